@@ -1,0 +1,37 @@
+"""gpustack: combine astronomical images, each pixel right and fast, on GPU and CPU.
+
+Two doors lead to one engine. `Combiner` and `combine` keep the interface of ccdproc;
+`stack` with clip values such as `SigmaClip` is the native one.
+"""
+
+from importlib import import_module
+from typing import Any
+
+__version__ = "0.1.0.dev0"
+
+#: Public name -> module. Modules load on first use, so that the CLI starts fast and
+#: the backends work where astropy is not installed.
+_HOMES = {
+    "Combiner": "combiner",
+    "combine": "combiner",
+    "wcs_project": "align",
+    "stack": "engine",
+    "StackResult": "result",
+    "Recipe": "recipe",
+    "RangeClip": "recipe",
+    "ExtremaClip": "recipe",
+    "SigmaClip": "recipe",
+    "GpustackError": "errors",
+}
+
+__all__ = [*_HOMES, "__version__"]  # noqa: PLE0604
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'gpustack' has no attribute {name!r}")
+    return getattr(import_module(f"gpustack.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,111 @@
+"""What every backend takes and gives: samples in, outputs filled, one band at a time."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Protocol, Self
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from gpustack.recipe import Recipe
+
+
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """Rows of one frame as they lie in memory or in the file, and how to decode them.
+
+    The value of a sample is ``data * bscale + bzero``; it is invalid where it is not
+    finite, where `data` equals `blank`, or where `mask` is True.
+
+    Parameters
+    ----------
+    data : ndarray, shape (rows, width)
+        Any real dtype, byte order and strides; never written to.
+    mask : ndarray of bool, shape (rows, width), or None
+        True = invalid.
+    weight : ndarray, shape (rows, width), or None
+        One weight a sample, where the recipe's weights are ``"sample"``.
+    bscale, bzero : float
+        FITS BSCALE and BZERO.
+    blank : int or None
+        FITS BLANK: the integer that stands for no value.
+    """
+
+    data: NDArray[Any]
+    mask: NDArray[np.bool_] | None = None
+    weight: NDArray[Any] | None = None
+    bscale: float = 1.0
+    bzero: float = 0.0
+    blank: int | None = None
+
+
+def working_dtype(dtype: DTypeLike) -> np.dtype[Any]:
+    """The dtype in which samples of `dtype` are compared and sorted: float32 or float64.
+
+    float32 holds every 8 and 16 bit integer and float16 exactly; all wider types are
+    float64. 16-bit samples under a fractional BSCALE are float32, as astropy reads them.
+    """
+    given = np.dtype(dtype)
+    small = given.itemsize <= 2 or (given.kind == "f" and given.itemsize == 4)
+    return np.dtype(np.float32 if small else np.float64)
+
+
+@dataclass(slots=True)
+class Outputs:
+    """The arrays that a backend fills. None = not wanted.
+
+    Parameters
+    ----------
+    data, uncertainty : ndarray of float, shape (rows, width)
+        NaN where no sample survived (`data` of a sum: 0).
+    mask : ndarray of bool, shape (rows, width)
+        True where no sample survived, or the weights of the survivors sum to 0.
+    count, low, high : ndarray of int, shape (rows, width)
+        Survivors; samples rejected below and above them.
+    valid, rejected : ndarray of int64, shape (n,)
+        Per frame, added to: samples that came in valid, and how many of them were
+        rejected.
+    marks : ndarray of bool, shape (n, rows, width)
+        True = rejected or invalid, per sample.
+    """
+
+    data: NDArray[Any] | None = None
+    uncertainty: NDArray[Any] | None = None
+    mask: NDArray[np.bool_] | None = None
+    count: NDArray[Any] | None = None
+    low: NDArray[Any] | None = None
+    high: NDArray[Any] | None = None
+    valid: NDArray[np.int64] | None = None
+    rejected: NDArray[np.int64] | None = None
+    marks: NDArray[np.bool_] | None = None
+
+    def rows(self, start: int, stop: int) -> Self:
+        """Views of rows ``[start, stop)``; the per-frame tallies are shared."""
+        views = {}
+        for field in fields(self):
+            array = getattr(self, field.name)
+            per_frame = field.name in ("valid", "rejected")
+            views[field.name] = array if array is None or per_frame else array[..., start:stop, :]
+        return type(self)(**views)
+
+
+class Backend(Protocol):
+    """Who executes a recipe on a band."""
+
+    name: str
+
+    def run(self, band: Sequence[Samples], recipe: Recipe, out: Outputs) -> None:
+        """Run `recipe` on the samples of all frames and fill `out`.
+
+        Parameters
+        ----------
+        band : sequence of Samples
+            One a frame, in order, all of shape (rows, width).
+        recipe : Recipe
+            Resolved: scale, zero and weights are numbers, ``"sample"`` or None.
+        out : Outputs
+            Arrays of the same rows. Only those that are not None are made.
+        """
+
+    def work_bytes(self, n: int, width: int, dtype: DTypeLike) -> int:
+        """Bytes of buffers that `run` holds for `n` frames of `width` and working `dtype`."""

@@ -1,0 +1,61 @@
+"""What can go wrong, as exceptions.
+
+::
+
+    GpustackError
+    +-- InputError (ValueError)          the caller gave something unusable
+    |   +-- RecipeError                  a recipe value is out of its range
+    |   +-- FrameError (.name)           one frame or file is unusable; names it
+    |   +-- MismatchError (TypeError)    frames disagree in shape or unit
+    |   +-- MemoryLimitError             the memory limit is below one row
+    +-- OutputError (OSError)            the result could not be written
+    +-- BackendError (RuntimeError)      a backend was asked for that cannot work here
+
+Each also derives from the builtin that numpy, astropy or ccdproc would raise,
+so that code written for them keeps catching it.
+"""
+
+
+class GpustackError(Exception):
+    """Base of every error that gpustack raises on purpose."""
+
+
+class InputError(GpustackError, ValueError):
+    """The caller gave something that cannot be used."""
+
+
+class RecipeError(InputError):
+    """A recipe value is out of its range or contradicts another."""
+
+
+class FrameError(InputError):
+    """One frame is unusable.
+
+    Parameters
+    ----------
+    name : str
+        The file, or what stands for it (``"frame 3"``).
+    problem : str
+        What was expected and what was found.
+    """
+
+    def __init__(self, name: str, problem: str) -> None:
+        super().__init__(f"{name}: {problem}")
+        self.name = name
+        self.problem = problem
+
+
+class MismatchError(InputError, TypeError):
+    """Frames of one stack disagree in shape or unit."""
+
+
+class MemoryLimitError(InputError):
+    """The memory limit does not even hold one row of all frames."""
+
+
+class OutputError(GpustackError, OSError):
+    """The result could not be written; nothing is left behind."""
+
+
+class BackendError(GpustackError, RuntimeError):
+    """A backend was asked for by name that cannot work here."""

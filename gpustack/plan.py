@@ -1,0 +1,78 @@
+"""How a stack is cut into bands under a memory limit. Pure arithmetic; touches no array."""
+
+import re
+from dataclasses import dataclass
+
+from gpustack.errors import InputError, MemoryLimitError
+
+#: Bytes of input held at once where no limit is given: larger bands gain nothing.
+DEFAULT_MEMORY = 1 << 30
+
+_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
+
+
+@dataclass(frozen=True, slots=True)
+class Band:
+    """Full-width rows ``[start, stop)`` of every frame, the unit of streaming."""
+
+    start: int
+    stop: int
+
+    @property
+    def rows(self) -> int:
+        """How many rows."""
+        return self.stop - self.start
+
+
+def plan_bands(rows: int, row_bytes: int, memory: int) -> list[Band]:
+    """Cut `rows` into bands whose input fits in `memory`.
+
+    Parameters
+    ----------
+    rows : int
+        Rows of a frame; an n-D frame counts all its axes but the last.
+    row_bytes : int
+        Bytes that one row of all frames takes while it is worked on. 0 where nothing
+        has to be read (arrays in memory): one band then.
+    memory : int
+        The limit in bytes.
+
+    Returns
+    -------
+    list of Band
+        In order; together they cover each row once.
+
+    Raises
+    ------
+    MemoryLimitError
+        Where one row does not fit.
+    """
+    if row_bytes > memory:
+        raise MemoryLimitError(
+            f"memory limit: expected room for at least one row of all frames, "
+            f"{row_bytes:,} bytes, got {memory:,} bytes"
+        )
+    step = min(rows, memory // row_bytes) if row_bytes else rows
+    return [Band(start, min(start + step, rows)) for start in range(0, rows, max(step, 1))]
+
+
+def parse_memory(memory: float | str | None) -> int:
+    """A memory limit in bytes from a number, text such as ``"2GB"``, or None.
+
+    Decimal units (k, M, G, T; an ending B is allowed); None is `DEFAULT_MEMORY`.
+
+    Raises
+    ------
+    InputError
+        Where it is no positive number of bytes.
+    """
+    if memory is None:
+        return DEFAULT_MEMORY
+    if isinstance(memory, str):
+        match = re.fullmatch(r"\s*([0-9]*\.?[0-9]+(?:e\+?[0-9]+)?)\s*([kmgt]?)b?\s*", memory.lower())
+        if not match:
+            raise InputError(f"memory: expected bytes or text such as '2GB', got {memory!r}")
+        memory = float(match[1]) * _UNITS[match[2]]
+    if not 0 < memory < float("inf"):
+        raise InputError(f"memory: expected a positive number of bytes, got {memory!r}")
+    return int(memory)

@@ -1,8 +1,10 @@
 """How a stack is cut into bands under a memory limit. Pure arithmetic; touches no array."""
 
+import math
 import re
 from dataclasses import dataclass
 
+from gpustack.checks import real
 from gpustack.errors import InputError, MemoryLimitError
 
 #: Bytes of input held at once where no limit is given: larger bands gain nothing.
@@ -68,11 +70,12 @@ def parse_memory(memory: float | str | None) -> int:
     """
     if memory is None:
         return DEFAULT_MEMORY
-    if isinstance(memory, str):
-        match = re.fullmatch(r"\s*([0-9]*\.?[0-9]+(?:e\+?[0-9]+)?)\s*([kmgt]?)b?\s*", memory.lower())
-        if not match:
-            raise InputError(f"memory: expected bytes or text such as '2GB', got {memory!r}")
-        memory = float(match[1]) * _UNITS[match[2]]
-    if not 0 < memory < float("inf"):
-        raise InputError(f"memory: expected a positive number of bytes, got {memory!r}")
-    return int(memory)
+    size = _text_bytes(memory) if isinstance(memory, str) else real(memory)
+    if not 1 <= size < math.inf:
+        raise InputError(f"memory: expected at least 1 byte, or text such as '2GB', got {memory!r}")
+    return int(size)
+
+
+def _text_bytes(text: str) -> float:
+    match = re.fullmatch(r"\s*([0-9]*\.?[0-9]+(?:e\+?[0-9]+)?)\s*([kmgt]?)b?\s*", text.lower())
+    return float(match[1]) * _UNITS[match[2]] if match else math.nan

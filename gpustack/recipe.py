@@ -6,45 +6,36 @@ and turns into JSON and back, so that a result can say how it was made.
 
 import json
 import math
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, ClassVar, Literal, Self, get_args
 
+from gpustack.checks import FLOAT_MIN, bound, check, dtype_name, per_frame, some, whole, word
 from gpustack.errors import RecipeError
 
 Combine = Literal["mean", "median", "sum", "min", "max"]
 Spread = Literal["std", "mad_std"]
 Statistic = Literal["median", "mean"]
+Among = Literal["valid", "all"]
+ClipOn = Literal["normalized", "raw"]
+Uncertainty = Literal["auto", "std", "mad_std"]
 
 #: Maps that a run can make beside ``data`` and ``mask``, which it always makes.
 OUTPUTS = ("uncertainty", "count", "low", "high", "rejected")
 
 
-def _check(condition: bool, message: str) -> None:
-    if not condition:
-        raise RecipeError(message)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
-def _is_whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _plain(value: Any) -> Any:
-    """numpy scalars as Python numbers, so that recipes compare and turn into JSON."""
-    return value.item() if hasattr(value, "item") and getattr(value, "ndim", 1) == 0 else value
+def _tidy(recipe: Any, **values: Any) -> None:
+    """Put checked values in the place of the given ones."""
+    for field, value in values.items():
+        object.__setattr__(recipe, field, value)
 
 
 class _Clip:
-    """What all clips share: the short name, one-line text, and plain numbers in fields."""
+    """What all clips share: the short name and one-line text."""
 
+    __slots__ = ()
     name: ClassVar[str]
-
-    def _tidy(self) -> None:
-        for field in fields(self):  # type: ignore[arg-type]
-            object.__setattr__(self, field.name, _plain(getattr(self, field.name)))
 
     def __str__(self) -> str:
         body = ",".join(
@@ -55,7 +46,11 @@ class _Clip:
 
 
 def _text(value: Any) -> str:
-    return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+    if value is None:
+        return "none"
+    if isinstance(value, float) and float(f"{value:g}") == value:
+        return f"{value:g}"
+    return str(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,15 +73,14 @@ class RangeClip(_Clip):
     name: ClassVar[str] = "range"
 
     def __post_init__(self) -> None:
-        self._tidy()
-        for side in ("low", "high"):
-            value = getattr(self, side)
-            _check(
-                value is None or (_is_number(value) and not math.isnan(value)),
-                f"RangeClip {side}: expected a number or None, got {value!r}",
-            )
+        expected = "a finite number"
+        _tidy(
+            self,
+            low=bound("RangeClip low", self.low, expected, -math.inf, FLOAT_MIN),
+            high=bound("RangeClip high", self.high, expected, math.inf, FLOAT_MIN),
+        )
         if self.low is not None and self.high is not None:
-            _check(
+            check(
                 self.low <= self.high,
                 f"RangeClip: expected low <= high, got low={self.low} and high={self.high}",
             )
@@ -115,20 +109,15 @@ class ExtremaClip(_Clip):
 
     nlow: int = 1
     nhigh: int = 1
-    among: Literal["valid", "all"] = "valid"
+    among: Among = "valid"
     name: ClassVar[str] = "extrema"
 
     def __post_init__(self) -> None:
-        self._tidy()
-        for side in ("nlow", "nhigh"):
-            value = getattr(self, side)
-            _check(
-                _is_whole(value) and value >= 0,
-                f"ExtremaClip {side}: expected a whole number >= 0, got {value!r}",
-            )
-        _check(
-            self.among in ("valid", "all"),
-            f"ExtremaClip among: expected 'valid' or 'all', got {self.among!r}",
+        _tidy(
+            self,
+            nlow=whole("ExtremaClip nlow", self.nlow, 0),
+            nhigh=whole("ExtremaClip nhigh", self.nhigh, 0),
+            among=word("ExtremaClip among", self.among, get_args(Among)),
         )
 
 
@@ -163,37 +152,25 @@ class SigmaClip(_Clip):
 
     low: float | None = 3.0
     high: float | None = 3.0
-    center: Literal["mean", "median"] = "median"
+    center: Statistic = "median"
     spread: Spread = "std"
     maxiters: int | None = None
     ddof: int = 0
     name: ClassVar[str] = "sigma"
 
     def __post_init__(self) -> None:
-        self._tidy()
-        for side in ("low", "high"):
-            value = getattr(self, side)
-            _check(
-                value is None or (_is_number(value) and value >= 0),
-                f"SigmaClip {side}: expected a number >= 0 or None, got {value!r}",
-            )
-        _check(
-            self.center in ("mean", "median"),
-            f"SigmaClip center: expected 'mean' or 'median', got {self.center!r}",
+        expected = "a number >= 0"
+        _tidy(
+            self,
+            low=bound("SigmaClip low", self.low, expected, math.inf, 0),
+            high=bound("SigmaClip high", self.high, expected, math.inf, 0),
+            center=word("SigmaClip center", self.center, get_args(Statistic)),
+            spread=word("SigmaClip spread", self.spread, get_args(Spread)),
+            ddof=whole("SigmaClip ddof", self.ddof, 0),
         )
-        _check(
-            self.spread in get_args(Spread),
-            f"SigmaClip spread: expected 'std' or 'mad_std', got {self.spread!r}",
-        )
-        _check(
-            self.maxiters is None or (_is_whole(self.maxiters) and self.maxiters >= 1),
-            f"SigmaClip maxiters: expected a whole number >= 1 or None, got {self.maxiters!r}",
-        )
-        _check(
-            _is_whole(self.ddof) and self.ddof >= 0,
-            f"SigmaClip ddof: expected a whole number >= 0, got {self.ddof!r}",
-        )
-        _check(
+        if self.maxiters is not None:
+            _tidy(self, maxiters=whole("SigmaClip maxiters", self.maxiters, 1))
+        check(
             self.ddof == 0 or self.spread == "std",
             f"SigmaClip ddof: only spread='std' has one, got ddof={self.ddof} "
             f"with spread={self.spread!r}",
@@ -245,52 +222,40 @@ class Recipe:
     scale: tuple[float, ...] | Statistic | None = None
     zero: tuple[float, ...] | Statistic | None = None
     weights: tuple[float, ...] | Literal["sample"] | None = None
-    clip_on: Literal["normalized", "raw"] = "normalized"
-    uncertainty: Literal["auto", "std", "mad_std"] = "auto"
+    clip_on: ClipOn = "normalized"
+    uncertainty: Uncertainty = "auto"
     dtype: str | None = None
     outputs: tuple[str, ...] = OUTPUTS
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "clips", tuple(self.clips))
-        object.__setattr__(self, "outputs", tuple(name for name in OUTPUTS if name in self.outputs))
-        for name in ("scale", "zero", "weights"):
-            object.__setattr__(self, name, _numbers(name, getattr(self, name)))
-        self._check_words()
+        statistics = get_args(Statistic)
+        _tidy(
+            self,
+            clips=_clips(self.clips),
+            combine=word("combine", self.combine, get_args(Combine)),
+            scale=per_frame("scale", self.scale, statistics, -math.inf),
+            zero=per_frame("zero", self.zero, statistics, -math.inf),
+            weights=per_frame("weights", self.weights, ("sample",), 0),
+            clip_on=word("clip_on", self.clip_on, get_args(ClipOn)),
+            uncertainty=word("uncertainty", self.uncertainty, get_args(Uncertainty)),
+            dtype=dtype_name(self.dtype, ("float32", "float64")),
+            outputs=some("outputs", self.outputs, OUTPUTS),
+        )
         self._check_together()
 
-    def _check_words(self) -> None:
-        for clip in self.clips:
-            _check(isinstance(clip, Clip), f"clips: expected clip values, got {clip!r}")
-        _check(
-            self.combine in get_args(Combine),
-            f"combine: expected one of {', '.join(get_args(Combine))}, got {self.combine!r}",
-        )
-        _check(
-            self.clip_on in ("normalized", "raw"),
-            f"clip_on: expected 'normalized' or 'raw', got {self.clip_on!r}",
-        )
-        _check(
-            self.uncertainty in ("auto", *get_args(Spread)),
-            f"uncertainty: expected 'auto', 'std' or 'mad_std', got {self.uncertainty!r}",
-        )
-        _check(
-            self.dtype in (None, "float32", "float64"),
-            f"dtype: expected 'float32', 'float64' or None, got {self.dtype!r}",
-        )
-
     def _check_together(self) -> None:
-        _check(
+        check(
             self.weights is None or self.combine in ("mean", "sum"),
             f"weights: only a mean or a sum has them, got combine={self.combine!r}",
         )
-        _check(
+        check(
             not (isinstance(self.scale, str) and isinstance(self.zero, str)),
             f"scale={self.scale!r} and zero={self.zero!r}: one statistic cannot set both; "
             "give numbers for one of them",
         )
         if self.normalizes and self.clip_on == "normalized":
             rest = self.clips[len(self.raw_ranges) :]
-            _check(
+            check(
                 not any(isinstance(clip, RangeClip) for clip in rest),
                 "RangeClip looks at the values before scale and zero: "
                 "expected it before the other clips, got it after one",
@@ -328,14 +293,12 @@ class Recipe:
         """Raise RecipeError where the recipe does not fit a stack of `n` frames."""
         for name in ("scale", "zero", "weights"):
             value = getattr(self, name)
-            _check(
-                not isinstance(value, tuple) or len(value) == n,
-                f"{name}: expected {n} numbers, one a frame, got "
-                f"{len(value) if isinstance(value, tuple) else 0}",
-            )
+            if isinstance(value, tuple):
+                text = f"{name}: expected {n} numbers, one a frame, got {len(value)}"
+                check(len(value) == n, text)
         for clip in self.clips:
             if isinstance(clip, ExtremaClip):
-                _check(
+                check(
                     clip.nlow + clip.nhigh < n,
                     f"ExtremaClip: expected nlow + nhigh < number of frames, got "
                     f"nlow={clip.nlow} + nhigh={clip.nhigh} for {n} frames",
@@ -345,7 +308,7 @@ class Recipe:
         """The recipe as compact JSON; `from_json` turns it back."""
         record = {field.name: getattr(self, field.name) for field in fields(self)}
         record["clips"] = [{"clip": clip.name, **asdict(clip)} for clip in self.clips]
-        return json.dumps(record, separators=(",", ":"))
+        return json.dumps(record, separators=(",", ":"), allow_nan=False)
 
     @classmethod
     def from_json(cls, text: str) -> Self:
@@ -361,7 +324,7 @@ class Recipe:
             clips = tuple(_clip_from_record(item) for item in record.pop("clips"))
             return cls(clips=clips, **record)
         except (ValueError, TypeError, KeyError, AttributeError) as err:
-            raise RecipeError(f"expected the JSON of a recipe, got {text[:80]!r}: {err}") from err
+            raise RecipeError(f"expected the JSON of a recipe, got {text!r:.80}: {err}") from err
 
     def __str__(self) -> str:
         steps = [
@@ -383,33 +346,19 @@ def _series(value: tuple[float, ...] | str) -> str:
     return f"[{shown},...]x{len(value)}" if len(value) > 3 else f"[{shown}]"
 
 
-def _numbers(name: str, value: Any) -> Any:
-    """Per-frame numbers as a tuple of floats; a known word or None as it is."""
-    words = ("sample",) if name == "weights" else get_args(Statistic)
-    if value is None or (isinstance(value, str) and value in words):
-        return value
-    try:
-        numbers = () if isinstance(value, str) else tuple(float(number) for number in value)
-    except (TypeError, ValueError):
-        numbers = ()
-    _check(
-        len(numbers) > 0,
-        f"{name}: expected numbers, one a frame, or {' or '.join(map(repr, words))}, got {value!r}",
+def _clips(value: Any) -> tuple[Clip, ...]:
+    check(
+        isinstance(value, Iterable) and not isinstance(value, str),
+        f"clips: expected a sequence of clip values, got {value!r}",
     )
-    _check(
-        all(math.isfinite(number) for number in numbers),
-        f"{name}: expected finite numbers, got {value!r}",
-    )
-    _check(
-        name != "weights" or all(number >= 0 for number in numbers),
-        f"weights: expected numbers >= 0, got {value!r}",
-    )
-    return numbers
+    clips = tuple(value)
+    for clip in clips:
+        check(isinstance(clip, Clip), f"clips: expected clip values, got {clip!r}")
+    return clips
 
 
 def _clip_from_record(record: dict[str, Any]) -> Clip:
-    record = dict(record)
-    return CLIPS[record.pop("clip")](**record)
+    return CLIPS[word("clip", record.pop("clip"), tuple(CLIPS))](**record)
 
 
 def parse_clip(text: str) -> Clip:
@@ -418,7 +367,7 @@ def parse_clip(text: str) -> Clip:
     Examples
     --------
     >>> parse_clip("sigma:low=3,high=none,spread=mad_std")
-    SigmaClip(low=3, high=None, center='median', spread='mad_std', maxiters=None, ddof=0)
+    SigmaClip(low=3.0, high=None, center='median', spread='mad_std', maxiters=None, ddof=0)
 
     Raises
     ------
@@ -426,26 +375,25 @@ def parse_clip(text: str) -> Clip:
         Where the name, a field or a value is unknown or out of its range.
     """
     name, _, body = text.partition(":")
-    _check(name in CLIPS, f"clip: expected one of {', '.join(CLIPS)}, got {name!r} in {text!r}")
-    known = [field.name for field in fields(CLIPS[name])]
+    clip = CLIPS[word("clip", name, tuple(CLIPS))]
+    known = [field.name for field in fields(clip)]
     record: dict[str, Any] = {}
-    for item in filter(None, body.split(",")):
+    for item in body.split(",") if body else ():
         field, sign, value = item.partition("=")
-        _check(
+        check(
             bool(sign) and field in known,
             f"clip {name}: expected field=value with field one of {', '.join(known)}, "
             f"got {item!r} in {text!r}",
         )
+        check(field not in record, f"clip {name}: expected {field} once, got it again in {text!r}")
         record[field] = _parse_value(value)
-    return CLIPS[name](**record)
+    return clip(**record)
 
 
 def _parse_value(text: str) -> int | float | str | None:
     if text.lower() == "none":
         return None
     for kind in (int, float):
-        try:
+        with suppress(ValueError):
             return kind(text)
-        except ValueError:
-            continue
     return text

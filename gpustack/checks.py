@@ -1,0 +1,112 @@
+"""Single values as they come from callers, checked and turned into plain Python.
+
+numpy scalars, 0-d arrays and numpy's many spellings of a dtype are welcome; what comes
+out compares, hashes and turns into JSON.
+"""
+
+import math
+import numbers
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from gpustack.errors import RecipeError
+
+#: The lowest finite float.
+FLOAT_MIN = -sys.float_info.max
+
+
+def check(condition: bool, message: str) -> None:
+    """Raise RecipeError with `message` unless `condition` holds."""
+    if not condition:
+        raise RecipeError(message)
+
+
+def plain(value: Any) -> Any:
+    """The element of a 0-d array, whatever library it is of; other values as they are."""
+    is_array = getattr(value, "ndim", None) == 0 and not isinstance(value, np.generic)
+    # numpy.ma.masked has a value, 0.0, that nobody put there.
+    return value.item() if is_array and value is not np.ma.masked else value
+
+
+def real(value: Any) -> float:
+    """A real number as a float; NaN where it is none, so that a comparison refuses it."""
+    value = plain(value)
+    if not isinstance(value, numbers.Real) or isinstance(value, bool):
+        return math.nan
+    try:
+        return float(value)
+    except OverflowError:
+        return math.nan
+
+
+def bound(name: str, given: Any, expected: str, no_bound: float, least: float) -> float | None:
+    """A threshold >= `least` as a float; None where it is None or `no_bound`, an infinity."""
+    value = no_bound if given is None else real(given)
+    check(
+        value == no_bound or least <= value < math.inf,
+        f"{name}: expected {expected} or None, got {given!r}",
+    )
+    return None if value == no_bound else value
+
+
+def whole(name: str, given: Any, least: int) -> int:
+    """A whole number >= `least`."""
+    value = plain(given)
+    is_whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    check(
+        is_whole and value >= least,
+        f"{name}: expected a whole number >= {least}, got {given!r}",
+    )
+    return int(value)
+
+
+def word(name: str, given: Any, words: tuple[str, ...]) -> str:
+    """One of `words`."""
+    known = isinstance(given, str) and given in words
+    check(known, f"{name}: expected one of {', '.join(map(repr, words))}, got {given!r}")
+    return words[words.index(given)]
+
+
+def some(name: str, given: Any, words: tuple[str, ...]) -> tuple[str, ...]:
+    """Those of `words` that were asked for, each once, in the order of `words`."""
+    check(
+        isinstance(given, Iterable),
+        f"{name}: expected some of {', '.join(map(repr, words))}, got {given!r}",
+    )
+    wanted = [word(name, item, words) for item in ([given] if isinstance(given, str) else given)]
+    return tuple(item for item in words if item in wanted)
+
+
+def per_frame(name: str, value: Any, words: tuple[str, ...], least: float) -> Any:
+    """Finite numbers >= `least`, one a frame, as a tuple; one of `words` or None as it is."""
+    if value is None or (isinstance(value, str) and value in words):
+        return value
+    listed = isinstance(value, Iterable) and not isinstance(value, (str, bytes))
+    given = list(value) if listed and getattr(value, "ndim", 1) > 0 else []
+    check(
+        len(given) > 0,
+        f"{name}: expected numbers, one a frame, or {' or '.join(map(repr, words))}, got {value!r}",
+    )
+    at_least = f" >= {least:g}" if math.isfinite(least) else ""
+    for index, item in enumerate(given):
+        number = real(item)
+        check(
+            math.isfinite(number) and number >= least,
+            f"{name}: expected finite numbers{at_least}, got {item!r} at index {index}",
+        )
+    return tuple(real(item) for item in given)
+
+
+def dtype_name(given: Any, names: tuple[str, ...]) -> str | None:
+    """The name of a dtype, in whatever form numpy knows it; None as it is."""
+    if given is None:
+        return None
+    try:
+        name = str(np.dtype(given).name)
+    except (TypeError, ValueError):
+        name = ""
+    check(name in names, f"dtype: expected {', '.join(map(repr, names))} or None, got {given!r}")
+    return name

@@ -107,5 +107,5 @@ class Backend(Protocol):
             Arrays of the same rows. Only those that are not None are made.
         """
 
-    def work_bytes(self, n: int, width: int, dtype: DTypeLike) -> int:
-        """Bytes of buffers that `run` holds for `n` frames of `width` and working `dtype`."""
+    def work_bytes(self, n: int, dtype: DTypeLike) -> int:
+        """Bytes of buffers that `run` holds for `n` frames of a working `dtype`."""

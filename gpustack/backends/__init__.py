@@ -1,0 +1,1 @@
+"""The backends: who executes a recipe on a band of samples."""

@@ -1,0 +1,117 @@
+"""The clips, as moves of the interval of ranks that survives."""
+
+from collections.abc import Callable
+from functools import singledispatch
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpustack.backends.columns import (
+    Columns,
+    Floats,
+    Ragged,
+    Ranks,
+    Uniform,
+    bisect,
+    mad_std,
+    mean,
+    median,
+    std,
+)
+from gpustack.recipe import Clip, ExtremaClip, RangeClip, SigmaClip
+
+Bound = Floats | float
+#: For some columns: how many of the nlow lowest and the nhigh highest of all frames,
+#: masked ones too, are valid.
+RankAll = Callable[[Ragged, ExtremaClip], tuple[Ranks, Ranks]]
+
+
+@singledispatch
+def bounds(clip: Any, columns: Columns) -> tuple[Bound, Bound]:
+    """The lowest and highest values that `clip` would let pass, given the survivors.
+
+    NaN lets everything pass.
+    """
+    raise TypeError(f"no bounds for {clip!r}")
+
+
+@bounds.register
+def _(clip: RangeClip, columns: Columns) -> tuple[Bound, Bound]:
+    low = -np.inf if clip.low is None else clip.low
+    high = np.inf if clip.high is None else clip.high
+    # As numpy scalars: against a Python float, numpy would compare in float32.
+    return np.float64(low), np.float64(high)
+
+
+@bounds.register
+def _(clip: SigmaClip, columns: Columns) -> tuple[Bound, Bound]:
+    middle = median(columns) if "median" in (clip.center, *_needs(clip)) else None
+    average = mean(columns) if "mean" in (clip.center, *_needs(clip)) else None
+    if clip.spread == "std":
+        spread = std(columns, average, clip.ddof)  # type: ignore[arg-type]
+    else:
+        spread = mad_std(columns, middle)  # type: ignore[arg-type]
+    center: Any = middle if clip.center == "median" else average
+    lower = -np.inf if clip.low is None else center - clip.low * spread
+    upper = np.inf if clip.high is None else center + clip.high * spread
+    return lower, upper
+
+
+def _needs(clip: SigmaClip) -> tuple[str]:
+    """The centre that the spread of `clip` is taken about."""
+    return ("mean",) if clip.spread == "std" else ("median",)
+
+
+def touched(columns: Uniform, clip: RangeClip | SigmaClip) -> NDArray[np.bool_]:
+    """Which columns `clip` would reject anything from."""
+    lower, upper = bounds(clip, columns)
+    return (columns.at(columns.lo) < lower) | (columns.at(columns.hi - 1) > upper)
+
+
+def narrow(columns: Ragged, lower: Bound, upper: Bound) -> NDArray[np.bool_]:
+    """Move the intervals to the samples within the bounds; say where that changed one."""
+    lo = bisect(columns.lo, columns.hi, lambda rank: columns.at(rank) < lower)
+    hi = bisect(lo, columns.hi, lambda rank: ~(columns.at(rank) > upper))
+    changed: NDArray[np.bool_] = (lo != columns.lo) | (hi != columns.hi)
+    columns.lo[:], columns.hi[:] = lo, hi
+    return changed
+
+
+def clip_ragged(columns: Ragged, clip: Clip, rank_all: RankAll) -> None:
+    """Apply `clip` to columns with an interval each, in place."""
+    match clip:
+        case RangeClip():
+            narrow(columns, *bounds(clip, columns))
+        case SigmaClip():
+            _clip_sigma(columns, clip)
+        case ExtremaClip(among="valid"):
+            np.minimum(columns.lo + clip.nlow, columns.hi, out=columns.lo)
+            np.maximum(columns.hi - clip.nhigh, columns.lo, out=columns.hi)
+        case ExtremaClip():
+            low, high = rank_all(columns, clip)
+            np.minimum(np.maximum(columns.lo, low), columns.hi, out=columns.lo)
+            np.maximum(np.minimum(columns.hi, high), columns.lo, out=columns.hi)
+
+
+def _clip_sigma(columns: Ragged, clip: SigmaClip) -> None:
+    """Repeat on the columns that still change; the others have converged."""
+    active = np.arange(columns.pixels)
+    some = columns
+    passes = 0
+    while len(active) and passes != clip.maxiters:
+        changed = narrow(some, *bounds(clip, some))
+        columns.lo[active], columns.hi[active] = some.lo, some.hi
+        changed &= some.count > 0
+        active, some = active[changed], some.take(changed)
+        passes += 1
+
+
+def clip_uniform(columns: Uniform, clip: ExtremaClip) -> None:
+    """Apply a rank clip to columns that share an interval and have all frames, in place."""
+    if clip.among == "valid":
+        columns.lo = min(columns.lo + clip.nlow, columns.hi)
+        columns.hi = max(columns.hi - clip.nhigh, columns.lo)
+    else:
+        columns.lo = min(max(columns.lo, clip.nlow), columns.hi)
+        columns.hi = max(min(columns.hi, len(columns.rows) - clip.nhigh), columns.lo)

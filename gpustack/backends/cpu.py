@@ -1,0 +1,122 @@
+"""The CPU backend: numpy ufuncs over tiles that stay in cache, on a few threads."""
+
+import os
+from collections import deque
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from threading import Lock
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from gpustack.backends.base import Outputs, Samples, working_dtype
+from gpustack.backends.columns import Floats
+from gpustack.backends.tile_job import TileJob
+from gpustack.backends.tiles import Where, cut
+from gpustack.recipe import Recipe
+
+#: Samples of one tile, in bytes: large enough that a ufunc runs for many microseconds
+#: (each call hands the GIL over), small enough for the last-level cache.
+TILE_BYTES = 6_500_000
+TILE_PIXELS = (4096, 131_072)
+
+#: More threads than this spend their time waiting for the GIL.
+MAX_THREADS = 4
+
+Size = tuple[int, int, np.dtype[Any]]
+
+
+def available_cores() -> int:
+    """The processor cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+class CpuBackend:
+    """Runs recipes with numpy; see `gpustack.backends.base.Backend`.
+
+    Parameters
+    ----------
+    threads : int or None
+        None: as many as this process may use cores, at most `MAX_THREADS`.
+    tile_pixels : int or None
+        Pixels that one thread works on at a time; None: by the number of frames. No
+        result depends on it.
+    """
+
+    name = "cpu"
+
+    def __init__(self, threads: int | None = None, tile_pixels: int | None = None) -> None:
+        self.threads = threads or min(available_cores(), MAX_THREADS)
+        self._tile_pixels = tile_pixels
+        self._spaces: list[Space] = []
+        self._lock = Lock()
+
+    def tile_pixels(self, n: int, dtype: DTypeLike) -> int:
+        """Pixels in a tile of `n` frames."""
+        least, most = TILE_PIXELS
+        fit = TILE_BYTES // (n * np.dtype(dtype).itemsize)
+        return self._tile_pixels or min(max(fit, least), most)
+
+    def work_bytes(self, n: int, dtype: DTypeLike) -> int:
+        """Bytes of buffers that `run` holds for `n` frames; see `Backend`."""
+        row = self.tile_pixels(n, dtype) * np.dtype(dtype).itemsize
+        return self.threads * row * (3 * n + 16)
+
+    def run(self, band: Sequence[Samples], recipe: Recipe, out: Outputs) -> None:
+        """Run `recipe` on the samples of all frames and fill `out`; see `Backend`."""
+        rows, width = band[0].data.shape
+        dtype = np.result_type(*(working_dtype(samples.data.dtype) for samples in band))
+        pixels = min(self.tile_pixels(len(band), dtype), rows * width)
+        tiles = deque(cut(rows, width, pixels))
+        job = TileJob(band, recipe, out, dtype)
+        workers = min(self.threads, len(tiles))
+        with ThreadPoolExecutor(max(workers, 1)) as pool:
+            size = (len(band), pixels, dtype)
+            running = [pool.submit(self._work, job, tiles, size) for _ in range(workers)]
+            try:
+                for future in running:
+                    future.result()
+            finally:
+                # After an error or an interrupt the other workers stop at their next tile.
+                tiles.clear()
+
+    def _work(self, job: TileJob, tiles: deque[Where], size: Size) -> None:
+        """Run tiles until none is left."""
+        space = self._take_space(size)
+        tallies = np.zeros((2, len(job.band)), np.int64)
+        with np.errstate(all="ignore"):
+            while tiles:
+                try:
+                    where = tiles.popleft()
+                except IndexError:  # another worker took the last one
+                    break
+                job.run(where, *space.views(len(job.band), where.pixels), tallies)
+        with self._lock:
+            job.add(tallies)
+            self._spaces.append(space)
+
+    def _take_space(self, size: Size) -> "Space":
+        """Buffers from an earlier band where they fit: fresh memory is expensive."""
+        with self._lock:
+            space = self._spaces.pop() if self._spaces else None
+        return space if space is not None and space.size == size else Space(size)
+
+
+class Space:
+    """The buffers of one worker: samples as they come, and sorted ones with a spare row."""
+
+    def __init__(self, size: Size) -> None:
+        self.size = size
+        n, pixels, dtype = size
+        self._samples = np.empty(n * pixels, dtype)
+        self._sorted = np.empty((n + 1) * pixels, dtype)
+
+    def views(self, n: int, pixels: int) -> tuple[Floats, Floats]:
+        """The two buffers as (n, pixels) and (n + 1, pixels), each contiguous."""
+        return (
+            self._samples[: n * pixels].reshape(n, pixels),
+            self._sorted[: (n + 1) * pixels].reshape(n + 1, pixels),
+        )

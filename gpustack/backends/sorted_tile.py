@@ -1,0 +1,113 @@
+"""The sorted columns of a tile: the many that share an interval, and the few that do not."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpustack.backends.clips import RankAll, clip_ragged, clip_uniform, touched
+from gpustack.backends.columns import Columns, Floats, Ragged, Ranks, Uniform
+from gpustack.backends.members import survives
+from gpustack.backends.network import sort_columns
+from gpustack.backends.tiles import Tile
+from gpustack.recipe import Clip, ExtremaClip, Recipe
+
+
+@dataclass(slots=True)
+class SortedTile:
+    """Sorted columns after the clips so far.
+
+    Parameters
+    ----------
+    uniform : Uniform
+        All columns of the tile; right where `odd` is False, meaningless elsewhere.
+        Computing a few columns for nothing is cheaper than copying the others.
+    odd : ndarray of bool, shape (pixels,)
+        The columns that are in one of `parts` instead.
+    parts : list of Ragged
+        The columns in which something is invalid, or was rejected by its value.
+    """
+
+    uniform: Uniform
+    odd: NDArray[np.bool_]
+    parts: list[Ragged] = field(default_factory=list)
+
+    def move_out(self, which: NDArray[np.bool_], valid: NDArray[np.intp] | None = None) -> Ragged:
+        """Give the columns `which` an interval each; with `valid`, from 0 to that."""
+        index = np.flatnonzero(which)
+        rows, m = self.uniform.rows, len(index)
+        values = take_columns(rows, index)
+        count = np.full(m, len(rows)) if valid is None else valid[index]
+        lo = np.full(m, self.uniform.lo) if valid is None else np.zeros(m, np.intp)
+        hi = np.full(m, self.uniform.hi) if valid is None else count.copy()
+        part = Ragged(index, values, count, lo, hi)
+        self.odd |= which
+        if m:
+            self.parts.append(part)
+        return part
+
+    def clip(self, clip: Clip, rank_all: RankAll) -> None:
+        """Apply one clip to all columns."""
+        for part in self.parts:
+            clip_ragged(part, clip, rank_all)
+        if isinstance(clip, ExtremaClip):
+            clip_uniform(self.uniform, clip)
+        elif self.uniform.count > 0 and not self.odd.all():
+            fresh = self.move_out(touched(self.uniform, clip) & ~self.odd)
+            if fresh.pixels:
+                clip_ragged(fresh, clip, rank_all)
+
+    def groups(self) -> Iterator[tuple[Columns, slice | NDArray[np.intp]]]:
+        """The columns and where they stand in the tile; later ones overwrite earlier."""
+        if not self.odd.all():
+            yield self.uniform, slice(None)
+        for part in self.parts:
+            yield part, part.index
+
+    def survivors(self, samples: Floats, recipe: Recipe) -> Iterator[NDArray[np.bool_]]:
+        """Frame by frame, which of the unsorted `samples` (n, pixels) survive."""
+        patches = [
+            (part.index, survives(part, take_columns(samples, part.index), recipe))
+            for part in self.parts
+        ]
+        for inside in survives(self.uniform, samples, recipe):
+            for index, flags in patches:
+                inside[index] = next(flags)
+            yield inside
+
+
+def take_columns(rows: Sequence[Floats] | Floats, index: Ranks) -> Floats:
+    """Copies of some columns, shape (n, m), of rows of shape (pixels,)."""
+    values = np.empty((len(rows), len(index)), rows[0].dtype)
+    for row, out in zip(rows, values, strict=True):
+        row.take(index, out=out, mode="clip")
+    return values
+
+
+def sort_tile(tile: Tile, buffer: Floats, recipe: Recipe, ranks: frozenset[int] | None = None
+) -> SortedTile:
+    """Sort the columns of `tile` into `buffer`, shape (n + 1, pixels).
+
+    `ranks` (None: all) are the only ones that will be looked at, where all are valid.
+    """
+    frames = _frames_here(tile, recipe)
+    used = buffer[: len(frames) + 1]
+    for f, row in zip(frames, used[:-1], strict=True):
+        np.copyto(row, tile.values[f])
+    rows = sort_columns(used, ranks if tile.valid is None else None)
+    result = SortedTile(Uniform(rows, 0, len(rows)), np.zeros(used.shape[1], dtype=bool))
+    if tile.valid is not None:
+        result.move_out(tile.valid < len(rows), tile.valid)
+    return result
+
+
+def _frames_here(tile: Tile, recipe: Recipe) -> Ranks:
+    """The frames to sort: those with anything valid here, so that the others stay uniform.
+
+    All of them where a clip ranks masked samples too; one where nothing is valid.
+    """
+    if any(isinstance(clip, ExtremaClip) and clip.among == "all" for clip in recipe.clips):
+        return np.arange(len(tile.values))
+    frames = np.flatnonzero(tile.finite)
+    return frames if len(frames) else np.arange(1)

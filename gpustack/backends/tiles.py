@@ -1,0 +1,166 @@
+"""From a band to a tile: which pixels, and their samples decoded, normalised, invalid as +inf."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpustack.backends.base import Samples, working_dtype
+from gpustack.backends.columns import Floats, Ranks
+from gpustack.recipe import RangeClip, Recipe
+
+Counts = NDArray[np.intp]
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """A tile: whole rows of the band, or a part of one row, so that it is flat in C order."""
+
+    rows: slice
+    cols: slice
+    flat: slice
+
+    @property
+    def pixels(self) -> int:
+        """How many pixels."""
+        return int(self.flat.stop - self.flat.start)
+
+
+def cut(rows: int, width: int, pixels: int) -> list[Where]:
+    """Cut a band of `rows` x `width` into tiles of at most `pixels` pixels."""
+    step, part = max(1, pixels // width), min(width, pixels)
+    tiles = []
+    for y in range(0, rows, step):
+        stop = min(y + step, rows)
+        for x in range(0, width, part):
+            end = min(x + part, width)
+            flat = slice(y * width + x, (stop - 1) * width + end)
+            tiles.append(Where(slice(y, stop), slice(x, end), flat))
+    return tiles
+
+
+@dataclass(slots=True)
+class Tile:
+    """The samples of a tile, as clips see them.
+
+    Parameters
+    ----------
+    values : ndarray, shape (n, pixels)
+        +inf where invalid.
+    valid : ndarray of int, shape (pixels,), or None
+        How many samples of each column are valid; None where all are.
+    came : ndarray of int, shape (n,)
+        How many samples of each frame came in valid.
+    finite : ndarray of int, shape (n,)
+        How many of them passed the range clips on raw values.
+    low, high : ndarray of int, shape (pixels,), or None
+        Samples rejected by those range clips; they count as invalid above.
+    """
+
+    values: Floats
+    valid: Counts | None
+    came: Counts
+    finite: Counts
+    low: Counts | None = None
+    high: Counts | None = None
+
+
+def load(band: Sequence[Samples], where: Where, recipe: Recipe, values: Floats) -> Tile:
+    """Decode the samples of a tile into `values`, shape (n, pixels)."""
+    normalize = recipe.normalizes and recipe.clip_on == "normalized"
+    ranges = recipe.raw_ranges if normalize else ()
+    tile = Tile(values, None, *(np.full(len(band), where.pixels) for _ in range(2)))
+    if ranges:
+        tile.low, tile.high = (np.zeros(where.pixels, np.intp) for _ in range(2))
+    for f, (samples, row) in enumerate(zip(band, values, strict=True)):
+        decode(samples, where, row)
+        invalid = _invalid(samples, where, row)
+        tile.came[f] -= _how_many(invalid)
+        for clip in ranges:
+            invalid = _reject_range(clip, row, invalid, tile)
+        if normalize:
+            normalize_row(row, f, recipe)
+        if invalid is not None:
+            tile.finite[f] -= _how_many(invalid)
+            np.copyto(row, np.inf, where=invalid)
+            tile.valid = np.full(where.pixels, len(band)) if tile.valid is None else tile.valid
+            tile.valid -= invalid
+    return tile
+
+
+def _how_many(flags: NDArray[np.bool_] | None) -> int:
+    return 0 if flags is None else int(np.count_nonzero(flags))
+
+
+def decode(samples: Samples, where: Where, row: Floats) -> None:
+    """The physical values of one frame's samples, masked ones too; -0.0 becomes +0.0."""
+    data = samples.data[where.rows, where.cols]
+    out = row.reshape(data.shape)
+    own = working_dtype(samples.data.dtype)
+    if samples.bscale != 1:
+        data = np.multiply(data, samples.bscale, dtype=own)
+    np.add(data, samples.bzero, out=out, dtype=own, casting="same_kind")
+
+
+def normalize_row(row: Floats, f: int, recipe: Recipe) -> None:
+    """``(d - zero) * scale`` in place, in the dtype of `row`; -0.0 becomes +0.0."""
+    if recipe.zero is not None:
+        np.subtract(row, row.dtype.type(recipe.zero[f]), out=row)
+    if recipe.scale is not None:
+        np.multiply(row, row.dtype.type(recipe.scale[f]), out=row)
+        np.add(row, 0.0, out=row)
+
+
+def _invalid(samples: Samples, where: Where, row: Floats) -> NDArray[np.bool_] | None:
+    """Which samples of a frame are masked, blank or not finite; None where none is."""
+    invalid: NDArray[np.bool_] | None = None
+    # Two reductions in cache cost less than isfinite; NaN spreads through both.
+    if not (np.isfinite(row.min()) and np.isfinite(row.max())):
+        invalid = ~np.isfinite(row)
+    for flags in _flags(samples, where):
+        if flags.any():
+            flat = flags.reshape(-1)
+            invalid = flat if invalid is None else invalid | flat
+    return invalid
+
+
+def _flags(samples: Samples, where: Where) -> Iterator[NDArray[np.bool_]]:
+    if samples.mask is not None:
+        yield samples.mask[where.rows, where.cols]
+    if samples.blank is not None and samples.data.dtype.kind in "iu":
+        yield samples.data[where.rows, where.cols] == samples.blank
+
+
+def _reject_range(
+    clip: RangeClip, row: Floats, invalid: NDArray[np.bool_] | None, tile: Tile
+) -> NDArray[np.bool_] | None:
+    """Count and add the samples out of range to the invalid ones."""
+    for bound, tally, outside in (
+        (clip.low, tile.low, np.less),
+        (clip.high, tile.high, np.greater),
+    ):
+        if bound is None:
+            continue
+        rejected = outside(row, np.float64(bound))
+        if invalid is not None:
+            rejected &= ~invalid
+        if rejected.any():
+            tally += rejected
+            invalid = rejected if invalid is None else invalid | rejected
+    return invalid
+
+
+def gather(
+    band: Sequence[Samples], where: Where, recipe: Recipe, index: Ranks, dtype: np.dtype[Any]
+) -> Floats:
+    """All samples of some columns of a tile, masked ones and NaN too, shape (n, m)."""
+    values = np.empty((len(band), len(index)), dtype)
+    row = np.empty(where.pixels, dtype)
+    for f, samples in enumerate(band):
+        decode(samples, where, row)
+        if recipe.normalizes and recipe.clip_on == "normalized":
+            normalize_row(row, f, recipe)
+        row.take(index, out=values[f], mode="clip")
+    return values

@@ -1,0 +1,166 @@
+"""Functions that users pass, recognised where they are statistics that a recipe has.
+
+ccdproc takes functions such as ``func=np.ma.median``; a backend takes a word. A function
+is recognised by identity in the module it comes from, and only in modules that are
+already imported: who holds ``bottleneck.nanmedian`` has imported bottleneck.
+"""
+
+import sys
+import warnings
+from collections.abc import Callable
+from typing import Any, Literal, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpustack.errors import InputError
+
+Word = Literal["mean", "median", "sum", "std", "mad_std"]
+Statistic = Callable[..., Any]
+
+#: Scales the median absolute deviation to the standard deviation of a normal
+#: distribution: 1 / Phi^-1(3/4).
+MAD_TO_STD = 1.482602218505602
+
+_NAN_NAMES: dict[str, Word] = {
+    "nanmean": "mean",
+    "nanmedian": "median",
+    "nansum": "sum",
+    "nanstd": "std",
+}
+_PLAIN_NAMES: dict[str, Word] = {
+    "mean": "mean",
+    "average": "mean",
+    "median": "median",
+    "sum": "sum",
+    "std": "std",
+}
+_KNOWN: dict[str, dict[str, Word]] = {
+    "numpy": {**_PLAIN_NAMES, **_NAN_NAMES},
+    "numpy.ma": _PLAIN_NAMES,
+    "bottleneck": {**_NAN_NAMES, "median": "median"},
+    "astropy.stats": {"mad_std": "mad_std"},
+    "astropy.stats.nanfunctions": {**_NAN_NAMES, "nanmadstd": "mad_std"},
+    "ccdproc": {"sigma_func": "mad_std"},
+}
+
+
+def recognise(function: Statistic) -> Word | None:
+    """The word for the statistic that `function` computes, None where it is not known.
+
+    Known are mean, average, median, sum and std of numpy and numpy.ma, the NaN-skipping
+    forms of numpy, bottleneck and astropy, `astropy.stats.mad_std`, and ccdproc's
+    ``sigma_func``. None of those modules but numpy is imported for it.
+
+    Examples
+    --------
+    >>> recognise(np.ma.median)
+    'median'
+    >>> recognise(np.ptp) is None
+    True
+    """
+    for module_name, words in _KNOWN.items():
+        module = sys.modules.get(module_name)
+        for name, word in words.items():
+            if module is not None and getattr(module, name, None) is function:
+                return word
+    return None
+
+
+def word_or_function(
+    name: str, given: str | Statistic, words: tuple[Word, ...]
+) -> Word | Statistic:
+    """One of `words` where `given` is that word or a function known by it, else the function.
+
+    Parameters
+    ----------
+    name : str
+        Of the argument, for the error.
+    given : str or callable
+        What the user passed.
+    words : tuple of str
+        What a recipe can do here.
+
+    Raises
+    ------
+    InputError
+        Where `given` is another string, or cannot be called.
+    """
+    word = given if isinstance(given, str) else recognise(given)
+    if word in words:
+        return cast(Word, word)
+    if not callable(given):
+        raise InputError(
+            f"{name}: expected {' or '.join(map(repr, words))} or a function, got {given!r}"
+        )
+    return given
+
+
+def skips_nan(statistic: Word | Statistic) -> Statistic:
+    """`statistic` as a function of (array, axis) that skips NaN.
+
+    The user's own functions are given back as they are. astropy's
+    ``median_absolute_deviation`` skips NaN only when told to, so it is told.
+    """
+    if not callable(statistic):
+        return _SKIPPING[statistic]
+    stats = sys.modules.get("astropy.stats")
+    if stats is not None and statistic is stats.median_absolute_deviation:
+        return _nan_mad
+    return statistic
+
+
+def _nan_mad(values: NDArray[Any], axis: int) -> Any:
+    middle = np.expand_dims(np.nanmedian(values, axis=axis), axis)
+    return np.nanmedian(np.abs(values - middle), axis=axis)
+
+
+def _nan_mad_std(values: NDArray[Any], axis: int) -> Any:
+    return _nan_mad(values, axis) * MAD_TO_STD
+
+
+_SKIPPING: dict[str, Statistic] = {
+    "mean": np.nanmean,
+    "median": np.nanmedian,
+    "sum": np.nansum,
+    "std": np.nanstd,
+    "mad_std": _nan_mad_std,
+}
+
+
+def call(function: Statistic, values: Any) -> NDArray[Any]:
+    """What `function` says of every column of `values`, as a plain array.
+
+    Parameters
+    ----------
+    function : callable
+        Called as ``function(values, axis=0)``.
+    values : ndarray or MaskedArray, shape (n, ...)
+        The stack.
+
+    Returns
+    -------
+    ndarray, shape (...)
+        Float; NaN where the function gave a masked value.
+
+    Raises
+    ------
+    InputError
+        Where the function did not give one number a column.
+    """
+    with warnings.catch_warnings(), np.errstate(invalid="ignore", divide="ignore"):
+        # numpy warns of columns without a sample; they end up masked.
+        warnings.simplefilter("ignore", RuntimeWarning)
+        answer = np.ma.asanyarray(function(values, axis=0))
+    if answer.shape != values.shape[1:]:
+        raise InputError(
+            f"{_name(function)}: expected one number for each of {values.shape[1:]} "
+            f"pixels along axis 0, got an array of shape {answer.shape}"
+        )
+    if answer.dtype.kind != "f":
+        answer = answer.astype(np.float64)
+    return np.asarray(answer.filled(np.nan))
+
+
+def _name(function: Statistic) -> str:
+    return getattr(function, "__name__", repr(function))

@@ -3,6 +3,7 @@
 matplotlib is imported where it is used: only the extra ``demo`` brings it.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,7 @@ class Panel:
 
 
 def require_matplotlib() -> Any:
-    """matplotlib's figure class.
+    """The figure class of matplotlib.
 
     Raises
     ------
@@ -54,14 +55,14 @@ def require_matplotlib() -> Any:
     return Figure
 
 
-def draw(path: Path, images: tuple[Panel, Panel, Panel], rejected: Panel) -> None:
+def draw(path: Path, images: Sequence[Panel], rejected: Panel) -> None:
     """Draw the middle of three images and of a map of counts, side by side, as PNG.
 
     Parameters
     ----------
     path : Path
         Overwritten.
-    images : tuple of Panel
+    images : sequence of three Panel
         One frame and two stacks, in one unit. All share one stretch, measured on the
         frame: else the noise would look the same in all of them.
     rejected : Panel

@@ -10,9 +10,9 @@ import numpy as np
 from astropy.stats import mad_std, sigma_clip
 from numpy.typing import NDArray
 
-from gpustack import simulate
+from gpustack.demo import simulate
 from gpustack.recipe import SigmaClip
-from gpustack.simulate import CLEAN, COSMIC, FAINT, HOT, TRAIL, Field
+from gpustack.demo.simulate import CLEAN, COSMIC, FAINT, HOT, TRAIL, Field
 
 #: How far chance may carry a right stack: with so many standard errors, one demo in a
 #: million fails without a fault.
@@ -88,7 +88,7 @@ class Truth:
     signal, sigma : ndarray of float64, shape (y, x)
         Expected electrons of sky and stars, and the noise of one sample.
     kinds : ndarray of uint8, shape (n, y, x)
-        What was added to each sample: see `gpustack.simulate`.
+        What was added to each sample: see `gpustack.demo.simulate`.
     stars : ndarray, shape (m, 3)
         x, y and flux of the bright stars whose box lies inside.
     """

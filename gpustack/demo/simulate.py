@@ -73,6 +73,11 @@ class Field:
         """The widest dither in pixels."""
         return (len(self.scene) - self.size) // 2
 
+    @property
+    def crossed(self) -> tuple[int, int]:
+        """The exposures that a satellite crosses."""
+        return len(self.offsets) // 3, 2 * len(self.offsets) // 3
+
     def expected(self, index: int) -> NDArray[np.float64]:
         """Electrons of sky and stars that exposure `index` expects."""
         top, left = self.offsets[index] + self.reach
@@ -160,7 +165,10 @@ def _stars(rng: Generator, size: int, reach: int) -> NDArray[np.float64]:
     count = max(10, round(STAR_DENSITY * (size + 2 * reach) ** 2))
     x, y = rng.uniform(-reach - 0.5, size + reach - 0.5, (2, count))
     rank = rng.uniform((FAINTEST / BRIGHTEST) ** COUNT_SLOPE, 1.0, count)
-    return np.stack([x, y, FAINTEST * rank ** (-1.0 / COUNT_SLOPE)], axis=1)
+    flux = FAINTEST * rank ** (-1.0 / COUNT_SLOPE)
+    # However small the field, it has one bright star, and not at its edge.
+    x[0], y[0], flux[0] = 0.52 * size, 0.47 * size, BRIGHTEST / 10.0
+    return np.stack([x, y, flux], axis=1)
 
 
 def _scene(stars: NDArray[np.float64], size: int, reach: int) -> NDArray[np.float64]:
@@ -191,11 +199,10 @@ def exposures(field: Field) -> Iterator[Exposure]:
     Photons and hits are drawn as Poisson numbers, the read-out adds Gaussian noise and
     rounds; two of the exposures are crossed by a satellite.
     """
-    count = len(field.offsets)
-    for index in range(count):
+    for index in range(len(field.offsets)):
         rng = np.random.default_rng([field.seed, 1 + index])
         expected = field.expected(index)
-        crossed = index in (count // 3, 2 * count // 3)
+        crossed = index in field.crossed
         added = {
             HOT: field.hot,
             TRAIL: _trail(rng, field.size) if crossed else np.zeros_like(expected),

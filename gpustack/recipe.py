@@ -321,9 +321,10 @@ class Recipe:
         """
         try:
             record = json.loads(text)
-            clips = tuple(_clip_from_record(item) for item in record.pop("clips"))
+            check(isinstance(record, dict), f"expected an object, got {type(record).__name__}")
+            clips = tuple(_clip_from_record(item) for item in record.pop("clips", ()))
             return cls(clips=clips, **record)
-        except (ValueError, TypeError, KeyError, AttributeError) as err:
+        except (ValueError, TypeError, AttributeError) as err:
             raise RecipeError(f"expected the JSON of a recipe, got {text!r:.80}: {err}") from err
 
     def __str__(self) -> str:
@@ -358,7 +359,7 @@ def _clips(value: Any) -> tuple[Clip, ...]:
 
 
 def _clip_from_record(record: dict[str, Any]) -> Clip:
-    return CLIPS[word("clip", record.pop("clip"), tuple(CLIPS))](**record)
+    return CLIPS[word("clip", record.pop("clip", None), tuple(CLIPS))](**record)
 
 
 def parse_clip(text: str) -> Clip:

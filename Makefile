@@ -1,0 +1,35 @@
+# make demo   simulate exposures, stack them, show what it did
+# make test   run every test
+# make lint   style and types
+#
+# Each makes .venv and installs into it what it needs, once; a change of pyproject.toml
+# installs again. Another interpreter: make test PYTHON=python3.12
+
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test lint
+.NOTPARALLEL:
+
+demo: .venv/demo.stamp
+	$(BIN)/gpustack demo
+
+test: .venv/test.stamp
+	$(BIN)/python -m pytest
+
+lint: .venv/dev.stamp
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+.venv/%.stamp: pyproject.toml | .venv/made
+	@echo "Installing gpustack[$*] into .venv"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$*]'
+	@touch $@
+
+.venv/made:
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "gpustack needs Python 3.11 or newer; got $$("$(PYTHON)" --version 2>&1) from" \
+	    "$(PYTHON). Name another one: make $(MAKECMDGOALS) PYTHON=python3.11" >&2; exit 1; }
+	@"$(PYTHON)" -m venv .venv
+	@touch $@

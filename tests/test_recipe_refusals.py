@@ -1,0 +1,172 @@
+"""What recipes refuse, and that they say what was expected and what was given."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+
+from gpustack.errors import InputError, RecipeError
+from gpustack.recipe import ExtremaClip, RangeClip, Recipe, SigmaClip, parse_clip
+
+BAD_CLIPS = {
+    "range-text": (RangeClip, {"low": "3"}, r"low: expected a finite number or None, got '3'"),
+    "range-nan": (RangeClip, {"high": math.nan}, r"high: expected a finite number.*got nan"),
+    "range-inf": (RangeClip, {"low": math.inf}, r"low: expected a finite number.*got inf"),
+    "range-bool": (RangeClip, {"low": True}, r"low: expected a finite number.*got True"),
+    "range-huge": (RangeClip, {"high": 10**400}, r"high: expected a finite number.*got 1000"),
+    "range-array": (RangeClip, {"high": np.ones(2)}, r"high: expected .*got array"),
+    "range-masked": (RangeClip, {"low": np.ma.masked}, r"low: expected .*got masked"),
+    "range-order": (RangeClip, {"low": 2, "high": 1}, r"low <= high, got low=2.0 and high=1.0"),
+    "extrema-negative": (ExtremaClip, {"nlow": -1}, r"nlow: expected .* >= 0, got -1"),
+    "extrema-half": (ExtremaClip, {"nhigh": 0.5}, r"nhigh: expected a whole number.*got 0.5"),
+    "extrema-none": (ExtremaClip, {"nlow": None}, r"nlow: expected a whole number.*got None"),
+    "extrema-bool": (ExtremaClip, {"nlow": True}, r"nlow: expected a whole number.*got True"),
+    "extrema-among": (ExtremaClip, {"among": "some"}, r"'valid', 'all', got 'some'"),
+    "sigma-negative": (SigmaClip, {"low": -3}, r"low: expected a number >= 0 or None, got -3"),
+    "sigma-nan": (SigmaClip, {"high": math.nan}, r"high: expected a number >= 0.*got nan"),
+    "sigma-complex": (SigmaClip, {"high": 1j}, r"high: expected a number >= 0.*got 1j"),
+    "sigma-center": (SigmaClip, {"center": "mode"}, r"'median', 'mean', got 'mode'"),
+    "sigma-center-none": (SigmaClip, {"center": None}, r"'median', 'mean', got None"),
+    "sigma-spread": (SigmaClip, {"spread": np.ones(2)}, r"'std', 'mad_std', got array"),
+    "sigma-maxiters": (SigmaClip, {"maxiters": 0}, r"maxiters: expected .* >= 1, got 0"),
+    "sigma-maxiters-float": (SigmaClip, {"maxiters": 5.0}, r"maxiters: expected .*got 5.0"),
+    "sigma-ddof": (SigmaClip, {"ddof": -1}, r"ddof: expected .* >= 0, got -1"),
+    "sigma-ddof-mad": (SigmaClip, {"ddof": 1, "spread": "mad_std"}, r"ddof=1 with .*'mad_std'"),
+}
+
+
+@pytest.mark.parametrize(("clip", "values", "message"), BAD_CLIPS.values(), ids=BAD_CLIPS)
+def test_a_clip_refuses(clip, values, message):
+    with pytest.raises(RecipeError, match=message) as caught:
+        clip(**values)
+    assert clip.__name__ in str(caught.value)
+
+
+BAD_TEXTS = {
+    "": r"'range', 'extrema', 'sigma', got ''",
+    "sigmoid": r"'range', 'extrema', 'sigma', got 'sigmoid'",
+    " sigma": r"got ' sigma'",
+    "Sigma": r"got 'Sigma'",
+    "sigma=3": r"got 'sigma=3'",
+    "sigma:3": r"field=value with field one of low, high, .*, got '3' in 'sigma:3'",
+    "sigma:width=3": r"one of low, high, center, spread, maxiters, ddof, got 'width=3'",
+    "sigma:low=3,": r"got '' in 'sigma:low=3,'",
+    "sigma:low=3,low=4": r"expected low once, got it again in 'sigma:low=3,low=4'",
+    "sigma:low": r"got 'low'",
+    "sigma:low=": r"low: expected a number >= 0 or None, got ''",
+    "sigma:low=three": r"low: expected a number >= 0 or None, got 'three'",
+    "sigma:low=nan": r"low: expected a number >= 0 or None, got nan",
+    "sigma:low=-1": r"low: expected a number >= 0 or None, got -1",
+    "sigma:maxiters=2.5": r"maxiters: expected a whole number >= 1, got 2.5",
+    "extrema:nlow=1.0": r"nlow: expected a whole number >= 0, got 1.0",
+    "extrema:among=none": r"'valid', 'all', got None",
+    "range:low=2,high=1": r"expected low <= high, got low=2.0 and high=1.0",
+}
+
+
+@pytest.mark.parametrize(("text", "message"), BAD_TEXTS.items(), ids=BAD_TEXTS)
+def test_parse_clip_refuses(text, message):
+    with pytest.raises(RecipeError, match=message):
+        parse_clip(text)
+
+
+BAD_RECIPES = {
+    "clip-alone": ({"clips": SigmaClip()}, r"clips: expected a sequence.*got SigmaClip\("),
+    "clip-text": ({"clips": "sigma"}, r"clips: expected a sequence of clip values, got 'sigma'"),
+    "clip-texts": ({"clips": ["sigma"]}, r"clips: expected clip values, got 'sigma'"),
+    "clip-class": ({"clips": [SigmaClip]}, r"clips: expected clip values, got <class"),
+    "combine": ({"combine": "mode"}, r"'mean', 'median', 'sum', 'min', 'max', got 'mode'"),
+    "combine-function": ({"combine": np.mean}, r"combine: expected one of .*got <function"),
+    "clip-on": ({"clip_on": "both"}, r"clip_on: expected one of 'normalized', 'raw', got 'both'"),
+    "uncertainty": ({"uncertainty": "mad"}, r"'auto', 'std', 'mad_std', got 'mad'"),
+    "dtype-word": ({"dtype": "double32"}, r"'float32', 'float64' or None, got 'double32'"),
+    "dtype-int": ({"dtype": np.int16}, r"'float32', 'float64' or None, got .*int16"),
+    "dtype-half": ({"dtype": "float16"}, r"'float32', 'float64' or None, got 'float16'"),
+    "dtype-record": ({"dtype": {"a": 1}}, r"'float32', 'float64' or None, got {'a': 1}"),
+    "outputs-word": ({"outputs": ["cuont"]}, r"outputs: expected one of .*, got 'cuont'"),
+    "outputs-number": ({"outputs": 3}, r"outputs: expected some of .*, got 3"),
+    "outputs-none": ({"outputs": None}, r"outputs: expected some of .*, got None"),
+    "scale-number": ({"scale": 2.0}, r"scale: expected numbers, one a frame, or .*got 2.0"),
+    "scale-word": ({"scale": "mode"}, r"one a frame, or 'median' or 'mean', got 'mode'"),
+    "scale-empty": ({"scale": []}, r"scale: expected numbers, one a frame, .*got \[\]"),
+    "scale-0-d": ({"scale": np.array(2.0)}, r"scale: expected numbers, one a frame, .*got array"),
+    "scale-2-d": ({"scale": np.ones((3, 1))}, r"scale: expected finite numbers, got array"),
+    "scale-inf": ({"scale": [1, math.inf]}, r"scale: expected finite .*got inf at index 1"),
+    "zero-nan": ({"zero": [math.nan]}, r"zero: expected finite numbers, got nan at index 0"),
+    "zero-text": ({"zero": ["1"]}, r"zero: expected finite numbers, got '1' at index 0"),
+    "zero-huge": ({"zero": [0, 10**400]}, r"zero: expected finite numbers, got 1000.* at index 1"),
+    "zero-masked": (
+        {"zero": np.ma.masked_less([5.0, 1.0], 2)},
+        r"zero: expected finite numbers, got masked at index 1",
+    ),
+    "weights-negative": (
+        {"weights": [1, 1, -0.5]},
+        r"weights: expected finite numbers >= 0, got -0.5 at index 2",
+    ),
+    "weights-word": ({"weights": "median"}, r"one a frame, or 'sample', got 'median'"),
+    "weights-median": (
+        {"weights": [1, 1], "combine": "median"},
+        r"weights: only a mean or a sum has them, got combine='median'",
+    ),
+    "two-statistics": (
+        {"scale": "median", "zero": "mean"},
+        r"scale='median' and zero='mean': one statistic cannot set both",
+    ),
+    "late-range": (
+        {"scale": [1, 2], "clips": [SigmaClip(), RangeClip(0, 1)]},
+        r"expected it before the other clips, got it after one",
+    ),
+}
+
+
+@pytest.mark.parametrize(("values", "message"), BAD_RECIPES.values(), ids=BAD_RECIPES)
+def test_a_recipe_refuses(values, message):
+    with pytest.raises(RecipeError, match=message):
+        Recipe(**values)
+
+
+GOOD = json.loads(Recipe([SigmaClip()]).to_json())
+BAD_JSON = {
+    "no-json": ("{", "Expecting"),
+    "nothing": ("", "Expecting"),
+    "list": ("[]", "expected an object, got list"),
+    "number": ("3", "expected an object, got int"),
+    "clips-null": (json.dumps({**GOOD, "clips": None}), "NoneType"),
+    "clip-text": (json.dumps({**GOOD, "clips": ["sigma"]}), "str"),
+    "clip-nameless": (json.dumps({**GOOD, "clips": [{"low": 1}]}), "'sigma', got None"),
+    "clip-name": (json.dumps({**GOOD, "clips": [{"clip": "mu"}]}), "'sigma', got 'mu'"),
+    "clip-field": (json.dumps({**GOOD, "clips": [{"clip": "sigma", "a": 1}]}), "'a'"),
+    "clip-value": (json.dumps({**GOOD, "clips": [{"clip": "sigma", "low": -1}]}), "got -1"),
+    "field": (json.dumps({**GOOD, "extra": 1}), "'extra'"),
+    "value": (json.dumps({**GOOD, "scale": [math.nan]}), "got nan at index 0"),
+}
+
+
+@pytest.mark.parametrize(("text", "message"), BAD_JSON.values(), ids=BAD_JSON)
+def test_from_json_refuses(text, message):
+    with pytest.raises(RecipeError, match="expected the JSON of a recipe, got ") as caught:
+        Recipe.from_json(text)
+    assert repr(text)[:80] in str(caught.value)
+    assert message in str(caught.value)
+
+
+def test_a_refusal_is_a_value_error():
+    assert issubclass(RecipeError, InputError)
+    with pytest.raises(ValueError, match="nlow"):
+        ExtremaClip(-1)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "message"),
+    [
+        (Recipe(scale=[1] * 4), "scale: expected 5 numbers, one a frame, got 4"),
+        (Recipe(zero=[1] * 6), "zero: expected 5 numbers, one a frame, got 6"),
+        (Recipe(weights=[1]), "weights: expected 5 numbers, one a frame, got 1"),
+        (Recipe([SigmaClip(), ExtremaClip(2, 3)]), r"got nlow=2 \+ nhigh=3 for 5 frames"),
+        (Recipe([ExtremaClip(0, 9, "all")]), r"got nlow=0 \+ nhigh=9 for 5 frames"),
+    ],
+)
+def test_recipes_that_do_not_fit_five_frames(recipe, message):
+    with pytest.raises(RecipeError, match=message):
+        recipe.check_frames(5)

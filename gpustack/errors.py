@@ -59,3 +59,7 @@ class OutputError(GpustackError, OSError):
 
 class BackendError(GpustackError, RuntimeError):
     """A backend was asked for by name that cannot work here."""
+
+
+class GpustackWarning(UserWarning):
+    """Something unusual that does not stop a run."""

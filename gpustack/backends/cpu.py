@@ -44,26 +44,35 @@ class CpuBackend:
     tile_pixels : int or None
         Pixels that one thread works on at a time; None: by the number of frames. No
         result depends on it.
+    memory : int or None
+        Bytes that the buffers of all threads may take; makes tiles smaller.
     """
 
     name = "cpu"
 
-    def __init__(self, threads: int | None = None, tile_pixels: int | None = None) -> None:
+    def __init__(
+        self,
+        threads: int | None = None,
+        tile_pixels: int | None = None,
+        memory: int | None = None,
+    ) -> None:
         self.threads = threads or min(available_cores(), MAX_THREADS)
         self._tile_pixels = tile_pixels
+        self._memory = memory
         self._spaces: list[Space] = []
         self._lock = Lock()
 
     def tile_pixels(self, n: int, dtype: DTypeLike) -> int:
         """Pixels in a tile of `n` frames."""
         least, most = TILE_PIXELS
-        fit = TILE_BYTES // (n * np.dtype(dtype).itemsize)
-        return self._tile_pixels or min(max(fit, least), most)
+        fit = min(max(TILE_BYTES // (n * np.dtype(dtype).itemsize), least), most)
+        if self._memory is not None:
+            fit = max(1, min(fit, self._memory // (self.threads * _pixel_bytes(n, dtype))))
+        return self._tile_pixels or fit
 
     def work_bytes(self, n: int, dtype: DTypeLike) -> int:
         """Bytes of buffers that `run` holds for `n` frames; see `Backend`."""
-        row = self.tile_pixels(n, dtype) * np.dtype(dtype).itemsize
-        return self.threads * row * (3 * n + 16)
+        return self.threads * self.tile_pixels(n, dtype) * _pixel_bytes(n, dtype)
 
     def run(self, band: Sequence[Samples], recipe: Recipe, out: Outputs) -> None:
         """Run `recipe` on the samples of all frames and fill `out`; see `Backend`."""
@@ -103,6 +112,13 @@ class CpuBackend:
         with self._lock:
             space = self._spaces.pop() if self._spaces else None
         return space if space is not None and space.size == size else Space(size)
+
+
+def _pixel_bytes(n: int, dtype: DTypeLike) -> int:
+    """Bytes that a thread needs for one pixel: the two buffers and, where every column has
+    an interval of its own, their copies; and sixteen float64 of statistics and counts.
+    """
+    return 4 * (n + 1) * np.dtype(dtype).itemsize + 16 * 8
 
 
 class Space:

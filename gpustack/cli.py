@@ -1,0 +1,221 @@
+"""The command line: a thin layer over `gpustack.engine.stack`."""
+
+import signal
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TextIO, get_args
+
+import click
+
+from gpustack import __version__
+from gpustack.errors import BackendError, GpustackError, RecipeError
+from gpustack.recipe import Clip, Combine, parse_clip
+
+#: Exit codes: 0 done, 1 the demo found its result wrong, and these.
+BAD_INPUT, NO_BACKEND = 2, 3
+
+CLIP_HELP = """\b
+A clip, applied in the order given; repeat for more.
+  range:low=0,high=60000        values outside, before scale and zero
+  extrema:nlow=1,nhigh=1        so many lowest and highest samples
+  sigma:low=3,high=3,center=median,spread=mad_std,maxiters=none,ddof=0
+                                samples further than low or high spreads
+                                from the centre, repeated maxiters times
+"""
+
+
+class ClipType(click.ParamType):
+    """A clip value, as `gpustack.recipe.parse_clip` reads it."""
+
+    name = "NAME:field=value,..."
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Clip:
+        """The clip, or a usage error."""
+        try:
+            return parse_clip(value)
+        except RecipeError as err:
+            self.fail(str(err), param, ctx)
+
+
+class Numbers(click.ParamType):
+    """Numbers with commas between, one a frame; or one of some words."""
+
+    def __init__(self, *words: str) -> None:
+        self.words = words
+        self.name = "|".join([*words, "N,N,..."])
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        """The word, or a list of floats."""
+        if value in self.words:
+            return value
+        try:
+            return [float(part) for part in value.split(",")]
+        except ValueError:
+            self.fail(f"expected {self.name}, got {value!r}", param, ctx)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="gpustack")
+def cli() -> None:
+    """Combine astronomical images: each pixel right, and fast.
+
+    \b
+    Start here:
+      gpustack demo                   simulate exposures, stack them, show what it did
+      gpustack info                   what works on this machine
+      gpustack combine --help         every option
+    """
+
+
+@cli.command(epilog="Exit codes: 0 done, 2 bad input, 3 the backend cannot work here.")
+@click.argument("frames", nargs=-1, required=True, metavar="FRAMES...")
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="FITS file.")
+@click.option(
+    "--combine",
+    type=click.Choice(get_args(Combine)),
+    default="mean",
+    show_default=True,
+    help="What the surviving samples of a pixel become.",
+)
+@click.option("--clip", "clips", multiple=True, type=ClipType(), help=CLIP_HELP)
+@click.option(
+    "--scale",
+    type=Numbers("median", "mean"),
+    help="Factors, one a frame; or a statistic that brings each frame to the first.",
+)
+@click.option(
+    "--zero",
+    type=Numbers("median", "mean"),
+    help="What is subtracted, one number a frame; or a statistic as for --scale.",
+)
+@click.option("--weights", type=Numbers(), help="Weights >= 0, one a frame (mean and sum).")
+@click.option("--hdu", help="Extension number or name.  [default: first image with data]")
+@click.option("--unit", help="Unit of the frames, for files without BUNIT: adu, electron, ...")
+@click.option(
+    "--dtype",
+    type=click.Choice(["float32", "float64"]),
+    help="Of the result.  [default: float32; float64 if the frames are wider]",
+)
+@click.option(
+    "--backend", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True
+)
+@click.option("--memory", help="Samples held at once: bytes, or 2GB, 500MB.  [default: 1 GiB]")
+@click.option("--overwrite", is_flag=True, help="Replace the output if it exists.")
+def combine(output: Path, overwrite: bool, hdu: str | None, **options: Any) -> None:
+    """Combine FRAMES (FITS files or quoted globs, .gz and .fz too) into one image.
+
+    The output holds the image, a MASK and an UNCERT extension, as astropy's CCDData
+    reads them, and in its header how it was made.
+
+    \b
+    Examples:
+      gpustack combine bias*.fits -o bias.fits --combine median --unit adu
+      gpustack combine flat*.fits -o flat.fits --scale median --clip sigma:low=3,high=3
+      gpustack combine night/*.fits.gz -o master.fits --combine mean \\
+          --clip range:high=60000 --clip sigma:center=median,spread=mad_std
+    """
+    from gpustack.engine import stack
+    from gpustack.writing import check_target
+
+    check_target(output, overwrite)
+    start = time.perf_counter()
+    number_or_name = int(hdu) if hdu is not None and hdu.lstrip("-").isdigit() else hdu
+    with progress_bar(sys.stderr) as progress:
+        result = stack(
+            list(options.pop("frames")), hdu=number_or_name, progress=progress, **options
+        )
+    result.write(output, overwrite=overwrite)
+    if sys.stderr.isatty():
+        click.echo(summary(result, output, time.perf_counter() - start), err=True)
+
+
+def summary(result: Any, output: Path, seconds: float) -> str:
+    """One line on what was done."""
+    n = len(result.frames)
+    size = " x ".join(map(str, result.data.shape))
+    rate = n * result.data.size / seconds / 1e6
+    lost = 100 * float(result.frames["rejected"].mean())
+    return (
+        f"{output}: {n} frames of {size}, {result.recipe}; "
+        f"{lost:.2g}% of samples rejected; {seconds:.1f} s, {rate:.0f} Mpx/s"
+    )
+
+
+@contextmanager
+def progress_bar(stream: TextIO) -> Iterator[Callable[[int, int], None] | None]:
+    """A callable (done, total) that draws a bar on a terminal; None elsewhere."""
+    if not stream.isatty():
+        yield None
+        return
+    with click.progressbar(length=1, label="stacking", file=stream) as bar:
+
+        def progress(done: int, total: int) -> None:
+            bar.length = total
+            bar.update(done - bar.pos)
+
+        yield progress
+
+
+@cli.command()
+def info() -> None:
+    """Say which backends work here, and where one does not, why."""
+    from importlib.metadata import version
+
+    from gpustack import backends
+
+    click.echo(f"gpustack {__version__}")
+    for backend in backends.report():
+        state = "works" if backend.usable else "not here"
+        click.echo(f"  {backend.name:<5} {state:<9} {backend.detail}")
+    names = ("numpy", "astropy", "reproject")
+    click.echo("with " + ", ".join(f"{name} {version(name)}" for name in names))
+
+
+@cli.command()
+@click.option(
+    "--out", default="demo", show_default=True, type=click.Path(path_type=Path), help="Folder."
+)
+@click.option("--frames", default=20, show_default=True, type=click.IntRange(min=5))
+@click.option("--size", default=1024, show_default=True, type=click.IntRange(min=64), help="Pixels.")
+@click.option("--seed", default=1, show_default=True, help="Of the random numbers.")
+def demo(out: Path, frames: int, size: int, seed: int) -> None:
+    """Simulate dithered exposures, stack them, check the result and show it."""
+    from gpustack.demo import run
+
+    if not run(out, frames=frames, size=size, seed=seed, echo=click.echo):
+        raise SystemExit(1)
+
+
+def main() -> None:
+    """Run the command line; errors become one line and an exit code."""
+    signal.signal(signal.SIGTERM, _terminate)
+    with warnings.catch_warnings():
+        warnings.showwarning = _show_warning
+        try:
+            cli.main(standalone_mode=False)
+        except click.ClickException as err:
+            err.show()
+            sys.exit(err.exit_code)
+        except (click.Abort, KeyboardInterrupt):
+            click.echo("gpustack: interrupted; nothing was written", err=True)
+            sys.exit(128 + signal.SIGINT)
+        except GpustackError as err:
+            click.echo(f"gpustack: {err}", err=True)
+            sys.exit(NO_BACKEND if isinstance(err, BackendError) else BAD_INPUT)
+
+
+def _terminate(number: int, frame: Any) -> None:
+    """Leave by way of the clean-up that an exception gets."""
+    sys.exit(128 + number)
+
+
+def _show_warning(message: Warning | str, *where: Any, **more: Any) -> None:
+    click.echo(f"gpustack: warning: {message}", err=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,305 @@
+"""The engine: frames and a recipe in, band by band through a backend, a result out."""
+
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from gpustack import backends
+from gpustack.backends.base import Outputs, Samples
+from gpustack.errors import GpustackWarning, RecipeError
+from gpustack.frames import Frame, check_agree, open_frames
+from gpustack.header import describe
+from gpustack.plan import Band, parse_memory, plan_bands
+from gpustack.recipe import OUTPUTS, Clip, Combine, Recipe
+from gpustack.result import StackResult, frame_table
+
+Progress = Callable[[int, int], None]
+PerFrame = Sequence[float] | NDArray[Any] | str | Callable[[Any], float] | None
+
+
+def stack(
+    frames: Any,
+    clips: Clip | Iterable[Clip] = (),
+    combine: Combine = "mean",
+    *,
+    scale: PerFrame = None,
+    zero: PerFrame = None,
+    weights: Sequence[float] | NDArray[Any] | None = None,
+    clip_on: Literal["normalized", "raw"] = "normalized",
+    uncertainty: Literal["auto", "std", "mad_std"] = "auto",
+    dtype: DTypeLike | None = None,
+    outputs: Sequence[str] = OUTPUTS,
+    hdu: int | str | None = None,
+    unit: Any = None,
+    backend: str = "auto",
+    memory: float | str | None = None,
+    progress: Progress | None = None,
+) -> StackResult:
+    """Combine frames of the same field into one image.
+
+    At every pixel: leave out masked samples and those that are not finite; normalise,
+    ``x = (d - zero) * scale``; apply the clips in order, each to the survivors of the
+    one before; combine what is left.
+
+    Parameters
+    ----------
+    frames : path, glob, CCDData, array, or an iterable of them
+        FITS files (plain, .gz or tile-compressed), `~astropy.nddata.CCDData` or numpy
+        arrays, all of one shape and unit. An array alone is (frame, y, x).
+    clips : clip or iterable of clips
+        `RangeClip`, `ExtremaClip`, `SigmaClip`.
+    combine : {"mean", "median", "sum", "min", "max"}
+    scale, zero : sequence of float, {"median", "mean"}, callable, or None
+        One number a frame. A statistic brings each frame to the first. A callable gets
+        each frame as a masked array and returns its number.
+    weights : sequence of float, or ndarray of shape (n, *shape of a frame), or None
+        One weight >= 0 a frame, or a sample; for mean and sum.
+    clip_on : {"normalized", "raw"}
+        Whether clips see the normalised values or those in the frames.
+    uncertainty : {"auto", "std", "mad_std"}
+        The spread that the uncertainty is made of; see `Recipe`.
+    dtype : {"float32", "float64"} or None
+        Of the result; None is float32 for frames of up to 16 bits or float32, float64
+        for wider ones.
+    outputs : sequence of str
+        Which of ``"uncertainty", "count", "low", "high", "rejected"`` to make.
+    hdu : int, str or None
+        The extension of a FITS file; None is the first image with data.
+    unit : unit-like or None
+        For files without BUNIT and for arrays.
+    backend : {"auto", "cpu", "cuda"}
+    memory : number of bytes, text such as ``"2GB"``, or None
+        Limit on the samples and buffers held at once, beside the result itself;
+        None is 1 GiB.
+    progress : callable or None
+        Called with (rows done, rows in all) after each band.
+
+    Returns
+    -------
+    StackResult
+
+    Raises
+    ------
+    InputError
+        Where frames, recipe or limits are unusable; the message names the frame.
+    BackendError
+        Where `backend` was asked for by name and cannot work here.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gpustack import SigmaClip, stack
+    >>> cube = np.full((5, 2, 2), 10.0)
+    >>> cube[:, 0, 0] = 9, 11, 10, 10, 500
+    >>> result = stack(cube, SigmaClip(spread="mad_std"))
+    >>> float(result.data[0, 0]), int(result.high[0, 0])
+    (10.0, 1)
+    """
+    opened = open_frames(frames, hdu=hdu, unit=unit)
+    check_agree(opened)
+    per_frame, per_sample = _split_weights(weights, opened)
+    recipe = Recipe(
+        clips=(clips,) if isinstance(clips, Clip) else tuple(clips),
+        combine=combine,
+        scale=_numbers("scale", scale, opened),
+        zero=_numbers("zero", zero, opened),
+        weights=per_frame,
+        clip_on=clip_on,
+        uncertainty=uncertainty,
+        dtype=None if dtype is None else np.dtype(dtype).name,
+        outputs=tuple(outputs),
+    )
+    result = run(
+        opened, recipe, weights=per_sample, backend=backend, memory=memory, progress=progress
+    )
+    _warn(result)
+    return result
+
+
+def run(
+    frames: Sequence[Frame],
+    recipe: Recipe,
+    *,
+    weights: NDArray[Any] | None = None,
+    backend: str = "auto",
+    memory: float | str | None = None,
+    progress: Progress | None = None,
+    marks: bool = False,
+) -> StackResult:
+    """Run a recipe, in which all numbers are filled in, on frames that agree.
+
+    Parameters
+    ----------
+    frames : sequence of Frame
+    recipe : Recipe
+    weights : ndarray, shape (n, *shape of a frame), or None
+        Where the weights of the recipe are ``"sample"``.
+    backend, memory, progress
+        As in `stack`.
+    marks : bool
+        Make the mask of all samples, `StackResult.marks`.
+    """
+    recipe.check_frames(len(frames))
+    limit = parse_memory(memory)
+    executor = backends.get(backend, limit // 4)
+    shape, n = frames[0].shape, len(frames)
+    width = shape[-1]
+    rows = int(np.prod(shape[:-1], dtype=np.int64))
+    dtype = np.result_type(*(frame.dtype for frame in frames))
+    bands = _plan(frames, rows, width, dtype, limit - executor.work_bytes(n, dtype))
+    out = _outputs(recipe, n, rows, width, dtype, marks)
+    flat_weights = None if weights is None else weights.reshape(n, rows, width)
+    for band, samples in _read(frames, bands, flat_weights):
+        executor.run(samples, recipe, out.rows(band.start, band.stop))
+        if progress is not None:
+            progress(band.stop, rows)
+    return _result(frames, recipe, out)
+
+
+def _plan(
+    frames: Sequence[Frame], rows: int, width: int, dtype: np.dtype[Any], room: int
+) -> list[Band]:
+    """Bands that fit in `room`; frames that lie in memory need none, but show progress."""
+    row_bytes = sum(frame.row_bytes for frame in frames)
+    if row_bytes:
+        return plan_bands(rows, row_bytes, room)
+    row_bytes = len(frames) * width * dtype.itemsize
+    return plan_bands(rows, row_bytes, max(room, row_bytes))
+
+
+def _read(
+    frames: Sequence[Frame], bands: Sequence[Band], weights: NDArray[Any] | None
+) -> Iterator[tuple[Band, list[Samples]]]:
+    """Every band with the samples of all frames in it, in buffers that are used again."""
+    most = max(band.rows for band in bands)
+    buffers = [
+        np.empty(most * frame.row_bytes, np.uint8) if frame.row_bytes else None for frame in frames
+    ]
+    for band in bands:
+        samples = [
+            frame.read(band.start, band.stop, into=buffer)
+            for frame, buffer in zip(frames, buffers, strict=True)
+        ]
+        if weights is not None:
+            part = weights[:, band.start : band.stop]
+            samples = [replace(s, weight=w) for s, w in zip(samples, part, strict=True)]
+        yield band, samples
+
+
+def _outputs(
+    recipe: Recipe, n: int, rows: int, width: int, dtype: np.dtype[Any], marks: bool
+) -> Outputs:
+    """The arrays of the result, not yet filled."""
+    real = np.dtype(recipe.dtype) if recipe.dtype else dtype
+    whole = np.dtype(np.uint16 if n <= np.iinfo(np.uint16).max else np.uint32)
+    out = Outputs(np.empty((rows, width), real), mask=np.empty((rows, width), bool))
+    if recipe.spread is not None:
+        out.uncertainty = np.empty((rows, width), real)
+    for name in ("count", "low", "high"):
+        if name in recipe.outputs:
+            setattr(out, name, np.empty((rows, width), whole))
+    if "rejected" in recipe.outputs:
+        out.valid, out.rejected = np.zeros(n, np.int64), np.zeros(n, np.int64)
+    if marks:
+        out.marks = np.empty((n, rows, width), bool)
+    return out
+
+
+def _result(frames: Sequence[Frame], recipe: Recipe, out: Outputs) -> StackResult:
+    first, shape = frames[0], frames[0].shape
+    names = [frame.name for frame in frames]
+
+    def shaped(array: NDArray[Any] | None) -> Any:
+        return None if array is None else array.reshape(*array.shape[:-2], *shape)
+
+    return StackResult(
+        data=shaped(out.data),
+        mask=shaped(out.mask),
+        recipe=recipe,
+        header=describe(
+            first.header, recipe, names, [frame.header.get("EXPTIME") for frame in frames]
+        ),
+        frames=frame_table(names, recipe, int(np.prod(shape)), out.valid, out.rejected),
+        uncertainty=shaped(out.uncertainty),
+        count=shaped(out.count),
+        low=shaped(out.low),
+        high=shaped(out.high),
+        unit=first.unit,
+        wcs=first.wcs,
+        marks=shaped(out.marks),
+    )
+
+
+def _numbers(name: str, value: PerFrame, frames: Sequence[Frame]) -> Any:
+    """One number a frame from numbers, a statistic or a callable; None stays None."""
+    if isinstance(value, str):
+        return _relative(name, value, frames)
+    if not callable(value):
+        return value
+    numbers = []
+    for frame in frames:
+        number = float(value(frame.whole()))
+        if not np.isfinite(number):
+            raise RecipeError(f"{name}: expected a finite number, got {number} for {frame.name}")
+        numbers.append(number)
+    return numbers
+
+
+def _relative(name: str, statistic: str, frames: Sequence[Frame]) -> list[float]:
+    """What brings the statistic of each frame to that of the first with a valid sample."""
+    if statistic not in ("median", "mean"):
+        raise RecipeError(f"{name}: expected 'median' or 'mean', got {statistic!r}")
+    measured = [_measure(frame, statistic) for frame in frames]
+    reference = next((value for value in measured if value is not None), 0.0)
+    numbers = []
+    for frame, value in zip(frames, measured, strict=True):
+        if value is None:  # nothing of this frame will count
+            value = reference
+        if name == "scale" and value == 0:
+            raise RecipeError(f"scale: expected a {statistic} other than 0, got 0 in {frame.name}")
+        if name == "scale":
+            numbers.append(reference / value if reference else 1.0)
+        else:
+            numbers.append(value - reference)
+    return numbers
+
+
+def _measure(frame: Frame, statistic: str) -> float | None:
+    """The median or mean of the valid samples of a frame, in float64; None without any."""
+    valid = frame.whole().compressed()
+    if not len(valid):
+        return None
+    return float(np.median(valid) if statistic == "median" else np.mean(valid, dtype=np.float64))
+
+
+def _split_weights(weights: Any, frames: Sequence[Frame]) -> tuple[Any, NDArray[Any] | None]:
+    """Weights per frame for the recipe, or ``"sample"`` and the array of them."""
+    if weights is None or np.ndim(weights) <= 1:
+        return weights, None
+    array = np.asarray(weights)
+    expected = (len(frames), *frames[0].shape)
+    if array.shape != expected:
+        raise RecipeError(
+            f"weights: expected shape {expected} or ({len(frames)},), got {array.shape}"
+        )
+    for frame, part in zip(frames, array, strict=True):
+        if not (np.isfinite(part).all() and part.min() >= 0):
+            raise RecipeError(
+                f"weights: expected finite numbers >= 0, got {part.min()} for {frame.name}"
+            )
+    return "sample", array
+
+
+def _warn(result: StackResult) -> None:
+    """Say what is unusual about the frames."""
+    if len(result.frames) == 1:
+        warnings.warn("only one frame: nothing to combine", GpustackWarning, stacklevel=3)
+    if "valid" in result.frames.colnames:
+        for row in result.frames[result.frames["valid"] == 0]:
+            warnings.warn(
+                f"{row['name']}: no valid sample; it counts nothing", GpustackWarning, stacklevel=3
+            )

@@ -1,0 +1,112 @@
+"""The header of a result: the first frame's, and how the result was made."""
+
+import json
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+from astropy.io import fits
+from astropy.wcs import WCS
+
+from gpustack import __version__
+from gpustack.errors import InputError
+from gpustack.recipe import Recipe
+
+#: Cards that describe the bytes of the file they came from, and not the result.
+STRUCTURE = re.compile(
+    r"SIMPLE|XTENSION|BITPIX|NAXIS\d*|EXTEND|PCOUNT|GCOUNT|GROUPS|BSCALE|BZERO|BLANK|BUNIT"
+    r"|EXTNAME|EXTVER|EXTLEVEL|INHERIT|CHECKSUM|DATASUM|DATAMIN|DATAMAX|IMCMB\d+|IMC\d+"
+    r"|Z(IMAGE|SIMPLE|TENSION|BITPIX|NAXIS\d*|EXTEND|PCOUNT|GCOUNT|TILE\d+|CMPTYPE|NAME\d+"
+    r"|VAL\d+|MASKCMP|QUANTIZ|DITHER0|BLANK|SCALE|ZERO|HECKSUM|DATASUM|BLOCKED)"
+)
+
+#: WCS cards that `astropy.wcs.WCS.to_header` writes in another form or not at all.
+WCS_FORMS = re.compile(
+    r"(CD|PC)\d+_\d+[A-Z]?|(A|B|AP|BP)_(ORDER|DMAX|\d+_\d+)|(PV|PS)\d+_\d+[A-Z]?|CROTA\d+|CDELT\d+"
+)
+
+#: Cards that a WCS carries along but that stay true of the image.
+KEPT = {"DATE-OBS", "MJD-OBS", "DATE-BEG", "DATE-END", "DATE-AVG", "MJDREF", "TELESCOP"}
+
+MARK = "recipe "
+
+
+def describe(
+    first: fits.Header, recipe: Recipe, names: Sequence[str], exposures: Sequence[Any]
+) -> fits.Header:
+    """The header of a result.
+
+    The first frame's cards, but those that described its bytes; NCOMBINE, the names of
+    the frames (IMCMB001 and on, as IRAF has them), EXPTOT and EXPMEAN in seconds where
+    every frame has an EXPTIME, DATE, and the recipe as HISTORY.
+
+    Parameters
+    ----------
+    first : Header
+    recipe : Recipe
+    names : sequence of str
+    exposures : sequence
+        Each frame's EXPTIME, or None.
+    """
+    header = fits.Header(
+        [card for card in first.cards if not STRUCTURE.fullmatch(card.keyword)], copy=True
+    )
+    header["NCOMBINE"] = (len(names), "number of frames combined")
+    header["DATE"] = (datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S"), "UTC, file written")
+    _add_exposure(header, recipe, exposures)
+    keyword = "IMCMB{:03d}" if len(names) <= 999 else "IMC{:05d}"
+    for number, name in enumerate(names, 1):
+        header[keyword.format(number)] = _printable(name)
+    for line in (f"gpustack {__version__}: {recipe}", MARK + recipe.to_json()):
+        header.add_history(_printable(line))
+    return header
+
+
+def _printable(text: str) -> str:
+    """FITS cards hold printable ASCII alone."""
+    return text.encode("ascii", "backslashreplace").decode()
+
+
+def _add_exposure(header: fits.Header, recipe: Recipe, exposures: Sequence[Any]) -> None:
+    """Total and mean exposure; EXPTIME becomes that which the pixel values are of."""
+    numbers = [value for value in exposures if isinstance(value, (int, float))]
+    if len(numbers) != len(exposures) or not np.isfinite(numbers).all():
+        return
+    total, mean = float(np.sum(numbers)), float(np.mean(numbers))
+    header["EXPTIME"] = total if recipe.combine == "sum" else mean
+    header["EXPTOT"] = (total, "[s] EXPTIME of all frames together")
+    header["EXPMEAN"] = (mean, "[s] mean EXPTIME of the frames")
+
+
+def read_recipe(header: fits.Header) -> Recipe:
+    """The recipe by which the image with this `header` was made.
+
+    Raises
+    ------
+    InputError
+        Where the header tells of none.
+    """
+    lines = [str(line) for line in header.get("HISTORY", [])]
+    starts = [i for i, line in enumerate(lines) if line.startswith(MARK + "{")]
+    if not starts:
+        raise InputError("header: expected HISTORY with a gpustack recipe, found none")
+    text = "".join(lines[starts[-1] :]).removeprefix(MARK)
+    record, _ = json.JSONDecoder().raw_decode(text)
+    return Recipe.from_json(json.dumps(record))
+
+
+def without_wcs(header: fits.Header, wcs: WCS | None) -> fits.Header:
+    """A copy of `header` without the cards that `wcs` stands for."""
+    if wcs is None:
+        return header.copy()
+    told = set(wcs.to_header(relax=True)) - KEPT
+    return fits.Header(
+        [
+            card
+            for card in header.cards
+            if card.keyword not in told and not WCS_FORMS.fullmatch(card.keyword)
+        ],
+        copy=True,
+    )

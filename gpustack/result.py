@@ -1,0 +1,131 @@
+"""The result of a run: arrays, header and per-frame table; as CCDData, as a FITS file."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from astropy import units as u
+from astropy.io import fits
+from astropy.nddata import CCDData, StdDevUncertainty
+from astropy.table import Table
+from astropy.wcs import WCS
+from numpy.typing import NDArray
+
+from gpustack.header import without_wcs
+from gpustack.recipe import Recipe
+from gpustack.writing import PathLike, write_whole
+
+
+@dataclass(frozen=True, slots=True)
+class StackResult:
+    """What a run of a recipe gives.
+
+    Parameters
+    ----------
+    data : ndarray of float, shape of a frame
+        The combined image, in `unit`; NaN where no sample survived (0 for a sum).
+    uncertainty : ndarray of float or None
+        Standard deviation of `data`; NaN where no sample survived.
+    mask : ndarray of bool
+        True where no sample survived, or the survivors' weights sum to 0.
+    count, low, high : ndarray of int or None
+        Samples of each pixel that survived, and that were rejected below and above.
+    unit : astropy unit or None
+        None where the frames carried none.
+    header : astropy.io.fits.Header
+        That of the first frame, and how the result was made.
+    wcs : astropy.wcs.WCS or None
+        Of the first frame.
+    recipe : Recipe
+        What was done, with all numbers filled in.
+    frames : astropy.table.Table
+        A row a frame: name, scale, zero, weight (NaN where each sample has its own),
+        valid (fraction of its samples) and rejected (fraction of the valid ones).
+    marks : ndarray of bool, shape (n, *shape), or None
+        True = rejected or invalid, per sample; made only when asked for.
+    """
+
+    data: NDArray[Any]
+    mask: NDArray[np.bool_]
+    recipe: Recipe
+    header: fits.Header
+    frames: Table
+    uncertainty: NDArray[Any] | None = None
+    count: NDArray[Any] | None = None
+    low: NDArray[Any] | None = None
+    high: NDArray[Any] | None = None
+    unit: u.UnitBase | None = None
+    wcs: WCS | None = None
+    marks: NDArray[np.bool_] | None = field(default=None, repr=False)
+
+    def to_ccddata(self) -> CCDData:
+        """The result as `~astropy.nddata.CCDData`, sharing its arrays.
+
+        Without a unit it is dimensionless, as CCDData must have one.
+        """
+        spread = None if self.uncertainty is None else StdDevUncertainty(self.uncertainty)
+        return CCDData(
+            self.data,
+            uncertainty=spread,
+            mask=self.mask,
+            unit=u.dimensionless_unscaled if self.unit is None else self.unit,
+            meta=without_wcs(self.header, self.wcs),
+            wcs=self.wcs,
+        )
+
+    def to_hdulist(self) -> fits.HDUList:
+        """The result as FITS: data, and MASK and UNCERT extensions as CCDData has them."""
+        header = self.header.copy()
+        if self.unit is not None:
+            header["BUNIT"] = self.unit.to_string()
+        hdus = [fits.PrimaryHDU(self.data, header)]
+        hdus.append(fits.ImageHDU(self.mask.astype(np.uint8), name="MASK"))
+        if self.uncertainty is not None:
+            spread = fits.ImageHDU(self.uncertainty, name="UNCERT")
+            spread.header["UTYPE"] = "StdDevUncertainty"
+            if self.unit is not None:
+                spread.header["BUNIT"] = self.unit.to_string()
+            hdus.append(spread)
+        return fits.HDUList(hdus)
+
+    def write(self, path: PathLike, overwrite: bool = False) -> None:
+        """Write the result as FITS, whole or not at all.
+
+        `astropy.nddata.CCDData.read` reads it back: data, mask, uncertainty, unit,
+        header and WCS.
+
+        Parameters
+        ----------
+        path : path-like
+            Ends in .fits, .fit or .fts, or one of them and .gz.
+        overwrite : bool
+            Replace the file if there is one.
+
+        Raises
+        ------
+        OutputError
+            Where the file exists, or cannot be written; nothing is left behind.
+        """
+        write_whole(path, self.to_hdulist(), overwrite=overwrite)
+
+
+def frame_table(
+    names: Sequence[str], recipe: Recipe, samples: int, valid: Any, rejected: Any
+) -> Table:
+    """The table of `StackResult.frames`, from each frame's tallies of `samples` samples."""
+    n = len(names)
+    columns: dict[str, Any] = {"name": list(names)}
+    for name, neutral in (("scale", 1.0), ("zero", 0.0)):
+        value = getattr(recipe, name)
+        columns[name] = np.full(n, neutral) if value is None else np.array(value)
+    weights: Any = recipe.weights
+    columns["weight"] = np.full(n, np.nan if weights == "sample" else 1.0)
+    if isinstance(weights, tuple):
+        columns["weight"] = np.array(weights)
+    if valid is not None:
+        columns["valid"] = valid / samples
+        columns["rejected"] = np.divide(rejected, valid, out=np.zeros(n), where=valid > 0)
+    return Table(columns)
+
+

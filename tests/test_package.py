@@ -1,0 +1,265 @@
+"""The package as a whole: what imports what, what it loads, and what is shipped."""
+
+import ast
+import re
+import subprocess
+import sys
+import tarfile
+import zipfile
+from email.parser import Parser
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import pytest
+
+import gpustack
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "gpustack"
+
+#: Each module or subpackage may import those above it, and of other distributions those
+#: beside it. CuPy, for one file of the backends, has a rule of its own.
+MAY_IMPORT = {
+    "errors": "",
+    "checks": "numpy",
+    "recipe": "",
+    "plan": "",
+    "backends": "numpy",
+    "fitsfile": "numpy astropy",
+    "planes": "numpy astropy",
+    "frames": "numpy astropy",
+    "rows": "numpy astropy",
+    "align": "numpy astropy reproject",
+    "header": "numpy astropy",
+    "writing": "numpy astropy",
+    "result": "numpy astropy",
+    "engine": "numpy astropy",
+    "callables": "numpy",
+    "combination": "numpy",
+    "recorder": "numpy",
+    "holdings": "numpy astropy",
+    "combiner": "numpy astropy",
+    "demo": "numpy astropy matplotlib",
+    "cli": "click",
+}
+CUPY_FILE = PACKAGE / "backends" / "cuda.py"
+MODULES = sorted(set(PACKAGE.rglob("*.py")) - {PACKAGE / "__init__.py"})
+
+
+def dotted(path):
+    """The name that a file of the package is imported by."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def place(name):
+    """The row of the table that a dotted name belongs to."""
+    return name.split(".")[1]
+
+
+def imports(path):
+    """The dotted names that a file imports, wherever in it."""
+    for node in ast.walk(ast.parse(path.read_text(), path)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path.name}:{node.lineno} is relative"
+            if node.module == "gpustack":
+                yield from (_home(alias.name) for alias in node.names)
+            else:
+                yield node.module
+
+
+def _home(name):
+    home = gpustack._HOMES.get(name)
+    return f"gpustack.{home or name}"
+
+
+def outside(path):
+    """The distributions beyond Python's own library that a file imports."""
+    tops = {name.partition(".")[0] for name in imports(path)}
+    return tops - sys.stdlib_module_names - {"gpustack"}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=dotted)
+def test_imports_go_one_way(path):
+    order = list(MAY_IMPORT)
+    here = place(dotted(path))
+    assert here in order, f"give {here} its place in MAY_IMPORT"
+    for name in imports(path):
+        if name.startswith("gpustack.") and name != "gpustack.__version__":
+            assert place(name) in order[: order.index(here) + 1], f"{here} imports {name}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=dotted)
+def test_other_distributions_are_imported_where_the_table_says(path):
+    allowed = set(MAY_IMPORT[place(dotted(path))].split())
+    assert outside(path) <= allowed | ({"cupy", "cupyx"} if path == CUPY_FILE else set())
+
+
+def test_the_table_has_no_row_for_what_is_gone():
+    assert set(MAY_IMPORT) == {place(dotted(path)) for path in MODULES}
+
+
+BACKENDS = [dotted(path) for path in MODULES if path.parent == CUPY_FILE.parent]
+LOADS = {
+    "gpustack": ("import gpustack", {"gpustack", "numpy"}),
+    "values": ("from gpustack import SigmaClip, Recipe", {"gpustack", "numpy"}),
+    **{
+        name: (f"import {name}", {"gpustack", "numpy"})
+        for name in BACKENDS
+        if name != dotted(CUPY_FILE)
+    },
+}
+
+
+def python(*arguments, cwd):
+    """What a fresh interpreter prints."""
+    done = subprocess.run(
+        [sys.executable, *arguments], cwd=cwd, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def loaded(statement):
+    """The distributions that a fresh interpreter has loaded after a statement."""
+    code = (
+        f"import sys; before = set(sys.modules); {statement}; "
+        "print(*{name.partition('.')[0] for name in set(sys.modules) - before})"
+    )
+    return set(python("-c", code, cwd=ROOT).split()) & {*packages_distributions(), "gpustack"}
+
+
+@pytest.mark.parametrize(("statement", "expected"), LOADS.values(), ids=LOADS)
+def test_what_an_import_loads(statement, expected):
+    assert loaded(statement) <= expected
+
+
+def test_the_whole_package_loads_nothing_optional_or_slow():
+    everything = ", ".join(dotted(path) for path in MODULES if path != CUPY_FILE)
+    found = loaded(f"import {everything}")
+    assert {"gpustack", "numpy", "astropy"} <= found
+    assert not found & {"cupy", "cupyx", "reproject", "dask", "matplotlib", "ccdproc", "scipy"}
+
+
+@pytest.mark.parametrize("name", gpustack.__all__)
+def test_public_names_resolve(name):
+    value = getattr(gpustack, name)
+    assert name in dir(gpustack)
+    if name != "__version__":
+        assert value.__name__ == name
+        assert value.__module__ == f"gpustack.{gpustack._HOMES[name]}"
+        assert "\n" in value.__doc__.strip() or issubclass(value, Exception)
+
+
+def test_other_names_do_not():
+    with pytest.raises(AttributeError, match="module 'gpustack' has no attribute 'stuck'"):
+        gpustack.stuck  # noqa: B018
+
+
+def test_every_module_says_what_it_is_for():
+    for path in MODULES:
+        assert ast.get_docstring(ast.parse(path.read_text())), f"{path} has no docstring"
+
+
+def build(kind, source, out):
+    """What the installed hatchling builds of a source tree."""
+    python("-m", "hatchling", "build", "-t", kind, "-d", str(out), cwd=source)
+    return next(out.iterdir())
+
+
+@pytest.fixture(scope="module")
+def sdist(tmp_path_factory):
+    """The source distribution of this checkout, unpacked."""
+    folder = tmp_path_factory.mktemp("sdist")
+    with tarfile.open(build("sdist", ROOT, folder / "out")) as archive:
+        archive.extractall(folder, filter="data")
+    return folder / f"gpustack-{gpustack.__version__}"
+
+
+@pytest.fixture(scope="module")
+def wheel(sdist, tmp_path_factory):
+    """The wheel that the source distribution builds."""
+    return build("wheel", sdist, tmp_path_factory.mktemp("wheel") / "out")
+
+
+@pytest.fixture(scope="module")
+def shipped(wheel):
+    """The names of the files in the wheel."""
+    with zipfile.ZipFile(wheel) as archive:
+        return set(archive.namelist())
+
+
+def files(folder):
+    """The files of a folder of this checkout, relative to it."""
+    found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    return {name for name in found if "__pycache__" not in name}
+
+
+def test_a_wheel_ships_the_package_and_the_kernels_inside_it(shipped):
+    package = {f"gpustack/{name}" for name in files(PACKAGE)}
+    kernels = {f"gpustack/kernels/{name}" for name in files(ROOT / "kernels")}
+    assert "gpustack/py.typed" in package
+    assert "gpustack/kernels/README.md" in kernels
+    info = f"gpustack-{gpustack.__version__}.dist-info"
+    assert {name for name in shipped if not name.startswith(info)} == package | kernels
+    assert f"{info}/licenses/LICENSE" in shipped
+
+
+def test_what_a_wheel_says_of_itself(wheel):
+    info = f"gpustack-{gpustack.__version__}.dist-info"
+    with zipfile.ZipFile(wheel) as archive:
+        metadata = Parser().parsestr(archive.read(f"{info}/METADATA").decode())
+        scripts = archive.read(f"{info}/entry_points.txt").decode()
+    assert metadata["Version"] == gpustack.__version__
+    assert metadata["License-Expression"] == "BSD-3-Clause"
+    assert set(metadata.get_all("Provides-Extra")) >= {"cuda12", "cuda13", "demo", "dev", "test"}
+    assert "gpustack = gpustack.cli:main" in scripts
+    needed = [name for name in metadata.get_all("Requires-Dist") if "extra ==" not in name]
+    assert not any("cupy" in name for name in needed)
+
+
+def test_a_wheel_runs(wheel, tmp_path):
+    code = (
+        f"import sys; sys.path.insert(0, {str(wheel)!r}); import gpustack; "
+        "from importlib.resources import files; "
+        "print(gpustack.__file__, files('gpustack').joinpath('kernels/README.md').is_file())"
+    )
+    said = python("-c", code, cwd=tmp_path)
+    assert said.startswith(str(wheel))
+    assert said.split()[-1] == "True"
+
+
+def test_a_source_distribution_has_what_its_tests_need(sdist):
+    for folder in ("gpustack", "kernels", "tests"):
+        assert files(sdist / folder) == files(ROOT / folder)
+    top = {path.name for path in sdist.iterdir() if path.is_file()}
+    assert top >= {"pyproject.toml", "Makefile", "README.md", "LICENSE", "CONTRIBUTING.md"}
+
+
+#: Folders whose content is ours; a virtual environment and outputs lie beside them.
+FOLDERS = [ROOT / name for name in (".ci", "bench", "docs", "gpustack", "kernels", "tests")]
+TEXT = {"", ".cff", ".cu", ".cuh", ".h", ".json", ".md", ".py", ".toml", ".txt", ".yaml"}
+TEXTS = sorted(
+    path
+    for path in (*ROOT.iterdir(), *(path for folder in FOLDERS for path in folder.rglob("*")))
+    if path.is_file() and path.suffix in TEXT and "__pycache__" not in path.parts
+)
+
+
+def test_no_file_names_a_path_of_one_machine():
+    absolute = re.compile(r"(?<![\w.~])/(?:home|root|tmp|work|Users)/\w")
+    found = [
+        f"{path.relative_to(ROOT)}: {line.strip()}"
+        for path in TEXTS
+        for line in path.read_text().splitlines()
+        if absolute.search(line)
+    ]
+    assert not found
+
+
+def test_no_file_outgrows_its_subject():
+    sizes = {path.name: len(path.read_text().splitlines()) for path in TEXTS}
+    assert len(sizes) > len(MODULES)
+    assert not {name: size for name, size in sizes.items() if size > 400 and name.endswith(".py")}

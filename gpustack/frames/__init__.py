@@ -1,0 +1,119 @@
+"""Frames: the input images, from files and from memory, read by rows.
+
+Modules, each importing only those before it: `hdus` finds what a FITS file holds,
+`planes` reads rows of one image, `base` says what a frame is, `array` and `fitsframe` are
+the two kinds. This is their door.
+"""
+
+import glob
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from astropy import units
+from astropy.nddata import NDData
+
+from gpustack.errors import FrameError, InputError, MismatchError
+from gpustack.frames.array import ArrayFrame, open_array
+from gpustack.frames.base import Frame
+from gpustack.frames.fitsframe import FitsFrame, HduKey, open_file
+
+__all__ = ["ArrayFrame", "FitsFrame", "Frame", "check_agree", "open_frames"]
+
+_EXPECTED = "file names, CCDData or numpy arrays"
+
+
+def open_frames(
+    inputs: Any, hdu: HduKey | None = None, unit: units.UnitBase | str | None = None
+) -> list[Frame]:
+    """Open images as frames. Of files, only headers are read.
+
+    Parameters
+    ----------
+    inputs : str, path, CCDData, ndarray, or an iterable of them
+        A str with ``*``, ``?`` or ``[`` that names no file stands for the files that
+        match, sorted. A `CCDData` or masked array brings its mask, a `Quantity` its
+        unit. An ndarray given alone is an iterable: frames lie along its first axis.
+    hdu : int, str or (str, int), optional
+        Of FITS files: the HDU, by number, by EXTNAME, or by EXTNAME and EXTVER. By default
+        the first image with data; a MASK or UNCERT extension is none.
+    unit : astropy unit or str, optional
+        Of the samples. FITS files without BUNIT need it; where a frame has a unit of its
+        own, this one is taken instead and the log says so. Arrays may go without.
+
+    Returns
+    -------
+    list of Frame
+        In order.
+
+    Raises
+    ------
+    InputError
+        Where there are no frames, or `unit` is no unit.
+    FrameError
+        Where a frame is unusable.
+    """
+    unit = _parse_unit(unit)
+    frames: list[Frame] = []
+    for item in _items(inputs):
+        if isinstance(item, (str, os.PathLike)):
+            frames.append(open_file(os.fsdecode(item), hdu, unit))
+        else:
+            frames.append(open_array(f"frame {len(frames)}", item, unit))
+    if not frames:
+        raise InputError(f"no frames: expected {_EXPECTED}, got none")
+    return frames
+
+
+def check_agree(frames: Iterable[Frame]) -> None:
+    """Raise where frames differ.
+
+    Raises
+    ------
+    MismatchError
+        Where a shape or a unit is not that of the first frame.
+    """
+    first, *others = frames
+    for frame in others:
+        for what in ("shape", "unit"):
+            expected, got = getattr(first, what), getattr(frame, what)
+            if expected != got:
+                raise MismatchError(
+                    f"frames differ in {what}: expected {_shown(expected)} as in {first.name}, "
+                    f"got {_shown(got)} in {frame.name}"
+                )
+
+
+def _shown(value: Any) -> str:
+    return "none" if value is None else str(value) or "dimensionless"
+
+
+def _parse_unit(unit: units.UnitBase | str | None) -> units.UnitBase | None:
+    try:
+        return None if unit is None else units.Unit(unit)
+    except (ValueError, TypeError) as err:
+        raise InputError(f"unit: expected one that astropy knows, got {unit!r}") from err
+
+
+def _items(inputs: Any) -> Iterator[Any]:
+    """The inputs one by one, globs expanded."""
+    if isinstance(inputs, (str, os.PathLike, NDData)):
+        inputs = [inputs]
+    if not np.iterable(inputs):
+        raise InputError(f"frames: expected {_EXPECTED}, got {inputs!r}")
+    for item in inputs:
+        if isinstance(item, str):
+            yield from _files(item)
+        else:
+            yield item
+
+
+def _files(text: str) -> list[str]:
+    if not any(sign in text for sign in "*?[") or Path(text).exists():
+        return [text]
+    found = sorted(glob.glob(text, recursive=True))  # noqa: PTH207 - Path.glob wants no root
+    if not found:
+        raise FrameError(text, "expected files that match, got none")
+    return found

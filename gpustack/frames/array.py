@@ -1,0 +1,145 @@
+"""Frames in memory: numpy arrays and CCDData, referred to and never copied."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from astropy import units
+from astropy.io import fits
+from astropy.nddata import NDData
+from numpy.typing import NDArray
+
+from gpustack.backends.base import Samples, working_dtype
+from gpustack.errors import FrameError
+from gpustack.frames.base import choose_unit, read_whole
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(eq=False)
+class ArrayFrame:
+    """A frame in memory. What the attributes mean says `Frame`.
+
+    Parameters
+    ----------
+    data : ndarray
+        Any real dtype, byte order and strides.
+    mask : ndarray of the same shape, or None
+        What is not 0 is invalid.
+    """
+
+    name: str
+    data: NDArray[Any]
+    mask: NDArray[Any] | None
+    unit: units.UnitBase | None
+    header: fits.Header
+    wcs: Any
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """In numpy order."""
+        return self.data.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """float32 or float64."""
+        return working_dtype(self.data.dtype)
+
+    @property
+    def row_bytes(self) -> int:
+        """0, unless rows or their mask have to be copied."""
+        size = 0 if _flattens(self.data) else self.data.itemsize
+        if self.mask is not None:
+            size += 0 if _flattens(self.mask) else self.mask.itemsize
+            size += 0 if self.mask.dtype == bool else 1
+        return size * self.shape[-1]
+
+    def read(self, start: int, stop: int, into: Any = None) -> Samples:
+        """Rows ``[start, stop)`` as views where possible; `into` is not needed."""
+        data = _take_rows(self.data, start, stop)
+        if self.mask is None:
+            return Samples(data)
+        return Samples(data, _take_rows(self.mask, start, stop).astype(bool, copy=False))
+
+    def whole(self) -> np.ma.MaskedArray[Any, Any]:
+        """All samples, decoded."""
+        return read_whole(self)
+
+
+def _flattens(array: NDArray[Any]) -> bool:
+    """Whether the array, flattened to two dimensions, is a view."""
+    steps = [(n, s) for n, s in zip(array.shape[:-1], array.strides[:-1], strict=True) if n > 1]
+    return all(outer == n * inner for (_, outer), (n, inner) in pairwise(steps))
+
+
+def _take_rows(array: NDArray[Any], start: int, stop: int) -> NDArray[Any]:
+    if _flattens(array):
+        return array.reshape(-1, array.shape[-1])[start:stop]
+    return array[np.unravel_index(np.arange(start, stop), array.shape[:-1])]
+
+
+def open_array(name: str, item: Any, unit: units.UnitBase | None) -> ArrayFrame:
+    """The frame of a numpy array (plain, masked or Quantity) or CCDData.
+
+    Raises
+    ------
+    FrameError
+        Where it is something else, has no samples, or its dtype is not real.
+    """
+    data, mask, own, header, wcs = item, None, None, fits.Header(), None
+    if isinstance(item, NDData):
+        data, mask, own, wcs = item.data, item.mask, item.unit, item.wcs
+        header = _as_header(name, item.meta)
+    elif isinstance(item, units.Quantity):
+        data, own = item.value, item.unit
+    elif isinstance(item, np.ma.MaskedArray):
+        data, mask = item.data, np.ma.getmask(item)
+    data = _checked(name, data)
+    mask = _checked_mask(name, mask, data.shape)
+    return ArrayFrame(name, data, mask, choose_unit(name, own, unit), header, wcs)
+
+
+def _checked(name: str, data: Any) -> NDArray[Any]:
+    if not isinstance(data, np.ndarray):
+        raise FrameError(
+            name, f"expected a file name, a CCDData or a numpy array, got {type(data).__name__}"
+        )
+    plain: NDArray[Any] = np.asarray(data)  # sheds the subclass
+    if plain.dtype.kind == "b":
+        plain = plain.view(np.uint8)
+    if plain.dtype.kind not in "iuf":
+        raise FrameError(name, f"expected samples that are real numbers, got dtype {plain.dtype}")
+    if plain.ndim == 0 or plain.size == 0:
+        raise FrameError(name, f"expected at least one sample, got shape {plain.shape}")
+    return plain
+
+
+def _checked_mask(name: str, mask: Any, shape: tuple[int, ...]) -> NDArray[Any] | None:
+    if mask is None or mask is np.ma.nomask:
+        return None
+    plain: NDArray[Any] = np.asarray(mask)
+    if plain.ndim == 0:
+        plain = np.broadcast_to(plain, shape)
+    if plain.shape != shape or plain.dtype.kind not in "biuf":
+        raise FrameError(
+            name,
+            f"mask: expected bool of shape {shape}, as the data, got {plain.dtype} of shape "
+            f"{plain.shape}",
+        )
+    return plain
+
+
+def _as_header(name: str, meta: Mapping[str, Any]) -> fits.Header:
+    """The metadata as a FITS header, itself where it is one."""
+    if isinstance(meta, fits.Header):
+        return meta
+    header = fits.Header()
+    for key, value in meta.items():
+        try:
+            header[key if len(key) <= 8 else f"HIERARCH {key}"] = value
+        except (ValueError, TypeError) as err:
+            _log.info("%s: left out of the header: %s (%s)", name, key, err)
+    return header

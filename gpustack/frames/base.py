@@ -1,0 +1,105 @@
+"""What every frame is: something with shape, unit, header and wcs that is read by rows."""
+
+import logging
+import math
+from typing import Any, Protocol
+
+import numpy as np
+from astropy import units
+from astropy.io import fits
+from numpy.typing import NDArray
+
+from gpustack.backends.base import Samples
+
+_log = logging.getLogger(__name__)
+
+
+class Frame(Protocol):
+    """One input image: what is known without reading it, and its rows.
+
+    Rows are those of the frame flattened to two dimensions: ``prod(shape[:-1])`` rows of
+    ``shape[-1]`` samples; a frame of one axis is one row.
+    """
+
+    @property
+    def name(self) -> str:
+        """The file, or ``"frame 3"`` (counted from 0) where it came from memory."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """In numpy order."""
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """In which its samples are compared: float32 or float64."""
+
+    @property
+    def unit(self) -> units.UnitBase | None:
+        """Of the samples; None where an array came without."""
+
+    @property
+    def header(self) -> fits.Header:
+        """Of the image."""
+
+    @property
+    def wcs(self) -> Any:
+        """World coordinates; None where there are none, or they make no sense."""
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes that reading one row takes; 0 where rows are views."""
+
+    def read(self, start: int, stop: int, into: Any = None) -> Samples:
+        """Rows ``[start, stop)``, not decoded.
+
+        Parameters
+        ----------
+        start, stop : int
+            ``0 <= start < stop <= prod(shape[:-1])``.
+        into : writable buffer of ``(stop - start) * row_bytes`` bytes or more, optional
+            What comes from a file is laid there instead of into fresh memory.
+
+        Raises
+        ------
+        FrameError
+            Where the file can no longer be read.
+        """
+
+    def whole(self) -> np.ma.MaskedArray[Any, Any]:
+        """All samples, decoded: a fresh array of `shape` and `dtype`, invalid ones masked."""
+
+
+def read_whole(frame: Frame) -> np.ma.MaskedArray[Any, Any]:
+    """`Frame.whole` by way of `Frame.read`."""
+    samples = frame.read(0, math.prod(frame.shape[:-1]))
+    values, invalid = decode(samples, frame.dtype)
+    return np.ma.MaskedArray(values.reshape(frame.shape), invalid.reshape(frame.shape))
+
+
+def decode(
+    samples: Samples, dtype: np.dtype[Any]
+) -> tuple[NDArray[np.floating[Any]], NDArray[np.bool_]]:
+    """The values of samples in `dtype`, and where they are invalid."""
+    with np.errstate(over="ignore", invalid="ignore"):  # infinite values are found just below
+        values = samples.data.astype(dtype)
+        if samples.bscale != 1:
+            values *= samples.bscale
+        if samples.bzero != 0:
+            values += samples.bzero
+    invalid = ~np.isfinite(values)
+    if samples.blank is not None:
+        invalid |= samples.data == samples.blank
+    if samples.mask is not None:
+        invalid |= samples.mask
+    return values, invalid
+
+
+def choose_unit(
+    name: str, own: units.UnitBase | None, given: units.UnitBase | None
+) -> units.UnitBase | None:
+    """The unit that a frame came with, or the `given` one, which goes first."""
+    if given is None:
+        return own
+    if own is not None and own != given:
+        _log.info("%s: using the given unit %s instead of its own, %s", name, given, own)
+    return given

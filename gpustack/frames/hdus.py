@@ -1,0 +1,282 @@
+"""What a FITS file holds: its HDUs, found by reading headers alone.
+
+Every size that a header promises is checked against the file before anybody allocates.
+"""
+
+import gzip
+import math
+import os
+import stat
+import threading
+import warnings
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from io import BufferedIOBase
+from pathlib import Path
+from typing import Any, Literal
+
+from astropy.io import fits
+from astropy.utils.exceptions import AstropyWarning
+
+from gpustack.errors import FrameError
+
+#: All of a file is padded to blocks of this size, headers are cards of that
+#: (FITS standard 4.0, sections 3.1 and 3.3).
+_BLOCK, _CARD = 2880, 80
+
+#: BITPIX -> the numpy type of a sample (FITS standard 4.0, table 8).
+BITPIX = {8: "u1", 16: "i2", 32: "i4", 64: "i8", -32: "f4", -64: "f8"}
+
+#: Longest header looked at: 100,000 cards. Where END is further off, the file is broken.
+_MAX_HEADER = 8 << 20
+
+#: Deflate makes at most 1032 bytes of one (zlib technical details, "maximum compression factor").
+_MAX_INFLATION = 1032
+
+Kind = Literal["image", "tiles", "other"]
+
+_warning_filters = threading.Lock()
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Silence astropy's warnings, where what they say is checked here or does no harm."""
+    with _warning_filters, warnings.catch_warnings():  # the filters belong to all threads
+        warnings.simplefilter("ignore", AstropyWarning)
+        yield
+
+
+@contextmanager
+def reading(name: str) -> Iterator[None]:
+    """Turn what opening and reading a file raise into a FrameError."""
+    try:
+        yield
+    except FileNotFoundError as err:
+        raise FrameError(name, "expected a FITS file, got no such file") from err
+    except (EOFError, zlib.error, gzip.BadGzipFile) as err:
+        raise FrameError(name, f"expected an intact gzip file, got: {err}") from err
+    except OSError as err:
+        raise FrameError(name, f"expected a readable file, got: {err.strerror or err}") from err
+    except fits.VerifyError as err:
+        raise FrameError(name, f"expected a readable header, got: {err}") from err
+
+
+@dataclass(frozen=True, slots=True)
+class Hdu:
+    """One header and data unit.
+
+    Parameters
+    ----------
+    index : int
+        Its place in the file; the primary HDU is 0.
+    kind : {"image", "tiles", "other"}
+        ``"tiles"``: a tile-compressed image.
+    name, version
+        EXTNAME in capitals (PRIMARY for a first HDU without one), EXTVER.
+    header : astropy.io.fits.Header
+        As it stands in the file: that of the table where `kind` is ``"tiles"``.
+    shape : tuple of int
+        Of the image, in numpy order; () where `kind` is ``"other"``.
+    start, stop : int
+        Where its data lie, in bytes; of a gzip file, in the uncompressed stream.
+    """
+
+    index: int
+    kind: Kind
+    name: str
+    version: Any
+    header: fits.Header
+    shape: tuple[int, ...]
+    start: int
+    stop: int
+
+    @property
+    def has_image(self) -> bool:
+        """Whether there is an image with at least one sample."""
+        return len(self.shape) > 0 and 0 not in self.shape
+
+    def __str__(self) -> str:
+        content = f"image {self.shape}" if self.shape else "no image"
+        return " ".join(filter(None, (str(self.index), self.name, content)))
+
+
+def scan(name: str) -> tuple[list[Hdu], bool]:
+    """Find all HDUs of the file `name`, and say whether it is gzip-compressed.
+
+    Raises
+    ------
+    FrameError
+        Where the file is missing, unreadable, no FITS file or cut off: where a header
+        promises more data than there are.
+    """
+    with reading(name):
+        size = _file_size(name)
+        with Path(name).open("rb") as file:
+            packed = file.read(2) == b"\x1f\x8b"
+            if packed:
+                file.seek(-min(4, size), os.SEEK_END)
+                length = int.from_bytes(file.read(4), "little")
+                file.seek(0)
+                with gzip.GzipFile(fileobj=file) as stream:
+                    return list(_walk(_Gzip(name, stream, size, length))), packed
+            return list(_walk(_Plain(name, file, size))), packed
+
+
+def _file_size(name: str) -> int:
+    try:
+        found = Path(name).stat()
+    except ValueError as err:  # a NUL in the name
+        raise FrameError(repr(name), f"expected a file name, got: {err}") from err
+    if not stat.S_ISREG(found.st_mode):
+        kind = "a directory" if stat.S_ISDIR(found.st_mode) else "a device or pipe"
+        raise FrameError(name, f"expected a FITS file, got {kind}")
+    if found.st_size == 0:
+        raise FrameError(name, "expected a FITS file, got an empty one")
+    return found.st_size
+
+
+@dataclass(frozen=True, slots=True)
+class _Plain:
+    """An open file, and what can be said about its length."""
+
+    name: str
+    file: BufferedIOBase
+    size: int
+
+    def is_last(self, stop: int, padded: int) -> bool:
+        """Whether an HDU whose data end at `stop` surely is whole and the last one."""
+        return stop <= self.size <= padded
+
+    def held(self, stop: int) -> int:
+        """How many bytes there are, looking no further than `stop`."""
+        return min(self.size, stop)
+
+
+@dataclass(frozen=True, slots=True)
+class _Gzip(_Plain):
+    """An open gzip stream; `size` is that of the compressed file.
+
+    `length` is the word at the file's end: the uncompressed length modulo 2**32
+    (RFC 1952). Where it fits, inflating all data only to find their end is spared.
+    """
+
+    length: int
+
+    def is_last(self, stop: int, padded: int) -> bool:
+        fits_in = stop <= _MAX_INFLATION * self.size
+        return fits_in and self.length in (stop % 2**32, padded % 2**32)
+
+    def held(self, stop: int) -> int:
+        with suppress(EOFError):
+            self.file.seek(stop)
+        return self.file.tell()
+
+
+def _walk(source: _Plain) -> Iterator[Hdu]:
+    begin, index = 0, 0
+    while header := _read_header(source, begin, first=index == 0):
+        hdu = _describe(source, index, header)
+        begin = -(-hdu.stop // _BLOCK) * _BLOCK
+        last = source.is_last(hdu.stop, begin)
+        if not last and (held := source.held(hdu.stop)) < hdu.stop:
+            raise FrameError(
+                source.name,
+                f"cut off in the data of HDU {hdu.index}: expected {hdu.stop - hdu.start:,} bytes "
+                f"from byte {hdu.start:,} on, got {held - hdu.start:,} up to the end of the file",
+            )
+        yield hdu
+        if last:
+            return
+        index += 1
+
+
+def _read_header(source: _Plain, begin: int, first: bool) -> fits.Header | None:
+    """The header at byte `begin`; None where no further HDU begins there."""
+    source.file.seek(begin)
+    text = bytearray()
+    while True:
+        block = source.file.read(_BLOCK)
+        if not text and not block.startswith(b"SIMPLE  =" if first else b"XTENSION"):
+            if not first:  # junk and special records may follow the last HDU
+                return None
+            raise FrameError(
+                source.name, f"expected a FITS file, beginning with SIMPLE, got {block[:9]!r}"
+            )
+        text += block
+        if any(block[i : i + _CARD].rstrip() == b"END" for i in range(0, len(block), _CARD)):
+            return fits.Header.fromstring(bytes(text))
+        if len(block) < _BLOCK or len(text) >= _MAX_HEADER:
+            raise FrameError(
+                source.name,
+                f"cut off in the header that begins at byte {begin:,}: expected an END card, "
+                f"got none up to byte {begin + len(text):,}",
+            )
+
+
+def _describe(source: _Plain, index: int, header: fits.Header) -> Hdu:
+    kind = _kind(index, header)
+    axes = shape = _axes(source.name, header)
+    if kind != "image":
+        shape = _axes(source.name, header, "Z") if kind == "tiles" else ()
+    start = source.file.tell()
+    return Hdu(
+        index=index,
+        kind=kind,
+        name=str(header.get("EXTNAME", "" if index else "PRIMARY")).strip().upper(),
+        version=header.get("EXTVER", 1),
+        header=header,
+        shape=shape,
+        start=start,
+        stop=start + _data_bytes(source.name, header, axes),
+    )
+
+
+def _kind(index: int, header: fits.Header) -> Kind:
+    extension = str(header.get("XTENSION", "")).strip() if index else "IMAGE"
+    if extension == "BINTABLE" and header.get("ZIMAGE") is True:
+        return "tiles"
+    return "image" if extension in ("IMAGE", "IUEIMAGE") else "other"
+
+
+def _axes(name: str, header: fits.Header, prefix: str = "") -> tuple[int, ...]:
+    """The shape in numpy order from NAXIS and NAXISn."""
+    count = whole(name, header, f"{prefix}NAXIS")
+    shape = tuple(whole(name, header, f"{prefix}NAXIS{n}") for n in range(count, 0, -1))
+    if count < 0 or any(length < 0 for length in shape):
+        raise FrameError(
+            name, f"expected {prefix}NAXIS and axes >= 0, got {count} axes of {shape[::-1]}"
+        )
+    return shape
+
+
+def _data_bytes(name: str, header: fits.Header, axes: tuple[int, ...]) -> int:
+    """The length of the data without padding (FITS standard 4.0, eq. 1, 2 and 4)."""
+    bits = whole(name, header, "BITPIX")
+    extra, copies = whole(name, header, "PCOUNT", 0), whole(name, header, "GCOUNT", 1)
+    if bits not in BITPIX or extra < 0 or copies < 0:
+        raise FrameError(
+            name,
+            f"expected BITPIX one of {', '.join(map(str, BITPIX))}, PCOUNT and GCOUNT >= 0, "
+            f"got {bits}, {extra}, {copies}",
+        )
+    if header.get("GROUPS") is True and axes[-1:] == (0,):  # random groups: NAXIS1 is 0
+        axes = axes[:-1]
+    return abs(bits) // 8 * copies * (extra + (math.prod(axes) if axes else 0))
+
+
+def whole(name: str, header: fits.Header, key: str, default: int | None = None) -> int:
+    """A whole number from the header of file `name`; FrameError where it is none."""
+    value = header.get(key, default)
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise FrameError(name, f"{key}: expected a whole number in the header, got {value!r}")
+    return value
+
+
+def real(name: str, header: fits.Header, key: str, default: float) -> float:
+    """A number from the header of file `name`; FrameError where it is none."""
+    value = header.get(key, default)
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or not math.isfinite(value):
+        raise FrameError(name, f"{key}: expected a number in the header, got {value!r}")
+    return float(value)

@@ -1,0 +1,273 @@
+"""Planes: how rows of one image are read from a FITS file without holding the whole.
+
+A file is open only while it is read, so that a stack may have more frames than a process
+may have open files. Bytes are handed on as they lie in the file, big-endian.
+"""
+
+import gzip
+import io
+import math
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from astropy.io import fits
+from numpy.typing import NDArray
+
+from gpustack.backends.base import Samples
+from gpustack.errors import FrameError
+from gpustack.frames.hdus import BITPIX, Hdu, quiet, reading, real, whole
+
+#: Bytes that a gzip stream inflates at once, and that it keeps between two reads.
+_INFLATED, _KEPT = 1 << 18, 1 << 15
+
+_CODECS = ("RICE_1", "RICE_ONE", "GZIP_1", "GZIP_2", "HCOMPRESS_1", "PLIO_1", "NOCOMPRESS")
+
+#: No tile compression is denser than this: HCOMPRESS of a constant image makes
+#: some 10,000 bytes of one.
+_MAX_EXPANSION = 100_000
+
+_SIGN64 = 1 << 63
+
+
+@dataclass(eq=False)
+class Plane:
+    """An image in a FITS file, its rows counted over all axes but the last.
+
+    Parameters
+    ----------
+    file : str
+    hdu : Hdu
+    header : astropy.io.fits.Header
+        Of the image, also where it is tile-compressed.
+    dtype : numpy.dtype
+        Of the samples as `read` gives them.
+    bscale, bzero : float
+    blank : int or None
+        How to decode them.
+    """
+
+    file: str
+    hdu: Hdu
+    header: fits.Header
+    dtype: np.dtype[Any]
+    bscale: float
+    bzero: float
+    blank: int | None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the image."""
+        return self.hdu.shape
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of one row."""
+        return self.shape[-1] * self.dtype.itemsize
+
+    def read(self, start: int, stop: int, into: Any = None) -> Samples:
+        """Rows ``[start, stop)``, in the first bytes of the buffer `into` where given.
+
+        Raises
+        ------
+        FrameError
+            Where the file no longer holds them.
+        """
+        size = (stop - start) * self.row_bytes
+        buffer = np.empty(size, np.uint8) if into is None else np.frombuffer(into, np.uint8, size)
+        rows = buffer.view(self.dtype).reshape(stop - start, self.shape[-1])
+        with reading(self.file):
+            self._fill(rows, start)
+        samples = Samples(rows, bscale=self.bscale, bzero=self.bzero, blank=self.blank)
+        return _exact_uint64(samples) if self._is_uint64 else samples
+
+    @property
+    def _is_uint64(self) -> bool:
+        scaling = (self.dtype.kind, self.dtype.itemsize, self.bscale, self.bzero)
+        return scaling == ("i", 8, 1.0, _SIGN64)
+
+    def _fill(self, rows: NDArray[Any], start: int) -> None:
+        raise NotImplementedError
+
+    def _fill_from(self, stream: io.RawIOBase | io.BufferedIOBase, rows: NDArray[Any]) -> None:
+        """Fill `rows` from where `stream` stands."""
+        view = rows.reshape(-1).view(np.uint8).data
+        done = 0
+        while done < len(view):
+            got = stream.readinto(view[done : done + _INFLATED])
+            if not got:
+                raise FrameError(
+                    self.file,
+                    f"cut off since it was opened: expected {len(view):,} more bytes, got {done:,}",
+                )
+            done += got
+
+
+class PlainPlane(Plane):
+    """An image that lies in its file as it is."""
+
+    def _fill(self, rows: NDArray[Any], start: int) -> None:
+        with Path(self.file).open("rb", buffering=0) as file:
+            file.seek(self.hdu.start + start * self.row_bytes)
+            self._fill_from(file, rows)
+
+
+@dataclass(eq=False)
+class GzipPlane(Plane):
+    """An image in a gzip-compressed file; reading on is cheap, going back starts again."""
+
+    _stream: gzip.GzipFile = field(init=False, repr=False)
+    _turn: threading.Lock = field(init=False, repr=False, default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        kept = io.BufferedReader(_Reopened(self.file), _KEPT)
+        self._stream = gzip.GzipFile(fileobj=kept, mode="rb")
+
+    def _fill(self, rows: NDArray[Any], start: int) -> None:
+        with self._turn:
+            self._stream.seek(self.hdu.start + start * self.row_bytes)
+            self._fill_from(self._stream, rows)
+
+
+class _Reopened(io.RawIOBase):
+    """A file that is open only while it is read."""
+
+    def __init__(self, file: str) -> None:
+        self._file = file
+        self._at = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        self._at = offset + (self._at if whence == io.SEEK_CUR else 0)
+        return self._at
+
+    def readinto(self, buffer: Any) -> int:
+        with Path(self._file).open("rb", buffering=0) as file:
+            file.seek(self._at)
+            got = file.readinto(buffer) or 0
+        self._at += got
+        return got
+
+
+class TiledPlane(Plane):
+    """A tile-compressed image: astropy decompresses the tiles that the rows lie in."""
+
+    def _fill(self, rows: NDArray[Any], start: int) -> None:
+        try:
+            with _fits_open(self.file) as hdus:
+                with quiet():
+                    section = hdus[self.hdu.index].section
+                for piece, at in _pieces(self.shape, start, start + len(rows)):
+                    rows[at] = section[piece]
+        except Exception as err:  # broken tiles raise errors of many kinds
+            raise FrameError(
+                self.file, f"expected intact {self.hdu.header['ZCMPTYPE']} tiles, got: {err}"
+            ) from err
+
+
+def _fits_open(file: str) -> Any:
+    # Without memory maps: a mapped file that shrinks kills the process.
+    return fits.open(file, memmap=False, do_not_scale_image_data=True)
+
+
+def _pieces(
+    shape: tuple[int, ...], start: int, stop: int
+) -> Iterator[tuple[tuple[Any, ...], slice]]:
+    """Rows ``[start, stop)`` as slices of the image, and where they go among these rows."""
+    if len(shape) == 1:
+        yield (slice(None),), slice(0, 1)
+        return
+    row = start
+    while row < stop:
+        outer, first = divmod(row, shape[-2])
+        count = min(shape[-2] - first, stop - row)
+        index = (int(i) for i in np.unravel_index(outer, shape[:-2]))
+        yield (*index, slice(first, first + count)), slice(row - start, row - start + count)
+        row += count
+
+
+def open_plane(file: str, hdu: Hdu, packed: bool) -> Plane:
+    """The image in `hdu` of `file`, a gzip file where `packed`. Reads no sample.
+
+    Raises
+    ------
+    FrameError
+        Where the header does not say how to decode it, or promises more than can be there.
+    """
+    if hdu.kind == "tiles":
+        _check_tiles(file, hdu)
+        with quiet(), _fits_open(file) as hdus:
+            header = hdus[hdu.index].header.copy()
+        dtype = np.dtype(BITPIX[header["BITPIX"]])
+        kind: type[Plane] = TiledPlane
+    else:
+        header = hdu.header
+        dtype = np.dtype(">" + BITPIX[header["BITPIX"]])
+        kind = GzipPlane if packed else PlainPlane
+    return kind(
+        file,
+        hdu,
+        header,
+        dtype,
+        bscale=real(file, header, "BSCALE", 1.0),
+        bzero=real(file, header, "BZERO", 0.0),
+        blank=_blank(file, hdu.header.get("ZBLANK", header.get("BLANK")), dtype),
+    )
+
+
+def _check_tiles(file: str, hdu: Hdu) -> None:
+    """Raise where the tiles cannot make the image that the header promises."""
+    header = hdu.header
+    codec, bits = header.get("ZCMPTYPE"), header.get("ZBITPIX")
+    if codec not in _CODECS or bits not in BITPIX:
+        raise FrameError(
+            file,
+            f"expected ZCMPTYPE one of {', '.join(_CODECS)} and ZBITPIX one of "
+            f"{', '.join(map(str, BITPIX))}, got {codec!r} and {bits!r}",
+        )
+    axes = hdu.shape[::-1]
+    tiles = [
+        whole(file, header, f"ZTILE{n}", length if n == 1 else 1)
+        for n, length in enumerate(axes, 1)
+    ]
+    rows = whole(file, header, "NAXIS2")
+    count = math.prod(-(-length // max(tile, 1)) for length, tile in zip(axes, tiles, strict=True))
+    if min(tiles) < 1 or count != rows:
+        raise FrameError(
+            file, f"expected {rows} tiles, got shape {hdu.shape} in {count} of {tuple(tiles[::-1])}"
+        )
+    size, image = hdu.stop - hdu.start, math.prod(axes) * abs(bits) // 8
+    if image > _MAX_EXPANSION * size:
+        raise FrameError(
+            file,
+            f"expected compressed data for an image of {image:,} bytes (shape {hdu.shape}), "
+            f"got {size:,} bytes",
+        )
+
+
+def _blank(file: str, value: Any, dtype: np.dtype[Any]) -> int | None:
+    """BLANK as an integer that samples of `dtype` can have; None where none can be blank."""
+    if value is None or dtype.kind == "f":
+        return None
+    if not isinstance(value, (int, float)) or not float(value).is_integer():
+        raise FrameError(file, f"BLANK: expected a whole number in the header, got {value!r}")
+    limits = np.iinfo(dtype)
+    return int(value) if limits.min <= value <= limits.max else None
+
+
+def _exact_uint64(samples: Samples) -> Samples:
+    """uint64, which FITS stores as int64 with BZERO = 2**63, without the rounding of floats.
+
+    Adding 2**63 turns the sign bit, no more. It is done in place.
+    """
+    turned = samples.data.view(samples.data.dtype.str.replace("i", "u"))
+    np.bitwise_xor(turned, np.uint64(_SIGN64), out=turned)
+    return Samples(turned, blank=None if samples.blank is None else samples.blank + _SIGN64)

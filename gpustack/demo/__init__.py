@@ -20,10 +20,11 @@ from numpy.typing import NDArray
 
 from gpustack import backends, engine
 from gpustack.align import wcs_project
-from gpustack.demo.judge import Truth, expect, judge, make_truth, noise_of, shared_area, tally
+from gpustack.demo.judge import check_stack, expect
 from gpustack.demo.preview import Panel, draw, require_matplotlib
 from gpustack.demo.report import Outcome, write_report
 from gpustack.demo.simulate import OUTSIDE, Field, exposures, make_field
+from gpustack.demo.truth import Truth, make_truth, noise_of, shared_area, tally
 from gpustack.errors import InputError, OutputError
 from gpustack.frames import open_frames
 from gpustack.recipe import Recipe, SigmaClip
@@ -207,7 +208,7 @@ def _stack_and_judge(files: Files, field: Field, truth: Truth) -> Outcome:
         noises=noises,
         expected=expected,
         counts=tally(truth, marks[:, *area]),
-        checks=judge(clipped.data[area], marks[:, *area], truth, expected),
+        checks=check_stack(clipped.data[area], marks[:, *area], truth, expected),
     )
 
 

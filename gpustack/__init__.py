@@ -13,7 +13,7 @@ __version__ = "0.1.0.dev0"
 #: the backends work where astropy is not installed.
 _HOMES = {
     "Combiner": "combiner",
-    "combine": "combiner",
+    "combine": "combine_files",
     "wcs_project": "align",
     "stack": "engine",
     "StackResult": "result",

@@ -4,50 +4,18 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from astropy.io.fits import Header
 from astropy.nddata import CCDData
 from astropy.wcs import WCS
 from astropy.wcs.utils import proj_plane_pixel_area
 from numpy.typing import NDArray
 
 from gpustack.errors import InputError
+from gpustack.header import without_wcs
 
 #: A reprojected mask is 0 far from every masked pixel; interpolation leaves rounding of
 #: about 1e-16 there, and ccdproc calls everything above this masked.
 MASK_THRESHOLD = 1e-8
-
-#: Keywords that `WCS.to_header` repeats but that say when the frame was taken.
-_NOT_WCS = frozenset({"JD-OBS", "MJD-OBS", "DATE-OBS"})
-_MATRIX_CD = ("CD1_1", "CD1_2", "CD2_1", "CD2_2")
-
-
-def without_wcs(header: Any, wcs: WCS | None) -> Any:
-    """A copy of `header` without the keywords that describe `wcs`.
-
-    What `CCDData` keeps in its header beside its ``wcs``: the two would contradict each
-    other as soon as one of them changes.
-
-    Parameters
-    ----------
-    header : `~astropy.io.fits.Header` or dict
-        Not changed.
-    wcs : `~astropy.wcs.WCS` or None
-        The world coordinates that were made of the header; None gives a plain copy.
-
-    Returns
-    -------
-    `~astropy.io.fits.Header` or dict
-        The same type as `header`.
-    """
-    rest = header.copy()
-    if wcs is None:
-        return rest
-    keywords = set(wcs.to_header(relax=True)) - _NOT_WCS
-    if any(keyword.startswith("PC") for keyword in keywords):
-        # to_header turns a CD matrix into PC and CDELT; the CD cards are the same matrix.
-        keywords.update(_MATRIX_CD)
-    for keyword in keywords & set(rest):
-        del rest[keyword]
-    return rest
 
 
 def wcs_project(
@@ -119,7 +87,7 @@ def wcs_project(
         data,
         wcs=target_wcs,
         mask=mask if mask.any() else None,
-        header=without_wcs(ccd.header, ccd.wcs),
+        header=without_wcs(ccd.header, ccd.wcs) if isinstance(ccd.header, Header) else ccd.header,
         unit=ccd.unit,
     )
 
@@ -141,9 +109,7 @@ def _resample(
     from reproject import reproject_interp
 
     def resample(array: NDArray[Any]) -> NDArray[np.float64]:
-        image, _ = reproject_interp(
-            (array, ccd.wcs), target_wcs, shape_out=shape, order=order
-        )
+        image, _ = reproject_interp((array, ccd.wcs), target_wcs, shape_out=shape, order=order)
         return np.asarray(image)
 
     if ccd.mask is None:

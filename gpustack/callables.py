@@ -8,7 +8,7 @@ already imported: who holds ``bottleneck.nanmedian`` has imported bottleneck.
 import sys
 import warnings
 from collections.abc import Callable
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ from gpustack.errors import InputError
 
 Word = Literal["mean", "median", "sum", "std", "mad_std"]
 Statistic = Callable[..., Any]
+Masked = np.ma.MaskedArray[Any, Any]
 
 #: Scales the median absolute deviation to the standard deviation of a normal
 #: distribution: 1 / Phi^-1(3/4).
@@ -88,7 +89,7 @@ def word_or_function(
     """
     word = given if isinstance(given, str) else recognise(given)
     if word in words:
-        return cast(Word, word)
+        return word
     if not callable(given):
         raise InputError(
             f"{name}: expected {' or '.join(map(repr, words))} or a function, got {given!r}"
@@ -126,6 +127,13 @@ _SKIPPING: dict[str, Statistic] = {
     "std": np.nanstd,
     "mad_std": _nan_mad_std,
 }
+
+
+def nan_filled(samples: Masked) -> NDArray[Any]:
+    """`samples` as an ndarray, NaN where masked; integers as float64. May share memory."""
+    real = samples.dtype if samples.dtype.kind == "f" else np.dtype(np.float64)
+    values = np.ma.asarray(samples, dtype=real)
+    return np.asarray(values.filled(np.nan) if np.ma.getmaskarray(values).any() else values.data)
 
 
 def call(function: Statistic, values: Any) -> NDArray[Any]:

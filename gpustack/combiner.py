@@ -1,5 +1,336 @@
-"""The ccdproc door: `Combiner`, whose code runs after changing the import.
+"""The ccdproc door: code written for `ccdproc.Combiner` and `ccdproc.combine` runs here.
 
-The Combiner records: clip methods append to a recipe, and combining runs it in one pass
-over the frames it refers to. `combine`, for files, stands in `gpustack.combine_files`.
+A Combiner records: clip methods append to a recipe, and combining runs it in one pass
+over the frames it refers to.
 """
+
+import math
+import warnings
+from collections.abc import Iterable
+from typing import Any, Self
+
+from astropy.nddata import CCDData, StdDevUncertainty
+from astropy.utils.exceptions import AstropyDeprecationWarning
+from numpy.typing import DTypeLike
+
+from gpustack.callables import Statistic, Word, word_or_function
+from gpustack.combination import Combination, Method
+from gpustack.errors import InputError
+from gpustack.frames import check_agree, open_frames
+from gpustack.holdings import Holdings, real_dtype
+from gpustack.recipe import ExtremaClip, RangeClip, SigmaClip
+from gpustack.recorder import Recorder
+
+_CENTERS: tuple[Word, ...] = ("mean", "median")
+_SPREADS: tuple[Word, ...] = ("std", "mad_std")
+
+
+class Combiner(Holdings):
+    """Combine images pixel by pixel: clip, then average, median or sum.
+
+    Has the interface of `ccdproc.Combiner`. The images are referred to, not copied, and
+    read when something is combined: do not change them in between.
+
+    Parameters
+    ----------
+    ccd_iter : iterable of `~astropy.nddata.CCDData`
+        The images, of one shape and unit; any number of dimensions.
+    dtype : dtype, optional
+        Of the samples and of the combined data; float64 where None.
+    backend : {"auto", "cpu", "cuda"}
+        Who computes; ``"auto"`` takes a usable GPU.
+
+    Attributes
+    ----------
+    ccd_list : list of `~astropy.nddata.CCDData`
+        The images.
+    unit : `~astropy.units.Unit`
+        Of the images and of the result.
+    dtype : `numpy.dtype`
+        Of the samples and of the combined data.
+
+    Raises
+    ------
+    TypeError
+        Where `ccd_iter` is None or holds no images, something that is no CCDData, or
+        images of different shapes or units.
+
+    Notes
+    -----
+    Masked, NaN and infinite samples are invalid: they enter no statistic, neither when
+    clipping nor when combining.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from astropy.nddata import CCDData
+    >>> images = [CCDData(np.full((2, 2), v), unit="adu") for v in (1.0, 2.0, 3.0, 2.0, 90.0)]
+    >>> combiner = Combiner(images)
+    >>> combiner.sigma_clipping(low_thresh=3, high_thresh=3, func="median", dev_func="mad_std")
+    >>> combiner.average_combine().data
+    array([[2., 2.],
+           [2., 2.]])
+    """
+
+    def __init__(
+        self,
+        ccd_iter: Iterable[CCDData],
+        dtype: DTypeLike | None = None,
+        *,
+        backend: str = "auto",
+    ) -> None:
+        if ccd_iter is None:
+            raise TypeError("ccd_iter: expected an iterable of CCDData, got None")
+        ccd_list = list(ccd_iter)
+        for i, ccd in enumerate(ccd_list):
+            if not isinstance(ccd, CCDData):
+                raise TypeError(f"image {i}: expected CCDData, got {type(ccd).__name__}")
+        if not ccd_list:
+            raise TypeError("ccd_iter: expected at least one CCDData, got none")
+        frames = open_frames(ccd_list)
+        check_agree(frames)
+        super().__init__(ccd_list, Recorder(frames, real_dtype(dtype), backend))
+
+    @classmethod
+    def of(cls, recorder: Recorder) -> Self:
+        """A Combiner of frames that need not be CCDData; its `ccd_list` is empty."""
+        combiner = cls.__new__(cls)
+        Holdings.__init__(combiner, [], recorder)
+        return combiner
+
+    def clip_extrema(self, nlow: int | None = 0, nhigh: int | None = 0) -> None:
+        """Reject the `nlow` lowest and `nhigh` highest samples of every pixel.
+
+        All samples are ranked, those that are masked or rejected already too, with NaN
+        as the highest: an invalid sample among the extremes uses up one of the count.
+
+        Parameters
+        ----------
+        nlow, nhigh : int or None
+            How many; None is 0. Together fewer than there are images.
+
+        Raises
+        ------
+        RecipeError
+            Where a number is negative or no image would be left (a ValueError).
+
+        References
+        ----------
+        IRAF imcombine, ``reject=minmax``, which ranks valid samples only.
+        """
+        self._recorder.clip(ExtremaClip(nlow or 0, nhigh or 0, among="all"))
+
+    def minmax_clipping(self, min_clip: float | None = None, max_clip: float | None = None) -> None:
+        """Reject samples below `min_clip` or above `max_clip`.
+
+        Parameters
+        ----------
+        min_clip, max_clip : float or None
+            Bounds in the unit of the images, before any scaling; None is no bound.
+
+        Raises
+        ------
+        RecipeError
+            Where `min_clip` is above `max_clip` (a ValueError).
+        """
+        self._recorder.clip(RangeClip(min_clip, max_clip))
+
+    def sigma_clipping(
+        self,
+        low_thresh: float | None = 3,
+        high_thresh: float | None = 3,
+        func: str | Statistic = "mean",
+        dev_func: str | Statistic = "std",
+        *,
+        maxiters: int | None = 1,
+        axis: int = 0,
+        copy: bool = False,
+        grow: float | None = False,
+        use_astropy: bool | None = None,
+    ) -> None:
+        """Reject samples that deviate by more than so many spreads from the centre.
+
+        Parameters
+        ----------
+        low_thresh, high_thresh : float or None
+            How many spreads below and above the centre a sample may lie; the sign does
+            not matter. None rejects nothing on that side.
+        func : {"mean", "median"} or callable
+            The centre. Functions such as `numpy.ma.median` are recognised; any other is
+            called as ``func(array, axis=0)`` with rejected and invalid samples as NaN.
+        dev_func : {"std", "mad_std"} or callable
+            The spread, likewise. ``"std"`` is that about the mean, divided by n.
+        maxiters : int or None
+            How often to look again at the survivors; None until nothing more is rejected.
+        axis : int
+            Only 0, across the images.
+        copy : bool
+            Accepted for compatibility and without effect: images are never changed.
+        grow : float or None
+            Only False, 0 or None: rejection does not spread to neighbours.
+        use_astropy : bool, optional
+            Deprecated by ccdproc; without effect.
+
+        Raises
+        ------
+        InputError
+            Where an argument is none of these (a ValueError).
+
+        References
+        ----------
+        `astropy.stats.sigma_clip`.
+        """
+        if use_astropy is not None:
+            warnings.warn(
+                "use_astropy has no effect and is deprecated: leave it out",
+                AstropyDeprecationWarning,
+                stacklevel=2,
+            )
+        if axis != 0:
+            raise InputError(f"axis: expected 0, across the images, got {axis!r}")
+        if grow:
+            raise InputError(f"grow: expected False, rejection does not spread, got {grow!r}")
+        low, high = (None if side is None else abs(side) for side in (low_thresh, high_thresh))
+        center: Any = word_or_function("func", func, _CENTERS)
+        spread: Any = word_or_function("dev_func", dev_func, _SPREADS)
+        clip = SigmaClip(
+            low,
+            high,
+            center="mean" if callable(center) else center,
+            spread="std" if callable(spread) else spread,
+            maxiters=None if maxiters == math.inf else maxiters,
+        )
+        if callable(center) or callable(spread):
+            self._recorder.clip_by_function(clip, center, spread)
+        else:
+            self._recorder.clip(clip)
+
+    def average_combine(
+        self,
+        scale_func: Statistic | None = None,
+        scale_to: float | None = None,
+        uncertainty_func: Statistic | None = None,
+        sum_func: Statistic | None = None,
+    ) -> CCDData:
+        """The mean of the samples that are left at every pixel, weighted where there are weights.
+
+        Parameters
+        ----------
+        scale_func : callable, optional
+            What to compute in place of the mean where there are no weights, called as
+            ``scale_func(masked_array, axis=0)``.
+        scale_to : float, optional
+            One factor for all images, in place of `scaling`.
+        uncertainty_func : callable, optional
+            The spread that the uncertainty is made of; the standard deviation if omitted.
+        sum_func : callable, optional
+            How weights and weighted samples are added up.
+
+        Returns
+        -------
+        `~astropy.nddata.CCDData`
+            Data of the combiner's dtype, NaN where nothing was left; mask True there;
+            uncertainty the spread (standard deviation, divided by n) over sqrt(n), with n
+            samples left; unit of the images; ``meta["NCOMBINE"]`` the number of images.
+        """
+        given = scale_func
+        if self.weights is not None:
+            scale_func = None
+        return self._combine(
+            "mean", scale_func, uncertainty_func, scale_to, total=sum_func, masked=given is not None
+        )
+
+    def median_combine(
+        self,
+        median_func: Statistic | None = None,
+        scale_to: float | None = None,
+        uncertainty_func: Statistic | None = None,
+    ) -> CCDData:
+        """The median of the samples that are left at every pixel. Weights do not enter.
+
+        Parameters
+        ----------
+        median_func : callable, optional
+            What to compute in place of the median, called as
+            ``median_func(masked_array, axis=0)``.
+        scale_to : float, optional
+            One factor for all images, in place of `scaling`.
+        uncertainty_func : callable, optional
+            The spread that the uncertainty is made of; if omitted, 1.4826 times the
+            median absolute deviation.
+
+        Returns
+        -------
+        `~astropy.nddata.CCDData`
+            As from `average_combine`, with an uncertainty of the spread over sqrt(n).
+        """
+        return self._combine(
+            "median", median_func, uncertainty_func, scale_to, masked=median_func is not None
+        )
+
+    def sum_combine(
+        self,
+        sum_func: Statistic | None = None,
+        scale_to: float | None = None,
+        uncertainty_func: Statistic | None = None,
+    ) -> CCDData:
+        """The sum of the samples that are left at every pixel, weighted where there are weights.
+
+        A rejected sample is missing from the sum: pixels with fewer samples are fainter.
+
+        Parameters
+        ----------
+        sum_func : callable, optional
+            What adds up, called as ``sum_func(masked_array, axis=0)``.
+        scale_to : float, optional
+            One factor for all images, in place of `scaling`.
+        uncertainty_func : callable, optional
+            The spread that the uncertainty is made of; the standard deviation if omitted.
+
+        Returns
+        -------
+        `~astropy.nddata.CCDData`
+            As from `average_combine`, but 0 where nothing was left, and with an
+            uncertainty of the spread times sqrt(n).
+        """
+        # A weighted sum is added up by sum_func too, of samples times weights.
+        weighted = self.weights is not None
+        return self._combine(
+            "sum",
+            None if weighted else sum_func,
+            uncertainty_func,
+            scale_to,
+            total=sum_func,
+            masked=sum_func is not None,
+        )
+
+    def _combine(
+        self,
+        method: Method,
+        main: Statistic | None,
+        spread: Statistic | None,
+        scale_to: float | None,
+        *,
+        total: Statistic | None = None,
+        masked: bool,
+    ) -> CCDData:
+        mains: tuple[Word, ...] = ("sum",) if method == "sum" else _CENTERS
+        usual = "mad_std" if method == "median" else "std"
+        how = Combination(
+            method=method,
+            main=word_or_function(f"{method} function", main or method, mains),
+            spread=word_or_function("uncertainty_func", spread or usual, _SPREADS),
+            total=word_or_function("sum_func", total or "sum", ("sum",)),
+            masked=masked,
+            scale=self._factors(scale_to),
+            weights=None if method == "median" else self.weights,
+        )
+        combined = self._recorder.combine(how)
+        ccd = CCDData(
+            combined.data,
+            mask=combined.mask,
+            unit=self.unit,
+            uncertainty=StdDevUncertainty(combined.uncertainty, copy=False),
+        )
+        ccd.meta["NCOMBINE"] = len(self._recorder.frames)
+        return ccd

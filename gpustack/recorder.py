@@ -1,82 +1,26 @@
 """What a `Combiner` has been told so far: frames, clips in order, and the cube once asked for."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import count
-from typing import Any, Literal
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gpustack.callables import Statistic, Word, call, skips_nan
+from gpustack.callables import Masked, Statistic, Word, call, nan_filled, skips_nan
+from gpustack.combination import Combination
 from gpustack.engine import run
 from gpustack.errors import InputError
-from gpustack.frames import ArrayFrame, Frame
-from gpustack.rows import RowsFrame
-from gpustack.recipe import Clip, ExtremaClip, Recipe
+from gpustack.frames import Frame, open_frames
+from gpustack.plan import DEFAULT_MEMORY
+from gpustack.recipe import Clip, ExtremaClip, Recipe, SigmaClip
 from gpustack.result import StackResult
+from gpustack.rows import RowsFrame
 
-#: Room for rows that are cast on their way to the backend, where no limit was given.
+#: Room for rows that are cast on their way to the backend: more makes nothing faster.
 CAST_MEMORY = 64_000_000
 
-Method = Literal["mean", "median", "sum"]
 
-
-@dataclass(frozen=True, slots=True)
-class Combination:
-    """One way to combine a stack, in ccdproc's terms.
-
-    Parameters
-    ----------
-    method : {"mean", "median", "sum"}
-        Whose uncertainty formula is used.
-    main, spread, total : str or callable
-        What makes the data; what the uncertainty is made of; how a weighted sum adds up.
-        Words go to the engine, functions are called.
-    masked : bool
-        Whether functions get a MaskedArray; else masked samples come as NaN.
-    scale : tuple of float or None
-        One number a frame.
-    weights : ndarray of float64 or None
-        Shape (n,) or that of the stack.
-    """
-
-    method: Method
-    main: Word | Statistic
-    spread: Word | Statistic
-    total: Word | Statistic = "sum"
-    masked: bool = False
-    scale: tuple[float, ...] | None = None
-    weights: NDArray[np.float64] | None = None
-
-    @property
-    def by_function(self) -> bool:
-        """Whether some part is a function that no backend knows."""
-        return callable(self.main) or callable(self.spread) or self._total_by_function
-
-    @property
-    def _total_by_function(self) -> bool:
-        return self.weights is not None and callable(self.total)
-
-    def recipe(self, clips: Sequence[Clip], dtype: np.dtype[Any]) -> Recipe:
-        """The recipe that does as much of this as a recipe can."""
-        weights: Any = None
-        if self.weights is not None and not callable(self.main):
-            weights = tuple(self.weights) if self.weights.ndim == 1 else "sample"
-        return Recipe(
-            clips=tuple(clips),
-            combine=self.method if callable(self.main) else self.main,  # type: ignore[arg-type]
-            scale=self.scale,
-            weights=weights,
-            clip_on="raw",
-            uncertainty="auto" if callable(self.spread) else self.spread,  # type: ignore[arg-type]
-            dtype=dtype.name if dtype.name in ("float32", "float64") else "float64",
-            outputs=("count",) if callable(self.spread) else ("uncertainty", "count"),
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Combined:
+class Combined(NamedTuple):
     """What a combination gives: arrays of the shape of a frame."""
 
     data: NDArray[Any]
@@ -96,19 +40,23 @@ class Recorder:
         holds, whether or not it is ever made.
     backend : str
         Who executes.
-    memory : int or None
-        Limit in bytes for rows that are read; None is the engine's own.
+    limit : int or None
+        In bytes, of what a run may take. None is the engine's own for images that lie in
+        memory, and little for rows that are cast on their way.
     """
 
     def __init__(
-        self, frames: list[Frame], dtype: np.dtype[Any], backend: str, memory: int | None = None
+        self, frames: list[Frame], dtype: np.dtype[Any], backend: str, limit: int | None = None
     ) -> None:
-        self.frames = frames
+        self.frames: list[Frame] = [
+            frame if np.can_cast(frame.dtype, dtype) else RowsFrame(frame, dtype)
+            for frame in frames
+        ]
         self.dtype = dtype
         self.clips: list[Clip] = []
         self._backend = backend
-        self._memory = memory
-        self._cube: np.ma.MaskedArray[Any, Any] | None = None
+        self._limit = limit
+        self._cube: Masked | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -124,29 +72,25 @@ class Recorder:
             self._run_pending(self._cube)
 
     def clip_by_function(
-        self,
-        low: float | None,
-        high: float | None,
-        center: Word | Statistic,
-        spread: Word | Statistic,
-        maxiters: int | None,
+        self, clip: SigmaClip, center: Word | Statistic, spread: Word | Statistic
     ) -> None:
-        """Sigma clip with statistics that only Python functions know, on the cube."""
-        values = filled(self.cube())
+        """Sigma clip the cube with the statistics `center` and `spread` in place of the clip's."""
+        values = nan_filled(self.cube()).copy()
+        values[~np.isfinite(values)] = np.nan
         for passes in count(1):
             middle = call(skips_nan(center), values)
             width = call(skips_nan(spread), values)
             outside = np.zeros(values.shape, bool)
-            if low is not None:
-                outside |= values < middle - low * width
-            if high is not None:
-                outside |= values > middle + high * width
+            if clip.low is not None:
+                outside |= values < middle - clip.low * width
+            if clip.high is not None:
+                outside |= values > middle + clip.high * width
             values[outside] = np.nan
-            if passes == maxiters or not outside.any():
+            if passes == clip.maxiters or not outside.any():
                 break
-        self.cube().mask[...] |= ~np.isfinite(values)
+        np.ma.getmaskarray(self.cube())[...] = np.isnan(values)
 
-    def cube(self) -> np.ma.MaskedArray[Any, Any]:
+    def cube(self) -> Masked:
         """All samples as they are to be combined; made, and pending clips run, when first asked.
 
         The same object each time, so that what a user edits in place counts.
@@ -154,39 +98,70 @@ class Recorder:
         if self._cube is None:
             cube = np.ma.MaskedArray(np.empty(self.shape, self.dtype), np.zeros(self.shape, bool))
             for i in range(len(self.frames)):
-                whole = self.frame_values(i)
+                whole = self._read(i)
                 cube.data[i] = whole.data
-                cube.mask[i] = np.ma.getmaskarray(whole)
+                np.ma.getmaskarray(cube)[i] = np.ma.getmaskarray(whole)
             self._run_pending(cube)
             self._cube = cube
         return self._cube
 
-    def set_cube(self, data: Any, mask: Any = np.ma.nomask) -> None:
+    def set_cube(self, data: Any, mask: NDArray[np.bool_] | None = None) -> None:
         """Put an array of the user in the place of frames and pending clips."""
-        cube = np.ma.MaskedArray(data, mask, dtype=self.dtype, shrink=False)
+        mask = np.ma.getmaskarray(data) if mask is None else mask
+        cube = np.ma.MaskedArray(np.ma.getdata(data), mask, dtype=self.dtype)
         if cube.shape != self.shape:
             raise InputError(f"data_arr: expected shape {self.shape}, got {cube.shape}")
         self._cube = cube
         self.clips = []
 
-    def frame_values(self, i: int) -> np.ma.MaskedArray[Any, Any]:
-        """Frame `i` as the cube holds it: of the combiner's dtype, masked where invalid."""
-        if self._cube is not None:
-            return self._cube[i]
-        whole = self.frames[i].whole()
-        if whole.dtype != self.dtype:
-            whole = RowsFrame(self.frames[i], self.dtype).whole()
-        return whole
+    def frame_values(self, i: int) -> Masked:
+        """Frame `i` of the cube, without making the cube where no clip is pending."""
+        if self._cube is not None or self.clips:
+            image: Masked = self.cube()[i]
+            return image
+        return self._read(i)
 
     def combine(self, how: Combination) -> Combined:
         """Run the pending clips and combine the survivors."""
         if how.by_function:
             self.cube()
-        sample_weights = how.weights if how.weights is not None and how.weights.ndim > 1 else None
         recipe = how.recipe(self.clips, self.dtype)
-        if recipe.weights is None:
-            sample_weights = None
-        result = self._run(recipe, self._frames_for(recipe), sample_weights)
-        if how.by_function:
-            _call_functions(how, self.cube(), result)
-        return Combined(self._as_own_dtype(result), result.mask, result.uncertainty)
+        frames = self.frames if self._cube is None else open_frames(self._cube)
+        if recipe.normalizes and all(frame.dtype == np.float32 for frame in frames):
+            # ccdproc's scaled samples are float64; one such frame makes the stack so.
+            frames = [RowsFrame(frames[0], np.dtype(np.float64)), *frames[1:]]
+        result = self._run(frames, recipe, weights=how.sample_weights)
+        data, uncertainty = result.data, result.uncertainty
+        if how.by_function or uncertainty is None:
+            data, uncertainty = how.call(self.cube(), result)
+        return Combined(_finish(data, result.mask, self.dtype), result.mask, uncertainty)
+
+    def _run(self, frames: list[Frame], recipe: Recipe, **more: Any) -> StackResult:
+        return run(frames, recipe, backend=self._backend, memory=self._room(frames), **more)
+
+    def _room(self, frames: list[Frame]) -> int | None:
+        """Bytes that rows and buffers may take; as little as is enough."""
+        row = sum(frame.row_bytes for frame in frames)
+        if not row:
+            return self._limit
+        if self._limit is None:
+            return max(CAST_MEMORY, 4 * row)
+        return min(max(DEFAULT_MEMORY, 4 * row), self._limit)
+
+    def _read(self, i: int) -> Masked:
+        return np.ma.asarray(self.frames[i].whole(), dtype=self.dtype)
+
+    def _run_pending(self, cube: Masked) -> None:
+        """Mark in `cube` what the recorded clips reject."""
+        if self.clips:
+            recipe = Recipe(clips=tuple(self.clips), clip_on="raw", outputs=())
+            result = self._run(open_frames(cube), recipe, marks=True)
+            np.ma.getmaskarray(cube)[...] = result.marks
+            self.clips = []
+
+
+def _finish(data: NDArray[Any], mask: NDArray[np.bool_], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Combined data in the combiner's dtype. Integers have no NaN: 0 where masked."""
+    if dtype.kind != "f":
+        data = np.where(mask, 0, data)
+    return data.astype(dtype, copy=False)

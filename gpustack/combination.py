@@ -1,0 +1,116 @@
+"""One way to combine a stack, in ccdproc's terms: words go to the engine, functions are called."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpustack.callables import Masked, Statistic, Word, call, nan_filled
+from gpustack.recipe import Clip, Combine, Recipe, Uncertainty
+from gpustack.result import StackResult
+
+Method = Literal["mean", "median", "sum"]
+
+
+@dataclass(frozen=True, slots=True)
+class Combination:
+    """What `Combiner.average_combine` and its like were asked for.
+
+    Parameters
+    ----------
+    method : {"mean", "median", "sum"}
+        Whose uncertainty formula is used.
+    main, spread, total : str or callable
+        What makes the data; what the uncertainty is made of; how a weighted sum adds up.
+    masked : bool
+        Whether functions get a MaskedArray; else masked samples come to them as NaN.
+    scale : tuple of float or None
+        One number a frame.
+    weights : ndarray or None
+        Shape (n,) or that of the stack.
+    """
+
+    method: Method
+    main: Word | Statistic
+    spread: Word | Statistic
+    total: Word | Statistic
+    masked: bool
+    scale: tuple[float, ...] | None
+    weights: NDArray[Any] | None
+
+    @property
+    def by_function(self) -> bool:
+        """Whether some part is a function that no backend knows."""
+        return callable(self.main) or callable(self.spread) or self._total_by_function
+
+    @property
+    def _total_by_function(self) -> bool:
+        return self.weights is not None and callable(self.total)
+
+    @property
+    def sample_weights(self) -> NDArray[Any] | None:
+        """The weights where there is one for every sample."""
+        return self.weights if self.weights is not None and self.weights.ndim > 1 else None
+
+    def recipe(self, clips: Sequence[Clip], dtype: np.dtype[Any]) -> Recipe:
+        """The recipe that does as much of this as a recipe can."""
+        weights: Any = "sample"
+        if self.sample_weights is None:
+            weights = None if self.weights is None else tuple(self.weights)
+        return Recipe(
+            clips=tuple(clips),
+            combine=self.method if callable(self.main) else cast(Combine, self.main),
+            scale=self.scale,
+            weights=weights,
+            clip_on="raw",
+            uncertainty="auto" if callable(self.spread) else cast(Uncertainty, self.spread),
+            dtype=dtype.name if dtype.name in ("float32", "float64") else "float64",
+            outputs=("count",) if callable(self.spread) else ("uncertainty", "count"),
+        )
+
+    def call(self, cube: Masked, result: StackResult) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Data and uncertainty, the parts that are functions called on the samples.
+
+        Parameters
+        ----------
+        cube : MaskedArray, shape (n, ...)
+            The samples, with all clips run.
+        result : StackResult
+            What the engine made of them: mask, count, and the other parts.
+        """
+        samples = cube
+        if self.scale is not None:
+            samples = cube * np.reshape(self.scale, (-1, *(1 for _ in cube.shape[1:])))
+        given = samples if self.masked else nan_filled(samples)
+        data = result.data
+        if callable(self.main):
+            data = call(self.main, given)
+        elif self._total_by_function:
+            data = self._weighted(given)
+        data = np.where(result.mask, 0.0 if self.method == "sum" else np.nan, data)
+        return data, self._uncertainty(given, result)
+
+    def _uncertainty(self, given: Any, result: StackResult) -> NDArray[Any]:
+        if result.uncertainty is not None:
+            return result.uncertainty
+        count = cast(NDArray[Any], result.count)
+        root = np.sqrt(np.where(count > 0, count, np.nan))
+        spread = call(cast(Statistic, self.spread), given)
+        error: NDArray[Any] = spread * root if self.method == "sum" else spread / root
+        return error.astype(result.data.dtype, copy=False)
+
+    def _weighted(self, given: Any) -> NDArray[Any]:
+        """A weighted mean or sum that adds up with the user's function."""
+        total = cast(Statistic, self.total)
+        weights = np.asarray(self.weights, np.float64)
+        if weights.ndim == 1:
+            weights = weights.reshape(-1, *(1 for _ in given.shape[1:]))
+        summed = call(total, given * weights)
+        if self.method == "sum":
+            return summed
+        # The weight of a sample that is out is out too: 0 * it keeps its mask and its NaN.
+        with np.errstate(invalid="ignore", divide="ignore"):
+            mean: NDArray[Any] = summed / call(total, given * 0 + weights)
+        return mean

@@ -1,0 +1,228 @@
+"""The other half of the ccdproc door: `combine`, from a list of files to one image."""
+
+import os
+from collections.abc import Callable
+from copy import deepcopy
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from astropy.nddata import CCDData, StdDevUncertainty
+from numpy.typing import DTypeLike, NDArray
+
+from gpustack.callables import Statistic, recognise
+from gpustack.combiner import Combiner
+from gpustack.errors import InputError, OutputError
+from gpustack.frame_list import list_images, open_images
+from gpustack.frames import Frame, check_agree
+from gpustack.header import without_wcs
+from gpustack.holdings import real_dtype
+from gpustack.plan import parse_memory, plan_bands
+from gpustack.recorder import Recorder
+from gpustack.rows import RowsFrame
+from gpustack.writing import check_target, write_whole
+
+METHODS = ("average", "median", "sum")
+
+#: Cubes of float64 that a function may take: the samples, a scaled copy, the function's
+#: own copy and its intermediate results.
+_CUBES = 4
+
+Run = Callable[[list[Frame], NDArray[Any] | None], CCDData]
+
+
+def combine(
+    img_list: Any,
+    output_file: str | os.PathLike[str] | None = None,
+    method: str = "average",
+    weights: NDArray[Any] | None = None,
+    scale: Any = None,
+    mem_limit: float = 16e9,
+    clip_extrema: bool = False,
+    nlow: int | None = 1,
+    nhigh: int | None = 1,
+    minmax_clip: bool = False,
+    minmax_clip_min: float | None = None,
+    minmax_clip_max: float | None = None,
+    sigma_clip: bool = False,
+    sigma_clip_low_thresh: float | None = 3,
+    sigma_clip_high_thresh: float | None = 3,
+    sigma_clip_func: str | Statistic = "mean",
+    sigma_clip_dev_func: str | Statistic = "std",
+    dtype: DTypeLike | None = None,
+    combine_uncertainty_function: Statistic | None = None,
+    overwrite_output: bool = False,
+    *,
+    backend: str = "auto",
+    **ccdkwargs: Any,
+) -> CCDData:
+    """Combine images, from files or in memory, in one call.
+
+    Has the interface of `ccdproc.combine`. Files are read by rows, each row once, so
+    that many more frames than fit into memory can be combined.
+
+    Parameters
+    ----------
+    img_list : list, str, `numpy.ndarray` or iterable
+        File names, `~astropy.nddata.CCDData`, or both; a string of file names with
+        commas between them; an array of file names; a `ccdproc.ImageFileCollection`.
+    output_file : str or path, optional
+        A FITS file to write the result to.
+    method : {"average", "median", "sum"}
+        See `Combiner.average_combine`, `Combiner.median_combine`, `Combiner.sum_combine`.
+    weights : `numpy.ndarray`, optional
+        See `Combiner.weights`.
+    scale : callable or sequence of float, optional
+        What multiplies each image after clipping: one number an image, or a function that
+        makes it from the array of an image, a MaskedArray where something is invalid.
+    mem_limit : float
+        Bytes that the rows read at once may take. The result, and images given in memory,
+        come on top of it.
+    clip_extrema : bool
+        Whether to reject the `nlow` lowest and `nhigh` highest samples of every pixel
+        first; see `Combiner.clip_extrema`.
+    nlow, nhigh : int or None
+        How many; None is 0.
+    minmax_clip : bool
+        Whether to reject samples below `minmax_clip_min` or above `minmax_clip_max` then.
+    minmax_clip_min, minmax_clip_max : float or None
+        Bounds in the unit of the images; None is no bound.
+    sigma_clip : bool
+        Whether to reject samples that deviate too far last; see `Combiner.sigma_clipping`.
+    sigma_clip_low_thresh, sigma_clip_high_thresh : float or None
+        How many spreads below and above the centre a sample may lie; None is no limit.
+    sigma_clip_func : {"mean", "median"} or callable
+        The centre.
+    sigma_clip_dev_func : {"std", "mad_std"} or callable
+        The spread.
+    dtype : dtype, optional
+        Of the samples and of the result; float64 where None.
+    combine_uncertainty_function : callable, optional
+        The spread that the uncertainty is made of; that of `method` if omitted.
+    overwrite_output : bool
+        Whether `output_file` may be replaced.
+    backend : {"auto", "cpu", "cuda"}
+        Who computes.
+    **ccdkwargs
+        For files, as in `CCDData.read`. `unit` and `hdu` leave them lazy; with any other,
+        files are read whole by `CCDData.read` and held in memory.
+
+    Returns
+    -------
+    `~astropy.nddata.CCDData`
+        As from the method of `Combiner`, with header and WCS of the first image.
+
+    Raises
+    ------
+    InputError
+        Where an argument is unusable (a ValueError).
+    MismatchError
+        Where images differ in shape or unit (a TypeError).
+    FileNotFoundError
+        Where a file is missing.
+    OSError
+        Where `output_file` exists and may not be replaced; nothing is read then.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from astropy.nddata import CCDData
+    >>> images = [CCDData(np.full((2, 2), v), unit="adu") for v in (1.0, 2.0, 6.0)]
+    >>> combine(images, method="median").data
+    array([[2., 2.],
+           [2., 2.]])
+    """
+    images = list_images(img_list)
+    if method not in METHODS:
+        raise InputError(
+            f"unrecognised combine method: expected one of {', '.join(METHODS)}, got {method!r}"
+        )
+    if output_file is not None:
+        _check_target(output_file, overwrite_output)
+    memory = parse_memory(mem_limit)
+    frames = open_images(images, ccdkwargs)
+    check_agree(frames)
+    factors = _factors(scale, frames)
+
+    def run(rows: list[Frame], row_weights: NDArray[Any] | None) -> CCDData:
+        combiner = Combiner.of(Recorder(rows, real_dtype(dtype), backend, memory))
+        combiner.weights = row_weights
+        combiner.scaling = factors
+        if clip_extrema:
+            combiner.clip_extrema(nlow, nhigh)
+        if minmax_clip:
+            combiner.minmax_clipping(minmax_clip_min, minmax_clip_max)
+        if sigma_clip:
+            combiner.sigma_clipping(
+                sigma_clip_low_thresh, sigma_clip_high_thresh, sigma_clip_func, sigma_clip_dev_func
+            )
+        finish = getattr(combiner, f"{method}_combine")
+        return finish(uncertainty_func=combine_uncertainty_function)
+
+    statistics: list[Any] = [combine_uncertainty_function]
+    if sigma_clip:
+        statistics += [sigma_clip_func, sigma_clip_dev_func]
+    if any(callable(statistic) and recognise(statistic) is None for statistic in statistics):
+        ccd = _run_by_bands(run, frames, weights, memory)
+    else:
+        ccd = run(frames, weights)
+    ccd.header, ccd.wcs = _header(images[0], frames[0])
+    if output_file is not None:
+        write_whole(output_file, ccd.to_hdu(), overwrite=overwrite_output)
+    return ccd
+
+
+def _check_target(path: str | os.PathLike[str], overwrite: bool) -> None:
+    if Path(path).exists() and not overwrite:
+        raise OutputError(
+            f"{os.fspath(path)} already exists: expected a new file, or overwrite_output=True"
+        )
+    check_target(path, overwrite)
+
+
+def _factors(scale: Any, frames: list[Frame]) -> Any:
+    """`scale` with a function called on every image, one in memory at a time."""
+    if not callable(scale):
+        return scale
+    factors = []
+    for frame in frames:
+        image = np.ma.asarray(frame.whole(), dtype=np.float64)
+        # Functions made for ccdproc.combine, which shows them no mask, may not know masks.
+        factors.append(scale(image if image.mask.any() else image.data))
+    return factors
+
+
+def _run_by_bands(
+    run: Run, frames: list[Frame], weights: NDArray[Any] | None, memory: int
+) -> CCDData:
+    """`run` on as many rows at a time as there is room for all samples of as an array."""
+    shape = frames[0].shape
+    rows, width = prod(shape[:-1]), shape[-1]
+    bands = plan_bands(rows, _CUBES * 8 * width * len(frames), memory)
+    if len(bands) == 1:
+        return run(frames, weights)
+    parts = []
+    for band in bands:
+        part: list[Frame] = [
+            RowsFrame(frame, frame.dtype, band.start, band.stop) for frame in frames
+        ]
+        part_weights = weights
+        if weights is not None and weights.shape == (len(frames), *shape):
+            part_weights = weights.reshape(-1, rows, width)[:, band.start : band.stop]
+        parts.append(run(part, part_weights))
+    return CCDData(
+        np.concatenate([part.data for part in parts]).reshape(shape),
+        mask=np.concatenate([part.mask for part in parts]).reshape(shape),
+        uncertainty=StdDevUncertainty(
+            np.concatenate([part.uncertainty.array for part in parts]).reshape(shape)
+        ),
+        unit=parts[0].unit,
+    )
+
+
+def _header(image: Any, frame: Frame) -> tuple[Any, Any]:
+    """Metadata and WCS of the result: those of the first image, as CCDData has them."""
+    if isinstance(image, CCDData):
+        return deepcopy(image.header), deepcopy(image.wcs)
+    return without_wcs(frame.header, frame.wcs), frame.wcs

@@ -1,0 +1,72 @@
+"""What `ccdproc.combine` takes for a list of images, as frames."""
+
+import errno
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from astropy.nddata import CCDData
+
+from gpustack.errors import InputError
+from gpustack.frames import Frame, open_frames
+
+#: Arguments of `CCDData.read` under which a file can still be read by rows.
+_LAZY = {"unit", "hdu", "format"}
+
+
+def list_images(img_list: Any) -> list[Any]:
+    """File names and CCDData, one by one, from any of the forms that they come in.
+
+    Raises
+    ------
+    InputError
+        Where it is none of them, or empty.
+    """
+    if hasattr(img_list, "files_filtered"):  # ccdproc's ImageFileCollection
+        img_list = img_list.files_filtered(include_path=True)
+    if isinstance(img_list, str):
+        img_list = [name.strip() for name in img_list.split(",")]
+    elif isinstance(img_list, (os.PathLike, CCDData)):
+        img_list = [img_list]
+    if not isinstance(img_list, Iterable):
+        raise InputError(
+            "unrecognised input for list of images: expected file names or CCDData, "
+            f"got {img_list!r}"
+        )
+    images = list(img_list)
+    if not images:
+        raise InputError("list of images: expected at least one, got none")
+    return images
+
+
+def open_images(images: list[Any], ccdkwargs: dict[str, Any]) -> list[Frame]:
+    """Frames of file names and CCDData; only files are subject to `ccdkwargs`.
+
+    Raises
+    ------
+    FileNotFoundError
+        Where a file is missing.
+    InputError
+        Where a file or an argument is unusable.
+    """
+    frames: list[Frame] = []
+    for number, image in enumerate(images):
+        if isinstance(image, str | os.PathLike):
+            frames += _open_files(os.fspath(image), ccdkwargs)
+        elif isinstance(image, CCDData):
+            frames += open_frames([image])
+        else:
+            raise InputError(
+                f"image {number}: expected a file name or CCDData, got {type(image).__name__}"
+            )
+    return frames
+
+
+def _open_files(name: str, ccdkwargs: dict[str, Any]) -> list[Frame]:
+    if not any(sign in name for sign in "*?[") and not Path(name).exists():
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
+    if set(ccdkwargs) <= _LAZY:
+        # 0 is what CCDData.read has by default: the first image with data.
+        return open_frames([name], hdu=ccdkwargs.get("hdu") or None, unit=ccdkwargs.get("unit"))
+    return open_frames([CCDData.read(name, **ccdkwargs)])

@@ -1,0 +1,141 @@
+"""What a `Combiner` holds: the images, their samples, weights and scaling."""
+
+from typing import Any
+
+import numpy as np
+from astropy.nddata import CCDData
+from astropy.units import UnitBase
+from numpy.typing import DTypeLike, NDArray
+
+from gpustack.callables import Masked
+from gpustack.errors import InputError
+from gpustack.recorder import Recorder
+
+
+class Holdings:
+    """The attributes of a `Combiner`; what they mean is said there."""
+
+    def __init__(self, ccd_list: list[CCDData], recorder: Recorder) -> None:
+        self.ccd_list = ccd_list
+        self._recorder = recorder
+        self._weights: NDArray[Any] | None = None
+        self._scaling: NDArray[Any] | None = None
+
+    @property
+    def unit(self) -> UnitBase | None:
+        """The unit of the images and of the result."""
+        return self._recorder.frames[0].unit
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The dtype of the samples and of the combined data."""
+        return self._recorder.dtype
+
+    @property
+    def data_arr(self) -> Masked:
+        """All samples, a MaskedArray of shape (n, ...) and the combiner's dtype.
+
+        Reading it runs the clips recorded so far and copies the images; from then on it
+        is what later clips and combinations work on, changes made in place included.
+        Its mask is True for rejected and for invalid samples. Assigning an array of the
+        same shape puts that in its place.
+        """
+        return self._recorder.cube()
+
+    @data_arr.setter
+    def data_arr(self, value: Any) -> None:
+        self._recorder.set_cube(value)
+
+    @property
+    def data(self) -> NDArray[Any]:
+        """The values of `data_arr`, masked ones too. Assigning keeps the mask."""
+        return self.data_arr.data
+
+    @data.setter
+    def data(self, value: Any) -> None:
+        self._recorder.set_cube(np.asarray(value), self.mask)
+
+    @property
+    def mask(self) -> NDArray[np.bool_]:
+        """The mask of `data_arr`, shape (n, ...): True = rejected or invalid."""
+        return np.ma.getmaskarray(self.data_arr)
+
+    @mask.setter
+    def mask(self, value: Any) -> None:
+        self.mask[...] = value
+
+    @property
+    def weights(self) -> NDArray[Any] | None:
+        """Weights of the images when averaging or summing, or None.
+
+        A `numpy.ndarray` of numbers >= 0: one for each image, shape (n,), or one for
+        each sample, shape (n, ...). A rejected or invalid sample takes its weight with
+        it. Any other type is a TypeError, any other shape a ValueError.
+        """
+        return self._weights
+
+    @weights.setter
+    def weights(self, value: NDArray[Any] | None) -> None:
+        if value is not None:
+            if not isinstance(value, np.ndarray):
+                raise TypeError(f"weights: expected a numpy.ndarray, got {type(value).__name__}")
+            shape = self._recorder.shape
+            if value.shape not in (shape, shape[:1]):
+                raise InputError(
+                    f"weights: expected shape {shape[:1]} or {shape}, got {value.shape}"
+                )
+        self._weights = value
+
+    @property
+    def scaling(self) -> NDArray[Any] | None:
+        """Factors that multiply the images when they are combined, after clipping; or None.
+
+        Assign one number for each image, or a function that makes the number from the
+        MaskedArray of an image. Kept with shape (n, 1, ...), ready to broadcast.
+        Something without a length is a TypeError, another length a ValueError.
+        """
+        return self._scaling
+
+    @scaling.setter
+    def scaling(self, value: Any) -> None:
+        n = len(self._recorder.frames)
+        if value is None:
+            self._scaling = None
+            return
+        if callable(value):
+            value = [value(self._recorder.frame_values(i)) for i in range(n)]
+        try:
+            length = len(value)
+        except TypeError as err:
+            raise TypeError(
+                f"scaling: expected a function or {n} numbers, one an image, got {value!r}"
+            ) from err
+        if length != n:
+            raise InputError(
+                f"scaling: expected a function or {n} numbers, one an image, got {length}"
+            )
+        self._scaling = np.array(value).reshape(n, *(1 for _ in self._recorder.shape[1:]))
+
+    def _factors(self, scale_to: Any) -> tuple[float, ...] | None:
+        """What every image is multiplied by, `scale_to` before `scaling`."""
+        n = len(self._recorder.frames)
+        given = self._scaling if scale_to is None else np.asarray(scale_to)
+        if given is None:
+            return None
+        if given.size not in (1, n):
+            raise InputError(f"scale_to: expected one number or {n}, got {given.size}")
+        factors = np.broadcast_to(given.reshape(-1), n).astype(np.float64)
+        for i in np.flatnonzero(~np.isfinite(factors)).tolist():
+            # A function finds no number in an image without a valid sample, which counts
+            # for nothing whatever its factor.
+            if np.ma.getmaskarray(self._recorder.frame_values(i)).all():
+                factors[i] = 1.0
+        return tuple(factors)
+
+
+def real_dtype(dtype: DTypeLike | None) -> np.dtype[Any]:
+    """The dtype of samples: float64 where None; TypeError where it is not one of numbers."""
+    real = np.dtype(np.float64 if dtype is None else dtype)
+    if real.kind not in "fiu":
+        raise TypeError(f"dtype: expected floats or integers, got {real}")
+    return real

@@ -52,7 +52,7 @@ def working_dtype(dtype: DTypeLike) -> np.dtype[Any]:
 
 @dataclass(slots=True)
 class Outputs:
-    """The arrays that a backend fills. None = not wanted.
+    """The arrays that a backend fills, C-contiguous. None = not wanted.
 
     Parameters
     ----------

@@ -46,21 +46,11 @@ def _(clip: RangeClip, columns: Columns) -> tuple[Bound, Bound]:
 
 @bounds.register
 def _(clip: SigmaClip, columns: Columns) -> tuple[Bound, Bound]:
-    middle = median(columns) if "median" in (clip.center, *_needs(clip)) else None
-    average = mean(columns) if "mean" in (clip.center, *_needs(clip)) else None
-    if clip.spread == "std":
-        spread = std(columns, average, clip.ddof)  # type: ignore[arg-type]
-    else:
-        spread = mad_std(columns, middle)  # type: ignore[arg-type]
-    center: Any = middle if clip.center == "median" else average
+    spread = mad_std(columns) if clip.spread == "mad_std" else std(columns, clip.ddof)
+    center = median(columns) if clip.center == "median" else mean(columns)
     lower = -np.inf if clip.low is None else center - clip.low * spread
     upper = np.inf if clip.high is None else center + clip.high * spread
     return lower, upper
-
-
-def _needs(clip: SigmaClip) -> tuple[str]:
-    """The centre that the spread of `clip` is taken about."""
-    return ("mean",) if clip.spread == "std" else ("median",)
 
 
 def touched(columns: Uniform, clip: RangeClip | SigmaClip) -> NDArray[np.bool_]:
@@ -74,7 +64,7 @@ def narrow(columns: Ragged, lower: Bound, upper: Bound) -> NDArray[np.bool_]:
     lo = bisect(columns.lo, columns.hi, lambda rank: columns.at(rank) < lower)
     hi = bisect(lo, columns.hi, lambda rank: ~(columns.at(rank) > upper))
     changed: NDArray[np.bool_] = (lo != columns.lo) | (hi != columns.hi)
-    columns.lo[:], columns.hi[:] = lo, hi
+    columns.move(lo, hi)
     return changed
 
 
@@ -86,12 +76,12 @@ def clip_ragged(columns: Ragged, clip: Clip, rank_all: RankAll) -> None:
         case SigmaClip():
             _clip_sigma(columns, clip)
         case ExtremaClip(among="valid"):
-            np.minimum(columns.lo + clip.nlow, columns.hi, out=columns.lo)
-            np.maximum(columns.hi - clip.nhigh, columns.lo, out=columns.hi)
+            lo = np.minimum(columns.lo + clip.nlow, columns.hi)
+            columns.move(lo, np.maximum(columns.hi - clip.nhigh, lo))
         case ExtremaClip():
             low, high = rank_all(columns, clip)
-            np.minimum(np.maximum(columns.lo, low), columns.hi, out=columns.lo)
-            np.maximum(np.minimum(columns.hi, high), columns.lo, out=columns.hi)
+            lo = np.minimum(np.maximum(columns.lo, low), columns.hi)
+            columns.move(lo, np.maximum(np.minimum(columns.hi, high), lo))
 
 
 def _clip_sigma(columns: Ragged, clip: SigmaClip) -> None:
@@ -101,7 +91,8 @@ def _clip_sigma(columns: Ragged, clip: SigmaClip) -> None:
     passes = 0
     while len(active) and passes != clip.maxiters:
         changed = narrow(some, *bounds(clip, some))
-        columns.lo[active], columns.hi[active] = some.lo, some.hi
+        if some is not columns:
+            columns.move(some.lo, some.hi, active)
         changed &= some.count > 0
         active, some = active[changed], some.take(changed)
         passes += 1

@@ -26,15 +26,10 @@ def combine(columns: Columns, recipe: Recipe) -> Floats:
             return columns.at(columns.hi - 1)  # type: ignore[arg-type]
 
 
-def uncertainty(columns: Columns, value: Floats, recipe: Recipe) -> Floats:
-    """The uncertainty of `value` from the spread of the survivors."""
+def uncertainty(columns: Columns, recipe: Recipe) -> Floats:
+    """The uncertainty of the combined value, from the spread of the survivors."""
+    spread = mad_std(columns) if recipe.spread == "mad_std" else std(columns)
     root = np.sqrt(columns.count)
-    if recipe.spread == "std":
-        known = value if recipe.combine == "mean" and recipe.weights is None else None
-        spread = std(columns, mean(columns) if known is None else known)
-    else:
-        known = value if recipe.combine == "median" else None
-        spread = mad_std(columns, median(columns) if known is None else known)
     return spread * root if recipe.combine == "sum" else spread / root
 
 
@@ -42,10 +37,12 @@ def weighted(
     samples: Floats,
     weights: Iterable[float | NDArray[Any]],
     survivors: Iterable[NDArray[np.bool_]],
-    origin: Floats,
     combine: str,
 ) -> tuple[Floats, Floats]:
     """The weighted mean or sum over frames, and the sum of the survivors' weights.
+
+    Not about a pivot: no sample is known to have a weight, and one without may be of
+    any size.
 
     Parameters
     ----------
@@ -53,17 +50,12 @@ def weighted(
         In the order of the frames; may be anything where not a survivor.
     weights : iterable of float or ndarray of shape (pixels,)
     survivors : iterable of ndarray of bool, shape (pixels,)
-    origin : ndarray, shape (pixels,)
-        What sums are taken about.
     combine : {"mean", "sum"}
     """
-    weight_sum, result = np.zeros(len(origin)), np.zeros(len(origin))
-    term = np.empty(len(origin))
+    weight_sum, result = (np.zeros(samples.shape[1]) for _ in range(2))
+    term = np.empty(samples.shape[1])
     for row, weight, inside in zip(samples, weights, survivors, strict=True):
-        np.subtract(row, origin, out=term)
-        np.multiply(term, weight, out=term)
+        np.multiply(row, weight, out=term)
         np.add(result, term, out=result, where=inside)
         np.add(weight_sum, weight, out=weight_sum, where=inside)
-    if combine == "mean":
-        return origin + result / weight_sum, weight_sum
-    return origin * weight_sum + result, weight_sum
+    return (result / weight_sum if combine == "mean" else result), weight_sum

@@ -41,7 +41,7 @@ class SortedTile:
         count = np.full(m, len(rows)) if valid is None else valid[index]
         lo = np.full(m, self.uniform.lo) if valid is None else np.zeros(m, np.intp)
         hi = np.full(m, self.uniform.hi) if valid is None else count.copy()
-        part = Ragged(index, values, count, lo, hi)
+        part = Ragged(index, values, np.arange(m), count, lo, hi)
         self.odd |= which
         if m:
             self.parts.append(part)

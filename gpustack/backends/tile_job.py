@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpustack.backends.base import Outputs, Samples
-from gpustack.backends.columns import Columns, Floats, Ragged, Ranks, pivot
+from gpustack.backends.columns import Floats, Ragged, Ranks
 from gpustack.backends.members import survives
 from gpustack.backends.reduce import combine, uncertainty, weighted
 from gpustack.backends.sorted_tile import SortedTile, sort_tile, take_columns
@@ -159,12 +159,12 @@ class TileJob:
         data = np.zeros(where.pixels)
         spread = np.full(where.pixels, np.nan)
         for group, at in columns.groups():
-            data[at] = value = combine(group, self.recipe)
+            data[at] = combine(group, self.recipe)
             if self.recipe.spread is not None:
-                spread[at] = uncertainty(group, value, self.recipe)
+                spread[at] = uncertainty(group, self.recipe)
         mask = empty
         if self.recipe.weights is not None:
-            data, weight_sum = self._weighted(where, tile, columns)
+            data, weight_sum = self._weighted(where, tile)
             mask = empty | (weight_sum == 0)
         np.copyto(data, 0.0 if self.recipe.combine == "sum" else np.nan, where=mask)
         np.copyto(spread, np.nan, where=empty)
@@ -172,16 +172,10 @@ class TileJob:
         _place(self.out.uncertainty, where, spread)
         _place(self.out.mask, where, mask)
 
-    def _weighted(self, where: Where, tile: Tile, columns: SortedTile) -> tuple[Floats, Floats]:
+    def _weighted(self, where: Where, tile: Tile) -> tuple[Floats, Floats]:
         """The weighted mean or sum of the samples that are finite by now."""
-        origin = np.zeros(where.pixels)
-        for group, at in columns.groups():
-            origin[at] = pivot(group)
         survivors = (np.isfinite(row) for row in tile.values)
-        np.copyto(origin, 0.0, where=~np.isfinite(origin))
-        return weighted(
-            tile.values, self._weights(where), survivors, origin, self.recipe.combine
-        )
+        return weighted(tile.values, self._weights(where), survivors, self.recipe.combine)
 
     def _weights(self, where: Where) -> Iterator[float | NDArray[Any]]:
         for f, samples in enumerate(self.band):

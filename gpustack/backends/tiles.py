@@ -30,7 +30,7 @@ class Where:
 
 def cut(rows: int, width: int, pixels: int) -> list[Where]:
     """Cut a band of `rows` x `width` into tiles of at most `pixels` pixels."""
-    step, part = max(1, pixels // width), min(width, pixels)
+    step, part = max(1, pixels // max(width, 1)), max(1, min(width, pixels))
     tiles = []
     for y in range(0, rows, step):
         stop = min(y + step, rows)
@@ -82,6 +82,7 @@ def load(band: Sequence[Samples], where: Where, recipe: Recipe, values: Floats) 
             invalid = _reject_range(clip, row, invalid, tile)
         if normalize:
             normalize_row(row, f, recipe)
+            invalid = _overflowed(row, invalid)
         if invalid is not None:
             tile.finite[f] -= _how_many(invalid)
             np.copyto(row, np.inf, where=invalid)
@@ -115,10 +116,7 @@ def normalize_row(row: Floats, f: int, recipe: Recipe) -> None:
 
 def _invalid(samples: Samples, where: Where, row: Floats) -> NDArray[np.bool_] | None:
     """Which samples of a frame are masked, blank or not finite; None where none is."""
-    invalid: NDArray[np.bool_] | None = None
-    # Two reductions in cache cost less than isfinite; NaN spreads through both.
-    if not (np.isfinite(row.min()) and np.isfinite(row.max())):
-        invalid = ~np.isfinite(row)
+    invalid = _not_finite(row)
     for flags in _flags(samples, where):
         if flags.any():
             flat = flags.reshape(-1)
@@ -126,9 +124,27 @@ def _invalid(samples: Samples, where: Where, row: Floats) -> NDArray[np.bool_] |
     return invalid
 
 
+def _overflowed(row: Floats, invalid: NDArray[np.bool_] | None) -> NDArray[np.bool_] | None:
+    """The invalid samples, and those that normalising has made infinite."""
+    infinite = _not_finite(row)
+    return invalid if infinite is None else infinite if invalid is None else invalid | infinite
+
+
+def _not_finite(row: Floats) -> NDArray[np.bool_] | None:
+    """Which samples are not finite; None where all are."""
+    # Two reductions in cache cost less than isfinite; NaN spreads through both.
+    if np.isfinite(row.min()) and np.isfinite(row.max()):
+        return None
+    return ~np.isfinite(row)
+
+
 def _flags(samples: Samples, where: Where) -> Iterator[NDArray[np.bool_]]:
     if samples.mask is not None:
         yield samples.mask[where.rows, where.cols]
+    yield from _blank(samples, where)
+
+
+def _blank(samples: Samples, where: Where) -> Iterator[NDArray[np.bool_]]:
     if samples.blank is not None and samples.data.dtype.kind in "iu":
         yield samples.data[where.rows, where.cols] == samples.blank
 
@@ -155,11 +171,13 @@ def _reject_range(
 def gather(
     band: Sequence[Samples], where: Where, recipe: Recipe, index: Ranks, dtype: np.dtype[Any]
 ) -> Floats:
-    """All samples of some columns of a tile, masked ones and NaN too, shape (n, m)."""
+    """All samples of some columns of a tile, masked ones too, shape (n, m); blank as NaN."""
     values = np.empty((len(band), len(index)), dtype)
     row = np.empty(where.pixels, dtype)
     for f, samples in enumerate(band):
         decode(samples, where, row)
+        for blank in _blank(samples, where):
+            np.copyto(row, np.nan, where=blank.reshape(-1))
         if recipe.normalizes and recipe.clip_on == "normalized":
             normalize_row(row, f, recipe)
         row.take(index, out=values[f], mode="clip")

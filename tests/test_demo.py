@@ -283,8 +283,8 @@ def test_the_report_says_what_was_measured(outcome):
     lines = [line.split() for line in report.write_report(outcome)]
     assert ["20", "1000", "x", "1000", "cpu", "0.50", "40"] in lines
     assert ["plain", "mean", "4.90", "31.00", "4.67"] in lines
-    assert ["background", "bias", "0.1", "-0.2", "..", "0.2", "e", "ok"] in lines
-    assert ["worst", "star", "nan", "0", "..", "5", "sigma", "WRONG"] in lines
+    assert ["background", "bias", "[e]", "0.100", "-0.200", "0.200", "ok"] in lines
+    assert ["worst", "star", "[sigma]", "nan", "0", "5", "WRONG"] in lines
 
 
 def test_columns_of_the_report_are_aligned(outcome):

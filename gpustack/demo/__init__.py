@@ -192,14 +192,15 @@ def _stack_and_judge(files: Files, field: Field, truth: Truth) -> Outcome:
     plain = engine.stack(files.pattern, combine="mean")
     frames = open_frames(files.pattern)
     # The same once more, for each sample's fate: a map of counts names no frames.
-    marks = engine.run(frames, Recipe(clips=(CLIP,)), marks=True).marks
+    marks = np.asarray(engine.run(frames, Recipe(clips=(CLIP,)), marks=True).marks)
     # A frame with a satellite: the truth says which.
     frame = frames[field.crossed[0]].whole().filled(np.nan)
     area = shared_area(field)
     expected = expect(CLIP, len(frames), field.seed)
     images = {"one frame": frame, "plain mean": plain.data, "clipped mean": clipped.data}
     noises = {name: noise_of(image[area], truth) for name, image in images.items()}
-    _draw(files.preview, images, clipped.low + clipped.high, noises, len(frames))
+    rejected = np.asarray(clipped.low) + np.asarray(clipped.high)
+    _draw(files.preview, images, rejected, noises, len(frames))
     return Outcome(
         frames=len(frames),
         size=field.size,

@@ -109,13 +109,14 @@ def expect(clip: SigmaClip, frames: int, seed: int) -> Expected:
 
 def _rejected(samples: NDArray[np.float64], clip: SigmaClip) -> NDArray[np.bool_]:
     """Clip columns pass by pass, as the definition reads; True = rejected."""
+    low, high = (np.inf if side is None else side for side in (clip.low, clip.high))
     survivors = samples.copy()
     changing = np.arange(samples.shape[1])
     while changing.size:
         columns = survivors[:, changing]
         center = _median(columns)
         deviation = np.abs(columns - center)
-        bound = np.where(columns < center, clip.low, clip.high) * MAD_TO_SIGMA * _median(deviation)
+        bound = np.where(columns < center, low, high) * MAD_TO_SIGMA * _median(deviation)
         wild = deviation > bound
         survivors[:, changing] = np.where(wild, np.nan, columns)
         changing = changing[wild.any(axis=0)]

@@ -96,15 +96,17 @@ def _sample_table(outcome: Outcome) -> list[str]:
 def _check_table(outcome: Outcome) -> list[str]:
     rows = [
         (
-            check.name,
-            f"{check.value:.4g}",
-            f"{check.low:.4g} .. {check.high:.4g}",
-            check.unit,
+            f"{check.name} [{check.unit}]" if check.unit else check.name,
+            *map(_number, (check.value, check.low, check.high)),
             "ok" if check.passed else "WRONG",
         )
         for check in outcome.checks
     ]
-    return _table([("against the truth", "is", "has to be", "", ""), *rows])
+    return _table([("against the truth", "is", "least", "most", ""), *rows])
+
+
+def _number(value: float) -> str:
+    return f"{value:.0f}" if float(value).is_integer() else f"{value:.3f}"
 
 
 def _table(rows: list[tuple[str, ...]]) -> list[str]:

@@ -28,7 +28,7 @@ A clip, applied in the order given; repeat for more.
 """
 
 
-class ClipType(click.ParamType):
+class ClipType(click.ParamType[Any]):
     """A clip value, as `gpustack.recipe.parse_clip` reads it."""
 
     name = "NAME:field=value,..."
@@ -41,7 +41,7 @@ class ClipType(click.ParamType):
             self.fail(str(err), param, ctx)
 
 
-class Numbers(click.ParamType):
+class Numbers(click.ParamType[Any]):
     """Numbers with commas between, one a frame; or one of some words."""
 
     def __init__(self, *words: str) -> None:
@@ -115,8 +115,7 @@ def combine(output: Path, overwrite: bool, hdu: str | None, **options: Any) -> N
     Examples:
       gpustack combine bias*.fits -o bias.fits --combine median --unit adu
       gpustack combine flat*.fits -o flat.fits --scale median --clip sigma:low=3,high=3
-      gpustack combine night/*.fits.gz -o master.fits --combine mean \\
-          --clip range:high=60000 --clip sigma:center=median,spread=mad_std
+      gpustack combine night/*.fits.gz -o sky.fits --clip range:high=60000 --clip sigma:high=2.5
     """
     from gpustack.engine import stack
     from gpustack.writing import check_target
@@ -180,7 +179,9 @@ def info() -> None:
     "--out", default="demo", show_default=True, type=click.Path(path_type=Path), help="Folder."
 )
 @click.option("--frames", default=20, show_default=True, type=click.IntRange(min=5))
-@click.option("--size", default=1024, show_default=True, type=click.IntRange(min=64), help="Pixels.")
+@click.option(
+    "--size", default=1024, show_default=True, type=click.IntRange(min=64), help="Pixels a side."
+)
 @click.option("--seed", default=1, show_default=True, help="Of the random numbers.")
 def demo(out: Path, frames: int, size: int, seed: int) -> None:
     """Simulate dithered exposures, stack them, check the result and show it."""

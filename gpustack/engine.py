@@ -10,15 +10,15 @@ from numpy.typing import DTypeLike, NDArray
 
 from gpustack import backends
 from gpustack.backends.base import Outputs, Samples
-from gpustack.errors import GpustackWarning, RecipeError
+from gpustack.errors import GpustackWarning
 from gpustack.frames import Frame, check_agree, open_frames
 from gpustack.header import describe
+from gpustack.normalize import PerFrame, per_frame_numbers, split_weights
 from gpustack.plan import Band, parse_memory, plan_bands
 from gpustack.recipe import OUTPUTS, Clip, Combine, Recipe
 from gpustack.result import StackResult, frame_table
 
 Progress = Callable[[int, int], None]
-PerFrame = Sequence[float] | NDArray[Any] | str | Callable[[Any], float] | None
 
 
 def stack(
@@ -101,12 +101,12 @@ def stack(
     """
     opened = open_frames(frames, hdu=hdu, unit=unit)
     check_agree(opened)
-    per_frame, per_sample = _split_weights(weights, opened)
+    per_frame, per_sample = split_weights(weights, opened)
     recipe = Recipe(
         clips=(clips,) if isinstance(clips, Clip) else tuple(clips),
         combine=combine,
-        scale=_numbers("scale", scale, opened),
-        zero=_numbers("zero", zero, opened),
+        scale=per_frame_numbers("scale", scale, opened),
+        zero=per_frame_numbers("zero", zero, opened),
         weights=per_frame,
         clip_on=clip_on,
         uncertainty=uncertainty,
@@ -232,66 +232,6 @@ def _result(frames: Sequence[Frame], recipe: Recipe, out: Outputs) -> StackResul
         wcs=first.wcs,
         marks=shaped(out.marks),
     )
-
-
-def _numbers(name: str, value: PerFrame, frames: Sequence[Frame]) -> Any:
-    """One number a frame from numbers, a statistic or a callable; None stays None."""
-    if isinstance(value, str):
-        return _relative(name, value, frames)
-    if not callable(value):
-        return value
-    numbers = []
-    for frame in frames:
-        number = float(value(frame.whole()))
-        if not np.isfinite(number):
-            raise RecipeError(f"{name}: expected a finite number, got {number} for {frame.name}")
-        numbers.append(number)
-    return numbers
-
-
-def _relative(name: str, statistic: str, frames: Sequence[Frame]) -> list[float]:
-    """What brings the statistic of each frame to that of the first with a valid sample."""
-    if statistic not in ("median", "mean"):
-        raise RecipeError(f"{name}: expected 'median' or 'mean', got {statistic!r}")
-    measured = [_measure(frame, statistic) for frame in frames]
-    reference = next((value for value in measured if value is not None), 0.0)
-    numbers = []
-    for frame, value in zip(frames, measured, strict=True):
-        if value is None:  # nothing of this frame will count
-            value = reference
-        if name == "scale" and value == 0:
-            raise RecipeError(f"scale: expected a {statistic} other than 0, got 0 in {frame.name}")
-        if name == "scale":
-            numbers.append(reference / value if reference else 1.0)
-        else:
-            numbers.append(value - reference)
-    return numbers
-
-
-def _measure(frame: Frame, statistic: str) -> float | None:
-    """The median or mean of the valid samples of a frame, in float64; None without any."""
-    valid = frame.whole().compressed()
-    if not len(valid):
-        return None
-    return float(np.median(valid) if statistic == "median" else np.mean(valid, dtype=np.float64))
-
-
-def _split_weights(weights: Any, frames: Sequence[Frame]) -> tuple[Any, NDArray[Any] | None]:
-    """Weights per frame for the recipe, or ``"sample"`` and the array of them."""
-    if weights is None or np.ndim(weights) <= 1:
-        return weights, None
-    array = np.asarray(weights)
-    expected = (len(frames), *frames[0].shape)
-    if array.shape != expected:
-        raise RecipeError(
-            f"weights: expected shape {expected} or ({len(frames)},), got {array.shape}"
-        )
-    for frame, part in zip(frames, array, strict=True):
-        if not (np.isfinite(part).all() and part.min() >= 0):
-            raise RecipeError(
-                f"weights: expected finite numbers >= 0, got {part.min()} for {frame.name}"
-            )
-    return "sample", array
 
 
 def _warn(result: StackResult) -> None:

@@ -31,7 +31,7 @@ def check_target(path: PathLike, overwrite: bool) -> Path:
     if target.is_dir():
         raise OutputError(f"{target}: expected a file to write, got a folder")
     if target.exists() and not overwrite:
-        raise OutputError(f"{target}: exists already; overwrite it with overwrite=True (--overwrite)")
+        raise OutputError(f"{target}: exists; replace it with overwrite=True (--overwrite)")
     if not target.parent.is_dir():
         raise OutputError(f"{target}: expected a folder {target.parent} to write in, found none")
     if not os.access(target.parent, os.W_OK):

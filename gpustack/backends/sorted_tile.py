@@ -85,7 +85,8 @@ def take_columns(rows: Sequence[Floats] | Floats, index: Ranks) -> Floats:
     return values
 
 
-def sort_tile(tile: Tile, buffer: Floats, recipe: Recipe, ranks: frozenset[int] | None = None
+def sort_tile(
+    tile: Tile, buffer: Floats, recipe: Recipe, ranks: frozenset[int] | None = None
 ) -> SortedTile:
     """Sort the columns of `tile` into `buffer`, shape (n + 1, pixels).
 

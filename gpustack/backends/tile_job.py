@@ -151,12 +151,10 @@ class TileJob:
                 rejected[f] += finite - np.count_nonzero(inside)
         return rejected
 
-    def _place_values(
-        self, where: Where, tile: Tile, columns: SortedTile, count: Counts
-    ) -> None:
+    def _place_values(self, where: Where, tile: Tile, columns: SortedTile, count: Counts) -> None:
         """Combine, and write data, uncertainty and mask."""
         empty = count == 0
-        data = np.zeros(where.pixels)
+        data: Floats = np.zeros(where.pixels)
         spread = np.full(where.pixels, np.nan)
         for group, at in columns.groups():
             data[at] = combine(group, self.recipe)

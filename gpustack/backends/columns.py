@@ -11,7 +11,7 @@ order, so neither the order of the frames nor the company of other columns matte
 
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray

@@ -115,8 +115,10 @@ class CpuBackend:
 
 
 def _pixel_bytes(n: int, dtype: DTypeLike) -> int:
-    """Bytes that a thread needs for one pixel: the two buffers and, where every column has
-    an interval of its own, their copies; and sixteen float64 of statistics and counts.
+    """Bytes that a thread needs for one pixel.
+
+    The two buffers and, where every column has an interval of its own, their copies;
+    and sixteen float64 of statistics and counts.
     """
     return 4 * (n + 1) * np.dtype(dtype).itemsize + 16 * 8
 

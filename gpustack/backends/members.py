@@ -45,7 +45,7 @@ def _survives_by_rank(
         for value, rank in ends:
             equal = row == value
             inside |= equal & (rank >= columns.lo) & (rank < columns.hi)
-            rank += equal
+            np.add(rank, equal, out=rank)
         yield inside
 
 

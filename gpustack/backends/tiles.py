@@ -163,7 +163,7 @@ def _reject_range(
         if invalid is not None:
             rejected &= ~invalid
         if rejected.any():
-            tally += rejected
+            np.add(tally, rejected, out=tally)
             invalid = rejected if invalid is None else invalid | rejected
     return invalid
 

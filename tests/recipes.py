@@ -1,0 +1,126 @@
+"""Recipes that use every option alone and together, for stacks with a sky of 100, noise 8.
+
+Thresholds such as 1.7 are no square roots: among few samples with ties, a sample lies
+exactly sqrt(k) standard deviations from the mean, where rounding would decide.
+"""
+
+import numpy as np
+
+from gpustack.recipe import ExtremaClip, RangeClip, Recipe, SigmaClip
+
+
+def scale(n):
+    """One factor a frame, among them a negative one."""
+    return tuple(1 + 0.013 * i if i != 3 else -0.9 for i in range(n))
+
+
+def zero(n):
+    """One offset a frame."""
+    return tuple(0.3 * i - 1 for i in range(n))
+
+
+def frame_weights(n):
+    """One weight a frame, among them a zero."""
+    return tuple(float((i + 2) % 4) for i in range(n))
+
+
+def _sigma_table():
+    pairs = [(c, s) for c in ("mean", "median") for s in ("std", "mad_std")]
+    for center, spread in pairs:
+        for maxiters in (1, 2, 5, None):
+            clip = SigmaClip(1.7, 2.3, center, spread, maxiters)
+            yield f"sigma-{center}-{spread}-{maxiters}", Recipe(clips=[clip])
+
+
+CHAINS = {
+    "range": [RangeClip(85, 112)],
+    "range-low": [RangeClip(low=93.7)],
+    "range-high": [RangeClip(high=101.3)],
+    "range-twice": [RangeClip(85, None), RangeClip(80, 110)],
+    "range-none": [RangeClip()],
+    "range-one-value": [RangeClip(100, 100)],
+    "extrema": [ExtremaClip(1, 1)],
+    "extrema-low": [ExtremaClip(2, 0)],
+    "extrema-high": [ExtremaClip(0, 3)],
+    "extrema-twice": [ExtremaClip(1, 0), ExtremaClip(1, 1)],
+    "extrema-zero": [ExtremaClip(0, 0)],
+    "extrema-all": [ExtremaClip(1, 1, "all")],
+    "extrema-all-low": [ExtremaClip(2, 1, "all")],
+    "extrema-all-twice": [ExtremaClip(1, 1, "all"), ExtremaClip(1, 2, "all")],
+    "sigma-ddof": [SigmaClip(1.2, 1.3, "mean", ddof=1)],
+    "sigma-ddof-2": [SigmaClip(1.2, 1.3, "median", maxiters=2, ddof=2)],
+    "sigma-low-only": [SigmaClip(1.7, None)],
+    "sigma-high-only": [SigmaClip(None, 1.7, "mean", "mad_std")],
+    "sigma-none": [SigmaClip(None, None)],
+    "sigma-infinite": [SigmaClip(np.inf, np.inf)],
+    "sigma-tight": [SigmaClip(0.61, 0.37, "mean")],
+    "sigma-twice": [SigmaClip(1.9, 2.3, maxiters=1), SigmaClip(1.7, 1.3, "mean", "mad_std", 1)],
+    "range-sigma": [RangeClip(70, 130), SigmaClip(1.9, 2.3)],
+    "sigma-range": [SigmaClip(1.9, 2.3, "mean"), RangeClip(90, 110)],
+    "sigma-extrema": [SigmaClip(1.9, 2.3), ExtremaClip(1, 0)],
+    "extrema-sigma": [ExtremaClip(0, 1), SigmaClip(1.9, 1.3, "median", "mad_std")],
+    "sigma-extrema-all": [SigmaClip(1.9, 1.3, maxiters=1), ExtremaClip(1, 1, "all")],
+    "extrema-all-sigma": [ExtremaClip(1, 1, "all"), SigmaClip(1.9, 1.3, "mean")],
+    "extrema-range-sigma": [ExtremaClip(1, 0), RangeClip(75, 120), SigmaClip(1.9, 1.7, "mean")],
+}
+SIGMA = [SigmaClip(1.9, 2.3)]
+EVERYTHING = [RangeClip(70, 140), SigmaClip(2.3, 2.3, maxiters=2), ExtremaClip(1, 1)]
+
+#: Name -> Recipe, or function of the number of frames that makes one.
+RECIPES = {
+    "mean": Recipe(),
+    "median": Recipe(combine="median"),
+    "sum": Recipe(combine="sum"),
+    "min": Recipe(combine="min"),
+    "max": Recipe(combine="max"),
+    **{name: Recipe(clips=clips) for name, clips in CHAINS.items()},
+    **dict(_sigma_table()),
+    "sigma-median": Recipe(clips=SIGMA, combine="median"),
+    "sigma-sum": Recipe(clips=SIGMA, combine="sum"),
+    "extrema-median": Recipe(clips=[ExtremaClip(1, 1)], combine="median"),
+    "extrema-all-median": Recipe(clips=[ExtremaClip(1, 1, "all")], combine="median"),
+    "range-min": Recipe(clips=[RangeClip(90, 110)], combine="min"),
+    "range-sum": Recipe(clips=[RangeClip(99, 101)], combine="sum"),
+    "sigma-max": Recipe(clips=SIGMA, combine="max"),
+    "everything": Recipe(clips=EVERYTHING, combine="median"),
+    "median-std": Recipe(combine="median", uncertainty="std"),
+    "mean-mad": Recipe(combine="mean", uncertainty="mad_std", clips=SIGMA),
+    "sum-mad": Recipe(combine="sum", uncertainty="mad_std"),
+    "float32": Recipe(dtype="float32", clips=SIGMA),
+    "float64": Recipe(dtype="float64", clips=SIGMA),
+    "float64-median": Recipe(dtype="float64", combine="median"),
+    "weighted": lambda n: Recipe(weights=frame_weights(n)),
+    "weighted-sum": lambda n: Recipe(weights=frame_weights(n), combine="sum"),
+    "weighted-sigma": lambda n: Recipe(weights=frame_weights(n), clips=SIGMA),
+    "weighted-extrema": lambda n: Recipe(weights=frame_weights(n), clips=[ExtremaClip(1, 1)]),
+    "weighted-scaled": lambda n: Recipe(weights=frame_weights(n), scale=scale(n), clips=SIGMA),
+    "sample": Recipe(weights="sample"),
+    "sample-sum": Recipe(weights="sample", combine="sum"),
+    "sample-everything": Recipe(weights="sample", clips=EVERYTHING),
+    "scale": lambda n: Recipe(scale=scale(n)),
+    "zero": lambda n: Recipe(zero=zero(n), combine="median"),
+    "scale-zero": lambda n: Recipe(scale=scale(n), zero=zero(n), combine="sum"),
+    "scale-everything": lambda n: Recipe(scale=scale(n), clips=EVERYTHING, combine="median"),
+    "zero-extrema-all": lambda n: Recipe(zero=zero(n), clips=[ExtremaClip(1, 1, "all")]),
+    "scale-zero-sigma": lambda n: Recipe(
+        scale=scale(n), zero=zero(n), clips=[SigmaClip(1.2, 1.3, "mean")], combine="max"
+    ),
+    "raw-scale-sigma": lambda n: Recipe(scale=scale(n), clips=SIGMA, clip_on="raw"),
+    "raw-zero-median": lambda n: Recipe(zero=zero(n), clips=SIGMA, clip_on="raw", combine="median"),
+    "raw-scale-zero-extrema": lambda n: Recipe(
+        scale=scale(n), zero=zero(n), clips=[ExtremaClip(1, 1)], clip_on="raw", combine="min"
+    ),
+    "raw-sigma-range": lambda n: Recipe(
+        zero=zero(n), clips=[*SIGMA, RangeClip(90, 110)], clip_on="raw", combine="sum"
+    ),
+    "raw-weighted": lambda n: Recipe(
+        scale=scale(n), weights=frame_weights(n), clips=SIGMA, clip_on="raw"
+    ),
+    "raw-unused": Recipe(clips=SIGMA, clip_on="raw"),
+}
+
+
+def recipe(name, n):
+    """The recipe of that name for `n` frames."""
+    entry = RECIPES[name]
+    return entry(n) if callable(entry) else entry

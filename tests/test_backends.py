@@ -1,0 +1,216 @@
+"""Every backend, over every recipe and every hostile stack, against the oracle."""
+
+from functools import cache
+
+import numpy as np
+import pytest
+
+from gpustack.backends.base import Outputs, Samples
+from gpustack.errors import RecipeError
+from gpustack.recipe import ExtremaClip, RangeClip, Recipe, SigmaClip
+from oracle import solve
+from recipes import RECIPES, recipe
+from stacks import STACKS, TIED, outputs, plain, run, sky, some, stack
+from tolerances import assert_agrees, assert_same_bits
+
+#: Few, around the lanes of vectors and networks, and as many as nights bring.
+COUNTS = (1, 2, 3, 4, 5, 6, 7, 8, 9, 25, 40, 130)
+#: Enough frames for every recipe of the table.
+FRAMES = 6
+
+
+@cache
+def solved(name, stack_name, n):
+    """The oracle's answer, once for all backends."""
+    asked = recipe(name, n)
+    return solve(stack(stack_name, n, asked), asked)
+
+
+def fits(name, n):
+    """Whether the recipe has a meaning for so few frames."""
+    try:
+        recipe(name, n).check_frames(n)
+    except RecipeError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("stack_name", STACKS)
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_recipe_on_every_stack(backend, name, stack_name):
+    asked = recipe(name, FRAMES)
+    got = run(backend, stack(stack_name, FRAMES, asked), asked)
+    want = solved(name, stack_name, FRAMES)
+    assert_agrees(got, want, asked.combine, ties=stack_name in TIED)
+
+
+@pytest.mark.parametrize("n", COUNTS)
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_recipe_on_any_number_of_frames(backend, name, n):
+    if not fits(name, n):
+        with pytest.raises(RecipeError):
+            recipe(name, n).check_frames(n)
+        return
+    asked = recipe(name, n)
+    for stack_name in ("masked", "mixed-masks", "ties"):
+        got = run(backend, stack(stack_name, n, asked), asked)
+        want = solved(name, stack_name, n)
+        assert_agrees(got, want, asked.combine, ties=stack_name in TIED)
+
+
+@pytest.mark.parametrize("output", ["data", "uncertainty", "mask", "count", "low", "high", "marks"])
+@pytest.mark.parametrize("name", ["median", "everything", "extrema-all", "raw-weighted"])
+def test_one_output_alone_is_the_same(backend, name, output):
+    asked = recipe(name, FRAMES)
+    band = stack("masked", FRAMES, asked)
+    full = run(backend, band, asked)
+    alone = Outputs(**{output: getattr(outputs(band, asked), output)})
+    backend.run(band, asked, alone)
+    assert_same_bits(alone, full, (output,))
+
+
+@pytest.mark.parametrize("name", ["median", "everything", "extrema-all"])
+def test_tallies_alone_are_the_same(backend, name):
+    asked = recipe(name, FRAMES)
+    band = stack("masked", FRAMES, asked)
+    full = run(backend, band, asked)
+    alone = Outputs(valid=np.full(FRAMES, 1000), rejected=np.full(FRAMES, 2000))
+    backend.run(band, asked, alone)
+    np.testing.assert_array_equal(alone.valid, full.valid + 1000)
+    np.testing.assert_array_equal(alone.rejected, full.rejected + 2000)
+
+
+def test_a_large_stack_is_that_of_numpy(backend):
+    # Large enough to be cut into tiles and shared among threads.
+    data = np.random.default_rng(0).normal(100, 8, (7, 300, 1001)).astype("f4")
+    got = run(backend, plain(data), Recipe(combine="median"))
+    np.testing.assert_array_equal(got.data, np.median(data, axis=0))
+    clips = [RangeClip(85, 115), ExtremaClip(1, 1)]
+    got = run(backend, plain(data), Recipe(clips=clips))
+    inside = np.sort(np.where((data >= 85) & (data <= 115), data, np.nan), axis=0)
+    count = np.isfinite(inside).sum(axis=0) - 2
+    np.testing.assert_array_equal(got.count, np.maximum(count, 0))
+    inside[0] = np.nan
+    np.put_along_axis(inside, count[None] + 1, np.nan, axis=0)
+    some_left = count > 0
+    expected = np.nanmean(inside[:, some_left], axis=0, dtype=float)
+    np.testing.assert_allclose(got.data[some_left], expected, rtol=1e-6)
+
+
+def test_no_pixels(backend):
+    for shape in ((0, 7), (5, 0), (0, 0)):
+        got = run(backend, plain(np.zeros((3, *shape), "f4")), recipe("everything", 3))
+        assert got.data.shape == shape
+        assert got.valid.tolist() == [0, 0, 0]
+
+
+# Columns with an answer that can be written down: whatever else is wrong, these are right.
+
+NAN = np.nan
+SOLE = 1.482602218505602
+
+
+@pytest.mark.parametrize(
+    ("values", "combine", "data", "uncertainty"),
+    [
+        ([NAN, NAN, NAN], "mean", NAN, NAN),
+        ([NAN, NAN, NAN], "median", NAN, NAN),
+        ([NAN, NAN, NAN], "sum", 0, NAN),
+        ([NAN, NAN, NAN], "min", NAN, None),
+        ([NAN, NAN, NAN], "max", NAN, None),
+        ([NAN, 3, NAN], "mean", 3, 0),
+        ([NAN, 3, NAN], "median", 3, 0),
+        ([NAN, 3, NAN], "sum", 3, 0),
+        ([NAN, 3, NAN], "min", 3, None),
+        ([5, NAN, 3], "mean", 4, 1 / np.sqrt(2)),
+        ([5, NAN, 3], "median", 4, SOLE / np.sqrt(2)),
+        ([5, NAN, 3], "sum", 8, np.sqrt(2)),
+        ([5, NAN, 3], "min", 3, None),
+        ([5, NAN, 3], "max", 5, None),
+        ([0, -0.0, 0], "median", 0, 0),
+        ([-0.0, -0.0, -0.0], "min", 0, None),
+        ([-0.0, -0.0, -0.0], "mean", 0, 0),
+    ],
+)
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_none_one_and_two_survivors(backend, dtype, values, combine, data, uncertainty):
+    samples = plain(np.array(values, dtype).reshape(-1, 1, 1))
+    got = run(backend, samples, Recipe(combine=combine))
+    np.testing.assert_array_equal(got.data[0, 0], dtype_of(got)(data))
+    assert not np.signbit(got.data[0, 0]) or data != 0
+    if uncertainty is not None:
+        np.testing.assert_allclose(got.uncertainty[0, 0], uncertainty, rtol=1e-6)
+    count = int(np.isfinite(values).sum())
+    assert (got.count[0, 0], got.mask[0, 0]) == (count, count == 0)
+    assert (got.low[0, 0], got.high[0, 0]) == (0, 0)
+
+
+def dtype_of(got):
+    return got.data.dtype.type
+
+
+def test_ties_go_by_frame(backend):
+    data = np.full((5, 1, 4), 7, "f4")
+    got = run(backend, plain(data), Recipe(clips=[ExtremaClip(2, 1)]))
+    for pixel in range(4):
+        assert got.marks[:, 0, pixel].tolist() == [True, True, False, False, True]
+
+
+def test_a_range_keeps_its_bounds(backend):
+    data = np.array([1, 2, 3, 4, 5], "f4").reshape(5, 1, 1)
+    got = run(backend, plain(data), Recipe(clips=[RangeClip(2, 4)]))
+    assert got.marks[:, 0, 0].tolist() == [True, False, False, False, True]
+    assert (got.low[0, 0], got.high[0, 0]) == (1, 1)
+
+
+@pytest.mark.parametrize("center", ["mean", "median"])
+@pytest.mark.parametrize("n", [3, 7, 10, 130])
+def test_constant_columns_lose_nothing(backend, n, center):
+    data = np.full((n, 2, 3), 0.1, "f8")
+    got = run(backend, plain(data), Recipe(clips=[SigmaClip(0.0, 0.0, center)]))
+    assert (got.count == n).all()
+    assert (got.data == 0.1).all()
+    assert (got.uncertainty == 0).all()
+
+
+def test_what_lies_under_a_mask_never_shows(backend):
+    # With weights too: those of masked samples may be anything.
+    data, masks = sky(6).astype("f4"), some(6)
+    weights = np.ones(data.shape, "f4")
+    asked = Recipe(weights="sample", clips=[SigmaClip(1.9, 2.3)])
+    clean = run(backend, [Samples(*p) for p in zip(data, masks, weights, strict=True)], asked)
+    for wild in (NAN, np.inf, -3e38, 0, 1e-42):
+        data[masks] = wild
+        weights[masks] = wild
+        got = run(backend, [Samples(*p) for p in zip(data, masks, weights, strict=True)], asked)
+        assert_same_bits(got, clean)
+
+
+def test_a_sample_without_weight_does_not_show(backend):
+    for wild in (1e20, -1e20):
+        for values in ([1, wild], [wild, 1], [wild, 1, wild]):
+            weights = [float(value == 1) for value in values]
+            data = np.array(values, "f8").reshape(-1, 1, 1)
+            for combine in ("mean", "sum"):
+                got = run(backend, plain(data), Recipe(combine=combine, weights=weights))
+                assert got.data[0, 0] == 1
+
+
+def test_weights_that_sum_to_nothing_mask_the_pixel(backend):
+    data = np.array([[[1.0, 1.0]], [[2.0, NAN]]], "f4")
+    for combine, empty in (("mean", NAN), ("sum", 0)):
+        got = run(backend, plain(data), Recipe(combine=combine, weights=[0, 1]))
+        np.testing.assert_array_equal(got.data, np.array([[2, empty]], "f4"))
+        assert got.mask.tolist() == [[False, True]]
+        assert got.count.tolist() == [[2, 1]]
+
+
+def test_the_largest_integers_are_exact(backend):
+    for dtype in ("u1", "i1", "i2", "u2"):
+        info = np.iinfo(dtype)
+        values = np.array([info.min, info.max, info.max - 1], dtype).reshape(3, 1, 1)
+        got = run(backend, plain(values), Recipe(combine="max"))
+        assert got.data[0, 0] == info.max
+        assert run(backend, plain(values), Recipe(combine="min")).data[0, 0] == info.min
+    values = np.array([2**53 - 1, 2**53 - 3, 5], "i8").reshape(3, 1, 1)
+    assert run(backend, plain(values), Recipe(combine="median")).data[0, 0] == 2**53 - 3

@@ -1,0 +1,74 @@
+"""How near an answer must come to the oracle's, each number with its reason."""
+
+from typing import Any
+
+import numpy as np
+
+#: The contract for mean, sum and uncertainty. A float32 result is rounded to 6e-8 of itself;
+#: the rest is room for the order in which a backend adds up.
+RELATIVE = 1e-6
+#: Where terms cancel, the result may be far smaller than what was added up. Sums are
+#: float64 (1e-16) over at most a few hundred terms: this much of the terms' size may remain.
+CANCELLATION = 1e-12
+#: The nearest any result type can come to a number: half its smallest step.
+STEP = 1.0
+#: Decisions too close to call stay out of comparisons, but may not hollow out a test: this
+#: share of the pixels of random samples at most, or one pixel of a small frame.
+MAX_CLOSE = 0.03
+
+EXACT_COMBINES = ("median", "min", "max")
+
+
+def assert_agrees(got: Any, want: Any, combine: str, *, ties: bool = False) -> None:
+    """Hold the `got` Outputs of a backend against the `want` Answer of the oracle.
+
+    Maps of decisions are equal bit for bit, and so are median, min and max. Pixels with a
+    decision too close to call are left out; with `ties` there may be any number of them.
+    """
+    sure = ~want.close
+    assert ties or want.close.sum() <= max(1, MAX_CLOSE * want.close.size)
+    for name in ("mask", "count", "low", "high", "marks"):
+        given, expected = getattr(got, name), getattr(want, name)
+        np.testing.assert_array_equal(given[..., sure], expected[..., sure], err_msg=name)
+    np.testing.assert_array_equal(got.valid, want.valid, err_msg="valid")
+    if sure.all():
+        np.testing.assert_array_equal(got.rejected, want.rejected, err_msg="rejected")
+    assert got.data.dtype == want.data.dtype
+    if combine in EXACT_COMBINES:
+        np.testing.assert_array_equal(got.data[sure], want.data[sure], err_msg="data")
+    else:
+        assert_near(got.data[sure], want.data[sure], want.size[sure], "data")
+    if got.uncertainty is not None:
+        assert_near(got.uncertainty[sure], want.uncertainty[sure], want.size[sure], "uncertainty")
+
+
+def assert_near(given: Any, expected: Any, size: Any, name: str) -> None:
+    """`given` equals `expected` to the contract, where terms of `size` were added up."""
+    np.testing.assert_array_equal(np.isnan(given), np.isnan(expected), err_msg=name)
+    number = np.isfinite(expected)
+    np.testing.assert_array_equal(given[~number], expected[~number], err_msg=name)
+    given, expected = given[number].astype(float), expected[number].astype(float)
+    step = STEP * float(np.finfo(np.asarray(size).dtype).smallest_subnormal)
+    allowed = RELATIVE * np.abs(expected) + CANCELLATION * size[number] + step
+    worst = np.abs(given - expected) - allowed
+    assert (worst <= 0).all(), (
+        f"{name}: expected {expected[worst > 0]}, got {given[worst > 0]}, "
+        f"allowed differences {allowed[worst > 0]}"
+    )
+
+
+def assert_same_bits(one: Any, other: Any, names: tuple[str, ...] = ()) -> None:
+    """Two Outputs are the same to the last bit, in all their maps or in those named."""
+    for name in names or ("data", "uncertainty", "mask", "count", "low", "high", "marks"):
+        first, second = getattr(one, name), getattr(other, name)
+        assert (first is None) == (second is None), name
+        if first is not None:
+            np.testing.assert_array_equal(bits(first), bits(second), err_msg=name)
+
+
+def bits(array: Any) -> Any:
+    """Floats as the integers of their bits, all NaN as one; other types as they are."""
+    if array.dtype.kind != "f":
+        return array
+    whole = np.where(np.isnan(array), np.array(np.nan, array.dtype), array)
+    return whole.view(f"u{array.dtype.itemsize}")

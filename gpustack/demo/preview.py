@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 from astropy.stats import mad_std
-from astropy.visualization import AsinhStretch, ImageNormalize
 from numpy.typing import NDArray
 
 from gpustack.errors import InputError, OutputError
@@ -95,8 +94,10 @@ def _middle(image: NDArray[Any]) -> NDArray[Any]:
     return image[starts[0] : starts[0] + CUTOUT, starts[1] : starts[1] + CUTOUT]
 
 
-def _stretch(frame: NDArray[Any]) -> ImageNormalize:
+def _stretch(frame: NDArray[Any]) -> Any:
     """Sky near black, bright stars white, and faint light lifted by an asinh curve."""
+    from astropy.visualization import AsinhStretch, ImageNormalize  # loads matplotlib
+
     samples = frame[np.isfinite(frame)]
     sky, noise = float(np.median(samples)), float(mad_std(samples))
     return ImageNormalize(
@@ -107,6 +108,7 @@ def _stretch(frame: NDArray[Any]) -> ImageNormalize:
 def _label(axis: Any, panel: Panel) -> None:
     axis.set_title(panel.title, loc="left", color=INK, fontsize=14, fontweight="bold", pad=8)
     axis.set_title(panel.note, loc="right", color=FAINT_INK, fontsize=12, pad=8)
+    axis.set_facecolor(PAPER)
     axis.set_xticks([])
     axis.set_yticks([])
     axis.spines[:].set_visible(False)

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -50,9 +50,7 @@ def describe(
     exposures : sequence
         Each frame's EXPTIME, or None.
     """
-    header = fits.Header(
-        [card for card in first.cards if not STRUCTURE.fullmatch(card.keyword)], copy=True
-    )
+    header = _without(first, {key for key in first if STRUCTURE.fullmatch(key)})
     header["NCOMBINE"] = (len(names), "number of frames combined")
     header["DATE"] = (datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S"), "UTC, file written")
     _add_exposure(header, recipe, exposures)
@@ -102,11 +100,12 @@ def without_wcs(header: fits.Header, wcs: WCS | None) -> fits.Header:
     if wcs is None:
         return header.copy()
     told = set(wcs.to_header(relax=True)) - KEPT
-    return fits.Header(
-        [
-            card
-            for card in header.cards
-            if card.keyword not in told and not WCS_FORMS.fullmatch(card.keyword)
-        ],
-        copy=True,
-    )
+    return _without(header, told | {key for key in header if WCS_FORMS.fullmatch(key)})
+
+
+def _without(header: fits.Header, keywords: Iterable[str]) -> fits.Header:
+    """A copy of `header` without all cards of some `keywords`."""
+    copy = header.copy()
+    for keyword in keywords:
+        copy.remove(keyword, ignore_missing=True, remove_all=True)
+    return copy

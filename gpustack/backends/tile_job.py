@@ -157,6 +157,8 @@ class TileJob:
         data: Floats = np.zeros(where.pixels)
         spread = np.full(where.pixels, np.nan)
         for group, at in columns.groups():
+            if not np.any(group.count):
+                continue
             data[at] = combine(group, self.recipe)
             if self.recipe.spread is not None:
                 spread[at] = uncertainty(group, self.recipe)

@@ -4,7 +4,6 @@ import ast
 import re
 import subprocess
 import sys
-import tarfile
 import zipfile
 from email.parser import Parser
 from importlib.metadata import packages_distributions
@@ -30,6 +29,7 @@ MAY_IMPORT = {
     "writing": "numpy astropy",
     "align": "numpy astropy reproject",
     "result": "numpy astropy",
+    "normalize": "numpy",
     "engine": "numpy",
     "callables": "numpy astropy",
     "rows": "numpy astropy",
@@ -104,6 +104,7 @@ def test_the_table_has_no_row_for_what_is_gone():
 BACKENDS = [dotted(path) for path in MODULES if path.parent == CUPY_FILE.parent]
 LOADS = {
     "gpustack": ("import gpustack", {"gpustack", "numpy"}),
+    "command line": ("import gpustack.cli", {"gpustack", "numpy", "click"}),
     "values": ("from gpustack import SigmaClip, Recipe", {"gpustack", "numpy"}),
     **{
         name: (f"import {name}", {"gpustack", "numpy"})
@@ -137,10 +138,12 @@ def test_what_an_import_loads(statement, expected):
 
 
 def test_the_whole_package_loads_nothing_optional_or_slow():
-    everything = ", ".join(dotted(path) for path in MODULES if path != CUPY_FILE)
-    found = loaded(f"import {everything}")
+    # The demo draws with matplotlib, which astropy.visualization loads.
+    names = {dotted(path) for path in MODULES if path != CUPY_FILE}
+    everything = sorted(name for name in names if place(name) != "demo")
+    found = loaded(f"import {', '.join(everything)}")
     assert {"gpustack", "numpy", "astropy"} <= found
-    assert not found & {"cupy", "cupyx", "reproject", "dask", "matplotlib", "ccdproc", "scipy"}
+    assert not found & {"cupy", "cupyx", "reproject", "dask", "matplotlib", "ccdproc"}
 
 
 @pytest.mark.parametrize("name", gpustack.__all__)
@@ -165,7 +168,7 @@ def test_every_module_says_what_it_is_for():
 
 def build(kind, source, out):
     """What the installed hatchling builds of a source tree."""
-    python("-m", "hatchling", "build", "-t", kind, "-d", str(out), cwd=source)
+    python("-m", "hatchling", "build", "-t", kind, "-d", out, cwd=source)
     return next(out.iterdir())
 
 
@@ -173,8 +176,7 @@ def build(kind, source, out):
 def sdist(tmp_path_factory):
     """The source distribution of this checkout, unpacked."""
     folder = tmp_path_factory.mktemp("sdist")
-    with tarfile.open(build("sdist", ROOT, folder / "out")) as archive:
-        archive.extractall(folder, filter="data")
+    python("-m", "tarfile", "-e", build("sdist", ROOT, folder / "out"), folder, cwd=folder)
     return folder / f"gpustack-{gpustack.__version__}"
 
 

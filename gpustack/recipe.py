@@ -286,7 +286,7 @@ class Recipe:
         return "mad_std" if self.combine == "median" else "std"
 
     def then(self, clip: Clip) -> Self:
-        """This recipe with one more clip at the end."""
+        """A copy of the recipe with one more clip at the end."""
         return replace(self, clips=(*self.clips, clip))
 
     def check_frames(self, n: int) -> None:

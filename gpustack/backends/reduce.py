@@ -55,7 +55,7 @@ def weighted(
     weight_sum, result = (np.zeros(samples.shape[1]) for _ in range(2))
     term = np.empty(samples.shape[1])
     for row, weight, inside in zip(samples, weights, survivors, strict=True):
-        np.multiply(row, weight, out=term)
+        np.multiply(row, weight, out=term, dtype=np.float64)
         np.add(result, term, out=result, where=inside)
         np.add(weight_sum, weight, out=weight_sum, where=inside)
     return (result / weight_sum if combine == "mean" else result), weight_sum

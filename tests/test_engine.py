@@ -1,0 +1,236 @@
+"""The native door: what `stack` takes, resolves, warns of and refuses."""
+
+import numpy as np
+import pytest
+from astropy import units as u
+from astropy.io import fits
+from astropy.nddata import CCDData
+
+from gpustack import ExtremaClip, RangeClip, SigmaClip, stack
+from gpustack.errors import (
+    BackendError,
+    FrameError,
+    GpustackWarning,
+    InputError,
+    MemoryLimitError,
+    MismatchError,
+    RecipeError,
+)
+
+SHAPE = (24, 17)
+CLIPS = [RangeClip(high=5000), SigmaClip(low=2, high=2, spread="mad_std")]
+
+
+@pytest.fixture
+def cube():
+    rng = np.random.default_rng(7)
+    cube = rng.normal(100, 5, (9, *SHAPE)).astype(np.float32)
+    cube[rng.random(cube.shape) < 0.02] += 300
+    cube[rng.random(cube.shape) < 0.02] = np.nan
+    return cube
+
+
+@pytest.fixture
+def files(cube, tmp_path):
+    """The cube as FITS files, as an observer would have them."""
+    for i, plane in enumerate(cube):
+        header = fits.Header({"BUNIT": "adu", "EXPTIME": 10.0 + i, "OBJECT": "M 13"})
+        fits.writeto(tmp_path / f"frame_{i}.fits", plane, header)
+    return tmp_path
+
+
+def same(one, other):
+    for name in ("data", "uncertainty", "mask", "count", "low", "high"):
+        np.testing.assert_array_equal(getattr(one, name), getattr(other, name), err_msg=name)
+    np.testing.assert_array_equal(one.frames["rejected"], other.frames["rejected"])
+
+
+def test_arrays_ccddata_and_files_give_the_same_bits(cube, files):
+    from_cube = stack(cube, CLIPS)
+    same(from_cube, stack(iter(list(cube)), CLIPS))
+    same(from_cube, stack([CCDData(plane, unit="adu") for plane in cube], CLIPS))
+    same(from_cube, stack(f"{files}/*.fits", CLIPS))
+    same(from_cube, stack(sorted(files.glob("*.fits")), CLIPS))
+
+
+def test_no_memory_limit_changes_a_bit(cube, files):
+    whole = stack(f"{files}/*.fits", CLIPS)
+    rows = []
+    row = cube[:, 0].nbytes
+    for limit in (4 * row, 20 * row):
+        result = stack(
+            f"{files}/*.fits", CLIPS, memory=limit, progress=lambda done, of: rows.append(done)
+        )
+        same(whole, result)
+    assert rows.count(SHAPE[0]) == 2
+    assert len(rows) > 4, "the limit did not cut the frames into bands"
+
+
+def test_progress_ends_at_the_last_row(cube):
+    calls = []
+    stack(cube, progress=lambda done, total: calls.append((done, total)))
+    assert calls[-1] == (SHAPE[0], SHAPE[0])
+
+
+def test_a_statistic_brings_each_frame_to_the_first(cube):
+    plane = np.nan_to_num(cube[0], nan=100)
+    scaled = stack([plane, plane * 2, plane / 4], scale="median", combine="max")
+    np.testing.assert_allclose(scaled.frames["scale"], [1, 0.5, 4], rtol=1e-6)
+    np.testing.assert_allclose(scaled.data, plane, rtol=1e-6)
+    shifted = stack([plane, plane + 7, plane - 3], zero="mean", combine="max")
+    np.testing.assert_allclose(shifted.frames["zero"], [0, 7, -3], atol=1e-4)
+    np.testing.assert_allclose(shifted.data, plane, atol=1e-4)
+
+
+def test_masked_samples_stay_out_of_a_statistic():
+    bright = np.full(SHAPE, 10.0)
+    bright[:4] = 1e6
+    masked = np.ma.array(bright, mask=bright > 100)
+    result = stack([np.full(SHAPE, 20.0), masked], scale="mean")
+    np.testing.assert_array_equal(result.frames["scale"], [1, 2])
+
+
+def test_a_callable_gets_each_frame_as_a_masked_array(cube):
+    seen = []
+
+    def inverse_median(frame):
+        seen.append(frame)
+        return 1 / np.ma.median(frame)
+
+    result = stack(cube, combine="median", scale=inverse_median)
+    assert all(isinstance(frame, np.ma.MaskedArray) for frame in seen)
+    assert [frame.mask.sum() for frame in seen] == list(np.isnan(cube).sum((1, 2)))
+    np.testing.assert_allclose(result.data, 1, atol=0.1)
+
+
+def test_weights_a_frame_and_a_sample_agree(cube):
+    weights = np.arange(1.0, 10)
+    spread_out = np.broadcast_to(weights[:, None, None], cube.shape)
+    one, other = stack(cube, weights=weights), stack(cube, weights=spread_out)
+    np.testing.assert_array_equal(one.data, other.data)
+    np.testing.assert_array_equal(one.frames["weight"], weights)
+    assert np.isnan(other.frames["weight"]).all()
+
+
+def test_only_wanted_outputs_are_made(cube):
+    result = stack(cube, CLIPS, outputs=("count",))
+    assert result.uncertainty is None and result.low is None and result.high is None
+    assert result.count.dtype == np.uint16
+    assert result.frames.colnames == ["name", "scale", "zero", "weight"]
+
+
+@pytest.mark.parametrize(
+    ("given", "asked", "expected"),
+    [
+        (np.uint16, None, np.float32),
+        (np.float32, None, np.float32),
+        (np.float32, "float64", np.float64),
+        (np.int32, None, np.float64),
+        (np.float64, np.float32, np.float32),
+    ],
+)
+def test_dtype_of_the_result(given, asked, expected):
+    result = stack(np.ones((3, 4, 4), given), dtype=asked)
+    assert result.data.dtype == result.uncertainty.dtype == expected
+
+
+@pytest.mark.parametrize("shape", [(5,), (3, 4, 5), (2, 3, 4, 5)])
+def test_frames_of_any_number_of_axes(shape):
+    rng = np.random.default_rng(1)
+    planes = [rng.normal(size=shape) for _ in range(5)]
+    result = stack(planes, combine="median")
+    np.testing.assert_array_equal(result.data, np.median(planes, axis=0))
+    assert result.mask.shape == result.count.shape == shape
+
+
+def test_one_frame_works_and_warns(cube):
+    with pytest.warns(GpustackWarning, match="only one frame"):
+        result = stack(cube[:1])
+    np.testing.assert_array_equal(result.data, cube[0])
+
+
+def test_a_frame_without_valid_samples_counts_nothing_and_warns(cube):
+    cube[4] = np.nan
+    with pytest.warns(GpustackWarning, match="frame 4: no valid sample"):
+        with_it = stack(cube, CLIPS, scale="median")
+    without = stack(np.delete(cube, 4, axis=0), CLIPS, scale="median")
+    np.testing.assert_array_equal(with_it.data, without.data)
+    np.testing.assert_array_equal(with_it.count, without.count)
+
+
+def ccd(shape=SHAPE, unit="adu"):
+    return CCDData(np.ones(shape), unit=unit)
+
+
+REFUSED = {
+    "no frames": (lambda: stack([]), InputError, "no frames"),
+    "shapes": (
+        lambda: stack([ccd(), ccd((3, 4))]),
+        MismatchError,
+        r"shape: expected \(24, 17\) as in frame 0, got \(3, 4\) in frame 1",
+    ),
+    "units": (lambda: stack([ccd(), ccd(unit="electron")]), MismatchError, "expected adu .*frame 0, got electron .*frame 1"),
+    "extrema": (
+        lambda: stack([ccd()] * 3, ExtremaClip(2, 1)),
+        RecipeError,
+        r"nlow \+ nhigh < number of frames.*nlow=2 \+ nhigh=1 for 3 frames",
+    ),
+    "negative weight": (lambda: stack([ccd()] * 2, weights=[1, -1]), RecipeError, "-1"),
+    "negative sample weight": (
+        lambda: stack([ccd()] * 2, weights=-np.ones((2, *SHAPE))),
+        RecipeError,
+        "expected finite numbers >= 0, got -1.0 for frame 0",
+    ),
+    "NaN sample weight": (
+        lambda: stack([ccd()] * 2, weights=np.full((2, *SHAPE), np.nan)),
+        RecipeError,
+        "got nan for frame 0",
+    ),
+    "weights too few": (
+        lambda: stack([ccd()] * 3, weights=[1, 2]),
+        RecipeError,
+        "weights: expected 3 numbers, one a frame, got 2",
+    ),
+    "weights of another shape": (
+        lambda: stack([ccd()] * 3, weights=np.ones((3, 2, 2))),
+        RecipeError,
+        r"expected shape \(3, 24, 17\) or \(3,\), got \(3, 2, 2\)",
+    ),
+    "scale too many": (lambda: stack([ccd()] * 2, scale=[1, 2, 3]), RecipeError, "2 numbers.*3"),
+    "scale of no finite number": (
+        lambda: stack([ccd()] * 2, scale=lambda frame: np.nan),
+        RecipeError,
+        "scale: expected a finite number, got nan for frame 0",
+    ),
+    "scale of another sign": (
+        lambda: stack([np.ones(SHAPE), -np.ones(SHAPE)], scale="mean"),
+        RecipeError,
+        "sign of the first, 1, got -1 in frame 1",
+    ),
+    "unknown statistic": (lambda: stack([ccd()] * 2, zero="mode"), RecipeError, "got 'mode'"),
+    "unknown backend": (lambda: stack([ccd()], backend="tpu"), InputError, "auto, cpu, cuda.*tpu"),
+    "no cuda": (lambda: stack([ccd()] * 2, backend="cuda"), BackendError, "cuda.*no CUDA kernels"),
+}
+
+
+@pytest.mark.parametrize(("call", "error", "match"), REFUSED.values(), ids=REFUSED)
+def test_refused_with_both_sides(call, error, match):
+    with pytest.raises(error, match=match):
+        call()
+
+
+def test_a_limit_below_one_row_is_refused(files):
+    with pytest.raises(MemoryLimitError, match=r"at least one row of all frames, \d+.*got"):
+        stack(f"{files}/*.fits", memory=100)
+
+
+def test_a_file_without_unit_says_what_to_give(files, cube):
+    fits.writeto(files / "bare.fits", cube[0])
+    with pytest.raises(FrameError, match=r"bare\.fits.*unit"):
+        stack(files / "bare.fits")
+
+
+def test_units_come_through(files):
+    assert stack(f"{files}/*.fits").unit == u.adu
+    assert stack(np.ones((2, 3, 3)), unit="electron").unit == u.electron
+    assert stack(np.ones((2, 3, 3))).unit is None

@@ -34,7 +34,7 @@ def plain(value: Any) -> Any:
 def real(value: Any) -> float:
     """A real number as a float; NaN where it is none, so that a comparison refuses it."""
     value = plain(value)
-    if not isinstance(value, numbers.Real) or isinstance(value, bool):
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
         return math.nan
     try:
         return float(value)
@@ -55,7 +55,7 @@ def bound(name: str, given: Any, expected: str, no_bound: float, least: float) -
 def whole(name: str, given: Any, least: int) -> int:
     """A whole number >= `least`."""
     value = plain(given)
-    is_whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    is_whole = not isinstance(value, bool) and isinstance(value, numbers.Integral)
     check(
         is_whole and value >= least,
         f"{name}: expected a whole number >= {least}, got {given!r}",

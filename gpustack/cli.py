@@ -197,7 +197,7 @@ def main() -> None:
     with warnings.catch_warnings():
         warnings.showwarning = _show_warning
         try:
-            cli.main(standalone_mode=False)
+            cli.main(prog_name="gpustack", standalone_mode=False)
         except click.ClickException as err:
             err.show()
             sys.exit(err.exit_code)

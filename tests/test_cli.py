@@ -1,0 +1,224 @@
+"""The command line: what it writes, what it says, and its exit codes."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from click.testing import CliRunner
+
+import gpustack
+from gpustack import SigmaClip, stack
+from gpustack.cli import cli, main, progress_bar, summary
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A folder with five frames, and in it."""
+    rng = np.random.default_rng(5)
+    for i in range(5):
+        plane = rng.normal(100, 5, (12, 10)).astype(np.float32)
+        fits.writeto(tmp_path / f"m{i}.fits", plane, fits.Header({"BUNIT": "adu"}))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def gpustack_command(*words, **options):
+    """Run the command line as a user does."""
+    return subprocess.run(
+        [sys.executable, "-m", "gpustack.cli", *words],
+        capture_output=True,
+        text=True,
+        check=False,
+        **options,
+    )
+
+
+def run_here(monkeypatch, *words):
+    """Run it in this process; the exit code."""
+    monkeypatch.setattr(sys, "argv", ["gpustack", *words])
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    try:
+        main()
+    except SystemExit as exit_:
+        return exit_.code
+    return 0
+
+
+def test_it_writes_what_stack_gives(folder):
+    done = gpustack_command(
+        *("combine", "m*.fits", "-o", "out.fits", "--combine", "median"),
+        *("--clip", "sigma:low=1.5,high=2,center=median,spread=mad_std"),
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", ""), "silent in a pipe"
+    expected = stack("m*.fits", SigmaClip(1.5, 2, spread="mad_std"), combine="median")
+    np.testing.assert_array_equal(fits.getdata("out.fits"), expected.data)
+    assert sorted(path.name for path in folder.glob("*out*")) == ["out.fits"]
+
+
+def test_every_option_reaches_the_recipe(folder, monkeypatch):
+    words = ["combine", "m0.fits", "m1.fits", "-o", "out.fits", "--combine", "sum"]
+    words += ["--clip", "range:low=0", "--clip", "extrema:nlow=0,nhigh=1"]
+    words += ["--scale", "1,2", "--zero", "0.5,-1", "--weights", "1,3", "--dtype", "float64"]
+    words += ["--memory", "1MB", "--backend", "cpu", "--unit", "adu", "--hdu", "0"]
+    assert run_here(monkeypatch, *words) == 0
+    header = fits.getheader("out.fits")
+    line = re.sub(r"\s", "", "".join(header["HISTORY"][:3]))
+    assert "scale=[1,2]->zero=[0.5,-1]->weights=[1,3]->range:low=0,high=none" in line
+    assert "extrema:nlow=0,nhigh=1,among=valid->sum(float64)" in line
+    assert header["BITPIX"] == -64
+
+
+def test_an_extension_by_number_or_name(folder, monkeypatch):
+    image = fits.ImageHDU(np.full((4, 4), 7.0), name="SCI")
+    image.header["BUNIT"] = "adu"
+    fits.HDUList([fits.PrimaryHDU(np.zeros((2, 2))), image]).writeto("mef.fits")
+    for hdu in ("1", "SCI"):
+        words = ("combine", "mef.fits", "mef.fits", "-o", f"{hdu}.fits", "--hdu", hdu)
+        assert run_here(monkeypatch, *words) == 0
+        assert (fits.getdata(f"{hdu}.fits") == 7).all()
+
+
+BAD = {
+    "no such file": (["nope.fits"], "nope.fits: expected a FITS file, got no such file"),
+    "no match": (["nope*.fits"], r"nope\*\.fits"),
+    "shapes differ": (["m0.fits", "small.fits"], "small.fits"),
+    "no unit": (["bare.fits", "m0.fits"], "bare.fits.*--unit"),
+    "no such extension": (["m*.fits", "--hdu", "SCI"], "m0.fits.*SCI"),
+    "no such clip": (["m*.fits", "--clip", "kappa:low=3"], "'range', 'extrema', 'sigma', got 'kappa'"),
+    "no such field": (["m*.fits", "--clip", "sigma:lo=3"], "expected .*low, high.*got"),
+    "too many extrema": (["m*.fits", "--clip", "extrema:nlow=3,nhigh=2"], "for 5 frames"),
+    "negative weights": (["m*.fits", "--weights", "1,1,1,1,-1"], "weights: .*-1"),
+    "weights too few": (["m*.fits", "--weights", "1,2"], "expected 5 numbers.*got 2"),
+    "words for numbers": (["m*.fits", "--scale", "mode"], "expected median|mean|N,N"),
+    "memory": (["m*.fits", "--memory", "10B"], "at least one row"),
+    "memory unit": (["m*.fits", "--memory", "2 parsec"], "'2 parsec'"),
+}
+
+
+@pytest.mark.parametrize(("words", "match"), BAD.values(), ids=BAD)
+def test_bad_input_is_one_clear_line_and_code_2(folder, monkeypatch, capsys, words, match):
+    fits.writeto("small.fits", np.ones((3, 3)), fits.Header({"BUNIT": "adu"}))
+    fits.writeto("bare.fits", np.ones((12, 10)))
+    assert run_here(monkeypatch, "combine", *words, "-o", "out.fits") == 2
+    said = capsys.readouterr().err
+    assert re.search(match, said)
+    assert "Traceback" not in said
+    assert not list(folder.glob("*out*")) + list(folder.glob(".*"))
+
+
+def test_an_existing_output_is_refused_before_any_work(folder, monkeypatch, capsys):
+    (folder / "out.fits").write_bytes(b"mine")
+    monkeypatch.setattr("gpustack.engine.stack", lambda *_, **__: pytest.fail("it worked first"))
+    assert run_here(monkeypatch, "combine", "m*.fits", "-o", "out.fits") == 2
+    assert "--overwrite" in capsys.readouterr().err
+    assert (folder / "out.fits").read_bytes() == b"mine"
+
+
+def test_overwrite(folder, monkeypatch):
+    (folder / "out.fits").write_bytes(b"old")
+    assert run_here(monkeypatch, "combine", "m*.fits", "-o", "out.fits", "--overwrite") == 0
+    assert fits.getheader("out.fits")["NCOMBINE"] == 5
+
+
+def test_a_backend_that_cannot_work_here_is_code_3(folder, monkeypatch, capsys):
+    words = ("combine", "m*.fits", "-o", "out.fits", "--backend", "cuda")
+    assert run_here(monkeypatch, *words) == 3
+    assert "cuda" in capsys.readouterr().err
+
+
+def test_warnings_are_one_line(folder):
+    done = gpustack_command("combine", "m0.fits", "-o", "out.fits")
+    assert done.returncode == 0
+    assert done.stderr == "gpustack: warning: only one frame: nothing to combine\n"
+
+
+INTERRUPTED = """
+import os, signal, sys
+from gpustack import backends
+from gpustack.backends.cpu import CpuBackend
+number = getattr(signal, sys.argv[1])
+class Interrupting(CpuBackend):
+    def run(self, *args):
+        super().run(*args)
+        os.kill(os.getpid(), number)
+backends.CpuBackend = Interrupting
+sys.argv = ["gpustack", "combine", "m*.fits", "-o", "out.fits", "--memory", "2kB"]
+from gpustack.cli import main
+main()
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals as POSIX has them")
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_a_signal_leaves_nothing_behind(folder, name):
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED, name], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 128 + getattr(signal, name), done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list(folder.glob("*out*")) + list(folder.glob(".*"))
+
+
+class Terminal:
+    """A stream that says it is a terminal."""
+
+    def __init__(self):
+        self.text = ""
+
+    def write(self, text):
+        self.text += text
+
+    def flush(self):
+        pass
+
+    def isatty(self):
+        return True
+
+
+def test_the_bar_moves_on_a_terminal():
+    terminal = Terminal()
+    with progress_bar(terminal) as progress:
+        progress(5, 10)
+        progress(10, 10)
+    assert "stacking" in terminal.text and "100%" in terminal.text
+
+
+def test_the_summary_names_what_was_done(folder):
+    line = summary(stack("m*.fits", combine="median"), folder / "out.fits", 0.5)
+    assert line.startswith(f"{folder / 'out.fits'}: 5 frames of 12 x 10, median; 0% of samples")
+    assert line.endswith("0.5 s, 0 Mpx/s")
+
+
+def test_info_says_what_works_and_what_does_not():
+    said = CliRunner().invoke(cli, ["info"]).output
+    assert gpustack.__version__ in said
+    assert re.search(r"cpu +works +numpy, \d threads on \d+ cores", said)
+    assert re.search(r"cuda +not here +\w+", said)
+
+
+@pytest.mark.parametrize("words", [["--help"], ["combine", "--help"], ["info", "-h"], ["demo", "-h"]])
+def test_help(words):
+    result = CliRunner().invoke(cli, words)
+    assert result.exit_code == 0 and "Usage:" in result.output
+
+
+def test_every_option_has_its_line_in_the_docs():
+    docs = (Path(__file__).parents[1] / "docs" / "options.md").read_text()
+    silent = {"--output", "--help", "--overwrite"}
+    options = {name for param in cli.commands["combine"].params for name in param.opts}
+    missing = {name for name in options if name.startswith("--") and name not in docs} - silent
+    assert not missing
+
+
+def test_the_command_line_starts_without_astropy():
+    code = "import sys, gpustack.cli; print('astropy' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "False\n"

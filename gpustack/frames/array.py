@@ -113,7 +113,7 @@ def _checked(name: str, data: Any) -> NDArray[Any]:
     if plain.dtype.kind not in "iuf":
         raise FrameError(name, f"expected samples that are real numbers, got dtype {plain.dtype}")
     if plain.ndim == 0 or plain.size == 0:
-        raise FrameError(name, f"expected at least one sample, got shape {plain.shape}")
+        raise FrameError(name, f"expected at least one row of samples, got shape {plain.shape}")
     return plain
 
 

@@ -107,14 +107,15 @@ def open_file(name: str, hdu: HduKey | None, unit: units.UnitBase | None) -> Fit
     FrameError
         Where the file is unusable, has no such image, or the image has no unit.
     """
-    with reading(name):
+    with reading(name), quiet():
         hdus, packed = scan(name)
         chosen = _first_image(name, hdus) if hdu is None else _named_image(name, hdus, hdu)
         image = open_plane(name, chosen, packed)
         header = _frame_header(image, hdus[0])
         own = choose_unit(name, _unit(name, header, unit), unit)
-        masking = _mask_of(name, chosen, hdus)
-        return FitsFrame(name, image, masking and open_plane(name, masking, packed), own, header)
+        mask = _mask_of(name, chosen, hdus)
+        flags = None if mask is None else open_plane(name, mask, packed)
+        return FitsFrame(name, image, flags, own, header)
 
 
 def _mask_of(name: str, image: Hdu, hdus: list[Hdu]) -> Hdu | None:

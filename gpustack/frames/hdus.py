@@ -63,7 +63,7 @@ def reading(name: str) -> Iterator[None]:
         raise FrameError(name, f"expected a readable header, got: {err}") from err
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Hdu:
     """One header and data unit.
 

@@ -9,6 +9,7 @@ import io
 import math
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -161,21 +162,29 @@ class TiledPlane(Plane):
     """A tile-compressed image: astropy decompresses the tiles that the rows lie in."""
 
     def _fill(self, rows: NDArray[Any], start: int) -> None:
-        try:
-            with _fits_open(self.file) as hdus:
-                with quiet():
-                    section = hdus[self.hdu.index].section
-                for piece, at in _pieces(self.shape, start, start + len(rows)):
-                    rows[at] = section[piece]
-        except Exception as err:  # broken tiles raise errors of many kinds
-            raise FrameError(
-                self.file, f"expected intact {self.hdu.header['ZCMPTYPE']} tiles, got: {err}"
-            ) from err
+        with _astropy(self.file) as hdus:
+            with quiet():
+                section = hdus[self.hdu.index].section
+            for piece, at in _pieces(self.shape, start, start + len(rows)):
+                rows[at] = section[piece]
 
 
-def _fits_open(file: str) -> Any:
-    # Without memory maps: a mapped file that shrinks kills the process.
-    return fits.open(file, memmap=False, do_not_scale_image_data=True)
+@contextmanager
+def _astropy(file: str) -> Iterator[fits.HDUList]:
+    """The file as astropy sees it, samples not scaled."""
+    try:
+        with (
+            Path(file).open("rb") as stream,  # astropy does not close what it cannot read
+            # a memory map would end the process where the file shrinks
+            fits.open(stream, memmap=False, do_not_scale_image_data=True) as hdus,
+        ):
+            yield hdus
+    except OSError:
+        raise
+    except Exception as err:  # broken tiles raise errors of all kinds
+        raise FrameError(
+            file, f"expected an intact tile-compressed image, got {type(err).__name__}: {err}"
+        ) from err
 
 
 def _pieces(
@@ -204,7 +213,7 @@ def open_plane(file: str, hdu: Hdu, packed: bool) -> Plane:
     """
     if hdu.kind == "tiles":
         _check_tiles(file, hdu)
-        with quiet(), _fits_open(file) as hdus:
+        with _astropy(file) as hdus:
             header = hdus[hdu.index].header.copy()
         dtype = np.dtype(BITPIX[header["BITPIX"]])
         kind: type[Plane] = TiledPlane

@@ -1,0 +1,279 @@
+"""Frames from memory and from names: no copies, masks and units kept, lists and globs."""
+
+import logging
+import os
+
+import numpy as np
+import pytest
+from astropy import units
+from astropy.io import fits
+from astropy.nddata import CCDData, NDData
+from astropy.wcs import WCS
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from fitsmaker import image_bytes
+from gpustack.errors import FrameError, GpustackError, InputError, MismatchError
+from gpustack.frames import check_agree, open_frames
+
+
+def one(item, **options):
+    (frame,) = open_frames([item], **options)
+    return frame
+
+
+# Arrays
+
+CUBE = np.arange(4 * 6 * 8, dtype="f4").reshape(4, 6, 8)
+VIEWS = {
+    "2-D": CUBE[0],
+    "1-D": CUBE[0, 0],
+    "cube": CUBE,
+    "reversed": CUBE[0][::-1, ::-1],
+    "strided": CUBE[0][1::2, ::3],
+    "transposed": CUBE[0].T,
+    "strided along x": CUBE[:, :, ::2],
+    "reversed cube": CUBE[::-1, ::-1],
+    "Fortran order": np.asfortranarray(CUBE[1]),
+    "big-endian": CUBE.astype(">f4")[2],
+    "broadcast": np.broadcast_to(CUBE[0, 0], (5, 8)),
+    "float16": CUBE[0].astype("f2"),
+    "uint64": CUBE[0].astype("u8"),
+    "bool": CUBE[0] > 20,
+}
+
+
+@pytest.mark.parametrize("array", VIEWS.values(), ids=VIEWS)
+def test_arrays_are_passed_on_as_views(array):
+    frame = one(array)
+    flat = array.reshape(-1, array.shape[-1])
+    rows = frame.read(0, len(flat)).data
+    assert np.shares_memory(rows, array)
+    assert frame.row_bytes == 0
+    np.testing.assert_array_equal(rows, flat)
+    np.testing.assert_array_equal(frame.read(len(flat) - 1, len(flat)).data, flat[-1:])
+    assert (frame.shape, frame.name, frame.unit, frame.wcs) == (array.shape, "frame 0", None, None)
+
+
+@given(
+    cube=hnp.arrays(np.int16, hnp.array_shapes(min_dims=1, max_dims=4, max_side=5)), data=st.data()
+)
+def test_rows_of_any_view_are_those_of_the_flattened_array(cube, data):
+    array = cube.transpose(data.draw(st.permutations(range(cube.ndim))))
+    array = array[data.draw(hnp.basic_indices(array.shape, min_dims=1, allow_newaxis=True))]
+    if array.size == 0:
+        return
+    flat = array.reshape(-1, array.shape[-1])
+    start = data.draw(st.integers(0, len(flat) - 1))
+    stop = data.draw(st.integers(start + 1, len(flat)))
+    frame = one(np.ma.MaskedArray(array, array > 0))
+    samples = frame.read(start, stop)
+    np.testing.assert_array_equal(samples.data, flat[start:stop])
+    np.testing.assert_array_equal(samples.mask, flat[start:stop] > 0)
+    assert np.shares_memory(samples.data, cube) or frame.row_bytes
+    np.testing.assert_array_equal(frame.whole().mask, array > 0)
+
+
+def test_a_view_that_does_not_flatten_is_copied_by_rows():
+    array = CUBE.transpose(1, 0, 2)
+    frame = one(array)
+    samples = frame.read(3, 5)
+    np.testing.assert_array_equal(samples.data, array.reshape(-1, 8)[3:5])
+    assert samples.data.flags.owndata
+    assert frame.row_bytes == 8 * 4
+
+
+def test_read_only_arrays_stay_untouched():
+    array = CUBE[0].copy()
+    array.flags.writeable = False
+    frame = one(array)
+    assert not frame.read(0, 2).data.flags.writeable
+    whole = frame.whole()
+    whole += 1
+    np.testing.assert_array_equal(array, CUBE[0])
+
+
+def test_whole_is_decoded_and_masks_what_is_not_finite():
+    array = np.array([[1, np.nan], [-np.inf, 4]], ">f8")
+    whole = one(np.ma.MaskedArray(array, [[True, False], [False, False]])).whole()
+    assert whole.dtype == np.float64
+    np.testing.assert_array_equal(whole.mask, [[True, True], [True, False]])
+
+
+@pytest.mark.parametrize(
+    ("dtype", "working"), [("f2", "f4"), ("u2", "f4"), ("?", "f4"), ("i4", "f8"), ("g", "f8")]
+)
+def test_arrays_have_a_working_dtype(dtype, working):
+    frame = one(np.ones((2, 2), dtype))
+    assert frame.dtype == working
+    np.testing.assert_array_equal(frame.whole(), np.ones((2, 2)))
+
+
+def test_quantity_brings_its_unit():
+    frame = one(np.ones((2, 3)) * units.Jy)
+    assert frame.unit == units.Jy
+    assert type(frame.data) is np.ndarray
+
+
+# CCDData
+
+
+def test_ccddata_is_referred_to_with_all_that_it_has():
+    wcs = WCS(naxis=2)
+    header = fits.Header({"EXPTIME": 5.0})
+    ccd = CCDData(CUBE[0], unit="adu", mask=CUBE[0] > 20, meta=header, wcs=wcs)
+    frame = one(ccd)
+    samples = frame.read(1, 4)
+    assert np.shares_memory(samples.data, ccd.data)
+    assert np.shares_memory(samples.mask, ccd.mask)
+    assert frame.header is ccd.header
+    assert frame.wcs is wcs
+    assert (frame.unit, frame.row_bytes) == (units.adu, 0)
+
+
+@pytest.mark.parametrize(
+    ("mask", "expected"),
+    [
+        (None, None),
+        (np.ma.nomask, None),
+        (True, np.ones((2, 2), bool)),
+        (np.array([[0, 2], [256, 0]], "i2"), [[False, True], [True, False]]),
+        (np.array([[0, 0.5], [0, 0]]), [[False, True], [False, False]]),
+        ([[0, 1], [0, 0]], [[False, True], [False, False]]),
+    ],
+    ids=["none", "nomask", "scalar", "bits", "float", "list"],
+)
+def test_masks_of_any_type_become_bool(mask, expected):
+    got = one(NDData(np.ones((2, 2)), mask=mask)).read(0, 2).mask
+    assert (got is None) if expected is None else got.dtype == bool
+    np.testing.assert_array_equal(got, expected)
+
+
+def test_a_mask_of_another_shape_is_an_error():
+    with pytest.raises(FrameError, match=r"frame 0: mask: expected .*\(2, 2\).* got .*\(3,\)"):
+        one(NDData(np.ones((2, 2)), mask=np.ones(3, bool)))
+
+
+def test_metadata_that_is_no_header_becomes_one_where_it_can(caplog):
+    meta = {"exptime": 3.0, "observer of it": "me", "table": [1, 2]}
+    with caplog.at_level(logging.INFO, logger="gpustack"):
+        frame = one(CCDData(np.ones((2, 2)), unit="adu", meta=meta))
+    assert frame.header["EXPTIME"] == 3.0
+    assert frame.header["observer of it"] == "me"
+    assert len(frame.header) == 2
+    assert "table" in caplog.text
+
+
+# Names, globs, lists
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name, value in [("b.fits", 2), ("a.fits", 1), ("c[1].fits", 3), ("c1.fits", 4)]:
+        (tmp_path / name).write_bytes(image_bytes(np.full((2, 2), value, "i2"), BUNIT="adu"))
+    return tmp_path
+
+
+def values(frames):
+    return [int(frame.whole()[0, 0]) for frame in frames]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [("a.fits", [1]), ("*.fits", [1, 2, 4, 3]), ("[ab].fits", [1, 2]), ("c[1].fits", [3]),
+     ("c[123].fits", [4]), ("?.fits", [1, 2]), ("**/b.fits", [2])],
+)  # fmt: skip
+def test_globs_are_expanded_in_order_and_names_taken_as_they_are(folder, pattern, expected):
+    assert values(open_frames(str(folder / pattern))) == expected
+    assert values(open_frames([str(folder / pattern), folder / "b.fits"])) == [*expected, 2]
+
+
+def test_frames_come_from_anything_iterable(folder):
+    ccd = CCDData(np.full((2, 2), 7), unit="adu")
+    items = [folder / "a.fits", str(folder / "b.fits"), ccd, np.full((2, 2), 8)]
+    for inputs in (items, tuple(items), iter(items), (item for item in items)):
+        frames = open_frames(inputs, unit="adu")
+        assert values(frames) == [1, 2, 7, 8]
+        names = [os.path.basename(frame.name) for frame in frames]  # noqa: PTH119
+        assert names == ["a.fits", "b.fits", "frame 2", "frame 3"]
+    assert values(open_frames(np.array(items[1:2]))) == [2]
+    assert values(open_frames(ccd)) == [7]
+
+
+def test_an_array_alone_holds_frames_along_its_first_axis():
+    assert [frame.shape for frame in open_frames(CUBE)] == [(6, 8)] * 4
+    masked = open_frames(np.ma.MaskedArray(CUBE, CUBE > 50))
+    np.testing.assert_array_equal(masked[1].whole().mask, CUBE[1] > 50)
+
+
+@pytest.mark.parametrize("inputs", [[], (), iter(()), np.empty((0, 3, 3))])
+def test_no_frames(inputs):
+    with pytest.raises(InputError, match=r"no frames: expected .*, got none"):
+        open_frames(inputs)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        (None, "frames: expected .*, got None"),
+        (5, "frames: expected .*, got 5"),
+        ([None], "frame 0: expected .*, got NoneType"),
+        ([np.ones((2, 2)), 3.5], "frame 1: expected .*, got float"),
+        ([[[1, 2], [3, 4]]], "frame 0: expected .*, got list"),
+        (np.array(5), "frame"),
+        (np.ones(3), "frame 0: expected .*, got float64"),
+        ([np.ones((2, 2), complex)], "frame 0: expected .*real.*, got dtype complex128"),
+        ([np.ones((2, 2), object)], "got dtype object"),
+        ([np.full((2, 2), "a")], "got dtype <U1"),
+        ([np.zeros((2, 2), "M8[s]")], "got dtype datetime64"),
+        ([np.ones((2, 0))], r"frame 0: expected at least one row .*, got shape \(2, 0\)"),
+        ([np.array(1.0)], r"frame 0: expected at least one row .*, got shape \(\)"),
+        ("/nowhere/*.fits", r"/nowhere/\*\.fits: expected files that match, got none"),
+        (b"bytes.fits", "frame 0: expected .*, got int"),
+    ],
+)
+def test_unusable_input_is_named(inputs, message):
+    with pytest.raises(InputError, match=message):
+        open_frames(inputs)
+
+
+@pytest.mark.parametrize("unit", ["bananas", object()])
+def test_unusable_unit(unit):
+    with pytest.raises(InputError, match="unit: expected one that astropy knows, got"):
+        open_frames(np.ones((1, 2, 2)), unit=unit)
+
+
+# Agreement
+
+
+def test_frames_that_agree():
+    same = [CCDData(np.ones((2, 3)), unit=unit) for unit in ("m", units.Unit("100 cm"))]
+    check_agree(open_frames(same))
+
+
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        (
+            [np.ones((2, 3)), np.ones((2, 3)), np.ones((3, 2))],
+            r"shape: expected \(2, 3\) as in frame 0, got \(3, 2\) in frame 2",
+        ),
+        (
+            [CCDData(np.ones(3), unit=unit) for unit in ("adu", "electron")],
+            "unit: expected adu as in frame 0, got electron in frame 1",
+        ),
+        (
+            [np.ones(3), CCDData(np.ones(3), unit="adu")],
+            "unit: expected none as in frame 0, got adu in frame 1",
+        ),
+        (
+            [CCDData(np.ones(3), unit=unit) for unit in ("", "adu")],
+            "unit: expected dimensionless as in frame 0, got adu in frame 1",
+        ),
+    ],
+)
+def test_frames_that_disagree_are_named_with_what_they_have(inputs, message):
+    with pytest.raises(MismatchError, match=message) as caught:
+        check_agree(open_frames(inputs))
+    assert isinstance(caught.value, (GpustackError, TypeError, ValueError))

@@ -1,0 +1,169 @@
+"""FITS files as frames: which HDU is the image, its mask, unit, header and coordinates."""
+
+import logging
+
+import numpy as np
+import pytest
+from astropy import units
+from astropy.io import fits
+from astropy.nddata import CCDData, StdDevUncertainty
+
+from fitsmaker import empty_primary, image_bytes
+from gpustack.errors import FrameError
+from gpustack.frames import open_frames
+
+
+def one(path, **options):
+    (frame,) = open_frames(path, **options)
+    return frame
+
+
+# What CCDData writes
+
+
+@pytest.fixture
+def ccd():
+    rng = np.random.default_rng(1)
+    data = rng.normal(100, 5, (6, 5)).astype("f4")
+    return CCDData(
+        data, unit="electron", mask=data > 105, uncertainty=StdDevUncertainty(data * 0 + 2)
+    )
+
+
+def packed(hdus, kind):
+    """The HDUs with every image tile-compressed, or as they are."""
+    if kind != "tiles":
+        return hdus
+    tiles = [
+        fits.CompImageHDU(
+            hdu.data,
+            hdu.header,
+            name=hdu.name or "SCI",
+            compression_type="GZIP_1",
+            quantize_level=0,
+        )
+        for hdu in hdus
+    ]
+    return fits.HDUList([fits.PrimaryHDU(), *tiles])
+
+
+@pytest.mark.parametrize("kind", ["plain", "gzip", "tiles"])
+@pytest.mark.parametrize("into", [False, True])
+def test_mask_extension_is_read_by_rows_as_ccddata_reads_it(tmp_path, ccd, kind, into):
+    path = tmp_path / ("ccd.fits.gz" if kind == "gzip" else "ccd.fits")
+    packed(ccd.to_hdu(), kind).writeto(path)
+    frame = one(path)
+    expected = ccd if kind == "tiles" else CCDData.read(path)
+    whole = frame.whole()
+    np.testing.assert_array_equal(whole.data, expected.data)
+    np.testing.assert_array_equal(whole.mask, expected.mask)
+    assert frame.unit == expected.unit == ccd.unit
+    buffer = np.empty(3 * frame.row_bytes, np.uint8) if into else None
+    samples = frame.read(2, 5, buffer)
+    np.testing.assert_array_equal(samples.mask, ccd.mask[2:5])
+    np.testing.assert_array_equal(samples.data, ccd.data[2:5])
+
+
+@pytest.mark.parametrize("dtype", ["u1", "i1", "u2", "i4", "f4"])
+def test_mask_extension_of_any_type_marks_what_is_not_zero(tmp_path, dtype):
+    flags = np.array([[0, 1, 2], [4, 0, 0]], dtype)
+    hdus = [fits.PrimaryHDU(np.ones((2, 3))), fits.ImageHDU(flags, name="MASK")]
+    fits.HDUList(hdus).writeto(tmp_path / "a.fits")
+    np.testing.assert_array_equal(one(tmp_path / "a.fits", unit="adu").whole().mask, flags != 0)
+
+
+def test_companion_extensions_are_not_taken_for_the_image(tmp_path, ccd):
+    image = fits.ImageHDU(ccd.data, name="SCI")
+    others = [fits.ImageHDU(ccd.data * 0, name=name) for name in ("UNCERT", "PSFIMAGE", "MASK")]
+    fits.HDUList([fits.PrimaryHDU(), *others, image]).writeto(tmp_path / "a.fits")
+    frame = one(tmp_path / "a.fits", unit="adu")
+    assert frame.image.hdu.name == "SCI"
+    assert frame.mask.hdu.name == "MASK"
+    assert one(tmp_path / "a.fits", unit="adu", hdu="MASK").mask is None
+
+
+def test_of_several_masks_the_one_of_the_image_is_taken(tmp_path):
+    hdus = [fits.PrimaryHDU()]
+    for version in (1, 2):
+        hdus.append(fits.ImageHDU(np.full((2, 2), version), name="SCI", ver=version))
+        flags = np.full((2, 2), version == 2, "u1")
+        hdus.append(fits.ImageHDU(flags, name="MASK", ver=version))
+    fits.HDUList(hdus).writeto(tmp_path / "a.fits")
+    assert one(tmp_path / "a.fits", unit="adu", hdu=("SCI", 2)).whole().mask.all()
+    assert not one(tmp_path / "a.fits", unit="adu", hdu=("sci", 1)).whole().mask.any()
+
+
+# HDUs, headers, coordinates
+
+
+@pytest.mark.parametrize(
+    ("hdu", "value"), [(None, 1), (2, 2), ("BLUE", 2), ("blue ", 2), (("RED", 1), 1), ("TILES", 3)]
+)
+def test_hdu_is_chosen_by_number_name_or_version(tmp_path, hdu, value):
+    images = [fits.ImageHDU(np.full((2, 2), n, "i2"), name=f"{name}") for n, name in
+              enumerate(["RED", "BLUE"], 1)]  # fmt: skip
+    table = fits.BinTableHDU.from_columns([fits.Column("x", "E", array=np.arange(3.0))])
+    tiles = fits.CompImageHDU(np.full((2, 2), 3, "i2"), name="TILES")
+    fits.HDUList([fits.PrimaryHDU(), *images, table, tiles]).writeto(tmp_path / "a.fits")
+    assert (one(tmp_path / "a.fits", unit="adu", hdu=hdu).whole() == value).all()
+
+
+def test_header_of_an_extension_is_completed_from_the_primary(tmp_path):
+    primary = empty_primary(OBJECT="M13", EXPTIME=5.0, BUNIT="adu")
+    image = image_bytes(np.ones((2, 3), "i2"), extension=True, BZERO=32768, EXPTIME=7.0)
+    (tmp_path / "a.fits").write_bytes(primary + image)
+    frame = one(tmp_path / "a.fits")
+    assert (frame.header["OBJECT"], frame.header["EXPTIME"]) == ("M13", 7.0)
+    assert "BZERO" not in frame.header, "it says how samples lie in the file, not what they are"
+    assert frame.unit == "adu"
+
+
+TAN = {"CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CRVAL1": 10.0, "CRVAL2": 20.0,
+       "CDELT1": -0.001, "CDELT2": 0.001, "CRPIX1": 1.0, "CRPIX2": 1.0}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("cards", "crval"), [(TAN, (10, 20)), ({}, None), ({**TAN, "CTYPE2": "GLAT-TAN"}, None)]
+)
+def test_wcs_comes_from_the_header_or_is_none(tmp_path, cards, crval):
+    (tmp_path / "a.fits").write_bytes(image_bytes(np.ones((2, 3), "i2"), **cards))
+    wcs = one(tmp_path / "a.fits", unit="adu").wcs
+    assert (wcs and tuple(wcs.wcs.crval)) == crval
+
+
+# Units
+
+
+@pytest.mark.parametrize(
+    ("bunit", "given", "unit"),
+    [
+        ("electron", None, units.electron),
+        ("ADU", None, units.adu),
+        ("ELECTRONS/S", None, units.electron / units.s),
+        (None, "adu", units.adu),
+        (None, units.Jy, units.Jy),
+        ("electron", "adu", units.adu),
+        ("bananas", "adu", units.adu),
+        ("", "", units.dimensionless_unscaled),
+    ],
+)
+def test_unit_is_bunit_or_the_given_one(tmp_path, bunit, given, unit):
+    (tmp_path / "a.fits").write_bytes(image_bytes(np.ones((2, 3), "i2"), BUNIT=bunit))
+    assert one(tmp_path / "a.fits", unit=given).unit == unit
+
+
+@pytest.mark.parametrize(("bunit", "got"), [(None, "no BUNIT"), ("bananas", "'bananas'")])
+def test_without_a_unit_the_error_says_how_to_give_one(tmp_path, bunit, got):
+    (tmp_path / "a.fits").write_bytes(image_bytes(np.ones((2, 3), "i2"), BUNIT=bunit))
+    with pytest.raises(FrameError, match=rf"a\.fits: expected a unit.*{got}.*--unit"):
+        one(tmp_path / "a.fits")
+
+
+def test_a_unit_that_is_overridden_is_noted_in_the_log(tmp_path, caplog):
+    (tmp_path / "a.fits").write_bytes(image_bytes(np.ones((2, 3), "i2"), BUNIT="electron"))
+    with caplog.at_level(logging.INFO, logger="gpustack"):
+        one(tmp_path / "a.fits", unit="electron")
+        assert caplog.messages == []
+        one(tmp_path / "a.fits", unit="adu")
+    (note,) = caplog.messages
+    assert "a.fits: using the given unit adu instead of its own, electron" in note

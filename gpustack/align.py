@@ -1,6 +1,7 @@
 """Frames brought onto one pixel grid, by the world coordinates in their headers."""
 
 from collections.abc import Sequence
+from copy import deepcopy
 from typing import Any
 
 import numpy as np
@@ -87,9 +88,16 @@ def wcs_project(
         data,
         wcs=target_wcs,
         mask=mask if mask.any() else None,
-        header=without_wcs(ccd.header, ccd.wcs) if isinstance(ccd.header, Header) else ccd.header,
+        header=_header(ccd),
         unit=ccd.unit,
     )
+
+
+def _header(ccd: CCDData) -> Any:
+    """The metadata of `ccd`, copied, without the coordinates that no longer hold."""
+    if isinstance(ccd.header, Header):
+        return without_wcs(ccd.header, ccd.wcs)
+    return deepcopy(ccd.header)
 
 
 def _check_celestial(name: str, wcs: WCS | None) -> None:
@@ -115,7 +123,6 @@ def _resample(
     if ccd.mask is None:
         data = resample(ccd.data)
         return data, np.isnan(data)
-    # Broadcast, for a mask may be one value for the whole image.
-    data, mask = resample(np.stack([ccd.data, np.broadcast_to(ccd.mask, ccd.shape)]))
+    data, mask = resample(np.stack([ccd.data, ccd.mask]))
     # copy: a view would keep the plane of the mask alive with the result.
     return data.copy(), np.isnan(data) | (mask > MASK_THRESHOLD)

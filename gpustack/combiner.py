@@ -323,7 +323,7 @@ class Combiner(Holdings):
             total=word_or_function("sum_func", total or "sum", ("sum",)),
             masked=masked,
             scale=self._factors(scale_to),
-            weights=None if method == "median" else self.weights,
+            weights=None if method == "median" else self._checked_weights(),
         )
         combined = self._recorder.combine(how)
         ccd = CCDData(

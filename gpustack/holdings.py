@@ -85,6 +85,7 @@ class Holdings:
                     f"weights: expected shape {shape[:1]} or {shape}, got {value.shape}"
                 )
         self._weights = value
+        self._checked_weights()
 
     @property
     def scaling(self) -> NDArray[Any] | None:
@@ -115,6 +116,16 @@ class Holdings:
                 f"scaling: expected a function or {n} numbers, one an image, got {length}"
             )
         self._scaling = np.array(value).reshape(n, *(1 for _ in self._recorder.shape[1:]))
+
+    def _checked_weights(self) -> NDArray[Any] | None:
+        """The weights as they are now, for they may have been changed in place."""
+        if self._weights is None:
+            return None
+        weights = np.ma.getdata(self._weights)
+        least = weights.min()
+        if not (least >= 0 and np.isfinite(weights.max())):
+            raise InputError(f"weights: expected finite numbers >= 0, got {least} as the least")
+        return weights
 
     def _factors(self, scale_to: Any) -> tuple[float, ...] | None:
         """What every image is multiplied by, `scale_to` before `scaling`."""

@@ -1,0 +1,142 @@
+"""wcs_project, against ccdproc's and against what is known of the answer."""
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from astropy.nddata import CCDData, StdDevUncertainty
+from astropy.wcs import WCS
+
+from gpustack import wcs_project
+from gpustack.errors import InputError
+
+#: Spline orders keep two rounding steps of a sample of about 100.
+SPLINE = 1e-13
+
+
+def tangent(crval=(10.0, 20.0), degrees=0.0, scale=1e-3, crpix=(20.0, 15.0)):
+    """A tangential projection, turned by so many degrees."""
+    wcs = WCS(naxis=2)
+    wcs.wcs.ctype = ["RA---TAN", "DEC--TAN"]
+    wcs.wcs.crval, wcs.wcs.crpix = crval, crpix
+    wcs.wcs.cdelt = [-scale, scale]
+    turn = np.deg2rad(degrees)
+    wcs.wcs.pc = [[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]
+    return wcs
+
+
+def image(*, masked=0.05, dtype=float):
+    rng = np.random.default_rng(3)
+    data = rng.normal(100, 10, (30, 40)).astype(dtype)
+    mask = rng.random(data.shape) < masked if masked else None
+    wcs = tangent()
+    header = wcs.to_header()
+    header["OBJECT"] = "field"
+    header["DATE-OBS"] = "2026-01-01"
+    header["CD1_1"] = 1.0
+    return CCDData(data, unit="adu", mask=mask, wcs=wcs, header=header)
+
+
+TARGETS = {
+    "same": tangent(),
+    "turned": tangent(degrees=10),
+    "shifted, larger pixels": tangent((10.004, 20.003), scale=1.3e-3),
+    "smaller pixels": tangent(scale=0.4e-3),
+    "elsewhere": tangent((50.0, 20.0)),
+}
+
+
+@pytest.mark.parametrize("masked", [0, 0.05])
+@pytest.mark.parametrize("target", TARGETS.values(), ids=TARGETS)
+def test_data_and_mask_are_ccdprocs(target, masked):
+    ccdproc = pytest.importorskip("ccdproc")
+    ccd = image(masked=masked)
+    ours, theirs = (project(ccd, target) for project in (wcs_project, ccdproc.wcs_project))
+    np.testing.assert_array_equal(ours.data, theirs.data)
+    assert (ours.mask is None) == (theirs.mask is None)
+    np.testing.assert_array_equal(ours.mask, theirs.mask)
+    assert ours.unit == theirs.unit
+    assert ours.wcs is target
+    assert {key: ours.header[key] for key in ("OBJECT", "DATE-OBS")} == {
+        key: theirs.header[key] for key in ("OBJECT", "DATE-OBS")
+    }
+
+
+@pytest.mark.parametrize("order", ["nearest-neighbor", "bilinear", "biquadratic", "bicubic"])
+def test_orders_and_shape(order):
+    ccdproc = pytest.importorskip("ccdproc")
+    arguments = {"target_wcs": TARGETS["turned"], "target_shape": (25, 50), "order": order}
+    ours, theirs = (p(image(), **arguments) for p in (wcs_project, ccdproc.wcs_project))
+    assert ours.shape == (25, 50)
+    np.testing.assert_allclose(ours.data, theirs.data, rtol=SPLINE)
+    np.testing.assert_array_equal(ours.mask, theirs.mask)
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.float32, ">f4"])
+def test_other_samples(dtype):
+    ours = wcs_project(image(dtype=dtype), TARGETS["same"])
+    np.testing.assert_allclose(ours.data, image(dtype=dtype).data, rtol=1e-6)
+    assert ours.data.dtype == np.float64
+
+
+def test_counts_stay_what_they_were():
+    """Four pixels in the place of one hold a quarter each."""
+    ccd = CCDData(np.full((30, 40), 8.0), unit="adu", wcs=tangent())
+    finer = wcs_project(ccd, tangent(scale=0.5e-3), (20, 20))
+    np.testing.assert_allclose(finer.data, 2.0, rtol=1e-6)
+    assert finer.mask is None
+
+
+def test_what_is_outside_is_nan_and_masked():
+    result = wcs_project(image(masked=0), tangent(crpix=(25.0, 15.0)))
+    assert np.isnan(result.data[:, :5]).all()
+    assert result.mask[:, :5].all()
+    assert not result.mask[:, 5:].any()
+
+
+def test_the_header_loses_the_coordinates_alone():
+    ccd = image()
+    before = ccd.header.copy()
+    result = wcs_project(ccd, TARGETS["turned"])
+    assert sorted(set(result.header) - {"MJDREF"}) == ["DATE-OBS", "OBJECT"]
+    assert ccd.header == before
+    written = WCS(result.to_hdu()[0].header)
+    np.testing.assert_allclose(written.wcs.get_pc(), TARGETS["turned"].wcs.get_pc(), rtol=1e-12)
+
+
+def test_metadata_that_is_no_header_and_uncertainty():
+    ccd = CCDData(
+        np.ones((30, 40)),
+        unit="adu",
+        wcs=tangent(),
+        meta={"night": 3},
+        mask=np.zeros((30, 40), bool),
+        uncertainty=StdDevUncertainty(np.ones((30, 40))),
+    )
+    result = wcs_project(ccd, TARGETS["same"])
+    assert dict(result.meta) == {"night": 3}
+    assert result.meta is not ccd.meta
+    assert result.uncertainty is None
+    assert result.mask is None
+
+
+def test_wcs_that_are_missing_or_not_celestial():
+    spectrum = WCS(naxis=2)
+    spectrum.wcs.ctype = ["WAVE", "LINEAR"]
+    bare = CCDData(np.ones((2, 2)), unit="adu")
+    with pytest.raises(InputError, match=r"ccd\.wcs: expected a celestial WCS, got none"):
+        wcs_project(bare, tangent())
+    with pytest.raises(ValueError, match=r"target_wcs: .* not celestial, with axes WAVE, LINEAR"):
+        wcs_project(image(), spectrum)
+
+
+def test_real_coordinates(real_data):
+    """An image as it comes from a survey, onto the grid of another."""
+    ccdproc = pytest.importorskip("ccdproc")
+    folder = real_data / "galactic_center"
+    with fits.open(folder / "gc_2mass_h.fits") as hdus:
+        ccd = CCDData(hdus[0].data, unit="adu", wcs=WCS(hdus[0].header), header=hdus[0].header)
+    with fits.open(folder / "gc_2mass_k.fits") as hdus:
+        target, shape = WCS(hdus[0].header), hdus[0].data.shape
+    ours, theirs = (p(ccd, target, shape) for p in (wcs_project, ccdproc.wcs_project))
+    np.testing.assert_array_equal(ours.data, theirs.data)
+    np.testing.assert_array_equal(ours.mask, theirs.mask)

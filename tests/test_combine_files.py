@@ -1,0 +1,237 @@
+"""`combine`: the forms in which images come, bands, output, and what is refused."""
+
+import astropy.units as u
+import numpy as np
+import pytest
+from astropy.io import fits
+from astropy.nddata import CCDData, StdDevUncertainty, VarianceUncertainty
+from astropy.wcs import WCS
+
+import gpustack
+from ccds import sky
+from gpustack import combine
+from gpustack.errors import InputError, MemoryLimitError, MismatchError, OutputError
+
+#: Samples are float64 in both cases, and added up in another order at most.
+ROUNDING = 1e-12
+
+
+def assert_same(one, other):
+    np.testing.assert_array_equal(one.mask, other.mask)
+    np.testing.assert_allclose(one.data, other.data, rtol=ROUNDING)
+    np.testing.assert_allclose(one.uncertainty.array, other.uncertainty.array, rtol=ROUNDING)
+    assert one.unit == other.unit
+    assert one.data.dtype.newbyteorder("=") == other.data.dtype
+
+
+def write(folder, images):
+    """The images as files."""
+    names = [folder / f"image-{number}.fits" for number in range(len(images))]
+    for name, image in zip(names, images, strict=True):
+        image.write(name)
+    return names
+
+
+class Collection:
+    """What `combine` sees of ccdproc's ImageFileCollection."""
+
+    def __init__(self, names):
+        self.names = names
+
+    def files_filtered(self, include_path=False):
+        return [str(name) if include_path else name.name for name in self.names]
+
+
+FORMS = {
+    "paths": list,
+    "strings": lambda names: [str(name) for name in names],
+    "tuple": tuple,
+    "generator": iter,
+    "array": lambda names: np.array([str(name) for name in names]),
+    "commas": lambda names: ",".join(map(str, names)),
+    "commas and blanks": lambda names: ", ".join(map(str, names)),
+    "glob": lambda names: str(names[0].parent / "image-*.fits"),
+    "collection": Collection,
+    "images": lambda names: [CCDData.read(name) for name in names],
+    "generated images": lambda names: (CCDData.read(name) for name in names),
+    "both": lambda names: [CCDData.read(names[0]), *names[1:]],
+}
+
+
+@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
+def test_forms_of_input(form, tmp_path):
+    images = sky(4)
+    names = write(tmp_path, images)
+    assert_same(combine(form(names), method="median"), combine(images, method="median"))
+
+
+def test_one_name_is_one_image(tmp_path):
+    image = CCDData(np.ones((2, 3)), unit="adu")
+    (name,) = write(tmp_path, [image])
+    for given in (name, str(name), image):
+        np.testing.assert_array_equal(combine(given).data, image.data)
+
+
+READ = {
+    "lazy": {},
+    "unit": {"unit": u.electron},
+    "hdu": {"hdu": 0},
+    "hdu by name": {"hdu": "SCI"},
+    "format": {"format": "fits"},
+    "no mask": {"hdu_mask": None},
+    "other mask": {"hdu_mask": "OTHER"},
+}
+
+
+@pytest.mark.parametrize("arguments", READ.values(), ids=READ)
+def test_arguments_of_the_reader(arguments, tmp_path):
+    names = []
+    for number, image in enumerate(sky(3)):
+        hdus = image.to_hdu()
+        hdus[0].name = "SCI"
+        hdus.append(fits.ImageHDU(np.roll(image.mask, 1).astype("u1"), name="OTHER"))
+        names.append(tmp_path / f"{number}.fits")
+        hdus.writeto(names[-1])
+    images = [CCDData.read(name, **arguments) for name in names]
+    assert_same(combine(names, **arguments), combine(images))
+
+
+def test_headers_of_the_first_image(tmp_path):
+    images = sky(3)
+    for number, image in enumerate(images):
+        wcs = WCS(naxis=2)
+        wcs.wcs.ctype = ["RA---TAN", "DEC--TAN"]
+        wcs.wcs.crval = [number, 10]
+        image.wcs = wcs
+        image.header = fits.Header({"OBJECT": f"field {number}", "EXPTIME": number + 1.0})
+    for given in (images, write(tmp_path, images)):
+        result = combine(given)
+        assert result.header["OBJECT"] == "field 0"
+        assert result.header["EXPTIME"] == 1
+        assert "NCOMBINE" not in result.header
+        assert "CRVAL1" not in result.header
+        assert result.wcs.wcs.crval.tolist() == [0, 10]
+    combine(images).header["OBJECT"] = "changed"
+    assert images[0].header["OBJECT"] == "field 0"
+
+
+def test_the_uncertainty_is_a_standard_deviation_whatever_the_images_have():
+    images = [
+        CCDData(
+            np.full((2, 2), value), unit="adu", uncertainty=VarianceUncertainty(np.ones((2, 2)))
+        )
+        for value in (1.0, 3.0)
+    ]
+    result = combine(images)
+    assert isinstance(result.uncertainty, StdDevUncertainty)
+    np.testing.assert_allclose(result.uncertainty.array, 1 / np.sqrt(2), rtol=ROUNDING)
+
+
+def test_a_scale_function_sees_masks_where_there_are_any():
+    seen = []
+    images = sky(3)
+    images[1].mask = None
+    combine(images, scale=lambda image: seen.append(type(image)) or 1.0)
+    assert seen == [np.ma.MaskedArray, np.ndarray, np.ma.MaskedArray]
+
+
+def largest(array, axis):
+    """A statistic that no backend knows."""
+    return np.nanmax(array, axis=axis)
+
+
+CALLS = {
+    "plain": {},
+    "float32": {"dtype": np.float32, "method": "median"},
+    "weights": {"weights": np.arange(1.0, 13)},
+    "sample weights": {"weights": np.random.default_rng(1).random((12, 2, 5, 6)), "method": "sum"},
+    "scale": {"scale": lambda image: 1 / np.ma.mean(image)},
+    "uncertainty": {"combine_uncertainty_function": largest},
+    "uncertainty, sample weights": {
+        "combine_uncertainty_function": largest,
+        "weights": np.random.default_rng(1).random((12, 2, 5, 6)),
+    },
+    "sigma": {
+        "sigma_clip": True,
+        "sigma_clip_low_thresh": 0.6,
+        "sigma_clip_dev_func": np.ptp,
+        "clip_extrema": True,
+        "scale": np.linspace(0.9, 1.1, 12),
+    },
+}
+
+
+@pytest.mark.parametrize("files", [False, True])
+@pytest.mark.parametrize("arguments", CALLS.values(), ids=CALLS)
+def test_limited_memory_gives_the_same(arguments, files, tmp_path):
+    """Four of ten rows at once where a function is called, as each takes four cubes."""
+    images = sky(12, (2, 5, 6))
+    whole = combine(images, **arguments)
+    banded = combine(write(tmp_path, images) if files else images, mem_limit=10_000, **arguments)
+    assert banded.shape == (2, 5, 6)
+    assert_same(banded, whole)
+
+
+@pytest.mark.parametrize("arguments", [{}, {"combine_uncertainty_function": largest}])
+def test_a_limit_below_one_row(arguments, tmp_path):
+    with pytest.raises(MemoryLimitError, match="memory"):
+        combine(write(tmp_path, sky()), mem_limit=100, **arguments)
+
+
+def test_output_is_what_is_given_back(tmp_path):
+    name = tmp_path / "result.fits"
+    result = combine(sky(), output_file=name)
+    assert_same(CCDData.read(name), result)
+
+
+def test_existing_output_is_refused_before_anything_is_read(tmp_path):
+    name = tmp_path / "result.fits"
+    name.write_text("precious")
+    with pytest.raises(OutputError, match=r"result\.fits already exists"):
+        combine(["no such file"], output_file=name)
+    assert name.read_text() == "precious"
+    result = combine(sky(), output_file=str(name), overwrite_output=True)
+    assert_same(CCDData.read(name), result)
+
+
+def ccd(shape, unit="adu"):
+    return CCDData(np.ones(shape), unit=unit)
+
+
+@pytest.mark.parametrize(
+    ("images", "arguments", "error", "message"),
+    [
+        (1, {}, ValueError, "unrecognised input for list of images"),
+        ([], {}, InputError, "at least one, got none"),
+        ([1, 2], {"method": "mode"}, ValueError, "unrecognised combine method"),
+        ([1, 2], {}, InputError, "image 0: expected a file name or CCDData, got int"),
+        ([np.ones((2, 2))], {}, InputError, "image 0: .* got ndarray"),
+        (["a.fits", "b.fits"], {}, FileNotFoundError, "a.fits"),
+        ("a.fits", {}, FileNotFoundError, "a.fits"),
+        ([ccd((2, 2)), ccd((2, 3))], {}, MismatchError, "shape"),
+        ([ccd((2, 2)), ccd((2, 2), "s")], {}, MismatchError, "unit"),
+        ([ccd((2, 2))] * 2, {"clip_extrema": True}, ValueError, "nlow"),
+        ([ccd((2, 2))] * 2, {"weights": [1, 2]}, TypeError, "weights"),
+        ([ccd((2, 2))] * 2, {"weights": np.ones(3)}, ValueError, "weights"),
+        ([ccd((2, 2))] * 2, {"scale": [1, 2, 3]}, ValueError, "scaling"),
+        ([ccd((2, 2))] * 2, {"scale": 5}, TypeError, "scaling"),
+        ([ccd((2, 2))] * 2, {"mem_limit": 0}, ValueError, "memory"),
+        ([ccd((2, 2))] * 2, {"backend": "abacus"}, ValueError, "backend"),
+        ([ccd((2, 2))] * 2, {"output_file": "no folder/out.fits"}, OSError, "no folder"),
+    ],
+)
+def test_what_cannot_be_combined(images, arguments, error, message):
+    with pytest.raises(error, match=message):
+        combine(images, **arguments)
+
+
+def test_files_without_a_unit_need_one(tmp_path):
+    name = tmp_path / "plain.fits"
+    fits.writeto(name, np.ones((2, 2)))
+    with pytest.raises(ValueError, match="unit"):
+        combine([name, name])
+    assert combine([name, name], unit="adu").unit == u.adu
+
+
+def test_the_door_is_open():
+    assert gpustack.combine is combine

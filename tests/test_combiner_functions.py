@@ -1,0 +1,58 @@
+"""Functions that users pass to a Combiner: known ones become words, others are called."""
+
+import bottleneck
+import numpy as np
+import pytest
+from astropy.stats import mad_std, nanfunctions
+
+from ccds import column, forbid_cubes, sky
+from gpustack import Combiner
+from gpustack.callables import recognise
+
+KNOWN = {
+    "mean": [np.mean, np.average, np.nanmean, np.ma.mean, np.ma.average, bottleneck.nanmean],
+    "median": [np.median, np.nanmedian, np.ma.median, bottleneck.nanmedian, bottleneck.median],
+    "std": [np.std, np.nanstd, np.ma.std, bottleneck.nanstd, nanfunctions.nanstd],
+    "sum": [np.sum, np.nansum, np.ma.sum, bottleneck.nansum, nanfunctions.nansum],
+    "mad_std": [mad_std, nanfunctions.nanmadstd],
+}
+
+
+@pytest.mark.parametrize("word", KNOWN)
+def test_functions_are_known_by_what_they_are(word):
+    assert [recognise(function) for function in KNOWN[word]] == [word] * len(KNOWN[word])
+    assert recognise(lambda array, axis: np.mean(array, axis) / 1) is None
+
+
+def test_known_functions_go_to_the_engine(monkeypatch):
+    forbid_cubes(monkeypatch)
+    combiner = Combiner(sky())
+    for center in KNOWN["mean"] + KNOWN["median"]:
+        for spread in KNOWN["std"] + KNOWN["mad_std"]:
+            combiner.sigma_clipping(3, 3, func=center, dev_func=spread)
+    combiner.average_combine(np.ma.median, uncertainty_func=mad_std, sum_func=np.ma.sum)
+    combiner.median_combine(np.nanmedian, uncertainty_func=np.ma.std)
+    combiner.sum_combine(bottleneck.nansum, uncertainty_func=np.nanstd)
+
+
+def test_other_functions_are_called_with_what_ccdproc_gives_them():
+    combiner = Combiner(sky())
+    seen = []
+
+    def function(array, axis):
+        seen.append((type(array), axis))
+        return np.ma.getdata(array).max(axis=axis)
+
+    combiner.average_combine(scale_func=function)
+    combiner.median_combine(median_func=function, uncertainty_func=function)
+    combiner.sum_combine(sum_func=function)
+    combiner.sum_combine(uncertainty_func=function)
+    assert seen == [(np.ma.MaskedArray, 0)] * 4 + [(np.ndarray, 0)]
+
+
+def test_a_function_never_changes_what_is_known_without_it():
+    combiner = Combiner([*column(1, 2, masked=[0, 1]), *column(5, masked=[0])])
+    result = combiner.average_combine(scale_func=lambda array, axis: np.ma.getdata(array).max(axis))
+    assert result.mask.all()
+    assert np.isnan(result.data).all()
+    assert np.isnan(result.uncertainty.array).all()

@@ -143,7 +143,7 @@ def test_the_whole_package_loads_nothing_optional_or_slow():
     everything = sorted(name for name in names if place(name) != "demo")
     found = loaded(f"import {', '.join(everything)}")
     assert {"gpustack", "numpy", "astropy"} <= found
-    assert not found & {"cupy", "cupyx", "reproject", "dask", "matplotlib", "ccdproc"}
+    assert not found & {"cupy", "cupyx", "reproject", "matplotlib", "ccdproc"}
 
 
 @pytest.mark.parametrize("name", gpustack.__all__)

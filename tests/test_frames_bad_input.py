@@ -58,13 +58,9 @@ BAD_FILES = {
         image_header("u1", TERABYTE), {}, "expected 1,099,511,627,776 bytes from byte 2,880 on"
     ),
     "exabytes of exabytes": (image_header("f8", (1 << 60,) * 9), {}, "cut off in the data"),
+    # Its trailer says 2880 bytes, which is right modulo 2**32 for what the header promises.
     "gzip 1 TB": (
         gzip.compress(image_header("u1", TERABYTE)), {}, "expected 1,099,511,627,776 bytes from"
-    ),
-    "gzip 1 TB that its trailer confirms": (
-        gzip.compress(image_header("u1", TERABYTE))[:-4] + (BLOCK).to_bytes(4, "little"),
-        {},
-        "expected 1,099,511,627,776 bytes from",
     ),
     "tiles 1 TB": (
         tiles_bytes(ZNAXIS1=1 << 20, ZNAXIS2=1 << 20, ZTILE1=1 << 20, ZTILE2=1 << 20),

@@ -178,9 +178,13 @@ def info() -> None:
 @click.option(
     "--out", default="demo", show_default=True, type=click.Path(path_type=Path), help="Folder."
 )
-@click.option("--frames", default=20, show_default=True, type=click.IntRange(min=5))
+@click.option("--frames", default=20, show_default=True, type=click.IntRange(8, 1000))
 @click.option(
-    "--size", default=1024, show_default=True, type=click.IntRange(min=64), help="Pixels a side."
+    "--size",
+    default=1024,
+    show_default=True,
+    type=click.IntRange(128, 16384),
+    help="Pixels a side.",
 )
 @click.option("--seed", default=1, show_default=True, help="Of the random numbers.")
 def demo(out: Path, frames: int, size: int, seed: int) -> None:

@@ -90,7 +90,10 @@ BAD = {
     "shapes differ": (["m0.fits", "small.fits"], "small.fits"),
     "no unit": (["bare.fits", "m0.fits"], "bare.fits.*--unit"),
     "no such extension": (["m*.fits", "--hdu", "SCI"], "m0.fits.*SCI"),
-    "no such clip": (["m*.fits", "--clip", "kappa:low=3"], "'range', 'extrema', 'sigma', got 'kappa'"),
+    "no such clip": (
+        ["m*.fits", "--clip", "kappa:low=3"],
+        "'range', 'extrema', 'sigma', got 'kappa'",
+    ),
     "no such field": (["m*.fits", "--clip", "sigma:lo=3"], "expected .*low, high.*got"),
     "too many extrema": (["m*.fits", "--clip", "extrema:nlow=3,nhigh=2"], "for 5 frames"),
     "negative weights": (["m*.fits", "--weights", "1,1,1,1,-1"], "weights: .*-1"),
@@ -202,7 +205,9 @@ def test_info_says_what_works_and_what_does_not():
     assert re.search(r"cuda +not here +\w+", said)
 
 
-@pytest.mark.parametrize("words", [["--help"], ["combine", "--help"], ["info", "-h"], ["demo", "-h"]])
+@pytest.mark.parametrize(
+    "words", [["--help"], ["combine", "--help"], ["info", "-h"], ["demo", "-h"]]
+)
 def test_help(words):
     result = CliRunner().invoke(cli, words)
     assert result.exit_code == 0 and "Usage:" in result.output
@@ -218,7 +223,5 @@ def test_every_option_has_its_line_in_the_docs():
 
 def test_the_command_line_starts_without_astropy():
     code = "import sys, gpustack.cli; print('astropy' in sys.modules)"
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"

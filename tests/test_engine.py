@@ -169,7 +169,11 @@ REFUSED = {
         MismatchError,
         r"shape: expected \(24, 17\) as in frame 0, got \(3, 4\) in frame 1",
     ),
-    "units": (lambda: stack([ccd(), ccd(unit="electron")]), MismatchError, "expected adu .*frame 0, got electron .*frame 1"),
+    "units": (
+        lambda: stack([ccd(), ccd(unit="electron")]),
+        MismatchError,
+        "expected adu .*frame 0, got electron .*frame 1",
+    ),
     "extrema": (
         lambda: stack([ccd()] * 3, ExtremaClip(2, 1)),
         RecipeError,

@@ -1,0 +1,178 @@
+"""Real frames from real cameras: against astropy and numpy, and hostile in ways of their own."""
+
+import warnings
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from astropy.stats import sigma_clip
+
+from gpustack import ExtremaClip, SigmaClip, stack
+from gpustack.errors import GpustackWarning, MismatchError
+
+#: Set -> frames of one shape that a night's calibration would combine.
+SEQUENCES = {
+    "m13_blue": "m13_blue/*.fits",
+    "saao": "saao_kb130475/*.fits",
+    "darks of 60 s": "itel_t05_darks/*-60_B2.fit",
+    "bias in extension 1, gzip": "wht_isis_raw/*.fit.gz",
+    "flats, gzip": "lick_kast_blue/b1[123].fits.gz",
+}
+
+#: Means differ from numpy's in the last bits of float64, before rounding to float32.
+MEAN = 2e-7
+
+
+@pytest.fixture(params=SEQUENCES.values(), ids=SEQUENCES)
+def sequence(request, real_data):
+    """The files of a sequence, and what astropy makes of them, as float64."""
+    paths = sorted(real_data.glob(request.param))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about headers of the last century
+        planes = [image_data(path) for path in paths]
+    return paths, np.array(planes, dtype=np.float64)
+
+
+def image_data(path):
+    """The first image with data."""
+    with fits.open(path) as hdus:
+        return next(hdu.data.copy() for hdu in hdus if hdu.data is not None)
+
+
+@pytest.mark.parametrize("combine", ["median", "min", "max"])
+def test_order_statistics_are_numpys(sequence, combine):
+    paths, cube = sequence
+    result = stack(paths, combine=combine, unit="adu")
+    expected = getattr(np, combine)(cube, axis=0)
+    np.testing.assert_array_equal(result.data, expected.astype(np.float32))
+
+
+def test_mean_and_spread_are_numpys(sequence):
+    paths, cube = sequence
+    result = stack(paths, unit="adu")
+    np.testing.assert_allclose(result.data, cube.mean(axis=0), rtol=MEAN)
+    spread = cube.std(axis=0) / np.sqrt(len(cube))
+    np.testing.assert_allclose(result.uncertainty, spread, rtol=MEAN, atol=1e-30)
+
+
+@pytest.mark.parametrize(("center", "passes"), [("mean", None), ("median", 1)])
+def test_sigma_clips_are_astropys(sequence, center, passes):
+    """Of median and std repeated, astropy takes back what later bounds would let pass."""
+    paths, cube = sequence
+    clip = SigmaClip(1.5, 2, center=center, maxiters=passes)
+    result = stack(paths, clip, unit="adu")
+    clipped = sigma_clip(
+        cube, sigma_lower=1.5, sigma_upper=2, cenfunc=center, stdfunc="std", maxiters=passes, axis=0
+    )
+    np.testing.assert_array_equal(result.count, clipped.count(axis=0))
+    np.testing.assert_allclose(result.data, clipped.mean(axis=0), rtol=MEAN)
+    rejected = [clipped.mask[i].mean() for i in range(len(cube))]
+    np.testing.assert_allclose(result.frames["rejected"], rejected)
+
+
+def test_a_repeated_clip_is_a_numpy_loop(real_data):
+    paths = sorted(real_data.glob(SEQUENCES["saao"]))
+    cube = np.array([image_data(path)[:100] for path in paths], dtype=np.float64)
+    result = stack(cube.astype(np.uint16), SigmaClip(1.5, 2), dtype="float32")
+    lost = -1
+    while lost != (lost := np.isnan(cube).sum()):
+        center, spread = np.nanmedian(cube, axis=0), np.nanstd(cube, axis=0)
+        cube[(cube < center - 1.5 * spread) | (cube > center + 2 * spread)] = np.nan
+    np.testing.assert_array_equal(result.count, np.isfinite(cube).sum(axis=0))
+    np.testing.assert_allclose(result.data, np.nanmean(cube, axis=0), rtol=MEAN)
+
+
+def test_extrema_are_those_of_a_sort(sequence):
+    paths, cube = sequence
+    result = stack(paths, ExtremaClip(1, 1), unit="adu")
+    expected = np.sort(cube, axis=0)[1:-1].mean(axis=0)
+    np.testing.assert_allclose(result.data, expected, rtol=MEAN)
+
+
+def test_bands_of_real_files_change_no_bit(sequence):
+    paths, cube = sequence
+    whole = stack(paths, SigmaClip(2, 2), unit="adu")
+    rows = []
+    bands = stack(
+        paths,
+        SigmaClip(2, 2),
+        unit="adu",
+        memory=cube.size,
+        progress=lambda done, total: rows.append(done),
+    )
+    assert len(rows) > 1
+    np.testing.assert_array_equal(whole.data, bands.data)
+    np.testing.assert_array_equal(whole.count, bands.count)
+
+
+def test_moonlit_frames_agree_after_scaling(real_data):
+    """The sky of this night rises tenfold; scaled to the first, the frames agree."""
+    paths = sorted(real_data.glob("saao_kb130475/*.fits"))
+    result = stack(paths, SigmaClip(3, 3, spread="mad_std"), unit="adu", zero="median")
+    assert np.ptp(result.frames["zero"]) > 1000
+    plain = stack(paths, unit="adu", combine="median")
+    shifted = stack(paths, unit="adu", combine="median", zero="median")
+    assert np.median(shifted.uncertainty) < 0.2 * np.median(plain.uncertainty)
+
+
+def test_a_clip_takes_cosmic_rays_out_of_darks(real_data):
+    paths = sorted(real_data.glob("itel_t05_darks/*-120_B2.fit"))
+    worst = stack(paths, combine="max", unit="adu").data
+    plain = stack(paths, unit="adu").data
+    clipped = stack(paths, SigmaClip(None, 5, spread="mad_std"), unit="adu").data
+    # A hit stands far above all other samples of its pixel.
+    median = stack(paths, combine="median", unit="adu").data
+    hits = worst - median > 2000
+    assert hits.sum() > 10
+    assert np.median((plain - median)[hits]) > 400
+    assert np.abs(np.median((clipped - median)[hits])) < 50
+
+
+def test_float_frames_with_weights_for_masks(real_data):
+    """Ten exposures of DECam, of one chip each: those of one shape, weighted by their maps."""
+    folder = real_data / "legacypipe_wcs" / "testcase4_decam"
+    images = [path for path in sorted(folder.glob("*_ooi_*")) if has_shape(path, (250, 262))]
+    if len(images) < 2:
+        images = most_of_one_shape(sorted(folder.glob("*_ooi_*")))
+    weights = np.array([image_data(str(path).replace("_ooi_", "_oow_")) for path in images])
+    cube = np.array([image_data(path) for path in images], dtype=np.float64)
+    result = stack(images, weights=np.maximum(weights, 0), unit="adu")
+    with np.errstate(invalid="ignore"):
+        total = np.maximum(weights, 0).astype(float)
+        expected = (cube * total).sum(axis=0) / total.sum(axis=0)
+    np.testing.assert_array_equal(result.mask, ~np.isfinite(expected))
+    np.testing.assert_allclose(result.data, expected, rtol=1e-5, atol=1e-6)
+
+
+def has_shape(path, shape):
+    return image_data(path).shape == shape
+
+
+def most_of_one_shape(paths):
+    shapes = [image_data(path).shape for path in paths]
+    usual = max(set(shapes), key=shapes.count)
+    return [path for path, shape in zip(paths, shapes, strict=True) if shape == usual]
+
+
+def test_frames_of_different_cameras_are_refused(real_data):
+    paths = [real_data / "m13_blue/M13_blue_0001.fits", real_data / "fpack_misc/m13.fits"]
+    with pytest.raises(MismatchError, match=r"\(1040, 1392\).*M13_blue_0001.*m13\.fits"):
+        stack(paths, unit="adu")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "m13_rice.fits",
+        "m13_gzip.fits",
+        "m13_plio.fits",
+        "m13real_rice.fits",
+        "panoptes_solved.fits.fz",
+    ],
+)
+def test_compressed_files_stack_as_astropy_reads_them(real_data, name):
+    path = real_data / "fpack_misc" / name
+    expected = image_data(path)
+    with pytest.warns(GpustackWarning, match="only one frame"):
+        result = stack(path, unit="adu", combine="median")
+    np.testing.assert_array_equal(result.data, expected.astype(result.data.dtype))

@@ -127,5 +127,3 @@ def frame_table(
         columns["valid"] = valid / samples
         columns["rejected"] = np.divide(rejected, valid, out=np.zeros(n), where=valid > 0)
     return Table(columns)
-
-

@@ -189,7 +189,8 @@ def test_the_bar_moves_on_a_terminal():
     with progress_bar(terminal) as progress:
         progress(5, 10)
         progress(10, 10)
-    assert "stacking" in terminal.text and "100%" in terminal.text
+    assert "stacking" in terminal.text
+    assert "100%" in terminal.text
 
 
 def test_the_summary_names_what_was_done(folder):
@@ -210,7 +211,8 @@ def test_info_says_what_works_and_what_does_not():
 )
 def test_help(words):
     result = CliRunner().invoke(cli, words)
-    assert result.exit_code == 0 and "Usage:" in result.output
+    assert result.exit_code == 0
+    assert "Usage:" in result.output
 
 
 def test_every_option_has_its_line_in_the_docs():

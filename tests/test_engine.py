@@ -114,7 +114,9 @@ def test_weights_a_frame_and_a_sample_agree(cube):
 
 def test_only_wanted_outputs_are_made(cube):
     result = stack(cube, CLIPS, outputs=("count",))
-    assert result.uncertainty is None and result.low is None and result.high is None
+    assert result.uncertainty is None
+    assert result.low is None
+    assert result.high is None
     assert result.count.dtype == np.uint16
     assert result.frames.colnames == ["name", "scale", "zero", "weight"]
 

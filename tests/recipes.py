@@ -118,6 +118,17 @@ RECIPES = {
     ),
     "raw-unused": Recipe(clips=SIGMA, clip_on="raw"),
 }
+#: One recipe for each way through a backend.
+ROUTES = (
+    "median",
+    "range-sum",
+    "extrema-all-sigma",
+    "everything",
+    "weighted-extrema",
+    "sample-everything",
+    "scale-everything",
+    "raw-sigma-range",
+)
 
 
 def recipe(name, n):

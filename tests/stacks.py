@@ -1,5 +1,7 @@
 """Stacks in hostile forms, all with a sky of about 100 where the form allows it."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from gpustack.backends.base import Outputs, Samples, working_dtype
@@ -157,6 +159,22 @@ STACKS = {
     "constant": lambda n: plain(np.full((n, ROWS, WIDTH), 0.1, "f8"), some(n)),
     "constant-f4": lambda n: plain(np.full((n, ROWS, WIDTH), 100.1, "f4"), some(n)),
 }
+#: Those that differ in their values or types, rather than in how they lie in memory.
+VALUES = (
+    "masked",
+    "fits-uint16",
+    "mixed-masks",
+    "mixed-types",
+    "wide-and-narrow",
+    "infinite",
+    "zeros",
+    "negative",
+    "subnormal",
+    "huge-range-f8",
+    "high-sky",
+    "ties",
+    "constant",
+)
 #: Stacks whose samples lie exactly on bounds, in any number of pixels.
 TIED = ("ties",)
 
@@ -175,9 +193,22 @@ def with_weights(band):
         weight = rng.integers(0, 5, samples.data.shape).astype(("f4", "f8", "u1")[i % 3])
         if samples.mask is not None and weight.dtype.kind == "f":
             weight[samples.mask] = np.nan
-        fields = (samples.bscale, samples.bzero, samples.blank)
-        weighted.append(Samples(samples.data, samples.mask, weight, *fields))
+        weighted.append(replace(samples, weight=weight))
     return weighted
+
+
+def rows_of(band, start, stop):
+    """Rows [start, stop) of the same samples."""
+    rows = slice(start, stop)
+    return [
+        replace(
+            samples,
+            data=samples.data[rows],
+            mask=None if samples.mask is None else samples.mask[rows],
+            weight=None if samples.weight is None else samples.weight[rows],
+        )
+        for samples in band
+    ]
 
 
 def outputs(band, recipe):

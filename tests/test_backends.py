@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 from gpustack.backends.base import Outputs, Samples
+from gpustack.backends.cpu import CpuBackend
 from gpustack.errors import RecipeError
 from gpustack.recipe import ExtremaClip, RangeClip, Recipe, SigmaClip
 from oracle import solve
-from recipes import RECIPES, recipe
-from stacks import STACKS, TIED, outputs, plain, run, sky, some, stack
+from recipes import RECIPES, ROUTES, recipe
+from stacks import STACKS, TIED, VALUES, outputs, plain, rows_of, run, sky, some, stack
 from tolerances import assert_agrees, assert_same_bits
 
 #: Few, around the lanes of vectors and networks, and as many as nights bring.
@@ -19,11 +20,16 @@ COUNTS = (1, 2, 3, 4, 5, 6, 7, 8, 9, 25, 40, 130)
 FRAMES = 6
 
 
+def samples(name, stack_name, n):
+    """The stack, of many frames no more than the oracle gets through quickly."""
+    band = stack(stack_name, n, recipe(name, n))
+    return band if n < 20 else rows_of(band, 0, 1)
+
+
 @cache
 def solved(name, stack_name, n):
     """The oracle's answer, once for all backends."""
-    asked = recipe(name, n)
-    return solve(stack(stack_name, n, asked), asked)
+    return solve(samples(name, stack_name, n), recipe(name, n))
 
 
 def fits(name, n):
@@ -35,11 +41,20 @@ def fits(name, n):
     return True
 
 
-@pytest.mark.parametrize("stack_name", STACKS)
-@pytest.mark.parametrize("name", RECIPES)
-def test_every_recipe_on_every_stack(backend, name, stack_name):
+# Recipes see values, not how they lie in memory: every recipe meets every kind of values,
+# every stack meets every kind of recipe.
+@pytest.mark.parametrize(
+    ("name", "stack_name"),
+    [
+        (name, stack_name)
+        for name in RECIPES
+        for stack_name in STACKS
+        if name in ROUTES or stack_name in VALUES
+    ],
+)
+def test_every_recipe_and_every_stack(backend, name, stack_name):
     asked = recipe(name, FRAMES)
-    got = run(backend, stack(stack_name, FRAMES, asked), asked)
+    got = run(backend, samples(name, stack_name, FRAMES), asked)
     want = solved(name, stack_name, FRAMES)
     assert_agrees(got, want, asked.combine, ties=stack_name in TIED)
 
@@ -52,8 +67,8 @@ def test_every_recipe_on_any_number_of_frames(backend, name, n):
             recipe(name, n).check_frames(n)
         return
     asked = recipe(name, n)
-    for stack_name in ("masked", "mixed-masks", "ties"):
-        got = run(backend, stack(stack_name, n, asked), asked)
+    for stack_name in ("mixed-masks", "ties"):
+        got = run(backend, samples(name, stack_name, n), asked)
         want = solved(name, stack_name, n)
         assert_agrees(got, want, asked.combine, ties=stack_name in TIED)
 
@@ -80,8 +95,10 @@ def test_tallies_alone_are_the_same(backend, name):
     np.testing.assert_array_equal(alone.rejected, full.rejected + 2000)
 
 
-def test_a_large_stack_is_that_of_numpy(backend):
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_large_stack_is_that_of_numpy(threads):
     # Large enough to be cut into tiles and shared among threads.
+    backend = CpuBackend(threads=threads)
     data = np.random.default_rng(0).normal(100, 8, (7, 300, 1001)).astype("f4")
     got = run(backend, plain(data), Recipe(combine="median"))
     np.testing.assert_array_equal(got.data, np.median(data, axis=0))
@@ -134,8 +151,8 @@ SOLE = 1.482602218505602
 )
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
 def test_none_one_and_two_survivors(backend, dtype, values, combine, data, uncertainty):
-    samples = plain(np.array(values, dtype).reshape(-1, 1, 1))
-    got = run(backend, samples, Recipe(combine=combine))
+    band = plain(np.array(values, dtype).reshape(-1, 1, 1))
+    got = run(backend, band, Recipe(combine=combine))
     np.testing.assert_array_equal(got.data[0, 0], dtype_of(got)(data))
     assert not np.signbit(got.data[0, 0]) or data != 0
     if uncertainty is not None:

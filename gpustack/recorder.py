@@ -17,7 +17,7 @@ from gpustack.result import StackResult
 from gpustack.rows import RowsFrame
 
 #: Room for rows that are cast on their way to the backend: more makes nothing faster.
-CAST_MEMORY = 64_000_000
+CAST_MEMORY = 256_000_000
 
 
 class Combined(NamedTuple):

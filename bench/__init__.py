@@ -1,0 +1,1 @@
+"""Benchmarks: the same work by gpustack and by its peers, in one run, answers compared first."""

@@ -1,0 +1,175 @@
+"""How each library is asked: the calls that the cases are made of."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from importlib import import_module
+from importlib.util import find_spec
+from operator import attrgetter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from astropy.io import fits
+from numpy.typing import NDArray
+
+from bench import peers
+from bench.data import Data
+from gpustack import SigmaClip, stack
+
+#: The libraries that have a Combiner.
+DOORS = ("ccdproc", "gpustack")
+
+cube, files = attrgetter("cube"), attrgetter("files")
+
+
+def whole(data: Data) -> Data:
+    """The data themselves."""
+    return data
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """How one library is asked.
+
+    Parameters
+    ----------
+    run : callable
+        What is timed; gets what `setup` made.
+    setup : callable
+        Makes it from `Data`, outside the time.
+    readmits : bool
+        Whether the library takes rejected samples back; see `Truth`.
+    """
+
+    run: Callable[[Any], Any]
+    setup: Callable[[Data], Any] = cube
+    readmits: bool = False
+
+
+def library(name: str) -> str:
+    """The library of a call: the first word of its name."""
+    return re.split(r"[ .]", name)[0]
+
+
+def is_gpustack(name: str) -> bool:
+    """Whether a call is one of ours."""
+    return library(name) == "gpustack"
+
+
+def missing(name: str) -> str | None:
+    """Why a call cannot be made here, or None. That to astropy takes the mean by bottleneck."""
+    needed = {"astropy": "bottleneck"}.get(library(name), library(name))
+    return None if find_spec(needed) else f"{needed} is not installed"
+
+
+def image_of(answer: Any) -> NDArray[Any]:
+    """The combined image in what a call returned."""
+    if isinstance(answer, Path):
+        image: NDArray[Any] = fits.getdata(answer)
+        return image
+    return answer if isinstance(answer, np.ndarray) else answer.data
+
+
+def native(weighted: bool = False, **recipe: Any) -> dict[str, Call]:
+    """`gpustack.stack` making the image alone, as numpy does, and making all its maps."""
+
+    def run(data: Data, **outputs: Any) -> Any:
+        weights = data.weights if weighted else None
+        return stack(data.cube, **recipe, weights=weights, **outputs)
+
+    return {
+        "gpustack.stack, image only": Call(partial(run, outputs=()), whole),
+        "gpustack.stack, all maps": Call(run, whole),
+    }
+
+
+def door(finish: Callable[[Any], Any], weighted: bool = False) -> dict[str, Call]:
+    """The same lines of ccdproc's interface for both: make a Combiner, then `finish` it."""
+
+    def run(library: str, data: Data) -> Any:
+        combiner = import_module(library).Combiner(data.ccds)
+        combiner.weights = data.weights if weighted else None
+        return finish(combiner)
+
+    return {f"{name}.Combiner": Call(partial(run, name), whole) for name in DOORS}
+
+
+def made_door(finish: Callable[[Any], Any], what: str) -> dict[str, Call]:
+    """As `door` without making the Combiner, in which ccdproc copies all samples."""
+
+    def setup(library: str, data: Data) -> Any:
+        return import_module(library).Combiner(data.ccds)
+
+    return {f"{name} {what} alone": Call(finish, partial(setup, name)) for name in DOORS}
+
+
+def bottleneck(statistic: str, dtype: str | None = None) -> dict[str, Call]:
+    """A function of bottleneck. It has no loops for small integers: these are cast first."""
+
+    def run(samples: NDArray[Any]) -> Any:
+        function = getattr(import_module("bottleneck"), statistic)
+        return function(samples if dtype is None else samples.astype(dtype), axis=0)
+
+    return {f"bottleneck.{statistic}": Call(run)}
+
+
+def numpy(statistic: str, **more: Any) -> dict[str, Call]:
+    """A function of numpy."""
+    function = getattr(np, statistic)
+    return {f"numpy.{statistic}": Call(lambda samples: function(samples, axis=0, **more))}
+
+
+def clipped(center: str, spread: str, maxiters: int | None) -> dict[str, Call]:
+    """The calls that clip at three spreads and take the mean: astropy and `stack`."""
+    clip = SigmaClip(3, 3, center=center, spread=spread, maxiters=maxiters)
+    astropy = partial(peers.astropy_clipped_mean, center=center, spread=spread, maxiters=maxiters)
+    return {"astropy.sigma_clip": Call(astropy, readmits=True), **native(clips=clip)}
+
+
+def by_loop(center: str, spread: str) -> dict[str, Call]:
+    """The loop that one would write by hand with bottleneck."""
+    run = partial(peers.loop_clipped_mean, center=center, spread=spread)
+    return {"bottleneck in a loop": Call(run)}
+
+
+def clip_once(combiner: Any) -> Any:
+    """One pass, the most that `sigma_clipping` of ccdproc does."""
+    combiner.sigma_clipping(func="median", dev_func="mad_std")
+    return combiner.average_combine()
+
+
+def clip_to_convergence(combiner: Any) -> Any:
+    """As each of the two libraries can be brought to do it."""
+    if type(combiner).__module__.startswith("ccdproc"):
+        return peers.ccdproc_clipped_mean(combiner, "mean", "std")
+    combiner.sigma_clipping(func="mean", dev_func="std", maxiters=None)
+    return combiner.average_combine()
+
+
+def without_extremes(combiner: Any) -> Any:
+    """Without the lowest and the highest sample."""
+    combiner.clip_extrema(nlow=1, nhigh=1)
+    return combiner.average_combine()
+
+
+def file_to_file(clips: Any, combine: str, **arguments: Any) -> dict[str, Call]:
+    """From FITS files to a FITS file: `combine` of both libraries, and `stack`."""
+
+    def by_combine(library: str, paths: list[str]) -> Path:
+        out = Path(paths[0]).with_name("combined.fits")
+        import_module(library).combine(paths, str(out), overwrite_output=True, **arguments)
+        return out
+
+    def by_stack(paths: list[str], **more: Any) -> Path:
+        out = Path(paths[0]).with_name("stacked.fits")
+        stack(paths, clips, combine, **more).write(out, overwrite=True)
+        return out
+
+    return {
+        "ccdproc.combine": Call(partial(by_combine, "ccdproc"), files),
+        "gpustack.combine": Call(partial(by_combine, "gpustack"), files),
+        "gpustack.stack": Call(by_stack, files),
+        "gpustack.stack, memory=64 MB": Call(partial(by_stack, memory="64MB"), files),
+    }

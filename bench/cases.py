@@ -1,0 +1,191 @@
+"""The one table of what is compared: case -> {call of a library}. Tests run all of it, tiny."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench import peers, truth
+from bench.calls import (
+    Call,
+    bottleneck,
+    by_loop,
+    clip_once,
+    clip_to_convergence,
+    clipped,
+    door,
+    file_to_file,
+    image_of,
+    is_gpustack,
+    made_door,
+    native,
+    numpy,
+    whole,
+    without_extremes,
+)
+from bench.data import Kind, frame_weights
+from bench.truth import Truth
+from gpustack import ExtremaClip, SigmaClip
+
+FLOAT32 = Kind()
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A piece of work, what its answer must be, and who does it how.
+
+    Parameters
+    ----------
+    title : str
+    truth : callable
+        Makes the right image of a cube, shape (n, y, x).
+    calls : dict of str to Call
+        By name, which begins with the name of the library.
+    kind : Kind
+        Of the samples.
+    """
+
+    title: str
+    truth: Callable[[NDArray[Any]], Truth]
+    calls: dict[str, Call]
+    kind: Kind = FLOAT32
+
+    @property
+    def full_title(self) -> str:
+        """The title and the kind of the samples."""
+        return f"{self.title} ({self.kind})"
+
+
+def check(name: str, call: Call, answer: Any, expected: Truth) -> truth.Agreement:
+    """Compare an answer, or the top rows of it, with the truth; see `truth.compare`."""
+    image = image_of(answer)[: len(expected.image)]
+    tolerance = truth.GPUSTACK_TOLERANCE if is_gpustack(name) else truth.PEER_TOLERANCE
+    try:
+        return truth.compare(image, expected, tolerance, call.readmits)
+    except truth.DisagreementError as err:
+        raise truth.DisagreementError(f"{name}: {err}") from err
+
+
+def _medians() -> dict[str, Case]:
+    ours = native(combine="median")
+    plain = numpy("median") | bottleneck("median") | bottleneck("nanmedian")
+
+    def finish(combiner: Any) -> Any:
+        return combiner.median_combine()
+
+    both_doors = door(finish) | made_door(finish, "median_combine")
+    return {
+        "median": Case("median", truth.median, plain | both_doors | ours),
+        "median-nan": Case(
+            "median",
+            truth.median,
+            numpy("nanmedian") | bottleneck("nanmedian") | door(finish) | ours,
+            Kind(nan=0.01),
+        ),
+        "median-float64": Case("median", truth.median, plain | ours, Kind("float64")),
+        "median-uint16": Case(
+            "median",
+            truth.median,
+            numpy("median") | bottleneck("median", "float32") | ours,
+            Kind("uint16"),
+        ),
+    }
+
+
+def _sums() -> dict[str, Case]:
+    ours, finish = native(combine="mean"), lambda combiner: combiner.average_combine()
+    return {
+        "mean": Case(
+            "mean", truth.mean, numpy("mean") | bottleneck("nanmean") | door(finish) | ours
+        ),
+        "mean-nan": Case(
+            "mean",
+            truth.mean,
+            numpy("nanmean") | bottleneck("nanmean") | ours,
+            Kind(nan=0.01),
+        ),
+        "mean-uint16": Case(
+            "mean", truth.mean, numpy("mean", dtype=np.float32) | ours, Kind("uint16")
+        ),
+        "sum": Case(
+            "sum", truth.total, numpy("sum") | bottleneck("nansum") | native(combine="sum")
+        ),
+        "weighted-mean": Case(
+            "mean with a weight for each frame",
+            lambda cube: truth.weighted_mean(cube, frame_weights(len(cube))),
+            {"numpy.einsum": Call(peers.weighted_mean, whole)}
+            | door(finish, weighted=True)
+            | native(weighted=True),
+        ),
+    }
+
+
+def _clips() -> dict[str, Case]:
+    plain_loop = {"numpy in a loop": Call(peers.numpy_clipped_mean)}
+    return {
+        "clip-median-mad": Case(
+            "sigma clip, median and MAD, to convergence; mean",
+            truth.clipped_mean("median", "mad_std", None),
+            by_loop("median", "mad_std") | clipped("median", "mad_std", None),
+        ),
+        "clip-mean-std": Case(
+            "sigma clip, mean and standard deviation, to convergence; mean",
+            truth.clipped_mean("mean", "std", None),
+            plain_loop
+            | by_loop("mean", "std")
+            | door(clip_to_convergence)
+            | clipped("mean", "std", None),
+        ),
+        "clip-mean-std-nan": Case(
+            "sigma clip, mean and standard deviation, to convergence; mean",
+            truth.clipped_mean("mean", "std", None),
+            by_loop("mean", "std") | clipped("mean", "std", None),
+            Kind(nan=0.01),
+        ),
+        "clip-mean-std-uint16": Case(
+            "sigma clip, mean and standard deviation, to convergence; mean",
+            truth.clipped_mean("mean", "std", None),
+            plain_loop | clipped("mean", "std", None),
+            Kind("uint16"),
+        ),
+        "clip-once": Case(
+            "sigma clip, median and MAD, one pass; mean",
+            truth.clipped_mean("median", "mad_std", 1),
+            door(clip_once) | clipped("median", "mad_std", 1),
+        ),
+        "extrema": Case(
+            "mean without the lowest and the highest sample",
+            truth.trimmed_mean,
+            {"numpy sum - min - max": Call(peers.trimmed_mean)}
+            | door(without_extremes)
+            | native(clips=ExtremaClip(1, 1)),
+        ),
+    }
+
+
+def _files() -> dict[str, Case]:
+    once = SigmaClip(3, 3, center="median", spread="mad_std", maxiters=1)
+    return {
+        "files-median": Case(
+            "median, FITS files to FITS file",
+            truth.median,
+            file_to_file((), "median", method="median"),
+        ),
+        "files-clip": Case(
+            "sigma clip, median and MAD, one pass; mean, FITS files to FITS file",
+            truth.clipped_mean("median", "mad_std", 1),
+            # Words, as the defaults of ccdproc.combine are functions, which are slower.
+            file_to_file(
+                once,
+                "mean",
+                sigma_clip=True,
+                sigma_clip_func="median",
+                sigma_clip_dev_func="mad_std",
+            ),
+        ),
+    }
+
+
+CASES: dict[str, Case] = {**_medians(), **_sums(), **_clips(), **_files()}

@@ -1,0 +1,92 @@
+"""The frames that every library gets: a sky with noise and cosmic-ray hits, always the same."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from astropy.io import fits
+from astropy.nddata import CCDData
+from numpy.typing import NDArray
+
+SKY, NOISE = 1000.0, 30.0  # adu: read noise is small beside such a sky
+HITS = 0.002  # of all samples: a thick CCD in a long exposure
+HIT_LEAST, HIT_MOST = 200.0, 20_000.0  # adu above the sky
+SEED = 20_240_229
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What the samples are: their dtype, and the fraction of them that is NaN."""
+
+    dtype: str = "float32"
+    nan: float = 0.0
+
+    def __str__(self) -> str:
+        return f"{self.dtype}, {self.nan:.0%} NaN" if self.nan else self.dtype
+
+
+class Data:
+    """The frames of one benchmark in the forms that libraries take.
+
+    Parameters
+    ----------
+    cube : ndarray, shape (n, y, x), C-contiguous
+        Made read-only.
+    folder : path
+        Where FITS files go.
+
+    Attributes
+    ----------
+    ccds : list of CCDData
+        Views of the cube.
+    weights : ndarray of float64, shape (n,)
+        All different.
+    """
+
+    def __init__(self, cube: NDArray[Any], folder: Path) -> None:
+        self.cube = cube
+        self.cube.flags.writeable = False
+        self.folder = folder
+        self.ccds = [CCDData(frame, unit="adu") for frame in cube]
+        self.weights = frame_weights(len(cube))
+
+    @cached_property
+    def files(self) -> list[str]:
+        """One FITS file a frame. Just written, so that reading them is reading memory."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        header = fits.Header({"BUNIT": "adu", "EXPTIME": 60.0})
+        paths = [str(self.folder / f"frame{i:03d}.fits") for i in range(len(self.cube))]
+        for path, frame in zip(paths, self.cube, strict=True):
+            fits.writeto(path, frame, header, overwrite=True)
+        return paths
+
+    def top(self, rows: int) -> Self:
+        """The first rows of all frames, as frames of their own."""
+        return type(self)(self.cube[:, :rows].copy(), self.folder / "top")
+
+
+def frame_weights(frames: int) -> NDArray[np.float64]:
+    """A weight for each frame."""
+    return np.linspace(0.5, 1.5, frames)
+
+
+def simulate(kind: Kind, frames: int, rows: int, width: int, folder: Path) -> Data:
+    """The frames of a kind, by a fixed seed."""
+    cube = np.empty((frames, rows, width), kind.dtype)
+    for i, out in enumerate(cube):
+        out[...] = _frame(kind, rows * width, np.random.default_rng([SEED, i])).reshape(out.shape)
+    return Data(cube, folder)
+
+
+def _frame(kind: Kind, pixels: int, rng: np.random.Generator) -> NDArray[Any]:
+    real = np.float64 if kind.dtype == "float64" else np.float32
+    values = rng.standard_normal(pixels, dtype=real)
+    values *= NOISE
+    values += SKY
+    hit = rng.integers(0, pixels, rng.binomial(pixels, HITS))
+    values[hit] += rng.uniform(HIT_LEAST, HIT_MOST, hit.size)
+    if kind.nan:
+        values[rng.integers(0, pixels, rng.binomial(pixels, kind.nan))] = np.nan
+    return values if np.dtype(kind.dtype).kind == "f" else np.rint(values)

@@ -1,0 +1,109 @@
+"""Where a benchmark ran and on what versions: a number means nothing without them."""
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from gpustack import backends
+from gpustack.backends.cpu import available_cores
+
+ROOT = Path(__file__).resolve().parents[1]
+LIBRARIES = ("gpustack", "numpy", "astropy", "bottleneck", "ccdproc")
+
+
+def add_size(parser: argparse.ArgumentParser) -> None:
+    """Options that all benchmarks have."""
+    parser.add_argument("--frames", type=int, default=25, help="frames (default: %(default)s)")
+    parser.add_argument(
+        "--size", type=int, default=2048, help="pixels on a side of a frame (default: %(default)s)"
+    )
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """Where the results go."""
+    parser.add_argument("--json", type=Path, metavar="PATH", help="write the results here")
+
+
+def use_cores(cores: int | None) -> None:
+    """Let this process run on the first so many of its cores only; None is all of them."""
+    if cores is not None:
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:cores])
+
+
+def load() -> float | None:
+    """How busy the machine is: processes that want to run, over the last minute."""
+    return os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+
+
+def record(
+    what: str, settings: dict[str, Any], load_before: float | None, **results: Any
+) -> dict[str, Any]:
+    """Results of one benchmark, with everything that a reader must know about them."""
+    return {
+        "what": what,
+        "made": datetime.now(UTC).isoformat(timespec="seconds"),
+        "settings": settings,
+        "machine": {**machine(), "load_before": load_before},
+        "versions": versions(),
+        **results,
+    }
+
+
+def write(path: Path | None, results: dict[str, Any]) -> None:
+    """Write results as JSON, where a path was given."""
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(results, indent=1) + "\n")
+
+
+def machine() -> dict[str, Any]:
+    """Processor, cores that may be used, memory, operating system, and our threads."""
+    return {
+        "cpu": _first_of(Path("/proc/cpuinfo"), "model name") or platform.machine(),
+        "cores": available_cores(),
+        "memory": _first_of(Path("/proc/meminfo"), "MemTotal"),
+        "system": platform.system(),
+        "gpustack": {report.name: report.detail for report in backends.report()},
+    }
+
+
+def versions() -> dict[str, str]:
+    """Of Python, of all libraries (those that are missing are left out), of this checkout."""
+    found = {"python": platform.python_version()}
+    for name in LIBRARIES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    commit = _commit()
+    return found | ({"commit": commit} if commit else {})
+
+
+def _commit() -> str | None:
+    try:
+        done = subprocess.run(
+            ["git", "describe", "--always", "--dirty"],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return done.stdout.strip()
+
+
+def _first_of(path: Path, name: str) -> str | None:
+    """The value of the first line ``name : value`` of a file of /proc."""
+    if path.exists():
+        for line in path.read_text().splitlines():
+            key, _, value = line.partition(":")
+            if key.strip() == name:
+                return value.strip()
+    return None

@@ -1,0 +1,105 @@
+"""Network or ``ndarray.sort(axis=0)``: ``python -m bench.sorting --json PATH``.
+
+Sorts the columns of a tile of the size that the CPU backend takes, by both ways in turn,
+and says up to how many frames the network is faster: `NETWORK_FRAMES` in
+gpustack/backends/network.py.
+"""
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Sequence
+from statistics import median
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench import machine
+from bench.table import sorting_table
+from gpustack.backends import network
+from gpustack.backends.cpu import CpuBackend
+
+FRAMES = (4, 8, 12, 16, 24, 32, 40, 48, 64, 80, 96, 128, 192)
+DTYPES = ("float32", "float64")
+
+
+def sort_with(limit: int, ranks: frozenset[int] | None = None) -> Callable[[NDArray[Any]], Any]:
+    """`sort_columns`, with the network for up to `limit` frames."""
+
+    def run(buffer: NDArray[Any]) -> list[NDArray[Any]]:
+        with patch.dict(network.NETWORK_FRAMES, {4: limit, 8: limit}):
+            return network.sort_columns(buffer, ranks)
+
+    return run
+
+
+def compare(dtype: str, n: int, repeat: int, pixels: int | None = None) -> dict[str, Any]:
+    """Median seconds of each way for `n` frames; all sort the same samples, always fresh ones.
+
+    Raises
+    ------
+    ArithmeticError
+        Where the ways disagree.
+    """
+    middle = frozenset({(n - 1) // 2, n // 2})
+    ways = {
+        "sort": sort_with(0),
+        "network": sort_with(n),
+        "median_network": sort_with(n, middle),
+    }
+    pixels = pixels or CpuBackend().tile_pixels(n, dtype)
+    samples = np.random.default_rng(n).normal(size=(n, pixels)).astype(dtype)
+    buffer = np.empty((n + 1, pixels), dtype)
+    seconds: dict[str, list[float]] = {way: [] for way in ways}
+    for _ in range(repeat):
+        medians = []
+        for way, sort in ways.items():
+            buffer[:n] = samples
+            start = time.perf_counter()
+            rows = sort(buffer)
+            seconds[way].append(time.perf_counter() - start)
+            medians.append([rows[rank].copy() for rank in sorted(middle)])
+        if not all(np.array_equal(medians[0], other) for other in medians[1:]):
+            raise ArithmeticError(f"{n} frames of {dtype}: the ways to sort disagree")
+    times = {way: median(runs) for way, runs in seconds.items()}
+    return {"dtype": dtype, "frames": n, "pixels": pixels, **times}
+
+
+def crossover(rows: Sequence[dict[str, Any]]) -> dict[str, int]:
+    """For each dtype, the most frames up to which the network was always the faster one."""
+    found = {}
+    for dtype in dict.fromkeys(row["dtype"] for row in rows):
+        best = 0
+        for row in (row for row in rows if row["dtype"] == dtype):
+            if row["network"] > row["sort"]:
+                break
+            best = row["frames"]
+        found[dtype] = best
+    return found
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line."""
+    parser = argparse.ArgumentParser("bench.sorting", description=__doc__.partition("\n")[0])
+    parser.add_argument("--frames", type=int, nargs="+", default=FRAMES)
+    parser.add_argument("--repeat", type=int, default=9)
+    parser.add_argument("--pixels", type=int, help="of a tile (default: as the backend takes)")
+    machine.add_json(parser)
+    options = parser.parse_args(arguments)
+    load = machine.load()
+    rows = [
+        compare(dtype, n, options.repeat, options.pixels)
+        for dtype in DTYPES
+        for n in sorted(options.frames)
+    ]
+    settings = {"repeat": options.repeat}
+    results = machine.record("sorting", settings, load, rows=rows, crossover=crossover(rows))
+    machine.write(options.json, results)
+    print(sorting_table(results))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

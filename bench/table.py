@@ -1,0 +1,239 @@
+"""Results as tables: ``python -m bench.table bench/results/*.json --into README.md``.
+
+In a page, what lies between ``<!-- bench: NAME -->`` and ``<!-- /bench -->`` is replaced by
+the table of that name (see `TABLES`). A page that is not there is made, with all tables.
+"""
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from bench.calls import is_gpustack
+
+Results = dict[str, Any]
+
+IMAGE_ONLY = "gpustack.stack, image only"
+MB = 1e6
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """How many times faster than a peer we mean to be; a `peer` of None is the fastest."""
+
+    case: str
+    ours: str
+    peer: str | None
+    times: float
+
+
+GOALS = (
+    Goal("median", IMAGE_ONLY, "bottleneck.nanmedian", 8),
+    Goal("median", "gpustack.Combiner", "ccdproc.Combiner", 50),
+    Goal("clip-median-mad", IMAGE_ONLY, None, 4),
+    Goal("clip-mean-std", IMAGE_ONLY, None, 4),
+)
+
+
+def markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table, padded so that it reads as text too; columns of numbers stand right."""
+    body = [list(row) for row in rows]
+    columns = list(zip(head, *body, strict=True))
+    widths = [max(map(len, column)) for column in columns]
+    right = [all(re.fullmatch(r"[-+0-9.,]*", cell) for cell in column[1:]) for column in columns]
+    rule = [
+        "-" * (width - 1) + (":" if number else "-")
+        for width, number in zip(widths, right, strict=True)
+    ]
+    return "\n".join(
+        "| "
+        + " | ".join(
+            cell.rjust(width) if number else cell.ljust(width)
+            for cell, width, number in zip(row, widths, right, strict=True)
+        )
+        + " |"
+        for row in (head, rule, *body)
+    )
+
+
+def seconds(call: Results) -> float:
+    """The median of its runs."""
+    return float(median(call["seconds"]))
+
+
+def fastest_peer(case: Results) -> Results | None:
+    """The fastest call of a case that is none of ours."""
+    return min((c for c in case["calls"] if not is_gpustack(c["name"])), key=seconds, default=None)
+
+
+def call_named(case: Results, *names: str) -> Results | None:
+    """The first of the named calls that a case has."""
+    calls = {call["name"]: call for call in case["calls"]}
+    return next((calls[name] for name in names if name in calls), None)
+
+
+def speed_table(results: Results) -> str:
+    """For each case all calls, the fastest first."""
+    parts = []
+    for case in results["cases"]:
+        peer = fastest_peer(case)
+        rows = [
+            (
+                call["name"],
+                *(f"{s:.3f}" for s in (seconds(call), min(call["seconds"]), max(call["seconds"]))),
+                str(len(call["seconds"])),
+                f"{median(call['cpu_seconds']):.3f}",
+                times(peer, call),
+            )
+            for call in sorted(case["calls"], key=seconds)
+        ]
+        head = ("call", "seconds", "least", "most", "runs", "CPU s", "x fastest peer")
+        skipped = [f"{name}: skipped, {why}." for name, why in case["skipped"].items()]
+        title = f"**{case['name']}**: {case['title']}"
+        parts.append("\n\n".join([title, markdown(head, rows), *skipped]))
+    return "\n\n".join(parts)
+
+
+def times(peer: Results | None, ours: Results | None) -> str:
+    """How many times faster `ours` is; below 1 it is slower."""
+    return f"{seconds(peer) / seconds(ours):.2f}" if peer and ours else ""
+
+
+def summary_table(results: Results) -> str:
+    """For each case: us and the fastest peer; and the same lines of ccdproc's interface."""
+    rows = []
+    for case in results["cases"]:
+        peer, ours = fastest_peer(case), call_named(case, IMAGE_ONLY, "gpustack.stack")
+        theirs = call_named(case, "ccdproc.Combiner", "ccdproc.combine")
+        same = call_named(case, "gpustack.Combiner", "gpustack.combine") if theirs else None
+        rows.append(
+            (
+                case["title"],
+                peer["name"] if peer else "",
+                *(f"{seconds(call):.3f}" if call else "" for call in (peer, ours)),
+                times(peer, ours),
+                *(f"{seconds(call):.3f}" if call else "" for call in (theirs, same)),
+                times(theirs, same),
+            )
+        )
+    head = ("work", "fastest peer", "s", "gpustack s", "times", "ccdproc s", "gpustack s", "times")
+    return markdown(head, rows)
+
+
+def goals_table(results: Results) -> str:
+    """What we mean to reach, and what this run reached."""
+    cases = {case["name"]: case for case in results["cases"]}
+    rows = []
+    for goal in GOALS:
+        if goal.case not in cases:
+            continue
+        case = cases[goal.case]
+        peer = call_named(case, goal.peer) if goal.peer else fastest_peer(case)
+        reached = times(peer, call_named(case, goal.ours))
+        if peer and reached:
+            verdict = "yes" if float(reached) >= goal.times else "no"
+            rows.append((case["title"], goal.ours, peer["name"], f"{goal.times}", reached, verdict))
+    return markdown(("work", "ours", "peer", "times faster", "measured", "reached"), rows)
+
+
+def machine_table(results: Results) -> str:
+    """Where it ran, with what."""
+    machine, settings = results["machine"], results["settings"]
+    load = machine["load_before"]
+    rows = [
+        ("frames", f"{settings['frames']} of {settings['size']} x {settings['size']} pixels"),
+        ("processor", f"{machine['cpu']}, {machine['cores']} cores used"),
+        ("gpustack", "; ".join(f"{k}: {v}" for k, v in machine["gpustack"].items())),
+        ("memory, system", f"{machine['memory']}, {machine['system']}"),
+        ("load before it", "" if load is None else f"{load:.1f}"),
+        ("versions", ", ".join(f"{k} {v}" for k, v in results["versions"].items())),
+        ("made", results["made"]),
+    ]
+    return markdown(("", "of this run"), rows)
+
+
+def memory_table(results: Results) -> str:
+    """Megabytes above the frames: what was returned, and what came on top."""
+    rows = [
+        (
+            run["case"],
+            run["call"],
+            *(f"{run[key] / MB:.0f}" for key in ("frames", "peak", "outputs", "overhead")),
+        )
+        for run in results["runs"]
+    ]
+    head = ("case", "call", "frames MB", "peak above them", "outputs", "rest")
+    return markdown(head, rows)
+
+
+def sorting_table(results: Results) -> str:
+    """Milliseconds to sort the columns of one tile, and up to where the network is faster."""
+    rows = [
+        (
+            row["dtype"],
+            str(row["frames"]),
+            *(f"{1e3 * row[way]:.2f}" for way in ("sort", "network", "median_network")),
+            f"{row['sort'] / row['network']:.2f}",
+        )
+        for row in results["rows"]
+    ]
+    head = ("dtype", "frames", "sort ms", "network ms", "for a median ms", "network x sort")
+    found = ", ".join(f"{dtype}: {n} frames" for dtype, n in results["crossover"].items())
+    return f"{markdown(head, rows)}\n\nThe network is faster up to {found}."
+
+
+#: Name of a table in a page -> its heading, the benchmark it is of, what makes it.
+TABLES: dict[str, tuple[str, str, Callable[[Results], str]]] = {
+    "machine": ("Machine", "speed", machine_table),
+    "summary": ("Summary", "speed", summary_table),
+    "goals": ("Goals", "speed", goals_table),
+    "speed": ("All calls", "speed", speed_table),
+    "memory": ("Memory", "memory", memory_table),
+    "sorting": ("Sorting columns", "sorting", sorting_table),
+}
+
+_BLOCK = re.compile(r"(<!-- bench: (\w+) -->\n).*?(<!-- /bench -->)", re.DOTALL)
+
+
+def fill(page: str, results: dict[str, Results]) -> str:
+    """A page with its tables made new; those of which there are no results stay as they are."""
+
+    def block(match: re.Match[str]) -> str:
+        _, what, make = TABLES[match[2]]
+        if what not in results:
+            return match[0]
+        return f"{match[1]}\n{make(results[what])}\n\n{match[3]}"
+
+    return _BLOCK.sub(block, page)
+
+
+def empty_page() -> str:
+    """A page with the markers of all tables."""
+    parts = ["# Benchmarks", "Tables made by `python -m bench.table`; see `bench/README.md`."]
+    for name, (heading, _, _) in TABLES.items():
+        parts.append(f"## {heading}\n\n<!-- bench: {name} -->\n<!-- /bench -->")
+    return "\n\n".join(parts) + "\n"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line."""
+    parser = argparse.ArgumentParser("bench.table", description=__doc__.partition("\n")[0])
+    parser.add_argument("results", nargs="+", type=Path, help="JSON files of the benchmarks")
+    parser.add_argument("--into", nargs="+", type=Path, default=[], metavar="PAGE")
+    options = parser.parse_args(arguments)
+    read = [json.loads(path.read_text()) for path in options.results]
+    results = {one["what"]: one for one in read}
+    for page in options.into:
+        page.write_text(fill(page.read_text() if page.exists() else empty_page(), results))
+    if not options.into:
+        print(fill(empty_page(), results))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -62,7 +62,7 @@ class Holdings:
 
     @mask.setter
     def mask(self, value: Any) -> None:
-        self.mask[...] = value
+        self.data_arr.mask = value
 
     @property
     def weights(self) -> NDArray[Any] | None:

@@ -88,7 +88,7 @@ class Recorder:
             values[outside] = np.nan
             if passes == clip.maxiters or not outside.any():
                 break
-        np.ma.getmaskarray(self.cube())[...] = np.isnan(values)
+        self.cube().mask = np.isnan(values)
 
     def cube(self) -> Masked:
         """All samples as they are to be combined; made, and pending clips run, when first asked.
@@ -96,11 +96,11 @@ class Recorder:
         The same object each time, so that what a user edits in place counts.
         """
         if self._cube is None:
-            cube = np.ma.MaskedArray(np.empty(self.shape, self.dtype), np.zeros(self.shape, bool))
+            data, mask = np.empty(self.shape, self.dtype), np.empty(self.shape, bool)
             for i in range(len(self.frames)):
                 whole = self._read(i)
-                cube.data[i] = whole.data
-                np.ma.getmaskarray(cube)[i] = np.ma.getmaskarray(whole)
+                data[i], mask[i] = whole.data, np.ma.getmaskarray(whole)
+            cube = np.ma.MaskedArray(data, mask)
             self._run_pending(cube)
             self._cube = cube
         return self._cube
@@ -156,7 +156,7 @@ class Recorder:
         if self.clips:
             recipe = Recipe(clips=tuple(self.clips), clip_on="raw", outputs=())
             result = self._run(open_frames(cube), recipe, marks=True)
-            np.ma.getmaskarray(cube)[...] = result.marks
+            cube.mask = np.asarray(result.marks)
             self.clips = []
 
 

@@ -129,7 +129,8 @@ class Ragged:
         """The sample at `rank` of each column; some other where there is no such rank."""
         position = rank * self.values.shape[1]
         position += self.place
-        return self.values.reshape(-1).take(position, mode="clip")
+        samples: Floats = self.values.reshape(-1).take(position, mode="clip")
+        return samples
 
     def survivors(self) -> Iterator[tuple[Floats, NDArray[np.bool_] | None]]:
         """Rows in ascending order, each with the columns that it has no survivor of."""

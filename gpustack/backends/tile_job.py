@@ -1,7 +1,7 @@
 """What is done to one tile: load, sort, clip, look again by frame, combine, place."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -49,7 +49,7 @@ class TileJob:
         kept = self._look_again(where, tile, columns)
         tallies += tile.came, tile.came - kept
         if self._late_normalize:
-            late = Tile(tile.values, count, kept, kept)
+            late = replace(tile, valid=count, came=kept, finite=kept)
             columns = sort_tile(late, buffer, self.recipe)
         self._place_values(where, tile, columns, count)
 
@@ -110,9 +110,8 @@ class TileJob:
             count[at] = group.count
             low[at] = group.lo
             high[at] = group.valid - group.hi
-        if tile.low is not None and tile.high is not None:
-            low += tile.low
-            high += tile.high
+        low += tile.low
+        high += tile.high
         for array, values in ((self.out.count, count), (self.out.low, low), (self.out.high, high)):
             _place(array, where, values)
         return count

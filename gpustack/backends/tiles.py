@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,7 +55,7 @@ class Tile:
         How many samples of each frame came in valid.
     finite : ndarray of int, shape (n,)
         How many of them passed the range clips on raw values.
-    low, high : ndarray of int, shape (pixels,), or None
+    low, high : ndarray of int, shape (pixels,)
         Samples rejected by those range clips; they count as invalid above.
     """
 
@@ -63,36 +63,44 @@ class Tile:
     valid: Counts | None
     came: Counts
     finite: Counts
-    low: Counts | None = None
-    high: Counts | None = None
+    low: Counts
+    high: Counts
+
+    @classmethod
+    def of_valid(cls, values: Floats) -> Self:
+        """A tile in which everything is valid so far."""
+        n, pixels = values.shape
+        came, finite = (np.full(n, pixels, np.intp) for _ in range(2))
+        low, high = (np.zeros(pixels, np.intp) for _ in range(2))
+        return cls(values, None, came, finite, low, high)
+
+    def leave_out(self, f: int, invalid: NDArray[np.bool_]) -> None:
+        """Make some samples of frame `f` invalid."""
+        n, pixels = self.values.shape
+        np.copyto(self.values[f], np.inf, where=invalid)
+        self.finite[f] -= np.count_nonzero(invalid)
+        self.valid = np.full(pixels, n, np.intp) if self.valid is None else self.valid
+        self.valid -= invalid
 
 
 def load(band: Sequence[Samples], where: Where, recipe: Recipe, values: Floats) -> Tile:
     """Decode the samples of a tile into `values`, shape (n, pixels)."""
     normalize = recipe.normalizes and recipe.clip_on == "normalized"
     ranges = recipe.raw_ranges if normalize else ()
-    tile = Tile(values, None, *(np.full(len(band), where.pixels) for _ in range(2)))
-    if ranges:
-        tile.low, tile.high = (np.zeros(where.pixels, np.intp) for _ in range(2))
+    tile = Tile.of_valid(values)
     for f, (samples, row) in enumerate(zip(band, values, strict=True)):
         decode(samples, where, row)
         invalid = _invalid(samples, where, row)
-        tile.came[f] -= _how_many(invalid)
+        if invalid is not None:
+            tile.came[f] -= np.count_nonzero(invalid)
         for clip in ranges:
-            invalid = _reject_range(clip, row, invalid, tile)
+            invalid = _reject_range(clip, row, invalid, tile.low, tile.high)
         if normalize:
             normalize_row(row, f, recipe)
             invalid = _overflowed(row, invalid)
         if invalid is not None:
-            tile.finite[f] -= _how_many(invalid)
-            np.copyto(row, np.inf, where=invalid)
-            tile.valid = np.full(where.pixels, len(band)) if tile.valid is None else tile.valid
-            tile.valid -= invalid
+            tile.leave_out(f, invalid)
     return tile
-
-
-def _how_many(flags: NDArray[np.bool_] | None) -> int:
-    return 0 if flags is None else int(np.count_nonzero(flags))
 
 
 def decode(samples: Samples, where: Where, row: Floats) -> None:
@@ -150,13 +158,10 @@ def _blank(samples: Samples, where: Where) -> Iterator[NDArray[np.bool_]]:
 
 
 def _reject_range(
-    clip: RangeClip, row: Floats, invalid: NDArray[np.bool_] | None, tile: Tile
+    clip: RangeClip, row: Floats, invalid: NDArray[np.bool_] | None, low: Counts, high: Counts
 ) -> NDArray[np.bool_] | None:
-    """Count and add the samples out of range to the invalid ones."""
-    for bound, tally, outside in (
-        (clip.low, tile.low, np.less),
-        (clip.high, tile.high, np.greater),
-    ):
+    """Count the samples out of range as low or high, and add them to the invalid ones."""
+    for bound, tally, outside in ((clip.low, low, np.less), (clip.high, high, np.greater)):
         if bound is None:
             continue
         rejected = outside(row, np.float64(bound))

@@ -1,69 +1,10 @@
-"""The same call on ccdproc and on gpustack, wherever what ccdproc answers is right."""
+"""The same calls of a Combiner of ccdproc and of gpustack, where ccdproc is right."""
 
-import warnings
-
-import astropy.units as u
 import numpy as np
 import pytest
-from astropy.nddata import CCDData
 from astropy.stats import mad_std, median_absolute_deviation
-from astropy.utils.exceptions import AstropyUserWarning
 
-import gpustack
-
-ccdproc = pytest.importorskip("ccdproc", reason="the peer of these tests")
-
-#: Both add up some ten float64 numbers, in another order.
-FLOAT64 = 1e-12
-#: ccdproc adds up float32 in float32, gpustack in float64: ten roundings of 6e-8.
-FLOAT32 = 1e-6
-#: The spread is a fifth of the level here, so a rounding of the level weighs five times as
-#: much in a float32 spread; an all but constant column loses more.
-FLOAT32_SPREAD = 1e-4
-
-N, SHAPE = 9, (6, 7)
-
-
-def images(seed=0, *, n=N, shape=SHAPE, dtype=float, masked=0.0, nan=0.0):
-    """Images with a level of 100 and a scatter of 20; shares of their samples masked, NaN."""
-    rng = np.random.default_rng(seed)
-    data = rng.normal(100, 20, (n, *shape))
-    if np.dtype(dtype).kind in "iu":
-        data = data.round()
-    data = data.astype(dtype)
-    if nan:
-        data[rng.random(data.shape) < nan] = np.nan
-    mask = rng.random(data.shape) < masked
-    return [
-        CCDData(plane, unit="adu", mask=plane_mask if masked else None)
-        for plane, plane_mask in zip(data, mask, strict=True)
-    ]
-
-
-def both(ccds, work, dtype=None):
-    """What `work` makes of a Combiner of either package."""
-    answers = []
-    for package in (gpustack, ccdproc):
-        with warnings.catch_warnings():
-            # ccdproc lets numpy and astropy warn of NaN and of columns without a sample.
-            warnings.simplefilter("ignore", RuntimeWarning)
-            warnings.simplefilter("ignore", AstropyUserWarning)
-            answers.append(work(package.Combiner(ccds, dtype=dtype)))
-    return answers
-
-
-def assert_same(ours, theirs, data=FLOAT64, spread=FLOAT64):
-    """Two CCDData are the same, but for rounding and for the values under the mask."""
-    assert ours.shape == theirs.shape
-    assert ours.data.dtype == theirs.data.dtype
-    assert ours.unit == theirs.unit
-    assert ours.meta["NCOMBINE"] == theirs.meta["NCOMBINE"]
-    assert ours.uncertainty.uncertainty_type == theirs.uncertainty.uncertainty_type
-    np.testing.assert_array_equal(ours.mask, theirs.mask)
-    np.testing.assert_allclose(ours.data, theirs.data, rtol=data)
-    np.testing.assert_allclose(
-        ours.uncertainty.array, theirs.uncertainty.array, rtol=spread, atol=spread
-    )
+from parity import FLOAT32, FLOAT32_SPREAD, SCALES, SHAPE, N, assert_same, both, ccdproc, images
 
 
 def named(given):
@@ -113,12 +54,6 @@ def test_integers_are_what_the_samples_become_and_the_result(method, given, dtyp
     ccds = images(2, dtype=given, n=2)
     ours, theirs = both(ccds, lambda combiner: getattr(combiner, method)(), dtype=dtype)
     assert_same(ours, theirs)
-
-
-SCALES = {
-    "numbers": [1.5, 0.9, 1.1, 1, 2, 0.4, 1.3, 1, 0.8],
-    "function": lambda image: 100 / np.ma.average(image),
-}
 
 
 @pytest.mark.parametrize("form", ["float64", "float32", "uint16", "masks", "3-D"])
@@ -280,68 +215,3 @@ def test_a_sum_function_adds_up_what_is_weighted():
     ours, theirs = both(images(11), work)
     for our, their in zip(ours, theirs, strict=True):
         assert_same(our, their)
-
-
-def combined(ccds, **options):
-    return [package.combine(ccds, **options) for package in (gpustack, ccdproc)]
-
-
-def assert_same_combined(ours, theirs, spread=FLOAT64):
-    """As `assert_same`, for `combine`, which keeps the header of the first image."""
-    ours.meta["NCOMBINE"] = theirs.meta["NCOMBINE"] = 0
-    assert_same(ours, theirs, spread=spread)
-
-
-OPTIONS = {
-    "default": {},
-    "median": {"method": "median"},
-    "sum": {"method": "sum"},
-    "extrema": {"clip_extrema": True},
-    "extrema 2, 1": {"clip_extrema": True, "nlow": 2, "nhigh": 1},
-    "minmax": {"minmax_clip": True, "minmax_clip_min": 80, "minmax_clip_max": 120},
-    "sigma": {"sigma_clip": True, "sigma_clip_low_thresh": 1.7, "sigma_clip_high_thresh": 1.9},
-    "sigma of functions": {
-        "sigma_clip": True,
-        "sigma_clip_low_thresh": 2,
-        "sigma_clip_high_thresh": 2,
-        "sigma_clip_func": np.ma.median,
-        "sigma_clip_dev_func": mad_std,
-    },
-    "scale": {"scale": SCALES["numbers"]},
-    "scale by function": {"scale": lambda image: 1 / np.median(image)},
-    "weights": {"weights": np.arange(1.0, N + 1)},
-    "uncertainty": {"combine_uncertainty_function": np.nanvar},
-    "limited memory": {"mem_limit": 5000},
-    "limited memory, function": {"mem_limit": 5000, "combine_uncertainty_function": np.nanvar},
-    "float32 images": {"dtype": np.float64},
-}
-
-
-@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
-def test_combine(options):
-    assert_same_combined(*combined(images(12), **options))
-
-
-def test_the_clips_of_combine_come_in_ccdprocs_order():
-    """Extrema rank the samples that a range would reject: another order, another result."""
-    options = {"clip_extrema": True, "minmax_clip": True, "minmax_clip_min": 90}
-    assert_same_combined(*combined(images(13), **options))
-
-
-def test_combine_of_files_keeps_header_and_wcs_of_the_first(real_data):
-    files = sorted(str(path) for path in (real_data / "m13_blue").glob("*.fits"))
-    ours, theirs = combined(files, unit=u.adu, method="median", clip_extrema=True)
-    assert "NCOMBINE" not in ours.header
-    stored = {"BSCALE", "BZERO", "COMMENT", "HISTORY", ""}
-    assert set(ours.header) - stored == set(theirs.header) - stored
-    for keyword in set(ours.header) - stored:
-        assert ours.header[keyword] == theirs.header[keyword], keyword
-    assert (ours.wcs is None) == (theirs.wcs is None)
-    assert_same_combined(ours, theirs, spread=FLOAT32)
-
-
-def test_combine_of_files_with_celestial_wcs(real_data):
-    name = str(real_data / "galactic_center" / "gc_2mass_h.fits")
-    ours, theirs = combined([name] * 3, unit=u.adu)
-    assert ours.wcs.to_header_string() == theirs.wcs.to_header_string()
-    assert_same_combined(ours, theirs)

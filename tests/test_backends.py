@@ -190,6 +190,14 @@ def test_constant_columns_lose_nothing(backend, n, center):
     assert (got.uncertainty == 0).all()
 
 
+@pytest.mark.parametrize("center", ["mean", "median"])
+def test_no_more_samples_than_ddof_lose_nothing(backend, center):
+    data = np.array([1, 9, 5, NAN], "f4").reshape(4, 1, 1)
+    for ddof, count in ((3, 3), (2, 1)):
+        clip = SigmaClip(0.1, 0.1, center, maxiters=1, ddof=ddof)
+        assert run(backend, plain(data), Recipe(clips=[clip])).count[0, 0] == count
+
+
 def test_what_lies_under_a_mask_never_shows(backend):
     # With weights too: those of masked samples may be anything.
     data, masks = sky(6).astype("f4"), some(6)

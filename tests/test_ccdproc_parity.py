@@ -60,12 +60,14 @@ def test_integers_are_what_the_samples_become_and_the_result(method, given, dtyp
 @pytest.mark.parametrize("scale", SCALES.values(), ids=SCALES)
 @pytest.mark.parametrize("method", METHODS)
 def test_scaling(method, scale, form):
+    ccds = images(3, **FORMS[form])
+
     def work(combiner):
         combiner.scaling = scale
-        assert combiner.scaling.shape == (N, *(1 for _ in combiner.data_arr.shape[1:]))
+        assert combiner.scaling.shape == (N, *(1 for _ in ccds[0].shape))
         return getattr(combiner, method)()
 
-    assert_same(*both(images(3, **FORMS[form]), work))
+    assert_same(*both(ccds, work))
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -61,6 +61,14 @@ def test_other_functions_are_called_with_what_ccdproc_gives_them():
     assert seen == [(np.ma.MaskedArray, 0)] * 4 + [(np.ndarray, 0)]
 
 
+def test_functions_of_sigma_clips_see_masked_samples_as_nan():
+    """astropy's median_absolute_deviation does not skip NaN by itself, and is made to."""
+    for spread in (median_absolute_deviation, lambda array, axis: np.nanstd(array[:5], axis=axis)):
+        combiner = Combiner(column(9, 10, 11, 10, 9.5, 70, 1e6, masked=[6]))
+        combiner.sigma_clipping(5, 5, func=np.ma.median, dev_func=spread)
+        assert rejected(combiner) == [5, 6]
+
+
 def test_a_function_never_changes_what_is_known_without_it():
     combiner = Combiner([*column(1, 2, masked=[0, 1]), *column(5, masked=[0])])
     result = combiner.average_combine(scale_func=lambda array, axis: np.ma.getdata(array).max(axis))

@@ -3,9 +3,9 @@
 import bottleneck
 import numpy as np
 import pytest
-from astropy.stats import mad_std
+from astropy.stats import mad_std, median_absolute_deviation
 
-from ccds import column, forbid_cubes, sky
+from ccds import column, forbid_cubes, rejected, sky
 from gpustack import Combiner
 from gpustack.callables import recognise
 

@@ -13,14 +13,14 @@ __version__ = "0.1.0.dev0"
 #: the backends work where astropy is not installed.
 _HOMES = {
     "Combiner": "combiner",
-    "combine": "combine_files",
+    "combine": "combiner",
     "wcs_project": "align",
     "stack": "engine",
     "StackResult": "result",
     "Recipe": "recipe",
-    "RangeClip": "recipe",
-    "ExtremaClip": "recipe",
-    "SigmaClip": "recipe",
+    "RangeClip": "clips",
+    "ExtremaClip": "clips",
+    "SigmaClip": "clips",
     "GpustackError": "errors",
 }
 

@@ -110,3 +110,9 @@ def dtype_name(given: Any, names: tuple[str, ...]) -> str | None:
         name = ""
     check(name in names, f"dtype: expected {', '.join(map(repr, names))} or None, got {given!r}")
     return name
+
+
+def tidy(value: Any, **fields: Any) -> None:
+    """Put checked fields in the place of those given to a frozen dataclass."""
+    for field, checked in fields.items():
+        object.__setattr__(value, field, checked)

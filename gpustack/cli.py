@@ -12,8 +12,9 @@ from typing import Any, TextIO, get_args
 import click
 
 from gpustack import __version__
+from gpustack.clips import Clip, parse_clip
 from gpustack.errors import BackendError, GpustackError, RecipeError
-from gpustack.recipe import Clip, Combine, parse_clip
+from gpustack.recipe import Combine
 
 #: Exit codes: 0 done, 1 the demo found its result wrong, and these.
 BAD_INPUT, NO_BACKEND = 2, 3

@@ -10,12 +10,13 @@ from numpy.typing import DTypeLike, NDArray
 
 from gpustack import backends
 from gpustack.backends.base import Outputs, Samples
+from gpustack.clips import Clip
 from gpustack.errors import GpustackWarning
 from gpustack.frames import Frame, check_agree, open_frames
 from gpustack.header import describe
 from gpustack.normalize import PerFrame, per_frame_numbers, split_weights
 from gpustack.plan import Band, parse_memory, plan_bands
-from gpustack.recipe import OUTPUTS, Clip, Combine, Recipe
+from gpustack.recipe import OUTPUTS, Combine, Recipe
 from gpustack.result import StackResult, frame_table
 
 Progress = Callable[[int, int], None]

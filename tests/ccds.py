@@ -3,7 +3,7 @@
 import numpy as np
 from astropy.nddata import CCDData
 
-from gpustack.recorder import Recorder
+from gpustack.combiner.recorder import Recorder
 
 
 def column(*samples, masked=()):

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from gpustack.recipe import Clip, ExtremaClip, RangeClip, Recipe, SigmaClip
+from gpustack.clips import Clip, ExtremaClip, RangeClip, SigmaClip
+from gpustack.recipe import Recipe
 
 #: Types whose samples are compared as float32, which holds them exactly; others as float64.
 AS_FLOAT32 = ("bool", "int8", "uint8", "int16", "uint16", "float16", "float32")

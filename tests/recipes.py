@@ -6,7 +6,8 @@ exactly sqrt(k) standard deviations from the mean, where rounding would decide.
 
 import numpy as np
 
-from gpustack.recipe import ExtremaClip, RangeClip, Recipe, SigmaClip
+from gpustack.clips import ExtremaClip, RangeClip, SigmaClip
+from gpustack.recipe import Recipe
 
 
 def scale(n):

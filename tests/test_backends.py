@@ -7,8 +7,9 @@ import pytest
 
 from gpustack.backends.base import Outputs, Samples
 from gpustack.backends.cpu import CpuBackend
+from gpustack.clips import ExtremaClip, RangeClip, SigmaClip
 from gpustack.errors import RecipeError
-from gpustack.recipe import ExtremaClip, RangeClip, Recipe, SigmaClip
+from gpustack.recipe import Recipe
 from oracle import solve
 from recipes import RECIPES, ROUTES, recipe
 from stacks import STACKS, TIED, VALUES, outputs, plain, rows_of, run, sky, some, stack

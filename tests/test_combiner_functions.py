@@ -7,7 +7,7 @@ from astropy.stats import mad_std, median_absolute_deviation
 
 from ccds import column, forbid_cubes, rejected, sky
 from gpustack import Combiner
-from gpustack.callables import recognise
+from gpustack.combiner.callables import recognise
 
 KNOWN = {
     "mean": [np.mean, np.average, np.nanmean, np.ma.mean, np.ma.average, bottleneck.nanmean],

@@ -9,7 +9,8 @@ import pytest
 from astropy.stats import mad_std, sigma_clip
 
 from gpustack.backends.base import Samples
-from gpustack.recipe import ExtremaClip, Recipe, SigmaClip
+from gpustack.clips import ExtremaClip, SigmaClip
+from gpustack.recipe import Recipe
 from oracle import mad_std as oracle_mad_std
 from oracle import solve
 from oracle import std as oracle_std

@@ -4,7 +4,8 @@ import math
 
 import numpy as np
 
-from gpustack.recipe import ExtremaClip, RangeClip, Recipe, SigmaClip
+from gpustack.clips import ExtremaClip, RangeClip, SigmaClip
+from gpustack.recipe import Recipe
 from oracle import is_close, solve, ulp
 from stacks import plain
 

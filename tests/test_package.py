@@ -21,6 +21,7 @@ PACKAGE = ROOT / "gpustack"
 MAY_IMPORT = {
     "errors": "",
     "checks": "numpy",
+    "clips": "",
     "recipe": "",
     "plan": "",
     "backends": "numpy",
@@ -31,14 +32,7 @@ MAY_IMPORT = {
     "result": "numpy astropy",
     "normalize": "numpy",
     "engine": "numpy",
-    "callables": "numpy astropy",
-    "rows": "numpy astropy",
-    "frame_list": "numpy astropy",
-    "combination": "numpy astropy",
-    "recorder": "numpy astropy",
-    "holdings": "numpy astropy",
     "combiner": "numpy astropy",
-    "combine_files": "numpy astropy",
     "demo": "numpy astropy matplotlib",
     "cli": "click",
 }
@@ -152,7 +146,7 @@ def test_public_names_resolve(name):
     assert name in dir(gpustack)
     if name != "__version__":
         assert value.__name__ == name
-        assert value.__module__ == f"gpustack.{gpustack._HOMES[name]}"
+        assert value.__module__.startswith(f"gpustack.{gpustack._HOMES[name]}")
         assert "\n" in value.__doc__.strip() or issubclass(value, Exception)
 
 

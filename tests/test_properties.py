@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from gpustack.backends.base import Samples
 from gpustack.backends.cpu import CpuBackend
-from gpustack.recipe import ExtremaClip, RangeClip, Recipe, SigmaClip
+from gpustack.clips import ExtremaClip, RangeClip, SigmaClip
+from gpustack.recipe import Recipe
 from oracle import solve
 from stacks import outputs, plain, rows_of, run
 from tolerances import assert_agrees, assert_near, assert_same_bits

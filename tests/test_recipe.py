@@ -12,15 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpustack.recipe import (
-    CLIPS,
-    OUTPUTS,
-    ExtremaClip,
-    RangeClip,
-    Recipe,
-    SigmaClip,
-    parse_clip,
-)
+from gpustack.clips import CLIPS, ExtremaClip, RangeClip, SigmaClip, parse_clip
+from gpustack.recipe import OUTPUTS, Recipe
 
 # What counts as a value.
 

@@ -6,8 +6,9 @@ import math
 import numpy as np
 import pytest
 
+from gpustack.clips import ExtremaClip, RangeClip, SigmaClip, parse_clip
 from gpustack.errors import InputError, RecipeError
-from gpustack.recipe import ExtremaClip, RangeClip, Recipe, SigmaClip, parse_clip
+from gpustack.recipe import Recipe
 
 BAD_CLIPS = {
     "range-text": (RangeClip, {"low": "3"}, r"low: expected a finite number or None, got '3'"),

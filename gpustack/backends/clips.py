@@ -19,7 +19,7 @@ from gpustack.backends.columns import (
     median,
     std,
 )
-from gpustack.recipe import Clip, ExtremaClip, RangeClip, SigmaClip
+from gpustack.clips import Clip, ExtremaClip, RangeClip, SigmaClip
 
 Bound = Floats | float
 #: For some columns: how many of the nlow lowest and the nhigh highest of all frames,

@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpustack.backends.columns import Columns, Floats, Ragged, bisect
-from gpustack.recipe import ExtremaClip, Recipe
+from gpustack.clips import ExtremaClip
+from gpustack.recipe import Recipe
 
 
 def survives(columns: Columns, samples: Floats, recipe: Recipe) -> Iterator[NDArray[np.bool_]]:

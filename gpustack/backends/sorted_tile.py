@@ -11,7 +11,8 @@ from gpustack.backends.columns import Columns, Floats, Ragged, Ranks, Uniform
 from gpustack.backends.members import survives
 from gpustack.backends.network import sort_columns
 from gpustack.backends.tiles import Tile
-from gpustack.recipe import Clip, ExtremaClip, Recipe
+from gpustack.clips import Clip, ExtremaClip
+from gpustack.recipe import Recipe
 
 
 @dataclass(slots=True)

@@ -14,7 +14,8 @@ from gpustack.backends.members import survives
 from gpustack.backends.reduce import combine, uncertainty, weighted
 from gpustack.backends.sorted_tile import SortedTile, sort_tile, take_columns
 from gpustack.backends.tiles import Counts, Tile, Where, gather, load, normalize_row
-from gpustack.recipe import Clip, ExtremaClip, Recipe
+from gpustack.clips import Clip, ExtremaClip
+from gpustack.recipe import Recipe
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from gpustack.backends.base import Samples, working_dtype
 from gpustack.backends.columns import Floats, Ranks
-from gpustack.recipe import RangeClip, Recipe
+from gpustack.clips import RangeClip
+from gpustack.recipe import Recipe
 
 Counts = NDArray[np.intp]
 

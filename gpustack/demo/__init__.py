@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from gpustack import backends, engine
 from gpustack.align import wcs_project
+from gpustack.clips import SigmaClip
 from gpustack.demo.judge import check_stack, expect
 from gpustack.demo.preview import Panel, draw, require_matplotlib
 from gpustack.demo.report import Outcome, write_report
@@ -27,7 +28,7 @@ from gpustack.demo.simulate import OUTSIDE, Field, exposures, make_field
 from gpustack.demo.truth import Truth, make_truth, noise_of, shared_area, tally
 from gpustack.errors import InputError, OutputError
 from gpustack.frames import open_frames
-from gpustack.recipe import Recipe, SigmaClip
+from gpustack.recipe import Recipe
 
 Echo = Callable[[str], object]
 Result = TypeVar("Result")

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from gpustack.clips import SigmaClip
 from gpustack.demo import simulate
 from gpustack.demo.truth import STAR_BOX, Truth, noise_of, tally
-from gpustack.recipe import SigmaClip
 
 MAD_TO_SIGMA = 1.482602218505602  # 1 / Phi^-1(3/4): of a Gaussian
 

@@ -7,8 +7,9 @@ from typing import Any, Literal, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from gpustack.callables import Masked, Statistic, Word, call, nan_filled
-from gpustack.recipe import Clip, Combine, RangeClip, Recipe, Uncertainty
+from gpustack.clips import Clip, RangeClip
+from gpustack.combiner.callables import Masked, Statistic, Word, call, nan_filled
+from gpustack.recipe import Combine, Recipe, Uncertainty
 from gpustack.result import StackResult
 
 Method = Literal["mean", "median", "sum"]

@@ -6,15 +6,16 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from gpustack.callables import Masked, Statistic, Word, call, nan_filled, skips_nan
-from gpustack.combination import Combination
+from gpustack.clips import Clip, ExtremaClip, SigmaClip
+from gpustack.combiner.callables import Masked, Statistic, Word, call, nan_filled, skips_nan
+from gpustack.combiner.combination import Combination
+from gpustack.combiner.rows import RowsFrame
 from gpustack.engine import run
 from gpustack.errors import InputError
 from gpustack.frames import Frame, open_frames
 from gpustack.plan import DEFAULT_MEMORY
-from gpustack.recipe import Clip, ExtremaClip, Recipe, SigmaClip
+from gpustack.recipe import Recipe
 from gpustack.result import StackResult
-from gpustack.rows import RowsFrame
 
 #: Room for rows that are cast on their way to the backend: more makes nothing faster.
 CAST_MEMORY = 256_000_000

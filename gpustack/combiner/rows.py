@@ -9,7 +9,7 @@ from astropy.io import fits
 from astropy.units import UnitBase
 
 from gpustack.backends.base import Samples, working_dtype
-from gpustack.callables import Masked
+from gpustack.combiner.callables import Masked
 from gpustack.frames import Frame
 from gpustack.frames.base import decode
 

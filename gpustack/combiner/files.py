@@ -11,16 +11,16 @@ import numpy as np
 from astropy.nddata import CCDData, StdDevUncertainty
 from numpy.typing import DTypeLike, NDArray
 
-from gpustack.callables import Statistic, recognise
-from gpustack.combiner import Combiner
+from gpustack.combiner.callables import Statistic, recognise
+from gpustack.combiner.core import Combiner
+from gpustack.combiner.holdings import real_dtype
+from gpustack.combiner.images import list_images, open_images
+from gpustack.combiner.recorder import Recorder
+from gpustack.combiner.rows import RowsFrame
 from gpustack.errors import InputError, OutputError
-from gpustack.frame_list import list_images, open_images
 from gpustack.frames import Frame, check_agree
 from gpustack.header import without_wcs
-from gpustack.holdings import real_dtype
 from gpustack.plan import parse_memory, plan_bands
-from gpustack.recorder import Recorder
-from gpustack.rows import RowsFrame
 from gpustack.writing import check_target, write_whole
 
 METHODS = ("average", "median", "sum")

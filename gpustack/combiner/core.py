@@ -13,13 +13,13 @@ from astropy.nddata import CCDData, StdDevUncertainty
 from astropy.utils.exceptions import AstropyDeprecationWarning
 from numpy.typing import DTypeLike
 
-from gpustack.callables import Statistic, Word, word_or_function
-from gpustack.combination import Combination, Method
+from gpustack.clips import ExtremaClip, RangeClip, SigmaClip
+from gpustack.combiner.callables import Statistic, Word, word_or_function
+from gpustack.combiner.combination import Combination, Method
+from gpustack.combiner.holdings import Holdings, real_dtype
+from gpustack.combiner.recorder import Recorder
 from gpustack.errors import InputError
 from gpustack.frames import check_agree, open_frames
-from gpustack.holdings import Holdings, real_dtype
-from gpustack.recipe import ExtremaClip, RangeClip, SigmaClip
-from gpustack.recorder import Recorder
 
 _CENTERS: tuple[Word, ...] = ("mean", "median")
 _SPREADS: tuple[Word, ...] = ("std", "mad_std")

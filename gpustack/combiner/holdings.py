@@ -7,9 +7,9 @@ from astropy.nddata import CCDData
 from astropy.units import UnitBase
 from numpy.typing import DTypeLike, NDArray
 
-from gpustack.callables import Masked
+from gpustack.combiner.callables import Masked
+from gpustack.combiner.recorder import Recorder
 from gpustack.errors import InputError
-from gpustack.recorder import Recorder
 
 
 class Holdings:

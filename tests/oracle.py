@@ -227,6 +227,7 @@ def _solve(band: Sequence[Any], recipe: Recipe) -> Answer:
     zero = np.array(recipe.zero or [0] * n, dtype).reshape(n, 1, 1)
     scale = np.array(recipe.scale or [1] * n, dtype).reshape(n, 1, 1)
     x = (raw - zero) * scale + dtype.type(0)
+    valid &= np.isfinite(x)  # what normalising makes infinite is as good as lost
 
     answer = _empty(n, shape, np.dtype(recipe.dtype or dtype), valid)
     for y, pixel in np.ndindex(shape):

@@ -240,3 +240,13 @@ def test_the_largest_integers_are_exact(backend):
         assert run(backend, plain(values), Recipe(combine="min")).data[0, 0] == info.min
     values = np.array([2**53 - 1, 2**53 - 3, 5], "i8").reshape(3, 1, 1)
     assert run(backend, plain(values), Recipe(combine="median")).data[0, 0] == 2**53 - 3
+
+
+@pytest.mark.parametrize("clip_on", ["normalized", "raw"])
+def test_a_sample_that_normalising_makes_infinite_is_invalid(backend, clip_on):
+    data = np.array([1, 2, -3e38, 3e38], "f4").reshape(4, 1, 1)
+    for combine in ("mean", "median", "sum", "min", "max"):
+        recipe = Recipe(scale=[2] * 4, clip_on=clip_on, combine=combine)
+        out = run(backend, plain(data), recipe)
+        assert_agrees(out, solve(plain(data), recipe), combine)
+        assert list(out.valid) == [1, 1, 0, 0]

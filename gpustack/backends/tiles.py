@@ -91,14 +91,15 @@ def load(band: Sequence[Samples], where: Where, recipe: Recipe, values: Floats) 
     tile = Tile.of_valid(values)
     for f, (samples, row) in enumerate(zip(band, values, strict=True)):
         decode(samples, where, row)
-        invalid = _invalid(samples, where, row)
+        invalid = _union(_not_finite(row), *_flags(samples, where))
+        if recipe.normalizes:
+            invalid = _union(invalid, _overflowing(row, f, recipe))
         if invalid is not None:
             tile.came[f] -= np.count_nonzero(invalid)
         for clip in ranges:
             invalid = _reject_range(clip, row, invalid, tile.low, tile.high)
         if normalize:
             normalize_row(row, f, recipe)
-            invalid = _overflowed(row, invalid)
         if invalid is not None:
             tile.leave_out(f, invalid)
     return tile
@@ -123,20 +124,14 @@ def normalize_row(row: Floats, f: int, recipe: Recipe) -> None:
         np.add(row, 0.0, out=row)
 
 
-def _invalid(samples: Samples, where: Where, row: Floats) -> NDArray[np.bool_] | None:
-    """Which samples of a frame are masked, blank or not finite; None where none is."""
-    invalid = _not_finite(row)
-    for flags in _flags(samples, where):
-        if flags.any():
-            flat = flags.reshape(-1)
-            invalid = flat if invalid is None else invalid | flat
-    return invalid
-
-
-def _overflowed(row: Floats, invalid: NDArray[np.bool_] | None) -> NDArray[np.bool_] | None:
-    """The invalid samples, and those that normalising has made infinite."""
-    infinite = _not_finite(row)
-    return invalid if infinite is None else infinite if invalid is None else invalid | infinite
+def _union(*flags: NDArray[np.bool_] | None) -> NDArray[np.bool_] | None:
+    """Where any of the flags is set; None where none is anywhere."""
+    result: NDArray[np.bool_] | None = None
+    for some in flags:
+        if some is not None and some.any():
+            flat = some.reshape(-1)
+            result = flat if result is None else result | flat
+    return result
 
 
 def _not_finite(row: Floats) -> NDArray[np.bool_] | None:
@@ -145,6 +140,17 @@ def _not_finite(row: Floats) -> NDArray[np.bool_] | None:
     if np.isfinite(row.min()) and np.isfinite(row.max()):
         return None
     return ~np.isfinite(row)
+
+
+def _overflowing(row: Floats, f: int, recipe: Recipe) -> NDArray[np.bool_] | None:
+    """Which samples normalising makes infinite: they are invalid. None where it makes none."""
+    ends = np.array([row.min(), row.max()])
+    normalize_row(ends, f, recipe)
+    if np.isfinite(ends).all():
+        return None
+    trial = row.copy()
+    normalize_row(trial, f, recipe)
+    return ~np.isfinite(trial)
 
 
 def _flags(samples: Samples, where: Where) -> Iterator[NDArray[np.bool_]]:
@@ -170,7 +176,7 @@ def _reject_range(
             rejected &= ~invalid
         if rejected.any():
             np.add(tally, rejected, out=tally)
-            invalid = rejected if invalid is None else invalid | rejected
+            invalid = _union(invalid, rejected)
     return invalid
 
 

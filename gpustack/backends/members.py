@@ -1,7 +1,5 @@
 """Which frame's samples survive: a second look at unsorted samples, by value and frame."""
 
-from collections.abc import Iterator
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -10,52 +8,53 @@ from gpustack.clips import ExtremaClip
 from gpustack.recipe import Recipe
 
 
-def survives(columns: Columns, samples: Floats, recipe: Recipe) -> Iterator[NDArray[np.bool_]]:
-    """Frame by frame, which samples are inside the interval of their column.
+class Members:
+    """Which samples are inside the interval of their column, asked frame by frame.
+
+    Holds nothing of the sorted samples, so that their buffer can be used again.
 
     Parameters
     ----------
     columns : Uniform or Ragged
         The sorted columns and their intervals.
-    samples : ndarray, shape (n, pixels)
-        The same columns unsorted, in the order of the frames; +inf where invalid.
     recipe : Recipe
         Its rank clips may cut between equal samples; then the earlier frame is the lower.
-
-    Yields
-    ------
-    ndarray of bool, shape (pixels,)
     """
-    some = np.asarray(columns.count > 0)
-    lowest = np.where(some, columns.at(columns.lo), np.inf)  # type: ignore[arg-type]
-    highest = np.where(some, columns.at(columns.hi - 1), -np.inf)  # type: ignore[arg-type]
-    if any(isinstance(clip, ExtremaClip) for clip in recipe.clips):
-        yield from _survives_by_rank(columns, samples, lowest, highest)
-    else:
-        for row in samples:
-            yield (row >= lowest) & (row <= highest)
 
+    def __init__(self, columns: Columns, recipe: Recipe) -> None:
+        some = np.asarray(columns.count > 0)
+        self._lowest = np.where(some, columns.at(columns.lo), np.inf)  # type: ignore[arg-type]
+        self._highest = np.where(some, columns.at(columns.hi - 1), -np.inf)  # type: ignore[arg-type]
+        self._lo, self._hi = columns.lo, columns.hi
+        self._ends: list[tuple[Floats, NDArray[np.intp]]] = []
+        if any(isinstance(clip, ExtremaClip) for clip in recipe.clips):
+            values = (self._lowest, self._highest)
+            self._ends = [(value, _first_rank(columns, value)) for value in values]
 
-def _survives_by_rank(
-    columns: Columns, samples: Floats, lowest: Floats, highest: Floats
-) -> Iterator[NDArray[np.bool_]]:
-    """As `survives`; samples equal to an end of the interval are told apart by their rank."""
-    ends = [(value, _first_rank(columns, value)) for value in (lowest, highest)]
-    for row in samples:
-        inside = (row > lowest) & (row < highest)
-        for value, rank in ends:
+    def inside(self, row: Floats) -> NDArray[np.bool_]:
+        """Which samples of the next frame survive.
+
+        Parameters
+        ----------
+        row : ndarray, shape (pixels,)
+            +inf where invalid. Frames must come in order: of equal samples at an end of
+            an interval, each has the rank after the one before.
+        """
+        if not self._ends:
+            return (row >= self._lowest) & (row <= self._highest)
+        inside = (row > self._lowest) & (row < self._highest)
+        for value, rank in self._ends:
             equal = row == value
-            inside |= equal & (rank >= columns.lo) & (rank < columns.hi)
+            inside |= equal & (rank >= self._lo) & (rank < self._hi)
             np.add(rank, equal, out=rank)
-        yield inside
+        return inside
 
 
 def _first_rank(columns: Columns, value: Floats) -> NDArray[np.intp]:
     """The rank of the first sample that is not below `value`."""
-    if isinstance(columns, Ragged):
-        start = np.zeros(columns.pixels, np.intp)
-        return bisect(start, columns.hi, lambda rank: columns.at(rank) < value)
     first = np.zeros(columns.pixels, np.intp)
+    if isinstance(columns, Ragged):
+        return bisect(first, columns.hi, lambda rank: columns.at(rank) < value)
     for row in columns.rows[: columns.hi]:
         first += row < value
     return first

@@ -1,6 +1,5 @@
 """What becomes of the survivors of a column: one value and its uncertainty."""
 
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -33,29 +32,22 @@ def uncertainty(columns: Columns, recipe: Recipe) -> Floats:
     return spread * root if recipe.combine == "sum" else spread / root
 
 
-def weighted(
-    samples: Floats,
-    weights: Iterable[float | NDArray[Any]],
-    survivors: Iterable[NDArray[np.bool_]],
-    combine: str,
-) -> tuple[Floats, Floats]:
-    """The weighted mean or sum over frames, and the sum of the survivors' weights.
+class WeightedSum:
+    """Sums of weights and of weighted samples, added up frame by frame in float64.
 
     Not about a pivot: no sample is known to have a weight, and one without may be of
     any size.
-
-    Parameters
-    ----------
-    samples : ndarray, shape (n, pixels)
-        In the order of the frames; may be anything where not a survivor.
-    weights : iterable of float or ndarray of shape (pixels,)
-    survivors : iterable of ndarray of bool, shape (pixels,)
-    combine : {"mean", "sum"}
     """
-    weight_sum, result = (np.zeros(samples.shape[1]) for _ in range(2))
-    term = np.empty(samples.shape[1])
-    for row, weight, inside in zip(samples, weights, survivors, strict=True):
-        np.multiply(row, weight, out=term, dtype=np.float64)
-        np.add(result, term, out=result, where=inside)
-        np.add(weight_sum, weight, out=weight_sum, where=inside)
-    return (result / weight_sum if combine == "mean" else result), weight_sum
+
+    def __init__(self, pixels: int) -> None:
+        self.weights, self._sum, self._term = (np.zeros(pixels) for _ in range(3))
+
+    def add(self, row: Floats, weight: float | NDArray[Any], inside: NDArray[np.bool_]) -> None:
+        """Add the samples of a frame that are `inside`; the others may be anything."""
+        np.multiply(row, weight, out=self._term, dtype=np.float64)
+        np.add(self._sum, self._term, out=self._sum, where=inside)
+        np.add(self.weights, weight, out=self.weights, where=inside)
+
+    def value(self, combine: str) -> Floats:
+        """The weighted mean or sum; NaN for a mean of no weight."""
+        return self._sum / self.weights if combine == "mean" else self._sum

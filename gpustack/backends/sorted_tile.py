@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from gpustack.backends.clips import RankAll, clip_ragged, clip_uniform, touched
 from gpustack.backends.columns import Columns, Floats, Ragged, Ranks, Uniform
-from gpustack.backends.members import survives
+from gpustack.backends.members import Members
 from gpustack.backends.network import sort_columns
 from gpustack.backends.tiles import Tile
 from gpustack.clips import Clip, ExtremaClip
@@ -66,16 +66,27 @@ class SortedTile:
         for part in self.parts:
             yield part, part.index
 
-    def survivors(self, samples: Floats, recipe: Recipe) -> Iterator[NDArray[np.bool_]]:
-        """Frame by frame, which of the unsorted `samples` (n, pixels) survive."""
-        patches = [
-            (part.index, survives(part, take_columns(samples, part.index), recipe))
-            for part in self.parts
-        ]
-        for inside in survives(self.uniform, samples, recipe):
-            for index, flags in patches:
-                inside[index] = next(flags)
-            yield inside
+    def members(self, recipe: Recipe) -> "TileMembers":
+        """Which samples survive, to be asked frame by frame."""
+        return TileMembers(
+            Members(self.uniform, recipe),
+            [(part.index, Members(part, recipe)) for part in self.parts],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class TileMembers:
+    """`Members` of all columns of a tile."""
+
+    uniform: Members
+    parts: list[tuple[Ranks, Members]]
+
+    def inside(self, row: Floats) -> NDArray[np.bool_]:
+        """Which samples of the next frame survive."""
+        result = self.uniform.inside(row)
+        for index, members in self.parts:
+            result[index] = members.inside(row.take(index))
+        return result
 
 
 def take_columns(rows: Sequence[Floats] | Floats, index: Ranks) -> Floats:
@@ -89,16 +100,23 @@ def take_columns(rows: Sequence[Floats] | Floats, index: Ranks) -> Floats:
 def sort_tile(
     tile: Tile, buffer: Floats, recipe: Recipe, ranks: frozenset[int] | None = None
 ) -> SortedTile:
-    """Sort the columns of `tile` into `buffer`, shape (n + 1, pixels).
+    """Sort the columns of a tile in place.
 
-    `ranks` (None: all) are the only ones that will be looked at, where all are valid.
+    Parameters
+    ----------
+    tile : Tile
+    buffer : ndarray, shape (n + 1, pixels)
+        The samples of all frames, +inf where invalid, and a row of scratch.
+    recipe : Recipe
+    ranks : frozenset of int or None
+        The only ranks that will be looked at, where all samples are valid; None is all.
     """
     frames = _frames_here(tile, recipe)
-    used = buffer[: len(frames) + 1]
-    for f, row in zip(frames, used[:-1], strict=True):
-        np.copyto(row, tile.values[f])
-    rows = sort_columns(used, ranks if tile.valid is None else None)
-    result = SortedTile(Uniform(rows, 0, len(rows)), np.zeros(used.shape[1], dtype=bool))
+    for k, f in enumerate(frames):
+        if k != f:
+            np.copyto(buffer[k], buffer[f])
+    rows = sort_columns(buffer[: len(frames) + 1], ranks if tile.valid is None else None)
+    result = SortedTile(Uniform(rows, 0, len(rows)), np.zeros(buffer.shape[1], dtype=bool))
     if tile.valid is not None:
         result.move_out(tile.valid < len(rows), tile.valid)
     return result
@@ -110,6 +128,6 @@ def _frames_here(tile: Tile, recipe: Recipe) -> Ranks:
     All of them where a clip ranks masked samples too; one where nothing is valid.
     """
     if any(isinstance(clip, ExtremaClip) and clip.among == "all" for clip in recipe.clips):
-        return np.arange(len(tile.values))
+        return np.arange(len(tile.finite))
     frames = np.flatnonzero(tile.finite)
     return frames if len(frames) else np.arange(1)

@@ -10,10 +10,9 @@ from numpy.typing import NDArray
 
 from gpustack.backends.base import Outputs, Samples
 from gpustack.backends.columns import Floats, Ragged, Ranks
-from gpustack.backends.members import survives
-from gpustack.backends.reduce import combine, uncertainty, weighted
-from gpustack.backends.sorted_tile import SortedTile, sort_tile, take_columns
-from gpustack.backends.tiles import Counts, Tile, Where, gather, load, normalize_row
+from gpustack.backends.reduce import WeightedSum, combine, uncertainty
+from gpustack.backends.sorted_tile import SortedTile, sort_tile
+from gpustack.backends.tiles import Counts, Tile, Where, gather, load, load_frame, normalize_row
 from gpustack.clips import Clip, ExtremaClip
 from gpustack.recipe import Recipe
 
@@ -27,32 +26,31 @@ class TileJob:
     out: Outputs
     dtype: np.dtype[Any]
 
-    def run(
-        self, where: Where, samples: Floats, buffer: Floats, tallies: NDArray[np.int64]
-    ) -> None:
+    def run(self, where: Where, buffer: Floats, tallies: NDArray[np.int64]) -> None:
         """Run the recipe on one tile.
 
         Parameters
         ----------
         where : Where
-        samples : ndarray, shape (n, pixels)
-            Buffer for the samples in the order of the frames.
         buffer : ndarray, shape (n + 1, pixels)
-            Buffer for the sorted samples.
+            For the samples of all frames, which are sorted in it, and a row of scratch.
         tallies : ndarray of int64, shape (2, n)
             Added to: each frame's valid and rejected samples.
         """
-        tile = load(self.band, where, self.recipe, samples)
+        tile = load(self.band, where, self.recipe, buffer[:-1])
         columns = sort_tile(tile, buffer, self.recipe, self._ranks)
         for clip in self._clips:
-            columns.clip(clip, partial(self._rank_all, where, tile))
+            columns.clip(clip, partial(self._rank_all, where))
         count = self._place_counts(where, tile, columns)
-        kept = self._look_again(where, tile, columns)
+        if not self._late_normalize:
+            self._place_values(where, columns, count)
+        kept = tile.finite
+        if self._looks_again(columns):
+            kept = self._look_again(where, columns, buffer, count)
         tallies += tile.came, tile.came - kept
         if self._late_normalize:
             late = replace(tile, valid=count, came=kept, finite=kept)
-            columns = sort_tile(late, buffer, self.recipe)
-        self._place_values(where, tile, columns, count)
+            self._place_values(where, sort_tile(late, buffer, self.recipe), count)
 
     def add(self, tallies: NDArray[np.int64]) -> None:
         """Add a worker's tallies to the outputs."""
@@ -87,18 +85,15 @@ class TileJob:
                 return frozenset({n - 1})
         return None
 
-    def _rank_all(
-        self, where: Where, tile: Tile, columns: Ragged, clip: ExtremaClip
-    ) -> tuple[Ranks, Ranks]:
+    def _rank_all(self, where: Where, columns: Ragged, clip: ExtremaClip) -> tuple[Ranks, Ranks]:
         """The interval of valid ranks that an extrema clip among all frames leaves."""
         n = len(self.band)
         low, high = np.full(columns.pixels, clip.nlow), np.full(columns.pixels, n - clip.nhigh)
         short = np.flatnonzero(columns.valid < n)
         if len(short):
             index = columns.index[short]
-            everything = gather(self.band, where, self.recipe, index, self.dtype)
+            everything, valid = gather(self.band, where, self.recipe, index, self.dtype)
             order = np.argsort(everything, axis=0, kind="stable")
-            valid = np.isfinite(take_columns(tile.values, index))
             valid = np.take_along_axis(valid, order, axis=0)
             low[short] = valid[: clip.nlow].sum(axis=0)
             high[short] = valid[: n - clip.nhigh].sum(axis=0)
@@ -117,72 +112,69 @@ class TileJob:
             _place(array, where, values)
         return count
 
-    def _look_again(self, where: Where, tile: Tile, columns: SortedTile) -> Counts:
-        """See which frames' samples survive; return how many of each frame do.
+    def _looks_again(self, columns: SortedTile) -> bool:
+        """Whether it has to be seen which frames' samples survive."""
+        if self._late_normalize or self.recipe.weights is not None or self.out.marks is not None:
+            return True
+        untouched = columns.uniform.count == columns.uniform.valid and not columns.parts
+        return self.out.rejected is not None and bool(self._clips) and not untouched
 
-        Where weights or a late normalisation follow, the samples that do not survive
-        become +inf in ``tile.values``, and the others are normalised.
+    def _look_again(
+        self, where: Where, columns: SortedTile, buffer: Floats, count: Counts
+    ) -> Counts:
+        """Decode the samples again, frame by frame, now that it is known which survive.
+
+        Writes marks and the weighted value. Where normalising comes late, leaves the
+        normalised survivors in `buffer`, +inf for the others. Returns how many samples of
+        each frame survive.
         """
-        follows = self._late_normalize or self.recipe.weights is not None
-        if not (follows or self.out.marks is not None):
-            whole = columns.uniform.lo == 0 and columns.uniform.count == columns.uniform.valid
-            if self.out.rejected is None or not self._clips:
-                return tile.finite
-            if whole:
-                return tile.finite - self._rejected_in_parts(tile, columns)
-        kept = np.empty_like(tile.finite)
-        for f, inside in enumerate(columns.survivors(tile.values, self.recipe)):
+        kept = np.empty(len(self.band), np.intp)
+        members, sums = columns.members(self.recipe), WeightedSum(where.pixels)
+        for f, (samples, weight) in enumerate(zip(self.band, self._weights(where), strict=True)):
+            row = buffer[f]
+            load_frame(samples, where, self.recipe, f, row)
+            inside = members.inside(row)
             kept[f] = np.count_nonzero(inside)
             if self.out.marks is not None:
                 _place(self.out.marks[f], where, ~inside)
             if self._late_normalize:
-                normalize_row(tile.values[f], f, self.recipe)
-            if follows:
-                np.copyto(tile.values[f], np.inf, where=~inside)
+                normalize_row(row, f, self.recipe)
+                np.copyto(row, np.inf, where=~inside)
+            if weight is not None:
+                sums.add(row, weight, inside)
+        if self.recipe.weights is not None:
+            mask = (count == 0) | (sums.weights == 0)
+            self._place_data(where, sums.value(self.recipe.combine), mask)
         return kept
 
-    def _rejected_in_parts(self, tile: Tile, columns: SortedTile) -> Counts:
-        """How many samples of each frame were rejected, where only `parts` lost any."""
-        rejected = np.zeros_like(tile.finite)
-        for part in columns.parts:
-            samples = take_columns(tile.values, part.index)
-            for f, inside in enumerate(survives(part, samples, self.recipe)):
-                finite = np.count_nonzero(np.isfinite(samples[f]))
-                rejected[f] += finite - np.count_nonzero(inside)
-        return rejected
-
-    def _place_values(self, where: Where, tile: Tile, columns: SortedTile, count: Counts) -> None:
-        """Combine, and write data, uncertainty and mask."""
-        empty = count == 0
-        data: Floats = np.zeros(where.pixels)
-        spread = np.full(where.pixels, np.nan)
+    def _place_values(self, where: Where, columns: SortedTile, count: Counts) -> None:
+        """Combine without weights, and write data, mask and uncertainty."""
+        data, spread = np.zeros(where.pixels), np.zeros(where.pixels)
         for group, at in columns.groups():
             if not np.any(group.count):
                 continue
-            data[at] = combine(group, self.recipe)
+            if self.recipe.weights is None:
+                data[at] = combine(group, self.recipe)
             if self.recipe.spread is not None:
                 spread[at] = uncertainty(group, self.recipe)
-        mask = empty
-        if self.recipe.weights is not None:
-            data, weight_sum = self._weighted(where, tile)
-            mask = empty | (weight_sum == 0)
-        np.copyto(data, 0.0 if self.recipe.combine == "sum" else np.nan, where=mask)
+        empty = count == 0
+        if self.recipe.weights is None:
+            self._place_data(where, data, empty)
         np.copyto(spread, np.nan, where=empty)
-        _place(self.out.data, where, data)
         _place(self.out.uncertainty, where, spread)
+
+    def _place_data(self, where: Where, data: Floats, mask: NDArray[np.bool_]) -> None:
+        np.copyto(data, 0.0 if self.recipe.combine == "sum" else np.nan, where=mask)
+        _place(self.out.data, where, data)
         _place(self.out.mask, where, mask)
 
-    def _weighted(self, where: Where, tile: Tile) -> tuple[Floats, Floats]:
-        """The weighted mean or sum of the samples that are finite by now."""
-        survivors = (np.isfinite(row) for row in tile.values)
-        return weighted(tile.values, self._weights(where), survivors, self.recipe.combine)
-
-    def _weights(self, where: Where) -> Iterator[float | NDArray[Any]]:
+    def _weights(self, where: Where) -> Iterator[float | NDArray[Any] | None]:
+        """The weights of each frame in turn; None where there are none."""
         for f, samples in enumerate(self.band):
             if samples.weight is not None:
                 yield samples.weight[where.rows, where.cols].reshape(-1)
             else:
-                yield self.recipe.weights[f]  # type: ignore[index,misc]
+                yield self.recipe.weights[f] if self.recipe.weights else None  # type: ignore[misc]
 
 
 def _place(array: NDArray[Any] | None, where: Where, values: NDArray[Any]) -> None:

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from gpustack.backends.base import Samples, working_dtype
 from gpustack.backends.columns import Floats, Ranks
-from gpustack.clips import RangeClip
 from gpustack.recipe import Recipe
 
 Counts = NDArray[np.intp]
@@ -42,14 +41,15 @@ def cut(rows: int, width: int, pixels: int) -> list[Where]:
     return tiles
 
 
+Flags = NDArray[np.bool_] | None
+
+
 @dataclass(slots=True)
 class Tile:
-    """The samples of a tile, as clips see them.
+    """What is known of the samples of a tile when they have been loaded.
 
     Parameters
     ----------
-    values : ndarray, shape (n, pixels)
-        +inf where invalid.
     valid : ndarray of int, shape (pixels,), or None
         How many samples of each column are valid; None where all are.
     came : ndarray of int, shape (n,)
@@ -60,7 +60,6 @@ class Tile:
         Samples rejected by those range clips; they count as invalid above.
     """
 
-    values: Floats
     valid: Counts | None
     came: Counts
     finite: Counts
@@ -68,41 +67,66 @@ class Tile:
     high: Counts
 
     @classmethod
-    def of_valid(cls, values: Floats) -> Self:
+    def all_valid(cls, n: int, pixels: int) -> Self:
         """A tile in which everything is valid so far."""
-        n, pixels = values.shape
         came, finite = (np.full(n, pixels, np.intp) for _ in range(2))
         low, high = (np.zeros(pixels, np.intp) for _ in range(2))
-        return cls(values, None, came, finite, low, high)
+        return cls(None, came, finite, low, high)
 
-    def leave_out(self, f: int, invalid: NDArray[np.bool_]) -> None:
-        """Make some samples of frame `f` invalid."""
-        n, pixels = self.values.shape
-        np.copyto(self.values[f], np.inf, where=invalid)
-        self.finite[f] -= np.count_nonzero(invalid)
-        self.valid = np.full(pixels, n, np.intp) if self.valid is None else self.valid
-        self.valid -= invalid
+    def leave_out(self, f: int, invalid: Flags, below: Flags, above: Flags) -> None:
+        """Count out samples of frame `f`: invalid ones, and those below or above a range."""
+        gone = union(invalid, below, above)
+        if gone is None:
+            return
+        if invalid is not None:
+            self.came[f] -= np.count_nonzero(invalid)
+        for tally, flags in ((self.low, below), (self.high, above)):
+            if flags is not None:
+                np.add(tally, flags, out=tally)
+        self.finite[f] -= np.count_nonzero(gone)
+        self.valid = np.full(gone.shape, len(self.came)) if self.valid is None else self.valid
+        self.valid -= gone
 
 
 def load(band: Sequence[Samples], where: Where, recipe: Recipe, values: Floats) -> Tile:
-    """Decode the samples of a tile into `values`, shape (n, pixels)."""
-    normalize = recipe.normalizes and recipe.clip_on == "normalized"
-    ranges = recipe.raw_ranges if normalize else ()
-    tile = Tile.of_valid(values)
-    for f, (samples, row) in enumerate(zip(band, values, strict=True)):
+    """Put the samples of a tile into `values`, shape (n, pixels), as clips see them.
+
+    Decoded, normalised if clips see normalised values, +inf where invalid or out of the
+    range clips on raw values.
+    """
+    tile = Tile.all_valid(*values.shape)
+    for samples, row in zip(band, values, strict=True):
         decode(samples, where, row)
-        invalid = _union(_not_finite(row), *_flags(samples, where))
-        if recipe.normalizes:
-            invalid = _union(invalid, _overflowing(row, f, recipe))
-        if invalid is not None:
-            tile.came[f] -= np.count_nonzero(invalid)
-        for clip in ranges:
-            invalid = _reject_range(clip, row, invalid, tile.low, tile.high)
-        if normalize:
-            normalize_row(row, f, recipe)
-        if invalid is not None:
-            tile.leave_out(f, invalid)
+    if recipe.normalizes or _some_invalid(band, values):
+        for f, (samples, row) in enumerate(zip(band, values, strict=True)):
+            tile.leave_out(f, *settle(samples, where, recipe, f, row))
     return tile
+
+
+def load_frame(samples: Samples, where: Where, recipe: Recipe, f: int, row: Floats) -> None:
+    """Put the samples of frame `f` alone into `row`, just as `load` did."""
+    decode(samples, where, row)
+    settle(samples, where, recipe, f, row)
+
+
+def settle(
+    samples: Samples, where: Where, recipe: Recipe, f: int, row: Floats
+) -> tuple[Flags, Flags, Flags]:
+    """Turn decoded samples of frame `f` into what clips see, in place.
+
+    Returns which were invalid, and which of the others below and above a range.
+    """
+    invalid = union(_not_finite(row), *_flags(samples, where))
+    if recipe.normalizes:
+        invalid = union(invalid, _overflowing(row, f, recipe))
+    below, above = None, None
+    if recipe.normalizes and recipe.clip_on == "normalized":
+        below, above = _out_of_range(row, recipe, invalid)
+        normalize_row(row, f, recipe)
+    gone = union(invalid, below, above)
+    if gone is not None:
+        np.copyto(row, np.inf, where=gone)
+    return invalid, below, above
 
 
 def decode(samples: Samples, where: Where, row: Floats) -> None:
@@ -124,9 +148,9 @@ def normalize_row(row: Floats, f: int, recipe: Recipe) -> None:
         np.add(row, 0.0, out=row)
 
 
-def _union(*flags: NDArray[np.bool_] | None) -> NDArray[np.bool_] | None:
+def union(*flags: Flags) -> Flags:
     """Where any of the flags is set; None where none is anywhere."""
-    result: NDArray[np.bool_] | None = None
+    result: Flags = None
     for some in flags:
         if some is not None and some.any():
             flat = some.reshape(-1)
@@ -134,15 +158,23 @@ def _union(*flags: NDArray[np.bool_] | None) -> NDArray[np.bool_] | None:
     return result
 
 
-def _not_finite(row: Floats) -> NDArray[np.bool_] | None:
+def _all_finite(values: Floats) -> bool:
+    """Whether all are; NaN spreads through both reductions, which cost less than isfinite."""
+    return bool(np.isfinite(values.min()) and np.isfinite(values.max()))
+
+
+def _some_invalid(band: Sequence[Samples], values: Floats) -> bool:
+    """Whether anything may be masked, blank or not finite."""
+    flagged = any(samples.mask is not None or samples.blank is not None for samples in band)
+    return flagged or not _all_finite(values)
+
+
+def _not_finite(row: Floats) -> Flags:
     """Which samples are not finite; None where all are."""
-    # Two reductions in cache cost less than isfinite; NaN spreads through both.
-    if np.isfinite(row.min()) and np.isfinite(row.max()):
-        return None
-    return ~np.isfinite(row)
+    return None if _all_finite(row) else ~np.isfinite(row)
 
 
-def _overflowing(row: Floats, f: int, recipe: Recipe) -> NDArray[np.bool_] | None:
+def _overflowing(row: Floats, f: int, recipe: Recipe) -> Flags:
     """Which samples normalising makes infinite: they are invalid. None where it makes none."""
     ends = np.array([row.min(), row.max()])
     normalize_row(ends, f, recipe)
@@ -164,27 +196,28 @@ def _blank(samples: Samples, where: Where) -> Iterator[NDArray[np.bool_]]:
         yield samples.data[where.rows, where.cols] == samples.blank
 
 
-def _reject_range(
-    clip: RangeClip, row: Floats, invalid: NDArray[np.bool_] | None, low: Counts, high: Counts
-) -> NDArray[np.bool_] | None:
-    """Count the samples out of range as low or high, and add them to the invalid ones."""
-    for bound, tally, outside in ((clip.low, low, np.less), (clip.high, high, np.greater)):
-        if bound is None:
-            continue
-        rejected = outside(row, np.float64(bound))
-        if invalid is not None:
-            rejected &= ~invalid
-        if rejected.any():
-            np.add(tally, rejected, out=tally)
-            invalid = _union(invalid, rejected)
-    return invalid
+def _out_of_range(row: Floats, recipe: Recipe, invalid: Flags) -> tuple[Flags, Flags]:
+    """Which valid samples are below and above the range clips on raw values."""
+    below: Flags = None
+    above: Flags = None
+    valid = True if invalid is None else ~invalid
+    for clip in recipe.raw_ranges:
+        if clip.low is not None:
+            below = union(below, (row < np.float64(clip.low)) & valid)
+        if clip.high is not None:
+            above = union(above, (row > np.float64(clip.high)) & valid)
+    return below, above
 
 
 def gather(
     band: Sequence[Samples], where: Where, recipe: Recipe, index: Ranks, dtype: np.dtype[Any]
-) -> Floats:
-    """All samples of some columns of a tile, masked ones too, shape (n, m); blank as NaN."""
+) -> tuple[Floats, NDArray[np.bool_]]:
+    """All samples of some columns of a tile, shape (n, m), and which of them are valid.
+
+    Masked samples have the values that lie under the mask; blank ones are NaN.
+    """
     values = np.empty((len(band), len(index)), dtype)
+    valid = np.empty(values.shape, bool)
     row = np.empty(where.pixels, dtype)
     for f, samples in enumerate(band):
         decode(samples, where, row)
@@ -193,4 +226,6 @@ def gather(
         if recipe.normalizes and recipe.clip_on == "normalized":
             normalize_row(row, f, recipe)
         row.take(index, out=values[f], mode="clip")
-    return values
+        load_frame(samples, where, recipe, f, row)
+        valid[f] = np.isfinite(row.take(index))
+    return values, valid

@@ -107,7 +107,7 @@ BAD_FILES = {
         header_bytes([("SIMPLE", True), ("NAXIS", 0)]), {}, "BITPIX: expected a whole number"
     ),
     "unreadable card": (
-        primary(8, 1, 5).replace(b"   5", b"  5?"), {}, "expected a readable header, got:.*NAXIS1"
+        primary(8, 1, 5).replace(b"   5", b"  5?"), {}, "NAXIS1: expected a whole number.*got '5"
     ),
     "BSCALE": (image_bytes(RAW, BSCALE="two"), {}, "BSCALE: expected a number.*got 'two'"),
     "BZERO": (image_bytes(RAW, BZERO=True), {}, "BZERO: expected a number.*got True"),

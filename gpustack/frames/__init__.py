@@ -1,8 +1,8 @@
 """Frames: the input images, from files and from memory, read by rows.
 
-Modules, each importing only those before it: `hdus` finds what a FITS file holds,
-`planes` reads rows of one image, `base` says what a frame is, `array` and `fitsframe` are
-the two kinds. This is their door.
+Modules, each importing only those before it: `cards` makes headers safe to read, `hdus`
+finds what a FITS file holds, `planes` reads rows of one image, `base` says what a frame
+is, `array` and `fitsframe` are the two kinds. This is their door.
 """
 
 import glob

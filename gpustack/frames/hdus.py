@@ -21,10 +21,10 @@ from astropy.io import fits
 from astropy.utils.exceptions import AstropyWarning
 
 from gpustack.errors import FrameError
+from gpustack.frames.cards import CARD, parse
 
-#: All of a file is padded to blocks of this size, headers are cards of that
-#: (FITS standard 4.0, sections 3.1 and 3.3).
-_BLOCK, _CARD = 2880, 80
+#: All of a file is padded to blocks of this size (FITS standard 4.0, section 3.1).
+_BLOCK = 2880
 
 #: BITPIX -> the numpy type of a sample (FITS standard 4.0, table 8).
 BITPIX = {8: "u1", 16: "i2", 32: "i4", 64: "i8", -32: "f4", -64: "f8"}
@@ -59,8 +59,6 @@ def reading(name: str) -> Iterator[None]:
         raise FrameError(name, f"expected an intact gzip file, got: {err}") from err
     except OSError as err:
         raise FrameError(name, f"expected a readable file, got: {err.strerror or err}") from err
-    except fits.VerifyError as err:
-        raise FrameError(name, f"expected a readable header, got: {err}") from err
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -205,8 +203,8 @@ def _read_header(source: _Plain, begin: int, first: bool) -> fits.Header | None:
                 source.name, f"expected a FITS file, beginning with SIMPLE, got {block[:9]!r}"
             )
         text += block
-        if any(block[i : i + _CARD].rstrip() == b"END" for i in range(0, len(block), _CARD)):
-            return fits.Header.fromstring(bytes(text))
+        if any(block[i : i + CARD].rstrip() == b"END" for i in range(0, len(block), CARD)):
+            return parse(source.name, bytes(text))
         if len(block) < _BLOCK or len(text) >= _MAX_HEADER:
             raise FrameError(
                 source.name,

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from gpustack.backends.base import Samples
 from gpustack.errors import FrameError
+from gpustack.frames.cards import sound
 from gpustack.frames.hdus import BITPIX, Hdu, quiet, reading, real, whole
 
 #: Bytes that a gzip stream inflates at once, and that it keeps between two reads.
@@ -214,7 +215,7 @@ def open_plane(file: str, hdu: Hdu, packed: bool) -> Plane:
     if hdu.kind == "tiles":
         _check_tiles(file, hdu)
         with _astropy(file) as hdus:
-            header = hdus[hdu.index].header.copy()
+            header = sound(file, hdus[hdu.index].header, parsed=hdu.header)
         dtype = np.dtype(BITPIX[header["BITPIX"]])
         kind: type[Plane] = TiledPlane
     else:

@@ -9,12 +9,13 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from gpustack import backends
-from gpustack.backends.base import Outputs, Samples
+from gpustack.backends.base import Backend, Outputs, Samples
+from gpustack.checks import check
 from gpustack.clips import Clip
-from gpustack.errors import GpustackWarning
+from gpustack.errors import GpustackWarning, MemoryLimitError, RecipeError
 from gpustack.frames import Frame, check_agree, open_frames
 from gpustack.header import describe
-from gpustack.normalize import PerFrame, per_frame_numbers, split_weights
+from gpustack.normalize import PerFrame, resolve, split_weights
 from gpustack.plan import Band, parse_memory, plan_bands
 from gpustack.recipe import OUTPUTS, Combine, Recipe
 from gpustack.result import StackResult, frame_table
@@ -24,7 +25,7 @@ Progress = Callable[[int, int], None]
 
 def stack(
     frames: Any,
-    clips: Clip | Iterable[Clip] = (),
+    clips: Clip | Iterable[Clip] | Recipe = (),
     combine: Combine = "mean",
     *,
     scale: PerFrame = None,
@@ -51,14 +52,17 @@ def stack(
     frames : path, glob, CCDData, array, or an iterable of them
         FITS files (plain, .gz or tile-compressed), `~astropy.nddata.CCDData` or numpy
         arrays, all of one shape and unit. An array alone is (frame, y, x).
-    clips : clip or iterable of clips
-        `RangeClip`, `ExtremaClip`, `SigmaClip`.
+    clips : clip, iterable of clips, or Recipe
+        `RangeClip`, `ExtremaClip`, `SigmaClip`. A recipe, such as that of an earlier
+        result, stands for this and all that follows up to `outputs`.
     combine : {"mean", "median", "sum", "min", "max"}
     scale, zero : sequence of float, {"median", "mean"}, callable, or None
         One number a frame. A statistic brings each frame to the first. A callable gets
-        each frame as a masked array and returns its number.
+        each frame as a masked array and returns its number. Both read the frames once
+        more, and hold one of them at a time.
     weights : sequence of float, or ndarray of shape (n, *shape of a frame), or None
-        One weight >= 0 a frame, or a sample; for mean and sum.
+        One weight >= 0 a frame, or a sample; for mean and sum. A sample's weight that is
+        not finite counts as 0.
     clip_on : {"normalized", "raw"}
         Whether clips see the normalised values or those in the frames.
     uncertainty : {"auto", "std", "mad_std"}
@@ -103,17 +107,25 @@ def stack(
     opened = open_frames(frames, hdu=hdu, unit=unit)
     check_agree(opened)
     per_frame, per_sample = split_weights(weights, opened)
-    recipe = Recipe(
-        clips=(clips,) if isinstance(clips, Clip) else tuple(clips),
-        combine=combine,
-        scale=per_frame_numbers("scale", scale, opened),
-        zero=per_frame_numbers("zero", zero, opened),
-        weights=per_frame,
-        clip_on=clip_on,
-        uncertainty=uncertainty,
-        dtype=None if dtype is None else np.dtype(dtype).name,
-        outputs=tuple(outputs),
-    )
+    if isinstance(clips, Recipe):
+        recipe = clips
+        scale, zero = recipe.scale, recipe.zero
+        if recipe.weights != "sample":
+            check(weights is None, "weights: expected none beside a recipe, which has its own")
+        elif per_sample is None:
+            raise RecipeError("weights: expected an array of them for this recipe, got none")
+    else:
+        recipe = Recipe(
+            clips=clips,  # type: ignore[arg-type]
+            combine=combine,
+            weights=per_frame,
+            clip_on=clip_on,
+            uncertainty=uncertainty,
+            dtype=dtype,  # type: ignore[arg-type]
+            outputs=outputs,  # type: ignore[arg-type]
+        )
+    factors, offsets = resolve(scale, zero, opened)
+    recipe = replace(recipe, scale=factors, zero=offsets)
     result = run(
         opened, recipe, weights=per_sample, backend=backend, memory=memory, progress=progress
     )
@@ -130,6 +142,7 @@ def run(
     memory: float | str | None = None,
     progress: Progress | None = None,
     marks: bool = False,
+    working: DTypeLike = np.float32,
 ) -> StackResult:
     """Run a recipe, in which all numbers are filled in, on frames that agree.
 
@@ -143,33 +156,51 @@ def run(
         As in `stack`.
     marks : bool
         Make the mask of all samples, `StackResult.marks`.
+    working : dtype
+        Samples are compared and sorted in the widest of this and the frames' own.
+
+    Raises
+    ------
+    MemoryLimitError
+        Where not even one row of all frames fits in `memory`, with the buffers for it.
     """
     recipe.check_frames(len(frames))
-    limit = parse_memory(memory)
-    executor = backends.get(backend, limit // 4)
+    header = _header(frames, recipe)
     shape, n = frames[0].shape, len(frames)
-    width = shape[-1]
-    rows = int(np.prod(shape[:-1], dtype=np.int64))
-    dtype = np.result_type(*(frame.dtype for frame in frames))
-    bands = _plan(frames, rows, width, dtype, limit - executor.work_bytes(n, dtype))
+    dtype = np.result_type(working, *(frame.dtype for frame in frames))
+    rows, width = int(np.prod(shape[:-1], dtype=np.int64)), shape[-1]
+    executor, bands = _plan(frames, rows, width, dtype, parse_memory(memory), backend)
     out = _outputs(recipe, n, rows, width, dtype, marks)
     flat_weights = None if weights is None else weights.reshape(n, rows, width)
     for band, samples in _read(frames, bands, flat_weights):
-        executor.run(samples, recipe, out.rows(band.start, band.stop))
+        executor.run(samples, recipe, out.rows(band.start, band.stop), dtype)
         if progress is not None:
             progress(band.stop, rows)
-    return _result(frames, recipe, out)
+    return _result(frames, recipe, out, header)
 
 
 def _plan(
-    frames: Sequence[Frame], rows: int, width: int, dtype: np.dtype[Any], room: int
-) -> list[Band]:
-    """Bands that fit in `room`; frames that lie in memory need none, but show progress."""
+    frames: Sequence[Frame],
+    rows: int,
+    width: int,
+    dtype: np.dtype[Any],
+    limit: int,
+    backend: str,
+) -> tuple[Backend, list[Band]]:
+    """A backend whose buffers leave room for rows, and bands that fit in that room.
+
+    Frames that lie in memory need no room; they are cut to show progress.
+    """
     row_bytes = sum(frame.row_bytes for frame in frames)
-    if row_bytes:
-        return plan_bands(rows, row_bytes, room)
-    row_bytes = len(frames) * width * dtype.itemsize
-    return plan_bands(rows, row_bytes, max(room, row_bytes))
+    executor = backends.get(backend, max(min(limit // 4, limit - row_bytes), 0))
+    work = executor.work_bytes(len(frames), dtype)
+    if row_bytes and row_bytes + work > limit:
+        raise MemoryLimitError(
+            f"memory limit: expected room for at least one row of all frames, {row_bytes:,} "
+            f"bytes, and {work:,} bytes of buffers; got {limit:,} bytes"
+        )
+    step = row_bytes or len(frames) * width * dtype.itemsize
+    return executor, plan_bands(rows, step, max(limit - work, step))
 
 
 def _read(
@@ -210,7 +241,14 @@ def _outputs(
     return out
 
 
-def _result(frames: Sequence[Frame], recipe: Recipe, out: Outputs) -> StackResult:
+def _header(frames: Sequence[Frame], recipe: Recipe) -> Any:
+    """The header of the result; made first, so that a fault in one is found before the work."""
+    names = [frame.name for frame in frames]
+    exposures = [frame.header.get("EXPTIME") for frame in frames]
+    return describe(frames[0].header, recipe, names, exposures)
+
+
+def _result(frames: Sequence[Frame], recipe: Recipe, out: Outputs, header: Any) -> StackResult:
     first, shape = frames[0], frames[0].shape
     names = [frame.name for frame in frames]
 
@@ -221,9 +259,7 @@ def _result(frames: Sequence[Frame], recipe: Recipe, out: Outputs) -> StackResul
         data=shaped(out.data),
         mask=shaped(out.mask),
         recipe=recipe,
-        header=describe(
-            first.header, recipe, names, [frame.header.get("EXPTIME") for frame in frames]
-        ),
+        header=header,
         frames=frame_table(names, recipe, int(np.prod(shape)), out.valid, out.rejected),
         uncertainty=shaped(out.uncertainty),
         count=shaped(out.count),

@@ -1,52 +1,96 @@
 """The numbers of a frame: its scale, zero and weight, given or measured."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gpustack.checks import check, per_frame, word
+from gpustack.clips import Statistic
 from gpustack.errors import RecipeError
 from gpustack.frames import Frame
 
 PerFrame = Sequence[float] | NDArray[Any] | str | Callable[[Any], float] | None
+Numbers = tuple[float, ...] | None
 
 
-def per_frame_numbers(name: str, value: PerFrame, frames: Sequence[Frame]) -> Any:
-    """One number a frame from numbers, a statistic or a callable; None stays None."""
-    if isinstance(value, str):
-        return _relative(name, value, frames)
+def resolve(scale: PerFrame, zero: PerFrame, frames: Sequence[Frame]) -> tuple[Numbers, Numbers]:
+    """The scale and the zero of each frame as numbers; None stays None.
+
+    A callable gets each frame as a masked array. A statistic brings each frame to the
+    first one that has a valid sample, together with the other's numbers if there are any.
+    Each reads the frames once more, and holds one of them at a time.
+
+    Raises
+    ------
+    RecipeError
+        Where no such numbers exist; names the frame.
+    """
+    words = get_args(Statistic)
+    both = isinstance(scale, str) and isinstance(zero, str)
+    check(
+        not both,
+        f"scale={scale!r} and zero={zero!r}: one statistic cannot set both; "
+        "give numbers for one of them",
+    )
+    if isinstance(zero, str):
+        factors = _given("scale", scale, frames)
+        return factors, _zeros(word("zero", zero, words), factors, frames)
+    offsets = _given("zero", zero, frames)
+    if isinstance(scale, str):
+        return _scales(word("scale", scale, words), offsets, frames), offsets
+    return _given("scale", scale, frames), offsets
+
+
+def _given(name: str, value: Any, frames: Sequence[Frame]) -> Numbers:
+    """Numbers as they were given, or what a callable says of each frame."""
     if not callable(value):
-        return value
-    numbers = []
-    for frame in frames:
-        number = float(value(frame.whole()))
-        if not np.isfinite(number):
-            raise RecipeError(f"{name}: expected a finite number, got {number} for {frame.name}")
-        numbers.append(number)
-    return numbers
-
-
-def _relative(name: str, statistic: str, frames: Sequence[Frame]) -> list[float]:
-    """What brings the statistic of each frame to that of the first with a valid sample."""
-    if statistic not in ("median", "mean"):
-        raise RecipeError(f"{name}: expected 'median' or 'mean', got {statistic!r}")
-    measured = [_measure(frame, statistic) for frame in frames]
-    reference = next((value for value in measured if value is not None), 0.0)
-    numbers = []
-    for frame, value in zip(frames, measured, strict=True):
-        if value is None:  # nothing of this frame will count
-            numbers.append(1.0 if name == "scale" else 0.0)
-        elif name == "zero":
-            numbers.append(value - reference)
-        elif value * reference > 0:
-            numbers.append(reference / value)
-        else:
+        numbers: Numbers = per_frame(name, value, (), -np.inf)
+        if numbers is not None and len(numbers) != len(frames):
             raise RecipeError(
-                f"scale: expected every {statistic} to have the sign of the first, {reference:g}, "
-                f"got {value:g} in {frame.name}"
+                f"{name}: expected {len(frames)} numbers, one a frame, got {len(numbers)}"
             )
-    return numbers
+        return numbers
+    answers = [float(value(frame.whole())) for frame in frames]
+    for frame, number in zip(frames, answers, strict=True):
+        check(
+            np.isfinite(number),
+            f"{name}: expected a finite number, got {number} for {frame.name}",
+        )
+    return tuple(answers)
+
+
+def _scales(statistic: str, zeros: Numbers, frames: Sequence[Frame]) -> tuple[float, ...]:
+    """What scales ``s - zero`` of every frame to that of the first, s the statistic."""
+    measured = _measured(statistic, frames)
+    zeros = zeros or (0.0,) * len(frames)
+    above = [None if s is None else s - z for s, z in zip(measured, zeros, strict=True)]
+    first = next((value for value in above if value is not None), 1.0)
+    for frame, value in zip(frames, above, strict=True):
+        check(
+            value is None or value * first > 0,
+            f"scale: expected every {statistic} to have the sign of the first, {first:g}, "
+            f"got {value or 0:g} in {frame.name}",
+        )
+    # Of a frame without any valid sample nothing will count.
+    return tuple(1.0 if value is None else first / value for value in above)
+
+
+def _zeros(statistic: str, scales: Numbers, frames: Sequence[Frame]) -> tuple[float, ...]:
+    """What shifts every frame so that, scaled, its statistic is that of the first."""
+    measured = _measured(statistic, frames)
+    scales = scales or (1.0,) * len(frames)
+    known = [(s, c) for s, c in zip(measured, scales, strict=True) if s is not None]
+    check(
+        all(scale != 0 for _, scale in known), "zero: expected scales other than 0 with a statistic"
+    )
+    first = known[0][0] * known[0][1] if known else 0.0
+    return tuple(0.0 if s is None else s - first / c for s, c in zip(measured, scales, strict=True))
+
+
+def _measured(statistic: str, frames: Sequence[Frame]) -> list[float | None]:
+    return [_measure(frame, statistic) for frame in frames]
 
 
 def _measure(frame: Frame, statistic: str) -> float | None:
@@ -54,22 +98,40 @@ def _measure(frame: Frame, statistic: str) -> float | None:
     valid = frame.whole().compressed()
     if not len(valid):
         return None
-    return float(np.median(valid) if statistic == "median" else np.mean(valid, dtype=np.float64))
+    if statistic == "mean":
+        return float(np.mean(valid, dtype=np.float64))
+    half = len(valid) // 2
+    middle = (half - 1 + len(valid) % 2, half)
+    valid.partition(middle)
+    return float(valid[list(middle)].mean(dtype=np.float64))
 
 
 def split_weights(weights: Any, frames: Sequence[Frame]) -> tuple[Any, NDArray[Any] | None]:
-    """Weights per frame for the recipe, or ``"sample"`` and the array of them."""
-    if weights is None or np.ndim(weights) <= 1:
-        return weights, None
+    """Weights per frame for the recipe, or ``"sample"`` and the array of them.
+
+    A weight of a sample that is not finite becomes 0, as maps of 1/variance have them
+    where there is no sample.
+
+    Raises
+    ------
+    RecipeError
+        Where weights are negative or of the wrong shape; names the frame.
+    """
+    if weights is None or np.ndim(weights) == 0:
+        return per_frame("weights", weights, (), 0), None
     array = np.asarray(weights)
+    check(array.dtype.kind in "biuf", f"weights: expected real numbers, got {array.dtype}")
+    if array.ndim == 1:
+        return per_frame("weights", array, (), 0), None
     expected = (len(frames), *frames[0].shape)
-    if array.shape != expected:
-        raise RecipeError(
-            f"weights: expected shape {expected} or ({len(frames)},), got {array.shape}"
-        )
+    check(
+        array.shape == expected,
+        f"weights: expected shape {expected} or ({len(frames)},), got {array.shape}",
+    )
+    finite = np.isfinite(array)
+    if not finite.all():
+        array = np.where(finite, array, 0)
     for frame, part in zip(frames, array, strict=True):
-        if not (np.isfinite(part).all() and part.min() >= 0):
-            raise RecipeError(
-                f"weights: expected finite numbers >= 0, got {part.min()} for {frame.name}"
-            )
+        least = part.min()
+        check(least >= 0, f"weights: expected numbers >= 0, got {least} for {frame.name}")
     return "sample", array

@@ -189,6 +189,8 @@ def _series(value: tuple[float, ...] | str) -> str:
 
 
 def _clips(value: Any) -> tuple[Clip, ...]:
+    if isinstance(value, Clip):
+        return (value,)
     check(
         isinstance(value, Iterable) and not isinstance(value, str),
         f"clips: expected a sequence of clip values, got {value!r}",

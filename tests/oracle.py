@@ -224,9 +224,9 @@ def _solve(band: Sequence[Any], recipe: Recipe) -> Answer:
     decoded = [decode(samples) for samples in band]
     raw = np.array([values for values, _ in decoded], dtype)
     valid = np.array([good for _, good in decoded])
-    zero = np.array(recipe.zero or [0] * n, dtype).reshape(n, 1, 1)
-    scale = np.array(recipe.scale or [1] * n, dtype).reshape(n, 1, 1)
-    x = (raw - zero) * scale + dtype.type(0)
+    zero = np.array(recipe.zero or [0.0] * n).reshape(n, 1, 1)
+    scale = np.array(recipe.scale or [1.0] * n).reshape(n, 1, 1)
+    x = ((raw.astype(np.float64) - zero) * scale + 0.0).astype(dtype)
     valid &= np.isfinite(x)  # what normalising makes infinite is as good as lost
 
     answer = _empty(n, shape, np.dtype(recipe.dtype or dtype), valid)

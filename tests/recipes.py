@@ -38,6 +38,7 @@ CHAINS = {
     "range-low": [RangeClip(low=93.7)],
     "range-high": [RangeClip(high=101.3)],
     "range-twice": [RangeClip(85, None), RangeClip(80, 110)],
+    "range-disjoint": [RangeClip(low=100), RangeClip(high=95)],
     "range-none": [RangeClip()],
     "range-one-value": [RangeClip(100, 100)],
     "extrema": [ExtremaClip(1, 1)],
@@ -101,6 +102,9 @@ RECIPES = {
     "scale": lambda n: Recipe(scale=scale(n)),
     "zero": lambda n: Recipe(zero=zero(n), combine="median"),
     "scale-zero": lambda n: Recipe(scale=scale(n), zero=zero(n), combine="sum"),
+    "scale-ranges": lambda n: Recipe(
+        scale=scale(n), clips=[RangeClip(low=100), RangeClip(high=95), *SIGMA]
+    ),
     "scale-everything": lambda n: Recipe(scale=scale(n), clips=EVERYTHING, combine="median"),
     "zero-extrema-all": lambda n: Recipe(zero=zero(n), clips=[ExtremaClip(1, 1, "all")]),
     "scale-zero-sigma": lambda n: Recipe(

@@ -56,8 +56,7 @@ def test_arrays_ccddata_and_files_give_the_same_bits(cube, files):
 def test_no_memory_limit_changes_a_bit(cube, files):
     whole = stack(f"{files}/*.fits", CLIPS)
     rows = []
-    row = cube[:, 0].nbytes
-    for limit in (4 * row, 20 * row):
+    for limit in ("30kB", "40 kB"):
         result = stack(
             f"{files}/*.fits", CLIPS, memory=limit, progress=lambda done, of: rows.append(done)
         )
@@ -80,6 +79,39 @@ def test_a_statistic_brings_each_frame_to_the_first(cube):
     shifted = stack([plane, plane + 7, plane - 3], zero="mean", combine="max")
     np.testing.assert_allclose(shifted.frames["zero"], [0, 7, -3], atol=1e-4)
     np.testing.assert_allclose(shifted.data, plane, atol=1e-4)
+
+
+def test_a_statistic_goes_with_the_numbers_of_the_other(cube):
+    plane = np.nan_to_num(cube[0], nan=100)
+    bias = [100, 200, 300]
+    flats = [bias[i] + plane * factor for i, factor in enumerate((1, 2, 4))]
+    scaled = stack(flats, scale="median", zero=bias, combine="max")
+    np.testing.assert_allclose(scaled.frames["scale"], [1, 1 / 2, 1 / 4], rtol=1e-6)
+    np.testing.assert_allclose(scaled.data, plane, rtol=1e-5)
+    shifted = stack(flats, zero="median", scale=[1, 1 / 2, 1 / 4], combine="max")
+    np.testing.assert_allclose(shifted.data, flats[0], rtol=1e-5)
+
+
+def test_a_recipe_is_run_again(cube):
+    first = stack(cube, CLIPS, combine="median", scale="median", dtype="float64")
+    again = stack(cube, first.recipe)
+    same(first, again)
+    assert again.recipe == first.recipe
+    with pytest.raises(RecipeError, match="expected none beside a recipe"):
+        stack(cube, first.recipe, weights=np.ones(9))
+
+
+def test_normalising_is_rounded_once():
+    sky = np.full((2, 3, 3), 1000.5, np.float32)
+    near = float(sky[0, 0, 0]) - 1000.4999
+    np.testing.assert_allclose(stack(sky, zero=[1000.4999] * 2).data, near, rtol=1e-6)
+
+
+def test_weights_that_are_not_finite_count_nothing():
+    weights = np.ones((3, 2, 2))
+    weights[2], weights[1, 0, 0] = np.nan, np.inf
+    result = stack([np.full((2, 2), v) for v in (1.0, 3.0, 100.0)], weights=weights)
+    np.testing.assert_array_equal(result.data, [[1, 2], [2, 2]])
 
 
 def test_masked_samples_stay_out_of_a_statistic():
@@ -185,12 +217,22 @@ REFUSED = {
     "negative sample weight": (
         lambda: stack([ccd()] * 2, weights=-np.ones((2, *SHAPE))),
         RecipeError,
-        "expected finite numbers >= 0, got -1.0 for frame 0",
+        "expected numbers >= 0, got -1.0 for frame 0",
     ),
-    "NaN sample weight": (
-        lambda: stack([ccd()] * 2, weights=np.full((2, *SHAPE), np.nan)),
+    "complex weights": (
+        lambda: stack([ccd()] * 2, weights=np.ones((2, *SHAPE), complex)),
         RecipeError,
-        "got nan for frame 0",
+        "weights: expected real numbers, got complex128",
+    ),
+    "a word for weights": (lambda: stack([ccd()] * 2, weights="sample"), RecipeError, "'sample'"),
+    "one word for outputs": (lambda: stack([ccd()] * 2, outputs=None), RecipeError, "outputs: "),
+    "a word for clips": (lambda: stack([ccd()] * 2, "sigma"), RecipeError, "clips: .*'sigma'"),
+    "a class for a clip": (lambda: stack([ccd()] * 2, SigmaClip), RecipeError, "clips: "),
+    "no dtype": (lambda: stack([ccd()] * 2, dtype="foo"), RecipeError, "dtype: .*'foo'"),
+    "two statistics": (
+        lambda: stack([ccd()] * 2, scale="mean", zero="mean"),
+        RecipeError,
+        "one statistic cannot set both",
     ),
     "weights too few": (
         lambda: stack([ccd()] * 3, weights=[1, 2]),
@@ -225,9 +267,12 @@ def test_refused_with_both_sides(call, error, match):
         call()
 
 
-def test_a_limit_below_one_row_is_refused(files):
-    with pytest.raises(MemoryLimitError, match=r"at least one row of all frames, \d+.*got"):
-        stack(f"{files}/*.fits", memory=100)
+@pytest.mark.parametrize("memory", [100, 700, 5000])
+def test_a_limit_below_one_row_is_refused(files, memory):
+    row = 9 * SHAPE[1] * 4
+    match = rf"at least one row of all frames, {row} bytes.* buffers; got {memory:,} bytes"
+    with pytest.raises(MemoryLimitError, match=match):
+        stack(f"{files}/*.fits", memory=memory)
 
 
 def test_a_file_without_unit_says_what_to_give(files, cube):

@@ -299,3 +299,7 @@ def test_the_spread_of_the_uncertainty(values, spread):
 )
 def test_recipes_that_fit_five_frames(recipe):
     recipe.check_frames(5)
+
+
+def test_one_clip_needs_no_list():
+    assert Recipe(clips=SigmaClip()) == Recipe(clips=[SigmaClip()])

@@ -94,7 +94,13 @@ class Backend(Protocol):
 
     name: str
 
-    def run(self, band: Sequence[Samples], recipe: Recipe, out: Outputs) -> None:
+    def run(
+        self,
+        band: Sequence[Samples],
+        recipe: Recipe,
+        out: Outputs,
+        dtype: np.dtype[Any] | None = None,
+    ) -> None:
         """Run `recipe` on the samples of all frames and fill `out`.
 
         Parameters
@@ -105,6 +111,9 @@ class Backend(Protocol):
             Resolved: scale, zero and weights are numbers, ``"sample"`` or None.
         out : Outputs
             Arrays of the same rows. Only those that are not None are made.
+        dtype : dtype or None
+            In which samples are compared and sorted, float32 or float64; None is the
+            widest that `working_dtype` gives for any frame.
         """
 
     def work_bytes(self, n: int, dtype: DTypeLike) -> int:

@@ -22,6 +22,9 @@ from gpustack.recipe import Recipe
 TILE_BYTES = 13_000_000
 TILE_PIXELS = (8192, 131_072)
 
+#: No memory limit makes tiles smaller: below, calls of numpy take all the time.
+LEAST_PIXELS = 64
+
 #: More threads than this spend their time waiting for the GIL.
 MAX_THREADS = 4
 
@@ -68,17 +71,25 @@ class CpuBackend:
         least, most = TILE_PIXELS
         fit = min(max(TILE_BYTES // (n * np.dtype(dtype).itemsize), least), most)
         if self._memory is not None:
-            fit = max(1, min(fit, self._memory // (self.threads * _pixel_bytes(n, dtype))))
+            room = self._memory // (self.threads * _pixel_bytes(n, dtype))
+            fit = max(LEAST_PIXELS, min(fit, room))
         return self._tile_pixels or fit
 
     def work_bytes(self, n: int, dtype: DTypeLike) -> int:
         """Bytes of buffers that `run` holds for `n` frames; see `Backend`."""
         return self.threads * self.tile_pixels(n, dtype) * _pixel_bytes(n, dtype)
 
-    def run(self, band: Sequence[Samples], recipe: Recipe, out: Outputs) -> None:
+    def run(
+        self,
+        band: Sequence[Samples],
+        recipe: Recipe,
+        out: Outputs,
+        dtype: np.dtype[Any] | None = None,
+    ) -> None:
         """Run `recipe` on the samples of all frames and fill `out`; see `Backend`."""
         rows, width = band[0].data.shape
-        dtype = np.result_type(*(working_dtype(samples.data.dtype) for samples in band))
+        if dtype is None:
+            dtype = np.result_type(*(working_dtype(samples.data.dtype) for samples in band))
         pixels = min(self.tile_pixels(len(band), dtype), rows * width)
         tiles = deque(cut(rows, width, pixels))
         job = TileJob(band, recipe, out, dtype)

@@ -16,6 +16,9 @@ from gpustack.backends.tiles import Counts, Tile, Where, gather, load, load_fram
 from gpustack.clips import Clip, ExtremaClip
 from gpustack.recipe import Recipe
 
+#: What ranking samples among all frames, masked ones too, may take beside the buffers.
+RANK_BYTES = 4_000_000
+
 
 @dataclass(frozen=True, slots=True)
 class TileJob:
@@ -90,13 +93,15 @@ class TileJob:
         n = len(self.band)
         low, high = np.full(columns.pixels, clip.nlow), np.full(columns.pixels, n - clip.nhigh)
         short = np.flatnonzero(columns.valid < n)
-        if len(short):
-            index = columns.index[short]
+        # In parts: the order of the samples takes 8 bytes each, beside the samples.
+        step = max(256, RANK_BYTES // (16 * n))
+        for some in (short[i : i + step] for i in range(0, len(short), step)):
+            index = columns.index[some]
             everything, valid = gather(self.band, where, self.recipe, index, self.dtype)
             order = np.argsort(everything, axis=0, kind="stable")
             valid = np.take_along_axis(valid, order, axis=0)
-            low[short] = valid[: clip.nlow].sum(axis=0)
-            high[short] = valid[: n - clip.nhigh].sum(axis=0)
+            low[some] = valid[: clip.nlow].sum(axis=0)
+            high[some] = valid[: n - clip.nhigh].sum(axis=0)
         return low, high
 
     def _place_counts(self, where: Where, tile: Tile, columns: SortedTile) -> Counts:

@@ -140,12 +140,13 @@ def decode(samples: Samples, where: Where, row: Floats) -> None:
 
 
 def normalize_row(row: Floats, f: int, recipe: Recipe) -> None:
-    """``(d - zero) * scale`` in place, in the dtype of `row`; -0.0 becomes +0.0."""
+    """``(d - zero) * scale`` in place, rounded once from float64; -0.0 becomes +0.0."""
+    exact = row.astype(np.float64)
     if recipe.zero is not None:
-        np.subtract(row, row.dtype.type(recipe.zero[f]), out=row)
+        np.subtract(exact, recipe.zero[f], out=exact)
     if recipe.scale is not None:
-        np.multiply(row, row.dtype.type(recipe.scale[f]), out=row)
-        np.add(row, 0.0, out=row)
+        np.multiply(exact, recipe.scale[f], out=exact)
+    np.add(exact, 0.0, out=row, casting="same_kind")
 
 
 def union(*flags: Flags) -> Flags:
@@ -200,12 +201,14 @@ def _out_of_range(row: Floats, recipe: Recipe, invalid: Flags) -> tuple[Flags, F
     """Which valid samples are below and above the range clips on raw values."""
     below: Flags = None
     above: Flags = None
-    valid = True if invalid is None else ~invalid
+    valid = np.ones(len(row), bool) if invalid is None else ~invalid
     for clip in recipe.raw_ranges:
         if clip.low is not None:
-            below = union(below, (row < np.float64(clip.low)) & valid)
+            rejected = (row < np.float64(clip.low)) & valid
+            below, valid = union(below, rejected), valid & ~rejected
         if clip.high is not None:
-            above = union(above, (row > np.float64(clip.high)) & valid)
+            rejected = (row > np.float64(clip.high)) & valid
+            above, valid = union(above, rejected), valid & ~rejected
     return below, above
 
 

@@ -1,7 +1,9 @@
 """FITS files as frames: which HDU is the image, its mask, unit, header and coordinates."""
 
 import logging
+from threading import Thread
 
+import astropy
 import numpy as np
 import pytest
 from astropy import units
@@ -11,6 +13,7 @@ from astropy.nddata import CCDData, StdDevUncertainty
 from fitsmaker import empty_primary, image_bytes
 from gpustack.errors import FrameError
 from gpustack.frames import open_frames
+from gpustack.frames.hdus import quiet
 
 
 def one(path, **options):
@@ -93,6 +96,26 @@ def test_of_several_masks_the_one_of_the_image_is_taken(tmp_path):
     assert not one(tmp_path / "a.fits", unit="adu", hdu=("sci", 1)).whole().mask.any()
 
 
+def several(path, *versions):
+    """Two images of one name, and a MASK for each of `versions`, None for one without EXTVER."""
+    images = [fits.ImageHDU(np.full((2, 2), n), name="SCI", ver=n) for n in (1, 2)]
+    masks = [fits.ImageHDU(np.ones((2, 2), "u1"), name="MASK", ver=ver) for ver in versions]
+    fits.HDUList([fits.PrimaryHDU(), *images, *masks]).writeto(path)
+
+
+@pytest.mark.parametrize(
+    ("versions", "masked"),
+    [([1], [True, False]), ([2], [False, True]), ([None], [True, True]), ([None, 2], [True, True])],
+)
+def test_a_mask_of_another_image_is_not_taken(tmp_path, caplog, versions, masked):
+    several(tmp_path / "a.fits", *versions)
+    with caplog.at_level(logging.INFO, logger="gpustack"):
+        frames = [one(tmp_path / "a.fits", unit="adu", hdu=("SCI", n)) for n in (1, 2)]
+    assert [frame.mask is not None for frame in frames] == masked
+    notes = [f"no MASK with EXTVER {n}" in caplog.text for n in (1, 2)]
+    assert notes == [not has_mask for has_mask in masked]
+
+
 # HDUs, headers, coordinates
 
 
@@ -122,13 +145,40 @@ TAN = {"CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CRVAL1": 10.0, "CRVAL2": 20.
        "CDELT1": -0.001, "CDELT2": 0.001, "CRPIX1": 1.0, "CRPIX2": 1.0}  # fmt: skip
 
 
+SIP = {"A_ORDER": 2, "B_ORDER": 2, "A_2_0": 1e-5, "B_0_2": 1e-5}
+
+
 @pytest.mark.parametrize(
-    ("cards", "crval"), [(TAN, (10, 20)), ({}, None), ({**TAN, "CTYPE2": "GLAT-TAN"}, None)]
+    ("cards", "crval"),
+    [
+        (TAN, (10, 20)),
+        ({**TAN, **SIP}, (10, 20)),
+        ({}, None),
+        ({"WCSAXES": 0}, None),
+        ({**TAN, "CTYPE2": "GLAT-TAN"}, None),
+    ],
+    ids=["TAN", "SIP without -SIP", "none", "no axes", "mixed"],
 )
-def test_wcs_comes_from_the_header_or_is_none(tmp_path, cards, crval):
+def test_wcs_comes_from_the_header_or_is_none(tmp_path, capsys, cards, crval):
     (tmp_path / "a.fits").write_bytes(image_bytes(np.ones((2, 3), "i2"), **cards))
     wcs = one(tmp_path / "a.fits", unit="adu").wcs
     assert (wcs and tuple(wcs.wcs.crval)) == crval
+    assert capsys.readouterr() == ("", ""), "astropy's logger writes there"
+
+
+def test_what_astropy_logs_elsewhere_is_left_alone(tmp_path, capsys):
+    with quiet():
+        elsewhere = Thread(target=astropy.log.warning, args=["of another thread"])
+        elsewhere.start()
+        elsewhere.join()
+        astropy.log.warning("of this one")
+        astropy.log.error("an error")
+    astropy.log.info("later")
+    out, err = capsys.readouterr()
+    assert "later" in out
+    assert "of another thread" in err
+    assert "an error" in err
+    assert "of this one" not in err
 
 
 # Units

@@ -69,10 +69,10 @@ class FitsFrame:
         try:
             with quiet():
                 wcs = WCS(self.header)
+                return wcs if any(wcs.wcs.ctype) else None
         except Exception as err:  # noqa: BLE001 - wcslib raises errors of many kinds
             _log.info("%s: world coordinates left out: %s", self.name, err)
             return None
-        return wcs if wcs.wcs.ctype[0] else None
 
     def read(self, start: int, stop: int, into: Any = None) -> Samples:
         """Rows ``[start, stop)`` as they lie in the file."""
@@ -99,8 +99,8 @@ def _flagged(samples: Samples) -> NDArray[np.bool_]:
 def open_file(name: str, hdu: HduKey | None, unit: units.UnitBase | None) -> FitsFrame:
     """The frame of the FITS file `name`. Reads headers alone.
 
-    A MASK extension masks whichever image is read, as in `CCDData.read`; where there
-    are several, the one with the EXTVER of the image, or else the first.
+    A MASK extension masks whichever image is read, as in `CCDData.read`; where one has
+    an EXTVER, the one with that of the image alone.
 
     Raises
     ------
@@ -122,7 +122,12 @@ def _mask_of(name: str, image: Hdu, hdus: list[Hdu]) -> Hdu | None:
     masks = [hdu for hdu in hdus if hdu.name == "MASK" and hdu.index > 0 and hdu.has_image]
     if not masks or image in masks:
         return None
-    mask = next((hdu for hdu in masks if hdu.version == image.version), masks[0])
+    mask = next((hdu for hdu in masks if hdu.version == image.version), None)
+    if mask is None and not any("EXTVER" in hdu.header for hdu in masks):
+        mask = masks[0]
+    if mask is None:
+        _log.info("%s: no MASK with EXTVER %s, that of the image: none used", name, image.version)
+        return None
     if mask.shape != image.shape:
         raise FrameError(
             name,

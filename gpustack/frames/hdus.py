@@ -4,6 +4,7 @@ Every size that a header promises is checked against the file before anybody all
 """
 
 import gzip
+import logging
 import math
 import os
 import stat
@@ -38,14 +39,27 @@ _MAX_INFLATION = 1032
 Kind = Literal["image", "tiles", "other"]
 
 _warning_filters = threading.Lock()
+_astropy_log = logging.getLogger("astropy")
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Silence astropy's warnings, where what they say is checked here or does no harm."""
+    """Silence astropy's warnings, where what they say is checked here or does no harm.
+
+    Those on its log too: astropy prints that, and INFO to where results go.
+    """
+    thread = threading.get_ident()
+
+    def is_loud(record: logging.LogRecord) -> bool:
+        return record.levelno >= logging.ERROR or record.thread != thread
+
     with _warning_filters, warnings.catch_warnings():  # the filters belong to all threads
         warnings.simplefilter("ignore", AstropyWarning)
-        yield
+        _astropy_log.addFilter(is_loud)
+        try:
+            yield
+        finally:
+            _astropy_log.removeFilter(is_loud)
 
 
 @contextmanager

@@ -2,7 +2,8 @@
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from copy import copy
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,13 +12,16 @@ from astropy.io import fits
 from astropy.wcs import WCS
 
 from gpustack import __version__
-from gpustack.errors import InputError
+from gpustack.checks import real
+from gpustack.errors import FrameError, InputError
+from gpustack.frames.hdus import quiet
 from gpustack.recipe import Recipe
 
 #: Cards that describe the bytes of the file they came from, and not the result.
 STRUCTURE = re.compile(
     r"SIMPLE|XTENSION|BITPIX|NAXIS\d*|EXTEND|PCOUNT|GCOUNT|GROUPS|BSCALE|BZERO|BLANK|BUNIT"
-    r"|EXTNAME|EXTVER|EXTLEVEL|INHERIT|CHECKSUM|DATASUM|DATAMIN|DATAMAX|IMCMB\d+|IMC\d+"
+    r"|EXTNAME|EXTVER|EXTLEVEL|INHERIT|CHECKSUM|DATASUM|DATAMIN|DATAMAX"
+    r"|IMCMB\d{3}|IMCM\d{4}|IMC\d{5}|IM\d{6}|I\d{7}"
     r"|Z(IMAGE|SIMPLE|TENSION|BITPIX|NAXIS\d*|EXTEND|PCOUNT|GCOUNT|TILE\d+|CMPTYPE|NAME\d+"
     r"|VAL\d+|MASKCMP|QUANTIZ|DITHER0|BLANK|SCALE|ZERO|HECKSUM|DATASUM|BLOCKED)"
 )
@@ -39,38 +43,60 @@ def describe(
     """The header of a result.
 
     The first frame's cards, but those that described its bytes; NCOMBINE, the names of
-    the frames (IMCMB001 and on, as IRAF has them), EXPTOT and EXPMEAN in seconds where
-    every frame has an EXPTIME, DATE, and the recipe as HISTORY.
+    the frames (IMCMB001 and on, as IRAF has them; from 1000 frames on IMCM0001, and so
+    forth), EXPTOT and EXPMEAN in seconds where every frame has an EXPTIME, DATE, and the
+    recipe as HISTORY.
 
     Parameters
     ----------
     first : Header
     recipe : Recipe
     names : sequence of str
+        What is not printable ASCII, which is all that FITS has, is escaped as in Python.
     exposures : sequence
-        Each frame's EXPTIME, or None.
+        Each frame's EXPTIME; what is no finite number counts as none.
+
+    Raises
+    ------
+    FrameError
+        Where `first` has a card that cannot be written.
     """
-    header = _without(first, {key for key in first if STRUCTURE.fullmatch(key)})
-    header["NCOMBINE"] = (len(names), "number of frames combined")
-    header["DATE"] = (datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S"), "UTC, file written")
-    _add_exposure(header, recipe, exposures)
-    keyword = "IMCMB{:03d}" if len(names) <= 999 else "IMC{:05d}"
-    for number, name in enumerate(names, 1):
-        header[keyword.format(number)] = _printable(name)
-    for line in (f"gpustack {__version__}: {recipe}", MARK + recipe.to_json()):
-        header.add_history(_printable(line))
+    try:
+        with quiet():
+            header = _without(first, {key for key in first if STRUCTURE.fullmatch(key)})
+            header["NCOMBINE"] = (len(names), "number of frames combined")
+            header["DATE"] = (datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S"), "UTC, file written")
+            _add_exposure(header, recipe, exposures)
+            # One by one, each card would look for its place among all the others.
+            header.extend([*_name_cards(names), *_history_cards(recipe)], end=True)
+            header.tostring()  # found here, a fault costs no work
+    except (fits.VerifyError, ValueError) as err:
+        raise FrameError(names[0], f"expected a header that can be written, got: {err}") from err
     return header
+
+
+def _name_cards(names: Sequence[str]) -> Iterator[fits.Card]:
+    digits = max(3, len(str(len(names))))
+    for number, name in enumerate(names, 1):
+        yield fits.Card(f"{'IMCMB'[: 8 - digits]}{number:0{digits}d}", _printable(name))
+
+
+def _history_cards(recipe: Recipe) -> Iterator[fits.Card]:
+    history = fits.Header()
+    for line in (f"gpustack {__version__}: {recipe}", MARK + recipe.to_json()):
+        history.add_history(_printable(line))
+    yield from history.cards
 
 
 def _printable(text: str) -> str:
     """FITS cards hold printable ASCII alone."""
-    return text.encode("ascii", "backslashreplace").decode()
+    return re.sub("[^ -~]", lambda sign: sign[0].encode("unicode_escape").decode(), text)
 
 
 def _add_exposure(header: fits.Header, recipe: Recipe, exposures: Sequence[Any]) -> None:
     """Total and mean exposure; EXPTIME becomes that which the pixel values are of."""
-    numbers = [value for value in exposures if isinstance(value, (int, float))]
-    if len(numbers) != len(exposures) or not np.isfinite(numbers).all():
+    numbers = [real(value) for value in exposures]
+    if not np.isfinite(numbers).all():
         return
     total, mean = float(np.sum(numbers)), float(np.mean(numbers))
     header["EXPTIME"] = total if recipe.combine == "sum" else mean
@@ -105,7 +131,5 @@ def without_wcs(header: fits.Header, wcs: WCS | None) -> fits.Header:
 
 def _without(header: fits.Header, keywords: Iterable[str]) -> fits.Header:
     """A copy of `header` without all cards of some `keywords`."""
-    copy = header.copy()
-    for keyword in keywords:
-        copy.remove(keyword, ignore_missing=True, remove_all=True)
-    return copy
+    gone = set(keywords)
+    return fits.Header([copy(card) for card in header.cards if card.keyword not in gone])

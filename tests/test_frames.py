@@ -8,6 +8,8 @@ import pytest
 from astropy import units
 from astropy.io import fits
 from astropy.nddata import CCDData, NDData
+from astropy.table import Column, MaskedColumn
+from astropy.utils.masked import Masked
 from astropy.wcs import WCS
 from hypothesis import given
 from hypothesis import strategies as st
@@ -119,6 +121,54 @@ def test_quantity_brings_its_unit():
 # CCDData
 
 
+MASK = np.arange(48).reshape(6, 8) % 3 == 0
+WITH_MASK = {
+    "MaskedArray": (np.ma.MaskedArray(CUBE[0], MASK), None),
+    "MaskedArray of Quantity": (np.ma.MaskedArray(CUBE[0] << units.adu, MASK), units.adu),
+    "Masked": (Masked(CUBE[0], MASK), None),
+    "Masked Quantity": (Masked(CUBE[0] << units.adu, MASK), units.adu),
+    "CCDData of Masked": (CCDData(Masked(CUBE[0], MASK), unit="adu"), units.adu),
+}
+
+
+@pytest.mark.parametrize(("item", "unit"), WITH_MASK.values(), ids=WITH_MASK)
+def test_arrays_bring_their_mask_and_unit(item, unit):
+    frame = one(item)
+    samples = frame.read(0, 6)
+    assert type(samples.data) is type(samples.mask) is np.ndarray
+    assert np.shares_memory(samples.data, CUBE)
+    np.testing.assert_array_equal(samples.mask, MASK)
+    assert frame.unit == unit
+
+
+class Odd(np.ndarray):
+    """An array that means something nobody knows."""
+
+
+@pytest.mark.parametrize(
+    ("item", "kind"),
+    [
+        (CUBE[0].view(Odd), "Odd"),
+        (np.ma.MaskedArray(CUBE[0].view(Odd), MASK), "Odd"),
+        (CUBE[0].view(np.recarray), "recarray"),
+        (Column(CUBE[0], unit="adu"), "Column"),
+        (MaskedColumn(CUBE[0], unit="adu"), "MaskedArray"),
+    ],
+)
+def test_arrays_whose_meaning_would_be_lost(item, kind):
+    with pytest.raises(FrameError, match=rf"frame 0: expected .* got {kind}.*numpy\.asarray"):
+        one(item)
+
+
+@pytest.mark.parametrize("kind", [np.memmap, np.matrix])
+def test_arrays_that_are_plain_by_another_name(kind, tmp_path):
+    if kind is np.memmap:
+        item = np.memmap(tmp_path / "a", "f4", "w+", shape=(2, 3))
+    else:
+        item = np.ones((2, 3)).view(np.matrix)
+    assert type(one(item).read(0, 2).data) is np.ndarray
+
+
 def test_ccddata_is_referred_to_with_all_that_it_has():
     wcs = WCS(naxis=2)
     header = fits.Header({"EXPTIME": 5.0})
@@ -205,6 +255,17 @@ def test_an_array_alone_holds_frames_along_its_first_axis():
     assert [frame.shape for frame in open_frames(CUBE)] == [(6, 8)] * 4
     masked = open_frames(np.ma.MaskedArray(CUBE, CUBE > 50))
     np.testing.assert_array_equal(masked[1].whole().mask, CUBE[1] > 50)
+    masked = open_frames(Masked(CUBE, CUBE > 50))
+    np.testing.assert_array_equal(masked[1].whole().mask, CUBE[1] > 50)
+
+
+@pytest.mark.parametrize("array", [CUBE[0], np.ma.MaskedArray(CUBE[0]), CUBE[0, 0] * units.adu])
+def test_one_image_alone_is_not_taken_for_frames(array):
+    """Its rows would be stacked."""
+    message = rf"frames: expected .* \(frame, y, x\) or a list .*, got shape \({array.shape[0]},"
+    with pytest.raises(InputError, match=message):
+        open_frames(array)
+    assert [frame.shape for frame in open_frames([array])] == [array.shape]
 
 
 @pytest.mark.parametrize("inputs", [[], (), iter(()), np.empty((0, 3, 3))])
@@ -221,8 +282,8 @@ def test_no_frames(inputs):
         ([None], "frame 0: expected .*, got NoneType"),
         ([np.ones((2, 2)), 3.5], "frame 1: expected .*, got float"),
         ([[[1, 2], [3, 4]]], "frame 0: expected .*, got list"),
-        (np.array(5), "frame"),
-        (np.ones(3), "frame 0: expected .*, got float64"),
+        (np.array(5), r"frames: expected .*, got shape \(\)"),
+        (np.ones(3), r"frames: expected .*, got shape \(3,\)"),
         ([np.ones((2, 2), complex)], "frame 0: expected .*real.*, got dtype complex128"),
         ([np.ones((2, 2), object)], "got dtype object"),
         ([np.full((2, 2), "a")], "got dtype <U1"),

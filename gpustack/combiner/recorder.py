@@ -127,7 +127,7 @@ class Recorder:
         if how.by_function:
             self.cube()
         recipe = how.recipe(self.clips, self.dtype)
-        frames = self.frames if self._cube is None else open_frames(self._cube)
+        frames = self.frames if self._cube is None else open_frames(list(self._cube))
         if recipe.normalizes and all(frame.dtype == np.float32 for frame in frames):
             # ccdproc's scaled samples are float64; one such frame makes the stack so.
             frames = [RowsFrame(frames[0], np.dtype(np.float64)), *frames[1:]]
@@ -156,7 +156,7 @@ class Recorder:
         """Mark in `cube` what the recorded clips reject."""
         if self.clips:
             recipe = Recipe(clips=tuple(self.clips), clip_on="raw", outputs=())
-            result = self._run(open_frames(cube), recipe, marks=True)
+            result = self._run(open_frames(list(cube)), recipe, marks=True)
             cube.mask = np.asarray(result.marks)
             self.clips = []
 

@@ -35,7 +35,8 @@ def open_frames(
     inputs : str, path, CCDData, ndarray, or an iterable of them
         A str with ``*``, ``?`` or ``[`` that names no file stands for the files that
         match, sorted. A `CCDData` or masked array brings its mask, a `Quantity` its
-        unit. An ndarray given alone is an iterable: frames lie along its first axis.
+        unit. An ndarray given alone is (frame, y, x), or has more axes after the first;
+        images of one axis come in a list.
     hdu : int, str or (str, int), optional
         Of FITS files: the HDU, by number, by EXTNAME, or by EXTNAME and EXTVER. By default
         the first image with data; a MASK or UNCERT extension is none.
@@ -51,7 +52,7 @@ def open_frames(
     Raises
     ------
     InputError
-        Where there are no frames, or `unit` is no unit.
+        Where there are no frames, an image comes alone as an array, or `unit` is no unit.
     FrameError
         Where a frame is unusable.
     """
@@ -101,6 +102,10 @@ def _items(inputs: Any) -> Iterator[Any]:
     """The inputs one by one, globs expanded."""
     if isinstance(inputs, (str, os.PathLike, NDData)):
         inputs = [inputs]
+    if isinstance(inputs, np.ndarray) and inputs.dtype.kind not in "OU" and inputs.ndim < 3:
+        raise InputError(
+            f"frames: expected an array (frame, y, x) or a list of images, got shape {inputs.shape}"
+        )
     if not np.iterable(inputs):
         raise InputError(f"frames: expected {_EXPECTED}, got {inputs!r}")
     for item in inputs:

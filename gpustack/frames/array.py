@@ -10,6 +10,7 @@ import numpy as np
 from astropy import units
 from astropy.io import fits
 from astropy.nddata import NDData
+from astropy.utils.masked import Masked
 from numpy.typing import NDArray
 
 from gpustack.backends.base import Samples, working_dtype
@@ -81,25 +82,39 @@ def _take_rows(array: NDArray[Any], start: int, stop: int) -> NDArray[Any]:
     return array[np.unravel_index(np.arange(start, stop), array.shape[:-1])]
 
 
+#: Arrays that lose nothing when only their samples are taken.
+_PLAIN = (np.ndarray, np.memmap, np.matrix)
+
+
 def open_array(name: str, item: Any, unit: units.UnitBase | None) -> ArrayFrame:
-    """The frame of a numpy array (plain, masked or Quantity) or CCDData.
+    """The frame of a numpy array (plain, masked, Quantity or `Masked`) or CCDData.
 
     Raises
     ------
     FrameError
         Where it is something else, has no samples, or its dtype is not real.
     """
-    data, mask, own, header, wcs = item, None, None, fits.Header(), None
+    header, wcs = fits.Header(), None
     if isinstance(item, NDData):
         data, mask, own, wcs = item.data, item.mask, item.unit, item.wcs
         header = _as_header(name, item.meta)
-    elif isinstance(item, units.Quantity):
-        data, own = item.value, item.unit
-    elif isinstance(item, np.ma.MaskedArray):
-        data, mask = item.data, np.ma.getmask(item)
+    else:
+        data, mask, own = _parts(item)
     data = _checked(name, data)
     mask = _checked_mask(name, mask, data.shape)
     return ArrayFrame(name, data, mask, choose_unit(name, own, unit), header, wcs)
+
+
+def _parts(item: Any) -> tuple[Any, Any, units.UnitBase | None]:
+    """Samples, mask and unit of an array."""
+    data, mask = item, None
+    if isinstance(item, Masked):
+        data, mask = item.unmasked, item.mask
+    elif isinstance(item, np.ma.MaskedArray):
+        data, mask = item.data, np.ma.getmask(item)
+    if isinstance(data, units.Quantity):
+        return data.value, mask, data.unit
+    return data, mask, None
 
 
 def _checked(name: str, data: Any) -> NDArray[Any]:
@@ -107,7 +122,13 @@ def _checked(name: str, data: Any) -> NDArray[Any]:
         raise FrameError(
             name, f"expected a file name, a CCDData or a numpy array, got {type(data).__name__}"
         )
-    plain: NDArray[Any] = np.asarray(data)  # sheds the subclass
+    if type(data) not in _PLAIN:
+        raise FrameError(
+            name,
+            f"expected a numpy array, masked array, Quantity or CCDData, got {type(data).__name__}, "
+            "which may mean more; numpy.asarray takes its samples alone",
+        )
+    plain: NDArray[Any] = np.asarray(data)
     if plain.dtype.kind == "b":
         plain = plain.view(np.uint8)
     if plain.dtype.kind not in "iuf":

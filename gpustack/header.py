@@ -2,6 +2,7 @@
 
 import json
 import re
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from copy import copy
 from datetime import UTC, datetime
@@ -13,7 +14,7 @@ from astropy.wcs import WCS
 
 from gpustack import __version__
 from gpustack.checks import real
-from gpustack.errors import FrameError, InputError
+from gpustack.errors import FrameError, GpustackWarning, InputError
 from gpustack.frames.hdus import quiet
 from gpustack.recipe import Recipe
 
@@ -121,12 +122,54 @@ def read_recipe(header: fits.Header) -> Recipe:
     return Recipe.from_json(json.dumps(record))
 
 
-def without_wcs(header: fits.Header, wcs: WCS | None) -> fits.Header:
+def without_wcs(header: fits.Header, wcs: Any) -> fits.Header:
     """A copy of `header` without the cards that `wcs` stands for."""
-    if wcs is None:
+    cards = _wcs_cards(wcs)
+    if cards is None:
         return header.copy()
-    told = set(wcs.to_header(relax=True)) - KEPT
+    told = set(cards) - KEPT
     return _without(header, told | {key for key in header if WCS_FORMS.fullmatch(key)})
+
+
+def with_wcs(header: fits.Header, wcs: Any) -> fits.Header:
+    """A copy of `header` that tells of `wcs`: by its own cards where it has them.
+
+    `~astropy.nddata.CCDData` takes those out of its header. Where FITS has no cards for
+    `wcs`, it is left out with a warning.
+    """
+    if "CTYPE1" in header or wcs is None:
+        return header.copy()
+    cards = _wcs_cards(wcs)
+    if cards is None:
+        left_out(wcs, "FITS")
+        return header.copy()
+    told = without_wcs(header, wcs)
+    told.extend([card for card in cards.cards if card.keyword not in told], end=True)
+    return told
+
+
+def left_out(wcs: Any, where: str) -> None:
+    """Warn that `where` cannot hold some world coordinates."""
+    warnings.warn(
+        f"coordinates left out: {where} cannot hold this {type(wcs).__name__}",
+        GpustackWarning,
+        stacklevel=3,
+    )
+
+
+def fits_wcs(wcs: Any) -> WCS | None:
+    """The WCS itself or the one that it wraps, where it is of the kind that FITS knows."""
+    plain = getattr(wcs, "low_level_wcs", wcs)
+    return plain if isinstance(plain, WCS) else None
+
+
+def _wcs_cards(wcs: Any) -> fits.Header | None:
+    """The cards that FITS has for a WCS, distortions too; None where it has none."""
+    plain = fits_wcs(wcs)
+    try:
+        return None if plain is None else plain.to_header(relax=True)
+    except ValueError:  # wcslib's: a singular matrix, an unknown projection
+        return None
 
 
 def _without(header: fits.Header, keywords: Iterable[str]) -> fits.Header:

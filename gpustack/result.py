@@ -9,15 +9,14 @@ from astropy import units as u
 from astropy.io import fits
 from astropy.nddata import CCDData, StdDevUncertainty
 from astropy.table import Table
-from astropy.wcs import WCS
 from numpy.typing import NDArray
 
-from gpustack.header import without_wcs
+from gpustack.header import fits_wcs, left_out, with_wcs, without_wcs
 from gpustack.recipe import Recipe
 from gpustack.writing import PathLike, write_whole
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class StackResult:
     """What a run of a recipe gives.
 
@@ -35,7 +34,7 @@ class StackResult:
         None where the frames carried none.
     header : astropy.io.fits.Header
         That of the first frame, and how the result was made.
-    wcs : astropy.wcs.WCS or None
+    wcs : astropy.wcs.WCS, another that follows APE 14, or None
         Of the first frame.
     recipe : Recipe
         What was done, with all numbers filled in.
@@ -56,14 +55,18 @@ class StackResult:
     low: NDArray[Any] | None = None
     high: NDArray[Any] | None = None
     unit: u.UnitBase | None = None
-    wcs: WCS | None = None
+    wcs: Any = None
     marks: NDArray[np.bool_] | None = field(default=None, repr=False)
 
     def to_ccddata(self) -> CCDData:
         """The result as `~astropy.nddata.CCDData`, sharing its arrays.
 
-        Without a unit it is dimensionless, as CCDData must have one.
+        Without a unit it is dimensionless, as CCDData must have one. Coordinates that are
+        no `~astropy.wcs.WCS` it cannot have: they are left out with a warning.
         """
+        wcs = fits_wcs(self.wcs)
+        if wcs is None and self.wcs is not None:
+            left_out(self.wcs, "CCDData")
         spread = None if self.uncertainty is None else StdDevUncertainty(self.uncertainty)
         return CCDData(
             self.data,
@@ -71,12 +74,16 @@ class StackResult:
             mask=self.mask,
             unit=u.dimensionless_unscaled if self.unit is None else self.unit,
             meta=without_wcs(self.header, self.wcs),
-            wcs=self.wcs,
+            wcs=wcs,
         )
 
     def to_hdulist(self) -> fits.HDUList:
-        """The result as FITS: data, and MASK and UNCERT extensions as CCDData has them."""
-        header = self.header.copy()
+        """The result as FITS: data, and MASK and UNCERT extensions as CCDData has them.
+
+        The header keeps the coordinates that the frame's file had, card by card; those of
+        CCDData are written as `wcs` tells them.
+        """
+        header = with_wcs(self.header, self.wcs)
         if self.unit is not None:
             header["BUNIT"] = self.unit.to_string()
         hdus = [fits.PrimaryHDU(self.data, header)]

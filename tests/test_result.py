@@ -1,16 +1,14 @@
-"""What a result says of itself, and that it is written whole or not at all."""
-
-import subprocess
-import sys
+"""What a result says of itself, as CCDData and as a file."""
 
 import numpy as np
 import pytest
 from astropy.io import fits
-from astropy.nddata import CCDData, StdDevUncertainty
+from astropy.nddata import CCDData, NDData, StdDevUncertainty
 from astropy.wcs import WCS
+from astropy.wcs.wcsapi import HighLevelWCSWrapper, SlicedLowLevelWCS
 
 from gpustack import SigmaClip, stack
-from gpustack.errors import InputError, OutputError
+from gpustack.errors import GpustackWarning, InputError
 from gpustack.header import read_recipe
 
 
@@ -134,93 +132,92 @@ def test_the_structure_of_the_input_does_not_leak(tmp_path):
     assert not {"BZERO", "BSCALE", "CHECKSUM", "DATASUM", "NAXIS1"} & set(header)
 
 
-@pytest.mark.parametrize("name", ["a.fits", "b.fit", "c.fts", "d.fits.gz", "E.FITS"])
-def test_names_that_can_be_written(result, tmp_path, name):
-    result.write(tmp_path / name)
-    np.testing.assert_array_equal(fits.getdata(tmp_path / name), result.data)
-    with (tmp_path / name).open("rb") as file:
-        assert (file.read(2) == b"\x1f\x8b") == name.endswith(".gz")
+# Coordinates: of a file, its own cards; of CCDData, whose cards are gone, those of the WCS
 
 
-def refused(tmp_path):
-    (tmp_path / "there.fits").write_bytes(b"mine")
-    (tmp_path / "folder.fits").mkdir()
-    return {
-        "there.fits": "exists",
-        "folder.fits": "expected a file to write, got a folder",
-        "missing/out.fits": "expected a folder .*missing to write in, found none",
-        "out.png": r"expected a name ending in \.fits",
-        "out.fits.fz": r"expected a name ending in \.fits",
-    }
+def distorted():
+    return WCS(sky_header())
 
 
-def test_names_that_are_refused(result, tmp_path):
-    for name, match in refused(tmp_path).items():
-        with pytest.raises(OutputError, match=match):
-            result.write(tmp_path / name)
-    assert (tmp_path / "there.fits").read_bytes() == b"mine"
-    assert not list(tmp_path.glob(".*"))
+def plain_wcs():
+    wcs = WCS(naxis=2)
+    wcs.wcs.ctype = ["RA---TAN", "DEC--TAN"]
+    wcs.wcs.crval, wcs.wcs.crpix, wcs.wcs.cdelt = (150, 2), (8, 8), (-1e-4, 1e-4)
+    return wcs
 
 
-def test_overwrite_replaces(result, tmp_path):
-    (tmp_path / "there.fits").write_bytes(b"old")
-    result.write(tmp_path / "there.fits", overwrite=True)
-    assert fits.getheader(tmp_path / "there.fits")["NCOMBINE"] == 4
+def wrapped_wcs():
+    return HighLevelWCSWrapper(plain_wcs())
 
 
-def test_a_file_that_appears_meanwhile_is_not_lost(result, tmp_path, monkeypatch):
-    write = fits.HDUList.writeto
-
-    def write_and_lose_the_race(self, *args, **kwargs):
-        write(self, *args, **kwargs)
-        (tmp_path / "out.fits").write_bytes(b"theirs")
-
-    monkeypatch.setattr(fits.HDUList, "writeto", write_and_lose_the_race)
-    with pytest.raises(OutputError, match="appeared"):
-        result.write(tmp_path / "out.fits")
-    assert (tmp_path / "out.fits").read_bytes() == b"theirs"
-    assert not list(tmp_path.glob(".*"))
+def linear_wcs():
+    wcs = WCS(naxis=2)
+    wcs.wcs.crval, wcs.wcs.crpix, wcs.wcs.cdelt = (10, 20), (1, 1), (2, 3)
+    return wcs
 
 
-@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, OSError(28, "No space left")])
-def test_nothing_is_left_of_an_interrupted_write(result, tmp_path, monkeypatch, error):
-    def write_half(self, path, **options):
-        path.write_bytes(b"half")
-        raise error
-
-    monkeypatch.setattr(fits.HDUList, "writeto", write_half)
-    expected = OutputError if isinstance(error, OSError) else error
-    with pytest.raises(expected):
-        result.write(tmp_path / "out.fits")
-    assert [path.name for path in tmp_path.glob("*out*")] == []
-    assert not list(tmp_path.glob(".*"))
-
-
-FULL_DISK = """
-import resource, signal, sys
-import numpy as np
-from gpustack import stack
-from gpustack.errors import OutputError
-signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
-try:
-    stack(np.ones((2, 100, 100))).write(sys.argv[1])
-except OutputError as err:
-    print(err)
-"""
+@pytest.mark.filterwarnings("ignore:'datfix' made the change:astropy.wcs.FITSFixedWarning")
+@pytest.mark.parametrize("make", [distorted, plain_wcs, linear_wcs, wrapped_wcs])
+def test_the_coordinates_of_ccddata_are_written(tmp_path, make):
+    meta = {"DATE-OBS": "2026-01-02"}
+    image = NDData(np.ones((16, 20)), unit="adu", wcs=make(), meta=meta)
+    stack([image] * 3).write(tmp_path / "out.fits")
+    corner = np.array([[0.0, 0.0], [19.0, 15.0]])
+    header = fits.getheader(tmp_path / "out.fits")
+    expected = make().low_level_wcs.all_pix2world(corner, 0)
+    np.testing.assert_allclose(WCS(header).all_pix2world(corner, 0), expected, rtol=1e-12)
+    assert header["DATE-OBS"] == "2026-01-02"
+    assert len(header["CRPIX*"]) == 2
 
 
-def test_a_full_disk_is_an_error_that_leaves_nothing(tmp_path):
-    pytest.importorskip("resource", reason="limits on file size need POSIX")
-    target = tmp_path / "out.fits"
-    done = subprocess.run(
-        [sys.executable, "-c", FULL_DISK, target], capture_output=True, text=True, check=True
-    )
-    assert f"{target}: could not be written" in done.stdout
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_the_result_obeys_the_umask(result, tmp_path):
+def test_the_coordinates_of_files_are_written_as_they_were(result, frames, tmp_path):
     result.write(tmp_path / "out.fits")
-    (tmp_path / "plain").touch()
-    assert (tmp_path / "out.fits").stat().st_mode == (tmp_path / "plain").stat().st_mode
+    before, after = (
+        fits.getheader(path) for path in (frames / "m51_0.fits", tmp_path / "out.fits")
+    )
+    keys = [key for key in before if key[:2] in {"CT", "CR", "CD", "A_", "B_", "PC"}]
+    assert len(keys) == 14
+    assert [str(before.cards[key]) for key in keys] == [str(after.cards[key]) for key in keys]
+    assert not after["PC*"]
+
+
+@pytest.mark.filterwarnings("ignore:'datfix' made the change:astropy.wcs.FITSFixedWarning")
+def test_a_stack_of_files_as_ccddata_keeps_its_coordinates(result, tmp_path):
+    stack([result.to_ccddata()] * 2).write(tmp_path / "again.fits")
+    back = CCDData.read(tmp_path / "again.fits")
+    corner = np.array([[3.0, 4.0]])
+    np.testing.assert_allclose(
+        back.wcs.all_pix2world(corner, 0), distorted().all_pix2world(corner, 0), rtol=1e-12
+    )
+
+
+def sliced_wcs():
+    return HighLevelWCSWrapper(SlicedLowLevelWCS(plain_wcs(), (slice(2, 18), slice(0, 20))))
+
+
+def singular_wcs():
+    wcs = plain_wcs()
+    wcs.wcs.cd = np.zeros((2, 2))
+    return wcs
+
+
+@pytest.mark.parametrize("make", [sliced_wcs, singular_wcs])
+def test_coordinates_that_fits_cannot_hold_are_left_out_with_a_warning(tmp_path, make):
+    result = stack([NDData(np.ones((16, 20)), unit="adu", wcs=make())] * 3)
+    with pytest.warns(GpustackWarning, match="coordinates left out: FITS cannot hold"):
+        result.write(tmp_path / "out.fits")
+    assert "CTYPE1" not in fits.getheader(tmp_path / "out.fits")
+
+
+def test_ccddata_gets_the_coordinates_that_it_can_hold():
+    images = {make: NDData(np.ones((16, 20)), wcs=make()) for make in (wrapped_wcs, sliced_wcs)}
+    assert isinstance(stack([images[wrapped_wcs]] * 2).to_ccddata().wcs, WCS)
+    with pytest.warns(GpustackWarning, match="coordinates left out: CCDData cannot hold"):
+        assert stack([images[sliced_wcs]] * 2).to_ccddata().wcs is None
+
+
+def test_results_are_compared_by_identity(result):
+    other = stack(np.ones((2, 3, 4)))
+    assert result == result  # noqa: PLR0124
+    assert result != other
+    assert len({result, other, result}) == 2

@@ -1,0 +1,108 @@
+"""A file is written whole or not at all."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from astropy.io import fits
+
+from gpustack import stack
+from gpustack.errors import OutputError
+
+
+@pytest.fixture(scope="module")
+def result():
+    return stack(np.random.default_rng(3).normal(50, 3, (4, 16, 20)))
+
+
+@pytest.mark.parametrize("name", ["a.fits", "b.fit", "c.fts", "d.fits.gz", "E.FITS"])
+def test_names_that_can_be_written(result, tmp_path, name):
+    result.write(tmp_path / name)
+    np.testing.assert_array_equal(fits.getdata(tmp_path / name), result.data)
+    with (tmp_path / name).open("rb") as file:
+        assert (file.read(2) == b"\x1f\x8b") == name.endswith(".gz")
+
+
+def refused(tmp_path):
+    (tmp_path / "there.fits").write_bytes(b"mine")
+    (tmp_path / "folder.fits").mkdir()
+    return {
+        "there.fits": "exists",
+        "folder.fits": "expected a file to write, got a folder",
+        "missing/out.fits": "expected a folder .*missing to write in, found none",
+        "out.png": r"expected a name ending in \.fits",
+        "out.fits.fz": r"expected a name ending in \.fits",
+    }
+
+
+def test_names_that_are_refused(result, tmp_path):
+    for name, match in refused(tmp_path).items():
+        with pytest.raises(OutputError, match=match):
+            result.write(tmp_path / name)
+    assert (tmp_path / "there.fits").read_bytes() == b"mine"
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_overwrite_replaces(result, tmp_path):
+    (tmp_path / "there.fits").write_bytes(b"old")
+    result.write(tmp_path / "there.fits", overwrite=True)
+    assert fits.getheader(tmp_path / "there.fits")["NCOMBINE"] == 4
+
+
+def test_a_file_that_appears_meanwhile_is_not_lost(result, tmp_path, monkeypatch):
+    write = fits.HDUList.writeto
+
+    def write_and_lose_the_race(self, *args, **kwargs):
+        write(self, *args, **kwargs)
+        (tmp_path / "out.fits").write_bytes(b"theirs")
+
+    monkeypatch.setattr(fits.HDUList, "writeto", write_and_lose_the_race)
+    with pytest.raises(OutputError, match="appeared"):
+        result.write(tmp_path / "out.fits")
+    assert (tmp_path / "out.fits").read_bytes() == b"theirs"
+    assert not list(tmp_path.glob(".*"))
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, OSError(28, "No space left")])
+def test_nothing_is_left_of_an_interrupted_write(result, tmp_path, monkeypatch, error):
+    def write_half(self, path, **options):
+        path.write_bytes(b"half")
+        raise error
+
+    monkeypatch.setattr(fits.HDUList, "writeto", write_half)
+    expected = OutputError if isinstance(error, OSError) else error
+    with pytest.raises(expected):
+        result.write(tmp_path / "out.fits")
+    assert [path.name for path in tmp_path.glob("*out*")] == []
+    assert not list(tmp_path.glob(".*"))
+
+
+FULL_DISK = """
+import resource, signal, sys
+import numpy as np
+from gpustack import stack
+from gpustack.errors import OutputError
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+try:
+    stack(np.ones((2, 100, 100))).write(sys.argv[1])
+except OutputError as err:
+    print(err)
+"""
+
+
+def test_a_full_disk_is_an_error_that_leaves_nothing(tmp_path):
+    pytest.importorskip("resource", reason="limits on file size need POSIX")
+    target = tmp_path / "out.fits"
+    done = subprocess.run(
+        [sys.executable, "-c", FULL_DISK, target], capture_output=True, text=True, check=True
+    )
+    assert f"{target}: could not be written" in done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_result_obeys_the_umask(result, tmp_path):
+    result.write(tmp_path / "out.fits")
+    (tmp_path / "plain").touch()
+    assert (tmp_path / "out.fits").stat().st_mode == (tmp_path / "plain").stat().st_mode

@@ -17,25 +17,30 @@ ENDINGS = (".fits", ".fit", ".fts", ".fits.gz", ".fit.gz", ".fts.gz")
 
 
 def check_target(path: PathLike, overwrite: bool) -> Path:
-    """The path, if a file can be written there; meant to be called before the work.
+    """The file that `path` stands for, if it can be written; meant to be called before the work.
+
+    A symbolic link stands for the file that it points to.
 
     Raises
     ------
     OutputError
-        Where it exists and `overwrite` is False, its folder is missing, is no folder or
-        may not be written to, or its name does not end as a FITS file's.
+        Where it exists and `overwrite` is False or it is no file, its folder is missing, is
+        no folder or may not be written to, or its name does not end as a FITS file's.
     """
-    target = Path(path)
-    if not target.name.lower().endswith(ENDINGS):
-        raise OutputError(f"{target}: expected a name ending in {', '.join(ENDINGS)}")
-    if target.is_dir():
-        raise OutputError(f"{target}: expected a file to write, got a folder")
-    if target.exists() and not overwrite:
-        raise OutputError(f"{target}: exists; replace it with overwrite=True (--overwrite)")
-    if not target.parent.is_dir():
-        raise OutputError(f"{target}: expected a folder {target.parent} to write in, found none")
-    if not os.access(target.parent, os.W_OK):
-        raise OutputError(f"{target}: may not write in the folder {target.parent}")
+    with _errors_of(path):
+        target = Path(path).resolve()
+        if not os.fspath(path).lower().endswith(ENDINGS):
+            raise OutputError(f"{path}: expected a name ending in {', '.join(ENDINGS)}")
+        if target.is_dir():
+            raise OutputError(f"{path}: expected a file to write, got a folder")
+        if os.path.lexists(target) and not target.is_file():
+            raise OutputError(f"{path}: expected a file to write, got a device, pipe or empty link")
+        if os.path.lexists(target) and not overwrite:
+            raise OutputError(f"{path}: exists; replace it with overwrite=True (--overwrite)")
+        if not target.parent.is_dir():
+            raise OutputError(f"{path}: expected a folder {target.parent} to write in, found none")
+        if not os.access(target.parent, os.W_OK):
+            raise OutputError(f"{path}: may not write in the folder {target.parent}")
     return target
 
 
@@ -48,31 +53,39 @@ def write_whole(path: PathLike, hdus: fits.HDUList, *, overwrite: bool = False) 
         As `check_target`, or where writing fails, a full disk for one.
     """
     target = check_target(path, overwrite)
-    with _temporary(target) as temporary:
-        try:
-            hdus.writeto(temporary, output_verify="silentfix+ignore")
-            _sync(temporary)
-            _take_name(temporary, target, overwrite)
-        except FileExistsError as err:
-            raise OutputError(f"{target}: appeared while the result was being made") from err
-        except OSError as err:
-            raise OutputError(f"{target}: could not be written: {err}") from err
+    ending = next(end for end in reversed(ENDINGS) if os.fspath(path).lower().endswith(end))
+    with _errors_of(path), _temporary(target.parent, ending) as temporary:
+        hdus.writeto(temporary, output_verify="silentfix+ignore")
+        _sync(temporary)
+        _take_name(temporary, target, overwrite)
 
 
 @contextmanager
-def _temporary(target: Path) -> Iterator[Path]:
-    """A name beside `target` that nobody has; whatever stands there at the end is removed."""
-    ending = next(end for end in reversed(ENDINGS) if target.name.lower().endswith(end))
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part{ending}")
+def _errors_of(path: PathLike) -> Iterator[None]:
+    """What goes wrong in writing the file `path`, as OutputError."""
+    try:
+        yield
+    except OutputError:
+        raise
+    except FileExistsError as err:
+        raise OutputError(f"{path}: appeared while the result was being made") from err
+    except (OSError, RuntimeError, ValueError, fits.VerifyError) as err:
+        raise OutputError(f"{path}: could not be written: {err}") from err
+
+
+@contextmanager
+def _temporary(folder: Path, ending: str) -> Iterator[Path]:
+    """A name in `folder` that nobody has; whatever stands there at the end is removed."""
+    temporary = folder / f".gpustack-{secrets.token_hex(4)}.part{ending}"
     try:
         yield temporary
     finally:
-        with suppress(FileNotFoundError):
+        with suppress(OSError):
             temporary.unlink()
 
 
 def _sync(path: Path) -> None:
-    with path.open("rb") as file:
+    with path.open("r+b") as file:  # Windows syncs only what is open for writing
         os.fsync(file.fileno())
 
 

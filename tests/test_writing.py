@@ -1,5 +1,7 @@
 """A file is written whole or not at all."""
 
+import os
+import re
 import subprocess
 import sys
 
@@ -106,3 +108,94 @@ def test_the_result_obeys_the_umask(result, tmp_path):
     result.write(tmp_path / "out.fits")
     (tmp_path / "plain").touch()
     assert (tmp_path / "out.fits").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+@pytest.fixture
+def links(tmp_path):
+    """A folder where names can point to others."""
+    try:
+        (tmp_path / "probe").symlink_to("nowhere")
+    except OSError:
+        pytest.skip("this system makes no symbolic links")
+    (tmp_path / "probe").unlink()
+    return tmp_path
+
+
+def test_a_link_stays_a_link(result, links):
+    (links / "store").mkdir()
+    (links / "store" / "real.fits").write_bytes(b"old")
+    (links / "out.fits").symlink_to("store/real.fits")
+    with pytest.raises(OutputError, match=r"out\.fits: exists"):
+        result.write(links / "out.fits")
+    result.write(links / "out.fits", overwrite=True)
+    assert (links / "out.fits").is_symlink()
+    np.testing.assert_array_equal(fits.getdata(links / "store" / "real.fits"), result.data)
+    assert [path.name for path in (links / "store").iterdir()] == ["real.fits"]
+
+
+def test_a_link_to_a_file_yet_to_come_makes_it(result, links):
+    (links / "out.fits").symlink_to("later.fits")
+    result.write(links / "out.fits")
+    assert (links / "out.fits").is_symlink()
+    np.testing.assert_array_equal(fits.getdata(links / "later.fits"), result.data)
+
+
+@pytest.mark.parametrize(
+    ("points_to", "match"),
+    [
+        ("no/such/real.fits", "expected a folder .*such to write in, found none"),
+        ("out.fits", "out.fits: .*(loop|empty link)"),
+        (os.devnull, "got a device, pipe or empty link"),
+    ],
+)
+def test_a_link_that_leads_to_no_file_is_refused(result, links, points_to, match):
+    (links / "out.fits").symlink_to(points_to)
+    with pytest.raises(OutputError, match=match):
+        result.write(links / "out.fits", overwrite=True)
+    assert [path.name for path in links.iterdir()] == ["out.fits"]
+
+
+def test_a_name_as_long_as_a_file_system_takes(result, tmp_path):
+    name = "n" * 250 + ".fits"
+    result.write(tmp_path / name)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.parametrize("name", ["n" * 300 + ".fits", "nul\0.fits"])
+def test_a_name_that_no_file_can_have_is_an_output_error(result, tmp_path, name):
+    with pytest.raises(OutputError, match=r"\.fits: could not be written: "):
+        result.write(tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("error", [fits.VerifyError("a card"), ValueError("a value")])
+def test_what_astropy_cannot_write_is_an_output_error(result, tmp_path, monkeypatch, error):
+    def refuse(self, path, **options):
+        raise error
+
+    monkeypatch.setattr(fits.HDUList, "writeto", refuse)
+    with pytest.raises(OutputError, match=f"out.fits: could not be written: {error}"):
+        result.write(tmp_path / "out.fits")
+
+
+def test_a_temporary_file_that_cannot_be_removed_hides_no_error(result, tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        raise PermissionError("read-only")
+
+    monkeypatch.setattr(fits.HDUList, "writeto", refuse)
+    monkeypatch.setattr("pathlib.Path.unlink", refuse)
+    with pytest.raises(OutputError, match="could not be written: read-only"):
+        result.write(tmp_path / "out.fits")
+
+
+def test_the_temporary_file_says_whose_it_is(result, tmp_path, monkeypatch):
+    names = []
+    write = fits.HDUList.writeto
+
+    def write_down(self, path, **options):
+        names.append(path.name)
+        write(self, path, **options)
+
+    monkeypatch.setattr(fits.HDUList, "writeto", write_down)
+    result.write(tmp_path / "out.fit.gz")
+    assert re.fullmatch(r"\.gpustack-[0-9a-f]{8}\.part\.fit\.gz", names[0])

@@ -140,16 +140,18 @@ def largest(array, axis):
     return np.nanmax(array, axis=axis)
 
 
+CUBE = (2, 25, 6)
+
 CALLS = {
     "plain": {},
     "float32": {"dtype": np.float32, "method": "median"},
     "weights": {"weights": np.arange(1.0, 13)},
-    "sample weights": {"weights": np.random.default_rng(1).random((12, 2, 5, 6)), "method": "sum"},
+    "sample weights": {"weights": np.random.default_rng(1).random((12, *CUBE)), "method": "sum"},
     "scale": {"scale": lambda image: 1 / np.ma.mean(image)},
     "uncertainty": {"combine_uncertainty_function": largest},
     "uncertainty, sample weights": {
         "combine_uncertainty_function": largest,
-        "weights": np.random.default_rng(1).random((12, 2, 5, 6)),
+        "weights": np.random.default_rng(1).random((12, *CUBE)),
     },
     "sigma": {
         "sigma_clip": True,
@@ -164,11 +166,11 @@ CALLS = {
 @pytest.mark.parametrize("files", [False, True])
 @pytest.mark.parametrize("arguments", CALLS.values(), ids=CALLS)
 def test_limited_memory_gives_the_same(arguments, files, tmp_path):
-    """Four of ten rows at once where a function is called, as each takes four cubes."""
-    images = sky(12, (2, 5, 6))
+    """The buffers of the backend, and of 50 rows a few; or 21 where a function is called."""
+    images = sky(12, CUBE)
     whole = combine(images, **arguments)
-    banded = combine(write(tmp_path, images) if files else images, mem_limit=10_000, **arguments)
-    assert banded.shape == (2, 5, 6)
+    banded = combine(write(tmp_path, images) if files else images, mem_limit=50_000, **arguments)
+    assert banded.shape == CUBE
     assert_same(banded, whole)
 
 

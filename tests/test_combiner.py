@@ -140,6 +140,34 @@ def test_masked_samples_and_nan_use_up_extrema():
     assert rejected(combiner) == [0, 3, 4]
 
 
+@pytest.mark.parametrize(
+    ("samples", "dtype", "total"),
+    [
+        ([200, 100], np.uint8, 44),
+        ([-1, -2], np.uint8, 253),
+        ([100, 100], np.int8, -56),
+        ([1e30, 5], np.int32, 5),
+        ([-5, 3], np.uint64, 3),
+        ([2.0**63, 2.0**62], np.uint64, 2**63 + 2**62),
+        ([6e4, 6e4], np.float16, np.inf),
+        ([1e300, 2], np.float32, 2),
+    ],
+)
+def test_numbers_that_the_dtype_cannot_hold(samples, dtype, total):
+    """Integers wrap around as numpy's do, or are 0; floats are infinite, and invalid."""
+    for combiner in (Combiner(column(*samples), dtype=dtype) for _ in range(2)):
+        assert combiner.sum_combine().data == total
+        assert combiner.data_arr.dtype == dtype
+        assert combiner.sum_combine().data == total
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.float32])
+def test_samples_that_are_put_in_become_the_dtype(dtype):
+    combiner = Combiner(column(1, 2, 3), dtype=dtype)
+    combiner.data_arr = np.array([np.nan, 5.5, 1e300]).reshape(3, 1, 1)
+    assert combiner.median_combine().data == np.array(5.5).astype(dtype)
+
+
 @pytest.mark.parametrize("shape", [(), (1,), (2, 1, 1)])
 def test_weights_of_masked_samples_do_not_count(shape):
     images = [

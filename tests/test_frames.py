@@ -16,8 +16,12 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from fitsmaker import image_bytes
+from gpustack.backends.base import Samples, working_dtype
+from gpustack.backends.tiles import Where, load
 from gpustack.errors import FrameError, GpustackError, InputError, MismatchError
 from gpustack.frames import check_agree, open_frames
+from gpustack.frames.base import decode
+from gpustack.recipe import Recipe
 
 
 def one(item, **options):
@@ -303,6 +307,28 @@ def test_unusable_input_is_named(inputs, message):
 def test_unusable_unit(unit):
     with pytest.raises(InputError, match="unit: expected one that astropy knows, got"):
         open_frames(np.ones((1, 2, 2)), unit=unit)
+
+
+@pytest.mark.parametrize(
+    "samples",
+    [
+        Samples(np.array([[-0.0, 1.0]])),
+        Samples(np.array([[0, 1]], "i2"), bscale=-1.0),
+        Samples(np.array([[0, 1]], "u1"), blank=0),
+        Samples(np.array([[1.0, 2.0]]), blank=1),
+        Samples(np.array([[1, 2]], ">i4"), np.array([[True, False]]), bzero=0.25, bscale=0.1),
+        Samples(np.array([[1, 3]], "i2"), bscale=0.1, bzero=0.3),
+        Samples(np.array([[3e38, np.nan]], "f4"), bscale=10.0),
+    ],
+)
+def test_samples_are_decoded_as_the_backend_decodes_them(samples):
+    dtype = working_dtype(samples.data.dtype)
+    values, invalid = decode(samples, dtype)
+    tile = np.empty((1, 2), dtype)
+    with np.errstate(over="ignore"):
+        loaded = load([samples], Where(slice(0, 1), slice(0, 2), slice(0, 2)), Recipe(), tile)
+    assert np.where(invalid, np.inf, values).tobytes() == tile.tobytes()
+    assert loaded.finite[0] == np.count_nonzero(~invalid)
 
 
 # Agreement

@@ -13,15 +13,12 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from gpustack.backends.columns import MAD_TO_STD
 from gpustack.errors import InputError
 
 Word = Literal["mean", "median", "sum", "std", "mad_std"]
 Statistic = Callable[..., Any]
 Masked = np.ma.MaskedArray[Any, Any]
-
-#: Scales the median absolute deviation to the standard deviation of a normal
-#: distribution: 1 / Phi^-1(3/4).
-MAD_TO_STD = 1.482602218505602
 
 _NAN_NAMES: dict[str, Word] = {
     "nanmean": "mean",

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from gpustack.clips import Clip, ExtremaClip, SigmaClip
 from gpustack.combiner.callables import Masked, Statistic, Word, call, nan_filled, skips_nan
 from gpustack.combiner.combination import Combination
-from gpustack.combiner.rows import RowsFrame
+from gpustack.combiner.rows import RowsFrame, cast, castable
 from gpustack.engine import run
 from gpustack.errors import InputError
 from gpustack.frames import Frame, open_frames
@@ -108,8 +108,9 @@ class Recorder:
 
     def set_cube(self, data: Any, mask: NDArray[np.bool_] | None = None) -> None:
         """Put an array of the user in the place of frames and pending clips."""
+        values = np.ma.getdata(data)
         mask = np.ma.getmaskarray(data) if mask is None else mask
-        cube = np.ma.MaskedArray(np.ma.getdata(data), mask, dtype=self.dtype)
+        cube = np.ma.MaskedArray(cast(values, self.dtype), mask | ~castable(values, self.dtype))
         if cube.shape != self.shape:
             raise InputError(f"data_arr: expected shape {self.shape}, got {cube.shape}")
         self._cube = cube
@@ -128,10 +129,13 @@ class Recorder:
             self.cube()
         recipe = how.recipe(self.clips, self.dtype)
         frames = self.frames if self._cube is None else open_frames(list(self._cube))
-        if recipe.normalizes and all(frame.dtype == np.float32 for frame in frames):
-            # ccdproc's scaled samples are float64; one such frame makes the stack so.
-            frames = [RowsFrame(frames[0], np.dtype(np.float64)), *frames[1:]]
-        result = self._run(frames, recipe, weights=how.sample_weights)
+        result = self._run(
+            frames,
+            recipe,
+            weights=how.sample_weights,
+            # ccdproc's scaled samples are float64
+            working=np.float64 if recipe.normalizes else np.float32,
+        )
         data, uncertainty = result.data, result.uncertainty
         if how.by_function or uncertainty is None:
             data, uncertainty = how.call(self.cube(), result)
@@ -150,7 +154,8 @@ class Recorder:
         return min(max(DEFAULT_MEMORY, 4 * row), self._limit)
 
     def _read(self, i: int) -> Masked:
-        return np.ma.asarray(self.frames[i].whole(), dtype=self.dtype)
+        whole = self.frames[i].whole()
+        return np.ma.MaskedArray(cast(whole.data, self.dtype), np.ma.getmaskarray(whole))
 
     def _run_pending(self, cube: Masked) -> None:
         """Mark in `cube` what the recorded clips reject."""
@@ -165,4 +170,4 @@ def _finish(data: NDArray[Any], mask: NDArray[np.bool_], dtype: np.dtype[Any]) -
     """Combined data in the combiner's dtype. Integers have no NaN: 0 where masked."""
     if dtype.kind != "f":
         data = np.where(mask, 0, data)
-    return data.astype(dtype, copy=False)
+    return cast(data, dtype)

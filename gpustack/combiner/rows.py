@@ -1,17 +1,17 @@
 """A frame seen through another dtype, or through some of its rows only."""
 
 from dataclasses import dataclass
-from math import prod
 from typing import Any
 
 import numpy as np
 from astropy.io import fits
 from astropy.units import UnitBase
+from numpy.typing import NDArray
 
 from gpustack.backends.base import Samples, working_dtype
 from gpustack.combiner.callables import Masked
 from gpustack.frames import Frame
-from gpustack.frames.base import decode
+from gpustack.frames.base import decode, read_whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,16 +77,33 @@ class RowsFrame:
 
     def whole(self) -> Masked:
         """All rows, masked where invalid."""
-        samples = self.read(0, prod(self.shape[:-1]))
-        mask = np.zeros(samples.data.shape, bool) if samples.mask is None else samples.mask
-        mask = mask | ~np.isfinite(samples.data)
-        return np.ma.MaskedArray(samples.data.reshape(self.shape), mask.reshape(self.shape))
+        return read_whole(self)
 
 
 def _cast(samples: Samples, dtype: np.dtype[Any]) -> Samples:
-    """Samples decoded and cast to `dtype`. Integers have no NaN: 0, and masked."""
+    """Samples decoded and cast to `dtype`, invalid where it cannot hold them."""
     values, invalid = decode(samples, working_dtype(samples.data.dtype))
-    if dtype.kind != "f":
-        values[~np.isfinite(values)] = 0
-    with np.errstate(over="ignore"):  # what overflows is infinite, and invalid for that
-        return Samples(values.astype(dtype, copy=False), invalid, samples.weight)
+    return Samples(cast(values, dtype), invalid | ~castable(values, dtype), samples.weight)
+
+
+def cast(values: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Numbers in another dtype; themselves where they have it. 0 where not `castable`.
+
+    What a float cannot hold is infinite, and an integer wraps around, as in numpy.
+    """
+    if dtype.kind == "f" or values.dtype.kind != "f":
+        with np.errstate(over="ignore"):
+            return values.astype(dtype, copy=False)
+    return np.where(castable(values, dtype), values, 0).astype(_wide(dtype)).astype(dtype)
+
+
+def castable(values: NDArray[Any], dtype: np.dtype[Any]) -> Any:
+    """Which numbers an integer dtype can hold, wrapped around; True where all."""
+    if dtype.kind == "f" or values.dtype.kind != "f":
+        return np.True_
+    limits = np.iinfo(_wide(dtype))
+    return (values >= float(limits.min)) & (values < float(limits.max))
+
+
+def _wide(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    return np.dtype(np.uint64 if dtype == np.uint64 else np.int64)

@@ -125,8 +125,8 @@ def _checked(name: str, data: Any) -> NDArray[Any]:
     if type(data) not in _PLAIN:
         raise FrameError(
             name,
-            f"expected a numpy array, masked array, Quantity or CCDData, got {type(data).__name__}, "
-            "which may mean more; numpy.asarray takes its samples alone",
+            "expected a numpy array, masked array, Quantity or CCDData, got "
+            f"{type(data).__name__}, which may mean more; numpy.asarray takes its samples alone",
         )
     plain: NDArray[Any] = np.asarray(data)
     if plain.dtype.kind == "b":

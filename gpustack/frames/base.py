@@ -79,15 +79,17 @@ def read_whole(frame: Frame) -> np.ma.MaskedArray[Any, Any]:
 def decode(
     samples: Samples, dtype: np.dtype[Any]
 ) -> tuple[NDArray[np.floating[Any]], NDArray[np.bool_]]:
-    """The values of samples in `dtype`, and where they are invalid."""
+    """The values of samples in `dtype`, and where they are invalid; -0.0 becomes +0.0.
+
+    The same bits as a backend computes with.
+    """
     with np.errstate(over="ignore", invalid="ignore"):  # infinite values are found just below
         values = samples.data.astype(dtype)
         if samples.bscale != 1:
             values *= samples.bscale
-        if samples.bzero != 0:
-            values += samples.bzero
+        values += samples.bzero
     invalid = ~np.isfinite(values)
-    if samples.blank is not None:
+    if samples.blank is not None and samples.data.dtype.kind in "iu":
         invalid |= samples.data == samples.blank
     if samples.mask is not None:
         invalid |= samples.mask

@@ -1,6 +1,5 @@
 """The engine: frames and a recipe in, band by band through a backend, a result out."""
 
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Literal
@@ -9,10 +8,11 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from gpustack import backends
+from gpustack.advice import warn_of
 from gpustack.backends.base import Backend, Outputs, Samples
 from gpustack.checks import check
 from gpustack.clips import Clip
-from gpustack.errors import GpustackWarning, MemoryLimitError, RecipeError
+from gpustack.errors import MemoryLimitError, RecipeError
 from gpustack.frames import Frame, check_agree, open_frames
 from gpustack.header import describe
 from gpustack.normalize import PerFrame, resolve, split_weights
@@ -129,7 +129,7 @@ def stack(
     result = run(
         opened, recipe, weights=per_sample, backend=backend, memory=memory, progress=progress
     )
-    _warn(result)
+    warn_of(result)
     return result
 
 
@@ -269,14 +269,3 @@ def _result(frames: Sequence[Frame], recipe: Recipe, out: Outputs, header: Any) 
         wcs=first.wcs,
         marks=shaped(out.marks),
     )
-
-
-def _warn(result: StackResult) -> None:
-    """Say what is unusual about the frames."""
-    if len(result.frames) == 1:
-        warnings.warn("only one frame: nothing to combine", GpustackWarning, stacklevel=3)
-    if "valid" in result.frames.colnames:
-        for row in result.frames[result.frames["valid"] == 0]:
-            warnings.warn(
-                f"{row['name']}: no valid sample; it counts nothing", GpustackWarning, stacklevel=3
-            )

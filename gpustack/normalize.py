@@ -82,9 +82,6 @@ def _zeros(statistic: str, scales: Numbers, frames: Sequence[Frame]) -> tuple[fl
     measured = _measured(statistic, frames)
     scales = scales or (1.0,) * len(frames)
     known = [(s, c) for s, c in zip(measured, scales, strict=True) if s is not None]
-    check(
-        all(scale != 0 for _, scale in known), "zero: expected scales other than 0 with a statistic"
-    )
     first = known[0][0] * known[0][1] if known else 0.0
     return tuple(0.0 if s is None else s - first / c for s, c in zip(measured, scales, strict=True))
 
@@ -122,7 +119,9 @@ def split_weights(weights: Any, frames: Sequence[Frame]) -> tuple[Any, NDArray[A
     array = np.asarray(weights)
     check(array.dtype.kind in "biuf", f"weights: expected real numbers, got {array.dtype}")
     if array.ndim == 1:
-        return per_frame("weights", array, (), 0), None
+        numbers = per_frame("weights", array, (), 0)
+        check(any(numbers), f"weights: expected some above 0, got {weights!r}")
+        return numbers, None
     expected = (len(frames), *frames[0].shape)
     check(
         array.shape == expected,

@@ -94,6 +94,10 @@ class Recipe:
             f"scale={self.scale!r} and zero={self.zero!r}: one statistic cannot set both; "
             "give numbers for one of them",
         )
+        check(
+            not isinstance(self.scale, tuple) or 0 not in self.scale,
+            f"scale: expected numbers other than 0, got {self.scale!r}",
+        )
         if self.normalizes and self.clip_on == "normalized":
             rest = self.clips[len(self.raw_ranges) :]
             check(

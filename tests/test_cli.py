@@ -1,5 +1,6 @@
 """The command line: what it writes, what it says, and its exit codes."""
 
+import logging
 import os
 import re
 import signal
@@ -15,6 +16,8 @@ from click.testing import CliRunner
 import gpustack
 from gpustack import SigmaClip, stack
 from gpustack.cli import cli, main, progress_bar, summary
+from gpustack.errors import InputError
+from gpustack.header import read_recipe
 
 
 @pytest.fixture
@@ -43,6 +46,7 @@ def run_here(monkeypatch, *words):
     """Run it in this process; the exit code."""
     monkeypatch.setattr(sys, "argv", ["gpustack", *words])
     monkeypatch.setattr(signal, "signal", lambda *_: None)
+    monkeypatch.setattr(logging, "disable", lambda *_: None)
     try:
         main()
     except SystemExit as exit_:
@@ -74,12 +78,14 @@ def test_every_option_reaches_the_recipe(folder, monkeypatch):
     assert header["BITPIX"] == -64
 
 
+@pytest.mark.filterwarnings("ignore:.*given .* times:gpustack.errors.GpustackWarning")
 def test_an_extension_by_number_or_name(folder, monkeypatch):
     image = fits.ImageHDU(np.full((4, 4), 7.0), name="SCI")
     image.header["BUNIT"] = "adu"
-    fits.HDUList([fits.PrimaryHDU(np.zeros((2, 2))), image]).writeto("mef.fits")
+    for name in ("mef1.fits", "mef2.fits"):
+        fits.HDUList([fits.PrimaryHDU(np.zeros((2, 2))), image]).writeto(name)
     for hdu in ("1", "SCI"):
-        words = ("combine", "mef.fits", "mef.fits", "-o", f"{hdu}.fits", "--hdu", hdu)
+        words = ("combine", "mef*.fits", "-o", f"{hdu}.fits", "--hdu", hdu)
         assert run_here(monkeypatch, *words) == 0
         assert (fits.getdata(f"{hdu}.fits") == 7).all()
 
@@ -98,7 +104,7 @@ BAD = {
     "too many extrema": (["m*.fits", "--clip", "extrema:nlow=3,nhigh=2"], "for 5 frames"),
     "negative weights": (["m*.fits", "--weights", "1,1,1,1,-1"], "weights: .*-1"),
     "weights too few": (["m*.fits", "--weights", "1,2"], "expected 5 numbers.*got 2"),
-    "words for numbers": (["m*.fits", "--scale", "mode"], "expected median|mean|N,N"),
+    "words for numbers": (["m*.fits", "--scale", "mode"], r"expected median\|mean\|N,N"),
     "memory": (["m*.fits", "--memory", "10B"], "at least one row"),
     "memory unit": (["m*.fits", "--memory", "2 parsec"], "'2 parsec'"),
 }
@@ -129,6 +135,53 @@ def test_overwrite(folder, monkeypatch):
     assert fits.getheader("out.fits")["NCOMBINE"] == 5
 
 
+TALKATIVE = """
+import sys, warnings
+from gpustack import backends
+from gpustack.backends.cpu import CpuBackend
+class Talking(CpuBackend):
+    def run(self, *args):
+        from astropy import log
+        log.info("of interest")
+        warnings.warn("of concern")
+        super().run(*args)
+backends.CpuBackend = Talking
+sys.argv = ["gpustack", "combine", "m*.fits", "-o", "out.fits"]
+from gpustack.cli import main
+main()
+"""
+
+
+def test_what_libraries_have_to_say_stays_out_of_stdout(folder):
+    done = subprocess.run(
+        [sys.executable, "-c", TALKATIVE], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, "")
+    assert done.stderr == "gpustack: warning: of concern\n"
+
+
+@pytest.mark.parametrize("frames", [["*.fits"], ["m0.fits", "./m1.fits"], ["m0.fits", "link.fits"]])
+def test_the_output_is_none_of_the_frames(folder, monkeypatch, capsys, frames):
+    before = (folder / "m1.fits").read_bytes()
+    (folder / "link.fits").symlink_to("m1.fits")
+    words = ("combine", *frames, "-o", str(folder / "m1.fits"), "--overwrite")
+    assert run_here(monkeypatch, *words) == 2
+    said = capsys.readouterr().err
+    assert re.search(r"(m1|link)\.fits: expected a frame to combine, got the output", said)
+    assert (folder / "m1.fits").read_bytes() == before
+
+
+@pytest.mark.parametrize("hdu", ["²", "-1", "--5", "1.5", "1_0", ""])
+def test_an_extension_that_cannot_be_is_bad_input(folder, monkeypatch, capsys, hdu):
+    assert run_here(monkeypatch, "combine", "m*.fits", "-o", "out.fits", "--hdu", hdu) == 2
+    assert f"expected an image in HDU {hdu!r}" in capsys.readouterr().err
+
+
+def test_the_command_line_asks_only_for_what_it_uses(folder, monkeypatch):
+    assert run_here(monkeypatch, "combine", "m*.fits", "-o", "out.fits") == 0
+    assert read_recipe(fits.getheader("out.fits")).outputs == ("uncertainty", "rejected")
+
+
 def test_a_backend_that_cannot_work_here_is_code_3(folder, monkeypatch, capsys):
     words = ("combine", "m*.fits", "-o", "out.fits", "--backend", "cuda")
     assert run_here(monkeypatch, *words) == 3
@@ -151,7 +204,7 @@ class Interrupting(CpuBackend):
         super().run(*args)
         os.kill(os.getpid(), number)
 backends.CpuBackend = Interrupting
-sys.argv = ["gpustack", "combine", "m*.fits", "-o", "out.fits", "--memory", "2kB"]
+sys.argv = ["gpustack", "combine", "m*.fits", "-o", "out.fits"]
 from gpustack.cli import main
 main()
 """
@@ -189,8 +242,16 @@ def test_the_bar_moves_on_a_terminal():
     with progress_bar(terminal) as progress:
         progress(5, 10)
         progress(10, 10)
+        terminal.write("a warning")
     assert "stacking" in terminal.text
-    assert "100%" in terminal.text
+    assert re.search("100%.*\na warning$", terminal.text), "the bar ends its line when it is full"
+
+
+def test_no_bar_is_left_of_frames_that_cannot_be_opened():
+    terminal = Terminal()
+    with pytest.raises(InputError), progress_bar(terminal):
+        raise InputError("no such file")
+    assert not terminal.text
 
 
 def test_the_summary_names_what_was_done(folder):
@@ -213,6 +274,18 @@ def test_help(words):
     result = CliRunner().invoke(cli, words)
     assert result.exit_code == 0
     assert "Usage:" in result.output
+
+
+def test_words_are_shown_as_they_are_typed():
+    said = CliRunner().invoke(cli, ["combine", "--help"]).output
+    assert "--scale median|mean|N,N,..." in said
+    assert "NAME:field=value,..." in said
+
+
+def test_alone_it_shows_its_help_as_bad_input_does():
+    done = gpustack_command()
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "gpustack combine --help" in done.stderr
 
 
 def test_every_option_has_its_line_in_the_docs():

@@ -192,6 +192,40 @@ def test_a_frame_without_valid_samples_counts_nothing_and_warns(cube):
     np.testing.assert_array_equal(with_it.count, without.count)
 
 
+def test_a_clip_that_can_reject_nothing_warns(cube):
+    with pytest.warns(GpustackWarning, match="at most 2.5, so nothing will be rejected"):
+        stack(cube[:5], SigmaClip(3, 3))
+    cube[:5, 0, 0] = 1, 2, 3, 2, 1e30
+    for clip in (SigmaClip(3, 2.4), SigmaClip(3, 3, spread="mad_std")):
+        assert stack(cube[:5], clip).high[0, 0] == 1
+    stack(cube, SigmaClip(2.9, 2.9))
+
+
+@pytest.mark.parametrize("n", [3, 5, 10])
+@pytest.mark.parametrize("center", ["mean", "median"])
+@pytest.mark.parametrize("ddof", [0, 1])
+def test_no_outlier_is_further_out_than_the_warning_says(n, center, ddof):
+    planes = [np.full((2, 2), i) for i in (*range(n - 1), 1e9)]
+    farthest = (n - 1) ** 0.5 if center == "mean" else n / (n - 1) ** 0.5
+    farthest *= ((n - ddof) / n) ** 0.5
+    inside = SigmaClip(farthest * 0.999, farthest * 0.999, center, maxiters=1, ddof=ddof)
+    assert stack(planes, inside).high.all()
+    outside = SigmaClip(farthest * 1.001, farthest * 1.001, center, ddof=ddof)
+    with pytest.warns(GpustackWarning, match="nothing will be rejected"):
+        assert not stack(planes, outside).high.any()
+
+
+def test_the_same_file_twice_warns(files):
+    with pytest.warns(GpustackWarning, match=r"frame_0\.fits: given 2 times"):
+        stack([files / "frame_0.fits", files / "frame_0.fits"])
+
+
+def test_no_value_anywhere_warns():
+    with pytest.warns(GpustackWarning) as told:
+        stack(np.full((2, 3, 3), np.nan))
+    assert "no pixel of the result has a value" in str(told[-1].message)
+
+
 def ccd(shape=SHAPE, unit="adu"):
     return CCDData(np.ones(shape), unit=unit)
 
@@ -219,6 +253,8 @@ REFUSED = {
         RecipeError,
         "expected numbers >= 0, got -1.0 for frame 0",
     ),
+    "no weight": (lambda: stack([ccd()] * 2, weights=[0, 0]), RecipeError, "expected some above 0"),
+    "scale of 0": (lambda: stack([ccd()] * 2, scale=[1, 0]), RecipeError, "other than 0"),
     "complex weights": (
         lambda: stack([ccd()] * 2, weights=np.ones((2, *SHAPE), complex)),
         RecipeError,

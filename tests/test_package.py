@@ -30,6 +30,7 @@ MAY_IMPORT = {
     "writing": "numpy astropy",
     "align": "numpy astropy reproject",
     "result": "numpy astropy",
+    "advice": "",
     "normalize": "numpy",
     "engine": "numpy",
     "combiner": "numpy astropy",

@@ -51,7 +51,7 @@ def recipes(draw):
     return Recipe(
         clips=sorted(draw(st.lists(clips, max_size=4)), key=lambda clip: clip.name != "range"),
         combine=combine,
-        scale=draw(st.none() | numbers | st.sampled_from(["mean", "median"])),
+        scale=draw(st.none() | numbers.filter(all) | st.sampled_from(["mean", "median"])),
         zero=draw(st.none() | numbers),
         weights=draw(st.none() | some_weights) if weighted else None,
         clip_on=draw(st.sampled_from(["normalized", "raw"])),

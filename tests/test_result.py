@@ -105,14 +105,19 @@ def test_no_exposure_where_a_frame_tells_none(frames):
     assert header["EXPTIME"] == 30.0
 
 
+@pytest.mark.filterwarnings("ignore:.*given .* times:gpustack.errors.GpustackWarning")
 def test_a_result_of_results_tells_its_own_recipe_and_frames(result, frames):
-    result.write(frames / "first.fits")
-    header = stack([frames / "first.fits"] * 2, combine="max").header
+    paths = [frames / "first.fits", frames / "second.fits"]
+    for path in paths:
+        result.write(path)
+    header = stack(paths, combine="max").header
     assert read_recipe(header).combine == "max"
     assert "IMCMB003" not in header
     assert header["NCOMBINE"] == 2
 
 
+@pytest.mark.filterwarnings("ignore:.*given 400 times:gpustack.errors.GpustackWarning")
+@pytest.mark.filterwarnings("ignore:.*given .* times:gpustack.errors.GpustackWarning")
 def test_a_long_recipe_survives_the_cards(frames):
     scale = tuple(1 + i / 7 for i in range(4)) * 100
     header = stack([frames / "m51_0.fits"] * 400, scale=scale).header
@@ -125,10 +130,12 @@ def test_a_header_without_recipe_says_so():
         read_recipe(fits.Header({"HISTORY": "bias subtracted"}))
 
 
+@pytest.mark.filterwarnings("ignore:.*given .* times:gpustack.errors.GpustackWarning")
 def test_the_structure_of_the_input_does_not_leak(tmp_path):
     raw = np.arange(12, dtype=np.uint16).reshape(3, 4)
-    fits.writeto(tmp_path / "raw.fits", raw, fits.Header({"BUNIT": "adu"}), checksum=True)
-    header = stack([tmp_path / "raw.fits"] * 2).header
+    for name in ("raw1.fits", "raw2.fits"):
+        fits.writeto(tmp_path / name, raw, fits.Header({"BUNIT": "adu"}), checksum=True)
+    header = stack(f"{tmp_path}/raw*.fits").header
     assert not {"BZERO", "BSCALE", "CHECKSUM", "DATASUM", "NAXIS1"} & set(header)
 
 
@@ -168,6 +175,15 @@ def test_the_coordinates_of_ccddata_are_written(tmp_path, make):
     np.testing.assert_allclose(WCS(header).all_pix2world(corner, 0), expected, rtol=1e-12)
     assert header["DATE-OBS"] == "2026-01-02"
     assert len(header["CRPIX*"]) == 2
+
+
+@pytest.mark.filterwarnings("ignore:'datfix' made the change:astropy.wcs.FITSFixedWarning")
+def test_a_distortion_that_ctype_does_not_name_is_written_in_silence(tmp_path, capsys):
+    wcs = distorted()
+    wcs.wcs.ctype = ["RA---TAN", "DEC--TAN"]
+    stack([CCDData(np.ones((16, 20)), unit="adu", wcs=wcs)] * 3).write(tmp_path / "out.fits")
+    assert fits.getheader(tmp_path / "out.fits")["CTYPE1"] == "RA---TAN-SIP"
+    assert capsys.readouterr() == ("", "")
 
 
 def test_the_coordinates_of_files_are_written_as_they_were(result, frames, tmp_path):

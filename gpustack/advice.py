@@ -1,0 +1,53 @@
+"""What is unusual about a run: it does not stop, but whoever started it should know."""
+
+import math
+import warnings
+from collections import Counter
+from collections.abc import Iterator
+
+from gpustack.clips import SigmaClip
+from gpustack.errors import GpustackWarning
+from gpustack.recipe import Recipe
+from gpustack.result import StackResult
+
+
+def warn_of(result: StackResult) -> None:
+    """Warn of what is unusual about frames, recipe and result."""
+    for message in _unusual(result):
+        warnings.warn(message, GpustackWarning, stacklevel=3)
+
+
+def _unusual(result: StackResult) -> Iterator[str]:
+    n, names = len(result.frames), list(result.frames["name"])
+    if n == 1:
+        yield "only one frame: nothing to combine"
+    for name, times in Counter(names).items():
+        if times > 1:
+            yield f"{name}: given {times} times, and counted as often"
+    if n > 1:
+        yield from _powerless(result.recipe, n)
+    if "valid" in result.frames.colnames:
+        for name in result.frames["name"][result.frames["valid"] == 0]:
+            yield f"{name}: no valid sample; it counts nothing"
+    if result.mask.all():
+        yield "no pixel of the result has a value"
+
+
+def _powerless(recipe: Recipe, n: int) -> Iterator[str]:
+    """Sigma clips that cannot reject a lone outlier, however far out, among `n` samples.
+
+    One sample that is far from all others is sqrt(n - 1) standard deviations from their
+    mean (ddof 0) and n / sqrt(n - 1) from their median.
+    """
+    for clip in recipe.clips:
+        if not isinstance(clip, SigmaClip) or clip.spread != "std":
+            continue
+        farthest = math.sqrt(n - 1) if clip.center == "mean" else n / math.sqrt(n - 1)
+        farthest *= math.sqrt(max(n - clip.ddof, 0) / n)
+        threshold = min((t for t in (clip.low, clip.high) if t is not None), default=0)
+        if threshold >= farthest:
+            yield (
+                f"{clip}: among {n} frames no sample can be {threshold:g} standard deviations "
+                f"out, at most {farthest:.2g}, so nothing will be rejected; "
+                "use spread=mad_std, a lower threshold or an extrema clip"
+            )

@@ -27,8 +27,8 @@ class Combination:
         What makes the data; what the uncertainty is made of; how a weighted sum adds up.
     masked : bool
         Whether functions get a MaskedArray; else masked samples come to them as NaN.
-    scale : tuple of float or None
-        One number a frame.
+    scale : tuple of float, ndarray or None
+        One number a frame, or an array of the shape of the stack.
     weights : ndarray or None
         Shape (n,) or that of the stack.
     """
@@ -38,7 +38,7 @@ class Combination:
     spread: Word | Statistic
     total: Word | Statistic
     masked: bool
-    scale: tuple[float, ...] | None
+    scale: tuple[float, ...] | NDArray[Any] | None
     weights: NDArray[Any] | None
 
     @property
@@ -55,6 +55,21 @@ class Combination:
         """The weights where there is one for every sample."""
         return self.weights if self.weights is not None and self.weights.ndim > 1 else None
 
+    @property
+    def scales_samples(self) -> bool:
+        """Whether there is a factor for every sample, which no recipe has."""
+        return isinstance(self.scale, np.ndarray)
+
+    def scaled(self, cube: Masked) -> Masked:
+        """The samples times their factors."""
+        if self.scale is None:
+            return cube
+        factors = np.asarray(self.scale)
+        if factors.ndim == 1:
+            factors = factors.reshape(-1, *(1 for _ in cube.shape[1:]))
+        product: Masked = np.ma.multiply(cube, factors)
+        return product
+
     def recipe(self, clips: Sequence[Clip], dtype: np.dtype[Any]) -> Recipe:
         """The recipe that does as much of this as a recipe can."""
         weights: Any = "sample"
@@ -63,7 +78,7 @@ class Combination:
         return Recipe(
             clips=tuple(clips),
             combine=self.method if callable(self.main) else cast(Combine, self.main),
-            scale=self.scale,
+            scale=self.scale if isinstance(self.scale, tuple) else None,
             weights=weights,
             # Without clips that compare samples both are the same, and this one is faster.
             clip_on="normalized" if all(isinstance(c, RangeClip) for c in clips) else "raw",
@@ -83,9 +98,7 @@ class Combination:
             What the engine made of them: the mask, and the parts that are words; the count
             where the spread is a function.
         """
-        samples = cube
-        if self.scale is not None:
-            samples = cube * np.reshape(self.scale, (-1, *(1 for _ in cube.shape[1:])))
+        samples = self.scaled(cube)
         given = samples if self.masked else nan_filled(samples)
         data = result.data
         if callable(self.main):

@@ -1,13 +1,9 @@
-"""The ccdproc door: code written for `ccdproc.Combiner` and `ccdproc.combine` runs here.
-
-A Combiner records: clip methods append to a recipe, and combining runs it in one pass
-over the frames it refers to.
-"""
+"""The Combiner: clip methods are recorded, and combining runs them over the images."""
 
 import math
 import warnings
 from collections.abc import Iterable
-from typing import Any, Self
+from typing import Any
 
 from astropy.nddata import CCDData, StdDevUncertainty
 from astropy.utils.exceptions import AstropyDeprecationWarning
@@ -90,13 +86,6 @@ class Combiner(Holdings):
         frames = open_frames(ccd_list)
         check_agree(frames)
         super().__init__(ccd_list, Recorder(frames, real_dtype(dtype), backend))
-
-    @classmethod
-    def of(cls, recorder: Recorder) -> Self:
-        """A Combiner of frames that need not be CCDData; its `ccd_list` is empty."""
-        combiner = cls.__new__(cls)
-        Holdings.__init__(combiner, [], recorder)
-        return combiner
 
     def clip_extrema(self, nlow: int | None = 0, nhigh: int | None = 0) -> None:
         """Reject the `nlow` lowest and `nhigh` highest samples of every pixel.
@@ -219,8 +208,9 @@ class Combiner(Holdings):
         scale_func : callable, optional
             What to compute in place of the mean where there are no weights, called as
             ``scale_func(masked_array, axis=0)``.
-        scale_to : float, optional
-            One factor for all images, in place of `scaling`.
+        scale_to : float or array, optional
+            One factor for all images, one for each, or an array that broadcasts to the
+            shape of all samples, in place of `scaling`.
         uncertainty_func : callable, optional
             The spread that the uncertainty is made of; the standard deviation if omitted.
         sum_func : callable, optional
@@ -253,8 +243,9 @@ class Combiner(Holdings):
         median_func : callable, optional
             What to compute in place of the median, called as
             ``median_func(masked_array, axis=0)``.
-        scale_to : float, optional
-            One factor for all images, in place of `scaling`.
+        scale_to : float or array, optional
+            One factor for all images, one for each, or an array that broadcasts to the
+            shape of all samples, in place of `scaling`.
         uncertainty_func : callable, optional
             The spread that the uncertainty is made of; if omitted, 1.4826 times the
             median absolute deviation.
@@ -282,8 +273,9 @@ class Combiner(Holdings):
         ----------
         sum_func : callable, optional
             What adds up, called as ``sum_func(masked_array, axis=0)``.
-        scale_to : float, optional
-            One factor for all images, in place of `scaling`.
+        scale_to : float or array, optional
+            One factor for all images, one for each, or an array that broadcasts to the
+            shape of all samples, in place of `scaling`.
         uncertainty_func : callable, optional
             The spread that the uncertainty is made of; the standard deviation if omitted.
 
@@ -323,7 +315,7 @@ class Combiner(Holdings):
             total=word_or_function("sum_func", total or "sum", ("sum",)),
             masked=masked,
             scale=self._factors(scale_to),
-            weights=None if method == "median" else self._checked_weights(),
+            weights=None if method == "median" else self._usable_weights(),
         )
         combined = self._recorder.combine(how)
         ccd = CCDData(
@@ -334,3 +326,10 @@ class Combiner(Holdings):
         )
         ccd.meta["NCOMBINE"] = len(self._recorder.frames)
         return ccd
+
+
+def combiner_of(recorder: Recorder) -> Combiner:
+    """A Combiner of frames that need not be CCDData; its `ccd_list` is empty."""
+    combiner = Combiner.__new__(Combiner)
+    Holdings.__init__(combiner, [], recorder)
+    return combiner

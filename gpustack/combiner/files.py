@@ -12,8 +12,8 @@ from astropy.nddata import CCDData, StdDevUncertainty
 from numpy.typing import DTypeLike, NDArray
 
 from gpustack.combiner.callables import Statistic, recognise
-from gpustack.combiner.core import Combiner
-from gpustack.combiner.holdings import real_dtype
+from gpustack.combiner.core import combiner_of
+from gpustack.combiner.holdings import check_weights, real_dtype
 from gpustack.combiner.images import list_images, open_images
 from gpustack.combiner.recorder import Recorder
 from gpustack.combiner.rows import RowsFrame
@@ -143,10 +143,12 @@ def combine(
     memory = parse_memory(mem_limit)
     frames = open_images(images, ccdkwargs)
     check_agree(frames)
+    if weights is not None:
+        check_weights(weights, (len(frames), *frames[0].shape))
     factors = _factors(scale, frames)
 
     def run(rows: list[Frame], row_weights: NDArray[Any] | None) -> CCDData:
-        combiner = Combiner.of(Recorder(rows, real_dtype(dtype), backend, memory))
+        combiner = combiner_of(Recorder(rows, real_dtype(dtype), backend, memory))
         combiner.weights = row_weights
         combiner.scaling = factors
         if clip_extrema:

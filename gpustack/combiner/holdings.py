@@ -70,22 +70,17 @@ class Holdings:
 
         A `numpy.ndarray` of numbers >= 0: one for each image, shape (n,), or one for
         each sample, shape (n, ...). A rejected or invalid sample takes its weight with
-        it. Any other type is a TypeError, any other shape a ValueError.
+        it; a masked weight is 0, and so is that of a sample where it is not finite, as
+        in maps of 1/variance. Any other type is a TypeError, any other shape a
+        ValueError; so is a negative weight, when it is used.
         """
         return self._weights
 
     @weights.setter
     def weights(self, value: NDArray[Any] | None) -> None:
         if value is not None:
-            if not isinstance(value, np.ndarray):
-                raise TypeError(f"weights: expected a numpy.ndarray, got {type(value).__name__}")
-            shape = self._recorder.shape
-            if value.shape not in (shape, shape[:1]):
-                raise InputError(
-                    f"weights: expected shape {shape[:1]} or {shape}, got {value.shape}"
-                )
+            check_weights(value, self._recorder.shape)
         self._weights = value
-        self._checked_weights()
 
     @property
     def scaling(self) -> NDArray[Any] | None:
@@ -117,31 +112,63 @@ class Holdings:
             )
         self._scaling = np.array(value).reshape(n, *(1 for _ in self._recorder.shape[1:]))
 
-    def _checked_weights(self) -> NDArray[Any] | None:
+    def _usable_weights(self) -> NDArray[Any] | None:
         """The weights as they are now, for they may have been changed in place."""
         if self._weights is None:
             return None
-        weights = np.ma.getdata(self._weights)
-        least = weights.min()
-        if not (least >= 0 and np.isfinite(weights.max())):
-            raise InputError(f"weights: expected finite numbers >= 0, got {least} as the least")
-        return weights
+        weights = np.asarray(np.ma.filled(self._weights, 0))
+        if weights.ndim == 1 or (weights.min() >= 0 and weights.max() < np.inf):
+            return weights  # a recipe checks those of images
+        negative = np.argwhere(weights < 0)
+        if len(negative):
+            value, image = weights[tuple(negative[0])], negative[0][0]
+            raise InputError(f"weights: expected numbers >= 0, got {value} for image {image}")
+        return np.where(np.isfinite(weights), weights, 0)
 
-    def _factors(self, scale_to: Any) -> tuple[float, ...] | None:
-        """What every image is multiplied by, `scale_to` before `scaling`."""
-        n = len(self._recorder.frames)
-        given = self._scaling if scale_to is None else np.asarray(scale_to)
+    def _factors(self, scale_to: Any) -> tuple[float, ...] | NDArray[Any] | None:
+        """What every image or sample is multiplied by, `scale_to` before `scaling`."""
+        shape = self._recorder.shape
+        given = self._scaling if scale_to is None else np.asarray(scale_to, np.float64)
         if given is None:
             return None
-        if given.size not in (1, n):
-            raise InputError(f"scale_to: expected one number or {n}, got {given.size}")
-        factors = np.broadcast_to(given.reshape(-1), n).astype(np.float64)
+        one_an_image = shape[:1] + (1,) * (given.ndim - 1)
+        if given.size != 1 and given.shape != one_an_image:
+            return _broadcast("scale_to", given, shape)
+        factors = np.broadcast_to(given.reshape(-1), shape[0]).astype(np.float64)
         for i in np.flatnonzero(~np.isfinite(factors)).tolist():
             # A function finds no number in an image without a valid sample, which counts
             # for nothing whatever its factor.
             if np.ma.getmaskarray(self._recorder.frame_values(i)).all():
                 factors[i] = 1.0
         return tuple(factors)
+
+
+def check_weights(weights: Any, shape: tuple[int, ...]) -> None:
+    """Raise unless `weights` are an array, of numbers for n images or for all samples.
+
+    Raises
+    ------
+    TypeError
+        Where they are no array of real numbers.
+    InputError
+        Where their shape is neither `shape`, that of the stack, nor (n,).
+    """
+    if not isinstance(weights, np.ndarray):
+        raise TypeError(f"weights: expected a numpy.ndarray, got {type(weights).__name__}")
+    if weights.dtype.kind not in "biuf":
+        raise TypeError(f"weights: expected real numbers, got dtype {weights.dtype}")
+    if weights.shape not in (shape, shape[:1]):
+        raise InputError(f"weights: expected shape {shape[:1]} or {shape}, got {weights.shape}")
+
+
+def _broadcast(name: str, given: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+    try:
+        return np.broadcast_to(given, shape)
+    except ValueError as err:
+        raise InputError(
+            f"{name}: expected one number, {shape[0]}, or an array that broadcasts to {shape}, "
+            f"got shape {given.shape}"
+        ) from err
 
 
 def real_dtype(dtype: DTypeLike | None) -> np.dtype[Any]:

@@ -125,10 +125,12 @@ class Recorder:
 
     def combine(self, how: Combination) -> Combined:
         """Run the pending clips and combine the survivors."""
-        if how.by_function:
+        if how.by_function or how.scales_samples:
             self.cube()
         recipe = how.recipe(self.clips, self.dtype)
-        frames = self.frames if self._cube is None else open_frames(list(self._cube))
+        frames = self.frames
+        if self._cube is not None:
+            frames = open_frames(list(how.scaled(self._cube) if how.scales_samples else self._cube))
         result = self._run(
             frames,
             recipe,

@@ -1,0 +1,131 @@
+"""Weights and scaling of a Combiner: what counts, what is refused, and when."""
+
+import numpy as np
+import pytest
+from astropy.nddata import CCDData
+
+from ccds import column, sky
+from gpustack import Combiner, combine
+from gpustack.errors import RecipeError
+
+#: Some ten float64 numbers scaled before or after, and added up in another order.
+ROUNDING = 1e-12
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (2, 1, 1)])
+def test_weights_of_masked_samples_do_not_count(shape):
+    images = [
+        CCDData(np.full((1, *shape), float(value)), unit="adu", mask=np.full((1, *shape), out))
+        for value, out in ((1, True), (2, False), (4, False))
+    ]
+    combiner = Combiner(images)
+    for weights in (np.ones(3), np.ones((3, 1, *shape), int)):
+        combiner.weights = weights
+        assert (combiner.average_combine().data == 3).all()
+        thirds = combiner.average_combine(sum_func=lambda array, axis: np.nansum(array, axis) / 3)
+        assert (thirds.data == 3).all()
+        assert (combiner.sum_combine().data == 6).all()
+
+
+@pytest.mark.parametrize(
+    ("weights", "error"),
+    [
+        ([1, 2, 3], TypeError),
+        (1.0, TypeError),
+        (np.ones(2), ValueError),
+        (np.ones((3, 1)), ValueError),
+        (np.ones((1, 1)), ValueError),
+        (np.array(["a", "b", "c"]), TypeError),
+        (np.ones(3, complex), TypeError),
+    ],
+)
+def test_weights_that_cannot_be(weights, error):
+    combiner = Combiner(column(1, 2, 3))
+    with pytest.raises(error, match="weights: expected"):
+        combiner.weights = weights
+    with pytest.raises(error, match="weights: expected"):
+        combine(column(1, 2, 3), weights=weights, combine_uncertainty_function=np.ptp)
+
+
+@pytest.mark.parametrize("least", [-0.5, -np.inf])
+def test_negative_weights_are_named_where_they_are_used(least):
+    combiner = Combiner(column(1, 2, 3))
+    combiner.weights = np.array([1, np.nan, least]).reshape(3, 1, 1)
+    assert combiner.median_combine().data == 2
+    for method in (combiner.average_combine, combiner.sum_combine):
+        with pytest.raises(ValueError, match=f"weights: expected numbers >= 0, got {least} .*ge 2"):
+            method()
+    combiner.weights = np.array([1, least, 1])
+    with pytest.raises(ValueError, match=f"weights: expected .* >= 0, got .*{least}.* index 1"):
+        combiner.average_combine()
+
+
+def test_weights_that_are_masked_or_not_finite_are_0():
+    """Maps of 1/variance have such weights where there is no sample."""
+    combiner = Combiner(column(np.nan, 5, 3, 7, masked=[1]))
+    shape = (4, 1, 1)
+    combiner.weights = np.ma.MaskedArray([np.inf, np.nan, 1, 9], [0, 0, 0, 1]).reshape(shape)
+    assert combiner.average_combine().data == 3
+    assert combiner.sum_combine().data == 3
+    assert combiner.average_combine(sum_func=np.ma.sum).data == 3
+    combiner.weights = np.full(shape, np.inf)
+    assert combiner.average_combine().mask.all()
+    combiner.weights = np.ma.MaskedArray([1.0, 1, 1, 9], [0, 0, 0, 1])
+    assert combiner.average_combine().data == 3
+    combiner.weights = np.array([1, 1, np.nan, 1])
+    with pytest.raises(ValueError, match=r"weights: expected finite .* got .*nan.* index 2"):
+        combiner.average_combine()
+
+
+def test_weights_do_not_enter_a_median():
+    combiner = Combiner(column(1, 2, 9))
+    combiner.weights = np.array([0, 0, 1])
+    assert combiner.median_combine().data == 2
+
+
+def test_scaling_by_function_sees_the_masked_array_of_what_is_left():
+    combiner = Combiner(column(1, 2, 3, masked=[1]), dtype=np.float32)
+    seen = []
+    combiner.minmax_clipping(max_clip=2.5)
+    combiner.scaling = lambda image: seen.append(image) or 1.0
+    assert all(isinstance(image, np.ma.MaskedArray) for image in seen)
+    assert {image.dtype for image in seen} == {np.dtype(np.float32)}
+    assert [bool(image.mask.all()) for image in seen] == [False, True, True]
+
+
+def test_an_image_without_samples_needs_no_factor():
+    combiner = Combiner(column(2, 4, 7, masked=[2]))
+    combiner.scaling = lambda image: np.nan if image.mask.all() else 1 / image.mean()
+    assert combiner.average_combine().data == 1
+    combiner.scaling = [1, np.nan, 1]
+    with pytest.raises(RecipeError, match="scale"):
+        combiner.average_combine()
+
+
+@pytest.mark.parametrize(("scaling", "error"), [(5, TypeError), ([5, 5], ValueError)])
+def test_scaling_that_cannot_be(scaling, error):
+    combiner = Combiner(column(1, 2, 3))
+    with pytest.raises(error, match="expected a function or 3 numbers"):
+        combiner.scaling = scaling
+    with pytest.raises(ValueError, match=r"scale_to: .*to \(3, 1, 1\), got shape \(2,\)"):
+        combiner.average_combine(scale_to=[1, 2])
+
+
+@pytest.mark.parametrize("method", ["average_combine", "median_combine", "sum_combine"])
+@pytest.mark.parametrize("weights", [False, True])
+def test_a_factor_for_every_sample(method, weights):
+    rng = np.random.default_rng(3)
+    images = sky()
+    scale = rng.uniform(0.5, 2, (12, 5, 6))
+    for factors in (scale, scale[:1], scale[0], scale[:, :1], scale[:, :1, :1], scale[:, 0, 0]):
+        combiner, expected = Combiner(images), Combiner(images)
+        for one in (combiner, expected):
+            one.weights = rng.random(12) if weights else None
+            one.sigma_clipping(2, 2)
+        expected.weights = combiner.weights
+        full = factors.reshape(12, 1, 1) if factors.ndim == 1 else factors
+        expected.data_arr = expected.data_arr * full
+        got, want = getattr(combiner, method)(scale_to=factors), getattr(expected, method)()
+        np.testing.assert_array_equal(got.mask, want.mask)
+        np.testing.assert_allclose(got.data, want.data, rtol=ROUNDING)
+        np.testing.assert_allclose(got.uncertainty.array, want.uncertainty.array, rtol=ROUNDING)

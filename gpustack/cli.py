@@ -1,11 +1,14 @@
 """The command line: a thin layer over `gpustack.engine.stack`."""
 
+import glob
+import logging
+import re
 import signal
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, TextIO, get_args
 
@@ -13,24 +16,15 @@ import click
 
 from gpustack import __version__
 from gpustack.clips import Clip, parse_clip
-from gpustack.errors import BackendError, GpustackError, RecipeError
+from gpustack.errors import BackendError, FrameError, GpustackError, RecipeError
 from gpustack.recipe import Combine
 
 #: Exit codes: 0 done, 1 the demo found its result wrong, and these.
 BAD_INPUT, NO_BACKEND = 2, 3
 
-CLIP_HELP = """\b
-A clip, applied in the order given; repeat for more.
-  range:low=0,high=60000        values outside, before scale and zero
-  extrema:nlow=1,nhigh=1        so many lowest and highest samples
-  sigma:low=3,high=3,center=median,spread=mad_std,maxiters=none,ddof=0
-                                samples further than low or high spreads
-                                from the centre, repeated maxiters times
-"""
-
 
 class ClipType(click.ParamType[Any]):
-    """A clip value, as `gpustack.recipe.parse_clip` reads it."""
+    """A clip value, as `gpustack.clips.parse_clip` reads it."""
 
     name = "NAME:field=value,..."
 
@@ -59,6 +53,16 @@ class Numbers(click.ParamType[Any]):
             self.fail(f"expected {self.name}, got {value!r}", param, ctx)
 
 
+class HduType(click.ParamType[Any]):
+    """The number of an HDU, or else its name."""
+
+    name = "number|name"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> int | str:
+        """An int where there are digits alone."""
+        return int(value) if re.fullmatch("[0-9]+", value) else str(value)
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="gpustack")
 def cli() -> None:
@@ -72,9 +76,18 @@ def cli() -> None:
     """
 
 
-@cli.command(epilog="Exit codes: 0 done, 2 bad input, 3 the backend cannot work here.")
+@cli.command(
+    short_help="Combine FITS files into one image.",
+    epilog="Exit codes: 0 done, 2 bad input, 3 the backend cannot work here.",
+)
 @click.argument("frames", nargs=-1, required=True, metavar="FRAMES...")
-@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="FITS file.")
+@click.option(
+    "-o",
+    "--output",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="The file to write: .fits, .fit, .fts, or one of them and .gz.",
+)
 @click.option(
     "--combine",
     type=click.Choice(get_args(Combine)),
@@ -82,19 +95,33 @@ def cli() -> None:
     show_default=True,
     help="What the surviving samples of a pixel become.",
 )
-@click.option("--clip", "clips", multiple=True, type=ClipType(), help=CLIP_HELP)
+@click.option(
+    "--clip",
+    "clips",
+    multiple=True,
+    type=ClipType(),
+    metavar=ClipType.name,
+    help="What to reject, see above. Clips work in the order given; repeat for more.",
+)
 @click.option(
     "--scale",
     type=Numbers("median", "mean"),
+    metavar="median|mean|N,N,...",
     help="Factors, one a frame; or a statistic that brings each frame to the first.",
 )
 @click.option(
     "--zero",
     type=Numbers("median", "mean"),
+    metavar="median|mean|N,N,...",
     help="What is subtracted, one number a frame; or a statistic as for --scale.",
 )
 @click.option("--weights", type=Numbers(), help="Weights >= 0, one a frame (mean and sum).")
-@click.option("--hdu", help="Extension number or name.  [default: first image with data]")
+@click.option(
+    "--hdu",
+    type=HduType(),
+    metavar="number|name",
+    help="Extension of the files, 0 the primary.  [default: first image with data]",
+)
 @click.option("--unit", help="Unit of the frames, for files without BUNIT: adu, electron, ...")
 @click.option(
     "--dtype",
@@ -104,10 +131,14 @@ def cli() -> None:
 @click.option(
     "--backend", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True
 )
-@click.option("--memory", help="Samples held at once: bytes, or 2GB, 500MB.  [default: 1 GiB]")
+@click.option(
+    "--memory",
+    metavar="bytes",
+    help="Limit on samples held at once: 2GB, 500MiB, ...  [default: 1GiB]",
+)
 @click.option("--overwrite", is_flag=True, help="Replace the output if it exists.")
-def combine(output: Path, overwrite: bool, hdu: str | None, **options: Any) -> None:
-    """Combine FRAMES (FITS files or quoted globs, .gz and .fz too) into one image.
+def combine(frames: tuple[str, ...], output: Path, overwrite: bool, **options: Any) -> None:
+    """Combine FRAMES into one image: FITS files, .gz and .fz too, or quoted globs.
 
     The output holds the image, a MASK and an UNCERT extension, as astropy's CCDData
     reads them, and in its header how it was made.
@@ -116,21 +147,39 @@ def combine(output: Path, overwrite: bool, hdu: str | None, **options: Any) -> N
     Examples:
       gpustack combine bias*.fits -o bias.fits --combine median --unit adu
       gpustack combine flat*.fits -o flat.fits --scale median --clip sigma:low=3,high=3
-      gpustack combine night/*.fits.gz -o sky.fits --clip range:high=60000 --clip sigma:high=2.5
+      gpustack combine night/*.fits.gz -o sky.fits --clip range:high=60000 --clip sigma
+
+    \b
+    Clips, each with what holds where it is left out:
+      range:low=none,high=none
+          samples below low or above high, before --scale and --zero
+      extrema:nlow=1,nhigh=1
+          so many of the lowest and highest samples of a pixel
+      sigma:low=3,high=3,center=median,spread=std,maxiters=none,ddof=0
+          samples further than low or high spreads (std or mad_std) from the
+          center (median or mean), until nothing changes or maxiters times
     """
     from gpustack.engine import stack
     from gpustack.writing import check_target
 
     check_target(output, overwrite)
+    _check_apart(frames, output)
     start = time.perf_counter()
-    number_or_name = int(hdu) if hdu is not None and hdu.lstrip("-").isdigit() else hdu
     with progress_bar(sys.stderr) as progress:
-        result = stack(
-            list(options.pop("frames")), hdu=number_or_name, progress=progress, **options
-        )
+        result = stack(frames, outputs=("uncertainty", "rejected"), progress=progress, **options)
     result.write(output, overwrite=overwrite)
     if sys.stderr.isatty():
         click.echo(summary(result, output, time.perf_counter() - start), err=True)
+
+
+def _check_apart(frames: Iterable[str], output: Path) -> None:
+    """Run twice on ``*.fits``, the result would be combined into itself."""
+    if not output.exists():
+        return
+    for item in frames:
+        for path in map(Path, {item, *glob.glob(item, recursive=True)}):  # noqa: PTH207 - roots
+            if path.exists() and path.samefile(output):
+                raise FrameError(str(path), "expected a frame to combine, got the output")
 
 
 def summary(result: Any, output: Path, seconds: float) -> str:
@@ -151,11 +200,18 @@ def progress_bar(stream: TextIO) -> Iterator[Callable[[int, int], None] | None]:
     if not stream.isatty():
         yield None
         return
-    with click.progressbar(length=1, label="stacking", file=stream) as bar:
+    with ExitStack() as shown:
+        bar: Any = None
 
         def progress(done: int, total: int) -> None:
-            bar.length = total
+            nonlocal bar
+            if bar is None:
+                bar = shown.enter_context(
+                    click.progressbar(length=total, label="stacking", file=stream)
+                )
             bar.update(done - bar.pos)
+            if done == total:
+                shown.close()  # what is said after it starts on a line of its own
 
         yield progress
 
@@ -175,11 +231,18 @@ def info() -> None:
     click.echo("with " + ", ".join(f"{name} {version(name)}" for name in names))
 
 
-@cli.command()
+@cli.command(short_help="Simulate exposures, stack them, check the result.")
 @click.option(
-    "--out", default="demo", show_default=True, type=click.Path(path_type=Path), help="Folder."
+    "-o",
+    "--out",
+    default="demo",
+    show_default=True,
+    type=click.Path(path_type=Path),
+    help="Folder to write in.",
 )
-@click.option("--frames", default=20, show_default=True, type=click.IntRange(8, 1000))
+@click.option(
+    "--frames", default=20, show_default=True, type=click.IntRange(8, 1000), help="Exposures."
+)
 @click.option(
     "--size",
     default=1024,
@@ -187,7 +250,7 @@ def info() -> None:
     type=click.IntRange(128, 16384),
     help="Pixels a side.",
 )
-@click.option("--seed", default=1, show_default=True, help="Of the random numbers.")
+@click.option("--seed", default=1, show_default=True, help="Same seed, same exposures.")
 def demo(out: Path, frames: int, size: int, seed: int) -> None:
     """Simulate dithered exposures, stack them, check the result and show it."""
     from gpustack.demo import run
@@ -199,6 +262,7 @@ def demo(out: Path, frames: int, size: int, seed: int) -> None:
 def main() -> None:
     """Run the command line; errors become one line and an exit code."""
     signal.signal(signal.SIGTERM, _terminate)
+    logging.disable(logging.INFO)  # astropy logs to stdout, which is for results
     with warnings.catch_warnings():
         warnings.showwarning = _show_warning
         try:
@@ -207,7 +271,7 @@ def main() -> None:
             err.show()
             sys.exit(err.exit_code)
         except (click.Abort, KeyboardInterrupt):
-            click.echo("gpustack: interrupted; nothing was written", err=True)
+            click.echo("gpustack: interrupted", err=True)
             sys.exit(128 + signal.SIGINT)
         except GpustackError as err:
             click.echo(f"gpustack: {err}", err=True)

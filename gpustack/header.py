@@ -167,7 +167,8 @@ def _wcs_cards(wcs: Any) -> fits.Header | None:
     """The cards that FITS has for a WCS, distortions too; None where it has none."""
     plain = fits_wcs(wcs)
     try:
-        return None if plain is None else plain.to_header(relax=True)
+        with quiet():
+            return None if plain is None else plain.to_header(relax=True)
     except ValueError:  # wcslib's: a singular matrix, an unknown projection
         return None
 

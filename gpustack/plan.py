@@ -10,7 +10,7 @@ from gpustack.errors import InputError, MemoryLimitError
 #: Bytes of input held at once where no limit is given: larger bands gain nothing.
 DEFAULT_MEMORY = 1 << 30
 
-_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
+_PREFIXES = "kmgt"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,8 @@ def plan_bands(rows: int, row_bytes: int, memory: int) -> list[Band]:
 def parse_memory(memory: float | str | None) -> int:
     """A memory limit in bytes from a number, text such as ``"2GB"``, or None.
 
-    Decimal units (k, M, G, T; an ending B is allowed); None is `DEFAULT_MEMORY`.
+    Units are decimal (kB, MB, GB, TB) or binary (KiB, MiB, GiB, TiB), in capitals or not,
+    and the B may be left out; None is `DEFAULT_MEMORY`.
 
     Raises
     ------
@@ -77,5 +78,9 @@ def parse_memory(memory: float | str | None) -> int:
 
 
 def _text_bytes(text: str) -> float:
-    match = re.fullmatch(r"\s*([0-9]*\.?[0-9]+(?:e\+?[0-9]+)?)\s*([kmgt]?)b?\s*", text.lower())
-    return float(match[1]) * _UNITS[match[2]] if match else math.nan
+    number = r"([0-9]*\.?[0-9]+(?:e\+?[0-9]+)?)"
+    match = re.fullmatch(rf"\s*{number}\s*(?:([{_PREFIXES}])(i?))?b?\s*", text.lower())
+    if match is None:
+        return math.nan
+    power = 1 + _PREFIXES.index(match[2]) if match[2] else 0
+    return float(match[1]) * (1024 if match[3] else 1000) ** power

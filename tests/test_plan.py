@@ -81,6 +81,11 @@ def test_a_row_that_does_not_fit_is_an_error():
         ("  3M ", 3 * 10**6),
         ("1e9", 10**9),
         ("1E+3 kB", 10**6),
+        ("1 GiB", DEFAULT_MEMORY),
+        ("500MiB", 500 * 2**20),
+        ("1.5 kib", 1536),
+        ("2TiB", 2**41),
+        ("2Gi", 2**31),
     ],
     ids=repr,
 )
@@ -100,7 +105,8 @@ def test_units_are_decimal(number, unit):
     "memory",
     [
         "", " ", "0", "0GB", "0.4", "0.0000001 k", "-1", "-1GB", "+1", "nan", "inf", "1e400",
-        "GB", "2 GBs", "2 PB", "2GiB", "2,5GB", "1.", "1_000", "2 G B", "two", "1GB 2GB", "0x10",
+        "GB", "2 GBs", "2 PB", "2,5GB", "1.", "1_000", "2 G B", "two", "1GB 2GB", "0x10",
+        "2iB", "2 KiBB", "2i", "2PiB",
         0, 0.5, -1, -5e9, math.nan, math.inf, -math.inf, True, 1j, [1], b"1GB", np.array([1, 2]),
     ],
     ids=repr,

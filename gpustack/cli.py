@@ -247,7 +247,7 @@ def info() -> None:
     "--size",
     default=1024,
     show_default=True,
-    type=click.IntRange(128, 16384),
+    type=click.IntRange(128, 4096),
     help="Pixels a side.",
 )
 @click.option("--seed", default=1, show_default=True, help="Same seed, same exposures.")

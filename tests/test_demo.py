@@ -362,7 +362,12 @@ def test_the_demo_says_when_the_stack_is_wrong(tmp_path, no_picture, monkeypatch
     ("numbers", "problem"),
     [
         ({"frames": 7}, "frames: expected a whole number from 8 to 1000, got 7"),
-        ({"size": 100}, "size: expected a whole number from 128 to 16384, got 100"),
+        ({"size": 100}, "size: expected a whole number from 128 to 4096, got 100"),
+        ({"size": 8192}, "size: expected a whole number from 128 to 4096, got 8192"),
+        (
+            {"frames": 1000, "size": 4096},
+            "frames x size x size: expected at most 400,000,000 samples, .* got 16,777,216,000",
+        ),
         ({"seed": -1}, "seed: expected a whole number from 0 to"),
     ],
 )

@@ -38,7 +38,11 @@ Result = TypeVar("Result")
 CLIP = SigmaClip(low=4.0, high=4.0, center="median", spread="mad_std")
 
 #: Fewer frames or pixels give statistics too poor to check the stack by.
-FRAMES, SIZES = (8, 1000), (128, 16384)
+FRAMES, SIZES = (8, 1000), (128, 4096)
+
+#: More is too much for a laptop: this many samples are 3 GB of files, and projecting frames
+#: of the largest size takes 2.5 GB of memory for each core that does it.
+SAMPLES = 400_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +94,7 @@ def run(
     frames : int
         How many exposures, from 8 to 1000.
     size : int
-        Pixels on a side, from 128 to 16384.
+        Pixels on a side, from 128 to 4096; in all at most 400 million samples.
     seed : int
         >= 0; the same seed gives the same exposures, byte for byte.
     echo : callable
@@ -108,9 +112,7 @@ def run(
     OutputError
         Where the folder or a file cannot be written.
     """
-    _check_range("frames", frames, *FRAMES)
-    _check_range("size", size, *SIZES)
-    _check_range("seed", seed, 0, 2**63)
+    _check_numbers(frames, size, seed)
     require_matplotlib()
     files = Files(Path(folder))
     echo(f"{frames} dithered exposures of {size} x {size} pixels, seed {seed}")
@@ -127,6 +129,18 @@ def run(
     for line in (*write_report(outcome), "", verdict, str(files.stack), str(files.preview)):
         echo(line)
     return right
+
+
+def _check_numbers(frames: int, size: int, seed: int) -> None:
+    _check_range("frames", frames, *FRAMES)
+    _check_range("size", size, *SIZES)
+    _check_range("seed", seed, 0, 2**63)
+    samples = frames * size * size
+    if samples > SAMPLES:
+        raise InputError(
+            f"frames x size x size: expected at most {SAMPLES:,} samples, which a laptop holds, "
+            f"got {samples:,}"
+        )
 
 
 def _check_range(name: str, value: int, low: int, high: int) -> None:

@@ -4,6 +4,7 @@ import logging
 
 import numpy as np
 import pytest
+from astropy import units
 from astropy.io import fits
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -113,7 +114,7 @@ def test_a_stack_of_frames_with_broken_cards(tmp_path, kind):
     assert frame.header["OBJECT"] == "M?toi?"
     assert frame.header["EXPTIME"] == "30 s"
     assert frame.wcs is None
-    result = stack([path] * 3)
+    result = stack([path, RAW * units.adu])
     result.write(tmp_path / "out.fits")
     assert fits.getheader(tmp_path / "out.fits")["EXPTIME"] == "30 s"
     np.testing.assert_array_equal(result.data, RAW)

@@ -77,8 +77,8 @@ def combine(
         What multiplies each image after clipping: one number an image, or a function that
         makes it from the array of an image, a MaskedArray where something is invalid.
     mem_limit : float
-        Bytes that the rows read at once may take. The result, and images given in memory,
-        come on top of it.
+        Bytes that rows and buffers may take at once. The result, and images given in
+        memory, come on top of it.
     clip_extrema : bool
         Whether to reject the `nlow` lowest and `nhigh` highest samples of every pixel
         first; see `Combiner.clip_extrema`.

@@ -1,0 +1,191 @@
+"""What docs/ccdproc.md says of both packages, row by row."""
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from astropy.nddata import CCDData, VarianceUncertainty
+
+import gpustack
+from ccds import column, rejected
+from parity import ccdproc
+
+DOC = Path(__file__).resolve().parents[1] / "docs" / "ccdproc.md"
+
+#: NaN, which is not equal to itself.
+NAN = pytest.approx(np.nan, nan_ok=True)
+
+
+def combined(*samples, masked=(), method="average", dtype=None, **steps):
+    """One pixel combined: its value and whether it is masked, by either package."""
+
+    def work(package):
+        combiner = package.Combiner(column(*samples, masked=masked), dtype=dtype)
+        for name, given in steps.items():
+            if name in ("weights", "scaling"):
+                setattr(combiner, name, given)
+            else:
+                getattr(combiner, name)(*given)
+        ccd = getattr(combiner, f"{method}_combine")()
+        return ccd.data.item(), bool(ccd.mask.item())
+
+    return work
+
+
+def clipped(*samples, masked=(), **arguments):
+    """Which samples of a column a sigma clip leaves masked."""
+
+    def work(package):
+        combiner = package.Combiner(column(*samples, masked=masked))
+        combiner.sigma_clipping(func="median", **arguments)
+        return rejected(combiner)
+
+    return work
+
+
+def images(shape, uncertainty=None):
+    """Images of 1, 2 and 6."""
+    return [
+        CCDData(np.full(shape, value), unit="adu", uncertainty=uncertainty)
+        for value in (1.0, 2.0, 6.0)
+    ]
+
+
+def on_images(shape, method, *given, weights=None):
+    """The first pixel of a Combiner of images."""
+
+    def work(package):
+        combiner = package.Combiner(images(shape))
+        combiner.weights = weights
+        getattr(combiner, method)(*given)
+        return combiner.average_combine().data.flat[0]
+
+    return work
+
+
+def changed_later(package):
+    ccds = column(1, 3)
+    combiner = package.Combiner(ccds)
+    ccds[0].data[:] = 9
+    return combiner.average_combine().data.item()
+
+
+def seen_by_scale(package):
+    seen = []
+    package.combine(column(99, 3, masked=[0]), scale=lambda image: seen.append(image) or 1.0)
+    return [type(image) for image in seen]
+
+
+def nan_in_data_arr(package):
+    return rejected(package.Combiner(column(1, np.nan)))
+
+
+def scale_by_row(package):
+    ccds = images((1, 3))
+    return package.Combiner(ccds).average_combine(scale_to=np.array([1.0, 2, 3])).data.tolist()
+
+
+def float32_uncertainty(package):
+    combiner = package.Combiner(column(1, 2, 5), dtype=np.float32)
+    combiner.scaling = [1, 2, 3]
+    return combiner.average_combine().uncertainty.array.dtype
+
+
+def variances(package):
+    return package.combine(images((2, 2), VarianceUncertainty(np.ones((2, 2))))).uncertainty
+
+
+def tiles(tmp_path):
+    """combine of tile-compressed files."""
+    names = [str(tmp_path / f"{number}.fits.fz") for number in range(3)]
+    for name in names:
+        fits.CompImageHDU(np.full((4, 4), 3, "i2"), fits.Header({"BUNIT": "adu"})).writeto(name)
+    return lambda package: package.combine(names).data.flat[0]
+
+
+FAR = [*[10, 9, 11, 10.5, 9.5] * 8, -500]
+BAD_UNDER_MASK = (10, 10.1, 9.9, 10.05, 9.95, 12, 1e6)
+SAMPLE_WEIGHTS = np.array([np.inf, 1, 1]).reshape(3, 1, 1)
+
+#: The row of the document -> (work, what ccdproc makes of it, what gpustack does).
+#: An exception class stands for raising it.
+ROWS = {
+    "Infinite samples": (combined(1, 3, np.inf), (np.inf, False), (2, False)),
+    "NaN in `data_arr`": (nan_in_data_arr, [], [1]),
+    "Masked samples in `sigma_clipping`": (clipped(
+        *BAD_UNDER_MASK, masked=[6], low_thresh=2, high_thresh=2), [6], [5, 6]),
+    "Earlier clips, `sigma_clipping`": (combined(
+        *BAD_UNDER_MASK, minmax_clipping=(None, 1e3), sigma_clipping=(2, 2, "median")),
+        (pytest.approx(10 + 1 / 3), False), (pytest.approx(10), False)),
+    "Threshold `None`": (clipped(*FAR, low_thresh=None), [40], []),
+    "Threshold 0": (clipped(9, 10, 11, low_thresh=0, high_thresh=0), [], [0, 2]),
+    "Negative threshold": (clipped(
+        -50, 9, 10, 11, 70, low_thresh=-1, high_thresh=-1), [0, 1, 2, 3, 4], [0, 4]),
+    "`maxiters`, `axis=0`, `copy`": (clipped(
+        -50, 9, 10, 11, 9, 70, maxiters=2, low_thresh=1, high_thresh=1), TypeError, [0, 3, 5]),
+    "`grow`": (clipped(1, 2, 3, grow=1), [], ValueError),
+    "`nlow + nhigh` >= n": (combined(1, 2, 3, clip_extrema=(2, 1)), (NAN, True), ValueError),
+    "Negative `nlow`": (combined(1, 2, 3, clip_extrema=(-1, 0)), (2, False), ValueError),
+    "`min_clip` > `max_clip`": (combined(1, 2, minmax_clipping=(3, 1)), (NAN, True), ValueError),
+    "Weights of masked samples, mean": (combined(
+        1, 2, 4, masked=[0], weights=np.ones(3)), (2, False), (3, False)),
+    "All weights 0": (combined(1, 3, weights=np.zeros(2)), (NAN, False), (NAN, True)),
+    "Negative weights": (combined(1, 3, weights=np.array([2, -1])), (-1, False), ValueError),
+    "Infinite weight of a sample": (combined(
+        1, 3, 5, weights=SAMPLE_WEIGHTS), (NAN, False), (4, False)),
+    "NaN as the weight of an image": (combined(
+        1, 3, 5, weights=np.array([np.nan, 1, 1])), (4, False), ValueError),
+    "NaN as a factor": (combined(1, 2, 3, scaling=[1, np.nan, 1]), (2, False), ValueError),
+    "`scale_to` of shape (n,)": (scale_by_row, [[3, 6, 9]], [[pytest.approx(23 / 3)] * 3]),
+    "`combine(scale=function)`": (
+        seen_by_scale, [np.ndarray] * 2, [np.ma.MaskedArray, np.ndarray]),
+    "NaN with an integer dtype": (
+        lambda package: combined(1, np.nan, 3, dtype=np.int32)(package)[0] == 2, False, True),
+    "Uncertainty of scaled float32": (float32_uncertainty, np.float64, np.float32),
+    "Images changed later": (changed_later, 2, 6),
+    "Images of one axis": (on_images((3,), "clip_extrema", 1, 0), IndexError, 4),
+    "Weights of images of three axes": (on_images(
+        (2, 2, 2), "minmax_clipping", weights=np.array([1, 1, 2])), ValueError, 3.75),
+    "`combine` of other than two axes": (
+        lambda package: package.combine(images((2, 2, 2))).data.flat[0], ValueError, 3),
+    "`combine` with sample weights in parts": (
+        lambda package: package.combine(
+            images((20, 20)), weights=np.ones((3, 20, 20)), mem_limit=20_000).data.flat[0],
+        ValueError, 3),
+    "Images with variances": (
+        lambda package: type(variances(package)).__name__,
+        "VarianceUncertainty", "StdDevUncertainty"),
+}  # fmt: skip
+
+
+def answer(work, package):
+    """What `work` gives, or the exception that it raises."""
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")  # ccdproc lets numpy and astropy warn
+        try:
+            return work(package)
+        except Exception as err:  # noqa: BLE001 - whatever it raises is the answer
+            return err
+
+
+def assert_is(got, expected):
+    if isinstance(expected, type) and issubclass(expected, Exception):
+        assert isinstance(got, expected)
+    else:
+        assert got == expected
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_rows_of_the_document(row):
+    work, theirs, ours = ROWS[row]
+    assert_is(answer(work, gpustack), ours)
+    assert_is(answer(work, ccdproc), theirs)
+    assert f"\n| {row} |" in DOC.read_text()
+
+
+def test_tile_compressed_files(tmp_path):
+    work = tiles(tmp_path)
+    assert isinstance(answer(work, ccdproc), TypeError)
+    assert work(gpustack) == 3

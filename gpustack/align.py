@@ -103,6 +103,8 @@ def _header(ccd: CCDData) -> Any:
 def _check_celestial(name: str, wcs: WCS | None) -> None:
     if wcs is None:
         raise InputError(f"{name}: expected a celestial WCS, got none")
+    if not isinstance(wcs, WCS):
+        raise InputError(f"{name}: expected an astropy.wcs.WCS, got {type(wcs).__name__}")
     if not wcs.is_celestial:
         raise InputError(
             f"{name}: expected a celestial WCS, got one that is not celestial, "

@@ -5,6 +5,7 @@ import pytest
 from astropy.io import fits
 from astropy.nddata import CCDData, StdDevUncertainty
 from astropy.wcs import WCS
+from astropy.wcs.wcsapi import SlicedLowLevelWCS
 
 from gpustack import wcs_project
 from gpustack.errors import InputError
@@ -125,6 +126,9 @@ def test_wcs_that_are_missing_or_not_celestial():
     bare = CCDData(np.ones((2, 2)), unit="adu")
     with pytest.raises(InputError, match=r"ccd\.wcs: expected a celestial WCS, got none"):
         wcs_project(bare, tangent())
+    sliced = SlicedLowLevelWCS(tangent(), np.s_[1:, 1:])
+    with pytest.raises(InputError, match=r"target_wcs: expected an .*WCS, got SlicedLowLevelWCS"):
+        wcs_project(CCDData(np.ones((2, 2)), unit="adu", wcs=tangent()), sliced)
     with pytest.raises(ValueError, match=r"target_wcs: .* not celestial, with axes WAVE, LINEAR"):
         wcs_project(image(), spectrum)
 

@@ -9,6 +9,7 @@ from astropy.wcs import WCS
 
 import gpustack
 from ccds import sky
+from fitsmaker import image_bytes
 from gpustack import combine
 from gpustack.errors import InputError, MemoryLimitError, MismatchError, OutputError
 
@@ -184,6 +185,20 @@ def test_output_is_what_is_given_back(tmp_path):
     name = tmp_path / "result.fits"
     result = combine(sky(), output_file=name)
     assert_same(CCDData.read(name), result)
+
+
+def test_what_astropy_has_to_say_of_coordinates_is_not_printed(tmp_path, capsys):
+    """SIP coefficients without -SIP: astropy tells stdout whenever it looks at them."""
+    cards = {
+        "CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "A_ORDER": 2, "B_ORDER": 2, "A_2_0": 1e-5,
+        "B_0_2": 1e-5, "BUNIT": "adu",
+    }  # fmt: skip
+    names = [tmp_path / f"{number}.fits" for number in range(2)]
+    for name in names:
+        name.write_bytes(image_bytes(np.ones((4, 4), "i2"), **cards))
+    combine(names, output_file=tmp_path / "result.fits")
+    assert capsys.readouterr() == ("", "")
+    assert fits.getheader(tmp_path / "result.fits")["A_2_0"] == 1e-5
 
 
 def test_existing_output_is_refused_before_anything_is_read(tmp_path):

@@ -19,6 +19,7 @@ from gpustack.combiner.recorder import Recorder
 from gpustack.combiner.rows import RowsFrame
 from gpustack.errors import InputError, OutputError
 from gpustack.frames import Frame, check_agree
+from gpustack.frames.hdus import quiet
 from gpustack.header import without_wcs
 from gpustack.plan import parse_memory, plan_bands
 from gpustack.writing import check_target, write_whole
@@ -171,7 +172,9 @@ def combine(
         ccd = run(frames, weights)
     ccd.header, ccd.wcs = _header(images[0], frames[0])
     if output_file is not None:
-        write_whole(output_file, ccd.to_hdu(), overwrite=overwrite_output)
+        with quiet():
+            hdus = ccd.to_hdu()
+        write_whole(output_file, hdus, overwrite=overwrite_output)
     return ccd
 
 

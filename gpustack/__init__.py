@@ -1,4 +1,4 @@
-"""gpustack: combine astronomical images, each pixel right and fast, on GPU and CPU.
+"""gpustack: combine astronomical images, each pixel right and fast.
 
 Two doors lead to one engine. `Combiner` and `combine` keep the interface of ccdproc;
 `stack` with clip values such as `SigmaClip` is the native one.
@@ -22,6 +22,11 @@ _HOMES = {
     "ExtremaClip": "clips",
     "SigmaClip": "clips",
     "GpustackError": "errors",
+    "InputError": "errors",
+    "FrameError": "errors",
+    "OutputError": "errors",
+    "BackendError": "errors",
+    "GpustackWarning": "errors",
 }
 
 __all__ = [*_HOMES, "__version__"]  # noqa: PLE0604

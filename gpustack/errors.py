@@ -11,7 +11,9 @@
     +-- OutputError (OSError)            the result could not be written
     +-- BackendError (RuntimeError)      a backend was asked for that cannot work here
 
-Each also derives from the builtin that numpy, astropy or ccdproc would raise,
+    GpustackWarning (UserWarning)        something unusual that does not stop a run
+
+Each error also derives from the builtin that numpy, astropy or ccdproc would raise,
 so that code written for them keeps catching it.
 """
 

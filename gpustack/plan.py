@@ -83,4 +83,4 @@ def _text_bytes(text: str) -> float:
     if match is None:
         return math.nan
     power = 1 + _PREFIXES.index(match[2]) if match[2] else 0
-    return float(match[1]) * (1024 if match[3] else 1000) ** power
+    return float(match[1]) * (1024.0 if match[3] else 1000.0) ** power

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import gpustack
+from gpustack import errors
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "gpustack"
@@ -151,6 +152,16 @@ def test_public_names_resolve(name):
         assert "\n" in value.__doc__.strip() or issubclass(value, Exception)
 
 
+def test_every_error_is_in_the_tree_that_its_module_draws():
+    drawn = re.findall(r"(?:\+--|^   ) (\w+)", errors.__doc__, re.MULTILINE)
+    assert drawn == [name for name, value in vars(errors).items() if isinstance(value, type)]
+
+
+def test_what_callers_catch_is_public():
+    caught = {"GpustackError", "InputError", "FrameError", "OutputError", "BackendError"}
+    assert caught | {"GpustackWarning"} <= set(gpustack.__all__)
+
+
 def test_other_names_do_not():
     with pytest.raises(AttributeError, match="module 'gpustack' has no attribute 'stuck'"):
         gpustack.stuck  # noqa: B018
@@ -211,6 +222,10 @@ def test_what_a_wheel_says_of_itself(wheel):
         scripts = archive.read(f"{info}/entry_points.txt").decode()
     assert metadata["Version"] == gpustack.__version__
     assert metadata["License-Expression"] == "BSD-3-Clause"
+    # True of this version: numpy alone runs, and only Linux has been tried.
+    assert "CUDA is planned" in metadata["Summary"]
+    assert not [line for line in metadata.get_all("Classifier") if "GPU" in line]
+    assert "Operating System :: POSIX :: Linux" in metadata.get_all("Classifier")
     assert set(metadata.get_all("Provides-Extra")) >= {"cuda12", "cuda13", "demo", "dev", "test"}
     assert "gpustack = gpustack.cli:main" in scripts
     needed = [name for name in metadata.get_all("Requires-Dist") if "extra ==" not in name]

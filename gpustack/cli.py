@@ -189,7 +189,7 @@ def summary(result: Any, output: Path, seconds: float) -> str:
     rate = n * result.data.size / seconds / 1e6
     lost = 100 * float(result.frames["rejected"].mean())
     return (
-        f"{output}: {n} frames of {size}, {result.recipe}; "
+        f"{output}: {n} frame{'s' if n > 1 else ''} of {size}, {result.recipe}; "
         f"{lost:.2g}% of samples rejected; {seconds:.1f} s, {rate:.0f} Mpx/s"
     )
 

@@ -6,6 +6,7 @@
     +-- InputError (ValueError)          the caller gave something unusable
     |   +-- RecipeError                  a recipe value is out of its range
     |   +-- FrameError (.name)           one frame or file is unusable; names it
+    |   |   +-- MissingFileError (FileNotFoundError)
     |   +-- MismatchError (TypeError)    frames disagree in shape or unit
     |   +-- MemoryLimitError             the memory limit is below one row
     +-- OutputError (OSError)            the result could not be written
@@ -45,6 +46,10 @@ class FrameError(InputError):
         super().__init__(f"{name}: {problem}")
         self.name = name
         self.problem = problem
+
+
+class MissingFileError(FrameError, FileNotFoundError):
+    """There is no such file."""
 
 
 class MismatchError(InputError, TypeError):

@@ -364,3 +364,34 @@ def test_frames_that_disagree_are_named_with_what_they_have(inputs, message):
     with pytest.raises(MismatchError, match=message) as caught:
         check_agree(open_frames(inputs))
     assert isinstance(caught.value, (GpustackError, TypeError, ValueError))
+
+
+def test_a_missing_file_is_a_file_not_found_error_too(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"nope\.fits: expected a FITS file, got no such"):
+        open_frames(tmp_path / "nope.fits")
+
+
+def test_home_is_expanded(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    fits.writeto(tmp_path / "dark.fits", np.ones((2, 3)))
+    for name in ("~/dark.fits", "~/*.fits"):
+        (frame,) = open_frames(name, unit="ADU")
+        assert frame.name == str(tmp_path / "dark.fits")
+        assert frame.unit == units.adu
+
+
+def test_other_images_of_the_same_shape_are_told_of(tmp_path, caplog):
+    amplifiers = [fits.ImageHDU(np.full((2, 3), i), name="SCI", ver=i) for i in (1, 2)]
+    amplifiers.append(fits.ImageHDU(np.ones((2, 3)), name="MASK"))
+    fits.HDUList([fits.PrimaryHDU(), *amplifiers]).writeto(tmp_path / "amps.fits")
+    open_frames(tmp_path / "amps.fits", unit="adu")
+    assert "2 images of shape (2, 3); taking HDU 1, hdu= (--hdu) takes another" in caplog.text
+    caplog.clear()
+    open_frames(tmp_path / "amps.fits", unit="adu", hdu=2)
+    assert not caplog.text
+
+
+def test_a_unit_in_place_of_another_is_told_of(tmp_path, caplog):
+    fits.writeto(tmp_path / "e.fits", np.ones((2, 3)), fits.Header({"BUNIT": "electron"}))
+    open_frames(tmp_path / "e.fits", unit="adu")
+    assert "using the given unit adu instead of its own, electron" in caplog.text

@@ -1,9 +1,7 @@
 """What `ccdproc.combine` takes for a list of images, as frames."""
 
-import errno
 import os
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 from astropy.nddata import CCDData
@@ -64,8 +62,6 @@ def open_images(images: list[Any], ccdkwargs: dict[str, Any]) -> list[Frame]:
 
 
 def _open_files(name: str, ccdkwargs: dict[str, Any]) -> list[Frame]:
-    if not any(sign in name for sign in "*?[") and not Path(name).exists():
-        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
     if set(ccdkwargs) <= _LAZY:
         # 0 is what CCDData.read has by default: the first image with data.
         return open_frames([name], hdu=ccdkwargs.get("hdu") or None, unit=ccdkwargs.get("unit"))

@@ -93,7 +93,9 @@ def _shown(value: Any) -> str:
 
 def _parse_unit(unit: units.UnitBase | str | None) -> units.UnitBase | None:
     try:
-        return None if unit is None else units.Unit(unit)
+        # As in a header: cameras write ADU, astropy knows adu.
+        is_adu = isinstance(unit, str) and unit.strip().lower() == "adu"
+        return None if unit is None else units.Unit("adu" if is_adu else unit)
     except (ValueError, TypeError) as err:
         raise InputError(f"unit: expected one that astropy knows, got {unit!r}") from err
 
@@ -110,7 +112,7 @@ def _items(inputs: Any) -> Iterator[Any]:
         raise InputError(f"frames: expected {_EXPECTED}, got {inputs!r}")
     for item in inputs:
         if isinstance(item, str):
-            yield from _files(item)
+            yield from _files(os.path.expanduser(item))  # noqa: PTH111 - str in, str out
         else:
             yield item
 

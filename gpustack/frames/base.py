@@ -103,5 +103,5 @@ def choose_unit(
     if given is None:
         return own
     if own is not None and own != given:
-        _log.info("%s: using the given unit %s instead of its own, %s", name, given, own)
+        _log.warning("%s: using the given unit %s instead of its own, %s", name, given, own)
     return given

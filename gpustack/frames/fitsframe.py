@@ -110,6 +110,8 @@ def open_file(name: str, hdu: HduKey | None, unit: units.UnitBase | None) -> Fit
     with reading(name), quiet():
         hdus, packed = scan(name)
         chosen = _first_image(name, hdus) if hdu is None else _named_image(name, hdus, hdu)
+        if hdu is None:
+            _tell_of_more(name, chosen, hdus)
         image = open_plane(name, chosen, packed)
         header = _frame_header(image, hdus[0])
         own = choose_unit(name, _unit(name, header, unit), unit)
@@ -141,6 +143,20 @@ def _first_image(name: str, hdus: list[Hdu]) -> Hdu:
         if found.has_image and (found.index == 0 or found.name not in _COMPANIONS):
             return found
     raise FrameError(name, f"expected an image with data, got {_listed(hdus)}")
+
+
+def _tell_of_more(name: str, chosen: Hdu, hdus: list[Hdu]) -> None:
+    """Log where other images are as large as the one taken: amplifiers, detectors, dithers."""
+    alike = [
+        hdu
+        for hdu in hdus
+        if hdu.has_image and hdu.name not in _COMPANIONS and hdu.shape == chosen.shape
+    ]
+    if len(alike) > 1:
+        _log.warning(
+            "%s: %d images of shape %s; taking HDU %s, hdu= (--hdu) takes another",
+            *(name, len(alike), chosen.shape, chosen.index),
+        )
 
 
 def _named_image(name: str, hdus: list[Hdu], key: HduKey) -> Hdu:

@@ -21,7 +21,7 @@ from typing import Any, Literal
 from astropy.io import fits
 from astropy.utils.exceptions import AstropyWarning
 
-from gpustack.errors import FrameError
+from gpustack.errors import FrameError, MissingFileError
 from gpustack.frames.cards import CARD, parse
 
 #: All of a file is padded to blocks of this size (FITS standard 4.0, section 3.1).
@@ -68,7 +68,7 @@ def reading(name: str) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError as err:
-        raise FrameError(name, "expected a FITS file, got no such file") from err
+        raise MissingFileError(name, "expected a FITS file, got no such file") from err
     except (EOFError, zlib.error, gzip.BadGzipFile) as err:
         raise FrameError(name, f"expected an intact gzip file, got: {err}") from err
     except OSError as err:

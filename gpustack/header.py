@@ -105,6 +105,15 @@ def _add_exposure(header: fits.Header, recipe: Recipe, exposures: Sequence[Any])
     header["EXPMEAN"] = (mean, "[s] mean EXPTIME of the frames")
 
 
+def read_exposure(header: fits.Header) -> float | None:
+    """EXPTIME in seconds; None where there is none, or no finite number."""
+    try:
+        value = real(header.get("EXPTIME"))
+    except fits.VerifyError:
+        return None
+    return value if np.isfinite(value) else None
+
+
 def read_recipe(header: fits.Header) -> Recipe:
     """The recipe by which the image with this `header` was made.
 

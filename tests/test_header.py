@@ -7,7 +7,7 @@ from astropy.io import fits
 
 from gpustack import ExtremaClip, Recipe
 from gpustack.errors import FrameError
-from gpustack.header import describe, read_recipe
+from gpustack.header import describe, read_exposure, read_recipe
 
 
 def described(first=None, recipe=None, names=("a.fits",), exposures=None):
@@ -79,6 +79,22 @@ def test_an_exposure_that_is_no_number_counts_as_none(bad):
     header = described(fits.Header({"EXPTIME": 30.0}), names=["a", "b"], exposures=[30.0, bad])
     assert "EXPTOT" not in header
     assert header["EXPTIME"] == 30.0
+
+
+@pytest.mark.parametrize(
+    ("card", "seconds"),
+    [
+        ("EXPTIME =                 30.5", 30.5),
+        ("EXPTIME =                   30", 30.0),
+        ("EXPTIME =                    T", None),
+        ("EXPTIME = '30'", None),
+        ("EXPTIME = 12,5 s", None),
+        ("EXPTIME =", None),
+        ("EXPOSURE=                   30", None),
+    ],
+)
+def test_the_exposure_of_a_header(card, seconds):
+    assert read_exposure(fits.Header([fits.Card.fromstring(card)])) == seconds
 
 
 def test_a_card_that_cannot_be_written_names_the_file():

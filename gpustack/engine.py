@@ -14,7 +14,7 @@ from gpustack.checks import check
 from gpustack.clips import Clip
 from gpustack.errors import MemoryLimitError, RecipeError
 from gpustack.frames import Frame, check_agree, open_frames
-from gpustack.header import describe
+from gpustack.header import describe, read_exposure
 from gpustack.normalize import PerFrame, resolve, split_weights
 from gpustack.plan import Band, parse_memory, plan_bands
 from gpustack.recipe import OUTPUTS, Combine, Recipe
@@ -244,7 +244,7 @@ def _outputs(
 def _header(frames: Sequence[Frame], recipe: Recipe) -> Any:
     """The header of the result; made first, so that a fault in one is found before the work."""
     names = [frame.name for frame in frames]
-    exposures = [frame.header.get("EXPTIME") for frame in frames]
+    exposures = [read_exposure(frame.header) for frame in frames]
     return describe(frames[0].header, recipe, names, exposures)
 
 

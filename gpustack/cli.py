@@ -134,7 +134,7 @@ def cli() -> None:
 @click.option(
     "--memory",
     metavar="bytes",
-    help="Limit on samples held at once: 2GB, 500MiB, ...  [default: 1GiB]",
+    help="Limit on samples held at once: 2GB, 500MiB, ...  [default: 512MiB]",
 )
 @click.option("--overwrite", is_flag=True, help="Replace the output if it exists.")
 def combine(frames: tuple[str, ...], output: Path, overwrite: bool, **options: Any) -> None:

@@ -16,7 +16,7 @@ from gpustack.errors import MemoryLimitError, RecipeError
 from gpustack.frames import Frame, check_agree, open_frames
 from gpustack.header import describe, read_exposure
 from gpustack.normalize import PerFrame, resolve, split_weights
-from gpustack.plan import Band, parse_memory, plan_bands
+from gpustack.plan import DEFAULT_MEMORY, Band, parse_memory, plan_bands
 from gpustack.recipe import OUTPUTS, Combine, Recipe
 from gpustack.result import StackResult, frame_table
 
@@ -79,7 +79,7 @@ def stack(
     backend : {"auto", "cpu", "cuda"}
     memory : number of bytes, text such as ``"2GB"``, or None
         Limit on the samples and buffers held at once, beside the result itself;
-        None is 1 GiB.
+        None is 512 MiB.
     progress : callable or None
         Called with (rows done, rows in all) after each band.
 
@@ -169,7 +169,7 @@ def run(
     shape, n = frames[0].shape, len(frames)
     dtype = np.result_type(working, *(frame.dtype for frame in frames))
     rows, width = int(np.prod(shape[:-1], dtype=np.int64)), shape[-1]
-    executor, bands = _plan(frames, rows, width, dtype, parse_memory(memory), backend)
+    executor, bands = _plan(frames, rows, width, dtype, _limit(memory, frames), backend)
     out = _outputs(recipe, n, rows, width, dtype, marks)
     flat_weights = None if weights is None else weights.reshape(n, rows, width)
     for band, samples in _read(frames, bands, flat_weights):
@@ -177,6 +177,13 @@ def run(
         if progress is not None:
             progress(band.stop, rows)
     return _result(frames, recipe, out, header)
+
+
+def _limit(memory: float | str | None, frames: Sequence[Frame]) -> int:
+    """The limit in bytes; where none is given, some rows of all frames fit in any case."""
+    if memory is not None:
+        return parse_memory(memory)
+    return max(DEFAULT_MEMORY, 4 * sum(frame.row_bytes for frame in frames))
 
 
 def _plan(

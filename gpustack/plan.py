@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from gpustack.checks import real
 from gpustack.errors import InputError, MemoryLimitError
 
-#: Bytes of input held at once where no limit is given: larger bands gain nothing.
-DEFAULT_MEMORY = 1 << 30
+#: Bytes that samples and buffers take where no limit is given: larger bands gain nothing,
+#: and progress is told after each.
+DEFAULT_MEMORY = 512 << 20
 
 _PREFIXES = "kmgt"
 

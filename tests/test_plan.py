@@ -81,7 +81,7 @@ def test_a_row_that_does_not_fit_is_an_error():
         ("  3M ", 3 * 10**6),
         ("1e9", 10**9),
         ("1E+3 kB", 10**6),
-        ("1 GiB", DEFAULT_MEMORY),
+        ("512 MiB", DEFAULT_MEMORY),
         ("500MiB", 500 * 2**20),
         ("1.5 kib", 1536),
         ("2TiB", 2**41),

@@ -95,9 +95,12 @@ def load(band: Sequence[Samples], where: Where, recipe: Recipe, values: Floats) 
     range clips on raw values.
     """
     tile = Tile.all_valid(*values.shape)
+    flagged = any(samples.mask is not None or samples.blank is not None for samples in band)
+    suspect = recipe.normalizes or flagged
     for samples, row in zip(band, values, strict=True):
         decode(samples, where, row)
-    if recipe.normalizes or _some_invalid(band, values):
+        suspect = suspect or not _all_finite(row)
+    if suspect:
         for f, (samples, row) in enumerate(zip(band, values, strict=True)):
             tile.leave_out(f, *settle(samples, where, recipe, f, row))
     return tile
@@ -162,12 +165,6 @@ def union(*flags: Flags) -> Flags:
 def _all_finite(values: Floats) -> bool:
     """Whether all are; NaN spreads through both reductions, which cost less than isfinite."""
     return bool(np.isfinite(values.min()) and np.isfinite(values.max()))
-
-
-def _some_invalid(band: Sequence[Samples], values: Floats) -> bool:
-    """Whether anything may be masked, blank or not finite."""
-    flagged = any(samples.mask is not None or samples.blank is not None for samples in band)
-    return flagged or not _all_finite(values)
 
 
 def _not_finite(row: Floats) -> Flags:

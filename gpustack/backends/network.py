@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 #: Up to so many frames the network is faster than ``ndarray.sort(axis=0)``, by itemsize:
 #: its cost grows as n log^2 n, and a vector register holds half as many float64.
 #: Measured by bench/sorting.py.
-NETWORK_FRAMES = {4: 64, 8: 24}
+NETWORK_FRAMES = {4: 64, 8: 32}
 
 Comparator = tuple[int, int, bool, bool]
 

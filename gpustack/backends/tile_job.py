@@ -106,15 +106,19 @@ class TileJob:
 
     def _place_counts(self, where: Where, tile: Tile, columns: SortedTile) -> Counts:
         """Write count, low and high; return the count of survivors, shape (pixels,)."""
-        count, low, high = (np.zeros(where.pixels, np.intp) for _ in range(3))
+        count = np.empty(where.pixels, np.intp)
         for group, at in columns.groups():
             count[at] = group.count
-            low[at] = group.lo
-            high[at] = group.valid - group.hi
-        low += tile.low
-        high += tile.high
-        for array, values in ((self.out.count, count), (self.out.low, low), (self.out.high, high)):
-            _place(array, where, values)
+        _place(self.out.count, where, count)
+        for array, before, moved in (
+            (self.out.low, tile.low, lambda group: group.lo),
+            (self.out.high, tile.high, lambda group: group.valid - group.hi),
+        ):
+            if array is not None:
+                side = before.copy()
+                for group, at in columns.groups():
+                    side[at] = before[at] + moved(group)
+                _place(array, where, side)
         return count
 
     def _looks_again(self, columns: SortedTile) -> bool:
@@ -154,19 +158,21 @@ class TileJob:
 
     def _place_values(self, where: Where, columns: SortedTile, count: Counts) -> None:
         """Combine without weights, and write data, mask and uncertainty."""
-        data, spread = np.zeros(where.pixels), np.zeros(where.pixels)
+        data: Floats = np.zeros(where.pixels)
+        spread: Floats | None = None if self.recipe.spread is None else np.zeros(where.pixels)
         for group, at in columns.groups():
             if not np.any(group.count):
                 continue
             if self.recipe.weights is None:
                 data[at] = combine(group, self.recipe)
-            if self.recipe.spread is not None:
+            if spread is not None:
                 spread[at] = uncertainty(group, self.recipe)
         empty = count == 0
         if self.recipe.weights is None:
             self._place_data(where, data, empty)
-        np.copyto(spread, np.nan, where=empty)
-        _place(self.out.uncertainty, where, spread)
+        if spread is not None:
+            np.copyto(spread, np.nan, where=empty)
+            _place(self.out.uncertainty, where, spread)
 
     def _place_data(self, where: Where, data: Floats, mask: NDArray[np.bool_]) -> None:
         np.copyto(data, 0.0 if self.recipe.combine == "sum" else np.nan, where=mask)

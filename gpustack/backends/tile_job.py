@@ -110,15 +110,16 @@ class TileJob:
         for group, at in columns.groups():
             count[at] = group.count
         _place(self.out.count, where, count)
-        for array, before, moved in (
-            (self.out.low, tile.low, lambda group: group.lo),
-            (self.out.high, tile.high, lambda group: group.valid - group.hi),
+        for array, before, side in (
+            (self.out.low, tile.low, "low"),
+            (self.out.high, tile.high, "high"),
         ):
             if array is not None:
-                side = before.copy()
+                rejected = before.copy()
                 for group, at in columns.groups():
-                    side[at] = before[at] + moved(group)
-                _place(array, where, side)
+                    moved = group.lo if side == "low" else group.valid - group.hi
+                    rejected[at] = before[at] + moved
+                _place(array, where, rejected)
         return count
 
     def _looks_again(self, columns: SortedTile) -> bool:

@@ -71,8 +71,6 @@ def test_convergence_is_more_than_one_pass(data_of):
 
 
 def test_astropy_takes_rejected_samples_back_where_the_truth_says_so(data_of):
-    if why := missing("astropy"):
-        pytest.skip(why)
     data, case = data_of("clip-median-mad"), CASES["clip-median-mad"]
     call, expected = case.calls["astropy.sigma_clip"], case.truth(data.cube)
     answer = call.run(call.setup(data))

@@ -65,24 +65,25 @@ class Uniform:
             self.known[key] = compute()
         return self.known[key]
 
-    def mad(self, center: Floats) -> Floats:
-        """The median of ``|x - center|`` over the survivors, in float64."""
+    def mad(self) -> Floats:
+        """The median absolute deviation about the median, in float64; see `middle_deviation`."""
         half, next_half = (self.count + 1) >> 1, (self.count + 2) >> 1
-        lower = self._kth_deviation(center, half)
-        upper = lower if half == next_half else self._kth_deviation(center, next_half)
-        return (lower + upper) * 0.5
+        first = self._kth_deviation(half)
+        second = first if half == next_half else self._kth_deviation(next_half)
+        return middle_deviation(*middles(self), first, second)
 
-    def _kth_deviation(self, center: Floats, k: int) -> Floats:
-        """The k-th smallest ``|x - center|``, k >= 1.
+    def _kth_deviation(self, k: int) -> Floats:
+        """The k-th smallest deviation, k >= 1.
 
-        The k samples nearest to the centre are neighbours in the sorted column, so it
+        The k samples nearest to the median are neighbours in the sorted column, so it
         is the least over windows of k ranks of the larger deviation at their ends.
         """
-        nearest = np.full(self.pixels, np.inf)
-        below, above = np.empty(self.pixels), np.empty(self.pixels)
+        lower, upper = middles(self)
+        nearest = np.full_like(lower, np.inf)
+        below, above = np.empty_like(lower), np.empty_like(lower)
         for i in range(self.lo, self.hi - k + 1):
-            difference(center, self.rows[i], out=below)
-            difference(self.rows[i + k - 1], center, out=above)
+            np.subtract(lower, self.rows[i], out=below)
+            np.subtract(self.rows[i + k - 1], upper, out=above)
             np.maximum(below, above, out=below)
             np.minimum(nearest, below, out=nearest)
         return nearest
@@ -152,36 +153,37 @@ class Ragged:
         self.lo[which], self.hi[which] = lo, hi
         self.known.clear()
 
-    def mad(self, center: Floats) -> Floats:
-        """The median of ``|x - center|`` over the survivors, in float64.
+    def mad(self) -> Floats:
+        """The median absolute deviation about the median, in float64; see `middle_deviation`.
 
-        The k samples nearest to the centre are neighbours in the sorted column. As a
+        The k samples nearest to the median are neighbours in the sorted column. As a
         window of k ranks moves up, the deviation at its low end falls and that at its
         high end grows: bisect for the first window whose high end is the further one.
         The nearest k are in that window or the one before.
         """
         half = (self.count + 1) >> 1
+        lower, upper = middles(self)
 
         def low_end_is_further(start: Ranks) -> NDArray[np.bool_]:
-            return center - self.at(start) > self.at(start + half - 1) - center
+            return lower - self.at(start) > self.at(start + half - 1) - upper
 
         last = self.hi - half + 1
         start = bisect(self.lo, last, low_end_is_further)
-        this = self._above(start + half - 1, center)
-        before = self._below(start - 1, center)
-        lower = np.minimum(this, before)
+        this = self._above(start + half - 1, upper)
+        before = self._below(start - 1, lower)
+        first = np.minimum(this, before)
         # Of an even number, the next deviation is that of a neighbour of the window.
         start -= before < this
-        upper = np.minimum(self._below(start - 1, center), self._above(start + half, center))
-        return (lower + np.where(self.count & 1, lower, upper)) * 0.5
+        after = np.minimum(self._below(start - 1, lower), self._above(start + half, upper))
+        return middle_deviation(lower, upper, first, np.where(self.count & 1, first, after))
 
-    def _above(self, rank: Ranks, center: Floats) -> Floats:
-        """How far the sample at `rank` is above the centre; inf past the survivors."""
-        return np.where(rank < self.hi, self.at(rank) - center, np.inf)
+    def _above(self, rank: Ranks, upper: Floats) -> Floats:
+        """How far the sample at `rank` is above `upper`; inf past the survivors."""
+        return np.where(rank < self.hi, self.at(rank) - upper, np.inf)
 
-    def _below(self, rank: Ranks, center: Floats) -> Floats:
-        """How far the sample at `rank` is below the centre; inf before the survivors."""
-        return np.where(rank >= self.lo, center - self.at(rank), np.inf)
+    def _below(self, rank: Ranks, lower: Floats) -> Floats:
+        """How far the sample at `rank` is below `lower`; inf before the survivors."""
+        return np.where(rank >= self.lo, lower - self.at(rank), np.inf)
 
     def take(self, which: NDArray[np.bool_]) -> Self:
         """Some of the columns, with copies of their intervals."""
@@ -222,12 +224,40 @@ def difference(a: Floats, b: Floats, out: Floats) -> None:
         np.subtract(a, out, out=out)
 
 
-def total(columns: Columns, origin: Floats, *, squared: bool = False) -> Floats:
-    """The sum of ``x - origin``, or of its square, over the survivors, in float64."""
+def middles(columns: Columns) -> tuple[Floats, Floats]:
+    """The two middle survivors, in the samples' dtype; of an odd number the same one twice."""
+    lower = columns.at((columns.lo + columns.hi - 1) >> 1)  # type: ignore[arg-type]
+    upper = columns.at((columns.lo + columns.hi) >> 1)  # type: ignore[arg-type]
+    return lower, upper
+
+
+def middle_deviation(lower: Floats, upper: Floats, first: Floats, second: Floats) -> Floats:
+    """The median absolute deviation from the two middle ones of the deviations, in float64.
+
+    Deviations are ``lower - x`` and ``x - upper``: what the middle samples, which lie
+    half their gap from the median, leave of ``|x - median|``. So they are differences of
+    two samples, which their dtype rounds once and in order, and of float32 samples take
+    half the time of float64.
+    """
+    result = np.add(first, second, dtype=np.float64)
+    if lower is not upper:
+        result += np.subtract(upper, lower)
+    result *= 0.5
+    return result
+
+
+def total(columns: Columns, origin: Floats | None, *, squared: bool = False) -> Floats:
+    """The sum of ``x - origin``, or of its square, over the survivors, in float64.
+
+    None is an origin of 0.
+    """
     result = np.zeros(columns.pixels)
     term = np.empty(columns.pixels)
     for row, left_out in columns.survivors():
-        difference(row, origin, out=term)
+        if origin is None:
+            np.copyto(term, row)
+        else:
+            difference(row, origin, out=term)
         if squared:
             np.multiply(term, term, out=term)
         if left_out is not None:
@@ -236,9 +266,14 @@ def total(columns: Columns, origin: Floats, *, squared: bool = False) -> Floats:
     return result
 
 
-def pivot(columns: Columns) -> Floats:
-    """A sample from the middle of the survivors, about which sums are taken, in float64."""
-    return columns.at((columns.lo + columns.hi) >> 1).astype(np.float64)  # type: ignore[arg-type]
+def pivot(columns: Columns) -> Floats | None:
+    """About what samples are added up; None is 0.
+
+    For float64, a sample from the middle of the survivors. float32 needs none: sums of
+    its samples have 29 bits to spare.
+    """
+    middle = columns.at((columns.lo + columns.hi) >> 1)  # type: ignore[arg-type]
+    return None if middle.dtype == np.float32 else middle
 
 
 def mean(columns: Columns) -> Floats:
@@ -246,16 +281,17 @@ def mean(columns: Columns) -> Floats:
 
     def compute() -> Floats:
         origin = pivot(columns)
-        return origin + total(columns, origin) / columns.count
+        result = total(columns, origin)
+        result /= columns.count
+        return result if origin is None else np.add(result, origin, out=result)
 
     return columns.once("mean", compute)
 
 
 def median(columns: Columns) -> Floats:
-    """The median of the survivors, in float64: of an even number the middle of two."""
-    lower = columns.at((columns.lo + columns.hi - 1) >> 1)  # type: ignore[arg-type]
-    upper = columns.at((columns.lo + columns.hi) >> 1)  # type: ignore[arg-type]
-    return np.add(lower, upper, dtype=np.float64) * 0.5
+    """The median of the survivors: of an even number the middle of two, in float64."""
+    lower, upper = middles(columns)
+    return lower if lower is upper else np.add(lower, upper, dtype=np.float64) * 0.5
 
 
 def std(columns: Columns, ddof: int = 0) -> Floats:
@@ -267,4 +303,4 @@ def std(columns: Columns, ddof: int = 0) -> Floats:
 
 def mad_std(columns: Columns) -> Floats:
     """`MAD_TO_STD` times the median absolute deviation about the median."""
-    return columns.once("mad_std", lambda: columns.mad(median(columns)) * MAD_TO_STD)
+    return columns.once("mad_std", lambda: columns.mad() * MAD_TO_STD)

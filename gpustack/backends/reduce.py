@@ -18,7 +18,8 @@ def combine(columns: Columns, recipe: Recipe) -> Floats:
             return median(columns)
         case "sum":
             origin = pivot(columns)
-            return origin * columns.count + total(columns, origin)
+            result = total(columns, origin)
+            return result if origin is None else result + origin * columns.count
         case "min":
             return columns.at(columns.lo)  # type: ignore[arg-type]
         case "max":

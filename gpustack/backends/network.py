@@ -1,11 +1,12 @@
 """Sorting many columns at once: Batcher's network for few frames, numpy's sort for many."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cache
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+Floats = NDArray[np.floating]
 
 #: Up to so many frames the network is faster than ``ndarray.sort(axis=0)``, by itemsize:
 #: its cost grows as n log^2 n, and a vector register holds half as many float64.
@@ -53,14 +54,16 @@ def network(n: int, ranks: frozenset[int]) -> tuple[Comparator, ...]:
 
 
 def sort_columns(
-    buffer: NDArray[Any], ranks: frozenset[int] | None = None
-) -> list[NDArray[np.floating]]:
-    """Sort ``buffer[:-1]`` along axis 0, in place.
+    rows: Sequence[Floats], buffer: Floats, ranks: frozenset[int] | None = None
+) -> list[Floats]:
+    """Sort the columns of `rows`.
 
     Parameters
     ----------
-    buffer : ndarray, shape (n + 1, pixels), C-contiguous, no NaN
-        The last row is scratch.
+    rows : sequence of n ndarray, shape (pixels,), no NaN
+        Rows of `buffer`, in order, or arrays that are not writeable and stay as they are.
+    buffer : ndarray, shape (more than n, pixels), C-contiguous
+        All of it is used up.
     ranks : frozenset of int or None
         The ranks that will be looked at; the others hold anything. None: all.
 
@@ -70,19 +73,38 @@ def sort_columns(
         Row k holds the k-th smallest sample of every column. Rows are swapped, not
         copied, so they lie in the buffer in no order.
     """
-    n = len(buffer) - 1
-    if n > NETWORK_FRAMES[buffer.itemsize]:
-        buffer[:n].sort(axis=0)
-        return list(buffer[:n])
-    rows, spare = list(buffer[:n]), buffer[n]
+    if len(rows) > NETWORK_FRAMES[buffer.itemsize]:
+        return _sort_whole(rows, buffer)
+    taken = {_address(row) for row in rows}
+    free = [row for row in buffer if _address(row) not in taken]
+    return _sort_by_network(list(rows), free, ranks)
+
+
+def _sort_by_network(
+    rows: list[Floats], free: list[Floats], ranks: frozenset[int] | None
+) -> list[Floats]:
+    n = len(rows)
     for i, j, keep_min, keep_max in network(n, frozenset(range(n)) if ranks is None else ranks):
         a, b = rows[i], rows[j]
-        if keep_min and keep_max:
-            np.minimum(a, b, out=spare)
-            np.maximum(a, b, out=b)
-            rows[i], spare = spare, a
-        elif keep_min:
-            np.minimum(a, b, out=a)
-        else:
-            np.maximum(a, b, out=b)
+        in_place = a.flags.writeable and not keep_max
+        if keep_min:
+            rows[i] = np.minimum(a, b, out=a if in_place else free.pop())
+        if keep_max:
+            rows[j] = np.maximum(a, b, out=b if b.flags.writeable else free.pop())
+        if keep_max and a.flags.writeable:
+            free.append(a)
     return rows
+
+
+def _sort_whole(rows: Sequence[Floats], buffer: Floats) -> list[Floats]:
+    n = len(rows)
+    for row, place in zip(rows, buffer, strict=False):
+        if _address(row) != _address(place):
+            np.copyto(place, row)
+    buffer[:n].sort(axis=0)
+    return list(buffer[:n])
+
+
+def _address(row: Floats) -> int:
+    address: int = row.__array_interface__["data"][0]
+    return address

@@ -100,22 +100,19 @@ def take_columns(rows: Sequence[Floats] | Floats, index: Ranks) -> Floats:
 def sort_tile(
     tile: Tile, buffer: Floats, recipe: Recipe, ranks: frozenset[int] | None = None
 ) -> SortedTile:
-    """Sort the columns of a tile in place.
+    """Sort the columns of a tile.
 
     Parameters
     ----------
     tile : Tile
     buffer : ndarray, shape (n + 1, pixels)
-        The samples of all frames, +inf where invalid, and a row of scratch.
+        Where the samples of the tile lie, unless in their frames, and a row of scratch.
     recipe : Recipe
     ranks : frozenset of int or None
         The only ranks that will be looked at, where all samples are valid; None is all.
     """
-    frames = _frames_here(tile, recipe)
-    for k, f in enumerate(frames):
-        if k != f:
-            np.copyto(buffer[k], buffer[f])
-    rows = sort_columns(buffer[: len(frames) + 1], ranks if tile.valid is None else None)
+    loaded = [tile.rows[f] for f in _frames_here(tile, recipe)]
+    rows = sort_columns(loaded, buffer, ranks if tile.valid is None else None)
     result = SortedTile(Uniform(rows, 0, len(rows)), np.zeros(buffer.shape[1], dtype=bool))
     if tile.valid is not None:
         result.move_out(tile.valid < len(rows), tile.valid)

@@ -52,7 +52,7 @@ class TileJob:
             kept = self._look_again(where, columns, buffer, count)
         tallies += tile.came, tile.came - kept
         if self._late_normalize:
-            late = replace(tile, valid=count, came=kept, finite=kept)
+            late = replace(tile, rows=list(buffer[:-1]), valid=count, came=kept, finite=kept)
             self._place_values(where, sort_tile(late, buffer, self.recipe), count)
 
     def add(self, tallies: NDArray[np.int64]) -> None:
@@ -176,6 +176,7 @@ class TileJob:
             _place(self.out.uncertainty, where, spread)
 
     def _place_data(self, where: Where, data: Floats, mask: NDArray[np.bool_]) -> None:
+        np.add(data, 0.0, out=data)  # a sample of -0.0 comes out as +0.0
         np.copyto(data, 0.0 if self.recipe.combine == "sum" else np.nan, where=mask)
         _place(self.out.data, where, data)
         _place(self.out.mask, where, mask)

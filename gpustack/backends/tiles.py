@@ -50,6 +50,8 @@ class Tile:
 
     Parameters
     ----------
+    rows : list of n ndarray, shape (pixels,)
+        The samples of each frame.
     valid : ndarray of int, shape (pixels,), or None
         How many samples of each column are valid; None where all are.
     came : ndarray of int, shape (n,)
@@ -60,6 +62,7 @@ class Tile:
         Samples rejected by those range clips; they count as invalid above.
     """
 
+    rows: list[Floats]
     valid: Counts | None
     came: Counts
     finite: Counts
@@ -67,11 +70,12 @@ class Tile:
     high: Counts
 
     @classmethod
-    def all_valid(cls, n: int, pixels: int) -> Self:
-        """A tile in which everything is valid so far."""
+    def all_valid(cls, values: Floats) -> Self:
+        """A tile of those samples, shape (n, pixels), in which everything is valid so far."""
+        n, pixels = values.shape
         came, finite = (np.full(n, pixels, np.intp) for _ in range(2))
         low, high = (np.zeros(pixels, np.intp) for _ in range(2))
-        return cls(None, came, finite, low, high)
+        return cls(list(values), None, came, finite, low, high)
 
     def leave_out(self, f: int, invalid: Flags, below: Flags, above: Flags) -> None:
         """Count out samples of frame `f`: invalid ones, and those below or above a range."""
@@ -89,21 +93,38 @@ class Tile:
 
 
 def load(band: Sequence[Samples], where: Where, recipe: Recipe, values: Floats) -> Tile:
-    """Put the samples of a tile into `values`, shape (n, pixels), as clips see them.
+    """The samples of a tile as clips see them.
 
     Decoded, normalised if clips see normalised values, +inf where invalid or out of the
-    range clips on raw values.
+    range clips on raw values. They are put into `values`, shape (n, pixels), except for
+    frames that lie in memory just so.
     """
-    tile = Tile.all_valid(*values.shape)
-    flagged = any(samples.mask is not None or samples.blank is not None for samples in band)
-    suspect = recipe.normalizes or flagged
-    for samples, row in zip(band, values, strict=True):
-        decode(samples, where, row)
-        suspect = suspect or not _all_finite(row)
-    if suspect:
-        for f, (samples, row) in enumerate(zip(band, values, strict=True)):
+    tile = Tile.all_valid(values)
+    for f, (samples, row) in enumerate(zip(band, values, strict=True)):
+        ready = None if recipe.normalizes else _as_it_lies(samples, where, row.dtype)
+        if ready is not None and _all_finite(ready):
+            tile.rows[f] = ready
+        else:
+            decode(samples, where, row)
             tile.leave_out(f, *settle(samples, where, recipe, f, row))
     return tile
+
+
+def _as_it_lies(samples: Samples, where: Where, dtype: np.dtype[Any]) -> Floats | None:
+    """A view that cannot be written to, where the samples need no decoding and are contiguous.
+
+    Unlike decoded samples they may hold -0.0, which compares as +0.0.
+    """
+    if samples.mask is not None or samples.data.dtype != dtype:
+        return None
+    if (samples.bscale, samples.bzero) != (1, 0):
+        return None
+    data: Floats = samples.data[where.rows, where.cols]
+    if not data.flags.c_contiguous:
+        return None
+    row = data.reshape(-1)
+    row.flags.writeable = False
+    return row
 
 
 def load_frame(samples: Samples, where: Where, recipe: Recipe, f: int, row: Floats) -> None:

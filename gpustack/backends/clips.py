@@ -19,6 +19,7 @@ from gpustack.backends.columns import (
     median,
     std,
 )
+from gpustack.backends.unsorted import Unsorted
 from gpustack.clips import Clip, ExtremaClip, RangeClip, SigmaClip
 
 Bound = Floats | float
@@ -54,7 +55,9 @@ def _(clip: SigmaClip, columns: Columns) -> tuple[Bound, Bound]:
 
 
 def touched(columns: Uniform, clip: RangeClip | SigmaClip) -> NDArray[np.bool_]:
-    """Which columns `clip` would reject anything from."""
+    """Which columns `clip` would reject anything from, or might where that is not plain."""
+    if isinstance(columns, Unsorted) and isinstance(clip, SigmaClip):
+        return columns.at_risk(clip)
     lower, upper = bounds(clip, columns)
     return (columns.at(columns.lo) < lower) | (columns.at(columns.hi - 1) > upper)
 

@@ -11,8 +11,13 @@ from gpustack.backends.columns import Columns, Floats, Ragged, Ranks, Uniform
 from gpustack.backends.members import Members
 from gpustack.backends.network import sort_columns
 from gpustack.backends.tiles import Tile
+from gpustack.backends.unsorted import Unsorted, needs_order
 from gpustack.clips import Clip, ExtremaClip
 from gpustack.recipe import Recipe
+
+
+#: Columns that are copied out to be sorted are so many at a time, beside the tile.
+SORT_PIXELS = 16_384
 
 
 @dataclass(slots=True)
@@ -38,7 +43,8 @@ class SortedTile:
         """Give the columns `which` an interval each; with `valid`, from 0 to that."""
         index = np.flatnonzero(which)
         rows, m = self.uniform.rows, len(index)
-        values = take_columns(rows, index)
+        unsorted = isinstance(self.uniform, Unsorted)
+        values = take_sorted(rows, index) if unsorted else take_columns(rows, index)
         count = np.full(m, len(rows)) if valid is None else valid[index]
         lo = np.full(m, self.uniform.lo) if valid is None else np.zeros(m, np.intp)
         hi = np.full(m, self.uniform.hi) if valid is None else count.copy()
@@ -97,6 +103,21 @@ def take_columns(rows: Sequence[Floats] | Floats, index: Ranks) -> Floats:
     return values
 
 
+def take_sorted(rows: Sequence[Floats], index: Ranks) -> Floats:
+    """Copies of some columns, shape (n, m), each sorted."""
+    n, m = len(rows), len(index)
+    values = np.empty((n, m), rows[0].dtype)
+    block = np.empty((n + 1, min(m, SORT_PIXELS)), values.dtype)
+    for start in range(0, m, SORT_PIXELS):
+        some = index[start : start + SORT_PIXELS]
+        part = block[:, : len(some)]
+        for row, out in zip(rows, part, strict=False):
+            row.take(some, out=out, mode="clip")
+        for out, row in zip(values, sort_columns(list(part[:n]), part), strict=True):
+            out[start : start + SORT_PIXELS] = row
+    return values
+
+
 def sort_tile(
     tile: Tile, buffer: Floats, recipe: Recipe, ranks: frozenset[int] | None = None
 ) -> SortedTile:
@@ -112,10 +133,16 @@ def sort_tile(
         The only ranks that will be looked at, where all samples are valid; None is all.
     """
     loaded = [tile.rows[f] for f in _frames_here(tile, recipe)]
-    rows = sort_columns(loaded, buffer, ranks if tile.valid is None else None)
-    result = SortedTile(Uniform(rows, 0, len(rows)), np.zeros(buffer.shape[1], dtype=bool))
+    odd = np.zeros(buffer.shape[1], dtype=bool)
+    if needs_order(recipe, buffer.dtype):
+        rows = sort_columns(loaded, buffer, ranks if tile.valid is None else None)
+        result = SortedTile(Uniform(rows, 0, len(rows)), odd)
+    else:
+        result = SortedTile(Unsorted(loaded, buffer[-1]), odd)
     if tile.valid is not None:
-        result.move_out(tile.valid < len(rows), tile.valid)
+        result.move_out(tile.valid < len(loaded), tile.valid)
+    if isinstance(result.uniform, Unsorted):
+        result.move_out(result.uniform.inexact() & ~result.odd)
     return result
 
 

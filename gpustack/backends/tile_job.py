@@ -1,6 +1,6 @@
 """What is done to one tile: load, sort, clip, look again by frame, combine, place."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpustack.backends.base import Outputs, Samples
-from gpustack.backends.columns import Floats, Ragged, Ranks
+from gpustack.backends.columns import Columns, Floats, Ragged, Ranks, Uniform
 from gpustack.backends.reduce import WeightedSum, combine, uncertainty
 from gpustack.backends.sorted_tile import SortedTile, sort_tile
 from gpustack.backends.tiles import Counts, Tile, Where, gather, load, load_frame, normalize_row
@@ -159,24 +159,17 @@ class TileJob:
 
     def _place_values(self, where: Where, columns: SortedTile, count: Counts) -> None:
         """Combine without weights, and write data, mask and uncertainty."""
-        data: Floats = np.zeros(where.pixels)
-        spread: Floats | None = None if self.recipe.spread is None else np.zeros(where.pixels)
-        for group, at in columns.groups():
-            if not np.any(group.count):
-                continue
-            if self.recipe.weights is None:
-                data[at] = combine(group, self.recipe)
-            if spread is not None:
-                spread[at] = uncertainty(group, self.recipe)
         empty = count == 0
         if self.recipe.weights is None:
+            data = _of_all(columns, where.pixels, partial(combine, recipe=self.recipe))
             self._place_data(where, data, empty)
-        if spread is not None:
+        if self.recipe.spread is not None:
+            spread = _of_all(columns, where.pixels, partial(uncertainty, recipe=self.recipe))
             np.copyto(spread, np.nan, where=empty)
             _place(self.out.uncertainty, where, spread)
 
     def _place_data(self, where: Where, data: Floats, mask: NDArray[np.bool_]) -> None:
-        np.add(data, 0.0, out=data)  # a sample of -0.0 comes out as +0.0
+        data = data + 0.0  # a sample of -0.0 comes out as +0.0
         np.copyto(data, 0.0 if self.recipe.combine == "sum" else np.nan, where=mask)
         _place(self.out.data, where, data)
         _place(self.out.mask, where, mask)
@@ -188,6 +181,17 @@ class TileJob:
                 yield samples.weight[where.rows, where.cols].reshape(-1)
             else:
                 yield self.recipe.weights[f] if self.recipe.weights else None  # type: ignore[misc]
+
+
+def _of_all(columns: SortedTile, pixels: int, compute: Callable[[Columns], Floats]) -> Floats:
+    """What `compute` gives for every column; anything where nothing survives."""
+    groups = [(group, at) for group, at in columns.groups() if np.any(group.count)]
+    if len(groups) == 1 and isinstance(groups[0][0], Uniform):
+        return compute(groups[0][0])
+    result = np.zeros(pixels)
+    for group, at in groups:
+        result[at] = compute(group)
+    return result
 
 
 def _place(array: NDArray[Any] | None, where: Where, values: NDArray[Any]) -> None:

@@ -4,6 +4,8 @@ Thresholds such as 1.7 are no square roots: among few samples with ties, a sampl
 exactly sqrt(k) standard deviations from the mean, where rounding would decide.
 """
 
+from dataclasses import replace
+
 import numpy as np
 
 from gpustack.clips import ExtremaClip, RangeClip, SigmaClip
@@ -66,6 +68,21 @@ CHAINS = {
     "extrema-range-sigma": [ExtremaClip(1, 0), RangeClip(75, 120), SigmaClip(1.9, 1.7, "mean")],
 }
 SIGMA = [SigmaClip(1.9, 2.3)]
+#: No uncertainty: then sums of float32 need no order.
+ALONE = ("count", "low", "high", "rejected")
+
+
+def _unsorted_table():
+    for combine in ("mean", "sum", "min", "max"):
+        yield combine, Recipe(combine=combine)
+    for ddof in (0, 1):
+        yield f"sigma-ddof-{ddof}", Recipe(clips=[SigmaClip(1.7, 2.3, "mean", ddof=ddof)])
+    yield "sigma-low", Recipe(clips=[SigmaClip(0.61, None, "mean", maxiters=1)])
+    yield "sigma-infinite", Recipe(clips=[SigmaClip(np.inf, 1.7, "mean")])
+    chain = [RangeClip(80, 120), SigmaClip(1.7, 1.7, "mean"), RangeClip(85, 115)]
+    yield "range-sigma-range", Recipe(clips=chain, combine="sum")
+
+
 EVERYTHING = [RangeClip(70, 140), SigmaClip(2.3, 2.3, maxiters=2), ExtremaClip(1, 1)]
 
 #: Name -> Recipe, or function of the number of frames that makes one.
@@ -88,10 +105,20 @@ RECIPES = {
     "median-std": Recipe(combine="median", uncertainty="std"),
     "mean-mad": Recipe(combine="mean", uncertainty="mad_std", clips=SIGMA),
     "sum-mad": Recipe(combine="sum", uncertainty="mad_std"),
+    **{f"{name}-alone": replace(entry, outputs=ALONE) for name, entry in _unsorted_table()},
     "float32": Recipe(dtype="float32", clips=SIGMA),
     "float64": Recipe(dtype="float64", clips=SIGMA),
     "float64-median": Recipe(dtype="float64", combine="median"),
     "weighted": lambda n: Recipe(weights=frame_weights(n)),
+    "weighted-alone": lambda n: Recipe(
+        weights=frame_weights(n), clips=[SigmaClip(1.7, 2.3, "mean")], outputs=ALONE
+    ),
+    "scale-alone": lambda n: Recipe(
+        scale=scale(n), clips=[SigmaClip(1.7, 2.3, "mean")], outputs=ALONE
+    ),
+    "raw-scale-alone": lambda n: Recipe(
+        scale=scale(n), clips=[SigmaClip(1.7, 2.3, "mean")], clip_on="raw", outputs=ALONE
+    ),
     "weighted-sum": lambda n: Recipe(weights=frame_weights(n), combine="sum"),
     "weighted-sigma": lambda n: Recipe(weights=frame_weights(n), clips=SIGMA),
     "weighted-extrema": lambda n: Recipe(weights=frame_weights(n), clips=[ExtremaClip(1, 1)]),
@@ -126,6 +153,7 @@ RECIPES = {
 #: One recipe for each way through a backend.
 ROUTES = (
     "median",
+    "range-sigma-range-alone",
     "range-sum",
     "extrema-all-sigma",
     "everything",

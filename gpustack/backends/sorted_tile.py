@@ -10,14 +10,13 @@ from gpustack.backends.clips import RankAll, clip_ragged, clip_uniform, touched
 from gpustack.backends.columns import Columns, Floats, Ragged, Ranks, Uniform
 from gpustack.backends.members import Members
 from gpustack.backends.network import sort_columns
-from gpustack.backends.tiles import Tile
+from gpustack.backends.tiles import Tile, all_finite
 from gpustack.backends.unsorted import Unsorted, needs_order
 from gpustack.clips import Clip, ExtremaClip
 from gpustack.recipe import Recipe
 
-
-#: Columns that are copied out to be sorted are so many at a time, beside the tile.
-SORT_PIXELS = 16_384
+#: Columns that are copied out to be sorted take so much room at a time, beside the tile.
+SORT_BYTES = 2_000_000
 
 
 @dataclass(slots=True)
@@ -38,6 +37,10 @@ class SortedTile:
     uniform: Uniform
     odd: NDArray[np.bool_]
     parts: list[Ragged] = field(default_factory=list)
+
+    def looks_finite(self) -> bool:
+        """Whether no NaN or inf was sorted: it would stand at an end of its column."""
+        return all(all_finite(self.uniform.at(rank)) for rank in (0, self.uniform.hi - 1))
 
     def move_out(self, which: NDArray[np.bool_], valid: NDArray[np.intp] | None = None) -> Ragged:
         """Give the columns `which` an interval each; with `valid`, from 0 to that."""
@@ -107,14 +110,15 @@ def take_sorted(rows: Sequence[Floats], index: Ranks) -> Floats:
     """Copies of some columns, shape (n, m), each sorted."""
     n, m = len(rows), len(index)
     values = np.empty((n, m), rows[0].dtype)
-    block = np.empty((n + 1, min(m, SORT_PIXELS)), values.dtype)
-    for start in range(0, m, SORT_PIXELS):
-        some = index[start : start + SORT_PIXELS]
+    step = max(256, SORT_BYTES // (n * values.itemsize))
+    block = np.empty((n + 1, min(m, step)), values.dtype)
+    for start in range(0, m, step):
+        some = index[start : start + step]
         part = block[:, : len(some)]
         for row, out in zip(rows, part, strict=False):
             row.take(some, out=out, mode="clip")
         for out, row in zip(values, sort_columns(list(part[:n]), part), strict=True):
-            out[start : start + SORT_PIXELS] = row
+            out[start : start + step] = row
     return values
 
 

@@ -1,8 +1,9 @@
 """What is done to one tile: load, sort, clip, look again by frame, combine, place."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
+from threading import Event
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,7 @@ class TileJob:
     recipe: Recipe
     out: Outputs
     dtype: np.dtype[Any]
+    found_invalid: Event = field(default_factory=Event)
 
     def run(self, where: Where, buffer: Floats, tallies: NDArray[np.int64]) -> None:
         """Run the recipe on one tile.
@@ -40,8 +42,7 @@ class TileJob:
         tallies : ndarray of int64, shape (2, n)
             Added to: each frame's valid and rejected samples.
         """
-        tile = load(self.band, where, self.recipe, buffer[:-1])
-        columns = sort_tile(tile, buffer, self.recipe, self._ranks)
+        tile, columns = self._sorted(where, buffer)
         for clip in self._clips:
             columns.clip(clip, partial(self._rank_all, where))
         count = self._place_counts(where, tile, columns)
@@ -61,6 +62,22 @@ class TileJob:
             self.out.valid += tallies[0]
         if self.out.rejected is not None:
             self.out.rejected += tallies[1]
+
+    def _sorted(self, where: Where, buffer: Floats) -> tuple[Tile, SortedTile]:
+        """The samples of a tile, and its sorted columns.
+
+        Until one is found, NaN and inf are looked for after sorting, at the ends of the
+        columns, which costs little, and a tile that has any is loaded again with care;
+        from then on before, frame by frame. A pruned sort has no ends to look at.
+        """
+        ranks = self._ranks
+        trust = ranks is None and not self.found_invalid.is_set()
+        tile = load(self.band, where, self.recipe, buffer[:-1], trust=trust)
+        columns = sort_tile(tile, buffer, self.recipe, ranks)
+        if trust and not columns.looks_finite():
+            self.found_invalid.set()
+            return self._sorted(where, buffer)
+        return tile, columns
 
     @property
     def _late_normalize(self) -> bool:

@@ -92,17 +92,19 @@ class Tile:
         self.valid -= gone
 
 
-def load(band: Sequence[Samples], where: Where, recipe: Recipe, values: Floats) -> Tile:
+def load(
+    band: Sequence[Samples], where: Where, recipe: Recipe, values: Floats, *, trust: bool = False
+) -> Tile:
     """The samples of a tile as clips see them.
 
     Decoded, normalised if clips see normalised values, +inf where invalid or out of the
     range clips on raw values. They are put into `values`, shape (n, pixels), except for
-    frames that lie in memory just so.
+    frames that lie in memory just so; with `trust`, those are not looked at for NaN and inf.
     """
     tile = Tile.all_valid(values)
     for f, (samples, row) in enumerate(zip(band, values, strict=True)):
         ready = None if recipe.normalizes else _as_it_lies(samples, where, row.dtype)
-        if ready is not None and _all_finite(ready):
+        if ready is not None and (trust or all_finite(ready)):
             tile.rows[f] = ready
         else:
             decode(samples, where, row)
@@ -140,7 +142,8 @@ def settle(
 
     Returns which were invalid, and which of the others below and above a range.
     """
-    invalid = union(_not_finite(row), *_flags(samples, where))
+    whole = samples.data.dtype.kind in "iu" and samples.bscale == 1
+    invalid = union(None if whole else _not_finite(row), *_flags(samples, where))
     if recipe.normalizes:
         invalid = union(invalid, _overflowing(row, f, recipe))
     below, above = None, None
@@ -183,14 +186,14 @@ def union(*flags: Flags) -> Flags:
     return result
 
 
-def _all_finite(values: Floats) -> bool:
+def all_finite(values: Floats) -> bool:
     """Whether all are; NaN spreads through both reductions, which cost less than isfinite."""
     return bool(np.isfinite(values.min()) and np.isfinite(values.max()))
 
 
 def _not_finite(row: Floats) -> Flags:
     """Which samples are not finite; None where all are."""
-    return None if _all_finite(row) else ~np.isfinite(row)
+    return None if all_finite(row) else ~np.isfinite(row)
 
 
 def _overflowing(row: Floats, f: int, recipe: Recipe) -> Flags:

@@ -99,12 +99,12 @@ class Unsorted(Uniform):
         squares -= n * (off * off + 4 * SMALLEST)
         squares /= n - clip.ddof if n > clip.ddof else np.nan
         reach = np.sqrt(squares, out=squares)
-        for factor, gap in ((clip.low, origin - self.lowest), (clip.high, self.highest - origin)):
+        for factor, end in ((clip.low, self.lowest), (clip.high, self.highest)):
             if factor is not None:
-                gap += off
-                gap *= (1 + 8 * ROUNDING) / factor if factor else np.inf
-                safe &= gap <= reach
-        return ~(safe | (self.lowest == self.highest))
+                gap = np.abs(end - origin) + off
+                safe &= gap * ((1 + 8 * ROUNDING) / factor if factor else np.inf) <= reach
+        safe |= self.lowest == self.highest
+        return ~safe
 
     def _sum_of_squares(self, origin: Floats) -> Floats:
         total, term = np.zeros_like(origin), self._scratch

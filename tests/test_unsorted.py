@@ -1,0 +1,134 @@
+"""Columns that are not sorted: sums that are exact in any order, clips screened with a margin."""
+
+from fractions import Fraction
+from itertools import permutations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from gpustack.backends.base import Samples
+from gpustack.backends.clips import bounds
+from gpustack.backends.columns import Uniform, total
+from gpustack.backends.cpu import CpuBackend
+from gpustack.backends.unsorted import Unsorted, needs_order
+from gpustack.clips import ExtremaClip, RangeClip, SigmaClip
+from gpustack.recipe import Recipe
+from stacks import run
+
+FLOAT32 = np.dtype("f4")
+FINITE = st.floats(width=32, allow_nan=False, allow_infinity=False)
+LIKE_IMAGES = st.floats(-1000, 70_000, width=32)
+COLUMNS = st.integers(1, 12).flatmap(
+    lambda n: st.one_of(arrays("f4", (n, 5), elements=some) for some in (FINITE, LIKE_IMAGES))
+)
+
+
+def columns(data):
+    return Unsorted(list(data), np.empty(data.shape[1], "f4"))
+
+
+@given(COLUMNS)
+def test_sums_of_the_other_columns_are_exact(data):
+    some = columns(data)
+    exact = np.flatnonzero(~some.inexact())
+    sums = total(some, None)
+    for pixel in exact:
+        assert Fraction(sums[pixel]) == sum(Fraction(float(x)) for x in data[:, pixel])
+
+
+@pytest.mark.parametrize(
+    ("column", "inexact"),
+    [
+        ([1000.25, 1003.5, 998.125], False),
+        ([0.0, 1000.25, -998.125], False),
+        ([0.0, -0.0, 0.0], False),
+        ([-1e-3, 30.0, 5.0], False),
+        ([1e-42, 2e-45, 3e-44], False),
+        ([1.0, 2.0**24, 0.0], False),
+        ([1.0, 2.0**30, 0.0], True),
+        ([1e-30, 1.0, 1.0], True),
+        ([3e38, 3e38, 1.0], True),
+    ],
+)
+def test_which_columns_are_inexact(column, inexact):
+    data = np.array(column, "f4")[:, None]
+    assert columns(data).inexact().tolist() == [inexact]
+    assert columns(-data).inexact().tolist() == [inexact]
+
+
+def test_ordinary_images_have_no_inexact_columns():
+    rng = np.random.default_rng(3)
+    for level, noise in ((1000, 30), (0, 30), (0, 1e-18), (0, 0)):
+        data = rng.normal(level, noise, (25, 2000)).astype("f4")
+        assert not columns(data).inexact().any()
+    assert not columns(rng.poisson(0.5, (25, 2000)).astype("f4")).inexact().any()
+
+
+FACTORS = st.none() | st.sampled_from([0.0, 0.5, 1.0, 1.7, 3.0, np.inf])
+
+
+@given(COLUMNS, FACTORS, FACTORS, st.integers(0, 2))
+def test_no_column_that_a_clip_touches_is_thought_safe(data, low, high, ddof):
+    clip = SigmaClip(low, high, "mean", "std", ddof=ddof)
+    with np.errstate(all="ignore"):
+        safe = ~columns(data).at_risk(clip)
+        ordered = Uniform(list(np.sort(data, axis=0)), 0, len(data))
+        lower, upper = bounds(clip, ordered)
+        touched = (ordered.at(0) < lower) | (ordered.at(len(data) - 1) > upper)
+    assert not (safe & touched).any()
+
+
+@pytest.mark.parametrize("scale", [1e-19, 1.0, 1e15])
+def test_few_columns_are_at_risk_that_are_not_touched(scale):
+    data = (np.random.default_rng(0).normal(1000, 30, (25, 20_000)) * scale).astype("f4")
+    clip = SigmaClip(3, 3, "mean", "std")
+    ordered = Uniform(list(np.sort(data, axis=0)), 0, len(data))
+    lower, upper = bounds(clip, ordered)
+    touched = (ordered.at(0) < lower) | (ordered.at(len(data) - 1) > upper)
+    assert (columns(data).at_risk(clip) & ~touched).sum() < 20
+
+
+@pytest.mark.parametrize(
+    ("recipe", "dtype", "needed"),
+    [
+        (Recipe(outputs=()), "f4", False),
+        (Recipe(outputs=()), "f8", True),
+        (Recipe(), "f4", True),
+        (Recipe(combine="max"), "f4", False),
+        (Recipe(combine="median", outputs=()), "f4", True),
+        (Recipe(clips=[RangeClip(0, 1), SigmaClip(center="mean")], outputs=()), "f4", False),
+        (Recipe(clips=[SigmaClip(center="median")], outputs=()), "f4", True),
+        (Recipe(clips=[SigmaClip(center="mean", spread="mad_std")], outputs=()), "f4", True),
+        (Recipe(clips=[ExtremaClip(1, 1)], outputs=()), "f4", True),
+    ],
+)
+def test_which_recipes_need_order(recipe, dtype, needed):
+    assert needs_order(recipe, np.dtype(dtype)) is needed
+
+
+def test_inexact_columns_do_not_depend_on_the_order_of_frames():
+    column = np.array([1e30, 1.0, -1e30, 3.0], "f4")
+    sums = {float(np.sum(column[list(order)], dtype=float)) for order in permutations(range(4))}
+    assert len(sums) > 1
+    means = set()
+    for order in permutations(range(4)):
+        band = [Samples(column[i].reshape(1, 1)) for i in order]
+        means.add(run(CpuBackend(), band, Recipe(outputs=())).data[0, 0])
+    assert len(means) == 1
+
+
+def test_invalid_samples_are_found_after_others_were_not():
+    # The second tile is the first in which anything is invalid.
+    data = np.random.default_rng(1).normal(100, 5, (5, 40, 64)).astype("f4")
+    data[2, 30, 7], data[3, 31, 9] = np.nan, -np.inf
+    for recipe in (Recipe(outputs=()), Recipe(), Recipe(clips=[SigmaClip(2, 2)])):
+        backend = CpuBackend(threads=1, tile_pixels=1024)
+        got = run(backend, [Samples(frame) for frame in data], recipe)
+        assert got.marks[2, 30, 7]
+        assert got.marks[3, 31, 9]
+        assert np.isfinite(got.data).all()
+        again = run(backend, [Samples(frame.copy()) for frame in data], recipe)
+        np.testing.assert_array_equal(got.data, again.data)

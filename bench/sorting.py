@@ -30,7 +30,7 @@ def sort_with(limit: int, ranks: frozenset[int] | None = None) -> Callable[[NDAr
 
     def run(buffer: NDArray[Any]) -> list[NDArray[Any]]:
         with patch.dict(network.NETWORK_FRAMES, {4: limit, 8: limit}):
-            return network.sort_columns(buffer, ranks)
+            return network.sort_columns(list(buffer[:-1]), buffer, ranks)
 
     return run
 

@@ -1,0 +1,1 @@
+"""The CUDA backend: CuPy runs the kernels of `kernels/`."""

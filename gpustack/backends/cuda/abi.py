@@ -1,0 +1,101 @@
+"""What a kernel is passed, as numpy dtypes: the mirror of ``kernels/abi.h``."""
+
+import numpy as np
+
+FRAME = np.dtype(
+    [
+        ("data", "u8"),
+        ("data_stride", "i8"),
+        ("mask", "u8"),
+        ("mask_stride", "i8"),
+        ("weight", "u8"),
+        ("weight_stride", "i8"),
+        ("bscale", "f8"),
+        ("bzero", "f8"),
+        ("zero", "f8"),
+        ("scale", "f8"),
+        ("weight_value", "f8"),
+        ("blank", "i8"),
+        ("has_blank", "i4"),
+        ("reserved", "i4", 3),
+    ]
+)
+
+CLIP = np.dtype(
+    [
+        ("kind", "i4"),
+        ("center", "i4"),
+        ("spread", "i4"),
+        ("maxiters", "i4"),
+        ("ddof", "i4"),
+        ("nlow", "i4"),
+        ("nhigh", "i4"),
+        ("has_low", "i4"),
+        ("has_high", "i4"),
+        ("reserved", "i4"),
+        ("low", "f8"),
+        ("high", "f8"),
+    ]
+)
+
+OUT = np.dtype(
+    [
+        (name, "u8")
+        for name in (
+            "data",
+            "uncertainty",
+            "mask",
+            "count",
+            "low",
+            "high",
+            "marks",
+            "invalid",
+            "rejected",
+        )
+    ]
+)
+
+#: Values of the fields of a clip, and of the -D names that are choices.
+CLIP_RANGE, CLIP_EXTREMA, CLIP_EXTREMA_ALL, CLIP_SIGMA = range(4)
+CENTER = {"mean": 0, "median": 1}
+COMBINE = {"mean": 0, "median": 1, "sum": 2, "min": 3, "max": 4}
+SPREAD = {None: 0, "std": 1, "mad_std": 2}
+NORMALIZE_NONE, NORMALIZE_EARLY, NORMALIZE_LATE = range(3)
+WEIGHTED_NOT, WEIGHTED_FRAME, WEIGHTED_SAMPLE = range(3)
+
+#: The C type of stored samples, by kind and size.
+STORED = {
+    "u1": "unsigned char",
+    "i1": "signed char",
+    "u2": "unsigned short",
+    "i2": "short",
+    "u4": "unsigned int",
+    "i4": "int",
+    "u8": "unsigned long long",
+    "i8": "long long",
+    "f4": "float",
+    "f8": "double",
+}
+REAL = {4: "float", 8: "double"}
+
+#: Up to so many frames are sorted in registers, by itemsize of the working dtype; more are
+#: read again and again (-D N=0).
+REGISTER_FRAMES = {4: 128, 8: 64}
+
+#: Shared memory that every device gives a block without being asked.
+SHARED_BYTES = 48 * 1024
+
+
+def frames_macro(n: int, itemsize: int) -> int:
+    """The value of -D N for `n` frames of a working dtype of `itemsize` bytes."""
+    return n if n <= REGISTER_FRAMES[itemsize] else 0
+
+
+def block_threads(n: int, itemsize: int) -> int:
+    """The value of -D BLOCK, and threads of a block, for `n` frames: 128 or 64.
+
+    Sorted columns are parked in shared memory, with two 32-bit counters a frame beside them.
+    """
+    if n > REGISTER_FRAMES[itemsize]:
+        return 128
+    return 128 if n * (128 * itemsize + 8) <= SHARED_BYTES else 64

@@ -1,0 +1,50 @@
+// What the host passes to a kernel. gpustack/backends/cuda/abi.py mirrors it field by field;
+// a test compares sizes and offsets.
+#pragma once
+
+// One frame of a band, in device memory. Rows may lie apart; the samples of a row are
+// neighbours, and each is aligned to its own size. Addresses that are read together lie
+// together, so that one 128-bit load brings both.
+struct alignas(16) Frame {
+    unsigned long long data;    // address of the first sample
+    long long data_stride;      // bytes from row to row
+    unsigned long long mask;    // one byte a sample, 1 = invalid; address 0: no mask
+    long long mask_stride;
+    unsigned long long weight;  // float64, one a sample; address 0: `weight_value` instead
+    long long weight_stride;
+    double bscale, bzero;       // value = stored * bscale + bzero
+    double zero, scale;         // x = (value - zero) * scale
+    double weight_value;        // the weight of all its samples
+    long long blank;            // the stored integer that stands for no value
+    int has_blank;
+    int reserved[3];
+};
+
+// One clip of the recipe. Fields that its kind has no use for are 0.
+struct Clip {
+    int kind;           // CLIP_...
+    int center;         // CENTER_...
+    int spread;         // SPREAD_STD or SPREAD_MAD
+    int maxiters;       // -1: until nothing changes
+    int ddof;
+    int nlow, nhigh;
+    int has_low, has_high;  // 0: no bound on that side
+    int reserved;
+    double low, high;   // values (range) or units of the spread (sigma)
+};
+
+// Where the results go; 0 = not wanted. Maps are flat, one element a pixel of the band.
+struct Out {
+    unsigned long long data, uncertainty;   // OUT
+    unsigned long long mask;                // one byte, 1 = no survivor or no weight
+    unsigned long long count, low, high;    // int32
+    unsigned long long marks;               // one byte, [frame][pixel], 1 = rejected or invalid
+    unsigned long long invalid, rejected;   // uint64 a frame, added to
+};
+
+enum { CLIP_RANGE, CLIP_EXTREMA, CLIP_EXTREMA_ALL, CLIP_SIGMA };
+enum { CENTER_MEAN, CENTER_MEDIAN };
+enum { COMBINE_MEAN, COMBINE_MEDIAN, COMBINE_SUM, COMBINE_MIN, COMBINE_MAX };
+enum { SPREAD_NONE, SPREAD_STD, SPREAD_MAD };
+enum { NORMALIZE_NONE, NORMALIZE_EARLY, NORMALIZE_LATE };
+enum { WEIGHTED_NOT, WEIGHTED_FRAME, WEIGHTED_SAMPLE };

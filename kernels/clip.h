@@ -1,0 +1,77 @@
+// The clips, as moves of the interval of ranks that survives.
+#pragma once
+
+#include "load.h"
+#include "reduce.h"
+
+// How many of the `rank` lowest samples of all frames, by (value, frame), are valid.
+__device__ inline int valid_among_lowest(const Task& task, const Place& place, int rank)
+{
+    // The value at that rank, one bit at a time: rank samples lie below it or equal it.
+    Image first = -LARGEST, last = LARGEST;
+    while (first < last) {
+        Image middle = (first & last) + ((first ^ last) >> 1);  // cannot overflow
+        int upto = 0;
+        for (int f = 0; f < task.count(); ++f)
+            upto += among_all(task, place, f) <= middle;
+        if (upto >= rank)
+            last = middle;
+        else
+            first = middle + 1;
+    }
+    int below = 0, valid = 0, equal = 0;
+    for (int f = 0; f < task.count(); ++f)
+        below += among_all(task, place, f) < first;
+    for (int f = 0; f < task.count(); ++f) {
+        Image value = among_all(task, place, f);
+        bool lowest = value < first || (value == first && below + equal++ < rank);
+        valid += lowest && sample(task, place, f).fate == VALID;
+    }
+    return valid;
+}
+
+template <class Column>
+__device__ inline void clip_extrema_all(
+    const Task& task, const Place& place, const Clip& clip, Column& column)
+{
+    int low = clip.nlow, high = task.count() - clip.nhigh;
+    if (column.valid < task.count()) {
+        low = low > 0 ? valid_among_lowest(task, place, low) : 0;
+        high = high < task.count() ? valid_among_lowest(task, place, high) : column.valid;
+    }
+    column.cut(low, high);
+}
+
+template <class Column>
+__device__ inline void clip_sigma(const Clip& clip, Column& column)
+{
+    const double infinity = widen(INVALID);
+    for (int pass = 0; column.count() > 0 && pass != clip.maxiters; ++pass) {
+        Image low = 0, high = 0;
+        if (clip.center == CENTER_MEDIAN || clip.spread == SPREAD_MAD)
+            column.middle(low, high);
+        double average = clip.center == CENTER_MEAN || clip.spread == SPREAD_STD ? mean(column) : 0;
+        double center = clip.center == CENTER_MEAN ? average : midpoint(low, high);
+        double spread = clip.spread == SPREAD_MAD ? mad_std(column, low, high)
+                                                  : standard_deviation(column, average, clip.ddof);
+        double lower = clip.has_low ? center - clip.low * spread : -infinity;
+        double upper = clip.has_high ? center + clip.high * spread : infinity;
+        if (!column.narrow_to(lower, upper))
+            break;
+    }
+}
+
+template <class Column>
+__device__ inline void run_clip(
+    const Task& task, const Place& place, const Clip& clip, Column& column)
+{
+    const double infinity = widen(INVALID);
+    if (clip.kind == CLIP_SIGMA)
+        clip_sigma(clip, column);
+    else if (clip.kind == CLIP_EXTREMA)
+        column.cut(column.lo + clip.nlow, column.hi - clip.nhigh);
+    else if (clip.kind == CLIP_EXTREMA_ALL)
+        clip_extrema_all(task, place, clip, column);
+    else if (column.count() > 0)
+        column.narrow_to(clip.has_low ? clip.low : -infinity, clip.has_high ? clip.high : infinity);
+}

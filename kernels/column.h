@@ -1,0 +1,194 @@
+// Columns: the valid samples of one pixel and the interval [lo, hi) of ranks that survives.
+//
+// Three kinds answer alike, so that clips and combining are written once: `Held` in registers
+// and not sorted, for recipes that look at no rank; `Parked` in shared memory, sorted; and
+// `Streamed`, in streamed.h, which reads its samples again at every question.
+#pragma once
+
+#include "members.h"
+
+// What all kinds know.
+struct Interval {
+    int valid = 0;          // valid samples
+    int lo = 0, hi = 0;     // the ranks that survive
+
+    __device__ int count() const { return hi - lo; }
+
+    // Leave ranks [low, high) in, as far as they still are.
+    __device__ void cut(int low, int high)
+    {
+        lo = min(max(lo, low), hi);
+        hi = max(min(hi, high), lo);
+    }
+};
+
+// Floats add up in double without a loss worth a pivot, and equal ones to an exact multiple;
+// doubles add up about one of them.
+static constexpr bool PIVOTED = sizeof(REAL) == 8;
+
+// All samples in registers, invalid ones as INVALID. No clip may have been applied.
+template <int COUNT>
+struct Held : Interval {
+    static constexpr bool RANKED = false;
+    Image (&v)[COUNT];
+
+    __device__ Held(Image (&values)[COUNT], int valid_count) : v(values)
+    {
+        valid = hi = valid_count;
+    }
+
+    __device__ double pivot() const { return widen(lowest()); }
+
+    __device__ double total(double origin) const
+    {
+        double sum = 0;
+#pragma unroll
+        for (int i = 0; i < COUNT; ++i)
+            sum += v[i] == INVALID ? 0 : widen(v[i]) - origin;
+        return sum;
+    }
+
+    __device__ double squares(double center) const
+    {
+        double sum = 0;
+#pragma unroll
+        for (int i = 0; i < COUNT; ++i) {
+            double off = v[i] == INVALID ? 0 : widen(v[i]) - center;
+            sum += off * off;
+        }
+        return sum;
+    }
+
+    __device__ Image lowest() const
+    {
+        Image result = v[0];
+#pragma unroll
+        for (int i = 1; i < COUNT; ++i)
+            result = min(result, v[i]);
+        return result;
+    }
+
+    __device__ Image highest() const
+    {
+        Image result = -LARGEST;
+#pragma unroll
+        for (int i = 0; i < COUNT; ++i)
+            result = v[i] == INVALID ? result : max(result, v[i]);
+        return result;
+    }
+
+    // Of samples that have been sorted.
+    __device__ void middle(Image& lower, Image& upper) const
+    {
+        lower = upper = INVALID;
+#pragma unroll
+        for (int i = 0; i < COUNT; ++i) {
+            lower = i == (valid - 1) >> 1 ? v[i] : lower;
+            upper = i == valid >> 1 ? v[i] : upper;
+        }
+    }
+};
+
+// Sorted samples at `v[rank * BLOCK]`, so that neighbouring threads meet no bank twice.
+struct Parked : Interval {
+    static constexpr bool RANKED = true;
+    const Image* v;
+
+    __device__ Parked(const Image* values, int valid_count) : v(values)
+    {
+        valid = hi = valid_count;
+    }
+
+    __device__ Image at(int rank) const { return v[rank * BLOCK]; }
+    __device__ Image lowest() const { return at(lo); }
+    __device__ Image highest() const { return at(hi - 1); }
+    __device__ double pivot() const { return widen(at((lo + hi) >> 1)); }
+
+    __device__ double total(double origin) const
+    {
+        double sum = 0;
+        for (int i = lo; i < hi; ++i)
+            sum += widen(at(i)) - origin;
+        return sum;
+    }
+
+    __device__ double squares(double center) const
+    {
+        double sum = 0;
+        for (int i = lo; i < hi; ++i) {
+            double off = widen(at(i)) - center;
+            sum += off * off;
+        }
+        return sum;
+    }
+
+    // Leave in what is within the bounds; whether that changed anything.
+    __device__ bool narrow_to(double lower, double upper)
+    {
+        int was = count();
+        while (lo < hi && widen(at(lo)) < lower)
+            ++lo;
+        while (lo < hi && widen(at(hi - 1)) > upper)
+            --hi;
+        return count() < was;
+    }
+
+    __device__ void middle(Image& lower, Image& upper) const
+    {
+        lower = at((lo + hi - 1) >> 1);
+        upper = at((lo + hi) >> 1);
+    }
+
+    __device__ double deviation(Image lower, Image upper) const;
+    __device__ Members members() const;
+
+private:
+    // How far a rank is beyond the middle, as an image; INVALID past the survivors.
+    __device__ Image below(int rank, Image lower) const
+    {
+        return rank < lo ? INVALID : at(rank) > lower ? -1 : difference(lower, at(rank));
+    }
+
+    __device__ Image above(int rank, Image upper) const
+    {
+        return rank >= hi ? INVALID : at(rank) < upper ? -1 : difference(at(rank), upper);
+    }
+};
+
+// The median deviation from the middle: the mean of the k-th and the next smallest.
+//
+// The k samples nearest to the middle are neighbours. As a window of k ranks moves up, the
+// deviation at its low end falls and that at its high end grows: bisect for the first window
+// whose high end is the further one. The nearest k are in that window or the one before.
+__device__ inline double Parked::deviation(Image lower, Image upper) const
+{
+    int half = (count() + 1) >> 1;
+    int start = lo, last = hi - half + 1;
+    while (start < last) {
+        int middle = (start + last) >> 1;
+        if (below(middle, lower) > above(middle + half - 1, upper))
+            start = middle + 1;
+        else
+            last = middle;
+    }
+    Image here = above(start + half - 1, upper), before = below(start - 1, lower);
+    Image nearest = min(here, before);
+    if (count() & 1)
+        return widen(nearest);
+    // The next is that of a neighbour of the window.
+    start -= before < here;
+    Image next = min(below(start - 1, lower), above(start + half, upper));
+    return (widen(nearest) + widen(next)) * 0.5;
+}
+
+__device__ inline Members Parked::members() const
+{
+    if (count() == 0)
+        return Members::none();
+    int low = lo, high = hi - 1;
+    while (low > 0 && at(low - 1) == at(lo))
+        --low;
+    while (high > 0 && at(high - 1) == at(hi - 1))
+        --high;
+    return {at(lo), at(hi - 1), lo - low, hi - high};
+}

@@ -1,0 +1,47 @@
+// The names that -D gives, each with a default, so that a file compiles with none given.
+#pragma once
+
+#include "abi.h"
+
+#ifndef N               // frames; 0 = any number, which are then read again and again
+#define N 25
+#endif
+#ifndef REAL            // the type in which samples are compared
+#define REAL float
+#endif
+#ifndef STORED          // the type of the samples in memory
+#define STORED float
+#endif
+#ifndef SWAP            // 1: in the byte order that is not the machine's
+#define SWAP 0
+#endif
+#ifndef SCALED          // 0: every frame has bscale 1 and bzero 0
+#define SCALED 1
+#endif
+#ifndef MASKED          // 0: no frame has a mask or a blank
+#define MASKED 1
+#endif
+#ifndef NORMALIZE       // NORMALIZE_...: before the clips, or their survivors
+#define NORMALIZE 1
+#endif
+#ifndef CLIPPED         // 0: no clips
+#define CLIPPED 1
+#endif
+#ifndef COMBINE         // COMBINE_...
+#define COMBINE 0
+#endif
+#ifndef SPREAD          // SPREAD_...: what the uncertainty is made of
+#define SPREAD 1
+#endif
+#ifndef WEIGHTED        // WEIGHTED_...
+#define WEIGHTED 0
+#endif
+#ifndef LOOK            // 1: marks or tallies of frames are wanted
+#define LOOK 1
+#endif
+#ifndef OUT             // the type of data and uncertainty
+#define OUT float
+#endif
+#ifndef BLOCK           // threads of a block, at most
+#define BLOCK 64
+#endif

@@ -1,0 +1,176 @@
+// From stored samples to what clips see: decoded, normalised, invalid ones told apart.
+#pragma once
+
+#include "number.h"
+
+typedef unsigned char Byte;
+
+// The arguments of a kernel that all its parts need.
+struct Task {
+    const Frame* frames;
+    int n;
+    const Clip* clips;
+    int nclips, raw_ranges;
+    long long pixels;
+    Out out;
+
+    __device__ int count() const { return N > 0 ? N : n; }
+};
+
+// Where a pixel lies in the band.
+struct Place {
+    long long pixel, row, column;
+};
+
+enum Fate { VALID, NOT_VALID, BELOW, ABOVE };
+
+// A sample as clips see it: INVALID unless its fate is VALID.
+struct Sample {
+    Image image;
+    Fate fate;
+};
+
+// A sample as it lies in memory, and whether its mask is set.
+template <int SIZE> struct WordOf;
+template <> struct WordOf<1> { typedef unsigned char Word; };
+template <> struct WordOf<2> { typedef unsigned short Word; };
+template <> struct WordOf<4> { typedef unsigned Word; };
+template <> struct WordOf<8> { typedef unsigned long long Word; };
+typedef WordOf<sizeof(STORED)>::Word Word;
+
+template <class A, class B> struct Same { static constexpr bool value = false; };
+template <class A> struct Same<A, A> { static constexpr bool value = true; };
+static constexpr bool STORED_FLOAT = Same<STORED, float>::value || Same<STORED, double>::value;
+
+// The type in which a frame is decoded: samples of up to 16 bits fit into a float.
+template <bool SMALL> struct Own { typedef double type; };
+template <> struct Own<true> { typedef float type; };
+typedef Own<sizeof(STORED) <= 2 || Same<STORED, float>::value>::type OwnReal;
+
+__device__ inline Byte swapped(Byte word) { return word; }
+__device__ inline unsigned short swapped(unsigned short word)
+{
+    return (unsigned short)__byte_perm(word, 0, 0x4401);
+}
+__device__ inline unsigned swapped(unsigned word) { return __byte_perm(word, 0, 0x0123); }
+__device__ inline unsigned long long swapped(unsigned long long word)
+{
+    unsigned low = unsigned(word), high = unsigned(word >> 32);
+    return (unsigned long long)swapped(low) << 32 | swapped(high);
+}
+
+template <class T>
+__device__ inline T fetch(unsigned long long base, long long stride, const Place& place)
+{
+    const char* row = (const char*)base + place.row * stride;
+    return __ldg((const T*)row + place.column);
+}
+
+__device__ inline Word stored(const Frame& frame, const Place& place)
+{
+    Word word = fetch<Word>(frame.data, frame.data_stride, place);
+    return SWAP ? swapped(word) : word;
+}
+
+__device__ inline bool is_masked(const Frame& frame, const Place& place)
+{
+    return MASKED && frame.mask && fetch<Byte>(frame.mask, frame.mask_stride, place) != 0;
+}
+
+__device__ inline bool is_blank(const Frame& frame, Word word)
+{
+    if (!MASKED || STORED_FLOAT || !frame.has_blank)
+        return false;
+    constexpr bool UNSIGNED_64 = sizeof(STORED) == 8 && STORED(-1) > STORED(0);
+    // No unsigned sample is a negative blank, though it may have its bits.
+    return (long long)STORED(word) == frame.blank && (!UNSIGNED_64 || frame.blank >= 0);
+}
+
+__device__ inline double weight_of(const Frame& frame, const Place& place)
+{
+    if (WEIGHTED == WEIGHTED_SAMPLE && frame.weight)
+        return fetch<double>(frame.weight, frame.weight_stride, place);
+    return frame.weight_value;
+}
+
+// The image, in the frame's own type, of a stored sample before BSCALE and BZERO.
+__device__ inline Number<OwnReal>::Image own_image(Word word)
+{
+    if constexpr (STORED_FLOAT)
+        return image<OwnReal>(word);
+    else if constexpr (sizeof(OwnReal) == 4)
+        return image<float>(__float_as_uint(float(STORED(word))));
+    else
+        return narrow<double>(double(STORED(word)));
+}
+
+// The physical value, as it is under a mask too; it may be infinite or no number.
+__device__ inline Image decode(const Frame& frame, Word word)
+{
+    Number<OwnReal>::Image value = own_image(word);
+    if (SCALED) {
+        if (frame.bscale != 1)
+            value = multiply(value, frame.bscale);
+        if (frame.bzero != 0)
+            value = add(value, frame.bzero);
+    }
+    if constexpr (sizeof(OwnReal) == sizeof(REAL))
+        return value;
+    else
+        return narrow<REAL>(widen(value));
+}
+
+__device__ inline Image normalize(const Frame& frame, Image value)
+{
+    return narrow<REAL>((widen(value) - frame.zero) * frame.scale);
+}
+
+// Which of the leading range clips, if any, rejects a valid value.
+__device__ inline Fate range_fate(const Task& task, Image image)
+{
+    double value = widen(image);
+    for (int i = 0; i < task.raw_ranges; ++i) {
+        const Clip& clip = task.clips[i];
+        if (clip.has_low && value < clip.low)
+            return BELOW;
+        if (clip.has_high && value > clip.high)
+            return ABOVE;
+    }
+    return VALID;
+}
+
+// What clips see of a stored sample.
+__device__ inline Sample settle(const Task& task, const Frame& frame, Word word, bool masked)
+{
+    Image value = decode(frame, word);
+    if (masked || !finite(value) || is_blank(frame, word))
+        return {INVALID, NOT_VALID};
+    Image seen = value;
+    if (NORMALIZE != NORMALIZE_NONE) {
+        Image normal = normalize(frame, value);
+        if (!finite(normal))
+            return {INVALID, NOT_VALID};
+        seen = NORMALIZE == NORMALIZE_EARLY ? normal : value;
+    }
+    Fate fate = CLIPPED && task.raw_ranges ? range_fate(task, value) : VALID;
+    return {fate == VALID ? seen : INVALID, fate};
+}
+
+__device__ inline Sample sample(const Task& task, const Place& place, int f)
+{
+    const Frame& frame = task.frames[f];
+    return settle(task, frame, stored(frame, place), is_masked(frame, place));
+}
+
+// The value by which a clip ranks a sample among all frames, invalid ones too: no number
+// ranks last.
+__device__ inline Image among_all(const Task& task, const Place& place, int f)
+{
+    const Frame& frame = task.frames[f];
+    Word word = stored(frame, place);
+    Image value = decode(frame, word);
+    if (NORMALIZE == NORMALIZE_EARLY)
+        value = normalize(frame, value);
+    bool number = value <= INVALID && value >= -INVALID;
+    return number && !is_blank(frame, word) ? value : LARGEST;
+}

@@ -1,0 +1,76 @@
+// A second look at the samples of a pixel, frame by frame, when it is known which survive.
+#pragma once
+
+#include "load.h"
+#include "members.h"
+
+// Frames that have a counter in shared memory; events of later ones go to device memory.
+static constexpr int COUNTERS = N > 0 ? N : 1024;
+
+// Tallies of frames: rare events, collected by a block before they are added up.
+struct Tallies {
+    unsigned* invalid;      // [COUNTERS], shared by the block
+    unsigned* rejected;
+
+    __device__ void clear()
+    {
+        for (int f = threadIdx.x; f < COUNTERS; f += blockDim.x)
+            invalid[f] = rejected[f] = 0;
+        __syncthreads();
+    }
+
+    __device__ void count(unsigned* collected, unsigned long long total, int f)
+    {
+        if (total && f < COUNTERS)
+            atomicAdd(collected + f, 1u);
+        else if (total)
+            atomicAdd((unsigned long long*)total + f, 1ull);
+    }
+
+    __device__ void flush(const Task& task)
+    {
+        __syncthreads();
+        for (int f = threadIdx.x; f < COUNTERS && f < task.count(); f += blockDim.x) {
+            if (invalid[f])
+                atomicAdd((unsigned long long*)task.out.invalid + f, 0ull + invalid[f]);
+            if (rejected[f])
+                atomicAdd((unsigned long long*)task.out.rejected + f, 0ull + rejected[f]);
+        }
+    }
+};
+
+// Sums over the survivors, in the order of frames.
+struct Weighted {
+    double weights = 0, values = 0;
+};
+
+// Whether a column of `count` survivors has to be looked at again.
+__device__ inline bool looks_again(const Task& task, int count)
+{
+    bool tallies = task.out.invalid || task.out.rejected;
+    return WEIGHTED || (LOOK && (task.out.marks || (tallies && count < task.count())));
+}
+
+// Marks, tallies and weighted sums of the samples of a pixel.
+__device__ inline Weighted look(
+    const Task& task, const Place& place, Members members, Tallies& tallies)
+{
+    Weighted sums;
+    for (int f = 0; f < task.count(); ++f) {
+        Sample seen = sample(task, place, f);
+        bool inside = members.inside(seen.image);
+        if (WEIGHTED && inside) {
+            bool late = CLIPPED && NORMALIZE == NORMALIZE_LATE;
+            double weight = weight_of(task.frames[f], place);
+            sums.weights += weight;
+            sums.values += widen(late ? normalize(task.frames[f], seen.image) : seen.image) * weight;
+        }
+        if (LOOK && task.out.marks)
+            ((Byte*)task.out.marks)[f * task.pixels + place.pixel] = !inside;
+        if (LOOK && seen.fate == NOT_VALID)
+            tallies.count(tallies.invalid, task.out.invalid, f);
+        else if (LOOK && !inside)
+            tallies.count(tallies.rejected, task.out.rejected, f);
+    }
+    return sums;
+}

@@ -1,0 +1,123 @@
+// Floats as integers that order alike.
+//
+// CuPy compiles with -ftz=true, under which float arithmetic takes subnormals for zero. A
+// sample is therefore kept as its image: an integer of the same width that is smaller where
+// the float is smaller. Both zeros have the image 0, and a subnormal float is its image times
+// the smallest step. Samples are compared and sorted as images; arithmetic is double, or
+// float where it cannot have met a subnormal.
+#pragma once
+
+#include "config.h"
+
+template <class Float> struct Number;
+
+template <> struct Number<float> {
+    typedef int Image;
+    typedef unsigned Word;
+    static constexpr int INFINITE = 0x7f800000, LARGEST = 0x7fffffff;
+    static constexpr int NORMAL = 0x00800000;  // of the smallest float that is no subnormal
+};
+
+template <> struct Number<double> {
+    typedef long long Image;
+    typedef unsigned long long Word;
+    static constexpr long long INFINITE = 0x7ff0000000000000, LARGEST = 0x7fffffffffffffff;
+};
+
+// The image of a float that has these bits.
+template <class Float>
+__device__ inline typename Number<Float>::Image image(typename Number<Float>::Word bits)
+{
+    typedef typename Number<Float>::Image Image;
+    typedef typename Number<Float>::Word Word;
+    const Word sign = Word(1) << (8 * sizeof(Word) - 1);
+    return bits & sign ? Image(sign - bits) : Image(bits);
+}
+
+// The bits of a float that has this image: the same exchange of negative numbers.
+template <class Float>
+__device__ inline typename Number<Float>::Word bits(typename Number<Float>::Image image)
+{
+    typedef typename Number<Float>::Word Word;
+    const Word sign = Word(1) << (8 * sizeof(Word) - 1);
+    return image < 0 ? sign - Word(image) : Word(image);
+}
+
+__device__ inline float as_float(int image) { return __uint_as_float(bits<float>(image)); }
+
+// The value of an image, in double.
+__device__ inline double widen(int image)
+{
+    bool subnormal = image < Number<float>::NORMAL && image > -Number<float>::NORMAL;
+    return subnormal ? image * 0x1p-149 : double(as_float(image));
+}
+
+__device__ inline double widen(long long image)
+{
+    return __longlong_as_double((long long)bits<double>(image));
+}
+
+// The image of a double rounded to Float.
+template <class Float>
+__device__ inline typename Number<Float>::Image narrow(double value);
+
+template <> __device__ inline int narrow<float>(double value)
+{
+    bool subnormal = fabs(value) < 0x1p-126;
+    return subnormal ? int(rint(value * 0x1p149)) : image<float>(__float_as_uint(float(value)));
+}
+
+template <> __device__ inline long long narrow<double>(double value)
+{
+    return image<double>((unsigned long long)__double_as_longlong(value));
+}
+
+// Float arithmetic is right where its result is no smaller than this: a subnormal that was
+// taken for zero would have been less than half of the result's last digit.
+#define FLOAT_IS_SAFE 0x1p-100f
+
+__device__ inline int multiply(int a, double factor)
+{
+    float result = as_float(a) * float(factor);
+    if (!(fabsf(result) < FLOAT_IS_SAFE))
+        return image<float>(__float_as_uint(result));
+    return narrow<float>(widen(a) * widen(narrow<float>(factor)));
+}
+
+__device__ inline int add(int a, double term)
+{
+    float result = as_float(a) + float(term);
+    if (!(fabsf(result) < FLOAT_IS_SAFE))
+        return image<float>(__float_as_uint(result));
+    return narrow<float>(widen(a) + widen(narrow<float>(term)));
+}
+
+// a - b, for a no smaller than b.
+__device__ inline int difference(int a, int b)
+{
+    float result = as_float(a) - as_float(b);
+    if (!(result < FLOAT_IS_SAFE) || a == b)
+        return image<float>(__float_as_uint(result));
+    return narrow<float>(widen(a) - widen(b));
+}
+
+__device__ inline long long multiply(long long a, double factor)
+{
+    return narrow<double>(widen(a) * factor);
+}
+
+__device__ inline long long add(long long a, double term)
+{
+    return narrow<double>(widen(a) + term);
+}
+
+__device__ inline long long difference(long long a, long long b)
+{
+    return narrow<double>(widen(a) - widen(b));
+}
+
+typedef Number<REAL>::Image Image;          // of a sample
+static constexpr Image INVALID = Number<REAL>::INFINITE;    // sorts behind all valid samples
+static constexpr Image LARGEST = Number<REAL>::LARGEST;
+
+__device__ inline bool finite(Image image) { return image < INVALID && image > -INVALID; }

@@ -1,0 +1,193 @@
+// Columns of any number of samples, which are read again at every question.
+//
+// A rank is found by bisection over the images: each pass counts the samples up to three
+// trial values, so that two bits of the answer are known after it.
+#pragma once
+
+#include "clip.h"
+
+// The two neighbours of a rank.
+struct Pair {
+    Image first, second;
+};
+
+// The least value, of those in [first, last], that more than `rank` of the values do not
+// exceed; and that for the next rank. `each` calls a function with every value.
+template <class Each>
+__device__ inline Pair select(Image first, Image last, int rank, const Each& each)
+{
+    typedef Number<REAL>::Word Unsigned;
+    while (first < last) {
+        Unsigned from = Unsigned(first), step = (Unsigned(last) - from) >> 2;
+        Image trial[3] = {Image(from + step), Image(from + 2 * step), Image(from + 3 * step)};
+        int upto[3] = {0, 0, 0};
+        each([&](Image value) {
+            for (int i = 0; i < 3; ++i)
+                upto[i] += value <= trial[i];
+        });
+        for (int i = 2; i >= 0; --i)
+            last = upto[i] > rank ? trial[i] : last;
+        for (int i = 0; i < 3; ++i)
+            first = upto[i] > rank ? first : trial[i] + 1;
+    }
+    int upto = 0;
+    Image next = INVALID;
+    each([&](Image value) {
+        upto += value <= first;
+        next = value > first ? min(next, value) : next;
+    });
+    return {first, upto > rank + 1 ? first : next};
+}
+
+// `Source` gives what clips see of each frame's sample, asked in order after `rewind`.
+template <class Source>
+struct Streamed : Interval {
+    static constexpr bool RANKED = true;
+    Source source;
+    int n;
+    Members ends;
+
+    __device__ Streamed(const Source& samples, int frames)
+        : source(samples), n(frames), ends(Members::none())
+    {
+        all([&](Image value) {
+            ++valid;
+            ends.low = min(ends.low, value);
+            ends.high = max(ends.high, value);
+        });
+        ends.take = n;
+        hi = valid;
+    }
+
+    // Call `visit` with every valid sample.
+    template <class Visit>
+    __device__ void all(const Visit& visit) const
+    {
+        Source samples = source;
+        for (int f = 0; f < n; ++f) {
+            Image value = samples(f);
+            if (value != INVALID)
+                visit(value);
+        }
+    }
+
+    template <class Visit>
+    __device__ void survivors(const Visit& visit) const
+    {
+        Members members = ends;
+        all([&](Image value) {
+            if (members.inside(value))
+                visit(value);
+        });
+    }
+
+    __device__ Image lowest() const { return ends.low; }
+    __device__ Image highest() const { return ends.high; }
+    __device__ double pivot() const { return widen(ends.low); }
+    __device__ Members members() const { return count() ? ends : Members::none(); }
+
+    __device__ double total(double origin) const
+    {
+        double sum = 0;
+        survivors([&](Image value) { sum += widen(value) - origin; });
+        return sum;
+    }
+
+    __device__ double squares(double center) const
+    {
+        double sum = 0;
+        survivors([&](Image value) {
+            double off = widen(value) - center;
+            sum += off * off;
+        });
+        return sum;
+    }
+
+    __device__ Pair at(int rank) const
+    {
+        return select(ends.low, ends.high, rank, [&](const auto& visit) { all(visit); });
+    }
+
+    __device__ void middle(Image& lower, Image& upper) const
+    {
+        Pair pair = at((lo + hi - 1) >> 1);
+        lower = pair.first;
+        upper = count() & 1 ? pair.first : pair.second;
+    }
+
+    // The mean of the two middle deviations from the middle samples.
+    __device__ double deviation(Image lower, Image upper) const
+    {
+        auto each = [&](const auto& visit) {
+            survivors([&](Image value) {
+                visit(value <= lower ? difference(lower, value) : difference(value, upper));
+            });
+        };
+        Image most = max(difference(lower, ends.low), difference(ends.high, upper));
+        Pair pair = select(0, most, (count() - 1) >> 1, each);
+        double next = widen(count() & 1 ? pair.first : pair.second);
+        return (widen(pair.first) + next) * 0.5;
+    }
+
+    __device__ int below(Image bound) const
+    {
+        int result = 0;
+        all([&](Image value) { result += value < bound; });
+        return result;
+    }
+
+    // Leave ranks [low, high) in, as far as they still are.
+    __device__ void cut(int low, int high)
+    {
+        int was_lo = lo, was_hi = hi;
+        Interval::cut(low, high);
+        if (count() == 0)
+            return;
+        Image lowest = lo == was_lo ? ends.low : at(lo).first;
+        Image highest = hi == was_hi ? ends.high : at(hi - 1).first;
+        ends = {lowest, highest, lo - below(lowest), hi - below(highest)};
+    }
+
+    // Leave in what is within the bounds; whether that changed anything.
+    __device__ bool narrow_to(double lower, double upper)
+    {
+        bool low = widen(ends.low) < lower, high = widen(ends.high) > upper;
+        if (count() == 0 || !(low || high))
+            return false;
+        int under = 0, upto = 0;
+        Members within = Members::none();
+        all([&](Image value) {
+            under += widen(value) < lower;
+            upto += !(widen(value) > upper);
+            within.low = widen(value) < lower ? within.low : min(within.low, value);
+            within.high = widen(value) > upper ? within.high : max(within.high, value);
+        });
+        Interval::cut(low ? under : lo, high ? upto : hi);
+        if (low)
+            ends.low = within.low, ends.skip = 0;
+        if (high)
+            ends.high = within.high, ends.take = n;
+        return true;
+    }
+};
+
+// Samples as clips see them.
+struct Clippable {
+    const Task& task;
+    const Place& place;
+
+    __device__ Image operator()(int f) const { return sample(task, place, f).image; }
+};
+
+// The survivors of the clips, normalised.
+struct Survivors {
+    const Task& task;
+    const Place& place;
+    Members members;
+
+    __device__ Image operator()(int f)
+    {
+        Image value = sample(task, place, f).image;
+        return members.inside(value) ? normalize(task.frames[f], value) : INVALID;
+    }
+};

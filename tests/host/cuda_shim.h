@@ -1,0 +1,65 @@
+// Just enough of CUDA for g++ to build a kernel unchanged and run it on the host.
+//
+// A block runs as so many threads, so that barriers and atomics mean what they say; blocks run
+// one after the other. What cannot be seen here: coalescing, -ftz, and what nvcc makes of it.
+#pragma once
+
+#include <math.h>
+#include <pthread.h>
+#include <string.h>
+
+#include <algorithm>
+
+#define __device__
+#define __global__
+#define __shared__ static
+#define __launch_bounds__(threads)
+
+using std::max;
+using std::min;
+
+struct Dim3 {
+    unsigned x, y, z;
+};
+static thread_local Dim3 threadIdx;
+static Dim3 blockIdx, blockDim, gridDim;
+static pthread_barrier_t shim_barrier;
+
+// The -D names that the host build leaves open, so that one build serves many recipes.
+static thread_local int shim_flags[16];
+
+static inline void __syncthreads() { pthread_barrier_wait(&shim_barrier); }
+
+template <class T>
+static inline T __ldg(const T* address)
+{
+    return *address;
+}
+
+template <class T>
+static inline T atomicAdd(T* address, T value)
+{
+    return __atomic_fetch_add(address, value, __ATOMIC_RELAXED);
+}
+
+template <class To, class From>
+static inline To shim_bits(From from)
+{
+    To to;
+    memcpy(&to, &from, sizeof to);
+    return to;
+}
+
+static inline float __uint_as_float(unsigned bits) { return shim_bits<float>(bits); }
+static inline unsigned __float_as_uint(float value) { return shim_bits<unsigned>(value); }
+static inline double __longlong_as_double(long long bits) { return shim_bits<double>(bits); }
+static inline long long __double_as_longlong(double value) { return shim_bits<long long>(value); }
+
+static inline unsigned __byte_perm(unsigned x, unsigned y, unsigned selector)
+{
+    unsigned long long both = (unsigned long long)y << 32 | x;
+    unsigned result = 0;
+    for (int i = 0; i < 4; ++i)
+        result |= unsigned(both >> (8 * (selector >> (4 * i) & 7)) & 0xff) << (8 * i);
+    return result;
+}

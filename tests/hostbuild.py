@@ -1,0 +1,126 @@
+"""The kernels, built by g++ through a shim of CUDA and run on the host.
+
+`build` takes the same -D names as the compiler for a device, and gives a function to launch
+the kernel with the arguments that it has there. Types, N and BLOCK are compiled in; the other
+names are options that the host build reads when it is launched, so that one build serves
+many recipes. Builds are kept in a folder of temporary files and made once.
+"""
+
+import ctypes
+import hashlib
+import os
+import shutil
+import subprocess
+import tempfile
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from gpustack.backends.cuda import abi
+
+HERE = Path(__file__).resolve().parent
+KERNELS = HERE.parent / "kernels"
+SHIM = HERE / "host"
+FLAGS = ("-std=c++17", "-O1", "-Wall", "-Werror", "-Wno-unknown-pragmas", "-ffp-contract=off")
+SANITIZE = ("-fsanitize=undefined", "-fno-sanitize-recover=undefined")
+
+#: Options of a launch rather than of a build, in the order of `shim_flags`.
+OPTIONS = {
+    "SWAP": 0,
+    "SCALED": 1,
+    "MASKED": 1,
+    "NORMALIZE": 1,
+    "CLIPPED": 1,
+    "COMBINE": 0,
+    "SPREAD": 1,
+    "WEIGHTED": 0,
+    "LOOK": 1,
+}
+#: No result depends on the grid or on the block, and threads of the host are dear.
+MOST_THREADS, MOST_BLOCKS = 3, 2
+
+
+def compiler():
+    """The path of g++, or None."""
+    return shutil.which("g++")
+
+
+def build(defines=None, *, fixed=False, flags=()):
+    """A launcher of `combine` built with these -D names.
+
+    Parameters
+    ----------
+    defines : dict of str to int or str
+        Those left out have their defaults. Names the kernel does not know are passed on.
+    fixed : bool
+        Compile all names in, as for a device, instead of leaving the options open.
+    flags : sequence of str
+        More flags of g++.
+
+    Returns
+    -------
+    callable
+        ``launch(grid, block, args)``: `args` are those of the kernel, numpy scalars and a
+        0-d array or scalar of dtype `abi.OUT`; addresses are those of host memory. Grid
+        and block are numbers or tuples of them; fewer threads may be run than asked for.
+    """
+    defines = dict(defines or {})
+    values = [int(defines.get(name, default)) for name, default in OPTIONS.items()]
+    if not fixed:
+        defines |= {name: f"shim_flags[{i}]" for i, name in enumerate(OPTIONS)}
+    names = tuple(f"-D{name}={value}" for name, value in sorted(defines.items()))
+    library = _library((*FLAGS, *flags, *names))
+    options = (ctypes.c_int * 16)(*values)
+
+    def launch(grid, block, args, **_):
+        frames, n, clips, nclips, raw_ranges, pixels, width, out = args
+        out = np.ascontiguousarray(out, abi.OUT)
+        library.launch(
+            min(_first(grid), MOST_BLOCKS),
+            min(_first(block), MOST_THREADS),
+            options,
+            ctypes.c_void_p(int(frames)),
+            int(n),
+            ctypes.c_void_p(int(clips)),
+            int(nclips),
+            int(raw_ranges),
+            ctypes.c_longlong(int(pixels)),
+            ctypes.c_longlong(int(width)),
+            ctypes.c_void_p(out.ctypes.data),
+        )
+
+    return launch
+
+
+def _first(size):
+    return int(size[0] if isinstance(size, tuple) else size)
+
+
+@cache
+def _library(flags):
+    """The shared library, from the folder of builds where it is there already."""
+    found = compiler()
+    if found is None:
+        raise RuntimeError("the kernels cannot be built for the host: there is no g++")
+    sources = [*sorted(KERNELS.glob("*.[hc]*")), *sorted(SHIM.iterdir())]
+    digest = hashlib.sha256(repr((found, flags)).encode())
+    for source in sources:
+        digest.update(source.read_bytes())
+    folder = Path(tempfile.gettempdir()) / f"gpustack-host-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    path = folder / f"{digest.hexdigest()[:24]}.so"
+    if not path.exists():
+        _compile(found, flags, path)
+    return ctypes.CDLL(str(path))
+
+
+def _compile(found, flags, path):
+    """Build the library; under another name first, so that no one meets half of it."""
+    partial = path.with_suffix(f".{os.getpid()}")
+    command = [found, *flags, "-fPIC", "-shared", "-pthread", f"-I{KERNELS}", f"-I{SHIM}"]
+    command += [str(SHIM / "launch.cpp"), "-o", str(partial)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"g++ failed:\n{' '.join(command)}\n{done.stderr}")
+    partial.rename(path)

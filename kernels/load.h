@@ -30,22 +30,24 @@ struct Sample {
     Fate fate;
 };
 
-// A sample as it lies in memory, and whether its mask is set.
+typedef STORED Stored;
+
+// A sample as it lies in memory.
 template <int SIZE> struct WordOf;
 template <> struct WordOf<1> { typedef unsigned char Word; };
 template <> struct WordOf<2> { typedef unsigned short Word; };
 template <> struct WordOf<4> { typedef unsigned Word; };
 template <> struct WordOf<8> { typedef unsigned long long Word; };
-typedef WordOf<sizeof(STORED)>::Word Word;
+typedef WordOf<sizeof(Stored)>::Word Word;
 
 template <class A, class B> struct Same { static constexpr bool value = false; };
 template <class A> struct Same<A, A> { static constexpr bool value = true; };
-static constexpr bool STORED_FLOAT = Same<STORED, float>::value || Same<STORED, double>::value;
+static constexpr bool STORED_FLOAT = Same<Stored, float>::value || Same<Stored, double>::value;
 
 // The type in which a frame is decoded: samples of up to 16 bits fit into a float.
 template <bool SMALL> struct Own { typedef double type; };
 template <> struct Own<true> { typedef float type; };
-typedef Own<sizeof(STORED) <= 2 || Same<STORED, float>::value>::type OwnReal;
+typedef Own<sizeof(Stored) <= 2 || Same<Stored, float>::value>::type OwnReal;
 
 __device__ inline Byte swapped(Byte word) { return word; }
 __device__ inline unsigned short swapped(unsigned short word)
@@ -81,9 +83,9 @@ __device__ inline bool is_blank(const Frame& frame, Word word)
 {
     if (!MASKED || STORED_FLOAT || !frame.has_blank)
         return false;
-    constexpr bool UNSIGNED_64 = sizeof(STORED) == 8 && STORED(-1) > STORED(0);
+    constexpr bool UNSIGNED_64 = sizeof(Stored) == 8 && Stored(-1) > Stored(0);
     // No unsigned sample is a negative blank, though it may have its bits.
-    return (long long)STORED(word) == frame.blank && (!UNSIGNED_64 || frame.blank >= 0);
+    return (long long)Stored(word) == frame.blank && (!UNSIGNED_64 || frame.blank >= 0);
 }
 
 __device__ inline double weight_of(const Frame& frame, const Place& place)
@@ -99,9 +101,9 @@ __device__ inline Number<OwnReal>::Image own_image(Word word)
     if constexpr (STORED_FLOAT)
         return image<OwnReal>(word);
     else if constexpr (sizeof(OwnReal) == 4)
-        return image<float>(__float_as_uint(float(STORED(word))));
+        return image<float>(__float_as_uint(float(Stored(word))));
     else
-        return narrow<double>(double(STORED(word)));
+        return narrow<double>(double(Stored(word)));
 }
 
 // The physical value, as it is under a mask too; it may be infinite or no number.

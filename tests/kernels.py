@@ -1,0 +1,161 @@
+"""Recipes run by the kernels that g++ built: a backend of the least Python."""
+
+import ctypes
+from dataclasses import replace
+
+import numpy as np
+
+import hostbuild
+from gpustack.backends.base import working_dtype
+from gpustack.backends.cuda import abi
+from gpustack.clips import ExtremaClip, RangeClip
+
+#: Rows lie apart by so many samples, so that a stride that is not the width is met.
+PADDING = 3
+
+
+class HostKernels:
+    """Runs recipes as `gpustack.backends.base.Backend` does, with one launch a band.
+
+    Parameters
+    ----------
+    fixed : bool
+        Build every recipe by itself, as for a device; slow.
+    flags : sequence of str
+        More flags of g++.
+    streamed : bool
+        Read any number of frames as if they were too many for registers.
+    """
+
+    name = "kernels"
+
+    def __init__(self, fixed=False, flags=(), streamed=False):
+        self._fixed, self._flags, self._streamed = fixed, flags, streamed
+
+    def run(self, band, recipe, out, dtype=None):
+        rows, width = band[0].data.shape
+        if dtype is None:
+            dtype = np.result_type(*(working_dtype(s.data.dtype) for s in band))
+        band = alike(band, dtype)
+        keep = []
+        frames = frame_table(band, recipe, keep)
+        clips = clip_table(recipe)
+        tallies = np.zeros((2, len(band)), np.uint64)
+        launch = hostbuild.build(
+            self._defines(band, recipe, out, dtype), fixed=self._fixed, flags=self._flags
+        )
+        ranges = len(recipe.raw_ranges) if recipe.clip_on == "normalized" else 0
+        args = (
+            frames.ctypes.data,
+            len(band),
+            clips.ctypes.data,
+            len(clips),
+            ranges if recipe.normalizes else 0,
+            rows * width,
+            max(width, 1),
+            out_table(out, tallies),
+        )
+        launch(7, 5, args)
+        if out.valid is not None:
+            out.valid += rows * width - tallies[0].astype(np.int64)
+        if out.rejected is not None:
+            out.rejected += tallies[1].astype(np.int64)
+
+    def _defines(self, band, recipe, out, dtype):
+        stored = band[0].data.dtype
+        maps = [a.dtype for a in (out.data, out.uncertainty) if a is not None]
+        n = abi.frames_macro(len(band), dtype.itemsize)
+        return {
+            "N": 0 if self._streamed else n,
+            "BLOCK": 4,
+            "REAL": abi.REAL[dtype.itemsize],
+            "STORED": abi.STORED[stored.str[1:]],
+            "OUT": abi.REAL[(maps or [dtype])[0].itemsize],
+            "SWAP": int(stored.byteorder == ">"),
+            "SCALED": int(any(s.bscale != 1 or s.bzero != 0 for s in band)),
+            "MASKED": int(any(s.mask is not None or s.blank is not None for s in band)),
+            "NORMALIZE": 0 if not recipe.normalizes else 2 if recipe.clip_on == "raw" else 1,
+            "CLIPPED": int(bool(recipe.clips)),
+            "COMBINE": abi.COMBINE[recipe.combine],
+            "SPREAD": abi.SPREAD[recipe.spread if out.uncertainty is not None else None],
+            "WEIGHTED": 0 if recipe.weights is None else 2 if recipe.weights == "sample" else 1,
+            "LOOK": int(any(a is not None for a in (out.marks, out.valid, out.rejected))),
+        }
+
+
+def alike(band, dtype):
+    """The same samples in one type that the kernels read."""
+    kinds = {samples.data.dtype for samples in band}
+    if len(kinds) == 1 and kinds.pop().str[1:] in abi.STORED:
+        return band
+    return [_decoded(samples, dtype) for samples in band]
+
+
+def _decoded(samples, dtype):
+    own = working_dtype(samples.data.dtype)
+    data = samples.data.astype(own) * own.type(samples.bscale) + own.type(samples.bzero)
+    mask = samples.mask
+    if samples.blank is not None:
+        blank = samples.data == samples.blank
+        mask = blank if mask is None else mask | blank
+    return replace(
+        samples, data=data.astype(dtype), mask=mask, bscale=1.0, bzero=0.0, blank=None
+    )
+
+
+def frame_table(band, recipe, keep):
+    """What a kernel is told of the frames; `keep` gets the arrays that have to live on."""
+    table = np.zeros(len(band), abi.FRAME)
+    for i, (row, samples) in enumerate(zip(table, band, strict=True)):
+        row["data"], row["data_stride"] = _apart(samples.data, samples.data.dtype, keep)
+        if samples.mask is not None:
+            row["mask"], row["mask_stride"] = _apart(samples.mask, np.uint8, keep)
+        if samples.weight is not None:
+            row["weight"], row["weight_stride"] = _apart(samples.weight, np.float64, keep)
+        row["bscale"], row["bzero"] = samples.bscale, samples.bzero
+        row["zero"] = recipe.zero[i] if recipe.zero else 0
+        row["scale"] = recipe.scale[i] if recipe.scale else 1
+        row["weight_value"] = recipe.weights[i] if isinstance(recipe.weights, tuple) else 1
+        if samples.blank is not None:
+            row["blank"], row["has_blank"] = samples.blank, 1
+    return table
+
+
+def _apart(array, dtype, keep):
+    """The address and stride of a copy whose rows do not touch."""
+    rows, width = array.shape
+    copy = np.empty((rows, width + PADDING), dtype)
+    copy[:, :width] = array
+    keep.append(copy)
+    return copy.ctypes.data, copy.strides[0]
+
+
+def clip_table(recipe):
+    """The clips of a recipe as a kernel is told of them."""
+    table = np.zeros(len(recipe.clips), abi.CLIP)
+    for row, clip in zip(table, recipe.clips, strict=True):
+        if isinstance(clip, ExtremaClip):
+            row["kind"] = abi.CLIP_EXTREMA_ALL if clip.among == "all" else abi.CLIP_EXTREMA
+            row["nlow"], row["nhigh"] = clip.nlow, clip.nhigh
+            continue
+        row["kind"] = abi.CLIP_RANGE if isinstance(clip, RangeClip) else abi.CLIP_SIGMA
+        row["has_low"], row["has_high"] = clip.low is not None, clip.high is not None
+        row["low"], row["high"] = clip.low or 0, clip.high or 0
+        if not isinstance(clip, RangeClip):
+            row["center"], row["spread"] = abi.CENTER[clip.center], abi.SPREAD[clip.spread]
+            row["maxiters"] = -1 if clip.maxiters is None else clip.maxiters
+            row["ddof"] = clip.ddof
+    return table
+
+
+def out_table(out, tallies):
+    """Where a kernel puts the outputs."""
+    table = np.zeros((), abi.OUT)
+    for name in ("data", "uncertainty", "mask", "count", "low", "high", "marks"):
+        array = getattr(out, name)
+        if array is not None:
+            assert array.flags.c_contiguous
+            table[name] = array.ctypes.data
+    table["invalid"] = tallies[0].ctypes.data if out.valid is not None else 0
+    table["rejected"] = tallies[1].ctypes.data if out.rejected is not None else 0
+    return table

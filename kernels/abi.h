@@ -20,6 +20,13 @@ struct alignas(16) Frame {
     int reserved[3];
 };
 
+// The addresses of all frames and masks once more, in the arguments of the kernel, where they
+// take no register. Only -D FLAT=1 looks at them.
+template <int COUNT>
+struct Planes {
+    unsigned long long data[COUNT], mask[COUNT];
+};
+
 // One clip of the recipe. Fields that its kind has no use for are 0.
 struct Clip {
     int kind;           // CLIP_...

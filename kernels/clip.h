@@ -9,24 +9,27 @@ __device__ inline int valid_among_lowest(const Task& task, const Place& place, i
 {
     // The value at that rank, one bit at a time: rank samples lie below it or equal it.
     Image first = -LARGEST, last = LARGEST;
+#pragma unroll 1
     while (first < last) {
         Image middle = (first & last) + ((first ^ last) >> 1);  // cannot overflow
         int upto = 0;
+#pragma unroll 1
         for (int f = 0; f < task.count(); ++f)
-            upto += among_all(task, place, f) <= middle;
+            upto += among_all(task.frames[f], place) <= middle;
         if (upto >= rank)
             last = middle;
         else
             first = middle + 1;
     }
     int below = 0, valid = 0, equal = 0;
+#pragma unroll 1
     for (int f = 0; f < task.count(); ++f)
-        below += among_all(task, place, f) < first;
-    for (int f = 0; f < task.count(); ++f) {
-        Image value = among_all(task, place, f);
+        below += among_all(task.frames[f], place) < first;
+    each_sample(task, place, [&](int f, Sample seen) {
+        Image value = among_all(task.frames[f], place);
         bool lowest = value < first || (value == first && below + equal++ < rank);
-        valid += lowest && sample(task, place, f).fate == VALID;
-    }
+        valid += lowest && seen.fate == VALID;
+    });
     return valid;
 }
 

@@ -80,11 +80,12 @@ struct Held : Interval {
     // Of samples that have been sorted.
     __device__ void middle(Image& lower, Image& upper) const
     {
-        lower = upper = INVALID;
+        // By masks: of a chain of choices the compiler makes an array in local memory.
+        lower = upper = 0;
 #pragma unroll
         for (int i = 0; i < COUNT; ++i) {
-            lower = i == (valid - 1) >> 1 ? v[i] : lower;
-            upper = i == valid >> 1 ? v[i] : upper;
+            lower |= v[i] & -Image(i == (valid - 1) >> 1);
+            upper |= v[i] & -Image(i == valid >> 1);
         }
     }
 };

@@ -6,11 +6,15 @@
 #include "sort.h"
 #include "streamed.h"
 
-// NORMALIZE_LATE without clips is NORMALIZE_EARLY.
-__device__ inline bool is_late() { return CLIPPED && NORMALIZE == NORMALIZE_LATE; }
-
+// Samples that range clips on raw values reject.
 struct Rejected {
-    int below = 0, above = 0;   // by range clips on raw values
+    int below = 0, above = 0;
+
+    __device__ void count(Fate fate)
+    {
+        below += fate == BELOW;
+        above += fate == ABOVE;
+    }
 };
 
 template <class T>
@@ -70,27 +74,65 @@ __device__ inline void run_clips(const Task& task, const Place& place, Column& c
 // --- up to 128 frames: samples are read once, into registers -----------------------------
 
 // Read the samples of a pixel; invalid ones and those out of the range clips are INVALID.
-// All are asked for before the first is decoded, so that they come together.
+// Addresses among the arguments cost no register, where frames have to be looked up for
+// nothing else.
 template <int COUNT>
-__device__ inline int load(
-    const Task& task, const Place& place, Image (&v)[COUNT], Rejected& rejected)
+__device__ inline int load(const Task& task, const Planes<COUNT>& planes, const Place& place,
+    Image (&v)[COUNT], Rejected& rejected)
 {
-    Word words[COUNT];
-    bool masked[COUNT];
-#pragma unroll
-    for (int f = 0; f < COUNT; ++f) {
-        words[f] = stored(task.frames[f], place);
-        masked[f] = is_masked(task.frames[f], place);
-    }
     int valid = 0;
 #pragma unroll
     for (int f = 0; f < COUNT; ++f) {
-        Sample seen = settle(task, task.frames[f], words[f], masked[f]);
+        Word word = __ldg((const Word*)planes.data[f] + place.pixel);
+        bool masked = MASKED && planes.mask[f]
+            && __ldg((const Byte*)planes.mask[f] + place.pixel) != 0;
+        Sample seen = settle(task, task.frames[f], SWAP ? swapped(word) : word, masked);
         v[f] = seen.image;
         valid += seen.fate == VALID;
-        rejected.below += seen.fate == BELOW;
-        rejected.above += seen.fate == ABOVE;
+        rejected.count(seen.fate);
     }
+    return valid;
+}
+
+// A column in shared memory: ranks that are not known beforehand can be looked up there.
+template <int COUNT>
+__device__ inline Image* shared_column()
+{
+    __shared__ Image columns[COUNT * BLOCK];
+    return columns + threadIdx.x;
+}
+
+template <int COUNT>
+__device__ inline void fetch(const Image* column, Image (&v)[COUNT])
+{
+#pragma unroll
+    for (int i = 0; i < COUNT; ++i)
+        v[i] = column[i * BLOCK];
+}
+
+template <int COUNT>
+__device__ inline Parked park(const Image (&v)[COUNT], int valid)
+{
+    Image* column = shared_column<COUNT>();
+#pragma unroll
+    for (int i = 0; i < COUNT; ++i)
+        column[i * BLOCK] = v[i];
+    return Parked(column, valid);
+}
+
+// Read samples that take some decoding, by a loop that is short in code and registers.
+template <int COUNT>
+__device__ inline int load_staged(
+    const Task& task, const Place& place, Image (&v)[COUNT], Rejected& rejected)
+{
+    Image* column = shared_column<COUNT>();
+    int valid = 0;
+    each_sample(task, place, [&](int f, Sample seen) {
+        column[f * BLOCK] = seen.image;
+        valid += seen.fate == VALID;
+        rejected.count(seen.fate);
+    });
+    fetch(column, v);
     return valid;
 }
 
@@ -99,22 +141,10 @@ template <int COUNT>
 __device__ inline void load_survivors(
     const Task& task, const Place& place, Members members, Image (&v)[COUNT])
 {
-    Survivors survivors{task, place, members};
-#pragma unroll
-    for (int f = 0; f < COUNT; ++f)
-        v[f] = survivors(f);
-}
-
-// Put sorted samples where a rank that is not known beforehand can be looked up.
-template <int COUNT>
-__device__ inline Parked park(const Image (&v)[COUNT], int valid)
-{
-    __shared__ Image parked[COUNT * BLOCK];
-    Image* column = parked + threadIdx.x;
-#pragma unroll
-    for (int i = 0; i < COUNT; ++i)
-        column[i * BLOCK] = v[i];
-    return Parked(column, valid);
+    Image* column = shared_column<COUNT>();
+    int f = 0;
+    Survivors{task, place, members}.each([&](Image value) { column[f++ * BLOCK] = value; });
+    fetch(column, v);
 }
 
 // The value of samples that no clip is applied to any more.
@@ -135,11 +165,14 @@ __device__ inline Result reduce_all(Image (&v)[COUNT], int valid)
 }
 
 template <int COUNT>
-__device__ inline void run_held(const Task& task, const Place& place, Tallies& tallies)
+__device__ inline void run_held(
+    const Task& task, const Planes<COUNT>& planes, const Place& place, Tallies& tallies)
 {
     Image v[COUNT];
     Rejected rejected;
-    int valid = load(task, place, v, rejected);
+    const bool direct = FLAT && !SCALED && NORMALIZE == NORMALIZE_NONE;
+    int valid = direct ? load(task, planes, place, v, rejected)
+                       : load_staged(task, place, v, rejected);
     if (!CLIPPED) {
         Held<COUNT> column(v, valid);
         Result result = reduce_all(v, valid);
@@ -151,7 +184,7 @@ __device__ inline void run_held(const Task& task, const Place& place, Tallies& t
     run_clips(task, place, column);
     Members members = column.members();
     Result result;
-    if (is_late()) {
+    if (IS_LATE) {
         load_survivors(task, place, members, v);
         result = reduce_all(v, column.count());
     } else {
@@ -166,11 +199,8 @@ __device__ inline void run_held(const Task& task, const Place& place, Tallies& t
 __device__ inline Rejected count_out_of_range(const Task& task, const Place& place)
 {
     Rejected rejected;
-    for (int f = 0; CLIPPED && task.raw_ranges && f < task.n; ++f) {
-        Fate fate = sample(task, place, f).fate;
-        rejected.below += fate == BELOW;
-        rejected.above += fate == ABOVE;
-    }
+    if (CLIPPED && task.raw_ranges)
+        each_sample(task, place, [&](int, Sample seen) { rejected.count(seen.fate); });
     return rejected;
 }
 
@@ -180,17 +210,22 @@ __device__ inline void run_streamed(const Task& task, const Place& place, Tallie
     if (CLIPPED)
         run_clips(task, place, column);
     Members members = column.members();
-    Result result = is_late()
+    Result result = IS_LATE
         ? reduce(Streamed<Survivors>({task, place, members}, task.n))
         : reduce(column);
     Rejected rejected = count_out_of_range(task, place);
     put_all(task, place, column, members, rejected, result, tallies);
 }
 
-// Any grid and any block of up to BLOCK threads will do.
-extern "C" __global__ void __launch_bounds__(BLOCK) combine(
+// How many samples a thread holds, where it holds them all.
+static constexpr int HELD = N > 0 ? N : 1;
+
+// Any grid and any block of up to BLOCK threads will do. Without __launch_bounds__: with them
+// ptxas spills to let more blocks in.
+extern "C" __global__ void combine(
     const Frame* __restrict__ frames, int n, const Clip* __restrict__ clips, int nclips,
-    int raw_ranges, long long pixels, long long width, Out out)
+    int raw_ranges, long long pixels, long long width, Out out,
+    const __grid_constant__ Planes<HELD> planes)
 {
     __shared__ unsigned collected[2][COUNTERS];
     Tallies tallies{collected[0], collected[1]};
@@ -199,9 +234,9 @@ extern "C" __global__ void __launch_bounds__(BLOCK) combine(
         tallies.clear();
     const long long step = (long long)gridDim.x * blockDim.x;
     for (long long p = (long long)blockIdx.x * blockDim.x + threadIdx.x; p < pixels; p += step) {
-        const Place place{p, p / width, p % width};
-        if constexpr (N > 0)
-            run_held<N>(task, place, tallies);
+        const Place place{p, FLAT ? 0 : p / width, FLAT ? p : p % width};
+        if (N > 0)
+            run_held<HELD>(task, planes, place, tallies);
         else
             run_streamed(task, place, tallies);
     }

@@ -42,6 +42,12 @@
 #ifndef OUT             // the type of data and uncertainty
 #define OUT float
 #endif
+#ifndef FLAT            // 1: the rows of every frame and mask touch, and Planes has their addresses
+#define FLAT 0
+#endif
 #ifndef BLOCK           // threads of a block, at most
 #define BLOCK 64
 #endif
+
+// Normalising late without clips is normalising early.
+#define IS_LATE (CLIPPED && NORMALIZE == NORMALIZE_LATE)

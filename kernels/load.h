@@ -158,17 +158,35 @@ __device__ inline Sample settle(const Task& task, const Frame& frame, Word word,
     return {fate == VALID ? seen : INVALID, fate};
 }
 
-__device__ inline Sample sample(const Task& task, const Place& place, int f)
+// Samples that are asked for before the first of them is decoded, so that they come together.
+static constexpr int TOGETHER = 8;
+
+// Call `visit(f, sample)` with the sample of every frame in turn.
+template <class Visit>
+__device__ inline void each_sample(const Task& task, const Place& place, const Visit& visit)
 {
-    const Frame& frame = task.frames[f];
-    return settle(task, frame, stored(frame, place), is_masked(frame, place));
+    const int count = task.count();
+#pragma unroll 1
+    for (int start = 0; start < count; start += TOGETHER) {
+        Word words[TOGETHER];
+        bool masked[TOGETHER];
+#pragma unroll
+        for (int i = 0; i < TOGETHER; ++i) {
+            const Frame& frame = task.frames[min(start + i, count - 1)];
+            words[i] = stored(frame, place);
+            masked[i] = is_masked(frame, place);
+        }
+#pragma unroll
+        for (int i = 0; i < TOGETHER; ++i)
+            if (start + i < count)
+                visit(start + i, settle(task, task.frames[start + i], words[i], masked[i]));
+    }
 }
 
 // The value by which a clip ranks a sample among all frames, invalid ones too: no number
 // ranks last.
-__device__ inline Image among_all(const Task& task, const Place& place, int f)
+__device__ inline Image among_all(const Frame& frame, const Place& place)
 {
-    const Frame& frame = task.frames[f];
     Word word = stored(frame, place);
     Image value = decode(frame, word);
     if (NORMALIZE == NORMALIZE_EARLY)

@@ -56,14 +56,14 @@ __device__ inline Weighted look(
     const Task& task, const Place& place, Members members, Tallies& tallies)
 {
     Weighted sums;
-    for (int f = 0; f < task.count(); ++f) {
-        Sample seen = sample(task, place, f);
+    each_sample(task, place, [&](int f, Sample seen) {
         bool inside = members.inside(seen.image);
         if (WEIGHTED && inside) {
-            bool late = CLIPPED && NORMALIZE == NORMALIZE_LATE;
-            double weight = weight_of(task.frames[f], place);
+            const Frame& frame = task.frames[f];
+            double weight = weight_of(frame, place);
+            Image value = IS_LATE ? normalize(frame, seen.image) : seen.image;
             sums.weights += weight;
-            sums.values += widen(late ? normalize(task.frames[f], seen.image) : seen.image) * weight;
+            sums.values += widen(value) * weight;
         }
         if (LOOK && task.out.marks)
             ((Byte*)task.out.marks)[f * task.pixels + place.pixel] = !inside;
@@ -71,6 +71,6 @@ __device__ inline Weighted look(
             tallies.count(tallies.invalid, task.out.invalid, f);
         else if (LOOK && !inside)
             tallies.count(tallies.rejected, task.out.rejected, f);
-    }
+    });
     return sums;
 }

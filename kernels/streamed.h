@@ -39,7 +39,7 @@ __device__ inline Pair select(Image first, Image last, int rank, const Each& eac
     return {first, upto > rank + 1 ? first : next};
 }
 
-// `Source` gives what clips see of each frame's sample, asked in order after `rewind`.
+// `Source` calls a function with the image of every frame's sample, INVALID for some.
 template <class Source>
 struct Streamed : Interval {
     static constexpr bool RANKED = true;
@@ -63,12 +63,10 @@ struct Streamed : Interval {
     template <class Visit>
     __device__ void all(const Visit& visit) const
     {
-        Source samples = source;
-        for (int f = 0; f < n; ++f) {
-            Image value = samples(f);
+        source.each([&](Image value) {
             if (value != INVALID)
                 visit(value);
-        }
+        });
     }
 
     template <class Visit>
@@ -176,7 +174,11 @@ struct Clippable {
     const Task& task;
     const Place& place;
 
-    __device__ Image operator()(int f) const { return sample(task, place, f).image; }
+    template <class Visit>
+    __device__ void each(const Visit& visit) const
+    {
+        each_sample(task, place, [&](int, Sample seen) { visit(seen.image); });
+    }
 };
 
 // The survivors of the clips, normalised.
@@ -185,9 +187,13 @@ struct Survivors {
     const Place& place;
     Members members;
 
-    __device__ Image operator()(int f)
+    template <class Visit>
+    __device__ void each(const Visit& visit) const
     {
-        Image value = sample(task, place, f).image;
-        return members.inside(value) ? normalize(task.frames[f], value) : INVALID;
+        Members left = members;
+        each_sample(task, place, [&](int f, Sample seen) {
+            bool inside = left.inside(seen.image);
+            visit(inside ? normalize(task.frames[f], seen.image) : INVALID);
+        });
     }
 };

@@ -36,6 +36,7 @@ OPTIONS = {
     "SPREAD": 1,
     "WEIGHTED": 0,
     "LOOK": 1,
+    "FLAT": 0,
 }
 #: No result depends on the grid or on the block, and threads of the host are dear.
 MOST_THREADS, MOST_BLOCKS = 3, 2
@@ -62,7 +63,7 @@ def build(defines=None, *, fixed=False, flags=()):
     -------
     callable
         ``launch(grid, block, args)``: `args` are those of the kernel, numpy scalars and a
-        0-d array or scalar of dtype `abi.OUT`; addresses are those of host memory. Grid
+        0-d arrays or scalars of the dtypes `abi.OUT` and `abi.planes(N)`; addresses are those of host memory. Grid
         and block are numbers or tuples of them; fewer threads may be run than asked for.
     """
     defines = dict(defines or {})
@@ -74,8 +75,9 @@ def build(defines=None, *, fixed=False, flags=()):
     options = (ctypes.c_int * 16)(*values)
 
     def launch(grid, block, args, **_):
-        frames, n, clips, nclips, raw_ranges, pixels, width, out = args
+        frames, n, clips, nclips, raw_ranges, pixels, width, out, planes = args
         out = np.ascontiguousarray(out, abi.OUT)
+        planes = np.ascontiguousarray(planes, abi.planes(int(defines.get("N", 25))))
         library.launch(
             min(_first(grid), MOST_BLOCKS),
             min(_first(block), MOST_THREADS),
@@ -88,6 +90,7 @@ def build(defines=None, *, fixed=False, flags=()):
             ctypes.c_longlong(int(pixels)),
             ctypes.c_longlong(int(width)),
             ctypes.c_void_p(out.ctypes.data),
+            ctypes.c_void_p(planes.ctypes.data),
         )
 
     return launch

@@ -1,6 +1,5 @@
 """Recipes run by the kernels that g++ built: a backend of the least Python."""
 
-import ctypes
 from dataclasses import replace
 
 import numpy as np
@@ -25,12 +24,14 @@ class HostKernels:
         More flags of g++.
     streamed : bool
         Read any number of frames as if they were too many for registers.
+    flat : bool
+        Lay rows without a gap, and give addresses among the arguments.
     """
 
     name = "kernels"
 
-    def __init__(self, fixed=False, flags=(), streamed=False):
-        self._fixed, self._flags, self._streamed = fixed, flags, streamed
+    def __init__(self, fixed=False, flags=(), streamed=False, flat=False):
+        self._fixed, self._flags, self._streamed, self._flat = fixed, flags, streamed, flat
 
     def run(self, band, recipe, out, dtype=None):
         rows, width = band[0].data.shape
@@ -38,12 +39,14 @@ class HostKernels:
             dtype = np.result_type(*(working_dtype(s.data.dtype) for s in band))
         band = alike(band, dtype)
         keep = []
-        frames = frame_table(band, recipe, keep)
+        frames = frame_table(band, recipe, keep, 0 if self._flat else PADDING)
         clips = clip_table(recipe)
         tallies = np.zeros((2, len(band)), np.uint64)
-        launch = hostbuild.build(
-            self._defines(band, recipe, out, dtype), fixed=self._fixed, flags=self._flags
-        )
+        defines = self._defines(band, recipe, out, dtype)
+        launch = hostbuild.build(defines, fixed=self._fixed, flags=self._flags)
+        planes = np.zeros((), abi.planes(defines["N"]))
+        if defines["FLAT"]:
+            planes["data"], planes["mask"] = frames["data"], frames["mask"]
         ranges = len(recipe.raw_ranges) if recipe.clip_on == "normalized" else 0
         args = (
             frames.ctypes.data,
@@ -54,6 +57,7 @@ class HostKernels:
             rows * width,
             max(width, 1),
             out_table(out, tallies),
+            planes,
         )
         launch(7, 5, args)
         if out.valid is not None:
@@ -79,6 +83,7 @@ class HostKernels:
             "COMBINE": abi.COMBINE[recipe.combine],
             "SPREAD": abi.SPREAD[recipe.spread if out.uncertainty is not None else None],
             "WEIGHTED": 0 if recipe.weights is None else 2 if recipe.weights == "sample" else 1,
+            "FLAT": int(self._flat and not self._streamed),
             "LOOK": int(any(a is not None for a in (out.marks, out.valid, out.rejected))),
         }
 
@@ -98,20 +103,18 @@ def _decoded(samples, dtype):
     if samples.blank is not None:
         blank = samples.data == samples.blank
         mask = blank if mask is None else mask | blank
-    return replace(
-        samples, data=data.astype(dtype), mask=mask, bscale=1.0, bzero=0.0, blank=None
-    )
+    return replace(samples, data=data.astype(dtype), mask=mask, bscale=1.0, bzero=0.0, blank=None)
 
 
-def frame_table(band, recipe, keep):
+def frame_table(band, recipe, keep, padding):
     """What a kernel is told of the frames; `keep` gets the arrays that have to live on."""
     table = np.zeros(len(band), abi.FRAME)
     for i, (row, samples) in enumerate(zip(table, band, strict=True)):
-        row["data"], row["data_stride"] = _apart(samples.data, samples.data.dtype, keep)
+        row["data"], row["data_stride"] = _apart(samples.data, samples.data.dtype, keep, padding)
         if samples.mask is not None:
-            row["mask"], row["mask_stride"] = _apart(samples.mask, np.uint8, keep)
+            row["mask"], row["mask_stride"] = _apart(samples.mask, np.uint8, keep, padding)
         if samples.weight is not None:
-            row["weight"], row["weight_stride"] = _apart(samples.weight, np.float64, keep)
+            row["weight"], row["weight_stride"] = _apart(samples.weight, np.float64, keep, padding)
         row["bscale"], row["bzero"] = samples.bscale, samples.bzero
         row["zero"] = recipe.zero[i] if recipe.zero else 0
         row["scale"] = recipe.scale[i] if recipe.scale else 1
@@ -121,10 +124,10 @@ def frame_table(band, recipe, keep):
     return table
 
 
-def _apart(array, dtype, keep):
-    """The address and stride of a copy whose rows do not touch."""
+def _apart(array, dtype, keep, padding):
+    """The address and stride of a copy whose rows lie so many samples apart."""
     rows, width = array.shape
-    copy = np.empty((rows, width + PADDING), dtype)
+    copy = np.empty((rows, width + padding), dtype)
     copy[:, :width] = array
     keep.append(copy)
     return copy.ctypes.data, copy.strides[0]

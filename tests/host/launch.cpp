@@ -13,6 +13,7 @@ struct Arguments {
     int nclips, raw_ranges;
     long long pixels, width;
     const Out* out;
+    const Planes<HELD>* planes;
 };
 
 static pthread_mutex_t one_at_a_time = PTHREAD_MUTEX_INITIALIZER;
@@ -21,16 +22,17 @@ static void run_block(unsigned thread, const int* flags, const Arguments& a)
 {
     threadIdx = {thread, 0, 0};
     memcpy(shim_flags, flags, sizeof shim_flags);
-    combine(a.frames, a.n, a.clips, a.nclips, a.raw_ranges, a.pixels, a.width, *a.out);
+    combine(a.frames, a.n, a.clips, a.nclips, a.raw_ranges, a.pixels, a.width, *a.out,
+        *a.planes);
 }
 
 // Run `grid` blocks of `block` threads. Shared memory is static: one launch at a time.
 extern "C" void launch(
     unsigned grid, unsigned block, const int* flags, const Frame* frames, int n,
     const Clip* clips, int nclips, int raw_ranges, long long pixels, long long width,
-    const Out* out)
+    const Out* out, const Planes<HELD>* planes)
 {
-    const Arguments arguments{frames, n, clips, nclips, raw_ranges, pixels, width, out};
+    const Arguments arguments{frames, n, clips, nclips, raw_ranges, pixels, width, out, planes};
     pthread_mutex_lock(&one_at_a_time);
     gridDim = {grid, 1, 1};
     blockDim = {block, 1, 1};

@@ -1,5 +1,7 @@
 """What a kernel is passed, as numpy dtypes: the mirror of ``kernels/abi.h``."""
 
+from typing import Any
+
 import numpy as np
 
 FRAME = np.dtype(
@@ -54,6 +56,13 @@ OUT = np.dtype(
         )
     ]
 )
+
+
+def planes(frames: int) -> np.dtype[Any]:
+    """The dtype of the addresses of all frames and masks, for this value of -D N."""
+    count = max(frames, 1)
+    return np.dtype([("data", "u8", count), ("mask", "u8", count)])
+
 
 #: Values of the fields of a clip, and of the -D names that are choices.
 CLIP_RANGE, CLIP_EXTREMA, CLIP_EXTREMA_ALL, CLIP_SIGMA = range(4)

@@ -38,9 +38,12 @@ __device__ inline void clip_extrema_all(
     const Task& task, const Place& place, const Clip& clip, Column& column)
 {
     int low = clip.nlow, high = task.count() - clip.nhigh;
-    if (column.valid < task.count()) {
-        low = low > 0 ? valid_among_lowest(task, place, low) : 0;
-        high = high < task.count() ? valid_among_lowest(task, place, high) : column.valid;
+    const bool all_valid = column.valid == task.count();
+#pragma unroll 1
+    for (int side = 0; side < 2 && !all_valid; ++side) {
+        int valid = valid_among_lowest(task, place, side ? high : low);
+        low = side ? low : valid;
+        high = side ? valid : high;
     }
     column.cut(low, high);
 }

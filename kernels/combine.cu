@@ -37,7 +37,7 @@ __device__ inline void put_counts(
     put<int>(out.high, pixel, rejected.above + column.valid - column.hi);
 }
 
-// Write the value of a pixel; with weights, that which the second look summed up.
+// Write the value of a pixel: with weights, that which the second look summed up.
 __device__ inline void put_result(
     const Out& out, long long pixel, int count, Result result, Weighted sums)
 {
@@ -53,8 +53,7 @@ __device__ inline void put_result(
 }
 
 // What a thread does with one pixel: everything from the samples to the maps.
-template <class Column>
-__device__ inline void put_all(const Task& task, const Place& place, const Column& column,
+__device__ inline void put_all(const Task& task, const Place& place, const Interval& column,
     Members members, Rejected rejected, Result result, Tallies& tallies)
 {
     put_counts(task.out, place.pixel, column, rejected);
@@ -142,8 +141,10 @@ __device__ inline void load_survivors(
     const Task& task, const Place& place, Members members, Image (&v)[COUNT])
 {
     Image* column = shared_column<COUNT>();
-    int f = 0;
-    Survivors{task, place, members}.each([&](Image value) { column[f++ * BLOCK] = value; });
+    each_sample(task, place, [&](int f, Sample seen) {
+        bool inside = members.inside(seen.image);
+        column[f * BLOCK] = inside ? normalize(task.frames[f], seen.image) : INVALID;
+    });
     fetch(column, v);
 }
 
@@ -206,15 +207,19 @@ __device__ inline Rejected count_out_of_range(const Task& task, const Place& pla
 
 __device__ inline void run_streamed(const Task& task, const Place& place, Tallies& tallies)
 {
-    Streamed<Clippable> column({task, place}, task.n);
+    Streamed column({task, place, false, Members()});
     if (CLIPPED)
         run_clips(task, place, column);
     Members members = column.members();
-    Result result = IS_LATE
-        ? reduce(Streamed<Survivors>({task, place, members}, task.n))
-        : reduce(column);
+    const Interval interval = column;
+    if (IS_LATE) {
+        column.source.late = true;
+        column.source.members = members;
+        column.begin();
+    }
+    Result result = reduce(column);
     Rejected rejected = count_out_of_range(task, place);
-    put_all(task, place, column, members, rejected, result, tallies);
+    put_all(task, place, interval, members, rejected, result, tallies);
 }
 
 // How many samples a thread holds, where it holds them all.

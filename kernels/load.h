@@ -159,7 +159,8 @@ __device__ inline Sample settle(const Task& task, const Frame& frame, Word word,
 }
 
 // Samples that are asked for before the first of them is decoded, so that they come together.
-static constexpr int TOGETHER = 8;
+// Streamed columns have many loops over samples: there each copy of the decoding counts.
+static constexpr int TOGETHER = N > 0 ? 8 : 4;
 
 // Call `visit(f, sample)` with the sample of every frame in turn.
 template <class Visit>

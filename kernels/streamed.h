@@ -39,24 +39,46 @@ __device__ inline Pair select(Image first, Image last, int rank, const Each& eac
     return {first, upto > rank + 1 ? first : next};
 }
 
-// `Source` calls a function with the image of every frame's sample, INVALID for some.
-template <class Source>
+// The samples of a pixel as clips see them, or, once clips are through, the survivors
+// normalised.
+struct Source {
+    const Task& task;
+    const Place& place;
+    bool late;
+    Members members;    // of late samples
+
+    // Call `visit` with the image of every frame's sample, INVALID for some.
+    template <class Visit>
+    __device__ void each(const Visit& visit) const
+    {
+        Members left = members;
+        each_sample(task, place, [&](int f, Sample seen) {
+            Image value = seen.image;
+            if (IS_LATE && late)
+                value = left.inside(value) ? normalize(task.frames[f], value) : INVALID;
+            visit(value);
+        });
+    }
+};
+
 struct Streamed : Interval {
     static constexpr bool RANKED = true;
     Source source;
-    int n;
     Members ends;
 
-    __device__ Streamed(const Source& samples, int frames)
-        : source(samples), n(frames), ends(Members::none())
+    __device__ explicit Streamed(const Source& samples) : source(samples) { begin(); }
+
+    // Start with all valid samples.
+    __device__ void begin()
     {
+        ends = Members::none();
+        valid = lo = 0;
         all([&](Image value) {
             ++valid;
             ends.low = min(ends.low, value);
             ends.high = max(ends.high, value);
         });
-        ends.take = n;
-        hi = valid;
+        ends.take = hi = valid;
     }
 
     // Call `visit` with every valid sample.
@@ -164,36 +186,7 @@ struct Streamed : Interval {
         if (low)
             ends.low = within.low, ends.skip = 0;
         if (high)
-            ends.high = within.high, ends.take = n;
+            ends.high = within.high, ends.take = valid;
         return true;
-    }
-};
-
-// Samples as clips see them.
-struct Clippable {
-    const Task& task;
-    const Place& place;
-
-    template <class Visit>
-    __device__ void each(const Visit& visit) const
-    {
-        each_sample(task, place, [&](int, Sample seen) { visit(seen.image); });
-    }
-};
-
-// The survivors of the clips, normalised.
-struct Survivors {
-    const Task& task;
-    const Place& place;
-    Members members;
-
-    template <class Visit>
-    __device__ void each(const Visit& visit) const
-    {
-        Members left = members;
-        each_sample(task, place, [&](int f, Sample seen) {
-            bool inside = left.inside(seen.image);
-            visit(inside ? normalize(task.frames[f], seen.image) : INVALID);
-        });
     }
 };

@@ -62,9 +62,10 @@ def build(defines=None, *, fixed=False, flags=()):
     Returns
     -------
     callable
-        ``launch(grid, block, args)``: `args` are those of the kernel, numpy scalars and a
-        0-d arrays or scalars of the dtypes `abi.OUT` and `abi.planes(N)`; addresses are those of host memory. Grid
-        and block are numbers or tuples of them; fewer threads may be run than asked for.
+        ``launch(grid, block, args)``: `args` are those of the kernel, numpy scalars and
+        0-d arrays or scalars of the dtypes `abi.OUT` and `abi.planes(N)`; addresses are those
+        of host memory. Grid and block are numbers or tuples of them; fewer threads may be run
+        than asked for.
     """
     defines = dict(defines or {})
     values = [int(defines.get(name, default)) for name, default in OPTIONS.items()]

@@ -83,7 +83,7 @@ class HostKernels:
             "COMBINE": abi.COMBINE[recipe.combine],
             "SPREAD": abi.SPREAD[recipe.spread if out.uncertainty is not None else None],
             "WEIGHTED": 0 if recipe.weights is None else 2 if recipe.weights == "sample" else 1,
-            "FLAT": int(self._flat and not self._streamed),
+            "FLAT": int(self._flat and not self._streamed and n > 0),
             "LOOK": int(any(a is not None for a in (out.marks, out.valid, out.rejected))),
         }
 

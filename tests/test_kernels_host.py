@@ -1,0 +1,226 @@
+"""The kernels, built by g++, over every recipe and every hostile stack.
+
+Against the oracle, and against the CPU backend: its masks and counts, medians, minima and
+maxima to the last bit. What -ftz and nvcc make of the kernels is not seen here.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import hostbuild
+from gpustack.backends.base import Outputs
+from gpustack.backends.cpu import CpuBackend
+from gpustack.backends.cuda import abi
+from gpustack.clips import ExtremaClip, RangeClip, SigmaClip
+from gpustack.recipe import Recipe
+from kernels import HostKernels
+from recipes import RECIPES, ROUTES, recipe
+from skips import missing
+from stacks import STACKS, TIED, VALUES, outputs, plain, rows_of, run, stack
+from test_backends import FRAMES, fits, samples, solved
+from tolerances import EXACT_COMBINES, assert_agrees, assert_same_bits
+
+pytestmark = pytest.mark.skipif(
+    hostbuild.compiler() is None and missing("g++, which builds the kernels for the host"),
+    reason="there is no g++ to build the kernels for the host",
+)
+
+#: Around the lanes of sorting networks, the most that registers hold (128 float32, 64
+#: float64), and more than that.
+COUNTS = (1, 2, 3, 4, 5, 6, 7, 8, 9, 25, 40, 128, 130, 300)
+DECISIONS = ("mask", "count", "low", "high", "marks")
+
+#: How a kernel gets at its samples: by short loops, with addresses among its arguments, or
+#: again at every question.
+KERNELS = {
+    "staged": HostKernels(),
+    "flat": HostKernels(flat=True),
+    "streamed": HostKernels(streamed=True),
+}
+CPU = CpuBackend(threads=1)
+
+
+def assert_like_cpu(got, want, combine):
+    """Decisions and exact values are those of the CPU backend to the last bit."""
+    assert_same_bits(got, want, DECISIONS)
+    for name in ("valid", "rejected"):
+        np.testing.assert_array_equal(getattr(got, name), getattr(want, name), err_msg=name)
+    if combine in EXACT_COMBINES:
+        assert_same_bits(got, want, ("data",))
+
+
+@pytest.mark.parametrize("stack_name", STACKS)
+@pytest.mark.parametrize("kernels", KERNELS.values(), ids=KERNELS)
+def test_every_recipe_and_every_stack(kernels, stack_name):
+    for name in RECIPES if stack_name in VALUES else ROUTES:
+        asked = recipe(name, FRAMES)
+        band = samples(name, stack_name, FRAMES)
+        got = run(kernels, band, asked)
+        want = solved(name, stack_name, FRAMES)
+        assert_agrees(got, want, asked.combine, ties=stack_name in TIED)
+        assert_like_cpu(got, run(CPU, band, asked), asked.combine)
+
+
+@pytest.mark.parametrize("stack_name", ["mixed-masks", "ties"])
+@pytest.mark.parametrize("n", COUNTS)
+def test_every_recipe_on_any_number_of_frames(n, stack_name):
+    kernels = KERNELS["flat" if n % 2 else "staged"]
+    for name in RECIPES:
+        if fits(name, n):
+            asked = recipe(name, n)
+            band = samples(name, stack_name, n)
+            got = run(kernels, band, asked)
+            want = run(CPU, band, asked)
+            assert_like_cpu(got, want, asked.combine)
+            if n <= 40 or name in ROUTES:
+                want = solved(name, stack_name, n)
+                assert_agrees(got, want, asked.combine, ties=stack_name in TIED)
+
+
+@pytest.mark.parametrize("n", [64, 65])
+@pytest.mark.parametrize("name", ROUTES)
+def test_as_many_float64_as_registers_hold_and_one_more(name, n):
+    assert n - abi.REGISTER_FRAMES[8] in (0, 1)
+    asked = recipe(name, n)
+    band = rows_of(stack("f8", n, asked), 0, 1)
+    assert_like_cpu(run(KERNELS["staged"], band, asked), run(CPU, band, asked), asked.combine)
+
+
+@pytest.mark.parametrize("name", ROUTES)
+def test_options_compiled_in_are_the_options_of_a_launch(name):
+    # As for a device: every recipe a kernel of its own.
+    asked = recipe(name, FRAMES)
+    band = stack("fits-uint16", FRAMES, asked)
+    fixed = run(HostKernels(fixed=True), band, asked)
+    assert_same_bits(fixed, run(KERNELS["staged"], band, asked))
+
+
+def test_no_name_given_builds_a_kernel():
+    assert callable(hostbuild.build(fixed=True))
+
+
+@pytest.mark.parametrize("stack_name", ["masked", "f8", "u2"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_working_dtype_that_is_asked_for(stack_name, dtype):
+    asked = Recipe(clips=[SigmaClip(1.9, 2.3)], combine="median", dtype=dtype)
+    band = stack(stack_name, FRAMES, asked)
+    got, want = outputs(band, asked), outputs(band, asked)
+    KERNELS["staged"].run(band, asked, got, np.dtype(dtype))
+    CPU.run(band, asked, want, np.dtype(dtype))
+    assert_like_cpu(got, want, "median")
+
+
+@pytest.mark.parametrize("output", ["data", "uncertainty", "mask", "count", "low", "high", "marks"])
+@pytest.mark.parametrize("name", ["median", "everything", "extrema-all", "raw-weighted"])
+def test_one_output_alone_is_the_same(name, output):
+    asked = recipe(name, FRAMES)
+    band = stack("masked", FRAMES, asked)
+    full = run(KERNELS["flat"], band, asked)
+    alone = Outputs(**{output: getattr(outputs(band, asked), output)})
+    KERNELS["flat"].run(band, asked, alone)
+    assert_same_bits(alone, full, (output,))
+
+
+def test_tallies_alone_are_the_same():
+    asked = recipe("everything", FRAMES)
+    band = stack("masked", FRAMES, asked)
+    full = run(KERNELS["staged"], band, asked)
+    alone = Outputs(valid=np.full(FRAMES, 1000), rejected=np.full(FRAMES, 2000))
+    KERNELS["staged"].run(band, asked, alone)
+    np.testing.assert_array_equal(alone.valid, full.valid + 1000)
+    np.testing.assert_array_equal(alone.rejected, full.rejected + 2000)
+
+
+def test_tallies_of_more_frames_than_have_counters():
+    n = 1030
+    data = np.random.default_rng(1).normal(100, 8, (n, 1, 3)).astype("f4")
+    data[::3, 0, 0] = np.nan
+    asked = Recipe(clips=[SigmaClip(1.9, 2.3)], combine="median")
+    got = run(KERNELS["staged"], plain(data), asked)
+    assert_like_cpu(got, run(CPU, plain(data), asked), "median")
+
+
+@pytest.mark.parametrize("clips", [[ExtremaClip(2, 1)], [RangeClip(6, 8), ExtremaClip(2, 1)]])
+@pytest.mark.parametrize("kernels", KERNELS.values(), ids=KERNELS)
+def test_ties_go_by_frame(kernels, clips):
+    got = run(kernels, plain(np.full((5, 1, 4), 7, "f4")), Recipe(clips=clips))
+    for pixel in range(4):
+        assert got.marks[:, 0, pixel].tolist() == [True, True, False, False, True]
+
+
+@pytest.mark.parametrize("bzero", [0.0, 1e-41, 1e-35])
+@pytest.mark.parametrize("bscale", [1.0, 1e-39, 1e-20, 1e30])
+def test_subnormals_of_scaled_floats(bscale, bzero):
+    # Without -ftz this says nothing of a device, but that the way around it is right.
+    rng = np.random.default_rng(2)
+    data = (10 ** rng.uniform(-44, -36, (5, 4, 9))).astype("f4")
+    band = plain(data, bscale=bscale, bzero=bzero)
+    for combine in ("min", "median"):
+        asked = Recipe(combine=combine, uncertainty="std")
+        got = run(KERNELS["staged"], band, asked)
+        assert_same_bits(got, run(CPU, band, asked), ("data", *DECISIONS))
+
+
+SANITIZED = """
+import sys
+import numpy as np
+import hostbuild
+from kernels import HostKernels
+from recipes import ROUTES, recipe
+from stacks import run, stack
+
+flags = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g")
+for n, stack_name in ((6, "mixed-masks"), (6, "fits-uint16"), (66, "f8")):
+    for flat in (False, True):
+        for name in ROUTES:
+            asked = recipe(name, n)
+            run(HostKernels(flags=flags, flat=flat), stack(stack_name, n, asked), asked)
+print("clean")
+"""
+
+
+def test_sanitizers_find_nothing():
+    # In a process of its own, since ASan has to be there before anything else.
+    here = Path(__file__).resolve().parent
+    found = subprocess.run(
+        [hostbuild.compiler(), "-print-file-name=libasan.so"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.strip()
+    if not Path(found).is_absolute():
+        missing("libasan, which watches the kernels on the host")
+        pytest.skip("there is no libasan beside g++")
+    environment = os.environ | {
+        "LD_PRELOAD": found,
+        "ASAN_OPTIONS": "detect_leaks=0",
+        "PYTHONPATH": os.pathsep.join([str(here), str(here.parent)]),
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", SANITIZED],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.strip() == "clean", done.stderr[-4000:]
+
+
+def test_the_mirror_of_the_arguments(tmp_path):
+    """Sizes and offsets in abi.h are those of the dtypes."""
+    dtypes = {"Frame": abi.FRAME, "Clip": abi.CLIP, "Out": abi.OUT, "Planes<7>": abi.planes(7)}
+    lines = []
+    for name, dtype in dtypes.items():
+        lines.append(f"static_assert(sizeof({name}) == {dtype.itemsize});")
+        for field, (_, offset) in dtype.fields.items():
+            lines.append(f"static_assert(__builtin_offsetof({name}, {field}) == {offset});")
+    source = tmp_path / "mirror.cpp"
+    source.write_text("\n".join(['#include "abi.h"', *lines]))
+    command = [hostbuild.compiler(), "-std=c++17", "-fsyntax-only", f"-I{hostbuild.KERNELS}"]
+    done = subprocess.run([*command, str(source)], capture_output=True, text=True, check=False)
+    assert not done.returncode, done.stderr

@@ -1,0 +1,54 @@
+"""The shapes of recipes that are compiled for devices: name -> -D names, for bench and gate."""
+
+from gpustack.backends.cuda import abi
+
+#: Samples that lie on the device as the working type, with nothing to decode.
+RESIDENT = {
+    "FLAT": 1,
+    "SCALED": 0,
+    "MASKED": 0,
+    "NORMALIZE": abi.NORMALIZE_NONE,
+    "CLIPPED": 0,
+    "COMBINE": abi.COMBINE["mean"],
+    "SPREAD": abi.SPREAD[None],
+    "WEIGHTED": abi.WEIGHTED_NOT,
+    "LOOK": 0,
+}
+MEDIAN, MAD, STD = abi.COMBINE["median"], abi.SPREAD["mad_std"], abi.SPREAD["std"]
+#: As a file holds unsigned 16 bit integers.
+FITS = {"STORED": "short", "SWAP": 1, "SCALED": 1}
+
+SHAPES = {
+    "mean": RESIDENT | {"SPREAD": STD},
+    "median": RESIDENT | {"COMBINE": MEDIAN},
+    "median-mad": RESIDENT | {"COMBINE": MEDIAN, "SPREAD": MAD},
+    "clip-mean": RESIDENT | {"CLIPPED": 1, "SPREAD": STD},
+    "masked-clip-median": RESIDENT
+    | {"CLIPPED": 1, "COMBINE": MEDIAN, "SPREAD": MAD, "MASKED": 1, "LOOK": 1},
+    "fits-median": RESIDENT | FITS | {"COMBINE": MEDIAN},
+    "fits-scaled-clip": RESIDENT
+    | FITS
+    | {"CLIPPED": 1, "SPREAD": STD, "NORMALIZE": abi.NORMALIZE_EARLY, "MASKED": 1, "LOOK": 1},
+    "raw-clip-weighted": RESIDENT
+    | {
+        "CLIPPED": 1,
+        "SPREAD": STD,
+        "NORMALIZE": abi.NORMALIZE_LATE,
+        "WEIGHTED": abi.WEIGHTED_SAMPLE,
+        "MASKED": 1,
+        "LOOK": 1,
+    },
+}
+
+
+def defines(shape, n, itemsize=4):
+    """All -D names of a shape for `n` frames of a working dtype of so many bytes."""
+    real = abi.REAL[itemsize]
+    sizes = {
+        "N": abi.frames_macro(n, itemsize),
+        "BLOCK": abi.block_threads(n, itemsize),
+        "REAL": real,
+        "OUT": real,
+        "STORED": real,
+    }
+    return sizes | SHAPES[shape]

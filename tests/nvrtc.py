@@ -1,0 +1,102 @@
+"""NVRTC from its wheel, without a GPU: compile a kernel and read what ptxas says of it."""
+
+import ctypes
+import importlib.util
+import re
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from hostbuild import KERNELS
+
+#: The options that CuPy gives of itself, and those of the backend.
+OPTIONS = ("-ftz=true", "-std=c++17", "--fmad=false", f"-I{KERNELS}", "--ptxas-options=-v")
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What a kernel takes: registers a thread, bytes of stack and of spills, shared bytes."""
+
+    registers: int
+    stack: int
+    spills: int
+    shared: int
+
+
+@cache
+def library():
+    """The newest NVRTC among the wheels that are installed, or None."""
+    spec = importlib.util.find_spec("nvidia")
+    folders = spec.submodule_search_locations if spec else ()
+    found = [
+        path
+        for folder in folders
+        for pattern in ("cu*/lib/libnvrtc.so.*", "cuda_nvrtc/lib/libnvrtc.so.*")
+        for path in Path(folder).glob(pattern)
+        if "builtins" not in path.name
+    ]
+    return ctypes.CDLL(str(max(found, key=lambda path: path.name))) if found else None
+
+
+def version():
+    """The version of NVRTC, as "13.5"."""
+    major, minor = ctypes.c_int(), ctypes.c_int()
+    _call("Version", ctypes.byref(major), ctypes.byref(minor))
+    return f"{major.value}.{minor.value}"
+
+
+def compile_kernel(name, arch, defines):
+    """Compile ``kernels/<name>.cu`` to machine code of `arch`; its log.
+
+    Raises
+    ------
+    RuntimeError
+        With the errors of the compiler.
+    """
+    source = f'#line 1 "{name}.cu"\n' + (KERNELS / f"{name}.cu").read_text()
+    options = [f"-arch={arch}", *OPTIONS, *(f"-D{key}={value}" for key, value in defines.items())]
+    program = ctypes.c_void_p()
+    _call(
+        "CreateProgram",
+        ctypes.byref(program),
+        source.encode(),
+        f"{name}.cu".encode(),
+        0,
+        None,
+        None,
+    )
+    try:
+        array = (ctypes.c_char_p * len(options))(*(option.encode() for option in options))
+        failed = library().nvrtcCompileProgram(program, len(options), array)
+        size = ctypes.c_size_t()
+        _call("GetProgramLogSize", program, ctypes.byref(size))
+        log = ctypes.create_string_buffer(size.value)
+        _call("GetProgramLog", program, log)
+    finally:
+        _call("DestroyProgram", ctypes.byref(program))
+    text = log.value.decode()
+    if failed:
+        raise RuntimeError(f"{' '.join(options)}:\n{text}")
+    return text
+
+
+def _call(name, *arguments):
+    failed = getattr(library(), f"nvrtc{name}")(*arguments)
+    if failed:
+        raise RuntimeError(f"nvrtc{name}: error {failed}")
+
+
+def usage(log):
+    """What ptxas says of the one kernel of a program."""
+
+    def number(pattern):
+        found = re.search(pattern, log)
+        return int(found[1]) if found else 0
+
+    assert "registers" in log, f"expected a report of ptxas, got {log!r}"
+    return Usage(
+        registers=number(r"Used (\d+) registers"),
+        stack=number(r"(\d+) bytes stack frame"),
+        spills=number(r"(\d+) bytes spill stores") + number(r"(\d+) bytes spill loads"),
+        shared=number(r"(\d+) bytes smem"),
+    )

@@ -1,0 +1,39 @@
+"""The kernels, compiled for every architecture: no spill, no stack, no register too many."""
+
+import json
+
+import pytest
+
+import nvrtc
+import registers
+from skips import missing
+
+pytestmark = pytest.mark.skipif(
+    nvrtc.library() is None and missing("NVRTC (pip install nvidia-cuda-nvrtc)"),
+    reason="there is no NVRTC to compile the kernels with (pip install nvidia-cuda-nvrtc)",
+)
+RECORD = json.loads(registers.TABLE.read_text())
+
+
+@pytest.mark.parametrize("arch", registers.ARCHES)
+def test_nothing_spills_and_registers_stay(arch):
+    allowed = RECORD["registers"][arch]
+    # Another compiler allots other registers: the table holds for the one it was made with.
+    same = nvrtc.version() == RECORD["nvrtc"]
+    for name, usage in registers.measure(arch).items():
+        assert (usage.spills, usage.stack) == (0, 0), f"{name}: {usage}"
+        assert usage.shared <= 48 * 1024, f"{name}: {usage}"
+        assert not same or usage.registers <= allowed[name], (
+            f"{name}: expected at most {allowed[name]} registers, got {usage.registers}; "
+            "if that is worth it, run python tests/registers.py"
+        )
+
+
+def test_a_kernel_compiles_with_no_name_given():
+    usage = nvrtc.usage(nvrtc.compile_kernel("combine", "sm_90", {}))
+    assert (usage.spills, usage.stack) == (0, 0)
+
+
+def test_an_error_names_file_and_line():
+    with pytest.raises(RuntimeError, match=r"combine\.cu\(\d+\): error"):
+        nvrtc.compile_kernel("combine", "sm_90", {"put_real": "8"})

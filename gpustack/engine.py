@@ -1,6 +1,6 @@
 """The engine: frames and a recipe in, band by band through a backend, a result out."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -9,18 +9,16 @@ from numpy.typing import DTypeLike, NDArray
 
 from gpustack import backends
 from gpustack.advice import warn_of
-from gpustack.backends.base import Backend, Outputs, Samples
+from gpustack.backends.base import Outputs, Progress
 from gpustack.checks import check
 from gpustack.clips import Clip
-from gpustack.errors import MemoryLimitError, RecipeError
-from gpustack.frames import Frame, check_agree, open_frames
+from gpustack.errors import RecipeError
+from gpustack.frames import Frame, FrameSource, check_agree, open_frames
 from gpustack.header import describe, read_exposure
 from gpustack.normalize import PerFrame, resolve, split_weights
-from gpustack.plan import DEFAULT_MEMORY, Band, parse_memory, plan_bands
+from gpustack.plan import DEFAULT_MEMORY, parse_memory
 from gpustack.recipe import OUTPUTS, Combine, Recipe
 from gpustack.result import StackResult, frame_table
-
-Progress = Callable[[int, int], None]
 
 
 def stack(
@@ -39,6 +37,7 @@ def stack(
     unit: Any = None,
     backend: str = "auto",
     memory: float | str | None = None,
+    device_memory: float | str | None = None,
     progress: Progress | None = None,
 ) -> StackResult:
     """Combine frames of the same field into one image.
@@ -80,6 +79,9 @@ def stack(
     memory : number of bytes, text such as ``"2GB"``, or None
         Limit on the samples and buffers held at once, beside the result itself;
         None is 512 MiB.
+    device_memory : number of bytes, text, or None
+        Limit on the memory that is taken on each CUDA device; None is the environment
+        variable GPUSTACK_DEVICE_MEMORY, and without it, most of what is free.
     progress : callable or None
         Called with (rows done, rows in all) after each band.
 
@@ -127,7 +129,13 @@ def stack(
     factors, offsets = resolve(scale, zero, opened)
     recipe = replace(recipe, scale=factors, zero=offsets)
     result = run(
-        opened, recipe, weights=per_sample, backend=backend, memory=memory, progress=progress
+        opened,
+        recipe,
+        weights=per_sample,
+        backend=backend,
+        memory=memory,
+        device_memory=device_memory,
+        progress=progress,
     )
     warn_of(result)
     return result
@@ -140,6 +148,7 @@ def run(
     weights: NDArray[Any] | None = None,
     backend: str = "auto",
     memory: float | str | None = None,
+    device_memory: float | str | None = None,
     progress: Progress | None = None,
     marks: bool = False,
     working: DTypeLike = np.float32,
@@ -152,7 +161,7 @@ def run(
     recipe : Recipe
     weights : ndarray, shape (n, *shape of a frame), or None
         Where the weights of the recipe are ``"sample"``.
-    backend, memory, progress
+    backend, memory, device_memory, progress
         As in `stack`.
     marks : bool
         Make the mask of all samples, `StackResult.marks`.
@@ -166,85 +175,37 @@ def run(
     """
     recipe.check_frames(len(frames))
     header = _header(frames, recipe)
-    shape, n = frames[0].shape, len(frames)
     dtype = np.result_type(working, *(frame.dtype for frame in frames))
-    rows, width = int(np.prod(shape[:-1], dtype=np.int64)), shape[-1]
-    executor, bands = _plan(frames, rows, width, dtype, _limit(memory, frames), backend)
-    out = _outputs(recipe, n, rows, width, dtype, marks)
-    flat_weights = None if weights is None else weights.reshape(n, rows, width)
-    for band, samples in _read(frames, bands, flat_weights):
-        executor.run(samples, recipe, out.rows(band.start, band.stop), dtype)
-        if progress is not None:
-            progress(band.stop, rows)
+    flat = None if weights is None else weights.reshape(len(frames), -1, frames[0].shape[-1])
+    source = FrameSource(frames, dtype, flat)
+    executor = backends.get(backend)
+    out = _outputs(recipe, source, marks)
+    executor.stream(source, recipe, out, _limit(memory, source), progress)
     return _result(frames, recipe, out, header)
 
 
-def _limit(memory: float | str | None, frames: Sequence[Frame]) -> int:
+def _limit(memory: float | str | None, source: FrameSource) -> int:
     """The limit in bytes; where none is given, some rows of all frames fit in any case."""
     if memory is not None:
         return parse_memory(memory)
-    return max(DEFAULT_MEMORY, 4 * sum(frame.row_bytes for frame in frames))
+    return max(DEFAULT_MEMORY, 4 * source.most_row_bytes)
 
 
-def _plan(
-    frames: Sequence[Frame],
-    rows: int,
-    width: int,
-    dtype: np.dtype[Any],
-    limit: int,
-    backend: str,
-) -> tuple[Backend, list[Band]]:
-    """A backend whose buffers leave room for rows, and bands that fit in that room.
-
-    Frames that lie in memory need no room; they are cut to show progress.
-    """
-    row_bytes = sum(frame.row_bytes for frame in frames)
-    executor = backends.get(backend, max(min(limit // 4, limit - row_bytes), 0))
-    work = executor.work_bytes(len(frames), dtype)
-    if row_bytes and row_bytes + work > limit:
-        raise MemoryLimitError(
-            f"memory limit: expected room for at least one row of all frames, {row_bytes:,} "
-            f"bytes, and {work:,} bytes of buffers; got {limit:,} bytes"
-        )
-    step = row_bytes or len(frames) * width * dtype.itemsize
-    return executor, plan_bands(rows, step, max(limit - work, step))
-
-
-def _read(
-    frames: Sequence[Frame], bands: Sequence[Band], weights: NDArray[Any] | None
-) -> Iterator[tuple[Band, list[Samples]]]:
-    """Every band with the samples of all frames in it, in buffers that are used again."""
-    most = max(band.rows for band in bands)
-    buffers = [
-        np.empty(most * frame.row_bytes, np.uint8) if frame.row_bytes else None for frame in frames
-    ]
-    for band in bands:
-        samples = [
-            frame.read(band.start, band.stop, into=buffer)
-            for frame, buffer in zip(frames, buffers, strict=True)
-        ]
-        if weights is not None:
-            part = weights[:, band.start : band.stop]
-            samples = [replace(s, weight=w) for s, w in zip(samples, part, strict=True)]
-        yield band, samples
-
-
-def _outputs(
-    recipe: Recipe, n: int, rows: int, width: int, dtype: np.dtype[Any], marks: bool
-) -> Outputs:
+def _outputs(recipe: Recipe, source: FrameSource, marks: bool) -> Outputs:
     """The arrays of the result, not yet filled."""
-    real = np.dtype(recipe.dtype) if recipe.dtype else dtype
+    n, shape = source.n, (source.rows, source.width)
+    real = np.dtype(recipe.dtype) if recipe.dtype else source.dtype
     whole = np.dtype(np.uint16 if n <= np.iinfo(np.uint16).max else np.uint32)
-    out = Outputs(np.empty((rows, width), real), mask=np.empty((rows, width), bool))
+    out = Outputs(np.empty(shape, real), mask=np.empty(shape, bool))
     if recipe.spread is not None:
-        out.uncertainty = np.empty((rows, width), real)
+        out.uncertainty = np.empty(shape, real)
     for name in ("count", "low", "high"):
         if name in recipe.outputs:
-            setattr(out, name, np.empty((rows, width), whole))
+            setattr(out, name, np.empty(shape, whole))
     if "rejected" in recipe.outputs:
         out.valid, out.rejected = np.zeros(n, np.int64), np.zeros(n, np.int64)
     if marks:
-        out.marks = np.empty((n, rows, width), bool)
+        out.marks = np.empty((n, *shape), bool)
     return out
 
 

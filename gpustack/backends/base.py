@@ -1,6 +1,6 @@
 """What every backend takes and gives: samples in, outputs filled, one band at a time."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Protocol, Self
 
@@ -8,6 +8,9 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from gpustack.recipe import Recipe
+
+#: Called with (rows done, rows in all) after each band.
+Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +92,41 @@ class Outputs:
         return type(self)(**views)
 
 
+class Source(Protocol):
+    """A stack that a backend reads by rows, each frame flattened to (rows, width).
+
+    Parameters
+    ----------
+    n, rows, width : int
+        Frames, and the rows and columns of each.
+    dtype : dtype
+        In which samples are compared and sorted, float32 or float64.
+    row_bytes : sequence of int
+        Bytes of buffer that reading one row of each frame takes; 0 where rows are views.
+    stored : sequence of dtype
+        Of the samples of each frame as `read` gives them.
+    masked : sequence of bool
+        Whether `read` gives a mask with them.
+    weighted : bool
+        Whether it gives a weight for every sample.
+    """
+
+    n: int
+    rows: int
+    width: int
+    dtype: np.dtype[Any]
+    row_bytes: Sequence[int]
+    stored: Sequence[np.dtype[Any]]
+    masked: Sequence[bool]
+    weighted: bool
+
+    def read(self, f: int, start: int, stop: int, into: Any = None) -> Samples:
+        """Rows ``[start, stop)`` of frame `f`, in the first bytes of `into` where they are read.
+
+        May be called for several frames at once.
+        """
+
+
 class Backend(Protocol):
     """Who executes a recipe on a band."""
 
@@ -116,5 +154,29 @@ class Backend(Protocol):
             widest that `working_dtype` gives for any frame.
         """
 
-    def work_bytes(self, n: int, dtype: DTypeLike) -> int:
-        """Bytes of buffers that `run` holds for `n` frames of a working `dtype`."""
+    def stream(
+        self,
+        source: Source,
+        recipe: Recipe,
+        out: Outputs,
+        memory: int,
+        progress: Progress | None = None,
+    ) -> None:
+        """Run `recipe` on a whole stack, band by band, and fill `out`.
+
+        Parameters
+        ----------
+        source : Source
+        recipe : Recipe
+            Resolved, as for `run`.
+        out : Outputs
+            Arrays of all rows.
+        memory : int
+            Bytes of host memory that samples and buffers may take, beside `out`.
+        progress : callable or None
+
+        Raises
+        ------
+        MemoryLimitError
+            Where not even one row of all frames fits in `memory`, with the buffers for it.
+        """

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from gpustack.backends.base import Outputs, Samples, working_dtype
+from gpustack.backends.base import Outputs, Progress, Samples, Source, working_dtype
 from gpustack.backends.columns import Floats
+from gpustack.backends.in_turn import run_in_turn
 from gpustack.backends.tile_job import TileJob
 from gpustack.backends.tiles import Where, cut
 from gpustack.recipe import Recipe
@@ -76,7 +77,7 @@ class CpuBackend:
         return self._tile_pixels or fit
 
     def work_bytes(self, n: int, dtype: DTypeLike) -> int:
-        """Bytes of buffers that `run` holds for `n` frames; see `Backend`."""
+        """Bytes of buffers that `run` holds for `n` frames of a working `dtype`."""
         return self.threads * self.tile_pixels(n, dtype) * _pixel_bytes(n, dtype)
 
     def run(
@@ -103,6 +104,20 @@ class CpuBackend:
             finally:
                 # After an error or an interrupt the other workers stop at their next tile.
                 tiles.clear()
+
+    def stream(
+        self,
+        source: Source,
+        recipe: Recipe,
+        out: Outputs,
+        memory: int,
+        progress: Progress | None = None,
+    ) -> None:
+        """Run `recipe` on a stack, one band after the other; see `Backend`."""
+        room = max(min(memory // 4, memory - sum(source.row_bytes)), 0)
+        worker = CpuBackend(self.threads, self._tile_pixels, room)
+        work = worker.work_bytes(source.n, source.dtype)
+        run_in_turn(worker, source, recipe, out, memory, work, progress)
 
     def _work(self, job: TileJob, tiles: deque[Where], size: Size) -> None:
         """Run tiles until none is left."""

@@ -67,6 +67,16 @@ class RowsFrame:
         return working_dtype(self.cast)
 
     @property
+    def stored(self) -> np.dtype[Any]:
+        """What samples are cast to."""
+        return self.cast
+
+    @property
+    def masked(self) -> bool:
+        """What the dtype cannot hold is masked."""
+        return True
+
+    @property
     def row_bytes(self) -> int:
         """Bytes of one row as `inner` reads it, and as it is cast, and its mask."""
         return self.inner.row_bytes + self.shape[-1] * (self.cast.itemsize + 1)

@@ -19,8 +19,9 @@ from gpustack.errors import FrameError, InputError, MismatchError
 from gpustack.frames.array import ArrayFrame, open_array
 from gpustack.frames.base import Frame
 from gpustack.frames.fitsframe import FitsFrame, HduKey, open_file
+from gpustack.frames.source import FrameSource
 
-__all__ = ["ArrayFrame", "FitsFrame", "Frame", "check_agree", "open_frames"]
+__all__ = ["ArrayFrame", "FitsFrame", "Frame", "FrameSource", "check_agree", "open_frames"]
 
 _EXPECTED = "file names, CCDData or numpy arrays"
 

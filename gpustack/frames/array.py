@@ -50,6 +50,16 @@ class ArrayFrame:
         return working_dtype(self.data.dtype)
 
     @property
+    def stored(self) -> np.dtype[Any]:
+        """That of the array."""
+        return self.data.dtype
+
+    @property
+    def masked(self) -> bool:
+        """Whether there is a mask."""
+        return self.mask is not None
+
+    @property
     def row_bytes(self) -> int:
         """0, unless rows or their mask have to be copied."""
         size = 0 if _flattens(self.data) else self.data.itemsize

@@ -34,6 +34,14 @@ class Frame(Protocol):
         """In which its samples are compared: float32 or float64."""
 
     @property
+    def stored(self) -> np.dtype[Any]:
+        """Of the samples as `read` gives them."""
+
+    @property
+    def masked(self) -> bool:
+        """Whether `read` gives a mask with them."""
+
+    @property
     def unit(self) -> units.UnitBase | None:
         """Of the samples; None where an array came without."""
 

@@ -59,6 +59,16 @@ class FitsFrame:
         return working_dtype(self.image.dtype)
 
     @property
+    def stored(self) -> np.dtype[Any]:
+        """Of the samples as they lie in the file."""
+        return self.image.stored
+
+    @property
+    def masked(self) -> bool:
+        """Whether there is a MASK extension."""
+        return self.mask is not None
+
+    @property
     def row_bytes(self) -> int:
         """Of the image, of the MASK extension as it lies, and of the mask made of that."""
         return self.image.row_bytes + (self.mask.row_bytes + self.shape[-1] if self.mask else 0)

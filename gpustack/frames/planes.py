@@ -66,6 +66,12 @@ class Plane:
         return self.hdu.shape
 
     @property
+    def stored(self) -> np.dtype[Any]:
+        """Of the samples as `read` gives them; see `_exact_uint64`."""
+        text = self.dtype.str
+        return np.dtype(text.replace("i", "u")) if self._is_uint64 else self.dtype
+
+    @property
     def row_bytes(self) -> int:
         """Bytes of one row."""
         return self.shape[-1] * self.dtype.itemsize

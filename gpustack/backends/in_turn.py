@@ -1,0 +1,61 @@
+"""Bands one after the other: read one into buffers that are used again, run it, go on."""
+
+from typing import Any
+
+import numpy as np
+
+from gpustack.backends.base import Backend, Outputs, Progress, Samples, Source
+from gpustack.errors import MemoryLimitError
+from gpustack.plan import Band, plan_bands
+from gpustack.recipe import Recipe
+
+
+def run_in_turn(
+    backend: Backend,
+    source: Source,
+    recipe: Recipe,
+    out: Outputs,
+    memory: int,
+    work: int,
+    progress: Progress | None,
+) -> None:
+    """Run `recipe` on all bands of `source`, of which one is held at a time.
+
+    Parameters
+    ----------
+    backend : Backend
+        Its `run` is called with each band.
+    memory : int
+        The limit in bytes, for a band and for `work`.
+    work : int
+        Bytes of buffers that `run` holds.
+
+    Raises
+    ------
+    MemoryLimitError
+        Where not even one row fits.
+    """
+    bands = _cut(source, memory, work)
+    most = max(band.rows for band in bands)
+    buffers = [np.empty(most * size, np.uint8) if size else None for size in source.row_bytes]
+    for band in bands:
+        rows = out.rows(band.start, band.stop)
+        backend.run(_read(source, band, buffers), recipe, rows, source.dtype)
+        if progress is not None:
+            progress(band.stop, source.rows)
+
+
+def _cut(source: Source, memory: int, work: int) -> list[Band]:
+    """Bands that fit. Frames that lie in memory need no room; they are cut to show progress."""
+    row = sum(source.row_bytes)
+    if row and row + work > memory:
+        raise MemoryLimitError(
+            f"memory limit: expected room for at least one row of all frames, {row:,} "
+            f"bytes, and {work:,} bytes of buffers; got {memory:,} bytes"
+        )
+    step = row or source.n * source.width * source.dtype.itemsize
+    return plan_bands(source.rows, step, max(memory - work, step))
+
+
+def _read(source: Source, band: Band, buffers: list[Any]) -> list[Samples]:
+    return [source.read(f, band.start, band.stop, buffer) for f, buffer in enumerate(buffers)]

@@ -1,0 +1,81 @@
+"""Agreeing frames as what a backend reads: rows of any of them, flattened to two dimensions."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from gpustack.backends.base import Samples
+from gpustack.frames.base import Frame
+
+
+@dataclass(frozen=True, eq=False)
+class FrameSource:
+    """The frames of a stack; see `gpustack.backends.base.Source`.
+
+    Parameters
+    ----------
+    frames : sequence of Frame
+        Of one shape.
+    dtype : dtype
+        In which samples are compared and sorted.
+    weights : array, shape (n, rows, width), or None
+        One weight a sample.
+    """
+
+    frames: Sequence[Frame]
+    dtype: np.dtype[Any]
+    weights: Any = None
+
+    @property
+    def n(self) -> int:
+        """How many frames."""
+        return len(self.frames)
+
+    @property
+    def rows(self) -> int:
+        """All axes but the last."""
+        return math.prod(self.frames[0].shape[:-1])
+
+    @property
+    def width(self) -> int:
+        """The last axis."""
+        return self.frames[0].shape[-1]
+
+    @property
+    def row_bytes(self) -> list[int]:
+        """Bytes of buffer that reading one row of each frame takes."""
+        return [frame.row_bytes for frame in self.frames]
+
+    @property
+    def stored(self) -> list[np.dtype[Any]]:
+        """The dtype of each frame's samples as they are read."""
+        return [frame.stored for frame in self.frames]
+
+    @property
+    def masked(self) -> list[bool]:
+        """Whether each frame comes with a mask."""
+        return [frame.masked for frame in self.frames]
+
+    @property
+    def weighted(self) -> bool:
+        """Whether each sample comes with a weight."""
+        return self.weights is not None
+
+    @property
+    def most_row_bytes(self) -> int:
+        """Bytes of one row of all frames: what reading takes, or what a device gets if more."""
+        weights = 8 * self.weighted
+        return sum(
+            max(read, self.width * (dtype.itemsize + mask + weights))
+            for read, dtype, mask in zip(self.row_bytes, self.stored, self.masked, strict=True)
+        )
+
+    def read(self, f: int, start: int, stop: int, into: Any = None) -> Samples:
+        """Rows ``[start, stop)`` of frame `f`."""
+        samples = self.frames[f].read(start, stop, into)
+        if self.weights is None:
+            return samples
+        return replace(samples, weight=self.weights[f, start:stop])

@@ -93,32 +93,39 @@ class Outputs:
 
 
 class Source(Protocol):
-    """A stack that a backend reads by rows, each frame flattened to (rows, width).
+    """A stack that a backend reads by rows, each frame flattened to (rows, width)."""
 
-    Parameters
-    ----------
-    n, rows, width : int
-        Frames, and the rows and columns of each.
-    dtype : dtype
-        In which samples are compared and sorted, float32 or float64.
-    row_bytes : sequence of int
-        Bytes of buffer that reading one row of each frame takes; 0 where rows are views.
-    stored : sequence of dtype
-        Of the samples of each frame as `read` gives them.
-    masked : sequence of bool
-        Whether `read` gives a mask with them.
-    weighted : bool
-        Whether it gives a weight for every sample.
-    """
+    @property
+    def n(self) -> int:
+        """How many frames."""
 
-    n: int
-    rows: int
-    width: int
-    dtype: np.dtype[Any]
-    row_bytes: Sequence[int]
-    stored: Sequence[np.dtype[Any]]
-    masked: Sequence[bool]
-    weighted: bool
+    @property
+    def rows(self) -> int:
+        """Of each frame."""
+
+    @property
+    def width(self) -> int:
+        """Samples of a row."""
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """In which samples are compared and sorted, float32 or float64."""
+
+    @property
+    def row_bytes(self) -> Sequence[int]:
+        """Bytes of buffer that reading one row of each frame takes; 0 where rows are views."""
+
+    @property
+    def stored(self) -> Sequence[np.dtype[Any]]:
+        """Of the samples of each frame as `read` gives them."""
+
+    @property
+    def masked(self) -> Sequence[bool]:
+        """Whether `read` gives a mask with those of each frame."""
+
+    @property
+    def weighted(self) -> bool:
+        """Whether it gives a weight with every sample."""
 
     def read(self, f: int, start: int, stop: int, into: Any = None) -> Samples:
         """Rows ``[start, stop)`` of frame `f`, in the first bytes of `into` where they are read.

@@ -1,0 +1,149 @@
+"""Whether CUDA can be used here, and if not, what is missing. The only file that knows CuPy."""
+
+import importlib
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+from gpustack.errors import BackendError
+
+#: What cudaError_t says; these numbers do not change between versions of CUDA.
+_OUT_OF_MEMORY, _OLD_DRIVER, _NO_DEVICE = 2, 35, 100
+
+_INSTALL = "pip install 'gpustack[cuda13]' (driver 580 or newer) or 'gpustack[cuda12]'"
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A CUDA device that is visible to this process."""
+
+    id: int
+    name: str
+    memory: int
+    capability: str
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.memory / 2**30:.0f} GiB, sm_{self.capability})"
+
+
+def cupy() -> Any:
+    """The module; BackendError where it cannot be imported."""
+    try:
+        return importlib.import_module("cupy")
+    except ModuleNotFoundError as err:
+        if err.name != "cupy":
+            raise BackendError(f"CuPy is installed, but lacks {err.name}: {_INSTALL}") from err
+        raise BackendError(f"CuPy is not installed: {_INSTALL}") from err
+    except ImportError as err:
+        raise BackendError(f"CuPy is installed, but cannot be imported: {err}") from err
+
+
+def is_array(value: Any) -> bool:
+    """Whether a value is a cupy array; CuPy is not imported for it."""
+    module = sys.modules.get("cupy")
+    return module is not None and isinstance(value, module.ndarray)
+
+
+def problem() -> str | None:
+    """Why CUDA cannot be used here, with what to install; None where it can."""
+    try:
+        count_devices()
+    except BackendError as err:
+        return str(err)
+    return None
+
+
+def count_devices() -> int:
+    """How many devices there are, at least 1.
+
+    Raises
+    ------
+    BackendError
+        Where there is none: without CuPy, driver or device, or where the driver is too old.
+    """
+    runtime = cupy().cuda.runtime
+    try:
+        # CuPy 13 and 14 both raise here; what `is_available` does differs between them.
+        count = int(runtime.getDeviceCount())
+    except Exception as err:
+        raise BackendError(_why(runtime, err)) from err
+    if count < 1:
+        raise BackendError(_no_device("the driver lists none"))
+    return count
+
+
+def _why(runtime: Any, err: Exception) -> str:
+    """What it means that CUDA cannot count its devices."""
+    status = getattr(err, "status", None)
+    if status == _NO_DEVICE:
+        return _no_device(str(err))
+    if status != _OLD_DRIVER:
+        return f"CUDA does not start: {type(err).__name__}: {err}"
+    driver, built = _version(runtime.driverGetVersion), _version(runtime.runtimeGetVersion)
+    if driver is None:
+        return (
+            "no NVIDIA driver is installed, or it is not visible here (a container needs "
+            "the NVIDIA container toolkit); CuPy is there: install the driver, 580 or newer for "
+            "gpustack[cuda13], 525 or newer for gpustack[cuda12]"
+        )
+    return (
+        f"the NVIDIA driver is too old: it supports CUDA {driver}, CuPy here was built for CUDA "
+        f"{built}; update the driver, or install the other CuPy: {_INSTALL}"
+    )
+
+
+def _no_device(detail: str) -> str:
+    return (
+        f"there is no CUDA device: expected at least one, got none ({detail}); the driver and "
+        "CuPy are there. Is CUDA_VISIBLE_DEVICES set?"
+    )
+
+
+def _version(ask: Any) -> str | None:
+    """The version of CUDA that a function gives as 1000 * major + 10 * minor; None for 0."""
+    try:
+        number = int(ask())
+    except RuntimeError:
+        return None
+    return f"{number // 1000}.{number % 1000 // 10}" if number else None
+
+
+def devices() -> list[Device]:
+    """All devices. BackendError where there is none."""
+    runtime = cupy().cuda.runtime
+    found = []
+    for i in range(count_devices()):
+        facts = runtime.getDeviceProperties(i)
+        name = facts["name"]
+        found.append(
+            Device(
+                i,
+                name.decode() if isinstance(name, bytes) else str(name),
+                int(facts["totalGlobalMem"]),
+                f"{facts['major']}{facts['minor']}",
+            )
+        )
+    return found
+
+
+def versions() -> str:
+    """Of CuPy, of the CUDA it was built for, and of the CUDA that the driver supports."""
+    module = cupy()
+    runtime = module.cuda.runtime
+    built, driver = _version(runtime.runtimeGetVersion), _version(runtime.driverGetVersion)
+    return f"CuPy {module.__version__}, CUDA {built}, driver for CUDA {driver}"
+
+
+def is_out_of_memory(err: BaseException) -> bool:
+    """Whether an error says that a device, or pinned memory of the host, is full."""
+    if isinstance(err, cupy().cuda.memory.OutOfMemoryError):
+        return True
+    # cudaErrorMemoryAllocation and CUDA_ERROR_OUT_OF_MEMORY are the same number.
+    return isinstance(err, RuntimeError) and getattr(err, "status", None) == _OUT_OF_MEMORY
+
+
+def free_unused() -> None:
+    """Give back what CuPy's own pools hold without using it, of the host and of this device."""
+    module = cupy()
+    module.get_default_memory_pool().free_all_blocks()
+    module.get_default_pinned_memory_pool().free_all_blocks()

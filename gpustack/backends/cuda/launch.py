@@ -1,0 +1,229 @@
+"""From a recipe to a kernel: the names it is compiled with, its arguments, its launch."""
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpustack.backends.base import Outputs, Samples
+from gpustack.backends.cuda import abi, device, source
+from gpustack.clips import Clip, ExtremaClip, RangeClip, SigmaClip
+from gpustack.errors import BackendError
+from gpustack.recipe import Recipe
+
+KERNEL = "combine"
+
+#: Blocks for each multiprocessor: enough to hide latency, few enough that the tallies of
+#: frames, which each block writes once, cost nothing.
+BLOCKS = 32
+
+_TALLIES = ("valid", "rejected")
+
+
+def c_type(dtype: np.dtype[Any]) -> str | None:
+    """The C type of samples that a kernel decodes; None where it cannot, as of float16."""
+    return abi.STORED.get(dtype.str[1:])
+
+
+def common_dtype(dtypes: Sequence[np.dtype[Any]], real: np.dtype[Any]) -> np.dtype[Any]:
+    """In which samples go to the device: as all frames have them, or decoded, in `real`."""
+    first = dtypes[0]
+    uniform = c_type(first) is not None and all(dtype == first for dtype in dtypes)
+    return first if uniform else real
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A recipe for `n` frames, and what of it a kernel is compiled for.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    n : int
+    real : dtype
+        In which samples are compared.
+    stored : dtype
+        Of the samples that go to the device.
+    wanted : Outputs
+        Whose arrays say what is to be made.
+    """
+
+    recipe: Recipe
+    n: int
+    real: np.dtype[Any]
+    stored: np.dtype[Any]
+    wanted: Outputs
+
+    @property
+    def result(self) -> np.dtype[Any]:
+        """The dtype of data and uncertainty."""
+        for array in (self.wanted.data, self.wanted.uncertainty):
+            if array is not None:
+                return np.dtype(array.dtype)
+        return self.real
+
+    @property
+    def tallies(self) -> bool:
+        """Whether something is counted for each frame."""
+        return any(getattr(self.wanted, name) is not None for name in _TALLIES)
+
+    @property
+    def block(self) -> int:
+        """Threads of a block."""
+        return abi.block_threads(self.n, self.real.itemsize)
+
+    def names(self, records: NDArray[Any]) -> tuple[tuple[str, str], ...]:
+        """What the compiler is told, given the table of the frames."""
+        recipe, wanted = self.recipe, self.wanted
+        spread = recipe.spread if wanted.uncertainty is not None else None
+        when = abi.NORMALIZE_LATE if recipe.clip_on == "raw" else abi.NORMALIZE_EARLY
+        weighted = abi.WEIGHTED_SAMPLE if recipe.weights == "sample" else abi.WEIGHTED_FRAME
+        numbers = {
+            "N": abi.frames_macro(self.n, self.real.itemsize),
+            "SWAP": not self.stored.isnative,
+            "SCALED": bool(np.any((records["bscale"] != 1) | (records["bzero"] != 0))),
+            "MASKED": bool(records["mask"].any() or records["has_blank"].any()),
+            "NORMALIZE": when if recipe.normalizes else abi.NORMALIZE_NONE,
+            "CLIPPED": bool(recipe.clips),
+            "COMBINE": abi.COMBINE[recipe.combine],
+            "SPREAD": abi.SPREAD[spread],
+            "WEIGHTED": abi.WEIGHTED_NOT if recipe.weights is None else weighted,
+            "LOOK": wanted.marks is not None or self.tallies,
+            "BLOCK": self.block,
+        }
+        types = {"REAL": self.real, "STORED": self.stored, "OUT": self.result}
+        return tuple(
+            [(name, str(int(value))) for name, value in numbers.items()]
+            + [(name, str(c_type(dtype))) for name, dtype in types.items()]
+        )
+
+    def records(self, band: Sequence[Samples]) -> NDArray[Any]:
+        """The table of the frames, all but the addresses, which are 0."""
+        recipe = self.recipe
+        table = np.zeros(self.n, abi.FRAME)
+        for row, samples in zip(table, band, strict=True):
+            row["bscale"], row["bzero"] = samples.bscale, samples.bzero
+            if samples.blank is not None and samples.data.dtype.kind in "iu":
+                row["has_blank"] = can_be(samples.blank, samples.data.dtype)
+                row["blank"] = _wrapped(samples.blank) if row["has_blank"] else 0
+        table["zero"] = 0.0 if recipe.zero is None else recipe.zero
+        table["scale"] = 1.0 if recipe.scale is None else recipe.scale
+        table["weight_value"] = recipe.weights if isinstance(recipe.weights, tuple) else 1.0
+        return table
+
+    def clips(self) -> NDArray[Any]:
+        """The clips as the kernel reads them; at least one record, so that there is an address."""
+        table = np.zeros(max(len(self.recipe.clips), 1), abi.CLIP)
+        for row, clip in zip(table, self.recipe.clips, strict=False):
+            fill_clip(row, clip)
+        return table
+
+    @property
+    def raw_ranges(self) -> int:
+        """How many leading range clips are applied on loading, to values as they are."""
+        early = self.recipe.normalizes and self.recipe.clip_on == "normalized"
+        return len(self.recipe.raw_ranges) if early else 0
+
+
+def can_be(value: int, dtype: np.dtype[Any]) -> bool:
+    """Whether an integer type can hold a value."""
+    limits = np.iinfo(dtype)
+    return bool(limits.min <= value <= limits.max)
+
+
+def _wrapped(value: int) -> int:
+    """A 64 bit integer, signed or not, as the signed one of the same bits."""
+    return value - (1 << 64) if value >= 1 << 63 else value
+
+
+def fill_clip(row: Any, clip: Clip) -> None:
+    """Write a clip into its record."""
+    if isinstance(clip, ExtremaClip):
+        row["kind"] = abi.CLIP_EXTREMA_ALL if clip.among == "all" else abi.CLIP_EXTREMA
+        row["nlow"], row["nhigh"] = clip.nlow, clip.nhigh
+        return
+    for side in ("low", "high"):
+        bound = getattr(clip, side)
+        row[f"has_{side}"] = bound is not None
+        row[side] = 0.0 if bound is None else bound
+    row["kind"] = abi.CLIP_RANGE if isinstance(clip, RangeClip) else abi.CLIP_SIGMA
+    if isinstance(clip, SigmaClip):
+        row["center"], row["spread"] = abi.CENTER[clip.center], abi.SPREAD[clip.spread]
+        row["maxiters"] = -1 if clip.maxiters is None else clip.maxiters
+        row["ddof"] = clip.ddof
+
+
+class Kernels:
+    """Compiled kernels, one for each set of names and device. CuPy keeps them on disk too."""
+
+    def __init__(self) -> None:
+        self._known: dict[Any, Any] = {}
+        self._lock = threading.Lock()
+
+    def get(self, names: tuple[tuple[str, str], ...]) -> Any:
+        """The kernel for the current device; compiled at its first use.
+
+        Raises
+        ------
+        BackendError
+            Where it does not compile; says the file and the line.
+        """
+        cupy = device.cupy()
+        key = (names, cupy.cuda.runtime.getDevice())
+        with self._lock:
+            if key not in self._known:
+                self._known[key] = _compile(cupy, names)
+            return self._known[key]
+
+    def launch(
+        self, job: Job, records: NDArray[Any], frames: int, clips: int, out: Any, shape: Any
+    ) -> None:
+        """Start the kernel for a band on the current stream of the current device.
+
+        Parameters
+        ----------
+        frames, clips : int
+            Where the tables lie on the device.
+        out : ndarray of abi.OUT, one record
+        shape : (rows, width)
+        """
+        names = job.names(records)
+        rows, width = shape
+        kernel = self.get(names)
+        blocks = -(-rows * width // job.block)
+        arguments = (
+            np.uint64(frames),
+            np.int32(job.n),
+            np.uint64(clips),
+            np.int32(len(job.recipe.clips)),
+            np.int32(job.raw_ranges),
+            np.int64(rows * width),
+            np.int64(width),
+            out,
+        )
+        kernel((min(blocks, _most_blocks()),), (job.block,), arguments)
+
+
+def _most_blocks() -> int:
+    """A grid that fills the current device; its threads go on from pixel to pixel."""
+    attributes = device.cupy().cuda.Device().attributes
+    return int(attributes["MultiProcessorCount"]) * BLOCKS
+
+
+def _compile(cupy: Any, names: tuple[tuple[str, str], ...]) -> Any:
+    text, options = source.read(KERNEL), source.options(names)
+    try:
+        module = cupy.RawModule(code=text, options=options)
+        module.compile()
+        return module.get_function(KERNEL)
+    except Exception as err:
+        if device.is_out_of_memory(err):
+            raise
+        shown = " ".join(f"{name}={value}" for name, value in names)
+        raise BackendError(
+            f"backend 'cuda': {KERNEL}.cu does not compile here ({shown}): "
+            f"{type(err).__name__}: {err}"
+        ) from err

@@ -1,0 +1,271 @@
+"""Bands through slots: while one is read, another goes up, is computed or comes down."""
+
+import logging
+import threading
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpustack.backends.base import Outputs, Progress, Samples, Source
+from gpustack.backends.cuda import device
+from gpustack.backends.cuda.launch import Job, Kernels
+from gpustack.backends.cuda.slots import Layout, Slot, Streams, power_of_two
+from gpustack.backends.cuda.staging import Intake, Piece, Results
+from gpustack.errors import MemoryLimitError
+from gpustack.plan import Band
+
+_log = logging.getLogger(__name__)
+
+#: Bands under way on a device: one is read while one is computed; a third lets either be late.
+SLOTS = 3
+
+#: A stack is cut into so many bands where they stay as large as that, so that there is
+#: something to overlap.
+LEAST_BANDS, LEAST_BYTES = 8, 16 << 20
+
+#: Threads that read and copy: one does not keep up with the bus.
+READERS = 4
+
+
+class Rows:
+    """The rows of a stack that are still to be done, handed out in order to all devices."""
+
+    def __init__(self, rows: int) -> None:
+        self._total = rows
+        self._next = 0
+        self._returned: list[Band] = []
+        self._done = 0
+        self._lock = threading.Lock()
+
+    def take(self, most: int) -> Band | None:
+        """The next rows, at most so many; None where none are left."""
+        with self._lock:
+            if self._returned:
+                band = self._returned.pop()
+                if band.rows > most:
+                    self._returned.append(Band(band.start + most, band.stop))
+                return Band(band.start, min(band.start + most, band.stop))
+            if self._next >= self._total:
+                return None
+            band = Band(self._next, min(self._next + most, self._total))
+            self._next = band.stop
+            return band
+
+    def give_back(self, band: Band) -> None:
+        """Rows that were taken and could not be done."""
+        with self._lock:
+            self._returned.append(band)
+
+    def stop(self) -> None:
+        """Hand out nothing more."""
+        with self._lock:
+            self._returned, self._next = [], self._total
+
+    def finish(self, slot: Slot, out: Outputs, progress: Progress | None) -> None:
+        """Place the results of a slot's band, one device at a time, and tell of it."""
+        with self._lock:
+            self._done += slot.finish(out).rows
+            if progress is not None:
+                progress(self._done, self._total)
+
+
+class Pipeline:
+    """A recipe run on a whole source, by one thread for each device.
+
+    Parameters
+    ----------
+    source : Source
+    job : Job
+    out : Outputs
+    kernels : Kernels
+    memory : int
+        Bytes of pinned memory of the host, for the slots of all devices.
+    progress : callable or None
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        job: Job,
+        out: Outputs,
+        kernels: Kernels,
+        memory: int,
+        progress: Progress | None,
+    ) -> None:
+        self.source, self.job, self.out, self.kernels = source, job, out, kernels
+        self.memory = memory
+        self.progress = progress
+        self.rows = Rows(source.rows)
+        # Files that are compressed as a whole are read in order, by one device after the other.
+        self.reading = threading.Lock()
+
+    def layout(self, rows: int) -> Layout:
+        """Of bands of so many rows."""
+        job, source = self.job, self.source
+        return Layout(
+            Intake(source, job.stored, len(job.clips()), rows),
+            Results(self.out, source.n, source.width, rows, job.result),
+        )
+
+    def fitting_rows(self, room: int) -> int:
+        """The most rows of which a slot fits into `room` bytes; 0 where one does not."""
+        least, most = 0, self.source.rows
+        while least < most:
+            middle = (least + most + 1) // 2
+            if self.layout(middle).size <= room:
+                least = middle
+            else:
+                most = middle - 1
+        return least
+
+    def run(self, limits: dict[int, int]) -> None:
+        """Run on the devices of `limits`, device -> bytes of its memory that may be taken.
+
+        Raises
+        ------
+        MemoryLimitError
+            Where not even one row fits.
+        """
+        least = max(self.fitting_rows(LEAST_BYTES), 1)
+        numbers = list(limits)[: max(self.source.rows // least, 1)]
+        with ThreadPoolExecutor(READERS) as readers, ThreadPoolExecutor(len(numbers)) as pool:
+            workers = [
+                Worker(self, number, limits[number], self.memory // len(numbers), readers)
+                for number in numbers
+            ]
+            running = [pool.submit(worker.run, len(numbers) * LEAST_BANDS) for worker in workers]
+            try:
+                for future in running:
+                    future.result()
+            finally:
+                self.rows.stop()
+
+
+class Worker:
+    """What runs a pipeline's bands on one device."""
+
+    def __init__(
+        self, line: Pipeline, number: int, limit: int, memory: int, readers: ThreadPoolExecutor
+    ) -> None:
+        self._line, self._number, self._readers = line, number, readers
+        self._limit, self._memory = limit, memory
+
+    def run(self, bands: int) -> None:
+        """Run until no rows are left, in at least so many bands where they stay large enough."""
+        cuda = device.cupy().cuda
+        try:
+            with cuda.Device(self._number):
+                pool = cuda.MemoryPool()
+                pool.set_limit(size=self._limit)
+                slots, most = self._plan(bands)
+                while not self._attempt(pool, slots, most):
+                    slots, most = self._smaller(slots, most)
+                    pool.free_all_blocks()
+                    device.free_unused()
+                pool.free_all_blocks()
+        except BaseException:
+            self._line.rows.stop()
+            raise
+
+    def _plan(self, bands: int) -> tuple[int, int]:
+        """How many slots, and the rows of each."""
+        line = self._line
+        for slots in range(SLOTS, 0, -1):
+            host, memory = self._memory // slots, self._limit // slots
+            for room in (power_of_two(max(host, 1)), host):
+                most = line.fitting_rows(min(room, memory))
+                if most:
+                    enough = max(-(-line.source.rows // bands), line.fitting_rows(LEAST_BYTES))
+                    most = min(most, enough)
+                    _log.info(
+                        "backend cuda: frames go to device %d in bands of %d rows, %d at once",
+                        *(self._number, most, slots),
+                    )
+                    return slots, most
+        row = line.layout(1).size
+        raise MemoryLimitError(
+            f"memory limit: expected room for at least one row of all frames and its results, "
+            f"{row:,} bytes, on the host and on the device; got {self._memory:,} and "
+            f"{self._limit:,} bytes"
+        )
+
+    def _smaller(self, slots: int, most: int) -> tuple[int, int]:
+        """What to try when memory is out."""
+        if most > 1:
+            return slots, most // 2
+        if slots > 1:
+            return 1, 1
+        raise MemoryLimitError(
+            f"device {self._number} is out of memory: expected room for one row of all frames and "
+            f"its results, {self._line.layout(1).size:,} bytes, got less"
+        )
+
+    def _attempt(self, pool: Any, slots: int, most: int) -> bool:
+        """Run until no rows are left; False where memory is out, with nothing under way."""
+        ring: list[Slot] = []
+        layout = self._line.layout(most)
+        streams = Streams()
+        try:
+            for _ in range(slots):
+                ring.append(Slot(layout, self._host_bytes(layout.size, slots), pool))
+            self._feed(ring, streams, most)
+        except Exception as err:
+            if not device.is_out_of_memory(err):
+                raise
+            _log.info("device %d: out of memory at %d rows: %s", self._number, most, err)
+            return False
+        finally:
+            streams.synchronize()  # nothing may use buffers that are about to be free
+        return True
+
+    def _host_bytes(self, size: int, slots: int) -> int:
+        """Of the pinned memory of a slot: a power of two where the limit leaves room for it."""
+        rounded = 2 * power_of_two(size - 1)
+        return rounded if rounded <= self._memory // slots else size
+
+    def _feed(self, ring: list[Slot], streams: Streams, most: int) -> None:
+        """Send band after band through the slots, in turn."""
+        line = self._line
+        under_way: deque[Slot] = deque()
+        free = deque(ring)
+        while True:
+            if not free:
+                free.append(self._finish(under_way.popleft()))
+            with line.reading:
+                band = line.rows.take(most)
+                if band is None:
+                    break
+                slot = free.popleft()
+                layout = slot.begin(band)
+                samples, pieces = self._read(layout.intake, band, slot.block)
+            try:
+                slot.start(line.job, line.kernels, streams, samples, pieces)
+            except Exception:
+                line.rows.give_back(band)
+                while under_way:
+                    self._finish(under_way.popleft())
+                raise
+            under_way.append(slot)
+        while under_way:
+            self._finish(under_way.popleft())
+
+    def _finish(self, slot: Slot) -> Slot:
+        slot.wait()
+        self._line.rows.finish(slot, self._line.out, self._line.progress)
+        return slot
+
+    def _read(
+        self, intake: Intake, band: Band, block: NDArray[np.uint8]
+    ) -> tuple[list[Samples], list[Piece]]:
+        """Read a band of all frames into `block`, some frames at once."""
+        n = intake.source.n
+
+        def some(first: int) -> list[tuple[Samples, list[Piece]]]:
+            return [intake.read(f, band, block) for f in range(first, n, READERS)]
+
+        parts = list(self._readers.map(some, range(min(READERS, n))))
+        each = [parts[f % READERS][f // READERS] for f in range(n)]
+        return [samples for samples, _ in each], [piece for _, some in each for piece in some]

@@ -1,0 +1,247 @@
+"""How the samples of a band, and its results, lie in one block of memory.
+
+The block in pinned memory of the host and the one on the device have the same layout, so
+that what lies together goes over in one copy.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpustack.backends.base import Outputs, Samples, Source
+from gpustack.backends.cuda import abi
+from gpustack.backends.tiles import Where, decode
+from gpustack.plan import Band
+
+#: Every array begins at a multiple of this, as memory from CUDA does.
+ALIGNMENT = 256
+
+#: Pieces with less between them go over in one copy: a copy of its own takes as long as some
+#: hundred kB more.
+GAP = 64 << 10
+
+Piece = tuple[int, int]
+
+
+def aligned(size: int) -> int:
+    """The next multiple of `ALIGNMENT`."""
+    return -(-size // ALIGNMENT) * ALIGNMENT
+
+
+def merged(pieces: Iterable[Piece]) -> list[Piece]:
+    """Pieces (offset, size) in order, neighbours as one."""
+    result: list[Piece] = []
+    for offset, size in sorted(pieces):
+        if result and offset - sum(result[-1]) < GAP:
+            start, _ = result.pop()
+            result.append((start, offset + size - start))
+        else:
+            result.append((offset, size))
+    return result
+
+
+@dataclass(frozen=True)
+class Intake:
+    """The layout of `rows` rows of a source: the tables of frames and clips, then the frames.
+
+    Of each frame come its samples, its mask and its weights, where it has them; what is read
+    of it may take more room than that, and begins where its samples begin.
+
+    Parameters
+    ----------
+    source : Source
+    stored : dtype
+        Of the samples on the device.
+    clips : int
+        Records of clips.
+    rows : int
+    """
+
+    source: Source
+    stored: np.dtype[Any]
+    clips: int
+    rows: int
+
+    @property
+    def clip_table(self) -> int:
+        """Where the clips begin; frames are at 0."""
+        return aligned(self.source.n * abi.FRAME.itemsize)
+
+    @cached_property
+    def _spans(self) -> tuple[int, NDArray[np.int64], NDArray[np.int64]]:
+        """Bytes of the samples of a frame, of the mask of each, and of all that is of each."""
+        source, pixels = self.source, self.rows * self.source.width
+        samples = aligned(pixels * self.stored.itemsize)
+        masks = np.array(source.masked, np.int64) * aligned(pixels)
+        gets = samples + masks + source.weighted * aligned(8 * pixels)
+        reads = -(-np.array(source.row_bytes, np.int64) * self.rows // ALIGNMENT) * ALIGNMENT
+        return samples, masks, np.maximum(gets, reads)
+
+    @cached_property
+    def data(self) -> NDArray[np.int64]:
+        """Where the samples of each frame begin."""
+        _, _, spans = self._spans
+        first = self.clip_table + aligned(self.clips * abi.CLIP.itemsize)
+        return first + np.cumsum(spans) - spans
+
+    @cached_property
+    def mask(self) -> NDArray[np.int64]:
+        """Where the mask of each frame begins, if it has one."""
+        return self.data + self._spans[0]
+
+    @cached_property
+    def weight(self) -> NDArray[np.int64]:
+        """Where the weights of the samples of each frame begin, if it has any."""
+        return self.mask + self._spans[1]
+
+    @cached_property
+    def size(self) -> int:
+        """Bytes of the block."""
+        return int(self.data[-1] + self._spans[2][-1])
+
+    def read(self, f: int, band: Band, block: NDArray[np.uint8]) -> tuple[Samples, list[Piece]]:
+        """Read a band of frame `f` and bring it to its places in `block`.
+
+        Nothing moves that was read to where it belongs.
+
+        Returns
+        -------
+        samples : Samples
+            As they go to the device.
+        pieces : list of (offset, size)
+            What of the block that is.
+        """
+        places = [int(array[f]) for array in (self.data, self.mask, self.weight)]
+        room = self.source.row_bytes[f] * self.rows
+        into = block[places[0] : places[0] + room] if room else None
+        samples = self.source.read(f, band.start, band.stop, into)
+        shape, pieces = samples.data.shape, []
+
+        def place(offset: int, dtype: np.dtype[Any], values: NDArray[Any]) -> NDArray[Any]:
+            array = view(block, offset, dtype, shape)
+            if not _same_place(values, array):
+                np.copyto(array, values)
+            pieces.append((offset, array.nbytes))
+            return array
+
+        if samples.data.dtype != self.stored:
+            samples = _decoded(samples, self.stored)
+        samples = replace(samples, data=place(places[0], self.stored, samples.data))
+        if samples.mask is not None:
+            place(places[1], np.dtype(bool), samples.mask)
+        if samples.weight is not None:
+            place(places[2], np.dtype(np.float64), samples.weight)
+        return samples, pieces
+
+
+def view(
+    block: NDArray[np.uint8], offset: int, dtype: np.dtype[Any], shape: Sequence[int]
+) -> NDArray[Any]:
+    """A part of `block` as an array."""
+    return np.ndarray(tuple(shape), dtype, block.data, offset)
+
+
+def _same_place(one: NDArray[Any], other: NDArray[Any]) -> bool:
+    begins = [array.__array_interface__["data"][0] for array in (one, other)]
+    return begins[0] == begins[1] and one.strides == other.strides
+
+
+def _decoded(samples: Samples, real: np.dtype[Any]) -> Samples:
+    """Samples of another type than the others' as their values, blanks as NaN."""
+    rows, width = samples.data.shape
+    values = np.empty((rows, width), real)
+    where = Where(slice(0, rows), slice(0, width), slice(0, rows * width))
+    with np.errstate(all="ignore"):
+        decode(samples, where, values.reshape(-1))
+    if samples.blank is not None and samples.data.dtype.kind in "iu":
+        np.copyto(values, np.nan, where=samples.data == samples.blank)
+    return replace(samples, data=values, bscale=1.0, bzero=0.0, blank=None)
+
+
+#: The maps of `Outputs` as a kernel writes them; None: in the dtype of the result.
+_MAPS: dict[str, Any] = {
+    "data": None,
+    "uncertainty": None,
+    "mask": bool,
+    "count": np.int32,
+    "low": np.int32,
+    "high": np.int32,
+    "marks": bool,
+}
+#: Tallies as a kernel makes them, by the name in `Outputs` that needs them first.
+_TALLIES = {"valid": "invalid", "rejected": "rejected"}
+
+
+@dataclass(frozen=True)
+class Results:
+    """The layout of the results of `rows` rows: those that `wanted` asks for.
+
+    Parameters
+    ----------
+    wanted : Outputs
+    n, width, rows : int
+    result : dtype
+        Of data and uncertainty.
+    """
+
+    wanted: Outputs
+    n: int
+    width: int
+    rows: int
+    result: np.dtype[Any]
+
+    @cached_property
+    def places(self) -> dict[str, tuple[int, np.dtype[Any], tuple[int, ...]]]:
+        """Name of a field of abi.OUT -> offset, dtype, shape. Tallies come first."""
+        found, start = {}, 0
+        for name, dtype, shape in self._arrays():
+            found[name] = (start, dtype, shape)
+            start += aligned(int(np.prod(shape, dtype=np.int64)) * dtype.itemsize)
+        return found
+
+    def _arrays(self) -> Iterable[tuple[str, np.dtype[Any], tuple[int, ...]]]:
+        for name, tally in _TALLIES.items():
+            if getattr(self.wanted, name) is not None:
+                yield tally, np.dtype(np.uint64), (self.n,)
+        shape = (self.rows, self.width)
+        for name, dtype in _MAPS.items():
+            if getattr(self.wanted, name) is not None:
+                full = (self.n, *shape) if name == "marks" else shape
+                yield name, np.dtype(dtype or self.result), full
+
+    @cached_property
+    def size(self) -> int:
+        """Bytes of the block."""
+        if not self.places:
+            return ALIGNMENT
+        offset, dtype, shape = list(self.places.values())[-1]
+        return offset + aligned(int(np.prod(shape, dtype=np.int64)) * dtype.itemsize)
+
+    @property
+    def tallies(self) -> int:
+        """Bytes at the beginning that have to be 0 before a kernel adds to them."""
+        maps = [offset for name, (offset, _, _) in self.places.items() if name in _MAPS]
+        return min(maps, default=self.size if self.places else 0)
+
+    def addresses(self, base: int) -> NDArray[Any]:
+        """The record that a kernel gets, of a block at `base` on the device."""
+        record = np.zeros(1, abi.OUT)
+        for name, (offset, _, _) in self.places.items():
+            record[name] = base + offset
+        return record
+
+    def place(self, block: NDArray[np.uint8], start: int, out: Outputs) -> None:
+        """Put what lies in `block` where it belongs in `out`, whose rows begin at `start`."""
+        part = out.rows(start, start + self.rows)
+        for name, (offset, dtype, shape) in self.places.items():
+            values = view(block, offset, dtype, shape)
+            if name in _MAPS:
+                np.copyto(getattr(part, name), values, casting="unsafe")
+            elif name == "invalid":
+                out.valid += self.rows * self.width - values.astype(np.int64)
+            else:
+                out.rejected += values.astype(np.int64)

@@ -29,7 +29,7 @@ def _unusual(result: StackResult) -> Iterator[str]:
     if "valid" in result.frames.colnames:
         for name in result.frames["name"][result.frames["valid"] == 0]:
             yield f"{name}: no valid sample; it counts nothing"
-    if result.mask.all():
+    if not result.on_device and result.mask.all():
         yield "no pixel of the result has a value"
 
 

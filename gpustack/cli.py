@@ -136,6 +136,12 @@ def cli() -> None:
     metavar="bytes",
     help="Limit on samples held at once: 2GB, 500MiB, ...  [default: 512MiB]",
 )
+@click.option(
+    "--device-memory",
+    metavar="bytes",
+    help="Limit on the memory taken on each CUDA device.  "
+    "[default: GPUSTACK_DEVICE_MEMORY, or 80% of what is free]",
+)
 @click.option("--overwrite", is_flag=True, help="Replace the output if it exists.")
 def combine(frames: tuple[str, ...], output: Path, overwrite: bool, **options: Any) -> None:
     """Combine FRAMES into one image: FITS files, .gz and .fz too, or quoted globs.

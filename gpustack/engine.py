@@ -50,7 +50,8 @@ def stack(
     ----------
     frames : path, glob, CCDData, array, or an iterable of them
         FITS files (plain, .gz or tile-compressed), `~astropy.nddata.CCDData` or numpy
-        arrays, all of one shape and unit. An array alone is (frame, y, x).
+        arrays, all of one shape and unit. An array alone is (frame, y, x). Or cupy arrays,
+        all on one device: they stay there, and the result is made of cupy arrays.
     clips : clip, iterable of clips, or Recipe
         `RangeClip`, `ExtremaClip`, `SigmaClip`. A recipe, such as that of an earlier
         result, stands for this and all that follows up to `outputs`.
@@ -76,6 +77,7 @@ def stack(
     unit : unit-like or None
         For files without BUNIT and for arrays.
     backend : {"auto", "cpu", "cuda"}
+        ``"auto"`` takes CUDA where it can be used; the log says what it took.
     memory : number of bytes, text such as ``"2GB"``, or None
         Limit on the samples and buffers held at once, beside the result itself;
         None is 512 MiB.
@@ -178,7 +180,7 @@ def run(
     dtype = np.result_type(working, *(frame.dtype for frame in frames))
     flat = None if weights is None else weights.reshape(len(frames), -1, frames[0].shape[-1])
     source = FrameSource(frames, dtype, flat)
-    executor = backends.get(backend)
+    executor = backends.get(backend, device_memory=device_memory, resident=source.resident)
     out = _outputs(recipe, source, marks)
     executor.stream(source, recipe, out, _limit(memory, source), progress)
     return _result(frames, recipe, out, header)
@@ -192,20 +194,22 @@ def _limit(memory: float | str | None, source: FrameSource) -> int:
 
 
 def _outputs(recipe: Recipe, source: FrameSource, marks: bool) -> Outputs:
-    """The arrays of the result, not yet filled."""
-    n, shape = source.n, (source.rows, source.width)
+    """The arrays of the result, not yet filled, where the frames are."""
+    n, shape, empty = source.n, (source.rows, source.width), source.empty
     real = np.dtype(recipe.dtype) if recipe.dtype else source.dtype
     whole = np.dtype(np.uint16 if n <= np.iinfo(np.uint16).max else np.uint32)
-    out = Outputs(np.empty(shape, real), mask=np.empty(shape, bool))
+    if source.resident:
+        whole = np.dtype(np.int32)  # as kernels write it, where nobody is there to convert it
+    out = Outputs(empty(shape, real), mask=empty(shape, np.dtype(bool)))
     if recipe.spread is not None:
-        out.uncertainty = np.empty(shape, real)
+        out.uncertainty = empty(shape, real)
     for name in ("count", "low", "high"):
         if name in recipe.outputs:
-            setattr(out, name, np.empty(shape, whole))
+            setattr(out, name, empty(shape, whole))
     if "rejected" in recipe.outputs:
         out.valid, out.rejected = np.zeros(n, np.int64), np.zeros(n, np.int64)
     if marks:
-        out.marks = np.empty((n, *shape), bool)
+        out.marks = empty((n, *shape), np.dtype(bool))
     return out
 
 

@@ -6,10 +6,11 @@ from typing import Any, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from gpustack.backends.cuda.device import is_array as is_device_array
 from gpustack.checks import check, per_frame, word
 from gpustack.clips import Statistic
 from gpustack.errors import RecipeError
-from gpustack.frames import Frame
+from gpustack.frames import Frame, FrameSource
 
 PerFrame = Sequence[float] | NDArray[Any] | str | Callable[[Any], float] | None
 Numbers = tuple[float, ...] | None
@@ -114,6 +115,9 @@ def split_weights(weights: Any, frames: Sequence[Frame]) -> tuple[Any, NDArray[A
     RecipeError
         Where weights are negative or of the wrong shape; names the frame.
     """
+    resident = FrameSource(frames, frames[0].dtype).resident
+    if is_device_array(weights) or (resident and np.ndim(weights) > 1):
+        return _device_weights(weights, frames, resident)
     if weights is None or np.ndim(weights) == 0:
         return per_frame("weights", weights, (), 0), None
     array = np.asarray(weights)
@@ -134,3 +138,16 @@ def split_weights(weights: Any, frames: Sequence[Frame]) -> tuple[Any, NDArray[A
         least = part.min()
         check(least >= 0, f"weights: expected numbers >= 0, got {least} for {frame.name}")
     return "sample", array
+
+
+def _device_weights(weights: Any, frames: Sequence[Frame], resident: bool) -> tuple[Any, Any]:
+    """A weight for every sample, on the device where the samples are; none is looked at."""
+    expected = (len(frames), *frames[0].shape)
+    both = resident and is_device_array(weights)
+    check(
+        both and weights.shape == expected and weights.dtype.kind in "biuf",
+        "weights: expected numbers, one a frame, or for cupy frames alone a cupy array of shape "
+        f"{expected}, got {type(weights).__module__} {type(weights).__name__} of shape "
+        f"{np.shape(weights) if not is_device_array(weights) else weights.shape}",
+    )
+    return "sample", weights

@@ -1,8 +1,8 @@
 """The result of a run: arrays, header and per-frame table; as CCDData, as a FITS file."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
 
 import numpy as np
 from astropy import units as u
@@ -19,6 +19,9 @@ from gpustack.writing import PathLike, write_whole
 @dataclass(frozen=True, slots=True, eq=False)
 class StackResult:
     """What a run of a recipe gives.
+
+    Of cupy frames the maps are cupy arrays (counts int32), which `to_host` copies; so do
+    `to_ccddata` and `write`.
 
     Parameters
     ----------
@@ -58,12 +61,29 @@ class StackResult:
     wcs: Any = None
     marks: NDArray[np.bool_] | None = field(default=None, repr=False)
 
+    @property
+    def on_device(self) -> bool:
+        """Whether the arrays are those of cupy, as the frames were."""
+        return not isinstance(self.data, np.ndarray)
+
+    def to_host(self) -> Self:
+        """The result with numpy arrays; itself where it has them already."""
+        if not self.on_device:
+            return self
+        maps = ("data", "mask", "uncertainty", "count", "low", "high", "marks")
+        held = {name: getattr(self, name) for name in maps}
+        return replace(
+            self, **{name: map_.get() for name, map_ in held.items() if map_ is not None}
+        )
+
     def to_ccddata(self) -> CCDData:
         """The result as `~astropy.nddata.CCDData`, sharing its arrays.
 
         Without a unit it is dimensionless, as CCDData must have one. Coordinates that are
         no `~astropy.wcs.WCS` it cannot have: they are left out with a warning.
         """
+        if self.on_device:
+            return self.to_host().to_ccddata()
         wcs = fits_wcs(self.wcs)
         if wcs is None and self.wcs is not None:
             left_out(self.wcs, "CCDData")
@@ -83,6 +103,8 @@ class StackResult:
         The header keeps the coordinates that the frame's file had, card by card; those of
         CCDData are written as `wcs` tells them.
         """
+        if self.on_device:
+            return self.to_host().to_hdulist()
         header = with_wcs(self.header, self.wcs)
         if self.unit is not None:
             header["BUNIT"] = self.unit.to_string()

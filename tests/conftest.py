@@ -1,32 +1,110 @@
 """Fixtures that all tests share: the usable backends, the real data, hypothesis profiles."""
 
 import os
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, settings
 
+import fakecupy
+import hostbuild
 from gpustack.backends.cpu import CpuBackend
+from gpustack.backends.cuda.backend import CudaBackend
 
-# The same examples at every run, so that a failure is met again; HYPOTHESIS_PROFILE=search
-# looks for new ones.
-settings.register_profile("ci", derandomize=True, max_examples=50, deadline=None)
-settings.register_profile(
-    "search", max_examples=1000, deadline=None, suppress_health_check=[HealthCheck.too_slow]
-)
-settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+# The backends and their tests run where hypothesis is not installed.
+try:
+    from hypothesis import HealthCheck, settings
+except ImportError:
+    pass
+else:
+    # The same examples at every run, so that a failure is met again; HYPOTHESIS_PROFILE=search
+    # looks for new ones.
+    settings.register_profile("ci", derandomize=True, max_examples=50, deadline=None)
+    settings.register_profile(
+        "search", max_examples=1000, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    )
+    settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+
+def pytest_addoption(parser):
+    """Add ``--require-gpu``."""
+    parser.addoption(
+        "--require-gpu",
+        action="store_true",
+        help="run the tests of the cuda backend on CuPy and a device instead of the stand-in, "
+        "and fail where there is none",
+    )
+
+
+class OnStandIn:
+    """The cuda backend on pretended devices, which are in CuPy's place during a run alone.
+
+    Streams work at moments drawn by lot, and two rows at a time go to two devices.
+    """
+
+    name = "cuda"
+
+    def __init__(self):
+        if hostbuild.compiler() is None:
+            pytest.skip("the kernels cannot be built for the host: there is no g++")
+
+    @contextmanager
+    def _installed(self):
+        with pytest.MonkeyPatch.context() as patch:
+            fakecupy.install(patch, devices=2, eager=1)
+            patch.setattr("gpustack.backends.cuda.pipeline.LEAST_BYTES", 1)
+            yield CudaBackend()
+
+    def run(self, *arguments):
+        """As `CudaBackend.run`."""
+        with self._installed() as backend:
+            backend.run(*arguments)
+
 
 #: Small tiles cut even the small stacks of the tests into several, some a part of a row.
 BACKENDS = {
     "cpu": lambda: CpuBackend(threads=1),
     "cpu-small-tiles": lambda: CpuBackend(threads=2, tile_pixels=16),
+    "cuda-stand-in": OnStandIn,
 }
 
 
-@pytest.fixture(scope="session", params=BACKENDS.values(), ids=BACKENDS)
+def pytest_generate_tests(metafunc):
+    """Give `backend` all that can be had; with ``--require-gpu`` a device instead of none."""
+    if "backend" in metafunc.fixturenames:
+        names = [*BACKENDS]
+        if metafunc.config.getoption("require_gpu"):
+            names[-1] = "cuda"
+        metafunc.parametrize("backend", names, indirect=True, scope="session")
+
+
+@pytest.fixture(scope="session")
 def backend(request):
     """Every usable backend in turn; one instance, so that tests also try reused buffers."""
-    return request.param()
+    # Where there is no device, CudaBackend says so and the tests that need it fail.
+    return CudaBackend() if request.param == "cuda" else BACKENDS[request.param]()
+
+
+@pytest.fixture
+def pretend(monkeypatch):
+    """Put pretended devices in CuPy's place: a function of the options of `fakecuda.World`."""
+    if hostbuild.compiler() is None:
+        pytest.skip("the kernels cannot be built for the host: there is no g++")
+    return lambda **options: fakecupy.install(monkeypatch, **options)
+
+
+@pytest.fixture
+def cuda(request, pretend):
+    """CuPy for tests that need no more of it than there is: the real one with --require-gpu."""
+    if request.config.getoption("require_gpu"):
+        CudaBackend()
+        import cupy  # noqa: TID251 - tests of what users hand over
+
+        return cupy
+    pretend()
+    import cupy  # noqa: TID251
+
+    return cupy
 
 
 @pytest.fixture(scope="session")

@@ -5,14 +5,13 @@ from dataclasses import dataclass
 
 from gpustack.backends.base import Backend
 from gpustack.backends.cpu import CpuBackend, available_cores
+from gpustack.backends.cuda import device
+from gpustack.backends.cuda.backend import CudaBackend
 from gpustack.errors import BackendError, InputError
 
 log = logging.getLogger("gpustack")
 
 NAMES = ("auto", "cpu", "cuda")
-
-#: Why the cuda backend cannot be had.
-NO_CUDA = "this version of gpustack has no CUDA kernels yet; use backend='cpu' or 'auto'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,33 +26,49 @@ class Report:
 def report() -> list[Report]:
     """All backends, whether they work here, and where one does not, why."""
     cores = available_cores()
-    return [
-        Report("cpu", True, f"numpy, {CpuBackend().threads} threads on {cores} cores"),
-        Report("cuda", False, NO_CUDA),
-    ]
+    cpu = Report("cpu", True, f"numpy, {CpuBackend().threads} threads on {cores} cores")
+    problem = device.problem()
+    if problem is not None:
+        return [cpu, Report("cuda", False, problem)]
+    names = ", ".join(map(str, device.devices()))
+    return [cpu, Report("cuda", True, f"{names}; {device.versions()}")]
 
 
-def get(name: str = "auto", memory: int | None = None) -> Backend:
+def get(
+    name: str = "auto", *, device_memory: float | str | None = None, resident: bool = False
+) -> Backend:
     """The backend called `name`.
 
     Parameters
     ----------
     name : {"auto", "cpu", "cuda"}
         ``"auto"`` is the fastest that works here.
-    memory : int or None
-        Bytes that its buffers may take.
+    device_memory : number of bytes, text, or None
+        That may be taken on each CUDA device; see `CudaBackend`.
+    resident : bool
+        Whether the frames are cupy arrays, with which the cuda backend alone can work.
 
     Raises
     ------
     InputError
-        Where there is no backend of that name.
+        Where there is no backend of that name, or it cannot work with cupy arrays.
     BackendError
         Where it was asked for by name and cannot work here.
     """
     if name not in NAMES:
         raise InputError(f"backend: expected one of {', '.join(NAMES)}, got {name!r}")
-    if name == "cuda":
-        raise BackendError(f"backend 'cuda': {NO_CUDA}")
+    if resident and name == "cpu":
+        raise InputError(
+            "frames: expected arrays of the host for backend 'cpu', got cupy arrays; "
+            "cupy.asnumpy copies them, backend 'cuda' takes them as they are"
+        )
+    problem = None if name == "cpu" else device.problem()
+    if name == "cuda" and problem is not None:
+        raise BackendError(f"backend 'cuda' cannot work here: {problem}")
+    if name == "cpu" or problem is not None:
+        if name == "auto":
+            log.info("backend auto: cpu (%s)", problem)
+        return CpuBackend()
     if name == "auto":
-        log.info("backend auto: cpu")
-    return CpuBackend(memory=memory)
+        log.info("backend auto: cuda")
+    return CudaBackend(device_memory)

@@ -15,15 +15,17 @@ import numpy as np
 from astropy import units
 from astropy.nddata import NDData
 
+from gpustack.backends.cuda.device import is_array as is_device_array
 from gpustack.errors import FrameError, InputError, MismatchError
 from gpustack.frames.array import ArrayFrame, open_array
 from gpustack.frames.base import Frame
 from gpustack.frames.fitsframe import FitsFrame, HduKey, open_file
+from gpustack.frames.resident import ResidentFrame, open_resident
 from gpustack.frames.source import FrameSource
 
 __all__ = ["ArrayFrame", "FitsFrame", "Frame", "FrameSource", "check_agree", "open_frames"]
 
-_EXPECTED = "file names, CCDData or numpy arrays"
+_EXPECTED = "file names, CCDData, numpy or cupy arrays"
 
 
 def open_frames(
@@ -33,7 +35,7 @@ def open_frames(
 
     Parameters
     ----------
-    inputs : str, path, CCDData, ndarray, or an iterable of them
+    inputs : str, path, CCDData, numpy or cupy array, or an iterable of them
         A str with ``*``, ``?`` or ``[`` that names no file stands for the files that
         match, sorted. A `CCDData` or masked array brings its mask, a `Quantity` its
         unit. An ndarray given alone is (frame, y, x), or has more axes after the first;
@@ -56,17 +58,33 @@ def open_frames(
         Where there are no frames, an image comes alone as an array, or `unit` is no unit.
     FrameError
         Where a frame is unusable.
+    MismatchError
+        Where some frames are cupy arrays and others are not.
     """
     unit = _parse_unit(unit)
     frames: list[Frame] = []
     for item in _items(inputs):
         if isinstance(item, (str, os.PathLike)):
             frames.append(open_file(os.fsdecode(item), hdu, unit))
+        elif is_device_array(item):
+            frames.append(open_resident(f"frame {len(frames)}", item, unit))
         else:
             frames.append(open_array(f"frame {len(frames)}", item, unit))
     if not frames:
         raise InputError(f"no frames: expected {_EXPECTED}, got none")
+    _check_one_side(frames)
     return frames
+
+
+def _check_one_side(frames: list[Frame]) -> None:
+    """Raise where some frames are on a device and others are not: none is copied silently."""
+    sides = [isinstance(frame, ResidentFrame) for frame in frames]
+    if any(sides) and not all(sides):
+        there, here = frames[sides.index(True)].name, frames[sides.index(False)].name
+        raise MismatchError(
+            f"frames: expected all on a CUDA device or none, got a cupy array for {there}, but not "
+            f"for {here}; cupy.asarray and cupy.asnumpy copy from one side to the other"
+        )
 
 
 def check_agree(frames: Iterable[Frame]) -> None:
@@ -105,7 +123,8 @@ def _items(inputs: Any) -> Iterator[Any]:
     """The inputs one by one, globs expanded."""
     if isinstance(inputs, (str, os.PathLike, NDData)):
         inputs = [inputs]
-    if isinstance(inputs, np.ndarray) and inputs.dtype.kind not in "OU" and inputs.ndim < 3:
+    is_samples = isinstance(inputs, np.ndarray) and inputs.dtype.kind not in "OU"
+    if (is_samples or is_device_array(inputs)) and inputs.ndim < 3:
         raise InputError(
             f"frames: expected an array (frame, y, x) or a list of images, got shape {inputs.shape}"
         )

@@ -9,6 +9,7 @@ import numpy as np
 
 from gpustack.backends.base import Samples
 from gpustack.frames.base import Frame
+from gpustack.frames.resident import ResidentFrame
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +59,18 @@ class FrameSource:
     def masked(self) -> list[bool]:
         """Whether each frame comes with a mask."""
         return [frame.masked for frame in self.frames]
+
+    @property
+    def resident(self) -> bool:
+        """Whether the frames are on a CUDA device, where the result belongs too."""
+        return isinstance(self.frames[0], ResidentFrame)
+
+    def empty(self, shape: Sequence[int], dtype: Any) -> Any:
+        """An array where the frames are, not filled."""
+        first = self.frames[0]
+        if isinstance(first, ResidentFrame):
+            return first.empty(shape, dtype)
+        return np.empty(shape, dtype)
 
     @property
     def weighted(self) -> bool:

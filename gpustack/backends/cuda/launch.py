@@ -172,7 +172,7 @@ class Kernels:
             Where it does not compile; says the file and the line.
         """
         cupy = device.cupy()
-        key = (names, cupy.cuda.runtime.getDevice())
+        key = (cupy, names, cupy.cuda.runtime.getDevice())
         with self._lock:
             if key not in self._known:
                 self._known[key] = _compile(cupy, names)

@@ -180,6 +180,7 @@ class Worker:
                 if most:
                     enough = max(-(-line.source.rows // bands), line.fitting_rows(LEAST_BYTES))
                     most = min(most, enough)
+                    slots = min(slots, -(-line.source.rows // most))
                     _log.info(
                         "backend cuda: frames go to device %d in bands of %d rows, %d at once",
                         *(self._number, most, slots),
@@ -205,12 +206,11 @@ class Worker:
 
     def _attempt(self, pool: Any, slots: int, most: int) -> bool:
         """Run until no rows are left; False where memory is out, with nothing under way."""
-        ring: list[Slot] = []
         layout = self._line.layout(most)
         streams = Streams()
         try:
-            for _ in range(slots):
-                ring.append(Slot(layout, self._host_bytes(layout.size, slots), pool))
+            size = self._host_bytes(layout.size, slots)
+            ring = [Slot(layout, size, pool) for _ in range(slots)]
             self._feed(ring, streams, most)
         except Exception as err:
             if not device.is_out_of_memory(err):

@@ -241,7 +241,14 @@ class Results:
             values = view(block, offset, dtype, shape)
             if name in _MAPS:
                 np.copyto(getattr(part, name), values, casting="unsafe")
-            elif name == "invalid":
-                out.valid += self.rows * self.width - values.astype(np.int64)
             else:
-                out.rejected += values.astype(np.int64)
+                add_tally(out, name, values, self.rows * self.width)
+
+
+def add_tally(out: Outputs, name: str, found: NDArray[Any], pixels: int) -> None:
+    """Add what a kernel counted of each frame: its invalid or its rejected samples."""
+    found = found.astype(np.int64)
+    if name == "invalid" and out.valid is not None:
+        np.add(out.valid, pixels - found, out=out.valid)
+    if name == "rejected" and out.rejected is not None:
+        np.add(out.rejected, found, out=out.rejected)

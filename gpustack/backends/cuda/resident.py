@@ -1,0 +1,160 @@
+"""Samples that are on a device already: nothing is copied to the host, nothing waited for.
+
+Kernels run on the stream that is current where the caller is. Memory comes from CuPy's
+current allocator, which hands out again on a stream what was freed on it; so scratch may be
+let go of while a kernel that uses it has still to run.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from gpustack.backends.base import Outputs, Samples
+from gpustack.backends.cuda import abi, device
+from gpustack.backends.cuda.launch import Job, Kernels, common_dtype
+from gpustack.backends.cuda.staging import add_tally
+from gpustack.errors import InputError, MemoryLimitError
+from gpustack.recipe import Recipe
+
+_MAPS = ("data", "uncertainty", "mask", "count", "low", "high", "marks")
+
+
+def run_resident(
+    band: Sequence[Samples],
+    recipe: Recipe,
+    out: Outputs,
+    real: np.dtype[Any],
+    kernels: Kernels,
+    limit: int | None,
+) -> None:
+    """Run `recipe` on cupy arrays.
+
+    Parameters
+    ----------
+    band : sequence of Samples
+        Of cupy arrays that are all on one device.
+    out : Outputs
+        Of C-contiguous cupy arrays there, but for the tallies of frames, which are numpy
+        arrays: only these come to the host, and only where they are wanted.
+    limit : int or None
+        In bytes, of what is copied on the device because it is not laid out as kernels
+        need it.
+
+    Raises
+    ------
+    InputError
+        Where the arrays are on several devices.
+    MemoryLimitError
+        Where not even one row fits.
+    """
+    arrays: list[Any] = [samples.data for samples in band]
+    numbers = {int(array.device.id) for array in arrays}
+    if len(numbers) > 1:
+        raise InputError(f"frames: expected all on one device, got them on {sorted(numbers)}")
+    stored = common_dtype([array.dtype for array in arrays], real)
+    job = Job(recipe, len(band), real, stored, out)
+    rows = band[0].data.shape[0]
+    with device.cupy().cuda.Device(numbers.pop()):
+        step = rows if limit is None else _rows(band, job, limit)
+        start = 0
+        while start < rows:
+            stop = min(start + step, rows)
+            try:
+                _run_rows(_rows_of(band, start, stop), job, out.rows(start, stop), kernels)
+            except Exception as err:
+                if not device.is_out_of_memory(err):
+                    raise
+                if step == 1:
+                    raise MemoryLimitError(
+                        "device memory: expected room for copies of one row of all frames, "
+                        f"got: {err}"
+                    ) from err
+                step = max(min(step, rows) // 2, 1)
+                device.free_unused()
+                continue
+            start = stop
+
+
+def _rows(band: Sequence[Samples], job: Job, limit: int) -> int:
+    """The rows whose copies fit in `limit` bytes."""
+    width = max(band[0].data.shape[1], 1)
+    row = sum(width * job.stored.itemsize for s in band if not _lies_well(s.data, job.stored))
+    row += sum(8 * width for s in band if s.weight is not None)
+    if row > limit:
+        raise MemoryLimitError(
+            f"device memory: expected room for copies of one row of all frames, {row:,} bytes, "
+            f"got {limit:,} bytes"
+        )
+    return limit // row if row else int(band[0].data.shape[0])
+
+
+def _rows_of(band: Sequence[Samples], start: int, stop: int) -> list[Samples]:
+    def part(array: Any) -> Any:
+        return None if array is None else array[start:stop]
+
+    return [replace(s, data=part(s.data), mask=part(s.mask), weight=part(s.weight)) for s in band]
+
+
+def _run_rows(band: Sequence[Samples], job: Job, out: Outputs, kernels: Kernels) -> None:
+    """Start the kernel for some rows, and fetch the tallies where they are wanted."""
+    cuda = device.cupy().cuda
+    band = [_laid_out(samples, job.stored) for samples in band]
+    rows, width = band[0].data.shape
+    records, clips = job.records(band), job.clips()
+    for name in ("data", "mask", "weight"):
+        for record, samples in zip(records, band, strict=True):
+            array = getattr(samples, name)
+            if array is not None:
+                record[name] = array.data.ptr
+                record[f"{name}_stride"] = array.strides[0]
+    counts = 2 * 8 * job.n if job.tallies else 0
+    tables = np.concatenate([records.view(np.uint8), clips.view(np.uint8)])
+    memory = cuda.alloc(tables.nbytes + counts)
+    stream = cuda.get_current_stream()
+    memory.copy_from_host_async(tables.ctypes.data, tables.nbytes, stream)
+    tallies = memory + tables.nbytes
+    if counts:
+        tallies.memset_async(0, counts, stream)
+    address = int(memory.ptr)
+    marks = out.marks
+    if marks is not None and not marks.flags.c_contiguous:  # some rows of all frames
+        out = replace(out, marks=device.cupy().empty(marks.shape, marks.dtype))
+    record = _addresses(out, job, int(tallies.ptr))
+    kernels.launch(job, records, address, address + records.nbytes, record, (rows, width))
+    if marks is not out.marks:
+        marks[...] = out.marks  # type: ignore[index]
+    if counts:
+        found = np.empty((2, job.n), np.uint64)
+        tallies.copy_to_host_async(found.ctypes.data, counts, stream)
+        stream.synchronize()
+        for name, values in zip(("invalid", "rejected"), found, strict=True):
+            add_tally(out, name, values, rows * width)
+
+
+def _lies_well(array: Any, stored: np.dtype[Any]) -> bool:
+    """Whether a kernel can read an array as it is: rows may lie apart, samples may not."""
+    return bool(array.dtype == stored and array.strides[-1] == stored.itemsize)
+
+
+def _laid_out(samples: Samples, stored: np.dtype[Any]) -> Samples:
+    """Samples as a kernel can read them; copies on the device where they are not."""
+    data, weight = samples.data, samples.weight
+    if not _lies_well(data, stored):
+        data = data.astype(stored, order="C")
+    if weight is not None and not _lies_well(weight, np.dtype(np.float64)):
+        weight = weight.astype(np.float64, order="C")
+    return replace(samples, data=data, weight=weight)
+
+
+def _addresses(out: Outputs, job: Job, tallies: int) -> Any:
+    """The record of the outputs, and of two tallies a frame."""
+    record = np.zeros(1, abi.OUT)
+    for name in _MAPS:
+        array = getattr(out, name)
+        if array is not None:
+            record[name] = array.data.ptr
+    if job.tallies:
+        record["invalid"], record["rejected"] = tallies, tallies + 8 * job.n
+    return record

@@ -1,0 +1,96 @@
+"""Frames that are cupy arrays: they stay on their device."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from astropy import units
+from astropy.io import fits
+
+from gpustack.backends.base import Samples, working_dtype
+from gpustack.backends.cuda.device import cupy
+from gpustack.backends.cuda.launch import c_type
+from gpustack.errors import FrameError
+
+
+@dataclass(eq=False)
+class ResidentFrame:
+    """A frame in the memory of a CUDA device. What the attributes mean says `Frame`.
+
+    Parameters
+    ----------
+    data : cupy.ndarray
+        Of any real dtype and strides.
+    """
+
+    name: str
+    data: Any
+    unit: units.UnitBase | None
+    header: fits.Header
+    wcs: Any = None
+
+    def __post_init__(self) -> None:
+        # A view, but for axes that lie in another order; then a copy on the device.
+        self._rows = self.data.reshape(-1, self.shape[-1])
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """In numpy order."""
+        shape: tuple[int, ...] = self.data.shape
+        return shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """float32 or float64."""
+        return working_dtype(np.dtype(self.data.dtype))
+
+    @property
+    def stored(self) -> np.dtype[Any]:
+        """That of the array."""
+        dtype: np.dtype[Any] = np.dtype(self.data.dtype)
+        return dtype
+
+    @property
+    def masked(self) -> bool:
+        """Never; NaN is invalid."""
+        return False
+
+    @property
+    def row_bytes(self) -> int:
+        """Nothing is read."""
+        return 0
+
+    def read(self, start: int, stop: int, into: Any = None) -> Samples:
+        """Rows ``[start, stop)`` as a cupy array."""
+        return Samples(self._rows[start:stop])
+
+    def whole(self) -> np.ma.MaskedArray[Any, Any]:
+        """FrameError: it would copy the frame to the host."""
+        raise FrameError(
+            self.name,
+            "a cupy array stays on its device: expected scale, zero and weights as numbers, got "
+            "a statistic or a function, which would need it on the host",
+        )
+
+    def empty(self, shape: Sequence[int], dtype: np.dtype[Any]) -> Any:
+        """A cupy array on the same device, not filled."""
+        with self.data.device:
+            return cupy().empty(tuple(shape), dtype)
+
+
+def open_resident(name: str, data: Any, unit: units.UnitBase | None) -> ResidentFrame:
+    """The frame of a cupy array.
+
+    Raises
+    ------
+    FrameError
+        Where it has no samples, or its dtype is not real.
+    """
+    if data.dtype.kind == "b":
+        data = data.view(np.uint8)
+    if c_type(np.dtype(data.dtype)) is None and data.dtype != np.float16:
+        raise FrameError(name, f"expected samples that are real numbers, got dtype {data.dtype}")
+    if data.ndim == 0 or data.size == 0:
+        raise FrameError(name, f"expected at least one row of samples, got shape {data.shape}")
+    return ResidentFrame(name, data, unit, fits.Header())

@@ -1,0 +1,148 @@
+"""A stand-in for the few names of CuPy that gpustack uses; see `fakecuda`."""
+
+import sys
+from types import ModuleType, SimpleNamespace
+
+import numpy as np
+
+import fakecuda
+from fakecuda import MemoryPool
+
+
+def install(monkeypatch, **options):
+    """Put the stand-in in the place of CuPy for one test; gives its World."""
+    world = fakecuda.World(**options)
+    fakecuda.use(world)
+    monkeypatch.setitem(sys.modules, "cupy", _module(world))
+    return world
+
+
+class ndarray:  # noqa: N801 - as CuPy calls it
+    """An array on a device: a numpy array that only `get` hands out."""
+
+    __array_ufunc__ = None
+
+    def __init__(self, array, data):
+        self._array, self.data = array, data
+        self.shape, self.dtype, self.strides = array.shape, array.dtype, array.strides
+        self.ndim, self.size, self.nbytes = array.ndim, array.size, array.nbytes
+        self.flags = SimpleNamespace(c_contiguous=array.flags.c_contiguous)
+
+    def __array__(self, *_, **__):
+        raise TypeError("Implicit conversion to a NumPy array is not allowed.")
+
+    @property
+    def device(self):
+        return fakecuda.Device(self.data.mem.device_id)
+
+    def _view(self, array):
+        offset = array.ctypes.data - self.data.mem.ptr
+        return ndarray(array, fakecuda.MemoryPointer(self.data.mem, offset, self.data))
+
+    def __len__(self):
+        return len(self._array)
+
+    def __iter__(self):
+        return (self[i] for i in range(len(self)))
+
+    def __getitem__(self, key):
+        return self._view(self._array[key] if self.ndim > 1 else self._array[key, ...])
+
+    def __setitem__(self, key, values):
+        target, source = self._array[key], values._array
+        self._do(lambda: np.copyto(target, source))
+
+    def view(self, dtype):
+        return self._view(self._array.view(dtype))
+
+    def reshape(self, *shape):
+        shape = shape[0] if isinstance(shape[0], tuple) else shape
+        array = self._array.view()
+        try:
+            array.shape = shape
+        except AttributeError:
+            return self._copied(self._array.reshape(shape).shape, self.dtype)
+        return self._view(array)
+
+    def astype(self, dtype, order="K"):
+        return self._copied(self.shape, np.dtype(dtype))
+
+    def _copied(self, shape, dtype):
+        with self.device:
+            result = empty(shape, dtype)
+        source, target = self._array, result._array
+        self._do(lambda: np.copyto(target, source.reshape(shape), casting="unsafe"))
+        return result
+
+    def get(self):
+        """A copy on the host; waits for the current stream."""
+        stream = fakecuda.world.current(self.device.id)
+        stream.synchronize()
+        fakecuda.world.log.append((stream, "get"))
+        return self._array.copy()
+
+    def _do(self, work):
+        fakecuda.world.current(self.device.id).add("array", work)
+
+
+def empty(shape, dtype=float):
+    shape = (shape,) if isinstance(shape, int) else tuple(shape)
+    dtype = np.dtype(dtype)
+    size = int(np.prod(shape)) * dtype.itemsize
+    memory = fakecuda.world.pool.malloc(size)
+    return ndarray(memory.mem.view(memory.ptr, size).view(dtype).reshape(shape), memory)
+
+
+def asarray(values):
+    """A copy of a numpy array on the current device."""
+    values = np.asarray(values)
+    result = empty(values.shape, values.dtype)
+    result._array[...] = values
+    return result
+
+
+def _module(world):
+    world.pool = MemoryPool()
+    module = ModuleType("cupy")
+    module.__version__ = "14.2.0"
+    module.ndarray, module.empty, module.asarray = ndarray, empty, asarray
+    module.RawModule = fakecuda.RawModule
+    module.get_default_memory_pool = lambda: world.pool
+    module.get_default_pinned_memory_pool = lambda: SimpleNamespace(free_all_blocks=lambda: None)
+    module.cuda = SimpleNamespace(
+        Device=fakecuda.Device,
+        Event=fakecuda.Event,
+        MemoryPool=MemoryPool,
+        PinnedMemory=fakecuda.PinnedMemory,
+        PinnedMemoryPointer=fakecuda.PinnedMemoryPointer,
+        Stream=fakecuda.Stream,
+        alloc=lambda size: world.pool.malloc(size),
+        alloc_pinned_memory=fakecuda.alloc_pinned_memory,
+        get_current_stream=world.current,
+        memory=SimpleNamespace(OutOfMemoryError=fakecuda.OutOfMemoryError),
+        runtime=_runtime(world),
+    )
+    return module
+
+
+def _runtime(world):
+    def count():
+        if world.devices == 0:
+            raise fakecuda.CUDARuntimeError(100, "cudaErrorNoDevice: no CUDA-capable device")
+        return world.devices
+
+    def properties(number):
+        return {"name": b"Pretended", "totalGlobalMem": world.capacity, "major": 9, "minor": 0}
+
+    def memory():
+        number = world.device
+        return world.capacity - world.used[number], world.capacity
+
+    return SimpleNamespace(
+        getDevice=lambda: world.device,
+        getDeviceCount=count,
+        getDeviceProperties=properties,
+        memGetInfo=memory,
+        driverGetVersion=lambda: 13000,
+        runtimeGetVersion=lambda: 13020,
+    )

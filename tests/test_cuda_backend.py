@@ -1,0 +1,292 @@
+"""The CUDA backend on pretended devices: bands, buffers, streams, memory, several devices."""
+
+import numpy as np
+import pytest
+
+import fakecuda
+from gpustack.backends.base import Samples
+from gpustack.backends.cuda import abi
+from gpustack.backends.cuda.backend import BandSource, CudaBackend
+from gpustack.backends.cuda.pipeline import SLOTS
+from gpustack.backends.cuda.staging import merged
+from gpustack.errors import BackendError, FrameError, MemoryLimitError
+from oracle import solve
+from recipes import ROUTES, recipe
+from stacks import outputs, plain, run, sky, stack
+from tolerances import assert_agrees, assert_same_bits
+
+#: Frames, rows and columns of what is cut into bands.
+N, ROWS, WIDTH = 6, 23, 40
+#: When streams work: when somebody waits for them, at once, or by lot.
+EAGER = (None, "always", 1, 2, 3, 4)
+
+
+@pytest.fixture(autouse=True)
+def small_bands(monkeypatch):
+    """Bands may be small; else no stack of a test is cut."""
+    monkeypatch.setattr("gpustack.backends.cuda.pipeline.LEAST_BYTES", 1)
+
+
+def frames(weights=False):
+    """Masked samples of many rows."""
+    data, masks = sky(N, (ROWS, WIDTH)).astype("f4"), sky(N, (ROWS, WIDTH), 1) > 110
+    weight = sky(N, (ROWS, WIDTH), 2) if weights else [None] * N
+    return [Samples(*parts) for parts in zip(data, masks, weight, strict=True)]
+
+
+class Files(BandSource):
+    """Samples that are read into the buffers of the backend, as those of files are."""
+
+    before = staticmethod(lambda f, start: None)
+
+    @property
+    def row_bytes(self):
+        return [self.width * dtype.itemsize for dtype in self.stored]
+
+    def read(self, f, start, stop, into=None):
+        self.before(f, start)
+        samples = super().read(f, start, stop)
+        rows = np.frombuffer(into, np.uint8, samples.data.nbytes).view(samples.data.dtype)
+        rows = rows.reshape(samples.data.shape)
+        rows[...] = samples.data
+        return Samples(rows, samples.mask, samples.weight)
+
+
+def stream(band, asked, *, memory=1 << 24, kind=Files, before=None, **limits):
+    """The outputs of `CudaBackend.stream`, and the rows done as they were told."""
+    given = kind(band, np.dtype(np.float32))
+    if before is not None:
+        object.__setattr__(given, "before", before)
+    out, told = outputs(band, asked), []
+    CudaBackend(**limits).stream(
+        given, asked, out, memory, lambda done, rows: told.append((done, rows))
+    )
+    assert told == sorted(told)
+    assert told[-1] == (ROWS, ROWS)
+    return out, [done for done, _ in told]
+
+
+def same(one, other):
+    assert_same_bits(one, other)
+    np.testing.assert_array_equal(one.valid, other.valid)
+    np.testing.assert_array_equal(one.rejected, other.rejected)
+
+
+@pytest.mark.parametrize("eager", EAGER)
+@pytest.mark.parametrize("name", ROUTES)
+def test_whenever_streams_work_the_answer_is_right(pretend, name, eager):
+    asked = recipe(name, N)
+    band = frames(weights=asked.weights == "sample")
+    world = pretend(eager=eager)
+    out, told = stream(band, asked)
+    assert_agrees(out, solve(band, asked), asked.combine)
+    assert len(told) >= 2 * SLOTS, "every buffer was to be used again"
+    assert len(world.launched) == len(told)
+
+
+@pytest.mark.parametrize("name", ROUTES)
+def test_neither_bands_nor_devices_change_a_bit(pretend, monkeypatch, name):
+    asked = recipe(name, N)
+    band = frames(weights=asked.weights == "sample")
+    pretend()
+    whole = run(CudaBackend(), band, asked)
+    for devices in (1, 2, 3):
+        world = pretend(devices=devices, eager=7)
+        same(stream(band, asked)[0], whole)
+        same(stream(band, asked, kind=BandSource, device_memory=60_000)[0], whole)
+        assert {number for number, _ in world.launched} == set(range(devices))
+
+
+def test_reading_goes_on_while_bands_are_under_way(pretend):
+    # Nothing works by itself here: all that is done before the host waits is asked for.
+    world = pretend()
+    asked_when_read = []
+
+    def before(f, start):
+        if f == 0:
+            asked_when_read.append(([name for _, name in world.asked], len(world.log)))
+
+    stream(frames(), recipe("median", N), before=before)
+    for number, (asked, done) in enumerate(asked_when_read[:SLOTS]):
+        assert (asked.count("kernel"), asked.count("down")) == (number, number)
+        assert done == 0, "the host waited before all slots were in use"
+
+
+def test_three_streams_and_each_does_its_part(pretend):
+    world = pretend()
+    stream(frames(), recipe("median", N))
+    by_name = {}
+    for number, name in world.asked:
+        by_name.setdefault(name, set()).add(id(number))
+    up, kernel, down = by_name["up"], by_name["kernel"], by_name["down"]
+    assert len(up | kernel | down) == 3
+    assert len(up) == len(kernel) == len(down) == 1
+    assert not {id(stream) for stream in world.null} & (up | kernel | down)
+
+
+def test_buffers_are_made_once_and_samples_go_up_in_one_copy(pretend, monkeypatch):
+    world, made = pretend(), []
+    allocate = fakecuda.alloc_pinned_memory
+    module = __import__("cupy")
+    monkeypatch.setattr(
+        module.cuda, "alloc_pinned_memory", lambda size: made.append(size) or allocate(size)
+    )
+    _, told = stream(frames(), recipe("median", N))
+    assert len(made) == SLOTS
+    assert [name for _, name in world.asked].count("up") == len(told)
+
+
+@pytest.mark.parametrize("memory", [100_000, 60_000, 30_000, 16_000])
+def test_the_limit_of_the_host_is_kept(pretend, memory):
+    asked = recipe("everything", N)
+    pretend()
+    whole, _ = stream(frames(), asked)
+    world = pretend()
+    out, told = stream(frames(), asked, memory=memory)
+    same(out, whole)
+    assert world.most_pinned <= memory
+    assert len(told) > 4
+
+
+@pytest.mark.parametrize("memory", [100_000, "60kB", 30_000, 16_000])
+def test_the_limit_of_the_device_is_kept(pretend, monkeypatch, memory):
+    asked = recipe("everything", N)
+    pretend()
+    whole, _ = stream(frames(), asked)
+    world = pretend(devices=2)
+    same(stream(frames(), asked, device_memory=memory)[0], whole)
+    assert world.most_used <= int(str(memory).replace("kB", "000"))
+    monkeypatch.setenv("GPUSTACK_DEVICE_MEMORY", str(memory))
+    world = pretend()
+    same(stream(frames(), asked)[0], whole)
+    assert world.most_used <= int(str(memory).replace("kB", "000"))
+
+
+def test_a_limit_below_one_row_is_refused(pretend):
+    pretend()
+    for limits in ({"memory": 3000}, {"device_memory": 3000}):
+        with pytest.raises(MemoryLimitError, match="at least one row .* got .*3,000"):
+            stream(frames(), recipe("median", N), **limits)
+
+
+@pytest.mark.parametrize("room", [35_000, 30_000, 20_000, 16_000, 8_000])
+def test_out_of_memory_halves_the_band_and_goes_on(pretend, monkeypatch, room):
+    # Somebody else takes what was free, after it was counted.
+    asked = recipe("everything", N)
+    pretend()
+    whole, _ = stream(frames(), asked, device_memory="1MB")
+    monkeypatch.setattr("gpustack.backends.cuda.pipeline.LEAST_BANDS", 1)
+    world = pretend(capacity=room)
+    out, told = stream(frames(), asked, device_memory="1MB")
+    same(out, whole)
+    assert len(told) > 1
+    assert world.most_used <= room
+    assert world.used == [0]
+
+
+def test_one_row_that_does_not_fit_is_an_error(pretend):
+    pretend(capacity=5_000)
+    with pytest.raises(MemoryLimitError, match="device 0 is out of memory: expected room for one"):
+        stream(frames(), recipe("everything", N), device_memory="1MB")
+
+
+@pytest.mark.parametrize("fails", [1, 2, 3])
+def test_what_was_under_way_when_memory_ran_out_counts_once(pretend, fails):
+    asked = recipe("everything", N)
+    pretend()
+    whole, _ = stream(frames(), asked)
+    world = pretend(devices=2)
+
+    def before(f, start):
+        if (f, start) == (0, 6):
+            world.fail_launches = fails
+
+    same(stream(frames(), asked, before=before)[0], whole)
+    assert world.fail_launches == 0
+
+
+def test_a_frame_that_cannot_be_read_ends_the_run(pretend):
+    world = pretend(devices=2)
+
+    def before(f, start):
+        if start >= 6 and f == 4:
+            raise FrameError("frame 4", "cut off")
+
+    with pytest.raises(FrameError, match="frame 4: cut off"):
+        stream(frames(), recipe("median", N), before=before)
+    assert world.used == [0, 0]
+    assert not any(stream.step() for stream in world.streams), "work was left behind"
+
+
+def test_a_kernel_that_does_not_compile_names_file_and_line(pretend):
+    world = pretend()
+    world.error = 'combine.cu(41): error: identifier "x" is undefined'
+    with pytest.raises(BackendError, match=r"combine\.cu does not compile.*N=6.*combine\.cu\(41\)"):
+        run(CudaBackend(), frames(), recipe("median", N))
+
+
+def test_a_kernel_is_compiled_once_for_each_device(pretend):
+    world = pretend(devices=2)
+    for _ in range(3):
+        stream(frames(), recipe("median", N))
+    assert sorted(number for number, _ in world.built) == [0, 1]
+    one, other = (names for _, names in world.built)
+    assert one == other
+    assert one["N"] == str(N)
+
+
+@pytest.mark.parametrize(
+    ("stack_name", "stored", "swap"),
+    [
+        ("big-endian-f4", "float", "1"),
+        ("fits-uint16", "short", "1"),
+        ("u1", "unsigned char", "0"),
+        ("i8", "long long", "0"),
+        ("f2", "float", "0"),  # brought to the working dtype on the host
+        ("mixed-types", "float", "0"),
+        ("wide-and-narrow", "double", "0"),
+    ],
+)
+def test_samples_go_up_as_they_are_where_kernels_know_them(pretend, stack_name, stored, swap):
+    world = pretend()
+    run(CudaBackend(), stack(stack_name, N, recipe("median", N)), recipe("median", N))
+    names = world.built[-1][1]
+    assert (names["STORED"], names["SWAP"]) == (stored, swap)
+
+
+def test_more_frames_than_registers_hold_are_streamed(pretend):
+    world = pretend()
+    for n, dtype, expected in ((128, "f4", "128"), (129, "f4", "0"), (65, "f8", "0")):
+        band = plain(sky(n, (2, 3)).astype(dtype))
+        got = run(CudaBackend(), band, recipe("median", n))
+        np.testing.assert_array_equal(got.data, np.median([s.data for s in band], axis=0))
+        assert world.built[-1][1]["N"] == expected
+
+
+def test_a_plain_recipe_asks_for_nothing_it_does_not_need(pretend):
+    world = pretend()
+    band = plain(sky(N).astype("f4"))
+    out = outputs(band, recipe("median", N))
+    for name in ("uncertainty", "marks", "valid", "rejected", "count", "low", "high"):
+        setattr(out, name, None)
+    CudaBackend().run(band, recipe("median", N), out)
+    names = {name: world.built[-1][1][name] for name in ("MASKED", "LOOK", "SPREAD", "SCALED")}
+    assert set(names.values()) == {"0"}
+    np.testing.assert_array_equal(out.data, np.median([s.data for s in band], axis=0))
+
+
+def test_neighbours_go_over_together():
+    assert merged([(0, 100), (512, 10), (100_000, 50), (256, 256)]) == [(0, 522), (100_000, 50)]
+    assert merged([]) == []
+
+
+def test_blanks_of_the_widest_integers(pretend):
+    pretend()
+    data = np.array([5, 2**63 + 1, 7], "u8").reshape(3, 1, 1)
+    for blank, count in ((2**63 + 1, 2), (-1, 3), (5, 2), (2**70, 3)):
+        got = run(CudaBackend(), plain(data, blank=blank), recipe("mean", 3))
+        assert got.count[0, 0] == count
+
+
+def test_tables_have_the_size_that_the_readme_of_the_kernels_says():
+    assert (abi.FRAME.itemsize, abi.CLIP.itemsize, abi.OUT.itemsize) == (112, 56, 72)

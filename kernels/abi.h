@@ -15,8 +15,8 @@ struct alignas(16) Frame {
     double bscale, bzero;       // value = stored * bscale + bzero
     double zero, scale;         // x = (value - zero) * scale
     double weight_value;        // the weight of all its samples
-    long long blank;            // the stored integer that stands for no value
-    int has_blank;
+    long long blank;            // the stored integer that stands for no value, or its bits
+    int has_blank;              // 1: there is one, and the stored type can hold it
     int reserved[3];
 };
 

@@ -83,9 +83,7 @@ __device__ inline bool is_blank(const Frame& frame, Word word)
 {
     if (!MASKED || STORED_FLOAT || !frame.has_blank)
         return false;
-    constexpr bool UNSIGNED_64 = sizeof(Stored) == 8 && Stored(-1) > Stored(0);
-    // No unsigned sample is a negative blank, though it may have its bits.
-    return (long long)Stored(word) == frame.blank && (!UNSIGNED_64 || frame.blank >= 0);
+    return (long long)Stored(word) == frame.blank;
 }
 
 __device__ inline double weight_of(const Frame& frame, const Place& place)

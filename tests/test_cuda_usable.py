@@ -1,0 +1,136 @@
+"""Whether CUDA can be used, and what is said where it cannot."""
+
+import logging
+import sys
+from types import ModuleType, SimpleNamespace
+
+import pytest
+
+from fakecuda import CUDARuntimeError
+from gpustack import backends
+from gpustack.backends.cuda import device, source
+from gpustack.errors import BackendError, InputError
+
+OLD_DRIVER, NO_DEVICE, BROKEN = 35, 100, 999
+
+
+def cupy_with(monkeypatch, *, count=1, status=None, driver=13000):
+    """Put a CuPy of which only the runtime is looked at in CuPy's place."""
+
+    def devices():
+        if status is not None:
+            raise CUDARuntimeError(status, f"cudaError {status}")
+        return count
+
+    runtime = SimpleNamespace(
+        getDeviceCount=devices, driverGetVersion=lambda: driver, runtimeGetVersion=lambda: 13020
+    )
+    module = ModuleType("cupy")
+    module.cuda = SimpleNamespace(runtime=runtime)
+    monkeypatch.setitem(sys.modules, "cupy", module)
+
+
+LACKING = {
+    "no driver": ({"status": OLD_DRIVER, "driver": 0}, "no NVIDIA driver is installed"),
+    "old driver": (
+        {"status": OLD_DRIVER, "driver": 12040},
+        r"driver is too old: it supports CUDA 12\.4, CuPy here was built for CUDA 13\.2; update"
+        r".*gpustack\[cuda13\].*gpustack\[cuda12\]",
+    ),
+    "no device": ({"status": NO_DEVICE}, "no CUDA device: expected at least one, got none"),
+    # CuPy 13 and 14 raise here; a runtime that counts none instead is understood too.
+    "counts none": ({"count": 0}, "no CUDA device: .*CUDA_VISIBLE_DEVICES"),
+    "broken": ({"status": BROKEN}, "CUDA does not start: CUDARuntimeError: cudaError 999"),
+}
+
+
+@pytest.mark.parametrize(("facts", "match"), LACKING.values(), ids=LACKING)
+def test_what_is_missing_is_said(monkeypatch, facts, match):
+    cupy_with(monkeypatch, **facts)
+    with pytest.raises(BackendError, match=f"backend 'cuda' cannot work here: .*{match}"):
+        backends.get("cuda")
+    assert backends.get("auto").name == "cpu"
+
+
+def test_without_cupy_it_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    match = r"CuPy is not installed: pip install 'gpustack\[cuda13\]'.* or 'gpustack\[cuda12\]'"
+    with pytest.raises(BackendError, match=match):
+        backends.get("cuda")
+
+
+@pytest.mark.parametrize(
+    ("body", "match"),
+    [
+        ("import a_library_of_cupy", "CuPy is installed, but lacks a_library_of_cupy"),
+        ("raise ImportError('libnvrtc.so.13')", r"cannot be imported: libnvrtc\.so\.13"),
+    ],
+)
+def test_a_cupy_that_cannot_be_imported(monkeypatch, tmp_path, body, match):
+    (tmp_path / "cupy.py").write_text(body)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "cupy", raising=False)
+    with pytest.raises(BackendError, match=match):
+        backends.get("cuda")
+
+
+def test_auto_says_what_it_took_and_why(monkeypatch, pretend, caplog):
+    caplog.set_level(logging.INFO, "gpustack")
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    assert backends.get().name == "cpu"
+    assert "backend auto: cpu (CuPy is not installed" in caplog.text
+    pretend()
+    assert backends.get().name == "cuda"
+    assert "backend auto: cuda" in caplog.text
+    assert backends.get("cpu").name == "cpu"
+
+
+def test_the_report_names_the_devices(monkeypatch, pretend):
+    pretend(devices=2, capacity=3 << 30)
+    cuda = backends.report()[1]
+    assert cuda.usable
+    name = "Pretended (3 GiB, sm_90)"
+    assert cuda.detail == f"{name}, {name}; CuPy 14.2.0, CUDA 13.2, driver for CUDA 13.0"
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    assert not backends.report()[1].usable
+
+
+def test_cupy_arrays_are_not_for_the_cpu():
+    with pytest.raises(InputError, match="backend 'cpu', got cupy arrays"):
+        backends.get("cpu", resident=True)
+
+
+def test_nothing_but_cupy_arrays_is_one(pretend):
+    assert not device.is_array([1.0])
+    pretend()
+    assert device.is_array(device.cupy().empty((2, 2)))
+    assert not device.is_array([1.0])
+
+
+def test_what_out_of_memory_is(pretend):
+    pretend()
+    assert device.is_out_of_memory(device.cupy().cuda.memory.OutOfMemoryError("full"))
+    assert device.is_out_of_memory(CUDARuntimeError(2))
+    assert not device.is_out_of_memory(CUDARuntimeError(700))
+    assert not device.is_out_of_memory(MemoryError())
+
+
+def test_the_options_change_with_any_source(monkeypatch, tmp_path):
+    options = source.options((("N", "5"), ("STORED", "unsigned char")))
+    assert options[-2:] == ("-DN=5", "-DSTORED=unsigned char")
+    assert {"-std=c++17", "--fmad=false", f"-I{source.folder()}"} <= set(options)
+    before = source.digest()
+    for path in source.folder().iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    monkeypatch.setattr(source, "folder", lambda: tmp_path)
+    source.digest.cache_clear()
+    assert source.digest() == before
+    with (tmp_path / "load.h").open("a") as file:
+        file.write("// changed\n")
+    source.digest.cache_clear()
+    assert source.digest() != before
+    source.digest.cache_clear()
+
+
+def test_the_compiler_is_told_the_name_of_the_file():
+    assert source.read("combine").startswith('#line 1 "combine.cu"\n//')

@@ -79,7 +79,9 @@ class Job:
         """What the compiler is told, given the table of the frames."""
         recipe, wanted = self.recipe, self.wanted
         spread = recipe.spread if wanted.uncertainty is not None else None
-        when = abi.NORMALIZE_LATE if recipe.clip_on == "raw" else abi.NORMALIZE_EARLY
+        # Without clips both are the same, and one look is enough for the early one.
+        late = recipe.clip_on == "raw" and bool(recipe.clips)
+        when = abi.NORMALIZE_LATE if late else abi.NORMALIZE_EARLY
         weighted = abi.WEIGHTED_SAMPLE if recipe.weights == "sample" else abi.WEIGHTED_FRAME
         numbers = {
             "N": abi.frames_macro(self.n, self.real.itemsize),

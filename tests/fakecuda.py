@@ -323,7 +323,9 @@ def _compile(code, options):
     if world.error is not None:
         raise CompileException(world.error)
     world.built.append((world.device, names))
-    return hostbuild.build(names)
+    run = hostbuild.build(names)
+    run.frames = int(names["N"])
+    return run
 
 
 class RawModule:
@@ -347,24 +349,26 @@ class _Kernel:
     def __call__(self, grid, block, args):
         number = world.device
         assert number == self._device, "a kernel of another device"
-        kinds = tuple(argument.dtype.str[1:] for argument in args[:-1])
+        *plain, out, planes = args
+        kinds = tuple(argument.dtype.str[1:] for argument in plain)
         assert kinds == ARGUMENTS, f"expected {ARGUMENTS}, got {kinds}"
-        assert (args[-1].dtype, args[-1].size) == (abi.OUT, 1)
+        assert (out.dtype, out.size) == (abi.OUT, 1)
+        assert (planes.dtype, planes.size) == (abi.planes(self._run.frames), 1)
         if world.fail_launches:
             world.fail_launches -= 1
             raise CUDARuntimeError(2, "cudaErrorMemoryAllocation: out of memory")
-        out = args[-1].copy()
+        args = (*plain, out.copy(), planes.copy())
 
         def work():
-            self._check(args, out, number)
-            self._run(grid, block, (*args[:-1], out))
+            self._check(*args[:2], args[7], number)
+            self._run(grid, block, args)
             world.launched.append((number, int(args[5])))
 
         world.current().add("kernel", work)
 
     @staticmethod
-    def _check(args, out, number):
-        table = _host(int(args[0]), int(args[1]) * abi.FRAME.itemsize).view(abi.FRAME)
+    def _check(frames, n, out, number):
+        table = _host(int(frames), int(n) * abi.FRAME.itemsize).view(abi.FRAME)
         for name in ("data", "mask", "weight"):
             for address in table[name][table[name] != 0].tolist():
                 world.check_address(address, number)

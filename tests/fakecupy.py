@@ -17,7 +17,7 @@ def install(monkeypatch, **options):
     return world
 
 
-class ndarray:  # noqa: N801 - as CuPy calls it
+class ndarray:
     """An array on a device: a numpy array that only `get` hands out."""
 
     __array_ufunc__ = None
@@ -116,7 +116,7 @@ def _module(world):
         PinnedMemory=fakecuda.PinnedMemory,
         PinnedMemoryPointer=fakecuda.PinnedMemoryPointer,
         Stream=fakecuda.Stream,
-        alloc=lambda size: world.pool.malloc(size),
+        alloc=world.pool.malloc,
         alloc_pinned_memory=fakecuda.alloc_pinned_memory,
         get_current_stream=world.current,
         memory=SimpleNamespace(OutOfMemoryError=fakecuda.OutOfMemoryError),

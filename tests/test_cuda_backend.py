@@ -165,7 +165,7 @@ def test_the_limit_of_the_device_is_kept(pretend, monkeypatch, memory):
 def test_a_limit_below_one_row_is_refused(pretend):
     pretend()
     for limits in ({"memory": 3000}, {"device_memory": 3000}):
-        with pytest.raises(MemoryLimitError, match="at least one row .* got .*3,000"):
+        with pytest.raises(MemoryLimitError, match=r"at least one row .* got .*3,000"):
             stream(frames(), recipe("median", N), **limits)
 
 

@@ -192,11 +192,9 @@ def test_the_command_line(cuda, cube, tmp_path):
         out = tmp_path / "out" / f"{backend}.fits"
         out.parent.mkdir(exist_ok=True)
         more = ["--device-memory", "10MB"] if backend == "cuda" else []
-        done = CliRunner().invoke(
-            cli,
-            ["combine", f"{tmp_path}/*.fits", "-o", str(out), "--backend", backend, *more]
-            + ["--combine", "median", "--clip", "sigma:low=3,high=3"],
-        )
+        how = ["--combine", "median", "--clip", "sigma:low=3,high=3"]
+        arguments = [f"{tmp_path}/*.fits", "-o", str(out), "--backend", backend, *more, *how]
+        done = CliRunner().invoke(cli, ["combine", *arguments])
         assert done.exit_code == 0, done.output
         results.append(fits.getdata(out))
     np.testing.assert_array_equal(*results)
@@ -209,12 +207,12 @@ def test_info_names_the_device(cuda):
 
 
 def test_a_limit_that_is_no_number_is_refused(cuda, cube, monkeypatch):
-    with pytest.raises(InputError, match="memory: .*'lots'"):
+    with pytest.raises(InputError, match=r"memory: .*'lots'"):
         stack(cube, backend="cuda", device_memory="lots")
     with pytest.raises(MemoryLimitError, match="at least one row"):
         stack(cube, backend="cuda", device_memory=100)
     monkeypatch.setenv("GPUSTACK_DEVICE_MEMORY", "few")
-    with pytest.raises(InputError, match="memory: .*'few'"):
+    with pytest.raises(InputError, match=r"memory: .*'few'"):
         stack(cube, backend="cuda")
 
 
@@ -258,6 +256,19 @@ def test_cupy_arrays_of_many_axes_and_weights(cuda, cube):
     found = stack(cuda.asarray(cubes), weights=cuda.asarray(weights), scale=[1, 2])
     assert found.data.shape == cube.shape
     same(on_host(found), stack(cubes, weights=weights, scale=[1, 2], backend="cpu"))
+
+
+@pytest.mark.parametrize("part", ["frames", "weights"])
+def test_cupy_arrays_with_gaps_between_rows(cuda, cube, part):
+    weights = np.random.default_rng(2).random(cube.shape)
+    wide = np.pad(cube, [(0, 0), (0, 0), (2, 9)])
+    frames, given = cuda.asarray(cube), cuda.asarray(weights)
+    if part == "frames":
+        frames = cuda.asarray(wide)[:, :, 2:-9]
+    else:
+        given = cuda.asarray(np.pad(weights, [(0, 0), (0, 0), (2, 9)]))[:, :, 2:-9]
+    found = stack(frames, CLIPS, weights=given)
+    same(on_host(found), stack(cube, CLIPS, weights=weights, backend="cpu"))
 
 
 def test_a_result_of_cupy_arrays_is_written(cuda, cube, tmp_path):
@@ -357,8 +368,16 @@ def refused_calls(cupy, cube):
 
 @pytest.mark.parametrize(
     "name",
-    ["mixed", "on the cpu", "statistic", "weights of the host", "weights of the device"]
-    + ["one image", "complex", "nothing"],
+    [
+        "mixed",
+        "on the cpu",
+        "statistic",
+        "weights of the host",
+        "weights of the device",
+        "one image",
+        "complex",
+        "nothing",
+    ],
 )
 def test_refused(cuda, cube, name):
     call, error, match = refused_calls(cuda, cube)[name]

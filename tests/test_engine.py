@@ -1,5 +1,7 @@
 """The native door: what `stack` takes, resolves, warns of and refuses."""
 
+import sys
+
 import numpy as np
 import pytest
 from astropy import units as u
@@ -293,8 +295,13 @@ REFUSED = {
     ),
     "unknown statistic": (lambda: stack([ccd()] * 2, zero="mode"), RecipeError, "got 'mode'"),
     "unknown backend": (lambda: stack([ccd()], backend="tpu"), InputError, "auto, cpu, cuda.*tpu"),
-    "no cuda": (lambda: stack([ccd()] * 2, backend="cuda"), BackendError, "cuda.*no CUDA kernels"),
 }
+
+
+def test_cuda_where_it_cannot_work_is_refused(monkeypatch):
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    with pytest.raises(BackendError, match=r"'cuda' cannot work here: CuPy .*gpustack\[cuda13\]"):
+        stack([ccd()] * 2, backend="cuda")
 
 
 @pytest.mark.parametrize(("call", "error", "match"), REFUSED.values(), ids=REFUSED)

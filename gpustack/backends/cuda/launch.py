@@ -75,8 +75,8 @@ class Job:
         """Threads of a block."""
         return abi.block_threads(self.n, self.real.itemsize)
 
-    def names(self, records: NDArray[Any]) -> tuple[tuple[str, str], ...]:
-        """What the compiler is told, given the table of the frames."""
+    def names(self, records: NDArray[Any], width: int) -> tuple[tuple[str, str], ...]:
+        """What the compiler is told, given the table of the frames and their width."""
         recipe, wanted = self.recipe, self.wanted
         spread = recipe.spread if wanted.uncertainty is not None else None
         # Without clips both are the same, and one look is enough for the early one.
@@ -93,6 +93,7 @@ class Job:
             "COMBINE": abi.COMBINE[recipe.combine],
             "SPREAD": abi.SPREAD[spread],
             "WEIGHTED": abi.WEIGHTED_NOT if recipe.weights is None else weighted,
+            "FLAT": self._is_flat(records, width),
             "LOOK": wanted.marks is not None or self.tallies,
             "BLOCK": self.block,
         }
@@ -101,6 +102,23 @@ class Job:
             [(name, str(int(value))) for name, value in numbers.items()]
             + [(name, str(c_type(dtype))) for name, dtype in types.items()]
         )
+
+    def _is_flat(self, records: NDArray[Any], width: int) -> bool:
+        """Whether no frame has a gap between its rows, and a thread holds all its samples."""
+        sizes = {"data": self.stored.itemsize, "mask": 1, "weight": 8}
+        gaps = [
+            (records[name] != 0) & (records[f"{name}_stride"] != width * size)
+            for name, size in sizes.items()
+        ]
+        return abi.frames_macro(self.n, self.real.itemsize) > 0 and not np.any(gaps)
+
+    def planes(self, records: NDArray[Any]) -> NDArray[Any]:
+        """The addresses of frames and masks once more; see `Planes` in ``kernels/abi.h``."""
+        held = abi.frames_macro(self.n, self.real.itemsize)
+        record = np.zeros(1, abi.planes(held))
+        if held:
+            record["data"], record["mask"] = records["data"], records["mask"]
+        return record
 
     def records(self, band: Sequence[Samples]) -> NDArray[Any]:
         """The table of the frames, all but the addresses, which are 0."""
@@ -192,8 +210,8 @@ class Kernels:
         out : ndarray of abi.OUT, one record
         shape : (rows, width)
         """
-        names = job.names(records)
         rows, width = shape
+        names = job.names(records, width)
         kernel = self.get(names)
         blocks = -(-rows * width // job.block)
         arguments = (
@@ -205,6 +223,7 @@ class Kernels:
             np.int64(rows * width),
             np.int64(width),
             out,
+            job.planes(records),
         )
         kernel((min(blocks, _most_blocks()),), (job.block,), arguments)
 

@@ -173,14 +173,14 @@ class Worker:
     def _plan(self, bands: int) -> tuple[int, int]:
         """How many slots, and the rows of each."""
         line = self._line
-        for slots in range(SLOTS, 0, -1):
-            host, memory = self._memory // slots, self._limit // slots
+        for at_once in range(SLOTS, 0, -1):
+            host, memory = self._memory // at_once, self._limit // at_once
             for room in (power_of_two(max(host, 1)), host):
                 most = line.fitting_rows(min(room, memory))
                 if most:
                     enough = max(-(-line.source.rows // bands), line.fitting_rows(LEAST_BYTES))
                     most = min(most, enough)
-                    slots = min(slots, -(-line.source.rows // most))
+                    slots = min(at_once, -(-line.source.rows // most))
                     _log.info(
                         "backend cuda: frames go to device %d in bands of %d rows, %d at once",
                         *(self._number, most, slots),

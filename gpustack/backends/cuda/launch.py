@@ -1,7 +1,7 @@
 """From a recipe to a kernel: the names it is compiled with, its arguments, its launch."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -198,22 +198,25 @@ class Kernels:
                 self._known[key] = _compile(cupy, names)
             return self._known[key]
 
-    def launch(
+    def prepare(
         self, job: Job, records: NDArray[Any], frames: int, clips: int, out: Any, shape: Any
-    ) -> None:
-        """Start the kernel for a band on the current stream of the current device.
+    ) -> Callable[[], None]:
+        """What starts the kernel for a band on the stream that is current then.
 
         Parameters
         ----------
+        job : Job
+        records : ndarray of abi.FRAME
+            The table of the frames, as it is on the device.
         frames, clips : int
             Where the tables lie on the device.
         out : ndarray of abi.OUT, one record
         shape : (rows, width)
         """
         rows, width = shape
-        names = job.names(records, width)
-        kernel = self.get(names)
+        kernel = self.get(job.names(records, width))
         blocks = -(-rows * width // job.block)
+        # CuPy passes each as it is, so each needs the type that the kernel declares.
         arguments = (
             np.uint64(frames),
             np.int32(job.n),
@@ -225,7 +228,8 @@ class Kernels:
             out,
             job.planes(records),
         )
-        kernel((min(blocks, _most_blocks()),), (job.block,), arguments)
+        grid, block = (min(blocks, _most_blocks()),), (job.block,)
+        return lambda: kernel(grid, block, arguments)
 
 
 def _most_blocks() -> int:

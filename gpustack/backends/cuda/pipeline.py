@@ -240,7 +240,7 @@ class Worker:
                     break
                 slot = free.popleft()
                 layout = slot.begin(band)
-                samples, pieces = self._read(layout.intake, band, slot.block)
+                samples, pieces = read_band(layout.intake, band, slot.block, self._readers)
             try:
                 slot.start(line.job, line.kernels, streams, samples, pieces)
             except Exception:
@@ -257,15 +257,16 @@ class Worker:
         self._line.rows.finish(slot, self._line.out, self._line.progress)
         return slot
 
-    def _read(
-        self, intake: Intake, band: Band, block: NDArray[np.uint8]
-    ) -> tuple[list[Samples], list[Piece]]:
-        """Read a band of all frames into `block`, some frames at once."""
-        n = intake.source.n
 
-        def some(first: int) -> list[tuple[Samples, list[Piece]]]:
-            return [intake.read(f, band, block) for f in range(first, n, READERS)]
+def read_band(
+    intake: Intake, band: Band, block: NDArray[np.uint8], readers: ThreadPoolExecutor
+) -> tuple[list[Samples], list[Piece]]:
+    """Read a band of all frames into `block`, some frames at once; see `Intake.read`."""
+    n = intake.source.n
 
-        parts = list(self._readers.map(some, range(min(READERS, n))))
-        each = [parts[f % READERS][f // READERS] for f in range(n)]
-        return [samples for samples, _ in each], [piece for _, some in each for piece in some]
+    def some(first: int) -> list[tuple[Samples, list[Piece]]]:
+        return [intake.read(f, band, block) for f in range(first, n, READERS)]
+
+    parts = list(readers.map(some, range(min(READERS, n))))
+    each = [parts[f % READERS][f // READERS] for f in range(n)]
+    return [samples for samples, _ in each], [piece for _, some in each for piece in some]

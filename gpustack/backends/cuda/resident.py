@@ -99,38 +99,73 @@ def _rows_of(band: Sequence[Samples], start: int, stop: int) -> list[Samples]:
 
 def _run_rows(band: Sequence[Samples], job: Job, out: Outputs, kernels: Kernels) -> None:
     """Start the kernel for some rows, and fetch the tallies where they are wanted."""
-    cuda = device.cupy().cuda
-    band = [_laid_out(samples, job.stored) for samples in band]
-    rows, width = band[0].data.shape
-    records, clips = job.records(band), job.clips()
+    marks = out.marks
+    if marks is not None and not marks.flags.c_contiguous:  # some rows of all frames
+        out = replace(out, marks=device.cupy().empty(marks.shape, marks.dtype))
+    call = Call(band, job, out, kernels)
+    call.launch()
+    if marks is not out.marks:
+        marks[...] = out.marks  # type: ignore[index]
+    if job.tallies:
+        call.fetch_tallies(out)
+
+
+class Call:
+    """A kernel that is ready to be started on some rows, and the scratch that it needs.
+
+    Parameters
+    ----------
+    band : sequence of Samples
+        Of cupy arrays on the current device.
+    job : Job
+    out : Outputs
+        Of C-contiguous cupy arrays of the same rows.
+    kernels : Kernels
+    """
+
+    def __init__(self, band: Sequence[Samples], job: Job, out: Outputs, kernels: Kernels) -> None:
+        cuda = device.cupy().cuda
+        self._n = job.n
+        self._band = band = [_laid_out(samples, job.stored) for samples in band]
+        shape = band[0].data.shape
+        self._pixels = shape[0] * shape[1]
+        records, clips = _records(band, job), job.clips()
+        tables = np.concatenate([records.view(np.uint8), clips.view(np.uint8)])
+        self._counts = 2 * 8 * job.n if job.tallies else 0
+        self._memory = cuda.alloc(tables.nbytes + self._counts)
+        # From memory that is not pinned: it is free again when this returns.
+        self._memory.copy_from_host_async(tables.ctypes.data, tables.nbytes)
+        self._tallies = self._memory + tables.nbytes
+        address = int(self._memory.ptr)
+        record = _addresses(out, job, int(self._tallies.ptr))
+        self._run = kernels.prepare(job, records, address, address + records.nbytes, record, shape)
+
+    def launch(self) -> None:
+        """Start it on the current stream."""
+        if self._counts:
+            self._tallies.memset_async(0, self._counts)
+        self._run()
+
+    def fetch_tallies(self, out: Outputs) -> None:
+        """Wait for it, and add what it counted of each frame to `out`."""
+        found = np.empty((2, self._n), np.uint64)
+        stream = device.cupy().cuda.get_current_stream()
+        self._tallies.copy_to_host_async(found.ctypes.data, self._counts, stream)
+        stream.synchronize()
+        for name, values in zip(("invalid", "rejected"), found, strict=True):
+            add_tally(out, name, values, self._pixels)
+
+
+def _records(band: Sequence[Samples], job: Job) -> Any:
+    """The table of the frames."""
+    records = job.records(band)
     for name in ("data", "mask", "weight"):
         for record, samples in zip(records, band, strict=True):
             array = getattr(samples, name)
             if array is not None:
                 record[name] = array.data.ptr
                 record[f"{name}_stride"] = array.strides[0]
-    counts = 2 * 8 * job.n if job.tallies else 0
-    tables = np.concatenate([records.view(np.uint8), clips.view(np.uint8)])
-    memory = cuda.alloc(tables.nbytes + counts)
-    stream = cuda.get_current_stream()
-    memory.copy_from_host_async(tables.ctypes.data, tables.nbytes, stream)
-    tallies = memory + tables.nbytes
-    if counts:
-        tallies.memset_async(0, counts, stream)
-    address = int(memory.ptr)
-    marks = out.marks
-    if marks is not None and not marks.flags.c_contiguous:  # some rows of all frames
-        out = replace(out, marks=device.cupy().empty(marks.shape, marks.dtype))
-    record = _addresses(out, job, int(tallies.ptr))
-    kernels.launch(job, records, address, address + records.nbytes, record, (rows, width))
-    if marks is not out.marks:
-        marks[...] = out.marks  # type: ignore[index]
-    if counts:
-        found = np.empty((2, job.n), np.uint64)
-        tallies.copy_to_host_async(found.ctypes.data, counts, stream)
-        stream.synchronize()
-        for name, values in zip(("invalid", "rejected"), found, strict=True):
-            add_tally(out, name, values, rows * width)
+    return records
 
 
 def _lies_well(array: Any, stored: np.dtype[Any]) -> bool:

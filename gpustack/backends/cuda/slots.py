@@ -1,6 +1,6 @@
 """A slot: the buffers of one band, on the host and on the device, and how far it has come."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -105,31 +105,49 @@ class Slot:
         pieces : sequence of (offset, size)
             What of the block goes up, beside the tables.
         """
-        intake, results = self._layout.intake, self._layout.results
-        records = self._write_tables(job, band)
-        tables = (0, intake.clip_table + job.clips().nbytes)
-        for offset, size in merged([tables, *pieces]):
-            address = self._host_address(offset)
-            (self._intake + offset).copy_from_host_async(address, size, streams.up)
+        launch = self.prepare(job, kernels, band)
+        tables = (0, self._layout.intake.clip_table + job.clips().nbytes)
+        self.upload([tables, *pieces], streams.up)
         self._is_up.record(streams.up)
         streams.compute.wait_event(self._is_up)
-        if results.tallies:
-            self._results.memset_async(0, results.tallies, streams.compute)
-        base = int(self._intake.ptr)
         with streams.compute:
-            kernels.launch(
-                job,
-                records,
-                base,
-                base + intake.clip_table,
-                results.addresses(int(self._results.ptr)),
-                (intake.rows, intake.source.width),
-            )
+            launch()
         self._is_done.record(streams.compute)
         streams.down.wait_event(self._is_done)
-        address = self._host_address(intake.size)
-        self._results.copy_to_host_async(address, results.size, streams.down)
+        self.download(streams.down)
         self._is_down.record(streams.down)
+
+    def prepare(self, job: Job, kernels: Kernels, band: Sequence[Samples]) -> Callable[[], None]:
+        """Write the tables into `block`; gives what computes on the current stream."""
+        intake, results = self._layout.intake, self._layout.results
+        records = self._write_tables(job, band)
+        base = int(self._intake.ptr)
+        run = kernels.prepare(
+            job,
+            records,
+            base,
+            base + intake.clip_table,
+            results.addresses(int(self._results.ptr)),
+            (intake.rows, intake.source.width),
+        )
+
+        def launch() -> None:
+            if results.tallies:
+                self._results.memset_async(0, results.tallies)
+            run()
+
+        return launch
+
+    def upload(self, pieces: Sequence[Piece], stream: Any) -> None:
+        """Ask a stream to copy parts of the block to the device."""
+        for offset, size in merged(pieces):
+            target = self._intake + offset
+            target.copy_from_host_async(self._host_address(offset), size, stream)
+
+    def download(self, stream: Any) -> None:
+        """Ask a stream to copy the results to the host."""
+        address = self._host_address(self._layout.intake.size)
+        self._results.copy_to_host_async(address, self._layout.results.size, stream)
 
     def wait(self) -> None:
         """Wait until the results are down."""

@@ -227,6 +227,10 @@ class MemoryPointer:
         target = self.mem.view(self.ptr, size)
         (stream or world.current()).add("up", lambda: np.copyto(target, source))
 
+    def copy_from_device_async(self, other, size, stream=None):
+        source, target = other.mem.view(other.ptr, size), self.mem.view(self.ptr, size)
+        (stream or world.current()).add("copy", lambda: np.copyto(target, source))
+
     def copy_to_host_async(self, address, size, stream=None):
         source, target = self.mem.view(self.ptr, size), _host(address, size)
         stream = stream or world.current()

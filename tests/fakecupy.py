@@ -85,6 +85,27 @@ class ndarray:
         fakecuda.world.current(self.device.id).add("array", work)
 
 
+def _computed(name):
+    """A function of numpy on arrays of a device, done at once."""
+
+    def compute(*arguments, **more):
+        for stream in fakecuda.world.streams:
+            stream.synchronize()
+        plain = [a._array if isinstance(a, ndarray) else a for a in arguments]
+        with np.errstate(all="ignore"):
+            return asarray(getattr(np, name)(*plain, **more))
+
+    return compute
+
+
+for _name in ("any", "sum", "min", "max"):
+    setattr(ndarray, _name, _computed(_name))
+for _name in ("abs abs", "gt greater", "sub subtract", "truediv divide"):
+    setattr(ndarray, f"__{_name.split()[0]}__", _computed(_name.split()[1]))
+for _name in ("mul", "rmul"):
+    setattr(ndarray, f"__{_name}__", _computed("multiply"))
+
+
 def empty(shape, dtype=float):
     shape = (shape,) if isinstance(shape, int) else tuple(shape)
     dtype = np.dtype(dtype)
@@ -106,7 +127,9 @@ def _module(world):
     module = ModuleType("cupy")
     module.__version__ = "14.2.0"
     module.ndarray, module.empty, module.asarray = ndarray, empty, asarray
-    module.RawModule = fakecuda.RawModule
+    module.RawModule, module.float32 = fakecuda.RawModule, np.float32
+    for name in ("median", "nanmedian", "mean", "nanmean", "where"):
+        setattr(module, name, _computed(name))
     module.get_default_memory_pool = lambda: world.pool
     module.get_default_pinned_memory_pool = lambda: SimpleNamespace(free_all_blocks=lambda: None)
     module.cuda = SimpleNamespace(

@@ -106,8 +106,7 @@ class Slot:
             What of the block goes up, beside the tables.
         """
         launch = self.prepare(job, kernels, band)
-        tables = (0, self._layout.intake.clip_table + job.clips().nbytes)
-        self.upload([tables, *pieces], streams.up)
+        self.upload(pieces, streams.up)
         self._is_up.record(streams.up)
         streams.compute.wait_event(self._is_up)
         with streams.compute:
@@ -139,8 +138,8 @@ class Slot:
         return launch
 
     def upload(self, pieces: Sequence[Piece], stream: Any) -> None:
-        """Ask a stream to copy parts of the block to the device."""
-        for offset, size in merged(pieces):
+        """Ask a stream to copy the tables and other parts of the block to the device."""
+        for offset, size in merged([(0, self._layout.intake.tables), *pieces]):
             target = self._intake + offset
             target.copy_from_host_async(self._host_address(offset), size, stream)
 

@@ -71,6 +71,11 @@ class Intake:
         """Where the clips begin; frames are at 0."""
         return aligned(self.source.n * abi.FRAME.itemsize)
 
+    @property
+    def tables(self) -> int:
+        """Bytes of both tables."""
+        return self.clip_table + self.clips * abi.CLIP.itemsize
+
     @cached_property
     def _spans(self) -> tuple[int, NDArray[np.int64], NDArray[np.int64]]:
         """Bytes of the samples of a frame, of the mask of each, and of all that is of each."""
@@ -85,8 +90,7 @@ class Intake:
     def data(self) -> NDArray[np.int64]:
         """Where the samples of each frame begin."""
         _, _, spans = self._spans
-        first = self.clip_table + aligned(self.clips * abi.CLIP.itemsize)
-        return first + np.cumsum(spans) - spans
+        return aligned(self.tables) + np.cumsum(spans) - spans
 
     @cached_property
     def mask(self) -> NDArray[np.int64]:

@@ -1,0 +1,192 @@
+"""Measure a CUDA device: ``python -m bench.gpu --json bench/results/NAME-gpu.json``.
+
+Needs numpy and CuPy alone. First what the device can do at most, the speed at which it copies
+its own memory; then each recipe on samples that are in that memory already, beside what
+plain CuPy takes for the same; then whole runs from host arrays and from files, beside the
+slowest of their parts. Each answer is compared with that of the CPU backend before it is
+timed.
+"""
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench import gpu_peers, gpu_stages, gpu_timing, machine
+from gpustack.backends.base import Outputs, Samples
+from gpustack.backends.cpu import CpuBackend
+from gpustack.backends.cuda import device
+from gpustack.backends.cuda.launch import Job, Kernels
+from gpustack.backends.cuda.resident import Call
+from gpustack.clips import ExtremaClip, SigmaClip
+from gpustack.errors import BackendError
+from gpustack.recipe import Recipe
+
+FLOAT32 = np.dtype(np.float32)
+FRAMES = (8, 16, 32, 64, 128, 256, 1000)
+#: Pixels whose answers are compared with the CPU backend's.
+CHECKED = 4096
+
+#: Name -> recipe that makes the image and its mask alone, as plain CuPy does.
+RECIPES = {
+    "median": Recipe(combine="median", outputs=()),
+    "sigma-mean": Recipe(clips=[SigmaClip(3, 3, "median", "mad_std")], outputs=()),
+    "extrema-mean": Recipe(clips=[ExtremaClip(1, 1)], outputs=()),
+    "mean": Recipe(outputs=()),
+}
+
+
+class WrongError(Exception):
+    """An answer differs from that of the CPU backend."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; 1 where an answer is wrong, 3 where there is no device."""
+    options = _parse(arguments)
+    load = machine.load()
+    try:
+        device.count_devices()
+    except BackendError as err:
+        print(f"no device to measure: {err}", file=sys.stderr)
+        return 3
+    try:
+        results = measure(options)
+    except WrongError as err:
+        print(f"not timed: {err}", file=sys.stderr)
+        return 1
+    settings = {name: value for name, value in vars(options).items() if name != "json"}
+    everything = machine.record("gpu", settings, load, **results)
+    machine.write(options.json, everything)
+    print(table(everything))
+    return 0
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser("bench.gpu", description=__doc__.partition("\n")[0])
+    add = parser.add_argument
+    add("--frames", type=int, nargs="+", default=FRAMES, help="numbers of frames")
+    add("--case", nargs="+", default=[*RECIPES], choices=[*RECIPES], help="recipes")
+    add("--bytes", type=float, default=4e9, help="samples on the device (default: %(default)g)")
+    add("--peer-bytes", type=float, default=2.5e8, help="for plain CuPy (default: %(default)g)")
+    add("--repeat", type=int, default=20, help="launches timed together (default: %(default)s)")
+    add("--stack", type=int, default=32, help="frames of whole runs (default: %(default)s)")
+    add("--size", type=int, default=4096, help="pixels a side in them (default: %(default)s)")
+    machine.add_json(parser)
+    return parser.parse_args(arguments)
+
+
+def measure(options: argparse.Namespace) -> dict[str, Any]:
+    """All results, as they go into the JSON."""
+    cupy = device.cupy()
+    room = cupy.cuda.runtime.memGetInfo()[0] // 4
+    size = int(min(options.bytes, room))
+    bandwidth = gpu_timing.copy_bandwidth(size // 2, options.repeat)
+    resident = []
+    for n in options.frames:
+        for name in options.case:
+            print(f"resident: {name}, {n} frames", file=sys.stderr)
+            resident.append(_resident(name, n, size, bandwidth, options))
+            device.free_unused()
+    whole = []
+    with tempfile.TemporaryDirectory() as folder:
+        for kind in gpu_stages.KINDS:
+            for name in options.case:
+                print(f"end to end: {name}, {kind}", file=sys.stderr)
+                whole.append(
+                    gpu_stages.run(
+                        kind, name, RECIPES[name], options.stack, options.size, Path(folder)
+                    )
+                )
+    return {
+        "devices": [str(found) for found in device.devices()],
+        "cuda": device.versions(),
+        "copy_bandwidth": bandwidth,
+        "resident": resident,
+        "end_to_end": whole,
+    }
+
+
+def _resident(
+    name: str, n: int, size: int, bandwidth: float, options: argparse.Namespace
+) -> dict[str, Any]:
+    """One recipe on samples on the device, and plain CuPy beside it."""
+    recipe, cupy = RECIPES[name], device.cupy()
+    width = max(size // (4 * n), 1)
+    cube = gpu_timing.sky(n, width)
+    out = Outputs(cupy.empty((1, width), FLOAT32), mask=cupy.empty((1, width), np.dtype(bool)))
+    band = [Samples(cube[i : i + 1]) for i in range(n)]
+    call = Call(band, Job(recipe, n, FLOAT32, FLOAT32, out), out, Kernels())
+    call.launch()
+    _check(name, band, recipe, out)
+    seconds = gpu_timing.device_seconds(call.launch, options.repeat)
+    read, written = 4 * n * width, 5 * width
+    ours = read / seconds
+    record = {
+        "name": name,
+        "frames": n,
+        "pixels": width,
+        "seconds": seconds,
+        "bytes_per_second": ours,
+        "of_copy_bandwidth": (read + written) / seconds / bandwidth,
+        "peers": {},
+    }
+    few = max(min(int(options.peer_bytes) // (4 * n), width), 1)
+    part = cube[:, :few]
+    for peer, run in gpu_peers.PEERS[name].items():
+        run(part)  # CuPy compiles what it needs
+        taken = gpu_timing.device_seconds(lambda run=run: run(part), 1)
+        theirs = 4 * n * few / taken
+        record["peers"][peer] = {
+            "pixels": few,
+            "seconds": taken,
+            "bytes_per_second": theirs,
+            "times": ours / theirs,
+        }
+    return record
+
+
+def _check(name: str, band: Sequence[Samples], recipe: Recipe, out: Outputs) -> None:
+    """Compare the first pixels with the CPU backend's answer."""
+    some = [Samples(samples.data[:, :CHECKED].get()) for samples in band]
+    shape = some[0].data.shape
+    want = Outputs(np.empty(shape, FLOAT32), mask=np.empty(shape, bool))
+    CpuBackend().run(some, recipe, want)
+    got: Any = out.data
+    mask: Any = out.mask
+    data, flags = got[:, :CHECKED].get(), mask[:, :CHECKED].get()
+    close = np.isclose(data, want.data, rtol=1e-6, atol=0, equal_nan=True)
+    # A sample within rounding of a bound may fall either way.
+    if np.mean(~close) > 0.001 or not np.array_equal(flags, want.mask):
+        raise WrongError(f"{name}, {len(band)} frames: {np.sum(~close)} of {close.size} differ")
+
+
+def table(results: dict[str, Any]) -> str:
+    """The results as text."""
+    lines = [
+        f"{', '.join(results['devices'])}; {results['cuda']}",
+        f"copy of device memory: {results['copy_bandwidth'] / 1e9:.0f} GB/s (read and write)",
+        "",
+        f"{'resident':<14}{'frames':>7}{'GB/s':>9}{'of copy':>9}  times plain CuPy",
+    ]
+    for row in results["resident"]:
+        peers = ", ".join(f"{peer} {found['times']:.0f}" for peer, found in row["peers"].items())
+        lines.append(
+            f"{row['name']:<14}{row['frames']:>7}{row['bytes_per_second'] / 1e9:>9.0f}"
+            f"{row['of_copy_bandwidth']:>9.0%}  {peers}"
+        )
+    lines += ["", f"{'end to end':<14}{'from':<9}{'seconds':>9}{'of slowest':>12}  parts"]
+    for row in results["end_to_end"]:
+        parts = ", ".join(f"{part} {taken:.3g} s" for part, taken in row["parts"].items())
+        lines.append(
+            f"{row['name']:<14}{row['kind']:<9}{row['seconds']:>9.3g}"
+            f"{row['of_slowest']:>12.0%}  {parts}"
+        )
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

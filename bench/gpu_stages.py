@@ -1,0 +1,118 @@
+"""Whole runs from the host, and the time of each part of them alone."""
+
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench.gpu_timing import device_seconds, noise, synchronize
+from gpustack.backends.base import Outputs, Samples
+from gpustack.backends.cuda import device
+from gpustack.backends.cuda.backend import BandSource, CudaBackend
+from gpustack.backends.cuda.launch import Job, Kernels
+from gpustack.backends.cuda.pipeline import READERS, Pipeline, read_band
+from gpustack.backends.cuda.slots import Slot
+from gpustack.plan import DEFAULT_MEMORY, Band, plan_bands
+from gpustack.recipe import Recipe
+
+FLOAT32 = np.dtype(np.float32)
+KINDS = ("arrays", "files")
+#: Rows of the bands that parts are timed on, so many to a stack.
+BANDS = 8
+
+
+@dataclass(frozen=True)
+class Files(BandSource):
+    """Frames in files of samples alone, big-endian as in FITS; just written, so in memory."""
+
+    folder: Path
+
+    @property
+    def row_bytes(self) -> list[int]:
+        """All of a row is read."""
+        return [4 * self.width] * self.n
+
+    @cached_property
+    def stored(self) -> list[np.dtype[Any]]:  # type: ignore[override]
+        """As FITS has them."""
+        return [np.dtype(">f4")] * self.n
+
+    def write(self) -> None:
+        """Make the files."""
+        for f, samples in enumerate(self.band):
+            samples.data.astype(">f4").tofile(self.folder / f"{f}.raw")
+
+    def read(self, f: int, start: int, stop: int, into: Any = None) -> Samples:
+        """Rows ``[start, stop)`` of file `f`."""
+        size = (stop - start) * 4 * self.width
+        with (self.folder / f"{f}.raw").open("rb", buffering=0) as file:
+            file.seek(start * 4 * self.width)
+            file.readinto(memoryview(into)[:size])
+        return Samples(np.frombuffer(into, ">f4", size // 4).reshape(stop - start, self.width))
+
+
+def run(kind: str, name: str, recipe: Recipe, n: int, size: int, folder: Path) -> dict[str, Any]:
+    """A whole run from arrays or files of the host, and its parts."""
+    row = noise(size * size + n)
+    frames = [Samples(row[f : f + size * size].reshape(size, size).copy()) for f in range(n)]
+    source = BandSource(frames, FLOAT32)
+    if kind == "files":
+        source = Files(frames, FLOAT32, folder)
+        source.write()
+    out = Outputs(np.empty((size, size), FLOAT32), mask=np.empty((size, size), bool))
+    backend = CudaBackend()
+    backend.stream(source, recipe, out, DEFAULT_MEMORY)  # compiles, and takes pinned memory
+    start = time.perf_counter()
+    backend.stream(source, recipe, out, DEFAULT_MEMORY)
+    seconds = time.perf_counter() - start
+    parts = _parts(source, recipe, out)
+    slowest = max(parts.values())
+    return {
+        "name": name,
+        "kind": kind,
+        "frames": n,
+        "size": size,
+        "seconds": seconds,
+        "bytes_per_second": 4 * n * size * size / seconds,
+        "parts": parts,
+        "of_slowest": slowest / seconds,
+    }
+
+
+def _parts(source: Any, recipe: Recipe, out: Outputs) -> dict[str, float]:
+    """Seconds that reading, uploading, computing and fetching take of all bands, each alone."""
+    kernels, job = Kernels(), Job(recipe, source.n, FLOAT32, source.stored[0], out)
+    bands = plan_bands(source.rows, 1, max(source.rows // BANDS, 1))
+    line = Pipeline(source, job, out, kernels, DEFAULT_MEMORY, None)
+    layout = line.layout(bands[0].rows)
+    slot = Slot(layout, layout.size, device.cupy().cuda.MemoryPool())
+    with ThreadPoolExecutor(READERS) as readers:
+        read = _seconds(
+            lambda band: read_band(slot.begin(band).intake, band, slot.block, readers), bands
+        )
+        samples, pieces = read_band(slot.begin(bands[0]).intake, bands[0], slot.block, readers)
+    launch = slot.prepare(job, kernels, samples)
+    stream = device.cupy().cuda.get_current_stream()
+    share = source.rows / bands[0].rows
+    parts = {
+        "upload": device_seconds(lambda: slot.upload(pieces, stream), 1),
+        "compute": device_seconds(launch, 1),
+        "fetch": device_seconds(lambda: slot.download(stream), 1),
+    }
+    synchronize()
+    return {"read": read} | {name: share * taken for name, taken in parts.items()}
+
+
+def _seconds(work: Callable[[Band], Any], bands: Sequence[Band]) -> float:
+    """Of some work on all bands, the second time."""
+    for band in bands:
+        work(band)
+    start = time.perf_counter()
+    for band in bands:
+        work(band)
+    return time.perf_counter() - start

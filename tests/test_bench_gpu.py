@@ -1,0 +1,79 @@
+"""The benchmark of a device on a pretended one, tiny: what it measures, checks and writes.
+
+Nothing here looks at how long something took.
+"""
+
+import json
+import sys
+
+import pytest
+
+from bench import gpu, gpu_peers
+
+TINY = ["--bytes", "40000", "--peer-bytes", "4000", "--repeat", "2", "--stack", "5", "--size", "16"]
+
+
+@pytest.fixture
+def cuda(pretend):
+    return pretend(capacity=1 << 26)
+
+
+def test_it_measures_prints_and_writes(cuda, tmp_path, capsys):
+    out = tmp_path / "gpu.json"
+    assert gpu.main([*TINY, "--frames", "8", "9", "130", "--json", str(out)]) == 0
+    results = json.loads(out.read_text())
+    assert results["what"] == "gpu"
+    assert results["devices"] == ["Pretended (0 GiB, sm_90)"]
+    assert results["copy_bandwidth"] > 0
+    resident = {(row["name"], row["frames"]): row for row in results["resident"]}
+    assert set(resident) == {(name, n) for name in gpu.RECIPES for n in (8, 9, 130)}
+    for (name, n), row in resident.items():
+        assert set(row["peers"]) == set(gpu_peers.PEERS[name])
+        assert row["pixels"] == 40000 // (4 * n)
+        assert row["bytes_per_second"] > 0
+    whole = {(row["name"], row["kind"]) for row in results["end_to_end"]}
+    assert whole == {(name, kind) for name in gpu.RECIPES for kind in ("arrays", "files")}
+    for row in results["end_to_end"]:
+        assert set(row["parts"]) == {"read", "upload", "compute", "fetch"}
+        assert row["of_slowest"] > 0
+    said = capsys.readouterr().out
+    assert "Pretended" in said
+    assert said.count("sigma-mean") == 5
+
+
+def test_a_wrong_answer_is_not_timed(cuda, monkeypatch, capsys):
+    monkeypatch.setitem(gpu.RECIPES, "median", gpu.RECIPES["mean"])
+    right = gpu.CpuBackend.run
+
+    def wrong(self, band, recipe, out, dtype=None):
+        right(self, band, recipe, out, dtype)
+        out.data += 1
+
+    monkeypatch.setattr(gpu.CpuBackend, "run", wrong)
+    assert gpu.main([*TINY, "--frames", "8", "--case", "median"]) == 1
+    assert "median, 8 frames:" in capsys.readouterr().err
+
+
+def test_without_a_device_it_says_so(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    assert gpu.main(TINY) == 3
+    assert "no device to measure: CuPy is not installed" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", gpu_peers.PEERS)
+def test_the_peers_do_the_same_work(cuda, name):
+    import cupy  # noqa: TID251
+    import numpy as np
+
+    from bench.gpu_timing import sky
+    from gpustack.backends.base import Outputs, Samples
+    from gpustack.backends.cpu import CpuBackend
+
+    cube = sky(32, 500)
+    want = Outputs(np.empty((1, 500), np.float32), mask=np.empty((1, 500), bool))
+    band = [Samples(row[None]) for row in cube.get()]
+    CpuBackend().run(band, gpu.RECIPES[name], want)
+    for run in gpu_peers.PEERS[name].values():
+        found = run(cube)
+        assert isinstance(found, cupy.ndarray)
+        np.testing.assert_allclose(found.get(), want.data[0], rtol=1e-4)

@@ -124,11 +124,11 @@ class Job:
         """The table of the frames, all but the addresses, which are 0."""
         recipe = self.recipe
         table = np.zeros(self.n, abi.FRAME)
+        table["bscale"] = [samples.bscale for samples in band]
+        table["bzero"] = [samples.bzero for samples in band]
         for row, samples in zip(table, band, strict=True):
-            row["bscale"], row["bzero"] = samples.bscale, samples.bzero
-            if samples.blank is not None and samples.data.dtype.kind in "iu":
-                row["has_blank"] = can_be(samples.blank, samples.data.dtype)
-                row["blank"] = _wrapped(samples.blank) if row["has_blank"] else 0
+            if samples.blank is not None and can_be(samples.blank, samples.data.dtype):
+                row["has_blank"], row["blank"] = 1, _wrapped(samples.blank)
         table["zero"] = 0.0 if recipe.zero is None else recipe.zero
         table["scale"] = 1.0 if recipe.scale is None else recipe.scale
         table["weight_value"] = recipe.weights if isinstance(recipe.weights, tuple) else 1.0
@@ -149,9 +149,8 @@ class Job:
 
 
 def can_be(value: int, dtype: np.dtype[Any]) -> bool:
-    """Whether an integer type can hold a value."""
-    limits = np.iinfo(dtype)
-    return bool(limits.min <= value <= limits.max)
+    """Whether samples of a dtype can have this integer value; no float is blank."""
+    return dtype.kind in "iu" and bool(np.iinfo(dtype).min <= value <= np.iinfo(dtype).max)
 
 
 def _wrapped(value: int) -> int:

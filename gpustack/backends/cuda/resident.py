@@ -160,11 +160,9 @@ def _records(band: Sequence[Samples], job: Job) -> Any:
     """The table of the frames."""
     records = job.records(band)
     for name in ("data", "mask", "weight"):
-        for record, samples in zip(records, band, strict=True):
-            array = getattr(samples, name)
-            if array is not None:
-                record[name] = array.data.ptr
-                record[f"{name}_stride"] = array.strides[0]
+        arrays = [getattr(samples, name) for samples in band]
+        records[name] = [0 if array is None else array.data.ptr for array in arrays]
+        records[f"{name}_stride"] = [0 if a is None else a.strides[0] for a in arrays]
     return records
 
 

@@ -3,10 +3,9 @@
 
 #include "combine.cu"
 
-#include <thread>
-#include <vector>
 
 struct Arguments {
+    const int* flags;
     const Frame* frames;
     int n;
     const Clip* clips;
@@ -16,14 +15,35 @@ struct Arguments {
     const Planes<HELD>* planes;
 };
 
+struct Thread {
+    pthread_t handle;
+    unsigned index;
+    const Arguments* arguments;
+};
+
+static const unsigned MOST_THREADS = 1024;
 static pthread_mutex_t one_at_a_time = PTHREAD_MUTEX_INITIALIZER;
 
-static void run_block(unsigned thread, const int* flags, const Arguments& a)
+static void* run_thread(void* pointer)
 {
-    threadIdx = {thread, 0, 0};
-    memcpy(shim_flags, flags, sizeof shim_flags);
-    combine(a.frames, a.n, a.clips, a.nclips, a.raw_ranges, a.pixels, a.width, *a.out,
-        *a.planes);
+    const Thread& thread = *(const Thread*)pointer;
+    const Arguments& a = *thread.arguments;
+    threadIdx = {thread.index, 0, 0};
+    memcpy(shim_flags, a.flags, sizeof shim_flags);
+    combine(a.frames, a.n, a.clips, a.nclips, a.raw_ranges, a.pixels, a.width, *a.out, *a.planes);
+    return nullptr;
+}
+
+static void run_block(unsigned block, const Arguments& arguments)
+{
+    static Thread threads[MOST_THREADS];
+    blockIdx = {block, 0, 0};
+    for (unsigned t = 0; t < blockDim.x; ++t) {
+        threads[t] = {pthread_t(), t, &arguments};
+        pthread_create(&threads[t].handle, nullptr, run_thread, &threads[t]);
+    }
+    for (unsigned t = 0; t < blockDim.x; ++t)
+        pthread_join(threads[t].handle, nullptr);
 }
 
 // Run `grid` blocks of `block` threads. Shared memory is static: one launch at a time.
@@ -32,19 +52,14 @@ extern "C" void launch(
     const Clip* clips, int nclips, int raw_ranges, long long pixels, long long width,
     const Out* out, const Planes<HELD>* planes)
 {
-    const Arguments arguments{frames, n, clips, nclips, raw_ranges, pixels, width, out, planes};
+    const Arguments arguments{
+        flags, frames, n, clips, nclips, raw_ranges, pixels, width, out, planes};
     pthread_mutex_lock(&one_at_a_time);
     gridDim = {grid, 1, 1};
-    blockDim = {block, 1, 1};
-    pthread_barrier_init(&shim_barrier, nullptr, block);
-    for (unsigned b = 0; b < grid; ++b) {
-        blockIdx = {b, 0, 0};
-        std::vector<std::thread> threads;
-        for (unsigned t = 0; t < block; ++t)
-            threads.emplace_back(run_block, t, flags, std::cref(arguments));
-        for (std::thread& thread : threads)
-            thread.join();
-    }
+    blockDim = {min(block, MOST_THREADS), 1, 1};
+    pthread_barrier_init(&shim_barrier, nullptr, blockDim.x);
+    for (unsigned b = 0; b < grid; ++b)
+        run_block(b, arguments);
     pthread_barrier_destroy(&shim_barrier);
     pthread_mutex_unlock(&one_at_a_time);
 }

@@ -26,12 +26,15 @@ class HostKernels:
         Read any number of frames as if they were too many for registers.
     flat : bool
         Lay rows without a gap, and give addresses among the arguments.
+    flush : bool
+        Take subnormals for zero in arithmetic, as CuPy has its kernels compiled.
     """
 
     name = "kernels"
 
-    def __init__(self, fixed=False, flags=(), streamed=False, flat=False):
-        self._fixed, self._flags, self._streamed, self._flat = fixed, flags, streamed, flat
+    def __init__(self, fixed=False, flags=(), streamed=False, flat=False, flush=False):
+        self._streamed, self._flat = streamed, flat
+        self._how = {"fixed": fixed, "flags": flags, "flush": flush}
 
     def run(self, band, recipe, out, dtype=None):
         rows, width = band[0].data.shape
@@ -43,7 +46,7 @@ class HostKernels:
         clips = clip_table(recipe)
         tallies = np.zeros((2, len(band)), np.uint64)
         defines = self._defines(band, recipe, out, dtype)
-        launch = hostbuild.build(defines, fixed=self._fixed, flags=self._flags)
+        launch = hostbuild.build(defines, **self._how)
         planes = np.zeros((), abi.planes(defines["N"]))
         if defines["FLAT"]:
             planes["data"], planes["mask"] = frames["data"], frames["mask"]

@@ -1,7 +1,7 @@
 // Just enough of CUDA for g++ to build a kernel unchanged and run it on the host.
 //
 // A block runs as so many threads, so that barriers and atomics mean what they say; blocks run
-// one after the other. What cannot be seen here: coalescing, -ftz, and what nvcc makes of it.
+// one after the other. What cannot be seen here: coalescing, and what nvcc makes of it.
 #pragma once
 
 // The headers of C++ would take a third of the time of a build.
@@ -41,6 +41,14 @@ static pthread_barrier_t shim_barrier;
 
 // The -D names that the host build leaves open, so that one build serves many recipes.
 static thread_local int shim_flags[16];
+
+// For the rest of this thread, what -ftz=true does: subnormals are zero, as operand and result.
+static inline void flush_subnormals()
+{
+#ifdef __SSE__
+    __builtin_ia32_ldmxcsr(__builtin_ia32_stmxcsr() | 0x8040);
+#endif
+}
 
 static inline void __syncthreads() { pthread_barrier_wait(&shim_barrier); }
 

@@ -30,6 +30,8 @@ static void* run_thread(void* pointer)
     const Arguments& a = *thread.arguments;
     threadIdx = {thread.index, 0, 0};
     memcpy(shim_flags, a.flags, sizeof shim_flags);
+    if (shim_flags[15])
+        flush_subnormals();
     combine(a.frames, a.n, a.clips, a.nclips, a.raw_ranges, a.pixels, a.width, *a.out, *a.planes);
     return nullptr;
 }

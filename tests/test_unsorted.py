@@ -11,7 +11,7 @@ from hypothesis.extra.numpy import arrays
 
 from gpustack.backends.base import Samples
 from gpustack.backends.clips import bounds
-from gpustack.backends.columns import Uniform, total
+from gpustack.backends.columns import Uniform, mean, std, total
 from gpustack.backends.cpu import CpuBackend
 from gpustack.backends.unsorted import Unsorted, needs_order
 from gpustack.clips import ExtremaClip, RangeClip, SigmaClip
@@ -81,6 +81,21 @@ def test_no_column_that_a_clip_touches_is_thought_safe(data, low, high, ddof):
     assert not (safe & touched).any()
 
 
+@given(COLUMNS, st.integers(-4, 4), st.integers(0, 2))
+def test_no_column_is_thought_safe_by_a_hair(data, ulps, ddof):
+    # A factor at which the column is just touched, or just not.
+    with np.errstate(all="ignore"):
+        ordered = Uniform(list(np.sort(data[:, :1], axis=0)), 0, len(data))
+        ratio = (ordered.at(len(data) - 1) - mean(ordered)) / std(ordered, ddof)
+    factor = float(ratio[0] * (1 + ulps * 2.0**-24))
+    if not 0 <= factor < np.inf:
+        return
+    clip = SigmaClip(None, factor, "mean", "std", ddof=ddof)
+    with np.errstate(all="ignore"):
+        upper = bounds(clip, ordered)[1]
+        assert columns(data[:, :1]).at_risk(clip)[0] or not ordered.at(len(data) - 1)[0] > upper[0]
+
+
 @pytest.mark.parametrize("scale", [1e-19, 1.0, 1e15])
 def test_few_columns_are_at_risk_that_are_not_touched(scale):
     data = (np.random.default_rng(0).normal(1000, 30, (25, 20_000)) * scale).astype("f4")
@@ -97,7 +112,8 @@ def test_few_columns_are_at_risk_that_are_not_touched(scale):
         (Recipe(outputs=()), "f4", False),
         (Recipe(outputs=()), "f8", True),
         (Recipe(), "f4", True),
-        (Recipe(combine="max"), "f4", False),
+        (Recipe(combine="max"), "f4", True),
+        (Recipe(combine="max", clips=[SigmaClip(center="mean")]), "f4", False),
         (Recipe(combine="median", outputs=()), "f4", True),
         (Recipe(clips=[RangeClip(0, 1), SigmaClip(center="mean")], outputs=()), "f4", False),
         (Recipe(clips=[SigmaClip(center="median")], outputs=()), "f4", True),
@@ -118,6 +134,34 @@ def test_inexact_columns_do_not_depend_on_the_order_of_frames():
         band = [Samples(column[i].reshape(1, 1)) for i in order]
         means.add(run(CpuBackend(), band, Recipe(outputs=())).data[0, 0])
     assert len(means) == 1
+
+
+def test_a_tile_with_many_inexact_columns_is_sorted_as_a_whole():
+    data = np.random.default_rng(2).normal(100, 5, (5, 8, 32)).astype("f4")
+    data[3, :, :20] *= 1e-12
+    recipe = Recipe(clips=[SigmaClip(1.2, 1.2, "mean")], outputs=())
+    whole = run(CpuBackend(), [Samples(frame) for frame in data], recipe)
+    apart = run(CpuBackend(tile_pixels=3), [Samples(frame) for frame in data], recipe)
+    np.testing.assert_array_equal(whole.data, apart.data)
+    np.testing.assert_array_equal(whole.count, apart.count)
+
+
+@pytest.mark.parametrize("bzero", [1e39, np.nan, -np.inf])
+def test_integers_that_bzero_makes_infinite_are_invalid(bzero):
+    band = [Samples(np.array([[v]], "u1"), bzero=z) for v, z in ((1, 0), (2, 0), (3, bzero))]
+    for recipe in (Recipe(outputs=()), Recipe(combine="median")):
+        got = run(CpuBackend(), band, recipe)
+        assert (got.data[0, 0], got.count[0, 0]) == (1.5, 2)
+
+
+def test_the_samples_of_users_are_left_as_they_are():
+    data = np.random.default_rng(4).normal(100, 5, (9, 6, 7)).astype("f4")
+    data[2, 3, 4] = np.nan
+    before = data.copy()
+    for recipe in (Recipe(outputs=()), Recipe(combine="median"), Recipe(clips=[SigmaClip(2, 2)])):
+        run(CpuBackend(tile_pixels=13), [Samples(frame) for frame in data], recipe)
+        np.testing.assert_array_equal(data, before)
+        assert data.flags.writeable
 
 
 def test_invalid_samples_are_found_after_others_were_not():

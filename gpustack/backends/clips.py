@@ -17,6 +17,7 @@ from gpustack.backends.columns import (
     mad_std,
     mean,
     median,
+    quick_mad_std,
     std,
 )
 from gpustack.backends.unsorted import Unsorted
@@ -48,18 +49,43 @@ def _(clip: RangeClip, columns: Columns) -> tuple[Bound, Bound]:
 @bounds.register
 def _(clip: SigmaClip, columns: Columns) -> tuple[Bound, Bound]:
     spread = mad_std(columns) if clip.spread == "mad_std" else std(columns, clip.ddof)
-    center = median(columns) if clip.center == "median" else mean(columns)
+    center = center_of(clip, columns)
     lower = -np.inf if clip.low is None else center - clip.low * spread
     upper = np.inf if clip.high is None else center + clip.high * spread
     return lower, upper
 
 
+def center_of(clip: SigmaClip, columns: Columns) -> Floats:
+    """What the deviations of a sigma clip are taken from."""
+    return median(columns) if clip.center == "median" else mean(columns)
+
+
 def touched(columns: Uniform, clip: RangeClip | SigmaClip) -> NDArray[np.bool_]:
-    """Which columns `clip` would reject anything from, or might where that is not plain."""
-    if isinstance(columns, Unsorted) and isinstance(clip, SigmaClip):
-        return columns.at_risk(clip)
-    lower, upper = bounds(clip, columns)
+    """Which columns `clip` would reject anything from, or may where exact bounds have to tell."""
+    if isinstance(clip, SigmaClip):
+        if isinstance(columns, Unsorted):
+            return columns.at_risk(clip)
+        if clip.spread == "mad_std" and columns.dtype == np.float32:
+            return _at_risk(columns, clip)
+    return _outside(columns, *bounds(clip, columns))
+
+
+def _outside(columns: Uniform, lower: Bound, upper: Bound) -> NDArray[np.bool_]:
     return (columns.at(columns.lo) < lower) | (columns.at(columns.hi - 1) > upper)
+
+
+def _at_risk(columns: Uniform, clip: SigmaClip) -> NDArray[np.bool_]:
+    """Which columns a clip by the MAD may touch, by a MAD of float32.
+
+    It takes half the time of float64 and may be 2^-24 of itself too large; the centre is
+    rounded as a float64.
+    """
+    center, spread = center_of(clip, columns), quick_mad_std(columns) * (1 - 2.0**-22)
+    slack = np.abs(center) * 2.0**-50
+    lower = -np.inf if clip.low is None else center - clip.low * spread + slack
+    upper = np.inf if clip.high is None else center + clip.high * spread - slack
+    varies: NDArray[np.bool_] = columns.at(columns.lo) != columns.at(columns.hi - 1)
+    return _outside(columns, lower, upper) & varies
 
 
 def narrow(columns: Ragged, lower: Bound, upper: Bound) -> NDArray[np.bool_]:

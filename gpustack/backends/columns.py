@@ -7,6 +7,7 @@ or was rejected are few: `Ragged` holds copies of those, with an interval each.
 
 Both give the same bits for the same column: sums run over the survivors in ascending
 order, so neither the order of the frames nor the company of other columns matters.
+Where sums are exact in any order, columns need not be sorted at all: see `unsorted`.
 """
 
 from collections.abc import Callable, Hashable, Iterator
@@ -14,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Self
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 Floats = NDArray[np.floating]
 Ranks = NDArray[np.intp]
@@ -49,6 +50,18 @@ class Uniform:
         """How many columns."""
         return len(self.rows[0])
 
+    @property
+    def dtype(self) -> np.dtype[np.floating]:
+        """Of the samples."""
+        return self.rows[0].dtype
+
+    def take(self, index: Ranks) -> Floats:
+        """Sorted copies of some columns, shape (n, m)."""
+        values = np.empty((len(self.rows), len(index)), self.dtype)
+        for row, out in zip(self.rows, values, strict=True):
+            row.take(index, out=out, mode="clip")
+        return values
+
     def at(self, rank: int) -> Floats:
         """The samples at `rank`; some other sample where there is no such rank."""
         return self.rows[min(max(rank, 0), len(self.rows) - 1)]
@@ -65,25 +78,26 @@ class Uniform:
             self.known[key] = compute()
         return self.known[key]
 
-    def mad(self) -> Floats:
-        """The median absolute deviation about the median, in float64; see `middle_deviation`."""
+    def mad(self, dtype: DTypeLike) -> Floats:
+        """The median absolute deviation about the median; see `middle_deviation`."""
         half, next_half = (self.count + 1) >> 1, (self.count + 2) >> 1
-        first = self._kth_deviation(half)
-        second = first if half == next_half else self._kth_deviation(next_half)
-        return middle_deviation(*middles(self), first, second)
+        lower, upper = middles(self)
+        first = self._kth_deviation(half, dtype)
+        second = first if half == next_half else self._kth_deviation(next_half, dtype)
+        return middle_deviation(lower, upper, first, second)
 
-    def _kth_deviation(self, k: int) -> Floats:
+    def _kth_deviation(self, k: int, dtype: DTypeLike) -> Floats:
         """The k-th smallest deviation, k >= 1.
 
         The k samples nearest to the median are neighbours in the sorted column, so it
         is the least over windows of k ranks of the larger deviation at their ends.
         """
         lower, upper = middles(self)
-        nearest = np.full_like(lower, np.inf)
-        below, above = np.empty_like(lower), np.empty_like(lower)
+        nearest = np.full(self.pixels, np.inf, dtype)
+        below, above = np.empty_like(nearest), np.empty_like(nearest)
         for i in range(self.lo, self.hi - k + 1):
-            np.subtract(lower, self.rows[i], out=below)
-            np.subtract(self.rows[i + k - 1], upper, out=above)
+            np.subtract(lower, self.rows[i], out=below, dtype=dtype)
+            np.subtract(self.rows[i + k - 1], upper, out=above, dtype=dtype)
             np.maximum(below, above, out=below)
             np.minimum(nearest, below, out=nearest)
         return nearest
@@ -126,6 +140,11 @@ class Ragged:
         """How many columns."""
         return len(self.lo)
 
+    @property
+    def dtype(self) -> np.dtype[np.floating]:
+        """Of the samples."""
+        return self.values.dtype
+
     def at(self, rank: Ranks) -> Floats:
         """The sample at `rank` of each column; some other where there is no such rank."""
         position = rank * self.values.shape[1]
@@ -153,8 +172,8 @@ class Ragged:
         self.lo[which], self.hi[which] = lo, hi
         self.known.clear()
 
-    def mad(self) -> Floats:
-        """The median absolute deviation about the median, in float64; see `middle_deviation`.
+    def mad(self, dtype: DTypeLike) -> Floats:
+        """The median absolute deviation about the median; see `middle_deviation`.
 
         The k samples nearest to the median are neighbours in the sorted column. As a
         window of k ranks moves up, the deviation at its low end falls and that at its
@@ -162,10 +181,11 @@ class Ragged:
         The nearest k are in that window or the one before.
         """
         half = (self.count + 1) >> 1
-        lower, upper = middles(self)
+        lower, upper = (middle.astype(dtype) for middle in middles(self))
 
         def low_end_is_further(start: Ranks) -> NDArray[np.bool_]:
-            return lower - self.at(start) > self.at(start + half - 1) - upper
+            further: NDArray[np.bool_] = lower - self.at(start) > self.at(start + half - 1) - upper
+            return further
 
         last = self.hi - half + 1
         start = bisect(self.lo, last, low_end_is_further)
@@ -232,18 +252,18 @@ def middles(columns: Columns) -> tuple[Floats, Floats]:
 
 
 def middle_deviation(lower: Floats, upper: Floats, first: Floats, second: Floats) -> Floats:
-    """The median absolute deviation from the two middle ones of the deviations, in float64.
+    """The median of ``|x - median|``, in float64, from the two middle deviations.
 
-    Deviations are ``lower - x`` and ``x - upper``: what the middle samples, which lie
-    half their gap from the median, leave of ``|x - median|``. So they are differences of
-    two samples, which their dtype rounds once and in order, and of float32 samples take
-    half the time of float64.
+    With `lower` and `upper` the middle samples and `gap` between them, ``|x - median|`` is
+    ``(lower - x) + gap / 2`` below and ``(x - upper) + gap / 2`` above. So half the gap is
+    added once, here, and a deviation is one difference of two samples: rounded once, and
+    in order, so that the k-th smallest is the rounded k-th smallest.
     """
     result = np.add(first, second, dtype=np.float64)
     if lower is not upper:
-        result += np.subtract(upper, lower)
+        result += np.subtract(upper, lower, dtype=np.float64)
     result *= 0.5
-    return result
+    return np.abs(result, out=result)  # differences of +0.0 and -0.0 have either sign
 
 
 def total(columns: Columns, origin: Floats | None, *, squared: bool = False) -> Floats:
@@ -272,8 +292,9 @@ def pivot(columns: Columns) -> Floats | None:
     For float64, a sample from the middle of the survivors. float32 needs none: sums of
     its samples have 29 bits to spare.
     """
-    middle = columns.at((columns.lo + columns.hi) >> 1)  # type: ignore[arg-type]
-    return None if middle.dtype == np.float32 else middle
+    if columns.dtype == np.float32:
+        return None
+    return columns.at((columns.lo + columns.hi) >> 1)  # type: ignore[arg-type]
 
 
 def mean(columns: Columns) -> Floats:
@@ -291,7 +312,10 @@ def mean(columns: Columns) -> Floats:
 def median(columns: Columns) -> Floats:
     """The median of the survivors: of an even number the middle of two, in float64."""
     lower, upper = middles(columns)
-    return lower if lower is upper else np.add(lower, upper, dtype=np.float64) * 0.5
+    if lower is upper:
+        return lower
+    middle = np.add(lower, upper, dtype=np.float64) * 0.5
+    return np.where(lower == upper, lower, middle)  # the sum of large ones may overflow
 
 
 def std(columns: Columns, ddof: int = 0) -> Floats:
@@ -301,6 +325,22 @@ def std(columns: Columns, ddof: int = 0) -> Floats:
     return np.sqrt(squares / np.where(degrees > 0, degrees, np.nan))
 
 
-def mad_std(columns: Columns) -> Floats:
-    """`MAD_TO_STD` times the median absolute deviation about the median."""
-    return columns.once("mad_std", lambda: columns.mad() * MAD_TO_STD)
+def mad_std(columns: Columns, dtype: DTypeLike = np.float64) -> Floats:
+    """`MAD_TO_STD` times the median absolute deviation about the median, in float64.
+
+    Deviations are rounded to `dtype`.
+    """
+    name = f"mad_std in {np.dtype(dtype)}"
+    return columns.once(name, lambda: columns.mad(dtype) * MAD_TO_STD)
+
+
+def quick_mad_std(columns: Columns) -> Floats:
+    """`mad_std` with deviations rounded to the samples' own dtype.
+
+    float32 takes half the time of float64 and is off by 6e-8 of the result. Where it
+    overflows the result is that of float64.
+    """
+    result = mad_std(columns, columns.dtype)
+    top = columns.at(columns.hi - 1)  # type: ignore[arg-type]
+    overflown = np.isinf(result) & np.isfinite(top)  # not where columns are meaningless
+    return np.where(overflown, mad_std(columns), result) if overflown.any() else result

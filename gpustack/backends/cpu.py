@@ -144,10 +144,10 @@ class CpuBackend:
 def _pixel_bytes(n: int, dtype: DTypeLike) -> int:
     """Bytes that a thread needs for one pixel.
 
-    The buffer and, where every column has an interval of its own, a copy of it; and
-    sixteen float64 of statistics and counts.
+    The buffer and, where every column has an interval of its own, a copy of it, with room
+    to sort an eighth of it; and sixteen float64 of statistics and counts.
     """
-    return 2 * (n + 1) * np.dtype(dtype).itemsize + 16 * 8
+    return 17 * (n + 1) * np.dtype(dtype).itemsize // 8 + 16 * 8
 
 
 class Space:

@@ -5,7 +5,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gpustack.backends.columns import Columns, Floats, mad_std, mean, median, pivot, std, total
+from gpustack.backends.columns import (
+    Columns,
+    Floats,
+    mean,
+    median,
+    pivot,
+    quick_mad_std,
+    std,
+    total,
+)
 from gpustack.recipe import Recipe
 
 
@@ -28,7 +37,7 @@ def combine(columns: Columns, recipe: Recipe) -> Floats:
 
 def uncertainty(columns: Columns, recipe: Recipe) -> Floats:
     """The uncertainty of the combined value, from the spread of the survivors."""
-    spread = mad_std(columns) if recipe.spread == "mad_std" else std(columns)
+    spread = quick_mad_std(columns) if recipe.spread == "mad_std" else std(columns)
     root = np.sqrt(columns.count)
     return spread * root if recipe.combine == "sum" else spread / root
 

@@ -11,12 +11,13 @@ from gpustack.backends.columns import Columns, Floats, Ragged, Ranks, Uniform
 from gpustack.backends.members import Members
 from gpustack.backends.network import sort_columns
 from gpustack.backends.tiles import Tile, all_finite
-from gpustack.backends.unsorted import Unsorted, needs_order
+from gpustack.backends.unsorted import Unsorted, adds_up, needs_order
 from gpustack.clips import Clip, ExtremaClip
 from gpustack.recipe import Recipe
 
-#: Columns that are copied out to be sorted take so much room at a time, beside the tile.
-SORT_BYTES = 2_000_000
+#: Where more than this share of the columns would have to be copied out to be sorted, sorting
+#: all of them is faster.
+MOST_INEXACT = 0.25
 
 
 @dataclass(slots=True)
@@ -46,8 +47,7 @@ class SortedTile:
         """Give the columns `which` an interval each; with `valid`, from 0 to that."""
         index = np.flatnonzero(which)
         rows, m = self.uniform.rows, len(index)
-        unsorted = isinstance(self.uniform, Unsorted)
-        values = take_sorted(rows, index) if unsorted else take_columns(rows, index)
+        values = self.uniform.take(index)
         count = np.full(m, len(rows)) if valid is None else valid[index]
         lo = np.full(m, self.uniform.lo) if valid is None else np.zeros(m, np.intp)
         hi = np.full(m, self.uniform.hi) if valid is None else count.copy()
@@ -98,30 +98,6 @@ class TileMembers:
         return result
 
 
-def take_columns(rows: Sequence[Floats] | Floats, index: Ranks) -> Floats:
-    """Copies of some columns, shape (n, m), of rows of shape (pixels,)."""
-    values = np.empty((len(rows), len(index)), rows[0].dtype)
-    for row, out in zip(rows, values, strict=True):
-        row.take(index, out=out, mode="clip")
-    return values
-
-
-def take_sorted(rows: Sequence[Floats], index: Ranks) -> Floats:
-    """Copies of some columns, shape (n, m), each sorted."""
-    n, m = len(rows), len(index)
-    values = np.empty((n, m), rows[0].dtype)
-    step = max(256, SORT_BYTES // (n * values.itemsize))
-    block = np.empty((n + 1, min(m, step)), values.dtype)
-    for start in range(0, m, step):
-        some = index[start : start + step]
-        part = block[:, : len(some)]
-        for row, out in zip(rows, part, strict=False):
-            row.take(some, out=out, mode="clip")
-        for out, row in zip(values, sort_columns(list(part[:n]), part), strict=True):
-            out[start : start + step] = row
-    return values
-
-
 def sort_tile(
     tile: Tile, buffer: Floats, recipe: Recipe, ranks: frozenset[int] | None = None
 ) -> SortedTile:
@@ -136,17 +112,32 @@ def sort_tile(
     ranks : frozenset of int or None
         The only ranks that will be looked at, where all samples are valid; None is all.
     """
-    loaded = [tile.rows[f] for f in _frames_here(tile, recipe)]
-    odd = np.zeros(buffer.shape[1], dtype=bool)
-    if needs_order(recipe, buffer.dtype):
-        rows = sort_columns(loaded, buffer, ranks if tile.valid is None else None)
-        result = SortedTile(Uniform(rows, 0, len(rows)), odd)
-    else:
-        result = SortedTile(Unsorted(loaded, buffer[-1]), odd)
-    if tile.valid is not None:
-        result.move_out(tile.valid < len(loaded), tile.valid)
-    if isinstance(result.uniform, Unsorted):
-        result.move_out(result.uniform.inexact() & ~result.odd)
+    rows = [tile.rows[f] for f in _frames_here(tile, recipe)]
+    invalid = None if tile.valid is None else tile.valid < len(rows)
+    result = None
+    if not needs_order(recipe, buffer.dtype):
+        result = _leave_unsorted(rows, buffer[-1], recipe, invalid)
+    if result is None:
+        rows = sort_columns(rows, buffer, ranks if invalid is None else None)
+        result = SortedTile(Uniform(rows, 0, len(rows)), np.zeros(buffer.shape[1], dtype=bool))
+    if invalid is not None:
+        result.move_out(invalid, tile.valid)
+    return result
+
+
+def _leave_unsorted(
+    rows: Sequence[Floats], scratch: Floats, recipe: Recipe, invalid: NDArray[np.bool_] | None
+) -> SortedTile | None:
+    """The columns of a tile unsorted, if few of them need order."""
+    columns = Unsorted(rows, scratch)
+    result = SortedTile(columns, np.zeros(columns.pixels, dtype=bool))
+    if adds_up(recipe):
+        inexact = columns.inexact()
+        if invalid is not None:
+            inexact &= ~invalid
+        if np.count_nonzero(inexact) > MOST_INEXACT * columns.pixels:
+            return None
+        result.move_out(inexact)
     return result
 
 

@@ -71,13 +71,19 @@ class TileJob:
         from then on before, frame by frame. A pruned sort has no ends to look at.
         """
         ranks = self._ranks
-        trust = ranks is None and not self.found_invalid.is_set()
-        tile = load(self.band, where, self.recipe, buffer[:-1], trust=trust)
-        columns = sort_tile(tile, buffer, self.recipe, ranks)
-        if trust and not columns.looks_finite():
+        while True:
+            trust = ranks is None and not self.found_invalid.is_set()
+            tile = load(self.band, where, self.recipe, buffer[:-1], trust=trust)
+            trusted = trust and any(not row.flags.writeable for row in tile.rows)
+            if tile.valid is not None:
+                self.found_invalid.set()
+                if trusted:
+                    continue
+            columns = sort_tile(tile, buffer, self.recipe, ranks)
+            if not trusted or columns.looks_finite():
+                return tile, columns
             self.found_invalid.set()
-            return self._sorted(where, buffer)
-        return tile, columns
+            del tile, columns  # before others are made
 
     @property
     def _late_normalize(self) -> bool:

@@ -142,8 +142,8 @@ def settle(
 
     Returns which were invalid, and which of the others below and above a range.
     """
-    whole = samples.data.dtype.kind in "iu" and samples.bscale == 1
-    invalid = union(None if whole else _not_finite(row), *_flags(samples, where))
+    finite = samples.data.dtype.kind in "iu" and samples.bscale == 1 and abs(samples.bzero) < 2**64
+    invalid = union(None if finite else _not_finite(row), *_flags(samples, where))
     if recipe.normalizes:
         invalid = union(invalid, _overflowing(row, f, recipe))
     below, above = None, None

@@ -1,9 +1,9 @@
 """Columns that need no sorting: no rank is looked at, and their sums are exact in any order.
 
-A float32 sample is a multiple of the last bit of the smallest one in its column. Where
-smallest and largest are less than some 2^23 apart, every partial sum in float64 is exact,
-so that sums do not depend on the order of the frames, which is what sorting is for
-otherwise. Nearly all columns of real frames are such.
+A float32 sample is a multiple of the last bit of the smallest one in its column. Where the
+largest is less than 2^29 / n times the smallest, every partial sum in float64 is exact, so
+that sums do not depend on the order of the frames, which is what sorting is for otherwise.
+Nearly all columns of real frames are such.
 """
 
 from collections.abc import Sequence
@@ -11,15 +11,18 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from gpustack.backends.columns import Floats, Uniform, mean
+from gpustack.backends.columns import Floats, Ranks, Uniform, mean
+from gpustack.backends.network import sort_columns
 from gpustack.clips import ExtremaClip, SigmaClip
 from gpustack.recipe import Recipe
 
 #: Half the last bit of a float32, relative to it, and the smallest float32.
 ROUNDING, SMALLEST = 2.0**-24, 2.0**-149
 #: The last bit of x is more than 2^-24 x, and float64 holds 53 bits: the largest partial
-#: sum may be 2^29 times the smallest sample.
+#: sum may be 2^29 times the smallest sample, and no more.
 SPARE_BITS = 53 - 24
+#: Copied columns are sorted in so many parts, so that the room for it stays small.
+SORT_PARTS = 8
 
 
 def needs_order(recipe: Recipe, dtype: np.dtype[np.floating]) -> bool:
@@ -27,6 +30,7 @@ def needs_order(recipe: Recipe, dtype: np.dtype[np.floating]) -> bool:
     return (
         dtype != np.float32
         or recipe.combine == "median"
+        or (recipe.combine in ("min", "max") and not recipe.clips)  # the sort is pruned for one end
         or recipe.spread is not None
         or any(_needs_order(clip) for clip in recipe.clips)
     )
@@ -38,13 +42,26 @@ def _needs_order(clip: object) -> bool:
     return isinstance(clip, ExtremaClip)
 
 
+def adds_up(recipe: Recipe) -> bool:
+    """Whether samples of sorted or unsorted columns are added up; weighted ones are elsewhere."""
+    plain = recipe.combine in ("mean", "sum") and recipe.weights is None
+    return plain or any(isinstance(clip, SigmaClip) for clip in recipe.clips)
+
+
 class Unsorted(Uniform):
     """Columns in the order of the frames, all of whose samples survive.
 
     Parameters
     ----------
-    rows : list of ndarray of float32, shape (pixels,)
+    rows : sequence of ndarray of float32, shape (pixels,)
+        One a frame.
     scratch : ndarray of float32, shape (pixels,)
+        Overwritten by every call.
+
+    Attributes
+    ----------
+    lowest, highest : ndarray of float32, shape (pixels,)
+        The ends of the columns; of them alone the rank is known.
     """
 
     __slots__ = ("_scratch", "highest", "lowest")
@@ -58,8 +75,23 @@ class Unsorted(Uniform):
             np.maximum(self.highest, row, out=self.highest)
 
     def at(self, rank: int) -> Floats:
-        """The lowest sample at the first rank, the highest at all others."""
-        return self.lowest if rank <= 0 else self.highest
+        """The lowest or the highest sample; no other rank is known."""
+        ends = {self.lo: self.lowest, self.hi - 1: self.highest}
+        return ends[rank]
+
+    def take(self, index: Ranks) -> Floats:
+        """Copies of some columns, shape (n, m), each sorted."""
+        n, step = len(self.rows), self.pixels // SORT_PARTS + 1
+        values = np.empty((n, len(index)), self.dtype)
+        block = np.empty((n + 1, min(len(index), step)), self.dtype)
+        for start in range(0, len(index), step):
+            some = index[start : start + step]
+            part = block[:, : len(some)]
+            for row, out in zip(self.rows, part, strict=False):
+                row.take(some, out=out, mode="clip")
+            for out, row in zip(values, sort_columns(list(part[:n]), part), strict=True):
+                out[start : start + step] = row
+        return values
 
     def inexact(self) -> NDArray[np.bool_]:
         """The columns whose sum float64 might round."""
@@ -74,7 +106,7 @@ class Unsorted(Uniform):
         of 0 are the largest.
         """
         bits, one = self._scratch.view(np.uint32), np.uint32(1)
-        result = np.full(self.pixels, -1, np.int32).view(np.uint32)
+        result = np.full(self.pixels, 0xFFFFFFFF, np.uint32)
         for row in self.rows:
             np.bitwise_and(row.view(np.uint32), np.uint32(0x7FFFFFFF), out=bits)
             np.subtract(bits, one, out=bits)
@@ -94,14 +126,15 @@ class Unsorted(Uniform):
         safe = squares < np.inf
         # Origin and mean differ by no more than this.
         off = np.multiply(np.abs(origin), ROUNDING, out=self._scratch)
-        # Less what the squares may be too large by: their rounding, and the origin's.
+        # Less what the squares may be too large by: their rounding, 3 of a square and n - 1
+        # of their sum, with room for the division and the root; and the origin's.
         squares *= 1 - (n + 8) * ROUNDING
         squares -= n * (off * off + 4 * SMALLEST)
         squares /= n - clip.ddof if n > clip.ddof else np.nan
         reach = np.sqrt(squares, out=squares)
         for factor, end in ((clip.low, self.lowest), (clip.high, self.highest)):
             if factor is not None:
-                gap = np.abs(end - origin) + off
+                gap = np.abs(end - origin) + off  # rounded twice, and once by the factor
                 safe &= gap * ((1 + 8 * ROUNDING) / factor if factor else np.inf) <= reach
         safe |= self.lowest == self.highest
         return ~safe

@@ -1,0 +1,112 @@
+"""Statistics of sorted columns: those in common and those with an interval each, to the bit."""
+
+from itertools import permutations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from gpustack.backends.base import Samples
+from gpustack.backends.columns import MAD_TO_STD, Ragged, Uniform, mad_std, median, quick_mad_std
+from gpustack.backends.cpu import CpuBackend
+from gpustack.backends.network import NETWORK_FRAMES, sort_columns
+from gpustack.clips import SigmaClip
+from gpustack.recipe import Recipe
+from oracle import solve
+from stacks import run
+from tolerances import assert_agrees
+
+HOSTILE = st.sampled_from([0.0, -0.0, 1e-42, -1e-42, 3e38, -3e38, 1.0, 2.0, 1e-30])
+VALUES = st.one_of(HOSTILE, st.floats(-1000, 70_000, width=32))
+COLUMNS = st.tuples(st.integers(1, 9), st.sampled_from(["f4", "f8"])).flatmap(
+    lambda shape: arrays(shape[1], (shape[0], 4), elements=VALUES)
+)
+
+
+REST = (30.527502059936523, 138.5703582763672, 112.35365295410156)
+
+
+def ragged(data):
+    pixels = np.arange(data.shape[1])
+    count = np.full(data.shape[1], len(data))
+    return Ragged(pixels, data, pixels, count, np.zeros_like(count), count.copy())
+
+
+@given(COLUMNS)
+def test_both_kinds_have_the_same_statistics(data):
+    data = np.sort(data, axis=0)
+    alone, common = ragged(data), Uniform(list(data), 0, len(data))
+    for statistic in (median, mad_std, quick_mad_std):
+        with np.errstate(all="ignore"):
+            one, other = (statistic(kind).astype(float) + 0.0 for kind in (alone, common))
+        assert one.tobytes() == other.tobytes(), statistic.__name__
+
+
+@given(COLUMNS)
+def test_the_quick_mad_is_off_by_one_rounding(data):
+    data = np.sort(data, axis=0)
+    with np.errstate(over="ignore"):  # as a backend does; it takes float64 there
+        quick, exact = (f(Uniform(list(data), 0, len(data))) for f in (quick_mad_std, mad_std))
+    np.testing.assert_allclose(quick, exact, rtol=2.0**-23, atol=2.0**-149)
+    direct = np.median(np.abs(data - np.median(data.astype(float), axis=0)), axis=0)
+    np.testing.assert_allclose(exact, MAD_TO_STD * direct, rtol=1e-12, atol=1e-44)
+
+
+@pytest.mark.parametrize("column", [(0.0, 0.0, -1.0, -0.0, 1.0), (-0.0, 0.0, -0.0), (-0.0, -0.0)])
+def test_zeros_of_either_sign_come_out_alike(column):
+    answers = set()
+    for order in permutations(column):
+        band = [Samples(np.full((1, 1), value, "f4")) for value in order]
+        got = run(CpuBackend(), band, Recipe(combine="median"))
+        answers.add((got.data.tobytes(), got.uncertainty.tobytes()))
+    assert len(answers) == 1
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        (-3e38, 1e38),
+        (2.9785789e38, -3.2284173e38),
+        # Here centre and spread cancel: the bound is next to nothing, and 4 ulp of it are less.
+        (0.0, 143.52755737304688, 84.33641815185547, 70.76802825927734, *REST),
+    ],
+)
+@pytest.mark.parametrize("factor", [0.5, 1.057149163210819])
+def test_a_clip_by_the_mad_goes_by_float64(column, factor):
+    band = [Samples(np.full((1, 1), value, "f4")) for value in column]
+    recipe = Recipe(clips=[SigmaClip(factor, None, "median", "mad_std", maxiters=1)])
+    want = solve(band, recipe)
+    assert not want.close.any()
+    assert_agrees(run(CpuBackend(), band, recipe), want, "mean")
+
+
+def test_a_large_median_is_that_of_any_tile():
+    band = [Samples(np.full((1, 2), value)) for value in (1e308, 1.2e308, 1.5e308)]
+    band.append(Samples(np.zeros((1, 2)), np.array([[True, False]])))
+    for pixels in (1, 2):
+        got = run(CpuBackend(tile_pixels=pixels), band, Recipe(combine="median", outputs=()))
+        assert got.data[0, 0] == 1.2e308
+
+
+@pytest.mark.parametrize("n", [1, 2, 5, 25, max(NETWORK_FRAMES.values()) + 1])
+@pytest.mark.parametrize("ranks", [None, "middle"])
+def test_rows_that_are_not_ours_are_sorted_and_left_alone(n, ranks):
+    rng = np.random.default_rng(n)
+    data = rng.normal(size=(n, 11)).astype("f4")
+    buffer = np.empty((n + 3, 11), "f4")
+    wanted = np.sort(data, axis=0)
+    for lent in (0.0, 0.5, 1.0):
+        before, rows = data.copy(), []
+        for k, row in enumerate(data):
+            rows.append(row.view() if rng.random() < lent else buffer[k])
+            if rows[-1].base is buffer:
+                rows[-1][:] = row
+            else:
+                rows[-1].flags.writeable = False
+        middle = frozenset({(n - 1) // 2, n // 2})
+        got = sort_columns(rows, buffer, middle if ranks else None)
+        for k in middle if ranks else range(n):
+            np.testing.assert_array_equal(got[k], wanted[k])
+        np.testing.assert_array_equal(data, before)

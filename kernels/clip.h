@@ -56,7 +56,9 @@ __device__ inline void clip_sigma(const Clip& clip, Column& column)
         Image low = 0, high = 0;
         if (clip.center == CENTER_MEDIAN || clip.spread == SPREAD_MAD)
             column.middle(low, high);
-        double average = clip.center == CENTER_MEAN || clip.spread == SPREAD_STD ? mean(column) : 0;
+        double average = 0;
+        if (clip.center == CENTER_MEAN || clip.spread == SPREAD_STD)
+            average = total(column).mean(column.count());
         double center = clip.center == CENTER_MEAN ? average : midpoint(low, high);
         double spread = clip.spread == SPREAD_MAD ? mad_std(column, low, high)
                                                   : standard_deviation(column, average, clip.ddof);

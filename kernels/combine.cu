@@ -48,7 +48,8 @@ __device__ inline void put_result(
     if (empty)
         value = COMBINE == COMBINE_SUM ? 0 : NOT_A_NUMBER;
     put_real(out.data, pixel, value);
-    put_real(out.uncertainty, pixel, result.uncertainty);
+    if (SPREAD != SPREAD_NONE)
+        put_real(out.uncertainty, pixel, result.uncertainty);
     put<Byte>(out.mask, pixel, empty);
 }
 

@@ -12,18 +12,19 @@ __device__ inline double midpoint(Image low, Image high)
     return (widen(low) + widen(high)) * 0.5;
 }
 
-template <class Column>
-__device__ inline double mean(const Column& column)
-{
-    double origin = PIVOTED ? column.pivot() : 0;
-    return origin + column.total(origin) / column.count();
-}
+// The sum of the survivors is `origin` times their count, and `rest`.
+struct Total {
+    double origin = 0, rest = 0;
+
+    __device__ double sum(int count) const { return origin * count + rest; }
+    __device__ double mean(int count) const { return origin + rest / count; }
+};
 
 template <class Column>
-__device__ inline double sum(const Column& column)
+__device__ inline Total total(const Column& column)
 {
     double origin = PIVOTED ? column.pivot() : 0;
-    return origin * column.count() + column.total(origin);
+    return {origin, column.total(origin)};
 }
 
 // The standard deviation about the mean; NaN for `ddof` samples or fewer.
@@ -46,46 +47,39 @@ struct Result {
     double value, uncertainty;
 };
 
-template <class Column>
-__device__ inline double combined(const Column& column)
-{
-    if (COMBINE == COMBINE_MEDIAN) {
-        Image low, high;
-        column.middle(low, high);
-        return midpoint(low, high);
-    }
-    if (COMBINE == COMBINE_MIN)
-        return widen(column.lowest());
-    if (COMBINE == COMBINE_MAX)
-        return widen(column.highest());
-    return COMBINE == COMBINE_SUM ? sum(column) : mean(column);
-}
-
-template <class Column>
-__device__ inline double uncertainty(const Column& column)
-{
-    double spread = 0;
-    if constexpr (Column::RANKED) {
-        if (SPREAD == SPREAD_MAD) {
-            Image low, high;
-            column.middle(low, high);
-            spread = mad_std(column, low, high);
-        }
-    }
-    if (SPREAD == SPREAD_STD)
-        spread = standard_deviation(column, mean(column), 0);
-    double root = sqrt(double(column.count()));
-    return COMBINE == COMBINE_SUM ? spread * root : spread / root;
-}
-
-// The unweighted value of a column and its uncertainty.
+// The unweighted value of a column and its uncertainty. What both need is computed once.
 template <class Column>
 __device__ inline Result reduce(const Column& column)
 {
-    if (column.count() == 0)
+    const int count = column.count();
+    if (count == 0)
         return {COMBINE == COMBINE_SUM ? 0 : NOT_A_NUMBER, NOT_A_NUMBER};
-    return {
-        WEIGHTED == WEIGHTED_NOT ? combined(column) : 0,
-        SPREAD == SPREAD_NONE ? 0 : uncertainty(column),
-    };
+    const bool weighted = WEIGHTED != WEIGHTED_NOT;
+    Image low = 0, high = 0;
+    if (COMBINE == COMBINE_MEDIAN || SPREAD == SPREAD_MAD)
+        column.middle(low, high);
+    Total sums;
+    if (SPREAD == SPREAD_STD
+        || (!weighted && (COMBINE == COMBINE_MEAN || COMBINE == COMBINE_SUM)))
+        sums = total(column);
+
+    double value = sums.mean(count);
+    if (COMBINE == COMBINE_MEDIAN)
+        value = midpoint(low, high);
+    else if (COMBINE == COMBINE_SUM)
+        value = sums.sum(count);
+    else if (COMBINE == COMBINE_MIN)
+        value = widen(column.lowest());
+    else if (COMBINE == COMBINE_MAX)
+        value = widen(column.highest());
+
+    if (SPREAD == SPREAD_NONE)
+        return {value, 0};
+    double spread = 0;
+    if (SPREAD == SPREAD_STD)
+        spread = standard_deviation(column, sums.mean(count), 0);
+    if constexpr (Column::RANKED)
+        spread = SPREAD == SPREAD_MAD ? mad_std(column, low, high) : spread;
+    double root = sqrt(double(count));
+    return {value, COMBINE == COMBINE_SUM ? spread * root : spread / root};
 }

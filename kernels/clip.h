@@ -33,14 +33,17 @@ __device__ inline int valid_among_lowest(const Task& task, const Place& place, i
     return valid;
 }
 
+// Leave ranks [low, high) in: among the samples that still are, or among all frames.
 template <class Column>
-__device__ inline void clip_extrema_all(
+__device__ inline void clip_extrema(
     const Task& task, const Place& place, const Clip& clip, Column& column)
 {
-    int low = clip.nlow, high = task.count() - clip.nhigh;
-    const bool all_valid = column.valid == task.count();
+    const bool among_valid = clip.kind == CLIP_EXTREMA;
+    int low = among_valid ? column.lo + clip.nlow : clip.nlow;
+    int high = (among_valid ? column.hi : task.count()) - clip.nhigh;
+    const bool some_invalid = column.valid < task.count();
 #pragma unroll 1
-    for (int side = 0; side < 2 && !all_valid; ++side) {
+    for (int side = 0; side < 2 && some_invalid && !among_valid; ++side) {
         int valid = valid_among_lowest(task, place, side ? high : low);
         low = side ? low : valid;
         high = side ? valid : high;
@@ -76,10 +79,8 @@ __device__ inline void run_clip(
     const double infinity = widen(INVALID);
     if (clip.kind == CLIP_SIGMA)
         clip_sigma(clip, column);
-    else if (clip.kind == CLIP_EXTREMA)
-        column.cut(column.lo + clip.nlow, column.hi - clip.nhigh);
-    else if (clip.kind == CLIP_EXTREMA_ALL)
-        clip_extrema_all(task, place, clip, column);
+    else if (clip.kind == CLIP_EXTREMA || clip.kind == CLIP_EXTREMA_ALL)
+        clip_extrema(task, place, clip, column);
     else if (column.count() > 0)
         column.narrow_to(clip.has_low ? clip.low : -infinity, clip.has_high ? clip.high : infinity);
 }

@@ -163,9 +163,17 @@ struct Streamed : Interval {
         Interval::cut(low, high);
         if (count() == 0)
             return;
-        Image lowest = lo == was_lo ? ends.low : at(lo).first;
-        Image highest = hi == was_hi ? ends.high : at(hi - 1).first;
-        ends = {lowest, highest, lo - below(lowest), hi - below(highest)};
+#pragma unroll 1
+        for (int side = 0; side < 2; ++side) {
+            Image end = side ? ends.high : ends.low;
+            if (side ? hi != was_hi : lo != was_lo)
+                end = at(side ? hi - 1 : lo).first;
+            int under = below(end);
+            if (side)
+                ends.high = end, ends.take = hi - under;
+            else
+                ends.low = end, ends.skip = lo - under;
+        }
     }
 
     // Leave in what is within the bounds; whether that changed anything.

@@ -12,6 +12,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import threading
 from functools import cache
 from pathlib import Path
 
@@ -44,6 +45,9 @@ OPTIONS = {
 FLUSH = 15
 #: No result depends on the grid or on the block, and threads of the host are dear.
 MOST_THREADS, MOST_BLOCKS = 3, 2
+
+
+_ONE_BUILD = threading.Lock()
 
 
 def compiler():
@@ -108,8 +112,14 @@ def _first(size):
     return int(size[0] if isinstance(size, tuple) else size)
 
 
-@cache
 def _library(flags):
+    """The shared library; threads that ask for the same one wait for its build."""
+    with _ONE_BUILD:
+        return _load(flags)
+
+
+@cache
+def _load(flags):
     """The shared library, from the folder of builds where it is there already."""
     found = compiler()
     if found is None:

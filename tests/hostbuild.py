@@ -24,8 +24,18 @@ HERE = Path(__file__).resolve().parent
 KERNELS = HERE.parent / "kernels"
 SHIM = HERE / "host"
 #: Not optimised: building takes most of the time of the tests.
-FLAGS = ("-std=c++17", "-O0", "-Wall", "-Werror", "-Wno-unknown-pragmas", "-ffp-contract=off")
-SANITIZE = ("-fsanitize=undefined", "-fno-sanitize-recover=undefined")
+FLAGS = (
+    "-std=c++17",
+    "-O0",
+    "-Wall",
+    "-Werror",
+    "-Wno-unknown-pragmas",
+    "-ffp-contract=off",
+    # A static of a template, as shared memory is here, would be one for all libraries of the
+    # process, and as large as in the first of them.
+    "-fno-gnu-unique",
+    "-Wl,-Bsymbolic",
+)
 
 #: Options of a launch rather than of a build, in the order of `shim_flags`.
 OPTIONS = {

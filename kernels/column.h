@@ -26,6 +26,8 @@ struct Interval {
 // doubles add up about one of them.
 static constexpr bool PIVOTED = sizeof(REAL) == 8;
 
+#define ENDLESS __longlong_as_double(0x7ff0000000000000)
+
 // All samples in registers, invalid ones as INVALID. No clip may have been applied.
 template <int COUNT>
 struct Held : Interval {
@@ -140,19 +142,19 @@ struct Parked : Interval {
         upper = at((lo + hi) >> 1);
     }
 
-    __device__ double deviation(Image lower, Image upper) const;
+    __device__ double deviation(double lower, double upper) const;
     __device__ Members members() const;
 
 private:
-    // How far a rank is beyond the middle, as an image; INVALID past the survivors.
-    __device__ Image below(int rank, Image lower) const
+    // How far a rank is beyond the middle; endless past the survivors.
+    __device__ double below(int rank, double lower) const
     {
-        return rank < lo ? INVALID : at(rank) > lower ? -1 : difference(lower, at(rank));
+        return rank < lo ? ENDLESS : lower - widen(at(rank));
     }
 
-    __device__ Image above(int rank, Image upper) const
+    __device__ double above(int rank, double upper) const
     {
-        return rank >= hi ? INVALID : at(rank) < upper ? -1 : difference(at(rank), upper);
+        return rank >= hi ? ENDLESS : widen(at(rank)) - upper;
     }
 };
 
@@ -161,7 +163,7 @@ private:
 // The k samples nearest to the middle are neighbours. As a window of k ranks moves up, the
 // deviation at its low end falls and that at its high end grows: bisect for the first window
 // whose high end is the further one. The nearest k are in that window or the one before.
-__device__ inline double Parked::deviation(Image lower, Image upper) const
+__device__ inline double Parked::deviation(double lower, double upper) const
 {
     int half = (count() + 1) >> 1;
     int start = lo, last = hi - half + 1;
@@ -172,14 +174,13 @@ __device__ inline double Parked::deviation(Image lower, Image upper) const
         else
             last = middle;
     }
-    Image here = above(start + half - 1, upper), before = below(start - 1, lower);
-    Image nearest = min(here, before);
+    double here = above(start + half - 1, upper), before = below(start - 1, lower);
+    double nearest = fmin(here, before);
     if (count() & 1)
-        return widen(nearest);
+        return nearest;
     // The next is that of a neighbour of the window.
     start -= before < here;
-    Image next = min(below(start - 1, lower), above(start + half, upper));
-    return (widen(nearest) + widen(next)) * 0.5;
+    return (nearest + fmin(below(start - 1, lower), above(start + half, upper))) * 0.5;
 }
 
 __device__ inline Members Parked::members() const

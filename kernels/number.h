@@ -92,15 +92,6 @@ __device__ inline int add(int a, double term)
     return narrow<float>(widen(a) + widen(narrow<float>(term)));
 }
 
-// a - b, for a no smaller than b.
-__device__ inline int difference(int a, int b)
-{
-    float result = as_float(a) - as_float(b);
-    if (!(result < FLOAT_IS_SAFE) || a == b)
-        return image<float>(__float_as_uint(result));
-    return narrow<float>(widen(a) - widen(b));
-}
-
 __device__ inline long long multiply(long long a, double factor)
 {
     return narrow<double>(widen(a) * factor);
@@ -109,11 +100,6 @@ __device__ inline long long multiply(long long a, double factor)
 __device__ inline long long add(long long a, double term)
 {
     return narrow<double>(widen(a) + term);
-}
-
-__device__ inline long long difference(long long a, long long b)
-{
-    return narrow<double>(widen(a) - widen(b));
 }
 
 typedef Number<REAL>::Image Image;          // of a sample

@@ -7,9 +7,10 @@
 #define MAD_TO_STD 1.482602218505602
 #define NOT_A_NUMBER __longlong_as_double(0x7ff8000000000000)
 
+// The sum of two large ones may overflow.
 __device__ inline double midpoint(Image low, Image high)
 {
-    return (widen(low) + widen(high)) * 0.5;
+    return low == high ? widen(low) : (widen(low) + widen(high)) * 0.5;
 }
 
 // The sum of the survivors is `origin` times their count, and `rest`.
@@ -39,8 +40,8 @@ __device__ inline double standard_deviation(const Column& column, double average
 template <class Column>
 __device__ inline double mad_std(const Column& column, Image low, Image high)
 {
-    double half_gap = widen(difference(high, low)) * 0.5;
-    return (half_gap + column.deviation(low, high)) * MAD_TO_STD;
+    double lower = widen(low), upper = widen(high);
+    return ((upper - lower) * 0.5 + column.deviation(lower, upper)) * MAD_TO_STD;
 }
 
 struct Result {

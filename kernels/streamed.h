@@ -6,17 +6,20 @@
 
 #include "clip.h"
 
-// The two neighbours of a rank.
+// The images of two neighbours in rank.
+template <class Float>
 struct Pair {
-    Image first, second;
+    typename Number<Float>::Image first, second;
 };
 
 // The least value, of those in [first, last], that more than `rank` of the values do not
 // exceed; and that for the next rank. `each` calls a function with every value.
-template <class Each>
-__device__ inline Pair select(Image first, Image last, int rank, const Each& each)
+template <class Float, class Each>
+__device__ inline Pair<Float> select(typename Number<Float>::Image first,
+    typename Number<Float>::Image last, int rank, const Each& each)
 {
-    typedef Number<REAL>::Word Unsigned;
+    typedef typename Number<Float>::Image Image;
+    typedef typename Number<Float>::Word Unsigned;
     while (first < last) {
         Unsigned from = Unsigned(first), step = (Unsigned(last) - from) >> 2;
         Image trial[3] = {Image(from + step), Image(from + 2 * step), Image(from + 3 * step)};
@@ -31,7 +34,7 @@ __device__ inline Pair select(Image first, Image last, int rank, const Each& eac
             first = upto[i] > rank ? first : trial[i] + 1;
     }
     int upto = 0;
-    Image next = INVALID;
+    Image next = Number<Float>::INFINITE;
     each([&](Image value) {
         upto += value <= first;
         next = value > first ? min(next, value) : next;
@@ -123,30 +126,31 @@ struct Streamed : Interval {
         return sum;
     }
 
-    __device__ Pair at(int rank) const
+    __device__ Pair<REAL> at(int rank) const
     {
-        return select(ends.low, ends.high, rank, [&](const auto& visit) { all(visit); });
+        return select<REAL>(ends.low, ends.high, rank, [&](const auto& visit) { all(visit); });
     }
 
     __device__ void middle(Image& lower, Image& upper) const
     {
-        Pair pair = at((lo + hi - 1) >> 1);
+        Pair<REAL> pair = at((lo + hi - 1) >> 1);
         lower = pair.first;
         upper = count() & 1 ? pair.first : pair.second;
     }
 
     // The mean of the two middle deviations from the middle samples.
-    __device__ double deviation(Image lower, Image upper) const
+    __device__ double deviation(double lower, double upper) const
     {
         auto each = [&](const auto& visit) {
-            survivors([&](Image value) {
-                visit(value <= lower ? difference(lower, value) : difference(value, upper));
+            survivors([&](Image image) {
+                double value = widen(image);
+                visit(narrow<double>(value <= lower ? lower - value : value - upper));
             });
         };
-        Image most = max(difference(lower, ends.low), difference(ends.high, upper));
-        Pair pair = select(0, most, (count() - 1) >> 1, each);
-        double next = widen(count() & 1 ? pair.first : pair.second);
-        return (widen(pair.first) + next) * 0.5;
+        double most = fmax(lower - widen(ends.low), widen(ends.high) - upper);
+        Pair<double> pair = select<double>(0, narrow<double>(most), (count() - 1) >> 1, each);
+        double nearest = widen(pair.first);
+        return count() & 1 ? nearest : (nearest + widen(pair.second)) * 0.5;
     }
 
     __device__ int below(Image bound) const

@@ -55,11 +55,11 @@ def test_the_quick_mad_is_off_by_one_rounding(data):
 
 
 @pytest.mark.parametrize("column", [(0.0, 0.0, -1.0, -0.0, 1.0), (-0.0, 0.0, -0.0), (-0.0, -0.0)])
-def test_zeros_of_either_sign_come_out_alike(column):
+def test_zeros_of_either_sign_come_out_alike(backend, column):
     answers = set()
     for order in permutations(column):
         band = [Samples(np.full((1, 1), value, "f4")) for value in order]
-        got = run(CpuBackend(), band, Recipe(combine="median"))
+        got = run(backend, band, Recipe(combine="median"))
         answers.add((got.data.tobytes(), got.uncertainty.tobytes()))
     assert len(answers) == 1
 
@@ -74,12 +74,17 @@ def test_zeros_of_either_sign_come_out_alike(column):
     ],
 )
 @pytest.mark.parametrize("factor", [0.5, 1.057149163210819])
-def test_a_clip_by_the_mad_goes_by_float64(column, factor):
+def test_a_clip_by_the_mad_goes_by_float64(backend, column, factor):
     band = [Samples(np.full((1, 1), value, "f4")) for value in column]
     recipe = Recipe(clips=[SigmaClip(factor, None, "median", "mad_std", maxiters=1)])
     want = solve(band, recipe)
     assert not want.close.any()
-    assert_agrees(run(CpuBackend(), band, recipe), want, "mean")
+    assert_agrees(run(backend, band, recipe), want, "mean")
+
+
+def test_large_medians_do_not_overflow(backend):
+    band = [Samples(np.full((1, 1), value)) for value in (1e308, 1.2e308, 1.5e308)]
+    assert run(backend, band, Recipe(combine="median", outputs=())).data[0, 0] == 1.2e308
 
 
 def test_a_large_median_is_that_of_any_tile():

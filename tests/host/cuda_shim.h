@@ -9,6 +9,8 @@
 #include <string.h>
 
 extern "C" {
+double fmin(double, double);
+double fmax(double, double);
 double fabs(double);
 float fabsf(float);
 double rint(double);

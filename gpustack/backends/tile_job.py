@@ -129,9 +129,11 @@ class TileJob:
 
     def _place_counts(self, where: Where, tile: Tile, columns: SortedTile) -> Counts:
         """Write count, low and high; return the count of survivors, shape (pixels,)."""
-        count = np.empty(where.pixels, np.intp)
-        for group, at in columns.groups():
-            count[at] = group.count
+        # Nearly always all columns of a tile share one count, and it takes no room.
+        count = np.broadcast_to(np.intp(columns.uniform.count), where.pixels)
+        for part in columns.parts:
+            count = count if count.flags.writeable else count.copy()
+            count[part.index] = part.count
         _place(self.out.count, where, count)
         for array, before, side in (
             (self.out.low, tile.low, "low"),
@@ -188,13 +190,10 @@ class TileJob:
             self._place_data(where, data, empty)
         if self.recipe.spread is not None:
             spread = _of_all(columns, where.pixels, partial(uncertainty, recipe=self.recipe))
-            np.copyto(spread, np.nan, where=empty)
-            _place(self.out.uncertainty, where, spread)
+            _place(self.out.uncertainty, where, spread, empty, np.nan)
 
     def _place_data(self, where: Where, data: Floats, mask: NDArray[np.bool_]) -> None:
-        data = data + 0.0  # a sample of -0.0 comes out as +0.0
-        np.copyto(data, 0.0 if self.recipe.combine == "sum" else np.nan, where=mask)
-        _place(self.out.data, where, data)
+        _place(self.out.data, where, data, mask, 0.0 if self.recipe.combine == "sum" else np.nan)
         _place(self.out.mask, where, mask)
 
     def _weights(self, where: Where) -> Iterator[float | NDArray[Any] | None]:
@@ -217,10 +216,25 @@ def _of_all(columns: SortedTile, pixels: int, compute: Callable[[Columns], Float
     return result
 
 
-def _place(array: NDArray[Any] | None, where: Where, values: NDArray[Any]) -> None:
-    """Write the values of a tile to where they belong in an output, if it is wanted."""
+def _place(
+    array: NDArray[Any] | None,
+    where: Where,
+    values: NDArray[Any],
+    empty: NDArray[np.bool_] | None = None,
+    blank: float = np.nan,
+) -> None:
+    """Write the values of a tile to where they belong in an output, if it is wanted.
+
+    Real values with `blank` where `empty` is set, and -0.0, which a sample may be, as +0.0.
+    """
     if array is None:
         return
     if not array.flags.c_contiguous:
         raise ValueError("outputs: expected C-contiguous arrays, got strided ones")
-    np.copyto(array.reshape(-1)[where.flat], values, casting="unsafe")
+    place = array.reshape(-1)[where.flat]
+    if empty is None:
+        np.copyto(place, values, casting="unsafe")
+        return
+    np.add(values, 0.0, out=place, casting="unsafe")
+    if empty.any():
+        np.copyto(place, blank, where=empty)

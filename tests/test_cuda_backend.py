@@ -5,7 +5,7 @@ import pytest
 
 import fakecuda
 from gpustack.backends.base import Samples
-from gpustack.backends.cuda import abi
+from gpustack.backends.cuda import abi, device
 from gpustack.backends.cuda.backend import BandSource, CudaBackend
 from gpustack.backends.cuda.pipeline import SLOTS
 from gpustack.backends.cuda.staging import merged
@@ -52,14 +52,14 @@ class Files(BandSource):
         return Samples(rows, samples.mask, samples.weight)
 
 
-def stream(band, asked, *, memory=1 << 24, kind=Files, before=None, **limits):
+def stream(band, asked, *, memory=1 << 24, kind=Files, before=None, progress=None, **limits):
     """The outputs of `CudaBackend.stream`, and the rows done as they were told."""
     given = kind(band, np.dtype(np.float32))
     if before is not None:
         object.__setattr__(given, "before", before)
     out, told = outputs(band, asked), []
     CudaBackend(**limits).stream(
-        given, asked, out, memory, lambda done, rows: told.append((done, rows))
+        given, asked, out, memory, progress or (lambda done, rows: told.append((done, rows)))
     )
     assert told == sorted(told)
     assert told[-1] == (ROWS, ROWS)
@@ -207,6 +207,34 @@ def test_what_was_under_way_when_memory_ran_out_counts_once(pretend, monkeypatch
     same(stream(frames(), asked, before=before)[0], whole)
     assert not to_come
     assert world.fail_launches == 0
+
+
+@pytest.mark.parametrize("where", ["progress", "read", "wait"])
+def test_memory_that_is_out_elsewhere_ends_the_run(pretend, monkeypatch, where):
+    # Nobody gives the band back then: going on would leave its rows as they were.
+    pretend(devices=2)
+    full = device.cupy().cuda.memory.OutOfMemoryError
+
+    def fail(*_):
+        raise full("of somebody else")
+
+    more = {}
+    if where == "wait":
+        monkeypatch.setattr("gpustack.backends.cuda.slots.Slot.wait", fail)
+    elif where == "read":
+        more["before"] = lambda f, start: fail() if start >= 6 else None
+    else:
+        more["progress"] = fail
+    with pytest.raises(full, match="of somebody else"):
+        stream(frames(), recipe("median", N), **more)
+
+
+def test_rows_that_were_lost_are_told(pretend, monkeypatch):
+    world = pretend()
+    world.fail_launches = 1
+    monkeypatch.setattr("gpustack.backends.cuda.pipeline.Rows.give_back", lambda *_: None)
+    with pytest.raises(BackendError, match=r"lost rows: expected 23, got \d+"):
+        stream(frames(), recipe("median", N))
 
 
 def test_a_frame_that_cannot_be_read_ends_the_run(pretend):

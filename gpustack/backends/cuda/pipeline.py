@@ -3,7 +3,9 @@
 import logging
 import threading
 from collections import deque
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -14,7 +16,7 @@ from gpustack.backends.cuda import device
 from gpustack.backends.cuda.launch import Job, Kernels
 from gpustack.backends.cuda.slots import Layout, Slot, Streams, power_of_two
 from gpustack.backends.cuda.staging import Intake, Piece, Results
-from gpustack.errors import MemoryLimitError
+from gpustack.errors import BackendError, MemoryLimitError
 from gpustack.plan import Band
 
 _log = logging.getLogger(__name__)
@@ -30,6 +32,10 @@ LEAST_BANDS, LEAST_BYTES = 8, 16 << 20
 READERS = 4
 
 
+class _DeviceFull(Exception):
+    """Memory is out; no band is lost by it."""
+
+
 class Rows:
     """The rows of a stack that are still to be done, handed out in order to all devices."""
 
@@ -37,7 +43,7 @@ class Rows:
         self._total = rows
         self._next = 0
         self._returned: list[Band] = []
-        self._done = 0
+        self.done = 0
         self._lock = threading.Lock()
 
     def take(self, most: int) -> Band | None:
@@ -67,9 +73,9 @@ class Rows:
     def finish(self, slot: Slot, out: Outputs, progress: Progress | None) -> None:
         """Place the results of a slot's band, one device at a time, and tell of it."""
         with self._lock:
-            self._done += slot.finish(out).rows
+            self.done += slot.finish(out).rows
             if progress is not None:
-                progress(self._done, self._total)
+                progress(self.done, self._total)
 
 
 class Pipeline:
@@ -142,6 +148,11 @@ class Pipeline:
                     future.result()
             finally:
                 self.rows.stop()
+        if self.rows.done != self.source.rows:
+            raise BackendError(
+                f"backend 'cuda' lost rows: expected {self.source.rows}, got {self.rows.done} "
+                "(a fault of gpustack, please report it)"
+            )
 
 
 class Worker:
@@ -210,12 +221,11 @@ class Worker:
         streams = Streams()
         try:
             size = self._host_bytes(layout.size, slots)
-            ring = [Slot(layout, size, pool) for _ in range(slots)]
+            with _full_is_told():
+                ring = [Slot(layout, size, pool) for _ in range(slots)]
             self._feed(ring, streams, most)
-        except Exception as err:
-            if not device.is_out_of_memory(err):
-                raise
-            _log.info("device %d: out of memory at %d rows: %s", self._number, most, err)
+        except _DeviceFull as err:
+            _log.info("device %d: out of memory at %d rows: %s", self._number, most, str(err))
             return False
         finally:
             streams.synchronize()  # nothing may use buffers that are about to be free
@@ -242,8 +252,9 @@ class Worker:
                 layout = slot.begin(band)
                 samples, pieces = read_band(layout.intake, band, slot.block, self._readers)
             try:
-                slot.start(line.job, line.kernels, streams, samples, pieces)
-            except Exception:
+                with _full_is_told():
+                    slot.start(line.job, line.kernels, streams, samples, pieces)
+            except _DeviceFull:
                 line.rows.give_back(band)
                 while under_way:
                     self._finish(under_way.popleft())
@@ -256,6 +267,17 @@ class Worker:
         slot.wait()
         self._line.rows.finish(slot, self._line.out, self._line.progress)
         return slot
+
+
+@contextmanager
+def _full_is_told() -> Iterator[None]:
+    """Of errors within, those that say that memory is out become `_DeviceFull`."""
+    try:
+        yield
+    except Exception as err:
+        if not device.is_out_of_memory(err):
+            raise
+        raise _DeviceFull(str(err)) from None
 
 
 def read_band(

@@ -1,5 +1,8 @@
 """The CUDA backend on pretended devices: bands, buffers, streams, memory, several devices."""
 
+import threading
+import time
+
 import numpy as np
 import pytest
 
@@ -61,8 +64,8 @@ def stream(band, asked, *, memory=1 << 24, kind=Files, before=None, progress=Non
     CudaBackend(**limits).stream(
         given, asked, out, memory, progress or (lambda done, rows: told.append((done, rows)))
     )
+    assert progress or told[-1] == (ROWS, ROWS)
     assert told == sorted(told)
-    assert told[-1] == (ROWS, ROWS)
     return out, [done for done, _ in told]
 
 
@@ -227,6 +230,28 @@ def test_memory_that_is_out_elsewhere_ends_the_run(pretend, monkeypatch, where):
         more["progress"] = fail
     with pytest.raises(full, match="of somebody else"):
         stream(frames(), recipe("median", N), **more)
+
+
+def test_progress_is_told_in_the_thread_of_the_caller(pretend):
+    world = pretend(devices=2, eager="always")
+    threads, stopped, told = set(), [], []
+
+    def rows_launched():
+        return sum(pixels for _, pixels in world.launched) // WIDTH
+
+    def progress(done, rows):
+        threads.add(threading.get_ident())
+        told.append((done, rows))
+        if done < ROWS:  # the devices go on meanwhile
+            deadline = time.monotonic() + 10
+            while rows_launched() < ROWS and time.monotonic() < deadline:
+                time.sleep(0.001)
+            stopped.append(rows_launched() < ROWS)
+
+    stream(frames(), recipe("median", N), progress=progress)
+    assert threads == {threading.get_ident()}
+    assert told[-1] == (ROWS, ROWS)
+    assert not any(stopped)
 
 
 def test_rows_that_were_lost_are_told(pretend, monkeypatch):

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
@@ -44,6 +45,8 @@ class Rows:
         self._next = 0
         self._returned: list[Band] = []
         self.done = 0
+        #: Rows done after each band: progress is told in the caller's thread.
+        self.told: SimpleQueue[int | None] = SimpleQueue()
         self._lock = threading.Lock()
 
     def take(self, most: int) -> Band | None:
@@ -70,12 +73,20 @@ class Rows:
         with self._lock:
             self._returned, self._next = [], self._total
 
-    def finish(self, slot: Slot, out: Outputs, progress: Progress | None) -> None:
-        """Place the results of a slot's band, one device at a time, and tell of it."""
+    def finish(self, slot: Slot, out: Outputs) -> None:
+        """Place the results of a slot's band, one device at a time."""
         with self._lock:
             self.done += slot.finish(out).rows
-            if progress is not None:
-                progress(self.done, self._total)
+            self.told.put(self.done)
+
+    def tell(self, progress: Progress | None, workers: int) -> None:
+        """Tell of the rows as they are done, until None was put for each worker."""
+        while workers:
+            done = self.told.get()
+            if done is None:
+                workers -= 1
+            elif progress is not None:
+                progress(done, self._total)
 
 
 class Pipeline:
@@ -143,7 +154,10 @@ class Pipeline:
                 for number in numbers
             ]
             running = [pool.submit(worker.run, len(numbers) * LEAST_BANDS) for worker in workers]
+            for future in running:
+                future.add_done_callback(lambda _: self.rows.told.put(None))
             try:
+                self.rows.tell(self.progress, len(running))
                 for future in running:
                     future.result()
             finally:
@@ -265,7 +279,7 @@ class Worker:
 
     def _finish(self, slot: Slot) -> Slot:
         slot.wait()
-        self._line.rows.finish(slot, self._line.out, self._line.progress)
+        self._line.rows.finish(slot, self._line.out)
         return slot
 
 

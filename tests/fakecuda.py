@@ -27,6 +27,18 @@ class CUDARuntimeError(RuntimeError):
         self.status = status
 
 
+class CUDADriverError(RuntimeError):
+    def __init__(self, status):
+        super().__init__(f"CUDA_ERROR {status}")
+        self.status = status
+
+
+class NVRTCError(RuntimeError):
+    def __init__(self, status):
+        super().__init__(f"NVRTC_ERROR {status}")
+        self.status = status
+
+
 class OutOfMemoryError(MemoryError):
     pass
 

@@ -143,6 +143,7 @@ def _module(world):
         alloc_pinned_memory=fakecuda.alloc_pinned_memory,
         get_current_stream=world.current,
         memory=SimpleNamespace(OutOfMemoryError=fakecuda.OutOfMemoryError),
+        driver=SimpleNamespace(CUDADriverError=fakecuda.CUDADriverError),
         runtime=_runtime(world),
     )
     return module
@@ -162,6 +163,7 @@ def _runtime(world):
         return world.capacity - world.used[number], world.capacity
 
     return SimpleNamespace(
+        CUDARuntimeError=fakecuda.CUDARuntimeError,
         getDevice=lambda: world.device,
         getDeviceCount=count,
         getDeviceProperties=properties,

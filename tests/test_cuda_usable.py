@@ -6,7 +6,7 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 
-from fakecuda import CUDARuntimeError
+from fakecuda import CUDADriverError, CUDARuntimeError, NVRTCError
 from gpustack import backends
 from gpustack.backends.cuda import device, source
 from gpustack.errors import BackendError, InputError
@@ -111,6 +111,8 @@ def test_what_out_of_memory_is(pretend):
     pretend()
     assert device.is_out_of_memory(device.cupy().cuda.memory.OutOfMemoryError("full"))
     assert device.is_out_of_memory(CUDARuntimeError(2))
+    assert device.is_out_of_memory(CUDADriverError(2))
+    assert not device.is_out_of_memory(NVRTCError(2))  # the program cannot be made
     assert not device.is_out_of_memory(CUDARuntimeError(700))
     assert not device.is_out_of_memory(MemoryError())
 

@@ -138,8 +138,15 @@ def is_out_of_memory(err: BaseException) -> bool:
     """Whether an error says that a device, or pinned memory of the host, is full."""
     if isinstance(err, cupy().cuda.memory.OutOfMemoryError):
         return True
-    # cudaErrorMemoryAllocation and CUDA_ERROR_OUT_OF_MEMORY are the same number.
-    return isinstance(err, RuntimeError) and getattr(err, "status", None) == _OUT_OF_MEMORY
+    # cudaErrorMemoryAllocation and CUDA_ERROR_OUT_OF_MEMORY are the same number; to the
+    # compiler, whose errors have a status too, it means something else.
+    return is_cuda_error(err) and getattr(err, "status", None) == _OUT_OF_MEMORY
+
+
+def is_cuda_error(err: BaseException) -> bool:
+    """Whether an error comes from CUDA's runtime or driver."""
+    cuda = cupy().cuda
+    return isinstance(err, cuda.runtime.CUDARuntimeError | cuda.driver.CUDADriverError)
 
 
 def free_unused() -> None:

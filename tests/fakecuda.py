@@ -55,11 +55,13 @@ class World:
     devices : int
     capacity : int
         Bytes of memory of each device.
+    capabilities : sequence of (major, minor)
+        Of the devices; (9, 0) where left out.
     eager : None, "always" or int
         When streams work: when waited for; at once; by lot, from this seed.
     """
 
-    def __init__(self, devices=1, capacity=1 << 30, eager=None):
+    def __init__(self, devices=1, capacity=1 << 30, eager=None, capabilities=()):
         self.devices, self.capacity, self.eager = devices, capacity, eager
         self.lock = threading.RLock()
         self.local = threading.local()
@@ -69,7 +71,10 @@ class World:
         self.null = [Stream(device=i, world=self) for i in range(devices)]
         self.asked, self.log = [], []
         self.built, self.launched, self.pinned = [], [], {}
+        self.capabilities = list(capabilities) or [(9, 0)] * devices
+        #: What the compiler complains of: in the kernels; in anything, by device.
         self.error = None
+        self.broken, self.tried = {}, []
         self.fail_launches = 0
         self.most_pinned = self.most_used = 0
         self._lot = random.Random(eager)
@@ -349,6 +354,11 @@ class RawModule:
         self._code, self._options, self._run = code, options, None
 
     def compile(self):
+        world.tried.append(world.device)
+        if world.device in world.broken:
+            raise world.broken[world.device]
+        if "nothing()" in self._code:
+            return
         self._run = _compile(self._code, self._options)
 
     def get_function(self, name):

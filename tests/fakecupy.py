@@ -156,7 +156,9 @@ def _runtime(world):
         return world.devices
 
     def properties(number):
-        return {"name": b"Pretended", "totalGlobalMem": world.capacity, "major": 9, "minor": 0}
+        major, minor = world.capabilities[number]
+        facts = {"name": b"Pretended", "totalGlobalMem": world.capacity}
+        return facts | {"major": major, "minor": minor}
 
     def memory():
         number = world.device

@@ -85,6 +85,43 @@ def test_auto_says_what_it_took_and_why(monkeypatch, pretend, caplog):
     assert backends.get("cpu").name == "cpu"
 
 
+def test_a_device_that_cannot_compile_is_not_taken(pretend, caplog):
+    caplog.set_level(logging.INFO, "gpustack")
+    why = "Failed to find CUDA headers"
+    world = pretend()
+    world.broken = {0: RuntimeError(why)}
+    assert backends.get().name == "cpu"
+    assert f"backend auto: cpu (Pretended (1 GiB, sm_90) runs no kernel: RuntimeError: {why}" in (
+        caplog.text
+    )
+    with pytest.raises(BackendError, match=f"cannot work here: .* runs no kernel: .*{why}"):
+        backends.get("cuda")
+    world.broken = {}
+    assert backends.get("cuda").name == "cuda"
+    assert backends.get().name == "cuda"
+    assert world.tried == [0, 0, 0], "it is tried once where it works"
+
+
+def test_one_device_that_compiles_is_enough(pretend):
+    world = pretend(devices=2)
+    world.broken = {0: CUDARuntimeError(46, "cudaErrorDevicesUnavailable")}
+    assert backends.get().name == "cuda"
+    assert world.tried == [0, 1]
+
+
+def test_devices_that_are_too_old_are_left_out(pretend, caplog):
+    caplog.set_level(logging.INFO, "gpustack")
+    pretend(devices=3, capabilities=[(7, 0), (7, 5), (12, 0)])
+    assert backends.get("cuda")._devices == [1, 2]
+    assert "backend cuda: Pretended (1 GiB, sm_70) is too old and left out" in caplog.text
+    assert "sm_70" not in backends.report()[1].detail
+    pretend(devices=2, capabilities=[(6, 1), (7, 0)])
+    assert backends.get().name == "cpu"
+    match = r"compute capability 7\.5 or more, got .*sm_61.*sm_70"
+    with pytest.raises(BackendError, match=match):
+        backends.get("cuda")
+
+
 def test_the_report_names_the_devices(monkeypatch, pretend):
     pretend(devices=2, capacity=3 << 30)
     cuda = backends.report()[1]

@@ -30,7 +30,7 @@ def report() -> list[Report]:
     problem = device.problem()
     if problem is not None:
         return [cpu, Report("cuda", False, problem)]
-    names = ", ".join(map(str, device.devices()))
+    names = ", ".join(map(str, device.able_devices()))
     return [cpu, Report("cuda", True, f"{names}; {device.versions()}")]
 
 

@@ -1,5 +1,6 @@
 """The CUDA backend: its door."""
 
+import logging
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from gpustack.backends.cuda.pipeline import Pipeline
 from gpustack.backends.cuda.resident import run_resident
 from gpustack.plan import DEFAULT_MEMORY, parse_memory
 from gpustack.recipe import Recipe
+
+_log = logging.getLogger(__name__)
 
 #: The environment variable that limits the memory that is taken on each device.
 LIMIT_VARIABLE = "GPUSTACK_DEVICE_MEMORY"
@@ -102,7 +105,11 @@ class CudaBackend:
     name = "cuda"
 
     def __init__(self, device_memory: float | str | None = None) -> None:
-        self._devices = range(device.count_devices())
+        able = device.able_devices()
+        for other in device.devices():
+            if other not in able:
+                _log.info("backend cuda: %s is too old and left out", other)
+        self._devices = [one.id for one in able]
         given = os.environ.get(LIMIT_VARIABLE) if device_memory is None else device_memory
         self._limit = parse_memory(given) if given else None
 

@@ -7,8 +7,13 @@ from typing import Any
 
 from gpustack.errors import BackendError
 
+#: The least compute capability that the kernels are made for, times ten.
+CAPABILITY = 75
+
 #: What cudaError_t says; these numbers do not change between versions of CUDA.
 _OUT_OF_MEMORY, _OLD_DRIVER, _NO_DEVICE = 2, 35, 100
+
+_TRIAL = 'extern "C" __global__ void nothing() {}'
 
 _INSTALL = "pip install 'gpustack[cuda13]' (driver 580 or newer) or 'gpustack[cuda12]'"
 
@@ -21,6 +26,11 @@ class Device:
     name: str
     memory: int
     capability: str
+
+    @property
+    def is_able(self) -> bool:
+        """Whether the kernels are made for it."""
+        return int(self.capability) >= CAPABILITY
 
     def __str__(self) -> str:
         return f"{self.name} ({self.memory / 2**30:.0f} GiB, sm_{self.capability})"
@@ -47,10 +57,53 @@ def is_array(value: Any) -> bool:
 def problem() -> str | None:
     """Why CUDA cannot be used here, with what to install; None where it can."""
     try:
-        count_devices()
+        _try_compiler(cupy(), able_devices())
     except BackendError as err:
         return str(err)
     return None
+
+
+def able_devices() -> list[Device]:
+    """The devices that the kernels are made for, at least 1.
+
+    Raises
+    ------
+    BackendError
+        Where there is none.
+    """
+    found = devices()
+    able = [one for one in found if one.is_able]
+    if not able:
+        raise BackendError(
+            f"expected a CUDA device of compute capability {CAPABILITY / 10} or more, got "
+            + ", ".join(map(str, found))
+        )
+    return able
+
+
+#: Of each module that could compile; a failure is met again at the next try.
+_COMPILES: list[Any] = []
+
+
+def _try_compiler(module: Any, able: list[Device]) -> None:
+    """Compile a kernel that does nothing, for the first device that takes it, once a process.
+
+    What CuPy needs for that beside itself, the compiler and the headers of CUDA for this
+    device, may be missing or too old; it says so only here.
+    """
+    if module in _COMPILES:
+        return
+    problems = []
+    for one in able:
+        try:
+            with module.cuda.Device(one.id):
+                module.RawModule(code=_TRIAL, options=("-std=c++17",)).compile()
+        except Exception as err:  # noqa: BLE001 - CuPy raises errors of many kinds
+            problems.append(f"{one} runs no kernel: {type(err).__name__}: {err}")
+        else:
+            _COMPILES.append(module)
+            return
+    raise BackendError("; ".join(problems))
 
 
 def count_devices() -> int:

@@ -75,6 +75,9 @@ class World:
         #: What the compiler complains of: in the kernels; in anything, by device.
         self.error = None
         self.broken, self.tried = {}, []
+        #: Errors that devices raise as soon as they are looked at.
+        self.taken = {}
+        self.touched = set()
         self.fail_launches = 0
         self.most_pinned = self.most_used = 0
         self._lot = random.Random(eager)
@@ -272,6 +275,9 @@ class MemoryPool:
 
     def set_limit(self, size=None):
         self._limits[world.device] = size
+
+    def get_limit(self):
+        return self._limits.get(world.device) or 0
 
     def malloc(self, size):
         size = max(-(-size // 512) * 512, 512)

@@ -162,6 +162,9 @@ def _runtime(world):
 
     def memory():
         number = world.device
+        world.touched.add(number)
+        if number in world.taken:
+            raise world.taken[number]
         return world.capacity - world.used[number], world.capacity
 
     return SimpleNamespace(

@@ -11,6 +11,7 @@ from gpustack.backends.base import Samples
 from gpustack.backends.cuda import abi, device
 from gpustack.backends.cuda.backend import BandSource, CudaBackend
 from gpustack.backends.cuda.pipeline import SLOTS
+from gpustack.backends.cuda.slots import Slot
 from gpustack.backends.cuda.staging import merged
 from gpustack.errors import BackendError, FrameError, MemoryLimitError
 from oracle import solve
@@ -67,6 +68,10 @@ def stream(band, asked, *, memory=1 << 24, kind=Files, before=None, progress=Non
     assert progress or told[-1] == (ROWS, ROWS)
     assert told == sorted(told)
     return out, [done for done, _ in told]
+
+
+def rows_launched(world):
+    return sum(pixels for _, pixels in world.launched) // WIDTH
 
 
 def same(one, other):
@@ -236,17 +241,14 @@ def test_progress_is_told_in_the_thread_of_the_caller(pretend):
     world = pretend(devices=2, eager="always")
     threads, stopped, told = set(), [], []
 
-    def rows_launched():
-        return sum(pixels for _, pixels in world.launched) // WIDTH
-
     def progress(done, rows):
         threads.add(threading.get_ident())
         told.append((done, rows))
         if done < ROWS:  # the devices go on meanwhile
             deadline = time.monotonic() + 10
-            while rows_launched() < ROWS and time.monotonic() < deadline:
+            while rows_launched(world) < ROWS and time.monotonic() < deadline:
                 time.sleep(0.001)
-            stopped.append(rows_launched() < ROWS)
+            stopped.append(rows_launched(world) < ROWS)
 
     stream(frames(), recipe("median", N), progress=progress)
     assert threads == {threading.get_ident()}
@@ -260,6 +262,81 @@ def test_rows_that_were_lost_are_told(pretend, monkeypatch):
     monkeypatch.setattr("gpustack.backends.cuda.pipeline.Rows.give_back", lambda *_: None)
     with pytest.raises(BackendError, match=r"lost rows: expected 23, got \d+"):
         stream(frames(), recipe("median", N))
+
+
+@pytest.mark.parametrize("eager", [None, "always", 5])
+def test_a_device_that_cannot_work_is_left_out(pretend, caplog, eager):
+    caplog.set_level("INFO", "gpustack")
+    asked = recipe("everything", N)
+    pretend()
+    whole, _ = stream(frames(), asked)
+    for full in (0, 1):
+        world = pretend(devices=2, eager=eager)
+        world.taken[full] = fakecuda.CUDARuntimeError(46, "cudaErrorDevicesUnavailable")
+        same(stream(frames(), asked)[0], whole)
+        assert {number for number, _ in world.launched} == {1 - full}
+        assert f"device {full} takes no part: device {full} cannot be used: cudaErr" in caplog.text
+        world = pretend(devices=2, eager=eager)
+        world.used[full] = world.capacity - 2_000
+        same(stream(frames(), asked)[0], whole)
+        assert {number for number, _ in world.launched} == {1 - full}
+        assert f"device {full} takes no part: memory limit: expected room for" in caplog.text
+
+
+def test_rows_that_a_device_gives_back_late_are_done_by_another(pretend, monkeypatch):
+    asked = recipe("everything", N)
+    pretend()
+    whole, _ = stream(frames(), asked)
+    world = pretend(devices=2, eager="always")
+    start, taken = Slot.start, []
+
+    def late(slot, *arguments):
+        if world.device == 0:
+            return start(slot, *arguments)
+        taken.append(slot.band.rows)
+        deadline = time.monotonic() + 10
+        while rows_launched(world) < ROWS - taken[0] and time.monotonic() < deadline:
+            time.sleep(0.001)
+        time.sleep(0.02)  # the other device finds nothing more to do, and ends
+        raise fakecuda.OutOfMemoryError("full")
+
+    monkeypatch.setattr(Slot, "start", late)
+    same(stream(frames(), asked)[0], whole)
+    assert {number for number, _ in world.launched} == {0}
+
+
+def test_where_no_device_can_work_the_first_reason_is_told(pretend):
+    world = pretend(devices=2)
+    for number in range(2):
+        world.taken[number] = fakecuda.CUDARuntimeError(46, f"cudaErrorDevicesUnavailable {number}")
+    with pytest.raises(BackendError, match=r"device 0 cannot be used: cudaErrorDev.* 0"):
+        stream(frames(), recipe("median", N))
+
+
+def test_devices_that_are_not_needed_are_not_touched(pretend, monkeypatch):
+    monkeypatch.setattr("gpustack.backends.cuda.pipeline.LEAST_BYTES", 1 << 20)
+    world = pretend(devices=3)
+    stream(frames(), recipe("median", N))
+    assert world.touched == {0}
+
+
+def test_what_the_pool_of_cupy_holds_unused_is_given_back(pretend):
+    asked = recipe("everything", N)
+    pretend()
+    whole, _ = stream(frames(), asked)
+    world = pretend(capacity=1 << 20)
+    cupy = device.cupy()
+    cupy.empty((1 << 20) - 4096, np.uint8)
+    assert world.capacity - world.used[0] < 5000
+    same(stream(frames(), asked)[0], whole)
+
+
+def test_the_limit_of_the_pool_of_cupy_is_kept(pretend):
+    asked = recipe("everything", N)
+    world = pretend()
+    device.cupy().get_default_memory_pool().set_limit(size=60_000)
+    stream(frames(), asked)
+    assert world.most_used <= 60_000
 
 
 def test_a_frame_that_cannot_be_read_ends_the_run(pretend):

@@ -21,9 +21,6 @@ _log = logging.getLogger(__name__)
 #: The environment variable that limits the memory that is taken on each device.
 LIMIT_VARIABLE = "GPUSTACK_DEVICE_MEMORY"
 
-#: The share of the free memory of a device that is taken where there is no limit.
-SHARE = 0.8
-
 #: Kernels that were compiled, for all backends of this process.
 _KERNELS = Kernels()
 
@@ -94,7 +91,7 @@ class CudaBackend:
     ----------
     device_memory : number of bytes, text such as ``"8GB"``, or None
         That may be taken on each device; None is the environment variable
-        GPUSTACK_DEVICE_MEMORY, and without it `SHARE` of what is free.
+        GPUSTACK_DEVICE_MEMORY, and without it `pipeline.SHARE` of what is free.
 
     Raises
     ------
@@ -148,14 +145,4 @@ class CudaBackend:
             return
         stored = common_dtype(source.stored, source.dtype)
         job = Job(recipe, source.n, source.dtype, stored, out)
-        Pipeline(source, job, out, _KERNELS, memory, progress).run(self._limits())
-
-    def _limits(self) -> dict[int, int]:
-        """Device -> bytes that may be taken of its memory."""
-        cuda = device.cupy().cuda
-        limits = {}
-        for number in self._devices:
-            with cuda.Device(number):
-                free, _ = cuda.runtime.memGetInfo()
-            limits[number] = int(free * SHARE) if self._limit is None else self._limit
-        return limits
+        Pipeline(source, job, out, _KERNELS, memory, progress).run(self._devices, self._limit)

@@ -207,3 +207,11 @@ def free_unused() -> None:
     module = cupy()
     module.get_default_memory_pool().free_all_blocks()
     module.get_default_pinned_memory_pool().free_all_blocks()
+
+
+def room() -> int:
+    """Bytes that are free on the current device, within the limit of CuPy's own pool if any."""
+    module = cupy()
+    free, _ = module.cuda.runtime.memGetInfo()
+    limit = module.get_default_memory_pool().get_limit()
+    return int(min(free, limit or free))

@@ -3,7 +3,7 @@
 import logging
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from queue import SimpleQueue
@@ -28,6 +28,9 @@ SLOTS = 3
 #: A stack is cut into so many bands where they stay as large as that, so that there is
 #: something to overlap.
 LEAST_BANDS, LEAST_BYTES = 8, 16 << 20
+
+#: The share of the free memory of a device that is taken where there is no limit.
+SHARE = 0.8
 
 #: Threads that read and copy: one does not keep up with the bus.
 READERS = 4
@@ -138,62 +141,115 @@ class Pipeline:
                 most = middle - 1
         return least
 
-    def run(self, limits: dict[int, int]) -> None:
-        """Run on the devices of `limits`, device -> bytes of its memory that may be taken.
+    def run(self, devices: Sequence[int], limit: int | None) -> None:
+        """Run on some devices, of whose memory `limit` bytes may be taken, or most of it.
+
+        A device that cannot work is left out where another can.
 
         Raises
         ------
         MemoryLimitError
             Where not even one row fits.
+        BackendError
+            Where no device can work.
         """
         least = max(self.fitting_rows(LEAST_BYTES), 1)
-        numbers = list(limits)[: max(self.source.rows // least, 1)]
-        with ThreadPoolExecutor(READERS) as readers, ThreadPoolExecutor(len(numbers)) as pool:
-            workers = [
-                Worker(self, number, limits[number], self.memory // len(numbers), readers)
-                for number in numbers
-            ]
-            running = [pool.submit(worker.run, len(numbers) * LEAST_BANDS) for worker in workers]
-            for future in running:
-                future.add_done_callback(lambda _: self.rows.told.put(None))
-            try:
-                self.rows.tell(self.progress, len(running))
-                for future in running:
-                    future.result()
-            finally:
-                self.rows.stop()
+        devices = devices[: max(self.source.rows // least, 1)]
+        memory, bands = self.memory // len(devices), len(devices) * LEAST_BANDS
+        with ThreadPoolExecutor(READERS) as readers:
+            workers = [Worker(self, number, limit, memory, readers) for number in devices]
+            problem: Exception | None = None
+            # Rows that one could not do may be left when the others have come to their end.
+            while workers and self.rows.done < self.source.rows:
+                ends = self._run_all(workers, bands)
+                problem = problem or next((end for end in ends if end is not None), None)
+                left = [worker for worker, end in zip(workers, ends, strict=True) if end is None]
+                if len(left) == len(workers):
+                    break
+                workers = left
+        if not workers and problem is not None:
+            raise problem
         if self.rows.done != self.source.rows:
             raise BackendError(
                 f"backend 'cuda' lost rows: expected {self.source.rows}, got {self.rows.done} "
                 "(a fault of gpustack, please report it)"
             )
 
+    def _run_all(self, workers: "Sequence[Worker]", bands: int) -> list[Exception | None]:
+        """Run all workers to their end; why those that could not work could not."""
+        with ThreadPoolExecutor(len(workers)) as pool:
+            running = [pool.submit(worker.run, bands) for worker in workers]
+            for future in running:
+                future.add_done_callback(lambda _: self.rows.told.put(None))
+            try:
+                self.rows.tell(self.progress, len(running))
+                return [future.result() for future in running]
+            except BaseException:
+                self.rows.stop()
+                raise
+
 
 class Worker:
     """What runs a pipeline's bands on one device."""
 
     def __init__(
-        self, line: Pipeline, number: int, limit: int, memory: int, readers: ThreadPoolExecutor
+        self,
+        line: Pipeline,
+        number: int,
+        limit: int | None,
+        memory: int,
+        readers: ThreadPoolExecutor,
     ) -> None:
         self._line, self._number, self._readers = line, number, readers
-        self._limit, self._memory = limit, memory
+        self._given, self._limit, self._memory = limit, 0, memory
+        self._begun = False
 
-    def run(self, bands: int) -> None:
-        """Run until no rows are left, in at least so many bands where they stay large enough."""
-        cuda = device.cupy().cuda
+    def run(self, bands: int) -> Exception | None:
+        """Run until no rows are left, in at least so many bands where they stay large enough.
+
+        Returns
+        -------
+        Exception or None
+            Why the device cannot work, with all that it took given back.
+        """
         try:
-            with cuda.Device(self._number):
-                pool = cuda.MemoryPool()
-                pool.set_limit(size=self._limit)
-                slots, most = self._plan(bands)
-                while not self._attempt(pool, slots, most):
-                    slots, most = self._smaller(slots, most)
-                    pool.free_all_blocks()
-                    device.free_unused()
-                pool.free_all_blocks()
-        except BaseException:
-            self._line.rows.stop()
-            raise
+            with device.cupy().cuda.Device(self._number):
+                self._run(bands)
+            return None
+        except MemoryLimitError as err:
+            # Without what the error holds: buffers, through its traceback.
+            problem: Exception = MemoryLimitError(str(err))
+        except BaseException as err:
+            if self._begun or not device.is_cuda_error(err):
+                self._line.rows.stop()
+                raise
+            problem = BackendError(f"device {self._number} cannot be used: {err}")
+        _log.info("backend cuda: device %d takes no part: %s", self._number, str(problem))
+        return problem
+
+    def _run(self, bands: int) -> None:
+        pool = device.cupy().cuda.MemoryPool()
+        slots, most = self._planned(bands)
+        pool.set_limit(size=self._limit)
+        while not self._attempt(pool, slots, most):
+            slots, most = self._smaller(slots, most)
+            pool.free_all_blocks()
+            device.free_unused()
+        pool.free_all_blocks()
+
+    def _planned(self, bands: int) -> tuple[int, int]:
+        """How many slots, and the rows of each, in the memory that there is."""
+        try:
+            self._measure()
+            return self._plan(bands)
+        except MemoryLimitError:
+            device.free_unused()  # what CuPy's pool holds does not count as free
+            self._measure()
+            return self._plan(bands)
+
+    def _measure(self) -> None:
+        """Find what may be taken of the device."""
+        self._limit = int(device.room() * SHARE) if self._given is None else self._given
 
     def _plan(self, bands: int) -> tuple[int, int]:
         """How many slots, and the rows of each."""
@@ -262,6 +318,7 @@ class Worker:
                 band = line.rows.take(most)
                 if band is None:
                     break
+                self._begun = True
                 slot = free.popleft()
                 layout = slot.begin(band)
                 samples, pieces = read_band(layout.intake, band, slot.block, self._readers)

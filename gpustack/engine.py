@@ -14,6 +14,7 @@ from gpustack.checks import check
 from gpustack.clips import Clip
 from gpustack.errors import RecipeError
 from gpustack.frames import Frame, FrameSource, check_agree, open_frames
+from gpustack.frames.resident import reshaped
 from gpustack.header import describe, read_exposure
 from gpustack.normalize import PerFrame, resolve, split_weights
 from gpustack.plan import DEFAULT_MEMORY, parse_memory
@@ -178,7 +179,7 @@ def run(
     recipe.check_frames(len(frames))
     header = _header(frames, recipe)
     dtype = np.result_type(working, *(frame.dtype for frame in frames))
-    flat = None if weights is None else weights.reshape(len(frames), -1, frames[0].shape[-1])
+    flat = None if weights is None else reshaped(weights, len(frames), -1, frames[0].shape[-1])
     source = FrameSource(frames, dtype, flat)
     executor = backends.get(backend, device_memory=device_memory, resident=source.resident)
     out = _outputs(recipe, source, marks)

@@ -55,6 +55,9 @@ class ndarray:
     def view(self, dtype):
         return self._view(self._array.view(dtype))
 
+    def swapaxes(self, one, other):
+        return self._view(self._array.swapaxes(one, other))
+
     def reshape(self, *shape):
         shape = shape[0] if isinstance(shape[0], tuple) else shape
         array = self._array.view()
@@ -68,8 +71,7 @@ class ndarray:
         return self._copied(self.shape, np.dtype(dtype))
 
     def _copied(self, shape, dtype):
-        with self.device:
-            result = empty(shape, dtype)
+        result = empty(shape, dtype)  # on the current device, whose ever this array is
         source, target = self._array, result._array
         self._do(lambda: np.copyto(target, source.reshape(shape), casting="unsafe"))
         return result
@@ -81,8 +83,9 @@ class ndarray:
         fakecuda.world.log.append((stream, "get"))
         return self._array.copy()
 
-    def _do(self, work):
-        fakecuda.world.current(self.device.id).add("array", work)
+    @staticmethod
+    def _do(work):
+        fakecuda.world.current().add("array", work)
 
 
 def _computed(name):

@@ -334,9 +334,9 @@ def test_what_the_pool_of_cupy_holds_unused_is_given_back(pretend):
 def test_the_limit_of_the_pool_of_cupy_is_kept(pretend):
     asked = recipe("everything", N)
     world = pretend()
-    device.cupy().get_default_memory_pool().set_limit(size=60_000)
+    device.cupy().get_default_memory_pool().set_limit(size=20_000)
     stream(frames(), asked)
-    assert world.most_used <= 60_000
+    assert world.most_used <= 20_000
 
 
 def test_a_frame_that_cannot_be_read_ends_the_run(pretend):

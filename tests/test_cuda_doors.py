@@ -327,6 +327,24 @@ def test_frames_on_the_second_device(pretend, cube):
         stack(frames, CLIPS)
 
 
+@pytest.mark.parametrize("part", ["frames", "weights"])
+def test_copies_are_made_on_the_device_of_the_frames(pretend, cube, part):
+    # Axes in another order: neither flattens to rows as a view.
+    pretend(devices=2)
+    import cupy  # noqa: TID251
+
+    cubes = np.stack([cube, cube + 3])
+    weights = np.random.default_rng(2).random(cubes.shape)
+    turned = {"frames": cubes, "weights": weights}
+    turned[part] = np.ascontiguousarray(turned[part].swapaxes(1, 2))
+    with cupy.cuda.Device(1):
+        given = {name: cupy.asarray(values) for name, values in turned.items()}
+    given[part] = given[part].swapaxes(1, 2)
+    found = stack(given["frames"], weights=given["weights"])
+    assert found.data.device.id == 1
+    same(on_host(found), stack(cubes, weights=weights, backend="cpu"))
+
+
 def refused_calls(cupy, cube):
     """Name -> (call, error, message)."""
     device = cupy.asarray(cube)

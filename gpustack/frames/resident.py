@@ -9,7 +9,7 @@ from astropy import units
 from astropy.io import fits
 
 from gpustack.backends.base import Samples, working_dtype
-from gpustack.backends.cuda.device import cupy
+from gpustack.backends.cuda.device import cupy, is_array
 from gpustack.backends.cuda.launch import c_type
 from gpustack.errors import FrameError
 
@@ -31,8 +31,7 @@ class ResidentFrame:
     wcs: Any = None
 
     def __post_init__(self) -> None:
-        # A view, but for axes that lie in another order; then a copy on the device.
-        self._rows = self.data.reshape(-1, self.shape[-1])
+        self._rows = reshaped(self.data, -1, self.shape[-1])
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -77,6 +76,18 @@ class ResidentFrame:
         """A cupy array on the same device, not filled."""
         with self.data.device:
             return cupy().empty(tuple(shape), dtype)
+
+
+def reshaped(array: Any, *shape: int) -> Any:
+    """An array, of the host or of a device, in another shape.
+
+    A view, but for axes that lie in another order; then a copy, which CuPy would make on the
+    current device.
+    """
+    if not is_array(array):
+        return array.reshape(shape)
+    with array.device:
+        return array.reshape(shape)
 
 
 def open_resident(name: str, data: Any, unit: units.UnitBase | None) -> ResidentFrame:

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 
 import fakecuda
-from gpustack.backends.base import Samples
+from gpustack.backends.base import Outputs, Samples
 from gpustack.backends.cuda import abi, device
 from gpustack.backends.cuda.backend import BandSource, CudaBackend
 from gpustack.backends.cuda.pipeline import SLOTS
 from gpustack.backends.cuda.slots import Slot
 from gpustack.backends.cuda.staging import merged
-from gpustack.errors import BackendError, FrameError, MemoryLimitError
+from gpustack.errors import BackendError, FrameError, InputError, MemoryLimitError
 from oracle import solve
 from recipes import ROUTES, recipe
 from stacks import outputs, plain, run, sky, stack
@@ -337,6 +337,21 @@ def test_the_limit_of_the_pool_of_cupy_is_kept(pretend):
     device.cupy().get_default_memory_pool().set_limit(size=20_000)
     stream(frames(), asked)
     assert world.most_used <= 20_000
+
+
+@pytest.mark.parametrize("what", ["masks", "outputs"])
+def test_cupy_arrays_on_another_device_are_refused(pretend, what):
+    pretend(devices=2)
+    cupy, band, out = device.cupy(), [], Outputs()
+    values, mask = np.ones((2, 3), "f4"), np.zeros((2, 3), bool)
+    for data in (values, values):
+        with cupy.cuda.Device(int(what == "masks")):
+            flags = cupy.asarray(mask)
+        band.append(Samples(cupy.asarray(data), flags))
+    with cupy.cuda.Device(int(what == "outputs")):
+        out.data = cupy.asarray(values)
+    with pytest.raises(InputError, match=rf"{what}: expected all on device 0.* got .*\[1\]"):
+        CudaBackend().run(band, recipe("median", 2), out)
 
 
 def test_a_frame_that_cannot_be_read_ends_the_run(pretend):

@@ -313,6 +313,18 @@ def test_scratch_may_go_before_the_kernel_has_run(pretend, cube):
         )
 
 
+def test_weights_on_another_device_are_refused(pretend, cube):
+    pretend(devices=2)
+    import cupy  # noqa: TID251
+
+    frames = cupy.asarray(cube)
+    with cupy.cuda.Device(1):
+        weights = cupy.asarray(np.ones(cube.shape))
+    match = r"weights: expected all on device 0, where the frames are, got them on \[1\]"
+    with pytest.raises(InputError, match=match):
+        stack(frames, weights=weights)
+
+
 def test_frames_on_the_second_device(pretend, cube):
     pretend(devices=2)
     import cupy  # noqa: TID251

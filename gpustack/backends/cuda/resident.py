@@ -5,7 +5,7 @@ current allocator, which hands out again on a stream what was freed on it; so sc
 let go of while a kernel that uses it has still to run.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -45,18 +45,15 @@ def run_resident(
     Raises
     ------
     InputError
-        Where the arrays are on several devices.
+        Where frames, masks, weights and outputs are not all on one device.
     MemoryLimitError
         Where not even one row fits.
     """
-    arrays: list[Any] = [samples.data for samples in band]
-    numbers = {int(array.device.id) for array in arrays}
-    if len(numbers) > 1:
-        raise InputError(f"frames: expected all on one device, got them on {sorted(numbers)}")
-    stored = common_dtype([array.dtype for array in arrays], real)
+    number = _one_device(band, out)
+    stored = common_dtype([samples.data.dtype for samples in band], real)
     job = Job(recipe, len(band), real, stored, out)
     rows = band[0].data.shape[0]
-    with device.cupy().cuda.Device(numbers.pop()):
+    with device.cupy().cuda.Device(number):
         step = rows if limit is None else _rows(band, job, limit)
         start = 0
         while start < rows:
@@ -75,6 +72,28 @@ def run_resident(
                 device.free_unused()
                 continue
             start = stop
+
+
+def _one_device(band: Sequence[Samples], out: Outputs) -> int:
+    """The device that everything is on. InputError where it is on several."""
+
+    def devices(arrays: Iterable[Any]) -> list[int]:
+        return sorted({int(array.device.id) for array in arrays if array is not None})
+
+    found = devices(samples.data for samples in band)
+    if len(found) > 1:
+        raise InputError(f"frames: expected all on one device, got them on {found}")
+    for what, arrays in (
+        ("masks", [samples.mask for samples in band]),
+        ("weights", [samples.weight for samples in band]),
+        ("outputs", [getattr(out, name) for name in _MAPS]),
+    ):
+        if devices(arrays) not in ([], found):
+            raise InputError(
+                f"{what}: expected all on device {found[0]}, where the frames are, got them on "
+                f"{devices(arrays)}"
+            )
+    return found[0]
 
 
 def _rows(band: Sequence[Samples], job: Job, limit: int) -> int:

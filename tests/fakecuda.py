@@ -352,6 +352,8 @@ def _compile(code, options):
     world.built.append((world.device, names))
     run = hostbuild.build(names)
     run.frames = int(names["N"])
+    kinds = {text: int(kind[1:]) for kind, text in abi.STORED.items()}
+    run.sizes = {"data": kinds[names["STORED"]], "mask": 1, "weight": 8}
     return run
 
 
@@ -398,10 +400,12 @@ class _Kernel:
 
         world.current().add("kernel", work)
 
-    @staticmethod
-    def _check(frames, n, out, number):
+    def _check(self, frames, n, out, number):
         table = _host(int(frames), int(n) * abi.FRAME.itemsize).view(abi.FRAME)
-        for name in ("data", "mask", "weight"):
+        for name, size in self._run.sizes.items():
+            used = table[table[name] != 0]
+            for step in (used[name].astype("i8"), used[f"{name}_stride"]):
+                assert not np.any(step % size), f"{name} that a device cannot read: misaligned"
             for address in table[name][table[name] != 0].tolist():
                 world.check_address(address, number)
         for name in abi.OUT.names:

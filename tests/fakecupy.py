@@ -22,7 +22,19 @@ class ndarray:
 
     __array_ufunc__ = None
 
-    def __init__(self, array, data):
+    def __init__(self, shape, dtype, memptr, strides=None):
+        rest = memptr.mem.ptr + memptr.mem.size - memptr.ptr
+        buffer = memptr.mem.view(memptr.ptr, rest)
+        self._set(np.ndarray(shape, dtype, buffer, 0, strides), memptr)
+
+    @classmethod
+    def of(cls, array, data):
+        """Of a numpy array that lies in memory of a device."""
+        new = cls.__new__(cls)
+        new._set(array, data)
+        return new
+
+    def _set(self, array, data):
         self._array, self.data = array, data
         self.shape, self.dtype, self.strides = array.shape, array.dtype, array.strides
         self.ndim, self.size, self.nbytes = array.ndim, array.size, array.nbytes
@@ -37,7 +49,7 @@ class ndarray:
 
     def _view(self, array):
         offset = array.ctypes.data - self.data.mem.ptr
-        return ndarray(array, fakecuda.MemoryPointer(self.data.mem, offset, self.data))
+        return ndarray.of(array, fakecuda.MemoryPointer(self.data.mem, offset, self.data))
 
     def __len__(self):
         return len(self._array)
@@ -70,7 +82,11 @@ class ndarray:
     def astype(self, dtype, order="K"):
         return self._copied(self.shape, np.dtype(dtype))
 
+    def copy(self):
+        return self._copied(self.shape, self.dtype)
+
     def _copied(self, shape, dtype):
+        assert self._array.flags.aligned, "a device cannot read that: misaligned"
         result = empty(shape, dtype)  # on the current device, whose ever this array is
         source, target = self._array, result._array
         self._do(lambda: np.copyto(target, source.reshape(shape), casting="unsafe"))
@@ -114,7 +130,7 @@ def empty(shape, dtype=float):
     dtype = np.dtype(dtype)
     size = int(np.prod(shape)) * dtype.itemsize
     memory = fakecuda.world.pool.malloc(size)
-    return ndarray(memory.mem.view(memory.ptr, size).view(dtype).reshape(shape), memory)
+    return ndarray.of(memory.mem.view(memory.ptr, size).view(dtype).reshape(shape), memory)
 
 
 def asarray(values):

@@ -271,6 +271,21 @@ def test_cupy_arrays_with_gaps_between_rows(cuda, cube, part):
     same(on_host(found), stack(cube, CLIPS, weights=weights, backend="cpu"))
 
 
+@pytest.mark.parametrize("shift", [0, 1, 2, 4])
+@pytest.mark.parametrize("gap", [0, 2, 4])
+@pytest.mark.parametrize("dtype", ["f4", "f8", "u2", "f2"])
+def test_cupy_arrays_that_begin_anywhere(cuda, cube, dtype, shift, gap):
+    # As those of the records of a file that was read as bytes.
+    values = np.nan_to_num(cube, nan=97).astype(dtype)
+    n, rows, width = values.shape
+    raw = np.zeros((n, rows, width * values.itemsize + gap), np.uint8)
+    raw[:, :, : raw.shape[2] - gap] = values.view(np.uint8)
+    flat = np.concatenate([np.zeros(shift, np.uint8), raw.reshape(-1)])
+    held = cuda.asarray(flat)[shift:].reshape(raw.shape)
+    frames = [held[f][:, : raw.shape[2] - gap].view(dtype) for f in range(n)]
+    same(on_host(stack(frames, CLIPS)), stack(values, CLIPS, backend="cpu"))
+
+
 def test_a_result_of_cupy_arrays_is_written(cuda, cube, tmp_path):
     found = stack(cuda.asarray(cube), CLIPS, unit="adu")
     found.write(tmp_path / "out.fits")

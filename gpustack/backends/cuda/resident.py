@@ -99,8 +99,13 @@ def _one_device(band: Sequence[Samples], out: Outputs) -> int:
 def _rows(band: Sequence[Samples], job: Job, limit: int) -> int:
     """The rows whose copies fit in `limit` bytes."""
     width = max(band[0].data.shape[1], 1)
-    row = sum(width * job.stored.itemsize for s in band if not _lies_well(s.data, job.stored))
-    row += sum(8 * width for s in band if s.weight is not None)
+    kinds = _kinds(job.stored)
+    row = sum(
+        width * dtype.itemsize
+        for samples in band
+        for name, dtype in kinds.items()
+        if not _lies_well(getattr(samples, name), dtype)
+    )
     if row > limit:
         raise MemoryLimitError(
             f"device memory: expected room for copies of one row of all frames, {row:,} bytes, "
@@ -185,19 +190,45 @@ def _records(band: Sequence[Samples], job: Job) -> Any:
     return records
 
 
-def _lies_well(array: Any, stored: np.dtype[Any]) -> bool:
-    """Whether a kernel can read an array as it is: rows may lie apart, samples may not."""
-    return bool(array.dtype == stored and array.strides[-1] == stored.itemsize)
+def _kinds(stored: np.dtype[Any]) -> dict[str, np.dtype[Any]]:
+    """The dtypes in which a kernel reads the arrays of `Samples`."""
+    return {"data": stored, "mask": np.dtype(bool), "weight": np.dtype(np.float64)}
+
+
+def _lies_well(array: Any, dtype: np.dtype[Any]) -> bool:
+    """Whether a kernel can read an array, if any, as it is.
+
+    Rows may lie apart, samples may not; and each begins at a multiple of its size, without
+    which a device faults.
+    """
+    if array is None:
+        return True
+    return bool(array.dtype == dtype and array.strides[-1] == dtype.itemsize and _is_aligned(array))
+
+
+def _is_aligned(array: Any) -> bool:
+    """Whether all samples begin at multiples of their size."""
+    steps = (int(array.data.ptr), *array.strides)
+    return all(step % array.dtype.itemsize == 0 for step in steps)
+
+
+def _copied(array: Any, dtype: np.dtype[Any]) -> Any:
+    """A copy that lies well. Of what is not aligned CuPy's own kernels can read only bytes."""
+    if not _is_aligned(array):
+        shape, strides = (*array.shape, array.dtype.itemsize), (*array.strides, 1)
+        each = device.cupy().ndarray(shape, np.uint8, array.data, strides).copy()
+        array = each.view(array.dtype).reshape(array.shape)
+    return array if _lies_well(array, dtype) else array.astype(dtype, order="C")
 
 
 def _laid_out(samples: Samples, stored: np.dtype[Any]) -> Samples:
     """Samples as a kernel can read them; copies on the device where they are not."""
-    data, weight = samples.data, samples.weight
-    if not _lies_well(data, stored):
-        data = data.astype(stored, order="C")
-    if weight is not None and not _lies_well(weight, np.dtype(np.float64)):
-        weight = weight.astype(np.float64, order="C")
-    return replace(samples, data=data, weight=weight)
+    copies = {}
+    for name, dtype in _kinds(stored).items():
+        array = getattr(samples, name)
+        if not _lies_well(array, dtype):
+            copies[name] = _copied(array, dtype)
+    return replace(samples, **copies)
 
 
 def _addresses(out: Outputs, job: Job, tallies: int) -> Any:

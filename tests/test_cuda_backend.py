@@ -339,6 +339,33 @@ def test_the_limit_of_the_pool_of_cupy_is_kept(pretend):
     assert world.most_used <= 20_000
 
 
+def test_copies_of_cupy_arrays_are_let_go_before_fewer_rows_are_tried(pretend, monkeypatch):
+    world = pretend()
+    cupy, data = device.cupy(), sky(N, (ROWS, WIDTH))
+    band = [
+        Samples(cupy.asarray(plane.astype("f8" if i else "f4"))) for i, plane in enumerate(data)
+    ]
+    out, after = Outputs(cupy.empty((ROWS, WIDTH), "f8")), []
+    before = world.used[0]
+    world.capacity = before + 9_000
+    free = device.free_unused
+    monkeypatch.setattr(device, "free_unused", lambda: free() or after.append(world.used[0]))
+    CudaBackend().run(band, recipe("median", N), out, np.dtype("f4"))
+    assert after
+    assert set(after) == {before}
+    want = np.median(data.astype("f4"), axis=0)
+    np.testing.assert_allclose(out.data.get(), want, rtol=1e-6)
+
+
+def test_the_log_keeps_no_buffers(pretend, caplog):
+    caplog.set_level("INFO", "gpustack")
+    pretend(capacity=16_000)
+    stream(frames(), recipe("everything", N), device_memory="1MB")
+    assert "out of memory" in caplog.text
+    for record in caplog.records:
+        assert all(isinstance(arg, str | int) for arg in record.args)
+
+
 @pytest.mark.parametrize("what", ["masks", "outputs"])
 def test_cupy_arrays_on_another_device_are_refused(pretend, what):
     pretend(devices=2)

@@ -58,20 +58,18 @@ def run_resident(
         start = 0
         while start < rows:
             stop = min(start + step, rows)
-            try:
-                _run_rows(_rows_of(band, start, stop), job, out.rows(start, stop), kernels)
-            except Exception as err:
-                if not device.is_out_of_memory(err):
-                    raise
-                if step == 1:
-                    raise MemoryLimitError(
-                        "device memory: expected room for copies of one row of all frames, "
-                        f"got: {err}"
-                    ) from err
-                step = max(min(step, rows) // 2, 1)
-                device.free_unused()
+            some, results = _rows_of(band, start, stop), out.rows(start, stop)
+            problem = _try_rows(some, job, results, kernels)
+            if problem is None:
+                start = stop
                 continue
-            start = stop
+            if step == 1:
+                raise MemoryLimitError(
+                    "device memory: expected room for copies of one row of all frames, "
+                    f"got: {problem}"
+                )
+            step = max(min(step, rows) // 2, 1)
+            device.free_unused()
 
 
 def _one_device(band: Sequence[Samples], out: Outputs) -> int:
@@ -119,6 +117,20 @@ def _rows_of(band: Sequence[Samples], start: int, stop: int) -> list[Samples]:
         return None if array is None else array[start:stop]
 
     return [replace(s, data=part(s.data), mask=part(s.mask), weight=part(s.weight)) for s in band]
+
+
+def _try_rows(band: Sequence[Samples], job: Job, out: Outputs, kernels: Kernels) -> str | None:
+    """Run some rows; where memory is out, what was said of it.
+
+    The error itself would hold the copies that were made before it.
+    """
+    try:
+        _run_rows(band, job, out, kernels)
+    except Exception as err:
+        if not device.is_out_of_memory(err):
+            raise
+        return str(err)
+    return None
 
 
 def _run_rows(band: Sequence[Samples], job: Job, out: Outputs, kernels: Kernels) -> None:

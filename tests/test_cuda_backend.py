@@ -347,7 +347,7 @@ def test_copies_of_cupy_arrays_are_let_go_before_fewer_rows_are_tried(pretend, m
     ]
     out, after = Outputs(cupy.empty((ROWS, WIDTH), "f8")), []
     before = world.used[0]
-    world.capacity = before + 9_000
+    world.fail_launches = 1
     free = device.free_unused
     monkeypatch.setattr(device, "free_unused", lambda: free() or after.append(world.used[0]))
     CudaBackend().run(band, recipe("median", N), out, np.dtype("f4"))

@@ -221,8 +221,8 @@ class Memory:
 
     def __init__(self, size, number):
         self.size, self.device_id = size, number
-        self.bytes = np.full(size + 256, GARBAGE, np.uint8)
-        self.ptr = -(-self.bytes.ctypes.data // 256) * 256
+        self.bytes = np.full(size + 512, GARBAGE, np.uint8)
+        self.ptr = -(-self.bytes.ctypes.data // 512) * 512
         world.live[id(self)] = (self.ptr, size, number)
         weakref.finalize(self, world.live.pop, id(self), None)
 

@@ -10,10 +10,12 @@ import fakecuda
 from gpustack.backends.base import Outputs, Samples
 from gpustack.backends.cuda import abi, device
 from gpustack.backends.cuda.backend import BandSource, CudaBackend
-from gpustack.backends.cuda.pipeline import SLOTS
+from gpustack.backends.cuda.launch import Job, Kernels
+from gpustack.backends.cuda.pipeline import SLOTS, Pipeline
 from gpustack.backends.cuda.slots import Slot
 from gpustack.backends.cuda.staging import merged
 from gpustack.errors import BackendError, FrameError, InputError, MemoryLimitError
+from gpustack.plan import Band
 from oracle import solve
 from recipes import ROUTES, recipe
 from stacks import outputs, plain, run, sky, stack
@@ -170,6 +172,19 @@ def test_the_limit_of_the_device_is_kept(pretend, monkeypatch, memory):
     assert world.most_used <= int(str(memory).replace("kB", "000"))
 
 
+@pytest.mark.parametrize("rows", [1, 2, 5])
+def test_a_slot_takes_no_more_of_a_device_than_its_layout_says(pretend, rows):
+    world = pretend()
+    asked, band = recipe("everything", N), frames()
+    out = outputs(band, asked)
+    job = Job(asked, N, np.dtype("f4"), np.dtype("f4"), out)
+    source = Files(band, np.dtype("f4"))
+    layout = Pipeline(source, job, out, Kernels(), 1 << 20, None).layout(rows)
+    slot = Slot(layout, layout.size, device.cupy().cuda.MemoryPool())
+    assert slot.begin(Band(0, rows)) == layout
+    assert world.used == [layout.size]
+
+
 def test_a_limit_below_one_row_is_refused(pretend):
     pretend()
     for limits in ({"memory": 3000}, {"device_memory": 3000}):
@@ -177,7 +192,7 @@ def test_a_limit_below_one_row_is_refused(pretend):
             stream(frames(), recipe("median", N), **limits)
 
 
-@pytest.mark.parametrize("room", [35_000, 30_000, 20_000, 16_000, 8_000])
+@pytest.mark.parametrize("room", [35_000, 30_000, 20_000, 16_000, 12_500])
 def test_out_of_memory_halves_the_band_and_goes_on(pretend, monkeypatch, room):
     # Somebody else takes what was free, after it was counted.
     asked = recipe("everything", N)

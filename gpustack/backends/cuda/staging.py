@@ -17,8 +17,8 @@ from gpustack.backends.cuda import abi
 from gpustack.backends.tiles import Where, decode
 from gpustack.plan import Band
 
-#: Every array begins at a multiple of this, as memory from CUDA does.
-ALIGNMENT = 256
+#: Every array begins at a multiple of this, and CuPy's pools hand out multiples of it.
+ALIGNMENT = 512
 
 #: Pieces with less between them go over in one copy: a copy of its own takes as long as some
 #: hundred kB more.

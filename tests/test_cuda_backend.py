@@ -185,6 +185,26 @@ def test_a_slot_takes_no_more_of_a_device_than_its_layout_says(pretend, rows):
     assert world.used == [layout.size]
 
 
+def test_only_small_slots_are_kept_by_the_pool_of_pinned_memory(pretend, monkeypatch):
+    pretend()
+    cuda, pooled, own = device.cupy().cuda, [], []
+    allocate, pin = cuda.alloc_pinned_memory, cuda.PinnedMemory
+    monkeypatch.setattr(cuda, "alloc_pinned_memory", lambda n: pooled.append(n) or allocate(n))
+    monkeypatch.setattr(cuda, "PinnedMemory", lambda n: own.append(n) or pin(n))
+    monkeypatch.setattr("gpustack.backends.cuda.slots.POOLED", 32 << 10)
+    monkeypatch.setattr("gpustack.backends.cuda.pipeline.POOLED", 32 << 10)
+    monkeypatch.setattr("gpustack.backends.cuda.pipeline.LEAST_BANDS", 1)
+    stream(frames(), recipe("everything", N), memory=3 * (16 << 10))
+    assert (set(pooled), own) == ({16 << 10}, [])
+    pooled.clear()
+    stream(frames(), recipe("everything", N), memory=3 * (48 << 10))
+    assert (set(pooled), own) == ({32 << 10}, [])
+    pooled.clear()
+    stream(frames(), recipe("everything", N), memory=3 * (64 << 10), kind=BandSource)
+    assert not pooled
+    assert (32 << 10) < max(own) < (64 << 10), "it was rounded up"
+
+
 def test_a_limit_below_one_row_is_refused(pretend):
     pretend()
     for limits in ({"memory": 3000}, {"device_memory": 3000}):

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from gpustack.backends.base import Outputs, Progress, Samples, Source
 from gpustack.backends.cuda import device
 from gpustack.backends.cuda.launch import Job, Kernels
-from gpustack.backends.cuda.slots import Layout, Slot, Streams, power_of_two
+from gpustack.backends.cuda.slots import POOLED, Layout, Slot, Streams, pinned_bytes, power_of_two
 from gpustack.backends.cuda.staging import Intake, Piece, Results
 from gpustack.errors import BackendError, MemoryLimitError
 from gpustack.plan import Band
@@ -256,7 +256,8 @@ class Worker:
         line = self._line
         for at_once in range(SLOTS, 0, -1):
             host, memory = self._memory // at_once, self._limit // at_once
-            for room in (power_of_two(max(host, 1)), host):
+            pooled = power_of_two(max(host, 1))
+            for room in (pooled, host) if pooled <= POOLED else (host,):
                 most = line.fitting_rows(min(room, memory))
                 if most:
                     enough = max(-(-line.source.rows // bands), line.fitting_rows(LEAST_BYTES))
@@ -302,8 +303,8 @@ class Worker:
         return True
 
     def _host_bytes(self, size: int, slots: int) -> int:
-        """Of the pinned memory of a slot: a power of two where the limit leaves room for it."""
-        rounded = 2 * power_of_two(size - 1)
+        """Of the pinned memory of a slot: what can be pooled where the limit leaves room for it."""
+        rounded = pinned_bytes(size)
         return rounded if rounded <= self._memory // slots else size
 
     def _feed(self, ring: list[Slot], streams: Streams, most: int) -> None:

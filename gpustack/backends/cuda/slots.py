@@ -13,6 +13,10 @@ from gpustack.backends.cuda.launch import Job, Kernels
 from gpustack.backends.cuda.staging import Intake, Piece, Results, merged
 from gpustack.plan import Band
 
+#: Pinned memory up to this size comes from CuPy's pool, which keeps it for the next run: to
+#: pin it takes as long as to use it. More is freed with the slot.
+POOLED = 128 << 20
+
 
 class Streams:
     """The streams of one device: bands go up, are computed and come down at the same time."""
@@ -177,10 +181,15 @@ class Slot:
         return records
 
 
+def pinned_bytes(size: int) -> int:
+    """What CuPy's pool takes for `size` bytes of pinned memory: a power of two, if it is used."""
+    return 2 * power_of_two(size - 1) if size <= POOLED else size
+
+
 def _pinned(size: int) -> Any:
-    """Pinned memory of the host. CuPy's pool keeps it for the next run, in powers of two."""
+    """Pinned memory of the host; from CuPy's pool only where that takes no more."""
     cuda = device.cupy().cuda
-    if size == power_of_two(size):
+    if size <= POOLED and size == power_of_two(size):
         return cuda.alloc_pinned_memory(size)
     return cuda.PinnedMemoryPointer(cuda.PinnedMemory(size), 0)
 

@@ -2,20 +2,22 @@
 
 import threading
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 import fakecuda
 from gpustack.backends.base import Outputs, Samples
-from gpustack.backends.cuda import abi, device
+from gpustack.backends.cuda import abi, device, staging
 from gpustack.backends.cuda.backend import BandSource, CudaBackend
 from gpustack.backends.cuda.launch import Job, Kernels
-from gpustack.backends.cuda.pipeline import SLOTS, Pipeline
+from gpustack.backends.cuda.pipeline import READERS, SLOTS, Pipeline
 from gpustack.backends.cuda.slots import Slot
 from gpustack.backends.cuda.staging import merged
 from gpustack.errors import BackendError, FrameError, InputError, MemoryLimitError
 from gpustack.plan import Band
+from gpustack.recipe import Recipe
 from oracle import solve
 from recipes import ROUTES, recipe
 from stacks import outputs, plain, run, sky, stack
@@ -185,6 +187,51 @@ def test_a_slot_takes_no_more_of_a_device_than_its_layout_says(pretend, rows):
     assert world.used == [layout.size]
 
 
+@pytest.mark.parametrize("what", ["types", "masks"])
+def test_what_reading_makes_is_within_the_limit_of_the_host(pretend, monkeypatch, what):
+    world, made = pretend(), [0]
+    kept = staging._decoded
+    monkeypatch.setattr("gpustack.backends.cuda.pipeline.LEAST_BANDS", 1)
+
+    def decoded(*arguments):
+        samples = kept(*arguments)
+        made.append(samples.data.nbytes)
+        return samples
+
+    class Masks(BandSource):
+        """Whose masks are made when they are read."""
+
+        def read(self, f, start, stop, into=None):
+            samples = super().read(f, start, stop)
+            made.append(samples.mask.nbytes)
+            return replace(samples, mask=samples.mask.copy())
+
+    kind = BandSource
+    if what == "types":
+        monkeypatch.setattr(staging, "_decoded", decoded)
+        band = [Samples(s.data.astype("f4" if i else "u2")) for i, s in enumerate(frames())]
+    else:
+        band, kind = frames(), Masks
+    memory, asked = 49_500, recipe("median", N)
+    out, _ = stream(band, asked, memory=memory, kind=kind)
+    assert_agrees(out, solve(band, asked), asked.combine)
+    assert len(made) > 1
+    assert world.most_pinned + READERS * max(made) <= memory
+
+
+def test_nothing_that_was_read_is_held_beside_the_slot(pretend):
+    pretend()
+    band = frames(weights=True)
+    job = Job(recipe("median", N), N, np.dtype("f4"), np.dtype("f4"), outputs(band, Recipe()))
+    source = BandSource(band, np.dtype("f4"))
+    intake = Pipeline(source, job, Outputs(), Kernels(), 1 << 20, None).layout(3).intake
+    block = np.zeros(intake.size, np.uint8)
+    samples, _ = intake.read(2, Band(4, 7), block)
+    for name in ("data", "mask", "weight"):
+        assert np.shares_memory(getattr(samples, name), block)
+        np.testing.assert_array_equal(getattr(samples, name), getattr(band[2], name)[4:7])
+
+
 def test_only_small_slots_are_kept_by_the_pool_of_pinned_memory(pretend, monkeypatch):
     pretend()
     cuda, pooled, own = device.cupy().cuda, [], []
@@ -194,7 +241,7 @@ def test_only_small_slots_are_kept_by_the_pool_of_pinned_memory(pretend, monkeyp
     monkeypatch.setattr("gpustack.backends.cuda.slots.POOLED", 32 << 10)
     monkeypatch.setattr("gpustack.backends.cuda.pipeline.POOLED", 32 << 10)
     monkeypatch.setattr("gpustack.backends.cuda.pipeline.LEAST_BANDS", 1)
-    stream(frames(), recipe("everything", N), memory=3 * (16 << 10))
+    stream(frames(), recipe("everything", N), memory=3 * (18 << 10))
     assert (set(pooled), own) == ({16 << 10}, [])
     pooled.clear()
     stream(frames(), recipe("everything", N), memory=3 * (48 << 10))

@@ -3,9 +3,10 @@
 import logging
 import threading
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from queue import SimpleQueue
 from typing import Any
 
@@ -130,16 +131,25 @@ class Pipeline:
             Results(self.out, source.n, source.width, rows, job.result),
         )
 
-    def fitting_rows(self, room: int) -> int:
-        """The most rows of which a slot fits into `room` bytes; 0 where one does not."""
+    def fitting_rows(self, fits: Callable[[Layout], bool]) -> int:
+        """The most rows whose layout fits; 0 where that of one does not."""
         least, most = 0, self.source.rows
         while least < most:
             middle = (least + most + 1) // 2
-            if self.layout(middle).size <= room:
+            if fits(self.layout(middle)):
                 least = middle
             else:
                 most = middle - 1
         return least
+
+    @property
+    def enough_rows(self) -> int:
+        """Rows of a band that is worth a copy of its own."""
+        return self.fitting_rows(lambda layout: layout.size <= LEAST_BYTES)
+
+    def beside(self, layout: Layout) -> int:
+        """Bytes of the host that reading a band makes beside its slot; one is read at a time."""
+        return min(READERS, self.source.n) * layout.intake.fresh
 
     def run(self, devices: Sequence[int], limit: int | None) -> None:
         """Run on some devices, of whose memory `limit` bytes may be taken, or most of it.
@@ -153,7 +163,7 @@ class Pipeline:
         BackendError
             Where no device can work.
         """
-        least = max(self.fitting_rows(LEAST_BYTES), 1)
+        least = max(self.enough_rows, 1)
         devices = devices[: max(self.source.rows // least, 1)]
         memory, bands = self.memory // len(devices), len(devices) * LEAST_BANDS
         with ThreadPoolExecutor(READERS) as readers:
@@ -258,9 +268,10 @@ class Worker:
             host, memory = self._memory // at_once, self._limit // at_once
             pooled = power_of_two(max(host, 1))
             for room in (pooled, host) if pooled <= POOLED else (host,):
-                most = line.fitting_rows(min(room, memory))
+                fits = partial(self._fits, at_once=at_once, room=min(room, memory))
+                most = line.fitting_rows(fits)
                 if most:
-                    enough = max(-(-line.source.rows // bands), line.fitting_rows(LEAST_BYTES))
+                    enough = max(-(-line.source.rows // bands), line.enough_rows)
                     most = min(most, enough)
                     slots = min(at_once, -(-line.source.rows // most))
                     _log.info(
@@ -268,12 +279,17 @@ class Worker:
                         *(self._number, most, slots),
                     )
                     return slots, most
-        row = line.layout(1).size
+        row = line.layout(1)
         raise MemoryLimitError(
             f"memory limit: expected room for at least one row of all frames and its results, "
-            f"{row:,} bytes, on the host and on the device; got {self._memory:,} and "
-            f"{self._limit:,} bytes"
+            f"{row.size + line.beside(row):,} bytes on the host and {row.size:,} on the device; "
+            f"got {self._memory:,} and {self._limit:,} bytes"
         )
+
+    def _fits(self, layout: Layout, at_once: int, room: int) -> bool:
+        """Whether slots of this layout have room, each and with what reading makes."""
+        host = at_once * layout.size + self._line.beside(layout)
+        return layout.size <= room and host <= self._memory
 
     def _smaller(self, slots: int, most: int) -> tuple[int, int]:
         """What to try when memory is out."""
@@ -291,7 +307,7 @@ class Worker:
         layout = self._line.layout(most)
         streams = Streams()
         try:
-            size = self._host_bytes(layout.size, slots)
+            size = self._host_bytes(layout, slots)
             with _full_is_told():
                 ring = [Slot(layout, size, pool) for _ in range(slots)]
             self._feed(ring, streams, most)
@@ -302,10 +318,11 @@ class Worker:
             streams.synchronize()  # nothing may use buffers that are about to be free
         return True
 
-    def _host_bytes(self, size: int, slots: int) -> int:
+    def _host_bytes(self, layout: Layout, slots: int) -> int:
         """Of the pinned memory of a slot: what can be pooled where the limit leaves room for it."""
-        rounded = pinned_bytes(size)
-        return rounded if rounded <= self._memory // slots else size
+        rounded = pinned_bytes(layout.size)
+        fits = slots * rounded + self._line.beside(layout) <= self._memory
+        return rounded if fits else layout.size
 
     def _feed(self, ring: list[Slot], streams: Streams, most: int) -> None:
         """Send band after band through the slots, in turn."""

@@ -107,6 +107,20 @@ class Intake:
         """Bytes of the block."""
         return int(self.data[-1] + self._spans[2][-1])
 
+    @cached_property
+    def fresh(self) -> int:
+        """Bytes of the arrays beside the block that reading makes of a frame, at the most.
+
+        Values of types that are not `stored`, while they are decoded; and masks.
+        """
+        source = self.source
+        decoding = 2 * self.stored.itemsize + 1
+        each = [
+            decoding * (dtype != self.stored) + masked
+            for dtype, masked in zip(source.stored, source.masked, strict=True)
+        ]
+        return int(max(each)) * self.rows * source.width
+
     def read(self, f: int, band: Band, block: NDArray[np.uint8]) -> tuple[Samples, list[Piece]]:
         """Read a band of frame `f` and bring it to its places in `block`.
 
@@ -134,11 +148,13 @@ class Intake:
 
         if samples.data.dtype != self.stored:
             samples = _decoded(samples, self.stored)
+        # All that is held from here on lies in the block.
         samples = replace(samples, data=place(places[0], self.stored, samples.data))
         if samples.mask is not None:
-            place(places[1], np.dtype(bool), samples.mask)
+            samples = replace(samples, mask=place(places[1], np.dtype(bool), samples.mask))
         if samples.weight is not None:
-            place(places[2], np.dtype(np.float64), samples.weight)
+            weight = place(places[2], np.dtype(np.float64), samples.weight)
+            samples = replace(samples, weight=weight)
         return samples, pieces
 
 

@@ -3,9 +3,11 @@
 `build` takes the same -D names as the compiler for a device, and gives a function to launch
 the kernel with the arguments that it has there. Types, N and BLOCK are compiled in; the other
 names are options that the host build reads when it is launched, so that one build serves
-many recipes. Builds are kept in a folder of temporary files and made once.
+many recipes. Builds are kept in a folder of temporary files and made once; those of other
+sources go when nobody used them for a day.
 """
 
+import contextlib
 import ctypes
 import hashlib
 import os
@@ -13,6 +15,7 @@ import shutil
 import subprocess
 import tempfile
 import threading
+import time
 from functools import cache
 from pathlib import Path
 
@@ -56,6 +59,8 @@ FLUSH = 15
 #: No result depends on the grid or on the block, and threads of the host are dear.
 MOST_THREADS, MOST_BLOCKS = 3, 2
 
+
+DAY = 24 * 60 * 60
 
 _ONE_BUILD = threading.Lock()
 
@@ -134,16 +139,34 @@ def _load(flags):
     found = compiler()
     if found is None:
         raise RuntimeError("the kernels cannot be built for the host: there is no g++")
-    sources = [*sorted(KERNELS.glob("*.[hc]*")), *sorted(SHIM.iterdir())]
-    digest = hashlib.sha256(repr((found, flags)).encode())
-    for source in sources:
-        digest.update(source.read_bytes())
     folder = Path(tempfile.gettempdir()) / f"gpustack-host-{os.getuid()}"
-    folder.mkdir(mode=0o700, exist_ok=True)
-    path = folder / f"{digest.hexdigest()[:24]}.so"
+    how = hashlib.sha256(repr((found, flags)).encode()).hexdigest()
+    path = folder / f"{_sources(folder)}-{how[:24]}.so"
     if not path.exists():
         _compile(found, flags, path)
+    path.touch()
     return ctypes.CDLL(str(path))
+
+
+@cache
+def _sources(folder):
+    """A hash of all sources; makes the folder of builds, without old ones of other sources."""
+    folder.mkdir(mode=0o700, exist_ok=True)
+    digest = hashlib.sha256()
+    for source in [*sorted(KERNELS.glob("*.[hc]*")), *sorted(SHIM.iterdir())]:
+        digest.update(source.read_bytes())
+    name = digest.hexdigest()[:12]
+    prune(folder, name)
+    return name
+
+
+def prune(folder, name):
+    """Remove builds that were not used for a day, but those whose names begin with `name`."""
+    for path in folder.iterdir():
+        # Another process may do the same.
+        with contextlib.suppress(FileNotFoundError):
+            if not path.name.startswith(name) and path.stat().st_mtime < time.time() - DAY:
+                path.unlink()
 
 
 def _compile(found, flags, path):

@@ -7,6 +7,7 @@ maxima to the last bit. What nvcc makes of the kernels is not seen here.
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -202,6 +203,7 @@ def test_subnormals_of_scaled_floats(kernels, bscale, bzero):
 
 SANITIZED = """
 import sys
+import time
 import numpy as np
 import hostbuild
 from kernels import HostKernels
@@ -258,3 +260,12 @@ def test_the_mirror_of_the_arguments(tmp_path):
     command = [hostbuild.compiler(), "-std=c++17", "-fsyntax-only", f"-I{hostbuild.KERNELS}"]
     done = subprocess.run([*command, str(source)], capture_output=True, text=True, check=False)
     assert not done.returncode, done.stderr
+
+
+def test_builds_of_other_sources_do_not_pile_up(tmp_path):
+    old = time.time() - hostbuild.DAY - 60
+    for name, age in {"mine-1.so": old, "other-1.so": old, "other-2.so": time.time()}.items():
+        (tmp_path / name).touch()
+        os.utime(tmp_path / name, (age, age))
+    hostbuild.prune(tmp_path, "mine")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mine-1.so", "other-2.so"]

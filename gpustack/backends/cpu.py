@@ -115,7 +115,7 @@ class CpuBackend:
     ) -> None:
         """Run `recipe` on a stack, one band after the other; see `Backend`."""
         room = max(min(memory // 4, memory - sum(source.row_bytes)), 0)
-        worker = CpuBackend(self.threads, self._tile_pixels, room)
+        worker = type(self)(self.threads, self._tile_pixels, room)
         work = worker.work_bytes(source.n, source.dtype)
         run_in_turn(worker, source, recipe, out, memory, work, progress)
 

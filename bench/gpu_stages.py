@@ -13,10 +13,11 @@ import numpy as np
 from bench.gpu_timing import device_seconds, noise, synchronize
 from gpustack.backends.base import Outputs, Samples
 from gpustack.backends.cuda import device
-from gpustack.backends.cuda.backend import BandSource, CudaBackend
+from gpustack.backends.cuda.backend import CudaBackend
 from gpustack.backends.cuda.launch import Job, Kernels
 from gpustack.backends.cuda.pipeline import READERS, Pipeline, read_band
 from gpustack.backends.cuda.slots import Slot
+from gpustack.frames import FrameSource, open_frames
 from gpustack.plan import DEFAULT_MEMORY, Band, plan_bands
 from gpustack.recipe import Recipe
 
@@ -26,8 +27,8 @@ KINDS = ("arrays", "files")
 BANDS = 8
 
 
-@dataclass(frozen=True)
-class Files(BandSource):
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Files(FrameSource):
     """Frames in files of samples alone, big-endian as in FITS; just written, so in memory."""
 
     folder: Path
@@ -44,7 +45,8 @@ class Files(BandSource):
 
     def write(self) -> None:
         """Make the files."""
-        for f, samples in enumerate(self.band):
+        for f in range(self.n):
+            samples = self.frames[f].read(0, self.rows)
             samples.data.astype(">f4").tofile(self.folder / f"{f}.raw")
 
     def read(self, f: int, start: int, stop: int, into: Any = None) -> Samples:
@@ -59,10 +61,10 @@ class Files(BandSource):
 def run(kind: str, name: str, recipe: Recipe, n: int, size: int, folder: Path) -> dict[str, Any]:
     """A whole run from arrays or files of the host, and its parts."""
     row = noise(size * size + n)
-    frames = [Samples(row[f : f + size * size].reshape(size, size).copy()) for f in range(n)]
-    source = BandSource(frames, FLOAT32)
+    arrays = [row[f : f + size * size].reshape(size, size).copy() for f in range(n)]
+    source = FrameSource(open_frames(arrays), FLOAT32)
     if kind == "files":
-        source = Files(frames, FLOAT32, folder)
+        source = Files(frames=source.frames, dtype=FLOAT32, folder=folder)
         source.write()
     out = Outputs(np.empty((size, size), FLOAT32), mask=np.empty((size, size), bool))
     backend = CudaBackend()

@@ -8,6 +8,7 @@ import pytest
 
 import fakecupy
 import hostbuild
+from bands import Cuda
 from gpustack.backends.cpu import CpuBackend
 from gpustack.backends.cuda.backend import CudaBackend
 
@@ -53,10 +54,10 @@ class OnStandIn:
         with pytest.MonkeyPatch.context() as patch:
             fakecupy.install(patch, devices=2, eager=1)
             patch.setattr("gpustack.backends.cuda.pipeline.LEAST_BYTES", 1)
-            yield CudaBackend()
+            yield Cuda()
 
     def run(self, *arguments):
-        """As `CudaBackend.run`."""
+        """As `Cuda.run`."""
         with self._installed() as backend:
             backend.run(*arguments)
 
@@ -82,7 +83,7 @@ def pytest_generate_tests(metafunc):
 def backend(request):
     """Every usable backend in turn; one instance, so that tests also try reused buffers."""
     # Where there is no device, CudaBackend says so and the tests that need it fail.
-    return CudaBackend() if request.param == "cuda" else BACKENDS[request.param]()
+    return Cuda() if request.param == "cuda" else BACKENDS[request.param]()
 
 
 @pytest.fixture

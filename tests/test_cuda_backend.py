@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 import fakecuda
+from bands import BandSource, Cuda
 from gpustack.backends.base import Outputs, Samples
 from gpustack.backends.cuda import abi, device, staging
-from gpustack.backends.cuda.backend import BandSource, CudaBackend
+from gpustack.backends.cuda.backend import CudaBackend
 from gpustack.backends.cuda.launch import Job, Kernels
 from gpustack.backends.cuda.pipeline import READERS, SLOTS, Pipeline
 from gpustack.backends.cuda.slots import Slot
@@ -101,7 +102,7 @@ def test_neither_bands_nor_devices_change_a_bit(pretend, monkeypatch, name):
     asked = recipe(name, N)
     band = frames(weights=asked.weights == "sample")
     pretend()
-    whole = run(CudaBackend(), band, asked)
+    whole = run(Cuda(), band, asked)
     for devices in (1, 2, 3):
         world = pretend(devices=devices, eager=7)
         same(stream(band, asked)[0], whole)
@@ -432,7 +433,7 @@ def test_copies_of_cupy_arrays_are_let_go_before_fewer_rows_are_tried(pretend, m
     world.fail_launches = 1
     free = device.free_unused
     monkeypatch.setattr(device, "free_unused", lambda: free() or after.append(world.used[0]))
-    CudaBackend().run(band, recipe("median", N), out, np.dtype("f4"))
+    Cuda().run(band, recipe("median", N), out, np.dtype("f4"))
     assert after
     assert set(after) == {before}
     want = np.median(data.astype("f4"), axis=0)
@@ -460,7 +461,7 @@ def test_cupy_arrays_on_another_device_are_refused(pretend, what):
     with cupy.cuda.Device(int(what == "outputs")):
         out.data = cupy.asarray(values)
     with pytest.raises(InputError, match=rf"{what}: expected all on device 0.* got .*\[1\]"):
-        CudaBackend().run(band, recipe("median", 2), out)
+        Cuda().run(band, recipe("median", 2), out)
 
 
 def test_a_frame_that_cannot_be_read_ends_the_run(pretend):
@@ -479,7 +480,7 @@ def test_a_kernel_that_does_not_compile_names_file_and_line(pretend):
     world = pretend()
     world.error = 'combine.cu(41): error: identifier "x" is undefined'
     with pytest.raises(BackendError, match=r"combine\.cu does not compile.*N=6.*combine\.cu\(41\)"):
-        run(CudaBackend(), frames(), recipe("median", N))
+        run(Cuda(), frames(), recipe("median", N))
 
 
 def test_a_kernel_is_compiled_once_for_each_device(pretend):
@@ -506,7 +507,7 @@ def test_a_kernel_is_compiled_once_for_each_device(pretend):
 )
 def test_samples_go_up_as_they_are_where_kernels_know_them(pretend, stack_name, stored, swap):
     world = pretend()
-    run(CudaBackend(), stack(stack_name, N, recipe("median", N)), recipe("median", N))
+    run(Cuda(), stack(stack_name, N, recipe("median", N)), recipe("median", N))
     names = world.built[-1][1]
     assert (names["STORED"], names["SWAP"]) == (stored, swap)
 
@@ -515,7 +516,7 @@ def test_more_frames_than_registers_hold_are_streamed(pretend):
     world = pretend()
     for n, dtype, expected in ((128, "f4", "128"), (129, "f4", "0"), (65, "f8", "0")):
         band = plain(sky(n, (2, 3)).astype(dtype))
-        got = run(CudaBackend(), band, recipe("median", n))
+        got = run(Cuda(), band, recipe("median", n))
         np.testing.assert_array_equal(got.data, np.median([s.data for s in band], axis=0))
         assert world.built[-1][1]["N"] == expected
 
@@ -526,7 +527,7 @@ def test_a_plain_recipe_asks_for_nothing_it_does_not_need(pretend):
     out = outputs(band, recipe("median", N))
     for name in ("uncertainty", "marks", "valid", "rejected", "count", "low", "high"):
         setattr(out, name, None)
-    CudaBackend().run(band, recipe("median", N), out)
+    Cuda().run(band, recipe("median", N), out)
     names = {name: world.built[-1][1][name] for name in ("MASKED", "LOOK", "SPREAD", "SCALED")}
     assert set(names.values()) == {"0"}
     np.testing.assert_array_equal(out.data, np.median([s.data for s in band], axis=0))
@@ -541,7 +542,7 @@ def test_blanks_of_the_widest_integers(pretend):
     pretend()
     data = np.array([5, 2**63 + 1, 7], "u8").reshape(3, 1, 1)
     for blank, count in ((2**63 + 1, 2), (-1, 3), (5, 2), (2**70, 3)):
-        got = run(CudaBackend(), plain(data, blank=blank), recipe("mean", 3))
+        got = run(Cuda(), plain(data, blank=blank), recipe("mean", 3))
         assert got.count[0, 0] == count
 
 

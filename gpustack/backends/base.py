@@ -135,31 +135,9 @@ class Source(Protocol):
 
 
 class Backend(Protocol):
-    """Who executes a recipe on a band."""
+    """Who executes a recipe on a stack."""
 
     name: str
-
-    def run(
-        self,
-        band: Sequence[Samples],
-        recipe: Recipe,
-        out: Outputs,
-        dtype: np.dtype[Any] | None = None,
-    ) -> None:
-        """Run `recipe` on the samples of all frames and fill `out`.
-
-        Parameters
-        ----------
-        band : sequence of Samples
-            One a frame, in order, all of shape (rows, width).
-        recipe : Recipe
-            Resolved: scale, zero and weights are numbers, ``"sample"`` or None.
-        out : Outputs
-            Arrays of the same rows. Only those that are not None are made.
-        dtype : dtype or None
-            In which samples are compared and sorted, float32 or float64; None is the
-            widest that `working_dtype` gives for any frame.
-        """
 
     def stream(
         self,
@@ -175,9 +153,9 @@ class Backend(Protocol):
         ----------
         source : Source
         recipe : Recipe
-            Resolved, as for `run`.
+            Resolved: scale, zero and weights are numbers, ``"sample"`` or None.
         out : Outputs
-            Arrays of all rows.
+            Arrays of all rows. Only those that are not None are made.
         memory : int
             Bytes of host memory that samples and buffers may take, beside `out`.
         progress : callable or None

@@ -87,7 +87,18 @@ class CpuBackend:
         out: Outputs,
         dtype: np.dtype[Any] | None = None,
     ) -> None:
-        """Run `recipe` on the samples of all frames and fill `out`; see `Backend`."""
+        """Run `recipe` on the samples of all frames and fill `out`.
+
+        Parameters
+        ----------
+        band : sequence of Samples
+            One a frame, in order, all of shape (rows, width).
+        recipe, out
+            As for `Backend.stream`, `out` of the same rows.
+        dtype : dtype or None
+            In which samples are compared and sorted, float32 or float64; None is the
+            widest that `working_dtype` gives for any frame.
+        """
         rows, width = band[0].data.shape
         if dtype is None:
             dtype = np.result_type(*(working_dtype(samples.data.dtype) for samples in band))
@@ -117,7 +128,7 @@ class CpuBackend:
         room = max(min(memory // 4, memory - sum(source.row_bytes)), 0)
         worker = type(self)(self.threads, self._tile_pixels, room)
         work = worker.work_bytes(source.n, source.dtype)
-        run_in_turn(worker, source, recipe, out, memory, work, progress)
+        run_in_turn(worker.run, source, recipe, out, memory, work, progress)
 
     def _work(self, job: TileJob, tiles: deque[Where], size: Size) -> None:
         """Run tiles until none is left."""

@@ -1,17 +1,20 @@
 """Bands one after the other: read one into buffers that are used again, run it, go on."""
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from gpustack.backends.base import Backend, Outputs, Progress, Samples, Source
+from gpustack.backends.base import Outputs, Progress, Samples, Source
 from gpustack.errors import MemoryLimitError
 from gpustack.plan import Band, plan_bands
 from gpustack.recipe import Recipe
 
+Run = Callable[[Sequence[Samples], Recipe, Outputs, np.dtype[Any]], None]
+
 
 def run_in_turn(
-    backend: Backend,
+    run: Run,
     source: Source,
     recipe: Recipe,
     out: Outputs,
@@ -23,8 +26,9 @@ def run_in_turn(
 
     Parameters
     ----------
-    backend : Backend
-        Its `run` is called with each band.
+    run : callable
+        Runs a recipe on a band: the samples of all frames, the recipe, outputs of the same rows,
+        and the dtype in which samples are compared.
     memory : int
         The limit in bytes, for a band and for `work`.
     work : int
@@ -40,7 +44,7 @@ def run_in_turn(
     buffers = [np.empty(most * size, np.uint8) if size else None for size in source.row_bytes]
     for band in bands:
         rows = out.rows(band.start, band.stop)
-        backend.run(_read(source, band, buffers), recipe, rows, source.dtype)
+        run(_read(source, band, buffers), recipe, rows, source.dtype)
         if progress is not None:
             progress(band.stop, source.rows)
 

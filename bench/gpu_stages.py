@@ -15,8 +15,9 @@ from gpustack.backends.base import Outputs, Samples
 from gpustack.backends.cuda import device
 from gpustack.backends.cuda.backend import CudaBackend
 from gpustack.backends.cuda.launch import Job, Kernels
-from gpustack.backends.cuda.pipeline import READERS, Pipeline, read_band
 from gpustack.backends.cuda.slots import Slot
+from gpustack.backends.cuda.work import READERS, Work
+from gpustack.backends.cuda.worker import read_band
 from gpustack.frames import FrameSource, open_frames
 from gpustack.plan import DEFAULT_MEMORY, Band, plan_bands
 from gpustack.recipe import Recipe
@@ -90,8 +91,7 @@ def _parts(source: Any, recipe: Recipe, out: Outputs) -> dict[str, float]:
     """Seconds that reading, uploading, computing and fetching take of all bands, each alone."""
     kernels, job = Kernels(), Job(recipe, source.n, FLOAT32, source.stored[0], out)
     bands = plan_bands(source.rows, 1, max(source.rows // BANDS, 1))
-    line = Pipeline(source, job, out, kernels, DEFAULT_MEMORY, None)
-    layout = line.layout(bands[0].rows)
+    layout = Work(source, job, out, kernels).layout(bands[0].rows)
     slot = Slot(layout, layout.size, device.cupy().cuda.MemoryPool())
     with ThreadPoolExecutor(READERS) as readers:
         read = _seconds(

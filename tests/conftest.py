@@ -53,7 +53,7 @@ class OnStandIn:
     def _installed(self):
         with pytest.MonkeyPatch.context() as patch:
             fakecupy.install(patch, devices=2, eager=1)
-            patch.setattr("gpustack.backends.cuda.pipeline.LEAST_BYTES", 1)
+            patch.setattr("gpustack.backends.cuda.work.LEAST_BYTES", 1)
             yield Cuda()
 
     def run(self, *arguments):

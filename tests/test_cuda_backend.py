@@ -13,9 +13,10 @@ from gpustack.backends.base import Outputs, Samples
 from gpustack.backends.cuda import abi, device, staging
 from gpustack.backends.cuda.backend import CudaBackend
 from gpustack.backends.cuda.launch import Job, Kernels
-from gpustack.backends.cuda.pipeline import READERS, SLOTS, Pipeline
 from gpustack.backends.cuda.slots import Slot
 from gpustack.backends.cuda.staging import merged
+from gpustack.backends.cuda.work import READERS, Work
+from gpustack.backends.cuda.worker import SLOTS
 from gpustack.errors import BackendError, FrameError, InputError, MemoryLimitError
 from gpustack.plan import Band
 from gpustack.recipe import Recipe
@@ -33,7 +34,7 @@ EAGER = (None, "always", 1, 2, 3, 4)
 @pytest.fixture(autouse=True)
 def small_bands(monkeypatch):
     """Bands may be small; else no stack of a test is cut."""
-    monkeypatch.setattr("gpustack.backends.cuda.pipeline.LEAST_BYTES", 1)
+    monkeypatch.setattr("gpustack.backends.cuda.work.LEAST_BYTES", 1)
 
 
 def frames(weights=False):
@@ -182,7 +183,7 @@ def test_a_slot_takes_no_more_of_a_device_than_its_layout_says(pretend, rows):
     out = outputs(band, asked)
     job = Job(asked, N, np.dtype("f4"), np.dtype("f4"), out)
     source = Files(band, np.dtype("f4"))
-    layout = Pipeline(source, job, out, Kernels(), 1 << 20, None).layout(rows)
+    layout = Work(source, job, out, Kernels()).layout(rows)
     slot = Slot(layout, layout.size, device.cupy().cuda.MemoryPool())
     assert slot.begin(Band(0, rows)) == layout
     assert world.used == [layout.size]
@@ -225,7 +226,7 @@ def test_nothing_that_was_read_is_held_beside_the_slot(pretend):
     band = frames(weights=True)
     job = Job(recipe("median", N), N, np.dtype("f4"), np.dtype("f4"), outputs(band, Recipe()))
     source = BandSource(band, np.dtype("f4"))
-    intake = Pipeline(source, job, Outputs(), Kernels(), 1 << 20, None).layout(3).intake
+    intake = Work(source, job, Outputs(), Kernels()).layout(3).intake
     block = np.zeros(intake.size, np.uint8)
     samples, _ = intake.read(2, Band(4, 7), block)
     for name in ("data", "mask", "weight"):
@@ -240,7 +241,7 @@ def test_only_small_slots_are_kept_by_the_pool_of_pinned_memory(pretend, monkeyp
     monkeypatch.setattr(cuda, "alloc_pinned_memory", lambda n: pooled.append(n) or allocate(n))
     monkeypatch.setattr(cuda, "PinnedMemory", lambda n: own.append(n) or pin(n))
     monkeypatch.setattr("gpustack.backends.cuda.slots.POOLED", 32 << 10)
-    monkeypatch.setattr("gpustack.backends.cuda.pipeline.POOLED", 32 << 10)
+    monkeypatch.setattr("gpustack.backends.cuda.worker.POOLED", 32 << 10)
     monkeypatch.setattr("gpustack.backends.cuda.pipeline.LEAST_BANDS", 1)
     stream(frames(), recipe("everything", N), memory=3 * (18 << 10))
     assert (set(pooled), own) == ({16 << 10}, [])
@@ -342,7 +343,7 @@ def test_progress_is_told_in_the_thread_of_the_caller(pretend):
 def test_rows_that_were_lost_are_told(pretend, monkeypatch):
     world = pretend()
     world.fail_launches = 1
-    monkeypatch.setattr("gpustack.backends.cuda.pipeline.Rows.give_back", lambda *_: None)
+    monkeypatch.setattr("gpustack.backends.cuda.work.Rows.give_back", lambda *_: None)
     with pytest.raises(BackendError, match=r"lost rows: expected 23, got \d+"):
         stream(frames(), recipe("median", N))
 
@@ -397,7 +398,7 @@ def test_where_no_device_can_work_the_first_reason_is_told(pretend):
 
 
 def test_devices_that_are_not_needed_are_not_touched(pretend, monkeypatch):
-    monkeypatch.setattr("gpustack.backends.cuda.pipeline.LEAST_BYTES", 1 << 20)
+    monkeypatch.setattr("gpustack.backends.cuda.work.LEAST_BYTES", 1 << 20)
     world = pretend(devices=3)
     stream(frames(), recipe("median", N))
     assert world.touched == {0}

@@ -99,7 +99,7 @@ def files(request, cube, tmp_path):
 
 @pytest.mark.parametrize("memory", [None, "40kB"])
 def test_files_of_all_kinds(cuda, monkeypatch, files, memory):
-    monkeypatch.setattr("gpustack.backends.cuda.pipeline.LEAST_BYTES", 1)
+    monkeypatch.setattr("gpustack.backends.cuda.work.LEAST_BYTES", 1)
     done = []
     found = stack(
         files, CLIPS, backend="cuda", memory=memory, progress=lambda *args: done.append(args)

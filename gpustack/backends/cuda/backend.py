@@ -8,6 +8,7 @@ from gpustack.backends.cuda import device
 from gpustack.backends.cuda.launch import Job, Kernels, common_dtype
 from gpustack.backends.cuda.pipeline import Pipeline
 from gpustack.backends.cuda.resident import run_resident
+from gpustack.backends.cuda.work import Work
 from gpustack.plan import parse_memory
 from gpustack.recipe import Recipe
 
@@ -31,7 +32,7 @@ class CudaBackend:
     ----------
     device_memory : number of bytes, text such as ``"8GB"``, or None
         That may be taken on each device; None is the environment variable
-        GPUSTACK_DEVICE_MEMORY, and without it `pipeline.SHARE` of what is free.
+        GPUSTACK_DEVICE_MEMORY, and without it `worker.SHARE` of what is free.
 
     Raises
     ------
@@ -67,4 +68,5 @@ class CudaBackend:
             return
         stored = common_dtype(source.stored, source.dtype)
         job = Job(recipe, source.n, source.dtype, stored, out)
-        Pipeline(source, job, out, _KERNELS, memory, progress).run(self._devices, self._limit)
+        work = Work(source, job, out, _KERNELS)
+        Pipeline(work, memory, progress).run(self._devices, self._limit)

@@ -1,0 +1,216 @@
+"""What runs bands on one device: while one is read, another goes up, is computed, comes down."""
+
+import logging
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpustack.backends.base import Samples
+from gpustack.backends.cuda import device
+from gpustack.backends.cuda.slots import POOLED, Layout, Slot, Streams, pinned_bytes, power_of_two
+from gpustack.backends.cuda.staging import Intake, Piece
+from gpustack.backends.cuda.work import READERS, Work
+from gpustack.errors import BackendError, MemoryLimitError
+from gpustack.plan import Band
+
+_log = logging.getLogger(__name__)
+
+#: Bands under way on a device: one is read while one is computed; a third lets either be late.
+SLOTS = 3
+
+#: The share of the free memory of a device that is taken where there is no limit.
+SHARE = 0.8
+
+
+class _DeviceFull(Exception):
+    """Memory is out; no band is lost by it."""
+
+
+class Worker:
+    """What runs a pipeline's bands on one device."""
+
+    def __init__(
+        self,
+        work: Work,
+        number: int,
+        limit: int | None,
+        memory: int,
+        readers: ThreadPoolExecutor,
+    ) -> None:
+        self._work, self._number, self._readers = work, number, readers
+        self._given, self._limit, self._memory = limit, 0, memory
+        self._begun = False
+
+    def run(self, bands: int) -> Exception | None:
+        """Run until no rows are left, in at least so many bands where they stay large enough.
+
+        Returns
+        -------
+        Exception or None
+            Why the device cannot work, with all that it took given back.
+        """
+        try:
+            with device.cupy().cuda.Device(self._number):
+                self._run(bands)
+            return None
+        except MemoryLimitError as err:
+            # Without what the error holds: buffers, through its traceback.
+            problem: Exception = MemoryLimitError(str(err))
+        except BaseException as err:
+            if self._begun or not device.is_cuda_error(err):
+                self._work.rows.stop()
+                raise
+            problem = BackendError(f"device {self._number} cannot be used: {err}")
+        _log.info("backend cuda: device %d takes no part: %s", self._number, str(problem))
+        return problem
+
+    def _run(self, bands: int) -> None:
+        pool = device.cupy().cuda.MemoryPool()
+        slots, most = self._planned(bands)
+        pool.set_limit(size=self._limit)
+        while not self._attempt(pool, slots, most):
+            slots, most = self._smaller(slots, most)
+            pool.free_all_blocks()
+            device.free_unused()
+        pool.free_all_blocks()
+
+    def _planned(self, bands: int) -> tuple[int, int]:
+        """How many slots, and the rows of each, in the memory that there is."""
+        try:
+            self._measure()
+            return self._plan(bands)
+        except MemoryLimitError:
+            device.free_unused()  # what CuPy's pool holds does not count as free
+            self._measure()
+            return self._plan(bands)
+
+    def _measure(self) -> None:
+        """Find what may be taken of the device."""
+        self._limit = int(device.room() * SHARE) if self._given is None else self._given
+
+    def _plan(self, bands: int) -> tuple[int, int]:
+        """How many slots, and the rows of each."""
+        work = self._work
+        for at_once in range(SLOTS, 0, -1):
+            host, memory = self._memory // at_once, self._limit // at_once
+            pooled = power_of_two(max(host, 1))
+            for room in (pooled, host) if pooled <= POOLED else (host,):
+                fits = partial(self._fits, at_once=at_once, room=min(room, memory))
+                most = work.fitting_rows(fits)
+                if most:
+                    enough = max(-(-work.source.rows // bands), work.enough_rows)
+                    most = min(most, enough)
+                    slots = min(at_once, -(-work.source.rows // most))
+                    _log.info(
+                        "backend cuda: frames go to device %d in bands of %d rows, %d at once",
+                        *(self._number, most, slots),
+                    )
+                    return slots, most
+        row = work.layout(1)
+        raise MemoryLimitError(
+            f"memory limit: expected room for at least one row of all frames and its results, "
+            f"{row.size + work.beside(row):,} bytes on the host and {row.size:,} on the device; "
+            f"got {self._memory:,} and {self._limit:,} bytes"
+        )
+
+    def _fits(self, layout: Layout, at_once: int, room: int) -> bool:
+        """Whether slots of this layout have room, each and with what reading makes."""
+        host = at_once * layout.size + self._work.beside(layout)
+        return layout.size <= room and host <= self._memory
+
+    def _smaller(self, slots: int, most: int) -> tuple[int, int]:
+        """What to try when memory is out."""
+        if most > 1:
+            return slots, most // 2
+        if slots > 1:
+            return 1, 1
+        raise MemoryLimitError(
+            f"device {self._number} is out of memory: expected room for one row of all frames and "
+            f"its results, {self._work.layout(1).size:,} bytes, got less"
+        )
+
+    def _attempt(self, pool: Any, slots: int, most: int) -> bool:
+        """Run until no rows are left; False where memory is out, with nothing under way."""
+        layout = self._work.layout(most)
+        streams = Streams()
+        try:
+            size = self._host_bytes(layout, slots)
+            with _full_is_told():
+                ring = [Slot(layout, size, pool) for _ in range(slots)]
+            self._feed(ring, streams, most)
+        except _DeviceFull as err:
+            _log.info("device %d: out of memory at %d rows: %s", self._number, most, str(err))
+            return False
+        finally:
+            streams.synchronize()  # nothing may use buffers that are about to be free
+        return True
+
+    def _host_bytes(self, layout: Layout, slots: int) -> int:
+        """Of the pinned memory of a slot: what can be pooled where the limit leaves room for it."""
+        rounded = pinned_bytes(layout.size)
+        fits = slots * rounded + self._work.beside(layout) <= self._memory
+        return rounded if fits else layout.size
+
+    def _feed(self, ring: list[Slot], streams: Streams, most: int) -> None:
+        """Send band after band through the slots, in turn."""
+        work = self._work
+        under_way: deque[Slot] = deque()
+        free = deque(ring)
+        while True:
+            if not free:
+                free.append(self._finish(under_way.popleft()))
+            with work.reading:
+                band = work.rows.take(most)
+                if band is None:
+                    break
+                self._begun = True
+                slot = free.popleft()
+                layout = slot.begin(band)
+                samples, pieces = read_band(layout.intake, band, slot.block, self._readers)
+            try:
+                with _full_is_told():
+                    slot.start(work.job, work.kernels, streams, samples, pieces)
+            except _DeviceFull:
+                work.rows.give_back(band)
+                while under_way:
+                    self._finish(under_way.popleft())
+                raise
+            under_way.append(slot)
+        while under_way:
+            self._finish(under_way.popleft())
+
+    def _finish(self, slot: Slot) -> Slot:
+        slot.wait()
+        self._work.rows.finish(slot, self._work.out)
+        return slot
+
+
+@contextmanager
+def _full_is_told() -> Iterator[None]:
+    """Of errors within, those that say that memory is out become `_DeviceFull`."""
+    try:
+        yield
+    except Exception as err:
+        if not device.is_out_of_memory(err):
+            raise
+        raise _DeviceFull(str(err)) from None
+
+
+def read_band(
+    intake: Intake, band: Band, block: NDArray[np.uint8], readers: ThreadPoolExecutor
+) -> tuple[list[Samples], list[Piece]]:
+    """Read a band of all frames into `block`, some frames at once; see `Intake.read`."""
+    n = intake.source.n
+
+    def some(first: int) -> list[tuple[Samples, list[Piece]]]:
+        return [intake.read(f, band, block) for f in range(first, n, READERS)]
+
+    parts = list(readers.map(some, range(min(READERS, n))))
+    each = [parts[f % READERS][f // READERS] for f in range(n)]
+    return [samples for samples, _ in each], [piece for _, some in each for piece in some]

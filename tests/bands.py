@@ -6,8 +6,12 @@ import numpy as np
 
 from gpustack.backends.base import Samples, working_dtype
 from gpustack.backends.cuda.backend import CudaBackend
+from stacks import outputs, sky
+from tolerances import assert_same_bits
 
 MEMORY = 512 << 20
+#: Frames, rows and columns of what is cut into bands.
+N, ROWS, WIDTH = 6, 23, 40
 
 
 class Cuda:
@@ -78,3 +82,52 @@ class BandSource:
             samples.bzero,
             samples.blank,
         )
+
+
+def frames(weights=False):
+    """Masked samples of many rows."""
+    data, masks = sky(N, (ROWS, WIDTH)).astype("f4"), sky(N, (ROWS, WIDTH), 1) > 110
+    weight = sky(N, (ROWS, WIDTH), 2) if weights else [None] * N
+    return [Samples(*parts) for parts in zip(data, masks, weight, strict=True)]
+
+
+class Files(BandSource):
+    """Samples that are read into the buffers of the backend, as those of files are."""
+
+    before = staticmethod(lambda f, start: None)
+
+    @property
+    def row_bytes(self):
+        return [self.width * dtype.itemsize for dtype in self.stored]
+
+    def read(self, f, start, stop, into=None):
+        self.before(f, start)
+        samples = super().read(f, start, stop)
+        rows = np.frombuffer(into, np.uint8, samples.data.nbytes).view(samples.data.dtype)
+        rows = rows.reshape(samples.data.shape)
+        rows[...] = samples.data
+        return Samples(rows, samples.mask, samples.weight)
+
+
+def stream(band, asked, *, memory=1 << 24, kind=Files, before=None, progress=None, **limits):
+    """The outputs of `CudaBackend.stream`, and the rows done as they were told."""
+    given = kind(band, np.dtype(np.float32))
+    if before is not None:
+        object.__setattr__(given, "before", before)
+    out, told = outputs(band, asked), []
+    CudaBackend(**limits).stream(
+        given, asked, out, memory, progress or (lambda done, rows: told.append((done, rows)))
+    )
+    assert progress or told[-1] == (ROWS, ROWS)
+    assert told == sorted(told)
+    return out, [done for done, _ in told]
+
+
+def rows_launched(world):
+    return sum(pixels for _, pixels in world.launched) // WIDTH
+
+
+def same(one, other):
+    assert_same_bits(one, other)
+    np.testing.assert_array_equal(one.valid, other.valid)
+    np.testing.assert_array_equal(one.rejected, other.rejected)

@@ -87,6 +87,12 @@ def backend(request):
 
 
 @pytest.fixture
+def small_bands(monkeypatch):
+    """Bands may be small; else no stack of a test is cut."""
+    monkeypatch.setattr("gpustack.backends.cuda.work.LEAST_BYTES", 1)
+
+
+@pytest.fixture
 def pretend(monkeypatch):
     """Put pretended devices in CuPy's place: a function of the options of `fakecuda.World`."""
     if hostbuild.compiler() is None:

@@ -1,0 +1,219 @@
+"""The CUDA backend on pretended devices: limits of memory, and memory that is out."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from bands import ROWS, WIDTH, BandSource, Cuda, Files, N, frames, same, stream
+from gpustack.backends.base import Outputs, Samples
+from gpustack.backends.cuda import device, staging
+from gpustack.backends.cuda.launch import Job, Kernels
+from gpustack.backends.cuda.slots import Slot
+from gpustack.backends.cuda.work import READERS, Work
+from gpustack.errors import MemoryLimitError
+from gpustack.plan import Band
+from gpustack.recipe import Recipe
+from oracle import solve
+from recipes import recipe
+from stacks import outputs, sky
+from tolerances import assert_agrees
+
+pytestmark = pytest.mark.usefixtures("small_bands")
+
+
+@pytest.mark.parametrize("memory", [100_000, 60_000, 30_000, 16_000])
+def test_the_limit_of_the_host_is_kept(pretend, memory):
+    asked = recipe("everything", N)
+    pretend()
+    whole, _ = stream(frames(), asked)
+    world = pretend()
+    out, told = stream(frames(), asked, memory=memory)
+    same(out, whole)
+    assert world.most_pinned <= memory
+    assert len(told) > 4
+
+
+@pytest.mark.parametrize("memory", [100_000, "60kB", 30_000, 16_000])
+def test_the_limit_of_the_device_is_kept(pretend, monkeypatch, memory):
+    asked = recipe("everything", N)
+    pretend()
+    whole, _ = stream(frames(), asked)
+    world = pretend(devices=2)
+    same(stream(frames(), asked, device_memory=memory)[0], whole)
+    assert world.most_used <= int(str(memory).replace("kB", "000"))
+    monkeypatch.setenv("GPUSTACK_DEVICE_MEMORY", str(memory))
+    world = pretend()
+    same(stream(frames(), asked)[0], whole)
+    assert world.most_used <= int(str(memory).replace("kB", "000"))
+
+
+@pytest.mark.parametrize("rows", [1, 2, 5])
+def test_a_slot_takes_no_more_of_a_device_than_its_layout_says(pretend, rows):
+    world = pretend()
+    asked, band = recipe("everything", N), frames()
+    out = outputs(band, asked)
+    job = Job(asked, N, np.dtype("f4"), np.dtype("f4"), out)
+    source = Files(band, np.dtype("f4"))
+    layout = Work(source, job, out, Kernels()).layout(rows)
+    slot = Slot(layout, layout.size, device.cupy().cuda.MemoryPool())
+    assert slot.begin(Band(0, rows)) == layout
+    assert world.used == [layout.size]
+
+
+@pytest.mark.parametrize("what", ["types", "masks"])
+def test_what_reading_makes_is_within_the_limit_of_the_host(pretend, monkeypatch, what):
+    world, made = pretend(), [0]
+    kept = staging._decoded
+    monkeypatch.setattr("gpustack.backends.cuda.pipeline.LEAST_BANDS", 1)
+
+    def decoded(*arguments):
+        samples = kept(*arguments)
+        made.append(samples.data.nbytes)
+        return samples
+
+    class Masks(BandSource):
+        """Whose masks are made when they are read."""
+
+        def read(self, f, start, stop, into=None):
+            samples = super().read(f, start, stop)
+            made.append(samples.mask.nbytes)
+            return replace(samples, mask=samples.mask.copy())
+
+    kind = BandSource
+    if what == "types":
+        monkeypatch.setattr(staging, "_decoded", decoded)
+        band = [Samples(s.data.astype("f4" if i else "u2")) for i, s in enumerate(frames())]
+    else:
+        band, kind = frames(), Masks
+    memory, asked = 49_500, recipe("median", N)
+    out, _ = stream(band, asked, memory=memory, kind=kind)
+    assert_agrees(out, solve(band, asked), asked.combine)
+    assert len(made) > 1
+    assert world.most_pinned + READERS * max(made) <= memory
+
+
+def test_nothing_that_was_read_is_held_beside_the_slot(pretend):
+    pretend()
+    band = frames(weights=True)
+    job = Job(recipe("median", N), N, np.dtype("f4"), np.dtype("f4"), outputs(band, Recipe()))
+    source = BandSource(band, np.dtype("f4"))
+    intake = Work(source, job, Outputs(), Kernels()).layout(3).intake
+    block = np.zeros(intake.size, np.uint8)
+    samples, _ = intake.read(2, Band(4, 7), block)
+    for name in ("data", "mask", "weight"):
+        assert np.shares_memory(getattr(samples, name), block)
+        np.testing.assert_array_equal(getattr(samples, name), getattr(band[2], name)[4:7])
+
+
+def test_only_small_slots_are_kept_by_the_pool_of_pinned_memory(pretend, monkeypatch):
+    pretend()
+    cuda, pooled, own = device.cupy().cuda, [], []
+    allocate, pin = cuda.alloc_pinned_memory, cuda.PinnedMemory
+    monkeypatch.setattr(cuda, "alloc_pinned_memory", lambda n: pooled.append(n) or allocate(n))
+    monkeypatch.setattr(cuda, "PinnedMemory", lambda n: own.append(n) or pin(n))
+    monkeypatch.setattr("gpustack.backends.cuda.slots.POOLED", 32 << 10)
+    monkeypatch.setattr("gpustack.backends.cuda.worker.POOLED", 32 << 10)
+    monkeypatch.setattr("gpustack.backends.cuda.pipeline.LEAST_BANDS", 1)
+    stream(frames(), recipe("everything", N), memory=3 * (18 << 10))
+    assert (set(pooled), own) == ({16 << 10}, [])
+    pooled.clear()
+    stream(frames(), recipe("everything", N), memory=3 * (48 << 10))
+    assert (set(pooled), own) == ({32 << 10}, [])
+    pooled.clear()
+    stream(frames(), recipe("everything", N), memory=3 * (64 << 10), kind=BandSource)
+    assert not pooled
+    assert (32 << 10) < max(own) < (64 << 10), "it was rounded up"
+
+
+def test_a_limit_below_one_row_is_refused(pretend):
+    pretend()
+    for limits in ({"memory": 3000}, {"device_memory": 3000}):
+        with pytest.raises(MemoryLimitError, match=r"at least one row .* got .*3,000"):
+            stream(frames(), recipe("median", N), **limits)
+
+
+@pytest.mark.parametrize("room", [35_000, 30_000, 20_000, 16_000, 12_500])
+def test_out_of_memory_halves_the_band_and_goes_on(pretend, monkeypatch, room):
+    # Somebody else takes what was free, after it was counted.
+    asked = recipe("everything", N)
+    pretend()
+    whole, _ = stream(frames(), asked, device_memory="1MB")
+    monkeypatch.setattr("gpustack.backends.cuda.pipeline.LEAST_BANDS", 1)
+    world = pretend(capacity=room)
+    out, told = stream(frames(), asked, device_memory="1MB")
+    same(out, whole)
+    assert len(told) > 1
+    assert world.most_used <= room
+    assert world.used == [0]
+
+
+def test_one_row_that_does_not_fit_is_an_error(pretend):
+    pretend(capacity=5_000)
+    with pytest.raises(MemoryLimitError, match="device 0 is out of memory: expected room for one"):
+        stream(frames(), recipe("everything", N), device_memory="1MB")
+
+
+@pytest.mark.parametrize("fails", [1, 2, 3])
+def test_what_was_under_way_when_memory_ran_out_counts_once(pretend, monkeypatch, fails):
+    asked = recipe("everything", N)
+    pretend()
+    whole, _ = stream(frames(), asked)
+    world = pretend(devices=2)
+
+    monkeypatch.setattr("gpustack.backends.cuda.pipeline.LEAST_BANDS", 2)
+    to_come = [fails]
+
+    def before(f, start):
+        if (f, start) == (0, 12):
+            world.fail_launches += to_come.pop() if to_come else 0
+
+    same(stream(frames(), asked, before=before)[0], whole)
+    assert not to_come
+    assert world.fail_launches == 0
+
+
+def test_what_the_pool_of_cupy_holds_unused_is_given_back(pretend):
+    asked = recipe("everything", N)
+    pretend()
+    whole, _ = stream(frames(), asked)
+    world = pretend(capacity=1 << 20)
+    cupy = device.cupy()
+    cupy.empty((1 << 20) - 4096, np.uint8)
+    assert world.capacity - world.used[0] < 5000
+    same(stream(frames(), asked)[0], whole)
+
+
+def test_the_limit_of_the_pool_of_cupy_is_kept(pretend):
+    asked = recipe("everything", N)
+    world = pretend()
+    device.cupy().get_default_memory_pool().set_limit(size=20_000)
+    stream(frames(), asked)
+    assert world.most_used <= 20_000
+
+
+def test_copies_of_cupy_arrays_are_let_go_before_fewer_rows_are_tried(pretend, monkeypatch):
+    world = pretend()
+    cupy, data = device.cupy(), sky(N, (ROWS, WIDTH))
+    band = [
+        Samples(cupy.asarray(plane.astype("f8" if i else "f4"))) for i, plane in enumerate(data)
+    ]
+    out, after = Outputs(cupy.empty((ROWS, WIDTH), "f8")), []
+    before = world.used[0]
+    world.fail_launches = 1
+    free = device.free_unused
+    monkeypatch.setattr(device, "free_unused", lambda: free() or after.append(world.used[0]))
+    Cuda().run(band, recipe("median", N), out, np.dtype("f4"))
+    assert after
+    assert set(after) == {before}
+    want = np.median(data.astype("f4"), axis=0)
+    np.testing.assert_allclose(out.data.get(), want, rtol=1e-6)
+
+
+def test_the_log_keeps_no_buffers(pretend, caplog):
+    caplog.set_level("INFO", "gpustack")
+    pretend(capacity=16_000)
+    stream(frames(), recipe("everything", N), device_memory="1MB")
+    assert "out of memory" in caplog.text
+    for record in caplog.records:
+        assert all(isinstance(arg, str | int) for arg in record.args)

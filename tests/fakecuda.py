@@ -14,11 +14,7 @@ from collections import deque
 
 import numpy as np
 
-import hostbuild
-from gpustack.backends.cuda import abi
-
 GARBAGE = 0xA5
-ARGUMENTS = ("u8", "i4", "u8", "i4", "i4", "i8", "i8")
 
 
 class CUDARuntimeError(RuntimeError):
@@ -40,10 +36,6 @@ class NVRTCError(RuntimeError):
 
 
 class OutOfMemoryError(MemoryError):
-    pass
-
-
-class CompileException(Exception):
     pass
 
 
@@ -241,7 +233,7 @@ class MemoryPointer:
         return MemoryPointer(self.mem, self.ptr - self.mem.ptr + offset, self._keep)
 
     def copy_from_host_async(self, address, size, stream=None):
-        source = _host(address, size)
+        source = host(address, size)
         if not world.is_pinned(address):
             source = source.copy()
         target = self.mem.view(self.ptr, size)
@@ -252,7 +244,7 @@ class MemoryPointer:
         (stream or world.current()).add("copy", lambda: np.copyto(target, source))
 
     def copy_to_host_async(self, address, size, stream=None):
-        source, target = self.mem.view(self.ptr, size), _host(address, size)
+        source, target = self.mem.view(self.ptr, size), host(address, size)
         stream = stream or world.current()
         stream.add("down", lambda: np.copyto(target, source))
         if not world.is_pinned(address):
@@ -263,7 +255,7 @@ class MemoryPointer:
         (stream or world.current()).add("memset", lambda: target.fill(value))
 
 
-def _host(address, size):
+def host(address, size):
     return np.ctypeslib.as_array((np.ctypeslib.ctypes.c_ubyte * size).from_address(address))
 
 
@@ -338,76 +330,3 @@ class PinnedMemoryPointer(bytearray):
 def alloc_pinned_memory(size):
     assert size & (size - 1) == 0, "the pool would round this up"
     return PinnedMemoryPointer(PinnedMemory(size), 0)
-
-
-def _compile(code, options):
-    """What a device's compiler would be given, built for the host."""
-    assert code.startswith('#line 1 "')
-    assert "--fmad=false" in options
-    assert any(option.startswith("-DSOURCES=") for option in options)
-    names = dict(option[2:].split("=", 1) for option in options if option.startswith("-D"))
-    del names["SOURCES"]
-    if world.error is not None:
-        raise CompileException(world.error)
-    world.built.append((world.device, names))
-    run = hostbuild.build(names)
-    run.frames = int(names["N"])
-    kinds = {text: int(kind[1:]) for kind, text in abi.STORED.items()}
-    run.sizes = {"data": kinds[names["STORED"]], "mask": 1, "weight": 8}
-    return run
-
-
-class RawModule:
-    def __init__(self, *, code, options):
-        self._code, self._options, self._run = code, options, None
-
-    def compile(self):
-        world.tried.append(world.device)
-        if world.device in world.broken:
-            raise world.broken[world.device]
-        if "nothing()" in self._code:
-            return
-        self._run = _compile(self._code, self._options)
-
-    def get_function(self, name):
-        assert name == "combine"
-        if self._run is None:
-            self.compile()
-        return _Kernel(self._run, world.device)
-
-
-class _Kernel:
-    def __init__(self, run, number):
-        self._run, self._device = run, number
-
-    def __call__(self, grid, block, args):
-        number = world.device
-        assert number == self._device, "a kernel of another device"
-        *plain, out, planes = args
-        kinds = tuple(argument.dtype.str[1:] for argument in plain)
-        assert kinds == ARGUMENTS, f"expected {ARGUMENTS}, got {kinds}"
-        assert (out.dtype, out.size) == (abi.OUT, 1)
-        assert (planes.dtype, planes.size) == (abi.planes(self._run.frames), 1)
-        if world.fail_launches:
-            world.fail_launches -= 1
-            raise CUDARuntimeError(2, "cudaErrorMemoryAllocation: out of memory")
-        args = (*plain, out.copy(), planes.copy())
-
-        def work():
-            self._check(*args[:2], args[7], number)
-            self._run(grid, block, args)
-            world.launched.append((number, int(args[5])))
-
-        world.current().add("kernel", work)
-
-    def _check(self, frames, n, out, number):
-        table = _host(int(frames), int(n) * abi.FRAME.itemsize).view(abi.FRAME)
-        for name, size in self._run.sizes.items():
-            used = table[table[name] != 0]
-            for step in (used[name].astype("i8"), used[f"{name}_stride"]):
-                assert not np.any(step % size), f"{name} that a device cannot read: misaligned"
-            for address in table[name][table[name] != 0].tolist():
-                world.check_address(address, number)
-        for name in abi.OUT.names:
-            if out[0][name]:
-                world.check_address(int(out[0][name]), number)

@@ -6,6 +6,7 @@ from types import ModuleType, SimpleNamespace
 import numpy as np
 
 import fakecuda
+import fakekernels
 from fakecuda import MemoryPool
 
 
@@ -146,7 +147,7 @@ def _module(world):
     module = ModuleType("cupy")
     module.__version__ = "14.2.0"
     module.ndarray, module.empty, module.asarray = ndarray, empty, asarray
-    module.RawModule, module.float32 = fakecuda.RawModule, np.float32
+    module.RawModule, module.float32 = fakekernels.RawModule, np.float32
     for name in ("median", "nanmedian", "mean", "nanmean", "where"):
         setattr(module, name, _computed(name))
     module.get_default_memory_pool = lambda: world.pool

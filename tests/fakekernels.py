@@ -1,0 +1,86 @@
+"""Kernels on pretended devices: those that g++ built for the host."""
+
+import numpy as np
+
+import fakecuda
+import hostbuild
+from gpustack.backends.cuda import abi
+
+ARGUMENTS = ("u8", "i4", "u8", "i4", "i4", "i8", "i8")
+
+
+class CompileException(Exception):
+    pass
+
+
+def _compile(code, options):
+    """What a device's compiler would be given, built for the host."""
+    assert code.startswith('#line 1 "')
+    assert "--fmad=false" in options
+    assert any(option.startswith("-DSOURCES=") for option in options)
+    names = dict(option[2:].split("=", 1) for option in options if option.startswith("-D"))
+    del names["SOURCES"]
+    if fakecuda.world.error is not None:
+        raise CompileException(fakecuda.world.error)
+    fakecuda.world.built.append((fakecuda.world.device, names))
+    run = hostbuild.build(names)
+    run.frames = int(names["N"])
+    kinds = {text: int(kind[1:]) for kind, text in abi.STORED.items()}
+    run.sizes = {"data": kinds[names["STORED"]], "mask": 1, "weight": 8}
+    return run
+
+
+class RawModule:
+    def __init__(self, *, code, options):
+        self._code, self._options, self._run = code, options, None
+
+    def compile(self):
+        fakecuda.world.tried.append(fakecuda.world.device)
+        if fakecuda.world.device in fakecuda.world.broken:
+            raise fakecuda.world.broken[fakecuda.world.device]
+        if "nothing()" in self._code:
+            return
+        self._run = _compile(self._code, self._options)
+
+    def get_function(self, name):
+        assert name == "combine"
+        if self._run is None:
+            self.compile()
+        return _Kernel(self._run, fakecuda.world.device)
+
+
+class _Kernel:
+    def __init__(self, run, number):
+        self._run, self._device = run, number
+
+    def __call__(self, grid, block, args):
+        number = fakecuda.world.device
+        assert number == self._device, "a kernel of another device"
+        *plain, out, planes = args
+        kinds = tuple(argument.dtype.str[1:] for argument in plain)
+        assert kinds == ARGUMENTS, f"expected {ARGUMENTS}, got {kinds}"
+        assert (out.dtype, out.size) == (abi.OUT, 1)
+        assert (planes.dtype, planes.size) == (abi.planes(self._run.frames), 1)
+        if fakecuda.world.fail_launches:
+            fakecuda.world.fail_launches -= 1
+            raise fakecuda.CUDARuntimeError(2, "cudaErrorMemoryAllocation: out of memory")
+        args = (*plain, out.copy(), planes.copy())
+
+        def work():
+            self._check(*args[:2], args[7], number)
+            self._run(grid, block, args)
+            fakecuda.world.launched.append((number, int(args[5])))
+
+        fakecuda.world.current().add("kernel", work)
+
+    def _check(self, frames, n, out, number):
+        table = fakecuda.host(int(frames), int(n) * abi.FRAME.itemsize).view(abi.FRAME)
+        for name, size in self._run.sizes.items():
+            used = table[table[name] != 0]
+            for step in (used[name].astype("i8"), used[f"{name}_stride"]):
+                assert not np.any(step % size), f"{name} that a device cannot read: misaligned"
+            for address in table[name][table[name] != 0].tolist():
+                fakecuda.world.check_address(address, number)
+        for name in abi.OUT.names:
+            if out[0][name]:
+                fakecuda.world.check_address(int(out[0][name]), number)

@@ -86,16 +86,15 @@ def per_frame(name: str, value: Any, words: tuple[str, ...], least: float) -> An
         return value
     listed = isinstance(value, Iterable) and not isinstance(value, (str, bytes))
     given = list(value) if listed and getattr(value, "ndim", 1) > 0 else []
-    check(
-        len(given) > 0,
-        f"{name}: expected numbers, one a frame, or {' or '.join(map(repr, words))}, got {value!r}",
-    )
+    choices = " or ".join(["numbers, one a frame,", *map(repr, words)]).removesuffix(",")
+    check(len(given) > 0, f"{name}: expected {choices}, got {value!r}")
     at_least = f" >= {least:g}" if math.isfinite(least) else ""
     for index, item in enumerate(given):
         number = real(item)
+        shown = item.item() if isinstance(item, np.generic) else item
         check(
             math.isfinite(number) and number >= least,
-            f"{name}: expected finite numbers{at_least}, got {item!r} at index {index}",
+            f"{name}: expected finite numbers{at_least}, got {shown!r} at index {index}",
         )
     return tuple(real(item) for item in given)
 

@@ -122,7 +122,9 @@ def cli() -> None:
     metavar="number|name",
     help="Extension of the files, 0 the primary.  [default: first image with data]",
 )
-@click.option("--unit", help="Unit of the frames, for files without BUNIT: adu, electron, ...")
+@click.option(
+    "--unit", help="Unit of the frames, in place of BUNIT: adu, electron, ... Nothing is converted."
+)
 @click.option(
     "--dtype",
     type=click.Choice(["float32", "float64"]),
@@ -159,7 +161,7 @@ def combine(frames: tuple[str, ...], output: Path, overwrite: bool, **options: A
     Clips, each with what holds where it is left out:
       range:low=none,high=none
           samples below low or above high, before --scale and --zero
-      extrema:nlow=1,nhigh=1
+      extrema:nlow=1,nhigh=1,among=valid
           so many of the lowest and highest samples of a pixel
       sigma:low=3,high=3,center=median,spread=std,maxiters=none,ddof=0
           samples further than low or high spreads (std or mad_std) from the

@@ -1,5 +1,6 @@
 """The engine: frames and a recipe in, band by band through a backend, a result out."""
 
+import inspect
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any, Literal
@@ -55,7 +56,7 @@ def stack(
         all on one device: they stay there, and the result is made of cupy arrays.
     clips : clip, iterable of clips, or Recipe
         `RangeClip`, `ExtremaClip`, `SigmaClip`. A recipe, such as that of an earlier
-        result, stands for this and all that follows up to `outputs`.
+        result, stands for this and all that follows up to `outputs`, which must be left out.
     combine : {"mean", "median", "sum", "min", "max"}
     scale, zero : sequence of float, {"median", "mean"}, callable, or None
         One number a frame. A statistic brings each frame to the first. A callable gets
@@ -76,7 +77,8 @@ def stack(
     hdu : int, str or None
         The extension of a FITS file; None is the first image with data.
     unit : unit-like or None
-        For files without BUNIT and for arrays.
+        For files without BUNIT and for arrays. Of a frame that has a unit it takes the
+        place; nothing is converted.
     backend : {"auto", "cpu", "cuda"}
         ``"auto"`` takes CUDA where it can be used; the log says what it took.
     memory : number of bytes, text such as ``"2GB"``, or None
@@ -114,6 +116,7 @@ def stack(
     per_frame, per_sample = split_weights(weights, opened)
     if isinstance(clips, Recipe):
         recipe = clips
+        _check_alone(recipe, combine, scale, zero, clip_on, uncertainty, dtype, outputs)
         scale, zero = recipe.scale, recipe.zero
         if recipe.weights != "sample":
             check(weights is None, "weights: expected none beside a recipe, which has its own")
@@ -142,6 +145,18 @@ def stack(
     )
     warn_of(result)
     return result
+
+
+def _check_alone(recipe: Recipe, *others: Any) -> None:
+    """Nothing beside a recipe may ask for what it does not say."""
+    names = ("combine", "scale", "zero", "clip_on", "uncertainty", "dtype", "outputs")
+    for name, given in zip(names, others, strict=True):
+        default = inspect.signature(stack).parameters[name].default
+        check(
+            given is None or (isinstance(given, (str, tuple)) and given == default),
+            f"{name}: expected none beside a recipe, which says {getattr(recipe, name)!r}, "
+            f"got {given!r}; dataclasses.replace changes a recipe",
+        )
 
 
 def run(

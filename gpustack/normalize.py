@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpustack.backends.cuda.device import is_array as is_device_array
-from gpustack.checks import check, per_frame, word
+from gpustack.checks import check, per_frame, real, word
 from gpustack.clips import Statistic
 from gpustack.errors import RecipeError
 from gpustack.frames import Frame, FrameSource
@@ -53,13 +53,13 @@ def _given(name: str, value: Any, frames: Sequence[Frame]) -> Numbers:
                 f"{name}: expected {len(frames)} numbers, one a frame, got {len(numbers)}"
             )
         return numbers
-    answers = [float(value(frame.whole())) for frame in frames]
-    for frame, number in zip(frames, answers, strict=True):
+    answers = [value(frame.whole()) for frame in frames]
+    for frame, answer in zip(frames, answers, strict=True):
         check(
-            np.isfinite(number),
-            f"{name}: expected a finite number, got {number} for {frame.name}",
+            np.isfinite(real(answer)),
+            f"{name}: expected a finite number, got {answer!r} for {frame.name}",
         )
-    return tuple(answers)
+    return tuple(map(real, answers))
 
 
 def _scales(statistic: str, zeros: Numbers, frames: Sequence[Frame]) -> tuple[float, ...]:

@@ -28,7 +28,7 @@ class StackResult:
     data : ndarray of float, shape of a frame
         The combined image, in `unit`; NaN where no sample survived (0 for a sum).
     uncertainty : ndarray of float or None
-        Standard deviation of `data`; NaN where no sample survived.
+        Standard deviation of `data`; NaN where it is masked.
     mask : ndarray of bool
         True where no sample survived, or the survivors' weights sum to 0.
     count, low, high : ndarray of int or None

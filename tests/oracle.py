@@ -272,8 +272,8 @@ def _put(
     values = [x[i] for i in survivors]
     weights = [weights[i] for i in survivors]
     answer.data[at], answer.size[at] = combined(recipe, values, weights)
-    answer.uncertainty[at] = uncertainty(recipe, values)
     answer.mask[at] = not values or math.fsum(weights) == 0
+    answer.uncertainty[at] = math.nan if answer.mask[at] else uncertainty(recipe, values)
     answer.count[at] = len(values)
     answer.low[at], answer.high[at], answer.close[at] = column.low, column.high, column.close
     answer.marks[(survivors, *at)] = False

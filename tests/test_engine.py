@@ -8,7 +8,7 @@ from astropy import units as u
 from astropy.io import fits
 from astropy.nddata import CCDData
 
-from gpustack import ExtremaClip, RangeClip, SigmaClip, stack
+from gpustack import ExtremaClip, RangeClip, Recipe, SigmaClip, stack
 from gpustack.errors import (
     BackendError,
     FrameError,
@@ -18,6 +18,8 @@ from gpustack.errors import (
     MismatchError,
     RecipeError,
 )
+from stacks import plain
+from stacks import run as run_backend
 
 SHAPE = (24, 17)
 CLIPS = [RangeClip(high=5000), SigmaClip(low=2, high=2, spread="mad_std")]
@@ -328,3 +330,33 @@ def test_units_come_through(files):
     assert stack(f"{files}/*.fits").unit == u.adu
     assert stack(np.ones((2, 3, 3)), unit="electron").unit == u.electron
     assert stack(np.ones((2, 3, 3))).unit is None
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("combine", "median"), ("scale", [1, 2]), ("outputs", ()), ("dtype", "float64")],
+)
+def test_nothing_beside_a_recipe_changes_it(name, value):
+    cube = np.ones((2, 3, 3))
+    with pytest.raises(RecipeError, match=f"{name}: expected none beside a recipe"):
+        stack(cube, Recipe(), **{name: value})
+
+
+def test_pixels_without_weight_have_no_uncertainty(backend):
+    cube = np.full((2, 2, 2), 5.0)
+    cube[1] = np.nan
+    for clip_on in ("raw", "normalized"):
+        recipe = Recipe(weights=(0, 1), scale=(1, 2), clip_on=clip_on)
+        got = run_backend(backend, plain(cube), recipe)
+        assert got.mask.all()
+        assert np.isnan(got.uncertainty).all()
+
+
+def test_numbers_that_are_none_are_told_plainly():
+    cube = np.ones((2, 3, 3))
+    with pytest.raises(RecipeError, match=r"scale: expected numbers, one a frame, got 2.0"):
+        stack(cube, scale=2.0)
+    with pytest.raises(RecipeError, match=r"got -1.0 at index 0"):
+        stack(cube, weights=np.array([-1.0, 1.0]))
+    with pytest.raises(RecipeError, match=r"expected a finite number, got None for frame 0"):
+        stack(cube, scale=lambda image: None)

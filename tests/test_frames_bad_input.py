@@ -190,6 +190,20 @@ def test_a_file_that_vanishes_after_it_was_opened(tmp_path):
             frame.read(0, 300)
 
 
+def test_a_damaged_gzip_file_is_found_by_its_check_sum(tmp_path):
+    noise = np.random.default_rng(0).integers(-99, 99, (30, 30)).astype("i2")
+    whole = gzip.compress(image_bytes(noise, BUNIT="adu"), 0)  # as it is, so that bits show
+    for path, place in ((tmp_path / "sample.gz", 3000), (tmp_path / "sum.gz", -6)):
+        damaged = bytearray(whole)
+        damaged[place] ^= 1
+        path.write_bytes(damaged)
+        (frame,) = open_frames(path)
+        frame.read(0, 20)  # the damage shows at the end of the file
+        for _ in range(2):
+            with pytest.raises(FrameError, match="expected an intact gzip file, got: CRC"):
+                frame.read(20, 30)
+
+
 # Any damage
 
 

@@ -60,7 +60,7 @@ class Outputs:
     Parameters
     ----------
     data, uncertainty : ndarray of float, shape (rows, width)
-        NaN where no sample survived (`data` of a sum: 0).
+        NaN where `mask` is set (`data` of a sum: 0).
     mask : ndarray of bool, shape (rows, width)
         True where no sample survived, or the weights of the survivors sum to 0.
     count, low, high : ndarray of int, shape (rows, width)

@@ -13,7 +13,16 @@ from gpustack.backends.base import Outputs, Samples
 from gpustack.backends.columns import Columns, Floats, Ragged, Ranks, Uniform
 from gpustack.backends.reduce import WeightedSum, combine, uncertainty
 from gpustack.backends.sorted_tile import SortedTile, sort_tile
-from gpustack.backends.tiles import Counts, Tile, Where, gather, load, load_frame, normalize_row
+from gpustack.backends.tiles import (
+    Counts,
+    Flags,
+    Tile,
+    Where,
+    gather,
+    load,
+    load_frame,
+    normalize_row,
+)
 from gpustack.clips import Clip, ExtremaClip
 from gpustack.recipe import Recipe
 
@@ -48,13 +57,17 @@ class TileJob:
         count = self._place_counts(where, tile, columns)
         if not self._late_normalize:
             self._place_values(where, columns, count)
-        kept = tile.finite
+        kept, weightless = tile.finite, None
         if self._looks_again(columns):
-            kept = self._look_again(where, columns, buffer, count)
+            kept, weightless = self._look_again(where, columns, buffer, count)
         tallies += tile.came, tile.came - kept
         if self._late_normalize:
             late = replace(tile, rows=list(buffer[:-1]), valid=count, came=kept, finite=kept)
             self._place_values(where, sort_tile(late, buffer, self.recipe), count)
+
+        if weightless is not None and self.out.uncertainty is not None:
+            place = self.out.uncertainty.reshape(-1)[where.flat]
+            np.copyto(place, np.nan, where=weightless)
 
     def add(self, tallies: NDArray[np.int64]) -> None:
         """Add a worker's tallies to the outputs."""
@@ -156,12 +169,12 @@ class TileJob:
 
     def _look_again(
         self, where: Where, columns: SortedTile, buffer: Floats, count: Counts
-    ) -> Counts:
+    ) -> tuple[Counts, Flags]:
         """Decode the samples again, frame by frame, now that it is known which survive.
 
         Writes marks and the weighted value. Where normalising comes late, leaves the
         normalised survivors in `buffer`, +inf for the others. Returns how many samples of
-        each frame survive.
+        each frame survive and, with weights, the columns whose survivors have none.
         """
         kept = np.empty(len(self.band), np.intp)
         members, sums = columns.members(self.recipe), WeightedSum(where.pixels)
@@ -177,10 +190,11 @@ class TileJob:
                 np.copyto(row, np.inf, where=~inside)
             if weight is not None:
                 sums.add(row, weight, inside)
-        if self.recipe.weights is not None:
-            mask = (count == 0) | (sums.weights == 0)
-            self._place_data(where, sums.value(self.recipe.combine), mask)
-        return kept
+        if self.recipe.weights is None:
+            return kept, None
+        weightless = (count == 0) | (sums.weights == 0)
+        self._place_data(where, sums.value(self.recipe.combine), weightless)
+        return kept, weightless
 
     def _place_values(self, where: Where, columns: SortedTile, count: Counts) -> None:
         """Combine without weights, and write data, mask and uncertainty."""

@@ -125,9 +125,14 @@ class PlainPlane(Plane):
 
 @dataclass(eq=False)
 class GzipPlane(Plane):
-    """An image in a gzip-compressed file; reading on is cheap, going back starts again."""
+    """An image in a gzip-compressed file; reading on is cheap, going back starts again.
+
+    Only the end of the file tells whether what was inflated is what was compressed, so it is
+    read on to there after the last row.
+    """
 
     _stream: gzip.GzipFile = field(init=False, repr=False)
+    _intact: bool = field(init=False, repr=False, default=False)
     _turn: threading.Lock = field(init=False, repr=False, default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
@@ -138,6 +143,10 @@ class GzipPlane(Plane):
         with self._turn:
             self._stream.seek(self.hdu.start + start * self.row_bytes)
             self._fill_from(self._stream, rows)
+            if not self._intact and start + len(rows) == math.prod(self.shape[:-1]):
+                while self._stream.read(_INFLATED):
+                    pass
+                self._intact = True
 
 
 class _Reopened(io.RawIOBase):

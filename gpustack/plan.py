@@ -59,7 +59,7 @@ def plan_bands(rows: int, row_bytes: int, memory: int) -> list[Band]:
     return [Band(start, min(start + step, rows)) for start in range(0, rows, max(step, 1))]
 
 
-def parse_memory(memory: float | str | None) -> int:
+def parse_memory(memory: float | str | None, name: str = "memory") -> int:
     """A memory limit in bytes from a number, text such as ``"2GB"``, or None.
 
     Units are decimal (kB, MB, GB, TB) or binary (KiB, MiB, GiB, TiB), in capitals or not,
@@ -74,7 +74,7 @@ def parse_memory(memory: float | str | None) -> int:
         return DEFAULT_MEMORY
     size = _text_bytes(memory) if isinstance(memory, str) else real(memory)
     if not 1 <= size < math.inf:
-        raise InputError(f"memory: expected at least 1 byte, or text such as '2GB', got {memory!r}")
+        raise InputError(f"{name}: expected at least 1 byte, or text such as '2GB', got {memory!r}")
     return int(size)
 
 

@@ -54,7 +54,7 @@ def test_what_is_missing_is_said(monkeypatch, facts, match):
 
 def test_without_cupy_it_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "cupy", None)
-    match = r"CuPy is not installed: pip install 'gpustack\[cuda13\]'.* or 'gpustack\[cuda12\]'"
+    match = r"CuPy is not installed: pip install 'cupy-cuda13x\[ctk\]'.*gpustack\[cuda12\]"
     with pytest.raises(BackendError, match=match):
         backends.get("cuda")
 

@@ -360,3 +360,10 @@ def test_numbers_that_are_none_are_told_plainly():
         stack(cube, weights=np.array([-1.0, 1.0]))
     with pytest.raises(RecipeError, match=r"expected a finite number, got None for frame 0"):
         stack(cube, scale=lambda image: None)
+
+
+@pytest.mark.parametrize("value", [0, -1, "foo", np.nan, [1]])
+@pytest.mark.parametrize("name", ["memory", "device_memory"])
+def test_a_limit_is_checked_on_every_machine(name, value):
+    with pytest.raises(InputError, match=f"{name}: expected at least 1 byte"):
+        stack(np.ones((2, 3, 3)), **{name: value})

@@ -8,6 +8,7 @@ from gpustack.backends.cpu import CpuBackend, available_cores
 from gpustack.backends.cuda import device
 from gpustack.backends.cuda.backend import CudaBackend
 from gpustack.errors import BackendError, InputError
+from gpustack.plan import parse_memory
 
 log = logging.getLogger("gpustack")
 
@@ -57,6 +58,8 @@ def get(
     """
     if name not in NAMES:
         raise InputError(f"backend: expected one of {', '.join(NAMES)}, got {name!r}")
+    if device_memory is not None:
+        parse_memory(device_memory, "device_memory")
     if resident and name == "cpu":
         raise InputError(
             "frames: expected arrays of the host for backend 'cpu', got cupy arrays; "

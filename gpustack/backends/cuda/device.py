@@ -15,7 +15,11 @@ _OUT_OF_MEMORY, _OLD_DRIVER, _NO_DEVICE = 2, 35, 100
 
 _TRIAL = 'extern "C" __global__ void nothing() {}'
 
-_INSTALL = "pip install 'gpustack[cuda13]' (driver 580 or newer) or 'gpustack[cuda12]'"
+#: By the names of CuPy, which are the same wherever gpustack was installed from.
+_INSTALL = (
+    "pip install 'cupy-cuda13x[ctk]' (driver 580 or newer; the extra gpustack[cuda13]) or "
+    "'cupy-cuda12x[ctk]' (525 or newer; gpustack[cuda12])"
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,7 +49,7 @@ __device__ inline void put_result(
         value = COMBINE == COMBINE_SUM ? 0 : NOT_A_NUMBER;
     put_real(out.data, pixel, value);
     if (SPREAD != SPREAD_NONE)
-        put_real(out.uncertainty, pixel, empty ? NOT_A_NUMBER : result.uncertainty);
+        put_real(out.uncertainty, pixel, WEIGHTED && empty ? NOT_A_NUMBER : result.uncertainty);
     put<Byte>(out.mask, pixel, empty);
 }
 

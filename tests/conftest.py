@@ -11,6 +11,7 @@ import hostbuild
 from bands import Cuda
 from gpustack.backends.cpu import CpuBackend
 from gpustack.backends.cuda.backend import CudaBackend
+from skips import skip_without
 
 # The backends and their tests run where hypothesis is not installed.
 try:
@@ -47,7 +48,7 @@ class OnStandIn:
 
     def __init__(self):
         if hostbuild.compiler() is None:
-            pytest.skip("the kernels cannot be built for the host: there is no g++")
+            skip_without("g++, which builds the kernels for the host")
 
     @contextmanager
     def _installed(self):
@@ -96,7 +97,7 @@ def small_bands(monkeypatch):
 def pretend(monkeypatch):
     """Put pretended devices in CuPy's place: a function of the options of `fakecuda.World`."""
     if hostbuild.compiler() is None:
-        pytest.skip("the kernels cannot be built for the host: there is no g++")
+        skip_without("g++, which builds the kernels for the host")
     return lambda **options: fakecupy.install(monkeypatch, **options)
 
 

@@ -2,9 +2,17 @@
 
 import os
 
+import pytest
+
 
 def missing(what):
     """True, so that a test can be skipped; an error where nothing may be."""
     if os.environ.get("GPUSTACK_NO_SKIPS") == "1":
         raise RuntimeError(f"GPUSTACK_NO_SKIPS=1, and there is no {what}")
     return True
+
+
+def skip_without(what):
+    """Skip the test that asks, for want of `what`; an error where nothing may be skipped."""
+    if missing(what):
+        pytest.skip(f"there is no {what}")

@@ -11,6 +11,7 @@ from bands import ROWS, Cuda, N, frames, rows_launched, same, stream
 from gpustack.backends.base import Outputs, Samples
 from gpustack.backends.cuda import device
 from gpustack.backends.cuda.slots import Slot
+from gpustack.backends.cuda.worker import Worker
 from gpustack.errors import BackendError, FrameError, InputError
 from recipes import recipe
 
@@ -88,19 +89,24 @@ def test_rows_that_a_device_gives_back_late_are_done_by_another(pretend, monkeyp
     pretend()
     whole, _ = stream(frames(), asked)
     world = pretend(devices=2, eager="always")
-    start, taken = Slot.start, []
+    start, run = Slot.start, Worker.run
+    took, ended = threading.Event(), threading.Event()
 
     def late(slot, *arguments):
         if world.device == 0:
+            assert took.wait(10)
             return start(slot, *arguments)
-        taken.append(slot.band.rows)
-        deadline = time.monotonic() + 10
-        while rows_launched(world) < ROWS - taken[0] and time.monotonic() < deadline:
-            time.sleep(0.001)
-        time.sleep(0.02)  # the other device finds nothing more to do, and ends
+        took.set()
+        assert ended.wait(10)  # the other device found nothing more to do
         raise fakecuda.OutOfMemoryError("full")
 
+    def watched(worker, bands):
+        problem = run(worker, bands)
+        ended.set()
+        return problem
+
     monkeypatch.setattr(Slot, "start", late)
+    monkeypatch.setattr(Worker, "run", watched)
     same(stream(frames(), asked)[0], whole)
     assert {number for number, _ in world.launched} == {0}
 

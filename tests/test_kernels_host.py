@@ -21,7 +21,7 @@ from gpustack.clips import ExtremaClip, RangeClip, SigmaClip
 from gpustack.recipe import Recipe
 from kernels import HostKernels
 from recipes import RECIPES, ROUTES, recipe
-from skips import missing
+from skips import missing, skip_without
 from stacks import STACKS, TIED, VALUES, outputs, plain, rows_of, run, stack
 from test_backends import FRAMES, fits, samples, solved
 from tolerances import EXACT_COMBINES, assert_agrees, assert_same_bits
@@ -230,8 +230,7 @@ def test_sanitizers_find_nothing():
         check=True,
     ).stdout.strip()
     if not Path(found).is_absolute():
-        missing("libasan, which watches the kernels on the host")
-        pytest.skip("there is no libasan beside g++")
+        skip_without("libasan, which watches the kernels on the host")
     environment = os.environ | {
         "LD_PRELOAD": found,
         "ASAN_OPTIONS": "detect_leaks=0",

@@ -52,13 +52,14 @@ def bound(name: str, given: Any, expected: str, no_bound: float, least: float) -
     return None if value == no_bound else value
 
 
-def whole(name: str, given: Any, least: int) -> int:
-    """A whole number >= `least`."""
+def whole(name: str, given: Any, least: int | None) -> int:
+    """A whole number >= `least`, or of any size where that is None."""
     value = plain(given)
     is_whole = not isinstance(value, bool) and isinstance(value, numbers.Integral)
+    at_least = "" if least is None else f" >= {least}"
     check(
-        is_whole and value >= least,
-        f"{name}: expected a whole number >= {least}, got {given!r}",
+        is_whole and (least is None or value >= least),
+        f"{name}: expected a whole number{at_least}, got {given!r}",
     )
     return int(value)
 

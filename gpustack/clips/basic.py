@@ -1,45 +1,26 @@
-"""The clips: frozen values that say which samples of a column are rejected.
-
-A clip checks itself when it is made, and prints in the form in which `parse_clip`
-reads it.
-"""
+"""The clips that everybody has: by value, by rank, by distance in standard deviations."""
 
 import math
-from contextlib import suppress
-from dataclasses import dataclass, fields
-from typing import Any, ClassVar, Literal, get_args
+from dataclasses import dataclass
+from typing import ClassVar, Literal, get_args
 
 from gpustack.checks import FLOAT_MIN, bound, check, tidy, whole, word
+from gpustack.clips.base import (
+    BaseClip,
+    Center,
+    Spread,
+    tidy_center,
+    tidy_keep,
+    tidy_passes,
+    tidy_thresholds,
+)
 
-Spread = Literal["std", "mad_std"]
-Statistic = Literal["median", "mean"]
-Among = Literal["valid", "all"]
-
-
-class _Clip:
-    """What all clips share: the short name and one-line text."""
-
-    __slots__ = ()
-    name: ClassVar[str]
-
-    def __str__(self) -> str:
-        body = ",".join(
-            f"{field.name}={_text(getattr(self, field.name))}"
-            for field in fields(self)  # type: ignore[arg-type]
-        )
-        return f"{self.name}:{body}"
-
-
-def _text(value: Any) -> str:
-    if value is None:
-        return "none"
-    if isinstance(value, float) and float(f"{value:g}") == value:
-        return f"{value:g}"
-    return str(value)
+Among = Literal["valid", "all", "share"]
+About = Literal["mean", "center"]
 
 
 @dataclass(frozen=True, slots=True)
-class RangeClip(_Clip):
+class RangeClip(BaseClip):
     """Reject samples outside ``[low, high]``, on the values as they are in the frames.
 
     Parameters
@@ -72,7 +53,7 @@ class RangeClip(_Clip):
 
 
 @dataclass(frozen=True, slots=True)
-class ExtremaClip(_Clip):
+class ExtremaClip(BaseClip):
     """Reject the `nlow` lowest and the `nhigh` highest samples of every column.
 
     Equal samples rank by frame: the earlier frame counts as the lower one. A column
@@ -82,10 +63,13 @@ class ExtremaClip(_Clip):
     ----------
     nlow, nhigh : int
         How many to reject on each side.
-    among : {"valid", "all"}
+    among : {"valid", "all", "share"}
         ``"valid"``: the lowest and highest of the samples that are still in.
         ``"all"``: of all frames, masked samples too, with NaN ranked highest, as
         ccdproc does; a masked sample then uses up one of the `nlow` or `nhigh`.
+        ``"share"``: of m samples still in, of n frames, the
+        ``floor(m * nlow / n + 0.001)`` lowest, likewise the highest, as IRAF does: a
+        column that has lost samples loses fewer.
 
     References
     ----------
@@ -107,7 +91,7 @@ class ExtremaClip(_Clip):
 
 
 @dataclass(frozen=True, slots=True)
-class SigmaClip(_Clip):
+class SigmaClip(BaseClip):
     """Reject samples further than `low` or `high` spreads from the centre, and repeat.
 
     A sample x survives when ``center - low * spread <= x <= center + high * spread``;
@@ -118,16 +102,22 @@ class SigmaClip(_Clip):
     ----------
     low, high : float or None
         Thresholds in units of the spread, >= 0; None rejects nothing on that side.
-    center : {"median", "mean"}
-        What deviations are measured from.
+    center : {"median", "mean", "trimmed_mean"}
+        What distances are measured from. ``"trimmed_mean"`` is, in the first pass and of
+        three samples or more, the mean without the lowest and the highest; else the mean.
     spread : {"std", "mad_std"}
-        ``"std"``: standard deviation about the mean, whatever `center` is.
+        ``"std"``: standard deviation about the mean or the centre, see `about`.
         ``"mad_std"``: 1.4826 times the median absolute deviation about the median.
     maxiters : int or None
         At most so many passes; None repeats until nothing more is rejected.
     ddof : int
         The standard deviation divides by ``n - ddof``. 0 is astropy's and ccdproc's,
         1 is IRAF's and Siril's.
+    about : {"mean", "center"}
+        About what squared deviations are summed: the mean, as astropy, ccdproc and Siril
+        do, or the centre, as IRAF does.
+    keep : int
+        At least so many samples survive; see `gpustack.clips`.
 
     References
     ----------
@@ -137,68 +127,29 @@ class SigmaClip(_Clip):
 
     low: float | None = 3.0
     high: float | None = 3.0
-    center: Statistic = "median"
+    center: Center = "median"
     spread: Spread = "std"
     maxiters: int | None = None
     ddof: int = 0
+    about: About = "mean"
+    keep: int = 0
     name: ClassVar[str] = "sigma"
 
     def __post_init__(self) -> None:
-        expected = "a number >= 0"
+        tidy_thresholds(self, math.inf)
+        tidy_center(self)
+        tidy_passes(self)
+        tidy_keep(self)
         tidy(
             self,
-            low=bound("SigmaClip low", self.low, expected, math.inf, 0),
-            high=bound("SigmaClip high", self.high, expected, math.inf, 0),
-            center=word("SigmaClip center", self.center, get_args(Statistic)),
             spread=word("SigmaClip spread", self.spread, get_args(Spread)),
             ddof=whole("SigmaClip ddof", self.ddof, 0),
+            about=word("SigmaClip about", self.about, get_args(About)),
         )
-        if self.maxiters is not None:
-            tidy(self, maxiters=whole("SigmaClip maxiters", self.maxiters, 1))
-        check(
-            self.ddof == 0 or self.spread == "std",
-            f"SigmaClip ddof: only spread='std' has one, got ddof={self.ddof} "
-            f"with spread={self.spread!r}",
-        )
-
-
-Clip = RangeClip | ExtremaClip | SigmaClip
-CLIPS: dict[str, type[Clip]] = {clip.name: clip for clip in (RangeClip, ExtremaClip, SigmaClip)}
-
-
-def parse_clip(text: str) -> Clip:
-    """A clip from its text ``NAME:field=value,...``, the form in which it prints.
-
-    Examples
-    --------
-    >>> parse_clip("sigma:low=3,high=none,spread=mad_std")
-    SigmaClip(low=3.0, high=None, center='median', spread='mad_std', maxiters=None, ddof=0)
-
-    Raises
-    ------
-    RecipeError
-        Where the name, a field or a value is unknown or out of its range.
-    """
-    name, _, body = text.partition(":")
-    clip = CLIPS[word("clip", name, tuple(CLIPS))]
-    known = [field.name for field in fields(clip)]
-    record: dict[str, Any] = {}
-    for item in body.split(",") if body else ():
-        field, sign, value = item.partition("=")
-        check(
-            bool(sign) and field in known,
-            f"clip {name}: expected field=value with field one of {', '.join(known)}, "
-            f"got {item!r} in {text!r}",
-        )
-        check(field not in record, f"clip {name}: expected {field} once, got it again in {text!r}")
-        record[field] = _parse_value(value)
-    return clip(**record)
-
-
-def _parse_value(text: str) -> int | float | str | None:
-    if text.lower() == "none":
-        return None
-    for kind in (int, float):
-        with suppress(ValueError):
-            return kind(text)
-    return text
+        for field, default in (("ddof", 0), ("about", "mean")):
+            value = getattr(self, field)
+            check(
+                value == default or self.spread == "std",
+                f"SigmaClip {field}: only spread='std' has one, got {field}={value!r} "
+                f"with spread={self.spread!r}",
+            )

@@ -1,0 +1,45 @@
+"""The clips: frozen values that say which samples of a column are rejected.
+
+A clip checks itself when it is made, and prints in the form in which `parse_clip` reads it.
+
+`keep` is the same for all clips that have it. Positive, at least so many samples of a column
+survive, if there are so many: where a pass would leave fewer, those nearest to its centre of
+what it rejected come back (of two equally near the lower one), and the clip has ended for that
+column. Negative, at most ``-keep`` samples are rejected. 0 is no limit.
+"""
+
+from gpustack.clips.base import Center, Spread, Statistic
+from gpustack.clips.basic import ExtremaClip, RangeClip, SigmaClip
+from gpustack.clips.iraf import NoiseClip, PercentileRankClip
+from gpustack.clips.parse import CLIPS, BoundClip, Clip, parse_clip
+from gpustack.clips.siril import (
+    WINSOR_CUTOFF,
+    WINSOR_FACTOR,
+    WINSOR_SETTLED,
+    ESDClip,
+    MADClip,
+    PercentileClip,
+    WinsorizedClip,
+)
+
+__all__ = [
+    "CLIPS",
+    "WINSOR_CUTOFF",
+    "WINSOR_FACTOR",
+    "WINSOR_SETTLED",
+    "BoundClip",
+    "Center",
+    "Clip",
+    "ESDClip",
+    "ExtremaClip",
+    "MADClip",
+    "NoiseClip",
+    "PercentileClip",
+    "PercentileRankClip",
+    "RangeClip",
+    "SigmaClip",
+    "Spread",
+    "Statistic",
+    "WinsorizedClip",
+    "parse_clip",
+]

@@ -1,0 +1,123 @@
+"""Clips by a spread that is not that of the samples: IRAF's, and the noise of a CCD."""
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+from gpustack.checks import check, real, tidy
+from gpustack.clips.base import (
+    BaseClip,
+    Center,
+    tidy_center,
+    tidy_keep,
+    tidy_passes,
+    tidy_thresholds,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class NoiseClip(BaseClip):
+    """Reject samples further from the centre than the noise of a CCD explains, and repeat.
+
+    With c the centre, or 0 where that is negative, the spread is
+    ``sqrt((rdnoise / gain)^2 + c / gain + (snoise * c)^2)``. It needs no sample beside the
+    centre, so it works for few frames. ``low=None`` rejects cosmic rays alone.
+
+    Parameters
+    ----------
+    low, high : float or None
+        Thresholds in units of the spread, >= 0; None rejects nothing on that side.
+    rdnoise : float
+        Read-out noise in electrons, >= 0.
+    gain : float
+        Electrons per unit of the samples, > 0.
+    snoise : float
+        Sensitivity noise, a fraction of the value, >= 0: 0.01 is a flat field good to 1%.
+    center : {"median", "mean", "trimmed_mean"}
+        As of `SigmaClip`.
+    maxiters : int or None
+        At most so many passes; None repeats until nothing more is rejected.
+    keep : int
+        At least so many samples survive; see `gpustack.clips`.
+
+    Notes
+    -----
+    Samples have to be counts as the detector gave them. Where frames are scaled, one spread
+    holds for all of them, that at the normalised level: IRAF's, without its correction of the
+    noise for each frame's scale.
+
+    References
+    ----------
+    IRAF imcombine ``reject=ccdclip``; ``crreject`` is ``low=None``.
+    """
+
+    low: float | None = 3.0
+    high: float | None = 3.0
+    rdnoise: float = 0.0
+    gain: float = 1.0
+    snoise: float = 0.0
+    center: Center = "median"
+    maxiters: int | None = None
+    keep: int = 0
+    name: ClassVar[str] = "noise"
+
+    def __post_init__(self) -> None:
+        tidy_thresholds(self, math.inf)
+        tidy_center(self)
+        tidy_passes(self)
+        tidy_keep(self)
+        for name in ("rdnoise", "gain", "snoise"):
+            given = getattr(self, name)
+            value, least = real(given), "> 0" if name == "gain" else ">= 0"
+            check(
+                0 <= value < math.inf and (value > 0 or name != "gain"),
+                f"NoiseClip {name}: expected a number {least}, got {given!r}",
+            )
+            tidy(self, **{name: value})
+
+
+@dataclass(frozen=True, slots=True)
+class PercentileRankClip(BaseClip):
+    """Reject samples that are `low` or `high` times as far from the median as one of a given rank.
+
+    The spread is the distance from the median of the sample that lies `rank` samples from it.
+    One pass; samples **on** a bound are rejected, unlike with other clips. Where the spread is
+    0 nothing is rejected.
+
+    Parameters
+    ----------
+    low, high : float or None
+        Thresholds in units of the spread, >= 0; None rejects nothing on that side.
+    rank : float
+        How many samples from the median, below it where negative. Of a number between -1 and
+        1, that share of half the frames. Decimals are cut off, and at least 1 is left. Of an
+        even count it is counted from the middle sample on that side.
+    keep : int
+        At least so many samples survive; see `gpustack.clips`.
+
+    References
+    ----------
+    IRAF imcombine ``reject=pclip``, ``pclip``.
+    """
+
+    low: float | None = 3.0
+    high: float | None = 3.0
+    rank: float = -0.5
+    keep: int = 0
+    name: ClassVar[str] = "rank"
+    maxiters: ClassVar[int] = 1
+
+    def __post_init__(self) -> None:
+        tidy_thresholds(self, math.inf)
+        tidy_keep(self)
+        value = real(self.rank)
+        check(
+            math.isfinite(value) and value != 0,
+            f"PercentileRankClip rank: expected a finite number other than 0, got {self.rank!r}",
+        )
+        tidy(self, rank=value)
+
+    def steps(self, frames: int) -> int:
+        """How many samples from the median, of so many `frames`; negative is below it."""
+        share = self.rank * (frames // 2) if abs(self.rank) < 1 else self.rank
+        return int(math.copysign(max(1, min(int(abs(share)), frames // 2)), self.rank))

@@ -1,0 +1,152 @@
+"""Clips that amateurs' programs made popular: Siril's and PixInsight's."""
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+from gpustack.checks import check, real, tidy
+from gpustack.clips.base import BaseClip, tidy_keep, tidy_passes, tidy_thresholds
+
+#: Where winsorizing pulls samples in to, in standard deviations from the median; what the
+#: standard deviation of normal noise treated so is too small by; and when it is settled.
+WINSOR_CUTOFF, WINSOR_FACTOR, WINSOR_SETTLED = 1.5, 1.134, 0.0005
+
+
+@dataclass(frozen=True, slots=True)
+class MADClip(BaseClip):
+    """Reject samples further than `low` or `high` MADs from the median, and repeat.
+
+    The MAD is the plain median absolute deviation about the median: of normal noise 0.6745
+    standard deviations, so 3 here is 2.02 of `SigmaClip` with ``spread="mad_std"``.
+
+    Parameters
+    ----------
+    low, high : float or None
+        Thresholds in units of the MAD, >= 0; None rejects nothing on that side.
+    maxiters : int or None
+        At most so many passes; None repeats until nothing more is rejected.
+    keep : int
+        At least so many samples survive; see `gpustack.clips`.
+
+    References
+    ----------
+    Siril, ``stack rej mad``.
+    """
+
+    low: float | None = 3.0
+    high: float | None = 3.0
+    maxiters: int | None = None
+    keep: int = 0
+    name: ClassVar[str] = "mad"
+
+    def __post_init__(self) -> None:
+        tidy_thresholds(self, math.inf)
+        tidy_passes(self)
+        tidy_keep(self)
+
+
+@dataclass(frozen=True, slots=True)
+class PercentileClip(BaseClip):
+    """Reject samples that differ from the median m by more than a share of it.
+
+    A sample x survives when ``m - low * |m| <= x <= m + high * |m|``. One pass. For few frames.
+
+    Parameters
+    ----------
+    low, high : float or None
+        Shares of the median, >= 0: 0.2 is 20%. None rejects nothing on that side.
+    keep : int
+        At least so many samples survive; see `gpustack.clips`.
+
+    References
+    ----------
+    Siril, ``stack rej percentile``, of which the median is meant to be positive.
+    """
+
+    low: float | None = 0.2
+    high: float | None = 0.1
+    keep: int = 0
+    name: ClassVar[str] = "percentile"
+    maxiters: ClassVar[int] = 1
+
+    def __post_init__(self) -> None:
+        tidy_thresholds(self, math.inf)
+        tidy_keep(self)
+
+
+@dataclass(frozen=True, slots=True)
+class WinsorizedClip(BaseClip):
+    """Reject samples by a standard deviation that outliers can hardly enlarge, and repeat.
+
+    The spread of a pass starts as the standard deviation s (ddof 1) of the survivors, whose
+    median is m. Samples are pulled in to ``[m - 1.5 s, m + 1.5 s]`` and s becomes 1.134 times
+    the standard deviation of the result, until it changes by no more than 0.05%. A sample x
+    survives when ``m - low * s <= x <= m + high * s``.
+
+    Parameters
+    ----------
+    low, high : float or None
+        Thresholds in units of the spread, >= 0; None rejects nothing on that side.
+    maxiters : int or None
+        At most so many passes; None repeats until nothing more is rejected.
+    keep : int
+        At least so many samples survive; see `gpustack.clips`.
+
+    References
+    ----------
+    Huber and Ronchetti, Robust Statistics, 2009, 1.7; Siril, ``stack rej winsorized``.
+    """
+
+    low: float | None = 3.0
+    high: float | None = 3.0
+    maxiters: int | None = None
+    keep: int = 0
+    name: ClassVar[str] = "winsorized"
+
+    def __post_init__(self) -> None:
+        tidy_thresholds(self, math.inf)
+        tidy_passes(self)
+        tidy_keep(self)
+
+
+@dataclass(frozen=True, slots=True)
+class ESDClip(BaseClip):
+    """Reject what the generalised extreme Studentised deviate test holds to be outliers.
+
+    Of m samples, the one furthest from the mean is set aside, again and again,
+    ``floor(outliers * m)`` times. Each time ``G = |x - mean| / s``, s the standard deviation
+    (ddof 1), both of the samples there are then. If G exceeds its critical value, that sample
+    and all set aside before it are rejected. The critical value for n samples is
+    ``(n - 1) t / sqrt(n (n - 2 + t^2))`` with t the quantile of Student's distribution of
+    ``n - 2`` degrees of freedom at ``1 - significance / (2 n)``.
+
+    Parameters
+    ----------
+    outliers : float
+        The largest share of the samples that may be outliers, 0 to 1.
+    significance : float
+        The probability that samples without an outlier lose one, between 0 and 1.
+    keep : int
+        At least so many samples survive; see `gpustack.clips`.
+
+    References
+    ----------
+    Rosner, Technometrics 25, 165 (1983); Siril, ``stack rej generalized``.
+    """
+
+    outliers: float = 0.3
+    significance: float = 0.05
+    keep: int = 0
+    name: ClassVar[str] = "esd"
+
+    def __post_init__(self) -> None:
+        tidy_keep(self)
+        for name in ("outliers", "significance"):
+            given = getattr(self, name)
+            value = real(given)
+            ends = name == "outliers"
+            check(
+                0 < value < 1 or (ends and 0 <= value <= 1),
+                f"ESDClip {name}: expected a number between 0 and 1, got {given!r}",
+            )
+            tidy(self, **{name: value})

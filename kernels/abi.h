@@ -31,13 +31,18 @@ struct Planes {
 struct Clip {
     int kind;           // CLIP_...
     int center;         // CENTER_...
-    int spread;         // SPREAD_STD or SPREAD_MAD
+    int spread;         // SPREAD_..., but for SPREAD_NONE
+    int about;          // ABOUT_...: what the standard deviation is about
     int maxiters;       // -1: until nothing changes
     int ddof;
     int nlow, nhigh;
     int has_low, has_high;  // 0: no bound on that side
-    int reserved;
-    double low, high;   // values (range) or units of the spread (sigma)
+    int keep;           // survivors, at least; negative: rejected samples, at most
+    int rank;           // ranks from the median, to the sample that is SPREAD_RANK from it
+    double low, high;   // values (range) or units of the spread
+    double rdnoise, gain, snoise;   // of SPREAD_NOISE
+    double outliers;    // the largest share of the samples that ESD rejects
+    unsigned long long critical;    // address of its critical values, one for each count
 };
 
 // Where the results go; 0 = not wanted. Maps are flat, one element a pixel of the band.
@@ -49,9 +54,17 @@ struct Out {
     unsigned long long invalid, rejected;   // uint64 a frame, added to
 };
 
-enum { CLIP_RANGE, CLIP_EXTREMA, CLIP_EXTREMA_ALL, CLIP_SIGMA };
-enum { CENTER_MEAN, CENTER_MEDIAN };
+enum { CLIP_RANGE, CLIP_EXTREMA, CLIP_EXTREMA_ALL, CLIP_EXTREMA_SHARE, CLIP_BOUNDS, CLIP_ESD };
+enum { CLIPPED_NOT, CLIPPED_BASIC, CLIPPED_ALL };
+enum { CENTER_MEAN, CENTER_MEDIAN, CENTER_TRIMMED };
+enum { ABOUT_MEAN, ABOUT_CENTER };
 enum { COMBINE_MEAN, COMBINE_MEDIAN, COMBINE_SUM, COMBINE_MIN, COMBINE_MAX };
-enum { SPREAD_NONE, SPREAD_STD, SPREAD_MAD };
+// What an uncertainty is made of, or thresholds are in units of; from SPREAD_RAW_MAD on only
+// these: the MAD as it is, the centre itself, the noise of a CCD, the distance of a rank, the
+// winsorized deviation.
+enum {
+    SPREAD_NONE, SPREAD_STD, SPREAD_MAD,
+    SPREAD_RAW_MAD, SPREAD_CENTER, SPREAD_NOISE, SPREAD_RANK, SPREAD_WINSORIZED
+};
 enum { NORMALIZE_NONE, NORMALIZE_EARLY, NORMALIZE_LATE };
 enum { WEIGHTED_NOT, WEIGHTED_FRAME, WEIGHTED_SAMPLE };

@@ -7,6 +7,13 @@
 
 #include "members.h"
 
+// The ranks [first, last).
+struct Ranks {
+    int first, last;
+
+    __device__ int count() const { return last - first; }
+};
+
 // What all kinds know.
 struct Interval {
     int valid = 0;          // valid samples
@@ -41,24 +48,15 @@ struct Held : Interval {
 
     __device__ double pivot() const { return widen(lowest()); }
 
-    __device__ double total(double origin) const
+    // Of a function of the samples.
+    template <class Term>
+    __device__ double sum(const Term& term) const
     {
-        double sum = 0;
+        double result = 0;
 #pragma unroll
         for (int i = 0; i < COUNT; ++i)
-            sum += v[i] == INVALID ? 0 : widen(v[i]) - origin;
-        return sum;
-    }
-
-    __device__ double squares(double center) const
-    {
-        double sum = 0;
-#pragma unroll
-        for (int i = 0; i < COUNT; ++i) {
-            double off = v[i] == INVALID ? 0 : widen(v[i]) - center;
-            sum += off * off;
-        }
-        return sum;
+            result += v[i] == INVALID ? 0 : term(widen(v[i]));
+        return result;
     }
 
     __device__ Image lowest() const
@@ -107,33 +105,41 @@ struct Parked : Interval {
     __device__ Image highest() const { return at(hi - 1); }
     __device__ double pivot() const { return widen(at((lo + hi) >> 1)); }
 
-    __device__ double total(double origin) const
+    template <class Term>
+    __device__ double sum(const Term& term) const
     {
-        double sum = 0;
+        double result = 0;
         for (int i = lo; i < hi; ++i)
-            sum += widen(at(i)) - origin;
-        return sum;
+            result += term(widen(at(i)));
+        return result;
     }
 
-    __device__ double squares(double center) const
+    // The survivors within the bounds.
+    __device__ Ranks within(double lower, double upper) const
     {
-        double sum = 0;
-        for (int i = lo; i < hi; ++i) {
-            double off = widen(at(i)) - center;
-            sum += off * off;
-        }
-        return sum;
+        int first = lo, last = hi;
+        while (first < last && widen(at(first)) < lower)
+            ++first;
+        while (first < last && widen(at(last - 1)) > upper)
+            --last;
+        return {first, last};
     }
 
     // Leave in what is within the bounds; whether that changed anything.
     __device__ bool narrow_to(double lower, double upper)
     {
         int was = count();
-        while (lo < hi && widen(at(lo)) < lower)
-            ++lo;
-        while (lo < hi && widen(at(hi - 1)) > upper)
-            --hi;
+        Ranks inside = within(lower, upper);
+        lo = inside.first;
+        hi = inside.last;
         return count() < was;
+    }
+
+    // Leave the highest or the lowest out.
+    __device__ void drop(bool highest)
+    {
+        lo += !highest;
+        hi -= highest;
     }
 
     __device__ void middle(Image& lower, Image& upper) const

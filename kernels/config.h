@@ -24,8 +24,8 @@
 #ifndef NORMALIZE       // NORMALIZE_...: before the clips, or their survivors
 #define NORMALIZE 1
 #endif
-#ifndef CLIPPED         // 0: no clips
-#define CLIPPED 1
+#ifndef CLIPPED         // CLIPPED_...: no clips, the basic ones, all
+#define CLIPPED 2
 #endif
 #ifndef COMBINE         // COMBINE_...
 #define COMBINE 0
@@ -48,6 +48,9 @@
 #ifndef BLOCK           // threads of a block, at most
 #define BLOCK 64
 #endif
+
+// What the basic clips have no use for costs registers.
+#define EVERY_CLIP (CLIPPED == CLIPPED_ALL)
 
 // Normalising late without clips is normalising early.
 #define IS_LATE (CLIPPED && NORMALIZE == NORMALIZE_LATE)

@@ -25,23 +25,29 @@ template <class Column>
 __device__ inline Total total(const Column& column)
 {
     double origin = PIVOTED ? column.pivot() : 0;
-    return {origin, column.total(origin)};
+    return {origin, column.sum([=](double x) { return x - origin; })};
 }
 
-// The standard deviation about the mean; NaN for `ddof` samples or fewer.
+// The standard deviation about a centre; NaN for `ddof` samples or fewer.
 template <class Column>
-__device__ inline double standard_deviation(const Column& column, double average, int ddof)
+__device__ inline double standard_deviation(const Column& column, double center, int ddof)
 {
     int degrees = column.count() - ddof;
-    return degrees > 0 ? sqrt(column.squares(average) / degrees) : NOT_A_NUMBER;
+    if (degrees <= 0)
+        return NOT_A_NUMBER;
+    double squares = column.sum([=](double x) {
+        double off = x - center;
+        return off * off;
+    });
+    return sqrt(squares / degrees);
 }
 
 // From the two middle samples, which are one where the count is odd.
 template <class Column>
-__device__ inline double mad_std(const Column& column, Image low, Image high)
+__device__ inline double mad(const Column& column, Image low, Image high)
 {
     double lower = widen(low), upper = widen(high);
-    return ((upper - lower) * 0.5 + column.deviation(lower, upper)) * MAD_TO_STD;
+    return (upper - lower) * 0.5 + column.deviation(lower, upper);
 }
 
 struct Result {
@@ -80,7 +86,7 @@ __device__ inline Result reduce(const Column& column)
     if (SPREAD == SPREAD_STD)
         spread = standard_deviation(column, sums.mean(count), 0);
     if constexpr (Column::RANKED)
-        spread = SPREAD == SPREAD_MAD ? mad_std(column, low, high) : spread;
+        spread = SPREAD == SPREAD_MAD ? mad(column, low, high) * MAD_TO_STD : spread;
     double root = sqrt(double(count));
     return {value, COMBINE == COMBINE_SUM ? spread * root : spread / root};
 }

@@ -109,31 +109,25 @@ struct Streamed : Interval {
     __device__ double pivot() const { return widen(ends.low); }
     __device__ Members members() const { return count() ? ends : Members::none(); }
 
-    __device__ double total(double origin) const
+    template <class Term>
+    __device__ double sum(const Term& term) const
     {
-        double sum = 0;
-        survivors([&](Image value) { sum += widen(value) - origin; });
-        return sum;
+        double result = 0;
+        survivors([&](Image value) { result += term(widen(value)); });
+        return result;
     }
 
-    __device__ double squares(double center) const
-    {
-        double sum = 0;
-        survivors([&](Image value) {
-            double off = widen(value) - center;
-            sum += off * off;
-        });
-        return sum;
-    }
-
-    __device__ Pair<REAL> at(int rank) const
+    // The samples of a rank and of the next one.
+    __device__ Pair<REAL> from(int rank) const
     {
         return select<REAL>(ends.low, ends.high, rank, [&](const auto& visit) { all(visit); });
     }
 
+    __device__ Image at(int rank) const { return from(rank).first; }
+
     __device__ void middle(Image& lower, Image& upper) const
     {
-        Pair<REAL> pair = at((lo + hi - 1) >> 1);
+        Pair<REAL> pair = from((lo + hi - 1) >> 1);
         lower = pair.first;
         upper = count() & 1 ? pair.first : pair.second;
     }
@@ -171,13 +165,45 @@ struct Streamed : Interval {
         for (int side = 0; side < 2; ++side) {
             Image end = side ? ends.high : ends.low;
             if (side ? hi != was_hi : lo != was_lo)
-                end = at(side ? hi - 1 : lo).first;
+                end = at(side ? hi - 1 : lo);
             int under = below(end);
             if (side)
                 ends.high = end, ends.take = hi - under;
             else
                 ends.low = end, ends.skip = lo - under;
         }
+    }
+
+    // The survivors within the bounds.
+    __device__ Ranks within(double lower, double upper) const
+    {
+        int under = 0, upto = 0;
+        all([&](Image value) {
+            under += widen(value) < lower;
+            upto += !(widen(value) > upper);
+        });
+        int first = min(max(under, lo), hi);
+        return {first, max(min(upto, hi), first)};
+    }
+
+    // Leave the highest or the lowest out: one of those that equal it, or the last of them.
+    __device__ void drop(bool highest)
+    {
+        const Image end = highest ? ends.high : ends.low;
+        int under = 0, upto = 0;
+        Members next = Members::none();
+        all([&](Image value) {
+            under += value < end;
+            upto += value <= end;
+            next.low = value > end ? min(next.low, value) : next.low;
+            next.high = value < end ? max(next.high, value) : next.high;
+        });
+        lo += !highest;
+        hi -= highest;
+        if (highest)
+            ends.high = hi > under ? end : next.high, ends.take = hi > under ? hi - under : valid;
+        else
+            ends.low = lo < upto ? end : next.low, ends.skip = lo < upto ? lo - under : 0;
     }
 
     // Leave in what is within the bounds; whether that changed anything.

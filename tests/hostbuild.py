@@ -46,7 +46,7 @@ OPTIONS = {
     "SCALED": 1,
     "MASKED": 1,
     "NORMALIZE": 1,
-    "CLIPPED": 1,
+    "CLIPPED": 2,
     "COMBINE": 0,
     "SPREAD": 1,
     "WEIGHTED": 0,

@@ -6,8 +6,7 @@ import numpy as np
 
 import hostbuild
 from gpustack.backends.base import working_dtype
-from gpustack.backends.cuda import abi
-from gpustack.clips import ExtremaClip, RangeClip
+from gpustack.backends.cuda import abi, clips
 
 #: Rows lie apart by so many samples, so that a stride that is not the width is met.
 PADDING = 3
@@ -43,7 +42,7 @@ class HostKernels:
         band = alike(band, dtype)
         keep = []
         frames = frame_table(band, recipe, keep, 0 if self._flat else PADDING)
-        clips = clip_table(recipe)
+        clip_table = in_place(recipe.clips, len(band))
         tallies = np.zeros((2, len(band)), np.uint64)
         defines = self._defines(band, recipe, out, dtype)
         launch = hostbuild.build(defines, **self._how)
@@ -54,8 +53,8 @@ class HostKernels:
         args = (
             frames.ctypes.data,
             len(band),
-            clips.ctypes.data,
-            len(clips),
+            clip_table.ctypes.data,
+            len(recipe.clips),
             ranges if recipe.normalizes else 0,
             rows * width,
             max(width, 1),
@@ -82,7 +81,7 @@ class HostKernels:
             "SCALED": int(any(s.bscale != 1 or s.bzero != 0 for s in band)),
             "MASKED": int(any(s.mask is not None or s.blank is not None for s in band)),
             "NORMALIZE": 0 if not recipe.normalizes else 2 if recipe.clip_on == "raw" else 1,
-            "CLIPPED": int(bool(recipe.clips)),
+            "CLIPPED": clips.clipped(recipe.clips),
             "COMBINE": abi.COMBINE[recipe.combine],
             "SPREAD": abi.SPREAD[recipe.spread if out.uncertainty is not None else None],
             "WEIGHTED": 0 if recipe.weights is None else 2 if recipe.weights == "sample" else 1,
@@ -136,21 +135,10 @@ def _apart(array, dtype, keep, padding):
     return copy.ctypes.data, copy.strides[0]
 
 
-def clip_table(recipe):
-    """The clips of a recipe as a kernel is told of them."""
-    table = np.zeros(len(recipe.clips), abi.CLIP)
-    for row, clip in zip(table, recipe.clips, strict=True):
-        if isinstance(clip, ExtremaClip):
-            row["kind"] = abi.CLIP_EXTREMA_ALL if clip.among == "all" else abi.CLIP_EXTREMA
-            row["nlow"], row["nhigh"] = clip.nlow, clip.nhigh
-            continue
-        row["kind"] = abi.CLIP_RANGE if isinstance(clip, RangeClip) else abi.CLIP_SIGMA
-        row["has_low"], row["has_high"] = clip.low is not None, clip.high is not None
-        row["low"], row["high"] = clip.low or 0, clip.high or 0
-        if not isinstance(clip, RangeClip):
-            row["center"], row["spread"] = abi.CENTER[clip.center], abi.SPREAD[clip.spread]
-            row["maxiters"] = -1 if clip.maxiters is None else clip.maxiters
-            row["ddof"] = clip.ddof
+def in_place(asked, n):
+    """The table of clips for `n` frames, where its addresses say that it lies."""
+    table = np.empty(clips.table_bytes(asked, n), np.uint8)
+    table[:] = clips.table(asked, n, table.ctypes.data)
     return table
 
 

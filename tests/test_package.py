@@ -23,6 +23,7 @@ MAY_IMPORT = {
     "errors": "",
     "checks": "numpy",
     "clips": "",
+    "critical": "numpy scipy",
     "recipe": "",
     "plan": "",
     "backends": "numpy",

@@ -28,15 +28,22 @@ CLIP = np.dtype(
         ("kind", "i4"),
         ("center", "i4"),
         ("spread", "i4"),
+        ("about", "i4"),
         ("maxiters", "i4"),
         ("ddof", "i4"),
         ("nlow", "i4"),
         ("nhigh", "i4"),
         ("has_low", "i4"),
         ("has_high", "i4"),
-        ("reserved", "i4"),
+        ("keep", "i4"),
+        ("rank", "i4"),
         ("low", "f8"),
         ("high", "f8"),
+        ("rdnoise", "f8"),
+        ("gain", "f8"),
+        ("snoise", "f8"),
+        ("outliers", "f8"),
+        ("critical", "u8"),
     ]
 )
 
@@ -65,10 +72,14 @@ def planes(frames: int) -> np.dtype[Any]:
 
 
 #: Values of the fields of a clip, and of the -D names that are choices.
-CLIP_RANGE, CLIP_EXTREMA, CLIP_EXTREMA_ALL, CLIP_SIGMA = range(4)
-CENTER = {"mean": 0, "median": 1}
+CLIP_RANGE, CLIP_EXTREMA, CLIP_EXTREMA_ALL, CLIP_EXTREMA_SHARE, CLIP_BOUNDS, CLIP_ESD = range(6)
+CLIPPED_NOT, CLIPPED_BASIC, CLIPPED_ALL = range(3)
+CENTER = {"mean": 0, "median": 1, "trimmed_mean": 2}
+ABOUT = {"mean": 0, "center": 1}
 COMBINE = {"mean": 0, "median": 1, "sum": 2, "min": 3, "max": 4}
 SPREAD = {None: 0, "std": 1, "mad_std": 2}
+#: Of clips alone.
+SPREAD_RAW_MAD, SPREAD_CENTER, SPREAD_NOISE, SPREAD_RANK, SPREAD_WINSORIZED = range(3, 8)
 NORMALIZE_NONE, NORMALIZE_EARLY, NORMALIZE_LATE = range(3)
 WEIGHTED_NOT, WEIGHTED_FRAME, WEIGHTED_SAMPLE = range(3)
 

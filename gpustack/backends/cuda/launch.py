@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpustack.backends.base import Outputs, Samples
-from gpustack.backends.cuda import abi, device, source
-from gpustack.clips import Clip, ExtremaClip, RangeClip, SigmaClip
+from gpustack.backends.cuda import abi, clips, device, source
 from gpustack.errors import BackendError
 from gpustack.recipe import Recipe
 
@@ -89,7 +88,7 @@ class Job:
             "SCALED": bool(np.any((records["bscale"] != 1) | (records["bzero"] != 0))),
             "MASKED": bool(records["mask"].any() or records["has_blank"].any()),
             "NORMALIZE": when if recipe.normalizes else abi.NORMALIZE_NONE,
-            "CLIPPED": bool(recipe.clips),
+            "CLIPPED": clips.clipped(recipe.clips),
             "COMBINE": abi.COMBINE[recipe.combine],
             "SPREAD": abi.SPREAD[spread],
             "WEIGHTED": abi.WEIGHTED_NOT if recipe.weights is None else weighted,
@@ -134,12 +133,14 @@ class Job:
         table["weight_value"] = recipe.weights if isinstance(recipe.weights, tuple) else 1.0
         return table
 
-    def clips(self) -> NDArray[Any]:
-        """The clips as the kernel reads them; at least one record, so that there is an address."""
-        table = np.zeros(max(len(self.recipe.clips), 1), abi.CLIP)
-        for row, clip in zip(table, self.recipe.clips, strict=False):
-            fill_clip(row, clip)
-        return table
+    @property
+    def clip_bytes(self) -> int:
+        """Bytes of the table of clips."""
+        return clips.table_bytes(self.recipe.clips, self.n)
+
+    def clip_table(self, address: int) -> NDArray[np.uint8]:
+        """The clips as a kernel reads them at this address."""
+        return clips.table(self.recipe.clips, self.n, address)
 
     @property
     def raw_ranges(self) -> int:
@@ -156,23 +157,6 @@ def can_be(value: int, dtype: np.dtype[Any]) -> bool:
 def _wrapped(value: int) -> int:
     """A 64 bit integer, signed or not, as the signed one of the same bits."""
     return value - (1 << 64) if value >= 1 << 63 else value
-
-
-def fill_clip(row: Any, clip: Clip) -> None:
-    """Write a clip into its record."""
-    if isinstance(clip, ExtremaClip):
-        row["kind"] = abi.CLIP_EXTREMA_ALL if clip.among == "all" else abi.CLIP_EXTREMA
-        row["nlow"], row["nhigh"] = clip.nlow, clip.nhigh
-        return
-    for side in ("low", "high"):
-        bound = getattr(clip, side)
-        row[f"has_{side}"] = bound is not None
-        row[side] = 0.0 if bound is None else bound
-    row["kind"] = abi.CLIP_RANGE if isinstance(clip, RangeClip) else abi.CLIP_SIGMA
-    if isinstance(clip, SigmaClip):
-        row["center"], row["spread"] = abi.CENTER[clip.center], abi.SPREAD[clip.spread]
-        row["maxiters"] = -1 if clip.maxiters is None else clip.maxiters
-        row["ddof"] = clip.ddof
 
 
 class Kernels:
@@ -198,7 +182,7 @@ class Kernels:
             return self._known[key]
 
     def prepare(
-        self, job: Job, records: NDArray[Any], frames: int, clips: int, out: Any, shape: Any
+        self, job: Job, records: NDArray[Any], frames: int, clip_table: int, out: Any, shape: Any
     ) -> Callable[[], None]:
         """What starts the kernel for a band on the stream that is current then.
 
@@ -207,7 +191,7 @@ class Kernels:
         job : Job
         records : ndarray of abi.FRAME
             The table of the frames, as it is on the device.
-        frames, clips : int
+        frames, clip_table : int
             Where the tables lie on the device.
         out : ndarray of abi.OUT, one record
         shape : (rows, width)
@@ -219,7 +203,7 @@ class Kernels:
         arguments = (
             np.uint64(frames),
             np.int32(job.n),
-            np.uint64(clips),
+            np.uint64(clip_table),
             np.int32(len(job.recipe.clips)),
             np.int32(job.raw_ranges),
             np.int64(rows * width),

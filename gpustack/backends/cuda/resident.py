@@ -165,16 +165,18 @@ class Call:
         self._band = band = [_laid_out(samples, job.stored) for samples in band]
         shape = band[0].data.shape
         self._pixels = shape[0] * shape[1]
-        records, clips = _records(band, job), job.clips()
-        tables = np.concatenate([records.view(np.uint8), clips.view(np.uint8)])
+        records = _records(band, job)
+        table_bytes = records.nbytes + job.clip_bytes
         self._counts = 2 * 8 * job.n if job.tallies else 0
-        self._memory = cuda.alloc(tables.nbytes + self._counts)
+        self._memory = cuda.alloc(table_bytes + self._counts)
+        address = int(self._memory.ptr)
+        clip_table = address + records.nbytes
+        tables = np.concatenate([records.view(np.uint8), job.clip_table(clip_table)])
         # From memory that is not pinned: it is free again when this returns.
         self._memory.copy_from_host_async(tables.ctypes.data, tables.nbytes)
-        self._tallies = self._memory + tables.nbytes
-        address = int(self._memory.ptr)
+        self._tallies = self._memory + table_bytes
         record = _addresses(out, job, int(self._tallies.ptr))
-        self._run = kernels.prepare(job, records, address, address + records.nbytes, record, shape)
+        self._run = kernels.prepare(job, records, address, clip_table, record, shape)
 
     def launch(self) -> None:
         """Start it on the current stream."""

@@ -56,14 +56,14 @@ class Intake:
     source : Source
     stored : dtype
         Of the samples on the device.
-    clips : int
-        Records of clips.
+    clip_bytes : int
+        Of the table of clips.
     rows : int
     """
 
     source: Source
     stored: np.dtype[Any]
-    clips: int
+    clip_bytes: int
     rows: int
 
     @property
@@ -74,7 +74,7 @@ class Intake:
     @property
     def tables(self) -> int:
         """Bytes of both tables."""
-        return self.clip_table + self.clips * abi.CLIP.itemsize
+        return self.clip_table + self.clip_bytes
 
     @cached_property
     def _spans(self) -> tuple[int, NDArray[np.int64], NDArray[np.int64]]:

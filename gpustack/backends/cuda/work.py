@@ -90,7 +90,7 @@ class Work:
         """Of bands of so many rows."""
         job, source = self.job, self.source
         return Layout(
-            Intake(source, job.stored, len(job.clips()), rows),
+            Intake(source, job.stored, job.clip_bytes, rows),
             Results(self.out, source.n, source.width, rows, job.result),
         )
 

@@ -1,0 +1,157 @@
+"""The clips as a kernel reads them: their records, and the tables of numbers that some need."""
+
+from collections.abc import Sequence
+from functools import singledispatch
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpustack.backends.cuda import abi
+from gpustack.clips import (
+    BoundClip,
+    Clip,
+    ESDClip,
+    ExtremaClip,
+    MADClip,
+    NoiseClip,
+    PercentileClip,
+    PercentileRankClip,
+    RangeClip,
+    SigmaClip,
+    WinsorizedClip,
+)
+from gpustack.critical import critical_values
+
+_EXTREMA = {
+    "valid": abi.CLIP_EXTREMA,
+    "all": abi.CLIP_EXTREMA_ALL,
+    "share": abi.CLIP_EXTREMA_SHARE,
+}
+
+
+def clipped(clips: Sequence[Clip]) -> int:
+    """The value of -D CLIPPED: whether the kernel has to know no clips, the basic ones or all."""
+    if not clips:
+        return abi.CLIPPED_NOT
+    return abi.CLIPPED_BASIC if all(map(_is_basic, clips)) else abi.CLIPPED_ALL
+
+
+def _is_basic(clip: Clip) -> bool:
+    if isinstance(clip, SigmaClip):
+        return clip.center != "trimmed_mean" and clip.about == "mean" and clip.keep == 0
+    return isinstance(clip, RangeClip) or (isinstance(clip, ExtremaClip) and clip.among != "share")
+
+
+def table_bytes(clips: Sequence[Clip], n: int) -> int:
+    """The size of what `table` gives."""
+    tables = sum(isinstance(clip, ESDClip) for clip in clips)
+    return max(len(clips), 1) * abi.CLIP.itemsize + tables * (n + 1) * 8
+
+
+def table(clips: Sequence[Clip], n: int, address: int) -> NDArray[np.uint8]:
+    """The records of all clips for `n` frames, and behind them the tables that they point to.
+
+    Parameters
+    ----------
+    clips : sequence of Clip
+        Of none there is one empty record, so that there is something to point to.
+    n : int
+    address : int
+        Where the result will lie.
+
+    Returns
+    -------
+    ndarray of uint8, shape (table_bytes(clips, n),)
+    """
+    records = np.zeros(max(len(clips), 1), abi.CLIP)
+    parts: list[NDArray[Any]] = [records]
+    end = address + records.nbytes
+    for record, clip in zip(records, clips, strict=False):
+        fill(clip, record, n)
+        if isinstance(clip, ESDClip):
+            record["critical"] = end
+            parts.append(critical_values(clip.significance, n))
+            end += parts[-1].nbytes
+    return np.concatenate([part.view(np.uint8) for part in parts])
+
+
+@singledispatch
+def fill(clip: Any, record: Any, n: int) -> None:
+    """Write a clip for `n` frames into its record, all but an address."""
+    raise TypeError(f"no record for {clip!r}")
+
+
+@fill.register
+def _(clip: RangeClip, record: Any, n: int) -> None:
+    record["kind"] = abi.CLIP_RANGE
+    _fill_sides(clip, record)
+
+
+@fill.register
+def _(clip: ExtremaClip, record: Any, n: int) -> None:
+    record["kind"] = _EXTREMA[clip.among]
+    record["nlow"], record["nhigh"] = clip.nlow, clip.nhigh
+
+
+@fill.register
+def _(clip: ESDClip, record: Any, n: int) -> None:
+    record["kind"], record["outliers"] = abi.CLIP_ESD, clip.outliers
+    record["keep"] = _held(clip.keep)
+
+
+@fill.register
+def _(clip: SigmaClip, record: Any, n: int) -> None:
+    _fill_bounds(clip, record, abi.SPREAD[clip.spread], clip.center)
+    record["about"], record["ddof"] = abi.ABOUT[clip.about], clip.ddof
+
+
+@fill.register
+def _(clip: MADClip, record: Any, n: int) -> None:
+    _fill_bounds(clip, record, abi.SPREAD_RAW_MAD)
+
+
+@fill.register
+def _(clip: PercentileClip, record: Any, n: int) -> None:
+    _fill_bounds(clip, record, abi.SPREAD_CENTER)
+
+
+@fill.register
+def _(clip: NoiseClip, record: Any, n: int) -> None:
+    _fill_bounds(clip, record, abi.SPREAD_NOISE, clip.center)
+    for name in ("rdnoise", "gain", "snoise"):
+        record[name] = getattr(clip, name)
+
+
+@fill.register
+def _(clip: PercentileRankClip, record: Any, n: int) -> None:
+    _fill_bounds(clip, record, abi.SPREAD_RANK)
+    record["rank"] = clip.steps(n)
+
+
+@fill.register
+def _(clip: WinsorizedClip, record: Any, n: int) -> None:
+    _fill_bounds(clip, record, abi.SPREAD_WINSORIZED)
+
+
+def _fill_bounds(clip: BoundClip, record: Any, spread: int, center: str = "median") -> None:
+    """What clips between two bounds share."""
+    record["kind"], record["spread"] = abi.CLIP_BOUNDS, spread
+    record["center"] = abi.CENTER[center]
+    record["maxiters"] = -1 if clip.maxiters is None else _held(clip.maxiters)
+    record["keep"] = _held(clip.keep)
+    _fill_sides(clip, record)
+
+
+def _fill_sides(clip: RangeClip | BoundClip, record: Any) -> None:
+    """The bound, or threshold, of each side that has one."""
+    for side in ("low", "high"):
+        bound = getattr(clip, side)
+        record[f"has_{side}"] = bound is not None
+        record[side] = 0.0 if bound is None else bound
+
+
+def _held(number: int) -> int:
+    """The nearest number that a record can hold: more than there are samples or passes."""
+    most = int(np.iinfo(np.int32).max)
+    return max(min(number, most), -most)

@@ -1,0 +1,71 @@
+// Clips that reject what lies outside of two bounds, which follow from the survivors.
+#pragma once
+
+#include "keep.h"
+#include "spreads.h"
+
+// A sample survives from `lower` to `upper`; a bound that is no number rejects nothing.
+struct Bounds {
+    double center, lower, upper;
+};
+
+// The next numbers that a sample can be: for bounds that reject what lies on them.
+__device__ inline double just_above(double bound)
+{
+    Image next = narrow<REAL>(bound);
+    return widen(widen(next) > bound ? next : next + 1);
+}
+
+__device__ inline double just_below(double bound)
+{
+    Image next = narrow<REAL>(bound);
+    return widen(widen(next) < bound ? next : next - 1);
+}
+
+template <class Column>
+__device__ inline Bounds bounds_of(const Clip& clip, const Column& column, int pass)
+{
+    const double infinity = widen(INVALID);
+    const bool mad_based = clip.spread == SPREAD_MAD || (EVERY_CLIP && clip.spread == SPREAD_RAW_MAD);
+    const bool about_center = EVERY_CLIP && clip.about == ABOUT_CENTER;
+    Image low = 0, high = 0;
+    if (clip.center == CENTER_MEDIAN || mad_based)
+        column.middle(low, high);
+    double average = 0;
+    if (clip.center == CENTER_MEAN || (clip.spread == SPREAD_STD && !about_center))
+        average = total(column).mean(column.count());
+    double center = clip.center == CENTER_MEAN ? average : midpoint(low, high);
+    if (EVERY_CLIP && clip.center == CENTER_TRIMMED)
+        center = pass == 0 ? trimmed_mean(column) : total(column).mean(column.count());
+
+    double spread = 0;
+    if (mad_based)
+        spread = mad(column, low, high) * (clip.spread == SPREAD_MAD ? MAD_TO_STD : 1);
+    else if (!EVERY_CLIP || clip.spread == SPREAD_STD)
+        spread = standard_deviation(column, about_center ? center : average, clip.ddof);
+    else
+        spread = other_spread(clip, column, center);
+    double lower = clip.has_low ? center - clip.low * spread : -infinity;
+    double upper = clip.has_high ? center + clip.high * spread : infinity;
+    if (EVERY_CLIP && clip.spread == SPREAD_RANK)
+        return {center, just_above(lower), just_below(upper)};
+    return {center, lower, upper};
+}
+
+template <class Column>
+__device__ inline void clip_bounds(const Clip& clip, Column& column)
+{
+    const int least = EVERY_CLIP ? least_kept(clip, column.count()) : 0;
+    for (int pass = 0; column.count() > 0 && pass != clip.maxiters; ++pass) {
+        Bounds bounds = bounds_of(clip, column, pass);
+        if (EVERY_CLIP && least > 0) {
+            Ranks inside = column.within(bounds.lower, bounds.upper);
+            if (inside.count() < least) {
+                keep_nearest(column, inside, bounds.center, least);
+                break;
+            }
+        }
+        if (!column.narrow_to(bounds.lower, bounds.upper))
+            break;
+    }
+}

@@ -1,0 +1,34 @@
+// The generalised extreme Studentised deviate test.
+// Reference: Rosner, Technometrics 25, 165 (1983).
+#pragma once
+
+#include "keep.h"
+#include "reduce.h"
+
+// Set the furthest from the mean aside, again and again; the last that is further than its
+// critical value, and all before it, are rejected.
+template <class Column>
+__device__ inline void clip_esd(const Clip& clip, Column& column)
+{
+    const double* critical = (const double*)clip.critical;
+    const int count = column.count();
+    const int most = min(int(clip.outliers * count), count - least_kept(clip, count));
+    Column rest = column;
+    int lo = column.lo, hi = column.hi;
+#pragma unroll 1
+    for (int aside = 0; aside < most && rest.count() >= 3; ++aside) {
+        const int n = rest.count();
+        double average = total(rest).mean(n);
+        double spread = standard_deviation(rest, average, 1);
+        if (spread == 0)
+            break;
+        double below = average - widen(rest.lowest()), above = widen(rest.highest()) - average;
+        bool highest = above >= below;
+        rest.drop(highest);
+        if ((highest ? above : below) / spread > __ldg(critical + n)) {
+            lo = rest.lo;
+            hi = rest.hi;
+        }
+    }
+    column.cut(lo, hi);
+}

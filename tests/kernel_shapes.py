@@ -8,7 +8,7 @@ RESIDENT = {
     "SCALED": 0,
     "MASKED": 0,
     "NORMALIZE": abi.NORMALIZE_NONE,
-    "CLIPPED": 0,
+    "CLIPPED": abi.CLIPPED_NOT,
     "COMBINE": abi.COMBINE["mean"],
     "SPREAD": abi.SPREAD[None],
     "WEIGHTED": abi.WEIGHTED_NOT,
@@ -22,16 +22,32 @@ SHAPES = {
     "mean": RESIDENT | {"SPREAD": STD},
     "median": RESIDENT | {"COMBINE": MEDIAN},
     "median-mad": RESIDENT | {"COMBINE": MEDIAN, "SPREAD": MAD},
-    "clip-mean": RESIDENT | {"CLIPPED": 1, "SPREAD": STD},
+    "clip-mean": RESIDENT | {"CLIPPED": abi.CLIPPED_BASIC, "SPREAD": STD},
+    "every-clip-mean": RESIDENT | {"CLIPPED": abi.CLIPPED_ALL, "SPREAD": STD},
     "masked-clip-median": RESIDENT
-    | {"CLIPPED": 1, "COMBINE": MEDIAN, "SPREAD": MAD, "MASKED": 1, "LOOK": 1},
+    | {"CLIPPED": abi.CLIPPED_BASIC, "COMBINE": MEDIAN, "SPREAD": MAD, "MASKED": 1, "LOOK": 1},
     "fits-median": RESIDENT | FITS | {"COMBINE": MEDIAN},
     "fits-scaled-clip": RESIDENT
     | FITS
-    | {"CLIPPED": 1, "SPREAD": STD, "NORMALIZE": abi.NORMALIZE_EARLY, "MASKED": 1, "LOOK": 1},
+    | {
+        "CLIPPED": abi.CLIPPED_BASIC,
+        "SPREAD": STD,
+        "NORMALIZE": abi.NORMALIZE_EARLY,
+        "MASKED": 1,
+        "LOOK": 1,
+    },
+    "fits-every-clip": RESIDENT
+    | FITS
+    | {
+        "CLIPPED": abi.CLIPPED_ALL,
+        "SPREAD": MAD,
+        "NORMALIZE": abi.NORMALIZE_EARLY,
+        "MASKED": 1,
+        "LOOK": 1,
+    },
     "raw-clip-weighted": RESIDENT
     | {
-        "CLIPPED": 1,
+        "CLIPPED": abi.CLIPPED_BASIC,
         "SPREAD": STD,
         "NORMALIZE": abi.NORMALIZE_LATE,
         "WEIGHTED": abi.WEIGHTED_SAMPLE,

@@ -17,17 +17,25 @@ ARCHES = ("sm_75", "sm_80", "sm_86", "sm_89", "sm_90", "sm_100", "sm_120")
 
 #: (shape, frames, itemsize of the working dtype). A device that needs other code shows in
 #: these; the others have been seen to differ by little.
-EVERYWHERE = (("median", 32, 4), ("masked-clip-median", 32, 4), ("fits-scaled-clip", 32, 4))
+EVERYWHERE = (
+    ("median", 32, 4),
+    ("masked-clip-median", 32, 4),
+    ("fits-scaled-clip", 32, 4),
+    ("fits-every-clip", 32, 4),
+)
 #: One device in detail: as few and as many frames as registers hold, and any number.
 IN_DETAIL = {
     "sm_90": (
         *(("median", n, 4) for n in (8, 64, 128)),
         *(("clip-mean", n, 4) for n in (8, 32, 64, 128)),
+        *(("every-clip-mean", n, 4) for n in (8, 32, 64, 128)),
         *(("median-mad", n, 4) for n in (32, 128)),
         ("mean", 32, 4),
         ("raw-clip-weighted", 25, 4),
         ("masked-clip-median", 64, 8),
         ("masked-clip-median", 1000, 4),
+        ("fits-every-clip", 64, 8),
+        ("fits-every-clip", 1000, 4),
     )
 }
 

@@ -2,7 +2,9 @@
 //
 // decode -> range -> normalise -> sort -> clips -> combine -> uncertainty -> counts
 // See README.md for axes, masks, NaN rules and the names that -D gives.
+#include "clip.h"
 #include "look.h"
+#include "parked.h"
 #include "sort.h"
 #include "streamed.h"
 

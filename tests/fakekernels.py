@@ -68,10 +68,17 @@ class _Kernel:
 
         def work():
             self._check(*args[:2], args[7], number)
+            self._check_clips(*args[2:4], number)
             self._run(grid, block, args)
             fakecuda.world.launched.append((number, int(args[5])))
 
         fakecuda.world.current().add("kernel", work)
+
+    def _check_clips(self, clips, nclips, number):
+        table = fakecuda.host(int(clips), int(nclips) * abi.CLIP.itemsize).view(abi.CLIP)
+        for address in table["critical"][table["critical"] != 0].tolist():
+            assert address % 8 == 0, "critical values that a device cannot read: misaligned"
+            fakecuda.world.check_address(address, number)
 
     def _check(self, frames, n, out, number):
         table = fakecuda.host(int(frames), int(n) * abi.FRAME.itemsize).view(abi.FRAME)

@@ -1,0 +1,117 @@
+// Columns that are sorted, in shared memory.
+#pragma once
+
+#include "column.h"
+
+#define ENDLESS __longlong_as_double(0x7ff0000000000000)
+
+// Sorted samples at `v[rank * BLOCK]`, so that neighbouring threads meet no bank twice.
+struct Parked : Interval {
+    static constexpr bool RANKED = true;
+    const Image* v;
+
+    __device__ Parked(const Image* values, int valid_count) : v(values)
+    {
+        valid = hi = valid_count;
+    }
+
+    __device__ Image at(int rank) const { return v[rank * BLOCK]; }
+    __device__ Image lowest() const { return at(lo); }
+    __device__ Image highest() const { return at(hi - 1); }
+    __device__ double pivot() const { return widen(at((lo + hi) >> 1)); }
+
+    template <class Term>
+    __device__ double sum(const Term& term) const
+    {
+        double result = 0;
+        for (int i = lo; i < hi; ++i)
+            result += term(widen(at(i)));
+        return result;
+    }
+
+    // The survivors within the bounds.
+    __device__ Ranks within(double lower, double upper) const
+    {
+        int first = lo, last = hi;
+        while (first < last && widen(at(first)) < lower)
+            ++first;
+        while (first < last && widen(at(last - 1)) > upper)
+            --last;
+        return {first, last};
+    }
+
+    // Leave in what is within the bounds; whether that changed anything.
+    __device__ bool narrow_to(double lower, double upper)
+    {
+        int was = count();
+        Ranks inside = within(lower, upper);
+        lo = inside.first;
+        hi = inside.last;
+        return count() < was;
+    }
+
+    // Leave the highest or the lowest out.
+    __device__ void drop(bool highest)
+    {
+        lo += !highest;
+        hi -= highest;
+    }
+
+    __device__ void middle(Image& lower, Image& upper) const
+    {
+        lower = at((lo + hi - 1) >> 1);
+        upper = at((lo + hi) >> 1);
+    }
+
+    __device__ double deviation(double lower, double upper) const;
+    __device__ Members members() const;
+
+private:
+    // How far a rank is beyond the middle; endless past the survivors.
+    __device__ double below(int rank, double lower) const
+    {
+        return rank < lo ? ENDLESS : lower - widen(at(rank));
+    }
+
+    __device__ double above(int rank, double upper) const
+    {
+        return rank >= hi ? ENDLESS : widen(at(rank)) - upper;
+    }
+};
+
+// The median deviation from the middle: the mean of the k-th and the next smallest.
+//
+// The k samples nearest to the middle are neighbours. As a window of k ranks moves up, the
+// deviation at its low end falls and that at its high end grows: bisect for the first window
+// whose high end is the further one. The nearest k are in that window or the one before.
+__device__ inline double Parked::deviation(double lower, double upper) const
+{
+    int half = (count() + 1) >> 1;
+    int start = lo, last = hi - half + 1;
+    while (start < last) {
+        int middle = (start + last) >> 1;
+        if (below(middle, lower) > above(middle + half - 1, upper))
+            start = middle + 1;
+        else
+            last = middle;
+    }
+    double here = above(start + half - 1, upper), before = below(start - 1, lower);
+    double nearest = fmin(here, before);
+    if (count() & 1)
+        return nearest;
+    // The next is that of a neighbour of the window.
+    start -= before < here;
+    return (nearest + fmin(below(start - 1, lower), above(start + half, upper))) * 0.5;
+}
+
+__device__ inline Members Parked::members() const
+{
+    if (count() == 0)
+        return Members::none();
+    int low = lo, high = hi - 1;
+    while (low > 0 && at(low - 1) == at(lo))
+        --low;
+    while (high > 0 && at(high - 1) == at(hi - 1))
+        --high;
+    return {at(lo), at(hi - 1), lo - low, hi - high};
+}

@@ -1,0 +1,99 @@
+"""The table of clips that goes to a device."""
+
+import numpy as np
+import pytest
+
+from gpustack import stack
+from gpustack.backends.cuda import abi
+from gpustack.backends.cuda.clips import clipped, table, table_bytes
+from gpustack.clips import (
+    CLIPS,
+    ESDClip,
+    ExtremaClip,
+    NoiseClip,
+    PercentileRankClip,
+    RangeClip,
+    SigmaClip,
+)
+from gpustack.critical import critical_values
+
+N = 9
+#: Two tables, of other significance each.
+TESTS = [SigmaClip(), ESDClip(0.4, 0.05), RangeClip(1, 2), ESDClip(0.2, 0.3, keep=-1)]
+
+
+def records(clips, address=4096):
+    """The records of a table that lies at `address`."""
+    held = table(clips, N, address)
+    return held, held[: len(clips) * abi.CLIP.itemsize].view(abi.CLIP)
+
+
+def test_every_clip_has_a_record():
+    clips = [make() for make in CLIPS.values()]
+    _, found = records(clips)
+    assert set(found["kind"]) >= {abi.CLIP_RANGE, abi.CLIP_EXTREMA, abi.CLIP_BOUNDS, abi.CLIP_ESD}
+    between = found[found["kind"] == abi.CLIP_BOUNDS]
+    assert len(set(between["spread"])) == len(between)
+    with pytest.raises(TypeError, match="no record for 'sigma'"):
+        table(["sigma"], N, 0)
+
+
+def test_critical_values_lie_behind_the_records_where_these_say():
+    address = 4096
+    held, found = records(TESTS, address)
+    assert len(held) == table_bytes(TESTS, N)
+    for clip, start in zip(TESTS, found["critical"].tolist(), strict=True):
+        if not isinstance(clip, ESDClip):
+            assert start == 0
+            continue
+        values = held[start - address :].view("f8")[: N + 1]
+        np.testing.assert_array_equal(values, critical_values(clip.significance, N))
+
+
+def test_without_clips_there_is_something_to_point_to():
+    assert len(table([], N, 0)) == table_bytes([], N) == abi.CLIP.itemsize
+
+
+def test_ranks_are_counted_for_the_number_of_frames():
+    _, found = records([PercentileRankClip(rank=-0.5), PercentileRankClip(rank=3)])
+    assert found["rank"].tolist() == [-2, 3]
+
+
+def test_numbers_that_a_record_cannot_hold_mean_the_same():
+    _, found = records([SigmaClip(maxiters=10**12, keep=-(10**12)), ESDClip(keep=10**12)])
+    most = np.iinfo(np.int32).max
+    assert found["maxiters"][0] == most
+    assert found["keep"].tolist() == [-most, most]
+
+
+@pytest.mark.parametrize(
+    ("clips", "level"),
+    [
+        ((), abi.CLIPPED_NOT),
+        ((RangeClip(), ExtremaClip(), ExtremaClip(among="all")), abi.CLIPPED_BASIC),
+        ((SigmaClip(1, None, "mean", "mad_std"), SigmaClip(ddof=1)), abi.CLIPPED_BASIC),
+        ((SigmaClip(), ExtremaClip(among="share")), abi.CLIPPED_ALL),
+        ((SigmaClip(center="trimmed_mean"),), abi.CLIPPED_ALL),
+        ((SigmaClip(about="center"),), abi.CLIPPED_ALL),
+        ((SigmaClip(keep=-1),), abi.CLIPPED_ALL),
+        ((RangeClip(), NoiseClip()), abi.CLIPPED_ALL),
+        ((ESDClip(),), abi.CLIPPED_ALL),
+    ],
+)
+def test_what_a_kernel_is_compiled_for(clips, level):
+    assert clipped(clips) == level
+
+
+@pytest.mark.parametrize("memory", [None, "12kB"])
+@pytest.mark.parametrize("where", ["host", "device"])
+def test_critical_values_are_found_on_the_device(cuda, monkeypatch, where, memory):
+    # A column of 0, 0.01, 0.02, ... with one of 1 and one of -2 among them. That the first is
+    # an outlier shows only when the second is set aside.
+    monkeypatch.setattr("gpustack.backends.cuda.work.LEAST_BYTES", 1)
+    data = np.repeat(np.arange(N, dtype="f4") / 100, 40 * 50).reshape(N, 40, 50)
+    data[2], data[5] = 1, -2
+    frames = cuda.asarray(data) if where == "device" else data
+    for outliers, count in ((0.4, N - 2), (1 / N, N - 1), (0, N)):
+        clips = [RangeClip(), ESDClip(0, 0.9), ESDClip(outliers, 0.05)]
+        found = stack(frames, clips, backend="cuda", memory=memory).to_host()
+        assert (found.count == count).all()

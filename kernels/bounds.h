@@ -4,11 +4,6 @@
 #include "keep.h"
 #include "spreads.h"
 
-// A sample survives from `lower` to `upper`; a bound that is no number rejects nothing.
-struct Bounds {
-    double center, lower, upper;
-};
-
 // The next numbers that a sample can be: for bounds that reject what lies on them.
 __device__ inline double just_above(double bound)
 {
@@ -23,7 +18,7 @@ __device__ inline double just_below(double bound)
 }
 
 template <class Column>
-__device__ inline Bounds bounds_of(const Clip& clip, const Column& column, int pass)
+__device__ inline WiderBounds bounds_of(const Clip& clip, const Column& column, int pass)
 {
     const double infinity = widen(INVALID);
     const bool mad_based = clip.spread == SPREAD_MAD || (EVERY_CLIP && clip.spread == SPREAD_RAW_MAD);
@@ -35,8 +30,10 @@ __device__ inline Bounds bounds_of(const Clip& clip, const Column& column, int p
     if (clip.center == CENTER_MEAN || (clip.spread == SPREAD_STD && !about_center))
         average = total(column).mean(column.count());
     double center = clip.center == CENTER_MEAN ? average : midpoint(low, high);
-    if (EVERY_CLIP && clip.center == CENTER_TRIMMED)
-        center = pass == 0 ? trimmed_mean(column) : total(column).mean(column.count());
+    if (EVERY_CLIP && clip.center == CENTER_TRIMMED) {
+        bool trims = pass == 0 || clip.spread == SPREAD_NOISE;
+        center = trims ? trimmed_mean(column) : total(column).mean(column.count());
+    }
 
     double spread = 0;
     if (mad_based)
@@ -48,8 +45,8 @@ __device__ inline Bounds bounds_of(const Clip& clip, const Column& column, int p
     double lower = clip.has_low ? center - clip.low * spread : -infinity;
     double upper = clip.has_high ? center + clip.high * spread : infinity;
     if (EVERY_CLIP && clip.spread == SPREAD_RANK)
-        return {center, just_above(lower), just_below(upper)};
-    return {center, lower, upper};
+        return {{just_above(lower), just_below(upper)}, center, 0};
+    return {{lower, upper}, center, 0};
 }
 
 template <class Column>
@@ -57,15 +54,17 @@ __device__ inline void clip_bounds(const Clip& clip, Column& column)
 {
     const int least = EVERY_CLIP ? least_kept(clip, column.count()) : 0;
     for (int pass = 0; column.count() > 0 && pass != clip.maxiters; ++pass) {
-        Bounds bounds = bounds_of(clip, column, pass);
+        WiderBounds found = bounds_of(clip, column, pass);
+        const Bounds bounds = found;
         if (EVERY_CLIP && least > 0) {
-            Ranks inside = column.within(bounds.lower, bounds.upper);
+            Ranks inside = column.within(bounds);
             if (inside.count() < least) {
-                keep_nearest(column, inside, bounds.center, least);
+                found.reach = reach_of(column, inside, found.center, least);
+                column.narrow_to(found);
                 break;
             }
         }
-        if (!column.narrow_to(bounds.lower, bounds.upper))
+        if (!column.narrow_to(bounds))
             break;
     }
 }

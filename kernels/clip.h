@@ -17,5 +17,6 @@ __device__ inline void run_clip(
     else if (clip.kind != CLIP_RANGE)
         clip_extrema(task, place, clip, column);
     else if (column.count() > 0)
-        column.narrow_to(clip.has_low ? clip.low : -infinity, clip.has_high ? clip.high : infinity);
+        column.narrow_to(Bounds{
+            clip.has_low ? clip.low : -infinity, clip.has_high ? clip.high : infinity});
 }

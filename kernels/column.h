@@ -14,6 +14,22 @@ struct Ranks {
     __device__ int count() const { return last - first; }
 };
 
+// What a clip lets pass. A bound that is no number rejects nothing.
+struct Bounds {
+    double lower, upper;
+
+    __device__ bool is_low(double x) const { return x < lower; }
+    __device__ bool is_high(double x) const { return x > upper; }
+};
+
+// Beside what is within the bounds, what is no further than `reach` from their centre.
+struct WiderBounds : Bounds {
+    double center, reach;
+
+    __device__ bool is_low(double x) const { return x < lower && fabs(x - center) > reach; }
+    __device__ bool is_high(double x) const { return x > upper && fabs(x - center) > reach; }
+};
+
 // What all kinds know.
 struct Interval {
     int valid = 0;          // valid samples

@@ -9,24 +9,24 @@ __device__ inline int least_kept(const Clip& clip, int count)
     return clip.keep >= 0 ? min(clip.keep, count) : max(count + clip.keep, 0);
 }
 
-// Leave so many samples in: those `inside` and, of the others, the nearest to the centre; of
-// two equally near the lower one.
+// How far from the centre samples come back, so that `least` of them are left.
 //
-// They are neighbours in rank. As a window of `least` ranks moves up, the sample at its low
-// end comes nearer and the next one above it goes further: bisect for the first window whose
-// low end is not the further of both.
+// Beside those `inside`, the nearest: all together are neighbours in rank. As a window of
+// `least` ranks moves up, the sample at its low end comes nearer and the next one above it
+// goes further: bisect for the first window whose low end is not the further of both.
 template <class Column>
-__device__ inline void keep_nearest(Column& column, Ranks inside, double center, int least)
+__device__ inline double reach_of(const Column& column, Ranks inside, double center, int least)
 {
+    auto off = [&](int rank) { return fabs(widen(column.at(rank)) - center); };
     int start = max(column.lo, inside.last - least), last = min(inside.first, column.hi - least);
     while (start < last) {
         int middle = (start + last) >> 1;
-        double below = fabs(widen(column.at(middle)) - center);
-        double above = fabs(widen(column.at(middle + least)) - center);
-        if (below > above)
+        if (off(middle) > off(middle + least))
             start = middle + 1;
         else
             last = middle;
     }
-    column.cut(start, start + least);
+    double below = start < inside.first ? off(start) : 0;
+    double above = start + least > inside.last ? off(start + least - 1) : 0;
+    return fmax(below, above);
 }

@@ -29,22 +29,24 @@ struct Parked : Interval {
         return result;
     }
 
-    // The survivors within the bounds.
-    __device__ Ranks within(double lower, double upper) const
+    // The survivors within some bounds.
+    template <class Limits>
+    __device__ Ranks within(const Limits& bounds) const
     {
         int first = lo, last = hi;
-        while (first < last && widen(at(first)) < lower)
+        while (first < last && bounds.is_low(widen(at(first))))
             ++first;
-        while (first < last && widen(at(last - 1)) > upper)
+        while (first < last && bounds.is_high(widen(at(last - 1))))
             --last;
         return {first, last};
     }
 
-    // Leave in what is within the bounds; whether that changed anything.
-    __device__ bool narrow_to(double lower, double upper)
+    // Leave in what is within some bounds; whether that changed anything.
+    template <class Limits>
+    __device__ bool narrow_to(const Limits& bounds)
     {
         int was = count();
-        Ranks inside = within(lower, upper);
+        Ranks inside = within(bounds);
         lo = inside.first;
         hi = inside.last;
         return count() < was;

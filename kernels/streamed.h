@@ -137,13 +137,14 @@ struct Streamed : Interval {
         }
     }
 
-    // The survivors within the bounds.
-    __device__ Ranks within(double lower, double upper) const
+    // The survivors within some bounds.
+    template <class Limits>
+    __device__ Ranks within(const Limits& bounds) const
     {
         int under = 0, upto = 0;
         all([&](Image value) {
-            under += widen(value) < lower;
-            upto += !(widen(value) > upper);
+            under += bounds.is_low(widen(value));
+            upto += !bounds.is_high(widen(value));
         });
         int first = min(max(under, lo), hi);
         return {first, max(min(upto, hi), first)};
@@ -169,25 +170,27 @@ struct Streamed : Interval {
             ends.low = lo < upto ? end : next.low, ends.skip = lo < upto ? lo - under : 0;
     }
 
-    // Leave in what is within the bounds; whether that changed anything.
-    __device__ bool narrow_to(double lower, double upper)
+    // Leave in what is within some bounds; whether that changed anything.
+    template <class Limits>
+    __device__ bool narrow_to(const Limits& bounds)
     {
-        bool low = widen(ends.low) < lower, high = widen(ends.high) > upper;
+        bool low = bounds.is_low(widen(ends.low)), high = bounds.is_high(widen(ends.high));
         if (count() == 0 || !(low || high))
             return false;
         int under = 0, upto = 0;
-        Members within = Members::none();
+        Members inside = Members::none();
         all([&](Image value) {
-            under += widen(value) < lower;
-            upto += !(widen(value) > upper);
-            within.low = widen(value) < lower ? within.low : min(within.low, value);
-            within.high = widen(value) > upper ? within.high : max(within.high, value);
+            bool is_low = bounds.is_low(widen(value)), is_high = bounds.is_high(widen(value));
+            under += is_low;
+            upto += !is_high;
+            inside.low = is_low ? inside.low : min(inside.low, value);
+            inside.high = is_high ? inside.high : max(inside.high, value);
         });
         Interval::cut(low ? under : lo, high ? upto : hi);
         if (low)
-            ends.low = within.low, ends.skip = 0;
+            ends.low = inside.low, ends.skip = 0;
         if (high)
-            ends.high = within.high, ends.take = valid;
+            ends.high = inside.high, ends.take = valid;
         return true;
     }
 };

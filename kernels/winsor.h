@@ -31,13 +31,17 @@ __device__ inline double winsorized_spread(const Column& column, double median)
     if (column.count() < 2)
         return NOT_A_NUMBER;
     const double infinity = widen(INVALID);
-    double spread = clamped_deviation(column, -infinity, infinity);
+    double lower = -infinity, upper = infinity;
+    double spread = clamped_deviation(column, lower, upper);
     if (spread == 0)
         return NOT_A_NUMBER;
 #pragma unroll 1
     for (int round = 0; round < WINSOR_ROUNDS; ++round) {
-        double reach = WINSOR_CUTOFF * spread, was = spread;
-        spread = WINSOR_FACTOR * clamped_deviation(column, median - reach, median + reach);
+        // What was pulled in stays so: each round begins with the result of the one before.
+        lower = fmax(lower, median - WINSOR_CUTOFF * spread);
+        upper = fmin(upper, median + WINSOR_CUTOFF * spread);
+        double was = spread;
+        spread = WINSOR_FACTOR * clamped_deviation(column, lower, upper);
         if (fabs(spread - was) <= WINSOR_SETTLED * was)
             break;
     }

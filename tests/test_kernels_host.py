@@ -17,7 +17,7 @@ import hostbuild
 from gpustack.backends.base import Outputs
 from gpustack.backends.cpu import CpuBackend
 from gpustack.backends.cuda import abi
-from gpustack.clips import ExtremaClip, RangeClip, SigmaClip
+from gpustack.clips import ExtremaClip, RangeClip, SigmaClip, siril
 from gpustack.recipe import Recipe
 from kernels import HostKernels
 from recipes import RECIPES, ROUTES, recipe
@@ -258,6 +258,19 @@ def test_the_mirror_of_the_arguments(tmp_path):
     source.write_text("\n".join(['#include "abi.h"', *lines]))
     command = [hostbuild.compiler(), "-std=c++17", "-fsyntax-only", f"-I{hostbuild.KERNELS}"]
     done = subprocess.run([*command, str(source)], capture_output=True, text=True, check=False)
+    assert not done.returncode, done.stderr
+
+
+def test_the_numbers_of_winsorizing_are_those_of_the_clip(tmp_path):
+    names = ("CUTOFF", "FACTOR", "SETTLED", "ROUNDS")
+    source = tmp_path / "winsor.cpp"
+    lines = [
+        f"static_assert(WINSOR_{name} == {getattr(siril, f'WINSOR_{name}')!r});" for name in names
+    ]
+    source.write_text("\n".join(['#include "cuda_shim.h"', '#include "winsor.h"', *lines]))
+    folders = [f"-I{folder}" for folder in (hostbuild.KERNELS, hostbuild.SHIM)]
+    command = [hostbuild.compiler(), "-std=c++17", "-fsyntax-only", *folders, str(source)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert not done.returncode, done.stderr
 
 

@@ -49,7 +49,7 @@ def overlap_offsets(
         cube *= np.reshape(scales, (-1, 1))
     seen = np.array([np.isfinite(row).any() for row in cube])
     counts, differences = _pairs(cube)
-    _check_connected(counts, seen, frames)
+    _check_connected(counts, seen, frames, len(chosen))
     offsets = solve(counts, differences)
     return [float(o) if is_seen else None for o, is_seen in zip(offsets, seen, strict=True)]
 
@@ -110,7 +110,7 @@ def solve(counts: NDArray[Any], differences: NDArray[Any]) -> NDArray[np.float64
 
 
 def _check_connected(
-    counts: NDArray[Any], seen: NDArray[np.bool_], frames: Sequence[Frame]
+    counts: NDArray[Any], seen: NDArray[np.bool_], frames: Sequence[Frame], looked_at: int
 ) -> None:
     """Raise where some frames cannot be reached from the first one, through others either."""
     if not seen.any():
@@ -123,7 +123,7 @@ def _check_connected(
     alone = seen & ~reached
     check(
         not alone.any(),
-        f"zero: expected frames that overlap in at least {LEAST} valid samples, directly or "
-        f"through others; got none that connect {frames[first].name} and "
-        f"{frames[int(np.argmax(alone))].name}",
+        f"zero: expected frames with valid samples in common, at least {LEAST} of {looked_at:,} "
+        f"samples looked at, directly or through others; got nothing that connects "
+        f"{frames[first].name} and {frames[int(np.argmax(alone))].name}",
     )

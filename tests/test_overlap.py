@@ -116,6 +116,14 @@ def test_frames_without_valid_samples_stand_apart():
         stack(planes, zero=Overlap(0))
 
 
+def test_a_frame_with_samples_that_were_not_looked_at_is_no_empty_frame(monkeypatch):
+    monkeypatch.setattr(overlap, "FRAME_SAMPLES", 100)
+    planes = covered([0, 7], [slice(0, 30), slice(0, 0)])
+    planes[1, 0, 1] = 5  # the first that is passed over
+    with pytest.raises(RecipeError, match=r"of 86 samples looked at.*frame 0 and frame 1"):
+        stack(planes, zero="overlap")
+
+
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(1, 300))
 def test_chosen_samples_are_few_and_meet_every_column(rows, width, most):
     chosen = choose((rows, width), most)

@@ -43,11 +43,10 @@ def overlap_offsets(
     n, shape = len(frames), frames[0].shape
     chosen = choose(shape, min(FRAME_SAMPLES, max(1, ALL_SAMPLES // n)))
     cube = np.empty((n, len(chosen)))
-    for i, frame in enumerate(frames):
-        _pick(frame, chosen, ranges, cube[i])
+    picked = (_pick(frame, chosen, ranges, row) for frame, row in zip(frames, cube, strict=True))
+    seen = np.fromiter(picked, bool)
     with np.errstate(over="ignore"):  # what is infinite then is left out
         cube *= np.reshape(scales, (-1, 1))
-    seen = np.array([np.isfinite(row).any() for row in cube])
     counts, differences = _pairs(cube)
     _check_connected(counts, seen, frames, len(chosen))
     offsets = solve(counts, differences)
@@ -59,8 +58,9 @@ def _pick(
     chosen: NDArray[np.int64],
     ranges: Sequence[RangeClip],
     into: NDArray[np.float64],
-) -> None:
-    """Put the chosen samples of a frame there, NaN where they are invalid."""
+) -> bool:
+    """Put the chosen samples of a frame there, NaN where they are invalid; whether any is valid."""
+    seen = False
     rows, width = math.prod(frame.shape[:-1]), frame.shape[-1]
     step = max(1, _AT_ONCE // width)
     for start in range(0, rows, step):
@@ -70,6 +70,8 @@ def _pick(
         leave_out(values, invalid, ranges)
         at = chosen[first:last] - start * width
         into[first:last] = np.where(invalid.ravel()[at], np.nan, values.ravel()[at])
+        seen = seen or not invalid.all()
+    return seen
 
 
 def choose(shape: Sequence[int], most: int) -> NDArray[np.int64]:

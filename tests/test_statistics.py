@@ -41,6 +41,8 @@ def test_median_mean_and_spread_by_hand():
         ([1.0, 2, 9], 2),  # too few: the median
         # Central 70% of 20: ranks 3 to 16, range 3 to 17, bins of 1.4: [8, 9.4) has most.
         ([0, 1, 2, 3, 5, 7, 8, 8.2, 8.4, 8.6, 8.8, 10, 12, 13, 14, 15, 16, 17, 30, 40], 8.4),
+        # More than half of the samples are one value, the end of the range.
+        ([*range(9), *[100] * 11], 100),
     ],
 )
 def test_mode_by_hand(values, expected):
@@ -94,8 +96,9 @@ def test_noise_by_hand():
     # 2 * 3 - 0 - 1 and 2 * 9 - 9 - 9.
     unit = 1 / NormalDist().inv_cdf(0.75) / math.sqrt(6)
     assert statistics.noise(row, invalid) == pytest.approx(unit * 2.5, rel=EXACT)
-    invalid[0, 1] = True
-    assert statistics.noise(row, invalid) == pytest.approx(unit * 5, rel=EXACT)
+    for column in (1, 3, 5):
+        invalid[0] = np.arange(6) == column
+        assert statistics.noise(row, invalid) == pytest.approx(unit * 5, rel=EXACT)
     assert math.isnan(statistics.noise(row[:, :4], invalid[:, :4]))
 
 
@@ -136,9 +139,21 @@ def test_what_a_leading_range_clip_rejects_is_left_out():
     result = stack(planes, clips, scale="median")
     clean = stack(planes[:, 6:], scale="median")
     np.testing.assert_array_equal(result.frames["scale"], clean.frames["scale"])
-    # The float32 nearest to 0.1 is above 0.1, so on neither side of the bound by itself.
-    assert measured(planes[0], Statistic("mean", np.s_[:6, :]), [RangeClip(high=0.1)]) is None
-    assert measured(planes[0], Statistic("mean", np.s_[:6, :]), [RangeClip(low=0.1)]) is not None
+
+
+@pytest.mark.parametrize(
+    ("value", "clip", "is_in"),
+    [
+        (0.1, RangeClip(high=0.1), False),
+        (0.1, RangeClip(low=0.1), True),
+        (0.7, RangeClip(high=0.7), True),
+        (0.7, RangeClip(low=0.7), False),
+    ],
+)
+def test_bounds_are_float64_as_those_of_the_clip(value, clip, is_in):
+    """The float32 nearest to 0.1 is above it, that nearest to 0.7 below."""
+    plane = np.full(SHAPE, value, "f4")
+    assert (measured(plane, Statistic("mean"), [clip]) is not None) is is_in
 
 
 class Watched:

@@ -12,16 +12,18 @@ __device__ inline void clip_esd(const Clip& clip, Column& column)
 {
     const double* critical = (const double*)clip.critical;
     const int count = column.count();
-    const int most = min(int(clip.outliers * count), count - least_kept(clip, count));
+    // Not 28 of 100 because 0.29 * 100 is a little less than 29.
+    const int share = int(clip.outliers * count + 1e-9);
+    const int most = min(share, count - least_kept(clip, count));
     Column rest = column;
     int lo = column.lo, hi = column.hi;
 #pragma unroll 1
     for (int aside = 0; aside < most && rest.count() >= 3; ++aside) {
+        if (rest.lowest() == rest.highest())
+            break;
         const int n = rest.count();
         double average = total(rest).mean(n);
         double spread = standard_deviation(rest, average, 1);
-        if (spread == 0)
-            break;
         double below = average - widen(rest.lowest()), above = widen(rest.highest()) - average;
         bool highest = above >= below;
         rest.drop(highest);

@@ -10,16 +10,15 @@
 #define WINSOR_SETTLED 0.0005
 #define WINSOR_ROUNDS 50
 
-// The standard deviation of the survivors, those out of [lower, upper] pulled in to it.
+// The standard deviation of the survivors, those beyond `reach` from the median pulled in.
 template <class Column>
-__device__ inline double clamped_deviation(const Column& column, double lower, double upper)
+__device__ inline double pulled_in(const Column& column, double median, double reach)
 {
     const int count = column.count();
-    const double origin = PIVOTED ? column.pivot() : 0;
-    auto clamped = [=](double x) { return fmin(fmax(x, lower), upper); };
-    double average = origin + column.sum([=](double x) { return clamped(x) - origin; }) / count;
+    auto away = [=](double x) { return fmin(fmax(x - median, -reach), reach); };
+    double mean = column.sum(away) / count;
     double squares = column.sum([=](double x) {
-        double off = clamped(x) - average;
+        double off = away(x) - mean;
         return off * off;
     });
     return sqrt(squares / (count - 1));
@@ -30,18 +29,13 @@ __device__ inline double winsorized_spread(const Column& column, double median)
 {
     if (column.count() < 2)
         return NOT_A_NUMBER;
-    const double infinity = widen(INVALID);
-    double lower = -infinity, upper = infinity;
-    double spread = clamped_deviation(column, lower, upper);
-    if (spread == 0)
-        return NOT_A_NUMBER;
+    double reach = widen(INVALID), spread = pulled_in(column, median, reach);
 #pragma unroll 1
     for (int round = 0; round < WINSOR_ROUNDS; ++round) {
-        // What was pulled in stays so: each round begins with the result of the one before.
-        lower = fmax(lower, median - WINSOR_CUTOFF * spread);
-        upper = fmin(upper, median + WINSOR_CUTOFF * spread);
+        // To pull in what was pulled in before is to pull in by the shortest reach so far.
+        reach = fmin(reach, WINSOR_CUTOFF * spread);
         double was = spread;
-        spread = WINSOR_FACTOR * clamped_deviation(column, lower, upper);
+        spread = WINSOR_FACTOR * pulled_in(column, median, reach);
         if (fabs(spread - was) <= WINSOR_SETTLED * was)
             break;
     }

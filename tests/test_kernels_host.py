@@ -206,16 +206,19 @@ import sys
 import time
 import numpy as np
 import hostbuild
+from clip_chains import CHAINS
+from gpustack.recipe import Recipe
 from kernels import HostKernels
 from recipes import ROUTES, recipe
 from stacks import run, stack
 
 flags = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g")
 for n, stack_name in ((6, "mixed-masks"), (6, "fits-uint16"), (66, "f8")):
+    asked = [recipe(name, n) for name in ROUTES]
+    asked += [Recipe(clips=clips) for clips in CHAINS.values()]
     for flat in (False, True):
-        for name in ROUTES:
-            asked = recipe(name, n)
-            run(HostKernels(flags=flags, flat=flat), stack(stack_name, n, asked), asked)
+        for each in asked:
+            run(HostKernels(flags=flags, flat=flat), stack(stack_name, n, each), each)
 print("clean")
 """
 

@@ -1,0 +1,82 @@
+"""Kernels and CPU agree to the last bit on clips that meet the ends of others' cuts."""
+
+import numpy as np
+import pytest
+
+import hostbuild
+from clip_chains import CHAINS
+from gpustack.backends.cpu import CpuBackend
+from gpustack.clips import ESDClip, ExtremaClip, SigmaClip, WinsorizedClip
+from gpustack.recipe import Recipe
+from kernels import HostKernels
+from skips import missing
+from stacks import plain, run, stack
+from tolerances import assert_same_bits
+
+pytestmark = pytest.mark.skipif(
+    hostbuild.compiler() is None and missing("g++, which builds the kernels for the host"),
+    reason="there is no g++ to build the kernels for the host",
+)
+
+KERNELS = {
+    "held": HostKernels(),
+    "streamed": HostKernels(streamed=True),
+    "flushing": HostKernels(flush=True),
+}
+CPU = CpuBackend(threads=1)
+EVERYTHING = ("data", "mask", "count", "low", "high", "marks")
+
+
+def assert_like_cpu(kernels, band, clips):
+    """All decisions are the CPU's; so is a median."""
+    asked = Recipe(clips=clips, combine="median")
+    got, want = run(kernels, band, asked), run(CPU, band, asked)
+    assert_same_bits(got, want, EVERYTHING)
+    np.testing.assert_array_equal(got.rejected, want.rejected)
+
+
+@pytest.mark.parametrize("n", [3, 6, 25, 70])
+@pytest.mark.parametrize("stack_name", ["ties", "constant-f4", "mixed-masks", "zeros", "f8"])
+@pytest.mark.parametrize("kernels", KERNELS.values(), ids=KERNELS)
+def test_chains(kernels, stack_name, n):
+    band = stack(stack_name, n, Recipe())
+    for clips in CHAINS.values():
+        assert_like_cpu(kernels, band, clips)
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@pytest.mark.parametrize("kernels", KERNELS.values(), ids=KERNELS)
+def test_sums_are_those_of_what_is_left(kernels, dtype):
+    # What was once added up with 1e30 is lost; and so are samples about which it is pivoted.
+    data = np.random.default_rng(3).normal(100, 8, (30, 4, 9)).astype(dtype)
+    data[4], data[11], data[12, 2:] = 1e30, -3e28, 500
+    for clip in (
+        ESDClip(0.3, 0.2),
+        WinsorizedClip(2, 2),
+        SigmaClip(1.5, 1.5, "trimmed_mean", about="center"),
+    ):
+        assert_like_cpu(kernels, plain(data), [clip])
+    left = run(kernels, plain(data), Recipe(clips=[ESDClip(0.3, 0.2)]))
+    assert left.marks[4].all()
+    assert left.marks[11].all()
+    assert left.marks[12, 2:].all()
+
+
+@pytest.mark.parametrize(
+    ("keep", "count"), [(0, 1), (1, 1), (2, 5), (5, 5), (6, 7), (-1, 7), (-4, 5)]
+)
+@pytest.mark.parametrize("kernels", KERNELS.values(), ids=KERNELS)
+def test_equally_near_samples_come_back_together(kernels, keep, count):
+    # Within the bounds is the median alone.
+    values = np.array([4, 1, 2, 3, 4, 5, 2], "f4")
+    clip = SigmaClip(0, 0, "median", keep=keep)
+    found = run(kernels, plain(values.reshape(7, 1, 1)), Recipe(clips=[clip]))
+    assert sorted(values[~found.marks[:, 0, 0]]) == sorted(values)[(7 - count) // 2 :][:count]
+
+
+def test_a_share_that_is_all_but_one_sample_is_one():
+    data = np.random.default_rng(4).normal(100, 8, (1500, 1, 3)).astype("f4")
+    data[0, 0, 1] = data[:2, 0, 2] = np.nan
+    clip = ExtremaClip(1, 0, "share")
+    assert run(KERNELS["held"], plain(data), Recipe(clips=[clip])).low.tolist() == [[1, 1, 0]]
+    assert_like_cpu(KERNELS["held"], plain(data), [clip])

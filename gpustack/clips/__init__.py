@@ -4,8 +4,8 @@ A clip checks itself when it is made, and prints in the form in which `parse_cli
 
 `keep` is the same for all clips that have it. Positive, at least so many samples of a column
 survive, if there are so many: where a pass would leave fewer, those nearest to its centre of
-what it rejected come back (of two equally near the lower one), and the clip has ended for that
-column. Negative, at most ``-keep`` samples are rejected. 0 is no limit.
+what it rejected come back, equally near ones together, and the clip has ended for that column.
+Negative, at most ``-keep`` samples are rejected. 0 is no limit.
 """
 
 from gpustack.clips.base import Center, Spread, Statistic
@@ -15,6 +15,7 @@ from gpustack.clips.parse import CLIPS, BoundClip, Clip, parse_clip
 from gpustack.clips.siril import (
     WINSOR_CUTOFF,
     WINSOR_FACTOR,
+    WINSOR_ROUNDS,
     WINSOR_SETTLED,
     ESDClip,
     MADClip,
@@ -26,6 +27,7 @@ __all__ = [
     "CLIPS",
     "WINSOR_CUTOFF",
     "WINSOR_FACTOR",
+    "WINSOR_ROUNDS",
     "WINSOR_SETTLED",
     "BoundClip",
     "Center",

@@ -34,7 +34,8 @@ class NoiseClip(BaseClip):
     snoise : float
         Sensitivity noise, a fraction of the value, >= 0: 0.01 is a flat field good to 1%.
     center : {"median", "mean", "trimmed_mean"}
-        As of `SigmaClip`.
+        What distances are measured from. ``"trimmed_mean"`` is in every pass, of three samples
+        or more, the mean without the lowest and the highest; else the mean.
     maxiters : int or None
         At most so many passes; None repeats until nothing more is rejected.
     keep : int

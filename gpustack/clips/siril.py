@@ -8,8 +8,9 @@ from gpustack.checks import check, real, tidy
 from gpustack.clips.base import BaseClip, tidy_keep, tidy_passes, tidy_thresholds
 
 #: Where winsorizing pulls samples in to, in standard deviations from the median; what the
-#: standard deviation of normal noise treated so is too small by; and when it is settled.
-WINSOR_CUTOFF, WINSOR_FACTOR, WINSOR_SETTLED = 1.5, 1.134, 0.0005
+#: standard deviation of normal noise treated so is too small by; when it is settled; and after
+#: how many rounds nobody waits for that any more.
+WINSOR_CUTOFF, WINSOR_FACTOR, WINSOR_SETTLED, WINSOR_ROUNDS = 1.5, 1.134, 0.0005, 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +80,9 @@ class WinsorizedClip(BaseClip):
     """Reject samples by a standard deviation that outliers can hardly enlarge, and repeat.
 
     The spread of a pass starts as the standard deviation s (ddof 1) of the survivors, whose
-    median is m. Samples are pulled in to ``[m - 1.5 s, m + 1.5 s]`` and s becomes 1.134 times
-    the standard deviation of the result, until it changes by no more than 0.05%. A sample x
-    survives when ``m - low * s <= x <= m + high * s``.
+    median is m. Samples are pulled in to ``[m - 1.5 s, m + 1.5 s]``, s becomes 1.134 times the
+    standard deviation of the result, and the result is pulled in again, until s changes by no
+    more than 0.05%, at most 50 times. A sample x survives when ``m - low * s <= x <= m + high * s``.
 
     Parameters
     ----------

@@ -235,6 +235,8 @@ def _siril_clips() -> Iterator[Case]:
         for frames in ("even", "whole", "six"):
             if ours is not None or frames == "even":
                 yield Case("siril", frames, f"{arguments} -nonorm", ours)
+        if ours is not None and ours.clips:
+            yield Case("siril", "mild", f"{arguments} -nonorm", ours)
 
 
 def _siril_levels() -> Iterator[Case]:

@@ -20,6 +20,7 @@ SKY, NOISE = 1000.0, 30.0
 HITS, DARK = 0.06, 0.02
 HIT_LEAST, HIT_MOST = 60.0, 3000.0
 GAPS = 0.08
+SHAPE, SHAPES = (10, 32, 36), {"six": (6, 24, 30)}
 STEP = np.uint64(0x9E3779B97F4A7C15)
 
 
@@ -103,16 +104,25 @@ def _masks(seed: int, shape: tuple[int, ...]) -> NDArray[np.bool_]:
     return uniform(seed, shape) < share
 
 
+def _mild() -> NDArray[np.float64]:
+    """Two high outliers in every column, and one more that may or may not be one."""
+    shape = (15, 16, 24)
+    cube, size = SKY + NOISE * noise(400, shape), uniform(401, shape)
+    place = np.argsort(np.argsort(uniform(402, shape), axis=0), axis=0)
+    return cube + np.where(place < 2, 600 + 2000 * size, np.where(place == 2, 250 * size, 0.0))
+
+
 @cache
 def frames(name: str) -> Frames:
     """The frames of that name, one of `NAMES`: what is peculiar to them, and the rest alike."""
-    n, rows, width = (6, 24, 30) if name == "six" else (10, 32, 36)
-    cube, number = _sky(100, n, rows, width), np.arange(n)[:, None, None]
+    cube = _mild() if name == "mild" else _sky(100, *SHAPES.get(name, SHAPE))
+    n = len(cube)
+    number = np.arange(n)[:, None, None]
     if name == "levels":
         cube = cube * (1 + 0.04 * number * (-1) ** number) + 7.0 * number
     if name == "gaps":
         cube[uniform(300, cube.shape) < GAPS] = 0
-    whole = name == "whole"
+    whole = name in ("whole", "mild")
     samples = np.rint(cube).astype(np.uint16) if whole else cube.astype(np.float32)
     samples.flags.writeable = False
     masks = _masks(200, samples.shape) if name == "masked" else None
@@ -120,5 +130,5 @@ def frames(name: str) -> Frames:
 
 
 #: 10 frames of float32; the same as uint16, with many ties; 6 frames; 10 of different levels;
-#: 10 of which samples are masked; 10 of which samples are 0.
-NAMES = ("even", "whole", "six", "levels", "masked", "gaps")
+#: 10 of which samples are masked; 10 of which samples are 0; 15 of uint16 with few outliers.
+NAMES = ("even", "whole", "six", "levels", "masked", "gaps", "mild")

@@ -22,7 +22,8 @@ PACKAGE = ROOT / "gpustack"
 MAY_IMPORT = {
     "errors": "",
     "checks": "numpy",
-    "clips": "",
+    "clips": "numpy",
+    "critical": "numpy scipy",
     "recipe": "",
     "plan": "",
     "backends": "numpy",

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from gpustack.backends.base import Samples
-from gpustack.backends.clips import bounds
-from gpustack.backends.columns import Uniform, mean, std, total
+from gpustack.backends.bounds import bounds
+from gpustack.backends.columns import Uniform
 from gpustack.backends.cpu import CpuBackend
+from gpustack.backends.statistics import mean, std
 from gpustack.backends.unsorted import Unsorted, needs_order
 from gpustack.clips import ExtremaClip, RangeClip, SigmaClip
 from gpustack.recipe import Recipe
@@ -34,7 +35,7 @@ def columns(data):
 def test_sums_of_the_other_columns_are_exact(data):
     some = columns(data)
     exact = np.flatnonzero(~some.inexact())
-    sums = total(some, None)
+    sums = some.total(None)
     for pixel in exact:
         assert Fraction(sums[pixel]) == sum(Fraction(float(x)) for x in data[:, pixel])
 
@@ -76,7 +77,8 @@ def test_no_column_that_a_clip_touches_is_thought_safe(data, low, high, ddof):
     with np.errstate(all="ignore"):
         safe = ~columns(data).at_risk(clip)
         ordered = Uniform(list(np.sort(data, axis=0)), 0, len(data))
-        lower, upper = bounds(clip, ordered)
+        found = bounds(clip, ordered, first=True, frames=len(ordered.rows))
+        lower, upper = found.lower, found.upper
         touched = (ordered.at(0) < lower) | (ordered.at(len(data) - 1) > upper)
     assert not (safe & touched).any()
 
@@ -92,7 +94,7 @@ def test_no_column_is_thought_safe_by_a_hair(data, ulps, ddof):
         return
     clip = SigmaClip(None, factor, "mean", "std", ddof=ddof)
     with np.errstate(all="ignore"):
-        upper = bounds(clip, ordered)[1]
+        upper = bounds(clip, ordered, first=True, frames=len(ordered.rows)).upper
         assert columns(data[:, :1]).at_risk(clip)[0] or not ordered.at(len(data) - 1)[0] > upper[0]
 
 
@@ -101,7 +103,8 @@ def test_few_columns_are_at_risk_that_are_not_touched(scale):
     data = (np.random.default_rng(0).normal(1000, 30, (25, 20_000)) * scale).astype("f4")
     clip = SigmaClip(3, 3, "mean", "std")
     ordered = Uniform(list(np.sort(data, axis=0)), 0, len(data))
-    lower, upper = bounds(clip, ordered)
+    found = bounds(clip, ordered, first=True, frames=len(ordered.rows))
+    lower, upper = found.lower, found.upper
     touched = (ordered.at(0) < lower) | (ordered.at(len(data) - 1) > upper)
     assert (columns(data).at_risk(clip) & ~touched).sum() < 20
 

@@ -1,150 +1,167 @@
 """The clips, as moves of the interval of ranks that survives."""
 
 from collections.abc import Callable
-from functools import singledispatch
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gpustack.backends.columns import (
-    Columns,
-    Floats,
-    Ragged,
-    Ranks,
-    Uniform,
-    bisect,
-    mad_std,
-    mean,
-    median,
-    quick_mad_std,
-    std,
-)
+from gpustack.backends.bounds import Bound, Bounds, bounds, screened
+from gpustack.backends.columns import Floats, Ranks, Uniform
+from gpustack.backends.esd import outliers
+from gpustack.backends.ragged import Ragged
 from gpustack.backends.unsorted import Unsorted
-from gpustack.clips import Clip, ExtremaClip, RangeClip, SigmaClip
+from gpustack.clips import BoundClip, Clip, ESDClip, ExtremaClip, MADClip, RangeClip, SigmaClip
 
-Bound = Floats | float
 #: For some columns: how many of the nlow lowest and the nhigh highest of all frames,
 #: masked ones too, are valid.
 RankAll = Callable[[Ragged, ExtremaClip], tuple[Ranks, Ranks]]
 
 
-@singledispatch
-def bounds(clip: Any, columns: Columns) -> tuple[Bound, Bound]:
-    """The lowest and highest values that `clip` would let pass, given the survivors.
-
-    NaN lets everything pass.
-    """
-    raise TypeError(f"no bounds for {clip!r}")
-
-
-@bounds.register
-def _(clip: RangeClip, columns: Columns) -> tuple[Bound, Bound]:
-    low = -np.inf if clip.low is None else clip.low
-    high = np.inf if clip.high is None else clip.high
-    # As numpy scalars: against a Python float, numpy would compare in float32.
-    return np.float64(low), np.float64(high)
-
-
-@bounds.register
-def _(clip: SigmaClip, columns: Columns) -> tuple[Bound, Bound]:
-    spread = mad_std(columns) if clip.spread == "mad_std" else std(columns, clip.ddof)
-    center = center_of(clip, columns)
-    lower = -np.inf if clip.low is None else center - clip.low * spread
-    upper = np.inf if clip.high is None else center + clip.high * spread
-    return lower, upper
-
-
-def center_of(clip: SigmaClip, columns: Columns) -> Floats:
-    """What the deviations of a sigma clip are taken from."""
-    return median(columns) if clip.center == "median" else mean(columns)
-
-
-def touched(columns: Uniform, clip: RangeClip | SigmaClip) -> NDArray[np.bool_]:
+def touched(
+    columns: Uniform, clip: RangeClip | BoundClip | ESDClip, frames: int
+) -> NDArray[np.bool_]:
     """Which columns `clip` would reject anything from, or may where exact bounds have to tell."""
-    if isinstance(clip, SigmaClip):
-        if isinstance(columns, Unsorted):
-            return columns.at_risk(clip)
-        if clip.spread == "mad_std" and columns.dtype == np.float32:
-            return _at_risk(columns, clip)
-    return _outside(columns, *bounds(clip, columns))
+    if isinstance(clip, RangeClip):
+        return _outside(columns, *_limits(clip))
+    if isinstance(clip, ESDClip):
+        low, high = outliers(clip, columns, _least(clip, columns))
+        return (low > 0) | (high > 0)
+    if isinstance(columns, Unsorted) and isinstance(clip, SigmaClip):
+        return columns.at_risk(clip)
+    if columns.dtype == np.float32 and _by_mad(clip):
+        found = screened(columns, clip)  # type: ignore[arg-type]
+        varies: NDArray[np.bool_] = columns.at(columns.lo) != columns.at(columns.hi - 1)
+        return _outside(columns, found.lower, found.upper) & varies
+    found = bounds(clip, columns, True, frames)
+    return _outside(columns, found.lower, found.upper)
+
+
+def _by_mad(clip: object) -> bool:
+    return isinstance(clip, MADClip) or (isinstance(clip, SigmaClip) and clip.spread == "mad_std")
 
 
 def _outside(columns: Uniform, lower: Bound, upper: Bound) -> NDArray[np.bool_]:
     return (columns.at(columns.lo) < lower) | (columns.at(columns.hi - 1) > upper)
 
 
-def _at_risk(columns: Uniform, clip: SigmaClip) -> NDArray[np.bool_]:
-    """Which columns a clip by the MAD may touch, by a MAD of float32.
-
-    It takes half the time of float64 and may be 2^-24 of itself too large; the centre is
-    rounded as a float64.
-    """
-    center, spread = center_of(clip, columns), quick_mad_std(columns) * (1 - 2.0**-22)
-    slack = np.abs(center) * 2.0**-50
-    lower = -np.inf if clip.low is None else center - clip.low * spread + slack
-    upper = np.inf if clip.high is None else center + clip.high * spread - slack
-    varies: NDArray[np.bool_] = columns.at(columns.lo) != columns.at(columns.hi - 1)
-    return _outside(columns, lower, upper) & varies
+def _limits(clip: RangeClip) -> tuple[np.float64, np.float64]:
+    """The bounds of a range clip, as numpy scalars: a Python float is compared in float32."""
+    low = -np.inf if clip.low is None else clip.low
+    return np.float64(low), np.float64(np.inf if clip.high is None else clip.high)
 
 
-def narrow(columns: Ragged, lower: Bound, upper: Bound) -> NDArray[np.bool_]:
-    """Move the intervals to the samples within the bounds; say where that changed one."""
-    some = columns.count > 0
-    low = some & (columns.at(columns.lo) < lower)
-    high = some & (columns.at(columns.hi - 1) > upper)
-    lo, hi = columns.lo.copy(), columns.hi.copy()
-    # Only where an end is out of bounds: bisecting all columns takes twice the time.
-    lo[low] = _first_within(columns, low, lower, np.less)
-    hi[high] = _first_within(columns, high, upper, np.less_equal)
-    columns.move(lo, np.maximum(lo, hi))
-    return low | high
+def _least(clip: BoundClip | ESDClip, columns: Uniform | Ragged) -> Ranks:
+    """How many samples of each column must survive."""
+    count: Ranks = np.broadcast_to(columns.count, columns.pixels)
+    least: Ranks = np.minimum(clip.keep, count) if clip.keep >= 0 else count + clip.keep
+    return np.maximum(least, 0)
 
 
-def _first_within(
-    columns: Ragged, which: NDArray[np.bool_], bound: Bound, passes: np.ufunc
-) -> Ranks:
-    """The first surviving rank of some columns whose sample no longer `passes` the bound."""
-    some = columns.take(which)
-    limit = np.broadcast_to(bound, which.shape)[which]
-    return bisect(some.lo, some.hi, lambda rank: passes(some.at(rank), limit))
-
-
-def clip_ragged(columns: Ragged, clip: Clip, rank_all: RankAll) -> None:
+def clip_ragged(columns: Ragged, clip: Clip, rank_all: RankAll, frames: int) -> None:
     """Apply `clip` to columns with an interval each, in place."""
     match clip:
         case RangeClip():
-            narrow(columns, *bounds(clip, columns))
-        case SigmaClip():
-            _clip_sigma(columns, clip)
-        case ExtremaClip(among="valid"):
-            lo = np.minimum(columns.lo + clip.nlow, columns.hi)
-            columns.move(lo, np.maximum(columns.hi - clip.nhigh, lo))
-        case ExtremaClip():
+            columns.move(*within(columns, *_limits(clip)))
+        case ESDClip():
+            low, high = outliers(clip, columns, _least(clip, columns))
+            columns.move(columns.lo + low, columns.hi - high)
+        case ExtremaClip(among="all"):
             low, high = rank_all(columns, clip)
             lo = np.minimum(np.maximum(columns.lo, low), columns.hi)
             columns.move(lo, np.maximum(np.minimum(columns.hi, high), lo))
+        case ExtremaClip():
+            nlow, nhigh = _extremes(clip, columns.count, frames)
+            lo = np.minimum(columns.lo + nlow, columns.hi)
+            columns.move(lo, np.maximum(columns.hi - nhigh, lo))
+        case _:
+            for some in columns.chunks():
+                part = columns.take(some)
+                _clip_by_bounds(part, clip, frames)
+                columns.move(part.lo, part.hi, some)
 
 
-def _clip_sigma(columns: Ragged, clip: SigmaClip) -> None:
+def _extremes(clip: ExtremaClip, count: Ranks | int, frames: int) -> tuple[Ranks, Ranks]:
+    """How many samples an extrema clip takes from the ends of columns of `count` samples."""
+    ends = np.array([clip.nlow, clip.nhigh])
+    if clip.among == "share":
+        ends = np.floor(np.multiply.outer(ends, count) / frames + 0.001).astype(np.intp)
+    return ends[0], ends[1]
+
+
+def _clip_by_bounds(columns: Ragged, clip: BoundClip, frames: int) -> None:
     """Repeat on the columns that still change; the others have converged."""
-    active = np.arange(columns.pixels)
-    some = columns
+    least = _least(clip, columns)
+    active = np.flatnonzero(columns.count > 0)
     passes = 0
     while len(active) and passes != clip.maxiters:
-        changed = narrow(some, *bounds(clip, some))
-        if some is not columns:
-            columns.move(some.lo, some.hi, active)
-        changed &= some.count > 0
-        active, some = active[changed], some.take(changed)
+        some = columns.take(active) if len(active) < columns.pixels else columns
+        found = bounds(clip, some.alike(), passes == 0, frames)
+        lo, hi = within(some, found.lower, found.upper)
+        short = hi - lo < least[active]
+        if short.any():
+            _bring_back(some, found, lo, hi, least[active])
+        changed = (lo > some.lo) | (hi < some.hi)
+        columns.move(lo, hi, active)
+        active = active[changed & ~short & (hi > lo)]
         passes += 1
 
 
-def clip_uniform(columns: Uniform, clip: ExtremaClip) -> None:
+def within(columns: Ragged, lower: Bound, upper: Bound) -> tuple[Ranks, Ranks]:
+    """The intervals that bounds leave.
+
+    The samples below a bound are counted, rank by rank: with nearly always a few columns of
+    many ranks, bisecting takes four times as long.
+    """
+    below, upto = np.empty((2, columns.pixels), np.intp)
+    least = np.broadcast_to(_least_value(lower, columns.dtype), columns.pixels)
+    most = np.broadcast_to(-_least_value(np.negative(upper), columns.dtype), columns.pixels)
+    for some in columns.chunks():
+        values = columns.values[:, some]
+        below[some] = _count(values < least[some])
+        upto[some] = _count(values <= most[some])
+    lo = np.minimum(np.maximum(columns.lo, below), columns.hi)
+    return lo, np.maximum(np.minimum(columns.hi, upto), lo)
+
+
+def _least_value(bound: Bound, dtype: np.dtype[np.floating]) -> Floats:
+    """The least sample that is not below `bound`; samples are compared in their own dtype."""
+    bound = np.where(np.isnan(bound), -np.inf, bound)
+    least: Floats = bound.astype(dtype)
+    return np.where(least < bound, np.nextafter(least, dtype.type(np.inf)), least)
+
+
+def _count(flags: NDArray[np.bool_]) -> NDArray[np.integer]:
+    """How many flags of each column are set."""
+    dtype = np.min_scalar_type(len(flags))
+    counts: NDArray[np.integer] = np.add.reduce(flags.view(np.uint8), axis=0, dtype=dtype)
+    return counts
+
+
+def _bring_back(columns: Ragged, found: Bounds, lo: Ranks, hi: Ranks, least: Ranks) -> None:
+    """Widen the intervals `lo`, `hi` in place until `least` samples are in.
+
+    The nearest to the centre come first, equally near ones together. No further than the
+    intervals of the columns.
+    """
+    reached = np.full(columns.pixels, -np.inf)
+    while True:
+        below = np.where(lo > columns.lo, found.center - columns.at(lo - 1), np.inf)
+        above = np.where(hi < columns.hi, columns.at(hi) - found.center, np.inf)
+        nearest = np.minimum(below, above)
+        back = ((hi - lo < least) | (nearest <= reached)) & (nearest < np.inf)
+        if not back.any():
+            return
+        np.copyto(reached, nearest, where=back)
+        lo -= back & (below == nearest)
+        hi += back & (above == nearest)
+
+
+def clip_uniform(columns: Uniform, clip: ExtremaClip, frames: int) -> None:
     """Apply a rank clip to columns that share an interval and have all frames, in place."""
-    if clip.among == "valid":
-        columns.lo = min(columns.lo + clip.nlow, columns.hi)
-        columns.hi = max(columns.hi - clip.nhigh, columns.lo)
-    else:
+    if clip.among == "all":
         columns.lo = min(max(columns.lo, clip.nlow), columns.hi)
         columns.hi = max(min(columns.hi, len(columns.rows) - clip.nhigh), columns.lo)
+    else:
+        nlow, nhigh = _extremes(clip, columns.count, frames)
+        columns.lo = min(columns.lo + int(nlow), columns.hi)
+        columns.hi = max(columns.hi - int(nhigh), columns.lo)

@@ -3,8 +3,10 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from gpustack.backends.columns import Columns, Floats, Ragged, bisect
-from gpustack.clips import ExtremaClip
+from gpustack.backends.columns import Floats
+from gpustack.backends.ragged import Ragged, bisect
+from gpustack.backends.statistics import Columns
+from gpustack.clips import ESDClip, ExtremaClip
 from gpustack.recipe import Recipe
 
 
@@ -27,7 +29,7 @@ class Members:
         self._highest = np.where(some, columns.at(columns.hi - 1), -np.inf)  # type: ignore[arg-type]
         self._lo, self._hi = columns.lo, columns.hi
         self._ends: list[tuple[Floats, NDArray[np.intp]]] = []
-        if any(isinstance(clip, ExtremaClip) for clip in recipe.clips):
+        if any(isinstance(clip, ExtremaClip | ESDClip) for clip in recipe.clips):
             values = (self._lowest, self._highest)
             self._ends = [(value, _first_rank(columns, value)) for value in values]
 

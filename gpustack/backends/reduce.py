@@ -5,16 +5,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gpustack.backends.columns import (
-    Columns,
-    Floats,
-    mean,
-    median,
-    pivot,
-    quick_mad_std,
-    std,
-    total,
-)
+from gpustack.backends.columns import MAD_TO_STD, Floats
+from gpustack.backends.statistics import Columns, mean, median, pivot, quick_mad, std
 from gpustack.recipe import Recipe
 
 
@@ -27,7 +19,7 @@ def combine(columns: Columns, recipe: Recipe) -> Floats:
             return median(columns)
         case "sum":
             origin = pivot(columns)
-            result = total(columns, origin)
+            result = columns.total(origin)
             return result if origin is None else result + origin * columns.count
         case "min":
             return columns.at(columns.lo)  # type: ignore[arg-type]
@@ -37,7 +29,7 @@ def combine(columns: Columns, recipe: Recipe) -> Floats:
 
 def uncertainty(columns: Columns, recipe: Recipe) -> Floats:
     """The uncertainty of the combined value, from the spread of the survivors."""
-    spread = quick_mad_std(columns) if recipe.spread == "mad_std" else std(columns)
+    spread = MAD_TO_STD * quick_mad(columns) if recipe.spread == "mad_std" else std(columns)
     root = np.sqrt(columns.count)
     return spread * root if recipe.combine == "sum" else spread / root
 

@@ -7,9 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpustack.backends.clips import RankAll, clip_ragged, clip_uniform, touched
-from gpustack.backends.columns import Columns, Floats, Ragged, Ranks, Uniform
+from gpustack.backends.columns import Floats, Ranks, Uniform
 from gpustack.backends.members import Members
 from gpustack.backends.network import sort_columns
+from gpustack.backends.ragged import Ragged
+from gpustack.backends.statistics import Columns
 from gpustack.backends.tiles import Tile, all_finite
 from gpustack.backends.unsorted import Unsorted, adds_up, needs_order
 from gpustack.clips import Clip, ExtremaClip
@@ -31,12 +33,15 @@ class SortedTile:
         Computing a few columns for nothing is cheaper than copying the others.
     odd : ndarray of bool, shape (pixels,)
         The columns that are in one of `parts` instead.
+    frames : int
+        Of the whole stack, of which some may have nothing valid here.
     parts : list of Ragged
         The columns in which something is invalid, or was rejected by its value.
     """
 
     uniform: Uniform
     odd: NDArray[np.bool_]
+    frames: int
     parts: list[Ragged] = field(default_factory=list)
 
     def looks_finite(self) -> bool:
@@ -51,7 +56,7 @@ class SortedTile:
         count = np.full(m, len(rows)) if valid is None else valid[index]
         lo = np.full(m, self.uniform.lo) if valid is None else np.zeros(m, np.intp)
         hi = np.full(m, self.uniform.hi) if valid is None else count.copy()
-        part = Ragged(index, values, np.arange(m), count, lo, hi)
+        part = Ragged(index, values, count, lo, hi)
         self.odd |= which
         if m:
             self.parts.append(part)
@@ -60,13 +65,13 @@ class SortedTile:
     def clip(self, clip: Clip, rank_all: RankAll) -> None:
         """Apply one clip to all columns."""
         for part in self.parts:
-            clip_ragged(part, clip, rank_all)
+            clip_ragged(part, clip, rank_all, self.frames)
         if isinstance(clip, ExtremaClip):
-            clip_uniform(self.uniform, clip)
+            clip_uniform(self.uniform, clip, self.frames)
         elif self.uniform.count > 0 and not self.odd.all():
-            fresh = self.move_out(touched(self.uniform, clip) & ~self.odd)
+            fresh = self.move_out(touched(self.uniform, clip, self.frames) & ~self.odd)
             if fresh.pixels:
-                clip_ragged(fresh, clip, rank_all)
+                clip_ragged(fresh, clip, rank_all, self.frames)
 
     def groups(self) -> Iterator[tuple[Columns, slice | NDArray[np.intp]]]:
         """The columns and where they stand in the tile; later ones overwrite earlier."""
@@ -116,21 +121,26 @@ def sort_tile(
     invalid = None if tile.valid is None else tile.valid < len(rows)
     result = None
     if not needs_order(recipe, buffer.dtype):
-        result = _leave_unsorted(rows, buffer[-1], recipe, invalid)
+        result = _leave_unsorted(rows, buffer[-1], recipe, invalid, len(tile.came))
     if result is None:
         rows = sort_columns(rows, buffer, ranks if invalid is None else None)
-        result = SortedTile(Uniform(rows, 0, len(rows)), np.zeros(buffer.shape[1], dtype=bool))
+        odd = np.zeros(buffer.shape[1], dtype=bool)
+        result = SortedTile(Uniform(rows, 0, len(rows)), odd, len(tile.came))
     if invalid is not None:
         result.move_out(invalid, tile.valid)
     return result
 
 
 def _leave_unsorted(
-    rows: Sequence[Floats], scratch: Floats, recipe: Recipe, invalid: NDArray[np.bool_] | None
+    rows: Sequence[Floats],
+    scratch: Floats,
+    recipe: Recipe,
+    invalid: NDArray[np.bool_] | None,
+    frames: int,
 ) -> SortedTile | None:
     """The columns of a tile unsorted, if few of them need order."""
     columns = Unsorted(rows, scratch)
-    result = SortedTile(columns, np.zeros(columns.pixels, dtype=bool))
+    result = SortedTile(columns, np.zeros(columns.pixels, dtype=bool), frames)
     if adds_up(recipe):
         inexact = columns.inexact()
         if invalid is not None:

@@ -10,9 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpustack.backends.base import Outputs, Samples
-from gpustack.backends.columns import Columns, Floats, Ragged, Ranks, Uniform
+from gpustack.backends.columns import Floats, Ranks, Uniform
+from gpustack.backends.ragged import Ragged
 from gpustack.backends.reduce import WeightedSum, combine, uncertainty
 from gpustack.backends.sorted_tile import SortedTile, sort_tile
+from gpustack.backends.statistics import Columns
 from gpustack.backends.tiles import (
     Counts,
     Flags,

@@ -11,9 +11,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from gpustack.backends.columns import Floats, Ranks, Uniform, mean
+from gpustack.backends.columns import Floats, Ranks, Uniform
 from gpustack.backends.network import sort_columns
-from gpustack.clips import ExtremaClip, SigmaClip
+from gpustack.backends.statistics import mean
+from gpustack.clips import RangeClip, SigmaClip
 from gpustack.recipe import Recipe
 
 #: Half the last bit of a float32, relative to it, and the smallest float32.
@@ -39,7 +40,7 @@ def needs_order(recipe: Recipe, dtype: np.dtype[np.floating]) -> bool:
 def _needs_order(clip: object) -> bool:
     if isinstance(clip, SigmaClip):
         return (clip.center, clip.spread) != ("mean", "std")
-    return isinstance(clip, ExtremaClip)
+    return not isinstance(clip, RangeClip)
 
 
 def adds_up(recipe: Recipe) -> bool:

@@ -2,7 +2,9 @@
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
+
+import numpy as np
 
 from gpustack.checks import check, real, tidy
 from gpustack.clips.base import BaseClip, tidy_keep, tidy_passes, tidy_thresholds
@@ -82,7 +84,8 @@ class WinsorizedClip(BaseClip):
     The spread of a pass starts as the standard deviation s (ddof 1) of the survivors, whose
     median is m. Samples are pulled in to ``[m - 1.5 s, m + 1.5 s]``, s becomes 1.134 times the
     standard deviation of the result, and the result is pulled in again, until s changes by no
-    more than 0.05%, at most 50 times. A sample x survives when ``m - low * s <= x <= m + high * s``.
+    more than 0.05%, at most 50 times. A sample x survives when
+    ``m - low * s <= x <= m + high * s``.
 
     Parameters
     ----------
@@ -151,3 +154,10 @@ class ESDClip(BaseClip):
                 f"ESDClip {name}: expected a number between 0 and 1, got {given!r}",
             )
             tidy(self, **{name: value})
+
+    def most(self, count: Any) -> Any:
+        """How many of `count` samples, a number or an array, are set aside at most.
+
+        Not 28 of 100 because 0.29 * 100 is a little less than 29.
+        """
+        return np.floor(self.outliers * count + 1e-9).astype(np.intp)

@@ -1,0 +1,184 @@
+"""Sorted columns with an interval of surviving ranks each; see `gpustack.backends.columns`."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Self
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from gpustack.backends.columns import (
+    Floats,
+    Ranks,
+    Uniform,
+    chunks,
+    middle_deviation,
+    middles,
+)
+
+
+@dataclass(slots=True)
+class Ragged:
+    """Columns with an interval each.
+
+    Parameters
+    ----------
+    index : ndarray of int, shape (m,)
+        Where the columns stand in their tile.
+    values : ndarray, shape (n, m), C-contiguous
+        Sorted along axis 0; invalid samples are +inf at the end.
+    valid : ndarray of int, shape (m,)
+        How many samples came in valid.
+    lo, hi : ndarray of int, shape (m,)
+        The survivors are ``values[lo:hi]``; changed by `move` alone.
+    """
+
+    index: Ranks
+    values: Floats
+    valid: Ranks
+    lo: Ranks
+    hi: Ranks
+    #: Statistics of the present survivors, by name.
+    known: dict[str, Floats] = field(default_factory=dict)
+
+    @property
+    def count(self) -> Ranks:
+        """How many samples of each column survive."""
+        return self.hi - self.lo
+
+    @property
+    def pixels(self) -> int:
+        """How many columns."""
+        return len(self.lo)
+
+    @property
+    def dtype(self) -> np.dtype[np.floating]:
+        """Of the samples."""
+        return self.values.dtype
+
+    def at(self, rank: Ranks) -> Floats:
+        """The sample at `rank` of each column; some other where there is no such rank."""
+        position = rank * self.pixels
+        position += np.arange(self.pixels)
+        samples: Floats = self.values.reshape(-1).take(position, mode="clip")
+        return samples
+
+    def once(self, name: str, compute: Callable[[], Floats]) -> Floats:
+        """The statistic `name` of the survivors, computed the first time it is asked for."""
+        if name not in self.known:
+            self.known[name] = compute()
+        return self.known[name]
+
+    def move(self, lo: Ranks, hi: Ranks, which: Ranks | slice = slice(None)) -> None:
+        """Set the intervals, of all columns or of some."""
+        self.lo[which], self.hi[which] = lo, hi
+        self.known.clear()
+
+    def take(self, which: Ranks | slice) -> Self:
+        """Copies of some of the columns, and of their intervals."""
+        values = np.ascontiguousarray(self.values[:, which])
+        index, valid, lo, hi = (
+            part[which].copy() for part in (self.index, self.valid, self.lo, self.hi)
+        )
+        return type(self)(index, values, valid, lo, hi)
+
+    def chunks(self) -> Iterator[slice]:
+        """Parts of the columns, each small enough for cache."""
+        return chunks(self.pixels, len(self.values))
+
+    def alike(self) -> Uniform | Self:
+        """The same columns as `Uniform`, whose statistics are faster, where they are."""
+        lo, hi = int(self.lo[0]), int(self.hi[0])
+        if np.all(self.lo == lo) and np.all(self.hi == hi):
+            return Uniform(list(self.values), lo, hi)
+        return self
+
+    def inner(self) -> Self:
+        """The columns without their lowest and highest survivor, of three or more."""
+        out = (self.count >= 3).astype(np.intp)
+        return type(self)(self.index, self.values, self.valid, self.lo + out, self.hi - out)
+
+    def survivors(self, some: slice) -> tuple[Floats, NDArray[np.bool_]]:
+        """The survivors of some columns, in float64, and where one is missing.
+
+        Both of shape (ranks, columns), for the ranks at which any of them has a survivor.
+        """
+        lo, hi = self.lo[some], self.hi[some]
+        first, last = int(lo.min()), int(hi.max())
+        rank = np.arange(first, last)[:, np.newaxis]
+        return self.values[first:last, some].astype(np.float64), (rank < lo) | (rank >= hi)
+
+    def total(self, origin: Floats | None, *, squared: bool = False) -> Floats:
+        """The sum of ``x - origin``, or of its square, over the survivors, in float64.
+
+        None is an origin of 0.
+        """
+        result = np.empty(self.pixels)
+        for some in self.chunks():
+            terms, missing = self.survivors(some)
+            if origin is not None:
+                terms -= origin[some]
+            if squared:
+                np.multiply(terms, terms, out=terms)
+            np.copyto(terms, 0.0, where=missing)
+            result[some] = column_sums(terms)
+        return result
+
+    def mad(self, dtype: DTypeLike) -> Floats:
+        """The median absolute deviation about the median; see `middle_deviation`.
+
+        The k samples nearest to the median are neighbours in the sorted column. As a
+        window of k ranks moves up, the deviation at its low end falls and that at its
+        high end grows: bisect for the first window whose high end is the further one.
+        The nearest k are in that window or the one before.
+        """
+        half = (self.count + 1) >> 1
+        lower, upper = (middle.astype(dtype) for middle in middles(self))
+
+        def low_end_is_further(start: Ranks) -> NDArray[np.bool_]:
+            further: NDArray[np.bool_] = lower - self.at(start) > self.at(start + half - 1) - upper
+            return further
+
+        last = self.hi - half + 1
+        start = bisect(self.lo, last, low_end_is_further)
+        this = self._above(start + half - 1, upper)
+        before = self._below(start - 1, lower)
+        first = np.minimum(this, before)
+        # Of an even number, the next deviation is that of a neighbour of the window.
+        start -= before < this
+        after = np.minimum(self._below(start - 1, lower), self._above(start + half, upper))
+        return middle_deviation(lower, upper, first, np.where(self.count & 1, first, after))
+
+    def _above(self, rank: Ranks, upper: Floats) -> Floats:
+        """How far the sample at `rank` is above `upper`; inf past the survivors."""
+        return np.where(rank < self.hi, self.at(rank) - upper, np.inf)
+
+    def _below(self, rank: Ranks, lower: Floats) -> Floats:
+        """How far the sample at `rank` is below `lower`; inf before the survivors."""
+        return np.where(rank >= self.lo, lower - self.at(rank), np.inf)
+
+
+def column_sums(terms: Floats) -> Floats:
+    """The sum of each column, from the first row to the last, as a loop over rows adds up.
+
+    So does numpy along axis 0, unless there is but one column, which it adds up in pairs.
+    """
+    if terms.shape[1] == 1 and len(terms):
+        return np.add.accumulate(terms, axis=0)[-1:].reshape(1)
+    sums: Floats = np.add.reduce(terms, axis=0)
+    return sums
+
+
+def bisect(first: Ranks, last: Ranks, holds: Callable[[Ranks], NDArray[np.bool_]]) -> Ranks:
+    """The first rank in ``[first, last)`` where `holds` fails, else `last`.
+
+    `holds` must not become true again further up. Its answer for ranks from `last` on
+    is not heeded.
+    """
+    first, last = first.copy(), np.maximum(first, last)
+    while (open_ := first < last).any():
+        middle = (first + last) >> 1
+        up = holds(middle) & open_
+        np.copyto(first, middle + 1, where=up)
+        np.copyto(last, middle, where=open_ & ~up)
+    return first

@@ -1,0 +1,68 @@
+"""Statistics of the survivors of columns, of either kind, in float64."""
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from gpustack.backends.columns import Floats, Uniform, middles
+from gpustack.backends.ragged import Ragged
+
+Columns = Uniform | Ragged
+
+
+def pivot(columns: Columns) -> Floats | None:
+    """About what samples are added up; None is 0.
+
+    For float64, a sample from the middle of the survivors. float32 needs none: sums of
+    its samples have 29 bits to spare.
+    """
+    if columns.dtype == np.float32:
+        return None
+    return columns.at((columns.lo + columns.hi) >> 1)  # type: ignore[arg-type]
+
+
+def mean(columns: Columns) -> Floats:
+    """The mean of the survivors, in float64; meaningless where there are none."""
+
+    def compute() -> Floats:
+        origin = pivot(columns)
+        result = columns.total(origin)
+        result /= columns.count
+        return result if origin is None else np.add(result, origin, out=result)
+
+    return columns.once("mean", compute)
+
+
+def median(columns: Columns) -> Floats:
+    """The median of the survivors: of an even number the middle of two, in float64."""
+    lower, upper = middles(columns)
+    if lower is upper:
+        return lower
+    middle = np.add(lower, upper, dtype=np.float64) * 0.5
+    return np.where(lower == upper, lower, middle)  # the sum of large ones may overflow
+
+
+def std(columns: Columns, ddof: int = 0, about: Floats | None = None) -> Floats:
+    """The standard deviation, about the mean where `about` is None; NaN for `ddof` samples."""
+    if about is None:
+        squares = columns.once("squares", lambda: columns.total(mean(columns), squared=True))
+    else:
+        squares = columns.total(about, squared=True)
+    degrees = np.asarray(columns.count - ddof, dtype=np.float64)
+    return np.sqrt(squares / np.where(degrees > 0, degrees, np.nan))
+
+
+def mad(columns: Columns, dtype: DTypeLike = np.float64) -> Floats:
+    """The median absolute deviation about the median, in float64; deviations rounded to `dtype`."""
+    return columns.once(f"mad in {np.dtype(dtype)}", lambda: columns.mad(dtype))
+
+
+def quick_mad(columns: Columns) -> Floats:
+    """`mad` with deviations rounded to the samples' own dtype.
+
+    float32 takes half the time of float64 and is off by 6e-8 of the result. Where it
+    overflows the result is that of float64.
+    """
+    result = mad(columns, columns.dtype)
+    top = columns.at(columns.hi - 1)  # type: ignore[arg-type]
+    overflown = np.isinf(result) & np.isfinite(top)  # not where columns are meaningless
+    return np.where(overflown, mad(columns), result) if overflown.any() else result

@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from gpustack.clips import ESDClip, MADClip, SigmaClip, WinsorizedClip
+from gpustack.clips import ESDClip, MADClip, NoiseClip, SigmaClip, WinsorizedClip
 
 #: Siril tests a sample only while it counts more than this as left.
 SIRIL_LEAST = 4
@@ -117,8 +117,17 @@ def siril(clip, column, whole, critical):
     return siril_passes(clip, column, whole)
 
 
-def iraf_sigma(clip, column):
-    """sigclip about the median: too many rejected, it walks outwards from what is left.
+def iraf_spread(clip, values, middle):
+    """The spread of sigclip and ccdclip about the median."""
+    if isinstance(clip, NoiseClip):
+        level = max(middle, 0)
+        read = (clip.rdnoise / clip.gain) ** 2
+        return math.sqrt(read + level / clip.gain + (clip.snoise * level) ** 2)
+    return math.sqrt(((values - middle) ** 2).sum() / (len(values) - 1))
+
+
+def iraf(clip, column):
+    """About the median; where too many are rejected, it walks outwards from what is left.
 
     It compares the residuals of the next on both sides, each in units of the spread of the pass
     that rejected it.
@@ -126,10 +135,11 @@ def iraf_sigma(clip, column):
     low, high = 0, len(column)
     least = clip.keep if clip.keep > 0 else max(0, high + clip.keep)
     residual = np.zeros(high)
-    while high - low >= max(3, least + 1):
+    fewest = 2 if isinstance(clip, NoiseClip) else 3
+    while high - low >= max(fewest, least + 1):
         values = column[low:high]
         middle = np.median(values)
-        spread = math.sqrt(((values - middle) ** 2).sum() / (len(values) - 1))
+        spread = iraf_spread(clip, values, middle)
         if spread == 0:
             break
         was = low, high

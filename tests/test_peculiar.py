@@ -3,9 +3,9 @@
 import math
 
 import numpy as np
-import peculiar
 import pytest
 
+import peculiar
 from bench.parity import golden
 from bench.parity.cases import CASES
 from bench.parity.compare import VALUE
@@ -19,6 +19,8 @@ UNEXPLAINED = {
     # Two samples of whole numbers that are equally far from the mean.
     "siril-rej_g_0.3_0.05-whole": 2,
 }
+#: imcombine is modelled about the median alone.
+MODELLED = [name for name in DIFFERENCES if "mclip=no" not in name]
 
 
 def critical_value(significance):
@@ -36,13 +38,13 @@ def survivors(case, column):
     """What the model of the program lets survive of a column."""
     (clip,) = case.ours.clips
     if case.program == "iraf":
-        return peculiar.iraf_sigma(clip, column)
+        return peculiar.iraf(clip, column)
     whole = frames(case.frames).cube.dtype == np.uint16
     critical = critical_value(getattr(clip, "significance", 0.05))
     return peculiar.siril(clip, column, whole, critical)
 
 
-@pytest.mark.parametrize("name", DIFFERENCES)
+@pytest.mark.parametrize("name", MODELLED)
 def test_the_program_has_the_peculiarity_that_explains_the_difference(name):
     case, data = CASES[name], golden.load(name).maps["data"].astype(float)
     ordered = np.sort(frames(case.frames).cube.astype(float), axis=0)

@@ -1,5 +1,6 @@
 """Siril, run by its command line `siril-cli` on a script."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -80,7 +81,8 @@ def call(folder: Path, text: str, *, threads: int | None = None) -> str:
     path = folder / "case.ssf"
     path.write_text(text if threads is None else text.replace("\n", f"\nsetcpu {threads}\n", 1))
     command = [PROGRAM, "-d", str(folder), "-s", str(path)]
-    environment = {"HOME": str(folder), "PATH": "/usr/bin:/bin", "LC_ALL": "C"}
+    home = {"HOME": str(folder), "XDG_CONFIG_HOME": str(folder / "config"), "LC_ALL": "C"}
+    environment = os.environ | home
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     if done.returncode != 0 or "Script execution failed" in done.stdout:
         raise RuntimeError(f"Siril failed on:\n{text}\n{done.stdout[-2000:]}{done.stderr[-500:]}")

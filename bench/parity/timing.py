@@ -29,7 +29,7 @@ class Timed(NamedTuple):
     gpustack: Sequence[str]
 
 
-#: Nothing that differs is timed: tests/test_golden.py compares these clips pixel by pixel.
+#: tests/test_golden.py compares these clips pixel by pixel; docs/parity.md says where they differ.
 ALGORITHMS = {
     "mean": Timed({}, "rej n", ()),
     "median": Timed({"combine": "median"}, "med", ("--combine", "median")),

@@ -17,6 +17,7 @@ import click
 from gpustack import __version__
 from gpustack.clips import Clip, parse_clip
 from gpustack.errors import BackendError, FrameError, GpustackError, RecipeError
+from gpustack.measures import Role, as_measure, choices, place
 from gpustack.recipe import Combine
 
 #: Exit codes: 0 done, 1 the demo found its result wrong, and these.
@@ -37,20 +38,33 @@ class ClipType(click.ParamType[Any]):
 
 
 class Numbers(click.ParamType[Any]):
-    """Numbers with commas between, one a frame; or one of some words."""
+    """Numbers with commas between, one a frame; or what they are taken from."""
 
-    def __init__(self, *words: str) -> None:
-        self.words = words
-        self.name = "|".join([*words, "N,N,..."])
+    def __init__(self, role: Role) -> None:
+        self.role = role
+        self.name = "|".join([*choices(role), "N,N,..."])
 
     def convert(self, value: Any, param: Any, ctx: Any) -> Any:
-        """The word, or a list of floats."""
-        if value in self.words:
-            return value
+        """A measure, or a list of floats."""
+        if re.match("[!@a-z]", value) and value not in ("inf", "nan"):
+            try:
+                return as_measure(self.role, value)
+            except RecipeError as err:
+                self.fail(str(err), param, ctx)
         try:
             return [float(part) for part in value.split(",")]
         except ValueError:
             self.fail(f"expected {self.name}, got {value!r}", param, ctx)
+
+
+class ReferenceType(click.ParamType[Any]):
+    """The number of a frame, or a word."""
+
+    name = "N|mean"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> int | str:
+        """An int where there are digits alone."""
+        return int(value) if re.fullmatch("[0-9]+", value) else str(value)
 
 
 class HduType(click.ParamType[Any]):
@@ -105,17 +119,34 @@ def cli() -> None:
 )
 @click.option(
     "--scale",
-    type=Numbers("median", "mean"),
-    metavar="median|mean|N,N,...",
-    help="Factors, one a frame; or a statistic that brings each frame to the first.",
+    type=Numbers("scale"),
+    metavar=Numbers("scale").name,
+    help="Factors, one a frame; or what they are taken from, see above.",
 )
 @click.option(
     "--zero",
-    type=Numbers("median", "mean"),
-    metavar="median|mean|N,N,...",
-    help="What is subtracted, one number a frame; or a statistic as for --scale.",
+    type=Numbers("zero"),
+    metavar=Numbers("zero").name,
+    help="What is subtracted before, one number a frame; or what it is taken from.",
 )
-@click.option("--weights", type=Numbers(), help="Weights >= 0, one a frame (mean and sum).")
+@click.option(
+    "--weights",
+    type=Numbers("weights"),
+    metavar=Numbers("weights").name,
+    help="Weights >= 0, one a frame (mean and sum); or what they are taken from.",
+)
+@click.option(
+    "--region",
+    metavar="[X1:X2,Y1:Y2]",
+    help="Where statistics and noise are measured; pixels count from 1.  [default: everywhere]",
+)
+@click.option(
+    "--reference",
+    type=ReferenceType(),
+    metavar=ReferenceType.name,
+    help="The frame that others are brought to, counted from 0, or the mean of all.  "
+    "[default: the first]",
+)
 @click.option(
     "--hdu",
     type=HduType(),
@@ -145,7 +176,14 @@ def cli() -> None:
     "[default: GPUSTACK_DEVICE_MEMORY, or 80% of what is free]",
 )
 @click.option("--overwrite", is_flag=True, help="Replace the output if it exists.")
-def combine(frames: tuple[str, ...], output: Path, overwrite: bool, **options: Any) -> None:
+def combine(
+    frames: tuple[str, ...],
+    output: Path,
+    overwrite: bool,
+    region: str | None,
+    reference: int | str | None,
+    **options: Any,
+) -> None:
     """Combine FRAMES into one image: FITS files, .gz and .fz too, or quoted globs.
 
     The output holds the image, a MASK and an UNCERT extension, as astropy's CCDData
@@ -156,6 +194,16 @@ def combine(frames: tuple[str, ...], output: Path, overwrite: bool, **options: A
       gpustack combine bias*.fits -o bias.fits --combine median --unit adu
       gpustack combine flat*.fits -o flat.fits --scale median --clip sigma:low=3,high=3
       gpustack combine night/*.fits.gz -o sky.fits --clip range:high=60000 --clip sigma
+      gpustack combine moon*.fits -o deep.fits --scale mad --zero median --weights noise
+
+    \b
+    Scale, zero and weights, beside numbers:
+      median, mean, mode   of each frame; it is brought to the first one's
+      mad                  scale: the spread; with --zero median, spread and level
+      exposure             scale and weights: EXPTIME
+      overlap              zero: from where frames that cover parts overlap
+      noise, ncombine      weights: inverse variance of the noise; NCOMBINE
+      !KEYWORD, @FILE      numbers in the headers; in a file, one a line
 
     \b
     Clips, each with what holds where it is left out:
@@ -172,6 +220,9 @@ def combine(frames: tuple[str, ...], output: Path, overwrite: bool, **options: A
 
     check_target(output, overwrite)
     _check_apart(frames, output)
+    roles: tuple[Role, ...] = ("scale", "zero", "weights")
+    placed = place({role: options[role] for role in roles}, region, reference)
+    options.update({str(role): value for role, value in placed.items()})
     start = time.perf_counter()
     with progress_bar(sys.stderr) as progress:
         result = stack(frames, outputs=("uncertainty", "rejected"), progress=progress, **options)

@@ -2,7 +2,6 @@
 
 import inspect
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -17,6 +16,7 @@ from gpustack.errors import RecipeError
 from gpustack.frames import Frame, FrameSource, check_agree, open_frames
 from gpustack.frames.resident import reshaped
 from gpustack.header import describe, read_exposure
+from gpustack.measures import Role
 from gpustack.normalize import PerFrame, resolve, split_weights
 from gpustack.plan import DEFAULT_MEMORY, parse_memory
 from gpustack.recipe import OUTPUTS, Combine, Recipe
@@ -30,7 +30,7 @@ def stack(
     *,
     scale: PerFrame = None,
     zero: PerFrame = None,
-    weights: Sequence[float] | NDArray[Any] | None = None,
+    weights: PerFrame = None,
     clip_on: Literal["normalized", "raw"] = "normalized",
     uncertainty: Literal["auto", "std", "mad_std"] = "auto",
     dtype: DTypeLike | None = None,
@@ -58,13 +58,15 @@ def stack(
         `RangeClip`, `ExtremaClip`, `SigmaClip`. A recipe, such as that of an earlier
         result, stands for this and all that follows up to `outputs`, which must be left out.
     combine : {"mean", "median", "sum", "min", "max"}
-    scale, zero : sequence of float, {"median", "mean"}, callable, or None
-        One number a frame. A statistic brings each frame to the first. A callable gets
-        each frame as a masked array and returns its number. Both read the frames once
-        more, and hold one of them at a time.
-    weights : sequence of float, or ndarray of shape (n, *shape of a frame), or None
-        One weight >= 0 a frame, or a sample; for mean and sum. A sample's weight that is
-        not finite counts as 0.
+    scale, zero : sequence of float, measure, its text, callable, or None
+        One number a frame. A measure says what it is taken from: a statistic, such as
+        ``"median"`` or `Statistic`, brings each frame to the first; ``"exposure"``,
+        ``"!KEYWORD"``, ``"@FILE"``; for a zero, ``"overlap"``. A callable gets each frame
+        as a masked array and returns its number. Statistics, overlaps and callables read
+        the frames once more, and hold one of them, or some of its samples, at a time.
+    weights : as scale, or ndarray of shape (n, *shape of a frame)
+        One weight >= 0 a frame, or a sample; for mean and sum. Measures as for `scale`,
+        and ``"noise"`` and ``"ncombine"``. A sample's weight that is not finite counts as 0.
     clip_on : {"normalized", "raw"}
         Whether clips see the normalised values or those in the frames.
     uncertainty : {"auto", "std", "mad_std"}
@@ -117,7 +119,7 @@ def stack(
     if isinstance(clips, Recipe):
         recipe = clips
         _check_alone(recipe, combine, scale, zero, clip_on, uncertainty, dtype, outputs)
-        scale, zero = recipe.scale, recipe.zero
+        scale, zero, per_frame = recipe.scale, recipe.zero, recipe.weights
         if recipe.weights != "sample":
             check(weights is None, "weights: expected none beside a recipe, which has its own")
         elif per_sample is None:
@@ -126,17 +128,22 @@ def stack(
         recipe = Recipe(
             clips=clips,  # type: ignore[arg-type]
             combine=combine,
-            weights=per_frame,
+            scale=_stated(scale),
+            zero=_stated(zero),
+            weights=_stated(per_frame),
             clip_on=clip_on,
             uncertainty=uncertainty,
             dtype=dtype,  # type: ignore[arg-type]
             outputs=outputs,  # type: ignore[arg-type]
         )
-    factors, offsets = resolve(scale, zero, opened)
-    recipe = replace(recipe, scale=factors, zero=offsets)
+    recipe.check_frames(len(opened))
+    given: dict[Role, Any] = {"scale": scale, "zero": zero, "weights": per_frame}
+    functions = {role: value for role, value in given.items() if callable(value)}
+    recipe, origins = resolve(recipe, functions, opened)
     result = run(
         opened,
         recipe,
+        origins=origins,
         weights=per_sample,
         backend=backend,
         memory=memory,
@@ -145,6 +152,11 @@ def stack(
     )
     warn_of(result)
     return result
+
+
+def _stated(value: Any) -> Any:
+    """What a recipe can say: a function is none of its values."""
+    return None if callable(value) else value
 
 
 def _check_alone(recipe: Recipe, *others: Any) -> None:
@@ -170,6 +182,7 @@ def run(
     progress: Progress | None = None,
     marks: bool = False,
     working: DTypeLike = np.float32,
+    origins: Sequence[str] = (),
 ) -> StackResult:
     """Run a recipe, in which all numbers are filled in, on frames that agree.
 
@@ -185,6 +198,8 @@ def run(
         Make the mask of all samples, `StackResult.marks`.
     working : dtype
         Samples are compared and sorted in the widest of this and the frames' own.
+    origins : sequence of str
+        In words, what numbers of the recipe were taken from; for the header.
 
     Raises
     ------
@@ -192,7 +207,7 @@ def run(
         Where not even one row of all frames fits in `memory`, with the buffers for it.
     """
     recipe.check_frames(len(frames))
-    header = _header(frames, recipe)
+    header = _header(frames, recipe, origins)
     dtype = np.result_type(working, *(frame.dtype for frame in frames))
     flat = None if weights is None else reshaped(weights, len(frames), -1, frames[0].shape[-1])
     source = FrameSource(frames, dtype, flat)
@@ -229,11 +244,11 @@ def _outputs(recipe: Recipe, source: FrameSource, marks: bool) -> Outputs:
     return out
 
 
-def _header(frames: Sequence[Frame], recipe: Recipe) -> Any:
+def _header(frames: Sequence[Frame], recipe: Recipe, origins: Sequence[str]) -> Any:
     """The header of the result; made first, so that a fault in one is found before the work."""
     names = [frame.name for frame in frames]
     exposures = [read_exposure(frame.header) for frame in frames]
-    return describe(frames[0].header, recipe, names, exposures)
+    return describe(frames[0].header, recipe, names, exposures, origins)
 
 
 def _result(frames: Sequence[Frame], recipe: Recipe, out: Outputs, header: Any) -> StackResult:

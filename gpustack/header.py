@@ -39,14 +39,18 @@ MARK = "recipe "
 
 
 def describe(
-    first: fits.Header, recipe: Recipe, names: Sequence[str], exposures: Sequence[Any]
+    first: fits.Header,
+    recipe: Recipe,
+    names: Sequence[str],
+    exposures: Sequence[Any],
+    origins: Sequence[str] = (),
 ) -> fits.Header:
     """The header of a result.
 
     The first frame's cards, but those that described its bytes; NCOMBINE, the names of
     the frames (IMCMB001 and on, as IRAF has them; from 1000 frames on IMCM0001, and so
-    forth), EXPTOT and EXPMEAN in seconds where every frame has an EXPTIME, DATE, and the
-    recipe as HISTORY.
+    forth), EXPTOT and EXPMEAN in seconds where every frame has an EXPTIME, DATE, and as
+    HISTORY the recipe, beneath what its numbers were taken from.
 
     Parameters
     ----------
@@ -56,6 +60,8 @@ def describe(
         What is not printable ASCII, which is all that FITS has, is escaped as in Python.
     exposures : sequence
         Each frame's EXPTIME; what is no finite number counts as none.
+    origins : sequence of str
+        In words, what numbers of the recipe were taken from.
 
     Raises
     ------
@@ -69,7 +75,7 @@ def describe(
             header["DATE"] = (datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S"), "UTC, file written")
             _add_exposure(header, recipe, exposures)
             # One by one, each card would look for its place among all the others.
-            header.extend([*_name_cards(names), *_history_cards(recipe)], end=True)
+            header.extend([*_name_cards(names), *_history_cards(recipe, origins)], end=True)
             header.tostring()  # found here, a fault costs no work
     except (fits.VerifyError, ValueError) as err:
         raise FrameError(names[0], f"expected a header that can be written, got: {err}") from err
@@ -82,9 +88,9 @@ def _name_cards(names: Sequence[str]) -> Iterator[fits.Card]:
         yield fits.Card(f"{'IMCMB'[: 8 - digits]}{number:0{digits}d}", _printable(name))
 
 
-def _history_cards(recipe: Recipe) -> Iterator[fits.Card]:
+def _history_cards(recipe: Recipe, origins: Sequence[str]) -> Iterator[fits.Card]:
     history = fits.Header()
-    for line in (f"gpustack {__version__}: {recipe}", MARK + recipe.to_json()):
+    for line in (f"gpustack {__version__}: {recipe}", *origins, MARK + recipe.to_json()):
         history.add_history(_printable(line))
     yield from history.cards
 

@@ -5,18 +5,23 @@ and turns into JSON and back, so that a result can say how it was made.
 """
 
 import json
-import math
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal, Self, get_args
 
-from gpustack.checks import check, dtype_name, per_frame, some, tidy, word
-from gpustack.clips import CLIPS, Clip, ExtremaClip, RangeClip, Spread, Statistic
+from gpustack.checks import check, dtype_name, some, tidy, word
+from gpustack.clips import CLIPS, Clip, ExtremaClip, RangeClip, Spread
 from gpustack.errors import RecipeError
+from gpustack.measures import Measure, check_pair, tidy_numbers
+from gpustack.measures.parse import from_record, to_record
 
 Combine = Literal["mean", "median", "sum", "min", "max"]
 ClipOn = Literal["normalized", "raw"]
 Uncertainty = Literal["auto", "std", "mad_std"]
+
+#: What it is, is said by `gpustack.measures`. Backends, who take numbers by their index, only see
+#: recipes in which measures have become numbers.
+MeasureOrText = Any
 
 #: Maps that a run can make beside ``data`` and ``mask``, which it always makes.
 OUTPUTS = ("uncertainty", "count", "low", "high", "rejected")
@@ -32,12 +37,12 @@ class Recipe:
         Applied in order, each to the survivors of the one before.
     combine : {"mean", "median", "sum", "min", "max"}
         How the survivors become one value.
-    scale, zero : sequence of float, {"median", "mean"}, or None
-        ``x = (d - zero) * scale``, one number a frame. A statistic is measured on each
-        frame and brings it to the first: ``scale = s_0 / s_i``, ``zero = s_i - s_0``.
-    weights : sequence of float, "sample", or None
-        One number >= 0 a frame; ``"sample"`` where a weight comes with every sample.
-        Only a mean or a sum has weights.
+    scale, zero : sequence of float, measure or its text, or None
+        ``x = (d - zero) * scale``, one number a frame, or what it is taken from: see
+        `gpustack.measures`.
+    weights : sequence of float, measure or its text, "sample", or None
+        One number >= 0 a frame, or what it is taken from; ``"sample"`` where a weight comes
+        with every sample. Only a mean or a sum has weights.
     clip_on : {"normalized", "raw"}
         Whether clips see x or d. `RangeClip` always sees d.
     uncertainty : {"auto", "std", "mad_std"}
@@ -60,23 +65,23 @@ class Recipe:
 
     clips: tuple[Clip, ...] = ()
     combine: Combine = "mean"
-    scale: tuple[float, ...] | Statistic | None = None
-    zero: tuple[float, ...] | Statistic | None = None
-    weights: tuple[float, ...] | Literal["sample"] | None = None
+    scale: tuple[float, ...] | MeasureOrText | None = None
+    zero: tuple[float, ...] | MeasureOrText | None = None
+    weights: tuple[float, ...] | MeasureOrText | Literal["sample"] | None = None
     clip_on: ClipOn = "normalized"
     uncertainty: Uncertainty = "auto"
     dtype: str | None = None
     outputs: tuple[str, ...] = OUTPUTS
 
     def __post_init__(self) -> None:
-        statistics = get_args(Statistic)
+        per_sample = isinstance(self.weights, str) and self.weights == "sample"
         tidy(
             self,
             clips=_clips(self.clips),
             combine=word("combine", self.combine, get_args(Combine)),
-            scale=per_frame("scale", self.scale, statistics, -math.inf),
-            zero=per_frame("zero", self.zero, statistics, -math.inf),
-            weights=per_frame("weights", self.weights, ("sample",), 0),
+            scale=tidy_numbers("scale", self.scale),
+            zero=tidy_numbers("zero", self.zero),
+            weights="sample" if per_sample else tidy_numbers("weights", self.weights),
             clip_on=word("clip_on", self.clip_on, get_args(ClipOn)),
             uncertainty=word("uncertainty", self.uncertainty, get_args(Uncertainty)),
             dtype=dtype_name(self.dtype, ("float32", "float64")),
@@ -89,11 +94,7 @@ class Recipe:
             self.weights is None or self.combine in ("mean", "sum"),
             f"weights: only a mean or a sum has them, got combine={self.combine!r}",
         )
-        check(
-            not (isinstance(self.scale, str) and isinstance(self.zero, str)),
-            f"scale={self.scale!r} and zero={self.zero!r}: one statistic cannot set both; "
-            "give numbers for one of them",
-        )
+        check_pair(self.scale, self.zero)
         check(
             not isinstance(self.scale, tuple) or 0 not in self.scale,
             f"scale: expected numbers other than 0, got {self.scale!r}",
@@ -151,7 +152,7 @@ class Recipe:
 
     def to_json(self) -> str:
         """The recipe as compact JSON; `from_json` turns it back."""
-        record = {field.name: getattr(self, field.name) for field in fields(self)}
+        record = {field.name: _recorded(getattr(self, field.name)) for field in fields(self)}
         record["clips"] = [{"clip": clip.name, **asdict(clip)} for clip in self.clips]
         return json.dumps(record, separators=(",", ":"), allow_nan=False)
 
@@ -168,7 +169,7 @@ class Recipe:
             record = json.loads(text)
             check(isinstance(record, dict), f"expected an object, got {type(record).__name__}")
             clips = tuple(_clip_from_record(item) for item in record.pop("clips", ()))
-            return cls(clips=clips, **record)
+            return cls(clips=clips, **{name: _restored(item) for name, item in record.items()})
         except (ValueError, TypeError, AttributeError) as err:
             raise RecipeError(f"expected the JSON of a recipe, got {text!r:.80}: {err}") from err
 
@@ -185,9 +186,17 @@ class Recipe:
         return " -> ".join([*steps, tail])
 
 
-def _series(value: tuple[float, ...] | str) -> str:
-    if isinstance(value, str):
-        return value
+def _recorded(value: Any) -> Any:
+    return to_record(value) if isinstance(value, Measure) else value
+
+
+def _restored(value: Any) -> Any:
+    return from_record(value) if isinstance(value, dict) and "measure" in value else value
+
+
+def _series(value: tuple[float, ...] | Measure | str) -> str:
+    if not isinstance(value, tuple):
+        return str(value)
     shown = ",".join(f"{number:g}" for number in value[:3])
     return f"[{shown},...]x{len(value)}" if len(value) > 3 else f"[{shown}]"
 

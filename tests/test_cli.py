@@ -105,7 +105,8 @@ BAD = {
     "too many extrema": (["m*.fits", "--clip", "extrema:nlow=3,nhigh=2"], "for 5 frames"),
     "negative weights": (["m*.fits", "--weights", "1,1,1,1,-1"], "weights: .*-1"),
     "weights too few": (["m*.fits", "--weights", "1,2"], "expected 5 numbers.*got 2"),
-    "words for numbers": (["m*.fits", "--scale", "mode"], r"expected median\|mean\|N,N"),
+    "words for numbers": (["m*.fits", "--scale", "mood"], "numbers, one a frame, or 'median'"),
+    "letters for numbers": (["m*.fits", "--scale", "1,x"], r"expected median\|.*N,N"),
     "memory": (["m*.fits", "--memory", "10B"], "at least one row"),
     "memory unit": (["m*.fits", "--memory", "2 parsec"], "'2 parsec'"),
 }
@@ -279,7 +280,7 @@ def test_help(words):
 
 def test_words_are_shown_as_they_are_typed():
     said = CliRunner().invoke(cli, ["combine", "--help"]).output
-    assert "--scale median|mean|N,N,..." in said
+    assert "--scale median|mean|mode|mad|exposure|!KEYWORD|@FILE|N,N,..." in said
     assert "NAME:field=value,..." in said
 
 

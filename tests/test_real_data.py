@@ -116,6 +116,46 @@ def test_moonlit_frames_agree_after_scaling(real_data):
     assert np.median(shifted.uncertainty) < 0.2 * np.median(plain.uncertainty)
 
 
+def registered(folder):
+    """The moonlit frames of that folder, cut so that stars lie on the same pixels in all."""
+    shifts = np.genfromtxt(folder / "shifts.csv", delimiter=",", dtype=None, encoding="ascii")
+    # No shift is larger than this.
+    edge, size = 8, 512
+    return [
+        image_data(folder / name)[edge + dy : size - edge + dy, edge + dx : size - edge + dx]
+        for name, dy, dx, _ in shifts
+    ]
+
+
+def test_moonlit_frames_matched_in_spread_and_level_lose_few_samples(real_data):
+    planes = registered(real_data / "saao_kb130475")
+    levels = [np.median(plane) for plane in planes]
+    assert max(levels) > 3 * min(levels)
+    clip = SigmaClip(4, 4, spread="mad_std")
+    plain = stack(planes, clip).frames["rejected"]
+    result = stack(planes, SigmaClip(4, 4), scale="mad", zero="median", weights="noise")
+    assert max(plain) > 0.5
+    assert max(result.frames["rejected"]) < 0.05
+    # One frame is smeared, and shows it beside stars: all others pass this one too.
+    robust = np.sort(stack(planes, clip, scale="mad", zero="median").frames["rejected"])
+    assert robust[-2] < 0.05 < robust[-1] < 0.07
+    spreads = [median_deviation(plane) for plane in planes]
+    np.testing.assert_allclose(result.frames["scale"], spreads[0] / np.array(spreads))
+
+
+def median_deviation(plane):
+    return np.median(np.abs(plane - np.median(plane)))
+
+
+def test_sky_levels_from_overlaps_are_those_of_medians(real_data):
+    """Frames that cover all see the same field, so that both ways give nearly the same."""
+    planes = registered(real_data / "saao_kb130475")
+    by_level = np.array(stack(planes, zero="median").frames["zero"])
+    by_overlap = np.array(stack(planes, zero="overlap").frames["zero"])
+    assert np.ptp(by_level) > 1000
+    assert np.abs(by_level - by_overlap).max() < 0.05 * np.ptp(by_level)
+
+
 def test_a_clip_takes_cosmic_rays_out_of_darks(real_data):
     paths = sorted(real_data.glob("itel_t05_darks/*-120_B2.fit"))
     worst = stack(paths, combine="max", unit="adu").data

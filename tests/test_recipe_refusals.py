@@ -88,7 +88,7 @@ BAD_RECIPES = {
     "outputs-number": ({"outputs": 3}, r"outputs: expected some of .*, got 3"),
     "outputs-none": ({"outputs": None}, r"outputs: expected some of .*, got None"),
     "scale-number": ({"scale": 2.0}, r"scale: expected numbers, one a frame, or .*got 2.0"),
-    "scale-word": ({"scale": "mode"}, r"one a frame, or 'median' or 'mean', got 'mode'"),
+    "scale-word": ({"scale": "mood"}, r"one a frame, or 'median' or 'mean' or .*, got 'mood'"),
     "scale-empty": ({"scale": []}, r"scale: expected numbers, one a frame, .*got \[\]"),
     "scale-0-d": ({"scale": np.array(2.0)}, r"scale: expected numbers, one a frame, .*got array"),
     "scale-2-d": ({"scale": np.ones((3, 1))}, r"scale: expected finite numbers, got array"),
@@ -104,7 +104,7 @@ BAD_RECIPES = {
         {"weights": [1, 1, -0.5]},
         r"weights: expected finite numbers >= 0, got -0.5 at index 2",
     ),
-    "weights-word": ({"weights": "median"}, r"one a frame, or 'sample', got 'median'"),
+    "weights-word": ({"weights": "medium"}, r"one a frame, or 'median' or .*, got 'medium'"),
     "weights-median": (
         {"weights": [1, 1], "combine": "median"},
         r"weights: only a mean or a sum has them, got combine='median'",

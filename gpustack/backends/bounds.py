@@ -72,7 +72,7 @@ def _(clip: MADClip, columns: Columns, first: bool, frames: int) -> Bounds:
 @bounds.register
 def _(clip: WinsorizedClip, columns: Columns, first: bool, frames: int) -> Bounds:
     center = _median(columns)
-    return around(clip, center, winsorized_std(columns, center))
+    return around(clip, center, winsorized_std(columns, center, frames))
 
 
 @bounds.register

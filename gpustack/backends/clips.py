@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpustack.backends.bounds import Bound, Bounds, bounds, screened
-from gpustack.backends.columns import Floats, Ranks, Uniform
+from gpustack.backends.columns import Floats, Ranks, Uniform, chunks
 from gpustack.backends.esd import outliers
 from gpustack.backends.ragged import Ragged
 from gpustack.backends.unsorted import Unsorted
@@ -24,7 +24,7 @@ def touched(
     if isinstance(clip, RangeClip):
         return _outside(columns, *_limits(clip))
     if isinstance(clip, ESDClip):
-        low, high = outliers(clip, columns, _least(clip, columns))
+        low, high = outliers(clip, columns, _least(clip, columns), frames)
         return (low > 0) | (high > 0)
     if isinstance(columns, Unsorted) and isinstance(clip, SigmaClip):
         return columns.at_risk(clip)
@@ -63,7 +63,7 @@ def clip_ragged(columns: Ragged, clip: Clip, rank_all: RankAll, frames: int) -> 
         case RangeClip():
             columns.move(*within(columns, *_limits(clip)))
         case ESDClip():
-            low, high = outliers(clip, columns, _least(clip, columns))
+            low, high = outliers(clip, columns, _least(clip, columns), frames)
             columns.move(columns.lo + low, columns.hi - high)
         case ExtremaClip(among="all"):
             low, high = rank_all(columns, clip)
@@ -74,7 +74,7 @@ def clip_ragged(columns: Ragged, clip: Clip, rank_all: RankAll, frames: int) -> 
             lo = np.minimum(columns.lo + nlow, columns.hi)
             columns.move(lo, np.maximum(columns.hi - nhigh, lo))
         case _:
-            for some in columns.chunks():
+            for some in chunks(columns.pixels, len(columns.values)):
                 part = columns.take(some)
                 _clip_by_bounds(part, clip, frames)
                 columns.move(part.lo, part.hi, some)
@@ -115,7 +115,7 @@ def within(columns: Ragged, lower: Bound, upper: Bound) -> tuple[Ranks, Ranks]:
     below, upto = np.empty((2, columns.pixels), np.intp)
     least = np.broadcast_to(_least_value(lower, columns.dtype), columns.pixels)
     most = np.broadcast_to(-_least_value(np.negative(upper), columns.dtype), columns.pixels)
-    for some in columns.chunks():
+    for some in chunks(columns.pixels, len(columns.values)):
         values = columns.values[:, some]
         below[some] = _count(values < least[some])
         upto[some] = _count(values <= most[some])

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from gpustack.backends.base import Outputs, Progress, Samples, Source, working_dtype
-from gpustack.backends.columns import Floats
+from gpustack.backends.columns import CHUNK_SAMPLES, Floats
 from gpustack.backends.in_turn import run_in_turn
 from gpustack.backends.tile_job import TileJob
 from gpustack.backends.tiles import Where, cut
@@ -24,7 +24,11 @@ TILE_BYTES = 13_000_000
 TILE_PIXELS = (8192, 131_072)
 
 #: No memory limit makes tiles smaller: below, calls of numpy take all the time.
-LEAST_PIXELS = 64
+LEAST_PIXELS = 32
+
+#: What clips take for each of the samples that they copy and work on at a time: two copies,
+#: one in float64, flags.
+CHUNK_BYTES = 2 * 8 + 8 + 2
 
 #: More threads than this spend their time waiting for the GIL.
 MAX_THREADS = 4
@@ -72,13 +76,16 @@ class CpuBackend:
         least, most = TILE_PIXELS
         fit = min(max(TILE_BYTES // (n * np.dtype(dtype).itemsize), least), most)
         if self._memory is not None:
-            room = self._memory // (self.threads * _pixel_bytes(n, dtype))
-            fit = max(LEAST_PIXELS, min(fit, room))
+            fit = max(
+                LEAST_PIXELS, min(fit, _pixels_within(self._memory // self.threads, n, dtype))
+            )
         return self._tile_pixels or fit
 
     def work_bytes(self, n: int, dtype: DTypeLike) -> int:
         """Bytes of buffers that `run` holds for `n` frames of a working `dtype`."""
-        return self.threads * self.tile_pixels(n, dtype) * _pixel_bytes(n, dtype)
+        pixels = self.tile_pixels(n, dtype)
+        copied = min(pixels * n, CHUNK_SAMPLES) * CHUNK_BYTES
+        return self.threads * (pixels * _pixel_bytes(n, dtype) + copied)
 
     def run(
         self,
@@ -159,6 +166,14 @@ def _pixel_bytes(n: int, dtype: DTypeLike) -> int:
     to sort an eighth of it; and sixteen float64 of statistics and counts.
     """
     return 17 * (n + 1) * np.dtype(dtype).itemsize // 8 + 16 * 8
+
+
+def _pixels_within(room: int, n: int, dtype: DTypeLike) -> int:
+    """Pixels of a tile that one thread can work on within `room` bytes."""
+    pixel = _pixel_bytes(n, dtype)
+    if room > (pixel // n + CHUNK_BYTES) * CHUNK_SAMPLES:
+        return (room - CHUNK_SAMPLES * CHUNK_BYTES) // pixel
+    return room // (pixel + n * CHUNK_BYTES)
 
 
 class Space:

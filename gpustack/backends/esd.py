@@ -3,14 +3,17 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from gpustack.backends.columns import Floats, Ranks
+from gpustack.backends.columns import Floats, Ranks, chunks
 from gpustack.backends.ragged import column_sums
 from gpustack.backends.statistics import Columns
 from gpustack.clips import ESDClip
 from gpustack.critical import critical_values
 
+#: Samples that are worked on at a time. Several copies of them in float64 stay in cache.
+FEW_SAMPLES = 200_000
 
-def outliers(clip: ESDClip, columns: Columns, least: Ranks) -> tuple[Ranks, Ranks]:
+
+def outliers(clip: ESDClip, columns: Columns, least: Ranks, frames: int) -> tuple[Ranks, Ranks]:
     """How many samples at the low and at the high end of each column are outliers.
 
     Parameters
@@ -19,12 +22,14 @@ def outliers(clip: ESDClip, columns: Columns, least: Ranks) -> tuple[Ranks, Rank
     columns : Uniform or Ragged
     least : ndarray of int, shape (pixels,)
         So many samples must survive.
+    frames : int
+        The most samples that a column can have.
     """
     count = np.broadcast_to(columns.count, columns.pixels)
     steps = np.minimum(clip.most(count), count - least)
     critical = critical_values(clip.significance, int(count.max(initial=0)))
     low, high = np.zeros((2, columns.pixels), np.intp)
-    for some in columns.chunks():
+    for some in chunks(columns.pixels, frames, FEW_SAMPLES):
         values, missing = columns.survivors(some)
         if not len(values):
             continue

@@ -1,6 +1,6 @@
 """Sorted columns with an interval of surviving ranks each; see `gpustack.backends.columns`."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -82,10 +82,6 @@ class Ragged:
         )
         return type(self)(index, values, valid, lo, hi)
 
-    def chunks(self) -> Iterator[slice]:
-        """Parts of the columns, each small enough for cache."""
-        return chunks(self.pixels, len(self.values))
-
     def alike(self) -> Uniform | Self:
         """The same columns as `Uniform`, whose statistics are faster, where they are."""
         lo, hi = int(self.lo[0]), int(self.hi[0])
@@ -114,7 +110,7 @@ class Ragged:
         None is an origin of 0.
         """
         result = np.empty(self.pixels)
-        for some in self.chunks():
+        for some in chunks(self.pixels, len(self.values)):
             terms, missing = self.survivors(some)
             if origin is not None:
                 terms -= origin[some]

@@ -2,13 +2,14 @@
 
 import numpy as np
 
-from gpustack.backends.columns import Floats, Ranks
+from gpustack.backends.columns import Floats, Ranks, chunks
+from gpustack.backends.esd import FEW_SAMPLES
 from gpustack.backends.ragged import column_sums
 from gpustack.backends.statistics import Columns
 from gpustack.clips import WINSOR_CUTOFF, WINSOR_FACTOR, WINSOR_ROUNDS, WINSOR_SETTLED
 
 
-def winsorized_std(columns: Columns, center: Floats) -> Floats:
+def winsorized_std(columns: Columns, center: Floats, frames: int) -> Floats:
     """What the spread of each column settles at; NaN for fewer than 2 survivors.
 
     Parameters
@@ -16,10 +17,12 @@ def winsorized_std(columns: Columns, center: Floats) -> Floats:
     columns : Uniform or Ragged
     center : ndarray of float, shape (pixels,)
         The medians.
+    frames : int
+        The most samples that a column can have.
     """
     count = np.broadcast_to(columns.count, columns.pixels)
     result = np.empty(columns.pixels)
-    for some in columns.chunks():
+    for some in chunks(columns.pixels, frames, FEW_SAMPLES):
         away, missing = columns.survivors(some)
         away -= center[some]
         if missing is not None:

@@ -1,0 +1,79 @@
+"""A part of a frame, decoded, of which only the rows that it lies in are read."""
+
+import math
+from collections.abc import Iterator, Sequence
+from itertools import product
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpustack.frames.base import Frame, decode
+from gpustack.frames.resident import ResidentFrame
+
+#: Samples that are read at once, beside those that are kept.
+_AT_ONCE = 1 << 20
+
+
+def read_rows(
+    frame: Frame, start: int, stop: int
+) -> tuple[NDArray[np.floating[Any]], NDArray[np.bool_]]:
+    """Rows ``[start, stop)`` of a flattened frame, decoded, and where they are invalid.
+
+    Raises
+    ------
+    FrameError
+        Where the frame is on a device, or can no longer be read.
+    """
+    if isinstance(frame, ResidentFrame):
+        frame.whole()  # says that it stays on its device
+    return decode(frame.read(start, stop), frame.dtype)
+
+
+def read_section(
+    frame: Frame, section: Sequence[slice]
+) -> tuple[NDArray[np.floating[Any]], NDArray[np.bool_]]:
+    """The samples of a part of a frame, and where they are invalid.
+
+    Parameters
+    ----------
+    frame : Frame
+    section : sequence of slice
+        One an axis, in numpy order, with ends inside of the frame and no step.
+
+    Returns
+    -------
+    values : ndarray of the dtype of the frame, shape (rows, width)
+        Fresh; all axes but the last as one.
+    invalid : ndarray of bool, of the same shape
+        True where a sample is masked, blank or not finite.
+
+    Raises
+    ------
+    FrameError
+        Where the frame is on a device, or can no longer be read.
+    """
+    across = section[-1]
+    heights = [item.stop - item.start for item in section[:-1]]
+    shape = (math.prod(heights), across.stop - across.start)
+    values, invalid = np.empty(shape, frame.dtype), np.empty(shape, bool)
+    done = 0
+    for start, stop in _runs(frame.shape, section):
+        decoded, bad = read_rows(frame, start, stop)
+        rows = slice(done, done + stop - start)
+        values[rows], invalid[rows] = decoded[:, across], bad[:, across]
+        done = rows.stop
+    return values, invalid
+
+
+def _runs(shape: Sequence[int], section: Sequence[slice]) -> Iterator[tuple[int, int]]:
+    """The rows ``[start, stop)`` of a flattened frame that a section lies in, in order."""
+    step = max(1, _AT_ONCE // shape[-1])
+    if len(shape) == 1:
+        yield 0, 1
+        return
+    *outer, along = section[:-1]
+    for index in product(*(range(item.start, item.stop) for item in outer)):
+        first = int(np.ravel_multi_index((*index, 0), tuple(shape[:-1])))
+        for start in range(first + along.start, first + along.stop, step):
+            yield start, min(start + step, first + along.stop)

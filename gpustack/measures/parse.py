@@ -1,0 +1,117 @@
+"""All measures, by the words and signs that stand for them, and as JSON has them."""
+
+import math
+from dataclasses import fields, replace
+from typing import Any, get_args
+
+from gpustack.checks import check, per_frame
+from gpustack.errors import RecipeError
+from gpustack.measures.values import (
+    Exposure,
+    FromFile,
+    Keyword,
+    Kind,
+    NCombine,
+    Noise,
+    Overlap,
+    Role,
+    Statistic,
+)
+
+Measure = Statistic | Exposure | Keyword | FromFile | NCombine | Noise | Overlap
+MEASURES: dict[str, type[Measure]] = {kind.name: kind for kind in get_args(Measure)}
+
+#: Words that stand for a measure with all its defaults.
+WORDS: dict[str, Measure] = {
+    **{kind: Statistic(kind) for kind in get_args(Kind)},
+    **{kind.name: kind() for kind in (Exposure, Overlap, Noise, NCombine)},
+}
+#: Signs before a name.
+SIGNS: dict[str, type[Keyword | FromFile]] = {"!": Keyword, "@": FromFile}
+
+#: The least number that a frame can have.
+LEAST = {"scale": -math.inf, "zero": -math.inf, "weights": 0.0}
+
+
+def choices(role: Role) -> tuple[str, ...]:
+    """The texts that stand for a measure that can be given as `role`."""
+    words = tuple(text for text, measure in WORDS.items() if role in measure.roles)
+    return (*words, "!KEYWORD", "@FILE")
+
+
+def as_measure(role: Role, given: Any) -> Measure:
+    """A measure that can be given as `role`, from itself or from its text.
+
+    Raises
+    ------
+    RecipeError
+        Where it is none, or none for this role.
+    """
+    measure = given
+    if isinstance(given, str):
+        sign = SIGNS.get(given[:1])
+        measure = sign(given[1:]) if sign else WORDS.get(given)
+    fits = isinstance(measure, Measure) and role in measure.roles
+    expected = " or ".join(map(repr, choices(role)))
+    check(fits, f"{role}: expected numbers, one a frame, or {expected}, got {given!r}")
+    return measure  # type: ignore[no-any-return]
+
+
+def tidy_numbers(role: Role, given: Any) -> Any:
+    """Numbers, one a frame, as a tuple; a measure or its text as a measure; None as it is."""
+    if given is None:
+        return None
+    if isinstance(given, (str, Measure)):
+        return as_measure(role, given)
+    return per_frame(role, given, choices(role), LEAST[role])
+
+
+def place(values: dict[Role, Any], region: Any, reference: Any) -> dict[Role, Any]:
+    """The same values, with a region and a reference in those measures that have one.
+
+    Raises
+    ------
+    RecipeError
+        Where none has what is given.
+    """
+    placed = dict(values)
+    for field, value in (("region", region), ("reference", reference)):
+        if value is None:
+            continue
+        having = [role for role in placed if _has(role, placed[role], field)]
+        check(
+            bool(having),
+            f"{field}: expected a measure that has one in scale, zero or weights, got "
+            f"{field}={value!r} without",
+        )
+        for role in having:
+            placed[role] = replace(placed[role], **{field: value})
+    return placed
+
+
+def _has(role: Role, value: Any, field: str) -> bool:
+    """Whether it has the field, and heeds it: weights are relative to nothing."""
+    if not isinstance(value, Measure) or (role == "weights" and field == "reference"):
+        return False
+    return field in {item.name for item in fields(value)}
+
+
+def to_record(measure: Measure) -> dict[str, Any]:
+    """A measure as JSON has it."""
+    values = {item.name: getattr(measure, item.name) for item in fields(measure)}
+    return {"measure": measure.name, **values}
+
+
+def from_record(record: dict[str, Any]) -> Measure:
+    """The measure that `to_record` gave.
+
+    Raises
+    ------
+    RecipeError
+        Where it is that of none.
+    """
+    values = dict(record)
+    kind = MEASURES.get(str(values.pop("measure", None)))
+    if kind is None:
+        raise RecipeError(f"measure: expected one of {', '.join(MEASURES)}, got {record!r}")
+    return kind(**values)

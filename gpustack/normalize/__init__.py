@@ -1,0 +1,61 @@
+"""The numbers of a frame: its scale, zero and weight, given or measured.
+
+Modules, each importing only those before it: `statistics` are those of samples, `survey`
+takes them of all frames, `given` has the numbers that are in headers, files and functions,
+`overlap` solves for offsets, `relative` brings numbers to that of a reference, `measured` puts
+these together, `weights` sorts out what was given as weights. This is their door.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from numpy.typing import NDArray
+
+from gpustack.frames import Frame
+from gpustack.measures import Measure, Noise, Overlap, Role, Statistic
+from gpustack.normalize.measured import Taking
+from gpustack.normalize.survey import survey
+from gpustack.normalize.weights import split_weights
+from gpustack.recipe import Recipe
+
+__all__ = ["PerFrame", "resolve", "split_weights"]
+
+PerFrame = Sequence[float] | NDArray[Any] | str | Measure | Callable[[Any], float] | None
+
+
+def resolve(
+    recipe: Recipe, functions: Mapping[Role, Callable[[Any], float]], frames: Sequence[Frame]
+) -> tuple[Recipe, list[str]]:
+    """The recipe with a number a frame where it has measures; and in words, from what.
+
+    A statistic as scale is that of the frames less a zero that is not measured on samples;
+    a zero that is measured on them brings the scaled frames to one level.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    functions : mapping
+        Functions that take a frame as a masked array and give its number, by what they
+        stand for.
+    frames : sequence of Frame
+        Each is read once more for all statistics, once for an overlap, once a function.
+
+    Raises
+    ------
+    RecipeError
+        Where no such numbers exist; names the frame or the file.
+    """
+    stated = {
+        "scale": functions.get("scale", recipe.scale),
+        "zero": functions.get("zero", recipe.zero),
+        "weights": functions.get("weights", recipe.weights),
+    }
+    wanted = [value for value in stated.values() if isinstance(value, (Statistic, Noise))]
+    found = survey(frames, wanted, recipe.raw_ranges) if wanted else {}
+    taking = Taking(frames, recipe.raw_ranges, found)
+    scale_first = isinstance(stated["zero"], (Statistic, Overlap))
+    order: tuple[Role, ...] = ("scale", "zero") if scale_first else ("zero", "scale")
+    for role in (*order, "weights"):
+        taking.take(role, stated[role])
+    return replace(recipe, **taking.numbers), taking.words

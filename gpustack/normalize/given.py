@@ -1,0 +1,101 @@
+"""Numbers of frames that are not measured on samples: from headers, files and functions."""
+
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from astropy.io import fits
+
+from gpustack.checks import check, plain, real
+from gpustack.errors import RecipeError
+from gpustack.frames import Frame
+
+Numbers = tuple[float, ...]
+
+
+def from_headers(
+    role: str, key: str, frames: Sequence[Frame], default: float | None = None
+) -> Numbers:
+    """The number that each header has for a keyword, or the default where it has none.
+
+    Raises
+    ------
+    RecipeError
+        Where one has none, or no finite number; names the frame.
+    """
+    return tuple(_from_header(role, key, frame, default) for frame in frames)
+
+
+def _from_header(role: str, key: str, frame: Frame, default: float | None) -> float:
+    try:
+        value: Any = frame.header.get(key, default)
+    except fits.VerifyError as err:
+        raise RecipeError(
+            f"{role}: expected a number in {key}, got what is no FITS value in {frame.name}"
+        ) from err
+    number = real(value)
+    # Without a value, a card is there and has nothing to say.
+    shown = "none" if value is None or isinstance(value, fits.card.Undefined) else repr(value)
+    check(
+        math.isfinite(number),
+        f"{role}: expected a finite number in {key}, got {shown} in {frame.name}",
+    )
+    return number
+
+
+def from_file(role: str, path: str, frames: Sequence[Frame]) -> Numbers:
+    """The numbers in a text file, one a line, in the order of the frames.
+
+    Raises
+    ------
+    RecipeError
+        Where it cannot be read, a line is no number, or there are more or fewer of them
+        than frames; names file and line.
+    """
+    try:
+        text = Path(path).expanduser().read_text(encoding="utf-8", errors="replace")
+    except OSError as err:
+        raise RecipeError(
+            f"{role}: expected a file with numbers, got {err.strerror} for {path}"
+        ) from err
+    numbers = []
+    for count, line in enumerate(text.splitlines(), 1):
+        item = line.partition("#")[0].strip()
+        if item:
+            numbers.append(_from_line(role, item, f"{path}, line {count}"))
+    check(
+        len(numbers) == len(frames),
+        f"{role}: expected {len(frames)} numbers, one a frame, got {len(numbers)} in {path}",
+    )
+    return tuple(numbers)
+
+
+def _from_line(role: str, item: str, where: str) -> float:
+    try:
+        number = float(item)
+    except ValueError:
+        number = math.nan
+    check(
+        math.isfinite(number),
+        f"{role}: expected one finite number a line, got {item!r} in {where}",
+    )
+    return number
+
+
+def from_function(role: str, function: Callable[[Any], Any], frames: Sequence[Frame]) -> Numbers:
+    """What a function says of each frame, which it gets as a masked array.
+
+    Raises
+    ------
+    RecipeError
+        Where that is no finite number; names the frame.
+    """
+    answers = [function(frame.whole()) for frame in frames]
+    for frame, answer in zip(frames, answers, strict=True):
+        check(
+            bool(np.isfinite(real(answer))),
+            f"{role}: expected a finite number, got {plain(answer)!r} for {frame.name}",
+        )
+    return tuple(map(real, answers))

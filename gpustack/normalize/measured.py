@@ -1,0 +1,128 @@
+"""The numbers that measures stand for, and in words, what they are from."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from gpustack.checks import check
+from gpustack.clips import RangeClip
+from gpustack.frames import Frame
+from gpustack.measures import (
+    Exposure,
+    FromFile,
+    Keyword,
+    Measure,
+    NCombine,
+    Noise,
+    Overlap,
+    Role,
+    Statistic,
+)
+from gpustack.normalize.given import from_file, from_function, from_headers
+from gpustack.normalize.overlap import overlap_offsets
+from gpustack.normalize.relative import Numbers, ratios, shifts, target
+from gpustack.normalize.survey import Key, Measured, key_of
+
+
+@dataclass
+class Taking:
+    """Takes the numbers of one role after the other; later ones are measured with earlier ones.
+
+    Parameters
+    ----------
+    frames : sequence of Frame
+    ranges : sequence of RangeClip
+        Samples that these reject are left out.
+    found : mapping
+        What a `survey` found.
+    """
+
+    frames: Sequence[Frame]
+    ranges: Sequence[RangeClip]
+    found: Mapping[Key, Measured]
+    numbers: dict[Role, Any] = field(default_factory=dict)
+    words: list[str] = field(default_factory=list)
+
+    def take(self, role: Role, value: Any) -> None:
+        """Put the numbers that a value stands for into `numbers`; those given as they are.
+
+        Raises
+        ------
+        RecipeError
+            Where there are none, or none that can be used; names the frame or the file.
+        """
+        if isinstance(value, Measure):
+            numbers, relative = self._measured(role, value)
+            self._check(role, value.source, numbers)
+            self.words.append(f"{role} by {value.source}" + relative)
+            value = numbers
+        elif callable(value):
+            value = from_function(role, value, self.frames)
+            self._check(role, "a function", value)
+            self.words.append(f"{role} by a function")
+        self.numbers[role] = value
+
+    def _measured(self, role: Role, measure: Measure) -> tuple[Numbers, str]:
+        """Numbers, and to what they are relative."""
+        if isinstance(measure, Keyword):
+            return from_headers(role, measure.key, self.frames), ""
+        if isinstance(measure, FromFile):
+            return from_file(role, measure.path, self.frames), ""
+        if isinstance(measure, NCombine):
+            return from_headers(role, "NCOMBINE", self.frames, default=1.0), ""
+        if isinstance(measure, Noise):
+            return self._inverse_variances(measure), ""
+        values = self._values(role, measure)
+        if role == "weights":
+            return tuple(1.0 if value is None else value for value in values), ""
+        level, name = target(role, values, measure.reference, self.frames)
+        if role == "scale":
+            numbers = ratios(values, level, name, self.frames)
+        else:
+            numbers = shifts(values, level, self._known("scale", 1.0))
+        return numbers, f", relative to {name}"
+
+    def _values(self, role: Role, measure: Statistic | Exposure | Overlap) -> Measured:
+        """What is compared between frames, with the number of the other kind where known."""
+        if isinstance(measure, Exposure):
+            return list(from_headers(role, measure.key, self.frames))
+        if isinstance(measure, Overlap):
+            return overlap_offsets(self.frames, self._known("scale", 1.0), self.ranges)
+        values = self.found[key_of(measure)]
+        if role == "weights" or measure.kind == "mad":
+            return values
+        if role == "scale":
+            zeros = self._known("zero", 0.0)
+            return [None if s is None else s - z for s, z in zip(values, zeros, strict=True)]
+        scales = self._known("scale", 1.0)
+        return [None if s is None else s * c for s, c in zip(values, scales, strict=True)]
+
+    def _known(self, role: Role, neutral: float) -> Numbers:
+        """The numbers of a role that has been taken; neutral ones where there are none yet."""
+        numbers: Numbers | None = self.numbers.get(role)
+        return (neutral,) * len(self.frames) if numbers is None else numbers
+
+    def _inverse_variances(self, measure: Noise) -> Numbers:
+        """Of the scaled frames; 1 for a frame without any valid sample."""
+        sigmas = self.found[key_of(measure)]
+        for frame, sigma in zip(self.frames, sigmas, strict=True):
+            check(
+                sigma is None or sigma > 0,
+                f"weights: expected a noise above 0, got {sigma} in {frame.name}",
+            )
+        scales = self._known("scale", 1.0)
+        return tuple(
+            1.0 if sigma is None else (scale * sigma) ** -2
+            for sigma, scale in zip(sigmas, scales, strict=True)
+        )
+
+    def _check(self, role: Role, source: str, numbers: Numbers) -> None:
+        """Raise where a frame has a number that cannot be used; names it."""
+        for frame, number in zip(self.frames, numbers, strict=True):
+            text = f"{role} by {source}: expected {{}}, got {number:g} in {frame.name}"
+            check(role != "scale" or number != 0, text.format("numbers other than 0"))
+            check(role != "weights" or number >= 0, text.format("numbers >= 0"))
+        check(
+            role != "weights" or any(numbers),
+            f"weights by {source}: expected some above 0, got none in all frames",
+        )

@@ -1,0 +1,131 @@
+"""Offsets of frames that cover parts of a field, from where they overlap."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpustack.checks import check
+from gpustack.clips import RangeClip
+from gpustack.frames import Frame
+from gpustack.frames.sections import read_rows
+from gpustack.normalize.survey import leave_out
+
+#: Samples that are looked at: of a frame, and of all of them together.
+FRAME_SAMPLES, ALL_SAMPLES = 100_000, 1 << 24
+#: Two frames overlap where so many of these samples are valid in both.
+LEAST = 10
+#: Samples read at once.
+_AT_ONCE = 1 << 20
+
+
+def overlap_offsets(
+    frames: Sequence[Frame], scales: Sequence[float], ranges: Sequence[RangeClip]
+) -> list[float | None]:
+    """Offset of each scaled frame, those of all together 0; None without a valid sample.
+
+    Parameters
+    ----------
+    frames : sequence of Frame
+        Each is read once. Of large ones an even choice of samples is held, the same of all.
+    scales : sequence of float
+        What each is multiplied by first.
+    ranges : sequence of RangeClip
+        What these reject is left out.
+
+    Raises
+    ------
+    RecipeError
+        Where frames fall into groups that do not overlap; names two.
+    """
+    n, shape = len(frames), frames[0].shape
+    chosen = choose(shape, min(FRAME_SAMPLES, max(1, ALL_SAMPLES // n)))
+    cube = np.empty((n, len(chosen)))
+    picked = (_pick(frame, chosen, ranges, row) for frame, row in zip(frames, cube, strict=True))
+    seen = np.fromiter(picked, bool)
+    with np.errstate(over="ignore"):  # what is infinite then is left out
+        cube *= np.reshape(scales, (-1, 1))
+    counts, differences = _pairs(cube)
+    _check_connected(counts, seen, frames, len(chosen))
+    offsets = solve(counts, differences)
+    return [float(o) if is_seen else None for o, is_seen in zip(offsets, seen, strict=True)]
+
+
+def _pick(
+    frame: Frame,
+    chosen: NDArray[np.int64],
+    ranges: Sequence[RangeClip],
+    into: NDArray[np.float64],
+) -> bool:
+    """Put the chosen samples of a frame there, NaN where they are invalid; whether any is valid."""
+    seen = False
+    rows, width = math.prod(frame.shape[:-1]), frame.shape[-1]
+    step = max(1, _AT_ONCE // width)
+    for start in range(0, rows, step):
+        stop = min(start + step, rows)
+        first, last = np.searchsorted(chosen, (start * width, stop * width))
+        values, invalid = read_rows(frame, start, stop)
+        leave_out(values, invalid, ranges)
+        at = chosen[first:last] - start * width
+        into[first:last] = np.where(invalid.ravel()[at], np.nan, values.ravel()[at])
+        seen = seen or not invalid.all()
+    return seen
+
+
+def choose(shape: Sequence[int], most: int) -> NDArray[np.int64]:
+    """At most so many places in a flattened frame, evenly spread over rows and columns."""
+    size, width = math.prod(shape), shape[-1]
+    step = -(-size // most)
+    while step > 1 and math.gcd(step, width) > 1:  # else some columns are never met
+        step += 1
+    return np.arange(0, size, step)
+
+
+def _pairs(cube: NDArray[np.float64]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """How many samples each two frames have in common, and the median of ``i - j`` there."""
+    n = len(cube)
+    counts, differences = np.zeros((n, n)), np.zeros((n, n))
+    for i in range(n):
+        for j in range(i):
+            with np.errstate(invalid="ignore", over="ignore"):
+                apart = cube[i] - cube[j]
+            apart = apart[np.isfinite(apart)]
+            if len(apart) >= LEAST:
+                counts[i, j] = counts[j, i] = len(apart)
+                differences[i, j] = np.median(apart)
+                differences[j, i] = -differences[i, j]
+    return counts, differences
+
+
+def solve(counts: NDArray[Any], differences: NDArray[Any]) -> NDArray[np.float64]:
+    """The offsets that minimise ``sum counts_ij (o_i - o_j - differences_ij)^2``.
+
+    Of all that do, the shortest: where every frame is connected their sum is 0.
+    """
+    # The normal equations are n x n, however many pairs there are.
+    laplacian = np.diag(counts.sum(axis=1)) - counts
+    right = (counts * differences).sum(axis=1)
+    offsets: NDArray[np.float64] = np.linalg.lstsq(laplacian, right, rcond=None)[0]
+    return offsets
+
+
+def _check_connected(
+    counts: NDArray[Any], seen: NDArray[np.bool_], frames: Sequence[Frame], looked_at: int
+) -> None:
+    """Raise where some frames cannot be reached from the first one, through others either."""
+    if not seen.any():
+        return
+    first = int(np.argmax(seen))
+    reached = np.zeros(len(frames), bool)
+    reached[first] = True
+    while (grown := reached | (counts[reached] > 0).any(axis=0)).sum() > reached.sum():
+        reached = grown
+    alone = seen & ~reached
+    check(
+        not alone.any(),
+        f"zero: expected frames with valid samples in common, at least {LEAST} of {looked_at:,} "
+        f"samples looked at, directly or through others; got nothing that connects "
+        f"{frames[first].name} and {frames[int(np.argmax(alone))].name}",
+    )

@@ -1,0 +1,67 @@
+"""What frames are brought to: the number of a reference, and how far each is from it."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from gpustack.checks import check
+from gpustack.frames import Frame
+from gpustack.measures import Reference
+from gpustack.normalize.survey import Measured
+
+Numbers = tuple[float, ...]
+
+
+def target(
+    role: str, values: Measured, reference: Reference, frames: Sequence[Frame]
+) -> tuple[float | None, str]:
+    """The number that all frames are brought to, and what it is of.
+
+    Without a reference it is that of the first frame that has one; None where none has.
+
+    Raises
+    ------
+    RecipeError
+        Where there is no such frame, or it has no valid sample.
+    """
+    known = [value for value in values if value is not None]
+    if reference == "mean":
+        return (float(np.mean(known)) if known else None), "the mean"
+    if reference is None:
+        at = next((i for i, value in enumerate(values) if value is not None), 0)
+        return values[at], frames[at].name
+    check(
+        reference < len(frames),
+        f"{role} reference: expected a frame from 0 to {len(frames) - 1}, got {reference}",
+    )
+    name = frames[reference].name
+    check(
+        values[reference] is not None,
+        f"{role} reference: expected a frame with valid samples, got none in {name}",
+    )
+    return values[reference], name
+
+
+def ratios(values: Measured, level: float | None, name: str, frames: Sequence[Frame]) -> Numbers:
+    """What multiplies each value to `level`; 1 for a frame without any valid sample.
+
+    Raises
+    ------
+    RecipeError
+        Where one is 0, or has another sign; names the frame.
+    """
+    for frame, value in zip(frames, values, strict=True):
+        check(
+            value is None or level is None or value * level > 0,
+            f"scale: expected a number of the sign of that of {name}, {level or 0:g}, got "
+            f"{value or 0:g} in {frame.name}",
+        )
+    return tuple(1.0 if value is None or level is None else level / value for value in values)
+
+
+def shifts(values: Measured, level: float | None, scales: Numbers) -> Numbers:
+    """What, subtracted before scaling, brings each scaled value to `level`; 0 without one."""
+    return tuple(
+        0.0 if value is None or level is None else value / scale - level / scale
+        for value, scale in zip(values, scales, strict=True)
+    )

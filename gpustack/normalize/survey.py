@@ -1,0 +1,87 @@
+"""The survey: all statistics that a stack wants of its frames, each frame read once."""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpustack.clips import RangeClip
+from gpustack.frames import Frame
+from gpustack.frames.sections import read_section
+from gpustack.measures import Noise, Statistic, section
+from gpustack.normalize import statistics
+
+Wanted = Statistic | Noise
+#: What is measured, and where.
+Key = tuple[str, str | None]
+#: A number a frame; None where it has no valid sample.
+Measured = list[float | None]
+
+_STATISTICS: dict[str, Callable[[statistics.Values], float]] = {
+    "mean": statistics.mean,
+    "median": statistics.median,
+    "mode": statistics.mode,
+    "mad": statistics.mad,
+}
+
+
+def key_of(measure: Wanted) -> Key:
+    """What a survey calls the statistic of a measure."""
+    return (measure.kind if isinstance(measure, Statistic) else measure.name, measure.region)
+
+
+def survey(
+    frames: Sequence[Frame], measures: Iterable[Wanted], ranges: Sequence[RangeClip]
+) -> dict[Key, Measured]:
+    """The statistics of all frames by `key_of`.
+
+    Invalid samples are left out, and those that one of `ranges` rejects. One region of one
+    frame is held at a time.
+
+    Raises
+    ------
+    RecipeError
+        Where a region is not inside of the frames.
+    FrameError
+        Where a frame is on a device, or can no longer be read.
+    """
+    wanted = sorted({key_of(measure) for measure in measures}, key=str)
+    regions = {region: section(region, frames[0].shape) for _, region in wanted}
+    found: dict[Key, Measured] = {key: [] for key in wanted}
+    for frame in frames:
+        for region, slices in regions.items():
+            values, invalid = read_section(frame, slices)
+            leave_out(values, invalid, ranges)
+            kinds = [kind for kind, where in wanted if where == region]
+            for kind, number in _measure(values, invalid, kinds).items():
+                found[kind, region].append(number)
+    return found
+
+
+def leave_out(
+    values: NDArray[Any], invalid: NDArray[np.bool_], ranges: Sequence[RangeClip]
+) -> None:
+    """Add to `invalid` what `ranges` reject."""
+    for clip in ranges:
+        # A bound is a float64, also for samples of float32.
+        if clip.low is not None:
+            invalid |= values < np.float64(clip.low)
+        if clip.high is not None:
+            invalid |= values > np.float64(clip.high)
+
+
+def _measure(
+    values: NDArray[Any], invalid: NDArray[np.bool_], kinds: Iterable[str]
+) -> dict[str, float | None]:
+    """Some statistics of the valid ones of the samples (rows, width)."""
+    valid = values[~invalid]
+    if not len(valid):
+        return dict.fromkeys(kinds)
+    numbers: dict[str, float | None] = {}
+    for kind in kinds:
+        if kind == "noise":
+            numbers[kind] = statistics.noise(values, invalid)
+        else:
+            numbers[kind] = _STATISTICS[kind](valid)
+    return numbers

@@ -1,0 +1,63 @@
+"""Weights as they are given: numbers, a measure, a function, or a number a sample."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpustack.backends.cuda.device import is_array as is_device_array
+from gpustack.checks import check
+from gpustack.frames import Frame, FrameSource
+from gpustack.measures import Measure, tidy_numbers
+
+
+def split_weights(weights: Any, frames: Sequence[Frame]) -> tuple[Any, NDArray[Any] | None]:
+    """Weights per frame as they are given, or ``"sample"`` and the array of them.
+
+    A weight of a sample that is not finite becomes 0, as maps of 1/variance have them
+    where there is no sample.
+
+    Raises
+    ------
+    RecipeError
+        Where weights are negative or of the wrong shape; names the frame.
+    """
+    resident = FrameSource(frames, frames[0].dtype).resident
+    if isinstance(weights, (str, Measure)) or callable(weights):
+        return weights if callable(weights) else tidy_numbers("weights", weights), None
+    if is_device_array(weights) or (resident and np.ndim(weights) > 1):
+        return _device_weights(weights, frames, resident)
+    if weights is None or np.ndim(weights) == 0:
+        return tidy_numbers("weights", weights), None
+    array = np.asarray(weights)
+    check(array.dtype.kind in "biuf", f"weights: expected real numbers, got {array.dtype}")
+    if array.ndim == 1:
+        numbers = tidy_numbers("weights", array)
+        check(any(numbers), f"weights: expected some above 0, got {weights!r}")
+        return numbers, None
+    expected = (len(frames), *frames[0].shape)
+    check(
+        array.shape == expected,
+        f"weights: expected shape {expected} or ({len(frames)},), got {array.shape}",
+    )
+    finite = np.isfinite(array)
+    if not finite.all():
+        array = np.where(finite, array, 0)
+    for frame, part in zip(frames, array, strict=True):
+        least = part.min()
+        check(least >= 0, f"weights: expected numbers >= 0, got {least} for {frame.name}")
+    return "sample", array
+
+
+def _device_weights(weights: Any, frames: Sequence[Frame], resident: bool) -> tuple[Any, Any]:
+    """A weight for every sample, on the device where the samples are; none is looked at."""
+    expected = (len(frames), *frames[0].shape)
+    both = resident and is_device_array(weights)
+    check(
+        both and weights.shape == expected and weights.dtype.kind in "biuf",
+        "weights: expected numbers, one a frame, or for cupy frames alone a cupy array of shape "
+        f"{expected}, got {type(weights).__module__} {type(weights).__name__} of shape "
+        f"{np.shape(weights) if not is_device_array(weights) else weights.shape}",
+    )
+    return "sample", weights

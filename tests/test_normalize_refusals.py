@@ -1,0 +1,112 @@
+"""Numbers of frames that are not there, or cannot be used: errors name the frame or the file."""
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from astropy.nddata import CCDData
+
+from gpustack import Noise, Statistic, stack
+from gpustack.errors import FrameError, RecipeError
+
+SHAPE = (12, 10)
+
+
+def sky(n):
+    """Frames of noise about 100, as float64."""
+    return np.random.default_rng(3).normal(100, 5, (n, *SHAPE))
+
+
+def ccd(plane, **header):
+    return CCDData(plane, unit="adu", header=fits.Header(header))
+
+
+def frames_of(*cards):
+    return [ccd(plane, **card) for plane, card in zip(sky(len(cards)), cards, strict=True)]
+
+
+BAD = {
+    "no keyword": ([{"GAIN": 1.0}, {}], {"scale": "!GAIN"}, "number in GAIN, got none in frame 1"),
+    "text": ([{"GAIN": "1.5"}], {"scale": "!GAIN"}, "scale: .*GAIN, got '1.5' in frame 0"),
+    "a truth": ([{"GAIN": True}], {"zero": "!GAIN"}, "zero: .*GAIN, got True in frame 0"),
+    "no value": ([{"GAIN": None}], {"weights": "!GAIN"}, "got none in frame 0"),
+    "scale of 0": ([{"A": 1}, {"A": 0}], {"scale": "!A"}, "other than 0, got 0 in frame 1"),
+    "negative weight": ([{"A": 1}, {"A": -2}], {"weights": "!A"}, ">= 0, got -2 in frame 1"),
+    "no weight": ([{"A": 0}, {"A": 0}], {"weights": "!A"}, "expected some above 0, got none"),
+    "no exposure": ([{"EXPTIME": 3}, {}], {"scale": "exposure"}, "EXPTIME, got none in frame 1"),
+    "exposure of 0": (
+        [{"EXPTIME": 3}, {"EXPTIME": 0}],
+        {"scale": "exposure"},
+        "sign of that of frame 0, 3, got 0 in frame 1",
+    ),
+    "no such reference": ([{}, {}], {"scale": Statistic("mean", None, 2)}, "from 0 to 1, got 2"),
+    "region": ([{}], {"scale": Statistic("mean", "[1:11,*]")}, r"\(12, 10\).*got \[1:11,\*\]"),
+    "region of weights": ([{}], {"weights": Noise("[1]")}, r"2 axes, .*got \[1\]"),
+}
+
+
+@pytest.mark.parametrize(("cards", "values", "message"), BAD.values(), ids=BAD)
+def test_numbers_that_are_not_there_name_the_frame(cards, values, message):
+    with pytest.raises(RecipeError, match=message):
+        stack(frames_of(*cards), **values)
+
+
+def test_a_card_that_is_no_fits_value_names_the_frame():
+    frame = ccd(sky(1)[0])
+    frame.header = fits.Header([fits.Card.fromstring("GAIN    = 12,5 e")])
+    with pytest.raises(RecipeError, match="number in GAIN, got what is no FITS value in frame 0"):
+        stack([frame], scale="!GAIN")
+
+
+def test_flat_frames_have_neither_spread_nor_noise():
+    planes = [sky(1)[0], np.full(SHAPE, 7.0)]
+    with pytest.raises(RecipeError, match=r"scale: .* got 0 in frame 1"):
+        stack(planes, scale="mad")
+    with pytest.raises(RecipeError, match=r"noise above 0, got 0.0 in frame 1"):
+        stack(planes, weights="noise")
+    with pytest.raises(RecipeError, match="noise above 0, got nan in frame 0"):
+        stack(sky(2)[:, :, :4], weights="noise")
+
+
+def test_a_reference_without_valid_samples_is_refused():
+    planes = sky(2)
+    planes[1] = np.nan
+    with pytest.raises(RecipeError, match="valid samples, got none in frame 1"):
+        stack(planes, zero=Statistic("mean", reference=1))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("1\n2\n", r"expected 3 numbers, one a frame, got 2 in .*list\.txt"),
+        ("1\n2\n3\n4", "expected 3 numbers, one a frame, got 4 in"),
+        ("1\n# so\n2 3\n4\n", r"one finite number a line, got '2 3' in .*list\.txt, line 3"),
+        ("1\n\nnan\n4\n", "got 'nan' in .*, line 3"),
+        ("\xff\n", "got .* in .*, line 1"),
+    ],
+)
+def test_a_bad_file_names_itself_and_the_line(tmp_path, text, message):
+    path = tmp_path / "list.txt"
+    path.write_bytes(text.encode("latin-1"))
+    with pytest.raises(RecipeError, match=f"zero: .*{message}"):
+        stack(sky(3), zero=f"@{path}")
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(RecipeError, match=r"scale: .* got No such file .* for .*none\.txt"):
+        stack(sky(3), scale=f"@{tmp_path}/none.txt")
+
+
+def test_a_weight_below_0_by_a_statistic_or_a_function_is_refused():
+    with pytest.raises(RecipeError, match=r"weights by median: .*got -9.* in frame 0"):
+        stack(-sky(2), weights="median")
+    with pytest.raises(RecipeError, match=r"weights by a function: .*got -1 in frame 0"):
+        stack(sky(2), weights=lambda frame: -1)
+
+
+@pytest.mark.parametrize(
+    "values", [{"scale": "mode"}, {"weights": "noise"}, {"zero": "overlap"}], ids=str
+)
+def test_frames_on_a_device_stay_there(cuda, values):
+    frames = cuda.asarray(sky(2).astype("f4"))
+    with pytest.raises(FrameError, match=r"stays on its device: .*numbers, got a statistic"):
+        stack(frames, backend="cuda", **values)

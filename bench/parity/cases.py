@@ -180,8 +180,18 @@ STATISTICS: dict[str, Callable[[Frames], NDArray[np.float64]]] = {
 }
 
 
+def _scaled_and_shifted(frames: Frames, said: dict[str, Any]) -> Recipe:
+    """By exposure, and then to the mean of the first."""
+    exposures, means = STATISTICS["exposure"](frames), STATISTICS["mean"](frames)
+    scale = exposures[0] / exposures
+    return Recipe(scale=tuple(scale), zero=tuple(means - means[0] / scale))
+
+
 def _iraf_levels() -> Iterator[Case]:
-    """x = d / scale - zero: scales are those of a frame over those of the first, zeros less it."""
+    """x = d / scale - zero: scales are those of a frame over those of the first, zeros less it.
+
+    A zero from a file is the other way round: imcombine adds it.
+    """
     clip = SigmaClip(LOW, HIGH, ddof=1, about="center", keep=1)
     clipping = {"reject": "sigclip", "lsigma": LOW, "hsigma": HIGH, "sigscale": 0.0}
 
@@ -203,7 +213,12 @@ def _iraf_levels() -> Iterator[Case]:
         yield Case("iraf", "levels", {"scale": name, "expname": "EXPTIME"}, scaled(name))
     for name in ("median", "mean"):
         yield Case("iraf", "levels", {"zero": name}, shifted(name))
-    yield Case("iraf", "levels", {"scale": "mode"})
+    yield Case("iraf", "levels", {"scale": "mode"}, Recipe(scale="mode"))
+    yield Case("iraf", "levels", {"zero": "mode"}, Recipe(zero="mode"))
+    both = {"scale": "exposure", "zero": "mean", "expname": "EXPTIME"}
+    yield Case("iraf", "levels", both, _scaled_and_shifted)
+    added = tuple(5.0 * i for i in range(10))
+    yield Case("iraf", "levels", {"zero": added}, Recipe(zero=tuple(-zero for zero in added)))
     yield Case("iraf", "levels", {"scale": "median"} | clipping, scaled("median", (clip,)))
     yield Case("iraf", "levels", {"zero": "median"} | clipping, shifted("median", (clip,)))
     yield Case("iraf", "levels", {"scale": "median"} | clipping | {"sigscale": 0.1})

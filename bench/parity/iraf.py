@@ -1,0 +1,105 @@
+"""IRAF's `imcombine`, run by its command language in batch mode."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from astropy.io import fits
+from numpy.typing import NDArray
+
+from bench.parity.frames import Frames
+
+PROGRAM = "irafcl"
+#: How masks are given, which the keyword BPM of a frame names; there, 0 is good.
+MASKS = {"masktype": "goodvalue", "maskvalue": "0"}
+
+
+def version() -> str | None:
+    """IRAF's version, None where it is not installed."""
+    if shutil.which(PROGRAM) is None:
+        return None
+    done = subprocess.run([PROGRAM, "-v"], capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+def command(options: Mapping[str, Any]) -> str:
+    """The line of the command language that combines the files named in ``list``."""
+    words = [f"{name}={_word(value)}" for name, value in options.items()]
+    return " ".join(["imcombine @list out.fits outtype=real", *words])
+
+
+def _word(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return str(value) if isinstance(value, (int, float)) else f'"{value}"'
+
+
+def run(frames: Frames, options: Mapping[str, Any], folder: Path, *, sigma: bool) -> dict[str, Any]:
+    """What imcombine makes of frames.
+
+    Parameters
+    ----------
+    frames : Frames
+    options : mapping of str to value
+        Its parameters. A sequence of numbers goes into a file of that name.
+    folder : path
+        Empty; what is run and what comes of it goes there.
+    sigma : bool
+        Whether to make the map of sigmas.
+
+    Returns
+    -------
+    dict of str to ndarray
+        ``data``; ``rejected``, the frames that did not take part, masked ones too; ``sigma``.
+    """
+    paths = frames.write(folder, name="f{:02d}.fits")
+    (folder / "list").write_text("".join(f"{path.name}\n" for path in paths))
+    asked = _files(options, folder) | {"nrejmasks": "rejected"}
+    asked |= MASKS if frames.masks is not None else {}
+    asked |= {"sigmas": "sigma"} if sigma else {}
+    call(folder, f"{command(asked)}\nimcopy rejected.pl rejected.fits verbose=no")
+    maps: dict[str, NDArray[Any]] = {"data": fits.getdata(folder / "out.fits").astype(np.float32)}
+    maps["rejected"] = fits.getdata(folder / "rejected.fits").astype(np.uint8)
+    if sigma:
+        maps["sigma"] = fits.getdata(folder / "sigma.fits").astype(np.float32)
+    return maps
+
+
+def _files(options: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """The options, with sequences of numbers written to files."""
+    named = dict(options)
+    for name, value in options.items():
+        if isinstance(value, tuple):
+            (folder / name).write_text("".join(f"{number!r}\n" for number in value))
+            named[name] = f"@{name}"
+    return named
+
+
+def call(folder: Path, line: str) -> str:
+    """Run lines of the command language; what it printed."""
+    text = f"images\nimmatch\n{line}\nlogout\n"
+    environment = {**os.environ, "HOME": str(folder), "USER": "parity", "TERM": "vt100"}
+    done = subprocess.run(
+        [PROGRAM, "-e"],
+        input=text,
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    output = done.stdout + done.stderr
+    if done.returncode != 0 or "ERROR" in output or not (folder / "out.fits").exists():
+        raise RuntimeError(f"imcombine failed on:\n{line}\n{output[-2000:]}")
+    return output
+
+
+def median(values: NDArray[Any]) -> float:
+    """What imcombine calls the median of a frame: of an even count the lower of the two middle
+    values, of an odd count the one below the middle."""
+    ordered = np.sort(values, axis=None)
+    return float(ordered[max(ordered.size // 2 - 1, 0)])

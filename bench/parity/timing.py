@@ -1,0 +1,138 @@
+"""Seconds of whole processes, from files to a file: IRAF, Siril, and gpustack's command line.
+
+All read frames of float32 that have just been written, so from memory. Siril's are the same
+divided by 65536, as it takes floats to lie in [0, 1]. Calls take turns, A B C A B C.
+"""
+
+import argparse
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
+
+from bench import machine
+from bench.data import Kind, simulate
+from bench.parity import golden, iraf, siril
+from bench.parity.frames import Frames
+from bench.table import markdown
+
+
+class Timed(NamedTuple):
+    """One algorithm: parameters of imcombine, arguments of Siril's stack, gpustack's options."""
+
+    iraf: dict[str, Any] | None
+    siril: str | None
+    gpustack: Sequence[str]
+
+
+#: tests/test_golden.py compares these clips pixel by pixel; docs/parity.md says where they differ.
+ALGORITHMS = {
+    "mean": Timed({}, "rej n", ()),
+    "median": Timed({"combine": "median"}, "med", ("--combine", "median")),
+    "minmax": Timed({"reject": "minmax"}, None, ("--clip", "extrema:among=share")),
+    "sigma": Timed(
+        {"reject": "sigclip"},
+        "rej s 3 3",
+        ("--clip", "sigma:low=3,high=3,ddof=1,about=center,keep=1"),
+    ),
+    "noise": Timed(
+        {"reject": "ccdclip", "rdnoise": 5.0, "gain": 1.5},
+        None,
+        ("--clip", "noise:rdnoise=5,gain=1.5,keep=1"),
+    ),
+    "rank": Timed({"reject": "pclip"}, None, ("--clip", "rank:rank=-0.5,keep=1")),
+    "percentile": Timed(None, "rej p 0.2 0.1", ("--clip", "percentile:low=0.2,high=0.1")),
+    "mad": Timed(None, "rej a 5 5", ("--clip", "mad:low=5,high=5,keep=4")),
+    "winsorized": Timed(None, "rej w 3 3", ("--clip", "winsorized:low=3,high=3,keep=4")),
+    "esd": Timed(None, "rej g 0.3 0.05", ("--clip", "esd:outliers=0.3,significance=0.05")),
+}
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Options of ``--time``."""
+    machine.add_size(parser)
+    machine.add_json(parser)
+    parser.add_argument("--repeat", type=int, default=3, help="times (default: %(default)s)")
+    parser.add_argument("--threads", type=int, default=2, help="of Siril (default: %(default)s)")
+    parser.add_argument("--folder", type=Path, help="where frames go (default: a temporary one)")
+
+
+def main(options: argparse.Namespace, programs: Sequence[str]) -> int:
+    """Time all algorithms of the programs that are here, and write the results."""
+    load = machine.load()
+    with TemporaryDirectory(dir=options.folder) as name:
+        folders = write_frames(options.frames, options.size, Path(name))
+        times = {
+            algorithm: take_turns(
+                calls(timed, programs, folders, options.threads), folders, options.repeat
+            )
+            for algorithm, timed in ALGORITHMS.items()
+        }
+    settings = {key: getattr(options, key) for key in ("frames", "size", "repeat", "threads")}
+    results = machine.record("programs", settings, load, times=times)
+    results["versions"] |= {name: golden.PROGRAMS[name].version() for name in programs}
+    machine.write(options.json, results)
+    print(time_table(times))
+    return 0
+
+
+def write_frames(n: int, size: int, folder: Path) -> dict[str, Path]:
+    """The frames in folders of their own, one for each program."""
+    cube = simulate(Kind(), n, size, size, folder / "made").cube
+    folders = {"iraf": folder / "iraf", "siril": folder / "siril"}
+    for name, here in folders.items():
+        here.mkdir()
+        paths = Frames(cube, None, (60.0,) * n).write(here, 1 if name == "iraf" else 1 / siril.UNIT)
+        (here / "list").write_text("".join(f"{path.name}\n" for path in paths))
+    return folders
+
+
+def calls(
+    timed: Timed, programs: Sequence[str], folders: dict[str, Path], threads: int
+) -> dict[str, Callable[[], Any]]:
+    """What is run for an algorithm, by the name of the program."""
+    found: dict[str, Callable[[], Any]] = {"gpustack": lambda: ours(folders["iraf"], timed)}
+    if timed.iraf is not None and "iraf" in programs:
+        line = iraf.command(timed.iraf)
+        found["iraf"] = lambda: iraf.call(folders["iraf"], line)
+    if timed.siril is not None and "siril" in programs:
+        text = siril.script(f"{timed.siril} -nonorm")
+        found["siril"] = lambda: siril.call(folders["siril"], text, threads=threads)
+    return found
+
+
+def ours(folder: Path, timed: Timed) -> None:
+    """gpustack's command line, in a process of its own."""
+    paths = sorted(map(str, folder.glob("f_*.fit")))
+    command = [sys.executable, "-m", "gpustack.cli", "combine", *paths, "-o", folder / "out.fits"]
+    command += ["--unit", "adu", "--backend", "cpu", *timed.gpustack]
+    subprocess.run(command, check=True, capture_output=True)
+
+
+def take_turns(
+    todo: dict[str, Callable[[], Any]], folders: dict[str, Path], repeat: int
+) -> dict[str, list[float]]:
+    """Seconds of each call, of all rounds; what they wrote is removed before the next."""
+    seconds: dict[str, list[float]] = {name: [] for name in todo}
+    for _ in range(repeat):
+        for name, call in todo.items():
+            for old in (path for folder in folders.values() for path in folder.glob("out.*")):
+                old.unlink()
+            start = time.perf_counter()
+            call()
+            seconds[name].append(round(time.perf_counter() - start, 4))
+    return seconds
+
+
+def time_table(times: dict[str, dict[str, list[float]]]) -> str:
+    """The median of the seconds, a row an algorithm."""
+    names = ("iraf", "siril", "gpustack")
+    rows = [
+        [algorithm, *(f"{median(taken[name]):.2f}" if name in taken else "" for name in names)]
+        for algorithm, taken in times.items()
+    ]
+    return markdown(["algorithm", *names], rows)

@@ -1,0 +1,55 @@
+"""Where we differ from IRAF or Siril, the reason that is given for it is the reason."""
+
+import math
+
+import numpy as np
+import pytest
+
+import peculiar
+from bench.parity import golden
+from bench.parity.cases import CASES
+from bench.parity.compare import VALUE
+from bench.parity.differences import DIFFERENCES
+from bench.parity.frames import frames
+
+#: What the models do not explain: pixels, and the likely reason.
+UNEXPLAINED = {
+    # Siril sorts columns of 15 in part only, and this clip runs into its limit.
+    "siril-rej_a_3_3-mild": 6,
+    # Two samples of whole numbers that are equally far from the mean.
+    "siril-rej_g_0.3_0.05-whole": 2,
+}
+#: imcombine is modelled about the median alone.
+MODELLED = [name for name in DIFFERENCES if "mclip=no" not in name]
+
+
+def critical_value(significance):
+    """Rosner's critical value for n samples; scipy comes with ccdproc."""
+    from scipy.stats import t as student
+
+    def critical(n):
+        t = student.ppf(1 - significance / (2 * n), n - 2)
+        return (n - 1) * t / math.sqrt(n * (n - 2 + t * t))
+
+    return critical
+
+
+def survivors(case, column):
+    """What the model of the program lets survive of a column."""
+    (clip,) = case.ours.clips
+    if case.program == "iraf":
+        return peculiar.iraf(clip, column)
+    whole = frames(case.frames).cube.dtype == np.uint16
+    critical = critical_value(getattr(clip, "significance", 0.05))
+    return peculiar.siril(clip, column, whole, critical)
+
+
+@pytest.mark.parametrize("name", MODELLED)
+def test_the_program_has_the_peculiarity_that_explains_the_difference(name):
+    case, data = CASES[name], golden.load(name).maps["data"].astype(float)
+    ordered = np.sort(frames(case.frames).cube.astype(float), axis=0)
+    model = np.array(
+        [column[survivors(case, column)].mean() for column in ordered.reshape(len(ordered), -1).T]
+    )
+    differing = ~np.isclose(model.reshape(data.shape), data, rtol=VALUE, atol=0)
+    assert differing.sum() <= UNEXPLAINED.get(name, 0)

@@ -12,15 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from gpustack.clips import Clip, ExtremaClip, RangeClip, SigmaClip
 from gpustack.recipe import Recipe
+from oracle_clips import Column, run_clip
+from oracle_statistics import mad_std, median, std
 
 #: Types whose samples are compared as float32, which holds them exactly; others as float64.
 AS_FLOAT32 = ("bool", "int8", "uint8", "int16", "uint16", "float16", "float32")
-#: 1 / (quantile of the normal distribution at 3/4): MAD to standard deviation.
-MAD_TO_STD = 1.482602218505602
-#: A sample so near to a bound may fall either way: the bound itself is rounded.
-CLOSE_ULP = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,133 +41,6 @@ class Answer:
     marks: Any
     close: Any
     size: Any
-
-
-@dataclass(slots=True)
-class Column:
-    """The n samples of one pixel: `raw` as decoded, `seen` by clips, `alive` = still in."""
-
-    raw: list[float]
-    seen: list[float]
-    alive: list[bool]
-    low: int = 0
-    high: int = 0
-    close: bool = False
-
-    def survivors(self) -> list[int]:
-        """The frames whose sample is still in."""
-        return [i for i, alive in enumerate(self.alive) if alive]
-
-    def reject(self, i: int, *, low: bool) -> None:
-        """Take the sample of frame `i` out, as too low or too high."""
-        self.alive[i] = False
-        self.low += low
-        self.high += not low
-
-
-def mean(values: list[float]) -> float:
-    """The arithmetic mean, with one correction step that rounds it to the nearest float."""
-    rough = math.fsum(values) / len(values)
-    return rough + math.fsum([*values, *[-rough] * len(values)]) / len(values)
-
-
-def median(values: list[float]) -> float:
-    """The middle value; of an even number, the mean of the two middle ones."""
-    ordered = sorted(values)
-    half = len(ordered) // 2
-    return ordered[half] if len(ordered) % 2 else (ordered[half - 1] + ordered[half]) / 2
-
-
-def std(values: list[float], ddof: int = 0) -> float:
-    """The standard deviation about the mean; NaN where ``n <= ddof``."""
-    if len(values) <= ddof:
-        return math.nan
-    center = mean(values)
-    return math.sqrt(math.fsum((v - center) * (v - center) for v in values) / (len(values) - ddof))
-
-
-def mad_std(values: list[float]) -> float:
-    """The standard deviation of normal noise with this median absolute deviation."""
-    center = median(values)
-    return MAD_TO_STD * median([abs(v - center) for v in values])
-
-
-def ulp(value: float, dtype: np.dtype[Any]) -> float:
-    """The spacing of the numbers of `dtype` at `value`."""
-    digits, smallest = (24, -149) if dtype == np.float32 else (53, -1074)
-    return math.ldexp(1.0, max(math.frexp(value)[1] - digits, smallest))
-
-
-def is_close(value: float, bound: float, dtype: np.dtype[Any]) -> bool:
-    """Whether `value` is too near to a rounded `bound` to say on which side it lies."""
-    if not math.isfinite(bound):
-        return False
-    return abs(value - bound) <= CLOSE_ULP * ulp(max(abs(value), abs(bound)), dtype)
-
-
-def clip_range(clip: RangeClip, column: Column, dtype: np.dtype[Any]) -> None:
-    """Samples below `low` or above `high`, as they are in the frames."""
-    low = -math.inf if clip.low is None else clip.low
-    high = math.inf if clip.high is None else clip.high
-    # A bound that the working type holds exactly leaves no doubt.
-    rounded = [bound for bound in (low, high) if float(dtype.type(bound)) != bound]
-    for i in column.survivors():
-        value = column.raw[i]
-        column.close |= any(is_close(value, bound, dtype) for bound in rounded)
-        if value < low or value > high:
-            column.reject(i, low=value < low)
-
-
-def clip_sigma(clip: SigmaClip, column: Column, dtype: np.dtype[Any]) -> None:
-    """Samples too many spreads from the centre, until nothing changes."""
-    passes = 0
-    while clip.maxiters is None or passes < clip.maxiters:
-        passes += 1
-        if not sigma_pass(clip, column, dtype):
-            break
-
-
-def sigma_pass(clip: SigmaClip, column: Column, dtype: np.dtype[Any]) -> bool:
-    """One pass; whether it rejected anything."""
-    survivors = column.survivors()
-    values = [column.seen[i] for i in survivors]
-    if len(values) <= clip.ddof:
-        return False
-    center = median(values) if clip.center == "median" else mean(values)
-    spread = std(values, clip.ddof) if clip.spread == "std" else mad_std(values)
-    low = -math.inf if clip.low is None else center - clip.low * spread
-    high = math.inf if clip.high is None else center + clip.high * spread
-    # Without spread the bounds are the centre itself: no rounding where that is a sample.
-    exact = spread == 0 and (clip.center == "median" or len(set(values)) == 1)
-    for i, value in zip(survivors, values, strict=True):
-        column.close |= not exact and (is_close(value, low, dtype) or is_close(value, high, dtype))
-        if value < low or value > high:
-            column.reject(i, low=value < low)
-    return len(column.survivors()) < len(survivors)
-
-
-def clip_extrema(clip: ExtremaClip, column: Column) -> None:
-    """The `nlow` lowest and `nhigh` highest by (value, frame), NaN last."""
-
-    def order(i: int) -> tuple[bool, float, int]:
-        value = column.seen[i]
-        return (True, 0.0, i) if math.isnan(value) else (False, value, i)
-
-    frames = column.survivors() if clip.among == "valid" else range(len(column.seen))
-    ranked = sorted(frames, key=order)
-    for rank, i in enumerate(ranked):
-        if column.alive[i] and (rank < clip.nlow or rank >= len(ranked) - clip.nhigh):
-            column.reject(i, low=rank < clip.nlow)
-
-
-def run_clip(clip: Clip, column: Column, dtype: np.dtype[Any]) -> None:
-    """One step of the recipe on one column."""
-    if isinstance(clip, RangeClip):
-        clip_range(clip, column, dtype)
-    elif isinstance(clip, SigmaClip):
-        clip_sigma(clip, column, dtype)
-    else:
-        clip_extrema(clip, column)
 
 
 def combined(recipe: Recipe, values: list[float], weights: list[float]) -> tuple[float, float]:

@@ -8,7 +8,17 @@ from dataclasses import replace
 
 import numpy as np
 
-from gpustack.clips import ExtremaClip, RangeClip, SigmaClip
+from gpustack.clips import (
+    ESDClip,
+    ExtremaClip,
+    MADClip,
+    NoiseClip,
+    PercentileClip,
+    PercentileRankClip,
+    RangeClip,
+    SigmaClip,
+    WinsorizedClip,
+)
 from gpustack.recipe import Recipe
 
 
@@ -66,6 +76,39 @@ CHAINS = {
     "sigma-extrema-all": [SigmaClip(1.9, 1.3, maxiters=1), ExtremaClip(1, 1, "all")],
     "extrema-all-sigma": [ExtremaClip(1, 1, "all"), SigmaClip(1.9, 1.3, "mean")],
     "extrema-range-sigma": [ExtremaClip(1, 0), RangeClip(75, 120), SigmaClip(1.9, 1.7, "mean")],
+}
+CHAINS |= {
+    "sigma-trimmed": [SigmaClip(1.37, 1.73, "trimmed_mean")],
+    "sigma-trimmed-once": [SigmaClip(1.37, 1.73, "trimmed_mean", maxiters=1)],
+    "sigma-about-center": [SigmaClip(1.37, 1.73, ddof=1, about="center")],
+    "sigma-iraf": [SigmaClip(1.37, 1.73, "trimmed_mean", ddof=1, about="center", keep=2)],
+    "sigma-keep": [SigmaClip(0.61, 0.37, "mean", keep=3)],
+    "sigma-keep-mad": [SigmaClip(0.67, 0.43, spread="mad_std", keep=4)],
+    "sigma-keep-many": [SigmaClip(0.61, 0.37, keep=1000)],
+    "sigma-lose-two": [SigmaClip(0.61, 0.37, keep=-2)],
+    "mad": [MADClip(2.03, 3.37)],
+    "mad-once-high": [MADClip(None, 2.03, maxiters=1)],
+    "mad-keep": [MADClip(0.37, 0.43, keep=2)],
+    "noise": [NoiseClip(1.37, 1.73, rdnoise=5.3, gain=2.1, snoise=0.013)],
+    "noise-high-trimmed": [NoiseClip(None, 0.73, rdnoise=3.3, center="trimmed_mean")],
+    "noise-keep": [NoiseClip(0.37, 0.43, gain=1.3, center="mean", keep=2, maxiters=2)],
+    "percentile": [PercentileClip(0.0613, 0.0871)],
+    "percentile-keep": [PercentileClip(0.0113, 0.0071, keep=2)],
+    "percentile-high": [PercentileClip(None, 0.0513)],
+    "rank": [PercentileRankClip(1.37, 1.73)],
+    "rank-above": [PercentileRankClip(1.37, 1.73, rank=2)],
+    "rank-keep": [PercentileRankClip(0.37, 0.43, rank=0.7, keep=3)],
+    "winsorized": [WinsorizedClip(1.37, 2.03)],
+    "winsorized-once": [WinsorizedClip(1.37, None, maxiters=1)],
+    "winsorized-keep": [WinsorizedClip(0.37, 0.43, keep=2)],
+    "esd": [ESDClip()],
+    "esd-half": [ESDClip(0.5, 0.37)],
+    "esd-keep": [ESDClip(0.9, 0.83, keep=4)],
+    "esd-lose-one": [ESDClip(0.9, 0.83, keep=-1)],
+    "extrema-share": [RangeClip(93, 110), ExtremaClip(1, 2, "share")],
+    "noise-winsorized": [NoiseClip(2.3, 1.9, rdnoise=7.1), WinsorizedClip(1.73, 1.37)],
+    "mad-esd-extrema": [MADClip(3.13, 2.71), ESDClip(0.3, 0.37), ExtremaClip(1, 0)],
+    "esd-rank-sigma": [ESDClip(0.3, 0.37), PercentileRankClip(1.73, 2.03), SigmaClip(1.7, 1.9)],
 }
 SIGMA = [SigmaClip(1.9, 2.3)]
 #: No uncertainty: then sums of float32 need no order.
@@ -147,6 +190,13 @@ RECIPES = {
     ),
     "raw-weighted": lambda n: Recipe(
         scale=scale(n), weights=frame_weights(n), clips=SIGMA, clip_on="raw"
+    ),
+    "weighted-esd": lambda n: Recipe(weights=frame_weights(n), clips=[ESDClip(0.5, 0.37)]),
+    "scale-winsorized": lambda n: Recipe(
+        scale=scale(n), clips=[WinsorizedClip(1.37, 2.03)], combine="median"
+    ),
+    "raw-noise": lambda n: Recipe(
+        zero=zero(n), clips=[NoiseClip(1.37, 1.73, rdnoise=5.3)], clip_on="raw"
     ),
     "raw-unused": Recipe(clips=SIGMA, clip_on="raw"),
 }

@@ -11,9 +11,9 @@ from astropy.stats import mad_std, sigma_clip
 from gpustack.backends.base import Samples
 from gpustack.clips import ExtremaClip, SigmaClip
 from gpustack.recipe import Recipe
-from oracle import mad_std as oracle_mad_std
 from oracle import solve
-from oracle import std as oracle_std
+from oracle_statistics import mad_std as oracle_mad_std
+from oracle_statistics import std as oracle_std
 from stacks import plain, sky, some
 
 #: Oracle and peers both compute in float64, each with its own order of additions.

@@ -6,7 +6,8 @@ import numpy as np
 
 from gpustack.clips import ExtremaClip, RangeClip, SigmaClip
 from gpustack.recipe import Recipe
-from oracle import is_close, solve, ulp
+from oracle import solve
+from oracle_statistics import is_close, ulp
 from stacks import plain
 
 NAN = math.nan

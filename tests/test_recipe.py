@@ -12,7 +12,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpustack.clips import CLIPS, ExtremaClip, RangeClip, SigmaClip, parse_clip
+from gpustack.clips import (
+    CLIPS,
+    ESDClip,
+    ExtremaClip,
+    MADClip,
+    NoiseClip,
+    PercentileClip,
+    PercentileRankClip,
+    RangeClip,
+    SigmaClip,
+    WinsorizedClip,
+    parse_clip,
+)
 from gpustack.recipe import OUTPUTS, Recipe
 
 # What counts as a value.
@@ -20,6 +32,8 @@ from gpustack.recipe import OUTPUTS, Recipe
 finite = st.floats(allow_nan=False, allow_infinity=False)
 thresholds = st.none() | st.floats(min_value=0, allow_infinity=False)
 small = st.integers(0, 50)
+keeps = st.integers(-50, 50)
+positive = st.floats(1e-300, 1e300)
 
 
 def _range_clip(low, high):
@@ -28,7 +42,7 @@ def _range_clip(low, high):
 
 clips = st.one_of(
     st.builds(_range_clip, st.none() | finite, st.none() | finite),
-    st.builds(ExtremaClip, small, small, st.sampled_from(["valid", "all"])),
+    st.builds(ExtremaClip, small, small, st.sampled_from(["valid", "all", "share"])),
     st.builds(
         SigmaClip,
         thresholds,
@@ -39,6 +53,13 @@ clips = st.one_of(
         small,
     ),
     st.builds(SigmaClip, thresholds, thresholds, spread=st.just("mad_std")),
+    st.builds(SigmaClip, center=st.just("trimmed_mean"), about=st.just("center"), keep=keeps),
+    st.builds(MADClip, thresholds, thresholds, st.none() | st.integers(1, 50), keeps),
+    st.builds(WinsorizedClip, thresholds, thresholds, st.none() | st.integers(1, 50), keeps),
+    st.builds(PercentileClip, thresholds, thresholds, keeps),
+    st.builds(PercentileRankClip, thresholds, thresholds, finite.filter(bool), keeps),
+    st.builds(NoiseClip, thresholds, thresholds, positive, positive, positive, keep=keeps),
+    st.builds(ESDClip, st.floats(0, 1), st.floats(0.001, 0.999), keeps),
 )
 numbers = st.lists(finite, min_size=1, max_size=6)
 
@@ -113,7 +134,8 @@ def test_recipes_are_values(recipe):
         (
             Recipe([RangeClip(0, 60000), SigmaClip(3, 2.5)], scale="median", zero=[0.1, 2]),
             "scale=median -> zero=[0.1,2] -> range:low=0,high=60000 -> "
-            "sigma:low=3,high=2.5,center=median,spread=std,maxiters=none,ddof=0 -> mean",
+            "sigma:low=3,high=2.5,center=median,spread=std,maxiters=none,ddof=0,"
+            "about=mean,keep=0 -> mean",
         ),
         (
             Recipe([ExtremaClip()], "sum", scale=[1, 2], weights=[1, 2, 3, 4], clip_on="raw"),

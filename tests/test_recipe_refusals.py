@@ -6,7 +6,18 @@ import math
 import numpy as np
 import pytest
 
-from gpustack.clips import ExtremaClip, RangeClip, SigmaClip, parse_clip
+from gpustack.clips import (
+    ESDClip,
+    ExtremaClip,
+    MADClip,
+    NoiseClip,
+    PercentileClip,
+    PercentileRankClip,
+    RangeClip,
+    SigmaClip,
+    WinsorizedClip,
+    parse_clip,
+)
 from gpustack.errors import InputError, RecipeError
 from gpustack.recipe import Recipe
 
@@ -23,17 +34,35 @@ BAD_CLIPS = {
     "extrema-half": (ExtremaClip, {"nhigh": 0.5}, r"nhigh: expected a whole number.*got 0.5"),
     "extrema-none": (ExtremaClip, {"nlow": None}, r"nlow: expected a whole number.*got None"),
     "extrema-bool": (ExtremaClip, {"nlow": True}, r"nlow: expected a whole number.*got True"),
-    "extrema-among": (ExtremaClip, {"among": "some"}, r"'valid', 'all', got 'some'"),
+    "extrema-among": (ExtremaClip, {"among": "some"}, r"'valid', 'all', 'share', got 'some'"),
     "sigma-negative": (SigmaClip, {"low": -3}, r"low: expected a number >= 0 or None, got -3"),
     "sigma-nan": (SigmaClip, {"high": math.nan}, r"high: expected a number >= 0.*got nan"),
     "sigma-complex": (SigmaClip, {"high": 1j}, r"high: expected a number >= 0.*got 1j"),
-    "sigma-center": (SigmaClip, {"center": "mode"}, r"'median', 'mean', got 'mode'"),
-    "sigma-center-none": (SigmaClip, {"center": None}, r"'median', 'mean', got None"),
+    "sigma-center": (
+        SigmaClip,
+        {"center": "mode"},
+        r"'trimmed_mean', got 'mode'",
+    ),
+    "sigma-center-none": (
+        SigmaClip,
+        {"center": None},
+        r"'trimmed_mean', got None",
+    ),
     "sigma-spread": (SigmaClip, {"spread": np.ones(2)}, r"'std', 'mad_std', got array"),
     "sigma-maxiters": (SigmaClip, {"maxiters": 0}, r"maxiters: expected .* >= 1, got 0"),
     "sigma-maxiters-float": (SigmaClip, {"maxiters": 5.0}, r"maxiters: expected .*got 5.0"),
     "sigma-ddof": (SigmaClip, {"ddof": -1}, r"ddof: expected .* >= 0, got -1"),
     "sigma-ddof-mad": (SigmaClip, {"ddof": 1, "spread": "mad_std"}, r"ddof=1 with .*'mad_std'"),
+    "sigma-about-mad": (SigmaClip, {"about": "center", "spread": "mad_std"}, r"about: only .*"),
+    "sigma-keep": (SigmaClip, {"keep": 1.5}, r"keep: expected a whole number, got 1.5"),
+    "noise-gain": (NoiseClip, {"gain": 0}, r"gain: expected a number > 0, got 0"),
+    "noise-rdnoise": (NoiseClip, {"rdnoise": -1}, r"rdnoise: expected a number >= 0, got -1"),
+    "mad-low": (MADClip, {"low": -1}, r"low: expected a number >= 0 or None, got -1"),
+    "rank-zero": (PercentileRankClip, {"rank": 0}, r"rank: expected .* other than 0, got 0"),
+    "esd-share": (ESDClip, {"outliers": 1.1}, r"outliers: .*between 0 and 1, got 1.1"),
+    "esd-significance": (ESDClip, {"significance": 0}, r"between 0 and 1, got 0"),
+    "winsorized-maxiters": (WinsorizedClip, {"maxiters": 0}, r"maxiters: expected .* >= 1, got 0"),
+    "percentile-high": (PercentileClip, {"high": "x"}, r"high: expected a number >= 0.*got 'x'"),
 }
 
 
@@ -45,13 +74,13 @@ def test_a_clip_refuses(clip, values, message):
 
 
 BAD_TEXTS = {
-    "": r"'range', 'extrema', 'sigma', got ''",
-    "sigmoid": r"'range', 'extrema', 'sigma', got 'sigmoid'",
+    "": r"'percentile', 'rank', 'esd', got ''",
+    "sigmoid": r"'percentile', 'rank', 'esd', got 'sigmoid'",
     " sigma": r"got ' sigma'",
     "Sigma": r"got 'Sigma'",
     "sigma=3": r"got 'sigma=3'",
     "sigma:3": r"field=value with field one of low, high, .*, got '3' in 'sigma:3'",
-    "sigma:width=3": r"one of low, high, center, spread, maxiters, ddof, got 'width=3'",
+    "sigma:width=3": r"one of low, .* about, keep, got 'width=3'",
     "sigma:low=3,": r"got '' in 'sigma:low=3,'",
     "sigma:low=3,low=4": r"expected low once, got it again in 'sigma:low=3,low=4'",
     "sigma:low": r"got 'low'",
@@ -61,7 +90,7 @@ BAD_TEXTS = {
     "sigma:low=-1": r"low: expected a number >= 0 or None, got -1",
     "sigma:maxiters=2.5": r"maxiters: expected a whole number >= 1, got 2.5",
     "extrema:nlow=1.0": r"nlow: expected a whole number >= 0, got 1.0",
-    "extrema:among=none": r"'valid', 'all', got None",
+    "extrema:among=none": r"'valid', 'all', 'share', got None",
     "range:low=2,high=1": r"expected low <= high, got low=2.0 and high=1.0",
 }
 
@@ -134,8 +163,8 @@ BAD_JSON = {
     "number": ("3", "expected an object, got int"),
     "clips-null": (json.dumps({**GOOD, "clips": None}), "NoneType"),
     "clip-text": (json.dumps({**GOOD, "clips": ["sigma"]}), "str"),
-    "clip-nameless": (json.dumps({**GOOD, "clips": [{"low": 1}]}), "'sigma', got None"),
-    "clip-name": (json.dumps({**GOOD, "clips": [{"clip": "mu"}]}), "'sigma', got 'mu'"),
+    "clip-nameless": (json.dumps({**GOOD, "clips": [{"low": 1}]}), "'esd', got None"),
+    "clip-name": (json.dumps({**GOOD, "clips": [{"clip": "mu"}]}), "'esd', got 'mu'"),
     "clip-field": (json.dumps({**GOOD, "clips": [{"clip": "sigma", "a": 1}]}), "'a'"),
     "clip-value": (json.dumps({**GOOD, "clips": [{"clip": "sigma", "low": -1}]}), "got -1"),
     "field": (json.dumps({**GOOD, "extra": 1}), "'extra'"),

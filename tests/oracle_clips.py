@@ -1,0 +1,259 @@
+"""What every clip does to one column, in plain Python floats; see `oracle`."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gpustack.clips import (
+    WINSOR_CUTOFF,
+    WINSOR_FACTOR,
+    WINSOR_ROUNDS,
+    WINSOR_SETTLED,
+    Clip,
+    ESDClip,
+    ExtremaClip,
+    MADClip,
+    NoiseClip,
+    PercentileClip,
+    PercentileRankClip,
+    RangeClip,
+    SigmaClip,
+    WinsorizedClip,
+)
+from oracle_statistics import (
+    is_close,
+    mad,
+    mad_std,
+    mean,
+    median,
+    spread_about,
+    std,
+    student_quantile,
+)
+
+#: What comes out of many roundings is known to so much of itself: rounds of winsorizing, G of ESD.
+CLOSE = 1e-9
+#: Two distances in float64 are known to so much of the larger of sample and centre.
+CLOSE_DISTANCE = 4 * 2.0**-52
+
+
+@dataclass(slots=True)
+class Column:
+    """The n samples of one pixel: `raw` as decoded, `seen` by clips, `alive` = still in."""
+
+    raw: list[float]
+    seen: list[float]
+    alive: list[bool]
+    low: int = 0
+    high: int = 0
+    close: bool = False
+
+    def survivors(self) -> list[int]:
+        """The frames whose sample is still in."""
+        return [i for i, alive in enumerate(self.alive) if alive]
+
+    def reject(self, i: int, *, low: bool) -> None:
+        """Take the sample of frame `i` out, as too low or too high."""
+        self.alive[i] = False
+        self.low += low
+        self.high += not low
+
+
+def clip_range(clip: RangeClip, column: Column, dtype: np.dtype[Any]) -> None:
+    """Samples below `low` or above `high`, as they are in the frames."""
+    low = -math.inf if clip.low is None else clip.low
+    high = math.inf if clip.high is None else clip.high
+    # A bound that the working type holds exactly leaves no doubt.
+    rounded = [bound for bound in (low, high) if float(dtype.type(bound)) != bound]
+    for i in column.survivors():
+        value = column.raw[i]
+        column.close |= any(is_close(value, bound, dtype) for bound in rounded)
+        if value < low or value > high:
+            column.reject(i, low=value < low)
+
+
+def least_of(clip: Any, count: int) -> int:
+    """How many of `count` samples must survive."""
+    return min(clip.keep, count) if clip.keep >= 0 else max(count + clip.keep, 0)
+
+
+def clip_by_bounds(clip: Any, column: Column, dtype: np.dtype[Any]) -> None:
+    """Samples outside of bounds about a centre, until nothing changes."""
+    least, passes = least_of(clip, len(column.survivors())), 0
+    while column.survivors() and (clip.maxiters is None or passes < clip.maxiters):
+        before = column.survivors()
+        ended = bounds_pass(clip, column, dtype, least, first=passes == 0)
+        passes += 1
+        if ended or len(column.survivors()) == len(before):
+            break
+
+
+def bounds_pass(
+    clip: Any, column: Column, dtype: np.dtype[Any], least: int, *, first: bool
+) -> bool:
+    """One pass; whether it was the last because so few were left."""
+    survivors = column.survivors()
+    values = [column.seen[i] for i in survivors]
+    center, unit = center_and_unit(clip, column, values, first)
+    if math.isnan(unit):
+        return False
+    low = -math.inf if clip.low is None else center - clip.low * unit
+    high = math.inf if clip.high is None else center + clip.high * unit
+    strict = isinstance(clip, PercentileRankClip)
+    inside = [low < v < high if strict else low <= v <= high for v in values]
+    # Without spread the bounds are the centre itself: no rounding where that is a sample.
+    exact = unit == 0 and (center in values or len(set(values)) == 1) and not strict
+    slack = CLOSE * unit if isinstance(clip, WinsorizedClip) else 0.0
+    # A bound that cancels is rounded like its terms.
+    rounding = CLOSE_DISTANCE * max(abs(center), unit)
+    for v in values:
+        near = is_close(v, low, dtype) or is_close(v, high, dtype)
+        near |= min(abs(v - low), abs(v - high)) <= slack
+        near |= abs(v - low) <= rounding or abs(v - high) <= rounding
+        column.close |= near and not exact
+    short = sum(inside) < least
+    if short:
+        inside = brought_back(column, values, center, inside, least)
+    for i, v, keeps in zip(survivors, values, inside, strict=True):
+        if not keeps:
+            column.reject(i, low=v < low or (strict and v == low))
+    return short
+
+
+def brought_back(
+    column: Column, values: list[float], center: float, inside: list[bool], least: int
+) -> list[bool]:
+    """The samples within bounds and the nearest others, until there are `least`."""
+    away = [abs(v - center) for v in values]
+    out = sorted(d for d, keeps in zip(away, inside, strict=True) if not keeps)
+    reach = out[least - sum(inside) - 1]
+    for v, d in zip(values, away, strict=True):
+        room = CLOSE_DISTANCE * max(abs(v), abs(center))
+        column.close |= d != reach and abs(d - reach) <= room
+    return [keeps or d <= reach for d, keeps in zip(away, inside, strict=True)]
+
+
+def center_and_unit(  # noqa: PLR0911 - one for each clip
+    clip: Any, column: Column, values: list[float], first: bool
+) -> tuple[float, float]:
+    """What distances are measured from and in; no unit rejects nothing."""
+    middle = median(values)
+    match clip:
+        case SigmaClip():
+            center = center_of(clip.center, values, first)
+            if clip.spread == "mad_std":
+                return center, mad_std(values)
+            about_center = clip.about == "center"
+            spread = spread_about(values, center, clip.ddof)
+            return center, spread if about_center else std(values, clip.ddof)
+        case NoiseClip():
+            center = center_of(clip.center, values, True)
+            level = max(center, 0.0)
+            electrons = (clip.rdnoise / clip.gain) ** 2 + level / clip.gain
+            return center, math.sqrt(electrons + (clip.snoise * level) ** 2)
+        case MADClip():
+            return middle, mad(values)
+        case PercentileClip():
+            return middle, abs(middle)
+        case PercentileRankClip():
+            return middle, distance_at_rank(clip, values, len(column.seen)) or math.nan
+    return middle, winsorized_std(values, middle, column)
+
+
+def center_of(center: str, values: list[float], trims: bool) -> float:
+    """The median, the mean, or the mean without the extremes."""
+    if center == "median":
+        return median(values)
+    if center == "trimmed_mean" and trims and len(values) >= 3:
+        return mean(sorted(values)[1:-1])
+    return mean(values)
+
+
+def distance_at_rank(clip: PercentileRankClip, values: list[float], frames: int) -> float:
+    """How far from the median the sample is that lies some ranks from it."""
+    ordered, steps, n = sorted(values), clip.steps(frames), len(values)
+    rank = max((n - 1) // 2 + steps, 0) if steps < 0 else min(n // 2 + steps, n - 1)
+    return abs(ordered[rank] - median(values))
+
+
+def winsorized_std(values: list[float], middle: float, column: Column) -> float:
+    """What the standard deviation settles at when samples are pulled in again and again."""
+    spread = std(values, 1)
+    for _ in range(WINSOR_ROUNDS):
+        if math.isnan(spread):
+            break
+        low, high = middle - WINSOR_CUTOFF * spread, middle + WINSOR_CUTOFF * spread
+        values = [min(max(v, low), high) for v in values]
+        fresh = WINSOR_FACTOR * std(values, 1)
+        change, least = abs(fresh - spread), WINSOR_SETTLED * spread
+        column.close |= spread > 0 and abs(change - least) <= CLOSE * spread
+        spread = fresh
+        if change <= least:
+            break
+    return spread
+
+
+def clip_esd(clip: ESDClip, column: Column) -> None:
+    """The generalised ESD test."""
+    left = sorted(column.survivors(), key=lambda i: (column.seen[i], i))
+    steps = min(int(clip.most(len(left))), len(left) - least_of(clip, len(left)))
+    aside: list[tuple[int, bool]] = []
+    outliers = 0
+    while len(aside) < steps and len(left) >= 3:
+        lowest, highest = column.seen[left[0]], column.seen[left[-1]]
+        if lowest == highest:
+            break
+        values = [column.seen[i] for i in left]
+        center = mean(values)
+        above, below = highest - center, center - lowest
+        column.close |= above != below and abs(above - below) <= CLOSE * max(above, below)
+        spread, largest = std(values, 1), max(abs(v) for v in column.seen if math.isfinite(v))
+        # Squares that underflow, and samples of which little is left beside the largest.
+        if spread <= CLOSE * largest:
+            column.close = True
+            break
+        deviation = max(above, below) / spread
+        critical = critical_value(clip.significance, len(left))
+        column.close |= abs(deviation - critical) <= CLOSE * critical
+        aside.append((left.pop(), False) if above >= below else (left.pop(0), True))
+        if deviation > critical:
+            outliers = len(aside)
+    for i, low in aside[:outliers]:
+        column.reject(i, low=low)
+
+
+def critical_value(significance: float, n: int) -> float:
+    """Rosner's, for `n` samples."""
+    t = student_quantile(1 - significance / (2 * n), n - 2)
+    return (n - 1) * t / math.sqrt(n * (n - 2 + t * t))
+
+
+def clip_extrema(clip: ExtremaClip, column: Column) -> None:
+    """The `nlow` lowest and `nhigh` highest by (value, frame), NaN last."""
+
+    def order(i: int) -> tuple[bool, float, int]:
+        value = column.seen[i]
+        return (True, 0.0, i) if math.isnan(value) else (False, value, i)
+
+    frames = range(len(column.seen)) if clip.among == "all" else column.survivors()
+    ranked = sorted(frames, key=order)
+    nlow, nhigh = clip.nlow, clip.nhigh
+    if clip.among == "share":
+        nlow, nhigh = (int(len(ranked) * k / len(column.seen) + 0.001) for k in (nlow, nhigh))
+    for rank, i in enumerate(ranked):
+        if column.alive[i] and (rank < nlow or rank >= len(ranked) - nhigh):
+            column.reject(i, low=rank < nlow)
+
+
+def run_clip(clip: Clip, column: Column, dtype: np.dtype[Any]) -> None:
+    """One step of the recipe on one column."""
+    if isinstance(clip, RangeClip):
+        clip_range(clip, column, dtype)
+    elif isinstance(clip, ExtremaClip):
+        clip_extrema(clip, column)
+    elif isinstance(clip, ESDClip):
+        clip_esd(clip, column)
+    else:
+        clip_by_bounds(clip, column, dtype)

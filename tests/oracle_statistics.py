@@ -1,0 +1,89 @@
+"""Statistics of a few plain Python floats, and when a comparison is too near to call."""
+
+import math
+from typing import Any
+
+import numpy as np
+
+#: 1 / (quantile of the normal distribution at 3/4): MAD to standard deviation.
+MAD_TO_STD = 1.482602218505602
+#: A sample so near to a bound may fall either way: the bound itself is rounded.
+CLOSE_ULP = 4
+
+
+def mean(values: list[float]) -> float:
+    """The arithmetic mean, with one correction step that rounds it to the nearest float."""
+    rough = math.fsum(values) / len(values)
+    return rough + math.fsum([*values, *[-rough] * len(values)]) / len(values)
+
+
+def median(values: list[float]) -> float:
+    """The middle value; of an even number, the mean of the two middle ones."""
+    ordered = sorted(values)
+    half = len(ordered) // 2
+    return ordered[half] if len(ordered) % 2 else (ordered[half - 1] + ordered[half]) / 2
+
+
+def std(values: list[float], ddof: int = 0) -> float:
+    """The standard deviation about the mean; NaN where ``n <= ddof``."""
+    if len(values) <= ddof:
+        return math.nan
+    center = mean(values)
+    return math.sqrt(math.fsum((v - center) * (v - center) for v in values) / (len(values) - ddof))
+
+
+def mad_std(values: list[float]) -> float:
+    """The standard deviation of normal noise with this median absolute deviation."""
+    center = median(values)
+    return MAD_TO_STD * median([abs(v - center) for v in values])
+
+
+def ulp(value: float, dtype: np.dtype[Any]) -> float:
+    """The spacing of the numbers of `dtype` at `value`."""
+    digits, smallest = (24, -149) if dtype == np.float32 else (53, -1074)
+    return math.ldexp(1.0, max(math.frexp(value)[1] - digits, smallest))
+
+
+def is_close(value: float, bound: float, dtype: np.dtype[Any]) -> bool:
+    """Whether `value` is too near to a rounded `bound` to say on which side it lies."""
+    if not math.isfinite(bound):
+        return False
+    return abs(value - bound) <= CLOSE_ULP * ulp(max(abs(value), abs(bound)), dtype)
+
+
+def mad(values: list[float]) -> float:
+    """The median absolute deviation about the median."""
+    center = median(values)
+    return median([abs(v - center) for v in values])
+
+
+def spread_about(values: list[float], center: float, ddof: int) -> float:
+    """The root of the mean square distance from `center`; NaN where ``n <= ddof``."""
+    if len(values) <= ddof:
+        return math.nan
+    return math.sqrt(math.fsum((v - center) * (v - center) for v in values) / (len(values) - ddof))
+
+
+def student_cdf(t: float, degrees: int) -> float:
+    """Student's distribution function, by its finite series for whole degrees of freedom.
+
+    Abramowitz and Stegun, 26.7.3 and 26.7.4.
+    """
+    theta = math.atan(t / math.sqrt(degrees))
+    sine, cosine = math.sin(theta), math.cos(theta)
+    odd = degrees % 2
+    term, total = (cosine if odd else 1.0), 0.0
+    for k in range(1 + odd, degrees + odd - 1 + (1 - odd), 2):
+        total += term
+        term *= cosine * cosine * k / (k + 1)
+    return 0.5 + ((theta + sine * total) / math.pi if odd else sine * total / 2)
+
+
+def student_quantile(p: float, degrees: int) -> float:
+    """Where `student_cdf` is `p` > 0.5, by bisection."""
+    low, high = 0.0, 1.0
+    while student_cdf(high, degrees) < p:
+        high *= 2
+    while low < (middle := (low + high) / 2) < high:
+        low, high = (middle, high) if student_cdf(middle, degrees) < p else (low, middle)
+    return high

@@ -199,6 +199,7 @@ def clip_esd(clip: ESDClip, column: Column) -> None:
     """The generalised ESD test."""
     left = sorted(column.survivors(), key=lambda i: (column.seen[i], i))
     steps = min(int(clip.most(len(left))), len(left) - least_of(clip, len(left)))
+    middle = abs(column.seen[left[len(left) // 2]]) if left else 0.0
     aside: list[tuple[int, bool]] = []
     outliers = 0
     while len(aside) < steps and len(left) >= 3:
@@ -209,9 +210,9 @@ def clip_esd(clip: ESDClip, column: Column) -> None:
         center = mean(values)
         above, below = highest - center, center - lowest
         column.close |= above != below and abs(above - below) <= CLOSE * max(above, below)
-        spread, largest = std(values, 1), max(abs(v) for v in column.seen if math.isfinite(v))
-        # Squares that underflow, and samples of which little is left beside the largest.
-        if spread <= CLOSE * largest:
+        spread = std(values, 1)
+        # Squares that underflow, and samples of which little is left beside the first middle.
+        if spread <= CLOSE * middle:
             column.close = True
             break
         deviation = max(above, below) / spread

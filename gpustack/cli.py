@@ -211,9 +211,24 @@ def combine(
           samples below low or above high, before --scale and --zero
       extrema:nlow=1,nhigh=1,among=valid
           so many of the lowest and highest samples of a pixel
-      sigma:low=3,high=3,center=median,spread=std,maxiters=none,ddof=0
+      sigma:low=3,high=3,center=median,spread=std,maxiters=none,ddof=0,about=mean
           samples further than low or high spreads (std or mad_std) from the
-          center (median or mean), until nothing changes or maxiters times
+          center (median, mean or trimmed_mean), until nothing changes or
+          maxiters times
+      mad:low=3,high=3,maxiters=none
+          the same by the plain median absolute deviation
+      winsorized:low=3,high=3,maxiters=none
+          the same by a standard deviation of samples that were pulled in
+      noise:low=3,high=3,rdnoise=0,gain=1,snoise=0,center=median,maxiters=none
+          the same by the noise of a CCD; low=none rejects cosmic rays alone
+      rank:low=3,high=3,rank=-0.5
+          once, by the distance of the sample at a rank from the median
+      percentile:low=0.2,high=0.1
+          once, samples that differ from the median by such a share of it
+      esd:outliers=0.3,significance=0.05
+          outliers by the generalised ESD test, at most that share
+      keep=0 is a field of all but the first two: so many samples survive;
+          negative: so many are rejected at most
     """
     from gpustack.engine import stack
     from gpustack.writing import check_target

@@ -23,7 +23,7 @@ def critical_values(significance: float, n: int) -> NDArray[np.float64]:
     ----------
     Rosner, Technometrics 25, 165 (1983), equation 2.5.
     """
-    # SciPy comes with reproject; backends are imported where it is not installed.
+    # Backends are imported, and their other tests run, where SciPy is not installed.
     from scipy.special import stdtrit
 
     values = np.full(n + 1, np.inf)

@@ -33,7 +33,7 @@ class Recipe:
 
     Parameters
     ----------
-    clips : sequence of RangeClip, ExtremaClip, SigmaClip
+    clips : sequence of clips, see `gpustack.clips`
         Applied in order, each to the survivors of the one before.
     combine : {"mean", "median", "sum", "min", "max"}
         How the survivors become one value.

@@ -56,7 +56,8 @@ def stack(
         all on one device: they stay there, and the result is made of cupy arrays.
     clips : clip, iterable of clips, or Recipe
         Such as `RangeClip`, `ExtremaClip`, `SigmaClip`; see `gpustack.clips`. A recipe, such
-        as that of an earlier result, stands for this and all that follows up to `outputs`, which must be left out.
+        as that of an earlier result, stands for this and all that follows up to `outputs`,
+        which must be left out.
     combine : {"mean", "median", "sum", "min", "max"}
     scale, zero : sequence of float, measure, its text, callable, or None
         One number a frame. A measure says what it is taken from: a statistic, such as

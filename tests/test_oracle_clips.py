@@ -1,0 +1,95 @@
+"""The oracle's clips against answers that others published or that are written out by hand."""
+
+import numpy as np
+import pytest
+
+from gpustack.clips import (
+    ESDClip,
+    ExtremaClip,
+    MADClip,
+    NoiseClip,
+    PercentileClip,
+    PercentileRankClip,
+    SigmaClip,
+    WinsorizedClip,
+)
+from gpustack.critical import critical_values
+from oracle_clips import Column, critical_value, run_clip
+from oracle_statistics import student_quantile
+
+#: Rosner 1983, table 1: three of these are outliers at 5%, where up to ten are looked for.
+ROSNER = """
+    -0.25 0.68 0.94 1.15 1.20 1.26 1.26 1.34 1.38 1.43 1.49 1.49 1.55 1.56 1.58 1.65 1.69 1.70
+    1.76 1.77 1.81 1.91 1.94 1.96 1.99 2.06 2.09 2.10 2.14 2.15 2.23 2.24 2.26 2.35 2.37 2.40 2.47
+    2.54 2.62 2.64 2.90 2.92 2.92 2.93 3.21 3.26 3.30 3.59 3.68 4.30 4.64 5.34 5.42 6.01"""
+
+
+def left(clip, values):
+    """The samples that survive."""
+    column = Column(list(values), list(values), [True] * len(values))
+    run_clip(clip, column, np.dtype(np.float64))
+    assert column.low + column.high == len(values) - len(column.survivors())
+    return [values[i] for i in column.survivors()]
+
+
+def test_the_published_example_of_esd_has_three_outliers():
+    values = [float(text) for text in ROSNER.split()]
+    assert left(ESDClip(10 / 54, 0.05), values) == [v for v in values if v < 5.3]
+
+
+@pytest.mark.parametrize(
+    ("p", "degrees", "t"),
+    [
+        (0.975, 1, 12.706),
+        (0.975, 2, 4.303),
+        (0.995, 5, 4.032),
+        (0.975, 10, 2.228),
+        (0.95, 30, 1.697),
+    ],
+)
+def test_quantiles_are_those_of_printed_tables(p, degrees, t):
+    assert student_quantile(p, degrees) == pytest.approx(t, abs=6e-4)
+
+
+@pytest.mark.parametrize("significance", [0.001, 0.05, 0.5])
+def test_critical_values_agree_with_a_series(significance):
+    # Both know the quantile to some 1e-13; 1 - p loses another three digits.
+    values = critical_values(significance, 60)
+    assert np.isinf(values[:3]).all()
+    expected = [critical_value(significance, n) for n in range(3, 61)]
+    np.testing.assert_allclose(values[3:], expected, rtol=1e-9)
+
+
+EVEN = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 100.0]
+BY_HAND = {
+    # Median 5.5, MAD 2.5: bounds 0.5 and 10.5.
+    "mad": (MADClip(2, 2, 1), EVEN, EVEN[:9]),
+    # Bounds 5.5 -+ 0.5 * 5.5.
+    "percentile": (PercentileClip(0.5, 0.5), EVEN, EVEN[2:8]),
+    # floor(0.5 * 5) = 2 below the lower middle 5 is 3, 2.5 from the median: bounds 0.5 and 10.5.
+    "rank": (PercentileRankClip(2, 2, -0.5), EVEN, EVEN[:9]),
+    # 9 ranks above the upper middle there is only the highest, 94.5 away.
+    "rank-far": (PercentileRankClip(1, 1, 9), EVEN, EVEN[:9]),
+    # A sample on a bound is rejected: 3 and 8 are 2.5 from the median.
+    "rank-on": (PercentileRankClip(1, 1, -0.5), EVEN, EVEN[3:7]),
+    "rank-none": (PercentileRankClip(1, 1, -1), [5.0, 5.0, 5.0, 9.0], [5.0, 5.0, 5.0, 9.0]),
+    # sqrt(3^2 + 5.5) = 3.81 about 5.5, then about 5.5 again and again.
+    "noise": (NoiseClip(1, 1, rdnoise=3), EVEN, EVEN[1:9]),
+    "noise-high": (NoiseClip(None, 1, rdnoise=3), EVEN, EVEN[:8]),
+    # The mean of 2 to 9 is 5.5, that of all 14.5.
+    "trimmed": (SigmaClip(0.4, 0.4, "trimmed_mean", maxiters=1), EVEN, EVEN[:9]),
+    # Two nearest to the median, both at 0.5, come back.
+    "keep": (PercentileClip(0.01, 0.01, keep=1), EVEN, [5.0, 6.0]),
+    "keep-three": (PercentileClip(0.01, 0.01, keep=3), EVEN, [4.0, 5.0, 6.0, 7.0]),
+    "lose-three": (PercentileClip(0.01, 0.01, keep=-3), EVEN, EVEN[1:9]),
+    "share": (ExtremaClip(1, 2, "share"), EVEN, EVEN[1:8]),
+    "esd": (ESDClip(0.3, 0.05), EVEN, EVEN[:9]),
+    "esd-keep": (ESDClip(0.3, 0.05, keep=10), EVEN, EVEN),
+    "winsorized": (WinsorizedClip(3, 3), EVEN, EVEN[:9]),
+    "winsorized-two": (WinsorizedClip(3, 3), [1.0, 9.0], [1.0, 9.0]),
+}
+
+
+@pytest.mark.parametrize(("clip", "values", "survivors"), BY_HAND.values(), ids=BY_HAND)
+def test_answers_by_hand(clip, values, survivors):
+    assert left(clip, values) == survivors

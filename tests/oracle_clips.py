@@ -108,31 +108,46 @@ def bounds_pass(
     slack = CLOSE * unit if isinstance(clip, WinsorizedClip) else 0.0
     # A bound that cancels is rounded like its terms.
     rounding = CLOSE_DISTANCE * max(abs(center), unit)
+    # A sample that is the centre itself is within any bounds.
+    is_sample = named_center(clip) != "mean" or len(set(values)) == 1
     for v in values:
+        if is_sample and v == center and not strict:
+            continue
         near = is_close(v, low, dtype) or is_close(v, high, dtype)
         near |= min(abs(v - low), abs(v - high)) <= slack
         near |= abs(v - low) <= rounding or abs(v - high) <= rounding
         column.close |= near and not exact
     short = sum(inside) < least
     if short:
-        inside = brought_back(column, values, center, inside, least)
+        inside, near_tie = brought_back(values, center, inside, least)
+        # A median is the same to the last bit everywhere, and so are distances from it.
+        column.close |= near_tie and named_center(clip) != "median"
     for i, v, keeps in zip(survivors, values, inside, strict=True):
         if not keeps:
             column.reject(i, low=v < low or (strict and v == low))
     return short
 
 
+def named_center(clip: Any) -> str:
+    """The name of the centre of a clip; most have the median."""
+    return str(getattr(clip, "center", "median"))
+
+
 def brought_back(
-    column: Column, values: list[float], center: float, inside: list[bool], least: int
-) -> list[bool]:
-    """The samples within bounds and the nearest others, until there are `least`."""
+    values: list[float], center: float, inside: list[bool], least: int
+) -> tuple[list[bool], bool]:
+    """The samples within bounds and the nearest others, until there are `least`.
+
+    And whether some other is so nearly as far as the last of them that rounding may decide.
+    """
     away = [abs(v - center) for v in values]
     out = sorted(d for d, keeps in zip(away, inside, strict=True) if not keeps)
     reach = out[least - sum(inside) - 1]
-    for v, d in zip(values, away, strict=True):
-        room = CLOSE_DISTANCE * max(abs(v), abs(center))
-        column.close |= d != reach and abs(d - reach) <= room
-    return [keeps or d <= reach for d, keeps in zip(away, inside, strict=True)]
+    near_tie = any(
+        d != reach and abs(d - reach) <= CLOSE_DISTANCE * max(abs(v), abs(center))
+        for v, d in zip(values, away, strict=True)
+    )
+    return [keeps or d <= reach for d, keeps in zip(away, inside, strict=True)], near_tie
 
 
 def center_and_unit(  # noqa: PLR0911 - one for each clip

@@ -14,9 +14,9 @@ from astropy.io import fits
 from click.testing import CliRunner
 
 import gpustack
-from gpustack import ExtremaClip, RangeClip, SigmaClip, stack
+from gpustack import SigmaClip, stack
 from gpustack.cli import cli, main, progress_bar, summary
-from gpustack.clips import parse_clip
+from gpustack.clips import CLIPS, parse_clip
 from gpustack.errors import InputError
 from gpustack.header import read_recipe
 
@@ -287,7 +287,9 @@ def test_words_are_shown_as_they_are_typed():
 def test_the_clips_of_the_help_are_the_defaults():
     said = CliRunner().invoke(cli, ["combine", "--help"]).output
     shown = [line.strip() for line in said.splitlines() if re.match(r" {4}[a-z]+:\w+=", line)]
-    assert [parse_clip(text) for text in shown] == [RangeClip(), ExtremaClip(), SigmaClip()]
+    clips = [parse_clip(text) for text in shown]
+    assert {clip.name: clip for clip in clips} == {name: clip() for name, clip in CLIPS.items()}
+    assert len(clips) == len(CLIPS)
 
 
 def test_alone_it_shows_its_help_as_bad_input_does():

@@ -181,7 +181,7 @@ def run(
     memory: float | str | None = None,
     device_memory: float | str | None = None,
     progress: Progress | None = None,
-    marks: bool = False,
+    reasons: bool = False,
     working: DTypeLike = np.float32,
     origins: Sequence[str] = (),
 ) -> StackResult:
@@ -195,8 +195,8 @@ def run(
         Where the weights of the recipe are ``"sample"``.
     backend, memory, device_memory, progress
         As in `stack`.
-    marks : bool
-        Make the mask of all samples, `StackResult.marks`.
+    reasons : bool
+        Make `StackResult.reasons`, which say of every sample why it is out.
     working : dtype
         Samples are compared and sorted in the widest of this and the frames' own.
     origins : sequence of str
@@ -213,7 +213,7 @@ def run(
     flat = None if weights is None else reshaped(weights, len(frames), -1, frames[0].shape[-1])
     source = FrameSource(frames, dtype, flat)
     executor = backends.get(backend, device_memory=device_memory, resident=source.resident)
-    out = _outputs(recipe, source, marks)
+    out = _outputs(recipe, source, reasons)
     executor.stream(source, recipe, out, _limit(memory, source), progress)
     return _result(frames, recipe, out, header)
 
@@ -225,7 +225,7 @@ def _limit(memory: float | str | None, source: FrameSource) -> int:
     return max(DEFAULT_MEMORY, 4 * source.most_row_bytes)
 
 
-def _outputs(recipe: Recipe, source: FrameSource, marks: bool) -> Outputs:
+def _outputs(recipe: Recipe, source: FrameSource, reasons: bool) -> Outputs:
     """The arrays of the result, not yet filled, where the frames are."""
     n, shape, empty = source.n, (source.rows, source.width), source.empty
     real = np.dtype(recipe.dtype) if recipe.dtype else source.dtype
@@ -240,8 +240,8 @@ def _outputs(recipe: Recipe, source: FrameSource, marks: bool) -> Outputs:
             setattr(out, name, empty(shape, whole))
     if "rejected" in recipe.outputs:
         out.valid, out.rejected = np.zeros(n, np.int64), np.zeros(n, np.int64)
-    if marks:
-        out.marks = empty((n, *shape), np.dtype(bool))
+    if reasons:
+        out.reasons = empty((n, *shape), np.dtype(np.uint8))
     return out
 
 
@@ -271,5 +271,5 @@ def _result(frames: Sequence[Frame], recipe: Recipe, out: Outputs, header: Any) 
         high=shaped(out.high),
         unit=first.unit,
         wcs=first.wcs,
-        marks=shaped(out.marks),
+        reasons=shaped(out.reasons),
     )

@@ -44,8 +44,9 @@ class StackResult:
     frames : astropy.table.Table
         A row a frame: name, scale, zero, weight (NaN where each sample has its own),
         valid (fraction of its samples) and rejected (fraction of the valid ones).
-    marks : ndarray of bool, shape (n, *shape), or None
-        True = rejected or invalid, per sample; made only when asked for.
+    reasons : ndarray of uint8, shape (n, *shape), or None
+        Why each sample is out, a `gpustack.reasons.Reason`, 0 for survivors; made only when
+        asked for.
     """
 
     data: NDArray[Any]
@@ -59,7 +60,12 @@ class StackResult:
     high: NDArray[Any] | None = None
     unit: u.UnitBase | None = None
     wcs: Any = None
-    marks: NDArray[np.bool_] | None = field(default=None, repr=False)
+    reasons: NDArray[np.uint8] | None = field(default=None, repr=False)
+
+    @property
+    def marks(self) -> NDArray[np.bool_] | None:
+        """Which samples are rejected or invalid, shape (n, *shape), of `reasons`."""
+        return None if self.reasons is None else self.reasons != 0
 
     @property
     def on_device(self) -> bool:
@@ -70,7 +76,7 @@ class StackResult:
         """The result with numpy arrays; itself where it has them already."""
         if not self.on_device:
             return self
-        maps = ("data", "mask", "uncertainty", "count", "low", "high", "marks")
+        maps = ("data", "mask", "uncertainty", "count", "low", "high", "reasons")
         held = {name: getattr(self, name) for name in maps}
         return replace(
             self, **{name: map_.get() for name, map_ in held.items() if map_ is not None}

@@ -50,10 +50,12 @@ struct Out {
     unsigned long long data, uncertainty;   // OUT
     unsigned long long mask;                // one byte, 1 = no survivor or no weight
     unsigned long long count, low, high;    // int32
-    unsigned long long marks;               // one byte, [frame][pixel], 1 = rejected or invalid
+    unsigned long long reasons;             // one byte, [frame][pixel]: REASON_...
     unsigned long long invalid, rejected;   // uint64 a frame, added to
 };
 
+// Why a sample is out; gpustack/reasons.py.
+enum { REASON_NONE = 0, REASON_MASKED = 1, REASON_NO_VALUE = 2, REASON_RANGE = 4, REASON_CLIP = 8 };
 enum { CLIP_RANGE, CLIP_EXTREMA, CLIP_EXTREMA_ALL, CLIP_EXTREMA_SHARE, CLIP_BOUNDS, CLIP_ESD };
 enum { CLIPPED_NOT, CLIPPED_BASIC, CLIPPED_ALL };
 enum { CENTER_MEAN, CENTER_MEDIAN, CENTER_TRIMMED };

@@ -36,7 +36,7 @@
 #ifndef WEIGHTED        // WEIGHTED_...
 #define WEIGHTED 0
 #endif
-#ifndef LOOK            // 1: marks or tallies of frames are wanted
+#ifndef LOOK            // 1: reasons or tallies of frames are wanted
 #define LOOK 1
 #endif
 #ifndef OUT             // the type of data and uncertainty

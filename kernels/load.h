@@ -22,7 +22,9 @@ struct Place {
     long long pixel, row, column;
 };
 
-enum Fate { VALID, NOT_VALID, BELOW, ABOVE };
+enum Fate { VALID, MASKED_OUT, NO_VALUE, BELOW, ABOVE };
+
+__device__ inline bool is_invalid(Fate fate) { return fate == MASKED_OUT || fate == NO_VALUE; }
 
 // A sample as clips see it: INVALID unless its fate is VALID.
 struct Sample {
@@ -144,12 +146,12 @@ __device__ inline Sample settle(const Task& task, const Frame& frame, Word word,
 {
     Image value = decode(frame, word);
     if (masked || !finite(value) || is_blank(frame, word))
-        return {INVALID, NOT_VALID};
+        return {INVALID, masked ? MASKED_OUT : NO_VALUE};
     Image seen = value;
     if (NORMALIZE != NORMALIZE_NONE) {
         Image normal = normalize(frame, value);
         if (!finite(normal))
-            return {INVALID, NOT_VALID};
+            return {INVALID, NO_VALUE};
         seen = NORMALIZE == NORMALIZE_EARLY ? normal : value;
     }
     Fate fate = CLIPPED && task.raw_ranges ? range_fate(task, value) : VALID;

@@ -48,10 +48,19 @@ struct Weighted {
 __device__ inline bool looks_again(const Task& task, int count)
 {
     bool tallies = task.out.invalid || task.out.rejected;
-    return WEIGHTED || (LOOK && (task.out.marks || (tallies && count < task.count())));
+    return WEIGHTED || (LOOK && (task.out.reasons || (tallies && count < task.count())));
 }
 
-// Marks, tallies and weighted sums of the samples of a pixel.
+__device__ inline int reason(Fate fate, bool inside)
+{
+    if (inside)
+        return REASON_NONE;
+    if (fate == VALID)
+        return REASON_CLIP;
+    return fate == MASKED_OUT ? REASON_MASKED : fate == NO_VALUE ? REASON_NO_VALUE : REASON_RANGE;
+}
+
+// Reasons, tallies and weighted sums of the samples of a pixel.
 __device__ inline Weighted look(
     const Task& task, const Place& place, Members members, Tallies& tallies)
 {
@@ -65,9 +74,9 @@ __device__ inline Weighted look(
             sums.weights += weight;
             sums.values += widen(value) * weight;
         }
-        if (LOOK && task.out.marks)
-            ((Byte*)task.out.marks)[f * task.pixels + place.pixel] = !inside;
-        if (LOOK && seen.fate == NOT_VALID)
+        if (LOOK && task.out.reasons)
+            ((Byte*)task.out.reasons)[f * task.pixels + place.pixel] = reason(seen.fate, inside);
+        if (LOOK && is_invalid(seen.fate))
             tallies.count(tallies.invalid, task.out.invalid, f);
         else if (LOOK && !inside)
             tallies.count(tallies.rejected, task.out.rejected, f);

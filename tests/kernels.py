@@ -49,13 +49,12 @@ class HostKernels:
         planes = np.zeros((), abi.planes(defines["N"]))
         if defines["FLAT"]:
             planes["data"], planes["mask"] = frames["data"], frames["mask"]
-        ranges = len(recipe.raw_ranges) if recipe.clip_on == "normalized" else 0
         args = (
             frames.ctypes.data,
             len(band),
             clip_table.ctypes.data,
             len(recipe.clips),
-            ranges if recipe.normalizes else 0,
+            len(recipe.raw_ranges),
             rows * width,
             max(width, 1),
             out_table(out, tallies),
@@ -86,7 +85,7 @@ class HostKernels:
             "SPREAD": abi.SPREAD[recipe.spread if out.uncertainty is not None else None],
             "WEIGHTED": 0 if recipe.weights is None else 2 if recipe.weights == "sample" else 1,
             "FLAT": int(self._flat and not self._streamed and n > 0),
-            "LOOK": int(any(a is not None for a in (out.marks, out.valid, out.rejected))),
+            "LOOK": int(any(a is not None for a in (out.reasons, out.valid, out.rejected))),
         }
 
 
@@ -101,11 +100,9 @@ def alike(band, dtype):
 def _decoded(samples, dtype):
     own = working_dtype(samples.data.dtype)
     data = samples.data.astype(own) * own.type(samples.bscale) + own.type(samples.bzero)
-    mask = samples.mask
     if samples.blank is not None:
-        blank = samples.data == samples.blank
-        mask = blank if mask is None else mask | blank
-    return replace(samples, data=data.astype(dtype), mask=mask, bscale=1.0, bzero=0.0, blank=None)
+        data = np.where(samples.data == samples.blank, np.nan, data)
+    return replace(samples, data=data.astype(dtype), bscale=1.0, bzero=0.0, blank=None)
 
 
 def frame_table(band, recipe, keep, padding):
@@ -145,7 +142,7 @@ def in_place(asked, n):
 def out_table(out, tallies):
     """Where a kernel puts the outputs."""
     table = np.zeros((), abi.OUT)
-    for name in ("data", "uncertainty", "mask", "count", "low", "high", "marks"):
+    for name in ("data", "uncertainty", "mask", "count", "low", "high", "reasons"):
         array = getattr(out, name)
         if array is not None:
             assert array.flags.c_contiguous

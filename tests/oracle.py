@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from gpustack.clips import RangeClip
+from gpustack.reasons import Reason
 from gpustack.recipe import Recipe
 from oracle_clips import Column, run_clip
 from oracle_statistics import mad_std, median, std
@@ -25,7 +27,7 @@ class Answer:
     """What a backend must give.
 
     `data`, `uncertainty`, `mask`, `count`, `low`, `high` of shape (rows, width); `valid`,
-    `rejected` of shape (n,); `marks` of shape (n, rows, width). `close` is True where some
+    `rejected` of shape (n,); `reasons` of shape (n, rows, width). `close` is True where some
     decision was too close to call; `size` is how large the terms of a result are, which
     is what rounding errors are relative to where the terms cancel.
     """
@@ -38,9 +40,14 @@ class Answer:
     high: Any
     valid: Any
     rejected: Any
-    marks: Any
+    reasons: Any
     close: Any
     size: Any
+
+    @property
+    def marks(self) -> Any:
+        """Which samples are out, shape (n, rows, width)."""
+        return self.reasons != 0
 
 
 def combined(recipe: Recipe, values: list[float], weights: list[float]) -> tuple[float, float]:
@@ -100,12 +107,20 @@ def _solve(band: Sequence[Any], recipe: Recipe) -> Answer:
     valid &= np.isfinite(x)  # what normalising makes infinite is as good as lost
 
     answer = _empty(n, shape, np.dtype(recipe.dtype or dtype), valid)
+    answer.reasons[~valid] = Reason.NO_VALUE
+    for f, samples in enumerate(band):
+        if samples.mask is not None:
+            answer.reasons[f, samples.mask] = Reason.MASKED
     for y, pixel in np.ndindex(shape):
         at = (slice(None), y, pixel)
         seen = raw[at] if recipe.clip_on == "raw" else x[at]
         column = Column(raw[at].tolist(), seen.tolist(), valid[at].tolist())
-        for clip in recipe.clips:
+        for k, clip in enumerate(recipe.clips):
+            before = column.survivors()
             run_clip(clip, column, dtype)
+            ranges = all(isinstance(earlier, RangeClip) for earlier in recipe.clips[: k + 1])
+            rejected = [i for i in before if not column.alive[i]]
+            answer.reasons[rejected, y, pixel] = Reason.RANGE if ranges else Reason.CLIP
         _put(answer, (y, pixel), column, recipe, x[at].tolist(), _weights(band, recipe, y, pixel))
     answer.rejected[:] = answer.marks.sum(axis=(1, 2)) - (~valid).sum(axis=(1, 2))
     return answer
@@ -119,7 +134,7 @@ def _empty(n: int, shape: tuple[int, int], result: np.dtype[Any], valid: Any) ->
         **maps,
         valid=valid.sum(axis=(1, 2)),
         rejected=np.zeros(n, int),
-        marks=np.ones((n, *shape), bool),
+        reasons=np.zeros((n, *shape), np.uint8),
         size=np.zeros(shape),
     )
 
@@ -146,4 +161,3 @@ def _put(
     answer.uncertainty[at] = math.nan if answer.mask[at] else uncertainty(recipe, values)
     answer.count[at] = len(values)
     answer.low[at], answer.high[at], answer.close[at] = column.low, column.high, column.close
-    answer.marks[(survivors, *at)] = False

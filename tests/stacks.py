@@ -224,7 +224,7 @@ def outputs(band, recipe):
         high=np.full(shape, 99, np.int32),
         valid=np.zeros(n, np.int64),
         rejected=np.zeros(n, np.int64),
-        marks=np.zeros((n, *shape), bool),
+        reasons=np.full((n, *shape), 77, np.uint8),
     )
 
 

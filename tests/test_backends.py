@@ -13,7 +13,7 @@ from gpustack.recipe import Recipe
 from oracle import solve
 from recipes import RECIPES, ROUTES, recipe
 from stacks import STACKS, TIED, VALUES, outputs, plain, rows_of, run, sky, some, stack
-from tolerances import assert_agrees, assert_same_bits
+from tolerances import MAPS, assert_agrees, assert_same_bits
 
 #: Few, around the lanes of vectors and networks, and as many as nights bring.
 COUNTS = (1, 2, 3, 4, 5, 6, 7, 8, 9, 25, 40, 130)
@@ -74,7 +74,7 @@ def test_every_recipe_on_any_number_of_frames(backend, name, n):
         assert_agrees(got, want, asked.combine, ties=stack_name in TIED)
 
 
-@pytest.mark.parametrize("output", ["data", "uncertainty", "mask", "count", "low", "high", "marks"])
+@pytest.mark.parametrize("output", MAPS)
 @pytest.mark.parametrize("name", ["median", "everything", "extrema-all", "raw-weighted"])
 def test_one_output_alone_is_the_same(backend, name, output):
     asked = recipe(name, FRAMES)

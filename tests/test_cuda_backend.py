@@ -133,7 +133,7 @@ def test_a_plain_recipe_asks_for_nothing_it_does_not_need(pretend):
     world = pretend()
     band = plain(sky(N).astype("f4"))
     out = outputs(band, recipe("median", N))
-    for name in ("uncertainty", "marks", "valid", "rejected", "count", "low", "high"):
+    for name in ("uncertainty", "reasons", "valid", "rejected", "count", "low", "high"):
         setattr(out, name, None)
     Cuda().run(band, recipe("median", N), out)
     names = {name: world.built[-1][1][name] for name in ("MASKED", "LOOK", "SPREAD", "SCALED")}

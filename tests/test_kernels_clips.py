@@ -24,7 +24,7 @@ KERNELS = {
     "flushing": HostKernels(flush=True),
 }
 CPU = CpuBackend(threads=1)
-EVERYTHING = ("data", "mask", "count", "low", "high", "marks")
+EVERYTHING = ("data", "mask", "count", "low", "high", "reasons")
 
 
 def assert_like_cpu(kernels, band, clips):

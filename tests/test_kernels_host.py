@@ -24,7 +24,7 @@ from recipes import RECIPES, ROUTES, recipe
 from skips import missing, skip_without
 from stacks import STACKS, TIED, VALUES, outputs, plain, rows_of, run, stack
 from test_backends import FRAMES, fits, samples, solved
-from tolerances import EXACT_COMBINES, assert_agrees, assert_same_bits
+from tolerances import EXACT_COMBINES, MAPS, assert_agrees, assert_same_bits
 
 pytestmark = pytest.mark.skipif(
     hostbuild.compiler() is None and missing("g++, which builds the kernels for the host"),
@@ -34,7 +34,7 @@ pytestmark = pytest.mark.skipif(
 #: Around the lanes of sorting networks, the most that registers hold (128 float32, 64
 #: float64), and more than that.
 COUNTS = (1, 2, 3, 4, 5, 6, 7, 8, 9, 25, 40, 128, 130, 300)
-DECISIONS = ("mask", "count", "low", "high", "marks")
+DECISIONS = ("mask", "count", "low", "high", "reasons")
 
 #: How a kernel gets at its samples: by short loops, with addresses among its arguments, or
 #: again at every question.
@@ -127,7 +127,7 @@ def test_a_working_dtype_that_is_asked_for(stack_name, dtype):
     assert_like_cpu(got, want, "median")
 
 
-@pytest.mark.parametrize("output", ["data", "uncertainty", "mask", "count", "low", "high", "marks"])
+@pytest.mark.parametrize("output", MAPS)
 @pytest.mark.parametrize("name", ["median", "everything", "extrema-all", "raw-weighted"])
 def test_one_output_alone_is_the_same(name, output):
     asked = recipe(name, FRAMES)

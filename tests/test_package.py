@@ -23,6 +23,7 @@ MAY_IMPORT = {
     "errors": "",
     "checks": "numpy",
     "clips": "numpy",
+    "reasons": "",
     "critical": "numpy scipy",
     "measures": "",
     "recipe": "",

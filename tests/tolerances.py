@@ -16,6 +16,10 @@ STEP = 1.0
 #: share of the pixels of random samples at most, or one pixel of a small frame.
 MAX_CLOSE = 0.03
 
+#: What a backend makes: a number a pixel, or a sample.
+IMAGES = ("data", "uncertainty", "mask", "count", "low", "high")
+MAPS = (*IMAGES, "reasons")
+
 EXACT_COMBINES = ("median", "min", "max")
 
 
@@ -27,7 +31,7 @@ def assert_agrees(got: Any, want: Any, combine: str, *, ties: bool = False) -> N
     """
     sure = ~want.close
     assert ties or want.close.sum() <= max(1, MAX_CLOSE * want.close.size)
-    for name in ("mask", "count", "low", "high", "marks"):
+    for name in ("mask", "count", "low", "high", "reasons"):
         given, expected = getattr(got, name), getattr(want, name)
         np.testing.assert_array_equal(given[..., sure], expected[..., sure], err_msg=name)
     np.testing.assert_array_equal(got.valid, want.valid, err_msg="valid")
@@ -59,7 +63,7 @@ def assert_near(given: Any, expected: Any, size: Any, name: str) -> None:
 
 def assert_same_bits(one: Any, other: Any, names: tuple[str, ...] = ()) -> None:
     """Two Outputs are the same to the last bit, in all their maps or in those named."""
-    for name in names or ("data", "uncertainty", "mask", "count", "low", "high", "marks"):
+    for name in names or MAPS:
         first, second = getattr(one, name), getattr(other, name)
         assert (first is None) == (second is None), name
         if first is not None:

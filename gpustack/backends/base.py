@@ -68,8 +68,8 @@ class Outputs:
     valid, rejected : ndarray of int64, shape (n,)
         Per frame, added to: samples that came in valid, and how many of them were
         rejected.
-    marks : ndarray of bool, shape (n, rows, width)
-        True = rejected or invalid, per sample.
+    reasons : ndarray of uint8, shape (n, rows, width)
+        Why each sample is out, a `gpustack.reasons.Reason`; 0 for survivors.
     """
 
     data: NDArray[Any] | None = None
@@ -80,7 +80,12 @@ class Outputs:
     high: NDArray[Any] | None = None
     valid: NDArray[np.int64] | None = None
     rejected: NDArray[np.int64] | None = None
-    marks: NDArray[np.bool_] | None = None
+    reasons: NDArray[np.uint8] | None = None
+
+    @property
+    def marks(self) -> NDArray[np.bool_] | None:
+        """Which samples are out, shape (n, rows, width), of `reasons`."""
+        return None if self.reasons is None else self.reasons != 0
 
     def rows(self, start: int, stop: int) -> Self:
         """Views of rows ``[start, stop)``; the per-frame tallies are shared."""

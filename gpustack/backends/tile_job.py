@@ -24,6 +24,7 @@ from gpustack.backends.tiles import (
     load,
     load_frame,
     normalize_row,
+    reasons,
 )
 from gpustack.clips import Clip, ExtremaClip
 from gpustack.recipe import Recipe
@@ -115,7 +116,7 @@ class TileJob:
     def _ranks(self) -> frozenset[int] | None:
         """The only ranks that the recipe looks at, where that is known beforehand."""
         n, spread = len(self.band), self.recipe.spread
-        if self.recipe.clips or self._late_normalize or spread or self.out.marks is not None:
+        if self.recipe.clips or self._late_normalize or spread or self.out.reasons is not None:
             return None
         match self.recipe.combine:
             case "median":
@@ -164,7 +165,7 @@ class TileJob:
 
     def _looks_again(self, columns: SortedTile) -> bool:
         """Whether it has to be seen which frames' samples survive."""
-        if self._late_normalize or self.recipe.weights is not None or self.out.marks is not None:
+        if self._late_normalize or self.recipe.weights is not None or self.out.reasons is not None:
             return True
         untouched = columns.uniform.count == columns.uniform.valid and not columns.parts
         return self.out.rejected is not None and bool(self._clips) and not untouched
@@ -174,7 +175,7 @@ class TileJob:
     ) -> tuple[Counts, Flags]:
         """Decode the samples again, frame by frame, now that it is known which survive.
 
-        Writes marks and the weighted value. Where normalising comes late, leaves the
+        Writes reasons and the weighted value. Where normalising comes late, leaves the
         normalised survivors in `buffer`, +inf for the others. Returns how many samples of
         each frame survive and, with weights, the columns whose survivors have none.
         """
@@ -182,11 +183,12 @@ class TileJob:
         members, sums = columns.members(self.recipe), WeightedSum(where.pixels)
         for f, (samples, weight) in enumerate(zip(self.band, self._weights(where), strict=True)):
             row = buffer[f]
-            load_frame(samples, where, self.recipe, f, row)
+            fates = load_frame(samples, where, self.recipe, f, row)
             inside = members.inside(row)
             kept[f] = np.count_nonzero(inside)
-            if self.out.marks is not None:
-                _place(self.out.marks[f], where, ~inside)
+            if self.out.reasons is not None:
+                why = reasons(samples, where, self.recipe, row, fates, inside)
+                _place(self.out.reasons[f], where, why)
             if self._late_normalize:
                 normalize_row(row, f, self.recipe)
                 np.copyto(row, np.inf, where=~inside)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from gpustack.backends.base import Samples, working_dtype
 from gpustack.backends.columns import Floats, Ranks
+from gpustack.reasons import Reason
 from gpustack.recipe import Recipe
 
 Counts = NDArray[np.intp]
@@ -42,6 +43,8 @@ def cut(rows: int, width: int, pixels: int) -> list[Where]:
 
 
 Flags = NDArray[np.bool_] | None
+#: Which samples of a frame are invalid, and which of the others are below and above a range.
+Fates = tuple[Flags, Flags, Flags]
 
 
 @dataclass(slots=True)
@@ -129,15 +132,13 @@ def _as_it_lies(samples: Samples, where: Where, dtype: np.dtype[Any]) -> Floats 
     return row
 
 
-def load_frame(samples: Samples, where: Where, recipe: Recipe, f: int, row: Floats) -> None:
-    """Put the samples of frame `f` alone into `row`, just as `load` did."""
+def load_frame(samples: Samples, where: Where, recipe: Recipe, f: int, row: Floats) -> Fates:
+    """Put the samples of frame `f` alone into `row`, just as `load` did; gives their fates."""
     decode(samples, where, row)
-    settle(samples, where, recipe, f, row)
+    return settle(samples, where, recipe, f, row)
 
 
-def settle(
-    samples: Samples, where: Where, recipe: Recipe, f: int, row: Floats
-) -> tuple[Flags, Flags, Flags]:
+def settle(samples: Samples, where: Where, recipe: Recipe, f: int, row: Floats) -> Fates:
     """Turn decoded samples of frame `f` into what clips see, in place.
 
     Returns which were invalid, and which of the others below and above a range.
@@ -154,6 +155,26 @@ def settle(
     if gone is not None:
         np.copyto(row, np.inf, where=gone)
     return invalid, below, above
+
+
+def reasons(
+    samples: Samples, where: Where, recipe: Recipe, row: Floats, fates: Fates, inside: Any
+) -> NDArray[np.uint8]:
+    """Why the samples of a frame, as clips see them, are out; those `inside` are not."""
+    invalid, *out_of_range = fates
+    if not recipe.normalizes or recipe.clip_on == "raw":  # a range clip is one of the clips then
+        out_of_range[:] = _out_of_range(row, recipe, invalid)
+    masked = None if samples.mask is None else samples.mask[where.rows, where.cols]
+    why = np.full(where.pixels, Reason.CLIP, np.uint8)
+    for flags, reason in (
+        (union(*out_of_range), Reason.RANGE),
+        (invalid, Reason.NO_VALUE),
+        (union(masked), Reason.MASKED),
+    ):
+        if flags is not None:
+            np.copyto(why, np.uint8(reason), where=flags)
+    np.copyto(why, 0, where=inside)
+    return why
 
 
 def decode(samples: Samples, where: Where, row: Floats) -> None:

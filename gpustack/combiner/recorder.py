@@ -163,7 +163,7 @@ class Recorder:
         """Mark in `cube` what the recorded clips reject."""
         if self.clips:
             recipe = Recipe(clips=tuple(self.clips), clip_on="raw", outputs=())
-            result = self._run(open_frames(list(cube)), recipe, marks=True)
+            result = self._run(open_frames(list(cube)), recipe, reasons=True)
             cube.mask = np.asarray(result.marks)
             self.clips = []
 

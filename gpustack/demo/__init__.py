@@ -207,7 +207,7 @@ def _stack_and_judge(files: Files, field: Field, truth: Truth) -> Outcome:
     plain = engine.stack(files.pattern, combine="mean")
     frames = open_frames(files.pattern)
     # The same once more, for each sample's fate: a map of counts names no frames.
-    marks = np.asarray(engine.run(frames, Recipe(clips=(CLIP,)), marks=True).marks)
+    marks = np.asarray(engine.run(frames, Recipe(clips=(CLIP,)), reasons=True).marks)
     # A frame with a satellite: the truth says which.
     frame = frames[field.crossed[0]].whole().filled(np.nan)
     area = shared_area(field)

@@ -57,7 +57,7 @@ OUT = np.dtype(
             "count",
             "low",
             "high",
-            "marks",
+            "reasons",
             "invalid",
             "rejected",
         )

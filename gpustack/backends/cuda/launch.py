@@ -93,7 +93,7 @@ class Job:
             "SPREAD": abi.SPREAD[spread],
             "WEIGHTED": abi.WEIGHTED_NOT if recipe.weights is None else weighted,
             "FLAT": self._is_flat(records, width),
-            "LOOK": wanted.marks is not None or self.tallies,
+            "LOOK": wanted.reasons is not None or self.tallies,
             "BLOCK": self.block,
         }
         types = {"REAL": self.real, "STORED": self.stored, "OUT": self.result}
@@ -145,8 +145,7 @@ class Job:
     @property
     def raw_ranges(self) -> int:
         """How many leading range clips are applied on loading, to values as they are."""
-        early = self.recipe.normalizes and self.recipe.clip_on == "normalized"
-        return len(self.recipe.raw_ranges) if early else 0
+        return len(self.recipe.raw_ranges)
 
 
 def can_be(value: int, dtype: np.dtype[Any]) -> bool:

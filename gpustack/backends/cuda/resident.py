@@ -18,7 +18,7 @@ from gpustack.backends.cuda.staging import add_tally
 from gpustack.errors import InputError, MemoryLimitError
 from gpustack.recipe import Recipe
 
-_MAPS = ("data", "uncertainty", "mask", "count", "low", "high", "marks")
+_MAPS = ("data", "uncertainty", "mask", "count", "low", "high", "reasons")
 
 
 def run_resident(
@@ -135,13 +135,13 @@ def _try_rows(band: Sequence[Samples], job: Job, out: Outputs, kernels: Kernels)
 
 def _run_rows(band: Sequence[Samples], job: Job, out: Outputs, kernels: Kernels) -> None:
     """Start the kernel for some rows, and fetch the tallies where they are wanted."""
-    marks = out.marks
-    if marks is not None and not marks.flags.c_contiguous:  # some rows of all frames
-        out = replace(out, marks=device.cupy().empty(marks.shape, marks.dtype))
+    reasons = out.reasons
+    if reasons is not None and not reasons.flags.c_contiguous:  # some rows of all frames
+        out = replace(out, reasons=device.cupy().empty(reasons.shape, reasons.dtype))
     call = Call(band, job, out, kernels)
     call.launch()
-    if marks is not out.marks:
-        marks[...] = out.marks  # type: ignore[index]
+    if reasons is not out.reasons:
+        reasons[...] = out.reasons  # type: ignore[index, assignment]
     if job.tallies:
         call.fetch_tallies(out)
 

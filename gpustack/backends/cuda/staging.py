@@ -190,7 +190,7 @@ _MAPS: dict[str, Any] = {
     "count": np.int32,
     "low": np.int32,
     "high": np.int32,
-    "marks": bool,
+    "reasons": np.uint8,
 }
 #: Tallies as a kernel makes them, by the name in `Outputs` that needs them first.
 _TALLIES = {"valid": "invalid", "rejected": "rejected"}
@@ -230,7 +230,7 @@ class Results:
         shape = (self.rows, self.width)
         for name, dtype in _MAPS.items():
             if getattr(self.wanted, name) is not None:
-                full = (self.n, *shape) if name == "marks" else shape
+                full = (self.n, *shape) if name == "reasons" else shape
                 yield name, np.dtype(dtype or self.result), full
 
     @cached_property

@@ -17,6 +17,7 @@ import click
 from gpustack import __version__
 from gpustack.clips import Clip, parse_clip
 from gpustack.errors import BackendError, FrameError, GpustackError, RecipeError
+from gpustack.flags import Flags, parse_bits
 from gpustack.measures import Role, as_measure, choices, place
 from gpustack.recipe import Combine
 
@@ -65,6 +66,19 @@ class ReferenceType(click.ParamType[Any]):
     def convert(self, value: Any, param: Any, ctx: Any) -> int | str:
         """An int where there are digits alone."""
         return int(value) if re.fullmatch("[0-9]+", value) else str(value)
+
+
+class BitsType(click.ParamType[Any]):
+    """Bits of masks, as `gpustack.flags.parse_bits` reads them."""
+
+    name = "N,N,..."
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> int | None:
+        """All of them as one number, or a usage error."""
+        try:
+            return parse_bits("bits", value)
+        except RecipeError as err:
+            self.fail(str(err), param, ctx)
 
 
 class HduType(click.ParamType[Any]):
@@ -157,6 +171,19 @@ def cli() -> None:
     "--unit", help="Unit of the frames, in place of BUNIT: adu, electron, ... Nothing is converted."
 )
 @click.option(
+    "--bad-bits",
+    type=BitsType(),
+    metavar=BitsType.name,
+    help="Values of the bits of integer masks that make a sample invalid: 4,8 or 12 or 0xc.  "
+    "[default: all]",
+)
+@click.option(
+    "--good-bits",
+    type=BitsType(),
+    metavar=BitsType.name,
+    help="Or those that do not; all others do.",
+)
+@click.option(
     "--dtype",
     type=click.Choice(["float32", "float64"]),
     help="Of the result.  [default: float32; float64 if the frames are wider]",
@@ -182,10 +209,13 @@ def combine(
     overwrite: bool,
     region: str | None,
     reference: int | str | None,
+    bad_bits: int | None,
+    good_bits: int | None,
     **options: Any,
 ) -> None:
     """Combine FRAMES into one image: FITS files, .gz and .fz too, or quoted globs.
 
+    Samples that the MASK or DQ extension of a file marks take no part.
     The output holds the image, a MASK and an UNCERT extension, as astropy's CCDData
     reads them, and in its header how it was made.
 
@@ -238,6 +268,7 @@ def combine(
     roles: tuple[Role, ...] = ("scale", "zero", "weights")
     placed = place({role: options[role] for role in roles}, region, reference)
     options.update({str(role): value for role, value in placed.items()})
+    options["flags"] = Flags(bad=bad_bits, good=good_bits)
     start = time.perf_counter()
     with progress_bar(sys.stderr) as progress:
         result = stack(frames, outputs=("uncertainty", "rejected"), progress=progress, **options)

@@ -9,13 +9,14 @@ import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, TextIO, get_args
 
 import click
 
 from gpustack import __version__
-from gpustack.clips import Clip, parse_clip
+from gpustack.clips import parse_clip
 from gpustack.errors import BackendError, FrameError, GpustackError, RecipeError
 from gpustack.flags import Flags, parse_bits
 from gpustack.measures import Role, as_measure, choices, place
@@ -25,17 +26,29 @@ from gpustack.recipe import Combine
 BAD_INPUT, NO_BACKEND = 2, 3
 
 
-class ClipType(click.ParamType[Any]):
-    """A clip value, as `gpustack.clips.parse_clip` reads it."""
+class Parsed(click.ParamType[Any]):
+    """What a function makes of a word, which raises RecipeError where it can make nothing."""
 
-    name = "NAME:field=value,..."
+    def __init__(self, name: str, parse: Callable[[str], Any]) -> None:
+        self.name = name
+        self.parse = parse
 
-    def convert(self, value: Any, param: Any, ctx: Any) -> Clip:
-        """The clip, or a usage error."""
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        """What the function makes, or a usage error."""
         try:
-            return parse_clip(value)
+            return self.parse(value)
         except RecipeError as err:
             self.fail(str(err), param, ctx)
+
+
+def _number_or_name(text: str) -> int | str:
+    return int(text) if re.fullmatch("[0-9]+", text) else text
+
+
+CLIP = Parsed("NAME:field=value,...", parse_clip)
+REFERENCE = Parsed("N|mean", _number_or_name)
+HDU = Parsed("number|name", _number_or_name)
+BITS = Parsed("N,N,...", partial(parse_bits, "bits"))
 
 
 class Numbers(click.ParamType[Any]):
@@ -56,39 +69,6 @@ class Numbers(click.ParamType[Any]):
             return [float(part) for part in value.split(",")]
         except ValueError:
             self.fail(f"expected {self.name}, got {value!r}", param, ctx)
-
-
-class ReferenceType(click.ParamType[Any]):
-    """The number of a frame, or a word."""
-
-    name = "N|mean"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> int | str:
-        """An int where there are digits alone."""
-        return int(value) if re.fullmatch("[0-9]+", value) else str(value)
-
-
-class BitsType(click.ParamType[Any]):
-    """Bits of masks, as `gpustack.flags.parse_bits` reads them."""
-
-    name = "N,N,..."
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> int | None:
-        """All of them as one number, or a usage error."""
-        try:
-            return parse_bits("bits", value)
-        except RecipeError as err:
-            self.fail(str(err), param, ctx)
-
-
-class HduType(click.ParamType[Any]):
-    """The number of an HDU, or else its name."""
-
-    name = "number|name"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> int | str:
-        """An int where there are digits alone."""
-        return int(value) if re.fullmatch("[0-9]+", value) else str(value)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -127,8 +107,8 @@ def cli() -> None:
     "--clip",
     "clips",
     multiple=True,
-    type=ClipType(),
-    metavar=ClipType.name,
+    type=CLIP,
+    metavar=CLIP.name,
     help="What to reject, see above. Clips work in the order given; repeat for more.",
 )
 @click.option(
@@ -156,15 +136,15 @@ def cli() -> None:
 )
 @click.option(
     "--reference",
-    type=ReferenceType(),
-    metavar=ReferenceType.name,
+    type=REFERENCE,
+    metavar=REFERENCE.name,
     help="The frame that others are brought to, counted from 0, or the mean of all.  "
     "[default: the first]",
 )
 @click.option(
     "--hdu",
-    type=HduType(),
-    metavar="number|name",
+    type=HDU,
+    metavar=HDU.name,
     help="Extension of the files, 0 the primary.  [default: first image with data]",
 )
 @click.option(
@@ -172,15 +152,15 @@ def cli() -> None:
 )
 @click.option(
     "--bad-bits",
-    type=BitsType(),
-    metavar=BitsType.name,
+    type=BITS,
+    metavar=BITS.name,
     help="Values of the bits of integer masks that make a sample invalid: 4,8 or 12 or 0xc.  "
     "[default: all]",
 )
 @click.option(
     "--good-bits",
-    type=BitsType(),
-    metavar=BitsType.name,
+    type=BITS,
+    metavar=BITS.name,
     help="Or those that do not; all others do.",
 )
 @click.option(

@@ -57,8 +57,8 @@ def open_frames(
         own, this one is taken instead and the log says so. Arrays may go without.
     flags : Flags, optional
         Which bits of integer masks make a sample invalid; by default anything but 0 does, in
-        masks of any type. Of a CCDData its `mask`, or where that is not of integers, its `flags`
-        and the mask beside them.
+        masks of any type. CCDData, whose mask is of bools, has them in its `flags`, and its
+        mask counts too; NDData in its mask where that is of integers.
     masks : sequence of str
         Extensions of FITS files, by EXTNAME, of which the first that is there is the mask.
 
@@ -104,7 +104,7 @@ def _check_flagged(frames: list[Frame], flags: Flags, masks: Sequence[str]) -> N
     if flags.given and not any(frame.has_flags for frame in frames):
         raise InputError(
             f"flags {flags}: expected frames with integers in {' or '.join(masks)} extensions, or "
-            f"in the mask or flags of CCDData, got none in {len(frames)} from {frames[0].name} on"
+            f"in the flags of CCDData, got none in {len(frames)} from {frames[0].name} on"
         )
 
 

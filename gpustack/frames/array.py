@@ -119,7 +119,7 @@ class ArrayFrame:
         """The bits of rows ``[start, stop)``, a view where possible."""
         if self.bits is None:
             raise FrameError(
-                self.name, "flags: expected CCDData whose mask or flags are integers, got neither"
+                self.name, "flags: expected CCDData with flags that are integers, got none"
             )
         return take_rows(self.bits, start, stop)
 
@@ -171,8 +171,8 @@ def _check_bits(name: str, mask: NDArray[Any], bits: NDArray[Any] | None, flags:
     if bits is None:
         raise FrameError(
             name,
-            f"mask: expected integers for flags {flags}, or CCDData with flags that are, "
-            f"got {mask.dtype}",
+            f"mask: expected integers for flags {flags}, or CCDData(flags=...), as a CCDData has "
+            f"no others, got {mask.dtype}",
         )
 
 

@@ -27,6 +27,7 @@ _HOMES = {
     "PercentileClip": "clips",
     "PercentileRankClip": "clips",
     "NoiseClip": "clips",
+    "Flags": "flags",
     "Statistic": "measures",
     "Exposure": "measures",
     "Keyword": "measures",

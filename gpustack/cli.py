@@ -9,14 +9,16 @@ import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, TextIO, get_args
 
 import click
 
 from gpustack import __version__
-from gpustack.clips import Clip, parse_clip
+from gpustack.clips import parse_clip
 from gpustack.errors import BackendError, FrameError, GpustackError, RecipeError
+from gpustack.flags import Flags, parse_bits
 from gpustack.measures import Role, as_measure, choices, place
 from gpustack.recipe import Combine
 
@@ -24,17 +26,29 @@ from gpustack.recipe import Combine
 BAD_INPUT, NO_BACKEND = 2, 3
 
 
-class ClipType(click.ParamType[Any]):
-    """A clip value, as `gpustack.clips.parse_clip` reads it."""
+class Parsed(click.ParamType[Any]):
+    """What a function makes of a word, which raises RecipeError where it can make nothing."""
 
-    name = "NAME:field=value,..."
+    def __init__(self, name: str, parse: Callable[[str], Any]) -> None:
+        self.name = name
+        self.parse = parse
 
-    def convert(self, value: Any, param: Any, ctx: Any) -> Clip:
-        """The clip, or a usage error."""
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        """What the function makes, or a usage error."""
         try:
-            return parse_clip(value)
+            return self.parse(value)
         except RecipeError as err:
             self.fail(str(err), param, ctx)
+
+
+def _number_or_name(text: str) -> int | str:
+    return int(text) if re.fullmatch("[0-9]+", text) else text
+
+
+CLIP = Parsed("NAME:field=value,...", parse_clip)
+REFERENCE = Parsed("N|mean", _number_or_name)
+HDU = Parsed("number|name", _number_or_name)
+BITS = Parsed("N,N,...", partial(parse_bits, "bits"))
 
 
 class Numbers(click.ParamType[Any]):
@@ -55,26 +69,6 @@ class Numbers(click.ParamType[Any]):
             return [float(part) for part in value.split(",")]
         except ValueError:
             self.fail(f"expected {self.name}, got {value!r}", param, ctx)
-
-
-class ReferenceType(click.ParamType[Any]):
-    """The number of a frame, or a word."""
-
-    name = "N|mean"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> int | str:
-        """An int where there are digits alone."""
-        return int(value) if re.fullmatch("[0-9]+", value) else str(value)
-
-
-class HduType(click.ParamType[Any]):
-    """The number of an HDU, or else its name."""
-
-    name = "number|name"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> int | str:
-        """An int where there are digits alone."""
-        return int(value) if re.fullmatch("[0-9]+", value) else str(value)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -113,8 +107,8 @@ def cli() -> None:
     "--clip",
     "clips",
     multiple=True,
-    type=ClipType(),
-    metavar=ClipType.name,
+    type=CLIP,
+    metavar=CLIP.name,
     help="What to reject, see above. Clips work in the order given; repeat for more.",
 )
 @click.option(
@@ -142,19 +136,32 @@ def cli() -> None:
 )
 @click.option(
     "--reference",
-    type=ReferenceType(),
-    metavar=ReferenceType.name,
+    type=REFERENCE,
+    metavar=REFERENCE.name,
     help="The frame that others are brought to, counted from 0, or the mean of all.  "
     "[default: the first]",
 )
 @click.option(
     "--hdu",
-    type=HduType(),
-    metavar="number|name",
+    type=HDU,
+    metavar=HDU.name,
     help="Extension of the files, 0 the primary.  [default: first image with data]",
 )
 @click.option(
     "--unit", help="Unit of the frames, in place of BUNIT: adu, electron, ... Nothing is converted."
+)
+@click.option(
+    "--bad-bits",
+    type=BITS,
+    metavar=BITS.name,
+    help="Values of the bits of integer masks that make a sample invalid: 4,8 or 12 or 0xc.  "
+    "[default: all]",
+)
+@click.option(
+    "--good-bits",
+    type=BITS,
+    metavar=BITS.name,
+    help="Or those that do not; all others do.",
 )
 @click.option(
     "--dtype",
@@ -182,10 +189,13 @@ def combine(
     overwrite: bool,
     region: str | None,
     reference: int | str | None,
+    bad_bits: int | None,
+    good_bits: int | None,
     **options: Any,
 ) -> None:
     """Combine FRAMES into one image: FITS files, .gz and .fz too, or quoted globs.
 
+    Samples that the MASK or DQ extension of a file marks take no part.
     The output holds the image, a MASK and an UNCERT extension, as astropy's CCDData
     reads them, and in its header how it was made.
 
@@ -238,6 +248,7 @@ def combine(
     roles: tuple[Role, ...] = ("scale", "zero", "weights")
     placed = place({role: options[role] for role in roles}, region, reference)
     options.update({str(role): value for role, value in placed.items()})
+    options["flags"] = Flags(bad=bad_bits, good=good_bits)
     start = time.perf_counter()
     with progress_bar(sys.stderr) as progress:
         result = stack(frames, outputs=("uncertainty", "rejected"), progress=progress, **options)

@@ -13,6 +13,7 @@ from gpustack.backends.base import Outputs, Progress
 from gpustack.checks import check
 from gpustack.clips import Clip
 from gpustack.errors import RecipeError
+from gpustack.flags import Flags
 from gpustack.frames import Frame, FrameSource, check_agree, open_frames
 from gpustack.frames.resident import reshaped
 from gpustack.header import describe, read_exposure
@@ -37,6 +38,7 @@ def stack(
     outputs: Sequence[str] = OUTPUTS,
     hdu: int | str | None = None,
     unit: Any = None,
+    flags: Flags | None = None,
     backend: str = "auto",
     memory: float | str | None = None,
     device_memory: float | str | None = None,
@@ -82,6 +84,9 @@ def stack(
     unit : unit-like or None
         For files without BUNIT and for arrays. Of a frame that has a unit it takes the
         place; nothing is converted.
+    flags : Flags or None
+        Which bits of integer masks make a sample invalid, `Flags(bad=...)` or
+        `Flags(good=...)`; None: anything but 0 does.
     backend : {"auto", "cpu", "cuda"}
         ``"auto"`` takes CUDA where it can be used; the log says what it took.
     memory : number of bytes, text such as ``"2GB"``, or None
@@ -114,7 +119,7 @@ def stack(
     >>> float(result.data[0, 0]), int(result.high[0, 0])
     (10.0, 1)
     """
-    opened = open_frames(frames, hdu=hdu, unit=unit)
+    opened = open_frames(frames, hdu=hdu, unit=unit, flags=flags)
     check_agree(opened)
     per_frame, per_sample = split_weights(weights, opened)
     if isinstance(clips, Recipe):
@@ -141,6 +146,8 @@ def stack(
     given: dict[Role, Any] = {"scale": scale, "zero": zero, "weights": per_frame}
     functions = {role: value for role, value in given.items() if callable(value)}
     recipe, origins = resolve(recipe, functions, opened)
+    if flags is not None and flags.given:
+        origins.append(f"flags: {flags}, bits of masks")
     result = run(
         opened,
         recipe,

@@ -189,3 +189,13 @@ def test_tile_compressed_files(tmp_path):
     work = tiles(tmp_path)
     assert isinstance(answer(work, ccdproc), TypeError)
     assert work(gpustack) == 3
+
+
+def test_dq_var_or_err_extension_first(tmp_path):
+    names = [str(tmp_path / f"{number}.fits") for number in range(3)]
+    for name in names:
+        planes = [fits.ImageHDU(np.full((2, 2), i), name=n) for i, n in enumerate(("ERR", "SCI"))]
+        fits.HDUList([fits.PrimaryHDU(), *planes]).writeto(name)
+    found = [package.combine(names, unit="adu").data.flat[0] for package in (ccdproc, gpustack)]
+    assert found == [0, 1]
+    assert "\n| DQ, VAR or ERR extension first |" in DOC.read_text()

@@ -28,6 +28,7 @@ MAY_IMPORT = {
     "measures": "",
     "recipe": "",
     "plan": "",
+    "flags": "",
     "backends": "numpy",
     "frames": "numpy astropy",
     "header": "numpy astropy",

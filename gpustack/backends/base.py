@@ -28,6 +28,9 @@ class Samples:
         True = invalid.
     weight : ndarray, shape (rows, width), or None
         One weight a sample, where the recipe's weights are ``"sample"``.
+    variance : ndarray of float64, shape (rows, width), or None
+        Of the decoded samples, in their unit squared, where it was asked for. Anything where a
+        sample is invalid; elsewhere too it may be NaN, infinite or negative.
     bscale, bzero : float
         FITS BSCALE and BZERO.
     blank : int or None
@@ -40,6 +43,7 @@ class Samples:
     bscale: float = 1.0
     bzero: float = 0.0
     blank: int | None = None
+    variance: NDArray[np.float64] | None = None
 
 
 def working_dtype(dtype: DTypeLike) -> np.dtype[Any]:

@@ -12,6 +12,9 @@ from gpustack.frames import Frame, open_frames
 #: Arguments of `CCDData.read` under which a file can still be read by rows.
 _LAZY = {"unit", "hdu", "format"}
 
+#: What CCDData.read takes for a mask; it does not look at DQ.
+_MASKS = ("MASK",)
+
 
 def list_images(img_list: Any) -> list[Any]:
     """File names and CCDData, one by one, from any of the forms that they come in.
@@ -64,5 +67,6 @@ def open_images(images: list[Any], ccdkwargs: dict[str, Any]) -> list[Frame]:
 def _open_files(name: str, ccdkwargs: dict[str, Any]) -> list[Frame]:
     if set(ccdkwargs) <= _LAZY:
         # 0 is what CCDData.read has by default: the first image with data.
-        return open_frames([name], hdu=ccdkwargs.get("hdu") or None, unit=ccdkwargs.get("unit"))
+        hdu, unit = ccdkwargs.get("hdu") or None, ccdkwargs.get("unit")
+        return open_frames([name], hdu=hdu, unit=unit, masks=_MASKS)
     return open_frames([CCDData.read(name, **ccdkwargs)])

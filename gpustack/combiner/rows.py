@@ -77,6 +77,16 @@ class RowsFrame:
         return True
 
     @property
+    def has_variance(self) -> bool:
+        """As `inner`."""
+        return self.inner.has_variance
+
+    @property
+    def has_flags(self) -> bool:
+        """As `inner`."""
+        return self.inner.has_flags
+
+    @property
     def row_bytes(self) -> int:
         """Bytes of one row as `inner` reads it, and as it is cast, and its mask."""
         return self.inner.row_bytes + self.shape[-1] * (self.cast.itemsize + 1)
@@ -84,6 +94,14 @@ class RowsFrame:
     def read(self, start: int, stop: int, into: Any = None) -> Samples:
         """Rows ``[start, stop)`` of this frame."""
         return _cast(self.inner.read(self.start + start, self.start + stop, into), self.cast)
+
+    def read_variance(self, start: int, stop: int) -> NDArray[np.float64]:
+        """That of rows ``[start, stop)`` of this frame as `inner` has them."""
+        return self.inner.read_variance(self.start + start, self.start + stop)
+
+    def read_flags(self, start: int, stop: int) -> NDArray[Any]:
+        """Those of rows ``[start, stop)`` of this frame."""
+        return self.inner.read_flags(self.start + start, self.start + stop)
 
     def whole(self) -> Masked:
         """All rows, masked where invalid."""

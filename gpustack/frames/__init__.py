@@ -1,13 +1,15 @@
 """Frames: the input images, from files and from memory, read by rows.
 
 Modules, each importing only those before it: `cards` makes headers safe to read, `hdus`
-finds what a FITS file holds, `planes` reads rows of one image, `base` says what a frame
-is, `array` and `fitsframe` are the two kinds. This is their door.
+finds what a FITS file holds, `companions` what lies beside an image in it, `planes` reads rows
+of one image, `views` those of an array, `base` says what a frame is, `variance` and `bits` read
+uncertainties and data-quality flags, `array`, `fitsframe` and `resident` are the kinds of
+frames, `sections` and `source` read parts of them. This is their door.
 """
 
 import glob
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +19,10 @@ from astropy.nddata import NDData
 
 from gpustack.backends.cuda.device import is_array as is_device_array
 from gpustack.errors import FrameError, InputError, MismatchError
+from gpustack.flags import Flags
 from gpustack.frames.array import ArrayFrame, open_array
 from gpustack.frames.base import Frame
+from gpustack.frames.companions import MASKS
 from gpustack.frames.fitsframe import FitsFrame, HduKey, open_file
 from gpustack.frames.resident import ResidentFrame, open_resident
 from gpustack.frames.source import FrameSource
@@ -29,7 +33,11 @@ _EXPECTED = "file names, CCDData, numpy or cupy arrays"
 
 
 def open_frames(
-    inputs: Any, hdu: HduKey | None = None, unit: units.UnitBase | str | None = None
+    inputs: Any,
+    hdu: HduKey | None = None,
+    unit: units.UnitBase | str | None = None,
+    flags: Flags | None = None,
+    masks: Sequence[str] = MASKS,
 ) -> list[Frame]:
     """Open images as frames. Of files, only headers are read.
 
@@ -42,10 +50,17 @@ def open_frames(
         images of one axis come in a list.
     hdu : int, str or (str, int), optional
         Of FITS files: the HDU, by number, by EXTNAME, or by EXTNAME and EXTVER. By default
-        the first image with data; a MASK or UNCERT extension is none.
+        the first image with data; one that lies beside an image is none: MASK, DQ, UNCERT, VAR,
+        ERR, PSFIMAGE.
     unit : astropy unit or str, optional
         Of the samples. FITS files without BUNIT need it; where a frame has a unit of its
         own, this one is taken instead and the log says so. Arrays may go without.
+    flags : Flags, optional
+        Which bits of integer masks make a sample invalid; by default anything but 0 does, in
+        masks of any type. CCDData, whose mask is of bools, has them in its `flags`, and its
+        mask counts too; NDData in its mask where that is of integers.
+    masks : sequence of str
+        Extensions of FITS files, by EXTNAME, of which the first that is there is the mask.
 
     Returns
     -------
@@ -55,25 +70,42 @@ def open_frames(
     Raises
     ------
     InputError
-        Where there are no frames, an image comes alone as an array, or `unit` is no unit.
+        Where there are no frames, an image comes alone as an array, `unit` is no unit, or
+        `flags` are given and no frame has any.
     FrameError
-        Where a frame is unusable.
+        Where a frame is unusable, or `flags` are given and its mask is not of integers.
     MismatchError
         Where some frames are cupy arrays and others are not.
     """
-    unit = _parse_unit(unit)
+    unit, flags = _parse_unit(unit), _checked_flags(flags)
     frames: list[Frame] = []
     for item in _items(inputs):
         if isinstance(item, (str, os.PathLike)):
-            frames.append(open_file(os.fsdecode(item), hdu, unit))
+            frames.append(open_file(os.fsdecode(item), hdu, unit, flags, masks))
         elif is_device_array(item):
             frames.append(open_resident(f"frame {len(frames)}", item, unit))
         else:
-            frames.append(open_array(f"frame {len(frames)}", item, unit))
+            frames.append(open_array(f"frame {len(frames)}", item, unit, flags))
     if not frames:
         raise InputError(f"no frames: expected {_EXPECTED}, got none")
     _check_one_side(frames)
+    _check_flagged(frames, flags, masks)
     return frames
+
+
+def _checked_flags(flags: Flags | None) -> Flags:
+    if not isinstance(flags, Flags | None):
+        raise InputError(f"flags: expected Flags(bad=...) or Flags(good=...), got {flags!r}")
+    return Flags() if flags is None else flags
+
+
+def _check_flagged(frames: list[Frame], flags: Flags, masks: Sequence[str]) -> None:
+    """Raise where flags were asked for and no frame has any: nobody does so on purpose."""
+    if flags.given and not any(frame.has_flags for frame in frames):
+        raise InputError(
+            f"flags {flags}: expected frames with integers in {' or '.join(masks)} extensions, or "
+            f"in the flags of CCDData, got none in {len(frames)} from {frames[0].name} on"
+        )
 
 
 def _check_one_side(frames: list[Frame]) -> None:

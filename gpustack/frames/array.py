@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,11 @@ from numpy.typing import NDArray
 
 from gpustack.backends.base import Samples, working_dtype
 from gpustack.errors import FrameError
+from gpustack.flags import Flags
 from gpustack.frames.base import choose_unit, read_whole
+from gpustack.frames.bits import raised
+from gpustack.frames.variance import UTYPES, ArrayVariance, variance_of
+from gpustack.frames.views import flattens, take_rows
 
 _log = logging.getLogger(__name__)
 
@@ -30,6 +33,10 @@ class ArrayFrame:
         Any real dtype, byte order and strides.
     mask : ndarray of the same shape, or None
         What is not 0 is invalid.
+    bits : ndarray of int of the same shape, or None
+        What `read_flags` gives, and `flags`, where given, are of.
+    flags : Flags
+    variance : ArrayVariance or None
     """
 
     name: str
@@ -38,6 +45,9 @@ class ArrayFrame:
     unit: units.UnitBase | None
     header: fits.Header
     wcs: Any
+    bits: NDArray[Any] | None
+    flags: Flags
+    variance: ArrayVariance | None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -56,53 +66,80 @@ class ArrayFrame:
 
     @property
     def masked(self) -> bool:
-        """Whether there is a mask."""
-        return self.mask is not None
+        """Whether there is a mask, or bits that make one."""
+        return self.mask is not None or self._sifts
+
+    @property
+    def has_variance(self) -> bool:
+        """Whether there is an uncertainty of which a variance is known."""
+        return self.variance is not None
+
+    @property
+    def has_flags(self) -> bool:
+        """Whether there are bits."""
+        return self.bits is not None
+
+    @property
+    def _sifts(self) -> bool:
+        """Whether bits make samples invalid."""
+        return self.bits is not None and self.flags.given
 
     @property
     def row_bytes(self) -> int:
         """0, unless rows or their mask have to be copied."""
-        size = 0 if _flattens(self.data) else self.data.itemsize
+        size = 0 if flattens(self.data) else self.data.itemsize
         if self.mask is not None:
-            size += 0 if _flattens(self.mask) else self.mask.itemsize
+            size += 0 if flattens(self.mask) else self.mask.itemsize
             size += 0 if self.mask.dtype == bool else 1
+        if self.bits is not None and self.flags.given:
+            size += 1 if flattens(self.bits) else 1 + self.bits.itemsize
         return size * self.shape[-1]
 
     def read(self, start: int, stop: int, into: Any = None) -> Samples:
         """Rows ``[start, stop)`` as views where possible; `into` is not needed."""
-        data = _take_rows(self.data, start, stop)
-        if self.mask is None:
-            return Samples(data)
-        return Samples(data, _take_rows(self.mask, start, stop).astype(bool, copy=False))
+        data, mask = take_rows(self.data, start, stop), None
+        if self.mask is not None:
+            mask = take_rows(self.mask, start, stop).astype(bool, copy=False)
+        if self.bits is not None and self.flags.given:
+            marked = raised(take_rows(self.bits, start, stop), self.flags)
+            mask = marked if mask is None else np.logical_or(marked, mask, out=marked)
+        return Samples(data, mask)
+
+    def read_variance(self, start: int, stop: int) -> NDArray[np.float64]:
+        """The variance of rows ``[start, stop)``."""
+        if self.variance is None:
+            raise FrameError(
+                self.name,
+                f"variance: expected CCDData with an uncertainty, {', '.join(UTYPES)}, got none "
+                "that is one of them",
+            )
+        return self.variance.read(start, stop)
+
+    def read_flags(self, start: int, stop: int) -> NDArray[Any]:
+        """The bits of rows ``[start, stop)``, a view where possible."""
+        if self.bits is None:
+            raise FrameError(
+                self.name, "flags: expected CCDData with flags that are integers, got none"
+            )
+        return take_rows(self.bits, start, stop)
 
     def whole(self) -> np.ma.MaskedArray[Any, Any]:
         """All samples, decoded."""
         return read_whole(self)
 
 
-def _flattens(array: NDArray[Any]) -> bool:
-    """Whether the array, flattened to two dimensions, is a view."""
-    steps = [(n, s) for n, s in zip(array.shape[:-1], array.strides[:-1], strict=True) if n > 1]
-    return all(outer == n * inner for (_, outer), (n, inner) in pairwise(steps))
-
-
-def _take_rows(array: NDArray[Any], start: int, stop: int) -> NDArray[Any]:
-    if _flattens(array):
-        return array.reshape(-1, array.shape[-1])[start:stop]
-    return array[np.unravel_index(np.arange(start, stop), array.shape[:-1])]
-
-
 #: Arrays that lose nothing when only their samples are taken.
 _PLAIN = (np.ndarray, np.memmap, np.matrix)
 
 
-def open_array(name: str, item: Any, unit: units.UnitBase | None) -> ArrayFrame:
+def open_array(name: str, item: Any, unit: units.UnitBase | None, flags: Flags) -> ArrayFrame:
     """The frame of a numpy array (plain, masked, Quantity or `Masked`) or CCDData.
 
     Raises
     ------
     FrameError
-        Where it is something else, has no samples, or its dtype is not real.
+        Where it is something else, has no samples, its dtype is not real, or `flags` are asked
+        of a mask without bits.
     """
     header, wcs = fits.Header(), None
     if isinstance(item, NDData):
@@ -112,7 +149,31 @@ def open_array(name: str, item: Any, unit: units.UnitBase | None) -> ArrayFrame:
         data, mask, own = _parts(item)
     data = _checked(name, data)
     mask = _checked_mask(name, mask, data.shape)
-    return ArrayFrame(name, data, mask, choose_unit(name, own, unit), header, wcs)
+    bits = _bits(item, mask, data.shape)
+    if flags.given and mask is not None:
+        _check_bits(name, mask, bits, flags)
+        mask = None if bits is mask else mask
+    variance = variance_of(name, item, data.shape, unit if own is None else own)
+    unit = choose_unit(name, own, unit)
+    return ArrayFrame(name, data, mask, unit, header, wcs, bits, flags, variance)
+
+
+def _bits(item: Any, mask: NDArray[Any] | None, shape: tuple[int, ...]) -> NDArray[Any] | None:
+    """The mask where it is integers, else the flags of a CCDData where they are."""
+    if mask is not None and mask.dtype.kind in "iu":
+        return mask
+    flags = getattr(item, "flags", None) if isinstance(item, NDData) else None
+    is_bits = isinstance(flags, np.ndarray) and flags.dtype.kind in "iu" and flags.shape == shape
+    return np.asarray(flags) if is_bits else None
+
+
+def _check_bits(name: str, mask: NDArray[Any], bits: NDArray[Any] | None, flags: Flags) -> None:
+    if bits is None:
+        raise FrameError(
+            name,
+            f"mask: expected integers for flags {flags}, or CCDData(flags=...), as a CCDData has "
+            f"no others, got {mask.dtype}",
+        )
 
 
 def _parts(item: Any) -> tuple[Any, Any, units.UnitBase | None]:

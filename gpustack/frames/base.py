@@ -42,6 +42,14 @@ class Frame(Protocol):
         """Whether `read` gives a mask with them."""
 
     @property
+    def has_variance(self) -> bool:
+        """Whether there is something to read variances from; nothing of it has been read."""
+
+    @property
+    def has_flags(self) -> bool:
+        """Whether there is an integer mask, of which `read_flags` gives the bits."""
+
+    @property
     def unit(self) -> units.UnitBase | None:
         """Of the samples; None where an array came without."""
 
@@ -71,6 +79,37 @@ class Frame(Protocol):
         ------
         FrameError
             Where the file can no longer be read.
+        """
+
+    def read_variance(self, start: int, stop: int) -> NDArray[np.float64]:
+        """The variance of rows ``[start, stop)``, in the unit of the samples squared.
+
+        Returns
+        -------
+        ndarray of float64, shape (rows, width)
+            Fresh. Anything where a sample is invalid, and elsewhere as the frame has it: it may
+            be NaN or infinite (as the inverse of 0 is), or negative, which a variance is where
+            its standard deviation is negative.
+
+        Raises
+        ------
+        FrameError
+            Where there is none, or it does not fit the samples in shape or unit, or the file can
+            no longer be read.
+        """
+
+    def read_flags(self, start: int, stop: int) -> NDArray[Any]:
+        """The bits of the mask of rows ``[start, stop)``, all of them, whatever `Flags` say.
+
+        Returns
+        -------
+        ndarray of int, shape (rows, width)
+            Of the integer type that the frame has them in; may be a view.
+
+        Raises
+        ------
+        FrameError
+            Where there are none, or the file can no longer be read.
         """
 
     def whole(self) -> np.ma.MaskedArray[Any, Any]:

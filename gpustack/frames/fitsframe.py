@@ -1,6 +1,7 @@
-"""Frames in FITS files: which HDU is the image, what masks it, its unit and coordinates."""
+"""Frames in FITS files: which HDU is the image, what lies beside it, its unit, coordinates."""
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -14,16 +15,23 @@ from numpy.typing import NDArray
 
 from gpustack.backends.base import Samples, working_dtype
 from gpustack.errors import FrameError
+from gpustack.flags import Flags
 from gpustack.frames.base import choose_unit, decode, read_whole
+from gpustack.frames.bits import bits_dtype, bits_of, raised
+from gpustack.frames.companions import (
+    MASKS,
+    UNCERTAINTIES,
+    find_beside,
+    is_companion,
+    tell_of_others,
+)
 from gpustack.frames.hdus import Hdu, quiet, reading, scan
 from gpustack.frames.planes import Plane, open_plane
+from gpustack.frames.variance import PlaneVariance
 
 _log = logging.getLogger(__name__)
 
 HduKey = int | str | tuple[str, int]
-
-#: Extensions that CCDData writes beside an image.
-_COMPANIONS = ("MASK", "UNCERT", "PSFIMAGE")
 
 #: Cards that tell how samples are stored in the file, not what they are.
 _STORAGE = ("BSCALE", "BZERO", "BLANK", "CHECKSUM", "DATASUM")
@@ -37,9 +45,13 @@ class FitsFrame:
     ----------
     image : Plane
     mask : Plane or None
-        What is not 0 is invalid.
+        What is not 0 is invalid, or what `flags` say of its bits.
     header : astropy.io.fits.Header
         Of the image; of an extension, with what the primary header has beside.
+    flags : Flags
+    variance : PlaneVariance or None
+    contents : str
+        What HDUs the file has, for errors.
     """
 
     name: str
@@ -47,6 +59,9 @@ class FitsFrame:
     mask: Plane | None
     unit: units.UnitBase | None
     header: fits.Header
+    flags: Flags
+    variance: PlaneVariance | None
+    contents: str
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -65,12 +80,22 @@ class FitsFrame:
 
     @property
     def masked(self) -> bool:
-        """Whether there is a MASK extension."""
+        """Whether there is an extension that masks it."""
         return self.mask is not None
 
     @property
+    def has_variance(self) -> bool:
+        """Whether there is an extension with its uncertainty."""
+        return self.variance is not None
+
+    @property
+    def has_flags(self) -> bool:
+        """Whether the mask is one of integers."""
+        return self.mask is not None and bits_dtype(self.mask) is not None
+
+    @property
     def row_bytes(self) -> int:
-        """Of the image, of the MASK extension as it lies, and of the mask made of that."""
+        """Of the image, of the extension that masks it as it lies, and of the mask made of that."""
         return self.image.row_bytes + (self.mask.row_bytes + self.shape[-1] if self.mask else 0)
 
     @cached_property
@@ -90,14 +115,39 @@ class FitsFrame:
         if self.mask is None:
             return samples
         rest = None if into is None else memoryview(into)[(stop - start) * self.image.row_bytes :]
-        return replace(samples, mask=_flagged(self.mask.read(start, stop, rest)))
+        mask = self.mask.read(start, stop, rest)
+        return replace(samples, mask=_flagged(mask, self.flags))
+
+    def read_variance(self, start: int, stop: int) -> NDArray[np.float64]:
+        """The variance of rows ``[start, stop)``."""
+        if self.variance is None:
+            raise FrameError(self.name, self._lacking("variance", UNCERTAINTIES))
+        return self.variance.read(start, stop)
+
+    def read_flags(self, start: int, stop: int) -> NDArray[Any]:
+        """The bits of the mask of rows ``[start, stop)``."""
+        dtype = None if self.mask is None else bits_dtype(self.mask)
+        if self.mask is None or dtype is None:
+            raise FrameError(self.name, self._lacking("flags", MASKS))
+        return bits_of(self.mask.read(start, stop)).astype(dtype, copy=False)
+
+    def _lacking(self, what: str, names: Sequence[str]) -> str:
+        kind = "integers in " if what == "flags" else ""
+        return (
+            f"{what}: expected {kind}an extension {' or '.join(names)} of the image's shape, with "
+            f"EXTVER {self.image.hdu.version} or none, got {self.contents}; CCDData.write makes one"
+        )
 
     def whole(self) -> np.ma.MaskedArray[Any, Any]:
         """All samples, decoded."""
         return read_whole(self)
 
 
-def _flagged(samples: Samples) -> NDArray[np.bool_]:
+def _flagged(samples: Samples, flags: Flags) -> NDArray[np.bool_]:
+    if flags.given:
+        blank = None if samples.blank is None else samples.data == samples.blank
+        marked = raised(bits_of(samples), flags)
+        return marked if blank is None else marked | blank
     if (samples.bscale, samples.bzero, samples.blank) == (1.0, 0.0, None):
         invalid: NDArray[np.bool_] = samples.data != 0
         return invalid
@@ -106,16 +156,23 @@ def _flagged(samples: Samples) -> NDArray[np.bool_]:
     return invalid
 
 
-def open_file(name: str, hdu: HduKey | None, unit: units.UnitBase | None) -> FitsFrame:
+def open_file(
+    name: str,
+    hdu: HduKey | None,
+    unit: units.UnitBase | None,
+    flags: Flags,
+    masks: Sequence[str],
+) -> FitsFrame:
     """The frame of the FITS file `name`. Reads headers alone.
 
-    A MASK extension masks whichever image is read, as in `CCDData.read`; where one has
-    an EXTVER, the one with that of the image alone.
+    The first of `masks` that there is masks whichever image is read, as in `CCDData.read`;
+    where one has an EXTVER, the one with that of the image alone. So it is with uncertainties.
 
     Raises
     ------
     FrameError
-        Where the file is unusable, has no such image, or the image has no unit.
+        Where the file is unusable, has no such image, the image has no unit, or `flags` are
+        asked of a mask without bits.
     """
     with reading(name), quiet():
         hdus, packed = scan(name)
@@ -124,33 +181,50 @@ def open_file(name: str, hdu: HduKey | None, unit: units.UnitBase | None) -> Fit
             _tell_of_more(name, chosen, hdus)
         image = open_plane(name, chosen, packed)
         header = _frame_header(image, hdus[0])
-        own = choose_unit(name, _unit(name, header, unit), unit)
-        mask = _mask_of(name, chosen, hdus)
-        flags = None if mask is None else open_plane(name, mask, packed)
-        return FitsFrame(name, image, flags, own, header)
+        own = _unit(name, header, unit)
+        beside = find_beside(chosen, hdus, UNCERTAINTIES)
+        variance = None
+        if beside is not None:
+            variance = PlaneVariance(name, beside, packed, image, unit if own is None else own)
+        return FitsFrame(
+            name,
+            image,
+            _mask_of(name, chosen, hdus, masks, packed, flags),
+            choose_unit(name, own, unit),
+            header,
+            flags,
+            variance,
+            _listed(hdus),
+        )
 
 
-def _mask_of(name: str, image: Hdu, hdus: list[Hdu]) -> Hdu | None:
-    masks = [hdu for hdu in hdus if hdu.name == "MASK" and hdu.index > 0 and hdu.has_image]
-    if not masks or image in masks:
-        return None
-    mask = next((hdu for hdu in masks if hdu.version == image.version), None)
-    if mask is None and not any("EXTVER" in hdu.header for hdu in masks):
-        mask = masks[0]
+def _mask_of(
+    name: str, image: Hdu, hdus: list[Hdu], masks: Sequence[str], packed: bool, flags: Flags
+) -> Plane | None:
+    mask = find_beside(image, hdus, masks)
     if mask is None:
-        _log.info("%s: no MASK with EXTVER %s, that of the image: none used", name, image.version)
+        tell_of_others(name, image, hdus, masks)
         return None
     if mask.shape != image.shape:
         raise FrameError(
             name,
-            f"MASK extension: expected the shape of the image, {image.shape}, got {mask.shape}",
+            f"{mask.name} extension: expected the shape of the image, {image.shape}, "
+            f"got {mask.shape}",
         )
-    return mask
+    plane = open_plane(name, mask, packed)
+    if flags.given and bits_dtype(plane) is None:
+        raise FrameError(
+            name,
+            f"{mask.name} extension: expected integers for flags {flags} (--bad-bits, "
+            f"--good-bits), got {plane.stored.newbyteorder('=')} with BSCALE {plane.bscale:g} "
+            f"and BZERO {plane.bzero:g}",
+        )
+    return plane
 
 
 def _first_image(name: str, hdus: list[Hdu]) -> Hdu:
     for found in hdus:
-        if found.has_image and (found.index == 0 or found.name not in _COMPANIONS):
+        if found.has_image and not is_companion(found):
             return found
     raise FrameError(name, f"expected an image with data, got {_listed(hdus)}")
 
@@ -158,9 +232,7 @@ def _first_image(name: str, hdus: list[Hdu]) -> Hdu:
 def _tell_of_more(name: str, chosen: Hdu, hdus: list[Hdu]) -> None:
     """Log where other images are as large as the one taken: amplifiers, detectors, dithers."""
     alike = [
-        hdu
-        for hdu in hdus
-        if hdu.has_image and hdu.name not in _COMPANIONS and hdu.shape == chosen.shape
+        hdu for hdu in hdus if hdu.has_image and not is_companion(hdu) and hdu.shape == chosen.shape
     ]
     if len(alike) > 1:
         _log.warning(

@@ -56,6 +56,16 @@ class ResidentFrame:
         return False
 
     @property
+    def has_variance(self) -> bool:
+        """Never."""
+        return False
+
+    @property
+    def has_flags(self) -> bool:
+        """Never."""
+        return False
+
+    @property
     def row_bytes(self) -> int:
         """Nothing is read."""
         return 0
@@ -63,6 +73,18 @@ class ResidentFrame:
     def read(self, start: int, stop: int, into: Any = None) -> Samples:
         """Rows ``[start, stop)`` as a cupy array."""
         return Samples(self._rows[start:stop])
+
+    def read_variance(self, start: int, stop: int) -> Any:
+        """FrameError: there is none."""
+        raise FrameError(
+            self.name, "variance: expected CCDData or FITS files, which have one, got a cupy array"
+        )
+
+    def read_flags(self, start: int, stop: int) -> Any:
+        """FrameError: there are none."""
+        raise FrameError(
+            self.name, "flags: expected CCDData or FITS files, which have them, got a cupy array"
+        )
 
     def whole(self) -> np.ma.MaskedArray[Any, Any]:
         """FrameError: it would copy the frame to the host."""

@@ -10,6 +10,7 @@ import numpy as np
 from gpustack.backends.base import Samples
 from gpustack.frames.base import Frame
 from gpustack.frames.resident import ResidentFrame
+from gpustack.frames.variance import READ_BYTES
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,11 +25,14 @@ class FrameSource:
         In which samples are compared and sorted.
     weights : array, shape (n, rows, width), or None
         One weight a sample.
+    variance : bool
+        Whether `read` gives a variance with every sample.
     """
 
     frames: Sequence[Frame]
     dtype: np.dtype[Any]
     weights: Any = None
+    variance: bool = False
 
     @property
     def n(self) -> int:
@@ -48,7 +52,8 @@ class FrameSource:
     @property
     def row_bytes(self) -> list[int]:
         """Bytes of buffer that reading one row of each frame takes."""
-        return [frame.row_bytes for frame in self.frames]
+        beside = self.width * READ_BYTES if self.variance else 0
+        return [frame.row_bytes + beside for frame in self.frames]
 
     @property
     def stored(self) -> list[np.dtype[Any]]:
@@ -80,15 +85,18 @@ class FrameSource:
     @property
     def most_row_bytes(self) -> int:
         """Bytes of one row of all frames: what reading takes, or what a device gets if more."""
-        weights = 8 * self.weighted
+        beside = 8 * self.weighted + 8 * self.variance
         return sum(
-            max(read, self.width * (dtype.itemsize + mask + weights))
+            max(read, self.width * (dtype.itemsize + mask + beside))
             for read, dtype, mask in zip(self.row_bytes, self.stored, self.masked, strict=True)
         )
 
     def read(self, f: int, start: int, stop: int, into: Any = None) -> Samples:
         """Rows ``[start, stop)`` of frame `f`."""
-        samples = self.frames[f].read(start, stop, into)
+        frame = self.frames[f]
+        samples = frame.read(start, stop, into)
+        if self.variance:
+            samples = replace(samples, variance=frame.read_variance(start, stop))
         if self.weights is None:
             return samples
         return replace(samples, weight=self.weights[f, start:stop])

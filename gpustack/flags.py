@@ -1,0 +1,109 @@
+"""Data-quality flags: which bits of an integer mask make a sample invalid."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from gpustack.checks import check, plain, tidy, whole
+
+#: Masks are integers of at most 64 bits.
+_EVERY = (1 << 64) - 1
+
+#: Bits as an int, as text such as ``"4,8"``, or one by one.
+Bits = int | str | Iterable[int] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Flags:
+    """Which bits of integer masks count: those that are bad, or all but those that are good.
+
+    A sample is invalid where its mask has one of the `bad` bits, or one that is not among the
+    `good`. With neither, anything but 0 makes it invalid.
+
+    Parameters
+    ----------
+    bad, good : int, str, iterable of int, or None
+        Values of bits (4 is the third bit), not their numbers: an int with all of them set, as
+        4 + 8, or each of them, as ``[4, 8]`` or ``"4,8"``; ``+`` and ``|`` may stand for the
+        comma, and text may be hexadecimal. 0 is no bit. At most one of the two.
+
+    Raises
+    ------
+    RecipeError
+        Where both are given, or one is negative, wider than 64 bits, or a list of values that
+        are not single bits.
+
+    References
+    ----------
+    `astropy.nddata.bitmask.bitfield_to_boolean_mask`, where `good` is ``ignore_flags``.
+
+    Examples
+    --------
+    >>> from gpustack import Flags
+    >>> Flags(bad="4,8")
+    Flags(bad=12, good=None)
+    """
+
+    bad: Bits = None
+    good: Bits = None
+
+    def __post_init__(self) -> None:
+        tidy(self, bad=parse_bits("bad", self.bad), good=parse_bits("good", self.good))
+        check(
+            self.bad is None or self.good is None,
+            f"flags: expected bad bits or good ones, got bad={self.bad} and good={self.good}",
+        )
+
+    @property
+    def given(self) -> bool:
+        """Whether they look at single bits, which a mask of floats or bools does not have."""
+        return self.bad is not None or self.good is not None
+
+    def invalid(self, every: int) -> int:
+        """Of the bits `every`, which a type has, those that make a sample invalid."""
+        if isinstance(self.bad, int):
+            return self.bad & every
+        return every & ~self.good if isinstance(self.good, int) else every
+
+    def __str__(self) -> str:
+        bits = f"bad={self.bad}" if self.bad is not None else f"good={self.good}"
+        return bits if self.given else "any"
+
+
+def parse_bits(name: str, given: Any) -> int | None:
+    """Bits in any of the forms that `Flags` takes as one number; None as it is.
+
+    Raises
+    ------
+    RecipeError
+        Where they are none.
+    """
+    given = plain(given)
+    if given is None:
+        return None
+    items = _items(given)
+    bits = [whole(name, item, 0) for item in items]
+    check(
+        len(bits) == 1 or all(number.bit_count() == 1 for number in bits),
+        f"{name}: expected one number, or values of single bits (1, 2, 4, 8, ...), got {given!r}",
+    )
+    result = 0
+    for number in bits:
+        result |= number
+    check(result <= _EVERY, f"{name}: expected at most 64 bits, got {given!r}")
+    return result
+
+
+def _items(given: Any) -> list[Any]:
+    if isinstance(given, str):
+        return [_number(part) for part in re.split("[,+|]", given)]
+    return list(given) if isinstance(given, Iterable) else [given]
+
+
+def _number(text: str) -> Any:
+    """A whole number, decimal or hexadecimal; the text where it is none, to be told of."""
+    try:
+        return int(text, 0)
+    except ValueError:
+        return text

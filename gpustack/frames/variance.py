@@ -1,0 +1,233 @@
+"""Variances of samples, from standard deviations, variances or their inverses."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+from astropy import units
+from astropy.nddata import NDData
+from astropy.utils.masked import Masked
+from numpy.typing import NDArray
+
+from gpustack.backends.base import Samples
+from gpustack.errors import FrameError
+from gpustack.frames.hdus import Hdu, quiet, reading
+from gpustack.frames.planes import Plane, open_plane
+from gpustack.frames.views import take_rows
+
+#: As `astropy.nddata.NDUncertainty.uncertainty_type` has them.
+Kind = Literal["std", "var", "ivar"]
+
+#: UTYPE of the extension that `CCDData.write` makes -> what it holds.
+UTYPES: dict[str, Kind] = {
+    "StdDevUncertainty": "std",
+    "VarianceUncertainty": "var",
+    "InverseVariance": "ivar",
+}
+
+#: Power of the samples' unit that an uncertainty is in.
+_POWERS: dict[Kind, int] = {"std": 1, "var": 2, "ivar": -2}
+
+#: Bytes of a sample while its variance is read: as it lies, in float64, whether it is blank; or
+#: in float64 twice.
+READ_BYTES = 8 + 8 + 1
+
+
+def as_variance(values: NDArray[np.float64], kind: Kind, factor: float) -> NDArray[np.float64]:
+    """Variances of what `values` are, times `factor`. May use their memory.
+
+    The inverse of 0 is infinite. NaN stays NaN, and what is negative stays so, a standard
+    deviation too: it is for whoever uses variances to leave it out.
+    """
+    with np.errstate(all="ignore"):
+        if factor != 1:
+            values *= factor
+        values += 0.0  # 1 / -0.0 is -inf
+        if kind == "std":
+            squares = np.square(values)
+            return np.copysign(squares, values, out=squares)
+        if kind == "ivar":
+            np.divide(1.0, values, out=values)
+    return values
+
+
+def unit_factor(
+    name: str, what: str, kind: Kind, unit: Any, data_unit: units.UnitBase | None
+) -> float:
+    """By what uncertainties in `unit` are multiplied to go with samples in `data_unit`.
+
+    Parameters
+    ----------
+    name, what : str
+        Of which frame, and what of it, for the error.
+    kind : {"std", "var", "ivar"}
+    unit : astropy unit or None
+        None: that which goes with the samples.
+    data_unit : astropy unit or None
+
+    Raises
+    ------
+    FrameError
+        Where one cannot be converted into the other by a factor.
+    """
+    if unit is None:
+        return 1.0
+    power = _POWERS[kind]
+    expected = data_unit if power == 1 or data_unit is None else data_unit**power
+    if unit == expected:
+        return 1.0
+    # Magnitudes and the like do not convert by a factor.
+    if isinstance(unit, units.UnitBase) and isinstance(expected, units.UnitBase):
+        try:
+            return float(unit.to(expected))
+        except units.UnitConversionError:
+            pass
+    raise FrameError(
+        name,
+        f"{what}: expected a unit that converts to {expected}, as the samples have, got {unit}",
+    )
+
+
+@dataclass(eq=False)
+class PlaneVariance:
+    """The variance of an image in a FITS file, by the extension beside it.
+
+    Nothing of that is checked or read before a variance is wanted.
+
+    Parameters
+    ----------
+    file : str
+    hdu : Hdu
+        UNCERT: what its UTYPE says, standard deviations where it has none, as
+        `CCDData.read` does. VAR: variances. ERR: standard deviations.
+    packed : bool
+        Whether the file is gzip-compressed.
+    image : Plane
+    unit : astropy unit or None
+        Of the samples of the image as they lie in the file.
+    """
+
+    file: str
+    hdu: Hdu
+    packed: bool
+    image: Plane
+    unit: units.UnitBase | None
+
+    def read(self, start: int, stop: int) -> NDArray[np.float64]:
+        """Rows ``[start, stop)`` as `Frame.read_variance` gives them."""
+        plane, kind, factor = self._opened
+        return as_variance(_values(plane.read(start, stop)), kind, factor)
+
+    @property
+    def _what(self) -> str:
+        return f"{self.hdu.name} extension"
+
+    @cached_property
+    def _opened(self) -> tuple[Plane, Kind, float]:
+        if self.hdu.shape != self.image.shape:
+            raise FrameError(
+                self.file,
+                f"{self._what}: expected the shape of the image, {self.image.shape}, "
+                f"got {self.hdu.shape}",
+            )
+        kind = self._kind()
+        factor = unit_factor(self.file, self._what, kind, self._unit(), self.unit)
+        with reading(self.file), quiet():
+            return open_plane(self.file, self.hdu, self.packed), kind, factor
+
+    def _kind(self) -> Kind:
+        if self.hdu.name != "UNCERT":
+            return "var" if self.hdu.name == "VAR" else "std"
+        text = str(self.hdu.header.get("UTYPE", "StdDevUncertainty")).strip()
+        if text not in UTYPES:
+            raise FrameError(
+                self.file, f"{self._what}: expected UTYPE {', '.join(UTYPES)} or none, got {text!r}"
+            )
+        return UTYPES[text]
+
+    def _unit(self) -> Any:
+        """What BUNIT says; None where there is none, or a copy of that of the image."""
+        headers = (self.hdu.header, self.image.header)
+        text, copied = (str(header.get("BUNIT", "")).strip() for header in headers)
+        if not text or text == copied:
+            return None
+        try:
+            return units.Unit("adu" if text.lower() == "adu" else text)
+        except ValueError as err:
+            raise FrameError(
+                self.file, f"{self._what}: expected a unit that astropy knows, got BUNIT {text!r}"
+            ) from err
+
+
+def _values(samples: Samples) -> NDArray[np.float64]:
+    """Samples in float64, NaN where blank. The precision is that of float64 under any BSCALE."""
+    with np.errstate(all="ignore"):
+        values = samples.data.astype(np.float64)
+        if samples.bscale != 1:
+            values *= samples.bscale
+        values += samples.bzero
+    if samples.blank is not None and samples.data.dtype.kind in "iu":
+        np.copyto(values, np.nan, where=samples.data == samples.blank)
+    return values
+
+
+@dataclass(frozen=True, eq=False)
+class ArrayVariance:
+    """The variance of a frame by the uncertainty that a CCDData has.
+
+    Nothing of that is checked or read before a variance is wanted.
+
+    Parameters
+    ----------
+    name : str
+        Of the frame.
+    given : array or number
+        The uncertainty, one for each sample, or one for all.
+    kind : {"std", "var", "ivar"}
+    unit : astropy unit or None
+        Of the uncertainty.
+    shape, data_unit
+        Of the frame; None where it came without a unit.
+    """
+
+    name: str
+    given: Any
+    kind: Kind
+    unit: Any
+    shape: tuple[int, ...]
+    data_unit: units.UnitBase | None
+
+    def read(self, start: int, stop: int) -> NDArray[np.float64]:
+        """Rows ``[start, stop)`` as `Frame.read_variance` gives them."""
+        factor = unit_factor(self.name, "uncertainty", self.kind, self.unit, self.data_unit)
+        values = take_rows(self._array(), start, stop).astype(np.float64)
+        return as_variance(values, self.kind, factor)
+
+    def _array(self) -> NDArray[Any]:
+        plain: NDArray[Any] = np.asarray(
+            self.given.unmasked if isinstance(self.given, Masked) else self.given
+        )
+        if plain.ndim == 0:
+            plain = np.broadcast_to(plain, self.shape)
+        if plain.shape != self.shape or plain.dtype.kind not in "iuf":
+            raise FrameError(
+                self.name,
+                f"uncertainty: expected real numbers of shape {self.shape}, as the data, got "
+                f"{plain.dtype} of shape {plain.shape}",
+            )
+        return plain
+
+
+def variance_of(
+    name: str, item: Any, shape: tuple[int, ...], data_unit: units.UnitBase | None
+) -> ArrayVariance | None:
+    """What the variance of a frame in memory, a CCDData or an array, is read from, if anything.
+
+    `data_unit` is that of the samples as they came, whatever they are called now.
+    """
+    given = item.uncertainty if isinstance(item, NDData) else None
+    for kind in _POWERS:
+        if given is not None and given.uncertainty_type == kind and given.array is not None:
+            return ArrayVariance(name, given.array, kind, given.unit, shape, data_unit)
+    return None

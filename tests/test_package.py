@@ -36,6 +36,7 @@ MAY_IMPORT = {
     "result": "numpy astropy",
     "advice": "",
     "normalize": "numpy astropy",
+    "arguments": "numpy",
     "engine": "numpy",
     "combiner": "numpy astropy",
     "demo": "numpy astropy matplotlib",

@@ -87,9 +87,8 @@ def _check_alone(recipe: Recipe, *others: Any) -> None:
     names = ("combine", "scale", "zero", "clip_on", "uncertainty", "dtype", "outputs")
     defaults = {field.name: field.default for field in fields(Recipe)}
     for name, given in zip(names, others, strict=True):
-        default = defaults[name]
         check(
-            given is None or (isinstance(given, (str, tuple)) and given == default),
+            given is None or (isinstance(given, (str, tuple)) and given == defaults[name]),
             f"{name}: expected none beside a recipe, which says {getattr(recipe, name)!r}, "
             f"got {given!r}; dataclasses.replace changes a recipe",
         )

@@ -38,6 +38,7 @@ MAY_IMPORT = {
     "normalize": "numpy astropy",
     "arguments": "numpy",
     "engine": "numpy",
+    "explanation": "numpy astropy",
     "combiner": "numpy astropy",
     "demo": "numpy astropy matplotlib",
     "cli": "click",

@@ -41,6 +41,7 @@ MAY_IMPORT = {
     "explanation": "numpy astropy",
     "combiner": "numpy astropy",
     "demo": "numpy astropy matplotlib",
+    "cli_options": "click",
     "cli": "click",
 }
 CUPY_FILE = PACKAGE / "backends" / "cuda" / "device.py"

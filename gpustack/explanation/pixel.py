@@ -1,12 +1,11 @@
 """One pixel of a frame, as a frame; of the frame only the row that it lies in is read."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
 from astropy import units
 from astropy.io import fits
-from numpy.typing import NDArray
 
 from gpustack.backends.base import Samples
 from gpustack.checks import plain, whole
@@ -87,10 +86,11 @@ def cut_out(frame: Frame, x: int, y: int) -> PixelFrame:
         Where the file can no longer be read.
     """
     samples = frame.read(y, y + 1)
-
-    def one(row: NDArray[Any]) -> NDArray[Any]:
-        return row[:, x : x + 1].copy()
-
-    mask = None if samples.mask is None else one(samples.mask)
-    alone = replace(samples, data=one(samples.data), mask=mask)
-    return PixelFrame(frame.name, alone, frame.dtype, frame.unit)
+    held = {part.name: getattr(samples, part.name) for part in fields(samples)}
+    # Copies, so that the rest of the row need not be held.
+    arrays: dict[str, Any] = {
+        name: value[:, x : x + 1].copy()
+        for name, value in held.items()
+        if isinstance(value, np.ndarray)
+    }
+    return PixelFrame(frame.name, replace(samples, **arrays), frame.dtype, frame.unit)

@@ -17,6 +17,8 @@ _HOMES = {
     "wcs_project": "align",
     "stack": "engine",
     "StackResult": "result",
+    "explain": "explanation",
+    "Explanation": "explanation",
     "Recipe": "recipe",
     "RangeClip": "clips",
     "ExtremaClip": "clips",

@@ -1,74 +1,24 @@
-"""The command line: a thin layer over `gpustack.engine.stack`."""
+"""The command line: a thin layer over `gpustack.stack` and `gpustack.explain`."""
 
 import glob
 import logging
-import re
 import signal
 import sys
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from functools import partial
 from pathlib import Path
-from typing import Any, TextIO, get_args
+from typing import Any, TextIO
 
 import click
 
 from gpustack import __version__
-from gpustack.clips import parse_clip
-from gpustack.errors import BackendError, FrameError, GpustackError, RecipeError
-from gpustack.flags import Flags, parse_bits
-from gpustack.measures import Role, as_measure, choices, place
-from gpustack.recipe import Combine
+from gpustack.cli_options import keywords, recipe_options
+from gpustack.errors import BackendError, FrameError, GpustackError
 
 #: Exit codes: 0 done, 1 the demo found its result wrong, and these.
 BAD_INPUT, NO_BACKEND = 2, 3
-
-
-class Parsed(click.ParamType[Any]):
-    """What a function makes of a word, which raises RecipeError where it can make nothing."""
-
-    def __init__(self, name: str, parse: Callable[[str], Any]) -> None:
-        self.name = name
-        self.parse = parse
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
-        """What the function makes, or a usage error."""
-        try:
-            return self.parse(value)
-        except RecipeError as err:
-            self.fail(str(err), param, ctx)
-
-
-def _number_or_name(text: str) -> int | str:
-    return int(text) if re.fullmatch("[0-9]+", text) else text
-
-
-CLIP = Parsed("NAME:field=value,...", parse_clip)
-REFERENCE = Parsed("N|mean", _number_or_name)
-HDU = Parsed("number|name", _number_or_name)
-BITS = Parsed("N,N,...", partial(parse_bits, "bits"))
-
-
-class Numbers(click.ParamType[Any]):
-    """Numbers with commas between, one a frame; or what they are taken from."""
-
-    def __init__(self, role: Role) -> None:
-        self.role = role
-        self.name = "|".join([*choices(role), "N,N,..."])
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
-        """A measure, or a list of floats."""
-        if re.match("[!@a-z]", value) and value not in ("inf", "nan"):
-            try:
-                return as_measure(self.role, value)
-            except RecipeError as err:
-                self.fail(str(err), param, ctx)
-        try:
-            return [float(part) for part in value.split(",")]
-        except ValueError:
-            self.fail(f"expected {self.name}, got {value!r}", param, ctx)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -81,6 +31,7 @@ def cli() -> None:
       gpustack demo                   simulate exposures, stack them, show what it did
       gpustack info                   what works on this machine
       gpustack combine --help         every option
+      gpustack explain --help         why is this pixel so?
     """
 
 
@@ -96,78 +47,7 @@ def cli() -> None:
     type=click.Path(path_type=Path),
     help="The file to write: .fits, .fit, .fts, or one of them and .gz.",
 )
-@click.option(
-    "--combine",
-    type=click.Choice(get_args(Combine)),
-    default="mean",
-    show_default=True,
-    help="What the surviving samples of a pixel become.",
-)
-@click.option(
-    "--clip",
-    "clips",
-    multiple=True,
-    type=CLIP,
-    metavar=CLIP.name,
-    help="What to reject, see above. Clips work in the order given; repeat for more.",
-)
-@click.option(
-    "--scale",
-    type=Numbers("scale"),
-    metavar=Numbers("scale").name,
-    help="Factors, one a frame; or what they are taken from, see above.",
-)
-@click.option(
-    "--zero",
-    type=Numbers("zero"),
-    metavar=Numbers("zero").name,
-    help="What is subtracted before, one number a frame; or what it is taken from.",
-)
-@click.option(
-    "--weights",
-    type=Numbers("weights"),
-    metavar=Numbers("weights").name,
-    help="Weights >= 0, one a frame (mean and sum); or what they are taken from.",
-)
-@click.option(
-    "--region",
-    metavar="[X1:X2,Y1:Y2]",
-    help="Where statistics and noise are measured; pixels count from 1.  [default: everywhere]",
-)
-@click.option(
-    "--reference",
-    type=REFERENCE,
-    metavar=REFERENCE.name,
-    help="The frame that others are brought to, counted from 0, or the mean of all.  "
-    "[default: the first]",
-)
-@click.option(
-    "--hdu",
-    type=HDU,
-    metavar=HDU.name,
-    help="Extension of the files, 0 the primary.  [default: first image with data]",
-)
-@click.option(
-    "--unit", help="Unit of the frames, in place of BUNIT: adu, electron, ... Nothing is converted."
-)
-@click.option(
-    "--bad-bits",
-    type=BITS,
-    metavar=BITS.name,
-    help="Values of the bits of integer masks that make a sample invalid: 4,8 or 12 or 0xc.  "
-    "[default: all]",
-)
-@click.option(
-    "--good-bits",
-    type=BITS,
-    metavar=BITS.name,
-    help="Or those that do not; all others do.",
-)
-@click.option(
-    "--dtype",
-    type=click.Choice(["float32", "float64"]),
-    help="Of the result.  [default: float32; float64 if the frames are wider]",
-)
+@recipe_options
 @click.option(
     "--backend", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True
 )
@@ -183,16 +63,7 @@ def cli() -> None:
     "[default: GPUSTACK_DEVICE_MEMORY, or 80% of what is free]",
 )
 @click.option("--overwrite", is_flag=True, help="Replace the output if it exists.")
-def combine(
-    frames: tuple[str, ...],
-    output: Path,
-    overwrite: bool,
-    region: str | None,
-    reference: int | str | None,
-    bad_bits: int | None,
-    good_bits: int | None,
-    **options: Any,
-) -> None:
+def combine(frames: tuple[str, ...], output: Path, overwrite: bool, **options: Any) -> None:
     """Combine FRAMES into one image: FITS files, .gz and .fz too, or quoted globs.
 
     Samples that the MASK or DQ extension of a file marks take no part.
@@ -205,53 +76,16 @@ def combine(
       gpustack combine flat*.fits -o flat.fits --scale median --clip sigma:low=3,high=3
       gpustack combine night/*.fits.gz -o sky.fits --clip range:high=60000 --clip sigma
       gpustack combine moon*.fits -o deep.fits --scale mad --zero median --weights noise
-
-    \b
-    Scale, zero and weights, beside numbers:
-      median, mean, mode   of each frame; it is brought to the first one's
-      mad                  scale: the spread; with --zero median, spread and level
-      exposure             scale and weights: EXPTIME
-      overlap              zero: from where frames that cover parts overlap
-      noise, ncombine      weights: inverse variance of the noise; NCOMBINE
-      !KEYWORD, @FILE      numbers in the headers; in a file, one a line
-
-    \b
-    Clips, each with what holds where it is left out:
-      range:low=none,high=none
-          samples below low or above high, before --scale and --zero
-      extrema:nlow=1,nhigh=1,among=valid
-          so many of the lowest and highest samples of a pixel
-      sigma:low=3,high=3,center=median,spread=std,maxiters=none,ddof=0,about=mean
-          samples further than low or high spreads (std or mad_std) from the
-          center (median, mean or trimmed_mean), until nothing changes or
-          maxiters times
-      mad:low=3,high=3,maxiters=none
-          the same by the plain median absolute deviation
-      winsorized:low=3,high=3,maxiters=none
-          the same by a standard deviation of samples that were pulled in
-      noise:low=3,high=3,rdnoise=0,gain=1,snoise=0,center=median,maxiters=none
-          the same by the noise of a CCD; low=none rejects cosmic rays alone
-      rank:low=3,high=3,rank=-0.5
-          once, by the distance of the sample at a rank from the median
-      percentile:low=0.2,high=0.1
-          once, samples that differ from the median by such a share of it
-      esd:outliers=0.3,significance=0.05
-          outliers by the generalised ESD test, at most that share
-      keep=0 is a field of all but the first two: so many samples survive;
-          negative: so many are rejected at most
     """
     from gpustack.engine import stack
     from gpustack.writing import check_target
 
     check_target(output, overwrite)
     _check_apart(frames, output)
-    roles: tuple[Role, ...] = ("scale", "zero", "weights")
-    placed = place({role: options[role] for role in roles}, region, reference)
-    options.update({str(role): value for role, value in placed.items()})
-    options["flags"] = Flags(bad=bad_bits, good=good_bits)
+    words = keywords(options)
     start = time.perf_counter()
     with progress_bar(sys.stderr) as progress:
-        result = stack(frames, outputs=("uncertainty", "rejected"), progress=progress, **options)
+        result = stack(frames, outputs=("uncertainty", "rejected"), progress=progress, **words)
     result.write(output, overwrite=overwrite)
     if sys.stderr.isatty():
         click.echo(summary(result, output, time.perf_counter() - start), err=True)
@@ -299,6 +133,33 @@ def progress_bar(stream: TextIO) -> Iterator[Callable[[int, int], None] | None]:
                 shown.close()  # what is said after it starts on a line of its own
 
         yield progress
+
+
+@cli.command(
+    short_help="Show what became of each sample of one pixel.",
+    epilog="Exit codes: 0 done, 2 bad input.",
+)
+@click.argument("x", type=click.IntRange(min=1), metavar="X")
+@click.argument("y", type=click.IntRange(min=1), metavar="Y")
+@click.argument("frames", nargs=-1, required=True, metavar="FRAMES...")
+@recipe_options
+def explain(x: int, y: int, frames: tuple[str, ...], **options: Any) -> None:
+    """Show why pixel X, Y of the image that FRAMES become is as it is.
+
+    Pixels count from 1, x first, as FITS, IRAF and ds9 have them. With the options of
+    the combination it shows each frame's sample, which clip rejected it in which pass and
+    by which bound, and the result. Of each frame one row is read, unless scale, zero or
+    weights are measured.
+
+    \b
+    Examples:
+      gpustack explain 512 384 flat*.fits --scale median --clip sigma:low=3,high=3
+      gpustack explain 101 7 night/*.fits.gz --clip range:high=60000 --clip sigma | less -S
+    """
+    from gpustack.explanation import explain as explain_pixel
+
+    # FITS counts from 1, Python from 0.
+    click.echo(explain_pixel(frames, x - 1, y - 1, **keywords(options)))
 
 
 @cli.command()

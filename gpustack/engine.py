@@ -1,6 +1,5 @@
 """The engine: frames and a recipe in, band by band through a backend, a result out."""
 
-import inspect
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
@@ -9,16 +8,14 @@ from numpy.typing import DTypeLike, NDArray
 
 from gpustack import backends
 from gpustack.advice import warn_of
+from gpustack.arguments import fill_in
 from gpustack.backends.base import Outputs, Progress
-from gpustack.checks import check
 from gpustack.clips import Clip
-from gpustack.errors import RecipeError
 from gpustack.flags import Flags
 from gpustack.frames import Frame, FrameSource, check_agree, open_frames
 from gpustack.frames.resident import reshaped
 from gpustack.header import describe, read_exposure
-from gpustack.measures import Role
-from gpustack.normalize import PerFrame, resolve, split_weights
+from gpustack.normalize import PerFrame
 from gpustack.plan import DEFAULT_MEMORY, parse_memory
 from gpustack.recipe import OUTPUTS, Combine, Recipe
 from gpustack.result import StackResult, frame_table
@@ -121,31 +118,18 @@ def stack(
     """
     opened = open_frames(frames, hdu=hdu, unit=unit, flags=flags)
     check_agree(opened)
-    per_frame, per_sample = split_weights(weights, opened)
-    if isinstance(clips, Recipe):
-        recipe = clips
-        _check_alone(recipe, combine, scale, zero, clip_on, uncertainty, dtype, outputs)
-        scale, zero, per_frame = recipe.scale, recipe.zero, recipe.weights
-        if recipe.weights != "sample":
-            check(weights is None, "weights: expected none beside a recipe, which has its own")
-        elif per_sample is None:
-            raise RecipeError("weights: expected an array of them for this recipe, got none")
-    else:
-        recipe = Recipe(
-            clips=clips,  # type: ignore[arg-type]
-            combine=combine,
-            scale=_stated(scale),
-            zero=_stated(zero),
-            weights=_stated(per_frame),
-            clip_on=clip_on,
-            uncertainty=uncertainty,
-            dtype=dtype,  # type: ignore[arg-type]
-            outputs=outputs,  # type: ignore[arg-type]
-        )
-    recipe.check_frames(len(opened))
-    given: dict[Role, Any] = {"scale": scale, "zero": zero, "weights": per_frame}
-    functions = {role: value for role, value in given.items() if callable(value)}
-    recipe, origins = resolve(recipe, functions, opened)
+    recipe, origins, per_sample = fill_in(
+        opened,
+        clips,
+        combine,
+        scale=scale,
+        zero=zero,
+        weights=weights,
+        clip_on=clip_on,
+        uncertainty=uncertainty,
+        dtype=dtype,
+        outputs=outputs,
+    )
     if flags is not None and flags.given:
         origins.append(f"flags: {flags}, bits of masks")
     result = run(
@@ -160,23 +144,6 @@ def stack(
     )
     warn_of(result)
     return result
-
-
-def _stated(value: Any) -> Any:
-    """What a recipe can say: a function is none of its values."""
-    return None if callable(value) else value
-
-
-def _check_alone(recipe: Recipe, *others: Any) -> None:
-    """Nothing beside a recipe may ask for what it does not say."""
-    names = ("combine", "scale", "zero", "clip_on", "uncertainty", "dtype", "outputs")
-    for name, given in zip(names, others, strict=True):
-        default = inspect.signature(stack).parameters[name].default
-        check(
-            given is None or (isinstance(given, (str, tuple)) and given == default),
-            f"{name}: expected none beside a recipe, which says {getattr(recipe, name)!r}, "
-            f"got {given!r}; dataclasses.replace changes a recipe",
-        )
 
 
 def run(

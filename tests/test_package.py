@@ -37,9 +37,12 @@ MAY_IMPORT = {
     "result": "numpy astropy",
     "advice": "",
     "normalize": "numpy astropy",
+    "arguments": "numpy",
     "engine": "numpy",
+    "explanation": "numpy astropy",
     "combiner": "numpy astropy",
     "demo": "numpy astropy matplotlib",
+    "cli_options": "click",
     "cli": "click",
 }
 CUPY_FILE = PACKAGE / "backends" / "cuda" / "device.py"

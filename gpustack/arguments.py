@@ -1,0 +1,94 @@
+"""What the arguments of the native door ask for, as a recipe with all numbers filled in."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import fields
+from typing import Any, Literal
+
+from numpy.typing import DTypeLike, NDArray
+
+from gpustack.checks import check
+from gpustack.clips import Clip
+from gpustack.errors import RecipeError
+from gpustack.frames import Frame
+from gpustack.measures import Role
+from gpustack.normalize import PerFrame, resolve, split_weights
+from gpustack.recipe import OUTPUTS, Combine, Recipe
+
+
+def fill_in(
+    frames: Sequence[Frame],
+    clips: Clip | Iterable[Clip] | Recipe,
+    combine: Combine,
+    *,
+    scale: PerFrame,
+    zero: PerFrame,
+    weights: PerFrame,
+    clip_on: Literal["normalized", "raw"],
+    uncertainty: Literal["auto", "std", "mad_std"],
+    dtype: DTypeLike | None,
+    outputs: Sequence[str] = OUTPUTS,
+) -> tuple[Recipe, list[str], NDArray[Any] | None]:
+    """The recipe that the arguments of `gpustack.stack` ask for, with all numbers filled in.
+
+    Parameters
+    ----------
+    frames : sequence of Frame
+        That agree. Read once more, whole, where a number is measured on them.
+    clips, combine, scale, zero, weights, clip_on, uncertainty, dtype, outputs
+        As in `gpustack.stack`.
+
+    Returns
+    -------
+    recipe : Recipe
+    origins : list of str
+        In words, what its numbers were taken from.
+    weights : ndarray, shape (n, *shape of a frame), or None
+        Where the weights of the recipe are ``"sample"``.
+
+    Raises
+    ------
+    InputError
+        As `gpustack.stack`.
+    """
+    per_frame, per_sample = split_weights(weights, frames)
+    if isinstance(clips, Recipe):
+        recipe = clips
+        _check_alone(recipe, combine, scale, zero, clip_on, uncertainty, dtype, outputs)
+        scale, zero, per_frame = recipe.scale, recipe.zero, recipe.weights
+        if recipe.weights != "sample":
+            check(weights is None, "weights: expected none beside a recipe, which has its own")
+        elif per_sample is None:
+            raise RecipeError("weights: expected an array of them for this recipe, got none")
+    else:
+        recipe = Recipe(
+            clips=clips,  # type: ignore[arg-type]
+            combine=combine,
+            scale=_stated(scale),
+            zero=_stated(zero),
+            weights=_stated(per_frame),
+            clip_on=clip_on,
+            uncertainty=uncertainty,
+            dtype=dtype,  # type: ignore[arg-type]
+            outputs=outputs,  # type: ignore[arg-type]
+        )
+    recipe.check_frames(len(frames))
+    given: dict[Role, Any] = {"scale": scale, "zero": zero, "weights": per_frame}
+    functions = {role: value for role, value in given.items() if callable(value)}
+    return *resolve(recipe, functions, frames), per_sample
+
+
+def _stated(value: Any) -> Any:
+    """What a recipe can say: a function is none of its values."""
+    return None if callable(value) else value
+
+
+def _check_alone(recipe: Recipe, *others: Any) -> None:
+    """Nothing beside a recipe may ask for what it does not say."""
+    names = ("combine", "scale", "zero", "clip_on", "uncertainty", "dtype", "outputs")
+    defaults = {field.name: field.default for field in fields(Recipe)}
+    for name, given in zip(names, others, strict=True):
+        check(
+            given is None or (isinstance(given, (str, tuple)) and given == defaults[name]),
+            f"{name}: expected none beside a recipe, which says {getattr(recipe, name)!r}, "
+            f"got {given!r}; dataclasses.replace changes a recipe",
+        )

@@ -1,0 +1,198 @@
+"""What commands of the command line share: the options that make a recipe, and their types."""
+
+import inspect
+import re
+from collections.abc import Callable
+from functools import partial
+from typing import Any, get_args
+
+import click
+
+from gpustack.clips import parse_clip
+from gpustack.errors import RecipeError
+from gpustack.flags import Flags, parse_bits
+from gpustack.measures import Role, as_measure, choices, place
+from gpustack.recipe import Combine
+
+#: Ends the help of each command that has the options.
+HELP = """\
+\b
+Scale, zero and weights, beside numbers:
+  median, mean, mode   of each frame; it is brought to the first one's
+  mad                  scale: the spread; with --zero median, spread and level
+  exposure             scale and weights: EXPTIME
+  overlap              zero: from where frames that cover parts overlap
+  noise, ncombine      weights: inverse variance of the noise; NCOMBINE
+  !KEYWORD, @FILE      numbers in the headers; in a file, one a line
+
+\b
+Clips, each with what holds where it is left out:
+  range:low=none,high=none
+      samples below low or above high, before --scale and --zero
+  extrema:nlow=1,nhigh=1,among=valid
+      so many of the lowest and highest samples of a pixel
+  sigma:low=3,high=3,center=median,spread=std,maxiters=none,ddof=0,about=mean
+      samples further than low or high spreads (std or mad_std) from the
+      center (median, mean or trimmed_mean), until nothing changes or
+      maxiters times
+  mad:low=3,high=3,maxiters=none
+      the same by the plain median absolute deviation
+  winsorized:low=3,high=3,maxiters=none
+      the same by a standard deviation of samples that were pulled in
+  noise:low=3,high=3,rdnoise=0,gain=1,snoise=0,center=median,maxiters=none
+      the same by the noise of a CCD; low=none rejects cosmic rays alone
+  rank:low=3,high=3,rank=-0.5
+      once, by the distance of the sample at a rank from the median
+  percentile:low=0.2,high=0.1
+      once, samples that differ from the median by such a share of it
+  esd:outliers=0.3,significance=0.05
+      outliers by the generalised ESD test, at most that share
+  keep=0 is a field of all but the first two: so many samples survive;
+      negative: so many are rejected at most
+"""
+
+
+class Parsed(click.ParamType[Any]):
+    """What a function makes of a word, which raises RecipeError where it can make nothing."""
+
+    def __init__(self, name: str, parse: Callable[[str], Any]) -> None:
+        self.name = name
+        self.parse = parse
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        """What the function makes, or a usage error."""
+        try:
+            return self.parse(value)
+        except RecipeError as err:
+            self.fail(str(err), param, ctx)
+
+
+def _number_or_name(text: str) -> int | str:
+    return int(text) if re.fullmatch("[0-9]+", text) else text
+
+
+CLIP = Parsed("NAME:field=value,...", parse_clip)
+REFERENCE = Parsed("N|mean", _number_or_name)
+HDU = Parsed("number|name", _number_or_name)
+BITS = Parsed("N,N,...", partial(parse_bits, "bits"))
+
+
+class Numbers(click.ParamType[Any]):
+    """Numbers with commas between, one a frame; or what they are taken from."""
+
+    def __init__(self, role: Role) -> None:
+        self.role = role
+        self.name = "|".join([*choices(role), "N,N,..."])
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        """A measure, or a list of floats."""
+        if re.match("[!@a-z]", value) and value not in ("inf", "nan"):
+            try:
+                return as_measure(self.role, value)
+            except RecipeError as err:
+                self.fail(str(err), param, ctx)
+        try:
+            return [float(part) for part in value.split(",")]
+        except ValueError:
+            self.fail(f"expected {self.name}, got {value!r}", param, ctx)
+
+
+_OPTIONS = (
+    click.option(
+        "--combine",
+        type=click.Choice(get_args(Combine)),
+        default="mean",
+        show_default=True,
+        help="What the surviving samples of a pixel become.",
+    ),
+    click.option(
+        "--clip",
+        "clips",
+        multiple=True,
+        type=CLIP,
+        metavar=CLIP.name,
+        help="What to reject, see above. Clips work in the order given; repeat for more.",
+    ),
+    click.option(
+        "--scale",
+        type=Numbers("scale"),
+        metavar=Numbers("scale").name,
+        help="Factors, one a frame; or what they are taken from, see above.",
+    ),
+    click.option(
+        "--zero",
+        type=Numbers("zero"),
+        metavar=Numbers("zero").name,
+        help="What is subtracted before, one number a frame; or what it is taken from.",
+    ),
+    click.option(
+        "--weights",
+        type=Numbers("weights"),
+        metavar=Numbers("weights").name,
+        help="Weights >= 0, one a frame (mean and sum); or what they are taken from.",
+    ),
+    click.option(
+        "--region",
+        metavar="[X1:X2,Y1:Y2]",
+        help="Where statistics and noise are measured; pixels count from 1.  [default: everywhere]",
+    ),
+    click.option(
+        "--reference",
+        type=REFERENCE,
+        metavar=REFERENCE.name,
+        help="The frame that others are brought to, counted from 0, or the mean of all.  "
+        "[default: the first]",
+    ),
+    click.option(
+        "--hdu",
+        type=HDU,
+        metavar=HDU.name,
+        help="Extension of the files, 0 the primary.  [default: first image with data]",
+    ),
+    click.option(
+        "--unit",
+        help="Unit of the frames, in place of BUNIT: adu, electron, ... Nothing is converted.",
+    ),
+    click.option(
+        "--bad-bits",
+        type=BITS,
+        metavar=BITS.name,
+        help="Values of the bits of integer masks that make a sample invalid: 4,8 or 12 or 0xc.  "
+        "[default: all]",
+    ),
+    click.option(
+        "--good-bits",
+        type=BITS,
+        metavar=BITS.name,
+        help="Or those that do not; all others do.",
+    ),
+    click.option(
+        "--dtype",
+        type=click.Choice(["float32", "float64"]),
+        help="Of the result.  [default: float32; float64 if the frames are wider]",
+    ),
+)
+
+
+def recipe_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options that say what is done to the frames, and the words on them.
+
+    `keywords` turns them into those of `gpustack.stack`.
+    """
+    command.__doc__ = f"{inspect.getdoc(command)}\n\n{HELP}"
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def keywords(options: dict[str, Any]) -> dict[str, Any]:
+    """The options as keywords of `gpustack.stack`.
+
+    Region and reference go to the measures, bits to the flags.
+    """
+    roles: tuple[Role, ...] = ("scale", "zero", "weights")
+    words = dict(options)
+    region, reference = words.pop("region"), words.pop("reference")
+    placed = place({role: words[role] for role in roles}, region, reference)
+    flags = Flags(bad=words.pop("bad_bits"), good=words.pop("good_bits"))
+    return words | {str(role): value for role, value in placed.items()} | {"flags": flags}

@@ -1,0 +1,249 @@
+"""What explain reads, prints and refuses; and the command line in front of it."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from astropy import units as u
+from astropy.io import fits
+from astropy.nddata import CCDData
+from click.testing import CliRunner
+
+from gpustack import ESDClip, ExtremaClip, Noise, RangeClip, SigmaClip, Statistic, explain, stack
+from gpustack.cli import cli
+from gpustack.errors import FrameError, GpustackError, InputError, MismatchError, RecipeError
+from gpustack.frames import ArrayFrame, FitsFrame
+from tolerances import bits
+
+DOCS = Path(__file__).parents[1] / "docs" / "explain.md"
+SHAPE = (12, 10)
+#: At data[4, 6]: the sky rises from frame to frame, and the third has a cosmic ray.
+SAMPLES = (1003.5, 1031, 1520.25, np.nan, 1075, 1094.75)
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A folder with six frames, and in it."""
+    rng = np.random.default_rng(8)
+    for i in range(6):
+        plane = (rng.normal(1000, 10, SHAPE) * (1 + i / 50)).astype(np.float32)
+        plane[4, 6] = SAMPLES[i]
+        fits.writeto(tmp_path / f"m{i}.fits", plane, fits.Header({"BUNIT": "adu"}))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def mask_in(frame):
+    """Give the file a MASK extension that is set at data[4, 6]."""
+    mask = np.zeros(SHAPE, np.uint8)
+    mask[4, 6] = 1
+    with fits.open(frame, mode="append") as hdus:
+        hdus.append(fits.ImageHDU(mask, name="MASK"))
+
+
+@pytest.mark.usefixtures("folder")
+def test_why_a_sample_is_invalid():
+    mask_in("m1.fits")
+    whole = np.full(SHAPE, 1000, np.int16)
+    whole[4, 6] = -7
+    fits.writeto("m6.fits", whole, fits.Header({"BUNIT": "adu", "BLANK": -7}))
+    samples = explain("m*.fits", 6, 4, scale=[1, 1, 1, 1, 1e38, 1, 1]).samples
+    assert samples["fate"].tolist() == [
+        *("used", "masked", "used", "not finite", "not finite when normalised", "used", "blank"),
+    ]  # fmt: skip
+    np.testing.assert_array_equal(samples["raw"][[1, 4]], np.float32([1031, 1075]))
+    np.testing.assert_array_equal(np.isnan(samples["raw"]), [0, 0, 0, 1, 0, 0, 1])
+    np.testing.assert_array_equal(np.isnan(samples["value"]), [0, 1, 0, 1, 1, 0, 1])
+
+
+RECIPES = {
+    "statistics": {"scale": "median", "zero": [1, 2, 3, 4, 5, 6], "weights": "noise"},
+    "a region": {"scale": Statistic("mean", "[1:5,*]"), "weights": Noise("[2:9,1:12]")},
+    "a function": {"scale": lambda frame: 1 / np.ma.median(frame), "combine": "median"},
+    "weights of samples": {"weights": np.arange(6.0 * 120).reshape(6, *SHAPE), "combine": "sum"},
+    "float64": {"dtype": "float64", "zero": "median", "clip_on": "raw"},
+    "no uncertainty": {"combine": "max"},
+}
+
+
+@pytest.mark.parametrize("options", RECIPES.values(), ids=RECIPES)
+@pytest.mark.usefixtures("folder")
+def test_numbers_are_taken_from_whole_frames_as_a_stack_takes_them(options):
+    clips = [RangeClip(high=5000), SigmaClip(1.5, 1.5)]
+    found = explain("m*.fits", 6, 4, clips, **options)
+    result = stack("m*.fits", clips, backend="cpu", **options)
+    assert found.recipe == result.recipe
+    assert found.unit == result.unit == u.adu
+    for name in ("data", "uncertainty", "count", "low", "high"):
+        map_, given = getattr(result, name), getattr(found, name)
+        assert (given is None) == (map_ is None)
+        if given is not None:
+            np.testing.assert_array_equal(bits(np.asarray(given, map_.dtype)), bits(map_[4, 6]))
+    columns = ["name", "scale", "zero"]
+    assert found.samples[columns].as_array().tolist() == result.frames[columns].as_array().tolist()
+    x = (found.samples["raw"].astype(float) - found.samples["zero"]) * found.samples["scale"]
+    np.testing.assert_array_equal(found.samples["value"], x.astype(found.samples["value"].dtype))
+    if "weights" in options and not isinstance(options["weights"], np.ndarray):
+        np.testing.assert_array_equal(found.samples["weight"], result.frames["weight"])
+    elif "weights" in options:
+        np.testing.assert_array_equal(found.samples["weight"], options["weights"][:, 4, 6])
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_recipe_of_a_result_can_be_asked_about():
+    result = stack("m*.fits", SigmaClip(1.5, 1.5), scale="median", combine="median")
+    found = explain("m*.fits", 6, 4, result.recipe)
+    assert (found.recipe, found.data) == (result.recipe, result.data[4, 6])
+
+
+@pytest.mark.parametrize("kind", [FitsFrame, ArrayFrame])
+@pytest.mark.usefixtures("folder")
+def test_one_row_of_each_frame_is_read_once(monkeypatch, kind):
+    frames = [f"m{i}.fits" for i in range(6)]
+    if kind is ArrayFrame:
+        frames = [CCDData.read(frame) for frame in frames]
+    read, asked = kind.read, []
+
+    def spy(frame, start, stop, into=None):
+        asked.append((start, stop))
+        return read(frame, start, stop, into)
+
+    monkeypatch.setattr(kind, "read", spy)
+    explain(frames, 6, 4, [SigmaClip(1.5, 1.5), ExtremaClip(1, 0)], scale=[1, 2, 1, 2, 1, 2])
+    assert asked == [(4, 5)] * 6
+
+
+CUBE = np.zeros((3, 4, 5))
+BAD = {
+    "x": ((CUBE, 5, 0), {}, InputError, r"image of 5 x 4, x first, got x=5, y=0 .* 6, 1 counted"),
+    "y": ((CUBE, 0, 4), {}, InputError, "got x=0, y=4"),
+    "negative": ((CUBE, -1, 0), {}, InputError, "got x=-1, y=0"),
+    "no number": ((CUBE, 1.5, 0), {}, InputError, "x: expected a whole number, got 1.5"),
+    "three axes": ((np.zeros((3, 2, 4, 5)), 0, 0), {}, InputError, r"\(2, 4, 5\) in frame 0"),
+    "one axis": (([np.zeros(4)], 0, 0), {}, InputError, r"two axes, got shape \(4,\) in frame 0"),
+    "no frames": (([], 0, 0), {}, InputError, "no frames"),
+    "no file": ((["nope.fits"], 0, 0), {}, FrameError, "nope.fits"),
+    "shapes": (([CUBE[0], CUBE[0].T], 0, 0), {}, MismatchError, "frame 1"),
+    "recipe": ((CUBE, 0, 0), {"scale": [1, 0, 1]}, RecipeError, "other than 0"),
+    "too many": ((CUBE, 0, 0, ExtremaClip(2, 1)), {}, RecipeError, "for 3 frames"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "options", "error", "match"), BAD.values(), ids=BAD)
+def test_bad_input_says_what_is_wrong_with_it(arguments, options, error, match):
+    with pytest.raises(error, match=match) as caught:
+        explain(*arguments, **options)
+    assert isinstance(caught.value, GpustackError)
+
+
+def test_a_pixel_outside_is_found_before_frames_are_measured():
+    with pytest.raises(InputError, match="got x=9"):
+        explain(CUBE, 9, 0, scale=lambda frame: pytest.fail("it measured first"))
+
+
+def test_cupy_arrays_are_not_copied_silently(cuda):
+    frames = [cuda.asarray(frame) for frame in CUBE]
+    with pytest.raises(FrameError, match="frame 0: explain: expected a file or numpy array"):
+        explain(frames, 0, 0)
+
+
+def told(column, *clips, **options):
+    """The lines that are printed for one pixel."""
+    return str(explain(np.array(column, float)[:, None, None], 0, 0, clips, **options))
+
+
+TOLD = {
+    "none": (
+        [5, 6],
+        [],
+        r"mean = 5.5 \+- 0.353553391: 2 of 2 samples; 0 rejected low, 0 high",
+    ),
+    "empty": ([np.nan], [SigmaClip()], r"no sample was left\n\nmean = nan \+- nan, masked: 0 of 1"),
+    "range": ([5, 60], [RangeClip(high=9)], "60  rejected high by clip 1, range: above 9"),
+    "no bound": ([5, 60], [RangeClip(high=9)], "  bounds none to 9; 0 rejected low, 1 high"),
+    "the lowest": ([5, 6], [ExtremaClip(1, 0)], "5  rejected low by clip 1, extrema: the lowest"),
+    "highest": ([5, 6, 7], [ExtremaClip(0, 2)], "6  rejected high .*: among the 2 highest"),
+    "of all": ([5, np.nan], [ExtremaClip(0, 1, "all")], "0 rejected low, 0 high, 1 invalid"),
+    "all": ([5, 6], [ExtremaClip(1, 0, "all")], "the lowest of all frames, invalid ones too"),
+    "esd": ([1, 2, 1, 2, 1, 2, 99], [ESDClip()], "99  rejected high .* esd: an outlier by the te"),
+    "undefined": ([5, 6], [SigmaClip(ddof=2)], "center 5.5, bounds undefined to undefined; 0 rej"),
+    "not finite": ([5, np.inf], [], r"inf  invalid: not finite"),
+}
+
+
+@pytest.mark.parametrize(("column", "clips", "said"), TOLD.values(), ids=TOLD)
+def test_what_it_says(column, clips, said):
+    assert re.search(said, told(column, *clips))
+
+
+def test_bounds_on_raw_values_say_so():
+    said = told([5, 6, 70], RangeClip(high=9), SigmaClip(), scale=[1, 2, 1])
+    assert "bounds none to 9 on raw; 0 rejected low, 1 high" in said
+    assert said.count("on raw") == 1
+    said = told([5, 6, 70], RangeClip(high=9), SigmaClip(), scale=[1, 2, 1], clip_on="raw")
+    assert said.count("on raw") == 2
+
+
+def command(*words):
+    """Run it in this process."""
+    return CliRunner().invoke(cli, ["explain", *words])
+
+
+WORDS = ["--scale", "median", "--clip", "range:high=60000", "--clip", "sigma:low=1.5,high=1.5"]
+
+
+@pytest.mark.usefixtures("folder")
+def test_the_command_line_counts_from_1_x_first():
+    done = command("7", "5", "m*.fits", *WORDS)
+    clips = [RangeClip(high=60000), SigmaClip(1.5, 1.5)]
+    assert done.output == f"{explain('m*.fits', x=6, y=4, clips=clips, scale='median')}\n"
+    assert done.output.startswith("Pixel 7, 5 counted from 1, x first: data[4, 6]\n")
+
+
+@pytest.mark.usefixtures("folder")
+def test_the_options_of_a_recipe_are_those_of_combine():
+    own = {"output", "overwrite", "backend", "memory", "device_memory", "x", "y"}
+    names = [[p.name for p in cli.commands[name].params] for name in ("combine", "explain")]
+    shared = [[name for name in some if name not in own] for some in names]
+    assert sorted(shared[0]) == sorted(shared[1])
+    assert {"clips", "scale", "region", "reference", "hdu", "unit", "dtype"} < {*shared[1]}
+    words = ["--scale", "mode", "--region", "[2:9,*]", "--reference", "1", "--combine", "median"]
+    scale = Statistic("mode", "[2:9,*]", 1)
+    expected = explain("m*.fits", 6, 4, combine="median", scale=scale, dtype="float64")
+    assert command("7", "5", "m*.fits", *words, "--dtype", "float64").output == f"{expected}\n"
+
+
+OUTSIDE = {
+    "x": ("11", "1", r"image of 10 x 12, x first, .* is 11, 1 counted from 1"),
+    "y": ("1", "13", "is 1, 13 counted from 1"),
+    "zero": ("0", "1", r"'X': 0 is not in the range x>=1"),
+    "a word": ("1", "m0.fits", "'Y': 'm0.fits' is not a valid integer"),
+}
+
+
+@pytest.mark.parametrize(("x", "y", "match"), OUTSIDE.values(), ids=OUTSIDE)
+def test_a_pixel_outside_is_one_line_and_code_2(folder, x, y, match):
+    words = [sys.executable, "-m", "gpustack.cli", "explain", x, y, "m0.fits", "m1.fits"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert re.search(match, done.stderr)
+    assert "Traceback" not in done.stderr
+
+
+def test_it_prints_to_a_pipe_in_any_locale(folder):
+    words = [sys.executable, "-m", "gpustack.cli", "explain", "7", "5", "m0.fits", "m1.fits"]
+    done = subprocess.run(words, capture_output=True, check=True, env=os.environ | {"LC_ALL": "C"})
+    assert done.stderr == b""
+    assert done.stdout.decode("ascii").endswith("0 rejected low, 0 high, 0 invalid\n")
+
+
+def test_the_docs_show_what_it_prints(folder):
+    shown = re.findall(r"^    \$ (gpustack .*)\n((?:    .*\n|\n)+)", DOCS.read_text(), re.MULTILINE)
+    ((typed, printed),) = shown
+    done = command(*shlex.split(typed)[2:])
+    assert re.sub("^    ", "", printed, flags=re.MULTILINE).strip() == done.output.strip()

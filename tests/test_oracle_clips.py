@@ -14,7 +14,8 @@ from gpustack.clips import (
     WinsorizedClip,
 )
 from gpustack.critical import critical_values
-from oracle_clips import Column, critical_value, run_clip
+from oracle import run_clip
+from oracle_clips import Column, critical_value
 from oracle_statistics import student_quantile
 
 #: Rosner 1983, table 1: three of these are outliers at 5%, where up to ten are looked for.

@@ -35,6 +35,8 @@ class Samples:
         FITS BSCALE and BZERO.
     blank : int or None
         FITS BLANK: the integer that stands for no value.
+    variance : ndarray of float, shape (rows, width), or None
+        The variance of each value, where it is known and asked for.
     """
 
     data: NDArray[Any]
@@ -43,7 +45,7 @@ class Samples:
     bscale: float = 1.0
     bzero: float = 0.0
     blank: int | None = None
-    variance: NDArray[np.float64] | None = None
+    variance: NDArray[Any] | None = None
 
 
 def working_dtype(dtype: DTypeLike) -> np.dtype[Any]:

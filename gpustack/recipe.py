@@ -147,6 +147,16 @@ class Recipe:
         return False
 
     @property
+    def clips_by_frame(self) -> bool:
+        """Whether there are clips that judge each sample, see `by_frame`."""
+        return any(map(self.by_frame, self.clips))
+
+    @property
+    def needs_variance(self) -> bool:
+        """Whether the samples have to come with their variances."""
+        return any(isinstance(clip, VarianceClip) for clip in self.clips)
+
+    @property
     def spread(self) -> Spread | None:
         """The spread that the uncertainty is made of; None where there is none."""
         if "uncertainty" not in self.outputs or self.combine in ("min", "max"):

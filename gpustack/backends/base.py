@@ -138,6 +138,10 @@ class Source(Protocol):
     def weighted(self) -> bool:
         """Whether it gives a weight with every sample."""
 
+    @property
+    def variance(self) -> bool:
+        """Whether it gives the variance of every sample."""
+
     def read(self, f: int, start: int, stop: int, into: Any = None) -> Samples:
         """Rows ``[start, stop)`` of frame `f`, in the first bytes of `into` where they are read.
 

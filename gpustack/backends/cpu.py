@@ -113,7 +113,7 @@ class CpuBackend:
         rows, width = band[0].data.shape
         if dtype is None:
             dtype = np.result_type(*(working_dtype(samples.data.dtype) for samples in band))
-        by_frame = any(map(recipe.by_frame, recipe.clips))
+        by_frame = recipe.clips_by_frame
         pixels = min(self.tile_pixels(len(band), dtype, by_frame), rows * width)
         tiles = deque(cut(rows, width, pixels))
         job = TileJob(band, recipe, out, dtype)
@@ -139,7 +139,7 @@ class CpuBackend:
         """Run `recipe` on a stack, one band after the other; see `Backend`."""
         room = max(min(memory // 4, memory - sum(source.row_bytes)), 0)
         worker = type(self)(self.threads, self._tile_pixels, room)
-        by_frame = any(map(recipe.by_frame, recipe.clips))
+        by_frame = recipe.clips_by_frame
         work = worker.work_bytes(source.n, source.dtype, by_frame)
         run_in_turn(worker.run, source, recipe, out, memory, work, progress)
 

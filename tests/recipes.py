@@ -118,7 +118,7 @@ CHAINS |= {
     "linear": [LinearFitClip(2.03, 2.37)],
     "linear-once": [LinearFitClip(1.37, 1.13, maxiters=1)],
     "linear-low-keep": [LinearFitClip(1.03, None, keep=4)],
-    "linear-lose-one": [LinearFitClip(1.03, 1.13, keep=-1)],
+    "linear-lose-two": [LinearFitClip(1.07, 1.17, keep=-2)],
     "sigma-poisson": [SigmaClip(1.37, 1.73, poisson=True, ddof=1)],
     "sigma-poisson-mean": [SigmaClip(1.37, None, "mean", poisson=True)],
     "variance": [VarianceClip(1.37, 1.73)],

@@ -31,7 +31,7 @@ def scale(n):
 
 def level(n):
     """One factor a frame, all positive and far apart."""
-    return tuple(0.7 + 0.11 * (i * 7 % 10) for i in range(n))
+    return tuple(0.7 + (i + 1) ** 2 * 0.1931 % 1.1 for i in range(n))
 
 
 def zero(n):
@@ -222,7 +222,7 @@ RECIPES = {
         scale=scale(n), clips=[NoiseClip(1.37, 1.73, rdnoise=5.3, gain=1.7, snoise=0.021)]
     ),
     "zero-noise-keep": lambda n: Recipe(
-        zero=zero(n), clips=[NoiseClip(0.37, 0.43, rdnoise=5.3, keep=3)], combine="median"
+        zero=zero(n), clips=[NoiseClip(0.37, 0.43, rdnoise=5.3, keep=-1)], combine="median"
     ),
     "scale-zero-poisson": lambda n: Recipe(
         scale=level(n),

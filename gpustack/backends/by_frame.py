@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from gpustack.backends.bounds import center_of
 from gpustack.backends.columns import Floats, Ranks
 from gpustack.backends.noise import ccd_noise, poisson_noise
-from gpustack.backends.ragged import Ragged, column_sums
+from gpustack.backends.ragged import Ragged
 from gpustack.backends.statistics import mean
 from gpustack.clips import LinearFitClip, NoiseClip, SigmaClip, VarianceClip
 
@@ -104,8 +104,7 @@ def _one_pass(
     clip: FrameClip, columns: ByFrame, least: Ranks, first: bool
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_]]:
     """What a pass rejects, low and high, and in which columns some of it came back."""
-    center, unit = center_and_unit(clip, columns, first)
-    values = columns.values.astype(np.float64)
+    values, center, unit = measured(clip, columns, first)
     no = np.zeros_like(columns.inside)
     low = no if clip.low is None else columns.inside & (values < center - clip.low * unit)
     high = no if clip.high is None else columns.inside & (values > center + clip.high * unit)
@@ -123,64 +122,106 @@ def _one_pass(
 
 
 @singledispatch
-def center_and_unit(clip: Any, columns: ByFrame, first: bool) -> tuple[Floats, Floats]:
-    """What distances are measured from and in, in float64, shape (m,) or (n, m)."""
+def measured(clip: Any, columns: ByFrame, first: bool) -> tuple[Floats, Floats | float, Floats]:
+    """The samples, what their distances are measured from and in, in float64.
+
+    Shapes (n, m); (m,) or one number; (m,) or (n, m).
+    """
     raise TypeError(f"no units by frame for {clip!r}")
 
 
-@center_and_unit.register
-def _(clip: SigmaClip, columns: ByFrame, first: bool) -> tuple[Floats, Floats]:
+@measured.register
+def _(clip: SigmaClip, columns: ByFrame, first: bool) -> tuple[Floats, Floats | float, Floats]:
     ordered = columns.ordered()
     center = center_of(clip, ordered, first)
     unit = poisson_noise(center, columns.scale, columns.zero)
     about = center if clip.about == "center" else mean(ordered)
     terms = np.where(columns.inside, (columns.values - about) / unit, 0.0)
     np.multiply(terms, terms, out=terms)
-    terms.sort(axis=0)  # the order of the frames does not matter
     degrees = np.asarray(columns.count - clip.ddof, np.float64)
-    spread = np.sqrt(column_sums(terms) / np.where(degrees > 0, degrees, np.nan))
-    return center, spread * unit
+    spread = np.sqrt(exact_sums(terms) / np.where(degrees > 0, degrees, np.nan))
+    return columns.values.astype(np.float64), center, spread * unit
 
 
-@center_and_unit.register
-def _(clip: NoiseClip, columns: ByFrame, first: bool) -> tuple[Floats, Floats]:
+@measured.register
+def _(clip: NoiseClip, columns: ByFrame, first: bool) -> tuple[Floats, Floats | float, Floats]:
     center = center_of(clip, columns.ordered(), first=True)
-    return center, ccd_noise(clip, center, columns.scale, columns.zero)
+    unit = ccd_noise(clip, center, columns.scale, columns.zero)
+    return columns.values.astype(np.float64), center, unit
 
 
-@center_and_unit.register
-def _(clip: VarianceClip, columns: ByFrame, first: bool) -> tuple[Floats, Floats]:
+@measured.register
+def _(clip: VarianceClip, columns: ByFrame, first: bool) -> tuple[Floats, Floats | float, Floats]:
     assert columns.variance is not None
     center = center_of(clip, columns.ordered(), first)
-    return center, np.sqrt(columns.variance) * np.abs(columns.scale)
+    unit = np.sqrt(columns.variance) * np.abs(columns.scale)
+    return columns.values.astype(np.float64), center, unit
 
 
-@center_and_unit.register
-def _(clip: LinearFitClip, columns: ByFrame, first: bool) -> tuple[Floats, Floats]:
-    ordered = columns.ordered()
-    slope, intercept, spread = line(ordered)
+@measured.register
+def _(clip: LinearFitClip, columns: ByFrame, first: bool) -> tuple[Floats, Floats | float, Floats]:
+    line = Line.through(columns.ordered())
     order = np.argsort(np.where(columns.inside, columns.values, np.inf), axis=0, kind="stable")
     rank = np.empty_like(order)
     np.put_along_axis(rank, order, np.arange(len(order))[:, np.newaxis], axis=0)
-    return slope * rank + intercept, spread
+    return line.off(rank, columns.values), 0.0, line.spread
 
 
-def line(columns: Ragged) -> tuple[Floats, Floats, Floats]:
-    """The least-squares line through sorted survivors: slope, value at rank 0, mean distance.
+@dataclass(frozen=True, slots=True)
+class Line:
+    """The least-squares lines through sorted columns, each about its lowest survivor.
 
-    The distance is NaN for fewer than three samples, and where they lie on a line.
+    Parameters
+    ----------
+    origin, slope, level : ndarray of float64, shape (m,)
+        The line is ``origin + (slope * rank + level)``.
+    spread : ndarray of float64, shape (m,)
+        The mean distance of the survivors; NaN for fewer than three, and where they are on it.
     """
-    n = np.maximum(columns.count, 1)
-    origin = columns.at(columns.lo).astype(np.float64)
-    values = columns.values - origin
-    rank = np.arange(len(values))[:, np.newaxis]
-    missing = rank >= columns.count
-    np.copyto(values, 0.0, where=missing)
-    middle = (n - 1) * 0.5
-    squares = n * (n.astype(np.float64) ** 2 - 1) / 12
-    slope = column_sums((rank - middle) * values) / np.where(squares > 0, squares, np.nan)
-    level = column_sums(values) / n - slope * middle
-    off = np.abs(values - (slope * rank + level))
-    spread = column_sums(np.where(missing, 0.0, off)) / n
-    fits = spread <= EXACT_FIT * (columns.at(columns.hi - 1) - origin)
-    return slope, level + origin, np.where((n < 3) | fits, np.nan, spread)
+
+    origin: Floats
+    slope: Floats
+    level: Floats
+    spread: Floats
+
+    @classmethod
+    def through(cls, columns: Ragged) -> Self:
+        """The lines through survivors that begin at rank 0."""
+        n = np.maximum(columns.count, 1)
+        rank = np.arange(len(columns.values))[:, np.newaxis]
+        missing, middle = rank >= columns.count, (n - 1) * 0.5
+        origin = columns.at(columns.lo).astype(np.float64)
+        above = np.where(missing, 0.0, columns.values - origin)
+        squares = n * (n.astype(np.float64) ** 2 - 1) / 12
+        slope = exact_sums((rank - middle) * above) / np.where(squares > 0, squares, np.nan)
+        level = exact_sums(above) / n - slope * middle
+        found = cls(origin, slope, level, np.empty_like(slope))
+        off = np.where(missing, 0.0, np.abs(found.off(rank, columns.values)))
+        spread = exact_sums(off) / n
+        fits = spread <= EXACT_FIT * (columns.at(columns.hi - 1) - origin)
+        np.copyto(found.spread, np.where((n < 3) | fits, np.nan, spread))
+        return found
+
+    def off(self, rank: Ranks, values: Floats) -> Floats:
+        """How far samples are above the line at their ranks, both of shape (n, m)."""
+        distance: Floats = (values - self.origin) - (self.slope * rank + self.level)
+        return distance
+
+
+def exact_sums(terms: Floats) -> Floats:
+    """The sum of each column, right to the last bit but in the rarest cases.
+
+    So it does not depend on the order of the terms. Of the rounding error of each addition
+    the exact value is known; they are added up too.
+
+    References
+    ----------
+    Knuth, The Art of Computer Programming 2, 4.2.2, theorem B.
+    """
+    total, rest = np.zeros((2, terms.shape[1]))
+    for term in terms:
+        added = total + term
+        part = added - total
+        rest += (total - (added - part)) + (term - part)
+        total = added
+    return total + rest

@@ -29,6 +29,8 @@ _HOMES = {
     "PercentileClip": "clips",
     "PercentileRankClip": "clips",
     "NoiseClip": "clips",
+    "VarianceClip": "clips",
+    "LinearFitClip": "clips",
     "Flags": "flags",
     "Statistic": "measures",
     "Exposure": "measures",

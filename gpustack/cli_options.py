@@ -31,7 +31,7 @@ Clips, each with what holds where it is left out:
       samples below low or above high, before --scale and --zero
   extrema:nlow=1,nhigh=1,among=valid
       so many of the lowest and highest samples of a pixel
-  sigma:low=3,high=3,center=median,spread=std,maxiters=none,ddof=0,about=mean
+  sigma:low=3,high=3,center=median,spread=std,maxiters=none,ddof=0,about=mean,poisson=false
       samples further than low or high spreads (std or mad_std) from the
       center (median, mean or trimmed_mean), until nothing changes or
       maxiters times
@@ -41,6 +41,10 @@ Clips, each with what holds where it is left out:
       the same by a standard deviation of samples that were pulled in
   noise:low=3,high=3,rdnoise=0,gain=1,snoise=0,center=median,maxiters=none
       the same by the noise of a CCD; low=none rejects cosmic rays alone
+  variance:low=3,high=3,center=median,maxiters=none
+      the same by the variances that come with the frames (UNCERT, VAR, ERR)
+  linear:low=5,high=5,maxiters=none
+      samples too far from a straight line through the sorted samples
   rank:low=3,high=3,rank=-0.5
       once, by the distance of the sample at a rank from the median
   percentile:low=0.2,high=0.1

@@ -180,16 +180,26 @@ def run(
     ------
     MemoryLimitError
         Where not even one row of all frames fits in `memory`, with the buffers for it.
+    FrameError
+        Where the recipe needs variances and a frame has none.
     """
     recipe.check_frames(len(frames))
     header = _header(frames, recipe, origins)
     dtype = np.result_type(working, *(frame.dtype for frame in frames))
     flat = None if weights is None else reshaped(weights, len(frames), -1, frames[0].shape[-1])
-    source = FrameSource(frames, dtype, flat)
+    if recipe.needs_variance:
+        _check_variances(frames)
+    source = FrameSource(frames, dtype, flat, variance=recipe.needs_variance)
     executor = backends.get(backend, device_memory=device_memory, resident=source.resident)
     out = _outputs(recipe, source, reasons)
     executor.stream(source, recipe, out, _limit(memory, source), progress)
     return _result(frames, recipe, out, header)
+
+
+def _check_variances(frames: Sequence[Frame]) -> None:
+    """Read a row of variances of each frame, so that a fault in one is found before the work."""
+    for frame in frames:
+        frame.read_variance(0, 1)
 
 
 def _limit(memory: float | str | None, source: FrameSource) -> int:

@@ -10,7 +10,17 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal, Self, get_args
 
 from gpustack.checks import check, dtype_name, some, tidy, word
-from gpustack.clips import CLIPS, Clip, ExtremaClip, RangeClip, Spread
+from gpustack.clips import (
+    CLIPS,
+    Clip,
+    ExtremaClip,
+    LinearFitClip,
+    NoiseClip,
+    RangeClip,
+    SigmaClip,
+    Spread,
+    VarianceClip,
+)
 from gpustack.errors import RecipeError
 from gpustack.measures import Measure, check_pair, tidy_numbers
 from gpustack.measures.parse import from_record, to_record
@@ -121,6 +131,30 @@ class Recipe:
                 break
             ranges.append(clip)
         return tuple(ranges)
+
+    def by_frame(self, clip: Clip) -> bool:
+        """Whether a clip judges each sample by its own noise or its own rank.
+
+        All other clips leave an interval of the sorted samples of a column.
+        """
+        match clip:
+            case VarianceClip() | LinearFitClip():
+                return True
+            case NoiseClip():
+                return self.normalizes and self.clip_on == "normalized"
+            case SigmaClip():
+                return clip.poisson
+        return False
+
+    @property
+    def clips_by_frame(self) -> bool:
+        """Whether there are clips that judge each sample, see `by_frame`."""
+        return any(map(self.by_frame, self.clips))
+
+    @property
+    def needs_variance(self) -> bool:
+        """Whether the samples have to come with their variances."""
+        return any(isinstance(clip, VarianceClip) for clip in self.clips)
 
     @property
     def spread(self) -> Spread | None:

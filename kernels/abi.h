@@ -12,6 +12,8 @@ struct alignas(16) Frame {
     long long mask_stride;
     unsigned long long weight;  // float64, one a sample; address 0: `weight_value` instead
     long long weight_stride;
+    unsigned long long variance;    // float64, one a sample, for clips that ask for it
+    long long variance_stride;
     double bscale, bzero;       // value = stored * bscale + bzero
     double zero, scale;         // x = (value - zero) * scale
     double weight_value;        // the weight of all its samples
@@ -56,17 +58,22 @@ struct Out {
 
 // Why a sample is out; gpustack/reasons.py.
 enum { REASON_NONE = 0, REASON_MASKED = 1, REASON_NO_VALUE = 2, REASON_RANGE = 4, REASON_CLIP = 8 };
-enum { CLIP_RANGE, CLIP_EXTREMA, CLIP_EXTREMA_ALL, CLIP_EXTREMA_SHARE, CLIP_BOUNDS, CLIP_ESD };
-enum { CLIPPED_NOT, CLIPPED_BASIC, CLIPPED_ALL };
+// Only while a clip by frame is at work.
+enum { LEAVING = 128 };
+enum { CLIP_RANGE, CLIP_EXTREMA, CLIP_EXTREMA_ALL, CLIP_EXTREMA_SHARE, CLIP_BOUNDS, CLIP_ESD,
+    CLIP_BY_FRAME };
+enum { CLIPPED_NOT, CLIPPED_BASIC, CLIPPED_ALL, CLIPPED_BY_FRAME };
 enum { CENTER_MEAN, CENTER_MEDIAN, CENTER_TRIMMED };
 enum { ABOUT_MEAN, ABOUT_CENTER };
 enum { COMBINE_MEAN, COMBINE_MEDIAN, COMBINE_SUM, COMBINE_MIN, COMBINE_MAX };
 // What an uncertainty is made of, or thresholds are in units of; from SPREAD_RAW_MAD on only
 // these: the MAD as it is, the centre itself, the noise of a CCD, the distance of a rank, the
-// winsorized deviation.
+// winsorized deviation. From SPREAD_POISSON on only of clips by frame: the root of the level,
+// the variance of the sample, the distance from a line; SPREAD_NOISE may be of both.
 enum {
     SPREAD_NONE, SPREAD_STD, SPREAD_MAD,
-    SPREAD_RAW_MAD, SPREAD_CENTER, SPREAD_NOISE, SPREAD_RANK, SPREAD_WINSORIZED
+    SPREAD_RAW_MAD, SPREAD_CENTER, SPREAD_NOISE, SPREAD_RANK, SPREAD_WINSORIZED,
+    SPREAD_POISSON, SPREAD_VARIANCE, SPREAD_LINE
 };
 enum { NORMALIZE_NONE, NORMALIZE_EARLY, NORMALIZE_LATE };
 enum { WEIGHTED_NOT, WEIGHTED_FRAME, WEIGHTED_SAMPLE };

@@ -7,6 +7,8 @@
 
 #include "members.h"
 
+#define ENDLESS __longlong_as_double(0x7ff0000000000000)
+
 // The ranks [first, last).
 struct Ranks {
     int first, last;

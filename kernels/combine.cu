@@ -8,17 +8,6 @@
 #include "sort.h"
 #include "streamed.h"
 
-// Samples that range clips on raw values reject.
-struct Rejected {
-    int below = 0, above = 0;
-
-    __device__ void count(Fate fate)
-    {
-        below += fate == BELOW;
-        above += fate == ABOVE;
-    }
-};
-
 template <class T>
 __device__ inline void put(unsigned long long map, long long pixel, T value)
 {
@@ -67,10 +56,11 @@ __device__ inline void put_all(const Task& task, const Place& place, const Inter
 }
 
 template <class Column>
-__device__ inline void run_clips(const Task& task, const Place& place, Column& column)
+__device__ inline void run_clips(
+    const Task& task, const Place& place, Column& column, Rejected& rejected)
 {
     for (int i = task.raw_ranges; i < task.nclips; ++i)
-        run_clip(task, place, task.clips[i], column);
+        run_clip(task, place, task.clips[i], column, rejected);
 }
 
 // --- up to 128 frames: samples are read once, into registers -----------------------------
@@ -185,7 +175,7 @@ __device__ inline void run_held(
     }
     sort(v);
     Parked column = park(v, valid);
-    run_clips(task, place, column);
+    run_clips(task, place, column, rejected);
     Members members = column.members();
     Result result;
     if (IS_LATE) {
@@ -211,8 +201,9 @@ __device__ inline Rejected count_out_of_range(const Task& task, const Place& pla
 __device__ inline void run_streamed(const Task& task, const Place& place, Tallies& tallies)
 {
     Streamed column({task, place, false, Members()});
+    Rejected rejected = count_out_of_range(task, place);
     if (CLIPPED)
-        run_clips(task, place, column);
+        run_clips(task, place, column, rejected);
     Members members = column.members();
     const Interval interval = column;
     if (IS_LATE) {
@@ -221,7 +212,6 @@ __device__ inline void run_streamed(const Task& task, const Place& place, Tallie
         column.begin();
     }
     Result result = reduce(column);
-    Rejected rejected = count_out_of_range(task, place);
     put_all(task, place, interval, members, rejected, result, tallies);
 }
 
@@ -243,6 +233,8 @@ extern "C" __global__ void combine(
     const long long step = (long long)gridDim.x * blockDim.x;
     for (long long p = (long long)blockIdx.x * blockDim.x + threadIdx.x; p < pixels; p += step) {
         const Place place{p, FLAT ? 0 : p / width, FLAT ? p : p % width};
+        for (int f = 0; BY_FRAME && f < task.count(); ++f)
+            ((Byte*)out.reasons)[f * pixels + p] = REASON_NONE;
         if (N > 0)
             run_held<HELD>(task, planes, place, tallies);
         else

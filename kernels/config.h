@@ -24,7 +24,7 @@
 #ifndef NORMALIZE       // NORMALIZE_...: before the clips, or their survivors
 #define NORMALIZE 1
 #endif
-#ifndef CLIPPED         // CLIPPED_...: no clips, the basic ones, all
+#ifndef CLIPPED         // CLIPPED_...: no clips, the basic ones, all, those by frame too
 #define CLIPPED 2
 #endif
 #ifndef COMBINE         // COMBINE_...
@@ -50,7 +50,8 @@
 #endif
 
 // What the basic clips have no use for costs registers.
-#define EVERY_CLIP (CLIPPED == CLIPPED_ALL)
+#define EVERY_CLIP (CLIPPED >= CLIPPED_ALL)
+#define BY_FRAME (CLIPPED == CLIPPED_BY_FRAME)
 
 // Normalising late without clips is normalising early.
 #define IS_LATE (CLIPPED && NORMALIZE == NORMALIZE_LATE)

@@ -22,7 +22,7 @@ struct Place {
     long long pixel, row, column;
 };
 
-enum Fate { VALID, MASKED_OUT, NO_VALUE, BELOW, ABOVE };
+enum Fate { VALID, MASKED_OUT, NO_VALUE, BELOW, ABOVE, CLIPPED_OUT };
 
 __device__ inline bool is_invalid(Fate fate) { return fate == MASKED_OUT || fate == NO_VALUE; }
 
@@ -30,6 +30,17 @@ __device__ inline bool is_invalid(Fate fate) { return fate == MASKED_OUT || fate
 struct Sample {
     Image image;
     Fate fate;
+};
+
+// Samples that are rejected one by one, not by an interval of ranks.
+struct Rejected {
+    int below = 0, above = 0;
+
+    __device__ void count(Fate fate)
+    {
+        below += fate == BELOW;
+        above += fate == ABOVE;
+    }
 };
 
 typedef STORED Stored;
@@ -158,6 +169,12 @@ __device__ inline Sample settle(const Task& task, const Frame& frame, Word word,
     return {fate == VALID ? seen : INVALID, fate};
 }
 
+// Whether a clip by frame has rejected a sample.
+__device__ inline bool is_out(const Task& task, const Place& place, int f)
+{
+    return BY_FRAME && ((const Byte*)task.out.reasons)[f * task.pixels + place.pixel] == REASON_CLIP;
+}
+
 // Samples that are asked for before the first of them is decoded, so that they come together.
 // Streamed columns have many loops over samples: there each copy of the decoding counts.
 static constexpr int TOGETHER = N > 0 ? 8 : 4;
@@ -180,7 +197,9 @@ __device__ inline void each_sample(const Task& task, const Place& place, const V
 #pragma unroll
         for (int i = 0; i < TOGETHER; ++i)
             if (start + i < count)
-                visit(start + i, settle(task, task.frames[start + i], words[i], masked[i]));
+                visit(start + i, is_out(task, place, start + i)
+                        ? Sample{INVALID, CLIPPED_OUT}
+                        : settle(task, task.frames[start + i], words[i], masked[i]));
     }
 }
 

@@ -55,7 +55,7 @@ __device__ inline int reason(Fate fate, bool inside)
 {
     if (inside)
         return REASON_NONE;
-    if (fate == VALID)
+    if (fate == VALID || fate == CLIPPED_OUT)
         return REASON_CLIP;
     return fate == MASKED_OUT ? REASON_MASKED : fate == NO_VALUE ? REASON_NO_VALUE : REASON_RANGE;
 }

@@ -1,16 +1,14 @@
 // Columns that are sorted, in shared memory.
 #pragma once
 
-#include "column.h"
-
-#define ENDLESS __longlong_as_double(0x7ff0000000000000)
+#include "load.h"
 
 // Sorted samples at `v[rank * BLOCK]`, so that neighbouring threads meet no bank twice.
 struct Parked : Interval {
     static constexpr bool RANKED = true;
-    const Image* v;
+    Image* v;
 
-    __device__ Parked(const Image* values, int valid_count) : v(values)
+    __device__ Parked(Image* values, int valid_count) : v(values)
     {
         valid = hi = valid_count;
     }
@@ -65,8 +63,18 @@ struct Parked : Interval {
         upper = at((lo + hi) >> 1);
     }
 
+    // Call `visit(rank, image)` with every survivor.
+    template <class Visit>
+    __device__ void each_rank(const Task&, const Place&, const Visit& visit) const
+    {
+        for (int i = lo; i < hi; ++i)
+            visit(i - lo, at(i));
+    }
+
+    __device__ int rank_of(const Task& task, const Place& place, int frame, Image image) const;
     __device__ double deviation(double lower, double upper) const;
     __device__ Members members() const;
+    __device__ void remove(const Task& task, const Place& place, int count);
 
 private:
     // How far a rank is beyond the middle; endless past the survivors.
@@ -104,6 +112,40 @@ __device__ inline double Parked::deviation(double lower, double upper) const
     // The next is that of a neighbour of the window.
     start -= before < here;
     return (nearest + fmin(below(start - 1, lower), above(start + half, upper))) * 0.5;
+}
+
+// The rank, among the survivors, of the sample of a frame.
+__device__ inline int Parked::rank_of(
+    const Task& task, const Place& place, int frame, Image image) const
+{
+    int first = 0, last = valid;
+    while (first < last) {
+        int middle = (first + last) >> 1;
+        if (at(middle) < image)
+            first = middle + 1;
+        else
+            last = middle;
+    }
+    if (first + 1 < valid && at(first + 1) == image)    // equal ones rank by frame
+        each_sample(task, place, [&](int f, Sample seen) {
+            first += seen.image == image && f < frame;
+        });
+    return first - lo;
+}
+
+// Take the `count` survivors that are marked as leaving out.
+__device__ inline void Parked::remove(const Task& task, const Place& place, int count)
+{
+    hi -= count;
+    each_sample(task, place, [&](int f, Sample seen) {
+        if (((const Byte*)task.out.reasons)[f * task.pixels + place.pixel] != LEAVING)
+            return;
+        int rank = 0;
+        while (at(rank) < seen.image)
+            ++rank;
+        for (--valid; rank < valid; ++rank)
+            v[rank * BLOCK] = at(rank + 1);
+    });
 }
 
 __device__ inline Members Parked::members() const

@@ -80,6 +80,41 @@ struct Streamed : Interval {
         return result;
     }
 
+    // The rank, among the survivors, of the sample of a frame.
+    __device__ int rank_of(const Task& task, const Place& place, int frame, Image image) const
+    {
+        int rank = -lo;
+        each_sample(task, place, [&](int f, Sample seen) {
+            rank += seen.image < image || (seen.image == image && f < frame);
+        });
+        return rank;
+    }
+
+    // Call `visit(rank, image)` with every survivor, in the order of frames. Each takes a look at
+    // all samples.
+    template <class Visit>
+    __device__ void each_rank(const Task& task, const Place& place, const Visit& visit) const
+    {
+        Members members = ends;
+        each_sample(task, place, [&](int f, Sample seen) {
+            if (members.inside(seen.image))
+                visit(rank_of(task, place, f, seen.image), seen.image);
+        });
+    }
+
+    // Take the `count` survivors that are marked as leaving out.
+    __device__ void remove(const Task& task, const Place& place, int count)
+    {
+        const int low = lo, high = hi - count;
+        for (int f = 0; f < task.count(); ++f) {
+            Byte& reason = ((Byte*)task.out.reasons)[f * task.pixels + place.pixel];
+            if (reason == LEAVING)
+                reason = REASON_CLIP;
+        }
+        begin();
+        cut(low, high);
+    }
+
     // The samples of a rank and of the next one.
     __device__ Pair<REAL> from(int rank) const
     {

@@ -6,7 +6,7 @@ import numpy as np
 
 from gpustack.backends.base import Samples, working_dtype
 from gpustack.backends.cuda.backend import CudaBackend
-from stacks import outputs, sky
+from stacks import outputs, rows_of, sky
 from tolerances import assert_same_bits
 
 MEMORY = 512 << 20
@@ -71,17 +71,14 @@ class BandSource:
         """Whether each sample comes with a weight."""
         return self.band[0].weight is not None
 
+    @property
+    def variance(self):
+        """Whether each sample comes with a variance."""
+        return self.band[0].variance is not None
+
     def read(self, f, start, stop, into=None):
         """Rows ``[start, stop)`` of frame `f`, as views."""
-        samples = self.band[f]
-        return Samples(
-            samples.data[start:stop],
-            None if samples.mask is None else samples.mask[start:stop],
-            None if samples.weight is None else samples.weight[start:stop],
-            samples.bscale,
-            samples.bzero,
-            samples.blank,
-        )
+        return rows_of([self.band[f]], start, stop)[0]
 
 
 def frames(weights=False):

@@ -45,6 +45,14 @@ SHAPES = {
         "MASKED": 1,
         "LOOK": 1,
     },
+    "by-frame-mean": RESIDENT
+    | {
+        "CLIPPED": abi.CLIPPED_BY_FRAME,
+        "SPREAD": STD,
+        "NORMALIZE": abi.NORMALIZE_EARLY,
+        "MASKED": 1,
+        "LOOK": 1,
+    },
     "raw-clip-weighted": RESIDENT
     | {
         "CLIPPED": abi.CLIPPED_BASIC,

@@ -42,7 +42,7 @@ class HostKernels:
         band = alike(band, dtype)
         keep = []
         frames = frame_table(band, recipe, keep, 0 if self._flat else PADDING)
-        clip_table = in_place(recipe.clips, len(band))
+        clip_table = in_place(recipe, len(band))
         tallies = np.zeros((2, len(band)), np.uint64)
         defines = self._defines(band, recipe, out, dtype)
         launch = hostbuild.build(defines, **self._how)
@@ -80,7 +80,7 @@ class HostKernels:
             "SCALED": int(any(s.bscale != 1 or s.bzero != 0 for s in band)),
             "MASKED": int(any(s.mask is not None or s.blank is not None for s in band)),
             "NORMALIZE": 0 if not recipe.normalizes else 2 if recipe.clip_on == "raw" else 1,
-            "CLIPPED": clips.clipped(recipe.clips),
+            "CLIPPED": clips.clipped(recipe),
             "COMBINE": abi.COMBINE[recipe.combine],
             "SPREAD": abi.SPREAD[recipe.spread if out.uncertainty is not None else None],
             "WEIGHTED": 0 if recipe.weights is None else 2 if recipe.weights == "sample" else 1,
@@ -114,6 +114,9 @@ def frame_table(band, recipe, keep, padding):
             row["mask"], row["mask_stride"] = _apart(samples.mask, np.uint8, keep, padding)
         if samples.weight is not None:
             row["weight"], row["weight_stride"] = _apart(samples.weight, np.float64, keep, padding)
+        if recipe.needs_variance:
+            given = samples.variance
+            row["variance"], row["variance_stride"] = _apart(given, np.float64, keep, padding)
         row["bscale"], row["bzero"] = samples.bscale, samples.bzero
         row["zero"] = recipe.zero[i] if recipe.zero else 0
         row["scale"] = recipe.scale[i] if recipe.scale else 1
@@ -134,7 +137,7 @@ def _apart(array, dtype, keep, padding):
 
 def in_place(asked, n):
     """The table of clips for `n` frames, where its addresses say that it lies."""
-    table = np.empty(clips.table_bytes(asked, n), np.uint8)
+    table = np.empty(clips.table_bytes(asked.clips, n), np.uint8)
     table[:] = clips.table(asked, n, table.ctypes.data)
     return table
 

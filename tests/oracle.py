@@ -12,10 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from gpustack.clips import RangeClip
+from gpustack.clips import Clip, ESDClip, ExtremaClip, RangeClip
 from gpustack.reasons import Reason
 from gpustack.recipe import Recipe
-from oracle_clips import Column, run_clip
+from oracle_by_frame import clip_one_by_one, judges_each
+from oracle_clips import Column, clip_by_bounds, clip_esd, clip_extrema, clip_range
 from oracle_statistics import mad_std, median, std
 
 #: Types whose samples are compared as float32, which holds them exactly; others as float64.
@@ -115,6 +116,7 @@ def _solve(band: Sequence[Any], recipe: Recipe) -> Answer:
         at = (slice(None), y, pixel)
         seen = raw[at] if recipe.clip_on == "raw" else x[at]
         column = Column(raw[at].tolist(), seen.tolist(), valid[at].tolist())
+        _tell(column, band, recipe, y, pixel)
         for k, clip in enumerate(recipe.clips):
             before = column.survivors()
             run_clip(clip, column, dtype)
@@ -124,6 +126,30 @@ def _solve(band: Sequence[Any], recipe: Recipe) -> Answer:
         _put(answer, (y, pixel), column, recipe, x[at].tolist(), _weights(band, recipe, y, pixel))
     answer.rejected[:] = answer.marks.sum(axis=(1, 2)) - (~valid).sum(axis=(1, 2))
     return answer
+
+
+def _tell(column: Column, band: Sequence[Any], recipe: Recipe, y: int, pixel: int) -> None:
+    """What clips may ask of the frames, beside their samples."""
+    n = len(band)
+    if recipe.normalizes and recipe.clip_on == "normalized":
+        column.scale = list(recipe.scale or [1.0] * n)
+        column.zero = list(recipe.zero or [0.0] * n)
+    if band[0].variance is not None:
+        column.variance = [float(samples.variance[y, pixel]) for samples in band]
+
+
+def run_clip(clip: Clip, column: Column, dtype: np.dtype[Any]) -> None:
+    """One step of the recipe on one column."""
+    if isinstance(clip, RangeClip):
+        clip_range(clip, column, dtype)
+    elif isinstance(clip, ExtremaClip):
+        clip_extrema(clip, column)
+    elif isinstance(clip, ESDClip):
+        clip_esd(clip, column)
+    elif judges_each(clip, column):
+        clip_one_by_one(clip, column, dtype)
+    else:
+        clip_by_bounds(clip, column, dtype)
 
 
 def _empty(n: int, shape: tuple[int, int], result: np.dtype[Any], valid: Any) -> Answer:

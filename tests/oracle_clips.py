@@ -1,7 +1,7 @@
 """What every clip does to one column, in plain Python floats; see `oracle`."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,6 @@ from gpustack.clips import (
     WINSOR_FACTOR,
     WINSOR_ROUNDS,
     WINSOR_SETTLED,
-    Clip,
     ESDClip,
     ExtremaClip,
     MADClip,
@@ -49,6 +48,10 @@ class Column:
     low: int = 0
     high: int = 0
     close: bool = False
+    #: Of each frame what `seen` was normalised with, and the variance of `raw`.
+    scale: list[float] = field(default_factory=list)
+    zero: list[float] = field(default_factory=list)
+    variance: list[float] = field(default_factory=list)
 
     def survivors(self) -> list[int]:
         """The frames whose sample is still in."""
@@ -261,15 +264,3 @@ def clip_extrema(clip: ExtremaClip, column: Column) -> None:
     for rank, i in enumerate(ranked):
         if column.alive[i] and (rank < nlow or rank >= len(ranked) - nhigh):
             column.reject(i, low=rank < nlow)
-
-
-def run_clip(clip: Clip, column: Column, dtype: np.dtype[Any]) -> None:
-    """One step of the recipe on one column."""
-    if isinstance(clip, RangeClip):
-        clip_range(clip, column, dtype)
-    elif isinstance(clip, ExtremaClip):
-        clip_extrema(clip, column)
-    elif isinstance(clip, ESDClip):
-        clip_esd(clip, column)
-    else:
-        clip_by_bounds(clip, column, dtype)

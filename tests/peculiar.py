@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from gpustack.clips import ESDClip, MADClip, NoiseClip, SigmaClip, WinsorizedClip
+from gpustack.clips import ESDClip, LinearFitClip, MADClip, NoiseClip, SigmaClip, WinsorizedClip
 
 #: Siril tests a sample only while it counts more than this as left.
 SIRIL_LEAST = 4
@@ -88,6 +88,28 @@ def siril_passes(clip, column, whole):
     return alive
 
 
+def siril_linear(clip, column):
+    """In later passes too, the line is fitted with the mean and variance of the first ranks."""
+    places = np.arange(len(column))
+    middle, variance = places.mean(), places.var()
+    alive, rejected = list(range(len(column))), 0
+    while len(alive) > 3:
+        values, rank = column[alive], np.arange(len(alive))
+        slope = ((rank - middle) * (values - values.mean())).mean() / variance
+        off = values - (slope * rank + (values.mean() - slope * middle))
+        spread, left = np.abs(off).mean(), []
+        for place, away in zip(alive, off, strict=True):
+            far = -away > clip.low * spread or away > clip.high * spread
+            if far and len(alive) - rejected > SIRIL_LEAST:
+                rejected += 1
+            else:
+                left.append(place)
+        if len(left) == len(alive):
+            break
+        alive = left
+    return alive
+
+
 def siril_esd(clip, column, critical):
     """Two candidates are always rejected; a later one is looked for where it was without them.
 
@@ -114,6 +136,8 @@ def siril(clip, column, whole, critical):
     """The ranks that survive."""
     if isinstance(clip, ESDClip):
         return siril_esd(clip, column, critical)
+    if isinstance(clip, LinearFitClip):
+        return siril_linear(clip, column)
     return siril_passes(clip, column, whole)
 
 
@@ -124,6 +148,29 @@ def iraf_spread(clip, values, middle):
         read = (clip.rdnoise / clip.gain) ** 2
         return math.sqrt(read + level / clip.gain + (clip.snoise * level) ** 2)
     return math.sqrt(((values - middle) ** 2).sum() / (len(values) - 1))
+
+
+def iraf_scaled(clip, samples, scale):
+    """Of scaled frames, about the median, each sample in units of its own noise.
+
+    It looks from the ends of the sorted samples inwards, and no further than to the first that
+    is within its bounds, though one behind it, of less noise, may be out of its own.
+    """
+    order = np.argsort(samples, kind="stable")
+    samples, scale, low, high = samples[order], scale[order], 0, len(samples)
+    while high - low >= 3:
+        middle = np.median(samples[low:high])
+        units = np.sqrt(np.maximum(1, middle * scale))
+        off = (samples - middle) / units
+        off /= np.sqrt((off[low:high] ** 2).sum() / (high - low - 1))
+        was = low, high
+        while low < high and off[low] < -clip.low:
+            low += 1
+        while low < high and off[high - 1] > clip.high:
+            high -= 1
+        if (low, high) == was:
+            break
+    return samples[low:high].mean()
 
 
 def iraf(clip, column):

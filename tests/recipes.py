@@ -11,12 +11,14 @@ import numpy as np
 from gpustack.clips import (
     ESDClip,
     ExtremaClip,
+    LinearFitClip,
     MADClip,
     NoiseClip,
     PercentileClip,
     PercentileRankClip,
     RangeClip,
     SigmaClip,
+    VarianceClip,
     WinsorizedClip,
 )
 from gpustack.recipe import Recipe
@@ -25,6 +27,11 @@ from gpustack.recipe import Recipe
 def scale(n):
     """One factor a frame, among them a negative one."""
     return tuple(1 + 0.013 * i if i != 3 else -0.9 for i in range(n))
+
+
+def level(n):
+    """One factor a frame, all positive and far apart."""
+    return tuple(0.7 + (i + 1) ** 2 * 0.1931 % 1.1 for i in range(n))
 
 
 def zero(n):
@@ -108,6 +115,22 @@ CHAINS |= {
     "extrema-share": [RangeClip(93, 110), ExtremaClip(1, 2, "share")],
     "noise-winsorized": [NoiseClip(2.3, 1.9, rdnoise=7.1), WinsorizedClip(1.73, 1.37)],
     "mad-esd-extrema": [MADClip(3.13, 2.71), ESDClip(0.3, 0.37), ExtremaClip(1, 0)],
+    "linear": [LinearFitClip(2.03, 2.37)],
+    "linear-once": [LinearFitClip(1.37, 1.13, maxiters=1)],
+    "linear-low-keep": [LinearFitClip(1.03, None, keep=4)],
+    "linear-lose-two": [LinearFitClip(1.07, 1.17, keep=-2)],
+    "sigma-poisson": [SigmaClip(1.37, 1.73, poisson=True, ddof=1)],
+    "sigma-poisson-mean": [SigmaClip(1.37, None, "mean", poisson=True)],
+    "variance": [VarianceClip(1.37, 1.73)],
+    "variance-mean-once": [VarianceClip(1.37, None, "mean", maxiters=1)],
+    "variance-keep": [VarianceClip(0.37, 0.43, "trimmed_mean", keep=3), ExtremaClip(1, 0)],
+    "linear-sigma-extrema": [LinearFitClip(2.03, 2.37), SigmaClip(1.9, 2.3), ExtremaClip(1, 0)],
+    "sigma-linear-all": [
+        SigmaClip(1.9, 2.3),
+        LinearFitClip(1.73, 1.57),
+        ExtremaClip(1, 1, "all"),
+        LinearFitClip(1.73, 1.57),
+    ],
     "esd-rank-sigma": [ESDClip(0.3, 0.37), PercentileRankClip(1.73, 2.03), SigmaClip(1.7, 1.9)],
 }
 SIGMA = [SigmaClip(1.9, 2.3)]
@@ -194,6 +217,32 @@ RECIPES = {
     "weighted-esd": lambda n: Recipe(weights=frame_weights(n), clips=[ESDClip(0.5, 0.37)]),
     "scale-winsorized": lambda n: Recipe(
         scale=scale(n), clips=[WinsorizedClip(1.37, 2.03)], combine="median"
+    ),
+    "scale-noise": lambda n: Recipe(
+        scale=scale(n), clips=[NoiseClip(1.37, 1.73, rdnoise=5.3, gain=1.7, snoise=0.021)]
+    ),
+    "zero-noise-keep": lambda n: Recipe(
+        zero=zero(n), clips=[NoiseClip(0.37, 0.43, rdnoise=5.3, keep=-1)], combine="median"
+    ),
+    "scale-zero-poisson": lambda n: Recipe(
+        scale=level(n),
+        zero=zero(n),
+        clips=[SigmaClip(1.37, 1.73, "trimmed_mean", ddof=1, about="center", poisson=True)],
+    ),
+    "scale-poisson-keep": lambda n: Recipe(
+        scale=level(n), clips=[SigmaClip(0.61, 0.73, poisson=True, keep=3), *SIGMA]
+    ),
+    "scale-variance": lambda n: Recipe(
+        scale=scale(n), clips=[VarianceClip(1.37, 1.73)], combine="median"
+    ),
+    "raw-variance": lambda n: Recipe(
+        scale=level(n), zero=zero(n), clips=[VarianceClip(1.37, 1.73)], clip_on="raw"
+    ),
+    "weighted-linear": lambda n: Recipe(
+        weights=frame_weights(n), scale=level(n), clips=[LinearFitClip(1.73, 1.57)]
+    ),
+    "raw-linear": lambda n: Recipe(
+        scale=scale(n), clips=[LinearFitClip(1.73, 1.57)], clip_on="raw", combine="median"
     ),
     "raw-noise": lambda n: Recipe(
         zero=zero(n), clips=[NoiseClip(1.37, 1.73, rdnoise=5.3)], clip_on="raw"

@@ -32,6 +32,7 @@ IN_DETAIL = {
         *(("median-mad", n, 4) for n in (32, 128)),
         ("mean", 32, 4),
         ("raw-clip-weighted", 25, 4),
+        *(("by-frame-mean", n, 4) for n in (25, 128, 1000)),
         ("masked-clip-median", 64, 8),
         ("masked-clip-median", 1000, 4),
         ("fits-every-clip", 64, 8),

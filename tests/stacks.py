@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from gpustack.backends.base import Outputs, Samples, working_dtype
+from gpustack.clips import VarianceClip
 
 ROWS, WIDTH = 5, 7
 
@@ -180,9 +181,22 @@ TIED = ("ties",)
 
 
 def stack(name, n, recipe):
-    """The samples of that name for `n` frames, with weights where `recipe` wants them."""
+    """The samples of that name for `n` frames, with what else `recipe` wants of them."""
     band = STACKS[name](n)
+    if any(isinstance(clip, VarianceClip) for clip in recipe.clips):
+        band = with_variances(band)
     return with_weights(band) if recipe.weights == "sample" else band
+
+
+def with_variances(band):
+    """The same samples with a variance each, some of which are no use."""
+    rng = np.random.default_rng([len(band), 13])
+    shape = band[0].data.shape
+    variances = [rng.uniform(20, 130, shape).astype(("f8", ">f4")[i % 2]) for i in range(len(band))]
+    for variance in variances:
+        odd = rng.random(shape) < 0.1
+        variance[odd] = rng.choice([np.nan, np.inf, 0, -1], odd.sum())
+    return [replace(samples, variance=v) for samples, v in zip(band, variances, strict=True)]
 
 
 def with_weights(band):
@@ -206,6 +220,7 @@ def rows_of(band, start, stop):
             data=samples.data[rows],
             mask=None if samples.mask is None else samples.mask[rows],
             weight=None if samples.weight is None else samples.weight[rows],
+            variance=None if samples.variance is None else samples.variance[rows],
         )
         for samples in band
     ]

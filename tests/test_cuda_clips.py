@@ -5,17 +5,19 @@ import pytest
 
 from gpustack import stack
 from gpustack.backends.cuda import abi
-from gpustack.backends.cuda.clips import clipped, table, table_bytes
+from gpustack.backends.cuda.clips import clipped, fill, table, table_bytes
 from gpustack.clips import (
     CLIPS,
     ESDClip,
     ExtremaClip,
+    LinearFitClip,
     NoiseClip,
     PercentileRankClip,
     RangeClip,
     SigmaClip,
 )
 from gpustack.critical import critical_values
+from gpustack.recipe import Recipe
 
 N = 9
 #: Two tables, of other significance each.
@@ -24,18 +26,24 @@ TESTS = [SigmaClip(), ESDClip(0.4, 0.05), RangeClip(1, 2), ESDClip(0.2, 0.3, kee
 
 def records(clips, address=4096):
     """The records of a table that lies at `address`."""
-    held = table(clips, N, address)
+    held = table(Recipe(clips), N, address)
     return held, held[: len(clips) * abi.CLIP.itemsize].view(abi.CLIP)
 
 
 def test_every_clip_has_a_record():
     clips = [make() for make in CLIPS.values()]
     _, found = records(clips)
-    assert set(found["kind"]) >= {abi.CLIP_RANGE, abi.CLIP_EXTREMA, abi.CLIP_BOUNDS, abi.CLIP_ESD}
+    assert set(found["kind"]) == {
+        abi.CLIP_RANGE,
+        abi.CLIP_EXTREMA,
+        abi.CLIP_BOUNDS,
+        abi.CLIP_ESD,
+        abi.CLIP_BY_FRAME,
+    }
     between = found[found["kind"] == abi.CLIP_BOUNDS]
     assert len(set(between["spread"])) == len(between)
     with pytest.raises(TypeError, match="no record for 'sigma'"):
-        table(["sigma"], N, 0)
+        fill("sigma", None, N)
 
 
 def test_critical_values_lie_behind_the_records_where_these_say():
@@ -51,7 +59,7 @@ def test_critical_values_lie_behind_the_records_where_these_say():
 
 
 def test_without_clips_there_is_something_to_point_to():
-    assert len(table([], N, 0)) == table_bytes([], N) == abi.CLIP.itemsize
+    assert len(table(Recipe(), N, 0)) == table_bytes([], N) == abi.CLIP.itemsize
 
 
 def test_ranks_are_counted_for_the_number_of_frames():
@@ -78,10 +86,12 @@ def test_numbers_that_a_record_cannot_hold_mean_the_same():
         ((SigmaClip(keep=-1),), abi.CLIPPED_ALL),
         ((RangeClip(), NoiseClip()), abi.CLIPPED_ALL),
         ((ESDClip(),), abi.CLIPPED_ALL),
+        ((SigmaClip(poisson=True),), abi.CLIPPED_BY_FRAME),
+        ((RangeClip(), LinearFitClip(), SigmaClip()), abi.CLIPPED_BY_FRAME),
     ],
 )
 def test_what_a_kernel_is_compiled_for(clips, level):
-    assert clipped(clips) == level
+    assert clipped(Recipe(clips)) == level
 
 
 @pytest.mark.parametrize("memory", [None, "12kB"])

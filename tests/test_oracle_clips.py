@@ -6,15 +6,18 @@ import pytest
 from gpustack.clips import (
     ESDClip,
     ExtremaClip,
+    LinearFitClip,
     MADClip,
     NoiseClip,
     PercentileClip,
     PercentileRankClip,
     SigmaClip,
+    VarianceClip,
     WinsorizedClip,
 )
 from gpustack.critical import critical_values
-from oracle_clips import Column, critical_value, run_clip
+from oracle import run_clip
+from oracle_clips import Column, critical_value
 from oracle_statistics import student_quantile
 
 #: Rosner 1983, table 1: three of these are outliers at 5%, where up to ten are looked for.
@@ -82,6 +85,12 @@ BY_HAND = {
     "keep": (PercentileClip(0.01, 0.01, keep=1), EVEN, [5.0, 6.0]),
     "keep-three": (PercentileClip(0.01, 0.01, keep=3), EVEN, [4.0, 5.0, 6.0, 7.0]),
     "lose-three": (PercentileClip(0.01, 0.01, keep=-3), EVEN, EVEN[1:9]),
+    # By least squares 65/11 i - 133/11: 100 lies 3.53 mean distances above, the lowest of the
+    # others 1.57 below.
+    "linear": (LinearFitClip(1.6, 3.5, 1), EVEN, EVEN[:9]),
+    "linear-low": (LinearFitClip(1.5, 3.6, 1), EVEN, [*EVEN[:8], 100.0]),
+    "linear-line": (LinearFitClip(0, 0), EVEN[:9], EVEN[:9]),
+    "linear-two": (LinearFitClip(0, 0), [1.0, 9.0], [1.0, 9.0]),
     "share": (ExtremaClip(1, 2, "share"), EVEN, EVEN[1:8]),
     "esd": (ESDClip(0.3, 0.05), EVEN, EVEN[:9]),
     "esd-keep": (ESDClip(0.3, 0.05, keep=10), EVEN, EVEN),
@@ -93,3 +102,30 @@ BY_HAND = {
 @pytest.mark.parametrize(("clip", "values", "survivors"), BY_HAND.values(), ids=BY_HAND)
 def test_answers_by_hand(clip, values, survivors):
     assert left(clip, values) == survivors
+
+
+#: Frames of one level, but the last is scaled up from a sixteenth of the counts.
+UNLIKE = {"seen": [10.0, 10, 10, 10, 14, 14], "scale": [1.0] * 5 + [16.0]}
+OWN_NOISE = {
+    # Units sqrt(10) and sqrt(160): squares 1.6 and 0.1 of 5, so that 14 is 2.17 and 0.54 off.
+    "poisson": (SigmaClip(2, 2, ddof=1, about="center", poisson=True), UNLIKE, [4]),
+    "poisson-none": (SigmaClip(2, 2.2, ddof=1, about="center", poisson=True), UNLIKE, []),
+    # Noise sqrt(10) and 16 sqrt(10 / 16) = 12.6.
+    "noise": (NoiseClip(1, 1), UNLIKE, [4]),
+    # With a gain of 4 and sensitivity noise: sqrt(2.5 + 0.01 * 100), 16 sqrt(0.156 + 0.0039).
+    "noise-all": (NoiseClip(1, 0.6, gain=4, snoise=0.1), UNLIKE, [4, 5]),
+    "variance": (
+        VarianceClip(2, 2),
+        {"seen": [1.0, 2, 3, 9, 9], "variance": [4.0, 1, 1, 1, 16]},
+        [3],
+    ),
+    "variance-none": (VarianceClip(2, 2), {"seen": [1.0, 2, 9], "variance": [1.0, 1, np.nan]}, []),
+}
+
+
+@pytest.mark.parametrize(("clip", "column", "rejected"), OWN_NOISE.values(), ids=OWN_NOISE)
+def test_samples_are_judged_by_their_own_noise(clip, column, rejected):
+    n = len(column["seen"])
+    judged = Column(raw=column["seen"], alive=[True] * n, **column)
+    run_clip(clip, judged, np.dtype(np.float64))
+    assert [i for i in range(n) if not judged.alive[i]] == rejected

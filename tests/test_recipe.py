@@ -135,7 +135,7 @@ def test_recipes_are_values(recipe):
             Recipe([RangeClip(0, 60000), SigmaClip(3, 2.5)], scale="median", zero=[0.1, 2]),
             "scale=median -> zero=[0.1,2] -> range:low=0,high=60000 -> "
             "sigma:low=3,high=2.5,center=median,spread=std,maxiters=none,ddof=0,"
-            "about=mean,keep=0 -> mean",
+            "about=mean,poisson=false,keep=0 -> mean",
         ),
         (
             Recipe([ExtremaClip()], "sum", scale=[1, 2], weights=[1, 2, 3, 4], clip_on="raw"),

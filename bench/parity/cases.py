@@ -1,7 +1,7 @@
 """The one table of what is compared: the program's options, and our recipe for them."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from gpustack.clips import (
     Clip,
     ESDClip,
     ExtremaClip,
+    LinearFitClip,
     MADClip,
     NoiseClip,
     PercentileClip,
@@ -221,7 +222,13 @@ def _iraf_levels() -> Iterator[Case]:
     yield Case("iraf", "levels", {"zero": added}, Recipe(zero=tuple(-zero for zero in added)))
     yield Case("iraf", "levels", {"scale": "median"} | clipping, scaled("median", (clip,)))
     yield Case("iraf", "levels", {"zero": "median"} | clipping, shifted("median", (clip,)))
-    yield Case("iraf", "levels", {"scale": "median"} | clipping | {"sigscale": 0.1})
+    own = replace(clip, poisson=True)
+    for statistic in ("median", "mean"):
+        options = {"scale": statistic} | clipping | {"sigscale": 0.1}
+        yield Case("iraf", "levels", options, scaled(statistic, (own,)))
+    noise = {"rdnoise": 5.0, "gain": 1.5, "snoise": 0.01}
+    options = {"reject": "ccdclip", "scale": "median", "sigscale": 0.1} | noise
+    yield Case("iraf", "levels", options, scaled("median", (NoiseClip(**noise, keep=1),)))
     weights = tuple(float(1 + i % 4) for i in range(10))
     yield Case("iraf", "even", {"weight": weights}, Recipe(weights=weights))
     weighted = {"weight": weights, "reject": "sigclip", "lsigma": LOW, "hsigma": HIGH}
@@ -241,8 +248,8 @@ def _siril_clips() -> Iterator[Case]:
         "rej m 2 2.5": None,
         "rej w 3 3": clipped(WinsorizedClip(3, 3, keep=keep)),
         "rej w 2 2.5": clipped(WinsorizedClip(2, 2.5, keep=keep)),
-        "rej l 5 5": None,
-        "rej l 2 1.5": None,
+        "rej l 5 5": clipped(LinearFitClip(5, 5, keep=keep)),
+        "rej l 2 1.5": clipped(LinearFitClip(2, 1.5, keep=keep)),
         "rej g 0.3 0.05": clipped(ESDClip(0.3, 0.05)),
         "med": Recipe(combine="median"),
     }

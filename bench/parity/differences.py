@@ -23,6 +23,11 @@ EQUAL = (
     "`nkeep`: IRAF takes residuals within 0.001 spreads as equal, and brings back all of them. We "
     "do so for those that are exactly equally far."
 )
+ENDS = (
+    "IRAF looks from the ends of the sorted samples inwards, and no further than to the first that "
+    "is within its bounds. One behind it, of a frame of less noise, may be out of its own: we "
+    "reject it."
+)
 SUM = (
     "With `mclip=no` IRAF subtracts what it rejects from a sum in float32. Where one sample is "
     "left of several large ones, it is off by 2e-6; the counts are equal."
@@ -37,6 +42,11 @@ MAD = (
     "Siril takes the MAD about the median of the pass before. Of floats it interpolates it in a "
     "histogram of N - 1 bins; of 16-bit frames it rounds that median. Ours is the MAD. And as "
     "for `sigma`, it stops too early."
+)
+LINE = (
+    "Siril fits the line of a later pass with the mean and the variance of the ranks of the first, "
+    "of which there were more. Ours is the line of least squares. And as for `sigma`, it stops "
+    "too early."
 )
 ESD = (
     "Siril rejects the first two candidates whether they are outliers or not (of 6 samples, the "
@@ -55,6 +65,8 @@ DIFFERENCES: dict[str, Difference] = {
         Difference(1, WALK)
     ),
     "iraf-sigclip_mclip=no_lsigma=0.9_hsigma=0.8_nkeep=4-even": Difference(4, EQUAL),
+    "iraf-sigclip_scale=median_lsigma=2.0_hsigma=2.5_sigscale=0.1-levels": Difference(1, ENDS),
+    "iraf-sigclip_scale=mean_lsigma=2.0_hsigma=2.5_sigscale=0.1-levels": Difference(3, ENDS),
     "iraf-ccdclip_mclip=no_rdnoise=5.0_gain=1.5_snoise=0.01-even": Difference(2, SUM),
     "iraf-ccdclip_mclip=no_rdnoise=5.0_gain=1.5_snoise=0.01-masked": Difference(1, SUM),
     **_siril({f"rej_s_2_2.5-{on}": n for on, n in (("even", 23), ("whole", 23))}, STOP),
@@ -67,6 +79,9 @@ DIFFERENCES: dict[str, Difference] = {
     **_siril({f"rej_a_5_4-{on}": n for on, n in (("whole", 116), ("mild", 67))}, MAD),
     **_siril({f"rej_a_3_3-{on}": n for on, n in (("even", 374), ("six", 271))}, MAD),
     **_siril({f"rej_a_3_3-{on}": n for on, n in (("whole", 286), ("mild", 146))}, MAD),
+    **_siril({f"rej_l_2_1.5-{on}": n for on, n in (("even", 1088), ("six", 339))}, LINE),
+    **_siril({f"rej_l_2_1.5-{on}": n for on, n in (("whole", 1084), ("mild", 381))}, LINE),
+    **_siril({"rej_l_5_5-mild": 3}, LINE),
     **_siril({f"rej_g_0.3_0.05-{on}": n for on, n in (("even", 990), ("whole", 994))}, ESD),
     **_siril({"rej_g_0.3_0.05-six": 507}, ESD),
 }

@@ -35,6 +35,8 @@ class Samples:
         FITS BSCALE and BZERO.
     blank : int or None
         FITS BLANK: the integer that stands for no value.
+    variance : ndarray of float, shape (rows, width), or None
+        The variance of each value, where it is known and asked for.
     """
 
     data: NDArray[Any]
@@ -43,7 +45,7 @@ class Samples:
     bscale: float = 1.0
     bzero: float = 0.0
     blank: int | None = None
-    variance: NDArray[np.float64] | None = None
+    variance: NDArray[Any] | None = None
 
 
 def working_dtype(dtype: DTypeLike) -> np.dtype[Any]:
@@ -135,6 +137,10 @@ class Source(Protocol):
     @property
     def weighted(self) -> bool:
         """Whether it gives a weight with every sample."""
+
+    @property
+    def variance(self) -> bool:
+        """Whether it gives the variance of every sample."""
 
     def read(self, f: int, start: int, stop: int, into: Any = None) -> Samples:
         """Rows ``[start, stop)`` of frame `f`, in the first bytes of `into` where they are read.

@@ -7,15 +7,16 @@ from typing import Any
 import numpy as np
 
 from gpustack.backends.columns import MAD_TO_STD, Floats
+from gpustack.backends.noise import ccd_noise
 from gpustack.backends.statistics import Columns, mad, mean, median, quick_mad, std
 from gpustack.backends.winsor import winsorized_std
 from gpustack.clips import (
-    BoundClip,
     MADClip,
     NoiseClip,
     PercentileClip,
     PercentileRankClip,
     SigmaClip,
+    VarianceClip,
     WinsorizedClip,
 )
 
@@ -34,7 +35,7 @@ class Bounds:
     upper: Bound
 
 
-def around(clip: BoundClip, center: Floats, unit: Floats) -> Bounds:
+def around(clip: Any, center: Floats, unit: Floats) -> Bounds:
     """Bounds at `low` and `high` units from the centre."""
     lower = -np.inf if clip.low is None else center - clip.low * unit
     upper = np.inf if clip.high is None else center + clip.high * unit
@@ -59,9 +60,7 @@ def _(clip: SigmaClip, columns: Columns, first: bool, frames: int) -> Bounds:
 @bounds.register
 def _(clip: NoiseClip, columns: Columns, first: bool, frames: int) -> Bounds:
     center = center_of(clip, columns, first=True)
-    level = np.maximum(center, 0.0)
-    variance = (clip.rdnoise / clip.gain) ** 2 + level / clip.gain + (clip.snoise * level) ** 2
-    return around(clip, center, np.sqrt(variance))
+    return around(clip, center, ccd_noise(clip, center, 1.0, 0.0))
 
 
 @bounds.register
@@ -97,7 +96,7 @@ def _(clip: PercentileRankClip, columns: Columns, first: bool, frames: int) -> B
     return Bounds(center, np.nextafter(found.lower, np.inf), np.nextafter(found.upper, -np.inf))
 
 
-def center_of(clip: SigmaClip | NoiseClip, columns: Columns, first: bool) -> Floats:
+def center_of(clip: SigmaClip | NoiseClip | VarianceClip, columns: Columns, first: bool) -> Floats:
     """What distances are measured from, in float64."""
     if clip.center == "median":
         return _median(columns)

@@ -17,9 +17,7 @@ from gpustack.clips import BoundClip, Clip, ESDClip, ExtremaClip, MADClip, Range
 RankAll = Callable[[Ragged, ExtremaClip], tuple[Ranks, Ranks]]
 
 
-def touched(
-    columns: Uniform, clip: RangeClip | BoundClip | ESDClip, frames: int
-) -> NDArray[np.bool_]:
+def touched(columns: Uniform, clip: Clip, frames: int) -> NDArray[np.bool_]:
     """Which columns `clip` would reject anything from, or may where exact bounds have to tell."""
     if isinstance(clip, RangeClip):
         return _outside(columns, *_limits(clip))
@@ -76,7 +74,7 @@ def clip_ragged(columns: Ragged, clip: Clip, rank_all: RankAll, frames: int) -> 
         case _:
             for some in chunks(columns.pixels, len(columns.values)):
                 part = columns.take(some)
-                _clip_by_bounds(part, clip, frames)
+                _clip_by_bounds(part, clip, frames)  # type: ignore[arg-type]
                 columns.move(part.lo, part.hi, some)
 
 

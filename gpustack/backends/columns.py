@@ -54,6 +54,16 @@ class Uniform:
         return self.hi - self.lo
 
     @property
+    def low(self) -> int:
+        """How many samples of each column were rejected as too low."""
+        return self.lo
+
+    @property
+    def high(self) -> int:
+        """How many samples of each column were rejected as too high."""
+        return self.valid - self.hi
+
+    @property
     def valid(self) -> int:
         """How many samples of each column came in valid: all."""
         return len(self.rows)

@@ -30,6 +30,11 @@ LEAST_PIXELS = 32
 #: one in float64, flags.
 CHUNK_BYTES = 2 * 8 + 8 + 2
 
+#: What clips by frame take beside: for each of those samples, copies in float64, sorted and
+#: ranked; for each sample of a tile, all of which may be at risk, one in the order of the
+#: frames, its variance, and flags.
+FRAME_CHUNK_BYTES, FRAME_BYTES = 6 * 8, 2 * 8 + 4
+
 #: More threads than this spend their time waiting for the GIL.
 MAX_THREADS = 4
 
@@ -71,21 +76,20 @@ class CpuBackend:
         self._spaces: list[Space] = []
         self._lock = Lock()
 
-    def tile_pixels(self, n: int, dtype: DTypeLike) -> int:
-        """Pixels in a tile of `n` frames."""
+    def tile_pixels(self, n: int, dtype: DTypeLike, by_frame: bool = False) -> int:
+        """Pixels in a tile of `n` frames; `by_frame` where there are such clips."""
         least, most = TILE_PIXELS
         fit = min(max(TILE_BYTES // (n * np.dtype(dtype).itemsize), least), most)
         if self._memory is not None:
-            fit = max(
-                LEAST_PIXELS, min(fit, _pixels_within(self._memory // self.threads, n, dtype))
-            )
+            within = _pixels_within(self._memory // self.threads, n, dtype, by_frame)
+            fit = max(LEAST_PIXELS, min(fit, within))
         return self._tile_pixels or fit
 
-    def work_bytes(self, n: int, dtype: DTypeLike) -> int:
+    def work_bytes(self, n: int, dtype: DTypeLike, by_frame: bool = False) -> int:
         """Bytes of buffers that `run` holds for `n` frames of a working `dtype`."""
-        pixels = self.tile_pixels(n, dtype)
-        copied = min(pixels * n, CHUNK_SAMPLES) * CHUNK_BYTES
-        return self.threads * (pixels * _pixel_bytes(n, dtype) + copied)
+        pixels = self.tile_pixels(n, dtype, by_frame)
+        copied = min(pixels * n, CHUNK_SAMPLES) * _chunk_bytes(by_frame)
+        return self.threads * (pixels * _pixel_bytes(n, dtype, by_frame) + copied)
 
     def run(
         self,
@@ -109,7 +113,8 @@ class CpuBackend:
         rows, width = band[0].data.shape
         if dtype is None:
             dtype = np.result_type(*(working_dtype(samples.data.dtype) for samples in band))
-        pixels = min(self.tile_pixels(len(band), dtype), rows * width)
+        by_frame = recipe.clips_by_frame
+        pixels = min(self.tile_pixels(len(band), dtype, by_frame), rows * width)
         tiles = deque(cut(rows, width, pixels))
         job = TileJob(band, recipe, out, dtype)
         workers = min(self.threads, len(tiles))
@@ -134,7 +139,8 @@ class CpuBackend:
         """Run `recipe` on a stack, one band after the other; see `Backend`."""
         room = max(min(memory // 4, memory - sum(source.row_bytes)), 0)
         worker = type(self)(self.threads, self._tile_pixels, room)
-        work = worker.work_bytes(source.n, source.dtype)
+        by_frame = recipe.clips_by_frame
+        work = worker.work_bytes(source.n, source.dtype, by_frame)
         run_in_turn(worker.run, source, recipe, out, memory, work, progress)
 
     def _work(self, job: TileJob, tiles: deque[Where], size: Size) -> None:
@@ -159,21 +165,27 @@ class CpuBackend:
         return space if space is not None and space.size == size else Space(size)
 
 
-def _pixel_bytes(n: int, dtype: DTypeLike) -> int:
+def _chunk_bytes(by_frame: bool) -> int:
+    """Bytes that a thread needs for a sample that clips work on."""
+    return CHUNK_BYTES + by_frame * FRAME_CHUNK_BYTES
+
+
+def _pixel_bytes(n: int, dtype: DTypeLike, by_frame: bool) -> int:
     """Bytes that a thread needs for one pixel.
 
     The buffer and, where every column has an interval of its own, a copy of it, with room
     to sort an eighth of it; and sixteen float64 of statistics and counts.
     """
-    return 17 * (n + 1) * np.dtype(dtype).itemsize // 8 + 16 * 8
+    buffers = 17 * (n + 1) * np.dtype(dtype).itemsize // 8 + 16 * 8
+    return buffers + by_frame * n * FRAME_BYTES
 
 
-def _pixels_within(room: int, n: int, dtype: DTypeLike) -> int:
+def _pixels_within(room: int, n: int, dtype: DTypeLike, by_frame: bool) -> int:
     """Pixels of a tile that one thread can work on within `room` bytes."""
-    pixel = _pixel_bytes(n, dtype)
-    if room > (pixel // n + CHUNK_BYTES) * CHUNK_SAMPLES:
-        return (room - CHUNK_SAMPLES * CHUNK_BYTES) // pixel
-    return room // (pixel + n * CHUNK_BYTES)
+    pixel, chunk = _pixel_bytes(n, dtype, by_frame), _chunk_bytes(by_frame)
+    if room > (pixel // n + chunk) * CHUNK_SAMPLES:
+        return (room - CHUNK_SAMPLES * chunk) // pixel
+    return room // (pixel + n * chunk)
 
 
 class Space:

@@ -28,20 +28,25 @@ class Members:
         self._lowest = np.where(some, columns.at(columns.lo), np.inf)  # type: ignore[arg-type]
         self._highest = np.where(some, columns.at(columns.hi - 1), -np.inf)  # type: ignore[arg-type]
         self._lo, self._hi = columns.lo, columns.hi
+        self._out = columns.out.which if isinstance(columns, Ragged) and columns.out else None
         self._ends: list[tuple[Floats, NDArray[np.intp]]] = []
         if any(isinstance(clip, ExtremaClip | ESDClip) for clip in recipe.clips):
             values = (self._lowest, self._highest)
             self._ends = [(value, _first_rank(columns, value)) for value in values]
 
-    def inside(self, row: Floats) -> NDArray[np.bool_]:
-        """Which samples of the next frame survive.
+    def inside(self, row: Floats, f: int) -> NDArray[np.bool_]:
+        """Which samples of a frame survive.
 
         Parameters
         ----------
         row : ndarray, shape (pixels,)
             +inf where invalid. Frames must come in order: of equal samples at an end of
             an interval, each has the rank after the one before.
+        f : int
+            Which frame.
         """
+        if self._out is not None:
+            row = np.where(self._out[f], np.inf, row)
         if not self._ends:
             return (row >= self._lowest) & (row <= self._highest)
         inside = (row > self._lowest) & (row < self._highest)

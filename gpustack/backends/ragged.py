@@ -18,6 +18,34 @@ from gpustack.backends.columns import (
 
 
 @dataclass(slots=True)
+class Out:
+    """Samples of columns that were rejected one by one.
+
+    Parameters
+    ----------
+    which : ndarray of bool, shape (frames, m)
+    low, high : ndarray of int, shape (m,)
+        How many were too low and too high.
+    """
+
+    which: NDArray[np.bool_]
+    low: Ranks
+    high: Ranks
+
+    @classmethod
+    def none(cls, frames: int, pixels: int) -> Self:
+        """Of so many frames and columns."""
+        counts = np.zeros((2, pixels), np.intp)
+        return cls(np.zeros((frames, pixels), dtype=bool), *counts)
+
+    def add(self, low: NDArray[np.bool_], high: NDArray[np.bool_], columns: Ranks) -> None:
+        """More of them, each of shape (frames, k), in k columns."""
+        self.which[:, columns] |= low | high
+        self.low[columns] += np.count_nonzero(low, axis=0)
+        self.high[columns] += np.count_nonzero(high, axis=0)
+
+
+@dataclass(slots=True)
 class Ragged:
     """Columns with an interval each.
 
@@ -28,9 +56,11 @@ class Ragged:
     values : ndarray, shape (n, m), C-contiguous
         Sorted along axis 0; invalid samples are +inf at the end.
     valid : ndarray of int, shape (m,)
-        How many samples came in valid.
+        How many samples are sorted: those that came in valid, but for `out`.
     lo, hi : ndarray of int, shape (m,)
-        The survivors are ``values[lo:hi]``; changed by `move` alone.
+        The survivors are ``values[lo:hi]``; changed by `move` and `remove` alone.
+    out : Out or None
+        The samples that clips by frame have rejected.
     """
 
     index: Ranks
@@ -40,6 +70,18 @@ class Ragged:
     hi: Ranks
     #: Statistics of the present survivors, by name.
     known: dict[str, Floats] = field(default_factory=dict)
+    out: Out | None = None
+
+    @property
+    def low(self) -> Ranks:
+        """How many samples of each column were rejected as too low."""
+        return self.lo if self.out is None else self.lo + self.out.low
+
+    @property
+    def high(self) -> Ranks:
+        """How many samples of each column were rejected as too high."""
+        above = self.valid - self.hi
+        return above if self.out is None else above + self.out.high
 
     @property
     def count(self) -> Ranks:
@@ -72,6 +114,38 @@ class Ragged:
     def move(self, lo: Ranks, hi: Ranks, which: Ranks | slice = slice(None)) -> None:
         """Set the intervals, of all columns or of some."""
         self.lo[which], self.hi[which] = lo, hi
+        self.known.clear()
+
+    def remove(
+        self, by_frame: Floats, low: NDArray[np.bool_], high: NDArray[np.bool_], some: slice
+    ) -> None:
+        """Take survivors of some of the columns out, wherever they are sorted.
+
+        Parameters
+        ----------
+        by_frame : ndarray, shape (frames, k)
+            The samples of those columns in the order of the frames, +inf for those that are
+            not sorted.
+        low, high : ndarray of bool, shape (frames, k)
+            Which of them are too low and too high.
+        some : slice
+            The columns.
+        """
+        out = low | high
+        which = np.flatnonzero(out.any(axis=0))
+        if not len(which):
+            return
+        if self.out is None:
+            self.out = Out.none(len(by_frame), self.pixels)
+        columns = which + some.start
+        self.out.add(low[:, which], high[:, which], columns)
+        left = np.where(out[:, which], np.inf, by_frame[:, which])
+        left.sort(axis=0)
+        # Of all frames those that have nothing valid in this tile are not among the values.
+        self.values[:, columns] = left[: len(self.values)]
+        gone = np.count_nonzero(out[:, which], axis=0)
+        self.valid[columns] -= gone
+        self.hi[columns] -= gone
         self.known.clear()
 
     def take(self, which: Ranks | slice) -> Self:

@@ -6,11 +6,14 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from gpustack.backends.clips import RankAll, clip_ragged, clip_uniform, touched
-from gpustack.backends.columns import Floats, Ranks, Uniform
+from gpustack.backends.by_frame import FrameClip, rejected_by
+from gpustack.backends.clips import clip_ragged, clip_uniform, touched
+from gpustack.backends.columns import Floats, Ranks, Uniform, chunks
 from gpustack.backends.members import Members
 from gpustack.backends.network import sort_columns
 from gpustack.backends.ragged import Ragged
+from gpustack.backends.risk import at_risk
+from gpustack.backends.second_look import SecondLook
 from gpustack.backends.statistics import Columns
 from gpustack.backends.tiles import Tile, all_finite
 from gpustack.backends.unsorted import Unsorted, adds_up, needs_order
@@ -62,8 +65,12 @@ class SortedTile:
             self.parts.append(part)
         return part
 
-    def clip(self, clip: Clip, rank_all: RankAll) -> None:
+    def clip(self, clip: Clip, look: SecondLook) -> None:
         """Apply one clip to all columns."""
+        rank_all = look.rank_all
+        if look.recipe.by_frame(clip):
+            self._clip_by_frame(clip, look)  # type: ignore[arg-type]
+            return
         for part in self.parts:
             clip_ragged(part, clip, rank_all, self.frames)
         if isinstance(clip, ExtremaClip):
@@ -72,6 +79,17 @@ class SortedTile:
             fresh = self.move_out(touched(self.uniform, clip, self.frames) & ~self.odd)
             if fresh.pixels:
                 clip_ragged(fresh, clip, rank_all, self.frames)
+
+    def _clip_by_frame(self, clip: FrameClip, look: SecondLook) -> None:
+        """Apply a clip that judges samples one by one to the columns that it may touch."""
+        if self.uniform.count > 0 and not self.odd.all():
+            risk = at_risk(clip, self.uniform, look.recipe, look.least_noise)
+            self.move_out(risk & ~self.odd)
+        for part in self.parts:
+            columns = look.by_frame(part)
+            for some in chunks(part.pixels, self.frames):
+                found = rejected_by(clip, columns.take(some))
+                part.remove(columns.values[:, some], found.low, found.high, some)
 
     def groups(self) -> Iterator[tuple[Columns, slice | NDArray[np.intp]]]:
         """The columns and where they stand in the tile; later ones overwrite earlier."""
@@ -95,11 +113,11 @@ class TileMembers:
     uniform: Members
     parts: list[tuple[Ranks, Members]]
 
-    def inside(self, row: Floats) -> NDArray[np.bool_]:
-        """Which samples of the next frame survive."""
-        result = self.uniform.inside(row)
+    def inside(self, row: Floats, f: int) -> NDArray[np.bool_]:
+        """Which samples of frame `f` survive; see `Members.inside`."""
+        result = self.uniform.inside(row, f)
         for index, members in self.parts:
-            result[index] = members.inside(row.take(index))
+            result[index] = members.inside(row.take(index), f)
         return result
 
 

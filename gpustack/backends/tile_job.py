@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpustack.backends.base import Outputs, Samples
-from gpustack.backends.columns import Floats, Ranks, Uniform
-from gpustack.backends.ragged import Ragged
+from gpustack.backends.columns import Floats, Uniform
 from gpustack.backends.reduce import WeightedSum, combine, uncertainty
+from gpustack.backends.second_look import SecondLook
 from gpustack.backends.sorted_tile import SortedTile, sort_tile
 from gpustack.backends.statistics import Columns
 from gpustack.backends.tiles import (
@@ -20,17 +20,13 @@ from gpustack.backends.tiles import (
     Flags,
     Tile,
     Where,
-    gather,
     load,
     load_frame,
     normalize_row,
     reasons,
 )
-from gpustack.clips import Clip, ExtremaClip
+from gpustack.clips import Clip
 from gpustack.recipe import Recipe
-
-#: What ranking samples among all frames, masked ones too, may take beside the buffers.
-RANK_BYTES = 4_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +51,9 @@ class TileJob:
             Added to: each frame's valid and rejected samples.
         """
         tile, columns = self._sorted(where, buffer)
+        look = SecondLook(self.band, where, self.recipe, self.dtype)
         for clip in self._clips:
-            columns.clip(clip, partial(self._rank_all, where))
+            columns.clip(clip, look)
         count = self._place_counts(where, tile, columns)
         if not self._late_normalize:
             self._place_values(where, columns, count)
@@ -127,22 +124,6 @@ class TileJob:
                 return frozenset({n - 1})
         return None
 
-    def _rank_all(self, where: Where, columns: Ragged, clip: ExtremaClip) -> tuple[Ranks, Ranks]:
-        """The interval of valid ranks that an extrema clip among all frames leaves."""
-        n = len(self.band)
-        low, high = np.full(columns.pixels, clip.nlow), np.full(columns.pixels, n - clip.nhigh)
-        short = np.flatnonzero(columns.valid < n)
-        # In parts: the order of the samples takes 8 bytes each, beside the samples.
-        step = max(256, RANK_BYTES // (16 * n))
-        for some in (short[i : i + step] for i in range(0, len(short), step)):
-            index = columns.index[some]
-            everything, valid = gather(self.band, where, self.recipe, index, self.dtype)
-            order = np.argsort(everything, axis=0, kind="stable")
-            valid = np.take_along_axis(valid, order, axis=0)
-            low[some] = valid[: clip.nlow].sum(axis=0)
-            high[some] = valid[: n - clip.nhigh].sum(axis=0)
-        return low, high
-
     def _place_counts(self, where: Where, tile: Tile, columns: SortedTile) -> Counts:
         """Write count, low and high; return the count of survivors, shape (pixels,)."""
         # Nearly always all columns of a tile share one count, and it takes no room.
@@ -158,8 +139,7 @@ class TileJob:
             if array is not None:
                 rejected = before.copy()
                 for group, at in columns.groups():
-                    moved = group.lo if side == "low" else group.valid - group.hi
-                    rejected[at] = before[at] + moved
+                    rejected[at] = before[at] + getattr(group, side)
                 _place(array, where, rejected)
         return count
 
@@ -184,7 +164,7 @@ class TileJob:
         for f, (samples, weight) in enumerate(zip(self.band, self._weights(where), strict=True)):
             row = buffer[f]
             fates = load_frame(samples, where, self.recipe, f, row)
-            inside = members.inside(row)
+            inside = members.inside(row, f)
             kept[f] = np.count_nonzero(inside)
             if self.out.reasons is not None:
                 why = reasons(samples, where, self.recipe, row, fates, inside)

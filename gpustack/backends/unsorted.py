@@ -39,7 +39,7 @@ def needs_order(recipe: Recipe, dtype: np.dtype[np.floating]) -> bool:
 
 def _needs_order(clip: object) -> bool:
     if isinstance(clip, SigmaClip):
-        return (clip.center, clip.spread) != ("mean", "std")
+        return (clip.center, clip.spread) != ("mean", "std") or clip.poisson
     return not isinstance(clip, RangeClip)
 
 

@@ -8,9 +8,9 @@ what it rejected come back, equally near ones together, and the clip has ended f
 Negative, at most ``-keep`` samples are rejected. 0 is no limit.
 """
 
-from gpustack.clips.base import Center, Spread, Statistic
+from gpustack.clips.base import Center, Spread
 from gpustack.clips.basic import ExtremaClip, RangeClip, SigmaClip
-from gpustack.clips.iraf import NoiseClip, PercentileRankClip
+from gpustack.clips.iraf import NoiseClip, PercentileRankClip, VarianceClip
 from gpustack.clips.parse import CLIPS, BoundClip, Clip, parse_clip
 from gpustack.clips.siril import (
     WINSOR_CUTOFF,
@@ -18,6 +18,7 @@ from gpustack.clips.siril import (
     WINSOR_ROUNDS,
     WINSOR_SETTLED,
     ESDClip,
+    LinearFitClip,
     MADClip,
     PercentileClip,
     WinsorizedClip,
@@ -34,6 +35,7 @@ __all__ = [
     "Clip",
     "ESDClip",
     "ExtremaClip",
+    "LinearFitClip",
     "MADClip",
     "NoiseClip",
     "PercentileClip",
@@ -41,7 +43,7 @@ __all__ = [
     "RangeClip",
     "SigmaClip",
     "Spread",
-    "Statistic",
+    "VarianceClip",
     "WinsorizedClip",
     "parse_clip",
 ]

@@ -6,7 +6,6 @@ from typing import Any, ClassVar, Literal, get_args
 from gpustack.checks import bound, tidy, whole, word
 
 Spread = Literal["std", "mad_std"]
-Statistic = Literal["median", "mean"]
 Center = Literal["median", "mean", "trimmed_mean"]
 
 
@@ -25,8 +24,8 @@ class BaseClip:
 
 
 def _text(value: Any) -> str:
-    if value is None:
-        return "none"
+    if value is None or isinstance(value, bool):
+        return str(value).lower()
     if isinstance(value, float) and float(f"{value:g}") == value:
         return f"{value:g}"
     return str(value)

@@ -116,12 +116,17 @@ class SigmaClip(BaseClip):
     about : {"mean", "center"}
         About what squared deviations are summed: the mean, as astropy, ccdproc and Siril
         do, or the centre, as IRAF does.
+    poisson : bool
+        Whether the noise of a frame goes as the root of its level before scale and zero.
+        Deviations are then summed, and thresholds taken, in units of
+        ``sqrt(max(1, (c + zero * scale) * scale))``, c the centre: IRAF's correction, which
+        frames of unlike scale need, where ``clip_on="normalized"``.
     keep : int
         At least so many samples survive; see `gpustack.clips`.
 
     References
     ----------
-    `astropy.stats.sigma_clip`; IRAF imcombine ``reject=sigclip``;
+    `astropy.stats.sigma_clip`; IRAF imcombine ``reject=sigclip``, ``sigscale``;
     ccdproc `Combiner.sigma_clipping`.
     """
 
@@ -132,6 +137,7 @@ class SigmaClip(BaseClip):
     maxiters: int | None = None
     ddof: int = 0
     about: About = "mean"
+    poisson: bool = False
     keep: int = 0
     name: ClassVar[str] = "sigma"
 
@@ -146,7 +152,12 @@ class SigmaClip(BaseClip):
             ddof=whole("SigmaClip ddof", self.ddof, 0),
             about=word("SigmaClip about", self.about, get_args(About)),
         )
-        for field, default in (("ddof", 0), ("about", "mean")):
+        check(
+            self.poisson in (True, False),
+            f"SigmaClip poisson: expected True or False, got {self.poisson!r}",
+        )
+        tidy(self, poisson=bool(self.poisson))
+        for field, default in (("ddof", 0), ("about", "mean"), ("poisson", False)):
             value = getattr(self, field)
             check(
                 value == default or self.spread == "std",

@@ -1,4 +1,4 @@
-"""Clips by a spread that is not that of the samples: IRAF's, and the noise of a CCD."""
+"""Clips by a spread that is not that of the samples: of a CCD, of a rank, of given variances."""
 
 import math
 from dataclasses import dataclass
@@ -19,9 +19,10 @@ from gpustack.clips.base import (
 class NoiseClip(BaseClip):
     """Reject samples further from the centre than the noise of a CCD explains, and repeat.
 
-    With c the centre, or 0 where that is negative, the spread is
-    ``sqrt((rdnoise / gain)^2 + c / gain + (snoise * c)^2)``. It needs no sample beside the
-    centre, so it works for few frames. ``low=None`` rejects cosmic rays alone.
+    Where the centre is c, a frame has the level ``max(0, c / scale + zero)``, and its spread
+    is ``|scale| * sqrt((rdnoise / gain)^2 + level / gain + (snoise * level)^2)``: without scale
+    and zero, or with ``clip_on="raw"``, the same for all frames. It needs no sample beside
+    the centre, so it works for few frames. ``low=None`` rejects cosmic rays alone.
 
     Parameters
     ----------
@@ -43,9 +44,7 @@ class NoiseClip(BaseClip):
 
     Notes
     -----
-    Samples have to be counts as the detector gave them. Where frames are scaled, one spread
-    holds for all of them, that at the normalised level: IRAF's, without its correction of the
-    noise for each frame's scale.
+    Samples have to be counts as the detector gave them, before scale and zero.
 
     References
     ----------
@@ -122,3 +121,42 @@ class PercentileRankClip(BaseClip):
         """How many samples from the median, of so many `frames`; negative is below it."""
         share = self.rank * (frames // 2) if abs(self.rank) < 1 else self.rank
         return int(math.copysign(max(1, min(int(abs(share)), frames // 2)), self.rank))
+
+
+@dataclass(frozen=True, slots=True)
+class VarianceClip(BaseClip):
+    """Reject samples further from the centre than their own uncertainty explains, and repeat.
+
+    A sample of variance v, which comes with its frame, is rejected where it lies more than
+    `low` or `high` times ``sqrt(v) * |scale|`` from the centre. It works for few frames,
+    and for frames of unlike noise. A variance that is no number rejects nothing.
+
+    Parameters
+    ----------
+    low, high : float or None
+        Thresholds in units of the spread, >= 0; None rejects nothing on that side.
+    center : {"median", "mean", "trimmed_mean"}
+        What distances are measured from, as of `SigmaClip`.
+    maxiters : int or None
+        At most so many passes; None repeats until nothing more is rejected.
+    keep : int
+        At least so many samples survive, the nearest in units of their spread; see
+        `gpustack.clips`.
+
+    References
+    ----------
+    DRAGONS ``NDStacker.varclip``.
+    """
+
+    low: float | None = 3.0
+    high: float | None = 3.0
+    center: Center = "median"
+    maxiters: int | None = None
+    keep: int = 0
+    name: ClassVar[str] = "variance"
+
+    def __post_init__(self) -> None:
+        tidy_thresholds(self, math.inf)
+        tidy_center(self)
+        tidy_passes(self)
+        tidy_keep(self)

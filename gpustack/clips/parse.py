@@ -6,12 +6,12 @@ from typing import Any, get_args
 
 from gpustack.checks import check, word
 from gpustack.clips.basic import ExtremaClip, RangeClip, SigmaClip
-from gpustack.clips.iraf import NoiseClip, PercentileRankClip
-from gpustack.clips.siril import ESDClip, MADClip, PercentileClip, WinsorizedClip
+from gpustack.clips.iraf import NoiseClip, PercentileRankClip, VarianceClip
+from gpustack.clips.siril import ESDClip, LinearFitClip, MADClip, PercentileClip, WinsorizedClip
 
 #: Clips that reject what lies outside of two bounds, which follow from the survivors.
 BoundClip = SigmaClip | MADClip | WinsorizedClip | NoiseClip | PercentileClip | PercentileRankClip
-Clip = RangeClip | ExtremaClip | BoundClip | ESDClip
+Clip = RangeClip | ExtremaClip | BoundClip | VarianceClip | LinearFitClip | ESDClip
 CLIPS: dict[str, type[Clip]] = {clip.name: clip for clip in get_args(Clip)}
 
 
@@ -44,9 +44,11 @@ def parse_clip(text: str) -> Clip:
     return clip(**record)
 
 
-def _parse_value(text: str) -> int | float | str | None:
+def _parse_value(text: str) -> int | float | str | bool | None:
     if text.lower() == "none":
         return None
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
     for kind in (int, float):
         with suppress(ValueError):
             return kind(text)

@@ -114,6 +114,45 @@ class WinsorizedClip(BaseClip):
 
 
 @dataclass(frozen=True, slots=True)
+class LinearFitClip(BaseClip):
+    """Reject samples that lie off a straight line through the sorted samples, and repeat.
+
+    The survivors, sorted, are fitted by least squares with ``a * rank + b``. The spread is the
+    mean distance of a sample from the line at its rank; a sample further off than `low` or
+    `high` spreads, below or above, is rejected. Levels that drift from frame to frame make
+    the sorted samples a line, and are no outliers of it.
+
+    Parameters
+    ----------
+    low, high : float or None
+        Thresholds in units of the spread, >= 0; None rejects nothing on that side.
+    maxiters : int or None
+        At most so many passes; None repeats until nothing more is rejected.
+    keep : int
+        At least so many samples survive, those nearest to the line; see `gpustack.clips`.
+
+    Notes
+    -----
+    Equal samples rank by frame. Of fewer than three samples none is rejected.
+
+    References
+    ----------
+    Siril, ``stack rej linear``; PixInsight, Linear Fit Clipping.
+    """
+
+    low: float | None = 5.0
+    high: float | None = 5.0
+    maxiters: int | None = None
+    keep: int = 0
+    name: ClassVar[str] = "linear"
+
+    def __post_init__(self) -> None:
+        tidy_thresholds(self, math.inf)
+        tidy_passes(self)
+        tidy_keep(self)
+
+
+@dataclass(frozen=True, slots=True)
 class ESDClip(BaseClip):
     """Reject what the generalised extreme Studentised deviate test holds to be outliers.
 

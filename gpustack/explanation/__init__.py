@@ -99,7 +99,9 @@ def explain(
         dtype=dtype,
     )
     here = None if per_sample is None else per_sample[:, y : y + 1, x : x + 1]
-    column = load_column([cut_out(frame, x, y, False) for frame in opened], recipe, here)
+    column = load_column(
+        [cut_out(frame, x, y, recipe.needs_variance) for frame in opened], recipe, here
+    )
     return _explained(column, x, y)
 
 

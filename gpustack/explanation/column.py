@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gpustack.backends.by_frame import ByFrame
 from gpustack.backends.columns import Uniform
+from gpustack.backends.risk import normalisation
 from gpustack.backends.tiles import Where, decode, normalize_row
 from gpustack.clips import Clip
 from gpustack.engine import run
@@ -52,6 +54,15 @@ class Column:
     def seen(self, raw: bool) -> NDArray[np.floating]:
         """The samples as a clip sees them, with `raw` one that looks at those in the frames."""
         return self.raw if raw or self.recipe.clip_on == "raw" else self.value
+
+    def by_frame(self, which: NDArray[np.bool_]) -> ByFrame:
+        """The samples as clips by frame see them, of which some survive."""
+        scale, zero = (part.reshape(-1, 1) for part in normalisation(self.recipe))
+        variance = None
+        if self.recipe.needs_variance:
+            variance = np.array([frame.read_variance(0, 1)[0] for frame in self.frames])
+        inside = which[:, np.newaxis].copy()
+        return ByFrame(self.seen(raw=False)[:, np.newaxis], inside, scale, zero, variance)
 
     def sorted(self, which: NDArray[np.bool_]) -> Uniform:
         """Some of the samples, one or more, as clips see them."""

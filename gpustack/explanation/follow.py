@@ -6,11 +6,13 @@ up to there. Bounds are those that the backend works out for the same survivors.
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gpustack.backends.bounds import bounds
+from gpustack.backends.by_frame import FrameClip, rejected_by
 from gpustack.clips import BoundClip, Clip, RangeClip
 from gpustack.explanation.column import Column, survivors
 from gpustack.explanation.records import Pass, Step
@@ -26,6 +28,8 @@ def follow(column: Column) -> Iterator[Step]:
         after = column.after(clips[: k + 1])
         if isinstance(clip, RangeClip):
             passes = [_by_range(column, clip, before, after)]
+        elif column.recipe.by_frame(clip):
+            passes = list(_by_frame(column, clip, survivors(before)))  # type: ignore[arg-type]
         elif isinstance(clip, BoundClip):
             passes = list(_by_bounds(column, clips[:k], clip, survivors(before)))
         else:
@@ -59,9 +63,23 @@ def _by_bounds(
         before, done = after, done + 1
 
 
-def _only(clip: BoundClip, passes: int) -> BoundClip:
+def _by_frame(column: Column, clip: FrameClip, before: Flags) -> Iterator[Pass]:
+    """The passes of a clip whose bounds differ from sample to sample."""
+    done, known = 0, Pass((), ())
+    while done != clip.maxiters:
+        with np.errstate(all="ignore"):  # as the backend does: few samples have no spread
+            found = rejected_by(_only(clip, done + 1), column.by_frame(before))
+        made = Pass(_frames(found.low[:, 0]), _frames(found.high[:, 0]))
+        low, high = set(made.low) - set(known.low), set(made.high) - set(known.high)
+        yield Pass(tuple(sorted(low)), tuple(sorted(high)))
+        if not low | high:
+            return
+        known, done = made, done + 1
+
+
+def _only(clip: Any, passes: int) -> Any:
     """The clip with so many passes at most; one that never has more, as it is."""
-    return clip if clip.maxiters == 1 else replace(clip, maxiters=passes)  # type: ignore[arg-type]
+    return clip if clip.maxiters == 1 else replace(clip, maxiters=passes)
 
 
 def _between(

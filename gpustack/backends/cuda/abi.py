@@ -12,6 +12,8 @@ FRAME = np.dtype(
         ("mask_stride", "i8"),
         ("weight", "u8"),
         ("weight_stride", "i8"),
+        ("variance", "u8"),
+        ("variance_stride", "i8"),
         ("bscale", "f8"),
         ("bzero", "f8"),
         ("zero", "f8"),
@@ -72,14 +74,16 @@ def planes(frames: int) -> np.dtype[Any]:
 
 
 #: Values of the fields of a clip, and of the -D names that are choices.
-CLIP_RANGE, CLIP_EXTREMA, CLIP_EXTREMA_ALL, CLIP_EXTREMA_SHARE, CLIP_BOUNDS, CLIP_ESD = range(6)
-CLIPPED_NOT, CLIPPED_BASIC, CLIPPED_ALL = range(3)
+CLIP_RANGE, CLIP_EXTREMA, CLIP_EXTREMA_ALL, CLIP_EXTREMA_SHARE = range(4)
+CLIP_BOUNDS, CLIP_ESD, CLIP_BY_FRAME = range(4, 7)
+CLIPPED_NOT, CLIPPED_BASIC, CLIPPED_ALL, CLIPPED_BY_FRAME = range(4)
 CENTER = {"mean": 0, "median": 1, "trimmed_mean": 2}
 ABOUT = {"mean": 0, "center": 1}
 COMBINE = {"mean": 0, "median": 1, "sum": 2, "min": 3, "max": 4}
 SPREAD = {None: 0, "std": 1, "mad_std": 2}
 #: Of clips alone.
 SPREAD_RAW_MAD, SPREAD_CENTER, SPREAD_NOISE, SPREAD_RANK, SPREAD_WINSORIZED = range(3, 8)
+SPREAD_POISSON, SPREAD_VARIANCE, SPREAD_LINE = range(8, 11)
 NORMALIZE_NONE, NORMALIZE_EARLY, NORMALIZE_LATE = range(3)
 WEIGHTED_NOT, WEIGHTED_FRAME, WEIGHTED_SAMPLE = range(3)
 

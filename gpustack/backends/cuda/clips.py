@@ -9,19 +9,21 @@ from numpy.typing import NDArray
 
 from gpustack.backends.cuda import abi
 from gpustack.clips import (
-    BoundClip,
     Clip,
     ESDClip,
     ExtremaClip,
+    LinearFitClip,
     MADClip,
     NoiseClip,
     PercentileClip,
     PercentileRankClip,
     RangeClip,
     SigmaClip,
+    VarianceClip,
     WinsorizedClip,
 )
 from gpustack.critical import critical_values
+from gpustack.recipe import Recipe
 
 _EXTREMA = {
     "valid": abi.CLIP_EXTREMA,
@@ -30,11 +32,13 @@ _EXTREMA = {
 }
 
 
-def clipped(clips: Sequence[Clip]) -> int:
-    """The value of -D CLIPPED: whether the kernel has to know no clips, the basic ones or all."""
-    if not clips:
+def clipped(recipe: Recipe) -> int:
+    """The value of -D CLIPPED: which clips, if any, the kernel has to know."""
+    if not recipe.clips:
         return abi.CLIPPED_NOT
-    return abi.CLIPPED_BASIC if all(map(_is_basic, clips)) else abi.CLIPPED_ALL
+    if recipe.clips_by_frame:
+        return abi.CLIPPED_BY_FRAME
+    return abi.CLIPPED_BASIC if all(map(_is_basic, recipe.clips)) else abi.CLIPPED_ALL
 
 
 def _is_basic(clip: Clip) -> bool:
@@ -49,26 +53,28 @@ def table_bytes(clips: Sequence[Clip], n: int) -> int:
     return max(len(clips), 1) * abi.CLIP.itemsize + tables * (n + 1) * 8
 
 
-def table(clips: Sequence[Clip], n: int, address: int) -> NDArray[np.uint8]:
+def table(recipe: Recipe, n: int, address: int) -> NDArray[np.uint8]:
     """The records of all clips for `n` frames, and behind them the tables that they point to.
 
     Parameters
     ----------
-    clips : sequence of Clip
-        Of none there is one empty record, so that there is something to point to.
+    recipe : Recipe
+        Without clips there is one empty record, so that there is something to point to.
     n : int
     address : int
         Where the result will lie.
 
     Returns
     -------
-    ndarray of uint8, shape (table_bytes(clips, n),)
+    ndarray of uint8, shape (table_bytes(recipe.clips, n),)
     """
-    records = np.zeros(max(len(clips), 1), abi.CLIP)
+    records = np.zeros(max(len(recipe.clips), 1), abi.CLIP)
     parts: list[NDArray[Any]] = [records]
     end = address + records.nbytes
-    for record, clip in zip(records, clips, strict=False):
+    for record, clip in zip(records, recipe.clips, strict=False):
         fill(clip, record, n)
+        if recipe.by_frame(clip):
+            record["kind"] = abi.CLIP_BY_FRAME
         if isinstance(clip, ESDClip):
             record["critical"] = end
             parts.append(critical_values(clip.significance, n))
@@ -104,6 +110,8 @@ def _(clip: ESDClip, record: Any, n: int) -> None:
 def _(clip: SigmaClip, record: Any, n: int) -> None:
     _fill_bounds(clip, record, abi.SPREAD[clip.spread], clip.center)
     record["about"], record["ddof"] = abi.ABOUT[clip.about], clip.ddof
+    if clip.poisson:
+        record["spread"] = abi.SPREAD_POISSON
 
 
 @fill.register
@@ -134,7 +142,17 @@ def _(clip: WinsorizedClip, record: Any, n: int) -> None:
     _fill_bounds(clip, record, abi.SPREAD_WINSORIZED)
 
 
-def _fill_bounds(clip: BoundClip, record: Any, spread: int, center: str = "median") -> None:
+@fill.register
+def _(clip: VarianceClip, record: Any, n: int) -> None:
+    _fill_bounds(clip, record, abi.SPREAD_VARIANCE, clip.center)
+
+
+@fill.register
+def _(clip: LinearFitClip, record: Any, n: int) -> None:
+    _fill_bounds(clip, record, abi.SPREAD_LINE)
+
+
+def _fill_bounds(clip: Any, record: Any, spread: int, center: str = "median") -> None:
     """What clips between two bounds share."""
     record["kind"], record["spread"] = abi.CLIP_BOUNDS, spread
     record["center"] = abi.CENTER[center]
@@ -143,7 +161,7 @@ def _fill_bounds(clip: BoundClip, record: Any, spread: int, center: str = "media
     _fill_sides(clip, record)
 
 
-def _fill_sides(clip: RangeClip | BoundClip, record: Any) -> None:
+def _fill_sides(clip: Any, record: Any) -> None:
     """The bound, or threshold, of each side that has one."""
     for side in ("low", "high"):
         bound = getattr(clip, side)

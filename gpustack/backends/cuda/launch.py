@@ -88,7 +88,7 @@ class Job:
             "SCALED": bool(np.any((records["bscale"] != 1) | (records["bzero"] != 0))),
             "MASKED": bool(records["mask"].any() or records["has_blank"].any()),
             "NORMALIZE": when if recipe.normalizes else abi.NORMALIZE_NONE,
-            "CLIPPED": clips.clipped(recipe.clips),
+            "CLIPPED": clips.clipped(recipe),
             "COMBINE": abi.COMBINE[recipe.combine],
             "SPREAD": abi.SPREAD[spread],
             "WEIGHTED": abi.WEIGHTED_NOT if recipe.weights is None else weighted,
@@ -140,7 +140,7 @@ class Job:
 
     def clip_table(self, address: int) -> NDArray[np.uint8]:
         """The clips as a kernel reads them at this address."""
-        return clips.table(self.recipe.clips, self.n, address)
+        return clips.table(self.recipe, self.n, address)
 
     @property
     def raw_ranges(self) -> int:

@@ -136,12 +136,15 @@ def _try_rows(band: Sequence[Samples], job: Job, out: Outputs, kernels: Kernels)
 def _run_rows(band: Sequence[Samples], job: Job, out: Outputs, kernels: Kernels) -> None:
     """Start the kernel for some rows, and fetch the tallies where they are wanted."""
     reasons = out.reasons
-    if reasons is not None and not reasons.flags.c_contiguous:  # some rows of all frames
+    if reasons is None and job.recipe.clips_by_frame:
+        shape = (job.n, *band[0].data.shape)
+        out = replace(out, reasons=device.cupy().empty(shape, np.uint8))
+    elif reasons is not None and not reasons.flags.c_contiguous:  # some rows of all frames
         out = replace(out, reasons=device.cupy().empty(reasons.shape, reasons.dtype))
     call = Call(band, job, out, kernels)
     call.launch()
-    if reasons is not out.reasons:
-        reasons[...] = out.reasons  # type: ignore[index, assignment]
+    if reasons is not None and reasons is not out.reasons:
+        reasons[...] = out.reasons  # type: ignore[assignment]
     if job.tallies:
         call.fetch_tallies(out)
 

@@ -48,7 +48,7 @@ def merged(pieces: Iterable[Piece]) -> list[Piece]:
 class Intake:
     """The layout of `rows` rows of a source: the tables of frames and clips, then the frames.
 
-    Of each frame come its samples, its mask and its weights, where it has them; what is read
+    Of each frame come its samples, mask, weights and variances, where it has them; what is read
     of it may take more room than that, and begins where its samples begin.
 
     Parameters
@@ -82,7 +82,8 @@ class Intake:
         source, pixels = self.source, self.rows * self.source.width
         samples = aligned(pixels * self.stored.itemsize)
         masks = np.array(source.masked, np.int64) * aligned(pixels)
-        gets = samples + masks + source.weighted * aligned(8 * pixels)
+        doubles = aligned(8 * pixels)
+        gets = samples + masks + (source.weighted + source.variance) * doubles
         reads = -(-np.array(source.row_bytes, np.int64) * self.rows // ALIGNMENT) * ALIGNMENT
         return samples, masks, np.maximum(gets, reads)
 
@@ -101,6 +102,12 @@ class Intake:
     def weight(self) -> NDArray[np.int64]:
         """Where the weights of the samples of each frame begin, if it has any."""
         return self.mask + self._spans[1]
+
+    @cached_property
+    def variance(self) -> NDArray[np.int64]:
+        """Where the variances of the samples of each frame begin, if it has any."""
+        doubles = aligned(8 * self.rows * self.source.width)
+        return self.weight + self.source.weighted * doubles
 
     @cached_property
     def size(self) -> int:
@@ -133,7 +140,7 @@ class Intake:
         pieces : list of (offset, size)
             What of the block that is.
         """
-        places = [int(array[f]) for array in (self.data, self.mask, self.weight)]
+        places = [int(array[f]) for array in (self.data, self.mask)]
         room = self.source.row_bytes[f] * self.rows
         into = block[places[0] : places[0] + room] if room else None
         samples = self.source.read(f, band.start, band.stop, into)
@@ -152,9 +159,13 @@ class Intake:
         samples = replace(samples, data=place(places[0], self.stored, samples.data))
         if samples.mask is not None:
             samples = replace(samples, mask=place(places[1], np.dtype(bool), samples.mask))
-        if samples.weight is not None:
-            weight = place(places[2], np.dtype(np.float64), samples.weight)
-            samples = replace(samples, weight=weight)
+        doubles: dict[str, Any] = {}
+        for name in ("weight", "variance"):
+            given = getattr(samples, name)
+            if given is not None:
+                start = int(getattr(self, name)[f])
+                doubles[name] = place(start, np.dtype(np.float64), given)
+        samples = replace(samples, **doubles)
         return samples, pieces
 
 
@@ -206,6 +217,8 @@ class Results:
     n, width, rows : int
     result : dtype
         Of data and uncertainty.
+    by_frame : bool
+        Whether clips by frame need the map of reasons, wanted or not.
     """
 
     wanted: Outputs
@@ -213,6 +226,7 @@ class Results:
     width: int
     rows: int
     result: np.dtype[Any]
+    by_frame: bool = False
 
     @cached_property
     def places(self) -> dict[str, tuple[int, np.dtype[Any], tuple[int, ...]]]:
@@ -229,7 +243,8 @@ class Results:
                 yield tally, np.dtype(np.uint64), (self.n,)
         shape = (self.rows, self.width)
         for name, dtype in _MAPS.items():
-            if getattr(self.wanted, name) is not None:
+            needed = name == "reasons" and self.by_frame
+            if needed or getattr(self.wanted, name) is not None:
                 full = (self.n, *shape) if name == "reasons" else shape
                 yield name, np.dtype(dtype or self.result), full
 
@@ -259,9 +274,9 @@ class Results:
         part = out.rows(start, start + self.rows)
         for name, (offset, dtype, shape) in self.places.items():
             values = view(block, offset, dtype, shape)
-            if name in _MAPS:
+            if name in _MAPS and getattr(part, name) is not None:
                 np.copyto(getattr(part, name), values, casting="unsafe")
-            else:
+            elif name not in _MAPS:
                 add_tally(out, name, values, self.rows * self.width)
 
 

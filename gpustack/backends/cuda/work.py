@@ -91,7 +91,7 @@ class Work:
         job, source = self.job, self.source
         return Layout(
             Intake(source, job.stored, job.clip_bytes, rows),
-            Results(self.out, source.n, source.width, rows, job.result),
+            Results(self.out, source.n, source.width, rows, job.result, job.recipe.clips_by_frame),
         )
 
     def fitting_rows(self, fits: Callable[[Layout], bool]) -> int:

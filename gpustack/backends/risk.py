@@ -1,0 +1,101 @@
+"""Which columns a clip by frame may touch, told without looking at single frames.
+
+Cheap and on the safe side: a sample within the narrowest bounds that any frame has is within
+those of its own frame.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpustack.backends.bounds import around, center_of
+from gpustack.backends.by_frame import EXACT_FIT, FrameClip
+from gpustack.backends.columns import Floats, Uniform
+from gpustack.backends.noise import ccd_noise, poisson_noise
+from gpustack.backends.statistics import std
+from gpustack.clips import LinearFitClip, NoiseClip, SigmaClip, VarianceClip
+from gpustack.recipe import Recipe
+
+#: The least standard deviation of any sample of each column, by the variances of the frames.
+LeastNoise = Callable[[], Floats]
+
+#: Room for rounding: bounds are so much narrower.
+SLACK = 2.0**-40
+
+
+def at_risk(
+    clip: FrameClip, columns: Uniform, recipe: Recipe, least_noise: LeastNoise
+) -> NDArray[np.bool_]:
+    """The columns from which `clip` may reject something."""
+    if isinstance(clip, LinearFitClip):
+        return _off_line(clip, columns)
+    if normalisation(recipe)[0].min() <= 0:
+        return np.ones(columns.pixels, dtype=bool)
+    center = center_of(clip, columns, first=True)
+    unit = _least_unit(clip, columns, center, recipe, least_noise)
+    found = around(clip, center, unit * (1 - SLACK))
+    lowest, highest = columns.at(columns.lo), columns.at(columns.hi - 1)
+    result: NDArray[np.bool_] = (lowest < found.lower) | (highest > found.upper)
+    return result
+
+
+def normalisation(recipe: Recipe) -> tuple[Floats, Floats]:
+    """Scale and zero of every frame as clips see them, shape (n,); of one where none has any."""
+    if not recipe.normalizes or recipe.clip_on == "raw":
+        return np.ones(1), np.zeros(1)
+    scale: Any = recipe.scale or [1.0] * len(recipe.zero)  # type: ignore[arg-type]
+    zero: Any = recipe.zero or [0.0] * len(scale)
+    return np.array(scale, np.float64), np.array(zero, np.float64)
+
+
+def _least_unit(
+    clip: FrameClip, columns: Uniform, center: Floats, recipe: Recipe, least_noise: LeastNoise
+) -> Floats:
+    """The least that the unit of any sample of each column may be."""
+    scale, zero = normalisation(recipe)
+    if isinstance(clip, VarianceClip):
+        return least_noise()
+    least: Floats
+    if isinstance(clip, NoiseClip):
+        # Frames of the largest scale have the lowest level, but where that is below 0.
+        least = np.where(center < 0, -np.inf, center / scale.max() + zero.min())
+        least = ccd_noise(clip, least, 1.0, 0.0) * scale.min()
+        return least
+    assert isinstance(clip, SigmaClip)
+    spread = std(columns, clip.ddof, center if clip.about == "center" else None)
+    shift = zero * scale
+    least = poisson_noise(center + shift.min(), scale.min(), 0.0)
+    most = poisson_noise(center + shift.max(), scale.max(), 0.0)
+    least = spread * (least / most)
+    return least
+
+
+def _off_line(clip: LinearFitClip, columns: Uniform) -> NDArray[np.bool_]:
+    """Which columns have a sample that is too far from the line through them."""
+    n = columns.count
+    if n < 3:
+        return np.zeros(columns.pixels, dtype=bool)
+    rows = columns.rows[columns.lo : columns.hi]
+    origin, middle = rows[0].astype(np.float64), (n - 1) * 0.5
+    slope, level = np.zeros(columns.pixels), np.zeros(columns.pixels)
+    for rank, row in enumerate(rows):
+        above = row - origin
+        level += above
+        above *= rank - middle
+        slope += above
+    slope /= n * (n * n - 1.0) / 12
+    level = level / n - slope * middle
+    total, lowest, highest = (np.zeros(columns.pixels) for _ in range(3))
+    for rank, row in enumerate(rows):
+        off = row - origin
+        off -= slope * rank + level
+        np.minimum(lowest, off, out=lowest)
+        np.maximum(highest, off, out=highest)
+        total += np.abs(off, out=off)
+    spread = total / n * (1 - SLACK)
+    spread[spread <= EXACT_FIT * (1 - SLACK) * (rows[-1] - origin)] = np.nan
+    found = around(clip, np.zeros(columns.pixels), spread)
+    result: NDArray[np.bool_] = (lowest < found.lower) | (highest > found.upper)
+    return result

@@ -1,0 +1,82 @@
+"""Looks at the samples of a tile frame by frame, for what sorted columns cannot tell."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gpustack.backends.base import Samples
+from gpustack.backends.by_frame import ByFrame
+from gpustack.backends.columns import Floats, Ranks
+from gpustack.backends.members import Members
+from gpustack.backends.ragged import Ragged
+from gpustack.backends.risk import normalisation
+from gpustack.backends.tiles import Where, gather, load_frame
+from gpustack.clips import ExtremaClip
+from gpustack.recipe import Recipe
+
+#: What ranking samples among all frames, masked ones too, may take beside the buffers.
+RANK_BYTES = 4_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class SecondLook:
+    """The samples of a tile; `dtype` is that in which they are compared."""
+
+    band: Sequence[Samples]
+    where: Where
+    recipe: Recipe
+    dtype: np.dtype[Any]
+
+    def rank_all(self, columns: Ragged, clip: ExtremaClip) -> tuple[Ranks, Ranks]:
+        """The interval of sorted ranks that an extrema clip among all frames leaves."""
+        n = len(self.band)
+        low, high = np.full(columns.pixels, clip.nlow), np.full(columns.pixels, n - clip.nhigh)
+        short = np.flatnonzero(columns.valid < n)
+        # In parts: the order of the samples takes 8 bytes each, beside the samples.
+        step = max(256, RANK_BYTES // (16 * n))
+        for some in (short[i : i + step] for i in range(0, len(short), step)):
+            index = columns.index[some]
+            everything, valid = gather(self.band, self.where, self.recipe, index, self.dtype)
+            if columns.out is not None:
+                valid &= ~columns.out.which[:, some]
+            order = np.argsort(everything, axis=0, kind="stable")
+            valid = np.take_along_axis(valid, order, axis=0)
+            low[some] = valid[: clip.nlow].sum(axis=0)
+            high[some] = valid[: n - clip.nhigh].sum(axis=0)
+        return low, high
+
+    def by_frame(self, columns: Ragged) -> ByFrame:
+        """Columns in the order of the frames; samples that are not sorted are +inf."""
+        members = Members(columns, self.recipe)
+        values = np.empty((len(self.band), columns.pixels), self.dtype)
+        inside = np.empty(values.shape, dtype=bool)
+        row = np.empty(self.where.pixels, self.dtype)
+        for f, samples in enumerate(self.band):
+            load_frame(samples, self.where, self.recipe, f, row)
+            row.take(columns.index, out=values[f], mode="clip")
+            inside[f] = members.inside(values[f], f)
+        if columns.out is not None:
+            np.copyto(values, np.inf, where=columns.out.which)
+        scale, zero = (part.reshape(-1, 1) for part in normalisation(self.recipe))
+        return ByFrame(values, inside, scale, zero, self._variance(columns.index))
+
+    def _variance(self, index: Ranks) -> Floats | None:
+        if any(samples.variance is None for samples in self.band):
+            return None
+        return np.array([self._variances(samples)[index] for samples in self.band])
+
+    def _variances(self, samples: Samples) -> Floats:
+        """The variance of each sample of a frame in the tile, shape (pixels,)."""
+        assert samples.variance is not None
+        part = samples.variance[self.where.rows, self.where.cols]
+        return part.astype(np.float64).reshape(-1)
+
+    def least_noise(self) -> Floats:
+        """The least standard deviation, normalised, of any sample of each column of the tile."""
+        scale, _ = normalisation(self.recipe)
+        least = np.full(self.where.pixels, np.inf)
+        for samples, factor in zip(self.band, np.broadcast_to(scale, len(self.band)), strict=True):
+            np.fmin(least, np.sqrt(self._variances(samples)) * abs(factor), out=least)
+        return least

@@ -1,0 +1,116 @@
+"""Clips that judge each sample by its own noise or rank, in plain Python floats; see `oracle`."""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from gpustack.clips import Clip, LinearFitClip, NoiseClip, SigmaClip, VarianceClip
+from oracle_clips import CLOSE, CLOSE_DISTANCE, Column, center_of, least_of
+from oracle_statistics import is_close, mean
+
+#: A line fits to rounding where samples are so near to it, relative to their range.
+EXACT_FIT = 2.0**-40
+
+
+def judges_each(clip: Clip, column: Column) -> bool:
+    """Whether the bounds of a clip differ from sample to sample."""
+    if isinstance(clip, VarianceClip | LinearFitClip):
+        return True
+    own = isinstance(clip, NoiseClip) and bool(column.scale)
+    return own or (isinstance(clip, SigmaClip) and clip.poisson)
+
+
+def clip_one_by_one(clip: Any, column: Column, dtype: np.dtype[Any]) -> None:
+    """Samples outside of their own bounds, until nothing changes."""
+    least, passes = least_of(clip, len(column.survivors())), 0
+    while column.survivors() and (clip.maxiters is None or passes < clip.maxiters):
+        before = column.survivors()
+        ended = _pass(clip, column, dtype, least, first=passes == 0)
+        passes += 1
+        if ended or column.survivors() == before:
+            break
+
+
+def _pass(clip: Any, column: Column, dtype: np.dtype[Any], least: int, *, first: bool) -> bool:
+    """One pass; whether it was the last because so few were left."""
+    survivors = column.survivors()
+    values = [column.seen[i] for i in survivors]
+    named = getattr(clip, "center", "mean") != "mean" or len(set(values)) == 1
+    outside = []
+    for i, center, unit in _centers_and_units(clip, column, survivors, first):
+        v = column.seen[i]
+        if math.isnan(unit):
+            continue
+        low = -math.inf if clip.low is None else center - clip.low * unit
+        high = math.inf if clip.high is None else center + clip.high * unit
+        rounding = max(CLOSE_DISTANCE * max(abs(center), unit), CLOSE * unit)
+        # A sample that is the centre itself is within any bounds.
+        for bound in () if named and v == center else (low, high):
+            near = is_close(v, bound, dtype) or abs(v - bound) <= rounding
+            column.close |= near and math.isfinite(bound)
+        if v < low or v > high:
+            outside.append((abs(v - center) / unit if unit else math.inf, i, v < low))
+    short = len(survivors) - len(outside) < least
+    if short:
+        outside.sort()
+        reach = outside[least - (len(survivors) - len(outside)) - 1][0]
+        ties = [d for d, _, _ in outside if abs(d - reach) <= CLOSE * reach]
+        # Equal samples of equal noise are equally far; distances from a line are all rounded.
+        rounded = isinstance(clip, LinearFitClip) and len(ties) > 1
+        column.close |= rounded or any(d != reach for d in ties)
+        outside = [entry for entry in outside if entry[0] > reach]
+    for _, i, low in outside:
+        column.reject(i, low=low)
+    return short
+
+
+def _centers_and_units(
+    clip: Any, column: Column, survivors: list[int], first: bool
+) -> list[tuple[int, float, float]]:
+    """Of every survivor what its distance is measured from and in; NaN rejects nothing."""
+    values = [column.seen[i] for i in survivors]
+    if isinstance(clip, LinearFitClip):
+        return _line(column, survivors)
+    trims = first or isinstance(clip, NoiseClip)
+    center = center_of(clip.center, values, trims)
+    units = [_unit(clip, column, i, center) for i in survivors]
+    if isinstance(clip, SigmaClip):
+        about = center if clip.about == "center" else mean(values)
+        squares = [((v - about) / unit) ** 2 for v, unit in zip(values, units, strict=True)]
+        degrees = len(values) - clip.ddof
+        spread = math.sqrt(math.fsum(squares) / degrees) if degrees > 0 else math.nan
+        units = [spread * unit for unit in units]
+    return [(i, center, unit) for i, unit in zip(survivors, units, strict=True)]
+
+
+def _unit(clip: Any, column: Column, i: int, center: float) -> float:
+    scale = column.scale[i] if column.scale else 1.0
+    zero = column.zero[i] if column.zero else 0.0
+    if isinstance(clip, VarianceClip):
+        v = column.variance[i]
+        return math.sqrt(v) * abs(scale) if v >= 0 else math.nan
+    if isinstance(clip, SigmaClip):
+        return math.sqrt(max(1.0, (center + zero * scale) * scale))
+    level = max(0.0, center / scale + zero)
+    electrons = (clip.rdnoise / clip.gain) ** 2 + level / clip.gain
+    return abs(scale) * math.sqrt(electrons + (clip.snoise * level) ** 2)
+
+
+def _line(column: Column, survivors: list[int]) -> list[tuple[int, float, float]]:
+    """The least-squares line through the sorted samples, and their mean distance from it."""
+    order = sorted(survivors, key=lambda i: (column.seen[i], i))
+    values = [column.seen[i] for i in order]
+    n = len(values)
+    if n < 3:
+        return [(i, column.seen[i], math.nan) for i in order]
+    middle, level = (n - 1) / 2, mean(values)
+    slope = math.fsum((r - middle) * (v - values[0]) for r, v in enumerate(values))
+    slope /= math.fsum((r - middle) ** 2 for r in range(n))
+    fitted = [level + slope * (rank - middle) for rank in range(n)]
+    spread = math.fsum(abs(v - f) for v, f in zip(values, fitted, strict=True)) / n
+    # Of large values little is left when the line is taken off.
+    column.close |= 0 < spread <= CLOSE * max(map(abs, values))
+    if spread <= EXACT_FIT * (values[-1] - values[0]):
+        spread = math.nan
+    return [(i, f, spread) for i, f in zip(order, fitted, strict=True)]

@@ -15,9 +15,15 @@ from gpustack.errors import RecipeError
 from gpustack.measures import Measure, check_pair, tidy_numbers
 from gpustack.measures.parse import from_record, to_record
 
-Combine = Literal["mean", "median", "sum", "min", "max"]
+Combine = Literal[
+    "mean", "median", "lower_median", "lmedian", "sum", "quadrature", "min", "max"
+]
 ClipOn = Literal["normalized", "raw"]
 Uncertainty = Literal["auto", "std", "mad_std"]
+
+#: Those that are one or two of the middle samples, and those that can have weights.
+MEDIANS: tuple[Combine, ...] = ("median", "lower_median", "lmedian")
+WEIGHTED: tuple[Combine, ...] = ("mean", "sum", "quadrature")
 
 #: What it is, is said by `gpustack.measures`. Backends, who take numbers by their index, only see
 #: recipes in which measures have become numbers.
@@ -35,21 +41,25 @@ class Recipe:
     ----------
     clips : sequence of clips, see `gpustack.clips`
         Applied in order, each to the survivors of the one before.
-    combine : {"mean", "median", "sum", "min", "max"}
-        How the survivors become one value.
+    combine : {"mean", "median", "lower_median", "lmedian", "sum", "quadrature", "min", "max"}
+        How the survivors become one value. Of two middle samples a median is the mean, a
+        ``"lower_median"`` the lower one; ``"lmedian"`` is IRAF's, which is the lower one of two
+        samples in all, and of any other number the median. ``"quadrature"`` is the standard
+        deviation of a mean of samples that are standard deviations,
+        ``sqrt(sum (w x)^2) / sum w``.
     scale, zero : sequence of float, measure or its text, or None
         ``x = (d - zero) * scale``, one number a frame, or what it is taken from: see
         `gpustack.measures`.
     weights : sequence of float, measure or its text, "sample", or None
         One number >= 0 a frame, or what it is taken from; ``"sample"`` where a weight comes
-        with every sample. Only a mean or a sum has weights.
+        with every sample. Only a mean, a sum or a quadrature has weights.
     clip_on : {"normalized", "raw"}
         Whether clips see x or d. `RangeClip` always sees d.
     uncertainty : {"auto", "std", "mad_std"}
         The spread S of the survivors that the uncertainty is made of:
         ``S / sqrt(count)`` for mean and median, ``S * sqrt(count)`` for a sum.
         ``"auto"``: the standard deviation (ddof 0), for a median 1.4826 MAD, as
-        ccdproc. min and max have none.
+        ccdproc. quadrature, min and max have none.
     dtype : str or None
         Of the result's data and uncertainty; None is float32 for frames of up to 16
         bits or float32, float64 for wider ones.
@@ -91,8 +101,8 @@ class Recipe:
 
     def _check_together(self) -> None:
         check(
-            self.weights is None or self.combine in ("mean", "sum"),
-            f"weights: only a mean or a sum has them, got combine={self.combine!r}",
+            self.weights is None or self.combine in WEIGHTED,
+            f"weights: only {', '.join(WEIGHTED)} have them, got combine={self.combine!r}",
         )
         check_pair(self.scale, self.zero)
         check(
@@ -125,11 +135,11 @@ class Recipe:
     @property
     def spread(self) -> Spread | None:
         """The spread that the uncertainty is made of; None where there is none."""
-        if "uncertainty" not in self.outputs or self.combine in ("min", "max"):
+        if "uncertainty" not in self.outputs or self.combine in ("quadrature", "min", "max"):
             return None
         if self.uncertainty != "auto":
             return self.uncertainty
-        return "mad_std" if self.combine == "median" else "std"
+        return "mad_std" if self.combine in MEDIANS else "std"
 
     def then(self, clip: Clip) -> Self:
         """A copy of the recipe with one more clip at the end."""

@@ -60,7 +60,10 @@ enum { CLIP_RANGE, CLIP_EXTREMA, CLIP_EXTREMA_ALL, CLIP_EXTREMA_SHARE, CLIP_BOUN
 enum { CLIPPED_NOT, CLIPPED_BASIC, CLIPPED_ALL };
 enum { CENTER_MEAN, CENTER_MEDIAN, CENTER_TRIMMED };
 enum { ABOUT_MEAN, ABOUT_CENTER };
-enum { COMBINE_MEAN, COMBINE_MEDIAN, COMBINE_SUM, COMBINE_MIN, COMBINE_MAX };
+enum {
+    COMBINE_MEAN, COMBINE_MEDIAN, COMBINE_SUM, COMBINE_MIN, COMBINE_MAX,
+    COMBINE_LOWER_MEDIAN, COMBINE_LMEDIAN, COMBINE_QUADRATURE
+};
 // What an uncertainty is made of, or thresholds are in units of; from SPREAD_RAW_MAD on only
 // these: the MAD as it is, the centre itself, the noise of a CCD, the distance of a rank, the
 // winsorized deviation.

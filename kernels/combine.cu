@@ -44,9 +44,7 @@ __device__ inline void put_result(
     const Out& out, long long pixel, int count, Result result, Weighted sums)
 {
     bool empty = count == 0 || (WEIGHTED && sums.weights == 0);
-    double value = result.value;
-    if (WEIGHTED)
-        value = COMBINE == COMBINE_SUM ? sums.values : sums.values / sums.weights;
+    double value = WEIGHTED ? value_of(sums) : result.value;
     if (empty)
         value = COMBINE == COMBINE_SUM ? 0 : NOT_A_NUMBER;
     put_real(out.data, pixel, value);
@@ -159,11 +157,12 @@ __device__ inline Result reduce_all(Image (&v)[COUNT], int valid)
         sort(v);
         return reduce(park(v, valid));
     }
-    if (COMBINE == COMBINE_MEDIAN && valid == COUNT) {
+    if (IS_MEDIAN && valid == COUNT) {
         sort(v);    // apart, so that the compiler leaves out what two fixed ranks do not need
         return reduce(Held<COUNT>(v, COUNT));
     }
-    if (COMBINE == COMBINE_MEDIAN)
+    // Squares do not add up exactly: in one order, they depend on no order of frames.
+    if (IS_MEDIAN || (COMBINE == COMBINE_QUADRATURE && !WEIGHTED))
         sort(v);
     return reduce(Held<COUNT>(v, valid));
 }

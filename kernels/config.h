@@ -52,5 +52,10 @@
 // What the basic clips have no use for costs registers.
 #define EVERY_CLIP (CLIPPED == CLIPPED_ALL)
 
+// Of one or two of the middle samples.
+#define IS_MEDIAN                                                                \
+    (COMBINE == COMBINE_MEDIAN || COMBINE == COMBINE_LOWER_MEDIAN                \
+        || COMBINE == COMBINE_LMEDIAN)
+
 // Normalising late without clips is normalising early.
 #define IS_LATE (CLIPPED && NORMALIZE == NORMALIZE_LATE)

@@ -6,6 +6,7 @@ written out by hand.
 """
 
 import math
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +21,16 @@ from oracle_statistics import mad_std, median, std
 
 #: Types whose samples are compared as float32, which holds them exactly; others as float64.
 AS_FLOAT32 = ("bool", "int8", "uint8", "int16", "uint16", "float16", "float32")
+
+
+#: Values that are one of the samples, or two.
+CHOICES = {
+    "median": median,
+    "lower_median": statistics.median_low,
+    "lmedian": lambda values: min(values) if len(values) == 2 else median(values),
+    "min": min,
+    "max": max,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +65,12 @@ def combined(recipe: Recipe, values: list[float], weights: list[float]) -> tuple
     """The value of a column and the size of its terms; NaN (0 for a sum) where there is none."""
     if not values or math.fsum(weights) == 0:
         return (0.0 if recipe.combine == "sum" else math.nan), 0.0
-    if recipe.combine in ("median", "min", "max"):
-        choose = {"median": median, "min": min, "max": max}[recipe.combine]
-        return choose(values), max(map(abs, values))
+    if recipe.combine in CHOICES:
+        return CHOICES[recipe.combine](values), max(map(abs, values))
+    if recipe.combine == "quadrature":
+        terms = [w * v for w, v in zip(weights, values, strict=True)]
+        root = math.sqrt(math.fsum(term * term for term in terms)) / math.fsum(weights)
+        return root, root
     total = math.fsum(w * v for w, v in zip(weights, values, strict=True))
     size = math.fsum(abs(w * v) for w, v in zip(weights, values, strict=True))
     share = 1.0 if recipe.combine == "sum" else math.fsum(weights)

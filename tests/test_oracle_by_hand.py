@@ -1,11 +1,12 @@
 """The oracle against answers written out by hand, one column of samples at a time."""
 
 import math
+from typing import get_args
 
 import numpy as np
 
 from gpustack.clips import ExtremaClip, RangeClip, SigmaClip
-from gpustack.recipe import Recipe
+from gpustack.recipe import Combine, Recipe
 from oracle import solve
 from oracle_statistics import is_close, ulp
 from stacks import plain
@@ -128,12 +129,27 @@ def test_invalid_samples_enter_nothing():
 
 
 def test_a_column_of_nothing():
-    for combine in ("mean", "median", "sum", "min", "max"):
+    for combine in get_args(Combine):
         answer = column(NAN, NAN, combine=combine)
         assert answer.mask[0, 0]
         assert answer.count[0, 0] == 0
         assert np.isnan(answer.uncertainty[0, 0])
         np.testing.assert_equal(answer.data[0, 0], 0 if combine == "sum" else NAN)
+
+
+def test_medians_of_an_even_number():
+    wanted = {"median": (1.5, 2.5), "lower_median": (1, 2), "lmedian": (1, 2.5)}
+    for combine, (of_two, of_four) in wanted.items():
+        assert column(2.0, NAN, 1.0, combine=combine).data[0, 0] == of_two
+        assert column(4.0, 2.0, 1.0, 3.0, combine=combine).data[0, 0] == of_four
+        assert column(3.0, 2.0, 1.0, combine=combine).data[0, 0] == 2
+
+
+def test_standard_deviations_add_in_quadrature():
+    assert column(3.0, 4.0, combine="quadrature").data[0, 0] == 2.5
+    assert column(3.0, -4.0, 90.0, clips=[RangeClip(None, 50)], combine="quadrature").data == 2.5
+    answer = column(3.0, 2.0, 90.0, combine="quadrature", weights=[1, 2, 0])
+    assert (answer.data[0, 0], answer.count[0, 0]) == (5 / 3, 3)
 
 
 def test_weights_of_the_survivors_alone():

@@ -1,6 +1,7 @@
 """What holds for every stack and every recipe, whatever the samples are."""
 
 from dataclasses import replace
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -10,12 +11,12 @@ from hypothesis import strategies as st
 from gpustack.backends.base import Samples
 from gpustack.backends.cpu import CpuBackend
 from gpustack.clips import ExtremaClip, RangeClip, SigmaClip
-from gpustack.recipe import OUTPUTS, Recipe
+from gpustack.recipe import OUTPUTS, WEIGHTED, Combine, Recipe
 from oracle import solve
 from stacks import outputs, plain, rows_of, run
 from tolerances import IMAGES, assert_agrees, assert_near, assert_same_bits
 
-COMBINES = st.sampled_from(["mean", "median", "sum", "min", "max"])
+COMBINES = st.sampled_from(get_args(Combine))
 THRESHOLDS = st.none() | st.sampled_from([0.0, 0.7, 1.3, 1.9, 2.9])
 SIGMAS = st.builds(
     SigmaClip,
@@ -35,7 +36,7 @@ RECIPES = st.builds(Recipe, clips=CLIPS, combine=COMBINES, outputs=WANTED)
 SUMS = st.builds(
     Recipe,
     clips=st.lists(SIGMAS | RANGES, max_size=2),
-    combine=st.sampled_from(["mean", "sum"]),
+    combine=st.sampled_from(WEIGHTED),
     outputs=WANTED,
 )
 

@@ -6,6 +6,7 @@ import math
 import pickle
 from dataclasses import FrozenInstanceError, asdict, fields
 from fractions import Fraction
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -25,7 +26,7 @@ from gpustack.clips import (
     WinsorizedClip,
     parse_clip,
 )
-from gpustack.recipe import OUTPUTS, Recipe
+from gpustack.recipe import OUTPUTS, WEIGHTED, Combine, Recipe
 
 # What counts as a value.
 
@@ -66,8 +67,8 @@ numbers = st.lists(finite, min_size=1, max_size=6)
 
 @st.composite
 def recipes(draw):
-    combine = draw(st.sampled_from(["mean", "median", "sum", "min", "max"]))
-    weighted = combine in ("mean", "sum")
+    combine = draw(st.sampled_from(get_args(Combine)))
+    weighted = combine in WEIGHTED
     some_weights = st.lists(st.floats(0, 1e300), min_size=1) | st.just("sample")
     return Recipe(
         clips=sorted(draw(st.lists(clips, max_size=4)), key=lambda clip: clip.name != "range"),
@@ -301,6 +302,10 @@ def test_normalizes(values, normalizes):
         ({"combine": "mean", "uncertainty": "mad_std"}, "mad_std"),
         ({"combine": "min", "uncertainty": "std"}, None),
         ({"combine": "max"}, None),
+        ({"combine": "lower_median"}, "mad_std"),
+        ({"combine": "lmedian"}, "mad_std"),
+        ({"combine": "quadrature"}, None),
+        ({"combine": "quadrature", "uncertainty": "std"}, None),
         ({"combine": "mean", "outputs": ["count"]}, None),
     ],
 )

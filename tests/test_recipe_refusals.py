@@ -105,7 +105,7 @@ BAD_RECIPES = {
     "clip-text": ({"clips": "sigma"}, r"clips: expected a sequence of clip values, got 'sigma'"),
     "clip-texts": ({"clips": ["sigma"]}, r"clips: expected clip values, got 'sigma'"),
     "clip-class": ({"clips": [SigmaClip]}, r"clips: expected clip values, got <class"),
-    "combine": ({"combine": "mode"}, r"'mean', 'median', 'sum', 'min', 'max', got 'mode'"),
+    "combine": ({"combine": "mode"}, r"'quadrature', 'min', 'max', got 'mode'"),
     "combine-function": ({"combine": np.mean}, r"combine: expected one of .*got <function"),
     "clip-on": ({"clip_on": "both"}, r"clip_on: expected one of 'normalized', 'raw', got 'both'"),
     "uncertainty": ({"uncertainty": "mad"}, r"'auto', 'std', 'mad_std', got 'mad'"),
@@ -136,7 +136,7 @@ BAD_RECIPES = {
     "weights-word": ({"weights": "medium"}, r"one a frame, or 'median' or .*, got 'medium'"),
     "weights-median": (
         {"weights": [1, 1], "combine": "median"},
-        r"weights: only a mean or a sum has them, got combine='median'",
+        r"weights: only mean, sum, quadrature have them, got combine='median'",
     ),
     "two-statistics": (
         {"scale": "median", "zero": "mean"},

@@ -119,8 +119,10 @@ class TileJob:
         if self.recipe.clips or self._late_normalize or spread or self.out.reasons is not None:
             return None
         match self.recipe.combine:
-            case "median":
+            case "median" | "lmedian":
                 return frozenset({(n - 1) // 2, n // 2})
+            case "lower_median":
+                return frozenset({(n - 1) // 2})
             case "min":
                 return frozenset({0})
             case "max":
@@ -180,7 +182,7 @@ class TileJob:
         each frame survive and, with weights, the columns whose survivors have none.
         """
         kept = np.empty(len(self.band), np.intp)
-        members, sums = columns.members(self.recipe), WeightedSum(where.pixels)
+        members, sums = columns.members(self.recipe), WeightedSum(where.pixels, self.recipe)
         for f, (samples, weight) in enumerate(zip(self.band, self._weights(where), strict=True)):
             row = buffer[f]
             fates = load_frame(samples, where, self.recipe, f, row)
@@ -197,7 +199,7 @@ class TileJob:
         if self.recipe.weights is None:
             return kept, None
         weightless = (count == 0) | (sums.weights == 0)
-        self._place_data(where, sums.value(self.recipe.combine), weightless)
+        self._place_data(where, sums.value(), weightless)
         return kept, weightless
 
     def _place_values(self, where: Where, columns: SortedTile, count: Counts) -> None:

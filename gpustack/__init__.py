@@ -30,6 +30,7 @@ _HOMES = {
     "PercentileRankClip": "clips",
     "NoiseClip": "clips",
     "Flags": "flags",
+    "NoiseModel": "combines",
     "Statistic": "measures",
     "Exposure": "measures",
     "Keyword": "measures",

@@ -136,7 +136,7 @@ __device__ inline int load_staged(
     return valid;
 }
 
-// Read them again: the survivors, normalised.
+// Read them again: what the survivors are combined as.
 template <int COUNT>
 __device__ inline void load_survivors(
     const Task& task, const Place& place, Members members, Image (&v)[COUNT])
@@ -144,7 +144,7 @@ __device__ inline void load_survivors(
     Image* column = shared_column<COUNT>();
     each_sample(task, place, [&](int f, Sample seen) {
         bool inside = members.inside(seen.image);
-        column[f * BLOCK] = inside ? normalize(task.frames[f], seen.image) : INVALID;
+        column[f * BLOCK] = inside ? late_image(task, f, seen) : INVALID;
     });
     fetch(column, v);
 }
@@ -162,7 +162,7 @@ __device__ inline Result reduce_all(Image (&v)[COUNT], int valid)
         return reduce(Held<COUNT>(v, COUNT));
     }
     // Squares do not add up exactly: in one order, they depend on no order of frames.
-    if (IS_MEDIAN || (COMBINE == COMBINE_QUADRATURE && !WEIGHTED))
+    if (IS_MEDIAN || (IS_QUADRATURE && !WEIGHTED))
         sort(v);
     return reduce(Held<COUNT>(v, valid));
 }
@@ -178,6 +178,8 @@ __device__ inline void run_held(
                        : load_staged(task, place, v, rejected);
     if (!CLIPPED) {
         Held<COUNT> column(v, valid);
+        if (IS_LATE)
+            load_survivors(task, place, Members(), v);
         Result result = reduce_all(v, valid);
         put_all(task, place, column, Members(), rejected, result, tallies);
         return;

@@ -57,5 +57,10 @@
     (COMBINE == COMBINE_MEDIAN || COMBINE == COMBINE_LOWER_MEDIAN                \
         || COMBINE == COMBINE_LMEDIAN)
 
-// Normalising late without clips is normalising early.
-#define IS_LATE (CLIPPED && NORMALIZE == NORMALIZE_LATE)
+// Of squares.
+#define IS_QUADRATURE (COMBINE == COMBINE_QUADRATURE || COMBINE == COMBINE_NMODEL)
+
+// What is combined is something else than what clips see. Normalising late without clips is
+// normalising early.
+#define IS_LATE                                                                  \
+    ((CLIPPED && NORMALIZE == NORMALIZE_LATE) || COMBINE == COMBINE_NMODEL)

@@ -1,6 +1,7 @@
 // From stored samples to what clips see: decoded, normalised, invalid ones told apart.
 #pragma once
 
+#include "noise.h"
 #include "number.h"
 
 typedef unsigned char Byte;
@@ -26,10 +27,11 @@ enum Fate { VALID, MASKED_OUT, NO_VALUE, BELOW, ABOVE };
 
 __device__ inline bool is_invalid(Fate fate) { return fate == MASKED_OUT || fate == NO_VALUE; }
 
-// A sample as clips see it: INVALID unless its fate is VALID.
+// A sample as clips see it: INVALID unless its fate is VALID; and as it is in its frame.
 struct Sample {
     Image image;
     Fate fate;
+    Image raw;
 };
 
 typedef STORED Stored;
@@ -146,16 +148,26 @@ __device__ inline Sample settle(const Task& task, const Frame& frame, Word word,
 {
     Image value = decode(frame, word);
     if (masked || !finite(value) || is_blank(frame, word))
-        return {INVALID, masked ? MASKED_OUT : NO_VALUE};
+        return {INVALID, masked ? MASKED_OUT : NO_VALUE, value};
     Image seen = value;
     if (NORMALIZE != NORMALIZE_NONE) {
         Image normal = normalize(frame, value);
         if (!finite(normal))
-            return {INVALID, NO_VALUE};
+            return {INVALID, NO_VALUE, value};
         seen = NORMALIZE == NORMALIZE_EARLY ? normal : value;
     }
     Fate fate = CLIPPED && task.raw_ranges ? range_fate(task, value) : VALID;
-    return {fate == VALID ? seen : INVALID, fate};
+    return {fate == VALID ? seen : INVALID, fate, value};
+}
+
+// What a survivor is combined as, where that is not what clips see.
+__device__ inline Image late_image(const Task& task, int f, Sample seen)
+{
+    const Frame& frame = task.frames[f];
+    if (COMBINE != COMBINE_NMODEL)
+        return normalize(frame, seen.image);
+    double noise = ccd_noise(task.clips[task.nclips], widen(seen.raw));
+    return narrow<REAL>(noise * fabs(frame.scale));
 }
 
 // Samples that are asked for before the first of them is decoded, so that they come together.

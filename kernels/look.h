@@ -47,7 +47,7 @@ struct Weighted {
     {
         double term = value * weight;
         weights += weight;
-        values += COMBINE == COMBINE_QUADRATURE ? term * term : term;
+        values += IS_QUADRATURE ? term * term : term;
     }
 };
 
@@ -55,7 +55,7 @@ __device__ inline double value_of(const Weighted& sums)
 {
     if (COMBINE == COMBINE_SUM)
         return sums.values;
-    double root = COMBINE == COMBINE_QUADRATURE ? sqrt(sums.values) : sums.values;
+    double root = IS_QUADRATURE ? sqrt(sums.values) : sums.values;
     return root / sums.weights;
 }
 
@@ -83,9 +83,8 @@ __device__ inline Weighted look(
     each_sample(task, place, [&](int f, Sample seen) {
         bool inside = members.inside(seen.image);
         if (WEIGHTED && inside) {
-            const Frame& frame = task.frames[f];
-            Image value = IS_LATE ? normalize(frame, seen.image) : seen.image;
-            sums.add(widen(value), weight_of(frame, place));
+            Image value = IS_LATE ? late_image(task, f, seen) : seen.image;
+            sums.add(widen(value), weight_of(task.frames[f], place));
         }
         if (LOOK && task.out.reasons)
             ((Byte*)task.out.reasons)[f * task.pixels + place.pixel] = reason(seen.fate, inside);

@@ -87,7 +87,7 @@ __device__ inline Result reduce(const Column& column)
     double value = sums.mean(count);
     if (IS_MEDIAN)
         value = median(count, low, high);
-    else if (COMBINE == COMBINE_QUADRATURE && !weighted)
+    else if (IS_QUADRATURE && !weighted)
         value = quadrature(column);
     else if (COMBINE == COMBINE_SUM)
         value = sums.sum(count);

@@ -42,7 +42,7 @@ class HostKernels:
         band = alike(band, dtype)
         keep = []
         frames = frame_table(band, recipe, keep, 0 if self._flat else PADDING)
-        clip_table = in_place(recipe.clips, len(band))
+        clip_table = in_place(clips.told(recipe), len(band))
         tallies = np.zeros((2, len(band)), np.uint64)
         defines = self._defines(band, recipe, out, dtype)
         launch = hostbuild.build(defines, **self._how)
@@ -81,7 +81,7 @@ class HostKernels:
             "MASKED": int(any(s.mask is not None or s.blank is not None for s in band)),
             "NORMALIZE": 0 if not recipe.normalizes else 2 if recipe.clip_on == "raw" else 1,
             "CLIPPED": clips.clipped(recipe.clips),
-            "COMBINE": abi.COMBINE[recipe.combine],
+            "COMBINE": abi.COMBINE[recipe.method],
             "SPREAD": abi.SPREAD[recipe.spread if out.uncertainty is not None else None],
             "WEIGHTED": 0 if recipe.weights is None else 2 if recipe.weights == "sample" else 1,
             "FLAT": int(self._flat and not self._streamed and n > 0),

@@ -67,7 +67,7 @@ def combined(recipe: Recipe, values: list[float], weights: list[float]) -> tuple
         return (0.0 if recipe.combine == "sum" else math.nan), 0.0
     if recipe.combine in CHOICES:
         return CHOICES[recipe.combine](values), max(map(abs, values))
-    if recipe.combine == "quadrature":
+    if recipe.method in ("quadrature", "nmodel"):
         terms = [w * v for w, v in zip(weights, values, strict=True)]
         root = math.sqrt(math.fsum(term * term for term in terms)) / math.fsum(weights)
         return root, root
@@ -75,6 +75,14 @@ def combined(recipe: Recipe, values: list[float], weights: list[float]) -> tuple
     size = math.fsum(abs(w * v) for w, v in zip(weights, values, strict=True))
     share = 1.0 if recipe.combine == "sum" else math.fsum(weights)
     return total / share, size / share
+
+
+def modelled(model: Any, raw: Any, scale: Any) -> Any:
+    """The noise that a CCD has at these raw values, in units of the scaled ones."""
+    signal = np.where(raw > 0, raw, 0).astype(np.float64)
+    electrons = signal * model.gain
+    shot, flat = electrons + model.rdnoise**2, model.snoise * signal
+    return np.hypot(np.sqrt(shot) / model.gain, flat) * np.abs(scale)
 
 
 def uncertainty(recipe: Recipe, values: list[float]) -> float:
@@ -119,6 +127,7 @@ def _solve(band: Sequence[Any], recipe: Recipe) -> Answer:
     scale = np.array(recipe.scale or [1.0] * n).reshape(n, 1, 1)
     x = ((raw.astype(np.float64) - zero) * scale + 0.0).astype(dtype)
     valid &= np.isfinite(x)  # what normalising makes infinite is as good as lost
+    values = x if recipe.method != "nmodel" else modelled(recipe.combine, raw, scale)
 
     answer = _empty(n, shape, np.dtype(recipe.dtype or dtype), valid)
     answer.reasons[~valid] = Reason.NO_VALUE
@@ -135,7 +144,8 @@ def _solve(band: Sequence[Any], recipe: Recipe) -> Answer:
             ranges = all(isinstance(earlier, RangeClip) for earlier in recipe.clips[: k + 1])
             rejected = [i for i in before if not column.alive[i]]
             answer.reasons[rejected, y, pixel] = Reason.RANGE if ranges else Reason.CLIP
-        _put(answer, (y, pixel), column, recipe, x[at].tolist(), _weights(band, recipe, y, pixel))
+        weights = _weights(band, recipe, y, pixel)
+        _put(answer, (y, pixel), column, recipe, values[at].tolist(), weights)
     answer.rejected[:] = answer.marks.sum(axis=(1, 2)) - (~valid).sum(axis=(1, 2))
     return answer
 

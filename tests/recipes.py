@@ -19,6 +19,7 @@ from gpustack.clips import (
     SigmaClip,
     WinsorizedClip,
 )
+from gpustack.combines import NoiseModel
 from gpustack.recipe import Recipe
 
 
@@ -111,6 +112,7 @@ CHAINS |= {
     "esd-rank-sigma": [ESDClip(0.3, 0.37), PercentileRankClip(1.73, 2.03), SigmaClip(1.7, 1.9)],
 }
 SIGMA = [SigmaClip(1.9, 2.3)]
+MODEL = NoiseModel(rdnoise=5.3, gain=2.1, snoise=0.013)
 #: No uncertainty: then sums of float32 need no order.
 ALONE = ("count", "low", "high", "rejected")
 
@@ -175,6 +177,17 @@ RECIPES = {
     "weighted-quadrature-clip": lambda n: Recipe(
         weights=frame_weights(n), clips=[SigmaClip(1.7, 2.3, "mean")], combine="quadrature"
     ),
+    "nmodel": Recipe(combine=MODEL),
+    "nmodel-default": Recipe(combine="nmodel"),
+    "sigma-nmodel": Recipe(clips=SIGMA, combine=MODEL),
+    "range-nmodel": Recipe(clips=[RangeClip(97, 103)], combine=MODEL),
+    "weighted-nmodel": lambda n: Recipe(weights=frame_weights(n), clips=SIGMA, combine=MODEL),
+    "sample-nmodel": Recipe(weights="sample", combine=MODEL),
+    "scale-nmodel": lambda n: Recipe(scale=scale(n), zero=zero(n), combine=MODEL),
+    "scale-nmodel-clip": lambda n: Recipe(
+        scale=scale(n), zero=zero(n), clips=[RangeClip(70, 140), *SIGMA], combine=MODEL
+    ),
+    "raw-nmodel": lambda n: Recipe(scale=scale(n), clips=SIGMA, clip_on="raw", combine=MODEL),
     "weighted-sigma": lambda n: Recipe(weights=frame_weights(n), clips=SIGMA),
     "weighted-extrema": lambda n: Recipe(weights=frame_weights(n), clips=[ExtremaClip(1, 1)]),
     "weighted-scaled": lambda n: Recipe(weights=frame_weights(n), scale=scale(n), clips=SIGMA),
@@ -231,6 +244,7 @@ ROUTES = (
     "sample-everything",
     "scale-everything",
     "raw-sigma-range",
+    "scale-nmodel-clip",
 )
 
 

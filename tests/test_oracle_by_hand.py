@@ -1,12 +1,12 @@
 """The oracle against answers written out by hand, one column of samples at a time."""
 
 import math
-from typing import get_args
 
 import numpy as np
 
 from gpustack.clips import ExtremaClip, RangeClip, SigmaClip
-from gpustack.recipe import Combine, Recipe
+from gpustack.combines import METHODS, NoiseModel
+from gpustack.recipe import Recipe
 from oracle import solve
 from oracle_statistics import is_close, ulp
 from stacks import plain
@@ -129,7 +129,7 @@ def test_invalid_samples_enter_nothing():
 
 
 def test_a_column_of_nothing():
-    for combine in get_args(Combine):
+    for combine in METHODS:
         answer = column(NAN, NAN, combine=combine)
         assert answer.mask[0, 0]
         assert answer.count[0, 0] == 0
@@ -150,6 +150,20 @@ def test_standard_deviations_add_in_quadrature():
     assert column(3.0, -4.0, 90.0, clips=[RangeClip(None, 50)], combine="quadrature").data == 2.5
     answer = column(3.0, 2.0, 90.0, combine="quadrature", weights=[1, 2, 0])
     assert (answer.data[0, 0], answer.count[0, 0]) == (5 / 3, 3)
+
+
+def test_a_noise_model_takes_the_samples_as_they_are():
+    # Electrons 4 and 9 + 16 of shot and read noise, gain 4; none below 0; 0.5 of each value.
+    model = NoiseModel(rdnoise=4, gain=4, snoise=0.5)
+    variance = [(16 + 4) / 16 + 0.25, (16 + 36) / 16 + 81 / 4, 1.0]
+    values = [1.0, 9.0, -50.0]
+    truth = math.sqrt(sum(variance)) / 3
+    assert math.isclose(column(*values, combine=model).data[0, 0], truth)
+    # Scales count, as for the samples; zeros do not.
+    scaled = column(*values, combine=model, scale=[-2] * 3, zero=[7] * 3)
+    assert math.isclose(scaled.data[0, 0], 2 * truth)
+    weighted = column(*values, combine=model, weights=[2, 0, 3])
+    assert math.isclose(weighted.data[0, 0], math.sqrt(4 * variance[0] + 9 * variance[2]) / 5)
 
 
 def test_weights_of_the_survivors_alone():

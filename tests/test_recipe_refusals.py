@@ -18,6 +18,7 @@ from gpustack.clips import (
     WinsorizedClip,
     parse_clip,
 )
+from gpustack.combines import NoiseModel
 from gpustack.errors import InputError, RecipeError
 from gpustack.recipe import Recipe
 
@@ -105,7 +106,13 @@ BAD_RECIPES = {
     "clip-text": ({"clips": "sigma"}, r"clips: expected a sequence of clip values, got 'sigma'"),
     "clip-texts": ({"clips": ["sigma"]}, r"clips: expected clip values, got 'sigma'"),
     "clip-class": ({"clips": [SigmaClip]}, r"clips: expected clip values, got <class"),
-    "combine": ({"combine": "mode"}, r"'quadrature', 'min', 'max', got 'mode'"),
+    "combine": ({"combine": "mode"}, r"'min', 'max', 'nmodel', got 'mode'"),
+    "combine-field": ({"combine": "nmodel:read=5"}, r"combine nmodel: expected .* got 'read=5'"),
+    "combine-gain": (
+        {"combine": "nmodel:gain=0"},
+        r"NoiseModel gain: expected a number > 0, got 0",
+    ),
+    "combine-class": ({"combine": NoiseModel}, r"combine: expected one of .*got <class"),
     "combine-function": ({"combine": np.mean}, r"combine: expected one of .*got <function"),
     "clip-on": ({"clip_on": "both"}, r"clip_on: expected one of 'normalized', 'raw', got 'both'"),
     "uncertainty": ({"uncertainty": "mad"}, r"'auto', 'std', 'mad_std', got 'mad'"),
@@ -136,7 +143,7 @@ BAD_RECIPES = {
     "weights-word": ({"weights": "medium"}, r"one a frame, or 'median' or .*, got 'medium'"),
     "weights-median": (
         {"weights": [1, 1], "combine": "median"},
-        r"weights: only mean, sum, quadrature have them, got combine='median'",
+        r"weights: only mean, sum, quadrature, nmodel have them, got combine='median'",
     ),
     "two-statistics": (
         {"scale": "median", "zero": "mean"},
@@ -168,6 +175,8 @@ BAD_JSON = {
     "clip-field": (json.dumps({**GOOD, "clips": [{"clip": "sigma", "a": 1}]}), "'a'"),
     "clip-value": (json.dumps({**GOOD, "clips": [{"clip": "sigma", "low": -1}]}), "got -1"),
     "field": (json.dumps({**GOOD, "extra": 1}), "'extra'"),
+    "combine": (json.dumps({**GOOD, "combine": {"combine": "mean"}}), "'nmodel', got 'mean'"),
+    "combine-field": (json.dumps({**GOOD, "combine": {"combine": "nmodel", "a": 1}}), "'a'"),
     "value": (json.dumps({**GOOD, "scale": [math.nan]}), "got nan at index 0"),
 }
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from gpustack.backends.columns import MAD_TO_STD, Floats
-from gpustack.backends.statistics import Columns, mad, mean, median, quick_mad, std
+from gpustack.backends.statistics import Columns, ccd_noise, mad, mean, median, quick_mad, std
 from gpustack.backends.winsor import winsorized_std
 from gpustack.clips import (
     BoundClip,
@@ -59,9 +59,7 @@ def _(clip: SigmaClip, columns: Columns, first: bool, frames: int) -> Bounds:
 @bounds.register
 def _(clip: NoiseClip, columns: Columns, first: bool, frames: int) -> Bounds:
     center = center_of(clip, columns, first=True)
-    level = np.maximum(center, 0.0)
-    variance = (clip.rdnoise / clip.gain) ** 2 + level / clip.gain + (clip.snoise * level) ** 2
-    return around(clip, center, np.sqrt(variance))
+    return around(clip, center, ccd_noise(clip, center))
 
 
 @bounds.register

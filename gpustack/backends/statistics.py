@@ -5,6 +5,8 @@ from numpy.typing import DTypeLike
 
 from gpustack.backends.columns import Floats, Uniform, middles
 from gpustack.backends.ragged import Ragged
+from gpustack.clips import NoiseClip
+from gpustack.combines import NoiseModel
 
 Columns = Uniform | Ragged
 
@@ -66,3 +68,10 @@ def quick_mad(columns: Columns) -> Floats:
     top = columns.at(columns.hi - 1)  # type: ignore[arg-type]
     overflown = np.isinf(result) & np.isfinite(top)  # not where columns are meaningless
     return np.where(overflown, mad(columns), result) if overflown.any() else result
+
+
+def ccd_noise(of: NoiseClip | NoiseModel, level: Floats) -> Floats:
+    """The standard deviation of what a CCD counts at this level; negative levels as 0."""
+    signal = np.maximum(level, 0.0)
+    variance = (of.rdnoise / of.gain) ** 2 + signal / of.gain + (of.snoise * signal) ** 2
+    return np.sqrt(variance)

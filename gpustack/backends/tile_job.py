@@ -20,13 +20,16 @@ from gpustack.backends.tiles import (
     Flags,
     Tile,
     Where,
+    decode,
     gather,
     load,
     load_frame,
+    model_row,
     normalize_row,
     reasons,
 )
 from gpustack.clips import Clip, ExtremaClip
+from gpustack.combines import NoiseModel
 from gpustack.recipe import Recipe
 
 #: What ranking samples among all frames, masked ones too, may take beside the buffers.
@@ -58,13 +61,13 @@ class TileJob:
         for clip in self._clips:
             columns.clip(clip, partial(self._rank_all, where))
         count = self._place_counts(where, tile, columns)
-        if not self._late_normalize:
+        if not self._late:
             self._place_values(where, columns, count)
         kept, weightless = tile.finite, None
         if self._looks_again(columns):
             kept, weightless = self._look_again(where, columns, buffer, count)
         tallies += tile.came, tile.came - kept
-        if self._late_normalize:
+        if self._late:
             late = replace(tile, rows=list(buffer[:-1]), valid=count, came=kept, finite=kept)
             self._place_values(where, sort_tile(late, buffer, self.recipe), count)
 
@@ -106,6 +109,11 @@ class TileJob:
         return self.recipe.normalizes and self.recipe.clip_on == "raw"
 
     @property
+    def _late(self) -> bool:
+        """Whether what is combined is something else than what clips see."""
+        return self._late_normalize or isinstance(self.recipe.combine, NoiseModel)
+
+    @property
     def _clips(self) -> tuple[Clip, ...]:
         """The clips that are left after those applied on loading."""
         if self.recipe.normalizes and not self._late_normalize:
@@ -116,9 +124,9 @@ class TileJob:
     def _ranks(self) -> frozenset[int] | None:
         """The only ranks that the recipe looks at, where that is known beforehand."""
         n, spread = len(self.band), self.recipe.spread
-        if self.recipe.clips or self._late_normalize or spread or self.out.reasons is not None:
+        if self.recipe.clips or self._late or spread or self.out.reasons is not None:
             return None
-        match self.recipe.combine:
+        match self.recipe.method:
             case "median" | "lmedian":
                 return frozenset({(n - 1) // 2, n // 2})
             case "lower_median":
@@ -167,7 +175,7 @@ class TileJob:
 
     def _looks_again(self, columns: SortedTile) -> bool:
         """Whether it has to be seen which frames' samples survive."""
-        if self._late_normalize or self.recipe.weights is not None or self.out.reasons is not None:
+        if self._late or self.recipe.weights is not None or self.out.reasons is not None:
             return True
         untouched = columns.uniform.count == columns.uniform.valid and not columns.parts
         return self.out.rejected is not None and bool(self._clips) and not untouched
@@ -177,9 +185,10 @@ class TileJob:
     ) -> tuple[Counts, Flags]:
         """Decode the samples again, frame by frame, now that it is known which survive.
 
-        Writes reasons and the weighted value. Where normalising comes late, leaves the
-        normalised survivors in `buffer`, +inf for the others. Returns how many samples of
-        each frame survive and, with weights, the columns whose survivors have none.
+        Writes reasons and the weighted value. Where normalising or a noise model come late,
+        leaves what they make of the survivors in `buffer`, +inf for the others. Returns how
+        many samples of each frame survive and, with weights, the columns whose survivors have
+        none.
         """
         kept = np.empty(len(self.band), np.intp)
         members, sums = columns.members(self.recipe), WeightedSum(where.pixels, self.recipe)
@@ -191,8 +200,8 @@ class TileJob:
             if self.out.reasons is not None:
                 why = reasons(samples, where, self.recipe, row, fates, inside)
                 _place(self.out.reasons[f], where, why)
-            if self._late_normalize:
-                normalize_row(row, f, self.recipe)
+            if self._late:
+                self._settle_late(samples, where, f, row)
                 np.copyto(row, np.inf, where=~inside)
             if weight is not None:
                 sums.add(row, weight, inside)
@@ -201,6 +210,14 @@ class TileJob:
         weightless = (count == 0) | (sums.weights == 0)
         self._place_data(where, sums.value(), weightless)
         return kept, weightless
+
+    def _settle_late(self, samples: Samples, where: Where, f: int, row: Floats) -> None:
+        """Turn what clips see of a frame into what is combined, in place."""
+        if isinstance(self.recipe.combine, NoiseModel):
+            decode(samples, where, row)
+            model_row(row, f, self.recipe)
+        else:
+            normalize_row(row, f, self.recipe)
 
     def _place_values(self, where: Where, columns: SortedTile, count: Counts) -> None:
         """Combine without weights, and write data, mask and uncertainty."""

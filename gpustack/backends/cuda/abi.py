@@ -85,6 +85,7 @@ COMBINE = {
     "lower_median": 5,
     "lmedian": 6,
     "quadrature": 7,
+    "nmodel": 8,
 }
 SPREAD = {None: 0, "std": 1, "mad_std": 2}
 #: Of clips alone.

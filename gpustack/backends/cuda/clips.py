@@ -21,7 +21,9 @@ from gpustack.clips import (
     SigmaClip,
     WinsorizedClip,
 )
+from gpustack.combines import NoiseModel
 from gpustack.critical import critical_values
+from gpustack.recipe import Recipe
 
 _EXTREMA = {
     "valid": abi.CLIP_EXTREMA,
@@ -43,18 +45,24 @@ def _is_basic(clip: Clip) -> bool:
     return isinstance(clip, RangeClip) or (isinstance(clip, ExtremaClip) and clip.among != "share")
 
 
-def table_bytes(clips: Sequence[Clip], n: int) -> int:
+def told(recipe: Recipe) -> tuple[Clip | NoiseModel, ...]:
+    """What of a recipe has a record: the clips, and behind them a noise model."""
+    model = (recipe.combine,) if isinstance(recipe.combine, NoiseModel) else ()
+    return (*recipe.clips, *model)
+
+
+def table_bytes(clips: Sequence[Clip | NoiseModel], n: int) -> int:
     """The size of what `table` gives."""
     tables = sum(isinstance(clip, ESDClip) for clip in clips)
     return max(len(clips), 1) * abi.CLIP.itemsize + tables * (n + 1) * 8
 
 
-def table(clips: Sequence[Clip], n: int, address: int) -> NDArray[np.uint8]:
+def table(clips: Sequence[Clip | NoiseModel], n: int, address: int) -> NDArray[np.uint8]:
     """The records of all clips for `n` frames, and behind them the tables that they point to.
 
     Parameters
     ----------
-    clips : sequence of Clip
+    clips : sequence of Clip, and NoiseModel
         Of none there is one empty record, so that there is something to point to.
     n : int
     address : int
@@ -119,8 +127,12 @@ def _(clip: PercentileClip, record: Any, n: int) -> None:
 @fill.register
 def _(clip: NoiseClip, record: Any, n: int) -> None:
     _fill_bounds(clip, record, abi.SPREAD_NOISE, clip.center)
-    for name in ("rdnoise", "gain", "snoise"):
-        record[name] = getattr(clip, name)
+    _fill_noise(clip, record)
+
+
+@fill.register
+def _(clip: NoiseModel, record: Any, n: int) -> None:
+    _fill_noise(clip, record)
 
 
 @fill.register
@@ -141,6 +153,12 @@ def _fill_bounds(clip: BoundClip, record: Any, spread: int, center: str = "media
     record["maxiters"] = -1 if clip.maxiters is None else _held(clip.maxiters)
     record["keep"] = _held(clip.keep)
     _fill_sides(clip, record)
+
+
+def _fill_noise(clip: NoiseClip | NoiseModel, record: Any) -> None:
+    """What the noise of a CCD is made of."""
+    for name in ("rdnoise", "gain", "snoise"):
+        record[name] = getattr(clip, name)
 
 
 def _fill_sides(clip: RangeClip | BoundClip, record: Any) -> None:

@@ -89,7 +89,7 @@ class Job:
             "MASKED": bool(records["mask"].any() or records["has_blank"].any()),
             "NORMALIZE": when if recipe.normalizes else abi.NORMALIZE_NONE,
             "CLIPPED": clips.clipped(recipe.clips),
-            "COMBINE": abi.COMBINE[recipe.combine],
+            "COMBINE": abi.COMBINE[recipe.method],
             "SPREAD": abi.SPREAD[spread],
             "WEIGHTED": abi.WEIGHTED_NOT if recipe.weights is None else weighted,
             "FLAT": self._is_flat(records, width),
@@ -136,11 +136,11 @@ class Job:
     @property
     def clip_bytes(self) -> int:
         """Bytes of the table of clips."""
-        return clips.table_bytes(self.recipe.clips, self.n)
+        return clips.table_bytes(clips.told(self.recipe), self.n)
 
     def clip_table(self, address: int) -> NDArray[np.uint8]:
         """The clips as a kernel reads them at this address."""
-        return clips.table(self.recipe.clips, self.n, address)
+        return clips.table(clips.told(self.recipe), self.n, address)
 
     @property
     def raw_ranges(self) -> int:

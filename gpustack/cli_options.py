@@ -141,7 +141,7 @@ _OPTIONS = (
         "--weights",
         type=Numbers("weights"),
         metavar=Numbers("weights").name,
-        help="Weights >= 0, one a frame, of all but medians, min, max; or what they are taken from.",
+        help="Weights >= 0, one a frame, but for medians, min, max; or what they are taken from.",
     ),
     click.option(
         "--region",

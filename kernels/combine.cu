@@ -144,7 +144,7 @@ __device__ inline void load_survivors(
     Image* column = shared_column<COUNT>();
     each_sample(task, place, [&](int f, Sample seen) {
         bool inside = members.inside(seen.image);
-        column[f * BLOCK] = inside ? late_image(task, f, seen) : INVALID;
+        column[f * BLOCK] = inside ? late_image(task, place, f, seen.image) : INVALID;
     });
     fetch(column, v);
 }

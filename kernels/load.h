@@ -27,11 +27,10 @@ enum Fate { VALID, MASKED_OUT, NO_VALUE, BELOW, ABOVE };
 
 __device__ inline bool is_invalid(Fate fate) { return fate == MASKED_OUT || fate == NO_VALUE; }
 
-// A sample as clips see it: INVALID unless its fate is VALID; and as it is in its frame.
+// A sample as clips see it: INVALID unless its fate is VALID.
 struct Sample {
     Image image;
     Fate fate;
-    Image raw;
 };
 
 typedef STORED Stored;
@@ -148,25 +147,27 @@ __device__ inline Sample settle(const Task& task, const Frame& frame, Word word,
 {
     Image value = decode(frame, word);
     if (masked || !finite(value) || is_blank(frame, word))
-        return {INVALID, masked ? MASKED_OUT : NO_VALUE, value};
+        return {INVALID, masked ? MASKED_OUT : NO_VALUE};
     Image seen = value;
     if (NORMALIZE != NORMALIZE_NONE) {
         Image normal = normalize(frame, value);
         if (!finite(normal))
-            return {INVALID, NO_VALUE, value};
+            return {INVALID, NO_VALUE};
         seen = NORMALIZE == NORMALIZE_EARLY ? normal : value;
     }
     Fate fate = CLIPPED && task.raw_ranges ? range_fate(task, value) : VALID;
-    return {fate == VALID ? seen : INVALID, fate, value};
+    return {fate == VALID ? seen : INVALID, fate};
 }
 
-// What a survivor is combined as, where that is not what clips see.
-__device__ inline Image late_image(const Task& task, int f, Sample seen)
+// What a survivor is combined as, where that is not what clips see. Read again where that is
+// not the raw value: to keep it beside each sample would cost all kernels registers.
+__device__ inline Image late_image(const Task& task, const Place& place, int f, Image seen)
 {
     const Frame& frame = task.frames[f];
     if (COMBINE != COMBINE_NMODEL)
-        return normalize(frame, seen.image);
-    double noise = ccd_noise(task.clips[task.nclips], widen(seen.raw));
+        return normalize(frame, seen);
+    Image raw = NORMALIZE == NORMALIZE_EARLY ? decode(frame, stored(frame, place)) : seen;
+    double noise = ccd_noise(task.clips[task.nclips], widen(raw));
     return narrow<REAL>(noise * fabs(frame.scale));
 }
 

@@ -83,7 +83,7 @@ __device__ inline Weighted look(
     each_sample(task, place, [&](int f, Sample seen) {
         bool inside = members.inside(seen.image);
         if (WEIGHTED && inside) {
-            Image value = IS_LATE ? late_image(task, f, seen) : seen.image;
+            Image value = IS_LATE ? late_image(task, place, f, seen.image) : seen.image;
             sums.add(widen(value), weight_of(task.frames[f], place));
         }
         if (LOOK && task.out.reasons)

@@ -21,7 +21,7 @@ struct Source {
         each_sample(task, place, [&](int f, Sample seen) {
             Image value = seen.image;
             if (IS_LATE && late)
-                value = left.inside(value) ? late_image(task, f, seen) : INVALID;
+                value = left.inside(value) ? late_image(task, place, f, value) : INVALID;
             visit(value);
         });
     }

@@ -128,10 +128,11 @@ def clipped(center: str, spread: str, maxiters: int | None) -> dict[str, Call]:
     return {"astropy.sigma_clip": Call(astropy, readmits=True), **native(clips=clip)}
 
 
-def by_loop(center: str, spread: str) -> dict[str, Call]:
+def by_loop(outside: peers.Outside, once: bool = False) -> dict[str, Call]:
     """The loop that one would write by hand with bottleneck."""
-    run = partial(peers.loop_clipped_mean, center=center, spread=spread)
-    return {"bottleneck in a loop": Call(run)}
+    return {
+        "bottleneck in a loop": Call(partial(peers.loop_clipped_mean, outside=outside, once=once))
+    }
 
 
 def clip_once(combiner: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,16 @@ from bench.calls import (
 )
 from bench.data import Kind, frame_weights
 from bench.truth import Truth
-from gpustack import ExtremaClip, SigmaClip
+from gpustack import (
+    ESDClip,
+    ExtremaClip,
+    MADClip,
+    NoiseClip,
+    PercentileClip,
+    PercentileRankClip,
+    SigmaClip,
+    WinsorizedClip,
+)
 
 FLOAT32 = Kind()
 
@@ -128,20 +138,20 @@ def _clips() -> dict[str, Case]:
         "clip-median-mad": Case(
             "sigma clip, median and MAD, to convergence; mean",
             truth.clipped_mean("median", "mad_std", None),
-            by_loop("median", "mad_std") | clipped("median", "mad_std", None),
+            by_loop(peers.outside_sigma("median", "mad_std")) | clipped("median", "mad_std", None),
         ),
         "clip-mean-std": Case(
             "sigma clip, mean and standard deviation, to convergence; mean",
             truth.clipped_mean("mean", "std", None),
             plain_loop
-            | by_loop("mean", "std")
+            | by_loop(peers.outside_sigma("mean", "std"))
             | door(clip_to_convergence)
             | clipped("mean", "std", None),
         ),
         "clip-mean-std-nan": Case(
             "sigma clip, mean and standard deviation, to convergence; mean",
             truth.clipped_mean("mean", "std", None),
-            by_loop("mean", "std") | clipped("mean", "std", None),
+            by_loop(peers.outside_sigma("mean", "std")) | clipped("mean", "std", None),
             Kind(nan=0.01),
         ),
         "clip-mean-std-uint16": Case(
@@ -161,6 +171,53 @@ def _clips() -> dict[str, Case]:
             {"numpy sum - min - max": Call(peers.trimmed_mean)}
             | door(without_extremes)
             | native(clips=ExtremaClip(1, 1)),
+        ),
+    }
+
+
+def _other_clips() -> dict[str, Case]:
+    """Those of IRAF and Siril, who are timed as whole processes by `bench.parity`."""
+    noise, shares, esd = {"rdnoise": 12.5, "gain": 1.25}, (0.2, 0.1), (0.3, 0.05)
+    by_esd = partial(peers.loop_esd_mean, outliers=esd[0], significance=esd[1])
+    by_sort = partial(peers.sorted_share_mean, nlow=2, nhigh=3)
+    return {
+        "clip-mad": Case(
+            "clip at 3 MAD, to convergence; mean",
+            truth.mad_clipped_mean(),
+            by_loop(peers.outside_mad) | native(clips=MADClip(3, 3)),
+        ),
+        "clip-winsorized": Case(
+            "winsorized sigma clip, to convergence; mean",
+            truth.winsorized_mean(),
+            by_loop(peers.outside_winsorized) | native(clips=WinsorizedClip(3, 3)),
+        ),
+        "clip-noise": Case(
+            "clip by the noise of a CCD (ccdclip), to convergence; mean",
+            truth.ccd_clipped_mean(**noise),
+            by_loop(peers.outside_ccd_noise(**noise)) | native(clips=NoiseClip(3, 3, **noise)),
+        ),
+        "clip-rank": Case(
+            "clip by the distance of a rank (pclip), one pass; mean",
+            truth.rank_clipped_mean(0.5),
+            by_loop(peers.outside_rank(0.5), once=True)
+            | native(clips=PercentileRankClip(3, 3, -0.5)),
+        ),
+        "clip-percentile": Case(
+            "clip by shares of the median, one pass; mean",
+            truth.percentile_mean(*shares),
+            by_loop(peers.outside_shares(*shares), once=True)
+            | native(clips=PercentileClip(*shares)),
+        ),
+        "clip-esd": Case(
+            "generalised ESD test; mean",
+            truth.esd_mean(*esd),
+            {"bottleneck in a loop": Call(by_esd)} | native(clips=ESDClip(*esd)),
+        ),
+        "clip-extrema-share": Case(
+            "mean without the 2 lowest and 3 highest, as many fewer as are missing (minmax)",
+            truth.trimmed_share(2, 3),
+            {"numpy.sort in a loop": Call(by_sort)} | native(clips=ExtremaClip(2, 3, "share")),
+            Kind(nan=0.01),
         ),
     }
 
@@ -188,4 +245,4 @@ def _files() -> dict[str, Case]:
     }
 
 
-CASES: dict[str, Case] = {**_medians(), **_sums(), **_clips(), **_files()}
+CASES: dict[str, Case] = {**_medians(), **_sums(), **_clips(), **_other_clips(), **_files()}

@@ -4,6 +4,7 @@ The cube, shape (n, y, x), is left as it was; a Combiner is made anew for every 
 """
 
 import warnings
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
@@ -13,6 +14,9 @@ from numpy.typing import NDArray
 from bench.data import Data
 
 MAD_TO_STD = np.float32(1.482602218505602)
+
+#: What is to be rejected, by statistics of bottleneck.
+Outside = Callable[[NDArray[Any], ModuleType], NDArray[np.bool_]]
 
 #: Rows that the hand-written loops take at a time: their temporary arrays stay in cache.
 BLOCK = 64
@@ -57,8 +61,8 @@ def astropy_clipped_mean(
     return mean
 
 
-def loop_clipped_mean(cube: NDArray[Any], center: str, spread: str) -> NDArray[Any]:
-    """Clip to convergence with bottleneck's statistics, as one would write it by hand.
+def loop_clipped_mean(cube: NDArray[Any], outside: Outside, once: bool = False) -> NDArray[Any]:
+    """Clip with bottleneck's statistics, to convergence, as one would write it by hand.
 
     Rejected samples become NaN; after the first pass only the columns that lost a sample
     go on.
@@ -71,25 +75,122 @@ def loop_clipped_mean(cube: NDArray[Any], center: str, spread: str) -> NDArray[A
         values = block.reshape(len(cube), -1).copy()
         part, columns = values, np.arange(values.shape[1])
         while columns.size:
-            outside = _outside(part, center, spread, bn)
-            part[outside] = np.nan
+            gone = outside(part, bn)
+            part[gone] = np.nan
             if part is not values:
                 values[:, columns] = part
-            columns = columns[outside.any(axis=0)]
+            columns = columns[gone.any(axis=0)] if not once else columns[:0]
             part = values[:, columns]
         image[y : y + BLOCK] = bn.nanmean(values, axis=0).reshape(block.shape[1:])
     return image
 
 
-def _outside(values: NDArray[Any], center: str, spread: str, bn: ModuleType) -> NDArray[np.bool_]:
-    at = bn.nanmedian(values, axis=0) if center == "median" else bn.nanmean(values, axis=0)
-    away = np.abs(values - at)
-    if spread == "std":
-        unit = bn.nanstd(values, axis=0)
-    else:
-        unit = MAD_TO_STD * bn.nanmedian(away, axis=0)
-    outside: NDArray[np.bool_] = away > 3 * unit
+def beyond(values: NDArray[Any], at: NDArray[Any], unit: NDArray[Any]) -> NDArray[np.bool_]:
+    """What is further than three spreads from a centre."""
+    gone: NDArray[np.bool_] = np.abs(values - at) > 3 * unit
+    return gone
+
+
+def outside_sigma(center: str, spread: str) -> Outside:
+    """Three standard deviations, by themselves or by the MAD."""
+
+    def outside(values: NDArray[Any], bn: ModuleType) -> NDArray[np.bool_]:
+        at = bn.nanmedian(values, axis=0) if center == "median" else bn.nanmean(values, axis=0)
+        if spread == "std":
+            return beyond(values, at, bn.nanstd(values, axis=0))
+        return beyond(values, at, MAD_TO_STD * bn.nanmedian(np.abs(values - at), axis=0))
+
     return outside
+
+
+def outside_mad(values: NDArray[Any], bn: ModuleType) -> NDArray[np.bool_]:
+    """Three MADs."""
+    at = bn.nanmedian(values, axis=0)
+    return beyond(values, at, bn.nanmedian(np.abs(values - at), axis=0))
+
+
+def outside_ccd_noise(rdnoise: float, gain: float) -> Outside:
+    """Three times the noise of a CCD."""
+
+    def outside(values: NDArray[Any], bn: ModuleType) -> NDArray[np.bool_]:
+        at = bn.nanmedian(values, axis=0)
+        return beyond(values, at, np.sqrt(np.float32((rdnoise / gain) ** 2) + at / gain))
+
+    return outside
+
+
+def outside_shares(low: float, high: float) -> Outside:
+    """Shares of the median."""
+
+    def outside(values: NDArray[Any], bn: ModuleType) -> NDArray[np.bool_]:
+        at = bn.nanmedian(values, axis=0)
+        gone: NDArray[np.bool_] = (values < at * (1 - low)) | (values > at * (1 + high))
+        return gone
+
+    return outside
+
+
+def outside_rank(share: float) -> Outside:
+    """Three times the distance of a sample below the median; of columns without NaN."""
+
+    def outside(values: NDArray[Any], bn: ModuleType) -> NDArray[np.bool_]:
+        n = len(values)
+        rank = (n - 1) // 2 - int(share * (n // 2))
+        sample = np.partition(values, rank, axis=0)[rank]
+        at = bn.nanmedian(values, axis=0)
+        return beyond(values, at, at - sample)
+
+    return outside
+
+
+def outside_winsorized(values: NDArray[Any], bn: ModuleType) -> NDArray[np.bool_]:
+    """Three standard deviations of samples that were pulled in until that settled."""
+    at, spread = bn.nanmedian(values, axis=0), bn.nanstd(values, axis=0, ddof=1)
+    pulled, m, s, columns = values, at, spread.copy(), np.arange(len(at))
+    while columns.size:
+        pulled = np.clip(pulled, m - np.float32(1.5) * s, m + np.float32(1.5) * s)
+        fresh = np.float32(1.134) * bn.nanstd(pulled, axis=0, ddof=1)
+        spread[columns] = fresh
+        on = np.abs(fresh - s) > 0.0005 * s
+        pulled, m, s, columns = pulled[:, on], m[on], fresh[on], columns[on]
+    return beyond(values, at, spread)
+
+
+def loop_esd_mean(cube: NDArray[Any], outliers: float, significance: float) -> NDArray[Any]:
+    """The generalised ESD test with bottleneck; of cubes without NaN."""
+    import bottleneck as bn
+    from scipy.stats import t as student
+
+    n, image = len(cube), np.empty(cube.shape[1:], cube.dtype)
+    for y in range(0, len(image), BLOCK):
+        block = cube[:, y : y + BLOCK]
+        left = block.reshape(n, -1).copy()
+        mean, column = bn.nanmean(left, axis=0), np.arange(left.shape[1])
+        result = mean.copy()
+        for m in range(n, n - int(outliers * n + 1e-9), -1):
+            t = student.ppf(1 - significance / (2 * m), m - 2)
+            away = np.abs(left - mean)
+            furthest = bn.nanargmax(away, axis=0), column
+            beyond_it = away[furthest] / bn.nanstd(left, axis=0, ddof=1)
+            left[furthest] = np.nan
+            mean = bn.nanmean(left, axis=0)
+            np.copyto(result, mean, where=beyond_it > (m - 1) * t / np.sqrt(m * (m - 2 + t * t)))
+        image[y : y + BLOCK] = result.reshape(block.shape[1:])
+    return image
+
+
+def sorted_share_mean(cube: NDArray[Any], nlow: int, nhigh: int) -> NDArray[Any]:
+    """Without the extremes, of which columns with NaN lose fewer; by numpy's sort."""
+    n, image = len(cube), np.empty(cube.shape[1:], cube.dtype)
+    rank = np.arange(n)[:, None, None]
+    for y in range(0, len(image), BLOCK):
+        ordered = np.sort(cube[:, y : y + BLOCK], axis=0)
+        count = n - np.isnan(ordered).sum(axis=0)
+        low, high = (np.floor(count * k / n + 0.001).astype(int) for k in (nlow, nhigh))
+        inside = (rank >= low) & (rank < count - high)
+        sums = np.where(inside, ordered, 0).sum(axis=0)
+        image[y : y + BLOCK] = sums / (count - high - low)
+    return image
 
 
 def numpy_clipped_mean(cube: NDArray[Any]) -> NDArray[Any]:

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 Samples = NDArray[np.float64]
 Statistic = Callable[[Samples], Any]
+#: Makes the lowest and the highest value that pass.
+Bounds = Callable[[Samples], tuple[Samples, Samples]]
 
 #: 1 / (quantile of the normal distribution at 3/4): MAD to standard deviation.
 MAD_TO_STD = 1.482602218505602
@@ -21,7 +23,8 @@ MAD_TO_STD = 1.482602218505602
 #: samples up in float32, one rounding of 6e-8 for each of some tens of frames.
 GPUSTACK_TOLERANCE, PEER_TOLERANCE = 1e-6, 1e-5
 
-#: In spreads: so close to a bound, float32 statistics decide by their rounding.
+#: In spreads, or sixths of the distance between two bounds: so close to a bound, float32
+#: statistics decide by their rounding.
 CLOSE = 5e-4
 
 #: Of all pixels, how many may be left out of a comparison, for being close to a bound or
@@ -115,10 +118,70 @@ def trimmed_mean(cube: NDArray[Any]) -> Truth:
     return Truth(np.sort(cube, axis=0)[1:-1].mean(axis=0, dtype=np.float64))
 
 
+def trimmed_share(nlow: int, nhigh: int) -> Callable[..., Truth]:
+    """The mean without the lowest and highest, fewer of columns that lack samples, as IRAF."""
+
+    def truth(cube: NDArray[Any]) -> Truth:
+        ordered = np.sort(cube.astype(np.float64), axis=0)  # NaN last
+        count = np.count_nonzero(~np.isnan(ordered), axis=0)
+        low, high = (np.floor(count * k / len(cube) + 0.001) for k in (nlow, nhigh))
+        rank = np.arange(len(cube))[:, None, None]
+        ordered[(rank < low) | (rank >= count - high)] = np.nan
+        return Truth(np.nanmean(ordered, axis=0))
+
+    return truth
+
+
 def clipped_mean(center: str, spread: str, maxiters: int | None) -> Callable[..., Truth]:
     """The mean of what is left by clipping at three spreads, pass by pass."""
     middle: Statistic = _median if center == "median" else partial(np.nanmean, axis=0)
     width: Statistic = _mad_std if spread == "mad_std" else partial(np.nanstd, axis=0)
+    return mean_within(lambda values: _around(middle(values), width(values)), maxiters)
+
+
+def mad_clipped_mean() -> Callable[..., Truth]:
+    """The same about the median by the plain MAD, to convergence."""
+    return mean_within(lambda values: _around(_median(values), _mad(values)), None)
+
+
+def winsorized_mean() -> Callable[..., Truth]:
+    """The same by the standard deviation of samples that are pulled in until it settles."""
+    return mean_within(lambda values: _around(_median(values), _winsorized_std(values)), None)
+
+
+def ccd_clipped_mean(rdnoise: float, gain: float) -> Callable[..., Truth]:
+    """The same by the noise of a CCD at the median."""
+
+    def bounds(values: Samples) -> tuple[Samples, Samples]:
+        at = _median(values)
+        return _around(at, np.sqrt((rdnoise / gain) ** 2 + at / gain))
+
+    return mean_within(bounds, None)
+
+
+def rank_clipped_mean(share: float) -> Callable[..., Truth]:
+    """At three times the distance of the sample a share of half the frames below the median."""
+
+    def bounds(values: Samples) -> tuple[Samples, Samples]:
+        n, at = len(values), _median(values)
+        sample = np.sort(values, axis=0)[(n - 1) // 2 - int(share * (n // 2))]
+        return _around(at, at - sample)
+
+    return mean_within(bounds, 1)
+
+
+def percentile_mean(low: float, high: float) -> Callable[..., Truth]:
+    """Of what differs from the median by no more than such shares of it."""
+
+    def bounds(values: Samples) -> tuple[Samples, Samples]:
+        at = _median(values)
+        return at * (1 - low), at * (1 + high)
+
+    return mean_within(bounds, 1)
+
+
+def mean_within(bounds: Bounds, maxiters: int | None) -> Callable[..., Truth]:
+    """The mean of what is left between two bounds of each column, pass by pass."""
 
     def truth(cube: NDArray[Any]) -> Truth:
         values = cube.astype(np.float64).reshape(len(cube), -1)
@@ -128,10 +191,13 @@ def clipped_mean(center: str, spread: str, maxiters: int | None) -> Callable[...
         while todo.size and passes != maxiters:
             passes += 1
             part, first = alive[:, todo], values[:, todo]
-            at, unit = middle(part), width(part)
-            close[todo] |= (np.abs(np.abs(part - at) / unit - 3) < CLOSE).any(axis=0)
-            readmits[todo] = (np.isnan(part) & (np.abs(first - at) <= 3 * unit)).any(axis=0)
-            outside = np.abs(part - at) > 3 * unit
+            lower, upper = bounds(part)
+            near = CLOSE * (upper - lower) / 6
+            close[todo] |= (np.minimum(np.abs(part - lower), np.abs(part - upper)) < near).any(
+                axis=0
+            )
+            readmits[todo] = (np.isnan(part) & (first >= lower) & (first <= upper)).any(axis=0)
+            outside = (part < lower) | (part > upper)
             part[outside] = np.nan
             alive[:, todo] = part
             todo = todo[outside.any(axis=0)]
@@ -140,6 +206,34 @@ def clipped_mean(center: str, spread: str, maxiters: int | None) -> Callable[...
         return Truth(image.reshape(shape), close.reshape(shape), readmits.reshape(shape))
 
     return truth
+
+
+def esd_mean(outliers: float, significance: float) -> Callable[..., Truth]:
+    """The mean without the outliers of the generalised ESD test (Rosner, 1983)."""
+    from scipy.stats import t as student
+
+    def critical(n: int) -> float:
+        t = student.ppf(1 - significance / (2 * n), n - 2)
+        return float((n - 1) * t / np.sqrt(n * (n - 2 + t * t)))
+
+    def truth(cube: NDArray[Any]) -> Truth:
+        n, left = len(cube), cube.astype(np.float64).reshape(len(cube), -1)
+        image, close = left.mean(axis=0), np.zeros(left.shape[1], bool)
+        for taken in range(int(outliers * n + 1e-9)):
+            away = np.abs(left - np.nanmean(left, axis=0))
+            furthest = np.nanargmax(away, axis=0), np.arange(left.shape[1])
+            excess = away[furthest] / np.nanstd(left, axis=0, ddof=1) - critical(n - taken)
+            left[furthest] = np.nan
+            close |= np.abs(excess) < CLOSE
+            image = np.where(excess > 0, np.nanmean(left, axis=0), image)
+        return Truth(image.reshape(cube.shape[1:]), close.reshape(cube.shape[1:]))
+
+    return truth
+
+
+def _around(at: Samples, unit: Samples) -> tuple[Samples, Samples]:
+    """Three spreads below and above."""
+    return at - 3 * unit, at + 3 * unit
 
 
 def _median(values: Samples) -> Samples:
@@ -154,6 +248,22 @@ def _median(values: Samples) -> Samples:
     return middle
 
 
+def _mad(values: Samples) -> Samples:
+    return _median(np.abs(values - _median(values)))
+
+
 def _mad_std(values: Samples) -> Samples:
-    mad = _median(np.abs(values - _median(values)))
-    return MAD_TO_STD * mad
+    return MAD_TO_STD * _mad(values)
+
+
+def _winsorized_std(values: Samples) -> Samples:
+    """What 1.134 s settles at, when samples are pulled in to 1.5 s again and again."""
+    at, pulled = _median(values), values.copy()
+    spread: Samples = np.nanstd(values, axis=0, ddof=1)
+    going = np.arange(values.shape[1])
+    while going.size:
+        s, m = spread[going], at[going]
+        pulled[:, going] = np.clip(pulled[:, going], m - 1.5 * s, m + 1.5 * s)
+        spread[going] = 1.134 * np.nanstd(pulled[:, going], axis=0, ddof=1)
+        going = going[np.abs(spread[going] - s) > 0.0005 * s]
+    return spread

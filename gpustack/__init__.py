@@ -32,6 +32,7 @@ _HOMES = {
     "VarianceClip": "clips",
     "LinearFitClip": "clips",
     "Flags": "flags",
+    "NoiseModel": "combines",
     "Statistic": "measures",
     "Exposure": "measures",
     "Keyword": "measures",

@@ -8,17 +8,18 @@ from numpy.typing import DTypeLike, NDArray
 
 from gpustack.checks import check
 from gpustack.clips import Clip
+from gpustack.combines import Combine
 from gpustack.errors import RecipeError
 from gpustack.frames import Frame
 from gpustack.measures import Role
 from gpustack.normalize import PerFrame, resolve, split_weights
-from gpustack.recipe import OUTPUTS, Combine, Recipe
+from gpustack.recipe import OUTPUTS, Recipe
 
 
 def fill_in(
     frames: Sequence[Frame],
     clips: Clip | Iterable[Clip] | Recipe,
-    combine: Combine,
+    combine: Combine | str,
     *,
     scale: PerFrame,
     zero: PerFrame,
@@ -62,7 +63,7 @@ def fill_in(
     else:
         recipe = Recipe(
             clips=clips,  # type: ignore[arg-type]
-            combine=combine,
+            combine=combine,  # type: ignore[arg-type]
             scale=_stated(scale),
             zero=_stated(zero),
             weights=_stated(per_frame),

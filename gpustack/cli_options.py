@@ -4,18 +4,28 @@ import inspect
 import re
 from collections.abc import Callable
 from functools import partial
-from typing import Any, get_args
+from typing import Any
 
 import click
 
 from gpustack.clips import parse_clip
+from gpustack.combines import METHODS, as_combine
 from gpustack.errors import RecipeError
 from gpustack.flags import Flags, parse_bits
 from gpustack.measures import Role, as_measure, choices, place
-from gpustack.recipe import Combine
 
 #: Ends the help of each command that has the options.
 HELP = """\
+\b
+Combines, beside mean, sum, min and max:
+  median, lower_median, lmedian
+      of two middle samples their mean, the lower one, or (as IRAF) the lower
+      one of two samples in all
+  quadrature
+      sqrt(sum x^2) / n: of sigma images, that of their mean
+  nmodel:rdnoise=0,gain=1,snoise=0
+      the same of the noise that a CCD has at the samples' values
+
 \b
 Scale, zero and weights, beside numbers:
   median, mean, mode   of each frame; it is brought to the first one's
@@ -75,6 +85,7 @@ def _number_or_name(text: str) -> int | str:
     return int(text) if re.fullmatch("[0-9]+", text) else text
 
 
+COMBINE = Parsed("|".join(METHODS), as_combine)
 CLIP = Parsed("NAME:field=value,...", parse_clip)
 REFERENCE = Parsed("N|mean", _number_or_name)
 HDU = Parsed("number|name", _number_or_name)
@@ -104,10 +115,11 @@ class Numbers(click.ParamType[Any]):
 _OPTIONS = (
     click.option(
         "--combine",
-        type=click.Choice(get_args(Combine)),
+        type=COMBINE,
         default="mean",
         show_default=True,
-        help="What the surviving samples of a pixel become.",
+        metavar=COMBINE.name,
+        help="What the surviving samples of a pixel become, see above.",
     ),
     click.option(
         "--clip",
@@ -133,7 +145,7 @@ _OPTIONS = (
         "--weights",
         type=Numbers("weights"),
         metavar=Numbers("weights").name,
-        help="Weights >= 0, one a frame (mean and sum); or what they are taken from.",
+        help="Weights >= 0, one a frame, but for medians, min, max; or what they are taken from.",
     ),
     click.option(
         "--region",

@@ -11,20 +11,21 @@ from gpustack.advice import warn_of
 from gpustack.arguments import fill_in
 from gpustack.backends.base import Outputs, Progress
 from gpustack.clips import Clip
+from gpustack.combines import Combine
 from gpustack.flags import Flags
 from gpustack.frames import Frame, FrameSource, check_agree, open_frames
 from gpustack.frames.resident import reshaped
 from gpustack.header import describe, read_exposure
 from gpustack.normalize import PerFrame
 from gpustack.plan import DEFAULT_MEMORY, parse_memory
-from gpustack.recipe import OUTPUTS, Combine, Recipe
+from gpustack.recipe import OUTPUTS, Recipe
 from gpustack.result import StackResult, frame_table
 
 
 def stack(
     frames: Any,
     clips: Clip | Iterable[Clip] | Recipe = (),
-    combine: Combine = "mean",
+    combine: Combine | str = "mean",
     *,
     scale: PerFrame = None,
     zero: PerFrame = None,
@@ -57,7 +58,9 @@ def stack(
         Such as `RangeClip`, `ExtremaClip`, `SigmaClip`; see `gpustack.clips`. A recipe, such
         as that of an earlier result, stands for this and all that follows up to `outputs`,
         which must be left out.
-    combine : {"mean", "median", "sum", "min", "max"}
+    combine : word, NoiseModel or its text
+        ``"mean"``, ``"median"``, ``"lower_median"``, ``"lmedian"``, ``"sum"``,
+        ``"quadrature"``, ``"min"``, ``"max"``, ``"nmodel:rdnoise=5,gain=2"``; see `Recipe`.
     scale, zero : sequence of float, measure, its text, callable, or None
         One number a frame. A measure says what it is taken from: a statistic, such as
         ``"median"`` or `Statistic`, brings each frame to the first; ``"exposure"``,
@@ -65,7 +68,8 @@ def stack(
         as a masked array and returns its number. Statistics, overlaps and callables read
         the frames once more, and hold one of them, or some of its samples, at a time.
     weights : as scale, or ndarray of shape (n, *shape of a frame)
-        One weight >= 0 a frame, or a sample; for mean and sum. Measures as for `scale`,
+        One weight >= 0 a frame, or a sample; for mean, sum, quadrature and
+        noise model. Measures as for `scale`,
         and ``"noise"`` and ``"ncombine"``. A sample's weight that is not finite counts as 0.
     clip_on : {"normalized", "raw"}
         Whether clips see the normalised values or those in the frames.

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal, Self, get_args
 
+from gpustack import combines
 from gpustack.checks import check, dtype_name, some, tidy, word
 from gpustack.clips import (
     CLIPS,
@@ -21,11 +22,11 @@ from gpustack.clips import (
     Spread,
     VarianceClip,
 )
+from gpustack.combines import MEDIANS, WEIGHTED, Combine, NoiseModel, as_combine
 from gpustack.errors import RecipeError
 from gpustack.measures import Measure, check_pair, tidy_numbers
 from gpustack.measures.parse import from_record, to_record
 
-Combine = Literal["mean", "median", "sum", "min", "max"]
 ClipOn = Literal["normalized", "raw"]
 Uncertainty = Literal["auto", "std", "mad_std"]
 
@@ -45,21 +46,27 @@ class Recipe:
     ----------
     clips : sequence of clips, see `gpustack.clips`
         Applied in order, each to the survivors of the one before.
-    combine : {"mean", "median", "sum", "min", "max"}
-        How the survivors become one value.
+    combine : word, NoiseModel or its text
+        How the survivors become one value: ``"mean"``, ``"median"``, ``"lower_median"``,
+        ``"lmedian"``, ``"sum"``, ``"quadrature"``, ``"min"``, ``"max"``, or by a
+        `gpustack.combines.NoiseModel`. Of two middle samples a median is the mean, a
+        ``"lower_median"`` the lower one; ``"lmedian"`` is IRAF's, the lower one of two samples
+        in all, and of any other number the median. ``"quadrature"`` is the standard
+        deviation of a mean of samples that are standard deviations,
+        ``sqrt(sum (w x)^2) / sum w``; a `NoiseModel` is one whose x are computed.
     scale, zero : sequence of float, measure or its text, or None
         ``x = (d - zero) * scale``, one number a frame, or what it is taken from: see
         `gpustack.measures`.
     weights : sequence of float, measure or its text, "sample", or None
         One number >= 0 a frame, or what it is taken from; ``"sample"`` where a weight comes
-        with every sample. Only a mean or a sum has weights.
+        with every sample. Not for medians, min and max.
     clip_on : {"normalized", "raw"}
         Whether clips see x or d. `RangeClip` always sees d.
     uncertainty : {"auto", "std", "mad_std"}
         The spread S of the survivors that the uncertainty is made of:
         ``S / sqrt(count)`` for mean and median, ``S * sqrt(count)`` for a sum.
         ``"auto"``: the standard deviation (ddof 0), for a median 1.4826 MAD, as
-        ccdproc. min and max have none.
+        ccdproc. quadrature, a noise model, min and max have none.
     dtype : str or None
         Of the result's data and uncertainty; None is float32 for frames of up to 16
         bits or float32, float64 for wider ones.
@@ -88,7 +95,7 @@ class Recipe:
         tidy(
             self,
             clips=_clips(self.clips),
-            combine=word("combine", self.combine, get_args(Combine)),
+            combine=as_combine(self.combine),
             scale=tidy_numbers("scale", self.scale),
             zero=tidy_numbers("zero", self.zero),
             weights="sample" if per_sample else tidy_numbers("weights", self.weights),
@@ -101,8 +108,8 @@ class Recipe:
 
     def _check_together(self) -> None:
         check(
-            self.weights is None or self.combine in ("mean", "sum"),
-            f"weights: only a mean or a sum has them, got combine={self.combine!r}",
+            self.weights is None or self.method in WEIGHTED,
+            f"weights: only {', '.join(WEIGHTED)} have them, got combine={self.method!r}",
         )
         check_pair(self.scale, self.zero)
         check(
@@ -116,6 +123,11 @@ class Recipe:
                 "RangeClip looks at the values before scale and zero: "
                 "expected it before the other clips, got it after one",
             )
+
+    @property
+    def method(self) -> str:
+        """The word for `combine`, one of `gpustack.combines.METHODS`."""
+        return self.combine.name if isinstance(self.combine, NoiseModel) else self.combine
 
     @property
     def normalizes(self) -> bool:
@@ -159,11 +171,11 @@ class Recipe:
     @property
     def spread(self) -> Spread | None:
         """The spread that the uncertainty is made of; None where there is none."""
-        if "uncertainty" not in self.outputs or self.combine in ("min", "max"):
+        if "uncertainty" not in self.outputs or self.method not in ("mean", "sum", *MEDIANS):
             return None
         if self.uncertainty != "auto":
             return self.uncertainty
-        return "mad_std" if self.combine == "median" else "std"
+        return "mad_std" if self.method in MEDIANS else "std"
 
     def then(self, clip: Clip) -> Self:
         """A copy of the recipe with one more clip at the end."""
@@ -187,6 +199,7 @@ class Recipe:
     def to_json(self) -> str:
         """The recipe as compact JSON; `from_json` turns it back."""
         record = {field.name: _recorded(getattr(self, field.name)) for field in fields(self)}
+        record["combine"] = combines.to_record(self.combine)
         record["clips"] = [{"clip": clip.name, **asdict(clip)} for clip in self.clips]
         return json.dumps(record, separators=(",", ":"), allow_nan=False)
 
@@ -203,6 +216,8 @@ class Recipe:
             record = json.loads(text)
             check(isinstance(record, dict), f"expected an object, got {type(record).__name__}")
             clips = tuple(_clip_from_record(item) for item in record.pop("clips", ()))
+            if "combine" in record:
+                record["combine"] = combines.from_record(record["combine"])
             return cls(clips=clips, **{name: _restored(item) for name, item in record.items()})
         except (ValueError, TypeError, AttributeError) as err:
             raise RecipeError(f"expected the JSON of a recipe, got {text!r:.80}: {err}") from err
@@ -216,7 +231,7 @@ class Recipe:
         steps += [str(clip) for clip in self.clips]
         if self.normalizes and self.clip_on == "raw":
             steps.append("clip_on=raw")
-        tail = f"{self.combine} ({self.dtype})" if self.dtype else self.combine
+        tail = f"{self.combine} ({self.dtype})" if self.dtype else str(self.combine)
         return " -> ".join([*steps, tail])
 
 

@@ -29,7 +29,8 @@ struct Planes {
     unsigned long long data[COUNT], mask[COUNT];
 };
 
-// One clip of the recipe. Fields that its kind has no use for are 0.
+// One clip of the recipe, or behind the last one its noise model, of which SPREAD_NOISE says the
+// fields. Fields that its kind has no use for are 0.
 struct Clip {
     int kind;           // CLIP_...
     int center;         // CENTER_...
@@ -65,7 +66,10 @@ enum { CLIP_RANGE, CLIP_EXTREMA, CLIP_EXTREMA_ALL, CLIP_EXTREMA_SHARE, CLIP_BOUN
 enum { CLIPPED_NOT, CLIPPED_BASIC, CLIPPED_ALL, CLIPPED_BY_FRAME };
 enum { CENTER_MEAN, CENTER_MEDIAN, CENTER_TRIMMED };
 enum { ABOUT_MEAN, ABOUT_CENTER };
-enum { COMBINE_MEAN, COMBINE_MEDIAN, COMBINE_SUM, COMBINE_MIN, COMBINE_MAX };
+enum {
+    COMBINE_MEAN, COMBINE_MEDIAN, COMBINE_SUM, COMBINE_MIN, COMBINE_MAX,
+    COMBINE_LOWER_MEDIAN, COMBINE_LMEDIAN, COMBINE_QUADRATURE, COMBINE_NMODEL
+};
 // What an uncertainty is made of, or thresholds are in units of; from SPREAD_RAW_MAD on only
 // these: the MAD as it is, the centre itself, the noise of a CCD, the distance of a rank, the
 // winsorized deviation. From SPREAD_POISSON on only of clips by frame: the root of the level,

@@ -33,9 +33,7 @@ __device__ inline void put_result(
     const Out& out, long long pixel, int count, Result result, Weighted sums)
 {
     bool empty = count == 0 || (WEIGHTED && sums.weights == 0);
-    double value = result.value;
-    if (WEIGHTED)
-        value = COMBINE == COMBINE_SUM ? sums.values : sums.values / sums.weights;
+    double value = WEIGHTED ? value_of(sums) : result.value;
     if (empty)
         value = COMBINE == COMBINE_SUM ? 0 : NOT_A_NUMBER;
     put_real(out.data, pixel, value);
@@ -128,7 +126,7 @@ __device__ inline int load_staged(
     return valid;
 }
 
-// Read them again: the survivors, normalised.
+// Read them again: what the survivors are combined as.
 template <int COUNT>
 __device__ inline void load_survivors(
     const Task& task, const Place& place, Members members, Image (&v)[COUNT])
@@ -136,7 +134,7 @@ __device__ inline void load_survivors(
     Image* column = shared_column<COUNT>();
     each_sample(task, place, [&](int f, Sample seen) {
         bool inside = members.inside(seen.image);
-        column[f * BLOCK] = inside ? normalize(task.frames[f], seen.image) : INVALID;
+        column[f * BLOCK] = inside ? late_image(task, place, f, seen.image) : INVALID;
     });
     fetch(column, v);
 }
@@ -149,11 +147,12 @@ __device__ inline Result reduce_all(Image (&v)[COUNT], int valid)
         sort(v);
         return reduce(park(v, valid));
     }
-    if (COMBINE == COMBINE_MEDIAN && valid == COUNT) {
+    if (IS_MEDIAN && valid == COUNT) {
         sort(v);    // apart, so that the compiler leaves out what two fixed ranks do not need
         return reduce(Held<COUNT>(v, COUNT));
     }
-    if (COMBINE == COMBINE_MEDIAN)
+    // Squares do not add up exactly: in one order, they depend on no order of frames.
+    if (IS_MEDIAN || (IS_QUADRATURE && !WEIGHTED))
         sort(v);
     return reduce(Held<COUNT>(v, valid));
 }
@@ -169,6 +168,8 @@ __device__ inline void run_held(
                        : load_staged(task, place, v, rejected);
     if (!CLIPPED) {
         Held<COUNT> column(v, valid);
+        if (IS_LATE)
+            load_survivors(task, place, Members(), v);
         Result result = reduce_all(v, valid);
         put_all(task, place, column, Members(), rejected, result, tallies);
         return;

@@ -53,5 +53,15 @@
 #define EVERY_CLIP (CLIPPED >= CLIPPED_ALL)
 #define BY_FRAME (CLIPPED == CLIPPED_BY_FRAME)
 
-// Normalising late without clips is normalising early.
-#define IS_LATE (CLIPPED && NORMALIZE == NORMALIZE_LATE)
+// Of one or two of the middle samples.
+#define IS_MEDIAN                                                                \
+    (COMBINE == COMBINE_MEDIAN || COMBINE == COMBINE_LOWER_MEDIAN                \
+        || COMBINE == COMBINE_LMEDIAN)
+
+// Of squares.
+#define IS_QUADRATURE (COMBINE == COMBINE_QUADRATURE || COMBINE == COMBINE_NMODEL)
+
+// What is combined is something else than what clips see. Normalising late without clips is
+// normalising early.
+#define IS_LATE                                                                  \
+    ((CLIPPED && NORMALIZE == NORMALIZE_LATE) || COMBINE == COMBINE_NMODEL)

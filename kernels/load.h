@@ -1,6 +1,7 @@
 // From stored samples to what clips see: decoded, normalised, invalid ones told apart.
 #pragma once
 
+#include "noise.h"
 #include "number.h"
 
 typedef unsigned char Byte;
@@ -173,6 +174,18 @@ __device__ inline Sample settle(const Task& task, const Frame& frame, Word word,
 __device__ inline bool is_out(const Task& task, const Place& place, int f)
 {
     return BY_FRAME && ((const Byte*)task.out.reasons)[f * task.pixels + place.pixel] == REASON_CLIP;
+}
+
+// What a survivor is combined as, where that is not what clips see. Read again where that is
+// not the raw value: to keep it beside each sample would cost all kernels registers.
+__device__ inline Image late_image(const Task& task, const Place& place, int f, Image seen)
+{
+    const Frame& frame = task.frames[f];
+    if (COMBINE != COMBINE_NMODEL)
+        return normalize(frame, seen);
+    Image raw = NORMALIZE == NORMALIZE_EARLY ? decode(frame, stored(frame, place)) : seen;
+    double noise = ccd_noise(task.clips[task.nclips], widen(raw));
+    return narrow<REAL>(noise * fabs(frame.scale));
 }
 
 // Samples that are asked for before the first of them is decoded, so that they come together.

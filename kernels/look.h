@@ -39,10 +39,25 @@ struct Tallies {
     }
 };
 
-// Sums over the survivors, in the order of frames.
+// Sums over the survivors, in the order of frames: of a quadrature, squares of values.
 struct Weighted {
     double weights = 0, values = 0;
+
+    __device__ void add(double value, double weight)
+    {
+        double term = value * weight;
+        weights += weight;
+        values += IS_QUADRATURE ? term * term : term;
+    }
 };
+
+__device__ inline double value_of(const Weighted& sums)
+{
+    if (COMBINE == COMBINE_SUM)
+        return sums.values;
+    double root = IS_QUADRATURE ? sqrt(sums.values) : sums.values;
+    return root / sums.weights;
+}
 
 // Whether a column of `count` survivors has to be looked at again.
 __device__ inline bool looks_again(const Task& task, int count)
@@ -68,11 +83,8 @@ __device__ inline Weighted look(
     each_sample(task, place, [&](int f, Sample seen) {
         bool inside = members.inside(seen.image);
         if (WEIGHTED && inside) {
-            const Frame& frame = task.frames[f];
-            double weight = weight_of(frame, place);
-            Image value = IS_LATE ? normalize(frame, seen.image) : seen.image;
-            sums.weights += weight;
-            sums.values += widen(value) * weight;
+            Image value = IS_LATE ? late_image(task, place, f, seen.image) : seen.image;
+            sums.add(widen(value), weight_of(task.frames[f], place));
         }
         if (LOOK && task.out.reasons)
             ((Byte*)task.out.reasons)[f * task.pixels + place.pixel] = reason(seen.fate, inside);

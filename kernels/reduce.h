@@ -50,6 +50,20 @@ __device__ inline double mad(const Column& column, Image low, Image high)
     return (upper - lower) * 0.5 + column.deviation(lower, upper);
 }
 
+// Of the two middle samples, the mean or, as the recipe has it, the lower one.
+__device__ inline double median(int count, Image low, Image high)
+{
+    bool lower = COMBINE == COMBINE_LOWER_MEDIAN || (COMBINE == COMBINE_LMEDIAN && count == 2);
+    return lower ? widen(low) : midpoint(low, high);
+}
+
+// Samples that are standard deviations, to that of their mean.
+template <class Column>
+__device__ inline double quadrature(const Column& column)
+{
+    return sqrt(column.sum([](double x) { return x * x; })) / column.count();
+}
+
 struct Result {
     double value, uncertainty;
 };
@@ -63,7 +77,7 @@ __device__ inline Result reduce(const Column& column)
         return {COMBINE == COMBINE_SUM ? 0 : NOT_A_NUMBER, NOT_A_NUMBER};
     const bool weighted = WEIGHTED != WEIGHTED_NOT;
     Image low = 0, high = 0;
-    if (COMBINE == COMBINE_MEDIAN || SPREAD == SPREAD_MAD)
+    if (IS_MEDIAN || SPREAD == SPREAD_MAD)
         column.middle(low, high);
     Total sums;
     if (SPREAD == SPREAD_STD
@@ -71,8 +85,10 @@ __device__ inline Result reduce(const Column& column)
         sums = total(column);
 
     double value = sums.mean(count);
-    if (COMBINE == COMBINE_MEDIAN)
-        value = midpoint(low, high);
+    if (IS_MEDIAN)
+        value = median(count, low, high);
+    else if (IS_QUADRATURE && !weighted)
+        value = quadrature(column);
     else if (COMBINE == COMBINE_SUM)
         value = sums.sum(count);
     else if (COMBINE == COMBINE_MIN)

@@ -1,6 +1,7 @@
 // Centres and spreads of a clip that no uncertainty is made of.
 #pragma once
 
+#include "noise.h"
 #include "reduce.h"
 #include "winsor.h"
 
@@ -15,14 +16,6 @@ __device__ inline double trimmed_mean(const Column& column)
         inner.drop(true);
     }
     return total(inner).mean(inner.count());
-}
-
-// What a CCD's noise is at this level, negative levels as 0.
-__device__ inline double ccd_noise(const Clip& clip, double level)
-{
-    double signal = fmax(level, 0.0), read = clip.rdnoise / clip.gain;
-    double sensitivity = clip.snoise * signal;
-    return sqrt(read * read + signal / clip.gain + sensitivity * sensitivity);
 }
 
 // How far the sample so many ranks from the median is from it. No spread, where it is 0.

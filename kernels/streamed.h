@@ -5,8 +5,8 @@
 #include "load.h"
 #include "select.h"
 
-// The samples of a pixel as clips see them, or, once clips are through, the survivors
-// normalised.
+// The samples of a pixel as clips see them, or, once clips are through, what the survivors are
+// combined as.
 struct Source {
     const Task& task;
     const Place& place;
@@ -21,7 +21,7 @@ struct Source {
         each_sample(task, place, [&](int f, Sample seen) {
             Image value = seen.image;
             if (IS_LATE && late)
-                value = left.inside(value) ? normalize(task.frames[f], value) : INVALID;
+                value = left.inside(value) ? late_image(task, place, f, value) : INVALID;
             visit(value);
         });
     }

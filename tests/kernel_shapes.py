@@ -22,6 +22,13 @@ SHAPES = {
     "mean": RESIDENT | {"SPREAD": STD},
     "median": RESIDENT | {"COMBINE": MEDIAN},
     "median-mad": RESIDENT | {"COMBINE": MEDIAN, "SPREAD": MAD},
+    "quadrature": RESIDENT | {"COMBINE": abi.COMBINE["quadrature"]},
+    "clip-nmodel": RESIDENT
+    | {
+        "CLIPPED": abi.CLIPPED_BASIC,
+        "COMBINE": abi.COMBINE["nmodel"],
+        "NORMALIZE": abi.NORMALIZE_EARLY,
+    },
     "clip-mean": RESIDENT | {"CLIPPED": abi.CLIPPED_BASIC, "SPREAD": STD},
     "every-clip-mean": RESIDENT | {"CLIPPED": abi.CLIPPED_ALL, "SPREAD": STD},
     "masked-clip-median": RESIDENT

@@ -81,7 +81,7 @@ class HostKernels:
             "MASKED": int(any(s.mask is not None or s.blank is not None for s in band)),
             "NORMALIZE": 0 if not recipe.normalizes else 2 if recipe.clip_on == "raw" else 1,
             "CLIPPED": clips.clipped(recipe),
-            "COMBINE": abi.COMBINE[recipe.combine],
+            "COMBINE": abi.COMBINE[recipe.method],
             "SPREAD": abi.SPREAD[recipe.spread if out.uncertainty is not None else None],
             "WEIGHTED": 0 if recipe.weights is None else 2 if recipe.weights == "sample" else 1,
             "FLAT": int(self._flat and not self._streamed and n > 0),
@@ -137,7 +137,7 @@ def _apart(array, dtype, keep, padding):
 
 def in_place(asked, n):
     """The table of clips for `n` frames, where its addresses say that it lies."""
-    table = np.empty(clips.table_bytes(asked.clips, n), np.uint8)
+    table = np.empty(clips.table_bytes(asked, n), np.uint8)
     table[:] = clips.table(asked, n, table.ctypes.data)
     return table
 

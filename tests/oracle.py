@@ -6,6 +6,7 @@ written out by hand.
 """
 
 import math
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +22,16 @@ from oracle_statistics import mad_std, median, std
 
 #: Types whose samples are compared as float32, which holds them exactly; others as float64.
 AS_FLOAT32 = ("bool", "int8", "uint8", "int16", "uint16", "float16", "float32")
+
+
+#: Values that are one of the samples, or two.
+CHOICES = {
+    "median": median,
+    "lower_median": statistics.median_low,
+    "lmedian": lambda values: min(values) if len(values) == 2 else median(values),
+    "min": min,
+    "max": max,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +66,24 @@ def combined(recipe: Recipe, values: list[float], weights: list[float]) -> tuple
     """The value of a column and the size of its terms; NaN (0 for a sum) where there is none."""
     if not values or math.fsum(weights) == 0:
         return (0.0 if recipe.combine == "sum" else math.nan), 0.0
-    if recipe.combine in ("median", "min", "max"):
-        choose = {"median": median, "min": min, "max": max}[recipe.combine]
-        return choose(values), max(map(abs, values))
+    if recipe.combine in CHOICES:
+        return CHOICES[recipe.combine](values), max(map(abs, values))
+    if recipe.method in ("quadrature", "nmodel"):
+        terms = [w * v for w, v in zip(weights, values, strict=True)]
+        root = math.sqrt(math.fsum(term * term for term in terms)) / math.fsum(weights)
+        return root, root
     total = math.fsum(w * v for w, v in zip(weights, values, strict=True))
     size = math.fsum(abs(w * v) for w, v in zip(weights, values, strict=True))
     share = 1.0 if recipe.combine == "sum" else math.fsum(weights)
     return total / share, size / share
+
+
+def modelled(model: Any, raw: Any, scale: Any) -> Any:
+    """The noise that a CCD has at these raw values, in units of the scaled ones."""
+    signal = np.where(raw > 0, raw, 0).astype(np.float64)
+    electrons = signal * model.gain
+    shot, flat = electrons + model.rdnoise**2, model.snoise * signal
+    return np.hypot(np.sqrt(shot) / model.gain, flat) * np.abs(scale)
 
 
 def uncertainty(recipe: Recipe, values: list[float]) -> float:
@@ -106,6 +128,7 @@ def _solve(band: Sequence[Any], recipe: Recipe) -> Answer:
     scale = np.array(recipe.scale or [1.0] * n).reshape(n, 1, 1)
     x = ((raw.astype(np.float64) - zero) * scale + 0.0).astype(dtype)
     valid &= np.isfinite(x)  # what normalising makes infinite is as good as lost
+    values = x if recipe.method != "nmodel" else modelled(recipe.combine, raw, scale)
 
     answer = _empty(n, shape, np.dtype(recipe.dtype or dtype), valid)
     answer.reasons[~valid] = Reason.NO_VALUE
@@ -123,7 +146,8 @@ def _solve(band: Sequence[Any], recipe: Recipe) -> Answer:
             ranges = all(isinstance(earlier, RangeClip) for earlier in recipe.clips[: k + 1])
             rejected = [i for i in before if not column.alive[i]]
             answer.reasons[rejected, y, pixel] = Reason.RANGE if ranges else Reason.CLIP
-        _put(answer, (y, pixel), column, recipe, x[at].tolist(), _weights(band, recipe, y, pixel))
+        weights = _weights(band, recipe, y, pixel)
+        _put(answer, (y, pixel), column, recipe, values[at].tolist(), weights)
     answer.rejected[:] = answer.marks.sum(axis=(1, 2)) - (~valid).sum(axis=(1, 2))
     return answer
 

@@ -21,6 +21,7 @@ from gpustack.clips import (
     VarianceClip,
     WinsorizedClip,
 )
+from gpustack.combines import NoiseModel
 from gpustack.recipe import Recipe
 
 
@@ -134,12 +135,13 @@ CHAINS |= {
     "esd-rank-sigma": [ESDClip(0.3, 0.37), PercentileRankClip(1.73, 2.03), SigmaClip(1.7, 1.9)],
 }
 SIGMA = [SigmaClip(1.9, 2.3)]
+MODEL = NoiseModel(rdnoise=5.3, gain=2.1, snoise=0.013)
 #: No uncertainty: then sums of float32 need no order.
 ALONE = ("count", "low", "high", "rejected")
 
 
 def _unsorted_table():
-    for combine in ("mean", "sum", "min", "max"):
+    for combine in ("mean", "sum", "min", "max", "lower_median", "lmedian", "quadrature"):
         yield combine, Recipe(combine=combine)
     for ddof in (0, 1):
         yield f"sigma-ddof-{ddof}", Recipe(clips=[SigmaClip(1.7, 2.3, "mean", ddof=ddof)])
@@ -158,6 +160,9 @@ RECIPES = {
     "sum": Recipe(combine="sum"),
     "min": Recipe(combine="min"),
     "max": Recipe(combine="max"),
+    "lower-median": Recipe(combine="lower_median"),
+    "lmedian": Recipe(combine="lmedian"),
+    "quadrature": Recipe(combine="quadrature"),
     **{name: Recipe(clips=clips) for name, clips in CHAINS.items()},
     **dict(_sigma_table()),
     "sigma-median": Recipe(clips=SIGMA, combine="median"),
@@ -167,6 +172,11 @@ RECIPES = {
     "range-min": Recipe(clips=[RangeClip(90, 110)], combine="min"),
     "range-sum": Recipe(clips=[RangeClip(99, 101)], combine="sum"),
     "sigma-max": Recipe(clips=SIGMA, combine="max"),
+    "sigma-lower-median": Recipe(clips=SIGMA, combine="lower_median"),
+    "lower-median-std": Recipe(combine="lower_median", uncertainty="std"),
+    "range-lmedian": Recipe(clips=[RangeClip(97, 103)], combine="lmedian"),
+    "tight-lmedian": Recipe(clips=[SigmaClip(0.61, 0.37, keep=2)], combine="lmedian"),
+    "sigma-quadrature": Recipe(clips=SIGMA, combine="quadrature"),
     "everything": Recipe(clips=EVERYTHING, combine="median"),
     "median-std": Recipe(combine="median", uncertainty="std"),
     "mean-mad": Recipe(combine="mean", uncertainty="mad_std", clips=SIGMA),
@@ -186,11 +196,27 @@ RECIPES = {
         scale=scale(n), clips=[SigmaClip(1.7, 2.3, "mean")], clip_on="raw", outputs=ALONE
     ),
     "weighted-sum": lambda n: Recipe(weights=frame_weights(n), combine="sum"),
+    "weighted-quadrature": lambda n: Recipe(weights=frame_weights(n), combine="quadrature"),
+    "weighted-quadrature-clip": lambda n: Recipe(
+        weights=frame_weights(n), clips=[SigmaClip(1.7, 2.3, "mean")], combine="quadrature"
+    ),
+    "nmodel": Recipe(combine=MODEL),
+    "nmodel-default": Recipe(combine="nmodel"),
+    "sigma-nmodel": Recipe(clips=SIGMA, combine=MODEL),
+    "range-nmodel": Recipe(clips=[RangeClip(97, 103)], combine=MODEL),
+    "weighted-nmodel": lambda n: Recipe(weights=frame_weights(n), clips=SIGMA, combine=MODEL),
+    "sample-nmodel": Recipe(weights="sample", combine=MODEL),
+    "scale-nmodel": lambda n: Recipe(scale=scale(n), zero=zero(n), combine=MODEL),
+    "scale-nmodel-clip": lambda n: Recipe(
+        scale=scale(n), zero=zero(n), clips=[RangeClip(70, 140), *SIGMA], combine=MODEL
+    ),
+    "raw-nmodel": lambda n: Recipe(scale=scale(n), clips=SIGMA, clip_on="raw", combine=MODEL),
     "weighted-sigma": lambda n: Recipe(weights=frame_weights(n), clips=SIGMA),
     "weighted-extrema": lambda n: Recipe(weights=frame_weights(n), clips=[ExtremaClip(1, 1)]),
     "weighted-scaled": lambda n: Recipe(weights=frame_weights(n), scale=scale(n), clips=SIGMA),
     "sample": Recipe(weights="sample"),
     "sample-sum": Recipe(weights="sample", combine="sum"),
+    "sample-quadrature": Recipe(weights="sample", clips=SIGMA, combine="quadrature"),
     "sample-everything": Recipe(weights="sample", clips=EVERYTHING),
     "scale": lambda n: Recipe(scale=scale(n)),
     "zero": lambda n: Recipe(zero=zero(n), combine="median"),
@@ -210,6 +236,13 @@ RECIPES = {
     ),
     "raw-sigma-range": lambda n: Recipe(
         zero=zero(n), clips=[*SIGMA, RangeClip(90, 110)], clip_on="raw", combine="sum"
+    ),
+    "scale-quadrature": lambda n: Recipe(scale=scale(n), combine="quadrature"),
+    "raw-lmedian": lambda n: Recipe(
+        scale=scale(n), clips=[SigmaClip(0.61, 0.37, keep=2)], clip_on="raw", combine="lmedian"
+    ),
+    "raw-quadrature": lambda n: Recipe(
+        scale=scale(n), zero=zero(n), clips=SIGMA, clip_on="raw", combine="quadrature"
     ),
     "raw-weighted": lambda n: Recipe(
         scale=scale(n), weights=frame_weights(n), clips=SIGMA, clip_on="raw"
@@ -260,6 +293,7 @@ ROUTES = (
     "sample-everything",
     "scale-everything",
     "raw-sigma-range",
+    "scale-nmodel-clip",
 )
 
 

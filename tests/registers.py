@@ -31,6 +31,8 @@ IN_DETAIL = {
         *(("every-clip-mean", n, 4) for n in (8, 32, 64, 128)),
         *(("median-mad", n, 4) for n in (32, 128)),
         ("mean", 32, 4),
+        ("quadrature", 32, 4),
+        *(("clip-nmodel", n, 4) for n in (32, 128, 1000)),
         ("raw-clip-weighted", 25, 4),
         *(("by-frame-mean", n, 4) for n in (25, 128, 1000)),
         ("masked-clip-median", 64, 8),

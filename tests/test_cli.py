@@ -17,6 +17,7 @@ import gpustack
 from gpustack import SigmaClip, stack
 from gpustack.cli import cli, main, progress_bar, summary
 from gpustack.clips import CLIPS, parse_clip
+from gpustack.combines import METHODS, NoiseModel, as_combine
 from gpustack.errors import InputError
 from gpustack.header import read_recipe
 
@@ -97,6 +98,8 @@ BAD = {
     "shapes differ": (["m0.fits", "small.fits"], "small.fits"),
     "no unit": (["bare.fits", "m0.fits"], "bare.fits.*--unit"),
     "no such extension": (["m*.fits", "--hdu", "SCI"], "m0.fits.*SCI"),
+    "no such way": (["m*.fits", "--combine", "mode"], "'mean', .*'nmodel', got 'mode'"),
+    "no such noise": (["m*.fits", "--combine", "nmodel:read=5"], "rdnoise, .*got 'read=5'"),
     "no such clip": (
         ["m*.fits", "--clip", "kappa:low=3"],
         "'range', 'extrema', .*, 'esd', got 'kappa'",
@@ -282,14 +285,27 @@ def test_words_are_shown_as_they_are_typed():
     said = CliRunner().invoke(cli, ["combine", "--help"]).output
     assert "--scale median|mean|mode|mad|exposure|!KEYWORD|@FILE|N,N,..." in said
     assert "NAME:field=value,..." in said
+    assert f"--combine {'|'.join(METHODS)}" in said
 
 
-def test_the_clips_of_the_help_are_the_defaults():
+def test_values_of_the_help_are_the_defaults():
     said = CliRunner().invoke(cli, ["combine", "--help"]).output
     shown = [line.strip() for line in said.splitlines() if re.match(r" {4}[a-z]+:\w+=", line)]
-    clips = [parse_clip(text) for text in shown]
+    models = [text for text in shown if text.startswith(NoiseModel.name)]
+    assert [as_combine(text) for text in models] == [NoiseModel()]
+    clips = [parse_clip(text) for text in shown if text not in models]
     assert {clip.name: clip for clip in clips} == {name: clip() for name, clip in CLIPS.items()}
     assert len(clips) == len(CLIPS)
+
+
+def test_how_to_combine_is_a_word_or_a_value(folder, monkeypatch):
+    asked = "nmodel:rdnoise=5,gain=2"
+    assert run_here(monkeypatch, "combine", "m*.fits", "-o", "out.fits", "--combine", asked) == 0
+    header = fits.getheader("out.fits")
+    assert read_recipe(header).combine == NoiseModel(rdnoise=5, gain=2)
+    np.testing.assert_array_equal(fits.getdata("out.fits"), stack("m*.fits", combine=asked).data)
+    with fits.open("out.fits") as hdus:
+        assert [hdu.name for hdu in hdus] == ["PRIMARY", "MASK"], "no uncertainty of one"
 
 
 def test_alone_it_shows_its_help_as_bad_input_does():

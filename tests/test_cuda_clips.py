@@ -49,7 +49,7 @@ def test_every_clip_has_a_record():
 def test_critical_values_lie_behind_the_records_where_these_say():
     address = 4096
     held, found = records(TESTS, address)
-    assert len(held) == table_bytes(TESTS, N)
+    assert len(held) == table_bytes(Recipe(TESTS), N)
     for clip, start in zip(TESTS, found["critical"].tolist(), strict=True):
         if not isinstance(clip, ESDClip):
             assert start == 0
@@ -59,7 +59,7 @@ def test_critical_values_lie_behind_the_records_where_these_say():
 
 
 def test_without_clips_there_is_something_to_point_to():
-    assert len(table(Recipe(), N, 0)) == table_bytes([], N) == abi.CLIP.itemsize
+    assert len(table(Recipe(), N, 0)) == table_bytes(Recipe(), N) == abi.CLIP.itemsize
 
 
 def test_ranks_are_counted_for_the_number_of_frames():

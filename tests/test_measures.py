@@ -183,7 +183,7 @@ BAD = {
     "weights by spread": (lambda: Recipe(weights="mad"), "weights: .*'ncombine' .*got 'mad'"),
     "weights of medians": (
         lambda: Recipe(weights=Noise(), combine="median"),
-        "only a mean or a sum has them",
+        "only mean, sum, quadrature, nmodel have them",
     ),
     "two levels": (
         lambda: Recipe(scale="mode", zero=Statistic("mean", "[1,1]")),

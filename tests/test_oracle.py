@@ -20,6 +20,11 @@ from stacks import plain, sky, some
 FLOAT64 = 1e-13
 
 
+def std_of_mean(sigmas):
+    """Of the mean of numbers with these standard deviations; NaN is none."""
+    return np.sqrt(np.nanmean(sigmas * sigmas, axis=0) / np.isfinite(sigmas).sum(axis=0))
+
+
 @pytest.mark.parametrize("n", [1, 2, 5, 8])
 @pytest.mark.parametrize(
     ("combine", "truth"),
@@ -29,6 +34,8 @@ FLOAT64 = 1e-13
         ("sum", np.nansum),
         ("min", np.nanmin),
         ("max", np.nanmax),
+        ("lower_median", partial(np.nanpercentile, q=50, method="lower")),
+        ("quadrature", lambda data, axis: std_of_mean(data)),
     ],
 )
 def test_combines_are_those_of_numpy(combine, truth, n):

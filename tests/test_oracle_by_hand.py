@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from gpustack.clips import ExtremaClip, RangeClip, SigmaClip
+from gpustack.combines import METHODS, NoiseModel
 from gpustack.recipe import Recipe
 from oracle import solve
 from oracle_statistics import is_close, ulp
@@ -128,12 +129,41 @@ def test_invalid_samples_enter_nothing():
 
 
 def test_a_column_of_nothing():
-    for combine in ("mean", "median", "sum", "min", "max"):
+    for combine in METHODS:
         answer = column(NAN, NAN, combine=combine)
         assert answer.mask[0, 0]
         assert answer.count[0, 0] == 0
         assert np.isnan(answer.uncertainty[0, 0])
         np.testing.assert_equal(answer.data[0, 0], 0 if combine == "sum" else NAN)
+
+
+def test_medians_of_an_even_number():
+    wanted = {"median": (1.5, 2.5), "lower_median": (1, 2), "lmedian": (1, 2.5)}
+    for combine, (of_two, of_four) in wanted.items():
+        assert column(2.0, NAN, 1.0, combine=combine).data[0, 0] == of_two
+        assert column(4.0, 2.0, 1.0, 3.0, combine=combine).data[0, 0] == of_four
+        assert column(3.0, 2.0, 1.0, combine=combine).data[0, 0] == 2
+
+
+def test_standard_deviations_add_in_quadrature():
+    assert column(3.0, 4.0, combine="quadrature").data[0, 0] == 2.5
+    assert column(3.0, -4.0, 90.0, clips=[RangeClip(None, 50)], combine="quadrature").data == 2.5
+    answer = column(3.0, 2.0, 90.0, combine="quadrature", weights=[1, 2, 0])
+    assert (answer.data[0, 0], answer.count[0, 0]) == (5 / 3, 3)
+
+
+def test_a_noise_model_takes_the_samples_as_they_are():
+    # Electrons 4 and 9 + 16 of shot and read noise, gain 4; none below 0; 0.5 of each value.
+    model = NoiseModel(rdnoise=4, gain=4, snoise=0.5)
+    variance = [(16 + 4) / 16 + 0.25, (16 + 36) / 16 + 81 / 4, 1.0]
+    values = [1.0, 9.0, -50.0]
+    truth = math.sqrt(sum(variance)) / 3
+    assert math.isclose(column(*values, combine=model).data[0, 0], truth)
+    # Scales count, as for the samples; zeros do not.
+    scaled = column(*values, combine=model, scale=[-2] * 3, zero=[7] * 3)
+    assert math.isclose(scaled.data[0, 0], 2 * truth)
+    weighted = column(*values, combine=model, weights=[2, 0, 3])
+    assert math.isclose(weighted.data[0, 0], math.sqrt(4 * variance[0] + 9 * variance[2]) / 5)
 
 
 def test_weights_of_the_survivors_alone():

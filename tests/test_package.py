@@ -22,8 +22,10 @@ PACKAGE = ROOT / "gpustack"
 MAY_IMPORT = {
     "errors": "",
     "checks": "numpy",
+    "texts": "",
     "clips": "numpy",
     "reasons": "",
+    "combines": "",
     "critical": "numpy scipy",
     "measures": "",
     "recipe": "",

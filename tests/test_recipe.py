@@ -25,6 +25,7 @@ from gpustack.clips import (
     WinsorizedClip,
     parse_clip,
 )
+from gpustack.combines import METHODS, WEIGHTED, NoiseModel
 from gpustack.recipe import OUTPUTS, Recipe
 
 # What counts as a value.
@@ -61,13 +62,14 @@ clips = st.one_of(
     st.builds(NoiseClip, thresholds, thresholds, positive, positive, positive, keep=keeps),
     st.builds(ESDClip, st.floats(0, 1), st.floats(0.001, 0.999), keeps),
 )
+models = st.builds(NoiseModel, st.floats(0, 1e300), positive, st.floats(0, 1e300))
 numbers = st.lists(finite, min_size=1, max_size=6)
 
 
 @st.composite
 def recipes(draw):
-    combine = draw(st.sampled_from(["mean", "median", "sum", "min", "max"]))
-    weighted = combine in ("mean", "sum")
+    combine = draw(st.sampled_from(METHODS) | models)
+    weighted = isinstance(combine, NoiseModel) or combine in WEIGHTED
     some_weights = st.lists(st.floats(0, 1e300), min_size=1) | st.just("sample")
     return Recipe(
         clips=sorted(draw(st.lists(clips, max_size=4)), key=lambda clip: clip.name != "range"),
@@ -117,7 +119,7 @@ def test_a_recipe_prints_as_one_line_that_names_its_steps(recipe):
     assert text.isprintable()
     for clip in recipe.clips:
         assert str(clip) in text
-    assert recipe.combine in text.rpartition(" -> ")[2]
+    assert str(recipe.combine) in text.rpartition(" -> ")[2]
 
 
 @given(recipes())
@@ -180,6 +182,16 @@ def test_the_json_of_a_recipe():
 )
 def test_parse_clip(text, clip):
     assert parse_clip(text) == clip
+
+
+def test_a_noise_model_is_a_value_or_its_text():
+    model = NoiseModel(rdnoise=5, gain=2)
+    assert str(model) == "nmodel:rdnoise=5,gain=2,snoise=0"
+    assert Recipe(combine="nmodel:gain=2,rdnoise=5").combine == model
+    assert Recipe(combine="nmodel").combine == Recipe(combine="nmodel:").combine == NoiseModel()
+    recipe = Recipe(combine=model, weights=[1, 2])
+    assert str(recipe) == "weights=[1,2] -> nmodel:rdnoise=5,gain=2,snoise=0"
+    assert json.loads(recipe.to_json())["combine"] == {"combine": "nmodel", **asdict(model)}
 
 
 # What is accepted becomes plain.
@@ -255,7 +267,9 @@ def test_outputs_stand_in_one_order():
 # What follows from the values.
 
 
-@pytest.mark.parametrize("value", [Recipe(), *(clip() for clip in CLIPS.values())], ids=repr)
+@pytest.mark.parametrize(
+    "value", [Recipe(), NoiseModel(), *(clip() for clip in CLIPS.values())], ids=repr
+)
 def test_values_are_frozen_and_have_slots(value):
     with pytest.raises(FrozenInstanceError):
         setattr(value, fields(value)[0].name, None)
@@ -301,6 +315,11 @@ def test_normalizes(values, normalizes):
         ({"combine": "mean", "uncertainty": "mad_std"}, "mad_std"),
         ({"combine": "min", "uncertainty": "std"}, None),
         ({"combine": "max"}, None),
+        ({"combine": "lower_median"}, "mad_std"),
+        ({"combine": "lmedian"}, "mad_std"),
+        ({"combine": "quadrature"}, None),
+        ({"combine": NoiseModel()}, None),
+        ({"combine": "quadrature", "uncertainty": "std"}, None),
         ({"combine": "mean", "outputs": ["count"]}, None),
     ],
 )

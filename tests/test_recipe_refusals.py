@@ -18,6 +18,7 @@ from gpustack.clips import (
     WinsorizedClip,
     parse_clip,
 )
+from gpustack.combines import NoiseModel
 from gpustack.errors import InputError, RecipeError
 from gpustack.recipe import Recipe
 
@@ -74,13 +75,13 @@ def test_a_clip_refuses(clip, values, message):
 
 
 BAD_TEXTS = {
-    "": r"'percentile', 'rank', 'esd', got ''",
-    "sigmoid": r"'percentile', 'rank', 'esd', got 'sigmoid'",
+    "": r"'variance', 'linear', 'esd', got ''",
+    "sigmoid": r"'variance', 'linear', 'esd', got 'sigmoid'",
     " sigma": r"got ' sigma'",
     "Sigma": r"got 'Sigma'",
     "sigma=3": r"got 'sigma=3'",
     "sigma:3": r"field=value with field one of low, high, .*, got '3' in 'sigma:3'",
-    "sigma:width=3": r"one of low, .* about, keep, got 'width=3'",
+    "sigma:width=3": r"one of low, .* about, poisson, keep, got 'width=3'",
     "sigma:low=3,": r"got '' in 'sigma:low=3,'",
     "sigma:low=3,low=4": r"expected low once, got it again in 'sigma:low=3,low=4'",
     "sigma:low": r"got 'low'",
@@ -105,7 +106,13 @@ BAD_RECIPES = {
     "clip-text": ({"clips": "sigma"}, r"clips: expected a sequence of clip values, got 'sigma'"),
     "clip-texts": ({"clips": ["sigma"]}, r"clips: expected clip values, got 'sigma'"),
     "clip-class": ({"clips": [SigmaClip]}, r"clips: expected clip values, got <class"),
-    "combine": ({"combine": "mode"}, r"'mean', 'median', 'sum', 'min', 'max', got 'mode'"),
+    "combine": ({"combine": "mode"}, r"'min', 'max', 'nmodel', got 'mode'"),
+    "combine-field": ({"combine": "nmodel:read=5"}, r"combine nmodel: expected .* got 'read=5'"),
+    "combine-gain": (
+        {"combine": "nmodel:gain=0"},
+        r"NoiseModel gain: expected a number > 0, got 0",
+    ),
+    "combine-class": ({"combine": NoiseModel}, r"combine: expected one of .*got <class"),
     "combine-function": ({"combine": np.mean}, r"combine: expected one of .*got <function"),
     "clip-on": ({"clip_on": "both"}, r"clip_on: expected one of 'normalized', 'raw', got 'both'"),
     "uncertainty": ({"uncertainty": "mad"}, r"'auto', 'std', 'mad_std', got 'mad'"),
@@ -136,7 +143,7 @@ BAD_RECIPES = {
     "weights-word": ({"weights": "medium"}, r"one a frame, or 'median' or .*, got 'medium'"),
     "weights-median": (
         {"weights": [1, 1], "combine": "median"},
-        r"weights: only a mean or a sum has them, got combine='median'",
+        r"weights: only mean, sum, quadrature, nmodel have them, got combine='median'",
     ),
     "two-statistics": (
         {"scale": "median", "zero": "mean"},
@@ -168,6 +175,8 @@ BAD_JSON = {
     "clip-field": (json.dumps({**GOOD, "clips": [{"clip": "sigma", "a": 1}]}), "'a'"),
     "clip-value": (json.dumps({**GOOD, "clips": [{"clip": "sigma", "low": -1}]}), "got -1"),
     "field": (json.dumps({**GOOD, "extra": 1}), "'extra'"),
+    "combine": (json.dumps({**GOOD, "combine": {"combine": "mean"}}), "'nmodel', got 'mean'"),
+    "combine-field": (json.dumps({**GOOD, "combine": {"combine": "nmodel", "a": 1}}), "'a'"),
     "value": (json.dumps({**GOOD, "scale": [math.nan]}), "got nan at index 0"),
 }
 

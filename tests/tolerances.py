@@ -20,7 +20,7 @@ MAX_CLOSE = 0.03
 IMAGES = ("data", "uncertainty", "mask", "count", "low", "high")
 MAPS = (*IMAGES, "reasons")
 
-EXACT_COMBINES = ("median", "min", "max")
+EXACT_COMBINES = ("median", "lower_median", "lmedian", "min", "max")
 
 
 def assert_agrees(got: Any, want: Any, combine: str, *, ties: bool = False) -> None:

@@ -22,6 +22,7 @@ from gpustack.clips import (
     SigmaClip,
     WinsorizedClip,
 )
+from gpustack.combines import Combine, NoiseModel
 from gpustack.recipe import Recipe
 
 #: A recipe, or how frames and what the program said of them make it.
@@ -77,9 +78,9 @@ def _short(value: Any) -> str:
     return "file" if isinstance(value, tuple) else str(value)
 
 
-def clipped(*clips: Clip, combine: str = "mean") -> Recipe:
+def clipped(*clips: Clip, combine: Combine = "mean") -> Recipe:
     """A recipe of clips alone."""
-    return Recipe(clips=clips, combine=combine)  # type: ignore[arg-type]
+    return Recipe(clips=clips, combine=combine)
 
 
 #: What a program's clips are ended by: IRAF keeps 1 by default, Siril 4.
@@ -89,13 +90,38 @@ CENTER = {True: "median", False: "trimmed_mean"}
 
 
 def _iraf_combines() -> Iterator[Case]:
-    known = {"average": "mean", "median": "median", "sum": "sum"}
     for combine in ("average", "median", "lmedian", "sum", "quadrature", "nmodel"):
-        ours = Recipe(combine=known[combine]) if combine in known else None  # type: ignore[arg-type]
+        ours = Recipe(combine="mean" if combine == "average" else combine)  # type: ignore[arg-type]
         for frames in ("even", "whole", "six", "masked"):
             sigma = combine == "average" and frames in ("even", "masked")
-            if ours is not None or frames == "masked":
-                yield Case("iraf", frames, {"combine": combine}, ours, sigma=sigma)
+            yield Case("iraf", frames, {"combine": combine}, ours, sigma=sigma)
+    lowest = {"reject": "minmax", "combine": "lmedian", "nlow": 0, "nhigh": 8}
+    yield Case("iraf", "even", lowest, clipped(ExtremaClip(0, 8, "share"), combine="lmedian"))
+
+
+def _iraf_quadratures() -> Iterator[Case]:
+    """What has weights beside means and sums, and noise that goes by each frame's scale."""
+    noise = {"rdnoise": 20.0, "gain": 1.5, "snoise": 0.01}
+    clip = SigmaClip(LOW, HIGH, ddof=1, about="center", keep=1)
+    clipping = {"reject": "sigclip", "lsigma": LOW, "hsigma": HIGH}
+    weights = tuple(float(1 + i % 4) for i in range(10))
+    scaling = {"scale": "exposure", "expname": "EXPTIME"}
+    ways: tuple[tuple[dict[str, Any], Combine], ...] = (
+        ({"combine": "quadrature"}, "quadrature"),
+        ({"combine": "nmodel"} | noise, NoiseModel(**noise)),
+    )
+    for options, combine in ways:
+        if isinstance(combine, NoiseModel):
+            for frames in ("whole", "masked"):
+                yield Case("iraf", frames, options, Recipe(combine=combine))
+        weighted = Recipe(clips=(clip,), weights=weights, combine=combine)
+        yield Case("iraf", "masked", clipping | options | {"weight": weights}, weighted)
+
+        def scaled(frames: Frames, said: dict[str, Any], combine: Combine = combine) -> Recipe:
+            found = STATISTICS["exposure"](frames)
+            return Recipe(scale=tuple(found[0] / found), combine=combine)
+
+        yield Case("iraf", "levels", options | scaling, scaled)
 
 
 def _iraf_extrema() -> Iterator[Case]:
@@ -285,6 +311,7 @@ def _siril_levels() -> Iterator[Case]:
 
 def _all() -> Iterator[Case]:
     yield from _iraf_combines()
+    yield from _iraf_quadratures()
     yield from _iraf_extrema()
     yield from _iraf_sigma()
     yield from _iraf_noise()

@@ -13,6 +13,7 @@ from bench.parity.frames import frames
 from bench.parity.golden import Answer
 from bench.table import markdown
 from gpustack.clips import Clip
+from gpustack.combines import NoiseModel
 from gpustack.recipe import Recipe
 
 _BLOCK = re.compile(r"(<!-- parity: (\w+) -->\n).*?(<!-- /parity -->)", re.DOTALL)
@@ -87,13 +88,17 @@ def _recipe(case: Case) -> str:
     recipe = case.recipe(frames(case.frames), golden.load(case.name).said)
     assert isinstance(recipe, Recipe)
     words = [f"`{_short(clip)}`" for clip in recipe.clips]
-    words += [f"{recipe.combine}"] if recipe.combine != "mean" or not words else []
+    combine = recipe.combine
+    if isinstance(combine, NoiseModel):
+        words.append(f"`{_short(combine)}`")
+    elif combine != "mean" or not words:
+        words.append(combine)
     words += [name for name in ("scale", "zero", "weights") if getattr(recipe, name) is not None]
     return ", ".join(words)
 
 
-def _short(clip: Clip) -> str:
-    """A clip as the command line takes it, without what holds where it is left out."""
+def _short(clip: Clip | NoiseModel) -> str:
+    """A value as the command line takes it, without what holds where it is left out."""
     words, plain = str(clip).partition(":")[2].split(","), str(type(clip)()).partition(":")[2]
     body = ",".join(word for word in words if word not in plain.split(","))
     return f"{clip.name}:{body}" if body else clip.name

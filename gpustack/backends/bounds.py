@@ -60,7 +60,7 @@ def _(clip: SigmaClip, columns: Columns, first: bool, frames: int) -> Bounds:
 @bounds.register
 def _(clip: NoiseClip, columns: Columns, first: bool, frames: int) -> Bounds:
     center = center_of(clip, columns, first=True)
-    return around(clip, center, ccd_noise(clip, center, 1.0, 0.0))
+    return around(clip, center, ccd_noise(clip, center))
 
 
 @bounds.register

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from gpustack.backends.bounds import center_of
 from gpustack.backends.columns import Floats, Ranks
-from gpustack.backends.noise import ccd_noise, poisson_noise
+from gpustack.backends.noise import normalised_noise, poisson_noise
 from gpustack.backends.ragged import Ragged
 from gpustack.backends.statistics import mean
 from gpustack.clips import LinearFitClip, NoiseClip, SigmaClip, VarianceClip
@@ -146,7 +146,7 @@ def _(clip: SigmaClip, columns: ByFrame, first: bool) -> tuple[Floats, Floats | 
 @measured.register
 def _(clip: NoiseClip, columns: ByFrame, first: bool) -> tuple[Floats, Floats | float, Floats]:
     center = center_of(clip, columns.ordered(), first=True)
-    unit = ccd_noise(clip, center, columns.scale, columns.zero)
+    unit = normalised_noise(clip, center, columns.scale, columns.zero)
     return columns.values.astype(np.float64), center, unit
 
 

@@ -1,30 +1,65 @@
 """What becomes of the survivors of a column: one value and its uncertainty."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gpustack.backends.columns import MAD_TO_STD, Floats
+from gpustack.backends.columns import MAD_TO_STD, Floats, middles
 from gpustack.backends.statistics import Columns, mean, median, pivot, quick_mad, std
+from gpustack.combines import QUADRATURES
 from gpustack.recipe import Recipe
+
+
+def total(columns: Columns) -> Floats:
+    """The sum of the survivors."""
+    origin = pivot(columns)
+    result = columns.total(origin)
+    return result if origin is None else result + origin * columns.count
+
+
+def lower_median(columns: Columns) -> Floats:
+    """The median; of an even number the lower of the two middle samples."""
+    return middles(columns)[0]
+
+
+def lmedian(columns: Columns) -> Floats:
+    """The median; of two samples the lower one."""
+    return np.where(columns.count == 2, lower_median(columns), median(columns))
+
+
+def quadrature(columns: Columns) -> Floats:
+    """Of survivors that are standard deviations, that of their mean."""
+    return np.sqrt(columns.total(None, squared=True)) / columns.count
+
+
+def lowest(columns: Columns) -> Floats:
+    """The least survivor."""
+    return columns.at(columns.lo)  # type: ignore[arg-type]
+
+
+def highest(columns: Columns) -> Floats:
+    """The greatest survivor."""
+    return columns.at(columns.hi - 1)  # type: ignore[arg-type]
+
+
+_METHODS: dict[str, Callable[[Columns], Floats]] = {
+    "mean": mean,
+    "median": median,
+    "lower_median": lower_median,
+    "lmedian": lmedian,
+    "sum": total,
+    "quadrature": quadrature,
+    "nmodel": quadrature,  # the samples have become what the model says
+    "min": lowest,
+    "max": highest,
+}
 
 
 def combine(columns: Columns, recipe: Recipe) -> Floats:
     """The unweighted value of each column; meaningless where nothing survives."""
-    match recipe.combine:
-        case "mean":
-            return mean(columns)
-        case "median":
-            return median(columns)
-        case "sum":
-            origin = pivot(columns)
-            result = columns.total(origin)
-            return result if origin is None else result + origin * columns.count
-        case "min":
-            return columns.at(columns.lo)  # type: ignore[arg-type]
-        case "max":
-            return columns.at(columns.hi - 1)  # type: ignore[arg-type]
+    return _METHODS[recipe.method](columns)
 
 
 def uncertainty(columns: Columns, recipe: Recipe) -> Floats:
@@ -37,19 +72,23 @@ def uncertainty(columns: Columns, recipe: Recipe) -> Floats:
 class WeightedSum:
     """Sums of weights and of weighted samples, added up frame by frame in float64.
 
-    Not about a pivot: no sample is known to have a weight, and one without may be of
-    any size.
+    Of a quadrature, of the squares of these. Not about a pivot: no sample is known to have a
+    weight, and one without may be of any size.
     """
 
-    def __init__(self, pixels: int) -> None:
+    def __init__(self, pixels: int, recipe: Recipe) -> None:
         self.weights, self._sum, self._term = (np.zeros(pixels) for _ in range(3))
+        self._squares, self._divides = recipe.method in QUADRATURES, recipe.method != "sum"
 
     def add(self, row: Floats, weight: float | NDArray[Any], inside: NDArray[np.bool_]) -> None:
         """Add the samples of a frame that are `inside`; the others may be anything."""
         np.multiply(row, weight, out=self._term, dtype=np.float64)
+        if self._squares:
+            np.multiply(self._term, self._term, out=self._term)
         np.add(self._sum, self._term, out=self._sum, where=inside)
         np.add(self.weights, weight, out=self.weights, where=inside)
 
-    def value(self, combine: str) -> Floats:
-        """The weighted mean or sum; NaN for a mean of no weight."""
-        return self._sum / self.weights if combine == "mean" else self._sum
+    def value(self) -> Floats:
+        """What they come to; NaN where it is divided by no weight."""
+        result = np.sqrt(self._sum) if self._squares else self._sum
+        return result / self.weights if self._divides else result

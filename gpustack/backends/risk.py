@@ -61,7 +61,7 @@ def _least_unit(
     if isinstance(clip, NoiseClip):
         # Frames of the largest scale have the lowest level, but where that is below 0.
         least = np.where(center < 0, -np.inf, center / scale.max() + zero.min())
-        least = ccd_noise(clip, least, 1.0, 0.0) * scale.min()
+        least = ccd_noise(clip, least) * scale.min()
         return least
     assert isinstance(clip, SigmaClip)
     spread = std(columns, clip.ddof, center if clip.about == "center" else None)

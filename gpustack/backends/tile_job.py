@@ -20,12 +20,15 @@ from gpustack.backends.tiles import (
     Flags,
     Tile,
     Where,
+    decode,
     load,
     load_frame,
+    model_row,
     normalize_row,
     reasons,
 )
 from gpustack.clips import Clip
+from gpustack.combines import NoiseModel
 from gpustack.recipe import Recipe
 
 
@@ -55,13 +58,13 @@ class TileJob:
         for clip in self._clips:
             columns.clip(clip, look)
         count = self._place_counts(where, tile, columns)
-        if not self._late_normalize:
+        if not self._late:
             self._place_values(where, columns, count)
         kept, weightless = tile.finite, None
         if self._looks_again(columns):
             kept, weightless = self._look_again(where, columns, buffer, count)
         tallies += tile.came, tile.came - kept
-        if self._late_normalize:
+        if self._late:
             late = replace(tile, rows=list(buffer[:-1]), valid=count, came=kept, finite=kept)
             self._place_values(where, sort_tile(late, buffer, self.recipe), count)
 
@@ -103,6 +106,11 @@ class TileJob:
         return self.recipe.normalizes and self.recipe.clip_on == "raw"
 
     @property
+    def _late(self) -> bool:
+        """Whether what is combined is something else than what clips see."""
+        return self._late_normalize or isinstance(self.recipe.combine, NoiseModel)
+
+    @property
     def _clips(self) -> tuple[Clip, ...]:
         """The clips that are left after those applied on loading."""
         if self.recipe.normalizes and not self._late_normalize:
@@ -113,11 +121,13 @@ class TileJob:
     def _ranks(self) -> frozenset[int] | None:
         """The only ranks that the recipe looks at, where that is known beforehand."""
         n, spread = len(self.band), self.recipe.spread
-        if self.recipe.clips or self._late_normalize or spread or self.out.reasons is not None:
+        if self.recipe.clips or self._late or spread or self.out.reasons is not None:
             return None
-        match self.recipe.combine:
-            case "median":
+        match self.recipe.method:
+            case "median" | "lmedian":
                 return frozenset({(n - 1) // 2, n // 2})
+            case "lower_median":
+                return frozenset({(n - 1) // 2})
             case "min":
                 return frozenset({0})
             case "max":
@@ -145,7 +155,7 @@ class TileJob:
 
     def _looks_again(self, columns: SortedTile) -> bool:
         """Whether it has to be seen which frames' samples survive."""
-        if self._late_normalize or self.recipe.weights is not None or self.out.reasons is not None:
+        if self._late or self.recipe.weights is not None or self.out.reasons is not None:
             return True
         untouched = columns.uniform.count == columns.uniform.valid and not columns.parts
         return self.out.rejected is not None and bool(self._clips) and not untouched
@@ -155,12 +165,13 @@ class TileJob:
     ) -> tuple[Counts, Flags]:
         """Decode the samples again, frame by frame, now that it is known which survive.
 
-        Writes reasons and the weighted value. Where normalising comes late, leaves the
-        normalised survivors in `buffer`, +inf for the others. Returns how many samples of
-        each frame survive and, with weights, the columns whose survivors have none.
+        Writes reasons and the weighted value. Where normalising or a noise model come late,
+        leaves what they make of the survivors in `buffer`, +inf for the others. Returns how
+        many samples of each frame survive and, with weights, the columns whose survivors have
+        none.
         """
         kept = np.empty(len(self.band), np.intp)
-        members, sums = columns.members(self.recipe), WeightedSum(where.pixels)
+        members, sums = columns.members(self.recipe), WeightedSum(where.pixels, self.recipe)
         for f, (samples, weight) in enumerate(zip(self.band, self._weights(where), strict=True)):
             row = buffer[f]
             fates = load_frame(samples, where, self.recipe, f, row)
@@ -169,16 +180,24 @@ class TileJob:
             if self.out.reasons is not None:
                 why = reasons(samples, where, self.recipe, row, fates, inside)
                 _place(self.out.reasons[f], where, why)
-            if self._late_normalize:
-                normalize_row(row, f, self.recipe)
+            if self._late:
+                self._settle_late(samples, where, f, row)
                 np.copyto(row, np.inf, where=~inside)
             if weight is not None:
                 sums.add(row, weight, inside)
         if self.recipe.weights is None:
             return kept, None
         weightless = (count == 0) | (sums.weights == 0)
-        self._place_data(where, sums.value(self.recipe.combine), weightless)
+        self._place_data(where, sums.value(), weightless)
         return kept, weightless
+
+    def _settle_late(self, samples: Samples, where: Where, f: int, row: Floats) -> None:
+        """Turn what clips see of a frame into what is combined, in place."""
+        if isinstance(self.recipe.combine, NoiseModel):
+            decode(samples, where, row)
+            model_row(row, f, self.recipe)
+        else:
+            normalize_row(row, f, self.recipe)
 
     def _place_values(self, where: Where, columns: SortedTile, count: Counts) -> None:
         """Combine without weights, and write data, mask and uncertainty."""

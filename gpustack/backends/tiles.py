@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from gpustack.backends.base import Samples, working_dtype
 from gpustack.backends.columns import Floats, Ranks
+from gpustack.backends.noise import ccd_noise
 from gpustack.reasons import Reason
 from gpustack.recipe import Recipe
 
@@ -195,6 +196,13 @@ def normalize_row(row: Floats, f: int, recipe: Recipe) -> None:
     if recipe.scale is not None:
         np.multiply(exact, recipe.scale[f], out=exact)
     np.add(exact, 0.0, out=row, casting="same_kind")
+
+
+def model_row(row: Floats, f: int, recipe: Recipe) -> None:
+    """The noise that raw samples of frame `f` have by the recipe's model, in place."""
+    noise = ccd_noise(recipe.combine, row.astype(np.float64))  # type: ignore[arg-type]
+    factor = 1.0 if recipe.scale is None else abs(recipe.scale[f])
+    np.multiply(noise, factor, out=row, casting="same_kind")
 
 
 def union(*flags: Flags) -> Flags:

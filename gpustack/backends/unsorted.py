@@ -15,6 +15,7 @@ from gpustack.backends.columns import Floats, Ranks, Uniform
 from gpustack.backends.network import sort_columns
 from gpustack.backends.statistics import mean
 from gpustack.clips import RangeClip, SigmaClip
+from gpustack.combines import MEDIANS, QUADRATURES
 from gpustack.recipe import Recipe
 
 #: Half the last bit of a float32, relative to it, and the smallest float32.
@@ -30,7 +31,8 @@ def needs_order(recipe: Recipe, dtype: np.dtype[np.floating]) -> bool:
     """Whether a recipe looks at ranks, or adds up what float64 may round."""
     return (
         dtype != np.float32
-        or recipe.combine == "median"
+        or recipe.method in MEDIANS
+        or (recipe.method in QUADRATURES and recipe.weights is None)  # squares are not exact
         or (recipe.combine in ("min", "max") and not recipe.clips)  # the sort is pruned for one end
         or recipe.spread is not None
         or any(_needs_order(clip) for clip in recipe.clips)

@@ -1,9 +1,10 @@
 """What all clips share: their one-line text, and the words and checks of their fields."""
 
-from dataclasses import fields
+import math
 from typing import Any, ClassVar, Literal, get_args
 
-from gpustack.checks import bound, tidy, whole, word
+from gpustack.checks import bound, check, real, tidy, whole, word
+from gpustack.texts import written
 
 Spread = Literal["std", "mad_std"]
 Center = Literal["median", "mean", "trimmed_mean"]
@@ -16,19 +17,7 @@ class BaseClip:
     name: ClassVar[str]
 
     def __str__(self) -> str:
-        body = ",".join(
-            f"{field.name}={_text(getattr(self, field.name))}"
-            for field in fields(self)  # type: ignore[arg-type]
-        )
-        return f"{self.name}:{body}"
-
-
-def _text(value: Any) -> str:
-    if value is None or isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, float) and float(f"{value:g}") == value:
-        return f"{value:g}"
-    return str(value)
+        return written(self)
 
 
 def tidy_thresholds(clip: Any, most: float) -> None:
@@ -55,3 +44,15 @@ def tidy_keep(clip: Any) -> None:
 def tidy_center(clip: Any) -> None:
     """Check `center`, one of `Center`."""
     tidy(clip, center=word(f"{type(clip).__name__} center", clip.center, get_args(Center)))
+
+
+def tidy_noise(value: Any) -> None:
+    """Check `rdnoise`, `gain` and `snoise`, finite numbers >= 0; a gain is none that is 0."""
+    for name in ("rdnoise", "gain", "snoise"):
+        given = getattr(value, name)
+        number, least = real(given), "> 0" if name == "gain" else ">= 0"
+        check(
+            0 <= number < math.inf and (number > 0 or name != "gain"),
+            f"{type(value).__name__} {name}: expected a number {least}, got {given!r}",
+        )
+        tidy(value, **{name: number})

@@ -10,6 +10,7 @@ from gpustack.clips.base import (
     Center,
     tidy_center,
     tidy_keep,
+    tidy_noise,
     tidy_passes,
     tidy_thresholds,
 )
@@ -66,14 +67,7 @@ class NoiseClip(BaseClip):
         tidy_center(self)
         tidy_passes(self)
         tidy_keep(self)
-        for name in ("rdnoise", "gain", "snoise"):
-            given = getattr(self, name)
-            value, least = real(given), "> 0" if name == "gain" else ">= 0"
-            check(
-                0 <= value < math.inf and (value > 0 or name != "gain"),
-                f"NoiseClip {name}: expected a number {least}, got {given!r}",
-            )
-            tidy(self, **{name: value})
+        tidy_noise(self)
 
 
 @dataclass(frozen=True, slots=True)

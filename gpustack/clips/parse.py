@@ -1,13 +1,12 @@
 """All clips, by the short names that the command line and JSON have for them."""
 
-from contextlib import suppress
-from dataclasses import fields
-from typing import Any, get_args
+from typing import get_args
 
-from gpustack.checks import check, word
+from gpustack.checks import word
 from gpustack.clips.basic import ExtremaClip, RangeClip, SigmaClip
 from gpustack.clips.iraf import NoiseClip, PercentileRankClip, VarianceClip
 from gpustack.clips.siril import ESDClip, LinearFitClip, MADClip, PercentileClip, WinsorizedClip
+from gpustack.texts import read
 
 #: Clips that reject what lies outside of two bounds, which follow from the survivors.
 BoundClip = SigmaClip | MADClip | WinsorizedClip | NoiseClip | PercentileClip | PercentileRankClip
@@ -28,28 +27,7 @@ def parse_clip(text: str) -> Clip:
     RecipeError
         Where the name, a field or a value is unknown or out of its range.
     """
-    name, _, body = text.partition(":")
+    name = text.partition(":")[0]
     clip = CLIPS[word("clip", name, tuple(CLIPS))]
-    known = [field.name for field in fields(clip)]
-    record: dict[str, Any] = {}
-    for item in body.split(",") if body else ():
-        field, sign, value = item.partition("=")
-        check(
-            bool(sign) and field in known,
-            f"clip {name}: expected field=value with field one of {', '.join(known)}, "
-            f"got {item!r} in {text!r}",
-        )
-        check(field not in record, f"clip {name}: expected {field} once, got it again in {text!r}")
-        record[field] = _parse_value(value)
-    return clip(**record)
-
-
-def _parse_value(text: str) -> int | float | str | bool | None:
-    if text.lower() == "none":
-        return None
-    if text.lower() in ("true", "false"):
-        return text.lower() == "true"
-    for kind in (int, float):
-        with suppress(ValueError):
-            return kind(text)
-    return text
+    value: Clip = read("clip", clip, text)
+    return value

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from gpustack.clips import Clip, RangeClip
 from gpustack.combiner.callables import Masked, Statistic, Word, call, nan_filled
-from gpustack.recipe import Combine, Recipe, Uncertainty
+from gpustack.recipe import Recipe, Uncertainty
 from gpustack.result import StackResult
 
 Method = Literal["mean", "median", "sum"]
@@ -77,7 +77,7 @@ class Combination:
             weights = None if self.weights is None else tuple(self.weights)
         return Recipe(
             clips=tuple(clips),
-            combine=self.method if callable(self.main) else cast(Combine, self.main),
+            combine=self.method if callable(self.main) else cast(Method, self.main),
             scale=self.scale if isinstance(self.scale, tuple) else None,
             weights=weights,
             # Without clips that compare samples both are the same, and this one is faster.

@@ -14,6 +14,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from gpustack.arguments import fill_in
 from gpustack.clips import Clip
+from gpustack.combines import Combine
 from gpustack.explanation.column import Column, is_blank, load_column, survivors
 from gpustack.explanation.follow import follow
 from gpustack.explanation.pixel import check_pixel, cut_out
@@ -21,7 +22,7 @@ from gpustack.explanation.records import Explanation, Pass, Step
 from gpustack.flags import Flags
 from gpustack.frames import check_agree, open_frames
 from gpustack.normalize import PerFrame
-from gpustack.recipe import Combine, Recipe
+from gpustack.recipe import Recipe
 from gpustack.result import frame_table
 
 __all__ = ["Explanation", "Pass", "Step", "explain"]
@@ -32,7 +33,7 @@ def explain(
     x: int,
     y: int,
     clips: Clip | Iterable[Clip] | Recipe = (),
-    combine: Combine = "mean",
+    combine: Combine | str = "mean",
     *,
     scale: PerFrame = None,
     zero: PerFrame = None,

@@ -79,7 +79,17 @@ CLIP_BOUNDS, CLIP_ESD, CLIP_BY_FRAME = range(4, 7)
 CLIPPED_NOT, CLIPPED_BASIC, CLIPPED_ALL, CLIPPED_BY_FRAME = range(4)
 CENTER = {"mean": 0, "median": 1, "trimmed_mean": 2}
 ABOUT = {"mean": 0, "center": 1}
-COMBINE = {"mean": 0, "median": 1, "sum": 2, "min": 3, "max": 4}
+COMBINE = {
+    "mean": 0,
+    "median": 1,
+    "sum": 2,
+    "min": 3,
+    "max": 4,
+    "lower_median": 5,
+    "lmedian": 6,
+    "quadrature": 7,
+    "nmodel": 8,
+}
 SPREAD = {None: 0, "std": 1, "mad_std": 2}
 #: Of clips alone.
 SPREAD_RAW_MAD, SPREAD_CENTER, SPREAD_NOISE, SPREAD_RANK, SPREAD_WINSORIZED = range(3, 8)

@@ -1,6 +1,5 @@
 """The clips as a kernel reads them: their records, and the tables of numbers that some need."""
 
-from collections.abc import Sequence
 from functools import singledispatch
 from typing import Any
 
@@ -22,6 +21,7 @@ from gpustack.clips import (
     VarianceClip,
     WinsorizedClip,
 )
+from gpustack.combines import NoiseModel
 from gpustack.critical import critical_values
 from gpustack.recipe import Recipe
 
@@ -47,10 +47,16 @@ def _is_basic(clip: Clip) -> bool:
     return isinstance(clip, RangeClip) or (isinstance(clip, ExtremaClip) and clip.among != "share")
 
 
-def table_bytes(clips: Sequence[Clip], n: int) -> int:
+def told(recipe: Recipe) -> tuple[Clip | NoiseModel, ...]:
+    """What of a recipe has a record: the clips, and behind them a noise model."""
+    model = (recipe.combine,) if isinstance(recipe.combine, NoiseModel) else ()
+    return (*recipe.clips, *model)
+
+
+def table_bytes(recipe: Recipe, n: int) -> int:
     """The size of what `table` gives."""
-    tables = sum(isinstance(clip, ESDClip) for clip in clips)
-    return max(len(clips), 1) * abi.CLIP.itemsize + tables * (n + 1) * 8
+    tables = sum(isinstance(clip, ESDClip) for clip in recipe.clips)
+    return max(len(told(recipe)), 1) * abi.CLIP.itemsize + tables * (n + 1) * 8
 
 
 def table(recipe: Recipe, n: int, address: int) -> NDArray[np.uint8]:
@@ -59,21 +65,21 @@ def table(recipe: Recipe, n: int, address: int) -> NDArray[np.uint8]:
     Parameters
     ----------
     recipe : Recipe
-        Without clips there is one empty record, so that there is something to point to.
+        With nothing to tell there is one empty record, so that there is something to point to.
     n : int
     address : int
         Where the result will lie.
 
     Returns
     -------
-    ndarray of uint8, shape (table_bytes(recipe.clips, n),)
+    ndarray of uint8, shape (table_bytes(recipe, n),)
     """
-    records = np.zeros(max(len(recipe.clips), 1), abi.CLIP)
+    records = np.zeros(max(len(told(recipe)), 1), abi.CLIP)
     parts: list[NDArray[Any]] = [records]
     end = address + records.nbytes
-    for record, clip in zip(records, recipe.clips, strict=False):
+    for record, clip in zip(records, told(recipe), strict=False):
         fill(clip, record, n)
-        if recipe.by_frame(clip):
+        if isinstance(clip, Clip) and recipe.by_frame(clip):
             record["kind"] = abi.CLIP_BY_FRAME
         if isinstance(clip, ESDClip):
             record["critical"] = end
@@ -127,8 +133,12 @@ def _(clip: PercentileClip, record: Any, n: int) -> None:
 @fill.register
 def _(clip: NoiseClip, record: Any, n: int) -> None:
     _fill_bounds(clip, record, abi.SPREAD_NOISE, clip.center)
-    for name in ("rdnoise", "gain", "snoise"):
-        record[name] = getattr(clip, name)
+    _fill_noise(clip, record)
+
+
+@fill.register
+def _(clip: NoiseModel, record: Any, n: int) -> None:
+    _fill_noise(clip, record)
 
 
 @fill.register
@@ -159,6 +169,12 @@ def _fill_bounds(clip: Any, record: Any, spread: int, center: str = "median") ->
     record["maxiters"] = -1 if clip.maxiters is None else _held(clip.maxiters)
     record["keep"] = _held(clip.keep)
     _fill_sides(clip, record)
+
+
+def _fill_noise(clip: NoiseClip | NoiseModel, record: Any) -> None:
+    """What the noise of a CCD is made of."""
+    for name in ("rdnoise", "gain", "snoise"):
+        record[name] = getattr(clip, name)
 
 
 def _fill_sides(clip: Any, record: Any) -> None:

@@ -89,7 +89,7 @@ class Job:
             "MASKED": bool(records["mask"].any() or records["has_blank"].any()),
             "NORMALIZE": when if recipe.normalizes else abi.NORMALIZE_NONE,
             "CLIPPED": clips.clipped(recipe),
-            "COMBINE": abi.COMBINE[recipe.combine],
+            "COMBINE": abi.COMBINE[recipe.method],
             "SPREAD": abi.SPREAD[spread],
             "WEIGHTED": abi.WEIGHTED_NOT if recipe.weights is None else weighted,
             "FLAT": self._is_flat(records, width),
@@ -136,7 +136,7 @@ class Job:
     @property
     def clip_bytes(self) -> int:
         """Bytes of the table of clips."""
-        return clips.table_bytes(self.recipe.clips, self.n)
+        return clips.table_bytes(self.recipe, self.n)
 
     def clip_table(self, address: int) -> NDArray[np.uint8]:
         """The clips as a kernel reads them at this address."""

@@ -1,0 +1,101 @@
+"""How the survivors of a column become one value: words, and a value with parameters."""
+
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar, Literal, get_args
+
+from gpustack.checks import check, word
+from gpustack.clips.base import tidy_noise
+from gpustack.texts import read, written
+
+CombineWord = Literal[
+    "mean", "median", "lower_median", "lmedian", "sum", "quadrature", "min", "max"
+]
+
+
+@dataclass(frozen=True, slots=True)
+class NoiseModel:
+    """The standard deviation of a mean, from the noise that a CCD has at the samples' values.
+
+    With c a sample as it is in its frame, or 0 where that is negative, its variance is
+    ``(rdnoise / gain)^2 + c / gain + (snoise * c)^2``, times the square of its frame's scale.
+    The value of a column is ``sqrt(sum w^2 variance) / sum w`` over its survivors.
+
+    Parameters
+    ----------
+    rdnoise : float
+        Read-out noise in electrons, >= 0.
+    gain : float
+        Electrons per unit of the samples, > 0.
+    snoise : float
+        Sensitivity noise, a fraction of the value, >= 0: 0.01 is a flat field good to 1%.
+
+    Notes
+    -----
+    A zero that was subtracted takes no noise with it: it is the level in the frame that
+    counts. IRAF takes the level that is left, which is the same without zeros.
+
+    References
+    ----------
+    IRAF imcombine ``combine=nmodel``.
+    """
+
+    rdnoise: float = 0.0
+    gain: float = 1.0
+    snoise: float = 0.0
+    name: ClassVar[str] = "nmodel"
+
+    def __post_init__(self) -> None:
+        tidy_noise(self)
+
+    def __str__(self) -> str:
+        return written(self)
+
+
+Combine = CombineWord | NoiseModel
+
+#: All words; that of a `NoiseModel` is the last.
+METHODS: tuple[str, ...] = (*get_args(CombineWord), NoiseModel.name)
+#: Those that are one or two of the middle samples, those that add up squares, those that can
+#: have weights.
+MEDIANS = ("median", "lower_median", "lmedian")
+QUADRATURES = ("quadrature", "nmodel")
+WEIGHTED = ("mean", "sum", *QUADRATURES)
+
+
+def as_combine(given: Any) -> Combine:
+    """A word, or a noise model or its text ``nmodel:field=value,...``.
+
+    Raises
+    ------
+    RecipeError
+        Where it is neither.
+    """
+    if isinstance(given, NoiseModel):
+        return given
+    if isinstance(given, str) and given.partition(":")[0] == NoiseModel.name:
+        model: NoiseModel = read("combine", NoiseModel, given)
+        return model
+    return word("combine", given, METHODS)  # type: ignore[return-value]
+
+
+def to_record(combine: Combine) -> Any:
+    """What JSON has for it."""
+    if isinstance(combine, NoiseModel):
+        return {"combine": combine.name, **asdict(combine)}
+    return combine
+
+
+def from_record(record: Any) -> Any:
+    """What `to_record` made a record of.
+
+    Raises
+    ------
+    RecipeError, TypeError
+        Where the record is that of nothing.
+    """
+    if not isinstance(record, dict):
+        return record
+    values = dict(record)
+    name = values.pop("combine", None)
+    check(name == NoiseModel.name, f"combine: expected {NoiseModel.name!r}, got {name!r}")
+    return NoiseModel(**values)

@@ -1,0 +1,57 @@
+"""Frozen values as texts ``NAME:field=value,...``, and back."""
+
+from contextlib import suppress
+from dataclasses import fields
+from typing import Any
+
+from gpustack.checks import check
+
+
+def written(value: Any) -> str:
+    """The text of a frozen dataclass that has a `name`; `read` turns it back."""
+    body = ",".join(f"{field.name}={_text(getattr(value, field.name))}" for field in fields(value))
+    return f"{value.name}:{body}"
+
+
+def read(what: str, kind: Any, text: str) -> Any:
+    """The value of a frozen dataclass `kind` from its text, in which fields may be left out.
+
+    Raises
+    ------
+    RecipeError
+        Where a field or a value is unknown or out of its range; it begins with `what`.
+    """
+    name, _, body = text.partition(":")
+    known = [field.name for field in fields(kind)]
+    record: dict[str, Any] = {}
+    for item in body.split(",") if body else ():
+        field, sign, value = item.partition("=")
+        check(
+            bool(sign) and field in known,
+            f"{what} {name}: expected field=value with field one of {', '.join(known)}, "
+            f"got {item!r} in {text!r}",
+        )
+        check(
+            field not in record, f"{what} {name}: expected {field} once, got it again in {text!r}"
+        )
+        record[field] = _value(value)
+    return kind(**record)
+
+
+def _text(value: Any) -> str:
+    if value is None or isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float) and float(f"{value:g}") == value:
+        return f"{value:g}"
+    return str(value)
+
+
+def _value(text: str) -> int | float | str | bool | None:
+    if text.lower() == "none":
+        return None
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    for kind in (int, float):
+        with suppress(ValueError):
+            return kind(text)
+    return text

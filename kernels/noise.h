@@ -1,0 +1,12 @@
+// The noise of a CCD.
+#pragma once
+
+#include "abi.h"
+
+// What a CCD's noise is at this level, negative levels as 0.
+__device__ inline double ccd_noise(const Clip& clip, double level)
+{
+    double signal = fmax(level, 0.0), read = clip.rdnoise / clip.gain;
+    double sensitivity = clip.snoise * signal;
+    return sqrt(read * read + signal / clip.gain + sensitivity * sensitivity);
+}

@@ -29,6 +29,7 @@ _HOMES = {
     "PercentileClip": "clips",
     "PercentileRankClip": "clips",
     "NoiseClip": "clips",
+    "Grow": "clips",
     "Flags": "flags",
     "Statistic": "measures",
     "Exposure": "measures",

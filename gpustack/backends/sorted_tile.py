@@ -14,7 +14,7 @@ from gpustack.backends.ragged import Ragged
 from gpustack.backends.statistics import Columns
 from gpustack.backends.tiles import Tile, all_finite
 from gpustack.backends.unsorted import Unsorted, adds_up, needs_order
-from gpustack.clips import Clip, ExtremaClip
+from gpustack.clips import Clip, ExtremaClip, Grow
 from gpustack.recipe import Recipe
 
 #: Where more than this share of the columns would have to be copied out to be sorted, sorting
@@ -64,6 +64,8 @@ class SortedTile:
 
     def clip(self, clip: Clip, rank_all: RankAll) -> None:
         """Apply one clip to all columns."""
+        if isinstance(clip, Grow):
+            raise TypeError(f"expected a clip that decides by column, got {clip}")
         for part in self.parts:
             clip_ragged(part, clip, rank_all, self.frames)
         if isinstance(clip, ExtremaClip):

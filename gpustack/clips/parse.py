@@ -6,12 +6,15 @@ from typing import Any, get_args
 
 from gpustack.checks import check, word
 from gpustack.clips.basic import ExtremaClip, RangeClip, SigmaClip
+from gpustack.clips.grow import Grow
 from gpustack.clips.iraf import NoiseClip, PercentileRankClip
 from gpustack.clips.siril import ESDClip, MADClip, PercentileClip, WinsorizedClip
 
 #: Clips that reject what lies outside of two bounds, which follow from the survivors.
 BoundClip = SigmaClip | MADClip | WinsorizedClip | NoiseClip | PercentileClip | PercentileRankClip
-Clip = RangeClip | ExtremaClip | BoundClip | ESDClip
+#: Clips that decide column by column; all that a backend sees.
+ColumnClip = RangeClip | ExtremaClip | BoundClip | ESDClip
+Clip = ColumnClip | Grow
 CLIPS: dict[str, type[Clip]] = {clip.name: clip for clip in get_args(Clip)}
 
 

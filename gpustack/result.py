@@ -12,6 +12,7 @@ from astropy.table import Table
 from numpy.typing import NDArray
 
 from gpustack.header import fits_wcs, left_out, with_wcs, without_wcs
+from gpustack.maps import RejectionCube
 from gpustack.recipe import Recipe
 from gpustack.writing import PathLike, write_whole
 
@@ -47,6 +48,12 @@ class StackResult:
     reasons : ndarray of uint8, shape (n, *shape), or None
         Why each sample is out, a `gpustack.reasons.Reason`, 0 for survivors; made only when
         asked for.
+    reason : ndarray of uint8 or None
+        The reasons of all samples of a pixel, bits of one number; see `gpustack.reasons.Reason`.
+    exposure : ndarray of float or None
+        The exposures in seconds of the samples that survived, together.
+    rejections : RejectionCube or None
+        Which samples of each frame were rejected.
     """
 
     data: NDArray[Any]
@@ -61,6 +68,9 @@ class StackResult:
     unit: u.UnitBase | None = None
     wcs: Any = None
     reasons: NDArray[np.uint8] | None = field(default=None, repr=False)
+    reason: NDArray[np.uint8] | None = field(default=None, repr=False)
+    exposure: NDArray[Any] | None = field(default=None, repr=False)
+    rejections: RejectionCube | None = field(default=None, repr=False)
 
     @property
     def marks(self) -> NDArray[np.bool_] | None:
@@ -76,8 +86,8 @@ class StackResult:
         """The result with numpy arrays; itself where it has them already."""
         if not self.on_device:
             return self
-        maps = ("data", "mask", "uncertainty", "count", "low", "high", "reasons")
-        held = {name: getattr(self, name) for name in maps}
+        maps = ("data", "mask", "uncertainty", "count", "low", "high", "reasons", "reason")
+        held = {name: getattr(self, name) for name in (*maps, "exposure", "rejections")}
         return replace(
             self, **{name: map_.get() for name, map_ in held.items() if map_ is not None}
         )

@@ -31,6 +31,7 @@ MAY_IMPORT = {
     "flags": "",
     "backends": "numpy",
     "frames": "numpy astropy",
+    "maps": "numpy astropy",
     "header": "numpy astropy",
     "writing": "numpy astropy",
     "align": "numpy astropy reproject",

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from gpustack.header import fits_wcs, left_out, with_wcs, without_wcs
 from gpustack.maps import RejectionCube
+from gpustack.maps.extensions import extensions
 from gpustack.recipe import Recipe
 from gpustack.writing import PathLike, write_whole
 
@@ -113,14 +114,25 @@ class StackResult:
             wcs=wcs,
         )
 
-    def to_hdulist(self) -> fits.HDUList:
+    def to_hdulist(self, maps: Sequence[str] = ()) -> fits.HDUList:
         """The result as FITS: data, and MASK and UNCERT extensions as CCDData has them.
 
         The header keeps the coordinates that the frame's file had, card by card; those of
         CCDData are written as `wcs` tells them.
+
+        Parameters
+        ----------
+        maps : sequence of {"count", "low", "high", "reason", "exposure", "rejections", "frames"}
+            Which to add as extensions COUNT, LOW, HIGH, REASON, EXPOSURE, REJECTED (a plane a
+            frame, 1 where rejected, eight times as large as in memory) and FRAMES (a table).
+
+        Raises
+        ------
+        InputError
+            Where one is no such map, or was not made.
         """
         if self.on_device:
-            return self.to_host().to_hdulist()
+            return self.to_host().to_hdulist(maps)
         header = with_wcs(self.header, self.wcs)
         if self.unit is not None:
             header["BUNIT"] = self.unit.to_string()
@@ -132,13 +144,13 @@ class StackResult:
             if self.unit is not None:
                 spread.header["BUNIT"] = self.unit.to_string()
             hdus.append(spread)
-        return fits.HDUList(hdus)
+        return fits.HDUList([*hdus, *extensions(self, maps)])
 
-    def write(self, path: PathLike, overwrite: bool = False) -> None:
+    def write(self, path: PathLike, overwrite: bool = False, maps: Sequence[str] = ()) -> None:
         """Write the result as FITS, whole or not at all.
 
         `astropy.nddata.CCDData.read` reads it back: data, mask, uncertainty, unit,
-        header and WCS.
+        header and WCS; it passes by what `maps` add.
 
         Parameters
         ----------
@@ -146,13 +158,17 @@ class StackResult:
             Ends in .fits, .fit or .fts, or one of them and .gz.
         overwrite : bool
             Replace the file if there is one.
+        maps : sequence of str
+            Which maps to add; see `to_hdulist`.
 
         Raises
         ------
         OutputError
             Where the file exists, or cannot be written; nothing is left behind.
+        InputError
+            Where a map was not made.
         """
-        write_whole(path, self.to_hdulist(), overwrite=overwrite)
+        write_whole(path, self.to_hdulist(maps), overwrite=overwrite)
 
 
 def frame_table(

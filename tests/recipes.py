@@ -213,8 +213,8 @@ GROWN = {
     "median-std": Recipe(
         clips=[MADClip(4.13, 6.31), Grow(1.2)], combine="median", uncertainty="std"
     ),
-    "weighted": lambda n: Recipe(weights=frame_weights(n), clips=[MADClip(5, 5), Grow()]),
-    "sample": Recipe(weights="sample", clips=[MADClip(5, 7), Grow(1.5)], combine="sum"),
+    "weighted": lambda n: Recipe(weights=frame_weights(n), clips=[MADClip(5.03, 5.17), Grow()]),
+    "sample": Recipe(weights="sample", clips=[MADClip(5.03, 7.13), Grow(1.5)], combine="sum"),
     "scale": lambda n: Recipe(scale=scale(n), clips=[RangeClip(60), *SIGMA, Grow(1.5)]),
     "raw": lambda n: Recipe(
         scale=scale(n), zero=zero(n), clips=[*SIGMA, Grow(1.5)], clip_on="raw", combine="median"

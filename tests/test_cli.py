@@ -99,7 +99,7 @@ BAD = {
     "no such extension": (["m*.fits", "--hdu", "SCI"], "m0.fits.*SCI"),
     "no such clip": (
         ["m*.fits", "--clip", "kappa:low=3"],
-        "'range', 'extrema', .*, 'esd', got 'kappa'",
+        "'range', 'extrema', .*, 'grow', got 'kappa'",
     ),
     "no such field": (["m*.fits", "--clip", "sigma:lo=3"], "expected .*low, high.*got"),
     "too many extrema": (["m*.fits", "--clip", "extrema:nlow=3,nhigh=2"], "for 5 frames"),

@@ -276,7 +276,7 @@ def test_a_limit_that_leaves_no_room_says_so():
     match = rf"samples of one row of all frames are out.* {need:,} bytes.* got {need:,} bytes"
     with pytest.raises(MemoryLimitError, match=match):
         run_maps(CpuBackend(), band, asked, need, Files)
-    match = rf"at least one row of all frames, 220 bytes.* of {need + 100:,} bytes, {need:,} hold"
+    match = rf"at least one row of all frames, 220 bytes.*\(of {need + 100:,} bytes, {need:,} hold"
     with pytest.raises(MemoryLimitError, match=match):
         run_maps(CpuBackend(), band, asked, need + 100, Files)
 

@@ -1,5 +1,6 @@
 """Rejections that grow, and maps of reasons: every backend against the oracle, band by band."""
 
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -14,6 +15,7 @@ from gpustack.backends.base import Samples
 from gpustack.backends.cpu import CpuBackend
 from gpustack.clips import MADClip
 from gpustack.errors import InputError, MemoryLimitError
+from gpustack.maps import derived, execute
 from gpustack.maps.grow import dilated, half_width
 from gpustack.plan import plan_bands
 from gpustack.reasons import Reason
@@ -21,7 +23,7 @@ from gpustack.recipe import MAPS, OUTPUTS, Recipe
 from maprun import exposures, least, run_maps
 from oracle import solve
 from recipes import GROWN, ROUTES, grown, recipe
-from stacks import TIED, plain, sky, some, with_weights
+from stacks import TIED, outputs, plain, sky, some, with_weights
 from stacks import stack as stack_of
 from tolerances import IMAGES, assert_agrees, assert_same_bits
 
@@ -286,21 +288,21 @@ def test_without_a_limit_some_rows_fit_in_any_case(cube, monkeypatch):
     assert stack(cube[:, 0], [MADClip(9, 9), Grow(1)]).count.shape == (6, 13)
 
 
-def test_the_limit_holds(backend):
-    class Counting(Files):
-        """Says how much was read at a time."""
-
-        most = 0
-
-        def read(self, f, start, stop, into=None):
-            Counting.most = max(Counting.most, (stop - start) * self.n * self.width * 4)
-            return super().read(f, start, stop, into)
-
-    band = plain(sky(5, (400, 64)).astype("f4"))
-    asked = grown("everything", 5)
-    memory = 150_000 if backend.name == "cpu" else 600_000
-    same(run_maps(backend, band, asked), run_maps(backend, band, asked, memory, Counting))
-    assert Counting.most <= memory
+@pytest.mark.parametrize("radius", [None, 1.5, 20])
+@pytest.mark.parametrize("memory", [1_000_000, 4_000_000])
+def test_the_limit_holds(radius, memory):
+    clips = [SigmaClip(3, 3), *([] if radius is None else [Grow(radius)])]
+    asked = Recipe(clips=clips, outputs=(*OUTPUTS, *MAPS))
+    source = Files(plain(sky(20, (600, 128)).astype("f4")), np.dtype("f4"))
+    out = replace(outputs(source.band, asked), reasons=None)
+    maps = derived(asked, source, np.dtype("f4"), exposures(20))
+    tracemalloc.start()
+    try:
+        execute(CpuBackend(), source, asked, out, list(maps.values()), memory)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert memory / 4 < most <= memory
 
 
 def test_exposures_come_from_the_headers(tmp_path):

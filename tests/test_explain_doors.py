@@ -14,7 +14,17 @@ from astropy.io import fits
 from astropy.nddata import CCDData
 from click.testing import CliRunner
 
-from gpustack import ESDClip, ExtremaClip, Noise, RangeClip, SigmaClip, Statistic, explain, stack
+from gpustack import (
+    ESDClip,
+    ExtremaClip,
+    Grow,
+    Noise,
+    RangeClip,
+    SigmaClip,
+    Statistic,
+    explain,
+    stack,
+)
 from gpustack.cli import cli
 from gpustack.errors import FrameError, GpustackError, InputError, MismatchError, RecipeError
 from gpustack.frames import ArrayFrame, FitsFrame
@@ -130,6 +140,12 @@ BAD = {
     "no file": ((["nope.fits"], 0, 0), {}, FrameError, "nope.fits"),
     "shapes": (([CUBE[0], CUBE[0].T], 0, 0), {}, MismatchError, "frame 1"),
     "recipe": ((CUBE, 0, 0), {"scale": [1, 0, 1]}, RecipeError, "other than 0"),
+    "grow": (
+        (CUBE, 0, 0, [SigmaClip(), Grow(2)]),
+        {},
+        RecipeError,
+        "expected clips that decide pixel by pixel, got grow:radius=2",
+    ),
     "too many": ((CUBE, 0, 0, ExtremaClip(2, 1)), {}, RecipeError, "for 3 frames"),
 }
 

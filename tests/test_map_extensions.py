@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from gpustack import ExtremaClip, Grow, RangeClip, SigmaClip, stack
 from gpustack.cli import cli
 from gpustack.errors import InputError, RecipeError
-from gpustack.frames import fitsframe
+from gpustack.frames import companions
 from gpustack.maps.extensions import EXTENSIONS
 from gpustack.reasons import Reason
 from gpustack.recipe import MAPS, OUTPUTS
@@ -69,7 +69,7 @@ def test_maps_are_passed_by_where_the_image_is_read(result, folder, caplog):
 
 def test_every_map_that_is_an_image_is_known_as_none():
     images = {name for name in EXTENSIONS.values() if name != "FRAMES"}
-    assert images <= set(fitsframe._COMPANIONS)
+    assert images == set(companions.MAPS)
 
 
 def test_maps_that_are_not_there_are_refused(folder):

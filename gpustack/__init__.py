@@ -31,6 +31,7 @@ _HOMES = {
     "NoiseClip": "clips",
     "VarianceClip": "clips",
     "LinearFitClip": "clips",
+    "Grow": "clips",
     "Flags": "flags",
     "NoiseModel": "combines",
     "Statistic": "measures",

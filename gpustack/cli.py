@@ -62,13 +62,20 @@ def cli() -> None:
     help="Limit on the memory taken on each CUDA device.  "
     "[default: GPUSTACK_DEVICE_MEMORY, or 80% of what is free]",
 )
+@click.option(
+    "--maps",
+    metavar="NAME,NAME,...",
+    help="Extensions to add: count, low, high, reason, exposure, rejections, frames.",
+)
 @click.option("--overwrite", is_flag=True, help="Replace the output if it exists.")
-def combine(frames: tuple[str, ...], output: Path, overwrite: bool, **options: Any) -> None:
+def combine(
+    frames: tuple[str, ...], output: Path, overwrite: bool, maps: str | None, **options: Any
+) -> None:
     """Combine FRAMES into one image: FITS files, .gz and .fz too, or quoted globs.
 
     Samples that the MASK or DQ extension of a file marks take no part.
     The output holds the image, a MASK and an UNCERT extension, as astropy's CCDData
-    reads them, and in its header how it was made.
+    reads them, the maps that are asked for, and in its header how it was made.
 
     \b
     Examples:
@@ -76,17 +83,21 @@ def combine(frames: tuple[str, ...], output: Path, overwrite: bool, **options: A
       gpustack combine flat*.fits -o flat.fits --scale median --clip sigma:low=3,high=3
       gpustack combine night/*.fits.gz -o sky.fits --clip range:high=60000 --clip sigma
       gpustack combine moon*.fits -o deep.fits --scale mad --zero median --weights noise
+      gpustack combine sky*.fits -o sky.fits --clip sigma --clip grow --maps count,reason
     """
     from gpustack.engine import stack
+    from gpustack.maps.extensions import check_maps
     from gpustack.writing import check_target
 
     check_target(output, overwrite)
     _check_apart(frames, output)
+    added = check_maps(maps.split(",") if maps else ())
+    outputs = ("uncertainty", "rejected", *(name for name in added if name != "frames"))
     words = keywords(options)
     start = time.perf_counter()
     with progress_bar(sys.stderr) as progress:
-        result = stack(frames, outputs=("uncertainty", "rejected"), progress=progress, **words)
-    result.write(output, overwrite=overwrite)
+        result = stack(frames, outputs=outputs, progress=progress, **words)
+    result.write(output, overwrite=overwrite, maps=added)
     if sys.stderr.isatty():
         click.echo(summary(result, output, time.perf_counter() - start), err=True)
 

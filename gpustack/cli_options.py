@@ -61,7 +61,9 @@ Clips, each with what holds where it is left out:
       once, samples that differ from the median by such a share of it
   esd:outliers=0.3,significance=0.05
       outliers by the generalised ESD test, at most that share
-  keep=0 is a field of all but the first two: so many samples survive;
+  grow:radius=1
+      last: samples so near, in their frame, to one that a clip rejected
+  keep=0 is a field of sigma to esd: so many samples survive;
       negative: so many are rejected at most
 """
 

@@ -1,6 +1,6 @@
 """The engine: frames and a recipe in, band by band through a backend, a result out."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -16,7 +16,10 @@ from gpustack.flags import Flags
 from gpustack.frames import Frame, FrameSource, check_agree, open_frames
 from gpustack.frames.resident import reshaped
 from gpustack.header import describe, read_exposure
+from gpustack.maps import Derived, derived, execute, least_memory
+from gpustack.measures import Exposure
 from gpustack.normalize import PerFrame
+from gpustack.normalize.given import from_headers
 from gpustack.plan import DEFAULT_MEMORY, parse_memory
 from gpustack.recipe import OUTPUTS, Recipe
 from gpustack.result import StackResult, frame_table
@@ -79,7 +82,8 @@ def stack(
         Of the result; None is float32 for frames of up to 16 bits or float32, float64
         for wider ones.
     outputs : sequence of str
-        Which of ``"uncertainty", "count", "low", "high", "rejected"`` to make.
+        Which of ``"uncertainty", "count", "low", "high", "rejected"`` to make, and if asked
+        for, ``"reason", "exposure", "rejections"``; see `Recipe`.
     hdu : int, str or None
         The extension of a FITS file; None is the first image with data.
     unit : unit-like or None
@@ -196,8 +200,12 @@ def run(
     source = FrameSource(frames, dtype, flat, variance=recipe.needs_variance)
     executor = backends.get(backend, device_memory=device_memory, resident=source.resident)
     out = _outputs(recipe, source, reasons)
-    executor.stream(source, recipe, out, _limit(memory, source), progress)
-    return _result(frames, recipe, out, header)
+    assert out.data is not None
+    maps = derived(recipe, source, out.data.dtype, _exposures(frames, recipe))
+    made = list(maps.values())
+    limit = _limit(memory, source, least_memory(source, recipe, made))
+    execute(executor, source, recipe, out, made, limit, progress)
+    return _result(frames, recipe, out, maps, header)
 
 
 def _check_variances(frames: Sequence[Frame]) -> None:
@@ -206,11 +214,21 @@ def _check_variances(frames: Sequence[Frame]) -> None:
         frame.read_variance(0, 1)
 
 
-def _limit(memory: float | str | None, source: FrameSource) -> int:
-    """The limit in bytes; where none is given, some rows of all frames fit in any case."""
+def _exposures(frames: Sequence[Frame], recipe: Recipe) -> Sequence[float]:
+    """Each frame's exposure where the recipe's outputs need it."""
+    if "exposure" not in recipe.outputs:
+        return ()
+    return from_headers("outputs: exposure", Exposure().key, frames)
+
+
+def _limit(memory: float | str | None, source: FrameSource, maps: int) -> int:
+    """The limit in bytes; where none is given, some rows of all frames fit in any case.
+
+    `maps` is what reasons and maps take of one row.
+    """
     if memory is not None:
         return parse_memory(memory)
-    return max(DEFAULT_MEMORY, 4 * source.most_row_bytes)
+    return max(DEFAULT_MEMORY, 4 * source.most_row_bytes + 2 * maps)
 
 
 def _outputs(recipe: Recipe, source: FrameSource, reasons: bool) -> Outputs:
@@ -240,11 +258,17 @@ def _header(frames: Sequence[Frame], recipe: Recipe, origins: Sequence[str]) -> 
     return describe(frames[0].header, recipe, names, exposures, origins)
 
 
-def _result(frames: Sequence[Frame], recipe: Recipe, out: Outputs, header: Any) -> StackResult:
+def _result(
+    frames: Sequence[Frame],
+    recipe: Recipe,
+    out: Outputs,
+    maps: Mapping[str, Derived],
+    header: Any,
+) -> StackResult:
     first, shape = frames[0], frames[0].shape
     names = [frame.name for frame in frames]
 
-    def shaped(array: NDArray[Any] | None) -> Any:
+    def shaped(array: Any) -> Any:
         return None if array is None else array.reshape(*array.shape[:-2], *shape)
 
     return StackResult(
@@ -260,4 +284,5 @@ def _result(frames: Sequence[Frame], recipe: Recipe, out: Outputs, header: Any) 
         unit=first.unit,
         wcs=first.wcs,
         reasons=shaped(out.reasons),
+        **{name: shaped(one.value) for name, one in maps.items()},
     )

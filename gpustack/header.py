@@ -85,17 +85,17 @@ def describe(
 def _name_cards(names: Sequence[str]) -> Iterator[fits.Card]:
     digits = max(3, len(str(len(names))))
     for number, name in enumerate(names, 1):
-        yield fits.Card(f"{'IMCMB'[: 8 - digits]}{number:0{digits}d}", _printable(name))
+        yield fits.Card(f"{'IMCMB'[: 8 - digits]}{number:0{digits}d}", printable(name))
 
 
 def _history_cards(recipe: Recipe, origins: Sequence[str]) -> Iterator[fits.Card]:
     history = fits.Header()
     for line in (f"gpustack {__version__}: {recipe}", *origins, MARK + recipe.to_json()):
-        history.add_history(_printable(line))
+        history.add_history(printable(line))
     yield from history.cards
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """FITS cards hold printable ASCII alone."""
     return re.sub("[^ -~]", lambda sign: sign[0].encode("unicode_escape").decode(), text)
 

@@ -16,9 +16,12 @@ class Reason(IntFlag):
         Out of a range clip that stands before all other clips.
     CLIP
         Rejected by one of the other clips.
+    GROW
+        Near a sample of its frame that one of the other clips rejected.
     """
 
     MASKED = 1
     NO_VALUE = 2
     RANGE = 4
     CLIP = 8
+    GROW = 16

@@ -15,6 +15,7 @@ from gpustack.clips import (
     CLIPS,
     Clip,
     ExtremaClip,
+    Grow,
     LinearFitClip,
     NoiseClip,
     RangeClip,
@@ -34,8 +35,11 @@ Uncertainty = Literal["auto", "std", "mad_std"]
 #: recipes in which measures have become numbers.
 MeasureOrText = Any
 
-#: Maps that a run can make beside ``data`` and ``mask``, which it always makes.
+#: What a run makes beside ``data`` and ``mask``, which it always makes.
 OUTPUTS = ("uncertainty", "count", "low", "high", "rejected")
+
+#: Maps that it makes when they are asked for; of the reasons of all samples, see `gpustack.maps`.
+MAPS = ("reason", "exposure", "rejections")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +74,11 @@ class Recipe:
     dtype : str or None
         Of the result's data and uncertainty; None is float32 for frames of up to 16
         bits or float32, float64 for wider ones.
-    outputs : sequence of {"uncertainty", "count", "low", "high", "rejected"}
-        What to make beside data and mask: the uncertainty, the number of survivors,
-        how many were rejected low and high, and each frame's rejected fraction.
+    outputs : sequence of words, of `OUTPUTS` and `MAPS`
+        What to make beside data and mask: ``"uncertainty"``; ``"count"`` of survivors; how
+        many were rejected ``"low"`` and ``"high"``; each frame's ``"rejected"`` fraction. And
+        if asked for: ``"reason"``, why samples are out; ``"exposure"``, the EXPTIME of the
+        survivors together; ``"rejections"``, which samples of each frame were rejected.
 
     Raises
     ------
@@ -102,7 +108,7 @@ class Recipe:
             clip_on=word("clip_on", self.clip_on, get_args(ClipOn)),
             uncertainty=word("uncertainty", self.uncertainty, get_args(Uncertainty)),
             dtype=dtype_name(self.dtype, ("float32", "float64")),
-            outputs=some("outputs", self.outputs, OUTPUTS),
+            outputs=some("outputs", self.outputs, (*OUTPUTS, *MAPS)),
         )
         self._check_together()
 
@@ -123,6 +129,21 @@ class Recipe:
                 "RangeClip looks at the values before scale and zero: "
                 "expected it before the other clips, got it after one",
             )
+        if any(isinstance(clip, Grow) for clip in self.clips):
+            self._check_grow()
+
+    def _check_grow(self) -> None:
+        *before, last = self.clips
+        names = ", ".join(clip.name for clip in self.clips)
+        check(
+            isinstance(last, Grow) and not any(isinstance(clip, Grow) for clip in before),
+            f"Grow: expected it once, after all other clips, got clips {names}",
+        )
+        check(
+            not all(isinstance(clip, RangeClip) for clip in before),
+            f"Grow: expected a clip before it that rejects what it grows, which ranges alone "
+            f"do not, got clips {names}",
+        )
 
     @property
     def method(self) -> str:
@@ -167,6 +188,12 @@ class Recipe:
     def needs_variance(self) -> bool:
         """Whether the samples have to come with their variances."""
         return any(isinstance(clip, VarianceClip) for clip in self.clips)
+
+    @property
+    def grow(self) -> Grow | None:
+        """The clip that works on neighbours of what the others reject, if there is one."""
+        last = self.clips[-1] if self.clips else None
+        return last if isinstance(last, Grow) else None
 
     @property
     def spread(self) -> Spread | None:

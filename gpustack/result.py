@@ -12,6 +12,8 @@ from astropy.table import Table
 from numpy.typing import NDArray
 
 from gpustack.header import fits_wcs, left_out, with_wcs, without_wcs
+from gpustack.maps import RejectionCube
+from gpustack.maps.extensions import extensions
 from gpustack.recipe import Recipe
 from gpustack.writing import PathLike, write_whole
 
@@ -47,6 +49,12 @@ class StackResult:
     reasons : ndarray of uint8, shape (n, *shape), or None
         Why each sample is out, a `gpustack.reasons.Reason`, 0 for survivors; made only when
         asked for.
+    reason : ndarray of uint8 or None
+        The reasons of all samples of a pixel, bits of one number; see `gpustack.reasons.Reason`.
+    exposure : ndarray of float or None
+        The exposures in seconds of the samples that survived, together.
+    rejections : RejectionCube or None
+        Which samples of each frame were rejected.
     """
 
     data: NDArray[Any]
@@ -61,6 +69,9 @@ class StackResult:
     unit: u.UnitBase | None = None
     wcs: Any = None
     reasons: NDArray[np.uint8] | None = field(default=None, repr=False)
+    reason: NDArray[np.uint8] | None = field(default=None, repr=False)
+    exposure: NDArray[Any] | None = field(default=None, repr=False)
+    rejections: RejectionCube | None = field(default=None, repr=False)
 
     @property
     def marks(self) -> NDArray[np.bool_] | None:
@@ -76,8 +87,8 @@ class StackResult:
         """The result with numpy arrays; itself where it has them already."""
         if not self.on_device:
             return self
-        maps = ("data", "mask", "uncertainty", "count", "low", "high", "reasons")
-        held = {name: getattr(self, name) for name in maps}
+        maps = ("data", "mask", "uncertainty", "count", "low", "high", "reasons", "reason")
+        held = {name: getattr(self, name) for name in (*maps, "exposure", "rejections")}
         return replace(
             self, **{name: map_.get() for name, map_ in held.items() if map_ is not None}
         )
@@ -103,14 +114,25 @@ class StackResult:
             wcs=wcs,
         )
 
-    def to_hdulist(self) -> fits.HDUList:
+    def to_hdulist(self, maps: Sequence[str] = ()) -> fits.HDUList:
         """The result as FITS: data, and MASK and UNCERT extensions as CCDData has them.
 
         The header keeps the coordinates that the frame's file had, card by card; those of
         CCDData are written as `wcs` tells them.
+
+        Parameters
+        ----------
+        maps : sequence of {"count", "low", "high", "reason", "exposure", "rejections", "frames"}
+            Which to add as extensions COUNT, LOW, HIGH, REASON, EXPOSURE, REJECTED (a plane a
+            frame, 1 where rejected, eight times as large as in memory) and FRAMES (a table).
+
+        Raises
+        ------
+        InputError
+            Where one is no such map, or was not made.
         """
         if self.on_device:
-            return self.to_host().to_hdulist()
+            return self.to_host().to_hdulist(maps)
         header = with_wcs(self.header, self.wcs)
         if self.unit is not None:
             header["BUNIT"] = self.unit.to_string()
@@ -122,13 +144,13 @@ class StackResult:
             if self.unit is not None:
                 spread.header["BUNIT"] = self.unit.to_string()
             hdus.append(spread)
-        return fits.HDUList(hdus)
+        return fits.HDUList([*hdus, *extensions(self, maps)])
 
-    def write(self, path: PathLike, overwrite: bool = False) -> None:
+    def write(self, path: PathLike, overwrite: bool = False, maps: Sequence[str] = ()) -> None:
         """Write the result as FITS, whole or not at all.
 
         `astropy.nddata.CCDData.read` reads it back: data, mask, uncertainty, unit,
-        header and WCS.
+        header and WCS; it passes by what `maps` add.
 
         Parameters
         ----------
@@ -136,13 +158,17 @@ class StackResult:
             Ends in .fits, .fit or .fts, or one of them and .gz.
         overwrite : bool
             Replace the file if there is one.
+        maps : sequence of str
+            Which maps to add; see `to_hdulist`.
 
         Raises
         ------
         OutputError
             Where the file exists, or cannot be written; nothing is left behind.
+        InputError
+            Where a map was not made.
         """
-        write_whole(path, self.to_hdulist(), overwrite=overwrite)
+        write_whole(path, self.to_hdulist(maps), overwrite=overwrite)
 
 
 def frame_table(

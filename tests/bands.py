@@ -1,5 +1,6 @@
 """The cuda backend on samples as they are, beside the engine and its frames."""
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,7 +27,11 @@ class Cuda:
         """Run `recipe` on the samples of all frames and fill `out`."""
         if dtype is None:
             dtype = np.result_type(*(working_dtype(samples.data.dtype) for samples in band))
-        self._backend.stream(BandSource(band, dtype), recipe, out, MEMORY)
+        self.stream(BandSource(band, dtype), recipe, out, MEMORY)
+
+    def stream(self, *arguments):
+        """As `CudaBackend.stream`."""
+        self._backend.stream(*arguments)
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,19 @@ class BandSource:
     def width(self):
         """Samples of a row."""
         return self.band[0].data.shape[1]
+
+    @property
+    def height(self):
+        """One plane."""
+        return self.rows
+
+    def empty(self, shape, dtype):
+        """Filled with what has to be overwritten."""
+        return np.full(shape, 77, dtype)
+
+    def here(self):
+        """The host."""
+        return nullcontext()
 
     @property
     def row_bytes(self):

@@ -62,6 +62,11 @@ class OnStandIn:
         with self._installed() as backend:
             backend.run(*arguments)
 
+    def stream(self, *arguments):
+        """As `CudaBackend.stream`."""
+        with self._installed() as backend:
+            backend.stream(*arguments)
+
 
 #: Small tiles cut even the small stacks of the tests into several, some a part of a row.
 BACKENDS = {

@@ -55,6 +55,8 @@ class ndarray:
     def __len__(self):
         return len(self._array)
 
+    __hash__ = object.__hash__
+
     def __iter__(self):
         return (self[i] for i in range(len(self)))
 
@@ -120,10 +122,11 @@ def _computed(name):
 
 for _name in ("any", "sum", "min", "max"):
     setattr(ndarray, _name, _computed(_name))
-for _name in ("abs abs", "gt greater", "sub subtract", "truediv divide"):
+for _name in (
+    *("abs abs", "add add", "sub subtract", "truediv divide", "mul multiply", "rmul multiply"),
+    *("gt greater", "eq equal", "ne not_equal", "and bitwise_and", "or bitwise_or"),
+):
     setattr(ndarray, f"__{_name.split()[0]}__", _computed(_name.split()[1]))
-for _name in ("mul", "rmul"):
-    setattr(ndarray, f"__{_name}__", _computed("multiply"))
 
 
 def empty(shape, dtype=float):
@@ -148,8 +151,9 @@ def _module(world):
     module.__version__ = "14.2.0"
     module.ndarray, module.empty, module.asarray = ndarray, empty, asarray
     module.RawModule, module.float32 = fakekernels.RawModule, np.float32
-    for name in ("median", "nanmedian", "mean", "nanmean", "where"):
+    for name in ("median", "nanmedian", "mean", "nanmean", "where", "zeros", "packbits"):
         setattr(module, name, _computed(name))
+    module.unpackbits = _computed("unpackbits")
     module.get_default_memory_pool = lambda: world.pool
     module.get_default_pinned_memory_pool = lambda: SimpleNamespace(free_all_blocks=lambda: None)
     module.cuda = SimpleNamespace(

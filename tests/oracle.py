@@ -135,17 +135,22 @@ def _solve(band: Sequence[Any], recipe: Recipe) -> Answer:
     for f, samples in enumerate(band):
         if samples.mask is not None:
             answer.reasons[f, samples.mask] = Reason.MASKED
+    columns = {}
     for y, pixel in np.ndindex(shape):
         at = (slice(None), y, pixel)
         seen = raw[at] if recipe.clip_on == "raw" else x[at]
-        column = Column(raw[at].tolist(), seen.tolist(), valid[at].tolist())
+        column = columns[y, pixel] = Column(raw[at].tolist(), seen.tolist(), valid[at].tolist())
         _tell(column, band, recipe, y, pixel)
-        for k, clip in enumerate(recipe.clips):
+        for k, clip in enumerate(recipe.clips[:-1] if recipe.grow else recipe.clips):
             before = column.survivors()
             run_clip(clip, column, dtype)
             ranges = all(isinstance(earlier, RangeClip) for earlier in recipe.clips[: k + 1])
             rejected = [i for i in before if not column.alive[i]]
             answer.reasons[rejected, y, pixel] = Reason.RANGE if ranges else Reason.CLIP
+    if recipe.grow:
+        _grow(answer, columns, recipe.grow.radius)
+    for (y, pixel), column in columns.items():
+        at = (slice(None), y, pixel)
         weights = _weights(band, recipe, y, pixel)
         _put(answer, (y, pixel), column, recipe, values[at].tolist(), weights)
     answer.rejected[:] = answer.marks.sum(axis=(1, 2)) - (~valid).sum(axis=(1, 2))
@@ -174,6 +179,22 @@ def run_clip(clip: Clip, column: Column, dtype: np.dtype[Any]) -> None:
         clip_one_by_one(clip, column, dtype)
     else:
         clip_by_bounds(clip, column, dtype)
+
+
+def _grow(answer: Answer, columns: dict[tuple[int, int], Column], radius: float) -> None:
+    """Take from every column the samples of frames in which a neighbour was clipped.
+
+    Where a neighbour's column was too close to call, this one is.
+    """
+    clipped = answer.reasons == Reason.CLIP
+    doubtful = [at for at, column in columns.items() if column.close]
+    for (y, x), column in columns.items():
+        near = [(v, u) for v, u in columns if (v - y) ** 2 + (u - x) ** 2 <= radius * radius]
+        for i in column.survivors():
+            if any(clipped[i, v, u] for v, u in near):
+                column.alive[i] = False
+                answer.reasons[i, y, x] = Reason.GROW
+        answer.close[y, x] = any(at in near for at in doubtful)
 
 
 def _empty(n: int, shape: tuple[int, int], result: np.dtype[Any], valid: Any) -> Answer:
@@ -210,4 +231,5 @@ def _put(
     answer.mask[at] = not values or math.fsum(weights) == 0
     answer.uncertainty[at] = math.nan if answer.mask[at] else uncertainty(recipe, values)
     answer.count[at] = len(values)
-    answer.low[at], answer.high[at], answer.close[at] = column.low, column.high, column.close
+    answer.low[at], answer.high[at] = column.low, column.high
+    answer.close[at] |= column.close

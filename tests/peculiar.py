@@ -202,6 +202,22 @@ def iraf(clip, column):
     return list(range(low, high))
 
 
+def iraf_median_after_growing(column, rejected):
+    """The middle of a column that was sorted before samples were taken out of it.
+
+    The last one takes the place of each, frame by frame. `column` and `rejected` have a sample a
+    frame.
+    """
+    order = np.argsort(column, kind="stable").tolist()
+    for frame in np.flatnonzero(rejected):
+        place, last = order.index(frame), order.pop()
+        if place < len(order):
+            order[place] = last
+    middle = len(order) // 2
+    ranks = (middle - 1, middle) if len(order) % 2 == 0 else (middle,)
+    return np.mean([column[order[rank]] for rank in ranks]) if order else np.nan
+
+
 def _walk(residual, low, high, last):
     """Outwards by the nearer neighbour, and by those beside it that are no further.
 

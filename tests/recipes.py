@@ -11,6 +11,7 @@ import numpy as np
 from gpustack.clips import (
     ESDClip,
     ExtremaClip,
+    Grow,
     LinearFitClip,
     MADClip,
     NoiseClip,
@@ -282,6 +283,31 @@ RECIPES = {
     ),
     "raw-unused": Recipe(clips=SIGMA, clip_on="raw"),
 }
+
+#: Recipes whose rejections grow; backends alone cannot run them, `gpustack.maps` can.
+GROWN = {
+    "sigma": Recipe(clips=[*SIGMA, Grow()]),
+    "everything": Recipe(clips=[*EVERYTHING, Grow(1.5)], combine="median"),
+    "extrema-sum": Recipe(clips=[ExtremaClip(0, 1), Grow(2)], combine="sum", dtype="float64"),
+    "late-range": Recipe(clips=[*SIGMA, RangeClip(90, 110), Grow(1.5)], combine="min"),
+    "esd-max": Recipe(clips=[ESDClip(), Grow(5**0.5)], combine="max"),
+    "all": Recipe(clips=[ExtremaClip(1, 1, "all"), Grow(3)]),
+    "median-std": Recipe(
+        clips=[MADClip(4.13, 6.31), Grow(1.2)], combine="median", uncertainty="std"
+    ),
+    "weighted": lambda n: Recipe(weights=frame_weights(n), clips=[MADClip(5.03, 5.17), Grow()]),
+    "sample": Recipe(weights="sample", clips=[MADClip(5.03, 7.13), Grow(1.5)], combine="sum"),
+    "scale": lambda n: Recipe(scale=scale(n), clips=[RangeClip(60), *SIGMA, Grow(1.5)]),
+    "raw": lambda n: Recipe(
+        scale=scale(n), zero=zero(n), clips=[*SIGMA, Grow(1.5)], clip_on="raw", combine="median"
+    ),
+    "raw-weighted": lambda n: Recipe(
+        scale=scale(n), weights=frame_weights(n), clips=[*SIGMA, Grow()], clip_on="raw"
+    ),
+    "huge": Recipe(clips=[ExtremaClip(0, 1), Grow(1e300)]),
+    "nothing-to-grow": Recipe(clips=[SigmaClip(None, None), Grow(2)]),
+    "alone": Recipe(clips=[SigmaClip(1.7, 2.3, "mean"), Grow()], outputs=ALONE),
+}
 #: One recipe for each way through a backend.
 ROUTES = (
     "median",
@@ -299,5 +325,13 @@ ROUTES = (
 
 def recipe(name, n):
     """The recipe of that name for `n` frames."""
-    entry = RECIPES[name]
+    return _for(RECIPES[name], n)
+
+
+def grown(name, n):
+    """The one whose rejections grow."""
+    return _for(GROWN[name], n)
+
+
+def _for(entry, n):
     return entry(n) if callable(entry) else entry

@@ -102,7 +102,7 @@ BAD = {
     "no such noise": (["m*.fits", "--combine", "nmodel:read=5"], "rdnoise, .*got 'read=5'"),
     "no such clip": (
         ["m*.fits", "--clip", "kappa:low=3"],
-        "'range', 'extrema', .*, 'esd', got 'kappa'",
+        "'range', 'extrema', .*, 'grow', got 'kappa'",
     ),
     "no such field": (["m*.fits", "--clip", "sigma:lo=3"], "expected .*low, high.*got"),
     "too many extrema": (["m*.fits", "--clip", "extrema:nlow=3,nhigh=2"], "for 5 frames"),

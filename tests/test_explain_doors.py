@@ -14,7 +14,17 @@ from astropy.io import fits
 from astropy.nddata import CCDData
 from click.testing import CliRunner
 
-from gpustack import ESDClip, ExtremaClip, Noise, RangeClip, SigmaClip, Statistic, explain, stack
+from gpustack import (
+    ESDClip,
+    ExtremaClip,
+    Grow,
+    Noise,
+    RangeClip,
+    SigmaClip,
+    Statistic,
+    explain,
+    stack,
+)
 from gpustack.cli import cli
 from gpustack.errors import FrameError, GpustackError, InputError, MismatchError, RecipeError
 from gpustack.frames import ArrayFrame, FitsFrame
@@ -130,6 +140,12 @@ BAD = {
     "no file": ((["nope.fits"], 0, 0), {}, FrameError, "nope.fits"),
     "shapes": (([CUBE[0], CUBE[0].T], 0, 0), {}, MismatchError, "frame 1"),
     "recipe": ((CUBE, 0, 0), {"scale": [1, 0, 1]}, RecipeError, "other than 0"),
+    "grow": (
+        (CUBE, 0, 0, [SigmaClip(), Grow(2)]),
+        {},
+        RecipeError,
+        "expected clips that decide pixel by pixel, got grow:radius=2",
+    ),
     "too many": ((CUBE, 0, 0, ExtremaClip(2, 1)), {}, RecipeError, "for 3 frames"),
 }
 
@@ -207,7 +223,7 @@ def test_the_command_line_counts_from_1_x_first():
 
 @pytest.mark.usefixtures("folder")
 def test_the_options_of_a_recipe_are_those_of_combine():
-    own = {"output", "overwrite", "backend", "memory", "device_memory", "x", "y"}
+    own = {"output", "overwrite", "backend", "memory", "maps", "device_memory", "x", "y"}
     names = [[p.name for p in cli.commands[name].params] for name in ("combine", "explain")]
     shared = [[name for name in some if name not in own] for some in names]
     assert sorted(shared[0]) == sorted(shared[1])

@@ -7,9 +7,11 @@ from functools import partial
 import numpy as np
 import pytest
 from astropy.stats import mad_std, sigma_clip
+from scipy.ndimage import binary_dilation
 
 from gpustack.backends.base import Samples
-from gpustack.clips import ExtremaClip, SigmaClip
+from gpustack.clips import ExtremaClip, Grow, SigmaClip
+from gpustack.reasons import Reason
 from gpustack.recipe import Recipe
 from oracle import solve
 from oracle_statistics import mad_std as oracle_mad_std
@@ -149,3 +151,20 @@ def test_weights_are_those_of_numpy_ma(combine):
         solve(band, Recipe(combine=combine)).uncertainty[1:],
         rtol=0,
     )
+
+
+@pytest.mark.parametrize("radius", [1, 1.5, 2, 3.7])
+def test_what_grows_is_what_scipy_dilates(radius):
+    data, masks = sky(6, (13, 17)), some(6, (13, 17))
+    clips = (ExtremaClip(0, 1), SigmaClip(1.7, 2.3))
+    clipped = solve(plain(data, masks), Recipe(clips=clips)).reasons
+    grown = solve(plain(data, masks), Recipe(clips=[*clips, Grow(radius)]))
+    y, x = np.mgrid[-4:5, -4:5]
+    for before, after in zip(clipped, grown.reasons, strict=True):
+        near = binary_dilation(before == Reason.CLIP, np.hypot(x, y) <= radius)
+        np.testing.assert_array_equal(after, before + Reason.GROW * (near & (before == 0)))
+    left = np.where(grown.marks, np.nan, data)
+    np.testing.assert_array_equal(grown.count, np.isfinite(left).sum(axis=0))
+    some_left = ~grown.mask
+    expected = np.nanmean(left[:, some_left], axis=0)
+    np.testing.assert_allclose(grown.data[some_left], expected, rtol=FLOAT64)

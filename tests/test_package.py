@@ -34,6 +34,7 @@ MAY_IMPORT = {
     "backends": "numpy",
     "frames": "numpy astropy",
     "header": "numpy astropy",
+    "maps": "numpy astropy",
     "writing": "numpy astropy",
     "align": "numpy astropy reproject",
     "result": "numpy astropy",

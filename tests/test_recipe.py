@@ -16,6 +16,7 @@ from gpustack.clips import (
     CLIPS,
     ESDClip,
     ExtremaClip,
+    Grow,
     MADClip,
     NoiseClip,
     PercentileClip,
@@ -26,7 +27,7 @@ from gpustack.clips import (
     parse_clip,
 )
 from gpustack.combines import METHODS, WEIGHTED, NoiseModel
-from gpustack.recipe import OUTPUTS, Recipe
+from gpustack.recipe import MAPS, OUTPUTS, Recipe
 
 # What counts as a value.
 
@@ -63,6 +64,7 @@ clips = st.one_of(
     st.builds(ESDClip, st.floats(0, 1), st.floats(0.001, 0.999), keeps),
 )
 models = st.builds(NoiseModel, st.floats(0, 1e300), positive, st.floats(0, 1e300))
+grows = st.builds(Grow, st.floats(1, allow_infinity=False))
 numbers = st.lists(finite, min_size=1, max_size=6)
 
 
@@ -72,7 +74,10 @@ def recipes(draw):
     weighted = isinstance(combine, NoiseModel) or combine in WEIGHTED
     some_weights = st.lists(st.floats(0, 1e300), min_size=1) | st.just("sample")
     return Recipe(
-        clips=sorted(draw(st.lists(clips, max_size=4)), key=lambda clip: clip.name != "range"),
+        clips=[
+            *sorted(draw(st.lists(clips, max_size=4)), key=lambda clip: clip.name != "range"),
+            *draw(st.just([]) | grows.map(lambda grow: [SigmaClip(), grow])),
+        ],
         combine=combine,
         scale=draw(st.none() | numbers.filter(all) | st.sampled_from(["mean", "median"])),
         zero=draw(st.none() | numbers),
@@ -80,14 +85,14 @@ def recipes(draw):
         clip_on=draw(st.sampled_from(["normalized", "raw"])),
         uncertainty=draw(st.sampled_from(["auto", "std", "mad_std"])),
         dtype=draw(st.sampled_from([None, "float32", "float64"])),
-        outputs=draw(st.sets(st.sampled_from(OUTPUTS))),
+        outputs=draw(st.sets(st.sampled_from((*OUTPUTS, *MAPS)))),
     )
 
 
 # There and back.
 
 
-@given(clips)
+@given(clips | grows)
 def test_a_clip_prints_as_the_text_it_is_parsed_from(clip):
     text = str(clip)
     assert text.isprintable()
@@ -170,6 +175,8 @@ def test_the_json_of_a_recipe():
     [
         ("sigma", SigmaClip()),
         ("range:", RangeClip()),
+        ("grow", Grow(1)),
+        ("grow:radius=1.5", Grow(1.5)),
         ("extrema:nhigh=0,nlow=2", ExtremaClip(2, 0)),
         ("range:low=-1.5e3", RangeClip(-1500, None)),
         ("range:low=-inf,high=inf", RangeClip()),
@@ -261,6 +268,7 @@ def test_infinite_thresholds_are_none():
 def test_outputs_stand_in_one_order():
     assert Recipe(outputs=["low", "count", "count"]).outputs == ("count", "low")
     assert Recipe(outputs="high").outputs == ("high",)
+    assert Recipe(outputs=["rejections", "low"]).outputs == ("low", "rejections")
     assert Recipe(outputs=()).outputs == ()
 
 
@@ -295,6 +303,12 @@ def test_then_adds_a_clip_and_leaves_the_recipe_as_it_was():
 )
 def test_raw_ranges_are_those_that_stand_first(clips, leading):
     assert Recipe(clips).raw_ranges == tuple(clips[:leading])
+
+
+def test_what_grows_stands_last():
+    grow = Grow(2)
+    assert Recipe([RangeClip(0, 1), SigmaClip(), grow]).grow is grow
+    assert Recipe([SigmaClip()]).grow is Recipe().grow is None
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import pytest
 from gpustack.clips import (
     ESDClip,
     ExtremaClip,
+    Grow,
     MADClip,
     NoiseClip,
     PercentileClip,
@@ -63,6 +64,10 @@ BAD_CLIPS = {
     "esd-share": (ESDClip, {"outliers": 1.1}, r"outliers: .*between 0 and 1, got 1.1"),
     "esd-significance": (ESDClip, {"significance": 0}, r"between 0 and 1, got 0"),
     "winsorized-maxiters": (WinsorizedClip, {"maxiters": 0}, r"maxiters: expected .* >= 1, got 0"),
+    "grow-small": (Grow, {"radius": 0.99}, r"radius: expected .*pixels >= 1, got 0.99"),
+    "grow-infinite": (Grow, {"radius": math.inf}, r"radius: expected .*pixels >= 1, got inf"),
+    "grow-nan": (Grow, {"radius": math.nan}, r"radius: expected .*pixels >= 1, got nan"),
+    "grow-none": (Grow, {"radius": None}, r"radius: expected .*pixels >= 1, got None"),
     "percentile-high": (PercentileClip, {"high": "x"}, r"high: expected a number >= 0.*got 'x'"),
 }
 
@@ -75,8 +80,8 @@ def test_a_clip_refuses(clip, values, message):
 
 
 BAD_TEXTS = {
-    "": r"'variance', 'linear', 'esd', got ''",
-    "sigmoid": r"'variance', 'linear', 'esd', got 'sigmoid'",
+    "": r"'linear', 'esd', 'grow', got ''",
+    "sigmoid": r"'linear', 'esd', 'grow', got 'sigmoid'",
     " sigma": r"got ' sigma'",
     "Sigma": r"got 'Sigma'",
     "sigma=3": r"got 'sigma=3'",
@@ -149,6 +154,19 @@ BAD_RECIPES = {
         {"scale": "median", "zero": "mean"},
         r"scale='median' and zero='mean': one statistic cannot set both",
     ),
+    "grow-not-last": (
+        {"clips": [SigmaClip(), Grow(), ExtremaClip()]},
+        r"Grow: expected it once, after all other clips, got clips sigma, grow, extrema",
+    ),
+    "grow-twice": (
+        {"clips": [SigmaClip(), Grow(), Grow()]},
+        r"Grow: expected it once, .*, got clips sigma, grow, grow",
+    ),
+    "grow-alone": ({"clips": Grow()}, r"Grow: expected a clip before it .*got clips grow"),
+    "grow-ranges": (
+        {"clips": [RangeClip(0, 1), Grow()]},
+        r"Grow: expected a clip before it that rejects .*, got clips range, grow",
+    ),
     "late-range": (
         {"scale": [1, 2], "clips": [SigmaClip(), RangeClip(0, 1)]},
         r"expected it before the other clips, got it after one",
@@ -170,8 +188,8 @@ BAD_JSON = {
     "number": ("3", "expected an object, got int"),
     "clips-null": (json.dumps({**GOOD, "clips": None}), "NoneType"),
     "clip-text": (json.dumps({**GOOD, "clips": ["sigma"]}), "str"),
-    "clip-nameless": (json.dumps({**GOOD, "clips": [{"low": 1}]}), "'esd', got None"),
-    "clip-name": (json.dumps({**GOOD, "clips": [{"clip": "mu"}]}), "'esd', got 'mu'"),
+    "clip-nameless": (json.dumps({**GOOD, "clips": [{"low": 1}]}), "'grow', got None"),
+    "clip-name": (json.dumps({**GOOD, "clips": [{"clip": "mu"}]}), "'grow', got 'mu'"),
     "clip-field": (json.dumps({**GOOD, "clips": [{"clip": "sigma", "a": 1}]}), "'a'"),
     "clip-value": (json.dumps({**GOOD, "clips": [{"clip": "sigma", "low": -1}]}), "got -1"),
     "field": (json.dumps({**GOOD, "extra": 1}), "'extra'"),

@@ -13,6 +13,7 @@ from gpustack.clips import (
     Clip,
     ESDClip,
     ExtremaClip,
+    Grow,
     LinearFitClip,
     MADClip,
     NoiseClip,
@@ -158,7 +159,29 @@ def _iraf_sigma() -> Iterator[Case]:
     median = {"reject": "sigclip", "combine": "median", "lsigma": LOW, "hsigma": HIGH}
     clip = SigmaClip(LOW, HIGH, ddof=1, about="center", keep=1)
     yield Case("iraf", "even", median, clipped(clip, combine="median"))
-    yield Case("iraf", "even", median | {"grow": 1.5})
+    yield Case("iraf", "even", median | {"grow": 1.5}, clipped(clip, Grow(1.5), combine="median"))
+
+
+def _iraf_grow() -> Iterator[Case]:
+    """Of `whole`, with thresholds, which do not grow; of `masked`, with masks, which do not."""
+    options = {"reject": "sigclip", "lsigma": LOW, "hsigma": HIGH}
+    clip = SigmaClip(LOW, HIGH, ddof=1, about="center", keep=1)
+    for grow, frames in ((1.0, "even"), (1.5, "masked"), (2.5, "six"), (1.5, "whole")):
+        limits = {"lthreshold": 950.0, "hthreshold": 1200.0} if frames == "whole" else {}
+        ranges = [RangeClip(950, 1200)] if limits else []
+        ours = clipped(*ranges, clip, Grow(grow))
+        yield Case("iraf", frames, options | limits | {"grow": grow}, ours, sigma=grow == 1)
+    options |= {"combine": "median", "mclip": False, "grow": 1.5}
+    clip = SigmaClip(LOW, HIGH, "trimmed_mean", ddof=1, about="center", keep=1)
+    yield Case("iraf", "even", options, clipped(clip, Grow(1.5), combine="median"))
+    options = {"reject": "minmax", "nlow": 0, "nhigh": 1, "combine": "sum", "grow": 1.0}
+    ours = clipped(ExtremaClip(0, 1, "share"), Grow(1), combine="sum")
+    yield Case("iraf", "six", options, ours)
+    weights = tuple(float(1 + i % 4) for i in range(6))
+    noise = {"reject": "ccdclip", "rdnoise": 5.0, "gain": 1.5, "snoise": 0.01}
+    noise_clip = NoiseClip(3, 3, rdnoise=5, gain=1.5, snoise=0.01, keep=1)
+    ours = Recipe(clips=(noise_clip, Grow(1.42)), weights=weights)
+    yield Case("iraf", "six", noise | {"weight": weights, "grow": 1.42}, ours)
 
 
 def _iraf_noise() -> Iterator[Case]:
@@ -314,6 +337,7 @@ def _all() -> Iterator[Case]:
     yield from _iraf_quadratures()
     yield from _iraf_extrema()
     yield from _iraf_sigma()
+    yield from _iraf_grow()
     yield from _iraf_noise()
     yield from _iraf_rank()
     yield from _iraf_ranges()

@@ -32,6 +32,11 @@ SUM = (
     "With `mclip=no` IRAF subtracts what it rejects from a sum in float32. Where one sample is "
     "left of several large ones, it is off by 2e-6; the counts are equal."
 )
+GROWN = (
+    "With `mclip=yes` IRAF sorts a column once, and puts the last sample in the place of each that "
+    "has grown out; `combine=median` then takes the middle of what is no longer sorted. The "
+    "counts are equal, and with `mclip=no` so are the medians."
+)
 STOP = (
     "Siril tests a sample only while more than 4 are left, but counts what all passes have "
     "rejected against what this pass began with, so later passes stop too early; and the "
@@ -69,6 +74,7 @@ DIFFERENCES: dict[str, Difference] = {
     "iraf-sigclip_scale=mean_lsigma=2.0_hsigma=2.5_sigscale=0.1-levels": Difference(3, ENDS),
     "iraf-ccdclip_mclip=no_rdnoise=5.0_gain=1.5_snoise=0.01-even": Difference(2, SUM),
     "iraf-ccdclip_mclip=no_rdnoise=5.0_gain=1.5_snoise=0.01-masked": Difference(1, SUM),
+    "iraf-sigclip_combine=median_lsigma=2.0_hsigma=2.5_grow=1.5-even": Difference(936, GROWN),
     **_siril({f"rej_s_2_2.5-{on}": n for on, n in (("even", 23), ("whole", 23))}, STOP),
     **_siril({f"rej_s_2_2.5-{on}": n for on, n in (("six", 12), ("mild", 3))}, STOP),
     **_siril({f"rej_w_3_3-{on}": n for on, n in (("even", 7), ("six", 32))}, STOP),

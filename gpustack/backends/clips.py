@@ -10,14 +10,22 @@ from gpustack.backends.columns import Floats, Ranks, Uniform, chunks
 from gpustack.backends.esd import outliers
 from gpustack.backends.ragged import Ragged
 from gpustack.backends.unsorted import Unsorted
-from gpustack.clips import BoundClip, Clip, ESDClip, ExtremaClip, MADClip, RangeClip, SigmaClip
+from gpustack.clips import (
+    BoundClip,
+    ColumnClip,
+    ESDClip,
+    ExtremaClip,
+    MADClip,
+    RangeClip,
+    SigmaClip,
+)
 
 #: For some columns: how many of the nlow lowest and the nhigh highest of all frames,
 #: masked ones too, are valid.
 RankAll = Callable[[Ragged, ExtremaClip], tuple[Ranks, Ranks]]
 
 
-def touched(columns: Uniform, clip: Clip, frames: int) -> NDArray[np.bool_]:
+def touched(columns: Uniform, clip: ColumnClip, frames: int) -> NDArray[np.bool_]:
     """Which columns `clip` would reject anything from, or may where exact bounds have to tell."""
     if isinstance(clip, RangeClip):
         return _outside(columns, *_limits(clip))
@@ -55,7 +63,7 @@ def _least(clip: BoundClip | ESDClip, columns: Uniform | Ragged) -> Ranks:
     return np.maximum(least, 0)
 
 
-def clip_ragged(columns: Ragged, clip: Clip, rank_all: RankAll, frames: int) -> None:
+def clip_ragged(columns: Ragged, clip: ColumnClip, rank_all: RankAll, frames: int) -> None:
     """Apply `clip` to columns with an interval each, in place."""
     match clip:
         case RangeClip():

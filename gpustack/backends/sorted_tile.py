@@ -17,7 +17,7 @@ from gpustack.backends.second_look import SecondLook
 from gpustack.backends.statistics import Columns
 from gpustack.backends.tiles import Tile, all_finite
 from gpustack.backends.unsorted import Unsorted, adds_up, needs_order
-from gpustack.clips import Clip, ExtremaClip
+from gpustack.clips import Clip, ExtremaClip, Grow
 from gpustack.recipe import Recipe
 
 #: Where more than this share of the columns would have to be copied out to be sorted, sorting
@@ -67,6 +67,8 @@ class SortedTile:
 
     def clip(self, clip: Clip, look: SecondLook) -> None:
         """Apply one clip to all columns."""
+        if isinstance(clip, Grow):
+            raise TypeError(f"expected a clip that decides by column, got {clip}")
         rank_all = look.rank_all
         if look.recipe.by_frame(clip):
             self._clip_by_frame(clip, look)  # type: ignore[arg-type]

@@ -10,8 +10,9 @@ Negative, at most ``-keep`` samples are rejected. 0 is no limit.
 
 from gpustack.clips.base import Center, Spread
 from gpustack.clips.basic import ExtremaClip, RangeClip, SigmaClip
+from gpustack.clips.grow import Grow
 from gpustack.clips.iraf import NoiseClip, PercentileRankClip, VarianceClip
-from gpustack.clips.parse import CLIPS, BoundClip, Clip, parse_clip
+from gpustack.clips.parse import CLIPS, BoundClip, Clip, ColumnClip, parse_clip
 from gpustack.clips.siril import (
     WINSOR_CUTOFF,
     WINSOR_FACTOR,
@@ -33,8 +34,10 @@ __all__ = [
     "BoundClip",
     "Center",
     "Clip",
+    "ColumnClip",
     "ESDClip",
     "ExtremaClip",
+    "Grow",
     "LinearFitClip",
     "MADClip",
     "NoiseClip",

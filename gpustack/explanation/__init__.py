@@ -13,6 +13,7 @@ from astropy.table import Table
 from numpy.typing import DTypeLike, NDArray
 
 from gpustack.arguments import fill_in
+from gpustack.checks import check
 from gpustack.clips import Clip
 from gpustack.combines import Combine
 from gpustack.explanation.column import Column, is_blank, load_column, survivors
@@ -98,6 +99,11 @@ def explain(
         clip_on=clip_on,
         uncertainty=uncertainty,
         dtype=dtype,
+    )
+    check(
+        recipe.grow is None,
+        f"explain: expected clips that decide pixel by pixel, got {recipe.grow}, which looks at "
+        "neighbours; without it, what it grows from is explained",
     )
     here = None if per_sample is None else per_sample[:, y : y + 1, x : x + 1]
     column = load_column(

@@ -17,7 +17,10 @@ MASKS = ("MASK", "DQ")
 #: Extensions that hold its uncertainty.
 UNCERTAINTIES = ("UNCERT", "VAR", "ERR")
 
-_NAMES = (*MASKS, *UNCERTAINTIES, "PSFIMAGE")
+#: Maps that a result of ours may have beside it.
+MAPS = ("COUNT", "LOW", "HIGH", "REASON", "EXPOSURE", "REJECTED")
+
+_NAMES = (*MASKS, *UNCERTAINTIES, *MAPS, "PSFIMAGE")
 
 
 def is_companion(hdu: Hdu) -> bool:

@@ -112,6 +112,16 @@ def reshaped(array: Any, *shape: int) -> Any:
         return array.reshape(shape)
 
 
+def library(array: Any) -> Any:
+    """The module that an array is of: numpy or cupy."""
+    return cupy() if is_array(array) else np
+
+
+def on_host(array: Any) -> Any:
+    """An array of a device as one of the host, for which it is waited; others as they are."""
+    return array.get() if is_array(array) else array
+
+
 def open_resident(name: str, data: Any, unit: units.UnitBase | None) -> ResidentFrame:
     """The frame of a cupy array.
 

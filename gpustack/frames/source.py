@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -45,6 +46,12 @@ class FrameSource:
         return math.prod(self.frames[0].shape[:-1])
 
     @property
+    def height(self) -> int:
+        """Rows of a plane: the last axis but one."""
+        shape = self.frames[0].shape
+        return shape[-2] if len(shape) > 1 else 1
+
+    @property
     def width(self) -> int:
         """The last axis."""
         return self.frames[0].shape[-1]
@@ -76,6 +83,12 @@ class FrameSource:
         if isinstance(first, ResidentFrame):
             return first.empty(shape, dtype)
         return np.empty(shape, dtype)
+
+    def here(self) -> AbstractContextManager[Any]:
+        """Within it, arrays are computed with where the frames are."""
+        first = self.frames[0]
+        context: Any = first.data.device if isinstance(first, ResidentFrame) else nullcontext()
+        return context  # type: ignore[no-any-return]
 
     @property
     def weighted(self) -> bool:

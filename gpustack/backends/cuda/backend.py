@@ -7,7 +7,7 @@ from gpustack.backends.base import Outputs, Progress, Source
 from gpustack.backends.cuda import device
 from gpustack.backends.cuda.launch import Job, Kernels, common_dtype
 from gpustack.backends.cuda.pipeline import Pipeline
-from gpustack.backends.cuda.resident import run_resident
+from gpustack.backends.cuda.resident import is_resident, run_resident
 from gpustack.backends.cuda.work import Work
 from gpustack.plan import parse_memory
 from gpustack.recipe import Recipe
@@ -62,7 +62,7 @@ class CudaBackend:
         """Run `recipe` on a stack, several bands at a time; see `Backend`."""
         if source.rows == 0 or source.width == 0:
             return
-        if device.is_array(out.data):
+        if is_resident(out):
             whole = [source.read(f, 0, source.rows) for f in range(source.n)]
             run_resident(whole, recipe, out, source.dtype, _KERNELS, self._limit)
             return

@@ -21,6 +21,11 @@ from gpustack.recipe import Recipe
 _MAPS = ("data", "uncertainty", "mask", "count", "low", "high", "reasons")
 
 
+def is_resident(out: Outputs) -> bool:
+    """Whether the outputs that are wanted are cupy arrays."""
+    return any(device.is_array(getattr(out, name)) for name in _MAPS)
+
+
 def run_resident(
     band: Sequence[Samples],
     recipe: Recipe,

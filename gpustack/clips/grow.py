@@ -1,0 +1,38 @@
+"""The clip that looks around: neighbours in the frame of what other clips rejected."""
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+from gpustack.checks import check, real, tidy
+from gpustack.clips.base import BaseClip
+
+
+@dataclass(frozen=True, slots=True)
+class Grow(BaseClip):
+    """Reject the neighbours, in the same frame, of every sample that a clip rejected.
+
+    A surviving sample goes where ``dx^2 + dy^2 <= radius^2`` from a rejected one, over the last
+    two axes of the frame. It stands last. What is masked, without a value or out of a range clip
+    that stands before all other clips has no neighbours that go; nor has what has grown.
+
+    Parameters
+    ----------
+    radius : float
+        In pixels, >= 1: of 1, four neighbours go; of 1.5, eight.
+
+    References
+    ----------
+    IRAF imcombine ``grow``.
+    """
+
+    radius: float = 1.0
+    name: ClassVar[str] = "grow"
+
+    def __post_init__(self) -> None:
+        radius = real(self.radius)
+        check(
+            1 <= radius < math.inf,
+            f"Grow radius: expected a number of pixels >= 1, got {self.radius!r}",
+        )
+        tidy(self, radius=radius)

@@ -1,0 +1,57 @@
+"""What a run makes beyond what backends make: maps of reasons, and neighbours that are rejected.
+
+Backends say of every sample why it is out. Here a stack is cut into bands, so that the reasons of
+one at a time are held; what is derived of them takes its share of each.
+
+Modules, each importing only those before it: `base` is what a derived map is and what it gets,
+`reason`, `exposure` and `rejections` are such maps, `grow` rejects neighbours, `window` holds
+the reasons of some rows, `plan` cuts the stack, `banded` runs it. `extensions` writes maps as
+FITS. This is their door.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from gpustack.maps.banded import execute, least_memory
+from gpustack.maps.base import Derived, Part, Rows, Stack
+from gpustack.maps.exposure import ExposureMap
+from gpustack.maps.reason import ReasonMap
+from gpustack.maps.rejections import RejectionCube, RejectionMap
+from gpustack.recipe import Recipe
+
+__all__ = [
+    "Derived",
+    "Part",
+    "RejectionCube",
+    "Rows",
+    "Stack",
+    "derived",
+    "execute",
+    "least_memory",
+]
+
+
+def derived(
+    recipe: Recipe, source: Stack, real: np.dtype[Any], exposures: Sequence[float]
+) -> dict[str, Derived]:
+    """The maps of a recipe's outputs that are made of reasons, not yet filled.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    source : Stack
+    real : dtype
+        Of maps of real numbers.
+    exposures : sequence of float
+        Of each frame; needed where the exposure is wanted.
+    """
+    made: dict[str, Derived] = {}
+    if "reason" in recipe.outputs:
+        made["reason"] = ReasonMap(source)
+    if "exposure" in recipe.outputs:
+        made["exposure"] = ExposureMap(source, real, exposures)
+    if "rejections" in recipe.outputs:
+        made["rejections"] = RejectionMap(source)
+    return made

@@ -1,0 +1,161 @@
+"""A stack run in bands, of which the reasons are held one at a time."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from gpustack.backends.base import Backend, Outputs, Progress
+from gpustack.errors import MemoryLimitError
+from gpustack.maps import grow
+from gpustack.maps.base import Derived, Part, Rows, Stack
+from gpustack.maps.plan import Plan, plan_for
+from gpustack.maps.window import Window
+from gpustack.plan import Band
+from gpustack.recipe import Recipe
+
+
+def execute(
+    executor: Backend,
+    source: Stack,
+    recipe: Recipe,
+    out: Outputs,
+    maps: Sequence[Derived],
+    memory: int,
+    progress: Progress | None = None,
+) -> None:
+    """Run `recipe`, which may grow, on a whole stack; fill `out` and all maps.
+
+    Parameters
+    ----------
+    executor : Backend
+    source : Stack
+    recipe, out, progress
+        As for `Backend.stream`.
+    maps : sequence of Derived
+    memory : int
+        Bytes that samples, buffers and the reasons of a band may take, beside `out` and the maps;
+        where the frames are on a device, so are the reasons.
+
+    Raises
+    ------
+    MemoryLimitError
+        Where not even one row of all frames fits, with the buffers for it.
+    """
+    if recipe.grow is None and not maps:
+        executor.stream(source, recipe, out, memory, progress)
+        return
+    with source.here():
+        _Run(executor, source, recipe, out, maps, memory, progress).run()
+
+
+def least_memory(source: Stack, recipe: Recipe, maps: Sequence[Derived]) -> int:
+    """Bytes that reasons and maps take of a band of one row; 0 where none are held."""
+    if recipe.grow is None and not maps:
+        return 0
+    return _plan(source, recipe, maps).least
+
+
+def _plan(source: Stack, recipe: Recipe, maps: Sequence[Derived]) -> Plan:
+    """A byte a sample for its reason; where rejections grow, one for the mask they become."""
+    grows = recipe.grow is not None
+    scratch = max([grow.PIXEL_BYTES * grows, *(one.pixel_bytes for one in maps)])
+    row = source.width * (source.n * (1 + grows) + scratch)
+    # Twice, as those that are needed again are moved.
+    beside = source.width * (2 * source.n + grow.PIXEL_BYTES)
+    radius = recipe.grow.radius if recipe.grow else None
+    return plan_for(source.rows, source.height, radius, row, beside)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Run:
+    """One run; the parameters are those of `execute`.
+
+    Where rejections grow, the clips run ahead of the rest by as many rows as these can grow, on
+    every row once; then what is left is combined by a recipe without clips, of which all that is
+    out is masked.
+    """
+
+    executor: Backend
+    source: Stack
+    recipe: Recipe
+    out: Outputs
+    maps: Sequence[Derived]
+    memory: int
+    progress: Progress | None
+
+    def run(self) -> None:
+        """Run all bands."""
+        plan = _plan(self.source, self.recipe, self.maps)
+        bands = plan.bands(self.memory)
+        most = max(band.rows for band in bands)
+        window, held = self._window(plan.window_rows(most)), plan.held(most)
+        clipped = 0
+        for band in bands:
+            around = plan.around(band)
+            window.let_go(around.start)
+            ahead = Band(max(clipped, around.start), around.stop)
+            if ahead.rows:
+                self._clip(ahead, window.of(ahead.start, ahead.stop), held)
+                clipped = ahead.stop
+            if self.recipe.grow is not None:
+                near = window.of(around.start, around.stop)
+                self._grow(band, near, band.start - around.start, held)
+            reasons = window.of(band.start, band.stop)
+            part = Part(band, reasons, Rows(self.source, band.start, band.stop))
+            for one in self.maps:
+                one.add(part)
+
+    def _window(self, rows: int) -> Window:
+        """Where the reasons go: into the outputs where those of all samples are wanted."""
+        source, array = self.source, self.out.reasons
+        if array is None:
+            shape = (source.n, min(rows, source.rows), source.width)
+            array = source.empty(shape, np.dtype(np.uint8))
+        return Window(array, source.rows)
+
+    def _clip(self, band: Band, reasons: Any, held: int) -> None:
+        """Make the reasons of a band; where nothing grows, all else too."""
+        recipe, out = self.recipe, self.out
+        if recipe.grow is not None:
+            # Nothing is combined yet; the highest sample costs least.
+            recipe = replace(
+                recipe, clips=recipe.clips[:-1], combine="max", weights=None, outputs=()
+            )
+            out = Outputs(low=out.low, high=out.high, valid=out.valid, rejected=out.rejected)
+        self._stream(Rows(self.source, band.start, band.stop), recipe, out, held, reasons)
+
+    def _grow(self, band: Band, near: Any, start: int, held: int) -> None:
+        """Reject neighbours in a band, whose rows begin at `start` of `near`, and combine."""
+        assert self.recipe.grow is not None
+        grow.grow(near, start, start + band.rows, self.recipe.grow.radius)
+        reasons = near[:, start : start + band.rows]
+        if self.out.rejected is not None:
+            self.out.rejected += grow.count_grown(reasons)
+        rows = Rows(self.source, band.start, band.stop, reasons != 0)
+        recipe = replace(self.recipe, clips=())
+        out = replace(self.out, low=None, high=None, valid=None, rejected=None)
+        self._stream(rows, recipe, out, held)
+
+    def _stream(
+        self, rows: Rows, recipe: Recipe, out: Outputs, held: int, reasons: Any = None
+    ) -> None:
+        """Have the backend run a recipe on some rows, in the memory that is left."""
+        part = replace(out.rows(rows.start, rows.stop), reasons=reasons)
+        combines = part.data is not None
+        try:
+            self.executor.stream(
+                rows, recipe, part, self.memory - held, self._told(rows) if combines else None
+            )
+        except MemoryLimitError as err:
+            raise MemoryLimitError(
+                f"{err} (of {self.memory:,} bytes, {held:,} hold why samples are out)"
+            ) from err
+
+    def _told(self, rows: Rows) -> Progress | None:
+        """Progress on some rows as that on all."""
+        progress, total = self.progress, self.source.rows
+        if progress is None:
+            return None
+        return lambda done, _: progress(rows.start + done, total)

@@ -1,0 +1,76 @@
+"""Maps as extensions of a FITS file, which `CCDData.read` passes by."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from astropy.io import fits
+
+from gpustack.checks import some
+from gpustack.errors import InputError
+from gpustack.header import printable
+from gpustack.reasons import Reason
+
+#: Name of the map -> EXTNAME.
+EXTENSIONS = {
+    "count": "COUNT",
+    "low": "LOW",
+    "high": "HIGH",
+    "reason": "REASON",
+    "exposure": "EXPOSURE",
+    "rejections": "REJECTED",
+    "frames": "FRAMES",
+}
+
+_MEANINGS = {
+    Reason.MASKED: "masked in a frame",
+    Reason.NO_VALUE: "NaN, infinite or blank",
+    Reason.RANGE: "out of a range clip that stands first",
+    Reason.CLIP: "rejected by a clip",
+    Reason.GROW: "near a sample that a clip rejected",
+}
+
+
+def check_maps(maps: Any) -> tuple[str, ...]:
+    """Names of maps, each once, in the order of `EXTENSIONS`.
+
+    Raises
+    ------
+    RecipeError
+        Where one is none.
+    """
+    return some("maps", maps, tuple(EXTENSIONS))
+
+
+def extensions(result: Any, maps: Sequence[str]) -> Iterator[Any]:
+    """The HDUs of some maps of a `StackResult` on the host.
+
+    Raises
+    ------
+    InputError
+        Where a map was not made.
+    """
+    for name in check_maps(maps):
+        value = getattr(result, name)
+        if value is None:
+            raise InputError(
+                f"maps: expected {name} among the outputs of the recipe, got "
+                f"{', '.join(result.recipe.outputs) or 'none'}"
+            )
+        yield _hdu(name, value)
+
+
+def _hdu(name: str, value: Any) -> Any:
+    if name == "frames":
+        table = value.copy()
+        table["name"] = [printable(text) for text in value["name"]]
+        return fits.BinTableHDU(table, name=EXTENSIONS[name])
+    data = np.asarray(value)
+    hdu = fits.ImageHDU(data.view(np.uint8) if data.dtype == bool else data)
+    hdu.name = EXTENSIONS[name]
+    if name == "exposure":
+        hdu.header["BUNIT"] = "s"
+    if name == "reason":
+        for reason, meaning in _MEANINGS.items():
+            hdu.header[f"REASON{reason.value}"] = (reason.name, meaning)
+    return hdu

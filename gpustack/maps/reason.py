@@ -1,0 +1,28 @@
+"""The map of reasons: why samples of a pixel are out."""
+
+from typing import Any
+
+import numpy as np
+
+from gpustack.maps.base import Part, Stack
+
+
+class ReasonMap:
+    """At each pixel, the reasons of the samples of all frames, as bits of one number: uint8.
+
+    Parameters
+    ----------
+    source : Stack
+    """
+
+    pixel_bytes = 2
+
+    def __init__(self, source: Stack) -> None:
+        self.value: Any = source.empty((source.rows, source.width), np.dtype(np.uint8))
+
+    def add(self, part: Part) -> None:
+        """Fill in the rows of a band."""
+        union = part.reasons[0].copy()
+        for reasons in part.reasons[1:]:
+            union |= reasons
+        self.value[part.band.start : part.band.stop] = union

@@ -1,0 +1,101 @@
+"""The cube of rejections: which samples of which frame were rejected, a bit a sample."""
+
+import math
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpustack.frames.resident import library, on_host
+from gpustack.maps.base import Part, Stack
+from gpustack.reasons import Reason
+
+REJECTED = np.uint8(Reason.RANGE | Reason.CLIP | Reason.GROW)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RejectionCube:
+    """Which samples were rejected: by a range, a clip, or as neighbours; not masked ones.
+
+    A bit a sample, eight along the last axis in a byte, the first in the highest bit. numpy
+    takes it for an array of bool: ``np.asarray(cube)``.
+
+    Parameters
+    ----------
+    packed : array of uint8, shape (n, rows, ceil(width / 8))
+        The axes of a frame but the last as one.
+    shape : tuple of int
+        (n, *shape of a frame).
+    """
+
+    packed: Any
+    shape: tuple[int, ...]
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        if copy is False:
+            raise ValueError("expected that a copy may be made, got copy=False: bits are packed")
+        return np.asarray(self.get().unpack(), dtype)
+
+    def frame(self, i: int) -> Any:
+        """Which samples of frame `i` were rejected: array of bool, shape of a frame."""
+        packed = self.packed[i]
+        bits = library(packed).unpackbits(packed.reshape(-1))
+        return bits.reshape(len(packed), -1)[:, : self.shape[-1]].astype(bool).reshape(self._plane)
+
+    def unpack(self) -> Any:
+        """All frames: array of bool, shape (n, *shape of a frame), eight times as large."""
+        cube = library(self.packed).empty(self.shape, bool)
+        for i in range(len(self)):
+            cube[i] = self.frame(i)
+        return cube
+
+    def reshape(self, *shape: int) -> Self:
+        """The same of frames of another shape that has the same last axis."""
+        return type(self)(self.packed, shape)
+
+    def get(self) -> Self:
+        """The same on the host."""
+        return type(self)(on_host(self.packed), self.shape)
+
+    @property
+    def _plane(self) -> tuple[int, ...]:
+        return self.shape[1:]
+
+
+class RejectionMap:
+    """Makes a `RejectionCube`.
+
+    Parameters
+    ----------
+    source : Stack
+    """
+
+    #: Which samples of a frame were rejected, once more with whole bytes, and packed.
+    pixel_bytes = 4
+
+    def __init__(self, source: Stack) -> None:
+        shape = (source.n, source.rows, math.ceil(source.width / 8))
+        packed = source.empty(shape, np.dtype(np.uint8))
+        self.value = RejectionCube(packed, (source.n, source.rows, source.width))
+
+    def add(self, part: Part) -> None:
+        """Fill in the rows of a band."""
+        for f, reasons in enumerate(part.reasons):
+            rows = packed((reasons & REJECTED) != 0)
+            self.value.packed[f, part.band.start : part.band.stop] = rows
+
+
+def packed(marks: Any) -> Any:
+    """An array of bool, shape (rows, width), with eight of a row in a byte."""
+    rows, width = marks.shape
+    lib = library(marks)
+    if width % 8:
+        # cupy packs no axis, but what lies in a row.
+        whole = lib.zeros((rows, math.ceil(width / 8) * 8), bool)
+        whole[:, :width] = marks
+        marks = whole
+    return lib.packbits(marks.reshape(-1)).reshape(rows, -1)

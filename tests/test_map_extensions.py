@@ -1,0 +1,153 @@
+"""Maps in files and on the command line: what is written, and that the image is read as ever."""
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from astropy.nddata import CCDData
+from click.testing import CliRunner
+
+from gpustack import ExtremaClip, Grow, RangeClip, SigmaClip, stack
+from gpustack.cli import cli
+from gpustack.errors import InputError, RecipeError
+from gpustack.frames import companions
+from gpustack.maps.extensions import EXTENSIONS
+from gpustack.reasons import Reason
+from gpustack.recipe import MAPS, OUTPUTS
+
+CLIPS = [RangeClip(high=400), SigmaClip(2, 2, spread="mad_std"), Grow(1)]
+N, SHAPE = 7, (12, 10)
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A folder with frames, one of which has a name that FITS cannot hold, and in it."""
+    rng = np.random.default_rng(5)
+    for i in range(N):
+        plane = rng.normal(100, 5, SHAPE).astype(np.float32)
+        plane[i, 3] = 390
+        plane[2, i] = 900 if i < 4 else np.nan
+        name = "nächte.fits" if i == 3 else f"m{i}.fits"
+        fits.writeto(tmp_path / name, plane, fits.Header({"BUNIT": "adu", "EXPTIME": 5.5 + i}))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def result(folder):
+    return stack("*.fits", CLIPS, outputs=(*OUTPUTS, *MAPS))
+
+
+def test_all_maps_are_written_and_read_back(result, folder):
+    result.write("out.fits", maps=EXTENSIONS)
+    with fits.open("out.fits") as hdus:
+        assert [hdu.name for hdu in hdus] == ["PRIMARY", "MASK", "UNCERT", *EXTENSIONS.values()]
+        for name in ("count", "low", "high", "reason", "exposure", "rejections"):
+            held = hdus[EXTENSIONS[name]].data
+            np.testing.assert_array_equal(held, np.asarray(getattr(result, name)), err_msg=name)
+        assert hdus["REJECTED"].data.shape == (N, *SHAPE)
+        assert hdus["REJECTED"].data.dtype == hdus["REASON"].data.dtype == np.uint8
+        assert hdus["EXPOSURE"].header["BUNIT"] == "s"
+        header = hdus["REASON"].header
+        assert {header[f"REASON{r.value}"] for r in Reason} == set(Reason.__members__)
+        table = hdus["FRAMES"].data
+        assert table.names == ["name", "scale", "zero", "weight", "valid", "rejected"]
+        assert max(table["name"]) == r"n\xe4chte.fits"
+        np.testing.assert_array_equal(table["rejected"], result.frames["rejected"])
+
+
+@pytest.mark.filterwarnings("ignore:.*given 2 times:gpustack.errors.GpustackWarning")
+def test_maps_are_passed_by_where_the_image_is_read(result, folder, caplog):
+    result.write("out.fits", maps=EXTENSIONS)
+    plain = CCDData.read("out.fits")
+    np.testing.assert_array_equal(plain.data, result.data)
+    np.testing.assert_array_equal(plain.mask, result.mask)
+    np.testing.assert_array_equal(plain.uncertainty.array, result.uncertainty)
+    again = stack(["out.fits"] * 2, combine="min")
+    np.testing.assert_array_equal(again.data, result.data)
+    assert "images of shape" not in caplog.text
+
+
+def test_every_map_that_is_an_image_is_known_as_none():
+    images = {name for name in EXTENSIONS.values() if name != "FRAMES"}
+    assert images == set(companions.MAPS)
+
+
+def test_maps_that_are_not_there_are_refused(folder):
+    result = stack("*.fits", CLIPS, outputs=("count",))
+    with pytest.raises(InputError, match=r"expected reason among the outputs .*, got count"):
+        result.write("out.fits", maps=["count", "reason"])
+    with pytest.raises(RecipeError, match=r"maps: expected one of 'count', .*, got 'counts'"):
+        result.to_hdulist(maps=["counts"])
+    assert [hdu.name for hdu in result.to_hdulist(maps="frames")][-1] == "FRAMES"
+
+
+def combine(*words):
+    return CliRunner().invoke(cli, ["combine", "m*.fits", "-o", "out.fits", *words])
+
+
+def test_the_command_line_writes_maps(folder):
+    words = ["--clip", "sigma:low=2,high=2,spread=mad_std", "--clip", "grow:radius=1"]
+    done = combine(*words, "--maps", "exposure,frames,reason,rejections")
+    assert done.exit_code == 0, done.output
+    expected = stack("m*.fits", CLIPS[1:], outputs=("reason", "exposure", "rejections"))
+    with fits.open("out.fits") as hdus:
+        assert [hdu.name for hdu in hdus[3:]] == ["REASON", "EXPOSURE", "REJECTED", "FRAMES"]
+        for name in ("reason", "exposure", "rejections"):
+            map_ = np.asarray(getattr(expected, name))
+            np.testing.assert_array_equal(hdus[EXTENSIONS[name]].data, map_)
+
+
+def test_without_maps_the_file_is_as_ever(folder):
+    assert combine().exit_code == 0
+    with fits.open("out.fits") as hdus:
+        assert [hdu.name for hdu in hdus] == ["PRIMARY", "MASK", "UNCERT"]
+
+
+@pytest.mark.parametrize("words", ["counts", "count,", "count reason"])
+def test_other_words_are_refused_before_any_work(folder, monkeypatch, words):
+    monkeypatch.setattr("gpustack.engine.stack", lambda *_, **__: pytest.fail("it worked first"))
+    done = combine("--maps", words)
+    assert isinstance(done.exception, RecipeError)
+    assert "maps: expected one of 'count', 'low'" in str(done.exception)
+
+
+def test_the_help_names_every_map():
+    said = CliRunner().invoke(cli, ["combine", "--help"]).output
+    assert ", ".join(EXTENSIONS) in " ".join(said.split())
+
+
+@pytest.mark.parametrize("clips", [CLIPS, [ExtremaClip(1, 1)], ()])
+def test_cupy_frames_have_cupy_maps(cuda, clips):
+    cube = np.random.default_rng(3).normal(100, 8, (6, 13, 11)).astype("f4")
+    cube[2, 4, 5] = 390
+    names = ("data", "mask", "count", "low", "high", "reason")
+    outputs = (*OUTPUTS, "reason", "rejections")
+    expected = stack(cube, clips, outputs=outputs, backend="cpu")
+    for memory in (None, 1500):
+        found = stack(cuda.asarray(cube), clips, outputs=outputs, memory=memory)
+        assert isinstance(found.reason, cuda.ndarray)
+        assert isinstance(found.rejections.packed, cuda.ndarray)
+        assert isinstance(found.rejections.frame(0), cuda.ndarray)
+        held = found.to_host()
+        for name in names[1:]:
+            np.testing.assert_array_equal(getattr(held, name), getattr(expected, name))
+        np.testing.assert_allclose(held.data, expected.data, rtol=1e-6)
+        np.testing.assert_array_equal(np.asarray(found.rejections), np.asarray(expected.rejections))
+        np.testing.assert_array_equal(found.frames["rejected"], expected.frames["rejected"])
+
+
+def test_the_exposure_of_cupy_frames(cuda):
+    from gpustack.backends.cuda.backend import CudaBackend
+    from gpustack.engine import _outputs
+    from gpustack.frames import FrameSource, open_frames
+    from gpustack.maps import derived, execute
+    from gpustack.recipe import Recipe
+
+    cube = np.random.default_rng(3).normal(100, 8, (6, 5, 4)).astype("f4")
+    recipe = Recipe(clips=ExtremaClip(1, 2), outputs=MAPS)
+    source = FrameSource(open_frames(cuda.asarray(cube)), np.dtype("f4"))
+    maps = derived(recipe, source, np.dtype("f4"), [0.1, 3, 50, 7, 0.3, 2])
+    execute(CudaBackend(), source, recipe, _outputs(recipe, source, False), [*maps.values()], 10**6)
+    expected = stack(cube, recipe.clips, outputs="rejections", backend="cpu")
+    seconds = np.array([0.1, 3, 50, 7, 0.3, 2]).reshape(6, 1, 1) * ~np.asarray(expected.rejections)
+    np.testing.assert_allclose(maps["exposure"].value.get(), seconds.sum(axis=0), rtol=1e-6)

@@ -1,4 +1,4 @@
-"""Clips that judge each sample by the noise of its own frame, or by its own rank.
+"""Clips that judge each sample by the noise of its own frame.
 
 What survives of a column is no interval of its sorted samples then. So they look at the
 samples in the order of the frames; `gpustack.backends.sorted_tile` sees to it that only
@@ -15,14 +15,11 @@ from numpy.typing import NDArray
 from gpustack.backends.bounds import center_of
 from gpustack.backends.columns import Floats, Ranks
 from gpustack.backends.noise import normalised_noise, poisson_noise
-from gpustack.backends.ragged import Ragged
+from gpustack.backends.ragged import Ragged, exact_sums
 from gpustack.backends.statistics import mean
-from gpustack.clips import LinearFitClip, NoiseClip, SigmaClip, VarianceClip
+from gpustack.clips import NoiseClip, SigmaClip, VarianceClip
 
-FrameClip = SigmaClip | NoiseClip | VarianceClip | LinearFitClip
-
-#: A line through samples fits to rounding where their mean distance is this share of their range.
-EXACT_FIT = 2.0**-40
+FrameClip = SigmaClip | NoiseClip | VarianceClip
 
 
 @dataclass(slots=True)
@@ -122,16 +119,16 @@ def _one_pass(
 
 
 @singledispatch
-def measured(clip: Any, columns: ByFrame, first: bool) -> tuple[Floats, Floats | float, Floats]:
+def measured(clip: Any, columns: ByFrame, first: bool) -> tuple[Floats, Floats, Floats]:
     """The samples, what their distances are measured from and in, in float64.
 
-    Shapes (n, m); (m,) or one number; (m,) or (n, m).
+    Shapes (n, m), (m,) and (n, m).
     """
     raise TypeError(f"no units by frame for {clip!r}")
 
 
 @measured.register
-def _(clip: SigmaClip, columns: ByFrame, first: bool) -> tuple[Floats, Floats | float, Floats]:
+def _(clip: SigmaClip, columns: ByFrame, first: bool) -> tuple[Floats, Floats, Floats]:
     ordered = columns.ordered()
     center = center_of(clip, ordered, first)
     unit = poisson_noise(center, columns.scale, columns.zero)
@@ -144,84 +141,15 @@ def _(clip: SigmaClip, columns: ByFrame, first: bool) -> tuple[Floats, Floats | 
 
 
 @measured.register
-def _(clip: NoiseClip, columns: ByFrame, first: bool) -> tuple[Floats, Floats | float, Floats]:
+def _(clip: NoiseClip, columns: ByFrame, first: bool) -> tuple[Floats, Floats, Floats]:
     center = center_of(clip, columns.ordered(), first=True)
     unit = normalised_noise(clip, center, columns.scale, columns.zero)
     return columns.values.astype(np.float64), center, unit
 
 
 @measured.register
-def _(clip: VarianceClip, columns: ByFrame, first: bool) -> tuple[Floats, Floats | float, Floats]:
+def _(clip: VarianceClip, columns: ByFrame, first: bool) -> tuple[Floats, Floats, Floats]:
     assert columns.variance is not None
     center = center_of(clip, columns.ordered(), first)
     unit = np.sqrt(columns.variance) * np.abs(columns.scale)
     return columns.values.astype(np.float64), center, unit
-
-
-@measured.register
-def _(clip: LinearFitClip, columns: ByFrame, first: bool) -> tuple[Floats, Floats | float, Floats]:
-    line = Line.through(columns.ordered())
-    order = np.argsort(np.where(columns.inside, columns.values, np.inf), axis=0, kind="stable")
-    rank = np.empty_like(order)
-    np.put_along_axis(rank, order, np.arange(len(order))[:, np.newaxis], axis=0)
-    return line.off(rank, columns.values), 0.0, line.spread
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """The least-squares lines through sorted columns, each about its lowest survivor.
-
-    Parameters
-    ----------
-    origin, slope, level : ndarray of float64, shape (m,)
-        The line is ``origin + (slope * rank + level)``.
-    spread : ndarray of float64, shape (m,)
-        The mean distance of the survivors; NaN for fewer than three, and where they are on it.
-    """
-
-    origin: Floats
-    slope: Floats
-    level: Floats
-    spread: Floats
-
-    @classmethod
-    def through(cls, columns: Ragged) -> Self:
-        """The lines through survivors that begin at rank 0."""
-        n = np.maximum(columns.count, 1)
-        rank = np.arange(len(columns.values))[:, np.newaxis]
-        missing, middle = rank >= columns.count, (n - 1) * 0.5
-        origin = columns.at(columns.lo).astype(np.float64)
-        above = np.where(missing, 0.0, columns.values - origin)
-        squares = n * (n.astype(np.float64) ** 2 - 1) / 12
-        slope = exact_sums((rank - middle) * above) / np.where(squares > 0, squares, np.nan)
-        level = exact_sums(above) / n - slope * middle
-        found = cls(origin, slope, level, np.empty_like(slope))
-        off = np.where(missing, 0.0, np.abs(found.off(rank, columns.values)))
-        spread = exact_sums(off) / n
-        fits = spread <= EXACT_FIT * (columns.at(columns.hi - 1) - origin)
-        np.copyto(found.spread, np.where((n < 3) | fits, np.nan, spread))
-        return found
-
-    def off(self, rank: Ranks, values: Floats) -> Floats:
-        """How far samples are above the line at their ranks, both of shape (n, m)."""
-        distance: Floats = (values - self.origin) - (self.slope * rank + self.level)
-        return distance
-
-
-def exact_sums(terms: Floats) -> Floats:
-    """The sum of each column, right to the last bit but in the rarest cases.
-
-    So it does not depend on the order of the terms. Of the rounding error of each addition
-    the exact value is known; they are added up too.
-
-    References
-    ----------
-    Knuth, The Art of Computer Programming 2, 4.2.2, theorem B.
-    """
-    total, rest = np.zeros((2, terms.shape[1]))
-    for term in terms:
-        added = total + term
-        part = added - total
-        rest += (total - (added - part)) + (term - part)
-        total = added
-    return total + rest

@@ -38,6 +38,10 @@ class Out:
         counts = np.zeros((2, pixels), np.intp)
         return cls(np.zeros((frames, pixels), dtype=bool), *counts)
 
+    def take(self, which: Ranks | slice) -> Self:
+        """Those of some of the columns."""
+        return type(self)(self.which[:, which], self.low[which], self.high[which])
+
     def add(self, low: NDArray[np.bool_], high: NDArray[np.bool_], columns: Ranks) -> None:
         """More of them, each of shape (frames, k), in k columns."""
         self.which[:, columns] |= low | high
@@ -117,7 +121,7 @@ class Ragged:
         self.known.clear()
 
     def remove(
-        self, by_frame: Floats, low: NDArray[np.bool_], high: NDArray[np.bool_], some: slice
+        self, by_frame: Floats, low: NDArray[np.bool_], high: NDArray[np.bool_], some: Ranks
     ) -> None:
         """Take survivors of some of the columns out, wherever they are sorted.
 
@@ -128,7 +132,7 @@ class Ragged:
             not sorted.
         low, high : ndarray of bool, shape (frames, k)
             Which of them are too low and too high.
-        some : slice
+        some : ndarray of int, shape (k,)
             The columns.
         """
         out = low | high
@@ -137,7 +141,7 @@ class Ragged:
             return
         if self.out is None:
             self.out = Out.none(len(by_frame), self.pixels)
-        columns = which + some.start
+        columns = some[which]
         self.out.add(low[:, which], high[:, which], columns)
         left = np.where(out[:, which], np.inf, by_frame[:, which])
         left.sort(axis=0)
@@ -154,7 +158,8 @@ class Ragged:
         index, valid, lo, hi = (
             part[which].copy() for part in (self.index, self.valid, self.lo, self.hi)
         )
-        return type(self)(index, values, valid, lo, hi)
+        out = None if self.out is None else self.out.take(which)
+        return type(self)(index, values, valid, lo, hi, out=out)
 
     def alike(self) -> Uniform | Self:
         """The same columns as `Uniform`, whose statistics are faster, where they are."""
@@ -237,6 +242,30 @@ def column_sums(terms: Floats) -> Floats:
         return np.add.accumulate(terms, axis=0)[-1:].reshape(1)
     sums: Floats = np.add.reduce(terms, axis=0)
     return sums
+
+
+def exact_sums(terms: Floats) -> Floats:
+    """The sum of each column, right to the last bit but in the rarest cases.
+
+    So it does not depend on the order of the terms. Of the rounding error of each addition
+    the exact value is known; they are added up too.
+
+    References
+    ----------
+    Knuth, The Art of Computer Programming 2, 4.2.2, theorem B.
+    """
+    total, rest, added, part, other = np.zeros((5, terms.shape[1]))
+    for term in terms:
+        np.add(total, term, out=added)
+        np.subtract(added, total, out=part)
+        # (total - (added - part)) + (term - part) is what rounding took from the sum.
+        np.subtract(added, part, out=other)
+        np.subtract(total, other, out=other)
+        np.subtract(term, part, out=part)
+        other += part
+        rest += other
+        total, added = added, total
+    return total + rest
 
 
 def bisect(first: Ranks, last: Ranks, holds: Callable[[Ranks], NDArray[np.bool_]]) -> Ranks:

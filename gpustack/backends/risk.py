@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpustack.backends.bounds import around, center_of
-from gpustack.backends.by_frame import EXACT_FIT, FrameClip
+from gpustack.backends.by_frame import FrameClip
 from gpustack.backends.columns import Floats, Uniform
 from gpustack.backends.noise import ccd_noise, poisson_noise
 from gpustack.backends.statistics import std
-from gpustack.clips import LinearFitClip, NoiseClip, SigmaClip, VarianceClip
+from gpustack.clips import NoiseClip, SigmaClip, VarianceClip
 from gpustack.recipe import Recipe
 
 #: The least standard deviation of any sample of each column, by the variances of the frames.
@@ -29,8 +29,6 @@ def at_risk(
     clip: FrameClip, columns: Uniform, recipe: Recipe, least_noise: LeastNoise
 ) -> NDArray[np.bool_]:
     """The columns from which `clip` may reject something."""
-    if isinstance(clip, LinearFitClip):
-        return _off_line(clip, columns)
     if normalisation(recipe)[0].min() <= 0:
         return np.ones(columns.pixels, dtype=bool)
     center = center_of(clip, columns, first=True)
@@ -70,32 +68,3 @@ def _least_unit(
     most = poisson_noise(center + shift.max(), scale.max(), 0.0)
     least = spread * (least / most)
     return least
-
-
-def _off_line(clip: LinearFitClip, columns: Uniform) -> NDArray[np.bool_]:
-    """Which columns have a sample that is too far from the line through them."""
-    n = columns.count
-    if n < 3:
-        return np.zeros(columns.pixels, dtype=bool)
-    rows = columns.rows[columns.lo : columns.hi]
-    origin, middle = rows[0].astype(np.float64), (n - 1) * 0.5
-    slope, level = np.zeros(columns.pixels), np.zeros(columns.pixels)
-    for rank, row in enumerate(rows):
-        above = row - origin
-        level += above
-        above *= rank - middle
-        slope += above
-    slope /= n * (n * n - 1.0) / 12
-    level = level / n - slope * middle
-    total, lowest, highest = (np.zeros(columns.pixels) for _ in range(3))
-    for rank, row in enumerate(rows):
-        off = row - origin
-        off -= slope * rank + level
-        np.minimum(lowest, off, out=lowest)
-        np.maximum(highest, off, out=highest)
-        total += np.abs(off, out=off)
-    spread = total / n * (1 - SLACK)
-    spread[spread <= EXACT_FIT * (1 - SLACK) * (rows[-1] - origin)] = np.nan
-    found = around(clip, np.zeros(columns.pixels), spread)
-    result: NDArray[np.bool_] = (lowest < found.lower) | (highest > found.upper)
-    return result

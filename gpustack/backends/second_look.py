@@ -29,6 +29,11 @@ class SecondLook:
     recipe: Recipe
     dtype: np.dtype[Any]
 
+    @property
+    def n(self) -> int:
+        """How many frames."""
+        return len(self.band)
+
     def rank_all(self, columns: Ragged, clip: ExtremaClip) -> tuple[Ranks, Ranks]:
         """The interval of sorted ranks that an extrema clip among all frames leaves."""
         n = len(self.band)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from gpustack.backends import off_line
 from gpustack.backends.by_frame import FrameClip, rejected_by
 from gpustack.backends.clips import clip_ragged, clip_uniform, touched
 from gpustack.backends.columns import Floats, Ranks, Uniform, chunks
@@ -17,7 +18,7 @@ from gpustack.backends.second_look import SecondLook
 from gpustack.backends.statistics import Columns
 from gpustack.backends.tiles import Tile, all_finite
 from gpustack.backends.unsorted import Unsorted, adds_up, needs_order
-from gpustack.clips import Clip, ExtremaClip, Grow
+from gpustack.clips import Clip, ExtremaClip, Grow, LinearFitClip
 from gpustack.recipe import Recipe
 
 #: Where more than this share of the columns would have to be copied out to be sorted, sorting
@@ -82,16 +83,23 @@ class SortedTile:
             if fresh.pixels:
                 clip_ragged(fresh, clip, rank_all, self.frames)
 
-    def _clip_by_frame(self, clip: FrameClip, look: SecondLook) -> None:
+    def _clip_by_frame(self, clip: FrameClip | LinearFitClip, look: SecondLook) -> None:
         """Apply a clip that judges samples one by one to the columns that it may touch."""
         if self.uniform.count > 0 and not self.odd.all():
-            risk = at_risk(clip, self.uniform, look.recipe, look.least_noise)
+            if isinstance(clip, LinearFitClip):
+                risk = off_line.at_risk(clip, self.uniform)
+            else:
+                risk = at_risk(clip, self.uniform, look.recipe, look.least_noise)
             self.move_out(risk & ~self.odd)
         for part in self.parts:
+            if isinstance(clip, LinearFitClip):
+                _clip_by_rank(clip, part, look)
+                continue
             columns = look.by_frame(part)
             for some in chunks(part.pixels, self.frames):
                 found = rejected_by(clip, columns.take(some))
-                part.remove(columns.values[:, some], found.low, found.high, some)
+                which = np.arange(some.start, some.stop)
+                part.remove(columns.values[:, some], found.low, found.high, which)
 
     def groups(self) -> Iterator[tuple[Columns, slice | NDArray[np.intp]]]:
         """The columns and where they stand in the tile; later ones overwrite earlier."""
@@ -106,6 +114,21 @@ class SortedTile:
             Members(self.uniform, recipe),
             [(part.index, Members(part, recipe)) for part in self.parts],
         )
+
+
+def _clip_by_rank(clip: LinearFitClip, part: Ragged, look: SecondLook) -> None:
+    """Apply a clip that tells which ranks go; then see of which frames those are."""
+    for some in chunks(part.pixels, look.n):
+        low, high = off_line.rejected_ranks(clip, part.take(some))
+        touched_ones = np.flatnonzero((low | high).any(axis=0))
+        if len(touched_ones):
+            which = touched_ones + some.start
+            columns = part.take(which)
+            values = look.by_frame(columns).values
+            low, high = (
+                off_line.in_frames(ranks[:, touched_ones], columns, values) for ranks in (low, high)
+            )
+            part.remove(values, low, high, which)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpustack.backends.bounds import bounds
-from gpustack.backends.by_frame import FrameClip, rejected_by
-from gpustack.clips import BoundClip, Clip, RangeClip
+from gpustack.backends.by_frame import ByFrame, FrameClip, rejected_by
+from gpustack.backends.off_line import in_frames, rejected_ranks
+from gpustack.clips import BoundClip, Clip, LinearFitClip, RangeClip
 from gpustack.explanation.column import Column, survivors
 from gpustack.explanation.records import Pass, Step
 from gpustack.result import StackResult
@@ -68,13 +69,24 @@ def _by_frame(column: Column, clip: FrameClip, before: Flags) -> Iterator[Pass]:
     done, known = 0, Pass((), ())
     while done != clip.maxiters:
         with np.errstate(all="ignore"):  # as the backend does: few samples have no spread
-            found = rejected_by(_only(clip, done + 1), column.by_frame(before))
-        made = Pass(_frames(found.low[:, 0]), _frames(found.high[:, 0]))
-        low, high = set(made.low) - set(known.low), set(made.high) - set(known.high)
-        yield Pass(tuple(sorted(low)), tuple(sorted(high)))
-        if not low | high:
+            low, high = _rejected(_only(clip, done + 1), column.by_frame(before))
+        made = Pass(_frames(low), _frames(high))
+        fresh = [set(made.low) - set(known.low), set(made.high) - set(known.high)]
+        yield Pass(*(tuple(sorted(side)) for side in fresh))  # type: ignore[arg-type]
+        if not any(fresh):
             return
         known, done = made, done + 1
+
+
+def _rejected(clip: FrameClip | LinearFitClip, columns: ByFrame) -> tuple[Flags, Flags]:
+    """Which samples of one column a clip rejects, low and high."""
+    if not isinstance(clip, LinearFitClip):
+        found = rejected_by(clip, columns)
+        return found.low[:, 0], found.high[:, 0]
+    ordered, values = columns.ordered(), np.where(columns.inside, columns.values, np.inf)
+    ranks = rejected_ranks(clip, ordered)
+    low, high = (in_frames(side, ordered, values)[:, 0] for side in ranks)
+    return low, high
 
 
 def _only(clip: Any, passes: int) -> Any:

@@ -159,8 +159,8 @@ def explain(x: int, y: int, frames: tuple[str, ...], **options: Any) -> None:
 
     Pixels count from 1, x first, as FITS, IRAF and ds9 have them. With the options of
     the combination it shows each frame's sample, which clip rejected it in which pass and
-    by which bound, and the result. Of each frame one row is read, unless scale, zero or
-    weights are measured.
+    by which bound, and the result. Of each frame one row is read, or those that rejections
+    grow over, unless scale, zero or weights are measured.
 
     \b
     Examples:

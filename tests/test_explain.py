@@ -5,15 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from astropy.nddata import NDData, VarianceUncertainty
-from astropy.stats import sigma_clip
 
 import clip_chains
-from gpustack import ExtremaClip, RangeClip, Recipe, SigmaClip, explain
-from gpustack.clips import BoundClip
+from gpustack import Grow, RangeClip, Recipe, VarianceClip, explain
+from gpustack.clips import BoundClip, LinearFitClip
 from gpustack.engine import run
 from gpustack.frames import open_frames
 from gpustack.reasons import Reason
-from recipes import RECIPES, ROUTES, recipe
+from recipes import GROWN, RECIPES, ROUTES, grown, recipe
 from stacks import STACKS, with_variances, with_weights
 from tolerances import bits
 
@@ -25,7 +24,12 @@ CHAINS = {f"chain-{name}": Recipe(clips=clips) for name, clips in clip_chains.CH
 #: All recipes on one stack, one for each way through a backend and what follows cut ties on more.
 PAIRS = [(name, "masked") for name in RECIPES]
 PAIRS += [(name, "ties") for name in CHAINS]
+PAIRS += [(name, "ties") for name in RECIPES if recipe(name, N).clips_by_frame]
 PAIRS += [(name, kind) for name in ROUTES for kind in ("ties", "infinite", "wide-and-narrow")]
+
+#: Bounds about a line are off by so much of a sample at most: they are what is compared, moved
+#: by where the line is.
+LINE_ROUNDING = 2.0**-50
 
 
 def arrays(name, wanted):
@@ -47,10 +51,15 @@ def whole(frames, recipe, weights):
 def asked(name):
     """A recipe of the tests, and weights where it wants them for each sample."""
     wanted = CHAINS[name] if name in CHAINS else recipe(name, N)
+    return wanted, weights_for(wanted)
+
+
+def weights_for(wanted):
+    """Weights of samples of the masked stack, where a recipe takes them."""
     if wanted.weights != "sample":
-        return wanted, None
+        return None
     band = with_weights(STACKS["masked"](N))
-    return wanted, np.nan_to_num(np.array([samples.weight for samples in band], float))
+    return np.nan_to_num(np.array([samples.weight for samples in band], float))
 
 
 def assert_result(found, result, x, y):
@@ -72,7 +81,8 @@ def reason_of(found, f):
     if fate in ("low", "high"):
         ranges = all(isinstance(clip, RangeClip) for clip in found.recipe.clips[:step])
         return Reason.RANGE if ranges else Reason.CLIP
-    return {"used": 0, "masked": Reason.MASKED}.get(fate, Reason.NO_VALUE)
+    known = {"used": 0, "masked": Reason.MASKED, "grown": Reason.GROW}
+    return known.get(fate, Reason.NO_VALUE)
 
 
 def assert_attributed(found):
@@ -81,7 +91,7 @@ def assert_attributed(found):
     for k, step in enumerate(found.steps, 1):
         assert step.clip == found.recipe.clips[k - 1]
         for p, made in enumerate(step.passes, 1):
-            for side in ("low", "high"):
+            for side in ("low", "high", "grown"):
                 for f in getattr(made, side):
                     assert f not in rejected
                     rejected[f] = (side, k, p)
@@ -100,21 +110,34 @@ def assert_within(found):
         raw = isinstance(step.clip, RangeClip) or found.recipe.clip_on == "raw"
         x = np.asarray(found.samples["raw" if raw else "value"], float)
         assert bool(step.passes) or not left
+        by_frame = found.recipe.by_frame(step.clip)
+        bounded = by_frame or isinstance(step.clip, RangeClip | BoundClip)
         for made in step.passes:
-            rejected = {*made.low, *made.high}
+            rejected = {*made.low, *made.high, *made.grown}
             assert rejected <= left
+            if not bounded:
+                assert (made.bounds, made.lower, made.bounds_of(0)) == ((), None, None)
+            elif by_frame:
+                assert {f for f, own in enumerate(made.bounds) if own is not None} == left
             left -= rejected
-            if made.lower is None:
-                by_frame = found.recipe.by_frame(step.clip)
-                assert by_frame or not isinstance(step.clip, RangeClip | BoundClip)
-                continue
-            assert all(x[f] < made.lower for f in made.low)
-            assert all(x[f] > made.upper for f in made.high)
-            out = {f for f in left if x[f] < made.lower or x[f] > made.upper}
-            assert out == {*made.kept}
-            assert not out or step.clip.keep != 0
-        if isinstance(step.clip, BoundClip) and step.passes:
+            if bounded:
+                assert_sides(step.clip, made, x, left)
+        if bounded and not isinstance(step.clip, RangeClip) and step.passes:
             assert_stopped(step, left)
+
+
+def assert_sides(clip, made, x, left):
+    """A sample is where it has to be of its bounds."""
+    slack = LINE_ROUNDING * np.abs(x) if isinstance(clip, LinearFitClip) else np.zeros(len(x))
+    assert all(x[f] < made.bounds_of(f).lower + slack[f] for f in made.low)
+    assert all(x[f] > made.bounds_of(f).upper - slack[f] for f in made.high)
+    assert {*made.kept} <= left
+    for f in left:
+        own = made.bounds_of(f)
+        how = 1 if f in made.kept else -1
+        out = x[f] < own.lower + how * slack[f] or x[f] > own.upper - how * slack[f]
+        assert out == (f in made.kept)
+    assert not made.kept or clip.keep != 0
 
 
 def assert_stopped(step, left):
@@ -138,60 +161,39 @@ def test_it_agrees_with_the_stack_and_with_itself(name, kind):
         assert str(found).isascii()
 
 
-def test_a_column_by_hand():
-    # Median 10, std 2.309: 16 is above 14.619. Then median 10, std 0.632: none is above 11.265.
-    column = np.array([9, 10, 10, 10, 11, 16], float)
-    found = explain(column[:, None, None], 0, 0, SigmaClip(low=None, high=2))
-    first, last = found.steps[0].passes
-    assert (first.center, first.lower, first.high, first.low) == (10, -np.inf, (5,), ())
-    assert first.upper == pytest.approx(10 + 2 * column.std())
-    assert last.upper == pytest.approx(10 + 2 * column[:5].std())
-    assert (last.low, last.high, last.kept) == ((), (), ())
-    assert found.samples["pass"].tolist() == [0, 0, 0, 0, 0, 1]
-    assert (found.data, found.count, found.low, found.high) == (10, 5, 0, 1)
+GROWING = {name: grown(name, N) for name in GROWN}
+GROWING["variance"] = Recipe(clips=[RangeClip(60), VarianceClip(1.9, 2.3), Grow(1.5)])
 
 
-@pytest.mark.parametrize("center", ["mean", "median"])
-@pytest.mark.parametrize("seed", range(8))
-def test_the_last_bounds_are_those_of_astropy(center, seed):
-    column = np.random.default_rng(seed).standard_cauchy(20)
-    found = explain(column[:, None, None], 0, 0, SigmaClip(1.7, 2.3, center))
-    with np.errstate(all="ignore"):
-        kept, lower, upper = sigma_clip(
-            column, sigma_lower=1.7, sigma_upper=2.3, maxiters=None, cenfunc=center,
-            masked=False, return_bounds=True,
-        )  # fmt: skip
-    last = found.steps[0].passes[-1]
-    assert (last.lower, last.upper) == pytest.approx((lower, upper))
-    assert found.count == np.isfinite(kept).sum()
+@pytest.mark.parametrize("kind", ["masked", "ties"])
+@pytest.mark.parametrize("name", GROWING)
+def test_it_names_all_neighbours_for_which_a_sample_went(name, kind):
+    wanted = replace(GROWING[name], outputs=Recipe().outputs)
+    frames, weights = arrays(kind, wanted), weights_for(wanted)
+    result = whole(frames, wanted, weights)
+    for x, y in PIXELS:
+        found = explain(frames, x, y, wanted, weights=weights)
+        assert_result(found, result, x, y)
+        assert_attributed(found)
+        assert_within(found)
+        (made,) = found.steps[-1].passes
+        assert made.grown == tuple(np.flatnonzero(result.reasons[:, y, x] == Reason.GROW))
+        assert made.near == tuple(rejected_near(result, f, x, y) for f in made.grown)
+        assert all(made.near)
 
 
-def test_passes_are_no_more_than_asked_for():
-    # Each pass is wide enough for all but the largest: 3000, 300, 30, and one finds nothing.
-    column = np.array([0, 1, 2, 3, 4, 30, 300, 3000], float)[:, None, None]
-    clips = [SigmaClip(2, 2, maxiters=most) for most in (1, 2, 4, 9, None)]
-    passes = [len(explain(column, 0, 0, clip).steps[0].passes) for clip in clips]
-    assert passes == [1, 2, 4, 4, 4]
+def rejected_near(result, f, x, y):
+    """The rejected neighbours of a sample, by looking at every sample of its frame."""
+    radius = result.recipe.grow.radius
+    found = [
+        ((i - x) ** 2 + (j - y) ** 2, j, i)
+        for (j, i), reason in np.ndenumerate(result.reasons[f])
+        if reason == Reason.CLIP
+    ]
+    return tuple((i, j) for square, j, i in sorted(found) if square <= radius * radius)
 
 
-def test_samples_that_keep_brings_back_are_said_to_be_out_of_bounds():
-    column = np.array([0, 10, 11, 30], float)[:, None, None]
-    found = explain(column, 0, 0, SigmaClip(0.01, 0.01, keep=2))
-    (only,) = found.steps[0].passes
-    assert (only.low, only.high, only.kept) == ((0,), (3,), (1, 2))
-    assert "10  used, kept out of bounds" in str(found)
-    later = explain(column, 0, 0, [SigmaClip(0.01, 0.01, keep=2), RangeClip(high=10)])
-    assert later.samples["fate"].tolist() == ["low", "used", "high", "high"]
-    assert later.samples["step"].tolist() == [1, 0, 2, 1]
-
-
-def test_of_equal_samples_the_earlier_frame_is_the_lower():
-    column = np.array([5, 5, 5, 5], float)[:, None, None]
-    found = explain(column, 0, 0, ExtremaClip(1, 2))
-    assert (found.steps[0].low, found.steps[0].high) == ((0,), (2, 3))
-
-
-def test_the_first_pass_of_a_trimmed_mean_is_trimmed():
-    column = np.array([0, 10, 12, 14, 1000], float)[:, None, None]
-    found = explain(column, 0, 0, SigmaClip(1, 1, "trimmed_mean"))
-    assert [made.center for made in found.steps[0].passes][:2] == [12, 9]
+def test_growing_is_explained_somewhere():
+    frames, wanted = arrays("masked", GROWING["sigma"]), GROWING["sigma"]
+    fates = [explain(frames, x, y, wanted).samples["fate"].tolist() for x, y in PIXELS]
+    assert any("grown" in fate for fate in fates)

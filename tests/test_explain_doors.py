@@ -128,6 +128,21 @@ def test_one_row_of_each_frame_is_read_once(monkeypatch, kind):
     assert asked == [(4, 5)] * 6
 
 
+@pytest.mark.usefixtures("folder")
+def test_where_rejections_grow_the_rows_near_are_read_once(monkeypatch):
+    read, asked = FitsFrame.read, []
+
+    def spy(frame, start, stop, into=None):
+        asked.append((start, stop))
+        return read(frame, start, stop, into)
+
+    monkeypatch.setattr(FitsFrame, "read", spy)
+    for y, rows in ((4, (2, 7)), (0, (0, 3)), (11, (9, 12))):
+        asked.clear()
+        explain("m*.fits", 6, y, [SigmaClip(1.5, 1.5), Grow(2.9)])
+        assert asked == [rows] * 6
+
+
 CUBE = np.zeros((3, 4, 5))
 BAD = {
     "x": ((CUBE, 5, 0), {}, InputError, r"image of 5 x 4, x first, got x=5, y=0 .* 6, 1 counted"),
@@ -140,12 +155,6 @@ BAD = {
     "no file": ((["nope.fits"], 0, 0), {}, FrameError, "nope.fits"),
     "shapes": (([CUBE[0], CUBE[0].T], 0, 0), {}, MismatchError, "frame 1"),
     "recipe": ((CUBE, 0, 0), {"scale": [1, 0, 1]}, RecipeError, "other than 0"),
-    "grow": (
-        (CUBE, 0, 0, [SigmaClip(), Grow(2)]),
-        {},
-        RecipeError,
-        "expected clips that decide pixel by pixel, got grow:radius=2",
-    ),
     "too many": ((CUBE, 0, 0, ExtremaClip(2, 1)), {}, RecipeError, "for 3 frames"),
 }
 
@@ -187,7 +196,7 @@ TOLD = {
     "of all": ([5, np.nan], [ExtremaClip(0, 1, "all")], "0 rejected low, 0 high, 1 invalid"),
     "all": ([5, 6], [ExtremaClip(1, 0, "all")], "the lowest of all frames, invalid ones too"),
     "esd": ([1, 2, 1, 2, 1, 2, 99], [ESDClip()], "99  rejected high .* esd: an outlier by the te"),
-    "undefined": ([5, 6], [SigmaClip(ddof=2)], "center 5.5, bounds undefined to undefined; 0 rej"),
+    "undefined": ([5, 6], [SigmaClip(ddof=2)], "center 5.5, bounds undefined; 0 rej"),
     "not finite": ([5, np.inf], [], r"inf  invalid: not finite"),
 }
 
@@ -203,6 +212,24 @@ def test_bounds_on_raw_values_say_so():
     assert said.count("on raw") == 1
     said = told([5, 6, 70], RangeClip(high=9), SigmaClip(), scale=[1, 2, 1], clip_on="raw")
     assert said.count("on raw") == 2
+
+
+def test_neighbours_are_named_as_the_pixel_is():
+    cube = np.zeros((4, 5, 6))
+    cube[2, 1, 3] = cube[2, 3, 4] = cube[3, 2, 2] = 9
+    cube[1, 1:4, 1:4] = 9
+    cube[1, 2, 2] = 0
+    said = str(explain(cube, 2, 2, [ExtremaClip(0, 1), Grow(1.5)]))
+    assert said.startswith("Pixel 3, 3 counted from 1")
+    fates = [line.split("  ")[-1] for line in said.splitlines()[3:7]]
+    assert fates == [
+        "used",
+        "rejected by clip 2, grow: neighbour of rejected (3, 2), (2, 3), (4, 3) and 4 more",
+        "rejected by clip 2, grow: neighbour of rejected (4, 2)",
+        "rejected high by clip 1, extrema: the highest",
+    ]
+    assert "2  grow:radius=1.5\n       2 rejected as neighbours\n" in said
+    assert said.endswith("1 of 4 samples; 0 rejected low, 1 high, 2 as neighbours, 0 invalid")
 
 
 def command(*words):

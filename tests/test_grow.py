@@ -212,6 +212,16 @@ def test_a_disc_is_what_the_formula_says(radius):
     np.testing.assert_array_equal(dilated(marks, radius), expected)
 
 
+@pytest.mark.parametrize("radius", [1, 2.3, 6, 7.4, 9, 12.5, 40])
+@pytest.mark.parametrize("column", [0, 1, 2, 10, 18, 20])
+def test_a_disc_at_an_edge_has_no_gap(radius, column):
+    marks = np.zeros((15, 21), bool)
+    marks[4, column] = True
+    y, x = np.mgrid[:15, :21]
+    expected = (y - 4) ** 2 + (x - column) ** 2 <= radius * radius
+    np.testing.assert_array_equal(dilated(marks, radius), expected)
+
+
 @given(st.floats(1, 1e6), st.integers(0, 1000))
 def test_the_half_width_of_a_disc(radius, dy):
     if dy <= radius:

@@ -27,7 +27,7 @@ Bound = Floats | float
 class Bounds:
     """The lowest and highest values that pass, and what distances are measured from.
 
-    Each one number a column, in float64. NaN lets everything pass.
+    Each one number a column, or one a sample, in float64. NaN lets everything pass.
     """
 
     center: Floats

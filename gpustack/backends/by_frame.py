@@ -12,7 +12,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from gpustack.backends.bounds import center_of
+from gpustack.backends.bounds import around, center_of
 from gpustack.backends.columns import Floats, Ranks
 from gpustack.backends.noise import normalised_noise, poisson_noise
 from gpustack.backends.ragged import Ragged, exact_sums
@@ -102,9 +102,9 @@ def _one_pass(
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_]]:
     """What a pass rejects, low and high, and in which columns some of it came back."""
     values, center, unit = measured(clip, columns, first)
-    no = np.zeros_like(columns.inside)
-    low = no if clip.low is None else columns.inside & (values < center - clip.low * unit)
-    high = no if clip.high is None else columns.inside & (values > center + clip.high * unit)
+    bounds = around(clip, center, unit)
+    low = columns.inside & (values < bounds.lower)
+    high = columns.inside & (values > bounds.upper)
     out = low | high
     kept = columns.count - np.count_nonzero(out, axis=0)
     short = kept < least

@@ -10,23 +10,22 @@ from typing import Any, Literal
 
 import numpy as np
 from astropy.table import Table
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import DTypeLike
 
 from gpustack.arguments import fill_in
-from gpustack.checks import check
 from gpustack.clips import Clip
 from gpustack.combines import Combine
 from gpustack.explanation.column import Column, is_blank, load_column, survivors
 from gpustack.explanation.follow import follow
 from gpustack.explanation.pixel import check_pixel, cut_out
-from gpustack.explanation.records import Explanation, Pass, Step
+from gpustack.explanation.records import Bounds, Explanation, Pass, Step
 from gpustack.flags import Flags
 from gpustack.frames import check_agree, open_frames
 from gpustack.normalize import PerFrame
 from gpustack.recipe import Recipe
 from gpustack.result import frame_table
 
-__all__ = ["Explanation", "Pass", "Step", "explain"]
+__all__ = ["Bounds", "Explanation", "Pass", "Step", "explain"]
 
 
 def explain(
@@ -48,9 +47,10 @@ def explain(
 ) -> Explanation:
     """Say why one pixel of a stack is as it is: what became of each sample, and by which step.
 
-    One row of each frame is read, and the whole frames where scale, zero or weights are
-    measured on them. The CPU backend does what is explained, with the same bits as in a
-    whole stack; of one that a GPU made, means and sums may differ by rounding.
+    One row of each frame is read, with `Grow` those within its radius, and the whole frames
+    where scale, zero or weights are measured on them. The CPU backend does what is explained,
+    with the same bits as in a whole stack; of one that a GPU made, means and sums may differ
+    by rounding.
 
     Parameters
     ----------
@@ -100,51 +100,46 @@ def explain(
         uncertainty=uncertainty,
         dtype=dtype,
     )
-    check(
-        recipe.grow is None,
-        f"explain: expected clips that decide pixel by pixel, got {recipe.grow}, which looks at "
-        "neighbours; without it, what it grows from is explained",
-    )
-    here = None if per_sample is None else per_sample[:, y : y + 1, x : x + 1]
-    column = load_column(
-        [cut_out(frame, x, y, recipe.needs_variance) for frame in opened], recipe, here
-    )
-    return _explained(column, x, y)
+    column = load_column(cut_out(opened, x, y, recipe, per_sample), x, y, recipe)
+    steps = tuple(follow(column))
+    samples = _samples([frame.name for frame in opened], column, steps)
+    return _explained(column, samples, steps, opened[0].unit)
 
 
-def _explained(column: Column, x: int, y: int) -> Explanation:
-    result, steps = column.after(column.recipe.clips), tuple(follow(column))
-    spread = result.uncertainty
+def _explained(column: Column, samples: Table, steps: tuple[Step, ...], unit: Any) -> Explanation:
+    result = column.after(column.recipe.clips)
+    numbers: dict[str, Any] = {"uncertainty": None}
+    for name in ("data", "uncertainty", "mask", "count", "low", "high"):
+        map_ = getattr(result, name)
+        if map_ is not None:
+            real = name in ("data", "uncertainty")
+            numbers[name] = map_[0, 0] if real else map_[0, 0].item()
     return Explanation(
-        x=x,
-        y=y,
+        x=column.x,
+        y=column.y,
         recipe=column.recipe,
-        samples=_samples(column, steps),
+        samples=samples,
         steps=steps,
-        data=result.data[0, 0],
-        uncertainty=None if spread is None else spread[0, 0],
-        mask=bool(result.mask[0, 0]),
-        count=int(result.count[0, 0]),  # type: ignore[index]
-        low=int(result.low[0, 0]),  # type: ignore[index]
-        high=int(result.high[0, 0]),  # type: ignore[index]
-        unit=result.unit,
+        unit=unit,
+        **numbers,
     )
 
 
-def _samples(column: Column, steps: Sequence[Step]) -> Table:
+def _samples(names: Sequence[str], column: Column, steps: Sequence[Step]) -> Table:
     """The table of `Explanation.samples`."""
-    names = [frame.name for frame in column.frames]
     table = frame_table(names, column.recipe, 1, None, None)
-    if column.weights is not None:
-        table["weight"] = column.weights[:, 0, 0]
-    valid = survivors(column.after(()))
+    if column.alone.weighted:
+        table["weight"] = [samples.weight.item() for samples in column.samples]  # type: ignore[union-attr]
+    valid, nan = survivors(column.after(())), column.value.dtype.type(np.nan)
     table.add_column(column.raw, index=1, name="raw")
-    table["value"] = np.where(valid, column.value, column.value.dtype.type(np.nan))
+    table["value"] = np.where(valid, column.value, nan)
+    if column.noise is not None:
+        table["noise"] = np.where(valid, column.noise, nan)
     fate = ["used" if good else _invalid(column, f) for f, good in enumerate(valid)]
     step, number = np.zeros((2, len(names)), int)
     for k, did in enumerate(steps, 1):
         for p, made in enumerate(did.passes, 1):
-            for side in ("low", "high"):
+            for side in ("low", "high", "grown"):
                 for f in getattr(made, side):
                     fate[f], step[f], number[f] = side, k, p
     table["fate"], table["step"], table["pass"] = fate, step, number
@@ -153,9 +148,9 @@ def _samples(column: Column, steps: Sequence[Step]) -> Table:
 
 def _invalid(column: Column, f: int) -> str:
     """Why the sample of frame `f` is invalid."""
-    mask: NDArray[np.bool_] | None = column.frames[f].samples.mask
-    if mask is not None and mask[0, 0]:
+    samples = column.samples[f]
+    if samples.mask is not None and samples.mask[0, 0]:
         return "masked"
-    if is_blank(column.frames[f]):
+    if is_blank(samples):
         return "blank"
     return "not finite when normalised" if np.isfinite(column.raw[f]) else "not finite"

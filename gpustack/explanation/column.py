@@ -1,21 +1,24 @@
 """The column of one pixel: its samples, and what any clips leave of it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gpustack.backends.base import Outputs, Samples
 from gpustack.backends.by_frame import ByFrame
-from gpustack.backends.columns import Uniform
+from gpustack.backends.columns import Floats, Uniform
+from gpustack.backends.off_line import Line
 from gpustack.backends.risk import normalisation
-from gpustack.backends.tiles import Where, decode, normalize_row
+from gpustack.backends.tiles import Where, decode, model_row, normalize_row
 from gpustack.clips import Clip
-from gpustack.engine import run
-from gpustack.explanation.pixel import PixelFrame
+from gpustack.combines import NoiseModel
+from gpustack.explanation.pixel import Patch
+from gpustack.maps.grow import dilated
+from gpustack.reasons import Reason
 from gpustack.recipe import OUTPUTS, Recipe
-from gpustack.result import StackResult
 
 _HERE = Where(slice(0, 1), slice(0, 1), slice(0, 1))
 
@@ -26,43 +29,101 @@ class Column:
 
     Parameters
     ----------
-    frames : sequence of PixelFrame
+    x, y : int
+        The pixel, counted from 0.
     recipe : Recipe
         With all numbers filled in.
-    weights : ndarray, shape (n, 1, 1), or None
-        Where the weights of the recipe are ``"sample"``.
+    around : Patch
+        It, and those that its recipe grows from.
+    alone : Patch
+        It alone.
     raw, value : ndarray of float32 or float64, shape (n,)
         Decoded, also under a mask, and normalised; in the dtype in which they are compared.
         NaN where blank.
+    noise : ndarray of the same, shape (n,), or None
+        What is combined instead where it is the noise that a model gives the samples.
     """
 
-    frames: Sequence[PixelFrame]
+    x: int
+    y: int
     recipe: Recipe
-    weights: NDArray[Any] | None
-    raw: NDArray[np.floating]
-    value: NDArray[np.floating]
+    around: Patch
+    alone: Patch
+    raw: Floats
+    value: Floats
+    noise: Floats | None
 
-    def after(self, clips: Sequence[Clip]) -> StackResult:
-        """What the engine gives for these clips in place of those of the recipe."""
-        recipe = replace(self.recipe, clips=tuple(clips), outputs=OUTPUTS)
-        return run(self.frames, recipe, weights=self.weights, backend="cpu", reasons=True)
+    @property
+    def samples(self) -> Sequence[Samples]:
+        """Of each frame, of shape (1, 1)."""
+        return self.alone.band
+
+    def after(self, clips: Sequence[Clip]) -> Outputs:
+        """What the engine gives for these clips in place of those of the recipe; shape (1, 1)."""
+        recipe = self._with(clips)
+        if recipe.grow is None:
+            return self.alone.run(recipe)
+        row, column = self.y - self.around.top, self.x - self.around.left
+        out = self.around.run(recipe)
+        maps = {part.name: getattr(out, part.name) for part in fields(out)}
+        here = (..., slice(row, row + 1), slice(column, column + 1))
+        made = {name: map_[here] for name, map_ in maps.items() if map_ is not None}
+        return Outputs(**made)
 
     def left_by(self, clips: Sequence[Clip]) -> NDArray[np.bool_]:
         """Which samples survive these clips, shape (n,)."""
         return survivors(self.after(clips))
 
-    def seen(self, raw: bool) -> NDArray[np.floating]:
+    def clipped_near(self, radius: float) -> list[list[tuple[int, int]]]:
+        """For each frame, the pixels x, y of the samples near that its clips rejected.
+
+        The nearest first, of equally near ones by row.
+        """
+        around = self.around
+        reasons = around.run(self._with(self.recipe.clips[:-1])).reasons
+        assert reasons is not None  # it makes them always
+        here = np.zeros((around.rows, around.width), bool)
+        here[self.y - around.top, self.x - around.left] = True
+        near = ((reasons & Reason.CLIP) != 0) & dilated(here, radius)
+        found = [
+            [(int(x) + around.left, int(y) + around.top) for y, x in np.argwhere(marks)]
+            for marks in near
+        ]
+        return [sorted(pixels, key=self._distance) for pixels in found]
+
+    def _distance(self, pixel: tuple[int, int]) -> int:
+        """The square of how far it is away."""
+        return (pixel[0] - self.x) ** 2 + (pixel[1] - self.y) ** 2
+
+    def _with(self, clips: Sequence[Clip]) -> Recipe:
+        return replace(self.recipe, clips=tuple(clips), outputs=OUTPUTS)
+
+    def seen(self, raw: bool) -> Floats:
         """The samples as a clip sees them, with `raw` one that looks at those in the frames."""
         return self.raw if raw or self.recipe.clip_on == "raw" else self.value
 
     def by_frame(self, which: NDArray[np.bool_]) -> ByFrame:
         """The samples as clips by frame see them, of which some survive."""
         scale, zero = (part.reshape(-1, 1) for part in normalisation(self.recipe))
-        variance = None
+        variance: Any = None
         if self.recipe.needs_variance:
-            variance = np.array([frame.read_variance(0, 1)[0] for frame in self.frames])
-        inside = which[:, np.newaxis].copy()
-        return ByFrame(self.seen(raw=False)[:, np.newaxis], inside, scale, zero, variance)
+            variance = np.array([samples.variance[0] for samples in self.samples])  # type: ignore[index]
+        return ByFrame(
+            self.seen(raw=False)[:, np.newaxis], which[:, np.newaxis], scale, zero, variance
+        )
+
+    def off_line(self, which: NDArray[np.bool_]) -> tuple[Floats, Floats]:
+        """How far the survivors are above the line through them, and their mean distance.
+
+        Shapes (n,), NaN for the others, and (1,).
+        """
+        seen, frames = self.seen(raw=False), np.flatnonzero(which)
+        order = frames[np.argsort(seen[frames], kind="stable")]  # equal samples rank by frame
+        values = seen[order][:, np.newaxis]
+        line = Line.through(values, np.ones(values.shape, bool))
+        off = np.full(len(seen), np.nan)
+        off[order] = line.off[:, 0]
+        return off, line.spread
 
     def sorted(self, which: NDArray[np.bool_]) -> Uniform:
         """Some of the samples, one or more, as clips see them."""
@@ -70,32 +131,33 @@ class Column:
         return Uniform(list(values[:, np.newaxis]), 0, len(values))
 
 
-def survivors(result: StackResult) -> NDArray[np.bool_]:
+def survivors(result: Outputs) -> NDArray[np.bool_]:
     """Which samples of a column survive, shape (n,)."""
-    assert result.marks is not None  # it was asked for
+    assert result.marks is not None  # they are always made
     return ~result.marks[:, 0, 0]
 
 
-def load_column(
-    frames: Sequence[PixelFrame], recipe: Recipe, weights: NDArray[Any] | None
-) -> Column:
-    """The column of these frames, decoded and normalised as a backend does."""
-    dtype = np.result_type(np.float32, *(frame.dtype for frame in frames))
-    raw = np.empty(len(frames), dtype)
+def load_column(around: Patch, x: int, y: int, recipe: Recipe) -> Column:
+    """The column of a pixel, decoded and normalised as a backend does."""
+    alone = around.only(x, y)
+    raw = np.empty(alone.n, alone.dtype)
     with np.errstate(all="ignore"):  # what overflows is found to be invalid
-        for f, frame in enumerate(frames):
-            decode(frame.samples, _HERE, raw[f : f + 1])
-            if is_blank(frame):
+        for f, samples in enumerate(alone.band):
+            decode(samples, _HERE, raw[f : f + 1])
+            if is_blank(samples):
                 raw[f] = np.nan
-        value = raw.copy()
+        value, noise = raw.copy(), None
         if recipe.normalizes:
-            for f in range(len(frames)):
+            for f in range(alone.n):
                 normalize_row(value[f : f + 1], f, recipe)
-    return Column(frames, recipe, weights, raw, value)
+        if isinstance(recipe.combine, NoiseModel):
+            noise = raw.copy()
+            for f in range(alone.n):
+                model_row(noise[f : f + 1], f, recipe)
+    return Column(x, y, recipe, around, alone, raw, value, noise)
 
 
-def is_blank(frame: PixelFrame) -> bool:
+def is_blank(samples: Samples) -> bool:
     """Whether the sample is the integer that stands for no value."""
-    samples = frame.samples
     whole = samples.data.dtype.kind in "iu"
     return whole and samples.blank is not None and samples.data.item() == samples.blank

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gpustack.backends.bounds import bounds
-from gpustack.backends.by_frame import ByFrame, FrameClip, rejected_by
-from gpustack.backends.off_line import in_frames, rejected_ranks
-from gpustack.clips import BoundClip, Clip, LinearFitClip, RangeClip
+from gpustack.backends.base import Outputs
+from gpustack.backends.bounds import around, bounds
+from gpustack.backends.by_frame import FrameClip, measured
+from gpustack.backends.columns import Floats
+from gpustack.clips import BoundClip, Clip, Grow, LinearFitClip, RangeClip
 from gpustack.explanation.column import Column, survivors
-from gpustack.explanation.records import Pass, Step
-from gpustack.result import StackResult
+from gpustack.explanation.records import Bounds, Pass, Step
 
 Flags = NDArray[np.bool_]
 
@@ -29,9 +29,9 @@ def follow(column: Column) -> Iterator[Step]:
         after = column.after(clips[: k + 1])
         if isinstance(clip, RangeClip):
             passes = [_by_range(column, clip, before, after)]
-        elif column.recipe.by_frame(clip):
-            passes = list(_by_frame(column, clip, survivors(before)))  # type: ignore[arg-type]
-        elif isinstance(clip, BoundClip):
+        elif isinstance(clip, Grow):
+            passes = [_by_growing(column, clip, before, after)]
+        elif isinstance(clip, BoundClip) or column.recipe.by_frame(clip):
             passes = list(_by_bounds(column, clips[:k], clip, survivors(before)))
         else:
             passes = [_by_count(column, before, after)]
@@ -39,54 +39,40 @@ def follow(column: Column) -> Iterator[Step]:
         before = after
 
 
-def _by_range(column: Column, clip: RangeClip, before: StackResult, after: StackResult) -> Pass:
+def _by_range(column: Column, clip: RangeClip, before: Outputs, after: Outputs) -> Pass:
     """The pass of a clip whose bounds are given."""
     lower = -np.inf if clip.low is None else clip.low
     upper = np.inf if clip.high is None else clip.high
     seen = column.seen(raw=True)
-    return _between(seen, survivors(before), survivors(after), (None, lower, upper))
+    made = _between(seen, survivors(before), survivors(after), np.float64(lower), np.float64(upper))
+    return replace(made, lower=lower, upper=upper)
+
+
+def _by_growing(column: Column, clip: Grow, before: Outputs, after: Outputs) -> Pass:
+    """The pass of the clip that looks at neighbours."""
+    grown = _frames(survivors(before) & ~survivors(after))
+    near = column.clipped_near(clip.radius)
+    return Pass(grown=grown, near=tuple(tuple(near[f]) for f in grown))
 
 
 def _by_bounds(
-    column: Column, earlier: tuple[Clip, ...], clip: BoundClip, before: Flags
+    column: Column, earlier: tuple[Clip, ...], clip: Any, before: Flags
 ) -> Iterator[Pass]:
     """The passes of a clip whose bounds follow from the survivors."""
-    n, seen, done = len(before), column.seen(raw=False), 0
+    done = 0
     while before.any() and done != clip.maxiters:
-        with np.errstate(all="ignore"):  # as the backend does: few samples have no spread
-            found = bounds(clip, column.sorted(before), done == 0, n)
-        limits = (np.ravel(part)[0].item() for part in (found.center, found.lower, found.upper))
+        seen, *limits = _limits(column, clip, before, done == 0)
         after = column.left_by((*earlier, _only(clip, done + 1)))
-        made = _between(seen, before, after, tuple(limits))
+        made = _between(seen, before, after, *limits[1:])
+        if column.recipe.by_frame(clip):
+            made = _with_own(made, clip, column.seen(raw=False), before, seen, limits)
+        else:
+            center, lower, upper = (part[0].item() for part in limits)
+            made = replace(made, center=center, lower=lower, upper=upper)
         yield made
         if not made.low + made.high or made.kept:
             return
         before, done = after, done + 1
-
-
-def _by_frame(column: Column, clip: FrameClip, before: Flags) -> Iterator[Pass]:
-    """The passes of a clip whose bounds differ from sample to sample."""
-    done, known = 0, Pass((), ())
-    while done != clip.maxiters:
-        with np.errstate(all="ignore"):  # as the backend does: few samples have no spread
-            low, high = _rejected(_only(clip, done + 1), column.by_frame(before))
-        made = Pass(_frames(low), _frames(high))
-        fresh = [set(made.low) - set(known.low), set(made.high) - set(known.high)]
-        yield Pass(*(tuple(sorted(side)) for side in fresh))  # type: ignore[arg-type]
-        if not any(fresh):
-            return
-        known, done = made, done + 1
-
-
-def _rejected(clip: FrameClip | LinearFitClip, columns: ByFrame) -> tuple[Flags, Flags]:
-    """Which samples of one column a clip rejects, low and high."""
-    if not isinstance(clip, LinearFitClip):
-        found = rejected_by(clip, columns)
-        return found.low[:, 0], found.high[:, 0]
-    ordered, values = columns.ordered(), np.where(columns.inside, columns.values, np.inf)
-    ranks = rejected_ranks(clip, ordered)
-    low, high = (in_frames(side, ordered, values)[:, 0] for side in ranks)
-    return low, high
 
 
 def _only(clip: Any, passes: int) -> Any:
@@ -94,27 +80,55 @@ def _only(clip: Any, passes: int) -> Any:
     return clip if clip.maxiters == 1 else replace(clip, maxiters=passes)
 
 
-def _between(
-    seen: NDArray[np.floating],
-    before: Flags,
-    after: Flags,
-    limits: tuple[float | None, ...],
+def _limits(
+    column: Column, clip: BoundClip | FrameClip | LinearFitClip, before: Flags, first: bool
+) -> tuple[Floats, ...]:
+    """Samples as they are compared; the centre, lower and upper bound of each, shape (n,)."""
+    n, seen = len(before), column.seen(raw=False)
+    with np.errstate(all="ignore"):  # as the backend does: few samples have no spread
+        if isinstance(clip, LinearFitClip):
+            seen, spread = column.off_line(before)
+            found = around(clip, np.zeros(1), spread)
+        elif column.recipe.by_frame(clip):
+            values, center, unit = measured(clip, column.by_frame(before), first)
+            seen, found = values[:, 0], around(clip, center, unit)
+        else:
+            found = bounds(clip, column.sorted(before), first, n)
+    parts = (found.center, found.lower, found.upper)
+    return seen, *(np.broadcast_to(np.ravel(part), n) for part in parts)
+
+
+def _with_own(
+    made: Pass, clip: Clip, values: Floats, before: Flags, seen: Floats, limits: list[Floats]
 ) -> Pass:
-    """A pass of a clip between bounds: the centre, the lower and the upper one."""
-    center, lower, upper = limits
-    below, above = seen < np.float64(lower), seen > np.float64(upper)
+    """The pass with the bounds that each sample has of its own.
+
+    What is compared with `limits` are the samples, or how far they are above a line, which is
+    what is added then.
+    """
+    with np.errstate(all="ignore"):  # what is out may be infinite
+        own = np.array(limits) + (values - seen)
+    bounds = tuple(
+        Bounds(*each) if left else None for each, left in zip(own.T.tolist(), before, strict=True)
+    )
+    center = None if isinstance(clip, LinearFitClip) else limits[0][0].item()
+    return replace(made, center=center, bounds=bounds)
+
+
+def _between(
+    seen: Floats, before: Flags, after: Flags, lower: Floats | Any, upper: Floats | Any
+) -> Pass:
+    """A pass of a clip between bounds, in float64: one for all samples, or one for each."""
+    below, above = seen < lower, seen > upper
     rejected = before & ~after
     return Pass(
         low=_frames(rejected & below),
         high=_frames(rejected & ~below),
         kept=_frames(after & (below | above)),
-        center=center,
-        lower=lower,
-        upper=upper,
     )
 
 
-def _by_count(column: Column, before: StackResult, after: StackResult) -> Pass:
+def _by_count(column: Column, before: Outputs, after: Outputs) -> Pass:
     """The pass of a clip without bounds: how many it rejected low is what the engine counts.
 
     Of the rejected those are the lowest; of equal samples those of the earlier frames.

@@ -1,72 +1,125 @@
-"""One pixel of a frame, as a frame; of the frame only the row that it lies in is read."""
+"""One pixel of all frames, and those near it where they matter; of the rest nothing is held."""
 
-from dataclasses import dataclass, field, fields, replace
-from typing import Any
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, fields, replace
+from typing import Any, Self
 
 import numpy as np
-from astropy import units
-from astropy.io import fits
 from numpy.typing import NDArray
 
-from gpustack.backends.base import Samples
+from gpustack.backends.base import Outputs, Samples
+from gpustack.backends.cpu import CpuBackend
 from gpustack.checks import plain, whole
 from gpustack.errors import FrameError, InputError
 from gpustack.frames import Frame
-from gpustack.frames.base import read_whole
 from gpustack.frames.resident import ResidentFrame
+from gpustack.maps import execute, least_memory
+from gpustack.plan import DEFAULT_MEMORY
+from gpustack.recipe import Recipe
 
 
 @dataclass(frozen=True, eq=False)
-class PixelFrame:
-    """A frame of shape (1, 1), as it lies in the frame that it is of. See `Frame`."""
+class Patch:
+    """Some pixels of all frames, as what a backend reads; see `gpustack.maps.Stack`.
 
-    name: str
-    samples: Samples
+    Parameters
+    ----------
+    band : sequence of Samples
+        One a frame, of shape (rows, width), with weights and variances where they are needed.
+    dtype : dtype
+        In which samples are compared and sorted.
+    left, top : int
+        The first pixel as one of the frames.
+    """
+
+    band: Sequence[Samples]
     dtype: np.dtype[Any]
-    unit: units.UnitBase | None
-    header: fits.Header = field(default_factory=fits.Header)
-    wcs: Any = None
-    shape: tuple[int, ...] = (1, 1)
-    #: Nothing is read any more.
-    row_bytes: int = 0
+    left: int
+    top: int
 
     @property
-    def stored(self) -> np.dtype[Any]:
-        """Of the sample, not decoded."""
-        return self.samples.data.dtype
+    def n(self) -> int:
+        """How many frames."""
+        return len(self.band)
 
     @property
-    def masked(self) -> bool:
-        """Whether the frame has a mask."""
-        return self.samples.mask is not None
-
-    def read(self, start: int, stop: int, into: Any = None) -> Samples:
-        """The one row; `into` is not needed."""
-        return self.samples
+    def rows(self) -> int:
+        """Of each frame."""
+        return len(self.band[0].data)
 
     @property
-    def has_variance(self) -> bool:
-        """Whether the variance of the sample was read."""
-        return self.samples.variance is not None
+    def height(self) -> int:
+        """There is one plane."""
+        return self.rows
 
     @property
-    def has_flags(self) -> bool:
-        """The bits of masks are not kept."""
-        return False
+    def width(self) -> int:
+        """Samples of a row."""
+        return int(self.band[0].data.shape[1])
 
-    def read_variance(self, start: int, stop: int) -> NDArray[np.float64]:
-        """The variance of the sample."""
-        if self.samples.variance is None:
-            raise FrameError(self.name, "expected a variance, got none")
-        return self.samples.variance
+    @property
+    def row_bytes(self) -> list[int]:
+        """Nothing is read any more."""
+        return [0] * self.n
 
-    def read_flags(self, start: int, stop: int) -> NDArray[Any]:
-        """There are none."""
-        raise FrameError(self.name, "expected the bits of a mask, got none")
+    @property
+    def stored(self) -> list[np.dtype[Any]]:
+        """Of the samples, not decoded."""
+        return [samples.data.dtype for samples in self.band]
 
-    def whole(self) -> np.ma.MaskedArray[Any, Any]:
-        """The sample, decoded."""
-        return read_whole(self)
+    @property
+    def masked(self) -> list[bool]:
+        """Whether each frame has a mask."""
+        return [samples.mask is not None for samples in self.band]
+
+    @property
+    def weighted(self) -> bool:
+        """Whether each sample has a weight."""
+        return self.band[0].weight is not None
+
+    @property
+    def variance(self) -> bool:
+        """Whether each sample has a variance."""
+        return self.band[0].variance is not None
+
+    def read(self, f: int, start: int, stop: int, into: Any = None) -> Samples:
+        """Rows ``[start, stop)`` of frame `f`; `into` is not needed."""
+        if stop - start == self.rows:
+            return self.band[f]
+        return _each(self.band[f], lambda array: array[start:stop])
+
+    def empty(self, shape: Sequence[int], dtype: Any) -> NDArray[Any]:
+        """An array, not filled."""
+        return np.empty(shape, dtype)
+
+    def here(self) -> AbstractContextManager[Any]:
+        """All is on the host."""
+        return nullcontext()
+
+    def only(self, x: int, y: int) -> Self:
+        """One of its pixels."""
+        row, column = y - self.top, x - self.left
+        band = [
+            _each(samples, lambda array: array[row : row + 1, column : column + 1])
+            for samples in self.band
+        ]
+        return type(self)(band, self.dtype, x, y)
+
+    def run(self, recipe: Recipe) -> Outputs:
+        """What the CPU backend makes of it in a stack, with the reasons of all samples."""
+        shape = (self.rows, self.width)
+        real = np.dtype(recipe.dtype) if recipe.dtype else self.dtype
+        out = Outputs(
+            data=np.empty(shape, real),
+            uncertainty=None if recipe.spread is None else np.empty(shape, real),
+            mask=np.empty(shape, bool),
+            reasons=np.empty((self.n, *shape), np.uint8),
+        )
+        out.count, out.low, out.high = (np.empty(shape, np.intp) for _ in range(3))
+        memory = DEFAULT_MEMORY + 2 * least_memory(self, recipe, ())
+        execute(CpuBackend(threads=1), self, recipe, out, (), memory)
+        return out
 
 
 def check_pixel(frames: list[Frame], x: Any, y: Any) -> tuple[int, int]:
@@ -98,22 +151,46 @@ def check_pixel(frames: list[Frame], x: Any, y: Any) -> tuple[int, int]:
     return column, row
 
 
-def cut_out(frame: Frame, x: int, y: int, variance: bool) -> PixelFrame:
-    """Pixel x, y of a frame, counted from 0, and with `variance` that too.
+def cut_out(
+    frames: Sequence[Frame], x: int, y: int, recipe: Recipe, weights: NDArray[Any] | None
+) -> Patch:
+    """Pixel x, y of frames, counted from 0, and as much around it as its recipe grows over.
+
+    Of each frame the rows that it lies in are read, once.
+
+    Parameters
+    ----------
+    weights : ndarray, shape (n, *shape of a frame), or None
+        Where the weights of the recipe are ``"sample"``.
 
     Raises
     ------
     FrameError
-        Where the file can no longer be read, or has no variance.
+        Where a file can no longer be read, or has no variance.
     """
-    samples = frame.read(y, y + 1)
-    if variance:
-        samples = replace(samples, variance=frame.read_variance(y, y + 1))
+    height, width = frames[0].shape
+    radius = 0 if recipe.grow is None else recipe.grow.radius
+    reach = int(min(radius, height + width))
+    rows = slice(max(y - reach, 0), min(y + reach + 1, height))
+    columns = slice(max(x - reach, 0), min(x + reach + 1, width))
+    band = []
+    for f, frame in enumerate(frames):
+        samples = frame.read(rows.start, rows.stop)
+        if recipe.needs_variance:
+            variance = frame.read_variance(rows.start, rows.stop)
+            samples = replace(samples, variance=variance)
+        if weights is not None:
+            samples = replace(samples, weight=weights[f, rows])
+        # Copies, so that the rest of the rows need not be held.
+        band.append(_each(samples, lambda array: array[:, columns].copy()))
+    dtype = np.result_type(np.float32, *(frame.dtype for frame in frames))
+    return Patch(band, dtype, columns.start, rows.start)
+
+
+def _each(samples: Samples, change: Callable[[NDArray[Any]], NDArray[Any]]) -> Samples:
+    """Samples of which all arrays are changed."""
     held = {part.name: getattr(samples, part.name) for part in fields(samples)}
-    # Copies, so that the rest of the row need not be held.
     arrays: dict[str, Any] = {
-        name: value[:, x : x + 1].copy()
-        for name, value in held.items()
-        if isinstance(value, np.ndarray)
+        name: change(value) for name, value in held.items() if isinstance(value, np.ndarray)
     }
-    return PixelFrame(frame.name, replace(samples, **arrays), frame.dtype, frame.unit)
+    return replace(samples, **arrays)

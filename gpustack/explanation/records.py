@@ -1,7 +1,7 @@
 """What an explanation holds: a table of samples, the steps of the clips, the result."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from astropy import units as u
@@ -10,6 +10,22 @@ from astropy.table import Table
 from gpustack.clips import Clip
 from gpustack.explanation.text import describe
 from gpustack.recipe import Recipe
+
+
+class Bounds(NamedTuple):
+    """What a sample is held against.
+
+    Parameters
+    ----------
+    center : float
+        What its distance is measured from: the centre of the column, or the line at its rank.
+    lower, upper : float
+        As of `Pass`.
+    """
+
+    center: float
+    lower: float
+    upper: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,15 +42,35 @@ class Pass:
         What distances are measured from; None where the clip has no such thing.
     lower, upper : float or None
         The lowest and highest value that pass, infinite where all do; NaN, which lets all
-        pass, where the spread is undefined; None where the clip has no bounds.
+        pass, where the spread is undefined; None where the clip has no bounds, or each
+        sample its own.
+    bounds : tuple of Bounds or None
+        Those that each sample has of its own, one a frame, None for a sample that was out
+        before; empty where all have the same. Of a line they may be off by rounding.
+    grown : tuple of int
+        The frames whose samples it rejected as neighbours of rejected ones.
+    near : tuple of tuple of (int, int)
+        For each of these, the pixels x, y, counted from 0, of those neighbours: the nearest
+        first, of equally near ones by row.
     """
 
-    low: tuple[int, ...]
-    high: tuple[int, ...]
+    low: tuple[int, ...] = ()
+    high: tuple[int, ...] = ()
     kept: tuple[int, ...] = ()
     center: float | None = None
     lower: float | None = None
     upper: float | None = None
+    bounds: tuple[Bounds | None, ...] = ()
+    grown: tuple[int, ...] = ()
+    near: tuple[tuple[tuple[int, int], ...], ...] = ()
+
+    def bounds_of(self, f: int) -> Bounds | None:
+        """What the sample of frame `f` was held against; None where there is no such thing."""
+        if self.bounds:
+            return self.bounds[f]
+        if self.lower is None or self.upper is None:
+            return None
+        return Bounds(np.nan if self.center is None else self.center, self.lower, self.upper)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +90,11 @@ class Step:
         """The frames whose samples it rejected above."""
         return tuple(f for made in self.passes for f in made.high)
 
+    @property
+    def grown(self) -> tuple[int, ...]:
+        """The frames whose samples it rejected as neighbours."""
+        return tuple(f for made in self.passes for f in made.grown)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Explanation:
@@ -67,8 +108,9 @@ class Explanation:
         What was done, with all numbers filled in.
     samples : astropy.table.Table
         A row a frame: name; raw, the sample in the frame (NaN where blank); scale, zero,
-        weight; value, the normalised sample (NaN where invalid); fate: ``"used"``,
-        ``"low"`` or ``"high"`` where a clip rejected it, or why it is invalid, ``"masked"``,
+        weight; value, the normalised sample (NaN where invalid); with a `NoiseModel`, noise,
+        which is combined instead (NaN too); fate: ``"used"``, ``"low"`` or ``"high"`` where a
+        clip rejected it, ``"grown"`` where `Grow` did, or why it is invalid, ``"masked"``,
         ``"blank"``, ``"not finite"`` or ``"not finite when normalised"``; step and pass: which
         clip rejected it in which of its passes, counted from 1, else 0.
     steps : tuple of Step

@@ -1,12 +1,15 @@
 """An explanation as text, for a terminal or a file: ASCII, no line depends on its width."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
-from gpustack.clips import Clip, ESDClip, ExtremaClip, RangeClip
+from gpustack.clips import Clip, ESDClip, ExtremaClip, Grow, LinearFitClip, RangeClip
+
+#: So many of the samples are named that a neighbour of theirs was rejected for.
+MOST_PLACES = 3
 
 
 def describe(found: Any) -> str:
@@ -29,6 +32,8 @@ def _samples(found: Any) -> list[str]:
             shown[name] = _numbers(table[name])
     if recipe.normalizes:
         shown["value"] = _numbers(table["value"])
+    if "noise" in table.colnames:
+        shown["noise"] = _numbers(table["noise"])
     if recipe.weights is not None:
         shown["weight"] = _numbers(table["weight"])
     columns = []
@@ -44,21 +49,39 @@ def _fate(found: Any, f: int) -> str:
     """What became of the sample of frame `f`, and why."""
     fate, k = str(found.samples["fate"][f]), int(found.samples["step"][f])
     if k == 0:
-        kept = any(f in made.kept for step in found.steps for made in step.passes)
-        return f"{fate}, kept out of bounds" if kept and fate == "used" else _invalid(fate)
-    clip, number = found.steps[k - 1].clip, int(found.samples["pass"][f])
-    made = found.steps[k - 1].passes[number - 1]
-    where = f", pass {number}" if len(found.steps[k - 1].passes) > 1 else ""
-    return f"rejected {fate} by clip {k}, {clip.name}{where}: {_reason(clip, made, fate)}"
+        return _used(found, f) if fate == "used" else f"invalid: {fate}"
+    step, number = found.steps[k - 1], int(found.samples["pass"][f])
+    by = f"by clip {k}, {step.clip.name}"
+    made = step.passes[number - 1]
+    if fate == "grown":
+        return f"rejected {by}: {_places(made.near[made.grown.index(f)])}"
+    where = f", pass {number}" if len(step.passes) > 1 else ""
+    return f"rejected {fate} {by}{where}: {_reason(step.clip, made, f, fate)}"
 
 
-def _invalid(fate: str) -> str:
-    return fate if fate == "used" else f"invalid: {fate}"
+def _used(found: Any, f: int) -> str:
+    """With the bounds of its own that a sample has in the last pass of the last such clip."""
+    kept = any(f in made.kept for step in found.steps for made in step.passes)
+    said = "used, kept out of bounds" if kept else "used"
+    for k, step in reversed([*enumerate(found.steps, 1)]):
+        if step.passes and step.passes[-1].bounds:
+            bounds = step.passes[-1].bounds[f]
+            return f"{said}; bounds of clip {k}: {_interval(bounds)}{_line(step.clip, bounds)}"
+    return said
 
 
-def _reason(clip: Clip, made: Any, side: str) -> str:
-    if made.lower is not None:
-        return f"below {number(made.lower)}" if side == "low" else f"above {number(made.upper)}"
+def _places(near: Any) -> str:
+    """The nearest of the rejected samples that a sample is near to."""
+    shown = ", ".join(f"({x + 1}, {y + 1})" for x, y in near[:MOST_PLACES])
+    more = f" and {len(near) - MOST_PLACES} more" if len(near) > MOST_PLACES else ""
+    return f"neighbour of rejected {shown}{more}"
+
+
+def _reason(clip: Clip, made: Any, f: int, side: str) -> str:
+    bounds = made.bounds_of(f)
+    if bounds is not None:
+        word, value = ("below", bounds.lower) if side == "low" else ("above", bounds.upper)
+        return f"{word} {number(value)}{_line(clip, bounds)}"
     most = "lowest" if side == "low" else "highest"
     match clip:
         case ExtremaClip(among="all"):
@@ -72,6 +95,12 @@ def _reason(clip: Clip, made: Any, side: str) -> str:
             return f"too {side}"
 
 
+def _line(clip: Clip, bounds: Any) -> str:
+    """Where the line is at the rank of the sample, if there is one."""
+    line = isinstance(clip, LinearFitClip) and not math.isnan(bounds.center)
+    return f", line at {number(bounds.center)}" if line else ""
+
+
 def _so_many(count: int, most: str) -> str:
     return f"the {most}" if count == 1 else f"among the {count} {most}"
 
@@ -83,24 +112,47 @@ def _step(found: Any, k: int, step: Any) -> Iterator[str]:
         yield "       no sample was left"
     for number_, made in enumerate(step.passes, 1):
         title = f"pass {number_}: " if len(step.passes) > 1 else ""
-        yield f"       {title}{_limits(found, step.clip, made)}{_rejected(made)}"
+        yield f"       {title}{_limits(found, step.clip, made)}{_rejected(step.clip, made)}"
 
 
 def _limits(found: Any, clip: Clip, made: Any) -> str:
     """The centre and the bounds of a pass, where it has them."""
-    if made.lower is None:
+    if made.lower is None and not made.bounds:
         return ""
     center = "" if made.center is None else f"center {number(made.center)}, "
+    bounds = _own(clip, made) if made.bounds else f"bounds {_interval(made)}"
     raw = found.recipe.normalizes and (isinstance(clip, RangeClip) or found.recipe.clip_on == "raw")
-    bounds = f"bounds {_bound(made.lower)} to {_bound(made.upper)}"
     return f"{center}{bounds}{' on raw' if raw else ''}; "
+
+
+def _own(clip: Clip, made: Any) -> str:
+    """Between what the bounds lie that samples have of their own, and the line."""
+    known = [bounds for bounds in made.bounds if bounds is not None]
+    center, lower, upper = (_span(values) for values in zip(*known, strict=True))
+    line = f"line {center}, " if isinstance(clip, LinearFitClip) else ""
+    return f"{line}lower bounds {lower}, upper bounds {upper}"
+
+
+def _interval(bounds: Any) -> str:
+    if math.isnan(bounds.lower) and math.isnan(bounds.upper):
+        return "undefined"
+    return f"{_bound(bounds.lower)} to {_bound(bounds.upper)}"
+
+
+def _span(values: Sequence[float]) -> str:
+    """From the least to the most of the bounds of samples, of those that are defined."""
+    known = [value for value in values if not math.isnan(value)] or values
+    texts = [_bound(value) for value in (min(known), max(known))]
+    return " to ".join(dict.fromkeys(texts))
 
 
 def _bound(value: float) -> str:
     return "undefined" if math.isnan(value) else "none" if math.isinf(value) else number(value)
 
 
-def _rejected(made: Any) -> str:
+def _rejected(clip: Clip, made: Any) -> str:
+    if isinstance(clip, Grow):
+        return f"{len(made.grown)} rejected as neighbours"
     said = f"{len(made.low)} rejected low, {len(made.high)} high"
     return f"{said}, {len(made.kept)} kept out of bounds" if made.kept else said
 
@@ -108,13 +160,15 @@ def _rejected(made: Any) -> str:
 def _result(found: Any) -> str:
     """The value and what it is made of."""
     unit = "" if found.unit is None else str(found.unit)
-    parts = [f"{found.recipe.combine} = {number(found.data)}"]
+    parts = [f"{found.recipe.method} = {number(found.data)}"]
     if found.uncertainty is not None:
         parts.append(f"+- {number(found.uncertainty)}")
     line = " ".join([*parts, unit]).rstrip()
-    invalid = len(found.samples) - found.count - found.low - found.high
+    grown = sum(len(step.grown) for step in found.steps)
+    invalid = len(found.samples) - found.count - found.low - found.high - grown
+    near = f"{grown} as neighbours, " if grown else ""
     line += f"{', masked' if found.mask else ''}: {found.count} of {len(found.samples)} samples; "
-    return line + f"{found.low} rejected low, {found.high} high, {invalid} invalid"
+    return line + f"{found.low} rejected low, {found.high} high, {near}{invalid} invalid"
 
 
 def _numbers(column: Any) -> list[str]:

@@ -66,10 +66,10 @@ def half_width(radius: float, dy: int) -> int:
 def _widened(marks: Any, half: int, reach: int) -> Any:
     """Marks that were spread over `half` pixels to both sides, spread over `reach` of them.
 
-    Each step moves them by as much as leaves no gap.
+    Each step moves them by as much as leaves no gap, even where an edge has cut one side off.
     """
     while half < reach:
-        step = min(2 * half + 1, reach - half)
+        step = min(half + 1, reach - half)
         wider = marks.copy()
         wider[:, step:] |= marks[:, :-step]
         wider[:, :-step] |= marks[:, step:]

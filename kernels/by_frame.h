@@ -28,7 +28,7 @@ __device__ inline void each_survivor(
     const Task& task, const Place& place, const Column& column, const Visit& visit)
 {
     Members members = column.members();
-    each_sample(task, place, [&](int f, Sample seen) {
+    each_sample<1>(task, place, [&](int f, Sample seen) {
         if (members.inside(seen.image))
             visit(f, seen.image);
     });

@@ -193,22 +193,22 @@ __device__ inline Image late_image(const Task& task, const Place& place, int f, 
 static constexpr int TOGETHER = N > 0 ? 8 : 4;
 
 // Call `visit(f, sample)` with the sample of every frame in turn.
-template <class Visit>
+template <int AT_ONCE = TOGETHER, class Visit>
 __device__ inline void each_sample(const Task& task, const Place& place, const Visit& visit)
 {
     const int count = task.count();
 #pragma unroll 1
-    for (int start = 0; start < count; start += TOGETHER) {
-        Word words[TOGETHER];
-        bool masked[TOGETHER];
+    for (int start = 0; start < count; start += AT_ONCE) {
+        Word words[AT_ONCE];
+        bool masked[AT_ONCE];
 #pragma unroll
-        for (int i = 0; i < TOGETHER; ++i) {
+        for (int i = 0; i < AT_ONCE; ++i) {
             const Frame& frame = task.frames[min(start + i, count - 1)];
             words[i] = stored(frame, place);
             masked[i] = is_masked(frame, place);
         }
 #pragma unroll
-        for (int i = 0; i < TOGETHER; ++i)
+        for (int i = 0; i < AT_ONCE; ++i)
             if (start + i < count)
                 visit(start + i, is_out(task, place, start + i)
                         ? Sample{INVALID, CLIPPED_OUT}

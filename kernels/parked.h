@@ -127,7 +127,7 @@ __device__ inline int Parked::rank_of(
             last = middle;
     }
     if (first + 1 < valid && at(first + 1) == image)    // equal ones rank by frame
-        each_sample(task, place, [&](int f, Sample seen) {
+        each_sample<1>(task, place, [&](int f, Sample seen) {
             first += seen.image == image && f < frame;
         });
     return first - lo;
@@ -137,7 +137,7 @@ __device__ inline int Parked::rank_of(
 __device__ inline void Parked::remove(const Task& task, const Place& place, int count)
 {
     hi -= count;
-    each_sample(task, place, [&](int f, Sample seen) {
+    each_sample<1>(task, place, [&](int f, Sample seen) {
         if (((const Byte*)task.out.reasons)[f * task.pixels + place.pixel] != LEAVING)
             return;
         int rank = 0;

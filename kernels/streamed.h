@@ -84,7 +84,7 @@ struct Streamed : Interval {
     __device__ int rank_of(const Task& task, const Place& place, int frame, Image image) const
     {
         int rank = -lo;
-        each_sample(task, place, [&](int f, Sample seen) {
+        each_sample<1>(task, place, [&](int f, Sample seen) {
             rank += seen.image < image || (seen.image == image && f < frame);
         });
         return rank;
@@ -96,7 +96,7 @@ struct Streamed : Interval {
     __device__ void each_rank(const Task& task, const Place& place, const Visit& visit) const
     {
         Members members = ends;
-        each_sample(task, place, [&](int f, Sample seen) {
+        each_sample<1>(task, place, [&](int f, Sample seen) {
             if (members.inside(seen.image))
                 visit(rank_of(task, place, f, seen.image), seen.image);
         });

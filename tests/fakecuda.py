@@ -323,7 +323,7 @@ class PinnedMemoryPointer(bytearray):
         super().__init__(GARBAGE.to_bytes() * mem.size)
         address = np.frombuffer(self, np.uint8).ctypes.data
         world.pinned[id(self)] = (address, mem.size)
-        world.most_pinned = max(world.most_pinned, sum(s for _, s in world.pinned.values()))
+        world.most_pinned = max(world.most_pinned, sum(s for _, s in [*world.pinned.values()]))
         weakref.finalize(self, world.pinned.pop, id(self), None)
 
 

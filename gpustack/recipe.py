@@ -5,14 +5,12 @@ and turns into JSON and back, so that a result can say how it was made.
 """
 
 import json
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal, Self, get_args
 
 from gpustack import combines
 from gpustack.checks import check, dtype_name, some, tidy, word
 from gpustack.clips import (
-    CLIPS,
     Clip,
     ExtremaClip,
     Grow,
@@ -22,6 +20,9 @@ from gpustack.clips import (
     SigmaClip,
     Spread,
     VarianceClip,
+    as_clips,
+    check_grow,
+    clip_from_record,
 )
 from gpustack.combines import MEDIANS, WEIGHTED, Combine, NoiseModel, as_combine
 from gpustack.errors import RecipeError
@@ -100,7 +101,7 @@ class Recipe:
         per_sample = isinstance(self.weights, str) and self.weights == "sample"
         tidy(
             self,
-            clips=_clips(self.clips),
+            clips=as_clips(self.clips),
             combine=as_combine(self.combine),
             scale=tidy_numbers("scale", self.scale),
             zero=tidy_numbers("zero", self.zero),
@@ -129,21 +130,7 @@ class Recipe:
                 "RangeClip looks at the values before scale and zero: "
                 "expected it before the other clips, got it after one",
             )
-        if any(isinstance(clip, Grow) for clip in self.clips):
-            self._check_grow()
-
-    def _check_grow(self) -> None:
-        *before, last = self.clips
-        names = ", ".join(clip.name for clip in self.clips)
-        check(
-            isinstance(last, Grow) and not any(isinstance(clip, Grow) for clip in before),
-            f"Grow: expected it once, after all other clips, got clips {names}",
-        )
-        check(
-            not all(isinstance(clip, RangeClip) for clip in before),
-            f"Grow: expected a clip before it that rejects what it grows, which ranges alone "
-            f"do not, got clips {names}",
-        )
+        check_grow(self.clips)
 
     @property
     def method(self) -> str:
@@ -242,7 +229,7 @@ class Recipe:
         try:
             record = json.loads(text)
             check(isinstance(record, dict), f"expected an object, got {type(record).__name__}")
-            clips = tuple(_clip_from_record(item) for item in record.pop("clips", ()))
+            clips = tuple(clip_from_record(item) for item in record.pop("clips", ()))
             if "combine" in record:
                 record["combine"] = combines.from_record(record["combine"])
             return cls(clips=clips, **{name: _restored(item) for name, item in record.items()})
@@ -275,20 +262,3 @@ def _series(value: tuple[float, ...] | Measure | str) -> str:
         return str(value)
     shown = ",".join(f"{number:g}" for number in value[:3])
     return f"[{shown},...]x{len(value)}" if len(value) > 3 else f"[{shown}]"
-
-
-def _clips(value: Any) -> tuple[Clip, ...]:
-    if isinstance(value, Clip):
-        return (value,)
-    check(
-        isinstance(value, Iterable) and not isinstance(value, str),
-        f"clips: expected a sequence of clip values, got {value!r}",
-    )
-    clips = tuple(value)
-    for clip in clips:
-        check(isinstance(clip, Clip), f"clips: expected clip values, got {clip!r}")
-    return clips
-
-
-def _clip_from_record(record: dict[str, Any]) -> Clip:
-    return CLIPS[word("clip", record.pop("clip", None), tuple(CLIPS))](**record)

@@ -24,13 +24,13 @@ from gpustack.clips import (
     check_grow,
     clip_from_record,
 )
-from gpustack.combines import MEDIANS, WEIGHTED, Combine, NoiseModel, as_combine
+from gpustack.combines import AVERAGES, MEDIANS, WEIGHTED, Combine, NoiseModel, as_combine
 from gpustack.errors import RecipeError
 from gpustack.measures import Measure, check_pair, tidy_numbers
 from gpustack.measures.parse import from_record, to_record
 
 ClipOn = Literal["normalized", "raw"]
-Uncertainty = Literal["auto", "std", "mad_std"]
+Uncertainty = Literal["auto", "std", "mad_std", "propagated"]
 
 #: What it is, is said by `gpustack.measures`. Backends, who take numbers by their index, only see
 #: recipes in which measures have become numbers.
@@ -40,7 +40,7 @@ MeasureOrText = Any
 OUTPUTS = ("uncertainty", "count", "low", "high", "rejected")
 
 #: Maps that it makes when they are asked for; of the reasons of all samples, see `gpustack.maps`.
-MAPS = ("reason", "exposure", "rejections")
+MAPS = ("reason", "exposure", "rejections", "flags", "sigma")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,16 +62,19 @@ class Recipe:
     scale, zero : sequence of float, measure or its text, or None
         ``x = (d - zero) * scale``, one number a frame, or what it is taken from: see
         `gpustack.measures`.
-    weights : sequence of float, measure or its text, "sample", or None
+    weights : sequence of float, measure or its text, "sample", "variance", or None
         One number >= 0 a frame, or what it is taken from; ``"sample"`` where a weight comes
-        with every sample. Not for medians, min and max.
+        with every sample. ``"variance"``: each sample by the inverse of its own variance, as its
+        frame brings it, ``1 / (variance scale^2)``, 0 where that is no positive number. Not for
+        medians, min and max.
     clip_on : {"normalized", "raw"}
         Whether clips see x or d. `RangeClip` always sees d.
-    uncertainty : {"auto", "std", "mad_std"}
+    uncertainty : {"auto", "std", "mad_std", "propagated"}
         The spread S of the survivors that the uncertainty is made of:
         ``S / sqrt(count)`` for mean and median, ``S * sqrt(count)`` for a sum.
         ``"auto"``: the standard deviation (ddof 0), for a median 1.4826 MAD, as
-        ccdproc. quadrature, a noise model, min and max have none.
+        ccdproc. ``"propagated"``: instead, what follows from the variances that the frames
+        bring; see `gpustack.maps.propagated`. quadrature, a noise model, min and max have none.
     dtype : str or None
         Of the result's data and uncertainty; None is float32 for frames of up to 16
         bits or float32, float64 for wider ones.
@@ -79,7 +82,9 @@ class Recipe:
         What to make beside data and mask: ``"uncertainty"``; ``"count"`` of survivors; how
         many were rejected ``"low"`` and ``"high"``; each frame's ``"rejected"`` fraction. And
         if asked for: ``"reason"``, why samples are out; ``"exposure"``, the EXPTIME of the
-        survivors together; ``"rejections"``, which samples of each frame were rejected.
+        survivors together; ``"rejections"``, which samples of each frame were rejected;
+        ``"flags"``, the bits of the survivors' integer masks; ``"sigma"``, their standard
+        deviation about the value, of mean and medians.
 
     Raises
     ------
@@ -118,6 +123,14 @@ class Recipe:
             self.weights is None or self.method in WEIGHTED,
             f"weights: only {', '.join(WEIGHTED)} have them, got combine={self.method!r}",
         )
+        for asked, able, what in (
+            (self.uncertainty == "propagated", (*AVERAGES, "sum"), "uncertainty='propagated'"),
+            ("sigma" in self.outputs, AVERAGES, "outputs: sigma"),
+        ):
+            check(
+                not asked or self.method in able,
+                f"{what}: expected combine {', '.join(able)}, got combine={self.method!r}",
+            )
         check_pair(self.scale, self.zero)
         check(
             not isinstance(self.scale, tuple) or 0 not in self.scale,
@@ -172,9 +185,24 @@ class Recipe:
         return any(map(self.by_frame, self.clips))
 
     @property
-    def needs_variance(self) -> bool:
-        """Whether the samples have to come with their variances."""
+    def clips_by_variance(self) -> bool:
+        """Whether there are clips that look at the variance of each sample."""
         return any(isinstance(clip, VarianceClip) for clip in self.clips)
+
+    @property
+    def propagates(self) -> bool:
+        """Whether the uncertainty is made of the frames' variances."""
+        return self.uncertainty == "propagated" and "uncertainty" in self.outputs
+
+    @property
+    def needs_variance(self) -> bool:
+        """Whether every frame has to bring the variances of its samples."""
+        return self.clips_by_variance or self.propagates or self.weights == "variance"
+
+    @property
+    def per_sample(self) -> bool:
+        """Whether each sample has a weight of its own."""
+        return self.weights in ("sample", "variance")
 
     @property
     def grow(self) -> Grow | None:
@@ -184,8 +212,10 @@ class Recipe:
 
     @property
     def spread(self) -> Spread | None:
-        """The spread that the uncertainty is made of; None where there is none."""
-        if "uncertainty" not in self.outputs or self.method not in ("mean", "sum", *MEDIANS):
+        """The spread that the uncertainty is made of; None where it is made of none."""
+        if "uncertainty" not in self.outputs or self.method not in (*AVERAGES, "sum"):
+            return None
+        if self.uncertainty == "propagated":
             return None
         if self.uncertainty != "auto":
             return self.uncertainty

@@ -28,15 +28,13 @@ class Samples:
         True = invalid.
     weight : ndarray, shape (rows, width), or None
         One weight a sample, where the recipe's weights are ``"sample"``.
-    variance : ndarray of float64, shape (rows, width), or None
-        Of the decoded samples, in their unit squared, where it was asked for. Anything where a
-        sample is invalid; elsewhere too it may be NaN, infinite or negative.
     bscale, bzero : float
         FITS BSCALE and BZERO.
     blank : int or None
         FITS BLANK: the integer that stands for no value.
     variance : ndarray of float, shape (rows, width), or None
-        The variance of each value, where it is known and asked for.
+        Of the decoded samples, in their unit squared, where it was asked for. Anything where a
+        sample is invalid; elsewhere too it may be NaN, infinite or negative.
     """
 
     data: NDArray[Any]

@@ -108,8 +108,8 @@ class BandSource:
 
     @property
     def flags(self):
-        """The types of the bits."""
-        return [None if bits is None else bits.dtype for bits in self.bits]
+        """The types of the bits, native."""
+        return [None if bits is None else bits.dtype.newbyteorder("=") for bits in self.bits]
 
     def read_flags(self, f, start, stop):
         """The bits of these rows."""

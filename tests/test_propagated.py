@@ -1,4 +1,4 @@
-"""Uncertainties propagated from the variances of frames: every backend, every door."""
+"""Uncertainties propagated from the variances of samples: every backend against the oracle."""
 
 import math
 from dataclasses import replace

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import oracle_maps
+from fitsmaker import image_bytes
 from gpustack import Grow, Recipe, SigmaClip, stack
 from gpustack.cli import cli
 from gpustack.errors import RecipeError
@@ -88,23 +89,12 @@ def folder(tmp_path, monkeypatch):
     """A folder with files of integers, with a scale and blanks, and in it."""
     rng = np.random.default_rng(8)
     for i in range(6):
-        image = fits.PrimaryHDU(rng.normal(1000, 30, (25, 14)).astype("i2"))
-        image.data[i, 2:9] = -9
+        raw = rng.normal(1000, 30, (25, 14)).astype("i2")
+        raw[i, 2:9] = -9
         cards = {"BSCALE": 0.25, "BZERO": 7.5, "BLANK": -9, "BUNIT": "electron"}
-        image.header.update(cards)
-        raw = image.data.astype(">i2").tobytes()
-        image.writeto(tmp_path / f"f{i}.fits")
-        _as_stored(tmp_path / f"f{i}.fits", raw, cards)
+        (tmp_path / f"f{i}.fits").write_bytes(image_bytes(raw, **cards))
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-def _as_stored(path, raw, cards):
-    """A file whose samples are these bytes."""
-    header = fits.Header({"SIMPLE": True, "BITPIX": 16, "NAXIS": 2, "NAXIS1": 14, "NAXIS2": 25})
-    header.update(cards)
-    size = -(-len(raw) // 2880) * 2880
-    path.write_bytes(header.tostring().encode() + raw.ljust(size, b"\0"))
 
 
 @pytest.mark.parametrize("name", ["cpu", "cuda"])

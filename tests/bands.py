@@ -79,6 +79,11 @@ class BandSource:
         return [0] * self.n
 
     @property
+    def fresh_bytes(self):
+        """Nothing is made."""
+        return 0
+
+    @property
     def stored(self):
         """As they are."""
         return [samples.data.dtype for samples in self.band]

@@ -17,7 +17,7 @@ from gpustack.errors import RecipeError
 from maprun import run_maps
 from oracle import solve
 from recipes import recipe
-from stacks import VALUES, plain
+from stacks import VALUES, plain, sky
 from stacks import stack as stack_of
 from tolerances import assert_sigma
 
@@ -95,6 +95,19 @@ def folder(tmp_path, monkeypatch):
         (tmp_path / f"f{i}.fits").write_bytes(image_bytes(raw, **cards))
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_cupy_frames(cuda, weighted):
+    data, each = sky(6).astype("f4"), sky(6, seed=1).astype("f4")
+    words = {"scale": [1, 2, 3, -4, 5, 6], "zero": [1] * 6, "outputs": ("sigma",)}
+    weights = [each, [1, 0, 2, 3, 1, 1]] if weighted else [None]
+    for one in weights:
+        expected = stack(data, [SigmaClip(1.7, 1.9)], weights=one, backend="cpu", **words)
+        there = cuda.asarray(one) if one is each else one
+        found = stack(cuda.asarray(data), [SigmaClip(1.7, 1.9)], weights=there, **words)
+        assert isinstance(found.sigma, cuda.ndarray)
+        np.testing.assert_allclose(found.sigma.get(), expected.sigma, rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["cpu", "cuda"])

@@ -65,7 +65,7 @@ def test_ccddata_bring_variances(kind):
     assert result.recipe.uncertainty == "propagated"
 
 
-@pytest.mark.parametrize("memory", ["40kB", "120kB", None])
+@pytest.mark.parametrize("memory", ["60kB", "150kB", None])
 @pytest.mark.parametrize("backend_name", ["cpu", "cuda"])
 def test_both_backends_and_any_memory_give_the_same_bits(
     pretend, small_bands, backend_name, memory
@@ -187,14 +187,15 @@ def test_files_without_a_variance_are_named(folder):
         stack("m*.fits", uncertainty="propagated")
 
 
+@pytest.mark.parametrize("uncertainty", ["auto", "propagated"])
 @pytest.mark.parametrize("weights", [None, "variance"])
 @pytest.mark.parametrize("clips", [(), (VarianceClip(3, 3),), (SigmaClip(3, 3), Grow(1.5))])
-def test_the_limit_holds(tmp_path, clips, weights):
+def test_the_limit_holds(tmp_path, clips, weights, uncertainty):
     memory, shape = 3_000_000, (500, 128)
     for i, frame in enumerate(images(9, shape, StdDevUncertainty)):
         frame.write(tmp_path / f"m{i}.fits")
     frames = open_frames(str(tmp_path / "*.fits"))
-    asked = Recipe(clips, weights=weights, uncertainty="propagated")
+    asked = Recipe(clips, weights=weights, uncertainty=uncertainty)
     scales = (1.0,) * 9 if weights else None
     source = FrameSource(frames, np.dtype("f4"), None, asked.clips_by_variance, scales)
     out = Outputs(np.empty(shape, "f4"), mask=np.empty(shape, bool))
@@ -207,4 +208,4 @@ def test_the_limit_holds(tmp_path, clips, weights):
         _, most = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert memory / 4 < most <= memory
+    assert memory / 4 < most <= memory + 50_000, "50 kB are for Python"

@@ -125,6 +125,10 @@ class Source(Protocol):
         """Bytes of buffer that reading one row of each frame takes; 0 where rows are views."""
 
     @property
+    def fresh_bytes(self) -> int:
+        """Bytes that reading one row of any frame takes beside the buffer."""
+
+    @property
     def stored(self) -> Sequence[np.dtype[Any]]:
         """Of the samples of each frame as `read` gives them."""
 

@@ -63,10 +63,16 @@ class FrameSource:
     @property
     def row_bytes(self) -> list[int]:
         """Bytes of buffer that reading one row of each frame takes."""
-        beside = READ_BYTES if self.variance or self.scales else 0
-        if self.variance and self.scales:
-            beside += 8  # one becomes the other, unless both are kept
-        return [frame.row_bytes + self.width * beside for frame in self.frames]
+        return [frame.row_bytes for frame in self.frames]
+
+    @property
+    def fresh_bytes(self) -> int:
+        """Bytes that reading one row of any frame takes beside it: of variances and weights."""
+        by_variance = self.scales is not None
+        if not (self.variance or by_variance):
+            return 0
+        # One becomes the other, unless both are wanted.
+        return self.width * (READ_BYTES + 8 * (self.variance and by_variance))
 
     @property
     def stored(self) -> list[np.dtype[Any]]:
@@ -106,7 +112,7 @@ class FrameSource:
         """Bytes of one row of all frames: what reading takes, or what a device gets if more."""
         beside = 8 * self.weighted + 8 * self.variance
         return sum(
-            max(read, self.width * (dtype.itemsize + mask + beside))
+            max(read + self.fresh_bytes, self.width * (dtype.itemsize + mask + beside))
             for read, dtype, mask in zip(self.row_bytes, self.stored, self.masked, strict=True)
         )
 

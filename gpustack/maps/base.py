@@ -79,6 +79,11 @@ class Rows:
         return self.source.row_bytes
 
     @property
+    def fresh_bytes(self) -> int:
+        """As of the source."""
+        return self.source.fresh_bytes
+
+    @property
     def stored(self) -> Sequence[np.dtype[Any]]:
         """As of the source."""
         return self.source.stored

@@ -50,8 +50,8 @@ class PropagatedMap:
         self.value: Any = source.empty((source.rows, source.width), real)
         self._recipe = recipe
         #: A frame's samples and variance as they are read; eight float64 of sums and terms.
-        read = max(source.row_bytes) // max(source.width, 1) if source.weighted else 0
-        self.pixel_bytes = read + READ_BYTES + 8 * 8 + 4
+        read = max(source.row_bytes) + source.fresh_bytes if source.weighted else 0
+        self.pixel_bytes = read // max(source.width, 1) + READ_BYTES + 8 * 8 + 4
 
     def add(self, part: Part) -> None:
         """Fill in the rows of a band."""

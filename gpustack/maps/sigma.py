@@ -37,7 +37,8 @@ class SigmaMap:
         self.value: Any = source.empty((source.rows, source.width), real)
         self._recipe = recipe
         #: A frame as it is read, decoded (3 float64, flags), and twelve float64 of sums and terms.
-        self.pixel_bytes = max(source.row_bytes) // max(source.width, 1) + 15 * 8 + 4
+        read = max(source.row_bytes) + source.fresh_bytes
+        self.pixel_bytes = read // max(source.width, 1) + 15 * 8 + 4
 
     def add(self, part: Part) -> None:
         """Fill in the rows of a band."""

@@ -125,8 +125,11 @@ def test_variances_in_other_units_and_frames_in_another_order(factor, combine, s
 
 def test_explain_says_what_the_stack_has():
     frames = images()
-    for way in ({"combine": "median"}, {"weights": "variance", "scale": level(5)}):
-        words = {"clips": [VarianceClip(3, 3)], "uncertainty": "propagated", **way}
+    ways = [{"combine": "median"}, {"weights": "variance", "scale": level(5)}]
+    for clips in ([VarianceClip(3, 3)], [SigmaClip(1.5, 1.5), Grow(1.5)]):
+        ways += [{**way, "clips": clips} for way in ways[:2]]
+    for way in ways:
+        words = {"uncertainty": "propagated", **way}
         whole = stack(frames, **words)
         for x, y in ((3, 2), (12, 8), (0, 0)):
             found = explain(frames, x, y, **words)

@@ -65,6 +65,11 @@ class Patch:
         return [0] * self.n
 
     @property
+    def fresh_bytes(self) -> int:
+        """Nothing is made."""
+        return 0
+
+    @property
     def stored(self) -> list[np.dtype[Any]]:
         """Of the samples, not decoded."""
         return [samples.data.dtype for samples in self.band]

@@ -133,8 +133,8 @@ def test_explain_says_what_the_stack_has():
         whole = stack(frames, **words)
         for x, y in ((3, 2), (12, 8), (0, 0)):
             found = explain(frames, x, y, **words)
-            assert found.uncertainty == whole.uncertainty[y, x]
-            assert found.data == whole.data[y, x]
+            np.testing.assert_array_equal(found.uncertainty, whole.uncertainty[y, x])
+            np.testing.assert_array_equal(found.data, whole.data[y, x])
 
 
 def test_every_frame_needs_a_variance(cuda):

@@ -13,7 +13,7 @@ from gpustack.errors import RecipeError
 from gpustack.frames import Frame
 from gpustack.measures import Role
 from gpustack.normalize import PerFrame, resolve, split_weights
-from gpustack.recipe import OUTPUTS, Recipe
+from gpustack.recipe import OUTPUTS, Recipe, Uncertainty
 
 
 def fill_in(
@@ -25,7 +25,7 @@ def fill_in(
     zero: PerFrame,
     weights: PerFrame,
     clip_on: Literal["normalized", "raw"],
-    uncertainty: Literal["auto", "std", "mad_std"],
+    uncertainty: Uncertainty,
     dtype: DTypeLike | None,
     outputs: Sequence[str] = OUTPUTS,
 ) -> tuple[Recipe, list[str], NDArray[Any] | None]:

@@ -65,7 +65,7 @@ def cli() -> None:
 @click.option(
     "--maps",
     metavar="NAME,NAME,...",
-    help="Extensions to add: count, low, high, reason, exposure, rejections, frames.",
+    help="Extensions to add: count, low, high, reason, exposure, rejections, flags, sigma, frames.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace the output if it exists.")
 def combine(

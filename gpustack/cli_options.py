@@ -4,7 +4,7 @@ import inspect
 import re
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, get_args
 
 import click
 
@@ -12,7 +12,8 @@ from gpustack.clips import parse_clip
 from gpustack.combines import METHODS, as_combine
 from gpustack.errors import RecipeError
 from gpustack.flags import Flags, parse_bits
-from gpustack.measures import Role, as_measure, choices, place
+from gpustack.measures import Role, choices, place, tidy_numbers
+from gpustack.recipe import Uncertainty
 
 #: Ends the help of each command that has the options.
 HELP = """\
@@ -33,6 +34,8 @@ Scale, zero and weights, beside numbers:
   exposure             scale and weights: EXPTIME
   overlap              zero: from where frames that cover parts overlap
   noise, ncombine      weights: inverse variance of the noise; NCOMBINE
+  variance             weights: of each sample, the inverse of its variance in
+                       its frame (UNCERT, VAR, ERR)
   !KEYWORD, @FILE      numbers in the headers; in a file, one a line
 
 \b
@@ -102,10 +105,10 @@ class Numbers(click.ParamType[Any]):
         self.name = "|".join([*choices(role), "N,N,..."])
 
     def convert(self, value: Any, param: Any, ctx: Any) -> Any:
-        """A measure, or a list of floats."""
+        """A measure, a word, or a list of floats."""
         if re.match("[!@a-z]", value) and value not in ("inf", "nan"):
             try:
-                return as_measure(self.role, value)
+                return tidy_numbers(self.role, value)
             except RecipeError as err:
                 self.fail(str(err), param, ctx)
         try:
@@ -148,6 +151,14 @@ _OPTIONS = (
         type=Numbers("weights"),
         metavar=Numbers("weights").name,
         help="Weights >= 0, one a frame, but for medians, min, max; or what they are taken from.",
+    ),
+    click.option(
+        "--uncertainty",
+        type=click.Choice(get_args(Uncertainty)),
+        default="auto",
+        show_default=True,
+        help="Of the result: from the spread of the samples, standard deviation or 1.4826 MAD; or "
+        "propagated from the variances of the frames (UNCERT, VAR, ERR).",
     ),
     click.option(
         "--region",

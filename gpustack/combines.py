@@ -55,9 +55,10 @@ Combine = CombineWord | NoiseModel
 
 #: All words; that of a `NoiseModel` is the last.
 METHODS: tuple[str, ...] = (*get_args(CombineWord), NoiseModel.name)
-#: Those that are one or two of the middle samples, those that add up squares, those that can
-#: have weights.
+#: Those that are one or two of the middle samples, those that the samples scatter about, those
+#: that add up squares, those that can have weights.
 MEDIANS = ("median", "lower_median", "lmedian")
+AVERAGES = ("mean", *MEDIANS)
 QUADRATURES = ("quadrature", "nmodel")
 WEIGHTED = ("mean", "sum", *QUADRATURES)
 

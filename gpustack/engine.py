@@ -17,11 +17,10 @@ from gpustack.frames import Frame, FrameSource, check_agree, open_frames
 from gpustack.frames.resident import reshaped
 from gpustack.header import describe, read_exposure
 from gpustack.maps import Derived, derived, execute, least_memory
-from gpustack.measures import Exposure
+from gpustack.needs import check_needs, exposures
 from gpustack.normalize import PerFrame
-from gpustack.normalize.given import from_headers
 from gpustack.plan import DEFAULT_MEMORY, parse_memory
-from gpustack.recipe import OUTPUTS, Recipe
+from gpustack.recipe import OUTPUTS, Recipe, Uncertainty
 from gpustack.result import StackResult, frame_table
 
 
@@ -34,7 +33,7 @@ def stack(
     zero: PerFrame = None,
     weights: PerFrame = None,
     clip_on: Literal["normalized", "raw"] = "normalized",
-    uncertainty: Literal["auto", "std", "mad_std"] = "auto",
+    uncertainty: Uncertainty = "auto",
     dtype: DTypeLike | None = None,
     outputs: Sequence[str] = OUTPUTS,
     hdu: int | str | None = None,
@@ -74,16 +73,18 @@ def stack(
         One weight >= 0 a frame, or a sample; for mean, sum, quadrature and
         noise model. Measures as for `scale`,
         and ``"noise"`` and ``"ncombine"``. A sample's weight that is not finite counts as 0.
+        ``"variance"``: each sample by the inverse of its own variance in its frame.
     clip_on : {"normalized", "raw"}
         Whether clips see the normalised values or those in the frames.
-    uncertainty : {"auto", "std", "mad_std"}
-        The spread that the uncertainty is made of; see `Recipe`.
+    uncertainty : {"auto", "std", "mad_std", "propagated"}
+        The spread that the uncertainty is made of, or ``"propagated"`` from the variances of the
+        frames; see `Recipe`.
     dtype : {"float32", "float64"} or None
         Of the result; None is float32 for frames of up to 16 bits or float32, float64
         for wider ones.
     outputs : sequence of str
         Which of ``"uncertainty", "count", "low", "high", "rejected"`` to make, and if asked
-        for, ``"reason", "exposure", "rejections"``; see `Recipe`.
+        for, ``"reason", "exposure", "rejections", "flags", "sigma"``; see `Recipe`.
     hdu : int, str or None
         The extension of a FITS file; None is the first image with data.
     unit : unit-like or None
@@ -190,35 +191,33 @@ def run(
         Where not even one row of all frames fits in `memory`, with the buffers for it.
     FrameError
         Where the recipe needs variances and a frame has none.
+    InputError
+        Where it needs flags and no frame has any.
     """
     recipe.check_frames(len(frames))
     header = _header(frames, recipe, origins)
     dtype = np.result_type(working, *(frame.dtype for frame in frames))
     flat = None if weights is None else reshaped(weights, len(frames), -1, frames[0].shape[-1])
-    if recipe.needs_variance:
-        _check_variances(frames)
-    source = FrameSource(frames, dtype, flat, variance=recipe.needs_variance)
+    check_needs(frames, recipe)
+    source = _source(frames, recipe, dtype, flat)
     executor = backends.get(backend, device_memory=device_memory, resident=source.resident)
     out = _outputs(recipe, source, reasons)
     assert out.data is not None
-    maps = derived(recipe, source, out.data.dtype, _exposures(frames, recipe))
+    maps = derived(recipe, source, out.data.dtype, exposures(frames, recipe))
     made = list(maps.values())
     limit = _limit(memory, source, least_memory(source, recipe, made))
     execute(executor, source, recipe, out, made, limit, progress)
     return _result(frames, recipe, out, maps, header)
 
 
-def _check_variances(frames: Sequence[Frame]) -> None:
-    """Read a row of variances of each frame, so that a fault in one is found before the work."""
-    for frame in frames:
-        frame.read_variance(0, 1)
-
-
-def _exposures(frames: Sequence[Frame], recipe: Recipe) -> Sequence[float]:
-    """Each frame's exposure where the recipe's outputs need it."""
-    if "exposure" not in recipe.outputs:
-        return ()
-    return from_headers("outputs: exposure", Exposure().key, frames)
+def _source(
+    frames: Sequence[Frame], recipe: Recipe, dtype: np.dtype[Any], weights: NDArray[Any] | None
+) -> FrameSource:
+    """What the backend reads."""
+    scales = None
+    if recipe.weights == "variance":
+        scales = (1.0,) * len(frames) if recipe.scale is None else recipe.scale
+    return FrameSource(frames, dtype, weights, recipe.clips_by_variance, scales)
 
 
 def _limit(memory: float | str | None, source: FrameSource, maps: int) -> int:
@@ -266,6 +265,8 @@ def _result(
     header: Any,
 ) -> StackResult:
     first, shape = frames[0], frames[0].shape
+    made = {name: getattr(out, name) for name in ("uncertainty", "count", "low", "high", "reasons")}
+    made |= {name: one.value for name, one in maps.items()}
     names = [frame.name for frame in frames]
 
     def shaped(array: Any) -> Any:
@@ -277,12 +278,7 @@ def _result(
         recipe=recipe,
         header=header,
         frames=frame_table(names, recipe, int(np.prod(shape)), out.valid, out.rejected),
-        uncertainty=shaped(out.uncertainty),
-        count=shaped(out.count),
-        low=shaped(out.low),
-        high=shaped(out.high),
         unit=first.unit,
         wcs=first.wcs,
-        reasons=shaped(out.reasons),
-        **{name: shaped(one.value) for name, one in maps.items()},
+        **{name: shaped(value) for name, value in made.items()},
     )

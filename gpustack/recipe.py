@@ -5,14 +5,12 @@ and turns into JSON and back, so that a result can say how it was made.
 """
 
 import json
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal, Self, get_args
 
 from gpustack import combines
 from gpustack.checks import check, dtype_name, some, tidy, word
 from gpustack.clips import (
-    CLIPS,
     Clip,
     ExtremaClip,
     Grow,
@@ -22,14 +20,17 @@ from gpustack.clips import (
     SigmaClip,
     Spread,
     VarianceClip,
+    as_clips,
+    check_grow,
+    clip_from_record,
 )
-from gpustack.combines import MEDIANS, WEIGHTED, Combine, NoiseModel, as_combine
+from gpustack.combines import AVERAGES, MEDIANS, WEIGHTED, Combine, NoiseModel, as_combine
 from gpustack.errors import RecipeError
 from gpustack.measures import Measure, check_pair, tidy_numbers
 from gpustack.measures.parse import from_record, to_record
 
 ClipOn = Literal["normalized", "raw"]
-Uncertainty = Literal["auto", "std", "mad_std"]
+Uncertainty = Literal["auto", "std", "mad_std", "propagated"]
 
 #: What it is, is said by `gpustack.measures`. Backends, who take numbers by their index, only see
 #: recipes in which measures have become numbers.
@@ -39,7 +40,7 @@ MeasureOrText = Any
 OUTPUTS = ("uncertainty", "count", "low", "high", "rejected")
 
 #: Maps that it makes when they are asked for; of the reasons of all samples, see `gpustack.maps`.
-MAPS = ("reason", "exposure", "rejections")
+MAPS = ("reason", "exposure", "rejections", "flags", "sigma")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,16 +62,19 @@ class Recipe:
     scale, zero : sequence of float, measure or its text, or None
         ``x = (d - zero) * scale``, one number a frame, or what it is taken from: see
         `gpustack.measures`.
-    weights : sequence of float, measure or its text, "sample", or None
+    weights : sequence of float, measure or its text, "sample", "variance", or None
         One number >= 0 a frame, or what it is taken from; ``"sample"`` where a weight comes
-        with every sample. Not for medians, min and max.
+        with every sample. ``"variance"``: each sample by the inverse of its own variance, as its
+        frame brings it, ``1 / (variance scale^2)``, 0 where that is no positive number. Not for
+        medians, min and max.
     clip_on : {"normalized", "raw"}
         Whether clips see x or d. `RangeClip` always sees d.
-    uncertainty : {"auto", "std", "mad_std"}
+    uncertainty : {"auto", "std", "mad_std", "propagated"}
         The spread S of the survivors that the uncertainty is made of:
         ``S / sqrt(count)`` for mean and median, ``S * sqrt(count)`` for a sum.
         ``"auto"``: the standard deviation (ddof 0), for a median 1.4826 MAD, as
-        ccdproc. quadrature, a noise model, min and max have none.
+        ccdproc. ``"propagated"``: instead, what follows from the variances that the frames
+        bring; see `gpustack.maps.propagated`. quadrature, a noise model, min and max have none.
     dtype : str or None
         Of the result's data and uncertainty; None is float32 for frames of up to 16
         bits or float32, float64 for wider ones.
@@ -78,7 +82,9 @@ class Recipe:
         What to make beside data and mask: ``"uncertainty"``; ``"count"`` of survivors; how
         many were rejected ``"low"`` and ``"high"``; each frame's ``"rejected"`` fraction. And
         if asked for: ``"reason"``, why samples are out; ``"exposure"``, the EXPTIME of the
-        survivors together; ``"rejections"``, which samples of each frame were rejected.
+        survivors together; ``"rejections"``, which samples of each frame were rejected;
+        ``"flags"``, the bits of the survivors' integer masks; ``"sigma"``, their standard
+        deviation about the value, of mean and medians.
 
     Raises
     ------
@@ -100,7 +106,7 @@ class Recipe:
         per_sample = isinstance(self.weights, str) and self.weights == "sample"
         tidy(
             self,
-            clips=_clips(self.clips),
+            clips=as_clips(self.clips),
             combine=as_combine(self.combine),
             scale=tidy_numbers("scale", self.scale),
             zero=tidy_numbers("zero", self.zero),
@@ -117,6 +123,14 @@ class Recipe:
             self.weights is None or self.method in WEIGHTED,
             f"weights: only {', '.join(WEIGHTED)} have them, got combine={self.method!r}",
         )
+        for asked, able, what in (
+            (self.uncertainty == "propagated", (*AVERAGES, "sum"), "uncertainty='propagated'"),
+            ("sigma" in self.outputs, AVERAGES, "outputs: sigma"),
+        ):
+            check(
+                not asked or self.method in able,
+                f"{what}: expected combine {', '.join(able)}, got combine={self.method!r}",
+            )
         check_pair(self.scale, self.zero)
         check(
             not isinstance(self.scale, tuple) or 0 not in self.scale,
@@ -129,21 +143,7 @@ class Recipe:
                 "RangeClip looks at the values before scale and zero: "
                 "expected it before the other clips, got it after one",
             )
-        if any(isinstance(clip, Grow) for clip in self.clips):
-            self._check_grow()
-
-    def _check_grow(self) -> None:
-        *before, last = self.clips
-        names = ", ".join(clip.name for clip in self.clips)
-        check(
-            isinstance(last, Grow) and not any(isinstance(clip, Grow) for clip in before),
-            f"Grow: expected it once, after all other clips, got clips {names}",
-        )
-        check(
-            not all(isinstance(clip, RangeClip) for clip in before),
-            f"Grow: expected a clip before it that rejects what it grows, which ranges alone "
-            f"do not, got clips {names}",
-        )
+        check_grow(self.clips)
 
     @property
     def method(self) -> str:
@@ -185,9 +185,24 @@ class Recipe:
         return any(map(self.by_frame, self.clips))
 
     @property
-    def needs_variance(self) -> bool:
-        """Whether the samples have to come with their variances."""
+    def clips_by_variance(self) -> bool:
+        """Whether there are clips that look at the variance of each sample."""
         return any(isinstance(clip, VarianceClip) for clip in self.clips)
+
+    @property
+    def propagates(self) -> bool:
+        """Whether the uncertainty is made of the frames' variances."""
+        return self.uncertainty == "propagated" and "uncertainty" in self.outputs
+
+    @property
+    def needs_variance(self) -> bool:
+        """Whether every frame has to bring the variances of its samples."""
+        return self.clips_by_variance or self.propagates or self.weights == "variance"
+
+    @property
+    def per_sample(self) -> bool:
+        """Whether each sample has a weight of its own."""
+        return self.weights in ("sample", "variance")
 
     @property
     def grow(self) -> Grow | None:
@@ -197,8 +212,10 @@ class Recipe:
 
     @property
     def spread(self) -> Spread | None:
-        """The spread that the uncertainty is made of; None where there is none."""
-        if "uncertainty" not in self.outputs or self.method not in ("mean", "sum", *MEDIANS):
+        """The spread that the uncertainty is made of; None where it is made of none."""
+        if "uncertainty" not in self.outputs or self.method not in (*AVERAGES, "sum"):
+            return None
+        if self.uncertainty == "propagated":
             return None
         if self.uncertainty != "auto":
             return self.uncertainty
@@ -242,7 +259,7 @@ class Recipe:
         try:
             record = json.loads(text)
             check(isinstance(record, dict), f"expected an object, got {type(record).__name__}")
-            clips = tuple(_clip_from_record(item) for item in record.pop("clips", ()))
+            clips = tuple(clip_from_record(item) for item in record.pop("clips", ()))
             if "combine" in record:
                 record["combine"] = combines.from_record(record["combine"])
             return cls(clips=clips, **{name: _restored(item) for name, item in record.items()})
@@ -275,20 +292,3 @@ def _series(value: tuple[float, ...] | Measure | str) -> str:
         return str(value)
     shown = ",".join(f"{number:g}" for number in value[:3])
     return f"[{shown},...]x{len(value)}" if len(value) > 3 else f"[{shown}]"
-
-
-def _clips(value: Any) -> tuple[Clip, ...]:
-    if isinstance(value, Clip):
-        return (value,)
-    check(
-        isinstance(value, Iterable) and not isinstance(value, str),
-        f"clips: expected a sequence of clip values, got {value!r}",
-    )
-    clips = tuple(value)
-    for clip in clips:
-        check(isinstance(clip, Clip), f"clips: expected clip values, got {clip!r}")
-    return clips
-
-
-def _clip_from_record(record: dict[str, Any]) -> Clip:
-    return CLIPS[word("clip", record.pop("clip", None), tuple(CLIPS))](**record)

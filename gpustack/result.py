@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from gpustack.header import fits_wcs, left_out, with_wcs, without_wcs
 from gpustack.maps import RejectionCube
 from gpustack.maps.extensions import extensions
-from gpustack.recipe import Recipe
+from gpustack.recipe import MAPS, Recipe
 from gpustack.writing import PathLike, write_whole
 
 
@@ -55,6 +55,10 @@ class StackResult:
         The exposures in seconds of the samples that survived, together.
     rejections : RejectionCube or None
         Which samples of each frame were rejected.
+    flags : ndarray of int or None
+        The bits of the integer masks of the samples that survived; where none did, of all.
+    sigma : ndarray of float or None
+        The standard deviation of the samples that survived about `data`; not that of `data`.
     """
 
     data: NDArray[Any]
@@ -72,6 +76,8 @@ class StackResult:
     reason: NDArray[np.uint8] | None = field(default=None, repr=False)
     exposure: NDArray[Any] | None = field(default=None, repr=False)
     rejections: RejectionCube | None = field(default=None, repr=False)
+    flags: NDArray[Any] | None = field(default=None, repr=False)
+    sigma: NDArray[Any] | None = field(default=None, repr=False)
 
     @property
     def marks(self) -> NDArray[np.bool_] | None:
@@ -87,8 +93,8 @@ class StackResult:
         """The result with numpy arrays; itself where it has them already."""
         if not self.on_device:
             return self
-        maps = ("data", "mask", "uncertainty", "count", "low", "high", "reasons", "reason")
-        held = {name: getattr(self, name) for name in (*maps, "exposure", "rejections")}
+        maps = ("data", "mask", "uncertainty", "count", "low", "high", "reasons")
+        held = {name: getattr(self, name) for name in (*maps, *MAPS)}
         return replace(
             self, **{name: map_.get() for name, map_ in held.items() if map_ is not None}
         )
@@ -122,9 +128,11 @@ class StackResult:
 
         Parameters
         ----------
-        maps : sequence of {"count", "low", "high", "reason", "exposure", "rejections", "frames"}
-            Which to add as extensions COUNT, LOW, HIGH, REASON, EXPOSURE, REJECTED (a plane a
-            frame, 1 where rejected, eight times as large as in memory) and FRAMES (a table).
+        maps : sequence of str
+            Which to add as extensions: ``"count"`` as COUNT, ``"low"`` and ``"high"`` as LOW and
+            HIGH, ``"reason"`` as REASON, ``"exposure"`` as EXPOSURE, ``"rejections"`` as REJECTED
+            (a plane a frame, 1 where rejected, eight times as large as in memory), ``"flags"`` as
+            DQ, ``"sigma"`` as SIGMA, ``"frames"`` as FRAMES (a table).
 
         Raises
         ------
@@ -180,10 +188,9 @@ def frame_table(
     for name, neutral in (("scale", 1.0), ("zero", 0.0)):
         value = getattr(recipe, name)
         columns[name] = np.full(n, neutral) if value is None else np.array(value)
-    weights: Any = recipe.weights
-    columns["weight"] = np.full(n, np.nan if weights == "sample" else 1.0)
-    if isinstance(weights, tuple):
-        columns["weight"] = np.array(weights)
+    columns["weight"] = np.full(n, np.nan if recipe.per_sample else 1.0)
+    if isinstance(recipe.weights, tuple):
+        columns["weight"] = np.array(recipe.weights)
     if valid is not None:
         columns["valid"] = valid / samples
         columns["rejected"] = np.divide(rejected, valid, out=np.zeros(n), where=valid > 0)

@@ -1,7 +1,7 @@
 """The cuda backend on samples as they are, beside the engine and its frames."""
 
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -36,10 +36,14 @@ class Cuda:
 
 @dataclass(frozen=True)
 class BandSource:
-    """Samples that are given as they are; see `gpustack.backends.base.Source`."""
+    """Samples that are given as they are; see `gpustack.maps.base.Stack`.
+
+    `bits` are the integer masks of the frames, None for one that has none.
+    """
 
     band: list
     dtype: np.dtype
+    bits: list | None = None
 
     @property
     def n(self):
@@ -75,6 +79,11 @@ class BandSource:
         return [0] * self.n
 
     @property
+    def fresh_bytes(self):
+        """Nothing is made."""
+        return 0
+
+    @property
     def stored(self):
         """As they are."""
         return [samples.data.dtype for samples in self.band]
@@ -98,6 +107,19 @@ class BandSource:
         """Rows ``[start, stop)`` of frame `f`, as views."""
         return rows_of([self.band[f]], start, stop)[0]
 
+    def read_variance(self, f, start, stop):
+        """The variance of each sample of these rows."""
+        return self.band[f].variance[start:stop].astype(np.float64)
+
+    @property
+    def flags(self):
+        """The types of the bits, native."""
+        return [None if bits is None else bits.dtype.newbyteorder("=") for bits in self.bits]
+
+    def read_flags(self, f, start, stop):
+        """The bits of these rows."""
+        return self.bits[f][start:stop]
+
 
 def frames(weights=False):
     """Masked samples of many rows."""
@@ -118,10 +140,11 @@ class Files(BandSource):
     def read(self, f, start, stop, into=None):
         self.before(f, start)
         samples = super().read(f, start, stop)
+        into = np.empty(samples.data.nbytes, np.uint8) if into is None else into
         rows = np.frombuffer(into, np.uint8, samples.data.nbytes).view(samples.data.dtype)
         rows = rows.reshape(samples.data.shape)
         rows[...] = samples.data
-        return Samples(rows, samples.mask, samples.weight)
+        return replace(samples, data=rows)
 
 
 def stream(band, asked, *, memory=1 << 24, kind=Files, before=None, progress=None, **limits):

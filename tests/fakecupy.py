@@ -151,7 +151,7 @@ def _module(world):
     module.__version__ = "14.2.0"
     module.ndarray, module.empty, module.asarray = ndarray, empty, asarray
     module.RawModule, module.float32 = fakekernels.RawModule, np.float32
-    for name in ("median", "nanmedian", "mean", "nanmean", "where", "zeros", "packbits"):
+    for name in ("median", "nanmedian", "mean", "nanmean", "where", "zeros", "packbits", "sqrt"):
         setattr(module, name, _computed(name))
     module.unpackbits = _computed("unpackbits")
     module.get_default_memory_pool = lambda: world.pool

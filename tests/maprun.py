@@ -1,11 +1,12 @@
 """`gpustack.maps` run on samples as they are, beside the engine and its frames."""
 
-from types import SimpleNamespace
+from dataclasses import replace
 
 import numpy as np
 
 from bands import BandSource
 from gpustack.backends.base import working_dtype
+from gpustack.combines import AVERAGES
 from gpustack.maps import derived, execute, least_memory
 from gpustack.recipe import MAPS
 from stacks import outputs
@@ -20,23 +21,38 @@ def exposures(n):
     return [EXPOSURES[f % len(EXPOSURES)] for f in range(n)]
 
 
-def run_maps(backend, band, recipe, memory=DEFAULT, kind=BandSource, seconds=None, progress=None):
-    """The Outputs, and all derived maps by name.
+def with_maps(recipe, bits=None):
+    """The recipe with all maps that it can have, of frames that have these bits or none."""
+    able = {"sigma": recipe.method in AVERAGES, "flags": bits is not None}
+    maps = [name for name in MAPS if able.get(name, True)]
+    return replace(recipe, outputs=(*recipe.outputs, *maps))
 
-    `memory` is a limit; or a number <= 10, of rows whose reasons fit.
-    """
+
+def _prepared(band, recipe, kind, bits, seconds):
+    """Source, Outputs, and all derived maps by name."""
     dtype = np.result_type(*(working_dtype(samples.data.dtype) for samples in band))
-    source, out = kind(band, dtype), outputs(band, recipe)
-    full = SimpleNamespace(outputs=MAPS)
+    source, out = kind(band, dtype, bits), outputs(band, recipe)
     times = exposures(len(band)) if seconds is None else seconds
-    maps = derived(full, source, np.dtype(np.float64), times)
+    return source, out, derived(with_maps(recipe, bits), source, np.dtype(np.float64), times)
+
+
+def run_maps(
+    backend,
+    band,
+    recipe,
+    memory=DEFAULT,
+    kind=BandSource,
+    seconds=None,
+    progress=None,
+    bits=None,
+):
+    """The Outputs, and all derived maps by name."""
+    source, out, maps = _prepared(band, recipe, kind, bits, seconds)
     execute(backend, source, recipe, out, list(maps.values()), memory, progress)
     return out, {name: np.asarray(one.value) for name, one in maps.items()}
 
 
-def least(band, recipe):
+def least(band, recipe, kind):
     """What reasons and maps take of one row."""
-    dtype = np.result_type(*(working_dtype(samples.data.dtype) for samples in band))
-    source = BandSource(band, dtype)
-    maps = derived(SimpleNamespace(outputs=MAPS), source, np.dtype("f8"), exposures(len(band)))
+    source, _, maps = _prepared(band, recipe, kind, None, None)
     return least_memory(source, recipe, list(maps.values()))

@@ -1,4 +1,4 @@
-"""What maps of reasons are, one sample at a time; see `oracle`."""
+"""What derived maps are, one sample at a time, by the reasons of the oracle; see `oracle`."""
 
 import math
 from collections.abc import Sequence
@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 
 from gpustack.reasons import Reason
+from gpustack.recipe import Recipe
+from oracle import decode, frame_dtype
 
 
 def reason(reasons: Any) -> Any:
@@ -35,3 +37,78 @@ def rejections(reasons: Any) -> Any:
     for at in np.ndindex(reasons.shape):
         found[at] = reasons[at] in (Reason.RANGE, Reason.CLIP, Reason.GROW)
     return found
+
+
+def flags(reasons: Any, bits: Sequence[Any], dtype: Any) -> Any:
+    """The bits of the samples that survive, or where none does, of all; None: a frame without."""
+    found = np.zeros(reasons.shape[1:], dtype)
+    size = 8 * found.itemsize
+    for y, x in np.ndindex(found.shape):
+        counted = [f for f, why in enumerate(reasons[:, y, x]) if why == 0] or range(len(bits))
+        union = 0
+        for f in counted:
+            if bits[f] is not None:
+                union |= int(bits[f][y, x]) % 2 ** (8 * bits[f].itemsize)
+        signed = found.dtype.kind == "i" and union >= 2 ** (size - 1)
+        found[y, x] = union - 2**size if signed else union
+    return found
+
+
+def sigma(band: Sequence[Any], recipe: Recipe, want: Any) -> Any:
+    """The standard deviation of the samples that survive about the value of the oracle."""
+    x, found = normalised(band, recipe), np.full(want.data.shape, math.nan)
+    for y, pixel in np.argwhere(~want.mask).tolist():
+        survivors = np.flatnonzero(want.reasons[:, y, pixel] == 0).tolist()
+        weights = _weights(band, recipe, survivors, y, pixel)
+        value = float(want.data[y, pixel])
+        terms = [
+            w * (float(x[f, y, pixel]) - value) ** 2
+            for f, w in zip(survivors, weights, strict=True)
+        ]
+        n = len(survivors)
+        share = math.fsum(terms) / math.fsum(weights)
+        found[y, pixel] = math.sqrt(share * n / (n - 1)) if n > 1 else 0.0
+    return found
+
+
+def propagated(band: Sequence[Any], recipe: Recipe, want: Any) -> Any:
+    """The standard deviation of what the oracle combines, from the variances of the samples."""
+    found = np.full(want.data.shape, math.nan)
+    for y, pixel in np.argwhere(~want.mask).tolist():
+        survivors = np.flatnonzero(want.reasons[:, y, pixel] == 0).tolist()
+        weights = _weights(band, recipe, survivors, y, pixel)
+        sigmas = []
+        for f, weight in zip(survivors, weights, strict=True):
+            variance = float(band[f].variance[y, pixel])
+            factor = abs(recipe.scale[f]) if recipe.scale else 1.0
+            if weight > 0:
+                sigmas.append(weight * factor * math.sqrt(variance) if variance >= 0 else math.nan)
+        found[y, pixel] = _together(recipe.method, sigmas, math.fsum(weights))
+    return found
+
+
+def _together(method: str, sigmas: list[float], weights: float) -> float:
+    """The standard deviation of a sum, or of what is divided by the sum of the weights."""
+    root = math.hypot(*sigmas) if not any(map(math.isnan, sigmas)) else math.nan
+    if method == "sum":
+        return root
+    is_mean = method == "mean" or len(sigmas) == 1 or (method == "median" and len(sigmas) == 2)
+    return root / weights * (1.0 if is_mean else math.sqrt(math.pi / 2))
+
+
+def _weights(
+    band: Sequence[Any], recipe: Recipe, survivors: list[int], y: int, x: int
+) -> list[float]:
+    if recipe.weights == "sample":
+        return [float(band[f].weight[y, x]) for f in survivors]
+    return [recipe.weights[f] if recipe.weights else 1.0 for f in survivors]
+
+
+def normalised(band: Sequence[Any], recipe: Recipe) -> Any:
+    """The samples of all frames as they are combined."""
+    n, dtype = len(band), np.result_type(*(frame_dtype(samples.data.dtype) for samples in band))
+    with np.errstate(all="ignore"):
+        raw = np.array([decode(samples)[0] for samples in band], dtype).astype(np.float64)
+        zero = np.array(recipe.zero or [0.0] * n).reshape(n, 1, 1)
+        scale = np.array(recipe.scale or [1.0] * n).reshape(n, 1, 1)
+        return ((raw - zero) * scale).astype(dtype)

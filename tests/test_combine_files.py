@@ -4,13 +4,13 @@ import astropy.units as u
 import numpy as np
 import pytest
 from astropy.io import fits
-from astropy.nddata import CCDData, StdDevUncertainty, VarianceUncertainty
+from astropy.nddata import CCDData, InverseVariance, StdDevUncertainty, VarianceUncertainty
 from astropy.wcs import WCS
 
 import gpustack
 from ccds import sky
 from fitsmaker import image_bytes
-from gpustack import combine
+from gpustack import Combiner, combine
 from gpustack.errors import InputError, MemoryLimitError, MismatchError, OutputError
 
 #: Samples are float64 in both cases, and added up in another order at most.
@@ -116,16 +116,21 @@ def test_headers_of_the_first_image(tmp_path):
     assert images[0].header["OBJECT"] == "field 0"
 
 
-def test_the_uncertainty_is_a_standard_deviation_whatever_the_images_have():
+@pytest.mark.parametrize("kind", [StdDevUncertainty, VarianceUncertainty, InverseVariance])
+@pytest.mark.parametrize("stored", [False, True])
+def test_the_uncertainty_is_a_standard_deviation_whatever_the_images_have(tmp_path, kind, stored):
+    # That of the samples' scatter: what the images bring does not enter it.
     images = [
-        CCDData(
-            np.full((2, 2), value), unit="adu", uncertainty=VarianceUncertainty(np.ones((2, 2)))
-        )
+        CCDData(np.full((2, 2), value), unit="adu", uncertainty=kind(np.full((2, 2), 7.0)))
         for value in (1.0, 3.0)
     ]
-    result = combine(images)
-    assert isinstance(result.uncertainty, StdDevUncertainty)
-    np.testing.assert_allclose(result.uncertainty.array, 1 / np.sqrt(2), rtol=ROUNDING)
+    given = write(tmp_path, images) if stored else images
+    combiner = Combiner(images)
+    for method, expected in (("average", 1 / np.sqrt(2)), ("sum", np.sqrt(2))):
+        for result in (combine(given, method=method), getattr(combiner, f"{method}_combine")()):
+            assert type(result.uncertainty) is StdDevUncertainty
+            assert result.uncertainty.unit == "adu"
+            np.testing.assert_allclose(result.uncertainty.array, expected, rtol=ROUNDING)
 
 
 def test_a_scale_function_sees_masks_where_there_are_any():

@@ -287,8 +287,9 @@ def test_a_source_gives_variances_where_they_are_asked_for():
     samples = asking.read(1, 1, 3)
     np.testing.assert_array_equal(samples.variance, data[1, 1:3] + 1)
     np.testing.assert_array_equal(samples.weight, weights[1, 1:3])
-    assert plain.row_bytes == [0, 0]
-    assert min(asking.row_bytes) >= 2 * 8 * 3, "float64, and what it is made of"
+    assert plain.row_bytes == asking.row_bytes == [0, 0]
+    assert plain.fresh_bytes == 0
+    assert asking.fresh_bytes >= 2 * 8 * 3, "float64, and what it is made of"
     assert asking.most_row_bytes > plain.most_row_bytes
 
 
@@ -319,4 +320,6 @@ def test_rows_of_a_large_file_cost_what_a_source_says(tmp_path):
         finally:
             tracemalloc.stop()
         assert samples.variance.shape == (64, width)
-        assert peak < 64 * source.row_bytes[0] + 500_000, "500 kB are for headers and Python"
+        assert peak < 64 * (source.row_bytes[0] + source.fresh_bytes) + 500_000, (
+            "500 kB are for headers and Python"
+        )

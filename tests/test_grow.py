@@ -23,18 +23,20 @@ from gpustack.recipe import MAPS, OUTPUTS, Recipe
 from maprun import exposures, least, run_maps
 from oracle import solve
 from recipes import GROWN, ROUTES, grown, recipe
-from stacks import TIED, outputs, plain, sky, some, with_weights
+from stacks import TIED, outputs, plain, sky, some, with_variances, with_weights
 from stacks import stack as stack_of
-from tolerances import IMAGES, assert_agrees, assert_same_bits
+from tolerances import IMAGES, assert_agrees, assert_same_bits, assert_sigma
 
 FRAMES = 6
 STACKS = ("masked", "mixed-masks", "fits-uint16", "infinite", "ties", "one-row", "one-column")
 
 
-def agrees(got, want, asked, *, ties=True):
-    """Outputs and maps are those of the oracle."""
-    out, maps = got
+def agrees(got, band, asked, *, ties=True):
+    """Outputs and maps are those of the oracle, of the samples of `band`."""
+    (out, maps), want = got, solve(band, asked)
     assert_agrees(out, want, asked.combine, ties=ties)
+    if "sigma" in maps:
+        assert_sigma(maps["sigma"], oracle_maps.sigma(band, asked, want), want)
     sure = ~want.close
     np.testing.assert_array_equal(maps["reason"][sure], oracle_maps.reason(want.reasons)[sure])
     rejected = oracle_maps.rejections(want.reasons)
@@ -58,7 +60,7 @@ def test_what_grows(backend, name, stack_name):
     asked = grown(name, FRAMES)
     band = stack_of(stack_name, FRAMES, asked)
     # A doubtful sample makes all pixels doubtful that it may grow to, so any number may be.
-    agrees(run_maps(backend, band, asked), solve(band, asked), asked)
+    agrees(run_maps(backend, band, asked), band, asked)
 
 
 def test_the_stacks_leave_no_doubt():
@@ -80,7 +82,7 @@ def test_growing_has_something_to_do():
 def test_maps_of_recipes_that_do_not_grow(backend, name):
     asked = recipe(name, FRAMES)
     band = stack_of("mixed-masks", FRAMES, asked)
-    agrees(run_maps(backend, band, asked), solve(band, asked), asked)
+    agrees(run_maps(backend, band, asked), band, asked)
 
 
 def tall(weights=False):
@@ -163,7 +165,7 @@ def cases(draw):
 def test_any_stack_agrees_with_the_oracle(backend, case):
     data, masks, asked = case
     band = plain(data, masks)
-    agrees(run_maps(backend, band, asked), solve(band, asked), asked)
+    agrees(run_maps(backend, band, asked), band, asked)
 
 
 @given(case=cases(), seed=st.integers(0, 99))
@@ -284,7 +286,7 @@ def test_a_frame_of_one_axis_grows_along_it():
 
 def test_a_limit_that_leaves_no_room_says_so():
     band, asked = tall(), grown("everything", 5)
-    need = least(band, asked)
+    need = least(band, asked, Files)
     match = rf"samples of one row of all frames are out.* {need:,} bytes.* got {need:,} bytes"
     with pytest.raises(MemoryLimitError, match=match):
         run_maps(CpuBackend(), band, asked, need, Files)
@@ -302,8 +304,9 @@ def test_without_a_limit_some_rows_fit_in_any_case(cube, monkeypatch):
 def test_the_limit_holds(radius):
     memory = 4_000_000
     clips = [SigmaClip(3, 3), *([] if radius is None else [Grow(radius)])]
-    asked = Recipe(clips=clips, outputs=(*OUTPUTS, *MAPS))
-    source = Files(plain(sky(20, (600, 128)).astype("f4")), np.dtype("f4"))
+    asked = Recipe(clips=clips, outputs=(*OUTPUTS, *MAPS), uncertainty="propagated")
+    band = with_variances(plain(sky(20, (600, 128)).astype("f4")))
+    source = Files(band, np.dtype("f4"), [np.ones((600, 128), "i2")] * 20)
     out = replace(outputs(source.band, asked), reasons=None)
     maps = derived(asked, source, np.dtype("f4"), exposures(20))
     tracemalloc.start()
@@ -333,7 +336,7 @@ def test_exposures_come_from_the_headers(tmp_path):
 
 def test_maps_are_made_only_when_asked_for(cube):
     found = stack(cube)
-    assert [getattr(found, name) for name in MAPS] == [None] * 3
+    assert [getattr(found, name) for name in MAPS] == [None] * len(MAPS)
     assert found.recipe.outputs == OUTPUTS
 
 

@@ -27,7 +27,12 @@ def folder(tmp_path, monkeypatch):
         plane[i, 3] = 390
         plane[2, i] = 900 if i < 4 else np.nan
         name = "nächte.fits" if i == 3 else f"m{i}.fits"
-        fits.writeto(tmp_path / name, plane, fits.Header({"BUNIT": "adu", "EXPTIME": 5.5 + i}))
+        hdus = [fits.PrimaryHDU(plane, fits.Header({"BUNIT": "adu", "EXPTIME": 5.5 + i}))]
+        if i % 2:
+            bits = np.zeros(SHAPE, np.int16)
+            bits[i] = i  # a row of every other frame is masked
+            hdus.append(fits.ImageHDU(bits, name="DQ"))
+        fits.HDUList(hdus).writeto(tmp_path / name)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -41,12 +46,14 @@ def test_all_maps_are_written_and_read_back(result, folder):
     result.write("out.fits", maps=EXTENSIONS)
     with fits.open("out.fits") as hdus:
         assert [hdu.name for hdu in hdus] == ["PRIMARY", "MASK", "UNCERT", *EXTENSIONS.values()]
-        for name in ("count", "low", "high", "reason", "exposure", "rejections"):
+        for name in [name for name in EXTENSIONS if name != "frames"]:
             held = hdus[EXTENSIONS[name]].data
             np.testing.assert_array_equal(held, np.asarray(getattr(result, name)), err_msg=name)
         assert hdus["REJECTED"].data.shape == (N, *SHAPE)
         assert hdus["REJECTED"].data.dtype == hdus["REASON"].data.dtype == np.uint8
         assert hdus["EXPOSURE"].header["BUNIT"] == "s"
+        assert hdus["SIGMA"].header["BUNIT"] == "adu"
+        assert hdus["DQ"].data.dtype.newbyteorder("=") == np.int16
         header = hdus["REASON"].header
         assert {header[f"REASON{r.value}"] for r in Reason} == set(Reason.__members__)
         table = hdus["FRAMES"].data
@@ -69,7 +76,8 @@ def test_maps_are_passed_by_where_the_image_is_read(result, folder, caplog):
 
 def test_every_map_that_is_an_image_is_known_as_none():
     images = {name for name in EXTENSIONS.values() if name != "FRAMES"}
-    assert images == set(companions.MAPS)
+    assert images == {*companions.MAPS, "DQ"}
+    assert "DQ" in companions.MASKS
 
 
 def test_maps_that_are_not_there_are_refused(folder):
@@ -121,9 +129,9 @@ def test_cupy_frames_have_cupy_maps(cuda, clips):
     cube = np.random.default_rng(3).normal(100, 8, (6, 13, 11)).astype("f4")
     cube[2, 4, 5] = 390
     names = ("data", "mask", "count", "low", "high", "reason")
-    outputs = (*OUTPUTS, "reason", "rejections")
+    outputs = (*OUTPUTS, "reason", "rejections", "sigma")
     expected = stack(cube, clips, outputs=outputs, backend="cpu")
-    for memory in (None, 1500):
+    for memory in (None, 3000):
         found = stack(cuda.asarray(cube), clips, outputs=outputs, memory=memory)
         assert isinstance(found.reason, cuda.ndarray)
         assert isinstance(found.rejections.packed, cuda.ndarray)
@@ -132,6 +140,7 @@ def test_cupy_frames_have_cupy_maps(cuda, clips):
         for name in names[1:]:
             np.testing.assert_array_equal(getattr(held, name), getattr(expected, name))
         np.testing.assert_allclose(held.data, expected.data, rtol=1e-6)
+        np.testing.assert_allclose(held.sigma, expected.sigma, rtol=1e-5)
         np.testing.assert_array_equal(np.asarray(found.rejections), np.asarray(expected.rejections))
         np.testing.assert_array_equal(found.frames["rejected"], expected.frames["rejected"])
 
@@ -144,7 +153,7 @@ def test_the_exposure_of_cupy_frames(cuda):
     from gpustack.recipe import Recipe
 
     cube = np.random.default_rng(3).normal(100, 8, (6, 5, 4)).astype("f4")
-    recipe = Recipe(clips=ExtremaClip(1, 2), outputs=MAPS)
+    recipe = Recipe(clips=ExtremaClip(1, 2), outputs="exposure")
     source = FrameSource(open_frames(cuda.asarray(cube)), np.dtype("f4"))
     maps = derived(recipe, source, np.dtype("f4"), [0.1, 3, 50, 7, 0.3, 2])
     execute(CudaBackend(), source, recipe, _outputs(recipe, source, False), [*maps.values()], 10**6)

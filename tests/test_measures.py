@@ -24,6 +24,7 @@ from gpustack.measures import (
     choices,
     place,
     section,
+    tidy_numbers,
 )
 
 REFERENCES = st.none() | st.just("mean") | st.integers(0, 20)
@@ -93,7 +94,8 @@ def test_every_measure_can_be_given_as_something_and_all_words_work():
     assert {kind.name for kind in MEASURES.values()} == set(MEASURES)
     for role in ("scale", "zero", "weights"):
         for text in choices(role):
-            assert role in as_measure(role, text).roles
+            measure = tidy_numbers(role, text)
+            assert measure == "variance" or role in measure.roles
 
 
 # Regions.

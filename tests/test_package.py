@@ -40,6 +40,7 @@ MAY_IMPORT = {
     "result": "numpy astropy",
     "advice": "",
     "normalize": "numpy astropy",
+    "needs": "",
     "arguments": "numpy",
     "engine": "numpy",
     "explanation": "numpy astropy",

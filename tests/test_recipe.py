@@ -26,7 +26,7 @@ from gpustack.clips import (
     WinsorizedClip,
     parse_clip,
 )
-from gpustack.combines import METHODS, WEIGHTED, NoiseModel
+from gpustack.combines import AVERAGES, METHODS, WEIGHTED, NoiseModel
 from gpustack.recipe import MAPS, OUTPUTS, Recipe
 
 # What counts as a value.
@@ -72,7 +72,11 @@ numbers = st.lists(finite, min_size=1, max_size=6)
 def recipes(draw):
     combine = draw(st.sampled_from(METHODS) | models)
     weighted = isinstance(combine, NoiseModel) or combine in WEIGHTED
-    some_weights = st.lists(st.floats(0, 1e300), min_size=1) | st.just("sample")
+    some_weights = st.lists(st.floats(0, 1e300), min_size=1) | st.sampled_from(
+        ["sample", "variance"]
+    )
+    spreads = ["auto", "std", "mad_std"] + ["propagated"] * (combine in (*AVERAGES, "sum"))
+    maps = [name for name in MAPS if name != "sigma" or combine in AVERAGES]
     return Recipe(
         clips=[
             *sorted(draw(st.lists(clips, max_size=4)), key=lambda clip: clip.name != "range"),
@@ -83,9 +87,9 @@ def recipes(draw):
         zero=draw(st.none() | numbers),
         weights=draw(st.none() | some_weights) if weighted else None,
         clip_on=draw(st.sampled_from(["normalized", "raw"])),
-        uncertainty=draw(st.sampled_from(["auto", "std", "mad_std"])),
+        uncertainty=draw(st.sampled_from(spreads)),
         dtype=draw(st.sampled_from([None, "float32", "float64"])),
-        outputs=draw(st.sets(st.sampled_from((*OUTPUTS, *MAPS)))),
+        outputs=draw(st.sets(st.sampled_from((*OUTPUTS, *maps)))),
     )
 
 
@@ -149,6 +153,7 @@ def test_recipes_are_values(recipe):
             "scale=[1,2] -> weights=[1,2,3,...]x4 -> extrema:nlow=1,nhigh=1,among=valid -> "
             "clip_on=raw -> sum",
         ),
+        (Recipe(weights="variance", uncertainty="propagated"), "weights=variance -> mean"),
     ],
 )
 def test_the_line_of_a_recipe(recipe, line):

@@ -120,7 +120,26 @@ BAD_RECIPES = {
     "combine-class": ({"combine": NoiseModel}, r"combine: expected one of .*got <class"),
     "combine-function": ({"combine": np.mean}, r"combine: expected one of .*got <function"),
     "clip-on": ({"clip_on": "both"}, r"clip_on: expected one of 'normalized', 'raw', got 'both'"),
-    "uncertainty": ({"uncertainty": "mad"}, r"'auto', 'std', 'mad_std', got 'mad'"),
+    "uncertainty": ({"uncertainty": "mad"}, r"'mad_std', 'propagated', got 'mad'"),
+    **{
+        f"propagated-{combine}": (
+            {"uncertainty": "propagated", "combine": combine},
+            rf"uncertainty='propagated': expected .* lmedian, sum, got combine='{combine}'",
+        )
+        for combine in ("quadrature", "min", "max", "nmodel")
+    },
+    **{
+        f"sigma-{combine}": (
+            {"outputs": ["sigma"], "combine": combine},
+            rf"outputs: sigma: expected combine mean, .*, got combine='{combine}'",
+        )
+        for combine in ("sum", "quadrature", "min", "max", "nmodel")
+    },
+    "weights-by-variance-of-a-median": (
+        {"weights": "variance", "combine": "median"},
+        r"weights: only mean, sum, quadrature, nmodel have them, got combine='median'",
+    ),
+    "scale-by-variance": ({"scale": "variance"}, r"or '@FILE', got 'variance'"),
     "dtype-word": ({"dtype": "double32"}, r"'float32', 'float64' or None, got 'double32'"),
     "dtype-int": ({"dtype": np.int16}, r"'float32', 'float64' or None, got .*int16"),
     "dtype-half": ({"dtype": "float16"}, r"'float32', 'float64' or None, got 'float16'"),

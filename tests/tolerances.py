@@ -61,6 +61,19 @@ def assert_near(given: Any, expected: Any, size: Any, name: str) -> None:
     )
 
 
+def assert_sigma(given: Any, expected: Any, want: Any) -> None:
+    """A map of sigmas is that of the oracle, which is about the value of its `want` Answer.
+
+    The value of a backend may be the next number that its dtype has.
+    """
+    sure = ~want.close
+    given, expected, value = given[sure], expected[sure], want.data[sure]
+    np.testing.assert_array_equal(np.isnan(given), np.isnan(expected))
+    allowed = RELATIVE * expected + np.abs(value) * float(np.finfo(value.dtype).eps)
+    worst = np.abs(given - expected) - allowed
+    assert (worst[~np.isnan(expected)] <= 0).all(), (worst.max(), given, expected)
+
+
 def assert_same_bits(one: Any, other: Any, names: tuple[str, ...] = ()) -> None:
     """Two Outputs are the same to the last bit, in all their maps or in those named."""
     for name in names or MAPS:

@@ -94,7 +94,9 @@ def _iraf_combines() -> Iterator[Case]:
     for combine in ("average", "median", "lmedian", "sum", "quadrature", "nmodel"):
         ours = Recipe(combine="mean" if combine == "average" else combine)  # type: ignore[arg-type]
         for frames in ("even", "whole", "six", "masked"):
-            sigma = combine == "average" and frames in ("even", "masked")
+            sigma = (combine == "average" and frames == "even") or (
+                combine in ("average", "median", "lmedian") and frames == "masked"
+            )
             yield Case("iraf", frames, {"combine": combine}, ours, sigma=sigma)
     lowest = {"reject": "minmax", "combine": "lmedian", "nlow": 0, "nhigh": 8}
     yield Case("iraf", "even", lowest, clipped(ExtremaClip(0, 8, "share"), combine="lmedian"))
@@ -269,7 +271,8 @@ def _iraf_levels() -> Iterator[Case]:
     yield Case("iraf", "levels", both, _scaled_and_shifted)
     added = tuple(5.0 * i for i in range(10))
     yield Case("iraf", "levels", {"zero": added}, Recipe(zero=tuple(-zero for zero in added)))
-    yield Case("iraf", "levels", {"scale": "median"} | clipping, scaled("median", (clip,)))
+    median = scaled("median", (clip,))
+    yield Case("iraf", "levels", {"scale": "median"} | clipping, median, sigma=True)
     yield Case("iraf", "levels", {"zero": "median"} | clipping, shifted("median", (clip,)))
     own = replace(clip, poisson=True)
     for statistic in ("median", "mean"):
@@ -279,9 +282,9 @@ def _iraf_levels() -> Iterator[Case]:
     options = {"reject": "ccdclip", "scale": "median", "sigscale": 0.1} | noise
     yield Case("iraf", "levels", options, scaled("median", (NoiseClip(**noise, keep=1),)))
     weights = tuple(float(1 + i % 4) for i in range(10))
-    yield Case("iraf", "even", {"weight": weights}, Recipe(weights=weights))
+    yield Case("iraf", "even", {"weight": weights}, Recipe(weights=weights), sigma=True)
     weighted = {"weight": weights, "reject": "sigclip", "lsigma": LOW, "hsigma": HIGH}
-    yield Case("iraf", "masked", weighted, Recipe(clips=(clip,), weights=weights))
+    yield Case("iraf", "masked", weighted, Recipe(clips=(clip,), weights=weights), sigma=True)
 
 
 def _siril_clips() -> Iterator[Case]:

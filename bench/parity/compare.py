@@ -1,7 +1,7 @@
 """gpustack's answer to a case, and where it differs from the program's."""
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -62,6 +62,8 @@ def ours(case: Case, answer: Answer, backend: str = "cpu") -> Any:
     with warnings.catch_warnings():
         # A clip that cannot reject anything: the program does not either.
         warnings.filterwarnings("ignore", ".*nothing will be rejected", GpustackWarning)
+        if "sigma" in answer.maps:
+            recipe = replace(recipe, outputs=(*recipe.outputs, "sigma"))
         return stack(inputs(given), recipe, backend=backend)
 
 
@@ -91,20 +93,16 @@ def compare(case: Case, answer: Answer, backend: str = "cpu") -> Agreement:
     data = np.where(left_out == n, 0.0 if result.recipe.combine == "sum" else np.nan, data)
     sigma = None
     if "sigma" in answer.maps:
-        sigma = differs(answer.maps["sigma"].astype(np.float64), spread(result), SIGMA)
+        theirs = np.where(left_out == n, np.nan, answer.maps["sigma"].astype(np.float64))
+        # Of a lone sample it is what rounding makes of its mean in float32.
+        sigma = differs(theirs, result.sigma, SIGMA, np.spacing(result.data))
     count = left_out != n - result.count.astype(int)
     return Agreement(differs(data, result.data, tolerance), count, sigma)
 
 
-def differs(theirs: NDArray[Any], mine: NDArray[Any], tolerance: float) -> NDArray[np.bool_]:
-    """Where values lie further apart than the tolerance, of which NaN is none from NaN."""
-    apart = ~np.isclose(theirs, mine, rtol=tolerance, atol=0, equal_nan=True)
+def differs(
+    theirs: NDArray[Any], mine: NDArray[Any], tolerance: float, step: Any = 0
+) -> NDArray[np.bool_]:
+    """Where values lie further apart than the tolerance and a step; NaN and NaN do not."""
+    apart = ~np.isclose(theirs, mine, rtol=tolerance, atol=np.nan_to_num(step), equal_nan=True)
     return np.asarray(apart, bool)
-
-
-def spread(result: Any) -> NDArray[np.float64]:
-    """What imcombine calls sigma, of our uncertainty: sqrt(sum (x - mean)^2 / (n - 1))."""
-    n = result.count.astype(np.float64)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        sigma = result.uncertainty * np.sqrt(n) * np.sqrt(n / (n - 1))
-    return np.asarray(np.where(n < 2, 0.0, sigma), np.float64)

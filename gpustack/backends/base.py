@@ -28,15 +28,13 @@ class Samples:
         True = invalid.
     weight : ndarray, shape (rows, width), or None
         One weight a sample, where the recipe's weights are ``"sample"``.
-    variance : ndarray of float64, shape (rows, width), or None
-        Of the decoded samples, in their unit squared, where it was asked for. Anything where a
-        sample is invalid; elsewhere too it may be NaN, infinite or negative.
     bscale, bzero : float
         FITS BSCALE and BZERO.
     blank : int or None
         FITS BLANK: the integer that stands for no value.
     variance : ndarray of float, shape (rows, width), or None
-        The variance of each value, where it is known and asked for.
+        Of the decoded samples, in their unit squared, where it was asked for. Anything where a
+        sample is invalid; elsewhere too it may be NaN, infinite or negative.
     """
 
     data: NDArray[Any]
@@ -125,6 +123,10 @@ class Source(Protocol):
     @property
     def row_bytes(self) -> Sequence[int]:
         """Bytes of buffer that reading one row of each frame takes; 0 where rows are views."""
+
+    @property
+    def fresh_bytes(self) -> int:
+        """Bytes that reading one row of any frame takes beside the buffer."""
 
     @property
     def stored(self) -> Sequence[np.dtype[Any]]:

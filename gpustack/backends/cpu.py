@@ -12,7 +12,7 @@ from numpy.typing import DTypeLike
 
 from gpustack.backends.base import Outputs, Progress, Samples, Source, working_dtype
 from gpustack.backends.columns import CHUNK_SAMPLES, Floats
-from gpustack.backends.in_turn import run_in_turn
+from gpustack.backends.in_turn import read_bytes, run_in_turn
 from gpustack.backends.tile_job import TileJob
 from gpustack.backends.tiles import Where, cut
 from gpustack.recipe import Recipe
@@ -137,7 +137,7 @@ class CpuBackend:
         progress: Progress | None = None,
     ) -> None:
         """Run `recipe` on a stack, one band after the other; see `Backend`."""
-        room = max(min(memory // 4, memory - sum(source.row_bytes)), 0)
+        room = max(min(memory // 4, memory - read_bytes(source)), 0)
         worker = type(self)(self.threads, self._tile_pixels, room)
         by_frame = recipe.clips_by_frame
         work = worker.work_bytes(source.n, source.dtype, by_frame)

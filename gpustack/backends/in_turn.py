@@ -49,9 +49,14 @@ def run_in_turn(
             progress(band.stop, source.rows)
 
 
+def read_bytes(source: Source) -> int:
+    """Bytes that one row of all frames takes, read."""
+    return sum(source.row_bytes) + source.n * source.fresh_bytes
+
+
 def _cut(source: Source, memory: int, work: int) -> list[Band]:
     """Bands that fit. Frames that lie in memory need no room; they are cut to show progress."""
-    row = sum(source.row_bytes)
+    row = read_bytes(source)
     if row and row + work > memory:
         raise MemoryLimitError(
             f"memory limit: expected room for at least one row of all frames, {row:,} "

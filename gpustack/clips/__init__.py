@@ -10,9 +10,17 @@ Negative, at most ``-keep`` samples are rejected. 0 is no limit.
 
 from gpustack.clips.base import Center, Spread
 from gpustack.clips.basic import ExtremaClip, RangeClip, SigmaClip
-from gpustack.clips.grow import Grow
+from gpustack.clips.grow import Grow, check_grow
 from gpustack.clips.iraf import NoiseClip, PercentileRankClip, VarianceClip
-from gpustack.clips.parse import CLIPS, BoundClip, Clip, ColumnClip, parse_clip
+from gpustack.clips.parse import (
+    CLIPS,
+    BoundClip,
+    Clip,
+    ColumnClip,
+    as_clips,
+    clip_from_record,
+    parse_clip,
+)
 from gpustack.clips.siril import (
     WINSOR_CUTOFF,
     WINSOR_FACTOR,
@@ -48,5 +56,8 @@ __all__ = [
     "Spread",
     "VarianceClip",
     "WinsorizedClip",
+    "as_clips",
+    "check_grow",
+    "clip_from_record",
     "parse_clip",
 ]

@@ -1,11 +1,13 @@
 """The clip that looks around: neighbours in the frame of what other clips rejected."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from gpustack.checks import check, real, tidy
 from gpustack.clips.base import BaseClip
+from gpustack.clips.basic import RangeClip
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,3 +38,26 @@ class Grow(BaseClip):
             f"Grow radius: expected a number of pixels >= 1, got {self.radius!r}",
         )
         tidy(self, radius=radius)
+
+
+def check_grow(clips: Sequence[Any]) -> None:
+    """Check that growing stands last, once, after a clip that rejects something to grow.
+
+    Raises
+    ------
+    RecipeError
+        Where it does not.
+    """
+    if not any(isinstance(clip, Grow) for clip in clips):
+        return
+    *before, last = clips
+    names = ", ".join(clip.name for clip in clips)
+    check(
+        isinstance(last, Grow) and not any(isinstance(clip, Grow) for clip in before),
+        f"Grow: expected it once, after all other clips, got clips {names}",
+    )
+    check(
+        not all(isinstance(clip, RangeClip) for clip in before),
+        f"Grow: expected a clip before it that rejects what it grows, which ranges alone "
+        f"do not, got clips {names}",
+    )

@@ -1,8 +1,9 @@
 """All clips, by the short names that the command line and JSON have for them."""
 
-from typing import get_args
+from collections.abc import Iterable
+from typing import Any, get_args
 
-from gpustack.checks import word
+from gpustack.checks import check, word
 from gpustack.clips.basic import ExtremaClip, RangeClip, SigmaClip
 from gpustack.clips.grow import Grow
 from gpustack.clips.iraf import NoiseClip, PercentileRankClip, VarianceClip
@@ -34,3 +35,34 @@ def parse_clip(text: str) -> Clip:
     clip = CLIPS[word("clip", name, tuple(CLIPS))]
     value: Clip = read("clip", clip, text)
     return value
+
+
+def clip_from_record(record: dict[str, Any]) -> Clip:
+    """A clip from what JSON has for it: its name as ``"clip"``, and its fields.
+
+    Raises
+    ------
+    RecipeError, TypeError
+        Where the record is that of none.
+    """
+    return CLIPS[word("clip", record.pop("clip", None), tuple(CLIPS))](**record)
+
+
+def as_clips(value: Any) -> tuple[Clip, ...]:
+    """One clip or several as a tuple of them.
+
+    Raises
+    ------
+    RecipeError
+        Where something is no clip.
+    """
+    if isinstance(value, Clip):
+        return (value,)
+    check(
+        isinstance(value, Iterable) and not isinstance(value, str),
+        f"clips: expected a sequence of clip values, got {value!r}",
+    )
+    clips = tuple(value)
+    for clip in clips:
+        check(isinstance(clip, Clip), f"clips: expected clip values, got {clip!r}")
+    return clips

@@ -22,7 +22,7 @@ from gpustack.explanation.records import Bounds, Explanation, Pass, Step
 from gpustack.flags import Flags
 from gpustack.frames import check_agree, open_frames
 from gpustack.normalize import PerFrame
-from gpustack.recipe import Recipe
+from gpustack.recipe import Recipe, Uncertainty
 from gpustack.result import frame_table
 
 __all__ = ["Bounds", "Explanation", "Pass", "Step", "explain"]
@@ -39,7 +39,7 @@ def explain(
     zero: PerFrame = None,
     weights: PerFrame = None,
     clip_on: Literal["normalized", "raw"] = "normalized",
-    uncertainty: Literal["auto", "std", "mad_std"] = "auto",
+    uncertainty: Uncertainty = "auto",
     dtype: DTypeLike | None = None,
     hdu: int | str | None = None,
     unit: Any = None,

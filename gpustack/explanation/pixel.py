@@ -14,7 +14,8 @@ from gpustack.checks import plain, whole
 from gpustack.errors import FrameError, InputError
 from gpustack.frames import Frame
 from gpustack.frames.resident import ResidentFrame
-from gpustack.maps import execute, least_memory
+from gpustack.frames.variance import inverse_variance
+from gpustack.maps import derived, execute, least_memory
 from gpustack.plan import DEFAULT_MEMORY
 from gpustack.recipe import Recipe
 
@@ -64,6 +65,11 @@ class Patch:
         return [0] * self.n
 
     @property
+    def fresh_bytes(self) -> int:
+        """Nothing is made."""
+        return 0
+
+    @property
     def stored(self) -> list[np.dtype[Any]]:
         """Of the samples, not decoded."""
         return [samples.data.dtype for samples in self.band]
@@ -88,6 +94,21 @@ class Patch:
         if stop - start == self.rows:
             return self.band[f]
         return _each(self.band[f], lambda array: array[start:stop])
+
+    def read_variance(self, f: int, start: int, stop: int) -> NDArray[np.float64]:
+        """The variance of the samples of rows ``[start, stop)`` of frame `f`."""
+        variance = self.band[f].variance
+        assert variance is not None  # nobody asks for what the recipe does not need
+        return variance[start:stop].astype(np.float64)
+
+    @property
+    def flags(self) -> list[np.dtype[Any] | None]:
+        """The bits of masks are not kept."""
+        return [None] * self.n
+
+    def read_flags(self, f: int, start: int, stop: int) -> NDArray[Any]:
+        """There are none."""
+        raise NotImplementedError
 
     def empty(self, shape: Sequence[int], dtype: Any) -> NDArray[Any]:
         """An array, not filled."""
@@ -117,8 +138,12 @@ class Patch:
             reasons=np.empty((self.n, *shape), np.uint8),
         )
         out.count, out.low, out.high = (np.empty(shape, np.intp) for _ in range(3))
-        memory = DEFAULT_MEMORY + 2 * least_memory(self, recipe, ())
-        execute(CpuBackend(threads=1), self, recipe, out, (), memory)
+        maps = derived(recipe, self, real, ())
+        made = list(maps.values())
+        memory = DEFAULT_MEMORY + 2 * least_memory(self, recipe, made)
+        execute(CpuBackend(threads=1), self, recipe, out, made, memory)
+        if recipe.propagates:
+            out.uncertainty = maps["uncertainty"].value
         return out
 
 
@@ -181,6 +206,9 @@ def cut_out(
             samples = replace(samples, variance=variance)
         if weights is not None:
             samples = replace(samples, weight=weights[f, rows])
+        elif recipe.weights == "variance":
+            scale = 1.0 if recipe.scale is None else recipe.scale[f]
+            samples = replace(samples, weight=inverse_variance(variance.copy(), scale))
         # Copies, so that the rest of the rows need not be held.
         band.append(_each(samples, lambda array: array[:, columns].copy()))
     dtype = np.result_type(np.float32, *(frame.dtype for frame in frames))

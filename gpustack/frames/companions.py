@@ -18,7 +18,7 @@ MASKS = ("MASK", "DQ")
 UNCERTAINTIES = ("UNCERT", "VAR", "ERR")
 
 #: Maps that a result of ours may have beside it.
-MAPS = ("COUNT", "LOW", "HIGH", "REASON", "EXPOSURE", "REJECTED")
+MAPS = ("COUNT", "LOW", "HIGH", "REASON", "EXPOSURE", "REJECTED", "SIGMA")
 
 _NAMES = (*MASKS, *UNCERTAINTIES, *MAPS, "PSFIMAGE")
 

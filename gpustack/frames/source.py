@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gpustack.backends.base import Samples
 from gpustack.frames.base import Frame
 from gpustack.frames.resident import ResidentFrame
-from gpustack.frames.variance import READ_BYTES
+from gpustack.frames.variance import READ_BYTES, inverse_variance
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,12 +29,15 @@ class FrameSource:
         One weight a sample.
     variance : bool
         Whether `read` gives a variance with every sample.
+    scales : sequence of float or None
+        Where weights are the inverse variances of the samples: what each frame is multiplied by.
     """
 
     frames: Sequence[Frame]
     dtype: np.dtype[Any]
     weights: Any = None
     variance: bool = False
+    scales: Sequence[float] | None = None
 
     @property
     def n(self) -> int:
@@ -59,8 +63,16 @@ class FrameSource:
     @property
     def row_bytes(self) -> list[int]:
         """Bytes of buffer that reading one row of each frame takes."""
-        beside = self.width * READ_BYTES if self.variance else 0
-        return [frame.row_bytes + beside for frame in self.frames]
+        return [frame.row_bytes for frame in self.frames]
+
+    @property
+    def fresh_bytes(self) -> int:
+        """Bytes that reading one row of any frame takes beside it: of variances and weights."""
+        by_variance = self.scales is not None
+        if not (self.variance or by_variance):
+            return 0
+        # One becomes the other, unless both are wanted.
+        return self.width * (READ_BYTES + 8 * (self.variance and by_variance))
 
     @property
     def stored(self) -> list[np.dtype[Any]]:
@@ -93,23 +105,39 @@ class FrameSource:
     @property
     def weighted(self) -> bool:
         """Whether each sample comes with a weight."""
-        return self.weights is not None
+        return self.weights is not None or self.scales is not None
 
     @property
     def most_row_bytes(self) -> int:
         """Bytes of one row of all frames: what reading takes, or what a device gets if more."""
         beside = 8 * self.weighted + 8 * self.variance
         return sum(
-            max(read, self.width * (dtype.itemsize + mask + beside))
+            max(read + self.fresh_bytes, self.width * (dtype.itemsize + mask + beside))
             for read, dtype, mask in zip(self.row_bytes, self.stored, self.masked, strict=True)
         )
 
     def read(self, f: int, start: int, stop: int, into: Any = None) -> Samples:
         """Rows ``[start, stop)`` of frame `f`."""
-        frame = self.frames[f]
-        samples = frame.read(start, stop, into)
-        if self.variance:
-            samples = replace(samples, variance=frame.read_variance(start, stop))
-        if self.weights is None:
-            return samples
-        return replace(samples, weight=self.weights[f, start:stop])
+        samples = self.frames[f].read(start, stop, into)
+        variance = self.read_variance(f, start, stop) if self.variance else None
+        weight = None if self.weights is None else self.weights[f, start:stop]
+        if self.scales is not None:
+            used = self.read_variance(f, start, stop) if variance is None else variance.copy()
+            weight = inverse_variance(used, self.scales[f])
+        return replace(samples, variance=variance, weight=weight)
+
+    def read_variance(self, f: int, start: int, stop: int) -> NDArray[np.float64]:
+        """The variance of rows ``[start, stop)`` of frame `f`; see `Frame.read_variance`."""
+        return self.frames[f].read_variance(start, stop)
+
+    @property
+    def flags(self) -> list[np.dtype[Any] | None]:
+        """The integer type of each frame's bits, None where it has none."""
+        return [
+            frame.read_flags(0, 1).dtype.newbyteorder("=") if frame.has_flags else None
+            for frame in self.frames
+        ]
+
+    def read_flags(self, f: int, start: int, stop: int) -> NDArray[Any]:
+        """The bits of rows ``[start, stop)`` of frame `f`; see `Frame.read_flags`."""
+        return self.frames[f].read_flags(start, stop)

@@ -52,6 +52,20 @@ def as_variance(values: NDArray[np.float64], kind: Kind, factor: float) -> NDArr
     return values
 
 
+def inverse_variance(variance: NDArray[np.float64], scale: float) -> NDArray[np.float64]:
+    """The weights of samples times `scale` that have this variance without. Uses its memory.
+
+    0 where the inverse is no positive number: of what is 0, negative, NaN or infinite.
+    """
+    with np.errstate(all="ignore"):
+        np.multiply(variance, scale * scale, out=variance)
+        weight = np.divide(1.0, variance, out=variance)
+    usable = np.isfinite(weight)
+    usable &= weight > 0
+    np.copyto(weight, 0.0, where=~usable)
+    return weight
+
+
 def unit_factor(
     name: str, what: str, kind: Kind, unit: Any, data_unit: units.UnitBase | None
 ) -> float:

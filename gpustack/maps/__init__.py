@@ -4,9 +4,9 @@ Backends say of every sample why it is out. Here a stack is cut into bands, so t
 one at a time are held; what is derived of them takes its share of each.
 
 Modules, each importing only those before it: `base` is what a derived map is and what it gets,
-`reason`, `exposure` and `rejections` are such maps, `grow` rejects neighbours, `window` holds
-the reasons of some rows, `plan` cuts the stack, `banded` runs it. `extensions` writes maps as
-FITS. This is their door.
+`reason`, `exposure`, `rejections`, `flags`, `sigma` and `propagated` are such maps, `grow`
+rejects neighbours, `window` holds the reasons of some rows, `plan` cuts the stack, `banded` runs
+it. `extensions` writes maps as FITS. This is their door.
 """
 
 from collections.abc import Sequence
@@ -17,8 +17,11 @@ import numpy as np
 from gpustack.maps.banded import execute, least_memory
 from gpustack.maps.base import Derived, Part, Rows, Stack
 from gpustack.maps.exposure import ExposureMap
+from gpustack.maps.flags import FlagMap
+from gpustack.maps.propagated import PropagatedMap
 from gpustack.maps.reason import ReasonMap
 from gpustack.maps.rejections import RejectionCube, RejectionMap
+from gpustack.maps.sigma import SigmaMap
 from gpustack.recipe import Recipe
 
 __all__ = [
@@ -36,11 +39,12 @@ __all__ = [
 def derived(
     recipe: Recipe, source: Stack, real: np.dtype[Any], exposures: Sequence[float]
 ) -> dict[str, Derived]:
-    """The maps of a recipe's outputs that are made of reasons, not yet filled.
+    """The maps of a recipe's outputs that are made of reasons, not yet filled, by their names.
 
     Parameters
     ----------
     recipe : Recipe
+        With all numbers filled in.
     source : Stack
     real : dtype
         Of maps of real numbers.
@@ -54,4 +58,10 @@ def derived(
         made["exposure"] = ExposureMap(source, real, exposures)
     if "rejections" in recipe.outputs:
         made["rejections"] = RejectionMap(source)
+    if "flags" in recipe.outputs:
+        made["flags"] = FlagMap(source)
+    if "sigma" in recipe.outputs:
+        made["sigma"] = SigmaMap(source, real, recipe)
+    if recipe.propagates:
+        made["uncertainty"] = PropagatedMap(source, real, recipe)
     return made

@@ -43,6 +43,8 @@ def execute(
     MemoryLimitError
         Where not even one row of all frames fits, with the buffers for it.
     """
+    if recipe.per_sample:  # where the weights come from is the source's business
+        recipe = replace(recipe, weights="sample")
     if recipe.grow is None and not maps:
         executor.stream(source, recipe, out, memory, progress)
         return
@@ -103,7 +105,8 @@ class _Run:
                 near = window.of(around.start, around.stop)
                 self._grow(band, near, band.start - around.start, held)
             reasons = window.of(band.start, band.stop)
-            part = Part(band, reasons, Rows(self.source, band.start, band.stop))
+            rows = Rows(self.source, band.start, band.stop)
+            part = Part(band, reasons, rows, self.out.rows(band.start, band.stop))
             for one in self.maps:
                 one.add(part)
 
@@ -121,7 +124,12 @@ class _Run:
         if recipe.grow is not None:
             # Nothing is combined yet; the highest sample costs least.
             recipe = replace(
-                recipe, clips=recipe.clips[:-1], combine="max", weights=None, outputs=()
+                recipe,
+                clips=recipe.clips[:-1],
+                combine="max",
+                weights=None,
+                uncertainty="auto",
+                outputs=(),
             )
             out = Outputs(low=out.low, high=out.high, valid=out.valid, rejected=out.rejected)
         self._stream(Rows(self.source, band.start, band.stop), recipe, out, held, reasons)

@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
-from gpustack.backends.base import Samples, Source
+from gpustack.backends.base import Outputs, Samples, Source
 from gpustack.plan import Band
 
 
@@ -24,6 +25,16 @@ class Stack(Source, Protocol):
     def here(self) -> AbstractContextManager[Any]:
         """Within it, arrays are computed with where the frames are."""
 
+    def read_variance(self, f: int, start: int, stop: int) -> NDArray[np.float64]:
+        """The variance of rows ``[start, stop)`` of frame `f`, fresh, whatever `read` gives."""
+
+    @property
+    def flags(self) -> Sequence[np.dtype[Any] | None]:
+        """The integer type of each frame's bits, None where it has none."""
+
+    def read_flags(self, f: int, start: int, stop: int) -> NDArray[Any]:
+        """The bits of rows ``[start, stop)`` of frame `f`; may be a view."""
+
 
 @dataclass(frozen=True, eq=False)
 class Rows:
@@ -31,13 +42,13 @@ class Rows:
 
     Parameters
     ----------
-    source : Source
+    source : Stack
     start, stop : int
     masks : array of bool, shape (n, stop - start, width), or None
         What is invalid, in place of the masks that the frames have.
     """
 
-    source: Source
+    source: Stack
     start: int
     stop: int
     masks: Any = None
@@ -68,6 +79,11 @@ class Rows:
         return self.source.row_bytes
 
     @property
+    def fresh_bytes(self) -> int:
+        """As of the source."""
+        return self.source.fresh_bytes
+
+    @property
     def stored(self) -> Sequence[np.dtype[Any]]:
         """As of the source."""
         return self.source.stored
@@ -94,6 +110,14 @@ class Rows:
             return samples
         return replace(samples, mask=self.masks[f, start:stop])
 
+    def read_variance(self, f: int) -> NDArray[np.float64]:
+        """The variance of all these rows of frame `f`; see `Stack`."""
+        return self.source.read_variance(f, self.start, self.stop)
+
+    def read_flags(self, f: int) -> NDArray[Any]:
+        """The bits of all these rows of frame `f`; see `Stack`."""
+        return self.source.read_flags(f, self.start, self.stop)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Part:
@@ -107,11 +131,14 @@ class Part:
         the map has seen it.
     rows : Rows
         The band of every frame, for maps that need more of it.
+    out : Outputs
+        What the backend made of it: data and mask at least, for maps that need them.
     """
 
     band: Band
     reasons: Any
     rows: Rows
+    out: Outputs
 
 
 class Derived(Protocol):

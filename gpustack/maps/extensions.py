@@ -19,6 +19,8 @@ EXTENSIONS = {
     "reason": "REASON",
     "exposure": "EXPOSURE",
     "rejections": "REJECTED",
+    "flags": "DQ",
+    "sigma": "SIGMA",
     "frames": "FRAMES",
 }
 
@@ -57,10 +59,10 @@ def extensions(result: Any, maps: Sequence[str]) -> Iterator[Any]:
                 f"maps: expected {name} among the outputs of the recipe, got "
                 f"{', '.join(result.recipe.outputs) or 'none'}"
             )
-        yield _hdu(name, value)
+        yield _hdu(name, value, result.unit)
 
 
-def _hdu(name: str, value: Any) -> Any:
+def _hdu(name: str, value: Any, unit: Any) -> Any:
     if name == "frames":
         table = value.copy()
         table["name"] = [printable(text) for text in value["name"]]
@@ -70,6 +72,8 @@ def _hdu(name: str, value: Any) -> Any:
     hdu.name = EXTENSIONS[name]
     if name == "exposure":
         hdu.header["BUNIT"] = "s"
+    if name == "sigma" and unit is not None:
+        hdu.header["BUNIT"] = unit.to_string()
     if name == "reason":
         for reason, meaning in _MEANINGS.items():
             hdu.header[f"REASON{reason.value}"] = (reason.name, meaning)

@@ -29,14 +29,17 @@ WORDS: dict[str, Measure] = {
 #: Signs before a name.
 SIGNS: dict[str, type[Keyword | FromFile]] = {"!": Keyword, "@": FromFile}
 
+#: What stands for a number a sample instead of one a frame.
+PER_SAMPLE: dict[str, tuple[str, ...]] = {"scale": (), "zero": (), "weights": ("variance",)}
+
 #: The least number that a frame can have.
 LEAST = {"scale": -math.inf, "zero": -math.inf, "weights": 0.0}
 
 
 def choices(role: Role) -> tuple[str, ...]:
-    """The texts that stand for a measure that can be given as `role`."""
+    """The texts that stand for a measure that can be given as `role`, or a number a sample."""
     words = tuple(text for text, measure in WORDS.items() if role in measure.roles)
-    return (*words, "!KEYWORD", "@FILE")
+    return (*words, *PER_SAMPLE[role], "!KEYWORD", "@FILE")
 
 
 def as_measure(role: Role, given: Any) -> Measure:
@@ -58,9 +61,12 @@ def as_measure(role: Role, given: Any) -> Measure:
 
 
 def tidy_numbers(role: Role, given: Any) -> Any:
-    """Numbers, one a frame, as a tuple; a measure or its text as a measure; None as it is."""
-    if given is None:
-        return None
+    """Numbers, one a frame, as a tuple; a measure or its text as a measure.
+
+    None and what stands for a number a sample as they are.
+    """
+    if given is None or (isinstance(given, str) and given in PER_SAMPLE[role]):
+        return given
     if isinstance(given, (str, Measure)):
         return as_measure(role, given)
     return per_frame(role, given, choices(role), LEAST[role])

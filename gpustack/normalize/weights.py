@@ -13,7 +13,7 @@ from gpustack.measures import Measure, tidy_numbers
 
 
 def split_weights(weights: Any, frames: Sequence[Frame]) -> tuple[Any, NDArray[Any] | None]:
-    """Weights per frame as they are given, or ``"sample"`` and the array of them.
+    """Weights per frame or by variance as they are given, or ``"sample"`` and the array of them.
 
     A weight of a sample that is not finite becomes 0, as maps of 1/variance have them
     where there is no sample.

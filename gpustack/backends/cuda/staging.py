@@ -118,7 +118,8 @@ class Intake:
     def fresh(self) -> int:
         """Bytes of the arrays beside the block that reading makes of a frame, at the most.
 
-        Values of types that are not `stored`, while they are decoded; and masks.
+        Values of types that are not `stored`, while they are decoded; masks; and what the source
+        says.
         """
         source = self.source
         decoding = 2 * self.stored.itemsize + 1
@@ -126,7 +127,7 @@ class Intake:
             decoding * (dtype != self.stored) + masked
             for dtype, masked in zip(source.stored, source.masked, strict=True)
         ]
-        return int(max(each)) * self.rows * source.width
+        return (int(max(each)) * source.width + source.fresh_bytes) * self.rows
 
     def read(self, f: int, band: Band, block: NDArray[np.uint8]) -> tuple[Samples, list[Piece]]:
         """Read a band of frame `f` and bring it to its places in `block`.

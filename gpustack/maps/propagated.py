@@ -1,0 +1,106 @@
+"""The uncertainty that follows from the variances of the frames, whatever the samples are.
+
+Of n survivors with variances v, each times the square of its frame's scale, and weights w:
+
+========================  ==================================
+mean                      ``sqrt(sum v) / n``
+weighted mean             ``sqrt(sum w^2 v) / sum w``
+sum, weighted sum         ``sqrt(sum v)``, ``sqrt(sum w^2 v)``
+medians                   ``sqrt(pi / 2 * sum v) / n``
+========================  ==================================
+
+pi / 2 is what a median's variance is larger by than that of the mean, for many samples of normal
+noise. A median of one or two samples is their mean, and has its uncertainty; the lower one of two
+samples is not.
+
+A variance that is NaN or negative makes the uncertainty NaN, unless its sample is out or has a
+weight of 0; an infinite one makes it infinite. Where the result is masked it is NaN.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpustack.combines import MEDIANS
+from gpustack.frames.variance import READ_BYTES, inverse_variance
+from gpustack.maps.base import Part, Stack
+from gpustack.recipe import Recipe
+
+
+class PropagatedMap:
+    """At each pixel, the uncertainty by the variances of the survivors.
+
+    Parameters
+    ----------
+    source : Stack
+        Each of whose frames has variances.
+    real : dtype
+        Of the map; it is computed in float64.
+    recipe : Recipe
+        Its scale and weights are numbers a frame, or weights come with the samples.
+
+    References
+    ----------
+    DRAGONS `NDStacker`: mean, wtmean, median.
+    """
+
+    def __init__(self, source: Stack, real: np.dtype[Any], recipe: Recipe) -> None:
+        self.value: Any = source.empty((source.rows, source.width), real)
+        self._recipe = recipe
+        #: A frame's samples and variance as they are read; eight float64 of sums and terms.
+        read = max(source.row_bytes) + source.fresh_bytes if source.weighted else 0
+        self.pixel_bytes = read // max(source.width, 1) + READ_BYTES + 8 * 8 + 4
+
+    def add(self, part: Part) -> None:
+        """Fill in the rows of a band."""
+        with np.errstate(all="ignore"):
+            self.value[part.band.start : part.band.stop] = self._made(part)
+
+    def _made(self, part: Part) -> NDArray[np.float64]:
+        assert part.out.mask is not None
+        total, shares = np.zeros(part.out.mask.shape), np.zeros(part.out.mask.shape)
+        for f, reasons in enumerate(part.reasons):
+            variance = self._scaled(part, f)
+            weight = self._weight(part, f, variance)
+            inside = reasons == 0
+            np.add(shares, weight, out=shares, where=inside)
+            inside &= np.greater(weight, 0)
+            # In this order, as the square of an inverse variance may be too large a number.
+            np.multiply(variance, weight, out=variance)
+            np.multiply(variance, weight, out=variance)
+            np.add(total, variance, out=total, where=inside)
+        np.copyto(total, np.nan, where=part.out.mask)
+        return self._of(total, shares)
+
+    def _of(self, total: NDArray[np.float64], shares: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The uncertainty by the sums of variances and of weights."""
+        method = self._recipe.method
+        if method in MEDIANS:
+            means = 2 if method == "median" else 1
+            np.multiply(total, math.pi / 2, out=total, where=shares > means)
+        np.sqrt(total, out=total)
+        if method != "sum":
+            np.divide(total, shares, out=total)
+        return total
+
+    def _scaled(self, part: Part, f: int) -> NDArray[np.float64]:
+        """The variances of the normalised samples of frame `f`; negative ones as NaN."""
+        variance = part.rows.read_variance(f)
+        np.copyto(variance, np.nan, where=variance < 0)
+        if self._recipe.scale is not None:
+            np.multiply(variance, self._recipe.scale[f] * self._recipe.scale[f], out=variance)
+        return variance
+
+    def _weight(self, part: Part, f: int, variance: NDArray[np.float64]) -> Any:
+        """One for the frame, or one a sample."""
+        match self._recipe.weights:
+            case None:
+                return 1.0
+            case "variance":
+                return inverse_variance(variance.copy(), 1.0)
+            case "sample":
+                return part.rows.read(f, 0, part.rows.rows).weight
+            case numbers:
+                return numbers[f]

@@ -1,0 +1,85 @@
+"""The map of sigmas: how far the samples of a pixel scatter about its value."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpustack.backends.base import Samples, working_dtype
+from gpustack.backends.cuda.device import is_array
+from gpustack.frames.base import decode
+from gpustack.frames.resident import library
+from gpustack.maps.base import Part, Stack
+from gpustack.recipe import Recipe
+
+
+class SigmaMap:
+    """At each pixel, the standard deviation of the survivors about their mean or median.
+
+    ``sqrt(sum (x - value)^2 / (n - 1))`` of n normalised samples, with weights
+    ``sqrt(sum w (x - value)^2 / sum w * n / (n - 1))``; in float64, about the value in the
+    dtype of the result. 0 of one survivor; NaN where the result is masked.
+
+    Parameters
+    ----------
+    source : Stack
+    real : dtype
+        Of the map.
+    recipe : Recipe
+        Its scale, zero and weights are numbers a frame, or weights come with the samples.
+
+    References
+    ----------
+    IRAF imcombine ``sigmas``, which has 0 where nothing survives.
+    """
+
+    def __init__(self, source: Stack, real: np.dtype[Any], recipe: Recipe) -> None:
+        self.value: Any = source.empty((source.rows, source.width), real)
+        self._recipe = recipe
+        #: A frame as it is read, decoded (3 float64, flags), and twelve float64 of sums and terms.
+        read = max(source.row_bytes) + source.fresh_bytes
+        self.pixel_bytes = read // max(source.width, 1) + 15 * 8 + 4
+
+    def add(self, part: Part) -> None:
+        """Fill in the rows of a band."""
+        with np.errstate(all="ignore"):
+            self.value[part.band.start : part.band.stop] = self._made(part)
+
+    def _made(self, part: Part) -> Any:
+        mask, data = part.out.mask, part.out.data
+        assert data is not None
+        lib, center = library(data), data.astype(np.float64)
+        squares = shares = count = lib.zeros(center.shape, np.float64)
+        for f in range(part.rows.n):
+            inside = part.reasons[f] == 0
+            samples = part.rows.read(f, 0, part.rows.rows)
+            apart = lib.where(inside, self._normalised(samples, f, part.rows.dtype) - center, 0.0)
+            term = apart * apart
+            count = count + inside
+            weight = self._weight(samples, f)
+            if weight is not None:
+                counted = lib.where(inside, weight, 0.0)
+                term, shares = term * counted, shares + counted
+            squares = squares + term
+        if self._recipe.weights is not None:
+            squares = squares / shares * count
+        sigma = lib.where(count > 1, lib.sqrt(squares / (count - 1.0)), 0.0)
+        return lib.where(mask, np.nan, sigma)
+
+    def _normalised(self, samples: Samples, f: int, dtype: np.dtype[Any]) -> NDArray[np.float64]:
+        """The samples of frame `f` as they are combined, in float64; anything where invalid."""
+        values: Any = samples.data
+        if not is_array(values):
+            values, _ = decode(samples, working_dtype(values.dtype))
+        exact = values.astype(np.float64)
+        if self._recipe.zero is not None:
+            exact = exact - self._recipe.zero[f]
+        if self._recipe.scale is not None:
+            exact = exact * self._recipe.scale[f]
+        return exact.astype(dtype).astype(np.float64)  # type: ignore[no-any-return]
+
+    def _weight(self, samples: Samples, f: int) -> Any:
+        """One for the frame, one a sample, or None."""
+        if samples.weight is not None:
+            return samples.weight
+        return None if self._recipe.weights is None else self._recipe.weights[f]

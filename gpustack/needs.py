@@ -1,0 +1,45 @@
+"""What a recipe needs of frames beside their samples; looked at before the work."""
+
+from collections.abc import Sequence
+
+from gpustack.errors import InputError
+from gpustack.frames import Frame
+from gpustack.frames.companions import MASKS
+from gpustack.measures import Exposure
+from gpustack.normalize.given import from_headers
+from gpustack.recipe import Recipe
+
+
+def check_needs(frames: Sequence[Frame], recipe: Recipe) -> None:
+    """Raise where frames lack what the recipe needs.
+
+    A row of variances of each is read, so that a fault in one is found before the work.
+
+    Raises
+    ------
+    FrameError
+        Where a frame has no variance.
+    InputError
+        Where no frame has flags.
+    """
+    if recipe.needs_variance:
+        for frame in frames:
+            frame.read_variance(0, 1)
+    if "flags" in recipe.outputs and not any(frame.has_flags for frame in frames):
+        raise InputError(
+            f"outputs: flags: expected frames with integers in {' or '.join(MASKS)} extensions, or "
+            f"in the flags of CCDData, got none in {len(frames)} from {frames[0].name} on"
+        )
+
+
+def exposures(frames: Sequence[Frame], recipe: Recipe) -> Sequence[float]:
+    """Each frame's exposure where the recipe's outputs need it.
+
+    Raises
+    ------
+    RecipeError
+        Where a frame has none.
+    """
+    if "exposure" not in recipe.outputs:
+        return ()
+    return from_headers("outputs: exposure", Exposure().key, frames)

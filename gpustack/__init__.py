@@ -30,6 +30,7 @@ _HOMES = {
     "PercentileRankClip": "clips",
     "NoiseClip": "clips",
     "VarianceClip": "clips",
+    "AvgSigmaClip": "clips",
     "LinearFitClip": "clips",
     "Grow": "clips",
     "Flags": "flags",

@@ -56,6 +56,9 @@ Clips, each with what holds where it is left out:
       the same by the noise of a CCD; low=none rejects cosmic rays alone
   variance:low=3,high=3,center=median,maxiters=none
       the same by the variances that come with the frames (UNCERT, VAR, ERR)
+  avgsigma:low=3,high=3,center=median,maxiters=none
+      the same by what whole rows say of the noise, which goes as the root
+      of the level
   linear:low=5,high=5,maxiters=none
       samples too far from a straight line through the sorted samples
   rank:low=3,high=3,rank=-0.5

@@ -5,18 +5,20 @@ and turns into JSON and back, so that a result can say how it was made.
 """
 
 import json
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, Self, get_args
 
 from gpustack import combines
 from gpustack.checks import check, dtype_name, some, tidy, word
 from gpustack.clips import (
+    AvgSigmaClip,
     Clip,
     ExtremaClip,
     Grow,
     LinearFitClip,
     NoiseClip,
     RangeClip,
+    RowSigmaClip,
     SigmaClip,
     Spread,
     VarianceClip,
@@ -28,6 +30,7 @@ from gpustack.combines import AVERAGES, MEDIANS, WEIGHTED, Combine, NoiseModel, 
 from gpustack.errors import RecipeError
 from gpustack.measures import Measure, check_pair, tidy_numbers
 from gpustack.measures.parse import from_record, to_record
+from gpustack.texts import stated
 
 ClipOn = Literal["normalized", "raw"]
 Uncertainty = Literal["auto", "std", "mad_std", "propagated"]
@@ -166,12 +169,12 @@ class Recipe:
         return tuple(ranges)
 
     def by_frame(self, clip: Clip) -> bool:
-        """Whether a clip judges each sample by its own noise or its own rank.
+        """Whether a clip judges each sample by its own noise, that of its row, or its own rank.
 
         All other clips leave an interval of the sorted samples of a column.
         """
         match clip:
-            case VarianceClip() | LinearFitClip():
+            case VarianceClip() | LinearFitClip() | AvgSigmaClip():
                 return True
             case NoiseClip():
                 return self.normalizes and self.clip_on == "normalized"
@@ -183,6 +186,11 @@ class Recipe:
     def clips_by_frame(self) -> bool:
         """Whether there are clips that judge each sample, see `by_frame`."""
         return any(map(self.by_frame, self.clips))
+
+    @property
+    def averages_rows(self) -> bool:
+        """Whether there are clips that look at whole rows."""
+        return any(isinstance(clip, AvgSigmaClip) for clip in self.clips)
 
     @property
     def clips_by_variance(self) -> bool:
@@ -221,6 +229,16 @@ class Recipe:
             return self.uncertainty
         return "mad_std" if self.method in MEDIANS else "std"
 
+    def rows(self, start: int, stop: int) -> Self:
+        """The recipe for rows ``[start, stop)`` alone, of those that its clips have numbers of."""
+        if not any(isinstance(clip, RowSigmaClip) for clip in self.clips):
+            return self
+        clips = [
+            clip.rows(start, stop) if isinstance(clip, RowSigmaClip) else clip
+            for clip in self.clips
+        ]
+        return replace(self, clips=tuple(clips))
+
     def then(self, clip: Clip) -> Self:
         """A copy of the recipe with one more clip at the end."""
         return replace(self, clips=(*self.clips, clip))
@@ -244,7 +262,7 @@ class Recipe:
         """The recipe as compact JSON; `from_json` turns it back."""
         record = {field.name: _recorded(getattr(self, field.name)) for field in fields(self)}
         record["combine"] = combines.to_record(self.combine)
-        record["clips"] = [{"clip": clip.name, **asdict(clip)} for clip in self.clips]
+        record["clips"] = [{"clip": clip.name, **stated(clip)} for clip in self.clips]
         return json.dumps(record, separators=(",", ":"), allow_nan=False)
 
     @classmethod

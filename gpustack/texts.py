@@ -9,8 +9,13 @@ from gpustack.checks import check
 
 def written(value: Any) -> str:
     """The text of a frozen dataclass that has a `name`; `read` turns it back."""
-    body = ",".join(f"{field.name}={_text(getattr(value, field.name))}" for field in fields(value))
+    body = ",".join(f"{name}={_text(item)}" for name, item in stated(value).items())
     return f"{value.name}:{body}"
+
+
+def stated(value: Any) -> dict[str, Any]:
+    """The fields of a frozen dataclass that it is written with: those that ``repr`` shows."""
+    return {part.name: getattr(value, part.name) for part in fields(value) if part.repr}
 
 
 def read(what: str, kind: Any, text: str) -> Any:

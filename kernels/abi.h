@@ -45,7 +45,9 @@ struct Clip {
     double low, high;   // values (range) or units of the spread
     double rdnoise, gain, snoise;   // of SPREAD_NOISE
     double outliers;    // the largest share of the samples that ESD rejects
-    unsigned long long critical;    // address of its critical values, one for each count
+    // Address of the critical values of ESD, one for each count; or of the deviations that
+    // SPREAD_ROW has for each row of the band.
+    unsigned long long table;
 };
 
 // Where the results go; 0 = not wanted. Maps are flat, one element a pixel of the band.
@@ -73,11 +75,12 @@ enum {
 // What an uncertainty is made of, or thresholds are in units of; from SPREAD_RAW_MAD on only
 // these: the MAD as it is, the centre itself, the noise of a CCD, the distance of a rank, the
 // winsorized deviation. From SPREAD_POISSON on only of clips by frame: the root of the level,
-// the variance of the sample, the distance from a line; SPREAD_NOISE may be of both.
+// the variance of the sample, the distance from a line, the noise of a row at that level;
+// SPREAD_NOISE may be of both.
 enum {
     SPREAD_NONE, SPREAD_STD, SPREAD_MAD,
     SPREAD_RAW_MAD, SPREAD_CENTER, SPREAD_NOISE, SPREAD_RANK, SPREAD_WINSORIZED,
-    SPREAD_POISSON, SPREAD_VARIANCE, SPREAD_LINE
+    SPREAD_POISSON, SPREAD_VARIANCE, SPREAD_LINE, SPREAD_ROW
 };
 enum { NORMALIZE_NONE, NORMALIZE_EARLY, NORMALIZE_LATE };
 enum { WEIGHTED_NOT, WEIGHTED_FRAME, WEIGHTED_SAMPLE };

@@ -1,4 +1,4 @@
-// Clips that judge each sample by the noise of its own frame, or by its own rank.
+// Clips that judge each sample by the noise of its own frame or row, or by its own rank.
 //
 // What they leave is no interval of ranks. So what they reject leaves the sorted column, and
 // is marked in the map of reasons, which every later look at the samples of a pixel heeds.
@@ -55,7 +55,7 @@ __device__ inline double own_noise(
 {
     const bool normal = NORMALIZE == NORMALIZE_EARLY;
     const double scale = normal ? frame.scale : 1, zero = normal ? frame.zero : 0;
-    if (clip.spread == SPREAD_POISSON)
+    if (clip.spread == SPREAD_POISSON || clip.spread == SPREAD_ROW)
         return sqrt(fmax(1.0, (center + zero * scale) * scale));
     if (clip.spread == SPREAD_NOISE)
         return fabs(scale) * ccd_noise(clip, center / scale + zero);
@@ -124,6 +124,15 @@ struct Judge {
         center = center_of(clip, column, pass);
         if (clip.spread == SPREAD_POISSON)
             spread = poisson_spread();
+        if (clip.spread == SPREAD_ROW)
+            spread = row_spread();
+    }
+
+    // What is known of the row that the pixel is in; two samples are too few to judge by.
+    __device__ double row_spread() const
+    {
+        const double* rows = (const double*)clip.table;
+        return column.count() < 3 ? NOT_A_NUMBER : __ldg(rows + place.pixel / task.width);
     }
 
     // The standard deviation in units of each frame's noise.

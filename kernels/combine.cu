@@ -228,7 +228,7 @@ extern "C" __global__ void combine(
 {
     __shared__ unsigned collected[2][COUNTERS];
     Tallies tallies{collected[0], collected[1]};
-    const Task task{frames, n, clips, nclips, raw_ranges, pixels, out};
+    const Task task{frames, n, clips, nclips, raw_ranges, pixels, BY_FRAME ? width : 0, out};
     if (LOOK)
         tallies.clear();
     const long long step = (long long)gridDim.x * blockDim.x;

@@ -10,7 +10,7 @@
 template <class Column>
 __device__ inline void clip_esd(const Clip& clip, Column& column)
 {
-    const double* critical = (const double*)clip.critical;
+    const double* critical = (const double*)clip.table;
     const int count = column.count();
     // Not 28 of 100 because 0.29 * 100 is a little less than 29.
     const int share = int(clip.outliers * count + 1e-9);

@@ -12,7 +12,7 @@ struct Task {
     int n;
     const Clip* clips;
     int nclips, raw_ranges;
-    long long pixels;
+    long long pixels, width;
     Out out;
 
     __device__ int count() const { return N > 0 ? N : n; }

@@ -124,7 +124,14 @@ for _name in ("any", "sum", "min", "max"):
     setattr(ndarray, _name, _computed(_name))
 for _name in (
     *("abs abs", "add add", "sub subtract", "truediv divide", "mul multiply", "rmul multiply"),
-    *("gt greater", "eq equal", "ne not_equal", "and bitwise_and", "or bitwise_or"),
+    *(
+        "ge greater_equal",
+        "gt greater",
+        "eq equal",
+        "ne not_equal",
+        "and bitwise_and",
+        "or bitwise_or",
+    ),
 ):
     setattr(ndarray, f"__{_name.split()[0]}__", _computed(_name.split()[1]))
 
@@ -151,7 +158,10 @@ def _module(world):
     module.__version__ = "14.2.0"
     module.ndarray, module.empty, module.asarray = ndarray, empty, asarray
     module.RawModule, module.float32 = fakekernels.RawModule, np.float32
-    for name in ("median", "nanmedian", "mean", "nanmean", "where", "zeros", "packbits", "sqrt"):
+    for name in (
+        *("median", "nanmedian", "mean", "nanmean", "where", "zeros", "packbits", "sqrt"),
+        "maximum",
+    ):
         setattr(module, name, _computed(name))
     module.unpackbits = _computed("unpackbits")
     module.get_default_memory_pool = lambda: world.pool

@@ -76,8 +76,8 @@ class _Kernel:
 
     def _check_clips(self, clips, nclips, number):
         table = fakecuda.host(int(clips), int(nclips) * abi.CLIP.itemsize).view(abi.CLIP)
-        for address in table["critical"][table["critical"] != 0].tolist():
-            assert address % 8 == 0, "critical values that a device cannot read: misaligned"
+        for address in table["table"][table["table"] != 0].tolist():
+            assert address % 8 == 0, "a table that a device cannot read: misaligned"
             fakecuda.world.check_address(address, number)
 
     def _check(self, frames, n, out, number):

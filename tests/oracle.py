@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from gpustack.clips import Clip, ESDClip, ExtremaClip, RangeClip
+from gpustack.clips import AvgSigmaClip, Clip, ESDClip, ExtremaClip, RangeClip
 from gpustack.reasons import Reason
 from gpustack.recipe import Recipe
-from oracle_by_frame import clip_one_by_one, judges_each
+from oracle_by_frame import clip_one_by_one, judges_each, tell_row_noise
 from oracle_clips import Column, clip_by_bounds, clip_esd, clip_extrema, clip_range
 from oracle_statistics import mad_std, median, std
 
@@ -141,10 +141,14 @@ def _solve(band: Sequence[Any], recipe: Recipe) -> Answer:
         seen = raw[at] if recipe.clip_on == "raw" else x[at]
         column = columns[y, pixel] = Column(raw[at].tolist(), seen.tolist(), valid[at].tolist())
         _tell(column, band, recipe, y, pixel)
-        for k, clip in enumerate(recipe.clips[:-1] if recipe.grow else recipe.clips):
+    for k, clip in enumerate(recipe.clips[:-1] if recipe.grow else recipe.clips):
+        if isinstance(clip, AvgSigmaClip):
+            for y in range(shape[0]):
+                tell_row_noise(clip, [columns[y, pixel] for pixel in range(shape[1])])
+        ranges = all(isinstance(earlier, RangeClip) for earlier in recipe.clips[: k + 1])
+        for (y, pixel), column in columns.items():
             before = column.survivors()
             run_clip(clip, column, dtype)
-            ranges = all(isinstance(earlier, RangeClip) for earlier in recipe.clips[: k + 1])
             rejected = [i for i in before if not column.alive[i]]
             answer.reasons[rejected, y, pixel] = Reason.RANGE if ranges else Reason.CLIP
     if recipe.grow:

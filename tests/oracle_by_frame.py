@@ -5,7 +5,14 @@ from typing import Any
 
 import numpy as np
 
-from gpustack.clips import Clip, LinearFitClip, NoiseClip, SigmaClip, VarianceClip
+from gpustack.clips import (
+    AvgSigmaClip,
+    Clip,
+    LinearFitClip,
+    NoiseClip,
+    SigmaClip,
+    VarianceClip,
+)
 from oracle_clips import CLOSE, CLOSE_DISTANCE, Column, center_of, least_of
 from oracle_statistics import is_close, mean
 
@@ -15,7 +22,7 @@ EXACT_FIT = 2.0**-40
 
 def judges_each(clip: Clip, column: Column) -> bool:
     """Whether the bounds of a clip differ from sample to sample."""
-    if isinstance(clip, VarianceClip | LinearFitClip):
+    if isinstance(clip, VarianceClip | LinearFitClip | AvgSigmaClip):
         return True
     own = isinstance(clip, NoiseClip) and bool(column.scale)
     return own or (isinstance(clip, SigmaClip) and clip.poisson)
@@ -81,6 +88,9 @@ def _centers_and_units(
         degrees = len(values) - clip.ddof
         spread = math.sqrt(math.fsum(squares) / degrees) if degrees > 0 else math.nan
         units = [spread * unit for unit in units]
+    if isinstance(clip, AvgSigmaClip):
+        spread = column.row_noise if len(values) >= 3 else math.nan
+        units = [spread * unit for unit in units]
     return [(i, center, unit) for i, unit in zip(survivors, units, strict=True)]
 
 
@@ -90,11 +100,30 @@ def _unit(clip: Any, column: Column, i: int, center: float) -> float:
     if isinstance(clip, VarianceClip):
         v = column.variance[i]
         return math.sqrt(v) * abs(scale) if v >= 0 else math.nan
-    if isinstance(clip, SigmaClip):
+    if isinstance(clip, SigmaClip | AvgSigmaClip):
         return math.sqrt(max(1.0, (center + zero * scale) * scale))
     level = max(0.0, center / scale + zero)
     electrons = (clip.rdnoise / clip.gain) ** 2 + level / clip.gain
     return abs(scale) * math.sqrt(electrons + (clip.snoise * level) ** 2)
+
+
+def tell_row_noise(clip: AvgSigmaClip, row: list[Column]) -> None:
+    """Find the noise by which the clip judges the columns of a row, and let them know.
+
+    Where one of them is too close to call, all are.
+    """
+    terms = []
+    for column in row:
+        survivors = column.survivors()
+        if len(survivors) >= 3:
+            center = center_of(clip.center, [column.seen[i] for i in survivors], True)
+            terms += [
+                ((column.seen[i] - center) / _unit(clip, column, i, center)) ** 2 for i in survivors
+            ]
+    total, doubt = math.fsum(terms), any(column.close for column in row)
+    for column in row:
+        column.row_noise = math.sqrt(total / (len(terms) - 1)) if total > 0 else math.nan
+        column.close |= doubt
 
 
 def _line(column: Column, survivors: list[int]) -> list[tuple[int, float, float]]:

@@ -52,6 +52,8 @@ class Column:
     scale: list[float] = field(default_factory=list)
     zero: list[float] = field(default_factory=list)
     variance: list[float] = field(default_factory=list)
+    #: What an average over its row says of the noise, in units of the root of the level.
+    row_noise: float = math.nan
 
     def survivors(self) -> list[int]:
         """The frames whose sample is still in."""

@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from gpustack.clips import (
+    AvgSigmaClip,
     ESDClip,
     ExtremaClip,
     Grow,
@@ -308,6 +309,43 @@ GROWN = {
     "nothing-to-grow": Recipe(clips=[SigmaClip(None, None), Grow(2)]),
     "alone": Recipe(clips=[SigmaClip(1.7, 2.3, "mean"), Grow()], outputs=ALONE),
 }
+#: Recipes that need the noise of whole rows; `gpustack.maps` tells backends of it.
+AVERAGED = {
+    "median": Recipe(clips=[AvgSigmaClip(1.37, 1.73)]),
+    "mean-once": Recipe(clips=[AvgSigmaClip(1.37, None, "mean", maxiters=1)]),
+    "trimmed": Recipe(clips=[AvgSigmaClip(None, 1.73, "trimmed_mean")], combine="median"),
+    "keep": Recipe(clips=[AvgSigmaClip(0.37, 0.43, keep=4)]),
+    "lose-one": Recipe(clips=[AvgSigmaClip(0.37, 0.43, "trimmed_mean", keep=-1)], combine="sum"),
+    "nothing": Recipe(clips=[AvgSigmaClip(None, None)]),
+    "tight": Recipe(clips=[AvgSigmaClip(0.61, 0.37)], combine="max"),
+    "after-others": Recipe(
+        clips=[RangeClip(60, 170), ExtremaClip(1, 0), *SIGMA, AvgSigmaClip(1.37, 1.13)]
+    ),
+    "before-others": Recipe(
+        clips=[AvgSigmaClip(1.9, 2.3), LinearFitClip(1.73, 1.57), ExtremaClip(1, 1, "all")]
+    ),
+    "twice": Recipe(
+        clips=[AvgSigmaClip(2.03, 2.37, maxiters=1), ESDClip(), AvgSigmaClip(1.37, 1.73, "mean")]
+    ),
+    "grow": Recipe(clips=[AvgSigmaClip(2.3, 1.9), Grow(1.5)], combine="median"),
+    "float64": Recipe(clips=[AvgSigmaClip(1.37, 1.73)], dtype="float64", combine="lmedian"),
+    "scale": lambda n: Recipe(scale=scale(n), clips=[AvgSigmaClip(1.37, 1.73)]),
+    "scale-zero": lambda n: Recipe(
+        scale=level(n), zero=zero(n), clips=[AvgSigmaClip(1.37, 1.73, "trimmed_mean", keep=2)]
+    ),
+    "zero": lambda n: Recipe(zero=zero(n), clips=[RangeClip(60), AvgSigmaClip(1.37, 1.73)]),
+    "raw": lambda n: Recipe(
+        scale=scale(n), zero=zero(n), clips=[AvgSigmaClip(1.37, 1.73, "mean")], clip_on="raw"
+    ),
+    "raw-grow": lambda n: Recipe(
+        scale=level(n), clips=[AvgSigmaClip(1.37, 1.73), Grow()], clip_on="raw", combine="median"
+    ),
+    "weighted": lambda n: Recipe(weights=frame_weights(n), clips=[AvgSigmaClip(1.37, 1.73)]),
+    "sample": Recipe(weights="sample", clips=[AvgSigmaClip(1.37, 1.73)], combine="sum"),
+    "variance": Recipe(clips=[VarianceClip(2.3, 2.3), AvgSigmaClip(1.37, 1.73)]),
+    "nmodel": Recipe(clips=[AvgSigmaClip(1.37, 1.73)], combine=MODEL),
+    "alone": Recipe(clips=[AvgSigmaClip(1.7, 2.3, "mean")], outputs=ALONE),
+}
 #: One recipe for each way through a backend.
 ROUTES = (
     "median",
@@ -331,6 +369,11 @@ def recipe(name, n):
 def grown(name, n):
     """The one whose rejections grow."""
     return _for(GROWN[name], n)
+
+
+def averaged(name, n):
+    """The one that needs the noise of whole rows."""
+    return _for(AVERAGED[name], n)
 
 
 def _for(entry, n):

@@ -8,6 +8,7 @@ from gpustack.backends.cuda import abi
 from gpustack.backends.cuda.clips import clipped, fill, table, table_bytes
 from gpustack.clips import (
     CLIPS,
+    AvgSigmaClip,
     ESDClip,
     ExtremaClip,
     Grow,
@@ -32,7 +33,8 @@ def records(clips, address=4096):
 
 
 def test_every_clip_has_a_record():
-    clips = [make() for make in CLIPS.values() if make is not Grow]
+    clips = [make() for make in CLIPS.values() if make not in (Grow, AvgSigmaClip)]
+    clips.append(AvgSigmaClip().measured(np.ones(3)))
     _, found = records(clips)
     assert set(found["kind"]) == {
         abi.CLIP_RANGE,
@@ -43,8 +45,9 @@ def test_every_clip_has_a_record():
     }
     between = found[found["kind"] == abi.CLIP_BOUNDS]
     assert len(set(between["spread"])) == len(between)
-    with pytest.raises(TypeError, match=r"no record for .*Grow"):
-        fill(Grow(), None, N)
+    for clip in (Grow(), AvgSigmaClip()):
+        with pytest.raises(TypeError, match=rf"no record for {type(clip).__name__}"):
+            fill(clip, None, N)
     with pytest.raises(TypeError, match="no record for 'sigma'"):
         fill("sigma", None, N)
 
@@ -53,7 +56,7 @@ def test_critical_values_lie_behind_the_records_where_these_say():
     address = 4096
     held, found = records(TESTS, address)
     assert len(held) == table_bytes(Recipe(TESTS), N)
-    for clip, start in zip(TESTS, found["critical"].tolist(), strict=True):
+    for clip, start in zip(TESTS, found["table"].tolist(), strict=True):
         if not isinstance(clip, ESDClip):
             assert start == 0
             continue

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from gpustack.clips import (
     CLIPS,
+    AvgSigmaClip,
     ESDClip,
     ExtremaClip,
     Grow,
@@ -61,6 +62,7 @@ clips = st.one_of(
     st.builds(PercentileClip, thresholds, thresholds, keeps),
     st.builds(PercentileRankClip, thresholds, thresholds, finite.filter(bool), keeps),
     st.builds(NoiseClip, thresholds, thresholds, positive, positive, positive, keep=keeps),
+    st.builds(AvgSigmaClip, thresholds, thresholds, keep=keeps),
     st.builds(ESDClip, st.floats(0, 1), st.floats(0.001, 0.999), keeps),
 )
 models = st.builds(NoiseModel, st.floats(0, 1e300), positive, st.floats(0, 1e300))

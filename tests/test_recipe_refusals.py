@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from gpustack.clips import (
+    AvgSigmaClip,
     ESDClip,
     ExtremaClip,
     Grow,
@@ -59,6 +60,9 @@ BAD_CLIPS = {
     "sigma-keep": (SigmaClip, {"keep": 1.5}, r"keep: expected a whole number, got 1.5"),
     "noise-gain": (NoiseClip, {"gain": 0}, r"gain: expected a number > 0, got 0"),
     "noise-rdnoise": (NoiseClip, {"rdnoise": -1}, r"rdnoise: expected a number >= 0, got -1"),
+    "average-low": (AvgSigmaClip, {"low": -1}, r"AvgSigmaClip low: expected .* >= 0 or None"),
+    "average-center": (AvgSigmaClip, {"center": "mode"}, r"'trimmed_mean', got 'mode'"),
+    "average-maxiters": (AvgSigmaClip, {"maxiters": 0}, r"maxiters: expected .* >= 1, got 0"),
     "mad-low": (MADClip, {"low": -1}, r"low: expected a number >= 0 or None, got -1"),
     "rank-zero": (PercentileRankClip, {"rank": 0}, r"rank: expected .* other than 0, got 0"),
     "esd-share": (ESDClip, {"outliers": 1.1}, r"outliers: .*between 0 and 1, got 1.1"),

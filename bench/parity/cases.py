@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from bench.parity import iraf
 from bench.parity.frames import Frames
 from gpustack.clips import (
+    AvgSigmaClip,
     Clip,
     ESDClip,
     ExtremaClip,
@@ -156,8 +157,9 @@ def _iraf_sigma() -> Iterator[Case]:
                 yield Case("iraf", frames, options, ours(keep))
         tight = {"reject": "sigclip", "mclip": mclip, "lsigma": 0.9, "hsigma": 0.8, "nkeep": 4}
         yield Case("iraf", "even", tight, ours(4, 0.9, 0.8))
+        average = clipped(AvgSigmaClip(LOW, HIGH, CENTER[mclip], keep=1))  # type: ignore[arg-type]
         for frames in ("even", "masked"):
-            yield Case("iraf", frames, {"reject": "avsigclip"} | common)
+            yield Case("iraf", frames, {"reject": "avsigclip"} | common, average)
     median = {"reject": "sigclip", "combine": "median", "lsigma": LOW, "hsigma": HIGH}
     clip = SigmaClip(LOW, HIGH, ddof=1, about="center", keep=1)
     yield Case("iraf", "even", median, clipped(clip, combine="median"))
@@ -278,6 +280,8 @@ def _iraf_levels() -> Iterator[Case]:
     for statistic in ("median", "mean"):
         options = {"scale": statistic} | clipping | {"sigscale": 0.1}
         yield Case("iraf", "levels", options, scaled(statistic, (own,)))
+    options = {"scale": "median"} | clipping | {"reject": "avsigclip", "sigscale": 0.1}
+    yield Case("iraf", "levels", options, scaled("median", (AvgSigmaClip(LOW, HIGH, keep=1),)))
     noise = {"rdnoise": 5.0, "gain": 1.5, "snoise": 0.01}
     options = {"reject": "ccdclip", "scale": "median", "sigscale": 0.1} | noise
     yield Case("iraf", "levels", options, scaled("median", (NoiseClip(**noise, keep=1),)))

@@ -11,6 +11,7 @@ from gpustack.backends.noise import ccd_noise
 from gpustack.backends.statistics import Columns, mad, mean, median, quick_mad, std
 from gpustack.backends.winsor import winsorized_std
 from gpustack.clips import (
+    AvgSigmaClip,
     MADClip,
     NoiseClip,
     PercentileClip,
@@ -96,7 +97,9 @@ def _(clip: PercentileRankClip, columns: Columns, first: bool, frames: int) -> B
     return Bounds(center, np.nextafter(found.lower, np.inf), np.nextafter(found.upper, -np.inf))
 
 
-def center_of(clip: SigmaClip | NoiseClip | VarianceClip, columns: Columns, first: bool) -> Floats:
+def center_of(
+    clip: SigmaClip | NoiseClip | VarianceClip | AvgSigmaClip, columns: Columns, first: bool
+) -> Floats:
     """What distances are measured from, in float64."""
     if clip.center == "median":
         return _median(columns)

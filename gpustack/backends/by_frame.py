@@ -1,4 +1,4 @@
-"""Clips that judge each sample by the noise of its own frame.
+"""Clips that judge each sample by the noise of its own frame, or of its row.
 
 What survives of a column is no interval of its sorted samples then. So they look at the
 samples in the order of the frames; `gpustack.backends.sorted_tile` sees to it that only
@@ -17,9 +17,9 @@ from gpustack.backends.columns import Floats, Ranks
 from gpustack.backends.noise import normalised_noise, poisson_noise
 from gpustack.backends.ragged import Ragged, exact_sums
 from gpustack.backends.statistics import mean
-from gpustack.clips import NoiseClip, SigmaClip, VarianceClip
+from gpustack.clips import NoiseClip, RowSigmaClip, SigmaClip, VarianceClip
 
-FrameClip = SigmaClip | NoiseClip | VarianceClip
+FrameClip = SigmaClip | NoiseClip | VarianceClip | RowSigmaClip
 
 
 @dataclass(slots=True)
@@ -34,6 +34,8 @@ class ByFrame:
         Which samples survive.
     scale, zero : ndarray of float64, shape (n, 1)
         What the values were normalised with, 1 and 0 where they were not.
+    row : ndarray of int, shape (m,)
+        Which row of the recipe each column is of.
     variance : ndarray of float64, shape (n, m), or None
         Of the values as they were before.
     """
@@ -42,6 +44,7 @@ class ByFrame:
     inside: NDArray[np.bool_]
     scale: Floats
     zero: Floats
+    row: Ranks
     variance: Floats | None = None
 
     @property
@@ -53,9 +56,8 @@ class ByFrame:
     def take(self, which: Ranks | slice) -> Self:
         """Some of the columns."""
         variance = None if self.variance is None else self.variance[:, which]
-        return type(self)(
-            self.values[:, which], self.inside[:, which], self.scale, self.zero, variance
-        )
+        values, inside, row = self.values[:, which], self.inside[:, which], self.row[which]
+        return type(self)(values, inside, self.scale, self.zero, row, variance)
 
     def ordered(self) -> Ragged:
         """The survivors, sorted."""
@@ -152,4 +154,12 @@ def _(clip: VarianceClip, columns: ByFrame, first: bool) -> tuple[Floats, Floats
     assert columns.variance is not None
     center = center_of(clip, columns.ordered(), first)
     unit = np.sqrt(columns.variance) * np.abs(columns.scale)
+    return columns.values.astype(np.float64), center, unit
+
+
+@measured.register
+def _(clip: RowSigmaClip, columns: ByFrame, first: bool) -> tuple[Floats, Floats, Floats]:
+    center = center_of(clip, columns.ordered(), first)
+    sigma = np.where(columns.count < 3, np.nan, clip.sigmas[columns.row])
+    unit = sigma * poisson_noise(center, columns.scale, columns.zero)
     return columns.values.astype(np.float64), center, unit

@@ -44,7 +44,8 @@ def run_in_turn(
     buffers = [np.empty(most * size, np.uint8) if size else None for size in source.row_bytes]
     for band in bands:
         rows = out.rows(band.start, band.stop)
-        run(_read(source, band, buffers), recipe, rows, source.dtype)
+        here = recipe.rows(band.start, band.stop)
+        run(_read(source, band, buffers), here, rows, source.dtype)
         if progress is not None:
             progress(band.stop, source.rows)
 

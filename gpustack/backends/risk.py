@@ -12,27 +12,34 @@ from numpy.typing import NDArray
 
 from gpustack.backends.bounds import around, center_of
 from gpustack.backends.by_frame import FrameClip
-from gpustack.backends.columns import Floats, Uniform
+from gpustack.backends.columns import Floats, Ranks, Uniform
 from gpustack.backends.noise import ccd_noise, poisson_noise
 from gpustack.backends.statistics import std
-from gpustack.clips import NoiseClip, SigmaClip, VarianceClip
+from gpustack.clips import NoiseClip, RowSigmaClip, SigmaClip, VarianceClip
 from gpustack.recipe import Recipe
 
 #: The least standard deviation of any sample of each column, by the variances of the frames.
 LeastNoise = Callable[[], Floats]
+#: Which row of the recipe each column is of.
+RowOfEach = Callable[[], Ranks]
 
 #: Room for rounding: bounds are so much narrower.
 SLACK = 2.0**-40
 
 
 def at_risk(
-    clip: FrameClip, columns: Uniform, recipe: Recipe, least_noise: LeastNoise
+    clip: FrameClip, columns: Uniform, recipe: Recipe, least_noise: LeastNoise, row: RowOfEach
 ) -> NDArray[np.bool_]:
     """The columns from which `clip` may reject something."""
     if normalisation(recipe)[0].min() <= 0:
         return np.ones(columns.pixels, dtype=bool)
     center = center_of(clip, columns, first=True)
-    unit = _least_unit(clip, columns, center, recipe, least_noise)
+    if isinstance(clip, VarianceClip):
+        unit = least_noise()
+    elif isinstance(clip, RowSigmaClip):
+        unit = clip.sigmas[row()] * _roots_of_level(center, recipe)[0]
+    else:
+        unit = _least_unit(clip, columns, center, recipe)
     found = around(clip, center, unit * (1 - SLACK))
     lowest, highest = columns.at(columns.lo), columns.at(columns.hi - 1)
     result: NDArray[np.bool_] = (lowest < found.lower) | (highest > found.upper)
@@ -49,22 +56,25 @@ def normalisation(recipe: Recipe) -> tuple[Floats, Floats]:
 
 
 def _least_unit(
-    clip: FrameClip, columns: Uniform, center: Floats, recipe: Recipe, least_noise: LeastNoise
+    clip: SigmaClip | NoiseClip, columns: Uniform, center: Floats, recipe: Recipe
 ) -> Floats:
     """The least that the unit of any sample of each column may be."""
     scale, zero = normalisation(recipe)
-    if isinstance(clip, VarianceClip):
-        return least_noise()
     least: Floats
     if isinstance(clip, NoiseClip):
         # Frames of the largest scale have the lowest level, but where that is below 0.
         least = np.where(center < 0, -np.inf, center / scale.max() + zero.min())
         least = ccd_noise(clip, least) * scale.min()
         return least
-    assert isinstance(clip, SigmaClip)
     spread = std(columns, clip.ddof, center if clip.about == "center" else None)
+    lowest, highest = _roots_of_level(center, recipe)
+    least = spread * (lowest / highest)
+    return least
+
+
+def _roots_of_level(center: Floats, recipe: Recipe) -> tuple[Floats, Floats]:
+    """No more, and no less, than the root of the level of any frame where the centre is."""
+    scale, zero = normalisation(recipe)
     shift = zero * scale
     least = poisson_noise(center + shift.min(), scale.min(), 0.0)
-    most = poisson_noise(center + shift.max(), scale.max(), 0.0)
-    least = spread * (least / most)
-    return least
+    return least, poisson_noise(center + shift.max(), scale.max(), 0.0)

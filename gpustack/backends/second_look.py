@@ -65,7 +65,13 @@ class SecondLook:
         if columns.out is not None:
             np.copyto(values, np.inf, where=columns.out.which)
         scale, zero = (part.reshape(-1, 1) for part in normalisation(self.recipe))
-        return ByFrame(values, inside, scale, zero, self._variance(columns.index))
+        variance = self._variance(columns.index)
+        return ByFrame(values, inside, scale, zero, self.row()[columns.index], variance)
+
+    def row(self) -> Ranks:
+        """Which row of the band each pixel of the tile is of, shape (pixels,)."""
+        rows, cols = self.where.rows, self.where.cols
+        return np.repeat(np.arange(rows.start, rows.stop), cols.stop - cols.start)
 
     def _variance(self, index: Ranks) -> Floats | None:
         if any(samples.variance is None for samples in self.band):

@@ -18,7 +18,7 @@ from gpustack.backends.second_look import SecondLook
 from gpustack.backends.statistics import Columns
 from gpustack.backends.tiles import Tile, all_finite
 from gpustack.backends.unsorted import Unsorted, adds_up, needs_order
-from gpustack.clips import Clip, ExtremaClip, Grow, LinearFitClip
+from gpustack.clips import AvgSigmaClip, Clip, ExtremaClip, Grow, LinearFitClip, RowSigmaClip
 from gpustack.recipe import Recipe
 
 #: Where more than this share of the columns would have to be copied out to be sorted, sorting
@@ -68,7 +68,8 @@ class SortedTile:
 
     def clip(self, clip: Clip, look: SecondLook) -> None:
         """Apply one clip to all columns."""
-        if isinstance(clip, Grow):
+        unmeasured = isinstance(clip, AvgSigmaClip) and not isinstance(clip, RowSigmaClip)
+        if isinstance(clip, Grow) or unmeasured:
             raise TypeError(f"expected a clip that decides by column, got {clip}")
         rank_all = look.rank_all
         if look.recipe.by_frame(clip):
@@ -89,7 +90,7 @@ class SortedTile:
             if isinstance(clip, LinearFitClip):
                 risk = off_line.at_risk(clip, self.uniform)
             else:
-                risk = at_risk(clip, self.uniform, look.recipe, look.least_noise)
+                risk = at_risk(clip, self.uniform, look.recipe, look.least_noise, look.row)
             self.move_out(risk & ~self.odd)
         for part in self.parts:
             if isinstance(clip, LinearFitClip):

@@ -11,7 +11,13 @@ Negative, at most ``-keep`` samples are rejected. 0 is no limit.
 from gpustack.clips.base import Center, Spread
 from gpustack.clips.basic import ExtremaClip, RangeClip, SigmaClip
 from gpustack.clips.grow import Grow, check_grow
-from gpustack.clips.iraf import NoiseClip, PercentileRankClip, VarianceClip
+from gpustack.clips.iraf import (
+    AvgSigmaClip,
+    NoiseClip,
+    PercentileRankClip,
+    RowSigmaClip,
+    VarianceClip,
+)
 from gpustack.clips.parse import (
     CLIPS,
     BoundClip,
@@ -39,6 +45,7 @@ __all__ = [
     "WINSOR_FACTOR",
     "WINSOR_ROUNDS",
     "WINSOR_SETTLED",
+    "AvgSigmaClip",
     "BoundClip",
     "Center",
     "Clip",
@@ -52,6 +59,7 @@ __all__ = [
     "PercentileClip",
     "PercentileRankClip",
     "RangeClip",
+    "RowSigmaClip",
     "SigmaClip",
     "Spread",
     "VarianceClip",

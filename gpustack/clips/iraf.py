@@ -1,8 +1,11 @@
-"""Clips by a spread that is not that of the samples: of a CCD, of a rank, of given variances."""
+"""Clips by a spread that is not that of the column: of a CCD, a rank, given variances, a row."""
 
 import math
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, field, replace
+from typing import ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
 
 from gpustack.checks import check, real, tidy
 from gpustack.clips.base import (
@@ -14,6 +17,7 @@ from gpustack.clips.base import (
     tidy_passes,
     tidy_thresholds,
 )
+from gpustack.texts import stated
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,3 +158,77 @@ class VarianceClip(BaseClip):
         tidy_center(self)
         tidy_passes(self)
         tidy_keep(self)
+
+
+@dataclass(frozen=True, slots=True)
+class AvgSigmaClip(BaseClip):
+    """Reject samples further from the centre than the average noise of their row, and repeat.
+
+    The noise of a sample goes as the root of its level: where the centre of its column is c, it
+    is ``s * sqrt(max(1, c))``, with scale and zero, of which clips see the result,
+    ``s * sqrt(max(1, (c + zero * scale) * scale))``. The factor s is one for each row of the
+    frames: the root of the mean square of ``(x - c) / (that root)``, over the N samples of all
+    columns of the row that have three or more, divided by ``N - 1``. It is found before the clip
+    rejects anything, and stays. So columns of few samples are judged by many.
+
+    Parameters
+    ----------
+    low, high : float or None
+        Thresholds in units of the noise, >= 0; None rejects nothing on that side.
+    center : {"median", "mean", "trimmed_mean"}
+        What distances are measured from, as of `SigmaClip`; s is about that of the first pass.
+    maxiters : int or None
+        At most so many passes; None repeats until nothing more is rejected.
+    keep : int
+        At least so many samples survive; see `gpustack.clips`.
+
+    Notes
+    -----
+    Of fewer than three samples none is rejected, nor where s is 0. A row is one of the last axis.
+    Frames are read once more for each clip of this kind and twice for its centres, before they are
+    combined.
+
+    References
+    ----------
+    IRAF imcombine ``reject=avsigclip``; the unit with scale and zero is that of ``sigscale``.
+    """
+
+    low: float | None = 3.0
+    high: float | None = 3.0
+    center: Center = "median"
+    maxiters: int | None = None
+    keep: int = 0
+    name: ClassVar[str] = "avgsigma"
+
+    def __post_init__(self) -> None:
+        tidy_thresholds(self, math.inf)
+        tidy_center(self)
+        tidy_passes(self)
+        tidy_keep(self)
+
+    def measured(self, sigmas: NDArray[np.float64]) -> "RowSigmaClip":
+        """The same clip with the s of every row; see `RowSigmaClip`."""
+        return RowSigmaClip(**stated(self), sigmas=sigmas)
+
+
+@dataclass(frozen=True, slots=True)
+class RowSigmaClip(AvgSigmaClip):
+    """An `AvgSigmaClip` of which s is known: what backends see of one.
+
+    It prints like the clip that it was made of.
+
+    Parameters
+    ----------
+    sigmas : ndarray of float64, shape (rows,)
+        The s of each row of the samples that it is applied to; NaN rejects nothing.
+    """
+
+    sigmas: NDArray[np.float64] = field(kw_only=True, repr=False, compare=False)
+
+    def plain(self) -> AvgSigmaClip:
+        """The clip that it was made of."""
+        return AvgSigmaClip(**stated(self))
+
+    def rows(self, start: int, stop: int) -> Self:
+        """The clip for rows ``[start, stop)`` alone."""
+        return replace(self, sigmas=self.sigmas[start:stop])

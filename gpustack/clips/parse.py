@@ -6,14 +6,17 @@ from typing import Any, get_args
 from gpustack.checks import check, word
 from gpustack.clips.basic import ExtremaClip, RangeClip, SigmaClip
 from gpustack.clips.grow import Grow
-from gpustack.clips.iraf import NoiseClip, PercentileRankClip, VarianceClip
+from gpustack.clips.iraf import AvgSigmaClip, NoiseClip, PercentileRankClip, VarianceClip
 from gpustack.clips.siril import ESDClip, LinearFitClip, MADClip, PercentileClip, WinsorizedClip
 from gpustack.texts import read
 
 #: Clips that reject what lies outside of two bounds, which follow from the survivors.
 BoundClip = SigmaClip | MADClip | WinsorizedClip | NoiseClip | PercentileClip | PercentileRankClip
-#: Clips that decide column by column; all that a backend sees.
-ColumnClip = RangeClip | ExtremaClip | BoundClip | VarianceClip | LinearFitClip | ESDClip
+#: Clips that decide column by column; all that a backend sees, where an `AvgSigmaClip` has become
+#: a `RowSigmaClip`.
+ColumnClip = (
+    RangeClip | ExtremaClip | BoundClip | VarianceClip | AvgSigmaClip | LinearFitClip | ESDClip
+)
 Clip = ColumnClip | Grow
 CLIPS: dict[str, type[Clip]] = {clip.name: clip for clip in get_args(Clip)}
 

@@ -103,10 +103,12 @@ def explain(
     column = load_column(cut_out(opened, x, y, recipe, per_sample), x, y, recipe)
     steps = tuple(follow(column))
     samples = _samples([frame.name for frame in opened], column, steps)
-    return _explained(column, samples, steps, opened[0].unit)
+    return _explained(recipe, column, samples, steps, opened[0].unit)
 
 
-def _explained(column: Column, samples: Table, steps: tuple[Step, ...], unit: Any) -> Explanation:
+def _explained(
+    recipe: Recipe, column: Column, samples: Table, steps: tuple[Step, ...], unit: Any
+) -> Explanation:
     result = column.after(column.recipe.clips)
     numbers: dict[str, Any] = {"uncertainty": None}
     for name in ("data", "uncertainty", "mask", "count", "low", "high"):
@@ -117,7 +119,7 @@ def _explained(column: Column, samples: Table, steps: tuple[Step, ...], unit: An
     return Explanation(
         x=column.x,
         y=column.y,
-        recipe=column.recipe,
+        recipe=recipe,
         samples=samples,
         steps=steps,
         unit=unit,

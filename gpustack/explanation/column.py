@@ -32,9 +32,9 @@ class Column:
     x, y : int
         The pixel, counted from 0.
     recipe : Recipe
-        With all numbers filled in.
+        With all numbers filled in, also of the rows of `around`.
     around : Patch
-        It, and those that its recipe grows from.
+        It, and those that its recipe looks at.
     alone : Patch
         It alone.
     raw, value : ndarray of float32 or float64, shape (n,)
@@ -58,12 +58,17 @@ class Column:
         """Of each frame, of shape (1, 1)."""
         return self.alone.band
 
+    @property
+    def row(self) -> int:
+        """Which row of `around` it is in."""
+        return self.y - self.around.top
+
     def after(self, clips: Sequence[Clip]) -> Outputs:
         """What the engine gives for these clips in place of those of the recipe; shape (1, 1)."""
         recipe = self._with(clips)
         if recipe.grow is None:
-            return self.alone.run(recipe)
-        row, column = self.y - self.around.top, self.x - self.around.left
+            return self.alone.run(recipe.rows(self.row, self.row + 1))
+        row, column = self.row, self.x - self.around.left
         out = self.around.run(recipe)
         maps = {part.name: getattr(out, part.name) for part in fields(out)}
         here = (..., slice(row, row + 1), slice(column, column + 1))
@@ -108,9 +113,8 @@ class Column:
         variance: Any = None
         if self.recipe.needs_variance:
             variance = np.array([samples.variance[0] for samples in self.samples])  # type: ignore[index]
-        return ByFrame(
-            self.seen(raw=False)[:, np.newaxis], which[:, np.newaxis], scale, zero, variance
-        )
+        seen, row = self.seen(raw=False)[:, np.newaxis], np.array([self.row])
+        return ByFrame(seen, which[:, np.newaxis], scale, zero, row, variance)
 
     def off_line(self, which: NDArray[np.bool_]) -> tuple[Floats, Floats]:
         """How far the survivors are above the line through them, and their mean distance.
@@ -154,7 +158,7 @@ def load_column(around: Patch, x: int, y: int, recipe: Recipe) -> Column:
             noise = raw.copy()
             for f in range(alone.n):
                 model_row(noise[f : f + 1], f, recipe)
-    return Column(x, y, recipe, around, alone, raw, value, noise)
+    return Column(x, y, around.told(recipe), around, alone, raw, value, noise)
 
 
 def is_blank(samples: Samples) -> bool:

@@ -15,7 +15,7 @@ from gpustack.backends.base import Outputs
 from gpustack.backends.bounds import around, bounds
 from gpustack.backends.by_frame import FrameClip, measured
 from gpustack.backends.columns import Floats
-from gpustack.clips import BoundClip, Clip, Grow, LinearFitClip, RangeClip
+from gpustack.clips import BoundClip, Clip, Grow, LinearFitClip, RangeClip, RowSigmaClip
 from gpustack.explanation.column import Column, survivors
 from gpustack.explanation.records import Bounds, Pass, Step
 
@@ -35,7 +35,7 @@ def follow(column: Column) -> Iterator[Step]:
             passes = list(_by_bounds(column, clips[:k], clip, survivors(before)))
         else:
             passes = [_by_count(column, before, after)]
-        yield Step(clip, tuple(passes))
+        yield Step(clip.plain() if isinstance(clip, RowSigmaClip) else clip, tuple(passes))
         before = after
 
 

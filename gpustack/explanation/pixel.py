@@ -15,7 +15,7 @@ from gpustack.errors import FrameError, InputError
 from gpustack.frames import Frame
 from gpustack.frames.resident import ResidentFrame
 from gpustack.frames.variance import inverse_variance
-from gpustack.maps import derived, execute, least_memory
+from gpustack.maps import Derived, derived, execute, least_memory, measured
 from gpustack.plan import DEFAULT_MEMORY
 from gpustack.recipe import Recipe
 
@@ -140,11 +140,17 @@ class Patch:
         out.count, out.low, out.high = (np.empty(shape, np.intp) for _ in range(3))
         maps = derived(recipe, self, real, ())
         made = list(maps.values())
-        memory = DEFAULT_MEMORY + 2 * least_memory(self, recipe, made)
-        execute(CpuBackend(threads=1), self, recipe, out, made, memory)
+        execute(CpuBackend(threads=1), self, recipe, out, made, self._memory(recipe, made))
         if recipe.propagates:
             out.uncertainty = maps["uncertainty"].value
         return out
+
+    def told(self, recipe: Recipe) -> Recipe:
+        """The recipe with what its clips need to know of rows, which must be whole."""
+        return measured(CpuBackend(threads=1), self, recipe, self._memory(recipe, ()))
+
+    def _memory(self, recipe: Recipe, made: Sequence[Derived]) -> int:
+        return DEFAULT_MEMORY + 2 * least_memory(self, recipe, made)
 
 
 def check_pixel(frames: list[Frame], x: Any, y: Any) -> tuple[int, int]:
@@ -181,6 +187,8 @@ def cut_out(
 ) -> Patch:
     """Pixel x, y of frames, counted from 0, and as much around it as its recipe grows over.
 
+    Whole rows, where the recipe looks at them.
+
     Of each frame the rows that it lies in are read, once.
 
     Parameters
@@ -198,6 +206,8 @@ def cut_out(
     reach = int(min(radius, height + width))
     rows = slice(max(y - reach, 0), min(y + reach + 1, height))
     columns = slice(max(x - reach, 0), min(x + reach + 1, width))
+    if recipe.averages_rows:
+        columns = slice(0, width)
     band = []
     for f, frame in enumerate(frames):
         samples = frame.read(rows.start, rows.stop)

@@ -4,9 +4,10 @@ Backends say of every sample why it is out. Here a stack is cut into bands, so t
 one at a time are held; what is derived of them takes its share of each.
 
 Modules, each importing only those before it: `base` is what a derived map is and what it gets,
-`reason`, `exposure`, `rejections`, `flags`, `sigma` and `propagated` are such maps, `grow`
-rejects neighbours, `window` holds the reasons of some rows, `plan` cuts the stack, `banded` runs
-it. `extensions` writes maps as FITS. This is their door.
+`samples` are those of a frame, `reason`, `exposure`, `rejections`, `flags`, `sigma` and
+`propagated` are such maps, `grow` rejects neighbours, `window` holds the reasons of some rows,
+`plan` cuts the stack, `row_noise` finds what clips need to know of whole rows, `banded` runs it.
+`extensions` writes maps as FITS. This is their door.
 """
 
 from collections.abc import Sequence
@@ -21,6 +22,7 @@ from gpustack.maps.flags import FlagMap
 from gpustack.maps.propagated import PropagatedMap
 from gpustack.maps.reason import ReasonMap
 from gpustack.maps.rejections import RejectionCube, RejectionMap
+from gpustack.maps.row_noise import measured
 from gpustack.maps.sigma import SigmaMap
 from gpustack.recipe import Recipe
 
@@ -33,6 +35,7 @@ __all__ = [
     "derived",
     "execute",
     "least_memory",
+    "measured",
 ]
 
 

@@ -11,6 +11,7 @@ from gpustack.errors import MemoryLimitError
 from gpustack.maps import grow
 from gpustack.maps.base import Derived, Part, Rows, Stack
 from gpustack.maps.plan import Plan, plan_for
+from gpustack.maps.row_noise import measured, row_memory
 from gpustack.maps.window import Window
 from gpustack.plan import Band
 from gpustack.recipe import Recipe
@@ -45,6 +46,7 @@ def execute(
     """
     if recipe.per_sample:  # where the weights come from is the source's business
         recipe = replace(recipe, weights="sample")
+    recipe = measured(executor, source, recipe, memory)
     if recipe.grow is None and not maps:
         executor.stream(source, recipe, out, memory, progress)
         return
@@ -54,9 +56,10 @@ def execute(
 
 def least_memory(source: Stack, recipe: Recipe, maps: Sequence[Derived]) -> int:
     """Bytes that reasons and maps take of a band of one row; 0 where none are held."""
+    before = row_memory(source, recipe)
     if recipe.grow is None and not maps:
-        return 0
-    return _plan(source, recipe, maps).least
+        return before
+    return max(before, _plan(source, recipe, maps).least)
 
 
 def _plan(source: Stack, recipe: Recipe, maps: Sequence[Derived]) -> Plan:
@@ -154,7 +157,11 @@ class _Run:
         combines = part.data is not None
         try:
             self.executor.stream(
-                rows, recipe, part, self.memory - held, self._told(rows) if combines else None
+                rows,
+                recipe.rows(rows.start, rows.stop),
+                part,
+                self.memory - held,
+                self._told(rows) if combines else None,
             )
         except MemoryLimitError as err:
             raise MemoryLimitError(

@@ -3,13 +3,11 @@
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from gpustack.backends.base import Samples, working_dtype
-from gpustack.backends.cuda.device import is_array
-from gpustack.frames.base import decode
+from gpustack.backends.base import Samples
 from gpustack.frames.resident import library
 from gpustack.maps.base import Part, Stack
+from gpustack.maps.samples import normalised
 from gpustack.recipe import Recipe
 
 
@@ -53,7 +51,8 @@ class SigmaMap:
         for f in range(part.rows.n):
             inside = part.reasons[f] == 0
             samples = part.rows.read(f, 0, part.rows.rows)
-            apart = lib.where(inside, self._normalised(samples, f, part.rows.dtype) - center, 0.0)
+            x = normalised(samples, self._recipe, f, part.rows.dtype)
+            apart = lib.where(inside, x - center, 0.0)
             term = apart * apart
             count = count + inside
             weight = self._weight(samples, f)
@@ -65,18 +64,6 @@ class SigmaMap:
             squares = squares / shares * count
         sigma = lib.where(count > 1, lib.sqrt(squares / (count - 1.0)), 0.0)
         return lib.where(mask, np.nan, sigma)
-
-    def _normalised(self, samples: Samples, f: int, dtype: np.dtype[Any]) -> NDArray[np.float64]:
-        """The samples of frame `f` as they are combined, in float64; anything where invalid."""
-        values: Any = samples.data
-        if not is_array(values):
-            values, _ = decode(samples, working_dtype(values.dtype))
-        exact = values.astype(np.float64)
-        if self._recipe.zero is not None:
-            exact = exact - self._recipe.zero[f]
-        if self._recipe.scale is not None:
-            exact = exact * self._recipe.scale[f]
-        return exact.astype(dtype).astype(np.float64)  # type: ignore[no-any-return]
 
     def _weight(self, samples: Samples, f: int) -> Any:
         """One for the frame, one a sample, or None."""

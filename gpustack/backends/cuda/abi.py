@@ -45,7 +45,7 @@ CLIP = np.dtype(
         ("gain", "f8"),
         ("snoise", "f8"),
         ("outliers", "f8"),
-        ("critical", "u8"),
+        ("table", "u8"),
     ]
 )
 
@@ -93,7 +93,7 @@ COMBINE = {
 SPREAD = {None: 0, "std": 1, "mad_std": 2}
 #: Of clips alone.
 SPREAD_RAW_MAD, SPREAD_CENTER, SPREAD_NOISE, SPREAD_RANK, SPREAD_WINSORIZED = range(3, 8)
-SPREAD_POISSON, SPREAD_VARIANCE, SPREAD_LINE = range(8, 11)
+SPREAD_POISSON, SPREAD_VARIANCE, SPREAD_LINE, SPREAD_ROW = range(8, 12)
 NORMALIZE_NONE, NORMALIZE_EARLY, NORMALIZE_LATE = range(3)
 WEIGHTED_NOT, WEIGHTED_FRAME, WEIGHTED_SAMPLE = range(3)
 

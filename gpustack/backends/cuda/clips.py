@@ -17,6 +17,7 @@ from gpustack.clips import (
     PercentileClip,
     PercentileRankClip,
     RangeClip,
+    RowSigmaClip,
     SigmaClip,
     VarianceClip,
     WinsorizedClip,
@@ -55,11 +56,18 @@ def told(recipe: Recipe) -> tuple[Clip | NoiseModel, ...]:
 
 def table_bytes(recipe: Recipe, n: int) -> int:
     """The size of what `table` gives."""
-    tables = sum(isinstance(clip, ESDClip) for clip in recipe.clips)
-    return max(len(told(recipe)), 1) * abi.CLIP.itemsize + tables * (n + 1) * 8
+    records = max(len(told(recipe)), 1) * abi.CLIP.itemsize
+    return records + sum(_numbers(clip, n).nbytes for clip in recipe.clips)
 
 
-def table(recipe: Recipe, n: int, address: int) -> NDArray[np.uint8]:
+def _numbers(clip: Clip, n: int) -> NDArray[np.float64]:
+    """The table of a clip for `n` frames; empty where it has none."""
+    if isinstance(clip, ESDClip):
+        return critical_values(clip.significance, n)
+    return clip.sigmas if isinstance(clip, RowSigmaClip) else np.empty(0)
+
+
+def table(recipe: Recipe, n: int, address: int, row: int = 0) -> NDArray[np.uint8]:
     """The records of all clips for `n` frames, and behind them the tables that they point to.
 
     Parameters
@@ -69,6 +77,8 @@ def table(recipe: Recipe, n: int, address: int) -> NDArray[np.uint8]:
     n : int
     address : int
         Where the result will lie.
+    row : int
+        Of those that clips have numbers of, the first one of the band.
 
     Returns
     -------
@@ -81,9 +91,9 @@ def table(recipe: Recipe, n: int, address: int) -> NDArray[np.uint8]:
         fill(clip, record, n)
         if isinstance(clip, Clip) and recipe.by_frame(clip):
             record["kind"] = abi.CLIP_BY_FRAME
-        if isinstance(clip, ESDClip):
-            record["critical"] = end
-            parts.append(critical_values(clip.significance, n))
+        if isinstance(clip, ESDClip | RowSigmaClip):
+            record["table"] = end + isinstance(clip, RowSigmaClip) * row * 8
+            parts.append(_numbers(clip, n))
             end += parts[-1].nbytes
     return np.concatenate([part.view(np.uint8) for part in parts])
 
@@ -155,6 +165,11 @@ def _(clip: WinsorizedClip, record: Any, n: int) -> None:
 @fill.register
 def _(clip: VarianceClip, record: Any, n: int) -> None:
     _fill_bounds(clip, record, abi.SPREAD_VARIANCE, clip.center)
+
+
+@fill.register
+def _(clip: RowSigmaClip, record: Any, n: int) -> None:
+    _fill_bounds(clip, record, abi.SPREAD_ROW, clip.center)
 
 
 @fill.register

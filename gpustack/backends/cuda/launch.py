@@ -138,9 +138,9 @@ class Job:
         """Bytes of the table of clips."""
         return clips.table_bytes(self.recipe, self.n)
 
-    def clip_table(self, address: int) -> NDArray[np.uint8]:
-        """The clips as a kernel reads them at this address."""
-        return clips.table(self.recipe, self.n, address)
+    def clip_table(self, address: int, row: int) -> NDArray[np.uint8]:
+        """The clips as a kernel reads them at this address, for a band that begins at `row`."""
+        return clips.table(self.recipe, self.n, address, row)
 
     @property
     def raw_ranges(self) -> int:

@@ -64,7 +64,8 @@ def run_resident(
         while start < rows:
             stop = min(start + step, rows)
             some, results = _rows_of(band, start, stop), out.rows(start, stop)
-            problem = _try_rows(some, job, results, kernels)
+            here = replace(job, recipe=recipe.rows(start, stop))
+            problem = _try_rows(some, here, results, kernels)
             if problem is None:
                 start = stop
                 continue
@@ -179,7 +180,7 @@ class Call:
         self._memory = cuda.alloc(table_bytes + self._counts)
         address = int(self._memory.ptr)
         clip_table = address + records.nbytes
-        tables = np.concatenate([records.view(np.uint8), job.clip_table(clip_table)])
+        tables = np.concatenate([records.view(np.uint8), job.clip_table(clip_table, 0)])
         # From memory that is not pinned: it is free again when this returns.
         self._memory.copy_from_host_async(tables.ctypes.data, tables.nbytes)
         self._tallies = self._memory + table_bytes

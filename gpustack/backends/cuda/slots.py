@@ -176,7 +176,8 @@ class Slot:
             used = [name == "data" or getattr(samples, name) is not None for samples in band]
             records[name] = np.where(used, getattr(intake, name) + base, 0)
             records[f"{name}_stride"] = width * step
-        clips = job.clip_table(base + intake.clip_table)
+        assert self.band is not None
+        clips = job.clip_table(base + intake.clip_table, self.band.start)
         for offset, table in ((0, records.view(np.uint8)), (intake.clip_table, clips)):
             self._host[offset : offset + table.nbytes] = table
         return records

@@ -1,0 +1,162 @@
+"""The noise of every row, which `gpustack.clips.AvgSigmaClip` judges samples by."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpustack.backends.base import Backend, Outputs
+from gpustack.backends.risk import normalisation
+from gpustack.clips import AvgSigmaClip, ExtremaClip, RowSigmaClip
+from gpustack.frames.resident import library, on_host
+from gpustack.maps.base import Rows, Stack
+from gpustack.maps.plan import Plan, plan_for
+from gpustack.maps.samples import normalised
+from gpustack.plan import Band
+from gpustack.recipe import Recipe
+
+#: Bytes that it takes for a pixel, beside reasons and what they become: the centre, the sums, and
+#: what is made of the samples of one frame, in float64.
+PIXEL_BYTES = 13 * 8
+
+#: Columns of fewer samples say nothing of the noise.
+LEAST_COUNT = 3
+
+
+def measured(executor: Backend, source: Stack, recipe: Recipe, memory: int) -> Recipe:
+    """The recipe as backends see it, with the noise of every row where clips need it.
+
+    Parameters
+    ----------
+    executor : Backend
+        Runs what stands before such a clip.
+    source : Stack
+        Read three times for each of them.
+    recipe : Recipe
+    memory : int
+        Bytes that samples and buffers may take.
+
+    Raises
+    ------
+    MemoryLimitError
+        Where not even one row of all frames fits.
+    """
+    for k, clip in enumerate(recipe.clips):
+        if _is_open(clip):
+            with source.here():
+                sigmas = _RowNoise(executor, source, recipe, k, memory).sigmas()
+            clips = (*recipe.clips[:k], clip.measured(sigmas), *recipe.clips[k + 1 :])  # type: ignore[union-attr]
+            recipe = replace(recipe, clips=clips)
+    return recipe
+
+
+def row_memory(source: Stack, recipe: Recipe) -> int:
+    """Bytes that `measured` takes of one row, beside samples; 0 where there is nothing to do."""
+    return _plan(source).least if any(map(_is_open, recipe.clips)) else 0
+
+
+def _is_open(clip: Any) -> bool:
+    return isinstance(clip, AvgSigmaClip) and not isinstance(clip, RowSigmaClip)
+
+
+def _plan(source: Stack) -> Plan:
+    """A byte a sample for its reason, one for the mask that it becomes; and a row to read."""
+    read = max(source.row_bytes) + source.fresh_bytes
+    row = source.width * (2 * source.n + PIXEL_BYTES) + read
+    return plan_for(source.rows, source.height, None, row, 0)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _RowNoise:
+    """What is needed to find the noise by which clip `k` judges."""
+
+    executor: Backend
+    source: Stack
+    recipe: Recipe
+    k: int
+    memory: int
+
+    def sigmas(self) -> NDArray[np.float64]:
+        """The s of every row; NaN where no column has enough samples, or all are alike."""
+        source, plan = self.source, _plan(self.source)
+        squares, counts = np.zeros((2, source.rows))
+        if source.n >= LEAST_COUNT:
+            for band in plan.bands(self.memory):
+                here = slice(band.start, band.stop)
+                squares[here], counts[here] = self._sums(band, self.memory - plan.held(band.rows))
+        some = (counts > 0) & (squares > 0)
+        found: NDArray[np.float64] = np.full(source.rows, np.nan)
+        with np.errstate(all="ignore"):
+            np.copyto(found, np.sqrt(squares / (counts - 1)), where=some)
+        return found
+
+    def _sums(self, band: Band, memory: int) -> Sequence[NDArray[np.float64]]:
+        """Of every row of a band, the sum of squares in units of the noise, and of how many."""
+        source, shape = self.source, (band.rows, self.source.width)
+        reasons = source.empty((source.n, *shape), np.dtype(np.uint8))
+        rows = Rows(source, band.start, band.stop)
+        # Nothing is combined yet; the highest sample costs least.
+        clips = self.recipe.clips[: self.k]
+        before = replace(
+            self.recipe,
+            clips=clips,
+            combine="max",
+            weights=None,
+            uncertainty="auto",
+            outputs=(),
+        ).rows(band.start, band.stop)
+        self.executor.stream(rows, before, Outputs(reasons=reasons), memory)
+        rows = replace(rows, masks=reasons != 0)
+        center, seen = source.empty(shape, np.dtype(np.float64)), self._centers()
+        self.executor.stream(rows, seen, Outputs(data=center), memory)
+        with np.errstate(all="ignore"):
+            return [on_host(part) for part in self._add_up(rows, reasons, center, seen)]
+
+    def _centers(self) -> Recipe:
+        """What gives the centre of every column, with what the clip sees normalised."""
+        clip: Any = self.recipe.clips[self.k]
+        raw = self.recipe.clip_on == "raw"
+        return Recipe(
+            clips=(ExtremaClip(1, 1),) if clip.center == "trimmed_mean" else (),
+            combine="median" if clip.center == "median" else "mean",
+            scale=None if raw else self.recipe.scale,
+            zero=None if raw else self.recipe.zero,
+            dtype="float64",
+            outputs=(),
+        )
+
+    def _add_up(self, rows: Rows, reasons: Any, center: Any, seen: Recipe) -> tuple[Any, Any]:
+        """Frame by frame, in sums that the order of frames does not change."""
+        lib, count = library(reasons), (reasons == 0).sum(axis=0)
+        squares, level = ExactSum(center * 0.0), lib.maximum(center, 1.0)
+        scale, zero = normalisation(seen)
+        for f in range(rows.n):
+            if seen.normalizes:
+                s, z = float(scale[f]), float(zero[f])
+                level = lib.maximum((center + z * s) * s, 1.0)
+            samples = rows.read(f, 0, rows.rows)
+            off = normalised(samples, seen, f, rows.dtype) - center
+            squares.add(lib.where(reasons[f] == 0, off * off / level, 0.0))
+        enough = count >= LEAST_COUNT
+        total = lib.where(enough, squares.value(), 0.0).sum(axis=1)
+        return total, lib.where(enough, count, 0).sum(axis=1)
+
+
+class ExactSum:
+    """Adds arrays up as `gpustack.backends.ragged.exact_sums` does, wherever they are."""
+
+    def __init__(self, first: Any) -> None:
+        self._total, self._rest = first + 0.0, first * 0.0
+
+    def add(self, term: Any) -> None:
+        """Add an array of float64."""
+        total = self._total + term
+        part = total - self._total
+        self._rest = self._rest + ((self._total - (total - part)) + (term - part))
+        self._total = total
+
+    def value(self) -> Any:
+        """The sum."""
+        return self._total + self._rest

@@ -1,0 +1,280 @@
+"""Clips by the average noise of a row: every backend against the oracle, band by band."""
+
+import tracemalloc
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import hostbuild
+from bands import BandSource, Files
+from gpustack import AvgSigmaClip, ExtremaClip, SigmaClip, explain, stack
+from gpustack.backends.cpu import CpuBackend
+from gpustack.errors import MemoryLimitError
+from gpustack.maps import execute, measured
+from gpustack.plan import plan_bands
+from gpustack.recipe import OUTPUTS, Recipe
+from kernels import HostKernels
+from maprun import DEFAULT, run_maps
+from oracle import solve
+from recipes import AVERAGED, averaged, scale
+from skips import missing
+from stacks import TIED, outputs, plain, rows_of, run, sky, some, with_weights
+from stacks import stack as stack_of
+from tolerances import IMAGES, assert_agrees, assert_same_bits
+
+FRAMES = 6
+#: Each shape and type, and values at which little or nothing is left of a level.
+STACKS = (
+    "masked",
+    "mixed-masks",
+    "mixed-types",
+    "fits-scaled",
+    "negative",
+    "huge-range-f8",
+    "ties",
+    "one-row",
+)
+CPU = CpuBackend(threads=1)
+
+
+def told(band, asked, dtype=None):
+    """The recipe as backends see it."""
+    source = BandSource(band, np.dtype(dtype or "f4"))
+    return measured(CPU, source, asked, DEFAULT)
+
+
+@cache
+def solved(name, stack_name):
+    """The oracle's answer, once for all backends."""
+    asked = averaged(name, FRAMES)
+    return solve(stack_of(stack_name, FRAMES, asked), asked)
+
+
+@pytest.mark.parametrize("stack_name", STACKS)
+@pytest.mark.parametrize("name", AVERAGED)
+def test_every_recipe_and_every_stack(backend, name, stack_name):
+    asked = averaged(name, FRAMES)
+    out, _ = run_maps(backend, stack_of(stack_name, FRAMES, asked), asked)
+    assert_agrees(out, solved(name, stack_name), asked.combine, ties=True)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 25, 130])
+@pytest.mark.parametrize("name", ["median", "trimmed", "keep", "scale-zero", "raw", "twice"])
+def test_any_number_of_frames(backend, name, n):
+    asked = averaged(name, n)
+    band = rows_of(stack_of("masked", n, asked), 0, 2)
+    out, _ = run_maps(backend, band, asked)
+    assert_agrees(out, solve(band, asked), asked.combine, ties=True)
+
+
+def test_the_stacks_leave_no_doubt():
+    for name in AVERAGED:
+        for stack_name in set(STACKS) - set(TIED):
+            close = solved(name, stack_name).close
+            assert close.mean() <= 0.2, (name, stack_name, close.mean())
+
+
+def test_the_recipes_have_something_to_do():
+    for name in set(AVERAGED) - {"nothing"}:
+        asked = averaged(name, FRAMES)
+        band = stack_of("masked", FRAMES, asked)
+        clips = [clip for clip in asked.clips if not isinstance(clip, AvgSigmaClip)]
+        without = solve(band, replace(asked, clips=[clip for clip in clips if clip != asked.grow]))
+        assert (solve(band, asked).count != without.count).any(), name
+
+
+@pytest.mark.skipif(
+    hostbuild.compiler() is None and missing("g++, which builds the kernels for the host"),
+    reason="there is no g++ to build the kernels for the host",
+)
+@pytest.mark.parametrize("how", [{}, {"streamed": True}, {"flat": True}, {"flush": True}])
+@pytest.mark.parametrize("stack_name", ["masked", "mixed-masks", "ties", "fits-scaled", "one-row"])
+def test_kernels_decide_as_the_cpu_does(how, stack_name):
+    for name in set(AVERAGED) - {"grow", "raw-grow"}:
+        asked = replace(averaged(name, FRAMES), weights=None, combine="median")
+        band = stack_of(stack_name, FRAMES, asked)
+        asked = told(band, asked)
+        got, want = run(HostKernels(**how), band, asked), run(CPU, band, asked)
+        assert_same_bits(got, want, ("data", "mask", "count", "low", "high", "reasons"))
+
+
+@pytest.mark.parametrize("center", ["median", "mean", "trimmed_mean"])
+def test_the_noise_is_what_the_formula_says(backend, center):
+    data = sky(7, (5, 40)) + 30 * np.arange(5).reshape(5, 1)
+    data[:, 4] -= 300
+    middle = {
+        "median": np.median(data, axis=0),
+        "mean": data.mean(axis=0),
+        "trimmed_mean": np.sort(data, axis=0)[1:-1].mean(axis=0),
+    }[center]
+    off = (data - middle) / np.sqrt(np.maximum(middle, 1))
+    expected = np.sqrt((off**2).sum(axis=(0, 2)) / (7 * 40 - 1))
+    source = BandSource(plain(data), np.dtype("f8"))
+    found = measured(backend, source, Recipe(clips=AvgSigmaClip(center=center)), DEFAULT)
+    np.testing.assert_allclose(found.clips[0].sigmas, expected, rtol=1e-13)
+
+
+def test_where_nothing_tells_of_the_noise_nothing_is_rejected(backend):
+    data = sky(5, (4, 9)).astype("f4")
+    masks = np.zeros(data.shape, bool)
+    masks[2:, 0] = True  # two samples are too few
+    masks[3:, 1, 2:] = masks[:3, 1, :2] = True
+    data[:, 2] = 5  # all alike
+    tight = Recipe(clips=AvgSigmaClip(0, 0))
+    sigmas = told(plain(data, masks), tight).clips[0].sigmas
+    assert np.isnan(sigmas).tolist() == [True, False, True, False]
+    out, _ = run_maps(backend, plain(data, masks), tight)
+    assert out.count[0].tolist() == [2] * 9
+    assert out.count[1, :2].tolist() == [2] * 2
+    assert out.count[2].tolist() == [5] * 9
+    assert (out.count[1, 2:] < 3).all()
+
+
+@pytest.fixture
+def cut(monkeypatch):
+    """Makes bands of so many rows, whatever memory there is."""
+
+    def cut_by(step):
+        name = "gpustack.maps.plan.plan_bands"
+        monkeypatch.setattr(name, lambda rows, row, memory: plan_bands(rows, 1, step))
+
+    return cut_by
+
+
+def tall(weights=False):
+    """Masked samples of many rows."""
+    data, masks = sky(5, (31, 11)).astype("f4"), some(5, (31, 11), 0.1)
+    band = plain(data, masks)
+    return with_weights(band) if weights else band
+
+
+@pytest.mark.parametrize("step", [1, 3, 7])
+@pytest.mark.parametrize("name", ["median", "mean-once", "twice", "grow", "raw-grow", "sample"])
+def test_bands_change_no_bit(backend, cut, name, step):
+    asked = averaged(name, 5)
+    band = tall(weights=asked.weights == "sample")
+    whole, _ = run_maps(backend, band, asked)
+    cut(step)
+    found, _ = run_maps(backend, band, asked)
+    assert_same_bits(whole, found)
+    np.testing.assert_array_equal(whole.rejected, found.rejected)
+
+
+@pytest.mark.parametrize("name", ["median", "twice", "scale-zero"])
+def test_bands_of_files_change_no_bit(backend, name):
+    asked = replace(averaged(name, 5), outputs=OUTPUTS)
+    band, found = tall(), []
+    for kind, memory in ((BandSource, DEFAULT), (Files, 40_000)):
+        source, out = kind(band, np.dtype("f4")), outputs(band, asked)
+        out.reasons = None
+        execute(backend, source, asked, out, [], memory)
+        found.append(out)
+    assert_same_bits(*found, ("data", "uncertainty", "mask", "count", "low", "high"))
+
+
+@given(st.integers(0, 10**6), st.sampled_from(["f4", "f8", "u2"]))
+def test_the_order_of_frames_changes_no_bit(seed, dtype):
+    rng = np.random.default_rng(seed)
+    data = rng.integers(0, 9, (5, 3, 8)).astype(dtype)
+    order = rng.permutation(5)
+    factors = scale(5)
+    asked = Recipe(clips=AvgSigmaClip(1.3, 1.1), scale=factors, combine="median")
+    one, _ = run_maps(CPU, plain(data), asked)
+    asked = replace(asked, scale=tuple(factors[i] for i in order))
+    other, _ = run_maps(CPU, plain(data[order]), asked)
+    assert_same_bits(one, other, IMAGES[:1] + IMAGES[2:])
+    np.testing.assert_array_equal(one.rejected[order], other.rejected)
+
+
+def test_backends_want_the_noise_told(backend):
+    band, asked = tall(), averaged("median", 5)
+    with pytest.raises(TypeError, match=r"by column, got avgsigma|no record for AvgSigmaClip"):
+        run(backend, band, asked)
+
+
+@pytest.mark.parametrize("clips", [[], [SigmaClip(2, 2)]])
+def test_the_limit_holds(clips):
+    memory = 1_000_000
+    asked = Recipe(clips=[*clips, AvgSigmaClip()])
+    source = Files(plain(sky(20, (60, 128)).astype("f4")), np.dtype("f4"))
+    out = replace(outputs(source.band, asked), reasons=None)
+    tracemalloc.start()
+    try:
+        execute(CpuBackend(), source, asked, out, [], memory)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert memory / 4 < most <= memory
+
+
+def test_a_limit_that_leaves_no_room_says_so():
+    with pytest.raises(MemoryLimitError, match=r"samples of one row of all frames are out.*got 99"):
+        run_maps(CPU, tall(), averaged("median", 5), 99, Files)
+
+
+# The native door.
+
+
+def test_without_a_limit_a_row_fits_in_any_case(monkeypatch):
+    monkeypatch.setattr("gpustack.engine.DEFAULT_MEMORY", 100)
+    assert stack(sky(5).astype("f4"), AvgSigmaClip()).count.shape == (5, 7)
+
+
+def test_a_row_is_one_of_the_last_axis():
+    cube = sky(7, (2, 6, 13)).astype("f4")
+    clips = [ExtremaClip(1, 0), AvgSigmaClip(1.5, 1.5)]
+    whole = stack(cube, clips)
+    for i in range(2):
+        plane = stack(cube[:, i], clips)
+        for name in IMAGES:
+            np.testing.assert_array_equal(getattr(whole, name)[i], getattr(plane, name))
+        row = stack(cube[:, i, 3:4], clips)
+        np.testing.assert_array_equal(whole.count[i, 3:4], row.count)
+    assert stack(list(cube[:, 0, 3]), clips).count.tolist() == whole.count[0, 3].tolist()
+
+
+def test_the_numbers_of_rows_are_not_written():
+    found = stack(sky(5).astype("f4"), AvgSigmaClip(2, None))
+    assert found.recipe.clips == (AvgSigmaClip(2, None),)
+    assert "sigmas" not in str(found.header)
+    inside = told(plain(sky(5).astype("f4")), found.recipe)
+    assert str(inside) == str(found.recipe)
+    assert Recipe.from_json(inside.to_json()) == found.recipe
+    assert len(inside.rows(1, 4).clips[0].sigmas) == 3
+
+
+def test_cupy_arrays_stay_where_they_are(cuda):
+    cube = sky(5, (9, 8)).astype("f4")
+    clips = [AvgSigmaClip(1.5, 1.5), AvgSigmaClip(2, 2, "mean")]
+    found = stack([cuda.asarray(frame) for frame in cube], clips, scale=scale(5))
+    assert isinstance(found.data, cuda.ndarray)
+    expected = stack(cube, clips, scale=scale(5), backend="cpu")
+    for name in ("count", "low", "high"):
+        np.testing.assert_array_equal(getattr(found, name).get(), getattr(expected, name))
+
+
+@pytest.mark.parametrize("name", ["trimmed", "scale-zero", "raw", "twice", "grow", "raw-grow"])
+def test_explain_knows_the_row(name):
+    asked, cube = replace(averaged(name, 6), outputs=OUTPUTS), sky(6, (9, 12)).astype("f4")
+    cube[1, 2:5, 3:9] = np.nan
+    whole = stack(cube, asked)
+    for y, x in ((0, 0), (3, 4), (8, 11)):
+        found = explain(cube, x, y, asked)
+        assert found.recipe == asked
+        assert [step.clip for step in found.steps] == list(asked.clips)
+        assert (found.data, found.count) == (whole.data[y, x], whole.count[y, x])
+        assert found.low + found.high == whole.low[y, x] + whole.high[y, x]
+        assert (found.samples["fate"] == "used").sum() == found.count
+
+
+def test_explain_shows_the_bounds_of_a_row():
+    data = np.tile([100.0, 121, 400], (5, 1, 1))
+    data[:, 0, 0] += -10, 10, 0, 0, 30
+    step = explain(data, 0, 0, AvgSigmaClip(1, 1)).steps[0]
+    s = np.sqrt(1100 / 100 / 14)
+    assert step.passes[0].bounds[0].lower == pytest.approx(100 - 10 * s)
+    assert step.passes[0].low + step.passes[0].high == (0, 1, 4)

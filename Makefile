@@ -15,7 +15,7 @@ demo: .venv/demo.stamp
 	$(BIN)/gpustack demo
 
 test: .venv/test.stamp
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 lint: .venv/dev.stamp
 	$(BIN)/ruff check .

@@ -44,6 +44,8 @@ _HOMES = {
     "Overlap": "measures",
     "GpustackError": "errors",
     "InputError": "errors",
+    "RecipeError": "errors",
+    "MemoryLimitError": "errors",
     "FrameError": "errors",
     "OutputError": "errors",
     "BackendError": "errors",

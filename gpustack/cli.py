@@ -109,7 +109,7 @@ def _check_apart(frames: Iterable[str], output: Path) -> None:
     for item in frames:
         for path in map(Path, {item, *glob.glob(item, recursive=True)}):  # noqa: PTH207 - roots
             if path.exists() and path.samefile(output):
-                raise FrameError(str(path), "expected a frame to combine, got the output")
+                raise FrameError(str(path), "expected another output, got one of the frames")
 
 
 def summary(result: Any, output: Path, seconds: float) -> str:

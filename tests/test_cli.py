@@ -172,7 +172,7 @@ def test_the_output_is_none_of_the_frames(folder, monkeypatch, capsys, frames):
     words = ("combine", *frames, "-o", str(folder / "m1.fits"), "--overwrite")
     assert run_here(monkeypatch, *words) == 2
     said = capsys.readouterr().err
-    assert re.search(r"(m1|link)\.fits: expected a frame to combine, got the output", said)
+    assert re.search(r"(m1|link)\.fits: expected another output, got one of the frames", said)
     assert (folder / "m1.fits").read_bytes() == before
 
 

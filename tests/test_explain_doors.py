@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from astropy import units as u
 from astropy.io import fits
-from astropy.nddata import CCDData
+from astropy.nddata import CCDData, NDData, VarianceUncertainty
 from click.testing import CliRunner
 
 from gpustack import (
@@ -20,6 +20,7 @@ from gpustack import (
     Grow,
     Noise,
     RangeClip,
+    Recipe,
     SigmaClip,
     Statistic,
     explain,
@@ -290,3 +291,15 @@ def test_the_docs_show_what_it_prints(folder):
     ((typed, printed),) = shown
     done = command(*shlex.split(typed)[2:])
     assert re.sub("^    ", "", printed, flags=re.MULTILINE).strip() == done.output.strip()
+
+
+@pytest.mark.parametrize("outputs", [(), ("count",)])
+def test_a_recipe_without_an_uncertainty_among_its_outputs_is_explained(outputs):
+    spread = VarianceUncertainty(np.full((2, 2), 4.0))
+    frames = [NDData(np.full((2, 2), value), uncertainty=spread) for value in (1.0, 3.0)]
+    recipe = Recipe(uncertainty="propagated", outputs=outputs)
+    found = explain(frames, 1, 1, recipe)
+    assert found.recipe == recipe
+    assert found.uncertainty == pytest.approx(np.sqrt(8) / 2)
+    with pytest.raises(FrameError, match="variance"):
+        explain(np.ones((2, 2, 2)), 1, 1, recipe)

@@ -9,7 +9,7 @@ from astropy.nddata import CCDData, FlagCollection, NDData
 from astropy.nddata.bitmask import bitfield_to_boolean_mask
 from astropy.utils.masked import Masked
 from click.testing import CliRunner
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -111,6 +111,7 @@ def assert_flagged(frame, bits, flags, start, stop):
     data=st.data(),
 )
 def test_bits_of_files(folder, bits, flags, kind, name, data):
+    assume(name == "DQ" or bits.dtype != np.uint8)
     frame = one(save(folder, bits, kind, name), flags=flags)
     count = bits.size // bits.shape[-1]
     start = data.draw(st.integers(0, count - 1))
@@ -119,6 +120,20 @@ def test_bits_of_files(folder, bits, flags, kind, name, data):
     buffer = np.empty((stop - start) * frame.row_bytes, np.uint8)
     mask = marked(bits.reshape(count, -1), flags)[start:stop]
     np.testing.assert_array_equal(frame.read(start, stop, buffer).mask, mask)
+
+
+@pytest.mark.parametrize("flags", [Flags(bad=4), Flags(good=1)])
+def test_a_mask_of_bools_that_a_ccddata_wrote_has_no_bits(folder, flags):
+    mask = np.array([[True, False, False]])
+    path = folder / "bools.fits"
+    CCDData(np.ones(mask.shape), unit="adu", mask=mask).write(path, overwrite=True)
+    beside = save(folder, np.array([[0, 1, 4]], "i2"))
+    bools, bits = open_frames([path, beside], unit="adu", flags=flags)
+    assert (bools.has_flags, bits.has_flags) == (False, True)
+    np.testing.assert_array_equal(bools.whole().mask, mask)
+    np.testing.assert_array_equal(bits.whole().mask, [[False, False, True]])
+    with pytest.raises(InputError, match="flags"):
+        stack([path, path], flags=flags)
 
 
 @given(bits=masks(), flags=FLAGS, swapped=st.booleans(), data=st.data())

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from gpustack.backends.bounds import around, center_of
 from gpustack.backends.columns import Floats, Ranks
+from gpustack.backends.keep import bring_back, least_kept
 from gpustack.backends.noise import normalised_noise, poisson_noise
 from gpustack.backends.ragged import Ragged, exact_sums
 from gpustack.backends.statistics import mean
@@ -75,16 +76,12 @@ class Rejected:
     low: NDArray[np.bool_]
     high: NDArray[np.bool_]
 
-    def either(self) -> NDArray[np.bool_]:
-        """Which samples it rejects."""
-        return self.low | self.high
-
 
 def rejected_by(clip: FrameClip, columns: ByFrame) -> Rejected:
     """What `clip` rejects from columns, pass by pass; `inside` is changed in place."""
     found = Rejected(np.zeros_like(columns.inside), np.zeros_like(columns.inside))
     count = columns.count
-    least = np.minimum(clip.keep, count) if clip.keep >= 0 else np.maximum(count + clip.keep, 0)
+    least = least_kept(clip.keep, count)
     active = np.flatnonzero(count)
     passes = 0
     while len(active) and passes != clip.maxiters:
@@ -107,17 +104,7 @@ def _one_pass(
     bounds = around(clip, center, unit)
     low = columns.inside & (values < bounds.lower)
     high = columns.inside & (values > bounds.upper)
-    out = low | high
-    kept = columns.count - np.count_nonzero(out, axis=0)
-    short = kept < least
-    if short.any():
-        off = np.where(out, np.abs(values - center) / unit, np.inf)[:, short]
-        last = (least - kept)[np.newaxis, short] - 1
-        reach = np.take_along_axis(np.sort(off, axis=0), last, axis=0)
-        back = np.zeros_like(out)
-        back[:, short] = off <= reach
-        low, high = low & ~back, high & ~back
-    return low, high, short
+    return bring_back(low, high, values - center, unit, columns.count, least)
 
 
 @singledispatch

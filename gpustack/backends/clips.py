@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from gpustack.backends.bounds import Bound, Bounds, bounds, screened
 from gpustack.backends.columns import Floats, Ranks, Uniform, chunks
 from gpustack.backends.esd import outliers
+from gpustack.backends.keep import least_kept
 from gpustack.backends.ragged import Ragged
 from gpustack.backends.unsorted import Unsorted
 from gpustack.clips import (
@@ -59,8 +60,7 @@ def _limits(clip: RangeClip) -> tuple[np.float64, np.float64]:
 def _least(clip: BoundClip | ESDClip, columns: Uniform | Ragged) -> Ranks:
     """How many samples of each column must survive."""
     count: Ranks = np.broadcast_to(columns.count, columns.pixels)
-    least: Ranks = np.minimum(clip.keep, count) if clip.keep >= 0 else count + clip.keep
-    return np.maximum(least, 0)
+    return least_kept(clip.keep, count)
 
 
 def clip_ragged(columns: Ragged, clip: ColumnClip, rank_all: RankAll, frames: int) -> None:

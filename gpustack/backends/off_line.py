@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpustack.backends.columns import Floats, Ranks, Uniform
+from gpustack.backends.keep import bring_back, least_kept
 from gpustack.backends.ragged import Ragged, exact_sums
 from gpustack.clips import LinearFitClip
 
@@ -28,7 +29,7 @@ def rejected_ranks(clip: LinearFitClip, columns: Ragged) -> tuple[Flags, Flags]:
     alive = (rank >= columns.lo) & (rank < columns.hi)
     low, high = np.zeros_like(alive), np.zeros_like(alive)
     count = columns.count
-    least = np.minimum(clip.keep, count) if clip.keep >= 0 else np.maximum(count + clip.keep, 0)
+    least = least_kept(clip.keep, count)
     active = np.flatnonzero(count)
     passes = 0
     while len(active) and passes != clip.maxiters:
@@ -50,40 +51,26 @@ def _one_pass(
     """What a pass rejects, low and high, and in which columns some of it came back."""
     line = Line.through(values, alive)
     low, high = line.outside(clip)
-    out = low | high
-    kept = np.count_nonzero(alive, axis=0) - np.count_nonzero(out, axis=0)
-    short: Flags = kept < least
-    if short.any():
-        away = np.where(out, np.abs(line.off) / line.spread, np.inf)[:, short]
-        last = (least - kept)[np.newaxis, short] - 1
-        reach = np.take_along_axis(np.sort(away, axis=0), last, axis=0)
-        back = np.zeros_like(out)
-        back[:, short] = away <= reach
-        low, high = low & ~back, high & ~back
-    return low, high, short
+    count = np.count_nonzero(alive, axis=0)
+    return bring_back(low, high, line.off, line.spread, count, least)
 
 
-def in_frames(ranks: Flags, columns: Ragged, by_frame: Floats) -> Flags:
-    """Samples that are flagged by rank, flagged in the order of the frames: (frames, m).
+def in_frames(low: Flags, high: Flags, by_frame: Floats) -> tuple[Flags, Flags]:
+    """Samples that are flagged by rank, both (ranks, m), flagged by frame: both (frames, m).
 
-    Few are flagged, so each is looked for; equal samples rank by frame.
+    Equal samples rank by frame.
 
     Parameters
     ----------
-    ranks : ndarray of bool, shape (ranks, m)
-    columns : Ragged
+    low, high : ndarray of bool, shape (ranks, m)
     by_frame : ndarray, shape (frames, m)
-        Their samples, +inf for those that are not sorted.
+        All samples that are sorted, +inf for others.
     """
-    rank, column = np.nonzero(ranks)
-    value, samples = columns.values[rank, column], by_frame[:, column]
-    equal = samples == value
-    before = rank - np.count_nonzero(samples < value, axis=0)
-    tied = np.flatnonzero(np.count_nonzero(equal, axis=0) > 1)
-    equal[:, tied] &= np.cumsum(equal[:, tied], axis=0) == before[tied] + 1
-    found = np.zeros(by_frame.shape, dtype=bool)
-    found[equal.argmax(axis=0), column] = True
-    return found
+    order = np.argsort(by_frame, axis=0, kind="stable")[: len(low)]
+    found = np.zeros((2, *by_frame.shape), dtype=bool)
+    for side, ranks in zip(found, (low, high), strict=True):
+        np.put_along_axis(side, order, ranks, axis=0)
+    return found[0], found[1]
 
 
 @dataclass(frozen=True, slots=True)

@@ -153,7 +153,7 @@ class Ragged:
         self.known.clear()
 
     def take(self, which: Ranks | slice) -> Self:
-        """Copies of some of the columns, and of their intervals."""
+        """Some of the columns, and of their intervals: not to be changed but by `move`."""
         values = np.ascontiguousarray(self.values[:, which])
         index, valid, lo, hi = (
             part[which].copy() for part in (self.index, self.valid, self.lo, self.hi)

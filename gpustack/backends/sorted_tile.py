@@ -124,12 +124,9 @@ def _clip_by_rank(clip: LinearFitClip, part: Ragged, look: SecondLook) -> None:
         touched_ones = np.flatnonzero((low | high).any(axis=0))
         if len(touched_ones):
             which = touched_ones + some.start
-            columns = part.take(which)
-            values = look.by_frame(columns).values
-            low, high = (
-                off_line.in_frames(ranks[:, touched_ones], columns, values) for ranks in (low, high)
-            )
-            part.remove(values, low, high, which)
+            values = look.by_frame(part.take(which)).values
+            ranks = low[:, touched_ones], high[:, touched_ones]
+            part.remove(values, *off_line.in_frames(*ranks, values), which)
 
 
 @dataclass(frozen=True, slots=True)

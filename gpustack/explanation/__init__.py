@@ -6,6 +6,7 @@ This is their door.
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -22,7 +23,7 @@ from gpustack.explanation.records import Bounds, Explanation, Pass, Step
 from gpustack.flags import Flags
 from gpustack.frames import check_agree, open_frames
 from gpustack.normalize import PerFrame
-from gpustack.recipe import Recipe, Uncertainty
+from gpustack.recipe import OUTPUTS, Recipe, Uncertainty
 from gpustack.result import frame_table
 
 __all__ = ["Bounds", "Explanation", "Pass", "Step", "explain"]
@@ -100,7 +101,8 @@ def explain(
         uncertainty=uncertainty,
         dtype=dtype,
     )
-    column = load_column(cut_out(opened, x, y, recipe, per_sample), x, y, recipe)
+    asked = replace(recipe, outputs=OUTPUTS)  # the uncertainty is shown, wanted in a stack or not
+    column = load_column(cut_out(opened, x, y, asked, per_sample), x, y, asked)
     steps = tuple(follow(column))
     samples = _samples([frame.name for frame in opened], column, steps)
     return _explained(recipe, column, samples, steps, opened[0].unit)

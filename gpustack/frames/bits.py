@@ -13,10 +13,15 @@ from gpustack.frames.planes import Plane
 _OTHER_SIGN = {"u1": -128.0, "i2": 2.0**15, "i4": 2.0**31, "i8": 2.0**63}
 
 
+def is_bools(plane: Plane) -> bool:
+    """Whether it is a mask as `CCDData.write` makes one of bools: 8 bits, called MASK."""
+    return plane.hdu.name == "MASK" and plane.stored.itemsize == 1 and plane.bzero == 0
+
+
 def bits_dtype(plane: Plane) -> np.dtype[Any] | None:
     """The integer type that the samples of a plane are bits of, native; None where of none."""
     stored = plane.stored
-    if stored.kind == "f" or plane.bscale != 1:
+    if stored.kind == "f" or plane.bscale != 1 or is_bools(plane):
         return None
     native = stored.newbyteorder("=")
     # uint64 has lost its BZERO when it was read.

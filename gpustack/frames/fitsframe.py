@@ -17,7 +17,7 @@ from gpustack.backends.base import Samples, working_dtype
 from gpustack.errors import FrameError
 from gpustack.flags import Flags
 from gpustack.frames.base import choose_unit, decode, read_whole
-from gpustack.frames.bits import bits_dtype, bits_of, raised
+from gpustack.frames.bits import bits_dtype, bits_of, is_bools, raised
 from gpustack.frames.companions import (
     MASKS,
     UNCERTAINTIES,
@@ -116,7 +116,8 @@ class FitsFrame:
             return samples
         rest = None if into is None else memoryview(into)[(stop - start) * self.image.row_bytes :]
         mask = self.mask.read(start, stop, rest)
-        return replace(samples, mask=_flagged(mask, self.flags))
+        flags = self.flags if self.has_flags else Flags()
+        return replace(samples, mask=_flagged(mask, flags))
 
     def read_variance(self, start: int, stop: int) -> NDArray[np.float64]:
         """The variance of rows ``[start, stop)``."""
@@ -212,7 +213,7 @@ def _mask_of(
             f"got {mask.shape}",
         )
     plane = open_plane(name, mask, packed)
-    if flags.given and bits_dtype(plane) is None:
+    if flags.given and bits_dtype(plane) is None and not is_bools(plane):
         raise FrameError(
             name,
             f"{mask.name} extension: expected integers for flags {flags} (--bad-bits, "

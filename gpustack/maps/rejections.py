@@ -1,7 +1,7 @@
 """The cube of rejections: which samples of which frame were rejected, a bit a sample."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 import numpy as np
@@ -29,7 +29,7 @@ class RejectionCube:
         (n, *shape of a frame).
     """
 
-    packed: Any
+    packed: Any = field(repr=False)
     shape: tuple[int, ...]
 
     def __len__(self) -> int:

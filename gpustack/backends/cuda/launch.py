@@ -104,7 +104,7 @@ class Job:
 
     def _is_flat(self, records: NDArray[Any], width: int) -> bool:
         """Whether no frame has a gap between its rows, and a thread holds all its samples."""
-        sizes = {"data": self.stored.itemsize, "mask": 1, "weight": 8}
+        sizes = {"data": self.stored.itemsize, "mask": 1, "weight": 8, "variance": 8}
         gaps = [
             (records[name] != 0) & (records[f"{name}_stride"] != width * size)
             for name, size in sizes.items()

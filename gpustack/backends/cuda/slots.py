@@ -150,7 +150,7 @@ class Slot:
     def download(self, stream: Any) -> None:
         """Ask a stream to copy the results to the host."""
         address = self._host_address(self._layout.intake.size)
-        self._results.copy_to_host_async(address, self._layout.results.size, stream)
+        self._results.copy_to_host_async(address, self._layout.results.down, stream)
 
     def wait(self) -> None:
         """Wait until the results are down."""

@@ -258,6 +258,13 @@ class Results:
         return offset + aligned(int(np.prod(shape, dtype=np.int64)) * dtype.itemsize)
 
     @property
+    def down(self) -> int:
+        """Bytes that the host has to get: not the map of reasons, the last, if nobody wants it."""
+        if self.by_frame and self.wanted.reasons is None:
+            return self.places["reasons"][0]
+        return self.size
+
+    @property
     def tallies(self) -> int:
         """Bytes at the beginning that have to be 0 before a kernel adds to them."""
         maps = [offset for name, (offset, _, _) in self.places.items() if name in _MAPS]

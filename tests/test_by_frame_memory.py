@@ -1,0 +1,35 @@
+"""Clips that judge each sample keep to the memory that the CPU backend says it takes."""
+
+import tracemalloc
+
+import pytest
+
+from gpustack.backends.cpu import CpuBackend
+from gpustack.clips import LinearFitClip, SigmaClip, VarianceClip
+from gpustack.recipe import Recipe
+from stacks import outputs, plain, sky, with_variances
+
+#: So tight that every column is touched, and more than a few of its samples go.
+TIGHT = {
+    "linear": LinearFitClip(1, 1),
+    "poisson": SigmaClip(0.7, 0.7, poisson=True),
+    "variance": VarianceClip(0.5, 0.5),
+}
+
+
+@pytest.mark.parametrize("n", [20, 100])
+@pytest.mark.parametrize("name", TIGHT)
+def test_tight_clips_keep_to_what_was_promised(name, n):
+    recipe = Recipe([TIGHT[name]])
+    band = plain(sky(n, (40, 100)).astype("f4"))
+    band = with_variances(band) if recipe.needs_variance else band
+    out, backend = outputs(band, recipe), CpuBackend(threads=1, memory=2_000_000)
+    backend.run(band, recipe, out)  # what is kept is there
+    tracemalloc.start()
+    try:
+        backend.run(band, recipe, out)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert out.rejected.min() > 0
+    assert most <= backend.work_bytes(n, "f4", by_frame=True)

@@ -127,7 +127,7 @@ class Recipe:
             f"weights: only {', '.join(WEIGHTED)} have them, got combine={self.method!r}",
         )
         for asked, able, what in (
-            (self.uncertainty == "propagated", (*AVERAGES, "sum"), "uncertainty='propagated'"),
+            (self.uncertainty != "auto", (*AVERAGES, "sum"), f"uncertainty={self.uncertainty!r}"),
             ("sigma" in self.outputs, AVERAGES, "outputs: sigma"),
         ):
             check(

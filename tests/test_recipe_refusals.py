@@ -126,11 +126,12 @@ BAD_RECIPES = {
     "clip-on": ({"clip_on": "both"}, r"clip_on: expected one of 'normalized', 'raw', got 'both'"),
     "uncertainty": ({"uncertainty": "mad"}, r"'mad_std', 'propagated', got 'mad'"),
     **{
-        f"propagated-{combine}": (
-            {"uncertainty": "propagated", "combine": combine},
-            rf"uncertainty='propagated': expected .* lmedian, sum, got combine='{combine}'",
+        f"{spread}-{combine}": (
+            {"uncertainty": spread, "combine": combine},
+            rf"uncertainty='{spread}': expected .* lmedian, sum, got combine='{combine}'",
         )
         for combine in ("quadrature", "min", "max", "nmodel")
+        for spread in ("std", "mad_std", "propagated")
     },
     **{
         f"sigma-{combine}": (

@@ -10,11 +10,10 @@ from functools import singledispatch
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gpustack.backends.bounds import around, center_of
 from gpustack.backends.columns import Floats, Ranks
-from gpustack.backends.keep import bring_back, least_kept
+from gpustack.backends.keep import Flags, bring_back, least_kept
 from gpustack.backends.noise import normalised_noise, poisson_noise
 from gpustack.backends.ragged import Ragged, exact_sums
 from gpustack.backends.statistics import mean
@@ -42,7 +41,7 @@ class ByFrame:
     """
 
     values: Floats
-    inside: NDArray[np.bool_]
+    inside: Flags
     scale: Floats
     zero: Floats
     row: Ranks
@@ -69,17 +68,12 @@ class ByFrame:
         return Ragged(np.arange(len(count)), values, count, zeros, count.copy())
 
 
-@dataclass(frozen=True, slots=True)
-class Rejected:
-    """Which samples a clip rejects as too low and as too high, both of shape (n, m)."""
+def rejected_by(clip: FrameClip, columns: ByFrame) -> tuple[Flags, Flags]:
+    """Which samples of columns are too low and too high, pass by pass: both (n, m).
 
-    low: NDArray[np.bool_]
-    high: NDArray[np.bool_]
-
-
-def rejected_by(clip: FrameClip, columns: ByFrame) -> Rejected:
-    """What `clip` rejects from columns, pass by pass; `inside` is changed in place."""
-    found = Rejected(np.zeros_like(columns.inside), np.zeros_like(columns.inside))
+    `inside` of the columns is changed in place.
+    """
+    all_low, all_high = np.zeros_like(columns.inside), np.zeros_like(columns.inside)
     count = columns.count
     least = least_kept(clip.keep, count)
     active = np.flatnonzero(count)
@@ -87,18 +81,18 @@ def rejected_by(clip: FrameClip, columns: ByFrame) -> Rejected:
     while len(active) and passes != clip.maxiters:
         some = columns.take(active)
         low, high, short = _one_pass(clip, some, least[active], passes == 0)
-        found.low[:, active] |= low
-        found.high[:, active] |= high
+        all_low[:, active] |= low
+        all_high[:, active] |= high
         out = low | high
         columns.inside[:, active] &= ~out
         active = active[out.any(axis=0) & ~short & (some.count > np.count_nonzero(out, axis=0))]
         passes += 1
-    return found
+    return all_low, all_high
 
 
 def _one_pass(
     clip: FrameClip, columns: ByFrame, least: Ranks, first: bool
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_]]:
+) -> tuple[Flags, Flags, Flags]:
     """What a pass rejects, low and high, and in which columns some of it came back."""
     values, center, unit = measured(clip, columns, first)
     bounds = around(clip, center, unit)

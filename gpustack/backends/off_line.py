@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gpustack.backends.columns import Floats, Ranks, Uniform
-from gpustack.backends.keep import bring_back, least_kept
+from gpustack.backends.keep import Flags, bring_back, least_kept
 from gpustack.backends.ragged import Ragged, exact_sums
 from gpustack.clips import LinearFitClip
 
@@ -19,8 +18,6 @@ EXACT_FIT = 2.0**-40
 
 #: Room for rounding, where sums are taken in another order.
 SLACK = 2.0**-40
-
-Flags = NDArray[np.bool_]
 
 
 def rejected_ranks(clip: LinearFitClip, columns: Ragged) -> tuple[Flags, Flags]:

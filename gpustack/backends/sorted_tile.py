@@ -98,9 +98,9 @@ class SortedTile:
                 continue
             columns = look.by_frame(part)
             for some in chunks(part.pixels, self.frames):
-                found = rejected_by(clip, columns.take(some))
+                low, high = rejected_by(clip, columns.take(some))
                 which = np.arange(some.start, some.stop)
-                part.remove(columns.values[:, some], found.low, found.high, which)
+                part.remove(columns.values[:, some], low, high, which)
 
     def groups(self) -> Iterator[tuple[Columns, slice | NDArray[np.intp]]]:
         """The columns and where they stand in the tile; later ones overwrite earlier."""

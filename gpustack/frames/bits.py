@@ -36,7 +36,8 @@ def _other(dtype: np.dtype[Any]) -> np.dtype[Any]:
     return np.dtype(turned)
 
 
-def _unsigned(bits: NDArray[Any]) -> NDArray[Any]:
+def unsigned(bits: NDArray[Any]) -> NDArray[Any]:
+    """The same bits, that of a sign too, which else would fill the upper ones of a wider type."""
     return bits.view(bits.dtype.str.replace("i", "u"))
 
 
@@ -47,14 +48,14 @@ def bits_of(samples: Samples) -> NDArray[Any]:
     """
     if samples.bzero == 0:
         return samples.data
-    raw = _unsigned(samples.data)
+    raw = unsigned(samples.data)
     np.bitwise_xor(raw, raw.dtype.type(1 << (8 * raw.itemsize - 1)), out=raw)
     return raw.view(_other(samples.data.dtype))
 
 
 def raised(bits: NDArray[Any], flags: Flags) -> NDArray[np.bool_]:
     """Where integers of any type, byte order and strides have bits that make samples invalid."""
-    raw = _unsigned(bits)
+    raw = unsigned(bits)
     wanted = flags.invalid(int(np.iinfo(raw.dtype).max))
     invalid = np.empty(raw.shape, bool)
     # Cast piece by piece, without an integer array of all of it.

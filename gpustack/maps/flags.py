@@ -3,8 +3,8 @@
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from gpustack.frames.bits import unsigned
 from gpustack.maps.base import Part, Stack
 
 
@@ -36,20 +36,11 @@ class FlagMap:
     def add(self, part: Part) -> None:
         """Fill in the rows of a band."""
         rows = self.value[part.band.start : part.band.stop]
-        union = np.zeros(rows.shape, _unsigned(rows.dtype))
+        union = unsigned(np.zeros_like(rows))
         lost = np.ones(rows.shape, bool)
         for reasons in part.reasons:
             lost &= reasons != 0
         for f in self._flagged:
-            bits = _as_unsigned(part.rows.read_flags(f))
+            bits = unsigned(part.rows.read_flags(f))
             np.bitwise_or(union, bits, out=union, where=(part.reasons[f] == 0) | lost)
         rows[...] = union.view(rows.dtype)
-
-
-def _unsigned(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    return np.dtype(f"u{dtype.itemsize}")
-
-
-def _as_unsigned(bits: NDArray[Any]) -> NDArray[Any]:
-    """The same bits; of a sign too, which else would fill the upper ones of a wider type."""
-    return bits.view(bits.dtype.str.replace("i", "u"))

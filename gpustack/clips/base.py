@@ -1,6 +1,7 @@
 """What all clips share: their one-line text, and the words and checks of their fields."""
 
 import math
+from dataclasses import fields
 from typing import Any, ClassVar, Literal, get_args
 
 from gpustack.checks import bound, check, real, tidy, whole, word
@@ -20,30 +21,28 @@ class BaseClip:
         return written(self)
 
 
-def tidy_thresholds(clip: Any, most: float) -> None:
-    """Check `low` and `high`, numbers >= 0 in units of a spread, or None; `most` is no bound."""
-    kind = type(clip).__name__
+def tidy_distances(clip: Any) -> None:
+    """Check what clips by distance share, and `center` and `maxiters` of those that have them.
+
+    `low` and `high`, in units of a spread, are numbers >= 0 or None, `maxiters` is a whole number
+    >= 1 or None.
+    """
+    kind, names = type(clip).__name__, [field.name for field in fields(clip)]
     tidy(
         clip,
-        low=bound(f"{kind} low", clip.low, "a number >= 0", most, 0),
-        high=bound(f"{kind} high", clip.high, "a number >= 0", most, 0),
+        low=bound(f"{kind} low", clip.low, "a number >= 0", math.inf, 0),
+        high=bound(f"{kind} high", clip.high, "a number >= 0", math.inf, 0),
     )
-
-
-def tidy_passes(clip: Any) -> None:
-    """Check `maxiters`, a whole number >= 1 or None."""
-    if clip.maxiters is not None:
-        tidy(clip, maxiters=whole(f"{type(clip).__name__} maxiters", clip.maxiters, 1))
+    if "center" in names:
+        tidy(clip, center=word(f"{kind} center", clip.center, get_args(Center)))
+    if "maxiters" in names and clip.maxiters is not None:
+        tidy(clip, maxiters=whole(f"{kind} maxiters", clip.maxiters, 1))
+    tidy_keep(clip)
 
 
 def tidy_keep(clip: Any) -> None:
     """Check `keep`, a whole number of either sign."""
     tidy(clip, keep=whole(f"{type(clip).__name__} keep", clip.keep, None))
-
-
-def tidy_center(clip: Any) -> None:
-    """Check `center`, one of `Center`."""
-    tidy(clip, center=word(f"{type(clip).__name__} center", clip.center, get_args(Center)))
 
 
 def tidy_noise(value: Any) -> None:

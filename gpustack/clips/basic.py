@@ -9,10 +9,7 @@ from gpustack.clips.base import (
     BaseClip,
     Center,
     Spread,
-    tidy_center,
-    tidy_keep,
-    tidy_passes,
-    tidy_thresholds,
+    tidy_distances,
 )
 
 Among = Literal["valid", "all", "share"]
@@ -142,10 +139,7 @@ class SigmaClip(BaseClip):
     name: ClassVar[str] = "sigma"
 
     def __post_init__(self) -> None:
-        tidy_thresholds(self, math.inf)
-        tidy_center(self)
-        tidy_passes(self)
-        tidy_keep(self)
+        tidy_distances(self)
         tidy(
             self,
             spread=word("SigmaClip spread", self.spread, get_args(Spread)),

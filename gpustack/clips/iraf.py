@@ -11,11 +11,8 @@ from gpustack.checks import check, real, tidy
 from gpustack.clips.base import (
     BaseClip,
     Center,
-    tidy_center,
-    tidy_keep,
+    tidy_distances,
     tidy_noise,
-    tidy_passes,
-    tidy_thresholds,
 )
 from gpustack.texts import stated
 
@@ -67,10 +64,7 @@ class NoiseClip(BaseClip):
     name: ClassVar[str] = "noise"
 
     def __post_init__(self) -> None:
-        tidy_thresholds(self, math.inf)
-        tidy_center(self)
-        tidy_passes(self)
-        tidy_keep(self)
+        tidy_distances(self)
         tidy_noise(self)
 
 
@@ -106,8 +100,7 @@ class PercentileRankClip(BaseClip):
     maxiters: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
-        tidy_thresholds(self, math.inf)
-        tidy_keep(self)
+        tidy_distances(self)
         value = real(self.rank)
         check(
             math.isfinite(value) and value != 0,
@@ -154,10 +147,7 @@ class VarianceClip(BaseClip):
     name: ClassVar[str] = "variance"
 
     def __post_init__(self) -> None:
-        tidy_thresholds(self, math.inf)
-        tidy_center(self)
-        tidy_passes(self)
-        tidy_keep(self)
+        tidy_distances(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,10 +191,7 @@ class AvgSigmaClip(BaseClip):
     name: ClassVar[str] = "avgsigma"
 
     def __post_init__(self) -> None:
-        tidy_thresholds(self, math.inf)
-        tidy_center(self)
-        tidy_passes(self)
-        tidy_keep(self)
+        tidy_distances(self)
 
     def measured(self, sigmas: NDArray[np.float64]) -> "RowSigmaClip":
         """The same clip with the s of every row; see `RowSigmaClip`."""

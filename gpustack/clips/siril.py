@@ -1,13 +1,12 @@
 """Clips that amateurs' programs made popular: Siril's and PixInsight's."""
 
-import math
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
 from gpustack.checks import check, real, tidy
-from gpustack.clips.base import BaseClip, tidy_keep, tidy_passes, tidy_thresholds
+from gpustack.clips.base import BaseClip, tidy_distances, tidy_keep
 
 #: Where winsorizing pulls samples in to, in standard deviations from the median; what the
 #: standard deviation of normal noise treated so is too small by; when it is settled; and after
@@ -43,9 +42,7 @@ class MADClip(BaseClip):
     name: ClassVar[str] = "mad"
 
     def __post_init__(self) -> None:
-        tidy_thresholds(self, math.inf)
-        tidy_passes(self)
-        tidy_keep(self)
+        tidy_distances(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +70,7 @@ class PercentileClip(BaseClip):
     maxiters: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
-        tidy_thresholds(self, math.inf)
-        tidy_keep(self)
+        tidy_distances(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,9 +104,7 @@ class WinsorizedClip(BaseClip):
     name: ClassVar[str] = "winsorized"
 
     def __post_init__(self) -> None:
-        tidy_thresholds(self, math.inf)
-        tidy_passes(self)
-        tidy_keep(self)
+        tidy_distances(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,9 +141,7 @@ class LinearFitClip(BaseClip):
     name: ClassVar[str] = "linear"
 
     def __post_init__(self) -> None:
-        tidy_thresholds(self, math.inf)
-        tidy_passes(self)
-        tidy_keep(self)
+        tidy_distances(self)
 
 
 @dataclass(frozen=True, slots=True)

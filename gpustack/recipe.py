@@ -243,6 +243,12 @@ class Recipe:
         """A copy of the recipe with one more clip at the end."""
         return replace(self, clips=(*self.clips, clip))
 
+    def rejecting(self, clips: tuple[Clip, ...]) -> Self:
+        """The recipe that rejects with these clips, and combines as what costs least."""
+        return replace(
+            self, clips=clips, combine="max", weights=None, uncertainty="auto", outputs=()
+        )
+
     def check_frames(self, n: int) -> None:
         """Raise RecipeError where the recipe does not fit a stack of `n` frames."""
         for name in ("scale", "zero", "weights"):

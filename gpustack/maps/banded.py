@@ -125,15 +125,7 @@ class _Run:
         """Make the reasons of a band; where nothing grows, all else too."""
         recipe, out = self.recipe, self.out
         if recipe.grow is not None:
-            # Nothing is combined yet; the highest sample costs least.
-            recipe = replace(
-                recipe,
-                clips=recipe.clips[:-1],
-                combine="max",
-                weights=None,
-                uncertainty="auto",
-                outputs=(),
-            )
+            recipe = recipe.rejecting(recipe.clips[:-1])  # nothing is combined yet
             out = Outputs(low=out.low, high=out.high, valid=out.valid, rejected=out.rejected)
         self._stream(Rows(self.source, band.start, band.stop), recipe, out, held, reasons)
 

@@ -97,16 +97,7 @@ class _RowNoise:
         source, shape = self.source, (band.rows, self.source.width)
         reasons = source.empty((source.n, *shape), np.dtype(np.uint8))
         rows = Rows(source, band.start, band.stop)
-        # Nothing is combined yet; the highest sample costs least.
-        clips = self.recipe.clips[: self.k]
-        before = replace(
-            self.recipe,
-            clips=clips,
-            combine="max",
-            weights=None,
-            uncertainty="auto",
-            outputs=(),
-        ).rows(band.start, band.stop)
+        before = self.recipe.rejecting(self.recipe.clips[: self.k]).rows(band.start, band.stop)
         self.executor.stream(rows, before, Outputs(reasons=reasons), memory)
         rows = replace(rows, masks=reasons != 0)
         center, seen = source.empty(shape, np.dtype(np.float64)), self._centers()

@@ -73,6 +73,10 @@ class BandSource:
         """The host."""
         return nullcontext()
 
+    def unweighted(self):
+        """The same without weights."""
+        return replace(self, band=[replace(samples, weight=None) for samples in self.band])
+
     @property
     def row_bytes(self):
         """Nothing has to be read."""

@@ -10,6 +10,7 @@ from astropy.nddata import CCDData, InverseVariance, VarianceUncertainty
 
 from gpustack import Grow, Recipe, SigmaClip, VarianceClip, explain, stack
 from gpustack.backends.base import Samples
+from gpustack.engine import run
 from gpustack.errors import RecipeError
 from gpustack.frames import FrameSource, open_frames
 from gpustack.measures import place
@@ -164,3 +165,19 @@ def test_var_and_err_extensions_weigh(tmp_path):
     found = stack(str(tmp_path / "*.fits"), weights="variance")
     same = stack(str(tmp_path / "*.fits"), weights=[1, 1 / 4, 1 / 9, 1 / 16])
     np.testing.assert_allclose(found.data, same.data, rtol=1e-6)
+
+
+@pytest.mark.parametrize("clips", [SIGMA, (*SIGMA, Grow())])
+def test_what_only_rejects_reads_no_weights(monkeypatch, clips):
+    spread = VarianceUncertainty(np.ones((4, 5)))
+    frames = [CCDData(np.full((4, 5), v), unit="adu", uncertainty=spread) for v in (1.0, 2.0, 3.0)]
+    rows, read = [0, 0, 0], FrameSource.read_variance
+
+    def counted(self, f, start, stop):
+        rows[f] += stop - start
+        return read(self, f, start, stop)
+
+    monkeypatch.setattr(FrameSource, "read_variance", counted)
+    recipe = Recipe(clips, weights="variance")
+    run(open_frames(frames), recipe, backend="cpu")
+    assert rows == [4, 4, 4]

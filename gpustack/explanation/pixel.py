@@ -118,6 +118,10 @@ class Patch:
         """All is on the host."""
         return nullcontext()
 
+    def unweighted(self) -> Self:
+        """The same without weights."""
+        return replace(self, band=[replace(samples, weight=None) for samples in self.band])
+
     def only(self, x: int, y: int) -> Self:
         """One of its pixels."""
         row, column = y - self.top, x - self.left

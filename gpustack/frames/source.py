@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -101,6 +101,10 @@ class FrameSource:
         first = self.frames[0]
         context: Any = first.data.device if isinstance(first, ResidentFrame) else nullcontext()
         return context  # type: ignore[no-any-return]
+
+    def unweighted(self) -> Self:
+        """The same without a weight for every sample."""
+        return replace(self, weights=None, scales=None)
 
     @property
     def weighted(self) -> bool:

@@ -123,11 +123,12 @@ class _Run:
 
     def _clip(self, band: Band, reasons: Any, held: int) -> None:
         """Make the reasons of a band; where nothing grows, all else too."""
-        recipe, out = self.recipe, self.out
+        source, recipe, out = self.source, self.recipe, self.out
         if recipe.grow is not None:
+            source = source.unweighted()
             recipe = recipe.rejecting(recipe.clips[:-1])  # nothing is combined yet
             out = Outputs(low=out.low, high=out.high, valid=out.valid, rejected=out.rejected)
-        self._stream(Rows(self.source, band.start, band.stop), recipe, out, held, reasons)
+        self._stream(Rows(source, band.start, band.stop), recipe, out, held, reasons)
 
     def _grow(self, band: Band, near: Any, start: int, held: int) -> None:
         """Reject neighbours in a band, whose rows begin at `start` of `near`, and combine."""

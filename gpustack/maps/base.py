@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,9 @@ class Stack(Source, Protocol):
 
     def here(self) -> AbstractContextManager[Any]:
         """Within it, arrays are computed with where the frames are."""
+
+    def unweighted(self) -> Self:
+        """The same without a weight for every sample, which then need not be read."""
 
     def read_variance(self, f: int, start: int, stop: int) -> NDArray[np.float64]:
         """The variance of rows ``[start, stop)`` of frame `f`, fresh, whatever `read` gives."""
@@ -144,7 +147,8 @@ class Part:
 class Derived(Protocol):
     """A map that is made band by band, of reasons.
 
-    It works with operators and methods that numpy and cupy both have.
+    It works with operators and methods that numpy and cupy both have; one of variances or flags,
+    which cupy frames never bring, need not.
     """
 
     @property

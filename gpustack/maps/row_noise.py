@@ -96,7 +96,7 @@ class _RowNoise:
         """Of every row of a band, the sum of squares in units of the noise, and of how many."""
         source, shape = self.source, (band.rows, self.source.width)
         reasons = source.empty((source.n, *shape), np.dtype(np.uint8))
-        rows = Rows(source, band.start, band.stop)
+        rows = Rows(source.unweighted(), band.start, band.stop)
         before = self.recipe.rejecting(self.recipe.clips[: self.k]).rows(band.start, band.stop)
         self.executor.stream(rows, before, Outputs(reasons=reasons), memory)
         rows = replace(rows, masks=reasons != 0)

@@ -204,6 +204,7 @@ def test_of_another_unit_are_converted_to_that_of_the_samples(kind, unit, factor
         ("Jy", "ERR", "Jy", 16),
         ("Jy", "ERR", "mJy", 16e-6),
         ("Jy", "ERR", None, 16),
+        ("electron", "ERR", "ELECTRONS", 16),
         ("electron", "VAR", "electron*electron", 4),
         ("electron", "VAR", "electron2", 4),
         ("electron", "VAR", "electron", 4),

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 from astropy import units
 from astropy.io import fits
+from astropy.nddata import CCDData
 from numpy.typing import NDArray
 
 from gpustack.backends.base import Samples
@@ -141,6 +142,19 @@ def decode(
     if samples.mask is not None:
         invalid |= samples.mask
     return values, invalid
+
+
+def unit_of(text: str) -> units.UnitBase:
+    """The unit that a BUNIT says, read as `CCDData.read` does; cameras write ADU, astropy adu.
+
+    Raises
+    ------
+    ValueError
+        Where astropy knows none of that name.
+    """
+    fixed = CCDData.known_invalid_fits_unit_strings.get(text, text)
+    unit: units.UnitBase = units.Unit("adu" if text.lower() == "adu" else fixed)
+    return unit
 
 
 def choose_unit(

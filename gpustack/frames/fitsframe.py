@@ -9,14 +9,13 @@ from typing import Any
 import numpy as np
 from astropy import units
 from astropy.io import fits
-from astropy.nddata import CCDData
 from astropy.wcs import WCS
 from numpy.typing import NDArray
 
 from gpustack.backends.base import Samples, working_dtype
 from gpustack.errors import FrameError
 from gpustack.flags import Flags
-from gpustack.frames.base import choose_unit, decode, read_whole
+from gpustack.frames.base import choose_unit, decode, read_whole, unit_of
 from gpustack.frames.bits import bits_dtype, bits_of, is_bools, raised
 from gpustack.frames.companions import (
     MASKS,
@@ -271,12 +270,11 @@ def _frame_header(image: Plane, primary: Hdu) -> fits.Header:
 
 
 def _unit(name: str, header: fits.Header, given: units.UnitBase | None) -> units.UnitBase | None:
-    """The unit that BUNIT says, read as `CCDData.read` does. None only where one is `given`."""
+    """The unit that BUNIT says. None only where one is `given`."""
     text = str(header.get("BUNIT", "")).strip()
-    fixed = CCDData.known_invalid_fits_unit_strings.get(text, text)
     try:
         if text:
-            return units.Unit("adu" if text.lower() == "adu" else fixed)
+            return unit_of(text)
         problem = "expected a unit, got no BUNIT in the header"
     except ValueError:
         problem = f"expected a unit that astropy knows, got BUNIT {text!r}"

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from gpustack.backends.base import Samples
 from gpustack.errors import FrameError
+from gpustack.frames.base import unit_of
 from gpustack.frames.hdus import Hdu, quiet, reading
 from gpustack.frames.planes import Plane, open_plane
 from gpustack.frames.views import take_rows
@@ -167,7 +168,7 @@ class PlaneVariance:
         if not text or text == copied:
             return None
         try:
-            return units.Unit("adu" if text.lower() == "adu" else text)
+            return unit_of(text)
         except ValueError as err:
             raise FrameError(
                 self.file, f"{self._what}: expected a unit that astropy knows, got BUNIT {text!r}"

@@ -5,6 +5,8 @@ import warnings
 from collections import Counter
 from collections.abc import Iterator
 
+from astropy.table import Table
+
 from gpustack.clips import SigmaClip
 from gpustack.errors import GpustackWarning
 from gpustack.recipe import Recipe
@@ -26,11 +28,21 @@ def _unusual(result: StackResult) -> Iterator[str]:
             yield f"{name}: given {times} times, and counted as often"
     if n > 1:
         yield from _powerless(result.recipe, n)
-    if "valid" in result.frames.colnames:
-        for name in result.frames["name"][result.frames["valid"] == 0]:
-            yield f"{name}: no valid sample; it counts nothing"
+    yield from _missing(result.frames)
     if not result.on_device and result.mask.all():
         yield "no pixel of the result has a value"
+
+
+def _missing(frames: Table) -> Iterator[str]:
+    """Frames that count nothing: left out, or without a valid sample."""
+    known = frames.colnames
+    why = frames["left_out"] if "left_out" in known else [""] * len(frames)
+    valid = frames["valid"] if "valid" in known else [1.0] * len(frames)
+    for name, reason, share in zip(frames["name"], why, valid, strict=True):
+        if reason:
+            yield f"{name}: left out: {reason}"
+        elif share == 0:
+            yield f"{name}: no valid sample; it counts nothing"
 
 
 def _powerless(recipe: Recipe, n: int) -> Iterator[str]:

@@ -3,11 +3,14 @@
 import inspect
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any, get_args
 
 import click
 
+from gpustack.alignments import as_alignment
+from gpustack.checks import check
 from gpustack.clips import parse_clip
 from gpustack.combines import METHODS, as_combine
 from gpustack.errors import RecipeError
@@ -37,6 +40,17 @@ Scale, zero and weights, beside numbers:
   variance             weights: of each sample, the inverse of its variance in
                        its frame (UNCERT, VAR, ERR)
   !KEYWORD, @FILE      numbers in the headers; in a file, one a line
+
+\b
+Alignments, each with what holds where it is left out:
+  wcs:target=first,extent=target,shape=none,scale=none,method=interp,
+      order=bilinear,flux=ratio
+      resample onto the grid of the first frame, of a file, or around all
+      frames (optimal), by the coordinates in the headers
+  offsets:source=wcs,extent=union
+      move by whole pixels; nothing is resampled
+  register:by=phase,reference=0
+      by what is seen: a shift (phase), or rotation too (stars)
 
 \b
 Clips, each with what holds where it is left out:
@@ -97,6 +111,7 @@ COMBINE = Parsed("|".join(METHODS), as_combine)
 CLIP = Parsed("NAME:field=value,...", parse_clip)
 REFERENCE = Parsed("N|mean", _number_or_name)
 HDU = Parsed("number|name", _number_or_name)
+ALIGN = Parsed("NAME:field=value,...", as_alignment)
 BITS = Parsed("N,N,...", partial(parse_bits, "bits"))
 
 
@@ -199,6 +214,17 @@ _OPTIONS = (
         help="Or those that do not; all others do.",
     ),
     click.option(
+        "--align",
+        type=ALIGN,
+        metavar=ALIGN.name,
+        help="Bring the frames onto one pixel grid first, see above.",
+    ),
+    click.option(
+        "--skip-unaligned",
+        is_flag=True,
+        help="Leave out frames that cannot be aligned; --maps frames lists them.",
+    ),
+    click.option(
         "--dtype",
         type=click.Choice(["float32", "float64"]),
         help="Of the result.  [default: float32; float64 if the frames are wider]",
@@ -227,4 +253,12 @@ def keywords(options: dict[str, Any]) -> dict[str, Any]:
     region, reference = words.pop("region"), words.pop("reference")
     placed = place({role: words[role] for role in roles}, region, reference)
     flags = Flags(bad=words.pop("bad_bits"), good=words.pop("good_bits"))
+    if words.pop("skip_unaligned"):
+        words["align"] = _skipping(words["align"])
     return words | {str(role): value for role, value in placed.items()} | {"flags": flags}
+
+
+def _skipping(alignment: Any) -> Any:
+    """An alignment that leaves out what it cannot align."""
+    check(alignment is not None, "--skip-unaligned: expected --align, got none")
+    return replace(alignment, skip=True)

@@ -8,12 +8,14 @@ from numpy.typing import DTypeLike, NDArray
 
 from gpustack import backends
 from gpustack.advice import warn_of
+from gpustack.align import AbsentFrame, bring_together
+from gpustack.alignments import Alignment
 from gpustack.arguments import fill_in
 from gpustack.backends.base import Outputs, Progress
 from gpustack.clips import Clip
 from gpustack.combines import Combine
 from gpustack.flags import Flags
-from gpustack.frames import Frame, FrameSource, check_agree, open_frames
+from gpustack.frames import Frame, FrameSource, open_frames
 from gpustack.frames.resident import reshaped
 from gpustack.header import describe, read_exposure
 from gpustack.maps import Derived, derived, execute, least_memory
@@ -39,6 +41,7 @@ def stack(
     hdu: int | str | None = None,
     unit: Any = None,
     flags: Flags | None = None,
+    align: Alignment | str | None = None,
     backend: str = "auto",
     memory: float | str | None = None,
     device_memory: float | str | None = None,
@@ -93,6 +96,9 @@ def stack(
     flags : Flags or None
         Which bits of integer masks make a sample invalid, `Flags(bad=...)` or
         `Flags(good=...)`; None: anything but 0 does.
+    align : alignment, its text, or None
+        How frames that do not lie on one pixel grid are brought onto one, band by band as they
+        are read; see `gpustack.align`. None: they must be of one shape.
     backend : {"auto", "cpu", "cuda"}
         ``"auto"`` takes CUDA where it can be used; the log says what it took.
     memory : number of bytes, text such as ``"2GB"``, or None
@@ -126,9 +132,9 @@ def stack(
     (10.0, 1)
     """
     opened = open_frames(frames, hdu=hdu, unit=unit, flags=flags)
-    check_agree(opened)
+    aligned = bring_together(opened, align)
     recipe, origins, per_sample = fill_in(
-        opened,
+        aligned.frames,
         clips,
         combine,
         scale=scale,
@@ -142,15 +148,17 @@ def stack(
     if flags is not None and flags.given:
         origins.append(f"flags: {flags}, bits of masks")
     result = run(
-        opened,
+        aligned.frames,
         recipe,
-        origins=origins,
+        origins=[*aligned.origins, *origins],
         weights=per_sample,
         backend=backend,
         memory=memory,
         device_memory=device_memory,
         progress=progress,
     )
+    for name, values in aligned.columns.items():
+        result.frames[name] = values
     warn_of(result)
     return result
 
@@ -252,9 +260,10 @@ def _outputs(recipe: Recipe, source: FrameSource, reasons: bool) -> Outputs:
 
 def _header(frames: Sequence[Frame], recipe: Recipe, origins: Sequence[str]) -> Any:
     """The header of the result; made first, so that a fault in one is found before the work."""
-    names = [frame.name for frame in frames]
-    exposures = [read_exposure(frame.header) for frame in frames]
-    return describe(frames[0].header, recipe, names, exposures, origins)
+    used = [frame for frame in frames if not isinstance(frame, AbsentFrame)]
+    names = [frame.name for frame in used]
+    exposures = [read_exposure(frame.header) for frame in used]
+    return describe(used[0].header, recipe, names, exposures, origins)
 
 
 def _result(

@@ -1,10 +1,14 @@
 """Frozen values as texts ``NAME:field=value,...``, and back."""
 
+import re
 from contextlib import suppress
 from dataclasses import fields
 from typing import Any
 
 from gpustack.checks import check
+
+#: A comma, but none inside of a section, ``[x1:x2,y1:y2]``.
+_COMMA = r",(?![^\[]*\])"
 
 
 def written(value: Any) -> str:
@@ -29,7 +33,7 @@ def read(what: str, kind: Any, text: str) -> Any:
     name, _, body = text.partition(":")
     known = [field.name for field in fields(kind)]
     record: dict[str, Any] = {}
-    for item in body.split(",") if body else ():
+    for item in re.split(_COMMA, body) if body else ():
         field, sign, value = item.partition("=")
         check(
             bool(sign) and field in known,

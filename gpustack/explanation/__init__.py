@@ -13,6 +13,8 @@ import numpy as np
 from astropy.table import Table
 from numpy.typing import DTypeLike
 
+from gpustack.align import bring_together
+from gpustack.alignments import Alignment
 from gpustack.arguments import fill_in
 from gpustack.clips import Clip
 from gpustack.combines import Combine
@@ -21,7 +23,7 @@ from gpustack.explanation.follow import follow
 from gpustack.explanation.pixel import check_pixel, cut_out
 from gpustack.explanation.records import Bounds, Explanation, Pass, Step
 from gpustack.flags import Flags
-from gpustack.frames import check_agree, open_frames
+from gpustack.frames import open_frames
 from gpustack.normalize import PerFrame
 from gpustack.recipe import OUTPUTS, Recipe, Uncertainty
 from gpustack.result import frame_table
@@ -45,6 +47,7 @@ def explain(
     hdu: int | str | None = None,
     unit: Any = None,
     flags: Flags | None = None,
+    align: Alignment | str | None = None,
 ) -> Explanation:
     """Say why one pixel of a stack is as it is: what became of each sample, and by which step.
 
@@ -58,9 +61,9 @@ def explain(
     frames : path, glob, CCDData, array, or an iterable of them
         As for `gpustack.stack`, images of two axes; not on a device.
     x, y : int
-        The pixel ``data[y, x]``, counted from 0 as numpy, photutils and astropy's pixel
-        coordinates do. ds9 and the command line count from 1.
-    clips, combine, scale, zero, weights, clip_on, uncertainty, dtype, hdu, unit, flags
+        The pixel ``data[y, x]`` of the stack, counted from 0 as numpy, photutils and astropy's
+        pixel coordinates do. ds9 and the command line count from 1.
+    clips, combine, scale, zero, weights, clip_on, uncertainty, dtype, hdu, unit, flags, align
         As for `gpustack.stack`.
 
     Returns
@@ -87,8 +90,7 @@ def explain(
     >>> round(first.upper, 3), first.high, last.high
     (14.448, (4,), ())
     """
-    opened = open_frames(frames, hdu=hdu, unit=unit, flags=flags)
-    check_agree(opened)
+    opened = bring_together(open_frames(frames, hdu=hdu, unit=unit, flags=flags), align).frames
     x, y = check_pixel(opened, x, y)
     recipe, _, per_sample = fill_in(
         opened,

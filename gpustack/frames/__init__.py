@@ -119,7 +119,7 @@ def _check_one_side(frames: list[Frame]) -> None:
         )
 
 
-def check_agree(frames: Iterable[Frame]) -> None:
+def check_agree(frames: Iterable[Frame], what: Sequence[str] = ("shape", "unit")) -> None:
     """Raise where frames differ.
 
     Raises
@@ -129,11 +129,11 @@ def check_agree(frames: Iterable[Frame]) -> None:
     """
     first, *others = frames
     for frame in others:
-        for what in ("shape", "unit"):
-            expected, got = getattr(first, what), getattr(frame, what)
+        for name in what:
+            expected, got = getattr(first, name), getattr(frame, name)
             if expected != got:
                 raise MismatchError(
-                    f"frames differ in {what}: expected {_shown(expected)} as in {first.name}, "
+                    f"frames differ in {name}: expected {_shown(expected)} as in {first.name}, "
                     f"got {_shown(got)} in {frame.name}"
                 )
 

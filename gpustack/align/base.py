@@ -1,0 +1,119 @@
+"""What alignments share: the grid that frames are brought to, and what they give."""
+
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+from astropy.io import fits
+from numpy.typing import NDArray
+
+from gpustack.backends.base import Samples
+from gpustack.frames import Frame
+from gpustack.frames.base import read_whole
+from gpustack.header import without_wcs
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Grid:
+    """The pixels of the result.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        (y, x).
+    wcs : astropy.wcs.WCS, another that follows APE 14, or None
+        Where they are on the sky; None where nobody knows.
+    """
+
+    shape: tuple[int, ...]
+    wcs: Any = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Aligned:
+    """Frames on one grid.
+
+    Parameters
+    ----------
+    frames : list of Frame
+        In the order in which they were given. One that is left out is an `AbsentFrame`, so that
+        numbers that were given one a frame still fit.
+    origins : list of str
+        In words, how they were aligned; for the header.
+    columns : dict of str to list
+        What is known of each frame, for `StackResult.frames`. Where frames were to be left out,
+        ``"left_out"`` says of each why, or is empty.
+    """
+
+    frames: list[Frame]
+    origins: list[str] = field(default_factory=list)
+    columns: dict[str, list[Any]] = field(default_factory=dict)
+
+
+@dataclass(eq=False)
+class GridFrame:
+    """A frame on another grid. What the attributes mean says `Frame`.
+
+    Parameters
+    ----------
+    inner : Frame
+        As it was given.
+    grid : Grid
+    """
+
+    inner: Frame
+    grid: Grid
+
+    @property
+    def name(self) -> str:
+        """Of the frame that was given."""
+        return self.inner.name
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the grid."""
+        return self.grid.shape
+
+    @property
+    def unit(self) -> Any:
+        """Of the frame that was given."""
+        return self.inner.unit
+
+    @property
+    def wcs(self) -> Any:
+        """Of the grid."""
+        return self.grid.wcs
+
+    @property
+    def header(self) -> fits.Header:
+        """That of the frame, without the coordinates that no longer hold."""
+        return without_wcs(self.inner.header, self.inner.wcs)
+
+
+@dataclass(eq=False)
+class AbsentFrame(GridFrame):
+    """A frame that is left out: none of its samples is valid."""
+
+    #: One row of it takes no memory.
+    row_bytes: ClassVar[int] = 0
+    dtype: ClassVar[np.dtype[Any]] = np.dtype(np.float32)
+    stored: ClassVar[np.dtype[Any]] = np.dtype(np.float32)
+    masked: ClassVar[bool] = False
+    has_variance: ClassVar[bool] = True
+    has_flags: ClassVar[bool] = False
+
+    def read(self, start: int, stop: int, into: Any = None) -> Samples:
+        """Rows of NaN."""
+        return Samples(np.broadcast_to(np.float32(np.nan), (stop - start, self.shape[-1])))
+
+    def read_variance(self, start: int, stop: int) -> NDArray[np.float64]:
+        """Rows of NaN."""
+        return np.full((stop - start, self.shape[-1]), np.nan)
+
+    def read_flags(self, start: int, stop: int) -> NDArray[Any]:
+        """No bit is set."""
+        return np.zeros((stop - start, self.shape[-1]), np.uint8)
+
+    def whole(self) -> np.ma.MaskedArray[Any, Any]:
+        """Nothing but invalid samples."""
+        return read_whole(self)

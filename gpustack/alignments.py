@@ -81,7 +81,7 @@ class Reproject(BaseAlignment):
             skip=_yes_or_no("Reproject skip", self.skip),
         )
         check(
-            self.scale is None or self._is("optimal"),
+            self.scale is None or self.target_is("optimal"),
             f"Reproject scale: expected one for target 'optimal' alone, got {self.target!r}",
         )
         check(
@@ -89,7 +89,8 @@ class Reproject(BaseAlignment):
             f"Reproject order: expected one for method 'interp' alone, got {self.method!r}",
         )
 
-    def _is(self, target: str) -> bool:
+    def target_is(self, target: str) -> bool:
+        """Whether the target is given as that word."""
         return isinstance(self.target, str) and self.target == target
 
 

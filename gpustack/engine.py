@@ -235,7 +235,7 @@ def _limit(memory: float | str | None, source: FrameSource, maps: int) -> int:
     """
     if memory is not None:
         return parse_memory(memory)
-    return max(DEFAULT_MEMORY, 4 * source.most_row_bytes + 2 * maps)
+    return max(DEFAULT_MEMORY, source.held_bytes + 4 * source.most_row_bytes + 2 * maps)
 
 
 def _outputs(recipe: Recipe, source: FrameSource, reasons: bool) -> Outputs:

@@ -88,6 +88,11 @@ class BandSource:
         return 0
 
     @property
+    def held_bytes(self):
+        """Nothing is read."""
+        return 0
+
+    @property
     def stored(self):
         """As they are."""
         return [samples.data.dtype for samples in self.band]

@@ -1,5 +1,7 @@
 """What alignments share: the grid that frames are brought to, and what they give."""
 
+import math
+import os
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -8,9 +10,13 @@ from astropy.io import fits
 from numpy.typing import NDArray
 
 from gpustack.backends.base import Samples
+from gpustack.errors import InputError
 from gpustack.frames import Frame
 from gpustack.frames.base import read_whole
 from gpustack.header import without_wcs
+
+#: Bytes of a pixel of a result: data, uncertainty and mask at least.
+RESULT_BYTES = 9
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -27,6 +33,25 @@ class Grid:
 
     shape: tuple[int, ...]
     wcs: Any = None
+
+
+def check_size(grid: Grid) -> None:
+    """Raise where not even the result fits into the memory of this machine.
+
+    Raises
+    ------
+    InputError
+        Which says how large it is.
+    """
+    pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    size = RESULT_BYTES * math.prod(grid.shape)
+    if size > pages:
+        y, x = grid.shape
+        raise InputError(
+            f"align: expected a grid whose result fits into the {pages / 1e9:.3g} GB of this "
+            f"machine, got one of {x:,} x {y:,} pixels, x first, {size / 1e9:.3g} GB; are all "
+            "frames of the same field? A shape, a scale or an extent makes it smaller"
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -101,6 +126,7 @@ class AbsentFrame(GridFrame):
     masked: ClassVar[bool] = False
     has_variance: ClassVar[bool] = True
     has_flags: ClassVar[bool] = False
+    held_bytes: ClassVar[int] = 0
 
     def read(self, start: int, stop: int, into: Any = None) -> Samples:
         """Rows of NaN."""

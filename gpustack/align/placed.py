@@ -55,6 +55,11 @@ class PlacedFrame(GridFrame):
         """Of samples and mask on the grid, and of reading the frame."""
         return self.shape[1] * (self.stored.itemsize + 1) + self.inner.row_bytes
 
+    @property
+    def held_bytes(self) -> int:
+        """As of the frame."""
+        return self.inner.held_bytes
+
     def read(self, start: int, stop: int, into: Any = None) -> Samples:
         """Rows ``[start, stop)`` of the grid; the frame is read only where they meet it."""
         shape = (stop - start, self.shape[1])

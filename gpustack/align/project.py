@@ -1,34 +1,40 @@
-"""Frames brought onto one pixel grid, by the world coordinates in their headers."""
+"""One image onto the pixel grid of another: the door that ccdproc has for it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from copy import deepcopy
 from typing import Any
 
 import numpy as np
 from astropy.io.fits import Header
-from astropy.nddata import CCDData
+from astropy.nddata import CCDData, VarianceUncertainty
 from astropy.wcs import WCS
 from astropy.wcs.utils import proj_plane_pixel_area
 from numpy.typing import NDArray
 
-from gpustack.errors import InputError
+from gpustack.align.footprint import between
+from gpustack.align.pixel_map import PixelMap
+from gpustack.align.resample import MASK_THRESHOLD, Resampling, resample, sliced
+from gpustack.align.target import check_celestial
+from gpustack.alignments import Flux, Method, Order, Reproject
 from gpustack.header import without_wcs
 
-#: A reprojected mask is 0 far from every masked pixel; interpolation leaves rounding of
-#: about 1e-16 there, and ccdproc calls everything above this masked.
-MASK_THRESHOLD = 1e-8
+#: Pixels that are resampled at once, whose coordinates take about 150 bytes each.
+_AT_ONCE = 1 << 20
 
 
 def wcs_project(
     ccd: CCDData,
     target_wcs: WCS,
     target_shape: Sequence[int] | None = None,
-    order: str = "bilinear",
+    order: Order = "bilinear",
+    *,
+    method: Method = "interp",
+    flux: Flux = "ratio",
 ) -> CCDData:
     """Resample an image onto the pixel grid of another celestial WCS.
 
-    The values are scaled by the ratio of the pixel areas, so that the counts of a source
-    stay what they were. Uncertainty, flags and PSF are not carried over.
+    By default values are scaled by the ratio of the pixel areas, so that the counts of a source
+    stay what they were.
 
     Parameters
     ----------
@@ -39,7 +45,10 @@ def wcs_project(
     target_shape : sequence of two int, optional
         Shape (y, x) of the result; that of `ccd` where omitted.
     order : {"nearest-neighbor", "bilinear", "biquadratic", "bicubic"}
-        How values between pixels are interpolated.
+        How values between pixels are interpolated. With the last two a masked pixel masks all
+        within 14 pixels, as what it holds reaches so far.
+    method, flux
+        As in `gpustack.Reproject`.
 
     Returns
     -------
@@ -47,7 +56,8 @@ def wcs_project(
         Data of dtype float64 in the unit of `ccd`, with `target_wcs` and the header of
         `ccd` without its WCS keywords. NaN outside the footprint of `ccd`; the mask is
         True there and wherever a masked pixel contributed, and None where nothing is
-        masked.
+        masked. The uncertainty is of the kind that `ccd` has, None where it has none. Flags and
+        PSF are not carried over.
 
     Raises
     ------
@@ -56,12 +66,15 @@ def wcs_project(
 
     Notes
     -----
-    The data and mask are those of `ccdproc.wcs_project`. The mask travels through the
-    same resampling call as the data, so that coordinates are transformed once.
+    Data and mask are those of `ccdproc.wcs_project`, bit for bit, where `method` and `flux` are
+    left out.
+
+    Variances are resampled as the samples are. Resampled samples are less noisy than that says,
+    one by one, but go together with their neighbours: of sums over many of them it is right.
 
     References
     ----------
-    `reproject.reproject_interp`.
+    `reproject.reproject_interp`, `reproject.reproject_adaptive`, `reproject.reproject_exact`.
 
     Examples
     --------
@@ -78,14 +91,35 @@ def wcs_project(
     array([[nan,  0.,  1.],
            [nan,  3.,  4.]])
     """
-    _check_celestial("ccd.wcs", ccd.wcs)
-    _check_celestial("target_wcs", target_wcs)
+    check_celestial("ccd.wcs", ccd.wcs)
+    check_celestial("target_wcs", target_wcs)
+    asked = Reproject(order=order, method=method, flux=flux)  # checks them
+    how = Resampling(asked.method, asked.order, asked.flux)
     shape = tuple(ccd.shape if target_shape is None else target_shape)
-    data, mask = _resample(ccd, target_wcs, shape, order)
+    variance = _variance(ccd)
+    held = {"data": ccd.data, "mask": ccd.mask, "variance": variance}
+    planes = {name: plane for name, plane in held.items() if plane is not None}
+    image = np.empty((len(planes), *shape))
+    for rows in _bands(shape, how):
+        grid = sliced(target_wcs, (rows, slice(0, shape[1])))
+        size = (rows.stop - rows.start, shape[1])
+        image[:, rows] = resample(
+            np.stack(list(planes.values())), ccd.wcs, grid, size, how, round_trip=True
+        )
+    found = dict(zip(planes, image, strict=True))
+    # A copy: a view would keep the other planes alive with the result.
+    data = found["data"].copy() if len(planes) > 1 else found["data"]
+    mask = np.isnan(data) | (found.get("mask", 0.0) > MASK_THRESHOLD)
     # A sample is a surface brightness; a larger target pixel holds more of it.
-    data *= proj_plane_pixel_area(target_wcs) / proj_plane_pixel_area(ccd.wcs)
+    area = _area(ccd.wcs, target_wcs, shape, how)
+    data *= area
+    spread = None
+    if variance is not None:
+        spread = VarianceUncertainty(found["variance"] * area**2)
+        spread = spread.represent_as(type(ccd.uncertainty))
     return CCDData(
         data,
+        uncertainty=spread,
         wcs=target_wcs,
         mask=mask if mask.any() else None,
         header=_header(ccd),
@@ -93,38 +127,38 @@ def wcs_project(
     )
 
 
+def _variance(ccd: CCDData) -> NDArray[Any] | None:
+    """The variance of an image; None where it has no uncertainty that tells of one."""
+    if ccd.uncertainty is None or ccd.uncertainty.uncertainty_type == "unknown":
+        return None
+    array: NDArray[Any] = ccd.uncertainty.represent_as(VarianceUncertainty).array
+    return array
+
+
+def _bands(shape: tuple[int, ...], how: Resampling) -> Iterator[slice]:
+    """Rows of the grid that are resampled at once.
+
+    Splines are filtered, and areas on the sky transformed, for the whole image whatever the rows:
+    these are done at once.
+    """
+    whole = how.method == "exact" or how.order in ("biquadratic", "bicubic")
+    step = shape[0] if whole else max(1, _AT_ONCE // shape[1])
+    for start in range(0, shape[0], step):
+        yield slice(start, min(start + step, shape[0]))
+
+
+def _area(wcs: WCS, target_wcs: WCS, shape: tuple[int, ...], how: Resampling) -> Any:
+    """What values are multiplied by: how many pixels of the image a target pixel covers."""
+    if how.flux == "local":
+        rows, columns = (slice(0, length) for length in shape)
+        return PixelMap.of(between(target_wcs, wcs), rows, columns).area(rows, columns)
+    if how.flux == "ratio":
+        return proj_plane_pixel_area(target_wcs) / proj_plane_pixel_area(wcs)
+    return 1.0
+
+
 def _header(ccd: CCDData) -> Any:
     """The metadata of `ccd`, copied, without the coordinates that no longer hold."""
     if isinstance(ccd.header, Header):
         return without_wcs(ccd.header, ccd.wcs)
     return deepcopy(ccd.header)
-
-
-def _check_celestial(name: str, wcs: WCS | None) -> None:
-    if wcs is None:
-        raise InputError(f"{name}: expected a celestial WCS, got none")
-    if not isinstance(wcs, WCS):
-        raise InputError(f"{name}: expected an astropy.wcs.WCS, got {type(wcs).__name__}")
-    if not wcs.is_celestial:
-        raise InputError(
-            f"{name}: expected a celestial WCS, got one that is not celestial, "
-            f"with axes {', '.join(map(str, wcs.wcs.ctype))}"
-        )
-
-
-def _resample(
-    ccd: CCDData, target_wcs: WCS, shape: tuple[int, ...], order: str
-) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Data on the target grid before any scaling, and the mask that belongs to it."""
-    from reproject import reproject_interp
-
-    def resample(array: NDArray[Any]) -> NDArray[np.float64]:
-        image, _ = reproject_interp((array, ccd.wcs), target_wcs, shape_out=shape, order=order)
-        return np.asarray(image)
-
-    if ccd.mask is None:
-        data = resample(ccd.data)
-        return data, np.isnan(data)
-    data, mask = resample(np.stack([ccd.data, ccd.mask]))
-    # copy: a view would keep the plane of the mask alive with the result.
-    return data.copy(), np.isnan(data) | (mask > MASK_THRESHOLD)

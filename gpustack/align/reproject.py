@@ -1,12 +1,77 @@
 """Frames resampled onto a grid on the sky: a `Reproject` done."""
 
+import logging
 from collections.abc import Sequence
 
-from gpustack.align.base import Aligned
+from astropy.wcs.utils import proj_plane_pixel_area
+
+from gpustack.align.base import AbsentFrame, Aligned, Grid, check_size
+from gpustack.align.footprint import between, footprint, window
+from gpustack.align.pixel_map import PixelMap
+from gpustack.align.placed import PlacedFrame
+from gpustack.align.projected import ProjectedFrame
+from gpustack.align.resample import Resampling
+from gpustack.align.target import check_celestial, choose_grid
 from gpustack.alignments import Reproject
+from gpustack.errors import FrameError, InputError
 from gpustack.frames import Frame
+from gpustack.header import fits_wcs
+
+_log = logging.getLogger(__name__)
 
 
 def reproject_frames(frames: Sequence[Frame], how: Reproject) -> Aligned:
-    """Frames on the grid of the target."""
-    raise NotImplementedError(how)
+    """Frames on the grid of the target. Of files, only headers are read.
+
+    Raises
+    ------
+    FrameError
+        Where a frame has no celestial WCS, unless it may be left out.
+    InputError
+        Where the target has none, or no frame touches it.
+    """
+    faults = [_fault(frame) for frame in frames]
+    for frame, fault in zip(frames, faults, strict=True):
+        if fault and (not how.skip or (frame is frames[0] and how.target_is("first"))):
+            raise FrameError(frame.name, fault)
+    usable = [frame for frame, fault in zip(frames, faults, strict=True) if not fault]
+    if not usable:
+        raise InputError(f"align {how}: expected a frame with a celestial WCS, got none")
+    grid = choose_grid(usable, how)
+    check_size(grid)
+    how_to = Resampling(how.method, how.order, how.flux)
+    placed: list[Frame] = []
+    for f, frame in enumerate(frames):
+        placed.append(AbsentFrame(frame, grid) if faults[f] else project(frame, grid, how_to))
+        if not faults[f] and isinstance(placed[f], AbsentFrame):
+            faults[f] = "expected a frame that overlaps the grid, got none of its pixels on it"
+    columns = {"left_out": faults} if any(faults) else {}
+    _log.info("aligned onto %d x %d pixels by %s", *grid.shape[::-1], how)
+    return Aligned(placed, [f"align: {how}"], columns)
+
+
+def project(frame: Frame, grid: Grid, how: Resampling) -> Frame:
+    """A frame resampled onto a grid; absent where it does not touch it.
+
+    Both have a celestial WCS. Where the pixels of the frame lie on those of the grid, there is
+    nothing to interpolate.
+    """
+    covered = footprint(between(frame.wcs, grid.wcs), frame.shape)
+    touched = window(covered, grid.shape)
+    if touched is None:
+        return AbsentFrame(frame, grid)
+    pixel_map = PixelMap.of(between(grid.wcs, frame.wcs), *touched)
+    ratio = proj_plane_pixel_area(grid.wcs) / proj_plane_pixel_area(frame.wcs)
+    offset = pixel_map.offset
+    if how.method == "interp" and offset is not None and (ratio == 1 or how.flux != "ratio"):
+        return PlacedFrame(frame, grid, offset)
+    return ProjectedFrame(frame, grid, how, pixel_map, touched, ratio)
+
+
+def _fault(frame: Frame) -> str:
+    """Why a frame cannot be aligned; empty where it can."""
+    try:
+        check_celestial("wcs", fits_wcs(frame.wcs) if frame.wcs is not None else None)
+    except InputError as err:
+        return f"align: {err}"
+    return ""

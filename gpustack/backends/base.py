@@ -129,6 +129,10 @@ class Source(Protocol):
         """Bytes that reading one row of any frame takes beside the buffer."""
 
     @property
+    def held_bytes(self) -> int:
+        """Bytes that reading any frame holds beside, however few the rows."""
+
+    @property
     def stored(self) -> Sequence[np.dtype[Any]]:
         """Of the samples of each frame as `read` gives them."""
 

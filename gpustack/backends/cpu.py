@@ -137,10 +137,10 @@ class CpuBackend:
         progress: Progress | None = None,
     ) -> None:
         """Run `recipe` on a stack, one band after the other; see `Backend`."""
-        room = max(min(memory // 4, memory - read_bytes(source)), 0)
+        room = max(min(memory // 4, memory - read_bytes(source) - source.held_bytes), 0)
         worker = type(self)(self.threads, self._tile_pixels, room)
         by_frame = recipe.clips_by_frame
-        work = worker.work_bytes(source.n, source.dtype, by_frame)
+        work = worker.work_bytes(source.n, source.dtype, by_frame) + source.held_bytes
         run_in_turn(worker.run, source, recipe, out, memory, work, progress)
 
     def _work(self, job: TileJob, tiles: deque[Where], size: Size) -> None:

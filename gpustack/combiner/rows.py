@@ -91,6 +91,11 @@ class RowsFrame:
         """Bytes of one row as `inner` reads it, and as it is cast, and its mask."""
         return self.inner.row_bytes + self.shape[-1] * (self.cast.itemsize + 1)
 
+    @property
+    def held_bytes(self) -> int:
+        """As of `inner`."""
+        return self.inner.held_bytes
+
     def read(self, start: int, stop: int, into: Any = None) -> Samples:
         """Rows ``[start, stop)`` of this frame."""
         return _cast(self.inner.read(self.start + start, self.start + stop, into), self.cast)

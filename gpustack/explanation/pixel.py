@@ -70,6 +70,11 @@ class Patch:
         return 0
 
     @property
+    def held_bytes(self) -> int:
+        """Nothing is read any more."""
+        return 0
+
+    @property
     def stored(self) -> list[np.dtype[Any]]:
         """Of the samples, not decoded."""
         return [samples.data.dtype for samples in self.band]

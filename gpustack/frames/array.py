@@ -95,6 +95,11 @@ class ArrayFrame:
             size += 1 if flattens(self.bits) else 1 + self.bits.itemsize
         return size * self.shape[-1]
 
+    @property
+    def held_bytes(self) -> int:
+        """None."""
+        return 0
+
     def read(self, start: int, stop: int, into: Any = None) -> Samples:
         """Rows ``[start, stop)`` as views where possible; `into` is not needed."""
         data, mask = take_rows(self.data, start, stop), None

@@ -66,6 +66,10 @@ class Frame(Protocol):
     def row_bytes(self) -> int:
         """Bytes that reading one row takes; 0 where rows are views."""
 
+    @property
+    def held_bytes(self) -> int:
+        """Bytes that reading holds beside, however few the rows."""
+
     def read(self, start: int, stop: int, into: Any = None) -> Samples:
         """Rows ``[start, stop)``, not decoded.
 

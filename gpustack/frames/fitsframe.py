@@ -97,6 +97,11 @@ class FitsFrame:
         """Of the image, of the extension that masks it as it lies, and of the mask made of that."""
         return self.image.row_bytes + (self.mask.row_bytes + self.shape[-1] if self.mask else 0)
 
+    @property
+    def held_bytes(self) -> int:
+        """None to speak of."""
+        return 0
+
     @cached_property
     def wcs(self) -> WCS | None:
         """World coordinates; None where the header has none, or none that wcslib accepts."""

@@ -70,6 +70,11 @@ class ResidentFrame:
         """Nothing is read."""
         return 0
 
+    @property
+    def held_bytes(self) -> int:
+        """None."""
+        return 0
+
     def read(self, start: int, stop: int, into: Any = None) -> Samples:
         """Rows ``[start, stop)`` as a cupy array."""
         return Samples(self._rows[start:stop])

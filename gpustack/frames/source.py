@@ -75,6 +75,11 @@ class FrameSource:
         return self.width * (READ_BYTES + 8 * (self.variance and by_variance))
 
     @property
+    def held_bytes(self) -> int:
+        """Bytes that reading any frame holds beside, however few the rows."""
+        return max(frame.held_bytes for frame in self.frames)
+
+    @property
     def stored(self) -> list[np.dtype[Any]]:
         """The dtype of each frame's samples as they are read."""
         return [frame.stored for frame in self.frames]

@@ -87,6 +87,11 @@ class Rows:
         return self.source.fresh_bytes
 
     @property
+    def held_bytes(self) -> int:
+        """As of the source."""
+        return self.source.held_bytes
+
+    @property
     def stored(self) -> Sequence[np.dtype[Any]]:
         """As of the source."""
         return self.source.stored

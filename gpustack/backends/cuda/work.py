@@ -112,4 +112,4 @@ class Work:
 
     def beside(self, layout: Layout) -> int:
         """Bytes of the host that reading a band makes beside its slot; one is read at a time."""
-        return min(READERS, self.source.n) * layout.intake.fresh
+        return min(READERS, self.source.n) * (layout.intake.fresh + self.source.held_bytes)

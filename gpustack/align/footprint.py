@@ -1,0 +1,80 @@
+"""Where the pixels of one image lie on another: transforms, and what of a grid a frame covers."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from astropy.wcs import WCS
+from astropy.wcs.utils import pixel_to_pixel
+from numpy.typing import NDArray
+
+from gpustack.align.pixel_map import Transform
+
+#: Pixels between the points of a frame that are looked at.
+_STEP = 64
+#: Grid pixels by which a footprint may reach beyond the points: interpolation reaches half a
+#: pixel beyond the outermost centres, and an edge bends a little between points.
+_PAD = 2
+
+
+def between(*pair: WCS) -> Transform:
+    """From pixels x, y of the first of two WCS to those of the second.
+
+    NaN where that does not lead back: what lies on the other side of the sky has pixels in some
+    projections, but none that lead back.
+    """
+
+    def transform(x: Any, y: Any) -> tuple[NDArray[Any], NDArray[Any]]:
+        # Copies: wcslib's are not for several threads.
+        wcs, other = (one.deepcopy() for one in pair)
+        with np.errstate(all="ignore"):
+            there = pixel_to_pixel(wcs, other, x, y)
+            back = pixel_to_pixel(other, wcs, *there)
+            lost = ~(np.hypot(back[0] - x, back[1] - y) <= 1)
+        return tuple(np.where(lost, np.nan, axis) for axis in there)  # type: ignore[return-value]
+
+    return transform
+
+
+def edges(shape: Sequence[int]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """x, y of points all over an image of `shape`, out to the edges of its outermost pixels."""
+    axes = [np.append(np.arange(-0.5, length - 0.5, _STEP), length - 0.5) for length in shape[::-1]]
+    x, y = np.meshgrid(*axes)
+    return x, y
+
+
+def footprint(transform: Transform, shape: Sequence[int]) -> tuple[float, float, float, float]:
+    """What of a grid an image covers: the lowest and highest x, then y.
+
+    Parameters
+    ----------
+    transform : callable
+        From the image to the grid.
+    shape : sequence of two int
+        (y, x) of the image.
+
+    Returns
+    -------
+    left, right, bottom, top : float
+        Edges of pixels, as 1.5 between pixels 1 and 2; NaN where nothing has a place on the grid.
+    """
+    x, y = transform(*edges(shape))
+    if not (np.isfinite(x) & np.isfinite(y)).any():
+        return (np.nan,) * 4
+    return float(np.nanmin(x)), float(np.nanmax(x)), float(np.nanmin(y)), float(np.nanmax(y))
+
+
+def window(
+    covered: tuple[float, float, float, float], shape: Sequence[int]
+) -> tuple[slice, slice] | None:
+    """Rows and columns of a grid of `shape` that a footprint touches; None where it does not."""
+    left, right, bottom, top = covered
+    rows, columns = _span(bottom, top, shape[0]), _span(left, right, shape[1])
+    return None if rows is None or columns is None else (rows, columns)
+
+
+def _span(low: float, high: float, length: int) -> slice | None:
+    if not (low <= length - 0.5 and high >= -0.5):  # nor NaN
+        return None
+    first = max(int(np.floor(max(low, 0))) - _PAD, 0)
+    return slice(first, min(int(np.ceil(min(high, length))) + _PAD, length))

@@ -1,0 +1,151 @@
+"""Where the pixels of a grid lie on a frame: transformed at nodes, interpolated between them.
+
+A transformation by way of the sky takes ten times as long as everything else that resampling
+does, and is smooth. SWarp has done so from its beginning, to a thousandth of a pixel.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+#: Grid pixels between nodes.
+STEP = 16
+#: Pixels that a cell may be off, interpolated from nodes twice as far apart; so those of cells
+#: that pass are off by a quarter of it. Others are transformed pixel by pixel.
+TOLERANCE = 4e-4
+
+#: Pixels that a frame may be off a grid that it is said to lie on.
+SAME = 1e-6
+
+#: Transforms x, y of the grid into x, y of the frame; NaN where there is none.
+Transform = Callable[[Any, Any], tuple[NDArray[Any], NDArray[Any]]]
+
+
+@dataclass(frozen=True, eq=False)
+class PixelMap:
+    """Where pixels of a window of a grid lie on a frame.
+
+    Parameters
+    ----------
+    transform : callable
+        Exact, and slow.
+    left, top : int
+        The grid pixel of the first node, of multiples of twice `STEP`, so that a pixel's place
+        does not depend on the window.
+    nodes : ndarray, shape (2, ny, nx)
+        x and y on the frame.
+    rough : ndarray of bool, shape (ny - 1, nx - 1)
+        Between which nodes interpolation is not good enough.
+    """
+
+    transform: Transform
+    left: int
+    top: int
+    nodes: NDArray[np.float64]
+    rough: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, transform: Transform, rows: slice, columns: slice) -> "PixelMap":
+        """That of a window of the grid, and a pixel around it."""
+        top, ys = _steps(rows)
+        left, xs = _steps(columns)
+        with np.errstate(all="ignore"):
+            nodes = np.array(transform(*np.meshgrid(xs, ys)))
+        return cls(transform, left, top, nodes, _rough(nodes))
+
+    def at(self, x: Any, y: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Where x, y of the grid, of any shape, are on the frame; NaN where nowhere."""
+        from scipy.ndimage import map_coordinates
+
+        across, up = (np.asarray(x) - self.left) / STEP, (np.asarray(y) - self.top) / STEP
+        placed_x, placed_y = (
+            map_coordinates(plane, [up, across], order=1, mode="nearest") for plane in self.nodes
+        )
+        if self.rough.any():
+            ny, nx = self.rough.shape
+            row, column = (
+                np.clip(value.astype(np.intp), 0, n - 1) for value, n in ((up, ny), (across, nx))
+            )
+            chosen = self.rough[row, column]
+            exact = self.transform(np.asarray(x)[chosen], np.asarray(y)[chosen])
+            placed_x[chosen], placed_y[chosen] = exact
+        return placed_x, placed_y
+
+    @property
+    def scale(self) -> float:
+        """Frame pixels across a pixel of the grid, at the most."""
+        steps = np.abs(np.diff(self.nodes, axis=1)), np.abs(np.diff(self.nodes, axis=2))
+        most = [np.nanmax(step.sum(axis=0), initial=0.0) for step in steps]
+        return float(max(most)) / STEP
+
+    @property
+    def offset(self) -> tuple[int, int] | None:
+        """Where on the grid the first pixel of the frame is, (y, x); None where that is not all."""
+        xs, ys = (
+            start + STEP * np.arange(n)
+            for start, n in zip((self.left, self.top), self.nodes.shape[:0:-1], strict=True)
+        )
+        shifts = np.array([xs - self.nodes[0], ys[:, None] - self.nodes[1]])
+        whole = np.rint(shifts[:, :1, :1])
+        if not (np.abs(shifts - whole) <= SAME).all():
+            return None
+        right, up = (int(shift) for shift in whole.ravel())
+        return up, right
+
+    def extent(self, rows: slice, columns: slice) -> list[tuple[float, float]]:
+        """The lowest and highest y, and x, on the frame of a window.
+
+        Infinite where a part of the window has no place on it.
+        """
+        part = self.nodes[(slice(None), *self._part(rows, columns))]
+        if not np.isfinite(part).all():
+            return [(-np.inf, np.inf)] * 2
+        return [(float(axis.min()), float(axis.max())) for axis in part[::-1]]
+
+    def area(self, rows: slice, columns: slice) -> NDArray[np.float64]:
+        """How many frame pixels each pixel of a window covers."""
+        from scipy.ndimage import map_coordinates
+
+        x_up, y_up = np.gradient(self.nodes, STEP, axis=1, edge_order=2)
+        x_across, y_across = np.gradient(self.nodes, STEP, axis=2, edge_order=2)
+        at_nodes = np.abs(x_across * y_up - x_up * y_across)
+        up = (np.arange(rows.start, rows.stop) - self.top) / STEP
+        across = (np.arange(columns.start, columns.stop) - self.left) / STEP
+        return np.asarray(
+            map_coordinates(
+                at_nodes, np.meshgrid(up, across, indexing="ij"), order=1, mode="nearest"
+            )
+        )
+
+    def _part(self, rows: slice, columns: slice) -> tuple[slice, slice]:
+        """The nodes around a window."""
+        return (
+            slice((rows.start - self.top) // STEP, (rows.stop - 1 - self.top) // STEP + 2),
+            slice((columns.start - self.left) // STEP, (columns.stop - 1 - self.left) // STEP + 2),
+        )
+
+
+def _steps(span: slice) -> tuple[int, NDArray[np.float64]]:
+    """The first node and all, around pixels and one more on both sides."""
+    first = (span.start - 1) // (2 * STEP) * (2 * STEP)
+    last = -(-(span.stop + 1) // (2 * STEP)) * (2 * STEP)
+    return first, np.arange(first, last + 1, STEP, dtype=float)
+
+
+def _rough(nodes: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Cells in whose block of four every other node does not tell what the others are."""
+    coarse = nodes[:, ::2, ::2]
+    guess = np.empty_like(nodes)
+    guess[:, ::2, ::2] = coarse
+    guess[:, ::2, 1::2] = (coarse[:, :, 1:] + coarse[:, :, :-1]) / 2
+    guess[:, 1::2] = (guess[:, 2::2] + guess[:, :-1:2]) / 2
+    bad = ~(np.abs(guess - nodes).max(axis=0) <= TOLERANCE)  # NaN is bad
+    ny, nx = bad.shape
+    blocks = np.zeros((ny // 2, nx // 2), bool)
+    for down in range(3):
+        for right in range(3):
+            blocks |= bad[down : ny - 2 + down : 2, right : nx - 2 + right : 2]
+    return blocks.repeat(2, axis=0).repeat(2, axis=1)

@@ -1,0 +1,202 @@
+"""Frames that are resampled, block by block, as their rows are asked for."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpustack.align.base import GridFrame
+from gpustack.align.map_wcs import FramePixels, GridPixels
+from gpustack.align.pixel_map import PixelMap
+from gpustack.align.resample import MASK_THRESHOLD, Resampling, resample, sliced
+from gpustack.backends.base import Samples
+from gpustack.frames.base import read_whole
+from gpustack.frames.sections import read_section
+
+#: Sides of the blocks of the grid that are resampled at once. Square ones lie on the fewest
+#: pixels of a frame that is turned.
+SIDE = 512
+#: Bytes that a pixel of a block takes meanwhile, measured: coordinates, what reproject makes of
+#: them, and the samples of the frame.
+PIXEL_BYTES = 250
+
+#: Rows and columns of the grid, or of a frame.
+Block = tuple[slice, slice]
+
+
+@dataclass(eq=False)
+class ProjectedFrame(GridFrame):
+    """A frame resampled onto a grid. What the attributes mean says `Frame`.
+
+    A sample is NaN outside of the frame and where an invalid one contributes.
+
+    Parameters
+    ----------
+    how : Resampling
+    pixel_map : PixelMap
+        Where the pixels of the window lie on the frame.
+    window : tuple of slice
+        Rows and columns of the grid that the frame touches.
+    ratio : float
+        Of the area of a pixel of the grid to that of one of the frame, at reference points.
+    """
+
+    how: Resampling
+    pixel_map: PixelMap
+    window: Block
+    ratio: float
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """That of the frame: float32 or float64."""
+        return self.inner.dtype
+
+    @property
+    def stored(self) -> np.dtype[Any]:
+        """The same."""
+        return self.inner.dtype
+
+    @property
+    def masked(self) -> bool:
+        """Never; NaN is invalid."""
+        return False
+
+    @property
+    def has_variance(self) -> bool:
+        """Whether the frame has."""
+        return self.inner.has_variance
+
+    @property
+    def has_flags(self) -> bool:
+        """Whether the frame has."""
+        return self.inner.has_flags
+
+    @property
+    def row_bytes(self) -> int:
+        """Of the samples on the grid."""
+        return self.shape[1] * self.stored.itemsize
+
+    @property
+    def held_bytes(self) -> int:
+        """Of a block, while it is resampled."""
+        rows, columns = (min(SIDE, part.stop - part.start) for part in self.window)
+        held: int = PIXEL_BYTES * rows * columns
+        return held + self.inner.held_bytes
+
+    def read(self, start: int, stop: int, into: Any = None) -> Samples:
+        """Rows ``[start, stop)`` of the grid; the frame is read where they lie on it."""
+        shape = (stop - start, self.shape[1])
+        data: NDArray[Any] = np.empty(shape, self.stored)
+        if into is not None:
+            data = np.ndarray(shape, self.stored, into)
+        data.fill(np.nan)
+        for rows, columns in self._blocks(start, stop):
+            here = slice(rows.start - start, rows.stop - start), columns
+            data[here] = self._samples(rows, columns)
+        return Samples(data)
+
+    def read_variance(self, start: int, stop: int) -> NDArray[np.float64]:
+        """The variance of rows ``[start, stop)``, NaN outside of the frame.
+
+        It is resampled as the samples are. Resampled samples are less noisy than it says, one by
+        one, but go together with their neighbours: of sums over many of them it is right.
+        """
+        self.inner.read_variance(0, 1)  # says where there is none, whatever the rows
+        variance = np.full((stop - start, self.shape[1]), np.nan)
+        for rows, columns in self._blocks(start, stop):
+            here = slice(rows.start - start, rows.stop - start), columns
+            variance[here] = self._variance(rows, columns)
+        return variance
+
+    def read_flags(self, start: int, stop: int) -> NDArray[Any]:
+        """The bits of rows ``[start, stop)``, of the nearest pixel, 0 outside of the frame."""
+        bits = np.zeros((stop - start, self.shape[1]), self.inner.read_flags(0, 1).dtype)
+        for rows, columns in self._blocks(start, stop):
+            here = slice(rows.start - start, rows.stop - start), columns
+            bits[here] = self._bits(rows, columns)
+        return bits
+
+    def whole(self) -> np.ma.MaskedArray[Any, Any]:
+        """All samples of the grid."""
+        return read_whole(self)
+
+    def _blocks(self, start: int, stop: int) -> Iterator[Block]:
+        """The window, as far as it is in rows ``[start, stop)``, in blocks."""
+        down, across = self.window
+        for top in range(max(start, down.start), min(stop, down.stop), SIDE):
+            rows = slice(top, min(top + SIDE, stop, down.stop))
+            for left in range(across.start, across.stop, SIDE):
+                yield rows, slice(left, min(left + SIDE, across.stop))
+
+    def _samples(self, rows: slice, columns: slice) -> Any:
+        """The samples of a block."""
+        part = self._under(rows, columns)
+        if part is None:
+            return np.nan
+        values, invalid = read_section(self.inner, part)
+        return self._resampled(values, invalid, part, (rows, columns)) * self._area(rows, columns)
+
+    def _variance(self, rows: slice, columns: slice) -> Any:
+        part = self._under(rows, columns)
+        if part is None:
+            return np.nan
+        values = self.inner.read_variance(part[0].start, part[0].stop)[:, part[1]]
+        variance = self._resampled(values, ~np.isfinite(values), part, (rows, columns))
+        return variance * self._area(rows, columns) ** 2
+
+    def _bits(self, rows: slice, columns: slice) -> Any:
+        part = self._under(rows, columns)
+        if part is None:
+            return 0
+        bits = self.inner.read_flags(part[0].start, part[0].stop)[:, part[1]]
+        y, x = np.mgrid[rows, columns]
+        with np.errstate(invalid="ignore"):
+            at = [np.rint(place) for place in self.pixel_map.at(x, y)]
+            inside = np.ones(x.shape, bool)
+            for place, span in zip(at, reversed(part), strict=True):
+                inside &= (place >= span.start) & (place < span.stop)
+        found = np.zeros(x.shape, bits.dtype)
+        chosen = [place[inside].astype(np.intp) for place in at]
+        found[inside] = bits[chosen[1] - part[0].start, chosen[0] - part[1].start]
+        return found
+
+    def _resampled(
+        self, values: NDArray[Any], invalid: NDArray[np.bool_], part: Block, block: Block
+    ) -> NDArray[Any]:
+        """A part of the frame on a block of the grid, NaN where an invalid pixel contributes."""
+        planes = values
+        if invalid.any():
+            planes = np.stack([np.where(invalid, 0, values), invalid.astype(values.dtype)])
+        shape = tuple(span.stop - span.start for span in block)
+        image = resample(planes, *self._coordinates(part, block), shape, self.how)
+        if image.ndim == 2:
+            return image
+        image[0, image[1] > MASK_THRESHOLD] = np.nan
+        return image[0]  # type: ignore[no-any-return]
+
+    def _coordinates(self, part: Block, block: Block) -> tuple[Any, Any]:
+        """The WCS of a part of the frame and of a block of the grid, as reproject wants them."""
+        if self.how.method == "exact":
+            return sliced(self.inner.wcs, part), sliced(self.grid.wcs, block)
+        corners = [span.start for span in (*reversed(block), *reversed(part))]
+        return FramePixels(), GridPixels(self.pixel_map, *corners)
+
+    def _under(self, rows: slice, columns: slice) -> Block | None:
+        """The part of the frame that a block lies on, and what contributes to its edges."""
+        margin = self.how.margin(self.pixel_map.scale)
+        spans = []
+        ends = self.pixel_map.extent(rows, columns)
+        for (low, high), length in zip(ends, self.inner.shape, strict=True):
+            if not (high >= -margin and low <= length + margin):
+                return None
+            first = max(int(max(low, 0)) - margin, 0)
+            spans.append(slice(first, min(int(min(high, length)) + margin + 2, length)))
+        return spans[0], spans[1]
+
+    def _area(self, rows: slice, columns: slice) -> Any:
+        """What values are multiplied by."""
+        if self.how.flux == "local":
+            return self.pixel_map.area(rows, columns)
+        return self.ratio if self.how.flux == "ratio" else 1.0

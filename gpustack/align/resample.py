@@ -1,0 +1,96 @@
+"""One call of reproject: planes of one image from one pixel grid onto another."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import ceil
+from typing import Any
+
+import numpy as np
+from astropy.wcs.wcsapi import HighLevelWCSWrapper, SlicedLowLevelWCS
+from numpy.typing import NDArray
+
+from gpustack.alignments import Flux, Method, Order
+
+#: A reprojected mask is 0 far from every masked pixel; interpolation leaves rounding of
+#: about 1e-16 there, and ccdproc calls everything above this masked.
+MASK_THRESHOLD = 1e-8
+
+#: Pixels that the spline of an order reaches to: further away, those of the higher ones have
+#: fallen below 1e-9.
+_REACH = {"nearest-neighbor": 1, "bilinear": 1, "biquadratic": 16, "bicubic": 16}
+#: Half of the region that the kernel of the adaptive method is cut off at, in pixels of the grid,
+#: or of the frame where those are larger.
+_KERNEL = 2
+
+
+@dataclass(frozen=True)
+class Resampling:
+    """How an image is resampled; as in `gpustack.Reproject`."""
+
+    method: Method = "interp"
+    order: Order = "bilinear"
+    flux: Flux = "ratio"
+
+    def margin(self, scale: float) -> int:
+        """Pixels that contribute, beyond the one that the centre of a grid pixel lies on.
+
+        Parameters
+        ----------
+        scale : float
+            Pixels of the frame across one of the grid.
+        """
+        if self.method == "interp":
+            return _REACH[self.order] + 1
+        # Kernels are cut off at a rectangle around them: a turned one reaches to its corners.
+        return ceil(1.5 * _KERNEL * max(scale, 1)) + 2
+
+
+def resample(
+    planes: NDArray[Any],
+    wcs: Any,
+    target_wcs: Any,
+    shape: Sequence[int],
+    how: Resampling,
+    round_trip: bool = False,
+) -> NDArray[np.float64]:
+    """Planes on another grid, as surface brightness: no value is scaled.
+
+    Parameters
+    ----------
+    planes : ndarray of float, shape (..., y, x)
+        Coordinates are transformed once for all of them.
+    wcs, target_wcs : APE 14 WCS
+        Of the planes, and of the grid.
+    shape : sequence of two int
+        (y, x) of the grid.
+    how : Resampling
+        `flux` is not for here.
+    round_trip : bool
+        Leave out pixels of the grid that do not come back to where they started, as on the other
+        side of the sky.
+
+    Returns
+    -------
+    ndarray of float64, shape (..., *shape)
+        NaN outside of the planes, and wherever a NaN contributes.
+    """
+    import reproject
+
+    function = getattr(reproject, f"reproject_{how.method}")
+    options: dict[str, Any] = {} if how.method == "exact" else {"roundtrip_coords": round_trip}
+    if how.method == "interp":
+        options["order"] = how.order
+    image = function(
+        (planes, wcs),
+        target_wcs,
+        shape_out=(*planes.shape[:-2], *shape),
+        return_footprint=False,
+        **options,
+    )
+    return np.asarray(image)
+
+
+def sliced(wcs: Any, part: tuple[slice, slice]) -> Any:
+    """The WCS of a part of an image; its own copy, as wcslib's are not for several threads."""
+    copy = wcs.deepcopy() if hasattr(wcs, "deepcopy") else wcs
+    return HighLevelWCSWrapper(SlicedLowLevelWCS(copy, list(part)))

@@ -1,0 +1,157 @@
+"""The grid that frames are resampled onto."""
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from astropy import units
+from astropy.io import fits
+from astropy.wcs import WCS, Sip
+
+from gpustack.align.base import Grid
+from gpustack.align.footprint import between, footprint
+from gpustack.alignments import Reproject
+from gpustack.errors import FrameError, InputError
+from gpustack.frames import Frame
+from gpustack.frames.hdus import quiet
+from gpustack.header import fits_wcs
+
+
+def choose_grid(frames: Sequence[Frame], how: Reproject) -> Grid:
+    """The grid that an alignment asks for.
+
+    Parameters
+    ----------
+    frames : sequence of Frame
+        Those that can be aligned.
+
+    Raises
+    ------
+    InputError
+        Where the target has no celestial WCS, or no shape.
+    """
+    wcs, shape = _target(frames, how)
+    shape = how.shape or shape
+    if how.extent == "union" or (how.target_is("optimal") and how.shape is None):
+        return around(frames, as_grid(wcs))
+    if shape is None:
+        raise InputError(
+            "align target: expected a shape: Reproject(shape=(y, x)), NAXIS1 and NAXIS2 in a "
+            "header, or the array_shape of a WCS, got none"
+        )
+    return Grid((int(shape[0]), int(shape[1])), as_grid(wcs))
+
+
+def _target(frames: Sequence[Frame], how: Reproject) -> tuple[WCS, Sequence[int] | None]:
+    """WCS and shape of the target."""
+    if how.target_is("first"):
+        return frames[0].wcs, frames[0].shape
+    if how.target_is("optimal"):
+        return _optimal(frames, how.scale)
+    if isinstance(how.target, str | os.PathLike):
+        return _of_file(os.fspath(how.target))
+    if isinstance(how.target, fits.Header):
+        return _of_header("align target", how.target)
+    wcs = fits_wcs(how.target)
+    if wcs is None:
+        raise InputError(
+            "align target: expected 'first', 'optimal', a file, a header or an astropy.wcs.WCS, "
+            f"got {how.target!r}"
+        )
+    check_celestial("align target", wcs)
+    return wcs, wcs.array_shape
+
+
+def _optimal(frames: Sequence[Frame], scale: float | None) -> tuple[WCS, Sequence[int]]:
+    """North up, with the smallest pixels of the frames or of `scale` arcseconds."""
+    from reproject.mosaicking import find_optimal_celestial_wcs
+
+    wcs, shape = find_optimal_celestial_wcs(
+        [(frame.shape, frame.wcs) for frame in frames],
+        resolution=None if scale is None else scale * units.arcsec,
+        negative_lon_cdelt=True,
+    )
+    return wcs, shape
+
+
+def _of_file(name: str) -> tuple[WCS, Sequence[int] | None]:
+    """Of the first image with celestial coordinates in a FITS file."""
+    try:
+        with quiet(), fits.open(name) as hdus:
+            for hdu in hdus:
+                if hdu.header.get("NAXIS") == 2 and "CTYPE1" in hdu.header:
+                    return _of_header(name, hdu.header)
+    except OSError as err:
+        raise FrameError(name, f"align target: expected a FITS file, got: {err}") from err
+    raise FrameError(name, "align target: expected an image with celestial coordinates, got none")
+
+
+def _of_header(name: str, header: fits.Header) -> tuple[WCS, Sequence[int] | None]:
+    try:
+        with quiet():
+            wcs = WCS(header)
+    except Exception as err:  # wcslib raises errors of many kinds
+        raise InputError(f"{name}: expected a celestial WCS in the header, got: {err}") from err
+    check_celestial(name, wcs)
+    return wcs, wcs.array_shape
+
+
+def check_celestial(name: str, wcs: Any) -> None:
+    """Raise where a WCS is missing, not celestial, or cannot be computed with.
+
+    Raises
+    ------
+    InputError
+        It begins with `name`.
+    """
+    if wcs is None:
+        raise InputError(f"{name}: expected a celestial WCS, got none")
+    if not isinstance(wcs, WCS):
+        raise InputError(f"{name}: expected an astropy.wcs.WCS, got {type(wcs).__name__}")
+    if not wcs.is_celestial:
+        raise InputError(
+            f"{name}: expected a celestial WCS, got one that is not celestial, "
+            f"with axes {', '.join(map(str, wcs.wcs.ctype))}"
+        )
+    if np.linalg.det(wcs.pixel_scale_matrix) == 0:
+        raise InputError(
+            f"{name}: expected a WCS that can be inverted, got one whose CD matrix is singular: "
+            f"{wcs.pixel_scale_matrix.tolist()}"
+        )
+
+
+def around(frames: Sequence[Frame], wcs: WCS) -> Grid:
+    """The grid of a WCS, moved by whole pixels and of such a shape that it holds all frames."""
+    covered = np.array([footprint(between(frame.wcs, wcs), frame.shape) for frame in frames])
+    left, bottom = np.floor(np.nanmin(covered[:, [0, 2]], axis=0) + 0.5).astype(int)
+    right, top = np.ceil(np.nanmax(covered[:, [1, 3]], axis=0) - 0.5).astype(int)
+    return Grid((int(top - bottom) + 1, int(right - left) + 1), moved(wcs, left, bottom))
+
+
+def moved(wcs: WCS, left: int, bottom: int) -> WCS:
+    """A WCS in which pixel (left, bottom), counted from 0, is the first; distortions move along.
+
+    `WCS.slice` does the same, but for pixels before the first.
+    """
+    result, by = wcs.deepcopy(), np.array([left, bottom])
+    result.wcs.crpix = result.wcs.crpix - by
+    if result.sip is not None:
+        sip = result.sip
+        result.sip = Sip(sip.a, sip.b, sip.ap, sip.bp, sip.crpix - by)
+    result.array_shape = None
+    return result
+
+
+def as_grid(wcs: WCS) -> WCS:
+    """A WCS that cards of a header can tell: without lookup tables, which they cannot.
+
+    The grid has then the coordinates that its cards say, and frames are resampled to them.
+    """
+    if not wcs.has_distortion or all(
+        table is None for table in (wcs.cpdis1, wcs.cpdis2, wcs.det2im1, wcs.det2im2)
+    ):
+        return wcs
+    plain = wcs.deepcopy()
+    plain.cpdis1 = plain.cpdis2 = plain.det2im1 = plain.det2im2 = None
+    return plain

@@ -5,11 +5,13 @@ from typing import Any
 
 import numpy as np
 from astropy.wcs import WCS
-from astropy.wcs.utils import pixel_to_pixel
+from astropy.wcs.utils import pixel_to_skycoord, wcs_to_celestial_frame
 from numpy.typing import NDArray
 
 from gpustack.align.pixel_map import Transform
 
+#: Pixels to which distortions are inverted; astropy's 1e-4 would be seen in nodes.
+ITERATED = 1e-6
 #: Pixels between the points of a frame that are looked at.
 _STEP = 64
 #: Grid pixels by which a footprint may reach beyond the points: interpolation reaches half a
@@ -18,22 +20,33 @@ _PAD = 2
 
 
 def between(*pair: WCS) -> Transform:
-    """From pixels x, y of the first of two WCS to those of the second.
+    """From pixels x, y of the first of two celestial WCS to those of the second.
 
     NaN where that does not lead back: what lies on the other side of the sky has pixels in some
     projections, but none that lead back.
     """
 
     def transform(x: Any, y: Any) -> tuple[NDArray[Any], NDArray[Any]]:
-        # Copies: wcslib's are not for several threads.
-        wcs, other = (one.deepcopy() for one in pair)
+        wcs, other = (one.deepcopy() for one in pair)  # wcslib's are not for several threads
         with np.errstate(all="ignore"):
-            there = pixel_to_pixel(wcs, other, x, y)
-            back = pixel_to_pixel(other, wcs, *there)
+            there = _across(wcs, other, x, y)
+            back = _across(other, wcs, *there)
             lost = ~(np.hypot(back[0] - x, back[1] - y) <= 1)
-        return tuple(np.where(lost, np.nan, axis) for axis in there)  # type: ignore[return-value]
+        return np.where(lost, np.nan, there[0]), np.where(lost, np.nan, there[1])
 
     return transform
+
+
+def _across(wcs: WCS, other: WCS, x: Any, y: Any) -> tuple[NDArray[Any], NDArray[Any]]:
+    """As `astropy.wcs.utils.pixel_to_pixel`, to `ITERATED`, and without a warning.
+
+    Distortions are inverted by iteration, which diverges far outside of an image.
+    """
+    sky = pixel_to_skycoord(x, y, wcs).transform_to(wcs_to_celestial_frame(other))
+    world = sky.represent_as("unitspherical")
+    degrees = {other.wcs.lng: world.lon.deg, other.wcs.lat: world.lat.deg}
+    found = other.all_world2pix(degrees[0], degrees[1], 0, tolerance=ITERATED, quiet=True)
+    return found[0], found[1]
 
 
 def edges(shape: Sequence[int]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

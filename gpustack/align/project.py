@@ -98,17 +98,16 @@ def wcs_project(
     shape = tuple(ccd.shape if target_shape is None else target_shape)
     variance = _variance(ccd)
     held = {"data": ccd.data, "mask": ccd.mask, "variance": variance}
-    planes = {name: plane for name, plane in held.items() if plane is not None}
-    image = np.empty((len(planes), *shape))
+    names = [name for name, plane in held.items() if plane is not None]
+    planes = np.stack([held[name] for name in names]) if len(names) > 1 else ccd.data[np.newaxis]
+    image = np.empty((len(names), *shape))
     for rows in _bands(shape, how):
         grid = sliced(target_wcs, (rows, slice(0, shape[1])))
         size = (rows.stop - rows.start, shape[1])
-        image[:, rows] = resample(
-            np.stack(list(planes.values())), ccd.wcs, grid, size, how, round_trip=True
-        )
-    found = dict(zip(planes, image, strict=True))
+        image[:, rows] = resample(planes, ccd.wcs, grid, size, how, round_trip=True)
+    found = dict(zip(names, image, strict=True))
     # A copy: a view would keep the other planes alive with the result.
-    data = found["data"].copy() if len(planes) > 1 else found["data"]
+    data = image[0].copy() if len(names) > 1 else image[0]
     mask = np.isnan(data) | (found.get("mask", 0.0) > MASK_THRESHOLD)
     # A sample is a surface brightness; a larger target pixel holds more of it.
     area = _area(ccd.wcs, target_wcs, shape, how)

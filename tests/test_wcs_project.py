@@ -116,7 +116,8 @@ def test_metadata_that_is_no_header_and_uncertainty():
     result = wcs_project(ccd, TARGETS["same"])
     assert dict(result.meta) == {"night": 3}
     assert result.meta is not ccd.meta
-    assert result.uncertainty is None
+    assert isinstance(result.uncertainty, StdDevUncertainty), "as it was; ccdproc drops it"
+    np.testing.assert_allclose(result.uncertainty.array, 1, rtol=1e-6)
     assert result.mask is None
 
 

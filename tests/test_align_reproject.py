@@ -1,0 +1,321 @@
+"""Frames resampled onto one grid inside a run, against wcs_project and what is known of the sky."""
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from astropy.nddata import CCDData, InverseVariance, StdDevUncertainty, VarianceUncertainty
+from astropy.wcs import WCS
+
+from gpustack import Offsets, Reproject, SigmaClip, explain, stack, wcs_project
+from gpustack.align import bring_together
+from gpustack.align.base import AbsentFrame
+from gpustack.align.placed import PlacedFrame
+from gpustack.align.projected import SIDE
+from gpustack.frames import open_frames
+from skies import SCALE, distorted, noisy, stars, tangent
+
+#: float32, and coordinates to 1e-4 pixels between samples that differ by up to 80.
+INTERPOLATED = {"rtol": 1e-6, "atol": 1e-4 * 80}
+ORDERS = ("nearest-neighbor", "bilinear", "biquadratic", "bicubic")
+METHODS = ("interp", "adaptive", "exact")
+
+
+def frames(n=4, **more):
+    """Dithered, turned, with pixels of two sizes; the first is the target."""
+    places = [
+        tangent((10 + 0.0007 * i, 20 - 0.0005 * i), degrees=7.0 * i, scale=SCALE * (1 + i % 2 / 2))
+        for i in range(n)
+    ]
+    return [
+        noisy(wcs, shape=(100 + 7 * i, 120), seed=i, masked=0.01, **more)
+        for i, wcs in enumerate(places)
+    ]
+
+
+def projected(images, wcs, shape, **how):
+    """Each by wcs_project, as a masked cube."""
+    made = [wcs_project(image, wcs, shape, **how) for image in images]
+    masks = [np.zeros(shape, bool) if one.mask is None else one.mask for one in made]
+    return np.ma.MaskedArray([one.data for one in made], masks)
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_a_run_gives_what_projecting_each_frame_first_gives(order):
+    images = frames()
+    cube = projected(images, images[0].wcs, images[0].shape, order=order)
+    got = stack(images, align=Reproject(order=order), combine="mean")
+    np.testing.assert_array_equal(got.count, (~cube.mask).sum(axis=0))
+    if order != "nearest-neighbor":  # where a pixel lies between two, either is nearest
+        expected = cube.mean(axis=0)
+        np.testing.assert_array_equal(got.mask, expected.mask)
+        np.testing.assert_allclose(got.data, expected.filled(np.nan), **INTERPOLATED)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("flux", ["ratio", "local", "none"])
+def test_all_methods_and_fluxes_do_as_wcs_project(method, flux):
+    images = [noisy(tangent(degrees=20, scale=1.3e-4), shape=(50, 40), masked=0.01)]
+    images.insert(0, noisy(tangent(), shape=(45, 50), seed=3))
+    how = {"method": method, "flux": flux}
+    cube = projected(images, images[0].wcs, (45, 50), **how)
+    got = stack(images, align=Reproject(**how), combine="sum", outputs=("count",))
+    # Kernels are cut off: of a pixel just at the end, rounding decides.
+    same = got.count == (~cube.mask).sum(axis=0)
+    assert same.all() if method != "adaptive" else same.mean() > 0.98
+    expected = cube.sum(axis=0).filled(0)
+    np.testing.assert_allclose(got.data[same], expected[same], rtol=2e-5, atol=0.02)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_bands_leave_no_seam(method):
+    images = frames(3)[1:]
+    target = tangent((10.0011, 20.0003), degrees=-3)
+    align = Reproject(target=target, shape=(97, 110), method=method)
+    opened = bring_together(open_frames(images), align).frames
+    for frame in opened:
+        whole = frame.read(0, 97).data
+        for rows in (1, 40):
+            parts = [frame.read(y, min(y + rows, 97)).data for y in range(0, 97, rows)]
+            np.testing.assert_array_equal(np.concatenate(parts), whole)
+
+
+def test_blocks_leave_no_seam(monkeypatch):
+    images = frames(3)
+    align = Reproject(extent="union")
+    whole = stack(images, align=align)
+    assert max(whole.data.shape) < SIDE
+    monkeypatch.setattr("gpustack.align.projected.SIDE", 16)
+    parts = stack(images, align=align)
+    np.testing.assert_array_equal(parts.data, whole.data)
+    np.testing.assert_array_equal(parts.uncertainty, whole.uncertainty)
+
+
+def test_limits_of_memory_make_no_difference():
+    images = frames(4)
+    whole = stack(images, SigmaClip(), align="wcs")
+    small = stack(images, SigmaClip(), align="wcs", memory="6MB")
+    np.testing.assert_array_equal(small.data, whole.data)
+    np.testing.assert_array_equal(small.count, whole.count)
+
+
+def test_a_frame_on_the_grid_is_not_resampled():
+    images = [noisy(tangent(), dtype=">i2"), noisy(tangent(crpix=(57.0, 51.0)), seed=1)]
+    opened = bring_together(open_frames(images), Reproject()).frames
+    assert [type(frame) for frame in opened] == [PlacedFrame] * 2
+    assert opened[1].offset == (-1, 3)
+    result = stack(images, align=Reproject(), combine="sum")
+    np.testing.assert_array_equal(
+        result.data[:99, 3:], images[0].data[:99, 3:] + images[1].data[1:, :117]
+    )
+    for method in ("adaptive", "exact"):
+        opened = bring_together(open_frames(images), Reproject(method=method)).frames
+        assert PlacedFrame not in map(type, opened), "they spread a sample over its neighbours"
+
+
+class Counting:
+    """A frame that counts the rows that are read of it."""
+
+    def __init__(self, inner):
+        self.inner, self.rows = inner, []
+
+    def __getattr__(self, name):
+        return getattr(self.inner, name)
+
+    def read(self, start, stop, into=None):
+        self.rows.append((start, stop))
+        return self.inner.read(start, stop, into)
+
+
+def test_only_rows_that_lie_on_a_band_are_read():
+    images = [noisy(tangent()), noisy(tangent((10.0, 20.004)), seed=1)]
+    aligned = bring_together([Counting(f) for f in open_frames(images)], Reproject(extent="union"))
+    first, second = aligned.frames
+    assert second.shape == (140, 120)
+    second.read(0, 37)
+    assert second.inner.rows == [], "it begins 40 rows further up"
+    second.read(100, 102)
+    (rows,) = second.inner.rows
+    assert rows[0] >= 100 - 40 - 4
+    assert rows[1] <= 102 - 40 + 4
+    first.read(110, 140)
+    assert first.inner.rows == []
+
+
+TARGETS = {
+    "first": ("first", (100, 120)),
+    "a WCS": (tangent(degrees=12), (80, 90)),
+    "a header": (None, (80, 90)),
+    "a file": (None, (80, 90)),
+}
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_targets(name, tmp_path):
+    target, shape = TARGETS[name]
+    images = frames(2)
+    if name == "a WCS":
+        target.array_shape = shape
+    elif target is None:
+        header = tangent(degrees=12).to_header()
+        target = fits.PrimaryHDU(np.zeros(shape, np.uint8), header).header
+        if name == "a file":
+            path = tmp_path / "target.fits"
+            fits.HDUList(
+                [fits.PrimaryHDU(), fits.ImageHDU(np.zeros(shape, np.uint8), header)]
+            ).writeto(path)
+            target = str(path)
+    result = stack(images, align=Reproject(target))
+    assert result.data.shape == shape
+    wcs = images[0].wcs if name == "first" else tangent(degrees=12)
+    np.testing.assert_allclose(result.wcs.pixel_scale_matrix, wcs.pixel_scale_matrix)
+    expected = projected(images, wcs, shape).mean(axis=0)
+    np.testing.assert_allclose(result.data, expected.filled(np.nan), **INTERPOLATED)
+
+
+def test_a_shape_given_goes_first():
+    assert stack(frames(2), align=Reproject(shape=(30, 44))).data.shape == (30, 44)
+    assert stack(frames(2), align="wcs:shape=30x44").data.shape == (30, 44)
+
+
+@pytest.mark.parametrize(
+    "how", ["wcs:target=optimal", "wcs:extent=union", "wcs:target=optimal,scale=0.2"]
+)
+@pytest.mark.parametrize("kind", ["RA---TAN", "GLON-CAR"])
+def test_a_grid_around_all_frames_loses_no_pixel(how, kind):
+    images = [
+        noisy(tangent(kind=kind, degrees=30)),
+        noisy(distorted(crval=(10.01, 20.004), degrees=100), seed=1)
+        if kind == "RA---TAN"
+        else noisy(tangent((10.01, 20.004), kind=kind, degrees=100), seed=1),
+    ]
+    result = stack(images, align=how, outputs=("count",))
+    for image in images:
+        height, width = image.shape
+        y, x = np.indices(image.shape)
+        edge = (y == 0) | (x == 0) | (y == height - 1) | (x == width - 1)
+        at = result.wcs.world_to_pixel(image.wcs.pixel_to_world(x[edge], y[edge]))
+        assert min(at[0].min(), at[1].min()) >= -0.51
+        assert (at[0].max() - result.data.shape[1], at[1].max() - result.data.shape[0]) <= (0, 0)
+    # Nor does it have rows or columns that no frame touches.
+    for axis in (0, 1):
+        touched = result.count.max(axis=axis)
+        assert (touched[1:-1] > 0).all()
+    if "optimal" in how:
+        north = result.wcs.pixel_scale_matrix
+        np.testing.assert_allclose(north - np.diag(np.diag(north)), 0, atol=1e-12)
+    if "scale" in how:
+        np.testing.assert_allclose(abs(np.diag(north)) * 3600, 0.2)
+
+
+def test_the_header_tells_of_the_grid_alone(tmp_path):
+    image = noisy(distorted())
+    image.meta = fits.Header({"OBJECT": "field", "CD1_1": 3.0, "CTYPE1": "RA---TAN-SIP"})
+    result = stack([image, noisy(tangent(degrees=5))], align=Reproject(tangent(), shape=(50, 60)))
+    result.write(tmp_path / "out.fits")
+    with fits.open(tmp_path / "out.fits") as hdus:
+        header = hdus[0].header
+        assert header["CTYPE1"] == "RA---TAN"
+        assert header["OBJECT"] == "field"
+        assert "A_ORDER" not in header
+        assert "CD1_1" not in header
+        assert any(line.startswith("align: wcs:") for line in header["HISTORY"])
+        np.testing.assert_allclose(WCS(header).wcs.crval, tangent().wcs.crval)
+    read = CCDData.read(tmp_path / "out.fits")
+    np.testing.assert_allclose(read.wcs.pixel_scale_matrix, tangent().pixel_scale_matrix)
+
+
+def test_variances_go_along():
+    image = noisy(tangent(degrees=33, scale=2e-4))
+    image.uncertainty = StdDevUncertainty(np.full(image.shape, 3.0))
+    target = tangent()
+    (frame,) = bring_together(open_frames([image]), Reproject(target, shape=(100, 100))).frames
+    expected = wcs_project(image, target, (100, 100))
+    variance = frame.read_variance(20, 70)
+    inside = ~expected.mask[20:70] & np.isfinite(variance)
+    assert inside.mean() > 0.9
+    np.testing.assert_allclose(variance[inside], expected.uncertainty.array[20:70][inside] ** 2)
+    np.testing.assert_allclose(variance[inside], 9 / 16, rtol=1e-6), "a quarter of the area each"
+
+
+def test_samples_without_weight_count_nothing():
+    """As in weight maps: an inverse variance of 0."""
+    image, other = noisy(tangent(degrees=3), level=10), noisy(tangent(), seed=1)
+    inverse = np.ones(image.shape)
+    inverse[40:60, 50:70] = 0
+    image.uncertainty = InverseVariance(inverse)
+    other.uncertainty = VarianceUncertainty(np.ones(other.shape))
+    result = stack([other, image], weights="variance", align="wcs")
+    inside = result.wcs.world_to_pixel(image.wcs.pixel_to_world(60, 50))
+    x, y = np.rint(inside).astype(int)
+    assert result.data[y, x] == other.data[y, x]
+    assert 10 < result.data[y, x + 30] < 90
+
+
+def test_bits_are_those_of_the_nearest_pixel():
+    image = noisy(tangent(degrees=90))
+    image.flags = np.zeros(image.shape, np.uint16)
+    image.flags[10:20, 30:40] = 4
+    target = tangent()
+    (frame,) = bring_together(open_frames([image]), Reproject(target, shape=(120, 120))).frames
+    bits = frame.read_flags(0, 120)
+    y, x = np.indices((120, 120))
+    at = image.wcs.world_to_pixel(target.pixel_to_world(x, y))
+    inside = (
+        (np.rint(at[1]) >= 10)
+        & (np.rint(at[1]) < 20)
+        & (np.rint(at[0]) >= 30)
+        & (np.rint(at[0]) < 40)
+    )
+    assert bits.dtype == np.uint16
+    np.testing.assert_array_equal(bits, np.where(inside, 4, 0))
+    assert inside.sum() == 100
+
+
+def test_frames_without_overlap_are_listed_and_count_nothing():
+    images = [*frames(2), noisy(tangent((50.0, 20.0)))]
+    with pytest.warns(UserWarning, match="frame 2: left out: expected a frame that overlaps"):
+        result = stack(images, align="wcs", weights=[1, 1, 5])
+    assert [bool(why) for why in result.frames["left_out"]] == [False, False, True]
+    assert result.header["NCOMBINE"] == 2
+    np.testing.assert_array_equal(result.data, stack(images[:2], align="wcs").data)
+
+
+def test_normalisation_is_measured_on_the_grid():
+    """Levels that differ, on frames that overlap in part: no seam."""
+    rng = np.random.default_rng(1)
+    sky = tangent()
+    images = []
+    for i, level in enumerate((0.0, 50.0, -30.0)):
+        wcs = tangent((10 + 0.004 * i, 20.0), degrees=2 * i)
+        data = stars(wcs, (100, 120), rng.normal((10.004, 20), 0.003, (9, 2)), 1.0, sky=100 + level)
+        images.append(CCDData(data.astype(np.float32), unit="adu", wcs=wcs))
+    align = Reproject(sky, extent="union")
+    result = stack(images, align=align, zero="overlap")
+    assert np.nanstd(result.data) < 1e-3
+    offsets = np.array(result.frames["zero"])
+    np.testing.assert_allclose(offsets - offsets[0], [0, 50, -30], atol=1e-3)
+
+
+def test_explain_shows_the_pixel_of_the_grid():
+    images = frames(3)
+    result = stack(images, align="wcs", combine="median")
+    found = explain(images, 33, 44, align="wcs", combine="median")
+    assert found.data == result.data[44, 33]
+    beyond = explain(images, 0, 0, align=Reproject(extent="union"))
+    assert "not finite" in list(beyond.samples["fate"]) or "masked" in list(beyond.samples["fate"])
+
+
+@pytest.mark.parametrize("kind", [AbsentFrame])
+def test_an_absent_frame_has_no_valid_sample(kind):
+    images = [frames(1)[0], noisy(tangent((50.0, 20.0)))]
+    absent = bring_together(open_frames(images), Reproject()).frames[1]
+    assert isinstance(absent, kind)
+    assert absent.whole().mask.all()
+    assert np.isnan(absent.read_variance(0, 3)).all()
+    assert not absent.read_flags(0, 3).any()
+
+
+def test_whole_pixels_are_another_alignment():
+    with pytest.raises(ValueError, match="align: expected one of 'wcs', 'offsets', 'register'"):
+        stack(frames(2), align="shift")
+    assert str(Offsets()).startswith("offsets:")

@@ -55,15 +55,13 @@ def test_a_run_gives_what_projecting_each_frame_first_gives(order):
 @pytest.mark.parametrize("flux", ["ratio", "local", "none"])
 def test_all_methods_and_fluxes_do_as_wcs_project(method, flux):
     images = [noisy(tangent(degrees=20, scale=1.3e-4), shape=(50, 40), masked=0.01)]
-    images.insert(0, noisy(tangent(), shape=(45, 50), seed=3))
-    how = {"method": method, "flux": flux}
-    cube = projected(images, images[0].wcs, (45, 50), **how)
-    got = stack(images, align=Reproject(**how), combine="sum", outputs=("count",))
-    # Kernels are cut off: of a pixel just at the end, rounding decides.
-    same = got.count == (~cube.mask).sum(axis=0)
-    assert same.all() if method != "adaptive" else same.mean() > 0.98
-    expected = cube.sum(axis=0).filled(0)
-    np.testing.assert_allclose(got.data[same], expected[same], rtol=2e-5, atol=0.02)
+    images.append(noisy(tangent(degrees=-4), shape=(45, 50), seed=3))
+    how, shape = {"method": method, "flux": flux}, (45, 50)
+    cube = projected(images, tangent(), shape, **how)
+    align = Reproject(tangent(), shape=shape, **how)
+    got = stack(images, align=align, combine="sum", outputs=("count",))
+    np.testing.assert_array_equal(got.count, (~cube.mask).sum(axis=0))
+    np.testing.assert_allclose(got.data, cube.sum(axis=0).filled(0), rtol=2e-5, atol=0.02)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -92,8 +90,8 @@ def test_blocks_leave_no_seam(monkeypatch):
 
 def test_limits_of_memory_make_no_difference():
     images = frames(4)
-    whole = stack(images, SigmaClip(), align="wcs")
-    small = stack(images, SigmaClip(), align="wcs", memory="6MB")
+    whole = stack(images, SigmaClip(1.4, 1.4), align="wcs")
+    small = stack(images, SigmaClip(1.4, 1.4), align="wcs", memory="6MB")
     np.testing.assert_array_equal(small.data, whole.data)
     np.testing.assert_array_equal(small.count, whole.count)
 
@@ -231,10 +229,11 @@ def test_variances_go_along():
     (frame,) = bring_together(open_frames([image]), Reproject(target, shape=(100, 100))).frames
     expected = wcs_project(image, target, (100, 100))
     variance = frame.read_variance(20, 70)
-    inside = ~expected.mask[20:70] & np.isfinite(variance)
+    inside = np.isfinite(variance)
     assert inside.mean() > 0.9
+    np.testing.assert_array_equal(inside, np.isfinite(expected.data[20:70]))
     np.testing.assert_allclose(variance[inside], expected.uncertainty.array[20:70][inside] ** 2)
-    np.testing.assert_allclose(variance[inside], 9 / 16, rtol=1e-6), "a quarter of the area each"
+    np.testing.assert_allclose(variance[inside], 9 / 16, rtol=1e-6, err_msg="a quarter of the area")
 
 
 def test_samples_without_weight_count_nothing():
@@ -287,7 +286,7 @@ def test_normalisation_is_measured_on_the_grid():
     images = []
     for i, level in enumerate((0.0, 50.0, -30.0)):
         wcs = tangent((10 + 0.004 * i, 20.0), degrees=2 * i)
-        data = stars(wcs, (100, 120), rng.normal((10.004, 20), 0.003, (9, 2)), 1.0, sky=100 + level)
+        data = stars(wcs, (100, 120), rng.normal((10.004, 20), 0.003, (9, 2)), 0.0, sky=100 + level)
         images.append(CCDData(data.astype(np.float32), unit="adu", wcs=wcs))
     align = Reproject(sky, extent="union")
     result = stack(images, align=align, zero="overlap")

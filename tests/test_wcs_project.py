@@ -65,11 +65,39 @@ def test_data_and_mask_are_ccdprocs(target, masked):
 @pytest.mark.parametrize("order", ["nearest-neighbor", "bilinear", "biquadratic", "bicubic"])
 def test_orders_and_shape(order):
     ccdproc = pytest.importorskip("ccdproc")
+    masked = 0 if order in ("biquadratic", "bicubic") else 0.05
     arguments = {"target_wcs": TARGETS["turned"], "target_shape": (25, 50), "order": order}
-    ours, theirs = (p(image(), **arguments) for p in (wcs_project, ccdproc.wcs_project))
+    ours, theirs = (
+        p(image(masked=masked), **arguments) for p in (wcs_project, ccdproc.wcs_project)
+    )
     assert ours.shape == (25, 50)
     np.testing.assert_allclose(ours.data, theirs.data, rtol=SPLINE)
     np.testing.assert_array_equal(ours.mask, theirs.mask)
+
+
+@pytest.mark.parametrize("order", ["biquadratic", "bicubic"])
+def test_by_a_spline_a_masked_pixel_reaches_three_pixels_and_no_further(order):
+    """Whatever it holds; ccdproc masks every other ring out to 14 pixels and keeps the waves."""
+    rng = np.random.default_rng(5)
+    data = rng.normal(100, 10, (60, 60))
+    wcs, target = tangent(crpix=(30, 30)), tangent(crpix=(30.3, 30.4))
+    clean = wcs_project(CCDData(data, unit="adu", wcs=wcs), target, order=order)
+    results = []
+    for value in (100.0, 1e6, np.nan):
+        data[30, 30] = value
+        mask = np.zeros(data.shape, bool)
+        mask[30, 30] = True
+        results.append(
+            wcs_project(CCDData(data, unit="adu", wcs=wcs, mask=mask), target, order=order)
+        )
+    outside = np.isnan(clean.data)
+    for result in results:
+        y, x = np.nonzero(result.mask & ~outside)
+        assert np.hypot(y - 30.4, x - 30.3).max() < 5
+        assert len(y) >= 9
+        np.testing.assert_array_equal(result.data, results[0].data)
+        apart = np.abs(result.data - clean.data)[~result.mask]
+        assert apart.max() < 0.01 * 60, "a hundredth of what neighbours differ by"
 
 
 @pytest.mark.parametrize("dtype", [np.uint16, np.float32, ">f4"])

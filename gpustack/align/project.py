@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from gpustack.align.footprint import between
 from gpustack.align.pixel_map import PixelMap
-from gpustack.align.resample import MASK_THRESHOLD, Resampling, resample, sliced
+from gpustack.align.resample import Resampling, contributes, resample, sliced, without
 from gpustack.align.target import check_celestial
 from gpustack.alignments import Flux, Method, Order, Reproject
 from gpustack.header import without_wcs
@@ -45,8 +45,7 @@ def wcs_project(
     target_shape : sequence of two int, optional
         Shape (y, x) of the result; that of `ccd` where omitted.
     order : {"nearest-neighbor", "bilinear", "biquadratic", "bicubic"}
-        How values between pixels are interpolated. With the last two a masked pixel masks all
-        within 14 pixels, as what it holds reaches so far.
+        How values between pixels are interpolated.
     method, flux
         As in `gpustack.Reproject`.
 
@@ -66,8 +65,10 @@ def wcs_project(
 
     Notes
     -----
-    Data and mask are those of `ccdproc.wcs_project`, bit for bit, where `method` and `flux` are
-    left out.
+    Data and mask are those of `ccdproc.wcs_project`, bit for bit, where `order`, `method` and
+    `flux` are left out. The splines of the last two orders reach over the whole image in waves:
+    ccdproc masks where those of masked pixels are positive; here what a masked pixel holds does
+    not count, and the mask is True where it would, to a hundredth.
 
     Variances are resampled as the samples are. Resampled samples are less noisy than that says,
     one by one, but go together with their neighbours: of sums over many of them it is right.
@@ -98,6 +99,8 @@ def wcs_project(
     shape = tuple(ccd.shape if target_shape is None else target_shape)
     variance = _variance(ccd)
     held = {"data": ccd.data, "mask": ccd.mask, "variance": variance}
+    if how.is_spline and ccd.mask is not None:
+        held["data"] = without(ccd.data, np.asarray(ccd.mask, bool), how)
     names = [name for name, plane in held.items() if plane is not None]
     planes = np.stack([held[name] for name in names]) if len(names) > 1 else ccd.data[np.newaxis]
     image = np.empty((len(names), *shape))
@@ -108,7 +111,9 @@ def wcs_project(
     found = dict(zip(names, image, strict=True))
     # A copy: a view would keep the other planes alive with the result.
     data = image[0].copy() if len(names) > 1 else image[0]
-    mask = np.isnan(data) | (found.get("mask", 0.0) > MASK_THRESHOLD)
+    mask = np.isnan(data)
+    if "mask" in found:
+        mask |= contributes(found["mask"], how)
     # A sample is a surface brightness; a larger target pixel holds more of it.
     area = _area(ccd.wcs, target_wcs, shape, how)
     data *= area
@@ -140,7 +145,7 @@ def _bands(shape: tuple[int, ...], how: Resampling) -> Iterator[slice]:
     Splines are filtered, and areas on the sky transformed, for the whole image whatever the rows:
     these are done at once.
     """
-    whole = how.method == "exact" or how.order in ("biquadratic", "bicubic")
+    whole = how.method == "exact" or how.is_spline
     step = shape[0] if whole else max(1, _AT_ONCE // shape[1])
     for start in range(0, shape[0], step):
         yield slice(start, min(start + step, shape[0]))

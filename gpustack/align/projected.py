@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from gpustack.align.base import GridFrame
 from gpustack.align.map_wcs import FramePixels, GridPixels
 from gpustack.align.pixel_map import PixelMap
-from gpustack.align.resample import MASK_THRESHOLD, Resampling, resample, sliced
+from gpustack.align.resample import Resampling, contributes, resample, sliced, without
 from gpustack.backends.base import Samples
 from gpustack.frames.base import read_whole
 from gpustack.frames.sections import read_section
@@ -168,12 +168,13 @@ class ProjectedFrame(GridFrame):
         """A part of the frame on a block of the grid, NaN where an invalid pixel contributes."""
         planes = values
         if invalid.any():
-            planes = np.stack([np.where(invalid, 0, values), invalid.astype(values.dtype)])
+            valid = without(values, invalid, self.how)
+            planes = np.stack([valid, invalid.astype(values.dtype)])
         shape = tuple(span.stop - span.start for span in block)
         image = resample(planes, *self._coordinates(part, block), shape, self.how)
         if image.ndim == 2:
             return image
-        image[0, image[1] > MASK_THRESHOLD] = np.nan
+        image[0, contributes(image[1], self.how)] = np.nan
         return image[0]  # type: ignore[no-any-return]
 
     def _coordinates(self, part: Block, block: Block) -> tuple[Any, Any]:

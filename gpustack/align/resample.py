@@ -14,6 +14,9 @@ from gpustack.alignments import Flux, Method, Order
 #: A reprojected mask is 0 far from every masked pixel; interpolation leaves rounding of
 #: about 1e-16 there, and ccdproc calls everything above this masked.
 MASK_THRESHOLD = 1e-8
+#: What a masked pixel may contribute by way of a spline, which never ends: beyond 3 pixels it is
+#: less. It contributes what its nearest valid neighbour holds.
+SPLINE_THRESHOLD = 1e-2
 
 #: Pixels that the spline of an order reaches to: further away, those of the higher ones have
 #: fallen below 1e-9.
@@ -30,6 +33,11 @@ class Resampling:
     method: Method = "interp"
     order: Order = "bilinear"
     flux: Flux = "ratio"
+
+    @property
+    def is_spline(self) -> bool:
+        """Whether a pixel reaches, in falling waves, over the whole image."""
+        return self.order in ("biquadratic", "bicubic")
 
     def margin(self, scale: float) -> int:
         """Pixels that contribute, beyond the one that the centre of a grid pixel lies on.
@@ -88,6 +96,23 @@ def resample(
         **options,
     )
     return np.asarray(image)
+
+
+def without(values: NDArray[Any], invalid: NDArray[np.bool_], how: Resampling) -> NDArray[Any]:
+    """Values in which invalid ones can be interpolated: 0, or for splines those next to them."""
+    if not how.is_spline or invalid.all():
+        return np.where(invalid, 0, values)
+    from scipy.ndimage import distance_transform_edt
+
+    nearest = distance_transform_edt(invalid, return_distances=False, return_indices=True)
+    return values[tuple(nearest)]
+
+
+def contributes(mask: NDArray[Any], how: Resampling) -> NDArray[np.bool_]:
+    """Where a mask that was resampled says that masked pixels contribute."""
+    if how.is_spline:  # its waves go below 0
+        return ~(np.abs(mask) <= SPLINE_THRESHOLD)
+    return mask > MASK_THRESHOLD
 
 
 def sliced(wcs: Any, part: tuple[slice, slice]) -> Any:

@@ -17,6 +17,9 @@ from gpustack.frames import Frame
 from gpustack.frames.hdus import quiet
 from gpustack.header import fits_wcs
 
+#: Of a pixel; a row is not added for less.
+SLACK = 1e-3
+
 
 def choose_grid(frames: Sequence[Frame], how: Reproject) -> Grid:
     """The grid that an alignment asks for.
@@ -79,11 +82,12 @@ def _of_file(name: str) -> tuple[WCS, Sequence[int] | None]:
     """Of the first image with celestial coordinates in a FITS file."""
     try:
         with quiet(), fits.open(name) as hdus:
-            for hdu in hdus:
-                if hdu.header.get("NAXIS") == 2 and "CTYPE1" in hdu.header:
-                    return _of_header(name, hdu.header)
+            headers = [hdu.header for hdu in hdus]
     except OSError as err:
         raise FrameError(name, f"align target: expected a FITS file, got: {err}") from err
+    for header in headers:
+        if header.get("NAXIS") == 2 and "CTYPE1" in header:
+            return _of_header(name, header)
     raise FrameError(name, "align target: expected an image with celestial coordinates, got none")
 
 
@@ -124,8 +128,8 @@ def check_celestial(name: str, wcs: Any) -> None:
 def around(frames: Sequence[Frame], wcs: WCS) -> Grid:
     """The grid of a WCS, moved by whole pixels and of such a shape that it holds all frames."""
     covered = np.array([footprint(between(frame.wcs, wcs), frame.shape) for frame in frames])
-    left, bottom = np.floor(np.nanmin(covered[:, [0, 2]], axis=0) + 0.5).astype(int)
-    right, top = np.ceil(np.nanmax(covered[:, [1, 3]], axis=0) - 0.5).astype(int)
+    left, bottom = np.floor(np.nanmin(covered[:, [0, 2]], axis=0) + 0.5 + SLACK).astype(int)
+    right, top = np.ceil(np.nanmax(covered[:, [1, 3]], axis=0) - 0.5 - SLACK).astype(int)
     return Grid((int(top - bottom) + 1, int(right - left) + 1), moved(wcs, left, bottom))
 
 

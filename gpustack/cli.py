@@ -65,7 +65,8 @@ def cli() -> None:
 @click.option(
     "--maps",
     metavar="NAME,NAME,...",
-    help="Extensions to add: count, low, high, reason, exposure, rejections, flags, sigma, frames.",
+    help="Extensions to add: count, low, high, reason, exposure, rejections, flags, sigma, "
+    "coverage, weight, frames.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace the output if it exists.")
 def combine(

@@ -87,7 +87,8 @@ def stack(
         for wider ones.
     outputs : sequence of str
         Which of ``"uncertainty", "count", "low", "high", "rejected"`` to make, and if asked
-        for, ``"reason", "exposure", "rejections", "flags", "sigma"``; see `Recipe`.
+        for, ``"reason", "exposure", "rejections", "flags", "sigma", "coverage", "weight"``;
+        see `Recipe`.
     hdu : int, str or None
         The extension of a FITS file; None is the first image with data.
     unit : unit-like or None

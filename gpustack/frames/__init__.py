@@ -92,8 +92,7 @@ def open_frames(
         if isinstance(item, (str, os.PathLike)):
             frames.append(open_file(os.fsdecode(item), hdu, unit, flags, masks))
         elif isinstance(item, Image):
-            file, key = split_hdu(os.fsdecode(item.data))
-            frames.append(open_file(file, hdu if key is None else key, unit, flags, masks, item))
+            frames.append(_open_image(item, hdu, unit, flags, masks))
         elif is_device_array(item):
             frames.append(open_resident(f"frame {len(frames)}", item, unit))
         else:
@@ -103,6 +102,14 @@ def open_frames(
     _check_one_side(frames)
     _check_flagged(frames, flags, masks)
     return frames
+
+
+def _open_image(image: Image, hdu: HduKey | None, *options: Any) -> FitsFrame:
+    name = os.fsdecode(image.data)
+    file, key = split_hdu(name)
+    frame = open_file(file, hdu if key is None else key, *options, image)
+    frame.name = name  # two images of one file have two names
+    return frame
 
 
 def _checked_flags(flags: Flags | None) -> Flags:

@@ -8,7 +8,7 @@ from typing import Any
 
 from gpustack.checks import check, tidy
 from gpustack.errors import InputError
-from gpustack.files import files_of, is_glob
+from gpustack.files import files_of, is_glob, split_hdu
 
 PathLike = str | os.PathLike[str]
 
@@ -112,7 +112,7 @@ def _beside(what: str, data: Sequence[str], texts: Sequence[str]) -> list[str]:
     rule = _rule(what, texts[0]) if len(texts) == 1 else None
     if rule is not None:
         return [rule(file) for file in data]
-    files = [file for text in texts for file in files_of(os.path.expanduser(text))]  # noqa: PTH111
+    files = [file for text in texts for file in _files_with_hdu(text)]
     if len(files) != len(data):
         raise InputError(
             f"{what} files: expected {len(data)}, one a frame, got {len(files)}: {files[0]} to "
@@ -121,11 +121,18 @@ def _beside(what: str, data: Sequence[str], texts: Sequence[str]) -> list[str]:
     return files
 
 
+def _files_with_hdu(text: str) -> list[str]:
+    """The files that a text stands for, each with the HDU that stands behind it, if one does."""
+    text = os.path.expanduser(text)  # noqa: PTH111 - str in, str out
+    file, _ = split_hdu(text)
+    return [found + text[len(file) :] for found in files_of(file)]
+
+
 def _rule(what: str, text: str) -> Callable[[str], str] | None:
     """How the name of the other file comes from that of a frame; None where it does not."""
     if text.startswith("!"):
         return lambda file: text
-    if ":" not in text or is_glob(text) or Path(text).exists():
+    if ":" not in text or is_glob(split_hdu(text)[0]) or Path(text).exists():
         return None
     old, _, new = text.partition(":")
     return lambda file: _replaced(what, file, old, new)

@@ -104,10 +104,16 @@ def open_frames(
     return frames
 
 
-def _open_image(image: Image, hdu: HduKey | None, *options: Any) -> FitsFrame:
+def _open_image(
+    image: Image,
+    hdu: HduKey | None,
+    unit: units.UnitBase | None,
+    flags: Flags,
+    masks: Sequence[str],
+) -> FitsFrame:
     name = os.fsdecode(image.data)
     file, key = split_hdu(name)
-    frame = open_file(file, hdu if key is None else key, *options, image)
+    frame = open_file(file, hdu if key is None else key, unit, flags, masks, image)
     frame.name = name  # two images of one file have two names
     return frame
 

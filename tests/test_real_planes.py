@@ -5,6 +5,8 @@ import warnings
 import numpy as np
 import pytest
 from astropy.io import fits
+from astropy.wcs import WCS
+from astropy.wcs.utils import proj_plane_pixel_area
 from click.testing import CliRunner
 
 from gpustack import Image, SigmaClip, stack
@@ -114,3 +116,59 @@ def test_their_cards_name_files_of_the_archive(exposures):
 
     with pytest.raises(MissingFileError, match=r"expected the mask that BPM of .* names"):
         stack([Image(path, mask="!BPM") for path in exposures], unit="adu")
+
+
+#: Coordinates that are interpolated move a sample by less than this share of its noise.
+MOVED = 2e-3
+
+#: Exposures that lie on different pixels: offset and of many shapes; turned by 180 degrees.
+FIELDS = {
+    "decam": ("testcase4_decam/c4d_*_ooi_*.fits", 10, "adu"),
+    "k4m and turned ksb": ("mzlsbass3/*_ooi_*.fits", 8, "ct / s"),
+}
+
+
+def projected(path, grid):
+    """Samples and weights on a grid, by reproject in one piece; NaN where a bad one contributes."""
+    from reproject import reproject_interp
+
+    with fits.open(path) as hdus, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        header = hdus[1].header.copy()
+        header.extend(hdus[0].header.copy(strip=True), unique=True)  # INHERIT: of RADESYS too
+        wcs, x = WCS(header), hdus[1].data.astype(float)
+    variance = 1 / np.where(data(kind(path, "ood")) == 0, data(kind(path, "oow")), np.nan)
+    x[np.isnan(variance)] = np.nan
+    planes = np.array([x, variance.astype(float)])
+    (x, variance), _ = reproject_interp((planes, wcs), grid, shape_out=grid.array_shape)
+    ratio = proj_plane_pixel_area(grid) / proj_plane_pixel_area(wcs)
+    return x * ratio, 1 / (variance * ratio**2)
+
+
+@pytest.mark.parametrize(("pattern", "n", "unit"), FIELDS.values(), ids=FIELDS)
+def test_on_one_grid(folder, pattern, n, unit):
+    paths = sorted(folder.glob(pattern))
+    assert len(paths) == n
+    outputs = ("uncertainty", "count", "weight", "coverage")
+    result = stack(
+        [image(path) for path in paths],
+        weights="variance",
+        uncertainty="propagated",
+        unit=unit,
+        align="wcs:extent=union",
+        outputs=outputs,
+    )
+    result.wcs.array_shape = result.data.shape
+    x, w = np.moveaxis([projected(path, result.wcs) for path in paths], 1, 0)
+    good = np.isfinite(x)
+    total = np.where(good, w, 0).sum(axis=0)
+    # Coordinates that are interpolated may miss an edge that lies on a pixel.
+    assert (result.coverage != good.sum(axis=0)).mean() < 1e-4
+    sure = (result.coverage == good.sum(axis=0)) & (total > 0)
+    expected = np.where(good, w * x, 0).sum(axis=0)[sure] / total[sure]
+    np.testing.assert_allclose(result.weight[sure], total[sure], rtol=1e-4)
+    np.testing.assert_allclose(result.uncertainty[sure], result.weight[sure] ** -0.5, rtol=NEAR)
+    off = np.abs(result.data[sure] - expected) / result.uncertainty[sure]
+    assert off.max() < MOVED
+    np.testing.assert_array_equal(result.count, result.coverage)
+    assert result.coverage.max() == n

@@ -34,6 +34,7 @@ _HOMES = {
     "LinearFitClip": "clips",
     "Grow": "clips",
     "Flags": "flags",
+    "Image": "images",
     "Reproject": "alignments",
     "Offsets": "alignments",
     "Register": "alignments",

@@ -14,8 +14,9 @@ from typing import Any, TextIO
 import click
 
 from gpustack import __version__
-from gpustack.cli_options import keywords, recipe_options
+from gpustack.cli_options import images, keywords, recipe_options
 from gpustack.errors import BackendError, FrameError, GpustackError
+from gpustack.files import split_hdu
 
 #: Exit codes: 0 done, 1 the demo found its result wrong, and these.
 BAD_INPUT, NO_BACKEND = 2, 3
@@ -65,7 +66,8 @@ def cli() -> None:
 @click.option(
     "--maps",
     metavar="NAME,NAME,...",
-    help="Extensions to add: count, low, high, reason, exposure, rejections, flags, sigma, frames.",
+    help="Extensions to add: count, low, high, reason, exposure, rejections, flags, sigma, "
+    "coverage, weight, frames.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace the output if it exists.")
 def combine(
@@ -73,7 +75,8 @@ def combine(
 ) -> None:
     """Combine FRAMES into one image: FITS files, .gz and .fz too, or quoted globs.
 
-    Samples that the MASK or DQ extension of a file marks take no part.
+    Samples that the MASK or DQ extension of a file marks take no part; masks and weights
+    may also lie in files of their own, see --masks.
     The output holds the image, a MASK and an UNCERT extension, as astropy's CCDData
     reads them, the maps that are asked for, and in its header how it was made.
 
@@ -84,32 +87,45 @@ def combine(
       gpustack combine night/*.fits.gz -o sky.fits --clip range:high=60000 --clip sigma
       gpustack combine moon*.fits -o deep.fits --scale mad --zero median --weights noise
       gpustack combine sky*.fits -o sky.fits --clip sigma --clip grow --maps count,reason
+      gpustack combine c4d*ooi*.fits.fz -o deep.fits --masks ooi:ood --weight-maps ooi:oow \\
+          --weights variance --uncertainty propagated --maps coverage,weight
     """
     from gpustack.engine import stack
     from gpustack.maps.extensions import check_maps
     from gpustack.writing import check_target
 
     check_target(output, overwrite)
-    _check_apart(frames, output)
+    given = images(frames, options)
+    _check_apart(given, output)
     added = check_maps(maps.split(",") if maps else ())
     outputs = ("uncertainty", "rejected", *(name for name in added if name != "frames"))
     words = keywords(options)
     start = time.perf_counter()
     with progress_bar(sys.stderr) as progress:
-        result = stack(frames, outputs=outputs, progress=progress, **words)
+        result = stack(given, outputs=outputs, progress=progress, **words)
     result.write(output, overwrite=overwrite, maps=added)
     if sys.stderr.isatty():
         click.echo(summary(result, output, time.perf_counter() - start), err=True)
 
 
-def _check_apart(frames: Iterable[str], output: Path) -> None:
+def _check_apart(frames: Iterable[Any], output: Path) -> None:
     """Run twice on ``*.fits``, the result would be combined into itself."""
     if not output.exists():
         return
-    for item in frames:
+    for item in _names(frames):
         for path in map(Path, {item, *glob.glob(item, recursive=True)}):  # noqa: PTH207 - roots
             if path.exists() and path.samefile(output):
                 raise FrameError(str(path), "expected another output, got one of the frames")
+
+
+def _names(frames: Iterable[Any]) -> Iterator[str]:
+    """Of all files, those that belong to frames too."""
+    for item in frames:
+        if isinstance(item, str):
+            yield item
+        else:
+            given = (item.data, item.mask, item.weight, item.variance)
+            yield from (split_hdu(text)[0] for text in given if text is not None)
 
 
 def summary(result: Any, output: Path, seconds: float) -> str:
@@ -170,7 +186,8 @@ def explain(x: int, y: int, frames: tuple[str, ...], **options: Any) -> None:
     from gpustack.explanation import explain as explain_pixel
 
     # FITS counts from 1, Python from 0.
-    click.echo(explain_pixel(frames, x - 1, y - 1, **keywords(options)))
+    given = images(frames, options)
+    click.echo(explain_pixel(given, x - 1, y - 1, **keywords(options)))
 
 
 @cli.command()

@@ -15,6 +15,7 @@ from gpustack.clips import parse_clip
 from gpustack.combines import METHODS, as_combine
 from gpustack.errors import RecipeError
 from gpustack.flags import Flags, parse_bits
+from gpustack.images import PLANES, paired
 from gpustack.measures import Role, choices, place, tidy_numbers
 from gpustack.recipe import Uncertainty
 
@@ -40,6 +41,13 @@ Scale, zero and weights, beside numbers:
   variance             weights: of each sample, the inverse of its variance in
                        its frame (UNCERT, VAR, ERR)
   !KEYWORD, @FILE      numbers in the headers; in a file, one a line
+
+\b
+Masks, weight maps and variance maps in files of their own:
+  FILES      as many as frames, in the same order; repeat, or quote a glob
+  OLD:NEW    what the name of a frame has, and theirs has instead: ooi:ood
+  !KEYWORD   its header names the file: !BPM
+  FILE[HDU] takes another than that with the EXTNAME of the frame
 
 \b
 Alignments, each with what holds where it is left out:
@@ -112,6 +120,7 @@ CLIP = Parsed("NAME:field=value,...", parse_clip)
 REFERENCE = Parsed("N|mean", _number_or_name)
 HDU = Parsed("number|name", _number_or_name)
 ALIGN = Parsed("NAME:field=value,...", as_alignment)
+FILES = "FILES|OLD:NEW|!KEYWORD"
 BITS = Parsed("N,N,...", partial(parse_bits, "bits"))
 
 
@@ -214,6 +223,28 @@ _OPTIONS = (
         help="Or those that do not; all others do.",
     ),
     click.option(
+        "--masks",
+        "mask",
+        multiple=True,
+        metavar=FILES,
+        help="Files of integers, of which any but 0 makes a sample invalid, see above.",
+    ),
+    click.option(
+        "--weight-maps",
+        "weight",
+        multiple=True,
+        metavar=FILES,
+        help="Files of inverse variances; a sample without weight is invalid. --weights variance "
+        "weighs by them.",
+    ),
+    click.option(
+        "--variance-maps",
+        "variance",
+        multiple=True,
+        metavar=FILES,
+        help="Or files of variances.",
+    ),
+    click.option(
         "--align",
         type=ALIGN,
         metavar=ALIGN.name,
@@ -243,8 +274,14 @@ def recipe_options(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
+def images(frames: tuple[str, ...], options: dict[str, Any]) -> Any:
+    """The frames, with what options say of files that belong to them; takes these out."""
+    planes = {what: options.pop(what) for what in PLANES}
+    return paired(frames, planes) if any(planes.values()) else frames
+
+
 def keywords(options: dict[str, Any]) -> dict[str, Any]:
-    """The options as keywords of `gpustack.stack`.
+    """The options, but those of `images`, as keywords of `gpustack.stack`.
 
     Region and reference go to the measures, bits to the flags.
     """

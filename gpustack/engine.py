@@ -15,7 +15,7 @@ from gpustack.backends.base import Outputs, Progress
 from gpustack.clips import Clip
 from gpustack.combines import Combine
 from gpustack.flags import Flags
-from gpustack.frames import Frame, FrameSource, open_frames
+from gpustack.frames import Frame, FrameSource, open_frames, tell_of_apart
 from gpustack.frames.resident import reshaped
 from gpustack.header import describe, read_exposure
 from gpustack.maps import Derived, derived, execute, least_memory
@@ -55,10 +55,11 @@ def stack(
 
     Parameters
     ----------
-    frames : path, glob, CCDData, array, or an iterable of them
-        FITS files (plain, .gz or tile-compressed), `~astropy.nddata.CCDData` or numpy
-        arrays, all of one shape and unit. An array alone is (frame, y, x). Or cupy arrays,
-        all on one device: they stay there, and the result is made of cupy arrays.
+    frames : path, glob, Image, CCDData, array, or an iterable of them
+        FITS files (plain, .gz or tile-compressed), `Image` where masks, weights or variances lie
+        in files of their own, `~astropy.nddata.CCDData` or numpy arrays, all of one shape and
+        unit. An array alone is (frame, y, x). Or cupy arrays, all on one device: they stay
+        there, and the result is made of cupy arrays.
     clips : clip, iterable of clips, or Recipe
         Such as `RangeClip`, `ExtremaClip`, `SigmaClip`; see `gpustack.clips`. A recipe, such
         as that of an earlier result, stands for this and all that follows up to `outputs`,
@@ -87,7 +88,8 @@ def stack(
         for wider ones.
     outputs : sequence of str
         Which of ``"uncertainty", "count", "low", "high", "rejected"`` to make, and if asked
-        for, ``"reason", "exposure", "rejections", "flags", "sigma"``; see `Recipe`.
+        for, ``"reason", "exposure", "rejections", "flags", "sigma", "coverage", "weight"``;
+        see `Recipe`.
     hdu : int, str or None
         The extension of a FITS file; None is the first image with data.
     unit : unit-like or None
@@ -150,7 +152,7 @@ def stack(
     result = run(
         aligned.frames,
         recipe,
-        origins=[*aligned.origins, *origins],
+        origins=[*tell_of_apart(opened), *aligned.origins, *origins],
         weights=per_sample,
         backend=backend,
         memory=memory,

@@ -43,7 +43,7 @@ MeasureOrText = Any
 OUTPUTS = ("uncertainty", "count", "low", "high", "rejected")
 
 #: Maps that it makes when they are asked for; of the reasons of all samples, see `gpustack.maps`.
-MAPS = ("reason", "exposure", "rejections", "flags", "sigma")
+MAPS = ("reason", "exposure", "rejections", "flags", "sigma", "coverage", "weight")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,8 @@ class Recipe:
         if asked for: ``"reason"``, why samples are out; ``"exposure"``, the EXPTIME of the
         survivors together; ``"rejections"``, which samples of each frame were rejected;
         ``"flags"``, the bits of the survivors' integer masks; ``"sigma"``, their standard
-        deviation about the value, of mean and medians.
+        deviation about the value, of mean and medians; ``"coverage"``, how many samples are
+        valid; ``"weight"``, the weights of the survivors together.
 
     Raises
     ------

@@ -59,6 +59,11 @@ class StackResult:
         The bits of the integer masks of the samples that survived; where none did, of all.
     sigma : ndarray of float or None
         The standard deviation of the samples that survived about `data`; not that of `data`.
+    coverage : ndarray of int or None
+        How many samples are valid, rejected or not.
+    weight : ndarray of float64 or None
+        The weights of the samples that survived, together; of weights by variance, the inverse
+        of the variance of `data`.
     """
 
     data: NDArray[Any]
@@ -78,6 +83,8 @@ class StackResult:
     rejections: RejectionCube | None = field(default=None, repr=False)
     flags: NDArray[Any] | None = field(default=None, repr=False)
     sigma: NDArray[Any] | None = field(default=None, repr=False)
+    coverage: NDArray[Any] | None = field(default=None, repr=False)
+    weight: NDArray[Any] | None = field(default=None, repr=False)
 
     @property
     def marks(self) -> NDArray[np.bool_] | None:
@@ -132,7 +139,8 @@ class StackResult:
             Which to add as extensions: ``"count"`` as COUNT, ``"low"`` and ``"high"`` as LOW and
             HIGH, ``"reason"`` as REASON, ``"exposure"`` as EXPOSURE, ``"rejections"`` as REJECTED
             (a plane a frame, 1 where rejected, eight times as large as in memory), ``"flags"`` as
-            DQ, ``"sigma"`` as SIGMA, ``"frames"`` as FRAMES (a table).
+            DQ, ``"sigma"`` as SIGMA, ``"coverage"`` as COVERAGE, ``"weight"`` as WEIGHT,
+            ``"frames"`` as FRAMES (a table).
 
         Raises
         ------

@@ -71,6 +71,23 @@ def sigma(band: Sequence[Any], recipe: Recipe, want: Any) -> Any:
     return found
 
 
+def coverage(reasons: Any) -> Any:
+    """How many samples came in: all but those that are masked or have no value."""
+    found = np.zeros(reasons.shape[1:], int)
+    for _, y, x in np.argwhere((reasons != Reason.MASKED) & (reasons != Reason.NO_VALUE)):
+        found[y, x] += 1
+    return found
+
+
+def weight(band: Sequence[Any], recipe: Recipe, want: Any) -> Any:
+    """The weights of the samples that survive, together."""
+    found = np.zeros(want.data.shape)
+    for y, x in np.ndindex(found.shape):
+        survivors = np.flatnonzero(want.reasons[:, y, x] == 0).tolist()
+        found[y, x] = math.fsum(_weights(band, recipe, survivors, y, x))
+    return found
+
+
 def propagated(band: Sequence[Any], recipe: Recipe, want: Any) -> Any:
     """The standard deviation of what the oracle combines, from the variances of the samples."""
     found = np.full(want.data.shape, math.nan)

@@ -41,6 +41,10 @@ def agrees(got, band, asked, *, ties=True):
     np.testing.assert_array_equal(maps["reason"][sure], oracle_maps.reason(want.reasons)[sure])
     rejected = oracle_maps.rejections(want.reasons)
     np.testing.assert_array_equal(maps["rejections"][..., sure], rejected[..., sure])
+    covered = oracle_maps.coverage(want.reasons)
+    np.testing.assert_array_equal(maps["coverage"], covered)  # no decision is in it
+    weight = oracle_maps.weight(band, asked, want)
+    np.testing.assert_allclose(maps["weight"][sure], weight[sure], rtol=1e-14)
     seconds = oracle_maps.exposure(want.reasons, exposures(len(want.valid)))
     np.testing.assert_allclose(maps["exposure"][sure], seconds[sure], rtol=1e-14)
 

@@ -32,6 +32,8 @@ MAY_IMPORT = {
     "recipe": "",
     "plan": "",
     "flags": "",
+    "files": "",
+    "images": "",
     "backends": "numpy",
     "frames": "numpy astropy",
     "header": "numpy astropy",

@@ -58,7 +58,7 @@ def explain(
 
     Parameters
     ----------
-    frames : path, glob, CCDData, array, or an iterable of them
+    frames : path, glob, Image, CCDData, array, or an iterable of them
         As for `gpustack.stack`, images of two axes; not on a device.
     x, y : int
         The pixel ``data[y, x]`` of the stack, counted from 0 as numpy, photutils and astropy's

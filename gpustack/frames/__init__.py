@@ -1,16 +1,15 @@
 """Frames: the input images, from files and from memory, read by rows.
 
 Modules, each importing only those before it: `cards` makes headers safe to read, `hdus`
-finds what a FITS file holds, `companions` what lies beside an image in it, `planes` reads rows
-of one image, `views` those of an array, `base` says what a frame is, `variance` and `bits` read
-uncertainties and data-quality flags, `array`, `fitsframe` and `resident` are the kinds of
-frames, `sections` and `source` read parts of them. This is their door.
+finds what a FITS file holds, `companions` what lies beside an image in it, `choose` which is the
+image, `planes` reads rows of one image, `views` those of an array, `base` says what a frame is,
+`variance` and `bits` read uncertainties and data-quality flags, `apart` finds them in other files,
+`array`, `fitsframe` and `resident` are the kinds of frames, `sections` and `source` read parts of
+them. This is their door.
 """
 
-import glob
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,18 +17,28 @@ from astropy import units
 from astropy.nddata import NDData
 
 from gpustack.backends.cuda.device import is_array as is_device_array
-from gpustack.errors import FrameError, InputError, MismatchError
+from gpustack.errors import InputError, MismatchError
+from gpustack.files import HduKey, files_of, split_hdu
 from gpustack.flags import Flags
 from gpustack.frames.array import ArrayFrame, open_array
 from gpustack.frames.base import Frame
 from gpustack.frames.companions import MASKS
-from gpustack.frames.fitsframe import FitsFrame, HduKey, open_file
+from gpustack.frames.fitsframe import FitsFrame, open_file
 from gpustack.frames.resident import ResidentFrame, open_resident
 from gpustack.frames.source import FrameSource
+from gpustack.images import Image
 
-__all__ = ["ArrayFrame", "FitsFrame", "Frame", "FrameSource", "check_agree", "open_frames"]
+__all__ = [
+    "ArrayFrame",
+    "FitsFrame",
+    "Frame",
+    "FrameSource",
+    "check_agree",
+    "open_frames",
+    "tell_of_apart",
+]
 
-_EXPECTED = "file names, CCDData, numpy or cupy arrays"
+_EXPECTED = "file names, Image, CCDData, numpy or cupy arrays"
 
 
 def open_frames(
@@ -43,11 +52,11 @@ def open_frames(
 
     Parameters
     ----------
-    inputs : str, path, CCDData, numpy or cupy array, or an iterable of them
+    inputs : str, path, Image, CCDData, numpy or cupy array, or an iterable of them
         A str with ``*``, ``?`` or ``[`` that names no file stands for the files that
-        match, sorted. A `CCDData` or masked array brings its mask, a `Quantity` its
-        unit. An ndarray given alone is (frame, y, x), or has more axes after the first;
-        images of one axis come in a list.
+        match, sorted. An `Image` has masks, weights or variances in files of their own. A
+        `CCDData` or masked array brings its mask, a `Quantity` its unit. An ndarray given alone
+        is (frame, y, x), or has more axes after the first; images of one axis come in a list.
     hdu : int, str or (str, int), optional
         Of FITS files: the HDU, by number, by EXTNAME, or by EXTNAME and EXTVER. By default
         the first image with data; one that lies beside an image is none: MASK, DQ, UNCERT, VAR,
@@ -82,6 +91,8 @@ def open_frames(
     for item in _items(inputs):
         if isinstance(item, (str, os.PathLike)):
             frames.append(open_file(os.fsdecode(item), hdu, unit, flags, masks))
+        elif isinstance(item, Image):
+            frames.append(_open_image(item, hdu, unit, flags, masks))
         elif is_device_array(item):
             frames.append(open_resident(f"frame {len(frames)}", item, unit))
         else:
@@ -91,6 +102,20 @@ def open_frames(
     _check_one_side(frames)
     _check_flagged(frames, flags, masks)
     return frames
+
+
+def _open_image(
+    image: Image,
+    hdu: HduKey | None,
+    unit: units.UnitBase | None,
+    flags: Flags,
+    masks: Sequence[str],
+) -> FitsFrame:
+    name = os.fsdecode(image.data)
+    file, key = split_hdu(name)
+    frame = open_file(file, hdu if key is None else key, unit, flags, masks, image)
+    frame.name = name  # two images of one file have two names
+    return frame
 
 
 def _checked_flags(flags: Flags | None) -> Flags:
@@ -138,6 +163,15 @@ def check_agree(frames: Iterable[Frame], what: Sequence[str] = ("shape", "unit")
                 )
 
 
+def tell_of_apart(frames: Iterable[Frame]) -> list[str]:
+    """In words, what of each frame was read from files of its own; for the header."""
+    return [
+        f"{frame.name}: {', '.join(frame.apart)}"
+        for frame in frames
+        if isinstance(frame, FitsFrame) and frame.apart
+    ]
+
+
 def _shown(value: Any) -> str:
     return "none" if value is None else str(value) or "dimensionless"
 
@@ -153,7 +187,7 @@ def _parse_unit(unit: units.UnitBase | str | None) -> units.UnitBase | None:
 
 def _items(inputs: Any) -> Iterator[Any]:
     """The inputs one by one, globs expanded."""
-    if isinstance(inputs, (str, os.PathLike, NDData)):
+    if isinstance(inputs, (str, os.PathLike, NDData, Image)):
         inputs = [inputs]
     is_samples = isinstance(inputs, np.ndarray) and inputs.dtype.kind not in "OU"
     if (is_samples or is_device_array(inputs)) and inputs.ndim < 3:
@@ -164,15 +198,6 @@ def _items(inputs: Any) -> Iterator[Any]:
         raise InputError(f"frames: expected {_EXPECTED}, got {inputs!r}")
     for item in inputs:
         if isinstance(item, str):
-            yield from _files(os.path.expanduser(item))  # noqa: PTH111 - str in, str out
+            yield from files_of(os.path.expanduser(item))  # noqa: PTH111 - str in, str out
         else:
             yield item
-
-
-def _files(text: str) -> list[str]:
-    if not any(sign in text for sign in "*?[") or Path(text).exists():
-        return [text]
-    found = sorted(glob.glob(text, recursive=True))  # noqa: PTH207 - Path.glob wants no root
-    if not found:
-        raise FrameError(text, "expected files that match, got none")
-    return found

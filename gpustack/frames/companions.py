@@ -18,7 +18,10 @@ MASKS = ("MASK", "DQ")
 UNCERTAINTIES = ("UNCERT", "VAR", "ERR")
 
 #: Maps that a result of ours may have beside it.
-MAPS = ("COUNT", "LOW", "HIGH", "REASON", "EXPOSURE", "REJECTED", "SIGMA")
+MAPS = (
+    *("COUNT", "LOW", "HIGH", "REASON", "EXPOSURE", "REJECTED", "SIGMA"),
+    *("COVERAGE", "WEIGHT"),
+)
 
 _NAMES = (*MASKS, *UNCERTAINTIES, *MAPS, "PSFIMAGE")
 

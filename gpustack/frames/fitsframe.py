@@ -14,23 +14,19 @@ from numpy.typing import NDArray
 
 from gpustack.backends.base import Samples, working_dtype
 from gpustack.errors import FrameError
+from gpustack.files import HduKey
 from gpustack.flags import Flags
+from gpustack.frames.apart import MEANT, WEIGHT_BYTES, Apart, find_apart, weightless
 from gpustack.frames.base import choose_unit, decode, read_whole, unit_of
 from gpustack.frames.bits import bits_dtype, bits_of, is_bools, raised
-from gpustack.frames.companions import (
-    MASKS,
-    UNCERTAINTIES,
-    find_beside,
-    is_companion,
-    tell_of_others,
-)
+from gpustack.frames.choose import first_image, listed, named_image, tell_of_more
+from gpustack.frames.companions import MASKS, UNCERTAINTIES, find_beside, tell_of_others
 from gpustack.frames.hdus import Hdu, quiet, reading, scan
 from gpustack.frames.planes import Plane, open_plane
 from gpustack.frames.variance import PlaneVariance
+from gpustack.images import Image
 
 _log = logging.getLogger(__name__)
-
-HduKey = int | str | tuple[str, int]
 
 #: Cards that tell how samples are stored in the file, not what they are.
 _STORAGE = ("BSCALE", "BZERO", "BLANK", "CHECKSUM", "DATASUM")
@@ -51,6 +47,10 @@ class FitsFrame:
     variance : PlaneVariance or None
     contents : str
         What HDUs the file has, for errors.
+    weight : Plane or None
+        What is no positive finite number is invalid.
+    apart : tuple of str
+        In words, what lies in files of its own.
     """
 
     name: str
@@ -61,6 +61,8 @@ class FitsFrame:
     flags: Flags
     variance: PlaneVariance | None
     contents: str
+    weight: Plane | None = None
+    apart: tuple[str, ...] = ()
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -79,12 +81,12 @@ class FitsFrame:
 
     @property
     def masked(self) -> bool:
-        """Whether there is an extension that masks it."""
-        return self.mask is not None
+        """Whether a mask or weights make samples invalid."""
+        return self.mask is not None or self.weight is not None
 
     @property
     def has_variance(self) -> bool:
-        """Whether there is an extension with its uncertainty."""
+        """Whether there is an image of its uncertainty."""
         return self.variance is not None
 
     @property
@@ -94,8 +96,13 @@ class FitsFrame:
 
     @property
     def row_bytes(self) -> int:
-        """Of the image, of the extension that masks it as it lies, and of the mask made of that."""
-        return self.image.row_bytes + (self.mask.row_bytes + self.shape[-1] if self.mask else 0)
+        """Of the image, of what masks it as it lies, and of the mask made of that."""
+        size, width = self.image.row_bytes, self.shape[-1]
+        if self.mask is not None:
+            size += self.mask.row_bytes + width
+        if self.weight is not None:
+            size += self.weight.row_bytes + WEIGHT_BYTES * width
+        return size
 
     @property
     def held_bytes(self) -> int:
@@ -116,12 +123,16 @@ class FitsFrame:
     def read(self, start: int, stop: int, into: Any = None) -> Samples:
         """Rows ``[start, stop)`` as they lie in the file."""
         samples = self.image.read(start, stop, into)
-        if self.mask is None:
-            return samples
         rest = None if into is None else memoryview(into)[(stop - start) * self.image.row_bytes :]
-        mask = self.mask.read(start, stop, rest)
-        flags = self.flags if self.has_flags else Flags()
-        return replace(samples, mask=_flagged(mask, flags))
+        invalid = None
+        if self.mask is not None:
+            flags = self.flags if self.has_flags else Flags()
+            invalid = _flagged(self.mask.read(start, stop, rest), flags)
+        if self.weight is not None:
+            # Of the mask as it lay in `rest` nothing is needed any more.
+            without = weightless(self.weight.read(start, stop, rest))
+            invalid = without if invalid is None else np.logical_or(invalid, without, out=without)
+        return samples if invalid is None else replace(samples, mask=invalid)
 
     def read_variance(self, start: int, stop: int) -> NDArray[np.float64]:
         """The variance of rows ``[start, stop)``."""
@@ -167,48 +178,83 @@ def open_file(
     unit: units.UnitBase | None,
     flags: Flags,
     masks: Sequence[str],
+    given: Image | None = None,
 ) -> FitsFrame:
     """The frame of the FITS file `name`. Reads headers alone.
 
-    The first of `masks` that there is masks whichever image is read, as in `CCDData.read`;
-    where one has an EXTVER, the one with that of the image alone. So it is with uncertainties.
+    What other files hold of it, as `given`, goes before what lies beside the image. There the
+    first of `masks` masks whichever image is read, as in `CCDData.read`; where one has an EXTVER,
+    the one with that of the image alone. So it is with uncertainties.
 
     Raises
     ------
     FrameError
-        Where the file is unusable, has no such image, the image has no unit, or `flags` are
+        Where a file is unusable, has no such image, the image has no unit, or `flags` are
         asked of a mask without bits.
     """
     with reading(name), quiet():
         hdus, packed = scan(name)
-        chosen = _first_image(name, hdus) if hdu is None else _named_image(name, hdus, hdu)
+        chosen = first_image(name, hdus) if hdu is None else named_image(name, hdus, hdu)
         if hdu is None:
-            _tell_of_more(name, chosen, hdus)
+            tell_of_more(name, chosen, hdus)
         image = open_plane(name, chosen, packed)
         header = _frame_header(image, hdus[0])
         own = _unit(name, header, unit)
-        beside = find_beside(chosen, hdus, UNCERTAINTIES)
-        variance = None
-        if beside is not None:
-            variance = PlaneVariance(name, beside, packed, image, unit if own is None else own)
+        apart = {} if given is None else find_apart(given, image, header)
+        where = _Where(name, image, hdus, packed)
         return FitsFrame(
             name,
             image,
-            _mask_of(name, chosen, hdus, masks, packed, flags),
+            _mask_of(where, apart.get("mask"), masks, flags),
             choose_unit(name, own, unit),
             header,
             flags,
-            variance,
-            _listed(hdus),
+            _variance_of(
+                where, apart.get("weight") or apart.get("variance"), unit if own is None else own
+            ),
+            listed(hdus),
+            apart["weight"].plane if "weight" in apart else None,
+            tuple(map(str, apart.values())),
         )
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Where:
+    """An image and the file that it lies in."""
+
+    name: str
+    image: Plane
+    hdus: list[Hdu]
+    packed: bool
+
+    def beside(self, names: Sequence[str], apart: Apart | None) -> Hdu | None:
+        """The extension of one of these names that belongs to the image, if it is wanted."""
+        found = find_beside(self.image.hdu, self.hdus, names)
+        if apart is not None and found is not None:
+            _log.warning("%s: using %s instead of its own %s", self.name, apart, found.name)
+        return found if apart is None else None
+
+
+def _variance_of(
+    where: _Where, apart: Apart | None, unit: units.UnitBase | None
+) -> PlaneVariance | None:
+    found = where.beside(UNCERTAINTIES, apart)
+    if apart is not None:
+        meant = MEANT[apart.what]
+        return PlaneVariance(apart.file, apart.hdu, apart.packed, where.image, unit, meant)
+    if found is None:
+        return None
+    return PlaneVariance(where.name, found, where.packed, where.image, unit)
+
+
 def _mask_of(
-    name: str, image: Hdu, hdus: list[Hdu], masks: Sequence[str], packed: bool, flags: Flags
+    where: _Where, apart: Apart | None, masks: Sequence[str], flags: Flags
 ) -> Plane | None:
-    mask = find_beside(image, hdus, masks)
+    mask, image, name = where.beside(masks, apart), where.image, where.name
+    if apart is not None:
+        return apart.plane
     if mask is None:
-        tell_of_others(name, image, hdus, masks)
+        tell_of_others(name, image.hdu, where.hdus, masks)
         return None
     if mask.shape != image.shape:
         raise FrameError(
@@ -216,7 +262,7 @@ def _mask_of(
             f"{mask.name} extension: expected the shape of the image, {image.shape}, "
             f"got {mask.shape}",
         )
-    plane = open_plane(name, mask, packed)
+    plane = open_plane(name, mask, where.packed)
     if flags.given and bits_dtype(plane) is None and not is_bools(plane):
         raise FrameError(
             name,
@@ -225,42 +271,6 @@ def _mask_of(
             f"and BZERO {plane.bzero:g}",
         )
     return plane
-
-
-def _first_image(name: str, hdus: list[Hdu]) -> Hdu:
-    for found in hdus:
-        if found.has_image and not is_companion(found):
-            return found
-    raise FrameError(name, f"expected an image with data, got {_listed(hdus)}")
-
-
-def _tell_of_more(name: str, chosen: Hdu, hdus: list[Hdu]) -> None:
-    """Log where other images are as large as the one taken: amplifiers, detectors, dithers."""
-    alike = [
-        hdu for hdu in hdus if hdu.has_image and not is_companion(hdu) and hdu.shape == chosen.shape
-    ]
-    if len(alike) > 1:
-        _log.warning(
-            "%s: %d images of shape %s; taking HDU %s, hdu= (--hdu) takes another",
-            *(name, len(alike), chosen.shape, chosen.index),
-        )
-
-
-def _named_image(name: str, hdus: list[Hdu], key: HduKey) -> Hdu:
-    wanted, version = key if isinstance(key, tuple) else (key, None)
-    for found in hdus:
-        is_it = (
-            found.index == wanted
-            if isinstance(wanted, int)
-            else found.name == str(wanted).strip().upper() and version in (None, found.version)
-        )
-        if is_it and found.has_image:
-            return found
-    raise FrameError(name, f"expected an image in HDU {key!r}, got {_listed(hdus)}")
-
-
-def _listed(hdus: list[Hdu]) -> str:
-    return "HDUs " + "; ".join(map(str, hdus))
 
 
 def _frame_header(image: Plane, primary: Hdu) -> fits.Header:

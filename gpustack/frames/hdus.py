@@ -67,6 +67,8 @@ def reading(name: str) -> Iterator[None]:
     """Turn what opening and reading a file raise into a FrameError."""
     try:
         yield
+    except FrameError:  # of another file it may be, and an OSError
+        raise
     except FileNotFoundError as err:
         raise MissingFileError(name, "expected a FITS file, got no such file") from err
     except (EOFError, zlib.error, gzip.BadGzipFile) as err:

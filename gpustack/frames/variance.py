@@ -104,6 +104,24 @@ def unit_factor(
     )
 
 
+def kind_of(file: str, hdu: Hdu) -> Kind:
+    """What an extension called UNCERT, VAR or ERR holds.
+
+    Raises
+    ------
+    FrameError
+        Where its UTYPE is another.
+    """
+    if hdu.name != "UNCERT":
+        return "var" if hdu.name == "VAR" else "std"
+    text = str(hdu.header.get("UTYPE", "StdDevUncertainty")).strip()
+    if text not in UTYPES:
+        raise FrameError(
+            file, f"UNCERT extension: expected UTYPE {', '.join(UTYPES)} or none, got {text!r}"
+        )
+    return UTYPES[text]
+
+
 @dataclass(eq=False)
 class PlaneVariance:
     """The variance of an image in a FITS file, by the extension beside it.
@@ -121,6 +139,8 @@ class PlaneVariance:
     image : Plane
     unit : astropy unit or None
         Of the samples of the image as they lie in the file.
+    meant : {"std", "var", "ivar"} or None
+        What it holds; None: what `kind_of` says.
     """
 
     file: str
@@ -128,6 +148,7 @@ class PlaneVariance:
     packed: bool
     image: Plane
     unit: units.UnitBase | None
+    meant: Kind | None = None
 
     def read(self, start: int, stop: int) -> NDArray[np.float64]:
         """Rows ``[start, stop)`` as `Frame.read_variance` gives them."""
@@ -136,7 +157,9 @@ class PlaneVariance:
 
     @property
     def _what(self) -> str:
-        return f"{self.hdu.name} extension"
+        if self.meant is None:
+            return f"{self.hdu.name} extension"
+        return f"HDU {self.hdu} for {self.image.file}"
 
     @cached_property
     def _opened(self) -> tuple[Plane, Kind, float]:
@@ -146,20 +169,10 @@ class PlaneVariance:
                 f"{self._what}: expected the shape of the image, {self.image.shape}, "
                 f"got {self.hdu.shape}",
             )
-        kind = self._kind()
+        kind = kind_of(self.file, self.hdu) if self.meant is None else self.meant
         factor = unit_factor(self.file, self._what, kind, self._unit(), self.unit)
         with reading(self.file), quiet():
             return open_plane(self.file, self.hdu, self.packed), kind, factor
-
-    def _kind(self) -> Kind:
-        if self.hdu.name != "UNCERT":
-            return "var" if self.hdu.name == "VAR" else "std"
-        text = str(self.hdu.header.get("UTYPE", "StdDevUncertainty")).strip()
-        if text not in UTYPES:
-            raise FrameError(
-                self.file, f"{self._what}: expected UTYPE {', '.join(UTYPES)} or none, got {text!r}"
-            )
-        return UTYPES[text]
 
     def _unit(self) -> Any:
         """What BUNIT says; None where there is none, or a copy of that of the image."""

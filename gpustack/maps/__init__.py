@@ -4,10 +4,10 @@ Backends say of every sample why it is out. Here a stack is cut into bands, so t
 one at a time are held; what is derived of them takes its share of each.
 
 Modules, each importing only those before it: `base` is what a derived map is and what it gets,
-`samples` are those of a frame, `reason`, `exposure`, `rejections`, `flags`, `sigma` and
-`propagated` are such maps, `grow` rejects neighbours, `window` holds the reasons of some rows,
-`plan` cuts the stack, `row_noise` finds what clips need to know of whole rows, `banded` runs it.
-`extensions` writes maps as FITS. This is their door.
+`samples` are those of a frame, `sums` adds them up, `reason`, `coverage`, `exposure`, `rejections`,
+`flags`, `sigma`, `weight` and `propagated` are such maps, `grow` rejects neighbours, `window` holds
+the reasons of some rows, `plan` cuts the stack, `row_noise` finds what clips need to know of whole
+rows, `banded` runs it. `extensions` writes maps as FITS. This is their door.
 """
 
 from collections.abc import Sequence
@@ -17,6 +17,7 @@ import numpy as np
 
 from gpustack.maps.banded import execute, least_memory
 from gpustack.maps.base import Derived, Part, Rows, Stack
+from gpustack.maps.coverage import CoverageMap
 from gpustack.maps.exposure import ExposureMap
 from gpustack.maps.flags import FlagMap
 from gpustack.maps.propagated import PropagatedMap
@@ -24,6 +25,7 @@ from gpustack.maps.reason import ReasonMap
 from gpustack.maps.rejections import RejectionCube, RejectionMap
 from gpustack.maps.row_noise import measured
 from gpustack.maps.sigma import SigmaMap
+from gpustack.maps.weight import WeightMap
 from gpustack.recipe import Recipe
 
 __all__ = [
@@ -65,6 +67,10 @@ def derived(
         made["flags"] = FlagMap(source)
     if "sigma" in recipe.outputs:
         made["sigma"] = SigmaMap(source, real, recipe)
+    if "coverage" in recipe.outputs:
+        made["coverage"] = CoverageMap(source)
+    if "weight" in recipe.outputs:
+        made["weight"] = WeightMap(source, recipe)
     if recipe.propagates:
         made["uncertainty"] = PropagatedMap(source, real, recipe)
     return made

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
+from astropy import units
 from astropy.io import fits
 
 from gpustack.checks import some
@@ -21,6 +22,8 @@ EXTENSIONS = {
     "rejections": "REJECTED",
     "flags": "DQ",
     "sigma": "SIGMA",
+    "coverage": "COVERAGE",
+    "weight": "WEIGHT",
     "frames": "FRAMES",
 }
 
@@ -59,10 +62,10 @@ def extensions(result: Any, maps: Sequence[str]) -> Iterator[Any]:
                 f"maps: expected {name} among the outputs of the recipe, got "
                 f"{', '.join(result.recipe.outputs) or 'none'}"
             )
-        yield _hdu(name, value, result.unit)
+        yield _hdu(name, value, result)
 
 
-def _hdu(name: str, value: Any, unit: Any) -> Any:
+def _hdu(name: str, value: Any, result: Any) -> Any:
     if name == "frames":
         table = value.copy()
         table["name"] = [printable(text) for text in value["name"]]
@@ -70,11 +73,20 @@ def _hdu(name: str, value: Any, unit: Any) -> Any:
     data = np.asarray(value)
     hdu = fits.ImageHDU(data.view(np.uint8) if data.dtype == bool else data)
     hdu.name = EXTENSIONS[name]
-    if name == "exposure":
-        hdu.header["BUNIT"] = "s"
-    if name == "sigma" and unit is not None:
+    unit = _unit(name, result)
+    if unit is not None:
         hdu.header["BUNIT"] = unit.to_string()
     if name == "reason":
         for reason, meaning in _MEANINGS.items():
             hdu.header[f"REASON{reason.value}"] = (reason.name, meaning)
     return hdu
+
+
+def _unit(name: str, result: Any) -> Any:
+    """The unit of a map; None where it has none."""
+    if name == "exposure":
+        return units.s
+    if name == "sigma":
+        return result.unit
+    by_variance = name == "weight" and result.recipe.weights == "variance"
+    return result.unit**-2 if by_variance and result.unit is not None else None

@@ -14,6 +14,7 @@ from gpustack.frames.resident import library, on_host
 from gpustack.maps.base import Rows, Stack
 from gpustack.maps.plan import Plan, plan_for
 from gpustack.maps.samples import normalised
+from gpustack.maps.sums import ExactSum
 from gpustack.plan import Band
 from gpustack.recipe import Recipe
 
@@ -133,21 +134,3 @@ class _RowNoise:
         enough = count >= LEAST_COUNT
         total = lib.where(enough, squares.value(), 0.0).sum(axis=1)
         return total, lib.where(enough, count, 0).sum(axis=1)
-
-
-class ExactSum:
-    """Adds arrays up as `gpustack.backends.ragged.exact_sums` does, wherever they are."""
-
-    def __init__(self, first: Any) -> None:
-        self._total, self._rest = first + 0.0, first * 0.0
-
-    def add(self, term: Any) -> None:
-        """Add an array of float64."""
-        total = self._total + term
-        part = total - self._total
-        self._rest = self._rest + ((self._total - (total - part)) + (term - part))
-        self._total = total
-
-    def value(self) -> Any:
-        """The sum."""
-        return self._total + self._rest

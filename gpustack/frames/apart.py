@@ -1,0 +1,183 @@
+"""Masks, weights and variances of an image that lie in files of their own; see `gpustack.Image`."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from astropy.io import fits
+from numpy.typing import NDArray
+
+from gpustack.backends.base import Samples, working_dtype
+from gpustack.errors import FrameError, MissingFileError
+from gpustack.files import HduKey, split_hdu
+from gpustack.frames.base import decode
+from gpustack.frames.bits import bits_dtype, is_bools
+from gpustack.frames.choose import listed, named_image
+from gpustack.frames.companions import MASKS, UNCERTAINTIES, find_beside, is_companion
+from gpustack.frames.hdus import Hdu, reading, scan
+from gpustack.frames.planes import Plane, open_plane
+from gpustack.frames.variance import Kind, kind_of
+from gpustack.images import PLANES, Image
+
+_log = logging.getLogger(__name__)
+
+#: Images that are taken first of files of their own, by EXTNAME.
+_NAMES = {"mask": MASKS, "weight": ("WEIGHT",), "variance": ("VAR", "UNCERT")}
+
+#: What numbers in them are.
+MEANT: dict[str, Kind] = {"weight": "ivar", "variance": "var"}
+
+_WORDS = {"std": "standard deviations", "var": "variances", "ivar": "inverse variances"}
+
+#: Bytes of a weight, beside itself, while it is found which samples have none.
+WEIGHT_BYTES = 8 + 2
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Apart:
+    """An image in a file of its own that is read with another.
+
+    Parameters
+    ----------
+    what : {"mask", "weight", "variance"}
+    file, hdu, packed
+        Where it lies, and whether the file is gzip-compressed.
+    plane : Plane
+    """
+
+    what: str
+    file: str
+    hdu: Hdu
+    packed: bool
+    plane: Plane
+
+    def __str__(self) -> str:
+        return f"{self.what} {self.file}[{self.hdu.index}]"
+
+
+def find_apart(given: Image, image: Plane, header: fits.Header) -> dict[str, Apart]:
+    """What files of their own hold of an image, by what it is. Reads headers alone.
+
+    Raises
+    ------
+    FrameError
+        Where one is unusable, of another shape, or has no image that is surely the one; it names
+        both files.
+    """
+    found = {}
+    for what in PLANES:
+        text = getattr(given, what)
+        if text is not None:
+            file, key = _file_of(what, text, image.file, header)
+            with _told_of(what, image.file):
+                found[what] = _opened(what, file, key, image)
+    return found
+
+
+@contextmanager
+def _told_of(what: str, frame: str) -> Iterator[None]:
+    """Errors of a file say what of which frame it is."""
+    try:
+        yield
+    except FrameError as err:
+        raise type(err)(err.name, f"{err.problem} (the {what} of {frame})") from err
+
+
+def _file_of(what: str, text: str, frame: str, header: fits.Header) -> tuple[str, HduKey | None]:
+    """The file that is given, or that a card of the frame names, and the HDU."""
+    if not text.startswith("!"):
+        return split_hdu(text)
+    key = text[1:].strip()
+    named: Any = header.get(key)
+    if not isinstance(named, str) or not named.strip():
+        got = repr(named) if key in header else "no such card"
+        raise FrameError(frame, f"{what} {text}: expected the header to name a file, got {got}")
+    file, hdu = split_hdu(named.strip())
+    folder = Path(frame).parent
+    # IRAF names files without their ending too.
+    for path in (folder / file, folder / f"{file}.fits", Path(file), Path(f"{file}.fits")):
+        if path.is_file():
+            return str(path), hdu
+    raise MissingFileError(
+        str(folder / file), f"expected the {what} that {key} of {frame} names, got no such file"
+    )
+
+
+def _opened(what: str, file: str, key: HduKey | None, image: Plane) -> Apart:
+    hdus, packed = scan(file)
+    hdu = _counterpart(what, file, hdus, image.hdu) if key is None else named_image(file, hdus, key)
+    if hdu.index == image.hdu.index and Path(file).samefile(image.file):
+        raise FrameError(file, f"expected another image than the frame itself, got HDU {hdu}")
+    if hdu.shape != image.shape:
+        raise FrameError(
+            file, f"expected the shape of the image, {image.shape}, got {hdu.shape} in HDU {hdu}"
+        )
+    with reading(file):
+        plane = open_plane(file, hdu, packed)
+    found = Apart(what, file, hdu, packed, plane)
+    _check_numbers(found)
+    return found
+
+
+def _counterpart(what: str, file: str, hdus: list[Hdu], image: Hdu) -> Hdu:
+    """That of the images in a file which surely belongs to the image of a frame."""
+    named = find_beside(image, hdus, _NAMES[what])
+    if named is not None:
+        return named
+    images = [hdu for hdu in hdus if hdu.has_image]
+    alike = [hdu for hdu in images if (hdu.name, hdu.version) == (image.name, image.version)]
+    if len(alike) > 1:
+        alike = [hdu for hdu in alike if hdu.index == image.index]
+    rest = [hdu for hdu in images if not is_companion(hdu)] or images
+    for some in (alike, rest):
+        if len(some) == 1:
+            return some[0]
+    raise FrameError(
+        file,
+        f"expected one image with data, or one with EXTNAME {image.name or 'none'} and EXTVER "
+        f"{image.version}, as the frame has, got {listed(hdus)}; FILE[HDU] names another",
+    )
+
+
+def _check_numbers(found: Apart) -> None:
+    """Raise where it surely is no such thing."""
+    plane = found.plane
+    if found.what == "mask":
+        if bits_dtype(plane) is None and not is_bools(plane):
+            raise FrameError(
+                found.file,
+                f"expected integers in HDU {found.hdu}, got {plane.stored.newbyteorder('=')} with "
+                f"BSCALE {plane.bscale:g} and BZERO {plane.bzero:g}",
+            )
+        return
+    if found.hdu.name in UNCERTAINTIES:
+        kind, meant = kind_of(found.file, found.hdu), MEANT[found.what]
+        if kind != meant:
+            raise FrameError(
+                found.file, f"expected {_WORDS[meant]}, got {_WORDS[kind]} in HDU {found.hdu}"
+            )
+    if found.what == "weight" and _loses_zeros(found.hdu):
+        _log.warning(
+            "%s: was compressed with loss, which may have made small weights of zeros; what must "
+            "not take part needs a mask",
+            found.file,
+        )
+
+
+def _loses_zeros(hdu: Hdu) -> bool:
+    """Whether floats were made integers in a way that does not keep 0 (FITS standard 4.0, 10.2)."""
+    if hdu.kind != "tiles" or hdu.header.get("ZQUANTIZ") == "SUBTRACTIVE_DITHER_2":
+        return False
+    count = hdu.header.get("TFIELDS", 0)
+    return any(hdu.header.get(f"TTYPE{n}") == "ZSCALE" for n in range(1, count + 1))
+
+
+def weightless(samples: Samples) -> NDArray[np.bool_]:
+    """Where weights are no positive finite numbers."""
+    values, invalid = decode(samples, working_dtype(samples.data.dtype))
+    invalid |= values <= 0
+    return invalid

@@ -1,0 +1,61 @@
+"""Which HDU of a FITS file is the image."""
+
+import logging
+
+from gpustack.errors import FrameError
+from gpustack.files import HduKey
+from gpustack.frames.companions import is_companion
+from gpustack.frames.hdus import Hdu
+
+_log = logging.getLogger(__name__)
+
+
+def first_image(name: str, hdus: list[Hdu]) -> Hdu:
+    """The first image with data that lies beside no other.
+
+    Raises
+    ------
+    FrameError
+        Where there is none.
+    """
+    for found in hdus:
+        if found.has_image and not is_companion(found):
+            return found
+    raise FrameError(name, f"expected an image with data, got {listed(hdus)}")
+
+
+def tell_of_more(name: str, chosen: Hdu, hdus: list[Hdu]) -> None:
+    """Log where other images are as large as the one taken: amplifiers, detectors, dithers."""
+    alike = [
+        hdu for hdu in hdus if hdu.has_image and not is_companion(hdu) and hdu.shape == chosen.shape
+    ]
+    if len(alike) > 1:
+        _log.warning(
+            "%s: %d images of shape %s; taking HDU %s, hdu= (--hdu) takes another",
+            *(name, len(alike), chosen.shape, chosen.index),
+        )
+
+
+def named_image(name: str, hdus: list[Hdu], key: HduKey) -> Hdu:
+    """The image with data in a HDU: by number, by EXTNAME, or by EXTNAME and EXTVER.
+
+    Raises
+    ------
+    FrameError
+        Where there is none.
+    """
+    wanted, version = key if isinstance(key, tuple) else (key, None)
+    for found in hdus:
+        is_it = (
+            found.index == wanted
+            if isinstance(wanted, int)
+            else found.name == str(wanted).strip().upper() and version in (None, found.version)
+        )
+        if is_it and found.has_image:
+            return found
+    raise FrameError(name, f"expected an image in HDU {key!r}, got {listed(hdus)}")
+
+
+def listed(hdus: list[Hdu]) -> str:
+    """What HDUs there are, for errors."""
+    return "HDUs " + "; ".join(map(str, hdus))

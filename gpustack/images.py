@@ -1,0 +1,152 @@
+"""Images whose masks, weights or variances lie in files of their own."""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gpustack.checks import check, tidy
+from gpustack.errors import InputError
+from gpustack.files import files_of, is_glob, split_hdu
+
+PathLike = str | os.PathLike[str]
+
+#: What may lie in a file of its own.
+PLANES = ("mask", "weight", "variance")
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """A frame in a FITS file, with what other files say of its samples.
+
+    Each file is plain, .gz or tile-compressed, and may name an HDU: ``"mask.fits[3]"``,
+    ``"mask.fits[SCI]"``, ``"mask.fits[SCI,2]"``. Of one that names none, that image is taken which
+    is called MASK or DQ (of a mask), WEIGHT, or VAR; else the one with EXTNAME and EXTVER of the
+    frame; else the only one. They go before the extensions that the file of the frame has itself.
+
+    Parameters
+    ----------
+    data : path
+        The frame. Without an HDU, that which `hdu` of `gpustack.stack` says.
+    mask : path or "!KEYWORD", optional
+        Integers, which `Flags` are of; any but 0 makes a sample invalid.
+    weight : path or "!KEYWORD", optional
+        The inverse variance of each sample, in the inverse square of its unit where there is no
+        BUNIT. A sample whose weight is no positive finite number is invalid, whether weights are
+        used or not.
+    variance : path or "!KEYWORD", optional
+        The variance of each sample. A `weight` has it too: only one of the two.
+
+    Notes
+    -----
+    With "!BPM", card BPM of the header names the file; where that is no whole path, it is looked
+    for in the folder of the frame, then in the current one, with .fits behind it too.
+
+    Raises
+    ------
+    RecipeError
+        Where one is no path, or there are a weight and a variance.
+
+    References
+    ----------
+    IRAF ``masktype="!BPM"``; SWarp ``WEIGHT_IMAGE``, ``WEIGHT_TYPE`` MAP_WEIGHT and MAP_VARIANCE.
+
+    Examples
+    --------
+    >>> from gpustack import Image
+    >>> Image("c4d_ooi.fits", mask="c4d_ood.fits", weight="c4d_oow.fits").weight
+    'c4d_oow.fits'
+    """
+
+    data: PathLike
+    mask: PathLike | None = None
+    weight: PathLike | None = None
+    variance: PathLike | None = None
+
+    def __post_init__(self) -> None:
+        check(self.data is not None, "Image data: expected the path of a FITS file, got None")
+        names = ("data", *PLANES)
+        tidy(self, **{name: _path(f"Image {name}", getattr(self, name)) for name in names})
+        check(
+            self.weight is None or self.variance is None,
+            f"Image: expected a weight or a variance, got weight={self.weight!r} and "
+            f"variance={self.variance!r}",
+        )
+
+
+def _path(name: str, given: Any) -> str | None:
+    if given is None:
+        return None
+    is_path = isinstance(given, (str, os.PathLike)) and os.fspath(given) != ""
+    check(is_path, f"{name}: expected the path of a FITS file, got {given!r}")
+    return os.path.expanduser(os.fsdecode(given))  # noqa: PTH111 - str in, str out
+
+
+def paired(frames: Sequence[str], planes: Mapping[str, Sequence[str]]) -> list[Image]:
+    """Files with the files that belong to them.
+
+    Parameters
+    ----------
+    frames : sequence of str
+        File names and globs.
+    planes : mapping of "mask", "weight", "variance" to sequence of str
+        Of each, as many file names or globs as there are frames, in the same order; or one text:
+        ``"!KEYWORD"``, or ``"OLD:NEW"``, what the name of a frame has and the other instead.
+
+    Raises
+    ------
+    InputError
+        Where there are more or fewer files than frames, or a name does not have OLD once.
+    """
+    data = [file for text in frames for file in files_of(os.path.expanduser(text))]  # noqa: PTH111
+    found = {what: _beside(what, data, texts) for what, texts in planes.items() if texts}
+    return [
+        Image(file, **{what: files[f] for what, files in found.items()})
+        for f, file in enumerate(data)
+    ]
+
+
+def _beside(what: str, data: Sequence[str], texts: Sequence[str]) -> list[str]:
+    """What lies beside each file."""
+    rule = _rule(what, texts[0]) if len(texts) == 1 else None
+    if rule is not None:
+        return [rule(file) for file in data]
+    files = [file for text in texts for file in _files_with_hdu(text)]
+    if len(files) != len(data):
+        raise InputError(
+            f"{what} files: expected {len(data)}, one a frame, got {len(files)}: {files[0]} to "
+            f"{files[-1]} for {data[0]} to {data[-1]}"
+        )
+    return files
+
+
+def _files_with_hdu(text: str) -> list[str]:
+    """The files that a text stands for, each with the HDU that stands behind it, if one does."""
+    text = os.path.expanduser(text)  # noqa: PTH111 - str in, str out
+    file, _ = split_hdu(text)
+    return [found + text[len(file) :] for found in files_of(file)]
+
+
+def _rule(what: str, text: str) -> Callable[[str], str] | None:
+    """How the name of the other file comes from that of a frame; None where it does not."""
+    if text.startswith("!"):
+        return lambda file: text
+    if ":" not in text or is_glob(split_hdu(text)[0]) or Path(text).exists():
+        return None
+    old, _, new = text.partition(":")
+    return lambda file: _replaced(what, file, old, new)
+
+
+def _replaced(what: str, file: str, old: str, new: str) -> str:
+    """The path with something else for `old`: in the name of the file, or else in its folders."""
+    folder, name = os.path.split(file)
+    once = bool(old)
+    if once and name.count(old) == 1:
+        return os.path.join(folder, name.replace(old, new))  # noqa: PTH118 - str in, str out
+    if once and old not in name and file.count(old) == 1:
+        return file.replace(old, new)
+    raise InputError(
+        f"{what} files: expected {old!r} of {old + ':' + new!r} once in the name of each frame, "
+        f"got {file}"
+    )

@@ -1,0 +1,41 @@
+"""The map of coverage: how many frames have something to say of a pixel."""
+
+from typing import Any
+
+import numpy as np
+
+from gpustack.maps.base import Part, Stack
+from gpustack.reasons import Reason
+
+_NOTHING = np.uint8(Reason.MASKED | Reason.NO_VALUE)
+
+
+class CoverageMap:
+    """At each pixel, the number of valid samples, rejected or not.
+
+    That is the survivors, what was rejected low and high, and what grew: all that came in.
+
+    Parameters
+    ----------
+    source : Stack
+
+    References
+    ----------
+    The footprint of `reproject.mosaicking.reproject_and_coadd`.
+    """
+
+    #: A number, what is added to it, and both together; which samples are out, which are in.
+    pixel_bytes = 3 * 4 + 2
+
+    def __init__(self, source: Stack) -> None:
+        whole = np.dtype(np.uint16 if source.n <= np.iinfo(np.uint16).max else np.uint32)
+        self.value: Any = source.empty((source.rows, source.width), whole)
+        self._one = whole.type(1)
+
+    def add(self, part: Part) -> None:
+        """Fill in the rows of a band."""
+        total: Any = None
+        for reasons in part.reasons:
+            counted = ((reasons & _NOTHING) == 0) * self._one
+            total = counted if total is None else total + counted
+        self.value[part.band.start : part.band.stop] = total

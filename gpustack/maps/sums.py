@@ -1,0 +1,21 @@
+"""Sums of arrays, one frame after the other, that the order of frames does not change."""
+
+from typing import Any
+
+
+class ExactSum:
+    """Adds arrays up as `gpustack.backends.ragged.exact_sums` does, wherever they are."""
+
+    def __init__(self, first: Any) -> None:
+        self._total, self._rest = first + 0.0, first * 0.0
+
+    def add(self, term: Any) -> None:
+        """Add an array of float64."""
+        total = self._total + term
+        part = total - self._total
+        self._rest = self._rest + ((self._total - (total - part)) + (term - part))
+        self._total = total
+
+    def value(self) -> Any:
+        """The sum."""
+        return self._total + self._rest

@@ -1,0 +1,60 @@
+"""The map of weights: how much the samples that survive at a pixel weigh, together."""
+
+from typing import Any
+
+import numpy as np
+
+from gpustack.frames.resident import library
+from gpustack.frames.variance import READ_BYTES, inverse_variance
+from gpustack.maps.base import Part, Stack
+from gpustack.maps.sums import ExactSum
+from gpustack.recipe import Recipe
+
+
+class WeightMap:
+    """At each pixel, the sum of the weights of the survivors, in float64.
+
+    Without weights each is 1, and the sum is their number. Of weights by variance it is the inverse
+    of the variance of their mean. 0 where nothing survives.
+
+    Parameters
+    ----------
+    source : Stack
+    recipe : Recipe
+        Its scale and weights are numbers a frame, or weights come with the samples.
+
+    References
+    ----------
+    SWarp ``WEIGHTOUT_NAME``; the WHT extension of DrizzlePac.
+    """
+
+    def __init__(self, source: Stack, recipe: Recipe) -> None:
+        self.value: Any = source.empty((source.rows, source.width), np.dtype(np.float64))
+        self._recipe = recipe
+        #: A frame as it is read, and seven float64 of sums and terms.
+        read = max(source.row_bytes) + source.fresh_bytes if source.weighted else 0
+        self.pixel_bytes = read // max(source.width, 1) + READ_BYTES + 7 * 8 + 2
+
+    def add(self, part: Part) -> None:
+        """Fill in the rows of a band."""
+        lib, total = library(part.reasons), None
+        for f in range(part.rows.n):
+            counted = lib.where(part.reasons[f] == 0, self._weight(part, f), 0.0)
+            if total is None:
+                total = ExactSum(counted * 0.0)
+            total.add(counted)
+        assert total is not None
+        self.value[part.band.start : part.band.stop] = total.value()
+
+    def _weight(self, part: Part, f: int) -> Any:
+        """One for the frame, or one a sample."""
+        match self._recipe.weights:
+            case None:
+                return 1.0
+            case "variance":
+                scale = 1.0 if self._recipe.scale is None else self._recipe.scale[f]
+                return inverse_variance(part.rows.read_variance(f), scale)
+            case "sample":
+                return part.rows.read(f, 0, part.rows.rows).weight
+            case numbers:
+                return np.float64(numbers[f])

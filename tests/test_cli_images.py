@@ -1,0 +1,146 @@
+"""Masks and weight maps on the command line: which file belongs to which frame."""
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from click.testing import CliRunner
+
+from gpustack import Image, explain, stack
+from gpustack.cli import cli
+from gpustack.errors import GpustackError, InputError
+from gpustack.images import paired
+from stacks import sky
+
+SHAPE = (6, 5)
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A folder with exposures, each in an extension, with masks and weights; and in it."""
+    for f, data in enumerate(sky(4, SHAPE).astype("f4")):
+        mask, weight = np.zeros(SHAPE, "i4"), np.full(SHAPE, 1 + f, "f4")
+        mask[f, 0] = 1
+        weight[f, 1] = 0
+        for what, array in (("ooi", data), ("ood", mask), ("oow", weight)):
+            cards = {"BUNIT": "adu", "BPM": f"c{f}_ood"} if what == "ooi" else {}
+            hdu = fits.ImageHDU(array, fits.Header(cards), name="N3")
+            fits.HDUList([fits.PrimaryHDU(), hdu]).writeto(tmp_path / f"c{f}_{what}.fits")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def images(**kinds):
+    return [
+        Image(f"c{f}_ooi.fits", **{what: f"c{f}_{kind}.fits" for what, kind in kinds.items()})
+        for f in range(4)
+    ]
+
+
+def run(*words):
+    done = CliRunner().invoke(cli, ["combine", *words, "-o", "out.fits"])
+    if done.exception and not isinstance(done.exception, GpustackError):
+        raise done.exception
+    return done
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--masks", "ooi:ood"],
+        ["--masks", "*_ood.fits"],
+        ["--masks", "*_ood.fits[1]"],
+        ["--masks", "ooi.fits:ood.fits[N3]"],
+        ["--masks", "!BPM"],
+        [word for f in range(4) for word in ("--masks", f"c{f}_ood.fits")],
+        ["--masks", "c[01]_ood.fits", "--masks", "c2_ood.fits", "--masks", "c3_ood.fits[N3]"],
+    ],
+)
+def test_masks(folder, words):
+    done = run("c*_ooi.fits", *words, "--combine", "median")
+    assert not done.exception, done.exception
+    expected = stack(images(mask="ood"), combine="median")
+    np.testing.assert_array_equal(fits.getdata("out.fits"), expected.data)
+    assert fits.getheader("out.fits")["NCOMBINE"] == 4
+    assert any((expected.data != stack("c*_ooi.fits", combine="median").data).ravel())
+
+
+def test_weight_maps_and_variance_maps(folder):
+    words = ["--weights", "variance", "--uncertainty", "propagated", "--maps", "weight,coverage"]
+    asked = {"weights": "variance", "uncertainty": "propagated", "outputs": ("uncertainty",)}
+    done = run("c*_ooi.fits", "--masks", "ooi:ood", "--weight-maps", "ooi:oow", *words)
+    assert not done.exception, done.exception
+    expected = stack(images(mask="ood", weight="oow"), **asked)
+    with fits.open("out.fits") as hdus:
+        np.testing.assert_array_equal(hdus[0].data, expected.data)
+        np.testing.assert_array_equal(hdus["UNCERT"].data, expected.uncertainty)
+        assert hdus["COVERAGE"].data[:4, :2].tolist() == [[3, 3]] * 4
+        assert hdus["WEIGHT"].data[5, 0] == 1 + 2 + 3 + 4
+    done = run("c*_ooi.fits", "--variance-maps", "ooi:oow", *words, "--overwrite")
+    assert not done.exception, done.exception
+    expected = stack(images(variance="oow"), **asked)
+    np.testing.assert_array_equal(fits.getdata("out.fits"), expected.data)
+
+
+def test_explain_takes_them_too(folder):
+    words = ["1", "2", "c*_ooi.fits", "--masks", "ooi:ood"]
+    done = CliRunner().invoke(cli, ["explain", *words])
+    assert not done.exception, done.exception
+    said = str(explain(images(mask="ood"), 0, 1))
+    assert done.output.strip() == said.strip()
+    assert "masked" in said
+
+
+BAD = {
+    "too few": (["--masks", "c0_ood.fits"], r"mask files: expected 4, one a frame, got 1: c0_ood"),
+    "too many": (
+        ["--weight-maps", "*.fits"],
+        "weight files: expected 4, one a frame, got 12: c0_ood.fits to c3_oow.fits for c0_ooi",
+    ),
+    "no match": (["--masks", "x*_ood.fits"], r"x\*_ood.fits: expected files that match, got none"),
+    "not in the name": (["--masks", "oox:ood"], "expected 'oox' of 'oox:ood' once .*c0_ooi.fits"),
+    "twice": (["--masks", "o:x"], "expected 'o' of 'o:x' once"),
+    "nothing": (["--masks", ":x"], "expected '' of ':x' once"),
+    "not there": (["--masks", "ooi:dq"], r"c0_dq.fits: .*no such file .the mask of c0_ooi.fits"),
+    "no card": (["--masks", "!MASK"], "c0_ooi.fits: mask !MASK: expected the header to name"),
+    "both": (
+        ["--weight-maps", "ooi:oow", "--variance-maps", "ooi:oow"],
+        "expected a weight or a variance",
+    ),
+    "weights for masks": (["--masks", "ooi:oow"], "c0_oow.fits: expected integers.*c0_ooi.fits"),
+}
+
+
+@pytest.mark.parametrize(("words", "message"), BAD.values(), ids=BAD)
+def test_what_does_not_fit(folder, words, message):
+    with pytest.raises(InputError, match=message):
+        raise run("c*_ooi.fits", *words).exception
+
+
+def test_the_output_is_no_mask(folder):
+    (folder / "c0_ood.fits").rename("out.fits")
+    words = ["--masks", "out.fits", "--masks", "c[1-3]_ood.fits", "--overwrite"]
+    with pytest.raises(InputError, match=r"out\.fits: expected another output"):
+        raise run("c*_ooi.fits", *words).exception
+
+
+def test_a_part_of_the_name_or_else_of_a_folder_is_replaced():
+    def beside(file, rule):
+        return paired([file], {"mask": (rule,)})[0].mask
+
+    assert beside("ooi/c_ooi.fits", "ooi:ood") == "ooi/c_ood.fits"
+    assert beside("images/c.fits", "images:masks") == "masks/c.fits"
+    assert beside("c.fits.fz", ".fits.fz:_mask.fits") == "c_mask.fits"
+    with pytest.raises(InputError, match="once"):
+        beside("a/a/c.fits", "a:b")
+
+
+def test_a_file_that_is_called_so_is_no_rule(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "T10:20.fits").touch()
+    assert paired(["a.fits"], {"mask": ("T10:20.fits",)})[0].mask == "T10:20.fits"
+
+
+def test_without_them_frames_are_as_they_are(folder):
+    done = run("c*_ooi.fits")
+    assert not done.exception
+    np.testing.assert_array_equal(fits.getdata("out.fits"), stack("c*_ooi.fits").data)

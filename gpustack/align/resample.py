@@ -105,14 +105,15 @@ def without(values: NDArray[Any], invalid: NDArray[np.bool_], how: Resampling) -
     from scipy.ndimage import distance_transform_edt
 
     nearest = distance_transform_edt(invalid, return_distances=False, return_indices=True)
-    return values[tuple(nearest)]
+    filled: NDArray[Any] = values[tuple(nearest)]
+    return filled
 
 
 def contributes(mask: NDArray[Any], how: Resampling) -> NDArray[np.bool_]:
     """Where a mask that was resampled says that masked pixels contribute."""
-    if how.is_spline:  # its waves go below 0
-        return ~(np.abs(mask) <= SPLINE_THRESHOLD)
-    return mask > MASK_THRESHOLD
+    limit = SPLINE_THRESHOLD if how.is_spline else MASK_THRESHOLD
+    reaches: NDArray[np.bool_] = np.abs(mask) > limit  # waves of splines go below 0
+    return reaches
 
 
 def sliced(wcs: Any, part: tuple[slice, slice]) -> Any:

@@ -57,22 +57,42 @@ class PixelMap:
         return cls(transform, left, top, nodes, _rough(nodes))
 
     def at(self, x: Any, y: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Where x, y of the grid, of any shape, are on the frame; NaN where nowhere."""
-        from scipy.ndimage import map_coordinates
+        """Where x, y of the grid are on the frame; NaN where nowhere.
 
-        across, up = (np.asarray(x) - self.left) / STEP, (np.asarray(y) - self.top) / STEP
-        placed_x, placed_y = (
-            map_coordinates(plane, [up, across], order=1, mode="nearest") for plane in self.nodes
-        )
-        if self.rough.any():
-            ny, nx = self.rough.shape
-            row, column = (
-                np.clip(value.astype(np.intp), 0, n - 1) for value, n in ((up, ny), (across, nx))
+        Parameters
+        ----------
+        x, y : ndarray of float, of one shape
+            Those of a rectangle, row by row.
+        """
+        xs, ys = _sides(x, y)
+        found = [self._between(plane, xs, ys).reshape(np.shape(x)) for plane in self.nodes]
+        cells = [
+            _split(places, first, n)[0]
+            for places, first, n in (
+                (ys, self.top, self.nodes.shape[1]),
+                (xs, self.left, self.nodes.shape[2]),
             )
-            chosen = self.rough[row, column]
-            exact = self.transform(np.asarray(x)[chosen], np.asarray(y)[chosen])
-            placed_x[chosen], placed_y[chosen] = exact
-        return placed_x, placed_y
+        ]
+        chosen = self.rough[np.ix_(*cells)].reshape(np.shape(x))
+        if chosen.any():
+            exact = self.transform(x[chosen], y[chosen])
+            for place, better in zip(found, exact, strict=True):
+                place[chosen] = better
+        return found[0], found[1]
+
+    def _between(self, plane: NDArray[Any], xs: NDArray[Any], ys: NDArray[Any]) -> NDArray[Any]:
+        """What is known at nodes, interpolated at the pixels of a rectangle.
+
+        Along rows of nodes, then between them: a fifth of the time of going by pixels.
+        """
+        column, right = _split(xs, self.left, plane.shape[1])
+        row, up = _split(ys, self.top, plane.shape[0])
+        across = plane[:, column] * (1 - right) + plane[:, column + 1] * right
+        below, above = across[row], across[row + 1]
+        below *= (1 - up)[:, np.newaxis]
+        above *= up[:, np.newaxis]
+        below += above
+        return below
 
     @property
     def scale(self) -> float:
@@ -107,17 +127,11 @@ class PixelMap:
 
     def area(self, rows: slice, columns: slice) -> NDArray[np.float64]:
         """How many frame pixels each pixel of a window covers."""
-        from scipy.ndimage import map_coordinates
-
         x_up, y_up = np.gradient(self.nodes, STEP, axis=1, edge_order=2)
         x_across, y_across = np.gradient(self.nodes, STEP, axis=2, edge_order=2)
         at_nodes = np.abs(x_across * y_up - x_up * y_across)
-        up = (np.arange(rows.start, rows.stop) - self.top) / STEP
-        across = (np.arange(columns.start, columns.stop) - self.left) / STEP
-        return np.asarray(
-            map_coordinates(
-                at_nodes, np.meshgrid(up, across, indexing="ij"), order=1, mode="nearest"
-            )
+        return self._between(
+            at_nodes, np.arange(columns.start, columns.stop), np.arange(rows.start, rows.stop)
         )
 
     def _part(self, rows: slice, columns: slice) -> tuple[slice, slice]:
@@ -126,6 +140,25 @@ class PixelMap:
             slice((rows.start - self.top) // STEP, (rows.stop - 1 - self.top) // STEP + 2),
             slice((columns.start - self.left) // STEP, (columns.stop - 1 - self.left) // STEP + 2),
         )
+
+
+def _split(
+    places: NDArray[Any], first: int, nodes: int
+) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """The node before each place along an axis, and how far it is on the way to the next."""
+    steps = (places - first) / STEP
+    before = np.clip(np.floor(steps).astype(np.intp), 0, nodes - 2)
+    return before, steps - before
+
+
+def _sides(x: Any, y: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The x of the columns and the y of the rows of a rectangle, given row by row."""
+    flat_x, flat_y = np.ravel(x), np.ravel(y)
+    width = int(np.argmax(flat_y != flat_y[0])) or flat_y.size
+    columns, rows = flat_x.reshape(-1, width), flat_y.reshape(-1, width)
+    assert (columns == columns[0]).all()
+    assert (rows == rows[:, :1]).all()
+    return columns[0], rows[:, 0]
 
 
 def _steps(span: slice) -> tuple[int, NDArray[np.float64]]:

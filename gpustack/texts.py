@@ -52,6 +52,8 @@ def _text(value: Any) -> str:
         return str(value).lower()
     if isinstance(value, float) and float(f"{value:g}") == value:
         return f"{value:g}"
+    if isinstance(value, tuple):
+        return "x".join(map(str, value))
     return str(value)
 
 

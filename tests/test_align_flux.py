@@ -1,0 +1,88 @@
+"""What resampling keeps: surface brightness, or the counts of a star, on a sky that is known."""
+
+import numpy as np
+import pytest
+from astropy.nddata import CCDData
+
+from gpustack import Reproject, stack, wcs_project
+from skies import SCALE, SIGMA, stars, tangent
+
+METHODS = ("interp", "adaptive", "exact")
+#: Uniform surface brightness; that of interpolation and kernels is rounding, that of areas on the
+#: sky is theirs.
+UNIFORM = 1e-6
+#: Of the counts of a star. Kernels are sums over pixels, and end.
+TOTAL = 1e-3
+#: The same of a stack.
+STAR = 5e-3
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("scale", [0.7, 1.0, 1.6])
+def test_surface_brightness_stays_uniform(method, scale):
+    ccd = CCDData(np.full((60, 50), 7.0), unit="adu", wcs=tangent(crpix=(25, 30)))
+    target = tangent(degrees=27, scale=scale * SCALE, crpix=(20, 20))
+    made = wcs_project(ccd, target, (40, 40), method=method, flux="none").data
+    inside = np.isfinite(made)
+    assert inside.mean() > 0.5
+    np.testing.assert_allclose(made[inside], 7, rtol=UNIFORM)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("scale", [0.7, 1.0, 1.3])
+@pytest.mark.parametrize("flux", ["ratio", "local"])
+def test_the_counts_of_a_star_stay_what_they_were(method, scale, flux):
+    wcs = tangent(crpix=(40, 40))
+    ccd = CCDData(stars(wcs, (80, 80), [[10.0, 20.0]], 1000.0), unit="adu", wcs=wcs)
+    target = tangent(degrees=27, scale=scale * SCALE, crpix=(60.3, 60.4))
+    made = wcs_project(ccd, target, (120, 120), method=method, flux=flux).data
+    assert np.nansum(made) == pytest.approx(1000, rel=TOTAL)
+
+
+def test_where_pixels_differ_over_the_field_only_local_areas_are_right():
+    """Ten degrees from the centre of a gnomonic projection, where pixels are 4.6% larger."""
+    wcs = tangent(scale=0.05, crpix=(40, 40))
+    target = tangent(crval=(10.0, 31.0), scale=0.05, crpix=(40, 40))
+    at = [[10.0, 31.0]]
+    wcs.wcs.crpix = [40, 40 - 220]
+    ccd = CCDData(stars(wcs, (80, 80), at, 1000.0, sigma=SIGMA * 0.05), unit="adu", wcs=wcs)
+    sums = {
+        flux: np.nansum(wcs_project(ccd, target, (80, 80), order="bicubic", flux=flux).data)
+        for flux in ("ratio", "local")
+    }
+    assert sums["local"] == pytest.approx(1000, rel=TOTAL)
+    assert abs(sums["ratio"] - 1000) > 30
+
+
+DITHERS = {
+    "dithers": [((0.0007 * i, -0.0005 * i), 0.0, 1.0) for i in range(5)],
+    "turned": [((0.0003 * i, 0.0), 72.0 * i + 0.3, 1.0) for i in range(5)],
+    "two cameras": [((0.0003 * i, 0.0002), 180.0 * (i % 2), 1.0 + 0.3 * (i % 2)) for i in range(5)],
+}
+
+
+@pytest.mark.parametrize("frames", DITHERS.values(), ids=DITHERS)
+@pytest.mark.parametrize("method", METHODS)
+def test_stars_of_a_stack_are_where_they_were_and_as_bright(frames, method):
+    rng = np.random.default_rng(7)
+    grid = np.stack(np.meshgrid([-1, 0, 1], [-1, 0, 1]), axis=-1).reshape(-1, 2)
+    at = [10.0, 20.0] + 0.0018 * grid + rng.uniform(-3e-5, 3e-5, (9, 2))
+    images = []
+    for (dx, dy), degrees, scale in frames:
+        wcs = tangent((10 + dx, 20 + dy), degrees, SCALE * scale, (60, 60))
+        images.append(CCDData(stars(wcs, (120, 120), at, 5000.0, sky=3.0), unit="adu", wcs=wcs))
+    result = stack(images, align=Reproject(method=method), combine="mean")
+    x, y = result.wcs.all_world2pix(at, 0).T
+    rows, columns = np.indices(result.data.shape)
+    for cx, cy in zip(x, y, strict=True):
+        near = np.hypot(columns - cx, rows - cy) < 8.5
+        star = result.data[near] - 3.0 * sky_area(images)
+        assert star.sum() == pytest.approx(5000, rel=STAR)
+        place = [(axis[near] * star).sum() / star.sum() for axis in (columns, rows)]
+        assert np.hypot(place[0] - cx, place[1] - cy) < 0.1
+
+
+def sky_area(images):
+    """The mean of what a pixel of the sky becomes: as many counts as pixels that it covers."""
+    areas = [abs(np.linalg.det(image.wcs.pixel_scale_matrix)) for image in images]
+    return np.mean([areas[0] / area for area in areas])

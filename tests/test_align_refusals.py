@@ -1,0 +1,155 @@
+"""What cannot be aligned, and what is said of it."""
+
+import re
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from astropy.wcs import WCS
+
+from gpustack import InputError, Reproject, stack, wcs_project
+from gpustack.alignments import as_alignment
+from gpustack.errors import MemoryLimitError, MismatchError, RecipeError
+from skies import noisy, tangent
+
+
+def spectrum():
+    wcs = WCS(naxis=2)
+    wcs.wcs.ctype = ["WAVE", "LINEAR"]
+    return wcs
+
+
+def singular():
+    wcs = tangent()
+    wcs.wcs.pc = [[1, 1], [1, 1]]
+    return wcs
+
+
+BAD_WCS = {
+    "none": (None, "expected a celestial WCS, got none"),
+    "not celestial": (spectrum(), "one that is not celestial, with axes WAVE, LINEAR"),
+    "singular": (singular(), "CD matrix is singular"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_WCS)
+def test_a_frame_that_has_no_place_on_the_sky(name):
+    wcs, said = BAD_WCS[name]
+    images = [noisy(tangent()), noisy(tangent(degrees=3), seed=1), noisy(wcs, seed=2)]
+    with pytest.raises(InputError, match=f"frame 2: .*{said}"):
+        stack(images, align="wcs")
+    with pytest.warns(UserWarning, match=f"frame 2: left out: .*{said}"):
+        result = stack(images, align=Reproject(skip=True))
+    np.testing.assert_array_equal(result.data, stack(images[:2], align="wcs").data)
+    # A first frame is left out too, unless its grid is asked for.
+    turned = images[::-1]
+    with pytest.raises(InputError, match=f"frame 0: .*{said}"):
+        stack(turned, align=Reproject(skip=True))
+    target = tangent()
+    with pytest.warns(UserWarning, match="frame 0: left out"):
+        rest = stack(turned, align=Reproject(target, shape=(100, 120), skip=True))
+    assert rest.header["NCOMBINE"] == 2
+    with pytest.raises(InputError, match="expected a frame with a celestial WCS, got none"):
+        stack([images[2]], align=Reproject(target, shape=(100, 120), skip=True))
+
+
+def test_wcs_project_says_the_same():
+    for wcs, said in BAD_WCS.values():
+        with pytest.raises(InputError, match=rf"ccd\.wcs: .*{said}"):
+            wcs_project(noisy(wcs), tangent())
+        with pytest.raises(InputError, match=f"target_wcs: .*{said}"):
+            wcs_project(noisy(tangent()), wcs)
+
+
+def test_a_target_that_no_frame_touches():
+    with pytest.raises(InputError, match=r"at least one frame that can be aligned.*none of 2"):
+        stack([noisy(tangent())] * 2, align=Reproject(tangent((50.0, 0.0)), shape=(10, 10)))
+
+
+def test_targets_that_are_none(tmp_path):
+    images = [noisy(tangent())]
+    text = tmp_path / "text.fits"
+    text.write_text("no FITS")
+    bare = tmp_path / "bare.fits"
+    fits.writeto(bare, np.zeros((3, 3)))
+    header = spectrum().to_header()
+    for target, said in (
+        (str(tmp_path / "gone.fits"), "gone.fits"),
+        (text, "text.fits: align target: expected a FITS file"),
+        (bare, "bare.fits: align target: expected an image with celestial coordinates, got none"),
+        (header, "align target: expected a celestial WCS, got one that is not celestial"),
+        (spectrum(), "align target: .* not celestial"),
+        (singular(), "align target: .* singular"),
+        (tangent(), r"align target: expected a shape: Reproject\(shape=\(y, x\)\)"),
+        (3, "align target: expected 'first', 'optimal', a file, a header or an .*WCS, got 3"),
+    ):
+        with pytest.raises(InputError, match=said):
+            stack(images, align=Reproject(target))
+
+
+def test_grids_beyond_all_memory():
+    with pytest.raises(InputError, match=r"10,000,000 x 10,000,000 pixels.*9e\+05 GB.*same field"):
+        stack([noisy(tangent())], align=Reproject(shape=(10**7, 10**7)))
+    far = [noisy(tangent()), noisy(tangent((100.0, -20.0)), seed=1)]
+    with pytest.raises(InputError, match=r"GB; are all frames of the same field\?"):
+        stack(far, align="wcs:target=optimal,scale=0.1")
+
+
+def test_a_limit_below_what_resampling_holds():
+    images = [noisy(tangent(degrees=i), shape=(600, 600), seed=i) for i in range(3)]
+    with pytest.raises(MemoryLimitError, match="expected room for at least one row of all frames"):
+        stack(images, align="wcs", memory="1MB")
+
+
+def test_frames_of_other_units_and_axes():
+    other = noisy(tangent(), seed=1)
+    other.unit = "electron"
+    with pytest.raises(MismatchError, match="frames differ in unit"):
+        stack([noisy(tangent()), other], align="wcs")
+    with pytest.raises(InputError, match=r"expected images of two axes, got shape \(2, 3, 4\)"):
+        stack(np.zeros((2, 2, 3, 4)), align="wcs")
+
+
+def test_without_align_shapes_must_agree():
+    images = [noisy(tangent()), noisy(tangent(), shape=(90, 90))]
+    with pytest.raises(MismatchError, match="frames differ in shape"):
+        stack(images)
+
+
+VALUES = {
+    "extent": ("everything", "expected one of 'target', 'union'"),
+    "method": ("drizzle", "expected one of 'interp', 'adaptive', 'exact'"),
+    "order": ("lanczos", "expected one of 'nearest-neighbor', 'bilinear'"),
+    "flux": ("all", "expected one of 'ratio', 'local', 'none'"),
+    "shape": ((0, 4), "expected a whole number >= 1, got 0"),
+    "scale": (-1, "expected arcseconds above 0, got -1"),
+    "skip": (1, "expected True or False, got 1"),
+}
+
+
+@pytest.mark.parametrize("field", VALUES)
+def test_values_out_of_their_range(field):
+    value, said = VALUES[field]
+    with pytest.raises(RecipeError, match=f"Reproject {field}: {re.escape(said)}"):
+        Reproject(**({"target": "optimal"} if field == "scale" else {}), **{field: value})
+
+
+def test_fields_that_contradict():
+    with pytest.raises(RecipeError, match="scale: expected one for target 'optimal' alone"):
+        Reproject(scale=0.2)
+    with pytest.raises(RecipeError, match="order: expected one for method 'interp' alone"):
+        Reproject(order="bicubic", method="exact")
+    with pytest.raises(RecipeError, match="shape: expected two numbers, y and x, got"):
+        Reproject(shape=(1, 2, 3))
+
+
+def test_texts():
+    assert as_alignment("wcs") == Reproject()
+    full = Reproject("optimal", shape=(3, 4), scale=0.5, method="adaptive", flux="local", skip=True)
+    assert as_alignment(str(full)) == full
+    assert as_alignment(None) is None
+    for text in ("", "reproject", "WCS"):
+        with pytest.raises(RecipeError, match="align: expected one of 'wcs'"):
+            as_alignment(text)
+    with pytest.raises(RecipeError, match="align: expected wcs, offsets, register with fields"):
+        as_alignment(3)

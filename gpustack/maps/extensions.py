@@ -9,7 +9,7 @@ from astropy.io import fits
 
 from gpustack.checks import some
 from gpustack.errors import InputError
-from gpustack.header import printable
+from gpustack.header import fits_wcs, printable, with_wcs
 from gpustack.reasons import Reason
 
 #: Name of the map -> EXTNAME.
@@ -71,7 +71,9 @@ def _hdu(name: str, value: Any, result: Any) -> Any:
         table["name"] = [printable(text) for text in value["name"]]
         return fits.BinTableHDU(table, name=EXTENSIONS[name])
     data = np.asarray(value)
-    hdu = fits.ImageHDU(data.view(np.uint8) if data.dtype == bool else data)
+    wcs = fits_wcs(result.wcs)
+    header = None if wcs is None or data.ndim != wcs.naxis else with_wcs(fits.Header(), wcs)
+    hdu = fits.ImageHDU(data.view(np.uint8) if data.dtype == bool else data, header)
     hdu.name = EXTENSIONS[name]
     unit = _unit(name, result)
     if unit is not None:

@@ -4,7 +4,10 @@ An alignment checks itself when it is made, and prints in the form in which `as_
 it. What it does is in `gpustack.align`.
 """
 
-from dataclasses import dataclass
+import math
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, get_args
 
 from gpustack.checks import check, real, tidy, whole, word
@@ -13,6 +16,14 @@ from gpustack.texts import read, written
 Method = Literal["interp", "adaptive", "exact"]
 Order = Literal["nearest-neighbor", "bilinear", "biquadratic", "bicubic"]
 Flux = Literal["ratio", "local", "none"]
+
+#: What `Offsets` can make the result of, beside a section.
+EXTENTS = ("union", "intersection", "reference")
+#: One axis of a section that may reach outside: all of it, or first and last pixel.
+_AXIS = re.compile(r"\*|(-?\d+):(-?\d+)")
+#: Pairs as a text, ``[(y,x),(y,x)]``.
+_NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
+_PAIR = rf"\(({_NUMBER}),({_NUMBER})\)"
 
 
 class BaseAlignment:
@@ -96,24 +107,53 @@ class Reproject(BaseAlignment):
 
 @dataclass(frozen=True, slots=True)
 class Offsets(BaseAlignment):
-    """Move frames by whole pixels; nothing is resampled.
+    """Move frames by whole pixels; nothing is resampled, and samples outside a frame are invalid.
+
+    An offset is added to the pixels of a frame: where a star is at (y, x) = (100, 100) on the
+    first frame and at (90, 105) on another one, that one's offset is (10, -5). Only differences
+    between frames count. Those that are not whole are rounded, halves away from 0; the log says
+    how far.
 
     Parameters
     ----------
     source : {"wcs"}, text, or array of shape (n, 2)
-        Where the offsets come from. ``"wcs"``: the coordinates in the headers, rounded. Numbers
-        are (y, x): which pixel of the reference the first pixel of each frame lies on. TODO
+        Where the offsets come from. ``"wcs"``: the celestial coordinates in the headers, which
+        say where on the first frame the centre of each lies. Numbers: (y, x), a pair a frame; as
+        a text ``"[(0,0),(10,-5)]"``. ``"@FILE"``: a text file as IRAF reads it, a line a frame,
+        *x first*: ``-5 10``; a line ``# absolute`` in it makes the union begin at offset 0.
+        ``"!XKEY/YKEY"``: two keywords of the headers.
     extent : {"union", "intersection", "reference"} or a FITS section
-        The pixels of the result: all that any frame has, those that all have, those of the
-        first frame, or those of ``"[x1:x2,y1:y2]"``, counted on the first frame.
+        The pixels of the result: all that any frame has; those that all have; those of the first
+        frame; or ``"[x1:x2,y1:y2]"``, counted from 1 on the first frame, of which both ends are
+        in and may lie outside of it: ``"[-9:200,1:100]"``. ``*`` is an axis of the first frame.
     skip : bool
-        Leave out a frame that cannot be aligned, instead of raising an error.
+        Leave out a frame without coordinates or keywords, instead of raising an error. The first
+        frame is then the first of those that have them.
+
+    References
+    ----------
+    IRAF imcombine ``offsets``, ``outlimits``. Its ``wcs`` asks where the reference point of the
+    first image lies on the others, which may be far outside of them all.
     """
 
     source: Any = "wcs"
     extent: str = "union"
     skip: bool = False
     name: ClassVar[str] = "offsets"
+
+    def __post_init__(self) -> None:
+        tidy(
+            self,
+            source=_source("Offsets source", self.source),
+            extent=_extent("Offsets extent", self.extent),
+            skip=_yes_or_no("Offsets skip", self.skip),
+        )
+
+    def __str__(self) -> str:
+        if isinstance(self.source, str):
+            return written(self)
+        pairs = ",".join(f"({y!r},{x!r})" for y, x in self.source)
+        return written(replace(self, source="wcs")).replace("source=wcs", f"source=[{pairs}]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,3 +221,58 @@ def _scale(name: str, given: Any) -> float | None:
 def _yes_or_no(name: str, given: Any) -> bool:
     check(isinstance(given, bool), f"{name}: expected True or False, got {given!r}")
     return bool(given)
+
+
+def _source(name: str, given: Any) -> str | tuple[tuple[float, float], ...]:
+    """Where offsets come from: a text as it is, numbers as pairs (y, x)."""
+    if not isinstance(given, str):
+        return _pairs(name, given)
+    text = re.sub(r"\s", "", given)
+    if re.fullmatch(rf"\[{_PAIR}(?:,{_PAIR})*\]", text):
+        return _pairs(name, [map(_number, pair) for pair in re.findall(_PAIR, text)])
+    x, _, y = given.removeprefix("!").partition("/")
+    is_keys = given.startswith("!") and all(key.strip() for key in (x, y)) and "/" not in y
+    check(
+        given == "wcs" or is_keys or (given.startswith("@") and len(given) > 1),
+        f"{name}: expected 'wcs', '@FILE', '!XKEY/YKEY' or pairs (y, x), got {given!r}",
+    )
+    return given
+
+
+def _number(text: str) -> float:
+    return int(text) if re.fullmatch(r"[-+]?\d+", text) else float(text)
+
+
+def _pairs(name: str, given: Any) -> tuple[tuple[float, float], ...]:
+    """Numbers (y, x), a pair a frame; whole ones as int."""
+    rows = given if isinstance(given, Iterable) and getattr(given, "ndim", 2) == 2 else ()
+    pairs = [tuple(row) if isinstance(row, Iterable) else () for row in rows]
+    check(
+        bool(pairs) and all(len(pair) == 2 for pair in pairs),
+        f"{name}: expected 'wcs', '@FILE', '!XKEY/YKEY' or an array of shape (n, 2), pairs "
+        f"(y, x), got {given!r}",
+    )
+    for index, pair in enumerate(pairs):
+        check(
+            all(math.isfinite(real(value)) for value in pair),
+            f"{name}: expected finite numbers, got {pair!r} at index {index}",
+        )
+    y, x = ([real(pair[axis]) for pair in pairs] for axis in (0, 1))
+    return tuple((_tidied(a), _tidied(b)) for a, b in zip(y, x, strict=True))
+
+
+def _tidied(value: float) -> float:
+    return int(value) if value.is_integer() else value
+
+
+def _extent(name: str, given: Any) -> str:
+    """A word, or a section without blanks."""
+    text = re.sub(r"\s", "", given) if isinstance(given, str) else ""
+    axes = text[1:-1].split(",")
+    is_section = text[:1] == "[" and text[-1:] == "]" and len(axes) == 2
+    check(
+        text in EXTENTS or (is_section and all(_AXIS.fullmatch(axis) for axis in axes)),
+        f"{name}: expected {', '.join(map(repr, EXTENTS))} or a section such as "
+        f"'[-9:100,1:50]', x first, got {given!r}",
+    )
+    return text

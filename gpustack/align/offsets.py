@@ -1,12 +1,212 @@
 """Frames moved by whole pixels: an `Offsets` done."""
 
+import logging
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
-from gpustack.align.base import Aligned
+import numpy as np
+from astropy.io import fits
+
+from gpustack.align.base import AbsentFrame, Aligned, Grid
+from gpustack.align.extent import Box, extent_of
+from gpustack.align.moved import moved_wcs
+from gpustack.align.placed import PlacedFrame
+from gpustack.align.sky import places_on_sky
 from gpustack.alignments import Offsets
+from gpustack.checks import real
+from gpustack.errors import FrameError, InputError
 from gpustack.frames import Frame
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Where frames lie.
+
+    Parameters
+    ----------
+    places : list of (y, x) or str
+        What is added to the pixels of each frame; in place of it, why there is nothing.
+    absolute : bool
+        Whether the union begins at 0 at the latest.
+    """
+
+    places: list[tuple[float, float] | str] = field(default_factory=list)
+    absolute: bool = False
 
 
 def place_frames(frames: Sequence[Frame], how: Offsets) -> Aligned:
-    """Frames in a grid that holds them, or in a part of it."""
-    raise NotImplementedError(how)
+    """Frames in a grid that holds them, or in a part of it.
+
+    Raises
+    ------
+    FrameError
+        Where a frame has no coordinates or keywords, and is not to be skipped.
+    InputError
+        Where there are more or fewer offsets than frames, a file of them cannot be read, no
+        pixel is in all frames and those are asked for, or the result would be too large.
+    """
+    found = _find(frames, how)
+    reasons = [place if isinstance(place, str) else "" for place in found.places]
+    for frame, reason in zip(frames, reasons, strict=True):
+        if reason and not how.skip:
+            raise FrameError(
+                frame.name, f"align {how.name}: expected {_expected(how)}, got {reason}; {_SKIP}"
+            )
+    rounded = {
+        i: _round(place) for i, place in enumerate(found.places) if not isinstance(place, str)
+    }
+    if not rounded:
+        grid = Grid(tuple(frames[0].shape))
+        return Aligned([AbsentFrame(frame, grid) for frame in frames])
+    _tell(frames, found, rounded)
+    return _placed(frames, how, rounded, reasons, found.absolute)
+
+
+_SKIP = "skip=True (--skip-unaligned) leaves such frames out"
+
+
+def _placed(
+    frames: Sequence[Frame],
+    how: Offsets,
+    rounded: dict[int, tuple[int, int]],
+    reasons: list[str],
+    absolute: bool,
+) -> Aligned:
+    """The frames on the grid, and what is known of them."""
+    (number, zero), *_ = rounded.items()
+    reference = frames[number]
+    offsets = {i: (y - zero[0], x - zero[1]) for i, (y, x) in rounded.items()}
+    box = extent_of(frames, offsets, how, (-zero[0], -zero[1]) if absolute else None)
+    grid = Grid(box.shape, moved_wcs(reference.wcs, (-box.y0, -box.x0), box.shape))
+    placed: list[Frame] = [
+        PlacedFrame(frame, grid, (offsets[i][0] - box.y0, offsets[i][1] - box.x0))
+        if i in offsets
+        else AbsentFrame(frame, grid)
+        for i, frame in enumerate(frames)
+    ]
+    columns = _columns(len(frames), offsets) | ({"left_out": reasons} if how.skip else {})
+    return Aligned(placed, [_origin(how, reference, box)], columns)
+
+
+def _columns(n: int, offsets: dict[int, tuple[int, int]]) -> dict[str, Any]:
+    """Offsets on the reference; masked where a frame is left out."""
+    out = [i not in offsets for i in range(n)]
+    columns: dict[str, Any] = {}
+    for axis, name in enumerate(("dy", "dx")):
+        values = np.array([offsets.get(i, (0, 0))[axis] for i in range(n)])
+        columns[name] = np.ma.MaskedArray(values, out) if any(out) else values
+    return columns
+
+
+def _origin(how: Offsets, reference: Frame, box: Box) -> str:
+    source = how.source if isinstance(how.source, str) else "given"
+    return f"align: moved by whole pixels, offsets {source}, onto {reference.name} {box}"
+
+
+def _tell(frames: Sequence[Frame], found: Found, rounded: dict[int, tuple[int, int]]) -> None:
+    """Log how far from whole the offsets are."""
+    rest = {
+        i: max(abs(a - b) for a, b in zip(found.places[i], whole, strict=True))  # type: ignore[operator]
+        for i, whole in rounded.items()
+    }
+    worst = max(rest, key=lambda i: rest[i])
+    _log.info("offsets: up to %.2f pixels from whole, in %s", rest[worst], frames[worst].name)
+
+
+def _round(place: Any) -> tuple[int, int]:
+    """Halves away from 0, as IRAF does; what rounding errors left of a half is one."""
+    y, x = (math.copysign(math.floor(abs(round(v, 6)) + 0.5), v) for v in place)
+    return int(y), int(x)
+
+
+def _expected(how: Offsets) -> str:
+    if how.source == "wcs":
+        return "celestial world coordinates"
+    return f"a finite number in each of {how.source[1:].replace('/', ' and ')}"
+
+
+def _find(frames: Sequence[Frame], how: Offsets) -> Found:
+    if how.source == "wcs":
+        return Found(places_on_sky(frames))
+    if not isinstance(how.source, str):
+        return _checked(Found(list(how.source)), frames, "source")
+    if how.source.startswith("@"):
+        return _checked(read_offsets(how.source[1:]), frames, how.source[1:])
+    keys = [key.strip().upper() for key in how.source[1:].split("/")]
+    return Found([_from_header(frame, *keys) for frame in frames])
+
+
+def _checked(found: Found, frames: Sequence[Frame], where: str) -> Found:
+    if len(found.places) != len(frames):
+        raise InputError(
+            f"align offsets: expected {len(frames)} offsets, one a frame, got "
+            f"{len(found.places)} in {where}"
+        )
+    return found
+
+
+def _from_header(frame: Frame, x: str, y: str) -> tuple[float, float] | str:
+    """What two keywords say, (y, x)."""
+    numbers = []
+    for key in (y, x):
+        try:
+            value: Any = frame.header.get(key)
+        except fits.VerifyError:
+            value = "what is no FITS value"
+        number = real(value)
+        if not math.isfinite(number):
+            unknown = value is None or isinstance(value, fits.card.Undefined)
+            return f"{'none' if unknown else repr(value)} in {key}"
+        numbers.append(number)
+    return numbers[0], numbers[1]
+
+
+def read_offsets(path: str) -> Found:
+    """The offsets in a text file as IRAF reads it.
+
+    A line a frame: x and y, more columns count nothing. Empty lines count nothing, nor does what
+    follows a ``#``, but for the words ``absolute`` and ``relative``, of which the last one holds:
+    whether the offsets are those in the union, or only their differences count.
+
+    Raises
+    ------
+    InputError
+        Where it cannot be read, or a line has no two numbers.
+
+    References
+    ----------
+    IRAF imcombine ``offsets``.
+    """
+    try:
+        text = Path(path).expanduser().read_text(encoding="utf-8", errors="replace")
+    except OSError as err:
+        raise InputError(
+            f"align offsets: expected a file with offsets, got {err.strerror} for {path}"
+        ) from err
+    places: list[tuple[float, float] | str] = []
+    absolute = False
+    for count, line in enumerate(text.splitlines(), 1):
+        item, _, comment = line.partition("#")
+        word = comment.strip().lower()
+        if not item.strip() and word in ("absolute", "relative"):
+            absolute = word == "absolute"
+        elif item.strip():
+            places.append(_from_line(item, f"{path}, line {count}"))
+    return Found(places, absolute)
+
+
+def _from_line(item: str, where: str) -> tuple[float, float]:
+    try:
+        x, y = (float(word) for word in item.split()[:2])
+        if math.isfinite(x) and math.isfinite(y):
+            return y, x
+    except ValueError:
+        pass
+    raise InputError(
+        f"align offsets: expected two finite numbers a line, x y, got {item.strip()!r} in {where}"
+    )

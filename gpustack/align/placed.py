@@ -1,14 +1,21 @@
 """Frames that are laid into a larger grid, or cut by a smaller one, by whole pixels."""
 
+import math
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
+from astropy.io import fits
 from numpy.typing import NDArray
 
 from gpustack.align.base import GridFrame
+from gpustack.align.moved import moved_header
 from gpustack.backends.base import Samples
 from gpustack.frames.base import read_whole
+
+#: Rows and columns of a frame, and where these are in rows of the grid.
+Meeting = tuple[slice, slice, tuple[slice, slice]]
 
 
 @dataclass(eq=False)
@@ -37,8 +44,8 @@ class PlacedFrame(GridFrame):
 
     @property
     def masked(self) -> bool:
-        """Always: what is outside of the frame is masked."""
-        return True
+        """Whether the frame is, or some of the grid is outside of it."""
+        return self.inner.masked or not self._covers
 
     @property
     def has_variance(self) -> bool:
@@ -52,8 +59,32 @@ class PlacedFrame(GridFrame):
 
     @property
     def row_bytes(self) -> int:
-        """Of samples and mask on the grid, and of reading the frame."""
-        return self.shape[1] * (self.stored.itemsize + 1) + self.inner.row_bytes
+        """Of samples and mask on the grid, where they are laid there, and of reading the frame."""
+        laid = 0 if self._covers else self.shape[1] * (self.stored.itemsize + 1)
+        return laid + self.inner.row_bytes
+
+    @cached_property
+    def header(self) -> fits.Header:
+        """That of the frame, with its coordinates moved."""
+        return moved_header(self.inner.header, self.offset)
+
+    @cached_property
+    def _covers(self) -> bool:
+        """Whether no pixel of the grid is outside of the frame."""
+        return all(
+            start <= 0 and start + length >= wanted
+            for start, length, wanted in zip(self.offset, self.inner.shape, self.shape, strict=True)
+        )
+
+    @cached_property
+    def _bits(self) -> np.dtype[Any]:
+        """The integer type of the bits."""
+        return self.inner.read_flags(0, 1).dtype
+
+    @cached_property
+    def _has_sound_variance(self) -> bool:
+        """True: a frame without variances, or with those of another shape, says so here."""
+        return self.inner.read_variance(0, 1) is not None
 
     @property
     def held_bytes(self) -> int:
@@ -62,53 +93,56 @@ class PlacedFrame(GridFrame):
 
     def read(self, start: int, stop: int, into: Any = None) -> Samples:
         """Rows ``[start, stop)`` of the grid; the frame is read only where they meet it."""
-        shape = (stop - start, self.shape[1])
-        size = shape[0] * shape[1] * self.stored.itemsize
-        buffer = np.empty(size, np.uint8) if into is None else into
-        data: NDArray[Any] = np.ndarray(shape, self.stored, buffer)
-        data.fill(0)
-        mask = np.ones(shape, bool)
-        rows, there, here = self._meet(start, stop)
-        if rows.stop <= rows.start or there.stop <= there.start:
-            return Samples(data, mask)
-        samples = self.inner.read(
-            rows.start, rows.stop, None if into is None else memoryview(into)[size:]
+        shape, meeting = (stop - start, self.shape[1]), self._meet(start, stop)
+        if meeting is None:
+            nothing = np.broadcast_to(np.zeros((), self.stored), shape)
+            return Samples(nothing, np.broadcast_to(np.True_, shape))
+        rows, there, here = meeting
+        if (rows.stop - rows.start, there.stop - there.start) == shape:
+            samples = self.inner.read(rows.start, rows.stop, into)
+            mask = None if samples.mask is None else samples.mask[:, there]
+            return replace(samples, data=samples.data[:, there], mask=mask)
+        size = math.prod(shape) * self.stored.itemsize
+        data: NDArray[Any] = np.ndarray(
+            shape, self.stored, np.empty(size, np.uint8) if into is None else into
         )
-        data[here] = samples.data[:, there]
-        mask[here] = False if samples.mask is None else samples.mask[:, there]
+        rest = None if into is None else memoryview(into)[size:]
+        samples = self.inner.read(rows.start, rows.stop, rest)
+        mask = np.empty(shape, bool)
+        _lay(data, here, samples.data[:, there], 0)
+        _lay(mask, here, False if samples.mask is None else samples.mask[:, there], True)
         return replace(samples, data=data, mask=mask)
 
     def read_variance(self, start: int, stop: int) -> NDArray[np.float64]:
         """The variance of rows ``[start, stop)``, NaN outside of the frame."""
-        variance = np.full((stop - start, self.shape[1]), np.nan)
-        rows, there, here = self._meet(start, stop)
-        # A row is read in any case, so that a frame without variances says so at the first one.
-        read = self.inner.read_variance(*_some(rows, self.inner.shape[0]))
-        if rows.stop > rows.start:
-            variance[here] = read[:, there]
-        return variance
+        meeting, shape = self._meet(start, stop), (stop - start, self.shape[1])
+        if meeting is None:
+            assert self._has_sound_variance
+            return np.full(shape, np.nan)
+        rows, there, here = meeting
+        read = self.inner.read_variance(rows.start, rows.stop)[:, there]
+        return read if read.shape == shape else _laid(shape, here, read, np.nan)
 
     def read_flags(self, start: int, stop: int) -> NDArray[Any]:
         """The bits of rows ``[start, stop)``, 0 outside of the frame."""
-        rows, there, here = self._meet(start, stop)
-        read = self.inner.read_flags(*_some(rows, self.inner.shape[0]))
-        bits = np.zeros((stop - start, self.shape[1]), read.dtype)
-        if rows.stop > rows.start:
-            bits[here] = read[:, there]
-        return bits
+        meeting, shape = self._meet(start, stop), (stop - start, self.shape[1])
+        if meeting is None:
+            return np.zeros(shape, self._bits)
+        rows, there, here = meeting
+        read = self.inner.read_flags(rows.start, rows.stop)[:, there]
+        return read if read.shape == shape else _laid(shape, here, read, 0)
 
     def whole(self) -> np.ma.MaskedArray[Any, Any]:
         """All samples of the grid, decoded."""
         return read_whole(self)
 
-    def _meet(self, start: int, stop: int) -> tuple[slice, slice, tuple[slice, slice]]:
-        """Where rows of the grid meet the frame: its rows, its columns, and both in the rows.
-
-        Empty slices where they do not.
-        """
+    def _meet(self, start: int, stop: int) -> Meeting | None:
+        """Where rows of the grid meet the frame: its rows, its columns, and both in the rows."""
         (down, right), (height, width) = self.offset, self.inner.shape
         rows = _clipped(start - down, stop - down, height)
         columns = _clipped(-right, self.shape[1] - right, width)
+        if rows.stop == rows.start or columns.stop == columns.start:
+            return None
         here = (
             slice(rows.start + down - start, rows.stop + down - start),
             slice(columns.start + right, columns.stop + right),
@@ -122,9 +156,20 @@ def _clipped(start: int, stop: int, length: int) -> slice:
     return slice(first, max(min(stop, length), first))
 
 
-def _some(rows: slice, height: int) -> tuple[int, int]:
-    """The rows, or one where there are none."""
-    if rows.stop > rows.start:
-        return rows.start, rows.stop
-    first = min(rows.start, height - 1)
-    return first, first + 1
+def _laid(
+    shape: tuple[int, int], here: tuple[slice, slice], inside: NDArray[Any], outside: Any
+) -> NDArray[Any]:
+    """A fresh array of `shape`: what is inside, and around it what is outside."""
+    array = np.empty(shape, inside.dtype)
+    _lay(array, here, inside, outside)
+    return array
+
+
+def _lay(array: NDArray[Any], here: tuple[slice, slice], inside: Any, outside: Any) -> None:
+    """Fill an array, each sample once."""
+    rows, columns = here
+    array[: rows.start] = outside
+    array[rows.stop :] = outside
+    array[rows, : columns.start] = outside
+    array[rows, columns.stop :] = outside
+    array[here] = inside

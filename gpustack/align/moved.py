@@ -1,0 +1,124 @@
+"""Coordinates and headers of an image whose pixels have got other numbers."""
+
+import re
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+import numpy as np
+from astropy.io import fits
+from astropy.wcs import WCS, DistortionLookupTable, Sip
+from astropy.wcs.wcsapi import HighLevelWCSWrapper
+from astropy.wcs.wcsapi.wrappers.base import BaseWCSWrapper
+
+from gpustack.checks import real
+from gpustack.header import fits_wcs
+
+#: Sections of detector and amplifier that no longer say which pixels these are.
+_SECTIONS = re.compile(r"(AMP|BIAS|CCD|DATA|DET|TRIM)SEC\w?")
+#: Cards that hold the number of a pixel, and those beside which they count as 0 where missing:
+#: of world coordinates, main and alternative, and of IRAF's physical ones.
+_PIXELS = re.compile(r"(?:CRPIX|LTV)([12])[A-Z]?")
+_BESIDE = re.compile(r"CTYPE([12])([A-Z]?)|LTM([12])_\3")
+
+Shift = tuple[int, int]
+
+
+def moved_wcs(wcs: Any, shift: Shift, shape: Sequence[int]) -> Any:
+    """World coordinates of an image of `shape`, pixel (y, x) of which was (y, x) - shift.
+
+    Parameters
+    ----------
+    wcs : astropy.wcs.WCS, another that follows APE 14, or None
+        Not changed. SIP polynomials and lookup tables move along.
+    shift : tuple of int
+        (y, x).
+    """
+    plain = fits_wcs(wcs)
+    if plain is not None:
+        return _moved_fits(plain, np.array(shift[::-1], float), shape)
+    if wcs is None:
+        return None
+    low = getattr(wcs, "low_level_wcs", wcs)
+    return HighLevelWCSWrapper(_MovedWCS(low, shift[::-1], shape[::-1]))
+
+
+def _moved_fits(wcs: WCS, shift: np.ndarray[Any, Any], shape: Sequence[int]) -> WCS:
+    moved = wcs.deepcopy()
+    crpix = moved.wcs.crpix
+    crpix[: len(shift)] += shift
+    moved.wcs.crpix = crpix
+    if wcs.sip is not None:
+        sip = wcs.sip
+        moved.sip = Sip(sip.a, sip.b, sip.ap, sip.bp, sip.crpix + shift)
+    for name in ("cpdis1", "cpdis2", "det2im1", "det2im2"):
+        table = getattr(wcs, name)
+        if table is not None:
+            value = tuple(np.array(table.crval) + shift)
+            fresh = DistortionLookupTable(table.data, table.crpix, value, table.cdelt)
+            setattr(moved, name, fresh)
+    if wcs.pixel_bounds is not None:
+        moved.pixel_bounds = None
+    moved.array_shape = tuple(shape) if moved.naxis == len(shape) else None
+    return moved
+
+
+class _MovedWCS(BaseWCSWrapper):  # type: ignore[misc]
+    """Coordinates of another kind than those of FITS; `shift` and `shape` are (x, y)."""
+
+    def __init__(self, wcs: Any, shift: Sequence[int], shape: Sequence[int]) -> None:
+        super().__init__(wcs)
+        self._shift = shift
+        self._shape = tuple(shape)
+
+    @property
+    def pixel_shape(self) -> tuple[int, ...]:
+        """(x, y)."""
+        return self._shape
+
+    @property
+    def pixel_bounds(self) -> None:
+        """Not known: those of the image that it was."""
+        return
+
+    def pixel_to_world_values(self, *pixels: Any) -> Any:
+        """World coordinates of pixels."""
+        there = [np.asarray(p) - s for p, s in zip(pixels, self._shift, strict=True)]
+        return self._wcs.pixel_to_world_values(*there)
+
+    def world_to_pixel_values(self, *world: Any) -> Any:
+        """Pixels of world coordinates."""
+        pixels = self._wcs.world_to_pixel_values(*world)
+        return tuple(p + s for p, s in zip(pixels, self._shift, strict=True))
+
+
+def moved_header(header: fits.Header, shift: Shift) -> fits.Header:
+    """A copy of `header` for pixels that are `shift`, (y, x), further on.
+
+    CRPIX, also that of alternative coordinates, and LTV move along; SIP coefficients count from
+    CRPIX. Sections such as CCDSEC, which say what part of a detector the image is, are left out.
+    """
+    moved = header.copy()
+    for key in {key for key in moved if _SECTIONS.fullmatch(key)}:
+        moved.remove(key, remove_all=True)
+    for key, axis in _pixel_cards(moved).items():
+        number = np.nan
+        with suppress(fits.VerifyError):
+            number = real(moved.get(key, 0.0))
+        if np.isfinite(number):
+            moved[key] = number + shift[2 - axis]
+        else:
+            moved.remove(key, remove_all=True)
+    return moved
+
+
+def _pixel_cards(header: fits.Header) -> dict[str, int]:
+    """Keyword -> axis, counted from 1, of all cards that hold the number of a pixel."""
+    found = {}
+    for key in header:
+        if match := _PIXELS.fullmatch(key):
+            found[key] = int(match[1])
+        elif match := _BESIDE.fullmatch(key):
+            axis = match[1] or match[3]
+            found[f"CRPIX{axis}{match[2]}" if match[1] else f"LTV{axis}"] = int(axis)
+    return found

@@ -1,0 +1,92 @@
+"""Where frames lie on each other by their celestial coordinates, to parts of a pixel."""
+
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from astropy.wcs.utils import pixel_to_pixel
+from numpy.typing import NDArray
+
+from gpustack.errors import GpustackWarning
+from gpustack.frames import Frame
+from gpustack.frames.hdus import quiet
+from gpustack.header import fits_wcs
+
+#: Corners that are further from their places, in pixels, are warned of.
+MOST = 0.5
+
+Place = tuple[float, float]
+
+
+def places_on_sky(frames: Sequence[Frame]) -> list[Place | str]:
+    """Where the first pixel of each frame lies, (y, x), on the first that has coordinates.
+
+    That of its centre less where that is in it: where frames differ by more than a shift, the
+    centre is right. In place of it, why there is none.
+
+    Warns
+    -----
+    GpustackWarning
+        Where corners lie otherwise by more than `MOST`: a shift alone does not align the frames.
+    """
+    lacking = [lack(frame.wcs) for frame in frames]
+    places: list[Place | str] = list(lacking)
+    if "" not in lacking:
+        return places
+    reference = frames[lacking.index("")]
+    apart = [0.0] * len(frames)
+    for i, frame in enumerate(frames):
+        if frame is reference:
+            places[i] = (0.0, 0.0)
+        elif not lacking[i]:
+            places[i], apart[i] = _place(frame, reference)
+    _warn_apart(frames, reference, apart)
+    return places
+
+
+def lack(wcs: Any) -> str:
+    """Why coordinates are not two celestial ones; empty where they are."""
+    if wcs is None:
+        return "no world coordinates"
+    plain = fits_wcs(wcs)
+    if plain is not None:
+        axes, celestial = ", ".join(map(str, plain.wcs.ctype)), bool(plain.is_celestial)
+    else:
+        low = getattr(wcs, "low_level_wcs", wcs)
+        types = [str(kind) for kind in low.world_axis_physical_types]
+        axes, celestial = ", ".join(types), [kind[:4] for kind in types] == ["pos."] * 2
+        celestial = celestial and low.pixel_n_dim == 2
+    return "" if celestial else f"world coordinates that are not celestial, with axes {axes}"
+
+
+def _place(frame: Frame, reference: Frame) -> tuple[Place | str, float]:
+    """The place of a frame, or why there is none; and how far its corners are from theirs."""
+    height, width = frame.shape
+    y = np.array([(height - 1) / 2, -0.5, -0.5, height - 0.5, height - 0.5])
+    x = np.array([(width - 1) / 2, -0.5, width - 0.5, -0.5, width - 0.5])
+    try:
+        with quiet(), np.errstate(all="ignore"):
+            there: NDArray[Any] = np.array(pixel_to_pixel(frame.wcs, reference.wcs, x, y))
+    except Exception as err:  # noqa: BLE001 - wcslib and coordinate frames raise many kinds
+        return f"world coordinates that cannot be turned into those of {reference.name}: {err}", 0
+    shifts = there[::-1] - (y, x)
+    if not np.isfinite(shifts[:, 0]).all():
+        return f"a place on the sky that {reference.name} has no pixels for", 0
+    apart = np.abs(shifts[:, 1:] - shifts[:, :1]).max()
+    return (float(shifts[0, 0]), float(shifts[1, 0])), float(apart)
+
+
+def _warn_apart(frames: Sequence[Frame], reference: Frame, apart: list[float]) -> None:
+    wrong = [i for i, distance in enumerate(apart) if not distance <= MOST]
+    if not wrong:
+        return
+    worst = max(wrong, key=lambda i: np.nan_to_num(apart[i], nan=np.inf))
+    others = f", those of {len(wrong) - 1} others less" if len(wrong) > 1 else ""
+    warnings.warn(
+        f"{frames[worst].name}: turned, scaled or distorted against {reference.name}: its corners "
+        f"lie up to {apart[worst]:.3g} pixels from where moving it by whole pixels puts them"
+        f"{others}; --align wcs (align=Reproject()) resamples",
+        GpustackWarning,
+        stacklevel=6,
+    )

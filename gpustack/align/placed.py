@@ -108,9 +108,9 @@ class PlacedFrame(GridFrame):
         )
         rest = None if into is None else memoryview(into)[size:]
         samples = self.inner.read(rows.start, rows.stop, rest)
-        mask = np.empty(shape, bool)
+        mask = np.zeros(shape, bool)  # fresh zeros need not be written
         _lay(data, here, samples.data[:, there], 0)
-        _lay(mask, here, False if samples.mask is None else samples.mask[:, there], True)
+        _lay(mask, here, None if samples.mask is None else samples.mask[:, there], True)
         return replace(samples, data=data, mask=mask)
 
     def read_variance(self, start: int, stop: int) -> NDArray[np.float64]:
@@ -166,10 +166,11 @@ def _laid(
 
 
 def _lay(array: NDArray[Any], here: tuple[slice, slice], inside: Any, outside: Any) -> None:
-    """Fill an array, each sample once."""
+    """Fill an array, each sample once; but not inside where that is None."""
     rows, columns = here
     array[: rows.start] = outside
     array[rows.stop :] = outside
     array[rows, : columns.start] = outside
     array[rows, columns.stop :] = outside
-    array[here] = inside
+    if inside is not None:
+        array[here] = inside

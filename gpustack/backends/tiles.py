@@ -121,7 +121,7 @@ def _as_it_lies(samples: Samples, where: Where, dtype: np.dtype[Any]) -> Floats 
 
     Unlike decoded samples they may hold -0.0, which compares as +0.0.
     """
-    if samples.mask is not None or samples.data.dtype != dtype:
+    if samples.data.dtype != dtype or _masked(samples, where) is not None:
         return None
     if (samples.bscale, samples.bzero) != (1, 0):
         return None
@@ -236,9 +236,18 @@ def _overflowing(row: Floats, f: int, recipe: Recipe) -> Flags:
     return ~np.isfinite(trial)
 
 
+def _masked(samples: Samples, where: Where) -> Flags:
+    """Which samples the mask has; None where it has none of them, as most tiles of most frames."""
+    if samples.mask is None:
+        return None
+    masked = samples.mask[where.rows, where.cols]
+    return masked if masked.any() else None
+
+
 def _flags(samples: Samples, where: Where) -> Iterator[NDArray[np.bool_]]:
-    if samples.mask is not None:
-        yield samples.mask[where.rows, where.cols]
+    masked = _masked(samples, where)
+    if masked is not None:
+        yield masked
     yield from _blank(samples, where)
 
 

@@ -104,3 +104,24 @@ def write(path, data, wcs=None, **cards):
     header.update({"BUNIT": "adu"} | cards)
     fits.writeto(path, data, header)
     return path
+
+
+SHAPE = (8, 10)
+#: (y, x) of five frames.
+PLACES = [(0, 0), (2, -3), (-1, 4), (0, 1), (3, 3)]
+
+
+def planes(n=5, shape=SHAPE, dtype="f4", seed=3):
+    rng = np.random.default_rng(seed)
+    return [rng.integers(900, 1100, shape).astype(dtype) for _ in range(n)]
+
+
+def union(cube, places):
+    """NaN cube of the union, sample by sample."""
+    low = np.min(places, axis=0)
+    shape = np.max([np.add(p, c.shape) for p, c in zip(places, cube, strict=True)], axis=0) - low
+    laid_ = [
+        laid(c.astype(float), np.subtract(p, low), tuple(shape), np.nan)
+        for c, p in zip(cube, places, strict=True)
+    ]
+    return np.array(laid_)

@@ -163,7 +163,7 @@ def in_small_bands(backend, seed, recipe):
         told = []
         try:
             out, _ = streamed(
-                backend, stack_of(seed), recipe, memory, lambda done, _: told.append(done)
+                backend, stack_of(seed), recipe, memory, lambda *n, to=told: to.append(n)
             )
         except MemoryLimitError:
             memory += 100

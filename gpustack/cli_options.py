@@ -51,12 +51,14 @@ Masks, weight maps and variance maps in files of their own:
 
 \b
 Alignments, each with what holds where it is left out:
-  wcs:target=first,extent=target,shape=none,scale=none,method=interp,
-      order=bilinear,flux=ratio
+  wcs:target=first,extent=target,shape=none,scale=none,method=interp,order=bilinear,flux=ratio
       resample onto the grid of the first frame, of a file, or around all
       frames (optimal), by the coordinates in the headers
   offsets:source=wcs,extent=union
-      move by whole pixels; nothing is resampled
+      move by whole pixels, nothing is resampled; by the coordinates in the
+      headers, two keywords (!XKEY/YKEY), a file (@FILE, a line "x y" a frame)
+      or [(y,x),(y,x)]; onto all pixels of all (union), those that all have
+      (intersection), those of the first (reference) or [X1:X2,Y1:Y2] of it
   register:by=phase,reference=0
       by what is seen: a shift (phase), or rotation too (stars)
 

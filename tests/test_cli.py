@@ -15,6 +15,7 @@ from click.testing import CliRunner
 
 import gpustack
 from gpustack import SigmaClip, stack
+from gpustack.alignments import ALIGNMENTS, as_alignment
 from gpustack.cli import cli, main, progress_bar, summary
 from gpustack.clips import CLIPS, parse_clip
 from gpustack.combines import METHODS, NoiseModel, as_combine
@@ -293,7 +294,9 @@ def test_values_of_the_help_are_the_defaults():
     shown = [line.strip() for line in said.splitlines() if re.match(r" {4}[a-z]+:\w+=", line)]
     models = [text for text in shown if text.startswith(NoiseModel.name)]
     assert [as_combine(text) for text in models] == [NoiseModel()]
-    clips = [parse_clip(text) for text in shown if text not in models]
+    moves = [text for text in shown if text.partition(":")[0] in ALIGNMENTS]
+    assert [as_alignment(text) for text in moves] == [kind() for kind in ALIGNMENTS.values()]
+    clips = [parse_clip(text) for text in shown if text not in (*models, *moves)]
     assert {clip.name: clip for clip in clips} == {name: clip() for name, clip in CLIPS.items()}
     assert len(clips) == len(CLIPS)
 

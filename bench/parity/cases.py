@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from bench.parity import iraf
 from bench.parity.frames import Frames
+from gpustack.alignments import Offsets
 from gpustack.clips import (
     AvgSigmaClip,
     Clip,
@@ -46,6 +47,8 @@ class Case:
         None: gpustack has nothing that means the same.
     sigma : bool
         Whether imcombine makes its map of sigmas.
+    align : Alignment or None
+        What is ours for imcombine's ``offsets``.
     """
 
     program: str
@@ -53,6 +56,7 @@ class Case:
     options: Any
     ours: Ours = None
     sigma: bool = field(default=False, kw_only=True)
+    align: Any = field(default=None, kw_only=True)
 
     @property
     def name(self) -> str:
@@ -241,6 +245,16 @@ def _scaled_and_shifted(frames: Frames, said: dict[str, Any]) -> Recipe:
     return Recipe(scale=tuple(scale), zero=tuple(means - means[0] / scale))
 
 
+def _iraf_offsets() -> Iterator[Case]:
+    """Frames that are moved by whole pixels, as (x, y); some leave others alone at an edge."""
+    places = ((3, 1), (0, 0), (9, 4), (-5, 2), (3, -6), (0, 1), (12, 0), (4, 4), (-2, -3), (1, 7))
+    clip = SigmaClip(LOW, HIGH, center="trimmed_mean", ddof=1, about="center", keep=IRAF_KEEP)
+    options = {"reject": "sigclip", "mclip": False, "lsigma": LOW, "hsigma": HIGH}
+    for frames, n in (("six", 6), ("masked", 10)):
+        align = Offsets([(y, x) for x, y in places[:n]])
+        yield Case("iraf", frames, options | {"offsets": places[:n]}, clipped(clip), align=align)
+
+
 def _iraf_levels() -> Iterator[Case]:
     """x = d / scale - zero: scales are those of a frame over those of the first, zeros less it.
 
@@ -348,6 +362,7 @@ def _all() -> Iterator[Case]:
     yield from _iraf_noise()
     yield from _iraf_rank()
     yield from _iraf_ranges()
+    yield from _iraf_offsets()
     yield from _iraf_levels()
     yield from _siril_clips()
     yield from _siril_levels()

@@ -64,7 +64,7 @@ def ours(case: Case, answer: Answer, backend: str = "cpu") -> Any:
         warnings.filterwarnings("ignore", ".*nothing will be rejected", GpustackWarning)
         if "sigma" in answer.maps:
             recipe = replace(recipe, outputs=(*recipe.outputs, "sigma"))
-        return stack(inputs(given), recipe, backend=backend)
+        return stack(inputs(given), recipe, align=case.align, backend=backend)
 
 
 def inputs(given: Frames) -> Any:

@@ -70,10 +70,13 @@ def run(frames: Frames, options: Mapping[str, Any], folder: Path, *, sigma: bool
 
 
 def _files(options: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """The options, with sequences of numbers written to files."""
+    """The options, with sequences of numbers, and of pairs, written to files."""
     named = dict(options)
     for name, value in options.items():
-        if isinstance(value, tuple):
+        if name == "offsets":
+            (folder / name).write_text("".join(f"{x} {y}\n" for x, y in value))
+            named[name] = name
+        elif isinstance(value, tuple):
             (folder / name).write_text("".join(f"{number!r}\n" for number in value))
             named[name] = f"@{name}"
     return named

@@ -121,7 +121,7 @@ def _as_it_lies(samples: Samples, where: Where, dtype: np.dtype[Any]) -> Floats 
 
     Unlike decoded samples they may hold -0.0, which compares as +0.0.
     """
-    if samples.data.dtype != dtype or _masked(samples, where) is not None:
+    if samples.mask is not None or samples.data.dtype != dtype:
         return None
     if (samples.bscale, samples.bzero) != (1, 0):
         return None
@@ -236,18 +236,9 @@ def _overflowing(row: Floats, f: int, recipe: Recipe) -> Flags:
     return ~np.isfinite(trial)
 
 
-def _masked(samples: Samples, where: Where) -> Flags:
-    """Which samples the mask has; None where it has none of them, as most tiles of most frames."""
-    if samples.mask is None:
-        return None
-    masked = samples.mask[where.rows, where.cols]
-    return masked if masked.any() else None
-
-
 def _flags(samples: Samples, where: Where) -> Iterator[NDArray[np.bool_]]:
-    masked = _masked(samples, where)
-    if masked is not None:
-        yield masked
+    if samples.mask is not None:
+        yield samples.mask[where.rows, where.cols]
     yield from _blank(samples, where)
 
 

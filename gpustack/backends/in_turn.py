@@ -10,6 +10,10 @@ from gpustack.errors import MemoryLimitError
 from gpustack.plan import Band, plan_bands
 from gpustack.recipe import Recipe
 
+#: Bytes that are read at once where the limit allows more, unless these are fewer pixels of each
+#: frame: pages of fresh memory cost more than the arithmetic on them, and buffers are used again.
+_AT_ONCE, _LEAST_PIXELS = 128 << 20, 1 << 16
+
 Run = Callable[[Sequence[Samples], Recipe, Outputs, np.dtype[Any]], None]
 
 
@@ -64,7 +68,10 @@ def _cut(source: Source, memory: int, work: int) -> list[Band]:
             f"bytes, and {work:,} bytes of buffers; got {memory:,} bytes"
         )
     step = row or source.n * source.width * source.dtype.itemsize
-    return plan_bands(source.rows, step, max(memory - work, step))
+    room = max(memory - work, step)
+    if row:
+        room = min(room, max(_AT_ONCE, row * -(-_LEAST_PIXELS // source.width)))
+    return plan_bands(source.rows, step, room)
 
 
 def _read(source: Source, band: Band, buffers: list[Any]) -> list[Samples]:

@@ -62,6 +62,7 @@ class Read:
 
     has_variance = property(lambda self: self.samples.variance is not None)
     has_flags = property(lambda self: self.bits is not None)
+    held_bytes = 0
     row_bytes = property(lambda self: self.shape[1] * (self.stored.itemsize + self.masked))
 
     def read(self, start, stop, into=None):

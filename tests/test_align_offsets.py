@@ -129,7 +129,7 @@ def test_no_pixel_in_all_frames():
 
 @pytest.mark.parametrize("extent", ["union", "[-999999999:999999999,-99999999:5]"])
 def test_a_result_larger_than_memory_is_refused_before_anything_is_made(extent):
-    with pytest.raises(InputError, match=r"GB, got shape \(.*\), .* GB .*extent='intersection'"):
+    with pytest.raises(InputError, match=r"GB, got shape \(.*\), .* GB; .*extent='intersection'"):
         stack(planes(2), align=Offsets([(0, 0), (10**9, 10**9)], extent))
 
 

@@ -35,6 +35,14 @@ class Grid:
     wcs: Any = None
 
 
+def memory_of_machine() -> float:
+    """Bytes of its memory; infinite where it does not say."""
+    try:
+        return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    except (AttributeError, ValueError, OSError):
+        return math.inf
+
+
 def check_size(grid: Grid) -> None:
     """Raise where not even the result fits into the memory of this machine.
 
@@ -43,12 +51,12 @@ def check_size(grid: Grid) -> None:
     InputError
         Which says how large it is.
     """
-    pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    room = memory_of_machine()
     size = RESULT_BYTES * math.prod(grid.shape)
-    if size > pages:
+    if size > room:
         y, x = grid.shape
         raise InputError(
-            f"align: expected a grid whose result fits into the {pages / 1e9:.3g} GB of this "
+            f"align: expected a grid whose result fits into the {room / 1e9:.3g} GB of this "
             f"machine, got one of {x:,} x {y:,} pixels, x first, {size / 1e9:.3g} GB; are all "
             "frames of the same field? A shape, a scale or an extent makes it smaller"
         )

@@ -1,16 +1,13 @@
 """The pixels of a result that frames lie in by whole pixels, and whether it can be held."""
 
 import math
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from gpustack.align.base import RESULT_BYTES, memory_of_machine
 from gpustack.alignments import Offsets
 from gpustack.errors import InputError
 from gpustack.frames import Frame
-
-#: Bytes that a pixel of a result takes at the least: image and mask.
-LEAST_BYTES = 5
 
 Place = tuple[int, int]
 
@@ -110,24 +107,16 @@ def _section(text: str, shape: tuple[int, int]) -> Box:
     return Box(y0, x0, y1, x1)
 
 
-def memory_of_machine() -> float:
-    """Bytes of its memory; infinite where it does not say."""
-    try:
-        return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
-    except (AttributeError, ValueError, OSError):
-        return math.inf
-
-
 def _check_size(box: Box, frames: Sequence[Frame], boxes: Mapping[int, Box], how: Offsets) -> None:
-    """Raise where not even image and mask fit; nothing has been allocated yet."""
-    size, room = LEAST_BYTES * math.prod(box.shape), memory_of_machine()
+    """Raise where not even the result fits; nothing has been allocated yet."""
+    size, room = RESULT_BYTES * math.prod(box.shape), memory_of_machine()
     if size <= room:
         return
     far = max(boxes, key=lambda i: max(abs(boxes[i].y0), abs(boxes[i].x0)))
     raise InputError(
         f"align {how.name}: expected a result that the memory of this machine holds, "
-        f"{room / 1e9:.3g} GB, got shape {box.shape}, {size / 1e9:.3g} GB for the image and its "
-        f"mask alone; {frames[far].name} lies at {boxes[far]} of "
+        f"{room / 1e9:.3g} GB, got shape {box.shape}, {size / 1e9:.3g} GB; "
+        f"{frames[far].name} lies at {boxes[far]} of "
         f"{frames[next(iter(boxes))].name}; extent='intersection', 'reference' or a section "
         "gives less"
     )

@@ -39,7 +39,7 @@ MAY_IMPORT = {
     "header": "numpy astropy",
     "maps": "numpy astropy",
     "writing": "numpy astropy",
-    "align": "numpy astropy reproject",
+    "align": "numpy astropy scipy reproject",
     "result": "numpy astropy",
     "advice": "astropy",
     "normalize": "numpy astropy",

@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 from astropy import units
 from astropy.io import fits
-from astropy.wcs import WCS, Sip
+from astropy.wcs import WCS
 
 from gpustack.align.base import Grid
 from gpustack.align.footprint import between, footprint
+from gpustack.align.moved import moved_wcs
 from gpustack.alignments import Reproject
 from gpustack.errors import FrameError, InputError
 from gpustack.frames import Frame
@@ -130,21 +131,8 @@ def around(frames: Sequence[Frame], wcs: WCS) -> Grid:
     covered = np.array([footprint(between(frame.wcs, wcs), frame.shape) for frame in frames])
     left, bottom = np.floor(np.nanmin(covered[:, [0, 2]], axis=0) + 0.5 + SLACK).astype(int)
     right, top = np.ceil(np.nanmax(covered[:, [1, 3]], axis=0) - 0.5 - SLACK).astype(int)
-    return Grid((int(top - bottom) + 1, int(right - left) + 1), moved(wcs, left, bottom))
-
-
-def moved(wcs: WCS, left: int, bottom: int) -> WCS:
-    """A WCS in which pixel (left, bottom), counted from 0, is the first; distortions move along.
-
-    `WCS.slice` does the same, but for pixels before the first.
-    """
-    result, by = wcs.deepcopy(), np.array([left, bottom])
-    result.wcs.crpix = result.wcs.crpix - by
-    if result.sip is not None:
-        sip = result.sip
-        result.sip = Sip(sip.a, sip.b, sip.ap, sip.bp, sip.crpix - by)
-    result.array_shape = None
-    return result
+    shape = int(top - bottom) + 1, int(right - left) + 1
+    return Grid(shape, moved_wcs(wcs, (-int(bottom), -int(left)), shape))
 
 
 def as_grid(wcs: WCS) -> WCS:

@@ -57,8 +57,10 @@ Alignments, each with what holds where it is left out:
       frames (optimal), by the coordinates in the headers
   offsets:source=wcs,extent=union
       move by whole pixels; nothing is resampled
-  register:by=phase,reference=0
-      by what is seen: a shift (phase), or rotation too (stars)
+  register:by=phase,reference=0,upsample=100,order=bilinear,
+      extent=reference
+      by what is seen: a shift (phase; upsample=1 for whole pixels), or
+      rotation and scale too (stars)
 
 \b
 Clips, each with what holds where it is left out:

@@ -1,15 +1,14 @@
 """The shift of one frame to another, by phase cross-correlation."""
 
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gpustack.align.seen import Image, seen
+from gpustack.align.seen import Image, Samples, seen
 from gpustack.align.similarity import Similarity
 from gpustack.errors import FrameError
-from gpustack.frames import Frame
 
 #: Sigmas of the noise above which a pixel counts. Below it, what a camera does to the same pixels
 #: of all frames says that nothing moved.
@@ -39,8 +38,10 @@ class Shift:
 
     Parameters
     ----------
-    reference : Frame
-        Read once.
+    name : str
+        Of the reference.
+    image : MaskedArray of float, shape (y, x)
+        Its samples; overwritten.
     upsample : int
         Parts of a pixel that shifts are measured in.
 
@@ -57,7 +58,8 @@ class Shift:
     R. J. Adrian, Meas. Sci. Technol. 1, 1202 (1990).
     """
 
-    reference: Frame
+    name: str
+    image: InitVar[Samples]
     upsample: int
     _view: Image = field(init=False, repr=False)
 
@@ -66,43 +68,43 @@ class Shift:
     #: What the reference has.
     itself: ClassVar[dict[str, Any]] = {"correlation": 1.0, "peak_ratio": np.nan}
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "_view", _view(self.reference))
+    def __post_init__(self, image: Samples) -> None:
+        object.__setattr__(self, "_view", _view(self.name, image))
 
-    def measure(self, frame: Frame) -> tuple[Similarity, dict[str, Any]]:
-        """Where a frame lies, and how sure that is.
+    def measure(self, name: str, image: Samples) -> tuple[Similarity, dict[str, Any]]:
+        """Where a frame lies, and how sure that is; `image` is overwritten.
 
         Raises
         ------
         FrameError
             Where it does not match the reference.
         """
-        view = _view(frame)
+        view = _view(name, image)
         offset, ratio = _search(_bright(self._view, SEARCH), _bright(view, SEARCH))
         if ratio < LEAST_RATIO:
             raise FrameError(
-                frame.name,
-                f"align: expected something that {self.reference.name} shows too, got a "
+                name,
+                f"align: expected something that {self.name} shows too, got a "
                 f"correlation that is {ratio:.2f} times as high at the best shift as at the next "
                 f"best one, expected {LEAST_RATIO} times",
             )
         here, there = _overlap(self._view.shape, view.shape, offset)
         pair = [_bright(self._view[here], MEASURE), _bright(view[there], MEASURE)]
-        shift = self._refine(frame, offset, *pair)
+        shift = self._refine(name, offset, *pair)
         return shift, {"correlation": _correlation(*pair), "peak_ratio": ratio}
 
-    def _refine(self, frame: Frame, offset: tuple[int, int], one: Image, two: Image) -> Similarity:
+    def _refine(self, name: str, offset: tuple[int, int], one: Image, two: Image) -> Similarity:
         """The shift of which `offset` is what is whole, from the overlap."""
         from skimage.registration import phase_cross_correlation
 
         fade = _fade(one.shape)
         # Frames are not noise alone: divided by its amplitude, each wave would count as much.
-        rest, _, _ = phase_cross_correlation(
+        rest, _, _ = phase_cross_correlation(  # type: ignore[no-untyped-call]
             one * fade, two * fade, upsample_factor=self.upsample, normalization=None
         )
         if not np.hypot(*rest) <= AGREE:
             raise FrameError(
-                frame.name,
+                name,
                 f"align: expected a shift that is certain, got {offset}, y first, by which all "
                 f"that stands out agrees best, and {rest[0]:+.2f}, {rest[1]:+.2f} by the brightest",
             )
@@ -114,7 +116,7 @@ class Shift:
         return Similarity(shift=complex(x, y))
 
 
-def _view(frame: Frame) -> Image:
+def _view(name: str, image: Samples) -> Image:
     """What stands out of the noise on a frame, in units of it.
 
     Raises
@@ -122,17 +124,20 @@ def _view(frame: Frame) -> Image:
     FrameError
         Where nothing does.
     """
-    view = np.maximum(seen(frame) - np.float32(FLOOR), 0)
+    view = seen(name, image)
+    view -= np.float32(FLOOR)
+    np.maximum(view, 0, out=view)
     if not view.any():
         raise FrameError(
-            frame.name, f"align: expected something {FLOOR:g} sigma above the sky, got nothing"
+            name, f"align: expected something {FLOOR:g} sigma above the sky, got nothing"
         )
     return view
 
 
 def _bright(view: Image, knee: float) -> Image:
-    bright = view / np.float32(knee)
-    return np.arcsinh(bright, out=bright)
+    bright: Image = view / np.float32(knee)
+    np.arcsinh(bright, out=bright)
+    return bright
 
 
 def _search(one: Image, two: Image) -> tuple[tuple[int, int], float]:

@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import replace
 from importlib.util import find_spec
 from typing import Any
 
@@ -45,29 +44,46 @@ def register_frames(frames: Sequence[Frame], how: Register) -> Aligned:
             f"got {how.reference}"
         )
     _check_installed(how)
-    reference = frames[how.reference]
-    meter = Shift(reference, how.upsample) if how.by == "phase" else Stars(reference)
-    found: list[Similarity | None] = []
-    told: list[dict[str, Any]] = []
-    faults = [""] * len(frames)
-    for f, frame in enumerate(frames):
-        fit: Similarity | None = Similarity()
-        trust = meter.itself
-        if f != how.reference:
-            try:
-                fit, trust = meter.measure(frame)
-            except FrameError as err:
-                if not how.skip:
-                    raise
-                fit, trust, faults[f] = None, meter.unknown, err.problem
-        found.append(fit)
-        told.append(_told(how, fit) | trust)
-        _log.info("%s: %s", frame.name, faults[f] or _in_words(told[f]))
+    found, told, faults = _measured(frames, how)
     columns: dict[str, list[Any]] = {name: [row[name] for row in told] for name in told[0]}
     if any(faults):
         columns["left_out"] = faults
-    origin = f"align: {how}, to {reference.name}"
+    origin = f"align: {how}, to {frames[how.reference].name}"
     return Aligned(_placed(frames, found, how), [origin], columns)
+
+
+def _measured(
+    frames: Sequence[Frame], how: Register
+) -> tuple[list[Similarity | None], list[dict[str, Any]], list[str]]:
+    """Where each frame lies, what is told of it, and why it cannot be aligned, or ``""``."""
+    meter = _meter(frames[how.reference], how)
+    found: list[Similarity | None] = []
+    told: list[dict[str, Any]] = []
+    faults: list[str] = []
+    for f, frame in enumerate(frames):
+        fit: Similarity | None = Similarity()
+        trust, fault = meter.itself, ""
+        if f != how.reference:
+            image = frame.whole()  # a file that cannot be read is an error in any case
+            try:
+                fit, trust = meter.measure(frame.name, image)
+            except FrameError as err:
+                if not how.skip:
+                    raise
+                fit, trust, fault = None, meter.unknown, err.problem
+        found.append(fit)
+        told.append(_told(how, fit) | trust)
+        faults.append(fault)
+        _log.info("%s: %s", frame.name, fault or _in_words(told[f]))
+    return found, told, faults
+
+
+def _meter(reference: Frame, how: Register) -> Shift | Stars:
+    """What measures where frames lie on the reference."""
+    image = reference.whole()
+    if how.by == "stars":
+        return Stars(reference.name, image)
+    return Shift(reference.name, image, how.upsample)
 
 
 def _check_installed(how: Register) -> None:
@@ -114,8 +130,7 @@ def _place(frame: Frame, fit: Similarity, grid: Grid, how: Resampling) -> Frame:
     if fit.whole is not None:
         return PlacedFrame(frame, grid, fit.whole)
     touched = window(footprint(fit.to_reference, frame.shape), grid.shape)
-    if touched is None:
-        raise FrameError(frame.name, "align: expected a frame that overlaps the reference")
+    assert touched is not None, "what matches lies on both"
     # An affine map is what a `PixelMap` interpolates without an error.
     pixel_map = PixelMap.of(fit.to_frame, *touched)
     return ProjectedFrame(frame, grid, how, pixel_map, touched, fit.scale**-2)

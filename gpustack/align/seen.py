@@ -6,7 +6,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpustack.errors import FrameError
-from gpustack.frames import Frame
 
 #: Pixels a side of the boxes that the sky is measured in.
 BOX = 64
@@ -17,9 +16,11 @@ SMOOTH = 1.5
 _MAD = 1.4826
 
 Image = NDArray[np.float32]
+#: As `Frame.whole` gives them.
+Samples = np.ma.MaskedArray[Any, Any]
 
 
-def seen(frame: Frame) -> Image:
+def seen(name: str, image: Samples) -> Image:
     """How far pixels stand out of the sky around them, in units of its noise.
 
     Invalid samples do not stand out. Each pixel is the median of the 3 x 3 around it, so that hot
@@ -27,12 +28,14 @@ def seen(frame: Frame) -> Image:
 
     Parameters
     ----------
-    frame : Frame
-        Read as a whole.
+    name : str
+        Of the frame, for errors.
+    image : MaskedArray of float, shape (y, x)
+        Its samples; overwritten.
 
     Returns
     -------
-    ndarray of float32, shape of the frame
+    ndarray of float32, shape (y, x)
 
     Raises
     ------
@@ -41,22 +44,21 @@ def seen(frame: Frame) -> Image:
     """
     from scipy.ndimage import gaussian_filter
 
-    above = gaussian_filter(_median9(_above_sky(frame)), SMOOTH)
+    above: Image = gaussian_filter(_median9(_above_sky(name, image)), SMOOTH)
     noise = _MAD * float(np.median(np.abs(above)))
     if not noise > 0:
-        raise FrameError(frame.name, "align: expected an image with noise, got samples all alike")
+        raise FrameError(name, "align: expected an image with noise, got samples all alike")
     above /= np.float32(noise)
     return above
 
 
-def _above_sky(frame: Frame) -> Image:
+def _above_sky(name: str, image: Samples) -> Image:
     """The samples less the sky, which is measured in boxes; 0 where invalid."""
     import sep
 
-    image = frame.whole()
     values, invalid = np.asarray(image.data), np.ma.getmaskarray(image)
     if invalid.all():
-        raise FrameError(frame.name, "align: expected valid samples, got none")
+        raise FrameError(name, "align: expected valid samples, got none")
     # sep computes in float32, in which a level far above the noise would swallow it.
     values -= np.median(values[~invalid])
     values[invalid] = 0

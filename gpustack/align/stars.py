@@ -1,15 +1,14 @@
 """Shift, rotation and scale of one frame to another, by matching their stars."""
 
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gpustack.align.seen import seen
+from gpustack.align.seen import Samples, seen
 from gpustack.align.similarity import Similarity
 from gpustack.errors import FrameError
-from gpustack.frames import Frame
 
 #: A star is so many sigmas of the noise above the sky, on so many pixels.
 THRESHOLD, AREA = 5.0, 5
@@ -42,8 +41,10 @@ class Stars:
 
     Parameters
     ----------
-    reference : Frame
-        Read once.
+    name : str
+        Of the reference.
+    image : MaskedArray of float, shape (y, x)
+        Its samples; overwritten.
 
     Raises
     ------
@@ -57,51 +58,54 @@ class Stars:
     for the detection and the windowed places of stars, as `sep` has them.
     """
 
-    reference: Frame
+    name: str
+    image: InitVar[Samples]
+    _size: int = field(init=False, repr=False)
     _stars: Places = field(init=False, repr=False)
 
     #: What a frame that is not aligned has in the columns that tell how sure it is.
     unknown: ClassVar[dict[str, Any]] = {"stars": 0, "rms": np.nan}
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "_stars", find_stars(self.reference))
+    def __post_init__(self, image: Samples) -> None:
+        object.__setattr__(self, "_size", image.size)
+        object.__setattr__(self, "_stars", find_stars(self.name, image))
 
     @property
     def itself(self) -> dict[str, Any]:
         """What the reference has."""
         return {"stars": len(self._stars), "rms": 0.0}
 
-    def measure(self, frame: Frame) -> tuple[Similarity, dict[str, Any]]:
-        """Where a frame lies, and how sure that is.
+    def measure(self, name: str, image: Samples) -> tuple[Similarity, dict[str, Any]]:
+        """Where a frame lies, and how sure that is; `image` is overwritten.
 
         Raises
         ------
         FrameError
             Where its stars do not match those of the reference.
         """
-        stars = find_stars(frame)
+        stars = find_stars(name, image)
         fit, pairs = _settle(_search(stars, self._stars), stars, self._stars)
         rms = _rms(fit, stars, self._stars, pairs)
-        chance = self._chance(frame, stars, len(pairs))
+        chance = self._chance(image.size, len(stars), len(pairs))
         if len(pairs) < LEAST_STARS or chance > CHANCE or not rms <= MOST_RMS:
             raise FrameError(
-                frame.name,
-                f"align: expected stars that match those of {self.reference.name}, got "
+                name,
+                f"align: expected stars that match those of {self.name}, got "
                 f"{len(pairs)} matches among {len(stars)} and {len(self._stars)} stars"
                 + (f", {rms:.2f} px off" if len(pairs) else ""),
             )
         return fit, {"stars": len(pairs), "rms": rms}
 
-    def _chance(self, frame: Frame, stars: Places, found: int) -> float:
+    def _chance(self, size: int, stars: int, found: int) -> float:
         """How likely one triangle that matches by chance brings as many matches as were found."""
         from scipy.stats import poisson
 
-        area = np.pi * TOLERANCE**2 / min(np.prod(self.reference.shape), np.prod(frame.shape))
-        expected = len(stars) * len(self._stars) * area
+        area = np.pi * TOLERANCE**2 / min(self._size, size)
+        expected = stars * len(self._stars) * area
         return float(poisson.sf(found - TRIANGLE - 1, expected))
 
 
-def find_stars(frame: Frame) -> Places:
+def find_stars(name: str, image: Samples) -> Places:
     """The places of stars, x + iy counted from 0, the brightest first.
 
     Raises
@@ -111,23 +115,23 @@ def find_stars(frame: Frame) -> Places:
     """
     import sep
 
-    image = seen(frame)
+    view = seen(name, image)
     limit = sep.get_extract_pixstack()
     try:
-        sep.set_extract_pixstack(max(limit, image.size // 2))
-        found = sep.extract(image, THRESHOLD, minarea=AREA, filter_kernel=None)
+        sep.set_extract_pixstack(max(limit, view.size // 2))
+        found = sep.extract(view, THRESHOLD, minarea=AREA, filter_kernel=None)
     except Exception as err:  # sep raises nothing more specific
-        raise FrameError(frame.name, f"align: expected stars that can be told apart: {err}") from err
+        raise FrameError(name, f"align: expected stars that can be told apart: {err}") from err
     finally:
         sep.set_extract_pixstack(limit)
     if len(found) < LEAST_STARS:
         raise FrameError(
-            frame.name,
+            name,
             f"align: expected at least {LEAST_STARS} stars {THRESHOLD:g} sigma above the sky, "
             f"got {len(found)}",
         )
     found = found[np.argsort(-found["flux"], kind="stable")]
-    x, y, _ = sep.winpos(image, found["x"], found["y"], np.full(len(found), WINDOW))
+    x, y, _ = sep.winpos(view, found["x"], found["y"], np.full(len(found), WINDOW))
     return np.asarray(x + 1j * y)
 
 

@@ -11,12 +11,15 @@ from scipy.special import erf
 SIGMA = 1.9
 
 
-def field(shape=(260, 280), step=28, seed=1):
+def field(shape=(260, 280), apart=25, around=110, seed=1):
     """Isolated stars: their places, all over an image and around it, and fluxes."""
     rng = np.random.default_rng(seed)
-    y, x = np.mgrid[-4 * step : shape[0] + 4 * step : step, -4 * step : shape[1] + 4 * step : step]
-    places = (x + 1j * y).ravel() + rng.uniform(-7, 7, x.size) + 1j * rng.uniform(-7, 7, x.size)
-    return places, rng.uniform(3e4, 3e5, x.size)
+    places = np.empty(0, complex)
+    for _ in range(4000):
+        y, x = (rng.uniform(-around, length + around) for length in shape)
+        if not (np.abs(places - (x + 1j * y)) < apart).any():
+            places = np.append(places, x + 1j * y)
+    return places, rng.uniform(3e4, 3e5, places.size)
 
 
 def expose(places, fluxes, shape, *, sigma=SIGMA, sky=500.0, noise=2.0, seed=0):
@@ -58,7 +61,7 @@ def centroids(image, places, width=SIGMA, rounds=20):
     return found
 
 
-def fluxes_at(image, places, radius=10):
+def fluxes_at(image, places, radius=9):
     """The light within apertures, less the median of a ring around them."""
     y, x = np.indices(image.shape)
     found = []

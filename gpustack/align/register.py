@@ -16,7 +16,7 @@ from gpustack.align.projected import ProjectedFrame
 from gpustack.align.resample import Resampling
 from gpustack.align.similarity import Similarity
 from gpustack.align.stars import Stars
-from gpustack.align.target import moved
+from gpustack.align.target import as_grid, moved
 from gpustack.alignments import Register
 from gpustack.errors import FrameError, InputError
 from gpustack.frames import Frame
@@ -152,7 +152,7 @@ def _grid(
     _, right, _, top = np.ceil(np.max(covered, axis=0) - 0.5).astype(int)
     wcs = fits_wcs(reference.wcs)
     if wcs is not None:
-        wcs = moved(wcs, left, bottom)
+        wcs = moved(as_grid(wcs), left, bottom)
     grid = Grid((int(top - bottom) + 1, int(right - left) + 1), wcs)
     check_size(grid)
     return grid, int(left), int(bottom)

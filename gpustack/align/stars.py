@@ -14,12 +14,17 @@ from gpustack.errors import FrameError
 THRESHOLD, AREA = 5.0, 5
 #: Standard deviation, in pixels, of the window that the places of stars are weighed by.
 WINDOW = 2.0
+#: Pixels to the edges of the image, within which a star is cut off, and its place pulled inwards.
+EDGE = 4 * WINDOW
 #: Brightest stars that triangles are made of.
 BRIGHTEST = 50
 #: Stars that a match takes.
 LEAST_STARS = 4
 #: Pixels between two stars that are the same one, at the most.
 TOLERANCE = 2.0
+#: What it is narrowed to, in medians of the distances; 3 standard deviations of a place in x and
+#: in y, taken together.
+OUTLYING = 3.6
 #: Pixels below which the tolerance is not narrowed.
 NARROWEST = 0.1
 #: Root mean square of the distances of matched stars, in pixels, at the most.
@@ -85,7 +90,8 @@ class Stars:
         """
         stars = find_stars(name, image)
         fit, pairs = _settle(_search(stars, self._stars), stars, self._stars)
-        rms = _rms(fit, stars, self._stars, pairs)
+        off = _off(fit, stars, self._stars, pairs)
+        rms = float(np.sqrt(np.mean(off**2))) if len(off) else np.nan
         chance = self._chance(image.size, len(stars), len(pairs))
         if len(pairs) < LEAST_STARS or chance > CHANCE or not rms <= MOST_RMS:
             raise FrameError(
@@ -124,15 +130,18 @@ def find_stars(name: str, image: Samples) -> Places:
         raise FrameError(name, f"align: expected stars that can be told apart: {err}") from err
     finally:
         sep.set_extract_pixstack(limit)
-    if len(found) < LEAST_STARS:
+    found = found[np.argsort(-found["flux"], kind="stable")]
+    x, y, _ = sep.winpos(view, found["x"], found["y"], np.full(len(found), WINDOW))
+    height, width = view.shape
+    whole = (np.minimum(x, width - 1 - x) >= EDGE) & (np.minimum(y, height - 1 - y) >= EDGE)
+    places: Places = (x + 1j * y)[whole]
+    if len(places) < LEAST_STARS:
         raise FrameError(
             name,
             f"align: expected at least {LEAST_STARS} stars {THRESHOLD:g} sigma above the sky, "
-            f"got {len(found)}",
+            f"got {len(places)}",
         )
-    found = found[np.argsort(-found["flux"], kind="stable")]
-    x, y, _ = sep.winpos(view, found["x"], found["y"], np.full(len(found), WINDOW))
-    return np.asarray(x + 1j * y)
+    return places
 
 
 def _search(stars: Places, others: Places) -> Similarity | None:
@@ -164,7 +173,7 @@ def _settle(
         if len(matched) < 2:
             return fit, matched
         if np.array_equal(matched, pairs):
-            narrower = max(3 * _rms(fit, stars, others, pairs), NARROWEST)
+            narrower = max(OUTLYING * float(np.median(_off(fit, stars, others, pairs))), NARROWEST)
             if narrower >= tolerance:
                 break
             tolerance = narrower
@@ -192,8 +201,8 @@ def _fit(stars: Places, others: Places) -> Similarity:
     return Similarity(complex(turn), complex(other - turn * centre))
 
 
-def _rms(fit: Similarity, stars: Places, others: Places, pairs: NDArray[np.intp]) -> float:
-    if not len(pairs):
-        return float("nan")
-    there = fit.turn * stars[pairs[:, 0]] + fit.shift
-    return float(np.sqrt(np.mean(np.abs(there - others[pairs[:, 1]]) ** 2)))
+def _off(
+    fit: Similarity, stars: Places, others: Places, pairs: NDArray[np.intp]
+) -> NDArray[np.float64]:
+    """The distances of matched stars."""
+    return np.abs(fit.turn * stars[pairs[:, 0]] + fit.shift - others[pairs[:, 1]])

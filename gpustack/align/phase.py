@@ -19,7 +19,7 @@ FLOOR = 3.0
 SEARCH, MEASURE = 1.0, 100.0
 #: How far the highest peak of the correlation has to be above the next one. Of simulated fields
 #: of more than 30 stars it is above 2 where they are the same, and below 1.5 where they are not;
-#: see docs/decisions.
+#: see docs/decisions/0015-measured-shifts.md.
 LEAST_RATIO = 1.5
 #: Pixels around the highest peak, at the most, that belong to it.
 PEAK = 32

@@ -11,7 +11,7 @@ from gpustack.errors import FrameError
 BOX = 64
 #: Standard deviation, in pixels, of the Gaussian that is convolved with. As wide as stars are,
 #: it lifts them above what camera and readout do from pixel to pixel, which does not move along.
-SMOOTH = 1.5
+SMOOTH = 2.0
 #: From the median of absolute values to a standard deviation.
 _MAD = 1.4826
 

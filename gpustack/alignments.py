@@ -158,21 +158,62 @@ class Offsets(BaseAlignment):
 
 @dataclass(frozen=True, slots=True)
 class Register(BaseAlignment):
-    """Align frames by what is seen on them.
+    """Align frames by what is seen on them; no coordinates are needed.
 
     Parameters
     ----------
     by : {"phase", "stars"}
-        ``"phase"``: a shift, by phase cross-correlation, for which scikit-image is needed.
-        ``"stars"``: shift, rotation and scale, by matching stars, for which astroalign is needed.
+        ``"phase"``: a shift, by phase cross-correlation; it takes no stars that can be told apart,
+        and finds them deep in the noise. ``"stars"``: shift, rotation and scale, by matching
+        stars; mirrored frames do not match. The extra ``gpustack[register]`` brings scikit-image
+        and astroalign, which do it.
     reference : int
-        The frame that others are aligned to, counted from 0. TODO
+        The frame that others are aligned to, counted from 0.
+    upsample : int
+        For ``"phase"``: shifts are measured to ``1 / upsample`` pixel. With 1, frames are moved
+        by whole pixels, and nothing is resampled.
+    order : {"nearest-neighbor", "bilinear", "biquadratic", "bicubic"}
+        How values between pixels are interpolated, where shifts are not whole. Values are counts
+        a pixel: scaled by the ratio of the pixel areas, so that stars keep their flux.
+    extent : {"reference", "union"}
+        The pixels of the result: those of the reference, or as many as hold all frames.
+    skip : bool
+        Leave out a frame that cannot be aligned, instead of raising an error.
+
+    References
+    ----------
+    `skimage.registration.phase_cross_correlation` (upsample_factor), `astroalign.find_transform`,
+    IRAF xregister, Siril register.
     """
 
     by: Literal["phase", "stars"] = "phase"
     reference: int = 0
+    upsample: int = 100
+    order: Order = "bilinear"
+    extent: Literal["reference", "union"] = "reference"
     skip: bool = False
     name: ClassVar[str] = "register"
+
+    def __post_init__(self) -> None:
+        tidy(
+            self,
+            by=word("Register by", self.by, ("phase", "stars")),
+            reference=whole("Register reference", self.reference, 0),
+            upsample=whole("Register upsample", self.upsample, 1),
+            order=word("Register order", self.order, get_args(Order)),
+            extent=word("Register extent", self.extent, ("reference", "union")),
+            skip=_yes_or_no("Register skip", self.skip),
+        )
+        check(
+            self.by == "phase" or self.upsample == 100,
+            f"Register upsample: expected one for by='phase' alone, got {self.upsample} for "
+            f"{self.by!r}",
+        )
+        check(
+            self.order == "bilinear" or self.by == "stars" or self.upsample > 1,
+            "Register order: expected one where frames are resampled, got "
+            f"{self.order!r} for upsample=1",
+        )
 
 
 Alignment = Reproject | Offsets | Register

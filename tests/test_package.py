@@ -39,7 +39,7 @@ MAY_IMPORT = {
     "header": "numpy astropy",
     "maps": "numpy astropy",
     "writing": "numpy astropy",
-    "align": "numpy astropy scipy reproject",
+    "align": "numpy astropy reproject scipy skimage astroalign sep",
     "result": "numpy astropy",
     "advice": "astropy",
     "normalize": "numpy astropy",
@@ -153,7 +153,9 @@ def test_the_whole_package_loads_nothing_optional_or_slow():
     everything = sorted(name for name in names if place(name) != "demo")
     found = loaded(f"import {', '.join(everything)}")
     assert {"gpustack", "numpy", "astropy"} <= found
-    assert not found & {"cupy", "cupyx", "reproject", "matplotlib", "ccdproc"}
+    assert not found & {
+        *("cupy", "cupyx", "reproject", "matplotlib", "ccdproc", "skimage", "astroalign", "sep")
+    }
 
 
 @pytest.mark.parametrize("name", gpustack.__all__)

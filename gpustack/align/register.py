@@ -1,12 +1,158 @@
 """Frames aligned by what is seen on them: a `Register` done."""
 
+import logging
 from collections.abc import Sequence
+from importlib.util import find_spec
+from typing import Any
 
-from gpustack.align.base import Aligned
+import numpy as np
+
+from gpustack.align.base import AbsentFrame, Aligned, Grid, check_size
+from gpustack.align.footprint import footprint, window
+from gpustack.align.phase import Shift
+from gpustack.align.pixel_map import PixelMap
+from gpustack.align.placed import PlacedFrame
+from gpustack.align.projected import ProjectedFrame
+from gpustack.align.resample import Resampling
+from gpustack.align.similarity import Similarity
+from gpustack.align.stars import Stars
+from gpustack.align.target import as_grid, moved
 from gpustack.alignments import Register
+from gpustack.errors import FrameError, InputError
 from gpustack.frames import Frame
+from gpustack.header import fits_wcs
+
+_log = logging.getLogger(__name__)
+
+#: What each way to measure needs, by the names of import.
+_NEEDS = {"phase": ("skimage", "sep"), "stars": ("astroalign", "sep")}
 
 
 def register_frames(frames: Sequence[Frame], how: Register) -> Aligned:
-    """Frames on the grid of the reference."""
-    raise NotImplementedError(how)
+    """Frames on the pixels of the reference. Each is read once, with the reference held beside it.
+
+    Raises
+    ------
+    FrameError
+        Where a frame cannot be aligned, unless it may be left out; where the reference cannot.
+    InputError
+        Where there is no such reference, or a package is missing.
+    """
+    if how.reference >= len(frames):
+        raise InputError(
+            f"align {how}: expected a reference below {len(frames)}, the number of frames, "
+            f"got {how.reference}"
+        )
+    _check_installed(how)
+    found, told, faults = _measured(frames, how)
+    columns: dict[str, list[Any]] = {name: [row[name] for row in told] for name in told[0]}
+    if any(faults):
+        columns["left_out"] = faults
+    origin = f"align: {how}, to {frames[how.reference].name}"
+    return Aligned(_placed(frames, found, how), [origin], columns)
+
+
+def _measured(
+    frames: Sequence[Frame], how: Register
+) -> tuple[list[Similarity | None], list[dict[str, Any]], list[str]]:
+    """Where each frame lies, what is told of it, and why it cannot be aligned, or ``""``."""
+    meter = _meter(frames[how.reference], how)
+    found: list[Similarity | None] = []
+    told: list[dict[str, Any]] = []
+    faults: list[str] = []
+    for f, frame in enumerate(frames):
+        fit: Similarity | None = Similarity()
+        trust, fault = meter.itself, ""
+        if f != how.reference:
+            image = frame.whole()  # a file that cannot be read is an error in any case
+            try:
+                fit, trust = meter.measure(frame.name, image)
+            except FrameError as err:
+                if not how.skip:
+                    raise
+                fit, trust, fault = None, meter.unknown, err.problem
+        found.append(fit)
+        told.append(_told(how, fit) | trust)
+        faults.append(fault)
+        _log.info("%s: %s", frame.name, fault or _in_words(told[f]))
+    return found, told, faults
+
+
+def _meter(reference: Frame, how: Register) -> Shift | Stars:
+    """What measures where frames lie on the reference."""
+    image = reference.whole()
+    if how.by == "stars":
+        return Stars(reference.name, image)
+    return Shift(reference.name, image, how.upsample)
+
+
+def _check_installed(how: Register) -> None:
+    missing = [name for name in _NEEDS[how.by] if find_spec(name) is None]
+    if missing:
+        raise InputError(
+            f"align {how}: expected the packages that measure, {', '.join(missing)} is not "
+            "installed: pip install 'gpustack[register]'"
+        )
+
+
+def _told(how: Register, fit: Similarity | None) -> dict[str, float]:
+    """The columns that say where a frame lies; NaN where nobody knows."""
+    lost = np.nan if fit is None else 0.0
+    fit = Similarity() if fit is None else fit
+    told = {"dy": fit.shift.imag + lost, "dx": fit.shift.real + lost}
+    if how.by == "stars":
+        told |= {"rotation": fit.rotation + lost, "magnification": fit.scale + lost}
+    return told
+
+
+def _in_words(told: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {value:.6g}" for name, value in told.items())
+
+
+def _placed(
+    frames: Sequence[Frame], found: Sequence[Similarity | None], how: Register
+) -> list[Frame]:
+    """Frames on the grid: as they are where they are moved by whole pixels, else resampled."""
+    grid, left, bottom = _grid(frames, found, how)
+    resampling = Resampling("interp", how.order, "ratio")
+    placed: list[Frame] = []
+    for f, (frame, fit) in enumerate(zip(frames, found, strict=True)):
+        if fit is None:
+            placed.append(AbsentFrame(frame, grid))
+        elif f == how.reference and grid.shape == frame.shape:
+            placed.append(frame)
+        else:
+            placed.append(_place(frame, fit.seen_from(left, bottom), grid, resampling))
+    return placed
+
+
+def _place(frame: Frame, fit: Similarity, grid: Grid, how: Resampling) -> Frame:
+    if fit.whole is not None:
+        return PlacedFrame(frame, grid, fit.whole)
+    touched = window(footprint(fit.to_reference, frame.shape), grid.shape)
+    assert touched is not None, "what matches lies on both"
+    # An affine map is what a `PixelMap` interpolates without an error.
+    pixel_map = PixelMap.of(fit.to_frame, *touched)
+    return ProjectedFrame(frame, grid, how, pixel_map, touched, fit.scale**-2)
+
+
+def _grid(
+    frames: Sequence[Frame], found: Sequence[Similarity | None], how: Register
+) -> tuple[Grid, int, int]:
+    """The pixels of the reference, or those around all frames; and the first of them, x, y."""
+    reference = frames[how.reference]
+    if how.extent == "reference":
+        return Grid(reference.shape, reference.wcs), 0, 0
+    covered = [
+        footprint(fit.to_reference, frame.shape)
+        for frame, fit in zip(frames, found, strict=True)
+        if fit is not None
+    ]
+    left, _, bottom, _ = np.floor(np.min(covered, axis=0) + 0.5).astype(int)
+    _, right, _, top = np.ceil(np.max(covered, axis=0) - 0.5).astype(int)
+    wcs = fits_wcs(reference.wcs)
+    if wcs is not None:
+        wcs = moved(as_grid(wcs), left, bottom)
+    grid = Grid((int(top - bottom) + 1, int(right - left) + 1), wcs)
+    check_size(grid)
+    return grid, int(left), int(bottom)

@@ -1,0 +1,203 @@
+"""The shift of one frame to another, by phase cross-correlation."""
+
+from dataclasses import InitVar, dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpustack.align.seen import Image, Samples, seen
+from gpustack.align.similarity import Similarity
+from gpustack.errors import FrameError
+
+#: Sigmas of the noise above which a pixel counts. Below it, what a camera does to the same pixels
+#: of all frames says that nothing moved.
+FLOOR = 3.0
+#: Sigmas above the floor from which on brightness counts by its logarithm. Where a match is
+#: looked for, many stars are to agree, not the brightest one; where it is measured, each is to
+#: count by how well it tells.
+SEARCH, MEASURE = 1.0, 100.0
+#: How far the highest peak of the correlation has to be above the next one. Of simulated fields
+#: of more than 30 stars it is above 2 where they are the same, and below 1.5 where they are not;
+#: see docs/decisions/0015-measured-shifts.md.
+LEAST_RATIO = 1.5
+#: Pixels around the highest peak, at the most, that belong to it.
+PEAK = 32
+#: Pixels by which measuring may differ from searching.
+AGREE = 3.0
+#: The part of the overlap that is faded out towards its edges, for they do not match.
+FADE = 0.1
+
+#: Rows and columns, of the reference and of the frame.
+Parts = tuple[tuple[slice, slice], tuple[slice, slice]]
+
+
+@dataclass(frozen=True)
+class Shift:
+    """Measures shifts to a reference.
+
+    Parameters
+    ----------
+    name : str
+        Of the reference.
+    image : MaskedArray of float, shape (y, x)
+        Its samples; overwritten.
+    upsample : int
+        Parts of a pixel that shifts are measured in.
+
+    Raises
+    ------
+    FrameError
+        Where nothing stands out on the reference.
+
+    References
+    ----------
+    M. Guizar-Sicairos, S. T. Thurman, J. R. Fienup, "Efficient subpixel image registration
+    algorithms", Opt. Lett. 33, 156 (2008); `skimage.registration.phase_cross_correlation`. The
+    ratio of the peaks is the measure of trust of particle image velocimetry: R. D. Keane,
+    R. J. Adrian, Meas. Sci. Technol. 1, 1202 (1990).
+    """
+
+    name: str
+    image: InitVar[Samples]
+    upsample: int
+    _view: Image = field(init=False, repr=False)
+
+    #: What a frame without a shift has in the columns that tell how sure it is.
+    unknown: ClassVar[dict[str, Any]] = {"correlation": np.nan, "peak_ratio": np.nan}
+    #: What the reference has.
+    itself: ClassVar[dict[str, Any]] = {"correlation": 1.0, "peak_ratio": np.nan}
+
+    def __post_init__(self, image: Samples) -> None:
+        object.__setattr__(self, "_view", _view(self.name, image))
+
+    def measure(self, name: str, image: Samples) -> tuple[Similarity, dict[str, Any]]:
+        """Where a frame lies, and how sure that is; `image` is overwritten.
+
+        Raises
+        ------
+        FrameError
+            Where it does not match the reference.
+        """
+        view = _view(name, image)
+        offset, ratio = _search(_bright(self._view, SEARCH), _bright(view, SEARCH))
+        if ratio < LEAST_RATIO:
+            raise FrameError(
+                name,
+                f"align: expected something that {self.name} shows too, got a "
+                f"correlation that is {ratio:.2f} times as high at the best shift as at the next "
+                f"best one, expected {LEAST_RATIO} times",
+            )
+        here, there = _overlap(self._view.shape, view.shape, offset)
+        pair = [_bright(self._view[here], MEASURE), _bright(view[there], MEASURE)]
+        shift = self._refine(name, offset, *pair)
+        return shift, {"correlation": _correlation(*pair), "peak_ratio": ratio}
+
+    def _refine(self, name: str, offset: tuple[int, int], one: Image, two: Image) -> Similarity:
+        """The shift of which `offset` is what is whole, from the overlap."""
+        from skimage.registration import phase_cross_correlation
+
+        fade = _fade(one.shape)
+        # Frames are not noise alone: divided by its amplitude, each wave would count as much.
+        rest, _, _ = phase_cross_correlation(  # type: ignore[no-untyped-call]
+            one * fade, two * fade, upsample_factor=self.upsample, normalization=None
+        )
+        if not np.hypot(*rest) <= AGREE:
+            raise FrameError(
+                name,
+                f"align: expected a shift that is certain, got {offset}, y first, by which all "
+                f"that stands out agrees best, and {rest[0]:+.2f}, {rest[1]:+.2f} by the brightest",
+            )
+        # Rounded, as it comes as float32.
+        y, x = (
+            whole + round(float(part) * self.upsample) / self.upsample
+            for whole, part in zip(offset, rest, strict=True)
+        )
+        return Similarity(shift=complex(x, y))
+
+
+def _view(name: str, image: Samples) -> Image:
+    """What stands out of the noise on a frame, in units of it.
+
+    Raises
+    ------
+    FrameError
+        Where nothing does.
+    """
+    view = seen(name, image)
+    view -= np.float32(FLOOR)
+    np.maximum(view, 0, out=view)
+    if not view.any():
+        raise FrameError(
+            name, f"align: expected something {FLOOR:g} sigma above the sky, got nothing"
+        )
+    return view
+
+
+def _bright(view: Image, knee: float) -> Image:
+    bright: Image = view / np.float32(knee)
+    np.arcsinh(bright, out=bright)
+    return bright
+
+
+def _search(one: Image, two: Image) -> tuple[tuple[int, int], float]:
+    """The whole pixels (y, x) at which two images agree best, and how much better than elsewhere.
+
+    They need not be of the same shape. The correlation is that of images repeated without end; of
+    the shifts that are then the same, it is the one that most of the sum comes from.
+    """
+    from scipy import fft
+
+    shape = [fft.next_fast_len(max(pair), True) for pair in zip(one.shape, two.shape, strict=True)]
+    waves = fft.rfft2(one, shape)
+    waves *= fft.rfft2(two, shape).conj()
+    sums = fft.irfft2(waves, shape, overwrite_x=True)
+    peak = np.unravel_index(int(sums.argmax()), sums.shape)
+    ratio = _ratio(sums, peak)
+    same = [(y, x) for y in (peak[0], peak[0] - shape[0]) for x in (peak[1], peak[1] - shape[1])]
+    shares = [_share(one, two, offset) for offset in same]
+    y, x = same[int(np.argmax(shares))]
+    return (int(y), int(x)), ratio
+
+
+def _ratio(sums: NDArray[np.floating[Any]], peak: Any) -> float:
+    """The highest peak over the highest value elsewhere; `sums` is overwritten."""
+    top = float(sums[peak])
+    reach = [min(PEAK, length // 8) for length in sums.shape]
+    around = [
+        np.arange(place - far, place + far + 1) % length
+        for place, far, length in zip(peak, reach, sums.shape, strict=True)
+    ]
+    sums[np.ix_(*around)] = 0
+    return top / max(float(sums.max()), np.finfo(float).tiny)
+
+
+def _share(one: Image, two: Image, offset: Any) -> float:
+    here, there = _overlap(one.shape, two.shape, offset)
+    return float(np.vdot(one[here], two[there]))
+
+
+def _overlap(one: Any, two: Any, offset: Any) -> Parts:
+    """The parts of two images that lie on each other where the second is moved by `offset`."""
+    axes = [
+        (max(0, by), max(0, by, min(length, other + by)))
+        for length, other, by in zip(one, two, offset, strict=True)
+    ]
+    here = tuple(slice(*ends) for ends in axes)
+    there = tuple(
+        slice(start - by, stop - by) for (start, stop), by in zip(axes, offset, strict=True)
+    )
+    return here, there  # type: ignore[return-value]
+
+
+def _correlation(one: Image, two: Image) -> float:
+    """Of what stands out; 1 where it is the same."""
+    norm = float(np.vdot(one, one)) * float(np.vdot(two, two))
+    return float(np.vdot(one, two)) / norm**0.5 if norm > 0 else 0.0
+
+
+def _fade(shape: Any) -> Image:
+    from scipy.signal.windows import tukey
+
+    y, x = (tukey(length, FADE) for length in shape)
+    return np.outer(y, x).astype(np.float32)

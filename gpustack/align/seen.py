@@ -1,0 +1,97 @@
+"""What is seen on a frame: stars and structure without sky, hot pixels and cosmic-ray hits."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpustack.errors import FrameError
+
+#: Pixels a side of the boxes that the sky is measured in.
+BOX = 64
+#: Standard deviation, in pixels, of the Gaussian that is convolved with. As wide as stars are,
+#: it lifts them above what camera and readout do from pixel to pixel, which does not move along.
+SMOOTH = 2.0
+#: From the median of absolute values to a standard deviation.
+_MAD = 1.4826
+
+Image = NDArray[np.float32]
+#: As `Frame.whole` gives them.
+Samples = np.ma.MaskedArray[Any, Any]
+
+
+def seen(name: str, image: Samples) -> Image:
+    """How far pixels stand out of the sky around them, in units of its noise.
+
+    Invalid samples do not stand out. Each pixel is the median of the 3 x 3 around it, so that hot
+    pixels and most cosmic-ray hits are gone; those stay where they are when the field moves.
+
+    Parameters
+    ----------
+    name : str
+        Of the frame, for errors.
+    image : MaskedArray of float, shape (y, x)
+        Its samples; overwritten.
+
+    Returns
+    -------
+    ndarray of float32, shape (y, x)
+
+    Raises
+    ------
+    FrameError
+        Where no sample is valid, or all are alike.
+    """
+    from scipy.ndimage import gaussian_filter
+
+    above: Image = gaussian_filter(_median9(_above_sky(name, image)), SMOOTH)
+    noise = _MAD * float(np.median(np.abs(above)))
+    if not noise > 0:
+        raise FrameError(name, "align: expected an image with noise, got samples all alike")
+    above /= np.float32(noise)
+    return above
+
+
+def _above_sky(name: str, image: Samples) -> Image:
+    """The samples less the sky, which is measured in boxes; 0 where invalid."""
+    import sep
+
+    values, invalid = np.asarray(image.data), np.ma.getmaskarray(image)
+    if invalid.all():
+        raise FrameError(name, "align: expected valid samples, got none")
+    # sep computes in float32, in which a level far above the noise would swallow it.
+    values -= np.median(values[~invalid])
+    values[invalid] = 0
+    above = np.ascontiguousarray(values, np.float32)
+    sep.Background(above, mask=invalid, bw=BOX, bh=BOX).subfrom(above)
+    above[invalid] = 0
+    return above
+
+
+def _median9(image: Image) -> Image:
+    """The median of the 3 x 3 pixels around each, where the edge is repeated.
+
+    Of the columns of three, sorted: the middle one of the largest low, middle middle and smallest
+    high value. It takes a fraction of the time of `scipy.ndimage.median_filter`.
+    """
+    padded = np.pad(image, 1, mode="edge")
+    one, two, three = padded[:-2], padded[1:-1], padded[2:]
+    low = np.minimum(np.minimum(one, two), three)
+    high = np.maximum(np.maximum(one, two), three)
+    middle = _middle(one, two, three)
+    return _middle(
+        _across(np.maximum, low),
+        _middle(middle[:, :-2], middle[:, 1:-1], middle[:, 2:]),
+        _across(np.minimum, high),
+    )
+
+
+def _middle(one: Image, two: Image, three: Image) -> Image:
+    """The middle one of three."""
+    return np.maximum(np.minimum(one, two), np.minimum(np.maximum(one, two), three))
+
+
+def _across(least_or_most: Any, image: Image) -> Image:
+    """That of three neighbours in a row."""
+    ends: Image = least_or_most(image[:, :-2], image[:, 2:])
+    return least_or_most(ends, image[:, 1:-1], out=ends)  # type: ignore[no-any-return]

@@ -1,0 +1,91 @@
+"""Simulated fields of stars, and what is measured on images of them; shares no code with gpustack.
+
+Places are complex, x + iy, counted from 0 at the centre of the first pixel.
+"""
+
+import numpy as np
+from scipy.ndimage import gaussian_filter, maximum_filter
+from scipy.special import erf
+
+#: Standard deviation of a star, in pixels of the reference.
+SIGMA = 1.9
+
+
+def field(shape=(260, 280), apart=25, around=110, seed=1):
+    """Isolated stars: their places, all over an image and around it, and fluxes."""
+    rng = np.random.default_rng(seed)
+    places = np.empty(0, complex)
+    for _ in range(4000):
+        y, x = (rng.uniform(-around, length + around) for length in shape)
+        if not (np.abs(places - (x + 1j * y)) < apart).any():
+            places = np.append(places, x + 1j * y)
+    return places, rng.uniform(3e4, 3e5, places.size)
+
+
+def expose(places, fluxes, shape, *, sigma=SIGMA, sky=500.0, noise=2.0, seed=0):
+    """An image of stars: each pixel holds what falls on it, exactly, and noise."""
+    image = np.random.default_rng(seed).normal(sky, noise, shape)
+    for place, flux in zip(places, fluxes, strict=True):
+        y, x = (
+            np.diff(erf((np.arange(length + 1) - 0.5 - at) / (sigma * 2**0.5))) / 2
+            for length, at in zip(shape, (place.imag, place.real), strict=True)
+        )
+        image += flux * np.outer(y, x)
+    return image
+
+
+def taken(stars, shape, *, turn=1, shift=0, seed=0, **options):
+    """A frame of stars that lie on the reference at ``turn z + shift`` of its own z.
+
+    The sky is as bright, and stars are as wide, on the reference.
+    """
+    places, fluxes = stars
+    scale = abs(turn)
+    options = {"sky": 500 * scale**2, "sigma": SIGMA / scale} | options
+    return expose((places - shift) / turn, fluxes, shape, seed=seed, **options)
+
+
+def centroids(image, places, width=SIGMA, rounds=20):
+    """Where stars are, by moments under a Gaussian window that follows them."""
+    found = np.array(places, dtype=complex)
+    y, x = np.indices(image.shape)
+    for index, start in enumerate(places):
+        at = start
+        rows, columns = (slice(max(int(a) - 7, 0), int(a) + 9) for a in (at.imag, at.real))
+        cut, z = image[rows, columns], x[rows, columns] + 1j * y[rows, columns]
+        cut = cut - np.median(image[max(rows.start - 8, 0) : rows.stop + 8, columns])
+        for _ in range(rounds):
+            weights = cut * np.exp(-(np.abs(z - at) ** 2) / (2 * width**2))
+            at = at + 2 * (np.sum(weights * (z - at)) / np.sum(weights))
+        found[index] = at
+    return found
+
+
+def fluxes_at(image, places, radius=9):
+    """The light within apertures, less the median of a ring around them."""
+    y, x = np.indices(image.shape)
+    found = []
+    for at in places:
+        distance = np.abs(x + 1j * y - at)
+        sky = np.median(image[(distance > radius + 1) & (distance < radius + 4)])
+        # Where an edge crosses a pixel, it counts by its share, so that places do not matter.
+        share = np.clip(radius + 0.5 - distance, 0, 1)
+        found.append(np.sum(share * (image - sky)))
+    return np.array(found)
+
+
+def inside(places, shape, margin):
+    """Which places are so far inside of an image."""
+    x, y = places.real, places.imag
+    return (x > margin) & (x < shape[1] - margin) & (y > margin) & (y < shape[0] - margin)
+
+
+def peaks(image, apart=9, margin=12, above=8.0, smooth=1.5):
+    """The places of stars that are the brightest around, the brightest first."""
+    smoothed = gaussian_filter(image - np.median(image), smooth)
+    noise = 1.4826 * np.median(np.abs(smoothed - np.median(smoothed)))
+    top = maximum_filter(smoothed, 2 * apart + 1)
+    y, x = np.nonzero((smoothed == top) & (smoothed > above * noise))
+    order = np.argsort(-smoothed[y, x])
+    places = (x + 1j * y)[order]
+    return places[inside(places, image.shape, margin)]

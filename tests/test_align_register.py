@@ -1,0 +1,271 @@
+"""Frames aligned by what is seen on them: against fields of stars whose places are known."""
+
+import logging
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from astropy.nddata import CCDData
+from astropy.wcs import WCS
+
+import starfield as sky
+from gpustack import Register, stack
+from gpustack.align import bring_together
+from gpustack.errors import GpustackWarning
+from gpustack.frames import open_frames
+
+SHAPE = (260, 280)
+#: Of the places of stars in a stack, in pixels, and of their flux, relative: what is promised.
+PLACE, FLUX = 0.1, 0.005
+#: Of what is measured of noise that is this low, in pixels of the whole frame.
+MEASURED = 0.03
+
+DITHERS = [0, 7 - 12j, -21 + 4j, 3 + 30j]
+HALVES = [0, 7.55 - 12.3j, -21.2 + 4.7j, 0.45 + 0.53j, 11.1 - 3.9j]
+
+
+def turned(degrees, scale=1.0, centre=140 + 130j, lands=140 + 130j):
+    """The map that turns by `degrees` about a pixel, which lands on another: turn and shift."""
+    turn = scale * np.exp(1j * np.radians(degrees))
+    return turn, lands - turn * centre
+
+
+#: The maps of frames onto the reference, and the shapes of the frames.
+CASES = {
+    "whole pixels": ("phase", [(1, shift, SHAPE) for shift in DITHERS]),
+    "parts of pixels": ("phase", [(1, shift, SHAPE) for shift in HALVES]),
+    "other shapes": ("phase", [(1, 0, SHAPE), (1, 9.3 - 5j, (300, 250)), (1, -8.6j, (240, 330))]),
+    "dithers by stars": ("stars", [(1, shift, SHAPE) for shift in HALVES]),
+    "0.3 degrees": (
+        "stars",
+        [(1, 0, SHAPE), *[(*turned(0.3 * d, lands=145 + 127.5j), SHAPE) for d in (1, -1, 2)]],
+    ),
+    "180 degrees": ("stars", [(1, 0, SHAPE), (*turned(180, lands=133.4 + 137.7j), SHAPE)]),
+    "larger pixels": (
+        "stars",
+        [
+            (1, 0, SHAPE),
+            (*turned(0.3, 0.45 / 0.26, 80 + 75j), (150, 160)),
+            (*turned(180, 0.45 / 0.26, 81.3 + 74.6j), (150, 160)),
+        ],
+    ),
+    "smaller pixels": (
+        "stars",
+        [
+            (1, 0, SHAPE),
+            (*turned(-12, 0.26 / 0.45, 240 + 225j), (450, 480)),
+            (*turned(90, 0.26 / 0.45, 240 + 225j, 137 + 133.3j), (450, 480)),
+        ],
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def stars():
+    return sky.field(SHAPE)
+
+
+def frames_of(stars, maps, **options):
+    return [
+        sky.taken(stars, shape, turn=turn, shift=shift, seed=seed, **options)
+        for seed, (turn, shift, shape) in enumerate(maps)
+    ]
+
+
+def judged(stars, maps):
+    """The stars whose apertures are on all frames, and the truth of them."""
+    places, fluxes = stars
+    there = sky.inside(places, SHAPE, 16)
+    for turn, shift, shape in maps:
+        there &= sky.inside((places - shift) / turn, shape, 16)
+    assert there.sum() >= 20
+    return places[there], fluxes[there]
+
+
+#: Between larger pixels, straight lines from one to the next miss some of a star, or add to it.
+ORDERS = {"larger pixels": "bicubic"}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_stars_stay_where_they_are_on_the_reference_and_as_bright(stars, case):
+    by, maps = CASES[case]
+    frames = frames_of(stars, maps)
+    result = stack(frames, align=Register(by, order=ORDERS.get(case, "bilinear")))
+    places, fluxes = judged(stars, maps)
+    found, reference = (sky.centroids(image, places) for image in (result.data, frames[0]))
+    assert np.abs(found - reference).max() < PLACE
+    assert np.abs(found - places).max() < PLACE
+    assert np.abs(sky.fluxes_at(result.data, places) / fluxes - 1).max() < FLUX
+
+
+@pytest.mark.parametrize(("by", "maps"), CASES.values(), ids=CASES)
+def test_the_table_tells_where_frames_lie(stars, by, maps):
+    table = stack(frames_of(stars, maps), align=Register(by)).frames
+    shifts = np.array([shift for _, shift, _ in maps])
+    np.testing.assert_allclose(table["dx"] + 1j * table["dy"], shifts, atol=4 * MEASURED)
+    assert "left_out" not in table.colnames
+    if by == "phase":
+        assert (table["correlation"] > 0.9).all()
+        assert (table["peak_ratio"][1:] > 2).all()
+    else:
+        turns = np.array([turn for turn, _, _ in maps])
+        degrees = np.angle(np.exp(1j * np.radians(table["rotation"])) / turns, deg=True)
+        np.testing.assert_allclose(degrees, 0, atol=0.01)
+        np.testing.assert_allclose(table["magnification"], np.abs(turns), rtol=1e-3)
+        assert (table["stars"] >= 20).all()
+        assert (table["rms"] < 0.1).all()
+
+
+def test_shifts_to_the_hundredth_of_a_pixel(stars):
+    maps = CASES["parts of pixels"][1]
+    table = stack(frames_of(stars, maps), align="register").frames
+    np.testing.assert_allclose(table["dx"] + 1j * table["dy"], HALVES, atol=MEASURED)
+
+
+def test_whole_pixels_leave_samples_as_they_are(stars):
+    frames = frames_of(stars, CASES["parts of pixels"][1])
+    result = stack(frames, combine="max", align=Register(upsample=1))
+    for frame, shift in zip(frames, HALVES, strict=True):
+        dy, dx = round(shift.imag), round(shift.real)
+        moved = np.full(SHAPE, -np.inf)
+        y, x = (slice(max(by, 0), length + min(by, 0)) for by, length in ((dy, 260), (dx, 280)))
+        moved[y, x] = frame[y.start - dy : y.stop - dy, x.start - dx : x.stop - dx]
+        assert (result.data >= moved).all()
+        assert (result.data == moved).any()
+    assert result.frames["dy"].tolist() == [round(shift.imag) for shift in HALVES]
+
+
+def test_a_measured_shift_that_is_whole_resamples_nothing(stars):
+    frames = np.array(frames_of(stars, CASES["whole pixels"][1], noise=0.0))
+    aligned = bring_together(open_frames(frames), "register:upsample=4")
+    assert [type(frame).__name__ for frame in aligned.frames[1:]] == ["PlacedFrame"] * 3
+
+
+@pytest.mark.parametrize("by", ["phase", "stars"])
+def test_another_reference(stars, by):
+    frames = frames_of(stars, CASES["parts of pixels"][1])
+    table = stack(frames, align=Register(by, reference=2)).frames
+    expected = np.array(HALVES) - HALVES[2]
+    np.testing.assert_allclose(table["dx"] + 1j * table["dy"], expected, atol=4 * MEASURED)
+    assert table["dy"][2] == table["dx"][2] == 0
+
+
+@pytest.mark.parametrize("by", ["phase", "stars"])
+def test_the_union_holds_all_frames(stars, by):
+    maps = CASES["parts of pixels"][1]
+    result = stack(frames_of(stars, maps), align=Register(by, extent="union"))
+    assert result.data.shape == (260 + 18, 280 + 34)
+    places = judged(stars, maps)[0]
+    origin = -22 - 13j
+    assert np.abs(sky.centroids(result.data, places - origin) + origin - places).max() < PLACE
+    assert (result.frames["valid"] > 0.8).all()
+
+
+def with_wcs(image, crval, keyword):
+    header = fits.Header({"OBJECT": keyword})
+    wcs = WCS(naxis=2)
+    wcs.wcs.ctype, wcs.wcs.crval, wcs.wcs.cdelt = ["RA---TAN", "DEC--TAN"], crval, [-1e-4, 1e-4]
+    wcs.wcs.crpix = 50, 60
+    return CCDData(image, unit="adu", wcs=wcs, meta=header)
+
+
+@pytest.mark.parametrize("reference", [0, 1])
+def test_coordinates_are_those_of_the_reference(stars, reference):
+    images = frames_of(stars, CASES["parts of pixels"][1][:3])
+    frames = [with_wcs(image, (10 * k, 5), f"F{k}") for k, image in enumerate(images)]
+    result = stack(frames, align=Register(reference=reference))
+    assert result.wcs.wcs.crval.tolist() == [10 * reference, 5]
+    header = result.to_hdulist()[0].header
+    assert (header["CRVAL1"], header["CRPIX1"]) == (10 * reference, 50)
+    assert header["OBJECT"] == "F0"
+
+
+def test_coordinates_of_the_union_are_where_the_stars_are(stars):
+    frames = [
+        with_wcs(image, (10 * k, 5), f"F{k}")
+        for k, image in enumerate(frames_of(stars, CASES["parts of pixels"][1][:3]))
+    ]
+    result = stack(frames, align="register:extent=union")
+    star = judged(stars, CASES["parts of pixels"][1][:3])[0][0]
+    at = frames[0].wcs.all_pix2world(star.real, star.imag, 0)
+    x, y = result.wcs.all_world2pix(*at, 0)
+    found = sky.centroids(result.data, [x + 1j * y])[0]
+    assert abs(found - (x + 1j * y)) < PLACE
+
+
+def test_frames_without_coordinates_have_none_afterwards(stars):
+    images = frames_of(stars, CASES["whole pixels"][1][:3])
+    frames = [CCDData(images[0], unit="adu"), with_wcs(images[1], (1, 2), "F1")]
+    result = stack(frames, align="register")
+    assert result.wcs is None
+    assert "CTYPE1" not in result.to_hdulist()[0].header
+
+
+@pytest.mark.parametrize("by", ["phase", "stars"])
+def test_bands_of_any_size_give_the_same_bits(stars, by):
+    frames = frames_of(stars, CASES["parts of pixels"][1])
+    whole = stack(frames, align=Register(by), memory="1GB")
+    bands = stack(frames, align=Register(by), memory="20MB", backend="cpu")
+    for name in ("data", "uncertainty", "mask", "count"):
+        np.testing.assert_array_equal(getattr(whole, name), getattr(bands, name))
+
+
+def test_the_log_tells_of_each_frame_and_the_history_how(stars, caplog):
+    frames = frames_of(stars, CASES["whole pixels"][1][:2])
+    with caplog.at_level(logging.INFO, "gpustack.align.register"):
+        result = stack(frames, align="register:upsample=10")
+    assert [record.getMessage()[:14] for record in caplog.records] == [
+        "frame 0: dy 0,",
+        "frame 1: dy -1",
+    ]
+    history = "".join(result.header["HISTORY"])
+    assert "align: register:by=phase,reference=0,upsample=10" in history
+    assert "to frame 0" in history
+
+
+def spoilt(image, rng):
+    """An image as cameras give it: hot pixels that never move, hits, a gradient, lost samples."""
+    hot = np.random.default_rng(99).integers(0, 260, (2, 300))
+    image = image.copy()
+    image[tuple(hot)] += 4000
+    for y, x in rng.integers(0, 255, (40, 2)):
+        image[y, x : x + 2] += rng.uniform(500, 20000)
+    image += np.linspace(0, 3000, image.shape[1])
+    image[40:50, 60:75] = np.nan
+    image[:, 200] = 65535
+    return image
+
+
+@pytest.mark.parametrize("by", ["phase", "stars"])
+def test_what_does_not_move_with_the_stars_does_not_mislead(stars, by):
+    images = frames_of(stars, CASES["parts of pixels"][1], noise=20.0)
+    frames = [spoilt(image, np.random.default_rng(k)) for k, image in enumerate(images)]
+    table = stack(frames, align=Register(by)).frames
+    np.testing.assert_allclose(table["dx"] + 1j * table["dy"], HALVES, atol=PLACE)
+
+
+def test_masked_samples_do_not_count(stars):
+    images = frames_of(stars, CASES["parts of pixels"][1][:2])
+    masks = [np.zeros(SHAPE, bool) for _ in images]
+    for image, mask in zip(images, masks, strict=True):
+        image[100:140, 100:140] = 1e6
+        mask[100:140, 100:140] = True
+    frames = [
+        CCDData(image, mask=mask, unit="adu") for image, mask in zip(images, masks, strict=True)
+    ]
+    table = stack(frames, align="register").frames
+    np.testing.assert_allclose(table["dx"] + 1j * table["dy"], HALVES[:2], atol=PLACE)
+
+
+def test_stars_are_matched_the_same_way_every_time(stars):
+    """Though astroalign draws lots."""
+    frames = frames_of(stars, CASES["0.3 degrees"][1])
+    first, second = (stack(frames, align="register:by=stars") for _ in range(2))
+    np.testing.assert_array_equal(first.data, second.data)
+
+
+def test_one_frame_is_its_own_reference(stars):
+    image = frames_of(stars, CASES["whole pixels"][1][:1])[0]
+    with pytest.warns(GpustackWarning, match="only one frame"):
+        result = stack([image], align="register")
+    np.testing.assert_array_equal(result.data, image)

@@ -1,0 +1,162 @@
+"""What cannot be aligned by what is seen: errors that name it, or frames that are left out."""
+
+import sys
+
+import numpy as np
+import pytest
+from astropy.nddata import CCDData
+
+import starfield as sky
+from gpustack import Register, stack
+from gpustack.align.seen import _median9
+from gpustack.errors import FrameError, GpustackWarning, InputError, RecipeError
+
+SHAPE = (260, 280)
+BOTH = pytest.mark.parametrize("by", ["phase", "stars"])
+
+
+@pytest.fixture(scope="module")
+def good():
+    stars = sky.field(SHAPE)
+    return [sky.taken(stars, SHAPE, shift=shift, seed=k) for k, shift in enumerate([0, 3 + 2j])]
+
+
+def noise(seed=7):
+    return np.random.default_rng(seed).normal(500, 5, SHAPE)
+
+
+def other_field(seed):
+    """Of which no star is where one of the first field is, but by chance."""
+    return sky.taken(sky.field(SHAPE, seed=seed), SHAPE, seed=seed)
+
+
+def few_stars(count):
+    places, fluxes = sky.field(SHAPE)
+    inside = np.flatnonzero(sky.inside(places, SHAPE, 20))[:count]
+    return sky.taken((places[inside], fluxes[inside]), SHAPE)
+
+
+#: Frames that nothing aligns to the first field, and what the error says of them.
+BAD = {
+    "constant": (lambda: np.full(SHAPE, 7.0), "noise, got samples all alike"),
+    "lost": (lambda: np.full(SHAPE, np.nan), "expected valid samples, got none"),
+    "noise alone": (noise, "expected|got nothing"),
+    "another field": (lambda: other_field(2), "shows too|stars that match"),
+    "one more": (lambda: other_field(3), "shows too|stars that match"),
+}
+
+
+@BOTH
+@pytest.mark.parametrize(("make", "says"), BAD.values(), ids=BAD)
+def test_a_frame_that_cannot_be_aligned_is_an_error_that_names_it(good, by, make, says):
+    with pytest.raises(FrameError, match=f"frame 2: align: .*({says})") as caught:
+        stack([*good, make()], align=Register(by))
+    assert caught.value.name == "frame 2"
+
+
+@BOTH
+@pytest.mark.parametrize(("make", "says"), BAD.values(), ids=BAD)
+def test_or_is_left_out_and_listed(good, by, make, says):
+    with pytest.warns(GpustackWarning, match="frame 1: left out: align"):
+        result = stack([good[0], make(), good[1]], align=Register(by, skip=True))
+    alone = stack(good, align=Register(by))
+    np.testing.assert_array_equal(result.data, alone.data)
+    table = result.frames
+    assert [bool(reason) for reason in table["left_out"]] == [False, True, False]
+    assert np.isnan(table["dy"]).tolist() == [False, True, False]
+    assert table["valid"][1] == 0
+
+
+@BOTH
+@pytest.mark.parametrize("make", [entry[0] for entry in BAD.values()][:2], ids=list(BAD)[:2])
+def test_a_reference_that_cannot_be_aligned_to_is_an_error_in_any_case(good, by, make):
+    with pytest.raises(FrameError, match=r"^frame 1: align: expected"):
+        stack([good[0], make()], align=Register(by, reference=1, skip=True))
+
+
+def test_a_mirrored_frame_matches_no_stars(good):
+    with pytest.raises(FrameError, match="frame 1: align: expected stars that match"):
+        stack([good[0], good[1][:, ::-1]], align="register:by=stars")
+
+
+def test_too_few_stars(good):
+    with pytest.raises(FrameError, match=r"frame 1: .*at least 4 stars 5 sigma .* got 3"):
+        stack([good[0], few_stars(3)], align="register:by=stars")
+
+
+def test_three_stars_are_enough_for_a_shift(good):
+    table = stack([few_stars(3), few_stars(3)[2:, 3:]], align="register").frames
+    assert (table["dy"][1], table["dx"][1]) == (2, 3)
+
+
+def test_unrelated_fields_are_hardly_ever_aligned():
+    """Of pairs that agree by chance alone, none of these may be taken for the same field."""
+    fields = [other_field(seed) for seed in range(10, 25)]
+    with pytest.warns(GpustackWarning, match="left out"):
+        table = stack(fields, align="register:skip=true").frames
+    assert np.isnan(table["dy"][1:]).all()
+
+
+@BOTH
+def test_the_reference_is_one_of_the_frames(good, by):
+    with pytest.raises(InputError, match="reference below 2, the number of frames, got 2"):
+        stack(good, align=Register(by, reference=2))
+
+
+@pytest.mark.parametrize(("by", "name"), [("phase", "skimage"), ("stars", "astroalign")])
+def test_a_missing_package_names_the_extra(good, monkeypatch, by, name):
+    monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(InputError, match=rf"{name} is not installed: .*gpustack\[register\]"):
+        stack(good, align=Register(by))
+
+
+def test_a_file_that_cannot_be_read_is_never_left_out(good, tmp_path):
+    paths = [tmp_path / f"{k}.fits" for k in range(2)]
+    for path, image in zip(paths, good, strict=True):
+        CCDData(image, unit="adu").write(path)
+    with paths[1].open("r+b") as file:
+        file.truncate(20000)
+    with pytest.raises(FrameError, match=r"1\.fits"):
+        stack(paths, align="register:skip=true")
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({"by": "eye"}, "Register by: expected one of 'phase', 'stars'"),
+        ({"reference": -1}, "Register reference: expected a whole number >= 0"),
+        ({"upsample": 0}, "Register upsample: expected a whole number >= 1"),
+        ({"upsample": 2.5}, "Register upsample"),
+        ({"by": "stars", "upsample": 10}, "Register upsample: .* by='phase' alone"),
+        ({"order": "cubic"}, "Register order"),
+        ({"order": "bicubic", "upsample": 1}, "Register order: .* resampled"),
+        ({"extent": "all"}, "Register extent"),
+        ({"skip": 1}, "Register skip"),
+    ],
+)
+def test_fields_are_checked(fields, says):
+    with pytest.raises(RecipeError, match=says):
+        Register(**fields)
+
+
+def test_texts(good):
+    text = "register:by=stars,reference=1,order=bicubic,extent=union,skip=true"
+    expected = Register("stars", 1, order="bicubic", extent="union", skip=True)
+    given, value = (stack(good, align=how) for how in (text, expected))
+    np.testing.assert_array_equal(given.data, value.data)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 9), (2, 2), (7, 5), (40, 30)])
+def test_the_median_of_nine_is_scipys(shape):
+    from scipy.ndimage import median_filter
+
+    image = np.random.default_rng(3).normal(size=shape).astype(np.float32)
+    np.testing.assert_array_equal(_median9(image), median_filter(image, 3, mode="nearest"))
+
+
+@BOTH
+@pytest.mark.parametrize("shape", [(1, 1), (1, 40), (3, 3), (12, 9)])
+def test_tiny_frames_are_refused_not_misread(by, shape):
+    frames = np.random.default_rng(0).normal(size=(2, *shape))
+    with pytest.raises(FrameError, match=r"frame [01]: align: expected"):
+        stack(frames, align=Register(by))

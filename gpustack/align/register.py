@@ -9,6 +9,7 @@ import numpy as np
 
 from gpustack.align.base import AbsentFrame, Aligned, Grid, check_size
 from gpustack.align.footprint import footprint, window
+from gpustack.align.moved import moved_wcs
 from gpustack.align.phase import Shift
 from gpustack.align.pixel_map import PixelMap
 from gpustack.align.placed import PlacedFrame
@@ -16,7 +17,7 @@ from gpustack.align.projected import ProjectedFrame
 from gpustack.align.resample import Resampling
 from gpustack.align.similarity import Similarity
 from gpustack.align.stars import Stars
-from gpustack.align.target import as_grid, moved
+from gpustack.align.target import as_grid
 from gpustack.alignments import Register
 from gpustack.errors import FrameError, InputError
 from gpustack.frames import Frame
@@ -150,9 +151,10 @@ def _grid(
     ]
     left, _, bottom, _ = np.floor(np.min(covered, axis=0) + 0.5).astype(int)
     _, right, _, top = np.ceil(np.max(covered, axis=0) - 0.5).astype(int)
+    shape = int(top - bottom) + 1, int(right - left) + 1
     wcs = fits_wcs(reference.wcs)
     if wcs is not None:
-        wcs = moved(as_grid(wcs), left, bottom)
-    grid = Grid((int(top - bottom) + 1, int(right - left) + 1), wcs)
+        wcs = moved_wcs(as_grid(wcs), (-int(bottom), -int(left)), shape)
+    grid = Grid(shape, wcs)
     check_size(grid)
     return grid, int(left), int(bottom)

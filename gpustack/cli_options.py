@@ -59,8 +59,7 @@ Alignments, each with what holds where it is left out:
       headers, two keywords (!XKEY/YKEY), a file (@FILE, a line "x y" a frame)
       or [(y,x),(y,x)]; onto all pixels of all (union), those that all have
       (intersection), those of the first (reference) or [X1:X2,Y1:Y2] of it
-  register:by=phase,reference=0,upsample=100,order=bilinear,
-      extent=reference
+  register:by=phase,reference=0,upsample=100,order=bilinear,extent=reference
       by what is seen: a shift (phase; upsample=1 for whole pixels), or
       rotation and scale too (stars)
 

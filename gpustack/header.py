@@ -30,6 +30,7 @@ STRUCTURE = re.compile(
 #: WCS cards that `astropy.wcs.WCS.to_header` writes in another form or not at all.
 WCS_FORMS = re.compile(
     r"(CD|PC)\d+_\d+[A-Z]?|(A|B|AP|BP)_(ORDER|DMAX|\d+_\d+)|(PV|PS)\d+_\d+[A-Z]?|CROTA\d+|CDELT\d+"
+    r"|(CPDIS|CPERR|D2IMDIS|D2IMERR|DP|D2IM)\d(\.[\w.]+)?"
 )
 
 #: Cards that a WCS carries along but that stay true of the image.

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.nddata import CCDData, InverseVariance, StdDevUncertainty, VarianceUncertainty
-from astropy.wcs import WCS
+from astropy.wcs import WCS, DistortionLookupTable
 
 from gpustack import Offsets, Reproject, SigmaClip, explain, stack, wcs_project
 from gpustack.align import bring_together
@@ -319,3 +319,30 @@ def test_whole_pixels_are_another_alignment():
     with pytest.raises(ValueError, match="align: expected one of 'wcs', 'offsets', 'register'"):
         stack(frames(2), align="shift")
     assert str(Offsets()).startswith("offsets:")
+
+
+@pytest.mark.parametrize("extent", ["target", "union"])
+def test_lookup_tables_are_honoured(tmp_path, extent):
+    """Which lie in other HDUs of a file; a grid has none, as no header could tell it."""
+    wcs = tangent()
+    table = np.linspace(0, 6, 36, dtype=np.float32).reshape(6, 6)
+    # astropy reads tables of both axes or none.
+    wcs.cpdis1 = DistortionLookupTable(table, (1, 1), (1, 1), (25, 25))
+    wcs.cpdis2 = DistortionLookupTable(table.T.copy(), (1, 1), (1, 1), (25, 25))
+    hdus = wcs.to_fits()
+    hdus[0].data = noisy(wcs).data
+    hdus.writeto(tmp_path / "tables.fits")
+    (tables,) = open_frames([tmp_path / "tables.fits"], unit="adu")
+    assert tables.wcs.cpdis1 is not None
+    plain = noisy(tangent(degrees=1), seed=1)
+    result = stack([plain, CCDData(hdus[0].data, unit="adu", wcs=wcs)], align="wcs", combine="sum")
+    read = stack([plain, tmp_path / "tables.fits"], align="wcs", combine="sum", unit="adu")
+    np.testing.assert_array_equal(read.data, result.data)
+    expected = wcs_project(CCDData(hdus[0].data, unit="adu", wcs=wcs), plain.wcs, plain.shape)
+    inside = ~expected.mask & (read.count == 2)
+    difference = read.data - plain.data - expected.data
+    np.testing.assert_allclose(difference[inside], 0, atol=0.02)
+    first = stack([tmp_path / "tables.fits", plain], align=Reproject(extent=extent), unit="adu")
+    assert first.wcs.cpdis1 is None
+    first.write(tmp_path / "out.fits")
+    assert not any("CPDIS" in key for key in fits.getheader(tmp_path / "out.fits"))

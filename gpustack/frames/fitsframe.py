@@ -1,7 +1,9 @@
 """Frames in FITS files: which HDU is the image, what lies beside it, its unit, coordinates."""
 
 import logging
+import re
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -30,6 +32,8 @@ _log = logging.getLogger(__name__)
 
 #: Cards that tell how samples are stored in the file, not what they are.
 _STORAGE = ("BSCALE", "BZERO", "BLANK", "CHECKSUM", "DATASUM")
+#: Cards that say of coordinates which other HDUs hold their lookup tables.
+_TABLES = re.compile(r"(CPDIS|D2IMDIS)[1-9]")
 
 
 @dataclass(eq=False)
@@ -113,12 +117,17 @@ class FitsFrame:
     def wcs(self) -> WCS | None:
         """World coordinates; None where the header has none, or none that wcslib accepts."""
         try:
-            with quiet():
-                wcs = WCS(self.header)
+            with quiet(), self._tables() as hdus:
+                wcs = WCS(self.header, hdus)
                 return wcs if any(wcs.wcs.ctype) else None
         except Exception as err:  # noqa: BLE001 - wcslib raises errors of many kinds
             _log.info("%s: world coordinates left out: %s", self.name, err)
             return None
+
+    def _tables(self) -> AbstractContextManager[Any]:
+        """The file, open, where its coordinates have lookup tables in other HDUs; else None."""
+        has_tables = any(_TABLES.fullmatch(key) for key in self.header)
+        return fits.open(self.image.file) if has_tables else nullcontext()
 
     def read(self, start: int, stop: int, into: Any = None) -> Samples:
         """Rows ``[start, stop)`` as they lie in the file."""

@@ -18,7 +18,7 @@ def warn_of(result: StackResult) -> None:
 
 
 def _unusual(result: StackResult) -> Iterator[str]:
-    n, names = len(result.frames), list(result.frames["name"])
+    n, names = len(result.per_frame["name"]), result.per_frame["name"]
     if n == 1:
         yield "only one frame: nothing to combine"
     for name, times in Counter(names).items():
@@ -26,8 +26,8 @@ def _unusual(result: StackResult) -> Iterator[str]:
             yield f"{name}: given {times} times, and counted as often"
     if n > 1:
         yield from _powerless(result.recipe, n)
-    if "valid" in result.frames.colnames:
-        for name in result.frames["name"][result.frames["valid"] == 0]:
+    for name, valid in zip(names, result.per_frame.get("valid", ()), strict=False):
+        if valid == 0:
             yield f"{name}: no valid sample; it counts nothing"
     if not result.on_device and result.mask.all():
         yield "no pixel of the result has a value"

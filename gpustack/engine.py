@@ -21,7 +21,7 @@ from gpustack.needs import check_needs, exposures
 from gpustack.normalize import PerFrame
 from gpustack.plan import DEFAULT_MEMORY, parse_memory
 from gpustack.recipe import OUTPUTS, Recipe, Uncertainty
-from gpustack.result import StackResult, frame_table
+from gpustack.result import StackResult, per_frame
 
 
 def stack(
@@ -277,8 +277,8 @@ def _result(
         mask=shaped(out.mask),
         recipe=recipe,
         header=header,
-        frames=frame_table(names, recipe, int(np.prod(shape)), out.valid, out.rejected),
+        per_frame=per_frame(names, recipe, int(np.prod(shape)), out.valid, out.rejected),
         unit=first.unit,
-        wcs=first.wcs,
+        coordinates=first.coordinates,
         **{name: shaped(value) for name, value in made.items()},
     )

@@ -3,13 +3,11 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 from astropy import units
 from astropy.io import fits
-from astropy.wcs import WCS
 from numpy.typing import NDArray
 
 from gpustack.backends.base import Samples, working_dtype
@@ -24,6 +22,7 @@ from gpustack.frames.companions import (
     is_companion,
     tell_of_others,
 )
+from gpustack.frames.coordinates import Coordinates
 from gpustack.frames.hdus import Hdu, quiet, reading, scan
 from gpustack.frames.planes import Plane, open_plane
 from gpustack.frames.variance import PlaneVariance
@@ -58,6 +57,7 @@ class FitsFrame:
     mask: Plane | None
     unit: units.UnitBase | None
     header: fits.Header
+    coordinates: Coordinates
     flags: Flags
     variance: PlaneVariance | None
     contents: str
@@ -96,17 +96,6 @@ class FitsFrame:
     def row_bytes(self) -> int:
         """Of the image, of the extension that masks it as it lies, and of the mask made of that."""
         return self.image.row_bytes + (self.mask.row_bytes + self.shape[-1] if self.mask else 0)
-
-    @cached_property
-    def wcs(self) -> WCS | None:
-        """World coordinates; None where the header has none, or none that wcslib accepts."""
-        try:
-            with quiet():
-                wcs = WCS(self.header)
-                return wcs if any(wcs.wcs.ctype) else None
-        except Exception as err:  # noqa: BLE001 - wcslib raises errors of many kinds
-            _log.info("%s: world coordinates left out: %s", self.name, err)
-            return None
 
     def read(self, start: int, stop: int, into: Any = None) -> Samples:
         """Rows ``[start, stop)`` as they lie in the file."""
@@ -192,6 +181,7 @@ def open_file(
             _mask_of(name, chosen, hdus, masks, packed, flags),
             choose_unit(name, own, unit),
             header,
+            Coordinates(name=name, header=header),
             flags,
             variance,
             _listed(hdus),

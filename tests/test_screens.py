@@ -79,6 +79,52 @@ def test_what_the_esd_test_rejects_was_at_risk(data, outliers, significance):
     assert not (touched(clip, columns) & ~at_risk(clip, columns)).any()
 
 
+def by_a_hair():
+    """Sorted columns, whose levels and spreads let float32 round in all ways."""
+    rng = np.random.default_rng(7)
+    for n, level, noise in [(3, 1e6, 1), (9, 1000, 30), (25, 0, 1), (25, 1e7, 30), (2000, 3000, 5)]:
+        yield np.sort(rng.normal(level, noise, (n, 500)).astype("f4"), axis=0)
+
+
+def test_the_least_spreads_are_no_more_than_the_spreads():
+    for data in by_a_hair():
+        exact = data.astype(float)
+        away = exact - np.median(exact, axis=0)
+        reach = np.random.default_rng(1).uniform(0, np.abs(away).max(axis=0)).astype("f4")
+        center = np.median(exact, axis=0).astype("f4")
+        plain, pulled = winsor.least_spreads(uniform(data), center, reach)
+        wide = reach.astype(float)
+        for least, values in ((plain, away), (pulled, np.clip(away, -wide, wide))):
+            spread = values.std(axis=0, ddof=1)
+            assert (least <= spread).all()
+            assert (least >= spread * (1 - 1e-3) - 1e-6 * np.abs(center)).all()
+
+
+def test_no_end_is_thought_near_that_is_further_by_a_hair():
+    for data in by_a_hair():
+        ends, left = esd.Ends(data), [list(column) for column in data.T.astype(float)]
+        told = np.ones(data.shape[1], dtype=bool)
+        for _ in range(min(8, len(data) - 2)):
+            mean, spread = np.mean(left, axis=1), np.std(left, axis=1, ddof=1)
+            above = np.array([column[-1] for column in left]) - mean
+            below = mean - np.array([column[0] for column in left])
+            critical = np.maximum(above, below) / spread * (1 - 1e-12)
+            with np.errstate(invalid="ignore"):
+                assert ends.may_exceed(critical)[told].all()
+                told &= ~ends.may_exceed(critical * 1.01)
+            assert told.mean() > 0.8
+            ends.set_aside()
+            for column, high in zip(left, above >= below, strict=True):
+                column.pop(-1 if high else 0)
+
+
+def test_of_ends_that_are_equally_far_none_is_told_to_be_further():
+    for data in by_a_hair():
+        half = data[: len(data) // 2] - data[-1]
+        ends = esd.Ends(np.concatenate([half, np.zeros_like(half[:1]), -half[::-1]]))
+        assert ends.may_exceed(1e6).all()
+
+
 @pytest.mark.parametrize("clip", [WinsorizedClip(3, 3), ESDClip(0.3, 0.05)], ids=str)
 @pytest.mark.parametrize("n", [5, 25, 60])
 @pytest.mark.parametrize(("dtype", "scale"), [("f4", 1.0), ("f4", 1e-15), ("f4", 1e15), ("f8", 1)])

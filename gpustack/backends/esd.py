@@ -58,13 +58,13 @@ def at_risk(clip: ESDClip, columns: Uniform, least: int) -> NDArray[np.bool_]:
             if n - step < 3:
                 break
             if step == 0:
-                ends = _Ends(values)
+                ends = Ends(values)
             risk[some] |= ends.may_exceed(float(critical[n - step]))
             ends.set_aside()
     return risk
 
 
-class _Ends:
+class Ends:
     """The ends of sorted columns, shape (n, m), and the sums of what has not been set aside.
 
     Samples are measured from the middle one.
@@ -91,7 +91,7 @@ class _Ends:
         # The square of the total by how many are left is off by twice as much as the total is.
         self._off_squares = 3 * n * share * self._squares + 8 * n * tiny.smallest_subnormal
 
-    def may_exceed(self, critical: float) -> NDArray[np.bool_]:
+    def may_exceed(self, critical: float | Floats) -> NDArray[np.bool_]:
         """Where an end may be further from the mean than so many standard deviations.
 
         Or where it cannot be told which of them is further.
@@ -107,9 +107,9 @@ class _Ends:
         mean *= self._total
         squares = self._squares - mean
         squares -= self._off_squares / n
-        squares *= critical * critical / (n - 1)
-        off = self._off_mean / n
-        safe: NDArray[np.bool_] = np.maximum(above, below) + off <= np.sqrt(squares, out=squares)
+        squares /= n - 1
+        reach, off = critical * np.sqrt(squares, out=squares), self._off_mean / n
+        safe: NDArray[np.bool_] = np.maximum(above, below) + off <= reach
         above -= below
         safe &= np.abs(above, out=above) > 2 * off
         safe |= top == bottom

@@ -62,18 +62,33 @@ def at_risk(clip: WinsorizedClip, columns: Columns) -> NDArray[np.bool_]:
             np.maximum(needed, (gap + off) / factor if factor else np.inf, out=needed)
     needed *= 1 + 8 * rounding
     reach = needed * columns.dtype.type(WINSOR_CUTOFF * (1 - 8 * rounding))
-    # What sums of rounded terms may be too large by, and a square that became 0.
-    share, least = (4 * count + 32) * rounding, 8 * count * tiny.smallest_subnormal
-    plain, pulled = (
-        np.sqrt((squares * (1 - share) - total * total / count - least) / np.maximum(count - 1, 1))
-        for total, squares in _sums(columns, center, reach)
-    )
-    slack = 8 * off + reach * (8 * rounding)
-    safe: NDArray[np.bool_] = WINSOR_FACTOR * pulled - slack >= needed
-    safe &= WINSOR_CUTOFF * (plain * (1 - 8 * rounding) - slack) >= reach
-    safe &= plain < np.inf  # squares may overflow
+    plain, pulled = least_spreads(columns, center, reach)
+    safe: NDArray[np.bool_] = WINSOR_FACTOR * (1 - 8 * rounding) * pulled >= needed
+    safe &= WINSOR_CUTOFF * (1 - 8 * rounding) * plain >= reach
     safe |= (count < 2) | (lowest == highest)
     return ~safe
+
+
+def least_spreads(columns: Columns, center: Floats, reach: Floats) -> tuple[Floats, Floats]:
+    """What the standard deviation (ddof 1) of survivors is at least.
+
+    As they are, and pulled in to `reach` from the median, of which `center` is the nearest number
+    in the samples' dtype. NaN where it cannot be told.
+    """
+    tiny = np.finfo(columns.dtype)
+    rounding, count = tiny.eps / 2, np.asarray(columns.count)
+    # What sums of rounded terms may be too large by, and a square that became 0.
+    share, least = (4 * count + 32) * rounding, 8 * count * tiny.smallest_subnormal
+    # No spread changes by more than twice what every sample does.
+    off = 2 * np.abs(center) * rounding
+    spreads = []
+    for total, squares in _sums(columns, center, reach):
+        np.copyto(squares, np.nan, where=np.isinf(squares))
+        variance = squares * (1 - share) - total * total / count - least
+        variance /= np.maximum(count - 1, 1)
+        spreads.append(np.sqrt(variance) * (1 - 8 * rounding) - off - reach * (4 * rounding))
+    plain, pulled = spreads
+    return plain, pulled
 
 
 def _at(columns: Columns, rank: Any) -> Floats:

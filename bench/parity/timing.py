@@ -54,7 +54,7 @@ ALGORITHMS = {
         None,
         ("--clip", "sigma:ddof=1,about=center,poisson=true,keep=1", "--scale", "exposure"),
     ),
-    "avsigclip": Timed({"reject": "avsigclip"}, None, ("--clip", "avsigma:keep=1")),
+    "avsigclip": Timed({"reject": "avsigclip"}, None, ("--clip", "avgsigma:keep=1")),
     "linear fit": Timed(None, "rej l 5 5", ("--clip", "linear:keep=4")),
     "esd": Timed(None, "rej g 0.3 0.05", ("--clip", "esd:outliers=0.3,significance=0.05")),
 }

@@ -12,10 +12,11 @@ from typing import Any
 
 import numpy as np
 from astropy.io import fits
+from astropy.nddata import CCDData, VarianceUncertainty
 from numpy.typing import NDArray
 
 from bench import peers
-from bench.data import Data
+from bench.data import Data, frame_scales
 from gpustack import SigmaClip, stack
 
 #: The libraries that have a Combiner.
@@ -126,6 +127,54 @@ def clipped(center: str, spread: str, maxiters: int | None) -> dict[str, Call]:
     clip = SigmaClip(3, 3, center=center, spread=spread, maxiters=maxiters)
     astropy = partial(peers.astropy_clipped_mean, center=center, spread=spread, maxiters=maxiters)
     return {"astropy.sigma_clip": Call(astropy, readmits=True), **native(clips=clip)}
+
+
+def by_variance(clip: Any) -> dict[str, Call]:
+    """Clips by the variance of each sample: the loop by hand, and `stack` of CCDData."""
+
+    def by_hand(data: Data) -> Any:
+        def beside(y: int, block: NDArray[Any], bn: Any) -> NDArray[Any]:
+            rows = data.variances[:, y : y + block.shape[1]]
+            return rows.reshape(len(rows), -1)
+
+        return peers.loop_mean_by(data.cube, peers.outside_noise, beside)
+
+    def images(data: Data) -> list[CCDData]:
+        return [
+            CCDData(frame, unit="adu", uncertainty=VarianceUncertainty(variance))
+            for frame, variance in zip(data.cube, data.variances, strict=True)
+        ]
+
+    def variances(data: Data) -> Data:
+        _ = data.variances  # they are given, not made
+        return data
+
+    return {
+        "bottleneck in a loop": Call(by_hand, variances),
+        "gpustack.stack, image only": Call(partial(stack, clips=clip, outputs=()), images),
+        "gpustack.stack, all maps": Call(partial(stack, clips=clip), images),
+    }
+
+
+def by_poisson(clip: Any) -> dict[str, Call]:
+    """Clips of scaled frames in units of the root of their level."""
+
+    def by_hand(cube: NDArray[Any]) -> Any:
+        scales = frame_scales(len(cube))
+
+        def beside(y: int, block: NDArray[Any], bn: Any) -> NDArray[Any]:
+            return np.broadcast_to(scales[:, None], (len(cube), block[0].size))
+
+        return peers.loop_mean_by(cube, peers.outside_poisson, beside, scales)
+
+    def ours(cube: NDArray[Any], **outputs: Any) -> Any:
+        return stack(cube, clip, scale=frame_scales(len(cube)), **outputs)
+
+    return {
+        "bottleneck in a loop": Call(by_hand),
+        "gpustack.stack, image only": Call(partial(ours, outputs=())),
+        "gpustack.stack, all maps": Call(ours),
+    }
 
 
 def by_loop(outside: peers.Outside, once: bool = False) -> dict[str, Call]:

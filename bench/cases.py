@@ -13,6 +13,8 @@ from bench.calls import (
     Call,
     bottleneck,
     by_loop,
+    by_poisson,
+    by_variance,
     clip_once,
     clip_to_convergence,
     clipped,
@@ -26,16 +28,19 @@ from bench.calls import (
     whole,
     without_extremes,
 )
-from bench.data import Kind, frame_weights
+from bench.data import Kind, frame_scales, frame_weights
 from bench.truth import Truth
 from gpustack import (
+    AvgSigmaClip,
     ESDClip,
     ExtremaClip,
+    LinearFitClip,
     MADClip,
     NoiseClip,
     PercentileClip,
     PercentileRankClip,
     SigmaClip,
+    VarianceClip,
     WinsorizedClip,
 )
 
@@ -222,6 +227,34 @@ def _other_clips() -> dict[str, Case]:
     }
 
 
+def _clips_by_frame() -> dict[str, Case]:
+    """Those that judge each sample by itself."""
+    by_line = partial(peers.sorted_line_mean, times=5)
+    by_row = partial(peers.loop_mean_by, outside=peers.outside_row_noise, beside=peers.row_noise)
+    return {
+        "clip-variance": Case(
+            "clip by the variance of each sample, to convergence; mean",
+            truth.variance_clipped_mean(),
+            by_variance(VarianceClip(3, 3)),
+        ),
+        "clip-linear": Case(
+            "clip about a line through the sorted samples (linear fit), to convergence; mean",
+            truth.line_clipped_mean(5),
+            {"numpy.sort in a loop": Call(by_line)} | native(clips=LinearFitClip(5, 5)),
+        ),
+        "clip-avgsigma": Case(
+            "clip by the noise of whole rows (avsigclip), to convergence; mean",
+            truth.row_clipped_mean(),
+            {"bottleneck in a loop": Call(by_row)} | native(clips=AvgSigmaClip(3, 3)),
+        ),
+        "clip-poisson": Case(
+            "sigma clip of scaled frames by the root of their level (sigscale); mean",
+            lambda cube: truth.poisson_clipped_mean(frame_scales(len(cube)))(cube),
+            by_poisson(SigmaClip(3, 3, poisson=True)),
+        ),
+    }
+
+
 def _files() -> dict[str, Case]:
     once = SigmaClip(3, 3, center="median", spread="mad_std", maxiters=1)
     return {
@@ -245,4 +278,11 @@ def _files() -> dict[str, Case]:
     }
 
 
-CASES: dict[str, Case] = {**_medians(), **_sums(), **_clips(), **_other_clips(), **_files()}
+CASES: dict[str, Case] = {
+    **_medians(),
+    **_sums(),
+    **_clips(),
+    **_other_clips(),
+    **_clips_by_frame(),
+    **_files(),
+}

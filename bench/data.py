@@ -62,6 +62,11 @@ class Data:
             fits.writeto(path, frame, header, overwrite=True)
         return paths
 
+    @cached_property
+    def variances(self) -> NDArray[Any]:
+        """The variance of each sample, as the cube."""
+        return sample_variance(self.cube)
+
     def top(self, rows: int) -> Self:
         """The first rows of all frames, as frames of their own."""
         return type(self)(self.cube[:, :rows].copy(), self.folder / "top")
@@ -70,6 +75,16 @@ class Data:
 def frame_weights(frames: int) -> NDArray[np.float64]:
     """A weight for each frame."""
     return np.linspace(0.5, 1.5, frames)
+
+
+def frame_scales(frames: int) -> NDArray[np.float32]:
+    """A scale for each frame, near 1."""
+    return np.linspace(0.99, 1.01, frames, dtype=np.float32)
+
+
+def sample_variance(samples: NDArray[Any]) -> NDArray[Any]:
+    """What a pipeline would say of the variance of each sample: that of a CCD."""
+    return np.maximum(samples, 0) / samples.dtype.type(1.25) + samples.dtype.type(100)
 
 
 def simulate(kind: Kind, frames: int, rows: int, width: int, folder: Path) -> Data:

@@ -17,6 +17,10 @@ MAD_TO_STD = np.float32(1.482602218505602)
 
 #: What is to be rejected, by statistics of bottleneck.
 Outside = Callable[[NDArray[Any], ModuleType], NDArray[np.bool_]]
+#: The same, by something known of each sample or column beside.
+OutsideBy = Callable[[NDArray[Any], ModuleType, NDArray[Any]], NDArray[np.bool_]]
+#: Makes that of rows from y on, which are of shape (n, rows, width), for all of their columns.
+Beside = Callable[[int, NDArray[Any], ModuleType], NDArray[Any]]
 
 #: Rows that the hand-written loops take at a time: their temporary arrays stay in cache.
 BLOCK = 64
@@ -82,6 +86,90 @@ def loop_clipped_mean(cube: NDArray[Any], outside: Outside, once: bool = False) 
             columns = columns[gone.any(axis=0)] if not once else columns[:0]
             part = values[:, columns]
         image[y : y + BLOCK] = bn.nanmean(values, axis=0).reshape(block.shape[1:])
+    return image
+
+
+def loop_mean_by(
+    cube: NDArray[Any],
+    outside: OutsideBy,
+    beside: Beside,
+    scales: NDArray[Any] | None = None,
+) -> NDArray[Any]:
+    """The same loop by something that is known beside the samples, of frames times `scales`."""
+    import bottleneck as bn
+
+    image = np.empty(cube.shape[1:], cube.dtype)
+    for y in range(0, len(image), BLOCK):
+        block = cube[:, y : y + BLOCK]
+        block = block.copy() if scales is None else block * scales[:, None, None]
+        values, known = block.reshape(len(cube), -1), beside(y, block, bn)
+        part, columns = values, np.arange(values.shape[1])
+        while columns.size:
+            gone = outside(part, bn, known[..., columns])
+            part[gone] = np.nan
+            if part is not values:
+                values[:, columns] = part
+            columns = columns[gone.any(axis=0)]
+            part = values[:, columns]
+        image[y : y + BLOCK] = bn.nanmean(values, axis=0).reshape(block.shape[1:])
+    return image
+
+
+def outside_noise(values: NDArray[Any], bn: ModuleType, noise: NDArray[Any]) -> NDArray[np.bool_]:
+    """Three times the noise of each sample, of which the variance is given."""
+    return beyond(values, bn.nanmedian(values, axis=0), np.sqrt(noise))
+
+
+def outside_poisson(
+    values: NDArray[Any], bn: ModuleType, scales: NDArray[Any]
+) -> NDArray[np.bool_]:
+    """Three standard deviations in units of the root of each frame's level."""
+    at = bn.nanmedian(values, axis=0)
+    unit = np.sqrt(np.maximum(np.float32(1), at * scales))
+    off = (values - bn.nanmean(values, axis=0)) / unit
+    off *= off
+    return beyond(values, at, unit * np.sqrt(bn.nanmean(off, axis=0)))
+
+
+def outside_row_noise(
+    values: NDArray[Any], bn: ModuleType, noise: NDArray[Any]
+) -> NDArray[np.bool_]:
+    """Three times a number that each column has, in units of the root of its level."""
+    at = bn.nanmedian(values, axis=0)
+    return beyond(values, at, noise * np.sqrt(np.maximum(np.float32(1), at)))
+
+
+def row_noise(y: int, block: NDArray[Any], bn: ModuleType) -> NDArray[Any]:
+    """That number, for all columns of some rows; of rows without NaN."""
+    at = bn.nanmedian(block, axis=0)
+    off = block - at
+    off *= off
+    off /= np.maximum(np.float32(1), at)
+    squares = off.sum(axis=(0, 2), dtype=np.float64)
+    noise = np.sqrt(squares / (block.shape[0] * block.shape[2] - 1)).astype(block.dtype)
+    return np.repeat(noise, block.shape[2])
+
+
+def sorted_line_mean(cube: NDArray[Any], times: float) -> NDArray[Any]:
+    """Clip about a line through the sorted samples, to convergence; by numpy's sort."""
+    n, image = len(cube), np.empty(cube.shape[1:], cube.dtype)
+    for y in range(0, len(image), BLOCK):
+        ordered = np.sort(cube[:, y : y + BLOCK].reshape(n, -1), axis=0)
+        result, columns = np.empty(ordered.shape[1], cube.dtype), np.arange(ordered.shape[1])
+        while columns.size:
+            count = np.count_nonzero(~np.isnan(ordered), axis=0).astype(cube.dtype)
+            off = np.arange(n, dtype=cube.dtype)[:, None] - (count - 1) / 2
+            off[np.isnan(ordered)] = 0
+            level = np.nansum(ordered, axis=0) / count
+            away = ordered - level
+            slope = np.nansum(off * away, axis=0) / (off * off).sum(axis=0)
+            away = np.abs(away - slope * off)
+            gone = away > times * np.nansum(away, axis=0) / count
+            result[columns] = level
+            on = gone.any(axis=0)
+            ordered[gone] = np.nan
+            ordered, columns = np.sort(ordered[:, on], axis=0), columns[on]
+        image[y : y + BLOCK] = result.reshape(image[y : y + BLOCK].shape)
     return image
 
 

@@ -19,6 +19,7 @@ from bench.calls import is_gpustack
 Results = dict[str, Any]
 
 IMAGE_ONLY = "gpustack.stack, image only"
+PROGRAMS = ("iraf", "siril", "gpustack", "gpustack, started")
 MB = 1e6
 
 
@@ -187,6 +188,25 @@ def sorting_table(results: Results) -> str:
     return f"{markdown(head, rows)}\n\nThe network is faster up to {found}."
 
 
+def programs_table(results: Results) -> str:
+    """Seconds of whole processes, a row an algorithm; of ours, those after it has started too."""
+    rows = []
+    for algorithm, taken in results["times"].items():
+        spent = {name: median(seconds) for name, seconds in taken.items()}
+        others = [spent[name] for name in ("iraf", "siril") if name in spent]
+        rows.append(
+            (
+                algorithm,
+                *(f"{spent[name]:.2f}" if name in spent else "" for name in PROGRAMS),
+                f"{min(others) / spent['gpustack']:.2f}" if others else "",
+            )
+        )
+    head = ("algorithm", "IRAF s", "Siril s", "gpustack s", "once started", "times faster")
+    load = results["machine"]["load_before"]
+    note = "" if load is None else f"\n\nLoad before it: {load:.1f}."
+    return markdown(head, rows) + note
+
+
 #: Name of a table in a page -> its heading, the benchmark it is of, what makes it.
 TABLES: dict[str, tuple[str, str, Callable[[Results], str]]] = {
     "machine": ("Machine", "speed", machine_table),
@@ -195,6 +215,7 @@ TABLES: dict[str, tuple[str, str, Callable[[Results], str]]] = {
     "speed": ("All calls", "speed", speed_table),
     "memory": ("Memory", "memory", memory_table),
     "sorting": ("Sorting columns", "sorting", sorting_table),
+    "programs": ("IRAF and Siril", "programs", programs_table),
 }
 
 _BLOCK = re.compile(r"(<!-- bench: (\w+) -->\n).*?(<!-- /bench -->)", re.DOTALL)

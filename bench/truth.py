@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.data import sample_variance
+
 Samples = NDArray[np.float64]
 Statistic = Callable[[Samples], Any]
 #: Makes the lowest and the highest value that pass.
@@ -178,6 +180,64 @@ def percentile_mean(low: float, high: float) -> Callable[..., Truth]:
         return at * (1 - low), at * (1 + high)
 
     return mean_within(bounds, 1)
+
+
+def variance_clipped_mean() -> Callable[..., Truth]:
+    """At three times the root of each sample's own variance from the median."""
+    return mean_within(lambda v: _around(_median(v), np.sqrt(sample_variance(v))), None)
+
+
+def poisson_clipped_mean(scales: NDArray[Any]) -> Callable[..., Truth]:
+    """Of scaled frames, about the median, in units of the root of each frame's level."""
+    by = scales.astype(np.float64)[:, None]
+
+    def bounds(values: Samples) -> tuple[Samples, Samples]:
+        at = _median(values)
+        unit = np.sqrt(np.maximum(1, at * by))
+        off = (values - np.nanmean(values, axis=0)) / unit
+        return _around(at, unit * np.sqrt(np.nanmean(off * off, axis=0)))
+
+    clipped = mean_within(bounds, None)
+    return lambda cube: clipped(cube * by[:, :, None])
+
+
+def row_clipped_mean() -> Callable[..., Truth]:
+    """About the median by what whole rows say of the noise, in units of the root of the level."""
+
+    def row(samples: Samples) -> Truth:
+        at = _median(samples)
+        squares = (samples - at) ** 2 / np.maximum(1, at)
+        s = np.sqrt(squares.sum() / (samples.size - 1))
+
+        def bounds(values: Samples) -> tuple[Samples, Samples]:
+            at = _median(values)
+            return _around(at, s * np.sqrt(np.maximum(1, at)))
+
+        return mean_within(bounds, None)(samples)
+
+    def truth(cube: NDArray[Any]) -> Truth:
+        rows = [row(cube[:, y].astype(np.float64)) for y in range(cube.shape[1])]
+        return Truth(np.array([one.image for one in rows]), np.array([one.close for one in rows]))
+
+    return truth
+
+
+def line_clipped_mean(times: float) -> Callable[..., Truth]:
+    """Within so many mean distances of a line through the sorted samples, to convergence."""
+
+    def bounds(values: Samples) -> tuple[Samples, Samples]:
+        order = np.argsort(values, axis=0)
+        ordered = np.take_along_axis(values, order, axis=0)
+        count = np.count_nonzero(~np.isnan(values), axis=0)
+        rank = np.where(np.isnan(ordered), np.nan, np.arange(len(values))[:, None])
+        off, level = rank - (count - 1) / 2, np.nanmean(values, axis=0)
+        slope = np.nansum(off * (ordered - level), axis=0) / np.nansum(off * off, axis=0)
+        line, here = level + slope * off, np.empty_like(values)
+        np.put_along_axis(here, order, line, axis=0)
+        spread = times * np.nanmean(np.abs(ordered - line), axis=0)
+        return here - spread, here + spread
+
+    return mean_within(bounds, None)
 
 
 def mean_within(bounds: Bounds, maxiters: int | None) -> Callable[..., Truth]:

@@ -14,7 +14,7 @@ __version__ = "0.1.0.dev0"
 _HOMES = {
     "Combiner": "combiner",
     "combine": "combiner",
-    "wcs_project": "align",
+    "wcs_project": "align.project",
     "stack": "engine",
     "StackResult": "result",
     "explain": "explanation",

@@ -3,9 +3,8 @@
 import math
 import warnings
 from collections import Counter
-from collections.abc import Iterator
-
-from astropy.table import Table
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from gpustack.clips import SigmaClip
 from gpustack.errors import GpustackWarning
@@ -20,7 +19,7 @@ def warn_of(result: StackResult) -> None:
 
 
 def _unusual(result: StackResult) -> Iterator[str]:
-    n, names = len(result.frames), list(result.frames["name"])
+    n, names = len(result.per_frame["name"]), result.per_frame["name"]
     if n == 1:
         yield "only one frame: nothing to combine"
     for name, times in Counter(names).items():
@@ -28,17 +27,16 @@ def _unusual(result: StackResult) -> Iterator[str]:
             yield f"{name}: given {times} times, and counted as often"
     if n > 1:
         yield from _powerless(result.recipe, n)
-    yield from _missing(result.frames)
+    yield from _missing(result.per_frame)
     if not result.on_device and result.mask.all():
         yield "no pixel of the result has a value"
 
 
-def _missing(frames: Table) -> Iterator[str]:
+def _missing(frames: Mapping[str, Any]) -> Iterator[str]:
     """Frames that count nothing: left out, or without a valid sample."""
-    known = frames.colnames
-    why = frames["left_out"] if "left_out" in known else [""] * len(frames)
-    valid = frames["valid"] if "valid" in known else [1.0] * len(frames)
-    for name, reason, share in zip(frames["name"], why, valid, strict=True):
+    n = len(frames["name"])
+    reasons, valid = frames.get("left_out", [""] * n), frames.get("valid", [1.0] * n)
+    for name, reason, share in zip(frames["name"], reasons, valid, strict=True):
         if reason:
             yield f"{name}: left out: {reason}"
         elif share == 0:

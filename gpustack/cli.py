@@ -130,10 +130,10 @@ def _names(frames: Iterable[Any]) -> Iterator[str]:
 
 def summary(result: Any, output: Path, seconds: float) -> str:
     """One line on what was done."""
-    n = len(result.frames)
+    n = len(result.per_frame["name"])
     size = " x ".join(map(str, result.data.shape))
     rate = n * result.data.size / seconds / 1e6
-    lost = 100 * float(result.frames["rejected"].mean())
+    lost = 100 * float(result.per_frame["rejected"].mean())
     return (
         f"{output}: {n} frame{'s' if n > 1 else ''} of {size}, {result.recipe}; "
         f"{lost:.2g}% of samples rejected; {seconds:.1f} s, {rate:.0f} Mpx/s"

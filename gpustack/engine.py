@@ -1,6 +1,7 @@
 """The engine: frames and a recipe in, band by band through a backend, a result out."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -23,7 +24,7 @@ from gpustack.needs import check_needs, exposures
 from gpustack.normalize import PerFrame
 from gpustack.plan import DEFAULT_MEMORY, parse_memory
 from gpustack.recipe import OUTPUTS, Recipe, Uncertainty
-from gpustack.result import StackResult, frame_table
+from gpustack.result import StackResult, per_frame
 
 
 def stack(
@@ -159,8 +160,7 @@ def stack(
         device_memory=device_memory,
         progress=progress,
     )
-    for name, values in aligned.columns.items():
-        result.frames[name] = values
+    result = replace(result, per_frame={**result.per_frame, **aligned.columns})
     warn_of(result)
     return result
 
@@ -288,8 +288,8 @@ def _result(
         mask=shaped(out.mask),
         recipe=recipe,
         header=header,
-        frames=frame_table(names, recipe, int(np.prod(shape)), out.valid, out.rejected),
+        per_frame=per_frame(names, recipe, int(np.prod(shape)), out.valid, out.rejected),
         unit=first.unit,
-        wcs=first.wcs,
+        coordinates=first.coordinates,
         **{name: shaped(value) for name, value in made.items()},
     )

@@ -10,12 +10,13 @@ from typing import Any
 
 import numpy as np
 from astropy.io import fits
-from astropy.wcs import WCS
 
 from gpustack import __version__
 from gpustack.checks import real
 from gpustack.errors import FrameError, GpustackWarning, InputError
+from gpustack.frames.coordinates import Coordinates
 from gpustack.frames.hdus import quiet
+from gpustack.loaded import loaded
 from gpustack.recipe import Recipe
 
 #: Cards that describe the bytes of the file they came from, and not the result.
@@ -147,13 +148,13 @@ def without_wcs(header: fits.Header, wcs: Any) -> fits.Header:
     return _without(header, told | {key for key in header if WCS_FORMS.fullmatch(key)})
 
 
-def with_wcs(header: fits.Header, wcs: Any) -> fits.Header:
-    """A copy of `header` that tells of `wcs`: by its own cards where it has them.
+def with_wcs(header: fits.Header, coordinates: Coordinates) -> fits.Header:
+    """A copy of `header` that tells of `coordinates`: by its own cards where it has them.
 
     `~astropy.nddata.CCDData` takes those out of its header. Where FITS has no cards for
-    `wcs`, it is left out with a warning.
+    them, they are left out with a warning.
     """
-    if "CTYPE1" in header or wcs is None:
+    if "CTYPE1" in header or (wcs := coordinates.wcs) is None:
         return header.copy()
     cards = _wcs_cards(wcs)
     if cards is None:
@@ -173,10 +174,10 @@ def left_out(wcs: Any, where: str) -> None:
     )
 
 
-def fits_wcs(wcs: Any) -> WCS | None:
-    """The WCS itself or the one that it wraps, where it is of the kind that FITS knows."""
+def fits_wcs(wcs: Any) -> Any:
+    """The `~astropy.wcs.WCS` that it is or wraps; None where it is of another kind."""
     plain = getattr(wcs, "low_level_wcs", wcs)
-    return plain if isinstance(plain, WCS) else None
+    return plain if isinstance(plain, loaded("astropy.wcs", "WCS")) else None
 
 
 def _wcs_cards(wcs: Any) -> fits.Header | None:

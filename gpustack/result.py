@@ -1,24 +1,28 @@
 """The result of a run: arrays, header and per-frame table; as CCDData, as a FITS file."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Self
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from astropy import units as u
 from astropy.io import fits
-from astropy.nddata import CCDData, StdDevUncertainty
-from astropy.table import Table
 from numpy.typing import NDArray
 
+from gpustack.frames.coordinates import Coordinates
 from gpustack.header import fits_wcs, left_out, with_wcs, without_wcs
 from gpustack.maps import RejectionCube
 from gpustack.maps.extensions import extensions
 from gpustack.recipe import MAPS, Recipe
 from gpustack.writing import PathLike, write_whole
 
+if TYPE_CHECKING:  # slow to load, and who only writes a file needs neither
+    from astropy.nddata import CCDData
+    from astropy.table import Table
 
-@dataclass(frozen=True, slots=True, eq=False)
+
+@dataclass(frozen=True, eq=False)
 class StackResult:
     """What a run of a recipe gives.
 
@@ -39,13 +43,12 @@ class StackResult:
         None where the frames carried none.
     header : astropy.io.fits.Header
         That of the first frame, and how the result was made.
-    wcs : astropy.wcs.WCS, another that follows APE 14, or None
-        Of the first frame.
+    coordinates : Coordinates
+        Of the first frame; `wcs` makes them.
     recipe : Recipe
         What was done, with all numbers filled in.
-    frames : astropy.table.Table
-        A row a frame: name, scale, zero, weight (NaN where each sample has its own),
-        valid (fraction of its samples) and rejected (fraction of the valid ones).
+    per_frame : mapping of str to sequence
+        The columns of `frames`.
     reasons : ndarray of uint8, shape (n, *shape), or None
         Why each sample is out, a `gpustack.reasons.Reason`, 0 for survivors; made only when
         asked for.
@@ -70,13 +73,13 @@ class StackResult:
     mask: NDArray[np.bool_]
     recipe: Recipe
     header: fits.Header
-    frames: Table
+    per_frame: Mapping[str, Any] = field(repr=False)
     uncertainty: NDArray[Any] | None = None
     count: NDArray[Any] | None = None
     low: NDArray[Any] | None = None
     high: NDArray[Any] | None = None
     unit: u.UnitBase | None = None
-    wcs: Any = None
+    coordinates: Coordinates = field(default_factory=Coordinates, repr=False)
     reasons: NDArray[np.uint8] | None = field(default=None, repr=False)
     reason: NDArray[np.uint8] | None = field(default=None, repr=False)
     exposure: NDArray[Any] | None = field(default=None, repr=False)
@@ -85,6 +88,22 @@ class StackResult:
     sigma: NDArray[Any] | None = field(default=None, repr=False)
     coverage: NDArray[Any] | None = field(default=None, repr=False)
     weight: NDArray[Any] | None = field(default=None, repr=False)
+
+    @cached_property
+    def frames(self) -> "Table":
+        """A row a frame.
+
+        Its name, scale, zero, weight (NaN where each sample has its own), valid (fraction of its
+        samples) and rejected (fraction of the valid ones).
+        """
+        from astropy.table import Table
+
+        return Table(dict(self.per_frame))
+
+    @property
+    def wcs(self) -> Any:
+        """Of the first frame: a `~astropy.wcs.WCS`, another that follows APE 14, or None."""
+        return self.coordinates.wcs
 
     @property
     def marks(self) -> NDArray[np.bool_] | None:
@@ -106,12 +125,14 @@ class StackResult:
             self, **{name: map_.get() for name, map_ in held.items() if map_ is not None}
         )
 
-    def to_ccddata(self) -> CCDData:
+    def to_ccddata(self) -> "CCDData":
         """The result as `~astropy.nddata.CCDData`, sharing its arrays.
 
         Without a unit it is dimensionless, as CCDData must have one. Coordinates that are
         no `~astropy.wcs.WCS` it cannot have: they are left out with a warning.
         """
+        from astropy.nddata import CCDData, StdDevUncertainty
+
         if self.on_device:
             return self.to_host().to_ccddata()
         wcs = fits_wcs(self.wcs)
@@ -149,7 +170,7 @@ class StackResult:
         """
         if self.on_device:
             return self.to_host().to_hdulist(maps)
-        header = with_wcs(self.header, self.wcs)
+        header = with_wcs(self.header, self.coordinates)
         if self.unit is not None:
             header["BUNIT"] = self.unit.to_string()
         hdus = [fits.PrimaryHDU(self.data, header)]
@@ -187,10 +208,10 @@ class StackResult:
         write_whole(path, self.to_hdulist(maps), overwrite=overwrite)
 
 
-def frame_table(
+def per_frame(
     names: Sequence[str], recipe: Recipe, samples: int, valid: Any, rejected: Any
-) -> Table:
-    """The table of `StackResult.frames`, from each frame's tallies of `samples` samples."""
+) -> dict[str, Any]:
+    """The columns of `StackResult.frames`, from each frame's tallies of `samples` samples."""
     n = len(names)
     columns: dict[str, Any] = {"name": list(names)}
     for name, neutral in (("scale", 1.0), ("zero", 0.0)):
@@ -202,4 +223,4 @@ def frame_table(
     if valid is not None:
         columns["valid"] = valid / samples
         columns["rejected"] = np.divide(rejected, valid, out=np.zeros(n), where=valid > 0)
-    return Table(columns)
+    return columns

@@ -333,7 +333,7 @@ def test_lookup_tables_are_honoured(tmp_path, extent):
     hdus[0].data = noisy(wcs).data
     hdus.writeto(tmp_path / "tables.fits")
     (tables,) = open_frames([tmp_path / "tables.fits"], unit="adu")
-    assert tables.wcs.cpdis1 is not None
+    assert tables.coordinates.wcs.cpdis1 is not None
     plain = noisy(tangent(degrees=1), seed=1)
     result = stack([plain, CCDData(hdus[0].data, unit="adu", wcs=wcs)], align="wcs", combine="sum")
     read = stack([plain, tmp_path / "tables.fits"], align="wcs", combine="sum", unit="adu")

@@ -83,6 +83,13 @@ def test_frames_in_files_are_the_frames(tmp_path):
         np.testing.assert_array_equal(fits.getdata(tmp_path / header["BPM"]), mask)
 
 
+@pytest.mark.parametrize("algorithm", timing.ALGORITHMS)
+def test_our_command_line_knows_what_is_timed(algorithm, tmp_path):
+    folder = timing.write_frames(12, 16, tmp_path)["iraf"]
+    timing.by_call(timing.arguments(folder, timing.ALGORITHMS[algorithm]))
+    assert (folder / "out.fits").exists()
+
+
 def test_our_command_line_is_timed_on_the_same_files(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(timing, "ALGORITHMS", {"median": timing.ALGORITHMS["median"]})
     options = argparse.Namespace(

@@ -10,7 +10,7 @@ from astropy.nddata import CCDData
 from astropy.stats import mad_std, sigma_clip
 
 from gpustack import demo, engine
-from gpustack.align import wcs_project
+from gpustack.align.project import wcs_project
 from gpustack.demo import judge as judging
 from gpustack.demo import preview, report, simulate
 from gpustack.demo.truth import Truth, make_truth, noise_of, shared_area, tally

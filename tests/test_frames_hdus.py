@@ -161,7 +161,7 @@ SIP = {"A_ORDER": 2, "B_ORDER": 2, "A_2_0": 1e-5, "B_0_2": 1e-5}
 )
 def test_wcs_comes_from_the_header_or_is_none(tmp_path, capsys, cards, crval):
     (tmp_path / "a.fits").write_bytes(image_bytes(np.ones((2, 3), "i2"), **cards))
-    wcs = one(tmp_path / "a.fits", unit="adu").wcs
+    wcs = one(tmp_path / "a.fits", unit="adu").coordinates.wcs
     assert (wcs and tuple(wcs.wcs.crval)) == crval
     assert capsys.readouterr() == ("", ""), "astropy's logger writes there"
 

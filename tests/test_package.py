@@ -9,7 +9,10 @@ from email.parser import Parser
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
+import numpy as np
 import pytest
+from astropy.io import fits
+from astropy.nddata import CCDData
 
 import gpustack
 from gpustack import errors
@@ -21,6 +24,7 @@ PACKAGE = ROOT / "gpustack"
 #: beside it. CuPy, for one file of the backends, has a rule of its own.
 MAY_IMPORT = {
     "errors": "",
+    "loaded": "",
     "checks": "numpy",
     "texts": "",
     "clips": "numpy",
@@ -156,6 +160,29 @@ def test_the_whole_package_loads_nothing_optional_or_slow():
     assert not found & {
         *("cupy", "cupyx", "reproject", "matplotlib", "ccdproc", "skimage", "astroalign", "sep")
     }
+
+
+#: What takes long to load and is not needed to make one FITS file of others: coordinates, tables
+#: and CCDData of astropy, what they load, SciPy, and the cuda backend.
+SLOW = {
+    *("astropy.nddata", "astropy.table", "astropy.wcs", "astropy.coordinates", "astropy.time"),
+    *("astropy.utils.masked", "astropy.stats", "scipy", "gpustack.backends.cuda.backend"),
+    *("gpustack.explanation", "gpustack.combiner", "gpustack.align", "gpustack.demo"),
+}
+
+
+@pytest.mark.parametrize("clip", ["sigma", "winsorized", "linear", "noise:rdnoise=1"])
+def test_combining_files_loads_nothing_slow(tmp_path, clip):
+    header = fits.Header({"CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "BUNIT": "adu"})
+    for name in "abc":
+        fits.writeto(tmp_path / f"{name}.fits", np.ones((4, 4), np.float32), header)
+    words = ["combine", *map(str, tmp_path.glob("?.fits")), "--clip", clip, "--backend", "cpu"]
+    code = (
+        f"import sys; sys.argv[1:] = {[*words, '-o', str(tmp_path / 'out.fits')]}; "
+        "from gpustack.cli import main; main(); print(*sys.modules)"
+    )
+    assert not SLOW & set(python("-c", code, cwd=ROOT).split())
+    assert CCDData.read(tmp_path / "out.fits").wcs.wcs.ctype[0] == "RA---TAN"
 
 
 @pytest.mark.parametrize("name", gpustack.__all__)

@@ -1,29 +1,27 @@
 """Frames brought onto one pixel grid, as an alignment says.
 
 What comes out are frames that are read by rows of the new grid: a run aligns, band by band, what
-it needs. `wcs_project` is the door that ccdproc has for single images.
+it needs. `project` has the door that ccdproc has for
+single images.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from importlib import import_module
 
 from gpustack.align.base import AbsentFrame, Aligned
-from gpustack.align.offsets import place_frames
-from gpustack.align.project import wcs_project
-from gpustack.align.register import register_frames
-from gpustack.align.reproject import reproject_frames
 from gpustack.alignments import Alignment, Offsets, Register, Reproject, as_alignment
 from gpustack.errors import InputError
 from gpustack.frames import Frame, check_agree
 from gpustack.frames.resident import ResidentFrame
 
-__all__ = ["AbsentFrame", "Aligned", "bring_together", "wcs_project"]
+__all__ = ["AbsentFrame", "Aligned", "bring_together"]
 
-#: Who aligns frames as an alignment says.
-_ALIGNERS: dict[type[Alignment], Callable[[Sequence[Frame], Any], Aligned]] = {
-    Reproject: reproject_frames,
-    Offsets: place_frames,
-    Register: register_frames,
+#: Which module aligns frames as an alignment says, by which function. They load on first use:
+#: coordinates on the sky are slow to load.
+_ALIGNERS: dict[type[Alignment], tuple[str, str]] = {
+    Reproject: ("reproject", "reproject_frames"),
+    Offsets: ("offsets", "place_frames"),
+    Register: ("register", "register_frames"),
 }
 
 
@@ -49,7 +47,10 @@ def bring_together(frames: Sequence[Frame], given: Alignment | str | None) -> Al
         return Aligned(list(frames))
     _check(frames, alignment)
     check_agree(frames, ("unit",))
-    aligned = _ALIGNERS[type(alignment)](frames, alignment)
+    module, function = _ALIGNERS[type(alignment)]
+    aligned: Aligned = getattr(import_module(f"gpustack.align.{module}"), function)(
+        frames, alignment
+    )
     if all(isinstance(frame, AbsentFrame) for frame in aligned.frames):
         raise InputError(
             f"align {alignment}: expected at least one frame that can be aligned, got none of "

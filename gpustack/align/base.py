@@ -13,6 +13,7 @@ from gpustack.backends.base import Samples
 from gpustack.errors import InputError
 from gpustack.frames import Frame
 from gpustack.frames.base import read_whole
+from gpustack.frames.coordinates import Coordinates
 from gpustack.header import without_wcs
 
 #: Bytes of a pixel of a result: data, uncertainty and mask at least.
@@ -113,14 +114,14 @@ class GridFrame:
         return self.inner.unit
 
     @property
-    def wcs(self) -> Any:
+    def coordinates(self) -> Coordinates:
         """Of the grid."""
-        return self.grid.wcs
+        return Coordinates(self.grid.wcs)
 
     @property
     def header(self) -> fits.Header:
         """That of the frame, without the coordinates that no longer hold."""
-        return without_wcs(self.inner.header, self.inner.wcs)
+        return without_wcs(self.inner.header, self.inner.coordinates.wcs)
 
 
 @dataclass(eq=False)

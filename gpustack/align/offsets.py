@@ -82,7 +82,7 @@ def _placed(
     reference = frames[number]
     offsets = {i: (y - zero[0], x - zero[1]) for i, (y, x) in rounded.items()}
     box = extent_of(frames, offsets, how, (-zero[0], -zero[1]) if absolute else None)
-    grid = Grid(box.shape, moved_wcs(reference.wcs, (-box.y0, -box.x0), box.shape))
+    grid = Grid(box.shape, moved_wcs(reference.coordinates.wcs, (-box.y0, -box.x0), box.shape))
     placed: list[Frame] = [
         PlacedFrame(frame, grid, (offsets[i][0] - box.y0, offsets[i][1] - box.x0))
         if i in offsets

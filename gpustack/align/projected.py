@@ -180,7 +180,7 @@ class ProjectedFrame(GridFrame):
     def _coordinates(self, part: Block, block: Block) -> tuple[Any, Any]:
         """The WCS of a part of the frame and of a block of the grid, as reproject wants them."""
         if self.how.method == "exact":
-            return sliced(self.inner.wcs, part), sliced(self.grid.wcs, block)
+            return sliced(self.inner.coordinates.wcs, part), sliced(self.grid.wcs, block)
         corners = [span.start for span in (*reversed(block), *reversed(part))]
         return FramePixels(), GridPixels(self.pixel_map, *corners)
 

@@ -143,7 +143,7 @@ def _grid(
     """The pixels of the reference, or those around all frames; and the first of them, x, y."""
     reference = frames[how.reference]
     if how.extent == "reference":
-        return Grid(reference.shape, reference.wcs), 0, 0
+        return Grid(reference.shape, reference.coordinates.wcs), 0, 0
     covered = [
         footprint(fit.to_reference, frame.shape)
         for frame, fit in zip(frames, found, strict=True)
@@ -152,7 +152,7 @@ def _grid(
     left, _, bottom, _ = np.floor(np.min(covered, axis=0) + 0.5).astype(int)
     _, right, _, top = np.ceil(np.max(covered, axis=0) - 0.5).astype(int)
     shape = int(top - bottom) + 1, int(right - left) + 1
-    wcs = fits_wcs(reference.wcs)
+    wcs = fits_wcs(reference.coordinates.wcs)
     if wcs is not None:
         wcs = moved_wcs(as_grid(wcs), (-int(bottom), -int(left)), shape)
     grid = Grid(shape, wcs)

@@ -56,12 +56,12 @@ def project(frame: Frame, grid: Grid, how: Resampling) -> Frame:
     Both have a celestial WCS. Where the pixels of the frame lie on those of the grid, there is
     nothing to interpolate.
     """
-    covered = footprint(between(frame.wcs, grid.wcs), frame.shape)
+    covered = footprint(between(frame.coordinates.wcs, grid.wcs), frame.shape)
     touched = window(covered, grid.shape)
     if touched is None:
         return AbsentFrame(frame, grid)
-    pixel_map = PixelMap.of(between(grid.wcs, frame.wcs), *touched)
-    ratio = proj_plane_pixel_area(grid.wcs) / proj_plane_pixel_area(frame.wcs)
+    pixel_map = PixelMap.of(between(grid.wcs, frame.coordinates.wcs), *touched)
+    ratio = proj_plane_pixel_area(grid.wcs) / proj_plane_pixel_area(frame.coordinates.wcs)
     offset = pixel_map.offset
     if how.method == "interp" and offset is not None and (ratio == 1 or how.flux != "ratio"):
         return PlacedFrame(frame, grid, offset)
@@ -71,7 +71,9 @@ def project(frame: Frame, grid: Grid, how: Resampling) -> Frame:
 def _fault(frame: Frame) -> str:
     """Why a frame cannot be aligned; empty where it can."""
     try:
-        check_celestial("wcs", fits_wcs(frame.wcs) if frame.wcs is not None else None)
+        check_celestial(
+            "wcs", fits_wcs(frame.coordinates.wcs) if frame.coordinates.wcs is not None else None
+        )
     except InputError as err:
         return f"align: {err}"
     return ""

@@ -30,7 +30,7 @@ def places_on_sky(frames: Sequence[Frame]) -> list[Place | str]:
     GpustackWarning
         Where corners lie otherwise by more than `MOST`: a shift alone does not align the frames.
     """
-    lacking = [lack(frame.wcs) for frame in frames]
+    lacking = [lack(frame.coordinates.wcs) for frame in frames]
     places: list[Place | str] = list(lacking)
     if "" not in lacking:
         return places
@@ -67,7 +67,9 @@ def _place(frame: Frame, reference: Frame) -> tuple[Place | str, float]:
     x = np.array([(width - 1) / 2, -0.5, width - 0.5, -0.5, width - 0.5])
     try:
         with quiet(), np.errstate(all="ignore"):
-            there: NDArray[Any] = np.array(pixel_to_pixel(frame.wcs, reference.wcs, x, y))
+            there: NDArray[Any] = np.array(
+                pixel_to_pixel(frame.coordinates.wcs, reference.coordinates.wcs, x, y)
+            )
     except Exception as err:  # noqa: BLE001 - wcslib and coordinate frames raise many kinds
         return f"world coordinates that cannot be turned into those of {reference.name}: {err}", 0
     shifts = there[::-1] - (y, x)

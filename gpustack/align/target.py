@@ -50,7 +50,7 @@ def choose_grid(frames: Sequence[Frame], how: Reproject) -> Grid:
 def _target(frames: Sequence[Frame], how: Reproject) -> tuple[WCS, Sequence[int] | None]:
     """WCS and shape of the target."""
     if how.target_is("first"):
-        return frames[0].wcs, frames[0].shape
+        return frames[0].coordinates.wcs, frames[0].shape
     if how.target_is("optimal"):
         return _optimal(frames, how.scale)
     if isinstance(how.target, str | os.PathLike):
@@ -72,7 +72,7 @@ def _optimal(frames: Sequence[Frame], scale: float | None) -> tuple[WCS, Sequenc
     from reproject.mosaicking import find_optimal_celestial_wcs
 
     wcs, shape = find_optimal_celestial_wcs(
-        [(frame.shape, frame.wcs) for frame in frames],
+        [(frame.shape, frame.coordinates.wcs) for frame in frames],
         resolution=None if scale is None else scale * units.arcsec,
         negative_lon_cdelt=True,
     )
@@ -128,7 +128,9 @@ def check_celestial(name: str, wcs: Any) -> None:
 
 def around(frames: Sequence[Frame], wcs: WCS) -> Grid:
     """The grid of a WCS, moved by whole pixels and of such a shape that it holds all frames."""
-    covered = np.array([footprint(between(frame.wcs, wcs), frame.shape) for frame in frames])
+    covered = np.array(
+        [footprint(between(frame.coordinates.wcs, wcs), frame.shape) for frame in frames]
+    )
     left, bottom = np.floor(np.nanmin(covered[:, [0, 2]], axis=0) + 0.5 + SLACK).astype(int)
     right, top = np.ceil(np.nanmax(covered[:, [1, 3]], axis=0) - 0.5 - SLACK).astype(int)
     shape = int(top - bottom) + 1, int(right - left) + 1

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from gpustack.backends.base import Backend
 from gpustack.backends.cpu import CpuBackend, available_cores
 from gpustack.backends.cuda import device
-from gpustack.backends.cuda.backend import CudaBackend
 from gpustack.errors import BackendError, InputError
 from gpustack.plan import parse_memory
 
@@ -74,4 +73,6 @@ def get(
         return CpuBackend()
     if name == "auto":
         log.info("backend auto: cuda")
+    from gpustack.backends.cuda.backend import CudaBackend  # slow to load, and few have a device
+
     return CudaBackend(device_memory)

@@ -5,9 +5,9 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from gpustack.backends import esd, winsor
 from gpustack.backends.bounds import Bound, Bounds, bounds, screened
 from gpustack.backends.columns import Floats, Ranks, Uniform, chunks
-from gpustack.backends.esd import outliers
 from gpustack.backends.keep import least_kept
 from gpustack.backends.ragged import Ragged
 from gpustack.backends.unsorted import Unsorted
@@ -19,6 +19,7 @@ from gpustack.clips import (
     MADClip,
     RangeClip,
     SigmaClip,
+    WinsorizedClip,
 )
 
 #: For some columns: how many of the nlow lowest and the nhigh highest of all frames,
@@ -31,8 +32,9 @@ def touched(columns: Uniform, clip: ColumnClip, frames: int) -> NDArray[np.bool_
     if isinstance(clip, RangeClip):
         return _outside(columns, *_limits(clip))
     if isinstance(clip, ESDClip):
-        low, high = outliers(clip, columns, _least(clip, columns), frames)
-        return (low > 0) | (high > 0)
+        return esd.at_risk(clip, columns, int(least_kept(clip.keep, np.array(columns.count))))
+    if isinstance(clip, WinsorizedClip):
+        return winsor.at_risk(clip, columns)
     if isinstance(columns, Unsorted) and isinstance(clip, SigmaClip):
         return columns.at_risk(clip)
     if columns.dtype == np.float32 and _by_mad(clip):
@@ -69,7 +71,7 @@ def clip_ragged(columns: Ragged, clip: ColumnClip, rank_all: RankAll, frames: in
         case RangeClip():
             columns.move(*within(columns, *_limits(clip)))
         case ESDClip():
-            low, high = outliers(clip, columns, _least(clip, columns), frames)
+            low, high = esd.outliers(clip, columns, _least(clip, columns), frames)
             columns.move(columns.lo + low, columns.hi - high)
         case ExtremaClip(among="all"):
             low, high = rank_all(columns, clip)
@@ -101,6 +103,11 @@ def _clip_by_bounds(columns: Ragged, clip: BoundClip, frames: int) -> None:
     passes = 0
     while len(active) and passes != clip.maxiters:
         some = columns.take(active) if len(active) < columns.pixels else columns
+        if isinstance(clip, WinsorizedClip):
+            risk = winsor.at_risk(clip, some)
+            some, active = some.take(np.flatnonzero(risk)), active[risk]
+            if not len(active):
+                break
         found = bounds(clip, some.alike(), passes == 0, frames)
         lo, hi = within(some, found.lower, found.upper)
         short = hi - lo < least[active]

@@ -4,7 +4,7 @@ import os
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from threading import Lock
+from threading import Event, Lock
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from numpy.typing import DTypeLike
 
 from gpustack.backends.base import Outputs, Progress, Samples, Source, working_dtype
 from gpustack.backends.columns import CHUNK_SAMPLES, Floats
-from gpustack.backends.in_turn import read_bytes, run_in_turn
+from gpustack.backends.in_turn import cut_bands, read_bytes, run_in_turn
 from gpustack.backends.tile_job import TileJob
 from gpustack.backends.tiles import Where, cut
 from gpustack.recipe import Recipe
@@ -120,7 +120,7 @@ class CpuBackend:
         workers = min(self.threads, len(tiles))
         with ThreadPoolExecutor(max(workers, 1)) as pool:
             size = (len(band), pixels, dtype)
-            running = [pool.submit(self._work, job, tiles, size) for _ in range(workers)]
+            running = [pool.submit(self.work, job, tiles, size) for _ in range(workers)]
             try:
                 for future in running:
                     future.result()
@@ -139,12 +139,21 @@ class CpuBackend:
         """Run `recipe` on a stack, one band after the other; see `Backend`."""
         room = max(min(memory // 4, memory - read_bytes(source) - source.held_bytes), 0)
         worker = type(self)(self.threads, self._tile_pixels, room)
-        by_frame = recipe.clips_by_frame
-        work = worker.work_bytes(source.n, source.dtype, by_frame) + source.held_bytes
-        run_in_turn(worker.run, source, recipe, out, memory, work, progress)
+        n, dtype, by_frame = source.n, source.dtype, recipe.clips_by_frame
+        work = worker.work_bytes(n, dtype, by_frame)
+        pixels = min(worker.tile_pixels(n, dtype, by_frame), source.rows * source.width)
+        found_invalid = Event()
 
-    def _work(self, job: TileJob, tiles: deque[Where], size: Size) -> None:
-        """Run tiles until none is left."""
+        def run(band: Sequence[Samples], here: Recipe, rows: Outputs) -> None:
+            tiles = deque(cut(band[0].data.shape[0], source.width, pixels))
+            job = TileJob(band, here, rows, dtype, found_invalid)
+            worker.work(job, tiles, (n, pixels, dtype))
+
+        bands = cut_bands(source, memory, work, self.threads, pixels)
+        run_in_turn(run, source, recipe, out, bands, progress)
+
+    def work(self, job: TileJob, tiles: deque[Where], size: Size) -> None:
+        """Run tiles until none is left, in a buffer of this size; on the thread that calls."""
         space = self._take_space(size)
         tallies = np.zeros((2, len(job.band)), np.int64)
         with np.errstate(all="ignore"):

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from gpustack.backends.columns import Floats, Ranks, chunks
+from gpustack.backends.columns import Floats, Ranks, Uniform, chunks
 from gpustack.backends.ragged import column_sums
 from gpustack.backends.statistics import Columns
 from gpustack.clips import ESDClip
@@ -40,6 +40,90 @@ def outliers(clip: ESDClip, columns: Columns, least: Ranks, frames: int) -> tupl
             np.copyto(values, 0.0, where=missing)
         low[some], high[some] = _test(values, first, count[some], steps[some], critical)
     return low, high
+
+
+def at_risk(clip: ESDClip, columns: Uniform, least: int) -> NDArray[np.bool_]:
+    """The columns from which `clip` may take something; told in the samples' own dtype.
+
+    The steps of the test, but by sums from which is subtracted what is set aside. Whatever is
+    nearer to a critical value than they may be off, or whose further end is not told for sure,
+    is at risk.
+    """
+    n = columns.count
+    critical = critical_values(clip.significance, n)
+    risk = np.zeros(columns.pixels, dtype=bool)
+    for some in chunks(columns.pixels, n, FEW_SAMPLES):
+        values = np.array([row[some] for row in columns.rows[columns.lo : columns.hi]])
+        for step in range(min(int(clip.most(n)), n - least)):
+            if n - step < 3:
+                break
+            if step == 0:
+                ends = Ends(values)
+            risk[some] |= ends.may_exceed(float(critical[n - step]))
+            ends.set_aside()
+    return risk
+
+
+class Ends:
+    """The ends of sorted columns, shape (n, m), and the sums of what has not been set aside.
+
+    Samples are measured from the middle one.
+    """
+
+    def __init__(self, values: Floats) -> None:
+        self._values, (n, m) = values, values.shape
+        self._center = values[n // 2].copy()
+        # Places in the array as it lies.
+        self._lo = np.arange(m)
+        self._hi = self._lo + (n - 1) * m
+        self._left = n
+        self._total, self._squares, term = np.zeros((3, m), values.dtype)
+        for row in values:
+            np.subtract(row, self._center, out=term)
+            self._total += term
+            np.multiply(term, term, out=term)
+            self._squares += term
+        # Each sum has at most 2 n + 8 roundings, of no more than the sum of the distances, which
+        # is at most sqrt(n) times the root of that of their squares, or than that of the squares.
+        tiny = np.finfo(values.dtype)
+        share = (2 * n + 8) * (tiny.eps / 2)
+        self._off_mean = share * np.sqrt(n * self._squares)
+        # The square of the total by how many are left is off by twice as much as the total is.
+        self._off_squares = 3 * n * share * self._squares + 8 * n * tiny.smallest_subnormal
+
+    def may_exceed(self, critical: float | Floats) -> NDArray[np.bool_]:
+        """Where an end may be further from the mean than so many standard deviations.
+
+        Or where it cannot be told which of them is further.
+        """
+        n, mean = self._left, self._total / self._left
+        flat = self._values.reshape(-1)
+        top, bottom = (flat.take(at, mode="clip") for at in (self._hi, self._lo))
+        top -= self._center
+        bottom -= self._center
+        above, below = top - mean, mean - bottom
+        self._up = above >= below
+        self._further = np.where(self._up, top, bottom)
+        mean *= self._total
+        squares = self._squares - mean
+        squares -= self._off_squares / n
+        squares /= n - 1
+        reach, off = critical * np.sqrt(squares, out=squares), self._off_mean / n
+        safe: NDArray[np.bool_] = np.maximum(above, below) + off <= reach
+        above -= below
+        safe &= np.abs(above, out=above) > 2 * off
+        safe |= top == bottom
+        return ~safe
+
+    def set_aside(self) -> None:
+        """Take the further end out."""
+        self._total -= self._further
+        self._squares -= self._further * self._further
+        self._left -= 1
+        down = self._up * len(self._up)
+        self._hi -= down
+        self._lo += len(self._up)
+        self._lo -= down
 
 
 def _test(

@@ -1,6 +1,15 @@
-"""Bands one after the other: read one into buffers that are used again, run it, go on."""
+"""Bands on a few threads: each reads one into a buffer that is used again, runs it, goes on.
 
+A frame is read by one thread at a time, in the order of bands, as a gzip file can only be read
+forwards; meanwhile others read other frames, or compute.
+"""
+
+from collections import deque
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -10,48 +19,92 @@ from gpustack.errors import MemoryLimitError
 from gpustack.plan import Band, plan_bands
 from gpustack.recipe import Recipe
 
-#: Bytes that are read at once where the limit allows more, unless these are fewer pixels of each
-#: frame: pages of fresh memory cost more than the arithmetic on them, and buffers are used again.
-_AT_ONCE, _LEAST_PIXELS = 128 << 20, 1 << 16
+#: Bytes of a frame that are read at once, where memory allows: to open a file takes as long as to
+#: copy a tenth of this. More would not be in cache when it is computed with.
+FRAME_BYTES = 1 << 19
 
-Run = Callable[[Sequence[Samples], Recipe, Outputs, np.dtype[Any]], None]
+#: A recipe run on a band: the samples of all frames, the recipe, outputs of the same rows.
+Run = Callable[[Sequence[Samples], Recipe, Outputs], None]
+Buffers = list[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """How a stack is cut into bands, of which `workers` are held at once."""
+
+    bands: list[Band]
+    workers: int
 
 
 def run_in_turn(
-    run: Run,
-    source: Source,
-    recipe: Recipe,
-    out: Outputs,
-    memory: int,
-    work: int,
-    progress: Progress | None,
+    run: Run, source: Source, recipe: Recipe, out: Outputs, cut: Cut, progress: Progress | None
 ) -> None:
-    """Run `recipe` on all bands of `source`, of which one is held at a time.
+    """Run `recipe` on all bands of `source`.
 
     Parameters
     ----------
     run : callable
-        Runs a recipe on a band: the samples of all frames, the recipe, outputs of the same rows,
-        and the dtype in which samples are compared.
-    memory : int
-        The limit in bytes, for a band and for `work`.
-    work : int
-        Bytes of buffers that `run` holds.
-
-    Raises
-    ------
-    MemoryLimitError
-        Where not even one row fits.
+        Called by several threads at once.
+    source, recipe, out, progress
+        As for `Backend.stream`.
+    cut : Cut
     """
-    bands = _cut(source, memory, work)
-    most = max(band.rows for band in bands)
-    buffers = [np.empty(most * size, np.uint8) if size else None for size in source.row_bytes]
-    for band in bands:
-        rows = out.rows(band.start, band.stop)
-        here = recipe.rows(band.start, band.stop)
-        run(_read(source, band, buffers), here, rows, source.dtype)
-        if progress is not None:
-            progress(band.stop, source.rows)
+    most = max(band.rows for band in cut.bands)
+    turns = _Turns(source, deque(cut.bands), most, [Lock() for _ in range(source.n)])
+
+    def work() -> int:
+        turn = turns.next()
+        if turn is None:
+            return 0
+        band, samples, buffers = turn
+        run(samples, recipe.rows(band.start, band.stop), out.rows(band.start, band.stop))
+        turns.free.append(buffers)
+        return band.rows
+
+    with ThreadPoolExecutor(cut.workers) as pool:
+        running = [pool.submit(work) for _ in cut.bands]
+        done = 0
+        try:
+            for future in running:
+                done += future.result()
+                if progress is not None:
+                    progress(done, source.rows)
+        finally:
+            # After an error or an interrupt nothing more is begun.
+            turns.bands.clear()
+
+
+@dataclass(frozen=True, slots=True)
+class _Turns:
+    """The bands that are left, and buffers of `most` rows that no thread uses."""
+
+    source: Source
+    bands: deque[Band]
+    most: int
+    locks: list[Lock]
+    free: list[Buffers] = field(default_factory=list)
+
+    def next(self) -> tuple[Band, list[Samples], Buffers] | None:
+        """The next band, its samples and the buffers that they lie in; None after the last."""
+        with ExitStack() as held:
+            # Hand over hand: nobody overtakes, so each frame is read in the order of bands.
+            held.enter_context(self.locks[0])
+            if not self.bands:
+                return None
+            band = self.bands.popleft()
+            buffers = self.free.pop() if self.free else self._fresh()
+            samples = []
+            for f, buffer in enumerate(buffers):
+                samples.append(self.source.read(f, band.start, band.stop, buffer))
+                before = held.pop_all()
+                if f + 1 < len(buffers):
+                    held.enter_context(self.locks[f + 1])
+                before.close()
+            return band, samples, buffers
+
+    def _fresh(self) -> Buffers:
+        sizes = self.source.row_bytes
+        return [np.empty(self.most * size, np.uint8) if size else None for size in sizes]
 
 
 def read_bytes(source: Source) -> int:
@@ -59,20 +112,47 @@ def read_bytes(source: Source) -> int:
     return sum(source.row_bytes) + source.n * source.fresh_bytes
 
 
-def _cut(source: Source, memory: int, work: int) -> list[Band]:
-    """Bands that fit. Frames that lie in memory need no room; they are cut to show progress."""
-    row = read_bytes(source)
-    if row and row + work > memory:
+def cut_bands(source: Source, memory: int, work: int, threads: int, pixels: int) -> Cut:
+    """Bands of whole tiles that fit, one for each thread or for as many as there is room for.
+
+    Parameters
+    ----------
+    source : Source
+    memory : int
+        The limit in bytes, for the bands and for `work`.
+    work : int
+        Bytes of buffers that computing takes.
+    threads : int
+    pixels : int
+        Of a tile.
+
+    Raises
+    ------
+    MemoryLimitError
+        Where not even one row fits.
+    """
+    row, rows, held = read_bytes(source), source.rows, source.held_bytes
+    if row and row + held + work > memory:
         raise MemoryLimitError(
             f"memory limit: expected room for at least one row of all frames, {row:,} "
-            f"bytes, and {work:,} bytes of buffers; got {memory:,} bytes"
+            f"bytes, and {work + held:,} bytes of buffers; got {memory:,} bytes"
         )
-    step = row or source.n * source.width * source.dtype.itemsize
-    room = max(memory - work, step)
+    workers = min(threads, (memory - work) // (row + held)) if row else threads
+    most = _enough_rows(source, pixels)
     if row:
-        room = min(room, max(_AT_ONCE, row * -(-_LEAST_PIXELS // source.width)))
-    return plan_bands(source.rows, step, room)
+        most = min(most, ((memory - work) // workers - held) // row)
+    # No thread waits for the others at the end.
+    turns = -(-rows // (most * workers))
+    most = -(-rows // (turns * workers))
+    return Cut(plan_bands(rows, 1, most), workers)
 
 
-def _read(source: Source, band: Band, buffers: list[Any]) -> list[Samples]:
-    return [source.read(f, band.start, band.stop, buffer) for f, buffer in enumerate(buffers)]
+def _enough_rows(source: Source, pixels: int) -> int:
+    """Rows of a band that is large enough: whole tiles, and `FRAME_BYTES` of a frame.
+
+    Or as many bytes of it as reading holds in any case, to resample a block.
+    """
+    tile = max(pixels // max(source.width, 1), 1)
+    frame = max(dtype.itemsize for dtype in source.stored) * source.width
+    enough = max(FRAME_BYTES, source.held_bytes)
+    return tile * max(1, -(-enough // max(tile * frame, 1)))

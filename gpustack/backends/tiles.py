@@ -183,6 +183,10 @@ def decode(samples: Samples, where: Where, row: Floats) -> None:
     data = samples.data[where.rows, where.cols]
     out = row.reshape(data.shape)
     own = working_dtype(samples.data.dtype)
+    if data.dtype.newbyteorder("=") == out.dtype and samples.bscale == 1:
+        np.copyto(out, data)  # takes half the time of an addition that swaps bytes
+        np.add(out, samples.bzero, out=out)
+        return
     if samples.bscale != 1:
         data = np.multiply(data, samples.bscale, dtype=own)
     np.add(data, samples.bzero, out=out, dtype=own, casting="same_kind")

@@ -1,12 +1,21 @@
 """The standard deviation of winsorized survivors; see `gpustack.clips.WinsorizedClip`."""
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from gpustack.backends.columns import Floats, Ranks, chunks
 from gpustack.backends.esd import FEW_SAMPLES
-from gpustack.backends.ragged import column_sums
-from gpustack.backends.statistics import Columns
-from gpustack.clips import WINSOR_CUTOFF, WINSOR_FACTOR, WINSOR_ROUNDS, WINSOR_SETTLED
+from gpustack.backends.ragged import Ragged, column_sums
+from gpustack.backends.statistics import Columns, median
+from gpustack.clips import (
+    WINSOR_CUTOFF,
+    WINSOR_FACTOR,
+    WINSOR_ROUNDS,
+    WINSOR_SETTLED,
+    WinsorizedClip,
+)
 
 
 def winsorized_std(columns: Columns, center: Floats, frames: int) -> Floats:
@@ -32,27 +41,114 @@ def winsorized_std(columns: Columns, center: Floats, frames: int) -> Floats:
     return result
 
 
+def at_risk(clip: WinsorizedClip, columns: Columns) -> NDArray[np.bool_]:
+    """The columns that `clip` may touch; told by one round, in the samples' own dtype.
+
+    Let f(r) be the factor times the standard deviation of samples pulled in to r. It does not fall
+    as r grows, because no two samples come nearer to each other. Let T be what the spread has
+    to be for the ends of a column to pass, and r the cutoff times T. If f(r) >= T and the first
+    reach, which is the cutoff times the plain standard deviation, is >= r, then the next spread
+    is >= f(r) >= T, and the next reach >= r again. So whichever round is the last, its spread
+    leaves the column as it is.
+    """
+    tiny = np.finfo(columns.dtype)
+    rounding, count = tiny.eps / 2, np.asarray(columns.count)
+    lowest, highest = _at(columns, columns.lo), _at(columns, columns.hi - 1)
+    center = median(columns).astype(columns.dtype)
+    off = np.abs(center) * rounding  # from the median, at most
+    needed = np.zeros(columns.pixels, columns.dtype)
+    for factor, gap in ((clip.low, center - lowest), (clip.high, highest - center)):
+        if factor is not None:
+            np.maximum(needed, (gap + off) / factor if factor else np.inf, out=needed)
+    needed *= 1 + 8 * rounding
+    reach = needed * columns.dtype.type(WINSOR_CUTOFF * (1 - 8 * rounding))
+    plain, pulled = least_spreads(columns, center, reach)
+    safe: NDArray[np.bool_] = WINSOR_FACTOR * (1 - 8 * rounding) * pulled >= needed
+    safe &= WINSOR_CUTOFF * (1 - 8 * rounding) * plain >= reach
+    safe |= (count < 2) | (lowest == highest)
+    return ~safe
+
+
+def least_spreads(columns: Columns, center: Floats, reach: Floats) -> tuple[Floats, Floats]:
+    """What the standard deviation (ddof 1) of survivors is at least.
+
+    As they are, and pulled in to `reach` from the median, of which `center` is the nearest number
+    in the samples' dtype. NaN where it cannot be told.
+    """
+    tiny = np.finfo(columns.dtype)
+    rounding, count = tiny.eps / 2, np.asarray(columns.count)
+    # What sums of rounded terms may be too large by, and a square that became 0.
+    share, least = (4 * count + 32) * rounding, 8 * count * tiny.smallest_subnormal
+    # No spread changes by more than twice what every sample does.
+    off = 2 * np.abs(center) * rounding
+    spreads = []
+    for total, squares in _sums(columns, center, reach):
+        np.copyto(squares, np.nan, where=np.isinf(squares))
+        variance = squares * (1 - share) - total * total / count - least
+        variance /= np.maximum(count - 1, 1)
+        spreads.append(np.sqrt(variance) * (1 - 8 * rounding) - off - reach * (4 * rounding))
+    plain, pulled = spreads
+    return plain, pulled
+
+
+def _at(columns: Columns, rank: Any) -> Floats:
+    return columns.at(rank)
+
+
+def _sums(columns: Columns, center: Floats, reach: Floats) -> list[tuple[Floats, Floats]]:
+    """The sums of survivors' distances from the centre, and of their squares.
+
+    Of the distances as they are, and pulled in to `reach`.
+    """
+    sums = np.zeros((2, 2, len(center)), center.dtype)
+    term, square, least = np.empty_like(center), np.empty_like(center), -reach
+    for rank, row in enumerate(columns.values if isinstance(columns, Ragged) else columns.rows):
+        here = (columns.lo <= rank) & (rank < columns.hi)
+        if not np.any(here):
+            continue
+        np.subtract(row, center, out=term)
+        if not np.all(here):
+            np.copyto(term, 0.0, where=~here)
+        for total, squares in sums:
+            np.add(total, term, out=total)
+            np.multiply(term, term, out=square)
+            np.add(squares, square, out=squares)
+            np.minimum(term, reach, out=term)
+            np.maximum(term, least, out=term)
+    return [(total, squares) for total, squares in sums]
+
+
 def _settle(away: Floats, count: Ranks) -> Floats:
     """The settled spread of columns of distances from the median, of which `count` count."""
-    spread, reach = _std(away, count), np.full(len(count), np.inf)
-    result, going = spread.copy(), np.arange(len(count))
+    scratch = np.empty_like(away)
+    spread, reach = _std(away, count, scratch), np.full(len(count), np.inf)
+    result, index = spread.copy(), np.arange(len(count))
+    going = np.ones(len(count), dtype=bool)
     for _ in range(WINSOR_ROUNDS):
         # To pull in what was pulled in before is to pull in by the shortest reach so far.
         reach = np.minimum(reach, WINSOR_CUTOFF * spread)
-        fresh = WINSOR_FACTOR * _std(np.clip(away, -reach, reach), count)
-        result[going] = fresh
-        on = np.abs(fresh - spread) > WINSOR_SETTLED * spread
-        if not on.any():
+        np.minimum(away, reach, out=scratch)
+        np.maximum(scratch, -reach, out=scratch)
+        fresh = WINSOR_FACTOR * _std(scratch, count, scratch)
+        result[index[going]] = fresh[going]
+        going &= np.abs(fresh - spread) > WINSOR_SETTLED * spread
+        left, spread = np.count_nonzero(going), fresh
+        if not left:
             break
-        going, away, count = going[on], away[:, on], count[on]
-        spread, reach = fresh[on], reach[on]
+        if left < len(going) // 2:  # to copy them in every round takes longer
+            index, away, count = index[going], away[:, going], count[going]
+            spread, reach = spread[going], reach[going]
+            scratch, going = np.empty_like(away), np.ones(left, dtype=bool)
     return result
 
 
-def _std(away: Floats, count: Ranks) -> Floats:
-    """The standard deviation (ddof 1) of columns in which what does not count is 0."""
+def _std(away: Floats, count: Ranks, scratch: Floats) -> Floats:
+    """The standard deviation (ddof 1) of columns in which what does not count is 0.
+
+    `scratch`, which may be `away`, is overwritten.
+    """
     mean = column_sums(away) / count
-    off = away - mean
+    off = np.subtract(away, mean, out=scratch)
     np.multiply(off, off, out=off)
     squares = column_sums(off) - (len(away) - count) * mean * mean
     degrees = np.where(count > 1, count - 1.0, np.nan)

@@ -230,4 +230,5 @@ def _header(image: Any, frame: Frame) -> tuple[Any, Any]:
     """Metadata and WCS of the result: those of the first image, as CCDData has them."""
     if isinstance(image, CCDData):
         return deepcopy(image.header), deepcopy(image.wcs)
-    return without_wcs(frame.header, frame.wcs), frame.wcs
+    wcs = frame.coordinates.wcs
+    return without_wcs(frame.header, wcs), wcs

@@ -12,6 +12,7 @@ from gpustack.backends.base import Samples, working_dtype
 from gpustack.combiner.callables import Masked
 from gpustack.frames import Frame
 from gpustack.frames.base import decode, read_whole
+from gpustack.frames.coordinates import Coordinates
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +51,9 @@ class RowsFrame:
         return self.inner.header
 
     @property
-    def wcs(self) -> Any:
+    def coordinates(self) -> Coordinates:
         """As `inner`."""
-        return self.inner.wcs
+        return self.inner.coordinates
 
     @property
     def shape(self) -> tuple[int, ...]:

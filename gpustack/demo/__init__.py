@@ -19,7 +19,7 @@ from astropy.nddata import CCDData
 from numpy.typing import NDArray
 
 from gpustack import backends, engine
-from gpustack.align import wcs_project
+from gpustack.align.project import wcs_project
 from gpustack.clips import SigmaClip
 from gpustack.demo.judge import check_stack, expect
 from gpustack.demo.preview import Panel, draw, require_matplotlib

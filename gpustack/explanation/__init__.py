@@ -26,7 +26,7 @@ from gpustack.flags import Flags
 from gpustack.frames import open_frames
 from gpustack.normalize import PerFrame
 from gpustack.recipe import OUTPUTS, Recipe, Uncertainty
-from gpustack.result import frame_table
+from gpustack.result import per_frame
 
 __all__ = ["Bounds", "Explanation", "Pass", "Step", "explain"]
 
@@ -133,7 +133,7 @@ def _explained(
 
 def _samples(names: Sequence[str], column: Column, steps: Sequence[Step]) -> Table:
     """The table of `Explanation.samples`."""
-    table = frame_table(names, column.recipe, 1, None, None)
+    table = Table(per_frame(names, column.recipe, 1, None, None))
     if column.alone.weighted:
         table["weight"] = [samples.weight.item() for samples in column.samples]  # type: ignore[union-attr]
     valid, nan = survivors(column.after(())), column.value.dtype.type(np.nan)

@@ -2,7 +2,8 @@
 
 Modules, each importing only those before it: `cards` makes headers safe to read, `hdus`
 finds what a FITS file holds, `companions` what lies beside an image in it, `choose` which is the
-image, `planes` reads rows of one image, `views` those of an array, `base` says what a frame is,
+image, `planes` reads rows of one image, `views` those of an array,
+`coordinates` puts off making them, `base` says what a frame is,
 `variance` and `bits` read uncertainties and data-quality flags, `apart` finds them in other files,
 `array`, `fitsframe` and `resident` are the kinds of frames, `sections` and `source` read parts of
 them. This is their door.
@@ -14,7 +15,6 @@ from typing import Any
 
 import numpy as np
 from astropy import units
-from astropy.nddata import NDData
 
 from gpustack.backends.cuda.device import is_array as is_device_array
 from gpustack.errors import InputError, MismatchError
@@ -27,6 +27,7 @@ from gpustack.frames.fitsframe import FitsFrame, open_file
 from gpustack.frames.resident import ResidentFrame, open_resident
 from gpustack.frames.source import FrameSource
 from gpustack.images import Image
+from gpustack.loaded import loaded
 
 __all__ = [
     "ArrayFrame",
@@ -187,7 +188,7 @@ def _parse_unit(unit: units.UnitBase | str | None) -> units.UnitBase | None:
 
 def _items(inputs: Any) -> Iterator[Any]:
     """The inputs one by one, globs expanded."""
-    if isinstance(inputs, (str, os.PathLike, NDData, Image)):
+    if isinstance(inputs, (str, os.PathLike, Image, loaded("astropy.nddata", "NDData"))):
         inputs = [inputs]
     is_samples = isinstance(inputs, np.ndarray) and inputs.dtype.kind not in "OU"
     if (is_samples or is_device_array(inputs)) and inputs.ndim < 3:

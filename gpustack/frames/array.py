@@ -8,8 +8,6 @@ from typing import Any
 import numpy as np
 from astropy import units
 from astropy.io import fits
-from astropy.nddata import NDData
-from astropy.utils.masked import Masked
 from numpy.typing import NDArray
 
 from gpustack.backends.base import Samples, working_dtype
@@ -17,8 +15,10 @@ from gpustack.errors import FrameError
 from gpustack.flags import Flags
 from gpustack.frames.base import choose_unit, read_whole
 from gpustack.frames.bits import raised
+from gpustack.frames.coordinates import Coordinates
 from gpustack.frames.variance import UTYPES, ArrayVariance, variance_of
 from gpustack.frames.views import flattens, take_rows
+from gpustack.loaded import loaded
 
 _log = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ class ArrayFrame:
     mask: NDArray[Any] | None
     unit: units.UnitBase | None
     header: fits.Header
-    wcs: Any
+    coordinates: Coordinates
     bits: NDArray[Any] | None
     flags: Flags
     variance: ArrayVariance | None
@@ -147,7 +147,7 @@ def open_array(name: str, item: Any, unit: units.UnitBase | None, flags: Flags) 
         of a mask without bits.
     """
     header, wcs = fits.Header(), None
-    if isinstance(item, NDData):
+    if isinstance(item, loaded("astropy.nddata", "NDData")):
         data, mask, own, wcs = item.data, item.mask, item.unit, item.wcs
         header = _as_header(name, item.meta)
     else:
@@ -160,14 +160,15 @@ def open_array(name: str, item: Any, unit: units.UnitBase | None, flags: Flags) 
         mask = None if bits is mask else mask
     variance = variance_of(name, item, data.shape, unit if own is None else own)
     unit = choose_unit(name, own, unit)
-    return ArrayFrame(name, data, mask, unit, header, wcs, bits, flags, variance)
+    return ArrayFrame(name, data, mask, unit, header, Coordinates(wcs), bits, flags, variance)
 
 
 def _bits(item: Any, mask: NDArray[Any] | None, shape: tuple[int, ...]) -> NDArray[Any] | None:
     """The mask where it is integers, else the flags of a CCDData where they are."""
     if mask is not None and mask.dtype.kind in "iu":
         return mask
-    flags = getattr(item, "flags", None) if isinstance(item, NDData) else None
+    is_nddata = isinstance(item, loaded("astropy.nddata", "NDData"))
+    flags = getattr(item, "flags", None) if is_nddata else None
     is_bits = isinstance(flags, np.ndarray) and flags.dtype.kind in "iu" and flags.shape == shape
     return np.asarray(flags) if is_bits else None
 
@@ -184,7 +185,7 @@ def _check_bits(name: str, mask: NDArray[Any], bits: NDArray[Any] | None, flags:
 def _parts(item: Any) -> tuple[Any, Any, units.UnitBase | None]:
     """Samples, mask and unit of an array."""
     data, mask = item, None
-    if isinstance(item, Masked):
+    if isinstance(item, loaded("astropy.utils.masked", "Masked")):
         data, mask = item.unmasked, item.mask
     elif isinstance(item, np.ma.MaskedArray):
         data, mask = item.data, np.ma.getmask(item)

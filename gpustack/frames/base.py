@@ -7,10 +7,10 @@ from typing import Any, Protocol
 import numpy as np
 from astropy import units
 from astropy.io import fits
-from astropy.nddata import CCDData
 from numpy.typing import NDArray
 
 from gpustack.backends.base import Samples
+from gpustack.frames.coordinates import Coordinates
 
 _log = logging.getLogger(__name__)
 
@@ -59,8 +59,8 @@ class Frame(Protocol):
         """Of the image."""
 
     @property
-    def wcs(self) -> Any:
-        """World coordinates; None where there are none, or they make no sense."""
+    def coordinates(self) -> Coordinates:
+        """World coordinates, which keep no samples in memory."""
 
     @property
     def row_bytes(self) -> int:
@@ -156,8 +156,15 @@ def unit_of(text: str) -> units.UnitBase:
     ValueError
         Where astropy knows none of that name.
     """
-    fixed = CCDData.known_invalid_fits_unit_strings.get(text, text)
-    unit: units.UnitBase = units.Unit("adu" if text.lower() == "adu" else fixed)
+    try:
+        unit: units.UnitBase = units.Unit("adu" if text.lower() == "adu" else text)
+    except ValueError:
+        from astropy.nddata import CCDData  # slow to load
+
+        fixed = CCDData.known_invalid_fits_unit_strings.get(text)
+        if fixed is None:
+            raise
+        unit = fixed
     return unit
 
 

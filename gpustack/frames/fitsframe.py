@@ -1,17 +1,13 @@
 """Frames in FITS files: which HDU is the image, what lies beside it, its unit, coordinates."""
 
 import logging
-import re
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 from astropy import units
 from astropy.io import fits
-from astropy.wcs import WCS
 from numpy.typing import NDArray
 
 from gpustack.backends.base import Samples, working_dtype
@@ -23,6 +19,7 @@ from gpustack.frames.base import choose_unit, decode, read_whole, unit_of
 from gpustack.frames.bits import bits_dtype, bits_of, is_bools, raised
 from gpustack.frames.choose import first_image, listed, named_image, tell_of_more
 from gpustack.frames.companions import MASKS, UNCERTAINTIES, find_beside, tell_of_others
+from gpustack.frames.coordinates import Coordinates
 from gpustack.frames.hdus import Hdu, quiet, reading, scan
 from gpustack.frames.planes import Plane, open_plane
 from gpustack.frames.variance import PlaneVariance
@@ -32,8 +29,6 @@ _log = logging.getLogger(__name__)
 
 #: Cards that tell how samples are stored in the file, not what they are.
 _STORAGE = ("BSCALE", "BZERO", "BLANK", "CHECKSUM", "DATASUM")
-#: Cards that say of coordinates which other HDUs hold their lookup tables.
-_TABLES = re.compile(r"(CPDIS|D2IMDIS)[1-9]")
 
 
 @dataclass(eq=False)
@@ -62,6 +57,7 @@ class FitsFrame:
     mask: Plane | None
     unit: units.UnitBase | None
     header: fits.Header
+    coordinates: Coordinates
     flags: Flags
     variance: PlaneVariance | None
     contents: str
@@ -112,22 +108,6 @@ class FitsFrame:
     def held_bytes(self) -> int:
         """None to speak of."""
         return 0
-
-    @cached_property
-    def wcs(self) -> WCS | None:
-        """World coordinates; None where the header has none, or none that wcslib accepts."""
-        try:
-            with quiet(), self._tables() as hdus:
-                wcs = WCS(self.header, hdus)
-                return wcs if any(wcs.wcs.ctype) else None
-        except Exception as err:  # noqa: BLE001 - wcslib raises errors of many kinds
-            _log.info("%s: world coordinates left out: %s", self.name, err)
-            return None
-
-    def _tables(self) -> AbstractContextManager[Any]:
-        """The file, open, where its coordinates have lookup tables in other HDUs; else None."""
-        has_tables = any(_TABLES.fullmatch(key) for key in self.header)
-        return fits.open(self.image.file) if has_tables else nullcontext()
 
     def read(self, start: int, stop: int, into: Any = None) -> Samples:
         """Rows ``[start, stop)`` as they lie in the file."""
@@ -217,6 +197,7 @@ def open_file(
             _mask_of(where, apart.get("mask"), masks, flags),
             choose_unit(name, own, unit),
             header,
+            Coordinates(name=name, header=header),
             flags,
             _variance_of(
                 where, apart.get("weight") or apart.get("variance"), unit if own is None else own

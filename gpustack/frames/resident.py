@@ -1,7 +1,7 @@
 """Frames that are cupy arrays: they stay on their device."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from gpustack.backends.base import Samples, working_dtype
 from gpustack.backends.cuda.device import cupy, is_array
 from gpustack.backends.cuda.launch import c_type
 from gpustack.errors import FrameError
+from gpustack.frames.coordinates import Coordinates
 
 
 @dataclass(eq=False)
@@ -28,7 +29,7 @@ class ResidentFrame:
     data: Any
     unit: units.UnitBase | None
     header: fits.Header
-    wcs: Any = None
+    coordinates: Coordinates = field(default_factory=Coordinates)
 
     def __post_init__(self) -> None:
         self._rows = reshaped(self.data, -1, self.shape[-1])

@@ -6,8 +6,6 @@ from typing import Any, Literal
 
 import numpy as np
 from astropy import units
-from astropy.nddata import NDData
-from astropy.utils.masked import Masked
 from numpy.typing import NDArray
 
 from gpustack.backends.base import Samples
@@ -16,6 +14,7 @@ from gpustack.frames.base import unit_of
 from gpustack.frames.hdus import Hdu, quiet, reading
 from gpustack.frames.planes import Plane, open_plane
 from gpustack.frames.views import take_rows
+from gpustack.loaded import loaded
 
 #: As `astropy.nddata.NDUncertainty.uncertainty_type` has them.
 Kind = Literal["std", "var", "ivar"]
@@ -233,9 +232,8 @@ class ArrayVariance:
         return as_variance(values, self.kind, factor)
 
     def _array(self) -> NDArray[Any]:
-        plain: NDArray[Any] = np.asarray(
-            self.given.unmasked if isinstance(self.given, Masked) else self.given
-        )
+        is_masked = isinstance(self.given, loaded("astropy.utils.masked", "Masked"))
+        plain: NDArray[Any] = np.asarray(self.given.unmasked if is_masked else self.given)
         if plain.ndim == 0:
             plain = np.broadcast_to(plain, self.shape)
         if plain.shape != self.shape or plain.dtype.kind not in "iuf":
@@ -254,7 +252,7 @@ def variance_of(
 
     `data_unit` is that of the samples as they came, whatever they are called now.
     """
-    given = item.uncertainty if isinstance(item, NDData) else None
+    given = item.uncertainty if isinstance(item, loaded("astropy.nddata", "NDData")) else None
     for kind in _POWERS:
         if given is not None and given.uncertainty_type == kind and given.array is not None:
             return ArrayVariance(name, given.array, kind, given.unit, shape, data_unit)

@@ -1,0 +1,58 @@
+"""World coordinates of a frame, made when somebody asks for them: astropy.wcs is slow to load."""
+
+import logging
+import re
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from astropy.io import fits
+
+from gpustack.frames.hdus import quiet
+
+_log = logging.getLogger(__name__)
+
+#: Cards that say which other HDUs hold the lookup tables of coordinates.
+_TABLES = re.compile(r"(CPDIS|D2IMDIS)[1-9]")
+
+
+@dataclass(frozen=True, eq=False)
+class Coordinates:
+    """The world coordinates that came with an image.
+
+    Parameters
+    ----------
+    given : astropy.wcs.WCS, another that follows APE 14, or None
+        Of an image in memory.
+    name : str
+        Of the image: for one in a file, that of the file.
+    header : astropy.io.fits.Header or None
+        Of an image in a file, which has them as cards.
+    """
+
+    given: Any = None
+    name: str = ""
+    header: fits.Header | None = None
+
+    @cached_property
+    def wcs(self) -> Any:
+        """They; None where there are none, or none that wcslib accepts."""
+        if self.header is None:
+            return self.given
+        if not any(key.startswith("CTYPE") for key in self.header):
+            return None
+        from astropy.wcs import WCS
+
+        try:
+            with quiet(), self._tables() as hdus:
+                wcs = WCS(self.header, hdus)
+                return wcs if any(wcs.wcs.ctype) else None
+        except Exception as err:  # noqa: BLE001 - wcslib raises errors of many kinds
+            _log.info("%s: world coordinates left out: %s", self.name, err)
+            return None
+
+    def _tables(self) -> AbstractContextManager[Any]:
+        """The file, open, where coordinates have lookup tables in other HDUs; else None."""
+        has_tables = any(_TABLES.fullmatch(key) for key in self.header or ())
+        return fits.open(self.name) if has_tables else nullcontext()

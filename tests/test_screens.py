@@ -1,0 +1,147 @@
+"""Clips that are screened with a margin: what is touched is at risk, and little else."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from gpustack.backends import esd, winsor
+from gpustack.backends.bounds import bounds
+from gpustack.backends.columns import Uniform
+from gpustack.backends.ragged import Ragged
+from gpustack.clips import ESDClip, WinsorizedClip
+
+N = st.integers(1, 14)
+SAMPLES = {
+    "f4": (
+        st.floats(width=32, allow_nan=False, allow_infinity=False),
+        st.floats(-1000, 70_000, width=32),
+        st.sampled_from([999.0, 1000.0, 1001.0, 1003.0, 1e4, 1e30]),
+    ),
+    "f8": (st.floats(-1e100, 1e100), st.sampled_from([0.0, 1.0, 1 + 1e-14, 3.0, 1e200])),
+}
+COLUMNS = st.one_of(
+    N.flatmap(lambda n, dtype=dtype, some=some: arrays(dtype, (n, 5), elements=some))
+    for dtype, kinds in SAMPLES.items()
+    for some in kinds
+)
+FACTORS = st.none() | st.sampled_from([0.0, 0.5, 1.0, 1.37, 1.7, 3.0, np.inf])
+
+
+def uniform(data):
+    return Uniform(list(np.sort(data, axis=0)), 0, len(data))
+
+
+def ragged(data, lo, hi):
+    n, m = data.shape
+    values = np.ascontiguousarray(np.sort(data, axis=0))
+    return Ragged(np.arange(m), values, np.full(m, n), np.array(lo), np.array(hi))
+
+
+def touched(clip, columns):
+    """The columns that the exact bounds or the exact test take something from."""
+    with np.errstate(all="ignore"):
+        if isinstance(clip, ESDClip):
+            frames = len(columns.rows)
+            low, high = esd.outliers(clip, columns, np.zeros(columns.pixels, int), frames)
+            return (low > 0) | (high > 0)
+        found = bounds(clip, columns, True, columns.pixels + 100)
+        lowest, highest = columns.at(columns.lo), columns.at(columns.hi - 1)
+        return (lowest < found.lower) | (highest > found.upper)
+
+
+def at_risk(clip, columns):
+    with np.errstate(all="ignore"):
+        if isinstance(clip, ESDClip):
+            return esd.at_risk(clip, columns, 0)
+        return winsor.at_risk(clip, columns)
+
+
+@given(COLUMNS, FACTORS, FACTORS)
+def test_what_winsorizing_rejects_was_at_risk(data, low, high):
+    clip, columns = WinsorizedClip(low, high), uniform(data)
+    assert not (touched(clip, columns) & ~at_risk(clip, columns)).any()
+
+
+@given(COLUMNS, st.data(), FACTORS)
+def test_what_winsorizing_rejects_of_intervals_was_at_risk(data, draw, factor):
+    n, m = data.shape
+    lo = draw.draw(st.lists(st.integers(0, n - 1), min_size=m, max_size=m))
+    hi = [draw.draw(st.integers(first + 1, n)) for first in lo]
+    clip, columns = WinsorizedClip(factor, factor), ragged(data, lo, hi)
+    assert not (touched(clip, columns) & ~at_risk(clip, columns)).any()
+
+
+@given(COLUMNS, st.sampled_from([0.1, 0.3, 0.5, 0.9]), st.sampled_from([0.001, 0.05, 0.5, 0.9]))
+def test_what_the_esd_test_rejects_was_at_risk(data, outliers, significance):
+    clip, columns = ESDClip(outliers, significance), uniform(data)
+    assert not (touched(clip, columns) & ~at_risk(clip, columns)).any()
+
+
+def by_a_hair():
+    """Sorted columns, whose levels and spreads let float32 round in all ways."""
+    rng = np.random.default_rng(7)
+    for n, level, noise in [(3, 1e6, 1), (9, 1000, 30), (25, 0, 1), (25, 1e7, 30), (2000, 3000, 5)]:
+        yield np.sort(rng.normal(level, noise, (n, 500)).astype("f4"), axis=0)
+
+
+def test_the_least_spreads_are_no_more_than_the_spreads():
+    for data in by_a_hair():
+        exact = data.astype(float)
+        away = exact - np.median(exact, axis=0)
+        reach = np.random.default_rng(1).uniform(0, np.abs(away).max(axis=0)).astype("f4")
+        center = np.median(exact, axis=0).astype("f4")
+        plain, pulled = winsor.least_spreads(uniform(data), center, reach)
+        wide = reach.astype(float)
+        for least, values in ((plain, away), (pulled, np.clip(away, -wide, wide))):
+            spread = values.std(axis=0, ddof=1)
+            assert (least <= spread).all()
+            assert (least >= spread * (1 - 1e-3) - 1e-6 * np.abs(center)).all()
+
+
+def test_no_end_is_thought_near_that_is_further_by_a_hair():
+    for data in by_a_hair():
+        ends, left = esd.Ends(data), [list(column) for column in data.T.astype(float)]
+        told = np.ones(data.shape[1], dtype=bool)
+        for _ in range(min(8, len(data) - 2)):
+            mean, spread = np.mean(left, axis=1), np.std(left, axis=1, ddof=1)
+            above = np.array([column[-1] for column in left]) - mean
+            below = mean - np.array([column[0] for column in left])
+            critical = np.maximum(above, below) / spread * (1 - 1e-12)
+            with np.errstate(invalid="ignore"):
+                assert ends.may_exceed(critical)[told].all()
+                told &= ~ends.may_exceed(critical * 1.01)
+            assert told.mean() > 0.8
+            ends.set_aside()
+            for column, high in zip(left, above >= below, strict=True):
+                column.pop(-1 if high else 0)
+
+
+def test_of_ends_that_are_equally_far_none_is_told_to_be_further():
+    for data in by_a_hair():
+        half = data[: len(data) // 2] - data[-1]
+        ends = esd.Ends(np.concatenate([half, np.zeros_like(half[:1]), -half[::-1]]))
+        assert ends.may_exceed(1e6).all()
+
+
+@pytest.mark.parametrize("clip", [WinsorizedClip(3, 3), ESDClip(0.3, 0.05)], ids=str)
+@pytest.mark.parametrize("n", [5, 25, 60])
+@pytest.mark.parametrize(("dtype", "scale"), [("f4", 1.0), ("f4", 1e-15), ("f4", 1e15), ("f8", 1)])
+def test_little_is_at_risk_that_is_not_touched(clip, n, dtype, scale):
+    rng = np.random.default_rng(n)
+    data = rng.normal(1000, 30, (n, 20_000))
+    data[rng.random(data.shape) < 0.003] += 1000
+    columns = uniform((data * scale).astype(dtype))
+    risk, hit = at_risk(clip, columns), touched(clip, columns)
+    assert 0 < hit.sum() < 0.6 * data.shape[1]
+    assert not (hit & ~risk).any()
+    # A column near a critical value after a large sample was set aside may not be told.
+    assert (risk & ~hit).sum() < 0.01 * data.shape[1]
+
+
+@pytest.mark.parametrize("clip", [WinsorizedClip(3, 3), ESDClip(0.3, 0.05)], ids=str)
+def test_a_column_of_one_value_or_two_samples_is_safe(clip):
+    assert not at_risk(clip, uniform(np.full((9, 3), 1000.1, "f4"))).any()
+    assert not at_risk(clip, uniform(np.full((1, 3), 1000.1, "f4"))).any()
+    assert not at_risk(clip, uniform(np.array([[1.0], [9.0]], "f4"))).any()

@@ -8,7 +8,7 @@ from typing import Self
 
 import numpy as np
 
-from gpustack.backends.columns import Floats, Ranks, Uniform
+from gpustack.backends.columns import Floats, Ranks, Uniform, difference
 from gpustack.backends.keep import Flags, bring_back, least_kept
 from gpustack.backends.ragged import Ragged, exact_sums
 from gpustack.clips import LinearFitClip
@@ -137,17 +137,17 @@ def at_risk(clip: LinearFitClip, columns: Uniform) -> Flags:
         return np.zeros(columns.pixels, dtype=bool)
     rows = columns.rows[columns.lo : columns.hi]
     origin, middle = rows[0].astype(np.float64), (n - 1) * 0.5
-    slope, level = np.zeros(columns.pixels), np.zeros(columns.pixels)
+    slope, level, off = np.zeros((3, columns.pixels))
     for rank, row in enumerate(rows):
-        above = row - origin
-        level += above
-        above *= rank - middle
-        slope += above
+        difference(row, origin, out=off)
+        level += off
+        off *= rank - middle
+        slope += off
     slope /= n * (n * n - 1.0) / 12
     level = level / n - slope * middle
     total, lowest, highest = (np.zeros(columns.pixels) for _ in range(3))
     for row in rows:
-        off = row - origin
+        difference(row, origin, out=off)
         off -= level
         level += slope  # the line at the next rank
         np.minimum(lowest, off, out=lowest)

@@ -25,6 +25,7 @@ class Source:
     width: int = 8
     lies_in_memory: bool = False
     fresh_bytes: int = 0
+    held_bytes: int = 0
     read_rows: list[Any] = field(default_factory=list)
     places: set[int] = field(default_factory=set)
 
@@ -50,11 +51,12 @@ class Source:
     st.integers(1, 100),
     st.integers(1, 40_000),
     st.booleans(),
+    st.integers(0, 1000),
 )
-def test_bands_fit_and_cover_each_row_once(n, rows, width, threads, pixels, memory, lies):
-    source, work = Source(n, rows, width, lies_in_memory=lies), 100
+def test_bands_fit_and_cover_each_row_once(n, rows, width, threads, pixels, memory, lies, held):
+    source, work = Source(n, rows, width, lies_in_memory=lies, held_bytes=held), 100
     row = read_bytes(source)
-    if row and row + work > memory:
+    if row and row + held + work > memory:
         with pytest.raises(MemoryLimitError, match="at least one row of all frames"):
             cut_bands(source, memory, work, threads, pixels)
         return
@@ -63,8 +65,8 @@ def test_bands_fit_and_cover_each_row_once(n, rows, width, threads, pixels, memo
     most = max(band.rows for band in cut.bands)
     assert 1 <= cut.workers <= threads
     if row:
-        assert cut.workers * most * row + work <= memory
-        assert cut.workers == threads or (cut.workers + 1) * row + work > memory
+        assert cut.workers * (most * row + held) + work <= memory
+        assert cut.workers == threads or (cut.workers + 1) * (row + held) + work > memory
 
 
 def test_a_band_is_whole_tiles_and_no_small_read():

@@ -167,7 +167,8 @@ def test_the_whole_package_loads_nothing_optional_or_slow():
 SLOW = {
     *("astropy.nddata", "astropy.table", "astropy.wcs", "astropy.coordinates", "astropy.time"),
     *("astropy.utils.masked", "astropy.stats", "scipy", "gpustack.backends.cuda.backend"),
-    *("gpustack.explanation", "gpustack.combiner", "gpustack.align", "gpustack.demo"),
+    *("gpustack.explanation", "gpustack.combiner", "gpustack.align.sky", "gpustack.demo"),
+    *("gpustack.align.reproject", "gpustack.align.register"),
 }
 
 

@@ -71,8 +71,9 @@ def _hdu(name: str, value: Any, result: Any) -> Any:
         table["name"] = [printable(text) for text in value["name"]]
         return fits.BinTableHDU(table, name=EXTENSIONS[name])
     data = np.asarray(value)
-    wcs = fits_wcs(result.wcs)
-    header = None if wcs is None or data.ndim != wcs.naxis else with_wcs(fits.Header(), wcs)
+    header = None
+    if (wcs := fits_wcs(result.wcs)) is not None and data.ndim == wcs.naxis:
+        header = with_wcs(fits.Header(), result.coordinates)
     hdu = fits.ImageHDU(data.view(np.uint8) if data.dtype == bool else data, header)
     hdu.name = EXTENSIONS[name]
     unit = _unit(name, result)

@@ -146,11 +146,11 @@ import sys, warnings
 from gpustack import backends
 from gpustack.backends.cpu import CpuBackend
 class Talking(CpuBackend):
-    def run(self, *args):
+    def stream(self, *args):
         from astropy import log
         log.info("of interest")
         warnings.warn("of concern")
-        super().run(*args)
+        super().stream(*args)
 backends.CpuBackend = Talking
 sys.argv = ["gpustack", "combine", "m*.fits", "-o", "out.fits"]
 from gpustack.cli import main

@@ -9,9 +9,12 @@ from astropy.wcs import WCS, DistortionLookupTable
 from gpustack import Offsets, Reproject, SigmaClip, explain, stack, wcs_project
 from gpustack.align import bring_together
 from gpustack.align.base import AbsentFrame
-from gpustack.align.pixel_map import STEP
+from gpustack.align.footprint import between
+from gpustack.align.map_wcs import FramePixels, GridPixels
+from gpustack.align.pixel_map import STEP, PixelMap
 from gpustack.align.placed import PlacedFrame
 from gpustack.align.projected import SIDE
+from gpustack.align.resample import Resampling, interpolate, resample
 from gpustack.frames import open_frames
 from skies import SCALE, distorted, noisy, stars, tangent
 
@@ -50,6 +53,26 @@ def test_a_run_gives_what_projecting_each_frame_first_gives(order):
         expected = cube.mean(axis=0)
         np.testing.assert_array_equal(got.mask, expected.mask)
         np.testing.assert_allclose(got.data, expected.filled(np.nan), **INTERPOLATED)
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_interpolation_is_that_of_reproject(order, dtype):
+    """Out to half a pixel beyond the outermost centres, and where NaN contribute."""
+    planes = np.random.default_rng(5).normal(100, 10, (2, 60, 50)).astype(dtype)
+    if order in ("nearest-neighbor", "bilinear"):
+        planes[0, 20:23, 30] = np.nan
+    rows, columns, how = slice(3, 93), slice(-10, 75), Resampling(order=order)
+    for degrees in (0, 31):
+        frame = tangent(crpix=(25.25, 30.5), degrees=degrees)
+        target = tangent(crpix=(35.0, 45.0), scale=0.9 * SCALE)
+        pixel_map = PixelMap.of(between(target, frame), rows, columns)
+        grid = GridPixels(pixel_map, columns.start, rows.start, 0, 0)
+        expected = resample(planes, FramePixels(), grid, (90, 85), how)
+        got = interpolate(planes, pixel_map.within(rows, columns), how)
+        rounded = dtype == "float32" and how.is_spline
+        np.testing.assert_allclose(got, expected, rtol=1e-7 if rounded else 0, atol=0)
+        assert 0.1 < np.isnan(got[1]).mean() < 0.9
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -6,6 +6,7 @@ does, and is smooth. SWarp has done so from its beginning, to a thousandth of a 
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -56,6 +57,15 @@ class PixelMap:
             nodes = np.array(transform(*np.meshgrid(xs, ys)))
         return cls(transform, left, top, nodes, _rough(nodes))
 
+    def within(self, rows: slice, columns: slice) -> NDArray[np.float64]:
+        """Where the pixels of a window are on the frame: y, x, shape (2, rows, columns).
+
+        NaN where they are nowhere.
+        """
+        return self._places(
+            np.arange(columns.start, columns.stop), np.arange(rows.start, rows.stop)
+        )
+
     def at(self, x: Any, y: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Where x, y of the grid are on the frame; NaN where nowhere.
 
@@ -64,37 +74,46 @@ class PixelMap:
         x, y : ndarray of float, of one shape
             Those of a rectangle, row by row.
         """
-        xs, ys = _sides(x, y)
-        found = [self._between(plane, xs, ys).reshape(np.shape(x)) for plane in self.nodes]
-        cells = [
-            _split(places, first, n)[0]
-            for places, first, n in (
-                (ys, self.top, self.nodes.shape[1]),
-                (xs, self.left, self.nodes.shape[2]),
-            )
-        ]
-        chosen = self.rough[np.ix_(*cells)].reshape(np.shape(x))
-        if chosen.any():
-            exact = self.transform(x[chosen], y[chosen])
-            for place, better in zip(found, exact, strict=True):
-                place[chosen] = better
-        return found[0], found[1]
+        found = self._places(*_sides(x, y))
+        return found[1].reshape(np.shape(x)), found[0].reshape(np.shape(y))
 
-    def _between(self, plane: NDArray[Any], xs: NDArray[Any], ys: NDArray[Any]) -> NDArray[Any]:
+    def _places(self, xs: NDArray[Any], ys: NDArray[Any]) -> NDArray[np.float64]:
+        """y, x on the frame of the pixels of a rectangle."""
+        found = np.empty((2, len(ys), len(xs)))
+        for plane, place in zip(self.nodes, found[::-1], strict=True):
+            self._between(plane, xs, ys, place)
+        if self.rough.any():
+            row, _ = _split(ys, self.top, self.nodes.shape[1])
+            column, _ = _split(xs, self.left, self.nodes.shape[2])
+            up, right = np.nonzero(self.rough[np.ix_(row, column)])
+            if len(up):
+                found[1, up, right], found[0, up, right] = self.transform(
+                    xs[right].astype(float), ys[up].astype(float)
+                )
+        return found
+
+    def _between(
+        self, plane: NDArray[Any], xs: NDArray[Any], ys: NDArray[Any], out: NDArray[Any]
+    ) -> None:
         """What is known at nodes, interpolated at the pixels of a rectangle.
 
         Along rows of nodes, then between them: a fifth of the time of going by pixels.
         """
         column, right = _split(xs, self.left, plane.shape[1])
         row, up = _split(ys, self.top, plane.shape[0])
-        across = plane[:, column] * (1 - right) + plane[:, column + 1] * right
-        below, above = across[row], across[row + 1]
-        below *= (1 - up)[:, np.newaxis]
-        above *= up[:, np.newaxis]
-        below += above
-        return below
+        first = row[0]
+        near = plane[first : row[-1] + 2]
+        across = near.take(column, axis=1) * (1 - right) + near.take(column + 1, axis=1) * right
+        ends = np.append(np.flatnonzero(np.diff(row)) + 1, len(row))
+        start, above = 0, np.empty((int(np.diff(ends, prepend=0).max()), len(xs)))
+        for end in ends:
+            here, part = row[start] - first, above[: end - start]
+            np.multiply(across[here], (1 - up[start:end, np.newaxis]), out=out[start:end])
+            np.multiply(across[here + 1], up[start:end, np.newaxis], out=part)
+            out[start:end] += part
+            start = end
 
-    @property
+    @cached_property
     def scale(self) -> float:
         """Frame pixels across a pixel of the grid, at the most."""
         steps = np.abs(np.diff(self.nodes, axis=1)), np.abs(np.diff(self.nodes, axis=2))
@@ -130,9 +149,10 @@ class PixelMap:
         x_up, y_up = np.gradient(self.nodes, STEP, axis=1, edge_order=2)
         x_across, y_across = np.gradient(self.nodes, STEP, axis=2, edge_order=2)
         at_nodes = np.abs(x_across * y_up - x_up * y_across)
-        return self._between(
-            at_nodes, np.arange(columns.start, columns.stop), np.arange(rows.start, rows.stop)
-        )
+        xs, ys = np.arange(columns.start, columns.stop), np.arange(rows.start, rows.stop)
+        area = np.empty((len(ys), len(xs)))
+        self._between(at_nodes, xs, ys, area)
+        return area
 
     def _part(self, rows: slice, columns: slice) -> tuple[slice, slice]:
         """The nodes around a window."""

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from gpustack.align.base import GridFrame
 from gpustack.align.map_wcs import FramePixels, GridPixels
 from gpustack.align.pixel_map import PixelMap
-from gpustack.align.resample import Resampling, contributes, resample, sliced, without
+from gpustack.align.resample import Resampling, contributes, interpolate, resample, sliced, without
 from gpustack.backends.base import Samples
 from gpustack.frames.base import read_whole
 from gpustack.frames.sections import read_section
@@ -151,15 +151,14 @@ class ProjectedFrame(GridFrame):
         if part is None:
             return 0
         bits = self.inner.read_flags(part[0].start, part[0].stop)[:, part[1]]
-        y, x = np.mgrid[rows, columns]
         with np.errstate(invalid="ignore"):
-            at = [np.rint(place) for place in self.pixel_map.at(x, y)]
-            inside = np.ones(x.shape, bool)
-            for place, span in zip(at, reversed(part), strict=True):
+            at = np.rint(self.pixel_map.within(rows, columns))
+            inside = np.ones(at.shape[1:], bool)
+            for place, span in zip(at, part, strict=True):
                 inside &= (place >= span.start) & (place < span.stop)
-        found = np.zeros(x.shape, bits.dtype)
-        chosen = [place[inside].astype(np.intp) for place in at]
-        found[inside] = bits[chosen[1] - part[0].start, chosen[0] - part[1].start]
+        found = np.zeros(inside.shape, bits.dtype)
+        y, x = (place[inside].astype(np.intp) for place in at)
+        found[inside] = bits[y - part[0].start, x - part[1].start]
         return found
 
     def _resampled(
@@ -170,12 +169,20 @@ class ProjectedFrame(GridFrame):
         if invalid.any():
             valid = without(values, invalid, self.how)
             planes = np.stack([valid, invalid.astype(values.dtype)])
-        shape = tuple(span.stop - span.start for span in block)
-        image = resample(planes, *self._coordinates(part, block), shape, self.how)
+        image = self._at_once(planes, part, block)
         if image.ndim == 2:
             return image
         image[0, contributes(image[1], self.how)] = np.nan
         return image[0]  # type: ignore[no-any-return]
+
+    def _at_once(self, planes: NDArray[Any], part: Block, block: Block) -> NDArray[np.float64]:
+        """Planes of a part of the frame on a block of the grid."""
+        if self.how.method == "interp":
+            places = self.pixel_map.within(*block)
+            places -= np.array([span.start for span in part]).reshape(2, 1, 1)
+            return interpolate(planes, places, self.how)
+        shape = tuple(span.stop - span.start for span in block)
+        return resample(planes, *self._coordinates(part, block), shape, self.how)
 
     def _coordinates(self, part: Block, block: Block) -> tuple[Any, Any]:
         """The WCS of a part of the frame and of a block of the grid, as reproject wants them."""

@@ -21,6 +21,7 @@ SPLINE_THRESHOLD = 1e-2
 #: Pixels that the spline of an order reaches to: further away, those of the higher ones have
 #: fallen below 1e-9.
 _REACH = {"nearest-neighbor": 1, "bilinear": 1, "biquadratic": 16, "bicubic": 16}
+_ORDERS = {"nearest-neighbor": 0, "bilinear": 1, "biquadratic": 2, "bicubic": 3}
 #: Half of the region that the kernel of the adaptive method is cut off at, in pixels of the grid,
 #: or of the frame where those are larger.
 _KERNEL = 2
@@ -96,6 +97,46 @@ def resample(
         **options,
     )
     return np.asarray(image)
+
+
+def interpolate(
+    planes: NDArray[Any], places: NDArray[np.float64], how: Resampling
+) -> NDArray[np.float64]:
+    """Planes at places between their pixels, as `reproject.reproject_interp` has it.
+
+    Bit for bit, but for splines of float32, which that rounds to float32. It makes a folder and
+    parses units each time, which takes longer than to interpolate a block of a band.
+
+    Parameters
+    ----------
+    planes : ndarray of float, shape (..., y, x)
+    places : ndarray of float64, shape (2, rows, columns)
+        y, x on the planes. Written to.
+    how : Resampling
+        By its `order`.
+
+    Returns
+    -------
+    ndarray of float64, shape (..., rows, columns)
+        NaN more than half a pixel outside of the centres of the planes, where a place is NaN, and
+        wherever a NaN contributes.
+    """
+    from scipy.ndimage import map_coordinates
+
+    outside = np.zeros(places.shape[1:], bool)
+    for axis, length in zip(places, planes.shape[-2:], strict=True):
+        if not (axis.min() >= 0 and axis.max() <= length - 1):  # NaN is neither
+            outside |= ~((axis >= -0.5) & (axis < length - 0.5))
+            np.clip(axis, 0, length - 1, out=axis)
+    some_outside = outside.any()
+    if some_outside:
+        places[:, outside] = 0
+    image = np.empty((*planes.shape[:-2], *places.shape[1:]))
+    for index in np.ndindex(planes.shape[:-2]):
+        map_coordinates(planes[index], places, image[index], _ORDERS[how.order], "constant", np.nan)
+    if some_outside:
+        image[..., outside] = np.nan
+    return image
 
 
 def without(values: NDArray[Any], invalid: NDArray[np.bool_], how: Resampling) -> NDArray[Any]:

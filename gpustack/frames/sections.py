@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import product
 from typing import Any
 
@@ -16,9 +17,11 @@ _AT_ONCE = 1 << 20
 
 
 def read_rows(
-    frame: Frame, start: int, stop: int
+    frame: Frame, start: int, stop: int, across: slice = slice(None)
 ) -> tuple[NDArray[np.floating[Any]], NDArray[np.bool_]]:
     """Rows ``[start, stop)`` of a flattened frame, decoded, and where they are invalid.
+
+    Of all columns, or of those `across`.
 
     Raises
     ------
@@ -27,7 +30,9 @@ def read_rows(
     """
     if isinstance(frame, ResidentFrame):
         frame.whole()  # says that it stays on its device
-    return decode(frame.read(start, stop), frame.dtype)
+    samples = frame.read(start, stop)
+    mask = None if samples.mask is None else samples.mask[:, across]
+    return decode(replace(samples, data=samples.data[:, across], mask=mask), frame.dtype)
 
 
 def read_section(
@@ -59,9 +64,8 @@ def read_section(
     values, invalid = np.empty(shape, frame.dtype), np.empty(shape, bool)
     done = 0
     for start, stop in _runs(frame.shape, section):
-        decoded, bad = read_rows(frame, start, stop)
         rows = slice(done, done + stop - start)
-        values[rows], invalid[rows] = decoded[:, across], bad[:, across]
+        values[rows], invalid[rows] = read_rows(frame, start, stop, across)
         done = rows.stop
     return values, invalid
 

@@ -120,6 +120,16 @@ class PixelMap:
         most = [np.nanmax(step.sum(axis=0), initial=0.0) for step in steps]
         return float(max(most)) / STEP
 
+    @cached_property
+    def rates(self) -> NDArray[np.float64]:
+        """Frame pixels for a pixel of the grid, at the most: of y, x along y, and along x.
+
+        Infinite where a part of the window has no place on the frame.
+        """
+        steps = [np.abs(np.diff(self.nodes, axis=axis)).max(axis=(1, 2)) for axis in (1, 2)]
+        rates = np.array(steps)[:, ::-1].T / STEP
+        return np.where(np.isnan(rates), np.inf, rates)
+
     @property
     def offset(self) -> tuple[int, int] | None:
         """Where on the grid the first pixel of the frame is, (y, x); None where that is not all."""

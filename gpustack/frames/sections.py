@@ -1,7 +1,7 @@
 """A part of a frame, decoded, of which only the rows that it lies in are read."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import product
 from typing import Any
@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from gpustack.frames.base import Frame, decode
 from gpustack.frames.resident import ResidentFrame
 
-#: Samples that are read at once, beside those that are kept.
-_AT_ONCE = 1 << 20
+#: Samples that are read at once, beside those that are kept: enough that opening a file costs
+#: little.
+AT_ONCE = 1 << 18
 
 
 def read_rows(
@@ -58,26 +59,56 @@ def read_section(
     FrameError
         Where the frame is on a device, or can no longer be read.
     """
-    across = section[-1]
-    heights = [item.stop - item.start for item in section[:-1]]
-    shape = (math.prod(heights), across.stop - across.start)
+    shape = _shape(section)
     values, invalid = np.empty(shape, frame.dtype), np.empty(shape, bool)
-    done = 0
-    for start, stop in _runs(frame.shape, section):
-        rows = slice(done, done + stop - start)
-        values[rows], invalid[rows] = read_rows(frame, start, stop, across)
-        done = rows.stop
+    for start, stop, rows in _runs(frame.shape, section):
+        values[rows], invalid[rows] = read_rows(frame, start, stop, section[-1])
     return values, invalid
 
 
-def _runs(shape: Sequence[int], section: Sequence[slice]) -> Iterator[tuple[int, int]]:
-    """The rows ``[start, stop)`` of a flattened frame that a section lies in, in order."""
-    step = max(1, _AT_ONCE // shape[-1])
+def read_part(
+    read: Callable[[int, int], NDArray[Any]],
+    shape: Sequence[int],
+    section: Sequence[slice],
+    dtype: np.dtype[Any],
+) -> NDArray[Any]:
+    """A part of what `read` gives of rows ``[start, stop)``, as the variance of a frame.
+
+    Parameters
+    ----------
+    read : callable
+    shape : sequence of int
+        Of the frame.
+    section : sequence of slice
+        As for `read_section`.
+    dtype : dtype
+        Of the result, shape (rows, width).
+    """
+    values = np.empty(_shape(section), dtype)
+    for start, stop, rows in _runs(shape, section):
+        values[rows] = read(start, stop)[:, section[-1]]
+    return values
+
+
+def _shape(section: Sequence[slice]) -> tuple[int, int]:
+    """Rows and columns of a section."""
+    heights = [item.stop - item.start for item in section[:-1]]
+    return math.prod(heights), section[-1].stop - section[-1].start
+
+
+def _runs(shape: Sequence[int], section: Sequence[slice]) -> Iterator[tuple[int, int, slice]]:
+    """The rows ``[start, stop)`` of a flattened frame that a section lies in, in order.
+
+    And which of its own rows these are.
+    """
+    step, done = max(1, AT_ONCE // shape[-1]), 0
     if len(shape) == 1:
-        yield 0, 1
+        yield 0, 1, slice(0, 1)
         return
     *outer, along = section[:-1]
     for index in product(*(range(item.start, item.stop) for item in outer)):
         first = int(np.ravel_multi_index((*index, 0), tuple(shape[:-1])))
         for start in range(first + along.start, first + along.stop, step):
-            yield start, min(start + step, first + along.stop)
+            stop = min(start + step, first + along.stop)
+            yield start, stop, slice(done, done + stop - start)
+            done += stop - start

@@ -14,7 +14,7 @@ from gpustack import backends
 from gpustack.backends.cpu import available_cores
 
 ROOT = Path(__file__).resolve().parents[1]
-LIBRARIES = ("gpustack", "numpy", "astropy", "bottleneck", "ccdproc")
+LIBRARIES = ("gpustack", "numpy", "astropy", "bottleneck", "ccdproc", "reproject")
 
 
 def add_size(parser: argparse.ArgumentParser) -> None:

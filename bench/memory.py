@@ -67,20 +67,25 @@ def measure(case_name: str, call_name: str, frames: int, size: int) -> dict[str,
         data = simulate(case.kind, frames, size, size, Path(folder))
         call.run(call.setup(data.top(WARM_ROWS)))
         inputs, nbytes = call.setup(data), data.cube.nbytes
-        before = _settle()
+        before = settle()
         answer = call.run(inputs)
-        peak = _status("VmHWM") - before
+        peak = peak_above(before)
         outputs = bytes_of(answer)
     return {"frames": nbytes, "peak": peak, "outputs": outputs, "overhead": peak - outputs}
 
 
-def _settle() -> int:
+def settle() -> int:
     """Give freed memory back, set the peak back, and return what is in use."""
     gc.collect()
     # What malloc keeps for later would hide as much of what the call takes.
     ctypes.CDLL(None).malloc_trim(0)
     CLEAR_REFS.write_text("5")
     return _status("VmRSS")
+
+
+def peak_above(before: int) -> int:
+    """The most bytes that were in use since `settle`, above what it found."""
+    return _status("VmHWM") - before
 
 
 def _status(name: str) -> int:

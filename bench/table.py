@@ -172,6 +172,42 @@ def memory_table(results: Results) -> str:
     return markdown(head, rows)
 
 
+def mosaic_table(results: Results) -> str:
+    """For each size: what each call took; then how far answers differ."""
+    parts = []
+    settings = results["settings"]
+    for one in results["sizes"]:
+        rows = [
+            (
+                call["name"],
+                *(f"{s:.1f}" for s in (seconds(call), min(call["seconds"]), max(call["seconds"]))),
+                str(len(call["seconds"])),
+                f"{median(call['cpu_seconds']):.1f}",
+                *(f"{max(call[key]) / MB:.0f}" for key in ("peak", "outputs", "overhead")),
+            )
+            for call in one["calls"]
+        ]
+        head = ("call", "seconds", "least", "most", "runs", "CPU s", "peak MB", "outputs", "rest")
+        title = (
+            f"**{settings['frames']} frames of {one['size']} x {one['size']} over "
+            f"{one['side']} x {one['side']}**, {settings['limit']} for gpustack"
+        )
+        parts += [title, markdown(head, rows), *map(_difference, one["differences"])]
+    machine, versions = results["machine"], results["versions"]
+    where = (
+        f"{machine['cpu']}, {machine['cores']} cores, load before it {machine['load_before']:.1f}"
+    )
+    parts.append(f"{where}; {', '.join(f'{k} {v}' for k, v in versions.items())}.")
+    return "\n\n".join(parts)
+
+
+def _difference(one: Results) -> str:
+    return (
+        f"{one['ours']} and {one['other']} differ by {one['largest']:.2g} at most in the "
+        f"{one['pixels']:,} pixels that both have; {one['masks']:,} have only one of them."
+    )
+
+
 def sorting_table(results: Results) -> str:
     """Milliseconds to sort the columns of one tile, and up to where the network is faster."""
     rows = [
@@ -214,6 +250,7 @@ TABLES: dict[str, tuple[str, str, Callable[[Results], str]]] = {
     "goals": ("Goals", "speed", goals_table),
     "speed": ("All calls", "speed", speed_table),
     "memory": ("Memory", "memory", memory_table),
+    "mosaic": ("A mosaic", "mosaic", mosaic_table),
     "sorting": ("Sorting columns", "sorting", sorting_table),
     "programs": ("IRAF and Siril", "programs", programs_table),
 }

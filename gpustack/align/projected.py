@@ -96,6 +96,8 @@ class ProjectedFrame(GridFrame):
     def read(self, start: int, stop: int, into: Any = None) -> Samples:
         """Rows ``[start, stop)`` of the grid; the frame is read where they lie on it."""
         shape = (stop - start, self.shape[1])
+        if start >= self.window[0].stop or stop <= self.window[0].start:
+            return Samples(np.broadcast_to(self.stored.type(np.nan), shape))
         data: NDArray[Any] = np.empty(shape, self.stored)
         if into is not None:
             data = np.ndarray(shape, self.stored, into)

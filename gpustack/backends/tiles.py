@@ -92,7 +92,16 @@ class Tile:
             if flags is not None:
                 np.add(tally, flags, out=tally)
         self.finite[f] -= np.count_nonzero(gone)
-        self.valid = np.full(gone.shape, len(self.came)) if self.valid is None else self.valid
+        self._take_from_valid(gone)
+
+    def lack(self, f: int) -> None:
+        """Count out all samples of frame `f`, which has none here."""
+        self.came[f] = self.finite[f] = 0
+        self._take_from_valid(1)
+
+    def _take_from_valid(self, gone: Any) -> None:
+        if self.valid is None:
+            self.valid = np.full(self.low.shape, len(self.came))
         self.valid -= gone
 
 
@@ -107,6 +116,10 @@ def load(
     """
     tile = Tile.all_valid(values)
     for f, (samples, row) in enumerate(zip(band, values, strict=True)):
+        if _has_nothing(samples):
+            row.fill(np.inf)
+            tile.lack(f)
+            continue
         ready = None if recipe.normalizes else _as_it_lies(samples, where, row.dtype)
         if ready is not None and (trust or all_finite(ready)):
             tile.rows[f] = ready
@@ -114,6 +127,16 @@ def load(
             decode(samples, where, row)
             tile.leave_out(f, *settle(samples, where, recipe, f, row))
     return tile
+
+
+def _has_nothing(samples: Samples) -> bool:
+    """Whether one NaN stands for all samples: the frame does not reach the band.
+
+    Of a mosaic these are most frames; to look for NaN in each takes longer than to combine the
+    others.
+    """
+    data = samples.data
+    return data.dtype.kind == "f" and not any(data.strides) and bool(np.isnan(data[:1, :1]).all())
 
 
 def _as_it_lies(samples: Samples, where: Where, dtype: np.dtype[Any]) -> Floats | None:

@@ -1,0 +1,118 @@
+"""The promise of memory where frames are resampled: what is counted is enough, and is kept to."""
+
+import json
+import subprocess
+import sys
+import tracemalloc
+from pathlib import Path
+
+import numpy as np
+import pytest
+from astropy.io import fits
+
+from bench.memory import can_measure
+from gpustack import Reproject
+from gpustack.align import bring_together
+from gpustack.align.projected import SIDE
+from gpustack.frames import open_frames
+from skies import SCALE, tangent
+
+ROOT = Path(__file__).resolve().parents[1]
+SIZE = 700
+#: Bytes: one limit that the samples of a band take most of, and one for which all rows are one
+#: band, so that blocks are as large as they get. What is counted is the most that may be: 43% and
+#: 60% of the limits were reached. Not counting what a block takes makes it 108% of the first;
+#: blocks as large as a frame, 87% of the second.
+LIMITS, REACHED = (40_000_000, 96_000_000), 0.75
+#: Method, order, type of the samples, pixels of the frame across one of the grid, and
+#: by how much it is turned.
+KINDS = (
+    ("interp", "bilinear", "float32", 1.0, 2),
+    ("interp", "bilinear", "float64", 1.0, 45),
+    ("interp", "bicubic", "float64", 1.0, 45),
+    ("interp", "bilinear", "float32", 2.0, 45),
+    ("adaptive", "bilinear", "float32", 1.0, 45),
+    ("adaptive", "bilinear", "float32", 2.0, 2),
+    ("exact", "bilinear", "float32", 2.0, 45),
+)
+
+
+def written(path, wcs, shape, dtype="float32", **planes):
+    """A FITS file of noise, with 1% of NaN."""
+    rng = np.random.default_rng(len(str(path)))
+    data = rng.normal(100, 10, shape).astype(dtype)
+    data[rng.random(shape) < 0.01] = np.nan
+    header = wcs.to_header()
+    header["BUNIT"] = "adu"
+    hdus = [fits.PrimaryHDU(data, header)]
+    hdus += [fits.ImageHDU(plane, name=name) for name, plane in planes.items()]
+    fits.HDUList(hdus).writeto(path)
+    return str(path)
+
+
+@pytest.mark.parametrize(("method", "order", "dtype", "coarse", "degrees"), KINDS)
+def test_a_block_takes_what_is_counted(method, order, dtype, coarse, degrees, tmp_path):
+    """Not more; and not less than a quarter."""
+    frame = tangent(crpix=(SIZE / 2, SIZE / 2), degrees=degrees)
+    sigma = np.ones((SIZE, SIZE), dtype)
+    path = written(tmp_path / "frame.fits", frame, (SIZE, SIZE), dtype, UNCERT=sigma)
+    side = round(SIDE / coarse)
+    target = tangent(crpix=(side / 2, side / 2), scale=coarse * SCALE)
+    align = Reproject(target, shape=(side, side), method=method, order=order)
+    opened = bring_together(open_frames([path]), align).frames[0]
+    buffer = np.empty(side * opened.row_bytes, np.uint8)
+    taken = _peak(lambda: opened.read(0, side, buffer))
+    assert opened.held_bytes / 4 < taken < opened.held_bytes
+    assert _peak(lambda: opened.read_variance(0, side)) < opened.held_bytes + 8 * side**2
+
+
+def _peak(call):
+    """The most bytes that arrays take meanwhile."""
+    call()  # imports
+    tracemalloc.start()
+    try:
+        call()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+#: Runs in a process of its own. Prints the peak above what was in use and the bytes of the result.
+RUN = """
+import json, sys
+from bench.memory import bytes_of, peak_above, settle
+from gpustack import Reproject, stack
+limit, size, side, *paths = json.loads(sys.argv[1])
+how = {"combine": "median", "outputs": ()}
+stack(paths[:2], align=Reproject(shape=(16, 16)), memory=limit, **how)
+align = Reproject(paths[0], extent="target", shape=(size, side))
+before = settle()
+result = stack(paths[1:], align=align, memory=limit, **how)
+print(json.dumps([peak_above(before), bytes_of(result), int(result.mask.sum())]))
+"""
+
+
+@pytest.mark.skipif(not can_measure(), reason="needs Linux: /proc/self/clear_refs")
+@pytest.mark.parametrize("limit", LIMITS)
+def test_a_mosaic_stays_within_its_limit(limit, tmp_path):
+    """Six frames, dithered and turned, larger than blocks are; all reach all bands."""
+    size, side = 1000, 1500
+    target = tangent(crpix=(side / 2, size / 2))
+    paths = [written(tmp_path / "target.fits", target, (4, 4))]
+    for i in range(6):
+        x, y = 500 + 100 * i, 490 + 10 * (i % 3)
+        (at,) = target.all_pix2world([[x, y]], 0)
+        wcs = tangent(crval=at, crpix=(size / 2, size / 2), degrees=2.0 * i - 5)
+        paths.append(written(tmp_path / f"frame{i}.fits", wcs, (size, size)))
+    arguments = json.dumps([limit, size, side, *paths])
+    done = subprocess.run(
+        [sys.executable, "-c", RUN, arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    peak, result, masked = json.loads(done.stdout)
+    assert masked < 0.2 * size * side
+    assert peak - result < REACHED * limit

@@ -1,11 +1,13 @@
 """Where the pixels of one image lie on another: transforms, and what of a grid a frame covers."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from astropy.coordinates import SkyCoord
 from astropy.wcs import WCS
-from astropy.wcs.utils import pixel_to_skycoord, wcs_to_celestial_frame
+from astropy.wcs.utils import wcs_to_celestial_frame
 from numpy.typing import NDArray
 
 from gpustack.align.pixel_map import Transform
@@ -17,6 +19,11 @@ _STEP = 64
 #: Grid pixels by which a footprint may reach beyond the points: interpolation reaches half a
 #: pixel beyond the outermost centres, and an edge bends a little between points.
 _PAD = 2
+#: Points of a grid that are looked at, about.
+_POINTS = 1 << 16
+
+#: The lowest and highest x, then y.
+Footprint = tuple[float, float, float, float]
 
 
 def between(*pair: WCS) -> Transform:
@@ -42,9 +49,13 @@ def _across(wcs: WCS, other: WCS, x: Any, y: Any) -> tuple[NDArray[Any], NDArray
 
     Distortions are inverted by iteration, which diverges far outside of an image.
     """
-    sky = pixel_to_skycoord(x, y, wcs).transform_to(wcs_to_celestial_frame(other))
-    world = sky.represent_as("unitspherical")
-    degrees = {other.wcs.lng: world.lon.deg, other.wcs.lat: world.lat.deg}
+    # In degrees whatever CUNIT says, and in the order of the axes, which may be latitude first.
+    world = wcs.all_pix2world(x, y, 0)
+    here = SkyCoord(
+        world[wcs.wcs.lng], world[wcs.wcs.lat], unit="deg", frame=wcs_to_celestial_frame(wcs)
+    )
+    there = here.transform_to(wcs_to_celestial_frame(other)).represent_as("unitspherical")
+    degrees = {other.wcs.lng: there.lon.deg, other.wcs.lat: there.lat.deg}
     found = other.all_world2pix(degrees[0], degrees[1], 0, tolerance=ITERATED, quiet=True)
     return found[0], found[1]
 
@@ -56,7 +67,7 @@ def edges(shape: Sequence[int]) -> tuple[NDArray[np.float64], NDArray[np.float64
     return x, y
 
 
-def footprint(transform: Transform, shape: Sequence[int]) -> tuple[float, float, float, float]:
+def footprint(transform: Transform, shape: Sequence[int]) -> Footprint:
     """What of a grid an image covers: the lowest and highest x, then y.
 
     Parameters
@@ -77,13 +88,46 @@ def footprint(transform: Transform, shape: Sequence[int]) -> tuple[float, float,
     return float(np.nanmin(x)), float(np.nanmax(x)), float(np.nanmin(y)), float(np.nanmax(y))
 
 
-def window(
-    covered: tuple[float, float, float, float], shape: Sequence[int]
-) -> tuple[slice, slice] | None:
+def window(covered: Sequence[float], shape: Sequence[int]) -> tuple[slice, slice] | None:
     """Rows and columns of a grid of `shape` that a footprint touches; None where it does not."""
     left, right, bottom, top = covered
     rows, columns = _span(bottom, top, shape[0]), _span(left, right, shape[1])
     return None if rows is None or columns is None else (rows, columns)
+
+
+def torn_footprint(
+    covered: Footprint, transform: Transform, shape: Sequence[int], frame_shape: Sequence[int]
+) -> Footprint:
+    """What of a grid an image covers, looked at from the grid too.
+
+    Where the frame is torn by the seam of an all-sky map, or holds a pole, points of its own tell
+    too little.
+
+    Parameters
+    ----------
+    covered : tuple of float
+        What points of the image tell.
+    transform : callable
+        From the grid to the image.
+    shape, frame_shape : sequence of two int
+        (y, x) of the grid and of the image.
+    """
+    step = max(_STEP // 2, math.ceil(math.sqrt(math.prod(shape) / _POINTS)))
+    axes = [np.append(np.arange(0, length - 1, step), length - 1.0) for length in shape[::-1]]
+    places = np.array(np.meshgrid(*axes))
+    inside = np.ones(places.shape[1:], bool)
+    for place, length in zip(transform(*places), frame_shape[::-1], strict=True):
+        with np.errstate(invalid="ignore"):
+            inside &= np.abs(place - (length - 1) / 2) <= length / 2
+    left, right, bottom, top = covered
+    if inside.any():
+        (low_x, low_y), (high_x, high_y) = (
+            places[:, inside].min(axis=1),
+            places[:, inside].max(axis=1),
+        )
+        left, bottom = (a if a <= b else b - step for a, b in ((left, low_x), (bottom, low_y)))
+        right, top = (a if a >= b else b + step for a, b in ((right, high_x), (top, high_y)))
+    return left, right, bottom, top
 
 
 def _span(low: float, high: float, length: int) -> slice | None:

@@ -116,19 +116,23 @@ class PixelMap:
     @cached_property
     def scale(self) -> float:
         """Frame pixels across a pixel of the grid, at the most."""
-        steps = np.abs(np.diff(self.nodes, axis=1)), np.abs(np.diff(self.nodes, axis=2))
-        most = [np.nanmax(step.sum(axis=0), initial=0.0) for step in steps]
-        return float(max(most)) / STEP
+        return float(self.rates.sum(axis=0).max())
 
     @cached_property
     def rates(self) -> NDArray[np.float64]:
         """Frame pixels for a pixel of the grid, at the most: of y, x along y, and along x.
 
-        Infinite where a part of the window has no place on the frame.
+        Where nodes tell; where they tell nowhere, the median between those that there are.
         """
-        steps = [np.abs(np.diff(self.nodes, axis=axis)).max(axis=(1, 2)) for axis in (1, 2)]
-        rates = np.array(steps)[:, ::-1].T / STEP
-        return np.where(np.isnan(rates), np.inf, rates)
+        steps = [np.abs(np.diff(self.nodes, axis=axis)) for axis in (1, 2)]
+        if self.rough.all():
+            known = [step[:, np.isfinite(step).all(axis=0)] for step in steps]
+            rates = [np.median(step, axis=1) if step.size else np.full(2, STEP) for step in known]
+        else:
+            cells = ~self.rough
+            inner = steps[0][:, :, :-1], steps[1][:, :-1]
+            rates = [step[:, cells].max(axis=1) for step in inner]
+        return np.array(rates)[:, ::-1].T / STEP
 
     @property
     def offset(self) -> tuple[int, int] | None:
@@ -144,18 +148,25 @@ class PixelMap:
         right, up = (int(shift) for shift in whole.ravel())
         return up, right
 
+    def is_rough(self, rows: slice, columns: slice) -> bool:
+        """Whether nodes do not tell of a window: it bends too much, is torn, or has no place."""
+        up, across = self._part(rows, columns)
+        return bool(self.rough[up.start : up.stop - 1, across.start : across.stop - 1].any())
+
     def extent(self, rows: slice, columns: slice) -> list[tuple[float, float]]:
         """The lowest and highest y, and x, on the frame of a window.
 
-        Infinite where a part of the window has no place on it.
+        Infinite where nodes do not tell.
         """
-        part = self.nodes[(slice(None), *self._part(rows, columns))]
-        if not np.isfinite(part).all():
+        if self.is_rough(rows, columns):
             return [(-np.inf, np.inf)] * 2
+        part = self.nodes[(slice(None), *self._part(rows, columns))]
         return [(float(axis.min()), float(axis.max())) for axis in part[::-1]]
 
     def area(self, rows: slice, columns: slice) -> NDArray[np.float64]:
         """How many frame pixels each pixel of a window covers."""
+        if self.is_rough(rows, columns):
+            return self._exact_area(rows, columns)
         x_up, y_up = np.gradient(self.nodes, STEP, axis=1, edge_order=2)
         x_across, y_across = np.gradient(self.nodes, STEP, axis=2, edge_order=2)
         at_nodes = np.abs(x_across * y_up - x_up * y_across)
@@ -163,6 +174,18 @@ class PixelMap:
         area = np.empty((len(ys), len(xs)))
         self._between(at_nodes, xs, ys, area)
         return area
+
+    def _exact_area(self, rows: slice, columns: slice) -> NDArray[np.float64]:
+        """From the corners of pixels: half of the product of the diagonals."""
+        x, y = self.transform(
+            *np.meshgrid(
+                np.arange(columns.start, columns.stop + 1) - 0.5,
+                np.arange(rows.start, rows.stop + 1) - 0.5,
+            )
+        )
+        corners = x + 1j * y
+        rising, falling = corners[1:, 1:] - corners[:-1, :-1], corners[1:, :-1] - corners[:-1, 1:]
+        return np.abs((rising.conj() * falling).imag) / 2
 
     def _part(self, rows: slice, columns: slice) -> tuple[slice, slice]:
         """The nodes around a window."""

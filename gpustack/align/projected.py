@@ -149,6 +149,8 @@ class ProjectedFrame(GridFrame):
 
     def _most_under(self, rows: int, columns: int) -> tuple[int, int]:
         """Rows and columns of the frame that a block of so many lies on, at most."""
+        if self.pixel_map.rough.any():
+            return self.inner.shape[0], self.inner.shape[1]
         around = 2 * self.how.margin(self.pixel_map.scale) + 4
         sizes = self.pixel_map.rates @ (rows + 2 * STEP, columns + 2 * STEP) + around
         height, width = np.minimum(sizes, self.inner.shape).astype(int)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from astropy.wcs.utils import proj_plane_pixel_area
 
 from gpustack.align.base import AbsentFrame, Aligned, Grid, check_size
-from gpustack.align.footprint import between, footprint, window
+from gpustack.align.footprint import between, footprint, torn_footprint, window
 from gpustack.align.pixel_map import PixelMap
 from gpustack.align.placed import PlacedFrame
 from gpustack.align.projected import ProjectedFrame
@@ -56,12 +56,14 @@ def project(frame: Frame, grid: Grid, how: Resampling) -> Frame:
     Both have a celestial WCS. Where the pixels of the frame lie on those of the grid, there is
     nothing to interpolate.
     """
-    covered = footprint(between(frame.coordinates.wcs, grid.wcs), frame.shape)
+    wcs = frame.coordinates.wcs
+    to_grid, to_frame = between(wcs, grid.wcs), between(grid.wcs, wcs)
+    covered = torn_footprint(footprint(to_grid, frame.shape), to_frame, grid.shape, frame.shape)
     touched = window(covered, grid.shape)
     if touched is None:
         return AbsentFrame(frame, grid)
-    pixel_map = PixelMap.of(between(grid.wcs, frame.coordinates.wcs), *touched)
-    ratio = proj_plane_pixel_area(grid.wcs) / proj_plane_pixel_area(frame.coordinates.wcs)
+    pixel_map = PixelMap.of(to_frame, *touched)
+    ratio = proj_plane_pixel_area(grid.wcs) / proj_plane_pixel_area(wcs)
     offset = pixel_map.offset
     if how.method == "interp" and offset is not None and (ratio == 1 or how.flux != "ratio"):
         return PlacedFrame(frame, grid, offset)
@@ -71,9 +73,7 @@ def project(frame: Frame, grid: Grid, how: Resampling) -> Frame:
 def _fault(frame: Frame) -> str:
     """Why a frame cannot be aligned; empty where it can."""
     try:
-        check_celestial(
-            "wcs", fits_wcs(frame.coordinates.wcs) if frame.coordinates.wcs is not None else None
-        )
+        check_celestial("wcs", fits_wcs(frame.coordinates.wcs))
     except InputError as err:
         return f"align: {err}"
     return ""

@@ -5,6 +5,7 @@ it. What it does is in `gpustack.align`.
 """
 
 import math
+import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -15,7 +16,7 @@ from gpustack.texts import read, written
 
 Method = Literal["interp", "adaptive", "exact"]
 Order = Literal["nearest-neighbor", "bilinear", "biquadratic", "bicubic"]
-Flux = Literal["ratio", "local", "none"]
+Flux = Literal["ratio", "local", "unscaled"]
 
 #: What `Offsets` can make the result of, beside a section.
 EXTENTS = ("union", "intersection", "reference")
@@ -58,10 +59,11 @@ class Reproject(BaseAlignment):
         the output pixel; ``"exact"`` weighs by the areas on the sky that pixels share.
     order : {"nearest-neighbor", "bilinear", "biquadratic", "bicubic"}
         For ``"interp"``.
-    flux : {"ratio", "local", "none"}
+    flux : {"ratio", "local", "unscaled"}
         What becomes of values where pixels differ in size. ``"ratio"``: they are counts a pixel,
         scaled by the one ratio of the pixel areas at the reference points, as ccdproc does;
-        ``"local"``: scaled by the ratio at each pixel; ``"none"``: they are surface brightness.
+        ``"local"``: scaled by the ratio at each pixel; ``"unscaled"``: they are surface brightness
+        and stay as they are.
     skip : bool
         Leave out a frame that cannot be aligned, instead of raising an error.
 
@@ -99,6 +101,11 @@ class Reproject(BaseAlignment):
             self.order == "bilinear" or self.method == "interp",
             f"Reproject order: expected one for method 'interp' alone, got {self.method!r}",
         )
+
+    def __str__(self) -> str:
+        if isinstance(self.target, str | os.PathLike):
+            return written(self)
+        return written(replace(self, target="given"))
 
     def target_is(self, target: str) -> bool:
         """Whether the target is given as that word."""
@@ -245,8 +252,11 @@ def _shape(name: str, given: Any) -> tuple[int, int] | None:
     if given is None:
         return None
     parts = given.split("x") if isinstance(given, str) else given
+    check(
+        isinstance(parts, Iterable) and len(parts := list(parts)) == 2,
+        f"{name}: expected two numbers, y and x, as (100, 200) or '100x200', got {given!r}",
+    )
     sizes = [int(part) if str(part).isdigit() else part for part in parts]
-    check(len(sizes) == 2, f"{name}: expected two numbers, y and x, got {given!r}")
     return whole(name, sizes[0], 1), whole(name, sizes[1], 1)
 
 

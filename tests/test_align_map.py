@@ -108,11 +108,16 @@ def test_a_shift_by_whole_pixels_is_seen():
 
 
 def test_footprints():
-    covered = footprint(between(tangent(crpix=(60.0, 50.0)), TARGET), (100, 120))
+    to_target = between(tangent(crpix=(60.0, 50.0)), TARGET)
+    covered = footprint(to_target, (100, 120))
     np.testing.assert_allclose(covered, (69.5, 189.5, 49.5, 149.5), atol=1e-6)
-    rows, columns = window(covered, (90, 400))
+    rows, columns = window(to_target, (100, 120), (90, 400))
     assert (rows.start, rows.stop) == (47, 90)
     assert columns.start <= 69
     assert 190 <= columns.stop <= 193
-    for away in ((-50.0, -0.6, 0.0, 5.0), (0.0, 5.0, 89.6, 100.0), (np.nan,) * 4):
-        assert window(away, (90, 400)) is None
+    for away in (
+        tangent(crpix=(400.0, 50.0)),
+        tangent(crpix=(60.0, 300.0)),
+        tangent((190.0, -20.0)),
+    ):
+        assert window(between(away, TARGET), (100, 120), (90, 400)) is None

@@ -120,7 +120,7 @@ VALUES = {
     "extent": ("everything", "expected one of 'target', 'union'"),
     "method": ("drizzle", "expected one of 'interp', 'adaptive', 'exact'"),
     "order": ("lanczos", "expected one of 'nearest-neighbor', 'bilinear'"),
-    "flux": ("all", "expected one of 'ratio', 'local', 'none'"),
+    "flux": ("all", "expected one of 'ratio', 'local', 'unscaled'"),
     "shape": ((0, 4), "expected a whole number >= 1, got 0"),
     "scale": (-1, "expected arcseconds above 0, got -1"),
     "skip": (1, "expected True or False, got 1"),
@@ -139,8 +139,9 @@ def test_fields_that_contradict():
         Reproject(scale=0.2)
     with pytest.raises(RecipeError, match="order: expected one for method 'interp' alone"):
         Reproject(order="bicubic", method="exact")
-    with pytest.raises(RecipeError, match="shape: expected two numbers, y and x, got"):
-        Reproject(shape=(1, 2, 3))
+    for shape in ((1, 2, 3), 5, "100"):
+        with pytest.raises(RecipeError, match="shape: expected two numbers, y and x, as"):
+            Reproject(shape=shape)
 
 
 def test_texts():
@@ -153,3 +154,31 @@ def test_texts():
             as_alignment(text)
     with pytest.raises(RecipeError, match="align: expected wcs, offsets, register with fields"):
         as_alignment(3)
+
+
+def test_what_no_plane_holds():
+    images = [noisy(tangent()), noisy(tangent((190.0, -20.0)), seed=1)]
+    with pytest.raises(InputError, match=r"target 'optimal': .* no plane holds.* frame 0"):
+        stack(images, align="wcs:target=optimal")
+
+
+def test_coordinates_of_the_sun_are_no_sky():
+    wcs = WCS(naxis=2)
+    wcs.wcs.ctype = ["HPLN-TAN", "HPLT-TAN"]
+    wcs.wcs.cunit, wcs.wcs.cdelt = ["arcsec"] * 2, [1, 1]
+    with pytest.raises(InputError, match=r"frame 0: .*got axes HPLN-TAN, HPLT-TAN"):
+        stack([noisy(wcs)], align="wcs")
+
+
+def test_a_broken_header_says_what_is_broken(tmp_path):
+    header = tangent().to_header()
+    header["CTYPE1"], header["BUNIT"] = "RA---XXX", "adu"
+    fits.writeto(tmp_path / "a.fits", np.zeros((5, 5)), header)
+    with pytest.raises(InputError, match=r"a\.fits: .*celestial WCS, got one that wcslib"):
+        stack(tmp_path / "a.fits", align="wcs")
+
+
+def test_errors_and_history_do_not_print_a_whole_wcs():
+    assert str(Reproject(tangent())).startswith("wcs:target=given,extent=target,")
+    result = stack([noisy(tangent())] * 2, align=Reproject(tangent(degrees=2), shape=(50, 50)))
+    assert any("target=given" in line for line in result.header["HISTORY"])

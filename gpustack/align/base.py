@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -16,6 +17,12 @@ from gpustack.frames.base import read_whole
 from gpustack.frames.coordinates import Coordinates
 from gpustack.header import without_wcs
 
+#: Cards that tell of the pixels that a frame had.
+_OF_PIXELS = re.compile(
+    r"(AMP|BIAS|CCD|DATA|DET|TRIM)SEC\w?|[ADL]T[MV]\d(_\d)?|WAT\d_\d{3}|WCSDIM"
+    r"|(CTYPE|CUNIT|CRPIX|CRVAL|CDELT|CROTA)\d[A-Z]|(CD|PC)\d_\d[A-Z]"
+    r"|(WCSNAME|WCSAXES|LONPOLE|LATPOLE|EQUINOX|RADESYS)[A-Z]"
+)
 #: Bytes of a pixel of a result: data, uncertainty and mask at least.
 RESULT_BYTES = 9
 
@@ -120,8 +127,14 @@ class GridFrame:
 
     @property
     def header(self) -> fits.Header:
-        """That of the frame, without the coordinates that no longer hold."""
-        return without_wcs(self.inner.header, self.inner.coordinates.wcs)
+        """That of the frame, without what no longer holds: coordinates, and where it was cut from.
+
+        Sections of detectors, physical coordinates (LTV, LTM) and alternative ones.
+        """
+        header = without_wcs(self.inner.header, self.inner.coordinates.wcs)
+        for key in {key for key in header if _OF_PIXELS.fullmatch(key)}:
+            header.remove(key, remove_all=True)
+        return header
 
 
 @dataclass(eq=False)

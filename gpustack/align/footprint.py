@@ -1,6 +1,5 @@
 """Where the pixels of one image lie on another: transforms, and what of a grid a frame covers."""
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,8 +18,11 @@ _STEP = 64
 #: Grid pixels by which a footprint may reach beyond the points: interpolation reaches half a
 #: pixel beyond the outermost centres, and an edge bends a little between points.
 _PAD = 2
-#: Points of a grid that are looked at, about.
-_POINTS = 1 << 16
+#: Points across an image, at least.
+_LEAST = 9
+#: How many times as far apart as most neighbours some are where an image is torn. Those of a
+#: gnomonic projection 100 degrees wide are 2.4 times as far apart at its edges.
+TORN = 4.0
 
 #: The lowest and highest x, then y.
 Footprint = tuple[float, float, float, float]
@@ -60,15 +62,18 @@ def _across(wcs: WCS, other: WCS, x: Any, y: Any) -> tuple[NDArray[Any], NDArray
     return found[0], found[1]
 
 
-def edges(shape: Sequence[int]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def points(shape: Sequence[int]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """x, y of points all over an image of `shape`, out to the edges of its outermost pixels."""
-    axes = [np.append(np.arange(-0.5, length - 0.5, _STEP), length - 0.5) for length in shape[::-1]]
+    axes = [
+        np.linspace(-0.5, length - 0.5, max(_LEAST, -(-length // _STEP) + 1))
+        for length in shape[::-1]
+    ]
     x, y = np.meshgrid(*axes)
     return x, y
 
 
 def footprint(transform: Transform, shape: Sequence[int]) -> Footprint:
-    """What of a grid an image covers: the lowest and highest x, then y.
+    """What of a grid an image covers.
 
     Parameters
     ----------
@@ -81,53 +86,38 @@ def footprint(transform: Transform, shape: Sequence[int]) -> Footprint:
     -------
     left, right, bottom, top : float
         Edges of pixels, as 1.5 between pixels 1 and 2; NaN where nothing has a place on the grid.
+        Where the image is torn there, by the seam of an all-sky map, a pole or the edge of the
+        sky, it may reach further.
     """
-    x, y = transform(*edges(shape))
+    x, y = transform(*points(shape))
     if not (np.isfinite(x) & np.isfinite(y)).any():
         return (np.nan,) * 4
     return float(np.nanmin(x)), float(np.nanmax(x)), float(np.nanmin(y)), float(np.nanmax(y))
 
 
-def window(covered: Sequence[float], shape: Sequence[int]) -> tuple[slice, slice] | None:
-    """Rows and columns of a grid of `shape` that a footprint touches; None where it does not."""
-    left, right, bottom, top = covered
-    rows, columns = _span(bottom, top, shape[0]), _span(left, right, shape[1])
+def window(
+    transform: Transform, shape: Sequence[int], grid_shape: Sequence[int]
+) -> tuple[slice, slice] | None:
+    """Rows and columns of a grid that an image touches; None where it does not.
+
+    All of them where it is torn there, as points of the image do not tell then.
+    """
+    x, y = transform(*points(shape))
+    if _is_torn(x, y):
+        return slice(0, grid_shape[0]), slice(0, grid_shape[1])
+    left, right, bottom, top = footprint(transform, shape)
+    rows, columns = _span(bottom, top, grid_shape[0]), _span(left, right, grid_shape[1])
     return None if rows is None or columns is None else (rows, columns)
 
 
-def torn_footprint(
-    covered: Footprint, transform: Transform, shape: Sequence[int], frame_shape: Sequence[int]
-) -> Footprint:
-    """What of a grid an image covers, looked at from the grid too.
-
-    Where the frame is torn by the seam of an all-sky map, or holds a pole, points of its own tell
-    too little.
-
-    Parameters
-    ----------
-    covered : tuple of float
-        What points of the image tell.
-    transform : callable
-        From the grid to the image.
-    shape, frame_shape : sequence of two int
-        (y, x) of the grid and of the image.
-    """
-    step = max(_STEP // 2, math.ceil(math.sqrt(math.prod(shape) / _POINTS)))
-    axes = [np.append(np.arange(0, length - 1, step), length - 1.0) for length in shape[::-1]]
-    places = np.array(np.meshgrid(*axes))
-    inside = np.ones(places.shape[1:], bool)
-    for place, length in zip(transform(*places), frame_shape[::-1], strict=True):
-        with np.errstate(invalid="ignore"):
-            inside &= np.abs(place - (length - 1) / 2) <= length / 2
-    left, right, bottom, top = covered
-    if inside.any():
-        (low_x, low_y), (high_x, high_y) = (
-            places[:, inside].min(axis=1),
-            places[:, inside].max(axis=1),
-        )
-        left, bottom = (a if a <= b else b - step for a, b in ((left, low_x), (bottom, low_y)))
-        right, top = (a if a >= b else b + step for a, b in ((right, high_x), (top, high_y)))
-    return left, right, bottom, top
+def _is_torn(x: NDArray[Any], y: NDArray[Any]) -> bool:
+    """Whether some neighbours are much further apart than others, or some have no place."""
+    places = x + 1j * y
+    lost = np.isnan(places)
+    if lost.any():
+        return not lost.all()
+    apart = [np.abs(np.diff(places, axis=axis)) for axis in (0, 1)]
+    return any(float(steps.max()) > TORN * float(np.median(steps)) for steps in apart)
 
 
 def _span(low: float, high: float, length: int) -> slice | None:

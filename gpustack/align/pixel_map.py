@@ -156,12 +156,15 @@ class PixelMap:
     def extent(self, rows: slice, columns: slice) -> list[tuple[float, float]]:
         """The lowest and highest y, and x, on the frame of a window.
 
-        Infinite where nodes do not tell.
+        NaN where nothing of it has a place there.
         """
+        part = self.nodes[(slice(None), *self._part(rows, columns))][::-1]
         if self.is_rough(rows, columns):
-            return [(-np.inf, np.inf)] * 2
-        part = self.nodes[(slice(None), *self._part(rows, columns))]
-        return [(float(axis.min()), float(axis.max())) for axis in part[::-1]]
+            part = self.within(rows, columns)
+        part = part[:, np.isfinite(part).all(axis=0)]
+        if part.size == 0:
+            return [(np.nan, np.nan)] * 2
+        return [(float(axis.min()), float(axis.max())) for axis in part]
 
     def area(self, rows: slice, columns: slice) -> NDArray[np.float64]:
         """How many frame pixels each pixel of a window covers."""

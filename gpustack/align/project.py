@@ -100,7 +100,9 @@ def wcs_project(
     variance = _variance(ccd)
     held = {"data": ccd.data, "mask": ccd.mask, "variance": variance}
     if how.is_spline and ccd.mask is not None:
-        held["data"] = without(ccd.data, np.asarray(ccd.mask, bool), how)
+        invalid = np.asarray(ccd.mask, bool)
+        for name in ("data", "variance"):
+            held[name] = None if held[name] is None else without(held[name], invalid, how)
     names = [name for name, plane in held.items() if plane is not None]
     planes = np.stack([held[name] for name in names]) if len(names) > 1 else ccd.data[np.newaxis]
     image = np.empty((len(names), *shape))
@@ -119,7 +121,8 @@ def wcs_project(
     data *= area
     spread = None
     if variance is not None:
-        spread = VarianceUncertainty(found["variance"] * area**2)
+        # Splines make waves beside a step.
+        spread = VarianceUncertainty(np.maximum(found["variance"], 0) * area**2)
         spread = spread.represent_as(type(ccd.uncertainty))
     return CCDData(
         data,

@@ -169,7 +169,11 @@ class ProjectedFrame(GridFrame):
         if part is None:
             return np.nan
         values = self._part(self.inner.read_variance, part, np.dtype(np.float64))
-        variance = self._resampled(values, ~np.isfinite(values), part, (rows, columns))
+        _, invalid = read_section(self.inner, part)  # what the variance is there, nobody knows
+        invalid |= ~np.isfinite(values)
+        variance = self._resampled(values, invalid, part, (rows, columns))
+        if self.how.is_spline:
+            np.maximum(variance, 0, out=variance)  # waves beside a step
         return variance * self._area(rows, columns) ** 2
 
     def _bits(self, rows: slice, columns: slice) -> Any:

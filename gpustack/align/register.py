@@ -130,8 +130,9 @@ def _placed(
 def _place(frame: Frame, fit: Similarity, grid: Grid, how: Resampling) -> Frame:
     if fit.whole is not None:
         return PlacedFrame(frame, grid, fit.whole)
-    touched = window(footprint(fit.to_reference, frame.shape), grid.shape)
-    assert touched is not None, "what matches lies on both"
+    touched = window(fit.to_reference, frame.shape, grid.shape)
+    if touched is None:
+        raise FrameError(frame.name, f"align: expected a place on the reference, got {fit}")
     # An affine map is what a `PixelMap` interpolates without an error.
     pixel_map = PixelMap.of(fit.to_frame, *touched)
     return ProjectedFrame(frame, grid, how, pixel_map, touched, fit.scale**-2)

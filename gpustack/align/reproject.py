@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from astropy.wcs.utils import proj_plane_pixel_area
 
 from gpustack.align.base import AbsentFrame, Aligned, Grid, check_size
-from gpustack.align.footprint import between, footprint, torn_footprint, window
+from gpustack.align.footprint import between, window
 from gpustack.align.pixel_map import PixelMap
 from gpustack.align.placed import PlacedFrame
 from gpustack.align.projected import ProjectedFrame
@@ -32,8 +32,10 @@ def reproject_frames(frames: Sequence[Frame], how: Reproject) -> Aligned:
     """
     faults = [_fault(frame) for frame in frames]
     for frame, fault in zip(frames, faults, strict=True):
-        if fault and (not how.skip or (frame is frames[0] and how.target_is("first"))):
-            raise FrameError(frame.name, fault)
+        is_target = frame is frames[0] and how.target_is("first")
+        if fault and (not how.skip or is_target):
+            beside = "; it is the target, and cannot be left out" if how.skip else ""
+            raise FrameError(frame.name, f"{fault}{beside}")
     usable = [frame for frame, fault in zip(frames, faults, strict=True) if not fault]
     if not usable:
         raise InputError(f"align {how}: expected a frame with a celestial WCS, got none")
@@ -56,10 +58,9 @@ def project(frame: Frame, grid: Grid, how: Resampling) -> Frame:
     Both have a celestial WCS. Where the pixels of the frame lie on those of the grid, there is
     nothing to interpolate.
     """
-    wcs = frame.coordinates.wcs
+    wcs = fits_wcs(frame.coordinates.wcs)
     to_grid, to_frame = between(wcs, grid.wcs), between(grid.wcs, wcs)
-    covered = torn_footprint(footprint(to_grid, frame.shape), to_frame, grid.shape, frame.shape)
-    touched = window(covered, grid.shape)
+    touched = window(to_grid, frame.shape, grid.shape)
     if touched is None:
         return AbsentFrame(frame, grid)
     pixel_map = PixelMap.of(to_frame, *touched)
@@ -73,7 +74,10 @@ def project(frame: Frame, grid: Grid, how: Resampling) -> Frame:
 def _fault(frame: Frame) -> str:
     """Why a frame cannot be aligned; empty where it can."""
     try:
-        check_celestial("wcs", fits_wcs(frame.coordinates.wcs))
+        found = frame.coordinates
+        check_celestial(
+            "wcs", found.wcs if fits_wcs(found.wcs) is None else fits_wcs(found.wcs), found.fault
+        )
     except InputError as err:
         return f"align: {err}"
     return ""

@@ -8,14 +8,18 @@ import numpy as np
 from astropy import units
 from astropy.io import fits
 from astropy.wcs import WCS
+from astropy.wcs.utils import wcs_to_celestial_frame
 
 from gpustack.align.base import Grid
 from gpustack.align.footprint import between, footprint
 from gpustack.align.moved import moved_wcs
 from gpustack.alignments import Reproject
 from gpustack.errors import FrameError, InputError
+from gpustack.files import split_hdu
 from gpustack.frames import Frame
-from gpustack.frames.hdus import quiet
+from gpustack.frames.choose import listed, named_image
+from gpustack.frames.coordinates import Coordinates
+from gpustack.frames.hdus import quiet, reading, scan
 from gpustack.header import fits_wcs
 
 #: Of a pixel; a row is not added for less.
@@ -80,30 +84,39 @@ def _optimal(frames: Sequence[Frame], scale: float | None) -> tuple[WCS, Sequenc
 
 
 def _of_file(name: str) -> tuple[WCS, Sequence[int] | None]:
-    """Of the first image with celestial coordinates in a FITS file."""
-    try:
-        with quiet(), fits.open(name) as hdus:
-            headers = [hdu.header for hdu in hdus]
-    except OSError as err:
-        raise FrameError(name, f"align target: expected a FITS file, got: {err}") from err
-    for header in headers:
-        if header.get("NAXIS") == 2 and "CTYPE1" in header:
-            return _of_header(name, header)
-    raise FrameError(name, "align target: expected an image with celestial coordinates, got none")
+    """Of the first image with celestial coordinates in a FITS file, or that of ``FILE[HDU]``."""
+    file, key = split_hdu(name)
+    with reading(file), quiet():
+        hdus, _ = scan(file)
+    images = [hdu for hdu in hdus if hdu.has_image and len(hdu.shape) == 2]
+    if key is not None:
+        images = [named_image(file, hdus, key)]
+    faults = []
+    for image in images:
+        made = Coordinates(name=file, header=image.header)
+        try:
+            check_celestial(name, fits_wcs(made.wcs), made.fault)
+        except InputError as err:
+            faults.append(str(err))
+        else:
+            return made.wcs, image.shape
+    raise FrameError(
+        name,
+        "align target: expected an image of two axes with celestial coordinates, got "
+        f"{faults[0] if faults else listed(hdus)}",
+    )
 
 
 def _of_header(name: str, header: fits.Header) -> tuple[WCS, Sequence[int] | None]:
-    try:
-        with quiet():
-            wcs = WCS(header)
-    except Exception as err:  # wcslib raises errors of many kinds
-        raise InputError(f"{name}: expected a celestial WCS in the header, got: {err}") from err
-    check_celestial(name, wcs)
-    return wcs, wcs.array_shape
+    made = Coordinates(name=name, header=header)
+    check_celestial(name, fits_wcs(made.wcs), made.fault)
+    return made.wcs, made.wcs.array_shape
 
 
-def check_celestial(name: str, wcs: Any) -> None:
+def check_celestial(name: str, wcs: Any, fault: str = "none") -> None:
     """Raise where a WCS is missing, not celestial, or cannot be computed with.
+
+    `fault` says why there is none.
 
     Raises
     ------
@@ -111,7 +124,7 @@ def check_celestial(name: str, wcs: Any) -> None:
         It begins with `name`.
     """
     if wcs is None:
-        raise InputError(f"{name}: expected a celestial WCS, got none")
+        raise InputError(f"{name}: expected a celestial WCS, got {fault}")
     if not isinstance(wcs, WCS):
         raise InputError(f"{name}: expected an astropy.wcs.WCS, got {type(wcs).__name__}")
     if not wcs.is_celestial:
@@ -119,6 +132,13 @@ def check_celestial(name: str, wcs: Any) -> None:
             f"{name}: expected a celestial WCS, got one that is not celestial, "
             f"with axes {', '.join(map(str, wcs.wcs.ctype))}"
         )
+    try:
+        wcs_to_celestial_frame(wcs)
+    except ValueError as err:
+        raise InputError(
+            f"{name}: expected equatorial, galactic or ecliptic coordinates, got axes "
+            f"{', '.join(map(str, wcs.wcs.ctype))}: {err}"
+        ) from err
     if np.linalg.det(wcs.pixel_scale_matrix) == 0:
         raise InputError(
             f"{name}: expected a WCS that can be inverted, got one whose CD matrix is singular: "

@@ -35,22 +35,32 @@ class Coordinates:
     name: str = ""
     header: fits.Header | None = None
 
-    @cached_property
+    @property
     def wcs(self) -> Any:
         """They; None where there are none, or none that wcslib accepts."""
+        return self._made[0]
+
+    @property
+    def fault(self) -> str:
+        """Why there are none, for errors."""
+        return self._made[1]
+
+    @cached_property
+    def _made(self) -> tuple[Any, str]:
         if self.header is None:
-            return self.given
+            return self.given, "none"
         if not any(key.startswith("CTYPE") for key in self.header):
-            return None
+            return None, "none"
         from astropy.wcs import WCS
 
         try:
             with quiet(), self._tables() as hdus:
                 wcs = WCS(self.header, hdus)
-                return wcs if any(wcs.wcs.ctype) else None
+                return (wcs if any(wcs.wcs.ctype) else None), "none"
         except Exception as err:  # noqa: BLE001 - wcslib raises errors of many kinds
             _log.info("%s: world coordinates left out: %s", self.name, err)
-            return None
+            problem = " ".join(str(err).split())
+            return None, f"one that wcslib does not accept: {problem}"
 
     def _tables(self) -> AbstractContextManager[Any]:
         """The file, open, where coordinates have lookup tables in other HDUs; else None."""

@@ -1,0 +1,102 @@
+"""Frames torn by the seam of an all-sky map, by a pole or by the edge of the sky; axes swapped."""
+
+import numpy as np
+import pytest
+from astropy.nddata import CCDData
+from astropy.wcs import WCS
+
+from gpustack import Reproject, stack, wcs_project
+from gpustack.align import bring_together
+from gpustack.align.footprint import between
+from gpustack.frames import open_frames
+from skies import tangent
+
+#: Places that are interpolated, where samples differ by 80.
+INTERPOLATED = 1e-4 * 80
+#: Of areas, half a pixel about a pixel, where they change by as much from one to the next.
+AREA = 0.02
+
+
+def allsky(projection, degrees=3.0, crval=(0.0, 0.0)):
+    """A map of the whole sky, and its shape."""
+    wcs, shape = WCS(naxis=2), (int(180 / degrees), int(360 / degrees))
+    wcs.wcs.ctype = [f"RA---{projection}", f"DEC--{projection}"]
+    wcs.wcs.cdelt, wcs.wcs.crval = [-degrees, degrees], crval
+    wcs.wcs.crpix = [(shape[1] + 1) / 2, (shape[0] + 1) / 2]
+    return wcs, shape
+
+
+def field(crval, scale):
+    return tangent(crval, scale=scale, crpix=(40, 35)), (70, 80)
+
+
+CAR = allsky("CAR")
+CASES = {
+    "an all-sky map turned": (CAR, allsky("CAR", crval=(10, 0))),
+    "onto an ellipse": (CAR, allsky("AIT")),
+    "from an ellipse": (allsky("AIT"), CAR),
+    "Mollweide": (CAR, allsky("MOL")),
+    "a field on the seam": (field((180, 0), 0.15), CAR),
+    "a small field on the seam": (field((180, 0), 0.05), allsky("CAR", 1.0)),
+    "a field around the pole": (field((0, 90), 0.5), CAR),
+    "a map onto the pole": (CAR, field((0, 90), 0.5)),
+    "a map onto its seam": (CAR, field((180, 10), 0.5)),
+    "half of the sky": (allsky("SIN", 1.5), CAR),
+    "axes swapped": (
+        (tangent(crpix=(50, 50)).swapaxes(0, 1), (90, 100)),
+        (tangent(crpix=(50, 50), degrees=3), (100, 100)),
+    ),
+    "a grid with axes swapped": (
+        (tangent(crpix=(50, 50), degrees=3), (90, 100)),
+        (tangent(crpix=(50, 50)).swapaxes(0, 1), (100, 100)),
+    ),
+    "mirrored": (
+        (mirrored := tangent(crpix=(50, 50), scale=-1e-4), (90, 100)),
+        (tangent(crpix=(50, 50), degrees=3), (100, 100)),
+    ),
+}
+mirrored.wcs.cdelt = [1e-4, 1e-4]
+
+
+@pytest.fixture(params=CASES.values(), ids=CASES)
+def case(request):
+    (wcs, shape), (target, target_shape) = request.param
+    data = np.random.default_rng(1).normal(500, 10, shape)
+    return CCDData(data, unit="adu", wcs=wcs), target, target_shape
+
+
+def test_no_pixel_is_lost(case):
+    image, target, shape = case
+    expected = wcs_project(image, target, shape).data
+    got = stack([image, image], align=Reproject(target, shape=shape), combine="max")
+    np.testing.assert_array_equal(np.isfinite(got.data), np.isfinite(expected))
+    assert np.isfinite(expected).sum() > 30
+    np.testing.assert_allclose(got.data, expected, rtol=0, atol=INTERPOLATED)
+
+
+def test_nor_at_the_edges_of_bands_and_blocks(case, monkeypatch):
+    image, target, shape = case
+    align = Reproject(target, shape=shape)
+    (frame,) = bring_together(open_frames([image]), align).frames
+    whole = frame.read(0, shape[0]).data
+    monkeypatch.setattr("gpustack.align.projected.SIDE", 24)
+    bands = [frame.read(y, min(y + 11, shape[0])).data for y in range(0, shape[0], 11)]
+    np.testing.assert_array_equal(np.concatenate(bands), whole)
+
+
+def test_local_areas_are_those_of_each_pixel(case):
+    image, target, shape = case
+    image.data[:] = 1
+    made = wcs_project(image, target, shape, flux="local").data
+    rows, columns = np.indices(shape, dtype=float)
+    to_frame = between(target, image.wcs)
+    ends = [
+        to_frame(columns + dx, rows + dy) for dx, dy in ((0.5, 0), (-0.5, 0), (0, 0.5), (0, -0.5))
+    ]
+    right, left, up, down = (x + 1j * y for x, y in ends)
+    exact = np.abs(((right - left).conj() * (up - down)).imag)
+    known = np.isfinite(exact) & np.isfinite(made) & (exact < 5 * np.nanmedian(exact))
+    assert known.sum() > 20
+    off = np.abs(made[known] / exact[known] - 1)
+    # At a seam neighbours lie at both ends of the map.
+    assert np.quantile(off, 0.97) < AREA

@@ -75,8 +75,8 @@ def test_targets_that_are_none(tmp_path):
     header = spectrum().to_header()
     for target, said in (
         (str(tmp_path / "gone.fits"), "gone.fits"),
-        (text, "text.fits: align target: expected a FITS file"),
-        (bare, "bare.fits: align target: expected an image with celestial coordinates, got none"),
+        (text, "text.fits: expected a FITS file"),
+        (bare, "bare.fits: align target: expected an image of two axes with celestial coordinates"),
         (header, "align target: expected a celestial WCS, got one that is not celestial"),
         (spectrum(), "align target: .* not celestial"),
         (singular(), "align target: .* singular"),

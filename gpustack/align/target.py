@@ -75,11 +75,17 @@ def _optimal(frames: Sequence[Frame], scale: float | None) -> tuple[WCS, Sequenc
     """North up, with the smallest pixels of the frames or of `scale` arcseconds."""
     from reproject.mosaicking import find_optimal_celestial_wcs
 
-    wcs, shape = find_optimal_celestial_wcs(
-        [(frame.shape, frame.coordinates.wcs) for frame in frames],
-        resolution=None if scale is None else scale * units.arcsec,
-        negative_lon_cdelt=True,
-    )
+    resolution = None if scale is None else scale * units.arcsec
+    images = [(frame.shape, fits_wcs(frame.coordinates.wcs)) for frame in frames]
+    try:
+        wcs, shape = find_optimal_celestial_wcs(
+            images, resolution=resolution, negative_lon_cdelt=True
+        )
+    except ValueError as err:  # a corner without a place is NaN
+        raise InputError(
+            "align target 'optimal': expected frames on one side of the sky, got some that no "
+            f"plane holds together with {frames[0].name}; a target of another projection does"
+        ) from err
     return wcs, shape
 
 

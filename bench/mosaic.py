@@ -177,11 +177,11 @@ def measure(name: str, mosaic: Mosaic, warm: Mosaic, answer: Path) -> dict[str, 
     made = CALLS[name](mosaic)
     took = {"seconds": time.perf_counter() - wall, "cpu_seconds": time.process_time() - cpu}
     peak, outputs = peak_above(before), bytes_of(made)
-    np.save(answer, _image(made))
+    np.save(answer, image_of(made))
     return {**took, "peak": peak, "outputs": outputs, "overhead": peak - outputs}
 
 
-def _image(made: Any) -> NDArray[Any]:
+def image_of(made: Any) -> NDArray[Any]:
     if isinstance(made, np.ndarray):  # with a footprint
         return np.where(made[1] == 0, np.nan, made[0])
     return np.where(made.mask, np.nan, made.data) if made.mask is not None else made.data

@@ -19,11 +19,10 @@ from skies import SCALE, tangent
 
 ROOT = Path(__file__).resolve().parents[1]
 SIZE = 700
-#: Bytes: one limit that the samples of a band take most of, and one for which all rows are one
-#: band, so that blocks are as large as they get. What is counted is the most that may be: 43% and
-#: 60% of the limits were reached. Not counting what a block takes makes it 108% of the first;
-#: blocks as large as a frame, 87% of the second.
-LIMITS, REACHED = (40_000_000, 96_000_000), 0.75
+#: Bytes, hardly more than one thread takes at the most, and threads that would like to work. 40%
+#: of it are reached, as blocks in bands of few rows are smaller than what is counted; 90% where
+#: blocks are not counted, as then all threads work.
+LIMIT, THREADS, REACHED = 12_000_000, 8, 0.75
 #: Method, order, type of the samples, pixels of the frame across one of the grid, and
 #: by how much it is turned.
 KINDS = (
@@ -52,7 +51,7 @@ def written(path, wcs, shape, dtype="float32", **planes):
 
 @pytest.mark.parametrize(("method", "order", "dtype", "coarse", "degrees"), KINDS)
 def test_a_block_takes_what_is_counted(method, order, dtype, coarse, degrees, tmp_path):
-    """Not more; and not less than a quarter."""
+    """Not more; and not less than a sixth: what is counted holds for float64 and splines."""
     frame = tangent(crpix=(SIZE / 2, SIZE / 2), degrees=degrees)
     sigma = np.ones((SIZE, SIZE), dtype)
     path = written(tmp_path / "frame.fits", frame, (SIZE, SIZE), dtype, UNCERT=sigma)
@@ -62,7 +61,7 @@ def test_a_block_takes_what_is_counted(method, order, dtype, coarse, degrees, tm
     opened = bring_together(open_frames([path]), align).frames[0]
     buffer = np.empty(side * opened.row_bytes, np.uint8)
     taken = _peak(lambda: opened.read(0, side, buffer))
-    assert opened.held_bytes / 4 < taken < opened.held_bytes
+    assert opened.held_bytes / 6 < taken < opened.held_bytes
     assert _peak(lambda: opened.read_variance(0, side)) < opened.held_bytes + 8 * side**2
 
 
@@ -77,12 +76,24 @@ def _peak(call):
         tracemalloc.stop()
 
 
+def test_no_block_is_larger_than_is_counted(tmp_path):
+    """Of a frame that is larger than a block on both sides."""
+    size = 3 * SIDE
+    frame = tangent(crpix=(size / 2, size / 2), degrees=10)
+    path = written(tmp_path / "frame.fits", frame, (size, size))
+    align = Reproject(tangent(crpix=(size / 2, size / 2)), shape=(size, size))
+    opened = bring_together(open_frames([path]), align).frames[0]
+    buffer = np.empty(size * opened.row_bytes, np.uint8)
+    assert _peak(lambda: opened.read(0, size, buffer)) < opened.held_bytes
+
+
 #: Runs in a process of its own. Prints the peak above what was in use and the bytes of the result.
 RUN = """
 import json, sys
 from bench.memory import bytes_of, peak_above, settle
 from gpustack import Reproject, stack
-limit, size, side, *paths = json.loads(sys.argv[1])
+from gpustack.backends import cpu
+limit, threads, size, side, *paths = json.loads(sys.argv[1])
 how = {"combine": "median", "outputs": ()}
 stack(paths[:2], align=Reproject(shape=(16, 16)), memory=limit, **how)
 align = Reproject(paths[0], extent="target", shape=(size, side))
@@ -93,8 +104,7 @@ print(json.dumps([peak_above(before), bytes_of(result), int(result.mask.sum())])
 
 
 @pytest.mark.skipif(not can_measure(), reason="needs Linux: /proc/self/clear_refs")
-@pytest.mark.parametrize("limit", LIMITS)
-def test_a_mosaic_stays_within_its_limit(limit, tmp_path):
+def test_a_mosaic_stays_within_its_limit(tmp_path):
     """Six frames, dithered and turned, larger than blocks are; all reach all bands."""
     size, side = 1000, 1500
     target = tangent(crpix=(side / 2, size / 2))
@@ -104,7 +114,7 @@ def test_a_mosaic_stays_within_its_limit(limit, tmp_path):
         (at,) = target.all_pix2world([[x, y]], 0)
         wcs = tangent(crval=at, crpix=(size / 2, size / 2), degrees=2.0 * i - 5)
         paths.append(written(tmp_path / f"frame{i}.fits", wcs, (size, size)))
-    arguments = json.dumps([limit, size, side, *paths])
+    arguments = json.dumps([LIMIT, THREADS, size, side, *paths])
     done = subprocess.run(
         [sys.executable, "-c", RUN, arguments],
         cwd=ROOT,
@@ -115,4 +125,4 @@ def test_a_mosaic_stays_within_its_limit(limit, tmp_path):
     assert done.returncode == 0, done.stderr
     peak, result, masked = json.loads(done.stdout)
     assert masked < 0.2 * size * side
-    assert peak - result < REACHED * limit
+    assert peak - result < REACHED * LIMIT

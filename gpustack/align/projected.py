@@ -17,8 +17,9 @@ from gpustack.frames.sections import AT_ONCE, read_part, read_section
 from gpustack.frames.variance import READ_BYTES
 
 #: Sides of the blocks of the grid that are resampled at once, in pixels of the grid or the frame,
-#: whichever are smaller. Square ones lie on the fewest pixels of a frame that is turned.
-SIDE = 512
+#: whichever are larger. Square ones lie on the fewest pixels of a frame that is turned. With larger
+#: ones it is no faster, and less of the limit is left to bands and threads.
+SIDE = 256
 #: Bytes that a pixel of a block takes meanwhile, and one of the part of the frame below it, at
 #: most; measured with float64 and masked samples.
 HELD_BYTES = {"interp": (34, 33), "adaptive": (98, 34), "exact": (52, 136)}

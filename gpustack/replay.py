@@ -1,14 +1,13 @@
 """A result made again from the report of a run."""
 
 import json
+import math
 import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from gpustack.align import Aligned, bring_together
 from gpustack.align.similarity import Similarity
@@ -172,8 +171,9 @@ class _Found:
     """
 
     def __init__(self, name: str, report: Mapping[str, Any]) -> None:
-        self.missing: list[str] = []
-        self.moved: list[str] = []
+        # Once a file, which may hold several things.
+        self._missing: dict[str, str] = {}
+        self._moved: dict[str, str] = {}
         self._folder = Path(name).parent
         for what in _from_memory(report):
             raise InputError(f"{name}: expected files alone, got {what} from memory")
@@ -189,11 +189,23 @@ class _Found:
     def _file(self, what: str, part: Mapping[str, Any]) -> str:
         path = find(part["path"], part["given"], self._folder)
         if path is None:
-            self.missing.append(f"{what}: expected the file {part['path']}, found none")
+            told = f"{what}: expected the file {part['path']}, found none"
+            self._missing.setdefault(part["path"], told)
             return ""
         if path != os.path.expanduser(part["path"]):  # noqa: PTH111
-            self.moved.append(f"{what}: {part['path']} has moved, read from {path}")
+            told = f"{what}: {part['path']} has moved, read from {path}"
+            self._moved.setdefault(part["path"], told)
         return path
+
+    @property
+    def missing(self) -> list[str]:
+        """In words, which are gone."""
+        return list(self._missing.values())
+
+    @property
+    def moved(self) -> list[str]:
+        """In words, which are elsewhere."""
+        return list(self._moved.values())
 
 
 def _from_memory(report: Mapping[str, Any]) -> Iterator[str]:
@@ -292,7 +304,7 @@ def _similarity(found: Sequence[float] | None) -> Similarity | None:
 
 def _number(value: Any) -> Any:
     """JSON has no NaN."""
-    return np.nan if value is None else value
+    return math.nan if value is None else value
 
 
 def _other_hdus(output: Path, then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:

@@ -261,9 +261,9 @@ def _compared(
             elif one["header_sha256"] != other["header_sha256"]:
                 notes.append(f"{told}: another header than then in {other['path']}")
     for file in report["files"]:
-        now_there = {"sha256": hash_file(found.files[file["what"]])}
-        if now_there["sha256"] != file["sha256"]:
-            different.append(f"{file['what']}: other content than then in {file['path']}")
+        path = found.files[file["what"]]
+        if hash_file(path) != file["sha256"]:
+            different.append(f"{file['what']}: other content than then in {path}")
     return different, notes
 
 

@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import math
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -27,24 +28,38 @@ CHUNK = 1 << 20
 THREADS = 4
 
 
-def hash_file(name: str, start: int = 0, stop: int | None = None) -> str:
-    """SHA-256 of bytes ``[start, stop)`` of a file; of a gzip file, of what it holds.
+def hash_file(name: str) -> str:
+    """SHA-256 of a file; of a gzip file, of what it holds, as gzip adds the time to that.
+
+    Raises
+    ------
+    FrameError
+        Where it cannot be read.
+    """
+    return hash_pieces(name, 0, None)[0]
+
+
+def hash_pieces(name: str, begin: int, *stops: int | None) -> list[str]:
+    """SHA-256 of each piece of a file from byte `begin` on; None is its end.
 
     Raises
     ------
     FrameError
         Where it cannot be read, or ends before.
     """
-    digest, view = hashlib.sha256(), memoryview(bytearray(CHUNK))
-    left = float("inf") if stop is None else stop - start
+    view, hashes = memoryview(bytearray(CHUNK)), []
     with reading(name), _inflated(name) as stream:
-        stream.seek(start)
-        while left > 0 and (got := stream.readinto(view[: int(min(left, CHUNK))])):
-            digest.update(view[:got])
-            left -= got
-    if stop is not None and left:
-        raise FrameError(name, f"cut off: expected {left:,.0f} more bytes up to byte {stop:,}")
-    return digest.hexdigest()
+        stream.seek(begin)
+        for stop in stops:
+            digest, left = hashlib.sha256(), math.inf if stop is None else stop - begin
+            while left > 0 and (got := stream.readinto(view[: int(min(left, CHUNK))])):
+                digest.update(view[:got])
+                left -= got
+            if stop is not None and left:
+                raise FrameError(name, f"cut off: expected {left:,.0f} more bytes up to {stop:,}")
+            hashes.append(digest.hexdigest())
+            begin = begin if stop is None else stop
+    return hashes
 
 
 @contextmanager
@@ -83,28 +98,29 @@ class FilePart:
     hdu : Hdu
     apart : bool
         Whether it was named, and not found beside the image.
-    header : str
-        What the headers say of it.
+    inherited : str
+        What other headers say of it.
     """
 
     given: str
     hdu: Hdu
     apart: bool
-    header: str
+    inherited: str = ""
 
     def record(self) -> dict[str, Any]:
-        """All but the hash of the data unit; that of the headers tells who changed them."""
+        """Where it is, and hashes: of the data without what fills the last block, of headers."""
+        hdu = self.hdu
+        header, data = hash_pieces(self.given, hdu.begin, hdu.start, hdu.stop)
+        if self.inherited:
+            header = hashlib.sha256((header + self.inherited).encode()).hexdigest()
         return {
             "given": self.given,
             "path": stored(self.given),
-            "hdu": self.hdu.index,
+            "hdu": hdu.index,
             "apart": self.apart,
-            "header_sha256": hashlib.sha256(self.header.encode()).hexdigest(),
+            "sha256": data,
+            "header_sha256": header,
         }
-
-    def hash(self) -> str:
-        """Of the data unit, without what fills its last block."""
-        return hash_file(self.given, self.hdu.start, self.hdu.stop)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -114,12 +130,8 @@ class ArrayPart:
     array: NDArray[Any]
 
     def record(self) -> dict[str, Any]:
-        """Nothing; it came from memory."""
-        return {}
-
-    def hash(self) -> str:
-        """Of its samples."""
-        return hash_array(self.array)
+        """The hash alone; it came from memory."""
+        return {"sha256": hash_array(self.array)}
 
 
 def hashed(frames: Sequence[Frame], with_variance: bool) -> list[dict[str, Any]]:
@@ -140,17 +152,14 @@ def hashed(frames: Sequence[Frame], with_variance: bool) -> list[dict[str, Any]]
     found = [_parts(frame, with_variance) for frame in frames]
     every = [part for parts in found for part in parts.values()]
     with ThreadPoolExecutor(min(available_cores(), THREADS)) as pool:
-        hashes = iter(list(pool.map(lambda part: part.hash(), every)))
-    return [
-        {what: part.record() | {"sha256": next(hashes)} for what, part in parts.items()}
-        for parts in found
-    ]
+        records = iter(list(pool.map(lambda part: part.record(), every)))
+    return [{what: next(records) for what in parts} for parts in found]
 
 
 def hash_hdus(name: str) -> list[dict[str, str]]:
     """The names of the HDUs of a file, and the hashes of their data units."""
     hdus, _ = scan(name)
-    return [{"name": hdu.name, "sha256": hash_file(name, hdu.start, hdu.stop)} for hdu in hdus]
+    return [{"name": hdu.name, "sha256": hash_pieces(name, hdu.start, hdu.stop)[0]} for hdu in hdus]
 
 
 def _parts(frame: Frame, with_variance: bool) -> dict[str, FilePart | ArrayPart]:
@@ -168,18 +177,14 @@ def _parts(frame: Frame, with_variance: bool) -> dict[str, FilePart | ArrayPart]
 
 def _of_file(frame: FitsFrame, with_variance: bool) -> Iterator[tuple[str, FilePart]]:
     apart = {part.what for part in frame.apart}
-    with quiet():
-        told = frame.header.tostring()  # of an extension, with what the primary header has
-    yield "data", _file_part(frame.image.file, frame.image.hdu, False, told)
+    image = frame.image.hdu
+    with quiet():  # an extension has what the primary header says beside
+        inherited = frame.header.tostring() if image.index else ""
+    yield "data", FilePart(frame.image.file, image, False, inherited)
     for what, plane in (("mask", frame.mask), ("weight", frame.weight)):
         if plane is not None:
-            yield what, _file_part(plane.file, plane.hdu, what in apart)
+            yield what, FilePart(plane.file, plane.hdu, what in apart)
     # Weights that are given are what variances come from.
     if with_variance and frame.variance is not None and frame.weight is None:
         variance = frame.variance
-        yield "variance", _file_part(variance.file, variance.hdu, "variance" in apart)
-
-
-def _file_part(file: str, hdu: Hdu, apart: bool, told: str = "") -> FilePart:
-    with quiet():
-        return FilePart(file, hdu, apart, hdu.header.tostring() + told)
+        yield "variance", FilePart(variance.file, variance.hdu, "variance" in apart)

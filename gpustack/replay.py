@@ -13,7 +13,7 @@ from gpustack.align import Aligned, bring_together
 from gpustack.align.similarity import Similarity
 from gpustack.backends.base import Progress
 from gpustack.engine import run
-from gpustack.errors import GpustackWarning, InputError
+from gpustack.errors import FrameError, GpustackWarning, InputError
 from gpustack.flags import Flags
 from gpustack.frames import Frame, open_frames
 from gpustack.images import PLANES, Image
@@ -91,6 +91,7 @@ def replay(
     target = _target(os.fspath(path), report, output)
     check_target(target, overwrite)
     found = _Found(os.fspath(path), report)
+    found.check_apart(target)
     if found.missing:
         return Replay(target, found.missing, found.moved)
     recipe = Recipe.from_json(json.dumps(report["recipe"]))
@@ -197,6 +198,13 @@ class _Found:
             self._moved.setdefault(part["path"], told)
         return path
 
+    def check_apart(self, output: Path) -> None:
+        """Raise where the output is one of the files that are read."""
+        every = {path for files in (*self.inputs, self.files) for path in files.values() if path}
+        for path in every if output.exists() else ():
+            if Path(path).samefile(output):
+                raise FrameError(path, "expected another output, got one of the frames")
+
     @property
     def missing(self) -> list[str]:
         """In words, which are gone."""
@@ -229,7 +237,7 @@ def _told(frame: str, what: str) -> str:
 def _opened(report: Mapping[str, Any], found: _Found) -> list[Frame]:
     """The frames, under the names that they had."""
     arguments = report["arguments"]
-    flags = Flags(**(arguments["flags"] or {}))
+    flags = Flags(bad=arguments["flags"]["bad"], good=arguments["flags"]["good"])
     images = []
     for item, files in zip(report["inputs"], found.inputs, strict=True):
         parts = item["parts"]
@@ -291,7 +299,7 @@ def _aligned(frames: Sequence[Frame], alignment: Any, report: Mapping[str, Any])
         return bring_together(frames, alignment)
     known = [_similarity(item["found"]) for item in inputs]
     names = [name for name in inputs[0]["numbers"] if name not in _COLUMNS]
-    columns = {name: [_number(item["numbers"][name]) for item in inputs] for name in names}
+    columns = {name: [_number(item["numbers"].get(name)) for item in inputs] for name in names}
     return replace(bring_together(frames, alignment, known), columns=columns)
 
 

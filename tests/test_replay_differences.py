@@ -1,6 +1,8 @@
 """Replays of what is no longer the same: each other file is named, and nothing is made."""
 
 import json
+import warnings
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +13,7 @@ from click.testing import CliRunner
 import gpustack
 from gpustack import Image, SigmaClip
 from gpustack.cli import cli
-from gpustack.errors import BackendError, FrameError, GpustackWarning, InputError
+from gpustack.errors import BackendError, FrameError, GpustackError, GpustackWarning, InputError
 from gpustack.replay import replay
 from reports import kept, save
 
@@ -168,6 +170,41 @@ def test_from_memory(tmp_path):
         InputError, match=r"run\.json: expected files alone, got frame 0 from memory"
     ):
         replay(tmp_path / "run.json", tmp_path / "again.fits")
+
+
+def test_an_input_is_not_overwritten(night):
+    before = Path("m3.fits").read_bytes()
+    Path("link.fits").symlink_to("m3.fits")
+    for name in ("m3.fits", "link.fits"):
+        with pytest.raises(FrameError, match=r"m3\.fits: expected another output, got one of the"):
+            replay("run.json", name, overwrite=True)
+    assert Path("m3.fits").read_bytes() == before
+
+
+def nodes(tree, path=()):
+    """Where all values of a tree are."""
+    items = tree.items() if isinstance(tree, dict) else enumerate(tree)
+    for key, value in items:
+        yield *path, key
+        if isinstance(value, (dict, list)):
+            yield from nodes(value, (*path, key))
+
+
+@pytest.mark.parametrize("junk", [None, -1, {"x": []}], ids=str)
+def test_a_report_that_somebody_changed_raises_nothing_else(tmp_path, monkeypatch, junk):
+    monkeypatch.chdir(tmp_path)
+    names = [Path(name).name for name in save(tmp_path, n=2, shape=(5, 4))]
+    result = kept(Path(), names, align="offsets:source=[(0,0),(1,1)]", scale="median")
+    for path in list(nodes(result.report)):
+        report = json.loads(json.dumps(result.report))
+        place = report
+        for key in path[:-1]:
+            place = place[key]
+        place[path[-1]] = junk
+        Path("run.json").write_text(json.dumps(report))
+        with suppress(GpustackError), warnings.catch_warnings():
+            warnings.simplefilter("ignore", GpustackWarning)  # of other versions
+            replay("run.json", "again.fits", overwrite=True)
 
 
 def command(*words):

@@ -37,7 +37,7 @@ _BACKEND = {"asked": (str,), "used": (str,), "device": (str,)}
 _ARGUMENTS = {
     "hdu": (int, str, list, _NONE),
     "unit": (str, _NONE),
-    "flags": (dict, _NONE),
+    "flags": (dict,),
     "align": (dict, _NONE),
     "memory": (str, *_NUMBER, _NONE),
     "device_memory": (str, *_NUMBER, _NONE),
@@ -55,6 +55,7 @@ _PART = {
 }
 _OUTPUT = {"given": (str,), "path": (str,), "maps": (list,), "sha256": (str,), "hdus": (list,)}
 _HDU = {"name": (str,), "sha256": (str,)}
+_FLAGS = {"bad": (int, _NONE), "good": (int, _NONE)}
 
 
 def plain(value: Any) -> Any:
@@ -112,23 +113,37 @@ def check_report(name: str, report: Any) -> None:
     _check(name, report, _TOP)
     _check(f"{name}: backend", report["backend"], _BACKEND)
     _check(f"{name}: arguments", report["arguments"], _ARGUMENTS)
+    _check(f"{name}: arguments: flags", report["arguments"]["flags"], _FLAGS)
+    _check_each(f"{name}: origins", report["origins"], str)
     for i, file in enumerate(report["files"]):
         _check(f"{name}: files[{i}]", file, _FILE)
     for i, item in enumerate(report["inputs"]):
         _check_input(f"{name}: inputs[{i}]", item)
     if report["output"] is not None:
         _check(f"{name}: output", report["output"], _OUTPUT)
+        _check_each(f"{name}: output: maps", report["output"]["maps"], str)
         for i, hdu in enumerate(report["output"]["hdus"]):
             _check(f"{name}: output: hdus[{i}]", hdu, _HDU)
 
 
 def _check_input(where: str, item: Any) -> None:
     _check(where, item, _INPUT)
+    if item["found"] is not None:
+        _check_each(f"{where}: found", item["found"], _NUMBER)
+        if len(item["found"]) != 4:
+            raise InputError(f"{where}: found: expected 4 numbers, got {len(item['found'])}")
     if "data" not in item["parts"]:
         raise InputError(f"{where}: parts: expected data, got {', '.join(item['parts']) or 'none'}")
     for what, part in item["parts"].items():
         in_file = isinstance(part, dict) and "path" in part
         _check(f"{where}: parts: {what}", part, _PART if in_file else {"sha256": (str,)})
+
+
+def _check_each(where: str, items: list[Any], kind: type | tuple[type, ...]) -> None:
+    for item in items:
+        if not isinstance(item, kind):
+            expected = "text" if kind is str else "numbers"
+            raise InputError(f"{where}: expected {expected} alone, got {item!r:.60}")
 
 
 def _check(where: str, record: Any, keys: Mapping[str, tuple[type, ...]]) -> None:

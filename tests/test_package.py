@@ -170,7 +170,7 @@ SLOW = {
     *("astropy.nddata", "astropy.table", "astropy.wcs", "astropy.coordinates", "astropy.time"),
     *("astropy.utils.masked", "astropy.stats", "scipy", "gpustack.backends.cuda.backend"),
     *("gpustack.explanation", "gpustack.combiner", "gpustack.align.sky", "gpustack.demo"),
-    *("gpustack.align.reproject", "gpustack.align.register"),
+    *("gpustack.align.reproject", "gpustack.align.register", "gpustack.replay"),
 }
 
 

@@ -13,14 +13,13 @@ from gpustack.align import Aligned, bring_together
 from gpustack.align.similarity import Similarity
 from gpustack.backends.base import Progress
 from gpustack.engine import run
-from gpustack.errors import FrameError, GpustackWarning, InputError
+from gpustack.errors import GpustackWarning, InputError
 from gpustack.flags import Flags
 from gpustack.frames import Frame, open_frames
 from gpustack.images import PLANES, Image
 from gpustack.provenance import (
     Watch,
     alignment_from,
-    find,
     hash_file,
     hashed,
     output_record,
@@ -28,6 +27,7 @@ from gpustack.provenance import (
     versions,
 )
 from gpustack.recipe import Recipe
+from gpustack.replay.found import Found, told_of
 from gpustack.result import StackResult
 from gpustack.writing import PathLike, check_target
 
@@ -90,7 +90,7 @@ def replay(
     report = read_report(path)
     target = _target(os.fspath(path), report, output)
     check_target(target, overwrite)
-    found = _Found(os.fspath(path), report)
+    found = Found(os.fspath(path), report)
     found.check_apart(target)
     if found.missing:
         return Replay(target, found.missing, found.moved)
@@ -156,85 +156,7 @@ def _target(name: str, report: Mapping[str, Any], output: PathLike | None) -> Pa
     return Path(report["output"]["path"]).expanduser()
 
 
-class _Found:
-    """The files that a report speaks of, where they are now.
-
-    Parameters
-    ----------
-    name : str
-        The file of the report.
-    report : dict
-
-    Raises
-    ------
-    InputError
-        Where something came from memory.
-    """
-
-    def __init__(self, name: str, report: Mapping[str, Any]) -> None:
-        # Once a file, which may hold several things.
-        self._missing: dict[str, str] = {}
-        self._moved: dict[str, str] = {}
-        self._folder = Path(name).parent
-        for what in _from_memory(report):
-            raise InputError(f"{name}: expected files alone, got {what} from memory")
-        self.inputs = [
-            {
-                what: self._file(_told(item["name"], what), part)
-                for what, part in item["parts"].items()
-            }
-            for item in report["inputs"]
-        ]
-        self.files = {file["what"]: self._file(file["what"], file) for file in report["files"]}
-
-    def _file(self, what: str, part: Mapping[str, Any]) -> str:
-        path = find(part["path"], part["given"], self._folder)
-        if path is None:
-            told = f"{what}: expected the file {part['path']}, found none"
-            self._missing.setdefault(part["path"], told)
-            return ""
-        if path != os.path.expanduser(part["path"]):  # noqa: PTH111
-            told = f"{what}: {part['path']} has moved, read from {path}"
-            self._moved.setdefault(part["path"], told)
-        return path
-
-    def check_apart(self, output: Path) -> None:
-        """Raise where the output is one of the files that are read."""
-        every = {path for files in (*self.inputs, self.files) for path in files.values() if path}
-        for path in every if output.exists() else ():
-            if Path(path).samefile(output):
-                raise FrameError(path, "expected another output, got one of the frames")
-
-    @property
-    def missing(self) -> list[str]:
-        """In words, which are gone."""
-        return list(self._missing.values())
-
-    @property
-    def moved(self) -> list[str]:
-        """In words, which are elsewhere."""
-        return list(self._moved.values())
-
-
-def _from_memory(report: Mapping[str, Any]) -> Iterator[str]:
-    """What cannot be read again."""
-    if report["weights"] is not None:
-        yield "weights"
-    for item in report["inputs"]:
-        for what, part in item["parts"].items():
-            if "path" not in part:
-                yield _told(item["name"], what)
-    align = report["arguments"]["align"]
-    if align is not None and isinstance(align.get("target"), dict):
-        yield "the target of the alignment"
-
-
-def _told(frame: str, what: str) -> str:
-    """A frame, or what of it."""
-    return frame if what == "data" else f"{frame}: {what}"
-
-
-def _opened(report: Mapping[str, Any], found: _Found) -> list[Frame]:
+def _opened(report: Mapping[str, Any], found: Found) -> list[Frame]:
     """The frames, under the names that they had."""
     arguments = report["arguments"]
     flags = Flags(bad=arguments["flags"]["bad"], good=arguments["flags"]["good"])
@@ -251,14 +173,14 @@ def _opened(report: Mapping[str, Any], found: _Found) -> list[Frame]:
 
 
 def _compared(
-    report: Mapping[str, Any], recipe: Recipe, frames: Sequence[Frame], found: _Found
+    report: Mapping[str, Any], recipe: Recipe, frames: Sequence[Frame], found: Found
 ) -> tuple[list[str], list[str]]:
     """Which inputs hold other data than they did; and of which the headers are others."""
     different, notes = [], []
     hashes = hashed(frames, recipe.needs_variance)
     for item, now in zip(report["inputs"], hashes, strict=True):
         for what in {**item["parts"], **now}:
-            told = _told(item["name"], what)
+            told = told_of(item["name"], what)
             one, other = item["parts"].get(what), now.get(what)
             if one is None or other is None:
                 there = "none" if one is None else "one"

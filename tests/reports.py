@@ -30,7 +30,7 @@ def save(folder, n=N, shape=SHAPE):
 
 def kept(folder, frames, *arguments, maps=(), name="out.fits", **words):
     """Run, write, and write the report; the result."""
-    result = stack(frames, *arguments, report=True, backend="cpu", **words)
+    result = stack(frames, *arguments, report=True, **{"backend": "cpu", **words})
     result.write(folder / name, maps=maps)
     write_text(folder / "run.json", dumps(result.report))
     return result

@@ -10,6 +10,7 @@ from astropy.io import fits
 
 import recipes
 from gpustack import Flags, Image, InputError, SigmaClip, stack
+from gpustack.backends.cuda import device
 from gpustack.errors import OutputError
 from gpustack.provenance import dumps
 from gpustack.replay import replay
@@ -162,6 +163,17 @@ def test_where_it_was_written_is_where_it_is_written_again(night, tmp_path):
         replay("run.json")
     assert replay("run.json", overwrite=True).verdict == "the same bytes"
     assert (tmp_path / "out.fits").read_bytes() == before
+
+
+def test_on_the_device_that_was_used(night, tmp_path, cuda):
+    result = kept(tmp_path, night, SigmaClip(1.7, 1.9), backend="cuda", device_memory="1GB")
+    assert result.report["backend"] == {
+        "asked": "cuda",
+        "used": "cuda",
+        "device": device.summary(),
+    }
+    assert device.summary() in "".join(result.header["HISTORY"])
+    again(tmp_path)
 
 
 def test_a_result_that_was_not_written(night, tmp_path):

@@ -214,6 +214,12 @@ def command(*words):
     return done
 
 
+def test_help():
+    said = command("--help").output
+    assert "gpustack combine night/*.fits -o deep.fits --scale median --clip sigma --report" in said
+    assert "Exit codes: 0 the same data, 1 an input or the result is another" in said
+
+
 def test_exit_codes_and_what_is_said(night):
     done = command("run.json", "-o", "again.fits")
     assert (done.exit_code, done.output) == (0, "again.fits: the same bytes\n")

@@ -18,8 +18,8 @@ from gpustack.cli_options import images, keywords, recipe_options
 from gpustack.errors import BackendError, FrameError, GpustackError
 from gpustack.files import split_hdu
 
-#: Exit codes: 0 done, 1 the demo found its result wrong, and these.
-BAD_INPUT, NO_BACKEND = 2, 3
+#: Exit codes: 0 done, 1 the demo found its result wrong or a replay not the same, and these.
+NOT_SAME, BAD_INPUT, NO_BACKEND = 1, 2, 3
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -33,6 +33,7 @@ def cli() -> None:
       gpustack info                   what works on this machine
       gpustack combine --help         every option
       gpustack explain --help         why is this pixel so?
+      gpustack replay --help          make a result again from its report
     """
 
 
@@ -69,9 +70,21 @@ def cli() -> None:
     help="Extensions to add: count, low, high, reason, exposure, rejections, flags, sigma, "
     "coverage, weight, frames.",
 )
-@click.option("--overwrite", is_flag=True, help="Replace the output if it exists.")
+@click.option(
+    "--report",
+    metavar="FILE.json",
+    type=click.Path(path_type=Path),
+    help="Write down how the result was made and from what, with the SHA-256 of all that is read; "
+    "`gpustack replay` makes it again from that. Reads the files once more.",
+)
+@click.option("--overwrite", is_flag=True, help="Replace the output, and the report, if it exists.")
 def combine(
-    frames: tuple[str, ...], output: Path, overwrite: bool, maps: str | None, **options: Any
+    frames: tuple[str, ...],
+    output: Path,
+    report: Path | None,
+    overwrite: bool,
+    maps: str | None,
+    **options: Any,
 ) -> None:
     """Combine FRAMES into one image: FITS files, .gz and .fz too, or quoted globs.
 
@@ -92,9 +105,12 @@ def combine(
     """
     from gpustack.engine import stack
     from gpustack.maps.extensions import check_maps
-    from gpustack.writing import check_target
+    from gpustack.provenance import dumps
+    from gpustack.writing import REPORTS, check_target, write_text
 
     check_target(output, overwrite)
+    if report is not None:
+        check_target(report, overwrite, REPORTS)
     given = images(frames, options)
     _check_apart(given, output)
     added = check_maps(maps.split(",") if maps else ())
@@ -102,8 +118,12 @@ def combine(
     words = keywords(options)
     start = time.perf_counter()
     with progress_bar(sys.stderr) as progress:
-        result = stack(given, outputs=outputs, progress=progress, **words)
+        result = stack(
+            given, outputs=outputs, progress=progress, report=report is not None, **words
+        )
     result.write(output, overwrite=overwrite, maps=added)
+    if report is not None and result.report is not None:
+        write_text(report, dumps(result.report), overwrite=overwrite)
     if sys.stderr.isatty():
         click.echo(summary(result, output, time.perf_counter() - start), err=True)
 
@@ -188,6 +208,47 @@ def explain(x: int, y: int, frames: tuple[str, ...], **options: Any) -> None:
     # FITS counts from 1, Python from 0.
     given = images(frames, options)
     click.echo(explain_pixel(given, x - 1, y - 1, **keywords(options)))
+
+
+@cli.command(
+    short_help="Make a result again from its report.",
+    epilog="Exit codes: 0 the same data, 1 an input or the result is another, 2 bad input, "
+    "3 the backend that was used cannot work here.",
+)
+@click.argument("report", type=click.Path(path_type=Path), metavar="REPORT")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    help="The file to write.  [default: that which was written then]",
+)
+@click.option("--overwrite", is_flag=True, help="Replace the output if it exists.")
+def replay(report: Path, output: Path | None, overwrite: bool) -> None:
+    """Make the same file again from REPORT, which combine --report wrote.
+
+    Files are looked for where they were, else by the path that was given, from here and from the
+    folder of the report. Where one is gone, or holds other data, that is said of each, and
+    nothing is made. Numbers are those of the report, not measured again, and so is DATE: the
+    file is the same to the last byte, where versions are the same.
+
+    \b
+    Examples:
+      gpustack combine night/*.fits -o deep.fits --scale median --clip sigma --report deep.json
+      gpustack replay deep.json -o again.fits && cmp deep.fits again.fits
+    """
+    from gpustack.replay import replay as make_again
+
+    with progress_bar(sys.stderr) as progress:
+        done = make_again(report, output, overwrite=overwrite, progress=progress)
+    for line in done.notes:
+        click.echo(f"gpustack: note: {line}", err=True)
+    for line in done.differences:
+        click.echo(f"gpustack: {line}", err=True)
+    if not done.verdict:
+        click.echo(f"gpustack: {done.output}: not made, as inputs are not the same", err=True)
+    if done.differences:
+        raise SystemExit(NOT_SAME)
+    click.echo(f"{done.output}: {done.verdict}")
 
 
 @cli.command()

@@ -23,6 +23,7 @@ from gpustack.maps import Derived, derived, execute, least_memory
 from gpustack.needs import check_needs, exposures
 from gpustack.normalize import PerFrame
 from gpustack.plan import DEFAULT_MEMORY, parse_memory
+from gpustack.provenance import TimedSource, Watch, hashed, made_with, report_of
 from gpustack.recipe import OUTPUTS, Recipe, Uncertainty
 from gpustack.result import StackResult, per_frame
 
@@ -47,6 +48,7 @@ def stack(
     memory: float | str | None = None,
     device_memory: float | str | None = None,
     progress: Progress | None = None,
+    report: bool = False,
 ) -> StackResult:
     """Combine frames of the same field into one image.
 
@@ -112,6 +114,9 @@ def stack(
         variable GPUSTACK_DEVICE_MEMORY, and without it, most of what is free.
     progress : callable or None
         Called with (rows done, rows in all) after each band.
+    report : bool
+        Make `StackResult.report`, which says how the result was made and from what; for that,
+        all that is read of the frames is hashed, which reads them once more.
 
     Returns
     -------
@@ -134,35 +139,50 @@ def stack(
     >>> float(result.data[0, 0]), int(result.high[0, 0])
     (10.0, 1)
     """
-    opened = open_frames(frames, hdu=hdu, unit=unit, flags=flags)
-    aligned = bring_together(opened, align)
-    recipe, origins, per_sample = fill_in(
-        aligned.frames,
-        clips,
-        combine,
-        scale=scale,
-        zero=zero,
-        weights=weights,
-        clip_on=clip_on,
-        uncertainty=uncertainty,
-        dtype=dtype,
-        outputs=outputs,
-    )
+    watch = Watch([] if report else None)
+    with watch("open"):
+        opened = open_frames(frames, hdu=hdu, unit=unit, flags=flags)
+    with watch("align"):
+        aligned = bring_together(opened, align)
+    with watch("measure"):
+        recipe, origins, per_sample = fill_in(
+            aligned.frames,
+            clips,
+            combine,
+            scale=scale,
+            zero=zero,
+            weights=weights,
+            clip_on=clip_on,
+            uncertainty=uncertainty,
+            dtype=dtype,
+            outputs=outputs,
+        )
     if flags is not None and flags.given:
         origins.append(f"flags: {flags}, bits of masks")
+    origins = [*tell_of_apart(opened), *aligned.origins, *origins]
+    with watch("hash"):
+        hashes = hashed(opened, recipe.needs_variance) if report else []
     result = run(
         aligned.frames,
         recipe,
-        origins=[*tell_of_apart(opened), *aligned.origins, *origins],
+        origins=origins,
         weights=per_sample,
         backend=backend,
         memory=memory,
         device_memory=device_memory,
         progress=progress,
+        watch=watch,
     )
     result = replace(result, per_frame={**result.per_frame, **aligned.columns})
     warn_of(result)
-    return result
+    if not report:
+        return result
+    given = {"hdu": hdu, "unit": unit, "flags": flags, "align": align}
+    given |= {"backend": backend, "memory": memory, "device_memory": device_memory}
+    told = report_of(
+        result, hashes, aligned, watch, origins=origins, given=given, weights=per_sample
+    )
+    return replace(result, report=told)
 
 
 def run(
@@ -177,6 +197,8 @@ def run(
     reasons: bool = False,
     working: DTypeLike = np.float32,
     origins: Sequence[str] = (),
+    date: str | None = None,
+    watch: Watch | None = None,
 ) -> StackResult:
     """Run a recipe, in which all numbers are filled in, on frames that agree.
 
@@ -194,6 +216,10 @@ def run(
         Samples are compared and sorted in the widest of this and the frames' own.
     origins : sequence of str
         In words, what numbers of the recipe were taken from; for the header.
+    date : str or None
+        DATE of the header; None is now.
+    watch : Watch or None
+        Is told which backend runs, and how long.
 
     Raises
     ------
@@ -205,29 +231,37 @@ def run(
         Where it needs flags and no frame has any.
     """
     recipe.check_frames(len(frames))
-    header = _header(frames, recipe, origins)
+    watch = Watch() if watch is None else watch
     dtype = np.result_type(working, *(frame.dtype for frame in frames))
     flat = None if weights is None else reshaped(weights, len(frames), -1, frames[0].shape[-1])
     check_needs(frames, recipe)
-    source = _source(frames, recipe, dtype, flat)
+    source = _source(frames, recipe, dtype, flat, watch)
     executor = backends.get(backend, device_memory=device_memory, resident=source.resident)
+    watch.backend, watch.device = executor.name, backends.device_of(executor)
+    header = _header(frames, recipe, [made_with(watch), *origins], date)
     out = _outputs(recipe, source, reasons)
     assert out.data is not None
     maps = derived(recipe, source, out.data.dtype, exposures(frames, recipe))
     made = list(maps.values())
     limit = _limit(memory, source, least_memory(source, recipe, made))
-    execute(executor, source, recipe, out, made, limit, progress)
+    with watch("stream"):
+        execute(executor, source, recipe, out, made, limit, progress)
     return _result(frames, recipe, out, maps, header)
 
 
 def _source(
-    frames: Sequence[Frame], recipe: Recipe, dtype: np.dtype[Any], weights: NDArray[Any] | None
+    frames: Sequence[Frame],
+    recipe: Recipe,
+    dtype: np.dtype[Any],
+    weights: NDArray[Any] | None,
+    watch: Watch,
 ) -> FrameSource:
     """What the backend reads."""
     scales = None
     if recipe.weights == "variance":
         scales = (1.0,) * len(frames) if recipe.scale is None else recipe.scale
-    return FrameSource(frames, dtype, weights, recipe.clips_by_variance, scales)
+    given = frames, dtype, weights, recipe.clips_by_variance, scales
+    return FrameSource(*given) if watch.reads is None else TimedSource(*given, watch.reads)
 
 
 def _limit(memory: float | str | None, source: FrameSource, maps: int) -> int:
@@ -260,12 +294,14 @@ def _outputs(recipe: Recipe, source: FrameSource, reasons: bool) -> Outputs:
     return out
 
 
-def _header(frames: Sequence[Frame], recipe: Recipe, origins: Sequence[str]) -> Any:
+def _header(
+    frames: Sequence[Frame], recipe: Recipe, origins: Sequence[str], date: str | None
+) -> Any:
     """The header of the result; made first, so that a fault in one is found before the work."""
     used = [frame for frame in frames if not isinstance(frame, AbsentFrame)]
     names = [frame.name for frame in used]
     exposures = [read_exposure(frame.header) for frame in used]
-    return describe(used[0].header, recipe, names, exposures, origins)
+    return describe(used[0].header, recipe, names, exposures, origins, date)
 
 
 def _result(

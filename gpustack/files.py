@@ -7,7 +7,7 @@ from pathlib import Path
 from gpustack.errors import FrameError
 
 #: ``NAME[3]``, ``NAME[SCI]`` or ``NAME[SCI,2]``, as CFITSIO and IRAF have it.
-_WITH_HDU = re.compile(r"(.+)\[([^\[\],]+)(?:,\s*(\d+))?\]")
+_WITH_HDU = re.compile(r"(.+)\[([^\[\],]+)(?:,\s*(\d+))?\]", re.DOTALL)
 
 HduKey = int | str | tuple[str, int]
 

@@ -46,6 +46,7 @@ def describe(
     names: Sequence[str],
     exposures: Sequence[Any],
     origins: Sequence[str] = (),
+    date: str | None = None,
 ) -> fits.Header:
     """The header of a result.
 
@@ -64,6 +65,8 @@ def describe(
         Each frame's EXPTIME; what is no finite number counts as none.
     origins : sequence of str
         In words, what numbers of the recipe were taken from.
+    date : str or None
+        DATE; None is now.
 
     Raises
     ------
@@ -74,7 +77,8 @@ def describe(
         with quiet():
             header = _without(first, {key for key in first if STRUCTURE.fullmatch(key)})
             header["NCOMBINE"] = (len(names), "number of frames combined")
-            header["DATE"] = (datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S"), "UTC, file written")
+            now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S")
+            header["DATE"] = (now if date is None else date, "UTC, file written")
             _add_exposure(header, recipe, exposures)
             # One by one, each card would look for its place among all the others.
             header.extend([*_name_cards(names), *_history_cards(recipe, origins)], end=True)

@@ -265,12 +265,16 @@ class Recipe:
                     f"nlow={clip.nlow} + nhigh={clip.nhigh} for {n} frames",
                 )
 
-    def to_json(self) -> str:
-        """The recipe as compact JSON; `from_json` turns it back."""
+    def to_record(self) -> dict[str, Any]:
+        """The recipe as JSON has it."""
         record = {field.name: _recorded(getattr(self, field.name)) for field in fields(self)}
         record["combine"] = combines.to_record(self.combine)
         record["clips"] = [{"clip": clip.name, **stated(clip)} for clip in self.clips]
-        return json.dumps(record, separators=(",", ":"), allow_nan=False)
+        return record
+
+    def to_json(self) -> str:
+        """The recipe as compact JSON; `from_json` turns it back."""
+        return json.dumps(self.to_record(), separators=(",", ":"), allow_nan=False)
 
     @classmethod
     def from_json(cls, text: str) -> Self:

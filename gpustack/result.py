@@ -1,5 +1,6 @@
 """The result of a run: arrays, header and per-frame table; as CCDData, as a FITS file."""
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -14,6 +15,7 @@ from gpustack.frames.coordinates import Coordinates
 from gpustack.header import fits_wcs, left_out, with_wcs, without_wcs
 from gpustack.maps import RejectionCube
 from gpustack.maps.extensions import extensions
+from gpustack.provenance import output_record
 from gpustack.recipe import MAPS, Recipe
 from gpustack.writing import PathLike, write_whole
 
@@ -67,6 +69,9 @@ class StackResult:
     weight : ndarray of float64 or None
         The weights of the samples that survived, together; of weights by variance, the inverse
         of the variance of `data`.
+    report : dict or None
+        How it was made, as JSON has it; see docs/provenance.md. Made only when asked for; `write`
+        adds what it wrote.
     """
 
     data: NDArray[Any]
@@ -88,6 +93,7 @@ class StackResult:
     sigma: NDArray[Any] | None = field(default=None, repr=False)
     coverage: NDArray[Any] | None = field(default=None, repr=False)
     weight: NDArray[Any] | None = field(default=None, repr=False)
+    report: dict[str, Any] | None = field(default=None, repr=False)
 
     @cached_property
     def frames(self) -> "Table":
@@ -205,7 +211,11 @@ class StackResult:
         InputError
             Where a map was not made.
         """
+        begin = time.perf_counter()
         write_whole(path, self.to_hdulist(maps), overwrite=overwrite)
+        if self.report is not None:
+            self.report["seconds"]["write"] = round(time.perf_counter() - begin, 6)
+            self.report["output"] = output_record(path, maps)
 
 
 def per_frame(

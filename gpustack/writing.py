@@ -15,8 +15,11 @@ PathLike = str | os.PathLike[str]
 
 ENDINGS = (".fits", ".fit", ".fts", ".fits.gz", ".fit.gz", ".fts.gz")
 
+#: Of reports.
+REPORTS = (".json",)
 
-def check_target(path: PathLike, overwrite: bool) -> Path:
+
+def check_target(path: PathLike, overwrite: bool, endings: tuple[str, ...] = ENDINGS) -> Path:
     """The file that `path` stands for, if it can be written; meant to be called before the work.
 
     A symbolic link stands for the file that it points to.
@@ -25,12 +28,12 @@ def check_target(path: PathLike, overwrite: bool) -> Path:
     ------
     OutputError
         Where it exists and `overwrite` is False or it is no file, its folder is missing, is
-        no folder or may not be written to, or its name does not end as a FITS file's.
+        no folder or may not be written to, or its name has none of the `endings`.
     """
     with _errors_of(path):
         target = Path(path).resolve()
-        if not os.fspath(path).lower().endswith(ENDINGS):
-            raise OutputError(f"{path}: expected a name ending in {', '.join(ENDINGS)}")
+        if not os.fspath(path).lower().endswith(endings):
+            raise OutputError(f"{path}: expected a name ending in {', '.join(endings)}")
         if target.is_dir():
             raise OutputError(f"{path}: expected a file to write, got a folder")
         if os.path.lexists(target) and not target.is_file():
@@ -56,6 +59,21 @@ def write_whole(path: PathLike, hdus: fits.HDUList, *, overwrite: bool = False) 
     ending = next(end for end in reversed(ENDINGS) if os.fspath(path).lower().endswith(end))
     with _errors_of(path), _temporary(target.parent, ending) as temporary:
         hdus.writeto(temporary, output_verify="silentfix+ignore")
+        _sync(temporary)
+        _take_name(temporary, target, overwrite)
+
+
+def write_text(path: PathLike, text: str, *, overwrite: bool = False) -> None:
+    """Write a report as `write_whole` does a result.
+
+    Raises
+    ------
+    OutputError
+        As `check_target`, or where writing fails.
+    """
+    target = check_target(path, overwrite, REPORTS)
+    with _errors_of(path), _temporary(target.parent, REPORTS[0]) as temporary:
+        temporary.write_text(text, encoding="utf-8")
         _sync(temporary)
         _take_name(temporary, target, overwrite)
 

@@ -265,3 +265,15 @@ def test_real_tiles_compressed_once_more_by_gzip(real_data, tmp_path):
     path = tmp_path / "twice.fits.fz.gz"
     path.write_bytes(gzip.compress(source.read_bytes()))
     np.testing.assert_array_equal(one(path).whole(), one(source).whole())
+
+
+@pytest.mark.parametrize("codec", ["RICE_1", "GZIP_1", "GZIP_2", "HCOMPRESS_1", "PLIO_1"])
+def test_threads_that_decompress_at_once_get_what_one_gets(tmp_path, codec):
+    raw = np.random.default_rng(5).integers(0, 900, (200, 300)).astype("i2")
+    paths = [tmp_path / f"{i}.fits.fz" for i in range(2)]
+    for path in paths:
+        fits.CompImageHDU(raw, compression_type=codec, tile_shape=(50, 300)).writeto(path)
+    frames = [one(path) for path in paths]
+    with ThreadPoolExecutor(4) as pool:
+        read = pool.map(lambda i: frames[i % 2].read(0, 200).data, range(60))
+        assert all(np.array_equal(rows, raw) for rows in read)

@@ -44,12 +44,14 @@ MAY_IMPORT = {
     "maps": "numpy astropy",
     "writing": "numpy astropy",
     "align": "numpy astropy reproject scipy skimage astroalign sep",
+    "provenance": "numpy astropy",
     "result": "numpy astropy",
     "advice": "astropy",
     "normalize": "numpy astropy",
     "needs": "",
     "arguments": "numpy",
     "engine": "numpy",
+    "replay": "",
     "explanation": "numpy astropy",
     "combiner": "numpy astropy",
     "demo": "numpy astropy matplotlib",
@@ -168,7 +170,7 @@ SLOW = {
     *("astropy.nddata", "astropy.table", "astropy.wcs", "astropy.coordinates", "astropy.time"),
     *("astropy.utils.masked", "astropy.stats", "scipy", "gpustack.backends.cuda.backend"),
     *("gpustack.explanation", "gpustack.combiner", "gpustack.align.sky", "gpustack.demo"),
-    *("gpustack.align.reproject", "gpustack.align.register"),
+    *("gpustack.align.reproject", "gpustack.align.register", "gpustack.replay"),
 }
 
 

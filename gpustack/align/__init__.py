@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from gpustack.align.base import AbsentFrame, Aligned
+from gpustack.align.similarity import Similarity
 from gpustack.alignments import Alignment, Offsets, Register, Reproject, as_alignment
 from gpustack.errors import InputError
 from gpustack.frames import Frame, check_agree
@@ -25,7 +26,11 @@ _ALIGNERS: dict[type[Alignment], tuple[str, str]] = {
 }
 
 
-def bring_together(frames: Sequence[Frame], given: Alignment | str | None) -> Aligned:
+def bring_together(
+    frames: Sequence[Frame],
+    given: Alignment | str | None,
+    known: Sequence[Similarity | None] | None = None,
+) -> Aligned:
     """Frames that agree in unit and shape: aligned, or as they are.
 
     Parameters
@@ -33,6 +38,8 @@ def bring_together(frames: Sequence[Frame], given: Alignment | str | None) -> Al
     frames : sequence of Frame
     given : alignment, its text, or None
         None: the frames must be of one shape.
+    known : sequence of Similarity or None, optional
+        Where frames lie that were measured before (`Aligned.found`); they are not measured again.
 
     Raises
     ------
@@ -48,8 +55,9 @@ def bring_together(frames: Sequence[Frame], given: Alignment | str | None) -> Al
     _check(frames, alignment)
     check_agree(frames, ("unit",))
     module, function = _ALIGNERS[type(alignment)]
+    words = {} if known is None else {"known": known}
     aligned: Aligned = getattr(import_module(f"gpustack.align.{module}"), function)(
-        frames, alignment
+        frames, alignment, **words
     )
     if all(isinstance(frame, AbsentFrame) for frame in aligned.frames):
         raise InputError(

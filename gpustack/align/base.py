@@ -10,6 +10,7 @@ import numpy as np
 from astropy.io import fits
 from numpy.typing import NDArray
 
+from gpustack.align.similarity import Similarity
 from gpustack.backends.base import Samples
 from gpustack.errors import InputError
 from gpustack.frames import Frame
@@ -84,11 +85,14 @@ class Aligned:
     columns : dict of str to list
         What is known of each frame, for `StackResult.frames`. Where frames were to be left out,
         ``"left_out"`` says of each why, or is empty.
+    found : list of Similarity or None
+        Where frames were measured, where each lies on the reference; None for one left out.
     """
 
     frames: list[Frame]
     origins: list[str] = field(default_factory=list)
     columns: dict[str, list[Any]] = field(default_factory=dict)
+    found: list[Similarity | None] | None = None
 
 
 @dataclass(eq=False)

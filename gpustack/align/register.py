@@ -29,8 +29,12 @@ _log = logging.getLogger(__name__)
 _NEEDS = {"phase": ("skimage", "sep"), "stars": ("astroalign", "sep")}
 
 
-def register_frames(frames: Sequence[Frame], how: Register) -> Aligned:
+def register_frames(
+    frames: Sequence[Frame], how: Register, known: Sequence[Similarity | None] | None = None
+) -> Aligned:
     """Frames on the pixels of the reference. Each is read once, with the reference held beside it.
+
+    Where it is `known` where they lie, nothing is read, and nothing is told of each.
 
     Raises
     ------
@@ -44,13 +48,15 @@ def register_frames(frames: Sequence[Frame], how: Register) -> Aligned:
             f"align {how}: expected a reference below {len(frames)}, the number of frames, "
             f"got {how.reference}"
         )
+    origin = f"align: {how}, to {frames[how.reference].name}"
+    if known is not None:
+        return Aligned(_placed(frames, known, how), [origin], found=list(known))
     _check_installed(how)
     found, told, faults = _measured(frames, how)
     columns: dict[str, list[Any]] = {name: [row[name] for row in told] for name in told[0]}
     if any(faults):
         columns["left_out"] = faults
-    origin = f"align: {how}, to {frames[how.reference].name}"
-    return Aligned(_placed(frames, found, how), [origin], columns)
+    return Aligned(_placed(frames, found, how), [origin], columns, found)
 
 
 def _measured(

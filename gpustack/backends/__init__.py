@@ -1,6 +1,7 @@
 """The backends: who executes a recipe on a band of samples. `get` is their only door."""
 
 import logging
+import platform
 from dataclasses import dataclass
 
 from gpustack.backends.base import Backend
@@ -30,8 +31,14 @@ def report() -> list[Report]:
     problem = device.problem()
     if problem is not None:
         return [cpu, Report("cuda", False, problem)]
-    names = ", ".join(map(str, device.able_devices()))
-    return [cpu, Report("cuda", True, f"{names}; {device.versions()}")]
+    return [cpu, Report("cuda", True, device.summary())]
+
+
+def device_of(executor: Backend) -> str:
+    """On what a backend computes, in words."""
+    if executor.name == "cpu":
+        return platform.machine() or "cpu"
+    return device.summary()
 
 
 def get(

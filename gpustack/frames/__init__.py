@@ -167,7 +167,7 @@ def check_agree(frames: Iterable[Frame], what: Sequence[str] = ("shape", "unit")
 def tell_of_apart(frames: Iterable[Frame]) -> list[str]:
     """In words, what of each frame was read from files of its own; for the header."""
     return [
-        f"{frame.name}: {', '.join(frame.apart)}"
+        f"{frame.name}: {', '.join(map(str, frame.apart))}"
         for frame in frames
         if isinstance(frame, FitsFrame) and frame.apart
     ]

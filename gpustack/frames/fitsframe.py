@@ -48,8 +48,8 @@ class FitsFrame:
         What HDUs the file has, for errors.
     weight : Plane or None
         What is no positive finite number is invalid.
-    apart : tuple of str
-        In words, what lies in files of its own.
+    apart : tuple of Apart
+        What lies in files of its own.
     """
 
     name: str
@@ -62,7 +62,7 @@ class FitsFrame:
     variance: PlaneVariance | None
     contents: str
     weight: Plane | None = None
-    apart: tuple[str, ...] = ()
+    apart: tuple[Apart, ...] = ()
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -204,7 +204,7 @@ def open_file(
             ),
             listed(hdus),
             apart["weight"].plane if "weight" in apart else None,
-            tuple(map(str, apart.values())),
+            tuple(apart.values()),
         )
 
 

@@ -93,8 +93,9 @@ class Hdu:
         As it stands in the file: that of the table where `kind` is ``"tiles"``.
     shape : tuple of int
         Of the image, in numpy order; () where `kind` is ``"other"``.
-    start, stop : int
-        Where its data lie, in bytes; of a gzip file, in the uncompressed stream.
+    begin, start, stop : int
+        Where its header begins, and where its data lie, in bytes; of a gzip file, in the
+        uncompressed stream.
     """
 
     index: int
@@ -103,6 +104,7 @@ class Hdu:
     version: Any
     header: fits.Header
     shape: tuple[int, ...]
+    begin: int
     start: int
     stop: int
 
@@ -191,7 +193,7 @@ class _Gzip(_Plain):
 def _walk(source: _Plain) -> Iterator[Hdu]:
     begin, index = 0, 0
     while header := _read_header(source, begin, first=index == 0):
-        hdu = _describe(source, index, header)
+        hdu = _describe(source, index, header, begin)
         begin = -(-hdu.stop // _BLOCK) * _BLOCK
         last = source.is_last(hdu.stop, begin)
         if not last and (held := source.held(hdu.stop)) < hdu.stop:
@@ -229,7 +231,7 @@ def _read_header(source: _Plain, begin: int, first: bool) -> fits.Header | None:
             )
 
 
-def _describe(source: _Plain, index: int, header: fits.Header) -> Hdu:
+def _describe(source: _Plain, index: int, header: fits.Header, begin: int) -> Hdu:
     kind = _kind(index, header)
     axes = shape = _axes(source.name, header)
     if kind != "image":
@@ -242,6 +244,7 @@ def _describe(source: _Plain, index: int, header: fits.Header) -> Hdu:
         version=header.get("EXTVER", 1),
         header=header,
         shape=shape,
+        begin=begin,
         start=start,
         stop=start + _data_bytes(source.name, header, axes),
     )

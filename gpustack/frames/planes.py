@@ -9,7 +9,7 @@ import io
 import math
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,10 @@ _CODECS = ("RICE_1", "RICE_ONE", "GZIP_1", "GZIP_2", "HCOMPRESS_1", "PLIO_1", "N
 #: No tile compression is denser than this: HCOMPRESS of a constant image makes
 #: some 10,000 bytes of one.
 _MAX_EXPANSION = 100_000
+
+#: CFITSIO keeps where it is in what it decompresses by HCOMPRESS in variables of the process:
+#: two threads at it make wrong samples, or errors. The other codecs have none.
+_HCOMPRESS = threading.Lock()
 
 _SIGN64 = 1 << 63
 
@@ -178,7 +182,8 @@ class TiledPlane(Plane):
     """A tile-compressed image: astropy decompresses the tiles that the rows lie in."""
 
     def _fill(self, rows: NDArray[Any], start: int) -> None:
-        with _astropy(self.file) as hdus:
+        alone = self.hdu.header.get("ZCMPTYPE") == "HCOMPRESS_1"
+        with _HCOMPRESS if alone else nullcontext(), _astropy(self.file) as hdus:
             with quiet():
                 section = hdus[self.hdu.index].section
             for piece, at in _pieces(self.shape, start, start + len(rows)):

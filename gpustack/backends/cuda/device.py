@@ -191,6 +191,11 @@ def versions() -> str:
     return f"CuPy {module.__version__}, CUDA {built}, driver for CUDA {driver}"
 
 
+def summary() -> str:
+    """The devices that the kernels are made for, and versions. BackendError where there is none."""
+    return f"{', '.join(map(str, able_devices()))}; {versions()}"
+
+
 def is_out_of_memory(err: BaseException) -> bool:
     """Whether an error says that a device, or pinned memory of the host, is full."""
     if isinstance(err, cupy().cuda.memory.OutOfMemoryError):

@@ -1,0 +1,190 @@
+"""Hashes: SHA-256 of the data units of inputs and outputs."""
+
+import gzip
+import hashlib
+import math
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpustack.backends.cpu import available_cores
+from gpustack.errors import FrameError
+from gpustack.frames import ArrayFrame, FitsFrame, Frame
+from gpustack.frames.hdus import Hdu, quiet, reading, scan
+from gpustack.frames.resident import ResidentFrame, on_host
+from gpustack.frames.views import take_rows
+from gpustack.provenance.paths import stored
+
+#: Bytes that are hashed at once.
+CHUNK = 1 << 20
+
+#: Threads that hash. They hold the GIL for moments only; disks have no use for more.
+THREADS = 4
+
+
+def hash_file(name: str) -> str:
+    """SHA-256 of a file; of a gzip file, of what it holds, as gzip adds the time to that.
+
+    Raises
+    ------
+    FrameError
+        Where it cannot be read.
+    """
+    return hash_pieces(name, 0, None)[0]
+
+
+def hash_pieces(name: str, begin: int, *stops: int | None) -> list[str]:
+    """SHA-256 of each piece of a file from byte `begin` on; None is its end.
+
+    Raises
+    ------
+    FrameError
+        Where it cannot be read, or ends before.
+    """
+    view, hashes = memoryview(bytearray(CHUNK)), []
+    with reading(name), _inflated(name) as stream:
+        stream.seek(begin)
+        for stop in stops:
+            digest, left = hashlib.sha256(), math.inf if stop is None else stop - begin
+            while left > 0 and (got := stream.readinto(view[: int(min(left, CHUNK))])):
+                digest.update(view[:got])
+                left -= got
+            if stop is not None and left:
+                raise FrameError(name, f"cut off: expected {left:,.0f} more bytes up to {stop:,}")
+            hashes.append(digest.hexdigest())
+            begin = begin if stop is None else stop
+    return hashes
+
+
+@contextmanager
+def _inflated(name: str) -> Iterator[Any]:
+    """A file, or what it holds where it is gzip-compressed, to read from."""
+    with Path(name).open("rb", buffering=0) as file:
+        packed = file.read(2) == b"\x1f\x8b"
+        file.seek(0)
+        if not packed:
+            yield file
+            return
+        with gzip.GzipFile(fileobj=file, mode="rb") as stream:
+            yield stream
+
+
+def hash_array(array: Any) -> str:
+    """SHA-256 of an array as FITS would store its values: big-endian, the last axis first."""
+    digest = hashlib.sha256()
+    array = np.broadcast_to(array, np.shape(array) or (1,)) if np.ndim(array) == 0 else array
+    rows, width = int(np.prod(array.shape[:-1])), array.shape[-1]
+    step = max(1, CHUNK // (width * array.dtype.itemsize))
+    for start in range(0, rows, step):
+        piece = on_host(take_rows(array, start, min(start + step, rows)))
+        digest.update(np.ascontiguousarray(piece, piece.dtype.newbyteorder(">")).data)
+    return digest.hexdigest()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FilePart:
+    """An HDU that something of a frame is read from.
+
+    Parameters
+    ----------
+    given : str
+        The path by which its file is opened.
+    hdu : Hdu
+    apart : bool
+        Whether it was named, and not found beside the image.
+    inherited : str
+        What other headers say of it.
+    """
+
+    given: str
+    hdu: Hdu
+    apart: bool
+    inherited: str = ""
+
+    def record(self) -> dict[str, Any]:
+        """Where it is, and hashes: of the data without what fills the last block, of headers."""
+        hdu = self.hdu
+        header, data = hash_pieces(self.given, hdu.begin, hdu.start, hdu.stop)
+        if self.inherited:
+            header = hashlib.sha256((header + self.inherited).encode()).hexdigest()
+        return {
+            "given": self.given,
+            "path": stored(self.given),
+            "hdu": hdu.index,
+            "apart": self.apart,
+            "sha256": data,
+            "header_sha256": header,
+        }
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ArrayPart:
+    """An array that something of a frame is."""
+
+    array: NDArray[Any]
+
+    def record(self) -> dict[str, Any]:
+        """The hash alone; it came from memory."""
+        return {"sha256": hash_array(self.array)}
+
+
+def hashed(frames: Sequence[Frame], with_variance: bool) -> list[dict[str, Any]]:
+    """Of each frame, as it was opened, all that is read of it, with hashes. Reads it once, whole.
+
+    Parameters
+    ----------
+    frames : sequence of Frame
+    with_variance : bool
+        Whether variances are read.
+
+    Returns
+    -------
+    list of dict
+        ``"data"``, and where there are any, ``"mask"``, ``"flags"``, ``"weight"``,
+        ``"variance"``: each a record of where it is, and its ``"sha256"``.
+    """
+    found = [_parts(frame, with_variance) for frame in frames]
+    every = [part for parts in found for part in parts.values()]
+    with ThreadPoolExecutor(min(available_cores(), THREADS)) as pool:
+        records = iter(list(pool.map(lambda part: part.record(), every)))
+    return [{what: next(records) for what in parts} for parts in found]
+
+
+def hash_hdus(name: str) -> list[dict[str, str]]:
+    """The names of the HDUs of a file, and the hashes of their data units."""
+    hdus, _ = scan(name)
+    return [{"name": hdu.name, "sha256": hash_pieces(name, hdu.start, hdu.stop)[0]} for hdu in hdus]
+
+
+def _parts(frame: Frame, with_variance: bool) -> dict[str, FilePart | ArrayPart]:
+    if isinstance(frame, FitsFrame):
+        return dict(_of_file(frame, with_variance))
+    if isinstance(frame, ResidentFrame):
+        return {"data": ArrayPart(frame.data)}
+    assert isinstance(frame, ArrayFrame)
+    bits = None if frame.bits is frame.mask else frame.bits
+    arrays = {"data": frame.data, "mask": frame.mask, "flags": bits}
+    if with_variance and frame.variance is not None:
+        arrays["variance"] = np.asarray(frame.variance.given)
+    return {what: ArrayPart(array) for what, array in arrays.items() if array is not None}
+
+
+def _of_file(frame: FitsFrame, with_variance: bool) -> Iterator[tuple[str, FilePart]]:
+    apart = {part.what for part in frame.apart}
+    image = frame.image.hdu
+    with quiet():  # an extension has what the primary header says beside
+        inherited = frame.header.tostring() if image.index else ""
+    yield "data", FilePart(frame.image.file, image, False, inherited)
+    for what, plane in (("mask", frame.mask), ("weight", frame.weight)):
+        if plane is not None:
+            yield what, FilePart(plane.file, plane.hdu, what in apart)
+    # Weights that are given are what variances come from.
+    if with_variance and frame.variance is not None and frame.weight is None:
+        variance = frame.variance
+        yield "variance", FilePart(variance.file, variance.hdu, "variance" in apart)

@@ -1,0 +1,32 @@
+"""Where files are, as a report has it: whole paths that tell nobody's name."""
+
+import os
+from pathlib import Path
+
+PathLike = str | os.PathLike[str]
+
+
+def stored(path: PathLike) -> str:
+    """The whole path of a file; ``~`` stands for the home folder, whose name is that of a user."""
+    whole = os.path.abspath(path)  # noqa: PTH100 - links stay as they were given
+    home = os.path.expanduser("~").rstrip(os.sep)  # noqa: PTH111
+    return "~" + whole[len(home) :] if home and whole.startswith(home + os.sep) else whole
+
+
+def find(where: str, given: str | None, folder: PathLike) -> str | None:
+    """The file that a report speaks of; None where it is nowhere.
+
+    Parameters
+    ----------
+    where : str
+        Its whole path, as `stored`.
+    given : str or None
+        The path by which it was given. Where the first one is gone, this is looked for from the
+        current folder, and from that of the report: a folder may have moved with all its files.
+    folder : path
+        That of the report.
+    """
+    tried = [os.path.expanduser(where)]  # noqa: PTH111
+    if given is not None and not os.path.isabs(given):  # noqa: PTH117
+        tried += [given, os.path.join(folder, given)]  # noqa: PTH118 - str in, str out
+    return next((path for path in tried if Path(path).is_file()), None)

@@ -1,0 +1,56 @@
+"""How long the stages of a run take."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from gpustack.backends.base import Samples
+from gpustack.frames import FrameSource
+
+
+@dataclass(eq=False)
+class Watch:
+    """Seconds of the stages of a run, by their names.
+
+    Parameters
+    ----------
+    reads : list of float, or None
+        Where the seconds of each read go while rows are streamed; None: nobody asks.
+    """
+
+    reads: list[float] | None = None
+    seconds: dict[str, float] = field(default_factory=dict)
+    #: Which backend ran, and on what; known once it has been chosen.
+    backend: str = ""
+    device: str = ""
+
+    @contextmanager
+    def __call__(self, stage: str) -> Iterator[None]:
+        """Within it, a stage goes on."""
+        begin = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[stage] = time.perf_counter() - begin
+
+
+@dataclass(frozen=True, eq=False)
+class TimedSource(FrameSource):
+    """A source that tells how long each read takes.
+
+    Parameters
+    ----------
+    reads : list of float
+        Gets the seconds; several threads append to it.
+    """
+
+    reads: list[float] = field(default_factory=list)
+
+    def read(self, f: int, start: int, stop: int, into: Any = None) -> Samples:
+        """Rows ``[start, stop)`` of frame `f`."""
+        begin = time.perf_counter()
+        samples = super().read(f, start, stop, into)
+        self.reads.append(time.perf_counter() - begin)
+        return samples

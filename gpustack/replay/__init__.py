@@ -1,0 +1,248 @@
+"""A result made again from the report of a run."""
+
+import json
+import math
+import os
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from gpustack.align import Aligned, bring_together
+from gpustack.align.similarity import Similarity
+from gpustack.backends.base import Progress
+from gpustack.engine import run
+from gpustack.errors import GpustackWarning, InputError
+from gpustack.flags import Flags
+from gpustack.frames import Frame, open_frames
+from gpustack.images import PLANES, Image
+from gpustack.provenance import (
+    Watch,
+    alignment_from,
+    hash_file,
+    hashed,
+    output_record,
+    read_report,
+    versions,
+)
+from gpustack.recipe import Recipe
+from gpustack.replay.found import Found, told_of
+from gpustack.result import StackResult
+from gpustack.writing import PathLike, check_target
+
+#: Columns of `StackResult.frames` that any run makes; others are those of alignments.
+_COLUMNS = ("scale", "zero", "weight", "valid", "rejected")
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """What came of making a result again.
+
+    Parameters
+    ----------
+    output : path
+        What was written, or would have been.
+    differences : list of str
+        Of the inputs: which files are gone, or hold other data. Where there are any, nothing was
+        made. Else of the output: which HDUs hold other data.
+    notes : list of str
+        What else is not as it was.
+    verdict : str
+        In words, whether what was written is what was written then; empty where nothing was.
+    """
+
+    output: Path
+    differences: list[str]
+    notes: list[str]
+    verdict: str = ""
+
+
+def replay(
+    path: PathLike,
+    output: PathLike | None = None,
+    *,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> Replay:
+    """Make a result again, by the numbers in its report; none is measured again.
+
+    Parameters
+    ----------
+    path : path
+        A report, as ``--report`` writes it.
+    output : path or None
+        Where to write; None is where it was written then.
+    overwrite : bool
+        Replace the file if there is one.
+    progress : callable or None
+        As in `stack`.
+
+    Raises
+    ------
+    InputError
+        Where it is no report, or one of frames from memory; a frame cannot be read.
+    OutputError
+        Where the output exists, or cannot be written.
+    BackendError
+        Where the backend that was used cannot work here.
+    """
+    report = read_report(path)
+    target = _target(os.fspath(path), report, output)
+    check_target(target, overwrite)
+    found = Found(os.fspath(path), report)
+    found.check_apart(target)
+    if found.missing:
+        return Replay(target, found.missing, found.moved)
+    recipe = Recipe.from_json(json.dumps(report["recipe"]))
+    frames = _opened(report, found)
+    different, notes = _compared(report, recipe, frames, found)
+    notes = [*found.moved, *notes]
+    if different:
+        return Replay(target, different, notes)
+    alignment = alignment_from(report["arguments"]["align"], found.files)
+    _warn_of(report, versions(alignment))
+    watch = Watch()
+    result = _made(report, recipe, _aligned(frames, alignment, report), watch, progress)
+    if watch.device != report["backend"]["device"]:
+        notes.append(f"device: then {report['backend']['device']}, now {watch.device}")
+    then = report["output"]
+    maps = () if then is None else then["maps"]
+    result.write(target, overwrite=overwrite, maps=maps)
+    if then is None:
+        return Replay(target, [], notes, "made; the report has no file to compare it with")
+    return _judged(target, then, output_record(target, maps), notes)
+
+
+def _made(
+    report: Mapping[str, Any],
+    recipe: Recipe,
+    aligned: Aligned,
+    watch: Watch,
+    progress: Progress | None,
+) -> StackResult:
+    """The result, of frames that are the same."""
+    result = run(
+        aligned.frames,
+        recipe,
+        origins=report["origins"],
+        backend=report["backend"]["used"],
+        memory=report["arguments"]["memory"],
+        device_memory=report["arguments"]["device_memory"],
+        progress=progress,
+        date=report["date"],
+        watch=watch,
+    )
+    return replace(result, per_frame={**result.per_frame, **aligned.columns})
+
+
+def _judged(
+    target: Path, then: Mapping[str, Any], now: Mapping[str, Any], notes: list[str]
+) -> Replay:
+    """What was written, held against what was written then."""
+    others = list(_other_hdus(target, then, now))
+    if others:
+        return Replay(target, others, notes, "another result")
+    is_same = now["sha256"] == then["sha256"]
+    verdict = "the same bytes" if is_same else "the same data in each HDU, under other headers"
+    return Replay(target, [], notes, verdict)
+
+
+def _target(name: str, report: Mapping[str, Any], output: PathLike | None) -> Path:
+    if output is not None:
+        return Path(output)
+    if report["output"] is None:
+        raise InputError(f"{name}: expected the file that was written, got none; give one: -o FILE")
+    return Path(report["output"]["path"]).expanduser()
+
+
+def _opened(report: Mapping[str, Any], found: Found) -> list[Frame]:
+    """The frames, under the names that they had."""
+    arguments = report["arguments"]
+    flags = Flags(bad=arguments["flags"]["bad"], good=arguments["flags"]["good"])
+    images = []
+    for item, files in zip(report["inputs"], found.inputs, strict=True):
+        parts = item["parts"]
+        at = {what: f"{files[what]}[{part['hdu']}]" for what, part in parts.items()}
+        apart = {what: at[what] for what in PLANES if what in parts and parts[what]["apart"]}
+        images.append(Image(at["data"], **apart))
+    frames = open_frames(images, unit=arguments["unit"], flags=flags if flags.given else None)
+    for frame, item in zip(frames, report["inputs"], strict=True):
+        frame.name = item["name"]  # type: ignore[misc]
+    return frames
+
+
+def _compared(
+    report: Mapping[str, Any], recipe: Recipe, frames: Sequence[Frame], found: Found
+) -> tuple[list[str], list[str]]:
+    """Which inputs hold other data than they did; and of which the headers are others."""
+    different, notes = [], []
+    hashes = hashed(frames, recipe.needs_variance)
+    for item, now in zip(report["inputs"], hashes, strict=True):
+        for what in {**item["parts"], **now}:
+            told = told_of(item["name"], what)
+            one, other = item["parts"].get(what), now.get(what)
+            if one is None or other is None:
+                there = "none" if one is None else "one"
+                different.append(f"{told}: expected {there}, got {'one' if other else 'none'}")
+            elif one["sha256"] != other["sha256"]:
+                where = f"{other['path']}[{other['hdu']}]"
+                different.append(f"{told}: other data than then in {where}; {_sums(one, other)}")
+            elif one["header_sha256"] != other["header_sha256"]:
+                notes.append(f"{told}: another header than then in {other['path']}")
+    for file in report["files"]:
+        path = found.files[file["what"]]
+        if hash_file(path) != file["sha256"]:
+            different.append(f"{file['what']}: other content than then in {path}")
+    return different, notes
+
+
+def _sums(then: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    return f"expected SHA-256 {then['sha256']:.12}..., got {now['sha256']:.12}..."
+
+
+def _warn_of(report: Mapping[str, Any], here: Mapping[str, str]) -> None:
+    """Warn of versions that are others."""
+    then = report["versions"]
+    others = [
+        f"{name} {then.get(name, 'none')}, here {here.get(name, 'none')}"
+        for name in {**then, **here}
+        if then.get(name) != here.get(name)
+    ]
+    if others:
+        text = f"other versions than then: {'; '.join(others)}; the bytes may differ"
+        warnings.warn(text, GpustackWarning, stacklevel=3)
+
+
+def _aligned(frames: Sequence[Frame], alignment: Any, report: Mapping[str, Any]) -> Aligned:
+    """The frames on one grid, by where they were found to lie then."""
+    inputs = report["inputs"]
+    if all(item["found"] is None for item in inputs):
+        return bring_together(frames, alignment)
+    known = [_similarity(item["found"]) for item in inputs]
+    names = [name for name in inputs[0]["numbers"] if name not in _COLUMNS]
+    columns = {name: [_number(item["numbers"].get(name)) for item in inputs] for name in names}
+    return replace(bring_together(frames, alignment, known), columns=columns)
+
+
+def _similarity(found: Sequence[float] | None) -> Similarity | None:
+    if found is None:
+        return None
+    turn, shift = complex(*found[:2]), complex(*found[2:])
+    return Similarity(turn, shift)
+
+
+def _number(value: Any) -> Any:
+    """JSON has no NaN."""
+    return math.nan if value is None else value
+
+
+def _other_hdus(output: Path, then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
+    """Which HDUs of the output hold other data than they did."""
+    names = [[hdu["name"] for hdu in record["hdus"]] for record in (then, now)]
+    if names[0] != names[1]:
+        yield f"{output}: expected HDUs {', '.join(names[0])}, got {', '.join(names[1])}"
+        return
+    for one, other in zip(then["hdus"], now["hdus"], strict=True):
+        if one["sha256"] != other["sha256"]:
+            yield f"{output}: other data than then in {one['name']}; {_sums(one, other)}"

@@ -1,0 +1,87 @@
+"""The files that a report speaks of, where they are now."""
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from gpustack.errors import FrameError, InputError
+from gpustack.provenance import find
+
+
+class Found:
+    """The files that a report speaks of, where they are now.
+
+    Parameters
+    ----------
+    name : str
+        The file of the report.
+    report : dict
+
+    Raises
+    ------
+    InputError
+        Where something came from memory.
+    """
+
+    def __init__(self, name: str, report: Mapping[str, Any]) -> None:
+        # Once a file, which may hold several things.
+        self._missing: dict[str, str] = {}
+        self._moved: dict[str, str] = {}
+        self._folder = Path(name).parent
+        for what in _from_memory(report):
+            raise InputError(f"{name}: expected files alone, got {what} from memory")
+        self.inputs = [
+            {
+                what: self._file(told_of(item["name"], what), part)
+                for what, part in item["parts"].items()
+            }
+            for item in report["inputs"]
+        ]
+        self.files = {file["what"]: self._file(file["what"], file) for file in report["files"]}
+
+    def _file(self, what: str, part: Mapping[str, Any]) -> str:
+        path = find(part["path"], part["given"], self._folder)
+        if path is None:
+            told = f"{what}: expected the file {part['path']}, found none"
+            self._missing.setdefault(part["path"], told)
+            return ""
+        if path != os.path.expanduser(part["path"]):  # noqa: PTH111
+            told = f"{what}: {part['path']} has moved, read from {path}"
+            self._moved.setdefault(part["path"], told)
+        return path
+
+    def check_apart(self, output: Path) -> None:
+        """Raise where the output is one of the files that are read."""
+        every = {path for files in (*self.inputs, self.files) for path in files.values() if path}
+        for path in every if output.exists() else ():
+            if Path(path).samefile(output):
+                raise FrameError(path, "expected another output, got one of the frames")
+
+    @property
+    def missing(self) -> list[str]:
+        """In words, which are gone."""
+        return list(self._missing.values())
+
+    @property
+    def moved(self) -> list[str]:
+        """In words, which are elsewhere."""
+        return list(self._moved.values())
+
+
+def _from_memory(report: Mapping[str, Any]) -> Iterator[str]:
+    """What cannot be read again."""
+    if report["weights"] is not None:
+        yield "weights"
+    for item in report["inputs"]:
+        for what, part in item["parts"].items():
+            if "path" not in part:
+                yield told_of(item["name"], what)
+    align = report["arguments"]["align"]
+    if align is not None and isinstance(align.get("target"), dict):
+        yield "the target of the alignment"
+
+
+def told_of(frame: str, what: str) -> str:
+    """A frame, or what of it."""
+    return frame if what == "data" else f"{frame}: {what}"

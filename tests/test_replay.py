@@ -1,0 +1,184 @@
+"""Replays: the same bytes again, and which input is another where one is."""
+
+import gzip
+import os
+import shutil
+
+import numpy as np
+import pytest
+from astropy.io import fits
+
+import recipes
+from gpustack import Flags, Image, InputError, SigmaClip, stack
+from gpustack.backends.cuda import device
+from gpustack.errors import OutputError
+from gpustack.provenance import dumps
+from gpustack.replay import replay
+from reports import SHAPE, N, kept, save, with_maps
+
+#: A recipe by its name, of all tables.
+ROWS = {
+    **{name: recipes.recipe(name, N) for name in recipes.RECIPES},
+    **{f"grown-{name}": recipes.grown(name, N) for name in recipes.GROWN},
+    **{f"averaged-{name}": recipes.averaged(name, N) for name in recipes.AVERAGED},
+}
+SAMPLE = {name for name, recipe in ROWS.items() if recipe.weights == "sample"}
+
+pytestmark = pytest.mark.filterwarnings("ignore::gpustack.errors.GpustackWarning")
+
+
+@pytest.fixture(scope="module")
+def exposures(tmp_path_factory):
+    return save(tmp_path_factory.mktemp("exposures"))
+
+
+@pytest.fixture
+def night(tmp_path, monkeypatch):
+    """A folder with exposures of its own, and in it; the names as they are given there."""
+    save(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    return [f"m{f}.fits" for f in range(N)]
+
+
+def again(folder, **words):
+    """What a replay gives, whose bytes have to be the same."""
+    done = replay(folder / "run.json", folder / "again.fits", **words)
+    assert (done.differences, done.verdict) == ([], "the same bytes")
+    assert (folder / "again.fits").read_bytes() == (folder / "out.fits").read_bytes()
+    return done
+
+
+@pytest.mark.parametrize("name", sorted(ROWS.keys() - SAMPLE))
+def test_every_recipe_makes_the_same_bytes_again(exposures, tmp_path, name):
+    kept(tmp_path, exposures, ROWS[name])
+    assert again(tmp_path).notes == []
+
+
+@pytest.mark.parametrize("name", sorted(SAMPLE)[:1])
+def test_a_weight_for_each_sample_came_from_memory(exposures, tmp_path, name):
+    kept(tmp_path, exposures, ROWS[name], weights=np.ones((N, *SHAPE)))
+    with pytest.raises(
+        InputError, match=r"run.json: expected files alone, got weights from memory"
+    ):
+        replay(tmp_path / "run.json", tmp_path / "again.fits")
+
+
+@pytest.mark.parametrize("name", recipes.ROUTES)
+def test_maps_too(exposures, tmp_path, name):
+    if name not in SAMPLE:
+        recipe, maps = with_maps(ROWS[name])
+        kept(tmp_path, exposures, recipe, maps=maps)
+        again(tmp_path)
+
+
+MEASURES = {
+    "statistics": {"scale": "mad", "zero": "median", "weights": "noise"},
+    "keyword": {"scale": "!EXPTIME", "weights": "exposure"},
+    "variance": {"weights": "variance", "uncertainty": "propagated"},
+    "function": {"scale": lambda image: 100 / float(image.mean())},
+    "numpy": {"weights": np.arange(N, dtype="f4"), "memory": np.float64(40e3)},
+    "bits": {"flags": Flags(good=[1, 2])},
+    "unit": {"unit": "electron", "dtype": "float64"},
+}
+
+
+@pytest.mark.parametrize("words", MEASURES.values(), ids=MEASURES)
+def test_numbers_are_not_measured_again(exposures, tmp_path, words, monkeypatch):
+    kept(tmp_path, exposures, SigmaClip(1.7, 1.9), maps=["frames"], **words)
+    monkeypatch.setattr("gpustack.arguments.resolve", lambda *_: pytest.fail("measured again"))
+    again(tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["gzip", "tiles"])
+def test_compressed_files(night, tmp_path, kind):
+    for name in night:
+        if kind == "gzip":
+            (tmp_path / name).write_bytes(gzip.compress((tmp_path / name).read_bytes()))
+        else:
+            with fits.open(name) as hdus:
+                options = {"compression_type": "RICE_1", "quantize_level": 16}
+                packed = fits.CompImageHDU(hdus[0].data, hdus[0].header, **options)
+                fits.HDUList([fits.PrimaryHDU(), packed]).writeto(name, overwrite=True)
+    result = kept(tmp_path, night)
+    assert result.report["inputs"][0]["parts"]["data"]["hdu"] == (kind == "tiles")
+    again(tmp_path)
+
+
+def test_a_result_that_is_compressed(night, tmp_path):
+    kept(tmp_path, night, name="out.fits.gz")
+    done = replay("run.json", "again.fits.gz")
+    assert done.verdict == "the same bytes", "of what it holds: gzip adds the time"
+    assert replay("run.json", "plain.fits").verdict == "the same bytes"
+
+
+def test_planes_in_files_of_their_own(night, tmp_path):
+    images = []
+    for f, name in enumerate(night):
+        with fits.open(name) as hdus:
+            planes = {
+                "mask": fits.PrimaryHDU((hdus["DQ"].data != 0).astype("i2")),
+                "weight": fits.PrimaryHDU(1 / hdus["UNCERT"].data),
+            }
+            for what, hdu in planes.items():
+                hdu.writeto(f"{what}{f}.fits")
+        images.append(Image(f"{name}[0]", mask=f"mask{f}.fits", weight=f"weight{f}.fits[0]"))
+    result = kept(tmp_path, images, weights="variance", maps=["frames"])
+    parts = result.report["inputs"][1]["parts"]
+    assert {what: part["given"] for what, part in parts.items()} == {
+        "data": "m1.fits",
+        "mask": "mask1.fits",
+        "weight": "weight1.fits",
+    }
+    assert result.report["inputs"][1]["name"] == "m1.fits[0]"
+    again(tmp_path)
+
+
+def test_names_that_cannot_be_printed(tmp_path):
+    names = [
+        tmp_path / name
+        for name in ("nächte.fits", "a\nb.fits", "[3].fits", os.fsdecode(b"\xff.fits"))
+    ]
+    for old, new in zip(save(tmp_path / "m", n=4), names, strict=True):
+        shutil.copy(old, new)
+    kept(tmp_path, [str(name) for name in names])
+    assert (tmp_path / "run.json").read_text().isascii()
+    again(tmp_path)
+
+
+def test_a_folder_that_has_moved(tmp_path, monkeypatch):
+    save(tmp_path / "here")
+    monkeypatch.chdir(tmp_path / "here")
+    kept(tmp_path / "here", "m*.fits")
+    (tmp_path / "here").rename(tmp_path / "there")
+    monkeypatch.chdir(tmp_path)
+    done = again(tmp_path / "there")
+    assert len(done.notes) == N
+    assert f"here/m0.fits has moved, read from {tmp_path / 'there' / 'm0.fits'}" in done.notes[0]
+
+
+def test_where_it_was_written_is_where_it_is_written_again(night, tmp_path):
+    kept(tmp_path, night)
+    before = (tmp_path / "out.fits").read_bytes()
+    with pytest.raises(OutputError, match=r"out\.fits: exists"):
+        replay("run.json")
+    assert replay("run.json", overwrite=True).verdict == "the same bytes"
+    assert (tmp_path / "out.fits").read_bytes() == before
+
+
+def test_on_the_device_that_was_used(night, tmp_path, cuda):
+    result = kept(tmp_path, night, SigmaClip(1.7, 1.9), backend="cuda", device_memory="1GB")
+    assert result.report["backend"] == {
+        "asked": "cuda",
+        "used": "cuda",
+        "device": device.summary(),
+    }
+    assert device.summary() in "".join(result.header["HISTORY"])
+    again(tmp_path)
+
+
+def test_a_result_that_was_not_written(night, tmp_path):
+    report = stack(night, report=True).report
+    (tmp_path / "run.json").write_text(dumps(report))
+    with pytest.raises(InputError, match="expected the file that was written, got none"):
+        replay("run.json")
+    assert "no file to compare it with" in replay("run.json", "again.fits").verdict

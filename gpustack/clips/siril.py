@@ -1,5 +1,6 @@
 """Clips that amateurs' programs made popular: Siril's and PixInsight's."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -105,6 +106,87 @@ class WinsorizedClip(BaseClip):
 
     def __post_init__(self) -> None:
         tidy_distances(self)
+
+
+@dataclass(frozen=True, slots=True)
+class SigmaMedianClip(BaseClip):
+    """Put the median in the place of samples too far from it, and repeat.
+
+    In every pass m is the median and s the standard deviation (ddof 1) of all that stands in the
+    column, the medians that earlier passes put there too. A sample x stays when
+    ``m - low * s <= x <= m + high * s``; in the place of another one stands m from then on. The
+    middle sample of the column, or the two middle ones of an even count, always stay. Where
+    nothing is replaced any more, the value is the mean of all that stands in the column.
+
+    A replaced sample is a rejected one: it is not in count and uncertainty, which are those of
+    the samples that stay.
+
+    Parameters
+    ----------
+    low, high : float or None
+        Thresholds in units of the spread, >= 0; None replaces nothing on that side.
+    maxiters : int or None
+        At most so many passes; None repeats until nothing more is replaced.
+
+    Notes
+    -----
+    It stands last, for a mean without weights: `check_replacing`. Medians draw the spread in, so
+    that it goes on where a sigma clip has ended: thresholds below 2.5 may leave the middle alone.
+
+    References
+    ----------
+    Siril, ``stack rej median``, which replaces the middle samples of an even count too.
+    """
+
+    low: float | None = 3.0
+    high: float | None = 3.0
+    maxiters: int | None = None
+    name: ClassVar[str] = "sigmamedian"
+
+    def __post_init__(self) -> None:
+        tidy_distances(self)
+
+
+def check_replacing(
+    clips: Sequence[Any], combine: str, *, weighted: bool, late: bool, propagated: bool
+) -> None:
+    """Check that a clip which replaces samples meets nothing that medians cannot go through.
+
+    Parameters
+    ----------
+    clips : sequence of clips
+    combine : str
+        The word for it.
+    weighted, late, propagated : bool
+        Whether there are weights, whether scale or zero come after the clips, and whether the
+        uncertainty is made of the variances of the frames.
+
+    Raises
+    ------
+    RecipeError
+        Where it does.
+    """
+    if not any(isinstance(clip, SigmaMedianClip) for clip in clips):
+        return
+    *before, last = clips
+    names = ", ".join(clip.name for clip in clips)
+    check(
+        isinstance(last, SigmaMedianClip)
+        and not any(isinstance(clip, SigmaMedianClip) for clip in before),
+        f"SigmaMedianClip: expected it once and last, as no clip can judge the medians that it "
+        f"puts in the place of samples, got clips {names}",
+    )
+    check(
+        combine == "mean",
+        f"SigmaMedianClip: expected combine='mean', in which its medians count as samples, "
+        f"got combine={combine!r}",
+    )
+    for refused, what, why in (
+        (weighted, "weights", "a median is of no frame and has none"),
+        (late, "clip_on='raw' with scale or zero", "a median is of no frame and has none"),
+        (propagated, "uncertainty='propagated'", "no frame brings the variance of a median"),
+    ):
+        check(not refused, f"SigmaMedianClip: expected no {what}, as {why}, got it")
 
 
 @dataclass(frozen=True, slots=True)

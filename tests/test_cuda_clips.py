@@ -17,6 +17,7 @@ from gpustack.clips import (
     PercentileRankClip,
     RangeClip,
     SigmaClip,
+    SigmaMedianClip,
 )
 from gpustack.critical import critical_values
 from gpustack.recipe import Recipe
@@ -86,6 +87,7 @@ def test_numbers_that_a_record_cannot_hold_mean_the_same():
         ((), abi.CLIPPED_NOT),
         ((RangeClip(), ExtremaClip(), ExtremaClip(among="all")), abi.CLIPPED_BASIC),
         ((SigmaClip(1, None, "mean", "mad_std"), SigmaClip(ddof=1)), abi.CLIPPED_BASIC),
+        ((RangeClip(), SigmaClip(), SigmaMedianClip()), abi.CLIPPED_BASIC),
         ((SigmaClip(), ExtremaClip(among="share")), abi.CLIPPED_ALL),
         ((SigmaClip(center="trimmed_mean"),), abi.CLIPPED_ALL),
         ((SigmaClip(about="center"),), abi.CLIPPED_ALL),

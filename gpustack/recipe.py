@@ -150,13 +150,7 @@ class Recipe:
                 "expected it before the other clips, got it after one",
             )
         check_grow(self.clips)
-        check_replacing(
-            self.clips,
-            self.method,
-            weighted=self.weights is not None,
-            late=self.normalizes and self.clip_on == "raw",
-            propagated=self.uncertainty == "propagated",
-        )
+        check_replacing(self)
 
     @property
     def method(self) -> str:

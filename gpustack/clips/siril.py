@@ -1,6 +1,5 @@
 """Clips that amateurs' programs made popular: Siril's and PixInsight's."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -147,46 +146,48 @@ class SigmaMedianClip(BaseClip):
         tidy_distances(self)
 
 
-def check_replacing(
-    clips: Sequence[Any], combine: str, *, weighted: bool, late: bool, propagated: bool
-) -> None:
+def check_replacing(recipe: Any) -> None:
     """Check that a clip which replaces samples meets nothing that medians cannot go through.
-
-    Parameters
-    ----------
-    clips : sequence of clips
-    combine : str
-        The word for it.
-    weighted, late, propagated : bool
-        Whether there are weights, whether scale or zero come after the clips, and whether the
-        uncertainty is made of the variances of the frames.
 
     Raises
     ------
     RecipeError
         Where it does.
     """
-    if not any(isinstance(clip, SigmaMedianClip) for clip in clips):
+    if not any(isinstance(clip, SigmaMedianClip) for clip in recipe.clips):
         return
-    *before, last = clips
-    names = ", ".join(clip.name for clip in clips)
+    *before, last = recipe.clips
+    names = ", ".join(clip.name for clip in recipe.clips)
     check(
         isinstance(last, SigmaMedianClip)
         and not any(isinstance(clip, SigmaMedianClip) for clip in before),
         f"SigmaMedianClip: expected it once and last, as no clip can judge the medians that it "
         f"puts in the place of samples, got clips {names}",
     )
-    check(
-        combine == "mean",
-        f"SigmaMedianClip: expected combine='mean', in which its medians count as samples, "
-        f"got combine={combine!r}",
-    )
-    for refused, what, why in (
-        (weighted, "weights", "a median is of no frame and has none"),
-        (late, "clip_on='raw' with scale or zero", "a median is of no frame and has none"),
-        (propagated, "uncertainty='propagated'", "no frame brings the variance of a median"),
+    late = recipe.normalizes and recipe.clip_on == "raw"
+    given = {name: f"{name}={getattr(recipe, name)!r}" for name in ("weights", "uncertainty")}
+    for held, expected, why, got in (
+        (
+            recipe.method == "mean",
+            "combine='mean'",
+            "a mean takes its medians for samples",
+            f"combine={recipe.method!r}",
+        ),
+        (recipe.weights is None, "no weights", "a median is of no frame", given["weights"]),
+        (
+            not late,
+            "clip_on='normalized'",
+            "a median is of no frame",
+            "clip_on='raw' with scale or zero",
+        ),
+        (
+            recipe.uncertainty != "propagated",
+            "another uncertainty",
+            "no frame brings the variance of a median",
+            given["uncertainty"],
+        ),
     ):
-        check(not refused, f"SigmaMedianClip: expected no {what}, as {why}, got it")
+        check(held, f"SigmaMedianClip: expected {expected}, as {why}, got {got}")
 
 
 @dataclass(frozen=True, slots=True)

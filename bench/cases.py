@@ -40,6 +40,7 @@ from gpustack import (
     PercentileClip,
     PercentileRankClip,
     SigmaClip,
+    SigmaMedianClip,
     VarianceClip,
     WinsorizedClip,
 )
@@ -195,6 +196,12 @@ def _other_clips() -> dict[str, Case]:
             "winsorized sigma clip, to convergence; mean",
             truth.winsorized_mean(),
             by_loop(peers.outside_winsorized) | native(clips=WinsorizedClip(3, 3)),
+        ),
+        "clip-sigmamedian": Case(
+            "sigma clip that puts medians in the place of samples, to convergence; mean",
+            truth.replaced_mean(),
+            {"numpy.sort in a loop": Call(peers.sorted_replaced_mean)}
+            | native(clips=SigmaMedianClip(3, 3)),
         ),
         "clip-noise": Case(
             "clip by the noise of a CCD (ccdclip), to convergence; mean",

@@ -267,6 +267,28 @@ def loop_esd_mean(cube: NDArray[Any], outliers: float, significance: float) -> N
     return image
 
 
+def sorted_replaced_mean(cube: NDArray[Any]) -> NDArray[Any]:
+    """Put medians in the place of what is beyond three standard deviations, to convergence.
+
+    By numpy's sort, of cubes without NaN; what passes do not change is left at the first.
+    """
+    n, image = len(cube), np.empty(cube.shape[1:], cube.dtype)
+    for y in range(0, len(image), BLOCK):
+        block = cube[:, y : y + BLOCK]
+        values = np.sort(block.reshape(n, -1), axis=0)
+        result, columns = values.mean(axis=0), np.arange(values.shape[1])
+        while columns.size:
+            at = (values[(n - 1) // 2] + values[n // 2]) / 2
+            reach = 3 * values.std(axis=0, ddof=1)
+            # Of what is sorted, the ends tell.
+            on = (at - values[0] > reach) | (values[-1] - at > reach)
+            values, at, reach, columns = values[:, on], at[on], reach[on], columns[on]
+            values = np.sort(np.where(np.abs(values - at) > reach, at, values), axis=0)
+            result[columns] = values.mean(axis=0)
+        image[y : y + BLOCK] = result.reshape(block.shape[1:])
+    return image
+
+
 def sorted_share_mean(cube: NDArray[Any], nlow: int, nhigh: int) -> NDArray[Any]:
     """Without the extremes, of which columns with NaN lose fewer; by numpy's sort."""
     n, image = len(cube), np.empty(cube.shape[1:], cube.dtype)

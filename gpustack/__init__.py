@@ -25,6 +25,7 @@ _HOMES = {
     "SigmaClip": "clips",
     "MADClip": "clips",
     "WinsorizedClip": "clips",
+    "SigmaMedianClip": "clips",
     "ESDClip": "clips",
     "PercentileClip": "clips",
     "PercentileRankClip": "clips",

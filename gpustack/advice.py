@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from gpustack.clips import SigmaClip
+from gpustack.clips import SigmaClip, SigmaMedianClip
 from gpustack.errors import GpustackWarning
 from gpustack.recipe import Recipe
 from gpustack.result import StackResult
@@ -47,17 +47,21 @@ def _powerless(recipe: Recipe, n: int) -> Iterator[str]:
     """Sigma clips that cannot reject a lone outlier, however far out, among `n` samples.
 
     One sample that is far from all others is sqrt(n - 1) standard deviations from their
-    mean (ddof 0) and n / sqrt(n - 1) from their median.
+    mean (ddof 0) and n / sqrt(n - 1) from their median, which with ddof 1 is sqrt(n).
     """
     for clip in recipe.clips:
-        if not isinstance(clip, SigmaClip) or clip.spread != "std":
+        use = "a lower threshold or an extrema clip"
+        if isinstance(clip, SigmaMedianClip):
+            farthest = math.sqrt(n)
+        elif isinstance(clip, SigmaClip) and clip.spread == "std":
+            farthest = math.sqrt(n - 1) if clip.center == "mean" else n / math.sqrt(n - 1)
+            farthest *= math.sqrt(max(n - clip.ddof, 0) / n)
+            use = f"spread=mad_std, {use}"
+        else:
             continue
-        farthest = math.sqrt(n - 1) if clip.center == "mean" else n / math.sqrt(n - 1)
-        farthest *= math.sqrt(max(n - clip.ddof, 0) / n)
         threshold = min((t for t in (clip.low, clip.high) if t is not None), default=0)
         if threshold >= farthest:
             yield (
                 f"{clip}: among {n} frames no sample can be {threshold:g} standard deviations "
-                f"out, at most {farthest:.2g}, so nothing will be rejected; "
-                "use spread=mad_std, a lower threshold or an extrema clip"
+                f"out, at most {farthest:.2g}, so nothing will be rejected; use {use}"
             )

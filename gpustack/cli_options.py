@@ -94,6 +94,9 @@ Clips, each with what holds where it is left out:
       outliers by the generalised ESD test, at most that share
   grow:radius=1
       last: samples so near, in their frame, to one that a clip rejected
+  sigmamedian:low=3,high=3,maxiters=none
+      last, for a mean: samples further than so many standard deviations from
+      the median, which stands in their place from then on
   keep=0 is a field of sigma to esd: so many samples survive;
       negative: so many are rejected at most
 """

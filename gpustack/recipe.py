@@ -20,10 +20,12 @@ from gpustack.clips import (
     RangeClip,
     RowSigmaClip,
     SigmaClip,
+    SigmaMedianClip,
     Spread,
     VarianceClip,
     as_clips,
     check_grow,
+    check_replacing,
     clip_from_record,
 )
 from gpustack.combines import AVERAGES, MEDIANS, WEIGHTED, Combine, NoiseModel, as_combine
@@ -148,6 +150,7 @@ class Recipe:
                 "expected it before the other clips, got it after one",
             )
         check_grow(self.clips)
+        check_replacing(self)
 
     @property
     def method(self) -> str:
@@ -218,6 +221,11 @@ class Recipe:
         """The clip that works on neighbours of what the others reject, if there is one."""
         last = self.clips[-1] if self.clips else None
         return last if isinstance(last, Grow) else None
+
+    @property
+    def replaces(self) -> bool:
+        """Whether medians stand in the place of samples, those that its last clip rejects."""
+        return any(isinstance(clip, SigmaMedianClip) for clip in self.clips)
 
     @property
     def spread(self) -> Spread | None:

@@ -5,6 +5,7 @@
 #include "by_frame.h"
 #include "esd.h"
 #include "extrema.h"
+#include "replace.h"
 
 template <class Column>
 __device__ inline void run_clip(

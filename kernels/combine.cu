@@ -53,12 +53,15 @@ __device__ inline void put_all(const Task& task, const Place& place, const Inter
     put_result(task.out, place.pixel, column.count(), result, sums);
 }
 
+// What the last clip leaves in the place of samples, where it is one that does so.
 template <class Column>
-__device__ inline void run_clips(
+__device__ inline StandIns run_clips(
     const Task& task, const Place& place, Column& column, Rejected& rejected)
 {
-    for (int i = task.raw_ranges; i < task.nclips; ++i)
+    const int last = task.nclips - REPLACES;
+    for (int i = task.raw_ranges; i < last; ++i)
         run_clip(task, place, task.clips[i], column, rejected);
+    return REPLACES ? replace_outliers(task.clips[last], column) : StandIns();
 }
 
 // --- up to 128 frames: samples are read once, into registers -----------------------------
@@ -176,14 +179,14 @@ __device__ inline void run_held(
     }
     sort(v);
     Parked column = park(v, valid);
-    run_clips(task, place, column, rejected);
+    StandIns stand_ins = run_clips(task, place, column, rejected);
     Members members = column.members();
     Result result;
     if (IS_LATE) {
         load_survivors(task, place, members, v);
         result = reduce_all(v, column.count());
     } else {
-        result = reduce(column);
+        result = reduce(column, stand_ins);
     }
     put_all(task, place, column, members, rejected, result, tallies);
 }
@@ -203,8 +206,9 @@ __device__ inline void run_streamed(const Task& task, const Place& place, Tallie
 {
     Streamed column({task, place, false, Members()});
     Rejected rejected = count_out_of_range(task, place);
+    StandIns stand_ins;
     if (CLIPPED)
-        run_clips(task, place, column, rejected);
+        stand_ins = run_clips(task, place, column, rejected);
     Members members = column.members();
     const Interval interval = column;
     if (IS_LATE) {
@@ -212,7 +216,7 @@ __device__ inline void run_streamed(const Task& task, const Place& place, Tallie
         column.source.members = members;
         column.begin();
     }
-    Result result = reduce(column);
+    Result result = reduce(column, stand_ins);
     put_all(task, place, interval, members, rejected, result, tallies);
 }
 

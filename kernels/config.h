@@ -27,6 +27,9 @@
 #ifndef CLIPPED         // CLIPPED_...: no clips, the basic ones, all, those by frame too
 #define CLIPPED 2
 #endif
+#ifndef REPLACES        // 1: the last clip puts medians in the place of what it rejects
+#define REPLACES 0
+#endif
 #ifndef COMBINE         // COMBINE_...
 #define COMBINE 0
 #endif

@@ -21,6 +21,35 @@ struct Total {
     __device__ double mean(int count) const { return origin + rest / count; }
 };
 
+// What stands in a column beside its survivors. Sums are all that is needed of it: no pass
+// replaces a median, as each lies between the middle samples, which always stay.
+struct StandIns {
+    int count = 0;
+    double origin = 0;              // the median that the column began with
+    double total = 0, squares = 0;  // of the distances from it
+
+    __device__ void add(int more, double value)
+    {
+        double away = value - origin;
+        count += more;
+        total += more * away;
+        squares += more * (away * away);
+    }
+
+    // The mean of `samples` survivors, of which these are the sums, and of what stands here.
+    __device__ double mean(const Total& sums, int samples) const
+    {
+        double mine = count ? count * (origin - sums.origin) + total : 0;
+        return sums.origin + (sums.rest + mine) / (samples + count);
+    }
+
+    __device__ double squares_about(double center) const
+    {
+        double away = center - origin;
+        return count ? squares + away * (count * away - 2 * total) : 0;
+    }
+};
+
 template <class Column>
 __device__ inline Total total(const Column& column)
 {
@@ -68,9 +97,10 @@ struct Result {
     double value, uncertainty;
 };
 
-// The unweighted value of a column and its uncertainty. What both need is computed once.
+// The unweighted value of a column and its uncertainty. What both need is computed once. What
+// stands in the place of samples counts in a mean.
 template <class Column>
-__device__ inline Result reduce(const Column& column)
+__device__ inline Result reduce(const Column& column, const StandIns& stand_ins = StandIns())
 {
     const int count = column.count();
     if (count == 0)
@@ -84,7 +114,7 @@ __device__ inline Result reduce(const Column& column)
         || (!weighted && (COMBINE == COMBINE_MEAN || COMBINE == COMBINE_SUM)))
         sums = total(column);
 
-    double value = sums.mean(count);
+    double value = REPLACES ? stand_ins.mean(sums, count) : sums.mean(count);
     if (IS_MEDIAN)
         value = median(count, low, high);
     else if (IS_QUADRATURE && !weighted)

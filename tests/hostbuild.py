@@ -52,6 +52,7 @@ OPTIONS = {
     "WEIGHTED": 0,
     "LOOK": 1,
     "FLAT": 0,
+    "REPLACES": 0,
 }
 #: Beside them: to take subnormals for zero, as -ftz=true does on a device. The processor's
 #: switch does that to doubles too, which have none unless the samples do.

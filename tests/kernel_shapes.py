@@ -12,6 +12,7 @@ RESIDENT = {
     "COMBINE": abi.COMBINE["mean"],
     "SPREAD": abi.SPREAD[None],
     "WEIGHTED": abi.WEIGHTED_NOT,
+    "REPLACES": 0,
     "LOOK": 0,
 }
 MEDIAN, MAD, STD = abi.COMBINE["median"], abi.SPREAD["mad_std"], abi.SPREAD["std"]
@@ -33,6 +34,17 @@ SHAPES = {
     "every-clip-mean": RESIDENT | {"CLIPPED": abi.CLIPPED_ALL, "SPREAD": STD},
     "masked-clip-median": RESIDENT
     | {"CLIPPED": abi.CLIPPED_BASIC, "COMBINE": MEDIAN, "SPREAD": MAD, "MASKED": 1, "LOOK": 1},
+    "replacing-mean": RESIDENT | {"CLIPPED": abi.CLIPPED_BASIC, "REPLACES": 1, "SPREAD": STD},
+    "fits-replacing": RESIDENT
+    | FITS
+    | {
+        "CLIPPED": abi.CLIPPED_ALL,
+        "REPLACES": 1,
+        "SPREAD": STD,
+        "NORMALIZE": abi.NORMALIZE_EARLY,
+        "MASKED": 1,
+        "LOOK": 1,
+    },
     "fits-median": RESIDENT | FITS | {"COMBINE": MEDIAN},
     "fits-scaled-clip": RESIDENT
     | FITS

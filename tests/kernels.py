@@ -81,6 +81,7 @@ class HostKernels:
             "MASKED": int(any(s.mask is not None or s.blank is not None for s in band)),
             "NORMALIZE": 0 if not recipe.normalizes else 2 if recipe.clip_on == "raw" else 1,
             "CLIPPED": clips.clipped(recipe),
+            "REPLACES": int(recipe.replaces),
             "COMBINE": abi.COMBINE[recipe.method],
             "SPREAD": abi.SPREAD[recipe.spread if out.uncertainty is not None else None],
             "WEIGHTED": 0 if recipe.weights is None else 2 if recipe.weights == "sample" else 1,

@@ -13,11 +13,25 @@ from typing import Any
 
 import numpy as np
 
-from gpustack.clips import AvgSigmaClip, Clip, ESDClip, ExtremaClip, RangeClip
+from gpustack.clips import (
+    AvgSigmaClip,
+    Clip,
+    ESDClip,
+    ExtremaClip,
+    RangeClip,
+    SigmaMedianClip,
+)
 from gpustack.reasons import Reason
 from gpustack.recipe import Recipe
 from oracle_by_frame import clip_one_by_one, judges_each, tell_row_noise
-from oracle_clips import Column, clip_by_bounds, clip_esd, clip_extrema, clip_range
+from oracle_clips import (
+    Column,
+    clip_by_bounds,
+    clip_esd,
+    clip_extrema,
+    clip_range,
+    clip_replacing,
+)
 from oracle_statistics import mad_std, median, std
 
 #: Types whose samples are compared as float32, which holds them exactly; others as float64.
@@ -179,6 +193,8 @@ def run_clip(clip: Clip, column: Column, dtype: np.dtype[Any]) -> None:
         clip_extrema(clip, column)
     elif isinstance(clip, ESDClip):
         clip_esd(clip, column)
+    elif isinstance(clip, SigmaMedianClip):
+        clip_replacing(clip, column, dtype)
     elif judges_each(clip, column):
         clip_one_by_one(clip, column, dtype)
     else:
@@ -231,7 +247,8 @@ def _put(
     survivors = column.survivors()
     values = [x[i] for i in survivors]
     weights = [weights[i] for i in survivors]
-    answer.data[at], answer.size[at] = combined(recipe, values, weights)
+    standing = [*values, *column.stand_ins], weights + [1.0] * len(column.stand_ins)
+    answer.data[at], answer.size[at] = combined(recipe, *standing)
     answer.mask[at] = not values or math.fsum(weights) == 0
     answer.uncertainty[at] = math.nan if answer.mask[at] else uncertainty(recipe, values)
     answer.count[at] = len(values)

@@ -19,6 +19,7 @@ from gpustack.clips import (
     PercentileRankClip,
     RangeClip,
     SigmaClip,
+    SigmaMedianClip,
     WinsorizedClip,
 )
 from oracle_statistics import (
@@ -54,6 +55,8 @@ class Column:
     variance: list[float] = field(default_factory=list)
     #: What an average over its row says of the noise, in units of the root of the level.
     row_noise: float = math.nan
+    #: What stands in the place of samples that were rejected, where a clip puts something there.
+    stand_ins: list[float] = field(default_factory=list)
 
     def survivors(self) -> list[int]:
         """The frames whose sample is still in."""
@@ -213,6 +216,37 @@ def winsorized_std(values: list[float], middle: float, column: Column) -> float:
         if change <= least:
             break
     return spread
+
+
+def clip_replacing(clip: SigmaMedianClip, column: Column, dtype: np.dtype[Any]) -> None:
+    """In the place of samples out of bounds goes the median, until nothing changes.
+
+    What stands in the column is one list, in which medians are as good as samples.
+    """
+    standing, passes = {i: column.seen[i] for i in column.survivors()}, 0
+    ordered = sorted(standing.values())
+    stays = ordered[(len(ordered) - 1) // 2 : len(ordered) // 2 + 1]
+    while len(standing) > 1 and (clip.maxiters is None or passes < clip.maxiters):
+        values = list(standing.values())
+        center, unit = median(values), std(values, 1)
+        low = -math.inf if clip.low is None else center - clip.low * unit
+        high = math.inf if clip.high is None else center + clip.high * unit
+        rounding = CLOSE_DISTANCE * max(abs(center), unit)
+        outside = []
+        for i, v in standing.items():
+            if stays[0] <= v <= stays[-1]:
+                continue
+            column.close |= is_close(v, low, dtype) or is_close(v, high, dtype)
+            column.close |= abs(v - low) <= rounding or abs(v - high) <= rounding
+            if not low <= v <= high and not math.isnan(unit):
+                outside.append(i)
+        for i in outside:
+            column.reject(i, low=standing[i] < low)
+            standing[i] = center
+            column.stand_ins.append(center)
+        passes += 1
+        if not outside:
+            break
 
 
 def clip_esd(clip: ESDClip, column: Column) -> None:

@@ -2,7 +2,7 @@
 
 These models were found by trying what the programs make of columns. They show that a listed
 difference has the reason that it is said to have. A column is sorted, in float64; a model gives
-the ranks of those that survive.
+the ranks of those that survive, or what stands in their places.
 """
 
 import math
@@ -86,6 +86,17 @@ def siril_passes(clip, column, whole):
             break
         alive = left
     return alive
+
+
+def siril_replacing(clip, column, whole):
+    """What stands in the column in the end, medians that replaced medians among it."""
+    standing = column.copy()
+    while True:
+        middle, spread = np.median(standing), standing.std(ddof=1)
+        far = (middle - standing > clip.low * spread) | (standing - middle > clip.high * spread)
+        if not far.any():
+            return standing
+        standing[far] = np.floor(middle) if whole else middle
 
 
 def siril_linear(clip, column):

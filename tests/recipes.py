@@ -20,6 +20,7 @@ from gpustack.clips import (
     PercentileRankClip,
     RangeClip,
     SigmaClip,
+    SigmaMedianClip,
     VarianceClip,
     WinsorizedClip,
 )
@@ -118,6 +119,17 @@ CHAINS |= {
     "extrema-share": [RangeClip(93, 110), ExtremaClip(1, 2, "share")],
     "noise-winsorized": [NoiseClip(2.3, 1.9, rdnoise=7.1), WinsorizedClip(1.73, 1.37)],
     "mad-esd-extrema": [MADClip(3.13, 2.71), ESDClip(0.3, 0.37), ExtremaClip(1, 0)],
+    "replacing": [SigmaMedianClip(1.7, 2.3)],
+    "replacing-wide": [SigmaMedianClip(2.53, 2.77)],
+    "replacing-twice": [SigmaMedianClip(1.37, 1.73, maxiters=2)],
+    "replacing-low": [SigmaMedianClip(1.13, None)],
+    "replacing-high": [SigmaMedianClip(None, 1.13)],
+    "replacing-tight": [SigmaMedianClip(0.61, 0.37)],
+    "replacing-nothing": [SigmaMedianClip(None, None)],
+    "range-replacing": [RangeClip(80, 120), SigmaMedianClip(1.37, 1.73)],
+    "extrema-replacing": [ExtremaClip(1, 1, "all"), SigmaMedianClip(1.23, 1.17)],
+    "esd-replacing": [ESDClip(0.5, 0.37), SigmaMedianClip(1.63, 2.03)],
+    "linear-replacing": [LinearFitClip(2.03, 2.37), SigmaMedianClip(1.37, 1.73)],
     "linear": [LinearFitClip(2.03, 2.37)],
     "linear-once": [LinearFitClip(1.37, 1.13, maxiters=1)],
     "linear-low-keep": [LinearFitClip(1.03, None, keep=4)],
@@ -259,6 +271,12 @@ RECIPES = {
     "zero-noise-keep": lambda n: Recipe(
         zero=zero(n), clips=[NoiseClip(0.37, 0.43, rdnoise=5.3, keep=-1)], combine="median"
     ),
+    "scale-replacing": lambda n: Recipe(
+        scale=scale(n), zero=zero(n), clips=[RangeClip(60), SigmaMedianClip(1.37, 1.73)]
+    ),
+    "replacing-mad": Recipe(clips=[SigmaMedianClip(1.37, 1.73)], uncertainty="mad_std"),
+    "replacing-alone": Recipe(clips=[SigmaMedianClip(1.37, 1.73)], outputs=ALONE),
+    "replacing-float64": Recipe(clips=[SigmaMedianClip(1.37, 1.73)], dtype="float64"),
     "scale-zero-poisson": lambda n: Recipe(
         scale=level(n),
         zero=zero(n),
@@ -351,6 +369,7 @@ ROUTES = (
     "median",
     "range-sigma-range-alone",
     "range-sum",
+    "range-replacing",
     "extrema-all-sigma",
     "everything",
     "weighted-extrema",

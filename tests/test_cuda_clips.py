@@ -17,6 +17,7 @@ from gpustack.clips import (
     PercentileRankClip,
     RangeClip,
     SigmaClip,
+    SigmaMedianClip,
 )
 from gpustack.critical import critical_values
 from gpustack.recipe import Recipe
@@ -33,8 +34,9 @@ def records(clips, address=4096):
 
 
 def test_every_clip_has_a_record():
-    clips = [make() for make in CLIPS.values() if make not in (Grow, AvgSigmaClip)]
-    clips.append(AvgSigmaClip().measured(np.ones(3)))
+    apart = (Grow, AvgSigmaClip, SigmaMedianClip)
+    clips = [make() for make in CLIPS.values() if make not in apart]
+    clips += [AvgSigmaClip().measured(np.ones(3)), SigmaMedianClip()]  # which stands last
     _, found = records(clips)
     assert set(found["kind"]) == {
         abi.CLIP_RANGE,
@@ -42,6 +44,7 @@ def test_every_clip_has_a_record():
         abi.CLIP_BOUNDS,
         abi.CLIP_ESD,
         abi.CLIP_BY_FRAME,
+        abi.CLIP_REPLACING,
     }
     between = found[found["kind"] == abi.CLIP_BOUNDS]
     assert len(set(between["spread"])) == len(between)
@@ -86,6 +89,7 @@ def test_numbers_that_a_record_cannot_hold_mean_the_same():
         ((), abi.CLIPPED_NOT),
         ((RangeClip(), ExtremaClip(), ExtremaClip(among="all")), abi.CLIPPED_BASIC),
         ((SigmaClip(1, None, "mean", "mad_std"), SigmaClip(ddof=1)), abi.CLIPPED_BASIC),
+        ((RangeClip(), SigmaClip(), SigmaMedianClip()), abi.CLIPPED_BASIC),
         ((SigmaClip(), ExtremaClip(among="share")), abi.CLIPPED_ALL),
         ((SigmaClip(center="trimmed_mean"),), abi.CLIPPED_ALL),
         ((SigmaClip(about="center"),), abi.CLIPPED_ALL),

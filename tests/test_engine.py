@@ -8,7 +8,7 @@ from astropy import units as u
 from astropy.io import fits
 from astropy.nddata import CCDData
 
-from gpustack import ExtremaClip, RangeClip, Recipe, SigmaClip, stack
+from gpustack import ExtremaClip, RangeClip, Recipe, SigmaClip, SigmaMedianClip, stack
 from gpustack.errors import (
     BackendError,
     FrameError,
@@ -199,7 +199,10 @@ def test_a_frame_without_valid_samples_counts_nothing_and_warns(cube):
 def test_a_clip_that_can_reject_nothing_warns(cube):
     with pytest.warns(GpustackWarning, match="at most 2.5, so nothing will be rejected"):
         stack(cube[:5], SigmaClip(3, 3))
+    with pytest.warns(GpustackWarning, match=r"at most 2.2, .* rejected; use a lower threshold"):
+        stack(cube[:5], SigmaMedianClip(2.24, 2.24))
     cube[:5, 0, 0] = 1, 2, 3, 2, 1e30
+    assert stack(cube[:5], SigmaMedianClip(2.23, 2.23)).high[0, 0] == 1
     for clip in (SigmaClip(3, 2.4), SigmaClip(3, 3, spread="mad_std")):
         assert stack(cube[:5], clip).high[0, 0] == 1
     stack(cube, SigmaClip(2.9, 2.9))

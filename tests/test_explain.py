@@ -8,7 +8,7 @@ from astropy.nddata import NDData, VarianceUncertainty
 
 import clip_chains
 from gpustack import Grow, RangeClip, Recipe, VarianceClip, explain
-from gpustack.clips import BoundClip, LinearFitClip
+from gpustack.clips import BoundClip, LinearFitClip, SigmaMedianClip
 from gpustack.engine import run
 from gpustack.frames import open_frames
 from gpustack.reasons import Reason
@@ -111,7 +111,7 @@ def assert_within(found):
         x = np.asarray(found.samples["raw" if raw else "value"], float)
         assert bool(step.passes) or not left
         by_frame = found.recipe.by_frame(step.clip)
-        bounded = by_frame or isinstance(step.clip, RangeClip | BoundClip)
+        bounded = by_frame or isinstance(step.clip, RangeClip | BoundClip | SigmaMedianClip)
         for made in step.passes:
             rejected = {*made.low, *made.high, *made.grown}
             assert rejected <= left

@@ -7,7 +7,15 @@ import pytest
 from astropy.nddata import NDData, VarianceUncertainty
 from astropy.stats import sigma_clip
 
-from gpustack import ExtremaClip, NoiseClip, RangeClip, SigmaClip, VarianceClip, explain
+from gpustack import (
+    ExtremaClip,
+    NoiseClip,
+    RangeClip,
+    SigmaClip,
+    SigmaMedianClip,
+    VarianceClip,
+    explain,
+)
 from gpustack.clips import LinearFitClip
 
 
@@ -37,6 +45,23 @@ def test_the_last_bounds_are_those_of_astropy(center, seed):
     last = found.steps[0].passes[-1]
     assert (last.lower, last.upper) == pytest.approx((lower, upper))
     assert found.count == np.isfinite(kept).sum()
+
+
+def test_medians_in_the_place_of_samples_by_hand():
+    # Median 9 in the place of -90: then that of 0, 8, 9, 10, 11, 12 is 9.5.
+    column = np.array([-90, 0, 8, 10, 11, 12], float)[:, None, None]
+    found = explain(column, 0, 0, SigmaMedianClip(low=2, high=None))
+    first, second, *_ = found.steps[0].passes
+    assert (first.center, first.low, first.upper) == (9, (0,), np.inf)
+    assert first.lower == pytest.approx(9 - 2 * column.std(ddof=1))
+    standing = np.array([9, 0, 8, 10, 11, 12])
+    assert (second.center, second.low) == (9.5, (1,))
+    assert second.lower == pytest.approx(9.5 - 2 * standing.std(ddof=1))
+    assert found.steps[0].passes[2].center == 9.75
+    # Of 8, 9, 9.5, 10, 11, 12 none is below 9.75 - 2 * 1.38.
+    assert len(found.steps[0].passes) == 3
+    assert (found.data, found.count, found.low) == (pytest.approx(59.5 / 6), 4, 2)
+    assert found.uncertainty == pytest.approx(np.std([8, 10, 11, 12]) / 2)
 
 
 def test_passes_are_no_more_than_asked_for():

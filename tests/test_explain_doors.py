@@ -22,6 +22,7 @@ from gpustack import (
     RangeClip,
     Recipe,
     SigmaClip,
+    SigmaMedianClip,
     Statistic,
     explain,
     stack,
@@ -197,6 +198,11 @@ TOLD = {
     "of all": ([5, np.nan], [ExtremaClip(0, 1, "all")], "0 rejected low, 0 high, 1 invalid"),
     "all": ([5, 6], [ExtremaClip(1, 0, "all")], "the lowest of all frames, invalid ones too"),
     "esd": ([1, 2, 1, 2, 1, 2, 99], [ESDClip()], "99  rejected high .* esd: an outlier by the te"),
+    "replaced": (
+        [1, 2, 1, 2, 2, 1, 2, 1, 2, 99, 1, 2],
+        [SigmaMedianClip()],
+        r"99  rejected high by clip 1, sigmamedian, pass 1: above [0-9.]+, replaced by 2\n",
+    ),
     "undefined": ([5, 6], [SigmaClip(ddof=2)], "center 5.5, bounds undefined; 0 rej"),
     "not finite": ([5, np.inf], [], r"inf  invalid: not finite"),
 }

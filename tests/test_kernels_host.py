@@ -103,7 +103,7 @@ def test_as_many_float64_as_registers_hold_and_one_more(name, n):
     assert_like_cpu(run(KERNELS["staged"], band, asked), run(CPU, band, asked), asked.combine)
 
 
-@pytest.mark.parametrize("name", ["median", "everything", "raw-sigma-range"])
+@pytest.mark.parametrize("name", ["median", "everything", "raw-sigma-range", "range-replacing"])
 def test_options_compiled_in_are_the_options_of_a_launch(name):
     # As for a device: every recipe a kernel of its own.
     asked = recipe(name, FRAMES)

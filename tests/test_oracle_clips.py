@@ -12,6 +12,7 @@ from gpustack.clips import (
     PercentileClip,
     PercentileRankClip,
     SigmaClip,
+    SigmaMedianClip,
     VarianceClip,
     WinsorizedClip,
 )
@@ -102,6 +103,49 @@ BY_HAND = {
 @pytest.mark.parametrize(("clip", "values", "survivors"), BY_HAND.values(), ids=BY_HAND)
 def test_answers_by_hand(clip, values, survivors):
     assert left(clip, values) == survivors
+
+
+#: What stays, what replaces the others in order, and the number of low ones.
+REPLACED = {
+    # Median 5.5, s 30.2: 100 is 3.13 s off. Then [1..9, 5.5]: median 5.25, s 2.62, bounds
+    # -2.6 and 13.1.
+    "once": (SigmaMedianClip(3, 3), EVEN, EVEN[:9], [5.5], 0),
+    # An odd count: the median stays 3, and s becomes 1.225, with bounds 1.16 and 4.84. Then 0.548
+    # and 2.45 to 3.55: 2 and 4 go too.
+    "odd": (
+        SigmaMedianClip(1.5, 1.5, 2),
+        [1.0, 2.0, 3.0, 4.0, 90.0],
+        [2.0, 3.0, 4.0],
+        [3.0, 3.0],
+        1,
+    ),
+    "odd-all": (SigmaMedianClip(1, 1), [1.0, 2.0, 3.0, 4.0, 90.0], [3.0], [3.0] * 4, 2),
+    # Median 9, s 40.4: -90 goes. Then [0, 8, 9, 10, 11, 12]: of an even count the median moves, to
+    # 9.5, and s is 4.34: 0 goes.
+    "low": (
+        SigmaMedianClip(1.5, None, 2),
+        [-90.0, 0.0, 8.0, 10.0, 11.0, 12.0],
+        [8.0, 10.0, 11.0, 12.0],
+        [9.0, 9.5],
+        2,
+    ),
+    # The middle ones always stay.
+    "tight": (SigmaMedianClip(0, 0), [1.0, 2.0, 4.0, 9.0], [2.0, 4.0], [3.0, 3.0], 1),
+    "two": (SigmaMedianClip(0, 0), [1.0, 9.0], [1.0, 9.0], [], 0),
+    "one": (SigmaMedianClip(0, 0), [7.0], [7.0], [], 0),
+    "none": (SigmaMedianClip(0, 0), [], [], [], 0),
+}
+
+
+@pytest.mark.parametrize(
+    ("clip", "values", "survivors", "stand_ins", "low"), REPLACED.values(), ids=REPLACED
+)
+def test_medians_in_the_place_of_samples_by_hand(clip, values, survivors, stand_ins, low):
+    column = Column(list(values), list(values), [True] * len(values))
+    run_clip(clip, column, np.dtype(np.float64))
+    assert [values[i] for i in column.survivors()] == survivors
+    assert column.stand_ins == stand_ins
+    assert (column.low, column.high) == (low, len(stand_ins) - low)
 
 
 #: Frames of one level, but the last is scaled up from a sixteenth of the counts.

@@ -24,6 +24,7 @@ from gpustack.clips import (
     PercentileRankClip,
     RangeClip,
     SigmaClip,
+    SigmaMedianClip,
     WinsorizedClip,
     parse_clip,
 )
@@ -67,28 +68,33 @@ clips = st.one_of(
 )
 models = st.builds(NoiseModel, st.floats(0, 1e300), positive, st.floats(0, 1e300))
 grows = st.builds(Grow, st.floats(1, allow_infinity=False))
+replacing = st.builds(SigmaMedianClip, thresholds, thresholds, st.none() | st.integers(1, 50))
 numbers = st.lists(finite, min_size=1, max_size=6)
 
 
 @st.composite
 def recipes(draw):
     combine = draw(st.sampled_from(METHODS) | models)
-    weighted = isinstance(combine, NoiseModel) or combine in WEIGHTED
+    replaces = combine == "mean" and draw(st.booleans())
+    weighted = not replaces and (isinstance(combine, NoiseModel) or combine in WEIGHTED)
     some_weights = st.lists(st.floats(0, 1e300), min_size=1) | st.sampled_from(
         ["sample", "variance"]
     )
-    spreads = ["auto"] + ["std", "mad_std", "propagated"] * (combine in (*AVERAGES, "sum"))
+    spreads = ["auto"] + ["std", "mad_std"] * (combine in (*AVERAGES, "sum"))
+    spreads += ["propagated"] * (len(spreads) > 1 and not replaces)
+    grown = grows.map(lambda grow: [SigmaClip(), grow])
+    last = replacing.map(lambda clip: [clip]) if replaces else st.just([]) | grown
     maps = [name for name in MAPS if name != "sigma" or combine in AVERAGES]
     return Recipe(
         clips=[
             *sorted(draw(st.lists(clips, max_size=4)), key=lambda clip: clip.name != "range"),
-            *draw(st.just([]) | grows.map(lambda grow: [SigmaClip(), grow])),
+            *draw(last),
         ],
         combine=combine,
         scale=draw(st.none() | numbers.filter(all) | st.sampled_from(["mean", "median"])),
         zero=draw(st.none() | numbers),
         weights=draw(st.none() | some_weights) if weighted else None,
-        clip_on=draw(st.sampled_from(["normalized", "raw"])),
+        clip_on=draw(st.sampled_from(["normalized"] if replaces else ["normalized", "raw"])),
         uncertainty=draw(st.sampled_from(spreads)),
         dtype=draw(st.sampled_from([None, "float32", "float64"])),
         outputs=draw(st.sets(st.sampled_from((*OUTPUTS, *maps)))),
@@ -98,7 +104,7 @@ def recipes(draw):
 # There and back.
 
 
-@given(clips | grows)
+@given(clips | grows | replacing)
 def test_a_clip_prints_as_the_text_it_is_parsed_from(clip):
     text = str(clip)
     assert text.isprintable()
@@ -184,6 +190,8 @@ def test_the_json_of_a_recipe():
         ("range:", RangeClip()),
         ("grow", Grow(1)),
         ("grow:radius=1.5", Grow(1.5)),
+        ("sigmamedian", SigmaMedianClip(3, 3)),
+        ("sigmamedian:low=none,high=2.5,maxiters=4", SigmaMedianClip(None, 2.5, 4)),
         ("extrema:nhigh=0,nlow=2", ExtremaClip(2, 0)),
         ("range:low=-1.5e3", RangeClip(-1500, None)),
         ("range:low=-inf,high=inf", RangeClip()),

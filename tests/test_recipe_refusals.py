@@ -17,6 +17,7 @@ from gpustack.clips import (
     PercentileRankClip,
     RangeClip,
     SigmaClip,
+    SigmaMedianClip,
     WinsorizedClip,
     parse_clip,
 )
@@ -68,6 +69,8 @@ BAD_CLIPS = {
     "esd-share": (ESDClip, {"outliers": 1.1}, r"outliers: .*between 0 and 1, got 1.1"),
     "esd-significance": (ESDClip, {"significance": 0}, r"between 0 and 1, got 0"),
     "winsorized-maxiters": (WinsorizedClip, {"maxiters": 0}, r"maxiters: expected .* >= 1, got 0"),
+    "replacing-low": (SigmaMedianClip, {"low": -1}, r"SigmaMedianClip low: expected .* got -1"),
+    "replacing-maxiters": (SigmaMedianClip, {"maxiters": 0}, r"maxiters: expected .* got 0"),
     "grow-small": (Grow, {"radius": 0.99}, r"radius: expected .*pixels >= 1, got 0.99"),
     "grow-infinite": (Grow, {"radius": math.inf}, r"radius: expected .*pixels >= 1, got inf"),
     "grow-nan": (Grow, {"radius": math.nan}, r"radius: expected .*pixels >= 1, got nan"),
@@ -191,6 +194,34 @@ BAD_RECIPES = {
         {"clips": [RangeClip(0, 1), Grow()]},
         r"Grow: expected a clip before it that rejects .*, got clips range, grow",
     ),
+    **{
+        f"replacing-{name}": (
+            {"clips": [SigmaMedianClip(), *more], **values},
+            f"SigmaMedianClip: expected {message}",
+        )
+        for name, more, values, message in (
+            ("not-last", [SigmaClip()], {}, "it once and last, .*, got clips sigmamedian, sigma"),
+            ("twice", [SigmaMedianClip()], {}, "it once and last, .* sigmamedian, sigmamedian"),
+            ("grow", [Grow()], {}, "it once and last, .*, got clips sigmamedian, grow"),
+            ("median", [], {"combine": "median"}, "combine='mean', .*, got combine='median'"),
+            ("sum", [], {"combine": "sum"}, "combine='mean', .*, got combine='sum'"),
+            ("nmodel", [], {"combine": "nmodel"}, "combine='mean', .*, got combine='nmodel'"),
+            ("weights", [], {"weights": [1, 2]}, r"no weights, .*, got weights=\(1.0, 2.0\)"),
+            ("sample", [], {"weights": "sample"}, "no weights, .*, got weights='sample'"),
+            (
+                "raw",
+                [],
+                {"clip_on": "raw", "scale": [1, 2]},
+                "clip_on='normalized', .*, got clip_on='raw' with scale or zero",
+            ),
+            (
+                "propagated",
+                [],
+                {"uncertainty": "propagated"},
+                "another uncertainty, .*, got uncertainty='propagated'",
+            ),
+        )
+    },
     "late-range": (
         {"scale": [1, 2], "clips": [SigmaClip(), RangeClip(0, 1)]},
         r"expected it before the other clips, got it after one",

@@ -48,6 +48,11 @@ MAD = (
     "histogram of N - 1 bins; of 16-bit frames it rounds that median. Ours is the MAD. And as "
     "for `sigma`, it stops too early."
 )
+MIDDLE = (
+    "Siril replaces the middle samples of an even count too, and what it has put in the place of "
+    "others, until medians alone are left. With us the middle samples stay."
+)
+CUT = f"{MIDDLE} Of 16-bit frames, it cuts decimals off the medians that it puts in."
 LINE = (
     "Siril fits the line of a later pass with the mean and the variance of the ranks of the first, "
     "of which there were more. Ours is the line of least squares. And as for `sigma`, it stops "
@@ -85,6 +90,8 @@ DIFFERENCES: dict[str, Difference] = {
     **_siril({f"rej_a_5_4-{on}": n for on, n in (("whole", 116), ("mild", 67))}, MAD),
     **_siril({f"rej_a_3_3-{on}": n for on, n in (("even", 374), ("six", 271))}, MAD),
     **_siril({f"rej_a_3_3-{on}": n for on, n in (("whole", 286), ("mild", 146))}, MAD),
+    **_siril({"rej_m_2_2.5-even": 6}, MIDDLE),
+    **_siril({"rej_m_2_2.5-whole": 399}, CUT),
     **_siril({f"rej_l_2_1.5-{on}": n for on, n in (("even", 1088), ("six", 339))}, LINE),
     **_siril({f"rej_l_2_1.5-{on}": n for on, n in (("whole", 1084), ("mild", 381))}, LINE),
     **_siril({"rej_l_5_5-mild": 3}, LINE),

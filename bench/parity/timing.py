@@ -48,6 +48,7 @@ ALGORITHMS = {
     "percentile": Timed(None, "rej p 0.2 0.1", ("--clip", "percentile:low=0.2,high=0.1")),
     "mad": Timed(None, "rej a 5 5", ("--clip", "mad:low=5,high=5,keep=4")),
     "winsorized": Timed(None, "rej w 3 3", ("--clip", "winsorized:low=3,high=3,keep=4")),
+    "sigma median": Timed(None, "rej m 3 3", ("--clip", "sigmamedian:low=3,high=3")),
     # Exposures differ by a hundredth, so that there is something to correct for.
     "sigscale": Timed(
         {"reject": "sigclip", "scale": "exposure", "expname": "EXPTIME", "sigscale": 0.001},

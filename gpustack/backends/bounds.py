@@ -5,9 +5,11 @@ from functools import singledispatch
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from gpustack.backends.columns import MAD_TO_STD, Floats
+from gpustack.backends.columns import MAD_TO_STD, Floats, Ranks, chunks
 from gpustack.backends.noise import ccd_noise
+from gpustack.backends.ragged import Ragged
 from gpustack.backends.statistics import Columns, mad, mean, median, quick_mad, std
 from gpustack.backends.winsor import winsorized_std
 from gpustack.clips import (
@@ -17,6 +19,7 @@ from gpustack.clips import (
     PercentileClip,
     PercentileRankClip,
     SigmaClip,
+    SigmaMedianClip,
     VarianceClip,
     WinsorizedClip,
 )
@@ -56,6 +59,12 @@ def _(clip: SigmaClip, columns: Columns, first: bool, frames: int) -> Bounds:
         return around(clip, center, MAD_TO_STD * mad(columns))
     about = center if clip.about == "center" else None
     return around(clip, center, std(columns, clip.ddof, about))
+
+
+@bounds.register
+def _(clip: SigmaMedianClip, columns: Columns, first: bool, frames: int) -> Bounds:
+    # Of a column in which nothing has been replaced yet.
+    return around(clip, _median(columns), std(columns, ddof=1))
 
 
 @bounds.register
@@ -124,3 +133,34 @@ def screened(columns: Columns, clip: SigmaClip | MADClip) -> Bounds:
     found = around(clip, center, quick_mad(columns) * (factor * (1 - 2.0**-22)))
     slack = np.abs(center) * 2.0**-50
     return Bounds(center, found.lower + slack, found.upper - slack)
+
+
+def within(columns: Ragged, lower: Bound, upper: Bound) -> tuple[Ranks, Ranks]:
+    """The intervals that bounds leave.
+
+    The samples below a bound are counted, rank by rank: with nearly always a few columns of
+    many ranks, bisecting takes four times as long.
+    """
+    below, upto = np.empty((2, columns.pixels), np.intp)
+    least = np.broadcast_to(_least_value(lower, columns.dtype), columns.pixels)
+    most = np.broadcast_to(-_least_value(np.negative(upper), columns.dtype), columns.pixels)
+    for some in chunks(columns.pixels, len(columns.values)):
+        values = columns.values[:, some]
+        below[some] = _count(values < least[some])
+        upto[some] = _count(values <= most[some])
+    lo = np.minimum(np.maximum(columns.lo, below), columns.hi)
+    return lo, np.maximum(np.minimum(columns.hi, upto), lo)
+
+
+def _least_value(bound: Bound, dtype: np.dtype[np.floating]) -> Floats:
+    """The least sample that is not below `bound`; samples are compared in their own dtype."""
+    bound = np.where(np.isnan(bound), -np.inf, bound)
+    least: Floats = bound.astype(dtype)
+    return np.where(least < bound, np.nextafter(least, dtype.type(np.inf)), least)
+
+
+def _count(flags: NDArray[np.bool_]) -> NDArray[np.integer]:
+    """How many flags of each column are set."""
+    dtype = np.min_scalar_type(len(flags))
+    counts: NDArray[np.integer] = np.add.reduce(flags.view(np.uint8), axis=0, dtype=dtype)
+    return counts

@@ -6,10 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpustack.backends import esd, winsor
-from gpustack.backends.bounds import Bound, Bounds, bounds, screened
-from gpustack.backends.columns import Floats, Ranks, Uniform, chunks
+from gpustack.backends.bounds import Bound, Bounds, bounds, screened, within
+from gpustack.backends.columns import Ranks, Uniform, chunks
 from gpustack.backends.keep import least_kept
 from gpustack.backends.ragged import Ragged
+from gpustack.backends.replace import replace_outliers
 from gpustack.backends.unsorted import Unsorted
 from gpustack.clips import (
     BoundClip,
@@ -19,6 +20,7 @@ from gpustack.clips import (
     MADClip,
     RangeClip,
     SigmaClip,
+    SigmaMedianClip,
     WinsorizedClip,
 )
 
@@ -73,6 +75,8 @@ def clip_ragged(columns: Ragged, clip: ColumnClip, rank_all: RankAll, frames: in
         case ESDClip():
             low, high = esd.outliers(clip, columns, _least(clip, columns), frames)
             columns.move(columns.lo + low, columns.hi - high)
+        case SigmaMedianClip():
+            replace_outliers(columns, clip)
         case ExtremaClip(among="all"):
             low, high = rank_all(columns, clip)
             lo = np.minimum(np.maximum(columns.lo, low), columns.hi)
@@ -117,37 +121,6 @@ def _clip_by_bounds(columns: Ragged, clip: BoundClip, frames: int) -> None:
         columns.move(lo, hi, active)
         active = active[changed & ~short & (hi > lo)]
         passes += 1
-
-
-def within(columns: Ragged, lower: Bound, upper: Bound) -> tuple[Ranks, Ranks]:
-    """The intervals that bounds leave.
-
-    The samples below a bound are counted, rank by rank: with nearly always a few columns of
-    many ranks, bisecting takes four times as long.
-    """
-    below, upto = np.empty((2, columns.pixels), np.intp)
-    least = np.broadcast_to(_least_value(lower, columns.dtype), columns.pixels)
-    most = np.broadcast_to(-_least_value(np.negative(upper), columns.dtype), columns.pixels)
-    for some in chunks(columns.pixels, len(columns.values)):
-        values = columns.values[:, some]
-        below[some] = _count(values < least[some])
-        upto[some] = _count(values <= most[some])
-    lo = np.minimum(np.maximum(columns.lo, below), columns.hi)
-    return lo, np.maximum(np.minimum(columns.hi, upto), lo)
-
-
-def _least_value(bound: Bound, dtype: np.dtype[np.floating]) -> Floats:
-    """The least sample that is not below `bound`; samples are compared in their own dtype."""
-    bound = np.where(np.isnan(bound), -np.inf, bound)
-    least: Floats = bound.astype(dtype)
-    return np.where(least < bound, np.nextafter(least, dtype.type(np.inf)), least)
-
-
-def _count(flags: NDArray[np.bool_]) -> NDArray[np.integer]:
-    """How many flags of each column are set."""
-    dtype = np.min_scalar_type(len(flags))
-    counts: NDArray[np.integer] = np.add.reduce(flags.view(np.uint8), axis=0, dtype=dtype)
-    return counts
 
 
 def _bring_back(columns: Ragged, found: Bounds, lo: Ranks, hi: Ranks, least: Ranks) -> None:

@@ -15,6 +15,7 @@ from gpustack.backends.columns import (
     middle_deviation,
     middles,
 )
+from gpustack.backends.stand_ins import StandIns
 
 
 @dataclass(slots=True)
@@ -65,6 +66,8 @@ class Ragged:
         The survivors are ``values[lo:hi]``; changed by `move` and `remove` alone.
     out : Out or None
         The samples that clips by frame have rejected.
+    stand_ins : StandIns or None
+        What the last clip has put in the place of samples; parts of the columns have none.
     """
 
     index: Ranks
@@ -75,6 +78,7 @@ class Ragged:
     #: Statistics of the present survivors, by name.
     known: dict[str, Floats] = field(default_factory=dict)
     out: Out | None = None
+    stand_ins: StandIns | None = None
 
     @property
     def low(self) -> Ranks:

@@ -7,6 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpustack.backends.columns import MAD_TO_STD, Floats, middles
+from gpustack.backends.ragged import Ragged
+from gpustack.backends.replace import mean_of_all
 from gpustack.backends.statistics import Columns, mean, median, pivot, quick_mad, std
 from gpustack.combines import QUADRATURES
 from gpustack.recipe import Recipe
@@ -59,6 +61,8 @@ _METHODS: dict[str, Callable[[Columns], Floats]] = {
 
 def combine(columns: Columns, recipe: Recipe) -> Floats:
     """The unweighted value of each column; meaningless where nothing survives."""
+    if isinstance(columns, Ragged) and columns.stand_ins is not None:
+        return mean_of_all(columns, columns.stand_ins)
     return _METHODS[recipe.method](columns)
 
 

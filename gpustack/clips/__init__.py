@@ -36,7 +36,9 @@ from gpustack.clips.siril import (
     LinearFitClip,
     MADClip,
     PercentileClip,
+    SigmaMedianClip,
     WinsorizedClip,
+    check_replacing,
 )
 
 __all__ = [
@@ -61,11 +63,13 @@ __all__ = [
     "RangeClip",
     "RowSigmaClip",
     "SigmaClip",
+    "SigmaMedianClip",
     "Spread",
     "VarianceClip",
     "WinsorizedClip",
     "as_clips",
     "check_grow",
+    "check_replacing",
     "clip_from_record",
     "parse_clip",
 ]

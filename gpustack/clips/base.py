@@ -22,7 +22,7 @@ class BaseClip:
 
 
 def tidy_distances(clip: Any) -> None:
-    """Check what clips by distance share, and `center` and `maxiters` of those that have them.
+    """Check what clips by distance share, and the other fields of theirs that a clip has.
 
     `low` and `high`, in units of a spread, are numbers >= 0 or None, `maxiters` is a whole number
     >= 1 or None.
@@ -37,7 +37,8 @@ def tidy_distances(clip: Any) -> None:
         tidy(clip, center=word(f"{kind} center", clip.center, get_args(Center)))
     if "maxiters" in names and clip.maxiters is not None:
         tidy(clip, maxiters=whole(f"{kind} maxiters", clip.maxiters, 1))
-    tidy_keep(clip)
+    if "keep" in names:
+        tidy_keep(clip)
 
 
 def tidy_keep(clip: Any) -> None:

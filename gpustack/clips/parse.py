@@ -7,7 +7,14 @@ from gpustack.checks import check, word
 from gpustack.clips.basic import ExtremaClip, RangeClip, SigmaClip
 from gpustack.clips.grow import Grow
 from gpustack.clips.iraf import AvgSigmaClip, NoiseClip, PercentileRankClip, VarianceClip
-from gpustack.clips.siril import ESDClip, LinearFitClip, MADClip, PercentileClip, WinsorizedClip
+from gpustack.clips.siril import (
+    ESDClip,
+    LinearFitClip,
+    MADClip,
+    PercentileClip,
+    SigmaMedianClip,
+    WinsorizedClip,
+)
 from gpustack.texts import read
 
 #: Clips that reject what lies outside of two bounds, which follow from the survivors.
@@ -15,7 +22,14 @@ BoundClip = SigmaClip | MADClip | WinsorizedClip | NoiseClip | PercentileClip | 
 #: Clips that decide column by column; all that a backend sees, where an `AvgSigmaClip` has become
 #: a `RowSigmaClip`.
 ColumnClip = (
-    RangeClip | ExtremaClip | BoundClip | VarianceClip | AvgSigmaClip | LinearFitClip | ESDClip
+    RangeClip
+    | ExtremaClip
+    | BoundClip
+    | SigmaMedianClip
+    | VarianceClip
+    | AvgSigmaClip
+    | LinearFitClip
+    | ESDClip
 )
 Clip = ColumnClip | Grow
 CLIPS: dict[str, type[Clip]] = {clip.name: clip for clip in get_args(Clip)}

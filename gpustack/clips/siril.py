@@ -108,6 +108,89 @@ class WinsorizedClip(BaseClip):
 
 
 @dataclass(frozen=True, slots=True)
+class SigmaMedianClip(BaseClip):
+    """Put the median in the place of samples too far from it, and repeat.
+
+    In every pass m is the median and s the standard deviation (ddof 1) of all that stands in the
+    column, the medians that earlier passes put there too. A sample x stays when
+    ``m - low * s <= x <= m + high * s``; in the place of another one stands m from then on. The
+    middle sample of the column, or the two middle ones of an even count, always stay. Where
+    nothing is replaced any more, the value is the mean of all that stands in the column.
+
+    A replaced sample is a rejected one: it is not in count and uncertainty, which are those of
+    the samples that stay.
+
+    Parameters
+    ----------
+    low, high : float or None
+        Thresholds in units of the spread, >= 0; None replaces nothing on that side.
+    maxiters : int or None
+        At most so many passes; None repeats until nothing more is replaced.
+
+    Notes
+    -----
+    It stands last, for a mean without weights: `check_replacing`. Medians draw the spread in, so
+    that it goes on where a sigma clip has ended: thresholds below 2.5 may leave the middle alone.
+
+    References
+    ----------
+    Siril, ``stack rej median``, which replaces the middle samples of an even count too.
+    """
+
+    low: float | None = 3.0
+    high: float | None = 3.0
+    maxiters: int | None = None
+    name: ClassVar[str] = "sigmamedian"
+
+    def __post_init__(self) -> None:
+        tidy_distances(self)
+
+
+def check_replacing(recipe: Any) -> None:
+    """Check that a clip which replaces samples meets nothing that medians cannot go through.
+
+    Raises
+    ------
+    RecipeError
+        Where it does.
+    """
+    if not any(isinstance(clip, SigmaMedianClip) for clip in recipe.clips):
+        return
+    *before, last = recipe.clips
+    names = ", ".join(clip.name for clip in recipe.clips)
+    check(
+        isinstance(last, SigmaMedianClip)
+        and not any(isinstance(clip, SigmaMedianClip) for clip in before),
+        f"SigmaMedianClip: expected it once and last, as no clip can judge the medians that it "
+        f"puts in the place of samples, got clips {names}",
+    )
+    late = recipe.normalizes and recipe.clip_on == "raw"
+    given = {name: f"{name}={getattr(recipe, name)!r}" for name in ("weights", "uncertainty")}
+    for held, expected, why, got in (
+        (
+            recipe.method == "mean",
+            "combine='mean'",
+            "a mean takes its medians for samples",
+            f"combine={recipe.method!r}",
+        ),
+        (recipe.weights is None, "no weights", "a median is of no frame", given["weights"]),
+        (
+            not late,
+            "clip_on='normalized'",
+            "a median is of no frame",
+            "clip_on='raw' with scale or zero",
+        ),
+        (
+            recipe.uncertainty != "propagated",
+            "another uncertainty",
+            "no frame brings the variance of a median",
+            given["uncertainty"],
+        ),
+    ):
+        check(held, f"SigmaMedianClip: expected {expected}, as {why}, got {got}")
+
+
+@dataclass(frozen=True, slots=True)
 class LinearFitClip(BaseClip):
     """Reject samples that lie off a straight line through the sorted samples, and repeat.
 

@@ -11,6 +11,7 @@ from gpustack.backends.base import Outputs, Samples
 from gpustack.backends.by_frame import ByFrame
 from gpustack.backends.columns import Floats, Uniform
 from gpustack.backends.off_line import Line
+from gpustack.backends.ragged import Ragged
 from gpustack.backends.risk import normalisation
 from gpustack.backends.tiles import Where, decode, model_row, normalize_row
 from gpustack.clips import Clip
@@ -128,6 +129,12 @@ class Column:
         off = np.full(len(seen), np.nan)
         off[order] = line.off[:, 0]
         return off, line.spread
+
+    def ragged(self, which: NDArray[np.bool_]) -> Ragged:
+        """As `sorted`, as a column with an interval of its own, which can be moved."""
+        values = np.stack(self.sorted(which).rows)
+        hi = np.array([len(values)])
+        return Ragged(np.zeros(1, np.intp), values, hi.copy(), np.zeros(1, np.intp), hi)
 
     def sorted(self, which: NDArray[np.bool_]) -> Uniform:
         """Some of the samples, one or more, as clips see them."""

@@ -15,7 +15,16 @@ from gpustack.backends.base import Outputs
 from gpustack.backends.bounds import around, bounds
 from gpustack.backends.by_frame import FrameClip, measured
 from gpustack.backends.columns import Floats
-from gpustack.clips import BoundClip, Clip, Grow, LinearFitClip, RangeClip, RowSigmaClip
+from gpustack.backends.replace import Replacing
+from gpustack.clips import (
+    BoundClip,
+    Clip,
+    Grow,
+    LinearFitClip,
+    RangeClip,
+    RowSigmaClip,
+    SigmaMedianClip,
+)
 from gpustack.explanation.column import Column, survivors
 from gpustack.explanation.records import Bounds, Pass, Step
 
@@ -33,6 +42,8 @@ def follow(column: Column) -> Iterator[Step]:
             passes = [_by_growing(column, clip, before, after)]
         elif isinstance(clip, BoundClip) or column.recipe.by_frame(clip):
             passes = list(_by_bounds(column, clips[:k], clip, survivors(before)))
+        elif isinstance(clip, SigmaMedianClip):
+            passes = list(_by_replacing(column, clips[:k], clip, survivors(before)))
         else:
             passes = [_by_count(column, before, after)]
         yield Step(clip.plain() if isinstance(clip, RowSigmaClip) else clip, tuple(passes))
@@ -71,6 +82,27 @@ def _by_bounds(
             made = replace(made, center=center, lower=lower, upper=upper)
         yield made
         if not made.low + made.high or made.kept:
+            return
+        before, done = after, done + 1
+
+
+def _by_replacing(
+    column: Column, earlier: tuple[Clip, ...], clip: SigmaMedianClip, before: Flags
+) -> Iterator[Pass]:
+    """The passes of the clip whose bounds follow from what it put in the place of samples too."""
+    if not before.any():
+        return
+    done, seen, replacing = 0, column.seen(raw=False), Replacing(column.ragged(before))
+    while done != clip.maxiters:
+        with np.errstate(all="ignore"):  # as the backend does: one sample has no spread
+            found, _ = replacing.step(clip, np.zeros(1, np.intp))
+        after = column.left_by((*earlier, _only(clip, done + 1)))
+        center, lower, upper = (
+            np.ravel(part)[0] for part in (found.center, found.lower, found.upper)
+        )
+        made = _between(seen, before, after, lower, upper)
+        yield replace(made, center=center.item(), lower=lower.item(), upper=upper.item())
+        if not made.low + made.high:
             return
         before, done = after, done + 1
 

@@ -6,7 +6,15 @@ from typing import Any
 
 import numpy as np
 
-from gpustack.clips import Clip, ESDClip, ExtremaClip, Grow, LinearFitClip, RangeClip
+from gpustack.clips import (
+    Clip,
+    ESDClip,
+    ExtremaClip,
+    Grow,
+    LinearFitClip,
+    RangeClip,
+    SigmaMedianClip,
+)
 
 #: So many of the samples are named that a neighbour of theirs was rejected for.
 MOST_PLACES = 3
@@ -81,7 +89,7 @@ def _reason(clip: Clip, made: Any, f: int, side: str) -> str:
     bounds = made.bounds_of(f)
     if bounds is not None:
         word, value = ("below", bounds.lower) if side == "low" else ("above", bounds.upper)
-        return f"{word} {number(value)}{_line(clip, bounds)}"
+        return f"{word} {number(value)}{_line(clip, bounds)}{_replaced(clip, bounds)}"
     most = "lowest" if side == "low" else "highest"
     match clip:
         case ExtremaClip(among="all"):
@@ -99,6 +107,12 @@ def _line(clip: Clip, bounds: Any) -> str:
     """Where the line is at the rank of the sample, if there is one."""
     line = isinstance(clip, LinearFitClip) and not math.isnan(bounds.center)
     return f", line at {number(bounds.center)}" if line else ""
+
+
+def _replaced(clip: Clip, bounds: Any) -> str:
+    """What stands in the place of the sample, if something does."""
+    replaced = isinstance(clip, SigmaMedianClip)
+    return f", replaced by {number(bounds.center)}" if replaced else ""
 
 
 def _so_many(count: int, most: str) -> str:

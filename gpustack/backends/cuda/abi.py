@@ -75,7 +75,7 @@ def planes(frames: int) -> np.dtype[Any]:
 
 #: Values of the fields of a clip, and of the -D names that are choices.
 CLIP_RANGE, CLIP_EXTREMA, CLIP_EXTREMA_ALL, CLIP_EXTREMA_SHARE = range(4)
-CLIP_BOUNDS, CLIP_ESD, CLIP_BY_FRAME = range(4, 7)
+CLIP_BOUNDS, CLIP_ESD, CLIP_BY_FRAME, CLIP_REPLACING = range(4, 8)
 CLIPPED_NOT, CLIPPED_BASIC, CLIPPED_ALL, CLIPPED_BY_FRAME = range(4)
 CENTER = {"mean": 0, "median": 1, "trimmed_mean": 2}
 ABOUT = {"mean": 0, "center": 1}

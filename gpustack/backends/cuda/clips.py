@@ -19,6 +19,7 @@ from gpustack.clips import (
     RangeClip,
     RowSigmaClip,
     SigmaClip,
+    SigmaMedianClip,
     VarianceClip,
     WinsorizedClip,
 )
@@ -43,9 +44,12 @@ def clipped(recipe: Recipe) -> int:
 
 
 def _is_basic(clip: Clip) -> bool:
+    # One that replaces is not among those that a kernel chooses from, but has a name of its own.
     if isinstance(clip, SigmaClip):
         return clip.center != "trimmed_mean" and clip.about == "mean" and clip.keep == 0
-    return isinstance(clip, RangeClip) or (isinstance(clip, ExtremaClip) and clip.among != "share")
+    return isinstance(clip, RangeClip | SigmaMedianClip) or (
+        isinstance(clip, ExtremaClip) and clip.among != "share"
+    )
 
 
 def told(recipe: Recipe) -> tuple[Clip | NoiseModel, ...]:
@@ -163,6 +167,13 @@ def _(clip: WinsorizedClip, record: Any, n: int) -> None:
 
 
 @fill.register
+def _(clip: SigmaMedianClip, record: Any, n: int) -> None:
+    record["kind"] = abi.CLIP_REPLACING
+    record["maxiters"] = _passes(clip)
+    _fill_sides(clip, record)
+
+
+@fill.register
 def _(clip: VarianceClip, record: Any, n: int) -> None:
     _fill_bounds(clip, record, abi.SPREAD_VARIANCE, clip.center)
 
@@ -181,7 +192,7 @@ def _fill_bounds(clip: Any, record: Any, spread: int, center: str = "median") ->
     """What clips between two bounds share."""
     record["kind"], record["spread"] = abi.CLIP_BOUNDS, spread
     record["center"] = abi.CENTER[center]
-    record["maxiters"] = -1 if clip.maxiters is None else _held(clip.maxiters)
+    record["maxiters"] = _passes(clip)
     record["keep"] = _held(clip.keep)
     _fill_sides(clip, record)
 
@@ -198,6 +209,11 @@ def _fill_sides(clip: Any, record: Any) -> None:
         bound = getattr(clip, side)
         record[f"has_{side}"] = bound is not None
         record[side] = 0.0 if bound is None else bound
+
+
+def _passes(clip: Any) -> int:
+    """How many passes of a clip there are at most; -1 is no limit."""
+    return -1 if clip.maxiters is None else _held(clip.maxiters)
 
 
 def _held(number: int) -> int:

@@ -89,6 +89,7 @@ class Job:
             "MASKED": bool(records["mask"].any() or records["has_blank"].any()),
             "NORMALIZE": when if recipe.normalizes else abi.NORMALIZE_NONE,
             "CLIPPED": clips.clipped(recipe),
+            "REPLACES": recipe.replaces,
             "COMBINE": abi.COMBINE[recipe.method],
             "SPREAD": abi.SPREAD[spread],
             "WEIGHTED": abi.WEIGHTED_NOT if recipe.weights is None else weighted,

@@ -1,0 +1,94 @@
+"""The clip that puts medians in the place of samples; see `gpustack.clips.SigmaMedianClip`."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpustack.backends.bounds import Bounds, around, within
+from gpustack.backends.columns import Floats, Ranks, chunks, middles
+from gpustack.backends.ragged import Ragged
+from gpustack.backends.stand_ins import StandIns
+from gpustack.backends.statistics import Columns, pivot
+from gpustack.clips import SigmaMedianClip
+
+
+def replace_outliers(columns: Ragged, clip: SigmaMedianClip) -> None:
+    """Apply `clip` to columns with an interval each, in place; leaves their `stand_ins`."""
+    columns.stand_ins = StandIns.none(np.zeros(columns.pixels))
+    for some in chunks(columns.pixels, len(columns.values)):
+        part = columns.take(some)
+        replacing, passes = Replacing(part), 0
+        active = np.flatnonzero(part.count > 1)
+        while len(active) and passes != clip.maxiters:
+            _, changed = replacing.step(clip, active)
+            active = active[changed]
+            passes += 1
+        columns.move(part.lo, part.hi, some)
+        columns.stand_ins.put(some, replacing.stand_ins)
+
+
+def mean_of_all(columns: Columns, stand_ins: StandIns) -> Floats:
+    """The mean of the survivors and of what stands beside them, in float64."""
+    origin = pivot(columns)
+    total = columns.total(origin) + stand_ins.total_about(0.0 if origin is None else origin)
+    mean: Floats = total / (columns.count + stand_ins.count)
+    return mean if origin is None else mean + origin
+
+
+class Replacing:
+    """Columns in which samples are replaced, pass by pass.
+
+    Parameters
+    ----------
+    columns : Ragged
+        Their intervals are moved.
+
+    Attributes
+    ----------
+    stand_ins : StandIns
+        What stands in them in the place of samples so far.
+    """
+
+    def __init__(self, columns: Ragged) -> None:
+        self._columns = columns
+        self._stay = [middle.astype(np.float64) for middle in middles(columns)]
+        #: The two middle ones of all that stands in each column; of an odd count one, twice.
+        self._middle = [middle.copy() for middle in self._stay]
+        self.stand_ins = StandIns.none(_midpoint(*self._stay))
+
+    def step(self, clip: SigmaMedianClip, active: Ranks) -> tuple[Bounds, NDArray[np.bool_]]:
+        """A pass over some of the columns: what it lets stay, and which of them it changes.
+
+        Its centre is what stands in the place of samples from then on.
+        """
+        columns = self._columns
+        some = columns.take(active) if len(active) < columns.pixels else columns
+        stand_ins = self.stand_ins.take(active)
+        center = _midpoint(*(middle[active] for middle in self._middle))
+        found = around(clip, center, _std(some.alike(), stand_ins))
+        # A bound that is NaN stays so.
+        least, most = (middle[active] for middle in self._stay)
+        lower = np.where(found.lower > least, least, found.lower)
+        upper = np.where(found.upper < most, most, found.upper)
+        lo, hi = within(some, lower, upper)
+        low, high = lo - some.lo, some.hi - hi
+        # Beside as many copies of the median as samples went on a side, it is the middle there.
+        for middle, gone in zip(self._middle, (low, high), strict=True):
+            middle[active[gone > 0]] = center[gone > 0]
+        stand_ins.add(low + high, center)
+        self.stand_ins.put(active, stand_ins)
+        columns.move(lo, hi, active)
+        return Bounds(center, lower, upper), low + high > 0
+
+
+def _midpoint(lower: Floats, upper: Floats) -> Floats:
+    """The mean of two, of which the sum may overflow where they are equal."""
+    return np.where(lower == upper, lower, (lower + upper) * 0.5)
+
+
+def _std(columns: Columns, stand_ins: StandIns) -> Floats:
+    """The standard deviation (ddof 1) of all that stands in columns; NaN of one sample."""
+    mean = mean_of_all(columns, stand_ins)
+    squares = columns.total(mean, squared=True) + stand_ins.squares_about(mean)
+    degrees = np.asarray(columns.count + stand_ins.count - 1, np.float64)
+    spread: Floats = np.sqrt(np.maximum(squares, 0.0) / np.where(degrees > 0, degrees, np.nan))
+    return spread

@@ -1,0 +1,50 @@
+// The clip that puts medians in the place of samples.
+#pragma once
+
+#include "reduce.h"
+
+// The standard deviation of all that stands in a column; NaN of one sample.
+template <class Column>
+__device__ inline double spread_of_all(const Column& column, const StandIns& stand_ins)
+{
+    const int n = column.count() + stand_ins.count;
+    const double mean = stand_ins.mean(total(column), column.count());
+    double squares = column.sum([=](double x) {
+        double off = x - mean;
+        return off * off;
+    });
+    squares = fmax(squares + stand_ins.squares_about(mean), 0.0);
+    return n > 1 ? sqrt(squares / (n - 1)) : NOT_A_NUMBER;
+}
+
+template <class Column>
+__device__ inline StandIns replace_outliers(const Clip& clip, Column& column)
+{
+    const double infinity = widen(INVALID);
+    StandIns stand_ins;
+    if (column.count() < 2)
+        return stand_ins;
+    Image low, high;
+    column.middle(low, high);
+    const double least = widen(low), most = widen(high);
+    // The two middle ones of all that stands in the column; of an odd count one, twice.
+    double below = least, above = most;
+    stand_ins.origin = midpoint(low, high);
+#pragma unroll 1
+    for (int pass = 0; pass != clip.maxiters; ++pass) {
+        const double center = below == above ? below : (below + above) * 0.5;
+        const double spread = spread_of_all(column, stand_ins);
+        double lower = clip.has_low ? center - clip.low * spread : -infinity;
+        double upper = clip.has_high ? center + clip.high * spread : infinity;
+        lower = lower > least ? least : lower;  // a bound that is no number stays so
+        upper = upper < most ? most : upper;
+        const int lo = column.lo, hi = column.hi;
+        if (!column.narrow_to(Bounds{lower, upper}))
+            break;
+        // Beside as many copies of the median as samples went on a side, it is the middle there.
+        below = column.lo > lo ? center : below;
+        above = column.hi < hi ? center : above;
+        stand_ins.add(column.lo - lo + hi - column.hi, center);
+    }
+    return stand_ins;
+}

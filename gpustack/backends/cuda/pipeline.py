@@ -35,8 +35,8 @@ class Pipeline:
 
         Raises
         ------
-        MemoryLimitError
-            Where not even one row fits.
+        MemoryLimitError, OutOfMemoryError
+            Where not even one row fits, in the limit or in what there is.
         BackendError
             Where no device can work.
         """

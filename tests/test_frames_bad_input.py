@@ -109,6 +109,10 @@ BAD_FILES = {
     "unreadable card": (
         primary(8, 1, 5).replace(b"   5", b"  5?"), {}, "NAXIS1: expected a whole number.*got '5"
     ),
+    "columns of no number": (image_bytes(RAW, TFIELDS="x"), {}, "TFIELDS: expected a whole number"),
+    "columns without end": (
+        image_bytes(RAW, TFIELDS=1 << 60), {}, "expected TFIELDS from 0 to 999 in HDU 0, got 1152"
+    ),
     "BSCALE": (image_bytes(RAW, BSCALE="two"), {}, "BSCALE: expected a number.*got 'two'"),
     "BZERO": (image_bytes(RAW, BZERO=True), {}, "BZERO: expected a number.*got True"),
     "BLANK": (image_bytes(RAW, BLANK=0.5), {}, "BLANK: expected a whole number.*got 0.5"),

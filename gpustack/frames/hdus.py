@@ -33,6 +33,9 @@ BITPIX = {8: "u1", 16: "i2", 32: "i4", 64: "i8", -32: "f4", -64: "f8"}
 #: Longest header looked at: 100,000 cards. Where END is further off, the file is broken.
 _MAX_HEADER = 8 << 20
 
+#: Columns that a table may have (FITS standard 4.0, section 7.3.1).
+_MAX_COLUMNS = 999
+
 #: Deflate makes at most 1032 bytes of one (zlib technical details, "maximum compression factor").
 _MAX_INFLATION = 1032
 
@@ -221,6 +224,11 @@ def _read_header(source: _Plain, begin: int, first: bool) -> fits.Header | None:
 def _describe(source: _Plain, index: int, header: fits.Header) -> Hdu:
     kind = _kind(index, header)
     axes = shape = _axes(source.name, header)
+    columns = whole(source.name, header, "TFIELDS", 0)
+    if not 0 <= columns <= _MAX_COLUMNS:  # astropy goes through all, of an image too
+        raise FrameError(
+            source.name, f"expected TFIELDS from 0 to {_MAX_COLUMNS} in HDU {index}, got {columns}"
+        )
     if kind != "image":
         shape = _axes(source.name, header, "Z") if kind == "tiles" else ()
     start = source.file.tell()

@@ -7,6 +7,7 @@ import gzip
 import io
 import os
 import shutil
+import signal
 from contextlib import contextmanager, suppress
 
 import numpy as np
@@ -242,6 +243,19 @@ def test_short_reads_are_read_on(path, monkeypatch):
     monkeypatch.setattr("gpustack.frames.planes.unchanged", unchanged)
     np.testing.assert_array_equal(frame.read(3, 290).data, NOISE[3:290])
     assert reads
+
+
+def test_signals_do_not_disturb_reading(path):
+    (frame,) = open_frames(path)
+    came = []
+    before = signal.signal(signal.SIGALRM, lambda *_: came.append(1))
+    signal.setitimer(signal.ITIMER_REAL, 1e-4, 1e-4)
+    try:
+        while len(came) < 20:
+            np.testing.assert_array_equal(frame.read(0, 300).data, NOISE)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 FAILING = {

@@ -94,12 +94,8 @@ def _check(name: str, stamp: Stamp, file: Any) -> None:
         raise FrameError(name, f"changed since it was opened: expected {stamp}, got {found}")
 
 
-class Reopened(io.RawIOBase):
-    """A file that is open only while it is read; see `unchanged`."""
-
-    def __init__(self, name: str, stamp: Stamp) -> None:
-        self._name, self._stamp = name, stamp
-        self._at = 0
+class _Anywhere(io.RawIOBase):
+    """What can be read from any byte on."""
 
     def readable(self) -> bool:
         """Whether it can be read."""
@@ -109,10 +105,17 @@ class Reopened(io.RawIOBase):
         """Whether it can be read anywhere."""
         return True
 
+
+class Reopened(_Anywhere):
+    """A file that is open only while it is read; see `unchanged`."""
+
+    def __init__(self, name: str, stamp: Stamp) -> None:
+        self._name, self._stamp = name, stamp
+        self._at = 0
+
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Go to a byte."""
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._stamp.size}
-        self._at = base[whence] + offset
+        """Go to a byte; whence is not the end."""
+        self._at = offset + (self._at if whence == io.SEEK_CUR else 0)
         return self._at
 
     def readinto(self, buffer: Any) -> int:
@@ -124,6 +127,21 @@ class Reopened(io.RawIOBase):
         return got
 
 
+class _Nameless(_Anywhere):
+    """An open file that shows nothing but its bytes: astropy reads others past Python."""
+
+    def __init__(self, file: io.RawIOBase) -> None:
+        self._file = file
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Go to a byte."""
+        return self._file.seek(offset, whence)
+
+    def readinto(self, buffer: Any) -> int:
+        """Read on, as much as there is or less."""
+        return self._file.readinto(buffer) or 0
+
+
 @contextmanager
 def as_hdus(name: str, stamp: Stamp) -> Iterator[fits.HDUList]:
     """The file as astropy sees it, samples not scaled.
@@ -131,8 +149,9 @@ def as_hdus(name: str, stamp: Stamp) -> Iterator[fits.HDUList]:
     It gets no name, which it would take an address on the network from, and no memory map, which
     would end the process where the file shrinks.
     """
-    stream: Any = io.BufferedReader(Reopened(name, stamp), _BUFFER)
-    if stream.peek(2).startswith(GZIP_MAGIC):
-        stream = gzip.GzipFile(fileobj=stream, mode="rb")
-    with stream, fits.open(stream, memmap=False, do_not_scale_image_data=True) as hdus:
-        yield hdus
+    with unchanged(name, stamp) as file:
+        stream: Any = io.BufferedReader(_Nameless(file), _BUFFER)
+        if stream.peek(2).startswith(GZIP_MAGIC):
+            stream = gzip.GzipFile(fileobj=stream, mode="rb")
+        with stream, fits.open(stream, memmap=False, do_not_scale_image_data=True) as hdus:
+            yield hdus

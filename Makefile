@@ -1,6 +1,7 @@
 # make demo   simulate exposures, stack them, show what it did
 # make test   run every test
 # make lint   style and types
+# make fuzz   break 100,000 files and read them, for a job at night
 #
 # Each makes .venv and installs into it what it needs, once; a change of pyproject.toml
 # installs again. Another interpreter: make test PYTHON=python3.12
@@ -8,7 +9,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint
+.PHONY: demo test lint fuzz
 .NOTPARALLEL:
 
 demo: .venv/demo.stamp
@@ -16,6 +17,9 @@ demo: .venv/demo.stamp
 
 test: .venv/test.stamp
 	$(BIN)/python -m pytest -n auto --dist loadfile
+
+fuzz: .venv/test.stamp
+	HYPOTHESIS_PROFILE=night $(BIN)/python -m pytest -q tests/test_fuzz.py
 
 lint: .venv/dev.stamp
 	$(BIN)/ruff check .

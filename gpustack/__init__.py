@@ -53,6 +53,8 @@ _HOMES = {
     "MemoryLimitError": "errors",
     "FrameError": "errors",
     "OutputError": "errors",
+    "WriteError": "errors",
+    "OutOfMemoryError": "errors",
     "BackendError": "errors",
     "GpustackWarning": "errors",
 }

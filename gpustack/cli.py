@@ -15,11 +15,20 @@ import click
 
 from gpustack import __version__
 from gpustack.cli_options import images, keywords, recipe_options
-from gpustack.errors import BackendError, FrameError, GpustackError
+from gpustack.errors import (
+    BackendError,
+    FrameError,
+    GpustackError,
+    OutOfMemoryError,
+    WriteError,
+)
 from gpustack.files import split_hdu
 
-#: Exit codes: 0 done, 1 the demo found its result wrong or a replay not the same, and these.
-NOT_SAME, BAD_INPUT, NO_BACKEND = 1, 2, 3
+#: Exit codes: 0 done, 1 the demo found its result wrong or a replay not the same, 128 + N ended by
+#: signal N, and these: what was given is at fault, or the machine.
+NOT_SAME, BAD_INPUT, ENVIRONMENT = 1, 2, 3
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -39,7 +48,7 @@ def cli() -> None:
 
 @cli.command(
     short_help="Combine FITS files into one image.",
-    epilog="Exit codes: 0 done, 2 bad input, 3 the backend cannot work here.",
+    epilog="Exit codes: 0 done, 2 bad input, 3 this machine cannot: backend, memory, disk.",
 )
 @click.argument("frames", nargs=-1, required=True, metavar="FRAMES...")
 @click.option(
@@ -184,7 +193,7 @@ def progress_bar(stream: TextIO) -> Iterator[Callable[[int, int], None] | None]:
 
 @cli.command(
     short_help="Show what became of each sample of one pixel.",
-    epilog="Exit codes: 0 done, 2 bad input.",
+    epilog="Exit codes: 0 done, 2 bad input, 3 this machine cannot: memory.",
 )
 @click.argument("x", type=click.IntRange(min=1), metavar="X")
 @click.argument("y", type=click.IntRange(min=1), metavar="Y")
@@ -296,7 +305,9 @@ def demo(out: Path, frames: int, size: int, seed: int) -> None:
 
 def main() -> None:
     """Run the command line; errors become one line and an exit code."""
-    signal.signal(signal.SIGTERM, _terminate)
+    for number in _SIGNALS:
+        if signal.getsignal(number) != signal.SIG_IGN:  # as a shell has it in the background
+            signal.signal(number, _leave)
     logging.disable(logging.INFO)  # astropy logs to stdout, which is for results
     with warnings.catch_warnings():
         warnings.showwarning = _show_warning
@@ -308,14 +319,23 @@ def main() -> None:
         except (click.Abort, KeyboardInterrupt):
             click.echo("gpustack: interrupted", err=True)
             sys.exit(128 + signal.SIGINT)
-        except GpustackError as err:
-            click.echo(f"gpustack: {err}", err=True)
-            sys.exit(NO_BACKEND if isinstance(err, BackendError) else BAD_INPUT)
+        except (GpustackError, MemoryError) as err:
+            click.echo(f"gpustack: {str(err) or 'out of memory'}", err=True)
+            machine = (BackendError, WriteError, OutOfMemoryError, MemoryError)
+            sys.exit(ENVIRONMENT if isinstance(err, machine) else BAD_INPUT)
 
 
-def _terminate(number: int, frame: Any) -> None:
-    """Leave by way of the clean-up that an exception gets."""
+def _leave(number: int, frame: Any) -> None:
+    """Leave by way of the clean-up that an exception gets, which no further signal disturbs."""
+    for other in _SIGNALS:
+        signal.signal(other, _stay)  # SIG_IGN makes Python complain of those that are under way
+    if number == signal.SIGINT:
+        raise KeyboardInterrupt
     sys.exit(128 + number)
+
+
+def _stay(number: int, frame: Any) -> None:
+    """Take no notice."""
 
 
 def _show_warning(message: Warning | str, *where: Any, **more: Any) -> None:

@@ -1,8 +1,8 @@
 """The engine: frames and a recipe in, band by band through a backend, a result out."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -15,6 +15,7 @@ from gpustack.arguments import fill_in
 from gpustack.backends.base import Outputs, Progress
 from gpustack.clips import Clip
 from gpustack.combines import Combine
+from gpustack.errors import OutOfMemoryError
 from gpustack.flags import Flags
 from gpustack.frames import Frame, FrameSource, open_frames, tell_of_apart
 from gpustack.frames.resident import reshaped
@@ -26,6 +27,8 @@ from gpustack.plan import DEFAULT_MEMORY, parse_memory
 from gpustack.provenance import TimedSource, Watch, hashed, made_with, report_of
 from gpustack.recipe import OUTPUTS, Recipe, Uncertainty
 from gpustack.result import StackResult, per_frame
+
+Made = TypeVar("Made")
 
 
 def stack(
@@ -128,6 +131,8 @@ def stack(
         Where frames, recipe or limits are unusable; the message names the frame.
     BackendError
         Where `backend` was asked for by name and cannot work here.
+    OutOfMemoryError
+        Where there is less memory than the limit allows to take.
 
     Examples
     --------
@@ -229,6 +234,8 @@ def run(
         Where the recipe needs variances and a frame has none.
     InputError
         Where it needs flags and no frame has any.
+    OutOfMemoryError
+        Where there is less memory than the limit allows to take.
     """
     recipe.check_frames(len(frames))
     watch = Watch() if watch is None else watch
@@ -239,14 +246,37 @@ def run(
     executor = backends.get(backend, device_memory=device_memory, resident=source.resident)
     watch.backend, watch.device = executor.name, backends.device_of(executor)
     header = _header(frames, recipe, [made_with(watch), *origins], date)
-    out = _outputs(recipe, source, reasons)
-    assert out.data is not None
-    maps = derived(recipe, source, out.data.dtype, exposures(frames, recipe))
-    made = list(maps.values())
-    limit = _limit(memory, source, least_memory(source, recipe, made))
-    with watch("stream"):
-        execute(executor, source, recipe, out, made, limit, progress)
-    return _result(frames, recipe, out, maps, header)
+
+    def fill() -> tuple[Outputs, Mapping[str, Derived]]:
+        out = _outputs(recipe, source, reasons)
+        assert out.data is not None
+        maps = derived(recipe, source, out.data.dtype, exposures(frames, recipe))
+        made = list(maps.values())
+        limit = _limit(memory, source, least_memory(source, recipe, made))
+        with watch("stream"):
+            execute(executor, source, recipe, out, made, limit, progress)
+        return out, maps
+
+    return _result(frames, recipe, *_within_memory(fill), header)
+
+
+def _within_memory(work: Callable[[], Made]) -> Made:
+    """What `work` gives; where memory runs out meanwhile, an error that says what to do."""
+    try:
+        return work()
+    except OutOfMemoryError:
+        raise
+    except MemoryError as err:
+        problem = str(err) or "no more memory"
+    except RuntimeError as err:  # as Python calls it where there is no memory for a thread
+        if "start new thread" not in str(err):
+            raise
+        problem = str(err)
+    # Not from the error, which holds all buffers through its traceback.
+    raise OutOfMemoryError(
+        "out of memory: expected room for the result and, beside it, for the limit on samples "
+        f"and buffers, got: {problem}; memory= (--memory) lowers the limit"
+    )
 
 
 def _source(

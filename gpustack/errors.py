@@ -9,7 +9,9 @@
     |   |   +-- MissingFileError (FileNotFoundError)
     |   +-- MismatchError (TypeError)    frames disagree in shape or unit
     |   +-- MemoryLimitError             the memory limit is below one row
-    +-- OutputError (OSError)            the result could not be written
+    +-- OutputError (OSError)            the result cannot have that name
+    |   +-- WriteError                   the system could not write it: a full disk, for one
+    +-- OutOfMemoryError (MemoryError)   memory ran out, of the machine or of a device
     +-- BackendError (RuntimeError)      a backend was asked for that cannot work here
 
     GpustackWarning (UserWarning)        something unusual that does not stop a run
@@ -61,7 +63,15 @@ class MemoryLimitError(InputError):
 
 
 class OutputError(GpustackError, OSError):
-    """The result could not be written; nothing is left behind."""
+    """The result cannot have that name; nothing is left behind."""
+
+
+class WriteError(OutputError):
+    """The system could not write the result: the disk is full, or it may not."""
+
+
+class OutOfMemoryError(GpustackError, MemoryError):
+    """The machine or a device has less memory than a run within its limit takes."""
 
 
 class BackendError(GpustackError, RuntimeError):

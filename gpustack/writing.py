@@ -1,15 +1,18 @@
 """Writing a file whole or not at all."""
 
 import errno
+import gzip
 import os
-import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, BinaryIO
 
 from astropy.io import fits
 
-from gpustack.errors import OutputError
+from gpustack.errors import OutputError, WriteError
+from gpustack.temporary import remove_abandoned, temporary_file
 
 PathLike = str | os.PathLike[str]
 
@@ -27,8 +30,10 @@ def check_target(path: PathLike, overwrite: bool, endings: tuple[str, ...] = END
     Raises
     ------
     OutputError
-        Where it exists and `overwrite` is False or it is no file, its folder is missing, is
-        no folder or may not be written to, or its name has none of the `endings`.
+        Where it exists and `overwrite` is False or it is no file, its folder is missing or
+        no folder, or its name has none of the `endings`.
+    WriteError
+        Where its folder may not be written to.
     """
     with _errors_of(path):
         target = Path(path).resolve()
@@ -43,24 +48,66 @@ def check_target(path: PathLike, overwrite: bool, endings: tuple[str, ...] = END
         if not target.parent.is_dir():
             raise OutputError(f"{path}: expected a folder {target.parent} to write in, found none")
         if not os.access(target.parent, os.W_OK):
-            raise OutputError(f"{path}: may not write in the folder {target.parent}")
+            raise WriteError(f"{path}: may not write in the folder {target.parent}")
     return target
 
 
 def write_whole(path: PathLike, hdus: fits.HDUList, *, overwrite: bool = False) -> None:
     """Write `hdus` to a temporary file beside `path` and give it that name at the end.
 
+    Temporary files of runs that were killed are removed from the folder first. The same HDUs are
+    the same bytes, compressed too.
+
     Raises
     ------
     OutputError
-        As `check_target`, or where writing fails, a full disk for one.
+        As `check_target`, or where the file has appeared meanwhile.
+    WriteError
+        Where writing fails, a full disk for one.
     """
     target = check_target(path, overwrite)
-    ending = next(end for end in reversed(ENDINGS) if os.fspath(path).lower().endswith(end))
-    with _errors_of(path), _temporary(target.parent, ending) as temporary:
-        hdus.writeto(temporary, output_verify="silentfix+ignore")
-        _sync(temporary)
-        _take_name(temporary, target, overwrite)
+    packed = os.fspath(path).lower().endswith(".gz")
+    with _errors_of(path):
+        remove_abandoned(target.parent)
+        with temporary_file(target.parent) as (file, temporary):
+            with _stream(file, packed) as stream:
+                hdus.writeto(_Plain(stream, str(temporary)), output_verify="silentfix+ignore")
+            file.flush()
+            os.fsync(file.fileno())
+            if os.name == "nt":
+                file.close()  # Windows renames no open file
+            _take_name(temporary, target, overwrite)
+
+
+def _stream(file: BinaryIO, packed: bool) -> AbstractContextManager[Any]:
+    """What to write into, to have it in `file`, compressed without a name and a time if at all."""
+    if packed:
+        return gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0)
+    return nullcontext(file)
+
+
+@dataclass(frozen=True, slots=True)
+class _Plain:
+    """A file of which astropy knows no more than that it can be written to.
+
+    Into others it writes past Python, which then cannot say why that failed. Of the name it takes
+    the folder, to tell how much of a full disk is free.
+    """
+
+    file: Any
+    name: str
+
+    def write(self, data: Any) -> int:
+        """Write all of `data`."""
+        return int(self.file.write(data))
+
+    def tell(self) -> int:
+        """How much has been written."""
+        return int(self.file.tell())
+
+    def flush(self) -> None:
+        """Hand on what is held back."""
+        self.file.flush()
 
 
 def write_text(path: PathLike, text: str, *, overwrite: bool = False) -> None:
@@ -72,10 +119,13 @@ def write_text(path: PathLike, text: str, *, overwrite: bool = False) -> None:
         As `check_target`, or where writing fails.
     """
     target = check_target(path, overwrite, REPORTS)
-    with _errors_of(path), _temporary(target.parent, REPORTS[0]) as temporary:
-        temporary.write_text(text, encoding="utf-8")
-        _sync(temporary)
-        _take_name(temporary, target, overwrite)
+    with _errors_of(path):
+        remove_abandoned(target.parent)
+        with temporary_file(target.parent) as (file, temporary):
+            file.write(text.encode())
+            file.flush()
+            os.fsync(file.fileno())
+            _take_name(temporary, target, overwrite)
 
 
 @contextmanager
@@ -88,23 +138,7 @@ def _errors_of(path: PathLike) -> Iterator[None]:
     except FileExistsError as err:
         raise OutputError(f"{path}: appeared while the result was being made") from err
     except (OSError, RuntimeError, ValueError, fits.VerifyError) as err:
-        raise OutputError(f"{path}: could not be written: {err}") from err
-
-
-@contextmanager
-def _temporary(folder: Path, ending: str) -> Iterator[Path]:
-    """A name in `folder` that nobody has; whatever stands there at the end is removed."""
-    temporary = folder / f".gpustack-{secrets.token_hex(4)}.part{ending}"
-    try:
-        yield temporary
-    finally:
-        with suppress(OSError):
-            temporary.unlink()
-
-
-def _sync(path: Path) -> None:
-    with path.open("r+b") as file:  # Windows syncs only what is open for writing
-        os.fsync(file.fileno())
+        raise WriteError(f"{path}: could not be written: {err}") from err
 
 
 def _take_name(temporary: Path, target: Path, overwrite: bool) -> None:

@@ -20,11 +20,12 @@ except ImportError:
     pass
 else:
     # The same examples at every run, so that a failure is met again; HYPOTHESIS_PROFILE=search
-    # looks for new ones.
+    # looks for new ones; `night` is for tests/test_fuzz.py alone.
     settings.register_profile("ci", derandomize=True, max_examples=50, deadline=None)
     settings.register_profile(
         "search", max_examples=1000, deadline=None, suppress_health_check=[HealthCheck.too_slow]
     )
+    settings.register_profile("night", max_examples=100_000, deadline=None)
     settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 

@@ -1,7 +1,6 @@
 """The command line: what it writes, what it says, and its exit codes."""
 
 import logging
-import os
 import re
 import signal
 import subprocess
@@ -198,33 +197,6 @@ def test_warnings_are_one_line(folder):
     done = gpustack_command("combine", "m0.fits", "-o", "out.fits")
     assert done.returncode == 0
     assert done.stderr == "gpustack: warning: only one frame: nothing to combine\n"
-
-
-INTERRUPTED = """
-import os, signal, sys
-from gpustack import backends
-from gpustack.backends.cpu import CpuBackend
-number = getattr(signal, sys.argv[1])
-class Interrupting(CpuBackend):
-    def work(self, *args):
-        super().work(*args)
-        os.kill(os.getpid(), number)
-backends.CpuBackend = Interrupting
-sys.argv = ["gpustack", "combine", "m*.fits", "-o", "out.fits"]
-from gpustack.cli import main
-main()
-"""
-
-
-@pytest.mark.skipif(os.name != "posix", reason="signals as POSIX has them")
-@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
-def test_a_signal_leaves_nothing_behind(folder, name):
-    done = subprocess.run(
-        [sys.executable, "-c", INTERRUPTED, name], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 128 + getattr(signal, name), done.stderr
-    assert "Traceback" not in done.stderr
-    assert not list(folder.glob("*out*")) + list(folder.glob(".*"))
 
 
 class Terminal:

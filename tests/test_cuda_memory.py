@@ -11,7 +11,7 @@ from gpustack.backends.cuda import device, staging
 from gpustack.backends.cuda.launch import Job, Kernels
 from gpustack.backends.cuda.slots import Slot
 from gpustack.backends.cuda.work import READERS, Work
-from gpustack.errors import MemoryLimitError
+from gpustack.errors import MemoryLimitError, OutOfMemoryError
 from gpustack.plan import Band
 from gpustack.recipe import Recipe
 from oracle import solve
@@ -150,7 +150,7 @@ def test_out_of_memory_halves_the_band_and_goes_on(pretend, monkeypatch, room):
 
 def test_one_row_that_does_not_fit_is_an_error(pretend):
     pretend(capacity=5_000)
-    with pytest.raises(MemoryLimitError, match="device 0 is out of memory: expected room for one"):
+    with pytest.raises(OutOfMemoryError, match="device 0 is out of memory: expected room for one"):
         stream(frames(), recipe("everything", N), device_memory="1MB")
 
 

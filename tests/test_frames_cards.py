@@ -118,3 +118,14 @@ def test_a_stack_of_frames_with_broken_cards(tmp_path, kind):
     result.write(tmp_path / "out.fits")
     assert fits.getheader(tmp_path / "out.fits")["EXPTIME"] == "30 s"
     np.testing.assert_array_equal(result.data, RAW)
+
+
+@pytest.mark.parametrize(
+    "goes_on", ["CONTINUE= 64", "CONTINUE  'more'", "CONTINUE  'more&'", "CONTINUE"]
+)
+@pytest.mark.parametrize(
+    "line",
+    ["GAIN    = 1.5 / of a chip", "GAIN    = 'high' / of a chip", "COMMENT of a chip", "GAIN"],
+)
+def test_a_card_that_goes_on_where_it_may_not(line, goes_on):
+    assert_safe(header_of(line, goes_on))

@@ -113,7 +113,7 @@ def test_a_file_that_shrinks_later(tmp_path, what):
     path.write_bytes(image_bytes(ZEROS))
     (frame,) = opened(tmp_path, **{what: path})
     path.write_bytes(path.read_bytes()[:2884])
-    with pytest.raises(FrameError, match=r"b.fits: cut off since it was opened"):
+    with pytest.raises(FrameError, match=r"b.fits: changed since it was opened"):
         frame.read(0, 2)
 
 

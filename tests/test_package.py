@@ -42,6 +42,7 @@ MAY_IMPORT = {
     "frames": "numpy astropy",
     "header": "numpy astropy",
     "maps": "numpy astropy",
+    "temporary": "",
     "writing": "numpy astropy",
     "align": "numpy astropy reproject scipy skimage astroalign sep",
     "provenance": "numpy astropy",

@@ -4,13 +4,15 @@ import os
 import re
 import subprocess
 import sys
+from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import pytest
 from astropy.io import fits
 
 from gpustack import stack
-from gpustack.errors import OutputError
+from gpustack.errors import OutputError, WriteError
 
 
 @pytest.fixture(scope="module")
@@ -68,8 +70,8 @@ def test_a_file_that_appears_meanwhile_is_not_lost(result, tmp_path, monkeypatch
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, OSError(28, "No space left")])
 def test_nothing_is_left_of_an_interrupted_write(result, tmp_path, monkeypatch, error):
-    def write_half(self, path, **options):
-        path.write_bytes(b"half")
+    def write_half(self, file, **options):
+        file.write(b"half")
         raise error
 
     monkeypatch.setattr(fits.HDUList, "writeto", write_half)
@@ -82,26 +84,78 @@ def test_nothing_is_left_of_an_interrupted_write(result, tmp_path, monkeypatch, 
 
 FULL_DISK = """
 import resource, signal, sys
-import numpy as np
-from gpustack import stack
-from gpustack.errors import OutputError
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
-try:
-    stack(np.ones((2, 100, 100))).write(sys.argv[1])
-except OutputError as err:
-    print(err)
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]),) * 2)
+sys.argv[1:] = ["combine", "a.fits", "b.fits", "-o", *sys.argv[2:]]
+from gpustack.cli import main
+main()
 """
 
 
-def test_a_full_disk_is_an_error_that_leaves_nothing(tmp_path):
+@pytest.mark.parametrize("name", ["out.fits", "out.fits.gz"])
+@pytest.mark.parametrize("room", [0, 5000, 20_000, 60_000])
+def test_a_full_disk_is_code_3_and_leaves_what_was_there(tmp_path, name, room):
+    # A file that may not grow; what the system says is what it says of a full disk, but for the
+    # number.
     pytest.importorskip("resource", reason="limits on file size need POSIX")
-    target = tmp_path / "out.fits"
+    noise = np.random.default_rng(0).normal(size=(2, 100, 100))
+    for frame, plane in zip(("a.fits", "b.fits"), noise, strict=True):
+        fits.writeto(tmp_path / frame, plane, fits.Header({"BUNIT": "adu"}))
+    (tmp_path / name).write_bytes(b"mine")
     done = subprocess.run(
-        [sys.executable, "-c", FULL_DISK, target], capture_output=True, text=True, check=True
+        [sys.executable, "-c", FULL_DISK, str(room), name, "--overwrite"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
     )
-    assert f"{target}: could not be written" in done.stdout
+    assert done.returncode == 3, done.stderr
+    assert f"gpustack: {name}: could not be written: " in done.stderr
+    assert "File too large" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert (tmp_path / name).read_bytes() == b"mine"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.fits", "b.fits", name]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+@pytest.mark.parametrize("name", ["out.fits", "out.fits.gz"])
+def test_a_disk_without_room_says_so(result, tmp_path, monkeypatch, name):
+    @contextmanager
+    def full(folder):
+        with Path("/dev/full").open("wb") as file:
+            yield file, tmp_path / "unused"
+
+    monkeypatch.setattr("gpustack.writing.temporary_file", full)
+    with pytest.raises(WriteError, match=rf"{name}: could not be written: .*No space left"):
+        result.write(tmp_path / name)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_may_not_be_written_to_is_the_systems_fault(result, tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda *_: False)  # root may write anywhere
+    with pytest.raises(WriteError, match=r"out\.fits: may not write in the folder"):
+        result.write(tmp_path / "out.fits")
+
+
+def test_memory_that_runs_out_in_writing_leaves_nothing(result, tmp_path, monkeypatch):
+    def run_out(self, file, **options):
+        file.write(b"half")
+        raise MemoryError("Unable to allocate 1 TiB")
+
+    monkeypatch.setattr(fits.HDUList, "writeto", run_out)
+    with pytest.raises(MemoryError):
+        result.write(tmp_path / "out.fits")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["out.fits", "out.fits.gz"])
+def test_the_same_result_is_the_same_bytes(result, tmp_path, name):
+    written = []
+    for folder in ("first", "second"):
+        (tmp_path / folder).mkdir()
+        result.write(tmp_path / folder / name)
+        written.append((tmp_path / folder / name).read_bytes())
+    assert written[0] == written[1]
 
 
 def test_the_result_obeys_the_umask(result, tmp_path):
@@ -192,10 +246,12 @@ def test_the_temporary_file_says_whose_it_is(result, tmp_path, monkeypatch):
     names = []
     write = fits.HDUList.writeto
 
-    def write_down(self, path, **options):
-        names.append(path.name)
-        write(self, path, **options)
+    def write_down(self, file, **options):
+        names.append(Path(file.name))
+        write(self, file, **options)
 
     monkeypatch.setattr(fits.HDUList, "writeto", write_down)
     result.write(tmp_path / "out.fit.gz")
-    assert re.fullmatch(r"\.gpustack-[0-9a-f]{8}\.part\.fit\.gz", names[0])
+    assert names[0].parent == tmp_path
+    expected = rf"\.gpustack-[0-9a-f]{{1,12}}-{os.getpid()}-[0-9a-f]{{8}}\.part"
+    assert re.fullmatch(expected, names[0].name)

@@ -19,7 +19,8 @@ from gpustack.files import split_hdu
 from gpustack.frames import Frame
 from gpustack.frames.choose import listed, named_image
 from gpustack.frames.coordinates import Coordinates
-from gpustack.frames.hdus import quiet, reading, scan
+from gpustack.frames.hdus import quiet, scan
+from gpustack.frames.onfile import reading
 from gpustack.header import fits_wcs
 
 #: Of a pixel; a row is not added for less.
@@ -99,7 +100,7 @@ def _of_file(name: str) -> tuple[WCS, Sequence[int] | None]:
         images = [named_image(file, hdus, key)]
     faults = []
     for image in images:
-        made = Coordinates(name=file, header=image.header)
+        made = Coordinates(name=file, header=image.header, stamp=image.stamp)
         try:
             check_celestial(name, fits_wcs(made.wcs), made.fault)
         except InputError as err:

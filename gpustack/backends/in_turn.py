@@ -6,10 +6,10 @@ forwards; meanwhile others read other frames, or compute.
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from threading import Lock
+from threading import Event, Lock
 from typing import Any
 
 import numpy as np
@@ -48,30 +48,42 @@ def run_in_turn(
     source, recipe, out, progress
         As for `Backend.stream`.
     cut : Cut
+
+    Raises
+    ------
+    Exception
+        What a thread has raised; of several, one. All have ended by then.
     """
     most = max(band.rows for band in cut.bands)
     turns = _Turns(source, deque(cut.bands), most, [Lock() for _ in range(source.n)])
 
     def work() -> int:
-        turn = turns.next()
-        if turn is None:
-            return 0
-        band, samples, buffers = turn
-        run(samples, recipe.rows(band.start, band.stop), out.rows(band.start, band.stop))
+        try:
+            turn = turns.next()
+            if turn is None:
+                return 0
+            band, samples, buffers = turn
+            run(samples, recipe.rows(band.start, band.stop), out.rows(band.start, band.stop))
+        except BaseException:
+            turns.stop()
+            raise
         turns.free.append(buffers)
         return band.rows
 
     with ThreadPoolExecutor(cut.workers) as pool:
-        running = [pool.submit(work) for _ in cut.bands]
+        # Nobody keeps who failed: its error holds buffers, through its traceback.
+        running: deque[Future[int]] = deque()
         done = 0
         try:
-            for future in running:
-                done += future.result()
+            running.extend(pool.submit(work) for _ in cut.bands)
+            while running:
+                done += running.popleft().result()
                 if progress is not None:
                     progress(done, source.rows)
         finally:
-            # After an error or an interrupt nothing more is begun.
-            turns.bands.clear()
+            # After an error or an interrupt nothing more is begun, and no frame read.
+            turns.stop()
+            running.clear()
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,18 +95,25 @@ class _Turns:
     most: int
     locks: list[Lock]
     free: list[Buffers] = field(default_factory=list)
+    stopped: Event = field(default_factory=Event)
+
+    def stop(self) -> None:
+        """Begin no more bands, and give up those that are being read."""
+        self.stopped.set()
 
     def next(self) -> tuple[Band, list[Samples], Buffers] | None:
-        """The next band, its samples and the buffers that they lie in; None after the last."""
+        """The next band, its samples and the buffers that they lie in; None where there is none."""
         with ExitStack() as held:
             # Hand over hand: nobody overtakes, so each frame is read in the order of bands.
             held.enter_context(self.locks[0])
-            if not self.bands:
+            if not self.bands or self.stopped.is_set():
                 return None
             band = self.bands.popleft()
             buffers = self.free.pop() if self.free else self._fresh()
             samples = []
             for f, buffer in enumerate(buffers):
+                if self.stopped.is_set():
+                    return None
                 samples.append(self.source.read(f, band.start, band.stop, buffer))
                 before = held.pop_all()
                 if f + 1 < len(buffers):

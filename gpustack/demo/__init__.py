@@ -26,7 +26,7 @@ from gpustack.demo.preview import Panel, draw, require_matplotlib
 from gpustack.demo.report import Outcome, write_report
 from gpustack.demo.simulate import OUTSIDE, Field, exposures, make_field
 from gpustack.demo.truth import Truth, make_truth, noise_of, shared_area, tally
-from gpustack.errors import InputError, OutputError
+from gpustack.errors import InputError, WriteError
 from gpustack.frames import open_frames
 from gpustack.recipe import Recipe
 
@@ -109,7 +109,7 @@ def run(
     ------
     InputError
         Where a number is out of its range or matplotlib is not installed.
-    OutputError
+    WriteError
         Where the folder or a file cannot be written.
     """
     _check_numbers(frames, size, seed)
@@ -122,7 +122,7 @@ def run(
         kinds = _timed(echo, f"simulated into {files.raw}", lambda: write_exposures(field, files))
         _timed(echo, f"aligned into {files.frames}", lambda: align_exposures(files))
     except OSError as err:
-        raise OutputError(f"{folder}: the demo could not write here: {err}") from err
+        raise WriteError(f"{folder}: the demo could not write here: {err}") from err
     outcome = _stack_and_judge(files, field, make_truth(field, kinds))
     right = all(check.passed for check in outcome.checks)
     verdict = "The stack is right." if right else "The stack is WRONG."

@@ -12,7 +12,7 @@ import numpy as np
 from astropy.stats import mad_std
 from numpy.typing import NDArray
 
-from gpustack.errors import InputError, OutputError
+from gpustack.errors import InputError, WriteError
 
 CUTOUT = 320  # pixels on a side: each is then drawn as two, and single hits can be seen
 MOST_COUNTS = 4  # so many or more rejections share the brightest colour
@@ -71,7 +71,7 @@ def draw(path: Path, images: Sequence[Panel], rejected: Panel) -> None:
     ------
     InputError
         Where matplotlib is not installed.
-    OutputError
+    WriteError
         Where the file cannot be written.
     """
     figure = require_matplotlib()(figsize=(18.0, 4.85), facecolor=PAPER)
@@ -86,7 +86,7 @@ def draw(path: Path, images: Sequence[Panel], rejected: Panel) -> None:
     try:
         figure.savefig(path, dpi=150)
     except OSError as err:
-        raise OutputError(f"{path}: the preview could not be written: {err}") from err
+        raise WriteError(f"{path}: the preview could not be written: {err}") from err
 
 
 def _middle(image: NDArray[Any]) -> NDArray[Any]:

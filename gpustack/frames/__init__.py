@@ -1,9 +1,9 @@
 """Frames: the input images, from files and from memory, read by rows.
 
-Modules, each importing only those before it: `cards` makes headers safe to read, `hdus`
-finds what a FITS file holds, `companions` what lies beside an image in it, `choose` which is the
-image, `planes` reads rows of one image, `views` those of an array,
-`coordinates` puts off making them, `base` says what a frame is,
+Modules, each importing only those before it: `onfile` opens files that must not change, `cards`
+makes headers safe to read, `hdus` finds what a FITS file holds, `companions` what lies beside an
+image in it, `choose` which is the image, `planes` reads rows of one image, `views` those of an
+array, `coordinates` puts off making them, `base` says what a frame is,
 `variance` and `bits` read uncertainties and data-quality flags, `apart` finds them in other files,
 `array`, `fitsframe` and `resident` are the kinds of frames, `sections` and `source` read parts of
 them. This is their door.

@@ -18,7 +18,8 @@ from gpustack.frames.base import decode
 from gpustack.frames.bits import bits_dtype, is_bools
 from gpustack.frames.choose import listed, named_image
 from gpustack.frames.companions import MASKS, UNCERTAINTIES, find_beside, is_companion
-from gpustack.frames.hdus import Hdu, reading, scan
+from gpustack.frames.hdus import Hdu, scan
+from gpustack.frames.onfile import reading
 from gpustack.frames.planes import Plane, open_plane
 from gpustack.frames.variance import Kind, kind_of
 from gpustack.images import PLANES, Image

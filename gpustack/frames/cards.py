@@ -35,7 +35,9 @@ def parse(name: str, raw: bytes) -> fits.Header:
     """
     lines: list[str] = []
     for card in _cards(raw.translate(_PRINTABLE).decode("ascii")):
-        lines += [card] if _SOUND.fullmatch(card) else _mended(name, card)
+        # In a comment `_SOUND` lets all stand, a card that goes on wrongly too.
+        is_sound = len(card) == CARD and _SOUND.fullmatch(card)
+        lines += [card] if is_sound else _mended(name, card)
     return fits.Header.fromstring("".join(lines))
 
 

@@ -2,14 +2,17 @@
 
 import logging
 import re
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from astropy.io import fits
 
+from gpustack.errors import FrameError
 from gpustack.frames.hdus import quiet
+from gpustack.frames.onfile import Stamp, as_hdus, reading
 
 _log = logging.getLogger(__name__)
 
@@ -29,15 +32,24 @@ class Coordinates:
         Of the image: for one in a file, that of the file.
     header : astropy.io.fits.Header or None
         Of an image in a file, which has them as cards.
+    stamp : Stamp or None
+        Of the file, which may have lookup tables of them.
     """
 
     given: Any = None
     name: str = ""
     header: fits.Header | None = None
+    stamp: Stamp | None = None
 
     @property
     def wcs(self) -> Any:
-        """They; None where there are none, or none that wcslib accepts."""
+        """They; None where there are none, or none that wcslib accepts.
+
+        Raises
+        ------
+        FrameError
+            Where the file that holds tables of them has been changed or is gone.
+        """
         return self._made[0]
 
     @property
@@ -57,12 +69,19 @@ class Coordinates:
             with quiet(), self._tables() as hdus:
                 wcs = WCS(self.header, hdus)
                 return (wcs if any(wcs.wcs.ctype) else None), "none"
+        except FrameError:
+            raise
         except Exception as err:  # noqa: BLE001 - wcslib raises errors of many kinds
             _log.info("%s: world coordinates left out: %s", self.name, err)
             problem = " ".join(str(err).split())
             return None, f"one that wcslib does not accept: {problem}"
 
-    def _tables(self) -> AbstractContextManager[Any]:
+    @contextmanager
+    def _tables(self) -> Iterator[Any]:
         """The file, open, where coordinates have lookup tables in other HDUs; else None."""
         has_tables = any(_TABLES.fullmatch(key) for key in self.header or ())
-        return fits.open(self.name) if has_tables else nullcontext()
+        if self.stamp is None or not has_tables:
+            yield None
+            return
+        with reading(self.name), as_hdus(self.name, self.stamp) as hdus:
+            yield hdus

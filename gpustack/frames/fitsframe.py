@@ -20,7 +20,8 @@ from gpustack.frames.bits import bits_dtype, bits_of, is_bools, raised
 from gpustack.frames.choose import first_image, listed, named_image, tell_of_more
 from gpustack.frames.companions import MASKS, UNCERTAINTIES, find_beside, tell_of_others
 from gpustack.frames.coordinates import Coordinates
-from gpustack.frames.hdus import Hdu, quiet, reading, scan
+from gpustack.frames.hdus import Hdu, quiet, scan
+from gpustack.frames.onfile import reading
 from gpustack.frames.planes import Plane, open_plane
 from gpustack.frames.variance import PlaneVariance
 from gpustack.images import Image
@@ -197,7 +198,7 @@ def open_file(
             _mask_of(where, apart.get("mask"), masks, flags),
             choose_unit(name, own, unit),
             header,
-            Coordinates(name=name, header=header),
+            Coordinates(name=name, header=header, stamp=chosen.stamp),
             flags,
             _variance_of(
                 where, apart.get("weight") or apart.get("variance"), unit if own is None else own

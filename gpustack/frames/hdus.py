@@ -10,7 +10,6 @@ import os
 import stat
 import threading
 import warnings
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -21,8 +20,9 @@ from typing import Any, Literal
 from astropy.io import fits
 from astropy.utils.exceptions import AstropyWarning
 
-from gpustack.errors import FrameError, MissingFileError
+from gpustack.errors import FrameError
 from gpustack.frames.cards import CARD, parse
+from gpustack.frames.onfile import GZIP_MAGIC, Stamp, reading
 
 #: All of a file is padded to blocks of this size (FITS standard 4.0, section 3.1).
 _BLOCK = 2880
@@ -32,6 +32,9 @@ BITPIX = {8: "u1", 16: "i2", 32: "i4", 64: "i8", -32: "f4", -64: "f8"}
 
 #: Longest header looked at: 100,000 cards. Where END is further off, the file is broken.
 _MAX_HEADER = 8 << 20
+
+#: Columns that a table may have (FITS standard 4.0, section 7.3.1).
+_MAX_COLUMNS = 999
 
 #: Deflate makes at most 1032 bytes of one (zlib technical details, "maximum compression factor").
 _MAX_INFLATION = 1032
@@ -62,21 +65,6 @@ def quiet() -> Iterator[None]:
             _astropy_log.removeFilter(is_loud)
 
 
-@contextmanager
-def reading(name: str) -> Iterator[None]:
-    """Turn what opening and reading a file raise into a FrameError."""
-    try:
-        yield
-    except FrameError:  # of another file it may be, and an OSError
-        raise
-    except FileNotFoundError as err:
-        raise MissingFileError(name, "expected a FITS file, got no such file") from err
-    except (EOFError, zlib.error, gzip.BadGzipFile) as err:
-        raise FrameError(name, f"expected an intact gzip file, got: {err}") from err
-    except OSError as err:
-        raise FrameError(name, f"expected a readable file, got: {err.strerror or err}") from err
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Hdu:
     """One header and data unit.
@@ -96,6 +84,8 @@ class Hdu:
     begin, start, stop : int
         Where its header begins, and where its data lie, in bytes; of a gzip file, in the
         uncompressed stream.
+    stamp : Stamp
+        Of the file as it was when its headers were read.
     """
 
     index: int
@@ -107,6 +97,7 @@ class Hdu:
     begin: int
     start: int
     stop: int
+    stamp: Stamp
 
     @property
     def has_image(self) -> bool:
@@ -128,19 +119,21 @@ def scan(name: str) -> tuple[list[Hdu], bool]:
         promises more data than there are.
     """
     with reading(name):
-        size = _file_size(name)
+        _check_regular(name)
         with Path(name).open("rb") as file:
-            packed = file.read(2) == b"\x1f\x8b"
+            stamp = Stamp.of(file)
+            packed = file.read(2) == GZIP_MAGIC
             if packed:
-                file.seek(-min(4, size), os.SEEK_END)
+                file.seek(-min(4, stamp.size), os.SEEK_END)
                 length = int.from_bytes(file.read(4), "little")
                 file.seek(0)
                 with gzip.GzipFile(fileobj=file) as stream:
-                    return list(_walk(_Gzip(name, stream, size, length))), packed
-            return list(_walk(_Plain(name, file, size))), packed
+                    return list(_walk(_Gzip(name, stream, stamp, length))), packed
+            return list(_walk(_Plain(name, file, stamp))), packed
 
 
-def _file_size(name: str) -> int:
+def _check_regular(name: str) -> None:
+    """Raise where it is no file with something in it; to open a pipe would wait for a writer."""
     try:
         found = Path(name).stat()
     except ValueError as err:  # a NUL in the name
@@ -150,7 +143,6 @@ def _file_size(name: str) -> int:
         raise FrameError(name, f"expected a FITS file, got {kind}")
     if found.st_size == 0:
         raise FrameError(name, "expected a FITS file, got an empty one")
-    return found.st_size
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,20 +151,20 @@ class _Plain:
 
     name: str
     file: BufferedIOBase
-    size: int
+    stamp: Stamp
 
     def is_last(self, stop: int, padded: int) -> bool:
         """Whether an HDU whose data end at `stop` surely is whole and the last one."""
-        return stop <= self.size <= padded
+        return stop <= self.stamp.size <= padded
 
     def held(self, stop: int) -> int:
         """How many bytes there are, looking no further than `stop`."""
-        return min(self.size, stop)
+        return min(self.stamp.size, stop)
 
 
 @dataclass(frozen=True, slots=True)
 class _Gzip(_Plain):
-    """An open gzip stream; `size` is that of the compressed file.
+    """An open gzip stream; `stamp` is that of the compressed file.
 
     `length` is the word at the file's end: the uncompressed length modulo 2**32
     (RFC 1952). Where it fits, inflating all data only to find their end is spared.
@@ -181,7 +173,7 @@ class _Gzip(_Plain):
     length: int
 
     def is_last(self, stop: int, padded: int) -> bool:
-        fits_in = stop <= _MAX_INFLATION * self.size
+        fits_in = stop <= _MAX_INFLATION * self.stamp.size
         return fits_in and self.length in (stop % 2**32, padded % 2**32)
 
     def held(self, stop: int) -> int:
@@ -234,6 +226,11 @@ def _read_header(source: _Plain, begin: int, first: bool) -> fits.Header | None:
 def _describe(source: _Plain, index: int, header: fits.Header, begin: int) -> Hdu:
     kind = _kind(index, header)
     axes = shape = _axes(source.name, header)
+    columns = whole(source.name, header, "TFIELDS", 0)
+    if not 0 <= columns <= _MAX_COLUMNS:  # astropy goes through all, of an image too
+        raise FrameError(
+            source.name, f"expected TFIELDS from 0 to {_MAX_COLUMNS} in HDU {index}, got {columns}"
+        )
     if kind != "image":
         shape = _axes(source.name, header, "Z") if kind == "tiles" else ()
     start = source.file.tell()
@@ -247,6 +244,7 @@ def _describe(source: _Plain, index: int, header: fits.Header, begin: int) -> Hd
         begin=begin,
         start=start,
         stop=start + _data_bytes(source.name, header, axes),
+        stamp=source.stamp,
     )
 
 

@@ -11,7 +11,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,7 +20,8 @@ from numpy.typing import NDArray
 from gpustack.backends.base import Samples
 from gpustack.errors import FrameError
 from gpustack.frames.cards import sound
-from gpustack.frames.hdus import BITPIX, Hdu, quiet, reading, real, whole
+from gpustack.frames.hdus import BITPIX, Hdu, quiet, real, whole
+from gpustack.frames.onfile import Reopened, as_hdus, reading, unchanged
 
 #: Bytes that a gzip stream inflates at once, and that it keeps between two reads.
 _INFLATED, _KEPT = 1 << 18, 1 << 15
@@ -86,7 +86,7 @@ class Plane:
         Raises
         ------
         FrameError
-            Where the file no longer holds them.
+            Where the file is no longer what it was when its headers were read.
         """
         size = (stop - start) * self.row_bytes
         buffer = np.empty(size, np.uint8) if into is None else np.frombuffer(into, np.uint8, size)
@@ -113,7 +113,7 @@ class Plane:
             if not got:
                 raise FrameError(
                     self.file,
-                    f"cut off since it was opened: expected {len(view):,} more bytes, got {done:,}",
+                    f"cut off: expected {len(view):,} more bytes, got {done:,}",
                 )
             done += got
 
@@ -122,7 +122,7 @@ class PlainPlane(Plane):
     """An image that lies in its file as it is."""
 
     def _fill(self, rows: NDArray[Any], start: int) -> None:
-        with Path(self.file).open("rb", buffering=0) as file:
+        with unchanged(self.file, self.hdu.stamp) as file:
             file.seek(self.hdu.start + start * self.row_bytes)
             self._fill_from(file, rows)
 
@@ -140,7 +140,7 @@ class GzipPlane(Plane):
     _turn: threading.Lock = field(init=False, repr=False, default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
-        kept = io.BufferedReader(_Reopened(self.file), _KEPT)
+        kept = io.BufferedReader(Reopened(self.file, self.hdu.stamp), _KEPT)
         self._stream = gzip.GzipFile(fileobj=kept, mode="rb")
 
     def _fill(self, rows: NDArray[Any], start: int) -> None:
@@ -153,37 +153,12 @@ class GzipPlane(Plane):
                 self._intact = True
 
 
-class _Reopened(io.RawIOBase):
-    """A file that is open only while it is read."""
-
-    def __init__(self, file: str) -> None:
-        self._file = file
-        self._at = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        self._at = offset + (self._at if whence == io.SEEK_CUR else 0)
-        return self._at
-
-    def readinto(self, buffer: Any) -> int:
-        with Path(self._file).open("rb", buffering=0) as file:
-            file.seek(self._at)
-            got = file.readinto(buffer) or 0
-        self._at += got
-        return got
-
-
 class TiledPlane(Plane):
     """A tile-compressed image: astropy decompresses the tiles that the rows lie in."""
 
     def _fill(self, rows: NDArray[Any], start: int) -> None:
         alone = self.hdu.header.get("ZCMPTYPE") == "HCOMPRESS_1"
-        with _HCOMPRESS if alone else nullcontext(), _astropy(self.file) as hdus:
+        with _HCOMPRESS if alone else nullcontext(), _astropy(self.file, self.hdu) as hdus:
             with quiet():
                 section = hdus[self.hdu.index].section
             for piece, at in _pieces(self.shape, start, start + len(rows)):
@@ -191,14 +166,10 @@ class TiledPlane(Plane):
 
 
 @contextmanager
-def _astropy(file: str) -> Iterator[fits.HDUList]:
-    """The file as astropy sees it, samples not scaled."""
+def _astropy(file: str, hdu: Hdu) -> Iterator[fits.HDUList]:
+    """The file as astropy sees it; what it cannot read is a FrameError."""
     try:
-        with (
-            Path(file).open("rb") as stream,  # astropy does not close what it cannot read
-            # a memory map would end the process where the file shrinks
-            fits.open(stream, memmap=False, do_not_scale_image_data=True) as hdus,
-        ):
+        with as_hdus(file, hdu.stamp) as hdus:
             yield hdus
     except OSError:
         raise
@@ -234,7 +205,7 @@ def open_plane(file: str, hdu: Hdu, packed: bool) -> Plane:
     """
     if hdu.kind == "tiles":
         _check_tiles(file, hdu)
-        with _astropy(file) as hdus:
+        with _astropy(file, hdu) as hdus:
             header = sound(file, hdus[hdu.index].header, parsed=hdu.header)
         dtype = np.dtype(BITPIX[header["BITPIX"]])
         kind: type[Plane] = TiledPlane

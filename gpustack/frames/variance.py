@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from gpustack.backends.base import Samples
 from gpustack.errors import FrameError
 from gpustack.frames.base import unit_of
-from gpustack.frames.hdus import Hdu, quiet, reading
+from gpustack.frames.hdus import Hdu, quiet
+from gpustack.frames.onfile import reading
 from gpustack.frames.planes import Plane, open_plane
 from gpustack.frames.views import take_rows
 from gpustack.loaded import loaded

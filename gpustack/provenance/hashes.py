@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from gpustack.backends.cpu import available_cores
 from gpustack.errors import FrameError
 from gpustack.frames import ArrayFrame, FitsFrame, Frame
-from gpustack.frames.hdus import Hdu, quiet, reading, scan
+from gpustack.frames.hdus import Hdu, quiet, scan
+from gpustack.frames.onfile import reading
 from gpustack.frames.resident import ResidentFrame, on_host
 from gpustack.frames.views import take_rows
 from gpustack.provenance.paths import stored

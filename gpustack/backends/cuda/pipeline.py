@@ -1,7 +1,8 @@
 """A recipe run on a whole source, by one thread for each device."""
 
+from collections import deque
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 
 from gpustack.backends.base import Progress
 from gpustack.backends.cuda.work import READERS, Work
@@ -35,8 +36,8 @@ class Pipeline:
 
         Raises
         ------
-        MemoryLimitError
-            Where not even one row fits.
+        MemoryLimitError, OutOfMemoryError
+            Where not even one row fits, in the limit or in what there is.
         BackendError
             Where no device can work.
         """
@@ -66,13 +67,23 @@ class Pipeline:
     def _run_all(self, workers: "Sequence[Worker]", bands: int) -> list[Exception | None]:
         """Run all workers to their end; why those that could not work could not."""
         rows = self._work.rows
+
+        def started(worker: Worker) -> Future[Exception | None]:
+            future = pool.submit(worker.run, bands)
+            future.add_done_callback(lambda _: rows.told.put(None))
+            return future
+
         with ThreadPoolExecutor(len(workers)) as pool:
-            running = [pool.submit(worker.run, bands) for worker in workers]
-            for future in running:
-                future.add_done_callback(lambda _: rows.told.put(None))
+            # Nobody keeps who failed: its error holds memory of devices, through its traceback.
+            running = deque(map(started, workers))
+            ends = []
             try:
                 rows.tell(self._progress, len(running))
-                return [future.result() for future in running]
+                while running:
+                    ends.append(running.popleft().result())
             except BaseException:
                 rows.stop()
                 raise
+            finally:
+                running.clear()
+        return ends

@@ -15,7 +15,7 @@ from gpustack.backends.base import Outputs, Samples
 from gpustack.backends.cuda import abi, device
 from gpustack.backends.cuda.launch import Job, Kernels, common_dtype
 from gpustack.backends.cuda.staging import add_tally
-from gpustack.errors import InputError, MemoryLimitError
+from gpustack.errors import InputError, MemoryLimitError, OutOfMemoryError
 from gpustack.recipe import Recipe
 
 _MAPS = ("data", "uncertainty", "mask", "count", "low", "high", "reasons")
@@ -51,8 +51,8 @@ def run_resident(
     ------
     InputError
         Where frames, masks, weights and outputs are not all on one device.
-    MemoryLimitError
-        Where not even one row fits.
+    MemoryLimitError, OutOfMemoryError
+        Where not even one row fits, in the limit or in what there is.
     """
     number = _one_device(band, out)
     stored = common_dtype([samples.data.dtype for samples in band], real)
@@ -70,7 +70,7 @@ def run_resident(
                 start = stop
                 continue
             if step == 1:
-                raise MemoryLimitError(
+                raise OutOfMemoryError(
                     "device memory: expected room for copies of one row of all frames, "
                     f"got: {problem}"
                 )

@@ -16,7 +16,7 @@ from gpustack.backends.cuda import device
 from gpustack.backends.cuda.slots import POOLED, Layout, Slot, Streams, pinned_bytes, power_of_two
 from gpustack.backends.cuda.staging import Intake, Piece
 from gpustack.backends.cuda.work import READERS, Work
-from gpustack.errors import BackendError, MemoryLimitError
+from gpustack.errors import BackendError, MemoryLimitError, OutOfMemoryError
 from gpustack.plan import Band
 
 _log = logging.getLogger(__name__)
@@ -59,9 +59,9 @@ class Worker:
             with device.cupy().cuda.Device(self._number):
                 self._run(bands)
             return None
-        except MemoryLimitError as err:
+        except (MemoryLimitError, OutOfMemoryError) as err:
             # Without what the error holds: buffers, through its traceback.
-            problem: Exception = MemoryLimitError(str(err))
+            problem: Exception = type(err)(str(err))
         except BaseException as err:
             if self._begun or not device.is_cuda_error(err):
                 self._work.rows.stop()
@@ -130,7 +130,7 @@ class Worker:
             return slots, most // 2
         if slots > 1:
             return 1, 1
-        raise MemoryLimitError(
+        raise OutOfMemoryError(
             f"device {self._number} is out of memory: expected room for one row of all frames and "
             f"its results, {self._work.layout(1).size:,} bytes, got less"
         )

@@ -1,0 +1,101 @@
+"""The same command is the same bytes; what nobody asked for changes no pixel."""
+
+import itertools
+import logging
+import signal
+import sys
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+from astropy.io import fits
+
+from gpustack import stack
+from gpustack.backends.cpu import CpuBackend
+from gpustack.cli import main
+from tolerances import assert_same_bits
+
+SHAPE, N = (60, 50), 7
+CASES = {
+    "median": {"combine": "median"},
+    "mean": {"clips": "sigma:spread=mad_std", "combine": "mean"},
+    "scaled": {"clips": "winsorized", "scale": "mad", "zero": "median"},
+    "grown": {"clips": "mad grow", "maps": "count,low,high,reason,rejections,coverage"},
+}
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A folder with frames of which some samples stand out, and in it."""
+    rng = np.random.default_rng(8)
+    for i in range(N):
+        plane = rng.normal(1000 + 10 * i, 20, SHAPE).astype(np.float32)
+        plane[rng.random(SHAPE) < 0.03] += 5000
+        plane[rng.random(SHAPE) < 0.01] = np.nan
+        fits.writeto(tmp_path / f"f{i}.fits", plane, fits.Header({"BUNIT": "adu", "EXPTIME": 30}))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    monkeypatch.setattr(logging, "disable", lambda *_: None)
+    return tmp_path
+
+
+def clock(year):
+    """A class in the place of datetime, for which it is always the same moment."""
+
+    class Stopped(datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return datetime(year, 1, 2, 3, 4, 5, tzinfo=tz)
+
+    return Stopped
+
+
+def command(monkeypatch, year, output, case):
+    words = ["combine", "f*.fits", "-o", output, "--overwrite", "--maps", case.get("maps", "count")]
+    for clip in case.get("clips", "").split():
+        words += ["--clip", clip]
+    for name in ("combine", "scale", "zero"):
+        words += [f"--{name}", case[name]] if name in case else []
+    monkeypatch.setattr("gpustack.header.datetime", clock(year))
+    monkeypatch.setattr(sys, "argv", ["gpustack", *words])
+    main()
+
+
+@pytest.mark.parametrize("output", ["out.fits", "out.fits.gz"])
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_the_same_command_is_the_same_bytes(folder, monkeypatch, case, output):
+    written = []
+    for _ in range(2):
+        command(monkeypatch, 2001, output, case)
+        written.append((folder / output).read_bytes())
+    assert written[0] == written[1]
+
+
+def test_but_for_the_date(folder, monkeypatch):
+    written = []
+    for year in (2001, 2002):
+        command(monkeypatch, year, "out.fits", CASES["mean"])
+        written.append((folder / "out.fits").read_bytes())
+    one, other = (np.frombuffer(content, np.uint8).reshape(-1, 80) for content in written)
+    differ = [bytes(card) for card in one[(one != other).any(axis=1)]]
+    assert len(differ) == 1
+    assert differ[0].startswith(b"DATE    = '2001-01-02T03:04:05'")
+    assert datetime.now(UTC).year > 2002, "the clock that was stopped is not that of others"
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_bands_and_threads_change_no_bit(folder, monkeypatch, case):
+    from gpustack.clips import parse_clip
+
+    more = {name: case[name] for name in ("combine", "scale", "zero") if name in case}
+    clips = [parse_clip(text) for text in case.get("clips", "").split()]
+    results = []
+    for threads, memory in itertools.product((1, 2, 3), ("250kB", "1MB", None)):
+        monkeypatch.setattr(
+            "gpustack.backends.CpuBackend", lambda threads=threads: CpuBackend(threads)
+        )
+        results.append(stack("f*.fits", clips, backend="cpu", memory=memory, **more))
+    for other in results[1:]:
+        assert_same_bits(results[0], other)
+        for name in ("valid", "rejected", "scale", "zero"):
+            np.testing.assert_array_equal(results[0].per_frame[name], other.per_frame[name])

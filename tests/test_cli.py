@@ -206,8 +206,8 @@ from gpustack import backends
 from gpustack.backends.cpu import CpuBackend
 number = getattr(signal, sys.argv[1])
 class Interrupting(CpuBackend):
-    def run(self, *args):
-        super().run(*args)
+    def stream(self, *args):
+        super().stream(*args)
         os.kill(os.getpid(), number)
 backends.CpuBackend = Interrupting
 sys.argv = ["gpustack", "combine", "m*.fits", "-o", "out.fits"]

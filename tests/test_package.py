@@ -50,6 +50,8 @@ MAY_IMPORT = {
     "needs": "",
     "arguments": "numpy",
     "engine": "numpy",
+    "live": "numpy astropy",
+    "watching": "",
     "explanation": "numpy astropy",
     "combiner": "numpy astropy",
     "demo": "numpy astropy matplotlib",

@@ -6,23 +6,25 @@ import signal
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import click
 
 from gpustack import __version__
-from gpustack.cli_options import images, keywords, recipe_options
+from gpustack.cli_options import images, keywords, recipe_options, run_options
+from gpustack.cli_shown import progress_bar, summary
 from gpustack.errors import (
     BackendError,
     FrameError,
     GpustackError,
+    InputError,
     OutOfMemoryError,
     WriteError,
 )
 from gpustack.files import split_hdu
+from gpustack.images import PLANES
 
 #: Exit codes: 0 done, 1 the demo found its result wrong or a replay not the same, 128 + N ended by
 #: signal N, and these: what was given is at fault, or the machine.
@@ -43,6 +45,7 @@ def cli() -> None:
       gpustack combine --help         every option
       gpustack explain --help         why is this pixel so?
       gpustack replay --help          make a result again from its report
+      gpustack watch --help           stack a folder as frames arrive
     """
 
 
@@ -59,20 +62,7 @@ def cli() -> None:
     help="The file to write: .fits, .fit, .fts, or one of them and .gz.",
 )
 @recipe_options
-@click.option(
-    "--backend", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True
-)
-@click.option(
-    "--memory",
-    metavar="bytes",
-    help="Limit on samples held at once: 2GB, 500MiB, ...  [default: 512MiB]",
-)
-@click.option(
-    "--device-memory",
-    metavar="bytes",
-    help="Limit on the memory taken on each CUDA device.  "
-    "[default: GPUSTACK_DEVICE_MEMORY, or 80% of what is free]",
-)
+@run_options
 @click.option(
     "--maps",
     metavar="NAME,NAME,...",
@@ -157,40 +147,6 @@ def _names(frames: Iterable[Any]) -> Iterator[str]:
             yield from (split_hdu(text)[0] for text in given if text is not None)
 
 
-def summary(result: Any, output: Path, seconds: float) -> str:
-    """One line on what was done."""
-    n = len(result.per_frame["name"])
-    size = " x ".join(map(str, result.data.shape))
-    rate = n * result.data.size / seconds / 1e6
-    lost = 100 * float(result.per_frame["rejected"].mean())
-    return (
-        f"{output}: {n} frame{'s' if n > 1 else ''} of {size}, {result.recipe}; "
-        f"{lost:.2g}% of samples rejected; {seconds:.1f} s, {rate:.0f} Mpx/s"
-    )
-
-
-@contextmanager
-def progress_bar(stream: TextIO) -> Iterator[Callable[[int, int], None] | None]:
-    """A callable (done, total) that draws a bar on a terminal; None elsewhere."""
-    if not stream.isatty():
-        yield None
-        return
-    with ExitStack() as shown:
-        bar: Any = None
-
-        def progress(done: int, total: int) -> None:
-            nonlocal bar
-            if bar is None:
-                bar = shown.enter_context(
-                    click.progressbar(length=total, label="stacking", file=stream)
-                )
-            bar.update(done - bar.pos)
-            if done == total:
-                shown.close()  # what is said after it starts on a line of its own
-
-        yield progress
-
-
 @cli.command(
     short_help="Show what became of each sample of one pixel.",
     epilog="Exit codes: 0 done, 2 bad input, 3 this machine cannot: memory.",
@@ -258,6 +214,79 @@ def replay(report: Path, output: Path | None, overwrite: bool) -> None:
     if done.differences:
         raise SystemExit(NOT_SAME)
     click.echo(f"{done.output}: {done.verdict}")
+
+
+@cli.command(
+    short_help="Stack the frames in a folder anew as they arrive.",
+    epilog="Exit codes: 0 stopped by Ctrl-C or --stop-after, 2 bad input, 3 the backend cannot "
+    "work here.",
+)
+@click.argument("folder", type=click.Path(path_type=Path), metavar="FOLDER")
+@click.option(
+    "-o",
+    "--output",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="The file to write, and to write again: .fits, .fit, .fts, or one of them and .gz.",
+)
+@recipe_options
+@run_options
+@click.option(
+    "--pattern", default="*.fit*", show_default=True, help="Names of the files that are frames."
+)
+@click.option(
+    "--interval",
+    default=1.0,
+    show_default=True,
+    type=click.FloatRange(min=0, min_open=True),
+    help="Seconds between two looks at the folder.",
+)
+@click.option("--stop-after", type=click.IntRange(min=1), help="Stop with so many frames.")
+@click.option("--overwrite", is_flag=True, help="Replace the output if it exists at the start.")
+def watch(
+    folder: Path,
+    output: Path,
+    pattern: str,
+    interval: float,
+    stop_after: int | None,
+    overwrite: bool,
+    **options: Any,
+) -> None:
+    """Stack the frames in FOLDER as they arrive: the same result as by combine, each time.
+
+    Whenever files have come that no longer grow, all frames are combined anew, so clips and
+    medians are exact, and the output is replaced as a whole: whoever reads it sees the last
+    result or this one. Stop it by Ctrl-C.
+
+    \b
+    Example:
+      gpustack watch tonight -o deep.fits --clip sigma --align register
+    """
+    from gpustack.engine import stack
+    from gpustack.watching import Arrivals
+    from gpustack.watching import watch as watch_folder
+    from gpustack.writing import check_target
+
+    check_target(output, overwrite)
+    words = keywords({name: value for name, value in options.items() if name not in PLANES})
+    opening = {name: words[name] for name in ("hdu", "unit", "flags")}
+
+    def restack(frames: list[str]) -> None:
+        start, given = time.perf_counter(), images(tuple(frames), dict(options))
+        try:
+            result = stack(given, outputs=("uncertainty", "rejected"), **words)
+        except InputError as err:  # of one frame, it may be: the next one may do
+            click.echo(f"gpustack: {err}", err=True)
+            return
+        result.write(output, overwrite=True)
+        click.echo(summary(result, output, time.perf_counter() - start), err=True)
+
+    agree = ("shape", "unit") if words["align"] is None else ("unit",)
+    arrivals = Arrivals(folder, pattern, output, opening, agree)
+    try:
+        watch_folder(arrivals, restack, interval=interval, stop_after=stop_after)
+    except KeyboardInterrupt:
+        click.echo("gpustack: stopped", err=True)
 
 
 @cli.command()

@@ -280,6 +280,31 @@ def recipe_options(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
+_RUN_OPTIONS = (
+    click.option(
+        "--backend", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True
+    ),
+    click.option(
+        "--memory",
+        metavar="bytes",
+        help="Limit on samples held at once: 2GB, 500MiB, ...  [default: 512MiB]",
+    ),
+    click.option(
+        "--device-memory",
+        metavar="bytes",
+        help="Limit on the memory taken on each CUDA device.  "
+        "[default: GPUSTACK_DEVICE_MEMORY, or 80% of what is free]",
+    ),
+)
+
+
+def run_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options that say where and within what memory it runs."""
+    for option in reversed(_RUN_OPTIONS):
+        command = option(command)
+    return command
+
+
 def images(frames: tuple[str, ...], options: dict[str, Any]) -> Any:
     """The frames, with what options say of files that belong to them; takes these out."""
     planes = {what: options.pop(what) for what in PLANES}

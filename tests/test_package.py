@@ -53,10 +53,13 @@ MAY_IMPORT = {
     "arguments": "numpy",
     "engine": "numpy",
     "replay": "",
+    "live": "numpy astropy",
+    "watching": "",
     "explanation": "numpy astropy",
     "combiner": "numpy astropy",
     "demo": "numpy astropy matplotlib",
     "cli_options": "click",
+    "cli_shown": "click",
     "cli": "click",
 }
 CUPY_FILE = PACKAGE / "backends" / "cuda" / "device.py"

@@ -1,0 +1,203 @@
+"""A stack that grows: frames are added one by one, and the result is there after each."""
+
+import math
+from typing import Any
+
+import numpy as np
+from astropy.io import fits
+from numpy.typing import DTypeLike, NDArray
+
+from gpustack.checks import check, dtype_name, real, word
+from gpustack.errors import InputError
+from gpustack.flags import Flags
+from gpustack.frames import Frame, check_agree, open_frames
+from gpustack.header import describe, read_exposure
+from gpustack.recipe import Recipe
+from gpustack.result import StackResult
+
+#: What grows exactly. Medians and clips need all samples: `gpustack watch` runs them anew.
+COMBINES = ("mean", "sum", "min", "max")
+
+
+class LiveStack:
+    """Mean, sum, minimum or maximum of frames as they come; each is read once and let go.
+
+    The values are those of `gpustack.stack` of the same frames, to rounding of the last bit.
+    Medians, clips and uncertainties need all samples at once: ``gpustack watch`` runs them anew.
+
+    Parameters
+    ----------
+    combine : {"mean", "sum", "min", "max"}
+    dtype : {"float32", "float64"} or None
+        Of the result; None is float32, or float64 once a frame is wider.
+    hdu, unit, flags
+        As in `gpustack.stack`.
+
+    Raises
+    ------
+    RecipeError
+        Where it is to be combined by something else.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gpustack import LiveStack
+    >>> live = LiveStack("mean")
+    >>> for level in (1.0, 2.0, 6.0):
+    ...     live.add(np.full((2, 2), level))
+    >>> len(live), live.result().data.tolist()
+    (3, [[3.0, 3.0], [3.0, 3.0]])
+    """
+
+    def __init__(
+        self,
+        combine: str = "mean",
+        *,
+        dtype: DTypeLike | None = None,
+        hdu: int | str | None = None,
+        unit: Any = None,
+        flags: Flags | None = None,
+    ) -> None:
+        self._combine: Any = word("LiveStack combine", combine, COMBINES)
+        self._dtype = dtype_name(dtype, ("float32", "float64"))
+        self._opening: dict[str, Any] = {"hdu": hdu, "unit": unit, "flags": flags}
+        self._first: Frame | None = None
+        self._columns: dict[str, list[Any]] = {}
+        self._exposures: list[float | None] = []
+        self._working = np.dtype(np.float32)
+        self._state: _Running | None = None
+
+    def __len__(self) -> int:
+        return len(self._exposures)
+
+    def add(
+        self, frame: Any, *, scale: float = 1.0, zero: float = 0.0, weight: float = 1.0
+    ) -> None:
+        """Add a frame: ``x = (d - zero) * scale``.
+
+        Parameters
+        ----------
+        frame : path, CCDData or array
+            Of the shape and unit of those before; samples that are masked or not finite take no
+            part.
+        scale, zero, weight : float
+            `weight` >= 0 is for mean and sum alone.
+
+        Raises
+        ------
+        InputError
+            Where the frame cannot be used; nothing has been added then.
+        """
+        scale, zero, weight = self._checked(scale, zero, weight)
+        (opened,) = open_frames([frame], **self._opening)
+        if self._first is not None:
+            check_agree([self._first, opened])
+        image = opened.whole()
+        if self._first is None or self._state is None:
+            self._first, self._state = opened, _Running(opened.shape, self._combine)
+        valid = ~np.ma.getmaskarray(image)
+        values = np.asarray(image.data, np.float64)
+        with np.errstate(over="ignore"):
+            values -= zero
+            values *= scale
+        self._state.add(values, valid & np.isfinite(values), weight)
+        self._working = np.result_type(self._working, opened.dtype)
+        self._exposures.append(read_exposure(opened.header))
+        row = {"name": self._name(opened), "scale": scale, "zero": zero, "weight": weight}
+        for name, value in (row | {"valid": float(valid.mean())}).items():
+            self._columns.setdefault(name, []).append(value)
+
+    def result(self) -> StackResult:
+        """What has been added so far; frames that come later do not change it.
+
+        Returns
+        -------
+        StackResult
+            With `count`, and without uncertainty.
+
+        Raises
+        ------
+        InputError
+            Where nothing has been added.
+        """
+        if self._first is None or self._state is None:
+            raise InputError("LiveStack: expected frames, got none yet; add() adds one")
+        recipe, dtype = self._recipe(), self._dtype or self._working
+        data, mask = self._state.value()
+        return StackResult(
+            data=data.astype(dtype),
+            mask=mask,
+            count=self._state.count.copy(),
+            recipe=recipe,
+            header=self._header(self._first, recipe),
+            per_frame={name: list(values) for name, values in self._columns.items()},
+            unit=self._first.unit,
+            coordinates=self._first.coordinates,
+        )
+
+    def _checked(self, scale: Any, zero: Any, weight: Any) -> tuple[float, float, float]:
+        numbers = {"scale": real(scale), "zero": real(zero), "weight": real(weight)}
+        for name, value in numbers.items():
+            check(math.isfinite(value), f"{name}: expected a finite number, got {value!r}")
+        check(numbers["scale"] != 0, "scale: expected a number other than 0, got 0")
+        check(numbers["weight"] >= 0, f"weight: expected a number >= 0, got {weight!r}")
+        weighs = self._combine in ("mean", "sum")
+        check(weighs or weight == 1, f"weight: expected none for {self._combine}, got {weight!r}")
+        return numbers["scale"], numbers["zero"], numbers["weight"]
+
+    def _name(self, frame: Frame) -> str:
+        """Its name; frames from memory are counted as they come."""
+        return f"frame {len(self)}" if frame.name == "frame 0" else frame.name
+
+    def _recipe(self) -> Recipe:
+        given = {
+            name: tuple(values) if any(value != neutral for value in values) else None
+            for name, neutral in (("scale", 1.0), ("zero", 0.0), ("weight", 1.0))
+            for values in [self._columns[name]]
+        }
+        given["weights"] = given.pop("weight")
+        return Recipe(combine=self._combine, dtype=self._dtype, outputs=("count",), **given)  # type: ignore[arg-type]
+
+    def _header(self, first: Frame, recipe: Recipe) -> fits.Header:
+        return describe(first.header, recipe, self._columns["name"], self._exposures)
+
+
+class _Running:
+    """What is known of each pixel, added up in place.
+
+    Sums are of float64, with what rounding took from each of them (Knuth, The Art of Computer
+    Programming 2, 4.2.2, theorem B), so that it does not matter which frame comes first.
+    """
+
+    def __init__(self, shape: tuple[int, ...], combine: str) -> None:
+        self._combine = combine
+        start = {"min": np.inf, "max": -np.inf}.get(combine, 0.0)
+        self._total = np.full(shape, start)
+        self._rest = np.zeros(shape)
+        self._weights = np.zeros(shape)
+        self.count = np.zeros(shape, np.uint32)
+
+    def add(self, values: NDArray[np.float64], valid: NDArray[np.bool_], weight: float) -> None:
+        """Add the valid values of a frame."""
+        np.add(self.count, 1, out=self.count, where=valid)
+        if self._combine in ("min", "max"):
+            choose = np.minimum if self._combine == "min" else np.maximum
+            choose(self._total, values, out=self._total, where=valid)
+            return
+        np.add(self._weights, weight, out=self._weights, where=valid)
+        term = np.where(valid, values * weight, 0.0)
+        total = self._total + term
+        part = total - self._total
+        self._rest += (self._total - (total - part)) + (term - part)
+        self._total = total
+
+    def value(self) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """The combined values, and where there are none: NaN, or 0 for a sum."""
+        if self._combine in ("min", "max"):
+            mask = self.count == 0
+            return np.where(mask, np.nan, self._total), mask
+        mask = self._weights == 0
+        total = self._total + self._rest
+        if self._combine == "sum":
+            return np.where(mask, 0.0, total), mask
+        return np.divide(total, self._weights, out=np.full(total.shape, np.nan), where=~mask), mask

@@ -1,0 +1,119 @@
+"""A stack that grows, against the stack of the same frames at once."""
+
+import warnings
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from astropy.nddata import CCDData
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gpustack import InputError, LiveStack, stack
+from gpustack.errors import FrameError, MismatchError, RecipeError
+from gpustack.live import COMBINES
+
+#: Of sums of float64, where a stack is sorted first: the last bit.
+LAST_BIT = 4e-16
+
+
+def cube(n, seed, dtype):
+    rng = np.random.default_rng(seed)
+    data = rng.normal(100, 30, (n, 7, 9))
+    if np.dtype(dtype).kind == "f":
+        data[rng.random(data.shape) < 0.1] = np.nan
+        data[:, 0, 0] = np.nan
+    return data.astype(dtype)
+
+
+@pytest.mark.parametrize("combine", COMBINES)
+@given(
+    st.integers(1, 12), st.integers(0, 2**32), st.sampled_from(["f4", "f8", "u2"]), st.booleans()
+)
+def test_it_is_the_stack_of_what_was_added(combine, n, seed, dtype, numbers):
+    frames = cube(n, seed, dtype)
+    rng = np.random.default_rng(seed)
+    given = {}
+    if numbers:
+        given = {"scale": rng.uniform(0.5, 2, n), "zero": rng.normal(0, 5, n)}
+        if combine in ("mean", "sum"):
+            given["weights"] = rng.uniform(0, 2, n)
+    live = LiveStack(combine)
+    for f, frame in enumerate(frames):
+        row = {name.removesuffix("s"): value[f] for name, value in given.items()}
+        live.add(frame, **row)
+    result = live.result()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of one frame, of pixels without a value
+        expected = stack(frames, combine=combine, **given)
+    np.testing.assert_array_equal(result.mask, expected.mask)
+    np.testing.assert_array_equal(result.count, expected.count)
+    assert result.data.dtype == expected.data.dtype
+    rtol = np.finfo(np.float32).eps if result.data.dtype == np.float32 else LAST_BIT
+    np.testing.assert_allclose(result.data, expected.data, rtol=rtol, atol=1e-13)
+    assert result.recipe.combine == expected.recipe.combine
+    for name in ("scale", "zero", "weight", "valid"):
+        np.testing.assert_allclose(result.frames[name], expected.frames[name])
+
+
+def test_the_order_of_frames_does_not_matter():
+    rng = np.random.default_rng(4)
+    frames = rng.normal(0, 1, (40, 50)) * 10.0 ** rng.integers(-8, 8, (40, 50))
+    one, other = LiveStack(), LiveStack()
+    for row, back in zip(frames, frames[::-1], strict=True):
+        one.add(row.reshape(5, 10))
+        other.add(back.reshape(5, 10))
+    np.testing.assert_allclose(one.result().data, other.result().data, rtol=LAST_BIT)
+
+
+def test_a_result_stays_as_it_was():
+    live = LiveStack()
+    live.add(np.ones((2, 2)))
+    before = live.result()
+    live.add(np.full((2, 2), 3.0))
+    assert (before.data == 1).all()
+    assert (before.count == 1).all()
+    assert len(before.frames) == 1
+    assert (live.result().data == 2).all()
+
+
+def test_files_and_what_the_header_says(tmp_path):
+    live = LiveStack("sum")
+    for i in range(3):
+        header = fits.Header({"BUNIT": "adu", "EXPTIME": 10.0, "OBJECT": "m13"})
+        fits.writeto(tmp_path / f"{i}.fits", np.full((4, 5), i, np.int16), header)
+        live.add(tmp_path / f"{i}.fits")
+        live.result().write(tmp_path / "live.fits", overwrite=True)
+    read = CCDData.read(tmp_path / "live.fits")
+    assert (read.data == 3).all()
+    assert read.header["NCOMBINE"] == 3
+    assert read.header["EXPTOT"] == 30
+    assert read.header["OBJECT"] == "m13"
+    assert read.header["IMCMB003"].endswith("2.fits")
+
+
+def test_what_cannot_be_added_changes_nothing(tmp_path):
+    live = LiveStack(unit="adu")
+    with pytest.raises(InputError, match="expected frames, got none yet"):
+        live.result()
+    live.add(np.ones((3, 4)))
+    (tmp_path / "cut.fits").write_bytes(b"SIMPLE  =")
+    for bad, kind in (
+        (np.ones((3, 5)), MismatchError),
+        (tmp_path / "cut.fits", FrameError),
+        (tmp_path / "none.fits", FrameError),
+    ):
+        with pytest.raises(kind):
+            live.add(bad)
+    for number in ({"scale": 0}, {"zero": np.nan}, {"weight": -1}, {"scale": "1"}):
+        with pytest.raises(RecipeError, match=next(iter(number))):
+            live.add(np.ones((3, 4)), **number)
+    assert len(live) == 1
+    assert (live.result().data == 1).all()
+
+
+def test_what_does_not_grow():
+    with pytest.raises(RecipeError, match="combine: expected one of 'mean', 'sum', 'min', 'max'"):
+        LiveStack("median")
+    with pytest.raises(RecipeError, match="weight: expected none for max, got 2"):
+        LiveStack("max").add(np.ones((2, 2)), weight=2)

@@ -1,0 +1,154 @@
+"""A folder that frames arrive in."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+from astropy.io import fits
+
+from gpustack import InputError, SigmaClip, stack
+from gpustack.watching import Arrivals, watch
+
+HEADER = fits.Header({"BUNIT": "adu"})
+
+
+def write(path, seed=0, shape=(20, 30)):
+    data = np.random.default_rng(seed).normal(100, 3, shape).astype(np.float32)
+    fits.writeto(path, data, HEADER)
+    return path
+
+
+def arrivals(folder, **more):
+    opening = {"hdu": None, "unit": None, "flags": None}
+    return Arrivals(folder, "*.fit*", folder / "out.fits", opening, **more)
+
+
+def names(paths):
+    return [os.path.basename(path) for path in paths]  # noqa: PTH119
+
+
+def test_a_frame_counts_once_it_no_longer_changes(tmp_path):
+    looking = arrivals(tmp_path)
+    assert looking.look() == []
+    whole = write(tmp_path / "a.fits").read_bytes()
+    (tmp_path / "b.fits").write_bytes(whole[:3000])
+    assert looking.look() == []
+    (tmp_path / "b.fits").write_bytes(whole[:5000])
+    assert names(looking.look()) == ["a.fits"]
+    (tmp_path / "b.fits").write_bytes(whole)
+    assert names(looking.look()) == ["a.fits"]
+    assert names(looking.look()) == ["a.fits", "b.fits"]
+    (tmp_path / "a.fits").unlink()
+    assert names(looking.look()) == ["b.fits"]
+
+
+def test_what_is_no_frame_is_told_of_once(tmp_path, caplog):
+    looking = arrivals(tmp_path)
+    write(tmp_path / "a.fits")
+    (tmp_path / "bad.fits").write_bytes(b"no FITS" * 1000)
+    write(tmp_path / "small.fits", shape=(3, 3))
+    write(tmp_path / "out.fits")
+    write(tmp_path / ".hidden.fits")
+    for _ in range(4):
+        found = looking.look()
+    assert names(found) == ["a.fits"]
+    told = [record.getMessage() for record in caplog.records]
+    assert len(told) == 2
+    assert any("bad.fits: " in text and "left out until it changes" in text for text in told)
+    assert any("small.fits" in text and "frames differ in shape" in text for text in told)
+
+
+def test_frames_that_are_aligned_need_not_agree_in_shape(tmp_path):
+    looking = arrivals(tmp_path, agree=("unit",))
+    write(tmp_path / "a.fits")
+    write(tmp_path / "small.fits", shape=(3, 3))
+    looking.look()
+    assert names(looking.look()) == ["a.fits", "small.fits"]
+
+
+def test_each_arrival_is_a_stack_of_all(tmp_path):
+    seen = []
+    write(tmp_path / "0.fits")
+
+    def restack(frames):
+        seen.append(names(frames))
+        if len(frames) < 3:
+            write(tmp_path / f"{len(frames)}.fits")
+
+    watch(arrivals(tmp_path), restack, interval=0.01, stop_after=3)
+    assert seen == [["0.fits"], ["0.fits", "1.fits"], ["0.fits", "1.fits", "2.fits"]]
+
+
+def test_a_folder_that_is_none(tmp_path):
+    with pytest.raises(InputError, match="watch: expected a folder, got"):
+        watch(arrivals(tmp_path / "none"), print)
+
+
+COMMAND = [sys.executable, "-m", "gpustack.cli", "watch", ".", "-o", "out.fits"]
+OPTIONS = ["--clip", "sigma:low=1.5,high=1.5", "--interval", "0.05", "--backend", "cpu"]
+
+
+def wait_for(condition, seconds=60):
+    """Until it holds; a test that waits longer has failed."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "nothing happened"
+        time.sleep(0.02)
+
+
+def combined(path):
+    """How many frames a result is of; 0 before there is one."""
+    return fits.getval(path, "NCOMBINE") if path.exists() else 0
+
+
+def test_the_command_gives_what_combine_gives_after_each_frame(tmp_path):
+    out = tmp_path / "out.fits"
+    with subprocess.Popen(
+        [*COMMAND, *OPTIONS], cwd=tmp_path, stderr=subprocess.PIPE, text=True
+    ) as process:
+        for n in range(1, 6):
+            write(tmp_path / f"{n}.fits", seed=n)
+            wait_for(lambda n=n: process.poll() is not None or combined(out) == n)
+        expected = stack(str(tmp_path / "[1-5].fits"), SigmaClip(1.5, 1.5), backend="cpu")
+        np.testing.assert_array_equal(fits.getdata(out), expected.data)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert said.endswith("gpustack: stopped\n")
+    assert "out.fits: 5 frames of 20 x 30" in said
+    assert not list(tmp_path.glob(".*")), "no temporary file stays"
+
+
+def test_a_reader_never_sees_half_a_result(tmp_path):
+    """While it is written again and again, every read finds it whole."""
+    out, done, broken = tmp_path / "out.fits", threading.Event(), []
+
+    def read():
+        while not done.is_set():
+            if out.exists():
+                try:
+                    with fits.open(out, memmap=False) as hdus:
+                        assert np.isfinite(hdus[0].data).all()
+                except Exception as err:  # noqa: BLE001 - whatever it is
+                    broken.append(err)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    try:
+
+        def restack(frames):
+            stack([*frames, *frames], backend="cpu").write(out, overwrite=True)
+            write(tmp_path / f"{len(frames)}.fits", seed=len(frames))
+
+        write(tmp_path / "0.fits")
+        with pytest.warns(UserWarning, match="given 2 times"):
+            watch(arrivals(tmp_path), restack, interval=0.01, stop_after=8)
+    finally:
+        done.set()
+        reader.join()
+    assert not broken

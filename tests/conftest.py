@@ -1,5 +1,6 @@
 """Fixtures that all tests share: the usable backends, the real data, hypothesis profiles."""
 
+import gc
 import os
 from contextlib import contextmanager
 from pathlib import Path
@@ -37,6 +38,11 @@ def pytest_addoption(parser):
         help="run the tests of the cuda backend on CuPy and a device instead of the stand-in, "
         "and fail where there is none",
     )
+
+
+def pytest_collection_finish():
+    """Spare each collection of garbage the look at thousands of tests, which stay to the end."""
+    gc.freeze()
 
 
 class OnStandIn:

@@ -3,8 +3,8 @@
 `build` takes the same -D names as the compiler for a device, and gives a function to launch
 the kernel with the arguments that it has there. Types, N and BLOCK are compiled in; the other
 names are options that the host build reads when it is launched, so that one build serves
-many recipes. Builds are kept in a folder of temporary files and made once; those of other
-sources go when nobody used them for a day.
+many recipes. Builds are kept in a folder of temporary files and made once, and so is what NVRTC
+says of the kernels; those of other sources go when nobody used them for a day.
 """
 
 import contextlib
@@ -140,13 +140,31 @@ def _load(flags):
     found = compiler()
     if found is None:
         raise RuntimeError("the kernels cannot be built for the host: there is no g++")
-    folder = Path(tempfile.gettempdir()) / f"gpustack-host-{os.getuid()}"
-    how = hashlib.sha256(repr((found, flags)).encode()).hexdigest()
-    path = folder / f"{_sources(folder)}-{how[:24]}.so"
-    if not path.exists():
-        _compile(found, flags, path)
-    path.touch()
+    path = kept((found, flags), ".so", lambda path: _compile(found, flags, path))
     return ctypes.CDLL(str(path))
+
+
+def kept(how, suffix, make):
+    """The file that `make` made of the kernels in this way, from the folder of builds.
+
+    Parameters
+    ----------
+    how : object
+        All that its contents depend on beside the sources, with a repr of its own.
+    suffix : str
+    make : callable
+        Writes a file of this name. It gets another one than the last, so that no one meets half
+        of it.
+    """
+    folder = Path(tempfile.gettempdir()) / f"gpustack-host-{os.getuid()}"
+    digest = hashlib.sha256(repr(how).encode()).hexdigest()
+    path = folder / f"{_sources(folder)}-{digest[:24]}{suffix}"
+    if not path.exists():
+        partial = path.with_suffix(f".{os.getpid()}")
+        make(partial)
+        partial.rename(path)
+    path.touch()
+    return path
 
 
 @cache
@@ -171,11 +189,9 @@ def prune(folder, name):
 
 
 def _compile(found, flags, path):
-    """Build the library; under another name first, so that no one meets half of it."""
-    partial = path.with_suffix(f".{os.getpid()}")
+    """Build the library."""
     command = [found, *flags, "-fPIC", "-shared", "-pthread", f"-I{KERNELS}", f"-I{SHIM}"]
-    command += [str(SHIM / "launch.cpp"), "-o", str(partial)]
+    command += [str(SHIM / "launch.cpp"), "-o", str(path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"g++ failed:\n{' '.join(command)}\n{done.stderr}")
-    partial.rename(path)

@@ -90,6 +90,21 @@ class HostKernels:
         }
 
 
+#: How a kernel gets at its samples: by short loops, with addresses among its arguments, or
+#: again at every question.
+KERNELS = {
+    "staged": HostKernels(),
+    "flat": HostKernels(flat=True),
+    "streamed": HostKernels(streamed=True),
+}
+#: As on a device, where float32 arithmetic takes subnormals for zero.
+FLUSHING = {
+    "staged": HostKernels(flush=True),
+    "flat": HostKernels(flush=True, flat=True),
+    "streamed": HostKernels(flush=True, streamed=True),
+}
+
+
 def alike(band, dtype):
     """The same samples in one type that the kernels read."""
     kinds = {samples.data.dtype for samples in band}

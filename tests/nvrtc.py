@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from hostbuild import KERNELS
+from hostbuild import KERNELS, kept
 
 #: The options that CuPy gives of itself, and those of the backend.
-OPTIONS = ("-ftz=true", "-std=c++17", "--fmad=false", f"-I{KERNELS}", "--ptxas-options=-v")
+OPTIONS = ("-ftz=true", "-std=c++17", "--fmad=false", "--ptxas-options=-v")
 
 
 @dataclass(frozen=True)
@@ -46,15 +46,25 @@ def version():
 
 
 def compile_kernel(name, arch, defines):
-    """Compile ``kernels/<name>.cu`` to machine code of `arch`; its log.
+    """The log of compiling ``kernels/<name>.cu`` to machine code of `arch`.
+
+    It is kept for these sources and this file of the compiler: all of them take minutes.
 
     Raises
     ------
     RuntimeError
         With the errors of the compiler.
     """
-    source = f'#line 1 "{name}.cu"\n' + (KERNELS / f"{name}.cu").read_text()
     options = [f"-arch={arch}", *OPTIONS, *(f"-D{key}={value}" for key, value in defines.items())]
+    compiler = Path(library()._name)
+    how = (str(compiler), compiler.stat().st_mtime_ns, name, options)
+    return kept(how, ".log", lambda path: path.write_text(_compile(name, options))).read_text()
+
+
+def _compile(name, options):
+    """Compile ``kernels/<name>.cu``; the log."""
+    source = f'#line 1 "{name}.cu"\n' + (KERNELS / f"{name}.cu").read_text()
+    options = [*options, f"-I{KERNELS}"]
     program = ctypes.c_void_p()
     _call(
         "CreateProgram",

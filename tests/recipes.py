@@ -5,6 +5,7 @@ exactly sqrt(k) standard deviations from the mean, where rounding would decide.
 """
 
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 
@@ -380,16 +381,19 @@ ROUTES = (
 )
 
 
+@cache
 def recipe(name, n):
     """The recipe of that name for `n` frames."""
     return _for(RECIPES[name], n)
 
 
+@cache
 def grown(name, n):
     """The one whose rejections grow."""
     return _for(GROWN[name], n)
 
 
+@cache
 def averaged(name, n):
     """The one that needs the noise of whole rows."""
     return _for(AVERAGED[name], n)

@@ -4,6 +4,8 @@ import os
 
 import pytest
 
+import hostbuild
+
 
 def missing(what):
     """True, so that a test can be skipped; an error where nothing may be."""
@@ -16,3 +18,9 @@ def skip_without(what):
     """Skip the test that asks, for want of `what`; an error where nothing may be skipped."""
     if missing(what):
         pytest.skip(f"there is no {what}")
+
+
+needs_compiler = pytest.mark.skipif(
+    hostbuild.compiler() is None and missing("g++, which builds the kernels for the host"),
+    reason="there is no g++ to build the kernels for the host",
+)

@@ -1,6 +1,7 @@
 """Stacks in hostile forms, all with a sky of about 100 where the form allows it."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
+from functools import cache
 
 import numpy as np
 
@@ -182,10 +183,23 @@ TIED = ("ties",)
 
 def stack(name, n, recipe):
     """The samples of that name for `n` frames, with what else `recipe` wants of them."""
+    variances = any(isinstance(clip, VarianceClip) for clip in recipe.clips)
+    return list(_made(name, n, variances, recipe.weights == "sample"))
+
+
+@cache
+def _made(name, n, variances, weights):
+    """Samples that many tests share, so that nobody may write to them."""
     band = STACKS[name](n)
-    if any(isinstance(clip, VarianceClip) for clip in recipe.clips):
+    if variances:
         band = with_variances(band)
-    return with_weights(band) if recipe.weights == "sample" else band
+    if weights:
+        band = with_weights(band)
+    for samples in band:
+        for array in (getattr(samples, field.name) for field in fields(samples)):
+            if isinstance(array, np.ndarray):
+                array.setflags(write=False)
+    return band
 
 
 def with_variances(band):

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import hostbuild
 from bands import BandSource, Files
 from gpustack import AvgSigmaClip, ExtremaClip, SigmaClip, explain, stack
 from gpustack.backends.cpu import CpuBackend
@@ -21,7 +20,7 @@ from kernels import HostKernels
 from maprun import DEFAULT, run_maps
 from oracle import solve
 from recipes import AVERAGED, averaged, scale
-from skips import missing
+from skips import needs_compiler
 from stacks import TIED, outputs, plain, rows_of, run, sky, some, with_weights
 from stacks import stack as stack_of
 from tolerances import IMAGES, assert_agrees, assert_same_bits
@@ -87,10 +86,7 @@ def test_the_recipes_have_something_to_do():
         assert (solve(band, asked).count != without.count).any(), name
 
 
-@pytest.mark.skipif(
-    hostbuild.compiler() is None and missing("g++, which builds the kernels for the host"),
-    reason="there is no g++ to build the kernels for the host",
-)
+@needs_compiler
 @pytest.mark.parametrize("how", [{}, {"streamed": True}, {"flat": True}, {"flush": True}])
 @pytest.mark.parametrize("stack_name", ["masked", "mixed-masks", "ties", "fits-scaled", "one-row"])
 def test_kernels_decide_as_the_cpu_does(how, stack_name):

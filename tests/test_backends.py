@@ -1,77 +1,17 @@
-"""Every backend, over every recipe and every hostile stack, against the oracle."""
-
-from functools import cache
+"""What every backend does with columns whose answer is known; see also `test_every_recipe`."""
 
 import numpy as np
 import pytest
 
+from answers import FRAMES
 from gpustack.backends.base import Outputs, Samples
 from gpustack.backends.cpu import CpuBackend
 from gpustack.clips import ExtremaClip, RangeClip, SigmaClip
-from gpustack.errors import RecipeError
 from gpustack.recipe import Recipe
 from oracle import solve
-from recipes import RECIPES, ROUTES, recipe
-from stacks import STACKS, TIED, VALUES, outputs, plain, rows_of, run, sky, some, stack
+from recipes import recipe
+from stacks import outputs, plain, run, sky, some, stack
 from tolerances import MAPS, assert_agrees, assert_same_bits
-
-#: Few, around the lanes of vectors and networks, and as many as nights bring.
-COUNTS = (1, 2, 3, 4, 5, 6, 7, 8, 9, 25, 40, 130)
-#: Enough frames for every recipe of the table.
-FRAMES = 6
-
-
-def samples(name, stack_name, n):
-    """The stack, of many frames no more than the oracle gets through quickly."""
-    band = stack(stack_name, n, recipe(name, n))
-    return band if n < 20 else rows_of(band, 0, 1)
-
-
-@cache
-def solved(name, stack_name, n):
-    """The oracle's answer, once for all backends."""
-    return solve(samples(name, stack_name, n), recipe(name, n))
-
-
-def fits(name, n):
-    """Whether the recipe has a meaning for so few frames."""
-    try:
-        recipe(name, n).check_frames(n)
-    except RecipeError:
-        return False
-    return True
-
-
-# Recipes see values, not how they lie in memory: every recipe meets every kind of values,
-# every stack meets every kind of recipe.
-@pytest.mark.parametrize(
-    ("name", "stack_name"),
-    [
-        (name, stack_name)
-        for name in RECIPES
-        for stack_name in STACKS
-        if name in ROUTES or stack_name in VALUES
-    ],
-)
-def test_every_recipe_and_every_stack(backend, name, stack_name):
-    asked = recipe(name, FRAMES)
-    got = run(backend, samples(name, stack_name, FRAMES), asked)
-    want = solved(name, stack_name, FRAMES)
-    assert_agrees(got, want, asked.combine, ties=stack_name in TIED)
-
-
-@pytest.mark.parametrize("n", COUNTS)
-@pytest.mark.parametrize("name", RECIPES)
-def test_every_recipe_on_any_number_of_frames(backend, name, n):
-    if not fits(name, n):
-        with pytest.raises(RecipeError):
-            recipe(name, n).check_frames(n)
-        return
-    asked = recipe(name, n)
-    for stack_name in ("mixed-masks", "ties"):
-        got = run(backend, samples(name, stack_name, n), asked)
-        want = solved(name, stack_name, n)
-        assert_agrees(got, want, asked.combine, ties=stack_name in TIED)
 
 
 @pytest.mark.parametrize("output", MAPS)

@@ -15,7 +15,8 @@ from click.testing import CliRunner
 import gpustack
 from gpustack import SigmaClip, stack
 from gpustack.alignments import ALIGNMENTS, as_alignment
-from gpustack.cli import cli, main, progress_bar, summary
+from gpustack.cli import cli, main
+from gpustack.cli_shown import progress_bar, summary
 from gpustack.clips import CLIPS, parse_clip
 from gpustack.combines import METHODS, NoiseModel, as_combine
 from gpustack.errors import InputError

@@ -3,20 +3,16 @@
 import numpy as np
 import pytest
 
-import hostbuild
 from clip_chains import CHAINS
 from gpustack.backends.cpu import CpuBackend
 from gpustack.clips import ESDClip, ExtremaClip, SigmaClip, WinsorizedClip
 from gpustack.recipe import Recipe
 from kernels import HostKernels
-from skips import missing
+from skips import needs_compiler
 from stacks import plain, run, stack
 from tolerances import assert_same_bits
 
-pytestmark = pytest.mark.skipif(
-    hostbuild.compiler() is None and missing("g++, which builds the kernels for the host"),
-    reason="there is no g++ to build the kernels for the host",
-)
+pytestmark = needs_compiler
 
 KERNELS = {
     "held": HostKernels(),

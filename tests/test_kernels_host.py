@@ -1,8 +1,4 @@
-"""The kernels, built by g++, over every recipe and every hostile stack.
-
-Against the oracle, and against the CPU backend: its masks and counts, medians, minima and
-maxima to the last bit. What nvcc makes of the kernels is not seen here.
-"""
+"""The kernels, built by g++, and how they are built; see also `test_every_recipe`."""
 
 import os
 import subprocess
@@ -14,84 +10,21 @@ import numpy as np
 import pytest
 
 import hostbuild
+from answers import FRAMES
 from gpustack.backends.base import Outputs
 from gpustack.backends.cpu import CpuBackend
 from gpustack.backends.cuda import abi
 from gpustack.clips import ExtremaClip, RangeClip, SigmaClip, siril
 from gpustack.recipe import Recipe
-from kernels import HostKernels
-from recipes import RECIPES, ROUTES, recipe
-from skips import missing, skip_without
-from stacks import STACKS, TIED, VALUES, outputs, plain, rows_of, run, stack
-from test_backends import FRAMES, fits, samples, solved
-from tolerances import EXACT_COMBINES, MAPS, assert_agrees, assert_same_bits
+from kernels import FLUSHING, KERNELS, HostKernels
+from recipes import ROUTES, recipe
+from skips import needs_compiler, skip_without
+from stacks import outputs, plain, rows_of, run, stack
+from tolerances import DECISIONS, MAPS, assert_like_cpu, assert_same_bits
 
-pytestmark = pytest.mark.skipif(
-    hostbuild.compiler() is None and missing("g++, which builds the kernels for the host"),
-    reason="there is no g++ to build the kernels for the host",
-)
+pytestmark = needs_compiler
 
-#: Around the lanes of sorting networks, the most that registers hold (128 float32, 64
-#: float64), and more than that.
-COUNTS = (1, 2, 3, 4, 5, 6, 7, 8, 9, 25, 40, 128, 130, 300)
-DECISIONS = ("mask", "count", "low", "high", "reasons")
-
-#: How a kernel gets at its samples: by short loops, with addresses among its arguments, or
-#: again at every question.
-KERNELS = {
-    "staged": HostKernels(),
-    "flat": HostKernels(flat=True),
-    "streamed": HostKernels(streamed=True),
-}
 CPU = CpuBackend(threads=1)
-
-
-def assert_like_cpu(got, want, combine):
-    """Decisions and exact values are those of the CPU backend to the last bit."""
-    assert_same_bits(got, want, DECISIONS)
-    for name in ("valid", "rejected"):
-        np.testing.assert_array_equal(getattr(got, name), getattr(want, name), err_msg=name)
-    if combine in EXACT_COMBINES:
-        assert_same_bits(got, want, ("data",))
-
-
-#: A type of samples more is a build more: those of few types for every kernel.
-FEW_TYPES = ("masked", "fits-uint16", "mixed-masks", "infinite", "subnormal", "ties", "f8")
-
-
-@pytest.mark.parametrize(
-    ("kernels", "stack_name"),
-    [
-        pytest.param(kernels, stack_name, id=f"{kind}-{stack_name}")
-        for kind, kernels in KERNELS.items()
-        for stack_name in (FEW_TYPES if kind == "streamed" else STACKS)
-    ],
-)
-def test_every_recipe_and_every_stack(kernels, stack_name):
-    for name in RECIPES if stack_name in VALUES else ROUTES:
-        asked = recipe(name, FRAMES)
-        band = samples(name, stack_name, FRAMES)
-        got = run(kernels, band, asked)
-        want = solved(name, stack_name, FRAMES)
-        assert_agrees(got, want, asked.combine, ties=stack_name in TIED)
-        assert_like_cpu(got, run(CPU, band, asked), asked.combine)
-
-
-@pytest.mark.parametrize("stack_name", ["mixed-masks", "ties"])
-@pytest.mark.parametrize("n", COUNTS)
-def test_every_recipe_on_any_number_of_frames(n, stack_name):
-    kernels = KERNELS["flat" if n % 2 else "staged"]
-    for name in RECIPES:
-        # A result of another type is one more build for every n.
-        if fits(name, n) and not recipe(name, n).dtype:
-            asked = recipe(name, n)
-            band = samples(name, stack_name, n)
-            got = run(kernels, band, asked)
-            want = run(CPU, band, asked)
-            assert_like_cpu(got, want, asked.combine)
-            if n <= 40 or name in ROUTES:
-                want = solved(name, stack_name, n)
-                assert_agrees(got, want, asked.combine, ties=stack_name in TIED)
 
 
 @pytest.mark.parametrize("n", [64, 65])
@@ -163,27 +96,6 @@ def test_ties_go_by_frame(kernels, clips):
     got = run(kernels, plain(np.full((5, 1, 4), 7, "f4")), Recipe(clips=clips))
     for pixel in range(4):
         assert got.marks[:, 0, pixel].tolist() == [True, True, False, False, True]
-
-
-#: As on a device, where float32 arithmetic takes subnormals for zero.
-FLUSHING = {
-    "staged": HostKernels(flush=True),
-    "flat": HostKernels(flush=True, flat=True),
-    "streamed": HostKernels(flush=True, streamed=True),
-}
-
-
-@pytest.mark.parametrize("stack_name", ["subnormal", "huge-range", "zeros", "fits-scaled"])
-@pytest.mark.parametrize("kernels", FLUSHING.values(), ids=FLUSHING)
-def test_subnormals_are_kept_where_arithmetic_flushes_them(kernels, stack_name):
-    for name in RECIPES:
-        asked = recipe(name, FRAMES)
-        if not asked.dtype:
-            band = samples(name, stack_name, FRAMES)
-            got = run(kernels, band, asked)
-            want = solved(name, stack_name, FRAMES)
-            assert_agrees(got, want, asked.combine, ties=stack_name in TIED)
-            assert_like_cpu(got, run(CPU, band, asked), asked.combine)
 
 
 @pytest.mark.parametrize("bzero", [0.0, 1e-41, 1e-35])

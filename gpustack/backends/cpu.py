@@ -118,8 +118,11 @@ class CpuBackend:
         tiles = deque(cut(rows, width, pixels))
         job = TileJob(band, recipe, out, dtype)
         workers = min(self.threads, len(tiles))
-        with ThreadPoolExecutor(max(workers, 1)) as pool:
-            size = (len(band), pixels, dtype)
+        size = (len(band), pixels, dtype)
+        if workers <= 1:  # a thread takes as long to start as a small image
+            self.work(job, tiles, size)
+            return
+        with ThreadPoolExecutor(workers) as pool:
             running = [pool.submit(self.work, job, tiles, size) for _ in range(workers)]
             try:
                 for future in running:

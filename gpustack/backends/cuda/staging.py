@@ -7,6 +7,7 @@ that what lies together goes over in one copy.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -235,7 +236,7 @@ class Results:
         found, start = {}, 0
         for name, dtype, shape in self._arrays():
             found[name] = (start, dtype, shape)
-            start += aligned(int(np.prod(shape, dtype=np.int64)) * dtype.itemsize)
+            start += aligned(prod(shape) * dtype.itemsize)
         return found
 
     def _arrays(self) -> Iterable[tuple[str, np.dtype[Any], tuple[int, ...]]]:
@@ -255,7 +256,7 @@ class Results:
         if not self.places:
             return ALIGNMENT
         offset, dtype, shape = list(self.places.values())[-1]
-        return offset + aligned(int(np.prod(shape, dtype=np.int64)) * dtype.itemsize)
+        return offset + aligned(prod(shape) * dtype.itemsize)
 
     @property
     def down(self) -> int:

@@ -1,0 +1,92 @@
+"""Every backend and every kernel, over every recipe and every hostile stack, against the oracle.
+
+And the kernels, built by g++, against the CPU backend: its masks and counts, medians, minima
+and maxima to the last bit. What nvcc makes of the kernels is not seen here.
+
+One test is one recipe, on all its stacks; answers that several of them need are found once,
+so all of them are in this file.
+"""
+
+import pytest
+
+from answers import FRAMES, by_cpu, fits, on, samples, solved, stacks_of
+from kernels import FLUSHING, KERNELS
+from recipes import RECIPES, ROUTES, recipe
+from skips import needs_compiler
+from stacks import TIED, run
+from tolerances import assert_agrees, assert_like_cpu
+
+#: Few, around the lanes of vectors and sorting networks, and as many as nights bring.
+COUNTS = (1, 2, 3, 4, 5, 6, 7, 8, 9, 25, 40, 130)
+#: And the most that registers hold (128 float32), and more than twice that.
+KERNEL_COUNTS = (*COUNTS, 128, 300)
+#: Stacks of any number of frames.
+OF_ANY_NUMBER = ("mixed-masks", "ties")
+#: A type of samples more is a build more: those of few types for kernels that look at each
+#: sample again, and what the arithmetic of a device takes for zero.
+FEW_TYPES = ("masked", "fits-uint16", "mixed-masks", "infinite", "subnormal", "ties", "f8")
+SUBNORMAL = ("subnormal", "huge-range", "zeros", "fits-scaled")
+#: A result of another type is one more build for every n.
+OWN_TYPE = [name for name in RECIPES if not recipe(name, FRAMES).dtype]
+
+
+def agrees(backend, name, stack_name, n):
+    """A backend's answer is the oracle's, within the contract."""
+    asked = recipe(name, n)
+    with on(n, "frames of", stack_name):
+        got, want = run(backend, samples(name, stack_name, n), asked), solved(name, stack_name, n)
+        assert_agrees(got, want, asked.combine, ties=stack_name in TIED)
+
+
+def like_cpu(kernels, name, stack_name, n):
+    """Kernels decide to the last bit as the CPU backend does; and agree with the oracle.
+
+    Of many frames the oracle takes long: there one recipe for each way through a kernel does.
+    """
+    asked = recipe(name, n)
+    with on(n, "frames of", stack_name):
+        got = run(kernels, samples(name, stack_name, n), asked)
+        assert_like_cpu(got, by_cpu(name, stack_name, n), asked.combine)
+        if n <= 40 or name in ROUTES:
+            want = solved(name, stack_name, n)
+            assert_agrees(got, want, asked.combine, ties=stack_name in TIED)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_stack(backend, name):
+    for stack_name in stacks_of(name):
+        agrees(backend, name, stack_name, FRAMES)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_any_number_of_frames(backend, name):
+    for n in COUNTS:
+        for stack_name in OF_ANY_NUMBER:
+            if fits(name, n):
+                agrees(backend, name, stack_name, n)
+
+
+@needs_compiler
+@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("kind", KERNELS)
+def test_kernels_on_every_stack(kind, name):
+    for stack_name in stacks_of(name):
+        if kind != "streamed" or stack_name in FEW_TYPES:
+            like_cpu(KERNELS[kind], name, stack_name, FRAMES)
+
+
+@needs_compiler
+@pytest.mark.parametrize("name", OWN_TYPE)
+def test_kernels_on_any_number_of_frames(name):
+    for n in KERNEL_COUNTS:
+        for stack_name in OF_ANY_NUMBER:
+            if fits(name, n):
+                like_cpu(KERNELS["flat" if n % 2 else "staged"], name, stack_name, n)
+
+
+@needs_compiler
+@pytest.mark.parametrize("name", OWN_TYPE)
+@pytest.mark.parametrize("kind", FLUSHING)
+def test_kernels_keep_subnormals_where_arithmetic_flushes_them(kind, name):
+    for stack_name in SUBNORMAL:
+        like_cpu(FLUSHING[kind], name, stack_name, FRAMES)

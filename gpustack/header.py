@@ -28,10 +28,13 @@ STRUCTURE = re.compile(
     r"|VAL\d+|MASKCMP|QUANTIZ|DITHER0|BLANK|SCALE|ZERO|HECKSUM|DATASUM|BLOCKED)"
 )
 
+#: Cards that tell of the lookup tables of a WCS, which lie in other HDUs.
+_TABLE_CARDS = re.compile(r"(CPDIS|CPERR|D2IMDIS|D2IMERR|DP|D2IM)\d(\.[\w.]+)?")
+
 #: WCS cards that `astropy.wcs.WCS.to_header` writes in another form or not at all.
 WCS_FORMS = re.compile(
     r"(CD|PC)\d+_\d+[A-Z]?|(A|B|AP|BP)_(ORDER|DMAX|\d+_\d+)|(PV|PS)\d+_\d+[A-Z]?|CROTA\d+|CDELT\d+"
-    r"|(CPDIS|CPERR|D2IMDIS|D2IMERR|DP|D2IM)\d(\.[\w.]+)?"
+    rf"|{_TABLE_CARDS.pattern}"
 )
 
 #: Cards that a WCS carries along but that stay true of the image.
@@ -167,6 +170,24 @@ def with_wcs(header: fits.Header, coordinates: Coordinates) -> fits.Header:
     told = without_wcs(header, wcs)
     told.extend([card for card in cards.cards if card.keyword not in told], end=True)
     return told
+
+
+def with_tables(header: fits.Header, coordinates: Coordinates) -> tuple[fits.Header, list[Any]]:
+    """A header that tells of lookup tables of coordinates, and the HDUs that hold them.
+
+    As the header of a frame numbers those of its file, they are told anew; of coordinates that
+    have none any more the cards are left out.
+    """
+    cards = {key for key in header if _TABLE_CARDS.fullmatch(key)}
+    if not cards:
+        return header, []
+    told, wcs = _without(header, cards), fits_wcs(coordinates.wcs)
+    if wcs is None:
+        return told, []
+    with quiet():
+        first, *tables = wcs.to_fits(relax=True)
+    told.extend([card for card in first.header.cards if _TABLE_CARDS.fullmatch(card.keyword)])
+    return told, tables
 
 
 def left_out(wcs: Any, where: str) -> None:

@@ -12,7 +12,7 @@ from astropy.io import fits
 from numpy.typing import NDArray
 
 from gpustack.frames.coordinates import Coordinates
-from gpustack.header import fits_wcs, left_out, with_wcs, without_wcs
+from gpustack.header import fits_wcs, left_out, with_tables, with_wcs, without_wcs
 from gpustack.maps import RejectionCube
 from gpustack.maps.extensions import extensions
 from gpustack.provenance import output_record
@@ -176,7 +176,7 @@ class StackResult:
         """
         if self.on_device:
             return self.to_host().to_hdulist(maps)
-        header = with_wcs(self.header, self.coordinates)
+        header, tables = with_tables(with_wcs(self.header, self.coordinates), self.coordinates)
         if self.unit is not None:
             header["BUNIT"] = self.unit.to_string()
         hdus = [fits.PrimaryHDU(self.data, header)]
@@ -187,7 +187,7 @@ class StackResult:
             if self.unit is not None:
                 spread.header["BUNIT"] = self.unit.to_string()
             hdus.append(spread)
-        return fits.HDUList([*hdus, *extensions(self, maps)])
+        return fits.HDUList([*hdus, *extensions(self, maps), *tables])
 
     def write(self, path: PathLike, overwrite: bool = False, maps: Sequence[str] = ()) -> None:
         """Write the result as FITS, whole or not at all.

@@ -369,6 +369,15 @@ def test_lookup_tables_are_honoured(tmp_path, extent):
     assert first.wcs.cpdis1 is None
     first.write(tmp_path / "out.fits")
     assert not any("CPDIS" in key for key in fits.getheader(tmp_path / "out.fits"))
+    # Moved by whole pixels they go along, and into the file.
+    pair = [tmp_path / "tables.fits", plain]
+    moved = stack(pair, align=Offsets([(0, 0), (3, -4)]), unit="adu")
+    moved.write(tmp_path / "moved.fits")
+    with fits.open(tmp_path / "moved.fits") as written:
+        again = WCS(written[0].header, written)
+    here = [[50.0, 40.0]]
+    np.testing.assert_allclose(again.all_pix2world(here, 0), moved.wcs.all_pix2world(here, 0))
+    assert again.cpdis1 is not None
 
 
 @pytest.mark.parametrize("order", ["biquadratic", "bicubic"])

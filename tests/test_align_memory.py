@@ -15,7 +15,7 @@ from gpustack import Reproject
 from gpustack.align import bring_together
 from gpustack.align.projected import SIDE
 from gpustack.frames import open_frames
-from skies import SCALE, tangent
+from skies import SCALE, distorted, tangent
 
 ROOT = Path(__file__).resolve().parents[1]
 SIZE = 700
@@ -41,7 +41,7 @@ def written(path, wcs, shape, dtype="float32", **planes):
     rng = np.random.default_rng(len(str(path)))
     data = rng.normal(100, 10, shape).astype(dtype)
     data[rng.random(shape) < 0.01] = np.nan
-    header = wcs.to_header()
+    header = wcs.to_header(relax=True)
     header["BUNIT"] = "adu"
     hdus = [fits.PrimaryHDU(data, header)]
     hdus += [fits.ImageHDU(plane, name=name) for name, plane in planes.items()]
@@ -74,6 +74,21 @@ def _peak(call):
         return tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
+
+
+@pytest.mark.parametrize("method", ["interp", "adaptive", "exact"])
+def test_places_that_are_transformed_one_by_one_are_counted(method, tmp_path):
+    """Of a small frame that is bent so much that nodes tell nothing."""
+    frame = distorted(amount=3.0, crpix=(SIDE / 2, SIDE / 2), degrees=20)
+    path = written(
+        tmp_path / "frame.fits", frame, (SIDE, SIDE), "float64", UNCERT=np.ones((SIDE,) * 2)
+    )
+    align = Reproject(tangent(crpix=(SIDE / 2, SIDE / 2)), shape=(SIDE, SIDE), method=method)
+    opened = bring_together(open_frames([path]), align).frames[0]
+    assert opened.pixel_map.rough.all()
+    buffer = np.empty(SIDE * opened.row_bytes, np.uint8)
+    assert _peak(lambda: opened.read(0, SIDE, buffer)) < opened.held_bytes
+    assert _peak(lambda: opened.read_variance(0, SIDE)) < opened.held_bytes + 8 * SIDE**2
 
 
 def test_no_block_is_larger_than_is_counted(tmp_path):

@@ -25,6 +25,8 @@ SIDE = 256
 HELD_BYTES = {"interp": (34, 33), "adaptive": (98, 34), "exact": (52, 136)}
 #: What filtering for splines takes of a pixel of the frame, beside.
 SPLINE_BYTES = 8
+#: What a pixel of a block takes beside, where nodes do not tell and the sky is asked.
+SKY_BYTES = 240
 
 #: Rows and columns of the grid, or of a frame.
 Block = tuple[slice, slice]
@@ -87,6 +89,7 @@ class ProjectedFrame(GridFrame):
         """Of a block, while it is resampled."""
         block, part = HELD_BYTES[self.how.method]
         part += SPLINE_BYTES * self.how.is_spline
+        block += SKY_BYTES * bool(self.pixel_map.rough.any())
         rows, columns = self._most()
         height, width = self._most_under(rows, columns)
         # Meanwhile, rows of the frame as they are read, with variances.
@@ -170,8 +173,8 @@ class ProjectedFrame(GridFrame):
         if part is None:
             return np.nan
         values = self._part(self.inner.read_variance, part, np.dtype(np.float64))
-        _, invalid = read_section(self.inner, part)  # what the variance is there, nobody knows
-        invalid |= ~np.isfinite(values)
+        # Of invalid samples nobody knows what the variance is.
+        invalid = read_section(self.inner, part)[1] | ~np.isfinite(values)
         variance = self._resampled(values, invalid, part, (rows, columns))
         if self.how.is_spline:
             np.maximum(variance, 0, out=variance)  # waves beside a step

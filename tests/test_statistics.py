@@ -175,7 +175,7 @@ class Watched:
     [((9, 5), np.s_[2:6, 1:4]), ((3, 4, 5), np.s_[1:3, 2:3, 0:4]), ((30,), np.s_[4:9])],
 )
 def test_only_rows_of_the_region_are_read_and_each_once(shape, region, monkeypatch):
-    monkeypatch.setattr("gpustack.frames.sections._AT_ONCE", 2 * shape[-1])
+    monkeypatch.setattr("gpustack.frames.sections.AT_ONCE", 2 * shape[-1])
     cube = sky(1, shape=shape)[0]
     frame = Watched(open_frames([cube])[0])
     found = survey([frame], [Statistic("mean", region), Statistic("median", region)], ())

@@ -1,8 +1,5 @@
-"""Recipes that use every option alone and together, for stacks with a sky of 100, noise 8.
-
-Thresholds such as 1.7 are no square roots: among few samples with ties, a sample lies
-exactly sqrt(k) standard deviations from the mean, where rounding would decide.
-"""
+"""Recipes of every option, alone and together, for stacks with a sky of 100, noise 8."""
+# Thresholds such as 1.7 are no square roots: at those lie samples with ties, and rounding decides.
 
 from dataclasses import replace
 from functools import cache

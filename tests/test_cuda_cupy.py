@@ -3,6 +3,8 @@
 On pretended devices, or with --require-gpu on those that there are.
 """
 
+from dataclasses import fields
+
 import numpy as np
 import pytest
 from astropy import units as u
@@ -22,8 +24,9 @@ def on_host(result):
     """A result of cupy arrays as numpy arrays, counts as the host has them."""
     held = result.to_host()
     counts = {name: getattr(held, name).astype(np.uint16) for name in ("count", "low", "high")}
+    names = [part.name for part in fields(held)]
     return type(held)(
-        **{name: getattr(held, name) for name in held.__slots__ if name not in counts}, **counts
+        **{name: getattr(held, name) for name in names if name not in counts}, **counts
     )
 
 

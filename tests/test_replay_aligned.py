@@ -54,7 +54,7 @@ WAYS = {
     "stars": Register("stars", order="bicubic", reference=1),
     "wcs": Reproject(),
     "optimal": Reproject("optimal", scale=0.4, method="adaptive"),
-    "shape": Reproject(shape=(150, 160), flux="none"),
+    "shape": Reproject(shape=(150, 160), flux="unscaled"),
     "offsets": Offsets(),
     "pairs": Offsets([(0, 0), (-12.25, 7.5), (4, -21), (9, 3)], extent="[-9:100,1:50]"),
 }

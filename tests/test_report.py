@@ -226,7 +226,7 @@ def test_whole_or_not_at_all(tmp_path, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("gpustack.writing._sync", full)
+    monkeypatch.setattr("gpustack.writing.os.fsync", full)
     with pytest.raises(OutputError, match=r"r\.json: could not be written: .*No space"):
         write_text(tmp_path / "r.json", "{}")
     assert list(tmp_path.iterdir()) == []

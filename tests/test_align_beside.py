@@ -1,0 +1,40 @@
+"""What goes along with resampled samples: variances, and what the header says."""
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from astropy.nddata import VarianceUncertainty
+
+from gpustack import Reproject, stack, wcs_project
+from gpustack.align import bring_together
+from gpustack.frames import open_frames
+from skies import noisy, tangent
+
+
+@pytest.mark.parametrize("order", ["biquadratic", "bicubic"])
+def test_the_variance_of_a_masked_pixel_goes_nowhere(order):
+    image = noisy(tangent(degrees=4))
+    image.mask = np.zeros(image.shape, bool)
+    image.mask[50, 60] = True
+    image.uncertainty = VarianceUncertainty(np.where(image.mask, 1e10, 1.0))
+    target = tangent()
+    made = wcs_project(image, target, order=order)
+    inside = ~made.mask
+    np.testing.assert_allclose(made.uncertainty.array[inside], 1, rtol=1e-6)
+    (frame,) = bring_together(
+        open_frames([image]), Reproject(target, shape=image.shape, order=order)
+    ).frames
+    variance, valid = frame.read_variance(0, 100), np.isfinite(frame.read(0, 100).data)
+    np.testing.assert_array_equal(valid, inside)
+    np.testing.assert_allclose(variance[valid], 1, rtol=1e-6)
+
+
+def test_what_told_of_the_pixels_of_a_frame_is_gone():
+    image = noisy(tangent())
+    cards = {"LTV1": 5.0, "LTM1_1": 1.0, "CCDSEC": "[1:9,1:9]", "CRPIX1A": 3.0, "WAT1_001": "x"}
+    image.meta = fits.Header(cards | {"OBJECT": "m13"})
+    result = stack(
+        [image, noisy(tangent(degrees=2))], align=Reproject(tangent(degrees=9), shape=(50, 50))
+    )
+    assert not set(cards) & set(result.header)
+    assert result.header["OBJECT"] == "m13"

@@ -206,15 +206,19 @@ def test_the_limit_holds(tmp_path, clips, weights, uncertainty):
     maps = derived(asked, source, np.dtype("f4"), ())
     known = replace(asked, weights=weights and "sample")
     made = list(maps.values())
-    most = least_peak(lambda: execute(CpuBackend(), source, known, out, made, memory))
-    assert memory / 4 < most <= memory + 50_000, "50 kB are for Python"
+    limit = memory + 50_000  # for Python
+    most = least_peak(lambda: execute(CpuBackend(), source, known, out, made, memory), limit)
+    assert memory / 4 < most <= limit
 
 
-def least_peak(run, times=3):
-    """The least that `run` holds at its peak, after a first time: all of the process is counted."""
+def least_peak(run, limit, times=3):
+    """The least that `run` holds at its peak, after a first time: all of the process is counted.
+
+    The first that is within `limit` will do.
+    """
     run()
     peaks = []
-    for _ in range(times):
+    while len(peaks) < times and not (peaks and peaks[-1] <= limit):
         gc.collect()
         tracemalloc.start()
         try:

@@ -10,7 +10,7 @@ import numpy as np
 
 from gpustack.backends.columns import Floats, Ranks, Uniform, difference
 from gpustack.backends.keep import Flags, bring_back, least_kept
-from gpustack.backends.ragged import Ragged, exact_sums
+from gpustack.backends.ragged import Ragged, column_sums
 from gpustack.clips import LinearFitClip
 
 #: A line through samples fits to rounding where their mean distance is this share of their range.
@@ -50,6 +50,31 @@ def _one_pass(
     low, high = line.outside(clip)
     count = np.count_nonzero(alive, axis=0)
     return bring_back(low, high, line.off, line.spread, count, least)
+
+
+def left_between(low: Flags, high: Flags, columns: Ragged) -> tuple[Ranks, Ranks, Flags]:
+    """The interval that is left of each column, and where that says which samples are.
+
+    Not where a rank between others goes, nor where the interval would end between equal
+    samples, of which only their frames tell which one is meant.
+
+    Parameters
+    ----------
+    low, high : ndarray of bool, shape (ranks, m)
+        What `rejected_ranks` found in `columns`.
+
+    Returns
+    -------
+    lo, hi : ndarray of int, shape (m,)
+    whole : ndarray of bool, shape (m,)
+    """
+    rank = np.arange(len(low))[:, np.newaxis]
+    lo = columns.lo + np.count_nonzero(low, axis=0)
+    hi = columns.hi - np.count_nonzero(high, axis=0)
+    torn = ((low & (rank >= lo)) | (high & (rank < hi))).any(axis=0)
+    torn |= (lo > columns.lo) & (columns.at(lo - 1) == columns.at(lo))
+    torn |= (hi < columns.hi) & (columns.at(hi - 1) == columns.at(hi))
+    return lo, hi, ~torn
 
 
 def in_frames(low: Flags, high: Flags, by_frame: Floats) -> tuple[Flags, Flags]:
@@ -95,15 +120,15 @@ class Line:
         above = values - origin
         np.copyto(above, 0.0, where=~alive)
         middle, squares = (n - 1) * 0.5, n * (n.astype(np.float64) ** 2 - 1) / 12
-        slope = exact_sums((rank - middle) * above)
+        slope = column_sums((rank - middle) * above)
         slope /= np.where(squares > 0, squares, np.nan)
-        level = exact_sums(above) / np.maximum(n, 1) - slope * middle
+        level = column_sums(above) / np.maximum(n, 1) - slope * middle
         range_ = above.max(axis=0)
         rank *= slope
         rank += level
         above -= rank
         np.copyto(above, 0.0, where=~alive)
-        spread = exact_sums(np.abs(above)) / np.maximum(n, 1)
+        spread = column_sums(np.abs(above)) / np.maximum(n, 1)
         fits = spread <= EXACT_FIT * range_
         return cls(above, np.where((n < 3) | fits, np.nan, spread))
 

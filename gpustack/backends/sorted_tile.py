@@ -118,14 +118,21 @@ class SortedTile:
 
 
 def _clip_by_rank(clip: LinearFitClip, part: Ragged, look: SecondLook) -> None:
-    """Apply a clip that tells which ranks go; then see of which frames those are."""
+    """Apply a clip that tells which ranks go.
+
+    Nearly always they are the ends of a column, so that an interval is left. Of the other
+    columns, see of which frames those ranks are.
+    """
     for some in chunks(part.pixels, look.n):
-        low, high = off_line.rejected_ranks(clip, part.take(some))
-        touched_ones = np.flatnonzero((low | high).any(axis=0))
-        if len(touched_ones):
-            which = touched_ones + some.start
+        columns = part.take(some)
+        low, high = off_line.rejected_ranks(clip, columns)
+        lo, hi, whole = off_line.left_between(low, high, columns)
+        part.move(np.where(whole, lo, columns.lo), np.where(whole, hi, columns.hi), some)
+        torn = np.flatnonzero(~whole)
+        if len(torn):
+            which = torn + some.start
             values = look.by_frame(part.take(which)).values
-            ranks = low[:, touched_ones], high[:, touched_ones]
+            ranks = low[:, torn], high[:, torn]
             part.remove(values, *off_line.in_frames(*ranks, values), which)
 
 

@@ -40,6 +40,54 @@ def test_sums_of_the_other_columns_are_exact(data):
         assert Fraction(sums[pixel]) == sum(Fraction(float(x)) for x in data[:, pixel])
 
 
+@given(COLUMNS)
+def test_squares_of_the_other_columns_are_exact(data):
+    some = columns(data)
+    with np.errstate(over="ignore"):
+        origin = mean(some).astype("f4").astype("f8")
+        exact = np.flatnonzero(~(some.inexact() | some.inexact_squares()))
+        sums = some.total(origin, squared=True)
+    for pixel in exact:
+        middle = Fraction(origin[pixel])
+        squares = sum((Fraction(float(x)) - middle) ** 2 for x in data[:, pixel])
+        assert Fraction(sums[pixel]) == squares
+
+
+@pytest.mark.parametrize(
+    ("column", "inexact"),
+    [
+        ([1000.25, 1003.5, 998.125], False),
+        ([1000.0, 7000.0, 1000.0], False),
+        ([1000.0, 9000.0, 1000.0], True),
+        ([0.0, 1000.25, -998.125], True),
+        ([0.0, -0.0, 0.0], False),
+        ([5.0, 0.0, 5.0], True),
+        ([3e38, 3e38, 3e38], False),
+        ([3e38, -3e38, 1.0], True),
+    ],
+)
+def test_which_columns_have_inexact_squares(column, inexact):
+    data = np.array(column, "f4")[:, None]
+    with np.errstate(over="ignore"):
+        assert columns(data).inexact_squares().tolist() == [inexact]
+        assert columns(-data).inexact_squares().tolist() == [inexact]
+
+
+@given(COLUMNS)
+def test_the_squares_are_those_about_the_mean(data):
+    # To n times the rounding of their sum, and of that of the mean.
+    some = Uniform(list(np.sort(data, axis=0)), 0, len(data))
+    found = std(some) ** 2 * len(data)
+    for pixel, square in enumerate(found):
+        column = [Fraction(float(x)) for x in data[:, pixel]]
+        middle = sum(column) / len(column)
+        expected = sum((x - middle) ** 2 for x in column)
+        largest = max(abs(x) for x in column)
+        assert abs(Fraction(square) - expected) <= 50 * 2.0**-52 * float(expected) + (
+            50 * len(column) * (2.0**-53 * float(largest)) ** 2
+        )
+
+
 @pytest.mark.parametrize(
     ("column", "inexact"),
     [
@@ -114,7 +162,8 @@ def test_few_columns_are_at_risk_that_are_not_touched(scale):
     [
         (Recipe(outputs=()), "f4", False),
         (Recipe(outputs=()), "f8", True),
-        (Recipe(), "f4", True),
+        (Recipe(), "f4", False),
+        (Recipe(combine="median"), "f4", True),
         (Recipe(combine="max"), "f4", True),
         (Recipe(combine="max", clips=[SigmaClip(center="mean")]), "f4", False),
         (Recipe(combine="median", outputs=()), "f4", True),

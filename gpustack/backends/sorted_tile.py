@@ -17,7 +17,7 @@ from gpustack.backends.risk import at_risk
 from gpustack.backends.second_look import SecondLook
 from gpustack.backends.statistics import Columns
 from gpustack.backends.tiles import Tile, all_finite
-from gpustack.backends.unsorted import Unsorted, adds_up, needs_order
+from gpustack.backends.unsorted import Unsorted, adds_up, needs_order, squares_add_up
 from gpustack.clips import AvgSigmaClip, Clip, ExtremaClip, Grow, LinearFitClip, RowSigmaClip
 from gpustack.recipe import Recipe
 
@@ -189,8 +189,10 @@ def _leave_unsorted(
     """The columns of a tile unsorted, if few of them need order."""
     columns = Unsorted(rows, scratch)
     result = SortedTile(columns, np.zeros(columns.pixels, dtype=bool), frames)
-    if adds_up(recipe):
+    if adds_up(recipe) or squares_add_up(recipe):
         inexact = columns.inexact()
+        if squares_add_up(recipe):
+            inexact |= columns.inexact_squares()
         if invalid is not None:
             inexact &= ~invalid
         if np.count_nonzero(inexact) > MOST_INEXACT * columns.pixels:

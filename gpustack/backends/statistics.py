@@ -44,11 +44,30 @@ def median(columns: Columns) -> Floats:
 def std(columns: Columns, ddof: int = 0, about: Floats | None = None) -> Floats:
     """The standard deviation, about the mean where `about` is None; NaN for `ddof` samples."""
     if about is None:
-        squares = columns.once("squares", lambda: columns.total(mean(columns), squared=True))
+        squares = columns.once("squares", lambda: squares_about_mean(columns))
     else:
         squares = columns.total(about, squared=True)
     degrees = np.asarray(columns.count - ddof, dtype=np.float64)
     return np.sqrt(squares / np.where(degrees > 0, degrees, np.nan))
+
+
+def squares_about_mean(columns: Columns) -> Floats:
+    """The sum of the squared deviations from the mean.
+
+    Of float32, taken about the mean rounded to float32: then the sum is exact in most columns,
+    which need no sorting; see `gpustack.backends.unsorted`. How far that is from the mean is
+    put right in the end, by less than n times the rounding of the sum.
+    """
+    middle = mean(columns)
+    if columns.dtype != np.float32:
+        return columns.total(middle, squared=True)
+    origin = middle.astype(np.float32).astype(np.float64)
+    result = columns.total(origin, squared=True)
+    off = np.subtract(middle, origin, out=origin)
+    off *= off
+    off *= columns.count
+    result -= off
+    return np.maximum(result, 0.0, out=result)
 
 
 def mad(columns: Columns, dtype: DTypeLike = np.float64) -> Floats:

@@ -3,7 +3,8 @@
 A float32 sample is a multiple of the last bit of the smallest one in its column. Where the
 largest is less than 2^29 / n times the smallest, every partial sum in float64 is exact, so
 that sums do not depend on the order of the frames, which is what sorting is for otherwise.
-Nearly all columns of real frames are such.
+Nearly all columns of real frames are such. So are squares about the mean, where the range of
+the column is no more than some of its smallest sample: where there is a sky, and no cosmic ray.
 """
 
 from collections.abc import Sequence
@@ -34,7 +35,7 @@ def needs_order(recipe: Recipe, dtype: np.dtype[np.floating]) -> bool:
         or recipe.method in MEDIANS
         or (recipe.method in QUADRATURES and recipe.weights is None)  # squares are not exact
         or (recipe.combine in ("min", "max") and not recipe.clips)  # the sort is pruned for one end
-        or recipe.spread is not None
+        or recipe.spread == "mad_std"
         or any(_needs_order(clip) for clip in recipe.clips)
     )
 
@@ -49,6 +50,11 @@ def adds_up(recipe: Recipe) -> bool:
     """Whether samples of sorted or unsorted columns are added up; weighted ones are elsewhere."""
     plain = recipe.combine in ("mean", "sum") and recipe.weights is None
     return plain or any(isinstance(clip, SigmaClip) for clip in recipe.clips)
+
+
+def squares_add_up(recipe: Recipe) -> bool:
+    """Whether squared deviations of the survivors are."""
+    return recipe.spread == "std"
 
 
 class Unsorted(Uniform):
@@ -101,6 +107,18 @@ class Unsorted(Uniform):
         largest = np.maximum(np.abs(self.lowest), np.abs(self.highest))
         smallest = self.lowest if self.lowest.min() > 0 else self._smallest()
         return smallest < largest * np.float32(len(self.rows) * 2.0**-SPARE_BITS)
+
+    def inexact_squares(self) -> NDArray[np.bool_]:
+        """The columns whose sum of squares about their rounded mean float64 might round.
+
+        Where all samples have one sign, they and that mean are multiples of the last bit u of
+        the smallest, which is more than 2^-24 times it. The sum is at most n / 4 times the
+        squared range, and exact where that is at most 2^53 u^2.
+        """
+        reach = np.float32(np.sqrt(len(self.rows)) / 2 * 2.0 ** (24 - 53 / 2) * (1 + 2.0**-20))
+        smallest = np.maximum(self.lowest, -self.highest)  # below 0 where signs differ
+        wide: NDArray[np.bool_] = (self.highest - self.lowest) * reach > smallest
+        return wide
 
     def _smallest(self) -> Floats:
         """The smallest ``|x|`` other than 0; 0 where there is none.

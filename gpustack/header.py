@@ -40,6 +40,9 @@ WCS_FORMS = re.compile(
 #: Cards that a WCS carries along but that stay true of the image.
 KEPT = {"DATE-OBS", "MJD-OBS", "DATE-BEG", "DATE-END", "DATE-AVG", "MJDREF", "TELESCOP"}
 
+#: Cards that a result is given.
+_MADE = {"NCOMBINE", "DATE", "EXPTIME", "EXPTOT", "EXPMEAN"}
+
 MARK = "recipe "
 
 
@@ -78,7 +81,7 @@ def describe(
     """
     try:
         with quiet():
-            header = _without(first, {key for key in first if STRUCTURE.fullmatch(key)})
+            header = _without(first, {key for key in first if _is_left_out(key)})
             header["NCOMBINE"] = (len(names), "number of frames combined")
             now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S")
             header["DATE"] = (now if date is None else date, "UTC, file written")
@@ -89,6 +92,16 @@ def describe(
     except (fits.VerifyError, ValueError) as err:
         raise FrameError(names[0], f"expected a header that can be written, got: {err}") from err
     return header
+
+
+def _is_left_out(key: str) -> bool:
+    """Whether a result does not have this card of its first frame.
+
+    Of a card with a value such as ``'EXTVER: 1'`` astropy makes one of a keyword and a field,
+    ``EXTEND.EXTVER``, which would stand beside the card of that keyword.
+    """
+    keyword, field, _ = key.partition(".")
+    return bool(STRUCTURE.fullmatch(keyword)) or (bool(field) and keyword in _MADE)
 
 
 def _name_cards(names: Sequence[str]) -> Iterator[fits.Card]:

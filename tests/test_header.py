@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 from astropy.io import fits
 
@@ -108,3 +109,13 @@ def test_an_unreadable_exposure_is_replaced_or_left():
     first = fits.Header([fits.Card.fromstring("EXPTIME = 12,5 s")])
     assert described(first, exposures=[5.0])["EXPTIME"] == 5.0
     assert "12,5 s" in described(first).tostring()
+
+
+@pytest.mark.parametrize("keyword", ["EXTEND", "NAXIS1", "DATE", "EXPTIME", "NCOMBINE", "BUNIT"])
+def test_a_value_that_astropy_takes_for_a_field_makes_no_second_card(keyword):
+    first = fits.Header.fromstring(f"{keyword:<8}= 'EXTVER: 1'".ljust(80))
+    header = described(first, exposures=[30.0])
+    header["BUNIT"] = "adu"
+    written = fits.PrimaryHDU(np.zeros((2, 2)), header).header.tostring(sep="\n").splitlines()
+    assert sum(line.startswith(f"{keyword:<8}=") for line in written) == 1
+    assert not [line for line in written if "EXTVER" in line]

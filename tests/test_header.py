@@ -117,5 +117,5 @@ def test_a_value_that_astropy_takes_for_a_field_makes_no_second_card(keyword):
     header = described(first, exposures=[30.0])
     header["BUNIT"] = "adu"
     written = fits.PrimaryHDU(np.zeros((2, 2)), header).header.tostring(sep="\n").splitlines()
-    assert sum(line.startswith(f"{keyword:<8}=") for line in written) == 1
+    assert sum(line.startswith(f"{keyword:<8}=") for line in written) <= 1
     assert not [line for line in written if "EXTVER" in line]

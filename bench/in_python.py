@@ -1,4 +1,4 @@
-"""How the peers are called: the fastest way that gives the answer, and why it is that one.
+"""How libraries are called: the fastest way that gives the answer, and why it is that one.
 
 The cube, shape (n, y, x), is left as it was; a Combiner is made anew for every call.
 """
@@ -6,12 +6,13 @@ The cube, shape (n, y, x), is left as it was; a Combiner is made anew for every 
 import warnings
 from collections.abc import Callable
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.data import Data
+if TYPE_CHECKING:  # it loads astropy.nddata, for which whole programs should not wait
+    from bench.data import Data
 
 MAD_TO_STD = np.float32(1.482602218505602)
 
@@ -26,7 +27,7 @@ Beside = Callable[[int, NDArray[Any], ModuleType], NDArray[Any]]
 BLOCK = 64
 
 
-def weighted_mean(data: Data) -> NDArray[Any]:
+def weighted_mean(data: "Data") -> NDArray[Any]:
     """By einsum, which makes no array of samples times weights, as `numpy.average` does."""
     weights = data.weights.astype(data.cube.dtype)
     mean: NDArray[Any] = np.einsum("i,iyx->yx", weights, data.cube)

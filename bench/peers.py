@@ -1,0 +1,264 @@
+"""Whole programs beside each other, FITS files to a FITS file: ``python -m bench.peers``.
+
+gpustack, IRAF imcombine, Siril, Gnuastro, SWarp, ccdproc.combine, and astropy with bottleneck,
+on the same frames: from the start of the process to its end, in turn (A B C, C B A), with as many
+threads as each can be told to have. What an answer took counts only where the answer is right.
+"""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from fnmatch import fnmatchcase
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench import machine, peers_tables
+from bench.given import Given, Group, made
+from bench.methods import ALGORITHMS, METHODS, Definition, Method, Way
+from bench.process import Taken, measure
+from bench.programs import OURS, PROGRAMS, Program
+from bench.truth import Agreement, DisagreementError, Truth, compare
+
+#: Parts of a run: what many programs have, as frames grow; with a limit on memory; and each
+#: algorithm of IRAF and of Siril.
+PARTS = ("programs", "memory", "algorithms")
+LIMITED = ("median", "sigma")
+LIMITED_FRAMES, LIMIT = 40, 256 * 2**20
+#: With fewer, the samples that a program keeps in any case matter, of which definitions know nothing.
+ALGORITHM_FRAMES = 25
+#: Seconds after which a program is ended.
+LONGEST = 600.0
+
+
+@dataclass(slots=True)
+class Call:
+    """Runs of a program: what each took, and what became of them.
+
+    ``state`` is "timed", "not checked", "wrong", "failed" or "not run"; ``why`` says more.
+    """
+
+    program: str
+    seconds: list[float] = field(default_factory=list)
+    cpu_seconds: list[float] = field(default_factory=list)
+    peak: list[int] = field(default_factory=list)
+    state: str = "timed"
+    why: str = ""
+    worst: float | None = None
+    left_out: float | None = None
+
+    def believe(self, taken: Taken) -> None:
+        """Count a run."""
+        self.seconds.append(round(taken.seconds, 4))
+        self.cpu_seconds.append(round(taken.cpu_seconds, 4))
+        self.peak.append(taken.peak)
+
+    def refuse(self, state: str, why: str) -> None:
+        """Count none of its runs."""
+        self.seconds, self.cpu_seconds, self.peak = [], [], []
+        self.state, self.why = state, why
+
+
+class History:
+    """What programs took for a sample so far, by method; so that nobody waits for the slowest."""
+
+    def __init__(self) -> None:
+        self.known: dict[tuple[str, str], tuple[float, int]] = {}
+
+    def add(self, program: str, method: str, seconds: float, samples: int) -> None:
+        """Remember the last, which is of the largest group so far."""
+        self.known[program, method] = (seconds, samples)
+
+    def expected(self, program: str, method: str, samples: int) -> float:
+        """Seconds, as samples grow; 0 where nothing is known."""
+        seconds, of = self.known.get((program, method), (0.0, 1))
+        return seconds * samples / of
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; 1 where a program gives a wrong answer, or none."""
+    options = _parse(arguments)
+    load, chosen, skipped = machine.load(), {}, {}
+    for name, program in PROGRAMS.items():
+        if any(fnmatchcase(name, pattern) for pattern in (*options.program, *OURS)):
+            if found := program.version():
+                chosen[name] = found
+            else:
+                skipped[name] = f"{program.title} is not installed; see bench/install-peers.sh"
+    try:
+        groups = run(chosen, options)
+    except OSError as err:
+        print(f"bench.peers: {err}", file=sys.stderr)
+        return 2
+    names = ("frames", "size", "runs", "budget", "longest", "threads")
+    settings = {name: getattr(options, name) for name in names}
+    results = machine.record("programs", settings, load, groups=groups, skipped=skipped)
+    results["versions"] |= {name: found for name, found in chosen.items() if name not in OURS}
+    machine.write(options.json, results)
+    print("\n\n".join(text for make in peers_tables.ALL if (text := make(results))))
+    states = {call["state"] for group in groups for m in group["methods"] for call in m["calls"]}
+    return int(bool(states & {"wrong", "failed"}))
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser("bench.peers", description=__doc__.partition("\n")[0])
+    add = parser.add_argument
+    add("--part", nargs="+", choices=PARTS, default=list(PARTS), help="parts (default: all)")
+    add("--method", nargs="+", default=["*"], help="patterns of methods: median, 'siril *'")
+    add("--program", nargs="+", default=["*"], help="patterns of programs, beside gpustack")
+    add("--frames", nargs="+", type=int, default=[10, 25, 100], help="(default: 10 25 100)")
+    add("--size", type=int, default=2048, help="pixels on a side (default: %(default)s)")
+    add("--dtype", nargs="+", choices=("float32", "uint16"), default=["float32", "uint16"])
+    add("--runs", type=int, default=5, help="runs of each call (default: %(default)s)")
+    add("--budget", type=float, default=3.0, help="seconds that end repeats (default: 3)")
+    add("--longest", type=float, default=30.0, help="nothing that must take longer (default: 30)")
+    add("--threads", type=int, default=2, help="for those who can (default: %(default)s)")
+    add("--scratch", type=Path, metavar="DIR", help="where frames go (default: a temporary folder)")
+    machine.add_json(parser)
+    return parser.parse_args(arguments)
+
+
+def parts(options: argparse.Namespace) -> Iterable[tuple[str, Group, dict[str, Method]]]:
+    """The groups of each part that was asked for, the smaller ones first."""
+    middle = sorted(options.frames)[len(options.frames) // 2]
+    for dtype in options.dtype if "programs" in options.part else ():
+        for size in (options.size // 4, options.size // 2) if dtype == "float32" else ():
+            yield "programs", Group(dtype, middle, size), METHODS
+        for frames in sorted(options.frames):
+            yield "programs", Group(dtype, frames, options.size), METHODS
+    if "memory" in options.part:
+        group = Group("float32", LIMITED_FRAMES, 2 * options.size, LIMIT)
+        yield "memory", group, {name: METHODS[name] for name in LIMITED}
+    if "algorithms" in options.part:
+        yield "algorithms", Group("float32", ALGORITHM_FRAMES, options.size), ALGORITHMS
+
+
+def run(programs: Iterable[str], options: argparse.Namespace) -> list[dict[str, Any]]:
+    """Time all groups, those with the same frames one after the other."""
+    history, results = History(), []
+    for part, group, methods in parts(options):
+        named = {
+            name: method
+            for name, method in methods.items()
+            if any(fnmatchcase(name, pattern) for pattern in options.method)
+        }
+        if not named:
+            continue
+        print(f"{part}: {group}", file=sys.stderr)
+        with made(group, options.scratch) as given:
+            given.read_all()
+            right = truths(given)
+            timed = [
+                {
+                    "method": name,
+                    "title": method.title,
+                    "calls": take_turns(name, method, programs, given, right, history, options),
+                }
+                for name, method in named.items()
+            ]
+        results.append({"part": part, **asdict(group), "methods": timed})
+    return results
+
+
+def truths(given: Given) -> Callable[[Definition], Truth]:
+    """What is right for these frames, made once of each definition."""
+
+    @cache
+    def right(definition: Definition) -> Truth:
+        return definition(given.samples)
+
+    return right
+
+
+def take_turns(
+    name: str,
+    method: Method,
+    programs: Iterable[str],
+    given: Given,
+    right: Callable[[Definition], Truth],
+    history: History,
+    options: argparse.Namespace,
+) -> list[dict[str, Any]]:
+    """All runs of all programs that have a method, A B C, then C B A."""
+    calls = {key: Call(key) for key in programs if PROGRAMS[key].asked in method.ways}
+    samples = given.group.samples
+    for key, call in calls.items():
+        expected = history.expected(key, name, samples)
+        if expected > options.longest:
+            call.refuse("not run", f"{expected:.0f} s expected")
+    for number in range(options.runs):
+        for key in list(calls)[:: -1 if number % 2 else 1]:
+            call, way = calls[key], method.ways[PROGRAMS[key].asked]
+            spent = sum(call.seconds) >= options.budget
+            if call.state in ("timed", "not checked") and not (number and spent):
+                _once(PROGRAMS[key], way, call, given, right, options.threads)
+    for key, call in calls.items():
+        if call.seconds:
+            history.add(key, name, float(np.median(call.seconds)), samples)
+        if call.state in ("wrong", "failed"):
+            print(f"{key}, {name}: {call.state}, {call.why}", file=sys.stderr)
+    return [asdict(call) for call in calls.values()]
+
+
+def _once(
+    program: Program,
+    way: Way,
+    call: Call,
+    given: Given,
+    right: Callable[[Definition], Truth],
+    threads: int,
+) -> None:
+    """One run; its time is counted once its answer has been compared."""
+    given.clear()
+    cores = sorted(os.sched_getaffinity(0))[:threads]
+    try:
+        taken = measure(program.invoke(way.words, given, threads), cores, LONGEST)
+    except TimeoutError as err:
+        call.refuse("failed", str(err))
+        return
+    if taken.code or not (given.folder / program.out).exists():
+        call.refuse("failed", f"exit code {taken.code}: {taken.output[-500:].strip()}")
+        return
+    if way.truth is None:
+        call.state, call.why = "not checked", way.why
+    else:
+        try:
+            agreed = agreement(program, way, given, right(way.truth))
+        except DisagreementError as err:
+            call.refuse("wrong", str(err))
+            return
+        call.worst, call.left_out = agreed.worst, agreed.left_out
+    call.believe(inside(taken) if program.inside else taken)
+
+
+def inside(taken: Taken) -> Taken:
+    """Of a process that says itself how long its work took, these seconds."""
+    return taken._replace(**json.loads(taken.output.rstrip().rpartition("\n")[2]))
+
+
+def agreement(program: Program, way: Way, given: Given, expected: Truth) -> Agreement:
+    """How well an answer agrees with its definition.
+
+    Raises
+    ------
+    DisagreementError
+        Where it does not, in more than the share of the pixels that may be otherwise.
+    """
+    image, off = program.answer(given), 0.0
+    if way.off and image.shape == expected.image.shape:
+        away = np.abs(image - expected.image)
+        other = ~(away <= program.tolerance * np.abs(expected.image))
+        off = float(other.mean())
+        if off <= way.off:
+            image = np.where(other, expected.image, image)
+    agreed = compare(image, expected, program.tolerance, readmits=False)
+    return Agreement(agreed.worst, agreed.left_out + off)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -30,7 +30,7 @@ from bench.truth import Agreement, DisagreementError, Truth, compare
 PARTS = ("programs", "memory", "algorithms")
 LIMITED = ("median", "sigma")
 LIMITED_FRAMES, LIMIT = 40, 256 * 2**20
-#: With fewer, the samples that a program keeps in any case matter, of which definitions know nothing.
+#: With fewer, what programs keep in any case matters, of which definitions know nothing.
 ALGORITHM_FRAMES = 25
 #: Seconds after which a program is ended.
 LONGEST = 600.0
@@ -196,7 +196,7 @@ def take_turns(
             call, way = calls[key], method.ways[PROGRAMS[key].asked]
             spent = sum(call.seconds) >= options.budget
             if call.state in ("timed", "not checked") and not (number and spent):
-                _once(PROGRAMS[key], way, call, given, right, options.threads)
+                once(PROGRAMS[key], way, call, given, right, options.threads)
     for key, call in calls.items():
         if call.seconds:
             history.add(key, name, float(np.median(call.seconds)), samples)
@@ -205,7 +205,7 @@ def take_turns(
     return [asdict(call) for call in calls.values()]
 
 
-def _once(
+def once(
     program: Program,
     way: Way,
     call: Call,

@@ -9,7 +9,7 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from fnmatch import fnmatchcase
 from functools import cache
@@ -81,19 +81,18 @@ class History:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; 1 where a program gives a wrong answer, or none."""
+    """Run the command line; 1 where a program gives a wrong answer, or none, 2 without room."""
     options = _parse(arguments)
-    load, chosen, skipped = machine.load(), {}, {}
-    for name, program in PROGRAMS.items():
-        if any(fnmatchcase(name, pattern) for pattern in (*options.program, *OURS)):
-            if found := program.version():
-                chosen[name] = found
-            else:
-                skipped[name] = f"{program.title} is not installed; see bench/install-peers.sh"
+    load, (chosen, skipped) = machine.load(), present(options.program)
+    groups: list[dict[str, Any]] = []
+    full = False
     try:
-        groups = run(chosen, options)
-    except OSError as err:
+        groups.extend(run(chosen, options))
+    except OSError as err:  # what was measured until then is kept
         print(f"bench.peers: {err}", file=sys.stderr)
+        full = True
+    if not groups:
+        print(f"bench.peers: expected some of {', '.join(METHODS | ALGORITHMS)}", file=sys.stderr)
         return 2
     names = ("frames", "size", "runs", "budget", "longest", "threads")
     settings = {name: getattr(options, name) for name in names}
@@ -102,7 +101,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     machine.write(options.json, results)
     print("\n\n".join(text for make in peers_tables.ALL if (text := make(results))))
     states = {call["state"] for group in groups for m in group["methods"] for call in m["calls"]}
-    return int(bool(states & {"wrong", "failed"}))
+    return 2 if full else int(bool(states & {"wrong", "failed"}))
+
+
+def present(patterns: Sequence[str]) -> tuple[dict[str, str], dict[str, str]]:
+    """Versions of those programs that are here, and of the others, why they are left out."""
+    chosen, skipped = {}, {}
+    for name, program in PROGRAMS.items():
+        if name in OURS or any(fnmatchcase(name, pattern) for pattern in patterns):
+            if found := program.version():
+                chosen[name] = found
+            else:
+                skipped[name] = f"{program.title} is not installed; see bench/install-peers.sh"
+    return chosen, skipped
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -115,8 +126,8 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--size", type=int, default=2048, help="pixels on a side (default: %(default)s)")
     add("--dtype", nargs="+", choices=("float32", "uint16"), default=["float32", "uint16"])
     add("--runs", type=int, default=5, help="runs of each call (default: %(default)s)")
-    add("--budget", type=float, default=3.0, help="seconds that end repeats (default: 3)")
-    add("--longest", type=float, default=30.0, help="nothing that must take longer (default: 30)")
+    add("--budget", type=float, default=2.0, help="seconds that end repeats (default: 2)")
+    add("--longest", type=float, default=25.0, help="nothing that must take longer (default: 25)")
     add("--threads", type=int, default=2, help="for those who can (default: %(default)s)")
     add("--scratch", type=Path, metavar="DIR", help="where frames go (default: a temporary folder)")
     machine.add_json(parser)
@@ -138,9 +149,9 @@ def parts(options: argparse.Namespace) -> Iterable[tuple[str, Group, dict[str, M
         yield "algorithms", Group("float32", ALGORITHM_FRAMES, options.size), ALGORITHMS
 
 
-def run(programs: Iterable[str], options: argparse.Namespace) -> list[dict[str, Any]]:
+def run(programs: Iterable[str], options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """Time all groups, those with the same frames one after the other."""
-    history, results = History(), []
+    history = History()
     for part, group, methods in parts(options):
         named = {
             name: method
@@ -161,8 +172,7 @@ def run(programs: Iterable[str], options: argparse.Namespace) -> list[dict[str, 
                 }
                 for name, method in named.items()
             ]
-        results.append({"part": part, **asdict(group), "methods": timed})
-    return results
+        yield {"part": part, **asdict(group), "methods": timed}
 
 
 def truths(given: Given) -> Callable[[Definition], Truth]:

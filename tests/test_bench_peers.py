@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
+from bench import given as given_frames
 from bench import methods, peers, peers_tables, programs, table, truth
 from bench.given import NAME, Group, made, write
 from bench.methods import ALGORITHMS, METHODS, Method, Way
@@ -110,10 +111,11 @@ def test_what_a_process_and_its_children_take(tmp_path):
 
 
 def test_processes_that_are_left_behind_count(tmp_path):
-    # The parent ends at once; the orphan takes the memory.
-    late = f"import time; time.sleep(0.2); x = b'x' * {2**26}"
-    code = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {late!r}])"
-    assert measure(python(code, tmp_path)).peak > 2**26
+    # The parent ends at once, and only then the orphan takes the memory.
+    late = f"import os, sys\nwhile os.getppid() == int(sys.argv[1]): pass\nx = b'x' * {2**26}"
+    words = f"[sys.executable, '-c', {late!r}, str(os.getpid())]"
+    taken = measure(python(f"import os, subprocess, sys; subprocess.Popen({words})", tmp_path))
+    assert taken.peak > 2**26
 
 
 def test_a_process_that_does_not_end_is_ended(tmp_path):
@@ -188,6 +190,27 @@ def test_times_of_wrong_answers_are_not_believed(fakes, tmp_path, capsys):
     assert "no licence" in calls["broken"]["why"]
     assert results["skipped"] == {"away": "Away is not installed; see bench/install-peers.sh"}
     assert "liar, mean: wrong" in capsys.readouterr().err
+
+
+def test_an_unknown_method_is_refused(tmp_path, capsys):
+    assert peers.main(["--method", "mode", "--json", str(tmp_path / "none.json")]) == 2
+    assert "expected some of median, mean, sigma" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_was_measured_is_kept_when_room_runs_out(fakes, tmp_path, monkeypatch, capsys):
+    disk = [10**9, 0]
+
+    class Usage:
+        @property
+        def free(self):
+            return disk.pop(0)
+
+    monkeypatch.setattr(given_frames.shutil, "disk_usage", lambda folder: Usage())
+    code, results, _ = tiny_run(tmp_path, "--program", "right", "--frames", "3", "4")
+    assert code == 2
+    assert [group["frames"] for group in results["groups"]] == [3]
+    assert "GB of free space" in capsys.readouterr().err
 
 
 def test_programs_are_chosen_and_we_always_run(fakes, tmp_path):

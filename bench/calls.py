@@ -15,7 +15,7 @@ from astropy.io import fits
 from astropy.nddata import CCDData, VarianceUncertainty
 from numpy.typing import NDArray
 
-from bench import peers
+from bench import in_python
 from bench.data import Data, frame_scales
 from gpustack import SigmaClip, stack
 
@@ -125,7 +125,9 @@ def numpy(statistic: str, **more: Any) -> dict[str, Call]:
 def clipped(center: str, spread: str, maxiters: int | None) -> dict[str, Call]:
     """The calls that clip at three spreads and take the mean: astropy and `stack`."""
     clip = SigmaClip(3, 3, center=center, spread=spread, maxiters=maxiters)
-    astropy = partial(peers.astropy_clipped_mean, center=center, spread=spread, maxiters=maxiters)
+    astropy = partial(
+        in_python.astropy_clipped_mean, center=center, spread=spread, maxiters=maxiters
+    )
     return {"astropy.sigma_clip": Call(astropy, readmits=True), **native(clips=clip)}
 
 
@@ -137,7 +139,7 @@ def by_variance(clip: Any) -> dict[str, Call]:
             rows = data.variances[:, y : y + block.shape[1]]
             return rows.reshape(len(rows), -1)
 
-        return peers.loop_mean_by(data.cube, peers.outside_noise, beside)
+        return in_python.loop_mean_by(data.cube, in_python.outside_noise, beside)
 
     def images(data: Data) -> list[CCDData]:
         return [
@@ -165,7 +167,7 @@ def by_poisson(clip: Any) -> dict[str, Call]:
         def beside(y: int, block: NDArray[Any], bn: Any) -> NDArray[Any]:
             return np.broadcast_to(scales[:, None], (len(cube), block[0].size))
 
-        return peers.loop_mean_by(cube, peers.outside_poisson, beside, scales)
+        return in_python.loop_mean_by(cube, in_python.outside_poisson, beside, scales)
 
     def ours(cube: NDArray[Any], **outputs: Any) -> Any:
         return stack(cube, clip, scale=frame_scales(len(cube)), **outputs)
@@ -177,10 +179,12 @@ def by_poisson(clip: Any) -> dict[str, Call]:
     }
 
 
-def by_loop(outside: peers.Outside, once: bool = False) -> dict[str, Call]:
+def by_loop(outside: in_python.Outside, once: bool = False) -> dict[str, Call]:
     """The loop that one would write by hand with bottleneck."""
     return {
-        "bottleneck in a loop": Call(partial(peers.loop_clipped_mean, outside=outside, once=once))
+        "bottleneck in a loop": Call(
+            partial(in_python.loop_clipped_mean, outside=outside, once=once)
+        )
     }
 
 
@@ -193,7 +197,7 @@ def clip_once(combiner: Any) -> Any:
 def clip_to_convergence(combiner: Any) -> Any:
     """As each of the two libraries can be brought to do it."""
     if type(combiner).__module__.startswith("ccdproc"):
-        return peers.ccdproc_clipped_mean(combiner, "mean", "std")
+        return in_python.ccdproc_clipped_mean(combiner, "mean", "std")
     combiner.sigma_clipping(func="mean", dev_func="std", maxiters=None)
     return combiner.average_combine()
 

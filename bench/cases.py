@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench import peers, truth
+from bench import in_python, truth
 from bench.calls import (
     Call,
     bottleneck,
@@ -131,7 +131,7 @@ def _sums() -> dict[str, Case]:
         "weighted-mean": Case(
             "mean with a weight for each frame",
             lambda cube: truth.weighted_mean(cube, frame_weights(len(cube))),
-            {"numpy.einsum": Call(peers.weighted_mean, whole)}
+            {"numpy.einsum": Call(in_python.weighted_mean, whole)}
             | door(finish, weighted=True)
             | native(weighted=True),
         ),
@@ -139,25 +139,26 @@ def _sums() -> dict[str, Case]:
 
 
 def _clips() -> dict[str, Case]:
-    plain_loop = {"numpy in a loop": Call(peers.numpy_clipped_mean)}
+    plain_loop = {"numpy in a loop": Call(in_python.numpy_clipped_mean)}
     return {
         "clip-median-mad": Case(
             "sigma clip, median and MAD, to convergence; mean",
             truth.clipped_mean("median", "mad_std", None),
-            by_loop(peers.outside_sigma("median", "mad_std")) | clipped("median", "mad_std", None),
+            by_loop(in_python.outside_sigma("median", "mad_std"))
+            | clipped("median", "mad_std", None),
         ),
         "clip-mean-std": Case(
             "sigma clip, mean and standard deviation, to convergence; mean",
             truth.clipped_mean("mean", "std", None),
             plain_loop
-            | by_loop(peers.outside_sigma("mean", "std"))
+            | by_loop(in_python.outside_sigma("mean", "std"))
             | door(clip_to_convergence)
             | clipped("mean", "std", None),
         ),
         "clip-mean-std-nan": Case(
             "sigma clip, mean and standard deviation, to convergence; mean",
             truth.clipped_mean("mean", "std", None),
-            by_loop(peers.outside_sigma("mean", "std")) | clipped("mean", "std", None),
+            by_loop(in_python.outside_sigma("mean", "std")) | clipped("mean", "std", None),
             Kind(nan=0.01),
         ),
         "clip-mean-std-uint16": Case(
@@ -174,7 +175,7 @@ def _clips() -> dict[str, Case]:
         "extrema": Case(
             "mean without the lowest and the highest sample",
             truth.trimmed_mean,
-            {"numpy sum - min - max": Call(peers.trimmed_mean)}
+            {"numpy sum - min - max": Call(in_python.trimmed_mean)}
             | door(without_extremes)
             | native(clips=ExtremaClip(1, 1)),
         ),
@@ -182,42 +183,42 @@ def _clips() -> dict[str, Case]:
 
 
 def _other_clips() -> dict[str, Case]:
-    """Those of IRAF and Siril, who are timed as whole processes by `bench.parity`."""
+    """Those of IRAF and Siril, who are timed as whole processes by `bench.peers`."""
     noise, shares, esd = {"rdnoise": 12.5, "gain": 1.25}, (0.2, 0.1), (0.3, 0.05)
-    by_esd = partial(peers.loop_esd_mean, outliers=esd[0], significance=esd[1])
-    by_sort = partial(peers.sorted_share_mean, nlow=2, nhigh=3)
+    by_esd = partial(in_python.loop_esd_mean, outliers=esd[0], significance=esd[1])
+    by_sort = partial(in_python.sorted_share_mean, nlow=2, nhigh=3)
     return {
         "clip-mad": Case(
             "clip at 3 MAD, to convergence; mean",
             truth.mad_clipped_mean(),
-            by_loop(peers.outside_mad) | native(clips=MADClip(3, 3)),
+            by_loop(in_python.outside_mad) | native(clips=MADClip(3, 3)),
         ),
         "clip-winsorized": Case(
             "winsorized sigma clip, to convergence; mean",
             truth.winsorized_mean(),
-            by_loop(peers.outside_winsorized) | native(clips=WinsorizedClip(3, 3)),
+            by_loop(in_python.outside_winsorized) | native(clips=WinsorizedClip(3, 3)),
         ),
         "clip-sigmamedian": Case(
             "sigma clip that puts medians in the place of samples, to convergence; mean",
             truth.replaced_mean(),
-            {"numpy.sort in a loop": Call(peers.sorted_replaced_mean)}
+            {"numpy.sort in a loop": Call(in_python.sorted_replaced_mean)}
             | native(clips=SigmaMedianClip(3, 3)),
         ),
         "clip-noise": Case(
             "clip by the noise of a CCD (ccdclip), to convergence; mean",
             truth.ccd_clipped_mean(**noise),
-            by_loop(peers.outside_ccd_noise(**noise)) | native(clips=NoiseClip(3, 3, **noise)),
+            by_loop(in_python.outside_ccd_noise(**noise)) | native(clips=NoiseClip(3, 3, **noise)),
         ),
         "clip-rank": Case(
             "clip by the distance of a rank (pclip), one pass; mean",
             truth.rank_clipped_mean(0.5),
-            by_loop(peers.outside_rank(0.5), once=True)
+            by_loop(in_python.outside_rank(0.5), once=True)
             | native(clips=PercentileRankClip(3, 3, -0.5)),
         ),
         "clip-percentile": Case(
             "clip by shares of the median, one pass; mean",
             truth.percentile_mean(*shares),
-            by_loop(peers.outside_shares(*shares), once=True)
+            by_loop(in_python.outside_shares(*shares), once=True)
             | native(clips=PercentileClip(*shares)),
         ),
         "clip-esd": Case(
@@ -236,8 +237,10 @@ def _other_clips() -> dict[str, Case]:
 
 def _clips_by_frame() -> dict[str, Case]:
     """Those that judge each sample by itself."""
-    by_line = partial(peers.sorted_line_mean, times=5)
-    by_row = partial(peers.loop_mean_by, outside=peers.outside_row_noise, beside=peers.row_noise)
+    by_line = partial(in_python.sorted_line_mean, times=5)
+    by_row = partial(
+        in_python.loop_mean_by, outside=in_python.outside_row_noise, beside=in_python.row_noise
+    )
     return {
         "clip-variance": Case(
             "clip by the variance of each sample, to convergence; mean",

@@ -91,11 +91,13 @@ def simulate(kind: Kind, frames: int, rows: int, width: int, folder: Path) -> Da
     """The frames of a kind, by a fixed seed."""
     cube = np.empty((frames, rows, width), kind.dtype)
     for i, out in enumerate(cube):
-        out[...] = _frame(kind, rows * width, np.random.default_rng([SEED, i])).reshape(out.shape)
+        out[...] = simulated(kind, i, rows, width)
     return Data(cube, folder)
 
 
-def _frame(kind: Kind, pixels: int, rng: np.random.Generator) -> NDArray[Any]:
+def simulated(kind: Kind, number: int, rows: int, width: int) -> NDArray[Any]:
+    """One of those frames, shape (rows, width)."""
+    rng, pixels = np.random.default_rng([SEED, number]), rows * width
     real = np.float64 if kind.dtype == "float64" else np.float32
     values = rng.standard_normal(pixels, dtype=real)
     values *= NOISE
@@ -104,4 +106,5 @@ def _frame(kind: Kind, pixels: int, rng: np.random.Generator) -> NDArray[Any]:
     values[hit] += rng.uniform(HIT_LEAST, HIT_MOST, hit.size)
     if kind.nan:
         values[rng.integers(0, pixels, rng.binomial(pixels, kind.nan))] = np.nan
-    return values if np.dtype(kind.dtype).kind == "f" else np.rint(values)
+    whole = values if np.dtype(kind.dtype).kind == "f" else np.rint(values)
+    return whole.astype(kind.dtype, copy=False).reshape(rows, width)

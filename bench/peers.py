@@ -1,359 +1,274 @@
-"""How the peers are called: the fastest way that gives the answer, and why it is that one.
+"""Whole programs beside each other, FITS files to a FITS file: ``python -m bench.peers``.
 
-The cube, shape (n, y, x), is left as it was; a Combiner is made anew for every call.
+gpustack, IRAF imcombine, Siril, Gnuastro, SWarp, ccdproc.combine, and astropy with bottleneck,
+on the same frames: from the start of the process to its end, in turn (A B C, C B A), with as many
+threads as each can be told to have. What an answer took counts only where the answer is right.
 """
 
-import warnings
-from collections.abc import Callable
-from types import ModuleType
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from fnmatch import fnmatchcase
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from bench.data import Data
+from bench import machine, peers_tables
+from bench.given import Given, Group, made
+from bench.methods import ALGORITHMS, METHODS, Definition, Method, Way
+from bench.process import Taken, measure
+from bench.programs import OURS, PROGRAMS, Program
+from bench.truth import Agreement, DisagreementError, Truth, compare
 
-MAD_TO_STD = np.float32(1.482602218505602)
-
-#: What is to be rejected, by statistics of bottleneck.
-Outside = Callable[[NDArray[Any], ModuleType], NDArray[np.bool_]]
-#: The same, by something known of each sample or column beside.
-OutsideBy = Callable[[NDArray[Any], ModuleType, NDArray[Any]], NDArray[np.bool_]]
-#: Makes that of rows from y on, which are of shape (n, rows, width), for all of their columns.
-Beside = Callable[[int, NDArray[Any], ModuleType], NDArray[Any]]
-
-#: Rows that the hand-written loops take at a time: their temporary arrays stay in cache.
-BLOCK = 64
-
-
-def weighted_mean(data: Data) -> NDArray[Any]:
-    """By einsum, which makes no array of samples times weights, as `numpy.average` does."""
-    weights = data.weights.astype(data.cube.dtype)
-    mean: NDArray[Any] = np.einsum("i,iyx->yx", weights, data.cube)
-    mean /= weights.sum()
-    return mean
+#: Parts of a run: what many programs have, as frames grow; with a limit on memory; and each
+#: algorithm of IRAF and of Siril.
+PARTS = ("programs", "memory", "algorithms")
+LIMITED = ("median", "sigma")
+LIMITED_FRAMES, LIMIT = 40, 256 * 2**20
+#: With fewer, what programs keep in any case matters, of which definitions know nothing.
+ALGORITHM_FRAMES = 25
+#: Seconds after which a program is ended.
+LONGEST = 600.0
 
 
-def trimmed_mean(cube: NDArray[Any]) -> NDArray[Any]:
-    """Without the extremes: three passes of sums and comparisons, where a sort takes longer."""
-    rest: NDArray[Any] = cube.sum(axis=0)
-    rest -= cube.min(axis=0)
-    rest -= cube.max(axis=0)
-    rest /= len(cube) - 2
-    return rest
+@dataclass(slots=True)
+class Call:
+    """Runs of a program: what each took, and what became of them.
 
-
-def astropy_clipped_mean(
-    cube: NDArray[Any], center: str, spread: str, maxiters: int | None
-) -> NDArray[Any]:
-    """Clip by `astropy.stats.sigma_clip` and take the mean with bottleneck.
-
-    Statistics are named by words, which takes astropy's compiled loop (functions take a
-    slow one), along axis 0 as the cube lies. NaN in place of a mask spares a masked array,
-    whose mean is slower; the copy spares the cube.
+    ``state`` is "timed", "not checked", "wrong", "failed" or "not run"; ``why`` says more.
     """
-    import bottleneck
-    from astropy.stats import sigma_clip
-    from astropy.utils.exceptions import AstropyUserWarning
 
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Input data contains invalid", AstropyUserWarning)
-        clipped = sigma_clip(
-            cube, 3, maxiters=maxiters, cenfunc=center, stdfunc=spread, axis=0, masked=False
-        )
-    mean: NDArray[Any] = bottleneck.nanmean(clipped, axis=0)
-    return mean
+    program: str
+    seconds: list[float] = field(default_factory=list)
+    cpu_seconds: list[float] = field(default_factory=list)
+    peak: list[int] = field(default_factory=list)
+    state: str = "timed"
+    why: str = ""
+    worst: float | None = None
+    left_out: float | None = None
+
+    def believe(self, taken: Taken) -> None:
+        """Count a run."""
+        self.seconds.append(round(taken.seconds, 4))
+        self.cpu_seconds.append(round(taken.cpu_seconds, 4))
+        self.peak.append(taken.peak)
+
+    def refuse(self, state: str, why: str) -> None:
+        """Count none of its runs."""
+        self.seconds, self.cpu_seconds, self.peak = [], [], []
+        self.state, self.why = state, why
 
 
-def loop_clipped_mean(cube: NDArray[Any], outside: Outside, once: bool = False) -> NDArray[Any]:
-    """Clip with bottleneck's statistics, to convergence, as one would write it by hand.
+class History:
+    """What programs took for a sample so far, by method; so that nobody waits for the slowest."""
 
-    Rejected samples become NaN; after the first pass only the columns that lost a sample
-    go on.
+    def __init__(self) -> None:
+        self.known: dict[tuple[str, str], tuple[float, int]] = {}
+
+    def add(self, program: str, method: str, seconds: float, samples: int) -> None:
+        """Remember the last, which is of the largest group so far."""
+        self.known[program, method] = (seconds, samples)
+
+    def expected(self, program: str, method: str, samples: int) -> float:
+        """Seconds, as samples grow; 0 where nothing is known."""
+        seconds, of = self.known.get((program, method), (0.0, 1))
+        return seconds * samples / of
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; 1 where a program gives a wrong answer, or none, 2 without room."""
+    options = _parse(arguments)
+    load, (chosen, skipped) = machine.load(), present(options.program)
+    groups: list[dict[str, Any]] = []
+    full = False
+    try:
+        groups.extend(run(chosen, options))
+    except OSError as err:  # what was measured until then is kept
+        print(f"bench.peers: {err}", file=sys.stderr)
+        full = True
+    if not groups:
+        print(f"bench.peers: expected some of {', '.join(METHODS | ALGORITHMS)}", file=sys.stderr)
+        return 2
+    names = ("frames", "size", "runs", "budget", "longest", "threads")
+    settings = {name: getattr(options, name) for name in names}
+    results = machine.record("programs", settings, load, groups=groups, skipped=skipped)
+    results["versions"] |= {name: found for name, found in chosen.items() if name not in OURS}
+    machine.write(options.json, results)
+    print("\n\n".join(text for make in peers_tables.ALL if (text := make(results))))
+    states = {call["state"] for group in groups for m in group["methods"] for call in m["calls"]}
+    return 2 if full else int(bool(states & {"wrong", "failed"}))
+
+
+def present(patterns: Sequence[str]) -> tuple[dict[str, str], dict[str, str]]:
+    """Versions of those programs that are here, and of the others, why they are left out."""
+    chosen, skipped = {}, {}
+    for name, program in PROGRAMS.items():
+        if name in OURS or any(fnmatchcase(name, pattern) for pattern in patterns):
+            if found := program.version():
+                chosen[name] = found
+            else:
+                skipped[name] = f"{program.title} is not installed; see bench/install-peers.sh"
+    return chosen, skipped
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser("bench.peers", description=__doc__.partition("\n")[0])
+    add = parser.add_argument
+    add("--part", nargs="+", choices=PARTS, default=list(PARTS), help="parts (default: all)")
+    add("--method", nargs="+", default=["*"], help="patterns of methods: median, 'siril *'")
+    add("--program", nargs="+", default=["*"], help="patterns of programs, beside gpustack")
+    add("--frames", nargs="+", type=int, default=[10, 25, 100], help="(default: 10 25 100)")
+    add("--size", type=int, default=2048, help="pixels on a side (default: %(default)s)")
+    add("--dtype", nargs="+", choices=("float32", "uint16"), default=["float32", "uint16"])
+    add("--runs", type=int, default=5, help="runs of each call (default: %(default)s)")
+    add("--budget", type=float, default=2.0, help="seconds that end repeats (default: 2)")
+    add("--longest", type=float, default=25.0, help="nothing that must take longer (default: 25)")
+    add("--threads", type=int, default=2, help="for those who can (default: %(default)s)")
+    add("--scratch", type=Path, metavar="DIR", help="where frames go (default: a temporary folder)")
+    machine.add_json(parser)
+    return parser.parse_args(arguments)
+
+
+def parts(options: argparse.Namespace) -> Iterable[tuple[str, Group, dict[str, Method]]]:
+    """The groups of each part that was asked for, the smaller ones first."""
+    middle = sorted(options.frames)[len(options.frames) // 2]
+    for dtype in options.dtype if "programs" in options.part else ():
+        for size in (options.size // 4, options.size // 2) if dtype == "float32" else ():
+            yield "programs", Group(dtype, middle, size), METHODS
+        for frames in sorted(options.frames):
+            yield "programs", Group(dtype, frames, options.size), METHODS
+    if "memory" in options.part:
+        group = Group("float32", LIMITED_FRAMES, 2 * options.size, LIMIT)
+        yield "memory", group, {name: METHODS[name] for name in LIMITED}
+    if "algorithms" in options.part:
+        yield "algorithms", Group("float32", ALGORITHM_FRAMES, options.size), ALGORITHMS
+
+
+def run(programs: Iterable[str], options: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """Time all groups, those with the same frames one after the other."""
+    history = History()
+    for part, group, methods in parts(options):
+        named = {
+            name: method
+            for name, method in methods.items()
+            if any(fnmatchcase(name, pattern) for pattern in options.method)
+        }
+        if not named:
+            continue
+        print(f"{part}: {group}", file=sys.stderr)
+        with made(group, options.scratch) as given:
+            given.read_all()
+            right = truths(given)
+            timed = [
+                {
+                    "method": name,
+                    "title": method.title,
+                    "calls": take_turns(name, method, programs, given, right, history, options),
+                }
+                for name, method in named.items()
+            ]
+        yield {"part": part, **asdict(group), "methods": timed}
+
+
+def truths(given: Given) -> Callable[[Definition], Truth]:
+    """What is right for these frames, made once of each definition."""
+
+    @cache
+    def right(definition: Definition) -> Truth:
+        return definition(given.samples)
+
+    return right
+
+
+def take_turns(
+    name: str,
+    method: Method,
+    programs: Iterable[str],
+    given: Given,
+    right: Callable[[Definition], Truth],
+    history: History,
+    options: argparse.Namespace,
+) -> list[dict[str, Any]]:
+    """All runs of all programs that have a method, A B C, then C B A."""
+    calls = {key: Call(key) for key in programs if PROGRAMS[key].asked in method.ways}
+    samples = given.group.samples
+    for key, call in calls.items():
+        expected = history.expected(key, name, samples)
+        if expected > options.longest:
+            call.refuse("not run", f"{expected:.0f} s expected")
+    for number in range(options.runs):
+        for key in list(calls)[:: -1 if number % 2 else 1]:
+            call, way = calls[key], method.ways[PROGRAMS[key].asked]
+            spent = sum(call.seconds) >= options.budget
+            if call.state in ("timed", "not checked") and not (number and spent):
+                once(PROGRAMS[key], way, call, given, right, options.threads)
+    for key, call in calls.items():
+        if call.seconds:
+            history.add(key, name, float(np.median(call.seconds)), samples)
+        if call.state in ("wrong", "failed"):
+            print(f"{key}, {name}: {call.state}, {call.why}", file=sys.stderr)
+    return [asdict(call) for call in calls.values()]
+
+
+def once(
+    program: Program,
+    way: Way,
+    call: Call,
+    given: Given,
+    right: Callable[[Definition], Truth],
+    threads: int,
+) -> None:
+    """One run; its time is counted once its answer has been compared."""
+    given.clear()
+    cores = sorted(os.sched_getaffinity(0))[:threads]
+    try:
+        taken = measure(program.invoke(way.words, given, threads), cores, LONGEST)
+    except TimeoutError as err:
+        call.refuse("failed", str(err))
+        return
+    if taken.code or not (given.folder / program.out).exists():
+        call.refuse("failed", f"exit code {taken.code}: {taken.output[-500:].strip()}")
+        return
+    if way.truth is None:
+        call.state, call.why = "not checked", way.why
+    else:
+        try:
+            agreed = agreement(program, way, given, right(way.truth))
+        except DisagreementError as err:
+            call.refuse("wrong", str(err))
+            return
+        call.worst, call.left_out = agreed.worst, agreed.left_out
+    call.believe(inside(taken) if program.inside else taken)
+
+
+def inside(taken: Taken) -> Taken:
+    """Of a process that says itself how long its work took, these seconds."""
+    return taken._replace(**json.loads(taken.output.rstrip().rpartition("\n")[2]))
+
+
+def agreement(program: Program, way: Way, given: Given, expected: Truth) -> Agreement:
+    """How well an answer agrees with its definition.
+
+    Raises
+    ------
+    DisagreementError
+        Where it does not, in more than the share of the pixels that may be otherwise.
     """
-    import bottleneck as bn
-
-    image = np.empty(cube.shape[1:], cube.dtype)
-    for y in range(0, len(image), BLOCK):
-        block = cube[:, y : y + BLOCK]
-        values = block.reshape(len(cube), -1).copy()
-        part, columns = values, np.arange(values.shape[1])
-        while columns.size:
-            gone = outside(part, bn)
-            part[gone] = np.nan
-            if part is not values:
-                values[:, columns] = part
-            columns = columns[gone.any(axis=0)] if not once else columns[:0]
-            part = values[:, columns]
-        image[y : y + BLOCK] = bn.nanmean(values, axis=0).reshape(block.shape[1:])
-    return image
+    image, off = program.answer(given), 0.0
+    if way.off and image.shape == expected.image.shape:
+        away = np.abs(image - expected.image)
+        other = ~(away <= program.tolerance * np.abs(expected.image))
+        off = float(other.mean())
+        if off <= way.off:
+            image = np.where(other, expected.image, image)
+    agreed = compare(image, expected, program.tolerance, readmits=False)
+    return Agreement(agreed.worst, agreed.left_out + off)
 
 
-def loop_mean_by(
-    cube: NDArray[Any],
-    outside: OutsideBy,
-    beside: Beside,
-    scales: NDArray[Any] | None = None,
-) -> NDArray[Any]:
-    """The same loop by something that is known beside the samples, of frames times `scales`."""
-    import bottleneck as bn
-
-    image = np.empty(cube.shape[1:], cube.dtype)
-    for y in range(0, len(image), BLOCK):
-        block = cube[:, y : y + BLOCK]
-        block = block.copy() if scales is None else block * scales[:, None, None]
-        values, known = block.reshape(len(cube), -1), beside(y, block, bn)
-        part, columns = values, np.arange(values.shape[1])
-        while columns.size:
-            gone = outside(part, bn, known[..., columns])
-            part[gone] = np.nan
-            if part is not values:
-                values[:, columns] = part
-            columns = columns[gone.any(axis=0)]
-            part = values[:, columns]
-        image[y : y + BLOCK] = bn.nanmean(values, axis=0).reshape(block.shape[1:])
-    return image
-
-
-def outside_noise(values: NDArray[Any], bn: ModuleType, noise: NDArray[Any]) -> NDArray[np.bool_]:
-    """Three times the noise of each sample, of which the variance is given."""
-    return beyond(values, bn.nanmedian(values, axis=0), np.sqrt(noise))
-
-
-def outside_poisson(
-    values: NDArray[Any], bn: ModuleType, scales: NDArray[Any]
-) -> NDArray[np.bool_]:
-    """Three standard deviations in units of the root of each frame's level."""
-    at = bn.nanmedian(values, axis=0)
-    unit = np.sqrt(np.maximum(np.float32(1), at * scales))
-    off = (values - bn.nanmean(values, axis=0)) / unit
-    off *= off
-    return beyond(values, at, unit * np.sqrt(bn.nanmean(off, axis=0)))
-
-
-def outside_row_noise(
-    values: NDArray[Any], bn: ModuleType, noise: NDArray[Any]
-) -> NDArray[np.bool_]:
-    """Three times a number that each column has, in units of the root of its level."""
-    at = bn.nanmedian(values, axis=0)
-    return beyond(values, at, noise * np.sqrt(np.maximum(np.float32(1), at)))
-
-
-def row_noise(y: int, block: NDArray[Any], bn: ModuleType) -> NDArray[Any]:
-    """That number, for all columns of some rows; of rows without NaN."""
-    at = bn.nanmedian(block, axis=0)
-    off = block - at
-    off *= off
-    off /= np.maximum(np.float32(1), at)
-    squares = off.sum(axis=(0, 2), dtype=np.float64)
-    noise = np.sqrt(squares / (block.shape[0] * block.shape[2] - 1)).astype(block.dtype)
-    return np.repeat(noise, block.shape[2])
-
-
-def sorted_line_mean(cube: NDArray[Any], times: float) -> NDArray[Any]:
-    """Clip about a line through the sorted samples, to convergence; by numpy's sort."""
-    n, image = len(cube), np.empty(cube.shape[1:], cube.dtype)
-    for y in range(0, len(image), BLOCK):
-        ordered = np.sort(cube[:, y : y + BLOCK].reshape(n, -1), axis=0)
-        result, columns = np.empty(ordered.shape[1], cube.dtype), np.arange(ordered.shape[1])
-        while columns.size:
-            count = np.count_nonzero(~np.isnan(ordered), axis=0).astype(cube.dtype)
-            off = np.arange(n, dtype=cube.dtype)[:, None] - (count - 1) / 2
-            off[np.isnan(ordered)] = 0
-            level = np.nansum(ordered, axis=0) / count
-            away = ordered - level
-            slope = np.nansum(off * away, axis=0) / (off * off).sum(axis=0)
-            away = np.abs(away - slope * off)
-            gone = away > times * np.nansum(away, axis=0) / count
-            result[columns] = level
-            on = gone.any(axis=0)
-            ordered[gone] = np.nan
-            ordered, columns = np.sort(ordered[:, on], axis=0), columns[on]
-        image[y : y + BLOCK] = result.reshape(image[y : y + BLOCK].shape)
-    return image
-
-
-def beyond(values: NDArray[Any], at: NDArray[Any], unit: NDArray[Any]) -> NDArray[np.bool_]:
-    """What is further than three spreads from a centre."""
-    gone: NDArray[np.bool_] = np.abs(values - at) > 3 * unit
-    return gone
-
-
-def outside_sigma(center: str, spread: str) -> Outside:
-    """Three standard deviations, by themselves or by the MAD."""
-
-    def outside(values: NDArray[Any], bn: ModuleType) -> NDArray[np.bool_]:
-        at = bn.nanmedian(values, axis=0) if center == "median" else bn.nanmean(values, axis=0)
-        if spread == "std":
-            return beyond(values, at, bn.nanstd(values, axis=0))
-        return beyond(values, at, MAD_TO_STD * bn.nanmedian(np.abs(values - at), axis=0))
-
-    return outside
-
-
-def outside_mad(values: NDArray[Any], bn: ModuleType) -> NDArray[np.bool_]:
-    """Three MADs."""
-    at = bn.nanmedian(values, axis=0)
-    return beyond(values, at, bn.nanmedian(np.abs(values - at), axis=0))
-
-
-def outside_ccd_noise(rdnoise: float, gain: float) -> Outside:
-    """Three times the noise of a CCD."""
-
-    def outside(values: NDArray[Any], bn: ModuleType) -> NDArray[np.bool_]:
-        at = bn.nanmedian(values, axis=0)
-        return beyond(values, at, np.sqrt(np.float32((rdnoise / gain) ** 2) + at / gain))
-
-    return outside
-
-
-def outside_shares(low: float, high: float) -> Outside:
-    """Shares of the median."""
-
-    def outside(values: NDArray[Any], bn: ModuleType) -> NDArray[np.bool_]:
-        at = bn.nanmedian(values, axis=0)
-        gone: NDArray[np.bool_] = (values < at * (1 - low)) | (values > at * (1 + high))
-        return gone
-
-    return outside
-
-
-def outside_rank(share: float) -> Outside:
-    """Three times the distance of a sample below the median; of columns without NaN."""
-
-    def outside(values: NDArray[Any], bn: ModuleType) -> NDArray[np.bool_]:
-        n = len(values)
-        rank = (n - 1) // 2 - int(share * (n // 2))
-        sample = np.partition(values, rank, axis=0)[rank]
-        at = bn.nanmedian(values, axis=0)
-        return beyond(values, at, at - sample)
-
-    return outside
-
-
-def outside_winsorized(values: NDArray[Any], bn: ModuleType) -> NDArray[np.bool_]:
-    """Three standard deviations of samples that were pulled in until that settled."""
-    at, spread = bn.nanmedian(values, axis=0), bn.nanstd(values, axis=0, ddof=1)
-    pulled, m, s, columns = values, at, spread.copy(), np.arange(len(at))
-    while columns.size:
-        pulled = np.clip(pulled, m - np.float32(1.5) * s, m + np.float32(1.5) * s)
-        fresh = np.float32(1.134) * bn.nanstd(pulled, axis=0, ddof=1)
-        spread[columns] = fresh
-        on = np.abs(fresh - s) > 0.0005 * s
-        pulled, m, s, columns = pulled[:, on], m[on], fresh[on], columns[on]
-    return beyond(values, at, spread)
-
-
-def loop_esd_mean(cube: NDArray[Any], outliers: float, significance: float) -> NDArray[Any]:
-    """The generalised ESD test with bottleneck; of cubes without NaN."""
-    import bottleneck as bn
-    from scipy.stats import t as student
-
-    n, image = len(cube), np.empty(cube.shape[1:], cube.dtype)
-    for y in range(0, len(image), BLOCK):
-        block = cube[:, y : y + BLOCK]
-        left = block.reshape(n, -1).copy()
-        mean, column = bn.nanmean(left, axis=0), np.arange(left.shape[1])
-        result = mean.copy()
-        for m in range(n, n - int(outliers * n + 1e-9), -1):
-            t = student.ppf(1 - significance / (2 * m), m - 2)
-            away = np.abs(left - mean)
-            furthest = bn.nanargmax(away, axis=0), column
-            beyond_it = away[furthest] / bn.nanstd(left, axis=0, ddof=1)
-            left[furthest] = np.nan
-            mean = bn.nanmean(left, axis=0)
-            np.copyto(result, mean, where=beyond_it > (m - 1) * t / np.sqrt(m * (m - 2 + t * t)))
-        image[y : y + BLOCK] = result.reshape(block.shape[1:])
-    return image
-
-
-def sorted_replaced_mean(cube: NDArray[Any]) -> NDArray[Any]:
-    """Put medians in the place of what is beyond three standard deviations, to convergence.
-
-    By numpy's sort, of cubes without NaN; what passes do not change is left at the first.
-    """
-    n, image = len(cube), np.empty(cube.shape[1:], cube.dtype)
-    for y in range(0, len(image), BLOCK):
-        block = cube[:, y : y + BLOCK]
-        values = np.sort(block.reshape(n, -1), axis=0)
-        result, columns = values.mean(axis=0), np.arange(values.shape[1])
-        while columns.size:
-            at = (values[(n - 1) // 2] + values[n // 2]) / 2
-            reach = 3 * values.std(axis=0, ddof=1)
-            # Of what is sorted, the ends tell.
-            on = (at - values[0] > reach) | (values[-1] - at > reach)
-            values, at, reach, columns = values[:, on], at[on], reach[on], columns[on]
-            values = np.sort(np.where(np.abs(values - at) > reach, at, values), axis=0)
-            result[columns] = values.mean(axis=0)
-        image[y : y + BLOCK] = result.reshape(block.shape[1:])
-    return image
-
-
-def sorted_share_mean(cube: NDArray[Any], nlow: int, nhigh: int) -> NDArray[Any]:
-    """Without the extremes, of which columns with NaN lose fewer; by numpy's sort."""
-    n, image = len(cube), np.empty(cube.shape[1:], cube.dtype)
-    rank = np.arange(n)[:, None, None]
-    for y in range(0, len(image), BLOCK):
-        ordered = np.sort(cube[:, y : y + BLOCK], axis=0)
-        count = n - np.isnan(ordered).sum(axis=0)
-        low, high = (np.floor(count * k / n + 0.001).astype(int) for k in (nlow, nhigh))
-        inside = (rank >= low) & (rank < count - high)
-        sums = np.where(inside, ordered, 0).sum(axis=0)
-        image[y : y + BLOCK] = sums / (count - high - low)
-    return image
-
-
-def numpy_clipped_mean(cube: NDArray[Any]) -> NDArray[Any]:
-    """Clip about the mean by the standard deviation to convergence, in plain numpy.
-
-    For cubes without NaN. Whole columns need neither NaN nor masks, and most stay whole;
-    those that do not go on alone, with rejected samples at 0 so that sums pass over them.
-    """
-    image = np.empty(cube.shape[1:], np.float32 if cube.dtype.itemsize <= 4 else np.float64)
-    for y in range(0, len(image), BLOCK):
-        block = cube[:, y : y + BLOCK]
-        values = block.reshape(len(cube), -1).astype(image.dtype, copy=False)
-        mean = values.mean(axis=0)
-        outside = np.abs(values - mean) > 3 * values.std(axis=0)
-        columns = np.flatnonzero(outside.any(axis=0))
-        mean[columns] = _clipped_on(values[:, columns], outside[:, columns])
-        image[y : y + BLOCK] = mean.reshape(block.shape[1:])
-    return image
-
-
-def _clipped_on(values: NDArray[Any], outside: NDArray[np.bool_]) -> NDArray[Any]:
-    """The clipped mean of columns that have lost samples `outside`; writes into `values`."""
-    result = np.empty(values.shape[1], values.dtype)
-    columns = np.arange(values.shape[1])
-    while columns.size:
-        values[outside] = 0
-        left = np.count_nonzero(~outside, axis=0).astype(values.dtype)
-        mean = values.sum(axis=0) / left
-        away = values - mean
-        away[outside] = 0
-        spread = np.sqrt((away * away).sum(axis=0) / left)
-        fresh = np.abs(away) > 3 * spread
-        result[columns] = mean
-        on = fresh.any(axis=0)
-        outside, values, columns = (outside | fresh)[:, on], values[:, on], columns[on]
-    return result
-
-
-def ccdproc_clipped_mean(combiner: Any, center: str, spread: str) -> Any:
-    """Clip to convergence with ccdproc.
-
-    `sigma_clipping` makes one pass, takes no `maxiters` and looks at masked samples again
-    as if they were not masked, so the loop of ccdproc's manual ends after one pass that
-    changed something. Rejected samples are put out of its sight as NaN.
-    """
-    from astropy.utils.exceptions import AstropyUserWarning
-
-    rejected, before = 0, -1
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Input data contains invalid", AstropyUserWarning)
-        while rejected != before:
-            before = rejected
-            combiner.data_arr.data[combiner.data_arr.mask] = np.nan
-            combiner.sigma_clipping(func=center, dev_func=spread)
-            rejected = int(np.count_nonzero(combiner.data_arr.mask))
-    return combiner.average_combine()
+if __name__ == "__main__":
+    sys.exit(main())

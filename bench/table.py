@@ -8,18 +8,19 @@ import argparse
 import json
 import re
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
 
+from bench import peers_tables
 from bench.calls import is_gpustack
+from bench.markdown import markdown
 
 Results = dict[str, Any]
 
 IMAGE_ONLY = "gpustack.stack, image only"
-PROGRAMS = ("iraf", "siril", "gpustack", "gpustack, started")
 MB = 1e6
 
 
@@ -39,27 +40,6 @@ GOALS = (
     Goal("clip-median-mad", IMAGE_ONLY, None, 4),
     Goal("clip-mean-std", IMAGE_ONLY, None, 4),
 )
-
-
-def markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table, padded so that it reads as text too; columns of numbers stand right."""
-    body = [list(row) for row in rows]
-    columns = list(zip(head, *body, strict=True))
-    widths = [max(map(len, column)) for column in columns]
-    right = [all(re.fullmatch(r"[-+0-9.,]*", cell) for cell in column[1:]) for column in columns]
-    rule = [
-        "-" * (width - 1) + (":" if number else "-")
-        for width, number in zip(widths, right, strict=True)
-    ]
-    return "\n".join(
-        "| "
-        + " | ".join(
-            cell.rjust(width) if number else cell.ljust(width)
-            for cell, width, number in zip(row, widths, right, strict=True)
-        )
-        + " |"
-        for row in (head, rule, *body)
-    )
 
 
 def seconds(call: Results) -> float:
@@ -224,25 +204,6 @@ def sorting_table(results: Results) -> str:
     return f"{markdown(head, rows)}\n\nThe network is faster up to {found}."
 
 
-def programs_table(results: Results) -> str:
-    """Seconds of whole processes, a row an algorithm; of ours, those after it has started too."""
-    rows = []
-    for algorithm, taken in results["times"].items():
-        spent = {name: median(seconds) for name, seconds in taken.items()}
-        others = [spent[name] for name in ("iraf", "siril") if name in spent]
-        rows.append(
-            (
-                algorithm,
-                *(f"{spent[name]:.2f}" if name in spent else "" for name in PROGRAMS),
-                f"{min(others) / spent['gpustack']:.2f}" if others else "",
-            )
-        )
-    head = ("algorithm", "IRAF s", "Siril s", "gpustack s", "once started", "times faster")
-    load = results["machine"]["load_before"]
-    note = "" if load is None else f"\n\nLoad before it: {load:.1f}."
-    return markdown(head, rows) + note
-
-
 #: Name of a table in a page -> its heading, the benchmark it is of, what makes it.
 TABLES: dict[str, tuple[str, str, Callable[[Results], str]]] = {
     "machine": ("Machine", "speed", machine_table),
@@ -252,10 +213,14 @@ TABLES: dict[str, tuple[str, str, Callable[[Results], str]]] = {
     "memory": ("Memory", "memory", memory_table),
     "mosaic": ("A mosaic", "mosaic", mosaic_table),
     "sorting": ("Sorting columns", "sorting", sorting_table),
-    "programs": ("IRAF and Siril", "programs", programs_table),
+    "programs": ("Whole programs", "programs", peers_tables.programs_table),
+    "programs-goals": ("Beside other programs", "programs", peers_tables.goals_table),
+    "programs-curve": ("As frames grow", "programs", peers_tables.curve_table),
+    "programs-memory": ("With little memory", "programs", peers_tables.memory_table),
+    "algorithms": ("IRAF's and Siril's rejections", "programs", peers_tables.algorithms_table),
 }
 
-_BLOCK = re.compile(r"(<!-- bench: (\w+) -->\n).*?(<!-- /bench -->)", re.DOTALL)
+_BLOCK = re.compile(r"(<!-- bench: ([\w-]+) -->\n).*?(<!-- /bench -->)", re.DOTALL)
 
 
 def fill(page: str, results: dict[str, Results]) -> str:
@@ -263,9 +228,8 @@ def fill(page: str, results: dict[str, Results]) -> str:
 
     def block(match: re.Match[str]) -> str:
         _, what, make = TABLES[match[2]]
-        if what not in results:
-            return match[0]
-        return f"{match[1]}\n{make(results[what])}\n\n{match[3]}"
+        text = make(results[what]) if what in results else ""
+        return f"{match[1]}\n{text}\n\n{match[3]}" if text else match[0]
 
     return _BLOCK.sub(block, page)
 

@@ -141,9 +141,21 @@ def clipped_mean(center: str, spread: str, maxiters: int | None) -> Callable[...
     return mean_within(lambda values: _around(middle(values), width(values)), maxiters)
 
 
-def mad_clipped_mean() -> Callable[..., Truth]:
+def deviation_clipped_mean(about: str) -> Callable[..., Truth]:
+    """About the median by a standard deviation with n - 1, about the "mean" or the "center"."""
+
+    def bounds(values: Samples) -> tuple[Samples, Samples]:
+        at = _median(values)
+        off = values - (at if about == "center" else np.nanmean(values, axis=0))
+        count = np.count_nonzero(~np.isnan(values), axis=0)
+        return _around(at, np.sqrt(np.nansum(off * off, axis=0) / (count - 1)))
+
+    return mean_within(bounds, None)
+
+
+def mad_clipped_mean(times: float = 3) -> Callable[..., Truth]:
     """The same about the median by the plain MAD, to convergence."""
-    return mean_within(lambda values: _around(_median(values), _mad(values)), None)
+    return mean_within(lambda v: _around(_median(v), times / 3 * _mad(v)), None)
 
 
 def winsorized_mean() -> Callable[..., Truth]:
@@ -187,15 +199,19 @@ def variance_clipped_mean() -> Callable[..., Truth]:
     return mean_within(lambda v: _around(_median(v), np.sqrt(sample_variance(v))), None)
 
 
-def poisson_clipped_mean(scales: NDArray[Any]) -> Callable[..., Truth]:
-    """Of scaled frames, about the median, in units of the root of each frame's level."""
+def poisson_clipped_mean(scales: NDArray[Any], iraf: bool = False) -> Callable[..., Truth]:
+    """Of scaled frames, about the median, in units of the root of each frame's level.
+
+    `iraf`: deviations are from the median, and their squares are divided by n - 1.
+    """
     by = scales.astype(np.float64)[:, None]
 
     def bounds(values: Samples) -> tuple[Samples, Samples]:
         at = _median(values)
         unit = np.sqrt(np.maximum(1, at * by))
-        off = (values - np.nanmean(values, axis=0)) / unit
-        return _around(at, unit * np.sqrt(np.nanmean(off * off, axis=0)))
+        off = (values - (at if iraf else np.nanmean(values, axis=0))) / unit
+        count = np.count_nonzero(~np.isnan(values), axis=0) - (1 if iraf else 0)
+        return _around(at, unit * np.sqrt(np.nansum(off * off, axis=0) / count))
 
     clipped = mean_within(bounds, None)
     return lambda cube: clipped(cube * by[:, :, None])

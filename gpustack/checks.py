@@ -1,7 +1,8 @@
 """Single values as they come from callers, checked and turned into plain Python.
 
 numpy scalars, 0-d arrays and numpy's many spellings of a dtype are welcome; what comes
-out compares, hashes and turns into JSON.
+out compares, hashes and turns into JSON. Words for `gpustack --help` are made of such values too,
+which is why numpy is loaded by who needs it.
 """
 
 import math
@@ -10,9 +11,8 @@ import sys
 from collections.abc import Iterable
 from typing import Any
 
-import numpy as np
-
 from gpustack.errors import RecipeError
+from gpustack.loaded import loaded
 
 #: The lowest finite float.
 FLOAT_MIN = -sys.float_info.max
@@ -26,9 +26,10 @@ def check(condition: bool, message: str) -> None:
 
 def plain(value: Any) -> Any:
     """The element of a 0-d array, whatever library it is of; other values as they are."""
-    is_array = getattr(value, "ndim", None) == 0 and not isinstance(value, np.generic)
+    scalar = loaded("numpy", "generic")
+    is_array = getattr(value, "ndim", None) == 0 and not isinstance(value, scalar)
     # numpy.ma.masked has a value, 0.0, that nobody put there.
-    return value.item() if is_array and value is not np.ma.masked else value
+    return value.item() if is_array and value is not loaded("numpy.ma", "masked") else value
 
 
 def real(value: Any) -> float:
@@ -92,7 +93,7 @@ def per_frame(name: str, value: Any, words: tuple[str, ...], least: float) -> An
     at_least = f" >= {least:g}" if math.isfinite(least) else ""
     for index, item in enumerate(given):
         number = real(item)
-        shown = item.item() if isinstance(item, np.generic) else item
+        shown = item.item() if isinstance(item, loaded("numpy", "generic")) else item
         check(
             math.isfinite(number) and number >= least,
             f"{name}: expected finite numbers{at_least}, got {shown!r} at index {index}",
@@ -104,6 +105,8 @@ def dtype_name(given: Any, names: tuple[str, ...]) -> str | None:
     """The name of a dtype, in whatever form numpy knows it; None as it is."""
     if given is None:
         return None
+    import numpy as np
+
     try:
         name = str(np.dtype(given).name)
     except (TypeError, ValueError):

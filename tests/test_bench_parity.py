@@ -1,15 +1,13 @@
-"""The comparison with IRAF and Siril itself: programs that are here, pages, times.
+"""The comparison with IRAF and Siril itself: programs that are here, pages.
 
 What they answered, and whether gpustack agrees, is the business of `test_golden.py`.
 """
-
-import argparse
 
 import numpy as np
 import pytest
 
 from bench.parity import __main__ as command
-from bench.parity import compare, golden, iraf, report, siril, timing
+from bench.parity import compare, golden, iraf, report, siril
 from bench.parity.cases import CASES
 from bench.parity.frames import frames
 
@@ -81,21 +79,3 @@ def test_frames_in_files_are_the_frames(tmp_path):
         data, header = fits.getdata(path, header=True)
         np.testing.assert_array_equal(data * np.float32(siril.UNIT), frame)
         np.testing.assert_array_equal(fits.getdata(tmp_path / header["BPM"]), mask)
-
-
-@pytest.mark.parametrize("algorithm", timing.ALGORITHMS)
-def test_our_command_line_knows_what_is_timed(algorithm, tmp_path):
-    folder = timing.write_frames(12, 16, tmp_path)["iraf"]
-    timing.by_call(timing.arguments(folder, timing.ALGORITHMS[algorithm]))
-    assert (folder / "out.fits").exists()
-
-
-def test_our_command_line_is_timed_on_the_same_files(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(timing, "ALGORITHMS", {"median": timing.ALGORITHMS["median"]})
-    options = argparse.Namespace(
-        frames=3, size=16, repeat=2, threads=1, folder=tmp_path, json=tmp_path / "times.json"
-    )
-    assert timing.main(options, []) == 0
-    assert "median" in capsys.readouterr().out
-    assert options.json.exists()
-    assert [path.name for path in tmp_path.iterdir()] == ["times.json"]

@@ -1,7 +1,7 @@
 """Ask the programs again, and compare: ``python -m bench.parity``.
 
 ``--write`` renews what is kept in tests/golden; ``--into PAGE`` fills the tables of a page
-from it, for which no program is needed; ``--time`` takes the seconds of whole processes.
+from it, for which no program is needed. How long they take is a matter of `bench.peers`.
 """
 
 import argparse
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from bench.parity import golden, report, timing
+from bench.parity import golden, report
 from bench.parity.cases import CASES, Case
 
 
@@ -24,8 +24,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not present:
         print("expected IRAF or Siril, found neither; see bench/README.md", file=sys.stderr)
         return 2
-    if options.time:
-        return timing.main(options, present)
     chosen = {
         name: case
         for name, case in CASES.items()
@@ -55,8 +53,6 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--case", default="*", help="pattern of the names of cases")
     parser.add_argument("--write", action="store_true", help="renew tests/golden")
     parser.add_argument("--into", type=Path, metavar="PAGE", help="fill the tables of a page")
-    parser.add_argument("--time", action="store_true", help="take times, whole processes")
-    timing.add_options(parser)
     return parser.parse_args(arguments)
 
 

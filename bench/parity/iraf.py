@@ -1,6 +1,5 @@
 """IRAF's `imcombine`, run by its command language in batch mode."""
 
-import os
 import shutil
 import subprocess
 from collections.abc import Mapping
@@ -12,6 +11,7 @@ from astropy.io import fits
 from numpy.typing import NDArray
 
 from bench.parity.frames import Frames
+from bench.process import Invocation
 
 PROGRAM = "irafcl"
 #: How masks are given, which the keyword BPM of a frame names; there, 0 is good.
@@ -82,19 +82,16 @@ def _files(options: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     return named
 
 
+def invocation(folder: Path, line: str) -> Invocation:
+    """How lines of the command language are run."""
+    text = f"images\nimmatch\n{line}\nlogout\n"
+    home = {"HOME": str(folder), "USER": "parity", "TERM": "vt100"}
+    return Invocation([PROGRAM, "-e"], folder, home, text)
+
+
 def call(folder: Path, line: str) -> str:
     """Run lines of the command language; what it printed."""
-    text = f"images\nimmatch\n{line}\nlogout\n"
-    environment = {**os.environ, "HOME": str(folder), "USER": "parity", "TERM": "vt100"}
-    done = subprocess.run(
-        [PROGRAM, "-e"],
-        input=text,
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = invocation(folder, line).run()
     output = done.stdout + done.stderr
     if done.returncode != 0 or "ERROR" in output or not (folder / "out.fits").exists():
         raise RuntimeError(f"imcombine failed on:\n{line}\n{output[-2000:]}")

@@ -1,6 +1,5 @@
 """Siril, run by its command line `siril-cli` on a script."""
 
-import os
 import re
 import shutil
 import subprocess
@@ -11,6 +10,7 @@ import numpy as np
 from astropy.io import fits
 
 from bench.parity.frames import Frames
+from bench.process import Invocation
 
 PROGRAM = "siril-cli"
 #: Siril takes floats to lie in [0, 1]. A power of two changes no bit of a sample.
@@ -76,14 +76,18 @@ def normalisations(sequence: str, unit: float) -> dict[str, tuple[list[float], l
     return {kind: (factor.tolist(), zero.tolist()) for kind, (factor, zero) in kinds.items()}
 
 
-def call(folder: Path, text: str, *, threads: int | None = None) -> str:
-    """Run a script; what Siril printed."""
+def invocation(folder: Path, text: str, threads: int | None = None) -> Invocation:
+    """How a script is run."""
     path = folder / "case.ssf"
     path.write_text(text if threads is None else text.replace("\n", f"\nsetcpu {threads}\n", 1))
     command = [PROGRAM, "-d", str(folder), "-s", str(path)]
     home = {"HOME": str(folder), "XDG_CONFIG_HOME": str(folder / "config"), "LC_ALL": "C"}
-    environment = os.environ | home
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    return Invocation(command, folder, home)
+
+
+def call(folder: Path, text: str) -> str:
+    """Run a script; what Siril printed."""
+    done = invocation(folder, text).run()
     if done.returncode != 0 or "Script execution failed" in done.stdout:
         raise RuntimeError(f"Siril failed on:\n{text}\n{done.stdout[-2000:]}{done.stderr[-500:]}")
     return done.stdout

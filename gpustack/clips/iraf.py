@@ -2,10 +2,7 @@
 
 import math
 from dataclasses import dataclass, field, replace
-from typing import ClassVar, Self
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from gpustack.checks import check, real, tidy
 from gpustack.clips.base import (
@@ -15,6 +12,10 @@ from gpustack.clips.base import (
     tidy_noise,
 )
 from gpustack.texts import stated
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +194,7 @@ class AvgSigmaClip(BaseClip):
     def __post_init__(self) -> None:
         tidy_distances(self)
 
-    def measured(self, sigmas: NDArray[np.float64]) -> "RowSigmaClip":
+    def measured(self, sigmas: "NDArray[np.float64]") -> "RowSigmaClip":
         """The same clip with the s of every row; see `RowSigmaClip`."""
         return RowSigmaClip(**stated(self), sigmas=sigmas)
 
@@ -210,7 +211,7 @@ class RowSigmaClip(AvgSigmaClip):
         The s of each row of the samples that it is applied to; NaN rejects nothing.
     """
 
-    sigmas: NDArray[np.float64] = field(kw_only=True, repr=False, compare=False)
+    sigmas: "NDArray[np.float64]" = field(kw_only=True, repr=False, compare=False)
 
     def plain(self) -> AvgSigmaClip:
         """The clip that it was made of."""

@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import numpy as np
-
 from gpustack.checks import check, real, tidy
 from gpustack.clips.base import BaseClip, tidy_distances, tidy_keep
 
@@ -274,4 +272,6 @@ class ESDClip(BaseClip):
 
         Not 28 of 100 because 0.29 * 100 is a little less than 29.
         """
+        import numpy as np
+
         return np.floor(self.outliers * count + 1e-9).astype(np.intp)

@@ -1,0 +1,97 @@
+"""Commands as processes of their own, and what they take."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+CHILD = Path(__file__).with_name("child.py")
+
+
+@dataclass(frozen=True, slots=True)
+class Invocation:
+    """How a program is started.
+
+    Parameters
+    ----------
+    command : list of str
+    folder : path
+        Where it runs.
+    environment : mapping of str to str
+        What it gets beside what everyone has.
+    stdin : str
+        What it reads.
+    """
+
+    command: list[str]
+    folder: Path
+    environment: Mapping[str, str] = field(default_factory=dict)
+    stdin: str = ""
+
+    def run(self) -> subprocess.CompletedProcess[str]:
+        """Let it run; what it printed."""
+        return subprocess.run(
+            self.command,
+            input=self.stdin,
+            cwd=self.folder,
+            env={**os.environ, **self.environment},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+
+class Taken(NamedTuple):
+    """What a run took, and what it printed.
+
+    ``seconds`` are those of the clock, ``cpu_seconds`` those of all cores, ``peak`` the bytes of
+    the largest process of those that it started.
+    """
+
+    code: int
+    seconds: float
+    cpu_seconds: float
+    peak: int
+    output: str
+
+
+def measure(invocation: Invocation, cores: Iterable[int] = (), limit: float = 600.0) -> Taken:
+    """Run on these cores (none: all of them), for `limit` seconds at most.
+
+    Raises
+    ------
+    TimeoutError
+        After `limit` seconds, when it and all that it started have been ended.
+    """
+    stdin = invocation.folder / "stdin"
+    stdin.write_text(invocation.stdin)
+    order = {
+        "command": invocation.command,
+        "folder": str(invocation.folder),
+        "stdin": str(stdin),
+        "cores": sorted(cores),
+    }
+    # -I and -S: nothing of the site is loaded, which keeps it small.
+    started = subprocess.Popen(
+        [sys.executable, "-IS", str(CHILD), json.dumps(order)],
+        env={**os.environ, **invocation.environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        output, _ = started.communicate(timeout=limit)
+    except subprocess.TimeoutExpired:
+        os.killpg(started.pid, signal.SIGKILL)
+        started.communicate()
+        raise TimeoutError(f"expected an end within {limit:g} s, got none") from None
+    printed, _, last = output.rstrip("\n").rpartition("\n")
+    if not last.startswith("{"):  # it could not be started
+        return Taken(-1, 0.0, 0.0, 0, output)
+    return Taken(**json.loads(last), output=printed)

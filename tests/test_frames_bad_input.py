@@ -59,6 +59,9 @@ BAD_FILES = {
     ),
     "exabytes of exabytes": (image_header("f8", (1 << 60,) * 9), {}, "cut off in the data"),
     # Its trailer says 2880 bytes, which is right modulo 2**32 for what the header promises.
+    "gzip 2**63 bytes": (
+        gzip.compress(image_header("u1", (1, (1 << 63) - 1))), {}, "expected 9,223,372,036"
+    ),
     "gzip 1 TB": (
         gzip.compress(image_header("u1", TERABYTE)), {}, "expected 1,099,511,627,776 bytes from"
     ),

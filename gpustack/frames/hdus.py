@@ -177,8 +177,9 @@ class _Gzip(_Plain):
         return fits_in and self.length in (stop % 2**32, padded % 2**32)
 
     def held(self, stop: int) -> int:
+        most = _MAX_INFLATION * self.stamp.size + 1  # beyond 2**63, seeking is no EOFError
         with suppress(EOFError):
-            self.file.seek(stop)
+            self.file.seek(min(stop, most))
         return self.file.tell()
 
 

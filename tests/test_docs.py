@@ -1,0 +1,66 @@
+"""The site builds strictly, without the network, and leaves no page out."""
+
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+import gpustack
+from pages import ROOT
+from skips import skip_without
+
+DOCS = ROOT / "docs"
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """The folder of the built site."""
+    for name in ("sphinx", "myst_parser", "numpydoc", "furo"):
+        if find_spec(name) is None:
+            skip_without(f"{name}, which builds the site: pip install '.[docs]'")
+    out = tmp_path_factory.mktemp("site")
+    words = ["-W", "--keep-going", "-n", "-q", "-d", out / "doctrees", DOCS, out / "html"]
+    done = subprocess.run(
+        [sys.executable, "-m", "sphinx", *map(str, words)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    return out / "html"
+
+
+def test_every_page_is_built(site):
+    sources = {path.relative_to(DOCS).with_suffix("") for path in DOCS.rglob("*.md")}
+    built = {path.relative_to(site).with_suffix("") for path in site.rglob("*.html")}
+    assert {path for path in sources if "_build" not in path.parts} <= built
+
+
+def test_every_public_name_has_an_entry(site):
+    reference = (site / "reference.html").read_text()
+    public = set(gpustack.__all__) - {"__version__"}
+    assert not {name for name in public if f'id="gpustack.{name}"' not in reference}
+
+
+def test_a_broken_link_fails(site, tmp_path):
+    for name in ("conf.py", "index.md"):
+        (tmp_path / name).write_text((DOCS / name).read_text())
+    (tmp_path / "index.md").write_text("# A page\n\nwith a [link](nowhere.md) to nothing.\n")
+    words = ["-m", "sphinx", "-W", "-n", "-q", str(tmp_path), str(tmp_path / "out")]
+    done = subprocess.run(
+        [sys.executable, *words], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode != 0
+    assert "nowhere.md" in done.stderr
+
+
+def test_pictures_are_small_and_shown():
+    pictures = {path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.svg")}
+    text = "".join(path.read_text() for path in DOCS.glob("*.md"))
+    assert pictures
+    for name in pictures:
+        assert f"]({name})" in text, f"no page shows {name}"
+        assert Path(DOCS / name).stat().st_size < 60_000, f"{name} is for no repository"

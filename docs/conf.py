@@ -35,7 +35,7 @@ nitpicky = True
 
 
 class Name(SphinxRole):
-    """What stands between single backticks in a docstring: public names are links, all else is code."""
+    """What stands between backticks in a docstring: a link for a public name, else code."""
 
     def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
         """Make the link or the code."""

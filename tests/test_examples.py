@@ -50,7 +50,9 @@ def run_python(block, page, namespace):
     """Run a block, as a session where it is one."""
     if ">>>" in block.body:
         parse = doctest.DocTestParser().get_doctest
-        run(parse(block.body, namespace, page.name, str(page), block.line))
+        session = parse(block.body, namespace, page.name, str(page), block.line)
+        run(session)
+        namespace.update(session.globs)
     else:
         with contextlib.redirect_stdout(io.StringIO()):
             exec(compile("\n" * (block.line + 1) + block.body, page, "exec"), namespace)

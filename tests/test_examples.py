@@ -26,9 +26,9 @@ MODULES = sorted(
 #: Commands that are parsed, and not run.
 PARSED = {"watch": "runs until it is stopped", "demo": "tests/test_demo.py runs it"}
 #: Commands of others that pages show.
-OTHERS = {".venv/bin/pre-commit", ".venv/bin/python", "cmp", "make", "pip"}
+OTHERS = {".venv/bin/pre-commit", ".venv/bin/python", "cmp", "make", "pip", "python"}
 #: All blocks that are not run, by page: a new one is added here too.
-MARKED = {"explain.md": 1}
+MARKED = {"explain.md": 1, "gpu.md": 2}
 
 
 @pytest.fixture
@@ -47,8 +47,10 @@ def run(session):
 
 
 def run_python(block, page, namespace):
-    """Run a block, as a session where it is one."""
-    if ">>>" in block.body:
+    """Run a block, as a session where it is one; one with a marker is compiled alone."""
+    if block.marker:
+        compile(block.body, page, "exec")
+    elif ">>>" in block.body:
         parse = doctest.DocTestParser().get_doctest
         session = parse(block.body, namespace, page.name, str(page), block.line)
         run(session)
@@ -101,7 +103,7 @@ def test_a_page_runs(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     namespace = {"__name__": "page"}
     for block in pages.blocks(page):
-        if block.language == "python" and not block.marker:
+        if block.language == "python":
             run_python(block, page, namespace)
         elif block.language in ("sh", "console"):
             run_shell(block)

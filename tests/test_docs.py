@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import fields
 from importlib.util import find_spec
 
 import pytest
@@ -13,6 +14,12 @@ from pages import ROOT
 from skips import skip_without
 
 DOCS = ROOT / "docs"
+#: All that a recipe is made of, and what frames are read by.
+RECIPE_VALUES = [
+    name
+    for name, home in gpustack._HOMES.items()
+    if home in ("clips", "combines", "measures", "alignments", "flags", "images")
+]
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +51,13 @@ def test_every_public_name_has_an_entry(site):
     reference = (site / "reference.html").read_text()
     public = set(gpustack.__all__) - {"__version__"}
     assert not {name for name in public if f'id="gpustack.{name}"' not in reference}
+
+
+@pytest.mark.parametrize("name", RECIPE_VALUES)
+def test_recipe_values_say_where_they_come_from(name):
+    sections = getattr(gpustack, name).__doc__
+    assert "References\n" in sections
+    assert "Parameters\n" in sections or not fields(getattr(gpustack, name))
 
 
 def test_a_broken_link_fails(site, tmp_path):

@@ -74,8 +74,8 @@ class PercentileRankClip(BaseClip):
     """Reject samples that are `low` or `high` times as far from the median as one of a given rank.
 
     The spread s is the distance from the median m of the sample that lies `rank` samples from it,
-    and a sample x survives when ``m - low * s < x < m + high * s``. One pass; samples **on** a bound are rejected, unlike with other clips. Where the spread is
-    0 nothing is rejected.
+    and a sample x survives when ``m - low * s < x < m + high * s``. One pass; samples **on** a
+    bound are rejected, unlike with other clips. Where the spread is 0 nothing is rejected.
 
     Parameters
     ----------
@@ -120,8 +120,8 @@ class VarianceClip(BaseClip):
     """Reject samples further from the centre than their own uncertainty explains, and repeat.
 
     A sample x of variance v, which comes with its frame, survives when
-    ``c - low * s <= x <= c + high * s``, with c the centre and ``s = sqrt(v) * |scale|``. It works for few frames,
-    and for frames of unlike noise. A variance that is no number rejects nothing.
+    ``c - low * s <= x <= c + high * s``, with c the centre and ``s = sqrt(v) * |scale|``. It works
+    for few frames, and for frames of unlike noise. A variance that is no number rejects nothing.
 
     Parameters
     ----------

@@ -19,6 +19,8 @@ exclude_patterns = ["_build"]
 html_theme = "furo"
 html_title = f"gpustack {version}"
 html_show_copyright = False
+html_static_path = ["site.css"]
+html_css_files = ["site.css"]
 
 #: Links such as maps.md#growing go to headings down to the third level.
 myst_heading_anchors = 3

@@ -1,6 +1,7 @@
 # make demo   simulate exposures, stack them, show what it did
 # make test   run every test
 # make lint   style and types
+# make docs   build the site of docs/ into docs/_build/html, where any warning is an error
 # make fuzz   break 100,000 files and read them, for a job at night
 #
 # Each makes .venv and installs into it what it needs, once; a change of pyproject.toml
@@ -9,7 +10,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint fuzz
+.PHONY: demo test lint docs fuzz
 .NOTPARALLEL:
 
 demo: .venv/demo.stamp
@@ -20,6 +21,9 @@ test: .venv/test.stamp
 
 fuzz: .venv/test.stamp
 	HYPOTHESIS_PROFILE=night $(BIN)/python -m pytest -q tests/test_fuzz.py
+
+docs: .venv/docs.stamp
+	$(BIN)/python -m sphinx -W --keep-going -n -q docs docs/_build/html
 
 lint: .venv/dev.stamp
 	$(BIN)/ruff check .

@@ -69,7 +69,8 @@ class Reproject(BaseAlignment):
 
     References
     ----------
-    The ``reproject`` package; `ccdproc.wcs_project`; SWarp ``RESAMPLE``, ``FSCALASTRO_TYPE``.
+    The ``reproject`` package; adaptive: DeForest, Solar Physics 219, 3 (2004);
+    `ccdproc.wcs_project`; SWarp ``RESAMPLE``, ``FSCALASTRO_TYPE``.
     """
 
     target: Any = "first"
@@ -189,7 +190,9 @@ class Register(BaseAlignment):
 
     References
     ----------
-    `skimage.registration.phase_cross_correlation` (upsample_factor), `astroalign.find_transform`,
+    Guizar-Sicairos, Thurman and Fienup, Optics Letters 33, 156 (2008); Beroiz, Cabral and Sanchez,
+    Astronomy and Computing 32, 100384 (2020); `astroalign.find_transform`,
+    `skimage.registration.phase_cross_correlation` (upsample_factor),
     IRAF xregister, Siril register.
     """
 

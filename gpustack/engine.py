@@ -79,7 +79,7 @@ def stack(
         ``"!KEYWORD"``, ``"@FILE"``; for a zero, ``"overlap"``. A callable gets each frame
         as a masked array and returns its number. Statistics, overlaps and callables read
         the frames once more, and hold one of them, or some of its samples, at a time.
-    weights : as scale, or ndarray of shape (n, *shape of a frame)
+    weights : as scale, or ndarray of shape ``(n, *shape)`` with that of a frame
         One weight >= 0 a frame, or a sample; for mean, sum, quadrature and
         noise model. Measures as for `scale`,
         and ``"noise"`` and ``"ncombine"``. A sample's weight that is not finite counts as 0.

@@ -51,7 +51,7 @@ class StackResult:
         What was done, with all numbers filled in.
     per_frame : mapping of str to sequence
         The columns of `frames`.
-    reasons : ndarray of uint8, shape (n, *shape), or None
+    reasons : ndarray of uint8, shape ``(n, *shape)``, or None
         Why each sample is out, a `gpustack.reasons.Reason`, 0 for survivors; made only when
         asked for.
     reason : ndarray of uint8 or None
@@ -113,7 +113,7 @@ class StackResult:
 
     @property
     def marks(self) -> NDArray[np.bool_] | None:
-        """Which samples are rejected or invalid, shape (n, *shape), of `reasons`."""
+        """Which samples are rejected or invalid, shape ``(n, *shape)``, of `reasons`."""
         return None if self.reasons is None else self.reasons != 0
 
     @property

@@ -1,44 +1,41 @@
-"""The examples of the README and of the docstrings run as they stand.
+"""The examples of README, docs and docstrings run as they stand.
 
-They find five small frames as ``frames/*.fits`` and may write beside them.
+Those of a page share names and a folder, with the files that
+`pages.write_files` writes. A block that no test runs says why, in a comment before it.
 """
 
+import contextlib
 import doctest
 import importlib
+import io
 import re
 from pathlib import Path
 
-import numpy as np
 import pytest
-from astropy.io import fits
+from click.testing import CliRunner
 
-ROOT = Path(__file__).resolve().parents[1]
-README = ROOT / "README.md"
+import pages
+from gpustack.cli import cli
+from pages import ROOT
+
 FILES = set(ROOT.glob("gpustack/**/*.py")) - {ROOT / "gpustack/backends/cuda.py"}
 MODULES = sorted(
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
     for path in FILES
 )
-FENCE = re.compile(r"^```(?P<language>.*)\n(?P<body>(?:.*\n)*?)```$", re.MULTILINE)
+#: Commands that are parsed, and not run.
+PARSED = {"watch": "runs until it is stopped", "demo": "tests/test_demo.py runs it"}
+#: Commands of others that pages show.
+OTHERS = {".venv/bin/pre-commit", ".venv/bin/python", "cmp", "make", "pip", "python"}
+#: All blocks that are not run, by page: a new one is added here too.
+MARKED = {"explain.md": 1, "gpu.md": 2}
 
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """Go to a folder with the frames that examples read."""
-    (tmp_path / "frames").mkdir()
-    rng = np.random.default_rng(1)
-    header = fits.Header({"BUNIT": "adu", "EXPTIME": 60.0, "OBJECT": "M 51"})
-    for number in range(1, 6):
-        sky = rng.normal(1000, 10, (32, 48)).astype(np.float32)
-        fits.writeto(tmp_path / f"frames/m51_{number}.fits", sky, header)
+    """Go to a folder with the frames that docstrings read."""
+    pages.write_frames(tmp_path, (32, 48), 5)
     monkeypatch.chdir(tmp_path)
-
-
-def blocks():
-    """The fenced blocks of the README: language, code, and the line it starts at."""
-    text = README.read_text()
-    for match in FENCE.finditer(text):
-        yield match["language"], match["body"], text.count("\n", 0, match.start("body"))
 
 
 def run(session):
@@ -49,23 +46,93 @@ def run(session):
     assert not said, "".join(said)
 
 
-@pytest.mark.usefixtures("folder")
-def test_the_readme_runs():
-    namespace = {"__name__": "readme"}
-    examples = [(code, line) for language, code, line in blocks() if language == "python"]
-    assert examples, "the README shows no Python"
-    for code, line in examples:
-        if ">>>" in code:
-            parse = doctest.DocTestParser().get_doctest
-            run(parse(code, namespace, "README.md", str(README), line))
+def run_python(block, page, namespace):
+    """Run a block, as a session where it is one; one with a marker is compiled alone."""
+    if block.marker:
+        compile(block.body, page, "exec")
+    elif ">>>" in block.body:
+        parse = doctest.DocTestParser().get_doctest
+        session = parse(block.body, namespace, page.name, str(page), block.line)
+        run(session)
+        namespace.update(session.globs)
+    else:
+        with contextlib.redirect_stdout(io.StringIO()):
+            exec(compile("\n" * (block.line + 1) + block.body, page, "exec"), namespace)
+
+
+def parse_command(words):
+    """Parse a command line of gpustack; an unknown command, option or value is an error."""
+    command = cli.get_command(None, words[1])
+    assert command is not None, f"there is no command {words[1]}"
+    command.make_context(words[1], words[2:])
+
+
+def run_command(words):
+    """Run a command line of gpustack; its output may be that of an earlier one of the page."""
+    if "-o" in words:
+        Path(words[words.index("-o") + 1]).unlink(missing_ok=True)
+    done = CliRunner().invoke(cli, words[1:], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    return done.output
+
+
+def run_shell(block):
+    """Parse or run each command of a block; of a console, hold what it prints against the page."""
+    said = []
+    for words in block.commands:
+        if words[0] != "gpustack":
+            assert words[0] in OTHERS, f"{words[0]}: name it in OTHERS"
+        elif block.marker or words[1] in PARSED:
+            parse_command(words)
         else:
-            exec(compile("\n" * line + code, README, "exec"), namespace)
+            said.append(run_command(words))
+    if block.language == "console" and not block.marker:
+        shown = re.sub(r"^\$ (.*\\\n)*.*\n", "", block.body, flags=re.MULTILINE)
+        right = doctest.OutputChecker().check_output(shown, "".join(said), doctest.ELLIPSIS)
+        assert right, f"line {block.line}: the page shows\n{shown}\nand got\n{''.join(said)}"
 
 
-def test_every_block_of_the_readme_names_its_language():
-    languages = [language for language, _, _ in blocks()]
-    assert README.read_text().count("```") == 2 * len(languages)
-    assert set(languages) <= {"python", "sh", "console", "text"}
+@pytest.mark.parametrize("page", pages.PAGES, ids=lambda page: page.name)
+def test_a_page_runs(page, tmp_path, monkeypatch):
+    blocks = [
+        block for block in pages.blocks(page) if block.language in ("python", "sh", "console")
+    ]
+    if not blocks:
+        return
+    pages.write_files(page, tmp_path)
+    monkeypatch.chdir(tmp_path)
+    namespace = {"__name__": "page"}
+    for block in pages.blocks(page):
+        if block.language == "python":
+            run_python(block, page, namespace)
+        elif block.language in ("sh", "console"):
+            run_shell(block)
+
+
+@pytest.mark.parametrize("page", pages.PAGES, ids=lambda page: page.name)
+def test_blocks_name_their_language_and_why_they_are_not_run(page):
+    blocks = list(pages.blocks(page))
+    assert page.read_text().count("```") == 2 * len(blocks)
+    assert {block.language for block in blocks} <= pages.LANGUAGES
+    assert not re.search(r"\n\n    \S", pages.without_blocks(page)), "an indented block"
+    marked = [block for block in blocks if block.marker]
+    assert len(marked) == MARKED.get(page.name, 0)
+    markers = re.findall("^<!-- parsed only", page.read_text(), re.MULTILINE)
+    assert len(marked) == len(markers), "a marker stands right before a block"
+
+
+def test_pages_show_python_and_commands():
+    languages = [block.language for page in pages.PAGES for block in pages.blocks(page)]
+    assert languages.count("python") > 10
+    assert languages.count("sh") > 5
+
+
+@pytest.mark.parametrize(
+    "line", ["stuck x.fits", "combine x.fits -o y.fits --clup sigma", "info --all"]
+)
+def test_a_command_that_does_not_parse_is_found(line):
+    with pytest.raises(Exception, match=r"no command|No such option"):
+        parse_command(["gpustack", *line.split()])
 
 
 @pytest.mark.usefixtures("folder")

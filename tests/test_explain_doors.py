@@ -293,10 +293,8 @@ def test_it_prints_to_a_pipe_in_any_locale(folder):
 
 
 def test_the_docs_show_what_it_prints(folder):
-    shown = re.findall(r"^    \$ (gpustack .*)\n((?:    .*\n|\n)+)", DOCS.read_text(), re.MULTILINE)
-    ((typed, printed),) = shown
-    done = command(*shlex.split(typed)[2:])
-    assert re.sub("^    ", "", printed, flags=re.MULTILINE).strip() == done.output.strip()
+    ((typed, printed),) = re.findall(r"```console\n\$ (.*)\n((?:.*\n)+?)```", DOCS.read_text())
+    assert printed == command(*shlex.split(typed)[2:]).output
 
 
 @pytest.mark.parametrize("outputs", [(), ("count",)])

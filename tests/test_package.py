@@ -322,7 +322,7 @@ TEXT = {"", ".cff", ".cu", ".cuh", ".h", ".json", ".md", ".py", ".toml", ".txt",
 TEXTS = sorted(
     path
     for path in (*ROOT.iterdir(), *(path for folder in FOLDERS for path in folder.rglob("*")))
-    if path.is_file() and path.suffix in TEXT and "__pycache__" not in path.parts
+    if path.is_file() and path.suffix in TEXT and not {"__pycache__", "_build"} & {*path.parts}
 )
 
 

@@ -91,7 +91,8 @@ class ExtremaClip(BaseClip):
 class SigmaClip(BaseClip):
     """Reject samples further than `low` or `high` spreads from the centre, and repeat.
 
-    A sample x survives when ``center - low * spread <= x <= center + high * spread``;
+    A sample x survives when ``center - low * spread <= x <= center + high * spread``; the
+    standard deviation is ``sqrt(sum (x - a)^2 / (n - ddof))``, a the mean or the centre;
     the statistics are those of the samples still in. Where the spread is undefined
     (no more than `ddof` samples), nothing is rejected.
 

@@ -73,9 +73,9 @@ class NoiseClip(BaseClip):
 class PercentileRankClip(BaseClip):
     """Reject samples that are `low` or `high` times as far from the median as one of a given rank.
 
-    The spread is the distance from the median of the sample that lies `rank` samples from it.
-    One pass; samples **on** a bound are rejected, unlike with other clips. Where the spread is
-    0 nothing is rejected.
+    The spread s is the distance from the median m of the sample that lies `rank` samples from it,
+    and a sample x survives when ``m - low * s < x < m + high * s``. One pass; samples **on** a
+    bound are rejected, unlike with other clips. Where the spread is 0 nothing is rejected.
 
     Parameters
     ----------
@@ -119,9 +119,9 @@ class PercentileRankClip(BaseClip):
 class VarianceClip(BaseClip):
     """Reject samples further from the centre than their own uncertainty explains, and repeat.
 
-    A sample of variance v, which comes with its frame, is rejected where it lies more than
-    `low` or `high` times ``sqrt(v) * |scale|`` from the centre. It works for few frames,
-    and for frames of unlike noise. A variance that is no number rejects nothing.
+    A sample x of variance v, which comes with its frame, survives when
+    ``c - low * s <= x <= c + high * s``, with c the centre and ``s = sqrt(v) * |scale|``. It works
+    for few frames, and for frames of unlike noise. A variance that is no number rejects nothing.
 
     Parameters
     ----------

@@ -16,8 +16,10 @@ WINSOR_CUTOFF, WINSOR_FACTOR, WINSOR_SETTLED, WINSOR_ROUNDS = 1.5, 1.134, 0.0005
 class MADClip(BaseClip):
     """Reject samples further than `low` or `high` MADs from the median, and repeat.
 
-    The MAD is the plain median absolute deviation about the median: of normal noise 0.6745
-    standard deviations, so 3 here is 2.02 of `SigmaClip` with ``spread="mad_std"``.
+    A sample x survives when ``m - low * MAD <= x <= m + high * MAD``, with m the median of the
+    samples still in and ``MAD = median(|x - m|)``, not made larger to stand for a standard
+    deviation: of normal noise it is 0.6745 of one, so 3 here is 2.02 of `SigmaClip` with
+    ``spread="mad_std"``.
 
     Parameters
     ----------
@@ -30,7 +32,7 @@ class MADClip(BaseClip):
 
     References
     ----------
-    Siril, ``stack rej mad``.
+    Rousseeuw and Croux, J. Am. Stat. Assoc. 88, 1273 (1993); Siril, ``stack rej mad``.
     """
 
     low: float | None = 3.0

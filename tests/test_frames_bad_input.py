@@ -74,6 +74,14 @@ BAD_FILES = {
     "too few tiles": (tiles_bytes(ZTILE2=1), {}, r"expected 1 tiles.* in 2 of \(1, 2\)"),
     "no tile size": (tiles_bytes(ZTILE1=0), {}, r"expected 1 tiles.* of \(2, 0\)"),
     "unknown codec": (tiles_bytes(ZCMPTYPE="ZIP"), {}, "ZCMPTYPE one of RICE_1.*got 'ZIP'"),
+    "Rice of another size": (
+        tiles_bytes(ZCMPTYPE="RICE_1", ZNAME1="BYTEPIX", ZVAL1=-64),
+        {},
+        "expected BYTEPIX one of 1, 2, 4 and BLOCKSIZE >= 1, got -64 and 32",
+    ),
+    "Rice in blocks of 0": (
+        tiles_bytes(ZCMPTYPE="RICE_ONE", ZNAME1="BLOCKSIZE", ZVAL1=0), {}, "got 4 and 0"
+    ),
     "tiles of no type": (tiles_bytes(ZBITPIX=None), {}, "ZBITPIX one of 8, .*None"),
     "tiles of no shape": (tiles_bytes(ZNAXIS2=None), {}, "ZNAXIS2: expected a whole number"),
     "gzip header cut off": (gzip.compress(GOOD)[:60], {}, "expected an intact gzip file"),

@@ -143,8 +143,8 @@ class _Nameless(_Anywhere):
 
 
 @contextmanager
-def as_hdus(name: str, stamp: Stamp) -> Iterator[fits.HDUList]:
-    """The file as astropy sees it, samples not scaled.
+def as_hdus(name: str, stamp: Stamp, *, tiles: bool = True) -> Iterator[fits.HDUList]:
+    """The file as astropy sees it, samples not scaled; without `tiles`, these as their tables.
 
     It gets no name, which it would take an address on the network from, and no memory map, which
     would end the process where the file shrinks.
@@ -153,5 +153,6 @@ def as_hdus(name: str, stamp: Stamp) -> Iterator[fits.HDUList]:
         stream: Any = io.BufferedReader(_Nameless(file), _BUFFER)
         if stream.peek(2).startswith(GZIP_MAGIC):
             stream = gzip.GzipFile(fileobj=stream, mode="rb")
-        with stream, fits.open(stream, memmap=False, do_not_scale_image_data=True) as hdus:
+        how = {"memmap": False, "do_not_scale_image_data": True}
+        with stream, fits.open(stream, disable_image_compression=not tiles, **how) as hdus:
             yield hdus

@@ -20,17 +20,12 @@ from numpy.typing import NDArray
 from gpustack.backends.base import Samples
 from gpustack.errors import FrameError
 from gpustack.frames.cards import sound
-from gpustack.frames.hdus import BITPIX, Hdu, quiet, real, whole
+from gpustack.frames.hdus import BITPIX, Hdu, quiet, real
 from gpustack.frames.onfile import Reopened, as_hdus, reading, unchanged
+from gpustack.frames.tiles import check_streams, check_tiles
 
 #: Bytes that a gzip stream inflates at once, and that it keeps between two reads.
 _INFLATED, _KEPT = 1 << 18, 1 << 15
-
-_CODECS = ("RICE_1", "RICE_ONE", "GZIP_1", "GZIP_2", "HCOMPRESS_1", "PLIO_1", "NOCOMPRESS")
-
-#: No tile compression is denser than this: HCOMPRESS of a constant image makes
-#: some 10,000 bytes of one.
-_MAX_EXPANSION = 100_000
 
 #: CFITSIO keeps where it is in what it decompresses by HCOMPRESS in variables of the process:
 #: two threads at it make wrong samples, or errors. The other codecs have none.
@@ -153,11 +148,18 @@ class GzipPlane(Plane):
                 self._intact = True
 
 
+@dataclass(eq=False)
 class TiledPlane(Plane):
     """A tile-compressed image: astropy decompresses the tiles that the rows lie in."""
 
+    _checked: bool = field(init=False, repr=False, default=False)
+
     def _fill(self, rows: NDArray[Any], start: int) -> None:
         alone = self.hdu.header.get("ZCMPTYPE") == "HCOMPRESS_1"
+        if alone and not self._checked:
+            with _decoding(self.file):
+                check_streams(self.file, self.hdu)
+            self._checked = True
         with _HCOMPRESS if alone else nullcontext(), _astropy(self.file, self.hdu) as hdus:
             with quiet():
                 section = hdus[self.hdu.index].section
@@ -168,10 +170,16 @@ class TiledPlane(Plane):
 @contextmanager
 def _astropy(file: str, hdu: Hdu) -> Iterator[fits.HDUList]:
     """The file as astropy sees it; what it cannot read is a FrameError."""
+    with _decoding(file), as_hdus(file, hdu.stamp) as hdus:
+        yield hdus
+
+
+@contextmanager
+def _decoding(file: str) -> Iterator[None]:
+    """Within it, what astropy cannot decode is a FrameError."""
     try:
-        with as_hdus(file, hdu.stamp) as hdus:
-            yield hdus
-    except OSError:
+        yield
+    except (OSError, FrameError):
         raise
     except Exception as err:  # broken tiles raise errors of all kinds
         raise FrameError(
@@ -204,7 +212,7 @@ def open_plane(file: str, hdu: Hdu, packed: bool) -> Plane:
         Where the header does not say how to decode it, or promises more than can be there.
     """
     if hdu.kind == "tiles":
-        _check_tiles(file, hdu)
+        check_tiles(file, hdu)
         with _astropy(file, hdu) as hdus:
             header = sound(file, hdus[hdu.index].header, parsed=hdu.header)
         dtype = np.dtype(BITPIX[header["BITPIX"]])
@@ -222,36 +230,6 @@ def open_plane(file: str, hdu: Hdu, packed: bool) -> Plane:
         bzero=real(file, header, "BZERO", 0.0),
         blank=_blank(file, hdu.header.get("ZBLANK", header.get("BLANK")), dtype),
     )
-
-
-def _check_tiles(file: str, hdu: Hdu) -> None:
-    """Raise where the tiles cannot make the image that the header promises."""
-    header = hdu.header
-    codec, bits = header.get("ZCMPTYPE"), header.get("ZBITPIX")
-    if codec not in _CODECS or bits not in BITPIX:
-        raise FrameError(
-            file,
-            f"expected ZCMPTYPE one of {', '.join(_CODECS)} and ZBITPIX one of "
-            f"{', '.join(map(str, BITPIX))}, got {codec!r} and {bits!r}",
-        )
-    axes = hdu.shape[::-1]
-    tiles = [
-        whole(file, header, f"ZTILE{n}", length if n == 1 else 1)
-        for n, length in enumerate(axes, 1)
-    ]
-    rows = whole(file, header, "NAXIS2")
-    count = math.prod(-(-length // max(tile, 1)) for length, tile in zip(axes, tiles, strict=True))
-    if min(tiles) < 1 or count != rows:
-        raise FrameError(
-            file, f"expected {rows} tiles, got shape {hdu.shape} in {count} of {tuple(tiles[::-1])}"
-        )
-    size, image = hdu.stop - hdu.start, math.prod(axes) * abs(bits) // 8
-    if image > _MAX_EXPANSION * size:
-        raise FrameError(
-            file,
-            f"expected compressed data for an image of {image:,} bytes (shape {hdu.shape}), "
-            f"got {size:,} bytes",
-        )
 
 
 def _blank(file: str, value: Any, dtype: np.dtype[Any]) -> int | None:

@@ -1,0 +1,114 @@
+"""Tile-compressed images: what is looked at before astropy's decoders, in C, see a file.
+
+They believe what a file says of itself: a BYTEPIX that Rice does not have, or an HCOMPRESS stream
+of an image that is larger than its tile, and they write over memory that is not theirs.
+"""
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from gpustack.errors import FrameError
+from gpustack.frames.hdus import BITPIX, Hdu, whole
+from gpustack.frames.onfile import as_hdus
+
+_RICE = ("RICE_1", "RICE_ONE")
+_CODECS = (*_RICE, "GZIP_1", "GZIP_2", "HCOMPRESS_1", "PLIO_1", "NOCOMPRESS")
+
+#: No tile compression is denser than this: HCOMPRESS of a constant image makes
+#: some 10,000 bytes of one.
+_MAX_EXPANSION = 100_000
+
+#: Bytes of one integer that Rice coding has.
+_BYTEPIX = (1, 2, 4)
+
+#: What an HCOMPRESS stream begins with: this, and the two axes of its image in four bytes each.
+_MAGIC, _AXES = b"\xdd\x99", np.dtype(">i4")
+
+
+def check_tiles(file: str, hdu: Hdu) -> None:
+    """Raise where the tiles cannot make the image that the header promises.
+
+    Raises
+    ------
+    FrameError
+    """
+    header = hdu.header
+    codec, bits = header.get("ZCMPTYPE"), header.get("ZBITPIX")
+    if codec not in _CODECS or bits not in BITPIX:
+        raise FrameError(
+            file,
+            f"expected ZCMPTYPE one of {', '.join(_CODECS)} and ZBITPIX one of "
+            f"{', '.join(map(str, BITPIX))}, got {codec!r} and {bits!r}",
+        )
+    axes, tiles, rows = hdu.shape, _tile(file, hdu), whole(file, header, "NAXIS2")
+    count = math.prod(-(-length // max(tile, 1)) for length, tile in zip(axes, tiles, strict=True))
+    if min(tiles) < 1 or count != rows:
+        raise FrameError(file, f"expected {rows} tiles, got shape {axes} in {count} of {tiles}")
+    size, image = hdu.stop - hdu.start, math.prod(axes) * abs(bits) // 8
+    if image > _MAX_EXPANSION * size:
+        raise FrameError(
+            file,
+            f"expected compressed data for an image of {image:,} bytes (shape {axes}), "
+            f"got {size:,} bytes",
+        )
+    if codec in _RICE:
+        _check_rice(file, hdu)
+
+
+def _tile(file: str, hdu: Hdu) -> tuple[int, ...]:
+    """The shape of a tile in numpy order."""
+    axes = enumerate(hdu.shape[::-1], 1)
+    tile = [whole(file, hdu.header, f"ZTILE{n}", length if n == 1 else 1) for n, length in axes]
+    return tuple(tile[::-1])
+
+
+def _check_rice(file: str, hdu: Hdu) -> None:
+    header = hdu.header
+    names = {header.get(f"ZNAME{n}"): n for n in range(99, 0, -1)}
+    size, block = (
+        whole(file, header, f"ZVAL{names[name]}") if name in names else default
+        for name, default in (("BYTEPIX", 4), ("BLOCKSIZE", 32))
+    )
+    if size not in _BYTEPIX or block < 1:
+        raise FrameError(
+            file,
+            f"Rice compression: expected BYTEPIX one of {', '.join(map(str, _BYTEPIX))} and "
+            f"BLOCKSIZE >= 1, got {size} and {block}",
+        )
+
+
+def check_streams(file: str, hdu: Hdu) -> None:
+    """Raise where an HCOMPRESS stream is of another image than its tile. Reads all of them.
+
+    Raises
+    ------
+    FrameError
+    """
+    with as_hdus(file, hdu.stamp, tiles=False) as hdus:
+        streams = hdus[hdu.index].data["COMPRESSED_DATA"]
+    for number, (stream, tile) in enumerate(zip(streams, _tiles(file, hdu), strict=True)):
+        begin = np.asarray(stream).tobytes()[: len(_MAGIC) + 2 * _AXES.itemsize]
+        if not begin:  # a tile that is compressed otherwise, or not at all
+            continue
+        axes: Any = np.frombuffer(begin[len(_MAGIC) :].ljust(2 * _AXES.itemsize, b"\0"), _AXES)
+        if not begin.startswith(_MAGIC) or sorted(axes) != sorted(tile):
+            raise FrameError(
+                file,
+                f"tile {number}: expected an HCOMPRESS stream of shape {tile}, got one of "
+                f"{tuple(axes.tolist())} that begins with {begin[:2]!r}",
+            )
+
+
+def _tiles(file: str, hdu: Hdu) -> Iterator[tuple[int, ...]]:
+    """The shape of each tile, of which those at the end of an axis may be cut; no axis of 1."""
+    full = _tile(file, hdu)
+    counts = [-(-length // tile) for length, tile in zip(hdu.shape, full, strict=True)]
+    for place in np.ndindex(*counts):
+        cut = (
+            min(tile, length - at * tile)
+            for at, tile, length in zip(place, full, hdu.shape, strict=True)
+        )
+        yield tuple(length for length in cut if length != 1)

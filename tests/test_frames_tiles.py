@@ -1,0 +1,45 @@
+"""HCOMPRESS streams that are not of their tile: astropy's decoder would write past its room."""
+
+import numpy as np
+import pytest
+from astropy.io import fits
+
+from gpustack.errors import FrameError
+from gpustack.frames import open_frames
+
+NOISE = np.random.default_rng(3).integers(-3000, 3000, (50, 300)).astype("i2")
+
+
+def written(path, tile):
+    fits.CompImageHDU(NOISE, compression_type="HCOMPRESS_1", tile_shape=tile).writeto(path)
+    return path
+
+
+def with_card(path, keyword, value):
+    """The file with another value of a whole number, in the same place."""
+    raw = path.read_bytes()
+    at = raw.index(f"{keyword:<8}=".encode())
+    card = f"{keyword:<8}= {value:>20}".encode().ljust(80)
+    path.write_bytes(raw[:at] + card + raw[at + 80 :])
+
+
+def test_tiles_that_are_cut_at_the_edges_are_theirs(tmp_path):
+    (frame,) = open_frames(written(tmp_path / "a.fits", (20, 128)), unit="adu")
+    np.testing.assert_array_equal(frame.read(7, 50).data, NOISE[7:])
+
+
+@pytest.mark.parametrize(("tile", "rows"), [((50, 300), 9), ((20, 128), 45)])
+def test_a_stream_of_more_rows_than_its_tile(tmp_path, tile, rows):
+    path = written(tmp_path / "a.fits", tile)
+    with_card(path, "ZNAXIS2", rows)
+    (frame,) = open_frames(path, unit="adu")
+    with pytest.raises(FrameError, match=r"a\.fits: tile \d+: expected an HCOMPRESS stream of"):
+        frame.read(0, rows)
+
+
+def test_a_stream_of_something_else(tmp_path):
+    path = written(tmp_path / "a.fits", (50, 300))
+    path.write_bytes(path.read_bytes().replace(b"\xdd\x99", b"\xdd\x98"))
+    (frame,) = open_frames(path, unit="adu")
+    with pytest.raises(FrameError, match=r"begins with b'\\xdd\\x98'"):
+        frame.read(0, 50)

@@ -17,7 +17,7 @@ from astropy.io import fits
 from fitsmaker import image_bytes
 from gpustack import Image, stack
 from gpustack.errors import FrameError
-from gpustack.frames import onfile, open_frames
+from gpustack.frames import FrameSource, onfile, open_frames
 
 RNG = np.random.default_rng(0)
 SHAPE = (300, 300)

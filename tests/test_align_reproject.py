@@ -324,8 +324,25 @@ def test_explain_shows_the_pixel_of_the_grid():
     result = stack(images, align="wcs", combine="median")
     found = explain(images, 33, 44, align="wcs", combine="median")
     assert found.data == result.data[44, 33]
-    beyond = explain(images, 0, 0, align=Reproject(extent="union"))
-    assert "not finite" in list(beyond.samples["fate"]) or "masked" in list(beyond.samples["fate"])
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_explain_tells_what_is_outside_from_what_is_not_finite(method):
+    images = [*frames(3)[::2], noisy(tangent((50.0, 20.0)))]
+    images[1].data[40:60, 40:60] = np.nan
+    align = Reproject(images[0].wcs, shape=(100, 120), method=method)
+    fates = set()
+    for x in range(2, 120, 13):
+        for y in range(3, 100, 16):
+            there = [
+                image.wcs.world_to_pixel(images[0].wcs.pixel_to_world(x, y)) for image in images
+            ]
+            rows = explain(images, x, y, align=align).samples
+            assert rows["fate"][2] == "left out"
+            outside = not (-0.5 <= there[1][0] < 119.5 and -0.5 <= there[1][1] < 113.5)
+            assert (rows["fate"][1] == "outside of the frame") == outside
+            fates.add(rows["fate"][1])
+    assert fates == {"used", "not finite", "outside of the frame"}
 
 
 @pytest.mark.parametrize("kind", [AbsentFrame])

@@ -24,6 +24,8 @@ _OF_PIXELS = re.compile(
     r"|(CTYPE|CUNIT|CRPIX|CRVAL|CDELT|CROTA)\d[A-Z]|(CD|PC)\d_\d[A-Z]"
     r"|(WCSNAME|WCSAXES|LONPOLE|LATPOLE|EQUINOX|RADESYS)[A-Z]"
 )
+#: Why a frame has no sample at a pixel of the grid that is none of its own.
+OUTSIDE = "outside of the frame"
 #: Bytes of a pixel of a result: data, uncertainty and mask at least.
 RESULT_BYTES = 9
 
@@ -140,6 +142,10 @@ class GridFrame:
             header.remove(key, remove_all=True)
         return header
 
+    def lacks(self, y: int, x: int) -> str:
+        """Why the frame has no sample at a pixel of the grid; empty where it has one."""
+        raise NotImplementedError
+
 
 @dataclass(eq=False)
 class AbsentFrame(GridFrame):
@@ -165,6 +171,10 @@ class AbsentFrame(GridFrame):
     def read_flags(self, start: int, stop: int) -> NDArray[Any]:
         """No bit is set."""
         return np.zeros((stop - start, self.shape[-1]), np.uint8)
+
+    def lacks(self, y: int, x: int) -> str:
+        """That it is left out."""
+        return "left out"
 
     def whole(self) -> np.ma.MaskedArray[Any, Any]:
         """Nothing but invalid samples."""

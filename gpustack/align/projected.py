@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gpustack.align.base import GridFrame
+from gpustack.align.base import OUTSIDE, GridFrame
 from gpustack.align.map_wcs import FramePixels, GridPixels
 from gpustack.align.pixel_map import STEP, PixelMap
 from gpustack.align.resample import Resampling, contributes, interpolate, resample, sliced, without
@@ -131,6 +131,18 @@ class ProjectedFrame(GridFrame):
             here = slice(rows.start - start, rows.stop - start), columns
             bits[here] = self._bits(rows, columns)
         return bits
+
+    def lacks(self, y: int, x: int) -> str:
+        """That the centre of a pixel of the grid is outside of the frame, if it is."""
+        pixel = slice(y, y + 1), slice(x, x + 1)
+        if not all(
+            span.start <= one.start < span.stop
+            for one, span in zip(pixel, self.window, strict=True)
+        ):
+            return OUTSIDE
+        place = self.pixel_map.within(*pixel).ravel()
+        inside = (place >= -0.5) & (place < np.array(self.inner.shape) - 0.5)  # NaN is neither
+        return "" if inside.all() else OUTSIDE
 
     def whole(self) -> np.ma.MaskedArray[Any, Any]:
         """All samples of the grid."""

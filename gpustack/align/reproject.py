@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from astropy.wcs.utils import proj_plane_pixel_area
 
-from gpustack.align.base import AbsentFrame, Aligned, Grid, check_size
+from gpustack.align.base import AbsentFrame, Aligned, Grid
 from gpustack.align.footprint import between, window
 from gpustack.align.pixel_map import PixelMap
 from gpustack.align.placed import PlacedFrame
@@ -28,7 +28,7 @@ def reproject_frames(frames: Sequence[Frame], how: Reproject) -> Aligned:
     FrameError
         Where a frame has no celestial WCS, unless it may be left out.
     InputError
-        Where the target has none, or no frame touches it.
+        Where the target has none, no frame touches it, or no machine could hold the result.
     """
     faults = [_fault(frame) for frame in frames]
     for frame, fault in zip(frames, faults, strict=True):
@@ -40,7 +40,6 @@ def reproject_frames(frames: Sequence[Frame], how: Reproject) -> Aligned:
     if not usable:
         raise InputError(f"align {how}: expected a frame with a celestial WCS, got none")
     grid = choose_grid(usable, how)
-    check_size(grid)
     how_to = Resampling(how.method, how.order, how.flux)
     placed: list[Frame] = []
     for f, frame in enumerate(frames):

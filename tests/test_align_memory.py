@@ -9,11 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from astropy.io import fits
+from astropy.nddata import CCDData
 
 from bench.memory import can_measure
-from gpustack import Reproject
+from gpustack import Reproject, stack
 from gpustack.align import bring_together
 from gpustack.align.projected import SIDE
+from gpustack.errors import MemoryLimitError
 from gpustack.frames import open_frames
 from skies import SCALE, distorted, tangent
 
@@ -63,6 +65,41 @@ def test_a_block_takes_what_is_counted(method, order, dtype, coarse, degrees, tm
     taken = _peak(lambda: opened.read(0, side, buffer))
     assert opened.held_bytes / 6 < taken < opened.held_bytes
     assert _peak(lambda: opened.read_variance(0, side)) < opened.held_bytes + 8 * side**2
+
+
+def coarse(n, width=40):
+    """Frames of which a pixel covers 50 x 50 of the grid: few samples, many nodes."""
+    wcs = tangent(scale=50 * SCALE, crpix=(width / 2, width / 2), degrees=3)
+    rng = np.random.default_rng(1)
+    images = [rng.normal(100, 10, (width, width)).astype("f4") for _ in range(n)]
+    return [CCDData(image, unit="adu", wcs=wcs) for image in images]
+
+
+def test_what_tells_where_pixels_lie_is_counted_for_all_frames():
+    """It is held from the beginning to the end."""
+    opened, grid = open_frames(coarse(8)), tangent(crpix=(1000, 1000))
+    align = Reproject(grid, shape=(2000, 2000))
+    bring_together(opened, align)  # imports
+    tracemalloc.start()
+    try:
+        frames = bring_together(opened, align).frames
+        taken = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    kept = sum(frame.kept_bytes for frame in frames)
+    assert 0.95 * taken < kept < taken
+    assert kept > 2e6
+
+
+def test_nodes_count_in_the_limit():
+    frames, align = coarse(8), Reproject(tangent(crpix=(1000, 1000)), shape=(2000, 2000))
+    kept = sum(frame.kept_bytes for frame in bring_together(open_frames(frames), align).frames)
+    for memory, said in (
+        (kept, f"rows beside the {kept:,} bytes that tell where .* got {kept:,}"),
+        (kept + 999, f"; got 999 bytes beside the {kept:,} bytes that tell where"),
+    ):
+        with pytest.raises(MemoryLimitError, match=said):
+            stack(frames, align=align, memory=memory)
 
 
 def _peak(call):

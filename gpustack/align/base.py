@@ -110,6 +110,11 @@ class GridFrame:
             header.remove(key, remove_all=True)
         return header
 
+    @property
+    def kept_bytes(self) -> int:
+        """Bytes that it holds from the beginning to the end, read or not."""
+        return 0
+
     def lacks(self, y: int, x: int) -> str:
         """Why the frame has no sample at a pixel of the grid; empty where it has one."""
         raise NotImplementedError

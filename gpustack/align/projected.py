@@ -85,6 +85,11 @@ class ProjectedFrame(GridFrame):
         return self.shape[1] * self.stored.itemsize
 
     @property
+    def kept_bytes(self) -> int:
+        """Of the nodes."""
+        return self.pixel_map.nbytes
+
+    @property
     def held_bytes(self) -> int:
         """Of a block, while it is resampled."""
         block, part = HELD_BYTES[self.how.method]

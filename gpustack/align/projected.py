@@ -1,6 +1,6 @@
 """Frames that are resampled, block by block, as their rows are asked for."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ from gpustack.align.pixel_map import STEP, PixelMap
 from gpustack.align.resample import Resampling, contributes, interpolate, resample, sliced, without
 from gpustack.backends.base import Samples
 from gpustack.frames.base import read_whole
-from gpustack.frames.sections import AT_ONCE, read_part, read_section
+from gpustack.frames.sections import AT_ONCE, read_parts, read_sections
 from gpustack.frames.variance import READ_BYTES
 
 #: Sides of the blocks of the grid that are resampled at once, in pixels of the grid or the frame,
@@ -28,8 +28,14 @@ SPLINE_BYTES = 8
 #: What a pixel of a block takes beside, where nodes do not tell and the sky is asked.
 SKY_BYTES = 240
 
+#: Bytes that the parts of a frame below blocks beside each other may take, so that rows that they
+#: share are read once. For float32, 9 blocks.
+GROUP_BYTES = 4 << 20
+
 #: Rows and columns of the grid, or of a frame.
 Block = tuple[slice, slice]
+#: Blocks, and the part of the frame that each lies on.
+Group = list[tuple[Block, Block]]
 
 
 @dataclass(eq=False)
@@ -91,7 +97,7 @@ class ProjectedFrame(GridFrame):
 
     @property
     def held_bytes(self) -> int:
-        """Of a block, while it is resampled."""
+        """Of a block, while it is resampled, and of what lies below those read with it."""
         block, part = HELD_BYTES[self.how.method]
         part += SPLINE_BYTES * self.how.is_spline
         block += SKY_BYTES * bool(self.pixel_map.rough.any())
@@ -99,8 +105,11 @@ class ProjectedFrame(GridFrame):
         height, width = self._most_under(rows, columns)
         # Meanwhile, rows of the frame as they are read, with variances.
         row = self.inner.row_bytes + self.inner.has_variance * READ_BYTES * self.inner.shape[1]
-        read = min(height, AT_ONCE // self.inner.shape[1] + 1) * row
-        return block * rows * columns + part * height * width + read + self.inner.held_bytes
+        read = min(self.inner.shape[0], AT_ONCE // self.inner.shape[1] + 1) * row
+        beside = (self._beside(rows, columns) - 1) * self._part_bytes * height * width
+        return (
+            block * rows * columns + part * height * width + beside + read + self.inner.held_bytes
+        )
 
     def read(self, start: int, stop: int, into: Any = None) -> Samples:
         """Rows ``[start, stop)`` of the grid; the frame is read where they lie on it."""
@@ -111,9 +120,7 @@ class ProjectedFrame(GridFrame):
         if into is not None:
             data = np.ndarray(shape, self.stored, into)
         data.fill(np.nan)
-        for rows, columns in self._blocks(start, stop):
-            here = slice(rows.start - start, rows.stop - start), columns
-            data[here] = self._samples(rows, columns)
+        self._fill(data, start, self._samples)
         return Samples(data)
 
     def read_variance(self, start: int, stop: int) -> NDArray[np.float64]:
@@ -124,17 +131,13 @@ class ProjectedFrame(GridFrame):
         """
         self.inner.read_variance(0, 1)  # says where there is none, whatever the rows
         variance = np.full((stop - start, self.shape[1]), np.nan)
-        for rows, columns in self._blocks(start, stop):
-            here = slice(rows.start - start, rows.stop - start), columns
-            variance[here] = self._variance(rows, columns)
+        self._fill(variance, start, self._variance)
         return variance
 
     def read_flags(self, start: int, stop: int) -> NDArray[Any]:
         """The bits of rows ``[start, stop)``, of the nearest pixel, 0 outside of the frame."""
         bits = np.zeros((stop - start, self.shape[1]), self.inner.read_flags(0, 1).dtype)
-        for rows, columns in self._blocks(start, stop):
-            here = slice(rows.start - start, rows.stop - start), columns
-            bits[here] = self._bits(rows, columns)
+        self._fill(bits, start, self._bits)
         return bits
 
     def lacks(self, y: int, x: int) -> str:
@@ -153,13 +156,38 @@ class ProjectedFrame(GridFrame):
         """All samples of the grid."""
         return read_whole(self)
 
-    def _blocks(self, start: int, stop: int) -> Iterator[Block]:
-        """The window, as far as it is in rows ``[start, stop)``, in blocks."""
+    def _fill(
+        self, array: NDArray[Any], start: int, values: Callable[[Group], Iterator[Any]]
+    ) -> None:
+        """Fill the blocks of rows from `start` on; what lies beside the frame stays as it is."""
+        for group in self._groups(start, start + len(array)):
+            for ((rows, columns), _), found in zip(group, values(group), strict=True):
+                array[rows.start - start : rows.stop - start, columns] = found
+
+    def _groups(self, start: int, stop: int) -> Iterator[Group]:
+        """The window, as far as it is in rows ``[start, stop)``, in blocks beside each other."""
         down, across = self.window
         height, width = self._most()
+        most = self._beside(height, width)
         for rows in _cut(max(start, down.start), min(stop, down.stop), height):
-            for columns in _cut(across.start, across.stop, width):
-                yield rows, columns
+            blocks = [(rows, columns) for columns in _cut(across.start, across.stop, width)]
+            for first in range(0, len(blocks), most):
+                parts = [(block, self._under(*block)) for block in blocks[first : first + most]]
+                yield [(block, part) for block, part in parts if part is not None]
+
+    def _beside(self, rows: int, columns: int) -> int:
+        """How many blocks of so many rows and columns are read together, at most."""
+        height, width = self._most_under(rows, columns)
+        room = GROUP_BYTES // max(height * width * self._part_bytes, 1)
+        across = int(self.window[1].stop - self.window[1].start)
+        return max(1, min(room, -(-across // columns)))
+
+    @property
+    def _part_bytes(self) -> int:
+        """Of a pixel of a part of the frame: what is read, and whether it is invalid."""
+        inner = self.inner
+        samples = int(inner.dtype.itemsize) + 1
+        return max(samples + 8 * inner.has_variance, 8 * inner.has_flags)
 
     def _most(self) -> tuple[int, int]:
         """Rows and columns of a block, at most."""
@@ -177,43 +205,43 @@ class ProjectedFrame(GridFrame):
         height, width = np.minimum(sizes, self.inner.shape).astype(int)
         return int(height), int(width)
 
-    def _samples(self, rows: slice, columns: slice) -> Any:
-        """The samples of a block."""
-        part = self._under(rows, columns)
-        if part is None:
-            return np.nan
-        values, invalid = read_section(self.inner, part)
-        return self._resampled(values, invalid, part, (rows, columns)) * self._area(rows, columns)
+    def _samples(self, group: Group) -> Iterator[Any]:
+        """The samples of blocks."""
+        read = read_sections(self.inner, [part for _, part in group])
+        for (block, part), (values, invalid) in zip(group, read, strict=True):
+            yield self._resampled(values, invalid, part, block) * self._area(*block)
 
-    def _variance(self, rows: slice, columns: slice) -> Any:
-        part = self._under(rows, columns)
-        if part is None:
-            return np.nan
-        values = self._part(self.inner.read_variance, part, np.dtype(np.float64))
-        # Of invalid samples nobody knows what the variance is.
-        invalid = read_section(self.inner, part)[1] | ~np.isfinite(values)
-        variance = self._resampled(values, invalid, part, (rows, columns))
-        if self.how.is_spline:
-            np.maximum(variance, 0, out=variance)  # waves beside a step
-        return variance * self._area(rows, columns) ** 2
+    def _variance(self, group: Group) -> Iterator[Any]:
+        """The variances of blocks."""
+        parts = [part for _, part in group]
+        read = self._parts(self.inner.read_variance, parts, np.dtype(np.float64))
+        unknown = read_sections(self.inner, parts)
+        for (block, part), values, (_, invalid) in zip(group, read, unknown, strict=True):
+            # Of invalid samples nobody knows what the variance is.
+            lost = invalid | ~np.isfinite(values)
+            variance = self._resampled(values, lost, part, block)
+            if self.how.is_spline:
+                np.maximum(variance, 0, out=variance)  # waves beside a step
+            yield variance * self._area(*block) ** 2
 
-    def _bits(self, rows: slice, columns: slice) -> Any:
-        part = self._under(rows, columns)
-        if part is None:
-            return 0
-        bits = self._part(self.inner.read_flags, part, self.inner.read_flags(0, 1).dtype)
-        with np.errstate(invalid="ignore"):
-            at = np.rint(self.pixel_map.within(rows, columns))
-            inside = np.ones(at.shape[1:], bool)
-            for place, span in zip(at, part, strict=True):
-                inside &= (place >= span.start) & (place < span.stop)
-        found = np.zeros(inside.shape, bits.dtype)
-        y, x = (place[inside].astype(np.intp) for place in at)
-        found[inside] = bits[y - part[0].start, x - part[1].start]
-        return found
+    def _bits(self, group: Group) -> Iterator[Any]:
+        """The bits of blocks."""
+        dtype = self.inner.read_flags(0, 1).dtype
+        parts = [part for _, part in group]
+        read = self._parts(self.inner.read_flags, parts, dtype)
+        for (block, part), bits in zip(group, read, strict=True):
+            with np.errstate(invalid="ignore"):
+                at = np.rint(self.pixel_map.within(*block))
+                inside = np.ones(at.shape[1:], bool)
+                for place, span in zip(at, part, strict=True):
+                    inside &= (place >= span.start) & (place < span.stop)
+            found = np.zeros(inside.shape, dtype)
+            y, x = (place[inside].astype(np.intp) for place in at)
+            found[inside] = bits[y - part[0].start, x - part[1].start]
+            yield found
 
-    def _part(self, read: Any, part: Block, dtype: np.dtype[Any]) -> NDArray[Any]:
-        return read_part(read, self.inner.shape, part, dtype)
+    def _parts(self, read: Any, parts: list[Block], dtype: np.dtype[Any]) -> list[NDArray[Any]]:
+        return read_parts(read, self.inner.shape, parts, dtype)
 
     def _resampled(
         self, values: NDArray[Any], invalid: NDArray[np.bool_], part: Block, block: Block

@@ -8,6 +8,7 @@ from astropy.wcs import WCS
 from gpustack import Reproject, stack, wcs_project
 from gpustack.align import bring_together
 from gpustack.align.footprint import between
+from gpustack.align.pixel_map import PixelMap
 from gpustack.frames import open_frames
 from skies import tangent
 
@@ -99,3 +100,16 @@ def test_local_areas_are_those_of_each_pixel(case):
     off = np.abs(made[known] / exact[known] - 1)
     # At a seam neighbours lie at both ends of the map.
     assert np.quantile(off, 0.97) < AREA
+
+
+def test_what_lies_beside_a_torn_frame_is_passed_at_once(monkeypatch):
+    """Asking the sky takes 2 ms however few pixels they are; of 630 blocks 4 are on the frame."""
+    (wcs, shape), (target, target_shape) = CASES["a field on the seam"]
+    image = CCDData(np.ones(shape), unit="adu", wcs=wcs)
+    align = Reproject(target, shape=target_shape)
+    (frame,) = bring_together(open_frames([image]), align).frames
+    asked = []
+    extent = PixelMap.extent
+    monkeypatch.setattr(PixelMap, "extent", lambda *a: asked.append(a[1:]) or extent(*a))
+    assert np.isfinite(frame.read(0, target_shape[0]).data).sum() > 30
+    assert len(asked) < 100

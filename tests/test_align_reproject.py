@@ -5,6 +5,7 @@ import pytest
 from astropy.io import fits
 from astropy.nddata import CCDData, InverseVariance, StdDevUncertainty, VarianceUncertainty
 from astropy.wcs import WCS, DistortionLookupTable
+from astropy.wcs.utils import proj_plane_pixel_area
 
 from gpustack import Offsets, Reproject, SigmaClip, explain, stack, wcs_project
 from gpustack.align import bring_together
@@ -343,6 +344,21 @@ def test_explain_tells_what_is_outside_from_what_is_not_finite(method):
             assert (rows["fate"][1] == "outside of the frame") == outside
             fates.add(rows["fate"][1])
     assert fates == {"used", "not finite", "outside of the frame"}
+
+
+def test_a_frame_whose_header_says_the_same_in_other_words_is_taken_as_it_is():
+    """CD for PC and CDELT: areas of pixels differ by rounding."""
+    wcs = tangent(degrees=45)
+    header = wcs.to_header()
+    for key in [key for key in header if key.startswith(("PC", "CDELT"))]:
+        del header[key]
+    for (i, j), value in np.ndenumerate(wcs.pixel_scale_matrix):
+        header[f"CD{i + 1}_{j + 1}"] = value
+    other = WCS(header)
+    assert proj_plane_pixel_area(other) != proj_plane_pixel_area(wcs)
+    align = Reproject(other, shape=(100, 120))
+    (frame,) = bring_together(open_frames([noisy(wcs)]), align).frames
+    assert isinstance(frame, PlacedFrame)
 
 
 @pytest.mark.parametrize("kind", [AbsentFrame])

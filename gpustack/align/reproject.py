@@ -19,6 +19,10 @@ from gpustack.header import fits_wcs
 
 _log = logging.getLogger(__name__)
 
+#: Of areas of pixels, relative: headers that say the same in other words, as CD for PC and CDELT,
+#: differ by rounding. Samples of float32 are told apart from 6e-8 on.
+SAME_AREA = 1e-9
+
 
 def reproject_frames(frames: Sequence[Frame], how: Reproject) -> Aligned:
     """Frames on the grid of the target. Of files, only headers are read.
@@ -65,7 +69,8 @@ def project(frame: Frame, grid: Grid, how: Resampling) -> Frame:
     pixel_map = PixelMap.of(to_frame, *touched)
     ratio = proj_plane_pixel_area(grid.wcs) / proj_plane_pixel_area(wcs)
     offset = pixel_map.offset
-    if how.method == "interp" and offset is not None and (ratio == 1 or how.flux != "ratio"):
+    same = how.flux != "ratio" or abs(ratio - 1) <= SAME_AREA
+    if how.method == "interp" and offset is not None and same:
         return PlacedFrame(frame, grid, offset)
     return ProjectedFrame(frame, grid, how, pixel_map, touched, ratio)
 

@@ -79,7 +79,7 @@ def test_nor_at_the_edges_of_bands_and_blocks(case, monkeypatch):
     align = Reproject(target, shape=shape)
     (frame,) = bring_together(open_frames([image]), align).frames
     whole = frame.read(0, shape[0]).data
-    monkeypatch.setattr("gpustack.align.projected.SIDE", 60)
+    monkeypatch.setattr("gpustack.align.blocks.SIDE", 60)
     bands = [frame.read(y, min(y + 37, shape[0])).data for y in range(0, shape[0], 37)]
     np.testing.assert_array_equal(np.concatenate(bands), whole)
 

@@ -14,7 +14,7 @@ from astropy.nddata import CCDData
 from bench.memory import can_measure
 from gpustack import Reproject, stack
 from gpustack.align import bring_together
-from gpustack.align.projected import GROUP_BYTES, SIDE
+from gpustack.align.blocks import GROUP_BYTES, SIDE
 from gpustack.errors import MemoryLimitError
 from gpustack.frames import open_frames
 from gpustack.frames.planes import PlainPlane
@@ -142,7 +142,7 @@ def large(folder, degrees=10.0):
 @pytest.mark.parametrize("group", [GROUP_BYTES, 1 << 30])
 def test_no_block_is_larger_than_is_counted(group, tmp_path, monkeypatch):
     """Nor what is read for those beside it."""
-    monkeypatch.setattr("gpustack.align.projected.GROUP_BYTES", group)
+    monkeypatch.setattr("gpustack.align.blocks.GROUP_BYTES", group)
     opened = large(tmp_path)
     size = opened.shape[0]
     buffer = np.empty(size * opened.row_bytes, np.uint8)
@@ -153,7 +153,7 @@ def test_no_block_is_larger_than_is_counted(group, tmp_path, monkeypatch):
 @pytest.mark.parametrize(("group", "most"), [(GROUP_BYTES, 1.4), (1, None)])
 def test_rows_below_blocks_beside_each_other_are_read_once(group, most, tmp_path, monkeypatch):
     """But for those that a block above needs too, as the frame is turned by 4 degrees."""
-    monkeypatch.setattr("gpustack.align.projected.GROUP_BYTES", group)
+    monkeypatch.setattr("gpustack.align.blocks.GROUP_BYTES", group)
     opened, read = large(tmp_path, degrees=4), []
     fill = PlainPlane._fill
 

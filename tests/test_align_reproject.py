@@ -7,14 +7,14 @@ from astropy.nddata import CCDData, InverseVariance, StdDevUncertainty, Variance
 from astropy.wcs import WCS, DistortionLookupTable
 from astropy.wcs.utils import proj_plane_pixel_area
 
-from gpustack import Offsets, Reproject, SigmaClip, explain, stack, wcs_project
+from gpustack import Offsets, Reproject, SigmaClip, stack, wcs_project
 from gpustack.align import bring_together
 from gpustack.align.base import AbsentFrame
+from gpustack.align.blocks import SIDE
 from gpustack.align.footprint import between
 from gpustack.align.map_wcs import FramePixels, GridPixels
 from gpustack.align.pixel_map import STEP, PixelMap
 from gpustack.align.placed import PlacedFrame
-from gpustack.align.projected import SIDE
 from gpustack.align.resample import Resampling, interpolate, resample
 from gpustack.frames import open_frames
 from skies import SCALE, distorted, noisy, stars, tangent
@@ -107,7 +107,7 @@ def test_blocks_leave_no_seam(monkeypatch):
     align = Reproject(extent="union")
     whole = stack(images, align=align)
     assert max(whole.data.shape) < SIDE
-    monkeypatch.setattr("gpustack.align.projected.SIDE", 16)
+    monkeypatch.setattr("gpustack.align.blocks.SIDE", 16)
     parts = stack(images, align=align)
     np.testing.assert_array_equal(parts.data, whole.data)
     np.testing.assert_array_equal(parts.uncertainty, whole.uncertainty)
@@ -318,32 +318,6 @@ def test_normalisation_is_measured_on_the_grid():
     assert np.nanstd(result.data) < 1e-3
     offsets = np.array(result.frames["zero"])
     np.testing.assert_allclose(offsets - offsets[0], [0, 50, -30], atol=1e-3)
-
-
-def test_explain_shows_the_pixel_of_the_grid():
-    images = frames(3)
-    result = stack(images, align="wcs", combine="median")
-    found = explain(images, 33, 44, align="wcs", combine="median")
-    assert found.data == result.data[44, 33]
-
-
-@pytest.mark.parametrize("method", METHODS)
-def test_explain_tells_what_is_outside_from_what_is_not_finite(method):
-    images = [*frames(3)[::2], noisy(tangent((50.0, 20.0)))]
-    images[1].data[40:60, 40:60] = np.nan
-    align = Reproject(images[0].wcs, shape=(100, 120), method=method)
-    fates = set()
-    for x in range(2, 120, 13):
-        for y in range(3, 100, 16):
-            there = [
-                image.wcs.world_to_pixel(images[0].wcs.pixel_to_world(x, y)) for image in images
-            ]
-            rows = explain(images, x, y, align=align).samples
-            assert rows["fate"][2] == "left out"
-            outside = not (-0.5 <= there[1][0] < 119.5 and -0.5 <= there[1][1] < 113.5)
-            assert (rows["fate"][1] == "outside of the frame") == outside
-            fates.add(rows["fate"][1])
-    assert fates == {"used", "not finite", "outside of the frame"}
 
 
 def test_a_frame_whose_header_says_the_same_in_other_words_is_taken_as_it_is():

@@ -3,41 +3,29 @@
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gpustack.align.base import OUTSIDE, GridFrame
+from gpustack.align.blocks import Block, Blocks, Group
 from gpustack.align.map_wcs import FramePixels, GridPixels
-from gpustack.align.pixel_map import STEP, PixelMap
+from gpustack.align.pixel_map import PixelMap
 from gpustack.align.resample import Resampling, contributes, interpolate, resample, sliced, without
 from gpustack.backends.base import Samples
 from gpustack.frames.base import read_whole
 from gpustack.frames.sections import AT_ONCE, read_parts, read_sections
 from gpustack.frames.variance import READ_BYTES
 
-#: Sides of the blocks of the grid that are resampled at once, in pixels of the grid or the frame,
-#: whichever are larger. Square ones lie on the fewest pixels of a frame that is turned. With larger
-#: ones it is no faster, and less of the limit is left to bands and threads.
-SIDE = 256
 #: Bytes that a pixel of a block takes meanwhile, and one of the part of the frame below it, at
 #: most; measured with float64 and masked samples.
 HELD_BYTES = {"interp": (34, 33), "adaptive": (98, 34), "exact": (52, 136)}
 #: What filtering for splines takes of a pixel of the frame, beside.
 SPLINE_BYTES = 8
-#: What a pixel of a block takes beside, where nodes do not tell and the sky is asked; and the sides
-#: of what it is asked of at once, at least, as asking takes 2 ms however few pixels they are.
-SKY_BYTES, ASKED = 240, 64
-
-#: Bytes that the parts of a frame below blocks beside each other may take, so that rows that they
-#: share are read once. For float32, 9 blocks.
-GROUP_BYTES = 4 << 20
-
-#: Rows and columns of the grid, or of a frame.
-Block = tuple[slice, slice]
-#: Blocks, and the part of the frame that each lies on.
-Group = list[tuple[Block, Block]]
+#: What a pixel takes beside, where nodes do not tell and the sky is asked.
+SKY_BYTES = 240
 
 
 @dataclass(eq=False)
@@ -102,13 +90,13 @@ class ProjectedFrame(GridFrame):
         """Of a block, while it is resampled, and of what lies below those read with it."""
         block, part = HELD_BYTES[self.how.method]
         part += SPLINE_BYTES * self.how.is_spline
-        rows, columns = self._most()
-        sky = SKY_BYTES * math.prod(self._asked()) if self._is_torn else 0
-        height, width = self._most_under(rows, columns)
+        rows, columns = self._blocks.most()
+        sky = SKY_BYTES * math.prod(self._blocks.asked()) if self._blocks.is_torn else 0
+        height, width = self._blocks.most_under(rows, columns)
         # Meanwhile, rows of the frame as they are read, with variances.
         row = self.inner.row_bytes + self.inner.has_variance * READ_BYTES * self.inner.shape[1]
         read = min(self.inner.shape[0], AT_ONCE // self.inner.shape[1] + 1) * row
-        beside = (self._beside(rows, columns) - 1) * self._part_bytes * height * width
+        beside = (self._blocks.beside(rows, columns) - 1) * self._part_bytes * height * width
         block, part = block * rows * columns, part * height * width
         return sky + block + part + beside + read + self.inner.held_bytes
 
@@ -161,64 +149,15 @@ class ProjectedFrame(GridFrame):
         self, array: NDArray[Any], start: int, values: Callable[[Group], Iterator[Any]]
     ) -> None:
         """Fill the blocks of rows from `start` on; what lies beside the frame stays as it is."""
-        for group in self._groups(start, start + len(array)):
+        for group in self._blocks.groups(start, start + len(array)):
             for ((rows, columns), _), found in zip(group, values(group), strict=True):
                 array[rows.start - start : rows.stop - start, columns] = found
 
-    def _groups(self, start: int, stop: int) -> Iterator[Group]:
-        """The window, as far as it is in rows ``[start, stop)``, in blocks beside each other."""
-        down, across = self.window
-        if self._is_torn:
-            height, width = self._asked()
-            for rows in _cut(max(start, down.start), min(stop, down.stop), height):
-                for columns in _cut(across.start, across.stop, width):
-                    yield from self._halved(rows, columns)
-            return
-        height, width = self._most()
-        most = self._beside(height, width)
-        for rows in _cut(max(start, down.start), min(stop, down.stop), height):
-            blocks = [(rows, columns) for columns in _cut(across.start, across.stop, width)]
-            for first in range(0, len(blocks), most):
-                parts = [(block, self._under(*block)) for block in blocks[first : first + most]]
-                yield [(block, part) for block, part in parts if part is not None]
-
-    @property
-    def _is_torn(self) -> bool:
-        """Whether there are pixels of which nodes do not tell."""
-        return bool(self.pixel_map.rough.any())
-
-    def _asked(self) -> tuple[int, int]:
-        """Rows and columns that the sky is asked of at once, at most."""
-        rows, columns = (
-            max(most, min(ASKED, part.stop - part.start))
-            for most, part in zip(self._most(), self.window, strict=True)
-        )
-        return rows, columns
-
-    def _halved(self, rows: slice, columns: slice) -> Iterator[Group]:
-        """A part of the window, one by one in blocks, but for halves of it beside the frame.
-
-        Most of what a torn frame may lie on is beside it.
-        """
-        part, most = self._under(rows, columns), self._most()
-        if part is None:
-            return
-        sizes = rows.stop - rows.start, columns.stop - columns.start
-        if sizes[0] <= most[0] and sizes[1] <= most[1]:
-            yield [((rows, columns), part)]
-        elif sizes[0] * most[1] > sizes[1] * most[0]:
-            for half in _cut(rows.start, rows.stop, -(-sizes[0] // 2)):
-                yield from self._halved(half, columns)
-        else:
-            for half in _cut(columns.start, columns.stop, -(-sizes[1] // 2)):
-                yield from self._halved(rows, half)
-
-    def _beside(self, rows: int, columns: int) -> int:
-        """How many blocks of so many rows and columns are read together, at most."""
-        height, width = self._most_under(rows, columns)
-        room = GROUP_BYTES // max(height * width * self._part_bytes, 1)
-        across = int(self.window[1].stop - self.window[1].start)
-        return max(1, min(room, -(-across // columns)))
+    @cached_property
+    def _blocks(self) -> Blocks:
+        """How the window is cut."""
+        margin = self.how.margin(self.pixel_map.scale)
+        return Blocks(self.window, self.pixel_map, self.inner.shape, margin, self._part_bytes)
 
     @property
     def _part_bytes(self) -> int:
@@ -226,22 +165,6 @@ class ProjectedFrame(GridFrame):
         inner = self.inner
         samples = int(inner.dtype.itemsize) + 1
         return max(samples + 8 * inner.has_variance, 8 * inner.has_flags)
-
-    def _most(self) -> tuple[int, int]:
-        """Rows and columns of a block, at most."""
-        scale = np.hypot(*self.pixel_map.rates).max()
-        side = SIDE // max(round(min(scale, SIDE)), 1)
-        rows, columns = (min(side, part.stop - part.start) for part in self.window)
-        return rows, columns
-
-    def _most_under(self, rows: int, columns: int) -> tuple[int, int]:
-        """Rows and columns of the frame that a block of so many lies on, at most."""
-        if self._is_torn:
-            return self.inner.shape[0], self.inner.shape[1]
-        around = 2 * self.how.margin(self.pixel_map.scale) + 4
-        sizes = self.pixel_map.rates @ (rows + 2 * STEP, columns + 2 * STEP) + around
-        height, width = np.minimum(sizes, self.inner.shape).astype(int)
-        return int(height), int(width)
 
     def _samples(self, group: Group) -> Iterator[Any]:
         """The samples of blocks."""
@@ -311,28 +234,8 @@ class ProjectedFrame(GridFrame):
         corners = [span.start for span in (*reversed(block), *reversed(part))]
         return FramePixels(), GridPixels(self.pixel_map, *corners)
 
-    def _under(self, rows: slice, columns: slice) -> Block | None:
-        """The part of the frame that a block lies on, and what contributes to its edges."""
-        margin = self.how.margin(self.pixel_map.scale)
-        spans = []
-        ends = self.pixel_map.extent(rows, columns)
-        for (low, high), length in zip(ends, self.inner.shape, strict=True):
-            if not (high >= -margin and low <= length + margin):
-                return None
-            first = max(int(max(low, 0)) - margin, 0)
-            spans.append(slice(first, min(int(min(high, length)) + margin + 2, length)))
-        return spans[0], spans[1]
-
     def _area(self, rows: slice, columns: slice) -> Any:
         """What values are multiplied by."""
         if self.how.flux == "local":
             return self.pixel_map.area(rows, columns)
         return self.ratio if self.how.flux == "ratio" else 1.0
-
-
-def _cut(start: int, stop: int, most: int) -> Iterator[slice]:
-    """``[start, stop)`` in parts of nearly the same length."""
-    parts = -(-(stop - start) // most)
-    for i in range(parts):
-        first, last = (start + (stop - start) * k // parts for k in (i, i + 1))
-        yield slice(first, last)

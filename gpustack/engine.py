@@ -1,6 +1,7 @@
 """The engine: frames and a recipe in, band by band through a backend, a result out."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Literal, TypeVar
 
@@ -10,12 +11,13 @@ from numpy.typing import DTypeLike, NDArray
 from gpustack import backends
 from gpustack.advice import warn_of
 from gpustack.align import AbsentFrame, bring_together
+from gpustack.align.base import GridFrame
 from gpustack.alignments import Alignment
 from gpustack.arguments import fill_in
 from gpustack.backends.base import Outputs, Progress
 from gpustack.clips import Clip
 from gpustack.combines import Combine
-from gpustack.errors import OutOfMemoryError
+from gpustack.errors import MemoryLimitError, OutOfMemoryError
 from gpustack.flags import Flags
 from gpustack.frames import Frame, FrameSource, open_frames, tell_of_apart
 from gpustack.frames.resident import reshaped
@@ -252,12 +254,26 @@ def run(
         assert out.data is not None
         maps = derived(recipe, source, out.data.dtype, exposures(frames, recipe))
         made = list(maps.values())
-        limit = _limit(memory, source, least_memory(source, recipe, made))
-        with watch("stream"):
+        kept = sum(frame.kept_bytes for frame in frames if isinstance(frame, GridFrame))
+        limit = _limit(memory, source, least_memory(source, recipe, made), kept)
+        with watch("stream"), _beside(kept):
             execute(executor, source, recipe, out, made, limit, progress)
         return out, maps
 
     return _result(frames, recipe, *_within_memory(fill), header)
+
+
+@contextmanager
+def _beside(kept: int) -> Iterator[None]:
+    """A limit that is too low is said to be so beside what frames keep."""
+    try:
+        yield
+    except MemoryLimitError as err:
+        raise MemoryLimitError(f"{err}{_places(kept)}") if kept else err from None
+
+
+def _places(kept: int) -> str:
+    return f" beside the {kept:,} bytes that tell where the pixels of aligned frames lie"
 
 
 def _within_memory(work: Callable[[], Made]) -> Made:
@@ -294,14 +310,21 @@ def _source(
     return FrameSource(*given) if watch.reads is None else TimedSource(*given, watch.reads)
 
 
-def _limit(memory: float | str | None, source: FrameSource, maps: int) -> int:
-    """The limit in bytes; where none is given, some rows of all frames fit in any case.
+def _limit(memory: float | str | None, source: FrameSource, maps: int, kept: int) -> int:
+    """The bytes that reading and computing may take, of a limit that what is `kept` counts in too.
 
-    `maps` is what reasons and maps take of one row.
+    Where no limit is given, some rows of all frames fit in any case. `maps` is what reasons and
+    maps take of one row.
     """
-    if memory is not None:
-        return parse_memory(memory)
-    return max(DEFAULT_MEMORY, source.held_bytes + 4 * source.most_row_bytes + 2 * maps)
+    if memory is None:
+        rows = source.held_bytes + 4 * source.most_row_bytes + 2 * maps
+        return max(DEFAULT_MEMORY - kept, rows)
+    limit = parse_memory(memory)
+    if limit <= kept:
+        raise MemoryLimitError(
+            f"memory limit: expected room for some rows{_places(kept)}, got {limit:,} bytes"
+        )
+    return limit - kept
 
 
 def _outputs(recipe: Recipe, source: FrameSource, reasons: bool) -> Outputs:

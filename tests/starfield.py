@@ -89,3 +89,65 @@ def peaks(image, apart=9, margin=12, above=8.0, smooth=1.5):
     order = np.argsort(-smoothed[y, x])
     places = (x + 1j * y)[order]
     return places[inside(places, image.shape, margin)]
+
+
+def least_error(image, noise):
+    """How well a shift (y, x) can be told of one image whose scene is known: Cramer and Rao.
+
+    `image` is without noise, of which each pixel has so much.
+    """
+    return np.array([noise / np.sqrt(np.sum(slope**2)) for slope in np.gradient(image)])
+
+
+def displacements(image, other, places, reach=12):
+    """How far stars of one image are from where they are on the other, by a matched filter.
+
+    The derivatives of the mean star, made round, so that it has no side, are the filter that tells
+    a shift best; brightness is that on `other`, so that noise of `image` enters linearly.
+
+    Returns
+    -------
+    apart, error : ndarray, shape (stars, 2)
+        In pixels, y and x. Errors are those of both images, by the same filter between the stars.
+    """
+    image, other = (without_sky(each) for each in (image, other))
+    at = [(round(place.imag), round(place.real)) for place in places]
+    star = _mean_star(other, at, reach)
+    slopes, difference = np.gradient(star), image - other
+
+    def told(where):
+        cuts = np.array([_around(difference, y, x, reach) for y, x in where])
+        return np.array([-np.sum(cuts * g, (1, 2)) / np.sum(g**2) for g in slopes]).T
+
+    flux = [np.sum(_around(other, y, x, reach) * star) / np.sum(star**2) for y, x in at]
+    flux = np.array(flux)[:, np.newaxis]
+    noise = 1.4826 * np.median(np.abs(told(_between(at, image.shape, reach))), axis=0)
+    return told(at) / flux, noise / flux
+
+
+def without_sky(image, box=20, most=100):
+    """Less the median, and what is wider than stars; no pixel that is far off counts in that."""
+    image = image - np.median(image)
+    return image - gaussian_filter(np.clip(image, -most, most), box)
+
+
+def _around(image, y, x, reach):
+    return image[y - reach : y + reach + 1, x - reach : x + reach + 1]
+
+
+def _mean_star(image, at, reach):
+    """By rings around its middle; all together 1."""
+    mean = np.mean([_around(image, y, x, reach) for y, x in at], axis=0)
+    far = np.hypot(*np.mgrid[-reach : reach + 1, -reach : reach + 1])
+    rings = np.array([mean[np.abs(far - radius) < 0.5].mean() for radius in range(reach + 1)])
+    star = gaussian_filter(np.interp(far, np.arange(reach + 1), rings - rings[-1], right=0), 1)
+    return star / star.sum()
+
+
+def _between(at, shape, reach, wanted=500):
+    """Places that are far from all stars."""
+    rng = np.random.default_rng(0)
+    y, x = (rng.integers(3 * reach, length - 3 * reach, 40 * wanted) for length in shape)
+    near = np.min([np.hypot(y - one, x - other) for one, other in at], axis=0)
+    free = np.flatnonzero(near > 3 * reach)[:wanted]
+    return list(zip(y[free], x[free], strict=True))

@@ -8,6 +8,7 @@ from astropy.wcs import WCS
 from gpustack import Reproject, stack, wcs_project
 from gpustack.align import bring_together
 from gpustack.align.footprint import between
+from gpustack.align.pixel_map import PixelMap
 from gpustack.frames import open_frames
 from skies import tangent
 
@@ -78,7 +79,7 @@ def test_nor_at_the_edges_of_bands_and_blocks(case, monkeypatch):
     align = Reproject(target, shape=shape)
     (frame,) = bring_together(open_frames([image]), align).frames
     whole = frame.read(0, shape[0]).data
-    monkeypatch.setattr("gpustack.align.projected.SIDE", 60)
+    monkeypatch.setattr("gpustack.align.blocks.SIDE", 60)
     bands = [frame.read(y, min(y + 37, shape[0])).data for y in range(0, shape[0], 37)]
     np.testing.assert_array_equal(np.concatenate(bands), whole)
 
@@ -99,3 +100,16 @@ def test_local_areas_are_those_of_each_pixel(case):
     off = np.abs(made[known] / exact[known] - 1)
     # At a seam neighbours lie at both ends of the map.
     assert np.quantile(off, 0.97) < AREA
+
+
+def test_what_lies_beside_a_torn_frame_is_passed_at_once(monkeypatch):
+    """Asking the sky takes 2 ms however few pixels they are; of 630 blocks 4 are on the frame."""
+    (wcs, shape), (target, target_shape) = CASES["a field on the seam"]
+    image = CCDData(np.ones(shape), unit="adu", wcs=wcs)
+    align = Reproject(target, shape=target_shape)
+    (frame,) = bring_together(open_frames([image]), align).frames
+    asked = []
+    extent = PixelMap.extent
+    monkeypatch.setattr(PixelMap, "extent", lambda *a: asked.append(a[1:]) or extent(*a))
+    assert np.isfinite(frame.read(0, target_shape[0]).data).sum() > 30
+    assert len(asked) < 100

@@ -9,12 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from astropy.io import fits
+from astropy.nddata import CCDData
 
 from bench.memory import can_measure
-from gpustack import Reproject
+from gpustack import Reproject, stack
 from gpustack.align import bring_together
-from gpustack.align.projected import SIDE
+from gpustack.align.blocks import GROUP_BYTES, SIDE
+from gpustack.errors import MemoryLimitError
 from gpustack.frames import open_frames
+from gpustack.frames.planes import PlainPlane
 from skies import SCALE, distorted, tangent
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -65,6 +68,41 @@ def test_a_block_takes_what_is_counted(method, order, dtype, coarse, degrees, tm
     assert _peak(lambda: opened.read_variance(0, side)) < opened.held_bytes + 8 * side**2
 
 
+def coarse(n, width=40):
+    """Frames of which a pixel covers 50 x 50 of the grid: few samples, many nodes."""
+    wcs = tangent(scale=50 * SCALE, crpix=(width / 2, width / 2), degrees=3)
+    rng = np.random.default_rng(1)
+    images = [rng.normal(100, 10, (width, width)).astype("f4") for _ in range(n)]
+    return [CCDData(image, unit="adu", wcs=wcs) for image in images]
+
+
+def test_what_tells_where_pixels_lie_is_counted_for_all_frames():
+    """It is held from the beginning to the end."""
+    opened, grid = open_frames(coarse(8)), tangent(crpix=(1000, 1000))
+    align = Reproject(grid, shape=(2000, 2000))
+    bring_together(opened, align)  # imports
+    tracemalloc.start()
+    try:
+        frames = bring_together(opened, align).frames
+        taken = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    kept = sum(frame.kept_bytes for frame in frames)
+    assert 0.95 * taken < kept < taken
+    assert kept > 2e6
+
+
+def test_nodes_count_in_the_limit():
+    frames, align = coarse(8), Reproject(tangent(crpix=(1000, 1000)), shape=(2000, 2000))
+    kept = sum(frame.kept_bytes for frame in bring_together(open_frames(frames), align).frames)
+    for memory, said in (
+        (kept, f"rows beside the {kept:,} bytes that tell where .* got {kept:,}"),
+        (kept + 999, f"; got 999 bytes beside the {kept:,} bytes that tell where"),
+    ):
+        with pytest.raises(MemoryLimitError, match=said):
+            stack(frames, align=align, memory=memory)
+
+
 def _peak(call):
     """The most bytes that arrays take meanwhile."""
     call()  # imports
@@ -91,15 +129,45 @@ def test_places_that_are_transformed_one_by_one_are_counted(method, tmp_path):
     assert _peak(lambda: opened.read_variance(0, SIDE)) < opened.held_bytes + 8 * SIDE**2
 
 
-def test_no_block_is_larger_than_is_counted(tmp_path):
-    """Of a frame that is larger than a block on both sides."""
+def large(folder, degrees=10.0):
+    """A frame that is larger than a block on both sides, on a grid of its size."""
     size = 3 * SIDE
-    frame = tangent(crpix=(size / 2, size / 2), degrees=10)
-    path = written(tmp_path / "frame.fits", frame, (size, size))
+    frame = tangent(crpix=(size / 2, size / 2), degrees=degrees)
+    sigma = np.ones((size, size), "f4")
+    path = written(folder / "frame.fits", frame, (size, size), UNCERT=sigma)
     align = Reproject(tangent(crpix=(size / 2, size / 2)), shape=(size, size))
-    opened = bring_together(open_frames([path]), align).frames[0]
+    return bring_together(open_frames([path]), align).frames[0]
+
+
+@pytest.mark.parametrize("group", [GROUP_BYTES, 1 << 30])
+def test_no_block_is_larger_than_is_counted(group, tmp_path, monkeypatch):
+    """Nor what is read for those beside it."""
+    monkeypatch.setattr("gpustack.align.blocks.GROUP_BYTES", group)
+    opened = large(tmp_path)
+    size = opened.shape[0]
     buffer = np.empty(size * opened.row_bytes, np.uint8)
     assert _peak(lambda: opened.read(0, size, buffer)) < opened.held_bytes
+    assert _peak(lambda: opened.read_variance(0, size)) < opened.held_bytes + 8 * size**2
+
+
+@pytest.mark.parametrize(("group", "most"), [(GROUP_BYTES, 1.4), (1, None)])
+def test_rows_below_blocks_beside_each_other_are_read_once(group, most, tmp_path, monkeypatch):
+    """But for those that a block above needs too, as the frame is turned by 4 degrees."""
+    monkeypatch.setattr("gpustack.align.blocks.GROUP_BYTES", group)
+    opened, read = large(tmp_path, degrees=4), []
+    fill = PlainPlane._fill
+
+    def counted(plane, rows, start):
+        read.append(rows.nbytes)
+        fill(plane, rows, start)
+
+    monkeypatch.setattr(PlainPlane, "_fill", counted)
+    size = opened.shape[0]
+    whole = opened.read(0, size).data
+    times = sum(read) / (4 * size**2)
+    assert times < most if most else times > 3
+    one_by_one = np.concatenate([opened.read(y, y + SIDE).data for y in range(0, size, SIDE)])
+    np.testing.assert_array_equal(whole, one_by_one)
 
 
 #: Runs in a process of its own. Prints the peak above what was in use and the bytes of the result.

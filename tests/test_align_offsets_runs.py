@@ -7,6 +7,7 @@ from astropy.io import fits
 from astropy.nddata import CCDData, StdDevUncertainty
 
 from gpustack import Flags, Grow, Offsets, SigmaClip, explain, stack
+from gpustack.align.base import OUTSIDE
 from gpustack.frames.planes import TiledPlane
 from placing import PLACES, SHAPE, planes, union, write
 
@@ -98,7 +99,22 @@ def test_explain_counts_on_the_grid():
     found = explain(cube, 5, 4, SigmaClip(1.2, 1.2), align=Offsets(PLACES))
     assert found.data == result.data[4, 5]
     outside = explain(cube, 0, 3, align=Offsets(PLACES)).samples["fate"].tolist()
-    assert outside == ["masked", "used", "masked", "masked", "masked"]
+    assert outside == [OUTSIDE, "used", OUTSIDE, OUTSIDE, OUTSIDE]
+
+
+def test_explain_tells_what_is_outside_from_what_is_masked():
+    cube = np.ma.MaskedArray(planes(), False)
+    cube[0, 3, 2] = np.ma.masked
+    lines = str(explain(list(cube), 2, 3, align=Offsets(PLACES, "reference"))).splitlines()
+    assert lines[3].split()[-2:] == ["invalid:", "masked"]
+    shown = str(explain(list(cube), 0, 3, align=Offsets(PLACES)))
+    assert shown.splitlines()[3].split(maxsplit=3) == [
+        "frame",
+        "0",
+        "-",
+        "invalid: outside of the frame",
+    ]
+    assert "1 of 5 samples; 0 rejected low, 0 high, 4 invalid" in shown
 
 
 def test_the_cuda_backend_gives_the_same(cuda, monkeypatch):

@@ -88,11 +88,36 @@ def test_targets_that_are_none(tmp_path):
 
 
 def test_grids_beyond_all_memory():
-    with pytest.raises(InputError, match=r"10,000,000 x 10,000,000 pixels.*9e\+05 GB.*same field"):
+    said = (
+        r"wcs: .* 10,000,000 x 10,000,000 pixels, x first, 9e\+05 GB; a shape, .* makes it smaller"
+    )
+    with pytest.raises(InputError, match=said):
         stack([noisy(tangent())], align=Reproject(shape=(10**7, 10**7)))
-    far = [noisy(tangent()), noisy(tangent((100.0, -20.0)), seed=1)]
-    with pytest.raises(InputError, match=r"GB; are all frames of the same field\?"):
-        stack(far, align="wcs:target=optimal,scale=0.1")
+
+
+@pytest.mark.parametrize("align", ["wcs:target=optimal,scale=0.1", "wcs:extent=union"])
+def test_the_two_frames_that_make_a_grid_too_large(align):
+    """The third one lies between them, the fourth further, but by its shorter axis."""
+    places = [(10.0, 0.0), (14.0, 1.0), (18.0, 0.0), (14.0, 7.0)]
+    images = [noisy(tangent(place, scale=1e-6), (5, 6)) for place in places]
+    box = r"\[-?\d+:-?\d+,-?\d+:-?\d+\]"
+    said = rf"GB; frame 2 in {box} and frame 0 in {box} lie farthest apart; a shape,"
+    with pytest.raises(InputError, match=said):
+        stack(images, align=align)
+
+
+def test_the_one_frame_that_makes_a_grid_too_large():
+    images = [noisy(tangent(scale=1e-8)), noisy(tangent(scale=1e-2))]
+    with pytest.raises(InputError, match=r"GB; frame 1 alone lies in \["):
+        stack(images, align=Reproject(extent="union"))
+
+
+def test_no_frame_has_a_place_on_the_grid():
+    """On the other side of the sky."""
+    with pytest.raises(
+        InputError, match="a frame that has a place on the grid, got none, from fra"
+    ):
+        stack([noisy(tangent((190.0, -20.0)))], align=Reproject(tangent(), extent="union"))
 
 
 def test_a_limit_below_what_resampling_holds():

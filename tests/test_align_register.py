@@ -20,6 +20,9 @@ PLACE, FLUX = 0.1, 0.005
 #: Of what is measured of noise that is this low, in pixels of the whole frame.
 MEASURED = 0.03
 
+#: Of shifts of noisy frames, in what noise allows at best.
+EFFICIENT = 1.2
+
 DITHERS = [0, 7 - 12j, -21 + 4j, 3 + 30j]
 HALVES = [0, 7.55 - 12.3j, -21.2 + 4.7j, 0.45 + 0.53j, 11.1 - 3.9j]
 
@@ -269,3 +272,31 @@ def test_one_frame_is_its_own_reference(stars):
     with pytest.warns(GpustackWarning, match="only one frame"):
         result = stack([image], align="register")
     np.testing.assert_array_equal(result.data, image)
+
+
+def faint_pair(seed, shape=(300, 320), noise=25.0, fixed=10.0):
+    """Frames whose stars are hardly brighter than the noise, a part of which does not move; the
+    shift, and the least error of it, in two directions together."""
+    rng = np.random.default_rng(seed)
+    places = rng.uniform(20, shape[1] - 20, 60) + 1j * rng.uniform(20, shape[0] - 20, 60)
+    fluxes = np.minimum(800 * (rng.pareto(1.3, 60) + 1), 5000)
+    shift = complex(*rng.uniform(8, 20, 2))
+    stays = rng.normal(0, fixed, shape)
+    frames = [
+        stays + sky.expose(places - by, fluxes, shape, sigma=4.5, noise=noise, seed=(seed, k))
+        for k, by in enumerate((0, shift))
+    ]
+    scene = sky.expose(places, fluxes, shape, sigma=4.5, noise=0)
+    # Both frames have noise.
+    least = np.hypot(*sky.least_error(scene, np.hypot(noise, fixed))) * 2**0.5
+    return frames, shift, least
+
+
+def test_faint_frames_are_placed_as_well_as_noise_allows():
+    """Their light above 3 sigma alone would tell with 1.4 times the error."""
+    off = []
+    for seed in range(30):
+        frames, shift, least = faint_pair(seed)
+        table = bring_together(open_frames(frames), Register()).columns
+        off.append(abs(table["dx"][1] + 1j * table["dy"][1] - shift) / least)
+    assert np.sqrt(np.mean(np.square(off))) < EFFICIENT

@@ -8,8 +8,11 @@ from astropy.nddata import CCDData
 
 import starfield as sky
 from gpustack import Register, stack
+from gpustack.align import bring_together
 from gpustack.align.seen import _median9
+from gpustack.align.similarity import Similarity
 from gpustack.errors import FrameError, GpustackWarning, InputError, RecipeError
+from gpustack.frames import open_frames
 
 SHAPE = (260, 280)
 BOTH = pytest.mark.parametrize("by", ["phase", "stars"])
@@ -160,3 +163,11 @@ def test_tiny_frames_are_refused_not_misread(by, shape):
     frames = np.random.default_rng(0).normal(size=(2, *shape))
     with pytest.raises(FrameError, match=r"frame [01]: align: expected"):
         stack(frames, align=Register(by))
+
+
+def test_shifts_that_make_a_grid_too_large(good):
+    frames, shifts = open_frames([good[0]] * 3), (0, 1e8j, -1e8j)
+    lie = [Similarity(shift=complex(shift) + 0.5) for shift in shifts]
+    said = r"register: .* frame 2 in \[.*\] and frame 1 in \[.*\] lie farthest apart; extent='ref"
+    with pytest.raises(InputError, match=said):
+        bring_together(frames, Register(extent="union"), lie)

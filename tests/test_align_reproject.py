@@ -5,15 +5,16 @@ import pytest
 from astropy.io import fits
 from astropy.nddata import CCDData, InverseVariance, StdDevUncertainty, VarianceUncertainty
 from astropy.wcs import WCS, DistortionLookupTable
+from astropy.wcs.utils import proj_plane_pixel_area
 
-from gpustack import Offsets, Reproject, SigmaClip, explain, stack, wcs_project
+from gpustack import Offsets, Reproject, SigmaClip, stack, wcs_project
 from gpustack.align import bring_together
 from gpustack.align.base import AbsentFrame
+from gpustack.align.blocks import SIDE
 from gpustack.align.footprint import between
 from gpustack.align.map_wcs import FramePixels, GridPixels
 from gpustack.align.pixel_map import STEP, PixelMap
 from gpustack.align.placed import PlacedFrame
-from gpustack.align.projected import SIDE
 from gpustack.align.resample import Resampling, interpolate, resample
 from gpustack.frames import open_frames
 from skies import SCALE, distorted, noisy, stars, tangent
@@ -106,7 +107,7 @@ def test_blocks_leave_no_seam(monkeypatch):
     align = Reproject(extent="union")
     whole = stack(images, align=align)
     assert max(whole.data.shape) < SIDE
-    monkeypatch.setattr("gpustack.align.projected.SIDE", 16)
+    monkeypatch.setattr("gpustack.align.blocks.SIDE", 16)
     parts = stack(images, align=align)
     np.testing.assert_array_equal(parts.data, whole.data)
     np.testing.assert_array_equal(parts.uncertainty, whole.uncertainty)
@@ -319,13 +320,19 @@ def test_normalisation_is_measured_on_the_grid():
     np.testing.assert_allclose(offsets - offsets[0], [0, 50, -30], atol=1e-3)
 
 
-def test_explain_shows_the_pixel_of_the_grid():
-    images = frames(3)
-    result = stack(images, align="wcs", combine="median")
-    found = explain(images, 33, 44, align="wcs", combine="median")
-    assert found.data == result.data[44, 33]
-    beyond = explain(images, 0, 0, align=Reproject(extent="union"))
-    assert "not finite" in list(beyond.samples["fate"]) or "masked" in list(beyond.samples["fate"])
+def test_a_frame_whose_header_says_the_same_in_other_words_is_taken_as_it_is():
+    """CD for PC and CDELT: areas of pixels differ by rounding."""
+    wcs = tangent(degrees=45)
+    header = wcs.to_header()
+    for key in [key for key in header if key.startswith(("PC", "CDELT"))]:
+        del header[key]
+    for (i, j), value in np.ndenumerate(wcs.pixel_scale_matrix):
+        header[f"CD{i + 1}_{j + 1}"] = value
+    other = WCS(header)
+    assert proj_plane_pixel_area(other) != proj_plane_pixel_area(wcs)
+    align = Reproject(other, shape=(100, 120))
+    (frame,) = bring_together(open_frames([noisy(wcs)]), align).frames
+    assert isinstance(frame, PlacedFrame)
 
 
 @pytest.mark.parametrize("kind", [AbsentFrame])

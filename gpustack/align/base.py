@@ -1,7 +1,5 @@
 """What alignments share: the grid that frames are brought to, and what they give."""
 
-import math
-import os
 import re
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -12,7 +10,6 @@ from numpy.typing import NDArray
 
 from gpustack.align.similarity import Similarity
 from gpustack.backends.base import Samples
-from gpustack.errors import InputError
 from gpustack.frames import Frame
 from gpustack.frames.base import read_whole
 from gpustack.frames.coordinates import Coordinates
@@ -24,8 +21,8 @@ _OF_PIXELS = re.compile(
     r"|(CTYPE|CUNIT|CRPIX|CRVAL|CDELT|CROTA)\d[A-Z]|(CD|PC)\d_\d[A-Z]"
     r"|(WCSNAME|WCSAXES|LONPOLE|LATPOLE|EQUINOX|RADESYS)[A-Z]"
 )
-#: Bytes of a pixel of a result: data, uncertainty and mask at least.
-RESULT_BYTES = 9
+#: Why a frame has no sample at a pixel of the grid that is none of its own.
+OUTSIDE = "outside of the frame"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,33 +39,6 @@ class Grid:
 
     shape: tuple[int, ...]
     wcs: Any = None
-
-
-def memory_of_machine() -> float:
-    """Bytes of its memory; infinite where it does not say."""
-    try:
-        return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
-    except (AttributeError, ValueError, OSError):
-        return math.inf
-
-
-def check_size(grid: Grid) -> None:
-    """Raise where not even the result fits into the memory of this machine.
-
-    Raises
-    ------
-    InputError
-        Which says how large it is.
-    """
-    room = memory_of_machine()
-    size = RESULT_BYTES * math.prod(grid.shape)
-    if size > room:
-        y, x = grid.shape
-        raise InputError(
-            f"align: expected a grid whose result fits into the {room / 1e9:.3g} GB of this "
-            f"machine, got one of {x:,} x {y:,} pixels, x first, {size / 1e9:.3g} GB; are all "
-            "frames of the same field? A shape, a scale or an extent makes it smaller"
-        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -140,6 +110,15 @@ class GridFrame:
             header.remove(key, remove_all=True)
         return header
 
+    @property
+    def kept_bytes(self) -> int:
+        """Bytes that it holds from the beginning to the end, read or not."""
+        return 0
+
+    def lacks(self, y: int, x: int) -> str:
+        """Why the frame has no sample at a pixel of the grid; empty where it has one."""
+        raise NotImplementedError
+
 
 @dataclass(eq=False)
 class AbsentFrame(GridFrame):
@@ -165,6 +144,10 @@ class AbsentFrame(GridFrame):
     def read_flags(self, start: int, stop: int) -> NDArray[Any]:
         """No bit is set."""
         return np.zeros((stop - start, self.shape[-1]), np.uint8)
+
+    def lacks(self, y: int, x: int) -> str:
+        """That it is left out."""
+        return "left out"
 
     def whole(self) -> np.ma.MaskedArray[Any, Any]:
         """Nothing but invalid samples."""

@@ -1,15 +1,31 @@
-"""The pixels of a result that frames lie in by whole pixels, and whether it can be held."""
+"""The pixels of a result that frames lie in, and whether it can be held."""
 
 import math
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from gpustack.align.base import RESULT_BYTES, memory_of_machine
-from gpustack.alignments import Offsets
+from gpustack.align.base import Grid
+from gpustack.align.footprint import footprint
+from gpustack.align.moved import moved_wcs
+from gpustack.align.pixel_map import Transform
+from gpustack.alignments import Alignment, Offsets
 from gpustack.errors import InputError
 from gpustack.frames import Frame
 
 Place = tuple[int, int]
+
+#: Bytes of a pixel of a result: data, uncertainty and mask at least.
+RESULT_BYTES = 9
+#: Of a pixel; a row is not added for less.
+SLACK = 1e-3
+#: What makes a result smaller, by the name of the alignment.
+_SMALLER = {
+    "wcs": "a shape, a scale or another target",
+    "offsets": "extent='intersection', 'reference' or a section",
+    "register": "extent='reference'",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +47,108 @@ class Box:
         return f"[{self.x0 + 1}:{self.x1},{self.y0 + 1}:{self.y1}]"
 
 
+#: What frames lie in, by their names, in their order.
+Boxes = Sequence[tuple[str, Box]]
+
+
+def boxes_of(frames: Sequence[Frame], transforms: Sequence[Transform]) -> Boxes:
+    """The pixels of a grid that each frame covers; not of frames that have no place on it.
+
+    Parameters
+    ----------
+    frames : sequence of Frame
+    transforms : sequence of callable
+        From each frame to the grid.
+
+    Raises
+    ------
+    InputError
+        Where no frame has a place.
+    """
+    boxes = []
+    for frame, transform in zip(frames, transforms, strict=True):
+        left, right, bottom, top = footprint(transform, frame.shape)
+        if not math.isnan(left):
+            x0, y0 = (math.floor(edge + 0.5 + SLACK) for edge in (left, bottom))
+            x1, y1 = (math.ceil(edge - 0.5 - SLACK) + 1 for edge in (right, top))
+            boxes.append((frame.name, Box(y0, x0, y1, x1)))
+    if not boxes:
+        raise InputError(
+            f"align: expected a frame that has a place on the grid, got none, from "
+            f"{frames[0].name} on"
+        )
+    return boxes
+
+
+def grid_around(how: Alignment, wcs: Any, boxes: Boxes, box: Box | None = None) -> Grid:
+    """The grid of a WCS, moved by whole pixels.
+
+    Parameters
+    ----------
+    how : alignment
+    wcs : WCS or None
+        Of the pixels that boxes are counted on.
+    boxes : sequence of (str, Box)
+        What frames lie in, where it decides.
+    box : Box, optional
+        The pixels of the result; those that hold all frames where omitted.
+
+    Raises
+    ------
+    InputError
+        Where the result would be larger than the memory of this machine.
+    """
+    box = _outer([one for _, one in boxes]) if box is None else box
+    check_size(how, box.shape, boxes)
+    return Grid(box.shape, moved_wcs(wcs, (-box.y0, -box.x0), box.shape))
+
+
+def check_size(how: Alignment, shape: Sequence[int], boxes: Boxes = ()) -> None:
+    """Raise where not even the result fits into the memory of this machine.
+
+    Nothing of it has been allocated yet.
+
+    Raises
+    ------
+    InputError
+        Which says how large it is, and of `boxes` which make it so.
+    """
+    size, room = RESULT_BYTES * math.prod(shape), memory_of_machine()
+    if size <= room:
+        return
+    y, x = shape
+    raise InputError(
+        f"align {how.name}: expected a result that the memory of this machine holds, "
+        f"{room / 1e9:.3g} GB, got {x:,} x {y:,} pixels, x first, {size / 1e9:.3g} GB"
+        f"{_farthest(boxes)}; {_SMALLER[how.name]} makes it smaller"
+    )
+
+
+def _farthest(boxes: Boxes) -> str:
+    """In words, the two frames that are the farthest apart, along the longer axis."""
+    if not boxes:
+        return ""
+    height, width = _outer([box for _, box in boxes]).shape
+    start, stop = ("y0", "y1") if height > width else ("x0", "x1")
+    low = min(boxes, key=lambda one: getattr(one[1], start))
+    high = max(boxes, key=lambda one: getattr(one[1], stop))
+    if low is high:
+        return f"; {low[0]} alone lies in {low[1]} of them"
+    return f"; {low[0]} in {low[1]} and {high[0]} in {high[1]} lie farthest apart"
+
+
+def memory_of_machine() -> float:
+    """Bytes of its memory; infinite where it does not say."""
+    try:
+        return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    except (AttributeError, ValueError, OSError):
+        return math.inf
+
+
 def extent_of(
     frames: Sequence[Frame], offsets: Mapping[int, Place], how: Offsets, origin: Place | None
-) -> Box:
-    """The pixels that an `Offsets` asks for.
+) -> tuple[Box, Boxes]:
+    """The pixels that an `Offsets` asks for, and those that frames lie in, where these decide.
 
     Parameters
     ----------
@@ -48,8 +162,7 @@ def extent_of(
     Raises
     ------
     InputError
-        Where no pixel is in all frames and those are asked for, or the result is larger than the
-        memory of this machine.
+        Where no pixel is in all frames and those are asked for.
     """
     boxes = {i: _of_frame(offsets[i], frames[i].shape) for i in offsets}
     first, *_ = boxes.values()
@@ -62,8 +175,8 @@ def extent_of(
         box = first
     else:
         box = _section(how.extent, first.shape)
-    _check_size(box, frames, boxes, how)
-    return box
+    deciding = boxes if how.extent == "union" else {}
+    return box, [(frames[i].name, one) for i, one in deciding.items()]
 
 
 def _of_frame(offset: Place, shape: Sequence[int]) -> Box:
@@ -105,18 +218,3 @@ def _section(text: str, shape: tuple[int, int]) -> Box:
         ends.append((pair[0] - 1, pair[1]))
     (y0, y1), (x0, x1) = ends
     return Box(y0, x0, y1, x1)
-
-
-def _check_size(box: Box, frames: Sequence[Frame], boxes: Mapping[int, Box], how: Offsets) -> None:
-    """Raise where not even the result fits; nothing has been allocated yet."""
-    size, room = RESULT_BYTES * math.prod(box.shape), memory_of_machine()
-    if size <= room:
-        return
-    far = max(boxes, key=lambda i: max(abs(boxes[i].y0), abs(boxes[i].x0)))
-    raise InputError(
-        f"align {how.name}: expected a result that the memory of this machine holds, "
-        f"{room / 1e9:.3g} GB, got shape {box.shape}, {size / 1e9:.3g} GB; "
-        f"{frames[far].name} lies at {boxes[far]} of "
-        f"{frames[next(iter(boxes))].name}; extent='intersection', 'reference' or a section "
-        "gives less"
-    )

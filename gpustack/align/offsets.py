@@ -11,8 +11,7 @@ import numpy as np
 from astropy.io import fits
 
 from gpustack.align.base import AbsentFrame, Aligned, Grid
-from gpustack.align.extent import Box, extent_of
-from gpustack.align.moved import moved_wcs
+from gpustack.align.extent import Box, extent_of, grid_around
 from gpustack.align.placed import PlacedFrame
 from gpustack.align.sky import places_on_sky
 from gpustack.alignments import Offsets
@@ -81,8 +80,8 @@ def _placed(
     (number, zero), *_ = rounded.items()
     reference = frames[number]
     offsets = {i: (y - zero[0], x - zero[1]) for i, (y, x) in rounded.items()}
-    box = extent_of(frames, offsets, how, (-zero[0], -zero[1]) if absolute else None)
-    grid = Grid(box.shape, moved_wcs(reference.coordinates.wcs, (-box.y0, -box.x0), box.shape))
+    box, boxes = extent_of(frames, offsets, how, (-zero[0], -zero[1]) if absolute else None)
+    grid = grid_around(how, reference.coordinates.wcs, boxes, box)
     placed: list[Frame] = [
         PlacedFrame(frame, grid, (offsets[i][0] - box.y0, offsets[i][1] - box.x0))
         if i in offsets

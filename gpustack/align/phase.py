@@ -10,9 +10,12 @@ from gpustack.align.seen import Image, Samples, seen
 from gpustack.align.similarity import Similarity
 from gpustack.errors import FrameError
 
-#: Sigmas of the noise above which a pixel counts. Below it, what a camera does to the same pixels
-#: of all frames says that nothing moved.
+#: Sigmas of the noise above which a pixel counts where a match is looked for. Below it, what a
+#: camera does to the same pixels of all frames says that nothing moved.
 FLOOR = 3.0
+#: And where it is measured, near to the match: faint stars lie between the two. Of simulated frames
+#: like those of m13_blue, errors are 0.27 pixel with 3, 0.20 with 1 to 2, and 0.23 with 0.5.
+MEASURED_FLOOR = 1.5
 #: Sigmas above the floor from which on brightness counts by its logarithm. Where a match is
 #: looked for, many stars are to agree, not the brightest one; where it is measured, each is to
 #: count by how well it tells.
@@ -80,7 +83,7 @@ class Shift:
             Where it does not match the reference.
         """
         view = _view(name, image)
-        offset, ratio = _search(_bright(self._view, SEARCH), _bright(view, SEARCH))
+        offset, ratio = _search(_bright(self._view, FLOOR, SEARCH), _bright(view, FLOOR, SEARCH))
         if ratio < LEAST_RATIO:
             raise FrameError(
                 name,
@@ -89,7 +92,10 @@ class Shift:
                 f"best one, expected {LEAST_RATIO} times",
             )
         here, there = _overlap(self._view.shape, view.shape, offset)
-        pair = [_bright(self._view[here], MEASURE), _bright(view[there], MEASURE)]
+        pair = [
+            _bright(self._view[here], MEASURED_FLOOR, MEASURE),
+            _bright(view[there], MEASURED_FLOOR, MEASURE),
+        ]
         shift = self._refine(name, offset, *pair)
         return shift, {"correlation": _correlation(*pair), "peak_ratio": ratio}
 
@@ -125,17 +131,18 @@ def _view(name: str, image: Samples) -> Image:
         Where nothing does.
     """
     view = seen(name, image)
-    view -= np.float32(FLOOR)
-    np.maximum(view, 0, out=view)
-    if not view.any():
+    if not view.max() > FLOOR:
         raise FrameError(
             name, f"align: expected something {FLOOR:g} sigma above the sky, got nothing"
         )
     return view
 
 
-def _bright(view: Image, knee: float) -> Image:
-    bright: Image = view / np.float32(knee)
+def _bright(view: Image, floor: float, knee: float) -> Image:
+    """What stands out above a floor; far above it, by its logarithm."""
+    bright: Image = view - np.float32(floor)
+    np.maximum(bright, 0, out=bright)
+    bright /= np.float32(knee)
     np.arcsinh(bright, out=bright)
     return bright
 

@@ -57,6 +57,11 @@ class PixelMap:
             nodes = np.array(transform(*np.meshgrid(xs, ys)))
         return cls(transform, left, top, nodes, _rough(nodes))
 
+    @property
+    def nbytes(self) -> int:
+        """Of what is known at nodes and between them."""
+        return self.nodes.nbytes + self.rough.nbytes
+
     def within(self, rows: slice, columns: slice) -> NDArray[np.float64]:
         """Where the pixels of a window are on the frame: y, x, shape (2, rows, columns).
 

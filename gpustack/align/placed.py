@@ -9,7 +9,7 @@ import numpy as np
 from astropy.io import fits
 from numpy.typing import NDArray
 
-from gpustack.align.base import GridFrame
+from gpustack.align.base import OUTSIDE, GridFrame
 from gpustack.align.moved import moved_header
 from gpustack.backends.base import Samples
 from gpustack.frames.base import read_whole
@@ -131,6 +131,12 @@ class PlacedFrame(GridFrame):
         rows, there, here = meeting
         read = self.inner.read_flags(rows.start, rows.stop)[:, there]
         return read if read.shape == shape else _laid(shape, here, read, 0)
+
+    def lacks(self, y: int, x: int) -> str:
+        """That a pixel of the grid is outside of the frame, if it is."""
+        meeting = self._meet(y, y + 1)
+        inside = meeting is not None and meeting[2][1].start <= x < meeting[2][1].stop
+        return "" if inside else OUTSIDE
 
     def whole(self) -> np.ma.MaskedArray[Any, Any]:
         """All samples of the grid, decoded."""

@@ -97,8 +97,34 @@ def wcs_project(
     asked = Reproject(order=order, method=method, flux=flux)  # checks them
     how = Resampling(asked.method, asked.order, asked.flux)
     shape = tuple(ccd.shape if target_shape is None else target_shape)
-    variance = _variance(ccd)
-    held = {"data": ccd.data, "mask": ccd.mask, "variance": variance}
+    found = _on_grid(ccd, target_wcs, shape, how)
+    data = found["data"]
+    mask = np.isnan(data)
+    if "mask" in found:
+        mask |= contributes(found["mask"], how)
+    # A sample is a surface brightness; a larger target pixel holds more of it.
+    area = _area(ccd.wcs, target_wcs, shape, how)
+    data *= area
+    spread = None
+    if "variance" in found:
+        # Splines make waves beside a step.
+        spread = VarianceUncertainty(np.maximum(found["variance"], 0) * area**2)
+        spread = spread.represent_as(type(ccd.uncertainty))
+    return CCDData(
+        data,
+        uncertainty=spread,
+        wcs=target_wcs,
+        mask=mask if mask.any() else None,
+        header=_header(ccd),
+        unit=ccd.unit,
+    )
+
+
+def _on_grid(
+    ccd: CCDData, target_wcs: WCS, shape: tuple[int, ...], how: Resampling
+) -> dict[str, NDArray[np.float64]]:
+    """Data, mask and variance on the grid, as far as the image has them, not scaled."""
+    held = {"data": ccd.data, "mask": ccd.mask, "variance": _variance(ccd)}
     if how.is_spline and ccd.mask is not None:
         invalid = np.asarray(ccd.mask, bool)
         for name in ("data", "variance"):
@@ -111,27 +137,9 @@ def wcs_project(
         size = (rows.stop - rows.start, shape[1])
         image[:, rows] = resample(planes, ccd.wcs, grid, size, how, round_trip=True)
     found = dict(zip(names, image, strict=True))
-    # A copy: a view would keep the other planes alive with the result.
-    data = image[0].copy() if len(names) > 1 else image[0]
-    mask = np.isnan(data)
-    if "mask" in found:
-        mask |= contributes(found["mask"], how)
-    # A sample is a surface brightness; a larger target pixel holds more of it.
-    area = _area(ccd.wcs, target_wcs, shape, how)
-    data *= area
-    spread = None
-    if variance is not None:
-        # Splines make waves beside a step.
-        spread = VarianceUncertainty(np.maximum(found["variance"], 0) * area**2)
-        spread = spread.represent_as(type(ccd.uncertainty))
-    return CCDData(
-        data,
-        uncertainty=spread,
-        wcs=target_wcs,
-        mask=mask if mask.any() else None,
-        header=_header(ccd),
-        unit=ccd.unit,
-    )
+    if len(names) > 1:
+        found["data"] = image[0].copy()  # a view would keep the other planes alive with the result
+    return found
 
 
 def _variance(ccd: CCDData) -> NDArray[Any] | None:

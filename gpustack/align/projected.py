@@ -1,35 +1,31 @@
 """Frames that are resampled, block by block, as their rows are asked for."""
 
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gpustack.align.base import GridFrame
+from gpustack.align.base import OUTSIDE, GridFrame
+from gpustack.align.blocks import Block, Blocks, Group
 from gpustack.align.map_wcs import FramePixels, GridPixels
-from gpustack.align.pixel_map import STEP, PixelMap
+from gpustack.align.pixel_map import PixelMap
 from gpustack.align.resample import Resampling, contributes, interpolate, resample, sliced, without
 from gpustack.backends.base import Samples
 from gpustack.frames.base import read_whole
-from gpustack.frames.sections import AT_ONCE, read_part, read_section
+from gpustack.frames.sections import AT_ONCE, read_parts, read_sections
 from gpustack.frames.variance import READ_BYTES
 
-#: Sides of the blocks of the grid that are resampled at once, in pixels of the grid or the frame,
-#: whichever are larger. Square ones lie on the fewest pixels of a frame that is turned. With larger
-#: ones it is no faster, and less of the limit is left to bands and threads.
-SIDE = 256
 #: Bytes that a pixel of a block takes meanwhile, and one of the part of the frame below it, at
 #: most; measured with float64 and masked samples.
 HELD_BYTES = {"interp": (34, 33), "adaptive": (98, 34), "exact": (52, 136)}
 #: What filtering for splines takes of a pixel of the frame, beside.
 SPLINE_BYTES = 8
-#: What a pixel of a block takes beside, where nodes do not tell and the sky is asked.
+#: What a pixel takes beside, where nodes do not tell and the sky is asked.
 SKY_BYTES = 240
-
-#: Rows and columns of the grid, or of a frame.
-Block = tuple[slice, slice]
 
 
 @dataclass(eq=False)
@@ -85,17 +81,24 @@ class ProjectedFrame(GridFrame):
         return self.shape[1] * self.stored.itemsize
 
     @property
+    def kept_bytes(self) -> int:
+        """Of the nodes."""
+        return self.pixel_map.nbytes
+
+    @property
     def held_bytes(self) -> int:
-        """Of a block, while it is resampled."""
+        """Of a block, while it is resampled, and of what lies below those read with it."""
         block, part = HELD_BYTES[self.how.method]
         part += SPLINE_BYTES * self.how.is_spline
-        block += SKY_BYTES * bool(self.pixel_map.rough.any())
-        rows, columns = self._most()
-        height, width = self._most_under(rows, columns)
+        rows, columns = self._blocks.most()
+        sky = SKY_BYTES * math.prod(self._blocks.asked()) if self._blocks.is_torn else 0
+        height, width = self._blocks.most_under(rows, columns)
         # Meanwhile, rows of the frame as they are read, with variances.
         row = self.inner.row_bytes + self.inner.has_variance * READ_BYTES * self.inner.shape[1]
-        read = min(height, AT_ONCE // self.inner.shape[1] + 1) * row
-        return block * rows * columns + part * height * width + read + self.inner.held_bytes
+        read = min(self.inner.shape[0], AT_ONCE // self.inner.shape[1] + 1) * row
+        beside = (self._blocks.beside(rows, columns) - 1) * self._part_bytes * height * width
+        block, part = block * rows * columns, part * height * width
+        return sky + block + part + beside + read + self.inner.held_bytes
 
     def read(self, start: int, stop: int, into: Any = None) -> Samples:
         """Rows ``[start, stop)`` of the grid; the frame is read where they lie on it."""
@@ -106,9 +109,7 @@ class ProjectedFrame(GridFrame):
         if into is not None:
             data = np.ndarray(shape, self.stored, into)
         data.fill(np.nan)
-        for rows, columns in self._blocks(start, stop):
-            here = slice(rows.start - start, rows.stop - start), columns
-            data[here] = self._samples(rows, columns)
+        self._fill(data, start, self._samples)
         return Samples(data)
 
     def read_variance(self, start: int, stop: int) -> NDArray[np.float64]:
@@ -119,84 +120,89 @@ class ProjectedFrame(GridFrame):
         """
         self.inner.read_variance(0, 1)  # says where there is none, whatever the rows
         variance = np.full((stop - start, self.shape[1]), np.nan)
-        for rows, columns in self._blocks(start, stop):
-            here = slice(rows.start - start, rows.stop - start), columns
-            variance[here] = self._variance(rows, columns)
+        self._fill(variance, start, self._variance)
         return variance
 
     def read_flags(self, start: int, stop: int) -> NDArray[Any]:
         """The bits of rows ``[start, stop)``, of the nearest pixel, 0 outside of the frame."""
         bits = np.zeros((stop - start, self.shape[1]), self.inner.read_flags(0, 1).dtype)
-        for rows, columns in self._blocks(start, stop):
-            here = slice(rows.start - start, rows.stop - start), columns
-            bits[here] = self._bits(rows, columns)
+        self._fill(bits, start, self._bits)
         return bits
+
+    def lacks(self, y: int, x: int) -> str:
+        """That the centre of a pixel of the grid is outside of the frame, if it is."""
+        pixel = slice(y, y + 1), slice(x, x + 1)
+        if not all(
+            span.start <= one.start < span.stop
+            for one, span in zip(pixel, self.window, strict=True)
+        ):
+            return OUTSIDE
+        place = self.pixel_map.within(*pixel).ravel()
+        inside = (place >= -0.5) & (place < np.array(self.inner.shape) - 0.5)  # NaN is neither
+        return "" if inside.all() else OUTSIDE
 
     def whole(self) -> np.ma.MaskedArray[Any, Any]:
         """All samples of the grid."""
         return read_whole(self)
 
-    def _blocks(self, start: int, stop: int) -> Iterator[Block]:
-        """The window, as far as it is in rows ``[start, stop)``, in blocks."""
-        down, across = self.window
-        height, width = self._most()
-        for rows in _cut(max(start, down.start), min(stop, down.stop), height):
-            for columns in _cut(across.start, across.stop, width):
-                yield rows, columns
+    def _fill(
+        self, array: NDArray[Any], start: int, values: Callable[[Group], Iterator[Any]]
+    ) -> None:
+        """Fill the blocks of rows from `start` on; what lies beside the frame stays as it is."""
+        for group in self._blocks.groups(start, start + len(array)):
+            for ((rows, columns), _), found in zip(group, values(group), strict=True):
+                array[rows.start - start : rows.stop - start, columns] = found
 
-    def _most(self) -> tuple[int, int]:
-        """Rows and columns of a block, at most."""
-        scale = np.hypot(*self.pixel_map.rates).max()
-        side = SIDE // max(round(min(scale, SIDE)), 1)
-        rows, columns = (min(side, part.stop - part.start) for part in self.window)
-        return rows, columns
+    @cached_property
+    def _blocks(self) -> Blocks:
+        """How the window is cut."""
+        margin = self.how.margin(self.pixel_map.scale)
+        return Blocks(self.window, self.pixel_map, self.inner.shape, margin, self._part_bytes)
 
-    def _most_under(self, rows: int, columns: int) -> tuple[int, int]:
-        """Rows and columns of the frame that a block of so many lies on, at most."""
-        if self.pixel_map.rough.any():
-            return self.inner.shape[0], self.inner.shape[1]
-        around = 2 * self.how.margin(self.pixel_map.scale) + 4
-        sizes = self.pixel_map.rates @ (rows + 2 * STEP, columns + 2 * STEP) + around
-        height, width = np.minimum(sizes, self.inner.shape).astype(int)
-        return int(height), int(width)
+    @property
+    def _part_bytes(self) -> int:
+        """Of a pixel of a part of the frame: what is read, and whether it is invalid."""
+        inner = self.inner
+        samples = int(inner.dtype.itemsize) + 1
+        return max(samples + 8 * inner.has_variance, 8 * inner.has_flags)
 
-    def _samples(self, rows: slice, columns: slice) -> Any:
-        """The samples of a block."""
-        part = self._under(rows, columns)
-        if part is None:
-            return np.nan
-        values, invalid = read_section(self.inner, part)
-        return self._resampled(values, invalid, part, (rows, columns)) * self._area(rows, columns)
+    def _samples(self, group: Group) -> Iterator[Any]:
+        """The samples of blocks."""
+        read = read_sections(self.inner, [part for _, part in group])
+        for (block, part), (values, invalid) in zip(group, read, strict=True):
+            yield self._resampled(values, invalid, part, block) * self._area(*block)
 
-    def _variance(self, rows: slice, columns: slice) -> Any:
-        part = self._under(rows, columns)
-        if part is None:
-            return np.nan
-        values = self._part(self.inner.read_variance, part, np.dtype(np.float64))
-        # Of invalid samples nobody knows what the variance is.
-        invalid = read_section(self.inner, part)[1] | ~np.isfinite(values)
-        variance = self._resampled(values, invalid, part, (rows, columns))
-        if self.how.is_spline:
-            np.maximum(variance, 0, out=variance)  # waves beside a step
-        return variance * self._area(rows, columns) ** 2
+    def _variance(self, group: Group) -> Iterator[Any]:
+        """The variances of blocks."""
+        parts = [part for _, part in group]
+        read = self._parts(self.inner.read_variance, parts, np.dtype(np.float64))
+        unknown = read_sections(self.inner, parts)
+        for (block, part), values, (_, invalid) in zip(group, read, unknown, strict=True):
+            # Of invalid samples nobody knows what the variance is.
+            lost = invalid | ~np.isfinite(values)
+            variance = self._resampled(values, lost, part, block)
+            if self.how.is_spline:
+                np.maximum(variance, 0, out=variance)  # waves beside a step
+            yield variance * self._area(*block) ** 2
 
-    def _bits(self, rows: slice, columns: slice) -> Any:
-        part = self._under(rows, columns)
-        if part is None:
-            return 0
-        bits = self._part(self.inner.read_flags, part, self.inner.read_flags(0, 1).dtype)
-        with np.errstate(invalid="ignore"):
-            at = np.rint(self.pixel_map.within(rows, columns))
-            inside = np.ones(at.shape[1:], bool)
-            for place, span in zip(at, part, strict=True):
-                inside &= (place >= span.start) & (place < span.stop)
-        found = np.zeros(inside.shape, bits.dtype)
-        y, x = (place[inside].astype(np.intp) for place in at)
-        found[inside] = bits[y - part[0].start, x - part[1].start]
-        return found
+    def _bits(self, group: Group) -> Iterator[Any]:
+        """The bits of blocks."""
+        dtype = self.inner.read_flags(0, 1).dtype
+        parts = [part for _, part in group]
+        read = self._parts(self.inner.read_flags, parts, dtype)
+        for (block, part), bits in zip(group, read, strict=True):
+            with np.errstate(invalid="ignore"):
+                at = np.rint(self.pixel_map.within(*block))
+                inside = np.ones(at.shape[1:], bool)
+                for place, span in zip(at, part, strict=True):
+                    inside &= (place >= span.start) & (place < span.stop)
+            found = np.zeros(inside.shape, dtype)
+            y, x = (place[inside].astype(np.intp) for place in at)
+            found[inside] = bits[y - part[0].start, x - part[1].start]
+            yield found
 
-    def _part(self, read: Any, part: Block, dtype: np.dtype[Any]) -> NDArray[Any]:
-        return read_part(read, self.inner.shape, part, dtype)
+    def _parts(self, read: Any, parts: list[Block], dtype: np.dtype[Any]) -> list[NDArray[Any]]:
+        return read_parts(read, self.inner.shape, parts, dtype)
 
     def _resampled(
         self, values: NDArray[Any], invalid: NDArray[np.bool_], part: Block, block: Block
@@ -228,28 +234,8 @@ class ProjectedFrame(GridFrame):
         corners = [span.start for span in (*reversed(block), *reversed(part))]
         return FramePixels(), GridPixels(self.pixel_map, *corners)
 
-    def _under(self, rows: slice, columns: slice) -> Block | None:
-        """The part of the frame that a block lies on, and what contributes to its edges."""
-        margin = self.how.margin(self.pixel_map.scale)
-        spans = []
-        ends = self.pixel_map.extent(rows, columns)
-        for (low, high), length in zip(ends, self.inner.shape, strict=True):
-            if not (high >= -margin and low <= length + margin):
-                return None
-            first = max(int(max(low, 0)) - margin, 0)
-            spans.append(slice(first, min(int(min(high, length)) + margin + 2, length)))
-        return spans[0], spans[1]
-
     def _area(self, rows: slice, columns: slice) -> Any:
         """What values are multiplied by."""
         if self.how.flux == "local":
             return self.pixel_map.area(rows, columns)
         return self.ratio if self.how.flux == "ratio" else 1.0
-
-
-def _cut(start: int, stop: int, most: int) -> Iterator[slice]:
-    """``[start, stop)`` in parts of nearly the same length."""
-    parts = -(-(stop - start) // most)
-    for i in range(parts):
-        first, last = (start + (stop - start) * k // parts for k in (i, i + 1))
-        yield slice(first, last)

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from gpustack.align.base import AbsentFrame, Aligned, Grid, check_size
-from gpustack.align.footprint import footprint, window
-from gpustack.align.moved import moved_wcs
+from gpustack.align.base import AbsentFrame, Aligned, Grid
+from gpustack.align.extent import boxes_of, grid_around
+from gpustack.align.footprint import window
 from gpustack.align.phase import Shift
 from gpustack.align.pixel_map import PixelMap
 from gpustack.align.placed import PlacedFrame
@@ -151,17 +151,8 @@ def _grid(
     reference = frames[how.reference]
     if how.extent == "reference":
         return Grid(reference.shape, reference.coordinates.wcs), 0, 0
-    covered = [
-        footprint(fit.to_reference, frame.shape)
-        for frame, fit in zip(frames, found, strict=True)
-        if fit is not None
-    ]
-    left, _, bottom, _ = np.floor(np.min(covered, axis=0) + 0.5).astype(int)
-    _, right, _, top = np.ceil(np.max(covered, axis=0) - 0.5).astype(int)
-    shape = int(top - bottom) + 1, int(right - left) + 1
+    used = {f: fit.to_reference for f, fit in enumerate(found) if fit is not None}
+    boxes = boxes_of([frames[f] for f in used], list(used.values()))
     wcs = fits_wcs(reference.coordinates.wcs)
-    if wcs is not None:
-        wcs = moved_wcs(as_grid(wcs), (-int(bottom), -int(left)), shape)
-    grid = Grid(shape, wcs)
-    check_size(grid)
-    return grid, int(left), int(bottom)
+    grid = grid_around(how, None if wcs is None else as_grid(wcs), boxes)
+    return grid, min(box.x0 for _, box in boxes), min(box.y0 for _, box in boxes)

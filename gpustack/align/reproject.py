@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from astropy.wcs.utils import proj_plane_pixel_area
 
-from gpustack.align.base import AbsentFrame, Aligned, Grid, check_size
+from gpustack.align.base import AbsentFrame, Aligned, Grid
 from gpustack.align.footprint import between, window
 from gpustack.align.pixel_map import PixelMap
 from gpustack.align.placed import PlacedFrame
@@ -19,6 +19,10 @@ from gpustack.header import fits_wcs
 
 _log = logging.getLogger(__name__)
 
+#: Of areas of pixels, relative: headers that say the same in other words, as CD for PC and CDELT,
+#: differ by rounding. Samples of float32 are told apart from 6e-8 on.
+SAME_AREA = 1e-9
+
 
 def reproject_frames(frames: Sequence[Frame], how: Reproject) -> Aligned:
     """Frames on the grid of the target. Of files, only headers are read.
@@ -28,7 +32,7 @@ def reproject_frames(frames: Sequence[Frame], how: Reproject) -> Aligned:
     FrameError
         Where a frame has no celestial WCS, unless it may be left out.
     InputError
-        Where the target has none, or no frame touches it.
+        Where the target has none, no frame touches it, or no machine could hold the result.
     """
     faults = [_fault(frame) for frame in frames]
     for frame, fault in zip(frames, faults, strict=True):
@@ -40,7 +44,6 @@ def reproject_frames(frames: Sequence[Frame], how: Reproject) -> Aligned:
     if not usable:
         raise InputError(f"align {how}: expected a frame with a celestial WCS, got none")
     grid = choose_grid(usable, how)
-    check_size(grid)
     how_to = Resampling(how.method, how.order, how.flux)
     placed: list[Frame] = []
     for f, frame in enumerate(frames):
@@ -66,7 +69,8 @@ def project(frame: Frame, grid: Grid, how: Resampling) -> Frame:
     pixel_map = PixelMap.of(to_frame, *touched)
     ratio = proj_plane_pixel_area(grid.wcs) / proj_plane_pixel_area(wcs)
     offset = pixel_map.offset
-    if how.method == "interp" and offset is not None and (ratio == 1 or how.flux != "ratio"):
+    same = how.flux != "ratio" or abs(ratio - 1) <= SAME_AREA
+    if how.method == "interp" and offset is not None and same:
         return PlacedFrame(frame, grid, offset)
     return ProjectedFrame(frame, grid, how, pixel_map, touched, ratio)
 

@@ -11,8 +11,8 @@ from astropy.wcs import WCS
 from astropy.wcs.utils import wcs_to_celestial_frame
 
 from gpustack.align.base import Grid
-from gpustack.align.footprint import between, footprint
-from gpustack.align.moved import moved_wcs
+from gpustack.align.extent import boxes_of, check_size, grid_around
+from gpustack.align.footprint import between
 from gpustack.alignments import Reproject
 from gpustack.errors import FrameError, InputError
 from gpustack.files import split_hdu
@@ -22,9 +22,6 @@ from gpustack.frames.coordinates import Coordinates
 from gpustack.frames.hdus import quiet, scan
 from gpustack.frames.onfile import reading
 from gpustack.header import fits_wcs
-
-#: Of a pixel; a row is not added for less.
-SLACK = 1e-3
 
 
 def choose_grid(frames: Sequence[Frame], how: Reproject) -> Grid:
@@ -43,12 +40,15 @@ def choose_grid(frames: Sequence[Frame], how: Reproject) -> Grid:
     wcs, shape = _target(frames, how)
     shape = how.shape or shape
     if how.extent == "union" or (how.target_is("optimal") and how.shape is None):
-        return around(frames, as_grid(wcs))
+        wcs = as_grid(wcs)
+        boxes = boxes_of(frames, [between(frame.coordinates.wcs, wcs) for frame in frames])
+        return grid_around(how, wcs, boxes)
     if shape is None:
         raise InputError(
             "align target: expected a shape: Reproject(shape=(y, x)), NAXIS1 and NAXIS2 in a "
             "header, or the array_shape of a WCS, got none"
         )
+    check_size(how, shape)
     return Grid((int(shape[0]), int(shape[1])), as_grid(wcs))
 
 
@@ -151,17 +151,6 @@ def check_celestial(name: str, wcs: Any, fault: str = "none") -> None:
             f"{name}: expected a WCS that can be inverted, got one whose CD matrix is singular: "
             f"{wcs.pixel_scale_matrix.tolist()}"
         )
-
-
-def around(frames: Sequence[Frame], wcs: WCS) -> Grid:
-    """The grid of a WCS, moved by whole pixels and of such a shape that it holds all frames."""
-    covered = np.array(
-        [footprint(between(frame.coordinates.wcs, wcs), frame.shape) for frame in frames]
-    )
-    left, bottom = np.floor(np.nanmin(covered[:, [0, 2]], axis=0) + 0.5 + SLACK).astype(int)
-    right, top = np.ceil(np.nanmax(covered[:, [1, 3]], axis=0) - 0.5 - SLACK).astype(int)
-    shape = int(top - bottom) + 1, int(right - left) + 1
-    return Grid(shape, moved_wcs(wcs, (-int(bottom), -int(left)), shape))
 
 
 def as_grid(wcs: WCS) -> WCS:

@@ -14,6 +14,7 @@ from astropy.table import Table
 from numpy.typing import DTypeLike
 
 from gpustack.align import bring_together
+from gpustack.align.base import GridFrame
 from gpustack.alignments import Alignment
 from gpustack.arguments import fill_in
 from gpustack.clips import Clip
@@ -23,7 +24,7 @@ from gpustack.explanation.follow import follow
 from gpustack.explanation.pixel import check_pixel, cut_out
 from gpustack.explanation.records import Bounds, Explanation, Pass, Step
 from gpustack.flags import Flags
-from gpustack.frames import open_frames
+from gpustack.frames import Frame, open_frames
 from gpustack.normalize import PerFrame
 from gpustack.recipe import OUTPUTS, Recipe, Uncertainty
 from gpustack.result import per_frame
@@ -106,7 +107,7 @@ def explain(
     asked = replace(recipe, outputs=OUTPUTS)  # the uncertainty is shown, wanted in a stack or not
     column = load_column(cut_out(opened, x, y, asked, per_sample), x, y, asked)
     steps = tuple(follow(column))
-    samples = _samples([frame.name for frame in opened], column, steps)
+    samples = _samples(opened, column, steps)
     return _explained(recipe, column, samples, steps, opened[0].unit)
 
 
@@ -131,17 +132,20 @@ def _explained(
     )
 
 
-def _samples(names: Sequence[str], column: Column, steps: Sequence[Step]) -> Table:
+def _samples(frames: Sequence[Frame], column: Column, steps: Sequence[Step]) -> Table:
     """The table of `Explanation.samples`."""
+    names = [frame.name for frame in frames]
     table = Table(per_frame(names, column.recipe, 1, None, None))
     if column.alone.weighted:
         table["weight"] = [samples.weight.item() for samples in column.samples]  # type: ignore[union-attr]
     valid, nan = survivors(column.after(())), column.value.dtype.type(np.nan)
-    table.add_column(column.raw, index=1, name="raw")
+    lacking = ["" if good else _lacks(frames[f], column) for f, good in enumerate(valid)]
+    raw = np.where([bool(lack) for lack in lacking], nan, column.raw)
+    table.add_column(raw, index=1, name="raw")
     table["value"] = np.where(valid, column.value, nan)
     if column.noise is not None:
         table["noise"] = np.where(valid, column.noise, nan)
-    fate = ["used" if good else _invalid(column, f) for f, good in enumerate(valid)]
+    fate = ["used" if good else lacking[f] or _invalid(column, f) for f, good in enumerate(valid)]
     step, number = np.zeros((2, len(names)), int)
     for k, did in enumerate(steps, 1):
         for p, made in enumerate(did.passes, 1):
@@ -150,6 +154,11 @@ def _samples(names: Sequence[str], column: Column, steps: Sequence[Step]) -> Tab
                     fate[f], step[f], number[f] = side, k, p
     table["fate"], table["step"], table["pass"] = fate, step, number
     return table
+
+
+def _lacks(frame: Frame, column: Column) -> str:
+    """Why a frame has no sample there; empty where it has one."""
+    return frame.lacks(column.y, column.x) if isinstance(frame, GridFrame) else ""
 
 
 def _invalid(column: Column, f: int) -> str:

@@ -107,12 +107,13 @@ class Explanation:
     recipe : Recipe
         What was done, with all numbers filled in.
     samples : astropy.table.Table
-        A row a frame: name; raw, the sample in the frame (NaN where blank); scale, zero,
-        weight; value, the normalised sample (NaN where invalid); with a `NoiseModel`, noise,
-        which is combined instead (NaN too); fate: ``"used"``, ``"low"`` or ``"high"`` where a
-        clip rejected it, ``"grown"`` where `Grow` did, or why it is invalid, ``"masked"``,
-        ``"blank"``, ``"not finite"`` or ``"not finite when normalised"``; step and pass: which
-        clip rejected it in which of its passes, counted from 1, else 0.
+        A row a frame: name; raw, the sample in the frame (NaN where blank, or where there is
+        none); scale, zero, weight; value, the normalised sample (NaN where invalid); with a
+        `NoiseModel`, noise, which is combined instead (NaN too); fate: ``"used"``, ``"low"`` or
+        ``"high"`` where a clip rejected it, ``"grown"`` where `Grow` did, or why it is invalid,
+        ``"masked"``, ``"blank"``, ``"not finite"`` or ``"not finite when normalised"``, of an
+        aligned frame also ``"outside of the frame"`` or ``"left out"``; step and pass: which clip
+        rejected it in which of its passes, counted from 1, else 0.
     steps : tuple of Step
         What each clip of the recipe did, in order.
     data, uncertainty : float of the dtype of the result, in `unit`

@@ -1,4 +1,4 @@
-"""A part of a frame, decoded, of which only the rows that it lies in are read."""
+"""Parts of a frame, decoded, of which only the rows that they lie in are read."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -66,28 +66,78 @@ def read_section(
     return values, invalid
 
 
-def read_part(
+def read_sections(
+    frame: Frame, sections: Sequence[Sequence[slice]]
+) -> list[tuple[NDArray[np.floating[Any]], NDArray[np.bool_]]]:
+    """The samples of several parts of an image, and where they are invalid, as `read_section` has.
+
+    A row that several of them lie in is read once.
+
+    Parameters
+    ----------
+    frame : Frame
+        Of two axes.
+    sections : sequence of (slice, slice)
+        Rows and columns, with ends inside of the frame and no step.
+    """
+    found = [
+        (np.empty(_shape(part), frame.dtype), np.empty(_shape(part), bool)) for part in sections
+    ]
+    for start, stop in _together(frame.shape, sections):
+        samples = frame.read(start, stop)
+        for (values, invalid), part in zip(found, sections, strict=True):
+            there, rows = _shared(start, stop, part[0])
+            mask = None if samples.mask is None else samples.mask[there, part[1]]
+            cut = replace(samples, data=samples.data[there, part[1]], mask=mask)
+            values[rows], invalid[rows] = decode(cut, frame.dtype)
+    return found
+
+
+def read_parts(
     read: Callable[[int, int], NDArray[Any]],
     shape: Sequence[int],
-    section: Sequence[slice],
+    sections: Sequence[Sequence[slice]],
     dtype: np.dtype[Any],
-) -> NDArray[Any]:
-    """A part of what `read` gives of rows ``[start, stop)``, as the variance of a frame.
+) -> list[NDArray[Any]]:
+    """Several parts of what `read` gives of rows ``[start, stop)``, as the variance of a frame.
 
     Parameters
     ----------
     read : callable
+        A row that several parts lie in is read once.
     shape : sequence of int
-        Of the frame.
-    section : sequence of slice
-        As for `read_section`.
+        Of the frame, which has two axes.
+    sections : sequence of (slice, slice)
+        As for `read_sections`.
     dtype : dtype
-        Of the result, shape (rows, width).
+        Of the results.
     """
-    values = np.empty(_shape(section), dtype)
-    for start, stop, rows in _runs(shape, section):
-        values[rows] = read(start, stop)[:, section[-1]]
-    return values
+    found = [np.empty(_shape(part), dtype) for part in sections]
+    for start, stop in _together(shape, sections):
+        got = read(start, stop)
+        for values, part in zip(found, sections, strict=True):
+            there, rows = _shared(start, stop, part[0])
+            values[rows] = got[there, part[1]]
+    return found
+
+
+def _together(
+    shape: Sequence[int], sections: Sequence[Sequence[slice]]
+) -> Iterator[tuple[int, int]]:
+    """The rows ``[start, stop)`` that sections lie in, each once, in order."""
+    step, done = max(1, AT_ONCE // shape[-1]), 0
+    for part in sorted(sections, key=lambda part: part[0].start):
+        first, last = max(part[0].start, done), part[0].stop
+        for start in range(first, last, step):
+            yield start, min(start + step, last)
+        done = max(done, last)
+
+
+def _shared(start: int, stop: int, rows: slice) -> tuple[slice, slice]:
+    """What of rows ``[start, stop)`` lies in others: counted from `start`, and in the others."""
+    first = min(max(start, rows.start), rows.stop)
+    last = max(min(stop, rows.stop), first)
+    return slice(first - start, last - start), slice(first - rows.start, last - rows.start)
 
 
 def _shape(section: Sequence[slice]) -> tuple[int, int]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, Literal, TypeVar
 
 import numpy as np
@@ -15,18 +16,20 @@ from gpustack.arguments import fill_in
 from gpustack.backends.base import Outputs, Progress
 from gpustack.clips import Clip
 from gpustack.combines import Combine
-from gpustack.errors import OutOfMemoryError
+from gpustack.errors import InputError, OutOfMemoryError
 from gpustack.flags import Flags
 from gpustack.frames import Frame, FrameSource, open_frames, tell_of_apart
 from gpustack.frames.resident import reshaped
 from gpustack.header import describe, read_exposure
-from gpustack.maps import Derived, derived, execute, least_memory
+from gpustack.maps import Derived, Empty, derived, execute, least_memory
 from gpustack.needs import check_needs, exposures
 from gpustack.normalize import PerFrame
 from gpustack.plan import DEFAULT_MEMORY, parse_memory
-from gpustack.provenance import TimedSource, Watch, hashed, made_with, report_of
+from gpustack.provenance import TimedSource, Watch, hashed, made_with, output_record, report_of
 from gpustack.recipe import OUTPUTS, Recipe, Uncertainty
 from gpustack.result import StackResult, per_frame
+from gpustack.streaming import ResultFile, ToFile, result_file
+from gpustack.writing import check_target
 
 Made = TypeVar("Made")
 
@@ -42,7 +45,7 @@ def stack(
     clip_on: Literal["normalized", "raw"] = "normalized",
     uncertainty: Uncertainty = "auto",
     dtype: DTypeLike | None = None,
-    outputs: Sequence[str] = OUTPUTS,
+    outputs: Sequence[str] | ToFile = OUTPUTS,
     hdu: int | str | None = None,
     unit: Any = None,
     flags: Flags | None = None,
@@ -92,10 +95,11 @@ def stack(
     dtype : {"float32", "float64"} or None
         Of the result; None is float32 for frames of up to 16 bits or float32, float64
         for wider ones.
-    outputs : sequence of str
+    outputs : sequence of str, or ToFile
         Which of ``"uncertainty", "count", "low", "high", "rejected"`` to make, and if asked
         for, ``"reason", "exposure", "rejections", "flags", "sigma", "coverage", "weight"``;
-        see `Recipe`.
+        see `Recipe`. `ToFile` names a file that the result goes to as it is made, in the memory of
+        the limit, however large it is.
     hdu : int, str or None
         The extension of a FITS file; None is the first image with data.
     unit : unit-like or None
@@ -110,8 +114,8 @@ def stack(
     backend : {"auto", "cpu", "cuda"}
         ``"auto"`` takes CUDA where it can be used; the log says what it took.
     memory : number of bytes, text such as ``"2GB"``, or None
-        Limit on the samples and buffers held at once, beside the result itself;
-        None is 512 MiB.
+        Limit on all that is held at once, beside the arrays of the result, if it has any; see
+        docs/memory.md. None is 512 MiB.
     device_memory : number of bytes, text, or None
         Limit on the memory that is taken on each CUDA device; None is the environment
         variable GPUSTACK_DEVICE_MEMORY, and without it, most of what is free.
@@ -133,6 +137,8 @@ def stack(
         Where `backend` was asked for by name and cannot work here.
     OutOfMemoryError
         Where there is less memory than the limit allows to take.
+    OutputError
+        Where the file exists, or cannot be written; nothing is left behind.
 
     Examples
     --------
@@ -144,7 +150,10 @@ def stack(
     >>> float(result.data[0, 0]), int(result.high[0, 0])
     (10.0, 1)
     """
-    watch = Watch([] if report else None)
+    watch, to = Watch([] if report else None), None
+    if isinstance(outputs, ToFile):
+        to, outputs = outputs, OUTPUTS if isinstance(clips, Recipe) else outputs.outputs
+        check_target(to.path, to.overwrite)
     with watch("open"):
         opened = open_frames(frames, hdu=hdu, unit=unit, flags=flags)
     with watch("align"):
@@ -177,8 +186,9 @@ def stack(
         device_memory=device_memory,
         progress=progress,
         watch=watch,
+        columns=aligned.columns,
+        to=to,
     )
-    result = replace(result, per_frame={**result.per_frame, **aligned.columns})
     warn_of(result)
     if not report:
         return result
@@ -187,6 +197,8 @@ def stack(
     told = report_of(
         result, hashes, aligned, watch, origins=origins, given=given, weights=per_sample
     )
+    if to is not None:
+        told["output"] = output_record(to.path, to.maps)
     return replace(result, report=told)
 
 
@@ -204,6 +216,8 @@ def run(
     origins: Sequence[str] = (),
     date: str | None = None,
     watch: Watch | None = None,
+    columns: Mapping[str, Any] | None = None,
+    to: ToFile | None = None,
 ) -> StackResult:
     """Run a recipe, in which all numbers are filled in, on frames that agree.
 
@@ -225,6 +239,10 @@ def run(
         DATE of the header; None is now.
     watch : Watch or None
         Is told which backend runs, and how long.
+    columns : mapping or None
+        More columns of `StackResult.frames`.
+    to : ToFile or None
+        Where the result goes as it is made.
 
     Raises
     ------
@@ -236,6 +254,8 @@ def run(
         Where it needs flags and no frame has any.
     OutOfMemoryError
         Where there is less memory than the limit allows to take.
+    OutputError
+        Where the file of `to` exists, or cannot be written.
     """
     recipe.check_frames(len(frames))
     watch = Watch() if watch is None else watch
@@ -243,21 +263,31 @@ def run(
     flat = None if weights is None else reshaped(weights, len(frames), -1, frames[0].shape[-1])
     check_needs(frames, recipe)
     source = _source(frames, recipe, dtype, flat, watch)
+    if to is not None and source.resident:
+        raise InputError(f"{to.path}: expected frames of the host for ToFile, got cupy arrays")
     executor = backends.get(backend, device_memory=device_memory, resident=source.resident)
     watch.backend, watch.device = executor.name, backends.device_of(executor)
     header = _header(frames, recipe, [made_with(watch), *origins], date)
 
-    def fill() -> tuple[Outputs, Mapping[str, Derived]]:
-        out = _outputs(recipe, source, reasons)
+    def fill(file: ResultFile | None) -> StackResult:
+        sinks = None if file is None else file.sink
+        out = _outputs(recipe, source, reasons, sinks)
         assert out.data is not None
-        maps = derived(recipe, source, out.data.dtype, exposures(frames, recipe))
-        made = list(maps.values())
-        limit = _limit(memory, source, least_memory(source, recipe, made))
+        maps = derived(recipe, source, out.data.dtype, exposures(frames, recipe), sinks)
+        result, made = _result(frames, recipe, out, maps, header), list(maps.values())
+        if file is not None:
+            file.lay_out(result)
+        limit = _limit(memory, source, least_memory(source, recipe, out, made))
         with watch("stream"):
             execute(executor, source, recipe, out, made, limit, progress)
-        return out, maps
+        return replace(result, per_frame={**_columns(frames, recipe, out), **(columns or {})})
 
-    return _result(frames, recipe, *_within_memory(fill), header)
+    with result_file(to) as file:
+        result = _within_memory(partial(fill, file))
+        if file is not None:
+            with watch("write"):
+                file.finish(result)
+    return result
 
 
 def _within_memory(work: Callable[[], Made]) -> Made:
@@ -304,9 +334,12 @@ def _limit(memory: float | str | None, source: FrameSource, maps: int) -> int:
     return max(DEFAULT_MEMORY, source.held_bytes + 4 * source.most_row_bytes + 2 * maps)
 
 
-def _outputs(recipe: Recipe, source: FrameSource, reasons: bool) -> Outputs:
-    """The arrays of the result, not yet filled, where the frames are."""
-    n, shape, empty = source.n, (source.rows, source.width), source.empty
+def _outputs(
+    recipe: Recipe, source: FrameSource, reasons: bool, sinks: Empty | None = None
+) -> Outputs:
+    """The arrays of the result, not yet filled, where the frames are; or what takes their rows."""
+    n, shape = source.n, (source.rows, source.width)
+    empty = source.empty if sinks is None else sinks
     real = np.dtype(recipe.dtype) if recipe.dtype else source.dtype
     whole = np.dtype(np.uint16 if n <= np.iinfo(np.uint16).max else np.uint32)
     if source.resident:
@@ -344,7 +377,6 @@ def _result(
     first, shape = frames[0], frames[0].shape
     made = {name: getattr(out, name) for name in ("uncertainty", "count", "low", "high", "reasons")}
     made |= {name: one.value for name, one in maps.items()}
-    names = [frame.name for frame in frames]
 
     def shaped(array: Any) -> Any:
         return None if array is None else array.reshape(*array.shape[:-2], *shape)
@@ -354,8 +386,14 @@ def _result(
         mask=shaped(out.mask),
         recipe=recipe,
         header=header,
-        per_frame=per_frame(names, recipe, int(np.prod(shape)), out.valid, out.rejected),
+        per_frame={},
         unit=first.unit,
         coordinates=first.coordinates,
         **{name: shaped(value) for name, value in made.items()},
     )
+
+
+def _columns(frames: Sequence[Frame], recipe: Recipe, out: Outputs) -> dict[str, Any]:
+    """The columns of `StackResult.frames`, when all samples have been seen."""
+    samples = int(np.prod(frames[0].shape))
+    return per_frame([frame.name for frame in frames], recipe, samples, out.valid, out.rejected)

@@ -12,7 +12,7 @@ from numpy.typing import DTypeLike
 
 from gpustack.backends.base import Outputs, Progress, Samples, Source, working_dtype
 from gpustack.backends.columns import CHUNK_SAMPLES, Floats
-from gpustack.backends.in_turn import cut_bands, read_bytes, run_in_turn
+from gpustack.backends.in_turn import cut_bands, row_bytes, run_in_turn
 from gpustack.backends.tile_job import TileJob
 from gpustack.backends.tiles import Where, cut
 from gpustack.recipe import Recipe
@@ -140,7 +140,7 @@ class CpuBackend:
         progress: Progress | None = None,
     ) -> None:
         """Run `recipe` on a stack, one band after the other; see `Backend`."""
-        room = max(min(memory // 4, memory - read_bytes(source) - source.held_bytes), 0)
+        room = max(min(memory // 4, memory - row_bytes(source, out) - source.held_bytes), 0)
         worker = type(self)(self.threads, self._tile_pixels, room)
         n, dtype, by_frame = source.n, source.dtype, recipe.clips_by_frame
         work = worker.work_bytes(n, dtype, by_frame)
@@ -152,7 +152,7 @@ class CpuBackend:
             job = TileJob(band, here, rows, dtype, found_invalid)
             worker.work(job, tiles, (n, pixels, dtype))
 
-        bands = cut_bands(source, memory, work, self.threads, pixels)
+        bands = cut_bands(source, out, memory, work, self.threads, pixels)
         run_in_turn(run, source, recipe, out, bands, progress)
 
     def work(self, job: TileJob, tiles: deque[Where], size: Size) -> None:

@@ -26,7 +26,7 @@ from gpustack.maps.extensions import check_maps, extensions
 from gpustack.recipe import MAPS
 from gpustack.result import StackResult
 from gpustack.temporary import remove_abandoned, temporary_file
-from gpustack.writing import PathLike, check_target, errors_of, is_packed, packing, seal, write_hdus
+from gpustack.writing import VERIFY, PathLike, check_target, errors_of, is_packed, packing, seal
 
 #: FITS standard 4.0, section 3.1; a card has 80 characters.
 _BLOCK, _CARD = 2880, 80
@@ -200,7 +200,7 @@ class ResultFile:
         """What is written of small HDUs; where the header, data and what follows begin of each."""
         stream = BytesIO()
         with errors_of(self._to.path):
-            write_hdus(hdus, stream, self._temporary)
+            hdus.writeto(stream, output_verify=VERIFY)
         content = stream.getvalue()
         with fits.open(BytesIO(content), memmap=False) as found:
             infos = [hdu.fileinfo() for hdu in found]

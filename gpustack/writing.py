@@ -18,6 +18,9 @@ PathLike = str | os.PathLike[str]
 
 ENDINGS = (".fits", ".fit", ".fts", ".fits.gz", ".fit.gz", ".fts.gz")
 
+#: What astropy does about cards that are not as they should be: mend them in silence.
+VERIFY = "silentfix+ignore"
+
 #: Of reports.
 REPORTS = (".json",)
 
@@ -70,13 +73,8 @@ def write_whole(path: PathLike, hdus: fits.HDUList, *, overwrite: bool = False) 
         remove_abandoned(target.parent)
         with temporary_file(target.parent) as (file, temporary):
             with packing(file, is_packed(path)) as stream:
-                write_hdus(hdus, stream, temporary)
+                hdus.writeto(_Plain(stream, str(temporary)), output_verify=VERIFY)
             seal(file, temporary, target, overwrite)
-
-
-def write_hdus(hdus: fits.HDUList, stream: Any, name: Path) -> None:
-    """Write `hdus` to a stream into the file `name`."""
-    hdus.writeto(_Plain(stream, str(name)), output_verify="silentfix+ignore")
 
 
 def is_packed(path: PathLike) -> bool:
@@ -111,8 +109,7 @@ class _Plain:
         return int(self.file.tell())
 
     def flush(self) -> None:
-        """Hand on what is held back."""
-        self.file.flush()
+        """Nothing: to flush what is compressed makes it longer, and all is at the end."""
 
 
 def write_text(path: PathLike, text: str, *, overwrite: bool = False) -> None:

@@ -159,8 +159,7 @@ class ResultFile:
             Where the disk is full, for one.
         """
         with self._turn, errors_of(self._to.path):
-            self._file.seek(start)
-            self._file.write(content)
+            _write(self._file.fileno(), start, memoryview(content))
 
     def finish(self, result: StackResult) -> None:
         """Add what comes after the images, and give the file its name.
@@ -185,7 +184,6 @@ class ResultFile:
                 seal(self._file, self._temporary, self._target, self._to.overwrite)
 
     def _pack(self) -> None:
-        self._file.flush()
         with temporary_file(self._target.parent) as (file, temporary):
             with packing(file, True) as stream, self._temporary.open("rb") as whole:
                 shutil.copyfileobj(whole, stream, _CHUNK)
@@ -244,7 +242,7 @@ class FileSink(Sink):
             self._all = False
         if self._start is not None:
             begin = self._start + start * self.shape[-1] * self.dtype.itemsize
-            self._file.write(begin, as_stored(rows, self.dtype).data)
+            self._file.write(begin, as_stored(rows, self.dtype).reshape(-1).view(np.uint8))
 
     def all(self) -> bool:
         """Of a mask, whether all values are True."""
@@ -296,7 +294,6 @@ def _resized(header: bytes, shape: tuple[int, ...]) -> bytes:
 
 def _set_aside(file: BinaryIO, size: int) -> None:
     """Make a file so long, so that a disk that is too small is known before the work."""
-    file.flush()
     if hasattr(os, "posix_fallocate"):
         try:
             os.posix_fallocate(file.fileno(), 0, size)
@@ -304,3 +301,10 @@ def _set_aside(file: BinaryIO, size: int) -> None:
             if err.errno not in _NO_ROOM_ASIDE:
                 raise
     file.truncate(size)
+
+
+def _write(file: int, start: int, content: memoryview) -> None:
+    """Write all of `content`, past Python's buffer: what that holds may fail when it is closed."""
+    os.lseek(file, start, os.SEEK_SET)
+    while content:
+        content = content[os.write(file, content) :]

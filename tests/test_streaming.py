@@ -1,6 +1,7 @@
 """A result that goes to its file as it is made is the file that it would be, made whole."""
 
 import gzip
+import os
 from datetime import datetime
 
 import numpy as np
@@ -143,7 +144,7 @@ def test_frames_in_memory(tmp_path):
             path.unlink()
 
 
-# What is returned
+# Results of files
 
 
 def test_the_result_reads_its_file(tmp_path):
@@ -205,26 +206,26 @@ def test_the_file_is_there_whole_or_not_at_all(tmp_path):
 
 
 def test_a_disk_that_fills_meanwhile_is_the_fault_of_writing(tmp_path, monkeypatch):
-    def full(content):
-        raise OSError(28, "No space left on device")
-
-    class Full:
-        def __init__(self, file):
-            self._file = file
-
-        def __getattr__(self, name):
-            return full if name == "write" else getattr(self._file, name)
-
     lay_out = ResultFile.lay_out
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
 
     def laid_out(self, result):
         lay_out(self, result)
-        self._file = Full(self._file)
+        monkeypatch.setattr("gpustack.streaming._write", full)
 
     monkeypatch.setattr(ResultFile, "lay_out", laid_out)
     with pytest.raises(WriteError, match=r"out\.fits: could not be written: .*No space left"):
         stack(np.ones((3, 400, 50)), outputs=ToFile(tmp_path / "out.fits"), memory="1MB")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_write_that_is_cut_short_goes_on(tmp_path, monkeypatch):
+    write = os.write
+    monkeypatch.setattr("os.write", lambda file, part: write(file, part[:1000]))
+    rows, whole = both(tmp_path, frames(tmp_path))
+    assert rows == whole
 
 
 def test_a_disk_that_is_too_small_is_known_before_the_work(tmp_path, monkeypatch):
@@ -267,6 +268,6 @@ def test_values_are_stored_as_astropy_stores_them(tmp_path, dtype, order):
 def test_a_packed_file_is_no_larger(tmp_path):
     stack(frames(tmp_path), outputs=ToFile(tmp_path / "a.fits.gz"))
     stack(str(tmp_path / "f*.fits"), outputs=ToFile(tmp_path / "a.fits"))
-    assert gzip.decompress((tmp_path / "a.fits.gz").read_bytes()) == (
-        tmp_path / "a.fits"
-    ).read_bytes()
+    assert (
+        gzip.decompress((tmp_path / "a.fits.gz").read_bytes()) == (tmp_path / "a.fits").read_bytes()
+    )

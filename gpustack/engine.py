@@ -19,6 +19,7 @@ from gpustack.combines import Combine
 from gpustack.errors import InputError, OutOfMemoryError
 from gpustack.flags import Flags
 from gpustack.frames import Frame, FrameSource, open_frames, tell_of_apart
+from gpustack.frames.onfile import kept_open
 from gpustack.frames.resident import reshaped
 from gpustack.header import describe, read_exposure
 from gpustack.maps import Derived, Empty, derived, execute, least_memory
@@ -156,39 +157,40 @@ def stack(
         check_target(to.path, to.overwrite)
     with watch("open"):
         opened = open_frames(frames, hdu=hdu, unit=unit, flags=flags)
-    with watch("align"):
-        aligned = bring_together(opened, align)
-    with watch("measure"):
-        recipe, origins, per_sample = fill_in(
+    with kept_open():
+        with watch("align"):
+            aligned = bring_together(opened, align)
+        with watch("measure"):
+            recipe, origins, per_sample = fill_in(
+                aligned.frames,
+                clips,
+                combine,
+                scale=scale,
+                zero=zero,
+                weights=weights,
+                clip_on=clip_on,
+                uncertainty=uncertainty,
+                dtype=dtype,
+                outputs=outputs,
+            )
+        if flags is not None and flags.given:
+            origins.append(f"flags: {flags}, bits of masks")
+        origins = [*tell_of_apart(opened), *aligned.origins, *origins]
+        with watch("hash"):
+            hashes = hashed(opened, recipe.needs_variance) if report else []
+        result = run(
             aligned.frames,
-            clips,
-            combine,
-            scale=scale,
-            zero=zero,
-            weights=weights,
-            clip_on=clip_on,
-            uncertainty=uncertainty,
-            dtype=dtype,
-            outputs=outputs,
+            recipe,
+            origins=origins,
+            weights=per_sample,
+            backend=backend,
+            memory=memory,
+            device_memory=device_memory,
+            progress=progress,
+            watch=watch,
+            columns=aligned.columns,
+            to=to,
         )
-    if flags is not None and flags.given:
-        origins.append(f"flags: {flags}, bits of masks")
-    origins = [*tell_of_apart(opened), *aligned.origins, *origins]
-    with watch("hash"):
-        hashes = hashed(opened, recipe.needs_variance) if report else []
-    result = run(
-        aligned.frames,
-        recipe,
-        origins=origins,
-        weights=per_sample,
-        backend=backend,
-        memory=memory,
-        device_memory=device_memory,
-        progress=progress,
-        watch=watch,
-        columns=aligned.columns,
-        to=to,
-    )
     warn_of(result)
     if not report:
         return result
@@ -282,7 +284,7 @@ def run(
             execute(executor, source, recipe, out, made, limit, progress)
         return replace(result, per_frame={**_columns(frames, recipe, out), **(columns or {})})
 
-    with result_file(to) as file:
+    with kept_open(), result_file(to) as file:
         result = _within_memory(partial(fill, file))
         if file is not None:
             with watch("write"):

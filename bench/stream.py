@@ -8,7 +8,6 @@ compute with frames that lie in memory. Each is a process of its own, in turn. L
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -29,6 +28,19 @@ from bench.table import seconds_of, stream_table
 WAYS = ("gpustack", "read", "compute", "info")
 COMBINES = ("mean", "median")
 
+#: The command line as it starts, imports too, which then tells what it took.
+PROGRAM = """
+import time
+begin = time.perf_counter()
+import json
+from gpustack.cli import cli
+cli.main(standalone_mode=False)
+found = {"seconds": time.perf_counter() - begin, "cpu_seconds": time.process_time()}
+status = open("/proc/self/status").read().splitlines()
+found["peak"] = int(next(s for s in status if s.startswith("VmHWM")).split()[1]) * 1024
+print(json.dumps(found))
+"""
+
 
 def simulate(folder: Path, frames: int, size: int) -> None:
     """Write the frames, one at a time."""
@@ -42,14 +54,11 @@ def simulate(folder: Path, frames: int, size: int) -> None:
         fits.writeto(folder / f"f{i:03}.fits", plane, fits.Header({"BUNIT": "adu"}))
 
 
-def stack_files(paths: list[Path], combine: str, limit: int) -> Callable[[], Any]:
-    """The command line, from files to a file."""
-    from gpustack.cli import cli
-
+def program_words(paths: list[Path], combine: str, limit: int) -> list[str]:
+    """What the command line is given, from files to a file."""
     output = paths[0].with_name("out.fits")
     words = ["combine", *map(str, paths), "-o", str(output), "--overwrite", "--backend", "cpu"]
-    words += ["--combine", combine, "--memory", str(limit)]
-    return lambda: cli.main(words, standalone_mode=False)
+    return [*words, "--combine", combine, "--memory", str(limit)]
 
 
 def read_files(paths: list[Path], limit: int) -> Callable[[], Any]:
@@ -81,39 +90,34 @@ def compute(paths: list[Path], combine: str) -> Callable[[], Any]:
     return lambda: stack(planes, combine=combine, unit="adu", backend="cpu", outputs=outputs)
 
 
+def peak() -> int:
+    """The most bytes that this process has had in use."""
+    line = next(text for text in STATUS.read_text().splitlines() if text.startswith("VmHWM"))
+    return int(line.split()[1]) * 1024
+
+
 def measure(way: str, combine: str, scratch: Path, limit: int) -> dict[str, float]:
     """Run one way here: seconds, seconds of all cores, and the peak of the process in bytes."""
     paths = sorted(scratch.glob("f*.fits"))
-    calls: dict[str, Callable[[], Callable[[], Any]]] = {
-        "gpustack": lambda: stack_files(paths, combine, limit),
-        "read": lambda: read_files(paths, limit),
-        "compute": lambda: compute(paths, combine),
-        "info": lambda: _info,
-    }
-    call = calls[way]()
+    call = read_files(paths, limit) if way == "read" else compute(paths, combine)
     begin, cores = time.perf_counter(), time.process_time()
     call()
-    found = {"seconds": time.perf_counter() - begin, "cpu_seconds": time.process_time() - cores}
-    line = next(text for text in STATUS.read_text().splitlines() if text.startswith("VmHWM"))
-    return {**found, "peak": int(line.split()[1]) * 1024}
-
-
-def _info() -> None:
-    from gpustack.cli import cli
-
-    sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 - until the process ends
-    cli.main(["info"], standalone_mode=False)
-    sys.stdout = sys.__stdout__
+    seconds, cpu = time.perf_counter() - begin, time.process_time() - cores
+    return {"seconds": seconds, "cpu_seconds": cpu, "peak": peak()}
 
 
 def measure_apart(way: str, combine: str, scratch: Path, limit: int) -> dict[str, Any]:
-    """`measure` in a process of its own."""
+    """`measure` in a process of its own; of the command line, one that does nothing else."""
     command = [sys.executable, "-m", "bench.stream", "--one", way, combine]
     command += ["--scratch", str(scratch), "--memory", str(limit)]
+    if way in ("gpustack", "info"):
+        paths = sorted(scratch.glob("f*.fits"))
+        words = ["info"] if way == "info" else program_words(paths, combine, limit)
+        command = [sys.executable, "-c", PROGRAM, *words]
     done = subprocess.run(command, cwd=machine.ROOT, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"{way}, {combine}: expected a result, got:\n{done.stderr}")
-    found: dict[str, Any] = json.loads(done.stdout)
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found
 
 
@@ -142,9 +146,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.set_defaults(frames=40, size=4096)
     parser.add_argument("--memory", type=int, default=50_000_000, help="the limit, in bytes")
     parser.add_argument("--runs", type=int, default=3, help="of each way (default: %(default)s)")
-    parser.add_argument(
-        "--scratch", type=Path, help="folder for 2.7 GB of frames, which are removed"
-    )
+    parser.add_argument("--scratch", type=Path, help="where 2.7 GB of frames go for a while")
     parser.add_argument("--one", nargs=2, metavar=("WAY", "COMBINE"), help="this one, in here")
     machine.add_json(parser)
     options = parser.parse_args(arguments)

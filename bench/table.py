@@ -171,12 +171,12 @@ def stream_table(results: Results) -> str:
     head = (
         "combine",
         "gpustack s",
-        "reading s",
-        "computing s",
+        "read s",
+        "compute s",
         "ratio",
         "CPU s",
         "peak MB",
-        "above",
+        "above info",
     )
     size = f"{settings['frames']} files of {settings['size']} x {settings['size']} float32"
     note = f"**{size}, a limit of {settings['memory'] / MB:.0f} MB**"

@@ -168,16 +168,8 @@ def stream_table(results: Results) -> str:
                 f"{peaks[0] - peaks[1]:.0f}",
             )
         )
-    head = (
-        "combine",
-        "gpustack s",
-        "read s",
-        "compute s",
-        "ratio",
-        "CPU s",
-        "peak MB",
-        "above info",
-    )
+    times = ("gpustack s", "read s", "compute s")
+    head = ("combine", *times, "ratio", "CPU s", "peak MB", "above info")
     size = f"{settings['frames']} files of {settings['size']} x {settings['size']} float32"
     note = f"**{size}, a limit of {settings['memory'] / MB:.0f} MB**"
     return f"{note}\n\n{markdown(head, rows)}"

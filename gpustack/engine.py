@@ -282,7 +282,9 @@ def run(
         limit = _limit(memory, source, least_memory(source, recipe, out, made))
         with watch("stream"):
             execute(executor, source, recipe, out, made, limit, progress)
-        return replace(result, per_frame={**_columns(frames, recipe, out), **(columns or {})})
+        names, samples = [frame.name for frame in frames], result.data.size
+        made_of = per_frame(names, recipe, samples, out.valid, out.rejected)
+        return replace(result, per_frame={**made_of, **(columns or {})})
 
     with kept_open(), result_file(to) as file:
         result = _within_memory(partial(fill, file))
@@ -393,9 +395,3 @@ def _result(
         coordinates=first.coordinates,
         **{name: shaped(value) for name, value in made.items()},
     )
-
-
-def _columns(frames: Sequence[Frame], recipe: Recipe, out: Outputs) -> dict[str, Any]:
-    """The columns of `StackResult.frames`, when all samples have been seen."""
-    samples = int(np.prod(frames[0].shape))
-    return per_frame([frame.name for frame in frames], recipe, samples, out.valid, out.rejected)

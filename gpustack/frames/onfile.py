@@ -131,34 +131,30 @@ class _OpenFiles:
 
     @contextmanager
     def borrowed(self, name: str, stamp: Stamp) -> Iterator[io.FileIO]:
-        file = self._take(name, stamp)
-        try:
-            yield file
-        except BaseException:
-            file.close()
-            raise
-        with self._lock:
-            keep = self._users > 0 and self._count < _most_open()
-            if keep:
-                self._free.setdefault((name, stamp), []).append(file)
-                self._count += 1
-        if not keep:
-            file.close()
-
-    def _take(self, name: str, stamp: Stamp) -> io.FileIO:
         with self._lock:
             free = self._free.get((name, stamp))
-            file = free.pop() if free else None
-            self._count -= file is not None
-        if file is None:
-            return self._opened(name)
+            kept = free.pop() if free else None
+        keep, file = False, self._opened(name) if kept is None else kept
         try:
-            _check(name, stamp, name)
-            file.seek(0)
-        except BaseException:
-            file.close()
-            raise
-        return file
+            if kept is not None:
+                _check(name, stamp, name)
+                file.seek(0)
+            yield file
+            keep = True
+        finally:
+            if not self._give_back((name, stamp), file, keep, has_place=kept is not None):
+                file.close()
+
+    def _give_back(
+        self, key: tuple[str, Stamp], file: io.FileIO, keep: bool, has_place: bool
+    ) -> bool:
+        """Whether it stays open: a file that did before has its place still."""
+        with self._lock:
+            keep = keep and self._users > 0 and (has_place or self._count < _most_open())
+            self._count += keep - has_place
+            if keep:
+                self._free.setdefault(key, []).append(file)
+        return keep
 
     def _opened(self, name: str) -> io.FileIO:
         try:
@@ -173,7 +169,7 @@ class _OpenFiles:
         with self._lock:
             files = [file for free in self._free.values() for file in free]
             self._free.clear()
-            self._count = 0
+            self._count -= len(files)
         for file in files:
             file.close()
         return len(files)

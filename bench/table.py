@@ -152,6 +152,34 @@ def memory_table(results: Results) -> str:
     return markdown(head, rows)
 
 
+def stream_table(results: Results) -> str:
+    """What a run under the limit takes beside reading the files and computing in memory."""
+    settings, rows = results["settings"], []
+    for one in results["compared"]:
+        of = {way: one["ways"][way] for way in ("gpustack", "read", "compute", "info")}
+        peaks = [max(run["peak"] for run in of[way]) / MB for way in ("gpustack", "info")]
+        rows.append(
+            (
+                one["combine"],
+                *(f"{seconds_of(of[way]):.2f}" for way in ("gpustack", "read", "compute")),
+                f"{one['ratio']:.2f}",
+                f"{median(run['cpu_seconds'] for run in of['gpustack']):.2f}",
+                f"{peaks[0]:.0f}",
+                f"{peaks[0] - peaks[1]:.0f}",
+            )
+        )
+    times = ("gpustack s", "read s", "compute s")
+    head = ("combine", *times, "ratio", "CPU s", "peak MB", "above info")
+    size = f"{settings['frames']} files of {settings['size']} x {settings['size']} float32"
+    note = f"**{size}, a limit of {settings['memory'] / MB:.0f} MB**"
+    return f"{note}\n\n{markdown(head, rows)}"
+
+
+def seconds_of(runs: Sequence[Results]) -> float:
+    """The median of some runs."""
+    return float(median(run["seconds"] for run in runs))
+
+
 def mosaic_table(results: Results) -> str:
     """For each size: what each call took; then how far answers differ."""
     parts = []
@@ -211,6 +239,7 @@ TABLES: dict[str, tuple[str, str, Callable[[Results], str]]] = {
     "goals": ("Goals", "speed", goals_table),
     "speed": ("All calls", "speed", speed_table),
     "memory": ("Memory", "memory", memory_table),
+    "stream": ("Larger than the limit", "stream", stream_table),
     "mosaic": ("A mosaic", "mosaic", mosaic_table),
     "sorting": ("Sorting columns", "sorting", sorting_table),
     "programs": ("Whole programs", "programs", peers_tables.programs_table),

@@ -17,6 +17,7 @@ _HOMES = {
     "wcs_project": "align.project",
     "stack": "engine",
     "StackResult": "result",
+    "ToFile": "streaming",
     "LiveStack": "live",
     "explain": "explanation",
     "Explanation": "explanation",

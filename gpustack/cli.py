@@ -103,8 +103,8 @@ def combine(
           --weights variance --uncertainty propagated --maps coverage,weight
     """
     from gpustack.engine import stack
-    from gpustack.maps.extensions import check_maps
     from gpustack.provenance import dumps
+    from gpustack.streaming import ToFile
     from gpustack.writing import REPORTS, check_target, write_text
 
     check_target(output, overwrite)
@@ -112,15 +112,11 @@ def combine(
         check_target(report, overwrite, REPORTS)
     given = images(frames, options)
     _check_apart(given, output)
-    added = check_maps(maps.split(",") if maps else ())
-    outputs = ("uncertainty", "rejected", *(name for name in added if name != "frames"))
+    to = ToFile(output, maps.split(",") if maps else (), overwrite)
     words = keywords(options)
     start = time.perf_counter()
     with progress_bar(sys.stderr) as progress:
-        result = stack(
-            given, outputs=outputs, progress=progress, report=report is not None, **words
-        )
-    result.write(output, overwrite=overwrite, maps=added)
+        result = stack(given, outputs=to, progress=progress, report=report is not None, **words)
     if report is not None and result.report is not None:
         write_text(report, dumps(result.report), overwrite=overwrite)
     if sys.stderr.isatty():
@@ -263,6 +259,7 @@ def watch(
       gpustack watch tonight -o deep.fits --clip sigma --align register
     """
     from gpustack.engine import stack
+    from gpustack.streaming import ToFile
     from gpustack.watching import Arrivals
     from gpustack.watching import watch as watch_folder
     from gpustack.writing import check_target
@@ -274,11 +271,10 @@ def watch(
     def restack(frames: list[str]) -> None:
         start, given = time.perf_counter(), images(tuple(frames), dict(options))
         try:
-            result = stack(given, outputs=("uncertainty", "rejected"), **words)
+            result = stack(given, outputs=ToFile(output, overwrite=True), **words)
         except InputError as err:  # of one frame, it may be: the next one may do
             click.echo(f"gpustack: {err}", err=True)
             return
-        result.write(output, overwrite=True)
         click.echo(summary(result, output, time.perf_counter() - start), err=True)
 
     agree = ("shape", "unit") if words["align"] is None else ("unit",)

@@ -287,7 +287,7 @@ _RUN_OPTIONS = (
     click.option(
         "--memory",
         metavar="bytes",
-        help="Limit on samples held at once: 2GB, 500MiB, ...  [default: 512MiB]",
+        help="Limit on all that is held at once: 2GB, 500MiB, ...  [default: 512MiB]",
     ),
     click.option(
         "--device-memory",

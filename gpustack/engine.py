@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any, Literal, TypeVar
 
 import numpy as np
@@ -17,18 +18,21 @@ from gpustack.arguments import fill_in
 from gpustack.backends.base import Outputs, Progress
 from gpustack.clips import Clip
 from gpustack.combines import Combine
-from gpustack.errors import MemoryLimitError, OutOfMemoryError
+from gpustack.errors import InputError, MemoryLimitError, OutOfMemoryError
 from gpustack.flags import Flags
 from gpustack.frames import Frame, FrameSource, open_frames, tell_of_apart
+from gpustack.frames.onfile import kept_open
 from gpustack.frames.resident import reshaped
 from gpustack.header import describe, read_exposure
-from gpustack.maps import Derived, derived, execute, least_memory
+from gpustack.maps import Derived, Empty, derived, execute, least_memory
 from gpustack.needs import check_needs, exposures
 from gpustack.normalize import PerFrame
 from gpustack.plan import DEFAULT_MEMORY, parse_memory
-from gpustack.provenance import TimedSource, Watch, hashed, made_with, report_of
+from gpustack.provenance import TimedSource, Watch, hashed, made_with, output_record, report_of
 from gpustack.recipe import OUTPUTS, Recipe, Uncertainty
 from gpustack.result import StackResult, per_frame
+from gpustack.streaming import ResultFile, ToFile, result_file
+from gpustack.writing import check_target
 
 Made = TypeVar("Made")
 
@@ -44,7 +48,7 @@ def stack(
     clip_on: Literal["normalized", "raw"] = "normalized",
     uncertainty: Uncertainty = "auto",
     dtype: DTypeLike | None = None,
-    outputs: Sequence[str] = OUTPUTS,
+    outputs: Sequence[str] | ToFile = OUTPUTS,
     hdu: int | str | None = None,
     unit: Any = None,
     flags: Flags | None = None,
@@ -94,10 +98,11 @@ def stack(
     dtype : {"float32", "float64"} or None
         Of the result; None is float32 for frames of up to 16 bits or float32, float64
         for wider ones.
-    outputs : sequence of str
+    outputs : sequence of str, or ToFile
         Which of ``"uncertainty", "count", "low", "high", "rejected"`` to make, and if asked
         for, ``"reason", "exposure", "rejections", "flags", "sigma", "coverage", "weight"``;
-        see `Recipe`.
+        see `Recipe`. `ToFile` names a file that the result goes to as it is made, in the memory of
+        the limit, however large it is.
     hdu : int, str or None
         The extension of a FITS file; None is the first image with data.
     unit : unit-like or None
@@ -112,8 +117,8 @@ def stack(
     backend : {"auto", "cpu", "cuda"}
         ``"auto"`` takes CUDA where it can be used; the log says what it took.
     memory : number of bytes, text such as ``"2GB"``, or None
-        Limit on the samples and buffers held at once, beside the result itself;
-        None is 512 MiB.
+        Limit on all that is held at once, beside the arrays of the result, if it has any; see
+        docs/memory.md. None is 512 MiB.
     device_memory : number of bytes, text, or None
         Limit on the memory that is taken on each CUDA device; None is the environment
         variable GPUSTACK_DEVICE_MEMORY, and without it, most of what is free.
@@ -135,6 +140,8 @@ def stack(
         Where `backend` was asked for by name and cannot work here.
     OutOfMemoryError
         Where there is less memory than the limit allows to take.
+    OutputError
+        Where the file exists, or cannot be written; nothing is left behind.
 
     Examples
     --------
@@ -146,41 +153,46 @@ def stack(
     >>> float(result.data[0, 0]), int(result.high[0, 0])
     (10.0, 1)
     """
-    watch = Watch([] if report else None)
+    watch, to = Watch([] if report else None), None
+    if isinstance(outputs, ToFile):
+        to, outputs = outputs, OUTPUTS if isinstance(clips, Recipe) else outputs.outputs
+        check_target(to.path, to.overwrite)
     with watch("open"):
         opened = open_frames(frames, hdu=hdu, unit=unit, flags=flags)
-    with watch("align"):
-        aligned = bring_together(opened, align)
-    with watch("measure"):
-        recipe, origins, per_sample = fill_in(
+    with kept_open():
+        with watch("align"):
+            aligned = bring_together(opened, align)
+        with watch("measure"):
+            recipe, origins, per_sample = fill_in(
+                aligned.frames,
+                clips,
+                combine,
+                scale=scale,
+                zero=zero,
+                weights=weights,
+                clip_on=clip_on,
+                uncertainty=uncertainty,
+                dtype=dtype,
+                outputs=outputs,
+            )
+        if flags is not None and flags.given:
+            origins.append(f"flags: {flags}, bits of masks")
+        origins = [*tell_of_apart(opened), *aligned.origins, *origins]
+        with watch("hash"):
+            hashes = hashed(opened, recipe.needs_variance) if report else []
+        result = run(
             aligned.frames,
-            clips,
-            combine,
-            scale=scale,
-            zero=zero,
-            weights=weights,
-            clip_on=clip_on,
-            uncertainty=uncertainty,
-            dtype=dtype,
-            outputs=outputs,
+            recipe,
+            origins=origins,
+            weights=per_sample,
+            backend=backend,
+            memory=memory,
+            device_memory=device_memory,
+            progress=progress,
+            watch=watch,
+            columns=aligned.columns,
+            to=to,
         )
-    if flags is not None and flags.given:
-        origins.append(f"flags: {flags}, bits of masks")
-    origins = [*tell_of_apart(opened), *aligned.origins, *origins]
-    with watch("hash"):
-        hashes = hashed(opened, recipe.needs_variance) if report else []
-    result = run(
-        aligned.frames,
-        recipe,
-        origins=origins,
-        weights=per_sample,
-        backend=backend,
-        memory=memory,
-        device_memory=device_memory,
-        progress=progress,
-        watch=watch,
-    )
-    result = replace(result, per_frame={**result.per_frame, **aligned.columns})
     warn_of(result)
     if not report:
         return result
@@ -189,6 +201,8 @@ def stack(
     told = report_of(
         result, hashes, aligned, watch, origins=origins, given=given, weights=per_sample
     )
+    if to is not None:
+        told["output"] = output_record(to.path, to.maps)
     return replace(result, report=told)
 
 
@@ -206,6 +220,8 @@ def run(
     origins: Sequence[str] = (),
     date: str | None = None,
     watch: Watch | None = None,
+    columns: Mapping[str, Any] | None = None,
+    to: ToFile | None = None,
 ) -> StackResult:
     """Run a recipe, in which all numbers are filled in, on frames that agree.
 
@@ -227,6 +243,10 @@ def run(
         DATE of the header; None is now.
     watch : Watch or None
         Is told which backend runs, and how long.
+    columns : mapping or None
+        More columns of `StackResult.frames`.
+    to : ToFile or None
+        Where the result goes as it is made.
 
     Raises
     ------
@@ -238,6 +258,8 @@ def run(
         Where it needs flags and no frame has any.
     OutOfMemoryError
         Where there is less memory than the limit allows to take.
+    OutputError
+        Where the file of `to` exists, or cannot be written.
     """
     recipe.check_frames(len(frames))
     watch = Watch() if watch is None else watch
@@ -245,22 +267,34 @@ def run(
     flat = None if weights is None else reshaped(weights, len(frames), -1, frames[0].shape[-1])
     check_needs(frames, recipe)
     source = _source(frames, recipe, dtype, flat, watch)
+    if to is not None and source.resident:
+        raise InputError(f"{to.path}: expected frames of the host for ToFile, got cupy arrays")
     executor = backends.get(backend, device_memory=device_memory, resident=source.resident)
     watch.backend, watch.device = executor.name, backends.device_of(executor)
     header = _header(frames, recipe, [made_with(watch), *origins], date)
 
-    def fill() -> tuple[Outputs, Mapping[str, Derived]]:
-        out = _outputs(recipe, source, reasons)
+    def fill(file: ResultFile | None) -> StackResult:
+        sinks = None if file is None else file.sink
+        out = _outputs(recipe, source, reasons, sinks)
         assert out.data is not None
-        maps = derived(recipe, source, out.data.dtype, exposures(frames, recipe))
-        made = list(maps.values())
+        maps = derived(recipe, source, out.data.dtype, exposures(frames, recipe), sinks)
+        result, made = _result(frames, recipe, out, maps, header), list(maps.values())
+        if file is not None:
+            file.lay_out(result)
         kept = sum(frame.kept_bytes for frame in frames if isinstance(frame, GridFrame))
-        limit = _limit(memory, source, least_memory(source, recipe, made), kept)
+        limit = _limit(memory, source, least_memory(source, recipe, out, made), kept)
         with watch("stream"), _beside(kept):
             execute(executor, source, recipe, out, made, limit, progress)
-        return out, maps
+        names, samples = [frame.name for frame in frames], result.data.size
+        made_of = per_frame(names, recipe, samples, out.valid, out.rejected)
+        return replace(result, per_frame={**made_of, **(columns or {})})
 
-    return _result(frames, recipe, *_within_memory(fill), header)
+    with kept_open(), result_file(to) as file:
+        result = _within_memory(partial(fill, file))
+        if file is not None:
+            with watch("write"):
+                file.finish(result)
+    return result
 
 
 @contextmanager
@@ -327,9 +361,12 @@ def _limit(memory: float | str | None, source: FrameSource, maps: int, kept: int
     return limit - kept
 
 
-def _outputs(recipe: Recipe, source: FrameSource, reasons: bool) -> Outputs:
-    """The arrays of the result, not yet filled, where the frames are."""
-    n, shape, empty = source.n, (source.rows, source.width), source.empty
+def _outputs(
+    recipe: Recipe, source: FrameSource, reasons: bool, sinks: Empty | None = None
+) -> Outputs:
+    """The arrays of the result, not yet filled, where the frames are; or what takes their rows."""
+    n, shape = source.n, (source.rows, source.width)
+    empty = source.empty if sinks is None else sinks
     real = np.dtype(recipe.dtype) if recipe.dtype else source.dtype
     whole = np.dtype(np.uint16 if n <= np.iinfo(np.uint16).max else np.uint32)
     if source.resident:
@@ -367,7 +404,6 @@ def _result(
     first, shape = frames[0], frames[0].shape
     made = {name: getattr(out, name) for name in ("uncertainty", "count", "low", "high", "reasons")}
     made |= {name: one.value for name, one in maps.items()}
-    names = [frame.name for frame in frames]
 
     def shaped(array: Any) -> Any:
         return None if array is None else array.reshape(*array.shape[:-2], *shape)
@@ -377,7 +413,7 @@ def _result(
         mask=shaped(out.mask),
         recipe=recipe,
         header=header,
-        per_frame=per_frame(names, recipe, int(np.prod(shape)), out.valid, out.rejected),
+        per_frame={},
         unit=first.unit,
         coordinates=first.coordinates,
         **{name: shaped(value) for name, value in made.items()},

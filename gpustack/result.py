@@ -11,6 +11,7 @@ from astropy import units as u
 from astropy.io import fits
 from numpy.typing import NDArray
 
+from gpustack.backends.sink import Sink
 from gpustack.frames.coordinates import Coordinates
 from gpustack.header import fits_wcs, left_out, with_tables, with_wcs, without_wcs
 from gpustack.maps import RejectionCube
@@ -29,7 +30,8 @@ class StackResult:
     """What a run of a recipe gives.
 
     Of cupy frames the maps are cupy arrays (counts int32), which `to_host` copies; so do
-    `to_ccddata` and `write`.
+    `to_ccddata` and `write`. Where the result went to its file as it was made, `ToFile`, they know
+    their shape and dtype, and ``np.asarray``, `to_host` and the others read them from there.
 
     Parameters
     ----------
@@ -119,11 +121,15 @@ class StackResult:
     @property
     def on_device(self) -> bool:
         """Whether the arrays are those of cupy, as the frames were."""
-        return not isinstance(self.data, np.ndarray)
+        return not isinstance(self.data, (np.ndarray, Sink))
+
+    @property
+    def _on_host(self) -> bool:
+        return isinstance(self.data, np.ndarray)
 
     def to_host(self) -> Self:
         """The result with numpy arrays; itself where it has them already."""
-        if not self.on_device:
+        if self._on_host:
             return self
         maps = ("data", "mask", "uncertainty", "count", "low", "high", "reasons")
         held = {name: getattr(self, name) for name in (*maps, *MAPS)}
@@ -139,7 +145,7 @@ class StackResult:
         """
         from astropy.nddata import CCDData, StdDevUncertainty
 
-        if self.on_device:
+        if not self._on_host:
             return self.to_host().to_ccddata()
         wcs = fits_wcs(self.wcs)
         if wcs is None and self.wcs is not None:
@@ -174,13 +180,13 @@ class StackResult:
         InputError
             Where one is no such map, or was not made.
         """
-        if self.on_device:
+        if not self._on_host:
             return self.to_host().to_hdulist(maps)
         header, tables = with_tables(with_wcs(self.header, self.coordinates), self.coordinates)
         if self.unit is not None:
             header["BUNIT"] = self.unit.to_string()
         hdus = [fits.PrimaryHDU(self.data, header)]
-        hdus.append(fits.ImageHDU(self.mask.astype(np.uint8), name="MASK"))
+        hdus.append(fits.ImageHDU(self.mask.view(np.uint8), name="MASK"))
         if self.uncertainty is not None:
             spread = fits.ImageHDU(self.uncertainty, name="UNCERT")
             spread.header["UTYPE"] = "StdDevUncertainty"

@@ -18,6 +18,9 @@ PathLike = str | os.PathLike[str]
 
 ENDINGS = (".fits", ".fit", ".fts", ".fits.gz", ".fit.gz", ".fts.gz")
 
+#: What astropy does about cards that are not as they should be: mend them in silence.
+VERIFY = "silentfix+ignore"
+
 #: Of reports.
 REPORTS = (".json",)
 
@@ -35,7 +38,7 @@ def check_target(path: PathLike, overwrite: bool, endings: tuple[str, ...] = END
     WriteError
         Where its folder may not be written to.
     """
-    with _errors_of(path):
+    with errors_of(path):
         target = Path(path).resolve()
         if not os.fspath(path).lower().endswith(endings):
             raise OutputError(f"{path}: expected a name ending in {', '.join(endings)}")
@@ -66,20 +69,20 @@ def write_whole(path: PathLike, hdus: fits.HDUList, *, overwrite: bool = False) 
         Where writing fails, a full disk for one.
     """
     target = check_target(path, overwrite)
-    packed = os.fspath(path).lower().endswith(".gz")
-    with _errors_of(path):
+    with errors_of(path):
         remove_abandoned(target.parent)
         with temporary_file(target.parent) as (file, temporary):
-            with _stream(file, packed) as stream:
-                hdus.writeto(_Plain(stream, str(temporary)), output_verify="silentfix+ignore")
-            file.flush()
-            os.fsync(file.fileno())
-            if os.name == "nt":
-                file.close()  # Windows renames no open file
-            _take_name(temporary, target, overwrite)
+            with packing(file, is_packed(path)) as stream:
+                hdus.writeto(_Plain(stream, str(temporary)), output_verify=VERIFY)
+            seal(file, temporary, target, overwrite)
 
 
-def _stream(file: BinaryIO, packed: bool) -> AbstractContextManager[Any]:
+def is_packed(path: PathLike) -> bool:
+    """Whether a file of this name is compressed."""
+    return os.fspath(path).lower().endswith(".gz")
+
+
+def packing(file: BinaryIO, packed: bool) -> AbstractContextManager[Any]:
     """What to write into, to have it in `file`, compressed without a name and a time if at all."""
     if packed:
         return gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0)
@@ -106,8 +109,7 @@ class _Plain:
         return int(self.file.tell())
 
     def flush(self) -> None:
-        """Hand on what is held back."""
-        self.file.flush()
+        """Nothing: to flush what is compressed makes it longer, and all is at the end."""
 
 
 def write_text(path: PathLike, text: str, *, overwrite: bool = False) -> None:
@@ -119,17 +121,15 @@ def write_text(path: PathLike, text: str, *, overwrite: bool = False) -> None:
         As `check_target`, or where writing fails.
     """
     target = check_target(path, overwrite, REPORTS)
-    with _errors_of(path):
+    with errors_of(path):
         remove_abandoned(target.parent)
         with temporary_file(target.parent) as (file, temporary):
             file.write(text.encode())
-            file.flush()
-            os.fsync(file.fileno())
-            _take_name(temporary, target, overwrite)
+            seal(file, temporary, target, overwrite)
 
 
 @contextmanager
-def _errors_of(path: PathLike) -> Iterator[None]:
+def errors_of(path: PathLike) -> Iterator[None]:
     """What goes wrong in writing the file `path`, as OutputError."""
     try:
         yield
@@ -139,6 +139,21 @@ def _errors_of(path: PathLike) -> Iterator[None]:
         raise OutputError(f"{path}: appeared while the result was being made") from err
     except (OSError, RuntimeError, ValueError, fits.VerifyError) as err:
         raise WriteError(f"{path}: could not be written: {err}") from err
+
+
+def seal(file: BinaryIO, temporary: Path, target: Path, overwrite: bool) -> None:
+    """Have all of a file on the disk, and give it the name that it was made for.
+
+    Raises
+    ------
+    FileExistsError
+        Where the name has been taken, without `overwrite`.
+    """
+    file.flush()
+    os.fsync(file.fileno())
+    if os.name == "nt":
+        file.close()  # Windows renames no open file
+    _take_name(temporary, target, overwrite)
 
 
 def _take_name(temporary: Path, target: Path, overwrite: bool) -> None:

@@ -54,5 +54,5 @@ def run_maps(
 
 def least(band, recipe, kind):
     """What reasons and maps take of one row."""
-    source, _, maps = _prepared(band, recipe, kind, None, None)
-    return least_memory(source, recipe, list(maps.values()))
+    source, out, maps = _prepared(band, recipe, kind, None, None)
+    return least_memory(source, recipe, out, list(maps.values()))

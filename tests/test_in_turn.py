@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gpustack.backends.base import Outputs, Samples
-from gpustack.backends.in_turn import FRAME_BYTES, Cut, cut_bands, read_bytes, run_in_turn
+from gpustack.backends.in_turn import FRAME_BYTES, Cut, cut_bands, row_bytes, run_in_turn
 from gpustack.errors import MemoryLimitError
 from gpustack.plan import Band, plan_bands
 from gpustack.recipe import Recipe
@@ -55,12 +55,12 @@ class Source:
 )
 def test_bands_fit_and_cover_each_row_once(n, rows, width, threads, pixels, memory, lies, held):
     source, work = Source(n, rows, width, lies_in_memory=lies, held_bytes=held), 100
-    row = read_bytes(source)
+    row = row_bytes(source, Outputs())
     if row and row + held + work > memory:
         with pytest.raises(MemoryLimitError, match="at least one row of all frames"):
-            cut_bands(source, memory, work, threads, pixels)
+            cut_bands(source, Outputs(), memory, work, threads, pixels)
         return
-    cut = cut_bands(source, memory, work, threads, pixels)
+    cut = cut_bands(source, Outputs(), memory, work, threads, pixels)
     assert [y for band in cut.bands for y in range(band.start, band.stop)] == list(range(rows))
     most = max(band.rows for band in cut.bands)
     assert 1 <= cut.workers <= threads
@@ -73,14 +73,14 @@ def test_a_band_is_whole_tiles_and_no_small_read():
     width, rows = 2048, 4096
     frame = FRAME_BYTES // (4 * width)
     for pixels in (frame * width * 2, frame * width // 4):
-        (first, *_), tile = cut_bands(Source(3, rows, width), 10**9, 0, 2, pixels).bands, pixels
-        assert first.rows % (tile // width) == 0
+        first, *_ = cut_bands(Source(3, rows, width), Outputs(), 10**9, 0, 2, pixels).bands
+        assert first.rows % (pixels // width) == 0
         assert first.rows >= frame
 
 
 def test_bands_are_as_many_for_each_thread():
     for rows in (2048, 1000, 999):
-        cut = cut_bands(Source(1, rows, 2048), 10**9, 0, 2, 64 * 2048)
+        cut = cut_bands(Source(1, rows, 2048), Outputs(), 10**9, 0, 2, 64 * 2048)
         assert len(cut.bands) % 2 == 0
 
 

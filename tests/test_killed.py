@@ -39,32 +39,32 @@ def after(owner, name):
         return result
     setattr(owner, name, struck)
 
-from astropy.io import fits
-from gpustack import cli, temporary, writing
+from gpustack import cli, streaming, temporary, writing
 from gpustack.backends import cpu
 from gpustack.frames import planes
 from gpustack.frames.hdus import scan
 {
     "opening": lambda: before(planes, "open_plane"),
+    "creating": lambda: before(temporary, "_lock"),
+    "laying out": lambda: before(streaming.ResultFile, "lay_out"),
     "reading": lambda: before(planes.Plane, "read"),
     "computing": lambda: after(cpu.CpuBackend, "work"),
-    "creating": lambda: before(temporary, "_lock"),
-    "writing": lambda: before(fits.HDUList, "writeto"),
-    "amid writing": lambda: after(writing._Plain, "write"),
-    "written": lambda: after(fits.HDUList, "writeto"),
+    "writing": lambda: before(streaming.FileSink, "write"),
+    "amid writing": lambda: after(streaming.FileSink, "write"),
+    "written": lambda: before(streaming.ResultFile, "finish"),
     "before its name": lambda: before(writing, "_take_name"),
     "after its name": lambda: after(writing, "_take_name"),
     "removing": lambda: before(temporary, "_remove"),
-    "at the end": lambda: after(writing, "write_whole"),
+    "at the end": lambda: after(streaming.ResultFile, "finish"),
 }[moment]()
-import gpustack.frames.fitsframe as fitsframe, gpustack.result as result
-fitsframe.open_plane, result.write_whole = planes.open_plane, writing.write_whole
+import gpustack.frames.fitsframe as fitsframe
+fitsframe.open_plane = planes.open_plane
 sys.argv = ["gpustack", "combine", "a.fits", "b.fits", "c.fits", "-o", "out.fits", *OPTIONS]
 cli.main()
 """
 MOMENTS = (
-    *("opening", "reading", "computing", "creating", "writing", "amid writing", "written"),
-    *("before its name", "after its name", "removing", "at the end"),
+    *("opening", "creating", "laying out", "reading", "computing", "writing", "amid writing"),
+    *("written", "before its name", "after its name", "removing", "at the end"),
 )
 #: From here on the output is there, whole.
 DONE = ("after its name", "removing", "at the end")

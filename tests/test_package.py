@@ -47,6 +47,7 @@ MAY_IMPORT = {
     "align": "numpy astropy reproject scipy skimage astroalign sep",
     "provenance": "numpy astropy",
     "result": "numpy astropy",
+    "streaming": "numpy astropy",
     "advice": "astropy",
     "normalize": "numpy astropy",
     "needs": "",

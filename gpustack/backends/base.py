@@ -1,12 +1,13 @@
 """What every backend takes and gives: samples in, outputs filled, one band at a time."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from gpustack.backends.sink import Sink
 from gpustack.recipe import Recipe
 
 #: Called with (rows done, rows in all) after each band.
@@ -61,6 +62,9 @@ def working_dtype(dtype: DTypeLike) -> np.dtype[Any]:
 class Outputs:
     """The arrays that a backend fills, C-contiguous. None = not wanted.
 
+    In the place of each that is no tally there may be a `Sink`: a backend fills what `rows` gives
+    and hands it back to `place`.
+
     Parameters
     ----------
     data, uncertainty : ndarray of float, shape (rows, width)
@@ -91,14 +95,35 @@ class Outputs:
         """Which samples are out, shape (n, rows, width), of `reasons`."""
         return None if self.reasons is None else self.reasons != 0
 
+    @property
+    def row_bytes(self) -> int:
+        """Bytes that a row takes until it is placed; 0 where `rows` gives views."""
+        return sum(array.row_bytes for _, array in self._sinks())
+
     def rows(self, start: int, stop: int) -> Self:
-        """Views of rows ``[start, stop)``; the per-frame tallies are shared."""
+        """Views of rows ``[start, stop)``, or arrays to make them in; the tallies are shared."""
         views = {}
         for field in fields(self):
             array = getattr(self, field.name)
-            per_frame = field.name in ("valid", "rejected")
-            views[field.name] = array if array is None or per_frame else array[..., start:stop, :]
+            if isinstance(array, Sink):
+                array = array.buffer(start, stop)
+            elif array is not None and field.name not in ("valid", "rejected"):
+                array = array[..., start:stop, :]
+            views[field.name] = array
         return type(self)(**views)
+
+    def place(self, start: int, part: Self) -> None:
+        """Take what `rows` gave from `start` on, now that it is filled."""
+        for name, sink in self._sinks():
+            rows = getattr(part, name)
+            if rows is not None:
+                sink.write(start, rows)
+
+    def _sinks(self) -> Iterator[tuple[str, Sink]]:
+        for field in fields(self):
+            array = getattr(self, field.name)
+            if isinstance(array, Sink):
+                yield field.name, array
 
 
 class Source(Protocol):
@@ -178,7 +203,8 @@ class Backend(Protocol):
         out : Outputs
             Arrays of all rows. Only those that are not None are made.
         memory : int
-            Bytes of host memory that samples and buffers may take, beside `out`.
+            Bytes of host memory that samples and buffers may take, and rows on their way to a
+            `Sink`; beside the arrays of `out`.
         progress : callable or None
 
         Raises

@@ -12,7 +12,7 @@ from numpy.typing import DTypeLike
 
 from gpustack.backends.base import Outputs, Progress, Samples, Source, working_dtype
 from gpustack.backends.columns import CHUNK_SAMPLES, Floats
-from gpustack.backends.in_turn import cut_bands, read_bytes, run_in_turn
+from gpustack.backends.in_turn import cut_bands, row_bytes, run_in_turn
 from gpustack.backends.tile_job import TileJob
 from gpustack.backends.tiles import Where, cut
 from gpustack.recipe import Recipe
@@ -29,6 +29,9 @@ LEAST_PIXELS = 32
 #: What clips take for each of the samples that they copy and work on at a time: two copies,
 #: one in float64, flags.
 CHUNK_BYTES = 2 * 8 + 8 + 2
+
+#: What sums take for each of those samples where there are no clips: one in float64, flags.
+SUM_BYTES = 8 + 4
 
 #: What clips by frame take beside: for each of those samples, copies in float64, sorted and
 #: ranked; for each sample of a tile, all of which may be at risk, one in the order of the
@@ -76,19 +79,24 @@ class CpuBackend:
         self._spaces: list[Space] = []
         self._lock = Lock()
 
-    def tile_pixels(self, n: int, dtype: DTypeLike, by_frame: bool = False) -> int:
-        """Pixels in a tile of `n` frames; `by_frame` where there are such clips."""
+    def tile_pixels(
+        self, n: int, dtype: DTypeLike, by_frame: bool = False, clips: bool = True
+    ) -> int:
+        """Pixels in a tile of `n` frames; whether there are `clips`, and such by frame."""
         least, most = TILE_PIXELS
         fit = min(max(TILE_BYTES // (n * np.dtype(dtype).itemsize), least), most)
         if self._memory is not None:
-            within = _pixels_within(self._memory // self.threads, n, dtype, by_frame)
+            chunk = _chunk_bytes(by_frame, clips)
+            within = _pixels_within(self._memory // self.threads, n, dtype, by_frame, chunk)
             fit = max(LEAST_PIXELS, min(fit, within))
         return self._tile_pixels or fit
 
-    def work_bytes(self, n: int, dtype: DTypeLike, by_frame: bool = False) -> int:
+    def work_bytes(
+        self, n: int, dtype: DTypeLike, by_frame: bool = False, clips: bool = True
+    ) -> int:
         """Bytes of buffers that `run` holds for `n` frames of a working `dtype`."""
-        pixels = self.tile_pixels(n, dtype, by_frame)
-        copied = min(pixels * n, CHUNK_SAMPLES) * _chunk_bytes(by_frame)
+        pixels = self.tile_pixels(n, dtype, by_frame, clips)
+        copied = min(pixels * n, CHUNK_SAMPLES) * _chunk_bytes(by_frame, clips)
         return self.threads * (pixels * _pixel_bytes(n, dtype, by_frame) + copied)
 
     def run(
@@ -113,8 +121,8 @@ class CpuBackend:
         rows, width = band[0].data.shape
         if dtype is None:
             dtype = np.result_type(*(working_dtype(samples.data.dtype) for samples in band))
-        by_frame = recipe.clips_by_frame
-        pixels = min(self.tile_pixels(len(band), dtype, by_frame), rows * width)
+        kind = recipe.clips_by_frame, bool(recipe.clips)
+        pixels = min(self.tile_pixels(len(band), dtype, *kind), rows * width)
         tiles = deque(cut(rows, width, pixels))
         job = TileJob(band, recipe, out, dtype)
         workers = min(self.threads, len(tiles))
@@ -140,11 +148,12 @@ class CpuBackend:
         progress: Progress | None = None,
     ) -> None:
         """Run `recipe` on a stack, one band after the other; see `Backend`."""
-        room = max(min(memory // 4, memory - read_bytes(source) - source.held_bytes), 0)
+        room = max(min(memory // 2, memory - row_bytes(source, out) - source.held_bytes), 0)
         worker = type(self)(self.threads, self._tile_pixels, room)
-        n, dtype, by_frame = source.n, source.dtype, recipe.clips_by_frame
-        work = worker.work_bytes(n, dtype, by_frame)
-        pixels = min(worker.tile_pixels(n, dtype, by_frame), source.rows * source.width)
+        n, dtype = source.n, source.dtype
+        kind = recipe.clips_by_frame, bool(recipe.clips)
+        work = worker.work_bytes(n, dtype, *kind)
+        pixels = min(worker.tile_pixels(n, dtype, *kind), source.rows * source.width)
         found_invalid = Event()
 
         def run(band: Sequence[Samples], here: Recipe, rows: Outputs) -> None:
@@ -152,7 +161,7 @@ class CpuBackend:
             job = TileJob(band, here, rows, dtype, found_invalid)
             worker.work(job, tiles, (n, pixels, dtype))
 
-        bands = cut_bands(source, memory, work, self.threads, pixels)
+        bands = cut_bands(source, out, memory, work, self.threads, pixels)
         run_in_turn(run, source, recipe, out, bands, progress)
 
     def work(self, job: TileJob, tiles: deque[Where], size: Size) -> None:
@@ -177,9 +186,9 @@ class CpuBackend:
         return space if space is not None and space.size == size else Space(size)
 
 
-def _chunk_bytes(by_frame: bool) -> int:
-    """Bytes that a thread needs for a sample that clips work on."""
-    return CHUNK_BYTES + by_frame * FRAME_CHUNK_BYTES
+def _chunk_bytes(by_frame: bool, clips: bool) -> int:
+    """Bytes that a thread needs for a sample that clips and sums work on."""
+    return (CHUNK_BYTES if clips else SUM_BYTES) + by_frame * FRAME_CHUNK_BYTES
 
 
 def _pixel_bytes(n: int, dtype: DTypeLike, by_frame: bool) -> int:
@@ -192,9 +201,9 @@ def _pixel_bytes(n: int, dtype: DTypeLike, by_frame: bool) -> int:
     return buffers + by_frame * n * FRAME_BYTES
 
 
-def _pixels_within(room: int, n: int, dtype: DTypeLike, by_frame: bool) -> int:
-    """Pixels of a tile that one thread can work on within `room` bytes."""
-    pixel, chunk = _pixel_bytes(n, dtype, by_frame), _chunk_bytes(by_frame)
+def _pixels_within(room: int, n: int, dtype: DTypeLike, by_frame: bool, chunk: int) -> int:
+    """Pixels of a tile that one thread can work on within `room` bytes, `chunk` for a sample."""
+    pixel = _pixel_bytes(n, dtype, by_frame)
     if room > (pixel // n + chunk) * CHUNK_SAMPLES:
         return (room - CHUNK_SAMPLES * chunk) // pixel
     return room // (pixel + n * chunk)

@@ -63,7 +63,9 @@ def run_in_turn(
             if turn is None:
                 return 0
             band, samples, buffers = turn
-            run(samples, recipe.rows(band.start, band.stop), out.rows(band.start, band.stop))
+            part = out.rows(band.start, band.stop)
+            run(samples, recipe.rows(band.start, band.stop), part)
+            out.place(band.start, part)
         except BaseException:
             turns.stop()
             raise
@@ -126,17 +128,20 @@ class _Turns:
         return [np.empty(self.most * size, np.uint8) if size else None for size in sizes]
 
 
-def read_bytes(source: Source) -> int:
-    """Bytes that one row of all frames takes, read."""
-    return sum(source.row_bytes) + source.n * source.fresh_bytes
+def row_bytes(source: Source, out: Outputs) -> int:
+    """Bytes that one row of all frames takes, read, and what is made of it until it is placed."""
+    return sum(source.row_bytes) + source.n * source.fresh_bytes + out.row_bytes
 
 
-def cut_bands(source: Source, memory: int, work: int, threads: int, pixels: int) -> Cut:
+def cut_bands(
+    source: Source, out: Outputs, memory: int, work: int, threads: int, pixels: int
+) -> Cut:
     """Bands of whole tiles that fit, one for each thread or for as many as there is room for.
 
     Parameters
     ----------
     source : Source
+    out : Outputs
     memory : int
         The limit in bytes, for the bands and for `work`.
     work : int
@@ -150,7 +155,7 @@ def cut_bands(source: Source, memory: int, work: int, threads: int, pixels: int)
     MemoryLimitError
         Where not even one row fits.
     """
-    row, rows, held = read_bytes(source), source.rows, source.held_bytes
+    row, rows, held = row_bytes(source, out), source.rows, source.held_bytes
     if row and row + held + work > memory:
         raise MemoryLimitError(
             f"memory limit: expected room for at least one row of all frames, {row:,} "

@@ -159,7 +159,7 @@ class Patch:
         return measured(CpuBackend(threads=1), self, recipe, self._memory(recipe, ()))
 
     def _memory(self, recipe: Recipe, made: Sequence[Derived]) -> int:
-        return DEFAULT_MEMORY + 2 * least_memory(self, recipe, made)
+        return DEFAULT_MEMORY + 2 * least_memory(self, recipe, Outputs(), made)
 
 
 def check_pixel(frames: list[Frame], x: Any, y: Any) -> tuple[int, int]:

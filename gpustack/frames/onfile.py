@@ -1,17 +1,19 @@
-"""Files that are opened anew for each read, and must stay as they were when they were scanned.
+"""Files that are read piece by piece, and must stay as they were when they were scanned.
 
 A camera, a pipeline or a synchronised folder may replace a file while a stack is made of it. Its
 rows would then be those of two images, or be decoded as the header of the other one says.
 """
 
+import errno
 import gzip
 import io
 import os
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import Any, Self
 
 import numpy as np
@@ -24,6 +26,9 @@ GZIP_MAGIC = b"\x1f\x8b"
 
 #: Bytes that are read at once where astropy asks for a few.
 _BUFFER = 1 << 16
+
+#: Files that stay open where the system says nothing of how many may, and at most.
+_FEW, _MANY = 128, 1 << 16
 
 
 @contextmanager
@@ -60,8 +65,8 @@ class Stamp:
 
     @classmethod
     def of(cls, file: Any) -> Self:
-        """Of an open file."""
-        found = os.fstat(file.fileno())
+        """Of an open file, or of that which has a name now."""
+        found = Path(file).stat() if isinstance(file, str) else os.fstat(file.fileno())
         return cls(found.st_size, found.st_mtime_ns, found.st_ino)
 
     def __str__(self) -> str:
@@ -71,7 +76,7 @@ class Stamp:
 
 @contextmanager
 def unchanged(name: str, stamp: Stamp) -> Iterator[io.RawIOBase]:
-    """The file `name`, open for reading without a buffer.
+    """The file `name`, open for reading without a buffer; see `kept_open`.
 
     Raises
     ------
@@ -80,7 +85,7 @@ def unchanged(name: str, stamp: Stamp) -> Iterator[io.RawIOBase]:
     OSError
         Where it cannot be opened.
     """
-    with Path(name).open("rb", buffering=0) as file:
+    with _open_files.borrowed(name, stamp) as file:
         _check(name, stamp, file)
         try:
             yield file
@@ -92,6 +97,95 @@ def _check(name: str, stamp: Stamp, file: Any) -> None:
     found = Stamp.of(file)
     if found != stamp:
         raise FrameError(name, f"changed since it was opened: expected {stamp}, got {found}")
+
+
+def kept_open() -> AbstractContextManager[None]:
+    """Within it, in all threads, a file stays open from one read to the next.
+
+    As many as half of the descriptors that a process may have; others are opened for each read.
+    Before each, its name is looked at: it must still be that of the file that is open.
+    """
+    return _open_files.kept()
+
+
+class _OpenFiles:
+    """Files that are open, each lent to one reader at a time."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._users = self._count = 0
+        self._free: dict[tuple[str, Stamp], list[io.FileIO]] = {}
+
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        with self._lock:
+            self._users += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._users -= 1
+                last = self._users == 0
+            if last:
+                self._close()
+
+    @contextmanager
+    def borrowed(self, name: str, stamp: Stamp) -> Iterator[io.FileIO]:
+        with self._lock:
+            free = self._free.get((name, stamp))
+            kept = free.pop() if free else None
+        keep, file = False, self._opened(name) if kept is None else kept
+        try:
+            if kept is not None:
+                _check(name, stamp, name)
+                file.seek(0)
+            yield file
+            keep = True
+        finally:
+            if not self._give_back((name, stamp), file, keep, has_place=kept is not None):
+                file.close()
+
+    def _give_back(
+        self, key: tuple[str, Stamp], file: io.FileIO, keep: bool, has_place: bool
+    ) -> bool:
+        """Whether it stays open: a file that did before has its place still."""
+        with self._lock:
+            keep = keep and self._users > 0 and (has_place or self._count < _most_open())
+            self._count += keep - has_place
+            if keep:
+                self._free.setdefault(key, []).append(file)
+        return keep
+
+    def _opened(self, name: str) -> io.FileIO:
+        try:
+            return Path(name).open("rb", buffering=0)
+        except OSError as err:
+            if err.errno not in (errno.EMFILE, errno.ENFILE) or not self._close():
+                raise
+        return Path(name).open("rb", buffering=0)
+
+    def _close(self) -> int:
+        """Close what is not lent; how many that were."""
+        with self._lock:
+            files = [file for free in self._free.values() for file in free]
+            self._free.clear()
+            self._count -= len(files)
+        for file in files:
+            file.close()
+        return len(files)
+
+
+_open_files = _OpenFiles()
+
+
+def _most_open() -> int:
+    """How many files stay open."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return _FEW
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return _MANY if soft == resource.RLIM_INFINITY else min(soft // 2, _MANY)
 
 
 class _Anywhere(io.RawIOBase):
@@ -107,7 +201,7 @@ class _Anywhere(io.RawIOBase):
 
 
 class Reopened(_Anywhere):
-    """A file that is open only while it is read; see `unchanged`."""
+    """A file that is open only while it is read, or as `kept_open` says; see `unchanged`."""
 
     def __init__(self, name: str, stamp: Stamp) -> None:
         self._name, self._stamp = name, stamp

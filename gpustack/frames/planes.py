@@ -1,7 +1,8 @@
 """Planes: how rows of one image are read from a FITS file without holding the whole.
 
-A file is open only while it is read, so that a stack may have more frames than a process
-may have open files. Bytes are handed on as they lie in the file, big-endian.
+A file is open only while it is read, or as `kept_open` says while a stack is made: that may have
+more frames than a process may have open files. Bytes are handed on as they lie in the file,
+big-endian.
 """
 
 import gzip

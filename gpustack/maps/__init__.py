@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from gpustack.maps.banded import execute, least_memory
-from gpustack.maps.base import Derived, Part, Rows, Stack
+from gpustack.maps.base import Derived, Empty, Part, Rows, Stack
 from gpustack.maps.coverage import CoverageMap
 from gpustack.maps.exposure import ExposureMap
 from gpustack.maps.flags import FlagMap
@@ -30,6 +30,7 @@ from gpustack.recipe import Recipe
 
 __all__ = [
     "Derived",
+    "Empty",
     "Part",
     "RejectionCube",
     "Rows",
@@ -42,7 +43,11 @@ __all__ = [
 
 
 def derived(
-    recipe: Recipe, source: Stack, real: np.dtype[Any], exposures: Sequence[float]
+    recipe: Recipe,
+    source: Stack,
+    real: np.dtype[Any],
+    exposures: Sequence[float],
+    sinks: Empty | None = None,
 ) -> dict[str, Derived]:
     """The maps of a recipe's outputs that are made of reasons, not yet filled, by their names.
 
@@ -55,22 +60,26 @@ def derived(
         Of maps of real numbers.
     exposures : sequence of float
         Of each frame; needed where the exposure is wanted.
+    sinks : callable or None
+        Makes what takes the rows of a map of some shape and dtype, in the place of an array.
     """
     made: dict[str, Derived] = {}
+    empty = source.empty if sinks is None else sinks
     if "reason" in recipe.outputs:
-        made["reason"] = ReasonMap(source)
+        made["reason"] = ReasonMap(source, empty)
     if "exposure" in recipe.outputs:
-        made["exposure"] = ExposureMap(source, real, exposures)
+        made["exposure"] = ExposureMap(source, empty, real, exposures)
     if "rejections" in recipe.outputs:
-        made["rejections"] = RejectionMap(source)
+        shape = (source.n, source.rows, source.width)
+        made["rejections"] = RejectionMap(source, sinks and sinks(shape, np.dtype(bool)))
     if "flags" in recipe.outputs:
-        made["flags"] = FlagMap(source)
+        made["flags"] = FlagMap(source, empty)
     if "sigma" in recipe.outputs:
-        made["sigma"] = SigmaMap(source, real, recipe)
+        made["sigma"] = SigmaMap(source, empty, real, recipe)
     if "coverage" in recipe.outputs:
-        made["coverage"] = CoverageMap(source)
+        made["coverage"] = CoverageMap(source, empty)
     if "weight" in recipe.outputs:
-        made["weight"] = WeightMap(source, recipe)
+        made["weight"] = WeightMap(source, empty, recipe)
     if recipe.propagates:
-        made["uncertainty"] = PropagatedMap(source, real, recipe)
+        made["uncertainty"] = PropagatedMap(source, empty, real, recipe)
     return made

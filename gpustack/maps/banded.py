@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from gpustack.backends.base import Backend, Outputs, Progress
+from gpustack.backends.sink import Sink
 from gpustack.errors import MemoryLimitError
 from gpustack.maps import grow
 from gpustack.maps.base import Derived, Part, Rows, Stack
@@ -54,23 +55,28 @@ def execute(
         _Run(executor, source, recipe, out, maps, memory, progress).run()
 
 
-def least_memory(source: Stack, recipe: Recipe, maps: Sequence[Derived]) -> int:
+def least_memory(source: Stack, recipe: Recipe, out: Outputs, maps: Sequence[Derived]) -> int:
     """Bytes that reasons and maps take of a band of one row; 0 where none are held."""
     before = row_memory(source, recipe)
     if recipe.grow is None and not maps:
         return before
-    return max(before, _plan(source, recipe, maps).least)
+    return max(before, _plan(source, recipe, out, maps).least)
 
 
-def _plan(source: Stack, recipe: Recipe, maps: Sequence[Derived]) -> Plan:
+def _plan(source: Stack, recipe: Recipe, out: Outputs, maps: Sequence[Derived]) -> Plan:
     """A byte a sample for its reason; where rejections grow, one for the mask they become."""
-    grows = recipe.grow is not None
-    scratch = max([grow.PIXEL_BYTES * grows, *(one.pixel_bytes for one in maps)])
-    row = source.width * (source.n * (1 + grows) + scratch)
+    grows, width = recipe.grow is not None, source.width
+    scratch = max([grow.PIXEL_BYTES * grows * width, *(_row_bytes(one, width) for one in maps)])
+    row = width * source.n * (1 + grows) + scratch + out.row_bytes
     # Twice, as those that are needed again are moved.
-    beside = source.width * (2 * source.n + grow.PIXEL_BYTES)
+    beside = width * (2 * source.n + grow.PIXEL_BYTES) + out.row_bytes
     radius = recipe.grow.radius if recipe.grow else None
     return plan_for(source.rows, source.height, radius, row, beside)
+
+
+def _row_bytes(one: Derived, width: int) -> int:
+    """What a map takes of a row, with what goes to a sink."""
+    return one.pixel_bytes * width + (one.value.row_bytes if isinstance(one.value, Sink) else 0)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -92,24 +98,24 @@ class _Run:
 
     def run(self) -> None:
         """Run all bands."""
-        plan = _plan(self.source, self.recipe, self.maps)
+        plan = _plan(self.source, self.recipe, self.out, self.maps)
         bands = plan.bands(self.memory)
         most = max(band.rows for band in bands)
         window, held = self._window(plan.window_rows(most)), plan.held(most)
-        clipped = 0
+        clipped, made = 0, Outputs()
         for band in bands:
             around = plan.around(band)
             window.let_go(around.start)
             ahead = Band(max(clipped, around.start), around.stop)
             if ahead.rows:
-                self._clip(ahead, window.of(ahead.start, ahead.stop), held)
+                made = self._clip(ahead, window.of(ahead.start, ahead.stop), held)
                 clipped = ahead.stop
             if self.recipe.grow is not None:
                 near = window.of(around.start, around.stop)
-                self._grow(band, near, band.start - around.start, held)
+                made = self._grow(band, near, band.start - around.start, held)
             reasons = window.of(band.start, band.stop)
             rows = Rows(self.source, band.start, band.stop)
-            part = Part(band, reasons, rows, self.out.rows(band.start, band.stop))
+            part = Part(band, reasons, rows, made)
             for one in self.maps:
                 one.add(part)
 
@@ -121,16 +127,16 @@ class _Run:
             array = source.empty(shape, np.dtype(np.uint8))
         return Window(array, source.rows)
 
-    def _clip(self, band: Band, reasons: Any, held: int) -> None:
+    def _clip(self, band: Band, reasons: Any, held: int) -> Outputs:
         """Make the reasons of a band; where nothing grows, all else too."""
         source, recipe, out = self.source, self.recipe, self.out
         if recipe.grow is not None:
             source = source.unweighted()
             recipe = recipe.rejecting(recipe.clips[:-1])  # nothing is combined yet
             out = Outputs(low=out.low, high=out.high, valid=out.valid, rejected=out.rejected)
-        self._stream(Rows(source, band.start, band.stop), recipe, out, held, reasons)
+        return self._stream(Rows(source, band.start, band.stop), recipe, out, held, reasons)
 
-    def _grow(self, band: Band, near: Any, start: int, held: int) -> None:
+    def _grow(self, band: Band, near: Any, start: int, held: int) -> Outputs:
         """Reject neighbours in a band, whose rows begin at `start` of `near`, and combine."""
         assert self.recipe.grow is not None
         grow.grow(near, start, start + band.rows, self.recipe.grow.radius)
@@ -140,11 +146,11 @@ class _Run:
         rows = Rows(self.source, band.start, band.stop, reasons != 0)
         recipe = replace(self.recipe, clips=())
         out = replace(self.out, low=None, high=None, valid=None, rejected=None)
-        self._stream(rows, recipe, out, held)
+        return self._stream(rows, recipe, out, held)
 
     def _stream(
         self, rows: Rows, recipe: Recipe, out: Outputs, held: int, reasons: Any = None
-    ) -> None:
+    ) -> Outputs:
         """Have the backend run a recipe on some rows, in the memory that is left."""
         part = replace(out.rows(rows.start, rows.stop), reasons=reasons)
         combines = part.data is not None
@@ -160,6 +166,8 @@ class _Run:
             raise MemoryLimitError(
                 f"{err} (of {self.memory:,} bytes, {held:,} hold why samples are out)"
             ) from err
+        out.place(rows.start, part)
+        return part
 
     def _told(self, rows: Rows) -> Progress | None:
         """Progress on some rows as that on all."""

@@ -1,6 +1,6 @@
 """What a derived map is, and what it gets of each band: the reasons, and the rows themselves."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, Self
@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 
 from gpustack.backends.base import Outputs, Samples, Source
 from gpustack.plan import Band
+
+#: Makes an array of this shape and dtype, not filled, or what takes its rows; see `Sink`.
+Empty = Callable[[tuple[int, ...], np.dtype[Any]], Any]
 
 
 class Stack(Source, Protocol):
@@ -162,7 +165,7 @@ class Derived(Protocol):
 
     @property
     def value(self) -> Any:
-        """The map of all rows, its axes but the last as one: an array or a `RejectionCube`."""
+        """The map of all rows, its axes but the last as one: an array, a cube of bits, a `Sink`."""
 
     def add(self, part: Part) -> None:
         """Fill in the rows of a band."""

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from gpustack.maps.base import Part, Stack
+from gpustack.maps.base import Empty, Part, Stack
 from gpustack.reasons import Reason
 
 _NOTHING = np.uint8(Reason.MASKED | Reason.NO_VALUE)
@@ -18,6 +18,8 @@ class CoverageMap:
     Parameters
     ----------
     source : Stack
+    empty : callable
+        Makes the map: an array, or a `Sink`.
 
     References
     ----------
@@ -27,9 +29,9 @@ class CoverageMap:
     #: A number, what is added to it, and both together; which samples are out, which are in.
     pixel_bytes = 3 * 4 + 2
 
-    def __init__(self, source: Stack) -> None:
+    def __init__(self, source: Stack, empty: Empty) -> None:
         whole = np.dtype(np.uint16 if source.n <= np.iinfo(np.uint16).max else np.uint32)
-        self.value: Any = source.empty((source.rows, source.width), whole)
+        self.value: Any = empty((source.rows, source.width), whole)
         self._one = whole.type(1)
 
     def add(self, part: Part) -> None:

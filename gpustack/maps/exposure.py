@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from gpustack.maps.base import Part, Stack
+from gpustack.maps.base import Empty, Part, Stack
 
 
 class ExposureMap:
@@ -14,6 +14,8 @@ class ExposureMap:
     Parameters
     ----------
     source : Stack
+    empty : callable
+        Makes the map: an array, or a `Sink`.
     real : dtype
         Of the map; exposures are added up in float64.
     exposures : sequence of float
@@ -27,8 +29,10 @@ class ExposureMap:
     #: A sum, what is added to it, and the sum of both, in float64; and which samples survive.
     pixel_bytes = 3 * 8 + 1
 
-    def __init__(self, source: Stack, real: np.dtype[Any], exposures: Sequence[float]) -> None:
-        self.value: Any = source.empty((source.rows, source.width), real)
+    def __init__(
+        self, source: Stack, empty: Empty, real: np.dtype[Any], exposures: Sequence[float]
+    ) -> None:
+        self.value: Any = empty((source.rows, source.width), real)
         self._exposures = exposures
         # From the shortest up, so that the order of the frames does not change a bit.
         self._order = sorted(range(source.n), key=lambda f: exposures[f])

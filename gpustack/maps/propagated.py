@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from gpustack.combines import MEDIANS
 from gpustack.frames.variance import READ_BYTES, inverse_variance
-from gpustack.maps.base import Part, Stack
+from gpustack.maps.base import Empty, Part, Stack
 from gpustack.recipe import Recipe
 
 
@@ -36,6 +36,8 @@ class PropagatedMap:
     ----------
     source : Stack
         Each of whose frames has variances.
+    empty : callable
+        Makes the map: an array, or a `Sink`.
     real : dtype
         Of the map; it is computed in float64.
     recipe : Recipe
@@ -46,8 +48,8 @@ class PropagatedMap:
     DRAGONS `NDStacker`: mean, wtmean, median.
     """
 
-    def __init__(self, source: Stack, real: np.dtype[Any], recipe: Recipe) -> None:
-        self.value: Any = source.empty((source.rows, source.width), real)
+    def __init__(self, source: Stack, empty: Empty, real: np.dtype[Any], recipe: Recipe) -> None:
+        self.value: Any = empty((source.rows, source.width), real)
         self._recipe = recipe
         #: A frame's samples and variance as they are read; eight float64 of sums and terms.
         read = max(source.row_bytes) + source.fresh_bytes if source.weighted else 0

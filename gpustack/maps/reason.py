@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from gpustack.maps.base import Part, Stack
+from gpustack.maps.base import Empty, Part, Stack
 
 
 class ReasonMap:
@@ -13,12 +13,14 @@ class ReasonMap:
     Parameters
     ----------
     source : Stack
+    empty : callable
+        Makes the map: an array, or a `Sink`.
     """
 
     pixel_bytes = 2
 
-    def __init__(self, source: Stack) -> None:
-        self.value: Any = source.empty((source.rows, source.width), np.dtype(np.uint8))
+    def __init__(self, source: Stack, empty: Empty) -> None:
+        self.value: Any = empty((source.rows, source.width), np.dtype(np.uint8))
 
     def add(self, part: Part) -> None:
         """Fill in the rows of a band."""

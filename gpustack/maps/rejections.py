@@ -7,6 +7,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from gpustack.backends.sink import Sink
 from gpustack.frames.resident import library, on_host
 from gpustack.maps.base import Part, Stack
 from gpustack.reasons import Reason
@@ -34,6 +35,9 @@ class RejectionCube:
 
     def __len__(self) -> int:
         return self.shape[0]
+
+    def __setitem__(self, key: tuple[int, slice], rows: Any) -> None:
+        self.packed[key] = packed(rows)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         if copy is False:
@@ -67,17 +71,23 @@ class RejectionCube:
 
 
 class RejectionMap:
-    """Makes a `RejectionCube`.
+    """Makes a `RejectionCube`, or tells a `Sink` of all frames what it would hold.
 
     Parameters
     ----------
     source : Stack
+    sink : Sink or None
+        Of bool, shape (n, rows, width).
     """
 
     #: Which samples of a frame were rejected, once more with whole bytes, and packed.
     pixel_bytes = 4
 
-    def __init__(self, source: Stack) -> None:
+    def __init__(self, source: Stack, sink: Sink | None = None) -> None:
+        self.value: RejectionCube | Sink
+        if sink is not None:
+            self.value = sink
+            return
         shape = (source.n, source.rows, math.ceil(source.width / 8))
         packed = source.empty(shape, np.dtype(np.uint8))
         self.value = RejectionCube(packed, (source.n, source.rows, source.width))
@@ -85,8 +95,7 @@ class RejectionMap:
     def add(self, part: Part) -> None:
         """Fill in the rows of a band."""
         for f, reasons in enumerate(part.reasons):
-            rows = packed((reasons & REJECTED) != 0)
-            self.value.packed[f, part.band.start : part.band.stop] = rows
+            self.value[f, part.band.start : part.band.stop] = (reasons & REJECTED) != 0
 
 
 def packed(marks: Any) -> Any:

@@ -6,7 +6,7 @@ import numpy as np
 
 from gpustack.backends.base import Samples
 from gpustack.frames.resident import library
-from gpustack.maps.base import Part, Stack
+from gpustack.maps.base import Empty, Part, Stack
 from gpustack.maps.samples import normalised
 from gpustack.recipe import Recipe
 
@@ -21,6 +21,8 @@ class SigmaMap:
     Parameters
     ----------
     source : Stack
+    empty : callable
+        Makes the map: an array, or a `Sink`.
     real : dtype
         Of the map.
     recipe : Recipe
@@ -31,8 +33,8 @@ class SigmaMap:
     IRAF imcombine ``sigmas``, which has 0 where nothing survives.
     """
 
-    def __init__(self, source: Stack, real: np.dtype[Any], recipe: Recipe) -> None:
-        self.value: Any = source.empty((source.rows, source.width), real)
+    def __init__(self, source: Stack, empty: Empty, real: np.dtype[Any], recipe: Recipe) -> None:
+        self.value: Any = empty((source.rows, source.width), real)
         self._recipe = recipe
         #: A frame as it is read, decoded (3 float64, flags), and twelve float64 of sums and terms.
         read = max(source.row_bytes) + source.fresh_bytes

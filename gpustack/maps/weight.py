@@ -6,7 +6,7 @@ import numpy as np
 
 from gpustack.frames.resident import library
 from gpustack.frames.variance import READ_BYTES, inverse_variance
-from gpustack.maps.base import Part, Stack
+from gpustack.maps.base import Empty, Part, Stack
 from gpustack.maps.sums import ExactSum
 from gpustack.recipe import Recipe
 
@@ -20,6 +20,8 @@ class WeightMap:
     Parameters
     ----------
     source : Stack
+    empty : callable
+        Makes the map: an array, or a `Sink`.
     recipe : Recipe
         Its scale and weights are numbers a frame, or weights come with the samples.
 
@@ -28,8 +30,8 @@ class WeightMap:
     SWarp ``WEIGHTOUT_NAME``; the WHT extension of DrizzlePac.
     """
 
-    def __init__(self, source: Stack, recipe: Recipe) -> None:
-        self.value: Any = source.empty((source.rows, source.width), np.dtype(np.float64))
+    def __init__(self, source: Stack, empty: Empty, recipe: Recipe) -> None:
+        self.value: Any = empty((source.rows, source.width), np.dtype(np.float64))
         self._recipe = recipe
         #: A frame as it is read, and seven float64 of sums and terms.
         read = max(source.row_bytes) + source.fresh_bytes if source.weighted else 0

@@ -28,7 +28,7 @@ from gpustack.provenance import (
 )
 from gpustack.recipe import Recipe
 from gpustack.replay.found import Found, told_of
-from gpustack.result import StackResult
+from gpustack.streaming import ToFile
 from gpustack.writing import PathLike, check_target
 
 #: Columns of `StackResult.frames` that any run makes; others are those of alignments.
@@ -103,26 +103,26 @@ def replay(
     alignment = alignment_from(report["arguments"]["align"], found.files)
     _warn_of(report, versions(alignment))
     watch = Watch()
-    result = _made(report, recipe, _aligned(frames, alignment, report), watch, progress)
+    then = report["output"]
+    to = ToFile(target, () if then is None else then["maps"], overwrite)
+    _make(report, recipe, _aligned(frames, alignment, report), watch, progress, to)
     if watch.device != report["backend"]["device"]:
         notes.append(f"device: then {report['backend']['device']}, now {watch.device}")
-    then = report["output"]
-    maps = () if then is None else then["maps"]
-    result.write(target, overwrite=overwrite, maps=maps)
     if then is None:
         return Replay(target, [], notes, "made; the report has no file to compare it with")
-    return _judged(target, then, output_record(target, maps), notes)
+    return _judged(target, then, output_record(target, to.maps), notes)
 
 
-def _made(
+def _make(
     report: Mapping[str, Any],
     recipe: Recipe,
     aligned: Aligned,
     watch: Watch,
     progress: Progress | None,
-) -> StackResult:
-    """The result, of frames that are the same."""
-    result = run(
+    to: ToFile,
+) -> None:
+    """Make the result, of frames that are the same."""
+    run(
         aligned.frames,
         recipe,
         origins=report["origins"],
@@ -132,8 +132,9 @@ def _made(
         progress=progress,
         date=report["date"],
         watch=watch,
+        columns=aligned.columns,
+        to=to,
     )
-    return replace(result, per_frame={**result.per_frame, **aligned.columns})
 
 
 def _judged(

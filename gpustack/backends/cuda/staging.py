@@ -287,6 +287,7 @@ class Results:
                 np.copyto(getattr(part, name), values, casting="unsafe")
             elif name not in _MAPS:
                 add_tally(out, name, values, self.rows * self.width)
+        out.place(start, part)
 
 
 def add_tally(out: Outputs, name: str, found: NDArray[Any], pixels: int) -> None:

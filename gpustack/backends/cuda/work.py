@@ -111,5 +111,9 @@ class Work:
         return self.fitting_rows(lambda layout: layout.size <= LEAST_BYTES)
 
     def beside(self, layout: Layout) -> int:
-        """Bytes of the host that reading a band makes beside its slot; one is read at a time."""
-        return min(READERS, self.source.n) * (layout.intake.fresh + self.source.held_bytes)
+        """Bytes of the host that a band takes beside its slot, to be read and to be placed.
+
+        One is read at a time, and one placed.
+        """
+        read = min(READERS, self.source.n) * (layout.intake.fresh + self.source.held_bytes)
+        return read + layout.results.rows * self.out.row_bytes

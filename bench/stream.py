@@ -1,0 +1,171 @@
+"""Frames larger than the limit: ``python -m bench.stream --json bench/results/NAME-stream.json``.
+
+The case of astropy/ccdproc issue 1012, 40 frames of 4096 x 4096 float32 with a limit of 50 MB,
+where `ccdproc.combine` took 223 s for a mean and 363 s for a median. What the command line takes
+from files to a file is held against what nobody can do without: to read the files in bands, and to
+compute with frames that lie in memory. Each is a process of its own, in turn. Linux only.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from astropy.io import fits
+
+from bench import machine
+from bench.data import HITS, NOISE, SEED, SKY
+from bench.memory import STATUS
+from bench.table import seconds_of, stream_table
+
+WAYS = ("gpustack", "read", "compute", "info")
+COMBINES = ("mean", "median")
+
+#: The command line as it starts, imports too, which then tells what it took.
+PROGRAM = """
+import time
+begin = time.perf_counter()
+import json
+from gpustack.cli import cli
+cli.main(standalone_mode=False)
+found = {"seconds": time.perf_counter() - begin, "cpu_seconds": time.process_time()}
+status = open("/proc/self/status").read().splitlines()
+found["peak"] = int(next(s for s in status if s.startswith("VmHWM")).split()[1]) * 1024
+print(json.dumps(found))
+"""
+
+
+def simulate(folder: Path, frames: int, size: int) -> None:
+    """Write the frames, one at a time."""
+    rng = np.random.default_rng(SEED)
+    for i in range(frames):
+        plane = rng.standard_normal((size, size), np.float32)
+        plane *= np.float32(NOISE)
+        plane += np.float32(SKY)
+        hits = rng.integers(0, size, (2, int(HITS * size * size)))
+        plane[hits[0], hits[1]] += np.float32(5000)
+        fits.writeto(folder / f"f{i:03}.fits", plane, fits.Header({"BUNIT": "adu"}))
+
+
+def program_words(paths: list[Path], combine: str, limit: int) -> list[str]:
+    """What the command line is given, from files to a file."""
+    output = paths[0].with_name("out.fits")
+    words = ["combine", *map(str, paths), "-o", str(output), "--overwrite", "--backend", "cpu"]
+    return [*words, "--combine", combine, "--memory", str(limit)]
+
+
+def read_files(paths: list[Path], limit: int) -> Callable[[], Any]:
+    """All samples of all files once, in bands of which two fit in the limit."""
+    header = fits.getheader(paths[0])
+    row, rows = 4 * header["NAXIS1"], header["NAXIS2"]
+    begin, step = 2880, max(1, limit // (2 * len(paths) * row))
+    buffers = [bytearray(step * row) for _ in paths]
+
+    def read() -> None:
+        with ExitStack() as held:
+            files = [held.enter_context(path.open("rb", buffering=0)) for path in paths]
+            for start in range(0, rows, step):
+                count = (min(start + step, rows) - start) * row
+                for file, buffer in zip(files, buffers, strict=True):
+                    file.seek(begin + start * row)
+                    file.readinto(memoryview(buffer)[:count])
+
+    return read
+
+
+def compute(paths: list[Path], combine: str) -> Callable[[], Any]:
+    """`gpustack.stack` of frames in memory."""
+    from gpustack import stack
+
+    planes = [np.asarray(fits.getdata(path), np.float32) for path in paths]
+    stack(planes[0][None, :4], unit="adu")  # what is imported on first use
+    outputs = ("uncertainty", "rejected")
+    return lambda: stack(planes, combine=combine, unit="adu", backend="cpu", outputs=outputs)
+
+
+def peak() -> int:
+    """The most bytes that this process has had in use."""
+    line = next(text for text in STATUS.read_text().splitlines() if text.startswith("VmHWM"))
+    return int(line.split()[1]) * 1024
+
+
+def measure(way: str, combine: str, scratch: Path, limit: int) -> dict[str, float]:
+    """Run one way here: seconds, seconds of all cores, and the peak of the process in bytes."""
+    paths = sorted(scratch.glob("f*.fits"))
+    call = read_files(paths, limit) if way == "read" else compute(paths, combine)
+    begin, cores = time.perf_counter(), time.process_time()
+    call()
+    seconds, cpu = time.perf_counter() - begin, time.process_time() - cores
+    return {"seconds": seconds, "cpu_seconds": cpu, "peak": peak()}
+
+
+def measure_apart(way: str, combine: str, scratch: Path, limit: int) -> dict[str, Any]:
+    """`measure` in a process of its own; of the command line, one that does nothing else."""
+    command = [sys.executable, "-m", "bench.stream", "--one", way, combine]
+    command += ["--scratch", str(scratch), "--memory", str(limit)]
+    if way in ("gpustack", "info"):
+        paths = sorted(scratch.glob("f*.fits"))
+        words = ["info"] if way == "info" else program_words(paths, combine, limit)
+        command = [sys.executable, "-c", PROGRAM, *words]
+    done = subprocess.run(command, cwd=machine.ROOT, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{way}, {combine}: expected a result, got:\n{done.stderr}")
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def compare(scratch: Path, limit: int, runs: int) -> list[dict[str, Any]]:
+    """What each way took, for each combine; ways take turns."""
+    compared = []
+    for combine in COMBINES:
+        found: dict[str, Any] = {way: [] for way in WAYS}
+        for _ in range(runs):
+            for way in WAYS:
+                found[way].append(measure_apart(way, combine, scratch, limit))
+        compared.append({"combine": combine, "ways": found, "ratio": ratio(found)})
+    return compared
+
+
+def ratio(found: dict[str, list[dict[str, float]]]) -> float:
+    """By how much it takes longer than to read and to compute; of medians."""
+    seconds = {way: seconds_of(runs) for way, runs in found.items()}
+    return seconds["gpustack"] / (seconds["read"] + seconds["compute"])
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line."""
+    parser = argparse.ArgumentParser("bench.stream", description=__doc__.partition("\n")[0])
+    machine.add_size(parser)
+    parser.set_defaults(frames=40, size=4096)
+    parser.add_argument("--memory", type=int, default=50_000_000, help="the limit, in bytes")
+    parser.add_argument("--runs", type=int, default=3, help="of each way (default: %(default)s)")
+    parser.add_argument("--scratch", type=Path, help="where 2.7 GB of frames go for a while")
+    parser.add_argument("--one", nargs=2, metavar=("WAY", "COMBINE"), help="this one, in here")
+    machine.add_json(parser)
+    options = parser.parse_args(arguments)
+    if not STATUS.exists():
+        print(f"bench.stream needs Linux: expected {STATUS}", file=sys.stderr)
+        return 2
+    if options.one:
+        print(json.dumps(measure(*options.one, options.scratch, options.memory)))
+        return 0
+    load = machine.load()
+    with tempfile.TemporaryDirectory(dir=options.scratch) as folder:
+        simulate(Path(folder), options.frames, options.size)
+        compared = compare(Path(folder), options.memory, options.runs)
+    settings = {name: getattr(options, name) for name in ("frames", "size", "memory", "runs")}
+    results = machine.record("stream", settings, load, compared=compared)
+    machine.write(options.json, results)
+    print(stream_table(results))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,56 @@
+"""Rows of a result that are handed on as they are made, where no array of all of them is held."""
+
+from abc import ABC, abstractmethod
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Sink(ABC):
+    """Stands in the place of an array of `gpustack.backends.base.Outputs`, or of a map.
+
+    Rows are counted over all axes but the last, and each is given once, in any order, by several
+    threads.
+
+    Parameters
+    ----------
+    shape : tuple of int
+    dtype : dtype
+    """
+
+    def __init__(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+        self.shape, self.dtype = shape, dtype
+        self._rows = shape[-2]
+
+    @property
+    def size(self) -> int:
+        """How many values."""
+        return int(np.prod(self.shape))
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes that a row takes until it is handed on: as it is made, and as it is written."""
+        return 2 * self.shape[-1] * self.dtype.itemsize
+
+    def reshape(self, *shape: int) -> Self:
+        """Itself, from now on of another shape that has the same last axis."""
+        self.shape = shape
+        return self
+
+    def buffer(self, start: int, stop: int) -> NDArray[Any]:
+        """A fresh array to make rows ``[start, stop)`` in."""
+        return np.empty((stop - start, self.shape[-1]), self.dtype)
+
+    def __setitem__(self, key: Any, rows: Any) -> None:
+        """Hand on rows of a plane, the first one where none is given: ``[plane, start:stop]``."""
+        plane, where = key if isinstance(key, tuple) else (0, key)
+        self.write(plane * self._rows + where.start, rows)
+
+    @abstractmethod
+    def write(self, start: int, rows: NDArray[Any]) -> None:
+        """Hand on rows from `start` on."""
+
+    @abstractmethod
+    def get(self) -> NDArray[Any]:
+        """All that was handed on, when the run is over: an array of `shape` and `dtype`."""

@@ -1,0 +1,310 @@
+"""A result that goes to its file row by row, as it is made; no image of it is held.
+
+The file is laid out before the first row: where each image lies follows from the headers, and of
+all that the file holds only the table of frames is not known yet, which comes after the images.
+"""
+
+import errno
+import math
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from io import BytesIO
+from pathlib import Path
+from threading import Lock
+from typing import Any, BinaryIO
+
+import numpy as np
+from astropy.io import fits
+from numpy.typing import NDArray
+
+from gpustack.backends.sink import Sink
+from gpustack.errors import InputError
+from gpustack.maps.extensions import check_maps, extensions
+from gpustack.recipe import MAPS
+from gpustack.result import StackResult
+from gpustack.temporary import remove_abandoned, temporary_file
+from gpustack.writing import VERIFY, PathLike, check_target, errors_of, is_packed, packing, seal
+
+#: FITS standard 4.0, section 3.1; a card has 80 characters.
+_BLOCK, _CARD = 2880, 80
+
+#: The images of every file, the last where it is made; and those that it may have, beside `MAPS`.
+_ALWAYS, _COUNTS = ("data", "mask", "uncertainty"), ("count", "low", "high")
+
+#: Bytes that are compressed at once.
+_CHUNK = 1 << 20
+
+#: What a file system says that cannot set room aside.
+_NO_ROOM_ASIDE = (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS)
+
+
+@dataclass(frozen=True, slots=True)
+class ToFile:
+    """The file that a result goes to as it is made, in the place of `outputs` of `stack`.
+
+    Parameters
+    ----------
+    path : path-like
+        Ends in .fits, .fit or .fts, or one of them and .gz.
+    maps : sequence of str
+        Which maps to make and write; see `StackResult.to_hdulist`.
+    overwrite : bool
+        Replace the file if there is one.
+    """
+
+    path: PathLike
+    maps: Sequence[str] = ()
+    overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "maps", check_maps(self.maps))
+
+    @property
+    def images(self) -> tuple[str, ...]:
+        """Those of the maps that are made of rows."""
+        return tuple(name for name in self.maps if name != "frames")
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """What a recipe has to make for it."""
+        return ("uncertainty", "rejected", *self.images)
+
+
+@contextmanager
+def result_file(to: ToFile | None) -> Iterator["ResultFile | None"]:
+    """A file beside that which `to` names, which `ResultFile.finish` gives its name.
+
+    Raises
+    ------
+    OutputError
+        As `gpustack.writing.check_target`.
+    WriteError
+        Where no file can be made.
+    """
+    if to is None:
+        yield None
+        return
+    target = check_target(to.path, to.overwrite)
+    with ExitStack() as held:
+        with errors_of(to.path):
+            remove_abandoned(target.parent)
+            file, temporary = held.enter_context(temporary_file(target.parent))
+        yield ResultFile(to, target, file, temporary)
+
+
+class ResultFile:
+    """A file that takes the rows of a result.
+
+    Parameters
+    ----------
+    to : ToFile
+    target : Path
+        That which it becomes.
+    file : binary file
+        Open and empty.
+    temporary : Path
+        Its name until then.
+    """
+
+    def __init__(self, to: ToFile, target: Path, file: BinaryIO, temporary: Path) -> None:
+        self._to, self._target = to, target
+        self._file, self._temporary = file, temporary
+        self._turn = Lock()
+        self._end, self._tables = 0, b""
+
+    def sink(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> "FileSink":
+        """What takes the rows of an image; those of one that the file does not have are dropped."""
+        return FileSink(shape, np.dtype(dtype), self)
+
+    def lay_out(self, result: StackResult) -> None:
+        """Write the headers, and set room aside for the images.
+
+        Parameters
+        ----------
+        result : StackResult
+            With sinks in the place of arrays.
+
+        Raises
+        ------
+        InputError
+            Where a map is not made.
+        WriteError
+            Where the file does not fit on the disk.
+        """
+        sinks = {name: getattr(result, name) for name in (*_ALWAYS, *_COUNTS, *MAPS)}
+        stubs = {name: sink.stub() for name, sink in sinks.items() if sink is not None}
+        hdus = replace(result, **stubs).to_hdulist(self._to.images)
+        names = [name for name in (*_ALWAYS, *self._to.images) if sinks[name] is not None]
+        images: list[FileSink] = [sinks[name] for name in names]
+        content, begins = self._written(hdus)
+        for index, sink in enumerate(images):
+            begin, data, _ = begins[index]
+            header = _resized(content[begin:data], sink.shape)
+            self.write(self._end, header)
+            sink.place(self._end + len(header), index)
+            self._end += len(header) + -(-sink.nbytes // _BLOCK) * _BLOCK
+        self._tables = content[begins[len(images) - 1][2] :]
+        with errors_of(self._to.path):
+            _set_aside(self._file, self._end)
+
+    def write(self, start: int, content: Any) -> None:
+        """Write bytes from `start` on; threads take turns.
+
+        Raises
+        ------
+        WriteError
+            Where the disk is full, for one.
+        """
+        with self._turn, errors_of(self._to.path):
+            _write(self._file.fileno(), start, memoryview(content))
+
+    def finish(self, result: StackResult) -> None:
+        """Add what comes after the images, and give the file its name.
+
+        Raises
+        ------
+        OutputError
+            Where a file of that name has appeared meanwhile.
+        WriteError
+            Where writing fails.
+        """
+        frames = b""
+        if "frames" in self._to.maps:
+            table = list(extensions(result, ("frames",)))
+            content, begins = self._written(fits.HDUList([fits.PrimaryHDU(), *table]))
+            frames = content[begins[1][0] :]
+        self.write(self._end, frames + self._tables)
+        with errors_of(self._to.path):
+            if is_packed(self._to.path):
+                self._pack()
+            else:
+                seal(self._file, self._temporary, self._target, self._to.overwrite)
+
+    def _pack(self) -> None:
+        with temporary_file(self._target.parent) as (file, temporary):
+            with packing(file, True) as stream, self._temporary.open("rb") as whole:
+                shutil.copyfileobj(whole, stream, _CHUNK)
+            seal(file, temporary, self._target, self._to.overwrite)
+
+    def read(self, index: int) -> NDArray[Any]:
+        """The image in an HDU of the file, which has its name by now."""
+        with fits.open(self._to.path, memmap=False) as hdus:
+            return np.asarray(hdus[index].data)
+
+    def _written(self, hdus: fits.HDUList) -> tuple[bytes, list[tuple[int, int, int]]]:
+        """What is written of small HDUs; where the header, data and what follows begin of each."""
+        stream = BytesIO()
+        with errors_of(self._to.path):
+            hdus.writeto(stream, output_verify=VERIFY)
+        content = stream.getvalue()
+        with fits.open(BytesIO(content), memmap=False) as found:
+            infos = [hdu.fileinfo() for hdu in found]
+        places = [(one["hdrLoc"], one["datLoc"], one["datLoc"] + one["datSpan"]) for one in infos]
+        return content, places
+
+
+class FileSink(Sink):
+    """Takes the rows of one image of a file.
+
+    Parameters
+    ----------
+    shape, dtype
+        As of `Sink`.
+    file : ResultFile
+    """
+
+    def __init__(self, shape: tuple[int, ...], dtype: np.dtype[Any], file: ResultFile) -> None:
+        super().__init__(shape, dtype)
+        self._file = file
+        self._start: int | None = None
+        self._index = 0
+        self._all = True
+
+    @property
+    def nbytes(self) -> int:
+        """In the file."""
+        return math.prod(self.shape) * self.dtype.itemsize
+
+    def stub(self) -> NDArray[Any]:
+        """One value, with as many axes: its header is that of the image, but for their lengths."""
+        return np.zeros((1,) * len(self.shape), self.dtype)
+
+    def place(self, start: int, index: int) -> None:
+        """From now on, rows go to byte `start` of the file and on, the data of HDU `index`."""
+        self._start, self._index = start, index
+
+    def write(self, start: int, rows: NDArray[Any]) -> None:
+        """Write rows from `start` on."""
+        if self.dtype == bool and not rows.all():
+            self._all = False
+        if self._start is not None:
+            begin = self._start + start * self.shape[-1] * self.dtype.itemsize
+            self._file.write(begin, as_stored(rows, self.dtype).reshape(-1).view(np.uint8))
+
+    def all(self) -> bool:
+        """Of a mask, whether all values are True."""
+        return self._all
+
+    def get(self) -> NDArray[Any]:
+        """All values, read back from the file.
+
+        Raises
+        ------
+        InputError
+            Where the file does not hold them.
+        """
+        if self._start is None:
+            raise InputError("expected a map that was written to the file, got one that was not")
+        return self._file.read(self._index).astype(self.dtype, copy=False)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        if copy is False:
+            raise ValueError("expected that a copy may be made, got copy=False: it is in a file")
+        return np.asarray(self.get(), dtype)
+
+
+def as_stored(rows: Any, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Values of `dtype` as FITS has them, a fresh array: big-endian; of integers, the sign moved.
+
+    Unsigned integers of more than one byte are signed ones plus BZERO, and signed ones of one byte
+    unsigned ones: their first bit is turned (FITS standard 4.0, section 5.2.5).
+    """
+    if dtype.kind == "b":
+        return np.array(rows, np.uint8, order="C")
+    stored = np.array(rows, dtype.newbyteorder(">"), order="C")
+    size = dtype.itemsize
+    if (dtype.kind == "u" and size > 1) or dtype == np.int8:
+        bits = stored.view(f">u{size}")
+        np.bitwise_xor(bits, bits.dtype.type(1 << (8 * size - 1)), out=bits)
+    return stored
+
+
+def _resized(header: bytes, shape: tuple[int, ...]) -> bytes:
+    """The header of an image, with other lengths of its axes."""
+    lengths = {f"NAXIS{i}".ljust(8).encode(): n for i, n in enumerate(shape[::-1], 1)}
+    cards = [header[at : at + _CARD] for at in range(0, len(header), _CARD)]
+    return b"".join(
+        b"%s= %20d%s" % (card[:8], lengths[card[:8]], card[30:]) if card[:8] in lengths else card
+        for card in cards
+    )
+
+
+def _set_aside(file: BinaryIO, size: int) -> None:
+    """Make a file so long, so that a disk that is too small is known before the work."""
+    if hasattr(os, "posix_fallocate"):
+        try:
+            os.posix_fallocate(file.fileno(), 0, size)
+        except OSError as err:
+            if err.errno not in _NO_ROOM_ASIDE:
+                raise
+    file.truncate(size)
+
+
+def _write(file: int, start: int, content: memoryview) -> None:
+    """Write all of `content`, past Python's buffer: what that holds may fail when it is closed."""
+    os.lseek(file, start, os.SEEK_SET)
+    while content:
+        content = content[os.write(file, content) :]

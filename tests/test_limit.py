@@ -1,0 +1,86 @@
+"""The limit on memory is a limit: what a process takes at most, measured by the system."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from astropy.io import fits
+
+STATUS = Path("/proc/self/status")
+pytestmark = pytest.mark.skipif(not STATUS.exists(), reason="needs Linux's /proc")
+
+#: Frames of which the result, with all maps, is far larger than the limit, and they are too.
+N, SHAPE, LIMIT = 12, (1000, 2000), 20_000_000
+
+#: What is taken beside the limit, astropy for the most part; the promise is 150 MB.
+BESIDE = 60_000_000
+
+#: The peak of this address space alone; that which getrusage tells has been that of who started it.
+RUN = """
+import sys
+from pathlib import Path
+from gpustack.cli import main
+try:
+    main()
+finally:
+    status = Path("/proc/self/status").read_text()
+    print("peak", next(line for line in status.splitlines() if line.startswith("VmHWM")))
+"""
+
+MAPS = "count,low,high,reason,exposure,rejections,sigma,coverage,weight,frames"
+CASES = {
+    "mean": (),
+    "median": ("--combine", "median"),
+    "clip": ("--clip", "sigma:center=median,spread=mad_std"),
+    "mean, maps": ("--maps", MAPS),
+    "median, maps": ("--combine", "median", "--maps", MAPS),
+    "clip, maps": ("--clip", "winsorized", "--maps", MAPS),
+    "scaled": ("--scale", "median", "--weights", "noise"),
+    "packed": ("-o", "out.fits.gz"),
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Frames of integers and of floats."""
+    path = tmp_path_factory.mktemp("frames")
+    rng = np.random.default_rng(6)
+    for i in range(N):
+        plane = rng.normal(1000, 20, SHAPE).astype(np.float32)
+        plane[:: i + 2, i] += 5000
+        header = fits.Header({"BUNIT": "adu", "EXPTIME": 10})
+        fits.writeto(path / f"f{i:02}.fits", plane, header)
+        fits.writeto(path / f"u{i:02}.fits", plane.astype(np.uint16), header)
+    return path
+
+
+def peak(folder, *words):
+    """The most bytes that the command line had in use."""
+    done = subprocess.run(
+        [sys.executable, "-c", RUN, *words], cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return int(done.stdout.rpartition("VmHWM:")[2].split()[0]) * 1024
+
+
+@pytest.fixture(scope="module")
+def without(folder):
+    """What `gpustack info` takes."""
+    return peak(folder, "info")
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+@pytest.mark.parametrize("kind", ["f", "u"])
+def test_no_run_takes_more_than_its_limit(folder, without, kind, case):
+    words = ["combine", f"{kind}*.fits", "-o", "out.fits", "--overwrite", "--backend", "cpu"]
+    assert peak(folder, *words, "--memory", str(LIMIT), *case) - without <= LIMIT + BESIDE
+    if "--maps" in case:
+        assert (folder / "out.fits").stat().st_size > LIMIT + BESIDE
+
+
+def test_neither_does_one_of_neighbours(folder, without):
+    words = ["combine", "u*.fits", "-o", "out.fits", "--overwrite", "--maps", MAPS]
+    words += ["--clip", "mad", "--clip", "grow:radius=2", "--memory", str(LIMIT)]
+    assert peak(folder, *words, "--backend", "cpu") - without <= LIMIT + BESIDE

@@ -1,0 +1,47 @@
+"""Recipes without clips keep to the memory that the CPU backend says it takes."""
+
+import tracemalloc
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from gpustack.backends.cpu import CpuBackend
+from gpustack.recipe import Recipe
+from stacks import outputs, plain, sky
+
+RECIPES = {
+    "mean": Recipe(),
+    "median": Recipe(combine="median"),
+    "sum": Recipe(combine="sum"),
+    "quadrature": Recipe(combine="quadrature"),
+    "by the MAD": Recipe(combine="median", uncertainty="mad_std"),
+    "scaled": Recipe(clip_on="raw"),
+}
+
+
+def peak(work):
+    """The most bytes that `work` takes at a time."""
+    tracemalloc.start()
+    try:
+        work()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@pytest.mark.parametrize("n", [20, 100])
+@pytest.mark.parametrize("name", RECIPES)
+def test_columns_that_lack_samples_keep_to_what_was_promised(name, n, dtype):
+    recipe = RECIPES[name]
+    if name == "scaled":
+        recipe = replace(recipe, scale=(2.0,) * n)
+    values = sky(n, (40, 100)).astype(dtype)
+    values[np.random.default_rng(1).random(values.shape) < 0.2] = np.nan
+    band = plain(values)
+    out, backend = outputs(band, recipe), CpuBackend(threads=1, memory=2_000_000)
+    backend.run(band, recipe, out)  # what is kept is there
+    # Now and then something else is kept beside: how to sort some number of samples.
+    most = min(peak(lambda: backend.run(band, recipe, out)) for _ in range(3))
+    assert most <= backend.work_bytes(n, dtype, clips=False)

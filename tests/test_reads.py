@@ -1,0 +1,149 @@
+"""Every byte is read once, and a file is opened as often as the descriptors of a process demand."""
+
+import io
+import resource
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from astropy.io import fits
+
+from gpustack import SigmaClip, ToFile, WinsorizedClip, stack
+from gpustack.errors import FrameError
+from gpustack.frames import onfile, open_frames
+from gpustack.frames.onfile import kept_open
+
+N, SHAPE = 9, (400, 300)
+DATA = 4 * SHAPE[0] * SHAPE[1]
+
+
+@pytest.fixture
+def files(tmp_path):
+    rng = np.random.default_rng(4)
+    for i in range(N):
+        plane = rng.normal(100, 5, SHAPE).astype(np.float32)
+        fits.writeto(tmp_path / f"f{i}.fits", plane, fits.Header({"BUNIT": "adu"}))
+    return [str(path) for path in sorted(tmp_path.glob("f*.fits"))]
+
+
+@pytest.fixture
+def counted(monkeypatch):
+    """How often each file is opened for its samples, and how many bytes are read of it."""
+    opens, bytes_of = Counter(), Counter()
+
+    class Counted(io.FileIO):
+        def readinto(self, buffer):
+            got = super().readinto(buffer)
+            bytes_of[self.name] += got
+            return got
+
+    def opened(self, name):
+        opens[name] += 1
+        return Counted(name)
+
+    monkeypatch.setattr(onfile._OpenFiles, "_opened", opened)
+    return opens, bytes_of
+
+
+RECIPES = {
+    "mean": ({}, 1),
+    "median": ({"combine": "median"}, 1),
+    "clip": ({"clips": SigmaClip(spread="mad_std")}, 1),
+    "winsorized": ({"clips": WinsorizedClip(), "weights": [*range(1, N + 1)]}, 1),
+    "scaled": ({"scale": "median"}, 2),
+    "callable": ({"scale": lambda frame: float(frame.mean())}, 2),
+    "both": ({"scale": "mad", "zero": "median"}, 2),
+}
+
+
+@pytest.mark.parametrize("door", ["memory", "file"])
+@pytest.mark.parametrize(("how", "passes"), RECIPES.values(), ids=RECIPES)
+def test_every_byte_is_read_once(files, tmp_path, counted, how, passes, door):
+    opens, bytes_of = counted
+    more = {"outputs": ToFile(tmp_path / "out.fits")} if door == "file" else {}
+    bands = []
+    stack(
+        files,
+        **how,
+        **more,
+        backend="cpu",
+        memory="400kB",
+        progress=lambda done, _: bands.append(done),
+    )
+    assert len(bands) > 10
+    assert bytes_of == dict.fromkeys(files, passes * DATA)
+    assert opens == dict.fromkeys(files, 1)
+
+
+def test_without_descriptors_files_are_opened_again(files, counted, monkeypatch):
+    opens, bytes_of = counted
+    monkeypatch.setattr(onfile, "_most_open", lambda: 3)
+    bands = []
+    stack(files, backend="cpu", memory="400kB", progress=lambda done, _: bands.append(done))
+    assert bytes_of == dict.fromkeys(files, DATA)
+    kept = [name for name, times in opens.items() if times == 1]
+    assert len(kept) == 3
+    assert max(opens.values()) == len(bands)
+
+
+def open_now(folder):
+    """Which of the files in a folder this process has open."""
+    found = (path.resolve() for path in Path("/proc/self/fd").iterdir())
+    return [path for path in found if path.parent == folder]
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs Linux's /proc")
+def test_no_file_stays_open(files, tmp_path):
+    seen = []
+
+    def look(done, total):
+        seen.append(len(open_now(tmp_path)))
+        if done == total:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        stack(files, backend="cpu", memory="400kB", progress=look)
+    assert max(seen) >= N - 2
+    assert open_now(tmp_path) == []
+
+
+def test_a_process_may_have_few_files(files, counted, monkeypatch):
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (8, 8))
+    assert onfile._most_open() == 4
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (resource.RLIM_INFINITY,) * 2)
+    assert onfile._most_open() > 1000
+
+
+def test_where_descriptors_are_used_up_others_are_closed(files, monkeypatch):
+    frames = open_frames(files)
+    real, failed = Path.open, []
+
+    def scarce(self, *args, **kwargs):
+        if self.name == "f3.fits" and not failed:
+            failed.append(self)
+            raise OSError(24, "Too many open files")
+        return real(self, *args, **kwargs)
+
+    monkeypatch.setattr(Path, "open", scarce)
+    with kept_open():
+        for frame in frames:
+            frame.read(0, 10)
+    assert failed
+
+
+@pytest.mark.parametrize("change", ["vanish", "replace", "rewrite"])
+def test_what_is_open_must_have_its_name(files, change):
+    (frame,) = open_frames(files[0])
+    path = Path(files[0])
+    with kept_open():
+        frame.read(0, 10)
+        if change == "vanish":
+            path.unlink()
+        elif change == "replace":
+            Path(files[1]).replace(path)
+        else:
+            path.write_bytes(Path(files[1]).read_bytes() + bytes(2880))
+        message = "no such file" if change == "vanish" else "changed since it was opened"
+        with pytest.raises(FrameError, match=rf"f0\.fits: .*{message}"):
+            frame.read(10, 20)

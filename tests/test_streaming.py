@@ -1,0 +1,273 @@
+"""A result that goes to its file as it is made is the file that it would be, made whole."""
+
+import gzip
+import os
+from datetime import datetime
+
+import numpy as np
+import pytest
+from astropy import units as u
+from astropy.io import fits
+from astropy.nddata import CCDData
+from astropy.wcs import WCS, DistortionLookupTable
+
+from gpustack import RangeClip, ToFile, stack
+from gpustack.clips import parse_clip
+from gpustack.errors import InputError, OutputError, RecipeError, WriteError
+from gpustack.maps.extensions import EXTENSIONS
+from gpustack.recipe import Recipe
+from gpustack.streaming import ResultFile, as_stored
+
+N, SHAPE = 7, (61, 50)
+MAPS = tuple(name for name in EXTENSIONS if name != "flags")
+
+
+@pytest.fixture(autouse=True)
+def one_moment(monkeypatch):
+    """All files are written at the same time."""
+
+    class Stopped(datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return datetime(2001, 2, 3, tzinfo=tz)
+
+    monkeypatch.setattr("gpustack.header.datetime", Stopped)
+
+
+def coordinates():
+    wcs = WCS(naxis=2)
+    wcs.wcs.ctype = ["RA---TAN", "DEC--TAN"]
+    wcs.wcs.cdelt = [-1e-4, 1e-4]
+    wcs.wcs.crval = [10, 20]
+    return wcs
+
+
+def frames(folder, dtype="f4", flags=None, shape=SHAPE):
+    """Files of which some samples stand out, some are masked and one column is empty."""
+    rng = np.random.default_rng(5)
+    for i in range(N):
+        plane = rng.normal(1000 + 10 * i, 20, shape)
+        plane[rng.random(shape) < 0.03] += 5000
+        masked = rng.random(shape) < 0.05
+        masked[..., 3] = True
+        bits = np.where(masked, 4, 0).astype(flags or "u1")
+        header = coordinates().to_header() if len(shape) == 2 else fits.Header()
+        header.update(BUNIT="adu", EXPTIME=10.0 * i)
+        hdus = [
+            fits.PrimaryHDU(plane.astype(dtype), header),
+            fits.ImageHDU(bits, name="MASK"),
+            fits.ImageHDU(np.full(shape, 20, "f4"), name="UNCERT"),
+        ]
+        fits.HDUList(hdus).writeto(folder / f"f{i}.fits")
+    return str(folder / "f*.fits")
+
+
+def both(folder, given, name="out.fits", maps=MAPS, **how):
+    """The bytes of a file written as it is made, and of one written whole."""
+    to = ToFile(folder / f"rows-{name}", maps)
+    stack(given, outputs=to, backend="cpu", memory="200kB", **how)
+    whole = stack(given, outputs=to.outputs, backend="cpu", **how)
+    whole.write(folder / f"whole-{name}", maps=maps)
+    return [(folder / f"{way}-{name}").read_bytes() for way in ("rows", "whole")]
+
+
+def names(path):
+    """Of the HDUs of a file."""
+    with fits.open(path) as hdus:
+        return [hdu.name for hdu in hdus]
+
+
+CASES = {
+    "mean": {},
+    "median": {"clips": "sigma:spread=mad_std", "combine": "median", "maps": ("count",)},
+    "grown": {"clips": "mad grow", "maps": MAPS},
+    "sum": {"combine": "sum", "dtype": "float64", "maps": ("low", "high", "reason", "frames")},
+    "scaled": {"scale": "median", "weights": "noise", "maps": ("weight", "sigma", "coverage")},
+    "minimum": {"combine": "min", "maps": ("rejections", "exposure")},
+    "propagated": {"uncertainty": "propagated", "weights": "variance", "maps": MAPS},
+}
+
+
+@pytest.mark.parametrize("name", ["out.fits", "out.fits.gz"])
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_it_is_the_same_file(tmp_path, case, name):
+    how = {**case, "clips": [parse_clip(text) for text in case.get("clips", "").split()]}
+    rows, whole = both(tmp_path, frames(tmp_path), name, how.pop("maps", ()), **how)
+    assert rows == whole
+    assert sorted(path.name[0] for path in tmp_path.glob("*out*")) == ["r", "w"]
+
+
+@pytest.mark.parametrize("flags", ["i2", "u2", "i4", "i8"])
+@pytest.mark.parametrize("dtype", ["i2", "u2", "f8"])
+def test_whatever_the_frames_hold(tmp_path, dtype, flags):
+    given = frames(tmp_path, dtype, flags)
+    rows, whole = both(tmp_path, given, maps=tuple(EXTENSIONS))
+    assert rows == whole
+
+
+@pytest.mark.parametrize("shape", [(50,), (3, 20, 11), (2, 2, 5, 7)])
+def test_whatever_their_axes(tmp_path, shape):
+    rows, whole = both(tmp_path, frames(tmp_path, shape=shape))
+    assert rows == whole
+    with fits.open(tmp_path / "rows-out.fits") as hdus:
+        assert hdus[0].shape == hdus["COUNT"].shape == shape
+        assert hdus["REJECTED"].shape == (N, *shape)
+
+
+def test_lookup_tables_of_coordinates_follow(tmp_path):
+    wcs = coordinates()
+    table = np.random.default_rng(0).normal(size=(4, 5)).astype(np.float32)
+    wcs.cpdis1, wcs.cpdis2 = (
+        DistortionLookupTable(one.copy(), (1, 1), (1, 1), (10, 10)) for one in (table, table.T)
+    )
+    hdus = wcs.to_fits(relax=True)
+    data = np.random.default_rng(1).normal(size=SHAPE).astype("f4")
+    header = hdus[0].header
+    header["BUNIT"] = "adu"
+    paths = []
+    for i in range(3):
+        paths.append(str(tmp_path / f"{i}.fits"))
+        fits.HDUList([fits.PrimaryHDU(data + i, header), *hdus[1:]]).writeto(paths[-1])
+    rows, whole = both(tmp_path, paths, maps=("count", "frames"))
+    assert rows == whole
+    assert names(tmp_path / "rows-out.fits")[-3:] == ["FRAMES", "WCSDVARR", "WCSDVARR"]
+
+
+def test_frames_in_memory(tmp_path):
+    cube = np.random.default_rng(2).normal(size=(N, *SHAPE))
+    ccds = [CCDData(plane, unit="adu") for plane in cube]
+    maps = tuple(name for name in MAPS if name != "exposure")
+    for given, unit in ((cube, u.adu), (ccds, None)):
+        rows, whole = both(tmp_path, given, maps=maps, unit=unit)
+        assert rows == whole
+        for path in tmp_path.glob("*-out.fits"):
+            path.unlink()
+
+
+# Results of files
+
+
+def test_the_result_reads_its_file(tmp_path):
+    given = frames(tmp_path)
+    to = ToFile(tmp_path / "out.fits", MAPS)
+    found, expected = stack(given, outputs=to), stack(given, outputs=to.outputs)
+    assert found.data.shape == expected.data.shape
+    for name in ("data", "mask", "uncertainty", "count", "low", "high", "reason", "rejections"):
+        there, here = np.asarray(getattr(found, name)), np.asarray(getattr(expected, name))
+        assert there.dtype == here.dtype
+        np.testing.assert_array_equal(there, here)
+    assert str(found.frames) == str(expected.frames)
+    assert not found.on_device
+    np.testing.assert_array_equal(found.to_ccddata().data, expected.data)
+    assert isinstance(found.to_host().count, np.ndarray)
+    found.write(tmp_path / "copy.fits", maps=MAPS)
+    assert (tmp_path / "copy.fits").read_bytes() == (tmp_path / "out.fits").read_bytes()
+
+
+def test_what_the_file_has_not_is_dropped(tmp_path):
+    recipe = Recipe(outputs=("uncertainty", "count", "rejected"))
+    found = stack(frames(tmp_path), recipe, outputs=ToFile(tmp_path / "out.fits"))
+    assert names(tmp_path / "out.fits") == ["PRIMARY", "MASK", "UNCERT"]
+    assert found.recipe.outputs == recipe.outputs
+    with pytest.raises(InputError, match="written to the file, got one that was not"):
+        np.asarray(found.count)
+
+
+def test_a_result_without_a_value_is_told_of(tmp_path):
+    with pytest.warns(match="no pixel of the result has a value"):
+        stack(np.ones((3, 4, 5)), RangeClip(low=2), outputs=ToFile(tmp_path / "out.fits"))
+    stack(np.ones((3, 4, 5)), outputs=ToFile(tmp_path / "other.fits"))
+
+
+# Faults
+
+
+def test_maps_that_are_none_or_not_made(tmp_path):
+    with pytest.raises(RecipeError, match="'count'"):
+        ToFile("out.fits", ("counts",))
+    to = ToFile(tmp_path / "out.fits", ("count",))
+    with pytest.raises(InputError, match="expected count among the outputs"):
+        stack(np.ones((3, 4, 5)), Recipe(outputs=()), outputs=to)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_file_is_there_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "out.fits"
+    path.write_bytes(b"mine")
+    with pytest.raises(OutputError, match="exists"):
+        stack("no frames", outputs=ToFile(path))
+
+    def stop(done, total):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        stack(np.ones((3, 4, 5)), outputs=ToFile(path, overwrite=True), progress=stop)
+    assert [(left.name, left.read_bytes()) for left in tmp_path.iterdir()] == [(path.name, b"mine")]
+
+
+def test_a_disk_that_fills_meanwhile_is_the_fault_of_writing(tmp_path, monkeypatch):
+    lay_out = ResultFile.lay_out
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    def laid_out(self, result):
+        lay_out(self, result)
+        monkeypatch.setattr("gpustack.streaming._write", full)
+
+    monkeypatch.setattr(ResultFile, "lay_out", laid_out)
+    with pytest.raises(WriteError, match=r"out\.fits: could not be written: .*No space left"):
+        stack(np.ones((3, 400, 50)), outputs=ToFile(tmp_path / "out.fits"), memory="1MB")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_write_that_is_cut_short_goes_on(tmp_path, monkeypatch):
+    write = os.write
+    monkeypatch.setattr("os.write", lambda file, part: write(file, part[:1000]))
+    rows, whole = both(tmp_path, frames(tmp_path))
+    assert rows == whole
+
+
+def test_a_disk_that_is_too_small_is_known_before_the_work(tmp_path, monkeypatch):
+    def refuse(file, start, size):
+        assert size > 2 * 61 * 50 * 4
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.posix_fallocate", refuse, raising=False)
+    monkeypatch.setattr("gpustack.engine.execute", lambda *_: pytest.fail("it worked first"))
+    with pytest.raises(WriteError, match="No space left"):
+        stack(frames(tmp_path), outputs=ToFile(tmp_path / "out.fits"))
+    assert not list(tmp_path.glob("*out*")) + list(tmp_path.glob(".*"))
+
+
+def test_a_file_system_that_sets_no_room_aside(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr("os.posix_fallocate", refuse, raising=False)
+    rows, whole = both(tmp_path, frames(tmp_path))
+    assert rows == whole
+
+
+# Values as they are stored
+
+
+@pytest.mark.parametrize("order", "CF")
+@pytest.mark.parametrize("dtype", ["u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f4", "f8"])
+def test_values_are_stored_as_astropy_stores_them(tmp_path, dtype, order):
+    kind = np.dtype(dtype)
+    rng = np.random.default_rng(3)
+    values = np.frombuffer(rng.bytes(kind.itemsize * 36), kind).reshape(4, 9).copy(order)
+    if kind.kind == "f":
+        values = rng.normal(size=(4, 9)).astype(kind, order)
+    fits.writeto(tmp_path / "a.fits", values)
+    stored = as_stored(values, kind).tobytes()
+    assert (tmp_path / "a.fits").read_bytes()[2880 : 2880 + len(stored)] == stored
+
+
+def test_a_packed_file_is_no_larger(tmp_path):
+    stack(frames(tmp_path), outputs=ToFile(tmp_path / "a.fits.gz"))
+    stack(str(tmp_path / "f*.fits"), outputs=ToFile(tmp_path / "a.fits"))
+    assert (
+        gzip.decompress((tmp_path / "a.fits.gz").read_bytes()) == (tmp_path / "a.fits").read_bytes()
+    )

@@ -1,10 +1,9 @@
 """The engine: frames and a recipe in, band by band through a backend, a result out."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -18,23 +17,21 @@ from gpustack.arguments import fill_in
 from gpustack.backends.base import Outputs, Progress
 from gpustack.clips import Clip
 from gpustack.combines import Combine
-from gpustack.errors import InputError, MemoryLimitError, OutOfMemoryError
+from gpustack.errors import InputError
 from gpustack.flags import Flags
 from gpustack.frames import Frame, FrameSource, open_frames, tell_of_apart
 from gpustack.frames.onfile import kept_open
 from gpustack.frames.resident import reshaped
 from gpustack.header import describe, read_exposure
+from gpustack.limit import beside, limit_of, within_memory
 from gpustack.maps import Derived, Empty, derived, execute, least_memory
 from gpustack.needs import check_needs, exposures
 from gpustack.normalize import PerFrame
-from gpustack.plan import DEFAULT_MEMORY, parse_memory
 from gpustack.provenance import TimedSource, Watch, hashed, made_with, output_record, report_of
 from gpustack.recipe import OUTPUTS, Recipe, Uncertainty
 from gpustack.result import StackResult, per_frame
 from gpustack.streaming import ResultFile, ToFile, result_file
 from gpustack.writing import check_target
-
-Made = TypeVar("Made")
 
 
 def stack(
@@ -282,51 +279,19 @@ def run(
         if file is not None:
             file.lay_out(result)
         kept = sum(frame.kept_bytes for frame in frames if isinstance(frame, GridFrame))
-        limit = _limit(memory, source, least_memory(source, recipe, out, made), kept)
-        with watch("stream"), _beside(kept):
+        limit = limit_of(memory, source, least_memory(source, recipe, out, made), kept)
+        with watch("stream"), beside(kept):
             execute(executor, source, recipe, out, made, limit, progress)
         names, samples = [frame.name for frame in frames], result.data.size
         made_of = per_frame(names, recipe, samples, out.valid, out.rejected)
         return replace(result, per_frame={**made_of, **(columns or {})})
 
     with kept_open(), result_file(to) as file:
-        result = _within_memory(partial(fill, file))
+        result = within_memory(partial(fill, file))
         if file is not None:
             with watch("write"):
                 file.finish(result)
     return result
-
-
-@contextmanager
-def _beside(kept: int) -> Iterator[None]:
-    """A limit that is too low is said to be so beside what frames keep."""
-    try:
-        yield
-    except MemoryLimitError as err:
-        raise MemoryLimitError(f"{err}{_places(kept)}") if kept else err from None
-
-
-def _places(kept: int) -> str:
-    return f" beside the {kept:,} bytes that tell where the pixels of aligned frames lie"
-
-
-def _within_memory(work: Callable[[], Made]) -> Made:
-    """What `work` gives; where memory runs out meanwhile, an error that says what to do."""
-    try:
-        return work()
-    except OutOfMemoryError:
-        raise
-    except MemoryError as err:
-        problem = str(err) or "no more memory"
-    except RuntimeError as err:  # as Python calls it where there is no memory for a thread
-        if "start new thread" not in str(err):
-            raise
-        problem = str(err)
-    # Not from the error, which holds all buffers through its traceback.
-    raise OutOfMemoryError(
-        "out of memory: expected room for the result and, beside it, for the limit on samples "
-        f"and buffers, got: {problem}; memory= (--memory) lowers the limit"
-    )
 
 
 def _source(
@@ -342,23 +307,6 @@ def _source(
         scales = (1.0,) * len(frames) if recipe.scale is None else recipe.scale
     given = frames, dtype, weights, recipe.clips_by_variance, scales
     return FrameSource(*given) if watch.reads is None else TimedSource(*given, watch.reads)
-
-
-def _limit(memory: float | str | None, source: FrameSource, maps: int, kept: int) -> int:
-    """The bytes that reading and computing may take, of a limit that what is `kept` counts in too.
-
-    Where no limit is given, some rows of all frames fit in any case. `maps` is what reasons and
-    maps take of one row.
-    """
-    if memory is None:
-        rows = source.held_bytes + 4 * source.most_row_bytes + 2 * maps
-        return max(DEFAULT_MEMORY - kept, rows)
-    limit = parse_memory(memory)
-    if limit <= kept:
-        raise MemoryLimitError(
-            f"memory limit: expected room for some rows{_places(kept)}, got {limit:,} bytes"
-        )
-    return limit - kept
 
 
 def _outputs(

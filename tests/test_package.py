@@ -52,6 +52,7 @@ MAY_IMPORT = {
     "normalize": "numpy astropy",
     "needs": "",
     "arguments": "numpy",
+    "limit": "",
     "engine": "numpy",
     "replay": "",
     "live": "numpy astropy",

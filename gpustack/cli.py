@@ -1,7 +1,6 @@
 """The command line: a thin layer over `gpustack.stack` and `gpustack.explain`."""
 
 import glob
-import logging
 import signal
 import sys
 import time
@@ -14,7 +13,17 @@ import click
 
 from gpustack import __version__
 from gpustack.cli_options import images, keywords, recipe_options, run_options
-from gpustack.cli_shown import progress_bar, summary
+from gpustack.cli_shown import (
+    Loudness,
+    listening,
+    loudness,
+    loudness_options,
+    progress_bar,
+    say,
+    summary,
+    tell,
+    warn,
+)
 from gpustack.errors import (
     BackendError,
     FrameError,
@@ -119,8 +128,7 @@ def combine(
         result = stack(given, outputs=to, progress=progress, report=report is not None, **words)
     if report is not None and result.report is not None:
         write_text(report, dumps(result.report), overwrite=overwrite)
-    if sys.stderr.isatty():
-        click.echo(summary(result, output, time.perf_counter() - start), err=True)
+    tell(summary(result, output, time.perf_counter() - start))
 
 
 def _check_apart(frames: Iterable[Any], output: Path) -> None:
@@ -184,6 +192,7 @@ def explain(x: int, y: int, frames: tuple[str, ...], **options: Any) -> None:
     help="The file to write.  [default: that which was written then]",
 )
 @click.option("--overwrite", is_flag=True, help="Replace the output if it exists.")
+@loudness_options
 def replay(report: Path, output: Path | None, overwrite: bool) -> None:
     """Make the same file again from REPORT, which combine --report wrote.
 
@@ -273,9 +282,10 @@ def watch(
         try:
             result = stack(given, outputs=ToFile(output, overwrite=True), **words)
         except InputError as err:  # of one frame, it may be: the next one may do
-            click.echo(f"gpustack: {err}", err=True)
+            say(f"gpustack: {err}")
             return
-        click.echo(summary(result, output, time.perf_counter() - start), err=True)
+        if loudness() > Loudness.QUIET:
+            say(summary(result, output, time.perf_counter() - start))
 
     agree = ("shape", "unit") if words["align"] is None else ("unit",)
     arrivals = Arrivals(folder, pattern, output, opening, agree)
@@ -333,9 +343,8 @@ def main() -> None:
     for number in _SIGNALS:
         if signal.getsignal(number) != signal.SIG_IGN:  # as a shell has it in the background
             signal.signal(number, _leave)
-    logging.disable(logging.INFO)  # astropy logs to stdout, which is for results
-    with warnings.catch_warnings():
-        warnings.showwarning = _show_warning
+    with warnings.catch_warnings(), listening():
+        warnings.showwarning = warn
         try:
             cli.main(prog_name="gpustack", standalone_mode=False)
         except click.ClickException as err:
@@ -361,10 +370,6 @@ def _leave(number: int, frame: Any) -> None:
 
 def _stay(number: int, frame: Any) -> None:
     """Take no notice."""
-
-
-def _show_warning(message: Warning | str, *where: Any, **more: Any) -> None:
-    click.echo(f"gpustack: warning: {message}", err=True)
 
 
 if __name__ == "__main__":

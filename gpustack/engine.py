@@ -27,6 +27,7 @@ from gpustack.limit import beside, limit_of, within_memory
 from gpustack.maps import Derived, Empty, derived, execute, least_memory
 from gpustack.needs import check_needs, exposures
 from gpustack.normalize import PerFrame
+from gpustack.progress import following
 from gpustack.provenance import TimedSource, Watch, hashed, made_with, output_record, report_of
 from gpustack.recipe import OUTPUTS, Recipe, Uncertainty
 from gpustack.result import StackResult, per_frame
@@ -53,7 +54,7 @@ def stack(
     backend: str = "auto",
     memory: float | str | None = None,
     device_memory: float | str | None = None,
-    progress: Progress | None = None,
+    progress: Progress | bool | None = None,
     report: bool = False,
 ) -> StackResult:
     """Combine frames of the same field into one image.
@@ -119,8 +120,9 @@ def stack(
     device_memory : number of bytes, text, or None
         Limit on the memory that is taken on each CUDA device; None is the environment
         variable GPUSTACK_DEVICE_MEMORY, and without it, most of what is free.
-    progress : callable or None
-        Called with (rows done, rows in all) after each band.
+    progress : callable, bool or None
+        Called with (rows done, rows in all) after each band. True: a bar, on a terminal and in a
+        notebook.
     report : bool
         Make `StackResult.report`, which says how the result was made and from what; for that,
         all that is read of the frames is hashed, which reads them once more.
@@ -185,7 +187,7 @@ def stack(
             backend=backend,
             memory=memory,
             device_memory=device_memory,
-            progress=progress,
+            progress=following(progress),
             watch=watch,
             columns=aligned.columns,
             to=to,

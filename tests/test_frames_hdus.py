@@ -109,7 +109,7 @@ def several(path, *versions):
 )
 def test_a_mask_of_another_image_is_not_taken(tmp_path, caplog, versions, masked):
     several(tmp_path / "a.fits", *versions)
-    with caplog.at_level(logging.INFO, logger="gpustack"):
+    with caplog.at_level(logging.DEBUG, logger="astropy.gpustack"):
         frames = [one(tmp_path / "a.fits", unit="adu", hdu=("SCI", n)) for n in (1, 2)]
     assert [frame.mask is not None for frame in frames] == masked
     notes = [f"no MASK with EXTVER {n}" in caplog.text for n in (1, 2)]
@@ -211,7 +211,7 @@ def test_without_a_unit_the_error_says_how_to_give_one(tmp_path, bunit, got):
 
 def test_a_unit_that_is_overridden_is_noted_in_the_log(tmp_path, caplog):
     (tmp_path / "a.fits").write_bytes(image_bytes(np.ones((2, 3), "i2"), BUNIT="electron"))
-    with caplog.at_level(logging.INFO, logger="gpustack"):
+    with caplog.at_level(logging.DEBUG, logger="astropy.gpustack"):
         one(tmp_path / "a.fits", unit="electron")
         assert caplog.messages == []
         one(tmp_path / "a.fits", unit="adu")

@@ -24,6 +24,7 @@ PACKAGE = ROOT / "gpustack"
 #: beside it. CuPy, for one file of the backends, has a rule of its own.
 MAY_IMPORT = {
     "errors": "",
+    "logs": "",
     "loaded": "",
     "checks": "numpy",
     "texts": "",
@@ -39,6 +40,7 @@ MAY_IMPORT = {
     "files": "",
     "images": "",
     "backends": "numpy",
+    "progress": "tqdm",
     "frames": "numpy astropy",
     "header": "numpy astropy",
     "maps": "numpy astropy",
@@ -60,8 +62,8 @@ MAY_IMPORT = {
     "explanation": "numpy astropy",
     "combiner": "numpy astropy",
     "demo": "numpy astropy matplotlib",
+    "cli_shown": "click tqdm astropy",
     "cli_options": "click",
-    "cli_shown": "click",
     "cli": "click",
 }
 CUPY_FILE = PACKAGE / "backends" / "cuda" / "device.py"

@@ -72,8 +72,8 @@ class Coordinates:
         except FrameError:
             raise
         except Exception as err:  # noqa: BLE001 - wcslib raises errors of many kinds
-            _log.info("%s: world coordinates left out: %s", self.name, err)
             problem = " ".join(str(err).split())
+            _log.info("%s: world coordinates left out: %s", self.name, problem)
             return None, f"one that wcslib does not accept: {problem}"
 
     @contextmanager

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from gpustack.backends.sink import Sink
 from gpustack.frames.coordinates import Coordinates
 from gpustack.header import fits_wcs, left_out, with_tables, with_wcs, without_wcs
+from gpustack.look import Look
 from gpustack.maps import RejectionCube
 from gpustack.maps.extensions import extensions
 from gpustack.provenance import output_record
@@ -74,6 +75,8 @@ class StackResult:
     report : dict or None
         How it was made, as JSON has it; see docs/provenance.md. Made only when asked for; `write`
         adds what it wrote.
+    look : Look or None
+        Some of the samples, for pictures; see `gpustack.show`. Made only when asked for.
     """
 
     data: NDArray[Any]
@@ -96,6 +99,7 @@ class StackResult:
     coverage: NDArray[Any] | None = field(default=None, repr=False)
     weight: NDArray[Any] | None = field(default=None, repr=False)
     report: dict[str, Any] | None = field(default=None, repr=False)
+    look: Look | None = field(default=None, repr=False)
 
     @cached_property
     def frames(self) -> "Table":
@@ -219,6 +223,8 @@ class StackResult:
         """
         begin = time.perf_counter()
         write_whole(path, self.to_hdulist(maps), overwrite=overwrite)
+        if self.look is not None:
+            self.look.watch.seconds["write"] = time.perf_counter() - begin
         if self.report is not None:
             self.report["seconds"]["write"] = round(time.perf_counter() - begin, 6)
             self.report["output"] = output_record(path, maps)

@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from gpustack import __version__
+from gpustack.cli_extras import Extras
 from gpustack.cli_options import images, keywords, recipe_options, run_options
 from gpustack.cli_shown import (
     Loudness,
@@ -79,17 +80,28 @@ def cli() -> None:
     "coverage, weight, frames.",
 )
 @click.option(
-    "--report",
-    metavar="FILE.json",
+    "--preview",
+    metavar="FILE.png",
     type=click.Path(path_type=Path),
-    help="Write down how the result was made and from what, with the SHA-256 of all that is read; "
-    "`gpustack replay` makes it again from that. Reads the files once more.",
+    help="Draw the stack beside the plain mean, the count and the rejections. Needs the extra "
+    "gpustack[plot].",
 )
-@click.option("--overwrite", is_flag=True, help="Replace the output, and the report, if it exists.")
+@click.option(
+    "--report",
+    "reports",
+    multiple=True,
+    metavar="FILE.html|FILE.json",
+    type=click.Path(path_type=Path),
+    help="html: a page to look at: recipe, pictures, frames, noise, time; needs gpustack[plot].  "
+    "json: how the result was made and from what, with the SHA-256 of all that is read, which it "
+    "reads once more; `gpustack replay` makes it again from that.  Repeat for both.",
+)
+@click.option("--overwrite", is_flag=True, help="Replace output, reports, preview if they exist.")
 def combine(
     frames: tuple[str, ...],
     output: Path,
-    report: Path | None,
+    preview: Path | None,
+    reports: tuple[Path, ...],
     overwrite: bool,
     maps: str | None,
     **options: Any,
@@ -108,26 +120,24 @@ def combine(
       gpustack combine night/*.fits.gz -o sky.fits --clip range:high=60000 --clip sigma
       gpustack combine moon*.fits -o deep.fits --scale mad --zero median --weights noise
       gpustack combine sky*.fits -o sky.fits --clip sigma --clip grow --maps count,reason
+      gpustack combine night/*.fits -o deep.fits --clip sigma --report deep.html
       gpustack combine c4d*ooi*.fits.fz -o deep.fits --masks ooi:ood --weight-maps ooi:oow \\
           --weights variance --uncertainty propagated --maps coverage,weight
     """
     from gpustack.engine import stack
-    from gpustack.provenance import dumps
     from gpustack.streaming import ToFile
-    from gpustack.writing import REPORTS, check_target, write_text
+    from gpustack.writing import check_target
 
     check_target(output, overwrite)
-    if report is not None:
-        check_target(report, overwrite, REPORTS)
+    extras = Extras(preview, reports, overwrite)
     given = images(frames, options)
     _check_apart(given, output)
     to = ToFile(output, maps.split(",") if maps else (), overwrite)
     words = keywords(options)
     start = time.perf_counter()
     with progress_bar(sys.stderr) as progress:
-        result = stack(given, outputs=to, progress=progress, report=report is not None, **words)
-    if report is not None and result.report is not None:
-        write_text(report, dumps(result.report), overwrite=overwrite)
+        result = stack(given, outputs=to, progress=progress, **(words | extras.wanted))
+    extras.write(result, output)
     tell(summary(result, output, time.perf_counter() - start))
 
 

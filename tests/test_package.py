@@ -34,6 +34,8 @@ MAY_IMPORT = {
     "critical": "numpy scipy",
     "measures": "",
     "alignments": "",
+    "markup": "",
+    "words": "",
     "recipe": "",
     "plan": "",
     "flags": "",
@@ -62,10 +64,12 @@ MAY_IMPORT = {
     "live": "numpy astropy",
     "watching": "",
     "explanation": "numpy astropy",
+    "show": "numpy",
     "combiner": "numpy astropy",
     "demo": "numpy astropy",
     "cli_shown": "click tqdm astropy",
     "cli_options": "click",
+    "cli_extras": "",
     "cli": "click",
 }
 CUPY_FILE = PACKAGE / "backends" / "cuda" / "device.py"

@@ -1,6 +1,7 @@
 """The report as one page of HTML that needs nothing else: no script, no other file."""
 
 import base64
+from collections.abc import Sequence
 from importlib.resources import files
 from typing import Any
 
@@ -58,7 +59,7 @@ def page(result: StackResult, look: Look, name: str) -> str:
         _head(result, name, unit),
         _tiles(result, look, found, int(marked.sum())),
         _section("What was done", _recipe(result, look)),
-        _section("What it looks like", "".join(map(_pictures, pictures(look, result.recipe)))),
+        _section("What it looks like", _pictures(pictures(look, result.recipe))),
         _section("Noise", _charts(look, result, found, unit)),
         _section("Frames", _frames(result, columns, flags, unit)),
         _section("Where the time went", _times(look)),
@@ -117,13 +118,14 @@ def _recipe(result: StackResult, look: Look) -> str:
     return f'<div class="card">{steps}{origins}<code>{escape(str(result.recipe))}</code></div>'
 
 
-def _pictures(shown: Shown) -> str:
-    figures = "".join(_figure(panel, shown.what) for panel in shown.panels)
-    key = "".join(f'<li><i style="background:{c}"></i>{escape(w)}</li>' for c, w in _REJECTED_KEY)
-    return (
-        f'<h3>{escape(shown.what)}</h3><div class="pictures">{figures}</div>'
-        f'<ul class="key">{key}</ul>'
+def _pictures(all_shown: Sequence[Shown]) -> str:
+    groups = (
+        f'<h3>{escape(shown.what)}</h3><div class="pictures">'
+        f"{''.join(_figure(panel, shown.what) for panel in shown.panels)}</div>"
+        for shown in all_shown
     )
+    key = "".join(f'<li><i style="background:{c}"></i>{escape(w)}</li>' for c, w in _REJECTED_KEY)
+    return f'{"".join(groups)}<ul class="key">{key}</ul>'
 
 
 def _figure(panel: Panel, what: str) -> str:
@@ -156,9 +158,9 @@ def _residuals(look: Look, result: StackResult) -> str:
         '<ul class="key"><li><i style="background:var(--kept)"></i>kept</li>'
         '<li><i style="background:var(--gone)"></i>rejected</li><li>dashed: normal</li></ul>'
         f"<p>Beyond 3 {_SIGMA}, {kept:.2g} % of the samples were kept and {gone:.2g} % rejected; "
-        "of normal noise it would be 0.27 % in all. Each sample is measured from the mean of the survivors "
-        "of its pixel, in units of the noise of its frame at that level (1.4826 times the median "
-        "distance).</p></div>"
+        "of normal noise it would be 0.27 % in all. Each sample is measured from the mean of the "
+        "survivors of its pixel, in units of the noise of its frame at that level (1.4826 times "
+        "the median distance).</p></div>"
     )
 
 

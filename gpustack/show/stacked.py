@@ -44,7 +44,8 @@ class Stacked:
     @property
     def valid(self) -> NDArray[np.bool_]:
         """Which samples came in valid."""
-        return (self.reasons == 0) | self.rejected
+        came: NDArray[np.bool_] = (self.reasons == 0) | self.rejected
+        return came
 
 
 def stacked(kept: Kept, recipe: Recipe, frames: Sequence[int] | None = None) -> Stacked:

@@ -209,8 +209,12 @@ def _on_host(array: Any) -> NDArray[Any]:
 def _overview(height: int, width: int, most: int) -> Cut:
     """The whole plane, at most so many pixels of it."""
     finest = -(-max(height, width) // OVERVIEW)
-    step = max(finest, math.ceil(math.sqrt(height * width / max(most, 1))))
-    return Cut(*(range(min(step, length) // 2, length, step) for length in (height, width)))
+    step = max(finest, math.isqrt(height * width // max(most, 1)), 1)
+    while True:
+        rows, columns = (range(min(step, n) // 2, n, step) for n in (height, width))
+        if len(rows) * len(columns) <= max(most, 1):
+            return Cut(rows, columns)
+        step += 1
 
 
 def _middle(height: int, width: int, most: int) -> Cut:

@@ -309,10 +309,12 @@ class Recipe:
         """What is done, step by step, in sentences."""
         return recipe_words(self)
 
-    def _repr_html_(self) -> str:
-        """For notebooks: the steps in words, and in one line."""
+    def to_html(self) -> str:
+        """The steps in words, and in one line, as notebooks show them."""
         steps = items(self.in_words())
         return f"<div><strong>Recipe</strong>{steps}<code>{escape(str(self))}</code></div>"
+
+    _repr_html_ = to_html
 
     def __str__(self) -> str:
         steps = [

@@ -63,7 +63,7 @@ def page(result: StackResult, look: Look, name: str) -> str:
         _section("Noise", _charts(look, result, found, unit)),
         _section("Frames", _frames(result, columns, flags, unit)),
         _section("Where the time went", _times(look)),
-        _footer(look),
+        _footer(look, result),
     ]
     style = files("gpustack.show").joinpath("page.css").read_text(encoding="utf-8")
     return (
@@ -183,14 +183,15 @@ def _reached(found: Reached | None, unit: str) -> str:
 
 
 def _frames(result: StackResult, columns: Any, flags: Any, unit: str) -> str:
-    names = ["frame", *columns, "out of line"]
+    names = ["frame", "out of line", *columns]
     heads = [_HEADS.get(name, name) for name in names]
     heads = [f"{head} [{unit}]" if unit and head in ("zero", "noise") else head for head in heads]
     rows, marks = [], []
     for f, frame in enumerate(result.per_frame["name"]):
         numbers = [_number(name, float(column[f])) for name, column in columns.items()]
-        rows.append([str(frame), *numbers, ", ".join(names_of(flags, f))])
-        marks.append([False, *(name in flags and bool(flags[name][f]) for name in columns), False])
+        stray = names_of(flags, f)
+        rows.append([str(frame), ", ".join(stray), *numbers])
+        marks.append([False, bool(stray), *(name in stray for name in columns)])
     scroll = '<div class="scroll" tabindex="0" role="region" aria-label="Table of frames">'
     note = f"{RULE} Low, high and noise are of the samples that the pictures and charts show."
     return f'{scroll}{table(heads, rows, marks)}</div><p class="faint">{escape(note)}</p>'
@@ -226,12 +227,16 @@ def _seconds(value: float) -> str:
     return f"{value:.4f} s" if value < 0.1 else f"{value:.2f} s"
 
 
-def _footer(look: Look) -> str:
+def _footer(look: Look, result: StackResult) -> str:
     strips = look.strips.cut
+    notes = [
+        "Pictures and charts are of samples that were kept while all were read: in pictures, "
+        f"pixels as they are and no averages; in charts, {len(strips.rows)} rows of "
+        f"{len(strips.columns)} pixels of each frame. The stack itself is of all."
+    ]
+    if result.data.ndim > 2:
+        notes.append("Of frames with more axes than two they show the first plane.")
+    if result.recipe.grow is not None:
+        notes.append("In them rejections grow where neighbours were kept, in the middle alone.")
     with_ = ", ".join(f"{name} {number}" for name, number in versions().items())
-    return (
-        "<footer><p>Pictures and charts are of samples that were kept while all were read: in "
-        f"pictures, pixels as they are and no averages; in charts, {len(strips.rows)} rows of "
-        f"{len(strips.columns)} pixels of each frame. The stack itself is of all.</p>"
-        f"<p>{escape(with_)}</p></footer>"
-    )
+    return f"<footer><p>{escape(' '.join(notes))}</p><p>{escape(with_)}</p></footer>"

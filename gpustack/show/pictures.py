@@ -41,7 +41,7 @@ def _panels(kept: Kept, recipe: Recipe, colours: Colours | None) -> list[Panel]:
     valid = max(int(made.valid.sum()), 1)
     low, high = (100.0 * float(side.sum()) / valid for side in (made.low, made.high))
     return [
-        Panel("Stack", recipe.method, made.data, colours),
+        Panel("Stack", f"{recipe.method}, {_which(kept.cut)}", made.data, colours),
         Panel(f"Plain {word}", "nothing rejected", without.data, colours),
         Panel("Count", f"{made.count.mean():.4g} of {n}", made.count, counted(made.count, n)),
         Panel(
@@ -53,9 +53,12 @@ def _panels(kept: Kept, recipe: Recipe, colours: Colours | None) -> list[Panel]:
     ]
 
 
+def _which(cut: Cut) -> str:
+    return "every pixel" if cut.step == 1 else f"every {_nth(cut.step)} pixel"
+
+
 def _of_whole(look: Look) -> str:
-    step = look.overview.cut.step
-    return "The whole field" if step == 1 else f"The whole field, every {_nth(step)} pixel"
+    return f"The whole field, {_which(look.overview.cut)}"
 
 
 def _of_middle(cut: Cut) -> str:

@@ -27,7 +27,7 @@ WORDS = ("--clip", "sigma:low=4,high=4,spread=mad_std", "--scale", "median")
 @pytest.fixture(scope="module")
 def night(tmp_path_factory):
     """A folder with frames, one of them with a hostile name and object, and one twice as bright."""
-    folder, rng = tmp_path_factory.mktemp("night"), np.random.default_rng(11)
+    folder, rng = tmp_path_factory.mktemp("a-name-without-a-space-" * 4), np.random.default_rng(11)
     for i in range(7):
         data = rng.normal(500, 8, (450, 500)).astype("f4")
         data[rng.random(data.shape) < 0.003] += 400
@@ -84,6 +84,7 @@ def test_what_files_and_headers_say_is_text(checked):
     text = "".join(checked.text)
     assert HOSTILE.replace("/", "") in text
     assert "<b>M 13</b>" in text
+    assert text.count("a-name-without") == 4, "the folder of all stands where numbers come from"
     assert not any(tag == "b" or attrs.get("src") == "x" for tag, attrs in checked.tags)
 
 
@@ -196,7 +197,7 @@ def browser(tmp_path_factory):
 #: What of a page is wider than its window, and does not scroll in itself; letters that are too
 #: small to read; pictures that are not drawn.
 TOO_WIDE = """[...document.querySelectorAll('body *')].filter(one => !one.closest('.scroll table')
-    && one.getBoundingClientRect().right > innerWidth + 1).map(one => one.outerHTML.slice(0, 80))"""
+    && one.getBoundingClientRect().right > WIDTH + 1).map(one => one.outerHTML.slice(0, 80))"""
 TOO_SMALL = """[...document.querySelectorAll('body *')].filter(one => [...one.childNodes].some(
     node => node.nodeType == 3 && node.data.trim())).map(one => parseFloat(
     getComputedStyle(one).fontSize) * (one.ownerSVGElement ? one.ownerSVGElement.clientWidth
@@ -222,7 +223,7 @@ def test_in_a_browser(browser, page, width, dark):
     assert browser.run("document.images.length") == 8
     assert browser.run(NOT_DRAWN) == []
     assert browser.run("document.documentElement.scrollWidth") == width
-    assert browser.run(TOO_WIDE) == []
+    assert browser.run(TOO_WIDE.replace("WIDTH", str(width))) == []
     assert browser.run(TOO_SMALL) == []
     assert browser.run(FAINT) == []
     grid = "getComputedStyle(document.querySelector('.pictures')).gridTemplateColumns"

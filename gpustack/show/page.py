@@ -1,6 +1,7 @@
 """The report as one page of HTML that needs nothing else: no script, no other file."""
 
 import base64
+import os
 from collections.abc import Sequence
 from importlib.resources import files
 from typing import Any
@@ -30,6 +31,9 @@ STAGES = {
     "stream": "Read and combine",
     "write": "Write the result",
 }
+#: Stages that took less of the whole are left out.
+LEAST_TIME = 1e-3
+
 _HEADS = {"low": "rejected low", "high": "rejected high"}
 _PERCENT = ("valid", "rejected", "low", "high")
 _REJECTED_KEY = (
@@ -187,14 +191,20 @@ def _frames(result: StackResult, columns: Any, flags: Any, unit: str) -> str:
     heads = [_HEADS.get(name, name) for name in names]
     heads = [f"{head} [{unit}]" if unit and head in ("zero", "noise") else head for head in heads]
     rows, marks = [], []
-    for f, frame in enumerate(result.per_frame["name"]):
+    for f, frame in enumerate(_short(result.per_frame["name"])):
         numbers = [_number(name, float(column[f])) for name, column in columns.items()]
         stray = names_of(flags, f)
-        rows.append([str(frame), ", ".join(stray), *numbers])
+        rows.append([frame, ", ".join(stray), *numbers])
         marks.append([False, bool(stray), *(name in stray for name in columns)])
     scroll = '<div class="scroll" tabindex="0" role="region" aria-label="Table of frames">'
     note = f"{RULE} Low, high and noise are of the samples that the pictures and charts show."
     return f'{scroll}{table(heads, rows, marks)}</div><p class="faint">{escape(note)}</p>'
+
+
+def _short(names: Sequence[str]) -> Sequence[str]:
+    """Names of files, without the folder that they share."""
+    shared = {os.path.dirname(name) for name in names}  # noqa: PTH120 - as they were given
+    return [os.path.basename(name) for name in names] if len(shared) == 1 else names  # noqa: PTH119
 
 
 def _number(name: str, value: float) -> str:
@@ -207,7 +217,7 @@ def _times(look: Look) -> str:
     seconds = {
         what: look.watch.seconds[stage]
         for stage, what in STAGES.items()
-        if look.watch.seconds.get(stage, 0.0) >= 5e-5
+        if look.watch.seconds.get(stage, 0.0) >= LEAST_TIME * sum(look.watch.seconds.values())
     }
     most = max(seconds.values(), default=1.0)
     bars = "".join(

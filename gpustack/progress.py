@@ -1,9 +1,10 @@
 """How far a run is, drawn by tqdm: on a terminal and in a notebook, and nowhere else."""
 
 import sys
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
-from gpustack.backends.base import Progress
+if TYPE_CHECKING:  # the command line starts without numpy
+    from gpustack.backends.base import Progress
 
 
 class Bar:
@@ -46,7 +47,7 @@ def in_notebook() -> bool:
     return kernel is not None and bool(kernel.IPKernelApp.initialized())
 
 
-def following(progress: Progress | bool | None, file: TextIO | None = None) -> Progress | None:
+def following(progress: "Progress | bool | None", file: TextIO | None = None) -> "Progress | None":
     """What a run calls after each band.
 
     Parameters

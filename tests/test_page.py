@@ -1,5 +1,6 @@
 """The page and the preview, on the command line and in a browser."""
 
+import os
 import re
 import sys
 from pathlib import Path
@@ -10,9 +11,9 @@ from astropy.io import fits
 from click.testing import CliRunner
 
 import chromium
-from gpustack import InputError, SigmaClip, stack, write_page, write_preview
+from gpustack import AvgSigmaClip, InputError, SigmaClip, stack, write_page, write_preview
 from gpustack.cli import cli
-from gpustack.errors import OutputError
+from gpustack.errors import GpustackWarning, OutputError
 from gpustack.provenance import read_report
 from gpustack.replay import replay
 from webpage import Checked
@@ -155,6 +156,8 @@ ODD = {
     "nothing valid": (np.full((3, 9, 9), np.nan), {}),
     "no noise": (np.ones((6, 20, 30)), {}),
     "planes": (np.random.default_rng(1).random((4, 3, 20, 30)), {}),
+    "one axis": (list(np.random.default_rng(1).random((6, 900))), {}),
+    "a row's noise": (np.random.default_rng(1).random((9, 20, 30)), {"clips": AvgSigmaClip()}),
     "max": (np.random.default_rng(1).random((4, 20, 30)), {"combine": "max"}),
     "sample weights": (np.ones((3, 9, 9)), {"weights": np.ones((3, 9, 9))}),
     "huge": (np.random.default_rng(1).normal(0, 1e30, (5, 9, 9)), {}),
@@ -164,12 +167,42 @@ ODD = {
 @pytest.mark.filterwarnings("ignore::gpustack.errors.GpustackWarning")
 @pytest.mark.parametrize(("data", "words"), ODD.values(), ids=ODD)
 def test_pages_of_odd_stacks(tmp_path, data, words):
-    result = stack(data, SigmaClip(1, 1), look=True, **words)
+    result = stack(data, **({"clips": SigmaClip(1, 1)} | words), look=True)
     write_page(result, tmp_path / "a.html", name="odd")
     text = "".join(Checked((tmp_path / "a.html").read_text(encoding="utf-8")).text)
     assert "nan" not in text.replace("NaN or infinite", "")
     write_preview(result, tmp_path / "a.png")
     assert (tmp_path / "a.png").stat().st_size > 1000
+
+
+def test_names_that_are_no_text_and_cards_without_a_value(tmp_path):
+    name = os.fsdecode(b"m\xff.fits")
+    try:
+        for i in (0, 1):
+            card = fits.Header([("BUNIT", "adu"), ("OBJECT", None), ("FILTER", 3)])
+            fits.writeto(tmp_path / f"{i}{name}", np.ones((4, 4)), card)
+    except OSError:
+        pytest.skip("this file system takes text alone")
+    result = stack([str(tmp_path / f"{i}{name}") for i in (0, 1)], look=True)
+    write_page(result, tmp_path / "a.html", name=name)
+    text = "".join(Checked((tmp_path / "a.html").read_text(encoding="utf-8")).text)
+    assert r"0m\udcff.fits" in text
+    assert "Undefined" not in text
+
+
+def test_frames_that_were_left_out(tmp_path):
+    header = fits.Header({"BUNIT": "adu", "CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN"})
+    header.update({"CRVAL1": 10.0, "CRVAL2": 20.0, "CDELT1": -1e-4, "CDELT2": 1e-4})
+    for i in range(6):
+        data = np.random.default_rng(i).normal(100, 5, (60, 50)).astype("f4")
+        bare = fits.Header({"BUNIT": "adu"})
+        fits.writeto(tmp_path / f"{i}.fits", data, bare if i == 4 else header)
+    out = str(tmp_path / "out.fits"), "--align", "wcs", "--skip-unaligned"
+    with pytest.warns(GpustackWarning, match="left out"):
+        combine(tmp_path, *WORDS[:2], "-o", *out, "--report", str(tmp_path / "a.html"))
+    page = Checked((tmp_path / "a.html").read_text(encoding="utf-8"))
+    assert "All 5 frames" in "".join(page.text)
+    assert any(tag == "mark" for tag, _ in page.tags), "its valid fraction"
 
 
 def test_overwrite(tmp_path):

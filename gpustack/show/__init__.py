@@ -68,7 +68,9 @@ def write_page(
         Where the file exists, or cannot be written; nothing is left behind.
     """
     require_matplotlib("a report")
-    write_text(path, page(result, _look(result), name), overwrite=overwrite, endings=(".html",))
+    # Names of files may hold bytes that are no text.
+    text = page(result, _look(result), name).encode("utf-8", "backslashreplace")
+    write_text(path, text, overwrite=overwrite, endings=(".html",))
 
 
 def _look(result: StackResult) -> Look:

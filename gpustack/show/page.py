@@ -86,12 +86,9 @@ def _section(title: str, content: str) -> str:
 def _head(result: StackResult, name: str, unit: str) -> str:
     n = len(result.per_frame["name"])
     size = " x ".join(map(str, result.data.shape[::-1]))
-    told = [
-        f"{n} frame{'s' * (n > 1)} of {size} pixels",
-        f"in {unit}" if unit else "without a unit",
-    ]
-    cards = (str(result.header.get(key, "")).strip() for key in ("OBJECT", "FILTER", "DATE-OBS"))
-    line = " · ".join([" ".join(told), *filter(None, cards)])
+    told = f"{n} frame{'s' * (n > 1)} of {size} pixels in {unit or 'no unit'}"
+    cards = [result.header.get(key) for key in ("OBJECT", "FILTER", "DATE-OBS")]
+    line = " · ".join([told, *(card for card in cards if isinstance(card, str) and card.strip())])
     return f'<header><h1>{escape(name or "Stack")}</h1><p class="faint">{escape(line)}</p></header>'
 
 
@@ -244,7 +241,7 @@ def _footer(look: Look, result: StackResult) -> str:
         f"pixels as they are and no averages; in charts, {len(strips.rows)} rows of "
         f"{len(strips.columns)} pixels of each frame. The stack itself is of all."
     ]
-    if result.data.ndim > 2:
+    if len(result.data.shape) > 2:
         notes.append("Of frames with more axes than two they show the first plane.")
     if result.recipe.grow is not None:
         notes.append("In them rejections grow where neighbours were kept, in the middle alone.")

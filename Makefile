@@ -13,7 +13,7 @@ BIN := .venv/bin
 .PHONY: demo test lint docs fuzz
 .NOTPARALLEL:
 
-demo: .venv/demo.stamp
+demo: .venv/plot.stamp
 	$(BIN)/gpustack demo
 
 test: .venv/test.stamp

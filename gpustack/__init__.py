@@ -18,6 +18,8 @@ _HOMES = {
     "stack": "engine",
     "StackResult": "result",
     "ToFile": "streaming",
+    "write_preview": "show",
+    "write_page": "show",
     "LiveStack": "live",
     "explain": "explanation",
     "Explanation": "explanation",

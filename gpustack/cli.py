@@ -1,7 +1,6 @@
 """The command line: a thin layer over `gpustack.stack` and `gpustack.explain`."""
 
 import glob
-import logging
 import signal
 import sys
 import time
@@ -13,8 +12,19 @@ from typing import Any
 import click
 
 from gpustack import __version__
+from gpustack.cli_extras import Extras
 from gpustack.cli_options import images, keywords, recipe_options, run_options
-from gpustack.cli_shown import progress_bar, summary
+from gpustack.cli_shown import (
+    Loudness,
+    listening,
+    loudness,
+    loudness_options,
+    progress_bar,
+    say,
+    summary,
+    tell,
+    warn,
+)
 from gpustack.errors import (
     BackendError,
     FrameError,
@@ -70,17 +80,28 @@ def cli() -> None:
     "coverage, weight, frames.",
 )
 @click.option(
-    "--report",
-    metavar="FILE.json",
+    "--preview",
+    metavar="FILE.png",
     type=click.Path(path_type=Path),
-    help="Write down how the result was made and from what, with the SHA-256 of all that is read; "
-    "`gpustack replay` makes it again from that. Reads the files once more.",
+    help="Draw the stack beside the plain mean, the count and the rejections. Needs the extra "
+    "gpustack[plot].",
 )
-@click.option("--overwrite", is_flag=True, help="Replace the output, and the report, if it exists.")
+@click.option(
+    "--report",
+    "reports",
+    multiple=True,
+    metavar="FILE.html|FILE.json",
+    type=click.Path(path_type=Path),
+    help="html: a page to look at: recipe, pictures, frames, noise, time; needs gpustack[plot].  "
+    "json: how the result was made and from what, with the SHA-256 of all that is read, which it "
+    "reads once more; `gpustack replay` makes it again from that.  Repeat for both.",
+)
+@click.option("--overwrite", is_flag=True, help="Replace output, reports, preview if they exist.")
 def combine(
     frames: tuple[str, ...],
     output: Path,
-    report: Path | None,
+    preview: Path | None,
+    reports: tuple[Path, ...],
     overwrite: bool,
     maps: str | None,
     **options: Any,
@@ -99,28 +120,25 @@ def combine(
       gpustack combine night/*.fits.gz -o sky.fits --clip range:high=60000 --clip sigma
       gpustack combine moon*.fits -o deep.fits --scale mad --zero median --weights noise
       gpustack combine sky*.fits -o sky.fits --clip sigma --clip grow --maps count,reason
+      gpustack combine night/*.fits -o deep.fits --clip sigma --report deep.html
       gpustack combine c4d*ooi*.fits.fz -o deep.fits --masks ooi:ood --weight-maps ooi:oow \\
           --weights variance --uncertainty propagated --maps coverage,weight
     """
     from gpustack.engine import stack
-    from gpustack.provenance import dumps
     from gpustack.streaming import ToFile
-    from gpustack.writing import REPORTS, check_target, write_text
+    from gpustack.writing import check_target
 
     check_target(output, overwrite)
-    if report is not None:
-        check_target(report, overwrite, REPORTS)
+    extras = Extras(preview, reports, overwrite)
     given = images(frames, options)
     _check_apart(given, output)
     to = ToFile(output, maps.split(",") if maps else (), overwrite)
     words = keywords(options)
     start = time.perf_counter()
     with progress_bar(sys.stderr) as progress:
-        result = stack(given, outputs=to, progress=progress, report=report is not None, **words)
-    if report is not None and result.report is not None:
-        write_text(report, dumps(result.report), overwrite=overwrite)
-    if sys.stderr.isatty():
-        click.echo(summary(result, output, time.perf_counter() - start), err=True)
+        result = stack(given, outputs=to, progress=progress, **(words | extras.wanted))
+    extras.write(result, output)
+    tell(summary(result, output, time.perf_counter() - start))
 
 
 def _check_apart(frames: Iterable[Any], output: Path) -> None:
@@ -184,6 +202,7 @@ def explain(x: int, y: int, frames: tuple[str, ...], **options: Any) -> None:
     help="The file to write.  [default: that which was written then]",
 )
 @click.option("--overwrite", is_flag=True, help="Replace the output if it exists.")
+@loudness_options
 def replay(report: Path, output: Path | None, overwrite: bool) -> None:
     """Make the same file again from REPORT, which combine --report wrote.
 
@@ -273,9 +292,10 @@ def watch(
         try:
             result = stack(given, outputs=ToFile(output, overwrite=True), **words)
         except InputError as err:  # of one frame, it may be: the next one may do
-            click.echo(f"gpustack: {err}", err=True)
+            say(f"gpustack: {err}")
             return
-        click.echo(summary(result, output, time.perf_counter() - start), err=True)
+        if loudness() > Loudness.QUIET:
+            say(summary(result, output, time.perf_counter() - start))
 
     agree = ("shape", "unit") if words["align"] is None else ("unit",)
     arrivals = Arrivals(folder, pattern, output, opening, agree)
@@ -333,9 +353,8 @@ def main() -> None:
     for number in _SIGNALS:
         if signal.getsignal(number) != signal.SIG_IGN:  # as a shell has it in the background
             signal.signal(number, _leave)
-    logging.disable(logging.INFO)  # astropy logs to stdout, which is for results
-    with warnings.catch_warnings():
-        warnings.showwarning = _show_warning
+    with warnings.catch_warnings(), listening():
+        warnings.showwarning = warn
         try:
             cli.main(prog_name="gpustack", standalone_mode=False)
         except click.ClickException as err:
@@ -361,10 +380,6 @@ def _leave(number: int, frame: Any) -> None:
 
 def _stay(number: int, frame: Any) -> None:
     """Take no notice."""
-
-
-def _show_warning(message: Warning | str, *where: Any, **more: Any) -> None:
-    click.echo(f"gpustack: warning: {message}", err=True)
 
 
 if __name__ == "__main__":

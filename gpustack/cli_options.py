@@ -11,6 +11,7 @@ import click
 
 from gpustack.alignments import as_alignment
 from gpustack.checks import check
+from gpustack.cli_shown import loudness_options
 from gpustack.clips import parse_clip
 from gpustack.combines import METHODS, as_combine
 from gpustack.errors import RecipeError
@@ -299,7 +300,8 @@ _RUN_OPTIONS = (
 
 
 def run_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options that say where and within what memory it runs."""
+    """Give a command the options that say where and within what memory it runs, and how loudly."""
+    command = loudness_options(command)
     for option in reversed(_RUN_OPTIONS):
         command = option(command)
     return command

@@ -1,11 +1,128 @@
-"""What the command line shows on a terminal while it works, and of what it did."""
+"""What the command line shows while it works, and of what it did: how much of it, is asked for."""
 
+import logging
+import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
+from enum import IntEnum
+from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
 import click
+
+from gpustack.logs import ROOT
+from gpustack.progress import Bar
+
+_KEY = "gpustack.loudness"
+
+
+class Loudness(IntEnum):
+    """How much is said beside errors."""
+
+    QUIET = -1
+    USUAL = 0
+    VERBOSE = 1
+
+
+def loudness() -> Loudness:
+    """That of the command that runs."""
+    context = click.get_current_context(silent=True)
+    return Loudness.USUAL if context is None else context.meta.get(_KEY, Loudness.USUAL)
+
+
+def loudness_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command ``--quiet`` and ``--verbose``."""
+    command = click.option(
+        "-v",
+        "--verbose",
+        is_flag=True,
+        expose_value=False,
+        callback=_set(Loudness.VERBOSE),
+        help="Say what was chosen and left out, and in pipes too what was done.",
+    )(command)
+    return click.option(
+        "-q",
+        "--quiet",
+        is_flag=True,
+        expose_value=False,
+        callback=_set(Loudness.QUIET),
+        help="Say nothing but errors: no progress, no warnings, not what was done.",
+    )(command)
+
+
+def _set(loud: Loudness) -> Callable[[click.Context, click.Parameter, bool], None]:
+    def callback(context: click.Context, option: click.Parameter, given: bool) -> None:
+        if not given:
+            return
+        if _KEY in context.meta:
+            raise click.UsageError("expected --quiet or --verbose, got both")
+        context.meta[_KEY] = loud
+        _listen(loud, context)
+
+    return callback
+
+
+class _Said(logging.Handler):
+    """What the log has to say, in lines as all that the command line says."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Say it."""
+        loud = record.levelno >= logging.WARNING
+        say(f"gpustack: {'warning: ' if loud else ''}{record.getMessage()}")
+
+
+@contextmanager
+def listening() -> Iterator[None]:
+    """Within it, what the log warns of is said on stderr.
+
+    astropy says what is of interest on stdout, which is for results.
+    """
+    log, disabled = logging.getLogger(ROOT), logging.root.manager.disable
+    before = log.handlers, log.propagate
+    logging.disable(logging.INFO)
+    log.handlers, log.propagate = [_Said()], False
+    try:
+        yield
+    finally:
+        log.handlers, log.propagate = before
+        logging.disable(disabled)
+
+
+def _listen(loud: Loudness, context: click.Context) -> None:
+    """Have the log say as much, as long as the command runs."""
+    context.call_on_close(partial(logging.disable, logging.root.manager.disable))
+    if loud is Loudness.QUIET:
+        logging.disable(logging.WARNING)
+        return
+    from astropy import log
+
+    for one, level in ((log, logging.WARNING), (logging.getLogger(ROOT), logging.DEBUG)):
+        context.call_on_close(partial(one.setLevel, one.level))
+        one.setLevel(level)
+    logging.disable(logging.NOTSET)
+
+
+def say(line: str) -> None:
+    """Write a line on stderr, above a bar that is drawn there."""
+    if "tqdm" in sys.modules:
+        from tqdm import tqdm
+
+        tqdm.write(line, file=sys.stderr)
+    else:
+        click.echo(line, err=True)
+
+
+def warn(message: Warning | str, *where: Any, **more: Any) -> None:
+    """Say a warning, as `warnings.showwarning`."""
+    if loudness() > Loudness.QUIET:
+        say(f"gpustack: warning: {message}")
+
+
+def tell(line: str) -> None:
+    """Say what was done, to somebody who looks at a terminal or asked for it."""
+    if loudness() > Loudness.USUAL or (loudness() == Loudness.USUAL and sys.stderr.isatty()):
+        say(line)
 
 
 def summary(result: Any, output: Path, seconds: float) -> str:
@@ -21,22 +138,13 @@ def summary(result: Any, output: Path, seconds: float) -> str:
 
 
 @contextmanager
-def progress_bar(stream: TextIO) -> Iterator[Callable[[int, int], None] | None]:
+def progress_bar(stream: TextIO) -> Iterator[Bar | None]:
     """A callable (done, total) that draws a bar on a terminal; None elsewhere."""
-    if not stream.isatty():
+    if not stream.isatty() or loudness() is Loudness.QUIET:
         yield None
         return
-    with ExitStack() as shown:
-        bar: Any = None
-
-        def progress(done: int, total: int) -> None:
-            nonlocal bar
-            if bar is None:
-                bar = shown.enter_context(
-                    click.progressbar(length=total, label="stacking", file=stream)
-                )
-            bar.update(done - bar.pos)
-            if done == total:
-                shown.close()  # what is said after it starts on a line of its own
-
-        yield progress
+    bar = Bar(stream)
+    try:
+        yield bar
+    finally:
+        bar.close()

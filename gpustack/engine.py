@@ -24,9 +24,12 @@ from gpustack.frames.onfile import kept_open
 from gpustack.frames.resident import reshaped
 from gpustack.header import describe, read_exposure
 from gpustack.limit import beside, limit_of, within_memory
+from gpustack.look import Look
 from gpustack.maps import Derived, Empty, derived, execute, least_memory
 from gpustack.needs import check_needs, exposures
 from gpustack.normalize import PerFrame
+from gpustack.plan import DEFAULT_MEMORY, parse_memory
+from gpustack.progress import following
 from gpustack.provenance import TimedSource, Watch, hashed, made_with, output_record, report_of
 from gpustack.recipe import OUTPUTS, Recipe, Uncertainty
 from gpustack.result import StackResult, per_frame
@@ -53,8 +56,9 @@ def stack(
     backend: str = "auto",
     memory: float | str | None = None,
     device_memory: float | str | None = None,
-    progress: Progress | None = None,
+    progress: Progress | bool | None = None,
     report: bool = False,
+    look: bool = False,
 ) -> StackResult:
     """Combine frames of the same field into one image.
 
@@ -119,11 +123,15 @@ def stack(
     device_memory : number of bytes, text, or None
         Limit on the memory that is taken on each CUDA device; None is the environment
         variable GPUSTACK_DEVICE_MEMORY, and without it, most of what is free.
-    progress : callable or None
-        Called with (rows done, rows in all) after each band.
+    progress : callable, bool or None
+        Called with (rows done, rows in all) after each band. True: a bar, on a terminal and in a
+        notebook.
     report : bool
         Make `StackResult.report`, which says how the result was made and from what; for that,
         all that is read of the frames is hashed, which reads them once more.
+    look : bool
+        Keep some of the samples that are read, for `write_preview` and `write_page`; at most an
+        eighth of the limit on memory.
 
     Returns
     -------
@@ -150,7 +158,7 @@ def stack(
     >>> float(result.data[0, 0]), int(result.high[0, 0])
     (10.0, 1)
     """
-    watch, to = Watch([] if report else None), None
+    watch, to = Watch([] if report or look else None), None
     if isinstance(outputs, ToFile):
         to, outputs = outputs, OUTPUTS if isinstance(clips, Recipe) else outputs.outputs
         check_target(to.path, to.overwrite)
@@ -185,10 +193,11 @@ def stack(
             backend=backend,
             memory=memory,
             device_memory=device_memory,
-            progress=progress,
+            progress=following(progress),
             watch=watch,
             columns=aligned.columns,
             to=to,
+            look=look,
         )
     warn_of(result)
     if not report:
@@ -219,6 +228,7 @@ def run(
     watch: Watch | None = None,
     columns: Mapping[str, Any] | None = None,
     to: ToFile | None = None,
+    look: bool = False,
 ) -> StackResult:
     """Run a recipe, in which all numbers are filled in, on frames that agree.
 
@@ -244,6 +254,8 @@ def run(
         More columns of `StackResult.frames`.
     to : ToFile or None
         Where the result goes as it is made.
+    look : bool
+        As in `stack`; `watch` must note reads.
 
     Raises
     ------
@@ -264,6 +276,11 @@ def run(
     flat = None if weights is None else reshaped(weights, len(frames), -1, frames[0].shape[-1])
     check_needs(frames, recipe)
     source = _source(frames, recipe, dtype, flat, watch)
+    seen = None
+    if look:
+        room = DEFAULT_MEMORY if memory is None else parse_memory(memory)
+        seen = Look.at(source, room, watch, origins)
+        source = replace(source, look=seen)  # type: ignore[call-arg]
     if to is not None and source.resident:
         raise InputError(f"{to.path}: expected frames of the host for ToFile, got cupy arrays")
     executor = backends.get(backend, device_memory=device_memory, resident=source.resident)
@@ -280,6 +297,7 @@ def run(
             file.lay_out(result)
         kept = sum(frame.kept_bytes for frame in frames if isinstance(frame, GridFrame))
         limit = limit_of(memory, source, least_memory(source, recipe, out, made), kept)
+        limit -= 0 if seen is None else seen.nbytes
         with watch("stream"), beside(kept):
             execute(executor, source, recipe, out, made, limit, progress)
         names, samples = [frame.name for frame in frames], result.data.size
@@ -291,7 +309,7 @@ def run(
         if file is not None:
             with watch("write"):
                 file.finish(result)
-    return result
+    return replace(result, look=seen)
 
 
 def _source(

@@ -30,9 +30,11 @@ from gpustack.clips import (
 )
 from gpustack.combines import AVERAGES, MEDIANS, WEIGHTED, Combine, NoiseModel, as_combine
 from gpustack.errors import RecipeError
+from gpustack.markup import escape, items
 from gpustack.measures import Measure, check_pair, tidy_numbers
 from gpustack.measures.parse import from_record, to_record
 from gpustack.texts import stated
+from gpustack.words import recipe_words
 
 ClipOn = Literal["normalized", "raw"]
 Uncertainty = Literal["auto", "std", "mad_std", "propagated"]
@@ -302,6 +304,17 @@ class Recipe:
             return cls(clips=clips, **{name: _restored(item) for name, item in record.items()})
         except (ValueError, TypeError, AttributeError) as err:
             raise RecipeError(f"expected the JSON of a recipe, got {text!r:.80}: {err}") from err
+
+    def in_words(self) -> list[str]:
+        """What is done, step by step, in sentences."""
+        return recipe_words(self)
+
+    def to_html(self) -> str:
+        """The steps in words, and in one line, as notebooks show them."""
+        steps = items(self.in_words())
+        return f"<div><strong>Recipe</strong>{steps}<code>{escape(str(self))}</code></div>"
+
+    _repr_html_ = to_html
 
     def __str__(self) -> str:
         steps = [

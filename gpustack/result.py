@@ -1,6 +1,8 @@
 """The result of a run: arrays, header and per-frame table; as CCDData, as a FITS file."""
 
+import sys
 import time
+from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -12,10 +14,13 @@ from astropy.io import fits
 from numpy.typing import NDArray
 
 from gpustack.backends.sink import Sink
+from gpustack.drawing import Panel, brightness, png
 from gpustack.frames.coordinates import Coordinates
 from gpustack.header import fits_wcs, left_out, with_tables, with_wcs, without_wcs
+from gpustack.look import Look
 from gpustack.maps import RejectionCube
 from gpustack.maps.extensions import extensions
+from gpustack.markup import escape, table
 from gpustack.provenance import output_record
 from gpustack.recipe import MAPS, Recipe
 from gpustack.writing import PathLike, write_whole
@@ -23,6 +28,10 @@ from gpustack.writing import PathLike, write_whole
 if TYPE_CHECKING:  # slow to load, and who only writes a file needs neither
     from astropy.nddata import CCDData
     from astropy.table import Table
+
+
+#: Of a result in a notebook: rows of its table, pixels on a side of its picture.
+_ROWS, _THUMBNAIL = 10, 200
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,6 +83,8 @@ class StackResult:
     report : dict or None
         How it was made, as JSON has it; see docs/provenance.md. Made only when asked for; `write`
         adds what it wrote.
+    look : Look or None
+        Some of the samples, for pictures; see `gpustack.show`. Made only when asked for.
     """
 
     data: NDArray[Any]
@@ -96,6 +107,7 @@ class StackResult:
     coverage: NDArray[Any] | None = field(default=None, repr=False)
     weight: NDArray[Any] | None = field(default=None, repr=False)
     report: dict[str, Any] | None = field(default=None, repr=False)
+    look: Look | None = field(default=None, repr=False)
 
     @cached_property
     def frames(self) -> "Table":
@@ -107,6 +119,29 @@ class StackResult:
         from astropy.table import Table
 
         return Table(dict(self.per_frame))
+
+    def _repr_html_(self) -> str:
+        """For notebooks: size, recipe, the frames, and a thumbnail if matplotlib is loaded."""
+        size = " x ".join(map(str, self.data.shape[::-1]))
+        unit = "no unit" if self.unit is None else str(self.unit)
+        names = list(self.per_frame)
+        rows = list(zip(*(map(_shown, self.per_frame[name]) for name in names), strict=True))
+        more = f"<p>and {len(rows) - _ROWS} more</p>" if len(rows) > _ROWS else ""
+        return (
+            f"<div><strong>StackResult</strong> {size} pixels, {escape(unit)}{self._thumbnail()}"
+            f"{self.recipe.to_html()}{table(names, rows[:_ROWS])}{more}</div>"
+        )
+
+    def _thumbnail(self) -> str:
+        """A picture of it, of few pixels; empty where drawing would load matplotlib first."""
+        if "matplotlib" not in sys.modules or not isinstance(self.data, np.ndarray):
+            return ""
+        plane = self.data.reshape(-1, *self.data.shape[-2:])[0] if self.data.ndim > 1 else self.data
+        few = np.atleast_2d(plane)
+        step = max(1, max(few.shape) // _THUMBNAIL)
+        few = few[::step, ::step]
+        drawn = b64encode(png(Panel("Stack", "", few, brightness(few)))).decode()
+        return f'<br><img alt="the stack" src="data:image/png;base64,{drawn}">'
 
     @property
     def wcs(self) -> Any:
@@ -219,9 +254,15 @@ class StackResult:
         """
         begin = time.perf_counter()
         write_whole(path, self.to_hdulist(maps), overwrite=overwrite)
+        if self.look is not None:
+            self.look.watch.seconds["write"] = time.perf_counter() - begin
         if self.report is not None:
             self.report["seconds"]["write"] = round(time.perf_counter() - begin, 6)
             self.report["output"] = output_record(path, maps)
+
+
+def _shown(value: Any) -> str:
+    return f"{value:.5g}" if isinstance(value, float | np.floating) else str(value)
 
 
 def per_frame(

@@ -6,7 +6,6 @@ abandoned; of another machine, which may lock on its own, that cannot be told, a
 """
 
 import errno
-import logging
 import os
 import secrets
 import stat
@@ -16,7 +15,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
-_log = logging.getLogger(__name__)
+from gpustack.logs import logger
+
+_log = logger(__name__)
 
 #: Linux draws it at every start of a machine; containers have that of the machine they run on.
 _BOOT = Path("/proc/sys/kernel/random/boot_id")

@@ -1,6 +1,5 @@
 """A folder that frames arrive in, stacked anew as often as some do."""
 
-import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -9,8 +8,9 @@ from typing import Any
 
 from gpustack.errors import InputError
 from gpustack.frames import Frame, check_agree, open_frames
+from gpustack.logs import logger
 
-_log = logging.getLogger(__name__)
+_log = logger(__name__)
 
 #: Size, time of change and inode of a file.
 _Stamp = tuple[int, int, int]

@@ -21,8 +21,8 @@ ENDINGS = (".fits", ".fit", ".fts", ".fits.gz", ".fit.gz", ".fts.gz")
 #: What astropy does about cards that are not as they should be: mend them in silence.
 VERIFY = "silentfix+ignore"
 
-#: Of reports.
-REPORTS = (".json",)
+#: Of reports and pictures.
+REPORTS, PICTURES = (".json", ".html"), (".png",)
 
 
 def check_target(path: PathLike, overwrite: bool, endings: tuple[str, ...] = ENDINGS) -> Path:
@@ -112,19 +112,25 @@ class _Plain:
         """Nothing: to flush what is compressed makes it longer, and all is at the end."""
 
 
-def write_text(path: PathLike, text: str, *, overwrite: bool = False) -> None:
-    """Write a report as `write_whole` does a result.
+def write_text(
+    path: PathLike,
+    text: str | bytes,
+    *,
+    overwrite: bool = False,
+    endings: tuple[str, ...] = REPORTS,
+) -> None:
+    """Write a report, or a picture, as `write_whole` does a result.
 
     Raises
     ------
     OutputError
         As `check_target`, or where writing fails.
     """
-    target = check_target(path, overwrite, REPORTS)
+    target = check_target(path, overwrite, endings)
     with errors_of(path):
         remove_abandoned(target.parent)
         with temporary_file(target.parent) as (file, temporary):
-            file.write(text.encode())
+            file.write(text.encode() if isinstance(text, str) else text)
             seal(file, temporary, target, overwrite)
 
 

@@ -266,7 +266,7 @@ def test_frames_that_are_turned_are_warned_of():
 
 def test_the_log_says_how_far_from_whole(caplog, tmp_path):
     paths = on_sky(tmp_path, planes(3), [(0, 0), (1.1, 0), (0, -2.37)])
-    caplog.set_level(logging.INFO, "gpustack")
+    caplog.set_level(logging.DEBUG, "astropy.gpustack")
     frames = stack(paths, align="offsets").frames
     assert frames["dx"].tolist() == [0, 0, -2]
     assert f"up to 0.37 pixels from whole, in {paths[2]}" in caplog.text

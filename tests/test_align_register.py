@@ -215,7 +215,7 @@ def test_bands_of_any_size_give_the_same_bits(stars, by):
 
 def test_the_log_tells_of_each_frame_and_the_history_how(stars, caplog):
     frames = frames_of(stars, CASES["whole pixels"][1][:2])
-    with caplog.at_level(logging.INFO, "gpustack.align.register"):
+    with caplog.at_level(logging.DEBUG, "astropy.gpustack.align.register"):
         result = stack(frames, align="register:upsample=10")
     assert [record.getMessage()[:14] for record in caplog.records] == [
         "frame 0: dy 0,",

@@ -1,12 +1,12 @@
 """The command line: what it writes, what it says, and its exit codes."""
 
-import logging
 import re
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import click
 import numpy as np
 import pytest
 from astropy.io import fits
@@ -16,7 +16,7 @@ import gpustack
 from gpustack import SigmaClip, stack
 from gpustack.alignments import ALIGNMENTS, as_alignment
 from gpustack.cli import cli, main
-from gpustack.cli_shown import progress_bar, summary
+from gpustack.cli_shown import loudness_options, progress_bar, summary
 from gpustack.clips import CLIPS, parse_clip
 from gpustack.combines import METHODS, NoiseModel, as_combine
 from gpustack.errors import InputError
@@ -49,7 +49,6 @@ def run_here(monkeypatch, *words):
     """Run it in this process; the exit code."""
     monkeypatch.setattr(sys, "argv", ["gpustack", *words])
     monkeypatch.setattr(signal, "signal", lambda *_: None)
-    monkeypatch.setattr(logging, "disable", lambda *_: None)
     try:
         main()
     except SystemExit as exit_:
@@ -302,3 +301,42 @@ def test_the_command_line_starts_without_astropy():
     code = "import sys, gpustack.cli; print('astropy' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
+
+
+#: What is said on stderr, of frames with a unit of their own, in a pipe.
+SAID = {
+    "usual": ([], r"gpustack: warning: m0\.fits: using the given unit electron instead.*"),
+    "quiet": (["--quiet"], ""),
+    "verbose": (["-v"], r"(?s)gpustack: warning: m0.*\ngpustack: backend auto: .*\nout.*frames of"),
+}
+
+
+@pytest.mark.parametrize(("words", "match"), SAID.values(), ids=SAID)
+def test_what_is_said_in_a_pipe(folder, words, match):
+    done = gpustack_command("combine", "m*.fits", "-o", "out.fits", "--unit", "electron", *words)
+    assert (done.returncode, done.stdout) == (0, "")
+    assert re.match(match or "$", done.stderr)
+
+
+def test_errors_are_said_however_quiet(folder):
+    done = gpustack_command("combine", "none.fits", "-o", "out.fits", "--quiet")
+    assert done.returncode == 2
+    assert "none.fits" in done.stderr
+
+
+def test_quiet_and_verbose_are_one_too_many(folder, monkeypatch, capsys):
+    assert run_here(monkeypatch, "combine", "m*.fits", "-o", "out.fits", "-q", "-v") == 2
+    assert "expected --quiet or --verbose, got both" in capsys.readouterr().err
+
+
+def test_quiet_draws_no_bar():
+    terminal = Terminal()
+
+    @click.command
+    @loudness_options
+    def command():
+        with progress_bar(terminal) as progress:
+            assert progress is None
+
+    assert CliRunner().invoke(command, ["--quiet"]).exit_code == 0
+    assert not terminal.text

@@ -67,7 +67,7 @@ def test_rows_that_were_lost_are_told(pretend, monkeypatch):
 
 @pytest.mark.parametrize("eager", [None, "always", 5])
 def test_a_device_that_cannot_work_is_left_out(pretend, caplog, eager):
-    caplog.set_level("INFO", "gpustack")
+    caplog.set_level("DEBUG", "astropy.gpustack")
     asked = recipe("everything", N)
     pretend()
     whole, _ = stream(frames(), asked)

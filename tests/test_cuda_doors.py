@@ -123,13 +123,13 @@ def test_only_wanted_outputs_are_made(cuda, cube):
 
 
 def test_the_log_says_that_frames_go_to_the_device(cuda, cube, caplog):
-    caplog.set_level(logging.INFO, "gpustack")
+    caplog.set_level(logging.DEBUG, "astropy.gpustack")
     stack(cube, backend="cuda")
     assert "backend cuda: frames go to device 0 in bands of" in caplog.text
 
 
 def test_auto_takes_the_device(cuda, cube, caplog):
-    caplog.set_level(logging.INFO, "gpustack")
+    caplog.set_level(logging.DEBUG, "astropy.gpustack")
     same(stack(cube, CLIPS), stack(cube, CLIPS, backend="cuda"))
     assert "backend auto: cuda" in caplog.text
 

@@ -211,7 +211,7 @@ def test_copies_of_cupy_arrays_are_let_go_before_fewer_rows_are_tried(pretend, m
 
 
 def test_the_log_keeps_no_buffers(pretend, caplog):
-    caplog.set_level("INFO", "gpustack")
+    caplog.set_level("DEBUG", "astropy.gpustack")
     pretend(capacity=16_000)
     stream(frames(), recipe("everything", N), device_memory="1MB")
     assert "out of memory" in caplog.text

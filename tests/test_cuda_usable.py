@@ -75,7 +75,7 @@ def test_a_cupy_that_cannot_be_imported(monkeypatch, tmp_path, body, match):
 
 
 def test_auto_says_what_it_took_and_why(monkeypatch, pretend, caplog):
-    caplog.set_level(logging.INFO, "gpustack")
+    caplog.set_level(logging.DEBUG, "astropy.gpustack")
     monkeypatch.setitem(sys.modules, "cupy", None)
     assert backends.get().name == "cpu"
     assert "backend auto: cpu (CuPy is not installed" in caplog.text
@@ -86,7 +86,7 @@ def test_auto_says_what_it_took_and_why(monkeypatch, pretend, caplog):
 
 
 def test_a_device_that_cannot_compile_is_not_taken(pretend, caplog):
-    caplog.set_level(logging.INFO, "gpustack")
+    caplog.set_level(logging.DEBUG, "astropy.gpustack")
     why = "Failed to find CUDA headers"
     world = pretend()
     world.broken = {0: RuntimeError(why)}
@@ -110,7 +110,7 @@ def test_one_device_that_compiles_is_enough(pretend):
 
 
 def test_devices_that_are_too_old_are_left_out(pretend, caplog):
-    caplog.set_level(logging.INFO, "gpustack")
+    caplog.set_level(logging.DEBUG, "astropy.gpustack")
     pretend(devices=3, capabilities=[(7, 0), (7, 5), (12, 0)])
     assert backends.get("cuda")._devices == [1, 2]
     assert "backend cuda: Pretended (1 GiB, sm_70) is too old and left out" in caplog.text

@@ -9,10 +9,10 @@ import pytest
 from astropy.nddata import CCDData
 from astropy.stats import mad_std, sigma_clip
 
-from gpustack import demo, engine
+from gpustack import demo, drawing, engine
 from gpustack.align.project import wcs_project
 from gpustack.demo import judge as judging
-from gpustack.demo import preview, report, simulate
+from gpustack.demo import report, simulate
 from gpustack.demo.truth import Truth, make_truth, noise_of, shared_area, tally
 from gpustack.errors import InputError, OutputError
 
@@ -300,18 +300,19 @@ def png_size(path):
 
 
 def test_the_picture_is_wide_and_takes_nan(simulated, tmp_path):
-    pytest.importorskip("matplotlib", reason="the picture needs the extra demo")
+    pytest.importorskip("matplotlib", reason="the picture needs the extra plot")
     image = spoil_pixel(simulated.stack)
-    panels = [preview.Panel("title", "note", image)] * 3
-    counts = preview.Panel("Rejected", "", simulated.marks.sum(axis=0))
-    preview.draw(tmp_path / "preview.png", panels, counts)
+    panels = [drawing.Panel("title", "note", image, drawing.brightness(image))] * 3
+    counts = simulated.marks.sum(axis=0)
+    lost = drawing.Panel("Rejected", "", drawing.signed(counts, counts), drawing.rejected())
+    (tmp_path / "preview.png").write_bytes(drawing.draw([[*panels, lost]]))
     width, height = png_size(tmp_path / "preview.png")
     assert width > 3.5 * height
 
 
 def test_a_missing_matplotlib_names_the_extra(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    with pytest.raises(InputError, match=r"pip install 'gpustack\[demo\]'"):
+    with pytest.raises(InputError, match=r"pip install 'gpustack\[plot\]'"):
         demo.run(tmp_path / "demo")
     assert not (tmp_path / "demo").exists()
 
@@ -322,12 +323,14 @@ def test_a_missing_matplotlib_names_the_extra(monkeypatch, tmp_path):
 @pytest.fixture
 def no_picture(monkeypatch):
     """For runs that are not about the picture, so that they need no matplotlib."""
-    monkeypatch.setattr(demo, "require_matplotlib", lambda: None)
-    monkeypatch.setattr(demo, "draw", lambda *_: None)
+    monkeypatch.setattr(demo, "require_matplotlib", lambda _: None)
+    monkeypatch.setattr(demo, "draw", lambda _: b"")
+    for name in ("brightness", "rejected"):
+        monkeypatch.setattr(demo, name, lambda *_: None)
 
 
 def test_the_demo_is_right_and_leaves_its_files(tmp_path):
-    pytest.importorskip("matplotlib", reason="the picture needs the extra demo")
+    pytest.importorskip("matplotlib", reason="the picture needs the extra plot")
     lines = []
     assert demo.run(tmp_path, frames=10, size=SIZE, seed=SEED, echo=lines.append)
     assert "The stack is right." in lines

@@ -1,7 +1,6 @@
 """The same command is the same bytes; what nobody asked for changes no pixel."""
 
 import itertools
-import logging
 import signal
 import sys
 from datetime import UTC, datetime
@@ -35,7 +34,6 @@ def folder(tmp_path, monkeypatch):
         fits.writeto(tmp_path / f"f{i}.fits", plane, fits.Header({"BUNIT": "adu", "EXPTIME": 30}))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(signal, "signal", lambda *_: None)
-    monkeypatch.setattr(logging, "disable", lambda *_: None)
     return tmp_path
 
 

@@ -212,7 +212,7 @@ def test_a_mask_of_another_shape_is_an_error():
 
 def test_metadata_that_is_no_header_becomes_one_where_it_can(caplog):
     meta = {"exptime": 3.0, "observer of it": "me", "table": [1, 2]}
-    with caplog.at_level(logging.INFO, logger="gpustack"):
+    with caplog.at_level(logging.DEBUG, logger="astropy.gpustack"):
         frame = one(CCDData(np.ones((2, 2)), unit="adu", meta=meta))
     assert frame.header["EXPTIME"] == 3.0
     assert frame.header["observer of it"] == "me"

@@ -168,7 +168,7 @@ def abandoned(folder, machine=None):
 
 
 def test_files_of_this_machine_that_nobody_writes_go(tmp_path, caplog):
-    caplog.set_level("INFO", "gpustack")
+    caplog.set_level("DEBUG", "astropy.gpustack")
     path = abandoned(tmp_path)
     remove_abandoned(tmp_path)
     assert not path.exists()

@@ -202,7 +202,7 @@ def test_on_the_command_line(night):
 
 REFUSED = {
     "there.json": r"there\.json: exists; replace it with overwrite=True \(--overwrite\)",
-    "report.html": r"report\.html: expected a name ending in \.json",
+    "report.txt": r"report\.txt: expected a name ending in \.json, \.html",
     "missing/r.json": "expected a folder .*missing to write in, found none",
 }
 

@@ -1,6 +1,5 @@
 """Frames moved by whole pixels: an `Offsets` done."""
 
-import logging
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -18,8 +17,9 @@ from gpustack.alignments import Offsets
 from gpustack.checks import real
 from gpustack.errors import FrameError, InputError
 from gpustack.frames import Frame
+from gpustack.logs import logger
 
-_log = logging.getLogger(__name__)
+_log = logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +114,7 @@ def _tell(frames: Sequence[Frame], found: Found, rounded: dict[int, tuple[int, i
         for i, whole in rounded.items()
     }
     worst = max(rest, key=lambda i: rest[i])
-    _log.info("offsets: up to %.2f pixels from whole, in %s", rest[worst], frames[worst].name)
+    _log.debug("offsets: up to %.2f pixels from whole, in %s", rest[worst], frames[worst].name)
 
 
 def _round(place: Any) -> tuple[int, int]:

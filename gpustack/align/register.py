@@ -1,6 +1,5 @@
 """Frames aligned by what is seen on them: a `Register` done."""
 
-import logging
 from collections.abc import Sequence
 from importlib.util import find_spec
 from typing import Any
@@ -22,8 +21,9 @@ from gpustack.alignments import Register
 from gpustack.errors import FrameError, InputError
 from gpustack.frames import Frame
 from gpustack.header import fits_wcs
+from gpustack.logs import logger
 
-_log = logging.getLogger(__name__)
+_log = logger(__name__)
 
 #: What each way to measure needs, by the names of import.
 _NEEDS = {"phase": ("skimage", "sep"), "stars": ("astroalign", "sep")}
@@ -81,7 +81,7 @@ def _measured(
         found.append(fit)
         told.append(_told(how, fit) | trust)
         faults.append(fault)
-        _log.info("%s: %s", frame.name, fault or _in_words(told[f]))
+        _log.debug("%s: %s", frame.name, fault or _in_words(told[f]))
     return found, told, faults
 
 

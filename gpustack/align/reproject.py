@@ -1,6 +1,5 @@
 """Frames resampled onto a grid on the sky: a `Reproject` done."""
 
-import logging
 from collections.abc import Sequence
 
 from astropy.wcs.utils import proj_plane_pixel_area
@@ -16,8 +15,9 @@ from gpustack.alignments import Reproject
 from gpustack.errors import FrameError, InputError
 from gpustack.frames import Frame
 from gpustack.header import fits_wcs
+from gpustack.logs import logger
 
-_log = logging.getLogger(__name__)
+_log = logger(__name__)
 
 #: Of areas of pixels, relative: headers that say the same in other words, as CD for PC and CDELT,
 #: differ by rounding. Samples of float32 are told apart from 6e-8 on.
@@ -51,7 +51,7 @@ def reproject_frames(frames: Sequence[Frame], how: Reproject) -> Aligned:
         if not faults[f] and isinstance(placed[f], AbsentFrame):
             faults[f] = "expected a frame that overlaps the grid, got none of its pixels on it"
     columns = {"left_out": faults} if any(faults) else {}
-    _log.info("aligned onto %d x %d pixels by %s", *grid.shape[::-1], how)
+    _log.debug("aligned onto %d x %d pixels by %s", *grid.shape[::-1], how)
     return Aligned(placed, [f"align: {how}"], columns)
 
 

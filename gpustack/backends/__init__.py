@@ -1,6 +1,5 @@
 """The backends: who executes a recipe on a band of samples. `get` is their only door."""
 
-import logging
 import platform
 from dataclasses import dataclass
 
@@ -8,9 +7,10 @@ from gpustack.backends.base import Backend
 from gpustack.backends.cpu import CpuBackend, available_cores
 from gpustack.backends.cuda import device
 from gpustack.errors import BackendError, InputError
+from gpustack.logs import logger
 from gpustack.plan import parse_memory
 
-log = logging.getLogger("gpustack")
+_log = logger(__name__)
 
 NAMES = ("auto", "cpu", "cuda")
 
@@ -76,10 +76,10 @@ def get(
         raise BackendError(f"backend 'cuda' cannot work here: {problem}")
     if name == "cpu" or problem is not None:
         if name == "auto":
-            log.info("backend auto: cpu (%s)", problem)
+            _log.debug("backend auto: cpu (%s)", problem)
         return CpuBackend()
     if name == "auto":
-        log.info("backend auto: cuda")
+        _log.debug("backend auto: cuda")
     from gpustack.backends.cuda.backend import CudaBackend  # slow to load, and few have a device
 
     return CudaBackend(device_memory)

@@ -16,6 +16,8 @@ from gpustack.combiner.holdings import Holdings, real_dtype
 from gpustack.combiner.recorder import Recorder
 from gpustack.errors import InputError
 from gpustack.frames import check_agree, open_frames
+from gpustack.markup import escape, items
+from gpustack.words import clip_words
 
 _CENTERS: tuple[Word, ...] = ("mean", "median")
 _SPREADS: tuple[Word, ...] = ("std", "mad_std")
@@ -86,6 +88,20 @@ class Combiner(Holdings):
         frames = open_frames(ccd_list)
         check_agree(frames)
         super().__init__(ccd_list, Recorder(frames, real_dtype(dtype), backend))
+
+    def _repr_html_(self) -> str:
+        """For notebooks: what it holds, and the clips that were recorded."""
+        n, *shape = self._recorder.shape
+        size = " x ".join(map(str, shape[::-1]))
+        clips = [f"{clip_words(clip)}." for clip in self._recorder.clips]
+        given = [
+            f"With {name}." for name in ("weights", "scaling") if getattr(self, name) is not None
+        ]
+        return (
+            f"<div><strong>Combiner</strong> {n} images of {size} pixels, "
+            f"{escape(str(self.unit or 'no unit'))}, {self.dtype}"
+            f"{items([*clips, *given])}</div>"
+        )
 
     def clip_extrema(self, nlow: int | None = 0, nhigh: int | None = 0) -> None:
         """Reject the `nlow` lowest and `nhigh` highest samples of every pixel.

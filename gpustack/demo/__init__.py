@@ -7,7 +7,7 @@ What it does with the files is what a user would do: aligned FITS frames go thro
 import glob
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,13 +22,14 @@ from gpustack import backends, engine
 from gpustack.align.project import wcs_project
 from gpustack.clips import SigmaClip
 from gpustack.demo.judge import check_stack, expect
-from gpustack.demo.preview import Panel, draw, require_matplotlib
 from gpustack.demo.report import Outcome, write_report
 from gpustack.demo.simulate import OUTSIDE, Field, exposures, make_field
 from gpustack.demo.truth import Truth, make_truth, noise_of, shared_area, tally
+from gpustack.drawing import Panel, brightness, draw, rejected, require_matplotlib, signed
 from gpustack.errors import InputError, WriteError
 from gpustack.frames import open_frames
 from gpustack.recipe import Recipe
+from gpustack.writing import PICTURES, write_text
 
 Echo = Callable[[str], object]
 Result = TypeVar("Result")
@@ -36,6 +37,9 @@ Result = TypeVar("Result")
 #: The deviation that 20 samples give is itself uncertain by a quarter: a threshold of 3
 #: would throw away 2 % of the good samples and 6 % of the depth, 4 loses 0.4 % and 2 %.
 CLIP = SigmaClip(low=4.0, high=4.0, center="median", spread="mad_std")
+
+#: Pixels on a side of what is drawn, so that single hits can be seen.
+CUTOUT = 320
 
 #: Fewer frames or pixels give statistics too poor to check the stack by.
 FRAMES, SIZES = (8, 1000), (128, 4096)
@@ -113,7 +117,7 @@ def run(
         Where the folder or a file cannot be written.
     """
     _check_numbers(frames, size, seed)
-    require_matplotlib()
+    require_matplotlib("the demo")
     files = Files(Path(folder))
     echo(f"{frames} dithered exposures of {size} x {size} pixels, seed {seed}")
     field = make_field(frames, size, seed)
@@ -214,8 +218,14 @@ def _stack_and_judge(files: Files, field: Field, truth: Truth) -> Outcome:
     expected = expect(CLIP, len(frames), field.seed)
     images = {"one frame": frame, "plain mean": plain.data, "clipped mean": clipped.data}
     noises = {name: noise_of(image[area], truth) for name, image in images.items()}
-    rejected = np.asarray(clipped.low) + np.asarray(clipped.high)
-    _draw(files.preview, images, rejected, noises, len(frames))
+    lost = Panel(
+        "Rejected samples",
+        f"{100.0 * float(clipped.frames['rejected'].mean()):.1f} % of {len(frames)} frames",
+        middle(signed(clipped.low, clipped.high)),
+        rejected(),
+    )
+    picture = draw([[*_panels(images, noises), lost]])
+    write_text(files.preview, picture, overwrite=True, endings=PICTURES)
     return Outcome(
         frames=len(frames),
         size=field.size,
@@ -228,16 +238,17 @@ def _stack_and_judge(files: Files, field: Field, truth: Truth) -> Outcome:
     )
 
 
-def _draw(
-    path: Path,
-    images: dict[str, NDArray[Any]],
-    rejected: NDArray[Any],
-    noises: dict[str, tuple[float, float]],
-    count: int,
-) -> None:
-    panels = [
-        Panel(name.capitalize(), f"background rms {noises[name][1]:.1f} e", image)
-        for name, image in images.items()
-    ]
-    share = 100.0 * float(rejected.sum()) / (count * rejected.size)
-    draw(path, panels, Panel("Rejected samples", f"{share:.1f} % of {count} frames", rejected))
+def _panels(
+    images: dict[str, NDArray[Any]], noises: dict[str, tuple[float, float]]
+) -> Iterator[Panel]:
+    """The middle of one frame and of two stacks, in the colours of the frame."""
+    colours = brightness(images["one frame"])
+    for name, image in images.items():
+        note = f"background rms {noises[name][1]:.1f} e"
+        yield Panel(name.capitalize(), note, middle(image), colours)
+
+
+def middle(image: NDArray[Any]) -> NDArray[Any]:
+    """The pixels of an image that are drawn."""
+    starts = [max(0, (length - CUTOUT) // 2) for length in image.shape]
+    return image[starts[0] : starts[0] + CUTOUT, starts[1] : starts[1] + CUTOUT]

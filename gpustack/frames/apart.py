@@ -1,6 +1,5 @@
 """Masks, weights and variances of an image that lie in files of their own; see `gpustack.Image`."""
 
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,8 +22,9 @@ from gpustack.frames.onfile import reading
 from gpustack.frames.planes import Plane, open_plane
 from gpustack.frames.variance import Kind, kind_of
 from gpustack.images import PLANES, Image
+from gpustack.logs import logger
 
-_log = logging.getLogger(__name__)
+_log = logger(__name__)
 
 #: Images that are taken first of files of their own, by EXTNAME.
 _NAMES = {"mask": MASKS, "weight": ("WEIGHT",), "variance": ("VAR", "UNCERT")}

@@ -1,6 +1,5 @@
 """Frames in memory: numpy arrays and CCDData, referred to and never copied."""
 
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -19,8 +18,9 @@ from gpustack.frames.coordinates import Coordinates
 from gpustack.frames.variance import UTYPES, ArrayVariance, variance_of
 from gpustack.frames.views import flattens, take_rows
 from gpustack.loaded import loaded
+from gpustack.logs import logger
 
-_log = logging.getLogger(__name__)
+_log = logger(__name__)
 
 
 @dataclass(eq=False)

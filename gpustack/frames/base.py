@@ -1,6 +1,5 @@
 """What every frame is: something with shape, unit, header and wcs that is read by rows."""
 
-import logging
 import math
 from typing import Any, Protocol
 
@@ -11,8 +10,9 @@ from numpy.typing import NDArray
 
 from gpustack.backends.base import Samples
 from gpustack.frames.coordinates import Coordinates
+from gpustack.logs import logger
 
-_log = logging.getLogger(__name__)
+_log = logger(__name__)
 
 
 class Frame(Protocol):

@@ -4,13 +4,14 @@ astropy parses a card when somebody asks for its value, and raises then. A camer
 wrote ``EXPTIME = 30 s`` is no reason for that, so cards are looked at when a file is opened.
 """
 
-import logging
 import re
 from collections.abc import Iterator
 
 from astropy.io import fits
 
-_log = logging.getLogger(__name__)
+from gpustack.logs import logger
+
+_log = logger(__name__)
 
 #: Length of a card (FITS standard 4.0, section 3.3.1), and of one without its keyword.
 CARD, _TEXT = 80, 72

@@ -1,13 +1,12 @@
 """Which HDU of a FITS file is the image."""
 
-import logging
-
 from gpustack.errors import FrameError
 from gpustack.files import HduKey
 from gpustack.frames.companions import is_companion
 from gpustack.frames.hdus import Hdu
+from gpustack.logs import logger
 
-_log = logging.getLogger(__name__)
+_log = logger(__name__)
 
 
 def first_image(name: str, hdus: list[Hdu]) -> Hdu:

@@ -4,12 +4,12 @@ Which extensions, by EXTNAME: MASK and UNCERT of CCDData; DQ, VAR and ERR of the
 Gemini (DQ, VAR) and STScI (DQ, ERR).
 """
 
-import logging
 from collections.abc import Sequence
 
 from gpustack.frames.hdus import Hdu
+from gpustack.logs import logger
 
-_log = logging.getLogger(__name__)
+_log = logger(__name__)
 
 #: Extensions that mask the image; of those that are there, the first.
 MASKS = ("MASK", "DQ")

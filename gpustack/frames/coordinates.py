@@ -1,6 +1,5 @@
 """World coordinates of a frame, made when somebody asks for them: astropy.wcs is slow to load."""
 
-import logging
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,8 +12,9 @@ from astropy.io import fits
 from gpustack.errors import FrameError
 from gpustack.frames.hdus import quiet
 from gpustack.frames.onfile import Stamp, as_hdus, reading
+from gpustack.logs import logger
 
-_log = logging.getLogger(__name__)
+_log = logger(__name__)
 
 #: Cards that say which other HDUs hold the lookup tables of coordinates.
 _TABLES = re.compile(r"(CPDIS|D2IMDIS)[1-9]")
@@ -72,8 +72,8 @@ class Coordinates:
         except FrameError:
             raise
         except Exception as err:  # noqa: BLE001 - wcslib raises errors of many kinds
-            _log.info("%s: world coordinates left out: %s", self.name, err)
             problem = " ".join(str(err).split())
+            _log.info("%s: world coordinates left out: %s", self.name, problem)
             return None, f"one that wcslib does not accept: {problem}"
 
     @contextmanager

@@ -8,6 +8,7 @@ from typing import Any
 
 from gpustack.backends.base import Samples
 from gpustack.frames import FrameSource
+from gpustack.look import Look
 
 
 @dataclass(eq=False)
@@ -38,19 +39,24 @@ class Watch:
 
 @dataclass(frozen=True, eq=False)
 class TimedSource(FrameSource):
-    """A source that tells how long each read takes.
+    """A source that tells how long each read takes, and shows what was read.
 
     Parameters
     ----------
     reads : list of float
         Gets the seconds; several threads append to it.
+    look : Look or None
+        Gets the samples.
     """
 
     reads: list[float] = field(default_factory=list)
+    look: Look | None = None
 
     def read(self, f: int, start: int, stop: int, into: Any = None) -> Samples:
         """Rows ``[start, stop)`` of frame `f`."""
         begin = time.perf_counter()
         samples = super().read(f, start, stop, into)
         self.reads.append(time.perf_counter() - begin)
+        if self.look is not None:
+            self.look.add(f, start, samples)
         return samples

@@ -1,6 +1,5 @@
 """The CUDA backend: its door."""
 
-import logging
 import os
 
 from gpustack.backends.base import Outputs, Progress, Source
@@ -9,10 +8,11 @@ from gpustack.backends.cuda.launch import Job, Kernels, common_dtype
 from gpustack.backends.cuda.pipeline import Pipeline
 from gpustack.backends.cuda.resident import is_resident, run_resident
 from gpustack.backends.cuda.work import Work
+from gpustack.logs import logger
 from gpustack.plan import parse_memory
 from gpustack.recipe import Recipe
 
-_log = logging.getLogger(__name__)
+_log = logger(__name__)
 
 #: The environment variable that limits the memory that is taken on each device.
 LIMIT_VARIABLE = "GPUSTACK_DEVICE_MEMORY"

@@ -1,6 +1,5 @@
 """What runs bands on one device: while one is read, another goes up, is computed, comes down."""
 
-import logging
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,9 +16,10 @@ from gpustack.backends.cuda.slots import POOLED, Layout, Slot, Streams, pinned_b
 from gpustack.backends.cuda.staging import Intake, Piece
 from gpustack.backends.cuda.work import READERS, Work
 from gpustack.errors import BackendError, MemoryLimitError, OutOfMemoryError
+from gpustack.logs import logger
 from gpustack.plan import Band
 
-_log = logging.getLogger(__name__)
+_log = logger(__name__)
 
 #: Bands under way on a device: one is read while one is computed; a third lets either be late.
 SLOTS = 3
@@ -107,7 +107,7 @@ class Worker:
                     enough = max(-(-work.source.rows // bands), work.enough_rows)
                     most = min(most, enough)
                     slots = min(at_once, -(-work.source.rows // most))
-                    _log.info(
+                    _log.debug(
                         "backend cuda: frames go to device %d in bands of %d rows, %d at once",
                         *(self._number, most, slots),
                     )
@@ -145,7 +145,7 @@ class Worker:
                 ring = [Slot(layout, size, pool) for _ in range(slots)]
             self._feed(ring, streams, most)
         except _DeviceFull as err:
-            _log.info("device %d: out of memory at %d rows: %s", self._number, most, str(err))
+            _log.debug("device %d: out of memory at %d rows: %s", self._number, most, str(err))
             return False
         finally:
             streams.synchronize()  # nothing may use buffers that are about to be free

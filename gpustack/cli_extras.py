@@ -1,0 +1,71 @@
+"""What the command line writes beside a result: a preview, and reports."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from gpustack.errors import OutputError
+
+
+class Extras:
+    """Files beside a result, checked when they are named: whether they can be made at all.
+
+    Parameters
+    ----------
+    preview : Path or None
+        .png
+    reports : sequence of Path
+        .json or .html, at most one of each.
+    overwrite : bool
+
+    Raises
+    ------
+    OutputError
+        Where a file exists, or its name tells of nothing that can be written.
+    InputError
+        Where matplotlib is needed and not installed.
+    """
+
+    def __init__(self, preview: Path | None, reports: Sequence[Path], overwrite: bool) -> None:
+        from gpustack.writing import PICTURES, REPORTS, check_target
+
+        self._preview, self._overwrite = preview, overwrite
+        self._reports: dict[str, Path] = {}
+        for path in reports:
+            check_target(path, overwrite, REPORTS)
+            kind = path.suffix.lower()
+            if kind in self._reports:
+                other = self._reports[kind]
+                raise OutputError(f"{path}: expected one report in {kind[1:]}, got {other} too")
+            self._reports[kind] = path
+        if preview is not None:
+            check_target(preview, overwrite, PICTURES)
+        if self.wanted["look"]:
+            from gpustack.drawing import require_matplotlib
+
+            require_matplotlib("a report" if preview is None else "a preview")
+
+    @property
+    def wanted(self) -> dict[str, bool]:
+        """What `gpustack.stack` has to make for them."""
+        look = self._preview is not None or ".html" in self._reports
+        return {"report": ".json" in self._reports, "look": look}
+
+    def write(self, result: Any, output: Path) -> None:
+        """Write them, the result being in `output`."""
+        if ".json" in self._reports:
+            from gpustack.provenance import dumps
+            from gpustack.writing import write_text
+
+            write_text(self._reports[".json"], dumps(result.report), overwrite=self._overwrite)
+        if self.wanted["look"]:
+            self._show(result, os.fsdecode(output.name))
+
+    def _show(self, result: Any, name: str) -> None:
+        from gpustack.show import write_page, write_preview
+
+        if self._preview is not None:
+            write_preview(result, self._preview, overwrite=self._overwrite)
+        if ".html" in self._reports:
+            write_page(result, self._reports[".html"], overwrite=self._overwrite, name=name)

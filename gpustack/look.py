@@ -1,0 +1,231 @@
+"""Some samples of all frames, kept while a run reads them: what pictures and reports are made of.
+
+Nothing is read again for them, and however many frames there are, they are few enough to hold.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpustack.backends.base import Samples, Source
+from gpustack.frames.base import decode
+
+#: At most so many samples are kept, and at most such a share of the memory limit is taken.
+MOST_SAMPLES, SHARE = 1 << 24, 8
+
+#: Pixels on the longer side of the picture of the whole, and on a side of that of the middle.
+OVERVIEW, MIDDLE = 400, 160
+
+#: Rows in which the noise is measured, and pixels of each.
+STRIPS, STRIP_WIDTH = 64, 2048
+
+#: Of a row at least so many, which a measure of noise needs.
+LEAST = 5
+
+
+class Timed(Protocol):
+    """What tells how long stages took, and on what; `gpustack.provenance.Watch`."""
+
+    reads: list[float] | None
+    seconds: dict[str, float]
+    backend: str
+    device: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """Which pixels of a plane are kept: every `step`-th, or rows of neighbours.
+
+    Parameters
+    ----------
+    rows, columns : range
+    """
+
+    rows: range
+    columns: range
+
+    @property
+    def step(self) -> int:
+        """From one column to the next."""
+        return self.columns.step
+
+    @property
+    def touches(self) -> bool:
+        """Whether pixels lie beside each other in both axes, so that rejections grow over them."""
+        return self.rows.step == self.columns.step == 1
+
+
+@dataclass(eq=False)
+class Kept:
+    """The samples of a cut.
+
+    Parameters
+    ----------
+    cut : Cut
+    values : ndarray of float, shape (n, rows, columns)
+        Not normalised.
+    invalid : ndarray of bool
+        True also where nothing has been read.
+    weight, variance : ndarray of float64 or None
+        Where each sample has one.
+    """
+
+    cut: Cut
+    values: NDArray[Any]
+    invalid: NDArray[np.bool_]
+    weight: NDArray[np.float64] | None = None
+    variance: NDArray[np.float64] | None = None
+
+    @classmethod
+    def of(cls, cut: Cut, source: Source) -> Self:
+        """Room for the samples of a source."""
+        shape = (source.n, len(cut.rows), len(cut.columns))
+        return cls(
+            cut,
+            np.full(shape, np.nan, source.dtype),
+            np.ones(shape, bool),
+            np.zeros(shape) if source.weighted else None,
+            np.full(shape, np.nan) if source.variance else None,
+        )
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all arrays."""
+        held = (self.values, self.invalid, self.weight, self.variance)
+        return sum(array.nbytes for array in held if array is not None)
+
+    def add(self, f: int, start: int, samples: Samples) -> None:
+        """Keep what belongs to the cut of rows of frame `f` from `start` on; again, if need be."""
+        rows, stop = self.cut.rows, start + len(samples.data)
+        first, last = (
+            min(max(-(-(edge - rows.start) // rows.step), 0), len(rows)) for edge in (start, stop)
+        )
+        if first == last:
+            return
+        inner = rows[first:last]
+        columns = slice(self.cut.columns.start, self.cut.columns.stop, self.cut.step)
+        where = slice(inner.start - start, inner[-1] - start + 1, rows.step), columns
+
+        def part(array: Any) -> Any:
+            return None if array is None else _on_host(array[where])
+
+        data = Samples(
+            part(samples.data),
+            part(samples.mask),
+            bscale=samples.bscale,
+            bzero=samples.bzero,
+            blank=samples.blank,
+        )
+        values, invalid = decode(data, self.values.dtype)
+        self.values[f, first:last], self.invalid[f, first:last] = values, invalid
+        for kept, given in ((self.weight, samples.weight), (self.variance, samples.variance)):
+            if kept is not None and given is not None:
+                kept[f, first:last] = part(given)
+
+    def band(self, count: int | None = None) -> list[Samples]:
+        """The samples of all frames, or the first `count`, as a backend takes them."""
+        n = len(self.values) if count is None else count
+        return [
+            Samples(
+                self.values[f],
+                self.invalid[f],
+                None if self.weight is None else self.weight[f],
+                variance=None if self.variance is None else self.variance[f],
+            )
+            for f in range(n)
+        ]
+
+
+@dataclass(eq=False)
+class Look:
+    """A look at some of the samples of a stack.
+
+    Parameters
+    ----------
+    overview : Kept
+        The whole plane, every so many pixels; of frames with more axes than two the first plane.
+    middle : Kept
+        The pixels in its middle, all of them.
+    strips : Kept
+        Rows of neighbours, spread over it.
+    shape : tuple of int
+        Of the plane, (y, x).
+    watch : Timed
+    origins : list of str
+        In words, what numbers of the recipe were taken from.
+    """
+
+    overview: Kept
+    middle: Kept
+    strips: Kept
+    shape: tuple[int, int]
+    watch: Timed
+    origins: list[str] = field(default_factory=list)
+
+    @classmethod
+    def at(cls, source: Any, limit: float, watch: Timed, origins: Sequence[str] = ()) -> Self:
+        """A look at a source, of which nothing has been read.
+
+        Parameters
+        ----------
+        source : FrameSource
+        limit : float
+            On the memory of the run, in bytes.
+        watch, origins
+        """
+        sample = source.dtype.itemsize + 1 + 8 * source.weighted + 8 * source.variance
+        most = int(min(MOST_SAMPLES, limit / SHARE / sample)) // source.n
+        shape = (source.height, source.width)
+        overview, middle, strips = (
+            Kept.of(cut(*shape, most // share), source)
+            for cut, share in ((_overview, 2), (_middle, 4), (_strips, 4))
+        )
+        return cls(overview, middle, strips, shape, watch, list(origins))
+
+    @property
+    def parts(self) -> tuple[Kept, Kept, Kept]:
+        """All that is kept."""
+        return self.overview, self.middle, self.strips
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all that is kept."""
+        return sum(kept.nbytes for kept in self.parts)
+
+    def add(self, f: int, start: int, samples: Samples) -> None:
+        """Keep what is to be kept of rows of frame `f` from `start` on; threads may do so."""
+        for kept in self.parts:
+            kept.add(f, start, samples)
+
+
+def _on_host(array: Any) -> NDArray[Any]:
+    return array if isinstance(array, np.ndarray) else array.get()
+
+
+def _overview(height: int, width: int, most: int) -> Cut:
+    """The whole plane, at most so many pixels of it."""
+    finest = -(-max(height, width) // OVERVIEW)
+    step = max(finest, math.isqrt(height * width // max(most, 1)), 1)
+    while True:
+        rows, columns = (range(min(step, n) // 2, n, step) for n in (height, width))
+        if len(rows) * len(columns) <= max(most, 1):
+            return Cut(rows, columns)
+        step += 1
+
+
+def _middle(height: int, width: int, most: int) -> Cut:
+    side = max(min(MIDDLE, math.isqrt(most)), LEAST)
+    starts = [max(0, (length - side) // 2) for length in (height, width)]
+    ends = [min(start + side, n) for start, n in zip(starts, (height, width), strict=True)]
+    return Cut(*(range(start, end) for start, end in zip(starts, ends, strict=True)))
+
+
+def _strips(height: int, width: int, most: int) -> Cut:
+    across = min(width, STRIP_WIDTH, max(most, LEAST))
+    count = min(height, STRIPS, max(most // across, 1))
+    step, left = height // count, (width - across) // 2
+    return Cut(range(step // 2, step // 2 + step * count, step), range(left, left + across))

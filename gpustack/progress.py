@@ -1,0 +1,65 @@
+"""How far a run is, drawn by tqdm: on a terminal and in a notebook, and nowhere else."""
+
+import sys
+from typing import TYPE_CHECKING, Any, TextIO
+
+if TYPE_CHECKING:  # the command line starts without numpy
+    from gpustack.backends.base import Progress
+
+
+class Bar:
+    """Draws (rows done, rows in all); begins at the first call, ends when all are done.
+
+    Parameters
+    ----------
+    file : text stream
+        The terminal; in a notebook it is not needed.
+    """
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+        self._drawn: Any = None
+
+    def __call__(self, done: int, total: int) -> None:
+        """Draw it."""
+        if self._drawn is None:
+            self._drawn = self._begun(total)
+        self._drawn.update(done - self._drawn.n)
+        if done == total:
+            self.close()  # what is said after it starts on a line of its own
+
+    def _begun(self, total: int) -> Any:
+        from tqdm.auto import tqdm
+
+        where = {} if in_notebook() else {"file": self._file}
+        return tqdm(total=total, desc="stacking", unit="row", dynamic_ncols=True, **where)
+
+    def close(self) -> None:
+        """End its line, where it has begun one."""
+        if self._drawn is not None:
+            self._drawn.close()
+            self._drawn = None
+
+
+def in_notebook() -> bool:
+    """Whether a kernel of Jupyter runs this, whose output is no terminal, but draws widgets."""
+    kernel = sys.modules.get("ipykernel.kernelapp")
+    return kernel is not None and bool(kernel.IPKernelApp.initialized())
+
+
+def following(progress: "Progress | bool | None", file: TextIO | None = None) -> "Progress | None":
+    """What a run calls after each band.
+
+    Parameters
+    ----------
+    progress : callable, bool or None
+        True: a `Bar` where somebody can see it, nothing in pipes and files.
+    file : text stream or None
+        Where to draw on; None is stderr.
+    """
+    if progress is None or progress is False:
+        return None
+    if progress is not True:
+        return progress
+    stream = sys.stderr if file is None else file
+    return Bar(stream) if in_notebook() or stream.isatty() else None

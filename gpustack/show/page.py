@@ -1,0 +1,249 @@
+"""The report as one page of HTML that needs nothing else: no script, no other file."""
+
+import base64
+import os
+from collections.abc import Sequence
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+
+from gpustack.drawing import Panel, png
+from gpustack.look import Look
+from gpustack.markup import escape, items, table
+from gpustack.provenance import versions
+from gpustack.result import StackResult
+from gpustack.show.charts import histogram, noise_curve
+from gpustack.show.frames import RULE, frame_table, names_of, out_of_line
+from gpustack.show.noise import Reached, frame_noise, reached
+from gpustack.show.pictures import Shown, pictures
+from gpustack.show.residuals import residuals
+
+_SIGMA = "\N{GREEK SMALL LETTER SIGMA}"
+_LAW = f"{_SIGMA}/√n"
+
+#: What the stages of a run are called.
+STAGES = {
+    "open": "Open the files",
+    "align": "Align",
+    "measure": "Measure scale, zero, weights",
+    "hash": "Hash the inputs",
+    "stream": "Read and combine",
+    "write": "Write the result",
+}
+#: Stages that took less of the whole are left out.
+LEAST_TIME = 1e-3
+
+_HEADS = {"low": "rejected low", "high": "rejected high"}
+_PERCENT = ("valid", "rejected", "low", "high")
+_REJECTED_KEY = (
+    ("#2f7cc4", "rejected low"),
+    ("#f08a2c", "rejected high; the brighter, the more, from 1 to 4 or more"),
+)
+
+
+def page(result: StackResult, look: Look, name: str) -> str:
+    """The whole page.
+
+    Parameters
+    ----------
+    result : StackResult
+        With its `look`.
+    look : Look
+    name : str
+        Of the file that the result is in; empty where it is in none.
+    """
+    noise = frame_noise(look.strips, result.recipe)
+    columns = frame_table(result.per_frame, look.overview, result.recipe, noise)
+    flags = out_of_line(columns)
+    marked = np.any(list(flags.values()), axis=0)
+    found = reached(look.strips, result.recipe, noise)
+    unit = "" if result.unit is None else str(result.unit)
+    body = [
+        _head(result, name, unit),
+        _tiles(result, look, found, int(marked.sum())),
+        _section("What was done", _recipe(result, look)),
+        _section("What it looks like", _pictures(pictures(look, result.recipe))),
+        _section("Noise", _charts(look, result, found, unit)),
+        _section("Frames", _frames(result, columns, flags, unit)),
+        _section("Where the time went", _times(look)),
+        _footer(look, result),
+    ]
+    style = files("gpustack.show").joinpath("page.css").read_text(encoding="utf-8")
+    return (
+        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        '<link rel="icon" href="data:,">'
+        f"<title>{escape(name or 'Stack')}: gpustack report</title><style>{style}</style></head>"
+        f"<body><main>{''.join(body)}</main></body></html>\n"
+    )
+
+
+def _section(title: str, content: str) -> str:
+    return f"<section><h2>{escape(title)}</h2>{content}</section>"
+
+
+def _head(result: StackResult, name: str, unit: str) -> str:
+    n = len(result.per_frame["name"])
+    size = " x ".join(map(str, result.data.shape[::-1]))
+    told = f"{n} frame{'s' * (n > 1)} of {size} pixels in {unit or 'no unit'}"
+    cards = [result.header.get(key) for key in ("OBJECT", "FILTER", "DATE-OBS")]
+    line = " · ".join([told, *(card for card in cards if isinstance(card, str) and card.strip())])
+    return f'<header><h1>{escape(name or "Stack")}</h1><p class="faint">{escape(line)}</p></header>'
+
+
+def _tiles(result: StackResult, look: Look, found: Reached | None, marked: int) -> str:
+    n = len(result.per_frame["name"])
+    tiles = {"frames": str(n)}
+    if "rejected" in result.per_frame:
+        share = 100.0 * float(np.mean(result.per_frame["rejected"]))
+        tiles["of samples rejected"] = f"{share:.2g} %"
+    if found is not None:
+        tiles[f"times {_LAW} is the noise"] = f"{found.ratio:.3g}"
+    tiles["frames out of line"] = str(marked)
+    seconds = sum(look.watch.seconds.values())
+    tiles["seconds in all"] = f"{seconds:.3g}"
+    if "stream" in look.watch.seconds:
+        rate = n * result.data.size / look.watch.seconds["stream"] / 1e6
+        tiles["million samples a second"] = f"{rate:.3g}"
+    cells = (
+        f"<div><dt>{escape(what)}</dt><dd>{escape(number)}</dd></div>"
+        for what, number in tiles.items()
+    )
+    return f'<dl class="tiles">{"".join(cells)}</dl>'
+
+
+def _recipe(result: StackResult, look: Look) -> str:
+    steps = items(result.recipe.in_words())
+    origins = f"<h3>Where numbers come from</h3>{items(look.origins, 'ul')}" if look.origins else ""
+    return f'<div class="card">{steps}{origins}<code>{escape(str(result.recipe))}</code></div>'
+
+
+def _pictures(all_shown: Sequence[Shown]) -> str:
+    groups = (
+        f'<h3>{escape(shown.what)}</h3><div class="pictures">'
+        f"{''.join(_figure(panel, shown.what) for panel in shown.panels)}</div>"
+        for shown in all_shown
+    )
+    key = "".join(f'<li><i style="background:{c}"></i>{escape(w)}</li>' for c, w in _REJECTED_KEY)
+    return f'{"".join(groups)}<ul class="key">{key}</ul>'
+
+
+def _figure(panel: Panel, what: str) -> str:
+    data = base64.b64encode(png(panel)).decode("ascii")
+    height, width = panel.image.shape
+    note = panel.note
+    if panel.title == "Count":
+        least, *_, most = (word for _, word in panel.colours.ticks)
+        note += f", dark {least} to bright {most}"
+    alt = f"{panel.title}: {what}; {note}"
+    return (
+        f'<figure><img alt="{escape(alt)}" width="{width}" height="{height}" '
+        f'src="data:image/png;base64,{data}"><figcaption>{escape(panel.title)}'
+        f"<small>{escape(note)}</small></figcaption></figure>"
+    )
+
+
+def _charts(look: Look, result: StackResult, found: Reached | None, unit: str) -> str:
+    return f'<div class="charts">{_residuals(look, result)}{_reached(found, unit)}</div>'
+
+
+def _residuals(look: Look, result: StackResult) -> str:
+    made = residuals(look.strips, result.recipe)
+    if made is None:
+        return '<p class="faint">Residuals: these samples have no noise.</p>'
+    kept, gone = (100 * share for share in made.beyond(3.0))
+    return (
+        '<div class="card"><h3>Residuals against the normal curve</h3>'
+        f"{histogram(made)}"
+        '<ul class="key"><li><i style="background:var(--kept)"></i>kept</li>'
+        '<li><i style="background:var(--gone)"></i>rejected</li><li>dashed: normal</li></ul>'
+        f"<p>Beyond 3 {_SIGMA}, {kept:.2g} % of the samples were kept and {gone:.2g} % rejected; "
+        "of normal noise it would be 0.27 % in all. Each sample is measured from the mean of the "
+        "survivors of its pixel, in units of the noise of its frame at that level (1.4826 times "
+        "the median distance).</p></div>"
+    )
+
+
+def _reached(found: Reached | None, unit: str) -> str:
+    title = f"<h3>Noise reached against {_LAW}</h3>"
+    if found is None:
+        said = "for this recipe, or for so few frames or so little noise, there is nothing to show."
+        return f'<div class="card">{title}<p class="faint">Here, {said}</p></div>'
+    unit = f" {unit}" if unit else ""
+    return (
+        f'<div class="card">{title}{noise_curve(found)}'
+        '<ul class="key"><li><i style="background:var(--kept)"></i>reached</li>'
+        f"<li>dashed: {_LAW}</li></ul>"
+        f"<p>All {found.counts[-1]} frames: {found.noise[-1]:.4g}{escape(unit)}, "
+        f"{found.ratio:.3g} times the {found.expected[-1]:.4g}{escape(unit)} of {_LAW}. A median "
+        "reaches 1.25 times that, a clip that rejects good samples a little more than once. Noise "
+        "is that from pixel to pixel in a row (DER_SNR), of the first 1, 2, 4, ... frames.</p>"
+        "</div>"
+    )
+
+
+def _frames(result: StackResult, columns: Any, flags: Any, unit: str) -> str:
+    names = ["frame", "out of line", *columns]
+    heads = [_HEADS.get(name, name) for name in names]
+    heads = [f"{head} [{unit}]" if unit and head in ("zero", "noise") else head for head in heads]
+    rows, marks = [], []
+    for f, frame in enumerate(_short(result.per_frame["name"])):
+        numbers = [_number(name, float(column[f])) for name, column in columns.items()]
+        stray = names_of(flags, f)
+        rows.append([frame, ", ".join(stray), *numbers])
+        marks.append([False, bool(stray), *(name in stray for name in columns)])
+    scroll = '<div class="scroll" tabindex="0" role="region" aria-label="Table of frames">'
+    note = f"{RULE} Low, high and noise are of the samples that the pictures and charts show."
+    return f'{scroll}{table(heads, rows, marks)}</div><p class="faint">{escape(note)}</p>'
+
+
+def _short(names: Sequence[str]) -> Sequence[str]:
+    """Names of files, without the folder that they share."""
+    shared = {os.path.dirname(name) for name in names}  # noqa: PTH120 - as they were given
+    return [os.path.basename(name) for name in names] if len(shared) == 1 else names  # noqa: PTH119
+
+
+def _number(name: str, value: float) -> str:
+    if not np.isfinite(value):
+        return "-"
+    return f"{100 * value:.3g} %" if name in _PERCENT else f"{value:.5g}"
+
+
+def _times(look: Look) -> str:
+    seconds = {
+        what: look.watch.seconds[stage]
+        for stage, what in STAGES.items()
+        if look.watch.seconds.get(stage, 0.0) >= LEAST_TIME * sum(look.watch.seconds.values())
+    }
+    most = max(seconds.values(), default=1.0)
+    bars = "".join(
+        f'<dt>{escape(what)}</dt><dd class="bar"><i style="width:{100 * value / most:.1f}%"></i>'
+        f'</dd><dd class="s">{_seconds(value)}</dd>'
+        for what, value in seconds.items()
+    )
+    read = _seconds(sum(look.watch.reads or ()))
+    where = escape(f"{look.watch.backend} on {look.watch.device}")
+    return (
+        f'<dl class="times">{bars}</dl><p class="faint">With the backend {where}. Reading took '
+        f"{read} of all threads together, most of it while others computed.</p>"
+    )
+
+
+def _seconds(value: float) -> str:
+    return f"{value:.4f} s" if value < 0.1 else f"{value:.2f} s"
+
+
+def _footer(look: Look, result: StackResult) -> str:
+    strips = look.strips.cut
+    notes = [
+        "Pictures and charts are of samples that were kept while all were read: in pictures, "
+        f"pixels as they are and no averages; in charts, {len(strips.rows)} rows of "
+        f"{len(strips.columns)} pixels of each frame. The stack itself is of all."
+    ]
+    if len(result.data.shape) > 2:
+        notes.append("Of frames with more axes than two they show the first plane.")
+    if result.recipe.grow is not None:
+        notes.append("In them rejections grow where neighbours were kept, in the middle alone.")
+    with_ = ", ".join(f"{name} {number}" for name, number in versions().items())
+    return f"<footer><p>{escape(' '.join(notes))}</p><p>{escape(with_)}</p></footer>"

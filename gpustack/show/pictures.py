@@ -1,0 +1,72 @@
+"""The pictures of a stack: beside the plain mean, how many samples survived, what was rejected."""
+
+from dataclasses import dataclass
+
+from gpustack.drawing import Colours, Panel, brightness, counted, rejected, signed
+from gpustack.look import Cut, Kept, Look
+from gpustack.recipe import Recipe
+from gpustack.show.stacked import plain, stacked
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """Panels of the same pixels, and in words which these are.
+
+    Parameters
+    ----------
+    what : str
+    panels : list of Panel
+        The stack, the plain mean, the count, the rejections.
+    """
+
+    what: str
+    panels: list[Panel]
+
+
+def pictures(look: Look, recipe: Recipe) -> list[Shown]:
+    """Of the whole plane, and of its middle where the former leaves out pixels."""
+    whole = _panels(look.overview, recipe, None)
+    shown = [Shown(_of_whole(look), whole)]
+    if look.overview.cut.step > 1:
+        # The same colours, so that one can be found in the other.
+        middle = _panels(look.middle, recipe, whole[0].colours)
+        shown.append(Shown(_of_middle(look.middle.cut), middle))
+    return shown
+
+
+def _panels(kept: Kept, recipe: Recipe, colours: Colours | None) -> list[Panel]:
+    made, without = stacked(kept, recipe), stacked(kept, plain(recipe))
+    n, word = len(kept.values), plain(recipe).method
+    colours = brightness(made.data) if colours is None else colours
+    valid = max(int(made.valid.sum()), 1)
+    low, high = (100.0 * float(side.sum()) / valid for side in (made.low, made.high))
+    return [
+        Panel("Stack", f"{recipe.method}, {_which(kept.cut)}", made.data, colours),
+        Panel(f"Plain {word}", "nothing rejected", without.data, colours),
+        Panel("Count", f"{made.count.mean():.4g} of {n}", made.count, counted(made.count, n)),
+        Panel(
+            "Rejected",
+            f"{low:.2g} % low, {high:.2g} % high",
+            signed(made.low, made.high),
+            rejected(),
+        ),
+    ]
+
+
+def _which(cut: Cut) -> str:
+    return "every pixel" if cut.step == 1 else f"every {_nth(cut.step)} pixel"
+
+
+def _of_whole(look: Look) -> str:
+    return f"The whole field, {_which(look.overview.cut)}"
+
+
+def _of_middle(cut: Cut) -> str:
+    ends = [f"{axis[0] + 1}:{axis[-1] + 1}" for axis in (cut.columns, cut.rows)]
+    return f"Its middle, every pixel: [{','.join(ends)}]"
+
+
+def _nth(number: int) -> str:
+    if number % 100 in (11, 12, 13):
+        return f"{number}th"
+    return f"{number}{ {1: 'st', 2: 'nd', 3: 'rd'}.get(number % 10, 'th') }"

@@ -1,0 +1,105 @@
+"""Some pixels of a stack made again from the samples that were kept of all frames."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpustack.clips import Grow
+from gpustack.combines import AVERAGES
+from gpustack.explanation.pixel import Patch
+from gpustack.look import Kept
+from gpustack.reasons import Reason
+from gpustack.recipe import Recipe
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Stacked:
+    """The pixels of a cut.
+
+    Parameters
+    ----------
+    data : ndarray of float, shape (rows, columns)
+        NaN where no sample survived.
+    count, low, high : ndarray of int
+        Survivors, and samples that were rejected below and above.
+    reasons : ndarray of uint8, shape (n, rows, columns)
+        Why each sample is out, 0 for survivors.
+    """
+
+    data: NDArray[Any]
+    count: NDArray[Any]
+    low: NDArray[Any]
+    high: NDArray[Any]
+    reasons: NDArray[np.uint8]
+
+    @property
+    def rejected(self) -> NDArray[np.bool_]:
+        """Which samples were valid and are out."""
+        out: NDArray[np.bool_] = np.asarray(self.reasons >= Reason.RANGE)
+        return out
+
+    @property
+    def valid(self) -> NDArray[np.bool_]:
+        """Which samples came in valid."""
+        came: NDArray[np.bool_] = (self.reasons == 0) | self.rejected
+        return came
+
+
+def stacked(kept: Kept, recipe: Recipe, frames: Sequence[int] | None = None) -> Stacked:
+    """What a recipe makes of a cut, with the bits that it has in the whole stack.
+
+    Rejections do not grow where the pixels of the cut are no neighbours.
+
+    Parameters
+    ----------
+    kept : Kept
+    recipe : Recipe
+        That of the result.
+    frames : sequence of int or None
+        Of which frames; None is all.
+    """
+    band = kept.band()
+    if frames is not None:
+        band, recipe = [band[f] for f in frames], of_frames(recipe, frames)
+    clips = recipe.clips
+    if not kept.cut.touches:
+        clips = tuple(clip for clip in clips if not isinstance(clip, Grow))
+    asked = replace(recipe, clips=clips, uncertainty="auto", outputs=("count", "low", "high"))
+    out = Patch(band, kept.values.dtype, 0, 0).run(asked)
+    data, reasons = np.asarray(out.data), np.asarray(out.reasons)
+    data = np.where(np.asarray(out.mask), np.nan, data)
+    count, low, high = (np.asarray(one) for one in (out.count, out.low, out.high))
+    return Stacked(data, count, low, high, reasons)
+
+
+def of_frames(recipe: Recipe, frames: Sequence[int]) -> Recipe:
+    """The recipe with the numbers of some frames alone."""
+    numbers: dict[str, Any] = {}
+    for name in ("scale", "zero", "weights"):
+        value = getattr(recipe, name)
+        if isinstance(value, tuple):
+            numbers[name] = tuple(value[f] for f in frames)
+    return replace(recipe, **numbers)
+
+
+def plain(recipe: Recipe) -> Recipe:
+    """The recipe that rejects nothing; a mean in the place of a median."""
+    combine: Any = "mean" if recipe.method in AVERAGES else recipe.combine
+    return replace(recipe, clips=(), combine=combine, uncertainty="auto")
+
+
+def survivors_mean(recipe: Recipe) -> Recipe:
+    """The recipe that rejects the same, and takes the mean of what is left."""
+    return replace(recipe, combine="mean", weights=None, uncertainty="auto")
+
+
+def normalised(kept: Kept, recipe: Recipe, f: int) -> NDArray[np.float64]:
+    """The samples of frame `f`, shape (rows, columns), NaN where they are invalid."""
+    zero = recipe.zero[f] if isinstance(recipe.zero, tuple) else 0.0
+    scale = recipe.scale[f] if isinstance(recipe.scale, tuple) else 1.0
+    with np.errstate(over="ignore", invalid="ignore"):
+        values = (kept.values[f].astype(np.float64) - zero) * scale
+    return np.where(kept.invalid[f] | ~np.isfinite(values), np.nan, values)

@@ -1,0 +1,176 @@
+"""Recipes in plain words, as a report tells them."""
+
+from typing import Any
+
+from gpustack.clips import (
+    AvgSigmaClip,
+    Clip,
+    ESDClip,
+    ExtremaClip,
+    Grow,
+    LinearFitClip,
+    MADClip,
+    NoiseClip,
+    PercentileClip,
+    PercentileRankClip,
+    RangeClip,
+    SigmaClip,
+    SigmaMedianClip,
+    VarianceClip,
+    WinsorizedClip,
+)
+from gpustack.combines import Combine, NoiseModel
+
+_CENTERS = {
+    "median": "the median",
+    "mean": "the mean",
+    "trimmed_mean": "the mean without the lowest and the highest sample",
+}
+_SPREADS = {"std": "standard deviations", "mad_std": "robust deviations (1.4826 MAD)"}
+_UNITS: dict[type[Any], str] = {
+    MADClip: "median absolute deviations",
+    WinsorizedClip: "winsorized standard deviations",
+    VarianceClip: "times the noise that its frame brings with it",
+    AvgSigmaClip: "times the noise that whole rows tell of",
+}
+_COMBINES = {
+    "mean": "the mean",
+    "median": "the median",
+    "lower_median": "the median, of two middle samples the lower one",
+    "lmedian": "the median, of two samples in all the lower one",
+    "sum": "the sum",
+    "quadrature": "the root of the sum of the squares, over their number,",
+    "min": "the lowest",
+    "max": "the highest",
+}
+
+
+def recipe_words(recipe: Any) -> list[str]:
+    """What a `gpustack.Recipe` does, step by step, in sentences."""
+    steps = ["Leave out samples that are masked, NaN or infinite"]
+    first = len(recipe.raw_ranges)
+    steps += [clip_words(clip) for clip in recipe.clips[:first]]
+    steps += _normalisation(recipe)
+    raw = ", by their values in the frames" * (recipe.normalizes and recipe.clip_on == "raw")
+    steps += [clip_words(clip) + raw for clip in recipe.clips[first:]]
+    steps.append(combine_words(recipe.combine) + _weighting(recipe.weights))
+    return [f"{step}." for step in steps]
+
+
+def _normalisation(recipe: Any) -> list[str]:
+    """What a number is taken from is said as long as there is none."""
+    words = {"zero": "subtract its zero", "scale": "multiply by its scale"}
+    done = [
+        text if isinstance(value, tuple) else f"{text} ({value})"
+        for name, text in words.items()
+        for value in [getattr(recipe, name)]
+        if value is not None
+    ]
+    return [f"Of each frame, {' and '.join(done)}"] if done else []
+
+
+def _weighting(weights: Any) -> str:
+    match weights:
+        case None:
+            return ""
+        case "variance":
+            return ", each sample weighted by the inverse of its variance"
+        case "sample":
+            return ", each sample with a weight of its own"
+        case tuple():
+            return ", each sample with the weight of its frame"
+    return f", each sample with the weight of its frame ({weights})"
+
+
+def clip_words(clip: Clip) -> str:
+    """What a clip does, as a sentence without its full stop."""
+    return f"{_what(clip)}{_how_often(clip)}{_kept(getattr(clip, 'keep', 0))}"
+
+
+def combine_words(combine: Combine) -> str:
+    """What becomes of the survivors of a pixel, as a sentence without its full stop."""
+    if isinstance(combine, NoiseModel):
+        return f"Take the noise of the mean of what is left, of {_ccd(combine)}"
+    return f"Take {_COMBINES[combine]} of what is left"
+
+
+def _what(clip: Clip) -> str:  # noqa: PLR0911 - one line a clip
+    match clip:
+        case RangeClip():
+            low, high = clip.low, clip.high
+            ends = [] if low is None else [f"below {low:.15g}"]
+            ends += [] if high is None else [f"above {high:.15g}"]
+            return f"Reject values {' or '.join(ends) or 'of no range'}, as the frames have them"
+        case ExtremaClip():
+            low, high = clip.nlow, clip.nhigh
+            return f"Reject the {low} lowest and the {high} highest samples of each pixel"
+        case PercentileClip():
+            low, high = (None if side is None else 100 * side for side in (clip.low, clip.high))
+            return f"Reject samples {_sides(low, high, '%')} the median"
+        case ESDClip():
+            return (
+                "Reject outliers by the generalised ESD test, at a significance of "
+                f"{clip.significance:g}, at most {100 * clip.outliers:g} % of the samples"
+            )
+        case Grow():
+            return (
+                "Reject too what lies, in its frame, within "
+                f"{clip.radius:g} pixels of a rejected sample"
+            )
+        case SigmaMedianClip():
+            far = _sides(clip.low, clip.high, _SPREADS["std"])
+            return f"Put the median in the place of samples {far} it"
+    unit, center = _measure(clip)
+    return f"Reject samples {_sides(clip.low, clip.high, unit)} {center}"
+
+
+def _measure(clip: Any) -> tuple[str, str]:
+    """In what a distance is measured, and from where."""
+    center = _CENTERS[getattr(clip, "center", "median")]
+    match clip:
+        case SigmaClip():
+            own = ", each by the photon noise of its frame," if clip.poisson else ""
+            unit = _SPREADS[clip.spread] + own
+        case LinearFitClip():
+            unit, center = "mean distances", "a straight line through the sorted samples"
+        case NoiseClip():
+            unit = f"times the noise of {_ccd(clip)}"
+        case PercentileRankClip():
+            unit = f"times the distance of the sample at rank {clip.rank:g}"
+        case _:
+            unit = _UNITS[type(clip)]
+    return unit, center
+
+
+def _sides(low: float | None, high: float | None, unit: str) -> str:
+    """How far is too far: "more than 3 standard deviations below or above"."""
+    if low is None and high is None:
+        return f"no {unit} from"
+    if low is None or high is None:
+        far, side = (high, "above") if low is None else (low, "below")
+        return f"more than {far:g} {unit} {side}"
+    if low == high:
+        return f"more than {low:g} {unit} from"
+    return f"more than {low:g} {unit} below or {high:g} above"
+
+
+def _how_often(clip: Clip) -> str:
+    if not hasattr(clip, "maxiters"):
+        return ""
+    if clip.maxiters is None:
+        return ", again until nothing changes"
+    return ", once" if clip.maxiters == 1 else f", {clip.maxiters} times at most"
+
+
+def _kept(keep: int) -> str:
+    if keep == 0:
+        return ""
+    return f"; at least {keep} stay" if keep > 0 else f"; at most {-keep} go"
+
+
+def _ccd(value: Any) -> str:
+    noise = f" and a sensitivity noise of {100 * value.snoise:g} %" if value.snoise else ""
+    return (
+        f"a CCD with {value.rdnoise:g} electrons of read-out noise, "
+        f"{value.gain:g} electrons a unit{noise}"
+    )

@@ -1,4 +1,4 @@
-"""HCOMPRESS streams that are not of their tile: astropy's decoder would write past its room."""
+"""Compressed streams that are not of their tile: decoders would go past their room."""
 
 import numpy as np
 import pytest
@@ -42,4 +42,23 @@ def test_a_stream_of_something_else(tmp_path):
     path.write_bytes(path.read_bytes().replace(b"\xdd\x99", b"\xdd\x98"))
     (frame,) = open_frames(path, unit="adu")
     with pytest.raises(FrameError, match=r"begins with b'\\xdd\\x98'"):
+        frame.read(0, 50)
+
+
+@pytest.mark.parametrize(
+    ("at", "word", "says"),
+    [(2, b"\x9c\x07", "says 51 and -25593"), (8, b"\x00\x01", r"says 32819 and 7")],
+    ids=["header", "length"],
+)
+def test_a_list_that_says_of_itself_what_cannot_be(tmp_path, at, word, says):
+    path = tmp_path / "a.fits"
+    image = fits.CompImageHDU(np.abs(NOISE[:, :44]), compression_type="PLIO_1")
+    image.writeto(path)
+    raw = path.read_bytes()
+    list_ = raw.index(b"\x00\x00\x00\x07\xff\x9c", raw.rindex(b"END     "))
+    length = int.from_bytes(raw[list_ + 6 : list_ + 8])
+    path.write_bytes(raw[: list_ + at] + word + raw[list_ + at + 2 :])
+    (frame,) = open_frames(path, unit="adu")
+    says = says.replace("51", str(length)).replace("32819", str(length + (1 << 15)))
+    with pytest.raises(FrameError, match=rf"a\.fits: tile 0: expected a PLIO list .*{says}"):
         frame.read(0, 50)

@@ -23,7 +23,7 @@ from gpustack.errors import FrameError
 from gpustack.frames.cards import sound
 from gpustack.frames.hdus import BITPIX, Hdu, quiet, real
 from gpustack.frames.onfile import Reopened, as_hdus, reading, unchanged
-from gpustack.frames.tiles import check_streams, check_tiles
+from gpustack.frames.tiles import check_streams, check_tiles, has_streams
 
 #: Bytes that a gzip stream inflates at once, and that it keeps between two reads.
 _INFLATED, _KEPT = 1 << 18, 1 << 15
@@ -153,11 +153,14 @@ class GzipPlane(Plane):
 class TiledPlane(Plane):
     """A tile-compressed image: astropy decompresses the tiles that the rows lie in."""
 
-    _checked: bool = field(init=False, repr=False, default=False)
+    _checked: bool = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._checked = not has_streams(self.hdu)
 
     def _fill(self, rows: NDArray[Any], start: int) -> None:
         alone = self.hdu.header.get("ZCMPTYPE") == "HCOMPRESS_1"
-        if alone and not self._checked:
+        if not self._checked:
             with _decoding(self.file):
                 check_streams(self.file, self.hdu)
             self._checked = True

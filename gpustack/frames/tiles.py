@@ -1,12 +1,12 @@
 """Tile-compressed images: what is looked at before astropy's decoders, in C, see a file.
 
-They believe what a file says of itself: a BYTEPIX that Rice does not have, or an HCOMPRESS stream
-of an image that is larger than its tile, and they write over memory that is not theirs.
+They believe what a file says of itself: a BYTEPIX that Rice does not have, an HCOMPRESS stream of
+an image that is larger than its tile, a PLIO list that is longer than what there is of it. Then
+they read and write memory that is not theirs.
 """
 
 import math
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 
@@ -26,6 +26,9 @@ _BYTEPIX = (1, 2, 4)
 
 #: What an HCOMPRESS stream begins with: this, and the two axes of its image in four bytes each.
 _MAGIC, _AXES = b"\xdd\x99", np.dtype(">i4")
+
+#: Words of the shortest header of a PLIO list.
+_PLIO_HEADER = 3
 
 
 def check_tiles(file: str, hdu: Hdu) -> None:
@@ -80,26 +83,60 @@ def _check_rice(file: str, hdu: Hdu) -> None:
         )
 
 
+def has_streams(hdu: Hdu) -> bool:
+    """Whether `check_streams` has anything to look at."""
+    return hdu.header.get("ZCMPTYPE") in _PROBLEMS
+
+
 def check_streams(file: str, hdu: Hdu) -> None:
-    """Raise where an HCOMPRESS stream is of another image than its tile. Reads all of them.
+    """Raise where what is compressed says of itself what cannot be. Reads all of it.
 
     Raises
     ------
     FrameError
     """
+    problem = _PROBLEMS[hdu.header["ZCMPTYPE"]]
     with as_hdus(file, hdu.stamp, tiles=False) as hdus:
         streams = hdus[hdu.index].data["COMPRESSED_DATA"]
     for number, (stream, tile) in enumerate(zip(streams, _tiles(file, hdu), strict=True)):
-        begin = np.asarray(stream).tobytes()[: len(_MAGIC) + 2 * _AXES.itemsize]
-        if not begin:  # a tile that is compressed otherwise, or not at all
-            continue
-        axes: Any = np.frombuffer(begin[len(_MAGIC) :].ljust(2 * _AXES.itemsize, b"\0"), _AXES)
-        if not begin.startswith(_MAGIC) or sorted(axes) != sorted(tile):
-            raise FrameError(
-                file,
-                f"tile {number}: expected an HCOMPRESS stream of shape {tile}, got one of "
-                f"{tuple(axes.tolist())} that begins with {begin[:2]!r}",
-            )
+        found = np.asarray(stream)
+        content = found.astype(found.dtype.newbyteorder("=")).tobytes()  # as the decoder has it
+        if content and (says := problem(content, tile)):  # none: it is compressed otherwise
+            raise FrameError(file, f"tile {number}: {says}")
+
+
+def _problem_of_hcompress(content: bytes, tile: tuple[int, ...]) -> str:
+    """What is wrong with a stream: its image is not of the tile's shape, in whichever order."""
+    size = len(_MAGIC) + 2 * _AXES.itemsize
+    axes = np.frombuffer(content[:size].ljust(size, b"\0"), _AXES, offset=len(_MAGIC)).tolist()
+    if content.startswith(_MAGIC) and sorted(axes) == sorted(tile):
+        return ""
+    return (
+        f"expected an HCOMPRESS stream of shape {tile}, got one of {tuple(axes)} that begins "
+        f"with {content[:2]!r}"
+    )
+
+
+def _problem_of_plio(content: bytes, tile: tuple[int, ...]) -> str:
+    """What is wrong with a line list: it says that it is longer, or begins before its header.
+
+    Its third word is its length, or else the second that of the header, and the length is in the
+    fourth and fifth (IRAF, `plio.h`).
+    """
+    words = np.frombuffer(content[: len(content) // 2 * 2], np.int16).astype(int)
+    header, *length = words[1:5].tolist() if len(words) >= 5 else (0, 0, 0, 0)
+    short = length[0] > 0
+    said, begin = (length[0], _PLIO_HEADER) if short else (length[1] + (length[2] << 15), header)
+    if 0 <= said <= len(words) and begin >= _PLIO_HEADER:
+        return ""
+    return (
+        f"expected a PLIO list of {len(words)} words, with a header of {_PLIO_HEADER} or more, "
+        f"got one that says {said} and {begin}"
+    )
+
+
+#: What looks at the streams of a codec.
+_PROBLEMS = {"HCOMPRESS_1": _problem_of_hcompress, "PLIO_1": _problem_of_plio}
 
 
 def _tiles(file: str, hdu: Hdu) -> Iterator[tuple[int, ...]]:

@@ -1,6 +1,7 @@
 """What is shipped: the source distribution, the wheel, and what is installed from it."""
 
 import re
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -107,6 +108,44 @@ def test_a_source_distribution_has_what_its_tests_need(sdist):
         assert files(sdist / folder) == files(ROOT / folder)
     top = {path.name for path in sdist.iterdir() if path.is_file()}
     assert top >= {"pyproject.toml", "Makefile", "README.md", "LICENSE", "CONTRIBUTING.md"}
+
+
+def test_the_oldest_versions_are_those_that_are_allowed():
+    needs = [*PROJECT["dependencies"]]
+    for extra, more in PROJECT["optional-dependencies"].items():
+        if extra not in {"cuda12", "cuda13", "docs", "dev"}:
+            needs += more
+    # What has both bounds, or builds the package, is not what gpustack runs with.
+    least = {
+        f"{name} == {version}"
+        for name, version in re.findall(
+            r"^([\w-]+) [=>]= ([\d.]+)$", "\n".join(needs), re.MULTILINE
+        )
+        if name != "hatchling"
+    }
+    lines = (ROOT / "tests" / "oldest.txt").read_text().splitlines()
+    assert least == {line for line in lines if not line.startswith("#")}
+
+
+def test_what_the_container_is_made_of_builds_the_whole_wheel(wheel, tmp_path):
+    lines = (ROOT / "Containerfile").read_text().splitlines()
+    copied = [name for line in lines if line.startswith("COPY ") for name in line.split()[1:-1]]
+    heeded = (ROOT / ".dockerignore").read_text().splitlines()
+    assert sorted(copied) == [line[1:] for line in heeded if line.startswith("!")]
+    (tmp_path / "src").mkdir()
+    for name in copied:
+        source, target = ROOT / name, tmp_path / "src" / name
+        (shutil.copytree if source.is_dir() else shutil.copy)(source, target)
+    made = build("wheel", tmp_path / "src", tmp_path / "out")
+    assert zipfile.ZipFile(made).namelist() == zipfile.ZipFile(wheel).namelist()
+
+
+def test_the_container_takes_extras_that_there_are_and_a_python_that_is_tried():
+    text = (ROOT / "Containerfile").read_text()
+    extras = re.search(r"'\.\[(.*)\]'", text)[1].split(",")
+    assert set(extras) <= set(PROJECT["optional-dependencies"])
+    python = re.search(r"python:(\d+\.\d+)-slim", text)[1]
+    assert f"Programming Language :: Python :: {python}" in PROJECT["classifiers"]
 
 
 def test_nothing_that_is_shipped_is_a_cache_or_a_result(sdist, shipped):

@@ -148,6 +148,12 @@ def test_the_container_takes_extras_that_there_are_and_a_python_that_is_tried():
     assert f"Programming Language :: Python :: {python}" in PROJECT["classifiers"]
 
 
+def test_what_is_cited_is_this_version():
+    lines = (ROOT / "CITATION.cff").read_text().splitlines()
+    assert f"version: {gpustack.__version__}" in lines
+    assert f"license: {PROJECT['license']}" in lines
+
+
 def test_nothing_that_is_shipped_is_a_cache_or_a_result(sdist, shipped):
     names = {*shipped, *files(sdist)}
     kept = re.compile(r"\.(pyc|so|orig|swp|log)$|/(\.[a-z_]+_cache|_build|dist|build|\.venv)/")

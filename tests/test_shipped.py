@@ -124,7 +124,7 @@ def test_the_oldest_versions_are_those_that_are_allowed():
         if name != "hatchling"
     }
     lines = (ROOT / "tests" / "oldest.txt").read_text().splitlines()
-    assert least == {line for line in lines if not line.startswith("#")}
+    assert least == {line for line in lines if "==" in line}
 
 
 def test_what_the_container_is_made_of_builds_the_whole_wheel(wheel, tmp_path):

@@ -2,6 +2,7 @@
 # make test   run every test
 # make lint   style and types
 # make docs   build the site of docs/ into docs/_build/html, where any warning is an error
+# make test-oldest   run tests with the oldest versions of all that is needed
 # make fuzz   break 100,000 files and read them, for a job at night
 #
 # Each makes .venv and installs into it what it needs, once; a change of pyproject.toml
@@ -9,8 +10,13 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
+# What meets the libraries that gpustack stands on, and of the rest a little.
+OLDEST := $(addprefix tests/test_,$(addsuffix .py,about align_doors align_flux align_offsets \
+  align_register align_reproject backends ccdproc_suite cli cli_images combine_files combiner \
+  demo engine explain frames frames_fits frames_tiles header map_extensions measures replay \
+  report result wcs_project writing))
 
-.PHONY: demo test lint docs fuzz
+.PHONY: demo test test-oldest lint docs fuzz
 .NOTPARALLEL:
 
 demo: .venv/plot.stamp
@@ -18,6 +24,9 @@ demo: .venv/plot.stamp
 
 test: .venv/test.stamp
 	$(BIN)/python -m pytest -n auto --dist loadfile
+
+test-oldest: .venv-oldest/stamp
+	.venv-oldest/bin/python -m pytest -n auto --dist loadfile $(OLDEST)
 
 fuzz: .venv/test.stamp
 	HYPOTHESIS_PROFILE=night $(BIN)/python -m pytest -q tests/test_fuzz.py
@@ -33,6 +42,13 @@ lint: .venv/dev.stamp
 .venv/%.stamp: pyproject.toml | .venv/made
 	@echo "Installing gpustack[$*] into .venv"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$*]'
+	@touch $@
+
+.venv-oldest/stamp: pyproject.toml tests/oldest.txt
+	@echo "Installing the oldest versions into .venv-oldest"
+	@"$(PYTHON)" -m venv .venv-oldest
+	@.venv-oldest/bin/python -m pip install --quiet --disable-pip-version-check \
+	  --constraint tests/oldest.txt --editable '.[test]'
 	@touch $@
 
 .venv/made:

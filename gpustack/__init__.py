@@ -5,7 +5,59 @@ Two doors lead to one engine. `Combiner` and `combine` keep the interface of ccd
 """
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+# For type checkers, which cannot follow `_HOMES`; the tests compare the two.
+if TYPE_CHECKING:
+    from gpustack.align.project import wcs_project as wcs_project
+    from gpustack.alignments import Offsets as Offsets
+    from gpustack.alignments import Register as Register
+    from gpustack.alignments import Reproject as Reproject
+    from gpustack.clips import AvgSigmaClip as AvgSigmaClip
+    from gpustack.clips import ESDClip as ESDClip
+    from gpustack.clips import ExtremaClip as ExtremaClip
+    from gpustack.clips import Grow as Grow
+    from gpustack.clips import LinearFitClip as LinearFitClip
+    from gpustack.clips import MADClip as MADClip
+    from gpustack.clips import NoiseClip as NoiseClip
+    from gpustack.clips import PercentileClip as PercentileClip
+    from gpustack.clips import PercentileRankClip as PercentileRankClip
+    from gpustack.clips import RangeClip as RangeClip
+    from gpustack.clips import SigmaClip as SigmaClip
+    from gpustack.clips import SigmaMedianClip as SigmaMedianClip
+    from gpustack.clips import VarianceClip as VarianceClip
+    from gpustack.clips import WinsorizedClip as WinsorizedClip
+    from gpustack.combiner import Combiner as Combiner
+    from gpustack.combiner import combine as combine
+    from gpustack.combines import NoiseModel as NoiseModel
+    from gpustack.engine import stack as stack
+    from gpustack.errors import BackendError as BackendError
+    from gpustack.errors import FrameError as FrameError
+    from gpustack.errors import GpustackError as GpustackError
+    from gpustack.errors import GpustackWarning as GpustackWarning
+    from gpustack.errors import InputError as InputError
+    from gpustack.errors import MemoryLimitError as MemoryLimitError
+    from gpustack.errors import OutOfMemoryError as OutOfMemoryError
+    from gpustack.errors import OutputError as OutputError
+    from gpustack.errors import RecipeError as RecipeError
+    from gpustack.errors import WriteError as WriteError
+    from gpustack.explanation import Explanation as Explanation
+    from gpustack.explanation import explain as explain
+    from gpustack.flags import Flags as Flags
+    from gpustack.images import Image as Image
+    from gpustack.live import LiveStack as LiveStack
+    from gpustack.measures import Exposure as Exposure
+    from gpustack.measures import FromFile as FromFile
+    from gpustack.measures import Keyword as Keyword
+    from gpustack.measures import NCombine as NCombine
+    from gpustack.measures import Noise as Noise
+    from gpustack.measures import Overlap as Overlap
+    from gpustack.measures import Statistic as Statistic
+    from gpustack.recipe import Recipe as Recipe
+    from gpustack.result import StackResult as StackResult
+    from gpustack.show import write_page as write_page
+    from gpustack.show import write_preview as write_preview
+    from gpustack.streaming import ToFile as ToFile
 
 __version__ = "0.1.0.dev0"
 
@@ -66,10 +118,12 @@ _HOMES = {
 __all__ = [*_HOMES, "__version__"]  # noqa: PLE0604
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'gpustack' has no attribute {name!r}")
-    return getattr(import_module(f"gpustack.{_HOMES[name]}"), name)
+if not TYPE_CHECKING:  # to a type checker, any name would be public
+
+    def __getattr__(name: str) -> Any:
+        if name not in _HOMES:
+            raise AttributeError(f"module 'gpustack' has no attribute {name!r}")
+        return getattr(import_module(f"gpustack.{_HOMES[name]}"), name)
 
 
 def __dir__() -> list[str]:

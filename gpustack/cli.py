@@ -11,7 +11,6 @@ from typing import Any
 
 import click
 
-from gpustack import __version__
 from gpustack.cli_extras import Extras
 from gpustack.cli_options import images, keywords, recipe_options, run_options
 from gpustack.cli_shown import (
@@ -21,6 +20,7 @@ from gpustack.cli_shown import (
     loudness_options,
     progress_bar,
     say,
+    show_version,
     summary,
     tell,
     warn,
@@ -44,7 +44,14 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name="gpustack")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=show_version,
+    help="Show the version, Python's and the folder, and exit.",
+)
 def cli() -> None:
     """Combine astronomical images: each pixel right, and fast.
 
@@ -307,17 +314,21 @@ def watch(
 
 @cli.command()
 def info() -> None:
-    """Say which backends work here, and where one does not, why."""
-    from importlib.metadata import version
+    """Say which backends work here, and where one does not, why, with what, and on what.
 
-    from gpustack import backends
+    It is what a report of a bug needs. The home folder is shown as ~.
+    """
+    from gpustack import about, backends
 
-    click.echo(f"gpustack {__version__}")
+    click.echo(about.headline())
     for backend in backends.report():
         state = "works" if backend.usable else "not here"
-        click.echo(f"  {backend.name:<5} {state:<9} {backend.detail}")
-    names = ("numpy", "astropy", "reproject")
-    click.echo("with " + ", ".join(f"{name} {version(name)}" for name in names))
+        click.echo(f"  {backend.name:<5} {state:<9} {about.without_home(backend.detail)}")
+    parts = {"machine": about.machine(), "packages": about.packages()}
+    for title, rows in (parts | {"environment": about.environment()}).items():
+        click.echo(title if rows else f"{title}: nothing is set that matters")
+        for name, value in rows:
+            click.echo(f"  {name:<22} {value}")
 
 
 @cli.command(short_help="Simulate exposures, stack them, check the result.")

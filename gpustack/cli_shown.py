@@ -25,6 +25,15 @@ class Loudness(IntEnum):
     VERBOSE = 1
 
 
+def show_version(context: click.Context, option: click.Parameter, wanted: bool) -> None:
+    """Say which gpustack this is, as the first line of `gpustack info` does, and leave."""
+    if wanted and not context.resilient_parsing:
+        from gpustack.about import headline
+
+        click.echo(headline())
+        context.exit()
+
+
 def loudness() -> Loudness:
     """That of the command that runs."""
     context = click.get_current_context(silent=True)

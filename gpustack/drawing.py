@@ -74,7 +74,7 @@ def require_matplotlib(what: str) -> Any:
     except ImportError as err:
         raise InputError(
             f"{what} draws with matplotlib, which is not installed here: "
-            "pip install 'gpustack[plot]'"
+            "pip install matplotlib (the extra gpustack[plot])"
         ) from err
     return Figure
 

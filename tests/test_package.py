@@ -1,11 +1,9 @@
-"""The package as a whole: what imports what, what it loads, and what is shipped."""
+"""The package as a whole: what imports what, what it loads, and what its files hold."""
 
 import ast
 import re
 import subprocess
 import sys
-import zipfile
-from email.parser import Parser
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -67,6 +65,7 @@ MAY_IMPORT = {
     "show": "numpy",
     "combiner": "numpy astropy",
     "demo": "numpy astropy",
+    "about": "",
     "cli_shown": "click tqdm astropy",
     "cli_options": "click",
     "cli_extras": "",
@@ -244,84 +243,6 @@ def test_other_names_do_not():
 def test_every_module_says_what_it_is_for():
     for path in MODULES:
         assert ast.get_docstring(ast.parse(path.read_text())), f"{path} has no docstring"
-
-
-def build(kind, source, out):
-    """What the installed hatchling builds of a source tree."""
-    python("-m", "hatchling", "build", "-t", kind, "-d", out, cwd=source)
-    return next(out.iterdir())
-
-
-@pytest.fixture(scope="module")
-def sdist(tmp_path_factory):
-    """The source distribution of this checkout, unpacked."""
-    folder = tmp_path_factory.mktemp("sdist")
-    python("-m", "tarfile", "-e", build("sdist", ROOT, folder / "out"), folder, cwd=folder)
-    return folder / f"gpustack-{gpustack.__version__}"
-
-
-@pytest.fixture(scope="module")
-def wheel(sdist, tmp_path_factory):
-    """The wheel that the source distribution builds."""
-    return build("wheel", sdist, tmp_path_factory.mktemp("wheel") / "out")
-
-
-@pytest.fixture(scope="module")
-def shipped(wheel):
-    """The names of the files in the wheel."""
-    with zipfile.ZipFile(wheel) as archive:
-        return set(archive.namelist())
-
-
-def files(folder):
-    """The files of a folder of this checkout, relative to it."""
-    found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
-    return {name for name in found if "__pycache__" not in name}
-
-
-def test_a_wheel_ships_the_package_and_the_kernels_inside_it(shipped):
-    package = {f"gpustack/{name}" for name in files(PACKAGE)}
-    kernels = {f"gpustack/kernels/{name}" for name in files(ROOT / "kernels")}
-    assert "gpustack/py.typed" in package
-    assert "gpustack/kernels/README.md" in kernels
-    info = f"gpustack-{gpustack.__version__}.dist-info"
-    assert {name for name in shipped if not name.startswith(info)} == package | kernels
-    assert f"{info}/licenses/LICENSE" in shipped
-
-
-def test_what_a_wheel_says_of_itself(wheel):
-    info = f"gpustack-{gpustack.__version__}.dist-info"
-    with zipfile.ZipFile(wheel) as archive:
-        metadata = Parser().parsestr(archive.read(f"{info}/METADATA").decode())
-        scripts = archive.read(f"{info}/entry_points.txt").decode()
-    assert metadata["Version"] == gpustack.__version__
-    assert metadata["License-Expression"] == "BSD-3-Clause"
-    # True of this version: only numpy has run where it counts, and only Linux has been tried.
-    assert "CUDA (not yet run on a device)" in metadata["Summary"]
-    assert not [line for line in metadata.get_all("Classifier") if "GPU" in line]
-    assert "Operating System :: POSIX :: Linux" in metadata.get_all("Classifier")
-    assert set(metadata.get_all("Provides-Extra")) >= {"cuda12", "cuda13", "plot", "dev", "test"}
-    assert "gpustack = gpustack.cli:main" in scripts
-    needed = [name for name in metadata.get_all("Requires-Dist") if "extra ==" not in name]
-    assert not any("cupy" in name for name in needed)
-
-
-def test_a_wheel_runs(wheel, tmp_path):
-    code = (
-        f"import sys; sys.path.insert(0, {str(wheel)!r}); import gpustack; "
-        "from importlib.resources import files; "
-        "print(gpustack.__file__, files('gpustack').joinpath('kernels/README.md').is_file())"
-    )
-    said = python("-c", code, cwd=tmp_path)
-    assert said.startswith(str(wheel))
-    assert said.split()[-1] == "True"
-
-
-def test_a_source_distribution_has_what_its_tests_need(sdist):
-    for folder in ("gpustack", "kernels", "tests"):
-        assert files(sdist / folder) == files(ROOT / folder)
-    top = {path.name for path in sdist.iterdir() if path.is_file()}
-    assert top >= {"pyproject.toml", "Makefile", "README.md", "LICENSE", "CONTRIBUTING.md"}
 
 
 #: Folders whose content is ours; a virtual environment and outputs lie beside them.

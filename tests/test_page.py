@@ -144,7 +144,7 @@ def test_what_is_refused_before_the_work(night, tmp_path, monkeypatch, words, ki
 def test_without_matplotlib_it_says_so_before_the_work(night, tmp_path, monkeypatch, words):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    with pytest.raises(InputError, match=r"pip install 'gpustack\[plot\]'"):
+    with pytest.raises(InputError, match=r"pip install matplotlib .*gpustack\[plot\]"):
         combine(night, "-o", "out.fits", *words)
     combine(night, "-o", "out.fits", "--report", "a.json")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.json", "out.fits"]

@@ -98,7 +98,7 @@ def _check_installed(how: Register) -> None:
     if missing:
         raise InputError(
             f"align {how}: expected the packages that measure, {', '.join(missing)} is not "
-            "installed: pip install 'gpustack[register]'"
+            "installed: pip install astroalign scikit-image sep (the extra gpustack[register])"
         )
 
 

@@ -1,0 +1,104 @@
+"""What a report of a bug has to say of this installation and machine, beside the backends."""
+
+import os
+import platform
+import re
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from gpustack import __version__
+from gpustack.plan import DEFAULT_MEMORY
+
+#: Environment variables that change what gpustack and the libraries below it do. No others are
+#: told, nor any by how their names begin: another program of this name keeps its secrets in such.
+VARIABLES = (
+    *("GPUSTACK_DEVICE_MEMORY", "CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES", "CUDA_PATH"),
+    *("CUPY_CACHE_DIR", "CUPY_ACCELERATORS", "CUPY_GPU_MEMORY_LIMIT"),
+    *("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "OPENBLAS_CORETYPE", "MKL_NUM_THREADS"),
+    *("LD_LIBRARY_PATH", "PYTHONPATH", "TMPDIR"),
+)
+
+#: What gpustack needs, and what its extras for users bring.
+PACKAGES = (
+    *("numpy", "astropy", "scipy", "reproject", "click", "tqdm"),
+    *("cupy-cuda12x", "cupy-cuda13x", "cupy", "matplotlib", "scikit-image", "astroalign", "sep"),
+)
+
+
+def headline() -> str:
+    """In one line: which gpustack, the commit of a checkout, with which Python, and where."""
+    root = Path(__file__).parent
+    commit = _commit(root.parent)
+    named = f"{__version__} ({commit})" if commit else __version__
+    return f"gpustack {named}, Python {platform.python_version()}, {without_home(str(root))}"
+
+
+def without_home(text: str) -> str:
+    """The same text, with ~ in place of the home folder, which names a person."""
+    home = os.path.expanduser("~").rstrip(os.sep)  # noqa: PTH111 - no error where there is none
+    if not home or home == "~":
+        return text
+    return re.sub(rf"(?<![\w/]){re.escape(home)}(?![^{os.sep}{os.pathsep}\s])", "~", text)
+
+
+def machine() -> list[tuple[str, str]]:
+    """Names and values: system, processor, memory."""
+    total, available = (_memory(name) for name in ("MemTotal", "MemAvailable"))
+    limit = f"{DEFAULT_MEMORY >> 20} MiB"
+    return [
+        ("system", platform.platform()),
+        ("processor", f"{_processor()}, {os.cpu_count()} cores"),
+        ("memory", f"{total}, {available} available; limit without --memory {limit}"),
+    ]
+
+
+def packages() -> list[tuple[str, str]]:
+    """Each package of `PACKAGES` and its version, or that it is not installed."""
+    return [(name, _version(name)) for name in PACKAGES]
+
+
+def environment() -> list[tuple[str, str]]:
+    """Those of `VARIABLES` that are set; to be set to nothing is not to be unset."""
+    found = [(name, os.environ[name]) for name in VARIABLES if name in os.environ]
+    return [(name, without_home(value) or "''") for name, value in found]
+
+
+def _commit(checkout: Path) -> str | None:
+    """That of a checkout, and whether it has changes; None without one, or without git."""
+    if not (checkout / ".git").exists():
+        return None
+    command = ["git", "-C", str(checkout), "describe", "--always", "--dirty", "--abbrev=10"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def _processor() -> str:
+    """The model, as Linux has it; else the machine's kind."""
+    return _line("/proc/cpuinfo", "model name") or platform.machine() or "unknown"
+
+
+def _memory(name: str) -> str:
+    """An amount that Linux tells of, in GiB."""
+    found = _line("/proc/meminfo", name)
+    return f"{int(found.split()[0]) / 2**20:.1f} GiB" if found else "unknown"
+
+
+def _line(file: str, name: str) -> str | None:
+    """The first value called `name` in a file of lines ``name : value``; None where it is not."""
+    try:
+        text = Path(file).read_text(errors="replace")
+    except OSError:
+        return None
+    found = re.search(rf"^{name}\s*:\s*(.+)$", text, re.MULTILINE)
+    return found[1].strip() if found else None

@@ -239,5 +239,5 @@ def _as_header(name: str, meta: Mapping[str, Any]) -> fits.Header:
         try:
             header[key if len(key) <= 8 else f"HIERARCH {key}"] = value
         except (ValueError, TypeError) as err:
-            _log.info("%s: left out of the header: %s (%s)", name, key, err)
+            _log.debug("%s: left out of the header: %s (%s)", name, key, err)
     return header

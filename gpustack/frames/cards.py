@@ -76,7 +76,7 @@ def _mended(name: str, text: str) -> list[str]:
     try:
         return [_readable(fits.Card.fromstring(text))]
     except Exception:  # noqa: BLE001 - astropy raises errors of many kinds
-        _log.info("%s: card set aside as a comment: %s", name, text.strip())
+        _log.debug("%s: card set aside as a comment: %s", name, text.strip())
         pieces = (text[at : at + _TEXT].rstrip() for at in range(0, len(text), _TEXT))
         return [f"COMMENT {piece}".ljust(CARD) for piece in pieces if piece]
 

@@ -73,7 +73,7 @@ class Coordinates:
             raise
         except Exception as err:  # noqa: BLE001 - wcslib raises errors of many kinds
             problem = " ".join(str(err).split())
-            _log.info("%s: world coordinates left out: %s", self.name, problem)
+            _log.debug("%s: world coordinates left out: %s", self.name, problem)
             return None, f"one that wcslib does not accept: {problem}"
 
     @contextmanager

@@ -56,4 +56,4 @@ def tell_of_others(file: str, image: Hdu, hdus: Sequence[Hdu], names: Sequence[s
     for name in names:
         if any(hdu.name == name and hdu.index > 0 and hdu.has_image for hdu in hdus):
             version = image.version
-            _log.debug("%s: no %s with EXTVER %s, that of the image: none used", file, name, version)
+            _log.debug("%s: no %s with EXTVER %s, as the image has: none used", file, name, version)

@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from gpustack.cli_extras import Extras
-from gpustack.cli_options import images, keywords, recipe_options, run_options
+from gpustack.cli_options import cluster_option, images, keywords, recipe_options, run_options
 from gpustack.cli_shown import (
     Loudness,
     listening,
@@ -27,6 +27,7 @@ from gpustack.cli_shown import (
 )
 from gpustack.errors import (
     BackendError,
+    ClusterError,
     FrameError,
     GpustackError,
     InputError,
@@ -68,7 +69,8 @@ def cli() -> None:
 
 @cli.command(
     short_help="Combine FITS files into one image.",
-    epilog="Exit codes: 0 done, 2 bad input, 3 this machine cannot: backend, memory, disk.",
+    epilog="Exit codes: 0 done, 2 bad input, 3 this machine cannot: backend, memory, disk, "
+    "cluster.",
 )
 @click.argument("frames", nargs=-1, required=True, metavar="FRAMES...")
 @click.option(
@@ -103,6 +105,7 @@ def cli() -> None:
     "json: how the result was made and from what, with the SHA-256 of all that is read, which it "
     "reads once more; `gpustack replay` makes it again from that.  Repeat for both.",
 )
+@cluster_option
 @click.option("--overwrite", is_flag=True, help="Replace output, reports, preview if they exist.")
 def combine(
     frames: tuple[str, ...],
@@ -111,6 +114,7 @@ def combine(
     reports: tuple[Path, ...],
     overwrite: bool,
     maps: str | None,
+    dask: str | None,
     **options: Any,
 ) -> None:
     """Combine FRAMES into one image: FITS files, .gz and .fz too, or quoted globs.
@@ -131,6 +135,7 @@ def combine(
       gpustack combine c4d*ooi*.fits.fz -o deep.fits --masks ooi:ood --weight-maps ooi:oow \\
           --weights variance --uncertainty propagated --maps coverage,weight
     """
+    from gpustack.cluster import connected
     from gpustack.engine import stack
     from gpustack.streaming import ToFile
     from gpustack.writing import check_target
@@ -142,8 +147,9 @@ def combine(
     to = ToFile(output, maps.split(",") if maps else (), overwrite)
     words = keywords(options)
     start = time.perf_counter()
-    with progress_bar(sys.stderr) as progress:
-        result = stack(given, outputs=to, progress=progress, **(words | extras.wanted))
+    words |= {"outputs": to, **extras.wanted}
+    with connected(dask) as client, progress_bar(sys.stderr) as progress:
+        result = stack(given, client=client, progress=progress, **words)
     extras.write(result, output)
     tell(summary(result, output, time.perf_counter() - start))
 
@@ -376,7 +382,7 @@ def main() -> None:
             sys.exit(128 + signal.SIGINT)
         except (GpustackError, MemoryError) as err:
             click.echo(f"gpustack: {str(err) or 'out of memory'}", err=True)
-            machine = (BackendError, WriteError, OutOfMemoryError, MemoryError)
+            machine = (BackendError, ClusterError, WriteError, OutOfMemoryError, MemoryError)
             sys.exit(ENVIRONMENT if isinstance(err, machine) else BAD_INPUT)
 
 

@@ -307,6 +307,14 @@ def run_options(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
+cluster_option = click.option(
+    "--dask",
+    metavar="ADDRESS",
+    help="Have the workers of a dask cluster make it: tcp://HOST:8786, or the scheduler's file.  "
+    "They must read the files by the same names.",
+)
+
+
 def images(frames: tuple[str, ...], options: dict[str, Any]) -> Any:
     """The frames, with what options say of files that belong to them; takes these out."""
     planes = {what: options.pop(what) for what in PLANES}

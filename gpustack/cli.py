@@ -1,18 +1,23 @@
 """The command line: a thin layer over `gpustack.stack` and `gpustack.explain`."""
 
-import glob
 import signal
 import sys
 import time
 import warnings
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import click
 
 from gpustack.cli_extras import Extras
-from gpustack.cli_options import cluster_option, images, keywords, recipe_options, run_options
+from gpustack.cli_options import (
+    check_apart,
+    cluster_option,
+    images,
+    keywords,
+    recipe_options,
+    run_options,
+)
 from gpustack.cli_shown import (
     Loudness,
     listening,
@@ -28,13 +33,11 @@ from gpustack.cli_shown import (
 from gpustack.errors import (
     BackendError,
     ClusterError,
-    FrameError,
     GpustackError,
     InputError,
     OutOfMemoryError,
     WriteError,
 )
-from gpustack.files import split_hdu
 from gpustack.images import PLANES
 
 #: Exit codes: 0 done, 1 the demo found its result wrong or a replay not the same, 128 + N ended by
@@ -143,7 +146,7 @@ def combine(
     check_target(output, overwrite)
     extras = Extras(preview, reports, overwrite)
     given = images(frames, options)
-    _check_apart(given, output)
+    check_apart(given, output)
     to = ToFile(output, maps.split(",") if maps else (), overwrite)
     words = keywords(options)
     start = time.perf_counter()
@@ -152,26 +155,6 @@ def combine(
         result = stack(given, client=client, progress=progress, **words)
     extras.write(result, output)
     tell(summary(result, output, time.perf_counter() - start))
-
-
-def _check_apart(frames: Iterable[Any], output: Path) -> None:
-    """Run twice on ``*.fits``, the result would be combined into itself."""
-    if not output.exists():
-        return
-    for item in _names(frames):
-        for path in map(Path, {item, *glob.glob(item, recursive=True)}):  # noqa: PTH207 - roots
-            if path.exists() and path.samefile(output):
-                raise FrameError(str(path), "expected another output, got one of the frames")
-
-
-def _names(frames: Iterable[Any]) -> Iterator[str]:
-    """Of all files, those that belong to frames too."""
-    for item in frames:
-        if isinstance(item, str):
-            yield item
-        else:
-            given = (item.data, item.mask, item.weight, item.variance)
-            yield from (split_hdu(text)[0] for text in given if text is not None)
 
 
 @cli.command(

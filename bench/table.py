@@ -175,6 +175,34 @@ def stream_table(results: Results) -> str:
     return f"{note}\n\n{markdown(head, rows)}"
 
 
+def scaling_table(results: Results) -> str:
+    """What one and two workers take of some stacks; then the costs that were fitted to it."""
+    rows = []
+    for one in results["runs"]:
+        job, took = one["job"], one["took"]
+        alike = [run for run in results["runs"] if run["workers"] == 1 and _same(run, one)]
+        faster = f"{alike[0]['took']['seconds'] / took['seconds']:.2f}" if alike else ""
+        size = f"{job['frames']} of {job['size']} x {job['size']}"
+        numbers = (f"{took[name]:.3f}" for name in ("seconds", "workers", "client"))
+        rows.append((size, f"{job['bands']}", f"{one['workers']}", *numbers, faster))
+    head = ("frames", "tasks", "workers", "s", "CPU s of workers", "of client, scheduler", "times")
+    costs = results["costs"]
+    units = [
+        (name, *(f"{costs[who][name]:.2e}" if name in costs[who] else "" for who in costs))
+        for name in costs["workers"]
+    ]
+    large = markdown(("part", "s, alone"), [(k, f"{v:.0f}") for k, v in results["large"].items()])
+    return "\n\n".join([markdown(head, rows), markdown(("CPU s of a", *costs), units), large])
+
+
+def _same(one: Results, other: Results) -> bool:
+    """Whether two runs are of the same frames, cut for each worker into as many tasks or so."""
+    jobs = one["job"], other["job"]
+    each = [job["bands"] / run["workers"] for job, run in zip(jobs, (one, other), strict=True)]
+    alike = all(jobs[0][name] == jobs[1][name] for name in ("frames", "size"))
+    return alike and max(each) < 4 * min(each)
+
+
 def seconds_of(runs: Sequence[Results]) -> float:
     """The median of some runs."""
     return float(median(run["seconds"] for run in runs))
@@ -240,6 +268,7 @@ TABLES: dict[str, tuple[str, str, Callable[[Results], str]]] = {
     "speed": ("All calls", "speed", speed_table),
     "memory": ("Memory", "memory", memory_table),
     "stream": ("Larger than the limit", "stream", stream_table),
+    "scaling": ("On a cluster", "scaling", scaling_table),
     "mosaic": ("A mosaic", "mosaic", mosaic_table),
     "sorting": ("Sorting columns", "sorting", sorting_table),
     "programs": ("Whole programs", "programs", peers_tables.programs_table),

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from gpustack.combines import NoiseModel as NoiseModel
     from gpustack.engine import stack as stack
     from gpustack.errors import BackendError as BackendError
+    from gpustack.errors import ClusterError as ClusterError
     from gpustack.errors import FrameError as FrameError
     from gpustack.errors import GpustackError as GpustackError
     from gpustack.errors import GpustackWarning as GpustackWarning
@@ -112,6 +113,7 @@ _HOMES = {
     "WriteError": "errors",
     "OutOfMemoryError": "errors",
     "BackendError": "errors",
+    "ClusterError": "errors",
     "GpustackWarning": "errors",
 }
 

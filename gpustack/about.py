@@ -23,6 +23,7 @@ VARIABLES = (
 PACKAGES = (
     *("numpy", "astropy", "scipy", "reproject", "click", "tqdm"),
     *("cupy-cuda12x", "cupy-cuda13x", "cupy", "matplotlib", "scikit-image", "astroalign", "sep"),
+    "distributed",
 )
 
 

@@ -12,7 +12,7 @@ from gpustack.combines import Combine
 from gpustack.errors import RecipeError
 from gpustack.frames import Frame
 from gpustack.measures import Role
-from gpustack.normalize import PerFrame, resolve, split_weights
+from gpustack.normalize import PerFrame, Survey, resolve, split_weights, survey
 from gpustack.recipe import OUTPUTS, Recipe, Uncertainty
 
 
@@ -28,6 +28,7 @@ def fill_in(
     uncertainty: Uncertainty,
     dtype: DTypeLike | None,
     outputs: Sequence[str] = OUTPUTS,
+    survey: Survey = survey,
 ) -> tuple[Recipe, list[str], NDArray[Any] | None]:
     """The recipe that the arguments of `gpustack.stack` ask for, with all numbers filled in.
 
@@ -37,6 +38,8 @@ def fill_in(
         That agree. Read once more, whole, where a number is measured on them.
     clips, combine, scale, zero, weights, clip_on, uncertainty, dtype, outputs
         As in `gpustack.stack`.
+    survey : callable
+        Takes the statistics of frames.
 
     Returns
     -------
@@ -75,7 +78,7 @@ def fill_in(
     recipe.check_frames(len(frames))
     given: dict[Role, Any] = {"scale": scale, "zero": zero, "weights": per_frame}
     functions = {role: value for role, value in given.items() if callable(value)}
-    return *resolve(recipe, functions, frames), per_sample
+    return *resolve(recipe, functions, frames, survey), per_sample
 
 
 def _stated(value: Any) -> Any:

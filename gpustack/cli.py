@@ -1,18 +1,23 @@
 """The command line: a thin layer over `gpustack.stack` and `gpustack.explain`."""
 
-import glob
 import signal
 import sys
 import time
 import warnings
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import click
 
 from gpustack.cli_extras import Extras
-from gpustack.cli_options import images, keywords, recipe_options, run_options
+from gpustack.cli_options import (
+    check_apart,
+    cluster_option,
+    images,
+    keywords,
+    recipe_options,
+    run_options,
+)
 from gpustack.cli_shown import (
     Loudness,
     listening,
@@ -27,13 +32,12 @@ from gpustack.cli_shown import (
 )
 from gpustack.errors import (
     BackendError,
-    FrameError,
+    ClusterError,
     GpustackError,
     InputError,
     OutOfMemoryError,
     WriteError,
 )
-from gpustack.files import split_hdu
 from gpustack.images import PLANES
 
 #: Exit codes: 0 done, 1 the demo found its result wrong or a replay not the same, 128 + N ended by
@@ -68,7 +72,8 @@ def cli() -> None:
 
 @cli.command(
     short_help="Combine FITS files into one image.",
-    epilog="Exit codes: 0 done, 2 bad input, 3 this machine cannot: backend, memory, disk.",
+    epilog="Exit codes: 0 done, 2 bad input, 3 this machine cannot: backend, memory, disk, "
+    "cluster.",
 )
 @click.argument("frames", nargs=-1, required=True, metavar="FRAMES...")
 @click.option(
@@ -103,6 +108,7 @@ def cli() -> None:
     "json: how the result was made and from what, with the SHA-256 of all that is read, which it "
     "reads once more; `gpustack replay` makes it again from that.  Repeat for both.",
 )
+@cluster_option
 @click.option("--overwrite", is_flag=True, help="Replace output, reports, preview if they exist.")
 def combine(
     frames: tuple[str, ...],
@@ -111,6 +117,7 @@ def combine(
     reports: tuple[Path, ...],
     overwrite: bool,
     maps: str | None,
+    dask: str | None,
     **options: Any,
 ) -> None:
     """Combine FRAMES into one image: FITS files, .gz and .fz too, or quoted globs.
@@ -131,6 +138,7 @@ def combine(
       gpustack combine c4d*ooi*.fits.fz -o deep.fits --masks ooi:ood --weight-maps ooi:oow \\
           --weights variance --uncertainty propagated --maps coverage,weight
     """
+    from gpustack.cluster import connected
     from gpustack.engine import stack
     from gpustack.streaming import ToFile
     from gpustack.writing import check_target
@@ -138,34 +146,15 @@ def combine(
     check_target(output, overwrite)
     extras = Extras(preview, reports, overwrite)
     given = images(frames, options)
-    _check_apart(given, output)
+    check_apart(given, output)
     to = ToFile(output, maps.split(",") if maps else (), overwrite)
     words = keywords(options)
     start = time.perf_counter()
-    with progress_bar(sys.stderr) as progress:
-        result = stack(given, outputs=to, progress=progress, **(words | extras.wanted))
+    words |= {"outputs": to, **extras.wanted}
+    with connected(dask) as client, progress_bar(sys.stderr) as progress:
+        result = stack(given, client=client, progress=progress, **words)
     extras.write(result, output)
     tell(summary(result, output, time.perf_counter() - start))
-
-
-def _check_apart(frames: Iterable[Any], output: Path) -> None:
-    """Run twice on ``*.fits``, the result would be combined into itself."""
-    if not output.exists():
-        return
-    for item in _names(frames):
-        for path in map(Path, {item, *glob.glob(item, recursive=True)}):  # noqa: PTH207 - roots
-            if path.exists() and path.samefile(output):
-                raise FrameError(str(path), "expected another output, got one of the frames")
-
-
-def _names(frames: Iterable[Any]) -> Iterator[str]:
-    """Of all files, those that belong to frames too."""
-    for item in frames:
-        if isinstance(item, str):
-            yield item
-        else:
-            given = (item.data, item.mask, item.weight, item.variance)
-            yield from (split_hdu(text)[0] for text in given if text is not None)
 
 
 @cli.command(
@@ -376,7 +365,7 @@ def main() -> None:
             sys.exit(128 + signal.SIGINT)
         except (GpustackError, MemoryError) as err:
             click.echo(f"gpustack: {str(err) or 'out of memory'}", err=True)
-            machine = (BackendError, WriteError, OutOfMemoryError, MemoryError)
+            machine = (BackendError, ClusterError, WriteError, OutOfMemoryError, MemoryError)
             sys.exit(ENVIRONMENT if isinstance(err, machine) else BAD_INPUT)
 
 

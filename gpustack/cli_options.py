@@ -1,10 +1,12 @@
 """What commands of the command line share: the options that make a recipe, and their types."""
 
+import glob
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any, get_args
 
 import click
@@ -14,7 +16,8 @@ from gpustack.checks import check
 from gpustack.cli_shown import loudness_options
 from gpustack.clips import parse_clip
 from gpustack.combines import METHODS, as_combine
-from gpustack.errors import RecipeError
+from gpustack.errors import FrameError, RecipeError
+from gpustack.files import split_hdu
 from gpustack.flags import Flags, parse_bits
 from gpustack.images import PLANES, paired
 from gpustack.measures import Role, choices, place, tidy_numbers
@@ -307,10 +310,38 @@ def run_options(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
+cluster_option = click.option(
+    "--dask",
+    metavar="ADDRESS",
+    help="Have the workers of a dask cluster make it: tcp://HOST:8786, or the scheduler's file.  "
+    "They must read the files by the same names.",
+)
+
+
 def images(frames: tuple[str, ...], options: dict[str, Any]) -> Any:
     """The frames, with what options say of files that belong to them; takes these out."""
     planes = {what: options.pop(what) for what in PLANES}
     return paired(frames, planes) if any(planes.values()) else frames
+
+
+def check_apart(frames: Iterable[Any], output: Path) -> None:
+    """Run twice on ``*.fits``, the result would be combined into itself."""
+    if not output.exists():
+        return
+    for item in _names(frames):
+        for path in map(Path, {item, *glob.glob(item, recursive=True)}):  # noqa: PTH207 - roots
+            if path.exists() and path.samefile(output):
+                raise FrameError(str(path), "expected another output, got one of the frames")
+
+
+def _names(frames: Iterable[Any]) -> Iterator[str]:
+    """Of all files, those that belong to frames too."""
+    for item in frames:
+        if isinstance(item, str):
+            yield item
+        else:
+            given = (item.data, item.mask, item.weight, item.variance)
+            yield from (split_hdu(text)[0] for text in given if text is not None)
 
 
 def keywords(options: dict[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """The engine: frames and a recipe in, band by band through a backend, a result out."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, Literal
@@ -16,21 +16,23 @@ from gpustack.alignments import Alignment
 from gpustack.arguments import fill_in
 from gpustack.backends.base import Outputs, Progress
 from gpustack.clips import Clip
+from gpustack.cluster import Cluster
 from gpustack.combines import Combine
+from gpustack.ends import outputs_of, source_of
 from gpustack.errors import InputError
 from gpustack.flags import Flags
-from gpustack.frames import Frame, FrameSource, open_frames, tell_of_apart
+from gpustack.frames import Frame, open_frames, tell_of_apart
 from gpustack.frames.onfile import kept_open
 from gpustack.frames.resident import reshaped
 from gpustack.header import describe, read_exposure
 from gpustack.limit import beside, limit_of, within_memory
 from gpustack.look import Look
-from gpustack.maps import Derived, Empty, derived, execute, least_memory
+from gpustack.maps import Derived, derived, execute, least_memory
 from gpustack.needs import check_needs, exposures
-from gpustack.normalize import PerFrame
+from gpustack.normalize import PerFrame, survey
 from gpustack.plan import DEFAULT_MEMORY, parse_memory
 from gpustack.progress import following
-from gpustack.provenance import TimedSource, Watch, hashed, made_with, output_record, report_of
+from gpustack.provenance import Watch, hashed, made_with, output_record, report_of
 from gpustack.recipe import OUTPUTS, Recipe, Uncertainty
 from gpustack.result import StackResult, per_frame
 from gpustack.streaming import ResultFile, ToFile, result_file
@@ -56,6 +58,7 @@ def stack(
     backend: str = "auto",
     memory: float | str | None = None,
     device_memory: float | str | None = None,
+    client: Any = None,
     progress: Progress | bool | None = None,
     report: bool = False,
     look: bool = False,
@@ -123,6 +126,10 @@ def stack(
     device_memory : number of bytes, text, or None
         Limit on the memory that is taken on each CUDA device; None is the environment
         variable GPUSTACK_DEVICE_MEMORY, and without it, most of what is free.
+    client : distributed.Client or None
+        The cluster whose workers make the result, the same to the last bit; `memory` and
+        `device_memory` are then those of each worker too. Frames are files that every worker can
+        read, or a `dask.array.Array` (frame, y, x); see docs/scaling.md.
     progress : callable, bool or None
         Called with (rows done, rows in all) after each band. True: a bar, on a terminal and in a
         notebook.
@@ -143,6 +150,8 @@ def stack(
         Where frames, recipe or limits are unusable; the message names the frame.
     BackendError
         Where `backend` was asked for by name and cannot work here.
+    ClusterError
+        Where the cluster of `client` was lost, or is none that can be used.
     OutOfMemoryError
         Where there is less memory than the limit allows to take.
     OutputError
@@ -162,11 +171,14 @@ def stack(
     if isinstance(outputs, ToFile):
         to, outputs = outputs, OUTPUTS if isinstance(clips, Recipe) else outputs.outputs
         check_target(to.path, to.overwrite)
+    cluster = None if client is None else Cluster(client)
     with watch("open"):
-        opened = open_frames(frames, hdu=hdu, unit=unit, flags=flags)
+        open_them = open_frames if cluster is None else cluster.open
+        opened = open_them(frames, hdu=hdu, unit=unit, flags=flags)
     with kept_open():
         with watch("align"):
-            aligned = bring_together(opened, align)
+            align_them = bring_together if cluster is None else cluster.bring_together
+            aligned = align_them(opened, align)
         with watch("measure"):
             recipe, origins, per_sample = fill_in(
                 aligned.frames,
@@ -179,10 +191,13 @@ def stack(
                 uncertainty=uncertainty,
                 dtype=dtype,
                 outputs=outputs,
+                survey=survey if cluster is None else cluster.survey,
             )
         if flags is not None and flags.given:
             origins.append(f"flags: {flags}, bits of masks")
         origins = [*tell_of_apart(opened), *aligned.origins, *origins]
+        if cluster is not None:
+            cluster.check(per_sample, report, look)
         with watch("hash"):
             hashes = hashed(opened, recipe.needs_variance) if report else []
         result = run(
@@ -198,6 +213,7 @@ def stack(
             columns=aligned.columns,
             to=to,
             look=look,
+            cluster=cluster,
         )
     warn_of(result)
     if not report:
@@ -229,6 +245,7 @@ def run(
     columns: Mapping[str, Any] | None = None,
     to: ToFile | None = None,
     look: bool = False,
+    cluster: Cluster | None = None,
 ) -> StackResult:
     """Run a recipe, in which all numbers are filled in, on frames that agree.
 
@@ -256,6 +273,8 @@ def run(
         Where the result goes as it is made.
     look : bool
         As in `stack`; `watch` must note reads.
+    cluster : Cluster or None
+        That which makes it, of these frames.
 
     Raises
     ------
@@ -275,7 +294,7 @@ def run(
     dtype = np.result_type(working, *(frame.dtype for frame in frames))
     flat = None if weights is None else reshaped(weights, len(frames), -1, frames[0].shape[-1])
     check_needs(frames, recipe)
-    source = _source(frames, recipe, dtype, flat, watch)
+    source = source_of(frames, recipe, dtype, flat, watch.reads)
     seen = None
     if look:
         room = DEFAULT_MEMORY if memory is None else parse_memory(memory)
@@ -283,13 +302,20 @@ def run(
         source = replace(source, look=seen)  # type: ignore[call-arg]
     if to is not None and source.resident:
         raise InputError(f"{to.path}: expected frames of the host for ToFile, got cupy arrays")
-    executor = backends.get(backend, device_memory=device_memory, resident=source.resident)
-    watch.backend, watch.device = executor.name, backends.device_of(executor)
+    work: Callable[..., None]
+    if cluster is None:
+        executor = backends.get(backend, device_memory=device_memory, resident=source.resident)
+        watch.backend, watch.device = executor.name, backends.device_of(executor)
+        work = partial(execute, executor)
+    else:
+        watch.backend, watch.device = cluster.take(backend)
+        watch.reads = None  # of workers nobody asks
+        work = partial(cluster.execute, memory, device_memory)
     header = _header(frames, recipe, [made_with(watch), *origins], date)
 
     def fill(file: ResultFile | None) -> StackResult:
         sinks = None if file is None else file.sink
-        out = _outputs(recipe, source, reasons, sinks)
+        out = outputs_of(recipe, source, reasons, sinks)
         assert out.data is not None
         maps = derived(recipe, source, out.data.dtype, exposures(frames, recipe), sinks)
         result, made = _result(frames, recipe, out, maps, header), list(maps.values())
@@ -299,7 +325,7 @@ def run(
         limit = limit_of(memory, source, least_memory(source, recipe, out, made), kept)
         limit -= 0 if seen is None else seen.nbytes
         with watch("stream"), beside(kept):
-            execute(executor, source, recipe, out, made, limit, progress)
+            work(source, recipe, out, made, limit, progress)
         names, samples = [frame.name for frame in frames], result.data.size
         made_of = per_frame(names, recipe, samples, out.valid, out.rejected)
         return replace(result, per_frame={**made_of, **(columns or {})})
@@ -310,44 +336,6 @@ def run(
             with watch("write"):
                 file.finish(result)
     return replace(result, look=seen)
-
-
-def _source(
-    frames: Sequence[Frame],
-    recipe: Recipe,
-    dtype: np.dtype[Any],
-    weights: NDArray[Any] | None,
-    watch: Watch,
-) -> FrameSource:
-    """What the backend reads."""
-    scales = None
-    if recipe.weights == "variance":
-        scales = (1.0,) * len(frames) if recipe.scale is None else recipe.scale
-    given = frames, dtype, weights, recipe.clips_by_variance, scales
-    return FrameSource(*given) if watch.reads is None else TimedSource(*given, watch.reads)
-
-
-def _outputs(
-    recipe: Recipe, source: FrameSource, reasons: bool, sinks: Empty | None = None
-) -> Outputs:
-    """The arrays of the result, not yet filled, where the frames are; or what takes their rows."""
-    n, shape = source.n, (source.rows, source.width)
-    empty = source.empty if sinks is None else sinks
-    real = np.dtype(recipe.dtype) if recipe.dtype else source.dtype
-    whole = np.dtype(np.uint16 if n <= np.iinfo(np.uint16).max else np.uint32)
-    if source.resident:
-        whole = np.dtype(np.int32)  # as kernels write it, where nobody is there to convert it
-    out = Outputs(empty(shape, real), mask=empty(shape, np.dtype(bool)))
-    if recipe.spread is not None:
-        out.uncertainty = empty(shape, real)
-    for name in ("count", "low", "high"):
-        if name in recipe.outputs:
-            setattr(out, name, empty(shape, whole))
-    if "rejected" in recipe.outputs:
-        out.valid, out.rejected = np.zeros(n, np.int64), np.zeros(n, np.int64)
-    if reasons:
-        out.reasons = empty((n, *shape), np.dtype(np.uint8))
-    return out
 
 
 def _header(

@@ -13,6 +13,7 @@
     |   +-- WriteError                   the system could not write it: a full disk, for one
     +-- OutOfMemoryError (MemoryError)   memory ran out, of the machine or of a device
     +-- BackendError (RuntimeError)      a backend was asked for that cannot work here
+    +-- ClusterError (RuntimeError)      a dask cluster was lost, or cannot be used
 
     GpustackWarning (UserWarning)        something unusual that does not stop a run
 
@@ -49,6 +50,10 @@ class FrameError(InputError):
         self.name = name
         self.problem = problem
 
+    def __reduce__(self) -> tuple[type, tuple[str, str]]:
+        """How it is pickled: errors of workers come from other processes."""
+        return type(self), (self.name, self.problem)
+
 
 class MissingFileError(FrameError, FileNotFoundError):
     """There is no such file."""
@@ -76,6 +81,10 @@ class OutOfMemoryError(GpustackError, MemoryError):
 
 class BackendError(GpustackError, RuntimeError):
     """A backend was asked for by name that cannot work here."""
+
+
+class ClusterError(GpustackError, RuntimeError):
+    """A dask cluster was lost, or cannot be used."""
 
 
 class GpustackWarning(UserWarning):

@@ -147,7 +147,7 @@ def test_cupy_frames_have_cupy_maps(cuda, clips):
 
 def test_the_exposure_of_cupy_frames(cuda):
     from gpustack.backends.cuda.backend import CudaBackend
-    from gpustack.engine import _outputs
+    from gpustack.ends import outputs_of
     from gpustack.frames import FrameSource, open_frames
     from gpustack.maps import derived, execute
     from gpustack.recipe import Recipe
@@ -156,7 +156,9 @@ def test_the_exposure_of_cupy_frames(cuda):
     recipe = Recipe(clips=ExtremaClip(1, 2), outputs="exposure")
     source = FrameSource(open_frames(cuda.asarray(cube)), np.dtype("f4"))
     maps = derived(recipe, source, np.dtype("f4"), [0.1, 3, 50, 7, 0.3, 2])
-    execute(CudaBackend(), source, recipe, _outputs(recipe, source, False), [*maps.values()], 10**6)
+    execute(
+        CudaBackend(), source, recipe, outputs_of(recipe, source, False), [*maps.values()], 10**6
+    )
     expected = stack(cube, recipe.clips, outputs="rejections", backend="cpu")
     seconds = np.array([0.1, 3, 50, 7, 0.3, 2]).reshape(6, 1, 1) * ~np.asarray(expected.rejections)
     np.testing.assert_allclose(maps["exposure"].value.get(), seconds.sum(axis=0), rtol=1e-6)

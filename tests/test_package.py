@@ -57,6 +57,8 @@ MAY_IMPORT = {
     "needs": "",
     "arguments": "numpy",
     "limit": "",
+    "ends": "numpy",
+    "cluster": "numpy astropy dask distributed",
     "engine": "numpy",
     "replay": "",
     "live": "numpy astropy",
@@ -187,7 +189,8 @@ def test_the_whole_package_loads_nothing_optional_or_slow():
     found = loaded(f"import {', '.join(everything)}")
     assert {"gpustack", "numpy", "astropy"} <= found
     assert not found & {
-        *("cupy", "cupyx", "reproject", "matplotlib", "ccdproc", "skimage", "astroalign", "sep")
+        *("cupy", "cupyx", "reproject", "matplotlib", "ccdproc", "skimage", "astroalign", "sep"),
+        *("dask", "distributed"),
     }
 
 

@@ -164,7 +164,7 @@ def run_out(*_, **__):
 
 
 WHERE = {
-    "the result": "gpustack.engine._outputs",
+    "the result": "gpustack.engine.outputs_of",
     "maps": "gpustack.engine.derived",
     "a buffer of a thread": "gpustack.backends.cpu.Space",
     "a thread at work": "gpustack.backends.tile_job.TileJob.run",

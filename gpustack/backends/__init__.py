@@ -42,7 +42,11 @@ def device_of(executor: Backend) -> str:
 
 
 def get(
-    name: str = "auto", *, device_memory: float | str | None = None, resident: bool = False
+    name: str = "auto",
+    *,
+    device_memory: float | str | None = None,
+    resident: bool = False,
+    threads: int | None = None,
 ) -> Backend:
     """The backend called `name`.
 
@@ -54,6 +58,8 @@ def get(
         That may be taken on each CUDA device; see `CudaBackend`.
     resident : bool
         Whether the frames are cupy arrays, with which the cuda backend alone can work.
+    threads : int or None
+        Of the cpu backend; see `CpuBackend`.
 
     Raises
     ------
@@ -77,7 +83,7 @@ def get(
     if name == "cpu" or problem is not None:
         if name == "auto":
             _log.debug("backend auto: cpu (%s)", problem)
-        return CpuBackend()
+        return CpuBackend(threads)
     if name == "auto":
         _log.debug("backend auto: cuda")
     from gpustack.backends.cuda.backend import CudaBackend  # slow to load, and few have a device

@@ -35,6 +35,7 @@ __all__ = [
     "Frame",
     "FrameSource",
     "check_agree",
+    "listed",
     "open_frames",
     "tell_of_apart",
 ]
@@ -186,10 +187,23 @@ def _parse_unit(unit: units.UnitBase | str | None) -> units.UnitBase | None:
         raise InputError(f"unit: expected one that astropy knows, got {unit!r}") from err
 
 
+def listed(inputs: Any) -> list[Any]:
+    """The inputs of `open_frames` one by one, globs expanded.
+
+    Raises
+    ------
+    InputError
+        Where they are none.
+    """
+    return list(_items(inputs))
+
+
 def _items(inputs: Any) -> Iterator[Any]:
     """The inputs one by one, globs expanded."""
     if isinstance(inputs, (str, os.PathLike, Image, loaded("astropy.nddata", "NDData"))):
         inputs = [inputs]
+    if isinstance(inputs, loaded("dask.array", "Array")):
+        raise InputError("frames: expected client= for a dask array, got none")
     is_samples = isinstance(inputs, np.ndarray) and inputs.dtype.kind not in "OU"
     if (is_samples or is_device_array(inputs)) and inputs.ndim < 3:
         raise InputError(

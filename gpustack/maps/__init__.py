@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from gpustack.maps.banded import execute, least_memory
+from gpustack.maps.banded import execute, halo, least_memory
 from gpustack.maps.base import Derived, Empty, Part, Rows, Stack
 from gpustack.maps.coverage import CoverageMap
 from gpustack.maps.exposure import ExposureMap
@@ -33,10 +33,12 @@ __all__ = [
     "Empty",
     "Part",
     "RejectionCube",
+    "RejectionMap",
     "Rows",
     "Stack",
     "derived",
     "execute",
+    "halo",
     "least_memory",
     "measured",
 ]

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -26,8 +27,9 @@ def execute(
     maps: Sequence[Derived],
     memory: int,
     progress: Progress | None = None,
+    span: Band | None = None,
 ) -> None:
-    """Run `recipe`, which may grow, on a whole stack; fill `out` and all maps.
+    """Run `recipe`, which may grow, on a stack, or on a part; fill `out` and all maps.
 
     Parameters
     ----------
@@ -39,6 +41,9 @@ def execute(
     memory : int
         Bytes that samples, buffers and the reasons of a band may take, beside `out` and the maps;
         where the frames are on a device, so are the reasons.
+    span : Band or None
+        The rows to make; None is all. Those near it are looked at where rejections grow, and do
+        not count in the tallies.
 
     Raises
     ------
@@ -47,12 +52,19 @@ def execute(
     """
     if recipe.per_sample:  # where the weights come from is the source's business
         recipe = replace(recipe, weights="sample")
-    recipe = measured(executor, source, recipe, memory)
-    if recipe.grow is None and not maps:
+    plan = _plan(source, recipe, out, maps)
+    around = None if span is None else plan.near(span)
+    recipe = measured(executor, source, recipe, memory, around)
+    if recipe.grow is not None or maps:
+        with source.here():
+            _Run(executor, source, recipe, out, maps, memory, progress, span).run()
+    elif span is None:
         executor.stream(source, recipe, out, memory, progress)
-        return
-    with source.here():
-        _Run(executor, source, recipe, out, maps, memory, progress).run()
+    else:
+        part = out.rows(span.start, span.stop)
+        rows = Rows(source, span.start, span.stop)
+        executor.stream(rows, recipe.rows(span.start, span.stop), part, memory, progress)
+        out.place(span.start, part)
 
 
 def least_memory(source: Stack, recipe: Recipe, out: Outputs, maps: Sequence[Derived]) -> int:
@@ -61,6 +73,11 @@ def least_memory(source: Stack, recipe: Recipe, out: Outputs, maps: Sequence[Der
     if recipe.grow is None and not maps:
         return before
     return max(before, _plan(source, recipe, out, maps).least)
+
+
+def halo(source: Stack, recipe: Recipe, span: Band) -> Band:
+    """The rows that are looked at for those of a span."""
+    return _plan(source, recipe, Outputs(), ()).near(span)
 
 
 def _plan(source: Stack, recipe: Recipe, out: Outputs, maps: Sequence[Derived]) -> Plan:
@@ -95,11 +112,13 @@ class _Run:
     maps: Sequence[Derived]
     memory: int
     progress: Progress | None
+    span: Band | None = None
 
     def run(self) -> None:
         """Run all bands."""
         plan = _plan(self.source, self.recipe, self.out, self.maps)
-        bands = plan.bands(self.memory)
+        span = Band(0, self.source.rows) if self.span is None else self.span
+        bands = plan.bands(self.memory, span)
         most = max(band.rows for band in bands)
         window, held = self._window(plan.window_rows(most)), plan.held(most)
         clipped, made = 0, Outputs()
@@ -107,9 +126,9 @@ class _Run:
             around = plan.around(band)
             window.let_go(around.start)
             ahead = Band(max(clipped, around.start), around.stop)
-            if ahead.rows:
-                made = self._clip(ahead, window.of(ahead.start, ahead.stop), held)
-                clipped = ahead.stop
+            for piece in _pieces(ahead, span):
+                made = self._clip(piece, window.of(piece.start, piece.stop), held, span)
+            clipped = max(clipped, ahead.stop)
             if self.recipe.grow is not None:
                 near = window.of(around.start, around.stop)
                 made = self._grow(band, near, band.start - around.start, held)
@@ -127,13 +146,18 @@ class _Run:
             array = source.empty(shape, np.dtype(np.uint8))
         return Window(array, source.rows)
 
-    def _clip(self, band: Band, reasons: Any, held: int) -> Outputs:
-        """Make the reasons of a band; where nothing grows, all else too."""
+    def _clip(self, band: Band, reasons: Any, held: int, span: Band) -> Outputs:
+        """Make the reasons of a band; where nothing grows, all else too.
+
+        Of what is not in the span nothing but the reasons.
+        """
         source, recipe, out = self.source, self.recipe, self.out
         if recipe.grow is not None:
             source = source.unweighted()
             recipe = recipe.rejecting(recipe.clips[:-1])  # nothing is combined yet
             out = Outputs(low=out.low, high=out.high, valid=out.valid, rejected=out.rejected)
+            if not span.start <= band.start < span.stop:
+                out = Outputs()
         return self._stream(Rows(source, band.start, band.stop), recipe, out, held, reasons)
 
     def _grow(self, band: Band, near: Any, start: int, held: int) -> Outputs:
@@ -175,3 +199,10 @@ class _Run:
         if progress is None:
             return None
         return lambda done, _: progress(rows.start + done, total)
+
+
+def _pieces(band: Band, span: Band) -> list[Band]:
+    """A band cut where a span begins and ends."""
+    cuts = [min(max(at, band.start), band.stop) for at in (span.start, span.stop)]
+    ends = [band.start, *cuts, band.stop]
+    return [Band(*both) for both in pairwise(ends) if both[0] < both[1]]

@@ -47,8 +47,10 @@ class Plan:
         """The rows of a band of so many, and those beside it."""
         return min(rows + 2 * self.reach, self.height)
 
-    def bands(self, memory: int) -> list[Band]:
+    def bands(self, memory: int, span: Band | None = None) -> list[Band]:
         """Bands that take a share of `memory`, or of one row; none is of two planes.
+
+        Of all rows, or of those of a span.
 
         Raises
         ------
@@ -63,9 +65,23 @@ class Plan:
             )
         beside = self.least - self.row_bytes
         room = max(memory // SHARE - beside, self.row_bytes)
-        cut = plan_bands(self.height, self.row_bytes, room)
-        starts = [plane * self.height for plane in range(self.planes)]
-        return [Band(at + band.start, at + band.stop) for at in starts for band in cut]
+        span = Band(0, self.height * self.planes) if span is None else span
+        return [
+            Band(part.start + band.start, part.start + band.stop)
+            for part in self.by_plane(span)
+            for band in plan_bands(part.rows, self.row_bytes, room)
+        ]
+
+    def by_plane(self, span: Band) -> list[Band]:
+        """A span, cut where planes end."""
+        first, last = span.start // self.height, -(-span.stop // self.height)
+        planes = [(k * self.height, (k + 1) * self.height) for k in range(first, last)]
+        return [Band(max(top, span.start), min(end, span.stop)) for top, end in planes]
+
+    def near(self, span: Band) -> Band:
+        """From the first row that is looked at for a span to the last."""
+        parts = [self.around(part) for part in self.by_plane(span)]
+        return Band(parts[0].start, parts[-1].stop)
 
     def around(self, band: Band) -> Band:
         """The band with the rows beside it."""

@@ -26,7 +26,9 @@ PIXEL_BYTES = 13 * 8
 LEAST_COUNT = 3
 
 
-def measured(executor: Backend, source: Stack, recipe: Recipe, memory: int) -> Recipe:
+def measured(
+    executor: Backend, source: Stack, recipe: Recipe, memory: int, span: Band | None = None
+) -> Recipe:
     """The recipe as backends see it, with the noise of every row where clips need it.
 
     Parameters
@@ -38,6 +40,8 @@ def measured(executor: Backend, source: Stack, recipe: Recipe, memory: int) -> R
     recipe : Recipe
     memory : int
         Bytes that samples and buffers may take.
+    span : Band or None
+        The rows of which it is needed; None is all.
 
     Raises
     ------
@@ -47,7 +51,7 @@ def measured(executor: Backend, source: Stack, recipe: Recipe, memory: int) -> R
     for k, clip in enumerate(recipe.clips):
         if _is_open(clip):
             with source.here():
-                sigmas = _RowNoise(executor, source, recipe, k, memory).sigmas()
+                sigmas = _RowNoise(executor, source, recipe, k, memory, span).sigmas()
             clips = (*recipe.clips[:k], clip.measured(sigmas), *recipe.clips[k + 1 :])  # type: ignore[union-attr]
             recipe = replace(recipe, clips=clips)
     return recipe
@@ -78,13 +82,14 @@ class _RowNoise:
     recipe: Recipe
     k: int
     memory: int
+    span: Band | None
 
     def sigmas(self) -> NDArray[np.float64]:
         """The s of every row; NaN where no column has enough samples, or all are alike."""
         source, plan = self.source, _plan(self.source)
         squares, counts = np.zeros((2, source.rows))
         if source.n >= LEAST_COUNT:
-            for band in plan.bands(self.memory):
+            for band in plan.bands(self.memory, self.span):
                 here = slice(band.start, band.stop)
                 squares[here], counts[here] = self._sums(band, self.memory - plan.held(band.rows))
         some = (counts > 0) & (squares > 0)

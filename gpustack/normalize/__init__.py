@@ -6,26 +6,42 @@ takes them of all frames, `given` has the numbers that are in headers, files and
 these together, `weights` sorts out what was given as weights. This is their door.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from numpy.typing import NDArray
 
+from gpustack.clips import RangeClip
 from gpustack.frames import Frame
 from gpustack.measures import Measure, Noise, Overlap, Role, Statistic
 from gpustack.normalize.measured import Taking
-from gpustack.normalize.survey import survey
+from gpustack.normalize.survey import Key, Measured, Wanted, survey
 from gpustack.normalize.weights import split_weights
 from gpustack.recipe import Recipe
 
-__all__ = ["PerFrame", "resolve", "split_weights"]
+__all__ = [
+    "Key",
+    "Measured",
+    "PerFrame",
+    "Survey",
+    "Wanted",
+    "resolve",
+    "split_weights",
+    "survey",
+]
 
 PerFrame = Sequence[float] | NDArray[Any] | str | Measure | Callable[[Any], float] | None
 
+#: What takes statistics of frames, as `survey` does.
+Survey = Callable[[Sequence[Frame], Iterable[Wanted], Sequence[RangeClip]], dict[Key, Measured]]
+
 
 def resolve(
-    recipe: Recipe, functions: Mapping[Role, Callable[[Any], float]], frames: Sequence[Frame]
+    recipe: Recipe,
+    functions: Mapping[Role, Callable[[Any], float]],
+    frames: Sequence[Frame],
+    survey: Survey = survey,
 ) -> tuple[Recipe, list[str]]:
     """The recipe with a number a frame where it has measures; and in words, from what.
 
@@ -40,6 +56,8 @@ def resolve(
         stand for.
     frames : sequence of Frame
         Each is read once more for all statistics, once for an overlap, once a function.
+    survey : callable
+        Takes the statistics.
 
     Raises
     ------

@@ -1,0 +1,207 @@
+"""What a cluster costs beside one machine: ``python -m bench.scaling --json NAME-scaling.json``.
+
+A dask cluster of processes of one thread on this machine, of 1 and of 2 workers, stacks files of
+several sizes, cut into few tasks and many. Wall seconds say how much faster two are than one;
+processor seconds, of workers and of client with scheduler, are what the cost model is fitted to.
+"""
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import nnls
+
+from bench import machine
+from bench.stream import simulate
+from bench.table import scaling_table
+from gpustack import SigmaClip, stack
+from gpustack.cluster import cutting
+
+WORKERS = (1, 2)
+#: Frames, pixels on a side, tasks for each worker.
+SIZES = ((4, 64, 64), (8, 1024, 4), (8, 1024, 64), (32, 512, 4), (32, 512, 64), (32, 1024, 4))
+#: What is made of a pixel: image and uncertainty in float32, the mask.
+MADE = 9
+RECIPE = SigmaClip(low=3, high=3, spread="mad_std")
+
+
+@dataclass(frozen=True)
+class Job:
+    """A stack as a cost model sees it.
+
+    Parameters
+    ----------
+    frames, rows, width : int
+    bands : int
+        How many tasks; of each, rows of all frames are read at once.
+    sample, made : int
+        Bytes of a sample in its file, and of all that is made of a pixel.
+    """
+
+    frames: int
+    rows: int
+    width: int
+    bands: int
+    sample: int = 4
+    made: int = MADE
+
+    @property
+    def read_bytes(self) -> int:
+        """Of all frames."""
+        return self.frames * self.rows * self.width * self.sample
+
+    @property
+    def made_bytes(self) -> int:
+        """Of the result."""
+        return self.rows * self.width * self.made
+
+    @property
+    def amounts(self) -> dict[str, int]:
+        """How much there is of all that costs: of one worker, which opens all frames once."""
+        return {
+            "task": self.bands,
+            "frame opened": self.frames,
+            "frame of a task": self.frames * self.bands,
+            "byte read": self.read_bytes,
+            "byte made": self.made_bytes,
+        }
+
+
+#: Seconds of each of `Job.amounts`.
+Costs = dict[str, float]
+
+
+#: What there is to pay for: the client reads nothing of the samples.
+PAID = {
+    "workers": ("task", "frame opened", "frame of a task", "byte read", "byte made"),
+    "client": ("task", "frame opened", "byte made"),
+}
+#: What the project was asked about, and where: on so many workers, with storage and a network of
+#: the client of so many bytes a second.
+LARGE = Job(10_000, 10_000, 10_000, 1000)
+NODES, STORAGE, NETWORK = 100, 10e9, 1e9
+
+
+def fit(jobs: Sequence[Job], seconds: Sequence[float], names: Sequence[str]) -> Costs:
+    """Costs >= 0 of `names` that explain what jobs took, relative to what each took."""
+    table = np.array([[job.amounts[name] for name in names] for job in jobs], float)
+    weights = 1 / np.array(seconds)
+    scale = table.max(axis=0)
+    found, _ = nnls(table * weights[:, None] / scale, np.ones(len(jobs)))
+    return dict(zip(names, (found / scale).tolist(), strict=True))
+
+
+def cost(costs: Costs, job: Job) -> float:
+    """Seconds of a job by a model."""
+    return sum(number * job.amounts[name] for name, number in costs.items())
+
+
+def bounds(
+    workers: Costs, client: Costs, job: Job, *, nodes: int, storage: float, network: float
+) -> dict[str, float]:
+    """Seconds that each part needs, were it alone; the longest is the bottleneck.
+
+    Parameters
+    ----------
+    workers, client : dict
+        Costs of them.
+    job : Job
+    nodes : int
+        Workers.
+    storage, network : float
+        Bytes a second, of the storage for all, and of the network of the client.
+    """
+    opened = workers["frame opened"] * job.frames
+    return {
+        "workers": opened + (cost(workers, job) - opened) / nodes,
+        "storage": job.read_bytes / storage,
+        "client": cost(client, job),
+        "network of the client": job.made_bytes / network,
+    }
+
+
+@contextmanager
+def cluster_of(workers: int) -> Iterator[Any]:
+    """A client of so many processes."""
+    from distributed import Client, LocalCluster
+
+    how = {"n_workers": workers, "threads_per_worker": 1, "dashboard_address": None}
+    with LocalCluster(memory_limit=0, **how) as cluster, Client(cluster) as client:
+        yield client
+
+
+def timed(paths: list[str], client: Any, expected: NDArray[Any]) -> dict[str, float]:
+    """Seconds of one stack: of the wall, of the processors of workers and of this process."""
+    before = client.run(time.process_time)
+    begin, own = time.perf_counter(), time.process_time()
+    result = stack(paths, RECIPE, client=client, backend="cpu", memory="1GB")
+    seconds, own = time.perf_counter() - begin, time.process_time() - own
+    after = client.run(time.process_time)
+    if not np.array_equal(np.asarray(result.data), expected, equal_nan=True):
+        raise RuntimeError("expected the result of one machine, got another")
+    theirs = sum(after[at] - before[at] for at in after)
+    return {"seconds": seconds, "workers": theirs, "client": own}
+
+
+def measure(sizes: Sequence[Sequence[int]], repeats: int) -> list[dict[str, Any]]:
+    """All runs, the least of some repeats of each."""
+    found: list[dict[str, Any]] = []
+    with tempfile.TemporaryDirectory() as scratch:
+        for workers in WORKERS:
+            with cluster_of(workers) as client:
+                for frames, size, each in sizes:
+                    folder = Path(scratch, f"{frames}-{size}")
+                    if not folder.exists():
+                        folder.mkdir()
+                        simulate(folder, frames, size)
+                    paths = [str(path) for path in sorted(folder.glob("*.fits"))]
+                    expected = np.asarray(stack(paths, RECIPE, backend="cpu").data)
+                    cutting.EACH = each
+                    runs = [timed(paths, client, expected) for _ in range(repeats + 1)][1:]
+                    least = {name: min(run[name] for run in runs) for name in runs[0]}
+                    bands = len(cutting.cut(size, workers, 1, 1, 1 << 40).bands)
+                    job = {"frames": frames, "size": size, "bands": bands}
+                    found.append({"workers": workers, "job": job, "took": least})
+    return found
+
+
+def fitted(runs: Sequence[dict[str, Any]]) -> dict[str, Costs]:
+    """The costs of workers and client, in processor seconds, by the runs of one worker."""
+    alone = [run for run in runs if run["workers"] == 1]
+    jobs = [
+        Job(one["job"]["frames"], one["job"]["size"], one["job"]["size"], one["job"]["bands"])
+        for one in alone
+    ]
+    return {
+        who: fit(jobs, [run["took"][who] for run in alone], names) for who, names in PAID.items()
+    }
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line."""
+    parser = argparse.ArgumentParser("bench.scaling", description=__doc__.partition("\n")[0])
+    parser.add_argument("--repeats", type=int, default=3, help="default: %(default)s")
+    machine.add_json(parser)
+    options = parser.parse_args(arguments)
+    load, each = machine.load(), cutting.EACH
+    runs = measure(SIZES, options.repeats)
+    cutting.EACH = each
+    costs = fitted(runs)
+    large = bounds(*costs.values(), LARGE, nodes=NODES, storage=STORAGE, network=NETWORK)
+    told = {"runs": runs, "costs": costs, "large": large}
+    results = machine.record("scaling", {"repeats": options.repeats}, load, **told)
+    machine.write(options.json, results)
+    print(scaling_table(results))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,267 @@
+"""The client's side: tasks are handed out, and what they make is put together."""
+
+import secrets
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from itertools import islice
+from typing import Any
+
+from gpustack.align import Aligned, bring_together
+from gpustack.alignments import Alignment, as_alignment
+from gpustack.backends import NAMES
+from gpustack.backends.base import Outputs, Progress
+from gpustack.clips import RangeClip
+from gpustack.cluster import tasks
+from gpustack.cluster.arrays import block_of, chunk_rows, far_frames, is_dask_array, plane_of
+from gpustack.cluster.cutting import AHEAD, cut
+from gpustack.cluster.link import told_of_loss
+from gpustack.cluster.opening import Opening, everywhere, stamps_of, whole_paths
+from gpustack.cluster.rows import row_bytes
+from gpustack.errors import BackendError, ClusterError, InputError
+from gpustack.frames import Frame, FrameSource, listed, open_frames
+from gpustack.loaded import loaded
+from gpustack.logs import logger
+from gpustack.maps import Derived, halo
+from gpustack.normalize import Key, Measured, Wanted
+from gpustack.plan import Band
+from gpustack.provenance import versions
+from gpustack.recipe import Recipe
+
+_log = logger(__name__)
+
+#: A task: what it is of, the function, and its arguments.
+Task = tuple[Any, Callable[..., Any], Sequence[Any]]
+
+
+class Cluster:
+    """The workers that a stack is made by.
+
+    Parameters
+    ----------
+    client : distributed.Client
+
+    Raises
+    ------
+    InputError
+        Where it is no client, or one for coroutines.
+    """
+
+    def __init__(self, client: Any) -> None:
+        if not isinstance(client, loaded("distributed", "Client")):
+            raise InputError(f"client: expected a distributed.Client, got {client!r}")
+        if client.asynchronous:
+            raise InputError("client: expected one that waits, got one of asynchronous=True")
+        self._client = client
+        self._token = secrets.token_hex(8)
+        self._array: Any = None
+        self._unit: Any = None
+        self._opening: Opening | None = None
+        self._backend = ""
+
+    def open(self, frames: Any, hdu: Any, unit: Any, flags: Any) -> list[Frame]:
+        """The frames as the client knows them, and as workers will.
+
+        Raises
+        ------
+        InputError
+            Where they are no files or dask array, or as `gpustack.frames.open_frames`.
+        """
+        if is_dask_array(frames):
+            self._array, self._unit = frames, unit
+            return far_frames(frames, unit, flags)
+        items = listed(frames)
+        paths = whole_paths(items)
+        opened = open_frames(items, hdu=hdu, unit=unit, flags=flags)
+        stamps = stamps_of(opened)
+        self._opening = Opening(self._token, paths, hdu, unit, flags, stamps, versions())
+        return opened
+
+    def bring_together(self, frames: Sequence[Frame], given: Alignment | str | None) -> Aligned:
+        """As `gpustack.align.bring_together`; workers align frames as they are aligned here.
+
+        Raises
+        ------
+        InputError
+            Where a dask array is to be aligned, or frames cannot be.
+        """
+        if given is not None and self._array is not None:
+            raise InputError("align: expected none for a dask array, of which nobody has headers")
+        how = everywhere(as_alignment(given))
+        aligned = bring_together(frames, given)
+        if self._opening is not None:
+            self._opening = replace(self._opening, align=how, known=aligned.found)
+        return aligned
+
+    def check(self, weights: Any, report: bool, look: bool) -> None:
+        """Raise where samples would have to be sent, or be here."""
+        if weights is not None:
+            raise InputError(
+                "weights: expected one a frame, or weight maps in files, with client=, as no "
+                f"samples are sent, got an array of shape {weights.shape}"
+            )
+        if look:
+            raise InputError("look: expected none with client=, as the samples stay at the workers")
+        if report and self._array is not None:
+            raise InputError("report: expected files, whose samples are hashed, got a dask array")
+
+    def survey(
+        self, frames: Sequence[Frame], measures: Iterable[Wanted], ranges: Sequence[RangeClip]
+    ) -> dict[Key, Measured]:
+        """As `gpustack.normalize.survey`, each frame a task."""
+        wanted, n = list(measures), len(frames)
+        found: list[dict[Key, float | None]] = [{}] * n
+        window = AHEAD * sum(self._workers().values())
+        with self._results(self._measuring(n, wanted, ranges), window) as results:
+            for f, numbers in results:
+                found[f] = numbers
+        return {key: [one[key] for one in found] for key in found[0]}
+
+    def _measuring(
+        self, n: int, wanted: Sequence[Wanted], ranges: Sequence[RangeClip]
+    ) -> Iterator[Task]:
+        opening = self._opening
+        together = None
+        if opening is not None and not opening.apart:
+            together = self._client.submit(tasks.shared, opening, key=self._key("opening"))
+        for f in range(n):
+            plane = None if self._array is None else plane_of(self._array, f)
+            how = together
+            if opening is not None and opening.apart:
+                how = opening.only(f)
+            yield f, tasks.measure_frame, (how, f, wanted, ranges, plane)
+
+    def take(self, backend: str) -> tuple[str, str]:
+        """The backend that all workers take, so that all rows are of one, and on what in words.
+
+        ``"auto"`` is cuda where every worker has a device.
+
+        Raises
+        ------
+        BackendError
+            Where one cannot work on a worker.
+        ClusterError
+            Where there is no worker, or no gpustack on one.
+        """
+        if backend not in NAMES:
+            raise InputError(f"backend: expected one of {', '.join(NAMES)}, got {backend!r}")
+        self._workers()
+        with told_of_loss():
+            found = self._client.run(tasks.usable, on_error="return")
+        for at, one in found.items():
+            if isinstance(one, Exception):
+                raise ClusterError(f"worker {at}: expected gpustack, got: {one}")
+        lacking = {at: one["problem"] for at, one in found.items() if one["cuda"] is None}
+        if backend == "cuda" and lacking:
+            at, problem = next(iter(lacking.items()))
+            raise BackendError(f"backend 'cuda' cannot work on worker {at}: {problem}")
+        if backend == "auto":
+            backend = "cpu" if lacking else "cuda"
+            counts = len(lacking), len(found)
+            _log.debug("backend auto: %s (%d of %d workers without a device)", backend, *counts)
+        self._backend = backend
+        return backend, ", ".join(sorted({one[backend] for one in found.values()}))
+
+    def execute(
+        self,
+        memory: float | str | None,
+        device_memory: float | str | None,
+        source: FrameSource,
+        recipe: Recipe,
+        out: Outputs,
+        maps: Sequence[Derived],
+        limit: int,
+        progress: Progress | None = None,
+    ) -> None:
+        """As `gpustack.maps.execute`, by the workers.
+
+        Parameters
+        ----------
+        memory, device_memory
+            Of each worker.
+        source, recipe, out, maps, progress
+            As there; of `source` nothing is read.
+        limit : int
+            Bytes of which results that are on their way take half at most.
+        """
+        given = self._backend, memory, device_memory
+        work = tasks.Work(self._opening, self._unit, recipe, source.dtype.str, *given)
+        kept = self._client.submit(tasks.shared, work, key=self._key("work"))
+        read, made = source.most_row_bytes, row_bytes(out, maps)
+        chunk, most = 1, 0
+        if self._array is not None:
+            chunk, most = chunk_rows(self._array), max(1, limit // read)
+        parts = cut(source.rows, len(self._workers()), read, made, limit // 2, chunk, most)
+        jobs = (self._band(kept, source, recipe, band) for band in parts.bands)
+        done = 0
+        with self._results(jobs, parts.window) as results:
+            for band, rows in results:
+                rows.place(band, out, maps)
+                done += band.rows
+                if progress is not None:
+                    progress(done, source.rows)
+
+    def _band(self, work: Any, source: FrameSource, recipe: Recipe, band: Band) -> Task:
+        if self._array is None:
+            return band, tasks.make_rows, (work, band.start, band.stop)
+        around = halo(source, recipe, band)
+        block, top = block_of(self._array, around), around.start
+        return band, tasks.make_rows, (work, band.start - top, band.stop - top, block)
+
+    @contextmanager
+    def _results(self, jobs: Iterable[Task], window: int) -> Iterator[Iterator[tuple[Any, Any]]]:
+        """What tasks give, as it comes, of which so many go out at a time."""
+        from distributed import as_completed
+
+        waiting, out = iter(jobs), {}
+        coming = as_completed(loop=self._client.loop)
+
+        def send(count: int) -> None:
+            for what, function, arguments in islice(waiting, count):
+                future = self._submit(function, arguments)
+                out[future.key] = what, future
+                coming.add(future)
+
+        def results() -> Iterator[tuple[Any, Any]]:
+            send(window)
+            for future in coming:
+                result = future.result()
+                what, _ = out.pop(future.key)
+                future.release()
+                send(1)
+                yield what, result
+
+        with told_of_loss():
+            try:
+                yield results()
+            finally:  # what is not wanted any more is not made
+                for _, future in out.values():
+                    future.release()
+
+    def _submit(self, function: Callable[..., Any], arguments: Sequence[Any]) -> Any:
+        key = self._key(function.__name__)
+        if self._array is None:
+            return self._client.submit(function, *arguments, key=key)
+        from dask import delayed
+
+        task = delayed(function, pure=False)(*arguments, dask_key_name=key)
+        return self._client.compute(task, optimize_graph=False)
+
+    def _key(self, name: str) -> str:
+        """As dask shows it: tasks of one name belong together."""
+        return f"gpustack_{name}-{secrets.token_hex(8)}"
+
+    def _workers(self) -> dict[str, int]:
+        """The threads of each worker.
+
+        Raises
+        ------
+        ClusterError
+            Where there is none.
+        """
+        with told_of_loss():
+            found: dict[str, int] = self._client.nthreads()
+        if not found:
+            where = self._client.scheduler.address
+            raise ClusterError(f"client: expected workers at {where}, got none")
+        return found

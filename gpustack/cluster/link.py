@@ -1,0 +1,57 @@
+"""The link to a scheduler: how it is made, and how its loss is told."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from gpustack.errors import ClusterError
+
+
+@contextmanager
+def told_of_loss() -> Iterator[None]:
+    """What dask raises where it has lost its scheduler, or too many workers, is ours."""
+    from asyncio import CancelledError as Cancelled
+    from concurrent.futures import CancelledError
+
+    from distributed import KilledWorker
+    from distributed.client import FutureCancelledError
+    from distributed.comm import CommClosedError
+
+    try:
+        yield
+    except KilledWorker as err:
+        raise ClusterError(
+            f"cluster: expected rows of the result, got workers that died of them, the last "
+            f"{err.last_worker.address}; it may be of memory"
+        ) from err
+    except (CancelledError, Cancelled, FutureCancelledError, CommClosedError) as err:
+        raise ClusterError(f"cluster: expected a scheduler, got none any more: {err}") from err
+
+
+@contextmanager
+def connected(address: str | None) -> Iterator[Any]:
+    """A client of the scheduler at an address; None of none.
+
+    Raises
+    ------
+    ClusterError
+        Where there is none, or dask is not installed.
+    """
+    if address is None:
+        yield None
+        return
+    try:
+        from distributed import Client
+    except ImportError as err:
+        raise ClusterError(
+            f"dask {address}: expected distributed to be installed, got: {err}; "
+            "pip install distributed (the extra gpustack[dask])"
+        ) from err
+    try:
+        where = {"scheduler_file": address} if Path(address).is_file() else {"address": address}
+        client = Client(**where, direct_to_workers=True, set_as_default=False)
+    except (OSError, ValueError) as err:
+        raise ClusterError(f"dask {address}: expected a scheduler, got: {err}") from err
+    with client:
+        yield client

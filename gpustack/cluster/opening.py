@@ -1,0 +1,185 @@
+"""How a worker opens the frames of a stack: a description that is small, and the frames of it."""
+
+import os
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+from astropy.io import fits
+
+from gpustack.align import bring_together
+from gpustack.alignments import Alignment, Offsets, Reproject
+from gpustack.errors import ClusterError, FrameError, InputError
+from gpustack.files import HduKey
+from gpustack.flags import Flags
+from gpustack.frames import FitsFrame, Frame, open_frames
+from gpustack.images import PLANES, Image
+from gpustack.provenance import versions
+
+#: A file, and what tells whether it has been changed: its size, and when it was modified (ns).
+#: No inode: two machines may number the files of a network differently.
+Stamps = Mapping[str, tuple[int, int]]
+
+#: Of so many stacks a worker keeps the frames open.
+_KEPT = 2
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Opening:
+    """How the frames of a stack are opened.
+
+    Parameters
+    ----------
+    token : str
+        Tells one stack from another.
+    items : tuple of str and Image
+        Whole paths.
+    hdu, unit, flags
+        As in `gpustack.stack`.
+    stamps : mapping
+        Of all files, as whoever asks for the stack saw them.
+    versions : mapping
+        With which it computes.
+    align : Alignment or None
+    known : sequence of Similarity, or None
+        Where frames lie that were measured.
+    """
+
+    token: str
+    items: Sequence[str | Image]
+    hdu: HduKey | None
+    unit: Any
+    flags: Flags | None
+    stamps: Stamps
+    versions: Mapping[str, str]
+    align: Alignment | None = None
+    known: Any = None
+
+    @property
+    def apart(self) -> bool:
+        """Whether each frame can be opened without the others."""
+        return self.align is None and not (self.flags and self.flags.given)
+
+    def only(self, f: int) -> "Opening":
+        """That of one frame."""
+        return replace(self, items=[self.items[f]])
+
+    def frames(self) -> list[Frame]:
+        """The frames, opened and aligned here.
+
+        Raises
+        ------
+        ClusterError
+            Where versions differ.
+        FrameError
+            Where a file is unusable, or not the one that was seen.
+        """
+        self._check_versions()
+        opened = open_frames(self.items, hdu=self.hdu, unit=self.unit, flags=self.flags)
+        for file, found in stamps_of(opened).items():
+            _check_stamp(file, self.stamps.get(file), found)
+        return bring_together(opened, self.align, self.known).frames
+
+    def _check_versions(self) -> None:
+        here = versions()
+        differ = [name for name in here if here[name] != self.versions.get(name)]
+        if differ:
+            name = differ[0]
+            raise ClusterError(
+                f"{name}: expected {self.versions.get(name)} as at the client, so that the result "
+                f"is the same, got {here[name]}"
+            )
+
+
+def whole_paths(items: Iterable[Any]) -> list[str | Image]:
+    """Files by names that hold everywhere.
+
+    Raises
+    ------
+    InputError
+        Where one is no file.
+    """
+    return [_whole(item, f) for f, item in enumerate(items)]
+
+
+def _whole(item: Any, f: int) -> str | Image:
+    if isinstance(item, Image):
+        texts = {name: getattr(item, name) for name in PLANES}
+        kept = {name: _absolute(text) for name, text in texts.items() if text is not None}
+        return Image(_absolute(item.data), **kept)
+    if isinstance(item, (str, os.PathLike)):
+        return _absolute(item)
+    raise InputError(
+        "frames: expected names of files that every worker can read, or a dask array "
+        f"(frame, y, x), as no samples are sent, got {type(item).__name__} for frame {f}; write "
+        "it to a file, or give dask.array.from_array(...)"
+    )
+
+
+def _absolute(path: Any) -> str:
+    text = os.fsdecode(path)
+    return text if text.startswith("!") else str(Path(text).absolute())
+
+
+def everywhere(align: Alignment | None) -> Alignment | None:
+    """An alignment, of which the files have names that hold everywhere.
+
+    Raises
+    ------
+    InputError
+        Where its target is a WCS: what is pickled of that has 12 digits.
+    """
+    if isinstance(align, Offsets) and str(align.source).startswith("@"):
+        text = os.path.expanduser(str(align.source)[1:])  # noqa: PTH111 - str in, str out
+        return replace(align, source=f"@{_absolute(text)}")
+    if not isinstance(align, Reproject) or isinstance(align.target, fits.Header):
+        return align
+    if not isinstance(align.target, (str, os.PathLike)):
+        raise InputError(
+            "align target: expected 'first', 'optimal', a file or a header with client=, as "
+            f"others lose digits on their way, got {type(align.target).__name__}"
+        )
+    name = os.fsdecode(align.target)
+    if name in ("first", "optimal"):
+        return align
+    return replace(align, target=_absolute(os.path.expanduser(name)))  # noqa: PTH111
+
+
+def stamps_of(frames: Iterable[Frame]) -> Stamps:
+    """Of all files of frames that have not been aligned, by whole paths."""
+    found = {}
+    for frame in frames:
+        if isinstance(frame, FitsFrame):
+            parts = [(frame.image.file, frame.image.hdu), *((a.file, a.hdu) for a in frame.apart)]
+            for file, hdu in parts:
+                found[_absolute(file)] = hdu.stamp.size, hdu.stamp.modified
+    return found
+
+
+def _check_stamp(file: str, expected: tuple[int, int] | None, found: tuple[int, int]) -> None:
+    if expected != found:
+        shown = [
+            "none" if one is None else f"{one[0]:,} bytes, modified {one[1]} ns after 1970"
+            for one in (expected, found)
+        ]
+        raise FrameError(
+            file, f"is not the file that the client opened: expected {shown[0]}, got {shown[1]}"
+        )
+
+
+_lock = Lock()
+_opened: OrderedDict[str, list[Frame]] = OrderedDict()
+
+
+def opened(opening: Opening) -> list[Frame]:
+    """The frames of a stack, opened in this process once."""
+    with _lock:
+        if opening.token not in _opened:
+            _opened[opening.token] = opening.frames()
+        _opened.move_to_end(opening.token)
+        while len(_opened) > _KEPT:
+            _opened.popitem(last=False)
+        return _opened[opening.token]

@@ -1,0 +1,106 @@
+"""Rows of a result: where a worker makes them, and where the client puts them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpustack.backends.base import Outputs
+from gpustack.backends.sink import Sink
+from gpustack.maps import Derived, RejectionMap
+from gpustack.plan import Band
+
+_TALLIES = ("valid", "rejected")
+
+
+class RowSink(Sink):
+    """Takes some rows of an image, or of each of several, in an array of them alone.
+
+    Parameters
+    ----------
+    shape, dtype
+        As of `Sink`, of all rows.
+    span : Band
+        The rows that it takes.
+    """
+
+    def __init__(self, shape: tuple[int, ...], dtype: np.dtype[Any], span: Band) -> None:
+        super().__init__(shape, dtype)
+        self._span = span
+        self._array = np.empty((*shape[:-2], span.rows, shape[-1]), dtype)
+
+    def buffer(self, start: int, stop: int) -> NDArray[Any]:
+        """The rows themselves, which `write` finds in their place."""
+        return self._array[start - self._span.start : stop - self._span.start]
+
+    def write(self, start: int, rows: NDArray[Any]) -> None:
+        """Take rows from `start` on."""
+        plane, first = divmod(start, self._rows)
+        planes = self._array.reshape(-1, self._span.rows, self.shape[-1])
+        at = first - self._span.start
+        planes[plane, at : at + len(rows)] = rows
+
+    def get(self) -> NDArray[Any]:
+        """The rows."""
+        return self._array
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Made:
+    """What a task gives back.
+
+    Parameters
+    ----------
+    arrays : mapping of str to ndarray
+        Rows of the arrays of `Outputs`.
+    maps : sequence of ndarray
+        Rows of maps, in their order; of those of bools for every frame, eight in a byte.
+    tallies : mapping of str to ndarray
+    """
+
+    arrays: Mapping[str, NDArray[Any]]
+    maps: Sequence[NDArray[Any]]
+    tallies: Mapping[str, NDArray[np.int64]]
+
+    @classmethod
+    def of(cls, out: Outputs, maps: Sequence[Derived]) -> "Made":
+        """What stands in `RowSink` of outputs and maps."""
+        arrays = {name: sink.get() for name, sink in _arrays(out).items()}
+        cubes = [one.value.get() for one in maps]
+        packed = [np.packbits(cube, axis=-1) if cube.ndim == 3 else cube for cube in cubes]
+        tallies = {name: getattr(out, name) for name in _TALLIES}
+        return cls(arrays, packed, {name: t for name, t in tallies.items() if t is not None})
+
+    def place(self, band: Band, out: Outputs, maps: Sequence[Derived]) -> None:
+        """Put them into the arrays or sinks of the result; add to its tallies."""
+        for name, target in _arrays(out).items():
+            target[band.start : band.stop] = self.arrays[name]
+        for one, rows in zip(maps, self.maps, strict=True):
+            if rows.ndim == 2:
+                one.value[band.start : band.stop] = rows
+                continue
+            width = one.value.shape[-1]
+            for f, packed in enumerate(rows):
+                marks = np.unpackbits(packed, axis=-1, count=width).view(bool)
+                one.value[f, band.start : band.stop] = marks
+        for name, tally in self.tallies.items():
+            getattr(out, name)[:] += tally
+
+
+def row_bytes(out: Outputs, maps: Sequence[Derived]) -> int:
+    """Bytes of a row as a task gives it back."""
+    size: int = sum(array.dtype.itemsize * array.shape[-1] for array in _arrays(out).values())
+    for one in maps:
+        shape = one.value.shape
+        if isinstance(one, RejectionMap):
+            size += shape[0] * -(-shape[-1] // 8)
+        else:
+            size += shape[-1] * one.value.dtype.itemsize
+    return size
+
+
+def _arrays(out: Outputs) -> dict[str, Any]:
+    named = {field.name: getattr(out, field.name) for field in fields(out)}
+    return {k: v for k, v in named.items() if v is not None and k not in _TALLIES}

@@ -1,0 +1,164 @@
+"""What the workers run."""
+
+import platform
+import socket
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from threading import Lock
+from typing import Any
+
+import numpy as np
+
+from gpustack import backends
+from gpustack.align.base import GridFrame
+from gpustack.backends.cuda import device
+from gpustack.clips import RangeClip
+from gpustack.cluster.opening import Opening, opened
+from gpustack.cluster.rows import Made, RowSink
+from gpustack.ends import outputs_of, source_of
+from gpustack.errors import FrameError, GpustackError
+from gpustack.flags import Flags
+from gpustack.frames import Frame
+from gpustack.frames.array import open_array
+from gpustack.frames.onfile import kept_open
+from gpustack.limit import beside, limit_of, within_memory
+from gpustack.maps import derived, execute, least_memory
+from gpustack.needs import exposures
+from gpustack.normalize import Key, Wanted, survey
+from gpustack.plan import Band
+from gpustack.recipe import Recipe
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Work:
+    """What all tasks of a stack share.
+
+    Parameters
+    ----------
+    opening : Opening or None
+        None where each task gets its samples as a block of a dask array.
+    unit
+        Of such samples.
+    recipe : Recipe
+        With all numbers filled in.
+    dtype : str
+        In which samples are compared and sorted.
+    backend, memory, device_memory
+        As in `gpustack.stack`, of each worker.
+    """
+
+    opening: Opening | None
+    unit: Any
+    recipe: Recipe
+    dtype: str
+    backend: str
+    memory: float | str | None
+    device_memory: float | str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Here:
+    """A worker: what it is called, how many threads it may take."""
+
+    name: str
+    threads: int
+
+    @classmethod
+    def find(cls) -> "Here":
+        """That which runs this task."""
+        from distributed import get_worker
+
+        worker = get_worker()
+        name = f"worker {worker.name}, {worker.address} on {socket.gethostname()}"
+        return cls(name, worker.state.nthreads)
+
+
+@contextmanager
+def on_worker() -> Iterator[Here]:
+    """Errors within it name the worker."""
+    here = Here.find()
+    try:
+        yield here
+    except FrameError as err:
+        raise type(err)(err.name, f"{err.problem} ({here.name})") from None
+    except GpustackError as err:
+        raise type(err)(f"{err} ({here.name})") from None
+
+
+#: By worker: one band at a time, on all of its threads and with all of its memory.
+_turns: defaultdict[str, Lock] = defaultdict(Lock)
+
+
+def shared(work: Any) -> Any:
+    """What other tasks share, as a task: a worker that dies does not take it along."""
+    return work
+
+
+def make_rows(work: Work, start: int, stop: int, block: Any = None) -> Made:
+    """Rows ``[start, stop)`` of a result.
+
+    Parameters
+    ----------
+    work : Work
+    start, stop : int
+        Of the frames, or of the block.
+    block : array, shape (n, rows, width), or None
+        These rows of all frames, and those near them.
+    """
+    with on_worker() as here, _turns[here.name], kept_open():
+        if work.opening is not None:
+            frames = opened(work.opening)
+        else:
+            frames = [_plane(f, plane, work.unit) for f, plane in enumerate(block)]
+        return within_memory(partial(_made, work, frames, Band(start, stop), here.threads))
+
+
+def _plane(f: int, plane: Any, unit: Any) -> Frame:
+    return open_array(f"frame {f}", plane, unit, Flags())
+
+
+def _made(work: Work, frames: Sequence[Frame], span: Band, threads: int) -> Made:
+    recipe = work.recipe
+    source = source_of(frames, recipe, np.dtype(work.dtype))
+    sinks = partial(RowSink, span=span)
+    out = outputs_of(recipe, source, False, sinks)
+    assert out.data is not None
+    made = derived(recipe, source, out.data.dtype, exposures(frames, recipe), sinks)
+    maps = list(made.values())
+    kept = sum(frame.kept_bytes for frame in frames if isinstance(frame, GridFrame))
+    limit = limit_of(work.memory, source, least_memory(source, recipe, out, maps), kept)
+    executor = backends.get(work.backend, device_memory=work.device_memory, threads=threads)
+    with beside(kept):
+        execute(executor, source, recipe, out, maps, limit, None, span)
+    return Made.of(out, maps)
+
+
+def measure_frame(
+    opening: Opening | None,
+    f: int,
+    wanted: Sequence[Wanted],
+    ranges: Sequence[RangeClip],
+    plane: Any = None,
+) -> dict[Key, float | None]:
+    """Statistics of one frame, or of a plane of a dask array that it is."""
+    with on_worker(), kept_open():
+        if opening is None:
+            frame = _plane(f, plane, None)
+        elif opening.apart:
+            (frame,) = opening.frames()
+        else:
+            frame = opened(opening)[f]
+        return {key: values[0] for key, values in survey([frame], wanted, ranges).items()}
+
+
+def usable() -> dict[str, str | None]:
+    """What works on a worker: its processor, its device, or what there is for none."""
+    problem = device.problem()
+    return {
+        "cpu": platform.machine() or "cpu",
+        "cuda": device.summary() if problem is None else None,
+        "problem": problem,
+    }

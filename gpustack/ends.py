@@ -1,0 +1,64 @@
+"""The two ends of a run: what the backend reads, and what it fills."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpustack.backends.base import Outputs
+from gpustack.frames import Frame, FrameSource
+from gpustack.maps import Empty
+from gpustack.provenance import TimedSource
+from gpustack.recipe import Recipe
+
+
+def source_of(
+    frames: Sequence[Frame],
+    recipe: Recipe,
+    dtype: np.dtype[Any],
+    weights: NDArray[Any] | None = None,
+    reads: list[float] | None = None,
+) -> FrameSource:
+    """What the backend reads.
+
+    Parameters
+    ----------
+    frames : sequence of Frame
+        That agree.
+    recipe : Recipe
+        With all numbers filled in.
+    dtype : dtype
+        In which samples are compared and sorted.
+    weights : ndarray, shape (n, rows, width), or None
+    reads : list of float, or None
+        Where the seconds of each read go.
+    """
+    scales = None
+    if recipe.weights == "variance":
+        scales = (1.0,) * len(frames) if recipe.scale is None else recipe.scale
+    given = frames, dtype, weights, recipe.clips_by_variance, scales
+    return FrameSource(*given) if reads is None else TimedSource(*given, reads)
+
+
+def outputs_of(
+    recipe: Recipe, source: FrameSource, reasons: bool, sinks: Empty | None = None
+) -> Outputs:
+    """The arrays of the result, not yet filled, where the frames are; or what takes their rows."""
+    n, shape = source.n, (source.rows, source.width)
+    empty = source.empty if sinks is None else sinks
+    real = np.dtype(recipe.dtype) if recipe.dtype else source.dtype
+    whole = np.dtype(np.uint16 if n <= np.iinfo(np.uint16).max else np.uint32)
+    if source.resident:
+        whole = np.dtype(np.int32)  # as kernels write it, where nobody is there to convert it
+    out = Outputs(empty(shape, real), mask=empty(shape, np.dtype(bool)))
+    if recipe.spread is not None:
+        out.uncertainty = empty(shape, real)
+    for name in ("count", "low", "high"):
+        if name in recipe.outputs:
+            setattr(out, name, empty(shape, whole))
+    if "rejected" in recipe.outputs:
+        out.valid, out.rejected = np.zeros(n, np.int64), np.zeros(n, np.int64)
+    if reasons:
+        out.reasons = empty((n, *shape), np.dtype(np.uint8))
+    return out

@@ -1,0 +1,323 @@
+"""Stacks that the workers of a dask cluster make: those of one machine, byte for byte.
+
+A cluster of two processes on this machine, which all tests here share.
+"""
+
+import importlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+from datetime import datetime
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from click.testing import CliRunner
+
+import gpustack
+from gpustack import (
+    AvgSigmaClip,
+    ClusterError,
+    Flags,
+    Grow,
+    Image,
+    InputError,
+    Offsets,
+    Reproject,
+    SigmaClip,
+    ToFile,
+    stack,
+)
+from gpustack.cli import cli
+from gpustack.errors import BackendError, MissingFileError
+from skips import missing
+
+if find_spec("distributed") is None and missing("distributed"):
+    pytest.skip("there is no distributed", allow_module_level=True)
+
+N, SHAPE = 6, (41, 30)
+ALL = ("uncertainty", "count", "low", "high", "rejected", "reason", "exposure", "rejections")
+ALL = (*ALL, "sigma", "coverage")
+#: Seconds until a test gives up a process.
+PATIENCE = 60
+
+
+@pytest.fixture(scope="module")
+def client():
+    """Of two processes with two threads each."""
+    import dask
+    from distributed import Client, LocalCluster
+
+    how = {"n_workers": 2, "threads_per_worker": 2, "dashboard_address": None}
+    with (
+        dask.config.set({"distributed.comm.timeouts.connect": "5s"}),
+        LocalCluster(memory_limit=0, **how) as cluster,
+        Client(cluster, set_as_default=False) as one,
+    ):
+        yield one
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Files that overlap on the sky, with masks, variances and samples that stand out."""
+    path, rng = tmp_path_factory.mktemp("frames"), np.random.default_rng(5)
+    for f in range(N):
+        plane = rng.normal(1000 + 20 * f, 10, SHAPE)
+        plane[rng.random(SHAPE) < 0.04] += 800
+        header = fits.Header({"BUNIT": "adu", "EXPTIME": 10.0 + f})
+        header.update({"CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CRVAL1": 10.0, "CRVAL2": 20.0})
+        header.update({"CRPIX1": 15.0 - f, "CRPIX2": 20.0 + f, "CDELT1": -1e-4, "CDELT2": 1e-4})
+        bits = np.where(rng.random(SHAPE) < 0.05, 1 << rng.integers(0, 3, SHAPE), 0)
+        hdus = [
+            fits.PrimaryHDU(plane.astype("f4"), header),
+            fits.ImageHDU(bits.astype("i2"), name="MASK"),
+            fits.ImageHDU(np.full(SHAPE, 100.0 + f, "f4"), name="VAR"),
+        ]
+        fits.HDUList(hdus).writeto(path / f"f{f}.fits")
+    fits.writeto(path / "bad.fits", np.eye(*SHAPE, dtype="u1"))
+    (path / "shifts").write_text("".join(f"{f} {-f}\n" for f in range(N)))
+    return path
+
+
+@pytest.fixture(autouse=True)
+def one_moment(monkeypatch):
+    """All results are made at the same time."""
+
+    class Stopped(datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return datetime(2001, 2, 3, tzinfo=tz)
+
+    monkeypatch.setattr("gpustack.header.datetime", Stopped)
+
+
+def everything(result):
+    """All that a result holds, as bytes."""
+    names = ("data", "uncertainty", "mask", "count", "low", "high", *ALL[5:])
+    arrays = {name: getattr(result, name, None) for name in names}
+    told = {name: np.asarray(a).tobytes() for name, a in arrays.items() if a is not None}
+    return told | {"header": result.header.tostring(), "frames": repr(result.per_frame)}
+
+
+SIGMA = SigmaClip(spread="mad_std")
+GRID = fits.Header({"NAXIS": 2, "NAXIS1": 33, "NAXIS2": 44, "CTYPE1": "RA---TAN"})
+GRID.update({"CTYPE2": "DEC--TAN", "CRVAL1": 30 / 2.9999, "CRVAL2": 20.0, "CRPIX1": 50 / 3})
+GRID.update({"CRPIX2": 20.5, "CDELT1": -1e-4, "CDELT2": 1.1e-4})
+CASES = {
+    "mean": {},
+    "median": {"combine": "median", "scale": "mad", "zero": "median"},
+    "clips": {"clips": SIGMA, "scale": "median", "weights": "noise", "outputs": ALL},
+    "grow": {"clips": [SIGMA, Grow(2.5)], "outputs": ALL, "weights": (1, 2, 3, 4, 5, 6)},
+    "rows": {"clips": AvgSigmaClip(low=2, high=2), "memory": "150kB"},
+    "variance": {"weights": "variance", "uncertainty": "propagated"},
+    "flags": {"flags": Flags(bad=(2,)), "scale": "median", "outputs": (*ALL, "flags")},
+    "reproject": {"align": Reproject(target="optimal"), "clips": [SIGMA, Grow()], "outputs": ALL},
+    "grid": {"align": Reproject(GRID, method="adaptive"), "scale": "median"},
+    "offsets": {"align": Offsets(), "zero": "median"},
+    "overlap": {"align": Offsets(), "zero": "overlap"},
+}
+
+
+@pytest.mark.parametrize("how", CASES.values(), ids=CASES)
+def test_a_cluster_makes_what_one_machine_makes(client, folder, how):
+    frames = str(folder / "f*.fits")
+    told = everything(stack(frames, client=client, backend="cpu", **how))
+    assert told == everything(stack(frames, backend="cpu", **how))
+
+
+def test_names_may_be_relative_and_masks_apart(client, folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    frames = [Image(f"f{f}.fits", mask="bad.fits") for f in range(N)]
+    how = {"align": Offsets("@shifts"), "backend": "cpu"}
+    assert everything(stack(frames, client=client, **how)) == everything(stack(frames, **how))
+
+
+@pytest.mark.parametrize("chunks", [(2, 10, 30), (1, 41, 30), (N, 3, 7)], ids=str)
+@pytest.mark.parametrize("name", ["median", "grow"])
+def test_dask_arrays_are_not_gathered(client, folder, name, chunks):
+    import dask.array as da
+
+    cube = np.stack([fits.getdata(path) for path in sorted(folder.glob("f*.fits"))])
+    far = da.from_array(cube, chunks=chunks)
+    how = {"unit": "adu", "backend": "cpu"} | {
+        key: value if key != "outputs" else tuple(set(value) - {"exposure"})
+        for key, value in CASES[name].items()
+    }
+    assert everything(stack(far, client=client, **how)) == everything(stack(cube, **how))
+
+
+def test_what_needs_samples_here_is_refused_of_a_dask_array(client):
+    import dask.array as da
+
+    far = da.ones((3, 8, 9), chunks=4)
+    for how in ({"scale": np.ma.median}, {"zero": "overlap"}):
+        with pytest.raises(InputError, match="what needs samples of a dask array at the client"):
+            stack(far, client=client, **how)
+    with pytest.raises(InputError, match="align: expected none for a dask array"):
+        stack(far, client=client, align="wcs")
+    with pytest.raises(InputError, match=r"expected a dask array \(frame, y, x\) of known shape"):
+        stack(far[0], client=client)
+    with pytest.raises(InputError, match="frames: expected client= for a dask array, got none"):
+        stack(far)
+
+
+def test_what_a_cluster_cannot_take_is_refused(client, folder):
+    frames = str(folder / "f*.fits")
+    with pytest.raises(InputError, match=r"client: expected a distributed\.Client, got 'tcp"):
+        stack(frames, client="tcp://here:8786")
+    with pytest.raises(InputError, match="no samples are sent, got ndarray for frame 0"):
+        stack(np.ones((3, 4, 5)), client=client)
+    with pytest.raises(InputError, match=r"weights: .* with client=.*, got an array of shape"):
+        stack(frames, client=client, weights=np.ones((N, *SHAPE)))
+    with pytest.raises(InputError, match="look: expected none with client="):
+        stack(frames, client=client, look=True)
+    with pytest.raises(BackendError, match=r"backend 'cuda' cannot work on worker tcp://"):
+        stack(frames, client=client, backend="cuda")
+
+
+def test_workers_without_gpustack_are_told_of(client, folder, tmp_path, monkeypatch):
+    (tmp_path / "only_here.py").write_text("def usable():\n    return {}\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    usable = importlib.import_module("only_here").usable
+    monkeypatch.setattr("gpustack.cluster.tasks.usable", usable)
+    with pytest.raises(ClusterError, match=r"worker tcp://.*: expected gpustack, got: .*No module"):
+        stack(str(folder / "f*.fits"), client=client)
+
+
+@pytest.mark.parametrize("words", [[], ["--clip", "sigma:spread=mad_std", "--clip", "grow"]])
+def test_the_file_of_the_command_line_is_the_same(client, folder, tmp_path, words):
+    frames, found = [str(path) for path in sorted(folder.glob("f*.fits"))], []
+    for more in ([], ["--dask", client.scheduler.address]):
+        output = tmp_path / f"{len(more)}.fits"
+        how = ["--scale", "median", "--backend", "cpu", "--maps", "count,reason,rejections,frames"]
+        given = ["combine", *frames, "-o", str(output), *how, *words, *more]
+        done = CliRunner().invoke(cli, given, catch_exceptions=False)
+        assert done.exit_code == 0, done.output
+        found.append(output.read_bytes())
+    assert found[0] == found[1]
+
+
+def test_a_frame_that_one_worker_cannot_read_is_named_with_the_worker(
+    client, folder, tmp_path, monkeypatch
+):
+    lost = str(folder / "f3.fits")
+    blind = min(client.nthreads())
+    client.run(lose, lost, workers=[blind])
+    # So few rows might all go to the other one.
+    monkeypatch.setattr(client, "submit", partial(client.submit, workers=[blind]))
+    try:
+        with pytest.raises(MissingFileError) as told:
+            stack(str(folder / "f*.fits"), client=client, outputs=ToFile(tmp_path / "out.fits"))
+    finally:
+        client.run(find_again, workers=[blind])
+    assert str(told.value).startswith(f"{lost}: expected a FITS file, got no such file (worker ")
+    assert f"{blind} on " in str(told.value)
+    assert not [*tmp_path.iterdir()]
+
+
+def lose(name):
+    """From now on, this process cannot open a file."""
+    from gpustack.cluster import opening
+
+    def fail(items, **how):
+        if name in items:
+            raise MissingFileError(name, "expected a FITS file, got no such file")
+        return opening.kept_open_frames(items, **how)
+
+    opening.kept_open_frames, opening.open_frames = opening.open_frames, fail
+
+
+def find_again():
+    """Undo `lose`."""
+    from gpustack.cluster import opening
+
+    opening.open_frames = opening.kept_open_frames
+
+
+def test_a_worker_that_is_killed_costs_its_bands_again(client, folder, tmp_path, monkeypatch):
+    monkeypatch.setattr("gpustack.cluster.cutting.EACH", 10)
+    frames, how = str(folder / "f*.fits"), {"clips": [SIGMA, Grow()], "backend": "cpu"}
+    killed, told = [], []
+
+    def progress(done, rows):
+        told.append(done)
+        if not killed:
+            killed.append(min(client.run(os.getpid).values()))
+            os.kill(killed[0], signal.SIGKILL)
+
+    scheduler = client.cluster.scheduler
+    scheduler.transition_log.clear()
+    outputs = ToFile(tmp_path / "out.fits", maps=("rejections", "frames"))
+    stack(frames, client=client, outputs=outputs, progress=progress, **how)
+    made = [one[0] for one in scheduler.transition_log if one[1:3] == ("processing", "memory")]
+    made = [key for key in map(str, made) if key.startswith("gpustack_make_rows")]
+    bands = len(told)
+    assert bands == len(set(made)) > 10
+    assert told[0] < told[-1] == SHAPE[0]
+    assert len(made) <= bands + 2
+    again = ToFile(tmp_path / "again.fits", maps=("rejections", "frames"))
+    stack(frames, outputs=again, **how)
+    assert (tmp_path / "out.fits").read_bytes() == (tmp_path / "again.fits").read_bytes()
+    assert killed[0] not in client.run(os.getpid).values()
+
+
+ALONE = """
+import sys
+from distributed import LocalCluster
+if __name__ == "__main__":
+    how = {"n_workers": 1, "threads_per_worker": 1, "processes": False, "dashboard_address": None}
+    how |= {"protocol": "tcp://"}
+    with LocalCluster(**how) as cluster:
+        print(cluster.scheduler_address, flush=True)
+        sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def alone():
+    """A scheduler with a worker in a process of their own, and that."""
+    root = Path(gpustack.__file__).resolve().parents[1]
+    words = [sys.executable, "-c", ALONE]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen(words, cwd=root, text=True, **pipes) as process:
+        watchdog = threading.Timer(PATIENCE, process.kill)
+        watchdog.start()
+        yield process.stdout.readline().strip(), process
+        watchdog.cancel()
+        process.kill()
+
+
+def test_a_scheduler_that_dies_leaves_no_half_output(alone, folder, tmp_path):
+    import dask
+    from distributed import Client
+
+    address, process = alone
+
+    def progress(done, rows):
+        process.kill()
+
+    frames, outputs = str(folder / "f*.fits"), ToFile(tmp_path / "out.fits")
+    with (
+        dask.config.set({"distributed.comm.timeouts.connect": "1s"}),
+        Client(address, set_as_default=False) as one,
+        pytest.raises(ClusterError, match="cluster: expected a scheduler, got none any more"),
+    ):
+        stack(frames, client=one, outputs=outputs, progress=progress, backend="cpu")
+    assert not [*tmp_path.iterdir()]
+
+
+def test_where_there_is_no_scheduler_the_command_line_says_so(folder, tmp_path):
+    import dask
+
+    words = ["combine", *map(str, folder.glob("f*.fits")), "-o", str(tmp_path / "out.fits")]
+    with (
+        dask.config.set({"distributed.comm.timeouts.connect": "1s"}),
+        pytest.raises(ClusterError, match=r"dask tcp://127\.0\.0\.1:9: expected a scheduler, got"),
+    ):
+        CliRunner().invoke(cli, [*words, "--dask", "tcp://127.0.0.1:9"], catch_exceptions=False)
+    assert not [*tmp_path.iterdir()]

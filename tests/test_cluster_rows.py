@@ -1,0 +1,191 @@
+"""What tasks of a cluster make, put together, is what one run makes; without a cluster."""
+
+import math
+import os
+import pickle
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from astropy.wcs import WCS
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gpustack import AvgSigmaClip, Grow, Image, InputError, Offsets, Reproject, SigmaClip
+from gpustack.backends.cpu import CpuBackend
+from gpustack.cluster.cutting import AHEAD, MOST_BYTES, cut
+from gpustack.cluster.opening import Opening, everywhere, stamps_of, whole_paths
+from gpustack.cluster.rows import Made, RowSink, row_bytes
+from gpustack.ends import outputs_of, source_of
+from gpustack.errors import ClusterError, FrameError, MissingFileError
+from gpustack.flags import Flags
+from gpustack.frames import open_frames
+from gpustack.maps import derived, execute
+from gpustack.plan import Band
+from gpustack.provenance import versions
+from gpustack.recipe import Recipe
+
+N = 6
+MAPS = ("count", "low", "high", "rejected", "reason", "exposure", "rejections", "sigma", "coverage")
+CPU = CpuBackend(threads=1)
+RECIPES = {
+    "mean": Recipe(outputs=("uncertainty", "rejected")),
+    "median": Recipe(combine="median", outputs=("uncertainty", "count")),
+    "sigma": Recipe(clips=SigmaClip(spread="mad_std"), outputs=("uncertainty", *MAPS)),
+    "grow": Recipe(clips=(SigmaClip(spread="mad_std"), Grow(2.3)), outputs=MAPS),
+    "grow far": Recipe(clips=(SigmaClip(spread="mad_std"), Grow(30)), outputs=("rejected",)),
+    "rows": Recipe(clips=(AvgSigmaClip(low=2, high=2), Grow(1)), outputs=MAPS),
+    "weights": Recipe(weights=(1, 2, 3, 4, 5, 6), outputs=("weight", "rejected")),
+}
+
+
+def cube(shape):
+    rng = np.random.default_rng(3)
+    values = rng.normal(1000, 10, (N, *shape)).astype("f4")
+    values[rng.random(values.shape) < 0.05] += 300
+    values[:, ..., 2] = np.nan
+    return values
+
+
+def made(recipe, values, span=None, memory=10**7):
+    """Outputs and maps of all rows; or of some, as a task gives them."""
+    frames = open_frames(values)
+    source = source_of(frames, recipe, np.dtype("f4"))
+    sinks = None if span is None else partial(RowSink, span=span)
+    out = outputs_of(recipe, source, False, sinks)
+    maps = [*derived(recipe, source, out.data.dtype, [1.0] * N, sinks).values()]
+    execute(CPU, source, recipe, out, maps, memory, None, span)
+    return out, maps
+
+
+def empty(recipe, values):
+    """Outputs and maps before a run."""
+    frames = open_frames(values)
+    source = source_of(frames, recipe, np.dtype("f4"))
+    out = outputs_of(recipe, source, False)
+    maps = [*derived(recipe, source, out.data.dtype, [1.0] * N).values()]
+    return out, maps
+
+
+def arrays(out, maps):
+    """All that was made, as bytes."""
+    names = ("data", "uncertainty", "mask", "count", "low", "high", "valid", "rejected")
+    found = [getattr(out, name) for name in names]
+    values = [np.asarray(getattr(one.value, "packed", one.value)) for one in maps]
+    return [array.tobytes() for array in found if array is not None] + [v.tobytes() for v in values]
+
+
+@pytest.mark.parametrize("memory", [40_000, 10**7])
+@pytest.mark.parametrize("shape", [(23, 9), (3, 8, 9)], ids=str)
+@pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
+@pytest.mark.parametrize("step", [1, 5, 100])
+def test_rows_of_tasks_are_those_of_one_run(recipe, shape, step, memory):
+    values, rows = cube(shape), math.prod(shape[:-1])
+    target = empty(recipe, values)
+    bands = [Band(start, min(start + step, rows)) for start in range(0, rows, step)]
+    for band in bands[::-1]:
+        part = Made.of(*made(recipe, values, band, memory))
+        pickle.loads(pickle.dumps(part)).place(band, *target)
+    assert arrays(*target) == arrays(*made(recipe, values))
+
+
+@pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
+def test_the_bytes_of_a_row_are_those_that_come_back(recipe):
+    values = cube((8, 9))
+    part = Made.of(*made(recipe, values, Band(2, 5)))
+    size = sum(array.nbytes for array in [*part.arrays.values(), *part.maps])
+    assert 3 * row_bytes(*empty(recipe, values)) == size
+
+
+@given(
+    rows=st.integers(1, 5000),
+    workers=st.integers(1, 200),
+    read=st.integers(0, 1 << 33),
+    made=st.integers(1, 1 << 20),
+    memory=st.integers(0, 1 << 30),
+    chunk=st.integers(1, 400),
+    most=st.integers(0, 300),
+)
+def test_tasks_cover_each_row_once_within_limits(rows, workers, read, made, memory, chunk, most):
+    parts = cut(rows, workers, read, made, memory, chunk, most)
+    assert [row for band in parts.bands for row in range(band.start, band.stop)] == [*range(rows)]
+    step = parts.bands[0].rows
+    assert 1 <= parts.window <= AHEAD * workers
+    assert step == 1 or step * read <= MOST_BYTES
+    assert parts.window * step * made <= max(memory, made)
+    assert not most or step <= most
+
+
+def files(folder):
+    for f in range(3):
+        header = fits.Header({"BUNIT": "adu", "BPM": "bad.fits"})
+        fits.writeto(folder / f"{f}.fits", np.full((4, 5), f, "f4"), header)
+    fits.writeto(folder / "bad.fits", np.eye(4, 5, dtype="u1"))
+    return [str(folder / f"{f}.fits") for f in range(3)]
+
+
+def opening(items, **how):
+    stamps = stamps_of(open_frames(items))
+    how = {"stamps": stamps, "versions": versions(), **how}
+    return Opening("token", whole_paths(items), None, None, None, **how)
+
+
+def test_frames_are_opened_by_names_that_hold_everywhere(tmp_path, monkeypatch):
+    files(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    items = ["0.fits", Image("1.fits", mask="!BPM"), Image("2.fits[0]", mask="bad.fits")]
+    given = pickle.loads(pickle.dumps(opening(items)))
+    monkeypatch.chdir("/")
+    frames = given.frames()
+    assert [frame.masked for frame in frames] == [False, True, True]
+    assert [frame.read(0, 1).data[0, 0] for frame in frames] == [0, 1, 2]
+    assert given.only(2).frames()[0].read(0, 1).data[0, 0] == 2
+    assert everywhere(Offsets("@shifts")) == Offsets("@/shifts")
+    assert everywhere(Reproject("grid.fits")) == Reproject("/grid.fits")
+    assert everywhere(Reproject("optimal")) == Reproject("optimal")
+
+
+def test_a_wcs_is_no_target_as_it_loses_digits_when_it_is_pickled():
+    wcs = WCS(naxis=2)
+    wcs.wcs.crval = 10 / 3, 20 / 7
+    assert not np.array_equal(pickle.loads(pickle.dumps(wcs)).wcs.crval, wcs.wcs.crval)
+    with pytest.raises(InputError, match="as others lose digits on their way, got WCS"):
+        everywhere(Reproject(wcs))
+
+
+@pytest.mark.parametrize("change", ["image", "mask"])
+def test_a_file_that_is_not_the_one_the_client_saw_is_refused(tmp_path, change):
+    first, *_ = files(tmp_path)
+    given = opening([Image(first, mask=tmp_path / "bad.fits")])
+    path = tmp_path / {"image": "0.fits", "mask": "bad.fits"}[change]
+    os.utime(path, ns=(0, path.stat().st_mtime_ns - 1))
+    with pytest.raises(FrameError, match=rf"{path.name}: is not the file that the client opened"):
+        given.frames()
+
+
+def test_other_versions_are_refused(tmp_path):
+    given = opening(files(tmp_path), versions=versions() | {"numpy": "1.0"})
+    with pytest.raises(ClusterError, match=r"numpy: expected 1\.0 as at the client, so"):
+        given.frames()
+
+
+def test_frames_go_apart_where_none_needs_another(tmp_path):
+    given = opening(files(tmp_path))
+    assert given.apart
+    assert replace(given, flags=Flags()).apart
+    assert not replace(given, align=Reproject()).apart
+    assert not replace(given, flags=Flags(bad=(1,))).apart
+
+
+def test_samples_are_not_sent():
+    with pytest.raises(InputError, match="no samples are sent, got ndarray for frame 1; write"):
+        whole_paths(["a.fits", np.ones((2, 2))])
+
+
+@pytest.mark.parametrize("kind", [FrameError, MissingFileError])
+def test_errors_of_frames_travel(kind):
+    back = pickle.loads(pickle.dumps(kind("a.fits", "expected b")))
+    assert type(back) is kind
+    assert (back.name, back.problem, str(back)) == ("a.fits", "expected b", "a.fits: expected b")

@@ -1,6 +1,7 @@
 """Every byte is read once, and a file is opened as often as the descriptors of a process demand."""
 
 import io
+import os
 import resource
 from collections import Counter
 from pathlib import Path
@@ -147,3 +148,19 @@ def test_what_is_open_must_have_its_name(files, change):
         message = "no such file" if change == "vanish" else "changed since it was opened"
         with pytest.raises(FrameError, match=rf"f0\.fits: .*{message}"):
             frame.read(10, 20)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+def test_a_child_reads_past_nothing_of_its_parent(files):
+    # A file that both have open has one offset: a read of one would move it under the other.
+    (frame,) = open_frames(files[0])
+    with kept_open():
+        frame.read(0, 10)
+        ((file,),) = onfile._open_files._free.values()
+        before = file.tell()
+        child = os.fork()
+        if child == 0:
+            frame.read(20, 30)
+            os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+        assert file.tell() == before

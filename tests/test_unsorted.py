@@ -88,6 +88,17 @@ def test_the_squares_are_those_about_the_mean(data):
         )
 
 
+def test_one_sample_by_one_bit_above_the_others():
+    # Their mean is rounded by as much as a millionth of what they differ by.
+    x = np.float32(1.89)
+    for n in range(3, 200, 7):
+        data = np.full((n, 1), x)
+        data[-1] = np.nextafter(x, np.float32(9))
+        step = float(data[-1, 0]) - float(x)
+        found = std(Uniform(list(data), 0, n))[0]
+        assert found == pytest.approx(step * np.sqrt(n - 1) / n, rel=1e-13, abs=0)
+
+
 @pytest.mark.parametrize(
     ("column", "inexact"),
     [

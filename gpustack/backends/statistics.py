@@ -25,11 +25,18 @@ def mean(columns: Columns) -> Floats:
 
     def compute() -> Floats:
         origin = pivot(columns)
+        if origin is None:
+            return sums(columns) / columns.count
         result = columns.total(origin)
         result /= columns.count
-        return result if origin is None else np.add(result, origin, out=result)
+        return np.add(result, origin, out=result)
 
     return columns.once("mean", compute)
+
+
+def sums(columns: Columns) -> Floats:
+    """The sums of the survivors; of float32, which need no pivot."""
+    return columns.once("sum", lambda: columns.total(None))
 
 
 def median(columns: Columns) -> Floats:
@@ -56,16 +63,18 @@ def squares_about_mean(columns: Columns) -> Floats:
 
     Of float32, taken about the mean rounded to float32: then the sum is exact in most columns,
     which need no sorting; see `gpustack.backends.unsorted`. How far that is from the mean is
-    put right in the end, by less than n times the rounding of the sum.
+    taken off in the end, from the sum of the samples, which is exact in those: not from their
+    mean, whose rounding may be large beside the deviations.
     """
     middle = mean(columns)
     if columns.dtype != np.float32:
         return columns.total(middle, squared=True)
     origin = middle.astype(np.float32).astype(np.float64)
     result = columns.total(origin, squared=True)
-    off = np.subtract(middle, origin, out=origin)
+    off = np.multiply(origin, columns.count, out=origin)
+    np.subtract(sums(columns), off, out=off)
     off *= off
-    off *= columns.count
+    off /= columns.count
     result -= off
     return np.maximum(result, 0.0, out=result)
 

@@ -107,8 +107,9 @@ class FitsFrame:
 
     @property
     def held_bytes(self) -> int:
-        """None to speak of."""
-        return 0
+        """Of the image, its mask or its weights, which are read one after the other."""
+        planes = (self.image, self.mask, self.weight)
+        return max(plane.held_bytes for plane in planes if plane is not None)
 
     def read(self, start: int, stop: int, into: Any = None) -> Samples:
         """Rows ``[start, stop)`` as they lie in the file."""

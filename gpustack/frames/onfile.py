@@ -112,6 +112,10 @@ class _OpenFiles:
     """Files that are open, each lent to one reader at a time."""
 
     def __init__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin anew: a child shares the offsets of its parent's files, and none of its threads."""
         self._lock = Lock()
         self._users = self._count = 0
         self._free: dict[tuple[str, Stamp], list[io.FileIO]] = {}
@@ -176,6 +180,10 @@ class _OpenFiles:
 
 
 _open_files = _OpenFiles()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_open_files.forget)
 
 
 def _most_open() -> int:

@@ -23,7 +23,7 @@ from gpustack.errors import FrameError
 from gpustack.frames.cards import sound
 from gpustack.frames.hdus import BITPIX, Hdu, quiet, real
 from gpustack.frames.onfile import Reopened, as_hdus, reading, unchanged
-from gpustack.frames.tiles import check_streams, check_tiles, has_streams
+from gpustack.frames.tiles import check_streams, check_tiles, has_streams, held_bytes
 
 #: Bytes that a gzip stream inflates at once, and that it keeps between two reads.
 _INFLATED, _KEPT = 1 << 18, 1 << 15
@@ -75,6 +75,11 @@ class Plane:
     def row_bytes(self) -> int:
         """Bytes of one row."""
         return self.shape[-1] * self.dtype.itemsize
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes that reading takes beside the rows, however few."""
+        return 0
 
     def read(self, start: int, stop: int, into: Any = None) -> Samples:
         """Rows ``[start, stop)``, in the first bytes of the buffer `into` where given.
@@ -157,6 +162,11 @@ class TiledPlane(Plane):
 
     def __post_init__(self) -> None:
         self._checked = not has_streams(self.hdu)
+
+    @property
+    def held_bytes(self) -> int:
+        """Those of a tile as it is decoded."""
+        return held_bytes(self.file, self.hdu)
 
     def _fill(self, rows: NDArray[Any], start: int) -> None:
         alone = self.hdu.header.get("ZCMPTYPE") == "HCOMPRESS_1"

@@ -27,6 +27,9 @@ _BYTEPIX = (1, 2, 4)
 #: What an HCOMPRESS stream begins with: this, and the two axes of its image in four bytes each.
 _MAGIC, _AXES = b"\xdd\x99", np.dtype(">i4")
 
+#: Bytes that decoding takes for each sample of a tile: floats that were quantized, and integers.
+_FLOAT_BYTES, _WHOLE_BYTES = 22, 14
+
 #: Words of the shortest header of a PLIO list.
 _PLIO_HEADER = 3
 
@@ -81,6 +84,17 @@ def _check_rice(file: str, hdu: Hdu) -> None:
             f"Rice compression: expected BYTEPIX one of {', '.join(map(str, _BYTEPIX))} and "
             f"BLOCKSIZE >= 1, got {size} and {block}",
         )
+
+
+def held_bytes(file: str, hdu: Hdu) -> int:
+    """Bytes that astropy takes to decode a tile, and where streams are looked at, all of these.
+
+    Measured with tiles of 9 million samples: 7 bytes a sample (Rice of 16 bits) to 14 (gzip), and
+    21 for floats that are quantized.
+    """
+    samples = math.prod(_tile(file, hdu))
+    each = _FLOAT_BYTES if hdu.header["ZBITPIX"] < 0 else _WHOLE_BYTES
+    return samples * each + 2 * has_streams(hdu) * (hdu.stop - hdu.start)
 
 
 def has_streams(hdu: Hdu) -> bool:

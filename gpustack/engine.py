@@ -143,6 +143,8 @@ def stack(
     Returns
     -------
     StackResult
+        Its images are arrays of numpy, or of cupy where the frames were; with `ToFile`, images in
+        the file, which are read where they are indexed and by ``np.asarray`` and `to_host`.
 
     Raises
     ------
@@ -320,7 +322,7 @@ def run(
         maps = derived(recipe, source, out.data.dtype, exposures(frames, recipe), sinks)
         result, made = _result(frames, recipe, out, maps, header), list(maps.values())
         if file is not None:
-            file.lay_out(result)
+            result = file.lay_out(result)
         kept = sum(frame.kept_bytes for frame in frames if isinstance(frame, GridFrame))
         limit = limit_of(memory, source, least_memory(source, recipe, out, made), kept)
         limit -= 0 if seen is None else seen.nbytes

@@ -35,8 +35,7 @@ from gpustack.progress import following
 from gpustack.provenance import Watch, hashed, made_with, output_record, report_of
 from gpustack.recipe import OUTPUTS, Recipe, Uncertainty
 from gpustack.result import StackResult, per_frame
-from gpustack.streaming import ResultFile, ToFile, result_file
-from gpustack.writing import check_target
+from gpustack.streaming import ResultFile, ToFile, result_file, where_to
 
 
 def stack(
@@ -169,10 +168,8 @@ def stack(
     >>> float(result.data[0, 0]), int(result.high[0, 0])
     (10.0, 1)
     """
-    watch, to = Watch([] if report or look else None), None
-    if isinstance(outputs, ToFile):
-        to, outputs = outputs, OUTPUTS if isinstance(clips, Recipe) else outputs.outputs
-        check_target(to.path, to.overwrite)
+    watch = Watch([] if report or look else None)
+    to, wanted = where_to(outputs, OUTPUTS if isinstance(clips, Recipe) else None)
     cluster = None if client is None else Cluster(client)
     with watch("open"):
         open_them = open_frames if cluster is None else cluster.open
@@ -192,7 +189,7 @@ def stack(
                 clip_on=clip_on,
                 uncertainty=uncertainty,
                 dtype=dtype,
-                outputs=outputs,
+                outputs=wanted,
                 survey=survey if cluster is None else cluster.survey,
             )
         if flags is not None and flags.given:

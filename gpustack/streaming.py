@@ -19,6 +19,7 @@ import numpy as np
 from astropy.io import fits
 from numpy.typing import NDArray
 
+from gpustack.checks import check
 from gpustack.errors import FrameError
 from gpustack.filesink import FileSink
 from gpustack.frames.onfile import Stamp, as_hdus, reading
@@ -26,7 +27,17 @@ from gpustack.maps.extensions import check_maps, extensions
 from gpustack.recipe import MAPS
 from gpustack.result import StackResult
 from gpustack.temporary import remove_abandoned, temporary_file
-from gpustack.writing import VERIFY, PathLike, check_target, errors_of, is_packed, packing, seal
+from gpustack.writing import (
+    ENDINGS,
+    VERIFY,
+    PathLike,
+    check_ending,
+    check_target,
+    errors_of,
+    is_packed,
+    packing,
+    seal,
+)
 
 #: FITS standard 4.0, section 3.1; a card has 80 characters.
 _BLOCK, _CARD = 2880, 80
@@ -53,6 +64,13 @@ class ToFile:
         Which maps to make and write; see `StackResult.to_hdulist`.
     overwrite : bool
         Replace the file if there is one.
+
+    Raises
+    ------
+    RecipeError
+        Where one of them is none such.
+    OutputError
+        Where the path has another ending.
     """
 
     path: PathLike
@@ -60,6 +78,11 @@ class ToFile:
     overwrite: bool = False
 
     def __post_init__(self) -> None:
+        is_path = isinstance(self.path, str | os.PathLike) and isinstance(os.fspath(self.path), str)
+        check(is_path, f"ToFile path: expected the name of a file, got {self.path!r}")
+        check_ending(self.path)
+        is_one = isinstance(self.overwrite, bool)
+        check(is_one, f"ToFile overwrite: expected True or False, got {self.overwrite!r}")
         object.__setattr__(self, "maps", check_maps(self.maps))
 
     @property
@@ -71,6 +94,33 @@ class ToFile:
     def outputs(self) -> tuple[str, ...]:
         """What a recipe has to make for it."""
         return ("uncertainty", "rejected", *self.images)
+
+
+def where_to(outputs: Any, makes: Any) -> tuple[ToFile | None, Any]:
+    """The file that `outputs` of `stack` name, if they do, and what a recipe has to make.
+
+    Parameters
+    ----------
+    outputs : ToFile, or as of a recipe
+    makes : sequence of str or None
+        What the recipe makes for a file; None: what the file asks for.
+
+    Raises
+    ------
+    RecipeError
+        Where a file is named in another way.
+    OutputError, WriteError
+        As `gpustack.writing.check_target`.
+    """
+    if isinstance(outputs, ToFile):
+        check_target(outputs.path, outputs.overwrite)
+        return outputs, outputs.outputs if makes is None else makes
+    given = [outputs] if isinstance(outputs, str | os.PathLike) else outputs
+    for one in given if isinstance(given, list | tuple) else ():
+        is_file = isinstance(one, ToFile | os.PathLike) or str(one).lower().endswith(ENDINGS)
+        expected = "names of outputs, or ToFile(path) alone for a file"
+        check(not is_file, f"outputs: expected {expected}, got {outputs!r}")
+    return None, outputs
 
 
 @contextmanager

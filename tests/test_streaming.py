@@ -5,6 +5,7 @@ import gzip
 import os
 import pickle
 from datetime import datetime
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -272,6 +273,31 @@ def test_maps_that_are_none_or_not_made(tmp_path):
     with pytest.raises(InputError, match="expected count among the outputs"):
         stack(np.ones((3, 4, 5)), Recipe(outputs=()), outputs=to)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "said"),
+    [
+        ((None,), RecipeError, "ToFile path: expected the name of a file, got None"),
+        ((b"a.fits",), RecipeError, "ToFile path: .*, got b'a.fits'"),
+        (("x.txt",), OutputError, "x.txt: expected a name ending in .fits, "),
+        ((".", ("count",)), OutputError, r"\.: expected a name ending"),
+        (("x.fits", (), "no"), RecipeError, "ToFile overwrite: expected True or False, got 'no'"),
+        (("x.fits", (), 1), RecipeError, "ToFile overwrite: expected True or False, got 1"),
+        (("x.fits", 3), RecipeError, "maps: expected some of"),
+    ],
+)
+def test_a_file_that_is_none_is_told_at_once(given, error, said):
+    with pytest.raises(error, match=said):
+        ToFile(*given)
+
+
+def test_a_file_is_named_by_tofile_alone():
+    for outputs in ("x.fits", Path("x.fits"), [ToFile("x.fits")], ["count", "X.FIT.GZ"]):
+        with pytest.raises(RecipeError, match=r"ToFile\(path\) alone for a file, got .*[xX]\."):
+            stack(np.ones((3, 4, 5)), outputs=outputs)
+    with pytest.raises(RecipeError, match="outputs: expected one of 'uncertainty'"):
+        stack(np.ones((3, 4, 5)), outputs="counts")
 
 
 def test_the_file_is_there_whole_or_not_at_all(tmp_path):

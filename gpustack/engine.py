@@ -35,7 +35,7 @@ from gpustack.progress import following
 from gpustack.provenance import Watch, hashed, made_with, output_record, report_of
 from gpustack.recipe import OUTPUTS, Recipe, Uncertainty
 from gpustack.result import StackResult, per_frame
-from gpustack.streaming import ResultFile, ToFile, result_file, where_to
+from gpustack.streaming import ResultFile, ToFile, result_file, room_of, where_to
 
 
 def stack(
@@ -177,7 +177,7 @@ def stack(
     with kept_open():
         with watch("align"):
             align_them = bring_together if cluster is None else cluster.bring_together
-            aligned = align_them(opened, align)
+            aligned = align_them(opened, align, room=room_of(to))
         with watch("measure"):
             recipe, origins, per_sample = fill_in(
                 aligned.frames,

@@ -5,8 +5,10 @@ all that the file holds only the table of frames is not known yet, which comes a
 """
 
 import errno
+import math
 import os
 import shutil
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -123,6 +125,14 @@ def where_to(outputs: Any, makes: Any) -> tuple[ToFile | None, Any]:
     return None, outputs
 
 
+def room_of(to: ToFile | None) -> float | None:
+    """Bytes of the disk of a file, full or not, infinite where it does not say; None without."""
+    if to is None:
+        return None
+    with errors_of(to.path):
+        return shutil.disk_usage(Path(to.path).resolve().parent).total or math.inf
+
+
 @contextmanager
 def result_file(to: ToFile | None) -> Iterator["ResultFile | None"]:
     """A file beside that which `to` names, which `ResultFile.finish` gives its name.
@@ -196,15 +206,18 @@ class ResultFile:
         names = [name for name in (*_ALWAYS, *self._to.images) if sinks[name] is not None]
         images: list[FileSink] = [sinks[name] for name in names]
         content, begins = self._written(hdus)
+        headers = []
         for index, sink in enumerate(images):
             begin, data, _ = begins[index]
             header = _resized(content[begin:data], sink.shape)
-            self.write(self._end, header)
+            headers.append((self._end, header))
             sink.place(self._end + len(header), index)
             self._end += len(header) + -(-sink.nbytes // _BLOCK) * _BLOCK
         self._tables = content[begins[len(images) - 1][2] :]
         with errors_of(self._to.path):
             _set_aside(self._file, self._end)
+        for start, header in headers:
+            self.write(start, header)
         lacking = [name for name, sink in sinks.items() if sink is not None and not sink.is_placed]
         nothing: dict[str, Any] = dict.fromkeys(lacking)
         return replace(result, **nothing)
@@ -296,6 +309,8 @@ def _resized(header: bytes, shape: tuple[int, ...]) -> bytes:
 
 def _set_aside(file: BinaryIO, size: int) -> None:
     """Make a file so long, so that a disk that is too small is known before the work."""
+    if size > sys.maxsize:
+        raise OSError(errno.EFBIG, f"{os.strerror(errno.EFBIG)}, {size:.3g} bytes")
     if hasattr(os, "posix_fallocate"):
         try:
             os.posix_fallocate(file.fileno(), 0, size)

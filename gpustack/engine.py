@@ -120,8 +120,9 @@ def stack(
     backend : {"auto", "cpu", "cuda"}
         ``"auto"`` takes CUDA where it can be used; the log says what it took.
     memory : number of bytes, text such as ``"2GB"``, or None
-        Limit on all that is held at once, beside the arrays of the result, if it has any; see
-        docs/memory.md. None is 512 MiB.
+        Limit on all that is held at once, beside the arrays of the result, if it has any, and
+        some 70 bytes a pixel of a frame while `Register` measures; see docs/memory.md. None is
+        512 MiB.
     device_memory : number of bytes, text, or None
         Limit on the memory that is taken on each CUDA device; None is the environment
         variable GPUSTACK_DEVICE_MEMORY, and without it, most of what is free.

@@ -291,7 +291,8 @@ _RUN_OPTIONS = (
     click.option(
         "--memory",
         metavar="bytes",
-        help="Limit on all that is held at once: 2GB, 500MiB, ...  [default: 512MiB]",
+        help="Limit on all that is held at once: 2GB, 500MiB, ...; --align register takes 70 bytes "
+        "a pixel of a frame beside it.  [default: 512MiB]",
     ),
     click.option(
         "--device-memory",

@@ -35,8 +35,7 @@ from gpustack.progress import following
 from gpustack.provenance import Watch, hashed, made_with, output_record, report_of
 from gpustack.recipe import OUTPUTS, Recipe, Uncertainty
 from gpustack.result import StackResult, per_frame
-from gpustack.streaming import ResultFile, ToFile, result_file
-from gpustack.writing import check_target
+from gpustack.streaming import ResultFile, ToFile, result_file, room_of, where_to
 
 
 def stack(
@@ -121,8 +120,9 @@ def stack(
     backend : {"auto", "cpu", "cuda"}
         ``"auto"`` takes CUDA where it can be used; the log says what it took.
     memory : number of bytes, text such as ``"2GB"``, or None
-        Limit on all that is held at once, beside the arrays of the result, if it has any; see
-        docs/memory.md. None is 512 MiB.
+        Limit on all that is held at once, beside the arrays of the result, if it has any, and
+        some 70 bytes a pixel of a frame while `Register` measures; see docs/memory.md. None is
+        512 MiB.
     device_memory : number of bytes, text, or None
         Limit on the memory that is taken on each CUDA device; None is the environment
         variable GPUSTACK_DEVICE_MEMORY, and without it, most of what is free.
@@ -143,6 +143,8 @@ def stack(
     Returns
     -------
     StackResult
+        Its images are arrays of numpy, or of cupy where the frames were; with `ToFile`, images in
+        the file, which are read where they are indexed and by ``np.asarray`` and `to_host`.
 
     Raises
     ------
@@ -167,10 +169,8 @@ def stack(
     >>> float(result.data[0, 0]), int(result.high[0, 0])
     (10.0, 1)
     """
-    watch, to = Watch([] if report or look else None), None
-    if isinstance(outputs, ToFile):
-        to, outputs = outputs, OUTPUTS if isinstance(clips, Recipe) else outputs.outputs
-        check_target(to.path, to.overwrite)
+    watch = Watch([] if report or look else None)
+    to, wanted = where_to(outputs, OUTPUTS if isinstance(clips, Recipe) else None)
     cluster = None if client is None else Cluster(client)
     with watch("open"):
         open_them = open_frames if cluster is None else cluster.open
@@ -178,7 +178,7 @@ def stack(
     with kept_open():
         with watch("align"):
             align_them = bring_together if cluster is None else cluster.bring_together
-            aligned = align_them(opened, align)
+            aligned = align_them(opened, align, room=room_of(to))
         with watch("measure"):
             recipe, origins, per_sample = fill_in(
                 aligned.frames,
@@ -190,7 +190,7 @@ def stack(
                 clip_on=clip_on,
                 uncertainty=uncertainty,
                 dtype=dtype,
-                outputs=outputs,
+                outputs=wanted,
                 survey=survey if cluster is None else cluster.survey,
             )
         if flags is not None and flags.given:
@@ -320,7 +320,7 @@ def run(
         maps = derived(recipe, source, out.data.dtype, exposures(frames, recipe), sinks)
         result, made = _result(frames, recipe, out, maps, header), list(maps.values())
         if file is not None:
-            file.lay_out(result)
+            result = file.lay_out(result)
         kept = sum(frame.kept_bytes for frame in frames if isinstance(frame, GridFrame))
         limit = limit_of(memory, source, least_memory(source, recipe, out, made), kept)
         limit -= 0 if seen is None else seen.nbytes

@@ -39,8 +39,11 @@ class StackResult:
     """What a run of a recipe gives.
 
     Of cupy frames the maps are cupy arrays (counts int32), which `to_host` copies; so do
-    `to_ccddata` and `write`. Where the result went to its file as it was made, `ToFile`, they know
-    their shape and dtype, and ``np.asarray``, `to_host` and the others read them from there.
+    `to_ccddata` and `write`. Where the result went to its file as it was made, `ToFile`, `data` and
+    the others are images in that file: of a shape, dtype, ndim and length, read where they are
+    indexed (``result.data[100:200]`` reads those rows alone) and whole by ``np.asarray``, `to_host`
+    and the others; what the file has not is None. Once the file has been changed, replaced or
+    removed, that is a `FrameError`. They compute nothing and cannot be pickled, which arrays can.
 
     Parameters
     ----------

@@ -8,6 +8,7 @@ import errno
 import math
 import os
 import shutil
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -20,13 +21,25 @@ import numpy as np
 from astropy.io import fits
 from numpy.typing import NDArray
 
-from gpustack.backends.sink import Sink
-from gpustack.errors import InputError
+from gpustack.checks import check
+from gpustack.errors import FrameError
+from gpustack.filesink import FileSink
+from gpustack.frames.onfile import Stamp, as_hdus, reading
 from gpustack.maps.extensions import check_maps, extensions
 from gpustack.recipe import MAPS
 from gpustack.result import StackResult
 from gpustack.temporary import remove_abandoned, temporary_file
-from gpustack.writing import VERIFY, PathLike, check_target, errors_of, is_packed, packing, seal
+from gpustack.writing import (
+    ENDINGS,
+    VERIFY,
+    PathLike,
+    check_ending,
+    check_target,
+    errors_of,
+    is_packed,
+    packing,
+    seal,
+)
 
 #: FITS standard 4.0, section 3.1; a card has 80 characters.
 _BLOCK, _CARD = 2880, 80
@@ -53,6 +66,13 @@ class ToFile:
         Which maps to make and write; see `StackResult.to_hdulist`.
     overwrite : bool
         Replace the file if there is one.
+
+    Raises
+    ------
+    RecipeError
+        Where one of them is none such.
+    OutputError
+        Where the path has another ending.
     """
 
     path: PathLike
@@ -60,6 +80,11 @@ class ToFile:
     overwrite: bool = False
 
     def __post_init__(self) -> None:
+        is_path = isinstance(self.path, str | os.PathLike) and isinstance(os.fspath(self.path), str)
+        check(is_path, f"ToFile path: expected the name of a file, got {self.path!r}")
+        check_ending(self.path)
+        is_one = isinstance(self.overwrite, bool)
+        check(is_one, f"ToFile overwrite: expected True or False, got {self.overwrite!r}")
         object.__setattr__(self, "maps", check_maps(self.maps))
 
     @property
@@ -71,6 +96,41 @@ class ToFile:
     def outputs(self) -> tuple[str, ...]:
         """What a recipe has to make for it."""
         return ("uncertainty", "rejected", *self.images)
+
+
+def where_to(outputs: Any, makes: Any) -> tuple[ToFile | None, Any]:
+    """The file that `outputs` of `stack` name, if they do, and what a recipe has to make.
+
+    Parameters
+    ----------
+    outputs : ToFile, or as of a recipe
+    makes : sequence of str or None
+        What the recipe makes for a file; None: what the file asks for.
+
+    Raises
+    ------
+    RecipeError
+        Where a file is named in another way.
+    OutputError, WriteError
+        As `gpustack.writing.check_target`.
+    """
+    if isinstance(outputs, ToFile):
+        check_target(outputs.path, outputs.overwrite)
+        return outputs, outputs.outputs if makes is None else makes
+    given = [outputs] if isinstance(outputs, str | os.PathLike) else outputs
+    for one in given if isinstance(given, list | tuple) else ():
+        is_file = isinstance(one, ToFile | os.PathLike) or str(one).lower().endswith(ENDINGS)
+        expected = "names of outputs, or ToFile(path) alone for a file"
+        check(not is_file, f"outputs: expected {expected}, got {outputs!r}")
+    return None, outputs
+
+
+def room_of(to: ToFile | None) -> float | None:
+    """Bytes of the disk of a file, full or not, infinite where it does not say; None without."""
+    if to is None:
+        return None
+    with errors_of(to.path):
+        return shutil.disk_usage(Path(to.path).resolve().parent).total or math.inf
 
 
 @contextmanager
@@ -114,18 +174,24 @@ class ResultFile:
         self._file, self._temporary = file, temporary
         self._turn = Lock()
         self._end, self._tables = 0, b""
+        self._stamp: Stamp
 
     def sink(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> "FileSink":
         """What takes the rows of an image; those of one that the file does not have are dropped."""
         return FileSink(shape, np.dtype(dtype), self)
 
-    def lay_out(self, result: StackResult) -> None:
+    def lay_out(self, result: StackResult) -> StackResult:
         """Write the headers, and set room aside for the images.
 
         Parameters
         ----------
         result : StackResult
             With sinks in the place of arrays.
+
+        Returns
+        -------
+        StackResult
+            Without those that the file does not have.
 
         Raises
         ------
@@ -140,15 +206,21 @@ class ResultFile:
         names = [name for name in (*_ALWAYS, *self._to.images) if sinks[name] is not None]
         images: list[FileSink] = [sinks[name] for name in names]
         content, begins = self._written(hdus)
+        headers = []
         for index, sink in enumerate(images):
             begin, data, _ = begins[index]
             header = _resized(content[begin:data], sink.shape)
-            self.write(self._end, header)
+            headers.append((self._end, header))
             sink.place(self._end + len(header), index)
             self._end += len(header) + -(-sink.nbytes // _BLOCK) * _BLOCK
         self._tables = content[begins[len(images) - 1][2] :]
         with errors_of(self._to.path):
             _set_aside(self._file, self._end)
+        for start, header in headers:
+            self.write(start, header)
+        lacking = [name for name, sink in sinks.items() if sink is not None and not sink.is_placed]
+        nothing: dict[str, Any] = dict.fromkeys(lacking)
+        return replace(result, **nothing)
 
     def write(self, start: int, content: Any) -> None:
         """Write bytes from `start` on; threads take turns.
@@ -181,18 +253,37 @@ class ResultFile:
             if is_packed(self._to.path):
                 self._pack()
             else:
-                seal(self._file, self._temporary, self._target, self._to.overwrite)
+                self._seal(self._file, self._temporary)
 
     def _pack(self) -> None:
         with temporary_file(self._target.parent) as (file, temporary):
             with packing(file, True) as stream, self._temporary.open("rb") as whole:
                 shutil.copyfileobj(whole, stream, _CHUNK)
-            seal(file, temporary, self._target, self._to.overwrite)
+            self._seal(file, temporary)
 
-    def read(self, index: int) -> NDArray[Any]:
-        """The image in an HDU of the file, which has its name by now."""
-        with fits.open(self._to.path, memmap=False) as hdus:
-            return np.asarray(hdus[index].data)
+    def _seal(self, file: BinaryIO, temporary: Path) -> None:
+        seal(file, temporary, self._target, self._to.overwrite)
+        self._stamp = Stamp.of(str(self._target) if file.closed else file)
+
+    @property
+    def path(self) -> Path:
+        """The name that it gets, from the root on: folders may be changed before it is read."""
+        return self._target
+
+    def read(self, index: int, start: int, stop: int) -> NDArray[Any]:
+        """Values ``[start, stop)`` of the first axis of an HDU, when the file has its name.
+
+        Raises
+        ------
+        FrameError
+            Where it is not the file that was written, or there is none.
+        """
+        name = str(self._target)
+        try:
+            with reading(name), as_hdus(name, self._stamp, scaled=True) as hdus:
+                return np.asarray(hdus[index].section[start:stop])
+        except FrameError as err:
+            raise type(err)(name, f"it no longer holds this result: {err.problem}") from err
 
     def _written(self, hdus: fits.HDUList) -> tuple[bytes, list[tuple[int, int, int]]]:
         """What is written of small HDUs; where the header, data and what follows begin of each."""
@@ -204,82 +295,6 @@ class ResultFile:
             infos = [hdu.fileinfo() for hdu in found]
         places = [(one["hdrLoc"], one["datLoc"], one["datLoc"] + one["datSpan"]) for one in infos]
         return content, places
-
-
-class FileSink(Sink):
-    """Takes the rows of one image of a file.
-
-    Parameters
-    ----------
-    shape, dtype
-        As of `Sink`.
-    file : ResultFile
-    """
-
-    def __init__(self, shape: tuple[int, ...], dtype: np.dtype[Any], file: ResultFile) -> None:
-        super().__init__(shape, dtype)
-        self._file = file
-        self._start: int | None = None
-        self._index = 0
-        self._all = True
-
-    @property
-    def nbytes(self) -> int:
-        """In the file."""
-        return math.prod(self.shape) * self.dtype.itemsize
-
-    def stub(self) -> NDArray[Any]:
-        """One value, with as many axes: its header is that of the image, but for their lengths."""
-        return np.zeros((1,) * len(self.shape), self.dtype)
-
-    def place(self, start: int, index: int) -> None:
-        """From now on, rows go to byte `start` of the file and on, the data of HDU `index`."""
-        self._start, self._index = start, index
-
-    def write(self, start: int, rows: NDArray[Any]) -> None:
-        """Write rows from `start` on."""
-        if self.dtype == bool and not rows.all():
-            self._all = False
-        if self._start is not None:
-            begin = self._start + start * self.shape[-1] * self.dtype.itemsize
-            self._file.write(begin, as_stored(rows, self.dtype).reshape(-1).view(np.uint8))
-
-    def all(self) -> bool:
-        """Of a mask, whether all values are True."""
-        return self._all
-
-    def get(self) -> NDArray[Any]:
-        """All values, read back from the file.
-
-        Raises
-        ------
-        InputError
-            Where the file does not hold them.
-        """
-        if self._start is None:
-            raise InputError("expected a map that was written to the file, got one that was not")
-        return self._file.read(self._index).astype(self.dtype, copy=False)
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
-        if copy is False:
-            raise ValueError("expected that a copy may be made, got copy=False: it is in a file")
-        return np.asarray(self.get(), dtype)
-
-
-def as_stored(rows: Any, dtype: np.dtype[Any]) -> NDArray[Any]:
-    """Values of `dtype` as FITS has them, a fresh array: big-endian; of integers, the sign moved.
-
-    Unsigned integers of more than one byte are signed ones plus BZERO, and signed ones of one byte
-    unsigned ones: their first bit is turned (FITS standard 4.0, section 5.2.5).
-    """
-    if dtype.kind == "b":
-        return np.array(rows, np.uint8, order="C")
-    stored = np.array(rows, dtype.newbyteorder(">"), order="C")
-    size = dtype.itemsize
-    if (dtype.kind == "u" and size > 1) or dtype == np.int8:
-        bits = stored.view(f">u{size}")
-        np.bitwise_xor(bits, bits.dtype.type(1 << (8 * size - 1)), out=bits)
-    return stored
 
 
 def _resized(header: bytes, shape: tuple[int, ...]) -> bytes:
@@ -294,6 +309,8 @@ def _resized(header: bytes, shape: tuple[int, ...]) -> bytes:
 
 def _set_aside(file: BinaryIO, size: int) -> None:
     """Make a file so long, so that a disk that is too small is known before the work."""
+    if size > sys.maxsize:
+        raise OSError(errno.EFBIG, f"{os.strerror(errno.EFBIG)}, {size:.3g} bytes")
     if hasattr(os, "posix_fallocate"):
         try:
             os.posix_fallocate(file.fileno(), 0, size)

@@ -39,9 +39,8 @@ def check_target(path: PathLike, overwrite: bool, endings: tuple[str, ...] = END
         Where its folder may not be written to.
     """
     with errors_of(path):
+        check_ending(path, endings)
         target = Path(path).resolve()
-        if not os.fspath(path).lower().endswith(endings):
-            raise OutputError(f"{path}: expected a name ending in {', '.join(endings)}")
         if target.is_dir():
             raise OutputError(f"{path}: expected a file to write, got a folder")
         if os.path.lexists(target) and not target.is_file():
@@ -53,6 +52,12 @@ def check_target(path: PathLike, overwrite: bool, endings: tuple[str, ...] = END
         if not os.access(target.parent, os.W_OK):
             raise WriteError(f"{path}: may not write in the folder {target.parent}")
     return target
+
+
+def check_ending(path: PathLike, endings: tuple[str, ...] = ENDINGS) -> None:
+    """Raise OutputError where the name of a file has none of the `endings`."""
+    if not os.fspath(path).lower().endswith(endings):
+        raise OutputError(f"{path}: expected a name ending in {', '.join(endings)}")
 
 
 def write_whole(path: PathLike, hdus: fits.HDUList, *, overwrite: bool = False) -> None:

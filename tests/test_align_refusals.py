@@ -1,15 +1,16 @@
 """What cannot be aligned, and what is said of it."""
 
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.wcs import WCS
 
-from gpustack import InputError, Reproject, stack, wcs_project
+from gpustack import InputError, Offsets, Reproject, ToFile, explain, stack, wcs_project
 from gpustack.alignments import as_alignment
-from gpustack.errors import MemoryLimitError, MismatchError, RecipeError
+from gpustack.errors import MemoryLimitError, MismatchError, RecipeError, WriteError
 from skies import noisy, tangent
 
 
@@ -93,6 +94,37 @@ def test_grids_beyond_all_memory():
     )
     with pytest.raises(InputError, match=said):
         stack([noisy(tangent())], align=Reproject(shape=(10**7, 10**7)))
+
+
+@pytest.mark.parametrize(
+    "align", ["wcs:extent=union", Reproject(shape=(30, 50)), Offsets([(0, 0), (9, 9)], "union")]
+)
+def test_what_goes_to_a_file_may_be_larger_than_memory(tmp_path, monkeypatch, align):
+    monkeypatch.setattr("gpustack.align.extent.memory_of_machine", lambda: 1000.0)
+    images, to = [noisy(tangent()), noisy(tangent((10.001, 20.0)))], ToFile(tmp_path / "out.fits")
+    with pytest.raises(
+        InputError, match="a result that the memory of this machine holds, 1e-06 GB"
+    ):
+        stack(images, align=align)
+    found = stack(images, align=align, outputs=to).to_host()
+    explained = explain(images, x=3, y=3, align=align)
+    monkeypatch.undo()
+    np.testing.assert_array_equal(found.data, stack(images, align=align).data)
+    assert explained.data == found.data[3, 3]
+
+
+def test_grids_that_no_disk_holds(tmp_path, monkeypatch):
+    images, how = [noisy(tangent())], Reproject(shape=(10**9, 10**9))
+    said = "a result that the disk of its file holds, .* GB, got 1,000,000,000 x .* makes it small"
+    for name in ("out.fits", "out.fits.gz"):
+        with pytest.raises(InputError, match=said):
+            stack(images, align=how, outputs=ToFile(tmp_path / name))
+    # A disk that says nothing; so large a file cannot be.
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(total=0))
+    how = Reproject(shape=(10**10, 10**10))
+    with pytest.raises(WriteError, match=r"out\.fits: could not be written: .*too large"):
+        stack(images, align=how, outputs=ToFile(tmp_path / "out.fits"))
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("align", ["wcs:target=optimal,scale=0.1", "wcs:extent=union"])

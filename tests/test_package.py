@@ -51,6 +51,7 @@ MAY_IMPORT = {
     "look": "numpy",
     "provenance": "numpy astropy",
     "result": "numpy astropy",
+    "filesink": "numpy",
     "streaming": "numpy astropy",
     "advice": "astropy",
     "normalize": "numpy astropy",

@@ -1,8 +1,11 @@
 """A result that goes to its file as it is made is the file that it would be, made whole."""
 
+import copy
 import gzip
 import os
+import pickle
 from datetime import datetime
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,10 +16,18 @@ from astropy.wcs import WCS, DistortionLookupTable
 
 from gpustack import RangeClip, ToFile, stack
 from gpustack.clips import parse_clip
-from gpustack.errors import InputError, OutputError, RecipeError, WriteError
+from gpustack.errors import (
+    FrameError,
+    InputError,
+    MissingFileError,
+    OutputError,
+    RecipeError,
+    WriteError,
+)
+from gpustack.filesink import as_stored
 from gpustack.maps.extensions import EXTENSIONS
 from gpustack.recipe import Recipe
-from gpustack.streaming import ResultFile, as_stored
+from gpustack.streaming import ResultFile
 
 N, SHAPE = 7, (61, 50)
 MAPS = tuple(name for name in EXTENSIONS if name != "flags")
@@ -164,13 +175,86 @@ def test_the_result_reads_its_file(tmp_path):
     assert (tmp_path / "copy.fits").read_bytes() == (tmp_path / "out.fits").read_bytes()
 
 
-def test_what_the_file_has_not_is_dropped(tmp_path):
-    recipe = Recipe(outputs=("uncertainty", "count", "rejected"))
-    found = stack(frames(tmp_path), recipe, outputs=ToFile(tmp_path / "out.fits"))
-    assert names(tmp_path / "out.fits") == ["PRIMARY", "MASK", "UNCERT"]
+def test_what_the_file_has_not_the_result_has_not(tmp_path):
+    recipe = Recipe(outputs=("uncertainty", "count", "rejected", "sigma"))
+    found = stack(frames(tmp_path), recipe, outputs=ToFile(tmp_path / "out.fits", ("count",)))
+    assert names(tmp_path / "out.fits") == ["PRIMARY", "MASK", "UNCERT", "COUNT"]
     assert found.recipe.outputs == recipe.outputs
-    with pytest.raises(InputError, match="written to the file, got one that was not"):
-        np.asarray(found.count)
+    assert found.sigma is None
+    assert found.count.shape == SHAPE
+
+
+def test_a_recipe_gives_a_result_that_can_be_had(tmp_path):
+    given = frames(tmp_path)
+    found = stack(given, Recipe(), outputs=ToFile(tmp_path / "out.fits"))
+    expected = stack(given, Recipe())
+    assert found.to_host().count is None
+    np.testing.assert_array_equal(found.to_host().data, expected.data)
+    np.testing.assert_array_equal(found.to_ccddata().uncertainty.array, expected.uncertainty)
+    found.write(tmp_path / "copy.fits")
+    assert (tmp_path / "copy.fits").read_bytes() == (tmp_path / "out.fits").read_bytes()
+
+
+@pytest.mark.parametrize("name", ["out.fits", "out.fits.gz"])
+def test_an_image_is_read_as_an_array_is(tmp_path, name):
+    given = frames(tmp_path, "u2", "u2")
+    to = ToFile(tmp_path / name, tuple(EXTENSIONS))
+    found, expected = stack(given, outputs=to), stack(given, outputs=to.outputs)
+    keys = [0, -1, np.int64(3), slice(2, 9), slice(None, None, 7), slice(50, 3, -3), slice(9, 2)]
+    keys += [(), ..., None, (3, 4), (slice(5, 8), slice(None, None, 2)), (..., 1), [4, 2]]
+    keys += [(-2, ...), (slice(1, 3), None, 0), expected.mask]
+    for image in ("data", "mask", "uncertainty", "flags", "reason", "sigma"):
+        there, here = getattr(found, image), getattr(expected, image)
+        assert (there.ndim, len(there), there.dtype) == (here.ndim, len(here), here.dtype)
+        for key in keys:
+            assert there[key].dtype == here.dtype
+            np.testing.assert_array_equal(there[key], here[key])
+        for bad in (len(here), (0, 50), (0, 0, 0)):
+            with pytest.raises(IndexError):
+                there[bad]
+    assert found.to_host().reason.flags.writeable
+    np.testing.assert_array_equal(found.rejections[2], expected.rejections.frame(2))
+    assert repr(found.data) == f"float32 image of {SHAPE} in {tmp_path / name}"
+
+
+def test_of_rows_only_they_are_read(tmp_path, monkeypatch):
+    found = stack(frames(tmp_path), outputs=ToFile(tmp_path / "out.fits"))
+    asked = []
+    read = ResultFile.read
+    monkeypatch.setattr(ResultFile, "read", lambda *given: asked.append(given[2:]) or read(*given))
+    found.data[7], found.data[3:9, 2], found.data[8:2:-2], found.data[4:4]
+    assert asked == [(7, 8), (3, 9), (4, 9)]
+
+
+def test_an_image_of_a_file_is_not_pickled(tmp_path):
+    found = stack(frames(tmp_path), outputs=ToFile(tmp_path / "out.fits"))
+    for of_it in (pickle.dumps, copy.deepcopy):
+        with pytest.raises(TypeError, match=r"out\.fits; StackResult\.to_host\(\) reads it"):
+            of_it(found.data)
+    pickle.dumps(found.to_host().data)
+
+
+@pytest.mark.parametrize("name", ["out.fits", "out.fits.gz"])
+def test_a_result_does_not_read_the_file_of_another(tmp_path, name):
+    to = ToFile(tmp_path / name, overwrite=True)
+    found = stack(frames(tmp_path), outputs=to)
+    again = stack(str(tmp_path / "f*.fits"), outputs=to)
+    for ask in (np.asarray, len, str):
+        ask(again.data)
+    for ask in (lambda: np.asarray(found.data), found.to_host, lambda: found.mask[3]):
+        with pytest.raises(FrameError, match=rf"{name}: it no longer holds this result: changed"):
+            ask()
+    (tmp_path / name).unlink()
+    with pytest.raises(MissingFileError, match=rf"{name}: it no longer holds .* no such file"):
+        again.to_ccddata()
+
+
+def test_a_result_knows_its_file_in_another_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    found = stack(frames(tmp_path), outputs=ToFile("out.fits"))
+    (tmp_path / "below").mkdir()
+    monkeypatch.chdir("below")
+    assert found.to_host().data.shape == SHAPE
 
 
 def test_a_result_without_a_value_is_told_of(tmp_path):
@@ -189,6 +273,31 @@ def test_maps_that_are_none_or_not_made(tmp_path):
     with pytest.raises(InputError, match="expected count among the outputs"):
         stack(np.ones((3, 4, 5)), Recipe(outputs=()), outputs=to)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "said"),
+    [
+        ((None,), RecipeError, "ToFile path: expected the name of a file, got None"),
+        ((b"a.fits",), RecipeError, "ToFile path: .*, got b'a.fits'"),
+        (("x.txt",), OutputError, "x.txt: expected a name ending in .fits, "),
+        ((".", ("count",)), OutputError, r"\.: expected a name ending"),
+        (("x.fits", (), "no"), RecipeError, "ToFile overwrite: expected True or False, got 'no'"),
+        (("x.fits", (), 1), RecipeError, "ToFile overwrite: expected True or False, got 1"),
+        (("x.fits", 3), RecipeError, "maps: expected some of"),
+    ],
+)
+def test_a_file_that_is_none_is_told_at_once(given, error, said):
+    with pytest.raises(error, match=said):
+        ToFile(*given)
+
+
+def test_a_file_is_named_by_tofile_alone():
+    for outputs in ("x.fits", Path("x.fits"), [ToFile("x.fits")], ["count", "X.FIT.GZ"]):
+        with pytest.raises(RecipeError, match=r"ToFile\(path\) alone for a file, got .*[xX]\."):
+            stack(np.ones((3, 4, 5)), outputs=outputs)
+    with pytest.raises(RecipeError, match="outputs: expected one of 'uncertainty'"):
+        stack(np.ones((3, 4, 5)), outputs="counts")
 
 
 def test_the_file_is_there_whole_or_not_at_all(tmp_path):

@@ -7,6 +7,7 @@ single images.
 
 from collections.abc import Sequence
 from importlib import import_module
+from typing import Any
 
 from gpustack.align.base import AbsentFrame, Aligned
 from gpustack.align.similarity import Similarity
@@ -30,6 +31,8 @@ def bring_together(
     frames: Sequence[Frame],
     given: Alignment | str | None,
     known: Sequence[Similarity | None] | None = None,
+    *,
+    room: float | None = None,
 ) -> Aligned:
     """Frames that agree in unit and shape: aligned, or as they are.
 
@@ -40,13 +43,16 @@ def bring_together(
         None: the frames must be of one shape.
     known : sequence of Similarity or None, optional
         Where frames lie that were measured before (`Aligned.found`); they are not measured again.
+    room : float or None
+        Bytes of the disk that the result goes to as it is made, infinite where nobody holds it
+        here; None: that of the memory of this machine.
 
     Raises
     ------
     MismatchError
         Where units differ, or shapes that nothing aligns.
     InputError
-        Where frames cannot be aligned.
+        Where frames cannot be aligned, or there is no room for the result.
     """
     alignment = as_alignment(given)
     if alignment is None:
@@ -55,7 +61,7 @@ def bring_together(
     _check(frames, alignment)
     check_agree(frames, ("unit",))
     module, function = _ALIGNERS[type(alignment)]
-    words = {} if known is None else {"known": known}
+    words: dict[str, Any] = {"room": room} | ({} if known is None else {"known": known})
     aligned: Aligned = getattr(import_module(f"gpustack.align.{module}"), function)(
         frames, alignment, **words
     )

@@ -80,7 +80,9 @@ def boxes_of(frames: Sequence[Frame], transforms: Sequence[Transform]) -> Boxes:
     return boxes
 
 
-def grid_around(how: Alignment, wcs: Any, boxes: Boxes, box: Box | None = None) -> Grid:
+def grid_around(
+    how: Alignment, wcs: Any, boxes: Boxes, box: Box | None = None, *, room: float | None
+) -> Grid:
     """The grid of a WCS, moved by whole pixels.
 
     Parameters
@@ -92,19 +94,23 @@ def grid_around(how: Alignment, wcs: Any, boxes: Boxes, box: Box | None = None) 
         What frames lie in, where it decides.
     box : Box, optional
         The pixels of the result; those that hold all frames where omitted.
+    room : float or None
+        As of `check_size`.
 
     Raises
     ------
     InputError
-        Where the result would be larger than the memory of this machine.
+        As `check_size`.
     """
     box = _outer([one for _, one in boxes]) if box is None else box
-    check_size(how, box.shape, boxes)
+    check_size(how, box.shape, boxes, room=room)
     return Grid(box.shape, moved_wcs(wcs, (-box.y0, -box.x0), box.shape))
 
 
-def check_size(how: Alignment, shape: Sequence[int], boxes: Boxes = ()) -> None:
-    """Raise where not even the result fits into the memory of this machine.
+def check_size(
+    how: Alignment, shape: Sequence[int], boxes: Boxes = (), *, room: float | None
+) -> None:
+    """Raise where there is no room for the result: bytes of a disk, or None for memory.
 
     Nothing of it has been allocated yet.
 
@@ -113,12 +119,14 @@ def check_size(how: Alignment, shape: Sequence[int], boxes: Boxes = ()) -> None:
     InputError
         Which says how large it is, and of `boxes` which make it so.
     """
-    size, room = RESULT_BYTES * math.prod(shape), memory_of_machine()
+    size, holder = RESULT_BYTES * math.prod(shape), "the disk of its file"
+    if room is None:
+        room, holder = memory_of_machine(), "the memory of this machine"
     if size <= room:
         return
     y, x = shape
     raise InputError(
-        f"align {how.name}: expected a result that the memory of this machine holds, "
+        f"align {how.name}: expected a result that {holder} holds, "
         f"{room / 1e9:.3g} GB, got {x:,} x {y:,} pixels, x first, {size / 1e9:.3g} GB"
         f"{_farthest(boxes)}; {_SMALLER[how.name]} makes it smaller"
     )

@@ -38,7 +38,7 @@ class Found:
     absolute: bool = False
 
 
-def place_frames(frames: Sequence[Frame], how: Offsets) -> Aligned:
+def place_frames(frames: Sequence[Frame], how: Offsets, *, room: float | None) -> Aligned:
     """Frames in a grid that holds them, or in a part of it.
 
     Raises
@@ -63,7 +63,7 @@ def place_frames(frames: Sequence[Frame], how: Offsets) -> Aligned:
         grid = Grid(tuple(frames[0].shape))
         return Aligned([AbsentFrame(frame, grid) for frame in frames])
     _tell(frames, found, rounded)
-    return _placed(frames, how, rounded, reasons, found.absolute)
+    return _placed(frames, how, rounded, reasons, found.absolute, room)
 
 
 _SKIP = "skip=True (--skip-unaligned) leaves such frames out"
@@ -75,13 +75,14 @@ def _placed(
     rounded: dict[int, tuple[int, int]],
     reasons: list[str],
     absolute: bool,
+    room: float | None,
 ) -> Aligned:
     """The frames on the grid, and what is known of them."""
     (number, zero), *_ = rounded.items()
     reference = frames[number]
     offsets = {i: (y - zero[0], x - zero[1]) for i, (y, x) in rounded.items()}
     box, boxes = extent_of(frames, offsets, how, (-zero[0], -zero[1]) if absolute else None)
-    grid = grid_around(how, reference.coordinates.wcs, boxes, box)
+    grid = grid_around(how, reference.coordinates.wcs, boxes, box, room=room)
     placed: list[Frame] = [
         PlacedFrame(frame, grid, (offsets[i][0] - box.y0, offsets[i][1] - box.x0))
         if i in offsets

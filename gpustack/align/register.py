@@ -30,7 +30,11 @@ _NEEDS = {"phase": ("skimage", "sep"), "stars": ("astroalign", "sep")}
 
 
 def register_frames(
-    frames: Sequence[Frame], how: Register, known: Sequence[Similarity | None] | None = None
+    frames: Sequence[Frame],
+    how: Register,
+    known: Sequence[Similarity | None] | None = None,
+    *,
+    room: float | None,
 ) -> Aligned:
     """Frames on the pixels of the reference. Each is read once, with the reference held beside it.
 
@@ -41,7 +45,7 @@ def register_frames(
     FrameError
         Where a frame cannot be aligned, unless it may be left out; where the reference cannot.
     InputError
-        Where there is no such reference, or a package is missing.
+        Where there is no such reference, a package is missing, or the result would be too large.
     """
     if how.reference >= len(frames):
         raise InputError(
@@ -50,13 +54,13 @@ def register_frames(
         )
     origin = f"align: {how}, to {frames[how.reference].name}"
     if known is not None:
-        return Aligned(_placed(frames, known, how), [origin], found=list(known))
+        return Aligned(_placed(frames, known, how, room), [origin], found=list(known))
     _check_installed(how)
     found, told, faults = _measured(frames, how)
     columns: dict[str, list[Any]] = {name: [row[name] for row in told] for name in told[0]}
     if any(faults):
         columns["left_out"] = faults
-    return Aligned(_placed(frames, found, how), [origin], columns, found)
+    return Aligned(_placed(frames, found, how, room), [origin], columns, found)
 
 
 def _measured(
@@ -117,10 +121,13 @@ def _in_words(told: dict[str, Any]) -> str:
 
 
 def _placed(
-    frames: Sequence[Frame], found: Sequence[Similarity | None], how: Register
+    frames: Sequence[Frame],
+    found: Sequence[Similarity | None],
+    how: Register,
+    room: float | None,
 ) -> list[Frame]:
     """Frames on the grid: as they are where they are moved by whole pixels, else resampled."""
-    grid, left, bottom = _grid(frames, found, how)
+    grid, left, bottom = _grid(frames, found, how, room)
     resampling = Resampling("interp", how.order, "ratio")
     placed: list[Frame] = []
     for f, (frame, fit) in enumerate(zip(frames, found, strict=True)):
@@ -145,7 +152,10 @@ def _place(frame: Frame, fit: Similarity, grid: Grid, how: Resampling) -> Frame:
 
 
 def _grid(
-    frames: Sequence[Frame], found: Sequence[Similarity | None], how: Register
+    frames: Sequence[Frame],
+    found: Sequence[Similarity | None],
+    how: Register,
+    room: float | None,
 ) -> tuple[Grid, int, int]:
     """The pixels of the reference, or those around all frames; and the first of them, x, y."""
     reference = frames[how.reference]
@@ -154,5 +164,5 @@ def _grid(
     used = {f: fit.to_reference for f, fit in enumerate(found) if fit is not None}
     boxes = boxes_of([frames[f] for f in used], list(used.values()))
     wcs = fits_wcs(reference.coordinates.wcs)
-    grid = grid_around(how, None if wcs is None else as_grid(wcs), boxes)
+    grid = grid_around(how, None if wcs is None else as_grid(wcs), boxes, room=room)
     return grid, min(box.x0 for _, box in boxes), min(box.y0 for _, box in boxes)

@@ -24,7 +24,7 @@ _log = logger(__name__)
 SAME_AREA = 1e-9
 
 
-def reproject_frames(frames: Sequence[Frame], how: Reproject) -> Aligned:
+def reproject_frames(frames: Sequence[Frame], how: Reproject, *, room: float | None) -> Aligned:
     """Frames on the grid of the target. Of files, only headers are read.
 
     Raises
@@ -32,7 +32,7 @@ def reproject_frames(frames: Sequence[Frame], how: Reproject) -> Aligned:
     FrameError
         Where a frame has no celestial WCS, unless it may be left out.
     InputError
-        Where the target has none, no frame touches it, or no machine could hold the result.
+        Where the target has none, no frame touches it, or there is no room for the result.
     """
     faults = [_fault(frame) for frame in frames]
     for frame, fault in zip(frames, faults, strict=True):
@@ -43,7 +43,7 @@ def reproject_frames(frames: Sequence[Frame], how: Reproject) -> Aligned:
     usable = [frame for frame, fault in zip(frames, faults, strict=True) if not fault]
     if not usable:
         raise InputError(f"align {how}: expected a frame with a celestial WCS, got none")
-    grid = choose_grid(usable, how)
+    grid = choose_grid(usable, how, room)
     how_to = Resampling(how.method, how.order, how.flux)
     placed: list[Frame] = []
     for f, frame in enumerate(frames):

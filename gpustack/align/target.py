@@ -24,31 +24,34 @@ from gpustack.frames.onfile import reading
 from gpustack.header import fits_wcs
 
 
-def choose_grid(frames: Sequence[Frame], how: Reproject) -> Grid:
+def choose_grid(frames: Sequence[Frame], how: Reproject, room: float | None) -> Grid:
     """The grid that an alignment asks for.
 
     Parameters
     ----------
     frames : sequence of Frame
         Those that can be aligned.
+    how : Reproject
+    room : float or None
+        As of `gpustack.align.extent.check_size`.
 
     Raises
     ------
     InputError
-        Where the target has no celestial WCS, or no shape.
+        Where the target has no celestial WCS, or no shape, or there is no room.
     """
     wcs, shape = _target(frames, how)
     shape = how.shape or shape
     if how.extent == "union" or (how.target_is("optimal") and how.shape is None):
         wcs = as_grid(wcs)
         boxes = boxes_of(frames, [between(frame.coordinates.wcs, wcs) for frame in frames])
-        return grid_around(how, wcs, boxes)
+        return grid_around(how, wcs, boxes, room=room)
     if shape is None:
         raise InputError(
             "align target: expected a shape: Reproject(shape=(y, x)), NAXIS1 and NAXIS2 in a "
             "header, or the array_shape of a WCS, got none"
         )
-    check_size(how, shape)
+    check_size(how, shape, room=room)
     return Grid((int(shape[0]), int(shape[1])), as_grid(wcs))
 
 

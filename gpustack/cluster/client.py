@@ -77,7 +77,9 @@ class Cluster:
         self._opening = Opening(self._token, paths, hdu, unit, flags, stamps, versions())
         return opened
 
-    def bring_together(self, frames: Sequence[Frame], given: Alignment | str | None) -> Aligned:
+    def bring_together(
+        self, frames: Sequence[Frame], given: Alignment | str | None, *, room: float | None
+    ) -> Aligned:
         """As `gpustack.align.bring_together`; workers align frames as they are aligned here.
 
         Raises
@@ -88,7 +90,7 @@ class Cluster:
         if given is not None and self._array is not None:
             raise InputError("align: expected none for a dask array, of which nobody has headers")
         how = everywhere(as_alignment(given))
-        aligned = bring_together(frames, given)
+        aligned = bring_together(frames, given, room=room)
         if self._opening is not None:
             self._opening = replace(self._opening, align=how, known=aligned.found)
         return aligned

@@ -1,5 +1,6 @@
 """How a worker opens the frames of a stack: a description that is small, and the frames of it."""
 
+import math
 import os
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
@@ -81,7 +82,7 @@ class Opening:
         opened = open_frames(self.items, hdu=self.hdu, unit=self.unit, flags=self.flags)
         for file, found in stamps_of(opened).items():
             _check_stamp(file, self.stamps.get(file), found)
-        return bring_together(opened, self.align, self.known).frames
+        return bring_together(opened, self.align, self.known, room=math.inf).frames
 
     def _check_versions(self) -> None:
         here = versions()

@@ -69,7 +69,8 @@ def combine(
         File names, `~astropy.nddata.CCDData`, or both; a string of file names with
         commas between them; an array of file names; a `ccdproc.ImageFileCollection`.
     output_file : str or path, optional
-        A FITS file to write the result to.
+        A FITS file to write the result to, when it is made: it is held in memory as well, which
+        `gpustack.ToFile` spares.
     method : {"average", "median", "sum"}
         See `Combiner.average_combine`, `Combiner.median_combine`, `Combiner.sum_combine`.
     weights : `numpy.ndarray`, optional

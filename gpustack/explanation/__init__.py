@@ -5,6 +5,7 @@ Modules, each importing only those before it: `text` prints, `records` are what 
 This is their door.
 """
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any, Literal
@@ -91,7 +92,8 @@ def explain(
     >>> round(first.upper, 3), first.high, last.high
     (14.448, (4,), ())
     """
-    opened = bring_together(open_frames(frames, hdu=hdu, unit=unit, flags=flags), align).frames
+    opened = open_frames(frames, hdu=hdu, unit=unit, flags=flags)
+    opened = bring_together(opened, align, room=math.inf).frames
     x, y = check_pixel(opened, x, y)
     recipe, _, per_sample = fill_in(
         opened,

@@ -245,8 +245,10 @@ class _Nameless(_Anywhere):
 
 
 @contextmanager
-def as_hdus(name: str, stamp: Stamp, *, tiles: bool = True) -> Iterator[fits.HDUList]:
-    """The file as astropy sees it, samples not scaled; without `tiles`, these as their tables.
+def as_hdus(
+    name: str, stamp: Stamp, *, tiles: bool = True, scaled: bool = False
+) -> Iterator[fits.HDUList]:
+    """The file as astropy sees it, samples not `scaled`; without `tiles`, these as their tables.
 
     It gets no name, which it would take an address on the network from, and no memory map, which
     would end the process where the file shrinks.
@@ -255,6 +257,6 @@ def as_hdus(name: str, stamp: Stamp, *, tiles: bool = True) -> Iterator[fits.HDU
         stream: Any = io.BufferedReader(_Nameless(file), _BUFFER)
         if stream.peek(2).startswith(GZIP_MAGIC):
             stream = gzip.GzipFile(fileobj=stream, mode="rb")
-        how = {"memmap": False, "do_not_scale_image_data": True}
+        how = {"memmap": False, "do_not_scale_image_data": not scaled}
         with stream, fits.open(stream, disable_image_compression=not tiles, **how) as hdus:
             yield hdus

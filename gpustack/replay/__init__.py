@@ -28,7 +28,7 @@ from gpustack.provenance import (
 )
 from gpustack.recipe import Recipe
 from gpustack.replay.found import Found, told_of
-from gpustack.streaming import ToFile
+from gpustack.streaming import ToFile, room_of
 from gpustack.writing import PathLike, check_target
 
 #: Columns of `StackResult.frames` that any run makes; others are those of alignments.
@@ -105,7 +105,7 @@ def replay(
     watch = Watch()
     then = report["output"]
     to = ToFile(target, () if then is None else then["maps"], overwrite)
-    _make(report, recipe, _aligned(frames, alignment, report), watch, progress, to)
+    _make(report, recipe, _aligned(frames, alignment, report, room_of(to)), watch, progress, to)
     if watch.device != report["backend"]["device"]:
         notes.append(f"device: then {report['backend']['device']}, now {watch.device}")
     if then is None:
@@ -215,15 +215,17 @@ def _warn_of(report: Mapping[str, Any], here: Mapping[str, str]) -> None:
         warnings.warn(text, GpustackWarning, stacklevel=3)
 
 
-def _aligned(frames: Sequence[Frame], alignment: Any, report: Mapping[str, Any]) -> Aligned:
+def _aligned(
+    frames: Sequence[Frame], alignment: Any, report: Mapping[str, Any], room: float | None
+) -> Aligned:
     """The frames on one grid, by where they were found to lie then."""
     inputs = report["inputs"]
     if all(item["found"] is None for item in inputs):
-        return bring_together(frames, alignment)
+        return bring_together(frames, alignment, room=room)
     known = [_similarity(item["found"]) for item in inputs]
     names = [name for name in inputs[0]["numbers"] if name not in _COLUMNS]
     columns = {name: [_number(item["numbers"].get(name)) for item in inputs] for name in names}
-    return replace(bring_together(frames, alignment, known), columns=columns)
+    return replace(bring_together(frames, alignment, known, room=room), columns=columns)
 
 
 def _similarity(found: Sequence[float] | None) -> Similarity | None:

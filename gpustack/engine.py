@@ -35,7 +35,14 @@ from gpustack.progress import following
 from gpustack.provenance import Watch, hashed, made_with, output_record, report_of
 from gpustack.recipe import OUTPUTS, Recipe, Uncertainty
 from gpustack.result import StackResult, per_frame
-from gpustack.streaming import ResultFile, ToFile, result_file, room_of, where_to
+from gpustack.streaming import (
+    ResultFile,
+    ToFile,
+    check_apart,
+    result_file,
+    room_of,
+    where_to,
+)
 
 
 def stack(
@@ -175,6 +182,8 @@ def stack(
     with watch("open"):
         open_them = open_frames if cluster is None else cluster.open
         opened = open_them(frames, hdu=hdu, unit=unit, flags=flags)
+        if to is not None:
+            check_apart(to, opened)
     with kept_open():
         with watch("align"):
             align_them = bring_together if cluster is None else cluster.bring_together

@@ -9,7 +9,7 @@ import math
 import os
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from io import BytesIO
@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from gpustack.checks import check
 from gpustack.errors import FrameError
 from gpustack.filesink import FileSink
+from gpustack.frames import FitsFrame, Frame
 from gpustack.frames.onfile import Stamp, as_hdus, reading
 from gpustack.maps.extensions import check_maps, extensions
 from gpustack.recipe import MAPS
@@ -131,6 +132,20 @@ def room_of(to: ToFile | None) -> float | None:
         return None
     with errors_of(to.path):
         return shutil.disk_usage(Path(to.path).resolve().parent).total or math.inf
+
+
+def check_apart(to: ToFile, frames: Iterable[Frame]) -> None:
+    """Raise where the file is one that frames are read from: it would be lost.
+
+    Raises
+    ------
+    FrameError
+    """
+    target = Path(to.path)
+    for frame in frames:
+        for file in frame.files if isinstance(frame, FitsFrame) else ():
+            if target.exists() and target.samefile(file):
+                raise FrameError(file, "expected another output, got one of the frames")
 
 
 @contextmanager

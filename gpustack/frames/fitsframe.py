@@ -96,6 +96,12 @@ class FitsFrame:
         return self.mask is not None and bits_dtype(self.mask) is not None
 
     @property
+    def files(self) -> set[str]:
+        """All that it is read from."""
+        planes = (self.image, self.mask, self.weight, self.variance)
+        return {plane.file for plane in planes if plane is not None}
+
+    @property
     def row_bytes(self) -> int:
         """Of the image, of what masks it as it lies, and of the mask made of that."""
         size, width = self.image.row_bytes, self.shape[-1]

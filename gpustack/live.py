@@ -1,7 +1,6 @@
 """A stack that grows: frames are added one by one, and the result is there after each."""
 
 import math
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ from gpustack.backends.tiles import normalize_row
 from gpustack.checks import check, dtype_name, real, word
 from gpustack.errors import FrameError, InputError
 from gpustack.flags import Flags
-from gpustack.frames import Frame, check_agree, open_frames
+from gpustack.frames import Frame, check_agree, open_frames, renamed
 from gpustack.header import describe, read_exposure
 from gpustack.recipe import Recipe
 from gpustack.result import StackResult
@@ -164,7 +163,7 @@ class LiveStack:
         if len(frames) != 1:
             raise InputError(f"LiveStack: expected one frame, got {len(frames)} by {item!r}")
         (frame,) = frames
-        return replace(frame, name=name) if frame.name == _FROM_MEMORY else frame  # type: ignore[type-var]
+        return renamed(frame, name) if frame.name == _FROM_MEMORY else frame
 
     def _recipe(self) -> Recipe:
         given = {

@@ -289,7 +289,6 @@ def watch(
     def restack(frames: list[str]) -> None:
         start, given = time.perf_counter(), images(tuple(frames), dict(options))
         try:
-            check_apart(given, output)
             result = stack(given, outputs=to, **words)
         except InputError as err:  # of one frame, it may be: the next one may do
             say(f"gpustack: {err}")

@@ -15,6 +15,7 @@ from gpustack.cli_options import (
     cluster_option,
     images,
     keywords,
+    maps_option,
     recipe_options,
     run_options,
 )
@@ -85,12 +86,7 @@ def cli() -> None:
 )
 @recipe_options
 @run_options
-@click.option(
-    "--maps",
-    metavar="NAME,NAME,...",
-    help="Extensions to add: count, low, high, reason, exposure, rejections, flags, sigma, "
-    "coverage, weight, frames.",
-)
+@maps_option
 @click.option(
     "--preview",
     metavar="FILE.png",
@@ -242,6 +238,7 @@ def replay(report: Path, output: Path | None, overwrite: bool) -> None:
 )
 @recipe_options
 @run_options
+@maps_option
 @click.option(
     "--pattern", default="*.fit*", show_default=True, help="Names of the files that are frames."
 )
@@ -253,7 +250,11 @@ def replay(report: Path, output: Path | None, overwrite: bool) -> None:
     help="Seconds between two looks at the folder.",
 )
 @click.option("--stop-after", type=click.IntRange(min=1), help="Stop with so many frames.")
-@click.option("--overwrite", is_flag=True, help="Replace the output if it exists at the start.")
+@click.option(
+    "--overwrite",
+    is_flag=True,
+    help="Replace the output if it exists at the start; no frame is replaced.",
+)
 def watch(
     folder: Path,
     output: Path,
@@ -261,6 +262,7 @@ def watch(
     interval: float,
     stop_after: int | None,
     overwrite: bool,
+    maps: str | None,
     **options: Any,
 ) -> None:
     """Stack the frames in FOLDER as they arrive: the same result as by combine, each time.
@@ -280,13 +282,14 @@ def watch(
     from gpustack.writing import check_target
 
     check_target(output, overwrite)
+    to = ToFile(output, maps.split(",") if maps else (), overwrite=True)
     words = keywords({name: value for name, value in options.items() if name not in PLANES})
     opening = {name: words[name] for name in ("hdu", "unit", "flags")}
 
     def restack(frames: list[str]) -> None:
         start, given = time.perf_counter(), images(tuple(frames), dict(options))
         try:
-            result = stack(given, outputs=ToFile(output, overwrite=True), **words)
+            result = stack(given, outputs=to, **words)
         except InputError as err:  # of one frame, it may be: the next one may do
             say(f"gpustack: {err}")
             return

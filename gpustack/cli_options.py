@@ -311,6 +311,13 @@ def run_options(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
+maps_option = click.option(
+    "--maps",
+    metavar="NAME,NAME,...",
+    help="Extensions to add: count, low, high, reason, exposure, rejections, flags, sigma, "
+    "coverage, weight, frames.",
+)
+
 cluster_option = click.option(
     "--dask",
     metavar="ADDRESS",

@@ -7,10 +7,11 @@ import numpy as np
 from astropy.io import fits
 from numpy.typing import DTypeLike, NDArray
 
+from gpustack.backends.tiles import normalize_row
 from gpustack.checks import check, dtype_name, real, word
-from gpustack.errors import InputError
+from gpustack.errors import FrameError, InputError
 from gpustack.flags import Flags
-from gpustack.frames import Frame, check_agree, open_frames
+from gpustack.frames import Frame, check_agree, open_frames, renamed
 from gpustack.header import describe, read_exposure
 from gpustack.recipe import Recipe
 from gpustack.result import StackResult
@@ -18,11 +19,15 @@ from gpustack.result import StackResult
 #: What grows exactly. Medians and clips need all samples: `gpustack watch` runs them anew.
 COMBINES = ("mean", "sum", "min", "max")
 
+#: What `open_frames` calls an array that it is given alone.
+_FROM_MEMORY = "frame 0"
+
 
 class LiveStack:
     """Mean, sum, minimum or maximum of frames as they come; each is read once and let go.
 
-    The values are those of `gpustack.stack` of the same frames, to rounding of the last bit.
+    The values are those of `gpustack.stack` of the same frames, to rounding of the last bit:
+    samples are normalised as there, in float32, or in float64 once a frame is wider.
     Medians, clips and uncertainties need all samples at once: ``gpustack watch`` runs them anew.
 
     Parameters
@@ -78,8 +83,8 @@ class LiveStack:
         Parameters
         ----------
         frame : path, CCDData or array
-            Of the shape and unit of those before; samples that are masked or not finite take no
-            part.
+            One, of the shape and unit of those before; samples that are masked or not finite take
+            no part.
         scale, zero, weight : float
             `weight` >= 0 is for mean and sum alone.
 
@@ -89,21 +94,22 @@ class LiveStack:
             Where the frame cannot be used; nothing has been added then.
         """
         scale, zero, weight = self._checked(scale, zero, weight)
-        (opened,) = open_frames([frame], **self._opening)
+        opened = self._opened(frame)
         if self._first is not None:
             check_agree([self._first, opened])
         image = opened.whole()
         if self._first is None or self._state is None:
             self._first, self._state = opened, _Running(opened.shape, self._combine)
         valid = ~np.ma.getmaskarray(image)
-        values = np.asarray(image.data, np.float64)
-        with np.errstate(over="ignore"):
-            values -= zero
-            values *= scale
-        self._state.add(values, valid & np.isfinite(values), weight)
-        self._working = np.result_type(self._working, opened.dtype)
+        working = np.result_type(self._working, opened.dtype)
+        values = image.data.astype(working, copy=False)
+        if (scale, zero) != (1, 0):  # rounded as the CPU backend does
+            with np.errstate(all="ignore"):
+                normalize_row(values, 0, Recipe(scale=(scale,), zero=(zero,)))
+        self._state.add(values.astype(np.float64), valid & np.isfinite(values), weight)
+        self._working = working
         self._exposures.append(read_exposure(opened.header))
-        row = {"name": self._name(opened), "scale": scale, "zero": zero, "weight": weight}
+        row = {"name": opened.name, "scale": scale, "zero": zero, "weight": weight}
         for name, value in (row | {"valid": float(valid.mean())}).items():
             self._columns.setdefault(name, []).append(value)
 
@@ -145,9 +151,19 @@ class LiveStack:
         check(weighs or weight == 1, f"weight: expected none for {self._combine}, got {weight!r}")
         return numbers["scale"], numbers["zero"], numbers["weight"]
 
-    def _name(self, frame: Frame) -> str:
-        """Its name; frames from memory are counted as they come."""
-        return f"frame {len(self)}" if frame.name == "frame 0" else frame.name
+    def _opened(self, item: Any) -> Frame:
+        """The frame; those from memory are counted as they come, in what errors say too."""
+        name = f"frame {len(self)}"
+        try:
+            frames = open_frames([item], **self._opening)
+        except FrameError as err:
+            if err.name != _FROM_MEMORY:
+                raise
+            raise FrameError(name, err.problem) from err
+        if len(frames) != 1:
+            raise InputError(f"LiveStack: expected one frame, got {len(frames)} by {item!r}")
+        (frame,) = frames
+        return renamed(frame, name) if frame.name == _FROM_MEMORY else frame
 
     def _recipe(self) -> Recipe:
         given = {

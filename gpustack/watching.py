@@ -6,8 +6,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gpustack.errors import InputError
-from gpustack.frames import Frame, check_agree, open_frames
+from astropy.io import fits
+
+from gpustack.errors import FrameError, InputError
+from gpustack.frames import Frame, check_agree, open_frames, renamed
+from gpustack.frames.hdus import quiet
+from gpustack.header import read_recipe
 from gpustack.logs import logger
 
 _log = logger(__name__)
@@ -21,7 +25,8 @@ class Arrivals:
     """The frames in a folder that are whole.
 
     A file is whole where it has not changed between two looks and can be opened. One that cannot
-    be, however long it has not changed, is told of once and left out until it changes.
+    be, however long it has not changed, is told of once and left out until it changes. One that
+    is not as the first is left out for as long as frames like the first are there.
 
     Parameters
     ----------
@@ -41,24 +46,52 @@ class Arrivals:
     apart: Path
     opening: dict[str, Any]
     agree: Sequence[str] = ("shape", "unit")
-    _first: Frame | None = None
+    _first: tuple[Path, Frame] | None = None
     _seen: dict[Path, _Stamp] = field(default_factory=dict)
     _whole: dict[Path, _Stamp] = field(default_factory=dict)
     _bad: dict[Path, _Stamp] = field(default_factory=dict)
+    _unlike: dict[Path, _Stamp] = field(default_factory=dict)
+
+    def check_apart(self) -> None:
+        """Raise where the output would replace a frame.
+
+        A result in the folder, as an earlier run leaves it, may be replaced: its HISTORY tells of
+        a recipe.
+
+        Raises
+        ------
+        FrameError
+        """
+        for path in self._named():
+            if self._is_apart(path) and path.exists() and not _is_result(path):
+                raise FrameError(str(path), "expected another output, got one of the frames")
 
     def look(self) -> list[str]:
         """The names of all frames that are whole, sorted."""
         now = dict(self._files())
+        self._forget(now)
         for path, stamp in now.items():
-            settled = self._seen.get(path) == stamp
-            if settled and self._whole.get(path) != stamp and self._bad.get(path) != stamp:
+            known = path in self._whole or path in self._bad or path in self._unlike
+            if not known and self._seen.get(path) == stamp:
                 self._open(path, stamp)
         self._seen = now
-        return sorted(str(path) for path, stamp in now.items() if self._whole.get(path) == stamp)
+        return sorted(map(str, self._whole))
+
+    def _named(self) -> Iterator[Path]:
+        for path in sorted(self.folder.glob(self.pattern)):
+            if not path.name.startswith("."):
+                yield path
+
+    def _is_apart(self, path: Path) -> bool:
+        """Whether it is the output, by whatever name: a link, or by ``folder/../folder``."""
+        try:
+            return path.absolute() == self.apart.absolute() or path.samefile(self.apart)
+        except OSError:  # one of them is not there
+            return False
 
     def _files(self) -> Iterator[tuple[Path, _Stamp]]:
-        for path in self.folder.glob(self.pattern):
-            if path.name.startswith(".") or path.absolute() == self.apart.absolute():
+        for path in self._named():
+            if self._is_apart(path):
                 continue
             try:
                 found = path.stat()
@@ -67,16 +100,52 @@ class Arrivals:
             if found.st_size > 0:
                 yield path, (found.st_size, found.st_mtime_ns, found.st_ino)
 
+    def _forget(self, now: dict[Path, _Stamp]) -> None:
+        """Forget files that are gone or have changed."""
+        for known in (self._whole, self._bad, self._unlike):
+            for path in [path for path, stamp in known.items() if now.get(path) != stamp]:
+                del known[path]
+        if self._first is None or self._first[0] in self._whole:
+            return
+        if self._whole or self._first[0] not in now:  # alone and changed, it is waited for
+            self._replace_first()
+
+    def _replace_first(self) -> None:
+        """Any that agreed with the first stands for it; without, the next one is the first."""
+        heir = next(iter(self._whole), None)
+        if self._first and heir:
+            self._first = heir, renamed(self._first[1], str(heir))
+        else:
+            self._first = None
+            self._unlike.clear()
+
     def _open(self, path: Path, stamp: _Stamp) -> None:
+        if self._first is not None and self._first[0] == path:
+            self._replace_first()  # it has changed
         try:
             (frame,) = open_frames([str(path)], **self.opening)
-            first = frame if self._first is None else self._first
-            check_agree([first, frame], self.agree)
         except InputError as err:
             self._bad[path] = stamp
             _log.warning("%s; left out until it changes", err)
+            return
+        self._first = self._first or (path, frame)
+        try:
+            check_agree([self._first[1], frame], self.agree)
+        except InputError as err:
+            self._unlike[path] = stamp
+            _log.warning("%s; left out until it changes or frames like the first are gone", err)
         else:
-            self._first, self._whole[path] = first, stamp
+            self._whole[path] = stamp
+
+
+def _is_result(path: Path) -> bool:
+    """Whether gpustack made the image in a file."""
+    try:
+        with quiet():
+            read_recipe(fits.getheader(path))
+    except (OSError, ValueError, fits.VerifyError):
+        return False
+    return True
 
 
 def watch(
@@ -102,15 +171,16 @@ def watch(
     Raises
     ------
     InputError
-        Where there is no such folder.
+        Where there is no such folder, or the output would replace a frame.
     """
     if not arrivals.folder.is_dir():
         raise InputError(f"watch: expected a folder, got {arrivals.folder}")
+    arrivals.check_apart()
     done: list[str] = []
     while stop_after is None or len(done) < stop_after:
         frames = arrivals.look()
         if frames and frames != done:
             restack(frames)
-            done = frames
         else:
             time.sleep(interval)
+        done = frames

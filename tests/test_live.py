@@ -56,6 +56,33 @@ def test_it_is_the_stack_of_what_was_added(combine, n, seed, dtype, numbers):
         np.testing.assert_allclose(result.frames[name], expected.frames[name])
 
 
+@pytest.mark.parametrize("combine", COMBINES)
+@pytest.mark.parametrize("dtype", ["f4", "u2"])
+@pytest.mark.parametrize("result_dtype", [None, "float64"])
+def test_normalised_samples_are_rounded_as_in_a_stack(combine, dtype, result_dtype):
+    """A sample that is rounded elsewhere shows in every tenth pixel."""
+    frames = cube(5, 3, dtype)[:, :, 1:]
+    given = {"zero": [0, 1.3, 2.7, -0.4, 3.3], "scale": [1, 1.1, 0.7, 0.93, 1.3]}
+    for names in (["zero"], ["scale"], ["zero", "scale"], []):
+        live = LiveStack(combine, dtype=result_dtype)
+        for f, frame in enumerate(frames):
+            live.add(frame, **{name: given[name][f] for name in names})
+        numbers = {name: given[name] for name in names}
+        expected = stack(frames, combine=combine, dtype=result_dtype, backend="cpu", **numbers)
+        if result_dtype is None:
+            np.testing.assert_array_equal(live.result().data, expected.data)
+        else:
+            np.testing.assert_allclose(live.result().data, expected.data, rtol=LAST_BIT)
+
+
+def test_samples_that_normalising_makes_infinite_take_no_part():
+    live = LiveStack()
+    for frame in (np.array([[3e38, 1]], "f4"), np.array([[2, 1]], "f4")):
+        live.add(frame, scale=2.0)
+    assert live.result().data.tolist() == [[4, 2]]
+    assert live.result().count.tolist() == [[1, 2]]
+
+
 def test_the_order_of_frames_does_not_matter():
     rng = np.random.default_rng(4)
     frames = rng.normal(0, 1, (40, 50)) * 10.0 ** rng.integers(-8, 8, (40, 50))
@@ -117,3 +144,24 @@ def test_what_does_not_grow():
         LiveStack("median")
     with pytest.raises(RecipeError, match="weight: expected none for max, got 2"):
         LiveStack("max").add(np.ones((2, 2)), weight=2)
+
+
+def test_what_stands_for_several_frames_is_not_one(tmp_path):
+    for i in range(3):
+        fits.writeto(tmp_path / f"{i}.fits", np.ones((2, 2)), fits.Header({"BUNIT": "adu"}))
+    live = LiveStack()
+    with pytest.raises(InputError, match=r"LiveStack: expected one frame, got 3 by '.*\*\.fits'"):
+        live.add(str(tmp_path / "*.fits"))
+    assert len(live) == 0
+
+
+def test_errors_name_the_number_of_an_array():
+    live = LiveStack()
+    for _ in range(2):
+        live.add(CCDData(np.ones((2, 2)), unit="adu"))
+    with pytest.raises(MismatchError, match="expected adu as in frame 0, got none in frame 2"):
+        live.add(np.ones((2, 2)))
+    with pytest.raises(FrameError, match=r"^frame 2: "):
+        live.add(np.ones((2, 2), complex))
+    live.add(CCDData(np.ones((2, 2)), unit="adu"))
+    assert live.result().frames["name"].tolist() == ["frame 0", "frame 1", "frame 2"]

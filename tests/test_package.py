@@ -63,7 +63,7 @@ MAY_IMPORT = {
     "engine": "numpy",
     "replay": "",
     "live": "numpy astropy",
-    "watching": "",
+    "watching": "astropy",
     "explanation": "numpy astropy",
     "show": "numpy",
     "combiner": "numpy astropy",

@@ -1,6 +1,7 @@
 """A folder that frames arrive in."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import pytest
 from astropy.io import fits
 
 from gpustack import InputError, SigmaClip, stack
+from gpustack.errors import FrameError
 from gpustack.watching import Arrivals, watch
 
 HEADER = fits.Header({"BUNIT": "adu"})
@@ -30,6 +32,23 @@ def arrivals(folder, **more):
 
 def names(paths):
     return [os.path.basename(path) for path in paths]  # noqa: PTH119
+
+
+COMMAND = [sys.executable, "-m", "gpustack.cli", "watch", ".", "-o", "out.fits"]
+OPTIONS = ["--clip", "sigma:low=1.5,high=1.5", "--interval", "0.05", "--backend", "cpu"]
+
+
+def wait_for(condition, seconds=60):
+    """Until it holds; a test that waits longer has failed."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "nothing happened"
+        time.sleep(0.02)
+
+
+def combined(path):
+    """How many frames a result is of; 0 before there is one."""
+    return fits.getval(path, "NCOMBINE") if path.exists() else 0
 
 
 def test_a_frame_counts_once_it_no_longer_changes(tmp_path):
@@ -71,6 +90,91 @@ def test_frames_that_are_aligned_need_not_agree_in_shape(tmp_path):
     assert names(looking.look()) == ["a.fits", "small.fits"]
 
 
+def test_those_left_out_come_in_once_the_first_is_gone(tmp_path, caplog):
+    looking = arrivals(tmp_path)
+    write(tmp_path / "a.fits", shape=(3, 3))
+    looking.look()
+    assert names(looking.look()) == ["a.fits"]
+    write(tmp_path / "b.fits")
+    write(tmp_path / "c.fits")
+    looking.look()
+    assert names(looking.look()) == ["a.fits"]
+    (tmp_path / "a.fits").unlink()
+    assert names(looking.look()) == ["b.fits", "c.fits"]
+    assert len(caplog.records) == 2
+
+
+def test_a_first_frame_that_is_replaced_is_compared_with_the_others(tmp_path, caplog):
+    looking = arrivals(tmp_path)
+    for name in "abc":
+        write(tmp_path / f"{name}.fits")
+    looking.look()
+    assert len(looking.look()) == 3
+    (tmp_path / "a.fits").unlink()
+    write(tmp_path / "a.fits", shape=(3, 3))
+    assert names(looking.look()) == ["b.fits", "c.fits"]
+    assert names(looking.look()) == ["b.fits", "c.fits"]
+    (told,) = [record.getMessage() for record in caplog.records]
+    assert re.search(r"expected \(20, 30\) as in \S*b.fits, got \(3, 3\) in \S*a.fits; left", told)
+
+
+def test_a_first_frame_that_changes_while_it_is_alone_stays_the_first(tmp_path, caplog):
+    looking = arrivals(tmp_path)
+    write(tmp_path / "b.fits")
+    looking.look()
+    looking.look()
+    write(tmp_path / "a.fits", shape=(3, 3))
+    looking.look()
+    looking.look()
+    os.utime(tmp_path / "b.fits", (1, 1))
+    assert looking.look() == []
+    assert names(looking.look()) == ["b.fits"]
+    (tmp_path / "b.fits").unlink()
+    write(tmp_path / "b.fits", shape=(3, 3))
+    for _ in range(3):
+        found = looking.look()
+    assert names(found) == ["a.fits", "b.fits"]
+    assert not any("as in a.fits" in record.getMessage() for record in caplog.records)
+
+
+def test_the_same_names_are_stacked_anew_after_all_were_gone(tmp_path):
+    looks = iter([["a"], ["a"], [], ["a"], ["a", "b"]])
+    looking, seen = arrivals(tmp_path), []
+    looking.look = lambda: next(looks)
+    watch(looking, seen.append, interval=0.001, stop_after=2)
+    assert seen == [["a"], ["a"], ["a", "b"]]
+
+
+@pytest.mark.parametrize("given", ["b.fits", "../{}/b.fits", "link.fits"])
+def test_a_frame_is_no_output(tmp_path, given):
+    for name in "abc":
+        write(tmp_path / f"{name}.fits")
+    (tmp_path / "link.fits").symlink_to("b.fits")
+    looking = arrivals(tmp_path)
+    looking.apart = tmp_path / given.format(tmp_path.name)
+    with pytest.raises(
+        FrameError, match=r"b\.fits: expected another output, got one of the frames"
+    ):
+        watch(looking, print, stop_after=1)
+
+
+def test_the_command_replaces_its_own_result_but_no_frame(tmp_path):
+    for name in "abc":
+        write(tmp_path / f"{name}.fits")
+    before = (tmp_path / "b.fits").read_bytes()
+    command = [*COMMAND, *OPTIONS, "--maps", "count", "--stop-after", "3", "--overwrite"]
+    for _ in range(2):
+        subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, timeout=60)
+        assert combined(tmp_path / "out.fits") == 3
+        assert fits.getdata(tmp_path / "out.fits", "COUNT").shape == (20, 30)
+    done = subprocess.run(
+        [*command, "-o", "b.fits"], cwd=tmp_path, check=False, capture_output=True, timeout=60
+    )
+    assert done.returncode == 2
+    assert done.stderr == b"gpustack: b.fits: expected another output, got one of the frames\n"
+    assert (tmp_path / "b.fits").read_bytes() == before
+
+
 def test_each_arrival_is_a_stack_of_all(tmp_path):
     seen = []
     write(tmp_path / "0.fits")
@@ -87,23 +191,6 @@ def test_each_arrival_is_a_stack_of_all(tmp_path):
 def test_a_folder_that_is_none(tmp_path):
     with pytest.raises(InputError, match="watch: expected a folder, got"):
         watch(arrivals(tmp_path / "none"), print)
-
-
-COMMAND = [sys.executable, "-m", "gpustack.cli", "watch", ".", "-o", "out.fits"]
-OPTIONS = ["--clip", "sigma:low=1.5,high=1.5", "--interval", "0.05", "--backend", "cpu"]
-
-
-def wait_for(condition, seconds=60):
-    """Until it holds; a test that waits longer has failed."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "nothing happened"
-        time.sleep(0.02)
-
-
-def combined(path):
-    """How many frames a result is of; 0 before there is one."""
-    return fits.getval(path, "NCOMBINE") if path.exists() else 0
 
 
 def test_the_command_gives_what_combine_gives_after_each_frame(tmp_path):

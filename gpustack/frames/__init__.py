@@ -11,6 +11,7 @@ them. This is their door.
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -163,6 +164,11 @@ def check_agree(frames: Iterable[Frame], what: Sequence[str] = ("shape", "unit")
                     f"frames differ in {name}: expected {_shown(expected)} as in {first.name}, "
                     f"got {_shown(got)} in {frame.name}"
                 )
+
+
+def renamed(frame: Frame, name: str) -> Frame:
+    """The same frame by another name."""
+    return replace(frame, name=name)  # type: ignore[type-var]
 
 
 def tell_of_apart(frames: Iterable[Frame]) -> list[str]:

@@ -182,7 +182,7 @@ def test_what_is_not_written_beside_a_result_that_stands(folder, monkeypatch, ca
         raise WriteError(f"{path}: could not be written: No space left")
 
     monkeypatch.setattr("gpustack.writing.write_text", full)
-    monkeypatch.setattr("gpustack.show.write_page", full)
+    monkeypatch.setattr("gpustack.show.write_page", lambda _, path, **__: full(path))
     monkeypatch.setattr("gpustack.show.write_preview", lambda _, path, **__: full(path))
     option, what = ("--preview", "preview") if name == "run.png" else ("--report", "report")
     assert run_here(monkeypatch, "combine", "m*.fits", "-o", "out.fits", option, name) == 3

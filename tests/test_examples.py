@@ -9,7 +9,6 @@ import doctest
 import importlib
 import io
 import re
-from pathlib import Path
 
 import pytest
 from click.testing import CliRunner

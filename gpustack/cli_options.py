@@ -337,10 +337,8 @@ def check_apart(frames: Iterable[Any], words: Mapping[str, Any], output: Path) -
 
     Parameters
     ----------
-    frames : iterable
-        As of `images`.
-    words : mapping
-        As of `keywords`.
+    frames, words
+        As of `images` and `keywords`.
     output : Path
 
     Raises

@@ -45,7 +45,9 @@ from gpustack.images import PLANES
 #: signal N, and these: what was given is at fault, or the machine.
 NOT_SAME, BAD_INPUT, ENVIRONMENT = 1, 2, 3
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+#: That the terminal has gone ends a run as SIGTERM does; Windows does not know it.
+_ENDING = ("SIGINT", "SIGTERM", "SIGHUP")
+_SIGNALS = tuple(getattr(signal, name) for name in _ENDING if hasattr(signal, name))
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -142,9 +144,9 @@ def combine(
     check_target(output, overwrite)
     extras = Extras(preview, reports, overwrite)
     given = images(frames, options)
-    check_apart(given, output)
-    to = ToFile(output, maps.split(",") if maps else (), overwrite)
     words = keywords(options)
+    check_apart(given, words, output)
+    to = ToFile(output, maps.split(",") if maps else (), overwrite)
     start = time.perf_counter()
     words |= {"outputs": to, **extras.wanted}
     with connected(dask) as client, progress_bar(sys.stderr) as progress:
@@ -284,6 +286,7 @@ def watch(
     check_target(output, overwrite)
     to = ToFile(output, maps.split(",") if maps else (), overwrite=True)
     words = keywords({name: value for name, value in options.items() if name not in PLANES})
+    check_apart((), words, output)
     opening = {name: words[name] for name in ("hdu", "unit", "flags")}
 
     def restack(frames: list[str]) -> None:
@@ -354,7 +357,8 @@ def demo(out: Path, frames: int, size: int, seed: int) -> None:
 def main() -> None:
     """Run the command line; errors become one line and an exit code."""
     for number in _SIGNALS:
-        if signal.getsignal(number) != signal.SIG_IGN:  # as a shell has it in the background
+        # As a shell has it in the background, and nohup.
+        if signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, _leave)
     with warnings.catch_warnings(), listening():
         warnings.showwarning = warn

@@ -1,7 +1,8 @@
 """What the command line writes beside a result: a preview, and reports."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -53,19 +54,38 @@ class Extras:
         return {"report": ".json" in self._reports, "look": look}
 
     def write(self, result: Any, output: Path) -> None:
-        """Write them, the result being in `output`."""
+        """Write them, the result being in `output`.
+
+        Raises
+        ------
+        OutputError
+            Where one cannot be written; it says that the result was.
+        """
         if ".json" in self._reports:
             from gpustack.provenance import dumps
             from gpustack.writing import write_text
 
-            write_text(self._reports[".json"], dumps(result.report), overwrite=self._overwrite)
+            with _beside(output, "report"):
+                write_text(self._reports[".json"], dumps(result.report), overwrite=self._overwrite)
         if self.wanted["look"]:
-            self._show(result, os.fsdecode(output.name))
+            self._show(result, output)
 
-    def _show(self, result: Any, name: str) -> None:
+    def _show(self, result: Any, output: Path) -> None:
         from gpustack.show import write_page, write_preview
 
         if self._preview is not None:
-            write_preview(result, self._preview, overwrite=self._overwrite)
+            with _beside(output, "preview"):
+                write_preview(result, self._preview, overwrite=self._overwrite)
         if ".html" in self._reports:
-            write_page(result, self._reports[".html"], overwrite=self._overwrite, name=name)
+            name = os.fsdecode(output.name)
+            with _beside(output, "report"):
+                write_page(result, self._reports[".html"], overwrite=self._overwrite, name=name)
+
+
+@contextmanager
+def _beside(output: Path, what: str) -> Iterator[None]:
+    """What is not written beside a result that stands is said to be so."""
+    try:
+        yield
+    except OutputError as err:
+        raise type(err)(f"{output} was written; its {what} was not: {err}") from err

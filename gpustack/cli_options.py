@@ -3,7 +3,7 @@
 import glob
 import inspect
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Any, get_args
 
 import click
 
-from gpustack.alignments import as_alignment
+from gpustack.alignments import Offsets, Reproject, as_alignment
 from gpustack.checks import check
 from gpustack.cli_shown import loudness_options
 from gpustack.clips import parse_clip
@@ -20,7 +20,7 @@ from gpustack.errors import FrameError, RecipeError
 from gpustack.files import split_hdu
 from gpustack.flags import Flags, parse_bits
 from gpustack.images import PLANES, paired
-from gpustack.measures import Role, choices, place, tidy_numbers
+from gpustack.measures import FromFile, Role, choices, place, tidy_numbers
 from gpustack.recipe import Uncertainty
 
 #: Ends the help of each command that has the options.
@@ -332,14 +332,40 @@ def images(frames: tuple[str, ...], options: dict[str, Any]) -> Any:
     return paired(frames, planes) if any(planes.values()) else frames
 
 
-def check_apart(frames: Iterable[Any], output: Path) -> None:
-    """Run twice on ``*.fits``, the result would be combined into itself."""
+def check_apart(frames: Iterable[Any], words: Mapping[str, Any], output: Path) -> None:
+    """Refuse to write over what is read, as if run twice on ``*.fits``.
+
+    Parameters
+    ----------
+    frames, words
+        As of `images` and `keywords`.
+    output : Path
+
+    Raises
+    ------
+    FrameError
+        Where the output is a frame, a mask or map of one, or what an option takes from a file.
+    """
     if not output.exists():
         return
-    for item in _names(frames):
+    named = [(item, "one of the frames") for item in _names(frames)]
+    for item, what in (*named, *_read_by_options(words)):
         for path in map(Path, {item, *glob.glob(item, recursive=True)}):  # noqa: PTH207 - roots
             if path.exists() and path.samefile(output):
-                raise FrameError(str(path), "expected another output, got one of the frames")
+                raise FrameError(str(path), f"expected another output, got {what}")
+
+
+def _read_by_options(words: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """The files that options name, and what each is."""
+    align = words["align"]
+    if isinstance(align, Reproject) and isinstance(align.target, str):
+        yield split_hdu(align.target)[0], "the target of --align"
+    source = align.source if isinstance(align, Offsets) else None
+    if isinstance(source, str) and source.startswith("@"):
+        yield source[1:], "the offsets of --align"
+    for role in ("scale", "zero", "weights"):
+        if isinstance(words[role], FromFile):
+            yield words[role].path, f"the numbers of --{role}"
 
 
 def _names(frames: Iterable[Any]) -> Iterator[str]:

@@ -332,9 +332,9 @@ def run(
             result = file.lay_out(result)
         kept = sum(frame.kept_bytes for frame in frames if isinstance(frame, GridFrame))
         limit = limit_of(memory, source, least_memory(source, recipe, out, made), kept)
-        limit -= 0 if seen is None else seen.nbytes
-        with watch("stream"), beside(kept):
-            work(source, recipe, out, made, limit, progress)
+        pictured = 0 if seen is None else seen.nbytes
+        with watch("stream"), beside(kept, pictured):
+            work(source, recipe, out, made, limit - pictured, progress)
         names, samples = [frame.name for frame in frames], result.data.size
         made_of = per_frame(names, recipe, samples, out.valid, out.rejected)
         return replace(result, per_frame={**made_of, **(columns or {})})

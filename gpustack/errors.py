@@ -64,7 +64,32 @@ class MismatchError(InputError, TypeError):
 
 
 class MemoryLimitError(InputError):
-    """The memory limit does not even hold one row of all frames."""
+    """The memory limit does not even hold one row of all frames.
+
+    Parameters
+    ----------
+    problem : str
+    enough : int
+        The limit in bytes that would do, as far as it is known where it is raised; 0 is unknown.
+        Who keeps part of the limit for something else adds that.
+    """
+
+    def __init__(self, problem: str, enough: int = 0) -> None:
+        super().__init__(problem)
+        self.problem, self.enough = problem, enough
+
+    def __str__(self) -> str:
+        """What is wrong, and a limit that would do, rounded up."""
+        size = -(-self.enough // 1000)
+        return f"{self.problem}; at least {size}kB would do" if size else self.problem
+
+    def __reduce__(self) -> tuple[type, tuple[str, int]]:
+        """How it is pickled."""
+        return type(self), (self.problem, self.enough)
+
+    def beside(self, held: int, told: str) -> "MemoryLimitError":
+        """The same where `held` bytes of the limit are for something else, of which is `told`."""
+        return type(self)(self.problem + told, self.enough and self.enough + held)
 
 
 class OutputError(GpustackError, OSError):

@@ -29,12 +29,12 @@ def limit_of(memory: float | str | None, source: FrameSource, maps: int, kept: i
 
 
 @contextmanager
-def beside(kept: int) -> Iterator[None]:
-    """A limit that is too low is said to be so beside what frames keep."""
+def beside(kept: int, seen: int = 0) -> Iterator[None]:
+    """A limit that is too low is said to be so beside what frames keep, and what is `seen`."""
     try:
         yield
     except MemoryLimitError as err:
-        raise MemoryLimitError(f"{err}{_places(kept)}") if kept else err from None
+        raise err.beside(kept + seen, _places(kept) if kept else "") from None
 
 
 def _places(kept: int) -> str:

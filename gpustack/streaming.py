@@ -330,9 +330,18 @@ def _set_aside(file: BinaryIO, size: int) -> None:
         try:
             os.posix_fallocate(file.fileno(), 0, size)
         except OSError as err:
+            if err.errno == errno.ENOSPC:
+                raise _disk_full(file, size, err) from err
             if err.errno not in _NO_ROOM_ASIDE:
                 raise
     file.truncate(size)
+
+
+def _disk_full(file: BinaryIO, size: int, err: OSError) -> OSError:
+    """The error with what is needed and what is free, the file emptied."""
+    file.truncate(0)  # some of it may have been set aside
+    free = shutil.disk_usage(file.fileno()).free
+    return OSError(err.errno, f"{err.strerror}: expected {size:,} bytes free, got {free:,}")
 
 
 def _write(file: int, start: int, content: memoryview) -> None:

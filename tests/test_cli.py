@@ -19,7 +19,7 @@ from gpustack.cli import cli, main
 from gpustack.cli_shown import loudness_options, progress_bar, summary
 from gpustack.clips import CLIPS, parse_clip
 from gpustack.combines import METHODS, NoiseModel, as_combine
-from gpustack.errors import InputError
+from gpustack.errors import InputError, WriteError
 from gpustack.header import read_recipe
 
 
@@ -174,6 +174,21 @@ def test_the_output_is_none_of_the_frames(folder, monkeypatch, capsys, frames):
     said = capsys.readouterr().err
     assert re.search(r"(m1|link)\.fits: expected another output, got one of the frames", said)
     assert (folder / "m1.fits").read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["run.json", "run.html", "run.png"])
+def test_what_is_not_written_beside_a_result_that_stands(folder, monkeypatch, capsys, name):
+    def full(path, *_, **__):
+        raise WriteError(f"{path}: could not be written: No space left")
+
+    monkeypatch.setattr("gpustack.writing.write_text", full)
+    monkeypatch.setattr("gpustack.show.write_page", lambda _, path, **__: full(path))
+    monkeypatch.setattr("gpustack.show.write_preview", lambda _, path, **__: full(path))
+    option, what = ("--preview", "preview") if name == "run.png" else ("--report", "report")
+    assert run_here(monkeypatch, "combine", "m*.fits", "-o", "out.fits", option, name) == 3
+    said = f"gpustack: out.fits was written; its {what} was not: {name}: could not be written"
+    assert said in capsys.readouterr().err
+    assert (folder / "out.fits").exists()
 
 
 @pytest.mark.parametrize("hdu", ["²", "-1", "--5", "1.5", "1_0", ""])

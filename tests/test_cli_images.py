@@ -123,6 +123,31 @@ def test_the_output_is_no_mask(folder):
         raise run("c*_ooi.fits", *words).exception
 
 
+@pytest.mark.parametrize(
+    ("words", "what"),
+    [
+        (["--align", "wcs:target=out.fits"], "the target of --align"),
+        (["--align", "wcs:target=./out.fits[N3]"], "the target of --align"),
+        (["--align", "offsets:source=@out.fits"], "the offsets of --align"),
+        (["--scale", "@out.fits"], "the numbers of --scale"),
+        (["--zero", "@out.fits"], "the numbers of --zero"),
+        (["--weights", "@out.fits"], "the numbers of --weights"),
+    ],
+)
+def test_the_output_is_no_file_that_options_name(folder, words, what):
+    (folder / "out.fits").write_bytes(b"mine")
+    with pytest.raises(InputError, match=rf"out\.fits: expected another output, got {what}"):
+        raise run("c*_ooi.fits", *words, "--overwrite").exception
+    assert (folder / "out.fits").read_bytes() == b"mine"
+
+
+def test_the_target_that_a_watch_reads_is_not_its_output(folder):
+    words = ["watch", ".", "-o", "c0_ooi.fits", "--align", "wcs:target=c0_ooi.fits"]
+    error = CliRunner().invoke(cli, [*words, "--overwrite"]).exception
+    assert isinstance(error, InputError)
+    assert "got the target of --align" in str(error)
+
+
 def test_a_part_of_the_name_or_else_of_a_folder_is_replaced():
     def beside(file, rule):
         return paired([file], {"mask": (rule,)})[0].mask

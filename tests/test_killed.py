@@ -88,7 +88,13 @@ def run(folder, moment, *signals, options=()):
         text=True,
         check=False,
         timeout=100,
+        preexec_fn=default_hangup,
     )
+
+
+def default_hangup():
+    """Tests may run under nohup."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def left(folder):
@@ -123,8 +129,10 @@ def test_killed_between_its_two_names_the_output_is_whole(folder):
 
 
 SIGNALS = [
-    *((moment, [name]) for moment in MOMENTS[1::3] for name in ("SIGINT", "SIGTERM")),
+    *((moment, [name]) for moment in MOMENTS[1::3] for name in ("SIGINT", "SIGTERM", "SIGHUP")),
     *((moment, ["SIGINT", "SIGINT", "SIGTERM"]) for moment in MOMENTS),
+    # Of signals that a thread sends, Python takes the one of the lowest number first.
+    *((moment, ["SIGHUP", "SIGHUP", "SIGINT"]) for moment in MOMENTS[::2]),
 ]
 
 
@@ -139,10 +147,11 @@ def test_signals_leave_nothing_behind(folder, moment, names):
         assert (fits.getdata(folder / "out.fits") == 7).all()
 
 
-def test_what_is_ignored_in_the_background_stays_so(folder):
-    code = RUN.replace("OPTIONS", "[]")
-    started = ["sh", "-c", 'trap "" INT; exec "$@"', "sh", sys.executable, "-c", code]
-    done = subprocess.run([*started, "reading", "SIGINT"], cwd=folder, check=False, timeout=100)
+@pytest.mark.parametrize("name", ["SIGINT", "SIGHUP"])
+def test_what_is_ignored_in_the_background_stays_so(folder, name):
+    code, ignored = RUN.replace("OPTIONS", "[]"), f'trap "" {name[3:]}; exec "$@"'
+    started = ["sh", "-c", ignored, "sh", sys.executable, "-c", code]
+    done = subprocess.run([*started, "reading", name], cwd=folder, check=False, timeout=100)
     assert done.returncode == 0
     assert left(folder) == ["out.fits"]
 

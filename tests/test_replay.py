@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import re
 import shutil
 
 import numpy as np
@@ -152,8 +153,18 @@ def test_a_folder_that_has_moved(tmp_path, monkeypatch):
     (tmp_path / "here").rename(tmp_path / "there")
     monkeypatch.chdir(tmp_path)
     done = again(tmp_path / "there")
-    assert len(done.notes) == N
-    assert f"here/m0.fits has moved, read from {tmp_path / 'there' / 'm0.fits'}" in done.notes[0]
+    (note,) = done.notes
+    assert note.startswith(f"{N} files have moved; the first, m0.fits: ")
+    assert note.endswith(f"here/m0.fits, is read from {tmp_path / 'there' / 'm0.fits'}")
+
+
+def test_one_file_that_has_moved(night, tmp_path):
+    kept(tmp_path, night)
+    (tmp_path / "there").mkdir()
+    (tmp_path / "m3.fits").rename(tmp_path / "there/m3.fits")
+    (tmp_path / "run.json").rename(tmp_path / "there/run.json")
+    (note,) = replay("there/run.json", "again.fits").notes
+    assert re.fullmatch(r"m3\.fits: .*m3\.fits has moved, read from there/m3\.fits", note)
 
 
 def test_where_it_was_written_is_where_it_is_written_again(night, tmp_path):

@@ -145,7 +145,7 @@ def cut_bands(
     memory : int
         The limit in bytes, for the bands and for `work`.
     work : int
-        Bytes of buffers that computing takes.
+        Bytes of buffers that computing takes, the least of them where `memory` is too small.
     threads : int
     pixels : int
         Of a tile.
@@ -159,7 +159,8 @@ def cut_bands(
     if row and row + held + work > memory:
         raise MemoryLimitError(
             f"memory limit: expected room for at least one row of all frames, {row:,} "
-            f"bytes, and {work + held:,} bytes of buffers; got {memory:,} bytes"
+            f"bytes, and {work + held:,} bytes of buffers; got {memory:,} bytes",
+            enough=row + held + work,
         )
     workers = min(threads, (memory - work) // (row + held)) if row else threads
     most = _enough_rows(source, pixels)

@@ -187,9 +187,9 @@ class _Run:
                 self._told(rows) if combines else None,
             )
         except MemoryLimitError as err:
-            raise MemoryLimitError(
-                f"{err} (of {self.memory:,} bytes, {held:,} hold why samples are out)"
-            ) from err
+            told = f" (of {self.memory:,} bytes, {held:,} hold why samples are out)"
+            plan = _plan(self.source, self.recipe, self.out, self.maps)
+            raise err.beside(plan.least_beside(err.enough), told) from err
         out.place(rows.start, part)
         return part
 

@@ -39,6 +39,10 @@ class Plan:
         """Bytes that bands of one row take."""
         return self.held(1)
 
+    def least_beside(self, enough: int) -> int:
+        """Bytes that bands take of the least limit that leaves `enough`: a row, or their share."""
+        return max(self.least, -(-enough // (SHARE - 1)))
+
     def held(self, rows: int) -> int:
         """Bytes that bands of so many rows take."""
         return rows * self.row_bytes + (self.window_rows(rows) - rows) * self.beside_bytes

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from gpustack.backends.base import Backend, Outputs
 from gpustack.backends.risk import normalisation
 from gpustack.clips import AvgSigmaClip, ExtremaClip, RowSigmaClip
+from gpustack.errors import MemoryLimitError
 from gpustack.frames.resident import library, on_host
 from gpustack.maps.base import Rows, Stack
 from gpustack.maps.plan import Plan, plan_for
@@ -91,12 +92,20 @@ class _RowNoise:
         if source.n >= LEAST_COUNT:
             for band in plan.bands(self.memory, self.span):
                 here = slice(band.start, band.stop)
-                squares[here], counts[here] = self._sums(band, self.memory - plan.held(band.rows))
+                squares[here], counts[here] = self._measured(band, plan)
         some = (counts > 0) & (squares > 0)
         found: NDArray[np.float64] = np.full(source.rows, np.nan)
         with np.errstate(all="ignore"):
             np.copyto(found, np.sqrt(squares / (counts - 1)), where=some)
         return found
+
+    def _measured(self, band: Band, plan: Plan) -> Sequence[NDArray[np.float64]]:
+        held = plan.held(band.rows)
+        try:
+            return self._sums(band, self.memory - held)
+        except MemoryLimitError as err:
+            told = f" (of {self.memory:,} bytes, {held:,} are to measure the noise of a row)"
+            raise err.beside(plan.least_beside(err.enough), told) from err
 
     def _sums(self, band: Band, memory: int) -> Sequence[NDArray[np.float64]]:
         """Of every row of a band, the sum of squares in units of the noise, and of how many."""

@@ -27,7 +27,7 @@ class Found:
     def __init__(self, name: str, report: Mapping[str, Any]) -> None:
         # Once a file, which may hold several things.
         self._missing: dict[str, str] = {}
-        self._moved: dict[str, str] = {}
+        self._moved: dict[str, tuple[str, str]] = {}
         self._folder = Path(name).parent
         for what in _from_memory(report):
             raise InputError(f"{name}: expected files alone, got {what} from memory")
@@ -47,8 +47,7 @@ class Found:
             self._missing.setdefault(part["path"], told)
             return ""
         if path != os.path.expanduser(part["path"]):  # noqa: PTH111
-            told = f"{what}: {part['path']} has moved, read from {path}"
-            self._moved.setdefault(part["path"], told)
+            self._moved.setdefault(part["path"], (what, path))
         return path
 
     def check_apart(self, output: Path) -> None:
@@ -65,8 +64,13 @@ class Found:
 
     @property
     def moved(self) -> list[str]:
-        """In words, which are elsewhere."""
-        return list(self._moved.values())
+        """In words, which are elsewhere: one line, of several how many and the first."""
+        for then, (what, now) in self._moved.items():
+            if len(self._moved) == 1:
+                return [f"{what}: {then} has moved, read from {now}"]
+            several = f"{len(self._moved)} files have moved"
+            return [f"{several}; the first, {what}: {then}, is read from {now}"]
+        return []
 
 
 def _from_memory(report: Mapping[str, Any]) -> Iterator[str]:

@@ -222,7 +222,7 @@ def test_help():
 
 def test_exit_codes_and_what_is_said(night):
     done = command("run.json", "-o", "again.fits")
-    assert (done.exit_code, done.output) == (0, "again.fits: the same bytes\n")
+    assert (done.exit_code, done.stdout) == (0, "again.fits: the same bytes\n")
     change("m3.fits")
     done = command("run.json", "-o", "third.fits")
     assert done.exit_code == 1

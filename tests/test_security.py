@@ -21,6 +21,10 @@ UNPACKS = {"pickle", "marshal", "shelve", "dill", "cloudpickle", "joblib", "subp
 ALLOWED = {("re", "compile"), ("module", "compile")}
 
 
+#: `gpustack info` asks git which commit its own checkout is at.
+ASKS = {("about", "subprocess")}
+
+
 def dotted(path):
     return ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
 
@@ -29,7 +33,8 @@ def dotted(path):
 def test_no_module_runs_or_unpacks_what_it_reads(path):
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
-            assert not {alias.name.partition(".")[0] for alias in node.names} & UNPACKS
+            names = {alias.name.partition(".")[0] for alias in node.names}
+            assert not {name for name in names & UNPACKS if (dotted(path), name) not in ASKS}
         elif isinstance(node, ast.ImportFrom):
             assert (node.module or "").partition(".")[0] not in UNPACKS
         elif isinstance(node, ast.Call):

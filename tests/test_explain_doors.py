@@ -257,7 +257,8 @@ def test_the_command_line_counts_from_1_x_first():
 
 @pytest.mark.usefixtures("folder")
 def test_the_options_of_a_recipe_are_those_of_combine():
-    own = {"output", "overwrite", "report", "backend", "memory", "maps", "device_memory", "x", "y"}
+    own = {"output", "overwrite", "reports", "preview", "maps", "quiet", "verbose", "x", "y"}
+    own |= {"backend", "memory", "device_memory", "dask"}
     names = [[p.name for p in cli.commands[name].params] for name in ("combine", "explain")]
     shared = [[name for name in some if name not in own] for some in names]
     assert sorted(shared[0]) == sorted(shared[1])

@@ -22,11 +22,11 @@ def pivot(columns: Columns) -> Floats | None:
 
 def mean(columns: Columns) -> Floats:
     """The mean of the survivors, in float64; meaningless where there are none."""
+    origin = pivot(columns)
+    if origin is None:
+        return sums(columns) / columns.count
 
     def compute() -> Floats:
-        origin = pivot(columns)
-        if origin is None:
-            return sums(columns) / columns.count
         result = columns.total(origin)
         result /= columns.count
         return np.add(result, origin, out=result)
@@ -35,7 +35,10 @@ def mean(columns: Columns) -> Floats:
 
 
 def sums(columns: Columns) -> Floats:
-    """The sums of the survivors; of float32, which need no pivot."""
+    """The sums of the survivors; of float32, which need no pivot.
+
+    These are kept, and no means beside them.
+    """
     return columns.once("sum", lambda: columns.total(None))
 
 

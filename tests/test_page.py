@@ -1,5 +1,6 @@
 """The page and the preview, on the command line and in a browser."""
 
+import errno
 import os
 import re
 import sys
@@ -178,11 +179,14 @@ def test_pages_of_odd_stacks(tmp_path, data, words):
 def test_names_that_are_no_text_and_cards_without_a_value(tmp_path):
     name = os.fsdecode(b"m\xff.fits")
     try:
-        for i in (0, 1):
-            card = fits.Header([("BUNIT", "adu"), ("OBJECT", None), ("FILTER", 3)])
-            fits.writeto(tmp_path / f"{i}{name}", np.ones((4, 4)), card)
-    except OSError:
+        (tmp_path / name).touch()
+    except OSError as err:
+        if err.errno != errno.EILSEQ:
+            raise
         pytest.skip("this file system takes text alone")
+    for i in (0, 1):
+        card = fits.Header([("BUNIT", "adu"), ("OBJECT", None), ("FILTER", 3)])
+        fits.writeto(tmp_path / f"{i}{name}", np.ones((4, 4)), card)
     result = stack([str(tmp_path / f"{i}{name}") for i in (0, 1)], look=True)
     write_page(result, tmp_path / "a.html", name=name)
     text = "".join(Checked((tmp_path / "a.html").read_text(encoding="utf-8")).text)

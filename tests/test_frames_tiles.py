@@ -5,7 +5,7 @@ import pytest
 from astropy.io import fits
 
 from gpustack.errors import FrameError
-from gpustack.frames import open_frames
+from gpustack.frames import open_frames, tiles
 
 NOISE = np.random.default_rng(3).integers(-3000, 3000, (50, 300)).astype("i2")
 
@@ -62,3 +62,19 @@ def test_a_list_that_says_of_itself_what_cannot_be(tmp_path, at, word, says):
     says = says.replace("51", str(length)).replace("32819", str(length + (1 << 15)))
     with pytest.raises(FrameError, match=rf"a\.fits: tile 0: expected a PLIO list .*{says}"):
         frame.read(0, 50)
+
+
+@pytest.mark.parametrize(
+    ("words", "is_right"),
+    [
+        ([0, 0, 4, 1], True),  # the old header, of three words
+        ([0, 0, 5, 1], False),
+        ([0, 7, -100, 7, 0, 0, 0], True),
+        ([0, 7, -100, 8, 0, 0, 0], False),
+        ([0, 2, -100, 7, 0, 0, 0], False),
+        ([0, 7], False),
+    ],
+)
+def test_the_headers_of_lists(words, is_right):
+    says = tiles._problem_of_plio(np.array(words, np.int16).tobytes(), (1, 5))
+    assert (says == "") is is_right

@@ -40,6 +40,7 @@ def check_tiles(file: str, hdu: Hdu) -> None:
     Raises
     ------
     FrameError
+        Where codec, type, number or size of the tiles, or what Rice coding is told, is wrong.
     """
     header = hdu.header
     codec, bits = header.get("ZCMPTYPE"), header.get("ZBITPIX")
@@ -105,9 +106,16 @@ def has_streams(hdu: Hdu) -> bool:
 def check_streams(file: str, hdu: Hdu) -> None:
     """Raise where what is compressed says of itself what cannot be. Reads all of it.
 
+    Parameters
+    ----------
+    file : str
+    hdu : Hdu
+        For which `has_streams`.
+
     Raises
     ------
     FrameError
+        Which names the tile, and what it says and should.
     """
     problem = _PROBLEMS[hdu.header["ZCMPTYPE"]]
     with as_hdus(file, hdu.stamp, tiles=False) as hdus:
@@ -138,7 +146,7 @@ def _problem_of_plio(content: bytes, tile: tuple[int, ...]) -> str:
     fourth and fifth (IRAF, `plio.h`).
     """
     words = np.frombuffer(content[: len(content) // 2 * 2], np.int16).astype(int)
-    header, *length = words[1:5].tolist() if len(words) >= 5 else (0, 0, 0, 0)
+    _, header, *length = [*words[:5].tolist(), 0, 0, 0, 0, 0][:5]
     short = length[0] > 0
     said, begin = (length[0], _PLIO_HEADER) if short else (length[1] + (length[2] << 15), header)
     if 0 <= said <= len(words) and begin >= _PLIO_HEADER:

@@ -30,8 +30,8 @@ _MAGIC, _AXES = b"\xdd\x99", np.dtype(">i4")
 #: Bytes that decoding takes for each sample of a tile: floats that were quantized, and integers.
 _FLOAT_BYTES, _WHOLE_BYTES = 22, 14
 
-#: Words of the shortest header of a PLIO list.
-_PLIO_HEADER = 3
+#: Words of the shortest header of a PLIO list, and up to the length in a longer one.
+_PLIO_HEADER, _PLIO_LENGTHS = 3, 5
 
 
 def check_tiles(file: str, hdu: Hdu) -> None:
@@ -149,7 +149,9 @@ def _problem_of_plio(content: bytes, tile: tuple[int, ...]) -> str:
     _, header, *length = [*words[:5].tolist(), 0, 0, 0, 0, 0][:5]
     short = length[0] > 0
     said, begin = (length[0], _PLIO_HEADER) if short else (length[1] + (length[2] << 15), header)
-    if 0 <= said <= len(words) and begin >= _PLIO_HEADER:
+    # Of a shorter list, the decoder would take its length from what lies behind it.
+    is_whole = len(words) >= (_PLIO_HEADER if short else _PLIO_LENGTHS)
+    if is_whole and 0 <= said <= len(words) and begin >= _PLIO_HEADER:
         return ""
     return (
         f"expected a PLIO list of {len(words)} words, with a header of {_PLIO_HEADER} or more, "

@@ -20,6 +20,7 @@ from bench import machine
 from bench.table import sorting_table
 from gpustack.backends import network
 from gpustack.backends.cpu import CpuBackend
+from gpustack.backends.lines import empty_rows
 
 FRAMES = (4, 8, 12, 16, 24, 32, 40, 48, 64, 80, 96, 128, 192)
 DTYPES = ("float32", "float64")
@@ -51,7 +52,7 @@ def compare(dtype: str, n: int, repeat: int, pixels: int | None = None) -> dict[
     }
     pixels = pixels or CpuBackend().tile_pixels(n, dtype)
     samples = np.random.default_rng(n).normal(size=(n, pixels)).astype(dtype)
-    buffer = np.empty((n + 1, pixels), dtype)
+    buffer = empty_rows(n + 1, pixels, dtype)
     seconds: dict[str, list[float]] = {way: [] for way in ways}
     for _ in range(repeat):
         medians = []

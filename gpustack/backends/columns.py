@@ -30,6 +30,9 @@ MAD_TO_STD = 1.482602218505602
 #: 1.5 s with 200,000, 1.0 with 400,000, 0.8 with these; more take more memory and no less time.
 CHUNK_SAMPLES = 800_000
 
+#: Samples that are converted and added up at a time: all of them in each call of numpy.
+SUM_SAMPLES = 131_072
+
 
 def chunks(pixels: int, n: int, samples: int = CHUNK_SAMPLES) -> Iterator[slice]:
     """Cut `pixels` columns of `n` samples into parts of about so many `samples`."""

@@ -165,11 +165,18 @@ def cut_bands(
     workers = min(threads, (memory - work) // (row + held)) if row else threads
     most = _enough_rows(source, pixels)
     if row:
-        most = min(most, ((memory - work) // workers - held) // row)
+        fit = ((memory - work) // workers - held) // row
+        tile = _tile_rows(source, pixels)
+        most = min(most, fit // tile * tile or fit)
     # No thread waits for the others at the end.
     turns = -(-rows // (most * workers))
     most = -(-rows // (turns * workers))
     return Cut(plan_bands(rows, 1, most), workers)
+
+
+def _tile_rows(source: Source, pixels: int) -> int:
+    """Whole rows of a tile of so many pixels; one, of which it is a part, at least."""
+    return max(pixels // max(source.width, 1), 1)
 
 
 def _enough_rows(source: Source, pixels: int) -> int:
@@ -177,7 +184,7 @@ def _enough_rows(source: Source, pixels: int) -> int:
 
     Or as many bytes of it as reading holds in any case, to resample a block.
     """
-    tile = max(pixels // max(source.width, 1), 1)
+    tile = _tile_rows(source, pixels)
     frame = max(dtype.itemsize for dtype in source.stored) * source.width
     enough = max(FRAME_BYTES, source.held_bytes)
     return tile * max(1, -(-enough // max(tile * frame, 1)))

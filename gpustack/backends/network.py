@@ -11,7 +11,11 @@ Floats = NDArray[np.floating]
 #: Up to so many frames the network is faster than ``ndarray.sort(axis=0)``, by itemsize:
 #: its cost grows as n log^2 n, and a vector register holds half as many float64.
 #: Measured by bench/sorting.py.
-NETWORK_FRAMES = {4: 64, 8: 32}
+NETWORK_FRAMES = {4: 40, 8: 24}
+
+#: In rows of no more than so many pixels, up to so many frames: the network is hundreds of calls,
+#: after each of which a thread waits for the GIL, and the sort is one.
+SHORT_ROWS, SHORT_NETWORK_FRAMES = 20_000, {4: 20, 8: 16}
 
 Comparator = tuple[int, int, bool, bool]
 
@@ -62,8 +66,9 @@ def sort_columns(
     ----------
     rows : sequence of n ndarray, shape (pixels,), no NaN
         Rows of `buffer`, in order, or arrays that are not writeable and stay as they are.
-    buffer : ndarray, shape (more than n, pixels), C-contiguous
-        All of it is used up.
+    buffer : ndarray, shape (more than n, pixels), each row contiguous
+        All of it is used up. Many frames are sorted faster in that of
+        `gpustack.backends.lines`.
     ranks : frozenset of int or None
         The ranks that will be looked at; the others hold anything. None: all.
 
@@ -73,7 +78,8 @@ def sort_columns(
         Row k holds the k-th smallest sample of every column. Rows are swapped, not
         copied, so they lie in the buffer in no order.
     """
-    if len(rows) > NETWORK_FRAMES[buffer.itemsize]:
+    limits = NETWORK_FRAMES if buffer.shape[1] > SHORT_ROWS else SHORT_NETWORK_FRAMES
+    if len(rows) > limits[buffer.itemsize]:
         return _sort_whole(rows, buffer)
     taken = {_address(row) for row in rows}
     free = [row for row in buffer if _address(row) not in taken]

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from gpustack.backends.columns import (
+    SUM_SAMPLES,
     Floats,
     Ranks,
     Uniform,
@@ -193,7 +194,7 @@ class Ragged:
         None is an origin of 0.
         """
         result = np.empty(self.pixels)
-        for some in chunks(self.pixels, len(self.values)):
+        for some in chunks(self.pixels, len(self.values), SUM_SAMPLES):
             terms, missing = self.survivors(some)
             if origin is not None:
                 terms -= origin[some]

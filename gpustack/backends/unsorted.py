@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpustack.backends.columns import Floats, Ranks, Uniform
+from gpustack.backends.lines import empty_rows
 from gpustack.backends.network import sort_columns
 from gpustack.backends.statistics import mean
 from gpustack.clips import RangeClip, SigmaClip
@@ -92,7 +93,7 @@ class Unsorted(Uniform):
         """Copies of some columns, shape (n, m), each sorted."""
         n, step = len(self.rows), self.pixels // SORT_PARTS + 1
         values = np.empty((n, len(index)), self.dtype)
-        block = np.empty((n + 1, min(len(index), step)), self.dtype)
+        block = empty_rows(n + 1, min(len(index), step), self.dtype)
         for start in range(0, len(index), step):
             some = index[start : start + step]
             part = block[:, : len(some)]

@@ -11,10 +11,9 @@ import os
 import zlib
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from astropy.io import fits
@@ -46,8 +45,7 @@ def reading(name: str) -> Iterator[None]:
         raise FrameError(name, f"expected a readable file, got: {err.strerror or err}") from err
 
 
-@dataclass(frozen=True, slots=True)
-class Stamp:
+class Stamp(NamedTuple):
     """What tells a file from what it was before: who changes it, changes one of these.
 
     Parameters
@@ -66,7 +64,7 @@ class Stamp:
     @classmethod
     def of(cls, file: Any) -> Self:
         """Of an open file, or of that which has a name now."""
-        found = Path(file).stat() if isinstance(file, str) else os.fstat(file.fileno())
+        found = os.stat(file if isinstance(file, str) else file.fileno())  # noqa: PTH116, per read
         return cls(found.st_size, found.st_mtime_ns, found.st_ino)
 
     def __str__(self) -> str:
@@ -76,7 +74,7 @@ class Stamp:
 
 @contextmanager
 def unchanged(name: str, stamp: Stamp) -> Iterator[io.RawIOBase]:
-    """The file `name`, open for reading without a buffer; see `kept_open`.
+    """The file `name`, open for reading without a buffer, anywhere in it; see `kept_open`.
 
     Raises
     ------
@@ -86,7 +84,6 @@ def unchanged(name: str, stamp: Stamp) -> Iterator[io.RawIOBase]:
         Where it cannot be opened.
     """
     with _open_files.borrowed(name, stamp) as file:
-        _check(name, stamp, file)
         try:
             yield file
         finally:
@@ -140,9 +137,8 @@ class _OpenFiles:
             kept = free.pop() if free else None
         keep, file = False, self._opened(name) if kept is None else kept
         try:
-            if kept is not None:
-                _check(name, stamp, name)
-                file.seek(0)
+            # One that is open already was looked at when it was opened.
+            _check(name, stamp, file if kept is None else name)
             yield file
             keep = True
         finally:
@@ -254,6 +250,7 @@ def as_hdus(
     would end the process where the file shrinks.
     """
     with unchanged(name, stamp) as file:
+        file.seek(0)
         stream: Any = io.BufferedReader(_Nameless(file), _BUFFER)
         if stream.peek(2).startswith(GZIP_MAGIC):
             stream = gzip.GzipFile(fileobj=stream, mode="rb")

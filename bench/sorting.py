@@ -9,6 +9,7 @@ import argparse
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from statistics import median
 from typing import Any
 from unittest.mock import patch
@@ -30,7 +31,9 @@ def sort_with(limit: int, ranks: frozenset[int] | None = None) -> Callable[[NDAr
     """`sort_columns`, with the network for up to `limit` frames."""
 
     def run(buffer: NDArray[Any]) -> list[NDArray[Any]]:
-        with patch.dict(network.NETWORK_FRAMES, {4: limit, 8: limit}):
+        with ExitStack() as patched:
+            for limits in (network.NETWORK_FRAMES, network.SHORT_NETWORK_FRAMES):
+                patched.enter_context(patch.dict(limits, {4: limit, 8: limit}))
             return network.sort_columns(list(buffer[:-1]), buffer, ranks)
 
     return run

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from gpustack.backends import network
 from gpustack.backends.base import Samples
 from gpustack.backends.columns import Uniform
 from gpustack.backends.cpu import CpuBackend
@@ -99,7 +100,9 @@ def test_a_large_median_is_that_of_any_tile():
 
 @pytest.mark.parametrize("n", [1, 2, 5, 25, max(NETWORK_FRAMES.values()) + 1])
 @pytest.mark.parametrize("ranks", [None, "middle"])
-def test_rows_that_are_not_ours_are_sorted_and_left_alone(n, ranks):
+@pytest.mark.parametrize("short", [0, 11])
+def test_rows_that_are_not_ours_are_sorted_and_left_alone(n, ranks, short, monkeypatch):
+    monkeypatch.setattr(network, "SHORT_ROWS", short)  # with 0, by the network up to 40
     rng = np.random.default_rng(n)
     data = rng.normal(size=(n, 11)).astype("f4")
     buffer = np.empty((n + 3, 11), "f4")

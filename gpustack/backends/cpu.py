@@ -173,8 +173,8 @@ class CpuBackend:
         kind = recipe.clips_by_frame, bool(recipe.clips)
         row = row_bytes(source, out)
         # So that a band is about one tile where both are small.
-        work = source.width * _pixel_bytes(n, dtype, recipe.clips_by_frame)
-        share = memory * work // (work + row)
+        computed = source.width * _pixel_bytes(n, dtype, recipe.clips_by_frame)
+        share = memory * computed // (computed + row)
         room = max(min(share, memory - row - source.held_bytes), 0)
         worker = self._within(room, n, dtype, *kind)
         work = worker.work_bytes(n, dtype, *kind)

@@ -76,7 +76,8 @@ class CpuBackend:
     Parameters
     ----------
     threads : int or None
-        None: as many as this process may use cores, at most `MAX_THREADS`.
+        None: as many as this process may use cores, at most `MAX_THREADS`. `stream` takes
+        fewer where its limit on memory would make their tiles small.
     tile_pixels : int or None
         Pixels that one thread works on at a time; None: by the number of frames. No
         result depends on it.
@@ -176,7 +177,7 @@ class CpuBackend:
         computed = source.width * _pixel_bytes(n, dtype, recipe.clips_by_frame)
         share = memory * computed // (computed + row)
         room = max(min(share, memory - row - source.held_bytes), 0)
-        worker = self._within(room, n, dtype, *kind)
+        worker = self._sharing(room, n, dtype, *kind)
         work = worker.work_bytes(n, dtype, *kind)
         pixels = min(worker.tile_pixels(n, dtype, *kind), source.rows * source.width)
         found_invalid = Event()
@@ -189,13 +190,20 @@ class CpuBackend:
         bands = cut_bands(source, out, memory, work, worker.threads, pixels)
         run_in_turn(run, source, recipe, out, bands, progress)
 
-    def _within(
+    def _sharing(
         self, room: int, n: int, dtype: DTypeLike, by_frame: bool, clips: bool
     ) -> "CpuBackend":
-        """As many threads as have tiles of half the full size within `room` bytes.
+        """A backend of as many threads as have tiles of half the full size.
 
         With smaller ones they wait for the GIL: 40 frames of 4096 x 4096 in 50 MB take two
         threads 8.5 s, and one, whose tiles are larger, 3.5.
+
+        Parameters
+        ----------
+        room : int
+            Bytes that the buffers of all threads may take.
+        n, dtype, by_frame, clips
+            As for `tile_pixels`.
         """
         full = type(self)(1, self._tile_pixels).tile_pixels(n, dtype, by_frame, clips)
         for threads in range(self.threads, 0, -1):

@@ -26,9 +26,24 @@ def spare_bytes(rows: int) -> int:
 
 
 def rows_in(memory: NDArray[np.uint8], rows: int, pixels: int, dtype: DTypeLike) -> NDArray[Any]:
-    """An array of shape (rows, pixels) in `memory`, of at least `lines_bytes`, each row contiguous.
+    """An array in memory that is there, not filled; its first row begins with a line of the cache.
 
-    Its first row begins with a line of the cache.
+    Parameters
+    ----------
+    memory : ndarray of uint8, shape (`lines_bytes` or more,)
+    rows, pixels : int
+    dtype : dtype
+        Of which a line holds a whole number.
+
+    Returns
+    -------
+    ndarray, shape (rows, pixels)
+        Each row is contiguous.
+
+    Raises
+    ------
+    ValueError
+        Where `memory` is too small.
     """
     item = np.dtype(dtype)
     strides = _stride(pixels, item), item.itemsize

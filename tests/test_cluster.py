@@ -53,7 +53,7 @@ def client():
     import dask
     from distributed import Client, LocalCluster
 
-    how = {"n_workers": 2, "threads_per_worker": 2, "dashboard_address": None}
+    how = {"n_workers": 2, "threads_per_worker": 2, "dashboard_address": "127.0.0.1:0"}
     with (
         dask.config.set({"distributed.comm.timeouts.connect": "5s"}),
         LocalCluster(memory_limit=0, **how) as cluster,
@@ -270,8 +270,8 @@ ALONE = """
 import sys
 from distributed import LocalCluster
 if __name__ == "__main__":
-    how = {"n_workers": 1, "threads_per_worker": 1, "processes": False, "dashboard_address": None}
-    how |= {"protocol": "tcp://"}
+    how = {"n_workers": 1, "threads_per_worker": 1, "processes": False, "protocol": "tcp://"}
+    how |= {"dashboard_address": "127.0.0.1:0"}
     with LocalCluster(**how) as cluster:
         print(cluster.scheduler_address, flush=True)
         sys.stdin.read()
@@ -309,6 +309,23 @@ def test_a_scheduler_that_dies_leaves_no_half_output(alone, folder, tmp_path):
     ):
         stack(frames, client=one, outputs=outputs, progress=progress, backend="cpu")
     assert not [*tmp_path.iterdir()]
+
+
+def test_a_scheduler_that_has_died_before_is_told_of(alone):
+    import dask
+    import dask.array as da
+    from distributed import Client
+
+    address, process = alone
+    with (
+        dask.config.set({"distributed.comm.timeouts.connect": "1s"}),
+        Client(address, set_as_default=False) as one,
+    ):
+        process.kill()
+        process.wait()
+        for _ in range(2):
+            with pytest.raises(ClusterError, match=r"expected a scheduler|got a closed"):
+                stack(da.ones((3, 8, 9)), client=one)
 
 
 def test_where_there_is_no_scheduler_the_command_line_says_so(folder, tmp_path):

@@ -15,7 +15,7 @@ from gpustack.clips import RangeClip
 from gpustack.cluster import tasks
 from gpustack.cluster.arrays import block_of, chunk_rows, far_frames, is_dask_array, plane_of
 from gpustack.cluster.cutting import AHEAD, cut
-from gpustack.cluster.link import told_of_loss
+from gpustack.cluster.link import CLOSED, asking, told_of_loss
 from gpustack.cluster.opening import Opening, everywhere, stamps_of, whole_paths
 from gpustack.cluster.rows import row_bytes
 from gpustack.errors import BackendError, ClusterError, InputError
@@ -45,6 +45,8 @@ class Cluster:
     ------
     InputError
         Where it is no client, or one for coroutines.
+    ClusterError
+        Where it is closed, as one is that has lost its scheduler.
     """
 
     def __init__(self, client: Any) -> None:
@@ -52,6 +54,8 @@ class Cluster:
             raise InputError(f"client: expected a distributed.Client, got {client!r}")
         if client.asynchronous:
             raise InputError("client: expected one that waits, got one of asynchronous=True")
+        if client.status in CLOSED:
+            raise ClusterError(f"client: expected one that is connected, got a closed {client!r}")
         self._client = client
         self._token = secrets.token_hex(8)
         self._array: Any = None
@@ -125,7 +129,7 @@ class Cluster:
         opening = self._opening
         together = None
         if opening is not None and not opening.apart:
-            together = self._client.submit(tasks.shared, opening, key=self._key("opening"))
+            together = self._shared("opening", opening)
         for f in range(n):
             plane = None if self._array is None else plane_of(self._array, f)
             how = together
@@ -148,7 +152,7 @@ class Cluster:
         if backend not in NAMES:
             raise InputError(f"backend: expected one of {', '.join(NAMES)}, got {backend!r}")
         self._workers()
-        with told_of_loss():
+        with asking(self._client):
             found = self._client.run(tasks.usable, on_error="return")
         for at, one in found.items():
             if isinstance(one, Exception):
@@ -188,7 +192,7 @@ class Cluster:
         """
         given = self._backend, memory, device_memory
         work = tasks.Work(self._opening, self._unit, recipe, source.dtype.str, *given)
-        kept = self._client.submit(tasks.shared, work, key=self._key("work"))
+        kept = self._shared("work", work)
         read, made = source.most_row_bytes, row_bytes(out, maps)
         chunk, most = 1, 0
         if self._array is not None:
@@ -233,12 +237,17 @@ class Cluster:
                 send(1)
                 yield what, result
 
-        with told_of_loss():
+        with told_of_loss(self._client):
             try:
                 yield results()
             finally:  # what is not wanted any more is not made
                 for _, future in out.values():
                     future.release()
+
+    def _shared(self, name: str, value: Any) -> Any:
+        """The future of what other tasks share."""
+        with told_of_loss(self._client):
+            return self._client.submit(tasks.shared, value, key=self._key(name))
 
     def _submit(self, function: Callable[..., Any], arguments: Sequence[Any]) -> Any:
         key = self._key(function.__name__)
@@ -261,7 +270,7 @@ class Cluster:
         ClusterError
             Where there is none.
         """
-        with told_of_loss():
+        with asking(self._client):
             found: dict[str, int] = self._client.nthreads()
         if not found:
             where = self._client.scheduler.address

@@ -5,28 +5,67 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from gpustack.errors import ClusterError
+from gpustack.errors import ClusterError, GpustackError
+
+#: States of a client that can no longer be used.
+CLOSED = ("closing", "closed")
 
 
 @contextmanager
-def told_of_loss() -> Iterator[None]:
-    """What dask raises where it has lost its scheduler, or too many workers, is ours."""
+def told_of_loss(client: Any) -> Iterator[None]:
+    """What dask raises where it has lost its scheduler, or too many workers, is ours.
+
+    Whatever goes wrong once the client has closed itself, as it does when it gives up to reach the
+    scheduler, is told as that loss.
+
+    Raises
+    ------
+    ClusterError
+    """
     from asyncio import CancelledError as Cancelled
     from concurrent.futures import CancelledError
 
     from distributed import KilledWorker
     from distributed.client import FutureCancelledError
     from distributed.comm import CommClosedError
+    from distributed.scheduler import NoValidWorkerError, NoWorkerError
 
     try:
         yield
+    except GpustackError:
+        raise
     except KilledWorker as err:
         raise ClusterError(
             f"cluster: expected rows of the result, got workers that died of them, the last "
             f"{err.last_worker.address}; it may be of memory"
         ) from err
+    except (NoWorkerError, NoValidWorkerError) as err:
+        raise ClusterError(f"cluster: expected workers, got none any more: {err}") from err
     except (CancelledError, Cancelled, FutureCancelledError, CommClosedError) as err:
-        raise ClusterError(f"cluster: expected a scheduler, got none any more: {err}") from err
+        raise _lost(err) from err
+    except Exception as err:
+        if client.status in CLOSED:
+            raise _lost(err) from err
+        raise
+
+
+@contextmanager
+def asking(client: Any) -> Iterator[None]:
+    """Where the scheduler is asked and no code of others runs: all that fails is its loss.
+
+    Raises
+    ------
+    ClusterError
+    """
+    with told_of_loss(client):
+        try:
+            yield
+        except OSError as err:  # a connection that is not made in time
+            raise _lost(err) from err
+
+
+def _lost(err: BaseException) -> ClusterError:
+    return ClusterError(f"cluster: expected a scheduler, got none any more: {err}")
 
 
 @contextmanager

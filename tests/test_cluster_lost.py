@@ -1,0 +1,75 @@
+"""Clusters that are lost, in ways that need no process but this one; others are in test_cluster."""
+
+from functools import partial
+from types import SimpleNamespace
+
+import pytest
+
+pytest.importorskip("distributed", reason="clusters need the extra dask")
+
+import dask
+import dask.array as da
+from distributed import Client, KilledWorker, LocalCluster
+
+from gpustack import ClusterError, FrameError, stack
+from gpustack.cluster.link import CLOSED, asking, told_of_loss
+
+FRAMES = da.ones((3, 8, 9), chunks=4)
+OPEN, SHUT = SimpleNamespace(status="running"), SimpleNamespace(status=CLOSED[0])
+
+
+@pytest.fixture
+def client():
+    """Of one worker in this process."""
+    how = {
+        "n_workers": 1,
+        "threads_per_worker": 1,
+        "processes": False,
+        "dashboard_address": "127.0.0.1:0",
+    }
+    with (
+        dask.config.set({"distributed.scheduler.no-workers-timeout": "50ms"}),
+        LocalCluster(**how) as cluster,
+        Client(cluster, set_as_default=False) as one,
+    ):
+        yield one
+
+
+def test_a_closed_client_is_refused(client):
+    client.close()
+    with pytest.raises(ClusterError, match="client: expected one that is connected, got a closed"):
+        stack(FRAMES, client=client)
+
+
+def test_workers_are_not_waited_for_longer_than_dask_is_told(client, monkeypatch):
+    monkeypatch.setattr(client, "compute", partial(client.compute, workers=["tcp://127.0.0.1:1"]))
+    with pytest.raises(ClusterError, match="cluster: expected workers, got none any more: Attempt"):
+        stack(FRAMES, client=client)
+
+
+def test_a_task_that_kills_its_workers_is_told_of_with_the_last_one():
+    worker = SimpleNamespace(address="tcp://there:1")
+    told = "workers that died of them, the last tcp://there:1; it may be of memory"
+    with pytest.raises(ClusterError, match=told), told_of_loss(OPEN):
+        raise KilledWorker("rows", worker, 3)
+
+
+def test_a_scheduler_that_does_not_answer_is_lost():
+    with pytest.raises(ClusterError, match="got none any more: Timed out"), asking(OPEN):
+        raise OSError("Timed out trying to connect")
+
+
+def test_what_fails_once_the_client_has_closed_itself_is_the_loss():
+    with pytest.raises(ClusterError, match="got none any more: Tried sending"), told_of_loss(SHUT):
+        raise Exception("Tried sending message after closing")
+
+
+@pytest.mark.parametrize("client", [OPEN, SHUT])
+def test_errors_of_frames_stay_what_they_are(client):
+    with pytest.raises(FrameError), told_of_loss(client):
+        raise FrameError("a.fits", "expected b")
+
+
+def test_errors_of_others_stay_what_they_are():
+    with pytest.raises(OSError, match="of a callback"), told_of_loss(OPEN):
+        raise OSError("of a callback")

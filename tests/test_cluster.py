@@ -151,6 +151,15 @@ def test_dask_arrays_are_not_gathered(client, folder, name, chunks):
     assert everything(stack(far, client=client, **how)) == everything(stack(cube, **how))
 
 
+def test_blocks_of_a_dask_array_may_be_empty(client, folder):
+    import dask.array as da
+
+    far = da.ones((3, 8, 9), chunks=((0, 3), (0, 8), (9, 0)))
+    assert (stack(far, client=client, backend="cpu").data == 1).all()
+    with pytest.raises(InputError, match=r"with a frame or more, got shape \(0, 8, 9\)"):
+        stack(far[:0], client=client)
+
+
 def test_what_needs_samples_here_is_refused_of_a_dask_array(client):
     import dask.array as da
 

@@ -142,6 +142,12 @@ def test_frames_are_opened_by_names_that_hold_everywhere(tmp_path, monkeypatch):
     assert [frame.masked for frame in frames] == [False, True, True]
     assert [frame.read(0, 1).data[0, 0] for frame in frames] == [0, 1, 2]
     assert given.only(2).frames()[0].read(0, 1).data[0, 0] == 2
+    monkeypatch.chdir(tmp_path)
+    assert whole_paths(["!0.fits", Image("!0.fits", mask="!BPM")]) == [
+        str(tmp_path / "!0.fits"),
+        Image(str(tmp_path / "!0.fits"), mask="!BPM"),
+    ]
+    monkeypatch.chdir("/")
     assert everywhere(Offsets("@shifts")) == Offsets("@/shifts")
     assert everywhere(Reproject("grid.fits")) == Reproject("/grid.fits")
     assert everywhere(Reproject("optimal")) == Reproject("optimal")

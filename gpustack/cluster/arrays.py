@@ -37,11 +37,12 @@ def far_frames(array: Any, unit: Any, flags: Flags | None) -> list[Frame]:
     Raises
     ------
     InputError
-        Where it is no stack (frame, y, x), or has unknown lengths.
+        Where it is no stack (frame, y, x), has no frame, or has unknown lengths.
     """
-    if array.ndim != 3 or np.isnan(array.shape).any():
+    if array.ndim != 3 or np.isnan(array.shape).any() or not array.shape[0]:
         raise InputError(
-            f"frames: expected a dask array (frame, y, x) of known shape, got shape {array.shape}"
+            "frames: expected a dask array (frame, y, x) of known shape, with a frame or more, got "
+            f"shape {array.shape}"
         )
     if flags is not None and flags.given:
         raise InputError(f"flags: expected none for a dask array, which has no bits, got {flags}")
@@ -51,8 +52,8 @@ def far_frames(array: Any, unit: Any, flags: Flags | None) -> list[Frame]:
 
 
 def chunk_rows(array: Any) -> int:
-    """Rows of its first block."""
-    return int(array.chunks[1][0])
+    """Rows of its largest block; others may be empty."""
+    return int(max(array.chunks[1]))
 
 
 def block_of(array: Any, around: Band) -> Any:

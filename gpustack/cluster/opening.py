@@ -109,7 +109,7 @@ def whole_paths(items: Iterable[Any]) -> list[str | Image]:
 def _whole(item: Any, f: int) -> str | Image:
     if isinstance(item, Image):
         texts = {name: getattr(item, name) for name in PLANES}
-        kept = {name: _absolute(text) for name, text in texts.items() if text is not None}
+        kept = {name: _plane(text) for name, text in texts.items() if text is not None}
         return Image(_absolute(item.data), **kept)
     if isinstance(item, (str, os.PathLike)):
         return _absolute(item)
@@ -120,9 +120,13 @@ def _whole(item: Any, f: int) -> str | Image:
     )
 
 
-def _absolute(path: Any) -> str:
+def _plane(path: Any) -> str:
     text = os.fsdecode(path)
-    return text if text.startswith("!") else str(Path(text).absolute())
+    return text if text.startswith("!") else _absolute(text)  # a keyword, that headers hold
+
+
+def _absolute(path: Any) -> str:
+    return str(Path(os.fsdecode(path)).absolute())
 
 
 def everywhere(align: Alignment | None) -> Alignment | None:

@@ -1,4 +1,4 @@
-"""Clusters that are lost, in ways that need no process but this one; others are in test_cluster."""
+"""Clusters that are lost or no good, in this process alone; others are in test_cluster."""
 
 from functools import partial
 from types import SimpleNamespace
@@ -13,6 +13,7 @@ from distributed import Client, KilledWorker, LocalCluster
 
 from gpustack import ClusterError, FrameError, stack
 from gpustack.cluster.link import CLOSED, asking, told_of_loss
+from gpustack.cluster.opening import versions_here
 
 FRAMES = da.ones((3, 8, 9), chunks=4)
 OPEN, SHUT = SimpleNamespace(status="running"), SimpleNamespace(status=CLOSED[0])
@@ -73,3 +74,11 @@ def test_errors_of_frames_stay_what_they_are(client):
 def test_errors_of_others_stay_what_they_are():
     with pytest.raises(OSError, match="of a callback"), told_of_loss(OPEN):
         raise OSError("of a callback")
+
+
+@pytest.mark.parametrize("how", [{}, {"scale": "median"}], ids=["rows", "statistics"])
+def test_workers_of_other_versions_are_refused(client, monkeypatch, how):
+    other = versions_here() | {"scipy": "1.0"}
+    monkeypatch.setattr("gpustack.cluster.client.versions_here", lambda: other)
+    with pytest.raises(ClusterError, match=r"scipy: expected 1\.0 as at the client.*\(worker 0, "):
+        stack(FRAMES, client=client, **how)

@@ -16,7 +16,7 @@ from gpustack.cluster import tasks
 from gpustack.cluster.arrays import block_of, chunk_rows, far_frames, is_dask_array, plane_of
 from gpustack.cluster.cutting import AHEAD, cut
 from gpustack.cluster.link import CLOSED, asking, told_of_loss
-from gpustack.cluster.opening import Opening, everywhere, stamps_of, whole_paths
+from gpustack.cluster.opening import Opening, everywhere, stamps_of, versions_here, whole_paths
 from gpustack.cluster.rows import row_bytes
 from gpustack.errors import BackendError, ClusterError, InputError
 from gpustack.frames import Frame, FrameSource, listed, open_frames
@@ -25,7 +25,6 @@ from gpustack.logs import logger
 from gpustack.maps import Derived, halo
 from gpustack.normalize import Key, Measured, Wanted
 from gpustack.plan import Band
-from gpustack.provenance import versions
 from gpustack.recipe import Recipe
 
 _log = logger(__name__)
@@ -59,8 +58,7 @@ class Cluster:
         self._client = client
         self._token = secrets.token_hex(8)
         self._array: Any = None
-        self._unit: Any = None
-        self._opening: Opening | None = None
+        self._opening: Opening
         self._backend = ""
 
     def open(self, frames: Any, hdu: Any, unit: Any, flags: Any) -> list[Frame]:
@@ -71,14 +69,16 @@ class Cluster:
         InputError
             Where they are no files or dask array, or as `gpustack.frames.open_frames`.
         """
+        paths: Sequence[Any] = ()
         if is_dask_array(frames):
-            self._array, self._unit = frames, unit
-            return far_frames(frames, unit, flags)
-        items = listed(frames)
-        paths = whole_paths(items)
-        opened = open_frames(items, hdu=hdu, unit=unit, flags=flags)
+            self._array = frames
+            opened = far_frames(frames, unit, flags)
+        else:
+            items = listed(frames)
+            paths = whole_paths(items)
+            opened = open_frames(items, hdu=hdu, unit=unit, flags=flags)
         stamps = stamps_of(opened)
-        self._opening = Opening(self._token, paths, hdu, unit, flags, stamps, versions())
+        self._opening = Opening(self._token, paths, hdu, unit, flags, stamps, versions_here())
         return opened
 
     def bring_together(
@@ -95,8 +95,7 @@ class Cluster:
             raise InputError("align: expected none for a dask array, of which nobody has headers")
         how = everywhere(as_alignment(given))
         aligned = bring_together(frames, given, room=room)
-        if self._opening is not None:
-            self._opening = replace(self._opening, align=how, known=aligned.found)
+        self._opening = replace(self._opening, align=how, known=aligned.found)
         return aligned
 
     def check(self, weights: Any, report: bool, look: bool) -> None:
@@ -127,15 +126,14 @@ class Cluster:
         self, n: int, wanted: Sequence[Wanted], ranges: Sequence[RangeClip]
     ) -> Iterator[Task]:
         opening = self._opening
-        together = None
-        if opening is not None and not opening.apart:
-            together = self._shared("opening", opening)
+        if self._array is None and opening.apart:
+            for f in range(n):
+                yield f, tasks.measure_frame, (opening.only(f), f, wanted, ranges)
+            return
+        together = self._shared("opening", opening)
         for f in range(n):
-            plane = None if self._array is None else plane_of(self._array, f)
-            how = together
-            if opening is not None and opening.apart:
-                how = opening.only(f)
-            yield f, tasks.measure_frame, (how, f, wanted, ranges, plane)
+            block = () if self._array is None else (plane_of(self._array, f),)
+            yield f, tasks.measure_frame, (together, f, wanted, ranges, *block)
 
     def take(self, backend: str) -> tuple[str, str]:
         """The backend that all workers take, so that all rows are of one, and on what in words.
@@ -191,7 +189,7 @@ class Cluster:
             Bytes of which results that are on their way take half at most.
         """
         given = self._backend, memory, device_memory
-        work = tasks.Work(self._opening, self._unit, recipe, source.dtype.str, *given)
+        work = tasks.Work(self._opening, recipe, source.dtype.str, *given)
         kept = self._shared("work", work)
         read, made = source.most_row_bytes, row_bytes(out, maps)
         chunk, most = 1, 0

@@ -5,6 +5,8 @@ import os
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -24,6 +26,9 @@ from gpustack.provenance import versions
 #: No inode: two machines may number the files of a network differently.
 Stamps = Mapping[str, tuple[int, int]]
 
+#: What workers compute with that HISTORY does not name: resampling, and clips by critical values.
+_BESIDE = ("reproject", "scipy")
+
 #: Of so many stacks a worker keeps the frames open.
 _KEPT = 2
 
@@ -36,14 +41,14 @@ class Opening:
     ----------
     token : str
         Tells one stack from another.
-    items : tuple of str and Image
-        Whole paths.
+    items : sequence of str and Image
+        Whole paths; none of a dask array, of which each task gets its samples as a block.
     hdu, unit, flags
         As in `gpustack.stack`.
     stamps : mapping
         Of all files, as whoever asks for the stack saw them.
     versions : mapping
-        With which it computes.
+        With which the client computes; see `versions_here`.
     align : Alignment or None
     known : sequence of Similarity, or None
         Where frames lie that were measured.
@@ -78,14 +83,20 @@ class Opening:
         FrameError
             Where a file is unusable, or not the one that was seen.
         """
-        self._check_versions()
+        self.check_versions()
         opened = open_frames(self.items, hdu=self.hdu, unit=self.unit, flags=self.flags)
         for file, found in stamps_of(opened).items():
             _check_stamp(file, self.stamps.get(file), found)
         return bring_together(opened, self.align, self.known, room=math.inf).frames
 
-    def _check_versions(self) -> None:
-        here = versions()
+    def check_versions(self) -> None:
+        """Raise where this process computes with others than the client.
+
+        Raises
+        ------
+        ClusterError
+        """
+        here = versions_here()
         differ = [name for name in here if here[name] != self.versions.get(name)]
         if differ:
             name = differ[0]
@@ -93,6 +104,12 @@ class Opening:
                 f"{name}: expected {self.versions.get(name)} as at the client, so that the result "
                 f"is the same, got {here[name]}"
             )
+
+
+@cache
+def versions_here() -> Mapping[str, str]:
+    """Of all that the numbers of a result hang on."""
+    return versions() | {name: version(name) for name in _BESIDE}
 
 
 def whole_paths(items: Iterable[Any]) -> list[str | Image]:

@@ -38,10 +38,7 @@ class Work:
 
     Parameters
     ----------
-    opening : Opening or None
-        None where each task gets its samples as a block of a dask array.
-    unit
-        Of such samples.
+    opening : Opening
     recipe : Recipe
         With all numbers filled in.
     dtype : str
@@ -50,8 +47,7 @@ class Work:
         As in `gpustack.stack`, of each worker.
     """
 
-    opening: Opening | None
-    unit: Any
+    opening: Opening
     recipe: Recipe
     dtype: str
     backend: str
@@ -106,13 +102,20 @@ def make_rows(work: Work, start: int, stop: int, block: Any = None) -> Made:
     start, stop : int
         Of the frames, or of the block.
     block : array, shape (n, rows, width), or None
-        These rows of all frames, and those near them.
+        Of a dask array: these rows of all frames, and those near them.
+
+    Raises
+    ------
+    ClusterError
+        Where versions differ from those of the client.
     """
+    opening = work.opening
     with on_worker() as here, _turns[here.name], kept_open():
-        if work.opening is not None:
-            frames = opened(work.opening)
+        opening.check_versions()
+        if block is None:
+            frames = opened(opening)
         else:
-            frames = [_plane(f, plane, work.unit) for f, plane in enumerate(block)]
+            frames = [_plane(f, plane, opening.unit) for f, plane in enumerate(block)]
         return within_memory(partial(_made, work, frames, Band(start, stop), here.threads))
 
 
@@ -137,15 +140,22 @@ def _made(work: Work, frames: Sequence[Frame], span: Band, threads: int) -> Made
 
 
 def measure_frame(
-    opening: Opening | None,
+    opening: Opening,
     f: int,
     wanted: Sequence[Wanted],
     ranges: Sequence[RangeClip],
     plane: Any = None,
 ) -> dict[Key, float | None]:
-    """Statistics of one frame, or of a plane of a dask array that it is."""
+    """Statistics of one frame, or of a plane of a dask array that it is.
+
+    Raises
+    ------
+    ClusterError
+        Where versions differ from those of the client.
+    """
     with on_worker(), kept_open():
-        if opening is None:
+        opening.check_versions()
+        if plane is not None:
             frame = _plane(f, plane, None)
         elif opening.apart:
             (frame,) = opening.frames()

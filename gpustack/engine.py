@@ -184,6 +184,8 @@ def stack(
         opened = open_them(frames, hdu=hdu, unit=unit, flags=flags)
         if to is not None:
             check_apart(to, opened)
+        if cluster is not None:
+            cluster.check(weights, report, look)
     with kept_open():
         with watch("align"):
             align_them = bring_together if cluster is None else cluster.bring_together
@@ -205,8 +207,6 @@ def stack(
         if flags is not None and flags.given:
             origins.append(f"flags: {flags}, bits of masks")
         origins = [*tell_of_apart(opened), *aligned.origins, *origins]
-        if cluster is not None:
-            cluster.check(per_sample, report, look)
         with watch("hash"):
             hashes = hashed(opened, recipe.needs_variance) if report else []
         result = run(

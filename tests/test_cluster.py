@@ -183,10 +183,20 @@ def test_what_a_cluster_cannot_take_is_refused(client, folder):
         stack(np.ones((3, 4, 5)), client=client)
     with pytest.raises(InputError, match=r"weights: .* with client=.*, got an array of shape"):
         stack(frames, client=client, weights=np.ones((N, *SHAPE)))
-    with pytest.raises(InputError, match="look: expected none with client="):
+    with pytest.raises(InputError, match=r"look \(--preview, .*: expected none with client="):
         stack(frames, client=client, look=True)
     with pytest.raises(BackendError, match=r"backend 'cuda' cannot work on worker tcp://"):
         stack(frames, client=client, backend="cuda")
+
+
+def test_what_a_cluster_cannot_take_is_refused_before_frames_are_read(client, folder, monkeypatch):
+    def survey(*arguments):
+        raise AssertionError("read all frames before that was said")
+
+    monkeypatch.setattr("gpustack.cluster.Cluster.survey", survey)
+    for how in ({"look": True}, {"weights": np.ones((N, *SHAPE))}):
+        with pytest.raises(InputError, match="client="):
+            stack(str(folder / "f*.fits"), client=client, scale="median", **how)
 
 
 def test_workers_without_gpustack_are_told_of(client, folder, tmp_path, monkeypatch):

@@ -7,6 +7,8 @@ from dataclasses import replace
 from itertools import islice
 from typing import Any
 
+import numpy as np
+
 from gpustack.align import Aligned, bring_together
 from gpustack.alignments import Alignment, as_alignment
 from gpustack.backends import NAMES
@@ -99,14 +101,27 @@ class Cluster:
         return aligned
 
     def check(self, weights: Any, report: bool, look: bool) -> None:
-        """Raise where samples would have to be sent, or be here."""
-        if weights is not None:
+        """Raise where samples would have to be sent, or be here; before any is read.
+
+        Parameters
+        ----------
+        weights, report, look
+            As they are given to `gpustack.stack`.
+
+        Raises
+        ------
+        InputError
+        """
+        if np.ndim(weights) > 1:
             raise InputError(
                 "weights: expected one a frame, or weight maps in files, with client=, as no "
-                f"samples are sent, got an array of shape {weights.shape}"
+                f"samples are sent, got an array of shape {np.shape(weights)}"
             )
         if look:
-            raise InputError("look: expected none with client=, as the samples stay at the workers")
+            raise InputError(
+                "look (--preview, --report to html): expected none with client= (--dask), as the "
+                "samples stay at the workers"
+            )
         if report and self._array is not None:
             raise InputError("report: expected files, whose samples are hashed, got a dask array")
 

@@ -1,5 +1,6 @@
 """Clusters that are lost or no good, in this process alone; others are in test_cluster."""
 
+import json
 from functools import partial
 from types import SimpleNamespace
 
@@ -12,7 +13,7 @@ import dask.array as da
 from distributed import Client, KilledWorker, LocalCluster
 
 from gpustack import ClusterError, FrameError, stack
-from gpustack.cluster.link import CLOSED, asking, told_of_loss
+from gpustack.cluster.link import CLOSED, asking, connected, told_of_loss
 from gpustack.cluster.opening import versions_here
 
 FRAMES = da.ones((3, 8, 9), chunks=4)
@@ -34,6 +35,42 @@ def client():
         Client(cluster, set_as_default=False) as one,
     ):
         yield one
+
+
+def test_the_file_of_a_scheduler_names_it(tmp_path):
+    how = {"n_workers": 1, "protocol": "tcp://", "processes": False}
+    file = tmp_path / "scheduler.json"
+    with LocalCluster(dashboard_address="127.0.0.1:0", **how) as cluster:
+        file.write_text(json.dumps(cluster.scheduler.identity()))
+        with connected(str(file)) as one:
+            assert one.scheduler.address == cluster.scheduler_address
+
+
+NO_SCHEDULERS = {
+    "another file": (b'{"a": 1}', "a file without the address of one"),
+    "a list": (b"[1]", "a file without the address of one"),
+    "no JSON": (b"a.fits", "Expecting value"),
+    "no text": (b"\xff\xfe", "can't decode"),
+}
+
+
+@pytest.mark.parametrize(("content", "told"), NO_SCHEDULERS.values(), ids=NO_SCHEDULERS)
+def test_what_is_no_file_of_a_scheduler_is_told(tmp_path, content, told):
+    file = tmp_path / "scheduler.json"
+    file.write_bytes(content)
+    with (
+        pytest.raises(ClusterError, match=rf"json: expected a scheduler, got: .*{told}"),
+        connected(str(file)),
+    ):
+        pass
+
+
+def test_tls_without_a_certificate_is_told():
+    with (
+        pytest.raises(ClusterError, match=r"dask tls://.*: expected a scheduler, got: TLS expects"),
+        connected("tls://127.0.0.1:9"),
+    ):
+        pass
 
 
 def test_a_closed_client_is_refused(client):

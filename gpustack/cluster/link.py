@@ -1,5 +1,6 @@
 """The link to a scheduler: how it is made, and how its loss is told."""
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -72,6 +73,11 @@ def _lost(err: BaseException) -> ClusterError:
 def connected(address: str | None) -> Iterator[Any]:
     """A client of the scheduler at an address; None of none.
 
+    Parameters
+    ----------
+    address : str or None
+        ``"tcp://HOST:8786"``, or the name of the file that a scheduler has written.
+
     Raises
     ------
     ClusterError
@@ -88,9 +94,25 @@ def connected(address: str | None) -> Iterator[Any]:
             "pip install distributed (the extra gpustack[dask])"
         ) from err
     try:
-        where = {"scheduler_file": address} if Path(address).is_file() else {"address": address}
-        client = Client(**where, direct_to_workers=True, set_as_default=False)
-    except (OSError, ValueError) as err:
+        client = Client(_address_in(address), direct_to_workers=True, set_as_default=False)
+    except (OSError, ValueError, TypeError) as err:  # TypeError: TLS without certificates
         raise ClusterError(f"dask {address}: expected a scheduler, got: {err}") from err
     with client:
         yield client
+
+
+def _address_in(text: str) -> str:
+    """The address itself, or that in a file of this name; dask waits for one, then fails to close.
+
+    Raises
+    ------
+    OSError, ValueError
+        Where the file cannot be read, or has none.
+    """
+    if not Path(text).is_file():
+        return text
+    told = json.loads(Path(text).read_text(encoding="utf-8"))
+    found = told.get("address") if isinstance(told, dict) else None
+    if not isinstance(found, str):
+        raise ValueError("a file without the address of one")
+    return found

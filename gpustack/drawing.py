@@ -93,6 +93,7 @@ def brightness(image: NDArray[Any]) -> Colours:
         samples = np.zeros(1)
     level = float(np.median(samples))
     noise = 1.4826 * float(np.median(np.abs(samples - level))) or float(samples.std()) or 1.0
+    noise = max(noise, float(np.spacing(abs(level))))  # what is less does not change the level
     low = max(level - 1.2 * noise, float(samples.min()) - 0.1 * noise)
     high = max(min(level + 40.0 * noise, float(samples.max())), low + 3.0 * noise)
     bend = min(2.0 * noise / (high - low), 1.0)

@@ -126,9 +126,8 @@ class Kept:
             if kept is not None and given is not None:
                 kept[f, first:last] = part(given)
 
-    def band(self, count: int | None = None) -> list[Samples]:
-        """The samples of all frames, or the first `count`, as a backend takes them."""
-        n = len(self.values) if count is None else count
+    def band(self) -> list[Samples]:
+        """The samples of all frames, as a backend takes them."""
         return [
             Samples(
                 self.values[f],
@@ -136,7 +135,7 @@ class Kept:
                 None if self.weight is None else self.weight[f],
                 variance=None if self.variance is None else self.variance[f],
             )
-            for f in range(n)
+            for f in range(len(self.values))
         ]
 
 

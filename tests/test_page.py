@@ -161,6 +161,8 @@ ODD = {
     "a row's noise": (np.random.default_rng(1).random((9, 20, 30)), {"clips": AvgSigmaClip()}),
     "max": (np.random.default_rng(1).random((4, 20, 30)), {"combine": "max"}),
     "sample weights": (np.ones((3, 9, 9)), {"weights": np.ones((3, 9, 9))}),
+    "high, no noise": (np.full((5, 9, 9), -1e20, "f4"), {}),
+    "high, one sample off": (np.where(np.arange(405).reshape(5, 9, 9) == 7, 1e17 + 99, 1e17), {}),
     "huge": (np.random.default_rng(1).normal(0, 1e30, (5, 9, 9)), {}),
 }
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gpustack import ExtremaClip, Recipe, SigmaClip, stack
+from gpustack import ExtremaClip, RangeClip, Recipe, SigmaClip, stack
 from gpustack.show.frames import FLOORS, RULE, frame_table, names_of, out_of_line
 from gpustack.show.noise import frame_noise, reached
 from gpustack.show.residuals import EDGES, residuals
@@ -194,6 +194,18 @@ def test_the_frame_with_a_trail_is_found():
     assert np.flatnonzero(out_of_line(table)["high"]).tolist() == [4]
     assert table["high"][4] == pytest.approx(20 / 300, rel=0.25), "and some good samples"
     np.testing.assert_allclose(table["low"] + table["high"], table["rejected"], atol=0.002)
+
+
+def test_samples_of_pixels_without_a_survivor_have_a_side_too():
+    data = frames(6, (40, 50), hits=0)
+    data[:, :, 3] = 0
+    data[:, :, 7] = 9000
+    data[:2, :, 8], data[2:, :, 8] = 0, 9000
+    result, look = looked(data, RangeClip(500, 5000))
+    sigmas = frame_noise(look.strips, result.recipe)
+    table = frame_table(result.per_frame, look.overview, result.recipe, sigmas)
+    np.testing.assert_allclose(table["low"], np.array([2, 2, 1, 1, 1, 1]) / 50)
+    np.testing.assert_allclose(table["high"], np.array([1, 1, 2, 2, 2, 2]) / 50)
 
 
 # Recipes

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from gpustack.look import Kept
 from gpustack.normalize.statistics import MAD_STD
 from gpustack.recipe import Recipe
-from gpustack.show.stacked import normalised, stacked, survivors_mean
+from gpustack.show.stacked import Stacked, normalised, stacked, survivors_mean
 
 #: A number is out of line where it is so many robust deviations from the median, and further than
 #: its floor. With fewer frames nobody can tell.
@@ -73,12 +73,31 @@ def frame_table(
 def _sides(kept: Kept, recipe: Recipe) -> NDArray[np.float64]:
     """The share of the valid samples of each frame that were rejected low, and high."""
     out = stacked(kept, survivors_mean(recipe))
+    middle = _middle(kept, recipe, out)
     shares = np.zeros((2, len(kept.values)))
     for f in range(len(kept.values)):
         valid, gone = int(out.valid[f].sum()), out.rejected[f]
-        low = int((gone & (normalised(kept, recipe, f) < out.data)).sum())
+        low = int((gone & (normalised(kept, recipe, f) < middle)).sum())
         shares[:, f] = np.array([low, int(gone.sum()) - low]) / max(valid, 1)
     return shares
+
+
+def _middle(kept: Kept, recipe: Recipe, out: Stacked) -> NDArray[np.float64]:
+    """What samples that were rejected low lie below, shape (rows, columns).
+
+    The mean of the survivors; where there are none, of so many samples as were rejected low the
+    next one, infinite where all were.
+    """
+    middle = out.data.astype(np.float64)
+    lost = np.isnan(middle)
+    ends = np.full((1, np.count_nonzero(lost)), np.inf)
+    gone = [
+        np.where(out.rejected[f], normalised(kept, recipe, f), np.inf)[lost]
+        for f in range(len(kept.values))
+    ]
+    values = np.sort(np.concatenate([gone, ends]), axis=0)
+    middle[lost] = np.take_along_axis(values, out.low[lost][np.newaxis].astype(np.intp), axis=0)[0]
+    return middle
 
 
 def out_of_line(columns: Mapping[str, NDArray[np.float64]]) -> dict[str, NDArray[np.bool_]]:

@@ -70,6 +70,10 @@ def test_weights_and_scales_enter():
     result, look = looked(data, weights=[1, 1, 1, 1 / 36])
     found = reached(look.strips, result.recipe, frame_noise(look.strips, result.recipe))
     assert found.ratio == pytest.approx(1, abs=CLOSE)
+    weights = np.broadcast_to(np.array([1, 1, 1, 1 / 36])[:, None, None], data.shape)
+    result, look = looked(data, weights=weights)
+    each = reached(look.strips, result.recipe, frame_noise(look.strips, result.recipe))
+    np.testing.assert_allclose([each.noise, each.expected], [found.noise, found.expected], 1e-6)
     scaled, look = looked(frames(2, hits=0), scale=[1, 2])
     assert frame_noise(look.strips, scaled.recipe)[1] == pytest.approx(2 * SIGMA, rel=CLOSE)
 

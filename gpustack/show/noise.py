@@ -87,12 +87,19 @@ def _point(
         of_frames(recipe, frames).check_frames(len(frames))
     except RecipeError:
         return math.nan, math.nan
-    weights = np.ones(len(frames))
-    if isinstance(recipe.weights, tuple):
-        weights = np.array([recipe.weights[f] for f in frames])
+    weights = _weights(kept, recipe, frames)
     total = float(weights.sum())
     if not total > 0:
         return math.nan, math.nan
     data = stacked(kept, recipe, frames).data.astype(np.float64)
     found = noise(data, np.isnan(data)) / (total if recipe.method == "sum" else 1.0)
     return found, float(np.sqrt(np.sum((weights * sigmas) ** 2))) / total
+
+
+def _weights(kept: Kept, recipe: Recipe, frames: Sequence[int]) -> NDArray[np.float64]:
+    """The weight of each frame; of its valid samples the mean, where each has one."""
+    if isinstance(recipe.weights, tuple):
+        return np.array([recipe.weights[f] for f in frames], np.float64)
+    if kept.weight is None:
+        return np.ones(len(frames))
+    return np.array([kept.weight[f].mean(where=~kept.invalid[f]) for f in frames])

@@ -20,6 +20,7 @@ from astropy.io import fits
 from click.testing import CliRunner
 
 import gpustack
+import starfield
 from gpustack import (
     AvgSigmaClip,
     ClusterError,
@@ -28,6 +29,7 @@ from gpustack import (
     Image,
     InputError,
     Offsets,
+    Register,
     Reproject,
     SigmaClip,
     ToFile,
@@ -135,6 +137,23 @@ def test_names_may_be_relative_and_masks_apart(client, folder, monkeypatch):
     frames = [Image(f"f{f}.fits", mask="bad.fits") for f in range(N)]
     how = {"align": Offsets("@shifts"), "backend": "cpu"}
     assert everything(stack(frames, client=client, **how)) == everything(stack(frames, **how))
+
+
+@pytest.mark.parametrize("by", ["phase", "stars"])
+def test_frames_aligned_by_what_is_seen_are_the_same_in_compressed_files_too(client, tmp_path, by):
+    pytest.importorskip("skimage")
+    pytest.importorskip("astroalign")
+    stars, shape = starfield.field((120, 130), apart=14, around=10), (120, 130)
+    for f, shift in enumerate((0, 1.7 - 3.2j, -2.4 + 0.6j)):
+        image = starfield.taken(stars, shape, shift=shift, seed=f).astype("f4")
+        # Compressed by tiles and as a whole, each read from any row on.
+        kind = fits.CompImageHDU if f else fits.ImageHDU
+        hdu = kind(image, fits.Header({"BUNIT": "adu"}), name="SCI")
+        hdu.writeto(tmp_path / f"{f}.fits{'' if f else '.gz'}")
+    frames, how = str(tmp_path / "*.fits*"), {"align": Register(by=by), "clips": SIGMA}
+    made = stack(frames, client=client, backend="cpu", **how)
+    assert any(made.per_frame["dy"])
+    assert everything(made) == everything(stack(frames, backend="cpu", **how))
 
 
 @pytest.mark.parametrize("chunks", [(2, 10, 30), (1, 41, 30), (N, 3, 7)], ids=str)

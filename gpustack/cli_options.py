@@ -11,16 +11,16 @@ from typing import Any, get_args
 
 import click
 
-from gpustack.alignments import Offsets, Reproject, as_alignment
+from gpustack import files
+from gpustack.alignments import as_alignment
 from gpustack.checks import check
 from gpustack.cli_shown import loudness_options
 from gpustack.clips import parse_clip
 from gpustack.combines import METHODS, as_combine
-from gpustack.errors import FrameError, RecipeError
-from gpustack.files import split_hdu
+from gpustack.errors import RecipeError
 from gpustack.flags import Flags, parse_bits
 from gpustack.images import PLANES, paired
-from gpustack.measures import FromFile, Role, choices, place, tidy_numbers
+from gpustack.measures import Role, choices, place, tidy_numbers
 from gpustack.recipe import Uncertainty
 
 #: Ends the help of each command that has the options.
@@ -346,26 +346,14 @@ def check_apart(frames: Iterable[Any], words: Mapping[str, Any], output: Path) -
     FrameError
         Where the output is a frame, a mask or map of one, or what an option takes from a file.
     """
-    if not output.exists():
-        return
-    named = [(item, "one of the frames") for item in _names(frames)]
-    for item, what in (*named, *_read_by_options(words)):
-        for path in map(Path, {item, *glob.glob(item, recursive=True)}):  # noqa: PTH207 - roots
-            if path.exists() and path.samefile(output):
-                raise FrameError(str(path), f"expected another output, got {what}")
+    numbers = {role: words[role] for role in ("scale", "zero", "weights")}
+    named = ((name, "one of the frames") for item in _names(frames) for name in _meant(item))
+    files.check_apart(output, (*named, *files.named_beside(words["align"], numbers)))
 
 
-def _read_by_options(words: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """The files that options name, and what each is."""
-    align = words["align"]
-    if isinstance(align, Reproject) and isinstance(align.target, str):
-        yield split_hdu(align.target)[0], "the target of --align"
-    source = align.source if isinstance(align, Offsets) else None
-    if isinstance(source, str) and source.startswith("@"):
-        yield source[1:], "the offsets of --align"
-    for role in ("scale", "zero", "weights"):
-        if isinstance(words[role], FromFile):
-            yield words[role].path, f"the numbers of --{role}"
+def _meant(text: str) -> set[str]:
+    """The file of this name, and those that match it."""
+    return {text, *glob.glob(text, recursive=True)}  # noqa: PTH207 - roots
 
 
 def _names(frames: Iterable[Any]) -> Iterator[str]:
@@ -375,7 +363,7 @@ def _names(frames: Iterable[Any]) -> Iterator[str]:
             yield item
         else:
             given = (item.data, item.mask, item.weight, item.variance)
-            yield from (split_hdu(text)[0] for text in given if text is not None)
+            yield from (files.split_hdu(text)[0] for text in given if text is not None)
 
 
 def keywords(options: dict[str, Any]) -> dict[str, Any]:

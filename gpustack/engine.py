@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -12,7 +13,7 @@ from gpustack import backends
 from gpustack.advice import warn_of
 from gpustack.align import AbsentFrame, bring_together
 from gpustack.align.base import GridFrame
-from gpustack.alignments import Alignment
+from gpustack.alignments import Alignment, as_alignment
 from gpustack.arguments import fill_in
 from gpustack.backends.base import Outputs, Progress
 from gpustack.clips import Clip
@@ -20,6 +21,7 @@ from gpustack.cluster import Cluster
 from gpustack.combines import Combine
 from gpustack.ends import outputs_of, source_of
 from gpustack.errors import InputError
+from gpustack.files import check_apart, named_beside
 from gpustack.flags import Flags
 from gpustack.frames import Frame, open_frames, tell_of_apart
 from gpustack.frames.onfile import kept_open
@@ -38,7 +40,7 @@ from gpustack.result import StackResult, per_frame
 from gpustack.streaming import (
     ResultFile,
     ToFile,
-    check_apart,
+    files_read,
     result_file,
     room_of,
     where_to,
@@ -176,14 +178,15 @@ def stack(
     >>> float(result.data[0, 0]), int(result.high[0, 0])
     (10.0, 1)
     """
-    watch = Watch([] if report or look else None)
+    watch, align = Watch([] if report or look else None), as_alignment(align)
     to, wanted = where_to(outputs, OUTPUTS if isinstance(clips, Recipe) else None)
     cluster = None if client is None else Cluster(client)
     with watch("open"):
         open_them = open_frames if cluster is None else cluster.open
         opened = open_them(frames, hdu=hdu, unit=unit, flags=flags)
         if to is not None:
-            check_apart(to, opened)
+            beside = named_beside(align, {"scale": scale, "zero": zero, "weights": weights})
+            check_apart(Path(to.path), (*files_read(opened), *beside))
         if cluster is not None:
             cluster.check(weights, report, look)
     with kept_open():

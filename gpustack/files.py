@@ -1,10 +1,15 @@
-"""Which files a text stands for, and which HDU of one."""
+"""Which files a text stands for, which HDU of one, and that no output is one that is read."""
 
 import glob
+import os
 import re
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
+from gpustack.alignments import Offsets, Reproject
 from gpustack.errors import FrameError
+from gpustack.measures import FromFile
 
 #: ``NAME[3]``, ``NAME[SCI]`` or ``NAME[SCI,2]``, as CFITSIO and IRAF have it.
 _WITH_HDU = re.compile(r"(.+)\[([^\[\],]+)(?:,\s*(\d+))?\]", re.DOTALL)
@@ -45,3 +50,44 @@ def split_hdu(text: str) -> tuple[str, HduKey | None]:
     if version is not None:
         return found[1], (name, int(version))
     return found[1], int(name) if name.isdecimal() else name
+
+
+def check_apart(output: Path, read: Iterable[tuple[str, str]]) -> None:
+    """Refuse to write over what is read.
+
+    Parameters
+    ----------
+    output : Path
+    read : iterable of (str, str)
+        Names of files, and what each is.
+
+    Raises
+    ------
+    FrameError
+        Where the output is one of them, by whatever name.
+    """
+    for name, what in read if output.exists() else ():
+        path = Path(os.path.expanduser(name))  # noqa: PTH111 - no error where there is no home
+        if path.exists() and path.samefile(output):
+            raise FrameError(name, f"expected another output, got {what}")
+
+
+def named_beside(align: Any, numbers: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """The files that a run reads beside its frames, and what each is.
+
+    Parameters
+    ----------
+    align : Alignment or None
+    numbers : mapping of str to measure, its text, or others
+        What stands for scale, zero and weights.
+    """
+    if isinstance(align, Reproject) and isinstance(align.target, (str, os.PathLike)):
+        yield split_hdu(os.fsdecode(align.target))[0], "the target of --align"
+    source = align.source if isinstance(align, Offsets) else None
+    if isinstance(source, str) and source.startswith("@"):
+        yield source[1:], "the offsets of --align"
+    for role, value in numbers.items():
+        if isinstance(value, FromFile):
+            yield value.path, f"the numbers of --{role}"
+        elif isinstance(value, str) and value.startswith("@"):
+            yield value[1:], f"the numbers of --{role}"

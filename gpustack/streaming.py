@@ -134,18 +134,11 @@ def room_of(to: ToFile | None) -> float | None:
         return shutil.disk_usage(Path(to.path).resolve().parent).total or math.inf
 
 
-def check_apart(to: ToFile, frames: Iterable[Frame]) -> None:
-    """Raise where the file is one that frames are read from: it would be lost.
-
-    Raises
-    ------
-    FrameError
-    """
-    target = Path(to.path)
+def files_read(frames: Iterable[Frame]) -> Iterator[tuple[str, str]]:
+    """The files that frames are read from, and what each is."""
     for frame in frames:
         for file in frame.files if isinstance(frame, FitsFrame) else ():
-            if target.exists() and target.samefile(file):
-                raise FrameError(file, "expected another output, got one of the frames")
+            yield file, "one of the frames"
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from astropy.io import fits
 from astropy.nddata import CCDData
 from astropy.wcs import WCS, DistortionLookupTable
 
-from gpustack import Image, RangeClip, ToFile, stack
+from gpustack import RangeClip, ToFile, stack
 from gpustack.clips import parse_clip
 from gpustack.errors import (
     FrameError,
@@ -381,19 +381,3 @@ def test_a_packed_file_is_no_larger(tmp_path):
     assert (
         gzip.decompress((tmp_path / "a.fits.gz").read_bytes()) == (tmp_path / "a.fits").read_bytes()
     )
-
-
-@pytest.mark.parametrize("what", ["data", "mask"])
-def test_no_file_that_frames_are_read_from_is_replaced(tmp_path, what):
-    files = [tmp_path / f"{name}.fits" for name in ("a", "b", "m")]
-    for file in files:
-        fits.writeto(file, np.ones((4, 5), "i2"))
-    target = files[1] if what == "data" else files[2]
-    before = target.read_bytes()
-    link = tmp_path / "link.fits"
-    link.symlink_to(target)
-    frames = [Image(str(files[0]), mask=str(files[2])), str(files[1])]
-    for path in (target, link):
-        with pytest.raises(FrameError, match=rf"{target.name}: expected another output"):
-            stack(frames, unit="adu", outputs=ToFile(path, overwrite=True))
-    assert target.read_bytes() == before

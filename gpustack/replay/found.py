@@ -5,7 +5,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from gpustack.errors import FrameError, InputError
+from gpustack.errors import InputError
+from gpustack.files import check_apart
 from gpustack.provenance import find
 
 
@@ -53,9 +54,7 @@ class Found:
     def check_apart(self, output: Path) -> None:
         """Raise where the output is one of the files that are read."""
         every = {path for files in (*self.inputs, self.files) for path in files.values() if path}
-        for path in every if output.exists() else ():
-            if Path(path).samefile(output):
-                raise FrameError(path, "expected another output, got one of the frames")
+        check_apart(output, ((path, "one of the frames") for path in every))
 
     @property
     def missing(self) -> list[str]:

@@ -1,5 +1,6 @@
 """What is shipped: the source distribution, the wheel, and what is installed from it."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -24,9 +25,10 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 
 def python(*arguments, cwd, program=sys.executable):
-    """What a fresh interpreter prints."""
+    """What a fresh interpreter prints, one that is told of no checkout."""
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     done = subprocess.run(
-        [program, *arguments], cwd=cwd, capture_output=True, text=True, check=False
+        [program, *arguments], cwd=cwd, env=env, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr + done.stdout
     return done.stdout
@@ -73,6 +75,10 @@ def test_a_wheel_ships_the_package_and_the_kernels_inside_it(shipped):
     info = f"gpustack-{gpustack.__version__}.dist-info"
     assert {name for name in shipped if not name.startswith(info)} == package | kernels
     assert f"{info}/licenses/LICENSE" in shipped
+
+
+def test_a_checkout_and_its_source_distribution_build_the_same_wheel(wheel, tmp_path):
+    assert build("wheel", ROOT, tmp_path / "out").read_bytes() == wheel.read_bytes()
 
 
 def test_what_a_wheel_says_of_itself(wheel):

@@ -167,7 +167,9 @@ def test_dask_arrays_are_not_gathered(client, folder, name, chunks):
         key: value if key != "outputs" else tuple(set(value) - {"exposure"})
         for key, value in CASES[name].items()
     }
-    assert everything(stack(far, client=client, **how)) == everything(stack(cube, **how))
+    made, expected = stack(far, client=client, **how), stack(cube, **how)
+    assert everything(made) == everything(expected)
+    assert made.unit is expected.unit
 
 
 def test_blocks_of_a_dask_array_may_be_empty(client, folder):
@@ -190,6 +192,10 @@ def test_what_needs_samples_here_is_refused_of_a_dask_array(client):
         stack(far, client=client, align="wcs")
     with pytest.raises(InputError, match=r"expected a dask array \(frame, y, x\) of known shape"):
         stack(far[0], client=client)
+    with pytest.raises(InputError, match="unit: expected one that astropy knows, got 'bogus'"):
+        stack(far, client=client, unit="bogus")
+    with pytest.raises(InputError, match="flags bad=1: expected frames with integers"):
+        stack(far, client=client, flags=Flags(bad=1))
     with pytest.raises(InputError, match="frames: expected client= for a dask array, got none"):
         stack(far)
 

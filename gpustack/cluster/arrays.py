@@ -8,8 +8,7 @@ import numpy as np
 from gpustack.backends.base import Samples
 from gpustack.errors import InputError
 from gpustack.flags import Flags
-from gpustack.frames import ArrayFrame, Frame
-from gpustack.frames.array import open_array
+from gpustack.frames import ArrayFrame, Frame, open_frames
 from gpustack.loaded import loaded
 from gpustack.plan import Band
 
@@ -34,20 +33,28 @@ class FarFrame(ArrayFrame):
 def far_frames(array: Any, unit: Any, flags: Flags | None) -> list[Frame]:
     """The frames of a dask array.
 
+    Parameters
+    ----------
+    array : dask.array.Array, shape (n, y, x)
+        Of any real dtype.
+    unit, flags
+        As of `gpustack.frames.open_frames`.
+
     Raises
     ------
     InputError
-        Where it is no stack (frame, y, x), has no frame, or has unknown lengths.
+        Where it is no stack (frame, y, x), has no frame, or has unknown lengths; where `unit` is no
+        unit, or `flags` are given, as it has no bits.
+    FrameError
+        Where its dtype is not real, or its frames have no samples.
     """
     if array.ndim != 3 or np.isnan(array.shape).any() or not array.shape[0]:
         raise InputError(
             "frames: expected a dask array (frame, y, x) of known shape, with a frame or more, got "
             f"shape {array.shape}"
         )
-    if flags is not None and flags.given:
-        raise InputError(f"flags: expected none for a dask array, which has no bits, got {flags}")
     stand_in = np.broadcast_to(np.zeros((), array.dtype), array.shape[1:])
-    known = [open_array(f"frame {f}", stand_in, unit, Flags()) for f in range(array.shape[0])]
+    known = open_frames([stand_in] * array.shape[0], unit=unit, flags=flags)
     return [FarFrame(**vars(frame)) for frame in known]
 
 

@@ -75,6 +75,7 @@ class Cluster:
         if is_dask_array(frames):
             self._array = frames
             opened = far_frames(frames, unit, flags)
+            unit = opened[0].unit
         else:
             items = listed(frames)
             paths = whole_paths(items)

@@ -146,7 +146,8 @@ def combine(
     given = images(frames, options)
     words = keywords(options)
     check_apart(given, words, output)
-    to = ToFile(output, maps.split(",") if maps else (), overwrite)
+    uncertain = options["uncertainty"] != "none"
+    to = ToFile(output, maps.split(",") if maps else (), overwrite, uncertain)
     start = time.perf_counter()
     words |= {"outputs": to, **extras.wanted}
     with connected(dask) as client, progress_bar(sys.stderr) as progress:
@@ -284,7 +285,8 @@ def watch(
     from gpustack.writing import check_target
 
     check_target(output, overwrite)
-    to = ToFile(output, maps.split(",") if maps else (), overwrite=True)
+    uncertain = options["uncertainty"] != "none"
+    to = ToFile(output, maps.split(",") if maps else (), True, uncertain)
     words = keywords({name: value for name, value in options.items() if name not in PLANES})
     check_apart((), words, output)
     opening = {name: words[name] for name in ("hdu", "unit", "flags")}

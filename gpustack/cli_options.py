@@ -191,11 +191,12 @@ _OPTIONS = (
     ),
     click.option(
         "--uncertainty",
-        type=click.Choice(get_args(Uncertainty)),
+        type=click.Choice((*get_args(Uncertainty), "none")),
         default="auto",
         show_default=True,
         help="Of the result: from the spread of the samples, standard deviation or 1.4826 MAD; or "
-        "propagated from the variances of the frames (UNCERT, VAR, ERR).",
+        "propagated from the variances of the frames (UNCERT, VAR, ERR); none: no UNCERT, "
+        "half the file, sooner.",
     ),
     click.option(
         "--region",
@@ -369,10 +370,13 @@ def _names(frames: Iterable[Any]) -> Iterator[str]:
 def keywords(options: dict[str, Any]) -> dict[str, Any]:
     """The options, but those of `images`, as keywords of `gpustack.stack`.
 
-    Region and reference go to the measures, bits to the flags.
+    Region and reference go to the measures, bits to the flags. That there is to be no uncertainty
+    is told to `gpustack.ToFile`.
     """
     roles: tuple[Role, ...] = ("scale", "zero", "weights")
     words = dict(options)
+    if words["uncertainty"] == "none":
+        words["uncertainty"] = "auto"
     region, reference = words.pop("region"), words.pop("reference")
     placed = place({role: words[role] for role in roles}, region, reference)
     flags = Flags(bad=words.pop("bad_bits"), good=words.pop("good_bits"))

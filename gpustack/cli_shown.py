@@ -139,10 +139,11 @@ def summary(result: Any, output: Path, seconds: float) -> str:
     n = len(result.per_frame["name"])
     size = " x ".join(map(str, result.data.shape))
     rate = n * result.data.size / seconds / 1e6
-    lost = 100 * float(result.per_frame["rejected"].mean())
+    share = result.rejected
+    lost = "" if share is None else f"{100 * share:.2g}% of samples rejected; "
     return (
         f"{output}: {n} frame{'s' if n > 1 else ''} of {size}, {result.recipe}; "
-        f"{lost:.2g}% of samples rejected; {seconds:.1f} s, {rate:.0f} Mpx/s"
+        f"{lost}{seconds:.1f} s, {rate:.0f} Mpx/s"
     )
 
 

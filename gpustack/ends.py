@@ -1,12 +1,13 @@
 """The two ends of a run: what the backend reads, and what it fills."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gpustack.backends.base import Outputs
+from gpustack.backends.sink import Sum
 from gpustack.frames import Frame, FrameSource
 from gpustack.maps import Empty
 from gpustack.provenance import TimedSource
@@ -44,7 +45,11 @@ def source_of(
 def outputs_of(
     recipe: Recipe, source: FrameSource, reasons: bool, sinks: Empty | None = None
 ) -> Outputs:
-    """The arrays of the result, not yet filled, where the frames are; or what takes their rows."""
+    """The arrays of the result, not yet filled, where the frames are; or what takes their rows.
+
+    Of what goes to sinks it is told how many samples survive in any case, by a `Sum`: that costs
+    nothing beside writing, while who rejected a sample takes a second look at all of them.
+    """
     n, shape = source.n, (source.rows, source.width)
     empty = source.empty if sinks is None else sinks
     real = np.dtype(recipe.dtype) if recipe.dtype else source.dtype
@@ -59,6 +64,23 @@ def outputs_of(
             setattr(out, name, empty(shape, whole))
     if "rejected" in recipe.outputs:
         out.valid, out.rejected = np.zeros(n, np.int64), np.zeros(n, np.int64)
+    elif sinks is not None:
+        out.valid = np.zeros(n, np.int64)
+        out.count = Sum(shape, whole) if out.count is None else out.count  # type: ignore[assignment]
     if reasons:
         out.reasons = empty((n, *shape), np.dtype(np.uint8))
     return out
+
+
+def rejected_share(out: Outputs) -> float | None:
+    """Of the valid samples of all frames, how many were rejected; None where nobody has counted."""
+    if out.valid is None:
+        return None
+    valid, count = int(out.valid.sum()), cast(Any, out.count)
+    if out.rejected is not None:
+        rejected = int(out.rejected.sum())
+    elif isinstance(count, Sum):
+        rejected = valid - count.total
+    else:
+        return None
+    return rejected / valid if valid else 0.0

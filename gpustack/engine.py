@@ -16,10 +16,11 @@ from gpustack.align.base import GridFrame
 from gpustack.alignments import Alignment, as_alignment
 from gpustack.arguments import fill_in
 from gpustack.backends.base import Outputs, Progress
+from gpustack.backends.sink import Sum
 from gpustack.clips import Clip
 from gpustack.cluster import Cluster
 from gpustack.combines import Combine
-from gpustack.ends import outputs_of, source_of
+from gpustack.ends import outputs_of, rejected_share, source_of
 from gpustack.errors import InputError
 from gpustack.files import check_apart, named_beside
 from gpustack.flags import Flags
@@ -179,7 +180,7 @@ def stack(
     (10.0, 1)
     """
     watch, align = Watch([] if report or look else None), as_alignment(align)
-    to, wanted = where_to(outputs, OUTPUTS if isinstance(clips, Recipe) else None)
+    to, wanted = where_to(outputs, OUTPUTS if isinstance(clips, Recipe) else None, report)
     cluster = None if client is None else Cluster(client)
     with watch("open"):
         open_them = open_frames if cluster is None else cluster.open
@@ -340,7 +341,8 @@ def run(
             work(source, recipe, out, made, limit - pictured, progress)
         names, samples = [frame.name for frame in frames], result.data.size
         made_of = per_frame(names, recipe, samples, out.valid, out.rejected)
-        return replace(result, per_frame={**made_of, **(columns or {})})
+        share = rejected_share(out)
+        return replace(result, per_frame={**made_of, **(columns or {})}, rejected=share)
 
     with kept_open(), result_file(to) as file:
         result = within_memory(partial(fill, file))
@@ -368,7 +370,10 @@ def _result(
     header: Any,
 ) -> StackResult:
     first, shape = frames[0], frames[0].shape
-    made = {name: getattr(out, name) for name in ("uncertainty", "count", "low", "high", "reasons")}
+    names = ("uncertainty", "count", "low", "high", "reasons")
+    made: dict[str, Any] = {name: getattr(out, name) for name in names}
+    if isinstance(made["count"], Sum):
+        del made["count"]
     made |= {name: one.value for name, one in maps.items()}
 
     def shaped(array: Any) -> Any:

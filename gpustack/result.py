@@ -65,6 +65,9 @@ class StackResult:
         What was done, with all numbers filled in.
     per_frame : mapping of str to sequence
         The columns of `frames`.
+    rejected : float or None
+        Of the valid samples of all frames, the fraction that was rejected; None where it was not
+        counted.
     reasons : ndarray of uint8, shape ``(n, *shape)``, or None
         Why each sample is out, a `gpustack.reasons.Reason`, 0 for survivors; made only when
         asked for.
@@ -100,6 +103,7 @@ class StackResult:
     low: NDArray[Any] | None = None
     high: NDArray[Any] | None = None
     unit: u.UnitBase | None = None
+    rejected: float | None = None
     coordinates: Coordinates = field(default_factory=Coordinates, repr=False)
     reasons: NDArray[np.uint8] | None = field(default=None, repr=False)
     reason: NDArray[np.uint8] | None = field(default=None, repr=False)
@@ -117,7 +121,8 @@ class StackResult:
         """A row a frame.
 
         Its name, scale, zero, weight (NaN where each sample has its own), valid (fraction of its
-        samples) and rejected (fraction of the valid ones).
+        samples) and rejected (fraction of the valid ones). The last two where they were counted;
+        `rejected` of a result in a file, where `ToFile` has a map of frames or there is a report.
         """
         from astropy.table import Table
 
@@ -282,5 +287,6 @@ def per_frame(
         columns["weight"] = np.array(recipe.weights)
     if valid is not None:
         columns["valid"] = valid / samples
+    if rejected is not None:
         columns["rejected"] = np.divide(rejected, valid, out=np.zeros(n), where=valid > 0)
     return columns

@@ -67,6 +67,9 @@ class ToFile:
         Which maps to make and write; see `StackResult.to_hdulist`.
     overwrite : bool
         Replace the file if there is one.
+    uncertainty : bool
+        Whether the file has an UNCERT extension. It is as large as the image, and a standard
+        deviation takes longer than a mean.
 
     Raises
     ------
@@ -79,13 +82,16 @@ class ToFile:
     path: PathLike
     maps: Sequence[str] = ()
     overwrite: bool = False
+    uncertainty: bool = True
 
     def __post_init__(self) -> None:
         is_path = isinstance(self.path, str | os.PathLike) and isinstance(os.fspath(self.path), str)
         check(is_path, f"ToFile path: expected the name of a file, got {self.path!r}")
         check_ending(self.path)
-        is_one = isinstance(self.overwrite, bool)
-        check(is_one, f"ToFile overwrite: expected True or False, got {self.overwrite!r}")
+        for name in ("overwrite", "uncertainty"):
+            given = getattr(self, name)
+            is_one = isinstance(given, bool)
+            check(is_one, f"ToFile {name}: expected True or False, got {given!r}")
         object.__setattr__(self, "maps", check_maps(self.maps))
 
     @property
@@ -93,20 +99,26 @@ class ToFile:
         """Those of the maps that are made of rows."""
         return tuple(name for name in self.maps if name != "frames")
 
-    @property
-    def outputs(self) -> tuple[str, ...]:
-        """What a recipe has to make for it."""
-        return ("uncertainty", "rejected", *self.images)
+    def outputs(self, report: bool) -> tuple[str, ...]:
+        """What a recipe has to make for it, and for a report.
+
+        How many samples of each frame were rejected takes a second look at all of them.
+        """
+        uncertainty = ("uncertainty",) if self.uncertainty else ()
+        rejected = ("rejected",) if report or "frames" in self.maps else ()
+        return (*uncertainty, *rejected, *self.images)
 
 
-def where_to(outputs: Any, makes: Any) -> tuple[ToFile | None, Any]:
+def where_to(outputs: Any, makes: Any, report: bool) -> tuple[ToFile | None, Any]:
     """The file that `outputs` of `stack` name, if they do, and what a recipe has to make.
 
     Parameters
     ----------
     outputs : ToFile, or as of a recipe
     makes : sequence of str or None
-        What the recipe makes for a file; None: what the file asks for.
+        What the recipe makes for a file; None: what the file and a report ask for.
+    report : bool
+        Whether there will be one.
 
     Raises
     ------
@@ -117,7 +129,7 @@ def where_to(outputs: Any, makes: Any) -> tuple[ToFile | None, Any]:
     """
     if isinstance(outputs, ToFile):
         check_target(outputs.path, outputs.overwrite)
-        return outputs, outputs.outputs if makes is None else makes
+        return outputs, outputs.outputs(report) if makes is None else makes
     given = [outputs] if isinstance(outputs, str | os.PathLike) else outputs
     for one in given if isinstance(given, list | tuple) else ():
         is_file = isinstance(one, ToFile | os.PathLike) or str(one).lower().endswith(ENDINGS)

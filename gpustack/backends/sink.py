@@ -1,7 +1,8 @@
 """Rows of a result that are handed on as they are made, where no array of all of them is held."""
 
 from abc import ABC, abstractmethod
-from typing import Any, Self
+from threading import Lock
+from typing import Any, NoReturn, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,3 +55,25 @@ class Sink(ABC):
     @abstractmethod
     def get(self) -> NDArray[Any]:
         """All that was handed on, when the run is over: an array of `shape` and `dtype`."""
+
+
+class Sum(Sink):
+    """Adds up what it is given, in `total`; no row of it is kept."""
+
+    def __init__(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+        super().__init__(shape, dtype)
+        self._turn = Lock()
+        self.total = 0
+
+    def add(self, number: int) -> None:
+        """Add what was added up elsewhere."""
+        with self._turn:
+            self.total += number
+
+    def write(self, start: int, rows: NDArray[Any]) -> None:
+        """Add rows up."""
+        self.add(int(rows.sum(dtype=np.int64)))
+
+    def get(self) -> NoReturn:
+        """There is no array."""
+        raise TypeError("expected an array that was kept, got one that was added up")

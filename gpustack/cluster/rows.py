@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpustack.backends.base import Outputs
-from gpustack.backends.sink import Sink
+from gpustack.backends.sink import Sink, Sum
 from gpustack.maps import Derived, RejectionMap
 from gpustack.plan import Band
 
@@ -71,6 +71,9 @@ class Made:
         cubes = [one.value.get() for one in maps]
         packed = [np.packbits(cube, axis=-1) if cube.ndim == 3 else cube for cube in cubes]
         tallies = {name: getattr(out, name) for name in _TALLIES}
+        count: Any = out.count
+        if isinstance(count, Sum):
+            tallies["survivors"] = np.array(count.total)
         return cls(arrays, packed, {name: t for name, t in tallies.items() if t is not None})
 
     def place(self, band: Band, out: Outputs, maps: Sequence[Derived]) -> None:
@@ -85,8 +88,12 @@ class Made:
             for f, packed in enumerate(rows):
                 marks = np.unpackbits(packed, axis=-1, count=width).view(bool)
                 one.value[f, band.start : band.stop] = marks
+        count: Any = out.count
         for name, tally in self.tallies.items():
-            getattr(out, name)[:] += tally
+            if name == "survivors" and isinstance(count, Sum):
+                count.add(int(tally))
+            elif (total := getattr(out, name, None)) is not None:
+                total += tally
 
 
 def row_bytes(out: Outputs, maps: Sequence[Derived]) -> int:
@@ -103,4 +110,5 @@ def row_bytes(out: Outputs, maps: Sequence[Derived]) -> int:
 
 def _arrays(out: Outputs) -> dict[str, Any]:
     named = {field.name: getattr(out, field.name) for field in fields(out)}
-    return {k: v for k, v in named.items() if v is not None and k not in _TALLIES}
+    kept = {k: v for k, v in named.items() if v is not None and k not in _TALLIES}
+    return {name: array for name, array in kept.items() if not isinstance(array, Sum)}

@@ -73,7 +73,8 @@ class Program:
 def _gpustack(words: tuple[str, ...], given: Given) -> list[str]:
     limit = () if given.group.limit is None else ("--memory", str(given.group.limit))
     out = ("-o", str(given.folder / "out.fits"), "--overwrite", "--backend", "cpu")
-    return ["combine", *given.paths, *out, *words, *limit]
+    alone = ("--uncertainty", "none")  # as no other program makes one
+    return ["combine", *given.paths, *out, *alone, *words, *limit]
 
 
 def by_gpustack(words: tuple[str, ...], given: Given, threads: int) -> Invocation:
@@ -91,6 +92,7 @@ def by_started(words: tuple[str, ...], given: Given, threads: int) -> Invocation
             with fits.open(path) as hdus:
                 fits.writeto(first / Path(path).name, hdus[0].data[:8], hdus[0].header)
     warm = ["combine", *map(str, sorted(first.glob("f_*"))), "--overwrite", "--backend", "cpu"]
+    warm += ["--uncertainty", "none"]
     order = {
         "warm": [*warm, "-o", str(first / "out.fits"), *words],
         "words": _gpustack(words, given),

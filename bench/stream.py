@@ -86,8 +86,8 @@ def compute(paths: list[Path], combine: str) -> Callable[[], Any]:
 
     planes = [np.asarray(fits.getdata(path), np.float32) for path in paths]
     stack(planes[0][None, :4], unit="adu")  # what is imported on first use
-    outputs = ("uncertainty", "rejected")
-    return lambda: stack(planes, combine=combine, unit="adu", backend="cpu", outputs=outputs)
+    how = {"unit": "adu", "backend": "cpu", "outputs": ("uncertainty",)}
+    return lambda: stack(planes, combine=combine, **how)
 
 
 def peak() -> int:

@@ -198,8 +198,17 @@ def test_an_extension_that_cannot_be_is_bad_input(folder, monkeypatch, capsys, h
 
 
 def test_the_command_line_asks_only_for_what_it_uses(folder, monkeypatch):
-    assert run_here(monkeypatch, "combine", "m*.fits", "-o", "out.fits") == 0
-    assert read_recipe(fits.getheader("out.fits")).outputs == ("uncertainty", "rejected")
+    combine, outputs = ("combine", "m*.fits", "-o", "out.fits", "--overwrite"), ["uncertainty"]
+    for more, wanted in (
+        ((), outputs),
+        (("--maps", "frames"), [*outputs, "rejected"]),
+        (("--report", "out.json"), [*outputs, "rejected"]),
+        (("--uncertainty", "none"), []),
+    ):
+        assert run_here(monkeypatch, *combine, *more) == 0
+        assert read_recipe(fits.getheader("out.fits")).outputs == tuple(wanted)
+    with fits.open("out.fits") as hdus:
+        assert [hdu.name for hdu in hdus] == ["PRIMARY", "MASK"]
 
 
 def test_a_backend_that_cannot_work_here_is_code_3(folder, monkeypatch, capsys):

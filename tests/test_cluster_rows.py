@@ -18,7 +18,7 @@ from gpustack.backends.cpu import CpuBackend
 from gpustack.cluster.cutting import AHEAD, MOST_BYTES, cut
 from gpustack.cluster.opening import Opening, everywhere, stamps_of, versions_here, whole_paths
 from gpustack.cluster.rows import Made, RowSink, row_bytes
-from gpustack.ends import outputs_of, source_of
+from gpustack.ends import outputs_of, rejected_share, source_of
 from gpustack.errors import ClusterError, FrameError, MissingFileError
 from gpustack.flags import Flags
 from gpustack.frames import open_frames
@@ -88,6 +88,18 @@ def test_rows_of_tasks_are_those_of_one_run(recipe, shape, step, memory):
         part = Made.of(*made(recipe, values, band, memory))
         pickle.loads(pickle.dumps(part)).place(band, *target)
     assert arrays(*target) == arrays(*made(recipe, values))
+
+
+def test_tasks_count_the_survivors_of_a_result_that_goes_to_a_file():
+    recipe, values = Recipe(clips=SigmaClip(spread="mad_std"), outputs=()), cube((8, 9))
+    whole, _ = made(replace(recipe, outputs=("count", "rejected")), values)
+    target, _ = made(recipe, values, Band(0, 8))
+    target.valid[:], target.count.total = 0, 0
+    for band in (Band(5, 8), Band(0, 5)):
+        Made.of(*made(recipe, values, band)).place(band, target, [])
+    assert target.count.total == whole.count.sum()
+    assert 0 < rejected_share(target) == rejected_share(whole)
+    assert rejected_share(replace(target, valid=None)) is None
 
 
 @pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)

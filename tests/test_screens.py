@@ -10,7 +10,10 @@ from gpustack.backends import esd, winsor
 from gpustack.backends.bounds import bounds
 from gpustack.backends.columns import Uniform
 from gpustack.backends.ragged import Ragged
-from gpustack.clips import ESDClip, WinsorizedClip
+from gpustack.backends.screens import screen, tells
+from gpustack.backends.statistics import mean, std
+from gpustack.backends.unsorted import Unsorted
+from gpustack.clips import ESDClip, MADClip, NoiseClip, SigmaClip, WinsorizedClip
 
 N = st.integers(1, 14)
 SAMPLES = {
@@ -145,3 +148,110 @@ def test_a_column_of_one_value_or_two_samples_is_safe(clip):
     assert not at_risk(clip, uniform(np.full((9, 3), 1000.1, "f4"))).any()
     assert not at_risk(clip, uniform(np.full((1, 3), 1000.1, "f4"))).any()
     assert not at_risk(clip, uniform(np.array([[1.0], [9.0]], "f4"))).any()
+
+
+FLOATS = st.one_of(
+    N.flatmap(lambda n, some=some: arrays("f4", (n, 5), elements=some)) for some in SAMPLES["f4"]
+)
+SPREADS = st.one_of(
+    st.builds(
+        dict,
+        center=st.sampled_from(["mean", "median", "trimmed_mean"]),
+        ddof=st.integers(0, 2),
+        about=st.sampled_from(["mean", "center"]),
+    ),
+    st.builds(dict, center=st.sampled_from(["mean", "median"]), spread=st.just("mad_std")),
+    st.none(),
+)
+
+
+def told_and_true(clip, data, columns=None, *, first=True):
+    """What a screen says is beyond its inner and outer bounds, and what a pass rejects."""
+    columns = uniform(data) if columns is None else columns
+    with np.errstate(all="ignore"):
+        told = screen(clip, columns, first)
+        found = bounds(clip, uniform(data), first, len(data))
+        beyond = [(data < low) | (data > high) for low, high in (told.inner, told.outer)]
+        return *beyond, (data < found.lower) | (data > found.upper)
+
+
+@given(FLOATS, FACTORS, FACTORS, SPREADS, st.booleans())
+def test_a_screen_has_the_bounds_between_its_own(data, low, high, spread, first):
+    clip = MADClip(low, high) if spread is None else SigmaClip(low, high, **spread)
+    beyond_inner, beyond_outer, rejected = told_and_true(clip, data, first=first)
+    varies = np.ptp(data.astype(float), axis=0) > 0
+    assert not (rejected & ~beyond_inner & varies).any()
+    assert not (beyond_outer & ~rejected & varies).any()
+    assert not rejected[:, ~varies].any()
+
+
+@given(FLOATS, st.integers(-4, 4), st.integers(0, 2), st.sampled_from(["mean", "median"]))
+def test_no_sample_is_told_by_a_hair(data, ulps, ddof, center):
+    # A factor at which the highest sample is just rejected, or just not.
+    columns = uniform(data[:, :1])
+    with np.errstate(all="ignore"):
+        middle = mean(columns) if center == "mean" else np.median(data[:, :1].astype(float), axis=0)
+        ratio = (columns.at(len(data) - 1) - middle) / std(columns, ddof)
+    factor = float(ratio[0] * (1 + ulps * 2.0**-24))
+    if not 0 <= factor < np.inf:
+        return
+    clip = SigmaClip(None, factor, center, "std", ddof=ddof)
+    beyond_inner, beyond_outer, rejected = told_and_true(clip, data[:, :1])
+    assert not (rejected & ~beyond_inner).any()
+    assert not (beyond_outer & ~rejected).any()
+
+
+@pytest.mark.parametrize("scale", [1e-19, 1.0, 1e15])
+@pytest.mark.parametrize(
+    "clip",
+    [
+        SigmaClip(3, 3, "mean"),
+        SigmaClip(3, 3, about="center"),
+        SigmaClip(spread="mad_std"),
+        MADClip(3, 3),
+    ],
+    ids=str,
+)
+def test_a_screen_tells_of_nearly_all_samples(clip, scale):
+    data = np.random.default_rng(0).normal(1000, 30, (25, 20_000))
+    beyond_inner, beyond_outer, rejected = told_and_true(clip, (data * scale).astype("f4"))
+    assert rejected.sum() > 100
+    assert (beyond_inner & ~beyond_outer).sum() < 20
+
+
+@given(FLOATS, FACTORS, FACTORS, st.integers(0, 2))
+def test_columns_that_are_not_sorted_have_the_same_screen(data, low, high, ddof):
+    clip = SigmaClip(low, high, "mean", "std", ddof=ddof)
+    columns = Unsorted(list(data), np.empty(data.shape[1], "f4"))
+    if columns.inexact().any():
+        return
+    beyond_inner, beyond_outer, rejected = told_and_true(clip, data, columns)
+    varies = np.ptp(data.astype(float), axis=0) > 0
+    assert not (rejected & ~beyond_inner & varies).any()
+    assert not (beyond_outer & ~rejected & varies).any()
+
+
+def test_intervals_are_unsure_where_a_sample_is_between_the_bounds():
+    # 12 samples at 0 and at 1, and one so far off that it is rejected by a hair, or not.
+    data = np.repeat(np.array([[0.0], [1.0]], "f4"), 12, axis=0)
+    columns = []
+    for beyond in (10.0, 1.0, None):
+        top = 2.0 if beyond is None else beyond
+        columns.append(np.concatenate([data, np.full((1, 1), top, "f4")]))
+    values = np.concatenate(columns, axis=1)
+    some = ragged(values, [0, 0, 0], [25, 25, 25])
+    exact = values.astype(float)
+    factor = float((exact[-1, 2] - exact[:, 2].mean()) / exact[:, 2].std())
+    clip = SigmaClip(None, factor, "mean")
+    lo, hi, unsure = screen(clip, some.uniform()).intervals(some)
+    assert (lo == 0).all()
+    assert hi[:2].tolist() == [24, 25]
+    assert unsure.tolist() == [False, False, True]
+
+
+def test_there_are_screens_of_float32_by_sigma_or_the_mad():
+    float32, float64 = np.dtype("f4"), np.dtype("f8")
+    assert tells(SigmaClip(), float32)
+    assert tells(MADClip(), float32)
+    assert not tells(SigmaClip(), float64)
+    assert not tells(NoiseClip(5.0, 1.0), float32)

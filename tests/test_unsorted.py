@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from gpustack.backends.base import Samples
-from gpustack.backends.bounds import bounds
 from gpustack.backends.columns import Uniform
 from gpustack.backends.cpu import CpuBackend
 from gpustack.backends.statistics import mean, std
@@ -125,47 +124,6 @@ def test_ordinary_images_have_no_inexact_columns():
         data = rng.normal(level, noise, (25, 2000)).astype("f4")
         assert not columns(data).inexact().any()
     assert not columns(rng.poisson(0.5, (25, 2000)).astype("f4")).inexact().any()
-
-
-FACTORS = st.none() | st.sampled_from([0.0, 0.5, 1.0, 1.7, 3.0, np.inf])
-
-
-@given(COLUMNS, FACTORS, FACTORS, st.integers(0, 2))
-def test_no_column_that_a_clip_touches_is_thought_safe(data, low, high, ddof):
-    clip = SigmaClip(low, high, "mean", "std", ddof=ddof)
-    with np.errstate(all="ignore"):
-        safe = ~columns(data).at_risk(clip)
-        ordered = Uniform(list(np.sort(data, axis=0)), 0, len(data))
-        found = bounds(clip, ordered, first=True, frames=len(ordered.rows))
-        lower, upper = found.lower, found.upper
-        touched = (ordered.at(0) < lower) | (ordered.at(len(data) - 1) > upper)
-    assert not (safe & touched).any()
-
-
-@given(COLUMNS, st.integers(-4, 4), st.integers(0, 2))
-def test_no_column_is_thought_safe_by_a_hair(data, ulps, ddof):
-    # A factor at which the column is just touched, or just not.
-    with np.errstate(all="ignore"):
-        ordered = Uniform(list(np.sort(data[:, :1], axis=0)), 0, len(data))
-        ratio = (ordered.at(len(data) - 1) - mean(ordered)) / std(ordered, ddof)
-    factor = float(ratio[0] * (1 + ulps * 2.0**-24))
-    if not 0 <= factor < np.inf:
-        return
-    clip = SigmaClip(None, factor, "mean", "std", ddof=ddof)
-    with np.errstate(all="ignore"):
-        upper = bounds(clip, ordered, first=True, frames=len(ordered.rows)).upper
-        assert columns(data[:, :1]).at_risk(clip)[0] or not ordered.at(len(data) - 1)[0] > upper[0]
-
-
-@pytest.mark.parametrize("scale", [1e-19, 1.0, 1e15])
-def test_few_columns_are_at_risk_that_are_not_touched(scale):
-    data = (np.random.default_rng(0).normal(1000, 30, (25, 20_000)) * scale).astype("f4")
-    clip = SigmaClip(3, 3, "mean", "std")
-    ordered = Uniform(list(np.sort(data, axis=0)), 0, len(data))
-    found = bounds(clip, ordered, first=True, frames=len(ordered.rows))
-    lower, upper = found.lower, found.upper
-    touched = (ordered.at(0) < lower) | (ordered.at(len(data) - 1) > upper)
-    assert (columns(data).at_risk(clip) & ~touched).sum() < 20
 
 
 @pytest.mark.parametrize(

@@ -5,12 +5,11 @@ from functools import singledispatch
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from gpustack.backends.columns import MAD_TO_STD, Floats, Ranks, chunks
+from gpustack.backends.columns import MAD_TO_STD, Floats, Ranks
 from gpustack.backends.noise import ccd_noise
 from gpustack.backends.ragged import Ragged
-from gpustack.backends.statistics import Columns, mad, mean, median, quick_mad, std
+from gpustack.backends.statistics import Columns, mad, mean, median, std
 from gpustack.backends.winsor import winsorized_std
 from gpustack.clips import (
     AvgSigmaClip,
@@ -120,47 +119,23 @@ def _median(columns: Columns) -> Floats:
     return median(columns).astype(np.float64, copy=False)
 
 
-def screened(columns: Columns, clip: SigmaClip | MADClip) -> Bounds:
-    """Bounds no wider than those of a clip by the MAD, by a MAD of float32.
-
-    It takes half the time of float64 and may be 2^-24 of itself too large; the centre is
-    rounded as a float64. What lies within is safe.
-    """
-    if isinstance(clip, SigmaClip):
-        center, factor = center_of(clip, columns, first=True), MAD_TO_STD
-    else:
-        center, factor = _median(columns), 1.0
-    found = around(clip, center, quick_mad(columns) * (factor * (1 - 2.0**-22)))
-    slack = np.abs(center) * 2.0**-50
-    return Bounds(center, found.lower + slack, found.upper - slack)
-
-
 def within(columns: Ragged, lower: Bound, upper: Bound) -> tuple[Ranks, Ranks]:
-    """The intervals that bounds leave.
-
-    The samples below a bound are counted, rank by rank: with nearly always a few columns of
-    many ranks, bisecting takes four times as long.
-    """
-    below, upto = np.empty((2, columns.pixels), np.intp)
-    least = np.broadcast_to(_least_value(lower, columns.dtype), columns.pixels)
-    most = np.broadcast_to(-_least_value(np.negative(upper), columns.dtype), columns.pixels)
-    for some in chunks(columns.pixels, len(columns.values)):
-        values = columns.values[:, some]
-        below[some] = _count(values < least[some])
-        upto[some] = _count(values <= most[some])
+    """The intervals that bounds leave."""
+    below = _beyond(np.less, columns.values, lower)
+    above = _beyond(np.greater, columns.values[::-1], upper)
     lo = np.minimum(np.maximum(columns.lo, below), columns.hi)
-    return lo, np.maximum(np.minimum(columns.hi, upto), lo)
+    return lo, np.maximum(np.minimum(columns.hi, len(columns.values) - above), lo)
 
 
-def _least_value(bound: Bound, dtype: np.dtype[np.floating]) -> Floats:
-    """The least sample that is not below `bound`; samples are compared in their own dtype."""
-    bound = np.where(np.isnan(bound), -np.inf, bound)
-    least: Floats = bound.astype(dtype)
-    return np.where(least < bound, np.nextafter(least, dtype.type(np.inf)), least)
+def _beyond(is_beyond: np.ufunc, rows: Floats, bound: Bound) -> Ranks:
+    """How many samples of each column, from the first row on, are beyond a bound.
 
-
-def _count(flags: NDArray[np.bool_]) -> NDArray[np.integer]:
-    """How many flags of each column are set."""
-    dtype = np.min_scalar_type(len(flags))
-    counts: NDArray[np.integer] = np.add.reduce(flags.view(np.uint8), axis=0, dtype=dtype)
-    return counts
+    Nearly always few ranks from the end of a column no sample is beyond.
+    """
+    count = np.zeros(rows.shape[1], np.min_scalar_type(len(rows)))
+    for row in rows:
+        beyond = is_beyond(row, bound)
+        if not np.count_nonzero(beyond):
+            break
+        count += beyond.view(np.uint8)
+    return count

@@ -6,20 +6,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpustack.backends import esd, winsor
-from gpustack.backends.bounds import Bound, Bounds, bounds, screened, within
-from gpustack.backends.columns import Ranks, Uniform, chunks
+from gpustack.backends.bounds import Bound, bounds, within
+from gpustack.backends.columns import Ranks, Uniform
 from gpustack.backends.keep import least_kept
+from gpustack.backends.passes import clip_by_bounds
 from gpustack.backends.ragged import Ragged
 from gpustack.backends.replace import replace_outliers
-from gpustack.backends.unsorted import Unsorted
+from gpustack.backends.screens import Screen
 from gpustack.clips import (
-    BoundClip,
     ColumnClip,
     ESDClip,
     ExtremaClip,
-    MADClip,
     RangeClip,
-    SigmaClip,
     SigmaMedianClip,
     WinsorizedClip,
 )
@@ -29,7 +27,9 @@ from gpustack.clips import (
 RankAll = Callable[[Ragged, ExtremaClip], tuple[Ranks, Ranks]]
 
 
-def touched(columns: Uniform, clip: ColumnClip, frames: int) -> NDArray[np.bool_]:
+def touched(
+    columns: Uniform, clip: ColumnClip, frames: int, told: Screen | None
+) -> NDArray[np.bool_]:
     """Which columns `clip` would reject anything from, or may where exact bounds have to tell."""
     if isinstance(clip, RangeClip):
         return _outside(columns, *_limits(clip))
@@ -37,18 +37,12 @@ def touched(columns: Uniform, clip: ColumnClip, frames: int) -> NDArray[np.bool_
         return esd.at_risk(clip, columns, int(least_kept(clip.keep, np.array(columns.count))))
     if isinstance(clip, WinsorizedClip):
         return winsor.at_risk(clip, columns)
-    if isinstance(columns, Unsorted) and isinstance(clip, SigmaClip):
-        return columns.at_risk(clip)
-    if columns.dtype == np.float32 and _by_mad(clip):
-        found = screened(columns, clip)  # type: ignore[arg-type]
+    if told is not None:
+        lower, upper = told.inner
         varies: NDArray[np.bool_] = columns.at(columns.lo) != columns.at(columns.hi - 1)
-        return _outside(columns, found.lower, found.upper) & varies
+        return _outside(columns, lower, upper) & varies
     found = bounds(clip, columns, True, frames)
     return _outside(columns, found.lower, found.upper)
-
-
-def _by_mad(clip: object) -> bool:
-    return isinstance(clip, MADClip) or (isinstance(clip, SigmaClip) and clip.spread == "mad_std")
 
 
 def _outside(columns: Uniform, lower: Bound, upper: Bound) -> NDArray[np.bool_]:
@@ -61,19 +55,16 @@ def _limits(clip: RangeClip) -> tuple[np.float64, np.float64]:
     return np.float64(low), np.float64(np.inf if clip.high is None else clip.high)
 
 
-def _least(clip: BoundClip | ESDClip, columns: Uniform | Ragged) -> Ranks:
-    """How many samples of each column must survive."""
-    count: Ranks = np.broadcast_to(columns.count, columns.pixels)
-    return least_kept(clip.keep, count)
-
-
-def clip_ragged(columns: Ragged, clip: ColumnClip, rank_all: RankAll, frames: int) -> None:
+def clip_ragged(
+    columns: Ragged, clip: ColumnClip, rank_all: RankAll, frames: int, told: Screen | None = None
+) -> None:
     """Apply `clip` to columns with an interval each, in place."""
     match clip:
         case RangeClip():
             columns.move(*within(columns, *_limits(clip)))
         case ESDClip():
-            low, high = esd.outliers(clip, columns, _least(clip, columns), frames)
+            least = least_kept(clip.keep, columns.count)
+            low, high = esd.outliers(clip, columns, least, frames)
             columns.move(columns.lo + low, columns.hi - high)
         case SigmaMedianClip():
             replace_outliers(columns, clip)
@@ -86,10 +77,7 @@ def clip_ragged(columns: Ragged, clip: ColumnClip, rank_all: RankAll, frames: in
             lo = np.minimum(columns.lo + nlow, columns.hi)
             columns.move(lo, np.maximum(columns.hi - nhigh, lo))
         case _:
-            for some in chunks(columns.pixels, len(columns.values)):
-                part = columns.take(some)
-                _clip_by_bounds(part, clip, frames)  # type: ignore[arg-type]
-                columns.move(part.lo, part.hi, some)
+            clip_by_bounds(columns, clip, frames, told)  # type: ignore[arg-type]
 
 
 def _extremes(clip: ExtremaClip, count: Ranks | int, frames: int) -> tuple[Ranks, Ranks]:
@@ -98,48 +86,6 @@ def _extremes(clip: ExtremaClip, count: Ranks | int, frames: int) -> tuple[Ranks
     if clip.among == "share":
         ends = np.floor(np.multiply.outer(ends, count) / frames + 0.001).astype(np.intp)
     return ends[0], ends[1]
-
-
-def _clip_by_bounds(columns: Ragged, clip: BoundClip, frames: int) -> None:
-    """Repeat on the columns that still change; the others have converged."""
-    least = _least(clip, columns)
-    active = np.flatnonzero(columns.count > 0)
-    passes = 0
-    while len(active) and passes != clip.maxiters:
-        some = columns.take(active) if len(active) < columns.pixels else columns
-        if isinstance(clip, WinsorizedClip):
-            risk = winsor.at_risk(clip, some)
-            some, active = some.take(np.flatnonzero(risk)), active[risk]
-            if not len(active):
-                break
-        found = bounds(clip, some.alike(), passes == 0, frames)
-        lo, hi = within(some, found.lower, found.upper)
-        short = hi - lo < least[active]
-        if short.any():
-            _bring_back(some, found, lo, hi, least[active])
-        changed = (lo > some.lo) | (hi < some.hi)
-        columns.move(lo, hi, active)
-        active = active[changed & ~short & (hi > lo)]
-        passes += 1
-
-
-def _bring_back(columns: Ragged, found: Bounds, lo: Ranks, hi: Ranks, least: Ranks) -> None:
-    """Widen the intervals `lo`, `hi` in place until `least` samples are in.
-
-    The nearest to the centre come first, equally near ones together. No further than the
-    intervals of the columns.
-    """
-    reached = np.full(columns.pixels, -np.inf)
-    while True:
-        below = np.where(lo > columns.lo, found.center - columns.at(lo - 1), np.inf)
-        above = np.where(hi < columns.hi, columns.at(hi) - found.center, np.inf)
-        nearest = np.minimum(below, above)
-        back = ((hi - lo < least) | (nearest <= reached)) & (nearest < np.inf)
-        if not back.any():
-            return
-        np.copyto(reached, nearest, where=back)
-        lo -= back & (below == nearest)
-        hi += back & (above == nearest)
 
 
 def clip_uniform(columns: Uniform, clip: ExtremaClip, frames: int) -> None:

@@ -25,9 +25,8 @@ Ranks = NDArray[np.intp]
 #: median absolute deviation.
 MAD_TO_STD = 1.482602218505602
 
-#: Samples of columns that are copied and worked on at a time. With fewer, two threads spend
-#: their time handing the GIL over: a sigma clip by the MAD of 25 frames of 2048 x 2048 takes
-#: 1.5 s with 200,000, 1.0 with 400,000, 0.8 with these; more take more memory and no less time.
+#: Samples of columns that are copied and worked on at a time by what makes several arrays as large
+#: of them. With fewer, two threads spend their time handing the GIL over.
 CHUNK_SAMPLES = 800_000
 
 #: Samples that are converted and added up at a time: all of them in each call of numpy.

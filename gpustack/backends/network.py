@@ -104,9 +104,10 @@ def _sort_by_network(
 
 def _sort_whole(rows: Sequence[Floats], buffer: Floats) -> list[Floats]:
     n = len(rows)
-    for row, place in zip(rows, buffer, strict=False):
-        if _address(row) != _address(place):
-            np.copyto(place, row)
+    if n < len(buffer) - 1 or not all(row.flags.writeable for row in rows):
+        for row, place in zip(rows, buffer, strict=False):
+            if _address(row) != _address(place):
+                np.copyto(place, row)
     buffer[:n].sort(axis=0)
     return list(buffer[:n])
 

@@ -64,7 +64,7 @@ class Replacing:
         some = columns.take(active) if len(active) < columns.pixels else columns
         stand_ins = self.stand_ins.take(active)
         center = _midpoint(*(middle[active] for middle in self._middle))
-        found = around(clip, center, _std(some.alike(), stand_ins))
+        found = around(clip, center, _std(some.uniform(), stand_ins))
         # A bound that is NaN stays so.
         least, most = (middle[active] for middle in self._stay)
         lower = np.where(found.lower > least, least, found.lower)

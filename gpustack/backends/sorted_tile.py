@@ -14,6 +14,7 @@ from gpustack.backends.members import Members
 from gpustack.backends.network import sort_columns
 from gpustack.backends.ragged import Ragged
 from gpustack.backends.risk import at_risk
+from gpustack.backends.screens import screen, tells
 from gpustack.backends.second_look import SecondLook
 from gpustack.backends.statistics import Columns
 from gpustack.backends.tiles import Tile, all_finite
@@ -80,9 +81,11 @@ class SortedTile:
         if isinstance(clip, ExtremaClip):
             clip_uniform(self.uniform, clip, self.frames)
         elif self.uniform.count > 0 and not self.odd.all():
-            fresh = self.move_out(touched(self.uniform, clip, self.frames) & ~self.odd)
+            told = screen(clip, self.uniform) if tells(clip, self.uniform.dtype) else None
+            fresh = self.move_out(touched(self.uniform, clip, self.frames, told) & ~self.odd)
             if fresh.pixels:
-                clip_ragged(fresh, clip, rank_all, self.frames)
+                told = told and told.take(fresh.index)
+                clip_ragged(fresh, clip, rank_all, self.frames, told)
 
     def _clip_by_frame(self, clip: FrameClip | LinearFitClip, look: SecondLook) -> None:
         """Apply a clip that judges samples one by one to the columns that it may touch."""

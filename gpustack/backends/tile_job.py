@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpustack.backends.base import Outputs, Samples
-from gpustack.backends.columns import Floats, Uniform
+from gpustack.backends.columns import Floats, Uniform, chunks
+from gpustack.backends.passes import PASS_SAMPLES
 from gpustack.backends.reduce import WeightedSum, combine, uncertainty
 from gpustack.backends.second_look import SecondLook
 from gpustack.backends.sorted_tile import SortedTile, sort_tile
@@ -202,12 +203,14 @@ class TileJob:
     def _place_values(self, where: Where, columns: SortedTile, count: Counts) -> None:
         """Combine without weights, and write data, mask and uncertainty."""
         empty = count == 0
-        if self.recipe.weights is None:
-            data = _of_all(columns, where.pixels, partial(combine, recipe=self.recipe))
-            self._place_data(where, data, empty)
-        if self.recipe.spread is not None:
-            spread = _of_all(columns, where.pixels, partial(uncertainty, recipe=self.recipe))
-            _place(self.out.uncertainty, where, spread, empty, np.nan)
+        value, spread = self.recipe.weights is None, self.recipe.spread is not None
+        wanted = [combine] * value + [uncertainty] * spread
+        computes = [partial(one, recipe=self.recipe) for one in wanted]
+        made = _of_all(columns, where.pixels, computes, copies=bool(self.recipe.clips))
+        if value:
+            self._place_data(where, made[0], empty)
+        if spread:
+            _place(self.out.uncertainty, where, made[-1], empty, np.nan)
 
     def _place_data(self, where: Where, data: Floats, mask: NDArray[np.bool_]) -> None:
         _place(self.out.data, where, data, mask, 0.0 if self.recipe.combine == "sum" else np.nan)
@@ -222,15 +225,36 @@ class TileJob:
                 yield self.recipe.weights[f] if self.recipe.weights else None  # type: ignore[misc]
 
 
-def _of_all(columns: SortedTile, pixels: int, compute: Callable[[Columns], Floats]) -> Floats:
-    """What `compute` gives for every column; anything where nothing survives."""
+def _of_all(
+    columns: SortedTile, pixels: int, computes: Sequence[Callable[[Columns], Floats]], copies: bool
+) -> list[Floats]:
+    """What each of `computes` gives for every column; anything where nothing survives.
+
+    `copies`: whether there is room for copies of columns, by which that is faster.
+    """
     groups = [(group, at) for group, at in columns.groups() if np.any(group.count)]
     if len(groups) == 1 and isinstance(groups[0][0], Uniform):
-        return compute(groups[0][0])
-    result = np.zeros(pixels)
+        return [compute(groups[0][0]) for compute in computes]
+    results: list[Floats] = [np.zeros(pixels) for _ in computes]
     for group, at in groups:
-        result[at] = compute(group)
-    return result
+        for some, where in _alike(group, at, copies):
+            for result, compute in zip(results, computes, strict=True):
+                result[where] = compute(some)
+    return results
+
+
+def _alike(group: Columns, at: Any, copies: bool) -> Iterator[tuple[Columns, Any]]:
+    """Columns and where they stand, many of as many survivors together."""
+    if isinstance(group, Uniform) or group.stand_ins is not None:
+        yield group, at
+        return
+    uniform = group.uniform()
+    if isinstance(uniform, Uniform) or not copies:
+        yield uniform, at
+        return
+    for some in chunks(group.pixels, len(group.values), PASS_SAMPLES):
+        for which, part, _ in group.alike(np.arange(some.start, some.stop)):
+            yield part.uniform(), at[which]
 
 
 def _place(

@@ -15,13 +15,10 @@ from numpy.typing import NDArray
 from gpustack.backends.columns import Floats, Ranks, Uniform
 from gpustack.backends.lines import empty_rows
 from gpustack.backends.network import sort_columns
-from gpustack.backends.statistics import mean
 from gpustack.clips import RangeClip, SigmaClip
 from gpustack.combines import MEDIANS, QUADRATURES
 from gpustack.recipe import Recipe
 
-#: Half the last bit of a float32, relative to it, and the smallest float32.
-ROUNDING, SMALLEST = 2.0**-24, 2.0**-149
 #: The last bit of x is more than 2^-24 x, and float64 holds 53 bits: the largest partial
 #: sum may be 2^29 times the smallest sample, and no more.
 SPARE_BITS = 53 - 24
@@ -135,36 +132,3 @@ class Unsorted(Uniform):
             np.minimum(result, bits, out=result)
         result += one
         return result.view(np.float32)
-
-    def at_risk(self, clip: SigmaClip) -> NDArray[np.bool_]:
-        """The columns that `clip`, by mean and standard deviation, may touch.
-
-        All in float32, which takes a third of the time of float64 and tells to within
-        some millionths whether the ends of a column are within bounds. Columns nearer to
-        being touched than that are held to be at risk; exact bounds decide on them.
-        """
-        n, origin = len(self.rows), mean(self).astype(np.float32)
-        squares = self._sum_of_squares(origin)
-        safe = squares < np.inf
-        # Origin and mean differ by no more than this.
-        off = np.multiply(np.abs(origin), ROUNDING, out=self._scratch)
-        # Less what the squares may be too large by: their rounding, 3 of a square and n - 1
-        # of their sum, with room for the division and the root; and the origin's.
-        squares *= 1 - (n + 8) * ROUNDING
-        squares -= n * (off * off + 4 * SMALLEST)
-        squares /= n - clip.ddof if n > clip.ddof else np.nan
-        reach = np.sqrt(squares, out=squares)
-        for factor, end in ((clip.low, self.lowest), (clip.high, self.highest)):
-            if factor is not None:
-                gap = np.abs(end - origin) + off  # rounded twice, and once by the factor
-                safe &= gap * ((1 + 8 * ROUNDING) / factor if factor else np.inf) <= reach
-        safe |= self.lowest == self.highest
-        return ~safe
-
-    def _sum_of_squares(self, origin: Floats) -> Floats:
-        total, term = np.zeros_like(origin), self._scratch
-        for row in self.rows:
-            np.subtract(row, origin, out=term)
-            np.multiply(term, term, out=term)
-            np.add(total, term, out=total)
-        return total

@@ -1,0 +1,116 @@
+"""Clips by bounds, repeated on the columns that still change; see `gpustack.backends.bounds`.
+
+Columns of as many survivors are taken together, as `Uniform`, whose statistics need no
+index a sample; and of float32 columns all but a few are decided by a `Screen`.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpustack.backends import winsor
+from gpustack.backends.bounds import Bounds, bounds, within
+from gpustack.backends.columns import Ranks, Uniform, chunks
+from gpustack.backends.keep import least_kept
+from gpustack.backends.ragged import Ragged
+from gpustack.backends.screens import Screen, screen, tells
+from gpustack.clips import BoundClip, WinsorizedClip
+
+#: Samples of columns that a pass copies at a time; it makes nothing else as large of them.
+PASS_SAMPLES = 2_000_000
+
+Flags = NDArray[np.bool_]
+
+
+def clip_by_bounds(
+    columns: Ragged, clip: BoundClip, frames: int, first: Screen | None = None
+) -> None:
+    """Apply `clip` in place, for a stack of `frames`.
+
+    Of the first pass its screen may be known, where all columns have one interval.
+    """
+    for some in chunks(columns.pixels, len(columns.values), PASS_SAMPLES):
+        _repeat(columns, np.arange(some.start, some.stop), clip, frames, first)
+
+
+def _repeat(
+    columns: Ragged, active: Ranks, clip: BoundClip, frames: int, known: Screen | None
+) -> None:
+    """Apply a clip to the `active` columns until it changes nothing more."""
+    least = least_kept(clip.keep, columns.count)
+    active = active[columns.count[active] > 0]
+    passes = 0
+    while len(active) and passes != clip.maxiters:
+        going = []
+        for which, some, rank in columns.alike(active):
+            told = known.take(which) if known is not None else None
+            goes_on = _pass(some, clip, least[which], passes == 0, frames, told)
+            columns.move(rank + some.lo, rank + some.hi, which)
+            going.append(which[goes_on])
+        active, known = np.concatenate(going), None
+        passes += 1
+
+
+def _pass(
+    columns: Ragged,
+    clip: BoundClip,
+    least: Ranks,
+    first: bool,
+    frames: int,
+    known: Screen | None,
+) -> Flags:
+    """Move the intervals of all columns; which of them may change once more."""
+    lo, hi, unsure = _told(columns, clip, first, known)
+    unsure |= hi - lo < least
+    ended = np.zeros(columns.pixels, dtype=bool)
+    which = np.flatnonzero(unsure)
+    if len(which):
+        some = columns.take(which)
+        lo[which], hi[which], ended[which] = _decided(some, clip, least[which], first, frames)
+    changed = (lo > columns.lo) | (hi < columns.hi)
+    columns.move(lo, hi)
+    goes_on: Flags = changed & ~ended & (hi > lo)
+    return goes_on
+
+
+def _told(
+    columns: Ragged, clip: BoundClip, first: bool, known: Screen | None
+) -> tuple[Ranks, Ranks, Flags]:
+    """The intervals that a pass leaves, and of which columns this is not sure."""
+    if isinstance(clip, WinsorizedClip):
+        return columns.lo.copy(), columns.hi.copy(), winsor.at_risk(clip, columns)
+    alike = columns.uniform()
+    if isinstance(alike, Uniform) and tells(clip, alike.dtype):
+        told = screen(clip, alike, first) if known is None else known
+        return told.intervals(columns)
+    return columns.lo.copy(), columns.hi.copy(), np.ones(columns.pixels, dtype=bool)
+
+
+def _decided(
+    columns: Ragged, clip: BoundClip, least: Ranks, first: bool, frames: int
+) -> tuple[Ranks, Ranks, Flags]:
+    """The intervals that a pass leaves, and of which columns samples had to be brought back."""
+    found = bounds(clip, columns.uniform(), first, frames)
+    lo, hi = within(columns, found.lower, found.upper)
+    short: Flags = hi - lo < least
+    if short.any():
+        _bring_back(columns, found, lo, hi, least)
+    return lo, hi, short
+
+
+def _bring_back(columns: Ragged, found: Bounds, lo: Ranks, hi: Ranks, least: Ranks) -> None:
+    """Widen the intervals `lo`, `hi` in place until `least` samples are in.
+
+    The nearest to the centre come first, equally near ones together. No further than the
+    intervals of the columns.
+    """
+    reached = np.full(columns.pixels, -np.inf)
+    while True:
+        below = np.where(lo > columns.lo, found.center - columns.at(lo - 1), np.inf)
+        above = np.where(hi < columns.hi, columns.at(hi) - found.center, np.inf)
+        nearest = np.minimum(below, above)
+        back = ((hi - lo < least) | (nearest <= reached)) & (nearest < np.inf)
+        if not back.any():
+            return
+        np.copyto(reached, nearest, where=back)
+        lo -= back & (below == nearest)
+        hi += back & (above == nearest)

@@ -14,7 +14,7 @@ from astropy.io import fits
 from astropy.nddata import CCDData
 from astropy.wcs import WCS, DistortionLookupTable
 
-from gpustack import RangeClip, SigmaClip, ToFile, stack
+from gpustack import RangeClip, ToFile, stack
 from gpustack.clips import parse_clip
 from gpustack.errors import (
     FrameError,
@@ -173,39 +173,6 @@ def test_the_result_reads_its_file(tmp_path):
     assert isinstance(found.to_host().count, np.ndarray)
     found.write(tmp_path / "copy.fits", maps=MAPS)
     assert (tmp_path / "copy.fits").read_bytes() == (tmp_path / "out.fits").read_bytes()
-
-
-@pytest.mark.parametrize("maps", [(), ("frames",), ("reason",)], ids=str)
-@pytest.mark.parametrize("clips", ["", "sigma:spread=mad_std", "extrema", "mad grow"])
-def test_how_many_samples_were_rejected_is_told_in_any_case(tmp_path, clips, maps):
-    given, how = frames(tmp_path), {"clips": [parse_clip(text) for text in clips.split()]}
-    counted = stack(given, outputs=("count", "rejected"), **how)
-    to = ToFile(tmp_path / "out.fits", maps)
-    found = stack(given, outputs=to, memory="200kB", **how)
-    valid, rejected = (np.asarray(counted.frames[name]) for name in ("valid", "rejected"))
-    assert found.rejected == counted.rejected == pytest.approx(np.average(rejected, weights=valid))
-    assert bool(found.rejected) == bool(clips)
-    assert found.count is None
-    assert ("rejected" in found.frames.colnames) == ("frames" in maps)
-    assert found.frames["valid"].tolist() == counted.frames["valid"].tolist()
-
-
-def test_where_nobody_counts_nothing_is_told(tmp_path):
-    given = frames(tmp_path)
-    assert stack(given, outputs=()).rejected is None
-    assert stack(given, outputs=ToFile(tmp_path / "out.fits", ("count",))).rejected is None
-
-
-def test_a_file_without_uncertainties(tmp_path):
-    given = frames(tmp_path)
-    to = ToFile(tmp_path / "out.fits", ("count",), uncertainty=False)
-    clip = SigmaClip(spread="mad_std")
-    found, expected = stack(given, clip, outputs=to), stack(given, clip)
-    assert names(tmp_path / "out.fits") == ["PRIMARY", "MASK", "COUNT"]
-    assert found.uncertainty is None
-    np.testing.assert_array_equal(found.data, expected.data)
-    with pytest.raises(RecipeError, match="uncertainty: expected True or False, got 'none'"):
-        ToFile(tmp_path / "out.fits", uncertainty="none")
 
 
 def test_what_the_file_has_not_the_result_has_not(tmp_path):

@@ -1,0 +1,55 @@
+"""Of a result in a file no more is made than was asked for, and the share of rejected samples."""
+
+import numpy as np
+import pytest
+from astropy.io import fits
+
+from gpustack import SigmaClip, ToFile, stack
+from gpustack.clips import parse_clip
+from gpustack.errors import RecipeError
+
+
+def frames(folder):
+    """Files of which some samples stand out, some are NaN and one column is empty."""
+    rng = np.random.default_rng(5)
+    for i in range(7):
+        plane = rng.normal(1000, 20, (61, 50)).astype("f4")
+        plane[rng.random(plane.shape) < 0.03] += 5000
+        plane[rng.random(plane.shape) < 0.05] = np.nan
+        plane[:, 3] = np.nan
+        fits.writeto(folder / f"f{i}.fits", plane, fits.Header({"BUNIT": "adu"}))
+    return str(folder / "f*.fits")
+
+
+@pytest.mark.parametrize("maps", [(), ("frames",), ("reason",)], ids=str)
+@pytest.mark.parametrize("clips", ["", "sigma:spread=mad_std", "extrema", "mad grow"])
+def test_how_many_samples_were_rejected_is_told_in_any_case(tmp_path, clips, maps):
+    given, how = frames(tmp_path), {"clips": [parse_clip(text) for text in clips.split()]}
+    counted = stack(given, outputs=("count", "rejected"), **how)
+    to = ToFile(tmp_path / "out.fits", maps)
+    found = stack(given, outputs=to, memory="200kB", **how)
+    valid, rejected = (np.asarray(counted.frames[name]) for name in ("valid", "rejected"))
+    assert found.rejected == counted.rejected == pytest.approx(np.average(rejected, weights=valid))
+    assert bool(found.rejected) == bool(clips)
+    assert found.count is None
+    assert ("rejected" in found.frames.colnames) == ("frames" in maps)
+    assert found.frames["valid"].tolist() == counted.frames["valid"].tolist()
+
+
+def test_where_nobody_counts_nothing_is_told(tmp_path):
+    given = frames(tmp_path)
+    assert stack(given, outputs=()).rejected is None
+    assert stack(given, outputs=ToFile(tmp_path / "out.fits", ("count",))).rejected is None
+
+
+def test_a_file_without_uncertainties(tmp_path):
+    given = frames(tmp_path)
+    to = ToFile(tmp_path / "out.fits", ("count",), uncertainty=False)
+    clip = SigmaClip(spread="mad_std")
+    found, expected = stack(given, clip, outputs=to), stack(given, clip)
+    with fits.open(tmp_path / "out.fits") as hdus:
+        assert [hdu.name for hdu in hdus] == ["PRIMARY", "MASK", "COUNT"]
+    assert found.uncertainty is None
+    np.testing.assert_array_equal(found.data, expected.data)
+    with pytest.raises(RecipeError, match="uncertainty: expected True or False, got 'none'"):
+        ToFile(tmp_path / "out.fits", uncertainty="none")

@@ -1,7 +1,9 @@
 """Clusters that are lost or no good, in this process alone; others are in test_cluster."""
 
 import json
+import shutil
 from functools import partial
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -12,7 +14,10 @@ import dask
 import dask.array as da
 from distributed import Client, KilledWorker, LocalCluster
 
+import gpustack
 from gpustack import ClusterError, FrameError, stack
+from gpustack.backends.cuda.source import digest
+from gpustack.cluster.code import code_here, hash_of
 from gpustack.cluster.link import CLOSED, asking, connected, told_of_loss
 from gpustack.cluster.opening import versions_here
 
@@ -119,3 +124,20 @@ def test_workers_of_other_versions_are_refused(client, monkeypatch, how):
     monkeypatch.setattr("gpustack.cluster.client.versions_here", lambda: other)
     with pytest.raises(ClusterError, match=r"scipy: expected 1\.0 as at the client.*\(worker 0, "):
         stack(FRAMES, client=client, **how)
+
+
+def test_workers_of_other_code_of_the_same_version_are_refused(client, tmp_path, monkeypatch):
+    copy = tmp_path / "gpustack"
+    shutil.copytree(Path(gpustack.__file__).parent, copy, ignore=shutil.ignore_patterns("*.pyc"))
+    assert hash_of(copy, digest()) == code_here()
+    with (copy / "clips" / "__init__.py").open("a") as file:
+        file.write("# another line\n")
+    monkeypatch.setattr("gpustack.cluster.opening.code_here", lambda: hash_of(copy, digest()))
+    versions_here.cache_clear()
+    other = versions_here()
+    monkeypatch.undo()
+    versions_here.cache_clear()
+    assert other["gpustack"] == versions_here()["gpustack"]
+    monkeypatch.setattr("gpustack.cluster.client.versions_here", lambda: other)
+    with pytest.raises(ClusterError, match=r"code of gpustack .*: expected .* as at the client"):
+        stack(FRAMES, client=client)

@@ -15,6 +15,7 @@ from astropy.io import fits
 
 from gpustack.align import bring_together
 from gpustack.alignments import Alignment, Offsets, Reproject
+from gpustack.cluster.code import code_here
 from gpustack.errors import ClusterError, FrameError, InputError
 from gpustack.files import HduKey
 from gpustack.flags import Flags
@@ -108,8 +109,9 @@ class Opening:
 
 @cache
 def versions_here() -> Mapping[str, str]:
-    """Of all that the numbers of a result hang on."""
-    return versions() | {name: version(name) for name in _BESIDE}
+    """Of all that the numbers of a result hang on, and a hash of the code of gpustack."""
+    code = {"code of gpustack (its SHA-256)": code_here()}
+    return versions() | code | {name: version(name) for name in _BESIDE}
 
 
 def whole_paths(items: Iterable[Any]) -> list[str | Image]:

@@ -12,6 +12,7 @@ pytest.importorskip("distributed", reason="clusters need the extra dask")
 
 import dask
 import dask.array as da
+import numpy as np
 from distributed import Client, KilledWorker, LocalCluster
 
 import gpustack
@@ -141,3 +142,14 @@ def test_workers_of_other_code_of_the_same_version_are_refused(client, tmp_path,
     monkeypatch.setattr("gpustack.cluster.client.versions_here", lambda: other)
     with pytest.raises(ClusterError, match=r"code of gpustack .*: expected .* as at the client"):
         stack(FRAMES, client=client)
+
+
+@pytest.mark.parametrize("how", [{}, {"scale": "median"}], ids=["rows", "statistics"])
+@pytest.mark.parametrize("index", [np.s_[:, :-1], np.s_[..., :1]], ids=["rows", "columns"])
+def test_blocks_of_another_shape_than_a_dask_array_says_are_refused(client, index, how):
+    honest = da.ones((3, 8, 9), chunks=(3, 2, 9))
+    lying = honest.map_blocks(lambda block: block[index], meta=np.empty((0, 0, 0)))
+    one = r"frame \d of the dask array: expected shape \(8, 9\)"
+    some = r"rows \d:\d of the dask array: expected shape \(3, 2, 9\)"
+    with pytest.raises(FrameError, match=rf"{one if how else some}, as it .*, got .*\(worker 0, "):
+        stack(lying, client=client, **how)

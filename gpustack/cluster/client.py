@@ -148,8 +148,12 @@ class Cluster:
             return
         together = self._shared("opening", opening)
         for f in range(n):
-            block = () if self._array is None else (plane_of(self._array, f),)
+            block = () if self._array is None else self._plane(f)
             yield f, tasks.measure_frame, (together, f, wanted, ranges, *block)
+
+    def _plane(self, f: int) -> tuple[tasks.Promised, Any]:
+        promised = tasks.Promised(f"frame {f} of the dask array", self._array.shape[1:])
+        return promised, plane_of(self._array, f)
 
     def take(self, backend: str) -> tuple[str, str]:
         """The backend that all workers take, so that all rows are of one, and on what in words.
@@ -225,8 +229,10 @@ class Cluster:
         if self._array is None:
             return band, tasks.make_rows, (work, band.start, band.stop)
         around = halo(source, recipe, band)
-        block, top = block_of(self._array, around), around.start
-        return band, tasks.make_rows, (work, band.start - top, band.stop - top, block)
+        n, top, width = len(self._array), around.start, self._array.shape[-1]
+        name = f"rows {top}:{around.stop} of the dask array"
+        block = tasks.Promised(name, (n, around.rows, width)), block_of(self._array, around)
+        return band, tasks.make_rows, (work, band.start - top, band.stop - top, *block)
 
     @contextmanager
     def _results(self, jobs: Iterable[Task], window: int) -> Iterator[Iterator[tuple[Any, Any]]]:

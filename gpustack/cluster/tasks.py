@@ -56,6 +56,34 @@ class Work:
 
 
 @dataclass(frozen=True, slots=True)
+class Promised:
+    """What a dask array says of a block that a task gets; its graph may make another.
+
+    Parameters
+    ----------
+    name : str
+        Of which rows, or which frame, it is.
+    shape : tuple of int
+    """
+
+    name: str
+    shape: tuple[int, ...]
+
+    def check(self, block: Any) -> None:
+        """Raise where a block is another.
+
+        Raises
+        ------
+        FrameError
+        """
+        found = np.shape(block)
+        if found != self.shape:
+            raise FrameError(
+                self.name, f"expected shape {self.shape}, as it declares, got a block of {found}"
+            )
+
+
+@dataclass(frozen=True, slots=True)
 class Here:
     """A worker: what it is called, how many threads it may take."""
 
@@ -93,7 +121,9 @@ def shared(work: Any) -> Any:
     return work
 
 
-def make_rows(work: Work, start: int, stop: int, block: Any = None) -> Made:
+def make_rows(
+    work: Work, start: int, stop: int, promised: Promised | None = None, block: Any = None
+) -> Made:
     """Rows ``[start, stop)`` of a result.
 
     Parameters
@@ -101,6 +131,8 @@ def make_rows(work: Work, start: int, stop: int, block: Any = None) -> Made:
     work : Work
     start, stop : int
         Of the frames, or of the block.
+    promised : Promised or None
+        Of the block.
     block : array, shape (n, rows, width), or None
         Of a dask array: these rows of all frames, and those near them.
 
@@ -108,13 +140,16 @@ def make_rows(work: Work, start: int, stop: int, block: Any = None) -> Made:
     ------
     ClusterError
         Where versions differ from those of the client.
+    FrameError
+        Where the block is not as promised.
     """
     opening = work.opening
     with on_worker() as here, _turns[here.name], kept_open():
         opening.check_versions()
-        if block is None:
+        if promised is None:
             frames = opened(opening)
         else:
+            promised.check(block)
             frames = [_plane(f, plane, opening.unit) for f, plane in enumerate(block)]
         return within_memory(partial(_made, work, frames, Band(start, stop), here.threads))
 
@@ -144,6 +179,7 @@ def measure_frame(
     f: int,
     wanted: Sequence[Wanted],
     ranges: Sequence[RangeClip],
+    promised: Promised | None = None,
     plane: Any = None,
 ) -> dict[Key, float | None]:
     """Statistics of one frame, or of a plane of a dask array that it is.
@@ -152,10 +188,13 @@ def measure_frame(
     ------
     ClusterError
         Where versions differ from those of the client.
+    FrameError
+        Where the plane is not as promised.
     """
     with on_worker(), kept_open():
         opening.check_versions()
-        if plane is not None:
+        if promised is not None:
+            promised.check(plane)
             frame = _plane(f, plane, None)
         elif opening.apart:
             (frame,) = opening.frames()

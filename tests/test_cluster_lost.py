@@ -1,12 +1,18 @@
 """Clusters that are lost or no good, in this process alone; others are in test_cluster."""
 
 import json
+import os
+import re
 import shutil
+import socket
+import subprocess
+import sys
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from astropy.io import fits
 
 pytest.importorskip("distributed", reason="clusters need the extra dask")
 
@@ -19,10 +25,13 @@ import gpustack
 from gpustack import ClusterError, FrameError, stack
 from gpustack.backends.cuda.source import digest
 from gpustack.cluster.code import code_here, hash_of
-from gpustack.cluster.link import CLOSED, asking, connected, told_of_loss
+from gpustack.cluster.connection import connected
+from gpustack.cluster.link import CLOSED, asking, told_of_loss
 from gpustack.cluster.opening import versions_here
 
 FRAMES = da.ones((3, 8, 9), chunks=4)
+#: Seconds until a test gives up a process.
+PATIENCE = 60
 OPEN, SHUT = SimpleNamespace(status="running"), SimpleNamespace(status=CLOSED[0])
 
 
@@ -50,6 +59,9 @@ def test_the_file_of_a_scheduler_names_it(tmp_path):
         file.write_text(json.dumps(cluster.scheduler.identity()))
         with connected(str(file)) as one:
             assert one.scheduler.address == cluster.scheduler_address
+        at = cluster.workers[0].address
+        with pytest.raises(ClusterError, match=f"{at}: .* got: a Worker"), connected(at):
+            pass
 
 
 NO_SCHEDULERS = {
@@ -67,6 +79,49 @@ def test_what_is_no_file_of_a_scheduler_is_told(tmp_path, content, told):
     with (
         pytest.raises(ClusterError, match=rf"json: expected a scheduler, got: .*{told}"),
         connected(str(file)),
+    ):
+        pass
+
+
+ELSEWHERE = r"; give tcp://HOST:8786, or the file that a scheduler has written"
+MISTYPED = {
+    "nosuch.json": f"no such file{ELSEWHERE}",
+    "nonsense": f"no such file{ELSEWHERE}",
+    "": f"no such file{ELSEWHERE}",
+    ".": f"a folder{ELSEWHERE}",
+    "http://127.0.0.1:9": "unknown address scheme 'http'",
+    "tcp://here": "missing port number",
+}
+
+
+@pytest.mark.parametrize(("given", "told"), MISTYPED.items(), ids=MISTYPED)
+def test_what_is_neither_an_address_nor_a_file_is_told(given, told, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    told = rf"dask {re.escape(given or repr(given))}: expected a scheduler, got: {told}"
+    with pytest.raises(ClusterError, match=told), connected(given):
+        pass
+
+
+def test_an_address_that_is_none_ends_the_command_line_with_one_line(tmp_path):
+    fits.writeto(tmp_path / "a.fits", np.ones((3, 4), "f4"))
+    words = ["gpustack", "combine", "a.fits", "-o", "out.fits", "--dask", "http://127.0.0.1:9"]
+    code = f"import sys; sys.argv = {words}; from gpustack.cli import main; main()"
+    how = {"cwd": tmp_path, "capture_output": True, "text": True, "timeout": PATIENCE}
+    root = str(Path(gpustack.__file__).parents[1])
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": root}, check=False, **how
+    )
+    assert done.returncode == 3
+    assert done.stderr.startswith("gpustack: dask http://127.0.0.1:9: expected a scheduler, got")
+    assert done.stderr.count("\n") == 1
+
+
+def test_what_listens_and_is_no_scheduler_is_not_waited_for():
+    with (
+        socket.create_server(("127.0.0.1", 0)) as silent,
+        dask.config.set({"distributed.comm.timeouts.connect": "300ms"}),
+        pytest.raises(ClusterError, match=r"expected a scheduler, got: no answer in 0\.3 s"),
+        connected(f"tcp://127.0.0.1:{silent.getsockname()[1]}"),
     ):
         pass
 

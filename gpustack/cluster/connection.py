@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -45,8 +46,25 @@ def connected(address: str | None) -> Iterator[Any]:
     except Exception as err:  # what else listens there may answer anything
         given = address or repr(address)
         raise ClusterError(f"dask {given}: expected a scheduler, got: {err}") from err
-    with client:
+    with _quiet(), client:
         yield client
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Within it, what `distributed.client` logs of a lost scheduler is left to our error."""
+    log = logging.getLogger("distributed.client")
+    log.addFilter(_is_news)
+    try:
+        yield
+    finally:
+        log.removeFilter(_is_news)
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    kind = record.exc_info[0] if record.exc_info else None
+    lost = kind is not None and issubclass(kind, (asyncio.CancelledError, OSError))
+    return not lost and not record.getMessage().startswith("Failed to reconnect to scheduler")
 
 
 async def _ask(address: str, security: Any) -> None:

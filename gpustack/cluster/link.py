@@ -64,4 +64,5 @@ def asking(client: Any) -> Iterator[None]:
 
 
 def _lost(err: BaseException) -> ClusterError:
-    return ClusterError(f"cluster: expected a scheduler, got none any more: {err}")
+    told = str(err).partition("\n")[0]
+    return ClusterError(f"cluster: expected a scheduler, got none any more: {told}")

@@ -1,6 +1,7 @@
 """Clusters that are lost or no good, in this process alone; others are in test_cluster."""
 
 import json
+import logging
 import os
 import re
 import shutil
@@ -9,6 +10,7 @@ import subprocess
 import sys
 from functools import partial
 from pathlib import Path
+from threading import Event
 from types import SimpleNamespace
 
 import pytest
@@ -26,8 +28,10 @@ from gpustack import ClusterError, FrameError, stack
 from gpustack.backends.cuda.source import digest
 from gpustack.cluster.code import code_here, hash_of
 from gpustack.cluster.connection import connected
+from gpustack.cluster.lack import _watch
 from gpustack.cluster.link import CLOSED, asking, told_of_loss
 from gpustack.cluster.opening import versions_here
+from gpustack.logs import ROOT
 
 FRAMES = da.ones((3, 8, 9), chunks=4)
 #: Seconds until a test gives up a process.
@@ -208,3 +212,59 @@ def test_blocks_of_another_shape_than_a_dask_array_says_are_refused(client, inde
     some = r"rows \d:\d of the dask array: expected shape \(3, 2, 9\)"
     with pytest.raises(FrameError, match=rf"{one if how else some}, as it .*, got .*\(worker 0, "):
         stack(lying, client=client, **how)
+
+
+@pytest.fixture
+def heard():
+    """What gpustack warns of, by way of the log; ``heard.then`` is called with each."""
+    handler, log = logging.Handler(), logging.getLogger(ROOT)
+    found = SimpleNamespace(lines=[], then=lambda line: None)
+
+    def emit(record):
+        found.lines.append(record.getMessage())
+        found.then(found.lines[-1])
+
+    handler.emit = emit
+    handler.setLevel(logging.WARNING)
+    log.addHandler(handler)
+    yield found
+    log.removeHandler(handler)
+
+
+def test_workers_that_are_gone_are_told_of_and_that_they_are_back(monkeypatch, heard):
+    monkeypatch.setattr("gpustack.cluster.lack.EVERY", 0.01)
+    monkeypatch.setattr("gpustack.cluster.lack.PATIENCE", 0.05)
+    how = {"threads_per_worker": 1, "processes": False, "dashboard_address": "127.0.0.1:0"}
+    with LocalCluster(n_workers=1, **how) as cluster, Client(cluster, set_as_default=False) as one:
+        heard.then = lambda line: cluster.scale(1)
+        started = []
+
+        def progress(done, rows):
+            if not started:
+                started.append(cluster.sync(cluster.scheduler.retire_workers, remove=True))
+                cluster.scale(0)
+
+        result = stack(FRAMES, client=one, progress=progress)
+    assert (result.data == 1).all()
+    assert heard.lines[0] == "cluster: no workers for 0.05 s; waiting for new ones"
+    assert heard.lines[1:] in ([], ["cluster: there are workers again: 1"])
+
+
+def test_each_lack_of_workers_is_told_of_once(monkeypatch, heard):
+    over, worker = Event(), {"tcp://there:1": 1}
+    answers = iter([worker, {}, None, {}, {}, worker, worker, {}, worker])
+
+    def sync(function, callback_timeout):
+        answer = next(answers, over)
+        if answer is over:
+            over.set()
+        if answer in (None, over):
+            raise OSError("no answer")
+        return answer
+
+    monkeypatch.setattr("gpustack.cluster.lack.EVERY", 0)
+    monkeypatch.setattr("gpustack.cluster.lack.PATIENCE", 0)
+    _watch(SimpleNamespace(sync=sync, scheduler=SimpleNamespace(ncores=None)), over)
+    told = ["cluster: no workers for 0 s; waiting for new ones"]
+    told += ["cluster: there are workers again: 1"]
+    assert heard.lines == told * 2

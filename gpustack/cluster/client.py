@@ -17,6 +17,7 @@ from gpustack.clips import RangeClip
 from gpustack.cluster import tasks
 from gpustack.cluster.arrays import block_of, chunk_rows, far_frames, is_dask_array, plane_of
 from gpustack.cluster.cutting import AHEAD, cut
+from gpustack.cluster.lack import told_of_lack
 from gpustack.cluster.link import CLOSED, asking, told_of_loss
 from gpustack.cluster.opening import Opening, everywhere, stamps_of, versions_here, whole_paths
 from gpustack.cluster.rows import row_bytes
@@ -257,7 +258,7 @@ class Cluster:
                 send(1)
                 yield what, result
 
-        with told_of_loss(self._client):
+        with told_of_loss(self._client), told_of_lack(self._client):
             try:
                 yield results()
             finally:  # what is not wanted any more is not made

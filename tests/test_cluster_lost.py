@@ -214,6 +214,17 @@ def test_blocks_of_another_shape_than_a_dask_array_says_are_refused(client, inde
         stack(lying, client=client, **how)
 
 
+@pytest.mark.parametrize(
+    ("how", "what"), [({}, r"rows \d:\d"), ({"scale": "median"}, r"frame \d")], ids=["rows", "one"]
+)
+def test_what_the_graph_of_a_dask_array_raises_names_what_it_was_to_make(client, how, what):
+    failing = FRAMES.map_blocks(lambda block: block / (1 // 0), meta=np.empty((0, 0, 0)))
+    told = f"{what} of the dask array: expected samples, got ZeroDivisionError: integer division"
+    with pytest.raises(FrameError, match=told) as caught:
+        stack(failing, client=client, **how)
+    assert isinstance(caught.value.__cause__, ZeroDivisionError)
+
+
 @pytest.fixture
 def heard():
     """What gpustack warns of, by way of the log; ``heard.then`` is called with each."""

@@ -153,8 +153,14 @@ class Cluster:
             yield f, tasks.measure_frame, (together, f, wanted, ranges, *block)
 
     def _plane(self, f: int) -> tuple[tasks.Promised, Any]:
-        promised = tasks.Promised(f"frame {f} of the dask array", self._array.shape[1:])
-        return promised, plane_of(self._array, f)
+        return tasks.Promised(self._far(f), self._array.shape[1:]), plane_of(self._array, f)
+
+    def _far(self, what: Band | int) -> str:
+        """What rows or a frame of a dask array are called; nothing where there is none."""
+        if self._array is None:
+            return ""
+        name = f"rows {what.start}:{what.stop}" if isinstance(what, Band) else f"frame {what}"
+        return f"{name} of the dask array"
 
     def take(self, backend: str) -> tuple[str, str]:
         """The backend that all workers take, so that all rows are of one, and on what in words.
@@ -231,8 +237,8 @@ class Cluster:
             return band, tasks.make_rows, (work, band.start, band.stop)
         around = halo(source, recipe, band)
         n, top, width = len(self._array), around.start, self._array.shape[-1]
-        name = f"rows {top}:{around.stop} of the dask array"
-        block = tasks.Promised(name, (n, around.rows, width)), block_of(self._array, around)
+        promised = tasks.Promised(self._far(around), (n, around.rows, width))
+        block = promised, block_of(self._array, around)
         return band, tasks.make_rows, (work, band.start - top, band.stop - top, *block)
 
     @contextmanager
@@ -252,8 +258,10 @@ class Cluster:
         def results() -> Iterator[tuple[Any, Any]]:
             send(window)
             for future in coming:
-                result = future.result()
-                what, _ = out.pop(future.key)
+                what, _ = out[future.key]
+                with told_of_loss(self._client, self._far(what)):
+                    result = future.result()
+                del out[future.key]
                 future.release()
                 send(1)
                 yield what, result

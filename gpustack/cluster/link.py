@@ -4,22 +4,31 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from gpustack.errors import ClusterError, GpustackError
+from gpustack.errors import ClusterError, FrameError, GpustackError
 
 #: States of a client that can no longer be used.
 CLOSED = ("closing", "closed")
 
 
 @contextmanager
-def told_of_loss(client: Any) -> Iterator[None]:
+def told_of_loss(client: Any, what: str = "") -> Iterator[None]:
     """What dask raises where it has lost its scheduler, or too many workers, is ours.
 
     Whatever goes wrong once the client has closed itself, as it does when it gives up to reach the
     scheduler, is told as that loss.
 
+    Parameters
+    ----------
+    client : distributed.Client
+    what : str
+        The rows or the frame of a dask array, where its graph, which is code of others, makes
+        them: what that raises names them.
+
     Raises
     ------
     ClusterError
+    FrameError
+        From what the graph raised.
     """
     from asyncio import CancelledError as Cancelled
     from concurrent.futures import CancelledError
@@ -45,6 +54,9 @@ def told_of_loss(client: Any) -> Iterator[None]:
     except Exception as err:
         if client.status in CLOSED:
             raise _lost(err) from err
+        if what:
+            problem = f"expected samples, got {type(err).__name__}: {err}"
+            raise FrameError(what, problem) from err
         raise
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from gpustack.cli_extras import Extras
+from gpustack.cli_extras import Extras, Restack
 from gpustack.cli_options import (
     check_apart,
     cluster_option,
@@ -20,12 +20,9 @@ from gpustack.cli_options import (
     run_options,
 )
 from gpustack.cli_shown import (
-    Loudness,
     listening,
-    loudness,
     loudness_options,
     progress_bar,
-    say,
     show_version,
     summary,
     tell,
@@ -35,7 +32,6 @@ from gpustack.errors import (
     BackendError,
     ClusterError,
     GpustackError,
-    InputError,
     OutOfMemoryError,
     WriteError,
 )
@@ -228,8 +224,8 @@ def replay(report: Path, output: Path | None, overwrite: bool) -> None:
 
 @cli.command(
     short_help="Stack the frames in a folder anew as they arrive.",
-    epilog="Exit codes: 0 stopped by Ctrl-C or --stop-after, 2 bad input, 3 the backend cannot "
-    "work here.",
+    epilog="Exit codes: 0 stopped by Ctrl-C or --stop-after, 2 bad input, or none of the frames "
+    "could be combined, 3 the backend cannot work here.",
 )
 @click.argument("folder", type=click.Path(path_type=Path), metavar="FOLDER")
 @click.option(
@@ -252,7 +248,11 @@ def replay(report: Path, output: Path | None, overwrite: bool) -> None:
     type=click.FloatRange(min=0, min_open=True),
     help="Seconds between two looks at the folder.",
 )
-@click.option("--stop-after", type=click.IntRange(min=1), help="Stop with so many frames.")
+@click.option(
+    "--stop-after",
+    type=click.IntRange(min=1),
+    help="Stop with so many frames that can be opened, once they are combined or cannot be.",
+)
 @click.option(
     "--overwrite",
     is_flag=True,
@@ -291,22 +291,19 @@ def watch(
     check_apart((), words, output)
     opening = {name: words[name] for name in ("hdu", "unit", "flags")}
 
-    def restack(frames: list[str]) -> None:
+    def make(frames: list[str]) -> str:
         start, given = time.perf_counter(), images(tuple(frames), dict(options))
-        try:
-            result = stack(given, outputs=to, **words)
-        except InputError as err:  # of one frame, it may be: the next one may do
-            say(f"gpustack: {err}")
-            return
-        if loudness() > Loudness.QUIET:
-            say(summary(result, output, time.perf_counter() - start))
+        result = stack(given, outputs=to, **words)
+        return summary(result, output, time.perf_counter() - start)
 
+    restack = Restack(make)
     agree = ("shape", "unit") if words["align"] is None else ("unit",)
     arrivals = Arrivals(folder, pattern, output, opening, agree)
     try:
         watch_folder(arrivals, restack, interval=interval, stop_after=stop_after)
     except KeyboardInterrupt:
         click.echo("gpustack: stopped", err=True)
+    restack.check(output)
 
 
 @cli.command()

@@ -1,12 +1,13 @@
-"""What the command line writes beside a result: a preview, and reports."""
+"""What the command line makes beside a result, or again and again: previews, reports, stacks."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from gpustack.errors import OutputError
+from gpustack.cli_shown import Loudness, loudness, say
+from gpustack.errors import InputError, OutputError
 
 
 class Extras:
@@ -89,3 +90,39 @@ def _beside(output: Path, what: str) -> Iterator[None]:
         yield
     except OutputError as err:
         raise type(err)(f"{output} was written; its {what} was not: {err}") from err
+
+
+class Restack:
+    """Stacks as often as frames arrive, and goes on where some cannot be combined.
+
+    Parameters
+    ----------
+    make : callable
+        Gets the names of all frames, and returns what to say of the result.
+    """
+
+    def __init__(self, make: Callable[[list[str]], str]) -> None:
+        self._make = make
+        self._made = self._failed = False
+
+    def __call__(self, frames: list[str]) -> None:
+        """Stack them; say what is wrong with them, which may not be so with the next one."""
+        try:
+            told = self._make(frames)
+        except InputError as err:
+            self._failed = True
+            say(f"gpustack: {err}")
+            return
+        self._made = True
+        if loudness() > Loudness.QUIET:
+            say(told)
+
+    def check(self, output: Path) -> None:
+        """Raise where it was tried in the end, and no result was ever made.
+
+        Raises
+        ------
+        InputError
+        """
+        if self._failed and not self._made:
+            raise InputError(f"{output}: not made, as the frames could not be combined")

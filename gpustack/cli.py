@@ -26,6 +26,7 @@ from gpustack.cli_shown import (
     show_version,
     summary,
     tell,
+    unwritten,
     warn,
 )
 from gpustack.errors import (
@@ -373,6 +374,11 @@ def main() -> None:
             click.echo(f"gpustack: {str(err) or 'out of memory'}", err=True)
             machine = (BackendError, ClusterError, WriteError, OutOfMemoryError, MemoryError)
             sys.exit(ENVIRONMENT if isinstance(err, machine) else BAD_INPUT)
+        except OSError as err:
+            if not unwritten(err):
+                raise
+            click.echo(f"gpustack: expected room to write, got: {err.strerror}", err=True)
+            sys.exit(ENVIRONMENT)
 
 
 def _leave(number: int, frame: Any) -> None:

@@ -16,6 +16,8 @@ from gpustack.errors import InputError
 #: So many or more rejections share the brightest colour.
 MOST_REJECTED = 4
 PAPER, INK, FAINT_INK = "#0d0f14", "#f0eee8", "#9aa0aa"
+#: Of pixels without a value: no grey, black or white, which are values, and as dark as the paper.
+EMPTY = "#45365f"
 #: From many samples that were rejected low, over none, to many that were rejected high.
 _LOW, _HIGH = (
     ("#c9e6ff", "#6db6f2", "#2f7cc4", "#1b4878"),
@@ -51,7 +53,7 @@ class Panel:
     title, note : str
         Written above it, left and right.
     image : ndarray, shape (y, x)
-        NaN is drawn as empty.
+        What is not finite is drawn in the colour `EMPTY`.
     colours : Colours
     """
 
@@ -136,11 +138,18 @@ def png(panel: Panel) -> bytes:
     from matplotlib.image import imsave
 
     stream = BytesIO()
-    shown = np.ma.masked_invalid(panel.image)
-    pixels = panel.colours.colormap(panel.colours.norm(shown), bytes=True)
-    pixels[np.ma.getmaskarray(shown)] = 0
-    imsave(stream, pixels[::-1], format="png")
+    imsave(stream, _coloured(panel)[::-1], format="png")
     return stream.getvalue()
+
+
+def _coloured(panel: Panel) -> NDArray[np.uint8]:
+    """The image of a panel, shape (y, x, 4)."""
+    from matplotlib.colors import to_rgba_array
+
+    shown = np.ma.masked_invalid(panel.image)
+    pixels: NDArray[np.uint8] = panel.colours.colormap(panel.colours.norm(shown), bytes=True)
+    pixels[np.ma.getmaskarray(shown)] = (255 * to_rgba_array(EMPTY)[0]).round()
+    return pixels
 
 
 def draw(panels: Sequence[Sequence[Panel]]) -> bytes:
@@ -169,19 +178,15 @@ def _fill(
     figure: Any, panel: Panel, corner: tuple[float, float], size: tuple[float, float]
 ) -> None:
     """Draw one panel, its lower left corner given in inches."""
+    from matplotlib.cm import ScalarMappable
+
     x, y = corner
 
     def axes(left: float, width: float) -> Any:
         return figure.add_axes((left / size[0], y / size[1], width / size[0], _SIDE / size[1]))
 
     axis = axes(x, _SIDE)
-    shown = axis.imshow(
-        panel.image,
-        cmap=panel.colours.colormap,
-        norm=panel.colours.norm,
-        origin="lower",
-        interpolation="nearest",
-    )
+    axis.imshow(_coloured(panel), origin="lower", interpolation="nearest")
     axis.set_title(panel.title, loc="left", color=INK, fontsize=14, fontweight="bold", pad=6)
     axis.set_title(panel.note, loc="right", color=FAINT_INK, fontsize=11, pad=6)
     axis.set_facecolor(PAPER)
@@ -191,7 +196,8 @@ def _fill(
     if panel.colours.ticks:
         side = axes(x + _SIDE + 0.06, 0.12)
         values, words = zip(*panel.colours.ticks, strict=True)
-        bar = figure.colorbar(shown, cax=side, ticks=values)
+        scale = ScalarMappable(panel.colours.norm, panel.colours.colormap)
+        bar = figure.colorbar(scale, cax=side, ticks=values)
         bar.set_ticklabels(words)
         bar.outline.set_visible(False)
         side.tick_params(colors=INK, labelsize=10, length=0, which="both")

@@ -191,7 +191,7 @@ def stack(
         if cluster is not None:
             cluster.check(weights, report, look)
     with kept_open():
-        with watch("align"):
+        with watch("open" if align is None else "align"):
             align_them = bring_together if cluster is None else cluster.bring_together
             aligned = align_them(opened, align, room=room_of(to))
         with watch("measure"):

@@ -110,8 +110,20 @@ def test_it_tells_what_was_done(checked):
         "With the backend cpu",
     ):
         assert words in text
+    assert "Align" not in text, "they were not"
+    assert re.search(r"noise[\d.]+ \N{MULTIPLICATION SIGN} \N{GREEK SMALL LETTER SIGMA}/√n", text)
     marks = [i for i, (tag, _) in enumerate(checked.tags) if tag == "mark"]
     assert len(marks) == 2, "the scale of the frame that is twice as bright, and that word"
+
+
+def test_what_is_out_of_line_is_called_as_its_column(tmp_path):
+    data = np.random.default_rng(1).normal(500, 8, (9, 200, 200)).astype("f4")
+    data[4, 100:120] += 200
+    result = stack(list(data), SigmaClip(4, 4, spread="mad_std"), look=True)
+    write_page(result, tmp_path / "a.html")
+    text = Checked((tmp_path / "a.html").read_text(encoding="utf-8")).text
+    assert text.count("rejected high") == 2, "the head of the column, and the cell of a frame"
+    assert not {"high", "low"} & {*text}
 
 
 def test_the_preview_is_a_png(page):
@@ -274,6 +286,22 @@ FAINT = """(() => { const lum = c => { const v = c.match(/[0-9.]+/g).slice(0, 3)
       const ink = lum(getComputedStyle(one).color);
       return (Math.max(ink, paper) + 0.05) / (Math.min(ink, paper) + 0.05) < 4.5
     }).map(one => one.textContent) })()"""
+
+
+OVERLAPPING = """[...document.querySelectorAll('svg')].flatMap(svg => {
+    const texts = [...svg.querySelectorAll('text')].map(one => one.getBoundingClientRect());
+    return texts.flatMap((a, i) => texts.slice(i + 1).filter(b => a.left < b.right
+      && b.left < a.right && a.top < b.bottom && b.top < a.bottom).map(b => [a.left, b.left]))
+})"""
+
+
+@pytest.mark.parametrize("scale", [1e-4, 1, 1e22, 1e99])
+def test_numbers_and_titles_of_charts_do_not_overlap(browser, tmp_path, scale):
+    data = np.random.default_rng(1).normal(500, 8, (9, 60, 200)) * scale
+    write_page(stack(data, look=True), tmp_path / "a.html")
+    for width in (400, 1400):
+        browser.open(tmp_path / "a.html", width)
+        assert browser.run(OVERLAPPING) == []
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])

@@ -20,6 +20,7 @@ from gpustack.show.pictures import Shown, pictures
 from gpustack.show.residuals import residuals
 
 _SIGMA = "\N{GREEK SMALL LETTER SIGMA}"
+_TIMES = "\N{MULTIPLICATION SIGN}"
 _LAW = f"{_SIGMA}/√n"
 
 #: What the stages of a run are called.
@@ -99,7 +100,7 @@ def _tiles(result: StackResult, look: Look, found: Reached | None, marked: int) 
         share = 100.0 * float(np.mean(result.per_frame["rejected"]))
         tiles["of samples rejected"] = f"{share:.2g} %"
     if found is not None:
-        tiles[f"times {_LAW} is the noise"] = f"{found.ratio:.3g}"
+        tiles["noise"] = f"{found.ratio:.3g} {_TIMES} {_LAW}"
     tiles["frames out of line"] = str(marked)
     seconds = sum(look.watch.seconds.values())
     tiles["seconds in all"] = f"{seconds:.3g}"
@@ -191,7 +192,7 @@ def _frames(result: StackResult, columns: Any, flags: Any, unit: str) -> str:
     for f, frame in enumerate(_short(result.per_frame["name"])):
         numbers = [_number(name, float(column[f])) for name, column in columns.items()]
         stray = names_of(flags, f)
-        rows.append([frame, ", ".join(stray), *numbers])
+        rows.append([frame, ", ".join(_HEADS.get(name, name) for name in stray), *numbers])
         marks.append([False, bool(stray), *(name in stray for name in columns)])
     scroll = '<div class="scroll" tabindex="0" role="region" aria-label="Table of frames">'
     note = f"{RULE} Low, high and noise are of the samples that the pictures and charts show."

@@ -73,7 +73,7 @@ def test_it_is_well_formed_and_needs_nothing_else(checked):
         assert tag not in ("script", "iframe", "object", "embed", "base")
         assert not [name for name in attrs if name.startswith("on")]
         for name in ("src", "href", "srcset"):
-            assert attrs.get(name, "data:").startswith("data:")
+            assert attrs.get(name, "data:").startswith(("data:", "#"))
     style = "".join(checked.text)
     assert "url(" not in style
     assert "@import" not in style
@@ -302,6 +302,51 @@ def test_numbers_and_titles_of_charts_do_not_overlap(browser, tmp_path, scale):
     for width in (400, 1400):
         browser.open(tmp_path / "a.html", width)
         assert browser.run(OVERLAPPING) == []
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory):
+    """A page of frames with long names, the last one twice as bright."""
+    folder, rng = tmp_path_factory.mktemp("many"), np.random.default_rng(1)
+    names = [str(folder / f"{'a-long-name-of-an-exposure-' * 4}{f:02}.fits") for f in range(20)]
+    for f, name in enumerate(names):
+        data = rng.normal(500, 8, (40, 50)).astype("f4") * (1 + (f == 19))
+        fits.writeto(name, data, fits.Header({"BUNIT": "adu"}))
+    write_page(stack(names, scale="median", look=True), folder / "a.html")
+    return folder / "a.html", names
+
+
+def test_how_many_frames_there_are_and_which_are_out_of_line_is_said_above(many):
+    path, names = many
+    checked = Checked(path.read_text(encoding="utf-8"))
+    text = "".join(checked.text)
+    assert "20 frames; the table scrolls." in text
+    assert f"Out of line: {Path(names[19]).name} (scale)." in text
+    assert [attrs["href"] for tag, attrs in checked.tags if tag == "a"] == ["#row19"]
+    titles = [attrs["title"] for tag, attrs in checked.tags if tag == "th" and "title" in attrs]
+    assert titles == names
+
+
+#: What of the first row of the table is in sight.
+IN_SIGHT = """(() => { const box = document.querySelector('.scroll').getBoundingClientRect();
+    return [...document.querySelectorAll('#row0 > *')].filter(
+      one => one.getBoundingClientRect().right <= box.right).map(one => one.textContent) })()"""
+#: Where the row of a frame is, once its link was followed: below the head, above the end.
+FOLLOWED = """(() => { document.querySelector('a[href="#row19"]').click();
+    const at = one => document.querySelector(one).getBoundingClientRect();
+    return at('thead th').bottom <= at('#row19').top + 1
+      && at('#row19').bottom <= at('.scroll').bottom + 1 })()"""
+
+
+@pytest.mark.parametrize(("width", "cells"), [(400, 3), (1400, 10)])
+def test_numbers_beside_long_names_are_in_sight(browser, many, width, cells):
+    browser.open(many[0], width)
+    found = browser.run(IN_SIGHT)
+    assert found[0] == Path(many[1][0]).name
+    assert found[2] == "1", "its scale"
+    assert len(found) >= cells
+    assert browser.run(FOLLOWED)
+    assert browser.run("document.documentElement.scrollWidth") == width
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])

@@ -1,20 +1,19 @@
 """The report as one page of HTML that needs nothing else: no script, no other file."""
 
 import base64
-import os
 from collections.abc import Sequence
 from importlib.resources import files
-from typing import Any
 
 import numpy as np
 
 from gpustack.drawing import Panel, png
 from gpustack.look import Look
-from gpustack.markup import escape, items, table
+from gpustack.markup import escape, items
 from gpustack.provenance import versions
 from gpustack.result import StackResult
 from gpustack.show.charts import histogram, noise_curve
-from gpustack.show.frames import RULE, frame_table, names_of, out_of_line
+from gpustack.show.frames import frame_table, out_of_line
+from gpustack.show.listing import listing
 from gpustack.show.noise import Reached, frame_noise, reached
 from gpustack.show.pictures import Shown, pictures
 from gpustack.show.residuals import residuals
@@ -35,8 +34,6 @@ STAGES = {
 #: Stages that took less of the whole are left out.
 LEAST_TIME = 1e-3
 
-_HEADS = {"low": "rejected low", "high": "rejected high"}
-_PERCENT = ("valid", "rejected", "low", "high")
 _REJECTED_KEY = (
     ("#2f7cc4", "rejected low"),
     ("#f08a2c", "rejected high; the brighter, the more, from 1 to 4 or more"),
@@ -66,7 +63,7 @@ def page(result: StackResult, look: Look, name: str) -> str:
         _section("What was done", _recipe(result, look)),
         _section("What it looks like", _pictures(pictures(look, result.recipe))),
         _section("Noise", _charts(look, result, found, unit)),
-        _section("Frames", _frames(result, columns, flags, unit)),
+        _section("Frames", listing(result.per_frame["name"], columns, flags, unit)),
         _section("Where the time went", _times(look)),
         _footer(look, result),
     ]
@@ -182,33 +179,6 @@ def _reached(found: Reached | None, unit: str) -> str:
         "is that from pixel to pixel in a row (DER_SNR), of the first 1, 2, 4, ... frames.</p>"
         "</div>"
     )
-
-
-def _frames(result: StackResult, columns: Any, flags: Any, unit: str) -> str:
-    names = ["frame", "out of line", *columns]
-    heads = [_HEADS.get(name, name) for name in names]
-    heads = [f"{head} [{unit}]" if unit and head in ("zero", "noise") else head for head in heads]
-    rows, marks = [], []
-    for f, frame in enumerate(_short(result.per_frame["name"])):
-        numbers = [_number(name, float(column[f])) for name, column in columns.items()]
-        stray = names_of(flags, f)
-        rows.append([frame, ", ".join(_HEADS.get(name, name) for name in stray), *numbers])
-        marks.append([False, bool(stray), *(name in stray for name in columns)])
-    scroll = '<div class="scroll" tabindex="0" role="region" aria-label="Table of frames">'
-    note = f"{RULE} Low, high and noise are of the samples that the pictures and charts show."
-    return f'{scroll}{table(heads, rows, marks)}</div><p class="faint">{escape(note)}</p>'
-
-
-def _short(names: Sequence[str]) -> Sequence[str]:
-    """Names of files, without the folder that they share."""
-    shared = {os.path.dirname(name) for name in names}  # noqa: PTH120 - as they were given
-    return [os.path.basename(name) for name in names] if len(shared) == 1 else names  # noqa: PTH119
-
-
-def _number(name: str, value: float) -> str:
-    if not np.isfinite(value):
-        return "-"
-    return f"{100 * value:.3g} %" if name in _PERCENT else f"{value:.5g}"
 
 
 def _times(look: Look) -> str:

@@ -186,6 +186,16 @@ ODD = {
 
 
 @pytest.mark.filterwarnings("ignore::gpustack.errors.GpustackWarning")
+@pytest.mark.parametrize(("n", "told"), [(1, "one frame has none, as the"), (3, "these samples")])
+def test_why_there_are_no_residuals(tmp_path, n, told):
+    noise = np.random.default_rng(1).normal(500, 8, (1, 20, 30))
+    write_page(stack(np.repeat(noise, n, axis=0), look=True), tmp_path / "a.html")
+    text = "".join(Checked((tmp_path / "a.html").read_text(encoding="utf-8")).text)
+    assert f"Residuals: {told}" in text
+    assert "no noise" not in text
+
+
+@pytest.mark.filterwarnings("ignore::gpustack.errors.GpustackWarning")
 @pytest.mark.parametrize(("data", "words"), ODD.values(), ids=ODD)
 def test_pages_of_odd_stacks(tmp_path, data, words):
     result = stack(data, **({"clips": SigmaClip(1, 1)} | words), look=True)

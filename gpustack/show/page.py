@@ -149,7 +149,9 @@ def _charts(look: Look, result: StackResult, found: Reached | None, unit: str) -
 def _residuals(look: Look, result: StackResult) -> str:
     made = residuals(look.strips, result.recipe)
     if made is None:
-        return '<p class="faint">Residuals: these samples have no noise.</p>'
+        alone = len(result.per_frame["name"]) == 1
+        why = "one frame has none, as the mean is its own" if alone else "these samples have none"
+        return f'<p class="faint">Residuals: {why}.</p>'
     kept, gone = (100 * share for share in made.beyond(3.0))
     return (
         '<div class="card"><h3>Residuals against the normal curve</h3>'

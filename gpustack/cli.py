@@ -139,7 +139,7 @@ def combine(
     from gpustack.writing import check_target
 
     check_target(output, overwrite)
-    extras = Extras(preview, reports, overwrite)
+    extras = Extras(preview, reports, overwrite, dask)
     given = images(frames, options)
     words = keywords(options)
     check_apart(given, words, output)

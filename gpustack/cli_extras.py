@@ -20,16 +20,20 @@ class Extras:
     reports : sequence of Path
         .json or .html, at most one of each.
     overwrite : bool
+    dask : str or None
+        The scheduler whose workers make the result.
 
     Raises
     ------
     OutputError
         Where a file exists, or its name tells of nothing that can be written.
     InputError
-        Where matplotlib is needed and not installed.
+        Where matplotlib is needed and not installed, or samples that workers have.
     """
 
-    def __init__(self, preview: Path | None, reports: Sequence[Path], overwrite: bool) -> None:
+    def __init__(
+        self, preview: Path | None, reports: Sequence[Path], overwrite: bool, dask: str | None
+    ) -> None:
         from gpustack.writing import PICTURES, REPORTS, check_target
 
         self._preview, self._overwrite = preview, overwrite
@@ -46,7 +50,16 @@ class Extras:
         if self.wanted["look"]:
             from gpustack.drawing import require_matplotlib
 
+            if dask is not None:
+                raise self._at_workers()
             require_matplotlib("a report" if preview is None else "a preview")
+
+    def _at_workers(self) -> InputError:
+        given = "--report" if self._preview is None else "--preview"
+        return InputError(
+            f"{given} {self._preview or self._reports['.html']}: expected none with --dask, as the "
+            "samples stay at the workers; a --report in .json can be made"
+        )
 
     @property
     def wanted(self) -> dict[str, bool]:

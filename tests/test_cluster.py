@@ -203,7 +203,7 @@ def test_what_a_cluster_cannot_take_is_refused(client, folder):
         stack(np.ones((3, 4, 5)), client=client)
     with pytest.raises(InputError, match=r"weights: .* with client=.*, got an array of shape"):
         stack(frames, client=client, weights=np.ones((N, *SHAPE)))
-    with pytest.raises(InputError, match=r"look \(--preview, .*: expected none with client="):
+    with pytest.raises(InputError, match=r"look: expected False with client=, as the samples"):
         stack(frames, client=client, look=True)
     with pytest.raises(BackendError, match=r"backend 'cuda' cannot work on worker tcp://"):
         stack(frames, client=client, backend="cuda")

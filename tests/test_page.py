@@ -142,7 +142,18 @@ def test_folders_hold_nothing_else(page):
     assert names - {"again.fits"} == {"a.fits", "a.html", "a.json", "a.png"}
 
 
+AT_WORKERS = ["--dask", "tcp://127.0.0.1:9"]
 REFUSED = {
+    "preview, dask": (
+        ["--preview", "a.png", *AT_WORKERS],
+        InputError,
+        r"--preview a\.png: expected none with --dask, as",
+    ),
+    "report, dask": (
+        ["--report", "a.html", *AT_WORKERS],
+        InputError,
+        r"--report a\.html: expected none with --dask, as",
+    ),
     "preview": (["--preview", "a.jpg"], OutputError, r"a\.jpg: expected a name ending in \.png"),
     "report": (["--report", "a.txt"], OutputError, r"expected a name ending in \.json, \.html"),
     "two": (["--report", "a.html", "--report", "b.html"], OutputError, "one report in html, got a"),

@@ -121,8 +121,7 @@ class Cluster:
             )
         if look:
             raise InputError(
-                "look (--preview, --report to html): expected none with client= (--dask), as the "
-                "samples stay at the workers"
+                "look: expected False with client=, as the samples stay at the workers, got True"
             )
         if report and self._array is not None:
             raise InputError("report: expected files, whose samples are hashed, got a dask array")

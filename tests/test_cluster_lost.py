@@ -24,7 +24,7 @@ import numpy as np
 from distributed import Client, KilledWorker, LocalCluster
 
 import gpustack
-from gpustack import ClusterError, FrameError, stack
+from gpustack import ClusterError, FrameError, InputError, stack
 from gpustack.backends.cuda.source import digest
 from gpustack.cluster.code import code_here, hash_of
 from gpustack.cluster.connection import connected
@@ -223,6 +223,12 @@ def test_what_the_graph_of_a_dask_array_raises_names_what_it_was_to_make(client,
     with pytest.raises(FrameError, match=told) as caught:
         stack(failing, client=client, **how)
     assert isinstance(caught.value.__cause__, ZeroDivisionError)
+
+
+def test_a_list_of_dask_arrays_is_told_how_to_be_one(client):
+    with pytest.raises(InputError, match=r"got Array for frame 0; give dask\.array\.stack\(frames"):
+        stack([FRAMES[0], FRAMES[1]], client=client)
+    assert (stack(da.stack([FRAMES[0], FRAMES[1]]), client=client).data == 1).all()
 
 
 @pytest.fixture

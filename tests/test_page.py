@@ -4,7 +4,6 @@ import errno
 import os
 import re
 import sys
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -15,17 +14,12 @@ from click.testing import CliRunner
 import chromium
 from gpustack import AvgSigmaClip, InputError, SigmaClip, stack, write_page, write_preview
 from gpustack.cli import cli
-from gpustack.drawing import EMPTY, png
 from gpustack.errors import GpustackWarning, OutputError
 from gpustack.provenance import read_report
 from gpustack.replay import replay
-from gpustack.show.pictures import pictures
 from webpage import Checked
 
 pytest.importorskip("matplotlib", reason="pictures need the extra plot")
-
-from matplotlib.colors import to_rgb
-from matplotlib.image import imread
 
 #: A name as nobody gives a file, but an archive might.
 HOSTILE = "<script>alert(1)</script>&\"'<img src=x onerror=alert(2)>"
@@ -215,23 +209,6 @@ def test_pages_of_odd_stacks(tmp_path, data, words):
     assert "nan" not in text.replace("NaN or infinite", "")
     write_preview(result, tmp_path / "a.png")
     assert (tmp_path / "a.png").stat().st_size > 1000
-
-
-def test_pixels_without_a_value_have_one_colour_that_is_told(tmp_path):
-    data = np.random.default_rng(1).normal(500, 8, (5, 40, 60))
-    data[:, :10] = np.nan
-    result = stack(data, look=True)
-    (shown,) = pictures(result.look, result.recipe)
-    assert shown.panels[0].note == "mean, every pixel; violet: no value"
-    write_preview(result, tmp_path / "a.png")
-    violet = [round(255 * part) for part in to_rgb(EMPTY)]
-    for drawn, width in (((tmp_path / "a.png").read_bytes(), 430), (png(shown.panels[0]), 60)):
-        pixels = (255 * imread(BytesIO(drawn))).round()[..., :3]
-        found = (pixels == violet).all(axis=-1)
-        rows = np.flatnonzero(found.any(axis=1))
-        assert found[rows[len(rows) // 2]].sum() >= 0.9 * width
-    whole = stack(data[:, 10:], look=True)
-    assert "violet" not in pictures(whole.look, whole.recipe)[0].panels[0].note
 
 
 def test_names_that_are_no_text_and_cards_without_a_value(tmp_path):

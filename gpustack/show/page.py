@@ -6,7 +6,7 @@ from importlib.resources import files
 
 import numpy as np
 
-from gpustack.drawing import Panel, png
+from gpustack.drawing import Panel, height_to_width, png, stretched
 from gpustack.look import Look
 from gpustack.markup import escape, items
 from gpustack.provenance import versions
@@ -135,8 +135,10 @@ def _figure(panel: Panel, what: str) -> str:
         least, *_, most = (word for _, word in panel.colours.ticks)
         note += f", dark {least} to bright {most}"
     alt = f"{panel.title}: {what}; {note}"
+    long = f' style="aspect-ratio:{1 / height_to_width(panel.image):.4g}"'
+    style = long if stretched(panel.image) else ""
     return (
-        f'<figure><img alt="{escape(alt)}" width="{width}" height="{height}" '
+        f'<figure><img alt="{escape(alt)}" width="{width}" height="{height}"{style} '
         f'src="data:image/png;base64,{data}"><figcaption>{escape(panel.title)}'
         f"<small>{escape(note)}</small></figcaption></figure>"
     )

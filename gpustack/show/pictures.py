@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gpustack.drawing import Colours, Panel, brightness, counted, rejected, signed
+from gpustack.drawing import Colours, Panel, brightness, counted, rejected, signed, stretched
 from gpustack.look import Cut, Kept, Look
 from gpustack.recipe import Recipe
 from gpustack.show.stacked import plain, stacked
@@ -47,7 +47,7 @@ def _panels(kept: Kept, recipe: Recipe, colours: Colours | None) -> list[Panel]:
     note = f"{recipe.method}, {_which(kept.cut)}{_without(made.data)}"
     return [
         Panel("Stack", note, made.data, colours),
-        Panel(f"Plain {word}", "nothing rejected", without.data, colours),
+        Panel(f"Plain {word}", f"nothing rejected{_as_drawn(made.data)}", without.data, colours),
         Panel("Count", f"{made.count.mean():.4g} of {n}", made.count, counted(made.count, n)),
         Panel(
             "Rejected",
@@ -64,6 +64,11 @@ def _which(cut: Cut) -> str:
 
 def _without(image: NDArray[Any]) -> str:
     return "" if np.isfinite(image).all() else "; violet: no value"
+
+
+def _as_drawn(image: NDArray[Any]) -> str:
+    told = stretched(image)
+    return told and f"; {told}"
 
 
 def _of_whole(look: Look) -> str:

@@ -181,7 +181,7 @@ def stack(
     """
     watch, align = Watch([] if report or look else None), as_alignment(align)
     to, wanted = where_to(outputs, OUTPUTS if isinstance(clips, Recipe) else None, report)
-    cluster = None if client is None else Cluster(client)
+    cluster = None if client is None else Cluster(client, memory)
     with watch("open"):
         open_them = open_frames if cluster is None else cluster.open
         opened = open_them(frames, hdu=hdu, unit=unit, flags=flags)

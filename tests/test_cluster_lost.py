@@ -8,9 +8,12 @@ import shutil
 import socket
 import subprocess
 import sys
+from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from threading import Event
+from threading import Barrier, Event
 from types import SimpleNamespace
 
 import pytest
@@ -31,6 +34,7 @@ from gpustack.cluster.connection import connected
 from gpustack.cluster.lack import _watch
 from gpustack.cluster.link import CLOSED, asking, told_of_loss
 from gpustack.cluster.opening import versions_here
+from gpustack.cluster.tasks import Room
 from gpustack.logs import ROOT
 
 FRAMES = da.ones((3, 8, 9), chunks=4)
@@ -285,3 +289,36 @@ def test_each_lack_of_workers_is_told_of_once(monkeypatch, heard):
     told = ["cluster: no workers for 0 s; waiting for new ones"]
     told += ["cluster: there are workers again: 1"]
     assert heard.lines == told * 2
+
+
+def test_frames_are_measured_together_where_memory_allows():
+    """Of four tasks on four threads, each of which goes on once as many as fit are there."""
+    for limit, together in ((40, 4), (25, 2), (1, 1)):
+        room, inside, most = Room(), [], []
+        meeting = Barrier(together)
+
+        def task(room=room, inside=inside, most=most, meeting=meeting, limit=limit):
+            with room(10, limit):
+                inside.append(1)
+                meeting.wait(PATIENCE)
+                most.append(len(inside))
+                meeting.wait(PATIENCE)
+                inside.pop()
+
+        with ThreadPoolExecutor(4) as pool:
+            for done in [pool.submit(task) for _ in range(4)]:
+                done.result()
+        assert max(most) == together
+
+
+def test_measuring_takes_its_room(client, monkeypatch):
+    taken = []
+
+    @contextmanager
+    def room(size, limit):
+        taken.append((size, limit))
+        yield
+
+    monkeypatch.setattr("gpustack.cluster.tasks._rooms", defaultdict(lambda: room))
+    stack(FRAMES, client=client, scale="median", memory="1MB")
+    assert taken == [(32 * 8 * 9, 10**6)] * 3

@@ -27,7 +27,7 @@ from gpustack.loaded import loaded
 from gpustack.logs import logger
 from gpustack.maps import Derived, halo
 from gpustack.normalize import Key, Measured, Wanted
-from gpustack.plan import Band
+from gpustack.plan import DEFAULT_MEMORY, Band, parse_memory
 from gpustack.recipe import Recipe
 
 _log = logger(__name__)
@@ -42,16 +42,18 @@ class Cluster:
     Parameters
     ----------
     client : distributed.Client
+    memory
+        The limit of each worker, as of `gpustack.stack`.
 
     Raises
     ------
     InputError
-        Where it is no client, or one for coroutines.
+        Where it is no client, or one for coroutines; where the limit is none.
     ClusterError
         Where it is closed, as one is that has lost its scheduler.
     """
 
-    def __init__(self, client: Any) -> None:
+    def __init__(self, client: Any, memory: float | str | None = None) -> None:
         if not isinstance(client, loaded("distributed", "Client")):
             raise InputError(f"client: expected a distributed.Client, got {client!r}")
         if client.asynchronous:
@@ -59,6 +61,7 @@ class Cluster:
         if client.status in CLOSED:
             raise ClusterError(f"client: expected one that is connected, got a closed {client!r}")
         self._client = client
+        self._limit = DEFAULT_MEMORY if memory is None else parse_memory(memory)
         self._token = secrets.token_hex(8)
         self._array: Any = None
         self._opening: Opening
@@ -144,12 +147,12 @@ class Cluster:
         opening = self._opening
         if self._array is None and opening.apart:
             for f in range(n):
-                yield f, tasks.measure_frame, (opening.only(f), f, wanted, ranges)
+                yield f, tasks.measure_frame, (opening.only(f), f, wanted, ranges, self._limit)
             return
         together = self._shared("opening", opening)
         for f in range(n):
             block = () if self._array is None else self._plane(f)
-            yield f, tasks.measure_frame, (together, f, wanted, ranges, *block)
+            yield f, tasks.measure_frame, (together, f, wanted, ranges, self._limit, *block)
 
     def _plane(self, f: int) -> tuple[tasks.Promised, Any]:
         return tasks.Promised(self._far(f), self._array.shape[1:]), plane_of(self._array, f)

@@ -1,5 +1,6 @@
 """What the workers run."""
 
+import math
 import platform
 import socket
 from collections import defaultdict
@@ -7,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from threading import Lock
+from threading import Condition, Lock
 from typing import Any
 
 import numpy as np
@@ -112,6 +113,33 @@ def on_worker() -> Iterator[Here]:
         raise type(err)(f"{err} ({here.name})") from None
 
 
+#: Bytes a sample that measuring takes, of the MAD of float32 and about of others.
+_MEASURING = 32
+
+
+class Room:
+    """Memory that tasks share: each waits until it fits beside the others, or is alone."""
+
+    def __init__(self) -> None:
+        self._taken, self._changed = 0, Condition()
+
+    @contextmanager
+    def __call__(self, size: int, limit: int) -> Iterator[None]:
+        """Within it, so many bytes are taken."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._taken or self._taken + size <= limit)
+            self._taken += size
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._taken -= size
+                self._changed.notify_all()
+
+
+#: By worker: what frames that are measured take.
+_rooms: defaultdict[str, Room] = defaultdict(Room)
+
 #: By worker: one band at a time, on all of its threads and with all of its memory.
 _turns: defaultdict[str, Lock] = defaultdict(Lock)
 
@@ -179,10 +207,13 @@ def measure_frame(
     f: int,
     wanted: Sequence[Wanted],
     ranges: Sequence[RangeClip],
+    limit: int,
     promised: Promised | None = None,
     plane: Any = None,
 ) -> dict[Key, float | None]:
     """Statistics of one frame, or of a plane of a dask array that it is.
+
+    A worker measures as many frames at a time as fit in `limit` bytes, but one in any case.
 
     Raises
     ------
@@ -191,7 +222,7 @@ def measure_frame(
     FrameError
         Where the plane is not as promised.
     """
-    with on_worker(), kept_open():
+    with on_worker() as here, kept_open():
         opening.check_versions()
         if promised is not None:
             promised.check(plane)
@@ -200,7 +231,8 @@ def measure_frame(
             (frame,) = opening.frames()
         else:
             frame = opened(opening)[f]
-        return {key: values[0] for key, values in survey([frame], wanted, ranges).items()}
+        with _rooms[here.name](_MEASURING * math.prod(frame.shape), limit):
+            return {key: values[0] for key, values in survey([frame], wanted, ranges).items()}
 
 
 def usable() -> dict[str, str | None]:

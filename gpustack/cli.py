@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from gpustack.cli_extras import Extras
+from gpustack.cli_extras import Extras, Restack
 from gpustack.cli_options import (
     check_apart,
     cluster_option,
@@ -20,22 +20,19 @@ from gpustack.cli_options import (
     run_options,
 )
 from gpustack.cli_shown import (
-    Loudness,
     listening,
-    loudness,
     loudness_options,
     progress_bar,
-    say,
     show_version,
     summary,
     tell,
+    unwritten,
     warn,
 )
 from gpustack.errors import (
     BackendError,
     ClusterError,
     GpustackError,
-    InputError,
     OutOfMemoryError,
     WriteError,
 )
@@ -142,7 +139,7 @@ def combine(
     from gpustack.writing import check_target
 
     check_target(output, overwrite)
-    extras = Extras(preview, reports, overwrite)
+    extras = Extras(preview, reports, overwrite, dask)
     given = images(frames, options)
     words = keywords(options)
     check_apart(given, words, output)
@@ -228,8 +225,8 @@ def replay(report: Path, output: Path | None, overwrite: bool) -> None:
 
 @cli.command(
     short_help="Stack the frames in a folder anew as they arrive.",
-    epilog="Exit codes: 0 stopped by Ctrl-C or --stop-after, 2 bad input, 3 the backend cannot "
-    "work here.",
+    epilog="Exit codes: 0 stopped by Ctrl-C or --stop-after, 2 bad input, or none of the frames "
+    "could be combined, 3 the backend cannot work here.",
 )
 @click.argument("folder", type=click.Path(path_type=Path), metavar="FOLDER")
 @click.option(
@@ -252,7 +249,11 @@ def replay(report: Path, output: Path | None, overwrite: bool) -> None:
     type=click.FloatRange(min=0, min_open=True),
     help="Seconds between two looks at the folder.",
 )
-@click.option("--stop-after", type=click.IntRange(min=1), help="Stop with so many frames.")
+@click.option(
+    "--stop-after",
+    type=click.IntRange(min=1),
+    help="Stop with so many frames that can be opened, once they are combined or cannot be.",
+)
 @click.option(
     "--overwrite",
     is_flag=True,
@@ -291,22 +292,19 @@ def watch(
     check_apart((), words, output)
     opening = {name: words[name] for name in ("hdu", "unit", "flags")}
 
-    def restack(frames: list[str]) -> None:
+    def make(frames: list[str]) -> str:
         start, given = time.perf_counter(), images(tuple(frames), dict(options))
-        try:
-            result = stack(given, outputs=to, **words)
-        except InputError as err:  # of one frame, it may be: the next one may do
-            say(f"gpustack: {err}")
-            return
-        if loudness() > Loudness.QUIET:
-            say(summary(result, output, time.perf_counter() - start))
+        result = stack(given, outputs=to, **words)
+        return summary(result, output, time.perf_counter() - start)
 
+    restack = Restack(make)
     agree = ("shape", "unit") if words["align"] is None else ("unit",)
     arrivals = Arrivals(folder, pattern, output, opening, agree)
     try:
         watch_folder(arrivals, restack, interval=interval, stop_after=stop_after)
     except KeyboardInterrupt:
         click.echo("gpustack: stopped", err=True)
+    restack.check(output)
 
 
 @cli.command()
@@ -376,6 +374,11 @@ def main() -> None:
             click.echo(f"gpustack: {str(err) or 'out of memory'}", err=True)
             machine = (BackendError, ClusterError, WriteError, OutOfMemoryError, MemoryError)
             sys.exit(ENVIRONMENT if isinstance(err, machine) else BAD_INPUT)
+        except OSError as err:
+            if not unwritten(err):
+                raise
+            click.echo(f"gpustack: expected room to write, got: {err.strerror}", err=True)
+            sys.exit(ENVIRONMENT)
 
 
 def _leave(number: int, frame: Any) -> None:

@@ -1,12 +1,13 @@
-"""What the command line writes beside a result: a preview, and reports."""
+"""What the command line makes beside a result, or again and again: previews, reports, stacks."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from gpustack.errors import OutputError
+from gpustack.cli_shown import Loudness, loudness, say
+from gpustack.errors import InputError, OutputError
 
 
 class Extras:
@@ -19,16 +20,20 @@ class Extras:
     reports : sequence of Path
         .json or .html, at most one of each.
     overwrite : bool
+    dask : str or None
+        The scheduler whose workers make the result.
 
     Raises
     ------
     OutputError
         Where a file exists, or its name tells of nothing that can be written.
     InputError
-        Where matplotlib is needed and not installed.
+        Where matplotlib is needed and not installed, or samples that workers have.
     """
 
-    def __init__(self, preview: Path | None, reports: Sequence[Path], overwrite: bool) -> None:
+    def __init__(
+        self, preview: Path | None, reports: Sequence[Path], overwrite: bool, dask: str | None
+    ) -> None:
         from gpustack.writing import PICTURES, REPORTS, check_target
 
         self._preview, self._overwrite = preview, overwrite
@@ -45,7 +50,16 @@ class Extras:
         if self.wanted["look"]:
             from gpustack.drawing import require_matplotlib
 
+            if dask is not None:
+                raise self._at_workers()
             require_matplotlib("a report" if preview is None else "a preview")
+
+    def _at_workers(self) -> InputError:
+        given = "--report" if self._preview is None else "--preview"
+        return InputError(
+            f"{given} {self._preview or self._reports['.html']}: expected none with --dask, as the "
+            "samples stay at the workers; a --report in .json can be made"
+        )
 
     @property
     def wanted(self) -> dict[str, bool]:
@@ -89,3 +103,39 @@ def _beside(output: Path, what: str) -> Iterator[None]:
         yield
     except OutputError as err:
         raise type(err)(f"{output} was written; its {what} was not: {err}") from err
+
+
+class Restack:
+    """Stacks as often as frames arrive, and goes on where some cannot be combined.
+
+    Parameters
+    ----------
+    make : callable
+        Gets the names of all frames, and returns what to say of the result.
+    """
+
+    def __init__(self, make: Callable[[list[str]], str]) -> None:
+        self._make = make
+        self._made = self._failed = False
+
+    def __call__(self, frames: list[str]) -> None:
+        """Stack them; say what is wrong with them, which may not be so with the next one."""
+        try:
+            told = self._make(frames)
+        except InputError as err:
+            self._failed = True
+            say(f"gpustack: {err}")
+            return
+        self._made = True
+        if loudness() > Loudness.QUIET:
+            say(told)
+
+    def check(self, output: Path) -> None:
+        """Raise where it was tried in the end, and no result was ever made.
+
+        Raises
+        ------
+        InputError
+        """
+        if self._failed and not self._made:
+            raise InputError(f"{output}: not made, as the frames could not be combined")

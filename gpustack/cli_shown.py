@@ -1,9 +1,11 @@
 """What the command line shows while it works, and of what it did: how much of it, is asked for."""
 
+import errno
 import logging
+import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from enum import IntEnum
 from functools import partial
 from pathlib import Path
@@ -15,6 +17,9 @@ from gpustack.logs import ROOT
 from gpustack.progress import Bar
 
 _KEY = "gpustack.loudness"
+
+#: Of a disk that is full, and of limits on what a user or a process may write.
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class Loudness(IntEnum):
@@ -120,6 +125,18 @@ def say(line: str) -> None:
         tqdm.write(line, file=sys.stderr)
     else:
         click.echo(line, err=True)
+
+
+def unwritten(err: OSError) -> bool:
+    """Whether there is no room for what is said, on stdout; what waits to be written is dropped."""
+    if err.errno not in _NO_ROOM:
+        return False
+    with suppress(OSError, ValueError):
+        sys.stdout.flush()
+    # Else Python fails once more as it ends.
+    with Path(os.devnull).open("wb") as nowhere, suppress(OSError, ValueError):
+        os.dup2(nowhere.fileno(), sys.stdout.fileno())
+    return True
 
 
 def warn(message: Warning | str, *where: Any, **more: Any) -> None:

@@ -15,12 +15,18 @@ from gpustack.errors import InputError
 
 #: So many or more rejections share the brightest colour.
 MOST_REJECTED = 4
-PAPER, INK, FAINT_INK = "#0d0f14", "#f0eee8", "#9aa0aa"
+PAPER, INK, FAINT_INK, FRAME = "#0d0f14", "#f0eee8", "#9aa0aa", "#3b424e"
+#: Of pixels without a value: no grey, black or white, which are values, and as dark as the paper.
+EMPTY = "#45365f"
 #: From many samples that were rejected low, over none, to many that were rejected high.
 _LOW, _HIGH = (
     ("#c9e6ff", "#6db6f2", "#2f7cc4", "#1b4878"),
     ("#6e2411", "#c04a17", "#f08a2c", "#ffdca8"),
 )
+
+#: Panels are so many times as long as wide at most: of longer images rows of pixels would be too
+#: thin to be seen, so they are stretched.
+MOST_LONG = 3.0
 
 #: In inches, of the side of a panel, and what is above one and beside one with ticks.
 _SIDE, _ABOVE, _BESIDE, _GAP = 4.3, 0.42, 0.82, 0.12
@@ -51,7 +57,7 @@ class Panel:
     title, note : str
         Written above it, left and right.
     image : ndarray, shape (y, x)
-        NaN is drawn as empty.
+        What is not finite is drawn in the colour `EMPTY`.
     colours : Colours
     """
 
@@ -59,6 +65,21 @@ class Panel:
     note: str
     image: NDArray[Any]
     colours: Colours
+
+
+def height_to_width(image: NDArray[Any]) -> float:
+    """Of an image as it is drawn."""
+    ratio: float = image.shape[0] / image.shape[1]
+    return min(max(ratio, 1 / MOST_LONG), MOST_LONG)
+
+
+def stretched(image: NDArray[Any]) -> str:
+    """How an image is stretched as it is drawn, in words; empty where it is not."""
+    height, width = image.shape
+    factor = height_to_width(image) * width / height
+    if abs(factor - 1) < 0.01:
+        return ""
+    return f"{factor:.3g} times as high" if factor > 1 else f"{1 / factor:.3g} times as wide"
 
 
 def require_matplotlib(what: str) -> Any:
@@ -136,11 +157,18 @@ def png(panel: Panel) -> bytes:
     from matplotlib.image import imsave
 
     stream = BytesIO()
-    shown = np.ma.masked_invalid(panel.image)
-    pixels = panel.colours.colormap(panel.colours.norm(shown), bytes=True)
-    pixels[np.ma.getmaskarray(shown)] = 0
-    imsave(stream, pixels[::-1], format="png")
+    imsave(stream, _coloured(panel)[::-1], format="png")
     return stream.getvalue()
+
+
+def _coloured(panel: Panel) -> NDArray[np.uint8]:
+    """The image of a panel, shape (y, x, 4)."""
+    from matplotlib.colors import to_rgba_array
+
+    shown = np.ma.masked_invalid(panel.image)
+    pixels: NDArray[np.uint8] = panel.colours.colormap(panel.colours.norm(shown), bytes=True)
+    pixels[np.ma.getmaskarray(shown)] = (255 * to_rgba_array(EMPTY)[0]).round()
+    return pixels
 
 
 def draw(panels: Sequence[Sequence[Panel]]) -> bytes:
@@ -153,45 +181,54 @@ def draw(panels: Sequence[Sequence[Panel]]) -> bytes:
     """
     columns = list(zip(*panels, strict=True))
     widths = [_SIDE + _BESIDE * any(panel.colours.ticks for panel in each) for each in columns]
-    size = sum(widths) + _GAP * (len(widths) + 1), len(panels) * (_SIDE + _ABOVE) + _GAP
+    heights = [_SIDE * min(1.0, max(height_to_width(one.image) for one in row)) for row in panels]
+    size = sum(widths) + _GAP * (len(widths) + 1), sum(heights) + len(panels) * _ABOVE + _GAP
     figure = require_matplotlib("the picture")(figsize=size, facecolor=PAPER)
     for r, row in enumerate(panels):
-        bottom = size[1] - (r + 1) * (_SIDE + _ABOVE)
+        bottom = size[1] - sum(heights[: r + 1]) - (r + 1) * _ABOVE
         for c, panel in enumerate(row):
             left = _GAP * (c + 1) + sum(widths[:c])
-            _fill(figure, panel, (left, bottom), size)
+            _fill(figure, panel, (left, bottom, heights[r]), size)
     stream = BytesIO()
     figure.savefig(stream, dpi=100, format="png")
     return stream.getvalue()
 
 
 def _fill(
-    figure: Any, panel: Panel, corner: tuple[float, float], size: tuple[float, float]
+    figure: Any, panel: Panel, place: tuple[float, float, float], size: tuple[float, float]
 ) -> None:
-    """Draw one panel, its lower left corner given in inches."""
-    x, y = corner
+    """Draw one panel, its lower left corner and its height given in inches."""
+    x, y, high = place
 
     def axes(left: float, width: float) -> Any:
-        return figure.add_axes((left / size[0], y / size[1], width / size[0], _SIDE / size[1]))
+        return figure.add_axes((left / size[0], y / size[1], width / size[0], high / size[1]))
 
-    axis = axes(x, _SIDE)
-    shown = axis.imshow(
-        panel.image,
-        cmap=panel.colours.colormap,
-        norm=panel.colours.norm,
-        origin="lower",
-        interpolation="nearest",
-    )
-    axis.set_title(panel.title, loc="left", color=INK, fontsize=14, fontweight="bold", pad=6)
-    axis.set_title(panel.note, loc="right", color=FAINT_INK, fontsize=11, pad=6)
+    axis, (height, width) = axes(x, _SIDE), panel.image.shape
+    aspect = height_to_width(panel.image) * width / height
+    axis.imshow(_coloured(panel), origin="lower", interpolation="nearest", aspect=aspect)
+    _words(figure, panel, (x / size[0], (x + _SIDE) / size[0], (y + high + 0.08) / size[1]))
     axis.set_facecolor(PAPER)
     axis.set_xticks([])
     axis.set_yticks([])
-    axis.spines[:].set_visible(False)
+    axis.spines[:].set_color(FRAME)  # one without rejections would look missing
     if panel.colours.ticks:
-        side = axes(x + _SIDE + 0.06, 0.12)
-        values, words = zip(*panel.colours.ticks, strict=True)
-        bar = figure.colorbar(shown, cax=side, ticks=values)
-        bar.set_ticklabels(words)
-        bar.outline.set_visible(False)
-        side.tick_params(colors=INK, labelsize=10, length=0, which="both")
+        _scale(figure, panel.colours, axes(x + _SIDE + 0.06, 0.12))
+
+
+def _words(figure: Any, panel: Panel, place: tuple[float, float, float]) -> None:
+    """Write above where a panel may be, of which that of a tall image takes a part."""
+    left, right, above = place
+    figure.text(left, above, panel.title, color=INK, fontsize=14, fontweight="bold")
+    figure.text(right, above, panel.note, color=FAINT_INK, fontsize=11, ha="right")
+
+
+def _scale(figure: Any, colours: Colours, side: Any) -> None:
+    """Draw what colours mean, into axes beside a panel."""
+    from matplotlib.cm import ScalarMappable
+
+    values, words = zip(*colours.ticks, strict=True)
+    scale = ScalarMappable(colours.norm, colours.colormap)
+    bar = figure.colorbar(scale, cax=side, ticks=values)
+    bar.set_ticklabels(words)
+    bar.outline.set_visible(False)
+    side.tick_params(colors=INK, labelsize=10, length=0, which="both")

@@ -181,7 +181,7 @@ def stack(
     """
     watch, align = Watch([] if report or look else None), as_alignment(align)
     to, wanted = where_to(outputs, OUTPUTS if isinstance(clips, Recipe) else None, report)
-    cluster = None if client is None else Cluster(client)
+    cluster = None if client is None else Cluster(client, memory)
     with watch("open"):
         open_them = open_frames if cluster is None else cluster.open
         opened = open_them(frames, hdu=hdu, unit=unit, flags=flags)
@@ -191,7 +191,7 @@ def stack(
         if cluster is not None:
             cluster.check(weights, report, look)
     with kept_open():
-        with watch("align"):
+        with watch("open" if align is None else "align"):
             align_them = bring_together if cluster is None else cluster.bring_together
             aligned = align_them(opened, align, room=room_of(to))
         with watch("measure"):

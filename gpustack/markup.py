@@ -5,6 +5,9 @@ from html import escape
 
 __all__ = ["escape", "items", "table"]
 
+#: Letters at the end of a name that are never cut: a number, as a rule, and ``.fits.fz``.
+_TAIL = 12
+
 
 def items(lines: Iterable[str], tag: str = "ol") -> str:
     """A list of texts."""
@@ -12,7 +15,10 @@ def items(lines: Iterable[str], tag: str = "ol") -> str:
 
 
 def table(
-    names: Sequence[str], rows: Iterable[Sequence[str]], marked: Sequence[Sequence[bool]] = ()
+    names: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    marked: Sequence[Sequence[bool]] = (),
+    titles: Sequence[str] = (),
 ) -> str:
     """A table of texts, the first of each row its heading.
 
@@ -23,14 +29,25 @@ def table(
     rows : iterable of sequence of str
     marked : sequence of sequence of bool
         Which cells stand out, of all rows or of none.
+    titles : sequence of str
+        Of the headings of all rows or of none: what is shown where one points at them. Such
+        headings are cut in the middle where there is no room, and rows are ``#row0``, ``#row1``.
     """
     head = "".join(f'<th scope="col">{escape(name)}</th>' for name in names)
     body = []
     for r, row in enumerate(rows):
         marks = marked[r] if marked else [False] * len(row)
-        cells = (_cell(c, text, marks[c]) for c, text in enumerate(row))
-        body.append(f"<tr>{''.join(cells)}</tr>")
+        first = _titled(row[0], titles[r]) if titles else _cell(0, row[0], marks[0])
+        cells = (_cell(c, text, marks[c]) for c, text in enumerate(row) if c)
+        place = f' id="row{r}"' if titles else ""
+        body.append(f"<tr{place}>{first}{''.join(cells)}</tr>")
     return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table>"
+
+
+def _titled(text: str, title: str) -> str:
+    """Two parts, of which the style cuts the first."""
+    parts = "".join(f"<span>{escape(part)}</span>" for part in (text[:-_TAIL], text[-_TAIL:]))
+    return f'<th scope="row" title="{escape(title)}"><div class="name">{parts}</div></th>'
 
 
 def _cell(column: int, text: str, mark: bool) -> str:

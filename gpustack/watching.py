@@ -166,7 +166,7 @@ def watch(
         Seconds between two looks at the folder. It is looked at, as shared file systems do not
         tell of what other machines write.
     stop_after : int or None
-        Return once so many frames are in a result; None is never.
+        Return once `restack` was called with so many frames; None is never.
 
     Raises
     ------

@@ -36,13 +36,18 @@ def folder(tmp_path, monkeypatch):
 
 def gpustack_command(*words, **options):
     """Run the command line as a user does."""
-    return subprocess.run(
-        [sys.executable, "-m", "gpustack.cli", *words],
-        capture_output=True,
-        text=True,
-        check=False,
-        **options,
-    )
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    command = [sys.executable, "-m", "gpustack.cli", *words]
+    return subprocess.run(command, text=True, check=False, **streams | options)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+@pytest.mark.parametrize("words", [["info"], ["--version"], ["explain", "3", "3", "m0.fits"]])
+def test_what_finds_no_room_on_stdout_is_told_in_one_line(folder, words):
+    with Path("/dev/full").open("wb") as full:
+        done = gpustack_command(*words, stdout=full)
+    assert done.returncode == 3
+    assert done.stderr == "gpustack: expected room to write, got: No space left on device\n"
 
 
 def run_here(monkeypatch, *words):

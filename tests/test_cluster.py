@@ -6,20 +6,15 @@ A cluster of two processes on this machine, which all tests here share.
 import importlib
 import os
 import signal
-import subprocess
-import sys
-import threading
 from datetime import datetime
 from functools import partial
 from importlib.util import find_spec
-from pathlib import Path
 
 import numpy as np
 import pytest
 from astropy.io import fits
 from click.testing import CliRunner
 
-import gpustack
 import starfield
 from gpustack import (
     AvgSigmaClip,
@@ -208,7 +203,7 @@ def test_what_a_cluster_cannot_take_is_refused(client, folder):
         stack(np.ones((3, 4, 5)), client=client)
     with pytest.raises(InputError, match=r"weights: .* with client=.*, got an array of shape"):
         stack(frames, client=client, weights=np.ones((N, *SHAPE)))
-    with pytest.raises(InputError, match=r"look \(--preview, .*: expected none with client="):
+    with pytest.raises(InputError, match=r"look: expected False with client=, as the samples"):
         stack(frames, client=client, look=True)
     with pytest.raises(BackendError, match=r"backend 'cuda' cannot work on worker tcp://"):
         stack(frames, client=client, backend="cuda")
@@ -308,77 +303,3 @@ def test_a_worker_that_is_killed_costs_its_bands_again(client, folder, tmp_path,
     stack(frames, outputs=again, **how)
     assert (tmp_path / "out.fits").read_bytes() == (tmp_path / "again.fits").read_bytes()
     assert killed[0] not in client.run(os.getpid).values()
-
-
-ALONE = """
-import sys
-from distributed import LocalCluster
-if __name__ == "__main__":
-    how = {"n_workers": 1, "threads_per_worker": 1, "processes": False, "protocol": "tcp://"}
-    how |= {"dashboard_address": "127.0.0.1:0"}
-    with LocalCluster(**how) as cluster:
-        print(cluster.scheduler_address, flush=True)
-        sys.stdin.read()
-"""
-
-
-@pytest.fixture
-def alone():
-    """A scheduler with a worker in a process of their own, and that."""
-    root = Path(gpustack.__file__).resolve().parents[1]
-    words = [sys.executable, "-c", ALONE]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
-    with subprocess.Popen(words, cwd=root, text=True, **pipes) as process:
-        watchdog = threading.Timer(PATIENCE, process.kill)
-        watchdog.start()
-        yield process.stdout.readline().strip(), process
-        watchdog.cancel()
-        process.kill()
-
-
-def test_a_scheduler_that_dies_leaves_no_half_output(alone, folder, tmp_path):
-    import dask
-    from distributed import Client
-
-    address, process = alone
-
-    def progress(done, rows):
-        process.kill()
-
-    frames, outputs = str(folder / "f*.fits"), ToFile(tmp_path / "out.fits")
-    with (
-        dask.config.set({"distributed.comm.timeouts.connect": "1s"}),
-        Client(address, set_as_default=False) as one,
-        pytest.raises(ClusterError, match="cluster: expected a scheduler, got none any more"),
-    ):
-        stack(frames, client=one, outputs=outputs, progress=progress, backend="cpu")
-    assert not [*tmp_path.iterdir()]
-
-
-def test_a_scheduler_that_has_died_before_is_told_of(alone):
-    import dask
-    import dask.array as da
-    from distributed import Client
-
-    address, process = alone
-    with (
-        dask.config.set({"distributed.comm.timeouts.connect": "1s"}),
-        Client(address, set_as_default=False) as one,
-    ):
-        process.kill()
-        process.wait()
-        for _ in range(2):
-            with pytest.raises(ClusterError, match=r"expected a scheduler|got a closed"):
-                stack(da.ones((3, 8, 9)), client=one)
-
-
-def test_where_there_is_no_scheduler_the_command_line_says_so(folder, tmp_path):
-    import dask
-
-    words = ["combine", *map(str, folder.glob("f*.fits")), "-o", str(tmp_path / "out.fits")]
-    with (
-        dask.config.set({"distributed.comm.timeouts.connect": "1s"}),
-        pytest.raises(ClusterError, match=r"dask tcp://127\.0\.0\.1:9: expected a scheduler, got"),
-    ):
-        CliRunner().invoke(cli, [*words, "--dask", "tcp://127.0.0.1:9"], catch_exceptions=False)
-    assert not [*tmp_path.iterdir()]

@@ -26,6 +26,12 @@ def test_images_that_cannot_be_combined(images, error, message):
         Combiner(images)
 
 
+def test_its_repr_says_in_one_line_what_it_holds():
+    combiner = Combiner([CCDData(np.ones((4, 6)), unit="adu")] * 3)
+    combiner.clip_extrema(1, 1)
+    assert repr(combiner) == "<Combiner: 3 images of 6 x 4 pixels, adu, float64, clips to run: 1>"
+
+
 @pytest.mark.parametrize("dtype", [complex, bool, "U3"])
 def test_a_dtype_that_holds_no_samples(dtype):
     with pytest.raises(TypeError, match="expected floats or integers"):

@@ -73,6 +73,7 @@ MAY_IMPORT = {
     "cli_options": "click",
     "cli_extras": "",
     "cli": "click",
+    "__main__": "",
 }
 CUPY_FILE = PACKAGE / "backends" / "cuda" / "device.py"
 MODULES = sorted(set(PACKAGE.rglob("*.py")) - {PACKAGE / "__init__.py"})
@@ -217,6 +218,12 @@ def test_combining_files_loads_nothing_slow(tmp_path, clip):
     )
     assert not SLOW & set(python("-c", code, cwd=ROOT).split())
     assert CCDData.read(tmp_path / "out.fits").wcs.wcs.ctype[0] == "RA---TAN"
+
+
+def test_python_m_is_the_command_line():
+    given, told = (python("-m", name, "--help", cwd=ROOT) for name in ("gpustack", "gpustack.cli"))
+    assert given == told
+    assert given.startswith("Usage: gpustack [OPTIONS]")
 
 
 @pytest.mark.parametrize("name", gpustack.__all__)

@@ -67,7 +67,7 @@ def test_it_is_well_formed_and_needs_nothing_else(checked):
         assert tag not in ("script", "iframe", "object", "embed", "base")
         assert not [name for name in attrs if name.startswith("on")]
         for name in ("src", "href", "srcset"):
-            assert attrs.get(name, "data:").startswith("data:")
+            assert attrs.get(name, "data:").startswith(("data:", "#"))
     style = "".join(checked.text)
     assert "url(" not in style
     assert "@import" not in style
@@ -104,8 +104,20 @@ def test_it_tells_what_was_done(checked):
         "With the backend cpu",
     ):
         assert words in text
+    assert "Align" not in text, "they were not"
+    assert re.search(r"noise[\d.]+ \N{MULTIPLICATION SIGN} \N{GREEK SMALL LETTER SIGMA}/√n", text)
     marks = [i for i, (tag, _) in enumerate(checked.tags) if tag == "mark"]
     assert len(marks) == 2, "the scale of the frame that is twice as bright, and that word"
+
+
+def test_what_is_out_of_line_is_called_as_its_column(tmp_path):
+    data = np.random.default_rng(1).normal(500, 8, (9, 200, 200)).astype("f4")
+    data[4, 100:120] += 200
+    result = stack(list(data), SigmaClip(4, 4, spread="mad_std"), look=True)
+    write_page(result, tmp_path / "a.html")
+    text = Checked((tmp_path / "a.html").read_text(encoding="utf-8")).text
+    assert text.count("rejected high") == 2, "the head of the column, and the cell of a frame"
+    assert not {"high", "low"} & {*text}
 
 
 def test_the_preview_is_a_png(page):
@@ -124,7 +136,18 @@ def test_folders_hold_nothing_else(page):
     assert names - {"again.fits"} == {"a.fits", "a.html", "a.json", "a.png"}
 
 
+AT_WORKERS = ["--dask", "tcp://127.0.0.1:9"]
 REFUSED = {
+    "preview, dask": (
+        ["--preview", "a.png", *AT_WORKERS],
+        InputError,
+        r"--preview a\.png: expected none with --dask, as",
+    ),
+    "report, dask": (
+        ["--report", "a.html", *AT_WORKERS],
+        InputError,
+        r"--report a\.html: expected none with --dask, as",
+    ),
     "preview": (["--preview", "a.jpg"], OutputError, r"a\.jpg: expected a name ending in \.png"),
     "report": (["--report", "a.txt"], OutputError, r"expected a name ending in \.json, \.html"),
     "two": (["--report", "a.html", "--report", "b.html"], OutputError, "one report in html, got a"),
@@ -165,6 +188,16 @@ ODD = {
     "high, one sample off": (np.where(np.arange(405).reshape(5, 9, 9) == 7, 1e17 + 99, 1e17), {}),
     "huge": (np.random.default_rng(1).normal(0, 1e30, (5, 9, 9)), {}),
 }
+
+
+@pytest.mark.filterwarnings("ignore::gpustack.errors.GpustackWarning")
+@pytest.mark.parametrize(("n", "told"), [(1, "one frame has none, as the"), (3, "these samples")])
+def test_why_there_are_no_residuals(tmp_path, n, told):
+    noise = np.random.default_rng(1).normal(500, 8, (1, 20, 30))
+    write_page(stack(np.repeat(noise, n, axis=0), look=True), tmp_path / "a.html")
+    text = "".join(Checked((tmp_path / "a.html").read_text(encoding="utf-8")).text)
+    assert f"Residuals: {told}" in text
+    assert "no noise" not in text
 
 
 @pytest.mark.filterwarnings("ignore::gpustack.errors.GpustackWarning")
@@ -251,6 +284,67 @@ FAINT = """(() => { const lum = c => { const v = c.match(/[0-9.]+/g).slice(0, 3)
       const ink = lum(getComputedStyle(one).color);
       return (Math.max(ink, paper) + 0.05) / (Math.min(ink, paper) + 0.05) < 4.5
     }).map(one => one.textContent) })()"""
+
+
+OVERLAPPING = """[...document.querySelectorAll('svg')].flatMap(svg => {
+    const texts = [...svg.querySelectorAll('text')].map(one => one.getBoundingClientRect());
+    return texts.flatMap((a, i) => texts.slice(i + 1).filter(b => a.left < b.right
+      && b.left < a.right && a.top < b.bottom && b.top < a.bottom).map(b => [a.left, b.left]))
+})"""
+
+
+@pytest.mark.parametrize("scale", [1e-4, 1, 1e22, 1e99])
+def test_numbers_and_titles_of_charts_do_not_overlap(browser, tmp_path, scale):
+    data = np.random.default_rng(1).normal(500, 8, (9, 60, 200)) * scale
+    write_page(stack(data, look=True), tmp_path / "a.html")
+    for width in (400, 1400):
+        browser.open(tmp_path / "a.html", width)
+        assert browser.run(OVERLAPPING) == []
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory):
+    """A page of frames with long names, the last one twice as bright."""
+    folder, rng = tmp_path_factory.mktemp("many"), np.random.default_rng(1)
+    names = [str(folder / f"{'a-long-name-of-an-exposure-' * 4}{f:02}.fits") for f in range(20)]
+    for f, name in enumerate(names):
+        data = rng.normal(500, 8, (40, 50)).astype("f4") * (1 + (f == 19))
+        fits.writeto(name, data, fits.Header({"BUNIT": "adu"}))
+    write_page(stack(names, scale="median", look=True), folder / "a.html")
+    return folder / "a.html", names
+
+
+def test_how_many_frames_there_are_and_which_are_out_of_line_is_said_above(many):
+    path, names = many
+    checked = Checked(path.read_text(encoding="utf-8"))
+    text = "".join(checked.text)
+    assert "20 frames; the table scrolls." in text
+    assert f"Out of line: {Path(names[19]).name} (scale)." in text
+    assert [attrs["href"] for tag, attrs in checked.tags if tag == "a"] == ["#row19"]
+    titles = [attrs["title"] for tag, attrs in checked.tags if tag == "th" and "title" in attrs]
+    assert titles == names
+
+
+#: What of the first row of the table is in sight.
+IN_SIGHT = """(() => { const box = document.querySelector('.scroll').getBoundingClientRect();
+    return [...document.querySelectorAll('#row0 > *')].filter(
+      one => one.getBoundingClientRect().right <= box.right).map(one => one.textContent) })()"""
+#: Where the row of a frame is, once its link was followed: below the head, above the end.
+FOLLOWED = """(() => { document.querySelector('a[href="#row19"]').click();
+    const at = one => document.querySelector(one).getBoundingClientRect();
+    return at('thead th').bottom <= at('#row19').top + 1
+      && at('#row19').bottom <= at('.scroll').bottom + 1 })()"""
+
+
+@pytest.mark.parametrize(("width", "cells"), [(400, 3), (1400, 10)])
+def test_numbers_beside_long_names_are_in_sight(browser, many, width, cells):
+    browser.open(many[0], width)
+    found = browser.run(IN_SIGHT)
+    assert found[0] == Path(many[1][0]).name
+    assert found[2] == "1", "its scale"
+    assert len(found) >= cells
+    assert browser.run(FOLLOWED)
+    assert browser.run("document.documentElement.scrollWidth") == width
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])

@@ -211,6 +211,26 @@ def test_the_command_gives_what_combine_gives_after_each_frame(tmp_path):
     assert not list(tmp_path.glob(".*")), "no temporary file stays"
 
 
+@pytest.mark.parametrize("how", ["never", "at first"])
+def test_the_command_tells_by_its_code_that_no_result_was_made(tmp_path, how):
+    """Of one frame a clip that drops two has nothing left."""
+    command = [*COMMAND, "--clip", "extrema:nlow=1,nhigh=1", "--interval", "0.05"]
+    command += ["--stop-after", "1" if how == "never" else "3"]
+    write(tmp_path / "1.fits")
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
+        first = process.stderr.readline()
+        for n in range(2, 4 if how == "at first" else 2):
+            write(tmp_path / f"{n}.fits", seed=n)
+        said = process.stderr.read()
+    assert first.startswith("gpustack: ")
+    assert (tmp_path / "out.fits").exists() == (how == "at first")
+    if how == "never":
+        assert process.returncode == 2
+        assert said == "gpustack: out.fits: not made, as the frames could not be combined\n"
+    else:
+        assert process.returncode == 0
+
+
 def test_a_reader_never_sees_half_a_result(tmp_path):
     """While it is written again and again, every read finds it whole."""
     out, done, broken = tmp_path / "out.fits", threading.Event(), []

@@ -17,6 +17,7 @@ from gpustack.clips import RangeClip
 from gpustack.cluster import tasks
 from gpustack.cluster.arrays import block_of, chunk_rows, far_frames, is_dask_array, plane_of
 from gpustack.cluster.cutting import AHEAD, cut
+from gpustack.cluster.lack import told_of_lack
 from gpustack.cluster.link import CLOSED, asking, told_of_loss
 from gpustack.cluster.opening import Opening, everywhere, stamps_of, versions_here, whole_paths
 from gpustack.cluster.rows import row_bytes
@@ -26,7 +27,7 @@ from gpustack.loaded import loaded
 from gpustack.logs import logger
 from gpustack.maps import Derived, halo
 from gpustack.normalize import Key, Measured, Wanted
-from gpustack.plan import Band
+from gpustack.plan import DEFAULT_MEMORY, Band, parse_memory
 from gpustack.recipe import Recipe
 
 _log = logger(__name__)
@@ -41,16 +42,18 @@ class Cluster:
     Parameters
     ----------
     client : distributed.Client
+    memory
+        The limit of each worker, as of `gpustack.stack`.
 
     Raises
     ------
     InputError
-        Where it is no client, or one for coroutines.
+        Where it is no client, or one for coroutines; where the limit is none.
     ClusterError
         Where it is closed, as one is that has lost its scheduler.
     """
 
-    def __init__(self, client: Any) -> None:
+    def __init__(self, client: Any, memory: float | str | None = None) -> None:
         if not isinstance(client, loaded("distributed", "Client")):
             raise InputError(f"client: expected a distributed.Client, got {client!r}")
         if client.asynchronous:
@@ -58,6 +61,7 @@ class Cluster:
         if client.status in CLOSED:
             raise ClusterError(f"client: expected one that is connected, got a closed {client!r}")
         self._client = client
+        self._limit = DEFAULT_MEMORY if memory is None else parse_memory(memory)
         self._token = secrets.token_hex(8)
         self._array: Any = None
         self._opening: Opening
@@ -120,8 +124,7 @@ class Cluster:
             )
         if look:
             raise InputError(
-                "look (--preview, --report to html): expected none with client= (--dask), as the "
-                "samples stay at the workers"
+                "look: expected False with client=, as the samples stay at the workers, got True"
             )
         if report and self._array is not None:
             raise InputError("report: expected files, whose samples are hashed, got a dask array")
@@ -144,12 +147,22 @@ class Cluster:
         opening = self._opening
         if self._array is None and opening.apart:
             for f in range(n):
-                yield f, tasks.measure_frame, (opening.only(f), f, wanted, ranges)
+                yield f, tasks.measure_frame, (opening.only(f), f, wanted, ranges, self._limit)
             return
         together = self._shared("opening", opening)
         for f in range(n):
-            block = () if self._array is None else (plane_of(self._array, f),)
-            yield f, tasks.measure_frame, (together, f, wanted, ranges, *block)
+            block = () if self._array is None else self._plane(f)
+            yield f, tasks.measure_frame, (together, f, wanted, ranges, self._limit, *block)
+
+    def _plane(self, f: int) -> tuple[tasks.Promised, Any]:
+        return tasks.Promised(self._far(f), self._array.shape[1:]), plane_of(self._array, f)
+
+    def _far(self, what: Band | int) -> str:
+        """What rows or a frame of a dask array are called; nothing where there is none."""
+        if self._array is None:
+            return ""
+        name = f"rows {what.start}:{what.stop}" if isinstance(what, Band) else f"frame {what}"
+        return f"{name} of the dask array"
 
     def take(self, backend: str) -> tuple[str, str]:
         """The backend that all workers take, so that all rows are of one, and on what in words.
@@ -225,8 +238,10 @@ class Cluster:
         if self._array is None:
             return band, tasks.make_rows, (work, band.start, band.stop)
         around = halo(source, recipe, band)
-        block, top = block_of(self._array, around), around.start
-        return band, tasks.make_rows, (work, band.start - top, band.stop - top, block)
+        n, top, width = len(self._array), around.start, self._array.shape[-1]
+        promised = tasks.Promised(self._far(around), (n, around.rows, width))
+        block = promised, block_of(self._array, around)
+        return band, tasks.make_rows, (work, band.start - top, band.stop - top, *block)
 
     @contextmanager
     def _results(self, jobs: Iterable[Task], window: int) -> Iterator[Iterator[tuple[Any, Any]]]:
@@ -245,13 +260,15 @@ class Cluster:
         def results() -> Iterator[tuple[Any, Any]]:
             send(window)
             for future in coming:
-                result = future.result()
-                what, _ = out.pop(future.key)
+                what, _ = out[future.key]
+                with told_of_loss(self._client, self._far(what)):
+                    result = future.result()
+                del out[future.key]
                 future.release()
                 send(1)
                 yield what, result
 
-        with told_of_loss(self._client):
+        with told_of_loss(self._client), told_of_lack(self._client):
             try:
                 yield results()
             finally:  # what is not wanted any more is not made

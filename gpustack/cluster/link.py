@@ -1,27 +1,34 @@
-"""The link to a scheduler: how it is made, and how its loss is told."""
+"""The link to a scheduler: how its loss is told."""
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
-from gpustack.errors import ClusterError, GpustackError
+from gpustack.errors import ClusterError, FrameError, GpustackError
 
 #: States of a client that can no longer be used.
 CLOSED = ("closing", "closed")
 
 
 @contextmanager
-def told_of_loss(client: Any) -> Iterator[None]:
+def told_of_loss(client: Any, what: str = "") -> Iterator[None]:
     """What dask raises where it has lost its scheduler, or too many workers, is ours.
 
     Whatever goes wrong once the client has closed itself, as it does when it gives up to reach the
     scheduler, is told as that loss.
 
+    Parameters
+    ----------
+    client : distributed.Client
+    what : str
+        The rows or the frame of a dask array, where its graph, which is code of others, makes
+        them: what that raises names them.
+
     Raises
     ------
     ClusterError
+    FrameError
+        From what the graph raised.
     """
     from asyncio import CancelledError as Cancelled
     from concurrent.futures import CancelledError
@@ -47,6 +54,9 @@ def told_of_loss(client: Any) -> Iterator[None]:
     except Exception as err:
         if client.status in CLOSED:
             raise _lost(err) from err
+        if what:
+            problem = f"expected samples, got {type(err).__name__}: {err}"
+            raise FrameError(what, problem) from err
         raise
 
 
@@ -66,53 +76,5 @@ def asking(client: Any) -> Iterator[None]:
 
 
 def _lost(err: BaseException) -> ClusterError:
-    return ClusterError(f"cluster: expected a scheduler, got none any more: {err}")
-
-
-@contextmanager
-def connected(address: str | None) -> Iterator[Any]:
-    """A client of the scheduler at an address; None of none.
-
-    Parameters
-    ----------
-    address : str or None
-        ``"tcp://HOST:8786"``, or the name of the file that a scheduler has written.
-
-    Raises
-    ------
-    ClusterError
-        Where there is none, or dask is not installed.
-    """
-    if address is None:
-        yield None
-        return
-    try:
-        from distributed import Client
-    except ImportError as err:
-        raise ClusterError(
-            f"dask {address}: expected distributed to be installed, got: {err}; "
-            "pip install distributed (the extra gpustack[dask])"
-        ) from err
-    try:
-        client = Client(_address_in(address), direct_to_workers=True, set_as_default=False)
-    except (OSError, ValueError, TypeError) as err:  # TypeError: TLS without certificates
-        raise ClusterError(f"dask {address}: expected a scheduler, got: {err}") from err
-    with client:
-        yield client
-
-
-def _address_in(text: str) -> str:
-    """The address itself, or that in a file of this name; dask waits for one, then fails to close.
-
-    Raises
-    ------
-    OSError, ValueError
-        Where the file cannot be read, or has none.
-    """
-    if not Path(text).is_file():
-        return text
-    told = json.loads(Path(text).read_text(encoding="utf-8"))
-    found = told.get("address") if isinstance(told, dict) else None
-    if not isinstance(found, str):
-        raise ValueError("a file without the address of one")
-    return found
+    told = str(err).partition("\n")[0]
+    return ClusterError(f"cluster: expected a scheduler, got none any more: {told}")

@@ -15,11 +15,13 @@ from astropy.io import fits
 
 from gpustack.align import bring_together
 from gpustack.alignments import Alignment, Offsets, Reproject
+from gpustack.cluster.code import code_here
 from gpustack.errors import ClusterError, FrameError, InputError
 from gpustack.files import HduKey
 from gpustack.flags import Flags
 from gpustack.frames import FitsFrame, Frame, open_frames
 from gpustack.images import PLANES, Image
+from gpustack.loaded import loaded
 from gpustack.provenance import versions
 
 #: A file, and what tells whether it has been changed: its size, and when it was modified (ns).
@@ -108,8 +110,9 @@ class Opening:
 
 @cache
 def versions_here() -> Mapping[str, str]:
-    """Of all that the numbers of a result hang on."""
-    return versions() | {name: version(name) for name in _BESIDE}
+    """Of all that the numbers of a result hang on, and a hash of the code of gpustack."""
+    code = {"code of gpustack (its SHA-256)": code_here()}
+    return versions() | code | {name: version(name) for name in _BESIDE}
 
 
 def whole_paths(items: Iterable[Any]) -> list[str | Image]:
@@ -130,10 +133,13 @@ def _whole(item: Any, f: int) -> str | Image:
         return Image(_absolute(item.data), **kept)
     if isinstance(item, (str, os.PathLike)):
         return _absolute(item)
+    if isinstance(item, loaded("dask.array", "Array")):
+        advice = "give dask.array.stack(frames)"
+    else:
+        advice = "write it to a file, or give dask.array.from_array(...)"
     raise InputError(
         "frames: expected names of files that every worker can read, or a dask array "
-        f"(frame, y, x), as no samples are sent, got {type(item).__name__} for frame {f}; write "
-        "it to a file, or give dask.array.from_array(...)"
+        f"(frame, y, x), as no samples are sent, got {type(item).__name__} for frame {f}; {advice}"
     )
 
 

@@ -1,5 +1,6 @@
 """What the workers run."""
 
+import math
 import platform
 import socket
 from collections import defaultdict
@@ -7,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from threading import Lock
+from threading import Condition, Lock
 from typing import Any
 
 import numpy as np
@@ -56,6 +57,34 @@ class Work:
 
 
 @dataclass(frozen=True, slots=True)
+class Promised:
+    """What a dask array says of a block that a task gets; its graph may make another.
+
+    Parameters
+    ----------
+    name : str
+        Of which rows, or which frame, it is.
+    shape : tuple of int
+    """
+
+    name: str
+    shape: tuple[int, ...]
+
+    def check(self, block: Any) -> None:
+        """Raise where a block is another.
+
+        Raises
+        ------
+        FrameError
+        """
+        found = np.shape(block)
+        if found != self.shape:
+            raise FrameError(
+                self.name, f"expected shape {self.shape}, as it declares, got a block of {found}"
+            )
+
+
+@dataclass(frozen=True, slots=True)
 class Here:
     """A worker: what it is called, how many threads it may take."""
 
@@ -84,6 +113,33 @@ def on_worker() -> Iterator[Here]:
         raise type(err)(f"{err} ({here.name})") from None
 
 
+#: Bytes a sample that measuring takes, of the MAD of float32 and about of others.
+_MEASURING = 32
+
+
+class Room:
+    """Memory that tasks share: each waits until it fits beside the others, or is alone."""
+
+    def __init__(self) -> None:
+        self._taken, self._changed = 0, Condition()
+
+    @contextmanager
+    def __call__(self, size: int, limit: int) -> Iterator[None]:
+        """Within it, so many bytes are taken."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._taken or self._taken + size <= limit)
+            self._taken += size
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._taken -= size
+                self._changed.notify_all()
+
+
+#: By worker: what frames that are measured take.
+_rooms: defaultdict[str, Room] = defaultdict(Room)
+
 #: By worker: one band at a time, on all of its threads and with all of its memory.
 _turns: defaultdict[str, Lock] = defaultdict(Lock)
 
@@ -93,7 +149,9 @@ def shared(work: Any) -> Any:
     return work
 
 
-def make_rows(work: Work, start: int, stop: int, block: Any = None) -> Made:
+def make_rows(
+    work: Work, start: int, stop: int, promised: Promised | None = None, block: Any = None
+) -> Made:
     """Rows ``[start, stop)`` of a result.
 
     Parameters
@@ -101,6 +159,8 @@ def make_rows(work: Work, start: int, stop: int, block: Any = None) -> Made:
     work : Work
     start, stop : int
         Of the frames, or of the block.
+    promised : Promised or None
+        Of the block.
     block : array, shape (n, rows, width), or None
         Of a dask array: these rows of all frames, and those near them.
 
@@ -108,13 +168,16 @@ def make_rows(work: Work, start: int, stop: int, block: Any = None) -> Made:
     ------
     ClusterError
         Where versions differ from those of the client.
+    FrameError
+        Where the block is not as promised.
     """
     opening = work.opening
     with on_worker() as here, _turns[here.name], kept_open():
         opening.check_versions()
-        if block is None:
+        if promised is None:
             frames = opened(opening)
         else:
+            promised.check(block)
             frames = [_plane(f, plane, opening.unit) for f, plane in enumerate(block)]
         return within_memory(partial(_made, work, frames, Band(start, stop), here.threads))
 
@@ -144,24 +207,32 @@ def measure_frame(
     f: int,
     wanted: Sequence[Wanted],
     ranges: Sequence[RangeClip],
+    limit: int,
+    promised: Promised | None = None,
     plane: Any = None,
 ) -> dict[Key, float | None]:
     """Statistics of one frame, or of a plane of a dask array that it is.
+
+    A worker measures as many frames at a time as fit in `limit` bytes, but one in any case.
 
     Raises
     ------
     ClusterError
         Where versions differ from those of the client.
+    FrameError
+        Where the plane is not as promised.
     """
-    with on_worker(), kept_open():
+    with on_worker() as here, kept_open():
         opening.check_versions()
-        if plane is not None:
+        if promised is not None:
+            promised.check(plane)
             frame = _plane(f, plane, None)
         elif opening.apart:
             (frame,) = opening.frames()
         else:
             frame = opened(opening)[f]
-        return {key: values[0] for key, values in survey([frame], wanted, ranges).items()}
+        with _rooms[here.name](_MEASURING * math.prod(frame.shape), limit):
+            return {key: values[0] for key, values in survey([frame], wanted, ranges).items()}
 
 
 def usable() -> dict[str, str | None]:

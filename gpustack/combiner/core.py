@@ -89,6 +89,13 @@ class Combiner(Holdings):
         check_agree(frames)
         super().__init__(ccd_list, Recorder(frames, real_dtype(dtype), backend))
 
+    def __repr__(self) -> str:
+        """What it holds, and how many clips are still to be run, in one line."""
+        n, *shape = self._recorder.shape
+        size, clips = " x ".join(map(str, shape[::-1])), len(self._recorder.clips)
+        held = f"{n} images of {size} pixels, {self.unit or 'no unit'}, {self.dtype}"
+        return f"<Combiner: {held}, clips to run: {clips}>"
+
     def _repr_html_(self) -> str:
         """For notebooks: what it holds, and the clips that were recorded."""
         n, *shape = self._recorder.shape

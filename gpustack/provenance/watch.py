@@ -29,12 +29,12 @@ class Watch:
 
     @contextmanager
     def __call__(self, stage: str) -> Iterator[None]:
-        """Within it, a stage goes on."""
+        """Within it, a stage goes on, or goes on again."""
         begin = time.perf_counter()
         try:
             yield
         finally:
-            self.seconds[stage] = time.perf_counter() - begin
+            self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - begin
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,7 +2,7 @@
 
 Both are made of the samples that ``stack(look=True)`` kept. Modules, each importing only those
 before it: `stacked` stacks these once more, `noise`, `residuals` and `frames` measure, `pictures`
-makes panels, `charts` draws, `page` is the page. This is their door.
+makes panels, `charts` draws, `listing` is the table of frames, `page` the page. This is their door.
 """
 
 from gpustack.drawing import draw, require_matplotlib

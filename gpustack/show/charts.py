@@ -9,9 +9,10 @@ from gpustack.markup import escape
 from gpustack.show.noise import Reached
 from gpustack.show.residuals import EDGES, FAR, Residuals
 
-#: Of a chart, in units that letters are 14 of; and what is beside and below its axes.
+#: Of a chart, in units that letters are 14 of; and what is beside and below its axes. On the left
+#: the title is, and numbers of up to six letters, as 100000, 0.0001 and 1e+100.
 WIDTH, HEIGHT = 480, 320
-_LEFT, _RIGHT, _TOP, _BOTTOM = 62, 12, 12, 46
+_LEFT, _RIGHT, _TOP, _BOTTOM = 80, 12, 12, 46
 
 
 @dataclass(frozen=True, slots=True)

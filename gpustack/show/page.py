@@ -1,25 +1,25 @@
 """The report as one page of HTML that needs nothing else: no script, no other file."""
 
 import base64
-import os
 from collections.abc import Sequence
 from importlib.resources import files
-from typing import Any
 
 import numpy as np
 
-from gpustack.drawing import Panel, png
+from gpustack.drawing import Panel, height_to_width, png, stretched
 from gpustack.look import Look
-from gpustack.markup import escape, items, table
+from gpustack.markup import escape, items
 from gpustack.provenance import versions
 from gpustack.result import StackResult
 from gpustack.show.charts import histogram, noise_curve
-from gpustack.show.frames import RULE, frame_table, names_of, out_of_line
+from gpustack.show.frames import frame_table, out_of_line
+from gpustack.show.listing import listing
 from gpustack.show.noise import Reached, frame_noise, reached
 from gpustack.show.pictures import Shown, pictures
 from gpustack.show.residuals import residuals
 
 _SIGMA = "\N{GREEK SMALL LETTER SIGMA}"
+_TIMES = "\N{MULTIPLICATION SIGN}"
 _LAW = f"{_SIGMA}/√n"
 
 #: What the stages of a run are called.
@@ -34,8 +34,6 @@ STAGES = {
 #: Stages that took less of the whole are left out.
 LEAST_TIME = 1e-3
 
-_HEADS = {"low": "rejected low", "high": "rejected high"}
-_PERCENT = ("valid", "rejected", "low", "high")
 _REJECTED_KEY = (
     ("#2f7cc4", "rejected low"),
     ("#f08a2c", "rejected high; the brighter, the more, from 1 to 4 or more"),
@@ -65,7 +63,7 @@ def page(result: StackResult, look: Look, name: str) -> str:
         _section("What was done", _recipe(result, look)),
         _section("What it looks like", _pictures(pictures(look, result.recipe))),
         _section("Noise", _charts(look, result, found, unit)),
-        _section("Frames", _frames(result, columns, flags, unit)),
+        _section("Frames", listing(result.per_frame["name"], columns, flags, unit)),
         _section("Where the time went", _times(look)),
         _footer(look, result),
     ]
@@ -99,7 +97,7 @@ def _tiles(result: StackResult, look: Look, found: Reached | None, marked: int) 
         share = 100.0 * float(np.mean(result.per_frame["rejected"]))
         tiles["of samples rejected"] = f"{share:.2g} %"
     if found is not None:
-        tiles[f"times {_LAW} is the noise"] = f"{found.ratio:.3g}"
+        tiles["noise"] = f"{found.ratio:.3g} {_TIMES} {_LAW}"
     tiles["frames out of line"] = str(marked)
     seconds = sum(look.watch.seconds.values())
     tiles["seconds in all"] = f"{seconds:.3g}"
@@ -137,8 +135,10 @@ def _figure(panel: Panel, what: str) -> str:
         least, *_, most = (word for _, word in panel.colours.ticks)
         note += f", dark {least} to bright {most}"
     alt = f"{panel.title}: {what}; {note}"
+    long = f' style="aspect-ratio:{1 / height_to_width(panel.image):.4g}"'
+    style = long if stretched(panel.image) else ""
     return (
-        f'<figure><img alt="{escape(alt)}" width="{width}" height="{height}" '
+        f'<figure><img alt="{escape(alt)}" width="{width}" height="{height}"{style} '
         f'src="data:image/png;base64,{data}"><figcaption>{escape(panel.title)}'
         f"<small>{escape(note)}</small></figcaption></figure>"
     )
@@ -151,7 +151,9 @@ def _charts(look: Look, result: StackResult, found: Reached | None, unit: str) -
 def _residuals(look: Look, result: StackResult) -> str:
     made = residuals(look.strips, result.recipe)
     if made is None:
-        return '<p class="faint">Residuals: these samples have no noise.</p>'
+        alone = len(result.per_frame["name"]) == 1
+        why = "one frame has none, as the mean is its own" if alone else "these samples have none"
+        return f'<p class="faint">Residuals: {why}.</p>'
     kept, gone = (100 * share for share in made.beyond(3.0))
     return (
         '<div class="card"><h3>Residuals against the normal curve</h3>'
@@ -181,33 +183,6 @@ def _reached(found: Reached | None, unit: str) -> str:
         "is that from pixel to pixel in a row (DER_SNR), of the first 1, 2, 4, ... frames.</p>"
         "</div>"
     )
-
-
-def _frames(result: StackResult, columns: Any, flags: Any, unit: str) -> str:
-    names = ["frame", "out of line", *columns]
-    heads = [_HEADS.get(name, name) for name in names]
-    heads = [f"{head} [{unit}]" if unit and head in ("zero", "noise") else head for head in heads]
-    rows, marks = [], []
-    for f, frame in enumerate(_short(result.per_frame["name"])):
-        numbers = [_number(name, float(column[f])) for name, column in columns.items()]
-        stray = names_of(flags, f)
-        rows.append([frame, ", ".join(stray), *numbers])
-        marks.append([False, bool(stray), *(name in stray for name in columns)])
-    scroll = '<div class="scroll" tabindex="0" role="region" aria-label="Table of frames">'
-    note = f"{RULE} Low, high and noise are of the samples that the pictures and charts show."
-    return f'{scroll}{table(heads, rows, marks)}</div><p class="faint">{escape(note)}</p>'
-
-
-def _short(names: Sequence[str]) -> Sequence[str]:
-    """Names of files, without the folder that they share."""
-    shared = {os.path.dirname(name) for name in names}  # noqa: PTH120 - as they were given
-    return [os.path.basename(name) for name in names] if len(shared) == 1 else names  # noqa: PTH119
-
-
-def _number(name: str, value: float) -> str:
-    if not np.isfinite(value):
-        return "-"
-    return f"{100 * value:.3g} %" if name in _PERCENT else f"{value:.5g}"
 
 
 def _times(look: Look) -> str:

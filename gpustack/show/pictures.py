@@ -1,8 +1,12 @@
 """The pictures of a stack: beside the plain mean, how many samples survived, what was rejected."""
 
 from dataclasses import dataclass
+from typing import Any
 
-from gpustack.drawing import Colours, Panel, brightness, counted, rejected, signed
+import numpy as np
+from numpy.typing import NDArray
+
+from gpustack.drawing import Colours, Panel, brightness, counted, rejected, signed, stretched
 from gpustack.look import Cut, Kept, Look
 from gpustack.recipe import Recipe
 from gpustack.show.stacked import plain, stacked
@@ -40,9 +44,10 @@ def _panels(kept: Kept, recipe: Recipe, colours: Colours | None) -> list[Panel]:
     colours = brightness(made.data) if colours is None else colours
     valid = max(int(made.valid.sum()), 1)
     low, high = (100.0 * float(side.sum()) / valid for side in (made.low, made.high))
+    note = f"{recipe.method}, {_which(kept.cut)}{_without(made.data)}"
     return [
-        Panel("Stack", f"{recipe.method}, {_which(kept.cut)}", made.data, colours),
-        Panel(f"Plain {word}", "nothing rejected", without.data, colours),
+        Panel("Stack", note, made.data, colours),
+        Panel(f"Plain {word}", f"nothing rejected{_as_drawn(made.data)}", without.data, colours),
         Panel("Count", f"{made.count.mean():.4g} of {n}", made.count, counted(made.count, n)),
         Panel(
             "Rejected",
@@ -55,6 +60,15 @@ def _panels(kept: Kept, recipe: Recipe, colours: Colours | None) -> list[Panel]:
 
 def _which(cut: Cut) -> str:
     return "every pixel" if cut.step == 1 else f"every {_nth(cut.step)} pixel"
+
+
+def _without(image: NDArray[Any]) -> str:
+    return "" if np.isfinite(image).all() else "; violet: no value"
+
+
+def _as_drawn(image: NDArray[Any]) -> str:
+    told = stretched(image)
+    return told and f"; {told}"
 
 
 def _of_whole(look: Look) -> str:

@@ -1,0 +1,123 @@
+"""How a scheduler is found that the command line names, within the time that dask is given."""
+
+import asyncio
+import json
+import logging
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from gpustack.errors import ClusterError
+
+_ADDRESS = re.compile(r"\w+://|[^/]+:\d+$")
+
+
+@contextmanager
+def connected(address: str | None) -> Iterator[Any]:
+    """A client of the scheduler at an address; None of none.
+
+    Parameters
+    ----------
+    address : str or None
+        ``"tcp://HOST:8786"``, or the name of the file that a scheduler has written.
+
+    Raises
+    ------
+    ClusterError
+        Where there is none, or dask is not installed.
+    """
+    if address is None:
+        yield None
+        return
+    try:
+        from distributed import Client
+    except ImportError as err:
+        raise ClusterError(
+            f"dask {address}: expected distributed to be installed, got: {err}; "
+            "pip install distributed (the extra gpustack[dask])"
+        ) from err
+    try:
+        found = _address_in(address)
+        security = _security(found)
+        asyncio.run(_ask(found, security))
+        client = Client(found, security=security, direct_to_workers=True, set_as_default=False)
+    except Exception as err:  # what else listens there may answer anything
+        given = address or repr(address)
+        raise ClusterError(f"dask {given}: expected a scheduler, got: {err}") from err
+    with _quiet(), client:
+        yield client
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Within it, what `distributed.client` logs of a lost scheduler is left to our error."""
+    log = logging.getLogger("distributed.client")
+    log.addFilter(_is_news)
+    try:
+        yield
+    finally:
+        log.removeFilter(_is_news)
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    kind = record.exc_info[0] if record.exc_info else None
+    lost = kind is not None and issubclass(kind, (asyncio.CancelledError, OSError))
+    return not lost and not record.getMessage().startswith("Failed to reconnect to scheduler")
+
+
+async def _ask(address: str, security: Any) -> None:
+    """Raise where no scheduler answers in time.
+
+    A client has no limit on how long it waits for a first word, and one that could not be made
+    waits for a minute before it goes.
+
+    Raises
+    ------
+    OSError
+        Of no scheduler; of others that listen there, anything.
+    """
+    from dask import config
+    from dask.utils import parse_timedelta
+    from distributed import rpc
+
+    limit = parse_timedelta(config.get("distributed.comm.timeouts.connect"))
+    how = {"timeout": limit, "connection_args": security.get_connection_args("client")}
+    try:
+        async with asyncio.timeout(limit), rpc(address, **how) as there:
+            told = await there.identity()
+    except TimeoutError as err:
+        raise OSError(f"no answer in {limit:g} s") from err
+    if told["type"] != "Scheduler":
+        raise OSError(f"a {told['type']}")
+
+
+def _security(address: str) -> Any:
+    """What `distributed.Client` has for an address, by the configuration of dask."""
+    from dask import config
+    from distributed import Security
+    from distributed.utils import import_term
+
+    loader = config.get("distributed.client.security-loader", None)
+    return (loader and import_term(loader)({"address": address})) or Security()
+
+
+def _address_in(text: str) -> str:
+    """The address itself, or that in a file of this name.
+
+    Raises
+    ------
+    OSError, ValueError
+        Where it is neither, or the file has none.
+    """
+    if _ADDRESS.match(text):
+        return text
+    if not Path(text).is_file():
+        kind = "a folder" if text and Path(text).is_dir() else "no such file"
+        raise OSError(f"{kind}; give tcp://HOST:8786, or the file that a scheduler has written")
+    told = json.loads(Path(text).read_text(encoding="utf-8"))
+    found = told.get("address") if isinstance(told, dict) else None
+    if not isinstance(found, str):
+        raise ValueError("a file without the address of one")
+    return found

@@ -1,0 +1,94 @@
+"""The table of frames on a page, and which are out of line."""
+
+import os
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpustack.markup import escape, table
+from gpustack.show.frames import RULE, names_of
+
+_HEADS = {"low": "rejected low", "high": "rejected high"}
+_PERCENT = ("valid", "rejected", "low", "high")
+
+#: So many rows are in sight, and so many frames out of line are listed.
+_IN_SIGHT, _LISTED = 15, 40
+
+
+def listing(
+    names: Sequence[str],
+    columns: Mapping[str, NDArray[np.float64]],
+    flags: Mapping[str, NDArray[np.bool_]],
+    unit: str,
+) -> str:
+    """How many frames there are, links to those out of line, the table, what is marked in it.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Of the frames.
+    columns : mapping of str to ndarray
+        Their numbers, as of `frame_table`.
+    flags : mapping of str to ndarray
+        Which are out of line, as of `out_of_line`.
+    unit : str
+        Of the frames; empty where there is none.
+    """
+    short = _short(names)
+    strays = [[_HEADS.get(name, name) for name in names_of(flags, f)] for f in range(len(names))]
+    scroll = '<div class="scroll" tabindex="0" role="region" aria-label="Table of frames">'
+    note = f"{RULE} Low, high and noise are of the samples that the pictures and charts show."
+    shown = _table(names, short, columns, flags, strays, unit)
+    above = f"{_count(len(names))}{_links(short, strays)}"
+    return f'{above}{scroll}{shown}</div><p class="faint">{escape(note)}</p>'
+
+
+def _count(n: int) -> str:
+    more = "; the table scrolls" if n > _IN_SIGHT else ""
+    return f'<p class="faint">{n} frame{"s" * (n > 1)}{more}.</p>'
+
+
+def _links(short: Sequence[str], strays: Sequence[Sequence[str]]) -> str:
+    """The frames out of line, each a link to its row."""
+    found = [f for f, words in enumerate(strays) if words]
+    if not found:
+        return ""
+    links = [
+        f'<a href="#row{f}">{escape(short[f])}</a> ({escape(", ".join(strays[f]))})'
+        for f in found[:_LISTED]
+    ]
+    if len(found) > _LISTED:
+        links.append(f"and {len(found) - _LISTED} more")
+    return f"<p>Out of line: {', '.join(links)}.</p>"
+
+
+def _table(
+    names: Sequence[str],
+    short: Sequence[str],
+    columns: Mapping[str, NDArray[np.float64]],
+    flags: Mapping[str, NDArray[np.bool_]],
+    strays: Sequence[Sequence[str]],
+    unit: str,
+) -> str:
+    heads = ["frame", "out of line", *(_HEADS.get(name, name) for name in columns)]
+    heads = [f"{head} [{unit}]" if unit and head in ("zero", "noise") else head for head in heads]
+    rows, marks = [], []
+    for f, words in enumerate(strays):
+        numbers = [_number(name, float(column[f])) for name, column in columns.items()]
+        rows.append([short[f], ", ".join(words), *numbers])
+        off = [name in flags and bool(flags[name][f]) for name in columns]
+        marks.append([False, bool(words), *off])
+    return table(heads, rows, marks, names)
+
+
+def _short(names: Sequence[str]) -> Sequence[str]:
+    """Names of files, without the folder that they share."""
+    shared = {os.path.dirname(name) for name in names}  # noqa: PTH120 - as they were given
+    return [os.path.basename(name) for name in names] if len(shared) == 1 else names  # noqa: PTH119
+
+
+def _number(name: str, value: float) -> str:
+    if not np.isfinite(value):
+        return "-"
+    return f"{100 * value:.3g} %" if name in _PERCENT else f"{value:.5g}"

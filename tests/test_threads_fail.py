@@ -227,7 +227,7 @@ os.sched_setaffinity(0, list(os.sched_getaffinity(0))[:1])
 import numpy, scipy.special, astropy.io.fits, astropy.units, gpustack.engine, gpustack.writing
 with open("/proc/self/statm") as file:
     taken = int(file.read().split()[0]) * resource.getpagesize()
-resource.setrlimit(resource.RLIMIT_AS, (taken + (24 << 20),) * 2)
+resource.setrlimit(resource.RLIMIT_AS, (taken + (10 << 20),) * 2)
 sys.argv[1:] = ["combine", "a.fits", "b.fits", "-o", "out.fits", "--backend", "cpu"]
 from gpustack.cli import main
 main()

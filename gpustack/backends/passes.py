@@ -46,7 +46,7 @@ def _repeat(
             goes_on = _pass(some, clip, least[which], passes == 0, frames, told)
             columns.move(rank + some.lo, rank + some.hi, which)
             going.append(which[goes_on])
-        active, known = np.concatenate(going), None
+        active, known = np.sort(np.concatenate(going)), None
         passes += 1
 
 

@@ -169,7 +169,7 @@ class Ragged:
         self.known.clear()
 
     def take(self, which: Ranks | slice) -> Self:
-        """Some of the columns, and of their intervals: not to be changed but by `move`.
+        """Some of the columns, in their order, and of their intervals; only to be changed by `move`.
 
         Measured: ``values[:, which]`` takes up to eight times as long as `take`.
         """
@@ -194,6 +194,11 @@ class Ragged:
 
     def alike(self, active: Ranks) -> Iterator[tuple[Ranks, Self, Ranks]]:
         """Copies of some of the columns: many of as many survivors together, then the others.
+
+        Parameters
+        ----------
+        active : ndarray of int
+            In ascending order.
 
         Yields
         ------

@@ -252,8 +252,9 @@ def _alike(group: Columns, at: Any, copies: bool) -> Iterator[tuple[Columns, Any
     if isinstance(uniform, Uniform) or not copies:
         yield uniform, at
         return
-    for some in chunks(group.pixels, len(group.values), PASS_SAMPLES):
-        for which, part, _ in group.alike(np.arange(some.start, some.stop)):
+    alive = np.flatnonzero(group.count)
+    for some in chunks(len(alive), len(group.values), PASS_SAMPLES):
+        for which, part, _ in group.alike(alive[some]):
             yield part.uniform(), at[which]
 
 

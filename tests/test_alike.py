@@ -1,0 +1,74 @@
+"""Columns of as many survivors, taken together or not: no bit of a result depends on it."""
+
+import numpy as np
+import pytest
+
+from answers import FRAMES, by_cpu, fits, on, samples, stacks_of
+from gpustack import RangeClip, SigmaClip, stack
+from gpustack.backends import passes, ragged
+from gpustack.backends.cpu import CpuBackend
+from gpustack.backends.ragged import Ragged
+from gpustack.errors import GpustackWarning
+from recipes import RECIPES, recipe
+from stacks import run
+from tolerances import assert_same_bits
+
+
+@pytest.fixture(params=[(1, 2_000_000), (1, 40), (10**9, 40)], ids=str)
+def together(request, monkeypatch):
+    """From so many columns on they are taken together; so many samples at a time."""
+    many, at_a_time = request.param
+    monkeypatch.setattr(ragged, "MANY_ALIKE", many)
+    monkeypatch.setattr(passes, "PASS_SAMPLES", at_a_time)
+    monkeypatch.setattr("gpustack.backends.tile_job.PASS_SAMPLES", at_a_time)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_recipe(name, together):
+    for n in (FRAMES, 25):
+        for stack_name in stacks_of(name) if n == FRAMES else ("mixed-masks", "ties"):
+            if fits(name, n):
+                with on(n, "frames of", stack_name):
+                    band = samples(name, stack_name, n)
+                    got = run(CpuBackend(threads=1), band, recipe(name, n))
+                    assert_same_bits(got, by_cpu(name, stack_name, n))
+
+
+def columns(lo, hi):
+    values = np.sort(np.random.default_rng(4).normal(size=(20, len(lo))).astype("f4"), axis=0)
+    return Ragged(np.arange(len(lo)) + 7, values, np.full(len(lo), 20), np.array(lo), np.array(hi))
+
+
+def test_groups_are_of_as_many_survivors_and_hold_these_alone(monkeypatch):
+    monkeypatch.setattr(ragged, "MANY_ALIKE", 2)
+    some = columns([0, 1, 0, 3, 2, 0, 1], [20, 20, 19, 18, 20, 20, 3])
+    groups = list(some.alike(np.array([0, 1, 2, 3, 5, 6])))
+    assert [which.tolist() for which, _, _ in groups] == [[0, 5], [2, 1], [3, 6]]
+    for which, part, first in groups:
+        assert part.index.tolist() == (which + 7).tolist()
+        for k, column in enumerate(which):
+            left = some.values[some.lo[column] : some.hi[column], column]
+            assert part.values[part.lo[k] : part.hi[k], k].tolist() == left.tolist()
+            assert first[k] + part.lo[k] == some.lo[column]
+    assert [isinstance(part.uniform(), Ragged) for _, part, _ in groups] == [False, False, True]
+
+
+def test_the_mad_of_few_columns_is_that_of_many(monkeypatch):
+    some = columns([0, 1, 0, 3, 2, 5], [20, 20, 19, 18, 3, 12])
+    for dtype in ("f4", "f8"):
+        few = some.mad(dtype)
+        with monkeypatch.context() as patch:
+            patch.setattr(ragged, "FEW_SAMPLES", 0)
+            assert few.tobytes() == some.mad(dtype).tobytes()
+
+
+def test_a_clip_that_nothing_survives_of(together):
+    rng = np.random.default_rng(3)
+    cube = rng.normal(1000, 1, (5, 40, 50)).astype("f4")
+    cube[:, :20] = np.nan
+
+    clips = [RangeClip(high=500), SigmaClip(spread="mad_std")]
+    with pytest.warns(GpustackWarning, match="no pixel of the result has a value"):
+        result = stack(cube, clips, backend="cpu")
+    assert result.mask.all()
+    assert (result.count == 0).all()

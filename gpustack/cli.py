@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from gpustack.cli_extras import Extras, Restack
+from gpustack.cli_extras import Extras, Restack, client_of
 from gpustack.cli_options import (
     check_apart,
     cluster_option,
@@ -133,7 +133,6 @@ def combine(
       gpustack combine c4d*ooi*.fits.fz -o deep.fits --masks ooi:ood --weight-maps ooi:oow \\
           --weights variance --uncertainty propagated --maps coverage,weight
     """
-    from gpustack.cluster import connected
     from gpustack.engine import stack
     from gpustack.streaming import ToFile
     from gpustack.writing import check_target
@@ -147,7 +146,7 @@ def combine(
     to = ToFile(output, maps.split(",") if maps else (), overwrite, uncertain)
     start = time.perf_counter()
     words |= {"outputs": to, **extras.wanted}
-    with connected(dask) as client, progress_bar(sys.stderr) as progress:
+    with client_of(dask) as client, progress_bar(sys.stderr) as progress:
         result = stack(given, client=client, progress=progress, **words)
     extras.write(result, output)
     tell(summary(result, output, time.perf_counter() - start))

@@ -2,12 +2,21 @@
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 from gpustack.cli_shown import Loudness, loudness, say
 from gpustack.errors import InputError, OutputError
+
+
+def client_of(dask: str | None) -> AbstractContextManager[Any]:
+    """A client of this scheduler, while it is needed; None, and nothing loaded, without."""
+    if dask is None:
+        return nullcontext()
+    from gpustack.cluster import connected
+
+    return connected(dask)
 
 
 class Extras:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -18,7 +18,6 @@ from gpustack.arguments import fill_in
 from gpustack.backends.base import Outputs, Progress
 from gpustack.backends.sink import Sum
 from gpustack.clips import Clip
-from gpustack.cluster import Cluster
 from gpustack.combines import Combine
 from gpustack.ends import outputs_of, rejected_share, source_of
 from gpustack.errors import InputError
@@ -46,6 +45,9 @@ from gpustack.streaming import (
     room_of,
     where_to,
 )
+
+if TYPE_CHECKING:
+    from gpustack.cluster import Cluster
 
 
 def stack(
@@ -181,7 +183,7 @@ def stack(
     """
     watch, align = Watch([] if report or look else None), as_alignment(align)
     to, wanted = where_to(outputs, OUTPUTS if isinstance(clips, Recipe) else None, report)
-    cluster = None if client is None else Cluster(client, memory)
+    cluster = None if client is None else _cluster(client, memory)
     with watch("open"):
         open_them = open_frames if cluster is None else cluster.open
         opened = open_them(frames, hdu=hdu, unit=unit, flags=flags)
@@ -258,7 +260,7 @@ def run(
     columns: Mapping[str, Any] | None = None,
     to: ToFile | None = None,
     look: bool = False,
-    cluster: Cluster | None = None,
+    cluster: "Cluster | None" = None,
 ) -> StackResult:
     """Run a recipe, in which all numbers are filled in, on frames that agree.
 
@@ -350,6 +352,13 @@ def run(
             with watch("write"):
                 file.finish(result)
     return replace(result, look=seen)
+
+
+def _cluster(client: Any, memory: float | str | None) -> "Cluster":
+    """Loaded where there is a client: the rest starts sooner without it."""
+    from gpustack.cluster import Cluster
+
+    return Cluster(client, memory)
 
 
 def _header(

@@ -197,12 +197,13 @@ def test_the_whole_package_loads_nothing_optional_or_slow():
 
 
 #: What takes long to load and is not needed to make one FITS file of others: coordinates, tables
-#: and CCDData of astropy, what they load, SciPy, and the cuda backend.
+#: and CCDData of astropy, what they load, SciPy, the cuda backend, and what asks a scheduler.
 SLOW = {
     *("astropy.nddata", "astropy.table", "astropy.wcs", "astropy.coordinates", "astropy.time"),
     *("astropy.utils.masked", "astropy.stats", "scipy", "gpustack.backends.cuda.backend"),
     *("gpustack.explanation", "gpustack.combiner", "gpustack.align.sky", "gpustack.demo"),
     *("gpustack.align.reproject", "gpustack.align.register", "gpustack.replay"),
+    *("gpustack.cluster", "asyncio"),
 }
 
 

@@ -77,7 +77,7 @@ def _told(
 ) -> tuple[Ranks, Ranks, Flags]:
     """The intervals that a pass leaves, and of which columns this is not sure."""
     if isinstance(clip, WinsorizedClip):
-        return columns.lo.copy(), columns.hi.copy(), winsor.at_risk(clip, columns)
+        return columns.lo.copy(), columns.hi.copy(), winsor.at_risk(clip, columns.uniform())
     alike = columns.uniform()
     if isinstance(alike, Uniform) and tells(clip, alike.dtype):
         told = screen(clip, alike, first) if known is None else known

@@ -169,7 +169,7 @@ class Ragged:
         self.known.clear()
 
     def take(self, which: Ranks | slice) -> Self:
-        """Some of the columns, in their order, and of their intervals; only to be changed by `move`.
+        """Some of the columns, in their order, with their intervals; only `move` may change them.
 
         Measured: ``values[:, which]`` takes up to eight times as long as `take`.
         """

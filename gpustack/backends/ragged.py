@@ -20,8 +20,8 @@ from gpustack.backends.columns import (
 from gpustack.backends.stand_ins import StandIns
 
 #: So many columns of as many survivors are worth a hundred calls of numpy of their own. Measured:
-#: 500 to 8000 make no more than a tenth of the time of a clip of 25 or 100 frames.
-MANY_ALIKE = 2000
+#: 500 to 8000 make no more than a tenth of the time of a clip; threads wait where it is small.
+MANY_ALIKE = 6000
 
 #: Up to so many samples a tenth of the calls of numpy are faster than a third of the work.
 FEW_SAMPLES = 25_000

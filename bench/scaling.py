@@ -133,7 +133,7 @@ def cluster_of(workers: int) -> Iterator[Any]:
     """A client of so many processes."""
     from distributed import Client, LocalCluster
 
-    how = {"n_workers": workers, "threads_per_worker": 1, "dashboard_address": None}
+    how = {"n_workers": workers, "threads_per_worker": 1, "dashboard_address": ":0"}
     with LocalCluster(memory_limit=0, **how) as cluster, Client(cluster) as client:
         yield client
 

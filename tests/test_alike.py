@@ -14,13 +14,13 @@ from stacks import run
 from tolerances import assert_same_bits
 
 
-@pytest.fixture(params=[(1, 2_000_000), (1, 40), (10**9, 40)], ids=str)
+@pytest.fixture(params=[(1, 8_000_000), (1, 160), (10**9, 160)], ids=str)
 def together(request, monkeypatch):
-    """From so many columns on they are taken together; so many samples at a time."""
+    """From so many columns on they are taken together; so many bytes at a time."""
     many, at_a_time = request.param
     monkeypatch.setattr(ragged, "MANY_ALIKE", many)
-    monkeypatch.setattr(passes, "PASS_SAMPLES", at_a_time)
-    monkeypatch.setattr("gpustack.backends.tile_job.PASS_SAMPLES", at_a_time)
+    monkeypatch.setattr(passes, "PASS_BYTES", at_a_time)
+    monkeypatch.setattr("gpustack.backends.tile_job.PASS_BYTES", at_a_time)
 
 
 @pytest.mark.parametrize("name", RECIPES)

@@ -15,8 +15,8 @@ from gpustack.backends.ragged import Ragged
 from gpustack.backends.screens import Screen, screen, tells
 from gpustack.clips import BoundClip, WinsorizedClip
 
-#: Samples of columns that a pass copies at a time; it makes nothing else as large of them.
-PASS_SAMPLES = 2_000_000
+#: Bytes of columns that are copied at a time: twice for a moment, and nothing else is as large.
+PASS_BYTES = 8_000_000
 
 Flags = NDArray[np.bool_]
 
@@ -28,7 +28,7 @@ def clip_by_bounds(
 
     Of the first pass its screen may be known, where all columns have one interval.
     """
-    for some in chunks(columns.pixels, len(columns.values), PASS_SAMPLES):
+    for some in chunks(columns.pixels, columns.column_bytes, PASS_BYTES):
         _repeat(columns, np.arange(some.start, some.stop), clip, frames, first)
 
 

@@ -118,6 +118,11 @@ class Ragged:
         """Of the samples."""
         return self.values.dtype
 
+    @property
+    def column_bytes(self) -> int:
+        """Of the samples of a column."""
+        return len(self.values) * self.values.itemsize
+
     def at(self, rank: Ranks) -> Floats:
         """The sample at `rank` of each column; some other where there is no such rank."""
         position = rank * self.pixels

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from gpustack.backends.base import Outputs, Samples
 from gpustack.backends.columns import Floats, Uniform, chunks
-from gpustack.backends.passes import PASS_SAMPLES
+from gpustack.backends.passes import PASS_BYTES
 from gpustack.backends.reduce import WeightedSum, combine, uncertainty
 from gpustack.backends.second_look import SecondLook
 from gpustack.backends.sorted_tile import SortedTile, sort_tile
@@ -253,7 +253,7 @@ def _alike(group: Columns, at: Any, copies: bool) -> Iterator[tuple[Columns, Any
         yield uniform, at
         return
     alive = np.flatnonzero(group.count)
-    for some in chunks(len(alive), len(group.values), PASS_SAMPLES):
+    for some in chunks(len(alive), group.column_bytes, PASS_BYTES):
         for which, part, _ in group.alike(alive[some]):
             yield part.uniform(), at[which]
 

@@ -182,7 +182,7 @@ def stack(
     (10.0, 1)
     """
     watch, align = Watch([] if report or look else None), as_alignment(align)
-    to, wanted = where_to(outputs, OUTPUTS if isinstance(clips, Recipe) else None, report)
+    to, wanted = where_to(outputs, OUTPUTS if isinstance(clips, Recipe) else None, report or look)
     cluster = None if client is None else _cluster(client, memory)
     with watch("open"):
         open_them = open_frames if cluster is None else cluster.open

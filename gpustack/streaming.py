@@ -100,7 +100,7 @@ class ToFile:
         return tuple(name for name in self.maps if name != "frames")
 
     def outputs(self, report: bool) -> tuple[str, ...]:
-        """What a recipe has to make for it, and for a report.
+        """What a recipe has to make for it, and for a report or a page.
 
         How many samples of each frame were rejected takes a second look at all of them.
         """
@@ -116,7 +116,7 @@ def where_to(outputs: Any, makes: Any, report: bool) -> tuple[ToFile | None, Any
     ----------
     outputs : ToFile, or as of a recipe
     makes : sequence of str or None
-        What the recipe makes for a file; None: what the file and a report ask for.
+        What the recipe makes for a file; None: what the file and a report or page ask for.
     report : bool
         Whether there will be one.
 

@@ -208,6 +208,7 @@ def test_the_command_line_asks_only_for_what_it_uses(folder, monkeypatch):
         ((), outputs),
         (("--maps", "frames"), [*outputs, "rejected"]),
         (("--report", "out.json"), [*outputs, "rejected"]),
+        (("--report", "out.html"), [*outputs, "rejected"]),
         (("--uncertainty", "none"), []),
     ):
         assert run_here(monkeypatch, *combine, *more) == 0

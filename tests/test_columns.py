@@ -122,6 +122,19 @@ def test_rows_that_are_not_ours_are_sorted_and_left_alone(n, ranks, short, monke
         np.testing.assert_array_equal(data, before)
 
 
+@pytest.mark.parametrize("n", [1, 2, 25, max(NETWORK_FRAMES.values()) + 1])
+@pytest.mark.parametrize("first", [0, 1, 2])
+def test_rows_of_anywhere_in_the_buffer_are_sorted(n, first, monkeypatch):
+    monkeypatch.setattr(network, "SHORT_NETWORK_FRAMES", {4: 0, 8: 0})
+    data = np.random.default_rng(n).normal(size=(n, 11)).astype("f4")
+    for left_out in (None, n // 2):  # a frame that has nothing valid
+        buffer = np.full((n + 3, 11), np.nan, "f4")
+        buffer[first : first + n] = data
+        some = [k for k in range(n) if k != left_out or n == 1]
+        got = sort_columns([buffer[first + k] for k in some], buffer)
+        np.testing.assert_array_equal(got, np.sort(data[some], axis=0))
+
+
 @pytest.mark.parametrize("shape", [(1, 1), (25, 1), (300, 1), (25, 2), (25, 7), (9, 1000), (0, 3)])
 def test_columns_add_up_from_the_first_row_to_the_last(shape):
     terms = np.random.default_rng(5).normal(1e3, 1e-3, shape)

@@ -30,7 +30,10 @@ RankAll = Callable[[Ragged, ExtremaClip], tuple[Ranks, Ranks]]
 def touched(
     columns: Uniform, clip: ColumnClip, frames: int, told: Screen | None
 ) -> NDArray[np.bool_]:
-    """Which columns `clip` would reject anything from, or may where exact bounds have to tell."""
+    """Which columns `clip` would reject anything from, or may where exact bounds have to tell.
+
+    `told`: the screen of the clip, where it has one.
+    """
     if isinstance(clip, RangeClip):
         return _outside(columns, *_limits(clip))
     if isinstance(clip, ESDClip):
@@ -58,7 +61,10 @@ def _limits(clip: RangeClip) -> tuple[np.float64, np.float64]:
 def clip_ragged(
     columns: Ragged, clip: ColumnClip, rank_all: RankAll, frames: int, told: Screen | None = None
 ) -> None:
-    """Apply `clip` to columns with an interval each, in place."""
+    """Apply `clip` to columns with an interval each, in place.
+
+    `told`: the screen of its first pass, where it is known and all columns have one interval.
+    """
     match clip:
         case RangeClip():
             columns.move(*within(columns, *_limits(clip)))

@@ -22,18 +22,25 @@ Flags = NDArray[np.bool_]
 
 
 def clip_by_bounds(
-    columns: Ragged, clip: BoundClip, frames: int, first: Screen | None = None
+    columns: Ragged, clip: BoundClip, frames: int, told: Screen | None = None
 ) -> None:
-    """Apply `clip` in place, for a stack of `frames`.
+    """Apply `clip` in place.
 
-    Of the first pass its screen may be known, where all columns have one interval.
+    Parameters
+    ----------
+    columns : Ragged
+    clip : BoundClip
+    frames : int
+        The most samples that a column can have.
+    told : Screen or None
+        That of the first pass, where it is known and all columns have one interval.
     """
     for some in chunks(columns.pixels, columns.column_bytes, PASS_BYTES):
-        _repeat(columns, np.arange(some.start, some.stop), clip, frames, first)
+        _repeat(columns, np.arange(some.start, some.stop), clip, frames, told)
 
 
 def _repeat(
-    columns: Ragged, active: Ranks, clip: BoundClip, frames: int, known: Screen | None
+    columns: Ragged, active: Ranks, clip: BoundClip, frames: int, told: Screen | None
 ) -> None:
     """Apply a clip to the `active` columns until it changes nothing more."""
     least = least_kept(clip.keep, columns.count)
@@ -42,11 +49,11 @@ def _repeat(
     while len(active) and passes != clip.maxiters:
         going = []
         for which, some, rank in columns.alike(active):
-            told = known.take(which) if known is not None else None
-            goes_on = _pass(some, clip, least[which], passes == 0, frames, told)
+            here = told.take(which) if told is not None else None
+            goes_on = _pass(some, clip, least[which], passes == 0, frames, here)
             columns.move(rank + some.lo, rank + some.hi, which)
             going.append(which[goes_on])
-        active, known = np.sort(np.concatenate(going)), None
+        active, told = np.sort(np.concatenate(going)), None
         passes += 1
 
 
@@ -56,36 +63,36 @@ def _pass(
     least: Ranks,
     first: bool,
     frames: int,
-    known: Screen | None,
+    told: Screen | None,
 ) -> Flags:
     """Move the intervals of all columns; which of them may change once more."""
-    lo, hi, unsure = _told(columns, clip, first, known)
+    lo, hi, unsure = _by_screen(columns, clip, first, told)
     unsure |= hi - lo < least
     ended = np.zeros(columns.pixels, dtype=bool)
     which = np.flatnonzero(unsure)
     if len(which):
         some = columns.take(which)
-        lo[which], hi[which], ended[which] = _decided(some, clip, least[which], first, frames)
+        lo[which], hi[which], ended[which] = _by_bounds(some, clip, least[which], first, frames)
     changed = (lo > columns.lo) | (hi < columns.hi)
     columns.move(lo, hi)
     goes_on: Flags = changed & ~ended & (hi > lo)
     return goes_on
 
 
-def _told(
-    columns: Ragged, clip: BoundClip, first: bool, known: Screen | None
+def _by_screen(
+    columns: Ragged, clip: BoundClip, first: bool, told: Screen | None
 ) -> tuple[Ranks, Ranks, Flags]:
     """The intervals that a pass leaves, and of which columns this is not sure."""
     if isinstance(clip, WinsorizedClip):
         return columns.lo.copy(), columns.hi.copy(), winsor.at_risk(clip, columns.uniform())
     alike = columns.uniform()
     if isinstance(alike, Uniform) and tells(clip, alike.dtype):
-        told = screen(clip, alike, first) if known is None else known
+        told = screen(clip, alike, first) if told is None else told
         return told.intervals(columns)
     return columns.lo.copy(), columns.hi.copy(), np.ones(columns.pixels, dtype=bool)
 
 
-def _decided(
+def _by_bounds(
     columns: Ragged, clip: BoundClip, least: Ranks, first: bool, frames: int
 ) -> tuple[Ranks, Ranks, Flags]:
     """The intervals that a pass leaves, and of which columns samples had to be brought back."""

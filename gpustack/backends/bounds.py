@@ -1,10 +1,12 @@
 """What the clips by bounds let pass, given the survivors."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import singledispatch
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gpustack.backends.columns import MAD_TO_STD, Floats, Ranks
 from gpustack.backends.noise import ccd_noise
@@ -121,21 +123,34 @@ def _median(columns: Columns) -> Floats:
 
 def within(columns: Ragged, lower: Bound, upper: Bound) -> tuple[Ranks, Ranks]:
     """The intervals that bounds leave."""
-    below = _beyond(np.less, columns.values, lower)
-    above = _beyond(np.greater, columns.values[::-1], upper)
+    below = _count(np.less, columns.values, lower)
+    above = _count(np.greater, columns.values[::-1], upper)
+    return left_between(columns, below, above)
+
+
+def left_between(columns: Ragged, below: Ranks, above: Ranks) -> tuple[Ranks, Ranks]:
+    """The intervals without so many samples at the low and at the high end of all ranks."""
     lo = np.minimum(np.maximum(columns.lo, below), columns.hi)
     return lo, np.maximum(np.minimum(columns.hi, len(columns.values) - above), lo)
 
 
-def _beyond(is_beyond: np.ufunc, rows: Floats, bound: Bound) -> Ranks:
-    """How many samples of each column, from the first row on, are beyond a bound.
-
-    Nearly always few ranks from the end of a column no sample is beyond.
-    """
+def _count(is_beyond: np.ufunc, rows: Floats, bound: Bound) -> Ranks:
+    """How many samples of each column are beyond a bound."""
     count = np.zeros(rows.shape[1], np.min_scalar_type(len(rows)))
+    for _, beyond in rows_beyond(is_beyond, rows, bound):
+        count += beyond.view(np.uint8)
+    return count
+
+
+def rows_beyond(
+    is_beyond: np.ufunc, rows: Floats, bound: Bound
+) -> Iterator[tuple[Floats, NDArray[np.bool_]]]:
+    """The rows in which samples are beyond a bound, and which of them.
+
+    Rows are sorted, with those first that are beyond: nearly always few.
+    """
     for row in rows:
         beyond = is_beyond(row, bound)
         if not np.count_nonzero(beyond):
-            break
-        count += beyond.view(np.uint8)
-    return count
+            return
+        yield row, beyond

@@ -12,7 +12,7 @@ from typing import TypeGuard
 import numpy as np
 from numpy.typing import NDArray
 
-from gpustack.backends.bounds import Bound, center_of, within
+from gpustack.backends.bounds import Bound, center_of, left_between, rows_beyond
 from gpustack.backends.columns import MAD_TO_STD, Floats, Ranks, Uniform
 from gpustack.backends.ragged import Ragged
 from gpustack.backends.statistics import mean, median
@@ -46,20 +46,21 @@ class Screen:
     def intervals(self, columns: Ragged) -> tuple[Ranks, Ranks, NDArray[np.bool_]]:
         """The intervals that a pass leaves, and of which columns they are not sure."""
         (lower, upper), (lowest, highest) = self.inner, self.outer
-        unsure = _between(np.less, columns.values, lower, lowest)
-        unsure |= _between(np.greater, columns.values[::-1], upper, highest)
-        return *within(columns, lower, upper), unsure
+        below, low = _count(np.less, columns.values, lower, lowest)
+        above, high = _count(np.greater, columns.values[::-1], upper, highest)
+        return *left_between(columns, below, above), low | high
 
 
-def _between(is_beyond: np.ufunc, rows: Floats, inner: Bound, outer: Bound) -> NDArray[np.bool_]:
-    """Which columns have a sample beyond `inner`, but not beyond `outer`, from the first row on."""
-    result = np.zeros(rows.shape[1], dtype=bool)
-    for row in rows:
-        beyond = is_beyond(row, inner)
-        if not np.count_nonzero(beyond):
-            break
-        result |= beyond > is_beyond(row, outer)
-    return result
+def _count(
+    is_beyond: np.ufunc, rows: Floats, inner: Bound, outer: Bound
+) -> tuple[Ranks, NDArray[np.bool_]]:
+    """How many samples of each column are beyond `inner`, and where one is not beyond `outer`."""
+    count = np.zeros(rows.shape[1], np.min_scalar_type(len(rows)))
+    unsure = np.zeros(rows.shape[1], dtype=bool)
+    for row, beyond in rows_beyond(is_beyond, rows, inner):
+        count += beyond.view(np.uint8)
+        unsure |= beyond > is_beyond(row, outer)
+    return count, unsure
 
 
 def _take(bound: Bound, which: Ranks) -> Bound:

@@ -128,7 +128,7 @@ def test_rows_of_anywhere_in_the_buffer_are_sorted(n, first, monkeypatch):
     monkeypatch.setattr(network, "SHORT_NETWORK_FRAMES", {4: 0, 8: 0})
     data = np.random.default_rng(n).normal(size=(n, 11)).astype("f4")
     for left_out in (None, n // 2):  # a frame that has nothing valid
-        buffer = np.full((n + 3, 11), np.nan, "f4")
+        buffer = np.full((max(first + n, n + 1), 11), np.inf, "f4")
         buffer[first : first + n] = data
         some = [k for k in range(n) if k != left_out or n == 1]
         got = sort_columns([buffer[first + k] for k in some], buffer)

@@ -125,10 +125,10 @@ def within(columns: Ragged, lower: Bound, upper: Bound) -> tuple[Ranks, Ranks]:
     """The intervals that bounds leave."""
     below = _count(np.less, columns.values, lower)
     above = _count(np.greater, columns.values[::-1], upper)
-    return left_between(columns, below, above)
+    return without_ends(columns, below, above)
 
 
-def left_between(columns: Ragged, below: Ranks, above: Ranks) -> tuple[Ranks, Ranks]:
+def without_ends(columns: Ragged, below: Ranks, above: Ranks) -> tuple[Ranks, Ranks]:
     """The intervals without so many samples at the low and at the high end of all ranks."""
     lo = np.minimum(np.maximum(columns.lo, below), columns.hi)
     return lo, np.maximum(np.minimum(columns.hi, len(columns.values) - above), lo)

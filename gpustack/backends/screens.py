@@ -12,7 +12,7 @@ from typing import TypeGuard
 import numpy as np
 from numpy.typing import NDArray
 
-from gpustack.backends.bounds import Bound, center_of, left_between, rows_beyond
+from gpustack.backends.bounds import Bound, center_of, rows_beyond, without_ends
 from gpustack.backends.columns import MAD_TO_STD, Floats, Ranks, Uniform
 from gpustack.backends.ragged import Ragged
 from gpustack.backends.statistics import mean, median
@@ -48,7 +48,7 @@ class Screen:
         (lower, upper), (lowest, highest) = self.inner, self.outer
         below, low = _count(np.less, columns.values, lower, lowest)
         above, high = _count(np.greater, columns.values[::-1], upper, highest)
-        return *left_between(columns, below, above), low | high
+        return *without_ends(columns, below, above), low | high
 
 
 def _count(

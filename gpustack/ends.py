@@ -66,7 +66,8 @@ def outputs_of(
         out.valid, out.rejected = np.zeros(n, np.int64), np.zeros(n, np.int64)
     elif sinks is not None:
         out.valid = np.zeros(n, np.int64)
-        out.count = Sum(shape, whole) if out.count is None else out.count  # type: ignore[assignment]
+        if out.count is None:
+            out.count = Sum(shape, whole)  # type: ignore[assignment]
     if reasons:
         out.reasons = empty((n, *shape), np.dtype(np.uint8))
     return out

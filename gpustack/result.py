@@ -121,8 +121,8 @@ class StackResult:
         """A row a frame.
 
         Its name, scale, zero, weight (NaN where each sample has its own), valid (fraction of its
-        samples) and rejected (fraction of the valid ones). The last two where they were counted;
-        `rejected` of a result in a file, where `ToFile` has a map of frames or there is a report.
+        samples) and rejected (fraction of the valid ones). The last two where they were counted:
+        of a result in a file rejected only for a map of frames, a report, preview or page.
         """
         from astropy.table import Table
 

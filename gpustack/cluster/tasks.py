@@ -173,10 +173,10 @@ def make_rows(
     """
     opening = work.opening
     with on_worker() as here, _turns[here.name], kept_open():
-        opening.check_versions()
         if promised is None:
             frames = opened(opening)
         else:
+            opening.check_versions()
             promised.check(block)
             frames = [_plane(f, plane, opening.unit) for f, plane in enumerate(block)]
         return within_memory(partial(_made, work, frames, Band(start, stop), here.threads))
@@ -223,8 +223,8 @@ def measure_frame(
         Where the plane is not as promised.
     """
     with on_worker() as here, kept_open():
-        opening.check_versions()
         if promised is not None:
+            opening.check_versions()
             promised.check(plane)
             frame = _plane(f, plane, None)
         elif opening.apart:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -193,11 +194,19 @@ def test_a_folder_that_is_none(tmp_path):
         watch(arrivals(tmp_path / "none"), print)
 
 
+@contextmanager
+def started(command, folder):
+    """A process, which is killed where the test fails: `Popen` would wait for its end."""
+    with subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
 def test_the_command_gives_what_combine_gives_after_each_frame(tmp_path):
     out = tmp_path / "out.fits"
-    with subprocess.Popen(
-        [*COMMAND, *OPTIONS], cwd=tmp_path, stderr=subprocess.PIPE, text=True
-    ) as process:
+    with started([*COMMAND, *OPTIONS], tmp_path) as process:
         for n in range(1, 6):
             write(tmp_path / f"{n}.fits", seed=n)
             wait_for(lambda n=n: process.poll() is not None or combined(out) == n)
@@ -217,7 +226,7 @@ def test_the_command_tells_by_its_code_that_no_result_was_made(tmp_path, how):
     command = [*COMMAND, "--clip", "extrema:nlow=1,nhigh=1", "--interval", "0.05"]
     command += ["--stop-after", "1" if how == "never" else "3"]
     write(tmp_path / "1.fits")
-    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
+    with started(command, tmp_path) as process:
         first = process.stderr.readline()
         for n in range(2, 4 if how == "at first" else 2):
             write(tmp_path / f"{n}.fits", seed=n)

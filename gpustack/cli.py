@@ -19,6 +19,7 @@ from gpustack.cli_options import (
     recipe_options,
     run_options,
 )
+from gpustack.cli_process import begin
 from gpustack.cli_shown import (
     listening,
     loudness_options,
@@ -41,10 +42,6 @@ from gpustack.images import PLANES
 #: Exit codes: 0 done, 1 the demo found its result wrong or a replay not the same, 128 + N ended by
 #: signal N, and these: what was given is at fault, or the machine.
 NOT_SAME, BAD_INPUT, ENVIRONMENT = 1, 2, 3
-
-#: That the terminal has gone ends a run as SIGTERM does; Windows does not know it.
-_ENDING = ("SIGINT", "SIGTERM", "SIGHUP")
-_SIGNALS = tuple(getattr(signal, name) for name in _ENDING if hasattr(signal, name))
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -355,10 +352,7 @@ def demo(out: Path, frames: int, size: int, seed: int) -> None:
 
 def main() -> None:
     """Run the command line; errors become one line and an exit code."""
-    for number in _SIGNALS:
-        # As a shell has it in the background, and nohup.
-        if signal.getsignal(number) != signal.SIG_IGN:
-            signal.signal(number, _leave)
+    begin()
     with warnings.catch_warnings(), listening():
         warnings.showwarning = warn
         try:
@@ -378,19 +372,6 @@ def main() -> None:
                 raise
             click.echo(f"gpustack: expected room to write, got: {err.strerror}", err=True)
             sys.exit(ENVIRONMENT)
-
-
-def _leave(number: int, frame: Any) -> None:
-    """Leave by way of the clean-up that an exception gets, which no further signal disturbs."""
-    for other in _SIGNALS:
-        signal.signal(other, _stay)  # SIG_IGN makes Python complain of those that are under way
-    if number == signal.SIGINT:
-        raise KeyboardInterrupt
-    sys.exit(128 + number)
-
-
-def _stay(number: int, frame: Any) -> None:
-    """Take no notice."""
 
 
 if __name__ == "__main__":

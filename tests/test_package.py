@@ -69,6 +69,7 @@ MAY_IMPORT = {
     "combiner": "numpy astropy",
     "demo": "numpy astropy",
     "about": "",
+    "cli_process": "",
     "cli_shown": "click tqdm astropy",
     "cli_options": "click",
     "cli_extras": "",

@@ -1,0 +1,38 @@
+"""The process of a command: how it begins, and how it ends."""
+
+import atexit
+import gc
+import signal
+import sys
+from typing import Any
+
+#: That the terminal has gone ends a run as SIGTERM does; Windows does not know it.
+_ENDING = ("SIGINT", "SIGTERM", "SIGHUP")
+_SIGNALS = tuple(getattr(signal, name) for name in _ENDING if hasattr(signal, name))
+
+#: Objects that Python makes before it looks for garbage. A command makes 120,000 as modules load,
+#: all of which stay: to look for garbage among them, also in the end, took a quarter of a start.
+GARBAGE = 200_000
+
+
+def begin() -> None:
+    """Have signals end the process by way of its clean-up, and look for garbage seldom."""
+    for number in _SIGNALS:
+        # As a shell has it in the background, and nohup.
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, _leave)
+    gc.set_threshold(GARBAGE)
+    atexit.register(gc.freeze)
+
+
+def _leave(number: int, frame: Any) -> None:
+    """Leave by way of the clean-up that an exception gets, which no further signal disturbs."""
+    for other in _SIGNALS:
+        signal.signal(other, _stay)  # SIG_IGN makes Python complain of those that are under way
+    if number == signal.SIGINT:
+        raise KeyboardInterrupt
+    sys.exit(128 + number)
+
+
+def _stay(number: int, frame: Any) -> None:
+    """Take no notice."""

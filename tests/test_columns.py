@@ -10,11 +10,13 @@ from hypothesis.extra.numpy import arrays
 
 from gpustack.backends import network
 from gpustack.backends.base import Samples
+from gpustack.backends.block import Block
 from gpustack.backends.columns import Uniform
 from gpustack.backends.cpu import CpuBackend
 from gpustack.backends.network import NETWORK_FRAMES, sort_columns
-from gpustack.backends.ragged import Ragged, column_sums
-from gpustack.backends.statistics import mad, median, quick_mad
+from gpustack.backends.ragged import Ragged
+from gpustack.backends.statistics import mad, mean, median, quick_mad, std
+from gpustack.backends.totals import column_sums
 from gpustack.clips import SigmaClip
 from gpustack.recipe import Recipe
 from oracle import solve
@@ -38,13 +40,13 @@ def ragged(data):
 
 
 @given(COLUMNS)
-def test_both_kinds_have_the_same_statistics(data):
+def test_all_kinds_have_the_same_statistics(data):
     data = np.sort(data, axis=0)
-    alone, common = ragged(data), Uniform(list(data), 0, len(data))
-    for statistic in (median, mad, quick_mad):
+    kinds = ragged(data), Uniform(list(data), 0, len(data)), Block(data, 0, len(data))
+    for statistic in (mean, std, median, mad, quick_mad):
         with np.errstate(all="ignore"):
-            one, other = (statistic(kind).astype(float) + 0.0 for kind in (alone, common))
-        assert one.tobytes() == other.tobytes(), statistic.__name__
+            one, *others = (statistic(kind).astype(float) + 0.0 for kind in kinds)
+        assert all(one.tobytes() == other.tobytes() for other in others), statistic.__name__
 
 
 @given(COLUMNS)

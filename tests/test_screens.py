@@ -222,7 +222,7 @@ def test_a_screen_tells_of_nearly_all_samples(clip, scale):
 @given(FLOATS, FACTORS, FACTORS, st.integers(0, 2))
 def test_columns_that_are_not_sorted_have_the_same_screen(data, low, high, ddof):
     clip = SigmaClip(low, high, "mean", "std", ddof=ddof)
-    columns = Unsorted(list(data), np.empty(data.shape[1], "f4"))
+    columns = Unsorted(data)
     if columns.inexact().any():
         return
     beyond_inner, beyond_outer, rejected = told_and_true(clip, data, columns)

@@ -15,8 +15,9 @@ from gpustack.backends.bounds import around, center_of
 from gpustack.backends.columns import Floats, Ranks
 from gpustack.backends.keep import Flags, bring_back, least_kept
 from gpustack.backends.noise import normalised_noise, poisson_noise
-from gpustack.backends.ragged import Ragged, exact_sums
+from gpustack.backends.ragged import Ragged
 from gpustack.backends.statistics import mean
+from gpustack.backends.totals import exact_sums
 from gpustack.clips import NoiseClip, RowSigmaClip, SigmaClip, VarianceClip
 
 FrameClip = SigmaClip | NoiseClip | VarianceClip | RowSigmaClip

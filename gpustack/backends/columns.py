@@ -20,6 +20,8 @@ from numpy.typing import DTypeLike, NDArray
 
 Floats = NDArray[np.floating]
 Ranks = NDArray[np.intp]
+#: Samples of each frame or rank: arrays of shape (pixels,), or one of shape (n, pixels).
+Rows = list[Floats] | Floats
 
 #: 1 / Phi^-1(3/4): the standard deviation of a normal distribution in units of its
 #: median absolute deviation.
@@ -44,7 +46,7 @@ def chunks(pixels: int, n: int, samples: int = CHUNK_SAMPLES) -> Iterator[slice]
 class Uniform:
     """Columns that share one interval ``[lo, hi)``; row k of `rows` is their k-th rank."""
 
-    rows: list[Floats]
+    rows: Rows
     lo: int
     hi: int
     #: Statistics that clips, value and uncertainty share, by name and interval.
@@ -116,6 +118,15 @@ class Uniform:
                 np.multiply(term, term, out=term)
             np.add(result, term, out=result)
         return result
+
+    def sum_of_squares(self, origin: Floats) -> Floats:
+        """About an origin, in the samples' own dtype, rounded in any order."""
+        total, term = np.zeros_like(origin), np.empty_like(origin)
+        for row in self.rows[self.lo : self.hi]:
+            np.subtract(row, origin, out=term)
+            np.multiply(term, term, out=term)
+            np.add(total, term, out=total)
+        return total
 
     def once(self, name: str, compute: Callable[[], Floats]) -> Floats:
         """The statistic `name` of the survivors, computed the first time it is asked for."""

@@ -4,8 +4,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpustack.backends.columns import Floats, Ranks, Uniform, chunks
-from gpustack.backends.ragged import column_sums
 from gpustack.backends.statistics import Columns
+from gpustack.backends.totals import column_sums
 from gpustack.clips import ESDClip
 from gpustack.critical import critical_values
 

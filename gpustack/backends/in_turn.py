@@ -124,8 +124,10 @@ class _Turns:
             return band, samples, buffers
 
     def _fresh(self) -> Buffers:
-        sizes = self.source.row_bytes
-        return [np.empty(self.most * size, np.uint8) if size else None for size in sizes]
+        sizes = [self.most * size for size in self.source.row_bytes]
+        if len(set(sizes)) == 1 and sizes[0]:  # samples of frames that are alike, as one
+            return list(np.empty((len(sizes), sizes[0]), np.uint8))
+        return [np.empty(size, np.uint8) if size else None for size in sizes]
 
 
 def row_bytes(source: Source, out: Outputs) -> int:

@@ -1,12 +1,11 @@
 """Sorting many columns at once: Batcher's network for few frames, numpy's sort for many."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from functools import cache
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.floating]
+from gpustack.backends.columns import Floats, Rows
 
 #: Up to so many frames the network is faster than ``ndarray.sort(axis=0)``, by itemsize:
 #: its cost grows as n log^2 n, and a vector register holds half as many float64.
@@ -57,14 +56,12 @@ def network(n: int, ranks: frozenset[int]) -> tuple[Comparator, ...]:
     return tuple(reversed(kept))
 
 
-def sort_columns(
-    rows: Sequence[Floats], buffer: Floats, ranks: frozenset[int] | None = None
-) -> list[Floats]:
+def sort_columns(rows: Rows, buffer: Floats, ranks: frozenset[int] | None = None) -> Rows:
     """Sort the columns of `rows`.
 
     Parameters
     ----------
-    rows : sequence of n ndarray, shape (pixels,), no NaN
+    rows : sequence of n ndarray, shape (pixels,), or one of shape (n, pixels); no NaN
         Rows of `buffer`, in order, or arrays that are not writeable and stay as they are.
     buffer : ndarray, shape (more than n, pixels), each row contiguous
         All of it is used up. Many frames are sorted faster in that of
@@ -74,9 +71,9 @@ def sort_columns(
 
     Returns
     -------
-    list of ndarray, shape (pixels,)
-        Row k holds the k-th smallest sample of every column. Rows are swapped, not
-        copied, so they lie in the buffer in no order.
+    list of ndarray, shape (pixels,), or ndarray, shape (n, pixels)
+        Row k holds the k-th smallest sample of every column. Of few frames rows are swapped,
+        not copied, so they lie in the buffer in no order.
     """
     limits = NETWORK_FRAMES if buffer.shape[1] > SHORT_ROWS else SHORT_NETWORK_FRAMES
     if len(rows) > limits[buffer.itemsize]:
@@ -102,17 +99,29 @@ def _sort_by_network(
     return rows
 
 
-def _sort_whole(rows: Sequence[Floats], buffer: Floats) -> list[Floats]:
-    n = len(rows)
-    if not _begins_with(buffer, rows):
-        for row, place in zip(rows, buffer, strict=False):
+def _sort_whole(rows: Rows, buffer: Floats) -> Floats:
+    block = lay(rows, buffer)
+    block.sort(axis=0)
+    return block
+
+
+def lay(rows: Rows, buffer: Floats) -> Floats:
+    """The rows as the first of `buffer`, where those are copied that lie elsewhere.
+
+    Rows and buffer as for `sort_columns`.
+    """
+    block = buffer[: len(rows)]
+    if isinstance(rows, np.ndarray):
+        if _address(rows) != _address(block):
+            np.copyto(block, rows)
+    elif not _begins_with(buffer, rows):
+        for row, place in zip(rows, block, strict=True):
             if _address(row) != _address(place):
                 np.copyto(place, row)
-    buffer[:n].sort(axis=0)
-    return list(buffer[:n])
+    return block
 
 
-def _begins_with(buffer: Floats, rows: Sequence[Floats]) -> bool:
+def _begins_with(buffer: Floats, rows: list[Floats]) -> bool:
     """Whether rows are the first of the buffer: all are of it, and the ends are where they belong.
 
     They come in order. To ask each for its address took 3 % of a clip of 100 frames.

@@ -10,7 +10,8 @@ import numpy as np
 
 from gpustack.backends.columns import Floats, Ranks, Uniform, difference
 from gpustack.backends.keep import Flags, bring_back, least_kept
-from gpustack.backends.ragged import Ragged, column_sums
+from gpustack.backends.ragged import Ragged
+from gpustack.backends.totals import column_sums
 from gpustack.clips import LinearFitClip
 
 #: A line through samples fits to rounding where their mean distance is this share of their range.

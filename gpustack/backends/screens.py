@@ -127,7 +127,7 @@ def _std_between(columns: Uniform, about: Floats, ddof: int) -> tuple[Floats, Fl
     0. About something else by `off` the length is another by no more than sqrt(n) times that.
     """
     n, root = columns.count, math.sqrt(columns.count)
-    squares = _sum_of_squares(columns, about)
+    squares = columns.sum_of_squares(about)
     share, lost = (n + 8) * ROUNDING, 4 * n * SMALLEST
     least, most = squares * (1 - share), squares * (1 + share)
     least -= lost
@@ -143,12 +143,3 @@ def _std_between(columns: Uniform, about: Floats, ddof: int) -> tuple[Floats, Fl
     most += off
     most *= divide * (1 + 8 * ROUNDING)
     return least, most
-
-
-def _sum_of_squares(columns: Uniform, origin: Floats) -> Floats:
-    total, term = np.zeros_like(origin), np.empty_like(origin)
-    for row in columns.rows[columns.lo : columns.hi]:
-        np.subtract(row, origin, out=term)
-        np.multiply(term, term, out=term)
-        np.add(total, term, out=total)
-    return total

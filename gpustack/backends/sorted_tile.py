@@ -1,17 +1,18 @@
 """The sorted columns of a tile: the many that share an interval, and the few that do not."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gpustack.backends import off_line
+from gpustack.backends.block import Block
 from gpustack.backends.by_frame import FrameClip, rejected_by
 from gpustack.backends.clips import clip_ragged, clip_uniform, touched
-from gpustack.backends.columns import Floats, Ranks, Uniform, chunks
+from gpustack.backends.columns import Floats, Ranks, Rows, Uniform, chunks
 from gpustack.backends.members import Members
-from gpustack.backends.network import sort_columns
+from gpustack.backends.network import lay, sort_columns
 from gpustack.backends.ragged import Ragged
 from gpustack.backends.risk import at_risk
 from gpustack.backends.screens import screen, tells
@@ -168,29 +169,32 @@ def sort_tile(
     ranks : frozenset of int or None
         The only ranks that will be looked at, where all samples are valid; None is all.
     """
-    rows = [tile.rows[f] for f in _frames_here(tile, recipe)]
+    rows = _rows_here(tile, recipe)
     invalid = None if tile.valid is None else tile.valid < len(rows)
     result = None
     if not needs_order(recipe, buffer.dtype):
-        result = _leave_unsorted(rows, buffer[-1], recipe, invalid, len(tile.came))
+        rows = block = rows if isinstance(rows, np.ndarray) else lay(rows, buffer)
+        columns = Unsorted(block, adds_up(recipe), tile.fill)
+        result = _leave_unsorted(columns, recipe, invalid, len(tile.came))
+    elif tile.fill is not None:
+        tile.fill(slice(None))
     if result is None:
         rows = sort_columns(rows, buffer, ranks if invalid is None else None)
+        kind = Block if isinstance(rows, np.ndarray) else Uniform
         odd = np.zeros(buffer.shape[1], dtype=bool)
-        result = SortedTile(Uniform(rows, 0, len(rows)), odd, len(tile.came))
+        result = SortedTile(kind(rows, 0, len(rows)), odd, len(tile.came))
     if invalid is not None:
         result.move_out(invalid, tile.valid)
     return result
 
 
 def _leave_unsorted(
-    rows: Sequence[Floats],
-    scratch: Floats,
+    columns: Unsorted,
     recipe: Recipe,
     invalid: NDArray[np.bool_] | None,
     frames: int,
 ) -> SortedTile | None:
     """The columns of a tile unsorted, if few of them need order."""
-    columns = Unsorted(rows, scratch)
     result = SortedTile(columns, np.zeros(columns.pixels, dtype=bool), frames)
     if adds_up(recipe) or squares_add_up(recipe):
         inexact = columns.inexact()
@@ -204,12 +208,13 @@ def _leave_unsorted(
     return result
 
 
-def _frames_here(tile: Tile, recipe: Recipe) -> Ranks:
-    """The frames to sort: those with anything valid here, so that the others stay uniform.
+def _rows_here(tile: Tile, recipe: Recipe) -> Rows:
+    """What to sort: the frames with anything valid here, so that the others stay uniform.
 
     All of them where a clip ranks masked samples too; one where nothing is valid.
     """
-    if any(isinstance(clip, ExtremaClip) and clip.among == "all" for clip in recipe.clips):
-        return np.arange(len(tile.finite))
+    ranked = any(isinstance(clip, ExtremaClip) and clip.among == "all" for clip in recipe.clips)
+    if ranked or tile.finite.all():
+        return tile.rows
     frames = np.flatnonzero(tile.finite)
-    return frames if len(frames) else np.arange(1)
+    return [tile.rows[f] for f in (frames if len(frames) else range(1))]

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gpustack.backends.as_one import samples_as_one
 from gpustack.backends.base import Outputs, Samples
 from gpustack.backends.columns import Floats, Uniform, chunks
 from gpustack.backends.passes import PASS_BYTES
@@ -42,6 +43,10 @@ class TileJob:
     out: Outputs
     dtype: np.dtype[Any]
     found_invalid: Event = field(default_factory=Event)
+    whole: Samples | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "whole", samples_as_one(self.band))
 
     def run(self, where: Where, buffer: Floats, tallies: NDArray[np.int64]) -> None:
         """Run the recipe on one tile.
@@ -66,7 +71,7 @@ class TileJob:
             kept, weightless = self._look_again(where, columns, buffer, count)
         tallies += tile.came, tile.came - kept
         if self._late:
-            late = replace(tile, rows=list(buffer[:-1]), valid=count, came=kept, finite=kept)
+            late = replace(tile, rows=buffer[:-1], fill=None, valid=count, came=kept, finite=kept)
             self._place_values(where, sort_tile(late, buffer, self.recipe), count)
 
         if weightless is not None and self.out.uncertainty is not None:
@@ -90,14 +95,14 @@ class TileJob:
         ranks = self._ranks
         while True:
             trust = ranks is None and not self.found_invalid.is_set()
-            tile = load(self.band, where, self.recipe, buffer[:-1], trust=trust)
-            trusted = trust and any(not row.flags.writeable for row in tile.rows)
+            place, whole = buffer[:-1], self.whole
+            tile = load(self.band, where, self.recipe, place, whole=whole, trust=trust)
             if tile.valid is not None:
                 self.found_invalid.set()
-                if trusted:
+                if tile.trusted:
                     continue
             columns = sort_tile(tile, buffer, self.recipe, ranks)
-            if not trusted or columns.looks_finite():
+            if not tile.trusted or columns.looks_finite():
                 return tile, columns
             self.found_invalid.set()
             del tile, columns  # before others are made

@@ -1,14 +1,15 @@
 """From a band to a tile: which pixels, and their samples decoded, normalised, invalid as +inf."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gpustack.backends.base import Samples, working_dtype
-from gpustack.backends.columns import Floats, Ranks
+from gpustack.backends.columns import Floats, Ranks, Rows
 from gpustack.backends.noise import ccd_noise
 from gpustack.reasons import Reason
 from gpustack.recipe import Recipe
@@ -54,7 +55,7 @@ class Tile:
 
     Parameters
     ----------
-    rows : list of n ndarray, shape (pixels,)
+    rows : list of n ndarray, shape (pixels,), or ndarray, shape (n, pixels)
         The samples of each frame.
     valid : ndarray of int, shape (pixels,), or None
         How many samples of each column are valid; None where all are.
@@ -64,14 +65,21 @@ class Tile:
         How many of them passed the range clips on raw values.
     low, high : ndarray of int, shape (pixels,)
         Samples rejected by those range clips; they count as invalid above.
+    trusted : bool
+        Whether NaN and inf were not looked for in all of the samples.
+    fill : callable or None
+        Decodes the samples of some columns into `rows`, which lack them: right before they are
+        looked at, so that they are in cache.
     """
 
-    rows: list[Floats]
+    rows: Rows
     valid: Counts | None
     came: Counts
     finite: Counts
     low: Counts
     high: Counts
+    trusted: bool = False
+    fill: Callable[[slice], None] | None = None
 
     @classmethod
     def all_valid(cls, values: Floats) -> Self:
@@ -106,15 +114,35 @@ class Tile:
 
 
 def load(
-    band: Sequence[Samples], where: Where, recipe: Recipe, values: Floats, *, trust: bool = False
+    band: Sequence[Samples],
+    where: Where,
+    recipe: Recipe,
+    values: Floats,
+    *,
+    whole: Samples | None = None,
+    trust: bool = False,
 ) -> Tile:
     """The samples of a tile as clips see them.
 
     Decoded, normalised if clips see normalised values, +inf where invalid or out of the
-    range clips on raw values. They are put into `values`, shape (n, pixels), except for
-    frames that lie in memory just so; with `trust`, those are not looked at for NaN and inf.
+    range clips on raw values.
+
+    Parameters
+    ----------
+    band : sequence of n Samples
+    where : Where
+    recipe : Recipe
+    values : ndarray, shape (n, pixels)
+        Where they are put, except for frames that lie in memory just so.
+    whole : Samples or None
+        Those of all frames as one; see `samples_as_one`.
+    trust : bool
+        Whether NaN and inf are looked for only where it takes no reading of samples again.
     """
     tile = Tile.all_valid(values)
+    together = whole if not recipe.normalizes else None
+    if together is not None and _load_whole(tile, together, where, values, trust):
+        return tile
     for f, (samples, row) in enumerate(zip(band, values, strict=True)):
         if _has_nothing(samples):
             row.fill(np.inf)
@@ -123,10 +151,33 @@ def load(
         ready = None if recipe.normalizes else _as_it_lies(samples, where, row.dtype)
         if ready is not None and (trust or all_finite(ready)):
             tile.rows[f] = ready
+            tile.trusted |= trust
         else:
             decode(samples, where, row)
             tile.leave_out(f, *settle(samples, where, recipe, f, row))
     return tile
+
+
+def _load_whole(tile: Tile, whole: Samples, where: Where, values: Floats, trust: bool) -> bool:
+    """Whether all samples of a tile are valid, or trusted to be; they are its rows then."""
+    rows, fill = _as_it_lies(whole, where, values.dtype), None
+    if rows is None:
+        rows, fill = values, partial(_decode_columns, whole, where, values)
+    sure = _always_finite(whole)
+    if not (sure or trust):
+        if fill is not None:
+            fill(slice(None))
+            fill = None
+        if not all_finite(rows):
+            return False
+    tile.rows, tile.fill, tile.trusted = rows, fill, trust and not sure
+    return True
+
+
+def _decode_columns(whole: Samples, where: Where, rows: Floats, some: slice) -> None:
+    """The physical values of some columns of a tile."""
+    flat = whole.data[:, where.rows, where.cols].reshape(len(rows), -1)
+    _decode(flat[:, some], whole, rows[:, some])
 
 
 def _has_nothing(samples: Samples) -> bool:
@@ -148,10 +199,10 @@ def _as_it_lies(samples: Samples, where: Where, dtype: np.dtype[Any]) -> Floats 
         return None
     if (samples.bscale, samples.bzero) != (1, 0):
         return None
-    data: Floats = samples.data[where.rows, where.cols]
-    if not data.flags.c_contiguous:
+    data: Floats = samples.data[..., where.rows, where.cols]
+    if not data[(0,) * (data.ndim - 2)].flags.c_contiguous:
         return None
-    row = data.reshape(-1)
+    row = data.reshape(*data.shape[:-2], -1)
     row.flags.writeable = False
     return row
 
@@ -167,8 +218,7 @@ def settle(samples: Samples, where: Where, recipe: Recipe, f: int, row: Floats) 
 
     Returns which were invalid, and which of the others below and above a range.
     """
-    finite = samples.data.dtype.kind in "iu" and samples.bscale == 1 and abs(samples.bzero) < 2**64
-    invalid = union(None if finite else _not_finite(row), *_flags(samples, where))
+    invalid = union(None if _always_finite(samples) else _not_finite(row), *_flags(samples, where))
     if recipe.normalizes:
         invalid = union(invalid, _overflowing(row, f, recipe))
     below, above = None, None
@@ -179,6 +229,11 @@ def settle(samples: Samples, where: Where, recipe: Recipe, f: int, row: Floats) 
     if gone is not None:
         np.copyto(row, np.inf, where=gone)
     return invalid, below, above
+
+
+def _always_finite(samples: Samples) -> bool:
+    """Whether no value of the stored ones can be infinite or NaN."""
+    return samples.data.dtype.kind in "iu" and samples.bscale == 1 and abs(samples.bzero) < 2**64
 
 
 def reasons(
@@ -205,10 +260,18 @@ def decode(samples: Samples, where: Where, row: Floats) -> None:
     """The physical values of one frame's samples, masked ones too; -0.0 becomes +0.0."""
     data = samples.data[where.rows, where.cols]
     out = row.reshape(data.shape)
+    _decode(data, samples, out)
+    if samples.bzero == 0:
+        np.add(out, 0.0, out=out)
+
+
+def _decode(data: NDArray[Any], samples: Samples, out: Floats) -> None:
+    """The physical values of `data`, decoded as `samples`, where -0.0 may stay."""
     own = working_dtype(samples.data.dtype)
     if data.dtype.newbyteorder("=") == out.dtype and samples.bscale == 1:
         np.copyto(out, data)  # takes half the time of an addition that swaps bytes
-        np.add(out, samples.bzero, out=out)
+        if samples.bzero != 0:
+            np.add(out, samples.bzero, out=out)
         return
     if samples.bscale != 1:
         data = np.multiply(data, samples.bscale, dtype=own)

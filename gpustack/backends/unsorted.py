@@ -7,12 +7,13 @@ Nearly all columns of real frames are such. So are squares about the mean, where
 the column is no more than some of its smallest sample: where there is a sky, and no cosmic ray.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gpustack.backends.columns import Floats, Ranks, Uniform
+from gpustack.backends.block import Block
+from gpustack.backends.columns import SUM_SAMPLES, Floats, Ranks, chunks
 from gpustack.backends.lines import empty_rows
 from gpustack.backends.network import sort_columns
 from gpustack.clips import RangeClip, SigmaClip
@@ -55,15 +56,16 @@ def squares_add_up(recipe: Recipe) -> bool:
     return recipe.spread == "std"
 
 
-class Unsorted(Uniform):
+class Unsorted(Block):
     """Columns in the order of the frames, all of whose samples survive.
 
     Parameters
     ----------
-    rows : sequence of ndarray of float32, shape (pixels,)
-        One a frame.
-    scratch : ndarray of float32, shape (pixels,)
-        Overwritten by every call.
+    rows : ndarray of float32, shape (frames, pixels)
+    adds : bool
+        Whether their sums will be asked for.
+    fill : callable or None
+        Lays the samples of some columns there; see `gpustack.backends.tiles.Tile`.
 
     Attributes
     ----------
@@ -71,15 +73,27 @@ class Unsorted(Uniform):
         The ends of the columns; of them alone the rank is known.
     """
 
-    __slots__ = ("_scratch", "highest", "lowest")
+    __slots__ = ("highest", "lowest")
 
-    def __init__(self, rows: Sequence[Floats], scratch: Floats) -> None:
-        super().__init__(list(rows), 0, len(rows))
-        self._scratch = scratch
-        self.lowest, self.highest = (end(rows[0], rows[-1]) for end in (np.minimum, np.maximum))
-        for row in rows[1:-1]:
-            np.minimum(self.lowest, row, out=self.lowest)
-            np.maximum(self.highest, row, out=self.highest)
+    def __init__(
+        self, rows: Floats, adds: bool = False, fill: Callable[[slice], None] | None = None
+    ) -> None:
+        super().__init__(rows, 0, len(rows))
+        self.lowest, self.highest = np.empty((2, self.pixels), rows.dtype)
+        sums = np.empty(self.pixels) if adds else None
+        for some in self._parts():
+            if fill is not None:
+                fill(some)
+            part = rows[:, some]
+            np.minimum.reduce(part, axis=0, out=self.lowest[some])
+            np.maximum.reduce(part, axis=0, out=self.highest[some])
+            if sums is not None:  # exact in any order, or not used
+                np.add.reduce(part, axis=0, dtype=np.float64, out=sums[some])
+        if sums is not None:
+            self.once("sum", lambda: sums)
+
+    def _parts(self) -> Iterator[slice]:
+        return chunks(self.pixels, len(self.rows), SUM_SAMPLES)
 
     def at(self, rank: int) -> Floats:
         """The lowest or the highest sample; no other rank is known."""
@@ -96,7 +110,7 @@ class Unsorted(Uniform):
             part = block[:, : len(some)]
             for row, out in zip(self.rows, part, strict=False):
                 row.take(some, out=out, mode="clip")
-            for out, row in zip(values, sort_columns(list(part[:n]), part), strict=True):
+            for out, row in zip(values, sort_columns(part[:n], part), strict=True):
                 out[start : start + step] = row
         return values
 
@@ -124,11 +138,10 @@ class Unsorted(Uniform):
         By the bits of the samples, which order as their values. Less one, unsigned, those
         of 0 are the largest.
         """
-        bits, one = self._scratch.view(np.uint32), np.uint32(1)
-        result = np.full(self.pixels, 0xFFFFFFFF, np.uint32)
-        for row in self.rows:
-            np.bitwise_and(row.view(np.uint32), np.uint32(0x7FFFFFFF), out=bits)
-            np.subtract(bits, one, out=bits)
-            np.minimum(result, bits, out=result)
-        result += one
+        result = np.empty(self.pixels, np.uint32)
+        for some in self._parts():
+            bits = self.rows[:, some].view(np.uint32) & np.uint32(0x7FFFFFFF)
+            bits -= np.uint32(1)
+            np.minimum.reduce(bits, axis=0, out=result[some])
+        result += np.uint32(1)
         return result.view(np.float32)

@@ -7,8 +7,9 @@ from numpy.typing import NDArray
 
 from gpustack.backends.columns import Floats, Ranks, chunks
 from gpustack.backends.esd import FEW_SAMPLES
-from gpustack.backends.ragged import Ragged, column_sums
+from gpustack.backends.ragged import Ragged
 from gpustack.backends.statistics import Columns, median
+from gpustack.backends.totals import column_sums
 from gpustack.clips import (
     WINSOR_CUTOFF,
     WINSOR_FACTOR,

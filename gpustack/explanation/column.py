@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpustack.backends.base import Outputs, Samples
+from gpustack.backends.block import Block
 from gpustack.backends.by_frame import ByFrame
-from gpustack.backends.columns import Floats, Uniform
+from gpustack.backends.columns import Floats
 from gpustack.backends.off_line import Line
 from gpustack.backends.ragged import Ragged
 from gpustack.backends.risk import normalisation
@@ -132,14 +133,14 @@ class Column:
 
     def ragged(self, which: NDArray[np.bool_]) -> Ragged:
         """As `sorted`, as a column with an interval of its own, which can be moved."""
-        values = np.stack(self.sorted(which).rows)
+        values = self.sorted(which).rows
         hi = np.array([len(values)])
         return Ragged(np.zeros(1, np.intp), values, hi.copy(), np.zeros(1, np.intp), hi)
 
-    def sorted(self, which: NDArray[np.bool_]) -> Uniform:
+    def sorted(self, which: NDArray[np.bool_]) -> Block:
         """Some of the samples, one or more, as clips see them."""
         values = np.sort(self.seen(raw=False)[which])
-        return Uniform(list(values[:, np.newaxis]), 0, len(values))
+        return Block(values[:, np.newaxis], 0, len(values))
 
 
 def survivors(result: Outputs) -> NDArray[np.bool_]:

@@ -105,12 +105,14 @@ class Plane:
     def _fill(self, rows: NDArray[Any], start: int) -> None:
         raise NotImplementedError
 
-    def _fill_from(self, stream: io.RawIOBase | io.BufferedIOBase, rows: NDArray[Any]) -> None:
-        """Fill `rows` from where `stream` stands."""
+    def _fill_from(
+        self, stream: io.RawIOBase | io.BufferedIOBase, rows: NDArray[Any], most: int
+    ) -> None:
+        """Fill `rows` from where `stream` stands, by no more than `most` bytes at a time."""
         view = rows.reshape(-1).view(np.uint8).data
         done = 0
         while done < len(view):
-            got = stream.readinto(view[done : done + _INFLATED])
+            got = stream.readinto(view[done : done + most])
             if not got:
                 raise FrameError(
                     self.file,
@@ -125,7 +127,7 @@ class PlainPlane(Plane):
     def _fill(self, rows: NDArray[Any], start: int) -> None:
         with unchanged(self.file, self.hdu.stamp) as file:
             file.seek(self.hdu.start + start * self.row_bytes)
-            self._fill_from(file, rows)
+            self._fill_from(file, rows, rows.nbytes)
 
 
 @dataclass(eq=False)
@@ -147,7 +149,7 @@ class GzipPlane(Plane):
     def _fill(self, rows: NDArray[Any], start: int) -> None:
         with self._turn:
             self._stream.seek(self.hdu.start + start * self.row_bytes)
-            self._fill_from(self._stream, rows)
+            self._fill_from(self._stream, rows, _INFLATED)
             if not self._intact and start + len(rows) == math.prod(self.shape[:-1]):
                 while self._stream.read(_INFLATED):
                     pass

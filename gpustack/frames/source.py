@@ -128,6 +128,8 @@ class FrameSource:
     def read(self, f: int, start: int, stop: int, into: Any = None) -> Samples:
         """Rows ``[start, stop)`` of frame `f`."""
         samples = self.frames[f].read(start, stop, into)
+        if not (self.variance or self.weighted):
+            return samples
         variance = self.read_variance(f, start, stop) if self.variance else None
         weight = None if self.weights is None else self.weights[f, start:stop]
         if self.scales is not None:

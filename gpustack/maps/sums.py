@@ -4,7 +4,7 @@ from typing import Any
 
 
 class ExactSum:
-    """Adds arrays up as `gpustack.backends.ragged.exact_sums` does, wherever they are."""
+    """Adds arrays up as `gpustack.backends.totals.exact_sums` does, wherever they are."""
 
     def __init__(self, first: Any) -> None:
         self._total, self._rest = first + 0.0, first * 0.0

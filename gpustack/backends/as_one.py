@@ -1,0 +1,56 @@
+"""Arrays that lie at equal distances in memory, seen as the one array that they are.
+
+What numpy does to the samples of all frames is one call then, not one a frame. After each call a
+thread waits for the GIL: of the mean of 100 files of 2048 x 2048 float32 two threads took longer
+than one, 1.5 s, and half of that in one call a tile.
+"""
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpustack.backends.base import Samples
+
+
+def as_one(arrays: Sequence[NDArray[Any]]) -> NDArray[Any] | None:
+    """A view of all of them, not writeable; None where they are not at equal distances.
+
+    Parameters
+    ----------
+    arrays : sequence of n ndarray, shape (...)
+        Of which the view keeps the first alive, and no other.
+
+    Returns
+    -------
+    ndarray, shape (n, ...), or None
+    """
+    first = arrays[0]
+    like = first.shape, first.dtype, first.strides
+    if any((array.shape, array.dtype, array.strides) != like for array in arrays):
+        return None
+    places = [array.__array_interface__["data"][0] for array in arrays]
+    step = places[1] - places[0] if len(places) > 1 else 0
+    if any(after - before != step for before, after in itertools.pairwise(places)):
+        return None
+    return np.lib.stride_tricks.as_strided(
+        first, (len(arrays), *first.shape), (step, *first.strides), writeable=False
+    )
+
+
+def samples_as_one(band: Sequence[Samples]) -> Samples | None:
+    """The samples of all frames as those of one, shape (n, rows, width); None where they differ.
+
+    Only of frames that are all decoded alike, and in which every sample that is finite counts.
+    """
+    first = band[0]
+    scaling = first.bscale, first.bzero
+    if any(one.mask is not None or one.blank is not None for one in band):
+        return None
+    if any((one.bscale, one.bzero) != scaling for one in band) or not first.data.flags.c_contiguous:
+        return None
+    data = as_one([one.data for one in band])
+    return None if data is None else replace(first, data=data, weight=None, variance=None)

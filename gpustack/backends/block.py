@@ -1,0 +1,49 @@
+"""Columns whose rows lie in one array: one call of numpy does all of their ranks."""
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from gpustack.backends.columns import SUM_SAMPLES, Floats, Uniform, chunks, middles
+from gpustack.backends.totals import add_up, column_sums
+
+
+class Block(Uniform):
+    """Columns that share one interval, `rows` an array of shape (n, pixels), each row contiguous.
+
+    Parts of the columns are worked on, which stay in cache from one call to the next.
+    """
+
+    __slots__ = ()
+
+    rows: Floats
+
+    def survivors(self, some: slice) -> tuple[Floats, None]:
+        """The survivors of some columns, in float64, shape (ranks, columns); none is missing."""
+        return self.rows[self.lo : self.hi, some].astype(np.float64), None
+
+    def total(self, origin: Floats | None, *, squared: bool = False) -> Floats:
+        """The sum of ``x - origin``, or of its square, over the survivors, in float64.
+
+        None is an origin of 0.
+        """
+        return add_up(self, len(self.rows), origin, squared)
+
+    def sum_of_squares(self, origin: Floats) -> Floats:
+        """About an origin, in the samples' own dtype, rounded in any order."""
+        result = np.empty_like(origin)
+        for some in chunks(self.pixels, len(self.rows), SUM_SAMPLES):
+            terms = self.rows[self.lo : self.hi, some] - origin[some]
+            np.multiply(terms, terms, out=terms)
+            result[some] = column_sums(terms)
+        return result
+
+    def _kth_deviation(self, k: int, dtype: DTypeLike) -> Floats:
+        lower, upper = middles(self)
+        first, last = self.rows[self.lo : self.hi - k + 1], self.rows[self.lo + k - 1 : self.hi]
+        nearest = np.empty(self.pixels, dtype)
+        for some in chunks(self.pixels, len(self.rows), SUM_SAMPLES):
+            below = np.subtract(lower[some], first[:, some], dtype=dtype)
+            above = np.subtract(last[:, some], upper[some], dtype=dtype)
+            np.maximum(below, above, out=below)
+            nearest[some] = np.minimum.reduce(below, axis=0, initial=np.inf)
+        return nearest

@@ -1,0 +1,60 @@
+"""Sums of columns, in float64."""
+
+from typing import Any
+
+import numpy as np
+
+from gpustack.backends.columns import SUM_SAMPLES, Floats, chunks
+
+
+def add_up(columns: Any, n: int, origin: Floats | None, squared: bool) -> Floats:
+    """The sum of ``x - origin``, or of its square, over the survivors of columns of `n` samples.
+
+    By `survivors` of some columns at a time, which stay in cache. None is an origin of 0.
+    """
+    result = np.empty(columns.pixels)
+    for some in chunks(columns.pixels, n, SUM_SAMPLES):
+        terms, missing = columns.survivors(some)
+        if origin is not None:
+            terms -= origin[some]
+        if squared:
+            np.multiply(terms, terms, out=terms)
+        if missing is not None:
+            np.copyto(terms, 0.0, where=missing)
+        result[some] = column_sums(terms)
+    return result
+
+
+def column_sums(terms: Floats) -> Floats:
+    """The sum of each column, from the first row to the last, as a loop over rows adds up.
+
+    So does numpy along axis 0, unless there is but one column, which it adds up in pairs.
+    """
+    if terms.shape[1] == 1 and len(terms):
+        return np.add.accumulate(terms, axis=0)[-1:].reshape(1)
+    sums: Floats = np.add.reduce(terms, axis=0)
+    return sums
+
+
+def exact_sums(terms: Floats) -> Floats:
+    """The sum of each column, right to the last bit but in the rarest cases.
+
+    So it does not depend on the order of the terms. Of the rounding error of each addition
+    the exact value is known; they are added up too.
+
+    References
+    ----------
+    Knuth, The Art of Computer Programming 2, 4.2.2, theorem B.
+    """
+    total, rest, added, part, other = np.zeros((5, terms.shape[1]))
+    for term in terms:
+        np.add(total, term, out=added)
+        np.subtract(added, total, out=part)
+        # (total - (added - part)) + (term - part) is what rounding took from the sum.
+        np.subtract(added, part, out=other)
+        np.subtract(total, other, out=other)
+        np.subtract(term, part, out=part)
+        other += part
+        rest += other
+        total, added = added, total
+    return total + rest

@@ -20,11 +20,12 @@ from numpy.typing import NDArray
 from bench import machine
 from bench.table import sorting_table
 from gpustack.backends import network
+from gpustack.backends.base import working_dtype
 from gpustack.backends.cpu import CpuBackend
 from gpustack.backends.lines import empty_rows
 
 FRAMES = (4, 8, 12, 16, 24, 32, 40, 48, 64, 80, 96, 128, 192)
-DTYPES = ("float32", "float64")
+DTYPES = ("int16", "float32", "float64")
 
 
 def sort_with(limit: int, ranks: frozenset[int] | None = None) -> Callable[[NDArray[Any]], Any]:
@@ -33,7 +34,7 @@ def sort_with(limit: int, ranks: frozenset[int] | None = None) -> Callable[[NDAr
     def run(buffer: NDArray[Any]) -> list[NDArray[Any]]:
         with ExitStack() as patched:
             for limits in (network.NETWORK_FRAMES, network.SHORT_NETWORK_FRAMES):
-                patched.enter_context(patch.dict(limits, {4: limit, 8: limit}))
+                patched.enter_context(patch.dict(limits, dict.fromkeys(limits, limit)))
             return network.sort_columns(list(buffer[:-1]), buffer, ranks)
 
     return run
@@ -53,8 +54,8 @@ def compare(dtype: str, n: int, repeat: int, pixels: int | None = None) -> dict[
         "network": sort_with(n),
         "median_network": sort_with(n, middle),
     }
-    pixels = pixels or CpuBackend().tile_pixels(n, dtype)
-    samples = np.random.default_rng(n).normal(size=(n, pixels)).astype(dtype)
+    pixels = pixels or CpuBackend().tile_pixels(n, working_dtype(dtype))
+    samples = np.random.default_rng(n).normal(scale=1000, size=(n, pixels)).astype(dtype)
     buffer = empty_rows(n + 1, pixels, dtype)
     seconds: dict[str, list[float]] = {way: [] for way in ways}
     for _ in range(repeat):

@@ -273,7 +273,7 @@ def test_a_new_page_has_all_tables(tmp_path):
     for name, (heading, _, _) in table.TABLES.items():
         assert f"## {heading}\n\n<!-- bench: {name} -->\n" in text
     assert "16 of 70 x 70 pixels" in text
-    assert "The network is faster up to float32: " in text
+    assert "The network is faster up to int16: " in text
 
 
 def test_the_crossover_is_before_the_first_loss():

@@ -10,11 +10,11 @@ from gpustack.backends.columns import Floats, Rows
 #: Up to so many frames the network is faster than ``ndarray.sort(axis=0)``, by itemsize:
 #: its cost grows as n log^2 n, and a vector register holds half as many float64.
 #: Measured by bench/sorting.py.
-NETWORK_FRAMES = {4: 40, 8: 24}
+NETWORK_FRAMES = {2: 64, 4: 40, 8: 24}
 
 #: In rows of no more than so many pixels, up to so many frames: the network is hundreds of calls,
 #: after each of which a thread waits for the GIL, and the sort is one.
-SHORT_ROWS, SHORT_NETWORK_FRAMES = 20_000, {4: 20, 8: 16}
+SHORT_ROWS, SHORT_NETWORK_FRAMES = 20_000, {2: 30, 4: 20, 8: 16}
 
 Comparator = tuple[int, int, bool, bool]
 

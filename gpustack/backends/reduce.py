@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from gpustack.backends.columns import MAD_TO_STD, Floats, middles
 from gpustack.backends.ragged import Ragged
 from gpustack.backends.replace import mean_of_all
-from gpustack.backends.statistics import Columns, mean, median, pivot, quick_mad, std
+from gpustack.backends.statistics import Columns, mean, median, pivot, quick_mad, std, sums
 from gpustack.combines import QUADRATURES
 from gpustack.recipe import Recipe
 
@@ -17,8 +17,9 @@ from gpustack.recipe import Recipe
 def total(columns: Columns) -> Floats:
     """The sum of the survivors."""
     origin = pivot(columns)
-    result = columns.total(origin)
-    return result if origin is None else result + origin * columns.count
+    if origin is None:
+        return sums(columns)
+    return columns.total(origin) + origin * columns.count
 
 
 def lower_median(columns: Columns) -> Floats:

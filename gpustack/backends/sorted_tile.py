@@ -18,6 +18,7 @@ from gpustack.backends.risk import at_risk
 from gpustack.backends.screens import screen, tells
 from gpustack.backends.second_look import SecondLook
 from gpustack.backends.statistics import Columns
+from gpustack.backends.stored import Stored
 from gpustack.backends.tiles import Tile, all_finite
 from gpustack.backends.unsorted import Unsorted, adds_up, needs_order, squares_add_up
 from gpustack.clips import AvgSigmaClip, Clip, ExtremaClip, Grow, LinearFitClip, RowSigmaClip
@@ -174,18 +175,26 @@ def sort_tile(
     result = None
     if not needs_order(recipe, buffer.dtype):
         rows = block = rows if isinstance(rows, np.ndarray) else lay(rows, buffer)
-        columns = Unsorted(block, adds_up(recipe), tile.fill)
+        columns = Unsorted(block, adds_up(recipe), tile.stored)
         result = _leave_unsorted(columns, recipe, invalid, len(tile.came))
-    elif tile.fill is not None:
-        tile.fill(slice(None))
     if result is None:
-        rows = sort_columns(rows, buffer, ranks if invalid is None else None)
+        rows = _sorted_rows(rows, tile.stored, buffer, ranks if invalid is None else None)
         kind = Block if isinstance(rows, np.ndarray) else Uniform
         odd = np.zeros(buffer.shape[1], dtype=bool)
         result = SortedTile(kind(rows, 0, len(rows)), odd, len(tile.came))
     if invalid is not None:
         result.move_out(invalid, tile.valid)
     return result
+
+
+def _sorted_rows(
+    rows: Rows, stored: Stored | None, buffer: Floats, ranks: frozenset[int] | None
+) -> Rows:
+    if stored is not None:
+        if stored.has_order:
+            return stored.sort(ranks)
+        stored.fill()
+    return sort_columns(rows, buffer, ranks)
 
 
 def _leave_unsorted(

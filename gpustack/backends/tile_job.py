@@ -71,7 +71,8 @@ class TileJob:
             kept, weightless = self._look_again(where, columns, buffer, count)
         tallies += tile.came, tile.came - kept
         if self._late:
-            late = replace(tile, rows=buffer[:-1], fill=None, valid=count, came=kept, finite=kept)
+            del columns  # before others are made
+            late = replace(tile, rows=buffer[:-1], stored=None, valid=count, came=kept, finite=kept)
             self._place_values(where, sort_tile(late, buffer, self.recipe), count)
 
         if weightless is not None and self.out.uncertainty is not None:

@@ -1,16 +1,16 @@
 """From a band to a tile: which pixels, and their samples decoded, normalised, invalid as +inf."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gpustack.backends.base import Samples, working_dtype
+from gpustack.backends.base import Samples
 from gpustack.backends.columns import Floats, Ranks, Rows
 from gpustack.backends.noise import ccd_noise
+from gpustack.backends.stored import Stored, decode_stored
 from gpustack.reasons import Reason
 from gpustack.recipe import Recipe
 
@@ -67,9 +67,8 @@ class Tile:
         Samples rejected by those range clips; they count as invalid above.
     trusted : bool
         Whether NaN and inf were not looked for in all of the samples.
-    fill : callable or None
-        Decodes the samples of some columns into `rows`, which lack them: right before they are
-        looked at, so that they are in cache.
+    stored : Stored or None
+        What is still to be decoded: the samples of all rows.
     """
 
     rows: Rows
@@ -79,7 +78,7 @@ class Tile:
     low: Counts
     high: Counts
     trusted: bool = False
-    fill: Callable[[slice], None] | None = None
+    stored: Stored | None = None
 
     @classmethod
     def all_valid(cls, values: Floats) -> Self:
@@ -160,24 +159,19 @@ def load(
 
 def _load_whole(tile: Tile, whole: Samples, where: Where, values: Floats, trust: bool) -> bool:
     """Whether all samples of a tile are valid, or trusted to be; they are its rows then."""
-    rows, fill = _as_it_lies(whole, where, values.dtype), None
+    rows, stored = _as_it_lies(whole, where, values.dtype), None
     if rows is None:
-        rows, fill = values, partial(_decode_columns, whole, where, values)
+        flat = whole.data[:, where.rows, where.cols].reshape(len(values), -1)
+        rows, stored = values, Stored(whole, flat, values)
     sure = _always_finite(whole)
     if not (sure or trust):
-        if fill is not None:
-            fill(slice(None))
-            fill = None
+        if stored is not None:
+            stored.fill()
+            stored = None
         if not all_finite(rows):
             return False
-    tile.rows, tile.fill, tile.trusted = rows, fill, trust and not sure
+    tile.rows, tile.stored, tile.trusted = rows, stored, trust and not sure
     return True
-
-
-def _decode_columns(whole: Samples, where: Where, rows: Floats, some: slice) -> None:
-    """The physical values of some columns of a tile."""
-    flat = whole.data[:, where.rows, where.cols].reshape(len(rows), -1)
-    _decode(flat[:, some], whole, rows[:, some])
 
 
 def _has_nothing(samples: Samples) -> bool:
@@ -260,22 +254,9 @@ def decode(samples: Samples, where: Where, row: Floats) -> None:
     """The physical values of one frame's samples, masked ones too; -0.0 becomes +0.0."""
     data = samples.data[where.rows, where.cols]
     out = row.reshape(data.shape)
-    _decode(data, samples, out)
+    decode_stored(data, samples, out)
     if samples.bzero == 0:
         np.add(out, 0.0, out=out)
-
-
-def _decode(data: NDArray[Any], samples: Samples, out: Floats) -> None:
-    """The physical values of `data`, decoded as `samples`, where -0.0 may stay."""
-    own = working_dtype(samples.data.dtype)
-    if data.dtype.newbyteorder("=") == out.dtype and samples.bscale == 1:
-        np.copyto(out, data)  # takes half the time of an addition that swaps bytes
-        if samples.bzero != 0:
-            np.add(out, samples.bzero, out=out)
-        return
-    if samples.bscale != 1:
-        data = np.multiply(data, samples.bscale, dtype=own)
-    np.add(data, samples.bzero, out=out, dtype=own, casting="same_kind")
 
 
 def normalize_row(row: Floats, f: int, recipe: Recipe) -> None:

@@ -1,0 +1,74 @@
+"""The samples of a tile as they are stored, which are decoded when they are needed.
+
+Floats are decoded part by part, right before they are looked at, so that they are in cache.
+Integers are sorted as they are and only then decoded, which keeps their order: in the network int16
+take two fifths of the time of float32, and of a median no more than the middle ranks are decoded.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpustack.backends.base import Samples, working_dtype
+from gpustack.backends.columns import Floats
+from gpustack.backends.lines import empty_rows
+from gpustack.backends.network import sort_columns
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """Samples of all frames, every one of them valid.
+
+    Parameters
+    ----------
+    samples : Samples
+        How they are decoded.
+    flat : ndarray, shape (n, pixels)
+        They.
+    rows : ndarray, shape (n, pixels)
+        Where decoded ones belong.
+    """
+
+    samples: Samples
+    flat: NDArray[Any]
+    rows: Floats
+
+    def fill(self, some: slice = slice(None)) -> None:
+        """Decode the samples of some columns."""
+        decode_stored(self.flat[:, some], self.samples, self.rows[:, some])
+
+    @property
+    def has_order(self) -> bool:
+        """Whether they are ordered as the values that they stand for, and fast to sort."""
+        dtype = self.flat.dtype
+        return dtype.kind in "iu" and dtype.itemsize > 1 and self.samples.bscale > 0
+
+    def sort(self, ranks: frozenset[int] | None) -> Floats:
+        """Sorted columns, of which `ranks` alone are decoded; None is all."""
+        n, pixels = self.flat.shape
+        buffer = empty_rows(n + 1, pixels, self.flat.dtype.newbyteorder("="))
+        rows: NDArray[Any] = buffer[:n]
+        if self.flat.dtype == buffer.dtype:
+            rows = self.flat.view()
+            rows.flags.writeable = False  # it is sorted elsewhere
+        else:
+            np.copyto(rows, self.flat)
+        found = sort_columns(rows, buffer, ranks)
+        for rank in range(n) if ranks is None else ranks:
+            decode_stored(found[rank], self.samples, self.rows[rank])
+        return self.rows
+
+
+def decode_stored(data: NDArray[Any], samples: Samples, out: Floats) -> None:
+    """The physical values of `data`, decoded as `samples`, where -0.0 may stay."""
+    own = working_dtype(data.dtype)
+    if data.dtype.newbyteorder("=") == out.dtype and samples.bscale == 1:
+        np.copyto(out, data)  # takes half the time of an addition that swaps bytes
+        if samples.bzero != 0:
+            np.add(out, samples.bzero, out=out)
+        return
+    if samples.bscale != 1:
+        data = np.multiply(data, samples.bscale, dtype=own)
+    np.add(data, samples.bzero, out=out, dtype=own, casting="same_kind")

@@ -157,7 +157,11 @@ class TileMembers:
 
 
 def sort_tile(
-    tile: Tile, buffer: Floats, recipe: Recipe, ranks: frozenset[int] | None = None
+    tile: Tile,
+    buffer: Floats,
+    recipe: Recipe,
+    ranks: frozenset[int] | None = None,
+    members: bool = False,
 ) -> SortedTile:
     """Sort the columns of a tile.
 
@@ -169,11 +173,13 @@ def sort_tile(
     recipe : Recipe
     ranks : frozenset of int or None
         The only ranks that will be looked at, where all samples are valid; None is all.
+    members : bool
+        Whether it will be asked which samples survive.
     """
     rows = _rows_here(tile, recipe)
     invalid = None if tile.valid is None else tile.valid < len(rows)
     result = None
-    if not needs_order(recipe, buffer.dtype):
+    if not needs_order(recipe, buffer.dtype, members):
         rows = block = rows if isinstance(rows, np.ndarray) else lay(rows, buffer)
         columns = Unsorted(block, adds_up(recipe), tile.stored)
         result = _leave_unsorted(columns, recipe, invalid, len(tile.came))

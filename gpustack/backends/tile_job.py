@@ -102,7 +102,7 @@ class TileJob:
                 self.found_invalid.set()
                 if tile.trusted:
                     continue
-            columns = sort_tile(tile, buffer, self.recipe, ranks)
+            columns = sort_tile(tile, buffer, self.recipe, ranks, self._may_look_again)
             if not tile.trusted or columns.looks_finite():
                 return tile, columns
             self.found_invalid.set()
@@ -160,12 +160,18 @@ class TileJob:
                 _place(array, where, rejected)
         return count
 
+    @property
+    def _must_look_again(self) -> bool:
+        return self._late or self.recipe.weights is not None or self.out.reasons is not None
+
+    @property
+    def _may_look_again(self) -> bool:
+        return self._must_look_again or (self.out.rejected is not None and bool(self._clips))
+
     def _looks_again(self, columns: SortedTile) -> bool:
         """Whether it has to be seen which frames' samples survive."""
-        if self._late or self.recipe.weights is not None or self.out.reasons is not None:
-            return True
-        untouched = columns.uniform.count == columns.uniform.valid and not columns.parts
-        return self.out.rejected is not None and bool(self._clips) and not untouched
+        touched = columns.uniform.count < columns.uniform.valid or bool(columns.parts)
+        return self._must_look_again or (self._may_look_again and touched)
 
     def _look_again(
         self, where: Where, columns: SortedTile, buffer: Floats, count: Counts

@@ -1,4 +1,4 @@
-"""Columns that need no sorting: no rank is looked at, and their sums are exact in any order.
+"""Columns that need no sorting: no rank but the ends is looked at, and sums are exact in any order.
 
 A float32 sample is a multiple of the last bit of the smallest one in its column. Where the
 largest is less than 2^29 / n times the smallest, every partial sum in float64 is exact, so
@@ -17,7 +17,8 @@ from gpustack.backends.columns import Floats, Ranks, chunks
 from gpustack.backends.lines import empty_rows
 from gpustack.backends.network import sort_columns
 from gpustack.backends.stored import Stored
-from gpustack.clips import RangeClip, SigmaClip
+from gpustack.backends.totals import add_up
+from gpustack.clips import ExtremaClip, RangeClip, SigmaClip
 from gpustack.combines import MEDIANS, QUADRATURES
 from gpustack.recipe import Recipe
 
@@ -31,16 +32,31 @@ PART_SAMPLES = 524_288
 SORT_PARTS = 8
 
 
-def needs_order(recipe: Recipe, dtype: np.dtype[np.floating]) -> bool:
-    """Whether a recipe looks at ranks, or adds up what float64 may round."""
+def needs_order(recipe: Recipe, dtype: np.dtype[np.floating], members: bool = False) -> bool:
+    """Whether a recipe looks at ranks other than the ends, or adds up what float64 may round.
+
+    `members`: whether it will be asked which samples survive.
+    """
     return (
         dtype != np.float32
         or recipe.method in MEDIANS
         or (recipe.method in QUADRATURES and recipe.weights is None)  # squares are not exact
         or (recipe.combine in ("min", "max") and not recipe.clips)  # the sort is pruned for one end
         or recipe.spread == "mad_std"
-        or any(_needs_order(clip) for clip in recipe.clips)
+        or _clips_need_order(recipe, members)
     )
+
+
+def _clips_need_order(recipe: Recipe, members: bool) -> bool:
+    """Whether clips do; not where the last takes off the ends, and nobody asks whose they were."""
+    clips, adds = recipe.clips, recipe.combine in ("mean", "sum")
+    if clips and adds and not members and _takes_ends(clips[-1]):
+        return not all(isinstance(clip, RangeClip) for clip in clips[:-1])
+    return any(_needs_order(clip) for clip in clips)
+
+
+def _takes_ends(clip: object) -> bool:
+    return isinstance(clip, ExtremaClip) and max(clip.nlow, clip.nhigh) <= 1
 
 
 def _needs_order(clip: object) -> bool:
@@ -61,7 +77,7 @@ def squares_add_up(recipe: Recipe) -> bool:
 
 
 class Unsorted(Block):
-    """Columns in the order of the frames, all of whose samples survive.
+    """Columns in the order of the frames, all of whose samples survive, but for one at each end.
 
     Parameters
     ----------
@@ -77,7 +93,7 @@ class Unsorted(Block):
         The ends of the columns; of them alone the rank is known.
     """
 
-    __slots__ = ("highest", "lowest")
+    __slots__ = ("_sums", "highest", "lowest")
 
     def __init__(self, rows: Floats, adds: bool = False, stored: Stored | None = None) -> None:
         super().__init__(rows, 0, len(rows))
@@ -91,16 +107,32 @@ class Unsorted(Block):
             np.maximum.reduce(part, axis=0, out=self.highest[some])
             if sums is not None:  # exact in any order, or not used
                 np.add.reduce(part, axis=0, dtype=np.float64, out=sums[some])
-        if sums is not None:
-            self.once("sum", lambda: sums)
+        self._sums = sums
 
     def _parts(self) -> Iterator[slice]:
         return chunks(self.pixels, len(self.rows), PART_SAMPLES)
 
     def at(self, rank: int) -> Floats:
         """The lowest or the highest sample; no other rank is known."""
-        ends = {self.lo: self.lowest, self.hi - 1: self.highest}
+        ends = {0: self.lowest, len(self.rows) - 1: self.highest}
         return ends[rank]
+
+    def total(self, origin: Floats | None, *, squared: bool = False) -> Floats:
+        """The sum of ``x - origin``, or of its square, over the survivors, in float64.
+
+        That of all samples without the ends that do not survive, which is as exact.
+        """
+        n = len(self.rows)
+        result: Floats
+        if self._sums is not None and origin is None and not squared:
+            result = self._sums
+        else:
+            result = add_up(Block(self.rows, 0, n), n, origin, squared)
+        ends = [self.lowest] * self.lo + [self.highest] * (n - self.hi)
+        for end in ends:
+            term = end.astype(np.float64) if origin is None else end - origin
+            result = result - (term * term if squared else term)
+        return result
 
     def take(self, index: Ranks) -> Floats:
         """Copies of some columns, shape (n, m), each sorted."""
@@ -127,9 +159,11 @@ class Unsorted(Block):
 
         Where all samples have one sign, they and that mean are multiples of the last bit u of
         the smallest, which is more than 2^-24 times it. The sum is at most n / 4 times the
-        squared range, and exact where that is at most 2^53 u^2.
+        squared range, 1 / n more where the mean is of all but the ends, and exact where that is
+        at most 2^53 u^2.
         """
-        reach = np.float32(np.sqrt(len(self.rows)) / 2 * 2.0 ** (24 - 53 / 2) * (1 + 2.0**-20))
+        n = len(self.rows)
+        reach = np.float32(np.sqrt(n / 4 + 1 / n) * 2.0 ** (24 - 53 / 2) * (1 + 2.0**-20))
         smallest = np.maximum(self.lowest, -self.highest)  # below 0 where signs differ
         wide: NDArray[np.bool_] = (self.highest - self.lowest) * reach > smallest
         return wide

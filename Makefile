@@ -22,11 +22,12 @@ OLDEST := $(addprefix tests/test_,$(addsuffix .py,about align_doors align_flux a
 demo: .venv/plot.stamp
 	$(BIN)/gpustack demo
 
+# Files in the order of their names: else those of few tests come last, and may be long.
 test: .venv/test.stamp
-	$(BIN)/python -m pytest -n auto --dist loadfile
+	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 test-oldest: .venv-oldest/stamp
-	.venv-oldest/bin/python -m pytest -n auto --dist loadfile $(OLDEST)
+	.venv-oldest/bin/python -m pytest -n auto --dist loadfile --no-loadscope-reorder $(OLDEST)
 
 fuzz: .venv/test.stamp
 	HYPOTHESIS_PROFILE=night $(BIN)/python -m pytest -q tests/test_fuzz.py

@@ -1,16 +1,20 @@
 """Arrays at equal distances in memory, seen as one, and the samples of a stack that lie so."""
 
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from astropy.io import fits as fits_files
 
 from answers import FRAMES, by_cpu, fits, on, samples
+from gpustack import stack
 from gpustack.backends.as_one import as_one, samples_as_one
 from gpustack.backends.base import Samples
 from gpustack.backends.cpu import CpuBackend
 from recipes import RECIPES, recipe
-from stacks import STACKS, run
+from stacks import run
 from tolerances import assert_same_bits
 
 CUBE = np.arange(120.0).reshape(4, 5, 6)
@@ -18,6 +22,7 @@ BANDS = {
     "slices": list(CUBE),
     "every other": list(CUBE[::2]),
     "backwards": list(CUBE[::-1]),
+    "of a buffer": [np.frombuffer(row.view(np.uint8), ">i4", 7) for row in CUBE[0]],
     "rows of slices": list(CUBE[:, 1:4]),
     "the same again": [CUBE[1]] * 3,
     "one": [CUBE[2]],
@@ -25,6 +30,7 @@ BANDS = {
     "strided": list(CUBE[:, ::2, ::3]),
 }
 APART = {
+    "made apart": [CUBE[0], CUBE[1].copy()],
     "copies in disorder": [CUBE[k] for k in (0, 2, 1)],
     "of other shapes": [CUBE[0], CUBE[1, :4]],
     "of other types": [CUBE[0], CUBE[1].astype("f4")],
@@ -83,10 +89,52 @@ def test_no_bit_depends_on_whether_frames_are_one(name):
         if fits(name, FRAMES):
             with on(stack_name):
                 band = samples(name, stack_name, FRAMES)
+                assert samples_as_one(band) is not None
                 got = run(CpuBackend(threads=1), scattered(band), recipe(name, FRAMES))
                 assert_same_bits(got, by_cpu(name, stack_name, FRAMES))
 
 
-def test_stacks_of_the_tests_are_one_in_part():
-    kinds = {samples_as_one(make(FRAMES)) is None for make in STACKS.values()}
-    assert kinds == {True, False}
+@pytest.mark.parametrize("name", RECIPES)
+def test_nor_on_where_nan_is_found(name):
+    # Of native floats it is where they lie; these are decoded first.
+    if fits(name, FRAMES):
+        band = samples(name, "infinite", FRAMES)
+        cube = np.array([one.data for one in band]).astype(">f4")
+        turned = [replace(one, data=data) for one, data in zip(band, cube, strict=True)]
+        assert samples_as_one(turned) is not None
+        got = run(CpuBackend(threads=1, tile_pixels=7), turned, recipe(name, FRAMES))
+        assert_same_bits(got, by_cpu(name, "infinite", FRAMES))
+
+
+def test_files_are_read_into_one(tmp_path, monkeypatch):
+    seen = []
+
+    def spy(band):
+        seen.append(samples_as_one(band))
+        return seen[-1]
+
+    monkeypatch.setattr("gpustack.backends.tile_job.samples_as_one", spy)
+    for k, frame in enumerate(CUBE.astype(">f4")):
+        fits_files.writeto(tmp_path / f"{k}.fits", frame, fits_files.Header({"BUNIT": "adu"}))
+    result = stack(str(tmp_path / "*.fits"), backend="cpu")
+    assert np.array_equal(result.data, CUBE.mean(axis=0))
+    assert seen
+    assert all(one is not None for one in seen)
+
+
+APART_IN_MEMORY = """
+import numpy as np
+from gpustack import stack
+sky = np.random.default_rng(0).normal(1000, 30, (2048, 2048)).astype("f4")
+for dtype in (">f4", ">u2", "f4"):
+    frames = [(sky + k).astype(dtype) for k in range(2)]
+    for combine in ("mean", "median"):
+        data = stack(frames, combine=combine, outputs=(), backend="cpu").data
+        assert np.array_equal(data, np.mean(frames, axis=0, dtype="f8").astype("f4"))
+"""
+
+
+def test_two_frames_that_were_made_apart():
+    # Any two lie at equal distances: as one, they ended the process.
+    done = subprocess.run([sys.executable, "-c", APART_IN_MEMORY], capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")

@@ -11,7 +11,7 @@ from hypothesis.extra.numpy import arrays
 from gpustack.backends import network
 from gpustack.backends.base import Samples
 from gpustack.backends.block import Block
-from gpustack.backends.columns import Uniform
+from gpustack.backends.columns import Uniform, middles
 from gpustack.backends.cpu import CpuBackend
 from gpustack.backends.network import NETWORK_FRAMES, sort_columns
 from gpustack.backends.ragged import Ragged
@@ -47,6 +47,8 @@ def test_all_kinds_have_the_same_statistics(data):
         with np.errstate(all="ignore"):
             one, *others = (statistic(kind).astype(float) + 0.0 for kind in kinds)
         assert all(one.tobytes() == other.tobytes() for other in others), statistic.__name__
+    lower, upper = middles(kinds[-1])
+    assert (lower is upper) == (len(data) % 2 == 1)
 
 
 @given(COLUMNS)

@@ -19,18 +19,23 @@ from gpustack.backends.base import Samples
 def as_one(arrays: Sequence[NDArray[Any]]) -> NDArray[Any] | None:
     """A view of all of them, not writeable; None where they are not at equal distances.
 
+    Only of parts of one array, which the view keeps alive. What else lies between arrays that have
+    been made apart may be what the view is copied to: numpy takes it for a part of the view, as it
+    looks at the ends alone.
+
     Parameters
     ----------
     arrays : sequence of n ndarray, shape (...)
-        Of which the view keeps the first alive, and no other.
 
     Returns
     -------
     ndarray, shape (n, ...), or None
     """
     first = arrays[0]
-    like = first.shape, first.dtype, first.strides
+    like, owner = (first.shape, first.dtype, first.strides), _owner(first)
     if any((array.shape, array.dtype, array.strides) != like for array in arrays):
+        return None
+    if any(_owner(array) is not owner for array in arrays):
         return None
     places = [array.__array_interface__["data"][0] for array in arrays]
     step = places[1] - places[0] if len(places) > 1 else 0
@@ -39,6 +44,15 @@ def as_one(arrays: Sequence[NDArray[Any]]) -> NDArray[Any] | None:
     return np.lib.stride_tricks.as_strided(
         first, (len(arrays), *first.shape), (step, *first.strides), writeable=False
     )
+
+
+def _owner(array: Any) -> Any:
+    """Whose memory an array is a part of."""
+    while True:
+        base = array.obj if isinstance(array, memoryview) else getattr(array, "base", None)
+        if base is None:
+            return array
+        array = base
 
 
 def samples_as_one(band: Sequence[Samples]) -> Samples | None:

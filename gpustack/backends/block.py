@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import DTypeLike
 
-from gpustack.backends.columns import SUM_SAMPLES, Floats, Uniform, chunks, middles
+from gpustack.backends.columns import SUM_SAMPLES, Floats, Rows, Uniform, chunks, middles
 from gpustack.backends.totals import add_up, column_sums
 
 
@@ -47,3 +47,9 @@ class Block(Uniform):
             np.maximum(below, above, out=below)
             nearest[some] = np.minimum.reduce(below, axis=0, initial=np.inf)
         return nearest
+
+
+def uniform(rows: Rows, lo: int, hi: int) -> Uniform:
+    """Columns that share one interval, by their rows, which lie in one array or apart."""
+    kind = Block if isinstance(rows, np.ndarray) else Uniform
+    return kind(rows, lo, hi)

@@ -176,9 +176,9 @@ def difference(a: Floats, b: Floats, out: Floats) -> None:
 
 def middles(columns: Any) -> tuple[Floats, Floats]:
     """The two middle survivors, in the samples' dtype; of an odd number the same one twice."""
-    return columns.at((columns.lo + columns.hi - 1) >> 1), columns.at(
-        (columns.lo + columns.hi) >> 1
-    )
+    low, high = (columns.lo + columns.hi - 1) >> 1, (columns.lo + columns.hi) >> 1
+    lower = columns.at(low)
+    return lower, lower if isinstance(low, int) and low == high else columns.at(high)
 
 
 def middle_deviation(lower: Floats, upper: Floats, first: Floats, second: Floats) -> Floats:

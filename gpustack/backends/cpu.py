@@ -245,7 +245,8 @@ def _pixel_bytes(n: int, dtype: DTypeLike, by_frame: bool) -> int:
     """Bytes that a thread needs for one pixel.
 
     The buffer and, where every column has an interval of its own, a copy of it, with room
-    to sort an eighth of it; and sixteen float64 of statistics and counts.
+    to sort an eighth of it, or before that integers as they are sorted; and sixteen float64 of
+    statistics and counts.
     """
     buffers = 17 * (n + 1) * np.dtype(dtype).itemsize // 8 + 16 * 8
     return buffers + by_frame * n * FRAME_BYTES

@@ -100,16 +100,6 @@ def _sort_by_network(
 
 
 def _sort_whole(rows: Rows, buffer: Floats) -> Floats:
-    block = lay(rows, buffer)
-    block.sort(axis=0)
-    return block
-
-
-def lay(rows: Rows, buffer: Floats) -> Floats:
-    """The rows as the first of `buffer`, where those are copied that lie elsewhere.
-
-    Rows and buffer as for `sort_columns`.
-    """
     block = buffer[: len(rows)]
     if isinstance(rows, np.ndarray):
         if _address(rows) != _address(block):
@@ -118,6 +108,7 @@ def lay(rows: Rows, buffer: Floats) -> Floats:
         for row, place in zip(rows, block, strict=True):
             if _address(row) != _address(place):
                 np.copyto(place, row)
+    block.sort(axis=0)
     return block
 
 

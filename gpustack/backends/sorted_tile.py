@@ -7,12 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpustack.backends import off_line
-from gpustack.backends.block import Block
+from gpustack.backends.block import uniform
 from gpustack.backends.by_frame import FrameClip, rejected_by
 from gpustack.backends.clips import clip_ragged, clip_uniform, touched
 from gpustack.backends.columns import Floats, Ranks, Rows, Uniform, chunks
 from gpustack.backends.members import Members
-from gpustack.backends.network import lay, sort_columns
+from gpustack.backends.network import sort_columns
 from gpustack.backends.ragged import Ragged
 from gpustack.backends.risk import at_risk
 from gpustack.backends.screens import screen, tells
@@ -176,18 +176,17 @@ def sort_tile(
     members : bool
         Whether it will be asked which samples survive.
     """
-    rows = _rows_here(tile, recipe)
+    rows, stored = _rows_here(tile, recipe), tile.stored
     invalid = None if tile.valid is None else tile.valid < len(rows)
     result = None
     if not needs_order(recipe, buffer.dtype, members):
-        rows = block = rows if isinstance(rows, np.ndarray) else lay(rows, buffer)
-        columns = Unsorted(block, adds_up(recipe), tile.stored)
+        columns = Unsorted(rows, adds_up(recipe), stored)
         result = _leave_unsorted(columns, recipe, invalid, len(tile.came))
+        stored = stored if stored is not None and stored.has_order else None  # others are decoded
     if result is None:
-        rows = _sorted_rows(rows, tile.stored, buffer, ranks if invalid is None else None)
-        kind = Block if isinstance(rows, np.ndarray) else Uniform
+        rows = _sorted_rows(rows, stored, buffer, ranks if invalid is None else None)
         odd = np.zeros(buffer.shape[1], dtype=bool)
-        result = SortedTile(kind(rows, 0, len(rows)), odd, len(tile.came))
+        result = SortedTile(uniform(rows, 0, len(rows)), odd, len(tile.came))
     if invalid is not None:
         result.move_out(invalid, tile.valid)
     return result

@@ -22,6 +22,7 @@ from gpustack.backends.tiles import (
     Flags,
     Tile,
     Where,
+    always_finite,
     decode,
     load,
     load_frame,
@@ -73,7 +74,7 @@ class TileJob:
         if self._late:
             del columns  # before others are made
             late = replace(tile, rows=buffer[:-1], stored=None, valid=count, came=kept, finite=kept)
-            self._place_values(where, sort_tile(late, buffer, self.recipe), count)
+            self._place_values(where, sort_tile(late, buffer, self.recipe, members=True), count)
 
         if weightless is not None and self.out.uncertainty is not None:
             place = self.out.uncertainty.reshape(-1)[where.flat]
@@ -95,9 +96,8 @@ class TileJob:
         """
         ranks = self._ranks
         while True:
-            trust = ranks is None and not self.found_invalid.is_set()
-            place, whole = buffer[:-1], self.whole
-            tile = load(self.band, where, self.recipe, place, whole=whole, trust=trust)
+            trust, whole = ranks is None and not self.found_invalid.is_set(), self._whole_now
+            tile = load(self.band, where, self.recipe, buffer[:-1], whole=whole, trust=trust)
             if tile.valid is not None:
                 self.found_invalid.set()
                 if tile.trusted:
@@ -107,6 +107,12 @@ class TileJob:
                 return tile, columns
             self.found_invalid.set()
             del tile, columns  # before others are made
+
+    @property
+    def _whole_now(self) -> Samples | None:
+        """The frames as one, until something is found that has to be taken out frame by frame."""
+        lasts = self.whole is not None and always_finite(self.whole)
+        return self.whole if lasts or not self.found_invalid.is_set() else None
 
     @property
     def _late_normalize(self) -> bool:

@@ -139,8 +139,9 @@ def load(
         Whether NaN and inf are looked for only where it takes no reading of samples again.
     """
     tile = Tile.all_valid(values)
-    together = whole if not recipe.normalizes else None
-    if together is not None and _load_whole(tile, together, where, values, trust):
+    if recipe.normalizes:
+        whole = None
+    if whole is not None and _load_whole(tile, whole, where, values, trust):
         return tile
     for f, (samples, row) in enumerate(zip(band, values, strict=True)):
         if _has_nothing(samples):
@@ -163,7 +164,7 @@ def _load_whole(tile: Tile, whole: Samples, where: Where, values: Floats, trust:
     if rows is None:
         flat = whole.data[:, where.rows, where.cols].reshape(len(values), -1)
         rows, stored = values, Stored(whole, flat, values)
-    sure = _always_finite(whole)
+    sure = always_finite(whole)
     if not (sure or trust):
         if stored is not None:
             stored.fill()
@@ -212,7 +213,7 @@ def settle(samples: Samples, where: Where, recipe: Recipe, f: int, row: Floats) 
 
     Returns which were invalid, and which of the others below and above a range.
     """
-    invalid = union(None if _always_finite(samples) else _not_finite(row), *_flags(samples, where))
+    invalid = union(None if always_finite(samples) else _not_finite(row), *_flags(samples, where))
     if recipe.normalizes:
         invalid = union(invalid, _overflowing(row, f, recipe))
     below, above = None, None
@@ -225,7 +226,7 @@ def settle(samples: Samples, where: Where, recipe: Recipe, f: int, row: Floats) 
     return invalid, below, above
 
 
-def _always_finite(samples: Samples) -> bool:
+def always_finite(samples: Samples) -> bool:
     """Whether no value of the stored ones can be infinite or NaN."""
     return samples.data.dtype.kind in "iu" and samples.bscale == 1 and abs(samples.bzero) < 2**64
 
@@ -255,7 +256,7 @@ def decode(samples: Samples, where: Where, row: Floats) -> None:
     data = samples.data[where.rows, where.cols]
     out = row.reshape(data.shape)
     decode_stored(data, samples, out)
-    if samples.bzero == 0:
+    if data.dtype.kind == "f" and samples.bzero == 0:
         np.add(out, 0.0, out=out)
 
 

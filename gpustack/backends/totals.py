@@ -22,6 +22,7 @@ def add_up(columns: Any, n: int, origin: Floats | None, squared: bool) -> Floats
         if missing is not None:
             np.copyto(terms, 0.0, where=missing)
         result[some] = column_sums(terms)
+        del terms, missing  # before others are made
     return result
 
 

@@ -7,17 +7,14 @@ Nearly all columns of real frames are such. So are squares about the mean, where
 the column is no more than some of its smallest sample: where there is a sky, and no cosmic ray.
 """
 
-from collections.abc import Iterator
-
 import numpy as np
 from numpy.typing import NDArray
 
-from gpustack.backends.block import Block
-from gpustack.backends.columns import Floats, Ranks, chunks
+from gpustack.backends.block import uniform
+from gpustack.backends.columns import SUM_SAMPLES, Floats, Ranks, Rows, Uniform, chunks
 from gpustack.backends.lines import empty_rows
 from gpustack.backends.network import sort_columns
 from gpustack.backends.stored import Stored
-from gpustack.backends.totals import add_up
 from gpustack.clips import ExtremaClip, RangeClip, SigmaClip
 from gpustack.combines import MEDIANS, QUADRATURES
 from gpustack.recipe import Recipe
@@ -76,12 +73,12 @@ def squares_add_up(recipe: Recipe) -> bool:
     return recipe.spread == "std"
 
 
-class Unsorted(Block):
+class Unsorted(Uniform):
     """Columns in the order of the frames, all of whose samples survive, but for one at each end.
 
     Parameters
     ----------
-    rows : ndarray of float32, shape (frames, pixels)
+    rows : list of ndarray of float32, shape (pixels,), or one of shape (frames, pixels)
     adds : bool
         Whether their sums will be asked for.
     stored : Stored or None
@@ -95,11 +92,21 @@ class Unsorted(Block):
 
     __slots__ = ("_sums", "highest", "lowest")
 
-    def __init__(self, rows: Floats, adds: bool = False, stored: Stored | None = None) -> None:
+    def __init__(self, rows: Rows, adds: bool = False, stored: Stored | None = None) -> None:
         super().__init__(rows, 0, len(rows))
+        self._sums: Floats | None = None
+        if isinstance(rows, np.ndarray):
+            self._look_by_parts(rows, adds, stored)
+            return
+        self.lowest, self.highest = (end(rows[0], rows[-1]) for end in (np.minimum, np.maximum))
+        for row in rows[1:-1]:
+            np.minimum(self.lowest, row, out=self.lowest)
+            np.maximum(self.highest, row, out=self.highest)
+
+    def _look_by_parts(self, rows: Floats, adds: bool, stored: Stored | None) -> None:
         self.lowest, self.highest = np.empty((2, self.pixels), rows.dtype)
         sums = np.empty(self.pixels) if adds else None
-        for some in self._parts():
+        for some in chunks(self.pixels, len(rows), PART_SAMPLES):
             if stored is not None:
                 stored.fill(some)
             part = rows[:, some]
@@ -109,9 +116,6 @@ class Unsorted(Block):
                 np.add.reduce(part, axis=0, dtype=np.float64, out=sums[some])
         self._sums = sums
 
-    def _parts(self) -> Iterator[slice]:
-        return chunks(self.pixels, len(self.rows), PART_SAMPLES)
-
     def at(self, rank: int) -> Floats:
         """The lowest or the highest sample; no other rank is known."""
         ends = {0: self.lowest, len(self.rows) - 1: self.highest}
@@ -120,19 +124,23 @@ class Unsorted(Block):
     def total(self, origin: Floats | None, *, squared: bool = False) -> Floats:
         """The sum of ``x - origin``, or of its square, over the survivors, in float64.
 
-        That of all samples without the ends that do not survive, which is as exact.
+        That of all samples without the ends that do not survive, one on each side at most, which
+        is as exact.
         """
         n = len(self.rows)
         result: Floats
         if self._sums is not None and origin is None and not squared:
             result = self._sums
         else:
-            result = add_up(Block(self.rows, 0, n), n, origin, squared)
-        ends = [self.lowest] * self.lo + [self.highest] * (n - self.hi)
-        for end in ends:
+            result = uniform(self.rows, 0, n).total(origin, squared=squared)
+        for end in [self.lowest] * self.lo + [self.highest] * (n - self.hi):
             term = end.astype(np.float64) if origin is None else end - origin
             result = result - (term * term if squared else term)
         return result
+
+    def sum_of_squares(self, origin: Floats) -> Floats:
+        """About an origin, in the samples' own dtype, rounded in any order, of all samples."""
+        return uniform(self.rows, 0, len(self.rows)).sum_of_squares(origin)
 
     def take(self, index: Ranks) -> Floats:
         """Copies of some columns, shape (n, m), each sorted."""
@@ -175,8 +183,9 @@ class Unsorted(Block):
         of 0 are the largest.
         """
         result = np.empty(self.pixels, np.uint32)
-        for some in self._parts():
-            bits = self.rows[:, some].view(np.uint32) & np.uint32(0x7FFFFFFF)
+        for some in chunks(self.pixels, len(self.rows), SUM_SAMPLES):
+            bits = np.array([row[some] for row in self.rows]).view(np.uint32)
+            bits &= np.uint32(0x7FFFFFFF)
             bits -= np.uint32(1)
             np.minimum.reduce(bits, axis=0, out=result[some])
         result += np.uint32(1)

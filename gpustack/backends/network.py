@@ -61,9 +61,9 @@ def sort_columns(rows: Rows, buffer: Floats, ranks: frozenset[int] | None = None
 
     Parameters
     ----------
-    rows : sequence of n ndarray, shape (pixels,), or one of shape (n, pixels); no NaN
+    rows : list of n ndarray, shape (pixels,), or one of shape (n, pixels); real, no NaN
         Rows of `buffer`, in order, or arrays that are not writeable and stay as they are.
-    buffer : ndarray, shape (more than n, pixels), each row contiguous
+    buffer : ndarray of the same dtype, shape (more than n, pixels), each row contiguous
         All of it is used up. Many frames are sorted faster in that of
         `gpustack.backends.lines`.
     ranks : frozenset of int or None

@@ -27,8 +27,8 @@ class Stored:
     samples : Samples
         How they are decoded.
     flat : ndarray, shape (n, pixels)
-        They.
-    rows : ndarray, shape (n, pixels)
+        They, of any real dtype and byte order, in the order of the frames; never written to.
+    rows : ndarray of float32 or float64, shape (n, pixels)
         Where decoded ones belong.
     """
 
@@ -47,7 +47,7 @@ class Stored:
         return dtype.kind in "iu" and dtype.itemsize > 1 and self.samples.bscale > 0
 
     def sort(self, ranks: frozenset[int] | None) -> Floats:
-        """Sorted columns, of which `ranks` alone are decoded; None is all."""
+        """Sorted columns, shape (n, pixels), of which `ranks` alone are decoded; None is all."""
         n, pixels = self.flat.shape
         buffer = empty_rows(n + 1, pixels, self.flat.dtype.newbyteorder("="))
         rows: NDArray[Any] = buffer[:n]
@@ -63,7 +63,10 @@ class Stored:
 
 
 def decode_stored(data: NDArray[Any], samples: Samples, out: Floats) -> None:
-    """The physical values of `data`, decoded as `samples`; of floats with BZERO 0 -0.0 may stay."""
+    """The physical values of `data`, decoded as `samples`, in `out` of the same shape.
+
+    Of floats with BZERO 0, -0.0 may stay.
+    """
     own = working_dtype(data.dtype)
     if data.dtype.newbyteorder("=") == out.dtype and samples.bscale == 1:
         np.copyto(out, data)  # takes half the time of an addition that swaps bytes

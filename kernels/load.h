@@ -188,9 +188,10 @@ __device__ inline Image late_image(const Task& task, const Place& place, int f, 
     return narrow<REAL>(noise * fabs(frame.scale));
 }
 
-// Samples that are asked for before the first of them is decoded, so that they come together.
-// Streamed columns have many loops over samples: there each copy of the decoding counts.
-static constexpr int TOGETHER = N > 0 ? 8 : 4;
+// Samples that are asked for before the first of them is decoded, so that they come together; and
+// how often the decoding is in the code for that. Streamed columns have many loops over samples:
+// with four copies in each, a kernel of all clips takes half a minute to compile, with one 7 s.
+static constexpr int TOGETHER = N > 0 ? 8 : 4, COPIES = N > 0 ? TOGETHER : 1;
 
 // Call `visit(f, sample)` with the sample of every frame in turn.
 template <int AT_ONCE = TOGETHER, class Visit>
@@ -207,12 +208,19 @@ __device__ inline void each_sample(const Task& task, const Place& place, const V
             words[i] = stored(frame, place);
             masked[i] = is_masked(frame, place);
         }
+#pragma unroll COPIES
+        for (int i = 0; i < AT_ONCE; ++i) {
+            const int f = start + i;
+            if (f < count)
+                visit(f, is_out(task, place, f) ? Sample{INVALID, CLIPPED_OUT}
+                                                : settle(task, task.frames[f], words[0], masked[0]));
+            // The first is always the next one: others than by number they are in no register.
 #pragma unroll
-        for (int i = 0; i < AT_ONCE; ++i)
-            if (start + i < count)
-                visit(start + i, is_out(task, place, start + i)
-                        ? Sample{INVALID, CLIPPED_OUT}
-                        : settle(task, task.frames[start + i], words[i], masked[i]));
+            for (int next = 1; next < AT_ONCE; ++next) {
+                words[next - 1] = words[next];
+                masked[next - 1] = masked[next];
+            }
+        }
     }
 }
 

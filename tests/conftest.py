@@ -52,6 +52,25 @@ def pytest_collection_finish():
     gc.freeze()
 
 
+@contextmanager
+def one_core():
+    """What starts here runs on one core: the threads of pretended devices are Python's.
+
+    No two of them work at once, and between two cores each change of threads is slow: on one,
+    their tests take two thirds of the time.
+    """
+    if not hasattr(os, "sched_setaffinity"):
+        yield
+        return
+    cores = os.sched_getaffinity(0)
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    os.sched_setaffinity(0, {sorted(cores)[worker % len(cores)]})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, cores)
+
+
 class OnStandIn:
     """The cuda backend on pretended devices, which are in CuPy's place during a run alone.
 
@@ -66,7 +85,7 @@ class OnStandIn:
 
     @contextmanager
     def _installed(self):
-        with pytest.MonkeyPatch.context() as patch:
+        with one_core(), pytest.MonkeyPatch.context() as patch:
             fakecupy.install(patch, devices=2, eager=1)
             patch.setattr("gpustack.backends.cuda.work.LEAST_BYTES", 1)
             yield Cuda()
@@ -117,7 +136,8 @@ def pretend(monkeypatch):
     """Put pretended devices in CuPy's place: a function of the options of `fakecuda.World`."""
     if hostbuild.compiler() is None:
         skip_without("g++, which builds the kernels for the host")
-    return lambda **options: fakecupy.install(monkeypatch, **options)
+    with one_core():
+        yield lambda **options: fakecupy.install(monkeypatch, **options)
 
 
 @pytest.fixture

@@ -1,9 +1,11 @@
 """What kernels take of a device: ``python tests/registers.py`` writes kernels/registers.json.
 
-A gate compares a fresh compilation with that table, so that a change which costs registers
-is seen and the table is written anew on purpose.
+All cases take a minute or two to compile. So the table has a hash of what it was made of: a gate
+in the tests compiles some cases again, and has the table written anew, on purpose, where kernels
+have changed. What a change costs in registers is then seen in its diff.
 """
 
+import hashlib
 import json
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -13,10 +15,12 @@ from hostbuild import KERNELS
 from kernel_shapes import defines
 
 TABLE = KERNELS / "registers.json"
+#: Bytes that a block may have without asking for more.
+MOST_SHARED = 48 * 1024
 ARCHES = ("sm_75", "sm_80", "sm_86", "sm_89", "sm_90", "sm_100", "sm_120")
 
 #: (shape, frames, itemsize of the working dtype). A device that needs other code shows in
-#: these; the others have been seen to differ by little.
+#: these, which the gate compiles; the others have been seen to differ by little.
 EVERYWHERE = (
     ("median", 32, 4),
     ("masked-clip-median", 32, 4),
@@ -52,23 +56,51 @@ def name_of(case):
     return f"{shape} of {n} float{8 * itemsize}"
 
 
-def measure(arch):
-    """The `Usage` of every case of this architecture, by name."""
+def cases(arch):
+    """What the table has of this architecture."""
+    return (*EVERYWHERE, *IN_DETAIL.get(arch, ()))
+
+
+def made_of():
+    """A hash of all that the table follows from, but for the compiler."""
+    digest = hashlib.sha256(repr(nvrtc.OPTIONS).encode())
+    for source in sorted(KERNELS.glob("*.[hc]*")):
+        digest.update(source.read_bytes())
+    for arch in ARCHES:
+        told = [(arch, name_of(case), defines(*case)) for case in cases(arch)]
+        digest.update(repr(told).encode())
+    return digest.hexdigest()
+
+
+def measure(arch, some):
+    """The `Usage` of some cases for this architecture, by name.
+
+    Raises
+    ------
+    AssertionError
+        Where a kernel spills, has a stack frame or takes more shared memory than there is.
+    """
 
     def one(case):
         log = nvrtc.compile_kernel("combine", arch, defines(*case))
         return name_of(case), nvrtc.usage(log)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return dict(pool.map(one, (*EVERYWHERE, *IN_DETAIL.get(arch, ()))))
+        found = dict(pool.map(one, some))
+    for name, usage in found.items():
+        assert (usage.spills, usage.stack) == (0, 0), f"{arch}, {name}: {usage}"
+        assert usage.shared <= MOST_SHARED, f"{arch}, {name}: {usage}"
+    return found
 
 
 def main():
     """Write the table."""
     record = {}
     for arch in ARCHES:
-        record[arch] = {name: usage.registers for name, usage in measure(arch).items()}
-    TABLE.write_text(json.dumps({"nvrtc": nvrtc.version(), "registers": record}, indent=1) + "\n")
+        found = measure(arch, cases(arch))
+        record[arch] = {name: usage.registers for name, usage in found.items()}
+    table = {"nvrtc": nvrtc.version(), "made of": made_of(), "registers": record}
+    TABLE.write_text(json.dumps(table, indent=1) + "\n")
 
 
 if __name__ == "__main__":

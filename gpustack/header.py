@@ -123,11 +123,13 @@ def printable(text: str) -> str:
 
 
 def _add_exposure(header: fits.Header, recipe: Recipe, exposures: Sequence[Any]) -> None:
-    """Total and mean exposure; EXPTIME becomes that which the pixel values are of."""
+    """Total and mean exposure, if all are known; EXPTIME becomes that which the values are of."""
     numbers = [real(value) for value in exposures]
-    if not np.isfinite(numbers).all():
+    with np.errstate(over="ignore"):
+        total = float(np.sum(numbers))
+    if not np.isfinite(total):
         return
-    total, mean = float(np.sum(numbers)), float(np.mean(numbers))
+    mean = total / len(numbers)
     header["EXPTIME"] = total if recipe.combine == "sum" else mean
     header["EXPTOT"] = (total, "[s] EXPTIME of all frames together")
     header["EXPMEAN"] = (mean, "[s] mean EXPTIME of the frames")

@@ -338,6 +338,19 @@ def test_exposures_come_from_the_headers(tmp_path):
         stack(names, outputs="exposure")
 
 
+@pytest.mark.parametrize("seconds", [1e39, 1e308])
+def test_exposures_beyond_all_numbers_are_infinite_and_no_warning(tmp_path, seconds):
+    from astropy.io import fits
+
+    names = [tmp_path / f"{i}.fits" for i in range(3)]
+    for name in names:
+        cards = fits.Header({"BUNIT": "adu", "EXPTIME": seconds})
+        fits.writeto(name, np.ones((2, 2), "f4"), cards)
+    found = stack(names, outputs="exposure")
+    np.testing.assert_array_equal(found.exposure, np.inf)
+    assert found.header["EXPTIME"] == seconds
+
+
 def test_maps_are_made_only_when_asked_for(cube):
     found = stack(cube)
     assert [getattr(found, name) for name in MAPS] == [None] * len(MAPS)

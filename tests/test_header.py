@@ -82,6 +82,12 @@ def test_an_exposure_that_is_no_number_counts_as_none(bad):
     assert header["EXPTIME"] == 30.0
 
 
+def test_exposures_too_long_to_add_up_are_not_told():
+    header = described(fits.Header({"EXPTIME": 1e308}), names=["a", "b"], exposures=[1e308, 1e308])
+    assert "EXPTOT" not in header
+    assert header["EXPTIME"] == 1e308
+
+
 @pytest.mark.parametrize(
     ("card", "seconds"),
     [

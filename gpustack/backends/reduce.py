@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gpustack.backends.columns import MAD_TO_STD, Floats, middles
+from gpustack.backends.columns import MAD_TO_STD, Floats, Ranks, middles
 from gpustack.backends.ragged import Ragged
 from gpustack.backends.replace import mean_of_all
 from gpustack.backends.statistics import Columns, mean, median, pivot, quick_mad, std, sums
@@ -74,6 +74,10 @@ def uncertainty(columns: Columns, recipe: Recipe) -> Floats:
     return spread * root if recipe.combine == "sum" else spread / root
 
 
+#: No columns.
+NONE: Ranks = np.empty(0, np.intp)
+
+
 class WeightedSum:
     """Sums of weights and of weighted samples, added up frame by frame in float64.
 
@@ -85,13 +89,18 @@ class WeightedSum:
         self.weights, self._sum, self._term = (np.zeros(pixels) for _ in range(3))
         self._squares, self._divides = recipe.method in QUADRATURES, recipe.method != "sum"
 
-    def add(self, row: Floats, weight: float | NDArray[Any], inside: NDArray[np.bool_]) -> None:
-        """Add the samples of a frame that are `inside`; the others may be anything."""
+    def add(self, row: Floats, weight: float | NDArray[Any], outside: Ranks) -> None:
+        """Add the samples of a frame but those `outside`, which may be anything.
+
+        To add all and put a few sums back takes half the time of sums by a mask.
+        """
+        before = self._sum[outside], self.weights[outside]
         np.multiply(row, weight, out=self._term, dtype=np.float64)
         if self._squares:
             np.multiply(self._term, self._term, out=self._term)
-        np.add(self._sum, self._term, out=self._sum, where=inside)
-        np.add(self.weights, weight, out=self.weights, where=inside)
+        np.add(self._sum, self._term, out=self._sum)
+        np.add(self.weights, weight, out=self.weights)
+        self._sum[outside], self.weights[outside] = before
 
     def value(self) -> Floats:
         """What they come to; NaN where it is divided by no weight."""

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from gpustack.backends.as_one import samples_as_one
 from gpustack.backends.base import Outputs, Samples
-from gpustack.backends.columns import Floats, Uniform, chunks
+from gpustack.backends.columns import Floats, Rows, Uniform, chunks
 from gpustack.backends.passes import PASS_BYTES
-from gpustack.backends.reduce import WeightedSum, combine, uncertainty
+from gpustack.backends.reduce import NONE, WeightedSum, combine, uncertainty
 from gpustack.backends.second_look import SecondLook
 from gpustack.backends.sorted_tile import SortedTile, sort_tile
 from gpustack.backends.statistics import Columns
@@ -30,6 +30,7 @@ from gpustack.backends.tiles import (
     normalize_row,
     reasons,
 )
+from gpustack.backends.unsorted import Unsorted
 from gpustack.clips import Clip
 from gpustack.combines import NoiseModel
 from gpustack.recipe import Recipe
@@ -69,7 +70,7 @@ class TileJob:
             self._place_values(where, columns, count)
         kept, weightless = tile.finite, None
         if self._looks_again(columns):
-            kept, weightless = self._look_again(where, columns, buffer, count)
+            kept, weightless = self._look_again(where, tile, columns, buffer, count)
         tallies += tile.came, tile.came - kept
         if self._late:
             del columns  # before others are made
@@ -180,35 +181,48 @@ class TileJob:
         return self._must_look_again or (self._may_look_again and touched)
 
     def _look_again(
-        self, where: Where, columns: SortedTile, buffer: Floats, count: Counts
+        self, where: Where, tile: Tile, columns: SortedTile, buffer: Floats, count: Counts
     ) -> tuple[Counts, Flags]:
-        """Decode the samples again, frame by frame, now that it is known which survive.
+        """Look at the samples again, frame by frame, now that it is known which survive.
 
         Writes reasons and the weighted value. Where normalising or a noise model come late,
         leaves what they make of the survivors in `buffer`, +inf for the others. Returns how
         many samples of each frame survive and, with weights, the columns whose survivors have
         none.
         """
-        kept = np.empty(len(self.band), np.intp)
-        members, sums = columns.members(self.recipe), WeightedSum(where.pixels, self.recipe)
+        kept, sums = np.empty(len(self.band), np.intp), WeightedSum(where.pixels, self.recipe)
+        rows, everything = self._in_order(columns), self._all_survive(tile, columns)
+        members = None if everything else columns.members(self.recipe)
         for f, (samples, weight) in enumerate(zip(self.band, self._weights(where), strict=True)):
-            row = buffer[f]
-            fates = load_frame(samples, where, self.recipe, f, row)
-            inside = members.inside(row, f)
-            kept[f] = np.count_nonzero(inside)
-            if self.out.reasons is not None:
-                why = reasons(samples, where, self.recipe, row, fates, inside)
+            row = buffer[f] if rows is None else rows[f]
+            fates = load_frame(samples, where, self.recipe, f, row) if rows is None else None
+            outside = NONE if members is None else np.flatnonzero(~members.inside(row, f))
+            kept[f] = where.pixels - len(outside)
+            if fates is not None and self.out.reasons is not None:
+                why = reasons(samples, where, self.recipe, row, fates, outside)
                 _place(self.out.reasons[f], where, why)
             if self._late:
                 self._settle_late(samples, where, f, row)
-                np.copyto(row, np.inf, where=~inside)
+                row[outside] = np.inf
             if weight is not None:
-                sums.add(row, weight, inside)
+                sums.add(row, weight, outside)
         if self.recipe.weights is None:
             return kept, None
         weightless = (count == 0) | (sums.weights == 0)
         self._place_data(where, sums.value(), weightless)
         return kept, weightless
+
+    def _in_order(self, columns: SortedTile) -> Rows | None:
+        """The samples of all frames, where they still lie as they were loaded and are of use."""
+        uniform = columns.uniform
+        lie_there = isinstance(uniform, Unsorted) and uniform.valid == len(self.band)
+        used_up = self._late or self.out.reasons is not None
+        return uniform.rows if lie_there and not used_up else None
+
+    @staticmethod
+    def _all_survive(tile: Tile, columns: SortedTile) -> bool:
+        uniform = columns.uniform
+        return tile.valid is None and not columns.parts and uniform.count == uniform.valid
 
     def _settle_late(self, samples: Samples, where: Where, f: int, row: Floats) -> None:
         """Turn what clips see of a frame into what is combined, in place."""

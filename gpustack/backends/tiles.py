@@ -86,7 +86,7 @@ class Tile:
         n, pixels = values.shape
         came, finite = (np.full(n, pixels, np.intp) for _ in range(2))
         low, high = (np.zeros(pixels, np.intp) for _ in range(2))
-        return cls(list(values), None, came, finite, low, high)
+        return cls(values, None, came, finite, low, high)
 
     def leave_out(self, f: int, invalid: Flags, below: Flags, above: Flags) -> None:
         """Count out samples of frame `f`: invalid ones, and those below or above a range."""
@@ -143,6 +143,7 @@ def load(
         whole = None
     if whole is not None and _load_whole(tile, whole, where, values, trust):
         return tile
+    rows = list(values)
     for f, (samples, row) in enumerate(zip(band, values, strict=True)):
         if _has_nothing(samples):
             row.fill(np.inf)
@@ -150,7 +151,7 @@ def load(
             continue
         ready = None if recipe.normalizes else _as_it_lies(samples, where, row.dtype)
         if ready is not None and (trust or all_finite(ready)):
-            tile.rows[f] = ready
+            rows[f], tile.rows = ready, rows
             tile.trusted |= trust
         else:
             decode(samples, where, row)
@@ -213,9 +214,13 @@ def settle(samples: Samples, where: Where, recipe: Recipe, f: int, row: Floats) 
 
     Returns which were invalid, and which of the others below and above a range.
     """
-    invalid = union(None if always_finite(samples) else _not_finite(row), *_flags(samples, where))
+    invalid = union(*_flags(samples, where))
+    if recipe.normalizes or not always_finite(samples):
+        ends = np.array([row.min(), row.max()])  # NaN where any is
+        if not np.isfinite(ends).all():
+            invalid = union(invalid, ~np.isfinite(row))
     if recipe.normalizes:
-        invalid = union(invalid, _overflowing(row, f, recipe))
+        invalid = union(invalid, _overflowing(row, ends, f, recipe))
     below, above = None, None
     if recipe.normalizes and recipe.clip_on == "normalized":
         below, above = _out_of_range(row, recipe, invalid)
@@ -232,9 +237,9 @@ def always_finite(samples: Samples) -> bool:
 
 
 def reasons(
-    samples: Samples, where: Where, recipe: Recipe, row: Floats, fates: Fates, inside: Any
+    samples: Samples, where: Where, recipe: Recipe, row: Floats, fates: Fates, outside: Ranks
 ) -> NDArray[np.uint8]:
-    """Why the samples of a frame, as clips see them, are out; those `inside` are not."""
+    """Why the samples of a frame, as clips see them, are out; those not `outside` are not."""
     invalid, *out_of_range = fates
     if not recipe.normalizes or recipe.clip_on == "raw":  # a range clip is one of the clips then
         out_of_range[:] = _out_of_range(row, recipe, invalid)
@@ -247,8 +252,9 @@ def reasons(
     ):
         if flags is not None:
             np.copyto(why, np.uint8(reason), where=flags)
-    np.copyto(why, 0, where=inside)
-    return why
+    result = np.zeros_like(why)
+    result[outside] = why[outside]
+    return result
 
 
 def decode(samples: Samples, where: Where, row: Floats) -> None:
@@ -292,14 +298,11 @@ def all_finite(values: Floats) -> bool:
     return bool(np.isfinite(values.min()) and np.isfinite(values.max()))
 
 
-def _not_finite(row: Floats) -> Flags:
-    """Which samples are not finite; None where all are."""
-    return None if all_finite(row) else ~np.isfinite(row)
+def _overflowing(row: Floats, ends: Floats, f: int, recipe: Recipe) -> Flags:
+    """Which samples normalising makes infinite: they are invalid. None where it makes none.
 
-
-def _overflowing(row: Floats, f: int, recipe: Recipe) -> Flags:
-    """Which samples normalising makes infinite: they are invalid. None where it makes none."""
-    ends = np.array([row.min(), row.max()])
+    `ends` are the lowest and the highest of them, and are used up.
+    """
     normalize_row(ends, f, recipe)
     if np.isfinite(ends).all():
         return None

@@ -40,7 +40,8 @@ class ExposureMap:
     def add(self, part: Part) -> None:
         """Fill in the rows of a band."""
         total: Any = None
-        for f in self._order:
-            exposed = (part.reasons[f] == 0) * np.float64(self._exposures[f])
-            total = exposed if total is None else total + exposed
-        self.value[part.band.start : part.band.stop] = total
+        with np.errstate(over="ignore"):  # a header may say 1e308 s, which float32 has as inf
+            for f in self._order:
+                exposed = (part.reasons[f] == 0) * np.float64(self._exposures[f])
+                total = exposed if total is None else total + exposed
+            self.value[part.band.start : part.band.stop] = total

@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
+from gpustack.engine import run
 from gpustack.errors import FrameError
 from gpustack.frames import open_frames, tiles
+from gpustack.recipe import Recipe
 
 NOISE = np.random.default_rng(3).integers(-3000, 3000, (50, 300)).astype("i2")
 
@@ -26,6 +28,16 @@ def with_card(path, keyword, value):
 def test_tiles_that_are_cut_at_the_edges_are_theirs(tmp_path):
     (frame,) = open_frames(written(tmp_path / "a.fits", (20, 128)), unit="adu")
     np.testing.assert_array_equal(frame.read(7, 50).data, NOISE[7:])
+
+
+def test_tiles_wider_than_their_image_take_the_memory_of_theirs(tmp_path):
+    path = tmp_path / "a.fits"
+    image = fits.CompImageHDU(NOISE, compression_type="GZIP_1", tile_shape=(20, 300))
+    image.writeto(path)
+    with_card(path, "ZTILE1", 2**31 - 1)
+    (frame,) = open_frames(path, unit="adu")
+    result = run([frame, frame], Recipe(), memory="1MB", backend="cpu")
+    np.testing.assert_array_equal(result.data, NOISE)
 
 
 @pytest.mark.parametrize(("tile", "rows"), [((50, 300), 9), ((20, 128), 45)])

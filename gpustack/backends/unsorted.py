@@ -38,7 +38,8 @@ def needs_order(recipe: Recipe, dtype: np.dtype[np.floating], members: bool = Fa
         dtype != np.float32
         or recipe.method in MEDIANS
         or (recipe.method in QUADRATURES and recipe.weights is None)  # squares are not exact
-        or (recipe.combine in ("min", "max") and not recipe.clips)  # the sort is pruned for one end
+        # The sort is pruned for one end, unless more of the column is asked for.
+        or (recipe.combine in ("min", "max") and not recipe.clips and not members)
         or recipe.spread == "mad_std"
         or _clips_need_order(recipe, members)
     )

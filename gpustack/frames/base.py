@@ -128,18 +128,24 @@ def read_whole(frame: Frame) -> np.ma.MaskedArray[Any, Any]:
     return np.ma.MaskedArray(values.reshape(frame.shape), invalid.reshape(frame.shape))
 
 
-def decode(
-    samples: Samples, dtype: np.dtype[Any]
-) -> tuple[NDArray[np.floating[Any]], NDArray[np.bool_]]:
-    """The values of samples in `dtype`, and where they are invalid; -0.0 becomes +0.0.
+def decode_values(samples: Samples, dtype: np.dtype[Any]) -> NDArray[np.floating[Any]]:
+    """The values of samples in `dtype`, invalid ones too; -0.0 becomes +0.0.
 
     The same bits as a backend computes with.
     """
-    with np.errstate(over="ignore", invalid="ignore"):  # infinite values are found just below
+    with np.errstate(over="ignore", invalid="ignore"):  # infinite values are invalid
         values = samples.data.astype(dtype)
         if samples.bscale != 1:
             values *= samples.bscale
         values += samples.bzero
+    return values
+
+
+def decode(
+    samples: Samples, dtype: np.dtype[Any]
+) -> tuple[NDArray[np.floating[Any]], NDArray[np.bool_]]:
+    """The values of samples in `dtype`, and where they are invalid; see `decode_values`."""
+    values = decode_values(samples, dtype)
     invalid = ~np.isfinite(values)
     if samples.blank is not None and samples.data.dtype.kind in "iu":
         invalid |= samples.data == samples.blank

@@ -66,9 +66,12 @@ def check_tiles(file: str, hdu: Hdu) -> None:
 
 
 def _tile(file: str, hdu: Hdu) -> tuple[int, ...]:
-    """The shape of a tile in numpy order."""
+    """The shape of a tile in numpy order, of which no more counts than the image has."""
     axes = enumerate(hdu.shape[::-1], 1)
-    tile = [whole(file, hdu.header, f"ZTILE{n}", length if n == 1 else 1) for n, length in axes]
+    tile = [
+        min(whole(file, hdu.header, f"ZTILE{n}", length if n == 1 else 1), length)
+        for n, length in axes
+    ]
     return tuple(tile[::-1])
 
 

@@ -23,6 +23,10 @@ from gpustack.recipe import Recipe
 #: what is made of the samples of one frame, in float64.
 PIXEL_BYTES = 13 * 8
 
+#: Pixels of which the squares are added up at a time: what is made of them stays in cache. Of whole
+#: bands, the sums took twice as long.
+BLOCK_PIXELS = 32_768
+
 #: Columns of fewer samples say nothing of the noise.
 LEAST_COUNT = 3
 
@@ -118,7 +122,13 @@ class _RowNoise:
         center, seen = source.empty(shape, np.dtype(np.float64)), self._centers()
         self.executor.stream(rows, seen, Outputs(data=center), memory)
         with np.errstate(all="ignore"):
-            return [on_host(part) for part in self._add_up(rows, reasons, center, seen)]
+            sums = [
+                self._add_up(rows, here, reasons[:, here], center[here], seen)
+                for here in _blocks(rows, library(reasons))
+            ]
+        return [
+            np.concatenate([on_host(part) for part in parts]) for parts in zip(*sums, strict=True)
+        ]
 
     def _centers(self) -> Recipe:
         """What gives the centre of every column, with what the clip sees normalised."""
@@ -133,8 +143,10 @@ class _RowNoise:
             outputs=(),
         )
 
-    def _add_up(self, rows: Rows, reasons: Any, center: Any, seen: Recipe) -> tuple[Any, Any]:
-        """Frame by frame, in sums that the order of frames does not change."""
+    def _add_up(
+        self, rows: Rows, here: slice, reasons: Any, center: Any, seen: Recipe
+    ) -> tuple[Any, Any]:
+        """Of some rows, frame by frame, in sums that the order of frames does not change."""
         lib, count = library(reasons), (reasons == 0).sum(axis=0)
         squares, level = ExactSum(center * 0.0), lib.maximum(center, 1.0)
         scale, zero = normalisation(seen)
@@ -142,9 +154,18 @@ class _RowNoise:
             if seen.normalizes:
                 s, z = float(scale[f]), float(zero[f])
                 level = lib.maximum((center + z * s) * s, 1.0)
-            samples = rows.read(f, 0, rows.rows)
-            off = normalised(samples, seen, f, rows.dtype) - center
-            squares.add(lib.where(reasons[f] == 0, off * off / level, 0.0))
+            samples = rows.read(f, here.start, here.stop)
+            terms = normalised(samples, seen, f, rows.dtype)
+            terms -= center
+            terms *= terms
+            terms /= level
+            squares.add(lib.where(reasons[f] == 0, terms, 0.0))
         enough = count >= LEAST_COUNT
         total = lib.where(enough, squares.value(), 0.0).sum(axis=1)
         return total, lib.where(enough, count, 0).sum(axis=1)
+
+
+def _blocks(rows: Rows, lib: Any) -> list[slice]:
+    """Cut rows into blocks; on a device, where calls are dear and caches small, all are one."""
+    step = max(BLOCK_PIXELS // rows.width, 1) if lib is np else rows.rows
+    return [slice(start, min(start + step, rows.rows)) for start in range(0, rows.rows, step)]

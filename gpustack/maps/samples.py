@@ -6,7 +6,7 @@ import numpy as np
 
 from gpustack.backends.base import Samples, working_dtype
 from gpustack.backends.cuda.device import is_array
-from gpustack.frames.base import decode
+from gpustack.frames.base import decode_values
 from gpustack.recipe import Recipe
 
 
@@ -17,8 +17,10 @@ def normalised(samples: Samples, recipe: Recipe, f: int, dtype: np.dtype[Any]) -
     """
     values: Any = samples.data
     if not is_array(values):
-        values, _ = decode(samples, working_dtype(values.dtype))
+        values = decode_values(samples, working_dtype(values.dtype))
     exact = values.astype(np.float64)
+    if not recipe.normalizes:  # they are such numbers already
+        return exact
     if recipe.zero is not None:
         exact = exact - recipe.zero[f]
     if recipe.scale is not None:

@@ -13,7 +13,10 @@ class ExactSum:
         """Add an array of float64."""
         total = self._total + term
         part = total - self._total
-        self._rest = self._rest + ((self._total - (total - part)) + (term - part))
+        lost = self._total  # what it was, less its share of the new sum; and so of the term
+        lost -= total - part
+        lost += term - part
+        self._rest += lost
         self._total = total
 
     def value(self) -> Any:

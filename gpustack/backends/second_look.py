@@ -12,7 +12,7 @@ from gpustack.backends.columns import Floats, Ranks
 from gpustack.backends.members import Members
 from gpustack.backends.ragged import Ragged
 from gpustack.backends.risk import normalisation
-from gpustack.backends.tiles import Where, gather, load_frame
+from gpustack.backends.tiles import Where, gather, in_a_row, load_frame, pick
 from gpustack.clips import ExtremaClip
 from gpustack.recipe import Recipe
 
@@ -57,11 +57,11 @@ class SecondLook:
         members = Members(columns, self.recipe)
         values = np.empty((len(self.band), columns.pixels), self.dtype)
         inside = np.empty(values.shape, dtype=bool)
-        row = np.empty(self.where.pixels, self.dtype)
-        for f, samples in enumerate(self.band):
-            load_frame(samples, self.where, self.recipe, f, row)
-            row.take(columns.index, out=values[f], mode="clip")
-            inside[f] = members.inside(values[f], f)
+        here = in_a_row(columns.pixels)
+        for f, (samples, row) in enumerate(zip(self.band, values, strict=True)):
+            some = pick(samples, self.where, columns.index)
+            load_frame(some, here, self.recipe, f, row)
+            inside[f] = members.inside(row, f)
         if columns.out is not None:
             np.copyto(values, np.inf, where=columns.out.which)
         scale, zero = (part.reshape(-1, 1) for part in normalisation(self.recipe))

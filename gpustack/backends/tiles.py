@@ -1,7 +1,7 @@
 """From a band to a tile: which pixels, and their samples decoded, normalised, invalid as +inf."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -337,6 +337,23 @@ def _out_of_range(row: Floats, recipe: Recipe, invalid: Flags) -> tuple[Flags, F
     return below, above
 
 
+def pick(samples: Samples, where: Where, index: Ranks) -> Samples:
+    """Some samples of a frame in a tile, as one row, which is `in_a_row`: no more are decoded."""
+
+    def picked(array: NDArray[Any] | None) -> Any:
+        if array is None:
+            return None
+        return array[where.rows, where.cols].reshape(1, -1).take(index, axis=1, mode="clip")
+
+    data, mask = picked(samples.data), picked(samples.mask)
+    return replace(samples, data=data, mask=mask, weight=None, variance=None)
+
+
+def in_a_row(pixels: int) -> Where:
+    """The tile that so many picked samples are."""
+    return Where(slice(0, 1), slice(0, pixels), slice(0, pixels))
+
+
 def gather(
     band: Sequence[Samples], where: Where, recipe: Recipe, index: Ranks, dtype: np.dtype[Any]
 ) -> tuple[Floats, NDArray[np.bool_]]:
@@ -344,16 +361,15 @@ def gather(
 
     Masked samples have the values that lie under the mask; blank ones are NaN.
     """
-    values = np.empty((len(band), len(index)), dtype)
-    valid = np.empty(values.shape, bool)
-    row = np.empty(where.pixels, dtype)
-    for f, samples in enumerate(band):
-        decode(samples, where, row)
-        for blank in _blank(samples, where):
+    values, here = np.empty((len(band), len(index)), dtype), in_a_row(len(index))
+    valid, seen = np.empty(values.shape, bool), np.empty(len(index), dtype)
+    for f, (samples, row) in enumerate(zip(band, values, strict=True)):
+        some = pick(samples, where, index)
+        decode(some, here, row)
+        for blank in _blank(some, here):
             np.copyto(row, np.nan, where=blank.reshape(-1))
         if recipe.normalizes and recipe.clip_on == "normalized":
             normalize_row(row, f, recipe)
-        row.take(index, out=values[f], mode="clip")
-        load_frame(samples, where, recipe, f, row)
-        valid[f] = np.isfinite(row.take(index))
+        load_frame(some, here, recipe, f, seen)
+        np.isfinite(seen, out=valid[f])
     return values, valid

@@ -123,9 +123,12 @@ def printable(text: str) -> str:
 
 
 def _add_exposure(header: fits.Header, recipe: Recipe, exposures: Sequence[Any]) -> None:
-    """Total and mean exposure, if all are known; EXPTIME becomes that which the values are of."""
+    """Total and mean exposure; EXPTIME becomes that which the pixel values are of.
+
+    Where one is not known, or they are too large to add up, EXPTIME stays that of the first frame.
+    """
     numbers = [real(value) for value in exposures]
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
         total = float(np.sum(numbers))
     if not np.isfinite(total):
         return

@@ -57,7 +57,8 @@ def one_core():
     """What starts here runs on one core: the threads of pretended devices are Python's.
 
     No two of them work at once, and between two cores each change of threads is slow: on one,
-    their tests take two thirds of the time.
+    their tests take two thirds of the time. So a `CpuBackend` that is told no number of threads
+    has one here.
     """
     if not hasattr(os, "sched_setaffinity"):
         yield

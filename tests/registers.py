@@ -64,8 +64,8 @@ def cases(arch):
 def made_of():
     """A hash of all that the table follows from, but for the compiler."""
     digest = hashlib.sha256(repr(nvrtc.OPTIONS).encode())
-    for source in sorted(KERNELS.glob("*.[hc]*")):
-        digest.update(source.read_bytes())
+    for source in sorted((*KERNELS.glob("*.cu"), *KERNELS.glob("*.h"))):
+        digest.update(source.name.encode() + source.read_bytes())
     for arch in ARCHES:
         told = [(arch, name_of(case), defines(*case)) for case in cases(arch)]
         digest.update(repr(told).encode())

@@ -1,6 +1,7 @@
 """Clips by the average noise of a row: every backend against the oracle, band by band."""
 
 import tracemalloc
+from collections import Counter
 from dataclasses import replace
 from functools import cache
 
@@ -12,8 +13,9 @@ from hypothesis import strategies as st
 from bands import BandSource, Files
 from gpustack import AvgSigmaClip, ExtremaClip, SigmaClip, explain, stack
 from gpustack.backends.cpu import CpuBackend
+from gpustack.clips import RowSigmaClip
 from gpustack.errors import MemoryLimitError
-from gpustack.maps import execute, measured
+from gpustack.maps import execute, measured, row_noise
 from gpustack.plan import plan_bands
 from gpustack.recipe import OUTPUTS, Recipe
 from kernels import HostKernels
@@ -170,6 +172,25 @@ def test_bands_of_files_change_no_bit(backend, name):
         execute(backend, source, asked, out, [], memory)
         found.append(out)
     assert_same_bits(*found, ("data", "uncertainty", "mask", "count", "low", "high"))
+
+
+@pytest.mark.parametrize("name", ["median", "twice", "scale-zero", "raw", "sample"])
+def test_blocks_of_rows_change_no_bit_and_no_frame_is_read_again(monkeypatch, name):
+    asked = averaged(name, 5)
+    band, reads, noise = tall(weights=asked.weights == "sample"), [], []
+
+    class Counted(BandSource):
+        def read(self, f, *rows):
+            reads.append(f)
+            return super().read(f, *rows)
+
+    for pixels in (row_noise.BLOCK_PIXELS, 70):
+        monkeypatch.setattr(row_noise, "BLOCK_PIXELS", pixels)
+        clips = measured(CPU, Counted(band, np.dtype("f4")), asked, DEFAULT).clips
+        noise.append([clip.sigmas for clip in clips if isinstance(clip, RowSigmaClip)])
+    np.testing.assert_array_equal(*noise)
+    assert np.isfinite(noise).any()
+    assert Counter(reads) == dict.fromkeys(range(5), 2 * 3 * len(noise[0]))
 
 
 @given(st.integers(0, 10**6), st.sampled_from(["f4", "f8", "u2"]))

@@ -3,15 +3,15 @@
 import numpy as np
 import pytest
 
-from answers import FRAMES
+from answers import FRAMES, on, samples, stacks_of
 from gpustack.backends.base import Outputs, Samples
 from gpustack.backends.cpu import CpuBackend
 from gpustack.clips import ExtremaClip, RangeClip, SigmaClip
 from gpustack.recipe import Recipe
 from oracle import solve
-from recipes import recipe
+from recipes import RECIPES, recipe
 from stacks import outputs, plain, run, sky, some, stack
-from tolerances import MAPS, assert_agrees, assert_same_bits
+from tolerances import IMAGES, MAPS, assert_agrees, assert_same_bits
 
 
 @pytest.mark.parametrize("output", MAPS)
@@ -169,6 +169,36 @@ def test_weights_that_sum_to_nothing_mask_the_pixel(backend):
         np.testing.assert_array_equal(got.data, np.array([[2, empty]], "f4"))
         assert got.mask.tolist() == [[False, True]]
         assert got.count.tolist() == [[2, 1]]
+
+
+WEIGHTED = [name for name in RECIPES if recipe(name, FRAMES).weights is not None]
+
+
+@pytest.mark.parametrize("name", WEIGHTED)
+def test_no_bit_depends_on_whether_reasons_are_wanted(backend, name):
+    asked = recipe(name, FRAMES)
+    for stack_name in stacks_of(name):
+        with on(stack_name):
+            assert_same_without_reasons(backend, samples(name, stack_name, FRAMES), asked)
+
+
+def assert_same_without_reasons(backend, band, asked):
+    whole, out = run(backend, band, asked), outputs(band, asked)
+    out.reasons = None
+    backend.run(band, asked, out)
+    assert_same_bits(whole, out, IMAGES)
+    np.testing.assert_array_equal(whole.valid, out.valid)
+    np.testing.assert_array_equal(whole.rejected, out.rejected)
+
+
+@pytest.mark.parametrize("clips", [(), (SigmaClip(1.5, 1.5, "mean"),)])
+def test_a_frame_that_does_not_reach_a_tile_weighs_nothing_there(backend, clips):
+    asked = Recipe(clips, weights=(1.0, 2.0, 3.0, 4.0))
+    data = [*np.random.default_rng(5).normal(100, 5, (3, 4, 11)).astype("f4")]
+    nothing = np.broadcast_to(np.float32(np.nan), (4, 11))
+    band = [Samples(one) for one in (data[0], nothing, *data[1:])]
+    assert_agrees(run(backend, band, asked), solve(band, asked), "mean")
+    assert_same_without_reasons(backend, band, asked)
 
 
 def test_the_largest_integers_are_exact(backend):

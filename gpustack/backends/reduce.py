@@ -74,8 +74,7 @@ def uncertainty(columns: Columns, recipe: Recipe) -> Floats:
     return spread * root if recipe.combine == "sum" else spread / root
 
 
-#: No columns.
-NONE: Ranks = np.empty(0, np.intp)
+NO_COLUMNS: Ranks = np.empty(0, np.intp)
 
 
 class WeightedSum:
@@ -94,6 +93,8 @@ class WeightedSum:
 
         To add all and put a few sums back takes half the time of sums by a mask.
         """
+        if len(outside) == len(self._sum):  # of a mosaic, nearly all frames
+            return
         before = self._sum[outside], self.weights[outside]
         np.multiply(row, weight, out=self._term, dtype=np.float64)
         if self._squares:

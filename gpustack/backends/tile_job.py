@@ -13,7 +13,7 @@ from gpustack.backends.as_one import samples_as_one
 from gpustack.backends.base import Outputs, Samples
 from gpustack.backends.columns import Floats, Rows, Uniform, chunks
 from gpustack.backends.passes import PASS_BYTES
-from gpustack.backends.reduce import NONE, WeightedSum, combine, uncertainty
+from gpustack.backends.reduce import NO_COLUMNS, WeightedSum, combine, uncertainty
 from gpustack.backends.second_look import SecondLook
 from gpustack.backends.sorted_tile import SortedTile, sort_tile
 from gpustack.backends.statistics import Columns
@@ -196,7 +196,7 @@ class TileJob:
         for f, (samples, weight) in enumerate(zip(self.band, self._weights(where), strict=True)):
             row = buffer[f] if rows is None else rows[f]
             fates = load_frame(samples, where, self.recipe, f, row) if rows is None else None
-            outside = NONE if members is None else np.flatnonzero(~members.inside(row, f))
+            outside = NO_COLUMNS if members is None else np.flatnonzero(~members.inside(row, f))
             kept[f] = where.pixels - len(outside)
             if fates is not None and self.out.reasons is not None:
                 why = reasons(samples, where, self.recipe, row, fates, outside)
@@ -213,7 +213,10 @@ class TileJob:
         return kept, weightless
 
     def _in_order(self, columns: SortedTile) -> Rows | None:
-        """The samples of all frames, where they still lie as they were loaded and are of use."""
+        """The samples of all frames, where they still lie as they were loaded and are of use.
+
+        Not where frames with nothing here were left out of the rows.
+        """
         uniform = columns.uniform
         lie_there = isinstance(uniform, Unsorted) and uniform.valid == len(self.band)
         used_up = self._late or self.out.reasons is not None
@@ -221,6 +224,10 @@ class TileJob:
 
     @staticmethod
     def _all_survive(tile: Tile, columns: SortedTile) -> bool:
+        """Whether every sample of every frame does.
+
+        Of frames with nothing here, which were left out of the rows, `tile.valid` alone tells.
+        """
         uniform = columns.uniform
         return tile.valid is None and not columns.parts and uniform.count == uniform.valid
 

@@ -240,6 +240,9 @@ def reasons(
     samples: Samples, where: Where, recipe: Recipe, row: Floats, fates: Fates, outside: Ranks
 ) -> NDArray[np.uint8]:
     """Why the samples of a frame, as clips see them, are out; those not `outside` are not."""
+    result = np.zeros(where.pixels, np.uint8)
+    if not len(outside):
+        return result
     invalid, *out_of_range = fates
     if not recipe.normalizes or recipe.clip_on == "raw":  # a range clip is one of the clips then
         out_of_range[:] = _out_of_range(row, recipe, invalid)
@@ -252,7 +255,6 @@ def reasons(
     ):
         if flags is not None:
             np.copyto(why, np.uint8(reason), where=flags)
-    result = np.zeros_like(why)
     result[outside] = why[outside]
     return result
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gpustack.backends.base import Backend, Outputs
+from gpustack.backends.base import Backend, Outputs, Samples
 from gpustack.backends.risk import normalisation
 from gpustack.clips import AvgSigmaClip, ExtremaClip, RowSigmaClip
 from gpustack.errors import MemoryLimitError
@@ -122,13 +122,7 @@ class _RowNoise:
         center, seen = source.empty(shape, np.dtype(np.float64)), self._centers()
         self.executor.stream(rows, seen, Outputs(data=center), memory)
         with np.errstate(all="ignore"):
-            sums = [
-                self._add_up(rows, here, reasons[:, here], center[here], seen)
-                for here in _blocks(rows, library(reasons))
-            ]
-        return [
-            np.concatenate([on_host(part) for part in parts]) for parts in zip(*sums, strict=True)
-        ]
+            return self._add_up(rows, reasons, center, seen)
 
     def _centers(self) -> Recipe:
         """What gives the centre of every column, with what the clip sees normalised."""
@@ -144,28 +138,58 @@ class _RowNoise:
         )
 
     def _add_up(
-        self, rows: Rows, here: slice, reasons: Any, center: Any, seen: Recipe
-    ) -> tuple[Any, Any]:
-        """Of some rows, frame by frame, in sums that the order of frames does not change."""
-        lib, count = library(reasons), (reasons == 0).sum(axis=0)
-        squares, level = ExactSum(center * 0.0), lib.maximum(center, 1.0)
-        scale, zero = normalisation(seen)
+        self, rows: Rows, reasons: Any, center: Any, seen: Recipe
+    ) -> Sequence[NDArray[np.float64]]:
+        """Frame by frame, of which each is read once, in sums that their order does not change."""
+        cuts = _blocks(rows, library(center))
+        blocks = [_Block(here, center[here], reasons[:, here], seen) for here in cuts]
         for f in range(rows.n):
-            if seen.normalizes:
-                s, z = float(scale[f]), float(zero[f])
-                level = lib.maximum((center + z * s) * s, 1.0)
-            samples = rows.read(f, here.start, here.stop)
-            terms = normalised(samples, seen, f, rows.dtype)
-            terms -= center
-            terms *= terms
-            terms /= level
-            squares.add(lib.where(reasons[f] == 0, terms, 0.0))
-        enough = count >= LEAST_COUNT
-        total = lib.where(enough, squares.value(), 0.0).sum(axis=1)
-        return total, lib.where(enough, count, 0).sum(axis=1)
+            samples = rows.read(f, 0, rows.rows)
+            for block in blocks:
+                block.add(f, samples, rows.dtype)
+        sums = zip(*(block.sums() for block in blocks), strict=True)
+        return [np.concatenate([on_host(part) for part in parts]) for parts in sums]
 
 
 def _blocks(rows: Rows, lib: Any) -> list[slice]:
     """Cut rows into blocks; on a device, where calls are dear and caches small, all are one."""
     step = max(BLOCK_PIXELS // rows.width, 1) if lib is np else rows.rows
     return [slice(start, min(start + step, rows.rows)) for start in range(0, rows.rows, step)]
+
+
+class _Block:
+    """Sums of some rows of a band: of squares in units of the noise, and of how many.
+
+    Parameters
+    ----------
+    here : slice
+        Which rows.
+    center : array of float64, shape (rows, width)
+    reasons : array of uint8, shape (n, rows, width)
+    seen : Recipe
+        Which normalises the samples.
+    """
+
+    def __init__(self, here: slice, center: Any, reasons: Any, seen: Recipe) -> None:
+        self._here, self._center, self._reasons, self._seen = here, center, reasons, seen
+        self._lib = library(center)
+        self._squares, self._level = ExactSum(center * 0.0), self._lib.maximum(center, 1.0)
+        self._scale, self._zero = normalisation(seen)
+
+    def add(self, f: int, samples: Samples, dtype: np.dtype[Any]) -> None:
+        """Add the squares of a frame, of which these are the samples of the band."""
+        if self._seen.normalizes:
+            s, z = float(self._scale[f]), float(self._zero[f])
+            self._level = self._lib.maximum((self._center + z * s) * s, 1.0)
+        terms = normalised(replace(samples, data=samples.data[self._here]), self._seen, f, dtype)
+        terms -= self._center
+        terms *= terms
+        terms /= self._level
+        self._squares.add(self._lib.where(self._reasons[f] == 0, terms, 0.0))
+
+    def sums(self) -> tuple[Any, Any]:
+        """Of every row, over the columns of enough samples."""
+        count = (self._reasons == 0).sum(axis=0)
+        enough = count >= LEAST_COUNT
+        total = self._lib.where(enough, self._squares.value(), 0.0).sum(axis=1)
+        return total, self._lib.where(enough, count, 0).sum(axis=1)

@@ -91,6 +91,7 @@ class WeightedSum:
     def add(self, row: Floats, weight: float | NDArray[Any], outside: Ranks) -> None:
         """Add the samples of a frame but those `outside`, which may be anything.
 
+        `row`, and a weight that is an array, have shape (pixels,); `outside` are indices of it.
         To add all and put a few sums back takes half the time of sums by a mask.
         """
         if len(outside) == len(self._sum):  # of a mosaic, nearly all frames

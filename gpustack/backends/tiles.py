@@ -340,7 +340,22 @@ def _out_of_range(row: Floats, recipe: Recipe, invalid: Flags) -> tuple[Flags, F
 
 
 def pick(samples: Samples, where: Where, index: Ranks) -> Samples:
-    """Some samples of a frame in a tile, as one row, which is `in_a_row`: no more are decoded."""
+    """Some samples of a frame in a tile, so that no others are decoded; copies.
+
+    Parameters
+    ----------
+    samples : Samples
+        Of a band.
+    where : Where
+        The tile.
+    index : ndarray of int, shape (m,)
+        Which pixels of it.
+
+    Returns
+    -------
+    Samples
+        Data and mask of shape (1, m), where `in_a_row` is the tile; no weight, no variance.
+    """
 
     def picked(array: NDArray[Any] | None) -> Any:
         if array is None:

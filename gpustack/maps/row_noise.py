@@ -24,7 +24,7 @@ from gpustack.recipe import Recipe
 PIXEL_BYTES = 13 * 8
 
 #: Pixels of which the squares are added up at a time: what is made of them stays in cache. Of whole
-#: bands, the sums took twice as long.
+#: bands, the sums took half as long again.
 BLOCK_PIXELS = 32_768
 
 #: Columns of fewer samples say nothing of the noise.
@@ -140,7 +140,7 @@ class _RowNoise:
     def _add_up(
         self, rows: Rows, reasons: Any, center: Any, seen: Recipe
     ) -> Sequence[NDArray[np.float64]]:
-        """Frame by frame, of which each is read once, in sums that their order does not change."""
+        """`_Block.sums` of all rows. Each frame is read once; their order changes no bit."""
         cuts = _blocks(rows, library(center))
         blocks = [_Block(here, center[here], reasons[:, here], seen) for here in cuts]
         for f in range(rows.n):
@@ -177,18 +177,22 @@ class _Block:
         self._scale, self._zero = normalisation(seen)
 
     def add(self, f: int, samples: Samples, dtype: np.dtype[Any]) -> None:
-        """Add the squares of a frame, of which these are the samples of the band."""
+        """Add the squares of frame `f`, of which these are the samples of the whole band.
+
+        `dtype` is that in which they are compared.
+        """
         if self._seen.normalizes:
             s, z = float(self._scale[f]), float(self._zero[f])
             self._level = self._lib.maximum((self._center + z * s) * s, 1.0)
-        terms = normalised(replace(samples, data=samples.data[self._here]), self._seen, f, dtype)
+        here = replace(samples, data=samples.data[self._here], mask=None, weight=None)
+        terms = normalised(here, self._seen, f, dtype)
         terms -= self._center
         terms *= terms
         terms /= self._level
         self._squares.add(self._lib.where(self._reasons[f] == 0, terms, 0.0))
 
     def sums(self) -> tuple[Any, Any]:
-        """Of every row, over the columns of enough samples."""
+        """Of every row, over the columns of enough samples: two arrays of shape (rows,)."""
         count = (self._reasons == 0).sum(axis=0)
         enough = count >= LEAST_COUNT
         total = self._lib.where(enough, self._squares.value(), 0.0).sum(axis=1)

@@ -214,7 +214,8 @@ __device__ inline void each_sample(const Task& task, const Place& place, const V
             if (f < count)
                 visit(f, is_out(task, place, f) ? Sample{INVALID, CLIPPED_OUT}
                                                 : settle(task, task.frames[f], words[0], masked[0]));
-            // The first is always the next one: others than by number they are in no register.
+            // The next one moves to the front: an index that is known only when this runs would
+            // put all of them into local memory.
 #pragma unroll
             for (int next = 1; next < AT_ONCE; ++next) {
                 words[next - 1] = words[next];

@@ -1,5 +1,6 @@
 """Statistics of sorted columns: those in common and those with an interval each, to the bit."""
 
+from dataclasses import replace
 from itertools import permutations
 
 import numpy as np
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from gpustack.backends import network
+from gpustack.backends import few_ranks, network
 from gpustack.backends.base import Samples
 from gpustack.backends.block import Block
 from gpustack.backends.columns import Uniform, middles
@@ -20,7 +21,7 @@ from gpustack.backends.totals import column_sums
 from gpustack.clips import SigmaClip
 from gpustack.recipe import Recipe
 from oracle import solve
-from stacks import run
+from stacks import outputs, run
 from tolerances import assert_agrees
 
 HOSTILE = st.sampled_from([0.0, -0.0, 1e-42, -1e-42, 3e38, -3e38, 1.0, 2.0, 1e-30])
@@ -105,14 +106,15 @@ def test_a_large_median_is_that_of_any_tile():
 @pytest.mark.parametrize("n", [1, 2, 5, 25, max(NETWORK_FRAMES.values()) + 1])
 @pytest.mark.parametrize("ranks", [None, "middle"])
 @pytest.mark.parametrize("short", [0, 11])
-def test_rows_that_are_not_ours_are_sorted_and_left_alone(n, ranks, short, monkeypatch):
+@pytest.mark.parametrize("pieces", [1, 2, 4, 11])
+def test_rows_that_are_not_ours_are_sorted_and_left_alone(n, ranks, short, pieces, monkeypatch):
     monkeypatch.setattr(network, "SHORT_ROWS", short)  # with 0, by the network up to 40
+    monkeypatch.setattr(network, "PIECE_BYTES", -(-11 // pieces) * n * 4)
     rng = np.random.default_rng(n)
     data = rng.normal(size=(n, 11)).astype("f4")
-    buffer = np.empty((n + 3, 11), "f4")
     wanted = np.sort(data, axis=0)
     for lent in (0.0, 0.5, 1.0):
-        before, rows = data.copy(), []
+        before, buffer, rows = data.copy(), np.full((n + 3, 11), np.nan, "f4"), []
         for k, row in enumerate(data):
             rows.append(row.view() if rng.random() < lent else buffer[k])
             if rows[-1].base is buffer:
@@ -146,3 +148,28 @@ def test_columns_add_up_from_the_first_row_to_the_last(shape):
     for row in terms:
         one_by_one += row
     assert column_sums(terms).tobytes() == one_by_one.tobytes()
+
+
+@pytest.mark.parametrize("kind", ["f4", ">f4", "f8", ">i2", "i4"])
+@pytest.mark.parametrize("layout", ["apart", "cube", "one decoded"])
+@pytest.mark.parametrize("bad", [None, np.nan, np.inf, -np.inf])
+def test_medians_of_many_frames(kind, layout, bad, monkeypatch):
+    monkeypatch.setattr(few_ranks, "SUM_SAMPLES", 150)  # 4 columns at a time
+    n = 35  # more than the network sorts in short rows
+    cube = np.random.default_rng(7).normal(0, 3000, (n, 3, 5)).astype(kind)
+    if bad is not None and cube.dtype.kind == "f":
+        cube[17, 1, 2] = cube[3, 2, 4] = bad
+    bscale = 0.1 if kind == ">i2" else 1.0
+    band = [Samples(frame, bscale=bscale) for frame in cube]
+    if layout == "apart":
+        band = [Samples(frame.copy(), bscale=bscale) for frame in cube]
+    elif layout == "one decoded":
+        band[4] = Samples(cube[4].astype(cube.dtype.newbyteorder("S")), bscale=bscale)
+    recipe = Recipe(combine="median", outputs=("count",))
+    answer, given = solve(band, recipe), cube.tobytes()
+    for tile_pixels in (4, 15):
+        out = replace(outputs(band, recipe), uncertainty=None, reasons=None)
+        CpuBackend(tile_pixels=tile_pixels).run(band, recipe, out)
+        for name in ("data", "count", "mask", "valid"):
+            np.testing.assert_array_equal(getattr(out, name), getattr(answer, name), err_msg=name)
+    assert cube.tobytes() == given

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from gpustack.backends.base import Outputs, Progress, Samples, Source
+from gpustack.backends.lines import empty_rows, spare_bytes
 from gpustack.errors import MemoryLimitError
 from gpustack.plan import Band, plan_bands
 from gpustack.recipe import Recipe
@@ -126,7 +127,7 @@ class _Turns:
     def _fresh(self) -> Buffers:
         sizes = [self.most * size for size in self.source.row_bytes]
         if len(set(sizes)) == 1 and sizes[0]:  # samples of frames that are alike, as one
-            return list(np.empty((len(sizes), sizes[0]), np.uint8))
+            return list(empty_rows(len(sizes), sizes[0], np.uint8))
         return [np.empty(size, np.uint8) if size else None for size in sizes]
 
 
@@ -157,7 +158,8 @@ def cut_bands(
     MemoryLimitError
         Where not even one row fits.
     """
-    row, rows, held = row_bytes(source, out), source.rows, source.held_bytes
+    row, rows = row_bytes(source, out), source.rows
+    held = source.held_bytes + spare_bytes(source.n)
     if row and row + held + work > memory:
         raise MemoryLimitError(
             f"memory limit: expected room for at least one row of all frames, {row:,} "

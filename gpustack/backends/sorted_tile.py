@@ -11,8 +11,9 @@ from gpustack.backends.block import uniform
 from gpustack.backends.by_frame import FrameClip, rejected_by
 from gpustack.backends.clips import clip_ragged, clip_uniform, touched
 from gpustack.backends.columns import Floats, Ranks, Rows, Uniform, chunks
+from gpustack.backends.few_ranks import find_ranks
 from gpustack.backends.members import Members
-from gpustack.backends.network import sort_columns
+from gpustack.backends.network import are_few, sort_columns
 from gpustack.backends.ragged import Ragged
 from gpustack.backends.risk import at_risk
 from gpustack.backends.screens import screen, tells
@@ -198,6 +199,9 @@ def _sorted_rows(
     if stored is not None:
         if stored.has_order:
             return stored.sort(ranks)
+        if ranks is not None and not are_few(len(rows), buffer):
+            find_ranks(stored.decode, stored.rows, ranks)
+            return stored.rows
         stored.fill()
     return sort_columns(rows, buffer, ranks)
 

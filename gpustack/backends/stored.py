@@ -38,7 +38,11 @@ class Stored:
 
     def fill(self, some: slice = slice(None)) -> None:
         """Decode the samples of some columns."""
-        decode_stored(self.flat[:, some], self.samples, self.rows[:, some])
+        self.decode(some, self.rows[:, some])
+
+    def decode(self, some: slice, out: Floats) -> None:
+        """Decode the samples of some columns, shape (n, columns), to somewhere else."""
+        decode_stored(self.flat[:, some], self.samples, out)
 
     @property
     def has_order(self) -> bool:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from gpustack.backends.as_one import samples_as_one
 from gpustack.backends.base import Outputs, Samples
 from gpustack.backends.columns import Floats, Rows, Uniform, chunks
+from gpustack.backends.network import are_few
 from gpustack.backends.passes import PASS_BYTES
 from gpustack.backends.reduce import NO_COLUMNS, WeightedSum, combine, uncertainty
 from gpustack.backends.second_look import SecondLook
@@ -23,6 +24,7 @@ from gpustack.backends.tiles import (
     Tile,
     Where,
     always_finite,
+    as_it_lies,
     decode,
     load,
     load_frame,
@@ -46,9 +48,12 @@ class TileJob:
     dtype: np.dtype[Any]
     found_invalid: Event = field(default_factory=Event)
     whole: Samples | None = field(init=False)
+    lies: list[Floats | None] = field(init=False)
 
     def __post_init__(self) -> None:
+        asked = [] if self.recipe.normalizes else self.band
         object.__setattr__(self, "whole", samples_as_one(self.band))
+        object.__setattr__(self, "lies", [as_it_lies(one, self.dtype) for one in asked])
 
     def run(self, where: Where, buffer: Floats, tallies: NDArray[np.int64]) -> None:
         """Run the recipe on one tile.
@@ -74,7 +79,8 @@ class TileJob:
         tallies += tile.came, tile.came - kept
         if self._late:
             del columns  # before others are made
-            late = replace(tile, rows=buffer[:-1], stored=None, valid=count, came=kept, finite=kept)
+            valid = np.broadcast_to(count, where.pixels)
+            late = replace(tile, rows=buffer[:-1], stored=None, valid=valid, came=kept, finite=kept)
             self._place_values(where, sort_tile(late, buffer, self.recipe, members=True), count)
 
         if weightless is not None and self.out.uncertainty is not None:
@@ -93,17 +99,27 @@ class TileJob:
 
         Until one is found, NaN and inf are looked for after sorting, at the ends of the
         columns, which costs little, and a tile that has any is loaded again with care;
-        from then on before, frame by frame. A pruned sort has no ends to look at.
+        from then on before, frame by frame. A network for some ranks has no ends to look at.
         """
-        ranks = self._ranks
+        ranks, ends = self._ranks, frozenset({0, len(self.band) - 1})
+        sorts_all = ranks is None or not are_few(len(self.band), buffer)
         while True:
-            trust, whole = ranks is None and not self.found_invalid.is_set(), self._whole_now
-            tile = load(self.band, where, self.recipe, buffer[:-1], whole=whole, trust=trust)
+            trust = sorts_all and not self.found_invalid.is_set()
+            tile = load(
+                self.band,
+                where,
+                self.recipe,
+                buffer[:-1],
+                lies=self.lies,
+                whole=self._whole_now,
+                trust=trust,
+            )
             if tile.valid is not None:
                 self.found_invalid.set()
                 if tile.trusted:
                     continue
-            columns = sort_tile(tile, buffer, self.recipe, ranks, self._may_look_again)
+            looked_at = ranks | ends if ranks is not None and tile.trusted else ranks
+            columns = sort_tile(tile, buffer, self.recipe, looked_at, self._may_look_again)
             if not tile.trusted or columns.looks_finite():
                 return tile, columns
             self.found_invalid.set()
@@ -149,22 +165,16 @@ class TileJob:
         return None
 
     def _place_counts(self, where: Where, tile: Tile, columns: SortedTile) -> Counts:
-        """Write count, low and high; return the count of survivors, shape (pixels,)."""
-        # Nearly always all columns of a tile share one count, and it takes no room.
-        count = np.broadcast_to(np.intp(columns.uniform.count), where.pixels)
-        for part in columns.parts:
-            count = count if count.flags.writeable else count.copy()
-            count[part.index] = part.count
+        """Write count, low and high; return the count of survivors, shape (pixels,) or ()."""
+        count = _of_each(columns, "count", where.pixels)
         _place(self.out.count, where, count)
         for array, before, side in (
             (self.out.low, tile.low, "low"),
             (self.out.high, tile.high, "high"),
         ):
             if array is not None:
-                rejected = before.copy()
-                for group, at in columns.groups():
-                    rejected[at] = before[at] + getattr(group, side)
-                _place(array, where, rejected)
+                rejected = _of_each(columns, side, where.pixels)
+                _place(array, where, rejected if before is None else rejected + before)
         return count
 
     @property
@@ -264,6 +274,17 @@ class TileJob:
                 yield self.recipe.weights[f] if self.recipe.weights else None  # type: ignore[misc]
 
 
+def _of_each(columns: SortedTile, what: str, pixels: int) -> Counts:
+    """A number of each column, shape (pixels,), or (), where all share one, as nearly always."""
+    shared = np.array(getattr(columns.uniform, what), np.intp)
+    if not columns.parts:
+        return shared
+    result = np.full(pixels, shared)
+    for part in columns.parts:
+        result[part.index] = getattr(part, what)
+    return result
+
+
 def _of_all(
     columns: SortedTile, pixels: int, computes: Sequence[Callable[[Columns], Floats]], copies: bool
 ) -> list[Floats]:
@@ -304,7 +325,7 @@ def _place(
     empty: NDArray[np.bool_] | None = None,
     blank: float = np.nan,
 ) -> None:
-    """Write the values of a tile to where they belong in an output, if it is wanted.
+    """Write the values of a tile, or one for all, to where they belong, if that is wanted.
 
     Real values with `blank` where `empty` is set, and -0.0, which a sample may be, as +0.0.
     """

@@ -63,8 +63,9 @@ class Tile:
         How many samples of each frame came in valid.
     finite : ndarray of int, shape (n,)
         How many of them passed the range clips on raw values.
-    low, high : ndarray of int, shape (pixels,)
-        Samples rejected by those range clips; they count as invalid above.
+    low, high : ndarray of int, shape (pixels,), or None
+        Samples rejected by those range clips, which count as invalid above; None where there
+        are none.
     trusted : bool
         Whether NaN and inf were not looked for in all of the samples.
     stored : Stored or None
@@ -75,8 +76,8 @@ class Tile:
     valid: Counts | None
     came: Counts
     finite: Counts
-    low: Counts
-    high: Counts
+    low: Counts | None = None
+    high: Counts | None = None
     trusted: bool = False
     stored: Stored | None = None
 
@@ -85,8 +86,7 @@ class Tile:
         """A tile of those samples, shape (n, pixels), in which everything is valid so far."""
         n, pixels = values.shape
         came, finite = (np.full(n, pixels, np.intp) for _ in range(2))
-        low, high = (np.zeros(pixels, np.intp) for _ in range(2))
-        return cls(values, None, came, finite, low, high)
+        return cls(values, None, came, finite)
 
     def leave_out(self, f: int, invalid: Flags, below: Flags, above: Flags) -> None:
         """Count out samples of frame `f`: invalid ones, and those below or above a range."""
@@ -95,9 +95,7 @@ class Tile:
             return
         if invalid is not None:
             self.came[f] -= np.count_nonzero(invalid)
-        for tally, flags in ((self.low, below), (self.high, above)):
-            if flags is not None:
-                np.add(tally, flags, out=tally)
+        self.low, self.high = _added(self.low, below), _added(self.high, above)
         self.finite[f] -= np.count_nonzero(gone)
         self._take_from_valid(gone)
 
@@ -108,8 +106,15 @@ class Tile:
 
     def _take_from_valid(self, gone: Any) -> None:
         if self.valid is None:
-            self.valid = np.full(self.low.shape, len(self.came))
+            self.valid = np.full(len(self.rows[0]), len(self.came))
         self.valid -= gone
+
+
+def _added(tally: Counts | None, flags: Flags) -> Counts | None:
+    """A tally and one where a flag is set; either may be None, which is nowhere."""
+    if flags is None:
+        return tally
+    return flags.astype(np.intp) if tally is None else np.add(tally, flags, out=tally)
 
 
 def load(
@@ -118,6 +123,7 @@ def load(
     recipe: Recipe,
     values: Floats,
     *,
+    lies: Sequence[Floats | None] | None = None,
     whole: Samples | None = None,
     trust: bool = False,
 ) -> Tile:
@@ -133,6 +139,8 @@ def load(
     recipe : Recipe
     values : ndarray, shape (n, pixels)
         Where they are put, except for frames that lie in memory just so.
+    lies : sequence of n ndarray or None, or None
+        The frames that lie in memory so; see `as_it_lies`.
     whole : Samples or None
         Those of all frames as one; see `samples_as_one`.
     trust : bool
@@ -145,14 +153,13 @@ def load(
         return tile
     rows = list(values)
     for f, (samples, row) in enumerate(zip(band, values, strict=True)):
-        if _has_nothing(samples):
+        frame = lies[f] if lies else None
+        if frame is not None and (trust or all_finite(frame[where.flat])):
+            rows[f], tile.rows = frame[where.flat], rows
+            tile.trusted |= trust
+        elif _has_nothing(samples):
             row.fill(np.inf)
             tile.lack(f)
-            continue
-        ready = None if recipe.normalizes else _as_it_lies(samples, where, row.dtype)
-        if ready is not None and (trust or all_finite(ready)):
-            rows[f], tile.rows = ready, rows
-            tile.trusted |= trust
         else:
             decode(samples, where, row)
             tile.leave_out(f, *settle(samples, where, recipe, f, row))
@@ -161,10 +168,11 @@ def load(
 
 def _load_whole(tile: Tile, whole: Samples, where: Where, values: Floats, trust: bool) -> bool:
     """Whether all samples of a tile are valid, or trusted to be; they are its rows then."""
-    rows, stored = _as_it_lies(whole, where, values.dtype), None
-    if rows is None:
+    whole_rows, stored = as_it_lies(whole, values.dtype), None
+    rows = values if whole_rows is None else whole_rows[:, where.flat]
+    if whole_rows is None:
         flat = whole.data[:, where.rows, where.cols].reshape(len(values), -1)
-        rows, stored = values, Stored(whole, flat, values)
+        stored = Stored(whole, flat, values)
     sure = always_finite(whole)
     if not (sure or trust):
         if stored is not None:
@@ -186,21 +194,22 @@ def _has_nothing(samples: Samples) -> bool:
     return data.dtype.kind == "f" and not any(data.strides) and bool(np.isnan(data[:1, :1]).all())
 
 
-def _as_it_lies(samples: Samples, where: Where, dtype: np.dtype[Any]) -> Floats | None:
+def as_it_lies(samples: Samples, dtype: np.dtype[Any]) -> Floats | None:
     """A view that cannot be written to, where the samples need no decoding and are contiguous.
 
-    Unlike decoded samples they may hold -0.0, which compares as +0.0.
+    Shape (..., pixels), of one frame or of all as one. Unlike decoded samples they may hold -0.0,
+    which compares as +0.0.
     """
     if samples.mask is not None or samples.data.dtype != dtype:
         return None
     if (samples.bscale, samples.bzero) != (1, 0):
         return None
-    data: Floats = samples.data[..., where.rows, where.cols]
+    data: Floats = samples.data
     if not data[(0,) * (data.ndim - 2)].flags.c_contiguous:
         return None
-    row = data.reshape(*data.shape[:-2], -1)
-    row.flags.writeable = False
-    return row
+    flat = data.reshape(*data.shape[:-2], -1)
+    flat.flags.writeable = False
+    return flat
 
 
 def load_frame(samples: Samples, where: Where, recipe: Recipe, f: int, row: Floats) -> Fates:

@@ -10,8 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gpustack.backends.base import Outputs, Samples
-from gpustack.backends.in_turn import FRAME_BYTES, Cut, cut_bands, row_bytes, run_in_turn
-from gpustack.backends.lines import spare_bytes
+from gpustack.backends.in_turn import (
+    FRAME_BYTES,
+    Cut,
+    cut_bands,
+    held_bytes,
+    row_bytes,
+    run_in_turn,
+)
 from gpustack.errors import MemoryLimitError
 from gpustack.plan import Band, plan_bands
 from gpustack.recipe import Recipe
@@ -56,7 +62,7 @@ class Source:
 )
 def test_bands_fit_and_cover_each_row_once(n, rows, width, threads, pixels, memory, lies, held):
     source, work = Source(n, rows, width, lies_in_memory=lies, held_bytes=held), 100
-    row, held = row_bytes(source, Outputs()), held + spare_bytes(n)
+    row, held = row_bytes(source, Outputs()), held_bytes(source)
     if row and row + held + work > memory:
         with pytest.raises(MemoryLimitError, match="at least one row of all frames"):
             cut_bands(source, Outputs(), memory, work, threads, pixels)

@@ -13,7 +13,7 @@ from numpy.typing import DTypeLike
 
 from gpustack.backends.base import Outputs, Progress, Samples, Source, working_dtype
 from gpustack.backends.columns import CHUNK_SAMPLES, SUM_SAMPLES, Floats
-from gpustack.backends.in_turn import cut_bands, row_bytes, run_in_turn
+from gpustack.backends.in_turn import cut_bands, held_bytes, row_bytes, run_in_turn
 from gpustack.backends.lines import lines_bytes, rows_in, spare_bytes
 from gpustack.backends.tile_job import TileJob
 from gpustack.backends.tiles import Where, cut
@@ -176,7 +176,7 @@ class CpuBackend:
         # So that a band is about one tile where both are small.
         computed = source.width * _pixel_bytes(n, dtype, recipe.clips_by_frame)
         share = memory * computed // (computed + row)
-        room = max(min(share, memory - row - source.held_bytes), 0)
+        room = max(min(share, memory - row - held_bytes(source)), 0)
         worker = self._sharing(room, n, dtype, *kind)
         work = worker.work_bytes(n, dtype, *kind)
         pixels = min(worker.tile_pixels(n, dtype, *kind), source.rows * source.width)

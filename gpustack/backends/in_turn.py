@@ -136,6 +136,11 @@ def row_bytes(source: Source, out: Outputs) -> int:
     return sum(source.row_bytes) + source.n * source.fresh_bytes + out.row_bytes
 
 
+def held_bytes(source: Source) -> int:
+    """Bytes that reading bands takes beside, however few the rows."""
+    return source.held_bytes + spare_bytes(source.n)
+
+
 def cut_bands(
     source: Source, out: Outputs, memory: int, work: int, threads: int, pixels: int
 ) -> Cut:
@@ -158,8 +163,7 @@ def cut_bands(
     MemoryLimitError
         Where not even one row fits.
     """
-    row, rows = row_bytes(source, out), source.rows
-    held = source.held_bytes + spare_bytes(source.n)
+    row, rows, held = row_bytes(source, out), source.rows, held_bytes(source)
     if row and row + held + work > memory:
         raise MemoryLimitError(
             f"memory limit: expected room for at least one row of all frames, {row:,} "

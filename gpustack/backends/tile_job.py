@@ -18,6 +18,7 @@ from gpustack.backends.reduce import NO_COLUMNS, WeightedSum, combine, uncertain
 from gpustack.backends.second_look import SecondLook
 from gpustack.backends.sorted_tile import SortedTile, sort_tile
 from gpustack.backends.statistics import Columns
+from gpustack.backends.taken_off import take_off
 from gpustack.backends.tiles import (
     Counts,
     Flags,
@@ -255,6 +256,13 @@ class TileJob:
         value, spread = self.recipe.weights is None, self.recipe.spread is not None
         wanted = [combine] * value + [uncertainty] * spread
         computes = [partial(one, recipe=self.recipe) for one in wanted]
+        if (
+            value
+            and not spread
+            and self.recipe.combine in ("mean", "sum")
+            and self.dtype == np.float32
+        ):
+            take_off(columns.parts, columns.uniform)
         made = _of_all(columns, where.pixels, computes, copies=bool(self.recipe.clips))
         if value:
             self._place_data(where, made[0], empty)
@@ -305,7 +313,7 @@ def _of_all(
 
 def _alike(group: Columns, at: Any, copies: bool) -> Iterator[tuple[Columns, Any]]:
     """Columns and where they stand, many of as many survivors together."""
-    if isinstance(group, Uniform) or group.stand_ins is not None:
+    if isinstance(group, Uniform) or group.stand_ins is not None or "sum" in group.known:
         yield group, at
         return
     uniform = group.uniform()

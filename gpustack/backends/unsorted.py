@@ -1,10 +1,8 @@
 """Columns that need no sorting: no rank but the ends is looked at, and sums are exact in any order.
 
-A float32 sample is a multiple of the last bit of the smallest one in its column. Where the
-largest is less than 2^29 / n times the smallest, every partial sum in float64 is exact, so
-that sums do not depend on the order of the frames, which is what sorting is for otherwise.
-Nearly all columns of real frames are such. So are squares about the mean, where the range of
-the column is no more than some of its smallest sample: where there is a sky, and no cosmic ray.
+So sums do not depend on the order of the frames, which is what sorting is for otherwise; see
+`gpustack.backends.exact`. So are squares about the mean exact, where the range of the column is
+no more than some of its smallest sample: where there is a sky, and no cosmic ray.
 """
 
 import numpy as np
@@ -12,6 +10,7 @@ from numpy.typing import NDArray
 
 from gpustack.backends.block import uniform
 from gpustack.backends.columns import SUM_SAMPLES, Floats, Ranks, Rows, Uniform, chunks
+from gpustack.backends.exact import may_round, smallest
 from gpustack.backends.lines import empty_rows
 from gpustack.backends.network import sort_columns
 from gpustack.backends.stored import Stored
@@ -19,9 +18,6 @@ from gpustack.clips import ExtremaClip, RangeClip, SigmaClip
 from gpustack.combines import MEDIANS, QUADRATURES
 from gpustack.recipe import Recipe
 
-#: The last bit of x is more than 2^-24 x, and float64 holds 53 bits: the largest partial
-#: sum may be 2^29 times the smallest sample, and no more.
-SPARE_BITS = 53 - 24
 #: Samples that are decoded and looked at at a time. With fewer, parts of rows are too short to be
 #: read fast: a quarter as many take a fifth longer, in memory and from files.
 PART_SAMPLES = 524_288
@@ -159,9 +155,8 @@ class Unsorted(Uniform):
 
     def inexact(self) -> NDArray[np.bool_]:
         """The columns whose sum float64 might round."""
-        largest = np.maximum(np.abs(self.lowest), np.abs(self.highest))
-        smallest = self.lowest if self.lowest.min() > 0 else self._smallest()
-        return smallest < largest * np.float32(len(self.rows) * 2.0**-SPARE_BITS)
+        least = self.lowest if self.lowest.min() > 0 else self._smallest()
+        return may_round(len(self.rows), self.lowest, self.highest, least)
 
     def inexact_squares(self) -> NDArray[np.bool_]:
         """The columns whose sum of squares about their rounded mean float64 might round.
@@ -178,16 +173,8 @@ class Unsorted(Uniform):
         return wide
 
     def _smallest(self) -> Floats:
-        """The smallest ``|x|`` other than 0; 0 where there is none.
-
-        By the bits of the samples, which order as their values. Less one, unsigned, those
-        of 0 are the largest.
-        """
-        result = np.empty(self.pixels, np.uint32)
+        """The smallest ``|x|`` other than 0; 0 where there is none."""
+        result = np.empty(self.pixels, self.dtype)
         for some in chunks(self.pixels, len(self.rows), SUM_SAMPLES):
-            bits = np.array([row[some] for row in self.rows]).view(np.uint32)
-            bits &= np.uint32(0x7FFFFFFF)
-            bits -= np.uint32(1)
-            np.minimum.reduce(bits, axis=0, out=result[some])
-        result += np.uint32(1)
-        return result.view(np.float32)
+            result[some] = smallest(np.array([row[some] for row in self.rows]))
+        return result

@@ -1,0 +1,68 @@
+"""Sums of whole columns less what does not survive are the sums of the survivors, to the bit."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from gpustack.backends.block import Block
+from gpustack.backends.exact import smallest
+from gpustack.backends.ragged import Ragged
+from gpustack.backends.statistics import sums
+from gpustack.backends.taken_off import take_off
+
+VALUES = st.one_of(
+    st.floats(-1000, 70_000, width=32),
+    st.sampled_from([0.0, -0.0, 1e-42, 1e-30, 3e38, -3e38, 16_777_217.0, 0.1]),
+    st.integers(0, 65_535).map(float),
+)
+COLUMNS = st.tuples(st.integers(1, 12), st.integers(1, 6)).flatmap(
+    lambda shape: arrays("f4", shape, elements=VALUES)
+)
+
+
+def columns_of(data, lacking=0):
+    """All columns of `data`, `lacking` samples short."""
+    n, m = data.shape
+    values = np.sort(data, axis=0)
+    valid = np.full(m, n - lacking)
+    values[n - lacking :] = np.inf
+    return Ragged(np.arange(m), values, valid, np.zeros_like(valid), valid.copy())
+
+
+@given(COLUMNS, st.data())
+def test_they_are_the_sums_of_the_survivors(data, draw):
+    part = columns_of(data, draw.draw(st.integers(0, len(data)), "lacking"))
+    whole = Block(part.values.copy(), 0, len(data))
+    for column, valid in enumerate(part.valid):
+        lo = draw.draw(st.integers(0, int(valid)))
+        part.lo[column], part.hi[column] = lo, draw.draw(st.integers(lo, int(valid)))
+    with np.errstate(all="ignore"):
+        wanted = part.total(None)
+        take_off([part], whole)
+        np.testing.assert_array_equal(sums(part), wanted)
+
+
+def test_what_float64_would_round_is_added_up_anew():
+    part = columns_of(np.array([[1e-30], [1.0], [3e38]], "f4"))
+    part.move(part.lo, part.hi - 1)
+    with np.errstate(all="ignore"):
+        take_off([part], Block(part.values.copy(), 0, 3))
+    assert sums(part)[0] == 1.0 + np.float64(np.float32(1e-30))
+
+
+def test_most_columns_are_not_copied(monkeypatch):
+    monkeypatch.setattr(Ragged, "total", lambda self, origin: pytest.fail("added up anew"))
+    rng = np.random.default_rng(3)
+    for sky in (1000, 0):  # of one sign, and of both
+        part = columns_of(rng.normal(sky, 10, (25, 100)).astype("f4"))
+        whole = Block(part.values.copy(), 0, 25)
+        part.move(part.lo + 1, part.hi - 2)
+        take_off([part], whole)
+        np.testing.assert_array_equal(sums(part), part.values[1:-2].sum(axis=0, dtype=float))
+
+
+def test_the_smallest_is_not_zero():
+    data = np.array([[0.0, -0.0, 0.0, -3.0], [-2.0, 1e-42, 0.0, 5.0], [7.0, 4.0, 0.0, -4.0]], "f4")
+    assert smallest(data).tolist() == [2.0, float(np.float32(1e-42)), 0.0, 3.0]

@@ -255,3 +255,10 @@ def test_there_are_screens_of_float32_by_sigma_or_the_mad():
     assert tells(MADClip(), float32)
     assert not tells(SigmaClip(), float64)
     assert not tells(NoiseClip(5.0, 1.0), float32)
+
+
+def test_a_bound_that_overflows_on_the_way_is_not_told():
+    column = np.array([-3.0, *[-0.2] * 4, 1.0, 1.0, *[2.2] * 4]) * 1e38
+    risk, _, true = told_and_true(MADClip(3, 3), column.astype("f4")[:, np.newaxis])
+    assert true[0, 0]
+    assert risk[0, 0]

@@ -4,15 +4,19 @@ Columns of as many survivors are taken together, as `Uniform`, whose statistics 
 index a sample; and of float32 columns all but a few are decided by a `Screen`.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
 from gpustack.backends import winsor
 from gpustack.backends.bounds import Bounds, bounds, within
+from gpustack.backends.by_ends import clip_by_ends, tells_by_ends
 from gpustack.backends.columns import Ranks, Uniform, chunks
 from gpustack.backends.keep import least_kept
 from gpustack.backends.ragged import Ragged
 from gpustack.backends.screens import Screen, screen, tells
+from gpustack.backends.statistics import sums
 from gpustack.clips import BoundClip, WinsorizedClip
 
 #: Bytes of columns that are copied at a time: twice for a moment, and nothing else is as large.
@@ -35,8 +39,13 @@ def clip_by_bounds(
     told : Screen or None
         That of the first pass, where it is known and all columns have one interval.
     """
-    for some in chunks(columns.pixels, columns.column_bytes, PASS_BYTES):
-        _repeat(columns, np.arange(some.start, some.stop), clip, frames, told)
+    n, parts = len(columns.values), chunks(columns.pixels, columns.column_bytes, PASS_BYTES)
+    actives: Iterator[Ranks] = (np.arange(some.start, some.stop) for some in parts)
+    if told is not None and columns.count[0] == n and tells_by_ends(clip, n, columns.dtype):
+        total = sums(columns)  # before any of them changes
+        actives = (clip_by_ends(columns, some, clip, told, total) for some in parts)
+    for active in actives:
+        _repeat(columns, active, clip, frames, told)
 
 
 def _repeat(

@@ -21,6 +21,10 @@ from gpustack.clips import ColumnClip, MADClip, SigmaClip
 #: Half the last bit of a float32, relative to it, and the smallest float32.
 ROUNDING, SMALLEST = 2.0**-24, 2.0**-149
 
+#: Spreads and centres below this times any factor are added without harm: the sum is less than half
+#: a last bit of the largest float32 away from the product, where that overflows.
+FAR = 2.0**100
+
 Pair = tuple[Bound, Bound]
 
 
@@ -46,12 +50,12 @@ class Screen:
     def intervals(self, columns: Ragged) -> tuple[Ranks, Ranks, NDArray[np.bool_]]:
         """The intervals that a pass leaves, and of which columns they are not sure."""
         (lower, upper), (lowest, highest) = self.inner, self.outer
-        below, low = _count(np.less, columns.values, lower, lowest)
-        above, high = _count(np.greater, columns.values[::-1], upper, highest)
+        below, low = count_beyond(np.less, columns.values, lower, lowest)
+        above, high = count_beyond(np.greater, columns.values[::-1], upper, highest)
         return *without_ends(columns, below, above), low | high
 
 
-def _count(
+def count_beyond(
     is_beyond: np.ufunc, rows: Floats, inner: Bound, outer: Bound
 ) -> tuple[Ranks, NDArray[np.bool_]]:
     """How many samples of each column are beyond `inner`, and where one is not beyond `outer`."""
@@ -79,21 +83,32 @@ def screen(clip: SigmaClip | MADClip, columns: Uniform, first: bool = True) -> S
     of themselves; so are a factor and its product with a spread.
     """
     center = median(columns) if isinstance(clip, MADClip) else center_of(clip, columns, first)
+    return around(clip, center, *_spread_between(clip, columns, center.astype(np.float32)))
+
+
+def around(
+    clip: SigmaClip | MADClip, center: Floats, least: Floats, most: Floats, off: Floats | float = 0
+) -> Screen:
+    """Bounds at the distances that a clip has from a centre that is `off` by no more than that.
+
+    Its spread is between `least` and `most`, which are float32, used up, and may be off by some
+    roundings.
+    """
     near = center.astype(np.float32)
-    least, most = _spread_between(clip, columns, near)
     least *= 1 - 8 * ROUNDING
     most *= 1 + 8 * ROUNDING
     slack = np.abs(near)
+    untold = ~((most < FAR) & (slack < FAR))
     slack *= 4 * ROUNDING
     slack += 4 * SMALLEST
-    untold = ~(most < np.inf)
+    slack += off
     if untold.any():
         slack[untold], least[untold], most[untold] = np.inf, 0, 0
     below, above = near - slack, np.add(near, slack, out=slack)
-    return Screen(_around(clip, above, below, least), _around(clip, below, above, most))
+    return Screen(_bounds(clip, above, below, least), _bounds(clip, below, above, most))
 
 
-def _around(clip: SigmaClip | MADClip, low: Floats, high: Floats, unit: Floats) -> Pair:
+def _bounds(clip: SigmaClip | MADClip, low: Floats, high: Floats, unit: Floats) -> Pair:
     """So many units below `low` and above `high`."""
     lower = -np.inf if clip.low is None else low - clip.low * unit
     upper = np.inf if clip.high is None else high + clip.high * unit

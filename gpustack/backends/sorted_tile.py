@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from gpustack.backends import off_line
 from gpustack.backends.block import uniform
+from gpustack.backends.by_ends import tells_by_ends
 from gpustack.backends.by_frame import FrameClip, rejected_by
 from gpustack.backends.clips import clip_ragged, clip_uniform, touched
 from gpustack.backends.columns import Floats, Ranks, Rows, Uniform, chunks
@@ -18,7 +19,7 @@ from gpustack.backends.ragged import Ragged
 from gpustack.backends.risk import at_risk
 from gpustack.backends.screens import screen, tells
 from gpustack.backends.second_look import SecondLook
-from gpustack.backends.statistics import Columns
+from gpustack.backends.statistics import Columns, sums
 from gpustack.backends.stored import Stored
 from gpustack.backends.tiles import Tile, all_finite
 from gpustack.backends.unsorted import Unsorted, adds_up, needs_order, squares_add_up
@@ -88,6 +89,8 @@ class SortedTile:
             fresh = self.move_out(touched(self.uniform, clip, self.frames, told) & ~self.odd)
             if fresh.pixels:
                 told = told and told.take(fresh.index)
+                if tells_by_ends(clip, len(fresh.values), fresh.dtype):
+                    fresh.known["sum"] = sums(self.uniform).take(fresh.index)
                 clip_ragged(fresh, clip, rank_all, self.frames, told)
 
     def _clip_by_frame(self, clip: FrameClip | LinearFitClip, look: SecondLook) -> None:

@@ -129,4 +129,4 @@ if not TYPE_CHECKING:  # to a type checker, any name would be public
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted(__all__)

@@ -3,18 +3,21 @@
 import math
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from gpustack.clips import SigmaClip, SigmaMedianClip
 from gpustack.errors import GpustackWarning
+from gpustack.frames import Frame
+from gpustack.header import printable
 from gpustack.recipe import Recipe
 from gpustack.result import StackResult
 
 
-def warn_of(result: StackResult) -> None:
+def warn_of(result: StackResult, frames: Sequence[Frame]) -> None:
     """Warn of what is unusual about frames, recipe and result."""
-    for message in _unusual(result):
+    for message in (*_unusual(result), *_counted_twice(frames)):
         warnings.warn(message, GpustackWarning, stacklevel=3)
 
 
@@ -30,6 +33,22 @@ def _unusual(result: StackResult) -> Iterator[str]:
     yield from _missing(result.per_frame)
     if not result.on_device and result.mask.all():
         yield "no pixel of the result has a value"
+
+
+def _counted_twice(frames: Sequence[Frame]) -> Iterator[str]:
+    """Frames that were made of others that are here too, such as an earlier result."""
+    here = {printable(Path(frame.name).name) for frame in frames}
+    for frame in frames:
+        if "NCOMBINE" not in frame.header:
+            continue
+        made_of = {Path(str(frame.header[key])).name for key in frame.header if key[:4] == "IMCM"}
+        twice = sorted(made_of & here)
+        if twice:
+            yield (
+                f"{frame.name}: made of {twice[0]}"
+                + f" and {len(twice) - 1} others" * (len(twice) > 1)
+                + ", combined here too, so that they count twice"
+            )
 
 
 def _missing(frames: Mapping[str, Any]) -> Iterator[str]:

@@ -65,6 +65,13 @@ def whole(name: str, given: Any, least: int | None) -> int:
     return int(value)
 
 
+def switch(name: str, given: Any) -> bool:
+    """True or False."""
+    value = plain(given)
+    check(value in (True, False), f"{name}: expected True or False, got {given!r}")
+    return bool(value)
+
+
 def word(name: str, given: Any, words: tuple[str, ...]) -> str:
     """One of `words`."""
     known = isinstance(given, str) and given in words

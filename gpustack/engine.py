@@ -17,6 +17,7 @@ from gpustack.alignments import Alignment, as_alignment
 from gpustack.arguments import fill_in
 from gpustack.backends.base import Outputs, Progress
 from gpustack.backends.sink import Sum
+from gpustack.checks import switch
 from gpustack.clips import Clip
 from gpustack.combines import Combine
 from gpustack.ends import outputs_of, rejected_share, source_of
@@ -37,14 +38,7 @@ from gpustack.progress import following
 from gpustack.provenance import Watch, hashed, made_with, output_record, report_of
 from gpustack.recipe import OUTPUTS, Recipe, Uncertainty
 from gpustack.result import StackResult, per_frame
-from gpustack.streaming import (
-    ResultFile,
-    ToFile,
-    files_read,
-    result_file,
-    room_of,
-    where_to,
-)
+from gpustack.streaming import ResultFile, ToFile, files_read, result_file, room_of, where_to
 
 if TYPE_CHECKING:
     from gpustack.cluster import Cluster
@@ -181,6 +175,7 @@ def stack(
     >>> float(result.data[0, 0]), int(result.high[0, 0])
     (10.0, 1)
     """
+    switch("report", report), switch("look", look)
     watch, align = Watch([] if report or look else None), as_alignment(align)
     to, wanted = where_to(outputs, OUTPUTS if isinstance(clips, Recipe) else None, report or look)
     cluster = None if client is None else _cluster(client, memory)
@@ -230,7 +225,7 @@ def stack(
             look=look,
             cluster=cluster,
         )
-    warn_of(result)
+    warn_of(result, aligned.frames)
     if not report:
         return result
     given = {"hdu": hdu, "unit": unit, "flags": flags, "align": align}

@@ -34,7 +34,9 @@ def files_of(text: str) -> list[str]:
         return [text]
     found = sorted(glob.glob(text, recursive=True))  # noqa: PTH207 - Path.glob wants no root
     if not found:
-        raise FrameError(text, "expected files that match, got none")
+        file, key = split_hdu(text)
+        hint = f"; for an HDU of {file} there is hdu= (--hdu)" * (key is not None)
+        raise FrameError(text, f"expected files that match, got none{hint}")
     return found
 
 

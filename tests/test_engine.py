@@ -227,6 +227,27 @@ def test_the_same_file_twice_warns(files):
         stack([files / "frame_0.fits", files / "frame_0.fits"])
 
 
+def test_a_result_among_the_frames_that_it_was_made_of_warns(files):
+    frames = sorted(str(path) for path in files.glob("*.fits"))[:3]
+    stack(frames).write(files / "earlier.fits")
+    with pytest.warns(GpustackWarning, match=r"earlier\.fits: made of frame_0\.fits and 2 others"):
+        stack([*frames, files / "earlier.fits"])
+    with pytest.warns(GpustackWarning, match=r"made of frame_0\.fits, combined here too"):
+        stack([frames[0], files / "earlier.fits"])
+    stack([files / "frame_4.fits", files / "earlier.fits"])  # no warning, which would be an error
+
+
+@pytest.mark.parametrize("name", ["report", "look"])
+def test_what_is_true_or_false_is_no_name_of_a_file(name, cube):
+    with pytest.raises(RecipeError, match=f"{name}: expected True or False, got 'run.json'"):
+        stack(cube, **{name: "run.json"})
+
+
+def test_a_limit_below_the_buffers_is_one_for_arrays_too(cube):
+    with pytest.raises(MemoryLimitError, match=r"got 1 bytes; at least .* would do"):
+        stack(cube, memory=1)
+
+
 def test_no_value_anywhere_warns():
     with pytest.warns(GpustackWarning) as told:
         stack(np.full((2, 3, 3), np.nan))

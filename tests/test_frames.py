@@ -296,6 +296,7 @@ def test_no_frames(inputs):
         ([np.ones((2, 0))], r"frame 0: expected at least one row .*, got shape \(2, 0\)"),
         ([np.array(1.0)], r"frame 0: expected at least one row .*, got shape \(\)"),
         ("/nowhere/*.fits", r"/nowhere/\*\.fits: expected files that match, got none"),
+        ("/nowhere/a.fits[1]", r"got none; for an HDU of /nowhere/a\.fits there is hdu= \(--hdu\)"),
         (b"bytes.fits", "frame 0: expected .*, got int"),
     ],
 )

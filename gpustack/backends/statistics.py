@@ -69,17 +69,25 @@ def squares_about_mean(columns: Columns) -> Floats:
     taken off in the end, from the sum of the samples, which is exact in those: not from their
     mean, whose rounding may be large beside the deviations.
     """
-    middle = mean(columns)
     if columns.dtype != np.float32:
-        return columns.total(middle, squared=True)
-    origin = middle.astype(np.float32).astype(np.float64)
-    result = columns.total(origin, squared=True)
+        return columns.total(mean(columns), squared=True)
+    origin = rounded_mean(columns)
+    return put_right(columns.total(origin, squared=True), origin, columns)
+
+
+def rounded_mean(columns: Columns) -> Floats:
+    """The mean rounded to float32, in float64."""
+    return mean(columns).astype(np.float32).astype(np.float64)
+
+
+def put_right(squares: Floats, origin: Floats, columns: Columns) -> Floats:
+    """The squares about the mean, from those about an origin near to it, which is used up."""
     off = np.multiply(origin, columns.count, out=origin)
     np.subtract(sums(columns), off, out=off)
     off *= off
     off /= columns.count
-    result -= off
-    return np.maximum(result, 0.0, out=result)
+    squares -= off
+    return np.maximum(squares, 0.0, out=squares)
 
 
 def mad(columns: Columns, dtype: DTypeLike = np.float64) -> Floats:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from gpustack.backends.as_one import samples_as_one
 from gpustack.backends.base import Outputs, Samples
 from gpustack.backends.columns import Floats, Rows, Uniform, chunks
+from gpustack.backends.frayed import square_up
 from gpustack.backends.network import are_few
 from gpustack.backends.passes import PASS_BYTES
 from gpustack.backends.reduce import NO_COLUMNS, WeightedSum, combine, uncertainty
@@ -256,18 +257,26 @@ class TileJob:
         value, spread = self.recipe.weights is None, self.recipe.spread is not None
         wanted = [combine] * value + [uncertainty] * spread
         computes = [partial(one, recipe=self.recipe) for one in wanted]
-        if (
-            value
-            and not spread
-            and self.recipe.combine in ("mean", "sum")
-            and self.dtype == np.float32
-        ):
-            take_off(columns.parts, columns.uniform)
-        made = _of_all(columns, where.pixels, computes, copies=bool(self.recipe.clips))
+        known = self._make_known(columns)
+        made = _of_all(columns, where.pixels, computes, known, copies=bool(self.recipe.clips))
         if value:
             self._place_data(where, made[0], empty)
         if spread:
             _place(self.out.uncertainty, where, made[-1], empty, np.nan)
+
+    def _make_known(self, columns: SortedTile) -> frozenset[str]:
+        """Have sums and squares of the parts known that need no copies of them.
+
+        Gives the names of what is asked of a part, where that is all.
+        """
+        recipe, uniform = self.recipe, columns.uniform
+        adds, squares = recipe.combine in ("mean", "sum"), recipe.spread == "std"
+        if self.dtype != np.float32 or not adds or recipe.weights is not None:
+            return frozenset()
+        take_off(columns.parts, uniform)
+        if squares and not isinstance(uniform, Unsorted):
+            square_up(columns.parts, uniform)
+        return frozenset({"sum", "squares"} if squares else {"sum"})
 
     def _place_data(self, where: Where, data: Floats, mask: NDArray[np.bool_]) -> None:
         _place(self.out.data, where, data, mask, 0.0 if self.recipe.combine == "sum" else np.nan)
@@ -294,18 +303,24 @@ def _of_each(columns: SortedTile, what: str, pixels: int) -> Counts:
 
 
 def _of_all(
-    columns: SortedTile, pixels: int, computes: Sequence[Callable[[Columns], Floats]], copies: bool
+    columns: SortedTile,
+    pixels: int,
+    computes: Sequence[Callable[[Columns], Floats]],
+    known: frozenset[str],
+    copies: bool,
 ) -> list[Floats]:
     """What each of `computes` gives for every column; anything where nothing survives.
 
-    `copies`: whether there is room for copies of columns, by which that is faster.
+    `known`: all that they ask of a part, where it may be known; `copies`: whether there is room
+    for copies of columns, by which what is not known is faster.
     """
     groups = [(group, at) for group, at in columns.groups() if np.any(group.count)]
     if len(groups) == 1 and isinstance(groups[0][0], Uniform):
         return [compute(groups[0][0]) for compute in computes]
     results: list[Floats] = [np.zeros(pixels) for _ in computes]
     for group, at in groups:
-        for some, where in _alike(group, at, copies):
+        ready = known and not isinstance(group, Uniform) and known <= group.known.keys()
+        for some, where in ((group, at),) if ready else _alike(group, at, copies):
             for result, compute in zip(results, computes, strict=True):
                 result[where] = compute(some)
     return results
@@ -313,7 +328,7 @@ def _of_all(
 
 def _alike(group: Columns, at: Any, copies: bool) -> Iterator[tuple[Columns, Any]]:
     """Columns and where they stand, many of as many survivors together."""
-    if isinstance(group, Uniform) or group.stand_ins is not None or "sum" in group.known:
+    if isinstance(group, Uniform) or group.stand_ins is not None:
         yield group, at
         return
     uniform = group.uniform()

@@ -1,0 +1,71 @@
+"""Squares of columns with frayed ends are those of their survivors, to the bit."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gpustack.backends import frayed
+from gpustack.backends.block import Block
+from gpustack.backends.columns import Uniform
+from gpustack.backends.frayed import ENDS, square_up
+from gpustack.backends.ragged import Ragged
+from gpustack.backends.statistics import squares_about_mean, sums
+from gpustack.backends.taken_off import take_off
+
+KINDS = {
+    "one array": Block,
+    "apart": lambda values, lo, hi: Uniform([row.copy() for row in values], lo, hi),
+}
+
+
+def part_of(values, index, lo, hi):
+    values = values.take(index, axis=1)
+    return Ragged(index, values, np.full(len(index), len(values)), lo.copy(), hi.copy())
+
+
+@given(
+    st.sampled_from(sorted(KINDS)),
+    st.integers(1, 40),
+    st.sampled_from([0.0, 1000.0, 1e7]),
+    st.integers(0, 3),
+    st.integers(0, 2**32 - 1),
+)
+def test_they_are_those_of_the_survivors(kind, n, level, ends, seed):
+    rng = np.random.default_rng(seed)
+    data = rng.normal(level, 30, (n, 60))
+    data[rng.random(data.shape) < 0.05] += 1e6
+    values = np.sort(data.astype("f4"), axis=0)
+    first, last = min(ends, n // 3), n - min(ends, n // 3)
+    uniform, parts = KINDS[kind](values, first, last), []
+    for index in (np.arange(0, 60, 3), np.arange(1, 60, 3)):
+        lo = np.minimum(first + rng.integers(0, 3, len(index)), last)
+        hi = np.maximum(last - rng.integers(0, 3, len(index)), lo)
+        if n > 20:
+            hi[0] = max(lo[0], last - ENDS - 1)  # worn
+        parts.append(part_of(values, index, lo, hi))
+    with np.errstate(all="ignore"):  # of no survivors
+        fresh = [part_of(values, part.index, part.lo, part.hi) for part in parts]
+        wanted = [squares_about_mean(part) for part in fresh]
+        plain = squares_about_mean(KINDS[kind](values, first, last))
+        take_off(parts, uniform)
+        square_up(parts, uniform)
+    for part, squares in zip(parts, wanted, strict=True):
+        np.testing.assert_array_equal(
+            part.once("squares", lambda: pytest.fail("not known")), squares
+        )
+    rest = np.arange(2, 60, 3)
+    known = uniform.once("squares", lambda: pytest.fail("not known"))
+    np.testing.assert_array_equal(known[rest], plain[rest])
+
+
+def test_parts_that_lost_much_or_have_no_sums_stay_as_they_are(monkeypatch):
+    monkeypatch.setattr(frayed, "_squares", lambda *given: pytest.fail("squared"))
+    values = np.sort(np.random.default_rng(1).normal(100, 3, (30, 8)).astype("f4"), axis=0)
+    uniform, index = Block(values, 0, 30), np.arange(4)
+    torn = part_of(values, index, np.zeros(4, int), np.full(4, 30 - ENDS - 1))
+    sums(torn)
+    unknown = part_of(values, index, np.zeros(4, int), np.full(4, 29))
+    square_up([torn, unknown], uniform)
+    assert "squares" not in torn.known
+    assert "squares" not in unknown.known

@@ -135,12 +135,26 @@ def test_a_column_that_loses_more_than_its_ends_is_left():
 
 
 def test_which_clips_are_told():
-    f4, f8 = np.dtype("f4"), np.dtype("f8")
-    assert tells_by_ends(SigmaClip(3, 3), MANY, f4)
-    assert not tells_by_ends(SigmaClip(3, 3), MANY - 1, f4)
-    assert not tells_by_ends(SigmaClip(3, 3), MANY, f8)
-    assert not tells_by_ends(SigmaClip(3, 3, spread="mad_std"), MANY, f4)
-    assert not tells_by_ends(MADClip(3, 3), MANY, f4)
+    many, few = (columns_of(np.ones((n, 2))) for n in (MANY, MANY - 1))
+    assert tells_by_ends(SigmaClip(3, 3), many)
+    assert not tells_by_ends(SigmaClip(3, 3), few)
+    assert not tells_by_ends(SigmaClip(3, 3, spread="mad_std"), many)
+    assert not tells_by_ends(MADClip(3, 3), many)
+    many.move(many.lo + 1, many.hi)
+    assert not tells_by_ends(SigmaClip(3, 3), many)
+    many = columns_of(np.ones((MANY, 2)))
+    many.values = many.values.astype("f8")
+    assert not tells_by_ends(SigmaClip(3, 3), many)
+
+
+def test_columns_of_which_equal_samples_are_left_are_told():
+    data = np.full((50, 6), 7.0)
+    data[3, 1:] = 900.0
+    columns, clip = columns_of(data), SigmaClip(3, 3)
+    total = columns.values.sum(axis=0, dtype=float)
+    left = clip_by_ends(columns, slice(1, 6), clip, told(clip, columns), total)
+    assert not len(left)
+    assert columns.hi.tolist() == [50, *[49] * 5]
 
 
 @pytest.mark.parametrize("center", ["mean", "median"])

@@ -7,16 +7,10 @@ from hypothesis import strategies as st
 
 from gpustack.backends import frayed
 from gpustack.backends.block import Block
-from gpustack.backends.columns import Uniform
 from gpustack.backends.frayed import ENDS, square_up
 from gpustack.backends.ragged import Ragged
 from gpustack.backends.statistics import squares_about_mean, sums
 from gpustack.backends.taken_off import take_off
-
-KINDS = {
-    "one array": Block,
-    "apart": lambda values, lo, hi: Uniform([row.copy() for row in values], lo, hi),
-}
 
 
 def part_of(values, index, lo, hi):
@@ -25,19 +19,18 @@ def part_of(values, index, lo, hi):
 
 
 @given(
-    st.sampled_from(sorted(KINDS)),
     st.integers(1, 40),
     st.sampled_from([0.0, 1000.0, 1e7]),
     st.integers(0, 3),
     st.integers(0, 2**32 - 1),
 )
-def test_they_are_those_of_the_survivors(kind, n, level, ends, seed):
+def test_they_are_those_of_the_survivors(n, level, ends, seed):
     rng = np.random.default_rng(seed)
     data = rng.normal(level, 30, (n, 60))
     data[rng.random(data.shape) < 0.05] += 1e6
     values = np.sort(data.astype("f4"), axis=0)
     first, last = min(ends, n // 3), n - min(ends, n // 3)
-    uniform, parts = KINDS[kind](values, first, last), []
+    uniform, parts = Block(values, first, last), []
     for index in (np.arange(0, 60, 3), np.arange(1, 60, 3)):
         lo = np.minimum(first + rng.integers(0, 3, len(index)), last)
         hi = np.maximum(last - rng.integers(0, 3, len(index)), lo)
@@ -47,7 +40,7 @@ def test_they_are_those_of_the_survivors(kind, n, level, ends, seed):
     with np.errstate(all="ignore"):  # of no survivors
         fresh = [part_of(values, part.index, part.lo, part.hi) for part in parts]
         wanted = [squares_about_mean(part) for part in fresh]
-        plain = squares_about_mean(KINDS[kind](values, first, last))
+        plain = squares_about_mean(Block(values, first, last))
         take_off(parts, uniform)
         square_up(parts, uniform)
     for part, squares in zip(parts, wanted, strict=True):

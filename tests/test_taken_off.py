@@ -1,5 +1,8 @@
 """Sums of whole columns less what does not survive are the sums of the survivors, to the bit."""
 
+import tracemalloc
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -7,10 +10,14 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from gpustack.backends.block import Block
-from gpustack.backends.exact import smallest
+from gpustack.backends.cpu import CpuBackend
+from gpustack.backends.exact import least_size
 from gpustack.backends.ragged import Ragged
 from gpustack.backends.statistics import sums
 from gpustack.backends.taken_off import take_off
+from gpustack.clips import MADClip, SigmaClip
+from gpustack.recipe import Recipe
+from stacks import outputs, plain
 
 VALUES = st.one_of(
     st.floats(-1000, 70_000, width=32),
@@ -44,6 +51,22 @@ def test_they_are_the_sums_of_the_survivors(data, draw):
         np.testing.assert_array_equal(sums(part), wanted)
 
 
+def test_where_nothing_survives_in_common_nothing_is_taken_off():
+    part = columns_of(np.arange(8.0).reshape(4, 2))
+    for lo, hi in ((2, 2), (0, 0), (4, 4)):
+        take_off([part], Block(part.values, lo, hi))
+    assert not part.known
+
+
+def test_of_columns_that_have_lost_their_ends_the_rest_is_taken_off():
+    values = np.sort(np.random.default_rng(2).normal(5, 3, (9, 40)).astype("f4"), axis=0)
+    whole, lo = Block(values, 1, 7), np.arange(40) % 4
+    part = Ragged(np.arange(40), values.copy(), np.full(40, 9), lo, np.full(40, 6))
+    take_off([part], whole)  # of some columns lo is less than that in common
+    wanted = [column[first:6].sum(dtype=float) for column, first in zip(values.T, lo, strict=True)]
+    np.testing.assert_array_equal(sums(part), wanted)
+
+
 def test_what_float64_would_round_is_added_up_anew():
     part = columns_of(np.array([[1e-30], [1.0], [3e38]], "f4"))
     part.move(part.lo, part.hi - 1)
@@ -65,4 +88,23 @@ def test_most_columns_are_not_copied(monkeypatch):
 
 def test_the_smallest_is_not_zero():
     data = np.array([[0.0, -0.0, 0.0, -3.0], [-2.0, 1e-42, 0.0, 5.0], [7.0, 4.0, 0.0, -4.0]], "f4")
-    assert smallest(data).tolist() == [2.0, float(np.float32(1e-42)), 0.0, 3.0]
+    assert least_size(data).tolist() == [2.0, float(np.float32(1e-42)), 0.0, 3.0]
+
+
+@pytest.mark.parametrize("outputs_asked", [("count",), ("count", "uncertainty")])
+@pytest.mark.parametrize("clip", [SigmaClip(2.5, 2.5), MADClip(4, 4)], ids=str)
+def test_many_samples_of_both_signs_keep_to_the_memory_promised(clip, outputs_asked):
+    n, recipe = 1000, Recipe(clips=[clip], outputs=outputs_asked)
+    values = np.random.default_rng(4).normal(0, 1, (n, 45, 100)).astype("f4")
+    band = plain(values)
+    out = replace(outputs(band, recipe), reasons=None, rejected=None)
+    CpuBackend(threads=1).run(band, recipe, out)  # what is kept is there
+    tracemalloc.start()
+    try:
+        backend = CpuBackend(threads=1, memory=60_000_000)
+        backend.run(band, recipe, out)
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert (out.count < n).any()
+    assert most <= backend.work_bytes(n, "f4")

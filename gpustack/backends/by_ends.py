@@ -18,7 +18,13 @@ from gpustack.backends.block import Block
 from gpustack.backends.columns import Floats, Ranks
 from gpustack.backends.keep import least_kept
 from gpustack.backends.ragged import Ragged
-from gpustack.backends.screens import ROUNDING, SMALLEST, Screen, around, count_beyond
+from gpustack.backends.screens import (
+    SMALLEST,
+    Screen,
+    count_beyond,
+    screen_around,
+    sum_error,
+)
 from gpustack.clips import Clip, SigmaClip
 
 #: So many samples of each end may go; a column that loses more is for exact bounds. Columns of real
@@ -33,10 +39,12 @@ MANY = 40
 Flags = NDArray[np.bool_]
 
 
-def tells_by_ends(clip: Clip, n: int, dtype: np.dtype[np.floating]) -> TypeGuard[SigmaClip]:
-    """Whether passes of a clip of `n` samples of a dtype are told from the ends of columns."""
+def tells_by_ends(clip: Clip, columns: Ragged) -> TypeGuard[SigmaClip]:
+    """Whether a clip of columns with one interval in common is told from their ends."""
     by_std = isinstance(clip, SigmaClip) and clip.spread == "std" and not clip.poisson
-    return by_std and dtype == np.float32 and n >= MANY
+    n = len(columns.values)
+    many = n >= MANY and bool(columns.count[0] == n)
+    return by_std and many and columns.dtype == np.float32
 
 
 def clip_by_ends(
@@ -67,15 +75,14 @@ def clip_by_ends(
     least = int(least_kept(clip.keep, np.array(n)))
     active, passes = np.arange(m), 0
     while len(active) and passes != clip.maxiters:
-        bounds = (
-            told.take(active + some.start) if passes == 0 else ends.screen(clip, active, lo, hi)
-        )
+        first = passes == 0
+        bounds = told.take(active + some.start) if first else ends.screen(clip, active, lo, hi)
         below, above, doubt = ends.beyond(bounds, active)
         low, high = np.maximum(lo[active], below), np.minimum(hi[active], n - above)
         doubt |= high - low < least
         moved = ((low > lo[active]) | (high < hi[active])) & ~doubt
         unsure[active], lo[active], hi[active] = doubt, low, high
-        active, passes = active[moved], passes + 1
+        active, passes = ends.that_vary(active[moved], lo, hi), passes + 1
     sure = np.flatnonzero(~unsure)
     columns.move(lo[sure], hi[sure], sure + some.start)
     left: Ranks = np.flatnonzero(unsure) + some.start
@@ -92,6 +99,8 @@ class Ends:
         Sorted.
     origin : ndarray of float32, shape (m,)
         A sample of the middle of each column.
+    largest : ndarray, shape (m,)
+        The largest ``|x|``.
     total : ndarray, shape (m,)
         The sum of all samples.
     inside : ndarray, shape (m,)
@@ -105,6 +114,7 @@ class Ends:
 
     values: Floats
     origin: Floats
+    largest: Floats
     total: Floats
     inside: Floats
     squares: tuple[Floats, Floats]
@@ -120,6 +130,7 @@ class Ends:
         return cls(
             values,
             origin,
+            np.abs(values[[0, -1]]).max(axis=0).astype(np.float64),
             total,
             inside,
             (_squares_left(low, origin), _squares_left(high, origin)),
@@ -130,6 +141,12 @@ class Ends:
     def frames(self) -> int:
         """How many samples each column has."""
         return len(self.values)
+
+    def that_vary(self, active: Ranks, lo: Ranks, hi: Ranks) -> Ranks:
+        """The `active` columns whose survivors are not all equal: of the others nothing goes."""
+        lowest, highest = self.values[lo[active], active], self.values[hi[active] - 1, active]
+        varying: Ranks = active[lowest != highest]
+        return varying
 
     def beyond(self, bounds: Screen, active: Ranks) -> tuple[Ranks, Ranks, Flags]:
         """How many samples of the `active` columns are below and above; where it is not sure."""
@@ -147,8 +164,9 @@ class Ends:
     def screen(self, clip: SigmaClip, active: Ranks, lo: Ranks, hi: Ranks) -> Screen:
         """The bounds of a pass over the `active` columns, `lo` and `hi` being those of all.
 
-        Sums of float64, here and where bounds are exact, are off by less than `slip`, so that
-        a mean or centre is by less than the n-th part of it.
+        Sums of float64, here and where bounds are exact, are off by less than `slip`, and so a
+        mean or centre by less than the n-th part of it: at most n 2^-53 times n of the largest
+        sample for each sum, of which there are a few.
         """
         lost = lo[active], self.frames - hi[active]
         n = (self.frames - lost[0] - lost[1]).astype(np.float64)
@@ -161,7 +179,9 @@ class Ends:
         off = (center if clip.about == "center" else mean) - origin
         apart = total - n * origin
         slip = self.largest[active] * (self.frames**2 * 2.0**-49)
-        wrong = squares * ((self.frames + 8) * ROUNDING) + 4 * self.frames * SMALLEST
+        # Of the squares of the inside, in float32, and those that became 0; then, of each factor
+        # of the two products below, what it is off by times the other, and times that of the other.
+        wrong = squares * sum_error(self.frames) + 4 * self.frames * SMALLEST
         wrong += 4 * slip * (np.abs(apart) / n + np.abs(off) + slip / n)
         squares += off * (n * off - 2 * apart)
         degrees = np.where(n > clip.ddof, n - clip.ddof, np.nan)
@@ -169,13 +189,7 @@ class Ends:
             np.sqrt(np.maximum(some, 0) / degrees).astype(np.float32)
             for some in (squares - wrong, squares + wrong)
         )
-        return around(clip, center, least, most, slip / n)
-
-    @property
-    def largest(self) -> Floats:
-        """The largest ``|x|`` of each column."""
-        ends: Floats = np.abs(self.values[[0, -1]]).max(axis=0)
-        return ends.astype(np.float64)
+        return screen_around(clip, center, least, most, slip / n)
 
     def _median(self, active: Ranks, lo: Ranks, hi: Ranks) -> Floats:
         """Of the survivors of the `active` columns, in float64."""
@@ -207,6 +221,6 @@ def _sums_gone(end: Floats) -> Floats:
 
 
 def _look_up(table: Floats, row: Ranks, column: Ranks) -> Floats:
-    """``table[row, column]``, which takes twice as long."""
+    """``table[row, column]``, which takes longer."""
     found: Floats = table.reshape(-1).take(row * table.shape[1] + column)
     return found

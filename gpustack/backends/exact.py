@@ -16,23 +16,23 @@ from gpustack.backends.columns import Floats
 SPARE_BITS = 53 - 24
 
 
-def may_round(n: int, lowest: Floats, highest: Floats, smallest: Floats) -> NDArray[np.bool_]:
+def may_round(n: int, lowest: Floats, highest: Floats, least: Floats) -> NDArray[np.bool_]:
     """The columns whose sum float64 might round.
 
     Parameters
     ----------
     n : int
         How many samples each of them has.
-    lowest, highest, smallest : ndarray of float32, shape (pixels,)
-        The ends of the columns, and the smallest ``|x|`` other than 0; 0 or less: not known.
+    lowest, highest, least : ndarray of float32, shape (pixels,)
+        The ends of the columns, and their least ``|x|`` other than 0; 0 where all samples are.
     """
     largest = np.maximum(np.abs(lowest), np.abs(highest))
-    exact: NDArray[np.bool_] = smallest >= largest * np.float32(n * 2.0**-SPARE_BITS)
+    exact: NDArray[np.bool_] = least >= largest * np.float32(n * 2.0**-SPARE_BITS)
     return ~exact | ~(largest < np.inf)
 
 
-def smallest(values: Floats) -> Floats:
-    """The smallest ``|x|`` other than 0 of each column, shape (n, pixels); 0 where there is none.
+def least_size(values: Floats) -> Floats:
+    """The least ``|x|`` other than 0 of each column, shape (n, pixels); 0 where there is none.
 
     By the bits of the samples, which order as their values. Less one, unsigned, those
     of 0 are the largest.

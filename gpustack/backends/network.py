@@ -34,8 +34,8 @@ class Plan(NamedTuple):
     Places are the rows, in order, and after them rows that are free.
     """
 
-    steps: list[Step]
-    found: list[int]
+    steps: tuple[Step, ...]
+    found: tuple[int, ...]
 
 
 def _exchanges(n: int) -> Iterable[tuple[int, int]]:
@@ -77,10 +77,22 @@ def network(n: int, ranks: frozenset[int]) -> tuple[Comparator, ...]:
 
 @lru_cache(maxsize=64)  # frames that are masked here and there have as many patterns of rows
 def plan(stays: tuple[bool, ...], ranks: frozenset[int]) -> Plan:
-    """The network for so many rows as calls; those that are to stay as they are get no result.
+    """The network as calls.
 
-    The last call that reads a row may write there, so one row more than there are is enough; a
-    row that was used last is used again first, as it is in cache.
+    Parameters
+    ----------
+    stays : tuple of n bool
+        Which rows are to stay as they are: no result is put there.
+    ranks : frozenset of int
+        Those that will be looked at.
+
+    Returns
+    -------
+    Plan
+        The last call that reads a row may write there. So beside n rows, those that stay counted,
+        one for each of them and one more are enough: a comparator has two results, of which the
+        first alone needs a row that nobody reads. The row that was left last is used first, as
+        it is in cache.
     """
     n = len(stays)
     found, free, places = list(range(n)), list[int](), n
@@ -96,7 +108,7 @@ def plan(stays: tuple[bool, ...], ranks: frozenset[int]) -> Plan:
             found[rank] = usable.pop()
             steps.append((ufunc, a, b, found[rank]))
         free += done
-    return Plan(steps, found)
+    return Plan(tuple(steps), tuple(found))
 
 
 def are_few(n: int, buffer: Floats) -> bool:

@@ -39,9 +39,9 @@ def clip_by_bounds(
     told : Screen or None
         That of the first pass, where it is known and all columns have one interval.
     """
-    n, parts = len(columns.values), chunks(columns.pixels, columns.column_bytes, PASS_BYTES)
+    parts = chunks(columns.pixels, columns.column_bytes, PASS_BYTES)
     actives: Iterator[Ranks] = (np.arange(some.start, some.stop) for some in parts)
-    if told is not None and columns.count[0] == n and tells_by_ends(clip, n, columns.dtype):
+    if told is not None and tells_by_ends(clip, columns):
         total = sums(columns)  # before any of them changes
         actives = (clip_by_ends(columns, some, clip, told, total) for some in parts)
     for active in actives:

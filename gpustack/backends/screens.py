@@ -21,8 +21,8 @@ from gpustack.clips import ColumnClip, MADClip, SigmaClip
 #: Half the last bit of a float32, relative to it, and the smallest float32.
 ROUNDING, SMALLEST = 2.0**-24, 2.0**-149
 
-#: Spreads and centres below this times any factor are added without harm: the sum is less than half
-#: a last bit of the largest float32 away from the product, where that overflows.
+#: Of centres and spreads below this: where a factor times a spread overflows float32, the bound
+#: that is meant is 2^103 - 2^100 or more above the largest float32, so that nothing is beyond it.
 FAR = 2.0**100
 
 Pair = tuple[Bound, Bound]
@@ -83,10 +83,10 @@ def screen(clip: SigmaClip | MADClip, columns: Uniform, first: bool = True) -> S
     of themselves; so are a factor and its product with a spread.
     """
     center = median(columns) if isinstance(clip, MADClip) else center_of(clip, columns, first)
-    return around(clip, center, *_spread_between(clip, columns, center.astype(np.float32)))
+    return screen_around(clip, center, *_spread_between(clip, columns, center.astype(np.float32)))
 
 
-def around(
+def screen_around(
     clip: SigmaClip | MADClip, center: Floats, least: Floats, most: Floats, off: Floats | float = 0
 ) -> Screen:
     """Bounds at the distances that a clip has from a centre that is `off` by no more than that.
@@ -135,6 +135,19 @@ def _mad_between(columns: Uniform, factor: float) -> tuple[Floats, Floats]:
     return least, most
 
 
+def sum_error(n: int) -> float:
+    """How far a sum of squares of n deviations in float32 may be off, relative to it.
+
+    3 roundings of each square, n - 1 of their sum in any order, and a few to spare.
+
+    References
+    ----------
+    Higham, Accuracy and Stability of Numerical Algorithms, lemma 3.1.
+    """
+    roundings = (n + 8) * ROUNDING
+    return roundings / (1 - roundings) if roundings < 1 else math.inf
+
+
 def _std_between(columns: Uniform, about: Floats, ddof: int) -> tuple[Floats, Floats]:
     """By the length of the vector of deviations.
 
@@ -143,7 +156,7 @@ def _std_between(columns: Uniform, about: Floats, ddof: int) -> tuple[Floats, Fl
     """
     n, root = columns.count, math.sqrt(columns.count)
     squares = columns.sum_of_squares(about)
-    share, lost = (n + 8) * ROUNDING, 4 * n * SMALLEST
+    share, lost = sum_error(n), 4 * n * SMALLEST
     least, most = squares * (1 - share), squares * (1 + share)
     least -= lost
     most += lost

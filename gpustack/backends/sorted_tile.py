@@ -89,8 +89,8 @@ class SortedTile:
             fresh = self.move_out(touched(self.uniform, clip, self.frames, told) & ~self.odd)
             if fresh.pixels:
                 told = told and told.take(fresh.index)
-                if tells_by_ends(clip, len(fresh.values), fresh.dtype):
-                    fresh.known["sum"] = sums(self.uniform).take(fresh.index)
+                if tells_by_ends(clip, fresh):
+                    fresh.known["sum"] = sums(self.uniform).take(fresh.index, mode="clip")
                 clip_ragged(fresh, clip, rank_all, self.frames, told)
 
     def _clip_by_frame(self, clip: FrameClip | LinearFitClip, look: SecondLook) -> None:

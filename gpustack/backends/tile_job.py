@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from gpustack.backends.as_one import samples_as_one
 from gpustack.backends.base import Outputs, Samples
+from gpustack.backends.block import Block
 from gpustack.backends.columns import Floats, Rows, Uniform, chunks
 from gpustack.backends.frayed import square_up
 from gpustack.backends.network import are_few
@@ -42,7 +43,25 @@ from gpustack.recipe import Recipe
 
 @dataclass(frozen=True, slots=True)
 class TileJob:
-    """A band, the recipe to run on it, and where the results go."""
+    """A band, the recipe to run on it, and where the results go.
+
+    Parameters
+    ----------
+    band : sequence of Samples
+    recipe : Recipe
+    out : Outputs
+    dtype : dtype
+        In which samples are compared and sorted.
+    found_invalid : Event
+        Set when a sample is found that is NaN or infinite; of all bands of a stack.
+
+    Attributes
+    ----------
+    whole : Samples or None
+        All frames as one, where they lie so.
+    lies : list of ndarray or None
+        The samples of each frame that needs no decoding; empty where a recipe normalises.
+    """
 
     band: Sequence[Samples]
     recipe: Recipe
@@ -273,8 +292,9 @@ class TileJob:
         adds, squares = recipe.combine in ("mean", "sum"), recipe.spread == "std"
         if self.dtype != np.float32 or not adds or recipe.weights is not None:
             return frozenset()
-        take_off(columns.parts, uniform)
-        if squares and not isinstance(uniform, Unsorted):
+        if isinstance(uniform, Block) or not squares:
+            take_off(columns.parts, uniform)
+        if isinstance(uniform, Block) and squares:  # of others copies are faster
             square_up(columns.parts, uniform)
         return frozenset({"sum", "squares"} if squares else {"sum"})
 

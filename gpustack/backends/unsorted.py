@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from gpustack.backends.block import uniform
 from gpustack.backends.columns import SUM_SAMPLES, Floats, Ranks, Rows, Uniform, chunks
-from gpustack.backends.exact import may_round, smallest
+from gpustack.backends.exact import least_size, may_round
 from gpustack.backends.lines import empty_rows
 from gpustack.backends.network import sort_columns
 from gpustack.backends.stored import Stored
@@ -176,5 +176,5 @@ class Unsorted(Uniform):
         """The smallest ``|x|`` other than 0; 0 where there is none."""
         result = np.empty(self.pixels, self.dtype)
         for some in chunks(self.pixels, len(self.rows), SUM_SAMPLES):
-            result[some] = smallest(np.array([row[some] for row in self.rows]))
+            result[some] = least_size(np.array([row[some] for row in self.rows]))
         return result

@@ -243,11 +243,6 @@ def test_what_is_true_or_false_is_no_name_of_a_file(name, cube):
         stack(cube, **{name: "run.json"})
 
 
-def test_a_limit_below_the_buffers_is_one_for_arrays_too(cube):
-    with pytest.raises(MemoryLimitError, match=r"got 1 bytes; at least .* would do"):
-        stack(cube, memory=1)
-
-
 def test_no_value_anywhere_warns():
     with pytest.warns(GpustackWarning) as told:
         stack(np.full((2, 3, 3), np.nan))

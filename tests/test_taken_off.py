@@ -15,6 +15,7 @@ from gpustack.backends.exact import least_size
 from gpustack.backends.ragged import Ragged
 from gpustack.backends.statistics import sums
 from gpustack.backends.taken_off import take_off
+from gpustack.backends.unsorted import Unsorted
 from gpustack.clips import MADClip, SigmaClip
 from gpustack.recipe import Recipe
 from stacks import outputs, plain
@@ -64,6 +65,18 @@ def test_of_columns_that_have_lost_their_ends_the_rest_is_taken_off():
     part = Ragged(np.arange(40), values.copy(), np.full(40, 9), lo, np.full(40, 6))
     take_off([part], whole)  # of some columns lo is less than that in common
     wanted = [column[first:6].sum(dtype=float) for column, first in zip(values.T, lo, strict=True)]
+    np.testing.assert_array_equal(sums(part), wanted)
+
+
+def test_of_sums_that_lack_their_ends_the_ends_count():
+    data = np.array([[1.0, 2.0], [3.5, 4.25], [1e-3, 3e38], [7.0, 8.0], [2.0, 5.0]], "f4")
+    whole = Unsorted(data, adds=True)
+    part = columns_of(data)
+    part.move(part.lo + 1, part.hi - 1)
+    whole.lo, whole.hi = 1, 4
+    with np.errstate(all="ignore"):
+        wanted = part.total(None)
+        take_off([part], whole)
     np.testing.assert_array_equal(sums(part), wanted)
 
 

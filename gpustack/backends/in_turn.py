@@ -164,12 +164,11 @@ def cut_bands(
         Where not even one row fits.
     """
     row, rows, held = row_bytes(source, out), source.rows, held_bytes(source)
-    enough = row + held + work if row else work
-    if enough > memory:
+    if row and row + held + work > memory:
         raise MemoryLimitError(
             f"memory limit: expected room for at least one row of all frames, {row:,} "
-            f"bytes, and {enough - row:,} bytes of buffers; got {memory:,} bytes",
-            enough=enough,
+            f"bytes, and {work + held:,} bytes of buffers; got {memory:,} bytes",
+            enough=row + held + work,
         )
     workers = min(threads, (memory - work) // (row + held)) if row else threads
     most = _enough_rows(source, pixels)

@@ -35,7 +35,8 @@ def _sums(part: Ragged, uniform: Uniform) -> Floats:
     result -= _gone(part, uniform.lo, uniform.hi)
     inexact = (part.lo < uniform.lo) | (part.hi > uniform.hi)
     for some in chunks(part.pixels, n, SUM_SAMPLES):
-        inexact[some] |= _may_round(part.values[uniform.lo : uniform.hi, some])
+        # Of all samples: a sum over `Unsorted` has had those at the ends taken off as well.
+        inexact[some] |= _may_round(part.values[:, some])
     anew = np.flatnonzero(inexact)
     for some in chunks(len(anew), n, SUM_SAMPLES):
         result[anew[some]] = part.take(anew[some]).total(None)

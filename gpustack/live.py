@@ -7,7 +7,7 @@ import numpy as np
 from astropy.io import fits
 from numpy.typing import DTypeLike, NDArray
 
-from gpustack.backends.tiles import normalize_row
+from gpustack.backends.loading import normalize_row
 from gpustack.checks import check, dtype_name, real, word
 from gpustack.errors import FrameError, InputError
 from gpustack.flags import Flags

@@ -17,7 +17,8 @@ from hypothesis.extra import numpy as hnp
 
 from fitsmaker import image_bytes
 from gpustack.backends.base import Samples, working_dtype
-from gpustack.backends.tiles import Where, load
+from gpustack.backends.loading import load
+from gpustack.backends.tiles import Where
 from gpustack.errors import FrameError, GpustackError, InputError, MismatchError
 from gpustack.frames import check_agree, open_frames
 from gpustack.frames.base import decode

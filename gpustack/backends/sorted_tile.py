@@ -13,6 +13,7 @@ from gpustack.backends.by_frame import FrameClip, rejected_by
 from gpustack.backends.clips import clip_ragged, clip_uniform, touched
 from gpustack.backends.columns import Floats, Ranks, Rows, Uniform, chunks
 from gpustack.backends.few_ranks import find_ranks
+from gpustack.backends.loading import all_finite
 from gpustack.backends.members import Members
 from gpustack.backends.network import are_few, sort_columns
 from gpustack.backends.ragged import Ragged
@@ -21,7 +22,7 @@ from gpustack.backends.screens import screen, tells
 from gpustack.backends.second_look import SecondLook
 from gpustack.backends.statistics import Columns, sums
 from gpustack.backends.stored import Stored
-from gpustack.backends.tiles import Tile, all_finite
+from gpustack.backends.tiles import Tile
 from gpustack.backends.unsorted import Unsorted, adds_up, needs_order, squares_add_up
 from gpustack.clips import AvgSigmaClip, Clip, ExtremaClip, Grow, LinearFitClip, RowSigmaClip
 from gpustack.recipe import Recipe

@@ -14,18 +14,7 @@ from gpustack.backends.base import Outputs, Samples
 from gpustack.backends.block import Block
 from gpustack.backends.columns import Floats, Rows, Uniform, chunks
 from gpustack.backends.frayed import square_up
-from gpustack.backends.network import are_few
-from gpustack.backends.passes import PASS_BYTES
-from gpustack.backends.reduce import NO_COLUMNS, WeightedSum, combine, uncertainty
-from gpustack.backends.second_look import SecondLook
-from gpustack.backends.sorted_tile import SortedTile, sort_tile
-from gpustack.backends.statistics import Columns
-from gpustack.backends.taken_off import take_off
-from gpustack.backends.tiles import (
-    Counts,
-    Flags,
-    Tile,
-    Where,
+from gpustack.backends.loading import (
     always_finite,
     as_it_lies,
     decode,
@@ -35,6 +24,14 @@ from gpustack.backends.tiles import (
     normalize_row,
     reasons,
 )
+from gpustack.backends.network import are_few
+from gpustack.backends.passes import PASS_BYTES
+from gpustack.backends.reduce import NO_COLUMNS, WeightedSum, combine, uncertainty
+from gpustack.backends.second_look import SecondLook
+from gpustack.backends.sorted_tile import SortedTile, sort_tile
+from gpustack.backends.statistics import Columns
+from gpustack.backends.taken_off import take_off
+from gpustack.backends.tiles import Counts, Flags, Tile, Where
 from gpustack.backends.unsorted import Unsorted
 from gpustack.clips import Clip
 from gpustack.combines import NoiseModel

@@ -11,10 +11,11 @@ from gpustack.backends.base import Outputs, Samples
 from gpustack.backends.block import Block
 from gpustack.backends.by_frame import ByFrame
 from gpustack.backends.columns import Floats
+from gpustack.backends.loading import decode, model_row, normalize_row
 from gpustack.backends.off_line import Line
 from gpustack.backends.ragged import Ragged
 from gpustack.backends.risk import normalisation
-from gpustack.backends.tiles import Where, decode, model_row, normalize_row
+from gpustack.backends.tiles import Where
 from gpustack.clips import Clip
 from gpustack.combines import NoiseModel
 from gpustack.explanation.pixel import Patch

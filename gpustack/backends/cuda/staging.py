@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from gpustack.backends.base import Outputs, Samples, Source
 from gpustack.backends.cuda import abi
-from gpustack.backends.tiles import Where, decode
+from gpustack.backends.loading import decode
+from gpustack.backends.tiles import Where
 from gpustack.plan import Band
 
 #: Every array begins at a multiple of this, and CuPy's pools hand out multiples of it.

@@ -1,0 +1,290 @@
+"""From a band to a tile: samples decoded, normalised, invalid as +inf."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpustack.backends.base import Samples
+from gpustack.backends.columns import Floats, Ranks
+from gpustack.backends.noise import ccd_noise
+from gpustack.backends.stored import Stored, decode_stored
+from gpustack.backends.tiles import Fates, Flags, Tile, Where, union
+from gpustack.reasons import Reason
+from gpustack.recipe import Recipe
+
+
+def load(
+    band: Sequence[Samples],
+    where: Where,
+    recipe: Recipe,
+    values: Floats,
+    *,
+    lies: Sequence[Floats | None] | None = None,
+    whole: Samples | None = None,
+    trust: bool = False,
+) -> Tile:
+    """The samples of a tile as clips see them.
+
+    Decoded, normalised if clips see normalised values, +inf where invalid or out of the
+    range clips on raw values.
+
+    Parameters
+    ----------
+    band : sequence of n Samples
+    where : Where
+    recipe : Recipe
+    values : ndarray, shape (n, pixels)
+        Where they are put, except for frames that lie in memory just so.
+    lies : sequence of n ndarray or None, or None
+        The frames that lie in memory so; see `as_it_lies`.
+    whole : Samples or None
+        Those of all frames as one; see `samples_as_one`.
+    trust : bool
+        Whether NaN and inf are looked for only where it takes no reading of samples again.
+    """
+    tile = Tile.all_valid(values)
+    if recipe.normalizes:
+        whole = None
+    if whole is not None and _load_whole(tile, whole, where, values, trust):
+        return tile
+    rows = list(values)
+    for f, (samples, row) in enumerate(zip(band, values, strict=True)):
+        frame = lies[f] if lies else None
+        if frame is not None and (trust or all_finite(frame[where.flat])):
+            rows[f], tile.rows = frame[where.flat], rows
+            tile.trusted |= trust
+        elif _has_nothing(samples):
+            row.fill(np.inf)
+            tile.lack(f)
+        else:
+            decode(samples, where, row)
+            tile.leave_out(f, *settle(samples, where, recipe, f, row))
+    return tile
+
+
+def _load_whole(tile: Tile, whole: Samples, where: Where, values: Floats, trust: bool) -> bool:
+    """Whether all samples of a tile are valid, or trusted to be; they are its rows then."""
+    whole_rows, stored = as_it_lies(whole, values.dtype), None
+    rows = values if whole_rows is None else whole_rows[:, where.flat]
+    if whole_rows is None:
+        flat = whole.data[:, where.rows, where.cols].reshape(len(values), -1)
+        stored = Stored(whole, flat, values)
+    sure = always_finite(whole)
+    if not (sure or trust):
+        if stored is not None:
+            stored.fill()
+            stored = None
+        if not all_finite(rows):
+            return False
+    tile.rows, tile.stored, tile.trusted = rows, stored, trust and not sure
+    return True
+
+
+def _has_nothing(samples: Samples) -> bool:
+    """Whether one NaN stands for all samples: the frame does not reach the band.
+
+    Of a mosaic these are most frames; to look for NaN in each takes longer than to combine the
+    others.
+    """
+    data = samples.data
+    return data.dtype.kind == "f" and not any(data.strides) and bool(np.isnan(data[:1, :1]).all())
+
+
+def as_it_lies(samples: Samples, dtype: np.dtype[Any]) -> Floats | None:
+    """A view that cannot be written to, where the samples need no decoding and are contiguous.
+
+    Shape (..., pixels), of one frame or of all as one. Unlike decoded samples they may hold -0.0,
+    which compares as +0.0.
+    """
+    if samples.mask is not None or samples.data.dtype != dtype:
+        return None
+    if (samples.bscale, samples.bzero) != (1, 0):
+        return None
+    data: Floats = samples.data
+    if not data[(0,) * (data.ndim - 2)].flags.c_contiguous:
+        return None
+    flat = data.reshape(*data.shape[:-2], -1)
+    flat.flags.writeable = False
+    return flat
+
+
+def load_frame(samples: Samples, where: Where, recipe: Recipe, f: int, row: Floats) -> Fates:
+    """Put the samples of frame `f` alone into `row`, just as `load` did; gives their fates."""
+    decode(samples, where, row)
+    return settle(samples, where, recipe, f, row)
+
+
+def settle(samples: Samples, where: Where, recipe: Recipe, f: int, row: Floats) -> Fates:
+    """Turn decoded samples of frame `f` into what clips see, in place.
+
+    Returns which were invalid, and which of the others below and above a range.
+    """
+    invalid = union(*_flags(samples, where))
+    if recipe.normalizes or not always_finite(samples):
+        ends = np.array([row.min(), row.max()])  # NaN where any is
+        if not np.isfinite(ends).all():
+            invalid = union(invalid, ~np.isfinite(row))
+    if recipe.normalizes:
+        invalid = union(invalid, _overflowing(row, ends, f, recipe))
+    below, above = None, None
+    if recipe.normalizes and recipe.clip_on == "normalized":
+        below, above = _out_of_range(row, recipe, invalid)
+        normalize_row(row, f, recipe)
+    gone = union(invalid, below, above)
+    if gone is not None:
+        np.copyto(row, np.inf, where=gone)
+    return invalid, below, above
+
+
+def always_finite(samples: Samples) -> bool:
+    """Whether no value of the stored ones can be infinite or NaN."""
+    return samples.data.dtype.kind in "iu" and samples.bscale == 1 and abs(samples.bzero) < 2**64
+
+
+def reasons(
+    samples: Samples, where: Where, recipe: Recipe, row: Floats, fates: Fates, outside: Ranks
+) -> NDArray[np.uint8]:
+    """Why the samples of a frame, as clips see them, are out; those not `outside` are not."""
+    result = np.zeros(where.pixels, np.uint8)
+    if not len(outside):
+        return result
+    invalid, *out_of_range = fates
+    if not recipe.normalizes or recipe.clip_on == "raw":  # a range clip is one of the clips then
+        out_of_range[:] = _out_of_range(row, recipe, invalid)
+    masked = None if samples.mask is None else samples.mask[where.rows, where.cols]
+    why = np.full(where.pixels, Reason.CLIP, np.uint8)
+    for flags, reason in (
+        (union(*out_of_range), Reason.RANGE),
+        (invalid, Reason.NO_VALUE),
+        (union(masked), Reason.MASKED),
+    ):
+        if flags is not None:
+            np.copyto(why, np.uint8(reason), where=flags)
+    result[outside] = why[outside]
+    return result
+
+
+def decode(samples: Samples, where: Where, row: Floats) -> None:
+    """The physical values of one frame's samples, masked ones too; -0.0 becomes +0.0."""
+    data = samples.data[where.rows, where.cols]
+    out = row.reshape(data.shape)
+    decode_stored(data, samples, out)
+    if data.dtype.kind == "f" and samples.bzero == 0:
+        np.add(out, 0.0, out=out)
+
+
+def normalize_row(row: Floats, f: int, recipe: Recipe) -> None:
+    """``(d - zero) * scale`` in place, rounded once from float64; -0.0 becomes +0.0."""
+    exact = row.astype(np.float64)
+    if recipe.zero is not None:
+        np.subtract(exact, recipe.zero[f], out=exact)
+    if recipe.scale is not None:
+        np.multiply(exact, recipe.scale[f], out=exact)
+    np.add(exact, 0.0, out=row, casting="same_kind")
+
+
+def model_row(row: Floats, f: int, recipe: Recipe) -> None:
+    """The noise that raw samples of frame `f` have by the recipe's model, in place."""
+    noise = ccd_noise(recipe.combine, row.astype(np.float64))  # type: ignore[arg-type]
+    factor = 1.0 if recipe.scale is None else abs(recipe.scale[f])
+    np.multiply(noise, factor, out=row, casting="same_kind")
+
+
+def all_finite(values: Floats) -> bool:
+    """Whether all are; NaN spreads through both reductions, which cost less than isfinite."""
+    return bool(np.isfinite(values.min()) and np.isfinite(values.max()))
+
+
+def _overflowing(row: Floats, ends: Floats, f: int, recipe: Recipe) -> Flags:
+    """Which samples normalising makes infinite: they are invalid. None where it makes none.
+
+    `ends` are the lowest and the highest of them, and are used up.
+    """
+    normalize_row(ends, f, recipe)
+    if np.isfinite(ends).all():
+        return None
+    trial = row.copy()
+    normalize_row(trial, f, recipe)
+    return ~np.isfinite(trial)
+
+
+def _flags(samples: Samples, where: Where) -> Iterator[NDArray[np.bool_]]:
+    if samples.mask is not None:
+        yield samples.mask[where.rows, where.cols]
+    yield from _blank(samples, where)
+
+
+def _blank(samples: Samples, where: Where) -> Iterator[NDArray[np.bool_]]:
+    if samples.blank is not None and samples.data.dtype.kind in "iu":
+        yield samples.data[where.rows, where.cols] == samples.blank
+
+
+def _out_of_range(row: Floats, recipe: Recipe, invalid: Flags) -> tuple[Flags, Flags]:
+    """Which valid samples are below and above the range clips on raw values."""
+    below: Flags = None
+    above: Flags = None
+    valid = np.ones(len(row), bool) if invalid is None else ~invalid
+    for clip in recipe.raw_ranges:
+        if clip.low is not None:
+            rejected = (row < np.float64(clip.low)) & valid
+            below, valid = union(below, rejected), valid & ~rejected
+        if clip.high is not None:
+            rejected = (row > np.float64(clip.high)) & valid
+            above, valid = union(above, rejected), valid & ~rejected
+    return below, above
+
+
+def pick(samples: Samples, where: Where, index: Ranks) -> Samples:
+    """Some samples of a frame in a tile, so that no others are decoded; copies.
+
+    Parameters
+    ----------
+    samples : Samples
+        Of a band.
+    where : Where
+        The tile.
+    index : ndarray of int, shape (m,)
+        Which pixels of it.
+
+    Returns
+    -------
+    Samples
+        Data and mask of shape (1, m), where `in_a_row` is the tile; no weight, no variance.
+    """
+
+    def picked(array: NDArray[Any] | None) -> Any:
+        if array is None:
+            return None
+        return array[where.rows, where.cols].reshape(1, -1).take(index, axis=1, mode="clip")
+
+    data, mask = picked(samples.data), picked(samples.mask)
+    return replace(samples, data=data, mask=mask, weight=None, variance=None)
+
+
+def in_a_row(pixels: int) -> Where:
+    """The tile that so many picked samples are."""
+    return Where(slice(0, 1), slice(0, pixels), slice(0, pixels))
+
+
+def gather(
+    band: Sequence[Samples], where: Where, recipe: Recipe, index: Ranks, dtype: np.dtype[Any]
+) -> tuple[Floats, NDArray[np.bool_]]:
+    """All samples of some columns of a tile, shape (n, m), and which of them are valid.
+
+    Masked samples have the values that lie under the mask; blank ones are NaN.
+    """
+    values, here = np.empty((len(band), len(index)), dtype), in_a_row(len(index))
+    valid, seen = np.empty(values.shape, bool), np.empty(len(index), dtype)
+    for f, (samples, row) in enumerate(zip(band, values, strict=True)):
+        some = pick(samples, where, index)
+        decode(some, here, row)
+        for blank in _blank(some, here):
+            np.copyto(row, np.nan, where=blank.reshape(-1))
+        if recipe.normalizes and recipe.clip_on == "normalized":
+            normalize_row(row, f, recipe)
+        load_frame(some, here, recipe, f, seen)
+        np.isfinite(seen, out=valid[f])
+    return values, valid

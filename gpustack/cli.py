@@ -19,7 +19,7 @@ from gpustack.cli_options import (
     recipe_options,
     run_options,
 )
-from gpustack.cli_process import begin
+from gpustack.cli_process import begin, load_fits
 from gpustack.cli_shown import (
     listening,
     loudness_options,
@@ -130,6 +130,7 @@ def combine(
       gpustack combine c4d*ooi*.fits.fz -o deep.fits --masks ooi:ood --weight-maps ooi:oow \\
           --weights variance --uncertainty propagated --maps coverage,weight
     """
+    load_fits()
     from gpustack.engine import stack
     from gpustack.streaming import ToFile
     from gpustack.writing import check_target
@@ -170,6 +171,7 @@ def explain(x: int, y: int, frames: tuple[str, ...], **options: Any) -> None:
       gpustack explain 512 384 flat*.fits --scale median --clip sigma:low=3,high=3
       gpustack explain 101 7 night/*.fits.gz --clip range:high=60000 --clip sigma | less -S
     """
+    load_fits()
     from gpustack.explanation import explain as explain_pixel
 
     # FITS counts from 1, Python from 0.
@@ -204,6 +206,7 @@ def replay(report: Path, output: Path | None, overwrite: bool) -> None:
       gpustack combine night/*.fits -o deep.fits --scale median --clip sigma --report deep.json
       gpustack replay deep.json -o again.fits && cmp deep.fits again.fits
     """
+    load_fits()
     from gpustack.replay import replay as make_again
 
     with progress_bar(sys.stderr) as progress:
@@ -275,6 +278,7 @@ def watch(
     Example:
       gpustack watch tonight -o deep.fits --clip sigma --align register
     """
+    load_fits()
     from gpustack.engine import stack
     from gpustack.streaming import ToFile
     from gpustack.watching import Arrivals

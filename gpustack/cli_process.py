@@ -4,6 +4,7 @@ import atexit
 import gc
 import signal
 import sys
+from importlib import import_module
 from typing import Any
 
 #: That the terminal has gone ends a run as SIGTERM does; Windows does not know it.
@@ -23,6 +24,23 @@ def begin() -> None:
             signal.signal(number, _leave)
     gc.set_threshold(GARBAGE)
     atexit.register(gc.freeze)
+
+
+def load_fits() -> None:
+    """Load ``astropy.io.fits`` without numcodecs, whose codecs nobody asks for in a command.
+
+    astropy gives the codecs of compressed tiles a base class of it, where it is installed, so that
+    zarr knows them; for that it loads 60 modules and looks through all that is installed. It makes
+    a tenth of a start. Whoever needs numcodecs later gets it.
+    """
+    name = "numcodecs"
+    if name in sys.modules:
+        return
+    sys.modules[name] = None  # type: ignore[assignment]  # how Python says that there is none
+    try:
+        import_module("astropy.io.fits")
+    finally:
+        del sys.modules[name]
 
 
 def _leave(number: int, frame: Any) -> None:

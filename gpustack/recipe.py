@@ -144,7 +144,7 @@ class Recipe:
             not isinstance(self.scale, tuple) or 0 not in self.scale,
             f"scale: expected numbers other than 0, got {self.scale!r}",
         )
-        if self.normalizes and self.clip_on == "normalized":
+        if self.sees_normalized:
             rest = self.clips[len(self.raw_ranges) :]
             check(
                 not any(isinstance(clip, RangeClip) for clip in rest),
@@ -165,6 +165,11 @@ class Recipe:
         return self.scale is not None or self.zero is not None
 
     @property
+    def sees_normalized(self) -> bool:
+        """Whether clips see samples that are scaled or shifted."""
+        return self.normalizes and self.clip_on == "normalized"
+
+    @property
     def raw_ranges(self) -> tuple[RangeClip, ...]:
         """The range clips that stand first."""
         ranges = []
@@ -183,9 +188,9 @@ class Recipe:
             case VarianceClip() | LinearFitClip() | AvgSigmaClip():
                 return True
             case NoiseClip():
-                return self.normalizes and self.clip_on == "normalized"
-            case SigmaClip():
-                return clip.poisson
+                return self.sees_normalized
+            case SigmaClip():  # of frames as they are the root of the level cancels out
+                return clip.poisson and self.sees_normalized
         return False
 
     @property

@@ -127,6 +127,7 @@ for _name in (
     *(
         "ge greater_equal",
         "gt greater",
+        "lt less",
         "eq equal",
         "ne not_equal",
         "and bitwise_and",

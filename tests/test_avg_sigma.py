@@ -193,6 +193,22 @@ def test_blocks_of_rows_change_no_bit_and_no_frame_is_read_again(monkeypatch, na
     assert Counter(reads) == dict.fromkeys(range(5), 2 * 3 * len(noise[0]))
 
 
+@pytest.mark.parametrize(
+    ("center", "bad", "reads"), [("median", 0, 2), ("trimmed_mean", 0, 2), ("mean", 1, 3)]
+)
+def test_a_frame_is_read_once_more_where_a_sample_is_out(center, bad, reads):
+    band, seen = plain(sky(5, (31, 11)).astype("f4"), some(5, (31, 11), 0.1) if bad else None), []
+
+    class Counted(BandSource):
+        def read(self, f, *rows):
+            seen.append(f)
+            return super().read(f, *rows)
+
+    asked = Recipe(clips=AvgSigmaClip(center=center))
+    measured(CPU, Counted(band, np.dtype("f4")), asked, DEFAULT)
+    assert Counter(seen) == dict.fromkeys(range(5), reads)
+
+
 @given(st.integers(0, 10**6), st.sampled_from(["f4", "f8", "u2"]))
 def test_the_order_of_frames_changes_no_bit(seed, dtype):
     rng = np.random.default_rng(seed)

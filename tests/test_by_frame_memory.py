@@ -20,7 +20,7 @@ TIGHT = {
 @pytest.mark.parametrize("n", [20, 100])
 @pytest.mark.parametrize("name", TIGHT)
 def test_tight_clips_keep_to_what_was_promised(name, n):
-    recipe = Recipe([TIGHT[name]])
+    recipe = Recipe([TIGHT[name]], scale=(1.0,) * n)
     band = plain(sky(n, (40, 100)).astype("f4"))
     band = with_variances(band) if recipe.needs_variance else band
     out, backend = outputs(band, recipe), CpuBackend(threads=1, memory=2_000_000)

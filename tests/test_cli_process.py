@@ -25,3 +25,22 @@ assert not alive
 def test_garbage_is_found():
     done = subprocess.run([sys.executable, "-c", GARBAGE], capture_output=True, check=False)
     assert (done.returncode, done.stderr) == (0, b"")
+
+
+NUMCODECS = """
+import sys
+from gpustack.cli_process import load_fits
+
+load_fits()
+from astropy.io.fits.hdu.compressed import _codecs
+assert "numcodecs" not in sys.modules
+assert _codecs.Rice1.__mro__[1].__module__ == _codecs.__name__
+import numcodecs
+load_fits()
+assert sys.modules["numcodecs"] is numcodecs
+"""
+
+
+def test_fits_is_loaded_without_numcodecs_which_can_be_loaded_later():
+    done = subprocess.run([sys.executable, "-c", NUMCODECS], capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")

@@ -1,5 +1,7 @@
 """The table of clips that goes to a device."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -96,12 +98,18 @@ def test_numbers_that_a_record_cannot_hold_mean_the_same():
         ((SigmaClip(keep=-1),), abi.CLIPPED_ALL),
         ((RangeClip(), NoiseClip()), abi.CLIPPED_ALL),
         ((ESDClip(),), abi.CLIPPED_ALL),
-        ((SigmaClip(poisson=True),), abi.CLIPPED_BY_FRAME),
+        ((SigmaClip(poisson=True),), abi.CLIPPED_BASIC),
         ((RangeClip(), LinearFitClip(), SigmaClip()), abi.CLIPPED_BY_FRAME),
     ],
 )
 def test_what_a_kernel_is_compiled_for(clips, level):
     assert clipped(Recipe(clips)) == level
+
+
+def test_a_kernel_judges_by_frame_where_frames_differ():
+    poisson = Recipe(SigmaClip(poisson=True), scale=(1.0, 2.0))
+    assert clipped(poisson) == abi.CLIPPED_BY_FRAME
+    assert clipped(replace(poisson, clip_on="raw")) == abi.CLIPPED_BASIC
 
 
 @pytest.mark.parametrize("memory", [None, "12kB"])

@@ -371,6 +371,18 @@ def test_pixels_without_weight_have_no_uncertainty(backend):
         assert np.isnan(got.uncertainty).all()
 
 
+@pytest.mark.parametrize("center", ["median", "mean", "trimmed_mean"])
+def test_the_noise_of_levels_is_that_of_the_column_where_frames_are_as_they_are(backend, center):
+    band = plain(np.random.default_rng(3).normal(100, 10, (12, 9, 8)).astype("f4"))
+    clips = [SigmaClip(1.37, 1.73, center, poisson=poisson) for poisson in (False, True)]
+    scales = {"scale": (0.5, 2.0) * 6, "clip_on": "raw"}
+    for more in ({}, scales):
+        plain_one, other = (run_backend(backend, band, Recipe(clip, **more)) for clip in clips)
+        assert plain_one.rejected.all()
+        for name in ("data", "count", "low", "high"):
+            np.testing.assert_array_equal(getattr(plain_one, name), getattr(other, name))
+
+
 def test_numbers_that_are_none_are_told_plainly():
     cube = np.ones((2, 3, 3))
     with pytest.raises(RecipeError, match=r"scale: expected numbers, one a frame, or .*got 2.0"):

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpustack.backends.columns import MAD_TO_STD, Floats, Ranks
-from gpustack.backends.noise import ccd_noise
+from gpustack.backends.noise import ccd_noise, poisson_noise
 from gpustack.backends.ragged import Ragged
 from gpustack.backends.statistics import Columns, mad, mean, median, std
 from gpustack.backends.winsor import winsorized_std
@@ -19,6 +19,7 @@ from gpustack.clips import (
     NoiseClip,
     PercentileClip,
     PercentileRankClip,
+    RowSigmaClip,
     SigmaClip,
     SigmaMedianClip,
     VarianceClip,
@@ -72,6 +73,14 @@ def _(clip: SigmaMedianClip, columns: Columns, first: bool, frames: int) -> Boun
 def _(clip: NoiseClip, columns: Columns, first: bool, frames: int) -> Bounds:
     center = center_of(clip, columns, first=True)
     return around(clip, center, ccd_noise(clip, center))
+
+
+@bounds.register
+def _(clip: RowSigmaClip, columns: Columns, first: bool, frames: int) -> Bounds:
+    """With the s of each pixel of the tile, for frames that are seen as they are."""
+    center = center_of(clip, columns, first)
+    sigma = np.where(columns.count < 3, np.nan, clip.sigmas[columns.index])
+    return around(clip, center, sigma * poisson_noise(center, 1.0, 0.0))
 
 
 @bounds.register

@@ -13,6 +13,7 @@ Where sums are exact in any order, columns need not be sorted at all: see `unsor
 
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field
+from types import EllipsisType
 from typing import Any, Self
 
 import numpy as np
@@ -51,6 +52,8 @@ class Uniform:
     hi: int
     #: Statistics that clips, value and uncertainty share, by name and interval.
     known: dict[Hashable, Floats] = field(default_factory=dict)
+    #: Where the columns stand in their tile: an ellipsis is everywhere.
+    index: Ranks | EllipsisType = ...
 
     @property
     def count(self) -> int:

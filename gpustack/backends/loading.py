@@ -130,7 +130,7 @@ def settle(samples: Samples, where: Where, recipe: Recipe, f: int, row: Floats) 
     if recipe.normalizes:
         invalid = union(invalid, _overflowing(row, ends, f, recipe))
     below, above = None, None
-    if recipe.normalizes and recipe.clip_on == "normalized":
+    if recipe.sees_normalized:
         below, above = _out_of_range(row, recipe, invalid)
         normalize_row(row, f, recipe)
     gone = union(invalid, below, above)
@@ -152,7 +152,7 @@ def reasons(
     if not len(outside):
         return result
     invalid, *out_of_range = fates
-    if not recipe.normalizes or recipe.clip_on == "raw":  # a range clip is one of the clips then
+    if not recipe.sees_normalized:  # a range clip is one of the clips then
         out_of_range[:] = _out_of_range(row, recipe, invalid)
     masked = None if samples.mask is None else samples.mask[where.rows, where.cols]
     why = np.full(where.pixels, Reason.CLIP, np.uint8)
@@ -283,7 +283,7 @@ def gather(
         decode(some, here, row)
         for blank in _blank(some, here):
             np.copyto(row, np.nan, where=blank.reshape(-1))
-        if recipe.normalizes and recipe.clip_on == "normalized":
+        if recipe.sees_normalized:
             normalize_row(row, f, recipe)
         load_frame(some, here, recipe, f, seen)
         np.isfinite(seen, out=valid[f])

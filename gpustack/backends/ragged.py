@@ -188,7 +188,7 @@ class Ragged:
         """The same columns as `Uniform`, whose statistics are faster, where they are."""
         lo, hi = int(self.lo[0]), int(self.hi[0])
         if np.all(self.lo == lo) and np.all(self.hi == hi):
-            return Block(self.values, lo, hi)
+            return Block(self.values, lo, hi, index=self.index)
         return self
 
     def alike(self, active: Ranks) -> Iterator[tuple[Ranks, Self, Ranks]]:

@@ -48,7 +48,7 @@ def at_risk(
 
 def normalisation(recipe: Recipe) -> tuple[Floats, Floats]:
     """Scale and zero of every frame as clips see them, shape (n,); of one where none has any."""
-    if not recipe.normalizes or recipe.clip_on == "raw":
+    if not recipe.sees_normalized:
         return np.ones(1), np.zeros(1)
     scale: Any = recipe.scale or [1.0] * len(recipe.zero)  # type: ignore[arg-type]
     zero: Any = recipe.zero or [0.0] * len(scale)

@@ -1,7 +1,7 @@
 """The sorted columns of a tile: the many that share an interval, and the few that do not."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,7 +78,9 @@ class SortedTile:
         if isinstance(clip, Grow) or unmeasured:
             raise TypeError(f"expected a clip that decides by column, got {clip}")
         rank_all = look.rank_all
-        if look.recipe.by_frame(clip):
+        if isinstance(clip, RowSigmaClip) and not look.recipe.sees_normalized:
+            clip = replace(clip, sigmas=clip.sigmas[look.row()])
+        elif look.recipe.by_frame(clip):
             self._clip_by_frame(clip, look)  # type: ignore[arg-type]
             return
         for part in self.parts:

@@ -118,7 +118,8 @@ class SigmaClip(BaseClip):
         Whether the noise of a frame goes as the root of its level before scale and zero.
         Deviations are then summed, and thresholds taken, in units of
         ``sqrt(max(1, (c + zero * scale) * scale))``, c the centre: IRAF's correction, which
-        frames of unlike scale need, where ``clip_on="normalized"``.
+        frames of unlike scale need, where ``clip_on="normalized"``. Of frames without scale and
+        zero it makes no difference.
     keep : int
         At least so many samples survive; see `gpustack.clips`.
 

@@ -176,8 +176,8 @@ class AvgSigmaClip(BaseClip):
     Notes
     -----
     Of fewer than three samples none is rejected, nor where s is 0. A row is one of the last axis.
-    Frames are read once more for each clip of this kind and twice for its centres, before they are
-    combined.
+    For each clip of this kind frames are read twice, or three times where a sample is out before
+    it, and then to be combined.
 
     References
     ----------

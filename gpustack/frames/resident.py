@@ -10,7 +10,6 @@ from astropy.io import fits
 
 from gpustack.backends.base import Samples, working_dtype
 from gpustack.backends.cuda.device import cupy, is_array
-from gpustack.backends.cuda.launch import c_type
 from gpustack.errors import FrameError
 from gpustack.frames.coordinates import Coordinates
 
@@ -136,6 +135,8 @@ def open_resident(name: str, data: Any, unit: units.UnitBase | None) -> Resident
     FrameError
         Where it has no samples, or its dtype is not real.
     """
+    from gpustack.backends.cuda.launch import c_type  # slow to load, and few have a device
+
     if data.dtype.kind == "b":
         data = data.view(np.uint8)
     if c_type(np.dtype(data.dtype)) is None and data.dtype != np.float16:

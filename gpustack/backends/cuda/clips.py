@@ -95,6 +95,8 @@ def table(recipe: Recipe, n: int, address: int, row: int = 0) -> NDArray[np.uint
         fill(clip, record, n)
         if isinstance(clip, Clip) and recipe.by_frame(clip):
             record["kind"] = abi.CLIP_BY_FRAME
+            if isinstance(clip, SigmaClip):
+                record["spread"] = abi.SPREAD_POISSON
         if isinstance(clip, ESDClip | RowSigmaClip):
             record["table"] = end + isinstance(clip, RowSigmaClip) * row * 8
             parts.append(_numbers(clip, n))
@@ -130,8 +132,6 @@ def _(clip: ESDClip, record: Any, n: int) -> None:
 def _(clip: SigmaClip, record: Any, n: int) -> None:
     _fill_bounds(clip, record, abi.SPREAD[clip.spread], clip.center)
     record["about"], record["ddof"] = abi.ABOUT[clip.about], clip.ddof
-    if clip.poisson:
-        record["spread"] = abi.SPREAD_POISSON
 
 
 @fill.register

@@ -112,8 +112,9 @@ def combine(
     dask: str | None,
     **options: Any,
 ) -> None:
-    """Combine FRAMES into one image: FITS files, .gz and .fz too, or quoted globs.
+    """Combine FRAMES into one image: FITS files, .gz and .fz too, quoted globs, or @FILE.
 
+    @FILE is a list of names or globs, one a line, as IRAF has it.
     Samples that the MASK or DQ extension of a file marks take no part; masks and weights
     may also lie in files of their own, see --masks.
     The output holds the image, a MASK and an UNCERT extension, as astropy's CCDData

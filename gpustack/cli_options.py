@@ -352,9 +352,11 @@ def check_apart(frames: Iterable[Any], words: Mapping[str, Any], output: Path) -
     files.check_apart(output, (*named, *files.named_beside(words["align"], numbers)))
 
 
-def _meant(text: str) -> set[str]:
-    """The file of this name, and those that match it."""
-    return {text, *glob.glob(text, recursive=True)}  # noqa: PTH207 - roots
+def _meant(text: str) -> Iterator[str]:
+    """All files that a text may stand for."""
+    for name in files.names_of(text):
+        yield name
+        yield from glob.glob(name, recursive=True)  # noqa: PTH207 - roots
 
 
 def _names(frames: Iterable[Any]) -> Iterator[str]:

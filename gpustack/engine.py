@@ -76,11 +76,11 @@ def stack(
 
     Parameters
     ----------
-    frames : path, glob, Image, CCDData, array, or an iterable of them
-        FITS files (plain, .gz or tile-compressed), `Image` where masks, weights or variances lie
-        in files of their own, `~astropy.nddata.CCDData` or numpy arrays, all of one shape and
-        unit. An array alone is (frame, y, x). Or cupy arrays, all on one device: they stay
-        there, and the result is made of cupy arrays.
+    frames : path, glob, "@FILE", Image, CCDData, array, or an iterable of them
+        FITS files (plain, .gz or tile-compressed), or a list with their names, one a line; `Image`
+        where masks, weights or variances lie in files of their own, `~astropy.nddata.CCDData` or
+        numpy arrays, all of one shape and unit. An array alone is (frame, y, x). Or cupy arrays,
+        all on one device: they stay there, and the result is made of cupy arrays.
     clips : clip, iterable of clips, or Recipe
         Such as `RangeClip`, `ExtremaClip`, `SigmaClip`; see `gpustack.clips`. A recipe, such
         as that of an earlier result, stands for this and all that follows up to `outputs`,

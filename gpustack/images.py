@@ -8,7 +8,7 @@ from typing import Any
 
 from gpustack.checks import check, tidy
 from gpustack.errors import InputError
-from gpustack.files import files_of, is_glob, split_hdu
+from gpustack.files import files_of, is_glob, names_of, split_hdu
 
 PathLike = str | os.PathLike[str]
 
@@ -89,7 +89,7 @@ def paired(frames: Sequence[str], planes: Mapping[str, Sequence[str]]) -> list[I
     Parameters
     ----------
     frames : sequence of str
-        File names and globs.
+        File names, globs and ``@FILE``.
     planes : mapping of "mask", "weight", "variance" to sequence of str
         Of each, as many file names or globs as there are frames, in the same order; or one text:
         ``"!KEYWORD"``, or ``"OLD:NEW"``, what the name of a frame has and the other instead.
@@ -123,9 +123,11 @@ def _beside(what: str, data: Sequence[str], texts: Sequence[str]) -> list[str]:
 
 def _files_with_hdu(text: str) -> list[str]:
     """The files that a text stands for, each with the HDU that stands behind it, if one does."""
-    text = os.path.expanduser(text)  # noqa: PTH111 - str in, str out
-    file, _ = split_hdu(text)
-    return [found + text[len(file) :] for found in files_of(file)]
+    found = []
+    for name in names_of(os.path.expanduser(text)):  # noqa: PTH111 - str in, str out
+        file, _ = split_hdu(name)
+        found += [one + name[len(file) :] for one in files_of(file)]
+    return found
 
 
 def _rule(what: str, text: str) -> Callable[[str], str] | None:

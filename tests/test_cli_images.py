@@ -25,6 +25,8 @@ def folder(tmp_path, monkeypatch):
             cards = {"BUNIT": "adu", "BPM": f"c{f}_ood"} if what == "ooi" else {}
             hdu = fits.ImageHDU(array, fits.Header(cards), name="N3")
             fits.HDUList([fits.PrimaryHDU(), hdu]).writeto(tmp_path / f"c{f}_{what}.fits")
+    (tmp_path / "frames.list").write_text("c[01]_ooi.fits\nc2_ooi.fits\nc3_ooi.fits\n")
+    (tmp_path / "masks.list").write_text("c[01]_ood.fits[N3]\nc2_ood.fits\nc3_ood.fits[1]\n")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -51,6 +53,7 @@ def run(*words):
         ["--masks", "*_ood.fits[1]"],
         ["--masks", "ooi.fits:ood.fits[N3]"],
         ["--masks", "!BPM"],
+        ["--masks", "@masks.list"],
         [word for f in range(4) for word in ("--masks", f"c{f}_ood.fits")],
         ["--masks", "c[01]_ood.fits", "--masks", "c2_ood.fits", "--masks", "c3_ood.fits[N3]"],
     ],
@@ -114,6 +117,15 @@ BAD = {
 def test_what_does_not_fit(folder, words, message):
     with pytest.raises(InputError, match=message):
         raise run("c*_ooi.fits", *words).exception
+
+
+def test_a_list_stands_for_its_files(folder):
+    assert not run("@frames.list", "--masks", "@masks.list").exception
+    np.testing.assert_array_equal(fits.getdata("out.fits"), stack(images(mask="ood")).data)
+    (folder / "c3_ooi.fits").unlink()
+    (folder / "c3_ooi.fits").symlink_to("out.fits")
+    with pytest.raises(InputError, match=r"c3_ooi\.fits: expected another output, got one of"):
+        raise run("@frames.list", "--overwrite").exception
 
 
 def test_the_output_is_no_mask(folder):

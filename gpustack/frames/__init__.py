@@ -57,7 +57,8 @@ def open_frames(
     ----------
     inputs : str, path, Image, CCDData, numpy or cupy array, or an iterable of them
         A str with ``*``, ``?`` or ``[`` that names no file stands for the files that
-        match, sorted. An `Image` has masks, weights or variances in files of their own. A
+        match, sorted; ``"@FILE"`` for those whose names or globs stand in a file, one a line. An
+        `Image` has masks, weights or variances in files of their own. A
         `CCDData` or masked array brings its mask, a `Quantity` its unit. An ndarray given alone
         is (frame, y, x), or has more axes after the first; images of one axis come in a list.
     hdu : int, str or (str, int), optional

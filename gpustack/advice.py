@@ -7,17 +7,30 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from astropy import units
+
 from gpustack.clips import SigmaClip, SigmaMedianClip
+from gpustack.combines import MEDIANS
 from gpustack.errors import GpustackWarning
 from gpustack.frames import Frame
-from gpustack.header import printable
+from gpustack.header import printable, read_exposure
 from gpustack.recipe import Recipe
 from gpustack.result import StackResult
+
+#: Keywords that frames which belong together share.
+ALIKE = ("FILTER", "IMAGETYP")
+
+#: Units of what grows with the exposure.
+COUNTS = (units.adu, units.electron, units.photon, units.ct, units.DN)
+
+#: Exposures that differ by less count as equal: shutters and their clocks are that good.
+SAME_EXPOSURE = 0.98
 
 
 def warn_of(result: StackResult, frames: Sequence[Frame]) -> None:
     """Warn of what is unusual about frames, recipe and result."""
-    for message in (*_unusual(result), *_counted_twice(frames)):
+    unlike = *_unlike(frames), *_unlike_exposures(result.recipe, frames)
+    for message in (*_unusual(result), *_counted_twice(frames), *unlike):
         warnings.warn(message, GpustackWarning, stacklevel=3)
 
 
@@ -49,6 +62,34 @@ def _counted_twice(frames: Sequence[Frame]) -> Iterator[str]:
                 + f" and {len(twice) - 1} others" * (len(twice) > 1)
                 + ", combined here too, so that they count twice"
             )
+
+
+def _unlike(frames: Sequence[Frame]) -> Iterator[str]:
+    """Keywords that tell that frames do not belong together."""
+    for key in ALIKE:
+        there = [frame for frame in frames if key in frame.header]
+        said = [str(frame.header[key]).strip() for frame in there]
+        others = [f for f, value in enumerate(said) if value.lower() != said[0].lower()]
+        if others:
+            other = others[0]
+            yield (
+                f"frames differ in {key}: {said[0]!r} in {there[0].name}, {said[other]!r} in "
+                f"{there[other].name}" + f" and {len(others) - 1} more" * (len(others) > 1)
+            )
+
+
+def _unlike_exposures(recipe: Recipe, frames: Sequence[Frame]) -> Iterator[str]:
+    """Counts of exposures that are not scaled, and of which no sum is asked for."""
+    levels = recipe.method in (*MEDIANS, "mean", "min", "max")
+    if not levels or recipe.scale is not None or frames[0].unit not in COUNTS:
+        return
+    times = [(read_exposure(frame.header) or 0.0, frame.name) for frame in frames]
+    (least, short), (most, long) = min(times), max(times)
+    if 0 < least < most * SAME_EXPOSURE:
+        yield (
+            f"frames differ in EXPTIME: {least:g} in {short} to {most:g} in {long}, and are not "
+            'scaled; scale="exposure" (--scale exposure) brings them to that of the first'
+        )
 
 
 def _missing(frames: Mapping[str, Any]) -> Iterator[str]:

@@ -15,6 +15,7 @@ from placing import laid
 
 
 @pytest.mark.filterwarnings("ignore:.*turned, scaled:gpustack.errors.GpustackWarning")
+@pytest.mark.filterwarnings("ignore:frames differ in")
 def test_decam_frames_lie_where_their_coordinates_say(real_data):
     """The centre of each is within a pixel's diagonal of where it belongs, on the result too."""
     paths = sorted(real_data.glob("legacypipe_wcs/testcase4_decam/*ooi*.fits"))
@@ -35,6 +36,7 @@ def test_decam_frames_lie_where_their_coordinates_say(real_data):
     assert result.count.max() == len(paths)
 
 
+@pytest.mark.filterwarnings("ignore:frames differ in")
 def test_decam_corners_are_warned_of(real_data):
     paths = sorted(real_data.glob("legacypipe_wcs/testcase4_decam/*ooi*.fits"))
     with pytest.warns(GpustackWarning, match=r"S1.fits.* up to 1.0\d pixels .* 4 others less"):

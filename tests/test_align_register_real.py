@@ -125,6 +125,7 @@ def weighted_mean(values, errors):
     return np.sum(values * weights, 0) / weights.sum(0), weights.sum(0) ** -0.5
 
 
+@pytest.mark.filterwarnings("ignore:frames differ in ")
 def test_a_frame_of_another_field_is_left_out(saao, m13):
     paths = [*saao[0][:2], m13[0][0]]
     with pytest.warns(match="M13_blue_0001.fits: left out: align: expected something"):

@@ -12,6 +12,8 @@ from gpustack.cli import cli
 from gpustack.errors import RecipeError
 from gpustack.header import read_recipe
 
+pytestmark = pytest.mark.filterwarnings("ignore:frames differ in EXPTIME")
+
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):

@@ -66,7 +66,7 @@ def folder(tmp_path_factory):
     for f in range(N):
         plane = rng.normal(1000 + 20 * f, 10, SHAPE)
         plane[rng.random(SHAPE) < 0.04] += 800
-        header = fits.Header({"BUNIT": "adu", "EXPTIME": 10.0 + f})
+        header = fits.Header({"BUNIT": "adu", "EXPTIME": 10.0 + f / 50})
         header.update({"CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CRVAL1": 10.0, "CRVAL2": 20.0})
         header.update({"CRPIX1": 15.0 - f, "CRPIX2": 20.0 + f, "CDELT1": -1e-4, "CDELT2": 1e-4})
         bits = np.where(rng.random(SHAPE) < 0.05, 1 << rng.integers(0, 3, SHAPE), 0)

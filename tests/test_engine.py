@@ -38,7 +38,7 @@ def cube():
 def files(cube, tmp_path):
     """The cube as FITS files, as an observer would have them."""
     for i, plane in enumerate(cube):
-        header = fits.Header({"BUNIT": "adu", "EXPTIME": 10.0 + i, "OBJECT": "M 13"})
+        header = fits.Header({"BUNIT": "adu", "EXPTIME": 10.0, "OBJECT": "M 13"})
         fits.writeto(tmp_path / f"frame_{i}.fits", plane, header)
     return tmp_path
 
@@ -225,6 +225,34 @@ def test_no_outlier_is_further_out_than_the_warning_says(n, center, ddof):
 def test_the_same_file_twice_warns(files):
     with pytest.warns(GpustackWarning, match=r"frame_0\.fits: given 2 times"):
         stack([files / "frame_0.fits", files / "frame_0.fits"])
+
+
+def exposures(key, values, unit="adu"):
+    return [CCDData(np.ones((2, 2)), unit=unit, meta={key: value}) for value in values]
+
+
+@pytest.mark.parametrize("key", ["FILTER", "IMAGETYP"])
+def test_frames_that_do_not_belong_together_warn(key):
+    frames = exposures(key, ["V ", "v", "B", "R"])
+    with pytest.warns(GpustackWarning, match=f"{key}: 'V' in frame 0, 'B' in frame 2 and 1 more$"):
+        stack(frames)
+    del frames[2].meta[key]
+    with pytest.warns(GpustackWarning, match=f"{key}: 'V' in frame 0, 'R' in frame 3$"):
+        stack(frames)
+    stack(frames[:3])
+
+
+def test_exposures_that_differ_and_are_not_scaled_warn():
+    frames = exposures("EXPTIME", [30, 10.0, 60])
+    message = r"EXPTIME: 10 in frame 1 to 60 in frame 2, and are not scaled; scale=\"exposure\""
+    for combine in ("mean", "median", "max"):
+        with pytest.warns(GpustackWarning, match=message):
+            stack(frames, combine=combine)
+    stack(frames, scale="exposure")
+    stack(frames, combine="sum")
+    for values, unit in (([30, 10], "adu / s"), ([0, 10], "adu"), ([30, 30.2], "adu")):
+        stack(exposures("EXPTIME", values, unit))
+    stack([*exposures("EXPTIME", [30, "long"]), *exposures("OTHER", [1])])
 
 
 def test_a_result_among_the_frames_that_it_was_made_of_warns(files):

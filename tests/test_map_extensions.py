@@ -14,6 +14,8 @@ from gpustack.maps.extensions import EXTENSIONS
 from gpustack.reasons import Reason
 from gpustack.recipe import MAPS, OUTPUTS
 
+pytestmark = pytest.mark.filterwarnings("ignore:frames differ in EXPTIME")
+
 CLIPS = [RangeClip(high=400), SigmaClip(2, 2, spread="mad_std"), Grow(1)]
 N, SHAPE = 7, (12, 10)
 

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from gpustack import Keyword, Statistic, stack
 from gpustack.errors import GpustackWarning
 
+pytestmark = pytest.mark.filterwarnings("ignore:frames differ in EXPTIME")
+
 SHAPE = (12, 10)
 #: float64 numbers of a few operations on exact ones.
 EXACT = 1e-12

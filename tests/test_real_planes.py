@@ -62,6 +62,7 @@ def exposures(request, folder):
     return [folder / "testcase4_decam" / f"c4d_{n.format('ooi')}.fits" for n in request.param]
 
 
+@pytest.mark.filterwarnings("ignore:frames differ in")
 def test_the_weighted_mean_is_that_of_numpy(exposures):
     words = {"weights": "variance", "uncertainty": "propagated", "unit": "adu"}
     outputs = ("uncertainty", "count", "weight", "coverage")
@@ -81,6 +82,7 @@ def test_the_weighted_mean_is_that_of_numpy(exposures):
     np.testing.assert_array_equal(result.mask, total == 0)
 
 
+@pytest.mark.filterwarnings("ignore:frames differ in")
 def test_bad_samples_are_in_no_median(exposures):
     words = {"combine": "median", "unit": "adu", "outputs": ("count",)}
     by_mask = stack([Image(p, mask=kind(p, "ood")) for p in exposures], **words)
@@ -146,6 +148,7 @@ def projected(path, grid):
 
 
 @pytest.mark.parametrize(("pattern", "n", "unit"), FIELDS.values(), ids=FIELDS)
+@pytest.mark.filterwarnings("ignore:frames differ in")
 def test_on_one_grid(folder, pattern, n, unit):
     paths = sorted(folder.glob(pattern))
     assert len(paths) == n

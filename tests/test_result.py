@@ -11,6 +11,8 @@ from gpustack import SigmaClip, stack
 from gpustack.errors import GpustackWarning, InputError
 from gpustack.header import read_recipe
 
+pytestmark = pytest.mark.filterwarnings("ignore:frames differ in EXPTIME")
+
 
 def sky_header(**cards):
     """The header of a frame with a distorted WCS, as a telescope writes it."""

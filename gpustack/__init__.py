@@ -38,6 +38,9 @@ if TYPE_CHECKING:
     from gpustack.errors import GpustackWarning as GpustackWarning
     from gpustack.errors import InputError as InputError
     from gpustack.errors import MemoryLimitError as MemoryLimitError
+    from gpustack.errors import MismatchError as MismatchError
+    from gpustack.errors import MissingFileError as MissingFileError
+    from gpustack.errors import MissingPackageError as MissingPackageError
     from gpustack.errors import OutOfMemoryError as OutOfMemoryError
     from gpustack.errors import OutputError as OutputError
     from gpustack.errors import RecipeError as RecipeError
@@ -109,9 +112,12 @@ _HOMES = {
     "RecipeError": "errors",
     "MemoryLimitError": "errors",
     "FrameError": "errors",
+    "MissingFileError": "errors",
+    "MismatchError": "errors",
     "OutputError": "errors",
     "WriteError": "errors",
     "OutOfMemoryError": "errors",
+    "MissingPackageError": "errors",
     "BackendError": "errors",
     "ClusterError": "errors",
     "GpustackWarning": "errors",

@@ -34,6 +34,7 @@ from gpustack.errors import (
     BackendError,
     ClusterError,
     GpustackError,
+    MissingPackageError,
     OutOfMemoryError,
     WriteError,
 )
@@ -42,6 +43,14 @@ from gpustack.images import PLANES
 #: Exit codes: 0 done, 1 the demo found its result wrong or a replay not the same, 128 + N ended by
 #: signal N, and these: what was given is at fault, or the machine.
 NOT_SAME, BAD_INPUT, ENVIRONMENT = 1, 2, 3
+MACHINE = (
+    BackendError,
+    ClusterError,
+    MissingPackageError,
+    WriteError,
+    OutOfMemoryError,
+    MemoryError,
+)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -70,7 +79,7 @@ def cli() -> None:
 @cli.command(
     short_help="Combine FITS files into one image.",
     epilog="Exit codes: 0 done, 2 bad input, 3 this machine cannot: backend, memory, disk, "
-    "cluster.",
+    "cluster, a package that is not installed.",
 )
 @click.argument("frames", nargs=-1, required=True, metavar="FRAMES...")
 @click.option(
@@ -370,8 +379,7 @@ def main() -> None:
             sys.exit(128 + signal.SIGINT)
         except (GpustackError, MemoryError) as err:
             click.echo(f"gpustack: {str(err) or 'out of memory'}", err=True)
-            machine = (BackendError, ClusterError, WriteError, OutOfMemoryError, MemoryError)
-            sys.exit(ENVIRONMENT if isinstance(err, machine) else BAD_INPUT)
+            sys.exit(ENVIRONMENT if isinstance(err, MACHINE) else BAD_INPUT)
         except OSError as err:
             if not unwritten(err):
                 raise

@@ -37,7 +37,9 @@ class Extras:
     OutputError
         Where a file exists, or its name tells of nothing that can be written.
     InputError
-        Where matplotlib is needed and not installed, or samples that workers have.
+        Where samples are needed that workers have.
+    MissingPackageError
+        Where matplotlib is, and not installed.
     """
 
     def __init__(

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gpustack.errors import InputError
+from gpustack.errors import MissingPackageError
 
 #: So many or more rejections share the brightest colour.
 MOST_REJECTED = 4
@@ -87,13 +87,13 @@ def require_matplotlib(what: str) -> Any:
 
     Raises
     ------
-    InputError
+    MissingPackageError
         Where matplotlib is not installed; it says that `what` needs it.
     """
     try:
         from matplotlib.figure import Figure
     except ImportError as err:
-        raise InputError(
+        raise MissingPackageError(
             f"{what} draws with matplotlib, which is not installed here: "
             "pip install matplotlib (the extra gpustack[plot])"
         ) from err

@@ -12,6 +12,7 @@
     +-- OutputError (OSError)            the result cannot have that name
     |   +-- WriteError                   the system could not write it: a full disk, for one
     +-- OutOfMemoryError (MemoryError)   memory ran out, of the machine or of a device
+    +-- MissingPackageError (ImportError)  an extra is needed that is not installed
     +-- BackendError (RuntimeError)      a backend was asked for that cannot work here
     +-- ClusterError (RuntimeError)      a dask cluster was lost, or cannot be used
 
@@ -102,6 +103,10 @@ class WriteError(OutputError):
 
 class OutOfMemoryError(GpustackError, MemoryError):
     """The machine or a device has less memory than a run within its limit takes."""
+
+
+class MissingPackageError(GpustackError, ImportError):
+    """A package is not installed that only an extra brings."""
 
 
 class BackendError(GpustackError, RuntimeError):

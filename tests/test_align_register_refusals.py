@@ -11,7 +11,13 @@ from gpustack import Register, stack
 from gpustack.align import bring_together
 from gpustack.align.seen import _median9
 from gpustack.align.similarity import Similarity
-from gpustack.errors import FrameError, GpustackWarning, InputError, RecipeError
+from gpustack.errors import (
+    FrameError,
+    GpustackWarning,
+    InputError,
+    MissingPackageError,
+    RecipeError,
+)
 from gpustack.frames import open_frames
 
 SHAPE = (260, 280)
@@ -109,7 +115,9 @@ def test_the_reference_is_one_of_the_frames(good, by):
 @pytest.mark.parametrize(("by", "name"), [("phase", "skimage"), ("stars", "astroalign")])
 def test_a_missing_package_names_the_extra(good, monkeypatch, by, name):
     monkeypatch.setitem(sys.modules, name, None)
-    with pytest.raises(InputError, match=rf"{name} is not installed: .*gpustack\[register\]"):
+    with pytest.raises(
+        MissingPackageError, match=rf"{name} is not installed: .*gpustack\[register\]"
+    ):
         stack(good, align=Register(by))
 
 

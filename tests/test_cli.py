@@ -61,6 +61,24 @@ def run_here(monkeypatch, *words):
     return 0
 
 
+@pytest.mark.parametrize(
+    ("name", "words", "extra"),
+    [
+        ("matplotlib.figure", ["--report", "page.html"], "plot"),
+        ("matplotlib.figure", ["--preview", "look.png"], "plot"),
+        ("sep", ["--align", "register"], "register"),
+        ("distributed", ["--dask", "tcp://localhost:1"], "dask"),
+    ],
+)
+def test_a_package_that_is_missing_is_the_machines_fault(
+    folder, monkeypatch, capsys, name, words, extra
+):
+    monkeypatch.setitem(sys.modules, name, None)
+    assert run_here(monkeypatch, "combine", "m*.fits", "-o", "out.fits", *words) == 3
+    assert f"(the extra gpustack[{extra}])" in capsys.readouterr().err
+    assert not Path("out.fits").exists()
+
+
 def test_it_writes_what_stack_gives(folder):
     done = gpustack_command(
         *("combine", "m*.fits", "-o", "out.fits", "--combine", "median"),
@@ -186,9 +204,10 @@ def test_what_is_not_written_beside_a_result_that_stands(folder, monkeypatch, ca
     def full(path, *_, **__):
         raise WriteError(f"{path}: could not be written: No space left")
 
-    monkeypatch.setattr("gpustack.writing.write_text", full)
     monkeypatch.setattr("gpustack.show.write_page", lambda _, path, **__: full(path))
     monkeypatch.setattr("gpustack.show.write_preview", lambda _, path, **__: full(path))
+    # Last: it stays in modules that are loaded while it stands there.
+    monkeypatch.setattr("gpustack.writing.write_text", full)
     option, what = ("--preview", "preview") if name == "run.png" else ("--report", "report")
     assert run_here(monkeypatch, "combine", "m*.fits", "-o", "out.fits", option, name) == 3
     said = f"gpustack: out.fits was written; its {what} was not: {name}: could not be written"

@@ -14,7 +14,7 @@ from gpustack.align.project import wcs_project
 from gpustack.demo import judge as judging
 from gpustack.demo import report, simulate
 from gpustack.demo.truth import Truth, make_truth, noise_of, shared_area, tally
-from gpustack.errors import InputError, OutputError
+from gpustack.errors import InputError, MissingPackageError, OutputError
 
 FRAMES, SIZE, SEED = 20, 128, 1
 
@@ -312,7 +312,7 @@ def test_the_picture_is_wide_and_takes_nan(simulated, tmp_path):
 
 def test_a_missing_matplotlib_names_the_extra(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    with pytest.raises(InputError, match=r"pip install matplotlib .*gpustack\[plot\]"):
+    with pytest.raises(MissingPackageError, match=r"pip install matplotlib .*gpustack\[plot\]"):
         demo.run(tmp_path / "demo")
     assert not (tmp_path / "demo").exists()
 

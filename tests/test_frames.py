@@ -245,50 +245,6 @@ def test_globs_are_expanded_in_order_and_names_taken_as_they_are(folder, pattern
     assert values(open_frames([str(folder / pattern), folder / "b.fits"])) == [*expected, 2]
 
 
-def test_a_list_names_files_and_globs(folder, monkeypatch):
-    monkeypatch.chdir(folder)
-    lines = ["# tonight", "b.fits", "", f"  {folder / 'a.fits'}  ", "c[123].fits"]
-    (folder / "night.list").write_text("\r\n".join(lines))
-    assert values(open_frames("@night.list")) == [2, 1, 4]
-    assert values(open_frames([f"@{folder / 'night.list'}", "a.fits"])) == [2, 1, 4, 1]
-    monkeypatch.setenv("HOME", str(folder))
-    assert values(open_frames("@~/night.list")) == [2, 1, 4]
-    (folder / "a.fits").rename("@night.list")
-    assert values(open_frames("@night.list")) == [1]
-
-
-def test_names_in_a_list_need_not_be_text(folder, monkeypatch):
-    name = os.fsdecode(b"\xe9t\xe9.fits")
-    monkeypatch.chdir(folder)
-    (folder / "a.fits").rename(name)
-    (folder / "night.list").write_bytes(os.fsencode(name))
-    assert values(open_frames("@night.list")) == [1]
-
-
-@pytest.mark.parametrize(
-    ("content", "problem"),
-    [
-        (b"", "got none$"),
-        (b"# nothing yet\n\n", "got none$"),
-        (b"SIMPLE\0", "got no text"),
-        (b"a.fits\nx.fits", "x.fits: expected a FITS file, got no such file"),
-        (b"a.fits\nx*.fits", r"x\*.fits: expected files that match"),
-    ],
-)
-def test_a_list_that_is_none(folder, monkeypatch, content, problem):
-    monkeypatch.chdir(folder)
-    (folder / "night.list").write_bytes(content)
-    with pytest.raises(FrameError, match=problem):
-        open_frames("@night.list")
-
-
-def test_a_list_that_cannot_be_read(folder):
-    with pytest.raises(FileNotFoundError, match=r"^@.*one a line, got none of that name"):
-        open_frames(f"@{folder / 'other.list'}")
-    with pytest.raises(FrameError, match=r"^@.*got: Is a directory"):
-        open_frames(f"@{folder}")
-
-
 def test_frames_come_from_anything_iterable(folder):
     ccd = CCDData(np.full((2, 2), 7), unit="adu")
     items = [folder / "a.fits", str(folder / "b.fits"), ccd, np.full((2, 2), 8)]

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 import chromium
 from gpustack import AvgSigmaClip, InputError, SigmaClip, stack, write_page, write_preview
 from gpustack.cli import cli
-from gpustack.errors import GpustackWarning, OutputError
+from gpustack.errors import GpustackWarning, MissingPackageError, OutputError
 from gpustack.provenance import read_report
 from gpustack.replay import replay
 from webpage import Checked
@@ -168,7 +168,7 @@ def test_what_is_refused_before_the_work(night, tmp_path, monkeypatch, words, ki
 def test_without_matplotlib_it_says_so_before_the_work(night, tmp_path, monkeypatch, words):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    with pytest.raises(InputError, match=r"pip install matplotlib .*gpustack\[plot\]"):
+    with pytest.raises(MissingPackageError, match=r"pip install matplotlib .*gpustack\[plot\]"):
         combine(night, "-o", "out.fits", *words)
     combine(night, "-o", "out.fits", "--report", "a.json")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.json", "out.fits"]

@@ -18,7 +18,7 @@ from gpustack.align.similarity import Similarity
 from gpustack.align.stars import Stars
 from gpustack.align.target import as_grid
 from gpustack.alignments import Register
-from gpustack.errors import FrameError, InputError
+from gpustack.errors import FrameError, InputError, MissingPackageError
 from gpustack.frames import Frame
 from gpustack.header import fits_wcs
 from gpustack.logs import logger
@@ -45,7 +45,9 @@ def register_frames(
     FrameError
         Where a frame cannot be aligned, unless it may be left out; where the reference cannot.
     InputError
-        Where there is no such reference, a package is missing, or the result would be too large.
+        Where there is no such reference, or the result would be too large.
+    MissingPackageError
+        Where what measures is not installed.
     """
     if how.reference >= len(frames):
         raise InputError(
@@ -100,7 +102,7 @@ def _meter(reference: Frame, how: Register) -> Shift | Stars:
 def _check_installed(how: Register) -> None:
     missing = [name for name in _NEEDS[how.by] if find_spec(name) is None]
     if missing:
-        raise InputError(
+        raise MissingPackageError(
             f"align {how}: expected the packages that measure, {', '.join(missing)} is not "
             "installed: pip install astroalign scikit-image sep (the extra gpustack[register])"
         )

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from gpustack.errors import ClusterError
+from gpustack.errors import ClusterError, MissingPackageError
 
 _ADDRESS = re.compile(r"\w+://|[^/]+:\d+$")
 
@@ -26,7 +26,9 @@ def connected(address: str | None) -> Iterator[Any]:
     Raises
     ------
     ClusterError
-        Where there is none, or dask is not installed.
+        Where there is none.
+    MissingPackageError
+        Where dask is not installed.
     """
     if address is None:
         yield None
@@ -34,7 +36,7 @@ def connected(address: str | None) -> Iterator[Any]:
     try:
         from distributed import Client
     except ImportError as err:
-        raise ClusterError(
+        raise MissingPackageError(
             f"dask {address}: expected distributed to be installed, got: {err}; "
             "pip install distributed (the extra gpustack[dask])"
         ) from err

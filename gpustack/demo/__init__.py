@@ -112,7 +112,9 @@ def run(
     Raises
     ------
     InputError
-        Where a number is out of its range or matplotlib is not installed.
+        Where a number is out of its range.
+    MissingPackageError
+        Where matplotlib is not installed.
     WriteError
         Where the folder or a file cannot be written.
     """

@@ -33,7 +33,9 @@ def write_preview(result: StackResult, path: PathLike, *, overwrite: bool = Fals
     Raises
     ------
     InputError
-        Where the result has no look, or matplotlib is not installed.
+        Where the result has no look.
+    MissingPackageError
+        Where matplotlib is not installed.
     OutputError
         Where the file exists, or cannot be written; nothing is left behind.
     """
@@ -63,7 +65,9 @@ def write_page(
     Raises
     ------
     InputError
-        Where the result has no look, or matplotlib is not installed.
+        Where the result has no look.
+    MissingPackageError
+        Where matplotlib is not installed.
     OutputError
         Where the file exists, or cannot be written; nothing is left behind.
     """

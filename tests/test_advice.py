@@ -1,0 +1,107 @@
+"""What is unusual about a run is warned of: frames that do not belong together, powerless clips."""
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from astropy.nddata import CCDData
+
+from gpustack import RangeClip, SigmaClip, SigmaMedianClip, stack
+from gpustack.errors import GpustackWarning
+
+CLIPS = [RangeClip(high=5000), SigmaClip(low=2, high=2, spread="mad_std")]
+
+
+@pytest.fixture
+def cube():
+    return np.random.default_rng(7).normal(100, 5, (9, 24, 17)).astype(np.float32)
+
+
+@pytest.fixture
+def files(cube, tmp_path):
+    for i, plane in enumerate(cube):
+        fits.writeto(tmp_path / f"frame_{i}.fits", plane, fits.Header({"BUNIT": "adu"}))
+    return tmp_path
+
+
+def test_one_frame_works_and_warns(cube):
+    with pytest.warns(GpustackWarning, match="only one frame"):
+        result = stack(cube[:1])
+    np.testing.assert_array_equal(result.data, cube[0])
+
+
+def test_a_frame_without_valid_samples_counts_nothing_and_warns(cube):
+    cube[4] = np.nan
+    with pytest.warns(GpustackWarning, match="frame 4: no valid sample"):
+        with_it = stack(cube, CLIPS, scale="median")
+    without = stack(np.delete(cube, 4, axis=0), CLIPS, scale="median")
+    np.testing.assert_array_equal(with_it.data, without.data)
+    np.testing.assert_array_equal(with_it.count, without.count)
+
+
+def test_a_clip_that_can_reject_nothing_warns(cube):
+    with pytest.warns(GpustackWarning, match="at most 2.5, so nothing will be rejected"):
+        stack(cube[:5], SigmaClip(3, 3))
+    with pytest.warns(GpustackWarning, match=r"at most 2.2, .* rejected; use a lower threshold"):
+        stack(cube[:5], SigmaMedianClip(2.24, 2.24))
+    cube[:5, 0, 0] = 1, 2, 3, 2, 1e30
+    assert stack(cube[:5], SigmaMedianClip(2.23, 2.23)).high[0, 0] == 1
+    for clip in (SigmaClip(3, 2.4), SigmaClip(3, 3, spread="mad_std")):
+        assert stack(cube[:5], clip).high[0, 0] == 1
+    stack(cube, SigmaClip(2.9, 2.9))
+
+
+@pytest.mark.parametrize("n", [3, 5, 10])
+@pytest.mark.parametrize("center", ["mean", "median"])
+@pytest.mark.parametrize("ddof", [0, 1])
+def test_no_outlier_is_further_out_than_the_warning_says(n, center, ddof):
+    planes = [np.full((2, 2), i) for i in (*range(n - 1), 1e9)]
+    farthest = (n - 1) ** 0.5 if center == "mean" else n / (n - 1) ** 0.5
+    farthest *= ((n - ddof) / n) ** 0.5
+    inside = SigmaClip(farthest * 0.999, farthest * 0.999, center, maxiters=1, ddof=ddof)
+    assert stack(planes, inside).high.all()
+    outside = SigmaClip(farthest * 1.001, farthest * 1.001, center, ddof=ddof)
+    with pytest.warns(GpustackWarning, match="nothing will be rejected"):
+        assert not stack(planes, outside).high.any()
+
+
+def test_the_same_file_twice_warns(files):
+    with pytest.warns(GpustackWarning, match=r"frame_0\.fits: given 2 times"):
+        stack([files / "frame_0.fits", files / "frame_0.fits"])
+
+
+def exposures(key, values, unit="adu"):
+    return [CCDData(np.ones((2, 2)), unit=unit, meta={key: value}) for value in values]
+
+
+@pytest.mark.parametrize("key", ["FILTER", "IMAGETYP"])
+def test_frames_that_do_not_belong_together_warn(key):
+    frames = exposures(key, ["V ", "v", "B", "R"])
+    with pytest.warns(GpustackWarning, match=f"{key}: 'V' in frame 0, 'B' in frame 2 and 1 more$"):
+        stack(frames)
+    del frames[2].meta[key]
+    with pytest.warns(GpustackWarning, match=f"{key}: 'V' in frame 0, 'R' in frame 3$"):
+        stack(frames)
+    stack(frames[:3])
+
+
+def test_exposures_that_differ_and_are_not_scaled_warn():
+    frames = exposures("EXPTIME", [30, 10.0, 60])
+    message = r"EXPTIME: 10 in frame 1 to 60 in frame 2, and are not scaled; scale=\"exposure\""
+    for combine in ("mean", "median", "max"):
+        with pytest.warns(GpustackWarning, match=message):
+            stack(frames, combine=combine)
+    stack(frames, scale="exposure")
+    stack(frames, combine="sum")
+    for values, unit in (([30, 10], "adu / s"), ([0, 10], "adu"), ([30, 30.2], "adu")):
+        stack(exposures("EXPTIME", values, unit))
+    stack([*exposures("EXPTIME", [30, "long"]), *exposures("OTHER", [1])])
+
+
+def test_a_result_among_the_frames_that_it_was_made_of_warns(files):
+    frames = sorted(str(path) for path in files.glob("*.fits"))[:3]
+    stack(frames).write(files / "earlier.fits")
+    with pytest.warns(GpustackWarning, match=r"earlier\.fits: made of frame_0\.fits and 2 others"):
+        stack([*frames, files / "earlier.fits"])
+    with pytest.warns(GpustackWarning, match=r"made of frame_0\.fits, combined here too"):
+        stack([frames[0], files / "earlier.fits"])
+    stack([files / "frame_4.fits", files / "earlier.fits"])  # no warning, which would be an error

@@ -1,0 +1,63 @@
+"""Lists of names in a file, ``@FILE``, in the place of frames."""
+
+import os
+
+import numpy as np
+import pytest
+
+from fitsmaker import image_bytes
+from gpustack.errors import FrameError
+from gpustack.frames import open_frames
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    for name, value in [("b.fits", 2), ("a.fits", 1), ("c1.fits", 4)]:
+        (tmp_path / name).write_bytes(image_bytes(np.full((2, 2), value, "i2"), BUNIT="adu"))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def values(frames):
+    return [int(frame.whole()[0, 0]) for frame in frames]
+
+
+def test_a_list_names_files_and_globs(folder, monkeypatch):
+    lines = ["# tonight", "b.fits", "", f"  {folder / 'a.fits'}  ", "c[123].fits"]
+    (folder / "night.list").write_text("\r\n".join(lines))
+    assert values(open_frames("@night.list")) == [2, 1, 4]
+    assert values(open_frames([f"@{folder / 'night.list'}", "a.fits"])) == [2, 1, 4, 1]
+    monkeypatch.setenv("HOME", str(folder))
+    assert values(open_frames("@~/night.list")) == [2, 1, 4]
+    (folder / "a.fits").rename("@night.list")
+    assert values(open_frames("@night.list")) == [1]
+
+
+def test_names_in_a_list_need_not_be_text(folder):
+    name = os.fsdecode(b"\xe9t\xe9.fits")
+    (folder / "a.fits").rename(name)
+    (folder / "night.list").write_bytes(os.fsencode(name))
+    assert values(open_frames("@night.list")) == [1]
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b"", "got none$"),
+        (b"# nothing yet\n\n", "got none$"),
+        (b"SIMPLE\0", "got no text"),
+        (b"a.fits\nx.fits", "x.fits: expected a FITS file, got no such file"),
+        (b"a.fits\nx*.fits", r"x\*.fits: expected files that match"),
+    ],
+)
+def test_a_list_that_is_none(folder, content, problem):
+    (folder / "night.list").write_bytes(content)
+    with pytest.raises(FrameError, match=problem):
+        open_frames("@night.list")
+
+
+def test_a_list_that_cannot_be_read(folder):
+    with pytest.raises(FileNotFoundError, match=r"^@.*one a line, got none of that name"):
+        open_frames(f"@{folder / 'other.list'}")
+    with pytest.raises(FrameError, match=r"^@.*got: Is a directory"):
+        open_frames(f"@{folder}")

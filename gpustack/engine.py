@@ -176,6 +176,7 @@ def stack(
     (10.0, 1)
     """
     switch("report", report), switch("look", look)
+    follow = following(progress)
     watch, align = Watch([] if report or look else None), as_alignment(align)
     to, wanted = where_to(outputs, OUTPUTS if isinstance(clips, Recipe) else None, report or look)
     cluster = None if client is None else _cluster(client, memory)
@@ -218,7 +219,7 @@ def stack(
             backend=backend,
             memory=memory,
             device_memory=device_memory,
-            progress=following(progress),
+            progress=follow,
             watch=watch,
             columns=aligned.columns,
             to=to,

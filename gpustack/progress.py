@@ -3,6 +3,8 @@
 import sys
 from typing import TYPE_CHECKING, Any, TextIO
 
+from gpustack.checks import check
+
 if TYPE_CHECKING:  # the command line starts without numpy
     from gpustack.backends.base import Progress
 
@@ -56,10 +58,19 @@ def following(progress: "Progress | bool | None", file: TextIO | None = None) ->
         True: a `Bar` where somebody can see it, nothing in pipes and files.
     file : text stream or None
         Where to draw on; None is stderr.
+
+    Raises
+    ------
+    RecipeError
+        Where it is none of these.
     """
     if progress is None or progress is False:
         return None
     if progress is not True:
+        check(
+            callable(progress),
+            f"progress: expected a callable, True, False or None, got {progress!r}",
+        )
         return progress
     stream = sys.stderr if file is None else file
     return Bar(stream) if in_notebook() or stream.isatty() else None

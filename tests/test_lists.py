@@ -1,6 +1,7 @@
 """Lists of names in a file, ``@FILE``, in the place of frames."""
 
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -61,3 +62,9 @@ def test_a_list_that_cannot_be_read(folder):
         open_frames(f"@{folder / 'other.list'}")
     with pytest.raises(FrameError, match=r"^@.*got: Is a directory"):
         open_frames(f"@{folder}")
+
+
+def test_a_path_may_be_a_glob_or_a_list_too(folder):
+    (folder / "night.list").write_text("a.fits\n")
+    assert values(open_frames(folder / "[ab].fits")) == [1, 2]
+    assert values(open_frames([Path("@night.list"), Path("b.fits")])) == [1, 2]

@@ -6,9 +6,10 @@ from io import StringIO
 from types import ModuleType, SimpleNamespace
 
 import numpy as np
+import pytest
 from astropy import log as astropy_log
 
-from gpustack import stack
+from gpustack import InputError, stack
 from gpustack.logs import logger
 from gpustack.progress import Bar, following, in_notebook
 
@@ -56,6 +57,12 @@ def test_a_notebook_draws_though_it_is_no_terminal(monkeypatch):
     kernel.IPKernelApp = SimpleNamespace(initialized=lambda: True)
     monkeypatch.setitem(sys.modules, "ipykernel.kernelapp", kernel)
     assert isinstance(following(True, StringIO()), Bar)
+
+
+@pytest.mark.parametrize("given", ["yes", 1.5, 1])
+def test_what_cannot_be_called_is_refused_before_the_work(given):
+    with pytest.raises(InputError, match=f"progress: expected a callable, .* got {given!r}"):
+        stack(["not-there.fits"], progress=given)
 
 
 def test_the_log_is_that_of_astropy():

@@ -81,5 +81,8 @@ def as_clips(value: Any) -> tuple[Clip, ...]:
     )
     clips = tuple(value)
     for clip in clips:
-        check(isinstance(clip, Clip), f"clips: expected clip values, got {clip!r}")
+        check(
+            isinstance(clip, Clip),
+            f"clips: expected clip values, such as SigmaClip(), got {clip!r}",
+        )
     return clips

@@ -56,7 +56,7 @@ def open_frames(
     Parameters
     ----------
     inputs : str, path, Image, CCDData, numpy or cupy array, or an iterable of them
-        A str with ``*``, ``?`` or ``[`` that names no file stands for the files that
+        A name with ``*``, ``?`` or ``[`` that names no file stands for the files that
         match, sorted; ``"@FILE"`` for those whose names or globs stand in a file, one a line. An
         `Image` has masks, weights or variances in files of their own. A
         `CCDData` or masked array brings its mask, a `Quantity` its unit. An ndarray given alone
@@ -219,7 +219,7 @@ def _items(inputs: Any) -> Iterator[Any]:
     if not np.iterable(inputs):
         raise InputError(f"frames: expected {_EXPECTED}, got {inputs!r}")
     for item in inputs:
-        if isinstance(item, str):
-            yield from files_of(os.path.expanduser(item))  # noqa: PTH111 - str in, str out
+        if isinstance(item, (str, os.PathLike)):
+            yield from files_of(os.path.expanduser(os.fsdecode(item)))  # noqa: PTH111 - str in and out
         else:
             yield item

@@ -233,9 +233,18 @@ class Stutters(io.FileIO):
         return super().readinto(memoryview(buffer)[:997])
 
 
-def test_short_reads_are_read_on(path, monkeypatch):
+@pytest.mark.parametrize("in_one_call", [True, False])
+def test_short_reads_are_read_on(path, monkeypatch, in_one_call):
     (frame,) = open_frames(path)
-    reads = []
+    reads, whole = [], getattr(os, "preadv", None)
+
+    def preadv(file, buffers, at):
+        return whole(file, [memoryview(buffers[0])[:997]], at)
+
+    if not in_one_call:  # as on Windows
+        monkeypatch.delattr(os, "preadv", raising=False)
+    elif whole is not None:
+        monkeypatch.setattr(os, "preadv", preadv)
 
     @contextmanager
     def unchanged(name, stamp):

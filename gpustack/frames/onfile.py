@@ -87,7 +87,20 @@ def unchanged(name: str, stamp: Stamp) -> Iterator[io.RawIOBase]:
         try:
             yield file
         finally:
-            _check(name, stamp, file)
+            # By its name: so it is seen too that another file has been put in its place.
+            _check(name, stamp, name)
+
+
+def read_at(file: io.RawIOBase, at: int, buffer: memoryview) -> int:
+    """Read into a buffer from a byte of a file on, as much as there is or less: how many bytes.
+
+    In one call of the system, where it has one: each hands the GIL over, and where bands are small
+    and read by two threads, getting it back took a tenth of the time.
+    """
+    if hasattr(os, "preadv"):
+        return os.preadv(file.fileno(), [buffer], at)
+    file.seek(at)
+    return file.readinto(buffer) or 0
 
 
 def _check(name: str, stamp: Stamp, file: Any) -> None:
@@ -100,7 +113,7 @@ def kept_open() -> AbstractContextManager[None]:
     """Within it, in all threads, a file stays open from one read to the next.
 
     As many as half of the descriptors that a process may have; others are opened for each read.
-    Before each, its name is looked at: it must still be that of the file that is open.
+    After each, its name is looked at: it must still be that of the file that was opened.
     """
     return _open_files.kept()
 
@@ -137,8 +150,8 @@ class _OpenFiles:
             kept = free.pop() if free else None
         keep, file = False, self._opened(name) if kept is None else kept
         try:
-            # One that is open already was looked at when it was opened.
-            _check(name, stamp, file if kept is None else name)
+            if kept is None:  # one that is open already was looked at when it was opened
+                _check(name, stamp, file)
             yield file
             keep = True
         finally:

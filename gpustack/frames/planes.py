@@ -9,7 +9,7 @@ import gzip
 import io
 import math
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,7 +22,7 @@ from gpustack.backends.base import Samples
 from gpustack.errors import FrameError
 from gpustack.frames.cards import sound
 from gpustack.frames.hdus import BITPIX, Hdu, quiet, real
-from gpustack.frames.onfile import Reopened, as_hdus, reading, unchanged
+from gpustack.frames.onfile import Reopened, as_hdus, read_at, reading, unchanged
 from gpustack.frames.tiles import check_streams, check_tiles, has_streams, held_bytes
 
 #: Bytes that a gzip stream inflates at once, and that it keeps between two reads.
@@ -105,14 +105,14 @@ class Plane:
     def _fill(self, rows: NDArray[Any], start: int) -> None:
         raise NotImplementedError
 
-    def _fill_from(
-        self, stream: io.RawIOBase | io.BufferedIOBase, rows: NDArray[Any], most: int
+    def _fill_by(
+        self, read: Callable[[memoryview, int], int], rows: NDArray[Any], most: int
     ) -> None:
-        """Fill `rows` from where `stream` stands, by no more than `most` bytes at a time."""
+        """Fill `rows` by no more than `most` bytes at a time; `read` is told how many it has."""
         view = rows.reshape(-1).view(np.uint8).data
         done = 0
         while done < len(view):
-            got = stream.readinto(view[done : done + most])
+            got = read(view[done : done + most], done)
             if not got:
                 raise FrameError(
                     self.file,
@@ -125,9 +125,9 @@ class PlainPlane(Plane):
     """An image that lies in its file as it is."""
 
     def _fill(self, rows: NDArray[Any], start: int) -> None:
+        first = self.hdu.start + start * self.row_bytes
         with unchanged(self.file, self.hdu.stamp) as file:
-            file.seek(self.hdu.start + start * self.row_bytes)
-            self._fill_from(file, rows, rows.nbytes)
+            self._fill_by(lambda part, done: read_at(file, first + done, part), rows, rows.nbytes)
 
 
 @dataclass(eq=False)
@@ -149,7 +149,7 @@ class GzipPlane(Plane):
     def _fill(self, rows: NDArray[Any], start: int) -> None:
         with self._turn:
             self._stream.seek(self.hdu.start + start * self.row_bytes)
-            self._fill_from(self._stream, rows, _INFLATED)
+            self._fill_by(lambda part, _: self._stream.readinto(part), rows, _INFLATED)
             if not self._intact and start + len(rows) == math.prod(self.shape[:-1]):
                 while self._stream.read(_INFLATED):
                     pass

@@ -17,8 +17,8 @@ from gpustack.header import printable, read_exposure
 from gpustack.recipe import Recipe
 from gpustack.result import StackResult
 
-#: Keywords that frames which belong together share.
-ALIKE = ("FILTER", "IMAGETYP")
+#: What tells of the kind of a frame, beside others that are exposures of the sky.
+KINDS = {"bias": "bias", "zero": "bias", "dark": "dark", "flat": "flat"}
 
 #: Units of what grows with the exposure.
 COUNTS = (units.adu, units.electron, units.photon, units.ct, units.DN)
@@ -65,17 +65,25 @@ def _counted_twice(frames: Sequence[Frame]) -> Iterator[str]:
 
 
 def _unlike(frames: Sequence[Frame]) -> Iterator[str]:
-    """Keywords that tell that frames do not belong together."""
-    for key in ALIKE:
-        there = [frame for frame in frames if key in frame.header]
-        said = [str(frame.header[key]).strip() for frame in there]
-        others = [f for f, value in enumerate(said) if value.lower() != said[0].lower()]
+    """Filters and kinds that do not belong together; of frames that tell of none, nothing."""
+    for keys, meant in ((("FILTER",), str), (("IMAGETYP", "OBSTYPE"), _kind)):
+        said = [(_said(frame, keys), frame.name) for frame in frames]
+        there = [(value, name) for value, name in said if value]
+        others = [(value, name) for value, name in there if meant(value) != meant(there[0][0])]
         if others:
-            other = others[0]
-            yield (
-                f"frames differ in {key}: {said[0]!r} in {there[0].name}, {said[other]!r} in "
-                f"{there[other].name}" + f" and {len(others) - 1} more" * (len(others) > 1)
-            )
+            (value, name), (other, its) = there[0], others[0]
+            more = f" and {len(others) - 1} more frames" if len(others) > 1 else ""
+            yield f"frames differ in {keys[0]}: {value!r} in {name}, {other!r} in {its}{more}"
+
+
+def _said(frame: Frame, keys: Sequence[str]) -> str:
+    """What the first of the keywords says that a frame has; "" where it has none."""
+    return next((str(frame.header[key]).strip() for key in keys if key in frame.header), "")
+
+
+def _kind(said: str) -> str:
+    """What kind of frame is meant, in the words of any camera."""
+    return next((kind for word, kind in KINDS.items() if word in said.lower()), "light")
 
 
 def _unlike_exposures(recipe: Recipe, frames: Sequence[Frame]) -> Iterator[str]:
@@ -83,9 +91,10 @@ def _unlike_exposures(recipe: Recipe, frames: Sequence[Frame]) -> Iterator[str]:
     levels = recipe.method in (*MEDIANS, "mean", "min", "max")
     if not levels or recipe.scale is not None or frames[0].unit not in COUNTS:
         return
-    times = [(read_exposure(frame.header) or 0.0, frame.name) for frame in frames]
-    (least, short), (most, long) = min(times), max(times)
-    if 0 < least < most * SAME_EXPOSURE:
+    found = [(read_exposure(frame.header), frame.name) for frame in frames]
+    times = [(time, name) for time, name in found if time is not None]
+    (least, short), (most, long) = (end(times, default=(0.0, "")) for end in (min, max))
+    if least < most * SAME_EXPOSURE:
         yield (
             f"frames differ in EXPTIME: {least:g} in {short} to {most:g} in {long}, and are not "
             'scaled; scale="exposure" (--scale exposure) brings them to that of the first'

@@ -10,10 +10,9 @@ from typing import Any
 import click
 
 from gpustack.cli_extras import Extras, Restack, client_of
+from gpustack.cli_files import check_apart, images, lists_among
 from gpustack.cli_options import (
-    check_apart,
     cluster_option,
-    images,
     keywords,
     maps_option,
     recipe_options,
@@ -147,9 +146,10 @@ def combine(
 
     check_target(output, overwrite)
     extras = Extras(preview, reports, overwrite, dask)
+    lists = lists_among(frames, options)
     given = images(frames, options)
     words = keywords(options)
-    check_apart(given, words, output)
+    check_apart(given, words, output, lists)
     uncertain = options["uncertainty"] != "none"
     to = ToFile(output, maps.split(",") if maps else (), overwrite, uncertain)
     start = time.perf_counter()

@@ -1,17 +1,14 @@
 """What commands of the command line share: the options that make a recipe, and their types."""
 
-import glob
 import inspect
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any, get_args
 
 import click
 
-from gpustack import files
 from gpustack.alignments import as_alignment
 from gpustack.checks import check
 from gpustack.cli_shown import loudness_options
@@ -19,7 +16,6 @@ from gpustack.clips import parse_clip
 from gpustack.combines import METHODS, as_combine
 from gpustack.errors import RecipeError
 from gpustack.flags import Flags, parse_bits
-from gpustack.images import PLANES, paired
 from gpustack.measures import Role, choices, place, tidy_numbers
 from gpustack.recipe import Uncertainty
 
@@ -327,50 +323,8 @@ cluster_option = click.option(
 )
 
 
-def images(frames: tuple[str, ...], options: dict[str, Any]) -> Any:
-    """The frames, with what options say of files that belong to them; takes these out."""
-    planes = {what: options.pop(what) for what in PLANES}
-    return paired(frames, planes) if any(planes.values()) else frames
-
-
-def check_apart(frames: Iterable[Any], words: Mapping[str, Any], output: Path) -> None:
-    """Refuse to write over what is read, as if run twice on ``*.fits``.
-
-    Parameters
-    ----------
-    frames, words
-        As of `images` and `keywords`.
-    output : Path
-
-    Raises
-    ------
-    FrameError
-        Where the output is a frame, a mask or map of one, or what an option takes from a file.
-    """
-    numbers = {role: words[role] for role in ("scale", "zero", "weights")}
-    named = ((name, "one of the frames") for item in _names(frames) for name in _meant(item))
-    files.check_apart(output, (*named, *files.named_beside(words["align"], numbers)))
-
-
-def _meant(text: str) -> Iterator[str]:
-    """All files that a text may stand for."""
-    for name in files.names_of(text):
-        yield name
-        yield from glob.glob(name, recursive=True)  # noqa: PTH207 - roots
-
-
-def _names(frames: Iterable[Any]) -> Iterator[str]:
-    """Of all files, those that belong to frames too."""
-    for item in frames:
-        if isinstance(item, str):
-            yield item
-        else:
-            given = (item.data, item.mask, item.weight, item.variance)
-            yield from (files.split_hdu(text)[0] for text in given if text is not None)
-
-
 def keywords(options: dict[str, Any]) -> dict[str, Any]:
-    """The options, but those of `images`, as keywords of `gpustack.stack`.
+    """The options, but those of `cli_files.images`, as keywords of `gpustack.stack`.
 
     Region and reference go to the measures, bits to the flags. That there is to be no uncertainty
     is told to `gpustack.ToFile`.

@@ -30,8 +30,8 @@ def load_fits() -> None:
     """Load ``astropy.io.fits`` without numcodecs, whose codecs nobody asks for in a command.
 
     astropy gives the codecs of compressed tiles a base class of it, where it is installed, so that
-    zarr knows them; for that it loads 60 modules and looks through all that is installed. It makes
-    a tenth of a start. Whoever needs numcodecs later gets it.
+    zarr knows them; for that it loads 60 modules and looks through all that is installed: a tenth
+    of a start. Whoever needs numcodecs later gets it, without the codecs of astropy.
     """
     name = "numcodecs"
     if name in sys.modules:

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from gpustack.alignments import Offsets, Reproject
-from gpustack.errors import FrameError, MissingFileError
+from gpustack.errors import FrameError
+from gpustack.lists import names_of
 from gpustack.measures import FromFile
 
 #: ``NAME[3]``, ``NAME[SCI]`` or ``NAME[SCI,2]``, as CFITSIO and IRAF have it.
@@ -28,36 +29,9 @@ def files_of(text: str) -> list[str]:
     Raises
     ------
     FrameError
-        Where none matches, or a list cannot be read or is empty.
+        Where none matches, or a list cannot be read; see `gpustack.lists`.
     """
     return [file for name in names_of(text) for file in _matching(name)]
-
-
-def names_of(text: str) -> list[str]:
-    """The names and globs that stand in a file, of ``@FILE``; the text itself, of any other.
-
-    One a line, from the working directory; empty lines and those that begin with # are none. A
-    file of just that name goes first.
-
-    Raises
-    ------
-    FrameError
-        Where the list cannot be read, or is empty.
-    """
-    if not text.startswith("@") or Path(text).exists():
-        return [text]
-    expected = "expected a file with names of files, one a line"
-    try:
-        content = Path(text[1:]).expanduser().read_bytes().decode(errors="surrogateescape")
-    except FileNotFoundError as err:
-        raise MissingFileError(text, f"{expected}, got none of that name") from err
-    except OSError as err:
-        raise FrameError(text, f"{expected}, got: {err.strerror}") from err
-    lines = [line.strip() for line in content.splitlines()]
-    names = [os.path.expanduser(line) for line in lines if line and line[0] != "#"]  # noqa: PTH111
-    if not names or "\0" in content:
-        raise FrameError(text, f"{expected}, got {'no text' if names else 'none'}")
-    return names
 
 
 def _matching(text: str) -> list[str]:

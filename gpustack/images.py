@@ -8,7 +8,8 @@ from typing import Any
 
 from gpustack.checks import check, tidy
 from gpustack.errors import InputError
-from gpustack.files import files_of, is_glob, names_of, split_hdu
+from gpustack.files import files_of, is_glob, split_hdu
+from gpustack.lists import names_of
 
 PathLike = str | os.PathLike[str]
 

@@ -73,15 +73,23 @@ def exposures(key, values, unit="adu"):
     return [CCDData(np.ones((2, 2)), unit=unit, meta={key: value}) for value in values]
 
 
-@pytest.mark.parametrize("key", ["FILTER", "IMAGETYP"])
-def test_frames_that_do_not_belong_together_warn(key):
-    frames = exposures(key, ["V ", "v", "B", "R"])
-    with pytest.warns(GpustackWarning, match=f"{key}: 'V' in frame 0, 'B' in frame 2 and 1 more$"):
+def test_filters_that_differ_warn():
+    frames = exposures("FILTER", ["R ", "R", "r", "", "V"])
+    with pytest.warns(GpustackWarning, match="'R' in frame 0, 'r' in frame 2 and 1 more frames$"):
         stack(frames)
-    del frames[2].meta[key]
-    with pytest.warns(GpustackWarning, match=f"{key}: 'V' in frame 0, 'R' in frame 3$"):
-        stack(frames)
-    stack(frames[:3])
+    with pytest.warns(GpustackWarning, match="FILTER: 'R' in frame 0, 'V' in frame 2$"):
+        stack([*frames[:2], frames[4]])
+    stack([*frames[:2], frames[3], *exposures("OTHER", [1])])
+
+
+def test_kinds_that_differ_warn_in_the_words_of_any_camera():
+    flats = [*exposures("IMAGETYP", ["sky flat", "FLAT"]), *exposures("OBSTYPE", ["Flat Field"])]
+    lights = exposures("IMAGETYP", ["Light Frame", "object", "LIGHT"])
+    stack(flats), stack(lights), stack(exposures("IMAGETYP", ["zero", "Bias Frame"]))
+    with pytest.warns(
+        GpustackWarning, match="IMAGETYP: 'sky flat' in frame 0, 'object' in frame 3$"
+    ):
+        stack([*flats, lights[1]])
 
 
 def test_exposures_that_differ_and_are_not_scaled_warn():
@@ -92,8 +100,10 @@ def test_exposures_that_differ_and_are_not_scaled_warn():
             stack(frames, combine=combine)
     stack(frames, scale="exposure")
     stack(frames, combine="sum")
-    for values, unit in (([30, 10], "adu / s"), ([0, 10], "adu"), ([30, 30.2], "adu")):
+    for values, unit in (([30, 10], "adu / s"), ([0, 0], "adu"), ([30, 30.2], "adu")):
         stack(exposures("EXPTIME", values, unit))
+    with pytest.warns(GpustackWarning, match="EXPTIME: 0 in frame 3 to 60 in frame 2"):
+        stack([*frames, *exposures("EXPTIME", [0]), *exposures("OTHER", [1])])
     stack([*exposures("EXPTIME", [30, "long"]), *exposures("OTHER", [1])])
 
 

@@ -2,6 +2,7 @@
 
 import tracemalloc
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cache
 
@@ -148,6 +149,51 @@ def tall(weights=False):
     data, masks = sky(5, (31, 11)).astype("f4"), some(5, (31, 11), 0.1)
     band = plain(data, masks)
     return with_weights(band) if weights else band
+
+
+@pytest.mark.parametrize("n", [9, 25])
+def test_bands_and_layouts_change_no_bit_of_the_noise(cut, n):
+    data = sky(n, (31, 70)).astype("f4")
+    asked, found = Recipe(clips=AvgSigmaClip()), []
+    for step, layout in ((31, np.array), (1, np.array), (2, np.array), (1, np.asfortranarray)):
+        cut(step)
+        band = plain([layout(frame) for frame in data])
+        found.append(told(band, asked).clips[0].sigmas)
+    assert np.isfinite(found[0]).all()
+    for other in found[1:]:
+        np.testing.assert_array_equal(found[0], other)
+
+
+def test_what_a_scale_makes_infinite_tells_nothing_of_the_noise(backend):
+    data = sky(9, (4, 50)).astype("f4")
+    scales = (0.9, 1.0, 2.0) + (1.0,) * 6
+    asked = Recipe(clips=AvgSigmaClip(), scale=scales, clip_on="raw")
+    expected = told(plain(data[:, :, 1:]), asked).clips[0].sigmas
+    data[2, :, 0] = -np.finfo("f4").max  # twice that is no float32
+    masks = np.zeros(data.shape, bool)
+    masks[2, :, 0] = True
+    found = [told(plain(*one), asked).clips[0].sigmas for one in ((data,), (data, masks))]
+    np.testing.assert_array_equal(*found)
+    np.testing.assert_allclose(found[0], expected, rtol=0.2)
+
+
+@pytest.mark.parametrize(("threads", "held", "most"), [(1, 0, 1), (4, 0, 2), (4, DEFAULT, 1)])
+def test_no_more_threads_than_the_backend_has_and_memory_allows(monkeypatch, threads, held, most):
+    band, seen = plain(sky(5, (31, 11)).astype("f4")), []
+
+    class Pool(ThreadPoolExecutor):
+        def __init__(self, workers):
+            seen.append(workers)
+            super().__init__(workers)
+
+    class Holding(BandSource):
+        held_bytes = held
+
+    monkeypatch.setattr(row_noise, "ThreadPoolExecutor", Pool)
+    monkeypatch.setattr(row_noise, "available_cores", lambda: 4)
+    asked = Recipe(clips=AvgSigmaClip())
+    measured(CpuBackend(threads), Holding(band, np.dtype("f4")), asked, 2 * DEFAULT)
+    assert seen == [most]
 
 
 @pytest.mark.parametrize("step", [1, 3, 7])

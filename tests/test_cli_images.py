@@ -1,5 +1,9 @@
 """Masks and weight maps on the command line: which file belongs to which frame."""
 
+import os
+import threading
+from pathlib import Path
+
 import numpy as np
 import pytest
 from astropy.io import fits
@@ -126,6 +130,24 @@ def test_a_list_stands_for_its_files(folder):
     (folder / "c3_ooi.fits").symlink_to("out.fits")
     with pytest.raises(InputError, match=r"c3_ooi\.fits: expected another output, got one of"):
         raise run("@frames.list", "--overwrite").exception
+
+
+@pytest.mark.parametrize("words", [["@out.fits"], ["c*_ooi.fits", "--masks", "@out.fits"]])
+def test_the_output_is_no_list(folder, words):
+    (folder / "out.fits").write_text("c[0-3]_ooi.fits\n")
+    with pytest.raises(InputError, match=r"out\.fits: expected another output, got a list"):
+        raise run(*words, "--overwrite").exception
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_list_is_read_once(folder):
+    expected = stack("c*_ooi.fits").data
+    os.mkfifo("pipe")
+    writer = threading.Thread(target=Path("pipe").write_text, args=["c*_ooi.fits\n"])
+    writer.start()
+    assert not run("@pipe").exception
+    writer.join()
+    np.testing.assert_array_equal(fits.getdata("out.fits"), expected)
 
 
 def test_the_output_is_no_mask(folder):

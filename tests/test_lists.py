@@ -45,6 +45,7 @@ def test_names_in_a_list_need_not_be_text(folder):
     ("content", "problem"),
     [
         (b"", "got none$"),
+        (b"a.fits\n@other.list", r"^@night.list, line 2: .* got another list, @other.list"),
         (b"# nothing yet\n\n", "got none$"),
         (b"SIMPLE\0", "got no text"),
         (b"a.fits\nx.fits", "x.fits: expected a FITS file, got no such file"),
@@ -58,7 +59,7 @@ def test_a_list_that_is_none(folder, content, problem):
 
 
 def test_a_list_that_cannot_be_read(folder):
-    with pytest.raises(FileNotFoundError, match=r"^@.*one a line, got none of that name"):
+    with pytest.raises(FileNotFoundError, match=r"^@.*one a line, got no such file"):
         open_frames(f"@{folder / 'other.list'}")
     with pytest.raises(FrameError, match=r"^@.*got: Is a directory"):
         open_frames(f"@{folder}")
@@ -68,3 +69,16 @@ def test_a_path_may_be_a_glob_or_a_list_too(folder):
     (folder / "night.list").write_text("a.fits\n")
     assert values(open_frames(folder / "[ab].fits")) == [1, 2]
     assert values(open_frames([Path("@night.list"), Path("b.fits")])) == [1, 2]
+
+
+def test_names_count_from_the_current_folder(folder, monkeypatch):
+    (folder / "night.list").write_text("a.fits\nb.fits\n")
+    (folder / "elsewhere").mkdir()
+    monkeypatch.chdir(folder / "elsewhere")
+    with pytest.raises(FrameError, match=r"\.list, line 1: expected .* got one from \.\.: a\.fits"):
+        open_frames("@../night.list")
+
+
+def test_windows_begins_texts_with_a_mark(folder):
+    (folder / "night.list").write_bytes(b"\xef\xbb\xbfa.fits\r\nb.fits")
+    assert values(open_frames("@night.list")) == [1, 2]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from gpustack.backends.base import Backend, Outputs, Samples
 from gpustack.backends.cpu import available_cores
 from gpustack.backends.risk import normalisation
-from gpustack.clips import AvgSigmaClip, ExtremaClip, RowSigmaClip
+from gpustack.clips import AvgSigmaClip, Clip, ExtremaClip, RowSigmaClip
 from gpustack.errors import MemoryLimitError
 from gpustack.frames.resident import library, on_host
 from gpustack.maps.base import Rows, Stack
@@ -45,7 +45,8 @@ def measured(
     executor : Backend
         Runs what stands before such a clip.
     source : Stack
-        Read twice for each of them, and once more where a sample is out before.
+        Read twice for each of them, and once more where a sample is out before, or may be by scale
+        and zero.
     recipe : Recipe
     memory : int
         Bytes that samples and buffers may take.
@@ -118,29 +119,34 @@ class _RowNoise:
     def _sums(self, band: Band, memory: int) -> Sequence[NDArray[np.float64]]:
         """Of every row of a band, the sum of squares in units of the noise, and of how many."""
         source, shape = self.source, (band.rows, self.source.width)
-        rows = Rows(source.unweighted(), band.start, band.stop)
-        seen = self._centers().rows(band.start, band.stop)
+        rows = left = Rows(source.unweighted(), band.start, band.stop)
+        before, reasons = self.recipe.clips[: self.k], None
+        if self.recipe.normalizes and self.recipe.clip_on == "raw":
+            # What scale and zero make infinite is out before clips see it, as it was.
+            reasons = self._reasons(rows, memory)
+            left, before = replace(rows, masks=reasons != 0), ()
+        seen = self._centers(before).rows(band.start, band.stop)
         center, count = (source.empty(shape, np.dtype(kind)) for kind in (np.float64, np.int32))
-        self.executor.stream(rows, seen, Outputs(data=center, count=count), memory)
+        self.executor.stream(left, seen, Outputs(data=center, count=count), memory)
         extremes = 2 * (self._clip.center == "trimmed_mean")
-        all_in = int(on_host(count.min())) == source.n - extremes
-        del count
-        reasons = None if all_in else self._reasons(rows, memory)
+        if reasons is None and int(on_host(count.min())) < source.n - extremes:
+            reasons = self._reasons(rows, memory)
+        del count, left
         with np.errstate(all="ignore"):
-            return self._add_up(rows, reasons, center, seen)
+            return self._add_up(rows, reasons, center, seen, memory)
 
     @property
     def _clip(self) -> AvgSigmaClip:
         clip: Any = self.recipe.clips[self.k]
         return clip  # type: ignore[no-any-return]
 
-    def _centers(self) -> Recipe:
-        """What gives the centre of every column, of samples as the clip sees them."""
+    def _centers(self, before: tuple[Clip, ...]) -> Recipe:
+        """What gives the centre of every column that clips have left, as the clip sees samples."""
         recipe, center = self.recipe, self._clip.center
         raw = recipe.clip_on == "raw"
         trim = (ExtremaClip(1, 1),) if center == "trimmed_mean" else ()
         return replace(
-            recipe.rejecting(recipe.clips[: self.k] + trim),
+            recipe.rejecting(before + trim),
             combine="median" if center == "median" else "mean",
             scale=None if raw else recipe.scale,
             zero=None if raw else recipe.zero,
@@ -156,7 +162,7 @@ class _RowNoise:
         return reasons
 
     def _add_up(
-        self, rows: Rows, reasons: Any, center: Any, seen: Recipe
+        self, rows: Rows, reasons: Any, center: Any, seen: Recipe, memory: int
     ) -> Sequence[NDArray[np.float64]]:
         """Each frame is read once. Its sums stand alone, so that the order of frames is no matter.
 
@@ -164,12 +170,18 @@ class _RowNoise:
         """
         frame = _Squares(rows, reasons, center, seen)
         if library(center) is np:
-            with ThreadPoolExecutor(min(available_cores(), THREADS)) as pool:
+            with ThreadPoolExecutor(self._threads(memory)) as pool:
                 sums = np.array(list(pool.map(frame.sums, range(rows.n))))
         else:
             sums = np.array([frame.sums(f) for f in range(rows.n)])
-        sums.sort(axis=0)
-        return [sums.sum(axis=0), frame.counts()]
+        of_rows = np.ascontiguousarray(sums.T)  # numpy adds up one row in another order
+        of_rows.sort(axis=1)
+        return [of_rows.sum(axis=1), frame.counts()]
+
+    def _threads(self, memory: int) -> int:
+        """No more than the backend has, and one where what reading holds is not there twice."""
+        most = getattr(self.executor, "threads", available_cores())
+        return min(most, THREADS) if THREADS * self.source.held_bytes <= memory else 1
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -18,7 +18,7 @@ def normalised(samples: Samples, recipe: Recipe, f: int, dtype: np.dtype[Any]) -
     values: Any = samples.data
     if not is_array(values):
         values = decode_values(samples, working_dtype(values.dtype))
-    exact = values.astype(np.float64)
+    exact = values.astype(np.float64, order="C")  # sums along rows are in one order then
     if not recipe.normalizes:  # they are such numbers already
         return exact
     if recipe.zero is not None:

@@ -1,0 +1,71 @@
+"""The files that a command reads: the frames, and what belongs to them; none of them is written."""
+
+import glob
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from gpustack import files
+from gpustack.images import PLANES, paired
+from gpustack.lists import is_list, names_of
+
+
+def images(frames: tuple[str, ...], options: dict[str, Any]) -> Any:
+    """The frames, with what options say of files that belong to them; takes these out."""
+    frames = tuple(name for text in frames for name in names_of(text))  # once: it may be a pipe
+    planes = {what: options.pop(what) for what in PLANES}
+    return paired(frames, planes) if any(planes.values()) else frames
+
+
+def lists_among(frames: Iterable[str], options: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The lists of names that stand for frames, or for files that belong to them, and what each is.
+
+    Parameters
+    ----------
+    frames, options
+        As of `images`, before it takes some out.
+    """
+    texts = (*frames, *(text for what in PLANES for text in options[what]))
+    return [(text[1:], "a list of files") for text in texts if is_list(text)]
+
+
+def check_apart(
+    frames: Iterable[Any],
+    words: Mapping[str, Any],
+    output: Path,
+    lists: Iterable[tuple[str, str]] = (),
+) -> None:
+    """Refuse to write over what is read, as if run twice on ``*.fits``.
+
+    Parameters
+    ----------
+    frames, words
+        As of `images` and `gpustack.cli_options.keywords`.
+    output : Path
+    lists
+        As of `lists_among`.
+
+    Raises
+    ------
+    FrameError
+        Where the output is one of the lists, a frame, a mask or map of one, or what an option takes
+        from a file.
+    """
+    numbers = {role: words[role] for role in ("scale", "zero", "weights")}
+    named = ((name, "one of the frames") for item in _names(frames) for name in _meant(item))
+    files.check_apart(output, (*lists, *named, *files.named_beside(words["align"], numbers)))
+
+
+def _meant(text: str) -> set[str]:
+    """The file of this name, and those that match it."""
+    return {text, *glob.glob(text, recursive=True)}  # noqa: PTH207 - roots
+
+
+def _names(frames: Iterable[Any]) -> Iterator[str]:
+    """Of all files, those that belong to frames too."""
+    for item in frames:
+        if isinstance(item, str):
+            yield item
+        else:
+            given = (item.data, item.mask, item.weight, item.variance)
+            yield from (files.split_hdu(text)[0] for text in given if text is not None)

@@ -1,0 +1,61 @@
+"""Lists of names in a file, ``@FILE``, in the place of names, as IRAF has them."""
+
+import os
+from codecs import BOM_UTF8
+from collections.abc import Iterator
+from pathlib import Path
+
+from gpustack.errors import FrameError, MissingFileError
+
+_EXPECTED = "expected a file with names of files, one a line"
+
+
+def is_list(text: str) -> bool:
+    """Whether a text stands for the names in a file; a file of just that name goes first."""
+    return text.startswith("@") and not Path(text).exists()
+
+
+def names_of(text: str) -> list[str]:
+    """The names and globs that stand in a list, one a line; the text itself, of any other.
+
+    They count from the current folder; empty lines and those that begin with # are none.
+
+    Raises
+    ------
+    FrameError
+        Where the list cannot be read, is empty, or names another one.
+    """
+    if not is_list(text):
+        return [text]
+    names = list(_named(text, _lines(text)))
+    if not names:
+        raise FrameError(text, f"{_EXPECTED}, got none")
+    return names
+
+
+def _lines(text: str) -> list[bytes]:
+    try:
+        raw = Path(text[1:]).expanduser().read_bytes()
+    except FileNotFoundError as err:
+        raise MissingFileError(text, f"{_EXPECTED}, got no such file") from err
+    except OSError as err:
+        raise FrameError(text, f"{_EXPECTED}, got: {err.strerror}") from err
+    if b"\0" in raw:
+        raise FrameError(text, f"{_EXPECTED}, got no text")
+    return raw.removeprefix(BOM_UTF8).splitlines()  # as Windows begins texts
+
+
+def _named(text: str, lines: list[bytes]) -> Iterator[str]:
+    beside = Path(text[1:]).expanduser().parent
+    for count, line in enumerate(lines, 1):
+        name = os.path.expanduser(os.fsdecode(line.strip()))  # noqa: PTH111 - str in, str out
+        where = f"{text}, line {count}"
+        if not name or name.startswith("#"):
+            continue
+        if is_list(name):
+            raise FrameError(where, f"expected the name of a file, got another list, {name}")
+        if not Path(name).exists() and (beside / name).exists():
+            raise FrameError(
+                where, f"expected a name from the current folder, got one from {beside}: {name}"
+            )
+        yield name

@@ -21,7 +21,7 @@ def save(folder, n=N, shape=SHAPE):
     for f, data in enumerate(sky(n, shape).astype("f4")):
         bits = np.zeros(shape, np.int16)
         bits[f % shape[0], 2] = 4
-        header = fits.Header({"BUNIT": "adu", "EXPTIME": 2.5 + f})
+        header = fits.Header({"BUNIT": "adu", "EXPTIME": 2.5 + f / 200})
         hdus = [fits.PrimaryHDU(data, header), fits.ImageHDU(bits, name="DQ")]
         hdus.append(fits.ImageHDU(np.full(shape, 8.0 + f, "f4"), name="UNCERT"))
         fits.HDUList(hdus).writeto(folder / f"m{f}.fits", overwrite=True)

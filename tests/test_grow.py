@@ -322,6 +322,7 @@ def test_the_limit_holds(radius):
     assert memory / 4 < most <= memory
 
 
+@pytest.mark.filterwarnings("ignore:frames differ in EXPTIME")
 def test_exposures_come_from_the_headers(tmp_path):
     from astropy.io import fits
 

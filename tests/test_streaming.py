@@ -30,6 +30,9 @@ from gpustack.recipe import Recipe
 from gpustack.streaming import ResultFile
 
 N, SHAPE = 7, (61, 50)
+
+pytestmark = pytest.mark.filterwarnings("ignore:frames differ in EXPTIME")
+
 MAPS = tuple(name for name in EXTENSIONS if name != "flags")
 
 

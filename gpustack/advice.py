@@ -23,7 +23,7 @@ KINDS = {"bias": "bias", "zero": "bias", "dark": "dark", "flat": "flat"}
 #: Units of what grows with the exposure.
 COUNTS = (units.adu, units.electron, units.photon, units.ct, units.DN)
 
-#: Exposures that differ by less count as equal: shutters and their clocks are that good.
+#: The shortest exposure over the longest, from which on they count as equal: so good are shutters.
 SAME_EXPOSURE = 0.98
 
 

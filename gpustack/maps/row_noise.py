@@ -77,7 +77,7 @@ def _is_open(clip: Any) -> bool:
 
 
 def _plan(source: Stack) -> Plan:
-    """A byte a sample for its reason, one for what is made of it; and a row to read."""
+    """A byte a sample for its reason, one for what is made of it; and each thread reads a row."""
     read = max(source.row_bytes) + source.fresh_bytes
     row = source.width * (2 * source.n + PIXEL_BYTES) + THREADS * read
     return plan_for(source.rows, source.height, None, row, 0)
@@ -154,7 +154,7 @@ class _RowNoise:
         )
 
     def _reasons(self, rows: Rows, memory: int) -> Any:
-        """Of every sample why it is out; those in columns of too few are, too."""
+        """Of every sample why it is out, uint8, shape (n, rows, width); in columns of too few, all are."""
         reasons = self.source.empty((rows.n, rows.rows, rows.width), np.dtype(np.uint8))
         before = self.recipe.rejecting(self.recipe.clips[: self.k]).rows(rows.start, rows.stop)
         self.executor.stream(rows, before, Outputs(reasons=reasons), memory)

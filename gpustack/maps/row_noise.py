@@ -154,7 +154,7 @@ class _RowNoise:
         )
 
     def _reasons(self, rows: Rows, memory: int) -> Any:
-        """Of every sample why it is out, uint8, shape (n, rows, width); in columns of too few, all are."""
+        """Of every sample why it is out, uint8 of shape (n, rows, width); of too few, all are."""
         reasons = self.source.empty((rows.n, rows.rows, rows.width), np.dtype(np.uint8))
         before = self.recipe.rejecting(self.recipe.clips[: self.k]).rows(rows.start, rows.stop)
         self.executor.stream(rows, before, Outputs(reasons=reasons), memory)

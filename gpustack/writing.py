@@ -94,7 +94,7 @@ def packing(file: BinaryIO, packed: bool) -> AbstractContextManager[Any]:
     return nullcontext(file)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class _Plain:
     """A file of which astropy knows no more than that it can be written to.
 

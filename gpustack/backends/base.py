@@ -14,7 +14,7 @@ from gpustack.recipe import Recipe
 Progress = Callable[[int, int], None]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Samples:
     """Rows of one frame as they lie in memory or in the file, and how to decode them.
 
@@ -58,7 +58,7 @@ def working_dtype(dtype: DTypeLike) -> np.dtype[Any]:
     return np.dtype(np.float32 if small else np.float64)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Outputs:
     """The arrays that a backend fills, C-contiguous. None = not wanted.
 

@@ -29,7 +29,7 @@ from gpustack.clips import (
 Bound = Floats | float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Bounds:
     """The lowest and highest values that pass, and what distances are measured from.
 

@@ -89,7 +89,7 @@ def clip_by_ends(
     return left
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Ends:
     """What is known of some columns.
 

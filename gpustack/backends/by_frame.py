@@ -23,7 +23,7 @@ from gpustack.clips import NoiseClip, RowSigmaClip, SigmaClip, VarianceClip
 FrameClip = SigmaClip | NoiseClip | VarianceClip | RowSigmaClip
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class ByFrame:
     """Columns in the order of the frames.
 

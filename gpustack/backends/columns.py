@@ -43,7 +43,7 @@ def chunks(pixels: int, n: int, samples: int = CHUNK_SAMPLES) -> Iterator[slice]
         yield slice(start, min(start + step, pixels))
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Uniform:
     """Columns that share one interval ``[lo, hi)``; row k of `rows` is their k-th rank."""
 

@@ -29,7 +29,7 @@ Run = Callable[[Sequence[Samples], Recipe, Outputs], None]
 Buffers = list[Any]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Cut:
     """How a stack is cut into bands, of which `workers` are held at once."""
 
@@ -89,7 +89,7 @@ def run_in_turn(
             running.clear()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class _Turns:
     """The bands that are left, and buffers of `most` rows that no thread uses."""
 

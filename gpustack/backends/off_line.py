@@ -96,7 +96,7 @@ def in_frames(low: Flags, high: Flags, by_frame: Floats) -> tuple[Flags, Flags]:
     return found[0], found[1]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Line:
     """The least-squares line through the survivors of each column.
 

@@ -24,7 +24,7 @@ FEW_SAMPLES = 25_000
 FEW_GONE = 16
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Out:
     """Samples of columns that were rejected one by one.
 
@@ -56,7 +56,7 @@ class Out:
         self.high[columns] += np.count_nonzero(high, axis=0)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Ragged:
     """Columns with an interval each.
 

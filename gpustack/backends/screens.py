@@ -28,7 +28,7 @@ FAR = 2.0**100
 Pair = tuple[Bound, Bound]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Screen:
     """Bounds no wider than those of a clip, and bounds no narrower, as lower and upper ones.
 

@@ -21,7 +21,7 @@ from gpustack.recipe import Recipe
 RANK_BYTES = 4_000_000
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class SecondLook:
     """The samples of a tile; `dtype` is that in which they are compared."""
 

@@ -32,7 +32,7 @@ from gpustack.recipe import Recipe
 MOST_INEXACT = 0.25
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class SortedTile:
     """Sorted columns after the clips so far.
 
@@ -148,7 +148,7 @@ def _clip_by_rank(clip: LinearFitClip, part: Ragged, look: SecondLook) -> None:
             part.remove(values, *off_line.in_frames(*ranks, values), which)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class TileMembers:
     """`Members` of all columns of a tile."""
 

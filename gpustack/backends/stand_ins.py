@@ -8,7 +8,7 @@ import numpy as np
 from gpustack.backends.columns import Floats, Ranks
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class StandIns:
     """What stands in columns beside their survivors.
 

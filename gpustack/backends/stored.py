@@ -18,7 +18,7 @@ from gpustack.backends.lines import empty_rows
 from gpustack.backends.network import sort_columns
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Stored:
     """Samples of all frames, every one of them valid.
 

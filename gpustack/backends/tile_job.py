@@ -38,7 +38,7 @@ from gpustack.combines import NoiseModel
 from gpustack.recipe import Recipe
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class TileJob:
     """A band, the recipe to run on it, and where the results go.
 

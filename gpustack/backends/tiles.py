@@ -44,7 +44,7 @@ Flags = NDArray[np.bool_] | None
 Fates = tuple[Flags, Flags, Flags]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Tile:
     """What is known of the samples of a tile when they have been loaded.
 

@@ -15,7 +15,7 @@ from gpustack.result import StackResult
 Method = Literal["mean", "median", "sum"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Combination:
     """What `Combiner.average_combine` and its like were asked for.
 

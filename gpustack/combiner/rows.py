@@ -15,7 +15,7 @@ from gpustack.frames.base import decode, read_whole
 from gpustack.frames.coordinates import Coordinates
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class RowsFrame:
     """Rows ``[start, stop)`` of a frame, its samples cast to `cast` as they are read.
 

@@ -41,7 +41,7 @@ CLEAN, COSMIC, TRAIL, HOT, FAINT, OUTSIDE = range(6)
 INJECTED = 5.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Field:
     """The truth that all exposures share.
 
@@ -111,7 +111,7 @@ class Field:
         return moved
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Exposure:
     """One simulated exposure, as the camera gives it, and what was added to it.
 

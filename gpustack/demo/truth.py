@@ -18,7 +18,7 @@ STAR_FLUX = 5000.0  # electrons: signal to noise of 50 in one frame
 STAR_BOX = 6  # pixels to each side of a star: two FWHM
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Truth:
     """What is known about every sample of a stack, in the area that all frames cover.
 

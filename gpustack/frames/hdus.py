@@ -145,7 +145,7 @@ def _check_regular(name: str) -> None:
         raise FrameError(name, "expected a FITS file, got an empty one")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class _Plain:
     """An open file, and what can be said about its length."""
 
@@ -162,7 +162,7 @@ class _Plain:
         return min(self.stamp.size, stop)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class _Gzip(_Plain):
     """An open gzip stream; `stamp` is that of the compressed file.
 

@@ -24,7 +24,7 @@ from gpustack.normalize.relative import Numbers, ratios, shifts, target
 from gpustack.normalize.survey import Key, Measured, key_of
 
 
-@dataclass
+@dataclass(eq=False)
 class Taking:
     """Takes the numbers of one role after the other; later ones are measured with earlier ones.
 

@@ -34,7 +34,7 @@ def common_dtype(dtypes: Sequence[np.dtype[Any]], real: np.dtype[Any]) -> np.dty
     return first if uniform else real
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Job:
     """A recipe for `n` frames, and what of it a kernel is compiled for.
 

@@ -8,6 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from gpustack import __version__
+from gpustack.paths import at_home
 from gpustack.plan import DEFAULT_MEMORY
 
 #: Environment variables that change what gpustack and the libraries below it do. No others are
@@ -37,7 +38,7 @@ def headline() -> str:
 
 def without_home(text: str) -> str:
     """The same text, with ~ in place of the home folder, which names a person."""
-    home = os.path.expanduser("~").rstrip(os.sep)  # noqa: PTH111 - no error where there is none
+    home = at_home("~").rstrip(os.sep)
     if not home or home == "~":
         return text
     return re.sub(rf"(?<![\w/]){re.escape(home)}(?![^{os.sep}{os.pathsep}\s])", "~", text)

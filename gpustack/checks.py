@@ -68,7 +68,10 @@ def whole(name: str, given: Any, least: int | None) -> int:
 def switch(name: str, given: Any) -> bool:
     """True or False."""
     value = plain(given)
-    check(value in (True, False), f"{name}: expected True or False, got {given!r}")
+    check(
+        isinstance(value, (bool, loaded("numpy", "bool_"))),
+        f"{name}: expected True or False, got {given!r}",
+    )
     return bool(value)
 
 

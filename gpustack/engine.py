@@ -16,13 +16,13 @@ from gpustack.align.base import GridFrame
 from gpustack.alignments import Alignment, as_alignment
 from gpustack.arguments import fill_in
 from gpustack.backends.base import Outputs, Progress
-from gpustack.backends.sink import Sum
+from gpustack.backends.sink import Sink, Sum
 from gpustack.checks import switch
 from gpustack.clips import Clip
 from gpustack.combines import Combine
 from gpustack.ends import outputs_of, rejected_share, source_of
 from gpustack.errors import InputError
-from gpustack.files import check_apart, named_beside
+from gpustack.files import HduKey, check_apart, named_beside
 from gpustack.flags import Flags
 from gpustack.frames import Frame, open_frames, tell_of_apart
 from gpustack.frames.onfile import kept_open
@@ -56,7 +56,7 @@ def stack(
     uncertainty: Uncertainty = "auto",
     dtype: DTypeLike | None = None,
     outputs: Sequence[str] | ToFile = OUTPUTS,
-    hdu: int | str | None = None,
+    hdu: HduKey | None = None,
     unit: Any = None,
     flags: Flags | None = None,
     align: Alignment | str | None = None,
@@ -382,7 +382,10 @@ def _result(
     made |= {name: one.value for name, one in maps.items()}
 
     def shaped(array: Any) -> Any:
-        return None if array is None else array.reshape(*array.shape[:-2], *shape)
+        if array is None:
+            return None
+        reshape = array.take_shape if isinstance(array, Sink) else array.reshape
+        return reshape(*array.shape[:-2], *shape)
 
     return StackResult(
         data=shaped(out.data),

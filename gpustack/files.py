@@ -11,6 +11,7 @@ from gpustack.alignments import Offsets, Reproject
 from gpustack.errors import FrameError
 from gpustack.lists import names_of
 from gpustack.measures import FromFile
+from gpustack.paths import at_home, exists
 
 #: ``NAME[3]``, ``NAME[SCI]`` or ``NAME[SCI,2]``, as CFITSIO and IRAF have it.
 _WITH_HDU = re.compile(r"(.+)\[([^\[\],]+)(?:,\s*(\d+))?\]", re.DOTALL)
@@ -35,7 +36,7 @@ def files_of(text: str) -> list[str]:
 
 
 def _matching(text: str) -> list[str]:
-    if not is_glob(text) or Path(text).exists():
+    if not is_glob(text) or exists(text):
         return [text]
     found = sorted(glob.glob(text, recursive=True))  # noqa: PTH207 - Path.glob wants no root
     if not found:
@@ -51,7 +52,7 @@ def split_hdu(text: str) -> tuple[str, HduKey | None]:
     A file of just that name goes first.
     """
     found = _WITH_HDU.fullmatch(text)
-    if found is None or Path(text).exists():
+    if found is None or exists(text):
         return text, None
     name, version = found[2].strip(), found[3]
     if version is not None:
@@ -74,7 +75,7 @@ def check_apart(output: Path, read: Iterable[tuple[str, str]]) -> None:
         Where the output is one of them, by whatever name.
     """
     for name, what in read if output.exists() else ():
-        path = Path(os.path.expanduser(name))  # noqa: PTH111 - no error where there is no home
+        path = Path(at_home(name))
         if path.exists() and path.samefile(output):
             raise FrameError(name, f"expected another output, got {what}")
 

@@ -10,6 +10,7 @@ from gpustack.checks import check, tidy
 from gpustack.errors import InputError
 from gpustack.files import files_of, is_glob, split_hdu
 from gpustack.lists import names_of
+from gpustack.paths import at_home
 
 PathLike = str | os.PathLike[str]
 
@@ -81,7 +82,7 @@ def _path(name: str, given: Any) -> str | None:
         return None
     is_path = isinstance(given, (str, os.PathLike)) and os.fspath(given) != ""
     check(is_path, f"{name}: expected the path of a FITS file, got {given!r}")
-    return os.path.expanduser(os.fsdecode(given))  # noqa: PTH111 - str in, str out
+    return at_home(given)
 
 
 def paired(frames: Sequence[str], planes: Mapping[str, Sequence[str]]) -> list[Image]:
@@ -100,7 +101,7 @@ def paired(frames: Sequence[str], planes: Mapping[str, Sequence[str]]) -> list[I
     InputError
         Where there are more or fewer files than frames, or a name does not have OLD once.
     """
-    data = [file for text in frames for file in files_of(os.path.expanduser(text))]  # noqa: PTH111
+    data = [file for text in frames for file in files_of(at_home(text))]
     found = {what: _beside(what, data, texts) for what, texts in planes.items() if texts}
     return [
         Image(file, **{what: files[f] for what, files in found.items()})
@@ -125,7 +126,7 @@ def _beside(what: str, data: Sequence[str], texts: Sequence[str]) -> list[str]:
 def _files_with_hdu(text: str) -> list[str]:
     """The files that a text stands for, each with the HDU that stands behind it, if one does."""
     found = []
-    for name in names_of(os.path.expanduser(text)):  # noqa: PTH111 - str in, str out
+    for name in names_of(at_home(text)):
         file, _ = split_hdu(name)
         found += [one + name[len(file) :] for one in files_of(file)]
     return found

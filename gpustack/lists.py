@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from gpustack.errors import FrameError, MissingFileError
+from gpustack.paths import at_home, exists
 
 _EXPECTED = "expected a file with names of files, one a line"
 
 
 def is_list(text: str) -> bool:
     """Whether a text stands for the names in a file; a file of just that name goes first."""
-    return text.startswith("@") and not Path(text).exists()
+    return text.startswith("@") and not exists(text)
 
 
 def names_of(text: str) -> list[str]:
@@ -35,26 +36,28 @@ def names_of(text: str) -> list[str]:
 
 def _lines(text: str) -> list[bytes]:
     try:
-        raw = Path(text[1:]).expanduser().read_bytes()
+        raw = Path(at_home(text[1:])).read_bytes()
     except FileNotFoundError as err:
         raise MissingFileError(text, f"{_EXPECTED}, got no such file") from err
     except OSError as err:
         raise FrameError(text, f"{_EXPECTED}, got: {err.strerror}") from err
+    except ValueError as err:  # a NUL in its name
+        raise FrameError(repr(text), f"{_EXPECTED}, got: {err}") from err
     if b"\0" in raw:
         raise FrameError(text, f"{_EXPECTED}, got no text")
     return raw.removeprefix(BOM_UTF8).splitlines()  # as Windows begins texts
 
 
 def _named(text: str, lines: list[bytes]) -> Iterator[str]:
-    beside = Path(text[1:]).expanduser().parent
+    beside = Path(at_home(text[1:])).parent
     for count, line in enumerate(lines, 1):
-        name = os.path.expanduser(os.fsdecode(line.strip()))  # noqa: PTH111 - str in, str out
+        name = at_home(os.fsdecode(line.strip()))
         where = f"{text}, line {count}"
         if not name or name.startswith("#"):
             continue
         if is_list(name):
             raise FrameError(where, f"expected the name of a file, got another list, {name}")
-        if not Path(name).exists() and (beside / name).exists():
+        if not exists(name) and (beside / name).exists():
             raise FrameError(
                 where, f"expected a name from the current folder, got one from {beside}: {name}"
             )

@@ -10,9 +10,11 @@ from numpy.typing import DTypeLike, NDArray
 from gpustack.backends.loading import normalize_row
 from gpustack.checks import check, dtype_name, real, word
 from gpustack.errors import FrameError, InputError
+from gpustack.files import HduKey
 from gpustack.flags import Flags
 from gpustack.frames import Frame, check_agree, open_frames, renamed
 from gpustack.header import describe, read_exposure
+from gpustack.maps.sums import ExactSum
 from gpustack.recipe import Recipe
 from gpustack.result import StackResult
 
@@ -59,7 +61,7 @@ class LiveStack:
         combine: str = "mean",
         *,
         dtype: DTypeLike | None = None,
-        hdu: int | str | None = None,
+        hdu: HduKey | None = None,
         unit: Any = None,
         flags: Flags | None = None,
     ) -> None:
@@ -181,16 +183,15 @@ class LiveStack:
 class _Running:
     """What is known of each pixel, added up in place.
 
-    Sums are of float64, with what rounding took from each of them (Knuth, The Art of Computer
-    Programming 2, 4.2.2, theorem B), so that it does not matter which frame comes first.
+    It does not matter which frame comes first.
     """
 
     def __init__(self, shape: tuple[int, ...], combine: str) -> None:
         self._combine = combine
-        start = {"min": np.inf, "max": -np.inf}.get(combine, 0.0)
-        self._total = np.full(shape, start)
-        self._rest = np.zeros(shape)
-        self._weights = np.zeros(shape)
+        if combine in ("min", "max"):
+            self._extreme = np.full(shape, np.inf if combine == "min" else -np.inf)
+        else:
+            self._total, self._weights = ExactSum(np.zeros(shape)), ExactSum(np.zeros(shape))
         self.count = np.zeros(shape, np.uint32)
 
     def add(self, values: NDArray[np.float64], valid: NDArray[np.bool_], weight: float) -> None:
@@ -198,22 +199,19 @@ class _Running:
         np.add(self.count, 1, out=self.count, where=valid)
         if self._combine in ("min", "max"):
             choose = np.minimum if self._combine == "min" else np.maximum
-            choose(self._total, values, out=self._total, where=valid)
+            choose(self._extreme, values, out=self._extreme, where=valid)
             return
-        np.add(self._weights, weight, out=self._weights, where=valid)
-        term = np.where(valid, values * weight, 0.0)
-        total = self._total + term
-        part = total - self._total
-        self._rest += (self._total - (total - part)) + (term - part)
-        self._total = total
+        self._weights.add(np.where(valid, weight, 0.0))
+        with np.errstate(all="ignore"):  # values that are not finite, and sums beyond float64
+            self._total.add(np.where(valid, values * weight, 0.0))
 
     def value(self) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
         """The combined values, and where there are none: NaN, or 0 for a sum."""
         if self._combine in ("min", "max"):
             mask = self.count == 0
-            return np.where(mask, np.nan, self._total), mask
-        mask = self._weights == 0
-        total = self._total + self._rest
+            return np.where(mask, np.nan, self._extreme), mask
+        total, weights = self._total.value(), self._weights.value()
+        mask = weights == 0
         if self._combine == "sum":
             return np.where(mask, 0.0, total), mask
-        return np.divide(total, self._weights, out=np.full(total.shape, np.nan), where=~mask), mask
+        return np.divide(total, weights, out=np.full(total.shape, np.nan), where=~mask), mask

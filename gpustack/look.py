@@ -11,7 +11,7 @@ from typing import Any, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from gpustack.backends.base import Samples, Source
+from gpustack.backends.base import Samples, Source, working_dtype
 from gpustack.frames.base import decode
 
 #: At most so many samples are kept, and at most such a share of the memory limit is taken.
@@ -120,7 +120,7 @@ class Kept:
             bzero=samples.bzero,
             blank=samples.blank,
         )
-        values, invalid = decode(data, self.values.dtype)
+        values, invalid = decode(data, working_dtype(data.data.dtype))
         self.values[f, first:last], self.invalid[f, first:last] = values, invalid
         for kept, given in ((self.weight, samples.weight), (self.variance, samples.variance)):
             if kept is not None and given is not None:

@@ -27,6 +27,7 @@ from gpustack.filesink import FileSink
 from gpustack.frames import FitsFrame, Frame
 from gpustack.frames.onfile import Stamp, as_hdus, reading
 from gpustack.maps.extensions import check_maps, extensions
+from gpustack.paths import at_home
 from gpustack.recipe import MAPS
 from gpustack.result import StackResult
 from gpustack.temporary import remove_abandoned, temporary_file
@@ -88,6 +89,8 @@ class ToFile:
         is_path = isinstance(self.path, str | os.PathLike) and isinstance(os.fspath(self.path), str)
         check(is_path, f"ToFile path: expected the name of a file, got {self.path!r}")
         check_ending(self.path)
+        # ~ stands for the home of a user, here and in all that is made of the path.
+        object.__setattr__(self, "path", at_home(self.path))
         for name in ("overwrite", "uncertainty"):
             given = getattr(self, name)
             is_one = isinstance(given, bool)
@@ -249,7 +252,11 @@ class ResultFile:
         ------
         WriteError
             Where the disk is full, for one.
+        ValueError
+            Where the file has its name already.
         """
+        if self._file.closed:
+            raise ValueError(f"{self._target}: the result is written, and read-only")
         with self._turn, errors_of(self._to.path):
             _write(self._file.fileno(), start, memoryview(content))
 

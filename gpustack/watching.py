@@ -11,13 +11,11 @@ from astropy.io import fits
 from gpustack.errors import FrameError, InputError
 from gpustack.frames import Frame, check_agree, open_frames, renamed
 from gpustack.frames.hdus import quiet
+from gpustack.frames.onfile import Stamp
 from gpustack.header import read_recipe
 from gpustack.logs import logger
 
 _log = logger(__name__)
-
-#: Size, time of change and inode of a file.
-_Stamp = tuple[int, int, int]
 
 
 @dataclass
@@ -47,10 +45,10 @@ class Arrivals:
     opening: dict[str, Any]
     agree: Sequence[str] = ("shape", "unit")
     _first: tuple[Path, Frame] | None = None
-    _seen: dict[Path, _Stamp] = field(default_factory=dict)
-    _whole: dict[Path, _Stamp] = field(default_factory=dict)
-    _bad: dict[Path, _Stamp] = field(default_factory=dict)
-    _unlike: dict[Path, _Stamp] = field(default_factory=dict)
+    _seen: dict[Path, Stamp] = field(default_factory=dict)
+    _whole: dict[Path, Stamp] = field(default_factory=dict)
+    _bad: dict[Path, Stamp] = field(default_factory=dict)
+    _unlike: dict[Path, Stamp] = field(default_factory=dict)
 
     def check_apart(self) -> None:
         """Raise where the output would replace a frame.
@@ -89,18 +87,18 @@ class Arrivals:
         except OSError:  # one of them is not there
             return False
 
-    def _files(self) -> Iterator[tuple[Path, _Stamp]]:
+    def _files(self) -> Iterator[tuple[Path, Stamp]]:
         for path in self._named():
             if self._is_apart(path):
                 continue
             try:
-                found = path.stat()
+                stamp = Stamp.of(str(path))
             except OSError:  # it is gone again
                 continue
-            if found.st_size > 0:
-                yield path, (found.st_size, found.st_mtime_ns, found.st_ino)
+            if stamp.size > 0:
+                yield path, stamp
 
-    def _forget(self, now: dict[Path, _Stamp]) -> None:
+    def _forget(self, now: dict[Path, Stamp]) -> None:
         """Forget files that are gone or have changed."""
         for known in (self._whole, self._bad, self._unlike):
             for path in [path for path, stamp in known.items() if now.get(path) != stamp]:
@@ -119,7 +117,7 @@ class Arrivals:
             self._first = None
             self._unlike.clear()
 
-    def _open(self, path: Path, stamp: _Stamp) -> None:
+    def _open(self, path: Path, stamp: Stamp) -> None:
         if self._first is not None and self._first[0] == path:
             self._replace_first()  # it has changed
         try:

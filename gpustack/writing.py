@@ -12,6 +12,7 @@ from typing import Any, BinaryIO
 from astropy.io import fits
 
 from gpustack.errors import OutputError, WriteError
+from gpustack.paths import at_home
 from gpustack.temporary import remove_abandoned, temporary_file
 
 PathLike = str | os.PathLike[str]
@@ -28,7 +29,7 @@ REPORTS, PICTURES = (".json", ".html"), (".png",)
 def check_target(path: PathLike, overwrite: bool, endings: tuple[str, ...] = ENDINGS) -> Path:
     """The file that `path` stands for, if it can be written; meant to be called before the work.
 
-    A symbolic link stands for the file that it points to.
+    A symbolic link stands for the file that it points to, and ~ for the home of a user.
 
     Raises
     ------
@@ -40,7 +41,7 @@ def check_target(path: PathLike, overwrite: bool, endings: tuple[str, ...] = END
     """
     with errors_of(path):
         check_ending(path, endings)
-        target = Path(path).resolve()
+        target = Path(at_home(path)).resolve()
         if target.is_dir():
             raise OutputError(f"{path}: expected a file to write, got a folder")
         if os.path.lexists(target) and not target.is_file():
@@ -56,7 +57,9 @@ def check_target(path: PathLike, overwrite: bool, endings: tuple[str, ...] = END
 
 def check_ending(path: PathLike, endings: tuple[str, ...] = ENDINGS) -> None:
     """Raise OutputError where the name of a file has none of the `endings`."""
-    if not os.fspath(path).lower().endswith(endings):
+    if not isinstance(path, str | os.PathLike):
+        raise OutputError(f"expected the name of a file to write, got {path!r}")
+    if not os.fsdecode(path).lower().endswith(endings):
         raise OutputError(f"{path}: expected a name ending in {', '.join(endings)}")
 
 

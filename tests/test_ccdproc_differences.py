@@ -1,6 +1,8 @@
 """What docs/ccdproc.md says of both packages, row by row."""
 
+import bz2
 import warnings
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -75,7 +77,34 @@ def changed_later(package):
 def seen_by_scale(package):
     seen = []
     package.combine(column(99, 3, masked=[0]), scale=lambda image: seen.append(image) or 1.0)
-    return [type(image) for image in seen]
+    return [isinstance(image, np.ma.MaskedArray) for image in seen]
+
+
+def scaled_by_the_median(package):
+    """Images of 1, of which one has 8 under a mask over more than its half."""
+    ccds = [CCDData(np.array([[1.0, 8, 8], [1, 8, 1], [8, 8, 1]]), unit="adu") for _ in range(2)]
+    ccds[0].mask = ccds[0].data == 8
+    ccds[1].data[:] = 1
+    seen = []
+    package.combine(ccds, scale=lambda image: seen.append(1 / np.median(image)) or seen[-1])
+    return seen
+
+
+def dtype_seen_by_scale(package):
+    seen = []
+    ccds = [CCDData(np.ones((2, 2), np.uint16), unit="adu") for _ in range(2)]
+    package.combine(ccds, scale=lambda image: seen.append(image.dtype) or 1.0)
+    return seen[0]
+
+
+class Flat(CCDData):
+    """An image of a pipeline."""
+
+
+def unit_assigned(package):
+    combiner = package.Combiner(images((2, 2)))
+    combiner.unit = "electron"
+    return combiner.average_combine().unit
 
 
 def nan_in_data_arr(package):
@@ -140,7 +169,20 @@ ROWS = {
     "NaN as a factor": (combined(1, 2, 3, scaling=[1, np.nan, 1]), (2, False), ValueError),
     "`scale_to` of shape (n,)": (scale_by_row, [[3, 6, 9]], [[pytest.approx(23 / 3)] * 3]),
     "`combine(scale=function)`": (
-        seen_by_scale, [np.ndarray] * 2, [np.ma.MaskedArray, np.ndarray]),
+        seen_by_scale, [False] * 2, [True, False]),
+    "`combine(scale=...)`, `np.median` of masked images": (
+        scaled_by_the_median, [pytest.approx(1 / 8), 1], [1, 1]),
+    "`combine(scale=...)` of uint16": (dtype_seen_by_scale, np.uint16, np.float64),
+    "A factor of 0": (
+        lambda package: package.combine(images((2, 2)), scale=[1, 1, 0]).data.flat[0],
+        1, ValueError),
+    "`combine` of a subclass of CCDData": (
+        lambda package: type(package.combine([Flat(image) for image in images((2, 2))])),
+        Flat, CCDData),
+    "Integer `dtype`, uncertainty": (
+        lambda package: package.combine(images((2, 2)), dtype="i4").uncertainty.array.dtype,
+        np.int32, np.float64),
+    "`Combiner.unit`": (unit_assigned, "electron", AttributeError),
     "NaN with an integer dtype": (
         lambda package: combined(1, np.nan, 3, dtype=np.int32)(package)[0] == 2, False, True),
     "Uncertainty of scaled float32": (float32_uncertainty, np.float64, np.float32),
@@ -199,3 +241,31 @@ def test_dq_var_or_err_extension_first(tmp_path):
     found = [package.combine(names, unit="adu").data.flat[0] for package in (ccdproc, gpustack)]
     assert found == [0, 1]
     assert "\n| DQ, VAR or ERR extension first |" in DOC.read_text()
+
+
+def test_an_hdu_that_is_named(tmp_path):
+    names = [str(tmp_path / f"{number}.fits") for number in range(2)]
+    for name in names:
+        primary = fits.PrimaryHDU()
+        primary.header.update(EXPTIME=30.0, CTYPE1="RA---TAN", CTYPE2="DEC--TAN")
+        fits.HDUList([primary, fits.ImageHDU(np.ones((2, 2)))]).writeto(name)
+    theirs, ours = (p.combine(names, unit="adu", hdu=1) for p in (ccdproc, gpustack))
+    assert (theirs.wcs, ours.wcs) == (None, None)
+    assert "EXPTIME" not in theirs.header
+    assert ours.header["EXPTIME"] == 30
+    assert "\n| `combine(hdu=1)` |" in DOC.read_text()
+
+
+def test_files_that_are_packed(tmp_path):
+    names = [str(tmp_path / f"{number}.fits.bz2") for number in range(2)]
+    for image, name in zip(images((2, 2)), names, strict=False):
+        Path(name).write_bytes(bz2.compress(written(image)))
+    assert ccdproc.combine(names).data.flat[0] == 1.5
+    assert isinstance(answer(lambda package: package.combine(names), gpustack), ValueError)
+    assert "\n| Files that are packed by bzip2 or xz |" in DOC.read_text()
+
+
+def written(image):
+    content = BytesIO()
+    image.to_hdu().writeto(content)
+    return content.getvalue()

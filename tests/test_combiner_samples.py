@@ -116,3 +116,19 @@ def test_looking_at_the_samples_changes_nothing(steps, reads, dtype, given, meth
         one.uncertainty.array, other.uncertainty.array, rtol=rounding, atol=rounding
     )
     np.testing.assert_array_equal(blind.mask, looking.mask)
+
+
+@pytest.mark.parametrize("mask", [[True, False], np.ones((2, 2), bool), np.ones((1, 1), bool)])
+def test_a_mask_of_another_shape(mask):
+    combiner = Combiner(column(1, 2))
+    with pytest.raises(ValueError, match=r"mask: expected shape \(2, 1, 1\), got"):
+        combiner.mask = mask
+    assert not combiner.mask.any()
+
+
+def test_values_that_are_none_of_an_image():
+    combiner = Combiner(column(1, 2))
+    with pytest.raises(ValueError, match="expected real numbers, got complex128"):
+        combiner.data_arr = np.ones((2, 1, 1), complex)
+    with pytest.raises(ValueError, match=r"expected shape \(2, 1, 1\), got \(2, 1\)"):
+        combiner.data = np.ones((2, 1))

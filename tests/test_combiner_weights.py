@@ -129,3 +129,20 @@ def test_a_factor_for_every_sample(method, weights):
         np.testing.assert_array_equal(got.mask, want.mask)
         np.testing.assert_allclose(got.data, want.data, rtol=ROUNDING)
         np.testing.assert_allclose(got.uncertainty.array, want.uncertainty.array, rtol=ROUNDING)
+
+
+@pytest.mark.parametrize("shape", [(3,), (3, 1, 1)])
+def test_weights_that_say_yes_or_no(shape):
+    combiner = Combiner(column(1, 2, 6))
+    combiner.weights = np.array([True, False, True]).reshape(shape)
+    assert combiner.average_combine().data == 3.5
+
+
+@pytest.mark.parametrize(
+    "scaling", [[1j, 1], ["a", "b"], "ab", np.ones((2, 3)), [[1, 2], [3]]], ids=repr
+)
+def test_scaling_that_is_no_number_an_image(scaling):
+    combiner = Combiner(column(1, 2))
+    with pytest.raises(ValueError, match="scaling: expected 2 numbers, one an image, got"):
+        combiner.scaling = scaling
+    assert combiner.scaling is None

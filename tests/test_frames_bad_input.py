@@ -1,6 +1,8 @@
 """Files that cannot be used: the error names the file and both sides, and nothing is allocated."""
 
+import bz2
 import gzip
+import lzma
 import os
 import tracemalloc
 
@@ -11,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fitsmaker import BLOCK, empty_primary, header_bytes, image_bytes, image_header
-from gpustack.errors import FrameError
+from gpustack.errors import FrameError, MissingFileError
 from gpustack.frames import open_frames
 
 RAW = np.arange(2000, dtype="i2").reshape(40, 50)
@@ -229,3 +231,32 @@ def test_damage_is_a_frame_error_or_no_error(good_files, name, changes, kept):
             frame.coordinates.wcs  # noqa: B018
     except FrameError:
         return
+
+
+PACKED = {"bzip2": bz2.compress, "xz": lzma.compress}
+
+
+@pytest.mark.parametrize("name", PACKED)
+def test_files_that_are_to_be_unpacked(tmp_path, name):
+    path = tmp_path / "frame.fits"
+    path.write_bytes(PACKED[name](image_bytes(np.ones((2, 2), "i2"), BUNIT="adu")))
+    with pytest.raises(FrameError, match=f"expected a FITS file.*, got one packed by {name}"):
+        open_frames([path])
+
+
+def test_a_name_that_is_empty():
+    with pytest.raises(MissingFileError, match=r"^'': expected the name of a file"):
+        open_frames([""])
+
+
+def test_no_copies_of_data_hide_that_a_file_is_cut_off(tmp_path):
+    whole = image_bytes(np.ones((200, 200), "f4"), BUNIT="adu", PCOUNT=0, GCOUNT=0)
+    (tmp_path / "cut.fits").write_bytes(whole[:5760])
+    with pytest.raises(FrameError, match="GCOUNT >= 1, got -32, 0, 0"):
+        open_frames([tmp_path / "cut.fits"])
+
+
+def test_a_blank_that_is_no_number(tmp_path):
+    (tmp_path / "b.fits").write_bytes(image_bytes(np.ones((2, 2), "i2"), BUNIT="adu", BLANK=True))
+    with pytest.raises(FrameError, match="BLANK: expected a whole number in the header, got True"):
+        open_frames([tmp_path / "b.fits"])

@@ -11,7 +11,7 @@ from astropy.io import fits
 from astropy.nddata import CCDData, StdDevUncertainty
 
 from fitsmaker import empty_primary, image_bytes
-from gpustack.errors import FrameError
+from gpustack.errors import FrameError, InputError
 from gpustack.frames import open_frames
 from gpustack.frames.hdus import quiet
 
@@ -217,3 +217,62 @@ def test_a_unit_that_is_overridden_is_noted_in_the_log(tmp_path, caplog):
         one(tmp_path / "a.fits", unit="adu")
     (note,) = caplog.messages
     assert "a.fits: using the given unit adu instead of its own, electron" in note
+
+
+# Which one
+
+
+@pytest.fixture
+def two_images(tmp_path):
+    """Two images of one name in a file whose primary HDU has the coordinates of neither."""
+    primary = fits.PrimaryHDU()
+    primary.header.update(CTYPE1="RA---TAN", CTYPE2="DEC--TAN", CRVAL1=10.0, EXPTIME=30.0)
+    primary.header["BUNIT"] = "adu"
+    images = [
+        fits.ImageHDU(
+            np.full((2, 3), value, "i2"), fits.Header({"BUNIT": "adu"}), name="SCI", ver=v
+        )
+        for v, value in ((1, 5), (2, 7))
+    ]
+    fits.HDUList([primary, *images]).writeto(tmp_path / "two.fits")
+    return tmp_path / "two.fits"
+
+
+@pytest.mark.parametrize(
+    ("hdu", "value"),
+    [
+        (np.int64(2), 7), (np.array(1), 5), (-1, 7), (-2, 5), ("sci", 5), (("SCI", 2), 7),
+        (("SCI", np.int32(1)), 5), (None, 5),
+    ],
+    ids=repr,
+)  # fmt: skip
+def test_an_hdu_by_number_and_name(two_images, hdu, value):
+    assert one(two_images, hdu=hdu).whole()[0, 0] == value
+
+
+@pytest.mark.parametrize("hdu", [True, 1.0, ("SCI",), ("SCI", 1, 2), ("SCI", True), (1, 2), [1]])
+def test_what_is_no_hdu(two_images, hdu):
+    with pytest.raises(InputError, match="hdu: expected a number, an EXTNAME, or both"):
+        one(two_images, hdu=hdu)
+
+
+@pytest.mark.parametrize("hdu", [3, -4, "ERR", ("SCI", 3)])
+def test_an_hdu_that_is_not_there(two_images, hdu):
+    with pytest.raises(FrameError, match="expected an image in HDU"):
+        one(two_images, hdu=hdu)
+
+
+def test_an_image_that_is_asked_for_does_not_inherit_coordinates(two_images):
+    assert one(two_images).coordinates.wcs.wcs.crval[0] == 10  # as in CCDData.read
+    frame = one(two_images, hdu=2)
+    assert frame.coordinates.wcs is None
+    assert "CRVAL1" not in frame.header
+    assert frame.header["EXPTIME"] == 30
+    with fits.open(two_images, mode="update") as hdus:
+        hdus[2].header["INHERIT"] = True
+    assert one(two_images, hdu=2).coordinates.wcs.wcs.crval[0] == 10
+
+
+def test_silence_in_silence():
+    with quiet(), quiet():
+        pass

@@ -82,3 +82,9 @@ def test_names_count_from_the_current_folder(folder, monkeypatch):
 def test_windows_begins_texts_with_a_mark(folder):
     (folder / "night.list").write_bytes(b"\xef\xbb\xbfa.fits\r\nb.fits")
     assert values(open_frames("@night.list")) == [1, 2]
+
+
+@pytest.mark.parametrize("name", ["@~nosuchuser/x", "@a\0b", "@" + "a" * 5000, "a*" * 3000])
+def test_names_that_no_file_has(folder, name):
+    with pytest.raises(FrameError):
+        open_frames(name)

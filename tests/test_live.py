@@ -165,3 +165,24 @@ def test_errors_name_the_number_of_an_array():
         live.add(np.ones((2, 2), complex))
     live.add(CCDData(np.ones((2, 2)), unit="adu"))
     assert live.result().frames["name"].tolist() == ["frame 0", "frame 1", "frame 2"]
+
+
+def test_the_order_of_frames_with_weights_changes_nothing():
+    frames, rng = cube(50, 3, "f8"), np.random.default_rng(1)
+    weights = rng.random(50)
+    found = []
+    for order in (range(50), reversed(range(50)), rng.permutation(50)):
+        live = LiveStack()
+        for i in order:
+            live.add(frames[i], weight=weights[i])
+        found.append(live.result().data)
+    for other in found[1:]:
+        np.testing.assert_array_equal(found[0], other)
+
+
+def test_samples_that_do_not_count_are_not_computed_with():
+    live = LiveStack("sum")
+    live.add(np.array([[np.inf, 1.0]]), weight=0)
+    for _ in range(2):
+        live.add(np.array([[3.0, 1.5e308]]), weight=1)
+    assert live.result().data[0, 0] == 6

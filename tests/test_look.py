@@ -152,3 +152,14 @@ def test_a_result_without_it_cannot_be_shown(tmp_path):
     pytest.importorskip("matplotlib")
     with pytest.raises(InputError, match=r"expected a result of stack\(look=True\), got one that"):
         write_page(stack(sky(3, (5, 5))), tmp_path / "a.html")
+
+
+def test_it_has_the_samples_as_the_backend_has_them(tmp_path):
+    stored = RNG.integers(0, 30000, (1, 5, 6), "i2")
+    header = fits.Header({"BSCALE": 0.1, "BZERO": 7.3, "BUNIT": "adu"})
+    hdu = fits.PrimaryHDU(stored[0])
+    hdu.header.update(header)
+    hdu.writeto(tmp_path / "scaled.fits")
+    other = CCDData(np.zeros((5, 6)), unit="adu")
+    result = stack([tmp_path / "scaled.fits", other], combine="max", look=True)
+    np.testing.assert_array_equal(result.look.middle.values[0], result.data)

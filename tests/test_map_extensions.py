@@ -137,7 +137,7 @@ def test_cupy_frames_have_cupy_maps(cuda, clips):
         found = stack(cuda.asarray(cube), clips, outputs=outputs, memory=memory)
         assert isinstance(found.reason, cuda.ndarray)
         assert isinstance(found.rejections.packed, cuda.ndarray)
-        assert isinstance(found.rejections.frame(0), cuda.ndarray)
+        assert isinstance(found.rejections[0], cuda.ndarray)
         held = found.to_host()
         for name in names[1:]:
             np.testing.assert_array_equal(getattr(held, name), getattr(expected, name))

@@ -126,7 +126,7 @@ def test_files(folder, memory):
     held = [
         fits.getdata(f"f{i}.fits", "DQ") if i != 1 else np.zeros((12, 9), "u2") for i in range(5)
     ]
-    survive = [(bits & 2 == 0) & ~found.rejections.frame(i) for i, bits in enumerate(held)]
+    survive = [(bits & 2 == 0) & ~found.rejections[i] for i, bits in enumerate(held)]
     for bits, inside in zip(held, survive, strict=True):
         expected |= np.where(inside | ~np.any(survive, axis=0), bits, 0).astype("u2")
         lost &= ~inside

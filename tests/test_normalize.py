@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from gpustack import Keyword, Statistic, stack
 from gpustack.errors import GpustackWarning
+from gpustack.frames import open_frames
+from gpustack.normalize.survey import survey
 
 pytestmark = pytest.mark.filterwarnings("ignore:frames differ in EXPTIME")
 
@@ -185,3 +187,19 @@ def test_a_recipe_with_measures_is_run_and_its_result_has_numbers():
     assert all(
         isinstance(getattr(again.recipe, name), tuple) for name in ("scale", "zero", "weights")
     )
+
+
+@pytest.mark.parametrize("shape", [(3,), (3, 1, 1)])
+def test_a_masked_weight_is_0(shape):
+    frames = np.array([0.0, 24, 48]).reshape(3, 1, 1)
+    weights = np.ma.MaskedArray([1.0, 1, 100], [0, 0, 1]).reshape(shape)
+    assert stack(frames, weights=weights).data == 12
+    assert stack(frames, weights=np.array([True, True, False]).reshape(shape)).data == 12
+
+
+@pytest.mark.parametrize("kind", ["mean", "median", "mode", "mad"])
+def test_a_statistic_does_not_depend_on_others(kind):
+    (frame,) = open_frames([np.random.default_rng(1).normal(1000, 50, (60, 60))])
+    alone = survey([frame], [Statistic(kind)], ())[kind, None]
+    others = [Statistic(other) for other in ("mad", "median", "mode", "mean")]
+    assert survey([frame], others, ())[kind, None] == alone

@@ -110,3 +110,39 @@ def test_frames_on_a_device_stay_there(cuda, values):
     frames = cuda.asarray(sky(2).astype("f4"))
     with pytest.raises(FrameError, match=r"stays on its device: .*numbers, got a statistic"):
         stack(frames, backend="cuda", **values)
+
+
+FAR = {
+    "mean": (1e308, {"scale": "mean"}, "scale by mean: expected finite numbers, got nan in frame"),
+    "a mean of all": (
+        1e308, {"scale": Statistic("median", None, "mean")}, "expected finite numbers, got inf in",
+    ),
+    "noise": (1e-157, {"weights": "noise"}, "weights by noise: .* finite numbers, got inf in"),
+    "less noise": (1e-200, {"weights": "noise"}, "weights by noise: .* finite .* got inf in"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("level", "values", "message"), FAR.values(), ids=FAR)
+def test_numbers_beyond_a_float_name_the_frame(level, values, message):
+    frames = sky(3) / 100 * level
+    with pytest.raises(RecipeError, match=message):
+        stack(frames, **values)
+
+
+@pytest.mark.parametrize("level", [1e-170, 1.2e306])
+def test_levels_near_the_ends_of_a_float_have_ratios(level):
+    near = sky(3)
+    scales = stack(near, scale="median").frames["scale"]
+    found = stack(near * level, scale="median").frames["scale"]
+    np.testing.assert_allclose(found, scales, rtol=1e-14)
+
+
+@pytest.mark.parametrize("name", ["~nosuchuser/numbers", "a\0b", "a" * 5000])
+def test_names_that_no_file_has(name):
+    with pytest.raises(RecipeError, match="scale: expected a file with numbers, got"):
+        stack(sky(2), scale=f"@{name}")
+
+
+def test_weights_that_are_no_array():
+    with pytest.raises(RecipeError, match="weights: expected numbers, one a frame or a sample"):
+        stack(sky(2), weights=[[1], [1, 2]])

@@ -37,6 +37,7 @@ MAY_IMPORT = {
     "recipe": "",
     "plan": "",
     "flags": "",
+    "paths": "",
     "lists": "",
     "files": "",
     "images": "",

@@ -151,7 +151,7 @@ def test_no_frame_loses_its_sky_to_a_clip_at_three_sigma(real_data):
     sky = np.abs(base - np.median(base)) < 2 * 1.4826 * median_deviation(base)
     assert sky.mean() > 0.8
     result = stack(planes, SigmaClip(3, 3), outputs=["rejections"], **matched)
-    lost = [result.rejections.frame(i)[sky].mean() for i in range(len(planes))]
+    lost = [result.rejections[i][sky].mean() for i in range(len(planes))]
     assert max(lost) < 0.05
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from gpustack import stack
+from gpustack import ToFile, stack
 from gpustack.errors import OutputError, WriteError
 
 
@@ -255,3 +255,18 @@ def test_the_temporary_file_says_whose_it_is(result, tmp_path, monkeypatch):
     assert names[0].parent == tmp_path
     expected = rf"\.gpustack-[0-9a-f]{{1,12}}-{os.getpid()}-[0-9a-f]{{8}}\.part"
     assert re.fullmatch(expected, names[0].name)
+
+
+def test_a_file_at_home(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    cube = np.ones((3, 4, 5))
+    stack(cube, outputs=ToFile("~/streamed.fits"))
+    stack(cube).write("~/written.fits")
+    for name in ("streamed", "written"):
+        assert (tmp_path / f"{name}.fits").is_file()
+
+
+@pytest.mark.parametrize("name", [b"out.fits", 3, None])
+def test_what_is_no_name(name):
+    with pytest.raises(OutputError, match="expected the name of a file to write, got"):
+        stack(np.ones((3, 4, 5))).write(name)

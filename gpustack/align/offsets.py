@@ -18,6 +18,7 @@ from gpustack.checks import real
 from gpustack.errors import FrameError, InputError
 from gpustack.frames import Frame
 from gpustack.logs import logger
+from gpustack.paths import at_home
 
 _log = logger(__name__)
 
@@ -183,10 +184,11 @@ def read_offsets(path: str) -> Found:
     IRAF imcombine ``offsets``.
     """
     try:
-        text = Path(path).expanduser().read_text(encoding="utf-8", errors="replace")
-    except OSError as err:
+        text = Path(at_home(path)).read_text("utf-8", errors="replace")
+    except (OSError, ValueError) as err:  # of a name with a NUL
+        problem = getattr(err, "strerror", None) or err
         raise InputError(
-            f"align offsets: expected a file with offsets, got {err.strerror} for {path}"
+            f"align offsets: expected a file with offsets, got {problem} for {path}"
         ) from err
     places: list[tuple[float, float] | str] = []
     absolute = False

@@ -1,6 +1,6 @@
 """One image onto the pixel grid of another: the door that ccdproc has for it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from typing import Any
 
@@ -16,7 +16,11 @@ from gpustack.align.pixel_map import PixelMap
 from gpustack.align.resample import Resampling, contributes, resample, sliced, without
 from gpustack.align.target import check_celestial
 from gpustack.alignments import Flux, Method, Order, Reproject
+from gpustack.checks import check
 from gpustack.header import without_wcs
+
+#: As reproject has them by number: degrees of splines.
+_ORDERS = ("nearest-neighbor", "bilinear", "biquadratic", "bicubic")
 
 #: Pixels that are resampled at once, whose coordinates take about 150 bytes each.
 _AT_ONCE = 1 << 20
@@ -26,8 +30,9 @@ def wcs_project(
     ccd: CCDData,
     target_wcs: WCS,
     target_shape: Sequence[int] | None = None,
-    order: Order = "bilinear",
+    order: Order | int = "bilinear",
     *,
+    add_keyword: Mapping[str, Any] | None = None,
     method: Method = "interp",
     flux: Flux = "ratio",
 ) -> CCDData:
@@ -44,8 +49,10 @@ def wcs_project(
         The celestial WCS of the grid to project onto.
     target_shape : sequence of two int, optional
         Shape (y, x) of the result; that of `ccd` where omitted.
-    order : {"nearest-neighbor", "bilinear", "biquadratic", "bicubic"}
+    order : {"nearest-neighbor", "bilinear", "biquadratic", "bicubic"}, or 0 to 3
         How values between pixels are interpolated.
+    add_keyword : mapping, optional
+        What to add to the header of the result. Unlike ccdproc, nothing is added without it.
     method, flux
         As in `gpustack.Reproject`.
 
@@ -94,9 +101,13 @@ def wcs_project(
     """
     check_celestial("ccd.wcs", ccd.wcs)
     check_celestial("target_wcs", target_wcs)
-    asked = Reproject(order=order, method=method, flux=flux)  # checks them
+    word: Any = _ORDERS[order] if order in (0, 1, 2, 3) else order
+    asked = Reproject(order=word, method=method, flux=flux)  # checks them
     how = Resampling(asked.method, asked.order, asked.flux)
     shape = tuple(ccd.shape if target_shape is None else target_shape)
+    check(len(shape) == 2, f"target_shape: expected two numbers, (y, x), got {target_shape!r}")
+    header = _header(ccd)
+    header.update(add_keyword or {})
     found = _on_grid(ccd, target_wcs, shape, how)
     data = found["data"]
     mask = np.isnan(data)
@@ -115,7 +126,7 @@ def wcs_project(
         uncertainty=spread,
         wcs=target_wcs,
         mask=mask if mask.any() else None,
-        header=_header(ccd),
+        header=header,
         unit=ccd.unit,
     )
 

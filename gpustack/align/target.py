@@ -17,7 +17,7 @@ from gpustack.alignments import Reproject
 from gpustack.errors import FrameError, InputError
 from gpustack.files import split_hdu
 from gpustack.frames import Frame
-from gpustack.frames.choose import listed, named_image
+from gpustack.frames.choose import named_image, told
 from gpustack.frames.coordinates import Coordinates
 from gpustack.frames.hdus import quiet, scan
 from gpustack.frames.onfile import reading
@@ -113,7 +113,7 @@ def _of_file(name: str) -> tuple[WCS, Sequence[int] | None]:
     raise FrameError(
         name,
         "align target: expected an image of two axes with celestial coordinates, got "
-        f"{faults[0] if faults else listed(hdus)}",
+        f"{faults[0] if faults else told(hdus)}",
     )
 
 

@@ -1,5 +1,6 @@
 """Rows of a result that are handed on as they are made, where no array of all of them is held."""
 
+import math
 from abc import ABC, abstractmethod
 from threading import Lock
 from typing import Any, NoReturn, Self
@@ -27,14 +28,14 @@ class Sink(ABC):
     @property
     def size(self) -> int:
         """How many values."""
-        return int(np.prod(self.shape))
+        return math.prod(self.shape)
 
     @property
     def row_bytes(self) -> int:
         """Bytes that a row takes until it is handed on: as it is made, and as it is written."""
         return 2 * self.shape[-1] * self.dtype.itemsize
 
-    def reshape(self, *shape: int) -> Self:
+    def take_shape(self, *shape: int) -> Self:
         """Itself, from now on of another shape that has the same last axis."""
         self.shape = shape
         return self

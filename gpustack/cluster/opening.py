@@ -22,6 +22,7 @@ from gpustack.flags import Flags
 from gpustack.frames import FitsFrame, Frame, open_frames
 from gpustack.images import PLANES, Image
 from gpustack.loaded import loaded
+from gpustack.paths import at_home
 from gpustack.provenance import versions
 
 #: A file, and what tells whether it has been changed: its size, and when it was modified (ns).
@@ -161,7 +162,7 @@ def everywhere(align: Alignment | None) -> Alignment | None:
         Where its target is a WCS: what is pickled of that has 12 digits.
     """
     if isinstance(align, Offsets) and str(align.source).startswith("@"):
-        text = os.path.expanduser(str(align.source)[1:])  # noqa: PTH111 - str in, str out
+        text = at_home(str(align.source)[1:])
         return replace(align, source=f"@{_absolute(text)}")
     if not isinstance(align, Reproject) or isinstance(align.target, fits.Header):
         return align
@@ -173,7 +174,7 @@ def everywhere(align: Alignment | None) -> Alignment | None:
     name = os.fsdecode(align.target)
     if name in ("first", "optimal"):
         return align
-    return replace(align, target=_absolute(os.path.expanduser(name)))  # noqa: PTH111
+    return replace(align, target=_absolute(at_home(name)))
 
 
 def stamps_of(frames: Iterable[Frame]) -> Stamps:

@@ -9,6 +9,7 @@ from astropy.nddata import CCDData, StdDevUncertainty
 from astropy.utils.exceptions import AstropyDeprecationWarning
 from numpy.typing import DTypeLike
 
+from gpustack.checks import real
 from gpustack.clips import ExtremaClip, RangeClip, SigmaClip
 from gpustack.combiner.callables import Statistic, Word, word_or_function
 from gpustack.combiner.combination import Combination, Method
@@ -202,7 +203,7 @@ class Combiner(Holdings):
             raise InputError(f"axis: expected 0, across the images, got {axis!r}")
         if grow:
             raise InputError(f"grow: expected False, rejection does not spread, got {grow!r}")
-        low, high = (None if side is None else abs(side) for side in (low_thresh, high_thresh))
+        low, high = map(_distance, (low_thresh, high_thresh))
         center: Any = word_or_function("func", func, _CENTERS)
         spread: Any = word_or_function("dev_func", dev_func, _SPREADS)
         clip = SigmaClip(
@@ -220,7 +221,7 @@ class Combiner(Holdings):
     def average_combine(
         self,
         scale_func: Statistic | None = None,
-        scale_to: float | None = None,
+        scale_to: Any = None,
         uncertainty_func: Statistic | None = None,
         sum_func: Statistic | None = None,
     ) -> CCDData:
@@ -256,7 +257,7 @@ class Combiner(Holdings):
     def median_combine(
         self,
         median_func: Statistic | None = None,
-        scale_to: float | None = None,
+        scale_to: Any = None,
         uncertainty_func: Statistic | None = None,
     ) -> CCDData:
         """The median of the samples that are left at every pixel. Weights do not enter.
@@ -285,7 +286,7 @@ class Combiner(Holdings):
     def sum_combine(
         self,
         sum_func: Statistic | None = None,
-        scale_to: float | None = None,
+        scale_to: Any = None,
         uncertainty_func: Statistic | None = None,
     ) -> CCDData:
         """The sum of the samples that are left at every pixel, weighted where there are weights.
@@ -324,7 +325,7 @@ class Combiner(Holdings):
         method: Method,
         main: Statistic | None,
         spread: Statistic | None,
-        scale_to: float | None,
+        scale_to: Any,
         *,
         total: Statistic | None = None,
         masked: bool,
@@ -356,3 +357,9 @@ def combiner_of(recorder: Recorder) -> Combiner:
     combiner = Combiner.__new__(Combiner)
     Holdings.__init__(combiner, [], recorder)
     return combiner
+
+
+def _distance(threshold: Any) -> Any:
+    """How many spreads away a threshold is, whatever its sign; the clip checks the rest."""
+    number = real(threshold)
+    return threshold if math.isnan(number) else abs(number)

@@ -1,16 +1,17 @@
 """The other half of the ccdproc door: `combine`, from a list of files to one image."""
 
+import math
 import os
+import sys
 from collections.abc import Callable
 from copy import deepcopy
-from math import prod
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from astropy.nddata import CCDData, StdDevUncertainty
 from numpy.typing import DTypeLike, NDArray
 
+from gpustack.checks import real
 from gpustack.combiner.callables import Statistic, recognise
 from gpustack.combiner.core import combiner_of
 from gpustack.combiner.holdings import check_weights, real_dtype
@@ -20,7 +21,9 @@ from gpustack.combiner.rows import RowsFrame
 from gpustack.errors import InputError, OutputError
 from gpustack.frames import Frame, check_agree
 from gpustack.frames.hdus import quiet
+from gpustack.frames.masked import as_function_sees
 from gpustack.header import without_wcs
+from gpustack.paths import at_home, exists
 from gpustack.plan import parse_memory, plan_bands
 from gpustack.writing import check_target, write_whole
 
@@ -77,7 +80,8 @@ def combine(
         See `Combiner.weights`.
     scale : callable or sequence of float, optional
         What multiplies each image after clipping: one number an image, or a function that
-        makes it from the array of an image, a MaskedArray where something is invalid.
+        makes it from the array of an image in float64; where something is invalid, from a
+        MaskedArray on which numpy's median, percentile and NaN-functions leave that out.
     mem_limit : float
         Bytes that rows and buffers may take at once. The result, and images given in
         memory, come on top of it.
@@ -142,7 +146,7 @@ def combine(
         )
     if output_file is not None:
         _check_target(output_file, overwrite_output)
-    memory = parse_memory(mem_limit)
+    memory = parse_memory(sys.maxsize if mem_limit == math.inf else mem_limit)
     frames = open_images(images, ccdkwargs)
     check_agree(frames)
     if weights is not None:
@@ -180,7 +184,7 @@ def combine(
 
 
 def _check_target(path: str | os.PathLike[str], overwrite: bool) -> None:
-    if Path(path).exists() and not overwrite:
+    if exists(at_home(path)) and not overwrite:
         raise OutputError(
             f"{os.fspath(path)} already exists: expected a new file, or overwrite_output=True"
         )
@@ -191,12 +195,18 @@ def _factors(scale: Any, frames: list[Frame]) -> Any:
     """`scale` with a function called on every image, one in memory at a time."""
     if not callable(scale):
         return scale
-    factors = []
-    for frame in frames:
-        image = np.ma.asarray(frame.whole(), dtype=np.float64)
-        # Functions made for ccdproc.combine, which shows them no mask, may not know masks.
-        factors.append(scale(image if image.mask.any() else image.data))
-    return factors
+    return [_factor(scale, frame) for frame in frames]
+
+
+def _factor(scale: Callable[[Any], Any], frame: Frame) -> float:
+    image = np.ma.asarray(frame.whole(), dtype=np.float64)
+    mask = np.ma.getmaskarray(image)
+    # Functions made for ccdproc.combine, which shows them no mask, may not know masks.
+    answer = scale(as_function_sees(image) if mask.any() else image.data)
+    factor = real(answer)
+    if not math.isfinite(factor) and not mask.all():
+        raise InputError(f"scale: expected a finite number, got {answer!r} for {frame.name}")
+    return factor
 
 
 def _run_by_bands(
@@ -204,7 +214,7 @@ def _run_by_bands(
 ) -> CCDData:
     """`run` on as many rows at a time as there is room for all samples of as an array."""
     shape = frames[0].shape
-    rows, width = prod(shape[:-1]), shape[-1]
+    rows, width = math.prod(shape[:-1]), shape[-1]
     bands = plan_bands(rows, _CUBES * 8 * width * len(frames), memory)
     if len(bands) == 1:
         return run(frames, weights)

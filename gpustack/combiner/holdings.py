@@ -10,6 +10,7 @@ from numpy.typing import DTypeLike, NDArray
 from gpustack.combiner.callables import Masked
 from gpustack.combiner.recorder import Recorder
 from gpustack.errors import InputError
+from gpustack.frames.masked import as_function_sees
 
 
 class Holdings:
@@ -62,6 +63,9 @@ class Holdings:
 
     @mask.setter
     def mask(self, value: Any) -> None:
+        shape = self._recorder.shape
+        if np.shape(value) not in ((), shape):
+            raise InputError(f"mask: expected shape {shape}, got {np.shape(value)}")
         self.data_arr.mask = value
 
     @property
@@ -87,7 +91,8 @@ class Holdings:
         """Factors that multiply the images when they are combined, after clipping; or None.
 
         Assign one number for each image, or a function that makes the number from the
-        MaskedArray of an image. Kept with shape (n, 1, ...), ready to broadcast.
+        MaskedArray of an image, on which numpy's median and percentiles, too, leave out what is
+        masked. Kept with shape (n, 1, ...), ready to broadcast.
         Something without a length is a TypeError, another length a ValueError.
         """
         return self._scaling
@@ -99,7 +104,8 @@ class Holdings:
             self._scaling = None
             return
         if callable(value):
-            value = [value(self._recorder.frame_values(i)) for i in range(n)]
+            images = (as_function_sees(self._recorder.frame_values(i)) for i in range(n))
+            value = [value(image) for image in images]
         try:
             length = len(value)
         except TypeError as err:
@@ -110,13 +116,15 @@ class Holdings:
             raise InputError(
                 f"scaling: expected a function or {n} numbers, one an image, got {length}"
             )
-        self._scaling = np.array(value).reshape(n, *(1 for _ in self._recorder.shape[1:]))
+        self._scaling = _numbers(value, n).reshape(n, *(1 for _ in self._recorder.shape[1:]))
 
     def _usable_weights(self) -> NDArray[Any] | None:
         """The weights as they are now, for they may have been changed in place."""
         if self._weights is None:
             return None
         weights = np.asarray(np.ma.filled(self._weights, 0))
+        if weights.dtype == bool:
+            weights = weights.astype(np.float32)
         if weights.ndim == 1 or (weights.min() >= 0 and weights.max() < np.inf):
             return weights  # a recipe checks those of images
         negative = np.argwhere(weights < 0)
@@ -141,6 +149,18 @@ class Holdings:
             if np.ma.getmaskarray(self._recorder.frame_values(i)).all():
                 factors[i] = 1.0
         return tuple(factors)
+
+
+def _numbers(value: Any, n: int) -> NDArray[Any]:
+    """Factors, one an image: NaN where a function found none, as in one without valid samples."""
+    expected = f"scaling: expected {n} numbers, one an image, got"
+    try:
+        given = np.array([np.nan if item is np.ma.masked else item for item in value])
+    except (TypeError, ValueError) as err:
+        raise InputError(f"{expected}: {err}") from err
+    if given.dtype.kind not in "biuf" or given.size != n:
+        raise InputError(f"{expected} {given.dtype} of shape {given.shape}")
+    return given
 
 
 def check_weights(weights: Any, shape: tuple[int, ...]) -> None:

@@ -44,6 +44,8 @@ def list_images(img_list: Any) -> list[Any]:
 def open_images(images: list[Any], ccdkwargs: dict[str, Any]) -> list[Frame]:
     """Frames of file names and CCDData; only files are subject to `ccdkwargs`.
 
+    `unit`, `hdu` and the format of FITS leave files to be read by rows.
+
     Raises
     ------
     FileNotFoundError
@@ -65,7 +67,7 @@ def open_images(images: list[Any], ccdkwargs: dict[str, Any]) -> list[Frame]:
 
 
 def _open_files(name: str, ccdkwargs: dict[str, Any]) -> list[Frame]:
-    if set(ccdkwargs) <= _LAZY:
+    if set(ccdkwargs) <= _LAZY and ccdkwargs.get("format") in (None, "fits"):
         # 0 is what CCDData.read has by default: the first image with data.
         hdu, unit = ccdkwargs.get("hdu") or None, ccdkwargs.get("unit")
         return open_frames([name], hdu=hdu, unit=unit, masks=_MASKS)

@@ -109,11 +109,13 @@ class Recorder:
     def set_cube(self, data: Any, mask: NDArray[np.bool_] | None = None) -> None:
         """Put an array of the user in the place of frames and pending clips."""
         values = np.ma.getdata(data)
+        if values.shape != self.shape:
+            raise InputError(f"data_arr: expected shape {self.shape}, got {values.shape}")
+        if values.dtype.kind not in "biuf":
+            raise InputError(f"data_arr: expected real numbers, got {values.dtype}")
         mask = np.ma.getmaskarray(data) if mask is None else mask
-        cube = np.ma.MaskedArray(cast(values, self.dtype), mask | ~castable(values, self.dtype))
-        if cube.shape != self.shape:
-            raise InputError(f"data_arr: expected shape {self.shape}, got {cube.shape}")
-        self._cube = cube
+        invalid = mask | ~castable(values, self.dtype)
+        self._cube = np.ma.MaskedArray(cast(values, self.dtype), invalid)
         self.clips = []
 
     def frame_values(self, i: int) -> Masked:

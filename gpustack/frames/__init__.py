@@ -2,11 +2,11 @@
 
 Modules, each importing only those before it: `onfile` opens files that must not change, `cards`
 makes headers safe to read, `hdus` finds what a FITS file holds, `companions` what lies beside an
-image in it, `choose` which is the image, `planes` reads rows of one image, `views` those of an
-array, `coordinates` puts off making them, `base` says what a frame is,
-`variance` and `bits` read uncertainties and data-quality flags, `apart` finds them in other files,
-`array`, `fitsframe` and `resident` are the kinds of frames, `sections` and `source` read parts of
-them. This is their door.
+image in it, `choose` which is the image, `tiles` whether a compressed one is sound, `planes` reads
+rows of one image, `views` those of an array, `coordinates` puts off making them, `base` says what a
+frame is, `variance` and `bits` read uncertainties and data-quality flags, `apart` finds them in
+other files, `array`, `fitsframe` and `resident` are the kinds of frames, `sections` and `source`
+read parts of them. This is their door.
 """
 
 import os
@@ -23,12 +23,14 @@ from gpustack.files import HduKey, files_of, split_hdu
 from gpustack.flags import Flags
 from gpustack.frames.array import ArrayFrame, open_array
 from gpustack.frames.base import Frame
+from gpustack.frames.choose import checked_hdu
 from gpustack.frames.companions import MASKS
 from gpustack.frames.fitsframe import FitsFrame, open_file
 from gpustack.frames.resident import ResidentFrame, open_resident
 from gpustack.frames.source import FrameSource
 from gpustack.images import Image
 from gpustack.loaded import loaded
+from gpustack.paths import at_home
 
 __all__ = [
     "ArrayFrame",
@@ -38,6 +40,7 @@ __all__ = [
     "check_agree",
     "listed",
     "open_frames",
+    "renamed",
     "tell_of_apart",
 ]
 
@@ -62,7 +65,8 @@ def open_frames(
         `CCDData` or masked array brings its mask, a `Quantity` its unit. An ndarray given alone
         is (frame, y, x), or has more axes after the first; images of one axis come in a list.
     hdu : int, str or (str, int), optional
-        Of FITS files: the HDU, by number, by EXTNAME, or by EXTNAME and EXTVER. By default
+        Of FITS files: the HDU, by number (below 0 from the end), by EXTNAME, or by EXTNAME and
+        EXTVER. By default
         the first image with data; one that lies beside an image is none: MASK, DQ, UNCERT, VAR,
         ERR, PSFIMAGE.
     unit : astropy unit or str, optional
@@ -83,14 +87,14 @@ def open_frames(
     Raises
     ------
     InputError
-        Where there are no frames, an image comes alone as an array, `unit` is no unit, or
-        `flags` are given and no frame has any.
+        Where there are no frames, an image comes alone as an array, `hdu` is none, `unit` is no
+        unit, or `flags` are given and no frame has any.
     FrameError
         Where a frame is unusable, or `flags` are given and its mask is not of integers.
     MismatchError
         Where some frames are cupy arrays and others are not.
     """
-    unit, flags = _parse_unit(unit), _checked_flags(flags)
+    hdu, unit, flags = checked_hdu(hdu), _parse_unit(unit), _checked_flags(flags)
     frames: list[Frame] = []
     for item in _items(inputs):
         if isinstance(item, (str, os.PathLike)):
@@ -220,6 +224,6 @@ def _items(inputs: Any) -> Iterator[Any]:
         raise InputError(f"frames: expected {_EXPECTED}, got {inputs!r}")
     for item in inputs:
         if isinstance(item, (str, os.PathLike)):
-            yield from files_of(os.path.expanduser(os.fsdecode(item)))  # noqa: PTH111 - str in and out
+            yield from files_of(at_home(item))
         else:
             yield item

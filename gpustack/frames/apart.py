@@ -15,7 +15,7 @@ from gpustack.errors import FrameError, MissingFileError
 from gpustack.files import HduKey, split_hdu
 from gpustack.frames.base import decode
 from gpustack.frames.bits import bits_dtype, is_bools
-from gpustack.frames.choose import listed, named_image
+from gpustack.frames.choose import named_image, told
 from gpustack.frames.companions import MASKS, UNCERTAINTIES, find_beside, is_companion
 from gpustack.frames.hdus import Hdu, scan
 from gpustack.frames.onfile import reading
@@ -140,7 +140,7 @@ def _counterpart(what: str, file: str, hdus: list[Hdu], image: Hdu) -> Hdu:
     raise FrameError(
         file,
         f"expected one image with data, or one with EXTNAME {image.name or 'none'} and EXTVER "
-        f"{image.version}, as the frame has, got {listed(hdus)}; FILE[HDU] names another",
+        f"{image.version}, as the frame has, got {told(hdus)}; FILE[HDU] names another",
     )
 
 

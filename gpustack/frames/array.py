@@ -91,7 +91,7 @@ class ArrayFrame:
         if self.mask is not None:
             size += 0 if flattens(self.mask) else self.mask.itemsize
             size += 0 if self.mask.dtype == bool else 1
-        if self.bits is not None and self.flags.given:
+        if self.bits is not None and self._sifts:
             size += 1 if flattens(self.bits) else 1 + self.bits.itemsize
         return size * self.shape[-1]
 
@@ -105,7 +105,7 @@ class ArrayFrame:
         data, mask = take_rows(self.data, start, stop), None
         if self.mask is not None:
             mask = take_rows(self.mask, start, stop).astype(bool, copy=False)
-        if self.bits is not None and self.flags.given:
+        if self.bits is not None and self._sifts:
             marked = raised(take_rows(self.bits, start, stop), self.flags)
             mask = marked if mask is None else np.logical_or(marked, mask, out=marked)
         return Samples(data, mask)
@@ -149,6 +149,8 @@ def open_array(name: str, item: Any, unit: units.UnitBase | None, flags: Flags) 
     header, wcs = fits.Header(), None
     if isinstance(item, loaded("astropy.nddata", "NDData")):
         data, mask, own, wcs = item.data, item.mask, item.unit, item.wcs
+        if not isinstance(data, np.ndarray):  # of dask, which computes it
+            data = np.asarray(data)
         header = _as_header(name, item.meta)
     else:
         data, mask, own = _parts(item)

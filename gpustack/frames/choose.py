@@ -1,12 +1,37 @@
 """Which HDU of a FITS file is the image."""
 
-from gpustack.errors import FrameError
+from numbers import Integral
+from typing import Any
+
+from gpustack.checks import plain
+from gpustack.errors import FrameError, InputError
 from gpustack.files import HduKey
 from gpustack.frames.companions import is_companion
 from gpustack.frames.hdus import Hdu
 from gpustack.logs import logger
 
 _log = logger(__name__)
+
+
+def checked_hdu(hdu: Any) -> HduKey | None:
+    """Which HDU a caller means, None being the first image.
+
+    Raises
+    ------
+    InputError
+        Where it is neither a number nor a name, nor a name and EXTVER.
+    """
+    key = tuple(map(plain, hdu)) if isinstance(hdu, tuple) else plain(hdu)
+    match key:
+        case bool() | (_, bool()):
+            pass
+        case None | str():
+            return key
+        case Integral():
+            return int(key)
+        case str() as name, Integral() as version:
+            return name, int(version)
+    raise InputError(f"hdu: expected a number, an EXTNAME, or both EXTNAME and EXTVER, got {hdu!r}")
 
 
 def first_image(name: str, hdus: list[Hdu]) -> Hdu:
@@ -20,7 +45,7 @@ def first_image(name: str, hdus: list[Hdu]) -> Hdu:
     for found in hdus:
         if found.has_image and not is_companion(found):
             return found
-    raise FrameError(name, f"expected an image with data, got {listed(hdus)}")
+    raise FrameError(name, f"expected an image with data, got {told(hdus)}")
 
 
 def tell_of_more(name: str, chosen: Hdu, hdus: list[Hdu]) -> None:
@@ -38,6 +63,8 @@ def tell_of_more(name: str, chosen: Hdu, hdus: list[Hdu]) -> None:
 def named_image(name: str, hdus: list[Hdu], key: HduKey) -> Hdu:
     """The image with data in a HDU: by number, by EXTNAME, or by EXTNAME and EXTVER.
 
+    Numbers below 0 count from the end.
+
     Raises
     ------
     FrameError
@@ -46,15 +73,15 @@ def named_image(name: str, hdus: list[Hdu], key: HduKey) -> Hdu:
     wanted, version = key if isinstance(key, tuple) else (key, None)
     for found in hdus:
         is_it = (
-            found.index == wanted
+            wanted in (found.index, found.index - len(hdus))
             if isinstance(wanted, int)
             else found.name == str(wanted).strip().upper() and version in (None, found.version)
         )
         if is_it and found.has_image:
             return found
-    raise FrameError(name, f"expected an image in HDU {key!r}, got {listed(hdus)}")
+    raise FrameError(name, f"expected an image in HDU {key!r}, got {told(hdus)}")
 
 
-def listed(hdus: list[Hdu]) -> str:
+def told(hdus: list[Hdu]) -> str:
     """What HDUs there are, for errors."""
     return "HDUs " + "; ".join(map(str, hdus))

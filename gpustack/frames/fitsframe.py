@@ -1,5 +1,6 @@
 """Frames in FITS files: which HDU is the image, what lies beside it, its unit, coordinates."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,7 +17,7 @@ from gpustack.flags import Flags
 from gpustack.frames.apart import MEANT, WEIGHT_BYTES, Apart, find_apart, weightless
 from gpustack.frames.base import choose_unit, decode, read_whole, unit_of
 from gpustack.frames.bits import bits_dtype, bits_of, is_bools, raised
-from gpustack.frames.choose import first_image, listed, named_image, tell_of_more
+from gpustack.frames.choose import first_image, named_image, tell_of_more, told
 from gpustack.frames.companions import MASKS, UNCERTAINTIES, find_beside, tell_of_others
 from gpustack.frames.coordinates import Coordinates
 from gpustack.frames.hdus import Hdu, quiet, scan
@@ -27,6 +28,12 @@ from gpustack.images import Image
 from gpustack.logs import logger
 
 _log = logger(__name__)
+
+#: Cards of world coordinates (FITS standard 4.0, section 8) and of SIP distortions.
+_COORDINATES = re.compile(
+    r"(WCSAXES|LONPOLE|LATPOLE)[A-Z]?|(CTYPE|CUNIT|CRPIX|CRVAL|CDELT|CROTA)\d+[A-Z]?"
+    r"|(CD|PC|PV|PS)\d+_\d+[A-Z]?|[AB]P?_(ORDER|DMAX|\d+_\d+)"
+)
 
 #: Cards that tell how samples are stored in the file, not what they are.
 _STORAGE = ("BSCALE", "BZERO", "BLANK", "CHECKSUM", "DATASUM")
@@ -195,7 +202,7 @@ def open_file(
         if hdu is None:
             tell_of_more(name, chosen, hdus)
         image = open_plane(name, chosen, packed)
-        header = _frame_header(image, hdus[0])
+        header = _frame_header(image, hdus[0], inherits=hdu is None)
         own = _unit(name, header, unit)
         apart = {} if given is None else find_apart(given, image, header)
         where = _Where(name, image, hdus, packed)
@@ -210,7 +217,7 @@ def open_file(
             _variance_of(
                 where, apart.get("weight") or apart.get("variance"), unit if own is None else own
             ),
-            listed(hdus),
+            told(hdus),
             apart["weight"].plane if "weight" in apart else None,
             tuple(apart.values()),
         )
@@ -271,10 +278,18 @@ def _mask_of(
     return plane
 
 
-def _frame_header(image: Plane, primary: Hdu) -> fits.Header:
+def _frame_header(image: Plane, primary: Hdu, inherits: bool) -> fits.Header:
+    """The header of an image with the cards of the primary HDU that it lacks.
+
+    Its coordinates too where it `inherits` them, as in `CCDData.read` the first image does, or
+    says so: several images of one file do not lie at one place.
+    """
     header = image.header.copy()
+    inherits = inherits or header.get("INHERIT") is True
     if image.hdu.index > 0:
         for card in primary.header.copy(strip=True).cards:
+            if not inherits and _COORDINATES.fullmatch(card.keyword):
+                continue
             if card.keyword in ("COMMENT", "HISTORY") or card.keyword not in header:
                 header.append(card, end=True)
     for key in _STORAGE:

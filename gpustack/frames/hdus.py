@@ -20,7 +20,7 @@ from typing import Any, Literal
 from astropy.io import fits
 from astropy.utils.exceptions import AstropyWarning
 
-from gpustack.errors import FrameError
+from gpustack.errors import FrameError, MissingFileError
 from gpustack.frames.cards import CARD, parse
 from gpustack.frames.onfile import GZIP_MAGIC, Stamp, reading
 
@@ -29,6 +29,9 @@ _BLOCK = 2880
 
 #: BITPIX -> the numpy type of a sample (FITS standard 4.0, table 8).
 BITPIX = {8: "u1", 16: "i2", 32: "i4", 64: "i8", -32: "f4", -64: "f8"}
+
+#: What files begin with that other programs compress; gzip is read as it is.
+_PACKED = {b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"\x28\xb5\x2f\xfd": "zstd", b"PK": "zip"}
 
 #: Longest header looked at: 100,000 cards. Where END is further off, the file is broken.
 _MAX_HEADER = 8 << 20
@@ -41,7 +44,7 @@ _MAX_INFLATION = 1032
 
 Kind = Literal["image", "tiles", "other"]
 
-_warning_filters = threading.Lock()
+_warning_filters = threading.RLock()
 _astropy_log = logging.getLogger("astropy")
 
 
@@ -134,6 +137,8 @@ def scan(name: str) -> tuple[list[Hdu], bool]:
 
 def _check_regular(name: str) -> None:
     """Raise where it is no file with something in it; to open a pipe would wait for a writer."""
+    if not name:
+        raise MissingFileError(repr(name), "expected the name of a file, got an empty one")
     try:
         found = Path(name).stat()
     except ValueError as err:  # a NUL in the name
@@ -210,9 +215,9 @@ def _read_header(source: _Plain, begin: int, first: bool) -> fits.Header | None:
         if not text and not block.startswith(b"SIMPLE  =" if first else b"XTENSION"):
             if not first:  # junk and special records may follow the last HDU
                 return None
-            raise FrameError(
-                source.name, f"expected a FITS file, beginning with SIMPLE, got {block[:9]!r}"
-            )
+            packers = [name for magic, name in _PACKED.items() if block.startswith(magic)]
+            got = f"one packed by {packers[0]}, to unpack first" if packers else repr(block[:9])
+            raise FrameError(source.name, f"expected a FITS file, beginning with SIMPLE, got {got}")
         text += block
         if any(block[i : i + CARD].rstrip() == b"END" for i in range(0, len(block), CARD)):
             return parse(source.name, bytes(text))
@@ -271,10 +276,10 @@ def _data_bytes(name: str, header: fits.Header, axes: tuple[int, ...]) -> int:
     """The length of the data without padding (FITS standard 4.0, eq. 1, 2 and 4)."""
     bits = whole(name, header, "BITPIX")
     extra, copies = whole(name, header, "PCOUNT", 0), whole(name, header, "GCOUNT", 1)
-    if bits not in BITPIX or extra < 0 or copies < 0:
+    if bits not in BITPIX or extra < 0 or copies < 1:
         raise FrameError(
             name,
-            f"expected BITPIX one of {', '.join(map(str, BITPIX))}, PCOUNT and GCOUNT >= 0, "
+            f"expected BITPIX one of {', '.join(map(str, BITPIX))}, PCOUNT >= 0, GCOUNT >= 1, "
             f"got {bits}, {extra}, {copies}",
         )
     if header.get("GROUPS") is True and axes[-1:] == (0,):  # random groups: NAXIS1 is 0

@@ -28,6 +28,9 @@ from gpustack.frames.tiles import check_streams, check_tiles, has_streams, held_
 #: Bytes that a gzip stream inflates at once, and that it keeps between two reads.
 _INFLATED, _KEPT = 1 << 18, 1 << 15
 
+#: Bytes that a file is asked for at once: some systems refuse 2^31 and more.
+_READ = 1 << 30
+
 #: CFITSIO keeps where it is in what it decompresses by HCOMPRESS in variables of the process:
 #: two threads at it make wrong samples, or errors. The other codecs have none.
 _HCOMPRESS = threading.Lock()
@@ -127,7 +130,7 @@ class PlainPlane(Plane):
     def _fill(self, rows: NDArray[Any], start: int) -> None:
         first = self.hdu.start + start * self.row_bytes
         with unchanged(self.file, self.hdu.stamp) as file:
-            self._fill_by(lambda part, done: read_at(file, first + done, part), rows, rows.nbytes)
+            self._fill_by(lambda part, done: read_at(file, first + done, part), rows, _READ)
 
 
 @dataclass(eq=False)
@@ -252,7 +255,8 @@ def _blank(file: str, value: Any, dtype: np.dtype[Any]) -> int | None:
     """BLANK as an integer that samples of `dtype` can have; None where none can be blank."""
     if value is None or dtype.kind == "f":
         return None
-    if not isinstance(value, (int, float)) or not float(value).is_integer():
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not is_number or not float(value).is_integer():
         raise FrameError(file, f"BLANK: expected a whole number in the header, got {value!r}")
     limits = np.iinfo(dtype)
     return int(value) if limits.min <= value <= limits.max else None

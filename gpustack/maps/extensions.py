@@ -68,7 +68,9 @@ def extensions(result: Any, maps: Sequence[str]) -> Iterator[Any]:
 def _hdu(name: str, value: Any, result: Any) -> Any:
     if name == "frames":
         table = value.copy()
-        table["name"] = [printable(text) for text in value["name"]]
+        for column in table.colnames:
+            if table[column].dtype.kind == "U":
+                table[column] = [printable(text) for text in table[column]]
         return fits.BinTableHDU(table, name=EXTENSIONS[name])
     data = np.asarray(value)
     header = None

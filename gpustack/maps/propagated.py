@@ -51,7 +51,7 @@ class PropagatedMap:
     def __init__(self, source: Stack, empty: Empty, real: np.dtype[Any], recipe: Recipe) -> None:
         self.value: Any = empty((source.rows, source.width), real)
         self._recipe = recipe
-        #: A frame's samples and variance as they are read; eight float64 of sums and terms.
+        # A frame's samples and variance as they are read; eight float64 of sums and terms.
         read = max(source.row_bytes) + source.fresh_bytes if source.weighted else 0
         self.pixel_bytes = read // max(source.width, 1) + READ_BYTES + 8 * 8 + 4
 

@@ -19,8 +19,9 @@ REJECTED = np.uint8(Reason.RANGE | Reason.CLIP | Reason.GROW)
 class RejectionCube:
     """Which samples were rejected: by a range, a clip, or as neighbours; not masked ones.
 
-    A bit a sample, eight along the last axis in a byte, the first in the highest bit. numpy
-    takes it for an array of bool: ``np.asarray(cube)``.
+    A bit a sample, eight along the last axis in a byte, the first in the highest bit. It is indexed
+    as an array of bool, by frames first, ``cube[3]``, and numpy takes it for one:
+    ``np.asarray(cube)`` is eight times as large.
 
     Parameters
     ----------
@@ -36,26 +37,28 @@ class RejectionCube:
     def __len__(self) -> int:
         return self.shape[0]
 
-    def __setitem__(self, key: tuple[int, slice], rows: Any) -> None:
-        self.packed[key] = packed(rows)
+    def __getitem__(self, key: Any) -> Any:
+        """As of an array of bool; only frames that the first index means are unpacked."""
+        first, *rest = key if isinstance(key, tuple) and key else (key,)
+        if isinstance(first, int | np.integer) and not isinstance(first, bool):
+            return self._frame(range(len(self))[first])[tuple(rest)]
+        if isinstance(first, slice):
+            wanted = range(len(self))[first]
+            cube = library(self.packed).empty((len(wanted), *self._plane), bool)
+            for at, i in enumerate(wanted):
+                cube[at] = self._frame(i)
+            return cube[(slice(None), *rest)]
+        return self[:][key]
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         if copy is False:
             raise ValueError("expected that a copy may be made, got copy=False: bits are packed")
-        return np.asarray(self.get().unpack(), dtype)
+        return np.asarray(self.get()[:], dtype)
 
-    def frame(self, i: int) -> Any:
-        """Which samples of frame `i` were rejected: array of bool, shape of a frame."""
+    def _frame(self, i: int) -> Any:
         packed = self.packed[i]
         bits = library(packed).unpackbits(packed.reshape(-1))
         return bits.reshape(len(packed), -1)[:, : self.shape[-1]].astype(bool).reshape(self._plane)
-
-    def unpack(self) -> Any:
-        """All frames: array of bool, shape (n, *shape of a frame), eight times as large."""
-        cube = library(self.packed).empty(self.shape, bool)
-        for i in range(len(self)):
-            cube[i] = self.frame(i)
-        return cube
 
     def reshape(self, *shape: int) -> Self:
         """The same of frames of another shape that has the same last axis."""
@@ -94,8 +97,13 @@ class RejectionMap:
 
     def add(self, part: Part) -> None:
         """Fill in the rows of a band."""
+        rows = slice(part.band.start, part.band.stop)
         for f, reasons in enumerate(part.reasons):
-            self.value[f, part.band.start : part.band.stop] = (reasons & REJECTED) != 0
+            marks = (reasons & REJECTED) != 0
+            if isinstance(self.value, Sink):
+                self.value[f, rows] = marks
+            else:
+                self.value.packed[f, rows] = packed(marks)
 
 
 def packed(marks: Any) -> Any:

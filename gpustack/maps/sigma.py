@@ -36,7 +36,7 @@ class SigmaMap:
     def __init__(self, source: Stack, empty: Empty, real: np.dtype[Any], recipe: Recipe) -> None:
         self.value: Any = empty((source.rows, source.width), real)
         self._recipe = recipe
-        #: A frame as it is read, decoded (3 float64, flags), and twelve float64 of sums and terms.
+        # A frame as it is read, decoded (3 float64, flags), and twelve float64 of sums and terms.
         read = max(source.row_bytes) + source.fresh_bytes
         self.pixel_bytes = read // max(source.width, 1) + 15 * 8 + 4
 

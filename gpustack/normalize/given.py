@@ -11,6 +11,8 @@ from astropy.io import fits
 from gpustack.checks import check, plain, real
 from gpustack.errors import RecipeError
 from gpustack.frames import Frame
+from gpustack.frames.masked import as_function_sees
+from gpustack.paths import at_home
 
 Numbers = tuple[float, ...]
 
@@ -55,10 +57,11 @@ def from_file(role: str, path: str, frames: Sequence[Frame]) -> Numbers:
         than frames; names file and line.
     """
     try:
-        text = Path(path).expanduser().read_text(encoding="utf-8", errors="replace")
-    except OSError as err:
+        text = Path(at_home(path)).read_text("utf-8", errors="replace")
+    except (OSError, ValueError) as err:  # of a name with a NUL
+        problem = getattr(err, "strerror", None) or err
         raise RecipeError(
-            f"{role}: expected a file with numbers, got {err.strerror} for {path}"
+            f"{role}: expected a file with numbers, got {problem} for {path}"
         ) from err
     numbers = []
     for count, line in enumerate(text.splitlines(), 1):
@@ -87,12 +90,14 @@ def _from_line(role: str, item: str, where: str) -> float:
 def from_function(role: str, function: Callable[[Any], Any], frames: Sequence[Frame]) -> Numbers:
     """What a function says of each frame, which it gets as a masked array.
 
+    On it numpy's median and percentiles, too, leave out what is masked.
+
     Raises
     ------
     RecipeError
         Where that is no finite number; names the frame.
     """
-    answers = [function(frame.whole()) for frame in frames]
+    answers = [function(as_function_sees(frame.whole())) for frame in frames]
     for frame, answer in zip(frames, answers, strict=True):
         check(
             bool(np.isfinite(real(answer))),

@@ -1,5 +1,6 @@
 """The numbers that measures stand for, and in words, what they are from."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -112,7 +113,7 @@ class Taking:
             )
         scales = self._known("scale", 1.0)
         return tuple(
-            1.0 if sigma is None else (scale * sigma) ** -2
+            1.0 if sigma is None else _inverse_square(scale * sigma)
             for sigma, scale in zip(sigmas, scales, strict=True)
         )
 
@@ -120,9 +121,18 @@ class Taking:
         """Raise where a frame has a number that cannot be used; names it."""
         for frame, number in zip(self.frames, numbers, strict=True):
             text = f"{role} by {source}: expected {{}}, got {number:g} in {frame.name}"
+            check(math.isfinite(number), text.format("finite numbers"))
             check(role != "scale" or number != 0, text.format("numbers other than 0"))
             check(role != "weights" or number >= 0, text.format("numbers >= 0"))
         check(
             role != "weights" or any(numbers),
             f"weights by {source}: expected some above 0, got none in all frames",
         )
+
+
+def _inverse_square(value: float) -> float:
+    """Infinity where that is beyond what a float holds."""
+    try:
+        return value**-2
+    except ArithmeticError:  # 0, or too near to it
+        return math.inf

@@ -26,7 +26,8 @@ def target(
     """
     known = [value for value in values if value is not None]
     if reference == "mean":
-        return (float(np.mean(known)) if known else None), "the mean"
+        with np.errstate(over="ignore"):  # of inf nobody makes use
+            return (float(np.mean(known)) if known else None), "the mean"
     if reference is None:
         at = next((i for i, value in enumerate(values) if value is not None), 0)
         return values[at], frames[at].name
@@ -52,11 +53,15 @@ def ratios(values: Measured, level: float | None, name: str, frames: Sequence[Fr
     """
     for frame, value in zip(frames, values, strict=True):
         check(
-            value is None or level is None or value * level > 0,
+            value is None or level is None or _same_sign(value, level),
             f"scale: expected a number of the sign of that of {name}, {level or 0:g}, got "
             f"{value or 0:g} in {frame.name}",
         )
     return tuple(1.0 if value is None or level is None else level / value for value in values)
+
+
+def _same_sign(one: float, other: float) -> bool:
+    return one != 0 and other != 0 and (one > 0) == (other > 0)  # a product may underflow
 
 
 def shifts(values: Measured, level: float | None, scales: Numbers) -> Numbers:

@@ -1,4 +1,4 @@
-"""Statistics of the valid samples of a frame, exact and in float64."""
+"""Statistics of the valid samples of a frame, in float64; the noise in their own dtype."""
 
 import math
 from typing import Any
@@ -6,19 +6,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gpustack.backends.columns import MAD_TO_STD
+
 Values = NDArray[np.floating[Any]]
 
 #: Of IRAF's mode: the share of the samples, about the median, that it looks at; width and
 #: step of its bins, as shares of the range of these; and how many samples it needs.
 MODE_SHARE, MODE_BIN, MODE_STEP, MODE_LEAST = 0.7, 0.1, 0.01, 10
 
-#: From a median absolute deviation of normal noise to its standard deviation.
-MAD_STD = 1.482602218505602
-
 
 def mean(values: Values) -> float:
     """The mean of at least one value."""
-    return float(np.mean(values, dtype=np.float64))
+    with np.errstate(over="ignore"):
+        return float(np.mean(values, dtype=np.float64))
 
 
 def median(values: Values) -> float:
@@ -26,7 +26,9 @@ def median(values: Values) -> float:
     half = len(values) // 2
     middle = (half - 1 + len(values) % 2, half)
     values.partition(middle)
-    return float(values[list(middle)].mean(dtype=np.float64))
+    lower, upper = (float(values[rank]) for rank in middle)
+    total = lower + upper
+    return total / 2 if math.isfinite(total) else lower / 2 + upper / 2
 
 
 def mad(values: Values) -> float:
@@ -74,4 +76,4 @@ def noise(values: Values, invalid: NDArray[np.bool_]) -> float:
     curved = curved[usable]
     if not len(curved):
         return math.nan
-    return MAD_STD / math.sqrt(6) * median(np.abs(curved, out=curved))
+    return MAD_TO_STD / math.sqrt(6) * median(np.abs(curved, out=curved))

@@ -1,6 +1,6 @@
 """The survey: all statistics that a stack wants of its frames, each frame read once."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ Key = tuple[str, str | None]
 #: A number a frame; None where it has no valid sample.
 Measured = list[float | None]
 
+#: The mean first: the others put the values in another order, and so are its last bits.
 _STATISTICS: dict[str, Callable[[statistics.Values], float]] = {
     "mean": statistics.mean,
     "median": statistics.median,
@@ -72,16 +73,14 @@ def leave_out(
 
 
 def _measure(
-    values: NDArray[Any], invalid: NDArray[np.bool_], kinds: Iterable[str]
+    values: NDArray[Any], invalid: NDArray[np.bool_], kinds: Container[str]
 ) -> dict[str, float | None]:
     """Some statistics of the valid ones of the samples (rows, width)."""
     valid = values[~invalid]
-    if not len(valid):
-        return dict.fromkeys(kinds)
     numbers: dict[str, float | None] = {}
-    for kind in kinds:
-        if kind == "noise":
-            numbers[kind] = statistics.noise(values, invalid)
-        else:
-            numbers[kind] = _STATISTICS[kind](valid)
+    for kind, statistic in _STATISTICS.items():
+        if kind in kinds:
+            numbers[kind] = statistic(valid) if len(valid) else None
+    if "noise" in kinds:
+        numbers["noise"] = statistics.noise(values, invalid) if len(valid) else None
     return numbers

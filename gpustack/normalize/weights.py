@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from gpustack.backends.cuda.device import is_array as is_device_array
 from gpustack.checks import check
+from gpustack.errors import RecipeError
 from gpustack.frames import Frame, FrameSource
 from gpustack.measures import Measure, tidy_numbers
 
@@ -16,7 +17,7 @@ def split_weights(weights: Any, frames: Sequence[Frame]) -> tuple[Any, NDArray[A
     """Weights per frame or by variance as they are given, or ``"sample"`` and the array of them.
 
     A weight of a sample that is not finite becomes 0, as maps of 1/variance have them
-    where there is no sample.
+    where there is no sample; so does one that is masked.
 
     Raises
     ------
@@ -28,9 +29,9 @@ def split_weights(weights: Any, frames: Sequence[Frame]) -> tuple[Any, NDArray[A
         return weights if callable(weights) else tidy_numbers("weights", weights), None
     if is_device_array(weights) or (resident and np.ndim(weights) > 1):
         return _device_weights(weights, frames, resident)
-    if weights is None or np.ndim(weights) == 0:
+    array = _as_array(weights)
+    if array.ndim == 0:
         return tidy_numbers("weights", weights), None
-    array = np.asarray(weights)
     check(array.dtype.kind in "biuf", f"weights: expected real numbers, got {array.dtype}")
     if array.ndim == 1:
         numbers = tidy_numbers("weights", array)
@@ -48,6 +49,14 @@ def split_weights(weights: Any, frames: Sequence[Frame]) -> tuple[Any, NDArray[A
         least = part.min()
         check(least >= 0, f"weights: expected numbers >= 0, got {least} for {frame.name}")
     return "sample", array
+
+
+def _as_array(weights: Any) -> NDArray[Any]:
+    try:
+        array = np.asarray(np.ma.filled(weights, 0))
+    except ValueError as err:  # lists of different lengths
+        raise RecipeError(f"weights: expected numbers, one a frame or a sample: {err}") from err
+    return array.astype(np.float32) if array.dtype == bool else array
 
 
 def _device_weights(weights: Any, frames: Sequence[Frame], resident: bool) -> tuple[Any, Any]:

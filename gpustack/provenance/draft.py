@@ -17,6 +17,7 @@ from gpustack.alignments import ALIGNMENTS, Alignment, Offsets, Reproject, as_al
 from gpustack.checks import word
 from gpustack.errors import RecipeError
 from gpustack.flags import Flags
+from gpustack.paths import at_home
 from gpustack.provenance.hashes import hash_array, hash_file, hash_hdus
 from gpustack.provenance.paths import PathLike, stored
 from gpustack.provenance.schema import KEY, SCHEMA, plain
@@ -162,7 +163,7 @@ def _files(alignment: Alignment | None) -> list[dict[str, str]]:
     """Those that are no frames; their hashes are of all that they hold."""
     found: dict[str, str] = {}
     if isinstance(alignment, Offsets) and str(alignment.source).startswith("@"):
-        found[OFFSETS] = os.path.expanduser(alignment.source[1:])  # noqa: PTH111
+        found[OFFSETS] = at_home(alignment.source[1:])
     if isinstance(alignment, Reproject) and isinstance(alignment.target, str | os.PathLike):
         name = os.fsdecode(alignment.target)
         if name not in ("first", "optimal"):

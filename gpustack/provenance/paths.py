@@ -3,13 +3,15 @@
 import os
 from pathlib import Path
 
+from gpustack.paths import at_home
+
 PathLike = str | os.PathLike[str]
 
 
 def stored(path: PathLike) -> str:
     """The whole path of a file; ``~`` stands for the home folder, whose name is that of a user."""
     whole = os.path.abspath(path)  # noqa: PTH100 - links stay as they were given
-    home = os.path.expanduser("~").rstrip(os.sep)  # noqa: PTH111
+    home = at_home("~").rstrip(os.sep)
     return "~" + whole[len(home) :] if home and whole.startswith(home + os.sep) else whole
 
 
@@ -26,7 +28,7 @@ def find(where: str, given: str | None, folder: PathLike) -> str | None:
     folder : path
         That of the report.
     """
-    tried = [os.path.expanduser(where)]  # noqa: PTH111
+    tried = [at_home(where)]
     if given is not None and not os.path.isabs(given):  # noqa: PTH117
         tried += [given, os.path.join(folder, given)]  # noqa: PTH118 - str in, str out
     return next((path for path in tried if Path(path).is_file()), None)

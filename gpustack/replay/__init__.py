@@ -17,6 +17,7 @@ from gpustack.errors import GpustackWarning, InputError
 from gpustack.flags import Flags
 from gpustack.frames import Frame, open_frames
 from gpustack.images import PLANES, Image
+from gpustack.paths import at_home
 from gpustack.provenance import (
     Watch,
     alignment_from,
@@ -154,7 +155,7 @@ def _target(name: str, report: Mapping[str, Any], output: PathLike | None) -> Pa
         return Path(output)
     if report["output"] is None:
         raise InputError(f"{name}: expected the file that was written, got none; give one: -o FILE")
-    return Path(report["output"]["path"]).expanduser()
+    return Path(at_home(report["output"]["path"]))
 
 
 def _opened(report: Mapping[str, Any], found: Found) -> list[Frame]:

@@ -1,12 +1,12 @@
 """The files that a report speaks of, where they are now."""
 
-import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from gpustack.errors import InputError
 from gpustack.files import check_apart
+from gpustack.paths import at_home
 from gpustack.provenance import find
 
 
@@ -47,7 +47,7 @@ class Found:
             told = f"{what}: expected the file {part['path']}, found none"
             self._missing.setdefault(part["path"], told)
             return ""
-        if path != os.path.expanduser(part["path"]):  # noqa: PTH111
+        if path != at_home(part["path"]):
             self._moved.setdefault(part["path"], (what, path))
         return path
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gpustack.backends.columns import MAD_TO_STD
 from gpustack.look import Kept
-from gpustack.normalize.statistics import MAD_STD
 from gpustack.recipe import Recipe
 from gpustack.show.stacked import Stacked, normalised, stacked, survivors_mean
 
@@ -116,7 +116,7 @@ def _stray(numbers: NDArray[np.float64], floor: Floor, noise: float) -> NDArray[
     if len(known) < LEAST_FRAMES:
         return np.zeros(len(numbers), bool)
     middle = float(np.median(known))
-    far = DEVIATIONS * MAD_STD * float(np.median(np.abs(known - middle)))
+    far = DEVIATIONS * MAD_TO_STD * float(np.median(np.abs(known - middle)))
     least = max(floor.share * abs(middle), floor.fixed, floor.noises * noise)
     off: NDArray[np.bool_] = np.abs(numbers - middle) > max(far, least)
     return off

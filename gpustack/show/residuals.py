@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from gpustack.backends.columns import MAD_TO_STD
 from gpustack.look import Kept
-from gpustack.normalize.statistics import MAD_STD
 from gpustack.recipe import Recipe
 from gpustack.show.stacked import normalised, stacked, survivors_mean
 
@@ -75,7 +75,7 @@ def _levels(middle: NDArray[np.float64]) -> list[NDArray[np.intp]]:
 def _count(made: Residuals, off: NDArray[np.float64], gone: NDArray[np.bool_]) -> None:
     usable = np.isfinite(off)
     off, gone = off[usable], gone[usable]
-    spread = MAD_STD * float(np.median(np.abs(off))) if len(off) else 0.0
+    spread = MAD_TO_STD * float(np.median(np.abs(off))) if len(off) else 0.0
     if spread > 0:
         inside = np.clip(off / spread, -FAR + STEP / 2, FAR - STEP / 2)
         made.kept[:] += np.histogram(inside[~gone], EDGES)[0]

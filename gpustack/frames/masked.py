@@ -1,0 +1,51 @@
+"""Images with invalid samples, as functions of users get them: numpy's own do right on them."""
+
+from collections.abc import Callable
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+#: Functions of numpy that do not look at masks, and those that leave NaN out.
+_SKIPPING: dict[Callable[..., Any], Callable[..., Any]] = {
+    np.median: np.nanmedian,
+    np.percentile: np.nanpercentile,
+    np.quantile: np.nanquantile,
+}
+for _name in ("mean", "median", "sum", "std", "var", "min", "max", "percentile", "quantile"):
+    _SKIPPING[getattr(np, f"nan{_name}")] = getattr(np, f"nan{_name}")
+
+
+class MaskedImage(np.ma.MaskedArray):
+    """A masked array of floats, NaN under the mask, whose median is that of the valid samples.
+
+    ``numpy.median`` of another masked array mixes in what is masked, ``numpy.nanmedian`` of one may
+    be NaN: so a function such as ``lambda image: 1 / np.median(image)``, as scales are often given,
+    would be wrong without a word. Here they, percentiles and quantiles leave out what is invalid,
+    as functions of `numpy.ma`, which look at masks, and bottleneck, which looks at NaN, do.
+    """
+
+    @classmethod
+    def of(cls, image: Any) -> Self:
+        """A copy of a masked array; integers become float64."""
+        real = image.dtype if image.dtype.kind == "f" else np.dtype(np.float64)
+        mask = np.ma.getmaskarray(image)
+        values = np.array(np.ma.getdata(image), real)
+        values[mask] = np.nan
+        return cls(values, mask)
+
+    def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        """As numpy, with what leaves out NaN in the place of what does not look at masks."""
+        if func not in _SKIPPING:
+            return super().__array_function__(func, types, args, kwargs)
+        plain = {name: _plain(value) for name, value in kwargs.items()}
+        return _SKIPPING[func](*map(_plain, args), **plain)
+
+
+def _plain(value: Any) -> NDArray[Any] | Any:
+    return value.filled(np.nan) if isinstance(value, MaskedImage) else value
+
+
+def as_function_sees(image: np.ma.MaskedArray[Any, Any]) -> np.ma.MaskedArray[Any, Any]:
+    """A masked array as a function of a user gets it: itself where all samples are valid."""
+    return MaskedImage.of(image) if np.ma.getmaskarray(image).any() else image

@@ -1,0 +1,13 @@
+"""Names of files as people give them: pathlib raises for some that are none, or nobody's."""
+
+import os
+
+
+def at_home(name: str | os.PathLike[str]) -> str:
+    """A name with ~ and ~USER turned into the home of a user; as it is, where there is none."""
+    return os.path.expanduser(os.fsdecode(name))  # noqa: PTH111
+
+
+def exists(name: str) -> bool:
+    """Whether there is a file of this name; not where no file can have it."""
+    return os.path.exists(name)  # noqa: PTH110

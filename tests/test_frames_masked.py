@@ -1,0 +1,121 @@
+"""Images as functions of users get them: numpy's own functions do right on what is masked."""
+
+import bottleneck
+import numpy as np
+import pytest
+from astropy.nddata import CCDData
+from astropy.stats import biweight_location, mad_std, sigma_clipped_stats
+
+from gpustack import Combiner, InputError, combine, stack
+from gpustack.errors import RecipeError
+from gpustack.frames.masked import MaskedImage
+
+#: Of sums in another order.
+ROUNDING = 1e-12
+
+FUNCTIONS = {
+    "median": np.median,
+    "nanmedian": np.nanmedian,
+    "ma.median": np.ma.median,
+    "mean": np.mean,
+    "nanmean": np.nanmean,
+    "ma.average": np.ma.average,
+    "std": np.std,
+    "nanstd": np.nanstd,
+    "nanvar": np.nanvar,
+    "nansum": np.nansum,
+    "max": np.max,
+    "nanmin": np.nanmin,
+    "nanmax": np.nanmax,
+    "percentile": lambda image: np.percentile(image, 30),
+    "nanpercentile": lambda image: np.nanpercentile(a=image, q=30),
+    "quantile": lambda image: np.quantile(image, 0.2),
+    "of all": lambda image: np.median(image.ravel()),
+    "of logarithms": lambda image: np.median(np.log10(image)),
+    "bottleneck": bottleneck.nanmedian,
+    "mad_std": mad_std,
+    "biweight": biweight_location,
+    "clipped": lambda image: sigma_clipped_stats(image)[1],
+}
+
+
+@pytest.fixture
+def image():
+    rng = np.random.default_rng(0)
+    data = rng.normal(1000, 50, (40, 30))
+    mask = rng.random(data.shape) < 0.3
+    data[mask] = 1e6
+    return np.ma.MaskedArray(data, mask)
+
+
+@pytest.mark.parametrize("function", FUNCTIONS.values(), ids=FUNCTIONS)
+def test_functions_leave_out_what_is_masked(function, image):
+    expected = function(image.data[~image.mask])
+    assert function(MaskedImage.of(image)) == pytest.approx(expected, rel=ROUNDING)
+
+
+def test_a_part_of_it_is_one_too(image):
+    part = image[5:20, 3:]
+    expected = np.median(part.data[~part.mask])
+    assert np.median(MaskedImage.of(image)[5:20, 3:]) == expected
+
+
+def test_it_is_a_copy(image):
+    before = image.copy()
+    MaskedImage.of(image)[:] = 0
+    np.testing.assert_array_equal(image.data, before.data)
+    assert MaskedImage.of(image.astype("i4")).dtype == np.float64
+    assert MaskedImage.of(image.astype("f4")).dtype == np.float32
+
+
+def by_median(values):
+    return 1 / np.median(values)
+
+
+def flats():
+    """Two images of levels 1 and 4, of which more than half is masked, with much under the mask."""
+    levels = np.array([1.0, 4.0])
+    data = np.repeat(levels, 15).reshape(2, 3, 5)
+    mask = np.zeros(data.shape, bool)
+    mask[:, :2, :4] = True
+    data[mask] = np.random.default_rng(1).normal(1e5, 1e4, mask.sum())
+    return data, mask
+
+
+def test_scales_by_the_median_of_masked_images():
+    data, mask = flats()
+    ccds = [CCDData(plane, unit="adu", mask=m) for plane, m in zip(data, mask, strict=True)]
+    combiner = Combiner(ccds)
+    combiner.scaling = by_median
+    for result in (combine(ccds, scale=by_median), combiner.average_combine()):
+        np.testing.assert_array_equal(result.data[~mask[0]], 1.0)
+    found = stack(ccds, scale=by_median)
+    assert found.frames["scale"].tolist() == [1.0, 0.25]
+
+
+def test_scales_by_functions_that_skip_nan():
+    data, mask = flats()
+    data[mask] = np.nan
+    ccds = [CCDData(plane, unit="adu") for plane in data]
+    for function in (np.nanmedian, bottleneck.nanmedian, np.ma.median):
+        result = combine(ccds, scale=lambda values, f=function: 1 / f(values))
+        assert result.data[2, 4] == 1
+
+
+@pytest.mark.parametrize("answer", [np.nan, None, np.array([2.0, 3.0]), "2"])
+def test_a_function_that_gives_no_number_names_the_image(answer):
+    ccds = [CCDData(plane, unit="adu") for plane in flats()[0]]
+    with pytest.raises(InputError, match=r"scale: expected a finite number, got .* for frame 0"):
+        combine(ccds, scale=lambda _: answer)
+    with pytest.raises(RecipeError, match=r"scale: expected a finite number, got .* for frame 0"):
+        stack(ccds, scale=lambda _: answer)
+
+
+def test_an_image_without_a_valid_sample_has_any_factor():
+    data, mask = flats()
+    mask[1] = True
+    ccds = [CCDData(plane, unit="adu", mask=m) for plane, m in zip(data, mask, strict=True)]
+    combiner = Combiner(ccds)
+    combiner.scaling = np.ma.median
+    for result in (combine(ccds, scale=np.ma.median), combiner.average_combine()):
+        assert result.data[2, 4] == 1

@@ -29,8 +29,10 @@ SAME_EXPOSURE = 0.98
 
 def warn_of(result: StackResult, frames: Sequence[Frame]) -> None:
     """Warn of what is unusual about frames, recipe and result."""
-    unlike = *_unlike(frames), *_unlike_exposures(result.recipe, frames)
-    for message in (*_unusual(result), *_counted_twice(frames), *unlike):
+    left_out = result.per_frame.get("left_out", [""] * len(frames))
+    there = [frame for frame, reason in zip(frames, left_out, strict=True) if not reason]
+    unlike = *_unlike(there), *_unlike_exposures(result.recipe, there)
+    for message in (*_unusual(result), *_counted_twice(there), *unlike):
         warnings.warn(message, GpustackWarning, stacklevel=3)
 
 
@@ -116,7 +118,8 @@ def _powerless(recipe: Recipe, n: int) -> Iterator[str]:
     """Sigma clips that cannot reject a lone outlier, however far out, among `n` samples.
 
     One sample that is far from all others is sqrt(n - 1) standard deviations from their
-    mean (ddof 0) and n / sqrt(n - 1) from their median, which with ddof 1 is sqrt(n).
+    mean (ddof 0) and n / sqrt(n - 1) from their median, which with ddof 1 is sqrt(n); where they
+    are taken about that, sqrt(n - ddof).
     """
     for clip in recipe.clips:
         use = "a lower threshold or an extrema clip"
@@ -124,6 +127,8 @@ def _powerless(recipe: Recipe, n: int) -> Iterator[str]:
             farthest = math.sqrt(n)
         elif isinstance(clip, SigmaClip) and clip.spread == "std":
             farthest = math.sqrt(n - 1) if clip.center == "mean" else n / math.sqrt(n - 1)
+            if clip.about == "center" and clip.center != "mean":
+                farthest = math.sqrt(n)
             farthest *= math.sqrt(max(n - clip.ddof, 0) / n)
             use = f"spread=mad_std, {use}"
         else:

@@ -116,7 +116,7 @@ def combine(
     preview: Path | None,
     reports: tuple[Path, ...],
     overwrite: bool,
-    maps: str | None,
+    maps: list[str],
     dask: str | None,
     **options: Any,
 ) -> None:
@@ -151,7 +151,7 @@ def combine(
     words = keywords(options)
     check_apart(given, words, output, lists)
     uncertain = options["uncertainty"] != "none"
-    to = ToFile(output, maps.split(",") if maps else (), overwrite, uncertain)
+    to = ToFile(output, maps, overwrite, uncertain)
     start = time.perf_counter()
     words |= {"outputs": to, **extras.wanted}
     with client_of(dask) as client, progress_bar(sys.stderr) as progress:
@@ -275,7 +275,7 @@ def watch(
     interval: float,
     stop_after: int | None,
     overwrite: bool,
-    maps: str | None,
+    maps: list[str],
     **options: Any,
 ) -> None:
     """Stack the frames in FOLDER as they arrive: the same result as by combine, each time.
@@ -297,7 +297,7 @@ def watch(
 
     check_target(output, overwrite)
     uncertain = options["uncertainty"] != "none"
-    to = ToFile(output, maps.split(",") if maps else (), True, uncertain)
+    to = ToFile(output, maps, True, uncertain)
     words = keywords({name: value for name, value in options.items() if name not in PLANES})
     check_apart((), words, output)
     opening = {name: words[name] for name in ("hdu", "unit", "flags")}
@@ -314,7 +314,7 @@ def watch(
         watch_folder(arrivals, restack, interval=interval, stop_after=stop_after)
     except KeyboardInterrupt:
         click.echo("gpustack: stopped", err=True)
-    restack.check(output)
+    restack.check(output, arrivals.refused)
 
 
 @cli.command()

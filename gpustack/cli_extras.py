@@ -141,12 +141,12 @@ class Restack:
         if loudness() > Loudness.QUIET:
             say(told)
 
-    def check(self, output: Path) -> None:
-        """Raise where it was tried in the end, and no result was ever made.
+    def check(self, output: Path, refused: bool) -> None:
+        """Raise where frames came, if they only were `refused`, and no result was ever made.
 
         Raises
         ------
         InputError
         """
-        if self._failed and not self._made:
+        if (self._failed or refused) and not self._made:
             raise InputError(f"{output}: not made, as the frames could not be combined")

@@ -4,7 +4,8 @@ import inspect
 import re
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
+from functools import partial, reduce
+from operator import or_
 from typing import Any, get_args
 
 import click
@@ -121,13 +122,22 @@ def _number_or_name(text: str) -> int | str:
     return int(text) if re.fullmatch("[0-9]+", text) else text
 
 
+def _hdu(text: str) -> int | str:
+    return int(text) if re.fullmatch("-[0-9]+", text) else _number_or_name(text)
+
+
 COMBINE = Parsed("|".join(METHODS), as_combine)
 CLIP = Parsed("NAME:field=value,...", parse_clip)
 REFERENCE = Parsed("N|mean", _number_or_name)
-HDU = Parsed("number|name", _number_or_name)
+HDU = Parsed("number|name", _hdu)
 ALIGN = Parsed("NAME:field=value,...", as_alignment)
 FILES = "FILES|OLD:NEW|!KEYWORD"
 BITS = Parsed("N,N,...", partial(parse_bits, "bits"))
+
+
+def _all_bits(ctx: Any, param: Any, given: tuple[int, ...]) -> int | None:
+    """The bits of all texts; None without any."""
+    return reduce(or_, given) if given else None
 
 
 class Numbers(click.ParamType[Any]):
@@ -210,7 +220,8 @@ _OPTIONS = (
         "--hdu",
         type=HDU,
         metavar=HDU.name,
-        help="Extension of the files, 0 the primary.  [default: first image with data]",
+        help="Extension of the files, 0 the primary, -1 the last.  "
+        "[default: first image with data]",
     ),
     click.option(
         "--unit",
@@ -219,6 +230,8 @@ _OPTIONS = (
     click.option(
         "--bad-bits",
         type=BITS,
+        multiple=True,
+        callback=_all_bits,
         metavar=BITS.name,
         help="Values of the bits of integer masks that make a sample invalid: 4,8 or 12 or 0xc.  "
         "[default: all]",
@@ -226,6 +239,8 @@ _OPTIONS = (
     click.option(
         "--good-bits",
         type=BITS,
+        multiple=True,
+        callback=_all_bits,
         metavar=BITS.name,
         help="Or those that do not; all others do.",
     ),
@@ -308,11 +323,19 @@ def run_options(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
+def _all_maps(ctx: Any, param: Any, given: tuple[str, ...]) -> list[str]:
+    """The names in all texts."""
+    names = [name.strip() for text in given for name in text.split(",")]
+    return [name for name in names if name]
+
+
 maps_option = click.option(
     "--maps",
+    multiple=True,
+    callback=_all_maps,
     metavar="NAME,NAME,...",
-    help="Extensions to add: count, low, high, reason, exposure, rejections, flags, sigma, "
-    "coverage, weight, frames.",
+    help="Extensions to add, in one option or several: count, low, high, reason, exposure, "
+    "rejections, flags, sigma, coverage, weight, frames.",
 )
 
 cluster_option = click.option(

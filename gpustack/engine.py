@@ -361,10 +361,11 @@ def _header(
     frames: Sequence[Frame], recipe: Recipe, origins: Sequence[str], date: str | None
 ) -> Any:
     """The header of the result; made first, so that a fault in one is found before the work."""
-    used = [frame for frame in frames if not isinstance(frame, AbsentFrame)]
+    present = [i for i, frame in enumerate(frames) if not isinstance(frame, AbsentFrame)]
+    used = [frames[i] for i in present]
     names = [frame.name for frame in used]
     exposures = [read_exposure(frame.header) for frame in used]
-    return describe(used[0].header, recipe, names, exposures, origins, date)
+    return describe(used[0].header, recipe, names, exposures, origins, date, present)
 
 
 def _result(

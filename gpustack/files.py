@@ -16,6 +16,9 @@ from gpustack.paths import at_home, exists
 #: ``NAME[3]``, ``NAME[SCI]`` or ``NAME[SCI,2]``, as CFITSIO and IRAF have it.
 _WITH_HDU = re.compile(r"(.+)\[([^\[\],]+)(?:,\s*(\d+))?\]", re.DOTALL)
 
+#: ``NAME[1:50,*]``, as IRAF has it.
+_WITH_SECTION = re.compile(r".+\[[\d*:, -]*[*:][\d*:, -]*\]", re.DOTALL)
+
 HduKey = int | str | tuple[str, int]
 
 
@@ -42,6 +45,8 @@ def _matching(text: str) -> list[str]:
     if not found:
         file, key = split_hdu(text)
         hint = f"; for an HDU of {file} there is hdu= (--hdu)" * (key is not None)
+        if _WITH_SECTION.fullmatch(text):
+            hint = "; a file is taken whole, not a section of it"
         raise FrameError(text, f"expected files that match, got none{hint}")
     return found
 

@@ -19,10 +19,11 @@ from gpustack.frames.hdus import quiet
 from gpustack.loaded import loaded
 from gpustack.recipe import Recipe
 
-#: Cards that describe the bytes of the file they came from, and not the result.
+#: Cards that describe the file they came from, and not the result; BPM, as IRAF has it, names the
+#: mask of that one frame.
 STRUCTURE = re.compile(
     r"SIMPLE|XTENSION|BITPIX|NAXIS\d*|EXTEND|PCOUNT|GCOUNT|GROUPS|BSCALE|BZERO|BLANK|BUNIT"
-    r"|TFIELDS|EXTNAME|EXTVER|EXTLEVEL|INHERIT|CHECKSUM|DATASUM|DATAMIN|DATAMAX"
+    r"|BPM|TFIELDS|EXTNAME|EXTVER|EXTLEVEL|INHERIT|CHECKSUM|DATASUM|DATAMIN|DATAMAX"
     r"|IMCMB\d{3}|IMCM\d{4}|IMC\d{5}|IM\d{6}|I\d{7}"
     r"|Z(IMAGE|SIMPLE|TENSION|BITPIX|NAXIS\d*|EXTEND|PCOUNT|GCOUNT|TILE\d+|CMPTYPE|NAME\d+"
     r"|VAL\d+|MASKCMP|QUANTIZ|DITHER0|BLANK|SCALE|ZERO|HECKSUM|DATASUM|BLOCKED)"
@@ -53,12 +54,13 @@ def describe(
     exposures: Sequence[Any],
     origins: Sequence[str] = (),
     date: str | None = None,
+    present: Sequence[int] | None = None,
 ) -> fits.Header:
     """The header of a result.
 
     The first frame's cards, but those that described its bytes; NCOMBINE, the names of
     the frames (IMCMB001 and on, as IRAF has them; from 1000 frames on IMCM0001, and so
-    forth), EXPTOT and EXPMEAN in seconds where every frame has an EXPTIME, DATE, and as
+    forth), EXPTIME, EXPTOT and EXPMEAN in seconds where every frame has an EXPTIME, DATE, and as
     HISTORY the recipe, beneath what its numbers were taken from.
 
     Parameters
@@ -73,6 +75,8 @@ def describe(
         In words, what numbers of the recipe were taken from.
     date : str or None
         DATE; None is now.
+    present : sequence of int or None
+        Which frames of the recipe are meant by `names` and `exposures`; None is all.
 
     Raises
     ------
@@ -85,7 +89,7 @@ def describe(
             header["NCOMBINE"] = (len(names), "number of frames combined")
             now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S")
             header["DATE"] = (now if date is None else date, "UTC, file written")
-            _add_exposure(header, recipe, exposures)
+            _add_exposure(header, recipe, exposures, present)
             # One by one, each card would look for its place among all the others.
             header.extend([*_name_cards(names), *_history_cards(recipe, origins)], end=True)
             header.tostring()  # found here, a fault costs no work
@@ -122,20 +126,34 @@ def printable(text: str) -> str:
     return re.sub("[^ -~]", lambda sign: sign[0].encode("unicode_escape").decode(), text)
 
 
-def _add_exposure(header: fits.Header, recipe: Recipe, exposures: Sequence[Any]) -> None:
+def _add_exposure(
+    header: fits.Header, recipe: Recipe, exposures: Sequence[Any], present: Sequence[int] | None
+) -> None:
     """Total and mean exposure; EXPTIME becomes that which the pixel values are of.
 
-    Where one is not known, or they are too large to add up, EXPTIME stays that of the first frame.
+    That is combined as they are: by the numbers of the recipe that scale and weigh frames. Where
+    one is not known, or they are too large to add up, EXPTIME stays that of the first frame.
+
+    References
+    ----------
+    IRAF imcombine, ``expname`` in its help.
     """
-    numbers = [real(value) for value in exposures]
-    with np.errstate(over="ignore", invalid="ignore"):
-        total = float(np.sum(numbers))
-    if not np.isfinite(total):
+    times = np.array([real(value) for value in exposures])
+    scales, weights = (
+        np.array(given)[slice(None) if present is None else list(present)]
+        if isinstance(given, tuple)
+        else np.ones(len(times))
+        for given in (recipe.scale, recipe.weights)
+    )
+    with np.errstate(all="ignore"):
+        total, combined = float(times.sum()), float((times * scales * weights).sum())
+        if recipe.combine != "sum":
+            combined /= float(weights.sum())
+    if not np.isfinite([total, combined]).all():
         return
-    mean = total / len(numbers)
-    header["EXPTIME"] = total if recipe.combine == "sum" else mean
+    header["EXPTIME"] = float(f"{combined:.12g}")  # 60 s, and no rounding of 60 / 30 * 30
     header["EXPTOT"] = (total, "[s] EXPTIME of all frames together")
-    header["EXPMEAN"] = (mean, "[s] mean EXPTIME of the frames")
+    header["EXPMEAN"] = (total / len(times), "[s] mean EXPTIME of the frames")
 
 
 def read_exposure(header: fits.Header) -> float | None:

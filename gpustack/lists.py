@@ -19,7 +19,8 @@ def is_list(text: str) -> bool:
 def names_of(text: str) -> list[str]:
     """The names and globs that stand in a list, one a line; the text itself, of any other.
 
-    They count from the current folder; empty lines and those that begin with # are none.
+    They count from the current folder; empty lines and those that begin with # are none, nor is
+    what comes after one that stands behind a blank.
 
     Raises
     ------
@@ -52,6 +53,8 @@ def _named(text: str, lines: list[bytes]) -> Iterator[str]:
     beside = Path(at_home(text[1:])).parent
     for count, line in enumerate(lines, 1):
         name = at_home(os.fsdecode(line.strip()))
+        if not exists(name):
+            name = name.partition(" #")[0].rstrip()
         where = f"{text}, line {count}"
         if not name or name.startswith("#"):
             continue

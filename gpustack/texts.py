@@ -34,7 +34,7 @@ def read(what: str, kind: Any, text: str) -> Any:
     known = [field.name for field in fields(kind)]
     record: dict[str, Any] = {}
     for item in re.split(_COMMA, body) if body else ():
-        field, sign, value = item.partition("=")
+        field, sign, value = (part.strip() for part in item.partition("="))
         check(
             bool(sign) and field in known,
             f"{what} {name}: expected field=value with field one of {', '.join(known)}, "

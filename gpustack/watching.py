@@ -75,6 +75,11 @@ class Arrivals:
         self._seen = now
         return sorted(map(str, self._whole))
 
+    @property
+    def refused(self) -> bool:
+        """Whether there are files that are left out."""
+        return bool(self._bad or self._unlike)
+
     def _named(self) -> Iterator[Path]:
         for path in sorted(self.folder.glob(self.pattern)):
             if not path.name.startswith("."):

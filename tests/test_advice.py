@@ -51,15 +51,19 @@ def test_a_clip_that_can_reject_nothing_warns(cube):
 
 
 @pytest.mark.parametrize("n", [3, 5, 10])
-@pytest.mark.parametrize("center", ["mean", "median"])
+@pytest.mark.parametrize("center", ["mean", "median", "trimmed_mean"])
 @pytest.mark.parametrize("ddof", [0, 1])
-def test_no_outlier_is_further_out_than_the_warning_says(n, center, ddof):
+@pytest.mark.parametrize("about", ["mean", "center"])
+def test_no_outlier_is_further_out_than_the_warning_says(n, center, ddof, about):
     planes = [np.full((2, 2), i) for i in (*range(n - 1), 1e9)]
     farthest = (n - 1) ** 0.5 if center == "mean" else n / (n - 1) ** 0.5
+    if about == "center" and center != "mean":
+        farthest = n**0.5
     farthest *= ((n - ddof) / n) ** 0.5
-    inside = SigmaClip(farthest * 0.999, farthest * 0.999, center, maxiters=1, ddof=ddof)
+    way = {"center": center, "ddof": ddof, "about": about}
+    inside = SigmaClip(farthest * 0.999, farthest * 0.999, maxiters=1, **way)
     assert stack(planes, inside).high.all()
-    outside = SigmaClip(farthest * 1.001, farthest * 1.001, center, ddof=ddof)
+    outside = SigmaClip(farthest * 1.001, farthest * 1.001, **way)
     with pytest.warns(GpustackWarning, match="nothing will be rejected"):
         assert not stack(planes, outside).high.any()
 

@@ -215,7 +215,7 @@ def test_what_is_not_written_beside_a_result_that_stands(folder, monkeypatch, ca
     assert (folder / "out.fits").exists()
 
 
-@pytest.mark.parametrize("hdu", ["²", "-1", "--5", "1.5", "1_0", ""])
+@pytest.mark.parametrize("hdu", ["²", "-x", "--5", "1.5", "1_0", ""])
 def test_an_extension_that_cannot_be_is_bad_input(folder, monkeypatch, capsys, hdu):
     assert run_here(monkeypatch, "combine", "m*.fits", "-o", "out.fits", "--hdu", hdu) == 2
     assert f"expected an image in HDU {hdu!r}" in capsys.readouterr().err
@@ -340,10 +340,9 @@ def test_alone_it_shows_its_help_as_bad_input_does():
 
 def test_every_option_has_its_line_in_the_docs():
     docs = (Path(__file__).parents[1] / "docs" / "options.md").read_text()
-    silent = {"--output", "--help", "--overwrite"}
     options = {name for param in cli.commands["combine"].params for name in param.opts}
-    missing = {name for name in options if name.startswith("--") and name not in docs} - silent
-    assert not missing
+    missing = {name for name in options if name.startswith("--") and name not in docs}
+    assert missing <= {"--help"}
 
 
 def test_the_command_line_starts_without_astropy():

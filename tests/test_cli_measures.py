@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from gpustack import Keyword, Noise, Overlap, Statistic, stack
 from gpustack.cli import cli
-from gpustack.errors import RecipeError
+from gpustack.errors import GpustackWarning, RecipeError
 from gpustack.header import read_recipe
 
 pytestmark = pytest.mark.filterwarnings("ignore:frames differ in EXPTIME")
@@ -111,3 +111,18 @@ def test_bad_input_says_what_is_wrong_with_it(folder, words, message):
 def test_numbers_may_be_negative_and_in_powers_of_ten(folder):
     assert combine("--zero", "-1.5e2,2,.5,+3").exit_code == 0
     assert read_recipe(fits.getheader("out.fits")).zero == (-150.0, 2.0, 0.5, 3.0)
+
+
+def test_options_that_add_up(folder):
+    bits = np.zeros((12, 10), "i2")
+    bits[0, :3] = 1, 2, 4
+    hdus = [fits.PrimaryHDU(np.ones((12, 10)), fits.Header({"BUNIT": "adu"}))]
+    fits.HDUList([*hdus, fits.ImageHDU(bits, name="DQ")]).writeto("dq.fits")
+    words = ["combine", "dq.fits", "dq.fits", "dq.fits", "-o", "out.fits"]
+    words += ["--bad-bits", "1", "--bad-bits", "4", "--maps", "count, low", "--maps", "sigma"]
+    words += ["--clip", "range:low=0, high=9"]
+    with pytest.warns(GpustackWarning, match="given 3 times"):
+        assert CliRunner().invoke(cli, words).exit_code == 0
+    with fits.open("out.fits") as out:
+        assert out["COUNT"].data[0, :4].tolist() == [0, 3, 0, 3]
+        assert {"LOW", "SIGMA"} <= {hdu.name for hdu in out}

@@ -5,8 +5,9 @@ import math
 import numpy as np
 import pytest
 from astropy.io import fits
+from astropy.nddata import CCDData
 
-from gpustack import ExtremaClip, Recipe
+from gpustack import ExtremaClip, Recipe, stack
 from gpustack.errors import FrameError
 from gpustack.header import describe, read_exposure, read_recipe
 
@@ -125,3 +126,44 @@ def test_a_value_that_astropy_takes_for_a_field_makes_no_second_card(keyword):
     written = fits.PrimaryHDU(np.zeros((2, 2)), header).header.tostring(sep="\n").splitlines()
     assert sum(line.startswith(f"{keyword:<8}=") for line in written) <= 1
     assert not [line for line in written if "EXTVER" in line]
+
+
+EXPOSURES = {
+    "none": ({}, 70.0),
+    "scaled": ({"scale": (1.0, 2.0, 0.5)}, 60.0),
+    "scaled and added up": ({"scale": (1.0, 2.0, 0.5), "combine": "sum"}, 180.0),
+    "added up": ({"combine": "sum"}, 210.0),
+    "weighed": ({"weights": (1.0, 0.0, 3.0)}, 105.0),
+    "weighed and added up": ({"weights": (1.0, 0.0, 3.0), "combine": "sum"}, 420.0),
+    "both": ({"weights": (0.5, 1.0, 2.0), "scale": (1.0, 2.0, 0.5)}, 60.0),
+    "each sample": ({"weights": "sample"}, 70.0),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("numbers", "expected"), EXPOSURES.values(), ids=EXPOSURES)
+def test_the_exposure_is_that_of_the_pixels(numbers, expected):
+    header = described(recipe=Recipe(**numbers), names="abc", exposures=[60.0, 30.0, 120.0])
+    assert (header["EXPTIME"], header["EXPTOT"], header["EXPMEAN"]) == (expected, 210, 70)
+
+
+def test_exposures_of_frames_that_are_there():
+    recipe = Recipe(scale=(1.0, 7.0, 2.0), weights=(1.0, 9.0, 1.0))
+    header = describe(fits.Header(), recipe, ["a", "c"], [60.0, 30.0], present=[0, 2])
+    assert (header["EXPTIME"], header["EXPTOT"]) == (60, 90)
+
+
+@pytest.mark.filterwarnings("ignore:frames differ in EXPTIME")
+def test_pixels_over_exposure_are_the_rate_of_the_frames():
+    rate, times = 4.0, [30.0, 120.0, 45.0]
+    frames = [
+        CCDData(np.full((2, 2), rate * t), unit="adu", header=fits.Header({"EXPTIME": t}))
+        for t in times
+    ]
+    for combine in ("mean", "sum"):
+        for given in ({}, {"scale": "exposure"}, {"weights": "exposure"}):
+            result = stack(frames, combine=combine, **given)
+            assert result.data[0, 0] / result.header["EXPTIME"] == pytest.approx(rate, rel=1e-6)
+
+
+def test_the_mask_of_one_frame_is_none_of_the_result():
+    assert "BPM" not in described(fits.Header({"BPM": "bpm0.fits"}))

@@ -88,3 +88,16 @@ def test_windows_begins_texts_with_a_mark(folder):
 def test_names_that_no_file_has(folder, name):
     with pytest.raises(FrameError):
         open_frames(name)
+
+
+def test_what_is_said_of_a_name_behind_it(folder):
+    (folder / "night.list").write_text("a.fits # clouds\nb.fits  # the best\n")
+    assert values(open_frames("@night.list")) == [1, 2]
+    (folder / "a.fits").rename("a.fits # clouds")
+    assert values(open_frames("@night.list")) == [1, 2]
+
+
+@pytest.mark.parametrize("section", ["[1:50,1:50]", "[*,3]", "[ 2:3 , * ]"])
+def test_sections_are_none_of_a_file(folder, section):
+    with pytest.raises(FrameError, match="got none; a file is taken whole, not a section of it"):
+        open_frames(f"a.fits{section}")

@@ -36,7 +36,7 @@ BAD = {
     "exposure of 0": (
         [{"EXPTIME": 3}, {"EXPTIME": 0}],
         {"scale": "exposure"},
-        "sign of that of frame 0, 3, got 0 in frame 1",
+        "scale: expected EXPTIME above 0, got 0 in frame 1",
     ),
     "no such reference": ([{}, {}], {"scale": Statistic("mean", None, 2)}, "from 0 to 1, got 2"),
     "region": ([{}], {"scale": Statistic("mean", "[1:11,*]")}, r"\(12, 10\).*got \[1:11,\*\]"),
@@ -63,7 +63,7 @@ def test_flat_frames_have_neither_spread_nor_noise():
         stack(planes, scale="mad")
     with pytest.raises(RecipeError, match=r"noise above 0, got 0.0 in frame 1"):
         stack(planes, weights="noise")
-    with pytest.raises(RecipeError, match="noise above 0, got nan in frame 0"):
+    with pytest.raises(RecipeError, match=r"five samples of a row .*, got none in all of frame 0"):
         stack(sky(2)[:, :, :4], weights="noise")
 
 
@@ -146,3 +146,8 @@ def test_names_that_no_file_has(name):
 def test_weights_that_are_no_array():
     with pytest.raises(RecipeError, match="weights: expected numbers, one a frame or a sample"):
         stack(sky(2), weights=[[1], [1, 2]])
+
+
+def test_a_region_too_narrow_for_a_noise():
+    with pytest.raises(RecipeError, match=r"five samples of a row .*, got none in \[1:4"):
+        stack(sky(2), weights=Noise("[1:4,*]"))

@@ -61,7 +61,9 @@ def night(tmp_path_factory):
             hdus[0].header.update({"RELWT": 1 + number, "NCOMBINE": 1 + number % 2})
             bits = rng.choice([0, 2, 4, 8], hdus[0].data.shape, p=[0.97, 0.01, 0.01, 0.01])
             hdus.append(fits.ImageHDU(bits.astype(np.int16), name="DQ"))
-    (folder / "zeros.txt").write_text("\n".join(map(str, range(12))))
+    for name, least in (("zeros", 0), ("scales", 1)):
+        numbers = "\n".join(map(str, range(least, least + 12)))
+        (folder / f"{name}.txt").write_text(numbers)
     (folder / "offsets.txt").write_text("\n".join(f"{i} {-i}" for i in range(12)))
     return folder
 

@@ -8,10 +8,12 @@ import shutil
 import numpy as np
 import pytest
 from astropy.io import fits
+from click.testing import CliRunner
 
 import recipes
 from gpustack import Flags, Image, InputError, SigmaClip, stack
 from gpustack.backends.cuda import device
+from gpustack.cli import cli
 from gpustack.errors import OutputError
 from gpustack.provenance import dumps
 from gpustack.replay import replay
@@ -193,3 +195,14 @@ def test_a_result_that_was_not_written(night, tmp_path):
     with pytest.raises(InputError, match="expected the file that was written, got none"):
         replay("run.json")
     assert "no file to compare it with" in replay("run.json", "again.fits").verdict
+
+
+def test_a_folder_that_is_gone_says_how_to_go_on(night, tmp_path):
+    (tmp_path / "made").mkdir()
+    words = ["combine", *night, "-o", "made/out.fits", "--report", "run.json"]
+    assert CliRunner().invoke(cli, words).exit_code == 0
+    shutil.rmtree(tmp_path / "made")
+    with pytest.raises(OutputError, match="found none; -o FILE writes another"):
+        replay("run.json")
+    with pytest.raises(OutputError, match=r"found none$"):
+        replay("run.json", "made/again.fits")

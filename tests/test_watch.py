@@ -268,3 +268,15 @@ def test_a_reader_never_sees_half_a_result(tmp_path):
         done.set()
         reader.join()
     assert not broken
+
+
+def test_files_that_cannot_be_opened_are_no_result_either(tmp_path):
+    write(tmp_path / "1.fits")
+    with fits.open(tmp_path / "1.fits", mode="update") as hdus:
+        del hdus[0].header["BUNIT"]
+    with started([*COMMAND, "--interval", "0.05"], tmp_path) as process:
+        assert "left out until it changes" in process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        said = process.stderr.read()
+    assert process.returncode == 2
+    assert said.endswith("out.fits: not made, as the frames could not be combined\n")

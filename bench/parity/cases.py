@@ -246,6 +246,10 @@ def _scaled_and_shifted(frames: Frames, said: dict[str, Any]) -> Recipe:
     return Recipe(scale=tuple(scale), zero=tuple(means - means[0] / scale))
 
 
+def _multiplied_by_exposure(frames: Frames, said: dict[str, Any]) -> Recipe:
+    return Recipe(scale=tuple(time / frames.exposures[0] for time in frames.exposures))
+
+
 def _iraf_offsets() -> Iterator[Case]:
     """Frames that are moved by whole pixels, as (x, y); some leave others alone at an edge."""
     places = ((3, 1), (0, 0), (9, 4), (-5, 2), (3, -6), (0, 1), (12, 0), (4, 4), (-2, -3), (1, 7))
@@ -259,7 +263,7 @@ def _iraf_offsets() -> Iterator[Case]:
 def _iraf_levels() -> Iterator[Case]:
     """x = d / scale - zero: scales are those of a frame over those of the first, zeros less it.
 
-    A zero from a file is the other way round: imcombine adds it.
+    Numbers of a file or keyword are the other way round: imcombine multiplies by them and adds.
     """
     clip = SigmaClip(LOW, HIGH, ddof=1, about="center", keep=1)
     clipping = {"reject": "sigclip", "lsigma": LOW, "hsigma": HIGH, "sigscale": 0.0}
@@ -286,6 +290,10 @@ def _iraf_levels() -> Iterator[Case]:
     yield Case("iraf", "levels", {"zero": "mode"}, Recipe(zero="mode"))
     both = {"scale": "exposure", "zero": "mean", "expname": "EXPTIME"}
     yield Case("iraf", "levels", both, _scaled_and_shifted)
+    factors = tuple(2.0 + 0.25 * i for i in range(10))
+    relative = tuple(factor / factors[0] for factor in factors)
+    yield Case("iraf", "levels", {"scale": factors}, Recipe(scale=relative))
+    yield Case("iraf", "levels", {"scale": "!EXPTIME"}, _multiplied_by_exposure)
     added = tuple(5.0 * i for i in range(10))
     yield Case("iraf", "levels", {"zero": added}, Recipe(zero=tuple(-zero for zero in added)))
     median = scaled("median", (clip,))

@@ -86,7 +86,13 @@ class Taking:
     def _values(self, role: Role, measure: Statistic | Exposure | Overlap) -> Measured:
         """What is compared between frames, with the number of the other kind where known."""
         if isinstance(measure, Exposure):
-            return list(from_headers(role, measure.key, self.frames))
+            times = from_headers(role, measure.key, self.frames)
+            for frame, time in zip(self.frames, times, strict=True):
+                check(
+                    role != "scale" or time > 0,
+                    f"scale: expected {measure.key} above 0, got {time:g} in {frame.name}",
+                )
+            return list(times)
         if isinstance(measure, Overlap):
             return overlap_offsets(self.frames, self._known("scale", 1.0), self.ranges)
         values = self.found[key_of(measure)]
@@ -107,6 +113,11 @@ class Taking:
         """Of the scaled frames; 1 for a frame without any valid sample."""
         sigmas = self.found[key_of(measure)]
         for frame, sigma in zip(self.frames, sigmas, strict=True):
+            check(
+                sigma is None or not math.isnan(sigma),
+                "weights: expected five samples of a row beside each other, of which a noise is "
+                f"measured, got none in {measure.region or 'all'} of {frame.name}",
+            )
             check(
                 sigma is None or sigma > 0,
                 f"weights: expected a noise above 0, got {sigma} in {frame.name}",

@@ -13,7 +13,7 @@ from gpustack.align import Aligned, bring_together
 from gpustack.align.similarity import Similarity
 from gpustack.backends.base import Progress
 from gpustack.engine import run
-from gpustack.errors import GpustackWarning, InputError
+from gpustack.errors import GpustackWarning, InputError, OutputError
 from gpustack.flags import Flags
 from gpustack.frames import Frame, open_frames
 from gpustack.images import PLANES, Image
@@ -90,7 +90,11 @@ def replay(
     """
     report = read_report(path)
     target = _target(os.fspath(path), report, output)
-    check_target(target, overwrite)
+    try:
+        check_target(target, overwrite)
+    except OutputError as err:
+        hint = "" if output is not None else "; -o FILE writes another"
+        raise OutputError(f"{err}{hint}") from err
     found = Found(os.fspath(path), report)
     found.check_apart(target)
     if found.missing:

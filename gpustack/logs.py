@@ -4,6 +4,10 @@
 """
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
 
 #: What all of them are called, and what stands before the name of a module.
 ROOT = "astropy.gpustack"
@@ -23,6 +27,34 @@ def logger(name: str) -> logging.Logger:
     found = logging.getLogger(f"astropy.{name}")
     found.addFilter(_with_origin)
     return found
+
+
+#: What is said of the first of many files, and of how many, while it is `gathered`.
+_Said = dict[str, tuple[logging.Logger, str, int]]
+_said: ContextVar[_Said | None] = ContextVar("said", default=None)
+
+
+def warn_of(log: logging.Logger, text: str, *parts: Any) -> None:
+    """Warn of one of many files; see `gathered`."""
+    said = _said.get()
+    if said is None:
+        log.warning(text, *parts)
+        return
+    _, first, times = said.get(text, (log, text % parts, 0))
+    said[text] = log, first, times + 1
+
+
+@contextmanager
+def gathered() -> Iterator[None]:
+    """At its end, warn once of what `warn_of` says of many files within it, by the same text."""
+    said: _Said = {}
+    before = _said.set(said)
+    try:
+        yield
+    finally:
+        _said.reset(before)
+        for log, first, times in said.values():
+            log.warning("%s%s", first, f"; so of {times - 1} more" * (times > 1))
 
 
 def _with_origin(record: logging.LogRecord) -> bool:

@@ -25,7 +25,7 @@ def check_needs(frames: Sequence[Frame], recipe: Recipe) -> None:
     if recipe.needs_variance:
         for frame in frames:
             frame.read_variance(0, 1)
-    if "flags" in recipe.outputs and not any(frame.has_flags for frame in frames):
+    if "flags" in recipe.outputs and all(frame.flags_dtype is None for frame in frames):
         raise InputError(
             f"outputs: flags: expected frames with integers in {' or '.join(MASKS)} extensions, or "
             f"in the flags of CCDData, got none in {len(frames)} from {frames[0].name} on"

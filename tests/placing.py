@@ -61,7 +61,7 @@ class Read:
         return self.samples.mask is not None
 
     has_variance = property(lambda self: self.samples.variance is not None)
-    has_flags = property(lambda self: self.bits is not None)
+    flags_dtype = property(lambda self: None if self.bits is None else self.bits.dtype)
     held_bytes = 0
     row_bytes = property(lambda self: self.shape[1] * (self.stored.itemsize + self.masked))
 

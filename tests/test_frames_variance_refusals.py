@@ -119,7 +119,7 @@ def test_files_and_devices_that_have_none(tmp_path):
         assert not frame.has_variance
         with pytest.raises(FrameError, match=f"variance: expected .*{message}"):
             frame.read_variance(0, 1)
-    assert not resident.has_flags
+    assert resident.flags_dtype is None
     with pytest.raises(FrameError, match=r"flags: expected .*got a cupy array"):
         resident.read_flags(0, 1)
 

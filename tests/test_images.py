@@ -147,7 +147,7 @@ def test_a_weight_that_is_no_positive_finite_number_makes_a_sample_invalid(tmp_p
     assert invalid(frame).tolist() == [[False] * 2 + [True] * 6]
     assert frame.masked
     assert frame.has_variance
-    assert not frame.has_flags
+    assert frame.flags_dtype is None
     with np.errstate(divide="ignore"):
         expected = 1 / weight.astype(float)
     np.testing.assert_array_equal(frame.read_variance(0, 1)[0, :2], expected[0, :2])
@@ -352,3 +352,18 @@ def test_arrays_and_variances_beside_them(tmp_path):
     result = stack([image, ccd], weights="variance", outputs=("weight",))
     assert (result.weight == 0.75).all()
     assert (result.data == 5).all()
+
+
+def test_what_is_so_of_many_files_is_said_once(tmp_path, caplog):
+    ones = np.ones((1, 3), "f4")
+    images = [
+        Image(
+            data=save(tmp_path / f"a{i}.fits", ("SCI", ones), ("DQ", ones.astype("i2"))),
+            mask=save(tmp_path / f"m{i}.fits", ("SCI", ones.astype("i2"))),
+        )
+        for i in range(5)
+    ]
+    open_frames(images, unit="electron")
+    (said,) = [line for line in caplog.messages if "instead of its own DQ" in line]
+    assert said.startswith(f"{images[0].data}: using mask ")
+    assert said.endswith("instead of its own DQ; so of 4 more")

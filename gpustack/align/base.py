@@ -130,7 +130,7 @@ class AbsentFrame(GridFrame):
     stored: ClassVar[np.dtype[Any]] = np.dtype(np.float32)
     masked: ClassVar[bool] = False
     has_variance: ClassVar[bool] = True
-    has_flags: ClassVar[bool] = False
+    flags_dtype: ClassVar[None] = None
     held_bytes: ClassVar[int] = 0
 
     def read(self, start: int, stop: int, into: Any = None) -> Samples:

@@ -53,9 +53,9 @@ class PlacedFrame(GridFrame):
         return self.inner.has_variance
 
     @property
-    def has_flags(self) -> bool:
-        """Whether the frame has."""
-        return self.inner.has_flags
+    def flags_dtype(self) -> np.dtype[Any] | None:
+        """As of the frame."""
+        return self.inner.flags_dtype
 
     @property
     def row_bytes(self) -> int:

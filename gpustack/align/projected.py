@@ -71,9 +71,9 @@ class ProjectedFrame(GridFrame):
         return self.inner.has_variance
 
     @property
-    def has_flags(self) -> bool:
-        """Whether the frame has."""
-        return self.inner.has_flags
+    def flags_dtype(self) -> np.dtype[Any] | None:
+        """As of the frame."""
+        return self.inner.flags_dtype
 
     @property
     def row_bytes(self) -> int:
@@ -164,7 +164,7 @@ class ProjectedFrame(GridFrame):
         """Of a pixel of a part of the frame: what is read, and whether it is invalid."""
         inner = self.inner
         samples = int(inner.dtype.itemsize) + 1
-        return max(samples + 8 * inner.has_variance, 8 * inner.has_flags)
+        return max(samples + 8 * inner.has_variance, 8 * (inner.flags_dtype is not None))
 
     def _samples(self, group: Group) -> Iterator[Any]:
         """The samples of blocks."""

@@ -83,9 +83,9 @@ class RowsFrame:
         return self.inner.has_variance
 
     @property
-    def has_flags(self) -> bool:
-        """As `inner`."""
-        return self.inner.has_flags
+    def flags_dtype(self) -> np.dtype[Any] | None:
+        """As of `inner`."""
+        return self.inner.flags_dtype
 
     @property
     def row_bytes(self) -> int:
@@ -117,7 +117,7 @@ class RowsFrame:
 def _cast(samples: Samples, dtype: np.dtype[Any]) -> Samples:
     """Samples decoded and cast to `dtype`, invalid where it cannot hold them."""
     values, invalid = decode(samples, working_dtype(samples.data.dtype))
-    return Samples(cast(values, dtype), invalid | ~castable(values, dtype), samples.weight)
+    return Samples(cast(values, dtype), invalid | ~castable(values, dtype))
 
 
 def cast(values: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:

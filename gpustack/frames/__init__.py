@@ -30,6 +30,7 @@ from gpustack.frames.resident import ResidentFrame, open_resident
 from gpustack.frames.source import FrameSource
 from gpustack.images import Image
 from gpustack.loaded import loaded
+from gpustack.logs import gathered
 from gpustack.paths import at_home
 
 __all__ = [
@@ -96,15 +97,16 @@ def open_frames(
     """
     hdu, unit, flags = checked_hdu(hdu), _parse_unit(unit), _checked_flags(flags)
     frames: list[Frame] = []
-    for item in _items(inputs):
-        if isinstance(item, (str, os.PathLike)):
-            frames.append(open_file(os.fsdecode(item), hdu, unit, flags, masks))
-        elif isinstance(item, Image):
-            frames.append(_open_image(item, hdu, unit, flags, masks))
-        elif is_device_array(item):
-            frames.append(open_resident(f"frame {len(frames)}", item, unit))
-        else:
-            frames.append(open_array(f"frame {len(frames)}", item, unit, flags))
+    with gathered():
+        for item in _items(inputs):
+            if isinstance(item, (str, os.PathLike)):
+                frames.append(open_file(os.fsdecode(item), hdu, unit, flags, masks))
+            elif isinstance(item, Image):
+                frames.append(_open_image(item, hdu, unit, flags, masks))
+            elif is_device_array(item):
+                frames.append(open_resident(f"frame {len(frames)}", item, unit))
+            else:
+                frames.append(open_array(f"frame {len(frames)}", item, unit, flags))
     if not frames:
         raise InputError(f"no frames: expected {_EXPECTED}, got none")
     _check_one_side(frames)
@@ -134,7 +136,7 @@ def _checked_flags(flags: Flags | None) -> Flags:
 
 def _check_flagged(frames: list[Frame], flags: Flags, masks: Sequence[str]) -> None:
     """Raise where flags were asked for and no frame has any: nobody does so on purpose."""
-    if flags.given and not any(frame.has_flags for frame in frames):
+    if flags.given and all(frame.flags_dtype is None for frame in frames):
         raise InputError(
             f"flags {flags}: expected frames with integers in {' or '.join(masks)} extensions, or "
             f"in the flags of CCDData, got none in {len(frames)} from {frames[0].name} on"

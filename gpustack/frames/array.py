@@ -75,9 +75,9 @@ class ArrayFrame:
         return self.variance is not None
 
     @property
-    def has_flags(self) -> bool:
-        """Whether there are bits."""
-        return self.bits is not None
+    def flags_dtype(self) -> np.dtype[Any] | None:
+        """Of the bits; None where there are none."""
+        return None if self.bits is None else self.bits.dtype.newbyteorder("=")
 
     @property
     def _sifts(self) -> bool:

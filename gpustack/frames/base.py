@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from gpustack.backends.base import Samples
 from gpustack.frames.coordinates import Coordinates
-from gpustack.logs import logger
+from gpustack.logs import logger, warn_of
 
 _log = logger(__name__)
 
@@ -47,8 +47,8 @@ class Frame(Protocol):
         """Whether there is something to read variances from; nothing of it has been read."""
 
     @property
-    def has_flags(self) -> bool:
-        """Whether there is an integer mask, of which `read_flags` gives the bits."""
+    def flags_dtype(self) -> np.dtype[Any] | None:
+        """Of the bits that `read_flags` gives, in native order; None without an integer mask."""
 
     @property
     def unit(self) -> units.UnitBase | None:
@@ -181,5 +181,5 @@ def choose_unit(
     if given is None:
         return own
     if own is not None and own != given:
-        _log.warning("%s: using the given unit %s instead of its own, %s", name, given, own)
+        warn_of(_log, "%s: using the given unit %s instead of its own, %s", name, given, own)
     return given

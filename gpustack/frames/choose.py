@@ -8,7 +8,7 @@ from gpustack.errors import FrameError, InputError
 from gpustack.files import HduKey
 from gpustack.frames.companions import is_companion
 from gpustack.frames.hdus import Hdu
-from gpustack.logs import logger
+from gpustack.logs import logger, warn_of
 
 _log = logger(__name__)
 
@@ -54,7 +54,8 @@ def tell_of_more(name: str, chosen: Hdu, hdus: list[Hdu]) -> None:
         hdu for hdu in hdus if hdu.has_image and not is_companion(hdu) and hdu.shape == chosen.shape
     ]
     if len(alike) > 1:
-        _log.warning(
+        warn_of(
+            _log,
             "%s: %d images of shape %s; taking HDU %s, hdu= (--hdu) takes another",
             *(name, len(alike), chosen.shape, chosen.index),
         )

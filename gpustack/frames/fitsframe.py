@@ -25,7 +25,7 @@ from gpustack.frames.onfile import reading
 from gpustack.frames.planes import Plane, open_plane
 from gpustack.frames.variance import PlaneVariance
 from gpustack.images import Image
-from gpustack.logs import logger
+from gpustack.logs import logger, warn_of
 
 _log = logger(__name__)
 
@@ -98,9 +98,9 @@ class FitsFrame:
         return self.variance is not None
 
     @property
-    def has_flags(self) -> bool:
-        """Whether the mask is one of integers."""
-        return self.mask is not None and bits_dtype(self.mask) is not None
+    def flags_dtype(self) -> np.dtype[Any] | None:
+        """Of the mask; None where it is none of integers."""
+        return None if self.mask is None else bits_dtype(self.mask)
 
     @property
     def files(self) -> set[str]:
@@ -130,7 +130,7 @@ class FitsFrame:
         rest = None if into is None else memoryview(into)[(stop - start) * self.image.row_bytes :]
         invalid = None
         if self.mask is not None:
-            flags = self.flags if self.has_flags else Flags()
+            flags = Flags() if self.flags_dtype is None else self.flags
             invalid = _flagged(self.mask.read(start, stop, rest), flags)
         if self.weight is not None:
             # Of the mask as it lay in `rest` nothing is needed any more.
@@ -146,7 +146,7 @@ class FitsFrame:
 
     def read_flags(self, start: int, stop: int) -> NDArray[Any]:
         """The bits of the mask of rows ``[start, stop)``."""
-        dtype = None if self.mask is None else bits_dtype(self.mask)
+        dtype = self.flags_dtype
         if self.mask is None or dtype is None:
             raise FrameError(self.name, self._lacking("flags", MASKS))
         return bits_of(self.mask.read(start, stop)).astype(dtype, copy=False)
@@ -236,7 +236,7 @@ class _Where:
         """The extension of one of these names that belongs to the image, if it is wanted."""
         found = find_beside(self.image.hdu, self.hdus, names)
         if apart is not None and found is not None:
-            _log.warning("%s: using %s instead of its own %s", self.name, apart, found.name)
+            warn_of(_log, f"%s: using %s instead of its own {found.name}", self.name, apart)
         return found if apart is None else None
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from astropy import units
@@ -61,9 +61,8 @@ class ResidentFrame:
         return False
 
     @property
-    def has_flags(self) -> bool:
-        """Never."""
-        return False
+    def flags_dtype(self) -> None:
+        """There are none."""
 
     @property
     def row_bytes(self) -> int:
@@ -91,7 +90,7 @@ class ResidentFrame:
             self.name, "flags: expected CCDData or FITS files, which have them, got a cupy array"
         )
 
-    def whole(self) -> np.ma.MaskedArray[Any, Any]:
+    def whole(self) -> NoReturn:
         """FrameError: it would copy the frame to the host."""
         raise FrameError(
             self.name,

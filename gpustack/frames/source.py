@@ -144,10 +144,7 @@ class FrameSource:
     @property
     def flags(self) -> list[np.dtype[Any] | None]:
         """The integer type of each frame's bits, None where it has none."""
-        return [
-            frame.read_flags(0, 1).dtype.newbyteorder("=") if frame.has_flags else None
-            for frame in self.frames
-        ]
+        return [frame.flags_dtype for frame in self.frames]
 
     def read_flags(self, f: int, start: int, stop: int) -> NDArray[Any]:
         """The bits of rows ``[start, stop)`` of frame `f`; see `Frame.read_flags`."""

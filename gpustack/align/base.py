@@ -95,6 +95,21 @@ class GridFrame:
         return self.inner.unit
 
     @property
+    def dtype(self) -> np.dtype[Any]:
+        """That of the frame: float32 or float64."""
+        return self.inner.dtype
+
+    @property
+    def has_variance(self) -> bool:
+        """Whether the frame has."""
+        return self.inner.has_variance
+
+    @property
+    def flags_dtype(self) -> np.dtype[Any] | None:
+        """As of the frame."""
+        return self.inner.flags_dtype
+
+    @property
     def coordinates(self) -> Coordinates:
         """Of the grid."""
         return Coordinates(self.grid.wcs)

@@ -33,11 +33,6 @@ class PlacedFrame(GridFrame):
     offset: tuple[int, int]
 
     @property
-    def dtype(self) -> np.dtype[Any]:
-        """That of the frame: float32 or float64."""
-        return self.inner.dtype
-
-    @property
     def stored(self) -> np.dtype[Any]:
         """As the frame has them."""
         return self.inner.stored
@@ -46,16 +41,6 @@ class PlacedFrame(GridFrame):
     def masked(self) -> bool:
         """Whether the frame is, or some of the grid is outside of it."""
         return self.inner.masked or not self._covers
-
-    @property
-    def has_variance(self) -> bool:
-        """Whether the frame has."""
-        return self.inner.has_variance
-
-    @property
-    def flags_dtype(self) -> np.dtype[Any] | None:
-        """As of the frame."""
-        return self.inner.flags_dtype
 
     @property
     def row_bytes(self) -> int:

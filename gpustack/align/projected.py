@@ -51,11 +51,6 @@ class ProjectedFrame(GridFrame):
     ratio: float
 
     @property
-    def dtype(self) -> np.dtype[Any]:
-        """That of the frame: float32 or float64."""
-        return self.inner.dtype
-
-    @property
     def stored(self) -> np.dtype[Any]:
         """The same."""
         return self.inner.dtype
@@ -64,16 +59,6 @@ class ProjectedFrame(GridFrame):
     def masked(self) -> bool:
         """Never; NaN is invalid."""
         return False
-
-    @property
-    def has_variance(self) -> bool:
-        """Whether the frame has."""
-        return self.inner.has_variance
-
-    @property
-    def flags_dtype(self) -> np.dtype[Any] | None:
-        """As of the frame."""
-        return self.inner.flags_dtype
 
     @property
     def row_bytes(self) -> int:

@@ -51,7 +51,7 @@ class Reproject(BaseAlignment):
     extent : {"target", "union"}
         Which pixels of it: those that the target has, or as many as hold all frames.
     shape : tuple of two int, optional
-        (y, x), in place of those of the target.
+        (y, x), in place of those of the target; of ``"optimal"`` about its centre.
     scale : float, optional
         Arcseconds a pixel, for ``"optimal"``.
     method : {"interp", "adaptive", "exact"}
@@ -97,6 +97,10 @@ class Reproject(BaseAlignment):
         check(
             self.scale is None or self.target_is("optimal"),
             f"Reproject scale: expected one for target 'optimal' alone, got {self.target!r}",
+        )
+        check(
+            self.shape is None or self.extent == "target",
+            f"Reproject shape: expected none for extent 'union', got {self.shape}",
         )
         check(
             self.order == "bilinear" or self.method == "interp",
@@ -259,7 +263,7 @@ def _shape(name: str, given: Any) -> tuple[int, int] | None:
         isinstance(parts, Iterable) and len(parts := list(parts)) == 2,
         f"{name}: expected two numbers, y and x, as (100, 200) or '100x200', got {given!r}",
     )
-    sizes = [int(part) if str(part).isdigit() else part for part in parts]
+    sizes = [int(part) if str(part).isdecimal() else part for part in parts]
     return whole(name, sizes[0], 1), whole(name, sizes[1], 1)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gpustack.backends.columns import MAD_TO_STD
 from gpustack.errors import MissingPackageError
 
 #: So many or more rejections share the brightest colour.
@@ -113,7 +114,7 @@ def brightness(image: NDArray[Any]) -> Colours:
     if not samples.size:
         samples = np.zeros(1)
     level = float(np.median(samples))
-    noise = 1.4826 * float(np.median(np.abs(samples - level))) or float(samples.std()) or 1.0
+    noise = MAD_TO_STD * float(np.median(np.abs(samples - level))) or float(samples.std()) or 1.0
     noise = max(noise, float(np.spacing(abs(level))))  # what is less does not change the level
     low = max(level - 1.2 * noise, float(samples.min()) - 0.1 * noise)
     high = max(min(level + 40.0 * noise, float(samples.max())), low + 3.0 * noise)

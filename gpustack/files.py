@@ -65,6 +65,13 @@ def split_hdu(text: str) -> tuple[str, HduKey | None]:
     return found[1], int(name) if name.isdecimal() else name
 
 
+def with_hdu(file: str, key: HduKey | None) -> str:
+    """What `split_hdu` takes apart."""
+    if key is None:
+        return file
+    return f"{file}[{','.join(map(str, key)) if isinstance(key, tuple) else key}]"
+
+
 def check_apart(output: Path, read: Iterable[tuple[str, str]]) -> None:
     """Refuse to write over what is read.
 

@@ -300,3 +300,19 @@ def test_faint_frames_are_placed_as_well_as_noise_allows():
         table = bring_together(open_frames(frames), Register()).columns
         off.append(abs(table["dx"][1] + 1j * table["dy"][1] - shift) / least)
     assert np.sqrt(np.mean(np.square(off))) < EFFICIENT
+
+
+@pytest.mark.parametrize("by", ["phase", "stars"])
+@pytest.mark.parametrize("share", [0.45, 0.55, 0.7])
+def test_masked_rows_are_no_quiet_sky(by, share):
+    """What is masked alike in all frames makes neither noise small nor a match of its edges."""
+    stars = sky.field(SHAPE)
+    images = []
+    for seed, shift in enumerate((0, 3.4 - 2.2j)):
+        data = sky.taken(stars, SHAPE, shift=shift, seed=seed)
+        mask = np.zeros(SHAPE, bool)
+        mask[: int(SHAPE[0] * share)] = True
+        images.append(CCDData(data, unit="adu", mask=mask))
+    frames = bring_together(open_frames(images), Register(by)).columns
+    found = frames["dx"][1] + 1j * frames["dy"][1]
+    assert abs(found - (3.4 - 2.2j)) < PLACE

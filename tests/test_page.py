@@ -12,7 +12,7 @@ from astropy.io import fits
 from click.testing import CliRunner
 
 import chromium
-from gpustack import AvgSigmaClip, InputError, SigmaClip, stack, write_page, write_preview
+from gpustack import AvgSigmaClip, InputError, Offsets, SigmaClip, stack, write_page, write_preview
 from gpustack.cli import cli
 from gpustack.errors import GpustackWarning, MissingPackageError, OutputError
 from gpustack.provenance import read_report
@@ -370,3 +370,31 @@ def test_complaints_of_a_page_are_heard(browser, tmp_path):
     kinds = [event["method"] for event in browser.complaints]
     assert {"Runtime.consoleAPICalled", "Runtime.exceptionThrown", "Log.entryAdded"} <= set(kinds)
     assert browser.run(NOT_DRAWN) == [""]
+
+
+def test_frames_that_are_left_out_are_told_of(tmp_path):
+    rng, frames = np.random.default_rng(2), []
+    for _ in range(3):
+        plane = rng.normal(500, 8, (60, 60))
+        plane[:30] = np.nan  # of samples that are not there none is rejected
+        frames.append(plane)
+    with pytest.warns(GpustackWarning, match="frame 1: left out"):
+        result = stack(
+            frames,
+            SigmaClip(1.2, 1.2),
+            align=Offsets([(0, 0), (900, 0), (0, 1)], "reference"),
+            look=True,
+        )
+    write_page(result, tmp_path / "page.html")
+    text = (tmp_path / "page.html").read_text()
+    assert "2 frames of 60 x 60 pixels" in text
+    assert "<dt>frames left out</dt><dd>1</dd>" in text
+    assert "<li>frame 1: expected a frame that overlaps the grid" in text
+    assert f"<dd>{100 * result.rejected:.2g} %</dd>" in text
+    assert re.search("<th[^>]*>dx</th>", text)
+
+
+def test_a_page_of_numbers_beyond_floats(tmp_path):
+    frames = np.random.default_rng(2).normal(1, 0.1, (5, 20, 20)) * 1e300
+    write_page(stack(frames, look=True), tmp_path / "page.html")
+    assert (tmp_path / "page.html").is_file()

@@ -109,3 +109,22 @@ def test_a_target_from_memory(folder):
     }
     with pytest.raises(InputError, match="got the target of the alignment from memory"):
         replay("run.json", "again.fits")
+
+
+@pytest.mark.parametrize("hdu", ["1", "GRID", "GRID,2"])
+def test_a_target_in_an_hdu_of_a_file(folder, hdu):
+    header = fits.getheader("m1.fits")
+    grids = [fits.ImageHDU(np.ones((30 + i, 40)), header, name="GRID", ver=i) for i in (2, 1)]
+    fits.HDUList([fits.PrimaryHDU(), *grids]).writeto("grids.fits")
+    kept(folder, "m*.fits", align=Reproject(f"grids.fits[{hdu}]"))
+    assert fits.getdata("out.fits").shape == (32, 40)
+    again(folder)
+
+
+def test_numbers_of_another_alignment_are_not_taken(folder):
+    kept(folder, "m*.fits", align=Offsets())
+    report = json.loads(Path("run.json").read_text())
+    for item in report["inputs"]:
+        item["found"] = [1.0, 0.0, 0.0, 0.0]
+    Path("run.json").write_text(json.dumps(report))
+    again(folder)

@@ -173,3 +173,27 @@ def test_real_coordinates(real_data):
     ours, theirs = (p(ccd, target, shape) for p in (wcs_project, ccdproc.wcs_project))
     np.testing.assert_array_equal(ours.data, theirs.data)
     np.testing.assert_array_equal(ours.mask, theirs.mask)
+
+
+@pytest.mark.parametrize("shape", [(5, 0), (5.5, 3), (-5, 3), (4,), "456"])
+def test_shapes_that_are_none(shape):
+    ccd = CCDData(np.ones((4, 5)), unit="adu", wcs=tangent())
+    with pytest.raises(ValueError, match="target_shape: expected"):
+        wcs_project(ccd, tangent(), shape)
+
+
+@pytest.mark.parametrize("given", ["word", 3, ["a"]])
+def test_keywords_that_are_none(given):
+    ccd = CCDData(np.ones((4, 5)), unit="adu", wcs=tangent())
+    with pytest.raises(ValueError, match="add_keyword: expected a mapping"):
+        wcs_project(ccd, tangent(), add_keyword=given)
+
+
+def test_what_is_added_to_the_header_and_orders_by_number():
+    ccd = CCDData(np.random.default_rng(1).random((40, 50)), unit="adu", wcs=tangent())
+    target = tangent(degrees=10)
+    found = wcs_project(ccd, target, order=0, add_keyword={"PROJ": True})
+    expected = wcs_project(ccd, target, order="nearest-neighbor", add_keyword=True)
+    np.testing.assert_array_equal(found.data, expected.data)
+    assert found.header["PROJ"] is True
+    assert "PROJ" not in expected.header

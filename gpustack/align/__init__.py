@@ -66,9 +66,10 @@ def bring_together(
         frames, alignment, **words
     )
     if all(isinstance(frame, AbsentFrame) for frame in aligned.frames):
+        why = aligned.columns.get("left_out", ["it is known to be left out"])[0]
         raise InputError(
             f"align {alignment}: expected at least one frame that can be aligned, got none of "
-            f"{len(frames)}, from {frames[0].name} on"
+            f"{len(frames)}; {frames[0].name}: {why}"
         )
     return aligned
 

@@ -15,14 +15,18 @@ from gpustack.frames.base import read_whole
 from gpustack.frames.coordinates import Coordinates
 from gpustack.header import without_wcs
 
+#: Sections of detector and amplifier, which do not say which pixels the result has.
+SECTIONS = re.compile(r"(AMP|BIAS|CCD|DATA|DET|TRIM)SEC\w?")
 #: Cards that tell of the pixels that a frame had.
 _OF_PIXELS = re.compile(
-    r"(AMP|BIAS|CCD|DATA|DET|TRIM)SEC\w?|[ADL]T[MV]\d(_\d)?|WAT\d_\d{3}|WCSDIM"
+    rf"{SECTIONS.pattern}|[ADL]T[MV]\d(_\d)?|WAT\d_\d{{3}}|WCSDIM"
     r"|(CTYPE|CUNIT|CRPIX|CRVAL|CDELT|CROTA)\d[A-Z]|(CD|PC)\d_\d[A-Z]"
     r"|(WCSNAME|WCSAXES|LONPOLE|LATPOLE|EQUINOX|RADESYS)[A-Z]"
 )
 #: Why a frame has no sample at a pixel of the grid that is none of its own.
 OUTSIDE = "outside of the frame"
+#: Why a frame is left out that could be aligned.
+BESIDE = "expected a frame that overlaps the grid, got none of its pixels on it"
 
 
 @dataclass(frozen=True, slots=True, eq=False)

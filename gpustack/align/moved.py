@@ -11,11 +11,10 @@ from astropy.wcs import WCS, DistortionLookupTable, Sip
 from astropy.wcs.wcsapi import HighLevelWCSWrapper
 from astropy.wcs.wcsapi.wrappers.base import BaseWCSWrapper
 
+from gpustack.align.base import SECTIONS
 from gpustack.checks import real
 from gpustack.header import fits_wcs
 
-#: Sections of detector and amplifier that no longer say which pixels these are.
-_SECTIONS = re.compile(r"(AMP|BIAS|CCD|DATA|DET|TRIM)SEC\w?")
 #: Cards that hold the number of a pixel, and those beside which they count as 0 where missing:
 #: of world coordinates, main and alternative, and of IRAF's physical ones.
 _PIXELS = re.compile(r"(?:CRPIX|LTV)([12])[A-Z]?")
@@ -99,7 +98,7 @@ def moved_header(header: fits.Header, shift: Shift) -> fits.Header:
     CRPIX. Sections such as CCDSEC, which say what part of a detector the image is, are left out.
     """
     moved = header.copy()
-    for key in {key for key in moved if _SECTIONS.fullmatch(key)}:
+    for key in {key for key in moved if SECTIONS.fullmatch(key)}:
         moved.remove(key, remove_all=True)
     for key, axis in _pixel_cards(moved).items():
         number = np.nan

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from astropy.io import fits
 
-from gpustack.align.base import AbsentFrame, Aligned, Grid
+from gpustack.align.base import BESIDE, AbsentFrame, Aligned, Grid
 from gpustack.align.extent import Box, extent_of, grid_around
 from gpustack.align.placed import PlacedFrame
 from gpustack.align.sky import places_on_sky
@@ -21,6 +21,9 @@ from gpustack.logs import logger
 from gpustack.paths import at_home
 
 _log = logger(__name__)
+
+#: Pixels up to which floats are whole numbers.
+MOST = 2**53
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,17 +55,20 @@ def place_frames(frames: Sequence[Frame], how: Offsets, *, room: float | None) -
     """
     found = _find(frames, how)
     reasons = [place if isinstance(place, str) else "" for place in found.places]
-    for frame, reason in zip(frames, reasons, strict=True):
+    for frame, place, reason in zip(frames, found.places, reasons, strict=True):
         if reason and not how.skip:
             raise FrameError(
                 frame.name, f"align {how.name}: expected {_expected(how)}, got {reason}; {_SKIP}"
             )
+        if not reason and not max(map(abs, place)) < MOST:  # type: ignore[arg-type]
+            raise FrameError(frame.name, f"align {how.name}: expected pixels, got {place}, (y, x)")
     rounded = {
         i: _round(place) for i, place in enumerate(found.places) if not isinstance(place, str)
     }
     if not rounded:
         grid = Grid(tuple(frames[0].shape))
-        return Aligned([AbsentFrame(frame, grid) for frame in frames])
+        absent: list[Frame] = [AbsentFrame(frame, grid) for frame in frames]
+        return Aligned(absent, columns={"left_out": reasons})
     _tell(frames, found, rounded)
     return _placed(frames, how, rounded, reasons, found.absolute, room)
 
@@ -84,14 +90,24 @@ def _placed(
     offsets = {i: (y - zero[0], x - zero[1]) for i, (y, x) in rounded.items()}
     box, boxes = extent_of(frames, offsets, how, (-zero[0], -zero[1]) if absolute else None)
     grid = grid_around(how, reference.coordinates.wcs, boxes, box, room=room)
-    placed: list[Frame] = [
-        PlacedFrame(frame, grid, (offsets[i][0] - box.y0, offsets[i][1] - box.x0))
-        if i in offsets
-        else AbsentFrame(frame, grid)
-        for i, frame in enumerate(frames)
-    ]
-    columns = _columns(len(frames), offsets) | ({"left_out": reasons} if how.skip else {})
+    placed: list[Frame] = []
+    for i, frame in enumerate(frames):
+        offset = (offsets[i][0] - box.y0, offsets[i][1] - box.x0) if i in offsets else None
+        if offset is not None and not _overlaps(offset, frame.shape, grid.shape):
+            offset, reasons[i] = None, BESIDE
+        if offset is None:
+            placed.append(AbsentFrame(frame, grid))
+        else:
+            placed.append(PlacedFrame(frame, grid, offset))
+    columns = _columns(len(frames), offsets) | ({"left_out": reasons} if any(reasons) else {})
     return Aligned(placed, [_origin(how, reference, box)], columns)
+
+
+def _overlaps(offset: tuple[int, int], shape: Sequence[int], grid: Sequence[int]) -> bool:
+    return all(
+        start < room and start + length > 0
+        for start, length, room in zip(offset, shape, grid, strict=True)
+    )
 
 
 def _columns(n: int, offsets: dict[int, tuple[int, int]]) -> dict[str, Any]:
@@ -184,7 +200,7 @@ def read_offsets(path: str) -> Found:
     IRAF imcombine ``offsets``.
     """
     try:
-        text = Path(at_home(path)).read_text("utf-8", errors="replace")
+        text = Path(at_home(path)).read_text("utf-8-sig", errors="replace")
     except (OSError, ValueError) as err:  # of a name with a NUL
         problem = getattr(err, "strerror", None) or err
         raise InputError(

@@ -49,13 +49,18 @@ class PixelMap:
     rough: NDArray[np.bool_]
 
     @classmethod
-    def of(cls, transform: Transform, rows: slice, columns: slice) -> "PixelMap":
-        """That of a window of the grid, and a pixel around it."""
+    def of(
+        cls, transform: Transform, rows: slice, columns: slice, rough: bool = False
+    ) -> "PixelMap":
+        """That of a window of the grid, and a pixel around it.
+
+        `rough`: whether nodes do not tell of what is between them, anywhere.
+        """
         top, ys = _steps(rows)
         left, xs = _steps(columns)
         with np.errstate(all="ignore"):
             nodes = np.array(transform(*np.meshgrid(xs, ys)))
-        return cls(transform, left, top, nodes, _rough(nodes))
+        return cls(transform, left, top, nodes, _rough(nodes) | rough)
 
     @property
     def nbytes(self) -> int:
@@ -142,6 +147,8 @@ class PixelMap:
     @property
     def offset(self) -> tuple[int, int] | None:
         """Where on the grid the first pixel of the frame is, (y, x); None where that is not all."""
+        if self.rough.any():
+            return None
         xs, ys = (
             start + STEP * np.arange(n)
             for start, n in zip((self.left, self.top), self.nodes.shape[:0:-1], strict=True)

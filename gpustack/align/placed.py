@@ -67,9 +67,10 @@ class PlacedFrame(GridFrame):
         return self.inner.read_flags(0, 1).dtype
 
     @cached_property
-    def _has_sound_variance(self) -> bool:
-        """True: a frame without variances, or with those of another shape, says so here."""
-        return self.inner.read_variance(0, 1) is not None
+    def _unknown(self) -> float:
+        """NaN; a frame without variances, or with those of another shape, says so here."""
+        self.inner.read_variance(0, 1)
+        return np.nan
 
     @property
     def held_bytes(self) -> int:
@@ -102,8 +103,7 @@ class PlacedFrame(GridFrame):
         """The variance of rows ``[start, stop)``, NaN outside of the frame."""
         meeting, shape = self._meet(start, stop), (stop - start, self.shape[1])
         if meeting is None:
-            assert self._has_sound_variance
-            return np.full(shape, np.nan)
+            return np.full(shape, self._unknown)
         rows, there, here = meeting
         read = self.inner.read_variance(rows.start, rows.stop)[:, there]
         return read if read.shape == shape else _laid(shape, here, read, np.nan)

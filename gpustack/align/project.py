@@ -16,7 +16,7 @@ from gpustack.align.pixel_map import PixelMap
 from gpustack.align.resample import Resampling, contributes, resample, sliced, without
 from gpustack.align.target import check_celestial
 from gpustack.alignments import Flux, Method, Order, Reproject
-from gpustack.checks import check
+from gpustack.checks import check, whole
 from gpustack.header import without_wcs
 
 #: As reproject has them by number: degrees of splines.
@@ -32,7 +32,7 @@ def wcs_project(
     target_shape: Sequence[int] | None = None,
     order: Order | int = "bilinear",
     *,
-    add_keyword: Mapping[str, Any] | None = None,
+    add_keyword: Mapping[str, Any] | bool | None = None,
     method: Method = "interp",
     flux: Flux = "ratio",
 ) -> CCDData:
@@ -106,8 +106,9 @@ def wcs_project(
     how = Resampling(asked.method, asked.order, asked.flux)
     shape = tuple(ccd.shape if target_shape is None else target_shape)
     check(len(shape) == 2, f"target_shape: expected two numbers, (y, x), got {target_shape!r}")
+    shape = tuple(whole("target_shape", length, 1) for length in shape)
     header = _header(ccd)
-    header.update(add_keyword or {})
+    header.update(_added(add_keyword))
     found = _on_grid(ccd, target_wcs, shape, how)
     data = found["data"]
     mask = np.isnan(data)
@@ -129,6 +130,15 @@ def wcs_project(
         header=header,
         unit=ccd.unit,
     )
+
+
+def _added(keywords: Any) -> Mapping[str, Any]:
+    """What a header is to have beside; True and False are ccdproc's for its own words, or none."""
+    check(
+        keywords is None or isinstance(keywords, bool | Mapping),
+        f"add_keyword: expected a mapping or None, got {keywords!r}",
+    )
+    return keywords if isinstance(keywords, Mapping) else {}
 
 
 def _on_grid(

@@ -18,6 +18,7 @@ from gpustack.backends.base import Samples
 from gpustack.frames.base import read_whole
 from gpustack.frames.sections import AT_ONCE, read_parts, read_sections
 from gpustack.frames.variance import READ_BYTES
+from gpustack.header import fits_wcs
 
 #: Bytes that a pixel of a block takes meanwhile, and one of the part of the frame below it, at
 #: most; measured with float64 and masked samples.
@@ -215,7 +216,8 @@ class ProjectedFrame(GridFrame):
     def _coordinates(self, part: Block, block: Block) -> tuple[Any, Any]:
         """The WCS of a part of the frame and of a block of the grid, as reproject wants them."""
         if self.how.method == "exact":
-            return sliced(self.inner.coordinates.wcs, part), sliced(self.grid.wcs, block)
+            wcs = fits_wcs(self.inner.coordinates.wcs)
+            return sliced(wcs, part), sliced(self.grid.wcs, block)
         corners = [span.start for span in (*reversed(block), *reversed(part))]
         return FramePixels(), GridPixels(self.pixel_map, *corners)
 

@@ -16,11 +16,9 @@ from gpustack.align.projected import ProjectedFrame
 from gpustack.align.resample import Resampling
 from gpustack.align.similarity import Similarity
 from gpustack.align.stars import Stars
-from gpustack.align.target import as_grid
 from gpustack.alignments import Register
 from gpustack.errors import FrameError, InputError, MissingPackageError
 from gpustack.frames import Frame
-from gpustack.header import fits_wcs
 from gpustack.logs import logger
 
 _log = logger(__name__)
@@ -165,6 +163,5 @@ def _grid(
         return Grid(reference.shape, reference.coordinates.wcs), 0, 0
     used = {f: fit.to_reference for f, fit in enumerate(found) if fit is not None}
     boxes = boxes_of([frames[f] for f in used], list(used.values()))
-    wcs = fits_wcs(reference.coordinates.wcs)
-    grid = grid_around(how, None if wcs is None else as_grid(wcs), boxes, room=room)
+    grid = grid_around(how, reference.coordinates.wcs, boxes, room=room)
     return grid, min(box.x0 for _, box in boxes), min(box.y0 for _, box in boxes)

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 
 from astropy.wcs.utils import proj_plane_pixel_area
 
-from gpustack.align.base import AbsentFrame, Aligned, Grid
+from gpustack.align.base import BESIDE, AbsentFrame, Aligned, Grid
 from gpustack.align.footprint import between, window
 from gpustack.align.pixel_map import PixelMap
 from gpustack.align.placed import PlacedFrame
 from gpustack.align.projected import ProjectedFrame
 from gpustack.align.resample import Resampling
-from gpustack.align.target import check_celestial, choose_grid
+from gpustack.align.target import check_celestial, choose_grid, has_fine_tables
 from gpustack.alignments import Reproject
 from gpustack.errors import FrameError, InputError
 from gpustack.frames import Frame
@@ -42,14 +42,17 @@ def reproject_frames(frames: Sequence[Frame], how: Reproject, *, room: float | N
             raise FrameError(frame.name, f"{fault}{beside}")
     usable = [frame for frame, fault in zip(frames, faults, strict=True) if not fault]
     if not usable:
-        raise InputError(f"align {how}: expected a frame with a celestial WCS, got none")
+        raise InputError(
+            f"align {how}: expected a frame with a celestial WCS, got none of {len(frames)}; "
+            f"{frames[0].name}: {faults[0]}"
+        )
     grid = choose_grid(usable, how, room)
     how_to = Resampling(how.method, how.order, how.flux)
     placed: list[Frame] = []
     for f, frame in enumerate(frames):
         placed.append(AbsentFrame(frame, grid) if faults[f] else project(frame, grid, how_to))
         if not faults[f] and isinstance(placed[f], AbsentFrame):
-            faults[f] = "expected a frame that overlaps the grid, got none of its pixels on it"
+            faults[f] = BESIDE
     columns = {"left_out": faults} if any(faults) else {}
     _log.debug("aligned onto %d x %d pixels by %s", *grid.shape[::-1], how)
     return Aligned(placed, [f"align: {how}"], columns)
@@ -66,7 +69,7 @@ def project(frame: Frame, grid: Grid, how: Resampling) -> Frame:
     touched = window(to_grid, frame.shape, grid.shape)
     if touched is None:
         return AbsentFrame(frame, grid)
-    pixel_map = PixelMap.of(to_frame, *touched)
+    pixel_map = PixelMap.of(to_frame, *touched, rough=has_fine_tables(wcs))
     ratio = proj_plane_pixel_area(grid.wcs) / proj_plane_pixel_area(wcs)
     offset = pixel_map.offset
     same = how.flux != "ratio" or abs(ratio - 1) <= SAME_AREA

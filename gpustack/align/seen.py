@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gpustack.backends.columns import MAD_TO_STD
 from gpustack.errors import FrameError
 
 #: Pixels a side of the boxes that the sky is measured in.
@@ -12,8 +13,6 @@ BOX = 64
 #: Standard deviation, in pixels, of the Gaussian that is convolved with. As wide as stars are,
 #: it lifts them above what camera and readout do from pixel to pixel, which does not move along.
 SMOOTH = 2.0
-#: From the median of absolute values to a standard deviation.
-_MAD = 1.4826
 
 Image = NDArray[np.float32]
 #: As `Frame.whole` gives them.
@@ -23,8 +22,9 @@ Samples = np.ma.MaskedArray[Any, Any]
 def seen(name: str, image: Samples) -> Image:
     """How far pixels stand out of the sky around them, in units of its noise.
 
-    Invalid samples do not stand out. Each pixel is the median of the 3 x 3 around it, so that hot
-    pixels and most cosmic-ray hits are gone; those stay where they are when the field moves.
+    Invalid samples do not stand out, and do not count in the noise. Each pixel is the median of the
+    3 x 3 around it, so that hot pixels and most cosmic-ray hits are gone; those stay where they are
+    when the field moves.
 
     Parameters
     ----------
@@ -44,8 +44,9 @@ def seen(name: str, image: Samples) -> Image:
     """
     from scipy.ndimage import gaussian_filter
 
+    valid = ~np.ma.getmaskarray(image)
     above: Image = gaussian_filter(_median9(_above_sky(name, image)), SMOOTH)
-    noise = _MAD * float(np.median(np.abs(above)))
+    noise = MAD_TO_STD * float(np.median(np.abs(above[valid])))
     if not noise > 0:
         raise FrameError(name, "align: expected an image with noise, got samples all alike")
     above /= np.float32(noise)

@@ -8,6 +8,7 @@ import numpy as np
 from astropy.wcs.utils import pixel_to_pixel
 from numpy.typing import NDArray
 
+from gpustack.align.footprint import between
 from gpustack.errors import GpustackWarning
 from gpustack.frames import Frame
 from gpustack.frames.hdus import quiet
@@ -57,7 +58,11 @@ def lack(wcs: Any) -> str:
         types = [str(kind) for kind in low.world_axis_physical_types]
         axes, celestial = ", ".join(types), [kind[:4] for kind in types] == ["pos."] * 2
         celestial = celestial and low.pixel_n_dim == 2
-    return "" if celestial else f"world coordinates that are not celestial, with axes {axes}"
+    if not celestial:
+        return f"world coordinates that are not celestial, with axes {axes}"
+    if plain is not None and np.linalg.det(plain.pixel_scale_matrix) == 0:
+        return "world coordinates that cannot be inverted, with a singular CD matrix"
+    return ""
 
 
 def _place(frame: Frame, reference: Frame) -> tuple[Place | str, float]:
@@ -67,16 +72,22 @@ def _place(frame: Frame, reference: Frame) -> tuple[Place | str, float]:
     x = np.array([(width - 1) / 2, -0.5, width - 0.5, -0.5, width - 0.5])
     try:
         with quiet(), np.errstate(all="ignore"):
-            there: NDArray[Any] = np.array(
-                pixel_to_pixel(frame.coordinates.wcs, reference.coordinates.wcs, x, y)
-            )
+            there = _across(frame.coordinates.wcs, reference.coordinates.wcs, x, y)
     except Exception as err:  # noqa: BLE001 - wcslib and coordinate frames raise many kinds
         return f"world coordinates that cannot be turned into those of {reference.name}: {err}", 0
     shifts = there[::-1] - (y, x)
     if not np.isfinite(shifts[:, 0]).all():
         return f"a place on the sky that {reference.name} has no pixels for", 0
-    apart = np.abs(shifts[:, 1:] - shifts[:, :1]).max()
+    apart = np.abs(shifts[:, 1:] - shifts[:, :1]).max()  # NaN where a corner has no place
     return (float(shifts[0, 0]), float(shifts[1, 0])), float(apart)
+
+
+def _across(wcs: Any, other: Any, x: Any, y: Any) -> NDArray[Any]:
+    """Places of pixels by one WCS in those of another, NaN where nothing leads back."""
+    plain, others = fits_wcs(wcs), fits_wcs(other)
+    if plain is None or others is None:
+        return np.array(pixel_to_pixel(wcs, other, x, y))
+    return np.array(between(plain, others)(x, y))
 
 
 def _warn_apart(frames: Sequence[Frame], reference: Frame, apart: list[float]) -> None:
@@ -90,5 +101,5 @@ def _warn_apart(frames: Sequence[Frame], reference: Frame, apart: list[float]) -
         f"lie up to {apart[worst]:.3g} pixels from where moving it by whole pixels puts them"
         f"{others}; --align wcs (align=Reproject()) resamples",
         GpustackWarning,
-        stacklevel=6,
+        stacklevel=7,
     )

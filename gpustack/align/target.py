@@ -13,6 +13,7 @@ from astropy.wcs.utils import wcs_to_celestial_frame
 from gpustack.align.base import Grid
 from gpustack.align.extent import boxes_of, check_size, grid_around
 from gpustack.align.footprint import between
+from gpustack.align.pixel_map import STEP
 from gpustack.alignments import Reproject
 from gpustack.errors import FrameError, InputError
 from gpustack.files import split_hdu
@@ -22,6 +23,7 @@ from gpustack.frames.coordinates import Coordinates
 from gpustack.frames.hdus import quiet, scan
 from gpustack.frames.onfile import reading
 from gpustack.header import fits_wcs
+from gpustack.paths import at_home
 
 
 def choose_grid(frames: Sequence[Frame], how: Reproject, room: float | None) -> Grid:
@@ -44,7 +46,9 @@ def choose_grid(frames: Sequence[Frame], how: Reproject, room: float | None) -> 
     shape = how.shape or shape
     if how.extent == "union" or (how.target_is("optimal") and how.shape is None):
         wcs = as_grid(wcs)
-        boxes = boxes_of(frames, [between(frame.coordinates.wcs, wcs) for frame in frames])
+        boxes = boxes_of(
+            frames, [between(fits_wcs(frame.coordinates.wcs), wcs) for frame in frames]
+        )
         return grid_around(how, wcs, boxes, room=room)
     if shape is None:
         raise InputError(
@@ -58,9 +62,9 @@ def choose_grid(frames: Sequence[Frame], how: Reproject, room: float | None) -> 
 def _target(frames: Sequence[Frame], how: Reproject) -> tuple[WCS, Sequence[int] | None]:
     """WCS and shape of the target."""
     if how.target_is("first"):
-        return frames[0].coordinates.wcs, frames[0].shape
+        return fits_wcs(frames[0].coordinates.wcs), frames[0].shape
     if how.target_is("optimal"):
-        return _optimal(frames, how.scale)
+        return _optimal(frames, how)
     if isinstance(how.target, str | os.PathLike):
         return _of_file(os.fspath(how.target))
     if isinstance(how.target, fits.Header):
@@ -75,11 +79,14 @@ def _target(frames: Sequence[Frame], how: Reproject) -> tuple[WCS, Sequence[int]
     return wcs, wcs.array_shape
 
 
-def _optimal(frames: Sequence[Frame], scale: float | None) -> tuple[WCS, Sequence[int]]:
-    """North up, with the smallest pixels of the frames or of `scale` arcseconds."""
+def _optimal(frames: Sequence[Frame], how: Reproject) -> tuple[WCS, Sequence[int]]:
+    """North up, with the smallest pixels of the frames or of so many arcseconds.
+
+    Of another shape, where one is asked for, about the same centre.
+    """
     from reproject.mosaicking import find_optimal_celestial_wcs
 
-    resolution = None if scale is None else scale * units.arcsec
+    resolution = None if how.scale is None else how.scale * units.arcsec
     images = [(frame.shape, fits_wcs(frame.coordinates.wcs)) for frame in frames]
     try:
         wcs, shape = find_optimal_celestial_wcs(
@@ -90,12 +97,14 @@ def _optimal(frames: Sequence[Frame], scale: float | None) -> tuple[WCS, Sequenc
             "align target 'optimal': expected frames on one side of the sky, got some that no "
             f"plane holds together with {frames[0].name}; a target of another projection does"
         ) from err
-    return wcs, shape
+    for axis, (asked, found) in enumerate(zip(how.shape or shape, shape, strict=True)):
+        wcs.wcs.crpix[1 - axis] += (asked - found) // 2
+    return wcs, how.shape or shape
 
 
 def _of_file(name: str) -> tuple[WCS, Sequence[int] | None]:
     """Of the first image with celestial coordinates in a FITS file, or that of ``FILE[HDU]``."""
-    file, key = split_hdu(name)
+    file, key = split_hdu(at_home(name))
     with reading(file), quiet():
         hdus, _ = scan(file)
     images = [hdu for hdu in hdus if hdu.has_image and len(hdu.shape) == 2]
@@ -156,14 +165,25 @@ def check_celestial(name: str, wcs: Any, fault: str = "none") -> None:
         )
 
 
-def as_grid(wcs: WCS) -> WCS:
-    """A WCS that cards of a header can tell: without lookup tables, which they cannot.
+def has_fine_tables(wcs: WCS) -> bool:
+    """Whether a lookup table bends between the nodes of a `PixelMap`, which nodes do not tell.
 
-    The grid has then the coordinates that its cards say, and frames are resampled to them.
+    Such as have a number for each column or amplifier.
     """
-    if not wcs.has_distortion or all(
-        table is None for table in (wcs.cpdis1, wcs.cpdis2, wcs.det2im1, wcs.det2im2)
-    ):
+    return any(min(table.cdelt) < 2 * STEP for table in _tables(wcs))
+
+
+def _tables(wcs: WCS) -> list[Any]:
+    tables = wcs.cpdis1, wcs.cpdis2, wcs.det2im1, wcs.det2im2
+    return [table for table in tables if table is not None]
+
+
+def as_grid(wcs: WCS) -> WCS:
+    """A WCS without lookup tables, which end where the image ends that they are of.
+
+    The grid has the coordinates that its cards say, and frames are resampled to them.
+    """
+    if not _tables(wcs):
         return wcs
     plain = wcs.deepcopy()
     plain.cpdis1 = plain.cpdis2 = plain.det2im1 = plain.det2im2 = None

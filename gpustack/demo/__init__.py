@@ -140,7 +140,7 @@ def run(
 def _check_numbers(frames: int, size: int, seed: int) -> None:
     _check_range("frames", frames, *FRAMES)
     _check_range("size", size, *SIZES)
-    _check_range("seed", seed, 0, 2**63)
+    _check_range("seed", seed, 0, 2**63 - 1)
     samples = frames * size * size
     if samples > SAMPLES:
         raise InputError(
@@ -150,7 +150,7 @@ def _check_numbers(frames: int, size: int, seed: int) -> None:
 
 
 def _check_range(name: str, value: int, low: int, high: int) -> None:
-    if not low <= value <= high:
+    if not (isinstance(value, int) and low <= value <= high):
         raise InputError(f"{name}: expected a whole number from {low} to {high}, got {value}")
 
 

@@ -57,7 +57,7 @@ def from_file(role: str, path: str, frames: Sequence[Frame]) -> Numbers:
         than frames; names file and line.
     """
     try:
-        text = Path(at_home(path)).read_text("utf-8", errors="replace")
+        text = Path(at_home(path)).read_text("utf-8-sig", errors="replace")
     except (OSError, ValueError) as err:  # of a name with a NUL
         problem = getattr(err, "strerror", None) or err
         raise RecipeError(

@@ -16,6 +16,7 @@ from gpustack.align.similarity import Similarity
 from gpustack.alignments import ALIGNMENTS, Alignment, Offsets, Reproject, as_alignment
 from gpustack.checks import word
 from gpustack.errors import RecipeError
+from gpustack.files import split_hdu, with_hdu
 from gpustack.flags import Flags
 from gpustack.paths import at_home
 from gpustack.provenance.hashes import hash_array, hash_file, hash_hdus
@@ -142,7 +143,8 @@ def alignment_from(record: Mapping[str, Any] | None, files: Mapping[str, str]) -
     if isinstance(alignment, Offsets) and OFFSETS in files:
         return replace(alignment, source=f"@{files[OFFSETS]}")
     if isinstance(alignment, Reproject) and TARGET in files:
-        return replace(alignment, target=files[TARGET])
+        _, key = split_hdu(os.fsdecode(alignment.target))
+        return replace(alignment, target=with_hdu(files[TARGET], key))
     return alignment
 
 
@@ -167,7 +169,7 @@ def _files(alignment: Alignment | None) -> list[dict[str, str]]:
     if isinstance(alignment, Reproject) and isinstance(alignment.target, str | os.PathLike):
         name = os.fsdecode(alignment.target)
         if name not in ("first", "optimal"):
-            found[TARGET] = name
+            found[TARGET] = at_home(split_hdu(name)[0])
     return [
         {"what": what, "given": name, "path": stored(name), "sha256": hash_file(name)}
         for what, name in found.items()

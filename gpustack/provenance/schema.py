@@ -90,7 +90,7 @@ def read_report(path: str | os.PathLike[str]) -> dict[str, Any]:
         report = json.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as err:
         raise InputError(f"{path}: expected a report, got: {err.strerror}") from err
-    except ValueError as err:
+    except (ValueError, RecursionError) as err:
         raise InputError(f"{path}: expected the JSON of a report, got: {err}") from err
     check_report(os.fspath(path), report)
     checked: dict[str, Any] = report
@@ -151,7 +151,7 @@ def _check(where: str, record: Any, keys: Mapping[str, tuple[type, ...]]) -> Non
         raise InputError(f"{where}: expected an object, got {record!r:.60}")
     for key, types in keys.items():
         value = record.get(key)
-        is_right = isinstance(value, types) and not (value is True and bool not in types)
+        is_right = isinstance(value, types) and not (isinstance(value, bool) and bool not in types)
         if key not in record or not is_right:
             got = f"{value!r:.60}" if key in record else "none"
             expected = " or ".join("null" if one is _NONE else one.__name__ for one in types)

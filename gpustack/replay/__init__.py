@@ -11,6 +11,7 @@ from typing import Any
 
 from gpustack.align import Aligned, bring_together
 from gpustack.align.similarity import Similarity
+from gpustack.alignments import Register
 from gpustack.backends.base import Progress
 from gpustack.engine import run
 from gpustack.errors import GpustackWarning, InputError, OutputError
@@ -225,7 +226,7 @@ def _aligned(
 ) -> Aligned:
     """The frames on one grid, by where they were found to lie then."""
     inputs = report["inputs"]
-    if all(item["found"] is None for item in inputs):
+    if not isinstance(alignment, Register) or all(item["found"] is None for item in inputs):
         return bring_together(frames, alignment, room=room)
     known = [_similarity(item["found"]) for item in inputs]
     names = [name for name in inputs[0]["numbers"] if name not in _COLUMNS]

@@ -56,7 +56,7 @@ RULE = (
 def frame_table(
     per_frame: Mapping[str, Any], kept: Kept, recipe: Recipe, noise: NDArray[np.float64]
 ) -> dict[str, NDArray[np.float64]]:
-    """Numbers of each frame, by name: those of `FLOORS`, in its order, and ``"rejected"``.
+    """Numbers of each frame, by name: those of `FLOORS`, in its order, ``"rejected"``, and others.
 
     Rejected low and high are shares of the valid samples that were kept in a cut; the others are
     of all samples.
@@ -67,7 +67,12 @@ def frame_table(
         if name in per_frame
     }
     low, high = _sides(kept, recipe)
-    return columns | {"noise": noise, "low": low, "high": high}
+    columns |= {"noise": noise, "low": low, "high": high}
+    return columns | {
+        name: np.ma.filled(np.ma.asarray(numbers, np.float64), np.nan)  # of an alignment
+        for name, numbers in per_frame.items()
+        if name not in ("name", "left_out", *columns)
+    }
 
 
 def _sides(kept: Kept, recipe: Recipe) -> NDArray[np.float64]:

@@ -2,11 +2,12 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gpustack.markup import escape, table
+from gpustack.markup import escape, items, table
 from gpustack.show.frames import RULE, names_of
 
 _HEADS = {"low": "rejected low", "high": "rejected high"}
@@ -16,8 +17,14 @@ _PERCENT = ("valid", "rejected", "low", "high")
 _IN_SIGHT, _LISTED = 15, 40
 
 
+def left_out(per_frame: Mapping[str, Any]) -> dict[str, str]:
+    """The names of frames that are left out, and why."""
+    reasons = per_frame.get("left_out", ())
+    return {name: why for name, why in zip(per_frame["name"], reasons, strict=False) if why}
+
+
 def listing(
-    names: Sequence[str],
+    per_frame: Mapping[str, Any],
     columns: Mapping[str, NDArray[np.float64]],
     flags: Mapping[str, NDArray[np.bool_]],
     unit: str,
@@ -26,8 +33,8 @@ def listing(
 
     Parameters
     ----------
-    names : sequence of str
-        Of the frames.
+    per_frame : mapping
+        The table of frames of the result.
     columns : mapping of str to ndarray
         Their numbers, as of `frame_table`.
     flags : mapping of str to ndarray
@@ -35,18 +42,29 @@ def listing(
     unit : str
         Of the frames; empty where there is none.
     """
+    names = per_frame["name"]
     short = _short(names)
     strays = [[_HEADS.get(name, name) for name in names_of(flags, f)] for f in range(len(names))]
     scroll = '<div class="scroll" tabindex="0" role="region" aria-label="Table of frames">'
     note = f"{RULE} Low, high and noise are of the samples that the pictures and charts show."
     shown = _table(names, short, columns, flags, strays, unit)
-    above = f"{_count(len(names))}{_links(short, strays)}"
+    above = f"{_count(len(names))}{_gone(left_out(per_frame))}{_links(short, strays)}"
     return f'{above}{scroll}{shown}</div><p class="faint">{escape(note)}</p>'
 
 
 def _count(n: int) -> str:
     more = "; the table scrolls" if n > _IN_SIGHT else ""
     return f'<p class="faint">{n} frame{"s" * (n > 1)}{more}.</p>'
+
+
+def _gone(reasons: Mapping[str, str]) -> str:
+    """The frames that are left out, each with its reason."""
+    if not reasons:
+        return ""
+    told = [f"{name}: {why}" for name, why in reasons.items()][:_LISTED]
+    if len(reasons) > _LISTED:
+        told.append(f"and {len(reasons) - _LISTED} more")
+    return f"<p>Left out:</p>{items(told, 'ul')}"
 
 
 def _links(short: Sequence[str], strays: Sequence[Sequence[str]]) -> str:

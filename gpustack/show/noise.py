@@ -64,10 +64,11 @@ def reached(kept: Kept, recipe: Recipe, sigmas: NDArray[np.float64]) -> Reached 
     if recipe.method not in (*AVERAGES, "sum"):
         return None
     usable = np.flatnonzero(sigmas > 0).tolist()
-    points = [
-        (k, *_point(kept, recipe, usable[:k], sigmas[usable[:k]])) for k in _counts(len(usable))
-    ]
-    good = [point for point in points if all(number > 0 for number in point)]
+    with np.errstate(over="ignore"):
+        points = [
+            (k, *_point(kept, recipe, usable[:k], sigmas[usable[:k]])) for k in _counts(len(usable))
+        ]
+    good = [point for point in points if all(0 < number < math.inf for number in point)]
     if len(good) < 2 or good[-1][0] != len(usable):
         return None
     counts, found, expected = (list(column) for column in zip(*good, strict=True))

@@ -13,7 +13,7 @@ from gpustack.provenance import versions
 from gpustack.result import StackResult
 from gpustack.show.charts import histogram, noise_curve
 from gpustack.show.frames import frame_table, out_of_line
-from gpustack.show.listing import listing
+from gpustack.show.listing import left_out, listing
 from gpustack.show.noise import Reached, frame_noise, reached
 from gpustack.show.pictures import Shown, pictures
 from gpustack.show.residuals import residuals
@@ -63,7 +63,7 @@ def page(result: StackResult, look: Look, name: str) -> str:
         _section("What was done", _recipe(result, look)),
         _section("What it looks like", _pictures(pictures(look, result.recipe))),
         _section("Noise", _charts(look, result, found, unit)),
-        _section("Frames", listing(result.per_frame["name"], columns, flags, unit)),
+        _section("Frames", listing(result.per_frame, columns, flags, unit)),
         _section("Where the time went", _times(look)),
         _footer(look, result),
     ]
@@ -82,7 +82,7 @@ def _section(title: str, content: str) -> str:
 
 
 def _head(result: StackResult, name: str, unit: str) -> str:
-    n = len(result.per_frame["name"])
+    n = len(result.per_frame["name"]) - len(left_out(result.per_frame))
     size = " x ".join(map(str, result.data.shape[::-1]))
     told = f"{n} frame{'s' * (n > 1)} of {size} pixels in {unit or 'no unit'}"
     cards = [result.header.get(key) for key in ("OBJECT", "FILTER", "DATE-OBS")]
@@ -91,11 +91,11 @@ def _head(result: StackResult, name: str, unit: str) -> str:
 
 
 def _tiles(result: StackResult, look: Look, found: Reached | None, marked: int) -> str:
-    n = len(result.per_frame["name"])
-    tiles = {"frames": str(n)}
-    if "rejected" in result.per_frame:
-        share = 100.0 * float(np.mean(result.per_frame["rejected"]))
-        tiles["of samples rejected"] = f"{share:.2g} %"
+    n, out = len(result.per_frame["name"]), len(left_out(result.per_frame))
+    n -= out
+    tiles = {"frames": str(n)} | ({"frames left out": str(out)} if out else {})
+    if result.rejected is not None:
+        tiles["of samples rejected"] = f"{100.0 * result.rejected:.2g} %"
     if found is not None:
         tiles["noise"] = f"{found.ratio:.3g} {_TIMES} {_LAW}"
     tiles["frames out of line"] = str(marked)

@@ -1,0 +1,75 @@
+"""Grids that frames are resampled onto, however they are given."""
+
+import numpy as np
+import pytest
+from astropy.nddata import NDData
+from astropy.wcs import DistortionLookupTable
+from astropy.wcs.wcsapi import HighLevelWCSWrapper
+
+from gpustack import Reproject, stack, wcs_project
+from gpustack.errors import RecipeError
+from skies import SCALE, noisy, tangent
+
+#: Pixels to which places are promised, between samples that differ by up to 80.
+PLACES = 1e-4
+
+
+def dithered(n):
+    """Dithered and turned."""
+    return [
+        noisy(tangent((10 + 0.0007 * i, 20), degrees=7.0 * i, scale=SCALE), seed=i, masked=0.01)
+        for i in range(n)
+    ]
+
+
+@pytest.mark.parametrize("method", ["interp", "adaptive", "exact"])
+@pytest.mark.parametrize("target", ["first", "optimal"])
+def test_coordinates_that_are_wrapped(method, target):
+    images = dithered(2)
+    wrapped = [
+        NDData(one.data, mask=one.mask, unit="adu", wcs=HighLevelWCSWrapper(one.wcs))
+        for one in images
+    ]
+    how = Reproject(target, method=method)
+    np.testing.assert_array_equal(stack(wrapped, align=how).data, stack(images, align=how).data)
+
+
+def test_the_shape_of_an_optimal_grid_is_about_its_centre():
+    images = dithered(3)
+    whole = stack(images, align=Reproject("optimal"))
+    for shape in ((40, 30), (300, 301)):
+        part = stack(images, align=Reproject("optimal", shape=shape))
+        assert part.data.shape == shape
+        pairs = zip(shape[::-1], whole.data.shape[::-1], strict=True)
+        moved = part.wcs.wcs.crpix - whole.wcs.wcs.crpix
+        # Frames are looked at once more for the pixels that they lie in, where no shape is given.
+        np.testing.assert_allclose(moved, [(a - b) / 2 for a, b in pairs], atol=2)
+
+
+def test_a_union_has_no_shape_of_its_own():
+    with pytest.raises(RecipeError, match="shape: expected none for extent 'union'"):
+        Reproject(extent="union", shape=(10, 10))
+
+
+@pytest.mark.filterwarnings("ignore:only one frame")
+@pytest.mark.parametrize("period", [8, 16, 24, 40])
+def test_tables_that_bend_between_nodes(period):
+    """A lookup table with a number for each column."""
+    image = noisy(tangent(), shape=(60, 70))
+    steps = np.arange(70)
+    table = np.tile(0.3 * np.sin(2 * np.pi * steps / period), (60, 1)).astype(np.float32)
+    image.wcs.cpdis1 = DistortionLookupTable(table, (1, 1), (1, 1), (1, 1))
+    target = tangent()
+    target.array_shape = (60, 70)
+    found = stack([image], align=Reproject(target)).data
+    expected = wcs_project(image, target).data
+    np.testing.assert_allclose(found, expected, rtol=1e-6, atol=PLACES * 80)
+
+
+def test_a_target_at_home(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    images = dithered(2)
+    images[1].write(tmp_path / "grid.fits")
+    found = stack(images, align=Reproject("~/grid.fits"))
+    expected = stack(images, align=Reproject(tmp_path / "grid.fits"))
+    np.testing.assert_array_equal(found.data, expected.data)

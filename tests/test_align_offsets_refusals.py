@@ -1,0 +1,48 @@
+"""Offsets that lead nowhere: frames that are left out, and errors that name them."""
+
+import numpy as np
+import pytest
+from astropy.nddata import CCDData
+
+from gpustack import Offsets, stack
+from gpustack.errors import FrameError, GpustackWarning, InputError
+from placing import planes, sky_wcs
+from skies import distorted
+
+
+def test_frames_beside_the_result_are_left_out_and_it_is_said_why():
+    cube = planes(3)
+    places = [(0, 0), (500, 0), (1, 1)]
+    with pytest.warns(GpustackWarning, match="frame 1: left out: expected a frame that overlaps"):
+        result = stack(cube, align=Offsets(places, "reference"))
+    assert result.header["NCOMBINE"] == 2
+    assert [bool(text) for text in result.frames["left_out"]] == [False, True, False]
+    with pytest.raises(InputError, match=r"got none of 3; frame 0: expected a frame that overlaps"):
+        stack(cube, align=Offsets(places, "[1000:1010,1000:1010]"))
+
+
+@pytest.mark.parametrize("far", [1e200, 2.0**53, -1e17])
+def test_a_slip_in_offsets_names_the_frame(far):
+    with pytest.raises(FrameError, match=r"^frame 1: align offsets: expected pixels, got"):
+        stack(planes(2), align=Offsets([(0, 0), (3, far)]))
+
+
+def test_a_file_of_offsets_as_windows_writes_texts(tmp_path):
+    (tmp_path / "offsets.txt").write_bytes(b"\xef\xbb\xbf0 0\r\n3 1\r\n")
+    found = stack(planes(2), align=f"offsets:source=@{tmp_path / 'offsets.txt'}")
+    assert found.frames["dx"].tolist() == [0, 3]
+
+
+def test_coordinates_that_cannot_be_inverted():
+    ccds = [CCDData(plane, unit="adu", wcs=sky_wcs()) for plane in planes(2)]
+    ccds[1].wcs.wcs.cd = [[1e-4, 1e-4], [1e-4, 1e-4]]
+    with pytest.raises(FrameError, match=r"frame 1: .*cannot be inverted, with a singular CD"):
+        stack(ccds, align="offsets")
+
+
+def test_distortions_far_outside_of_a_frame_are_no_place():
+    """Where they are inverted by iteration, which diverges there."""
+    ccds = [CCDData(plane, unit="adu", wcs=distorted()) for plane in planes(2)]
+    ccds[1].wcs.wcs.crval = ccds[0].wcs.wcs.crval + np.array([5.0, 0])
+    with pytest.raises(FrameError, match=r"frame 1: .*a place on the sky that frame 0 has no pix"):
+        stack(ccds, align="offsets")

@@ -325,8 +325,7 @@ def run_options(command: Callable[..., None]) -> Callable[..., None]:
 
 def _all_maps(ctx: Any, param: Any, given: tuple[str, ...]) -> list[str]:
     """The names in all texts."""
-    names = [name.strip() for text in given for name in text.split(",")]
-    return [name for name in names if name]
+    return [name.strip() for text in given if text for name in text.split(",")]
 
 
 maps_option = click.option(

@@ -307,7 +307,7 @@ class Recipe:
             if "combine" in record:
                 record["combine"] = combines.from_record(record["combine"])
             return cls(clips=clips, **{name: _restored(item) for name, item in record.items()})
-        except (ValueError, TypeError, AttributeError) as err:
+        except (ValueError, TypeError, AttributeError, RecursionError) as err:
             raise RecipeError(f"expected the JSON of a recipe, got {text!r:.80}: {err}") from err
 
     def in_words(self) -> list[str]:
@@ -331,6 +331,8 @@ class Recipe:
         if self.normalizes and self.clip_on == "raw":
             steps.append("clip_on=raw")
         tail = f"{self.combine} ({self.dtype})" if self.dtype else str(self.combine)
+        if self.uncertainty != "auto":
+            tail += f", uncertainty={self.uncertainty}"
         return " -> ".join([*steps, tail])
 
 

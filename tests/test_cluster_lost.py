@@ -8,7 +8,6 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
@@ -319,6 +318,6 @@ def test_measuring_takes_its_room(client, monkeypatch):
         taken.append((size, limit))
         yield
 
-    monkeypatch.setattr("gpustack.cluster.tasks._rooms", defaultdict(lambda: room))
+    monkeypatch.setattr("gpustack.cluster.tasks._room_of", lambda worker: room)
     stack(FRAMES, client=client, scale="median", memory="1MB")
     assert taken == [(32 * 8 * 9, 10**6)] * 3

@@ -161,7 +161,10 @@ def test_recipes_are_values(recipe):
             "scale=[1,2] -> weights=[1,2,3,...]x4 -> extrema:nlow=1,nhigh=1,among=valid -> "
             "clip_on=raw -> sum",
         ),
-        (Recipe(weights="variance", uncertainty="propagated"), "weights=variance -> mean"),
+        (
+            Recipe(weights="variance", uncertainty="propagated"),
+            "weights=variance -> mean, uncertainty=propagated",
+        ),
     ],
 )
 def test_the_line_of_a_recipe(recipe, line):

@@ -281,3 +281,28 @@ def test_a_refusal_is_a_value_error():
 def test_recipes_that_do_not_fit_five_frames(recipe, message):
     with pytest.raises(RecipeError, match=message):
         recipe.check_frames(5)
+
+
+@pytest.mark.parametrize("number", [10**30, 2**31, -(2**63)])
+def test_more_samples_than_any_column_has(number):
+    with pytest.raises(RecipeError, match="MADClip keep: expected a number of samples, got"):
+        MADClip(keep=number)
+    with pytest.raises(RecipeError, match=r"SigmaClip ddof: expected a (number of|whole)"):
+        SigmaClip(ddof=number)
+
+
+@pytest.mark.parametrize("given", [np.array([True, False]), 1, 0.0, "yes", None])
+def test_what_is_neither_true_nor_false(given):
+    with pytest.raises(RecipeError, match="SigmaClip poisson: expected True or False, got"):
+        SigmaClip(poisson=given)
+
+
+@pytest.mark.parametrize("given", [None, 3, b"sigma"])
+def test_what_is_no_text_of_a_clip(given):
+    with pytest.raises(RecipeError, match="clip: expected a text NAME:field=value, got"):
+        parse_clip(given)
+
+
+def test_json_without_end():
+    with pytest.raises(RecipeError, match="expected the JSON of a recipe"):
+        Recipe.from_json("[" * 200_000)

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpustack import ExtremaClip, RangeClip, Statistic, stack
+from gpustack import ExtremaClip, NoiseClip, RangeClip, Statistic, stack
+from gpustack.backends.statistics import midpoint
 from gpustack.frames import open_frames
 from gpustack.normalize import statistics
 from gpustack.normalize.survey import survey
@@ -190,3 +191,16 @@ def test_all_statistics_of_a_stack_take_one_look_at_each_frame(monkeypatch):
     monkeypatch.setattr("gpustack.engine.open_frames", lambda *_, **__: frames)
     stack("any", scale="mad", zero="mode", weights="noise")
     assert all(frame.rows.count(0) == 2 for frame in frames), "one look, and the stack's"
+
+
+def test_the_middle_of_two_near_the_end_of_floats():
+    lower, upper = np.array([[1.53e308, 3.0, -np.inf], [1.7e308, 4.0, -np.inf]])
+    with np.errstate(all="ignore"):
+        found = midpoint(lower, upper)
+    np.testing.assert_array_equal(found, [1.615e308, 3.5, -np.inf])
+
+
+@pytest.mark.parametrize("noise", [{"rdnoise": 1e160}, {"rdnoise": 1.0, "gain": 1e-200}])
+def test_a_noise_beyond_floats_rejects_nothing(noise):
+    cube = np.random.default_rng(1).normal(100, 5, (6, 4, 5))
+    assert (stack(cube, NoiseClip(**noise)).count == 6).all()

@@ -19,7 +19,7 @@ class Samples:
     """Rows of one frame as they lie in memory or in the file, and how to decode them.
 
     The value of a sample is ``data * bscale + bzero``; it is invalid where it is not
-    finite, where `data` equals `blank`, or where `mask` is True.
+    finite, where `data` is of integers and equals `blank`, or where `mask` is True.
 
     Parameters
     ----------

@@ -10,7 +10,9 @@ from gpustack.combines import NoiseModel
 def ccd_noise(of: NoiseClip | NoiseModel, level: Floats) -> Floats:
     """The standard deviation of what a CCD counts at this level; negative levels as 0."""
     signal = np.maximum(level, 0.0)
-    variance = (of.rdnoise / of.gain) ** 2 + signal / of.gain + (of.snoise * signal) ** 2
+    with np.errstate(over="ignore"):
+        read = np.square(np.float64(of.rdnoise) / of.gain)
+        variance = read + signal / of.gain + (of.snoise * signal) ** 2
     noise: Floats = np.sqrt(variance)
     return noise
 

@@ -7,7 +7,7 @@ from gpustack.backends.bounds import Bounds, around, within
 from gpustack.backends.columns import Floats, Ranks, chunks, middles
 from gpustack.backends.ragged import Ragged
 from gpustack.backends.stand_ins import StandIns
-from gpustack.backends.statistics import Columns, pivot
+from gpustack.backends.statistics import Columns, midpoint, pivot
 from gpustack.clips import SigmaMedianClip
 
 
@@ -53,7 +53,7 @@ class Replacing:
         self._stay = [middle.astype(np.float64) for middle in middles(columns)]
         #: The two middle ones of all that stands in each column; of an odd count one, twice.
         self._middle = [middle.copy() for middle in self._stay]
-        self.stand_ins = StandIns.none(_midpoint(*self._stay))
+        self.stand_ins = StandIns.none(midpoint(*self._stay))
 
     def step(self, clip: SigmaMedianClip, active: Ranks) -> tuple[Bounds, NDArray[np.bool_]]:
         """A pass over some of the columns: what it lets stay, and which of them it changes.
@@ -63,7 +63,7 @@ class Replacing:
         columns = self._columns
         some = columns.take(active) if len(active) < columns.pixels else columns
         stand_ins = self.stand_ins.take(active)
-        center = _midpoint(*(middle[active] for middle in self._middle))
+        center = midpoint(*(middle[active] for middle in self._middle))
         found = around(clip, center, _std(some.uniform(), stand_ins))
         # A bound that is NaN stays so.
         least, most = (middle[active] for middle in self._stay)
@@ -78,11 +78,6 @@ class Replacing:
         self.stand_ins.put(active, stand_ins)
         columns.move(lo, hi, active)
         return Bounds(center, lower, upper), low + high > 0
-
-
-def _midpoint(lower: Floats, upper: Floats) -> Floats:
-    """The mean of two, of which the sum may overflow where they are equal."""
-    return np.where(lower == upper, lower, (lower + upper) * 0.5)
 
 
 def _std(columns: Columns, stand_ins: StandIns) -> Floats:

@@ -45,10 +45,15 @@ def sums(columns: Columns) -> Floats:
 def median(columns: Columns) -> Floats:
     """The median of the survivors: of an even number the middle of two, in float64."""
     lower, upper = middles(columns)
-    if lower is upper:
-        return lower
+    return lower if lower is upper else midpoint(lower, upper)
+
+
+def midpoint(lower: Floats, upper: Floats) -> Floats:
+    """The mean of two, in float64; of equal ones these, infinite ones too."""
     middle = np.add(lower, upper, dtype=np.float64) * 0.5
-    return np.where(lower == upper, lower, middle)  # the sum of large ones may overflow
+    if upper.dtype != np.float32 and np.isinf(middle).any():  # the sum of large ones
+        np.copyto(middle, lower * 0.5 + upper * 0.5, where=np.isinf(middle))
+    return np.where(lower == upper, lower, middle)
 
 
 def std(columns: Columns, ddof: int = 0, about: Floats | None = None) -> Floats:

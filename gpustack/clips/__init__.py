@@ -2,10 +2,11 @@
 
 A clip checks itself when it is made, and prints in the form in which `parse_clip` reads it.
 
-`keep` is the same for all clips that have it. Positive, at least so many samples of a column
-survive, if there are so many: where a pass would leave fewer, those nearest to its centre of
-what it rejected come back, equally near ones together, and the clip has ended for that column.
-Negative, at most ``-keep`` samples are rejected. 0 is no limit.
+`keep` is the same for all clips that have it, but for `ESDClip`, which says what it is there.
+Positive, at least so many samples of a column survive, if there are so many: where a pass would
+leave fewer, those nearest to its centre of what it rejected come back, equally near ones together,
+and the clip has ended for that column. Negative, at most ``-keep`` samples are rejected. 0 is no
+limit.
 """
 
 from gpustack.clips.base import Center, Spread

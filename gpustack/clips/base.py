@@ -7,6 +7,9 @@ from typing import Any, ClassVar, Literal, get_args
 from gpustack.checks import bound, check, real, tidy, whole, word
 from gpustack.texts import written
 
+#: More samples no column has.
+MOST = 2**31 - 1
+
 Spread = Literal["std", "mad_std"]
 Center = Literal["median", "mean", "trimmed_mean"]
 
@@ -43,7 +46,14 @@ def tidy_distances(clip: Any) -> None:
 
 def tidy_keep(clip: Any) -> None:
     """Check `keep`, a whole number of either sign."""
-    tidy(clip, keep=whole(f"{type(clip).__name__} keep", clip.keep, None))
+    tidy(clip, keep=count(f"{type(clip).__name__} keep", clip.keep, None))
+
+
+def count(name: str, given: Any, least: int | None) -> int:
+    """How many samples, a whole number; no more than kernels count."""
+    value = whole(name, given, least)
+    check(abs(value) <= MOST, f"{name}: expected a number of samples, got {given!r}")
+    return value
 
 
 def tidy_noise(value: Any) -> None:

@@ -4,11 +4,12 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar, Literal, get_args
 
-from gpustack.checks import FLOAT_MIN, bound, check, tidy, whole, word
+from gpustack.checks import FLOAT_MIN, bound, check, switch, tidy, whole, word
 from gpustack.clips.base import (
     BaseClip,
     Center,
     Spread,
+    count,
     tidy_distances,
 )
 
@@ -53,8 +54,7 @@ class RangeClip(BaseClip):
 class ExtremaClip(BaseClip):
     """Reject the `nlow` lowest and the `nhigh` highest samples of every column.
 
-    Equal samples rank by frame: the earlier frame counts as the lower one. A column
-    with no more than ``nlow + nhigh`` samples left keeps none.
+    Equal samples rank by frame: the earlier frame counts as the lower one.
 
     Parameters
     ----------
@@ -145,14 +145,10 @@ class SigmaClip(BaseClip):
         tidy(
             self,
             spread=word("SigmaClip spread", self.spread, get_args(Spread)),
-            ddof=whole("SigmaClip ddof", self.ddof, 0),
+            ddof=count("SigmaClip ddof", self.ddof, 0),
             about=word("SigmaClip about", self.about, get_args(About)),
         )
-        check(
-            self.poisson in (True, False),
-            f"SigmaClip poisson: expected True or False, got {self.poisson!r}",
-        )
-        tidy(self, poisson=bool(self.poisson))
+        tidy(self, poisson=switch("SigmaClip poisson", self.poisson))
         for field, default in (("ddof", 0), ("about", "mean"), ("poisson", False)):
             value = getattr(self, field)
             check(

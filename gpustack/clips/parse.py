@@ -48,6 +48,7 @@ def parse_clip(text: str) -> Clip:
     RecipeError
         Where the name, a field or a value is unknown or out of its range.
     """
+    check(isinstance(text, str), f"clip: expected a text NAME:field=value, got {text!r}")
     name = text.partition(":")[0]
     clip = CLIPS[word("clip", name, tuple(CLIPS))]
     value: Clip = read("clip", clip, text)

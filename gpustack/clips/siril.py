@@ -245,7 +245,9 @@ class ESDClip(BaseClip):
     significance : float
         The probability that samples without an outlier lose one, between 0 and 1.
     keep : int
-        At least so many samples survive; see `gpustack.clips`.
+        At least so many samples survive; negative, at most so many do not. It bounds how many are
+        set aside, and so may leave in all that more steps would have shown to be outliers. At
+        least two samples stay in any case; of two that are equally far the higher one goes first.
 
     References
     ----------

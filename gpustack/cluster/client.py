@@ -171,6 +171,8 @@ class Cluster:
 
         Raises
         ------
+        InputError
+            Where there is no backend of that name.
         BackendError
             Where one cannot work on a worker.
         ClusterError

@@ -36,9 +36,9 @@ def cut(
     memory : int
         Bytes that results take that are on their way, at most; but a row always is.
     chunk : int
-        Rows that lie together: bands are whole ones where they are not smaller.
+        Rows of the largest block that lies together: larger bands are so many, or a multiple.
     most : int
-        Rows of a band at most; 0 where nothing holds a band.
+        Rows of a band at most; 0 where tasks stream their band, however large.
     """
     window = min(max(1, AHEAD * workers), max(1, memory // made))
     step = -(-rows // (EACH * workers))

@@ -3,7 +3,6 @@
 import math
 import platform
 import socket
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from gpustack.clips import RangeClip
 from gpustack.cluster.opening import Opening, opened
 from gpustack.cluster.rows import Made, RowSink
 from gpustack.ends import outputs_of, source_of
-from gpustack.errors import FrameError, GpustackError
+from gpustack.errors import FrameError, GpustackError, MemoryLimitError
 from gpustack.flags import Flags
 from gpustack.frames import Frame
 from gpustack.frames.array import open_array
@@ -109,6 +108,8 @@ def on_worker() -> Iterator[Here]:
         yield here
     except FrameError as err:
         raise type(err)(err.name, f"{err.problem} ({here.name})") from None
+    except MemoryLimitError as err:
+        raise type(err)(f"{err.problem} ({here.name})", err.enough) from None
     except GpustackError as err:
         raise type(err)(f"{err} ({here.name})") from None
 
@@ -137,11 +138,20 @@ class Room:
                 self._changed.notify_all()
 
 
-#: By worker: what frames that are measured take.
-_rooms: defaultdict[str, Room] = defaultdict(Room)
+#: By worker: what frames that are measured take; and, one band at a time, its threads and memory.
+_rooms: dict[str, Room] = {}
+_turns: dict[str, Lock] = {}
+_making = Lock()
 
-#: By worker: one band at a time, on all of its threads and with all of its memory.
-_turns: defaultdict[str, Lock] = defaultdict(Lock)
+
+def _room_of(worker: str) -> Room:
+    with _making:  # two tasks that begin at once have the same one
+        return _rooms.setdefault(worker, Room())
+
+
+def _turn_of(worker: str) -> Lock:
+    with _making:
+        return _turns.setdefault(worker, Lock())
 
 
 def shared(work: Any) -> Any:
@@ -172,7 +182,7 @@ def make_rows(
         Where the block is not as promised.
     """
     opening = work.opening
-    with on_worker() as here, _turns[here.name], kept_open():
+    with on_worker() as here, _turn_of(here.name), kept_open():
         if promised is None:
             frames = opened(opening)
         else:
@@ -231,7 +241,7 @@ def measure_frame(
             (frame,) = opening.frames()
         else:
             frame = opened(opening)[f]
-        with _rooms[here.name](_MEASURING * math.prod(frame.shape), limit):
+        with _room_of(here.name)(_MEASURING * math.prod(frame.shape), limit):
             return {key: values[0] for key, values in survey([frame], wanted, ranges).items()}
 
 

@@ -50,6 +50,10 @@ class RejectionCube:
             return cube[(slice(None), *rest)]
         return self[:][key]
 
+    def __setitem__(self, key: tuple[int, slice], rows: Any) -> None:
+        """Take rows of a frame, as a `Sink` does: counted over all its axes but the last."""
+        self.packed[key] = packed(rows)
+
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         if copy is False:
             raise ValueError("expected that a copy may be made, got copy=False: bits are packed")
@@ -97,13 +101,8 @@ class RejectionMap:
 
     def add(self, part: Part) -> None:
         """Fill in the rows of a band."""
-        rows = slice(part.band.start, part.band.stop)
         for f, reasons in enumerate(part.reasons):
-            marks = (reasons & REJECTED) != 0
-            if isinstance(self.value, Sink):
-                self.value[f, rows] = marks
-            else:
-                self.value.packed[f, rows] = packed(marks)
+            self.value[f, part.band.start : part.band.stop] = (reasons & REJECTED) != 0
 
 
 def packed(marks: Any) -> Any:

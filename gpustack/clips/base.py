@@ -7,8 +7,8 @@ from typing import Any, ClassVar, Literal, get_args
 from gpustack.checks import bound, check, real, tidy, whole, word
 from gpustack.texts import written
 
-#: More samples no column has.
-MOST = 2**31 - 1
+#: What arrays of integers count with, and room to add to.
+MOST = 2**62
 
 Spread = Literal["std", "mad_std"]
 Center = Literal["median", "mean", "trimmed_mean"]
@@ -50,7 +50,7 @@ def tidy_keep(clip: Any) -> None:
 
 
 def count(name: str, given: Any, least: int | None) -> int:
-    """How many samples, a whole number; no more than kernels count."""
+    """How many samples, a whole number."""
     value = whole(name, given, least)
     check(abs(value) <= MOST, f"{name}: expected a number of samples, got {given!r}")
     return value

@@ -13,7 +13,7 @@ from gpustack.clips import SigmaClip, SigmaMedianClip
 from gpustack.combines import MEDIANS
 from gpustack.errors import GpustackWarning
 from gpustack.frames import Frame
-from gpustack.header import printable, read_exposure
+from gpustack.header import SAME_EXPOSURE, printable, read_exposure
 from gpustack.recipe import Recipe
 from gpustack.result import StackResult
 
@@ -22,9 +22,6 @@ KINDS = {"bias": "bias", "zero": "bias", "dark": "dark", "flat": "flat"}
 
 #: Units of what grows with the exposure.
 COUNTS = (units.adu, units.electron, units.photon, units.ct, units.DN)
-
-#: The shortest exposure over the longest, from which on they count as equal: so good are shutters.
-SAME_EXPOSURE = 0.98
 
 
 def warn_of(result: StackResult, frames: Sequence[Frame]) -> None:
@@ -38,8 +35,12 @@ def warn_of(result: StackResult, frames: Sequence[Frame]) -> None:
 
 def _unusual(result: StackResult) -> Iterator[str]:
     n, names = len(result.per_frame["name"]), result.per_frame["name"]
-    if n == 1:
-        yield "only one frame: nothing to combine"
+    left = n - sum(map(bool, result.per_frame.get("left_out", ())))
+    if left == 1:
+        yield f"only one{f' of {n} frames is left' if n > 1 else ' frame'}: nothing to combine"
+    for name, scale in zip(names, result.recipe.scale or (), strict=False):
+        if scale < 0:
+            yield f"{name}: scale {scale:g} turns it over"
     for name, times in Counter(names).items():
         if times > 1:
             yield f"{name}: given {times} times, and counted as often"
@@ -75,7 +76,8 @@ def _unlike(frames: Sequence[Frame]) -> Iterator[str]:
         if others:
             (value, name), (other, its) = there[0], others[0]
             more = f" and {len(others) - 1} more frames" if len(others) > 1 else ""
-            yield f"frames differ in {keys[0]}: {value!r} in {name}, {other!r} in {its}{more}"
+            key = next(key for key in keys if any(key in frame.header for frame in frames))
+            yield f"frames differ in {key}: {value!r} in {name}, {other!r} in {its}{more}"
 
 
 def _said(frame: Frame, keys: Sequence[str]) -> str:

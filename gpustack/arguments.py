@@ -18,7 +18,7 @@ from gpustack.recipe import OUTPUTS, Recipe, Uncertainty
 
 def fill_in(
     frames: Sequence[Frame],
-    clips: Clip | Iterable[Clip] | Recipe,
+    clips: Clip | str | Iterable[Clip | str] | Recipe,
     combine: Combine | str,
     *,
     scale: PerFrame,

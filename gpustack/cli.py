@@ -123,7 +123,7 @@ def combine(
     """Combine FRAMES into one image: FITS files, .gz and .fz too, quoted globs, or @FILE.
 
     @FILE is a list of names or globs, one a line, as IRAF has it.
-    Samples that the MASK or DQ extension of a file marks take no part; masks and weights
+    Samples that the MASK, DQ or BPM extension of a file marks take no part; masks and weights
     may also lie in files of their own, see --masks.
     The output holds the image, a MASK and an UNCERT extension, as astropy's CCDData
     reads them, the maps that are asked for, and in its header how it was made.

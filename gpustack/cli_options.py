@@ -16,6 +16,7 @@ from gpustack.cli_shown import loudness_options
 from gpustack.clips import parse_clip
 from gpustack.combines import METHODS, as_combine
 from gpustack.errors import RecipeError
+from gpustack.files import HduKey
 from gpustack.flags import Flags, parse_bits
 from gpustack.measures import Role, choices, place, tidy_numbers
 from gpustack.recipe import Uncertainty
@@ -122,14 +123,17 @@ def _number_or_name(text: str) -> int | str:
     return int(text) if re.fullmatch("[0-9]+", text) else text
 
 
-def _hdu(text: str) -> int | str:
-    return int(text) if re.fullmatch("-[0-9]+", text) else _number_or_name(text)
+def _hdu(text: str) -> HduKey:
+    if re.fullmatch("-[0-9]+", text):
+        return int(text)
+    named = re.fullmatch(r"(.*[^ ,]) *, *([0-9]+)", text)
+    return (named[1], int(named[2])) if named else _number_or_name(text)
 
 
 COMBINE = Parsed("|".join(METHODS), as_combine)
 CLIP = Parsed("NAME:field=value,...", parse_clip)
 REFERENCE = Parsed("N|mean", _number_or_name)
-HDU = Parsed("number|name", _hdu)
+HDU = Parsed("number|name|name,version", _hdu)
 ALIGN = Parsed("NAME:field=value,...", as_alignment)
 FILES = "FILES|OLD:NEW|!KEYWORD"
 BITS = Parsed("N,N,...", partial(parse_bits, "bits"))

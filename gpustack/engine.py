@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
 def stack(
     frames: Any,
-    clips: Clip | Iterable[Clip] | Recipe = (),
+    clips: Clip | str | Iterable[Clip | str] | Recipe = (),
     combine: Combine | str = "mean",
     *,
     scale: PerFrame = None,

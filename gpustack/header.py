@@ -44,6 +44,12 @@ KEPT = {"DATE-OBS", "MJD-OBS", "DATE-BEG", "DATE-END", "DATE-AVG", "MJDREF", "TE
 #: Cards that a result is given.
 _MADE = {"NCOMBINE", "DATE", "EXPTIME", "EXPTOT", "EXPMEAN"}
 
+#: Names that cameras have for EXPTIME beside it.
+_SAME_AS_EXPTIME = ("EXPOSURE", "EXPOSED")
+
+#: The shortest exposure over the longest, from which on they count as equal: so good are shutters.
+SAME_EXPOSURE = 0.98
+
 MARK = "recipe "
 
 
@@ -131,7 +137,8 @@ def _add_exposure(
 ) -> None:
     """Total and mean exposure; EXPTIME becomes that which the pixel values are of.
 
-    That is combined as they are: by the numbers of the recipe that scale and weigh frames. Where
+    That is combined as they are: by the numbers of the recipe that weigh frames, and where
+    exposures differ, that scale them; frames of one exposure are scaled for something else. Where
     one is not known, or they are too large to add up, EXPTIME stays that of the first frame.
 
     References
@@ -146,12 +153,18 @@ def _add_exposure(
         for given in (recipe.scale, recipe.weights)
     )
     with np.errstate(all="ignore"):
+        if times.min() >= SAME_EXPOSURE * times.max():
+            scales = np.ones(len(times))
         total, combined = float(times.sum()), float((times * scales * weights).sum())
         if recipe.combine != "sum":
             combined /= float(weights.sum())
     if not np.isfinite([total, combined]).all():
         return
-    header["EXPTIME"] = float(f"{combined:.12g}")  # 60 s, and no rounding of 60 / 30 * 30
+    combined = float(f"{combined:.12g}")  # 60 s, and no rounding of 60 / 30 * 30
+    for key in _SAME_AS_EXPTIME:
+        if key in header and header.get(key) == header.get("EXPTIME"):
+            header[key] = combined
+    header["EXPTIME"] = combined
     header["EXPTOT"] = (total, "[s] EXPTIME of all frames together")
     header["EXPMEAN"] = (total / len(times), "[s] mean EXPTIME of the frames")
 

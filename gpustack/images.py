@@ -24,8 +24,8 @@ class Image:
 
     Each file is plain, .gz or tile-compressed, and may name an HDU: ``"mask.fits[3]"``,
     ``"mask.fits[SCI]"``, ``"mask.fits[SCI,2]"``. Of one that names none, that image is taken which
-    is called MASK or DQ (of a mask), WEIGHT, or VAR; else the one with EXTNAME and EXTVER of the
-    frame; else the only one. They go before the extensions that the file of the frame has itself.
+    is called MASK, DQ or BPM (of a mask), WEIGHT, or VAR; else the one with EXTNAME and EXTVER of
+    the frame; else the only one. They go before the extensions that the file of the frame has.
 
     Parameters
     ----------

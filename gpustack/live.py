@@ -77,6 +77,10 @@ class LiveStack:
     def __len__(self) -> int:
         return len(self._exposures)
 
+    def __repr__(self) -> str:
+        n = len(self)
+        return f"<LiveStack: {self._combine} of {n} frame{'s' * (n != 1)}>"
+
     def add(
         self, frame: Any, *, scale: float = 1.0, zero: float = 0.0, weight: float = 1.0
     ) -> None:

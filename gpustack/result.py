@@ -34,7 +34,7 @@ if TYPE_CHECKING:  # slow to load, and who only writes a file needs neither
 _ROWS, _THUMBNAIL = 10, 200
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class StackResult:
     """What a run of a recipe gives.
 
@@ -97,24 +97,24 @@ class StackResult:
     mask: NDArray[np.bool_]
     recipe: Recipe
     header: fits.Header
-    per_frame: Mapping[str, Any] = field(repr=False)
+    per_frame: Mapping[str, Any]
     uncertainty: NDArray[Any] | None = None
     count: NDArray[Any] | None = None
     low: NDArray[Any] | None = None
     high: NDArray[Any] | None = None
     unit: u.UnitBase | None = None
     rejected: float | None = None
-    coordinates: Coordinates = field(default_factory=Coordinates, repr=False)
-    reasons: NDArray[np.uint8] | None = field(default=None, repr=False)
-    reason: NDArray[np.uint8] | None = field(default=None, repr=False)
-    exposure: NDArray[Any] | None = field(default=None, repr=False)
-    rejections: RejectionCube | None = field(default=None, repr=False)
-    flags: NDArray[Any] | None = field(default=None, repr=False)
-    sigma: NDArray[Any] | None = field(default=None, repr=False)
-    coverage: NDArray[Any] | None = field(default=None, repr=False)
-    weight: NDArray[Any] | None = field(default=None, repr=False)
-    report: dict[str, Any] | None = field(default=None, repr=False)
-    look: Look | None = field(default=None, repr=False)
+    coordinates: Coordinates = field(default_factory=Coordinates)
+    reasons: NDArray[np.uint8] | None = None
+    reason: NDArray[np.uint8] | None = None
+    exposure: NDArray[Any] | None = None
+    rejections: RejectionCube | None = None
+    flags: NDArray[Any] | None = None
+    sigma: NDArray[Any] | None = None
+    coverage: NDArray[Any] | None = None
+    weight: NDArray[Any] | None = None
+    report: dict[str, Any] | None = None
+    look: Look | None = None
 
     @cached_property
     def frames(self) -> "Table":
@@ -127,6 +127,14 @@ class StackResult:
         from astropy.table import Table
 
         return Table(dict(self.per_frame))
+
+    def __repr__(self) -> str:
+        """In one line: size, unit, how many frames, recipe."""
+        size = " x ".join(map(str, self.data.shape[::-1]))
+        unit = "no unit" if self.unit is None else str(self.unit) or "dimensionless"
+        n = len(self.per_frame.get("name", ()))
+        told = f"{size} pixels, {self.data.dtype}, {unit}, of {n} frame{'s' * (n != 1)}"
+        return f"<StackResult: {told}; {self.recipe}>"
 
     def _repr_html_(self) -> str:
         """For notebooks: size, recipe, the frames, and a thumbnail if matplotlib is loaded."""

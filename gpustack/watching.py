@@ -1,6 +1,7 @@
 """A folder that frames arrive in, stacked anew as often as some do."""
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,7 +25,8 @@ class Arrivals:
 
     A file is whole where it has not changed between two looks and can be opened. One that cannot
     be, however long it has not changed, is told of once and left out until it changes. One that
-    is not as the first is left out for as long as frames like the first are there.
+    is not as the first is left out for as long as frames like the first are there; of several that
+    are there at once in the beginning the first is one of those that are as most are.
 
     Parameters
     ----------
@@ -68,11 +70,16 @@ class Arrivals:
         """The names of all frames that are whole, sorted."""
         now = dict(self._files())
         self._forget(now)
+        opened: dict[Path, Frame] = {}
         for path, stamp in now.items():
             known = path in self._whole or path in self._bad or path in self._unlike
             if not known and self._seen.get(path) == stamp:
-                self._open(path, stamp)
+                self._open(path, stamp, opened)
         self._seen = now
+        if self._first is None and opened:
+            self._first = self._usual(opened)
+        for path, frame in opened.items():
+            self._sort_out(path, now[path], frame)
         return sorted(map(str, self._whole))
 
     @property
@@ -122,16 +129,26 @@ class Arrivals:
             self._first = None
             self._unlike.clear()
 
-    def _open(self, path: Path, stamp: Stamp) -> None:
+    def _open(self, path: Path, stamp: Stamp, opened: dict[Path, Frame]) -> None:
         if self._first is not None and self._first[0] == path:
             self._replace_first()  # it has changed
         try:
-            (frame,) = open_frames([str(path)], **self.opening)
+            (opened[path],) = open_frames([str(path)], **self.opening)
         except InputError as err:
             self._bad[path] = stamp
             _log.warning("%s; left out until it changes", err)
-            return
-        self._first = self._first or (path, frame)
+
+    def _usual(self, opened: dict[Path, Frame]) -> tuple[Path, Frame]:
+        """The first of those that are as most are: a stray one does not keep all others out."""
+        kinds = {
+            path: tuple(str(getattr(frame, name)) for name in self.agree)
+            for path, frame in opened.items()
+        }
+        most, _ = Counter(kinds.values()).most_common(1)[0]
+        return next((path, frame) for path, frame in opened.items() if kinds[path] == most)
+
+    def _sort_out(self, path: Path, stamp: Stamp, frame: Frame) -> None:
+        assert self._first is not None
         try:
             check_agree([self._first[1], frame], self.agree)
         except InputError as err:

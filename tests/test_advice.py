@@ -5,7 +5,7 @@ import pytest
 from astropy.io import fits
 from astropy.nddata import CCDData
 
-from gpustack import RangeClip, SigmaClip, SigmaMedianClip, stack
+from gpustack import Offsets, RangeClip, SigmaClip, SigmaMedianClip, stack
 from gpustack.errors import GpustackWarning
 
 CLIPS = [RangeClip(high=5000), SigmaClip(low=2, high=2, spread="mad_std")]
@@ -119,3 +119,23 @@ def test_a_result_among_the_frames_that_it_was_made_of_warns(files):
     with pytest.warns(GpustackWarning, match=r"made of frame_0\.fits, combined here too"):
         stack([frames[0], files / "earlier.fits"])
     stack([files / "frame_4.fits", files / "earlier.fits"])  # no warning, which would be an error
+
+
+@pytest.mark.filterwarnings("ignore:frame .: left out")
+def test_frames_of_which_one_is_left_warn(cube):
+    with pytest.warns(GpustackWarning, match="only one of 3 frames is left: nothing to combine"):
+        stack(cube[:3], align=Offsets([(0, 0), (500, 0), (0, 500)], "reference"))
+
+
+def test_a_scale_below_0_warns(cube):
+    with pytest.warns(GpustackWarning, match="frame 1: scale -2 turns it over"):
+        stack(cube[:2], scale=[1, -2])
+
+
+def test_the_card_that_was_read_is_named():
+    frames = [
+        CCDData(np.ones((2, 2)), unit="adu", header=fits.Header({"OBSTYPE": kind}))
+        for kind in ("OBJECT", "DARK")
+    ]
+    with pytest.warns(GpustackWarning, match="frames differ in OBSTYPE: 'OBJECT' in frame 0"):
+        stack(frames)

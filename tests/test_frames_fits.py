@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from astropy import units
 from astropy.io import fits
 from hypothesis import given
 from hypothesis import strategies as st
@@ -277,3 +278,18 @@ def test_threads_that_decompress_at_once_get_what_one_gets(tmp_path, codec):
     with ThreadPoolExecutor(4) as pool:
         read = pool.map(lambda i: frames[i % 2].read(0, 200).data, range(60))
         assert all(np.array_equal(rows, raw) for rows in read)
+
+
+UNITS = {
+    "electrons/s": "electron / s", "counts": "count", "e-": "electron", "DN/sec": "DN / s",
+    "Photons": "photon", "ADU/s": "adu / s", "ELECTRONS": "electron",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("said", "meant"), UNITS.items(), ids=UNITS)
+def test_units_in_the_words_of_cameras(tmp_path, said, meant):
+    fits.writeto(tmp_path / "a.fits", np.ones((2, 3)), fits.Header({"BUNIT": said}))
+    (frame,) = open_frames(tmp_path / "a.fits")
+    assert frame.unit == units.Unit(meant)
+    (frame,) = open_frames([np.ones((2, 3))], unit=said)
+    assert frame.unit == units.Unit(meant)

@@ -363,3 +363,14 @@ def test_the_command_line(tmp_path, word):
     assert done.exit_code == 0
     flags = Flags(**{word[2:].partition("-")[0]: 12})
     np.testing.assert_array_equal(fits.getdata(out, "MASK") != 0, marked(DQ, flags))
+
+
+def test_a_bad_pixel_mask_beside_the_image(folder):
+    """As the pipeline of Las Cumbres writes it."""
+    bits = np.array([[0, 1, 4]], np.uint8)
+    images = [fits.ImageHDU(np.ones(bits.shape, "f4"), name="SCI"), fits.ImageHDU(bits, name="BPM")]
+    fits.HDUList([fits.PrimaryHDU(), *images]).writeto(folder / "bpm.fits")
+    frame = one(folder / "bpm.fits")
+    np.testing.assert_array_equal(frame.whole().mask, bits != 0)
+    frame = one(folder / "bpm.fits", flags=Flags(bad=4))
+    np.testing.assert_array_equal(frame.whole().mask, bits == 4)

@@ -167,3 +167,17 @@ def test_pixels_over_exposure_are_the_rate_of_the_frames():
 
 def test_the_mask_of_one_frame_is_none_of_the_result():
     assert "BPM" not in described(fits.Header({"BPM": "bpm0.fits"}))
+
+
+def test_scales_of_frames_of_one_exposure_are_for_something_else():
+    recipe = Recipe(scale=(1.0, 1.5, 0.8))
+    header = described(recipe=recipe, names="abc", exposures=[300.0, 300.1, 299.9])
+    assert header["EXPTIME"] == 300
+
+
+@pytest.mark.parametrize(("given", "expected"), [(60.0, 180.0), (59.0, 59.0)])
+def test_an_exposure_by_another_name_is_the_same(given, expected):
+    first = fits.Header({"EXPTIME": 60.0, "EXPOSURE": given, "EXPOSED": 60.0})
+    recipe = Recipe(combine="sum")
+    header = described(first, recipe, names="ab", exposures=[60.0, 120.0])
+    assert (header["EXPTIME"], header["EXPOSURE"], header["EXPOSED"]) == (180, expected, 180)

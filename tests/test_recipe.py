@@ -29,6 +29,7 @@ from gpustack.clips import (
     parse_clip,
 )
 from gpustack.combines import AVERAGES, METHODS, WEIGHTED, NoiseModel
+from gpustack.errors import RecipeError
 from gpustack.recipe import MAPS, OUTPUTS, Recipe
 
 # What counts as a value.
@@ -374,3 +375,11 @@ def test_recipes_that_fit_five_frames(recipe):
 
 def test_one_clip_needs_no_list():
     assert Recipe(clips=SigmaClip()) == Recipe(clips=[SigmaClip()])
+
+
+def test_texts_stand_for_clips():
+    recipe = Recipe(clips=["range:high=9", SigmaClip(2, 2)])
+    assert recipe.clips == (RangeClip(high=9), SigmaClip(2, 2))
+    assert Recipe(clips="sigma:low=2,high=2").clips == (SigmaClip(2, 2),)
+    with pytest.raises(RecipeError, match="'grow', got 'kappa'"):
+        Recipe(clips="kappa")

@@ -206,3 +206,17 @@ def test_a_folder_that_is_gone_says_how_to_go_on(night, tmp_path):
         replay("run.json")
     with pytest.raises(OutputError, match=r"found none$"):
         replay("run.json", "made/again.fits")
+
+
+def test_a_folder_with_another_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "night"
+    folder.mkdir()
+    save(folder)
+    words = ["combine", "night/*.fits", "-o", "out.fits", "--report", "night/run.json"]
+    assert CliRunner().invoke(cli, words).exit_code == 0
+    folder.rename(tmp_path / "first night")
+    for at, report in ((tmp_path, "first night/run.json"), (tmp_path / "first night", "run.json")):
+        monkeypatch.chdir(at)
+        done = replay(report, tmp_path / "again.fits", overwrite=True)
+        assert (done.differences, done.verdict) == ([], "the same bytes")

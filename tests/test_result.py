@@ -7,7 +7,7 @@ from astropy.nddata import CCDData, NDData, StdDevUncertainty
 from astropy.wcs import WCS
 from astropy.wcs.wcsapi import HighLevelWCSWrapper, SlicedLowLevelWCS
 
-from gpustack import SigmaClip, stack
+from gpustack import LiveStack, SigmaClip, stack
 from gpustack.errors import GpustackWarning, InputError
 from gpustack.header import read_recipe
 
@@ -239,3 +239,10 @@ def test_results_are_compared_by_identity(result):
     assert result == result  # noqa: PLR0124
     assert result != other
     assert len({result, other, result}) == 2
+
+
+def test_it_prints_in_a_line():
+    result = stack(np.ones((3, 4, 5)), "sigma:low=1.5,high=1", combine="median")
+    assert repr(result).startswith("<StackResult: 5 x 4 pixels, float64, no unit, of 3 frames; si")
+    assert "\n" not in repr(result)
+    assert repr(LiveStack()) == "<LiveStack: mean of 0 frames>"

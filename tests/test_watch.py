@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -280,3 +281,12 @@ def test_files_that_cannot_be_opened_are_no_result_either(tmp_path):
         said = process.stderr.read()
     assert process.returncode == 2
     assert said.endswith("out.fits: not made, as the frames could not be combined\n")
+
+
+def test_a_stray_frame_does_not_keep_all_others_out(tmp_path):
+    write(tmp_path / "0.fits", shape=(7, 9))
+    for n in range(1, 4):
+        write(tmp_path / f"{n}.fits", seed=n)
+    arrivals = Arrivals(tmp_path, "*.fits", tmp_path / "out.fits", {})
+    arrivals.look()
+    assert [Path(name).name for name in arrivals.look()] == ["1.fits", "2.fits", "3.fits"]

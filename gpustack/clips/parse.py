@@ -67,20 +67,20 @@ def clip_from_record(record: dict[str, Any]) -> Clip:
 
 
 def as_clips(value: Any) -> tuple[Clip, ...]:
-    """One clip or several as a tuple of them.
+    """One clip or several as a tuple of them; a text stands for a clip, see `parse_clip`.
 
     Raises
     ------
     RecipeError
         Where something is no clip.
     """
-    if isinstance(value, Clip):
-        return (value,)
+    if isinstance(value, Clip | str):
+        value = (value,)
     check(
-        isinstance(value, Iterable) and not isinstance(value, str),
+        isinstance(value, Iterable),
         f"clips: expected a sequence of clip values, got {value!r}",
     )
-    clips = tuple(value)
+    clips = tuple(parse_clip(clip) if isinstance(clip, str) else clip for clip in value)
     for clip in clips:
         check(
             isinstance(clip, Clip),

@@ -22,7 +22,7 @@ from gpustack.errors import InputError, MismatchError
 from gpustack.files import HduKey, files_of, split_hdu
 from gpustack.flags import Flags
 from gpustack.frames.array import ArrayFrame, open_array
-from gpustack.frames.base import Frame
+from gpustack.frames.base import Frame, unit_of
 from gpustack.frames.choose import checked_hdu
 from gpustack.frames.companions import MASKS
 from gpustack.frames.fitsframe import FitsFrame, open_file
@@ -68,8 +68,8 @@ def open_frames(
     hdu : int, str or (str, int), optional
         Of FITS files: the HDU, by number (below 0 from the end), by EXTNAME, or by EXTNAME and
         EXTVER. By default
-        the first image with data; one that lies beside an image is none: MASK, DQ, UNCERT, VAR,
-        ERR, PSFIMAGE.
+        the first image with data; one that lies beside an image is none: MASK, DQ, BPM, UNCERT,
+        VAR, ERR, PSFIMAGE.
     unit : astropy unit or str, optional
         Of the samples. FITS files without BUNIT need it; where a frame has a unit of its
         own, this one is taken instead and the log says so. Arrays may go without.
@@ -193,9 +193,9 @@ def _shown(value: Any) -> str:
 
 def _parse_unit(unit: units.UnitBase | str | None) -> units.UnitBase | None:
     try:
-        # As in a header: cameras write ADU, astropy knows adu.
-        is_adu = isinstance(unit, str) and unit.strip().lower() == "adu"
-        return None if unit is None else units.Unit("adu" if is_adu else unit)
+        if isinstance(unit, str) and unit.strip():  # as in a header
+            return unit_of(unit.strip())
+        return None if unit is None else units.Unit(unit)
     except (ValueError, TypeError) as err:
         raise InputError(f"unit: expected one that astropy knows, got {unit!r}") from err
 
@@ -216,7 +216,9 @@ def _items(inputs: Any) -> Iterator[Any]:
     if isinstance(inputs, (str, os.PathLike, Image, loaded("astropy.nddata", "NDData"))):
         inputs = [inputs]
     if isinstance(inputs, loaded("dask.array", "Array")):
-        raise InputError("frames: expected client= for a dask array, got none")
+        raise InputError(
+            "frames: expected client= for a dask array, got none; its compute() gives an array"
+        )
     is_samples = isinstance(inputs, np.ndarray) and inputs.dtype.kind not in "OU"
     if (is_samples or is_device_array(inputs)) and inputs.ndim < 3:
         raise InputError(

@@ -1,6 +1,7 @@
 """What every frame is: something with shape, unit, header and wcs that is read by rows."""
 
 import math
+import re
 from typing import Any, Protocol
 
 import numpy as np
@@ -154,8 +155,20 @@ def decode(
     return values, invalid
 
 
+#: Words of cameras and pipelines for units, in small letters.
+_CAMERAS = {
+    "adu": "adu",
+    "counts": "count",
+    "dn": "DN",
+    "e-": "electron",
+    "electrons": "electron",
+    "photons": "photon",
+    "sec": "s",
+}
+
+
 def unit_of(text: str) -> units.UnitBase:
-    """The unit that a BUNIT says, read as `CCDData.read` does; cameras write ADU, astropy adu.
+    """The unit that a BUNIT says, read as `CCDData.read` does, in the words of cameras too.
 
     Raises
     ------
@@ -164,14 +177,21 @@ def unit_of(text: str) -> units.UnitBase:
     """
     try:
         unit: units.UnitBase = units.Unit("adu" if text.lower() == "adu" else text)
-    except ValueError:
+    except ValueError as err:
         from astropy.nddata import CCDData  # slow to load
 
         fixed = CCDData.known_invalid_fits_unit_strings.get(text)
-        if fixed is None:
-            raise
-        unit = fixed
+        if fixed is not None:
+            return fixed
+        try:
+            return units.Unit(re.sub(r"[A-Za-z]+-?", lambda word: _astropys(word[0]), text))
+        except ValueError:
+            raise err from None
     return unit
+
+
+def _astropys(word: str) -> str:
+    return _CAMERAS.get(word.lower(), word)
 
 
 def choose_unit(

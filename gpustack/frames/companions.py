@@ -12,7 +12,7 @@ from gpustack.logs import logger
 _log = logger(__name__)
 
 #: Extensions that mask the image; of those that are there, the first.
-MASKS = ("MASK", "DQ")
+MASKS = ("MASK", "DQ", "BPM")
 
 #: Extensions that hold its uncertainty.
 UNCERTAINTIES = ("UNCERT", "VAR", "ERR")

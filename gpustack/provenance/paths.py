@@ -24,11 +24,13 @@ def find(where: str, given: str | None, folder: PathLike) -> str | None:
         Its whole path, as `stored`.
     given : str or None
         The path by which it was given. Where the first one is gone, this is looked for from the
-        current folder, and from that of the report: a folder may have moved with all its files.
+        current folder, and from that of the report, there also without the folders that it begins
+        with: a folder may have got another name or place with all its files.
     folder : path
         That of the report.
     """
     tried = [at_home(where)]
     if given is not None and not os.path.isabs(given):  # noqa: PTH117
-        tried += [given, os.path.join(folder, given)]  # noqa: PTH118 - str in, str out
+        parts = Path(given).parts
+        tried += [given, *(os.path.join(folder, *parts[i:]) for i in range(len(parts)))]  # noqa: PTH118
     return next((path for path in tried if Path(path).is_file()), None)

@@ -90,6 +90,8 @@ def read_report(path: str | os.PathLike[str]) -> dict[str, Any]:
         report = json.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as err:
         raise InputError(f"{path}: expected a report, got: {err.strerror}") from err
+    except UnicodeDecodeError as err:
+        raise InputError(f"{path}: expected the JSON of a report, got no text") from err
     except (ValueError, RecursionError) as err:
         raise InputError(f"{path}: expected the JSON of a report, got: {err}") from err
     check_report(os.fspath(path), report)

@@ -155,9 +155,9 @@ def _add_exposure(
     with np.errstate(all="ignore"):
         if times.min() >= SAME_EXPOSURE * times.max():
             scales = np.ones(len(times))
-        total, combined = float(times.sum()), float((times * scales * weights).sum())
+        total, combined = times.sum(), (times * scales * weights).sum()
         if recipe.combine != "sum":
-            combined /= float(weights.sum())
+            combined /= weights.sum()  # 0 where nothing counts
     if not np.isfinite([total, combined]).all():
         return
     combined = float(f"{combined:.12g}")  # 60 s, and no rounding of 60 / 30 * 30
@@ -165,8 +165,8 @@ def _add_exposure(
         if key in header and header.get(key) == header.get("EXPTIME"):
             header[key] = combined
     header["EXPTIME"] = combined
-    header["EXPTOT"] = (total, "[s] EXPTIME of all frames together")
-    header["EXPMEAN"] = (total / len(times), "[s] mean EXPTIME of the frames")
+    header["EXPTOT"] = (float(total), "[s] EXPTIME of all frames together")
+    header["EXPMEAN"] = (float(total / len(times)), "[s] mean EXPTIME of the frames")
 
 
 def read_exposure(header: fits.Header) -> float | None:

@@ -181,3 +181,8 @@ def test_an_exposure_by_another_name_is_the_same(given, expected):
     recipe = Recipe(combine="sum")
     header = described(first, recipe, names="ab", exposures=[60.0, 120.0])
     assert (header["EXPTIME"], header["EXPOSURE"], header["EXPOSED"]) == (180, expected, 180)
+
+
+def test_weights_that_are_all_0_have_no_exposure():
+    header = described(recipe=Recipe(weights=(0.0, 0.0)), names="ab", exposures=[60.0, 30.0])
+    assert "EXPTOT" not in header

@@ -90,6 +90,11 @@ def scaled_by_the_median(package):
     return seen
 
 
+def huge_sum(package):
+    images = [CCDData(np.full((1, 1), value), unit="adu") for value in (2**53 + 1, 0)]
+    return package.combine(images, method="sum", dtype="i8").data.item()
+
+
 def dtype_seen_by_scale(package):
     seen = []
     ccds = [CCDData(np.ones((2, 2), np.uint16), unit="adu") for _ in range(2)]
@@ -160,6 +165,9 @@ ROWS = {
     "`min_clip` > `max_clip`": (combined(1, 2, minmax_clipping=(3, 1)), (NAN, True), ValueError),
     "Weights of masked samples, mean": (combined(
         1, 2, 4, masked=[0], weights=np.ones(3)), (2, False), (3, False)),
+    "Weighted mean where all is masked": (combined(
+        1, 3, masked=[0, 1], weights=np.ones(2)), (0, True), (NAN, True)),
+    "Sums of int64 beyond 2^53": (huge_sum, 2**53 + 1, 2**53),
     "All weights 0": (combined(1, 3, weights=np.zeros(2)), (NAN, False), (NAN, True)),
     "Negative weights": (combined(1, 3, weights=np.array([2, -1])), (-1, False), ValueError),
     "Infinite weight of a sample": (combined(

@@ -277,3 +277,10 @@ def written(image):
     content = BytesIO()
     image.to_hdu().writeto(content)
     return content.getvalue()
+
+
+def test_a_collection_is_what_frames_are_too(tmp_path):
+    for name in "ba":
+        fits.writeto(tmp_path / f"{name}.fits", np.ones((2, 3)), fits.Header({"BUNIT": "adu"}))
+    result = gpustack.stack(ccdproc.ImageFileCollection(tmp_path))
+    assert [Path(name).name for name in result.frames["name"]] == ["a.fits", "b.fits"]

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from fitsmaker import empty_primary, image_bytes, image_header
+from gpustack.errors import FrameError
 from gpustack.frames import open_frames
 
 RAW = ["u1", "i2", "i4", "i8", "f4", "f8"]
@@ -293,3 +294,8 @@ def test_units_in_the_words_of_cameras(tmp_path, said, meant):
     assert frame.unit == units.Unit(meant)
     (frame,) = open_frames([np.ones((2, 3))], unit=said)
     assert frame.unit == units.Unit(meant)
+
+
+def test_an_hdu_says_where_its_data_are():
+    with pytest.raises(FrameError, match="got PrimaryHDU; its data are one"):
+        open_frames([fits.PrimaryHDU(np.ones((2, 3)))])

@@ -59,7 +59,7 @@ def open_frames(
 
     Parameters
     ----------
-    inputs : str, path, Image, CCDData, numpy or cupy array, or an iterable of them
+    inputs : str, path, Image, CCDData, numpy or cupy array, an iterable or collection of them
         A name with ``*``, ``?`` or ``[`` that names no file stands for the files that
         match, sorted; ``"@FILE"`` for those whose names or globs stand in a file, one a line. An
         `Image` has masks, weights or variances in files of their own. A
@@ -213,6 +213,8 @@ def listed(inputs: Any) -> list[Any]:
 
 def _items(inputs: Any) -> Iterator[Any]:
     """The inputs one by one, globs expanded."""
+    if hasattr(inputs, "files_filtered"):  # ccdproc's ImageFileCollection
+        inputs = inputs.files_filtered(include_path=True)
     if isinstance(inputs, (str, os.PathLike, Image, loaded("astropy.nddata", "NDData"))):
         inputs = [inputs]
     if isinstance(inputs, loaded("dask.array", "Array")):

@@ -198,8 +198,10 @@ def _parts(item: Any) -> tuple[Any, Any, units.UnitBase | None]:
 
 def _checked(name: str, data: Any) -> NDArray[Any]:
     if not isinstance(data, np.ndarray):
+        kind = type(data).__name__
+        hint = "; its data are one" if isinstance(getattr(data, "data", None), np.ndarray) else ""
         raise FrameError(
-            name, f"expected a file name, a CCDData or a numpy array, got {type(data).__name__}"
+            name, f"expected a file name, a CCDData or a numpy array, got {kind}{hint}"
         )
     if type(data) not in _PLAIN:
         raise FrameError(

@@ -44,8 +44,8 @@ def _unusual(result: StackResult) -> Iterator[str]:
     for name, times in Counter(names).items():
         if times > 1:
             yield f"{name}: given {times} times, and counted as often"
-    if n > 1:
-        yield from _powerless(result.recipe, n)
+    if left > 1:
+        yield from _powerless(result.recipe, left)
     yield from _missing(result.per_frame)
     if not result.on_device and result.mask.all():
         yield "no pixel of the result has a value"

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, get_args
 
-from gpustack.checks import check, real, tidy, whole, word
+from gpustack.checks import check, real, switch, tidy, whole, word
 from gpustack.texts import read, written
 
 Method = Literal["interp", "adaptive", "exact"]
@@ -92,7 +92,7 @@ class Reproject(BaseAlignment):
             flux=word("Reproject flux", self.flux, get_args(Flux)),
             shape=_shape("Reproject shape", self.shape),
             scale=_scale("Reproject scale", self.scale),
-            skip=_yes_or_no("Reproject skip", self.skip),
+            skip=switch("Reproject skip", self.skip),
         )
         check(
             self.scale is None or self.target_is("optimal"),
@@ -158,7 +158,7 @@ class Offsets(BaseAlignment):
             self,
             source=_source("Offsets source", self.source),
             extent=_extent("Offsets extent", self.extent),
-            skip=_yes_or_no("Offsets skip", self.skip),
+            skip=switch("Offsets skip", self.skip),
         )
 
     def __str__(self) -> str:
@@ -216,7 +216,7 @@ class Register(BaseAlignment):
             upsample=whole("Register upsample", self.upsample, 1),
             order=word("Register order", self.order, get_args(Order)),
             extent=word("Register extent", self.extent, ("reference", "union")),
-            skip=_yes_or_no("Register skip", self.skip),
+            skip=switch("Register skip", self.skip),
         )
         check(
             self.by == "phase" or self.upsample == 100,
@@ -274,11 +274,6 @@ def _scale(name: str, given: Any) -> float | None:
     value = real(given)
     check(0 < value < float("inf"), f"{name}: expected arcseconds above 0, got {given!r}")
     return value
-
-
-def _yes_or_no(name: str, given: Any) -> bool:
-    check(isinstance(given, bool), f"{name}: expected True or False, got {given!r}")
-    return bool(given)
 
 
 def _source(name: str, given: Any) -> str | tuple[tuple[float, float], ...]:

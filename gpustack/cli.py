@@ -38,6 +38,7 @@ from gpustack.errors import (
     WriteError,
 )
 from gpustack.images import PLANES
+from gpustack.paths import at_home
 
 #: Exit codes: 0 done, 1 the demo found its result wrong or a replay not the same, 128 + N ended by
 #: signal N, and these: what was given is at fault, or the machine.
@@ -144,6 +145,7 @@ def combine(
     from gpustack.streaming import ToFile
     from gpustack.writing import check_target
 
+    output = Path(at_home(output))
     check_target(output, overwrite)
     extras = Extras(preview, reports, overwrite, dask)
     lists = lists_among(frames, options)
@@ -295,6 +297,7 @@ def watch(
     from gpustack.watching import watch as watch_folder
     from gpustack.writing import check_target
 
+    output = Path(at_home(output))
     check_target(output, overwrite)
     uncertain = options["uncertainty"] != "none"
     to = ToFile(output, maps, True, uncertain)

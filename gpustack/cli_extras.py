@@ -149,4 +149,5 @@ class Restack:
         InputError
         """
         if (self._failed or refused) and not self._made:
-            raise InputError(f"{output}: not made, as the frames could not be combined")
+            problem = "frames could not be combined" if self._failed else "files could not be used"
+            raise InputError(f"{output}: not made, as the {problem}")

@@ -62,7 +62,7 @@ def split_hdu(text: str) -> tuple[str, HduKey | None]:
     name, version = found[2].strip(), found[3]
     if version is not None:
         return found[1], (name, int(version))
-    return found[1], int(name) if name.isdecimal() else name
+    return found[1], int(name) if re.fullmatch("-?[0-9]+", name) else name
 
 
 def with_hdu(file: str, key: HduKey | None) -> str:
@@ -86,6 +86,7 @@ def check_apart(output: Path, read: Iterable[tuple[str, str]]) -> None:
     FrameError
         Where the output is one of them, by whatever name.
     """
+    output = Path(at_home(output))
     for name, what in read if output.exists() else ():
         path = Path(at_home(name))
         if path.exists() and path.samefile(output):

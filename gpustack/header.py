@@ -161,6 +161,9 @@ def _add_exposure(
     if not np.isfinite([total, combined]).all():
         return
     combined = float(f"{combined:.12g}")  # 60 s, and no rounding of 60 / 30 * 30
+    for key in ("EXPTIME", *_SAME_AS_EXPTIME):
+        while key in header and header.count(key) > 1:
+            del header[key, 1]
     for key in _SAME_AS_EXPTIME:
         if key in header and header.get(key) == header.get("EXPTIME"):
             header[key] = combined

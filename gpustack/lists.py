@@ -1,6 +1,7 @@
 """Lists of names in a file, ``@FILE``, in the place of names, as IRAF has them."""
 
 import os
+import re
 from codecs import BOM_UTF8
 from collections.abc import Iterator
 from pathlib import Path
@@ -54,7 +55,7 @@ def _named(text: str, lines: list[bytes]) -> Iterator[str]:
     for count, line in enumerate(lines, 1):
         name = at_home(os.fsdecode(line.strip()))
         if not exists(name):
-            name = name.partition(" #")[0].rstrip()
+            name = re.split(r"\s#", name, maxsplit=1)[0].rstrip()
         where = f"{text}, line {count}"
         if not name or name.startswith("#"):
             continue

@@ -47,6 +47,9 @@ def warn_of(log: logging.Logger, text: str, *parts: Any) -> None:
 @contextmanager
 def gathered() -> Iterator[None]:
     """At its end, warn once of what `warn_of` says of many files within it, by the same text."""
+    if _said.get() is not None:  # of the whole of which this is a part
+        yield
+        return
     said: _Said = {}
     before = _said.set(said)
     try:

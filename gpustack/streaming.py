@@ -90,7 +90,8 @@ class ToFile:
         check(is_path, f"ToFile path: expected the name of a file, got {self.path!r}")
         check_ending(self.path)
         # ~ stands for the home of a user, here and in all that is made of the path.
-        object.__setattr__(self, "path", at_home(self.path))
+        path = at_home(self.path)
+        object.__setattr__(self, "path", path if isinstance(self.path, str) else Path(path))
         for name in ("overwrite", "uncertainty"):
             given = getattr(self, name)
             is_one = isinstance(given, bool)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from astropy.io import fits
 from astropy.nddata import CCDData
 
 from gpustack import Offsets, stack
@@ -46,3 +47,15 @@ def test_distortions_far_outside_of_a_frame_are_no_place():
     ccds[1].wcs.wcs.crval = ccds[0].wcs.wcs.crval + np.array([5.0, 0])
     with pytest.raises(FrameError, match=r"frame 1: .*a place on the sky that frame 0 has no pix"):
         stack(ccds, align="offsets")
+
+
+def test_of_a_frame_that_is_left_out_no_exposure_is_asked_for():
+    ccds = [
+        CCDData(plane, unit="adu", header=fits.Header({"EXPTIME": time}))
+        for plane, time in zip(planes(3), (30.0, 0.0, 60.0), strict=True)
+    ]
+    with pytest.warns(GpustackWarning, match="frame 1: left out"):
+        result = stack(
+            ccds, align=Offsets([(0, 0), (500, 0), (0, 0)], "reference"), scale="exposure"
+        )
+    assert result.frames["scale"].tolist() == [1.0, 1.0, 0.5]

@@ -283,7 +283,8 @@ def test_threads_that_decompress_at_once_get_what_one_gets(tmp_path, codec):
 
 UNITS = {
     "electrons/s": "electron / s", "counts": "count", "e-": "electron", "DN/sec": "DN / s",
-    "Photons": "photon", "ADU/s": "adu / s", "ELECTRONS": "electron",
+    "Photons": "photon", "ADU/s": "adu / s", "ELECTRONS": "electron", "COUNTS/S": "count / s",
+    "DN sec-1": "DN / s", "E-/S": "electron / s", "electron s-1": "electron / s",
 }  # fmt: skip
 
 
@@ -299,3 +300,10 @@ def test_units_in_the_words_of_cameras(tmp_path, said, meant):
 def test_an_hdu_says_where_its_data_are():
     with pytest.raises(FrameError, match="got PrimaryHDU; its data are one"):
         open_frames([fits.PrimaryHDU(np.ones((2, 3)))])
+
+
+@pytest.mark.parametrize("said", ["Counts H", "COUNTS/M2", "flux", "e-2"])
+def test_units_that_might_be_others(tmp_path, said):
+    fits.writeto(tmp_path / "a.fits", np.ones((2, 3)), fits.Header({"BUNIT": said}))
+    with pytest.raises(FrameError, match="expected a unit that astropy knows"):
+        open_frames(tmp_path / "a.fits")

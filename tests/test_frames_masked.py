@@ -119,3 +119,17 @@ def test_an_image_without_a_valid_sample_has_any_factor():
     combiner.scaling = np.ma.median
     for result in (combine(ccds, scale=np.ma.median), combiner.average_combine()):
         assert result.data[2, 4] == 1
+
+
+DERIVED = {
+    "how many": lambda image: np.nansum(image > 1000),
+    "which share": lambda image: np.nanmean(image > 1000),
+    "integers": lambda image: np.median(image.astype(int)),
+    "whole": lambda image: np.percentile(np.floor(image), 40),
+}
+
+
+@pytest.mark.parametrize("function", DERIVED.values(), ids=DERIVED)
+def test_what_is_made_of_it_leaves_out_the_same(function, image):
+    expected = function(image.data[~image.mask])
+    assert function(MaskedImage.of(image)) == pytest.approx(expected, rel=ROUNDING)

@@ -186,3 +186,9 @@ def test_an_exposure_by_another_name_is_the_same(given, expected):
 def test_weights_that_are_all_0_have_no_exposure():
     header = described(recipe=Recipe(weights=(0.0, 0.0)), names="ab", exposures=[60.0, 30.0])
     assert "EXPTOT" not in header
+
+
+def test_no_second_card_tells_of_another_exposure():
+    first = fits.Header([("EXPTIME", 60.0), ("OBJECT", "m13"), ("EXPTIME", 60.0)])
+    header = described(first, Recipe(combine="sum"), names="ab", exposures=[60.0, 60.0])
+    assert (header.count("EXPTIME"), header["EXPTIME"]) == (1, 120)

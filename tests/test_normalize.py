@@ -203,3 +203,9 @@ def test_a_statistic_does_not_depend_on_others(kind):
     alone = survey([frame], [Statistic(kind)], ())[kind, None]
     others = [Statistic(other) for other in ("mad", "median", "mode", "mean")]
     assert survey([frame], others, ())[kind, None] == alone
+
+
+def test_weights_of_each_frame_in_a_list():
+    frames = np.array([1.0, 3.0]).reshape(2, 1, 1)
+    weights = [np.ma.MaskedArray([[5.0]], [[True]]), np.ma.MaskedArray([[1.0]], [[False]])]
+    assert stack(frames, weights=weights).data == 3

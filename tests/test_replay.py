@@ -202,7 +202,7 @@ def test_a_folder_that_is_gone_says_how_to_go_on(night, tmp_path):
     words = ["combine", *night, "-o", "made/out.fits", "--report", "run.json"]
     assert CliRunner().invoke(cli, words).exit_code == 0
     shutil.rmtree(tmp_path / "made")
-    with pytest.raises(OutputError, match="found none; -o FILE writes another"):
+    with pytest.raises(OutputError, match=r"found none; output= .-o. writes another"):
         replay("run.json")
     with pytest.raises(OutputError, match=r"found none$"):
         replay("run.json", "made/again.fits")
@@ -220,3 +220,17 @@ def test_a_folder_with_another_name(tmp_path, monkeypatch):
         monkeypatch.chdir(at)
         done = replay(report, tmp_path / "again.fits", overwrite=True)
         assert (done.differences, done.verdict) == ([], "the same bytes")
+
+
+def test_frames_of_one_name_in_two_folders_are_not_taken_for_each_other(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("night1", "night2"):
+        (tmp_path / name).mkdir()
+        save(tmp_path / name)
+    words = ["combine", "night?/m*.fits", "-o", "out.fits", "--report", "night1/run.json"]
+    assert CliRunner().invoke(cli, words).exit_code == 0
+    for name in ("night1", "night2"):
+        (tmp_path / name).rename(tmp_path / f"moved {name}")
+    done = replay("moved night1/run.json", "again.fits")
+    assert len(done.differences) == 2 * N
+    assert all("found none" in line for line in done.differences)

@@ -280,7 +280,7 @@ def test_files_that_cannot_be_opened_are_no_result_either(tmp_path):
         process.send_signal(signal.SIGINT)
         said = process.stderr.read()
     assert process.returncode == 2
-    assert said.endswith("out.fits: not made, as the frames could not be combined\n")
+    assert said.endswith("out.fits: not made, as the files could not be used\n")
 
 
 def test_a_stray_frame_does_not_keep_all_others_out(tmp_path):
@@ -290,3 +290,15 @@ def test_a_stray_frame_does_not_keep_all_others_out(tmp_path):
     arrivals = Arrivals(tmp_path, "*.fits", tmp_path / "out.fits", {})
     arrivals.look()
     assert [Path(name).name for name in arrivals.look()] == ["1.fits", "2.fits", "3.fits"]
+
+
+def test_an_output_at_home_is_no_frame(tmp_path):
+    """Shells leave ~ alone behind a sign of equality."""
+    write(tmp_path / "1.fits")
+    command = [*COMMAND[:-2], f"--output=~/{tmp_path.name}/1.fits", "--stop-after", "1"]
+    done = subprocess.run(
+        command, cwd=tmp_path, env={**os.environ, "HOME": str(tmp_path.parent)},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "exists; replace it with" in done.stderr

@@ -175,7 +175,7 @@ def test_real_coordinates(real_data):
     np.testing.assert_array_equal(ours.mask, theirs.mask)
 
 
-@pytest.mark.parametrize("shape", [(5, 0), (5.5, 3), (-5, 3), (4,), "456"])
+@pytest.mark.parametrize("shape", [(5, 0), (5.5, 3), (-5, 3), (4,), "456", 5])
 def test_shapes_that_are_none(shape):
     ccd = CCDData(np.ones((4, 5)), unit="adu", wcs=tangent())
     with pytest.raises(ValueError, match="target_shape: expected"):
@@ -197,3 +197,10 @@ def test_what_is_added_to_the_header_and_orders_by_number():
     np.testing.assert_array_equal(found.data, expected.data)
     assert found.header["PROJ"] is True
     assert "PROJ" not in expected.header
+
+
+@pytest.mark.parametrize("order", [1.0, 7, -1, True, np.array([1, 2])], ids=repr)
+def test_orders_that_are_none(order):
+    ccd = CCDData(np.ones((4, 5)), unit="adu", wcs=tangent())
+    with pytest.raises(ValueError, match="Reproject order: expected one of"):
+        wcs_project(ccd, tangent(), order=order)

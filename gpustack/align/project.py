@@ -101,10 +101,13 @@ def wcs_project(
     """
     check_celestial("ccd.wcs", ccd.wcs)
     check_celestial("target_wcs", target_wcs)
-    word: Any = _ORDERS[order] if order in (0, 1, 2, 3) else order
+    word: Any = order
+    if isinstance(order, int | np.integer) and not isinstance(order, bool):
+        word = dict(enumerate(_ORDERS)).get(int(order), order)
     asked = Reproject(order=word, method=method, flux=flux)  # checks them
     how = Resampling(asked.method, asked.order, asked.flux)
-    shape = tuple(ccd.shape if target_shape is None else target_shape)
+    shape: Any = ccd.shape if target_shape is None else target_shape
+    shape = tuple(shape) if np.iterable(shape) else ()
     check(len(shape) == 2, f"target_shape: expected two numbers, (y, x), got {target_shape!r}")
     shape = tuple(whole("target_shape", length, 1) for length in shape)
     header = _header(ccd)

@@ -8,6 +8,7 @@ from astropy.nddata import CCDData
 
 from gpustack.errors import InputError
 from gpustack.frames import Frame, open_frames
+from gpustack.logs import gathered
 
 #: Arguments of `CCDData.read` under which a file can still be read by rows.
 _LAZY = {"unit", "hdu", "format"}
@@ -54,15 +55,16 @@ def open_images(images: list[Any], ccdkwargs: dict[str, Any]) -> list[Frame]:
         Where a file or an argument is unusable.
     """
     frames: list[Frame] = []
-    for number, image in enumerate(images):
-        if isinstance(image, str | os.PathLike):
-            frames += _open_files(os.fspath(image), ccdkwargs)
-        elif isinstance(image, CCDData):
-            frames += open_frames([image])
-        else:
-            raise InputError(
-                f"image {number}: expected a file name or CCDData, got {type(image).__name__}"
-            )
+    with gathered():
+        for number, image in enumerate(images):
+            if isinstance(image, str | os.PathLike):
+                frames += _open_files(os.fspath(image), ccdkwargs)
+            elif isinstance(image, CCDData):
+                frames += open_frames([image])
+            else:
+                raise InputError(
+                    f"image {number}: expected a file name or CCDData, got {type(image).__name__}"
+                )
     return frames
 
 

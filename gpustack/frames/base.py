@@ -158,13 +158,18 @@ def decode(
 #: Words of cameras and pipelines for units, in small letters.
 _CAMERAS = {
     "adu": "adu",
+    "count": "count",
     "counts": "count",
     "dn": "DN",
-    "e-": "electron",
+    "electron": "electron",
     "electrons": "electron",
+    "photon": "photon",
     "photons": "photon",
+    "s": "s",
     "sec": "s",
+    "second": "s",
 }
+_WORD = re.compile("[A-Za-z]+")
 
 
 def unit_of(text: str) -> units.UnitBase:
@@ -176,22 +181,23 @@ def unit_of(text: str) -> units.UnitBase:
         Where astropy knows none of that name.
     """
     try:
-        unit: units.UnitBase = units.Unit("adu" if text.lower() == "adu" else text)
-    except ValueError as err:
+        unit: units.UnitBase = units.Unit(_in_astropys_words(text))
+    except ValueError:
         from astropy.nddata import CCDData  # slow to load
 
         fixed = CCDData.known_invalid_fits_unit_strings.get(text)
-        if fixed is not None:
-            return fixed
-        try:
-            return units.Unit(re.sub(r"[A-Za-z]+-?", lambda word: _astropys(word[0]), text))
-        except ValueError:
-            raise err from None
+        if fixed is None:
+            raise
+        unit = fixed
     return unit
 
 
-def _astropys(word: str) -> str:
-    return _CAMERAS.get(word.lower(), word)
+def _in_astropys_words(text: str) -> str:
+    """A unit in its words, if all of it is in those of cameras: to astropy S is siemens."""
+    text = re.sub(r"\b[eE]-(?![0-9])", "electron", text)
+    if any(word.lower() not in _CAMERAS for word in _WORD.findall(text)):
+        return text
+    return _WORD.sub(lambda word: _CAMERAS[word[0].lower()], text)
 
 
 def choose_unit(
@@ -201,5 +207,6 @@ def choose_unit(
     if given is None:
         return own
     if own is not None and own != given:
-        warn_of(_log, "%s: using the given unit %s instead of its own, %s", name, given, own)
+        text = f"using the given unit {given} instead of its own, {own}".replace("%", "%%")
+        warn_of(_log, f"%s: {text}", name)
     return given

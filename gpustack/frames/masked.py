@@ -27,7 +27,7 @@ class MaskedImage(np.ma.MaskedArray):
 
     @classmethod
     def of(cls, image: Any) -> Self:
-        """A copy of a masked array; integers become float64."""
+        """A copy of a masked array; integers and bools become float64."""
         real = image.dtype if image.dtype.kind == "f" else np.dtype(np.float64)
         mask = np.ma.getmaskarray(image)
         values = np.array(np.ma.getdata(image), real)
@@ -43,7 +43,7 @@ class MaskedImage(np.ma.MaskedArray):
 
 
 def _plain(value: Any) -> NDArray[Any] | Any:
-    return value.filled(np.nan) if isinstance(value, MaskedImage) else value
+    return MaskedImage.of(value).filled(np.nan) if isinstance(value, MaskedImage) else value
 
 
 def as_function_sees(image: np.ma.MaskedArray[Any, Any]) -> np.ma.MaskedArray[Any, Any]:

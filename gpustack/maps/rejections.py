@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, field
+from types import EllipsisType
 from typing import Any, Self
 
 import numpy as np
@@ -40,7 +41,8 @@ class RejectionCube:
     def __getitem__(self, key: Any) -> Any:
         """As of an array of bool; only frames that the first index means are unpacked."""
         first, *rest = key if isinstance(key, tuple) and key else (key,)
-        if isinstance(first, int | np.integer) and not isinstance(first, bool):
+        plain = all(isinstance(one, int | slice | EllipsisType | None) for one in rest)
+        if plain and isinstance(first, int | np.integer) and not isinstance(first, bool):
             return self._frame(range(len(self))[first])[tuple(rest)]
         if isinstance(first, slice):
             wanted = range(len(self))[first]

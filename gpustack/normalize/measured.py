@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from gpustack.align.base import AbsentFrame
 from gpustack.checks import check
 from gpustack.clips import RangeClip
 from gpustack.frames import Frame
@@ -86,13 +87,7 @@ class Taking:
     def _values(self, role: Role, measure: Statistic | Exposure | Overlap) -> Measured:
         """What is compared between frames, with the number of the other kind where known."""
         if isinstance(measure, Exposure):
-            times = from_headers(role, measure.key, self.frames)
-            for frame, time in zip(self.frames, times, strict=True):
-                check(
-                    role != "scale" or time > 0,
-                    f"scale: expected {measure.key} above 0, got {time:g} in {frame.name}",
-                )
-            return list(times)
+            return self._exposures(role, measure.key)
         if isinstance(measure, Overlap):
             return overlap_offsets(self.frames, self._known("scale", 1.0), self.ranges)
         values = self.found[key_of(measure)]
@@ -103,6 +98,16 @@ class Taking:
             return [None if s is None else s - z for s, z in zip(values, zeros, strict=True)]
         scales = self._known("scale", 1.0)
         return [None if s is None else s * c for s, c in zip(values, scales, strict=True)]
+
+    def _exposures(self, role: Role, key: str) -> Measured:
+        """None for a frame that is left out."""
+        there = [frame for frame in self.frames if not isinstance(frame, AbsentFrame)]
+        times = from_headers(role, key, there)
+        for frame, time in zip(there, times, strict=True):
+            text = f"scale: expected {key} above 0, got {time:g} in {frame.name}"
+            check(role != "scale" or time > 0, text)
+        found = iter(times)
+        return [None if isinstance(frame, AbsentFrame) else next(found) for frame in self.frames]
 
     def _known(self, role: Role, neutral: float) -> Numbers:
         """The numbers of a role that has been taken; neutral ones where there are none yet."""

@@ -53,6 +53,8 @@ def split_weights(weights: Any, frames: Sequence[Frame]) -> tuple[Any, NDArray[A
 
 def _as_array(weights: Any) -> NDArray[Any]:
     try:
+        if isinstance(weights, Sequence) and any(map(np.ma.isMaskedArray, weights)):
+            weights = np.ma.stack([np.ma.asarray(one) for one in weights])
         array = np.asarray(np.ma.filled(weights, 0))
     except ValueError as err:  # lists of different lengths
         raise RecipeError(f"weights: expected numbers, one a frame or a sample: {err}") from err

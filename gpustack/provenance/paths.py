@@ -1,6 +1,7 @@
 """Where files are, as a report has it: whole paths that tell nobody's name."""
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from gpustack.paths import at_home
@@ -15,7 +16,7 @@ def stored(path: PathLike) -> str:
     return "~" + whole[len(home) :] if home and whole.startswith(home + os.sep) else whole
 
 
-def find(where: str, given: str | None, folder: PathLike) -> str | None:
+def find(where: str, given: str | None, folder: PathLike, shared: int = 0) -> str | None:
     """The file that a report speaks of; None where it is nowhere.
 
     Parameters
@@ -24,13 +25,21 @@ def find(where: str, given: str | None, folder: PathLike) -> str | None:
         Its whole path, as `stored`.
     given : str or None
         The path by which it was given. Where the first one is gone, this is looked for from the
-        current folder, and from that of the report, there also without the folders that it begins
-        with: a folder may have got another name or place with all its files.
+        current folder, and from that of the report: a folder may have moved with all its files.
     folder : path
         That of the report.
+    shared : int
+        So many folders all frames were given with: without them it is looked for too, as one of
+        them may have got another name.
     """
     tried = [at_home(where)]
     if given is not None and not os.path.isabs(given):  # noqa: PTH117
         parts = Path(given).parts
-        tried += [given, *(os.path.join(folder, *parts[i:]) for i in range(len(parts)))]  # noqa: PTH118
+        tried += [given, *(os.path.join(folder, *parts[i:]) for i in range(shared + 1))]  # noqa: PTH118
     return next((path for path in tried if Path(path).is_file()), None)
+
+
+def shared_folders(given: Iterable[str]) -> int:
+    """With how many folders all of some relative paths begin."""
+    folders = [str(Path(path).parent) for path in given if not Path(path).is_absolute()]
+    return len(Path(os.path.commonpath(folders)).parts) if folders else 0

@@ -94,7 +94,8 @@ def replay(
     try:
         check_target(target, overwrite)
     except OutputError as err:
-        hint = "" if output is not None else "; -o FILE writes another"
+        is_gone = output is None and not target.parent.is_dir()
+        hint = "; output= (-o) writes another" if is_gone else ""
         raise OutputError(f"{err}{hint}") from err
     found = Found(os.fspath(path), report)
     found.check_apart(target)

@@ -7,7 +7,7 @@ from typing import Any
 from gpustack.errors import InputError
 from gpustack.files import check_apart
 from gpustack.paths import at_home
-from gpustack.provenance import find
+from gpustack.provenance.paths import find, shared_folders
 
 
 class Found:
@@ -30,6 +30,8 @@ class Found:
         self._missing: dict[str, str] = {}
         self._moved: dict[str, tuple[str, str]] = {}
         self._folder = Path(name).parent
+        given = (part.get("given") for item in report["inputs"] for part in item["parts"].values())
+        self._shared = shared_folders(text for text in given if text)
         for what in _from_memory(report):
             raise InputError(f"{name}: expected files alone, got {what} from memory")
         self.inputs = [
@@ -42,7 +44,7 @@ class Found:
         self.files = {file["what"]: self._file(file["what"], file) for file in report["files"]}
 
     def _file(self, what: str, part: Mapping[str, Any]) -> str:
-        path = find(part["path"], part["given"], self._folder)
+        path = find(part["path"], part["given"], self._folder, self._shared)
         if path is None:
             told = f"{what}: expected the file {part['path']}, found none"
             self._missing.setdefault(part["path"], told)

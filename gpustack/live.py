@@ -195,17 +195,21 @@ class _Running:
         if combine in ("min", "max"):
             self._extreme = np.full(shape, np.inf if combine == "min" else -np.inf)
         else:
-            self._total, self._weights = ExactSum(np.zeros(shape)), ExactSum(np.zeros(shape))
+            self._total = ExactSum(np.zeros(shape))
+        self._weights: ExactSum | None = None  # those of 1 are counted
         self.count = np.zeros(shape, np.uint32)
 
     def add(self, values: NDArray[np.float64], valid: NDArray[np.bool_], weight: float) -> None:
         """Add the valid values of a frame."""
+        if weight != 1 and self._weights is None:
+            self._weights = ExactSum(self.count.astype(np.float64))
         np.add(self.count, 1, out=self.count, where=valid)
         if self._combine in ("min", "max"):
             choose = np.minimum if self._combine == "min" else np.maximum
             choose(self._extreme, values, out=self._extreme, where=valid)
             return
-        self._weights.add(np.where(valid, weight, 0.0))
+        if self._weights is not None:
+            self._weights.add(np.where(valid, weight, 0.0))
         with np.errstate(all="ignore"):  # values that are not finite, and sums beyond float64
             self._total.add(np.where(valid, values * weight, 0.0))
 
@@ -214,7 +218,8 @@ class _Running:
         if self._combine in ("min", "max"):
             mask = self.count == 0
             return np.where(mask, np.nan, self._extreme), mask
-        total, weights = self._total.value(), self._weights.value()
+        total = self._total.value()
+        weights = self.count if self._weights is None else self._weights.value()
         mask = weights == 0
         if self._combine == "sum":
             return np.where(mask, 0.0, total), mask

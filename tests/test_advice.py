@@ -121,7 +121,7 @@ def test_a_result_among_the_frames_that_it_was_made_of_warns(files):
     stack([files / "frame_4.fits", files / "earlier.fits"])  # no warning, which would be an error
 
 
-@pytest.mark.filterwarnings("ignore:frame .: left out")
+@pytest.mark.filterwarnings("ignore:frame .. left out")
 def test_frames_of_which_one_is_left_warn(cube):
     with pytest.warns(GpustackWarning, match="only one of 3 frames is left: nothing to combine"):
         stack(cube[:3], align=Offsets([(0, 0), (500, 0), (0, 500)], "reference"))

@@ -38,9 +38,6 @@ def _unusual(result: StackResult) -> Iterator[str]:
     left = n - sum(map(bool, result.per_frame.get("left_out", ())))
     if left == 1:
         yield f"only one{f' of {n} frames is left' if n > 1 else ' frame'}: nothing to combine"
-    for name, scale in zip(names, result.recipe.scale or (), strict=False):
-        if scale < 0:
-            yield f"{name}: scale {scale:g} turns it over"
     for name, times in Counter(names).items():
         if times > 1:
             yield f"{name}: given {times} times, and counted as often"

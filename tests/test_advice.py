@@ -127,11 +127,6 @@ def test_frames_of_which_one_is_left_warn(cube):
         stack(cube[:3], align=Offsets([(0, 0), (500, 0), (0, 500)], "reference"))
 
 
-def test_a_scale_below_0_warns(cube):
-    with pytest.warns(GpustackWarning, match="frame 1: scale -2 turns it over"):
-        stack(cube[:2], scale=[1, -2])
-
-
 def test_the_card_that_was_read_is_named():
     frames = [
         CCDData(np.ones((2, 2)), unit="adu", header=fits.Header({"OBSTYPE": kind}))

@@ -229,7 +229,7 @@ REFUSED = {
     ),
     "a word for weights": (lambda: stack([ccd()] * 2, weights="sample"), RecipeError, "'sample'"),
     "one word for outputs": (lambda: stack([ccd()] * 2, outputs=None), RecipeError, "outputs: "),
-    "a word for clips": (lambda: stack([ccd()] * 2, "sigma"), RecipeError, "clips: .*'sigma'"),
+    "a word for clips": (lambda: stack([ccd()] * 2, "kappa"), RecipeError, "clip: .*'kappa'"),
     "a class for a clip": (lambda: stack([ccd()] * 2, SigmaClip), RecipeError, "clips: "),
     "no dtype": (lambda: stack([ccd()] * 2, dtype="foo"), RecipeError, "dtype: .*'foo'"),
     "two statistics": (

@@ -121,10 +121,15 @@ def test_an_image_without_a_valid_sample_has_any_factor():
         assert result.data[2, 4] == 1
 
 
+def as_integers(image):
+    with np.errstate(invalid="ignore"):  # of what is masked
+        return image.astype(int)
+
+
 DERIVED = {
     "how many": lambda image: np.nansum(image > 1000),
     "which share": lambda image: np.nanmean(image > 1000),
-    "integers": lambda image: np.median(image.astype(int)),
+    "integers": lambda image: np.median(as_integers(image)),
     "whole": lambda image: np.percentile(np.floor(image), 40),
 }
 

@@ -115,8 +115,9 @@ def test_parse_clip_refuses(text, message):
 
 
 BAD_RECIPES = {
-    "clip-text": ({"clips": "sigma"}, r"clips: expected a sequence of clip values, got 'sigma'"),
-    "clip-texts": ({"clips": ["sigma"]}, r"clips: expected clip values, .*, got 'sigma'"),
+    "clip-text": ({"clips": "kappa"}, r"clip: expected one of 'range', .*, got 'kappa'"),
+    "clip-texts": ({"clips": ["sigma", "low=3"]}, r"clip: expected one of .*, got 'low=3'"),
+    "clip-number": ({"clips": 3}, r"clips: expected a sequence of clip values, got 3"),
     "clip-class": ({"clips": [SigmaClip]}, r"clips: expected clip values, .*, got <class"),
     "combine": ({"combine": "mode"}, r"'min', 'max', 'nmodel', got 'mode'"),
     "combine-field": ({"combine": "nmodel:read=5"}, r"combine nmodel: expected .* got 'read=5'"),

@@ -164,7 +164,7 @@ def cut_bands(
         Where not even one row fits.
     """
     row, rows, held = row_bytes(source, out), source.rows, held_bytes(source)
-    if row + held + work > memory:
+    if row and row + held + work > memory:
         raise MemoryLimitError(
             f"memory limit: expected room for at least one row of all frames, {row:,} "
             f"bytes, and {work + held:,} bytes of buffers; got {memory:,} bytes",

@@ -126,13 +126,6 @@ _SKIPPING: dict[str, Statistic] = {
 }
 
 
-def nan_filled(samples: Masked) -> NDArray[Any]:
-    """`samples` as an ndarray, NaN where masked; integers as float64. May share memory."""
-    real = samples.dtype if samples.dtype.kind == "f" else np.dtype(np.float64)
-    values = np.ma.asarray(samples, dtype=real)
-    return np.asarray(values.filled(np.nan) if np.ma.getmaskarray(values).any() else values.data)
-
-
 def call(function: Statistic, values: Any) -> NDArray[Any]:
     """What `function` says of every column of `values`, as a plain array.
 

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpustack.clips import Clip, RangeClip
-from gpustack.combiner.callables import Masked, Statistic, Word, call, nan_filled
+from gpustack.combiner.callables import Masked, Statistic, Word, call
+from gpustack.frames.masked import nan_filled
 from gpustack.recipe import Recipe, Uncertainty
 from gpustack.result import StackResult
 

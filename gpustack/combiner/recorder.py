@@ -7,12 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpustack.clips import Clip, ExtremaClip, SigmaClip
-from gpustack.combiner.callables import Masked, Statistic, Word, call, nan_filled, skips_nan
+from gpustack.combiner.callables import Masked, Statistic, Word, call, skips_nan
 from gpustack.combiner.combination import Combination
 from gpustack.combiner.rows import RowsFrame, cast, castable
 from gpustack.engine import run
 from gpustack.errors import InputError
 from gpustack.frames import Frame, open_frames
+from gpustack.frames.masked import nan_filled
 from gpustack.plan import DEFAULT_MEMORY
 from gpustack.recipe import Recipe
 from gpustack.result import StackResult

@@ -28,11 +28,7 @@ class MaskedImage(np.ma.MaskedArray):
     @classmethod
     def of(cls, image: Any) -> Self:
         """A copy of a masked array; integers and bools become float64."""
-        real = image.dtype if image.dtype.kind == "f" else np.dtype(np.float64)
-        mask = np.ma.getmaskarray(image)
-        values = np.array(np.ma.getdata(image), real)
-        values[mask] = np.nan
-        return cls(values, mask)
+        return cls(nan_filled(image), np.ma.getmaskarray(image), copy=True)
 
     def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
         """As numpy, with what leaves out NaN in the place of what does not look at masks."""
@@ -43,7 +39,14 @@ class MaskedImage(np.ma.MaskedArray):
 
 
 def _plain(value: Any) -> NDArray[Any] | Any:
-    return MaskedImage.of(value).filled(np.nan) if isinstance(value, MaskedImage) else value
+    return nan_filled(value) if isinstance(value, MaskedImage) else value
+
+
+def nan_filled(samples: np.ma.MaskedArray[Any, Any]) -> NDArray[Any]:
+    """`samples` as an ndarray, NaN where masked; integers as float64. May share memory."""
+    real = samples.dtype if samples.dtype.kind == "f" else np.dtype(np.float64)
+    values = np.ma.asarray(samples, dtype=real)
+    return np.asarray(values.filled(np.nan) if np.ma.getmaskarray(values).any() else values.data)
 
 
 def as_function_sees(image: np.ma.MaskedArray[Any, Any]) -> np.ma.MaskedArray[Any, Any]:

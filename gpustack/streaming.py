@@ -21,7 +21,7 @@ import numpy as np
 from astropy.io import fits
 from numpy.typing import NDArray
 
-from gpustack.checks import check
+from gpustack.checks import check, switch
 from gpustack.errors import FrameError
 from gpustack.filesink import FileSink
 from gpustack.frames import FitsFrame, Frame
@@ -93,9 +93,7 @@ class ToFile:
         path = at_home(self.path)
         object.__setattr__(self, "path", path if isinstance(self.path, str) else Path(path))
         for name in ("overwrite", "uncertainty"):
-            given = getattr(self, name)
-            is_one = isinstance(given, bool)
-            check(is_one, f"ToFile {name}: expected True or False, got {given!r}")
+            object.__setattr__(self, name, switch(f"ToFile {name}", getattr(self, name)))
         object.__setattr__(self, "maps", check_maps(self.maps))
 
     @property

@@ -7,10 +7,18 @@
 #define MAD_TO_STD 1.482602218505602
 #define NOT_A_NUMBER __longlong_as_double(0x7ff8000000000000)
 
-// The sum of two large ones may overflow.
+// The mean of two; of equal ones these, infinite ones too. The sum of two large ones may overflow.
+__device__ inline double midpoint(double low, double high)
+{
+    double middle = (low + high) * 0.5;
+    if (sizeof(REAL) == 8 && fabs(middle) == widen(INVALID))
+        middle = low * 0.5 + high * 0.5;
+    return low == high ? low : middle;
+}
+
 __device__ inline double midpoint(Image low, Image high)
 {
-    return low == high ? widen(low) : (widen(low) + widen(high)) * 0.5;
+    return midpoint(widen(low), widen(high));
 }
 
 // The sum of the survivors is `origin` times their count, and `rest`.

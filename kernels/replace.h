@@ -32,7 +32,7 @@ __device__ inline StandIns replace_outliers(const Clip& clip, Column& column)
     stand_ins.origin = midpoint(low, high);
 #pragma unroll 1
     for (int pass = 0; pass != clip.maxiters; ++pass) {
-        const double center = below == above ? below : (below + above) * 0.5;
+        const double center = midpoint(below, above);
         const double spread = spread_of_all(column, stand_ins);
         double lower = clip.has_low ? center - clip.low * spread : -infinity;
         double upper = clip.has_high ? center + clip.high * spread : infinity;

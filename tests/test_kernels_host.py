@@ -45,6 +45,13 @@ def test_options_compiled_in_are_the_options_of_a_launch(name):
     assert_same_bits(fixed, run(KERNELS["staged"], band, asked))
 
 
+def test_the_middle_of_two_near_the_end_of_float64():
+    cube = np.array([1.5e308, 1.7e308, -1.7e308, 1.6e308]).reshape(4, 1, 1)
+    band = rows_of(plain(np.concatenate([cube, -cube], axis=2)), 0, 1)
+    asked = Recipe(combine="median")
+    assert_like_cpu(run(KERNELS["staged"], band, asked), run(CPU, band, asked), "median")
+
+
 def test_no_name_given_builds_a_kernel():
     assert callable(hostbuild.build(fixed=True))
 

@@ -92,6 +92,28 @@ def programs_table(results: Results) -> str:
     return _three(results, "programs")
 
 
+def excerpt_table(results: Results) -> str:
+    """Medians alone, of large float32 frames in the numbers that there are goals for."""
+    names = [name for name in PROGRAMS if name != "started"]
+    rows = [
+        (f"{group['frames']}", method["title"], *(_median(method, name) for name in names))
+        for group, method in _methods(results, "programs")
+        if group["frames"] in TIMES and group["dtype"] == "float32" and _is_large(results, group)
+    ]
+    if not rows:
+        return ""
+    return markdown(("frames", "method", *(PROGRAMS[name].title for name in names)), rows)
+
+
+def _median(method: Results, name: str) -> str:
+    return _cell(_calls(method).get(name), "seconds").partition(" (")[0]
+
+
+def _is_large(results: Results, group: Results) -> bool:
+    """Other sizes are there for the curve, or for a limit on memory."""
+    return bool(group["size"] >= results["settings"]["size"])
+
+
 def memory_table(results: Results) -> str:
     """The same with a limit on memory."""
     return _three(results, "memory")
@@ -146,8 +168,7 @@ def goals_table(results: Results) -> str:
     rows = []
     for group, method in _methods(results, "programs", "memory"):
         ours, peer = _calls(method).get("gpustack"), _fastest(method)
-        small = group["size"] < results["settings"]["size"]
-        if small or ours is None or not ours["seconds"] or peer is None:
+        if not _is_large(results, group) or ours is None or not ours["seconds"] or peer is None:
             continue
         times, goal = median(peer["seconds"]) / median(ours["seconds"]), TIMES.get(group["frames"])
         peers = [c for c in method["calls"] if c["seconds"] and c["program"] not in OURS]

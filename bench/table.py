@@ -41,6 +41,12 @@ GOALS = (
     Goal("clip-mean-std", IMAGE_ONLY, None, 4),
 )
 
+#: Cases of the excerpt: what most people ask for, where we are slower too.
+CHOSEN = (
+    "median", "median-nan", "median-uint16", "mean", "clip-median-mad", "clip-mean-std",
+    "clip-winsorized", "extrema", "files-median", "files-clip",
+)  # fmt: skip
+
 
 def seconds(call: Results) -> float:
     """The median of its runs."""
@@ -87,23 +93,27 @@ def times(peer: Results | None, ours: Results | None) -> str:
 
 def summary_table(results: Results) -> str:
     """For each case: us and the fastest peer; and the same lines of ccdproc's interface."""
-    rows = []
-    for case in results["cases"]:
-        peer, ours = fastest_peer(case), call_named(case, IMAGE_ONLY, "gpustack.stack")
-        theirs = call_named(case, "ccdproc.Combiner", "ccdproc.combine")
-        same = call_named(case, "gpustack.Combiner", "gpustack.combine") if theirs else None
-        rows.append(
-            (
-                case["title"],
-                peer["name"] if peer else "",
-                *(f"{seconds(call):.3f}" if call else "" for call in (peer, ours)),
-                times(peer, ours),
-                *(f"{seconds(call):.3f}" if call else "" for call in (theirs, same)),
-                times(theirs, same),
-            )
-        )
     head = ("work", "fastest peer", "s", "gpustack s", "times", "ccdproc s", "gpustack s", "times")
-    return markdown(head, rows)
+    return markdown(head, map(_summary, results["cases"]))
+
+
+def excerpt_table(results: Results) -> str:
+    """The same of the cases that most people ask for."""
+    return summary_table({"cases": [case for case in results["cases"] if case["name"] in CHOSEN]})
+
+
+def _summary(case: Results) -> tuple[str, ...]:
+    peer, ours = fastest_peer(case), call_named(case, IMAGE_ONLY, "gpustack.stack")
+    theirs = call_named(case, "ccdproc.Combiner", "ccdproc.combine")
+    same = call_named(case, "gpustack.Combiner", "gpustack.combine") if theirs else None
+    return (
+        case["title"],
+        peer["name"] if peer else "",
+        *(f"{seconds(call):.3f}" if call else "" for call in (peer, ours)),
+        times(peer, ours),
+        *(f"{seconds(call):.3f}" if call else "" for call in (theirs, same)),
+        times(theirs, same),
+    )
 
 
 def goals_table(results: Results) -> str:
@@ -260,10 +270,12 @@ def sorting_table(results: Results) -> str:
     return f"{markdown(head, rows)}\n\nThe network is faster up to {found}."
 
 
-#: Name of a table in a page -> its heading, the benchmark it is of, what makes it.
+#: Name of a table in a page -> its heading, the benchmark it is of, what makes it. An excerpt
+#: has no heading, and no place in a page that is made with all tables.
 TABLES: dict[str, tuple[str, str, Callable[[Results], str]]] = {
     "machine": ("Machine", "speed", machine_table),
     "summary": ("Summary", "speed", summary_table),
+    "excerpt": ("", "speed", excerpt_table),
     "goals": ("Goals", "speed", goals_table),
     "speed": ("All calls", "speed", speed_table),
     "memory": ("Memory", "memory", memory_table),
@@ -272,6 +284,7 @@ TABLES: dict[str, tuple[str, str, Callable[[Results], str]]] = {
     "mosaic": ("A mosaic", "mosaic", mosaic_table),
     "sorting": ("Sorting columns", "sorting", sorting_table),
     "programs": ("Whole programs", "programs", peers_tables.programs_table),
+    "programs-excerpt": ("", "programs", peers_tables.excerpt_table),
     "programs-goals": ("Beside other programs", "programs", peers_tables.goals_table),
     "programs-curve": ("As frames grow", "programs", peers_tables.curve_table),
     "programs-memory": ("With little memory", "programs", peers_tables.memory_table),
@@ -296,7 +309,8 @@ def empty_page() -> str:
     """A page with the markers of all tables."""
     parts = ["# Benchmarks", "Tables made by `python -m bench.table`; see `bench/README.md`."]
     for name, (heading, _, _) in TABLES.items():
-        parts.append(f"## {heading}\n\n<!-- bench: {name} -->\n<!-- /bench -->")
+        if heading:
+            parts.append(f"## {heading}\n\n<!-- bench: {name} -->\n<!-- /bench -->")
     return "\n\n".join(parts) + "\n"
 
 

@@ -132,7 +132,8 @@ def fakes(monkeypatch):
 def tiny_run(tmp_path, *more):
     path = tmp_path / "tiny.json"
     words = ["--frames", "3", "--size", "64", "--dtype", "uint16", "--part", "programs"]
-    code = peers.main([*words, "--runs", "2", "--json", str(path), *more])
+    words += ["--runs", "2", "--budget", "1e9", "--longest", "1e9"]  # times decide nothing here
+    code = peers.main([*words, "--json", str(path), *more])
     results = json.loads(path.read_text())
     return code, results, {c["program"]: c for c in results["groups"][0]["methods"][0]["calls"]}
 
@@ -315,6 +316,19 @@ def test_the_goals_are_about_the_fastest_and_the_smallest_peer():
     ]
 
 
+def test_the_excerpt_has_medians_of_large_frames_alone():
+    ours, slow = call("gpustack", 1.0, 3.0, 1.5), call("iraf", state="not run", why="50 s expected")
+    text = peers_tables.excerpt_table(
+        results_of(
+            group("programs", 25, ours, slow, call("started", 0.1)),
+            group("programs", 25, ours, size=512),
+            group("programs", 10, ours),
+            group("memory", 100, ours),
+        )
+    )
+    assert rows(text) == [["25", "median", "1.50", "50 s expected", "-", "-", "-", "-", "-"]]
+
+
 def test_the_algorithms_are_compared_with_whose_they_are():
     text = peers_tables.algorithms_table(
         results_of(
@@ -354,11 +368,12 @@ def test_a_block_without_results_of_its_part_stays(tmp_path):
     assert block.format("algorithms") in text
 
 
-def test_the_page_has_a_place_for_every_table():
-    page = (Path(__file__).parents[1] / "docs" / "benchmarks.md").read_text()
-    for name, (_, what, _) in table.TABLES.items():
+def test_the_pages_have_a_place_for_every_table():
+    root = Path(__file__).parents[1]
+    pages = [root / "README.md", root / "docs" / "benchmarks.md"]
+    for name, (heading, what, _) in table.TABLES.items():
         if what == "programs":
-            assert f"<!-- bench: {name} -->" in page
+            assert f"<!-- bench: {name} -->" in pages[bool(heading)].read_text()
 
 
 def test_all_programs_can_be_asked_for_something():

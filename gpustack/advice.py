@@ -26,7 +26,7 @@ COUNTS = (units.adu, units.electron, units.photon, units.ct, units.DN)
 
 def warn_of(result: StackResult, frames: Sequence[Frame]) -> None:
     """Warn of what is unusual about frames, recipe and result."""
-    left_out = result.per_frame.get("left_out", [""] * len(frames))
+    left_out = _left_out(result.per_frame)
     there = [frame for frame, reason in zip(frames, left_out, strict=True) if not reason]
     unlike = *_unlike(there), *_unlike_exposures(result.recipe, there)
     for message in (*_unusual(result), *_counted_twice(there), *unlike):
@@ -35,7 +35,7 @@ def warn_of(result: StackResult, frames: Sequence[Frame]) -> None:
 
 def _unusual(result: StackResult) -> Iterator[str]:
     n, names = len(result.per_frame["name"]), result.per_frame["name"]
-    left = n - sum(map(bool, result.per_frame.get("left_out", ())))
+    left = _left_out(result.per_frame).count("")
     if left == 1:
         yield f"only one{f' of {n} frames is left' if n > 1 else ' frame'}: nothing to combine"
     for name, times in Counter(names).items():
@@ -46,6 +46,11 @@ def _unusual(result: StackResult) -> Iterator[str]:
     yield from _missing(result.per_frame)
     if not result.on_device and result.mask.all():
         yield "no pixel of the result has a value"
+
+
+def _left_out(frames: Mapping[str, Any]) -> list[str]:
+    """Of every frame the reason, or nothing."""
+    return list(frames.get("left_out", [""] * len(frames["name"])))
 
 
 def _counted_twice(frames: Sequence[Frame]) -> Iterator[str]:
@@ -104,9 +109,8 @@ def _unlike_exposures(recipe: Recipe, frames: Sequence[Frame]) -> Iterator[str]:
 
 def _missing(frames: Mapping[str, Any]) -> Iterator[str]:
     """Frames that count nothing: left out, or without a valid sample."""
-    n = len(frames["name"])
-    reasons, valid = frames.get("left_out", [""] * n), frames.get("valid", [1.0] * n)
-    for name, reason, share in zip(frames["name"], reasons, valid, strict=True):
+    valid = frames.get("valid", [1.0] * len(frames["name"]))
+    for name, reason, share in zip(frames["name"], _left_out(frames), valid, strict=True):
         if reason:
             yield f"{name}: left out: {reason}"
         elif share == 0:

@@ -8,7 +8,7 @@ which is why numpy is loaded by who needs it.
 import math
 import numbers
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from gpustack.errors import RecipeError
@@ -75,10 +75,14 @@ def switch(name: str, given: Any) -> bool:
     return bool(value)
 
 
-def word(name: str, given: Any, words: tuple[str, ...]) -> str:
-    """One of `words`."""
-    known = isinstance(given, str) and given in words
-    check(known, f"{name}: expected one of {', '.join(map(repr, words))}, got {given!r}")
+def word(
+    name: str, given: Any, words: tuple[str, ...], theirs: Mapping[str, str] | None = None
+) -> str:
+    """One of `words`; of names that other programs have for one, an error that says ours."""
+    known, is_text = ", ".join(map(repr, words)), isinstance(given, str)
+    ours = (theirs or {}).get(given.lower()) if is_text else None
+    hint = f"; here that is {ours!r}" if ours else ""
+    check(is_text and given in words, f"{name}: expected one of {known}, got {given!r}{hint}")
     return words[words.index(given)]
 
 

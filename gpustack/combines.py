@@ -55,6 +55,8 @@ Combine = CombineWord | NoiseModel
 
 #: All words; that of a `NoiseModel` is the last.
 METHODS: tuple[str, ...] = (*get_args(CombineWord), NoiseModel.name)
+#: What IRAF and ccdproc call it -> ours.
+THEIRS = {"average": "mean"}
 #: Those that are one or two of the middle samples, those that the samples scatter about, those
 #: that add up squares, those that can have weights.
 MEDIANS = ("median", "lower_median", "lmedian")
@@ -76,7 +78,7 @@ def as_combine(given: Any) -> Combine:
     if isinstance(given, str) and given.partition(":")[0] == NoiseModel.name:
         model: NoiseModel = read("combine", NoiseModel, given)
         return model
-    return word("combine", given, METHODS)  # type: ignore[return-value]
+    return word("combine", given, METHODS, THEIRS)  # type: ignore[return-value]
 
 
 def to_record(combine: Combine) -> Any:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from astropy.io import fits
+from numpy.typing import NDArray
 
 from gpustack import __version__
 from gpustack.checks import real
@@ -137,30 +138,13 @@ def _add_exposure(
 ) -> None:
     """Total and mean exposure; EXPTIME becomes that which the pixel values are of.
 
-    That is combined as they are: by the numbers of the recipe that weigh frames, and where
-    exposures differ, that scale them; frames of one exposure are scaled for something else. Where
-    one is not known, or they are too large to add up, EXPTIME stays that of the first frame.
-
-    References
-    ----------
-    IRAF imcombine, ``expname`` in its help.
+    Where one is not known, or they are too large to add up, EXPTIME stays that of the first frame.
     """
     times = np.array([real(value) for value in exposures])
-    scales, weights = (
-        np.array(given)[slice(None) if present is None else list(present)]
-        if isinstance(given, tuple)
-        else np.ones(len(times))
-        for given in (recipe.scale, recipe.weights)
-    )
     with np.errstate(all="ignore"):
-        if times.min() >= SAME_EXPOSURE * times.max():
-            scales = np.ones(len(times))
-        total, combined = times.sum(), (times * scales * weights).sum()
-        if recipe.combine != "sum":
-            combined /= weights.sum()  # 0 where nothing counts
+        total, combined = float(times.sum()), _combined_exposure(recipe, times, present)
     if not np.isfinite([total, combined]).all():
         return
-    combined = float(f"{combined:.12g}")  # 60 s, and no rounding of 60 / 30 * 30
     for key in ("EXPTIME", *_SAME_AS_EXPTIME):
         while key in header and header.count(key) > 1:
             del header[key, 1]
@@ -168,8 +152,33 @@ def _add_exposure(
         if key in header and header.get(key) == header.get("EXPTIME"):
             header[key] = combined
     header["EXPTIME"] = combined
-    header["EXPTOT"] = (float(total), "[s] EXPTIME of all frames together")
-    header["EXPMEAN"] = (float(total / len(times)), "[s] mean EXPTIME of the frames")
+    header["EXPTOT"] = (total, "[s] EXPTIME of all frames together")
+    header["EXPMEAN"] = (total / len(times), "[s] mean EXPTIME of the frames")
+
+
+def _combined_exposure(
+    recipe: Recipe, times: NDArray[np.float64], present: Sequence[int] | None
+) -> float:
+    """The exposures combined as the pixel values are: by the numbers that weigh and scale frames.
+
+    Scales count where exposures differ; frames of one exposure are scaled for something else.
+
+    References
+    ----------
+    IRAF imcombine, ``expname`` in its help.
+    """
+    scales, weights = (
+        np.array(given)[slice(None) if present is None else list(present)]
+        if isinstance(given, tuple)
+        else np.ones(len(times))
+        for given in (recipe.scale, recipe.weights)
+    )
+    if times.min() >= SAME_EXPOSURE * times.max():
+        scales = np.ones(len(times))
+    combined = (times * scales * weights).sum()
+    if recipe.combine != "sum":
+        combined /= weights.sum()  # 0 where nothing counts
+    return float(f"{combined:.12g}")  # 60 s, and no rounding of 60 / 30 * 30
 
 
 def read_exposure(header: fits.Header) -> float | None:
@@ -217,7 +226,7 @@ def with_wcs(header: fits.Header, coordinates: Coordinates) -> fits.Header:
         return header.copy()
     cards = _wcs_cards(wcs)
     if cards is None:
-        left_out(wcs, "FITS")
+        warn_without_wcs(wcs, "FITS")
         return header.copy()
     told = without_wcs(header, wcs)
     told.extend([card for card in cards.cards if card.keyword not in told], end=True)
@@ -242,7 +251,7 @@ def with_tables(header: fits.Header, coordinates: Coordinates) -> tuple[fits.Hea
     return told, tables
 
 
-def left_out(wcs: Any, where: str) -> None:
+def warn_without_wcs(wcs: Any, where: str) -> None:
     """Warn that `where` cannot hold some world coordinates."""
     warnings.warn(
         f"coordinates left out: {where} cannot hold this {type(wcs).__name__}",

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from gpustack.backends.sink import Sink
 from gpustack.drawing import Panel, brightness, png
 from gpustack.frames.coordinates import Coordinates
-from gpustack.header import fits_wcs, left_out, with_tables, with_wcs, without_wcs
+from gpustack.header import fits_wcs, warn_without_wcs, with_tables, with_wcs, without_wcs
 from gpustack.look import Look
 from gpustack.maps import RejectionCube
 from gpustack.maps.extensions import extensions
@@ -200,7 +200,7 @@ class StackResult:
             return self.to_host().to_ccddata()
         wcs = fits_wcs(self.wcs)
         if wcs is None and self.wcs is not None:
-            left_out(self.wcs, "CCDData")
+            warn_without_wcs(self.wcs, "CCDData")
         spread = None if self.uncertainty is None else StdDevUncertainty(self.uncertainty)
         return CCDData(
             self.data,

@@ -8,6 +8,7 @@ import pytest
 
 from gpustack.clips import (
     AvgSigmaClip,
+    Clip,
     ESDClip,
     ExtremaClip,
     Grow,
@@ -19,6 +20,7 @@ from gpustack.clips import (
     SigmaClip,
     SigmaMedianClip,
     WinsorizedClip,
+    parse,
     parse_clip,
 )
 from gpustack.combines import NoiseModel
@@ -307,3 +309,16 @@ def test_what_is_no_text_of_a_clip(given):
 def test_json_without_end():
     with pytest.raises(RecipeError, match="expected the JSON of a recipe"):
         Recipe.from_json("[" * 200_000)
+
+
+@pytest.mark.parametrize("theirs", parse.THEIRS)
+def test_the_names_of_other_programs_are_known_in_refusals(theirs):
+    ours = parse.THEIRS[theirs]
+    with pytest.raises(RecipeError, match=f"got '{theirs}'; here that is '{ours}'$"):
+        parse_clip(theirs)
+    assert isinstance(parse_clip(ours), Clip)
+
+
+def test_an_average_is_a_mean_here():
+    with pytest.raises(RecipeError, match="got 'average'; here that is 'mean'$"):
+        Recipe(combine="average")

@@ -34,6 +34,19 @@ ColumnClip = (
 Clip = ColumnClip | Grow
 CLIPS: dict[str, type[Clip]] = {clip.name: clip for clip in get_args(Clip)}
 
+#: What IRAF, Siril and DRAGONS call them -> the text of the same clip.
+THEIRS = {
+    "minmax": "extrema:among=share",
+    "sigclip": "sigma:ddof=1,about=center,keep=1",
+    "avsigclip": "avgsigma:keep=1",
+    "ccdclip": "noise:keep=1",
+    "crreject": "noise:low=none,keep=1",
+    "pclip": "rank:keep=1",
+    "varclip": "variance",
+    "median": "sigmamedian",
+    "generalized": "esd",
+}
+
 
 def parse_clip(text: str) -> Clip:
     """A clip from its text ``NAME:field=value,...``, the form in which it prints.
@@ -50,7 +63,7 @@ def parse_clip(text: str) -> Clip:
     """
     check(isinstance(text, str), f"clip: expected a text NAME:field=value, got {text!r}")
     name = text.partition(":")[0]
-    clip = CLIPS[word("clip", name, tuple(CLIPS))]
+    clip = CLIPS[word("clip", name, tuple(CLIPS), THEIRS)]
     value: Clip = read("clip", clip, text)
     return value
 

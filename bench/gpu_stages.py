@@ -3,12 +3,11 @@
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bench.gpu_timing import device_seconds, noise, synchronize
 from gpustack.backends.base import Outputs, Samples
@@ -18,7 +17,6 @@ from gpustack.backends.cuda.launch import Job, Kernels
 from gpustack.backends.cuda.slots import Slot
 from gpustack.backends.cuda.work import READERS, Work
 from gpustack.backends.cuda.worker import read_band
-from gpustack.frames import FrameSource, open_frames
 from gpustack.plan import DEFAULT_MEMORY, Band, plan_bands
 from gpustack.recipe import Recipe
 
@@ -28,30 +26,42 @@ KINDS = ("arrays", "files")
 BANDS = 8
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Files(FrameSource):
-    """Frames in files of samples alone, big-endian as in FITS; just written, so in memory."""
+class Arrays:
+    """Images of the host, shape (rows, width); see `gpustack.backends.base.Source`.
 
-    folder: Path
+    Frames and their files need astropy, which not every machine with a device has.
+    """
 
-    @property
-    def row_bytes(self) -> list[int]:
-        """All of a row is read."""
-        return [4 * self.width] * self.n
+    dtype = FLOAT32
+    stored_dtype = FLOAT32
+    weighted = variance = False
+    fresh_bytes = held_bytes = read_bytes = 0
 
-    @cached_property
-    def stored(self) -> list[np.dtype[Any]]:  # type: ignore[override]
-        """As FITS has them."""
-        return [np.dtype(">f4")] * self.n
-
-    def write(self) -> None:
-        """Make the files."""
-        for f in range(self.n):
-            samples = self.frames[f].read(0, self.rows)
-            samples.data.astype(">f4").tofile(self.folder / f"{f}.raw")
+    def __init__(self, images: Sequence[NDArray[np.float32]]) -> None:
+        self.images, self.n = images, len(images)
+        self.rows, self.width = images[0].shape
+        self.stored, self.masked = [self.stored_dtype] * self.n, [False] * self.n
+        self.row_bytes = [self.read_bytes * self.width] * self.n
 
     def read(self, f: int, start: int, stop: int, into: Any = None) -> Samples:
-        """Rows ``[start, stop)`` of file `f`."""
+        """Rows ``[start, stop)`` of image `f`, as they lie."""
+        return Samples(self.images[f][start:stop])
+
+
+class Files(Arrays):
+    """The same in files of samples alone, big-endian as in FITS; just written, so in memory."""
+
+    stored_dtype = np.dtype(">f4")
+    read_bytes = 4
+
+    def __init__(self, images: Sequence[NDArray[np.float32]], folder: Path) -> None:
+        super().__init__(images)
+        self.folder = folder
+        for f, image in enumerate(images):
+            image.astype(">f4").tofile(folder / f"{f}.raw")
+
+    def read(self, f: int, start: int, stop: int, into: Any = None) -> Samples:
+        """Rows ``[start, stop)`` of file `f`, in `into`."""
         size = (stop - start) * 4 * self.width
         with (self.folder / f"{f}.raw").open("rb", buffering=0) as file:
             file.seek(start * 4 * self.width)
@@ -62,11 +72,8 @@ class Files(FrameSource):
 def run(kind: str, name: str, recipe: Recipe, n: int, size: int, folder: Path) -> dict[str, Any]:
     """A whole run from arrays or files of the host, and its parts."""
     row = noise(size * size + n)
-    arrays = [row[f : f + size * size].reshape(size, size).copy() for f in range(n)]
-    source = FrameSource(open_frames(arrays), FLOAT32)
-    if kind == "files":
-        source = Files(frames=source.frames, dtype=FLOAT32, folder=folder)
-        source.write()
+    images = [row[f : f + size * size].reshape(size, size).copy() for f in range(n)]
+    source = Files(images, folder) if kind == "files" else Arrays(images)
     out = Outputs(np.empty((size, size), FLOAT32), mask=np.empty((size, size), bool))
     backend = CudaBackend()
     backend.stream(source, recipe, out, DEFAULT_MEMORY)  # compiles, and takes pinned memory

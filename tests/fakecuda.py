@@ -212,7 +212,7 @@ class Memory:
     """A block on a device, full of garbage."""
 
     def __init__(self, size, number):
-        self.size, self.device_id = size, number
+        self.size, self.device_id, self.gone = size, number, False
         self.bytes = np.full(size + 512, GARBAGE, np.uint8)
         self.ptr = -(-self.bytes.ctypes.data // 512) * 512
         world.live[id(self)] = (self.ptr, size, number)
@@ -221,6 +221,7 @@ class Memory:
     def view(self, start, size):
         """Its bytes from an address on."""
         begin = start - self.bytes.ctypes.data
+        assert not self.gone, "its pool is gone, and all memory with it"
         assert self.ptr <= start <= start + size <= self.ptr + self.size, "beyond the block"
         return self.bytes[begin : begin + size]
 
@@ -233,9 +234,8 @@ class MemoryPointer:
         return MemoryPointer(self.mem, self.ptr - self.mem.ptr + offset, self._keep)
 
     def copy_from_host_async(self, address, size, stream=None):
+        assert world.is_pinned(address), "it may be free before it is read"
         source = host(address, size)
-        if not world.is_pinned(address):
-            source = source.copy()
         target = self.mem.view(self.ptr, size)
         (stream or world.current()).add("up", lambda: np.copyto(target, source))
 
@@ -260,10 +260,14 @@ def host(address, size):
 
 
 class MemoryPool:
-    """Freed blocks are used again on the stream they came from, or given back when asked."""
+    """Freed blocks are used again on the stream they came from, or given back when asked.
+
+    Before CuPy 14.1 all blocks are given back with the pool, those in use too.
+    """
 
     def __init__(self):
-        self._limits, self._held, self._free = {}, {}, []
+        self._limits, self._held, self._free, self._made = {}, {}, [], weakref.WeakSet()
+        weakref.finalize(self, _give_back, self._made)
 
     def set_limit(self, size=None):
         self._limits[world.device] = size
@@ -286,7 +290,9 @@ class MemoryPool:
             self._held[number] = held + size
             world.used[number] += size
             world.most_used = max(world.most_used, *world.used)
-            return self._lend(Memory(size, number), stream)
+            made = Memory(size, number)
+            self._made.add(made)
+            return self._lend(made, stream)
 
     def _lend(self, mem, stream):
         loan = _Loan()
@@ -302,6 +308,12 @@ class MemoryPool:
                     mem.bytes.fill(GARBAGE)
                     self._held[mem.device_id] -= mem.size
                     world.used[mem.device_id] -= mem.size
+
+
+def _give_back(blocks):
+    for mem in blocks:
+        mem.gone = True
+        mem.bytes.fill(GARBAGE)
 
 
 class _Loan:

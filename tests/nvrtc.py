@@ -10,7 +10,13 @@ from pathlib import Path
 from hostbuild import KERNELS, kept
 
 #: The options that CuPy gives of itself, and those of the backend.
-OPTIONS = ("-ftz=true", "-std=c++17", "--fmad=false", "--ptxas-options=-v")
+OPTIONS = (
+    "-ftz=true",
+    "-std=c++17",
+    "--fmad=false",
+    "--device-as-default-execution-space",
+    "--ptxas-options=-v",
+)
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from gpustack.backends.cuda import device
 from gpustack.backends.cuda.slots import Slot
 from gpustack.backends.cuda.worker import Worker
 from gpustack.errors import BackendError, FrameError, InputError
+from gpustack.maps.rejections import RejectionCube
 from recipes import recipe
 
 pytestmark = pytest.mark.usefixtures("small_bands")
@@ -139,6 +140,17 @@ def test_cupy_arrays_on_another_device_are_refused(pretend, what):
         out.data = cupy.asarray(values)
     with pytest.raises(InputError, match=rf"{what}: expected all on device 0.* got .*\[1\]"):
         Cuda().run(band, recipe("median", 2), out)
+
+
+@pytest.mark.parametrize("key", [2, slice(1, 3)])
+def test_rejections_are_unpacked_where_they_are(pretend, key):
+    pretend(devices=2)
+    cupy, marks = device.cupy(), np.eye(3, 12, dtype=bool).reshape(3, 2, 6)
+    with cupy.cuda.Device(1):
+        there = cupy.asarray(np.packbits(marks, axis=-1))
+    found = RejectionCube(there, marks.shape)[key]
+    assert found.device.id == 1
+    np.testing.assert_array_equal(found.get(), marks[key])
 
 
 def test_a_frame_that_cannot_be_read_ends_the_run(pretend):

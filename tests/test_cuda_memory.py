@@ -121,7 +121,11 @@ def test_only_small_slots_are_kept_by_the_pool_of_pinned_memory(pretend, monkeyp
     stream(frames(), recipe("everything", N), memory=3 * (48 << 10))
     assert (set(pooled), own) == ({32 << 10}, [])
     pooled.clear()
-    stream(frames(), recipe("everything", N), memory=3 * (64 << 10), kind=BandSource)
+    stream(frames(), recipe("everything", N), memory=3 * (80 << 10), kind=BandSource)
+    assert (set(pooled), own) == ({32 << 10}, []), "more than the pool keeps, for nothing"
+    pooled.clear()
+    monkeypatch.setattr("gpustack.backends.cuda.work.LEAST_BYTES", 60 << 10)
+    stream(frames(), recipe("everything", N), memory=3 * (80 << 10), kind=BandSource)
     assert not pooled
     assert (32 << 10) < max(own) < (64 << 10), "it was rounded up"
 

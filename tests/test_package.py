@@ -142,6 +142,7 @@ BACKENDS = [dotted(path) for path in MODULES if path.is_relative_to(PACKAGE / "b
 LOADS = {
     "gpustack": ("import gpustack", {"gpustack"}),
     "command line": ("import gpustack.cli", {"gpustack", "click"}),
+    "times of a device": ("import bench.gpu", {"gpustack", "numpy"}),
     "values": ("from gpustack import SigmaClip, Recipe", {"gpustack"}),
     **{
         name: (f"import {name}", {"gpustack", "numpy"})
@@ -172,6 +173,13 @@ def loaded(statement):
 @pytest.mark.parametrize(("statement", "expected"), LOADS.values(), ids=LOADS)
 def test_what_an_import_loads(statement, expected):
     assert loaded(statement) <= expected
+
+
+def test_what_a_device_alone_is_tested_with_needs_no_astropy():
+    files = re.findall(r"tests/(test_\w+)\.py", (ROOT / "docs" / "gpu.md").read_text())
+    assert "test_cuda_device" in files
+    found = loaded(f"sys.path.insert(0, 'tests'); import {', '.join(files)}")
+    assert not found & {"astropy", "bottleneck", "ccdproc", "click", "reproject"}
 
 
 #: What `gpustack --help` may load, of 144 modules when this was written, Python's own among them;

@@ -320,5 +320,5 @@ def test_the_names_of_other_programs_are_known_in_refusals(theirs):
 
 
 def test_an_average_is_a_mean_here():
-    with pytest.raises(RecipeError, match="got 'average'; here that is 'mean'$"):
+    with pytest.raises(RecipeError, match=r"got 'average'; here that is 'mean'$"):
         Recipe(combine="average")

@@ -1,6 +1,7 @@
 """Frames that are cupy arrays: they stay on their device."""
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
@@ -110,10 +111,13 @@ def reshaped(array: Any, *shape: int) -> Any:
     A view, but for axes that lie in another order; then a copy, which CuPy would make on the
     current device.
     """
-    if not is_array(array):
+    with here(array):
         return array.reshape(shape)
-    with array.device:
-        return array.reshape(shape)
+
+
+def here(array: Any) -> AbstractContextManager[Any]:
+    """Within it, the device of an array is the current one; of one of the host nothing changes."""
+    return array.device if is_array(array) else nullcontext()
 
 
 def library(array: Any) -> Any:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from gpustack.backends.base import Samples
 from gpustack.frames.base import Frame
-from gpustack.frames.resident import ResidentFrame
+from gpustack.frames.resident import ResidentFrame, here
 from gpustack.frames.variance import READ_BYTES, inverse_variance
 
 
@@ -104,8 +104,7 @@ class FrameSource:
     def here(self) -> AbstractContextManager[Any]:
         """Within it, arrays are computed with where the frames are."""
         first = self.frames[0]
-        context: Any = first.data.device if isinstance(first, ResidentFrame) else nullcontext()
-        return context  # type: ignore[no-any-return]
+        return here(first.data) if isinstance(first, ResidentFrame) else nullcontext()
 
     def unweighted(self) -> Self:
         """The same without a weight for every sample."""

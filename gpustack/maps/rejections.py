@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpustack.backends.sink import Sink
-from gpustack.frames.resident import library, on_host
+from gpustack.frames.resident import here, library, on_host
 from gpustack.maps.base import Part, Stack
 from gpustack.reasons import Reason
 
@@ -40,6 +40,10 @@ class RejectionCube:
 
     def __getitem__(self, key: Any) -> Any:
         """As of an array of bool; only frames that the first index means are unpacked."""
+        with here(self.packed):
+            return self._indexed(key)
+
+    def _indexed(self, key: Any) -> Any:
         first, *rest = key if isinstance(key, tuple) and key else (key,)
         plain = all(isinstance(one, int | slice | EllipsisType | None) for one in rest)
         if plain and isinstance(first, int | np.integer) and not isinstance(first, bool):
@@ -50,7 +54,7 @@ class RejectionCube:
             for at, i in enumerate(wanted):
                 cube[at] = self._frame(i)
             return cube[(slice(None), *rest)]
-        return self[:][key]
+        return self._indexed(slice(None))[key]
 
     def __setitem__(self, key: tuple[int, slice], rows: Any) -> None:
         """Take rows of a frame, as a `Sink` does: counted over all its axes but the last."""

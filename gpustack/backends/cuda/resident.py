@@ -181,8 +181,10 @@ class Call:
         address = int(self._memory.ptr)
         clip_table = address + records.nbytes
         tables = np.concatenate([records.view(np.uint8), job.clip_table(clip_table, 0)])
-        # From memory that is not pinned: it is free again when this returns.
-        self._memory.copy_from_host_async(tables.ctypes.data, tables.nbytes)
+        # CuPy sends arrays from pinned memory of its own, which it keeps until they are up: of
+        # what is not pinned, nothing says when it may be free again.
+        staged = device.cupy().asarray(tables)
+        self._memory.copy_from_device_async(staged.data, tables.nbytes)
         self._tallies = self._memory + table_bytes
         record = _addresses(out, job, int(self._tallies.ptr))
         self._run = kernels.prepare(job, records, address, clip_table, record, shape)

@@ -72,6 +72,7 @@ class Slot:
     def __init__(self, layout: Layout, host_bytes: int, pool: Any) -> None:
         cuda = device.cupy().cuda
         self._layout = layout
+        self._pool = pool  # before CuPy 14.1 what is left of a pool's memory goes with it
         self._pinned = _pinned(host_bytes)
         self._host = np.frombuffer(self._pinned, np.uint8, host_bytes)
         self._intake = pool.malloc(layout.intake.size)

@@ -98,12 +98,11 @@ class Worker:
         """How many slots, and the rows of each."""
         work = self._work
         for at_once in range(SLOTS, 0, -1):
-            host, memory = self._memory // at_once, self._limit // at_once
-            pooled = power_of_two(max(host, 1))
-            for room in (pooled, host) if pooled <= POOLED else (host,):
+            memory = self._limit // at_once
+            for room, least in self._rooms(self._memory // at_once):
                 fits = partial(self._fits, at_once=at_once, room=min(room, memory))
                 most = work.fitting_rows(fits)
-                if most:
+                if most >= least:
                     enough = max(-(-work.source.rows // bands), work.enough_rows)
                     most = min(most, enough)
                     slots = min(at_once, -(-work.source.rows // most))
@@ -118,6 +117,15 @@ class Worker:
             f"{row.size + work.beside(row):,} bytes on the host and {row.size:,} on the device; "
             f"got {self._memory:,} and {self._limit:,} bytes"
         )
+
+    def _rooms(self, host: int) -> tuple[tuple[int, int], ...]:
+        """Bytes of the host that a slot may have, and from how many rows on they are worth it.
+
+        What CuPy's pool keeps for the next run comes first, where bands are large enough in it.
+        """
+        pooled = min(power_of_two(max(host, 1)), POOLED)
+        least = self._work.enough_rows if 2 * pooled <= host else 1
+        return (pooled, max(least, 1)), (host, 1)
 
     def _fits(self, layout: Layout, at_once: int, room: int) -> bool:
         """Whether slots of this layout have room, each and with what reading makes."""

@@ -14,6 +14,8 @@ from gpustack import backends
 from gpustack.backends.cpu import available_cores
 
 ROOT = Path(__file__).resolve().parents[1]
+#: Sets of instructions that numpy's sorts and ufuncs are much faster with, the latest first.
+VECTORS = ("avx512_vbmi2", "avx512f", "avx2")
 LIBRARIES = ("gpustack", "numpy", "astropy", "bottleneck", "ccdproc", "reproject")
 
 
@@ -63,9 +65,11 @@ def write(path: Path | None, results: dict[str, Any]) -> None:
 
 
 def machine() -> dict[str, Any]:
-    """Processor, cores that may be used, memory, operating system, and our threads."""
+    """Processor and its vectors, cores that may be used, memory, system, and our threads."""
+    flags = (_first_of(Path("/proc/cpuinfo"), "flags") or "").split()
     return {
         "cpu": _first_of(Path("/proc/cpuinfo"), "model name") or platform.machine(),
+        "vectors": next((name for name in VECTORS if name in flags), None),
         "cores": available_cores(),
         "memory": _first_of(Path("/proc/meminfo"), "MemTotal"),
         "system": platform.system(),

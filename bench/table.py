@@ -135,10 +135,11 @@ def goals_table(results: Results) -> str:
 def machine_table(results: Results) -> str:
     """Where it ran, with what."""
     machine, settings = results["machine"], results["settings"]
-    load = machine["load_before"]
+    load, known = machine["load_before"], machine.get("vectors")
+    vectors = f" with {known}" if known else ""
     rows = [
         ("frames", f"{settings['frames']} of {settings['size']} x {settings['size']} pixels"),
-        ("processor", f"{machine['cpu']}, {machine['cores']} cores used"),
+        ("processor", f"{machine['cpu']}{vectors}, {machine['cores']} cores used"),
         ("gpustack", "; ".join(f"{k}: {v}" for k, v in machine["gpustack"].items())),
         ("memory, system", f"{machine['memory']}, {machine['system']}"),
         ("load before it", "" if load is None else f"{load:.1f}"),

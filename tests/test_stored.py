@@ -37,7 +37,7 @@ def test_sorted_as_integers_they_are_sorted(dtype, bzero):
     for n in (1, 2, 25, max(NETWORK_FRAMES.values()) + 1):
         one = stored(some(dtype, n), bzero=bzero)
         before, expected = one.flat.copy(), np.sort(decoded(one), axis=0)
-        assert one.has_order
+        assert one.has_order == (n <= 25 or one.flat.itemsize > 2)
         assert one.sort(None).tobytes() == expected.tobytes()
         assert np.array_equal(one.flat, before), "what is stored stays"
 

@@ -11,8 +11,9 @@ from gpustack.backends.few_ranks import find_ranks, reader
 
 #: Up to so many frames the network is faster than ``ndarray.sort(axis=0)``, by itemsize:
 #: its cost grows as n log^2 n, and a vector register holds half as many float64.
-#: Measured by bench/sorting.py.
-NETWORK_FRAMES = {2: 64, 4: 40, 8: 24}
+#: Measured by bench/sorting.py. Of 16 bits it is faster than the sort of float32, see
+#: `gpustack.backends.stored`.
+NETWORK_FRAMES = {2: 128, 4: 40, 8: 24}
 
 #: In rows of no more than so many pixels, up to so many frames: the network is hundreds of calls,
 #: after each of which a thread waits for the GIL, and the sort is one.

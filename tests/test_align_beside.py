@@ -29,6 +29,30 @@ def test_the_variance_of_a_masked_pixel_goes_nowhere(order):
     np.testing.assert_allclose(variance[valid], 1, rtol=1e-6)
 
 
+@pytest.mark.parametrize("order", ["bilinear", "bicubic"])
+def test_a_variance_that_is_not_known_spoils_none_but_those_near(order):
+    image = noisy(tangent(degrees=4))
+    variance = np.ones(image.shape)
+    variance[50, 60] = np.nan
+    image.uncertainty = VarianceUncertainty(variance)
+    align = Reproject(tangent(), shape=image.shape, order=order)
+    (frame,) = bring_together(open_frames([image]), align).frames
+    found, valid = frame.read_variance(0, 100), np.isfinite(frame.read(0, 100).data)
+    lost = valid & np.isnan(found)
+    assert 0 < lost.sum() < 40
+    np.testing.assert_allclose(found[valid & ~lost], 1, rtol=1e-6)
+
+
+def test_no_variance_is_below_0_beside_a_step():
+    image = noisy(tangent(degrees=4))
+    image.uncertainty = VarianceUncertainty(
+        np.where(np.arange(120) < 60, 1.0, 1e4) + 0 * image.data
+    )
+    align = Reproject(tangent(), shape=image.shape, order="bicubic")
+    (frame,) = bring_together(open_frames([image]), align).frames
+    assert np.nanmin(frame.read_variance(0, 100)) == 0
+
+
 def test_what_told_of_the_pixels_of_a_frame_is_gone():
     image = noisy(tangent())
     cards = {"LTV1": 5.0, "LTM1_1": 1.0, "CCDSEC": "[1:9,1:9]", "CRPIX1A": 3.0, "WAT1_001": "x"}

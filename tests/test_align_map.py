@@ -89,6 +89,23 @@ def test_where_nodes_do_not_tell_it_is_exact():
     np.testing.assert_allclose(made.at(x, y)[0], transform(x, y)[0], rtol=0, atol=TOLERANCE)
 
 
+def test_what_bends_by_more_than_a_ten_thousandth_of_a_pixel_between_nodes_is_exact():
+    def transform(x, y):
+        return x + 3.9e-6 * np.square(x), y + 0.0
+
+    made = PixelMap.of(transform, ROWS, COLUMNS)
+    x, y = all_pixels(ROWS, COLUMNS)
+    np.testing.assert_allclose(made.at(x, y)[0], transform(x, y)[0], rtol=0, atol=1e-4)
+
+
+def test_the_extent_holds_what_nodes_do_not_tell_of():
+    def transform(x, y):
+        return x + np.where(np.asarray(x) % STEP == 0, 0.0, 50.0), y + 0.0
+
+    made = PixelMap.of(transform, ROWS, COLUMNS, rough=True)
+    assert made.extent(slice(64, 80), slice(64, 80)) == [(64, 79), (64, 129)]
+
+
 def test_what_lies_beyond_the_horizon_has_no_place():
     behind = between(TARGET, tangent(crval=(190.0, -20.0)))
     made = PixelMap.of(behind, ROWS, COLUMNS)

@@ -1,6 +1,7 @@
 """What cannot be aligned by what is seen: errors that name it, or frames that are left out."""
 
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from astropy.nddata import CCDData
 
 import starfield as sky
 from gpustack import Register, stack
-from gpustack.align import bring_together
+from gpustack.align import bring_together, stars
 from gpustack.align.seen import _median9
 from gpustack.align.similarity import Similarity
 from gpustack.errors import (
@@ -180,3 +181,14 @@ def test_shifts_that_make_a_grid_too_large(good):
     said = r"register: .* frame 2 in \[.*\] and frame 1 in \[.*\] lie farthest apart; extent='ref"
     with pytest.raises(InputError, match=said):
         bring_together(frames, Register(extent="union"), lie)
+
+
+def test_matches_that_may_be_by_chance_are_none(monkeypatch):
+    alike = np.array([10 + 10j, 40 + 12j, 15 + 38j, 33 + 30j])
+    lists = [np.append(alike, start + 7 * np.arange(6)) for start in (3 + 20j, 3 + 45j)]
+    monkeypatch.setattr(stars, "find_stars", lambda name, image: lists[name == "two"])
+    monkeypatch.setattr(stars, "_search", lambda *lists: Similarity())
+    small, large = SimpleNamespace(size=50 * 50), SimpleNamespace(size=10**12)
+    with pytest.raises(FrameError, match="got 4 matches among 10 and 10 stars"):
+        stars.Stars("one", small).measure("two", small)
+    assert stars.Stars("one", large).measure("two", large)[1]["stars"] == 4

@@ -76,6 +76,12 @@ def test_interpolation_is_that_of_reproject(order, dtype):
         assert 0.1 < np.isnan(got[1]).mean() < 0.9
 
 
+def test_of_places_half_a_pixel_outside_those_before_the_first_are_inside():
+    places = np.array([[[0.0, 0, 0]], [[-0.5, 1, 2.5]]])
+    found = interpolate(np.array([[1.0, 2, 3]]), places, Resampling())
+    np.testing.assert_array_equal(found, [[1, 2, np.nan]])
+
+
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("flux", ["ratio", "local", "unscaled"])
 def test_all_methods_and_fluxes_do_as_wcs_project(method, flux):

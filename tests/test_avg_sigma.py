@@ -151,6 +151,13 @@ def tall(weights=False):
     return with_weights(band) if weights else band
 
 
+def test_the_order_of_frames_changes_no_bit_of_the_noise():
+    data = sky(25, (31, 70)).astype("f4")
+    asked = Recipe(clips=AvgSigmaClip())
+    one, other = (told(plain(some), asked).clips[0].sigmas for some in (data, data[::-1]))
+    np.testing.assert_array_equal(one, other)
+
+
 @pytest.mark.parametrize("n", [9, 25])
 def test_bands_and_layouts_change_no_bit_of_the_noise(cut, n):
     data = sky(n, (31, 70)).astype("f4")

@@ -3,8 +3,10 @@
 import math
 import os
 import pickle
+from collections import OrderedDict
 from dataclasses import replace
 from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from hypothesis import strategies as st
 
 from gpustack import AvgSigmaClip, Grow, Image, InputError, Offsets, Reproject, SigmaClip
 from gpustack.backends.cpu import CpuBackend
+from gpustack.cluster import opening as how_to_open
 from gpustack.cluster.cutting import AHEAD, MOST_BYTES, cut
 from gpustack.cluster.opening import Opening, everywhere, stamps_of, versions_here, whole_paths
 from gpustack.cluster.rows import Made, RowSink, row_bytes
@@ -127,6 +130,7 @@ def test_tasks_cover_each_row_once_within_limits(rows, workers, read, made, memo
     assert step == 1 or step * read <= MOST_BYTES
     assert parts.window * step * made <= max(memory, made)
     assert not most or step <= most
+    assert step <= chunk or step % chunk == 0
 
 
 def files(folder):
@@ -195,6 +199,15 @@ def test_frames_go_apart_where_none_needs_another(tmp_path):
     assert replace(given, flags=Flags()).apart
     assert not replace(given, align=Reproject()).apart
     assert not replace(given, flags=Flags(bad=(1,))).apart
+
+
+def test_the_frames_of_the_stacks_that_were_used_last_stay_open(monkeypatch):
+    monkeypatch.setattr(how_to_open, "_opened", OrderedDict())
+    one, two, three = (SimpleNamespace(token=token, frames=list) for token in "abc")
+    first = how_to_open.opened(one)
+    for other in (two, one, three):
+        how_to_open.opened(other)
+    assert how_to_open.opened(one) is first
 
 
 def test_samples_are_not_sent():

@@ -97,6 +97,14 @@ def test_arguments_of_the_reader(arguments, tmp_path):
     assert_same(combine(names, **arguments), combine(images))
 
 
+def test_hdu_0_is_the_first_with_an_image(tmp_path):
+    names = [tmp_path / "1.fits", tmp_path / "2.fits"]
+    for name in names:
+        image = fits.ImageHDU(np.ones((2, 3)), fits.Header({"BUNIT": "adu"}))
+        fits.HDUList([fits.PrimaryHDU(), image]).writeto(name)
+    assert (combine(names, hdu=0).data == 1).all()
+
+
 def test_headers_of_the_first_image(tmp_path):
     images = sky(3)
     for number, image in enumerate(images):
@@ -139,6 +147,12 @@ def test_a_scale_function_sees_masks_where_there_are_any():
     images[1].mask = None
     combine(images, scale=lambda image: seen.append(isinstance(image, np.ma.MaskedArray)) or 1.0)
     assert seen == [True, False, True]
+
+
+def test_an_image_without_samples_needs_no_factor_of_a_function():
+    images = [CCDData(np.full((2, 3), value), unit="adu") for value in (2.0, 4.0, 9.0)]
+    images[2].mask = np.ones((2, 3), bool)
+    assert (combine(images, scale=lambda image: 1 / image.mean()).data == 1).all()
 
 
 def largest(array, axis):

@@ -154,6 +154,7 @@ def test_masked_samples_and_nan_use_up_extrema():
         ([100, 100], np.int8, -56),
         ([1e30, 5], np.int32, 5),
         ([-5, 3], np.uint64, 3),
+        ([2.0**63, 5], np.int64, 5),
         ([2.0**63, 2.0**62], np.uint64, 2**63 + 2**62),
         ([6e4, 6e4], np.float16, np.inf),
         ([1e300, 2], np.float32, 2),
@@ -165,6 +166,11 @@ def test_numbers_that_the_dtype_cannot_hold(samples, dtype, total):
         assert combiner.sum_combine().data == total
         assert combiner.data_arr.dtype == dtype
         assert combiner.sum_combine().data == total
+
+
+def test_integers_that_float32_cannot_hold_are_combined_exactly():
+    images = column(16_777_217, 16_777_217, 16_777_219)
+    assert Combiner(images, dtype=np.int32).median_combine().data == 16_777_217
 
 
 @pytest.mark.parametrize("dtype", [np.int32, np.float32])

@@ -69,6 +69,13 @@ def test_functions_of_sigma_clips_see_masked_samples_as_nan():
         assert rejected(combiner) == [5, 6]
 
 
+def test_functions_of_sigma_clips_see_infinite_samples_that_were_put_in_as_nan():
+    combiner = Combiner(column(1, 2, 3, 4))
+    combiner.data_arr = np.array([1.0, 2, 3, np.inf]).reshape(4, 1, 1)
+    combiner.sigma_clipping(2, 2, func=lambda array, axis: np.nanmean(array, axis) / 1)
+    assert rejected(combiner) == [3]
+
+
 def test_a_function_never_changes_what_is_known_without_it():
     combiner = Combiner([*column(1, 2, masked=[0, 1]), *column(5, masked=[0])])
     result = combiner.average_combine(scale_func=lambda array, axis: np.ma.getdata(array).max(axis))

@@ -1,5 +1,7 @@
 """The samples that a Combiner shows: reading them changes nothing, changing them counts."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from astropy.nddata import CCDData
@@ -8,6 +10,7 @@ from hypothesis import strategies as st
 
 from ccds import column, rejected, sky
 from gpustack import Combiner
+from gpustack.combiner.recorder import CAST_MEMORY
 
 #: Some ten float64 numbers added up in another order.
 ROUNDING = 1e-12
@@ -73,6 +76,19 @@ def test_samples_that_are_put_in():
     assert combiner.median_combine().data == 8
     combiner.mask = np.array([1, 0, 0, 1]).reshape(4, 1, 1)
     assert combiner.median_combine().data == 8
+
+
+def test_clips_from_before_do_not_run_on_samples_that_are_put_in():
+    combiner = Combiner(column(1, 2, 3))
+    combiner.minmax_clipping(max_clip=6)
+    combiner.data_arr = np.array([5.0, 7, 9]).reshape(3, 1, 1)
+    assert combiner.average_combine().data == 7
+
+
+def test_long_rows_that_are_cast_have_room():
+    recorder = Combiner(column(1, 2), dtype=np.int16)._recorder
+    assert recorder._room([SimpleNamespace(row_bytes=4)]) == CAST_MEMORY
+    assert recorder._room([SimpleNamespace(row_bytes=CAST_MEMORY)] * 2) >= 4 * 2 * CAST_MEMORY
 
 
 def test_samples_of_another_shape():

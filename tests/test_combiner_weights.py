@@ -93,6 +93,16 @@ def test_scaling_by_function_sees_the_masked_array_of_what_is_left():
     assert [bool(image.mask.all()) for image in seen] == [False, True, True]
 
 
+def test_samples_of_float32_are_scaled_in_float64():
+    images = [CCDData(image.data, unit="adu") for image in sky(3)]
+    factors = np.array([1 / 3, 0.7, 1.1])
+    combiner = Combiner(images, dtype=np.float32)
+    combiner.scaling = factors
+    samples = np.array([image.data for image in images], np.float32)
+    expected = (samples * factors.reshape(3, 1, 1)).mean(axis=0)
+    np.testing.assert_array_equal(combiner.average_combine().data, expected.astype(np.float32))
+
+
 def test_an_image_without_samples_needs_no_factor():
     combiner = Combiner(column(2, 4, 7, masked=[2]))
     combiner.scaling = lambda image: np.nan if image.mask.all() else 1 / image.mean()

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 from astropy.io import fits
+from astropy.nddata import CCDData
 
 from gpustack import stack
 from gpustack.backends.cpu import CpuBackend
@@ -97,3 +98,16 @@ def test_bands_and_threads_change_no_bit(folder, monkeypatch, case):
         assert_same_bits(results[0], other)
         for name in ("valid", "rejected", "scale", "zero"):
             np.testing.assert_array_equal(results[0].per_frame[name], other.per_frame[name])
+
+
+@pytest.mark.filterwarnings("ignore:frames differ in EXPTIME")
+def test_the_order_of_frames_changes_no_bit_of_the_exposure():
+    seconds = [0.1, 0.2, 0.3, 0.7, 1000.0]
+    frames = [
+        CCDData(np.ones((2, 3)), unit="adu", header=fits.Header({"EXPTIME": time}))
+        for time in seconds
+    ]
+    orders = (frames, frames[::-1], frames[2:] + frames[:2])
+    one, *others = (stack(some, outputs="exposure").exposure for some in orders)
+    for other in others:
+        np.testing.assert_array_equal(one, other)

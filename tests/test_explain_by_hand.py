@@ -116,6 +116,15 @@ def test_bounds_by_the_variance_of_each_sample_by_hand():
     assert "pass 1: center 10, lower bounds 4 to 8, upper bounds 13 to 19; 1 rejected low" in said
 
 
+def test_bounds_that_are_undefined_are_not_among_those_of_all():
+    frames = [
+        NDData(np.full((1, 1), 10.0), uncertainty=VarianceUncertainty(np.full((1, 1), variance)))
+        for variance in (np.nan, 1, 9)
+    ]
+    said = str(explain(frames, 0, 0, VarianceClip(2, 3)))
+    assert "center 10, lower bounds 4 to 8, upper bounds 13 to 19; 0 rejected low" in said
+
+
 def test_the_line_by_hand():
     # Sorted 0, 1, 2, 3, 14: the line is -2 + 3 rank, the distances 2, 0, 2, 4, 4, on average 2.4.
     column = np.array([14, 3, 2, 1, 0], float)[:, None, None]

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gpustack import ExtremaClip, SigmaClip, stack
 from gpustack.backends import frayed
 from gpustack.backends.block import Block
 from gpustack.backends.frayed import ENDS, square_up
@@ -62,3 +63,14 @@ def test_parts_that_lost_much_or_have_no_sums_stay_as_they_are(monkeypatch):
     square_up([torn, unknown], uniform)
     assert "squares" not in torn.known
     assert "squares" not in unknown.known
+
+
+def test_columns_that_hold_ends_that_others_lost_are_squared_with_them():
+    data = np.random.default_rng(8).normal(1000, 10, (100, 60, 70)).astype("f4")
+    data[3, :10] = 5000
+    clips = [SigmaClip(4, 4), ExtremaClip(1, 1, among="share")]
+    with np.errstate(all="ignore"):
+        one, other = (stack(some, clips, backend="cpu") for some in (data, data.astype("f8")))
+    assert (one.count[:10] == 99).any()
+    np.testing.assert_array_equal(one.count, other.count)
+    np.testing.assert_allclose(one.uncertainty, other.uncertainty, rtol=1e-6)

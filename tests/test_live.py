@@ -93,6 +93,13 @@ def test_the_order_of_frames_does_not_matter():
     np.testing.assert_allclose(one.result().data, other.result().data, rtol=LAST_BIT)
 
 
+def test_frames_may_weigh_more_after_some_that_weigh_1():
+    live = LiveStack()
+    for value, weight in ((1.0, 1), (4.0, 1), (2.0, 3)):
+        live.add(np.array([[value, np.nan if value == 4 else value]]), weight=weight)
+    np.testing.assert_allclose(live.result().data, [[11 / 5, 7 / 4]], rtol=LAST_BIT)
+
+
 def test_a_result_stays_as_it_was():
     live = LiveStack()
     live.add(np.ones((2, 2)))

@@ -13,6 +13,7 @@ from gpustack.frames import companions
 from gpustack.maps.extensions import EXTENSIONS
 from gpustack.reasons import Reason
 from gpustack.recipe import MAPS, OUTPUTS
+from skies import tangent
 
 pytestmark = pytest.mark.filterwarnings("ignore:frames differ in EXPTIME")
 
@@ -80,6 +81,14 @@ def test_every_map_that_is_an_image_is_known_as_none():
     images = {name for name in EXTENSIONS.values() if name != "FRAMES"}
     assert images == {*companions.MAPS, "DQ"}
     assert "DQ" in companions.MASKS
+
+
+def test_the_cube_of_rejections_has_no_coordinates_of_an_image():
+    frames = [CCDData(np.ones(SHAPE), unit="adu", wcs=tangent()) for _ in range(3)]
+    result = stack(frames, ExtremaClip(1, 0), outputs=("count", "rejections"))
+    count, cube = result.to_hdulist(maps=["count", "rejections"])[-2:]
+    assert count.header["CTYPE1"] == "RA---TAN"
+    assert "CTYPE1" not in cube.header
 
 
 def test_maps_that_are_not_there_are_refused(folder):

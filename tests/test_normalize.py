@@ -9,7 +9,7 @@ from astropy.nddata import CCDData
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpustack import Keyword, Statistic, stack
+from gpustack import Keyword, Noise, Statistic, stack
 from gpustack.errors import GpustackWarning
 from gpustack.frames import open_frames
 from gpustack.normalize.survey import survey
@@ -124,6 +124,20 @@ def test_weights_by_noise_are_inverse_variances_of_the_scaled_frames():
     np.testing.assert_allclose(scaled, plain / np.array([1, 3, 0.5]) ** 2, rtol=EXACT)
 
 
+def test_masked_samples_do_not_count_as_noise_on_either_side():
+    plane = sky(1, shape=(40, 40))[0]
+    for side in (slice(0, 20), slice(20, 40)):
+        spoilt = plane.copy()
+        spoilt[:, side] = 1e6 * np.random.default_rng(1).normal(size=(40, 20))
+        bad = np.zeros(plane.shape, bool)
+        bad[:, side] = True
+        (frame,) = open_frames([np.ma.array(spoilt, mask=bad)])
+        half = np.delete(plane, side, axis=1)
+        (alone,) = open_frames([half])
+        kept = [survey([one], [Noise()], ())["noise", None] for one in (frame, alone)]
+        assert kept[0] == kept[1]
+
+
 def test_scaling_frames_does_not_change_what_noise_weighs():
     planes = sky(4)
     factors = np.array([1, 4, 0.5, 2]).reshape(-1, 1, 1)
@@ -209,3 +223,23 @@ def test_weights_of_each_frame_in_a_list():
     frames = np.array([1.0, 3.0]).reshape(2, 1, 1)
     weights = [np.ma.MaskedArray([[5.0]], [[True]]), np.ma.MaskedArray([[1.0]], [[False]])]
     assert stack(frames, weights=weights).data == 3
+
+
+def test_numbers_given_as_zero_change_no_spread_that_scales():
+    planes = sky(3) * np.array([1, 2, 4]).reshape(-1, 1, 1)
+    alone = stack(planes, scale="mad").frames["scale"]
+    beside = stack(planes, scale="mad", zero=[0, 3, 50]).frames["scale"]
+    np.testing.assert_array_equal(beside, alone)
+
+
+def test_weights_by_a_statistic_are_those_of_the_frames_before_scaling():
+    planes = sky(3)
+    alone = stack(planes, weights="mean").frames["weight"]
+    scaled = stack(planes, weights="mean", scale=[1, 2, 4]).frames["weight"]
+    np.testing.assert_array_equal(scaled, alone)
+
+
+def test_a_mode_may_be_the_highest_value_looked_at():
+    values = np.concatenate([np.zeros(3), np.arange(6), np.full(11, 100.0)])
+    (frame,) = open_frames([values.reshape(4, 5)])
+    assert survey([frame], [Statistic("mode")], ())["mode", None] == [100]

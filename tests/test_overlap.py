@@ -124,6 +124,14 @@ def test_a_frame_with_samples_that_were_not_looked_at_is_no_empty_frame(monkeypa
         stack(planes, zero="overlap")
 
 
+def test_a_frame_whose_last_rows_are_invalid_is_no_empty_frame(monkeypatch):
+    monkeypatch.setattr(overlap, "_AT_ONCE", 5 * SHAPE[1])
+    planes = covered([0, 7], [slice(0, 30)] * 2)
+    planes[1, 5:] = np.nan
+    found = stack(planes, zero="overlap").frames["zero"]
+    np.testing.assert_allclose(found, [0, 7], rtol=0, atol=EXACT)
+
+
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(1, 300))
 def test_chosen_samples_are_few_and_meet_every_column(rows, width, most):
     chosen = choose((rows, width), most)

@@ -6,14 +6,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from gpustack.backends import esd, winsor
+from gpustack.backends import esd, off_line, risk, winsor
 from gpustack.backends.bounds import bounds
 from gpustack.backends.columns import Uniform
 from gpustack.backends.ragged import Ragged
 from gpustack.backends.screens import screen, tells
 from gpustack.backends.statistics import mean, std
 from gpustack.backends.unsorted import Unsorted
-from gpustack.clips import ESDClip, MADClip, NoiseClip, SigmaClip, WinsorizedClip
+from gpustack.clips import (
+    ESDClip,
+    LinearFitClip,
+    MADClip,
+    NoiseClip,
+    SigmaClip,
+    WinsorizedClip,
+)
+from gpustack.recipe import Recipe
 
 N = st.integers(1, 14)
 SAMPLES = {
@@ -87,6 +95,15 @@ def by_a_hair():
     rng = np.random.default_rng(7)
     for n, level, noise in [(3, 1e6, 1), (9, 1000, 30), (25, 0, 1), (25, 1e7, 30), (2000, 3000, 5)]:
         yield np.sort(rng.normal(level, noise, (n, 500)).astype("f4"), axis=0)
+
+
+@pytest.mark.parametrize("clip", [WinsorizedClip(2, 2), ESDClip(significance=0.3)], ids=str)
+def test_what_is_rejected_of_samples_whose_squares_underflow_was_at_risk(clip):
+    for scale in (2e-23, 5e-23, 1e-22):
+        data = np.random.default_rng(0).normal(0, scale, (7, 20_000)).astype("f4")
+        rejected = touched(clip, uniform(data))
+        assert rejected.sum() > 100
+        assert not (rejected & ~at_risk(clip, uniform(data))).any()
 
 
 def test_the_least_spreads_are_no_more_than_the_spreads():
@@ -201,6 +218,40 @@ def test_no_sample_is_told_by_a_hair(data, ulps, ddof, center):
     assert not (beyond_outer & ~rejected).any()
 
 
+@pytest.mark.parametrize("n", [9, 10])
+@pytest.mark.parametrize(("level", "sigma"), [(1e5, 0.01), (1e5, 3), (0, 5e-23), (0, 1e-44)])
+@pytest.mark.parametrize(
+    "clip",
+    [
+        MADClip(2, 2),
+        SigmaClip(2, 2, "mean", spread="mad_std"),
+        SigmaClip(0.2, 0.2, "mean"),
+        SigmaClip(2, 2, "mean"),
+        SigmaClip(2, 2, about="center"),
+    ],
+    ids=str,
+)
+def test_no_sample_is_told_wrong_where_last_bits_are_large(clip, level, sigma, n):
+    data = np.random.default_rng(n).normal(level, sigma, (n, 20_000)).astype("f4")
+    beyond_inner, beyond_outer, rejected = told_and_true(clip, data)
+    varies = np.ptp(data.astype(float), axis=0) > 0
+    assert not (rejected & ~beyond_inner & varies).any()
+    assert not (beyond_outer & ~rejected & varies).any()
+
+
+def test_sums_of_many_squares_that_are_rounded_alike_tell_nothing_by_a_hair():
+    # Of equal squares each addition is off to the same side.
+    levels = np.random.default_rng(3).uniform(1, 2, 30).astype("f4")
+    data = np.repeat(np.outer([0, 1, 60], levels).astype("f4"), [1500, 1500, 1], axis=0)
+    column = data[:, 0].astype(float)
+    ratio = float((column[-1] - column.mean()) / column.std())
+    for off in (-(2.0**-20), 2.0**-20):
+        clip = SigmaClip(None, ratio * (1 + off), "mean")
+        beyond_inner, beyond_outer, rejected = told_and_true(clip, data)
+        assert not (rejected & ~beyond_inner).any()
+        assert not (beyond_outer & ~rejected).any()
+
+
 @pytest.mark.parametrize("scale", [1e-19, 1.0, 1e15])
 @pytest.mark.parametrize(
     "clip",
@@ -247,6 +298,23 @@ def test_intervals_are_unsure_where_a_sample_is_between_the_bounds():
     assert (lo == 0).all()
     assert hi[:2].tolist() == [24, 25]
     assert unsure.tolist() == [False, False, True]
+
+
+def test_every_column_is_at_risk_of_a_clip_by_frame_where_a_scale_is_below_0():
+    columns, clip = uniform(np.ones((3, 4), "f4")), SigmaClip(poisson=True)
+    for scale, all_are in (((1.0, 0.5, 2.0), False), ((1.0, -0.5, 2.0), True)):
+        found = risk.at_risk(clip, columns, Recipe(scale=scale), np.zeros, np.zeros)
+        assert found.tolist() == [all_are] * 4
+
+
+def test_a_sample_too_far_from_a_line_by_a_hair_was_at_risk():
+    data = np.sort(np.random.default_rng(0).normal(1000, 30, (15, 300)), axis=0)
+    for column in data.T[:, :, np.newaxis]:
+        line = off_line.Line.through(column, np.ones(column.shape, bool))
+        factor = np.nextafter(line.off.max() / line.spread[0], 0)
+        clip = LinearFitClip(None, float(factor))
+        if line.outside(clip)[1].any():
+            assert off_line.at_risk(clip, uniform(column)).all()
 
 
 def test_there_are_screens_of_float32_by_sigma_or_the_mad():

@@ -9,12 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from gpustack import stack
 from gpustack.backends.base import Samples
 from gpustack.backends.columns import Uniform
 from gpustack.backends.cpu import CpuBackend
 from gpustack.backends.statistics import mean, std
 from gpustack.backends.unsorted import Unsorted, needs_order
 from gpustack.clips import ExtremaClip, RangeClip, SigmaClip
+from gpustack.errors import GpustackWarning
 from gpustack.recipe import Recipe
 from stacks import run
 
@@ -74,6 +76,8 @@ def test_so_are_both_without_the_ends(data, low, high):
         ([1000.25, 1003.5, 998.125], False),
         ([1000.0, 6000.0, 1000.0], False),
         ([1000.0, 8000.0, 1000.0], True),
+        ([1000.0, 6000.0, 1000.0, 6000.0], False),
+        ([1000.0, 7000.0, 1000.0, 7000.0], True),
         ([0.0, 1000.25, -998.125], True),
         ([0.0, -0.0, 0.0], False),
         ([5.0, 0.0, 5.0], True),
@@ -230,3 +234,11 @@ def test_invalid_samples_are_found_after_others_were_not():
         assert np.isfinite(got.data).all()
         again = run(backend, [Samples(frame.copy()) for frame in data], recipe)
         np.testing.assert_array_equal(got.data, again.data)
+
+
+def test_weights_go_with_their_frames_where_one_has_nothing():
+    data = np.arange(1, 5, dtype="f4").reshape(4, 1, 1) * np.ones((4, 6, 7), "f4")
+    data[1] = np.nan
+    with pytest.warns(GpustackWarning, match="frame 1: no valid sample"):
+        found = stack(data, weights=[1, 2, 3, 4], backend="cpu")
+    np.testing.assert_array_equal(found.data, (1 * 1 + 3 * 3 + 4 * 4) / 8)

@@ -160,7 +160,17 @@ def _module(world):
     module.ndarray, module.empty, module.asarray = ndarray, empty, asarray
     module.RawModule, module.float32 = fakekernels.RawModule, np.float32
     for name in (
-        *("median", "nanmedian", "mean", "nanmean", "where", "zeros", "packbits", "sqrt"),
+        *(
+            "median",
+            "nanmedian",
+            "mean",
+            "nanmean",
+            "where",
+            "isfinite",
+            "zeros",
+            "packbits",
+            "sqrt",
+        ),
         "maximum",
     ):
         setattr(module, name, _computed(name))

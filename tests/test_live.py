@@ -193,3 +193,12 @@ def test_samples_that_do_not_count_are_not_computed_with():
     for _ in range(2):
         live.add(np.array([[3.0, 1.5e308]]), weight=1)
     assert live.result().data[0, 0] == 6
+
+
+def test_a_sum_beyond_floats_is_infinite_as_in_a_stack():
+    frames, live = [np.full((2, 3), 1e308)] * 3, LiveStack("sum")
+    for frame in frames:
+        live.add(frame)
+    expected = stack(frames, combine="sum")
+    np.testing.assert_array_equal(live.result().data, expected.data)
+    np.testing.assert_array_equal(live.result().mask, expected.mask)

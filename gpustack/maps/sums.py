@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from gpustack.frames.resident import library
+
 
 class ExactSum:
     """Adds arrays up as `gpustack.backends.totals.exact_sums` does, wherever they are."""
@@ -20,5 +22,6 @@ class ExactSum:
         self._total = total
 
     def value(self) -> Any:
-        """The sum."""
-        return self._total + self._rest
+        """The sum; infinite where it is beyond floats."""
+        lib = library(self._total)
+        return lib.where(lib.isfinite(self._rest), self._total + self._rest, self._total)

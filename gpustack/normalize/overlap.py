@@ -115,8 +115,6 @@ def _check_connected(
     counts: NDArray[Any], seen: NDArray[np.bool_], frames: Sequence[Frame], looked_at: int
 ) -> None:
     """Raise where some frames cannot be reached from the first one, through others either."""
-    if not seen.any():
-        return
     first = int(np.argmax(seen))
     reached = np.zeros(len(frames), bool)
     reached[first] = True

@@ -50,8 +50,6 @@ def mode(values: Values) -> float:
     first, last = (int(n * (1 + side * MODE_SHARE) / 2) for side in (-1, 1))
     low, high = float(values[first]), float(values[last])
     span = high - low
-    if span == 0:
-        return low
     # One start more than fills the range, so that the last bin has its upper end in.
     starts = low + span * MODE_STEP * np.arange(round((1 - MODE_BIN) / MODE_STEP) + 2)
     central = values[first:last].astype(np.float64)

@@ -136,6 +136,30 @@ def test_planes_in_files_of_their_own(night, tmp_path):
     again(tmp_path)
 
 
+def test_variances_in_files_of_their_own(night, tmp_path):
+    for f in range(N):
+        fits.writeto(f"v{f}.fits", fits.getdata(f"m{f}.fits", "UNCERT")[::-1] ** 2)
+    images = [Image(name, variance=f"v{f}.fits") for f, name in enumerate(night)]
+    result = kept(tmp_path, images, weights="variance")
+    assert result.report["inputs"][1]["parts"]["variance"]["given"] == "v1.fits"
+    again(tmp_path)
+
+
+def test_a_primary_header_is_part_of_that_of_its_extensions(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("a.fits", "b.fits"):
+        image = fits.ImageHDU(np.ones((4, 5), "f4"), fits.Header({"BUNIT": "adu"}))
+        fits.HDUList([fits.PrimaryHDU(), image]).writeto(name)
+    kept(tmp_path, ["a.fits", "b.fits"])
+    fits.setval("b.fits", "OBSERVER", value="other", ext=0)
+    assert again(tmp_path).notes == [f"b.fits: another header than then in {tmp_path / 'b.fits'}"]
+
+
+def test_names_from_the_root_on_and_others(night, tmp_path):
+    kept(tmp_path, [*night[:3], *(str(tmp_path / name) for name in night[3:])])
+    again(tmp_path)
+
+
 def test_names_that_cannot_be_printed(tmp_path):
     names = [
         tmp_path / name
@@ -158,6 +182,17 @@ def test_a_folder_that_has_moved(tmp_path, monkeypatch):
     (note,) = done.notes
     assert note.startswith(f"{N} files have moved; the first, m0.fits: ")
     assert note.endswith(f"here/m0.fits, is read from {tmp_path / 'there' / 'm0.fits'}")
+
+
+def test_frames_are_looked_for_from_the_current_folder_too(tmp_path, monkeypatch):
+    save(tmp_path / "here")
+    (tmp_path / "here" / "reports").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    kept(tmp_path / "here" / "reports", "m*.fits")
+    (tmp_path / "here").rename(tmp_path / "there")
+    monkeypatch.chdir(tmp_path / "there")
+    (note,) = again(tmp_path / "there" / "reports").notes
+    assert note.endswith("here/m0.fits, is read from m0.fits")
 
 
 def test_one_file_that_has_moved(night, tmp_path):

@@ -102,6 +102,15 @@ def test_a_target_in_a_file(folder):
     assert done.differences == [f"target: expected the file {folder / 'grid,1.fits'}, found none"]
 
 
+@pytest.mark.parametrize("align", ["offsets:source=@~/shifts.txt", "wcs:target=~/m1.fits"])
+def test_a_file_at_home(folder, monkeypatch, align):
+    monkeypatch.setenv("HOME", str(folder))
+    Path("shifts.txt").write_text("0 0\n7 -12\n-21 4\n3 9\n")
+    report = kept(folder, "m*.fits", align=align).report
+    assert report["files"][0]["path"] == "~" + align.partition("~")[2]
+    again(folder)
+
+
 def test_a_target_from_memory(folder):
     kept(folder, "m*.fits", align=Reproject(fits.getheader("m1.fits"), shape=(99, 99)))
     assert json.loads(Path("run.json").read_text())["arguments"]["align"]["target"] == {

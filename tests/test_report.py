@@ -342,13 +342,11 @@ def test_no_such_report():
 
 
 @pytest.mark.parametrize(
-    ("content", "got"), [(b"\xff", "no text"), (b"[" * 100_000, ".*recursion")]
+    ("content", "got"), [(b"\xff", "got no text"), (b"[" * 100_000, "got: .*recursion")]
 )
 def test_what_is_no_json(tmp_path, content, got):
     (tmp_path / "bad.json").write_bytes(content)
-    with pytest.raises(
-        InputError, match=rf"bad\.json: expected the JSON of a report, got:? ?{got}"
-    ):
+    with pytest.raises(InputError, match=rf"bad\.json: .* of a report, {got}"):
         read_report(tmp_path / "bad.json")
 
 

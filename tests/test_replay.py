@@ -207,7 +207,7 @@ def test_one_file_that_has_moved(night, tmp_path):
 def test_where_it_was_written_is_where_it_is_written_again(night, tmp_path):
     kept(tmp_path, night)
     before = (tmp_path / "out.fits").read_bytes()
-    with pytest.raises(OutputError, match=r"out\.fits: exists"):
+    with pytest.raises(OutputError, match=r"out\.fits: exists; .* \(--overwrite\)$"):
         replay("run.json")
     assert replay("run.json", overwrite=True).verdict == "the same bytes"
     assert (tmp_path / "out.fits").read_bytes() == before

@@ -185,6 +185,13 @@ def test_seconds_of_reads_are_those_of_all_of_them():
     assert _seconds(watch) == {"stream": 1.5, "read": 3.0}
 
 
+def test_a_stage_that_goes_on_again_takes_longer():
+    watch = Watch(seconds={"open": 5.0})
+    with watch("open"):
+        pass
+    assert watch.seconds["open"] > 5
+
+
 def test_a_package_that_is_not_installed_has_no_version(monkeypatch):
     def version(name):
         if name == "sep":

@@ -2,7 +2,6 @@
 
 import gzip
 import os
-import re
 import shutil
 
 import numpy as np
@@ -14,6 +13,7 @@ import recipes
 from gpustack import Flags, Image, InputError, SigmaClip, stack
 from gpustack.backends.cuda import device
 from gpustack.cli import cli
+from gpustack.engine import run
 from gpustack.errors import OutputError
 from gpustack.provenance import dumps
 from gpustack.replay import replay
@@ -200,8 +200,28 @@ def test_one_file_that_has_moved(night, tmp_path):
     (tmp_path / "there").mkdir()
     (tmp_path / "m3.fits").rename(tmp_path / "there/m3.fits")
     (tmp_path / "run.json").rename(tmp_path / "there/run.json")
-    (note,) = replay("there/run.json", "again.fits").notes
-    assert re.fullmatch(r"m3\.fits: .*m3\.fits has moved, read from there/m3\.fits", note)
+    expected = [f"m3.fits: {tmp_path / 'm3.fits'} has moved, read from there/m3.fits"]
+    assert replay("there/run.json", "again.fits").notes == expected
+    (tmp_path / "m2.fits").unlink()
+    done = replay("there/run.json", "third.fits")
+    assert done.differences == [f"m2.fits: expected the file {tmp_path / 'm2.fits'}, found none"]
+    assert done.notes == expected
+
+
+def test_files_at_home_have_not_moved(night, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    kept(tmp_path, night)
+    assert again(tmp_path).notes == []
+
+
+def test_the_limits_on_memory_are_those_of_then(night, tmp_path, monkeypatch):
+    kept(tmp_path, night, memory="40kB", device_memory="1GB")
+    given = {}
+    monkeypatch.setattr(
+        "gpustack.replay.run", lambda *a, **how: given.update(how) or run(*a, **how)
+    )
+    again(tmp_path)
+    assert (given["memory"], given["device_memory"]) == ("40kB", "1GB")
 
 
 def test_where_it_was_written_is_where_it_is_written_again(night, tmp_path):

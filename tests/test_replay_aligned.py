@@ -9,7 +9,7 @@ from astropy.io import fits
 
 import starfield as sky
 from gpustack import Offsets, Register, Reproject
-from gpustack.errors import InputError
+from gpustack.errors import FrameError, InputError
 from gpustack.replay import replay
 from reports import kept
 
@@ -97,6 +97,8 @@ def test_a_target_in_a_file(folder):
     fits.writeto("grid,1.fits", np.zeros((50, 60), "f4"), fits.getheader("m1.fits"))
     kept(folder, "m*.fits", align=Reproject(Path("grid,1.fits")))
     again(folder)
+    with pytest.raises(FrameError, match=r"grid,1\.fits: expected another output"):
+        replay("run.json", "grid,1.fits", overwrite=True)
     Path("grid,1.fits").unlink()
     done = replay("run.json", "third.fits")
     assert done.differences == [f"target: expected the file {folder / 'grid,1.fits'}, found none"]

@@ -138,6 +138,15 @@ def test_a_header_that_changes_the_data(night):
     assert done.differences[0].startswith("again.fits: other data than then in PRIMARY; expected")
 
 
+def test_a_result_of_other_hdus(night):
+    hdus = json.loads(Path("run.json").read_text())["output"]["hdus"]
+    edit(output__hdus=[hdu | {"name": hdu["name"].replace("MASK", "DQ")} for hdu in hdus])
+    done = replay("run.json", "again.fits")
+    there, here = "PRIMARY, DQ, UNCERT", "PRIMARY, MASK, UNCERT"
+    assert done.differences == [f"again.fits: expected HDUs {there}, got {here}"]
+    assert done.verdict == "another result"
+
+
 def test_other_versions_are_warned_of(night):
     edit(versions__numpy="1.0", versions__reproject="0.1")
     with pytest.warns(GpustackWarning) as said:

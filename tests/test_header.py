@@ -242,7 +242,9 @@ def test_the_recipe_stands_beneath_where_its_numbers_came_from():
 def test_when_an_image_was_taken_stays_without_its_coordinates():
     moment = {
         **{f"DATE-{what}": "2026-01-02T03:04:05" for what in ("OBS", "BEG", "AVG", "END")},
-        **{"MJD-OBS": 61042.127835648, "MJDREF": 0.0, "TELESCOP": "WHT"},
+        "MJD-OBS": 61042.127835648,
+        "MJDREF": 0.0,
+        "TELESCOP": "WHT",
     }
     sky = {"CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CRVAL1": 10.0, "CRVAL2": 20.0}
     header = fits.Header(sky | moment)

@@ -309,6 +309,8 @@ def test_a_card_may_name_the_file(tmp_path, monkeypatch, written):
     night = tmp_path / "night"
     night.mkdir()
     save(night / "bpm.fits", ("N3", np.array([[0, 3]], "i2")))
+    save(tmp_path / "bpm.fits", ("N3", np.array([[3, 0]], "i2")))
+    monkeypatch.chdir(tmp_path)
     named = written.format(folder=night)
     data = fits.ImageHDU(np.ones((1, 2), "f4"), fits.Header({"BPM": named}), name="N3")
     fits.HDUList([fits.PrimaryHDU(), data]).writeto(night / "a.fits")
@@ -316,7 +318,6 @@ def test_a_card_may_name_the_file(tmp_path, monkeypatch, written):
     assert invalid(frame).tolist() == [[False, True]]
     # In the folder of the frame first, then in the current one, as IRAF.
     (night / "bpm.fits").rename(tmp_path / "bpm.fits")
-    monkeypatch.chdir(tmp_path)
     if "{" not in written:
         assert invalid(one(data=night / "a.fits", mask="!BPM")).tolist() == [[False, True]]
 

@@ -2,6 +2,7 @@
 
 import gzip
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from hypothesis.extra import numpy as hnp
 from fitsmaker import image_bytes
 from gpustack import Flags, Grow, Image, SigmaClip, VarianceClip, explain, stack
 from gpustack.frames import open_frames
+from gpustack.frames.apart import _loses_zeros
 from stacks import sky
 
 SHAPE = (300, 9)
@@ -342,6 +344,12 @@ def test_weights_that_were_compressed_with_loss_are_told_of(tmp_path, caplog, me
     kept = (found == (weight == 0)).all()
     assert kept == (method != 1), "zeros survive but one way of compressing"
     assert ("compressed with loss" in caplog.text) == (method == 1)
+
+
+@pytest.mark.parametrize("columns", [("COMPRESSED_DATA", "ZSCALE"), ("ZSCALE", "COMPRESSED_DATA")])
+def test_what_was_compressed_with_loss_has_scales_in_whichever_column(columns):
+    header = fits.Header({"TFIELDS": 2, "TTYPE1": columns[0], "TTYPE2": columns[1]})
+    assert _loses_zeros(SimpleNamespace(kind="tiles", header=header))
 
 
 def test_arrays_and_variances_beside_them(tmp_path):

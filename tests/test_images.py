@@ -363,6 +363,13 @@ def test_arrays_and_variances_beside_them(tmp_path):
     assert (result.data == 5).all()
 
 
+def test_the_variance_of_a_ccddata_is_one(tmp_path):
+    data = plain(tmp_path / "a.fits", np.ones((2, 2), "f4"), BUNIT="adu")
+    variance = VarianceUncertainty(np.full((2, 2), 4.0))
+    CCDData(np.ones((2, 2)), unit="adu", uncertainty=variance).write(tmp_path / "ccd.fits")
+    assert (one(data=data, variance=tmp_path / "ccd.fits").read_variance(0, 2) == 4).all()
+
+
 def test_what_is_so_of_many_files_is_said_once(tmp_path, caplog):
     ones = np.ones((1, 3), "f4")
     images = [

@@ -215,8 +215,10 @@ def test_a_unit_that_is_overridden_is_noted_in_the_log(tmp_path, caplog):
         one(tmp_path / "a.fits", unit="electron")
         assert caplog.messages == []
         one(tmp_path / "a.fits", unit="adu")
-    (note,) = caplog.messages
+        one(tmp_path / "a.fits", unit="%")
+    note, percent = caplog.messages
     assert "a.fits: using the given unit adu instead of its own, electron" in note
+    assert "a.fits: using the given unit % instead of its own, electron" in percent
 
 
 # Which one

@@ -203,3 +203,11 @@ def test_without_them_frames_are_as_they_are(folder):
     done = run("c*_ooi.fits")
     assert not done.exception
     np.testing.assert_array_equal(fits.getdata("out.fits"), stack("c*_ooi.fits").data)
+
+
+def test_an_hdu_behind_a_glob_is_that_of_each_file(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("m1.fits", "m2.fits"):
+        (tmp_path / name).touch()
+    images = paired(["a.fits", "b.fits"], {"mask": ["~/m?.fits[DQ]"]})
+    assert [image.mask for image in images] == [f"{tmp_path}/m{i}.fits[DQ]" for i in (1, 2)]

@@ -22,6 +22,11 @@ def test_forms_of_the_same_bits(bits, sign):
         assert type(Flags(bad=form).bad) is int
 
 
+def test_masks_have_64_bits():
+    every = (1 << 64) - 1
+    assert Flags(bad=every).bad == Flags(bad=hex(every)).bad == every
+
+
 def test_what_is_written_twice_counts_once():
     assert Flags(bad=[4, 4]).bad == Flags(bad="4,4").bad == 4
 

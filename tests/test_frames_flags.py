@@ -227,13 +227,15 @@ def test_dq_masks_the_image_with_its_extver(tmp_path):
     np.testing.assert_array_equal(one(path, hdu=("VAR", 2)).read_flags(0, 2), DQ * 2)
 
 
-def test_mask_goes_before_dq_and_neither_masks_the_other(tmp_path):
+def test_mask_goes_before_dq_and_neither_masks_the_other(tmp_path, caplog):
+    caplog.set_level("DEBUG", "astropy.gpustack")
     path = mef(tmp_path / "a.fits", ("DQ", None, DQ), ("MASK", None, DQ * 2), ("SCI", None, ONES))
     frame = one(path)
     assert frame.image.hdu.name == "SCI"
     np.testing.assert_array_equal(frame.read_flags(0, 2), DQ * 2)
     for name in ("DQ", "MASK"):
         assert not one(path, hdu=name).masked
+    assert "none used" not in caplog.text
 
 
 def test_a_mask_of_another_image_does_not_hide_dq(tmp_path):

@@ -85,6 +85,23 @@ def test_companion_extensions_are_not_taken_for_the_image(tmp_path, ccd):
     assert one(tmp_path / "a.fits", unit="adu", hdu="MASK").mask is None
 
 
+MAPS = "COUNT LOW HIGH REASON EXPOSURE REJECTED SIGMA COVERAGE WEIGHT"
+
+
+@pytest.mark.parametrize("name", MAPS.split())
+def test_maps_of_a_result_are_not_taken_for_the_image(tmp_path, ccd, name):
+    images = [fits.ImageHDU(ccd.data, name=one_of) for one_of in (name, "SCI")]
+    fits.HDUList([fits.PrimaryHDU(), *images]).writeto(tmp_path / "a.fits")
+    assert one(tmp_path / "a.fits", unit="adu").image.hdu.name == "SCI"
+
+
+def test_a_primary_image_has_a_mask_whatever_it_is_called(tmp_path):
+    primary = fits.PrimaryHDU(np.ones((1, 2)), fits.Header({"EXTNAME": "MASK"}))
+    mask = fits.ImageHDU(np.array([[0, 1]], "u1"), name="MASK")
+    fits.HDUList([primary, mask]).writeto(tmp_path / "a.fits")
+    assert one(tmp_path / "a.fits", unit="adu").whole().mask.tolist() == [[False, True]]
+
+
 def test_of_several_masks_the_one_of_the_image_is_taken(tmp_path):
     hdus = [fits.PrimaryHDU()]
     for version in (1, 2):
@@ -215,8 +232,10 @@ def test_a_unit_that_is_overridden_is_noted_in_the_log(tmp_path, caplog):
         one(tmp_path / "a.fits", unit="electron")
         assert caplog.messages == []
         one(tmp_path / "a.fits", unit="adu")
-    (note,) = caplog.messages
+        one(tmp_path / "a.fits", unit="%")
+    note, percent = caplog.messages
     assert "a.fits: using the given unit adu instead of its own, electron" in note
+    assert "a.fits: using the given unit % instead of its own, electron" in percent
 
 
 # Which one

@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.nddata import CCDData
+from astropy.wcs import WCS
 
 from gpustack import ExtremaClip, Recipe, stack
 from gpustack.errors import FrameError
-from gpustack.header import describe, read_exposure, read_recipe
+from gpustack.frames.coordinates import Coordinates
+from gpustack.header import describe, read_exposure, read_recipe, with_tables, without_wcs
 
 
 def described(first=None, recipe=None, names=("a.fits",), exposures=None):
@@ -109,7 +111,7 @@ def test_a_card_that_cannot_be_written_names_the_file():
     card = fits.Card.fromstring("TELESCOP= 'bell\x07'")
     first = fits.Header([fits.Card("OBJECT", "M 51"), card])
     with pytest.raises(FrameError, match=r"^a\.fits: expected a header .* got: .*ASCII"):
-        described(first)
+        described(first, names=["a.fits", "b.fits"])
 
 
 def test_an_unreadable_exposure_is_replaced_or_left():
@@ -133,6 +135,8 @@ EXPOSURES = {
     "scaled": ({"scale": (1.0, 2.0, 0.5)}, 60.0),
     "scaled and added up": ({"scale": (1.0, 2.0, 0.5), "combine": "sum"}, 180.0),
     "added up": ({"combine": "sum"}, 210.0),
+    "median": ({"combine": "median"}, 70.0),
+    "greatest": ({"combine": "max"}, 70.0),
     "weighed": ({"weights": (1.0, 0.0, 3.0)}, 105.0),
     "weighed and added up": ({"weights": (1.0, 0.0, 3.0), "combine": "sum"}, 420.0),
     "both": ({"weights": (0.5, 1.0, 2.0), "scale": (1.0, 2.0, 0.5)}, 60.0),
@@ -188,7 +192,66 @@ def test_weights_that_are_all_0_have_no_exposure():
     assert "EXPTOT" not in header
 
 
-def test_no_second_card_tells_of_another_exposure():
-    first = fits.Header([("EXPTIME", 60.0), ("OBJECT", "m13"), ("EXPTIME", 60.0)])
+@pytest.mark.parametrize("key", ["EXPTIME", "EXPOSURE"])
+def test_no_second_card_tells_of_another_exposure(key):
+    first = fits.Header([("EXPTIME", 60.0), (key, 60.0), ("OBJECT", "m13"), (key, 60.0)])
     header = described(first, Recipe(combine="sum"), names="ab", exposures=[60.0, 60.0])
-    assert (header.count("EXPTIME"), header["EXPTIME"]) == (1, 120)
+    assert (header.count(key), header[key]) == (1, 120)
+
+
+@pytest.mark.parametrize(("shortest", "expected"), [(59.0, 59.5), (58.0, 88.0)])
+def test_exposures_count_as_equal_as_far_as_shutters_are_good(shortest, expected):
+    recipe = Recipe(scale=(1.0, 2.0))
+    header = described(recipe=recipe, names="ab", exposures=[60.0, shortest])
+    assert header["EXPTIME"] == expected
+
+
+def test_the_exposure_is_not_that_of_rounding():
+    assert described(names="abc", exposures=[0.1] * 3)["EXPTIME"] == 0.1
+
+
+STRUCTURE = """SIMPLE XTENSION BITPIX NAXIS NAXIS3 EXTEND PCOUNT GCOUNT GROUPS BSCALE BZERO BLANK
+    BUNIT TFIELDS EXTNAME EXTVER EXTLEVEL INHERIT CHECKSUM DATASUM DATAMIN DATAMAX IMCMB002 IMCM0002
+    IMC00002 IM000002 I0000002 ZIMAGE ZSIMPLE ZTENSION ZBITPIX ZNAXIS ZNAXIS2 ZEXTEND ZPCOUNT
+    ZGCOUNT ZTILE1 ZCMPTYPE ZNAME1 ZVAL1 ZMASKCMP ZQUANTIZ ZDITHER0 ZBLANK ZSCALE ZZERO ZHECKSUM
+    ZDATASUM ZBLOCKED"""
+
+
+@pytest.mark.parametrize("key", STRUCTURE.split())
+def test_cards_that_describe_the_file_of_the_first_frame_go(key):
+    header = described(fits.Header({"OBJECT": "M 51", key: 1}))
+    assert key not in header
+    assert header["OBJECT"] == "M 51"
+
+
+def test_a_recipe_is_found_above_what_others_wrote():
+    recipe = Recipe(combine="max")
+    header = described(recipe=recipe)
+    header.add_history("recipe of the observer: as long as the clouds allow")
+    assert read_recipe(fits.Header.fromstring(header.tostring())) == recipe
+
+
+def test_the_recipe_stands_beneath_where_its_numbers_came_from():
+    header = describe(fits.Header(), Recipe(), ["a"], [None], origins=["scale by hand"])
+    assert header["HISTORY"][0].endswith(str(Recipe()))
+    assert header["HISTORY"][1] == "scale by hand"
+    assert header["HISTORY"][2].startswith("recipe {")
+
+
+@pytest.mark.filterwarnings("ignore::astropy.wcs.FITSFixedWarning")
+def test_when_an_image_was_taken_stays_without_its_coordinates():
+    moment = {
+        **{f"DATE-{what}": "2026-01-02T03:04:05" for what in ("OBS", "BEG", "AVG", "END")},
+        "MJD-OBS": 61042.127835648,
+        "MJDREF": 0.0,
+        "TELESCOP": "WHT",
+    }
+    sky = {"CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CRVAL1": 10.0, "CRVAL2": 20.0}
+    header = fits.Header(sky | moment)
+    assert dict(without_wcs(header, WCS(header))) == moment
+
+
+def test_cards_of_lookup_tables_go_with_their_coordinates():
+    header = fits.Header({"OBJECT": "M 51", "CPDIS1": "LOOKUP", "DP1.EXTVER": 1.0})
+    told, tables = with_tables(header, Coordinates())
+    assert (list(told), tables) == (["OBJECT"], [])

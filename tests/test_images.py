@@ -2,6 +2,7 @@
 
 import gzip
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from hypothesis.extra import numpy as hnp
 from fitsmaker import image_bytes
 from gpustack import Flags, Grow, Image, SigmaClip, VarianceClip, explain, stack
 from gpustack.frames import open_frames
+from gpustack.frames.apart import _loses_zeros
 from stacks import sky
 
 SHAPE = (300, 9)
@@ -309,6 +311,8 @@ def test_a_card_may_name_the_file(tmp_path, monkeypatch, written):
     night = tmp_path / "night"
     night.mkdir()
     save(night / "bpm.fits", ("N3", np.array([[0, 3]], "i2")))
+    save(tmp_path / "bpm.fits", ("N3", np.array([[3, 0]], "i2")))
+    monkeypatch.chdir(tmp_path)
     named = written.format(folder=night)
     data = fits.ImageHDU(np.ones((1, 2), "f4"), fits.Header({"BPM": named}), name="N3")
     fits.HDUList([fits.PrimaryHDU(), data]).writeto(night / "a.fits")
@@ -316,7 +320,6 @@ def test_a_card_may_name_the_file(tmp_path, monkeypatch, written):
     assert invalid(frame).tolist() == [[False, True]]
     # In the folder of the frame first, then in the current one, as IRAF.
     (night / "bpm.fits").rename(tmp_path / "bpm.fits")
-    monkeypatch.chdir(tmp_path)
     if "{" not in written:
         assert invalid(one(data=night / "a.fits", mask="!BPM")).tolist() == [[False, True]]
 
@@ -343,6 +346,12 @@ def test_weights_that_were_compressed_with_loss_are_told_of(tmp_path, caplog, me
     assert ("compressed with loss" in caplog.text) == (method == 1)
 
 
+@pytest.mark.parametrize("columns", [("COMPRESSED_DATA", "ZSCALE"), ("ZSCALE", "COMPRESSED_DATA")])
+def test_what_was_compressed_with_loss_has_scales_in_whichever_column(columns):
+    header = fits.Header({"TFIELDS": 2, "TTYPE1": columns[0], "TTYPE2": columns[1]})
+    assert _loses_zeros(SimpleNamespace(kind="tiles", header=header))
+
+
 def test_arrays_and_variances_beside_them(tmp_path):
     data = plain(tmp_path / "a.fits", np.full((2, 2), 3, "f4"), BUNIT="adu")
     image = Image(data, variance=plain(tmp_path / "v.fits", np.full((2, 2), 4, "f4")))
@@ -352,6 +361,13 @@ def test_arrays_and_variances_beside_them(tmp_path):
     result = stack([image, ccd], weights="variance", outputs=("weight",))
     assert (result.weight == 0.75).all()
     assert (result.data == 5).all()
+
+
+def test_the_variance_of_a_ccddata_is_one(tmp_path):
+    data = plain(tmp_path / "a.fits", np.ones((2, 2), "f4"), BUNIT="adu")
+    variance = VarianceUncertainty(np.full((2, 2), 4.0))
+    CCDData(np.ones((2, 2)), unit="adu", uncertainty=variance).write(tmp_path / "ccd.fits")
+    assert (one(data=data, variance=tmp_path / "ccd.fits").read_variance(0, 2) == 4).all()
 
 
 def test_what_is_so_of_many_files_is_said_once(tmp_path, caplog):

@@ -12,6 +12,7 @@ from astropy.io import fits
 
 from gpustack import stack, temporary
 from gpustack.temporary import remove_abandoned, temporary_file
+from gpustack.writing import write_text
 
 PART = ".gpustack-*.part"
 
@@ -182,6 +183,12 @@ def test_files_of_this_machine_that_nobody_writes_go(tmp_path, caplog):
     remove_abandoned(tmp_path)
     assert not path.exists()
     assert f"{path}: removed, a run that was killed left it" in caplog.text
+
+
+def test_whoever_writes_a_report_removes_them_too(tmp_path):
+    abandoned(tmp_path)
+    write_text(tmp_path / "report.json", "{}")
+    assert left(tmp_path) == ["report.json"]
 
 
 def test_files_of_other_machines_and_of_others_stay(tmp_path):

@@ -81,6 +81,12 @@ def test_a_result():
     assert "Take the mean of what is left." in text
 
 
+def test_a_result_of_as_many_frames_as_are_shown():
+    _, text = shown(stack(np.arange(240.0).reshape(10, 4, 6)))
+    assert "frame 9" in text
+    assert "more" not in text
+
+
 def test_names_of_files_are_text():
     cells = [("<script>alert(1)</script>", '"&"')]
     page = Checked(table(["<b>"], cells, [[True, False]]))
@@ -91,7 +97,8 @@ def test_names_of_files_are_text():
 def test_a_thumbnail_where_matplotlib_is_loaded():
     code = (
         "import sys, numpy as np; from gpustack import stack; "
-        "r = stack(np.ones((3, 900, 50)), scale=[1, 1, 1]); assert '<img' not in r._repr_html_(); "
+        "noise = np.random.default_rng(0).normal(size=(3, 900, 50)); "
+        "r = stack(noise, scale=[1, 1, 1]); assert '<img' not in r._repr_html_(); "
         "assert 'matplotlib' not in sys.modules; import matplotlib; print(r._repr_html_())"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

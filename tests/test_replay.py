@@ -2,7 +2,6 @@
 
 import gzip
 import os
-import re
 import shutil
 
 import numpy as np
@@ -14,6 +13,7 @@ import recipes
 from gpustack import Flags, Image, InputError, SigmaClip, stack
 from gpustack.backends.cuda import device
 from gpustack.cli import cli
+from gpustack.engine import run
 from gpustack.errors import OutputError
 from gpustack.provenance import dumps
 from gpustack.replay import replay
@@ -136,6 +136,30 @@ def test_planes_in_files_of_their_own(night, tmp_path):
     again(tmp_path)
 
 
+def test_variances_in_files_of_their_own(night, tmp_path):
+    for f in range(N):
+        fits.writeto(f"v{f}.fits", fits.getdata(f"m{f}.fits", "UNCERT")[::-1] ** 2)
+    images = [Image(name, variance=f"v{f}.fits") for f, name in enumerate(night)]
+    result = kept(tmp_path, images, weights="variance")
+    assert result.report["inputs"][1]["parts"]["variance"]["given"] == "v1.fits"
+    again(tmp_path)
+
+
+def test_a_primary_header_is_part_of_that_of_its_extensions(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("a.fits", "b.fits"):
+        image = fits.ImageHDU(np.ones((4, 5), "f4"), fits.Header({"BUNIT": "adu"}))
+        fits.HDUList([fits.PrimaryHDU(), image]).writeto(name)
+    kept(tmp_path, ["a.fits", "b.fits"])
+    fits.setval("b.fits", "OBSERVER", value="other", ext=0)
+    assert again(tmp_path).notes == [f"b.fits: another header than then in {tmp_path / 'b.fits'}"]
+
+
+def test_names_from_the_root_on_and_others(night, tmp_path):
+    kept(tmp_path, [*night[:3], *(str(tmp_path / name) for name in night[3:])])
+    again(tmp_path)
+
+
 def test_names_that_cannot_be_printed(tmp_path):
     names = [
         tmp_path / name
@@ -160,19 +184,50 @@ def test_a_folder_that_has_moved(tmp_path, monkeypatch):
     assert note.endswith(f"here/m0.fits, is read from {tmp_path / 'there' / 'm0.fits'}")
 
 
+def test_frames_are_looked_for_from_the_current_folder_too(tmp_path, monkeypatch):
+    save(tmp_path / "here")
+    (tmp_path / "here" / "reports").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    kept(tmp_path / "here" / "reports", "m*.fits")
+    (tmp_path / "here").rename(tmp_path / "there")
+    monkeypatch.chdir(tmp_path / "there")
+    (note,) = again(tmp_path / "there" / "reports").notes
+    assert note.endswith("here/m0.fits, is read from m0.fits")
+
+
 def test_one_file_that_has_moved(night, tmp_path):
     kept(tmp_path, night)
     (tmp_path / "there").mkdir()
     (tmp_path / "m3.fits").rename(tmp_path / "there/m3.fits")
     (tmp_path / "run.json").rename(tmp_path / "there/run.json")
-    (note,) = replay("there/run.json", "again.fits").notes
-    assert re.fullmatch(r"m3\.fits: .*m3\.fits has moved, read from there/m3\.fits", note)
+    expected = [f"m3.fits: {tmp_path / 'm3.fits'} has moved, read from there/m3.fits"]
+    assert replay("there/run.json", "again.fits").notes == expected
+    (tmp_path / "m2.fits").unlink()
+    done = replay("there/run.json", "third.fits")
+    assert done.differences == [f"m2.fits: expected the file {tmp_path / 'm2.fits'}, found none"]
+    assert done.notes == expected
+
+
+def test_files_at_home_have_not_moved(night, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    kept(tmp_path, night)
+    assert again(tmp_path).notes == []
+
+
+def test_the_limits_on_memory_are_those_of_then(night, tmp_path, monkeypatch):
+    kept(tmp_path, night, memory="40kB", device_memory="1GB")
+    given = {}
+    monkeypatch.setattr(
+        "gpustack.replay.run", lambda *a, **how: given.update(how) or run(*a, **how)
+    )
+    again(tmp_path)
+    assert (given["memory"], given["device_memory"]) == ("40kB", "1GB")
 
 
 def test_where_it_was_written_is_where_it_is_written_again(night, tmp_path):
     kept(tmp_path, night)
     before = (tmp_path / "out.fits").read_bytes()
-    with pytest.raises(OutputError, match=r"out\.fits: exists"):
+    with pytest.raises(OutputError, match=r"out\.fits: exists; .* \(--overwrite\)$"):
         replay("run.json")
     assert replay("run.json", overwrite=True).verdict == "the same bytes"
     assert (tmp_path / "out.fits").read_bytes() == before

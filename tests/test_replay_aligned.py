@@ -9,7 +9,7 @@ from astropy.io import fits
 
 import starfield as sky
 from gpustack import Offsets, Register, Reproject
-from gpustack.errors import InputError
+from gpustack.errors import FrameError, InputError
 from gpustack.replay import replay
 from reports import kept
 
@@ -97,9 +97,20 @@ def test_a_target_in_a_file(folder):
     fits.writeto("grid,1.fits", np.zeros((50, 60), "f4"), fits.getheader("m1.fits"))
     kept(folder, "m*.fits", align=Reproject(Path("grid,1.fits")))
     again(folder)
+    with pytest.raises(FrameError, match=r"grid,1\.fits: expected another output"):
+        replay("run.json", "grid,1.fits", overwrite=True)
     Path("grid,1.fits").unlink()
     done = replay("run.json", "third.fits")
     assert done.differences == [f"target: expected the file {folder / 'grid,1.fits'}, found none"]
+
+
+@pytest.mark.parametrize("align", ["offsets:source=@~/shifts.txt", "wcs:target=~/m1.fits"])
+def test_a_file_at_home(folder, monkeypatch, align):
+    monkeypatch.setenv("HOME", str(folder))
+    Path("shifts.txt").write_text("0 0\n7 -12\n-21 4\n3 9\n")
+    report = kept(folder, "m*.fits", align=align).report
+    assert report["files"][0]["path"] == "~" + align.partition("~")[2]
+    again(folder)
 
 
 def test_a_target_from_memory(folder):

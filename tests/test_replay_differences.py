@@ -14,6 +14,7 @@ import gpustack
 from gpustack import Image, SigmaClip
 from gpustack.cli import cli
 from gpustack.errors import BackendError, FrameError, GpustackError, GpustackWarning, InputError
+from gpustack.provenance import versions
 from gpustack.replay import replay
 from reports import kept, save
 
@@ -109,6 +110,15 @@ def test_a_mask_that_has_come(night):
     assert said.startswith("m4.fits: mask: other data than then in ")
 
 
+def test_a_mask_where_there_was_none(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("a.fits", "b.fits"):
+        fits.writeto(name, np.ones((4, 5), "f4"), fits.Header({"BUNIT": "adu"}))
+    kept(tmp_path, ["a.fits", "b.fits"])
+    fits.append("b.fits", np.zeros((4, 5), "u1"), fits.Header({"EXTNAME": "MASK"}))
+    assert refused() == ["b.fits: mask: expected none, got one"]
+
+
 def test_a_header_is_only_noted(night):
     fits.setval("m1.fits", "OBSERVER", value="other")
     fits.setval("m0.fits", "OBSERVER", value="other")
@@ -128,6 +138,15 @@ def test_a_header_that_changes_the_data(night):
     assert done.differences[0].startswith("again.fits: other data than then in PRIMARY; expected")
 
 
+def test_a_result_of_other_hdus(night):
+    hdus = json.loads(Path("run.json").read_text())["output"]["hdus"]
+    edit(output__hdus=[hdu | {"name": hdu["name"].replace("MASK", "DQ")} for hdu in hdus])
+    done = replay("run.json", "again.fits")
+    there, here = "PRIMARY, DQ, UNCERT", "PRIMARY, MASK, UNCERT"
+    assert done.differences == [f"again.fits: expected HDUs {there}, got {here}"]
+    assert done.verdict == "another result"
+
+
 def test_other_versions_are_warned_of(night):
     edit(versions__numpy="1.0", versions__reproject="0.1")
     with pytest.warns(GpustackWarning) as said:
@@ -135,6 +154,12 @@ def test_other_versions_are_warned_of(night):
     here = f"numpy 1.0, here {np.__version__}; reproject 0.1, here none; the bytes may differ"
     assert str(said[0].message) == f"other versions than then: {here}"
     assert done.verdict == "the same bytes", "of this numpy the header tells as then"
+
+
+def test_a_version_that_was_not_told_then(night):
+    edit(versions={name: told for name, told in versions().items() if name != "numpy"})
+    with pytest.warns(GpustackWarning, match=f": numpy none, here {np.__version__}; the bytes"):
+        replay("run.json", "again.fits")
 
 
 def test_a_version_in_the_header(night, monkeypatch):

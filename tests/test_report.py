@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import platform
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import astropy
@@ -15,10 +16,13 @@ from astropy.nddata import CCDData, StdDevUncertainty
 from click.testing import CliRunner
 
 import gpustack
-from gpustack import Flags, InputError, Offsets, Recipe, SigmaClip, stack
+from gpustack import Flags, InputError, Offsets, Recipe, Register, SigmaClip, stack
 from gpustack.cli import cli
-from gpustack.errors import OutputError
-from gpustack.provenance import dumps, read_report
+from gpustack.errors import FrameError, OutputError
+from gpustack.provenance import Watch, dumps, read_report, versions
+from gpustack.provenance.draft import _seconds
+from gpustack.provenance.hashes import hash_pieces
+from gpustack.provenance.schema import plain
 from gpustack.writing import write_text
 from reports import SHAPE, N, kept, save
 
@@ -94,6 +98,27 @@ def test_bits_of_memory_and_weights_of_samples():
     assert report["arguments"]["flags"] == {"bad": None, "good": 4}
 
 
+def test_variances_are_hashed_where_they_are_used(night):
+    unused, used = (
+        stack(night, report=True, **words).report for words in ({}, {"weights": "variance"})
+    )
+    assert parts(unused).keys() == {"data", "mask"}
+    assert parts(used)["variance"] == sha256(unit_of(night[0], 2))
+
+
+def test_an_uncertainty_that_is_a_number():
+    frames = [CCDData(np.ones(SHAPE), unit="adu", uncertainty=StdDevUncertainty(2.0))] * 3
+    report = stack(frames, weights="variance", report=True).report
+    assert parts(report)["variance"] == sha256(np.array([2.0], ">f8").tobytes())
+
+
+def test_a_file_that_is_shorter_than_its_headers_said(tmp_path):
+    (tmp_path / "a.fits").write_bytes(bytes(4000))
+    assert hash_pieces(str(tmp_path / "a.fits"), 0, 4000) == [sha256(bytes(4000))]
+    with pytest.raises(FrameError, match=r"a\.fits: cut off: expected 1 more bytes up to 4,001"):
+        hash_pieces(str(tmp_path / "a.fits"), 0, 2000, 4001)
+
+
 def test_cupy_arrays(cuda):
     data = np.random.default_rng(1).random((3, *SHAPE)).astype("f4")
     report = stack(cuda.asarray(data), report=True).report
@@ -155,11 +180,42 @@ def test_seconds_of_each_stage(night):
     assert "align" in stack(night, align=places, report=True).report["seconds"]
 
 
+def test_seconds_of_reads_are_those_of_all_of_them():
+    watch = Watch(reads=[1.0, 2.0], seconds={"stream": 1.5})
+    assert _seconds(watch) == {"stream": 1.5, "read": 3.0}
+
+
+def test_a_stage_that_goes_on_again_takes_longer():
+    watch = Watch(seconds={"open": 5.0})
+    with watch("open"):
+        pass
+    assert watch.seconds["open"] > 5
+
+
+def test_a_package_that_is_not_installed_has_no_version(monkeypatch):
+    def version(name):
+        if name == "sep":
+            raise PackageNotFoundError(name)
+        return "1"
+
+    monkeypatch.setattr("gpustack.provenance.draft.version", version)
+    told = versions(Register())
+    assert told["astroalign"] == "1"
+    assert "sep" not in told
+
+
 def test_it_tells_nobody_s_name(night):
     kept(Path(), night)
     text = Path("run.json").read_text()
     assert str(Path.home()) not in text
     assert platform.node() not in text
+
+
+def test_a_folder_whose_name_begins_as_that_of_the_user_is_none_of_theirs(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path / "me"))
+    names = save(tmp_path / "me2", n=2)
+    (first, _) = stack(names, report=True).report["inputs"]
+    assert first["parts"]["data"]["path"] == names[0]
 
 
 def test_the_header_says_with_what(night):
@@ -181,6 +237,17 @@ def test_numbers_that_json_does_not_have(night):
     report = stack(night, weights=np.ones((N, *SHAPE)), report=True).report
     assert report["inputs"][0]["numbers"]["weight"] is None
     assert "NaN" not in dumps(report)
+
+
+def test_what_json_does_not_have_is_null():
+    values = (np.nan, np.inf, -np.inf, np.float32(np.inf), np.ma.masked)
+    assert plain({"values": values}) == {"values": [None] * 5}
+    assert plain((np.int16(3), True, Path("a"), np.array([0.5, np.nan]))) == [
+        3,
+        True,
+        "a",
+        [0.5, None],
+    ]
 
 
 def run(*words):
@@ -251,6 +318,15 @@ BAD = {
         r"inputs\[1\]: parts: data: hdu: expected int, got True",
     ),
     "an output": (lambda r: r | {"output": {}}, "output: given: expected str, got none"),
+    "origins": (lambda r: r | {"origins": ["", 3]}, "origins: expected text alone, got 3"),
+    "maps": (
+        lambda r: r["output"].update(maps=[None]) or r,
+        "output: maps: expected text alone, got None",
+    ),
+    "a place": (
+        lambda r: r["inputs"][0].update(found=[1, 0, 0]) or r,
+        r"inputs\[0\]: found: expected 4 numbers, got 3",
+    ),
     "a hash": (
         lambda r: r["output"]["hdus"][1].update(sha256=None) or r,
         r"output: hdus\[1\]: sha256: expected str, got None",
@@ -270,6 +346,15 @@ def test_what_is_no_report(night, alter, match):
 def test_no_such_report():
     with pytest.raises(InputError, match=r"none\.json: expected a report, got: No such file"):
         read_report("none.json")
+
+
+@pytest.mark.parametrize(
+    ("content", "got"), [(b"\xff", "got no text"), (b"[" * 100_000, "got: .*recursion")]
+)
+def test_what_is_no_json(tmp_path, content, got):
+    (tmp_path / "bad.json").write_bytes(content)
+    with pytest.raises(InputError, match=rf"bad\.json: .* of a report, {got}"):
+        read_report(tmp_path / "bad.json")
 
 
 def test_the_documented_schema_is_that_of_the_code(night):

@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.nddata import CCDData, NDData, StdDevUncertainty
-from astropy.wcs import WCS
+from astropy.wcs import WCS, DistortionLookupTable
 from astropy.wcs.wcsapi import HighLevelWCSWrapper, SlicedLowLevelWCS
 
 from gpustack import LiveStack, SigmaClip, stack
 from gpustack.errors import GpustackWarning, InputError
+from gpustack.frames import open_frames
 from gpustack.header import read_recipe
 
 pytestmark = pytest.mark.filterwarnings("ignore:frames differ in EXPTIME")
@@ -175,7 +176,7 @@ def test_the_coordinates_of_ccddata_are_written(tmp_path, make):
     header = fits.getheader(tmp_path / "out.fits")
     expected = make().low_level_wcs.all_pix2world(corner, 0)
     np.testing.assert_allclose(WCS(header).all_pix2world(corner, 0), expected, rtol=1e-12)
-    assert header["DATE-OBS"] == "2026-01-02"
+    assert (header["DATE-OBS"], header.count("DATE-OBS")) == ("2026-01-02", 1)
     assert len(header["CRPIX*"]) == 2
 
 
@@ -207,6 +208,20 @@ def test_a_stack_of_files_as_ccddata_keeps_its_coordinates(result, tmp_path):
     np.testing.assert_allclose(
         back.wcs.all_pix2world(corner, 0), distorted().all_pix2world(corner, 0), rtol=1e-12
     )
+
+
+def test_lookup_tables_of_pixels_are_read(tmp_path):
+    wcs = plain_wcs()
+    table = np.full((4, 5), 0.25, np.float32)
+    wcs.det2im1 = DistortionLookupTable(table, (1, 1), (1, 1), (5, 5))
+    hdus = wcs.to_fits(relax=True)
+    hdus[0].data = np.ones((16, 20), "f4")
+    hdus.writeto(tmp_path / "a.fits")
+    corner = np.array([[3.0, 4.0]])
+    (frame,) = open_frames(tmp_path / "a.fits", unit="adu")
+    found = frame.coordinates.wcs.all_pix2world(corner, 0)
+    np.testing.assert_allclose(found, wcs.all_pix2world(corner, 0), rtol=1e-12)
+    assert not np.allclose(found, plain_wcs().all_pix2world(corner, 0), rtol=1e-12)
 
 
 def sliced_wcs():

@@ -1,5 +1,6 @@
 """A file is written whole or not at all."""
 
+import errno
 import os
 import re
 import subprocess
@@ -13,6 +14,7 @@ from astropy.io import fits
 
 from gpustack import ToFile, stack
 from gpustack.errors import OutputError, WriteError
+from gpustack.writing import write_text
 
 
 @pytest.fixture(scope="module")
@@ -20,12 +22,12 @@ def result():
     return stack(np.random.default_rng(3).normal(50, 3, (4, 16, 20)))
 
 
-@pytest.mark.parametrize("name", ["a.fits", "b.fit", "c.fts", "d.fits.gz", "E.FITS"])
+@pytest.mark.parametrize("name", ["a.fits", "b.fit", "c.fts", "d.fits.gz", "E.FITS", "F.FIT.GZ"])
 def test_names_that_can_be_written(result, tmp_path, name):
     result.write(tmp_path / name)
     np.testing.assert_array_equal(fits.getdata(tmp_path / name), result.data)
     with (tmp_path / name).open("rb") as file:
-        assert (file.read(2) == b"\x1f\x8b") == name.endswith(".gz")
+        assert (file.read(2) == b"\x1f\x8b") == name.lower().endswith(".gz")
 
 
 def refused(tmp_path):
@@ -66,6 +68,39 @@ def test_a_file_that_appears_meanwhile_is_not_lost(result, tmp_path, monkeypatch
         result.write(tmp_path / "out.fits")
     assert (tmp_path / "out.fits").read_bytes() == b"theirs"
     assert not list(tmp_path.glob(".*"))
+
+
+def test_all_of_a_file_is_there_before_it_gets_its_name(result, tmp_path, monkeypatch):
+    link, seen = os.link, []
+
+    def look(old, new):
+        seen.append(Path(old).read_bytes())
+        link(old, new)
+
+    monkeypatch.setattr(os, "link", look)
+    write_text(tmp_path / "out.json", "{}")
+    result.write(tmp_path / "out.fits")
+    assert seen == [(tmp_path / f"out.{ending}").read_bytes() for ending in ("json", "fits")]
+
+
+@pytest.mark.parametrize("code", [errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EIO])
+@pytest.mark.parametrize("taken", [False, True])
+def test_a_file_system_without_hard_links(result, tmp_path, monkeypatch, code, taken):
+    def refuse(old, new):
+        if taken:
+            Path(new).write_bytes(b"theirs")
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(os, "link", refuse)
+    if taken or code == errno.EIO:
+        with pytest.raises(OutputError, match=r"out\.fits: "):
+            result.write(tmp_path / "out.fits")
+    else:
+        result.write(tmp_path / "out.fits")
+        np.testing.assert_array_equal(fits.getdata(tmp_path / "out.fits"), result.data)
+    left = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert left.keys() == ({"out.fits"} if taken or code != errno.EIO else set())
+    assert not taken or left["out.fits"] == b"theirs"
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, OSError(28, "No space left")])

@@ -217,16 +217,19 @@ def without_wcs(header: fits.Header, wcs: Any) -> fits.Header:
 
 
 def with_wcs(header: fits.Header, coordinates: Coordinates) -> fits.Header:
-    """A copy of `header` that tells of `coordinates`: by its own cards where it has them.
+    """A copy of `header` that tells of `coordinates`: of those of a file by its own cards.
 
-    `~astropy.nddata.CCDData` takes those out of its header. Where FITS has no cards for
-    them, they are left out with a warning.
+    Of an image in memory cards may be those of another: `~astropy.nddata.CCDData` keeps them where
+    it is cut out. Where FITS has no cards for coordinates, those that the header has, which may
+    be near them, stay; if there are none, coordinates are left out with a warning.
     """
-    if "CTYPE1" in header or (wcs := coordinates.wcs) is None:
+    has_cards = "CTYPE1" in header
+    if (coordinates.of_file and has_cards) or (wcs := coordinates.wcs) is None:
         return header.copy()
     cards = _wcs_cards(wcs)
     if cards is None:
-        warn_without_wcs(wcs, "FITS")
+        if not has_cards:
+            warn_without_wcs(wcs, "FITS")
         return header.copy()
     told = without_wcs(header, wcs)
     told.extend([card for card in cards.cards if card.keyword not in told], end=True)

@@ -145,10 +145,9 @@ def _rule(what: str, text: str) -> Callable[[str], str] | None:
 def _replaced(what: str, file: str, old: str, new: str) -> str:
     """The path with something else for `old`: in the name of the file, or else in its folders."""
     folder, name = os.path.split(file)
-    once = bool(old)
-    if once and name.count(old) == 1:
+    if name.count(old) == 1:
         return os.path.join(folder, name.replace(old, new))  # noqa: PTH118 - str in, str out
-    if once and old not in name and file.count(old) == 1:
+    if file.count(old) == 1:
         return file.replace(old, new)
     raise InputError(
         f"{what} files: expected {old!r} of {old + ':' + new!r} once in the name of each frame, "

@@ -131,6 +131,11 @@ def where_to(outputs: Any, makes: Any, report: bool) -> tuple[ToFile | None, Any
     """
     if isinstance(outputs, ToFile):
         check_target(outputs.path, outputs.overwrite)
+        check(
+            makes is None or outputs.uncertainty,
+            "ToFile uncertainty: expected True beside a recipe, whose outputs say whether there is "
+            "one, got False; dataclasses.replace changes a recipe",
+        )
         return outputs, outputs.outputs(report) if makes is None else makes
     given = [outputs] if isinstance(outputs, str | os.PathLike) else outputs
     for one in given if isinstance(given, list | tuple) else ():

@@ -61,7 +61,7 @@ def check_target(path: PathLike, overwrite: bool, endings: tuple[str, ...] = END
 
 def check_ending(path: PathLike, endings: tuple[str, ...] = ENDINGS) -> None:
     """Raise OutputError where the name of a file has none of the `endings`."""
-    if not isinstance(path, str | os.PathLike):
+    if not (isinstance(path, str | os.PathLike) and isinstance(os.fspath(path), str)):
         raise OutputError(f"expected the name of a file to write, got {path!r}")
     if not os.fsdecode(path).lower().endswith(endings):
         raise OutputError(f"{path}: expected a name ending in {', '.join(endings)}")
@@ -183,6 +183,8 @@ def _take_name(temporary: Path, target: Path, overwrite: bool) -> None:
         os.link(temporary, target)
     except OSError as err:
         # Some file systems have no hard links; there, a look must do.
-        if err.errno not in (errno.EPERM, errno.ENOTSUP, errno.ENOSYS) or target.exists():
+        if err.errno not in (errno.EPERM, errno.ENOTSUP, errno.ENOSYS):
             raise
+        if target.exists():
+            raise FileExistsError(str(target)) from err
         temporary.rename(target)

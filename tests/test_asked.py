@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from gpustack import SigmaClip, ToFile, stack
+from gpustack import Recipe, SigmaClip, ToFile, stack
 from gpustack.clips import parse_clip
 from gpustack.errors import RecipeError
 
@@ -53,3 +53,10 @@ def test_a_file_without_uncertainties(tmp_path):
     np.testing.assert_array_equal(found.data, expected.data)
     with pytest.raises(RecipeError, match="uncertainty: expected True or False, got 'none'"):
         ToFile(tmp_path / "out.fits", uncertainty="none")
+
+
+def test_a_recipe_says_itself_whether_there_is_an_uncertainty(tmp_path):
+    to = ToFile(tmp_path / "out.fits", uncertainty=False)
+    with pytest.raises(RecipeError, match="ToFile uncertainty: expected True beside a recipe"):
+        stack(np.ones((3, 4, 5)), Recipe(), outputs=to)
+    assert not list(tmp_path.iterdir())

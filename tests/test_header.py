@@ -8,7 +8,7 @@ from astropy.io import fits
 from astropy.nddata import CCDData
 from astropy.wcs import WCS
 
-from gpustack import ExtremaClip, Recipe, stack
+from gpustack import ExtremaClip, Recipe, ToFile, stack
 from gpustack.errors import FrameError
 from gpustack.frames.coordinates import Coordinates
 from gpustack.header import describe, read_exposure, read_recipe, with_tables, without_wcs
@@ -255,3 +255,17 @@ def test_cards_of_lookup_tables_go_with_their_coordinates():
     header = fits.Header({"OBJECT": "M 51", "CPDIS1": "LOOKUP", "DP1.EXTVER": 1.0})
     told, tables = with_tables(header, Coordinates())
     assert (list(told), tables) == (["OBJECT"], [])
+
+
+def test_an_image_cut_out_has_its_own_coordinates_in_its_file(tmp_path):
+    sky = {"CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CRVAL1": 10.0, "CRVAL2": 20.0}
+    header = fits.Header(sky | {"CRPIX1": 8.0, "CRPIX2": 9.0, "CDELT1": -1e-4, "CDELT2": 1e-4})
+    whole = CCDData(np.ones((30, 40)), unit="adu", header=header, wcs=WCS(header))
+    result = stack([whole[5:25, 10:30]] * 2)
+    for name, to in (("out.fits", None), ("as-made.fits", ToFile(tmp_path / "as-made.fits"))):
+        if to is None:
+            result.write(tmp_path / name)
+        else:
+            stack([whole[5:25, 10:30]] * 2, outputs=to)
+        told = fits.getheader(tmp_path / name)
+        assert (told["CRPIX1"], told["CRPIX2"]) == (-2.0, 4.0)

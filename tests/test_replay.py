@@ -289,3 +289,26 @@ def test_frames_of_one_name_in_two_folders_are_not_taken_for_each_other(tmp_path
     done = replay("moved night1/run.json", "again.fits")
     assert len(done.differences) == 2 * N
     assert all("found none" in line for line in done.differences)
+
+
+@pytest.mark.parametrize("align", [None, "wcs"])
+def test_coordinates_of_a_primary_header(tmp_path, monkeypatch, align):
+    monkeypatch.chdir(tmp_path)
+    sky = {"CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CRVAL1": 10.0, "CRVAL2": 20.0}
+    sky |= {"BUNIT": "adu", "CRPIX1": 8.0, "CRPIX2": 8.0, "CDELT1": -1e-4, "CDELT2": 1e-4}
+    for name in ("a.fits", "b.fits"):
+        image = fits.ImageHDU(np.random.default_rng(3).normal(size=(12, 15)))
+        fits.HDUList([fits.PrimaryHDU(None, fits.Header(sky)), image]).writeto(name)
+    kept(tmp_path, ["a.fits", "b.fits"], align=align)
+    assert again(tmp_path).notes == []
+    assert "CTYPE1" in fits.getheader("again.fits")
+
+
+def test_what_is_named_by_a_home(night, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    result = kept(tmp_path, night)
+    result.write("~/other.fits")
+    assert (tmp_path / "other.fits").read_bytes() == (tmp_path / "out.fits").read_bytes()
+    done = replay("~/run.json", "~/again.fits")
+    assert done.verdict == "the same bytes"
+    assert done.output == tmp_path / "again.fits"

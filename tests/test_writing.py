@@ -70,6 +70,13 @@ def test_a_file_that_appears_meanwhile_is_not_lost(result, tmp_path, monkeypatch
     assert not list(tmp_path.glob(".*"))
 
 
+def test_a_name_of_bytes_is_refused(result, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("out.fits").touch()
+    with os.scandir(b".") as (entry,), pytest.raises(OutputError, match="the name of a file"):
+        result.write(entry, overwrite=True)
+
+
 def test_all_of_a_file_is_there_before_it_gets_its_name(result, tmp_path, monkeypatch):
     link, seen = os.link, []
 

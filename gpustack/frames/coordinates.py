@@ -42,6 +42,11 @@ class Coordinates:
     stamp: Stamp | None = None
 
     @property
+    def of_file(self) -> bool:
+        """Whether cards of a file tell of them."""
+        return self.header is not None
+
+    @property
     def wcs(self) -> Any:
         """They; None where there are none, or none that wcslib accepts.
 

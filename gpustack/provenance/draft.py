@@ -108,10 +108,10 @@ def report_of(
 
 def output_record(path: PathLike, maps: Sequence[str]) -> dict[str, Any]:
     """What was written: the file, with hashes of all it holds and of each data unit."""
-    name = os.fsdecode(path)
+    name = at_home(path)
     return {
-        "given": name,
-        "path": stored(path),
+        "given": os.fsdecode(path),
+        "path": stored(name),
         "maps": list(maps),
         "sha256": hash_file(name),
         "hdus": hash_hdus(name),

@@ -79,7 +79,7 @@ def _inflated(name: str) -> Iterator[Any]:
 def hash_array(array: Any) -> str:
     """SHA-256 of an array as FITS would store its values: big-endian, the last axis first."""
     digest = hashlib.sha256()
-    array = np.broadcast_to(array, np.shape(array) or (1,)) if np.ndim(array) == 0 else array
+    array = np.broadcast_to(array, (1,)) if np.ndim(array) == 0 else array
     rows, width = int(np.prod(array.shape[:-1])), array.shape[-1]
     step = max(1, CHUNK // (width * array.dtype.itemsize))
     for start in range(0, rows, step):

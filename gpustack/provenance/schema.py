@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from gpustack.errors import InputError
+from gpustack.paths import at_home
 
 #: The number of the schema, and the key that it stands under. It changes with what a key means,
 #: or when one goes; keys that come do not change it.
@@ -60,8 +61,6 @@ _FLAGS = {"bad": (int, _NONE), "good": (int, _NONE)}
 
 def plain(value: Any) -> Any:
     """A value as JSON has it: NaN, infinities and what is masked as None."""
-    if value is np.ma.masked:
-        return None
     if isinstance(value, np.generic | np.ndarray):
         return plain(value.tolist())
     if isinstance(value, float):
@@ -87,7 +86,7 @@ def read_report(path: str | os.PathLike[str]) -> dict[str, Any]:
         Where it cannot be read, or is none.
     """
     try:
-        report = json.loads(Path(path).read_text(encoding="utf-8"))
+        report = json.loads(Path(at_home(path)).read_text(encoding="utf-8"))
     except OSError as err:
         raise InputError(f"{path}: expected a report, got: {err.strerror}") from err
     except UnicodeDecodeError as err:

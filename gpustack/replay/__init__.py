@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,6 +14,7 @@ from gpustack.alignments import Register
 from gpustack.backends.base import Progress
 from gpustack.engine import run
 from gpustack.errors import GpustackWarning, InputError, OutputError
+from gpustack.files import split_hdu
 from gpustack.flags import Flags
 from gpustack.frames import Frame, open_frames
 from gpustack.images import PLANES, Image
@@ -89,15 +89,15 @@ def replay(
     BackendError
         Where the backend that was used cannot work here.
     """
-    report = read_report(path)
-    target = _target(os.fspath(path), report, output)
+    report, name = read_report(path), at_home(path)
+    target = _target(name, report, output)
     try:
         check_target(target, overwrite)
     except OutputError as err:
         is_gone = output is None and not target.parent.is_dir()
         hint = "; output= (-o) writes another" if is_gone else ""
         raise OutputError(f"{err}{hint}") from err
-    found = Found(os.fspath(path), report)
+    found = Found(name, report)
     found.check_apart(target)
     if found.missing:
         return Replay(target, found.missing, found.moved)
@@ -158,7 +158,7 @@ def _judged(
 
 def _target(name: str, report: Mapping[str, Any], output: PathLike | None) -> Path:
     if output is not None:
-        return Path(output)
+        return Path(at_home(output))
     if report["output"] is None:
         raise InputError(f"{name}: expected the file that was written, got none; give one: -o FILE")
     return Path(at_home(report["output"]["path"]))
@@ -173,8 +173,10 @@ def _opened(report: Mapping[str, Any], found: Found) -> list[Frame]:
         parts = item["parts"]
         at = {what: f"{files[what]}[{part['hdu']}]" for what, part in parts.items()}
         apart = {what: at[what] for what in PLANES if what in parts and parts[what]["apart"]}
-        images.append(Image(at["data"], **apart))
-    frames = open_frames(images, unit=arguments["unit"], flags=flags if flags.given else None)
+        # The first image of a file has coordinates of the primary HDU, and none that is named.
+        is_named = arguments["hdu"] is not None or split_hdu(item["name"])[1] is not None
+        images.append(Image(at["data"] if is_named else files["data"], **apart))
+    frames = open_frames(images, unit=arguments["unit"], flags=flags)
     for frame, item in zip(frames, report["inputs"], strict=True):
         frame.name = item["name"]  # type: ignore[misc]
     return frames
@@ -227,7 +229,7 @@ def _aligned(
 ) -> Aligned:
     """The frames on one grid, by where they were found to lie then."""
     inputs = report["inputs"]
-    if not isinstance(alignment, Register) or all(item["found"] is None for item in inputs):
+    if not isinstance(alignment, Register):
         return bring_together(frames, alignment, room=room)
     known = [_similarity(item["found"]) for item in inputs]
     names = [name for name in inputs[0]["numbers"] if name not in _COLUMNS]

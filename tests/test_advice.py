@@ -99,7 +99,7 @@ def test_kinds_that_differ_warn_in_the_words_of_any_camera():
 def test_exposures_that_differ_and_are_not_scaled_warn():
     frames = exposures("EXPTIME", [30, 10.0, 60])
     message = r"EXPTIME: 10 in frame 1 to 60 in frame 2, and are not scaled; scale=\"exposure\""
-    for combine in ("mean", "median", "max"):
+    for combine in ("mean", "median", "min", "max"):
         with pytest.warns(GpustackWarning, match=message):
             stack(frames, combine=combine)
     stack(frames, scale="exposure")
@@ -124,7 +124,30 @@ def test_a_result_among_the_frames_that_it_was_made_of_warns(files):
 @pytest.mark.filterwarnings("ignore:frame .. left out")
 def test_frames_of_which_one_is_left_warn(cube):
     with pytest.warns(GpustackWarning, match="only one of 3 frames is left: nothing to combine"):
-        stack(cube[:3], align=Offsets([(0, 0), (500, 0), (0, 500)], "reference"))
+        stack(cube[:3], SigmaClip(), align=Offsets([(0, 0), (500, 0), (0, 500)], "reference"))
+
+
+@pytest.mark.filterwarnings("ignore:frame .. left out")
+def test_frames_that_are_left_out_lend_a_clip_no_power(cube):
+    align = Offsets([(0, 0)] * 3 + [(500, 0)] * 6, "reference")
+    with pytest.warns(GpustackWarning, match="among 3 frames no sample can be 2.2 standard"):
+        stack(cube, SigmaClip(2.2, 2.2), align=align)
+
+
+@pytest.mark.filterwarnings("ignore:frame .. left out")
+def test_frames_that_are_left_out_need_not_be_like_the_others():
+    frames = exposures("FILTER", ["R", "R", "V"])
+    stack(frames, align=Offsets([(0, 0), (0, 0), (500, 0)], "reference"))
+
+
+def test_an_outlier_just_as_far_out_as_the_threshold_is_not_rejected(cube):
+    with pytest.warns(GpustackWarning, match="can be 2 standard deviations out, at most 2,"):
+        stack(cube[:5], SigmaClip(2, 2, center="mean"))
+
+
+def test_a_single_pixel_without_a_value_does_not_warn(cube):
+    cube[:, 3, 4] = np.nan
+    assert stack(cube).mask.sum() == 1
 
 
 def test_the_card_that_was_read_is_named():

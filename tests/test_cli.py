@@ -109,10 +109,10 @@ def test_an_extension_by_number_or_name(folder, monkeypatch):
     image.header["BUNIT"] = "adu"
     for name in ("mef1.fits", "mef2.fits"):
         fits.HDUList([fits.PrimaryHDU(np.zeros((2, 2))), image]).writeto(name)
-    for hdu in ("1", "SCI"):
-        words = ("combine", "mef*.fits", "-o", f"{hdu}.fits", "--hdu", hdu)
+    for hdu in ("1", "-1", "SCI", "SCI, 1"):
+        words = ("combine", "mef*.fits", "-o", f"out{hdu}.fits", "--hdu", hdu)
         assert run_here(monkeypatch, *words) == 0
-        assert (fits.getdata(f"{hdu}.fits") == 7).all()
+        assert (fits.getdata(f"out{hdu}.fits") == 7).all()
 
 
 BAD = {

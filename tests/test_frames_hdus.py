@@ -295,3 +295,11 @@ def test_an_image_that_is_asked_for_does_not_inherit_coordinates(two_images):
 def test_silence_in_silence():
     with quiet(), quiet():
         pass
+
+
+def test_an_image_without_columns_takes_no_room(tmp_path):
+    hdus = [fits.PrimaryHDU(np.zeros((5, 0))), fits.ImageHDU(np.full((2, 3), 7.0))]
+    fits.HDUList(hdus).writeto(tmp_path / "empty.fits")
+    frame = one(tmp_path / "empty.fits", unit="adu")
+    assert frame.shape == (2, 3)
+    assert (frame.whole() == 7).all()

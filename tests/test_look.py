@@ -124,6 +124,16 @@ def test_it_counts_within_the_limit_on_memory(monkeypatch):
     assert limits == [2_000_000 - result.look.nbytes]
 
 
+def test_variances_count_within_the_limit_on_memory():
+    frames = [
+        CCDData(plane, unit="adu", uncertainty=StdDevUncertainty(np.full(plane.shape, 5.0)))
+        for plane in sky(10, (250, 200))
+    ]
+    result = stack(frames, VarianceClip(), look=True, memory="1MB")
+    assert result.look.middle.variance is not None
+    assert 0 < result.look.nbytes <= 1e6 / 8
+
+
 def test_frames_of_more_axes_show_the_first_plane():
     data = sky(3, (2, 30, 20))
     look = stack(data, look=True).look
@@ -146,6 +156,14 @@ def test_however_many_frames_it_is_few_samples(n):
         assert len(made.columns) <= STRIP_WIDTH
 
 
+def test_it_looks_at_the_middle():
+    strips = _strips(10 * STRIPS, 3 * STRIP_WIDTH, 1 << 24)
+    assert strips.columns == range(STRIP_WIDTH, 2 * STRIP_WIDTH)
+    assert strips.rows == range(5, 5 + 10 * STRIPS, 10)
+    middle = _middle(MIDDLE + 340, MIDDLE + 240, 1 << 24)
+    assert (middle.rows, middle.columns) == (range(170, 170 + MIDDLE), range(120, 120 + MIDDLE))
+
+
 def test_a_result_without_it_cannot_be_shown(tmp_path):
     from gpustack import write_page
 
@@ -163,3 +181,12 @@ def test_it_has_the_samples_as_the_backend_has_them(tmp_path):
     other = CCDData(np.zeros((5, 6)), unit="adu")
     result = stack([tmp_path / "scaled.fits", other], combine="max", look=True)
     np.testing.assert_array_equal(result.look.middle.values[0], result.data)
+
+
+@pytest.mark.filterwarnings("ignore:.*given 2 times")
+def test_blank_samples_are_invalid(tmp_path):
+    hdu = fits.PrimaryHDU(np.arange(30, dtype="i2").reshape(5, 6))
+    hdu.header.update({"BLANK": 15, "BUNIT": "adu"})
+    hdu.writeto(tmp_path / "blank.fits")
+    look = stack([tmp_path / "blank.fits"] * 2, combine="max", look=True).look
+    assert np.argwhere(look.middle.invalid).tolist() == [[0, 2, 3], [1, 2, 3]]

@@ -44,6 +44,7 @@ def test_a_recipe_in_words():
 
 WORDS = {
     "one side": (SigmaClip(None, 3), "more than 3 standard deviations above the median"),
+    "the other side": (SigmaClip(3, None), "more than 3 standard deviations below the median"),
     "no side": (SigmaClip(None, None), "no standard deviations from"),
     "once": (SigmaClip(maxiters=1), ", once"),
     "at most": (SigmaClip(keep=-2), "; at most 2 go"),
@@ -56,6 +57,12 @@ WORDS = {
 @pytest.mark.parametrize(("clip", "words"), WORDS.values(), ids=WORDS)
 def test_a_clip_in_words(clip, words):
     assert words in clip_words(clip)
+
+
+@pytest.mark.parametrize("scale", [None, (1.0, 2.0)])
+def test_values_in_the_frames_are_told_of_where_others_are_made_of_them(scale):
+    words = " ".join(Recipe(SigmaClip(), scale=scale, clip_on="raw").in_words())
+    assert ("by their values in the frames" in words) == (scale is not None)
 
 
 @pytest.mark.parametrize("kind", CLIPS.values(), ids=CLIPS)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gpustack import stack, write_page, write_preview
-from gpustack.drawing import EMPTY, FRAME, png
+from gpustack.drawing import EMPTY, FRAME, Panel, counted, draw, png, signed
 from gpustack.show.pictures import pictures
 from webpage import Checked
 
@@ -53,3 +53,16 @@ def test_long_images_are_stretched_so_that_rows_are_seen(tmp_path, shape, told, 
     write_page(result, tmp_path / "a.html")
     tags = Checked((tmp_path / "a.html").read_text(encoding="utf-8")).tags
     assert next(attrs for tag, attrs in tags if tag == "img").get("style") == style
+
+
+def test_the_first_row_is_at_the_bottom():
+    image = np.array([[5, 5], [1, 1]])
+    panel = Panel("Count", "", image, counted(image, 5))
+    pixels = imread(BytesIO(png(panel)))[..., :3].sum(axis=-1)
+    assert (pixels[1] > pixels[0]).all()
+    drawn = imread(BytesIO(draw([[panel]])))[..., :3].sum(axis=-1)
+    assert drawn[400, 200] > drawn[100, 200]
+
+
+def test_the_side_with_more_rejections_is_shown():
+    assert signed([0, 1, 0, 1, 3, 9], [0, 0, 1, 1, 2, 2]).tolist() == [0, -1, 1, 1, -3, -4]

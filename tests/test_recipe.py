@@ -151,6 +151,7 @@ def test_recipes_are_values(recipe):
     [
         (Recipe(), "mean"),
         (Recipe(combine="median", dtype="float64"), "median (float64)"),
+        (Recipe(scale=[1, 2, 3]), "scale=[1,2,3] -> mean"),
         (
             Recipe([RangeClip(0, 60000), SigmaClip(3, 2.5)], scale="median", zero=[0.1, 2]),
             "scale=median -> zero=[0.1,2] -> range:low=0,high=60000 -> "
@@ -170,6 +171,16 @@ def test_recipes_are_values(recipe):
 )
 def test_the_line_of_a_recipe(recipe, line):
     assert str(recipe) == line
+
+
+def test_a_share_of_samples_is_not_one_less_by_rounding():
+    assert 0.29 * 100 < 29
+    assert ESDClip(outliers=0.29).most(100) == 29
+    np.testing.assert_array_equal(ESDClip(outliers=0.29).most(np.array([99, 100])), [28, 29])
+
+
+def test_medians_may_replace_raw_samples_that_nothing_normalizes():
+    assert Recipe([SigmaMedianClip()], clip_on="raw").replaces
 
 
 def test_the_json_of_a_recipe():
@@ -383,3 +394,7 @@ def test_texts_stand_for_clips():
     assert Recipe(clips="sigma:low=2,high=2").clips == (SigmaClip(2, 2),)
     with pytest.raises(RecipeError, match="'grow', got 'kappa'"):
         Recipe(clips="kappa")
+
+
+def test_a_rank_is_no_further_out_than_half_the_frames():
+    assert [PercentileRankClip(rank=rank).steps(10) for rank in (9, -1e300, 2.9)] == [5, -5, 2]

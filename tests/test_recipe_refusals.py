@@ -319,6 +319,7 @@ def test_the_names_of_other_programs_are_known_in_refusals(theirs):
     assert isinstance(parse_clip(ours), Clip)
 
 
-def test_an_average_is_a_mean_here():
-    with pytest.raises(RecipeError, match=r"got 'average'; here that is 'mean'$"):
-        Recipe(combine="average")
+@pytest.mark.parametrize("theirs", ["average", "Average"])
+def test_an_average_is_a_mean_here(theirs):
+    with pytest.raises(RecipeError, match=f"got '{theirs}'; here that is 'mean'$"):
+        Recipe(combine=theirs)

@@ -100,6 +100,17 @@ def test_so_few_frames_that_a_clip_leaves_none_are_passed_by():
     assert found.counts == [4, 8]
 
 
+@pytest.mark.filterwarnings("ignore:no pixel of the result has a value")
+def test_what_all_frames_reach_has_to_be_a_number():
+    data = frames(8, hits=0) * np.float32(5e34)
+    result, look = looked(data, combine="sum")
+    assert not np.isfinite(result.data).any()
+    assert reached(look.strips, result.recipe, frame_noise(look.strips, result.recipe)) is None
+    few, look = looked(data[:4], combine="sum")
+    found = reached(look.strips, few.recipe, frame_noise(look.strips, few.recipe))
+    assert found.counts == [1, 2, 4]
+
+
 # Residuals
 
 
@@ -180,6 +191,9 @@ def test_a_frame_within_the_scatter_of_the_others_is_in_line():
 
 def test_of_few_frames_none_is_out_of_line():
     assert not out_of_line(numbers(4, scale=[1, 1, 1, 9]))["scale"].any()
+    unknown = [np.nan] * 5
+    assert not out_of_line(numbers(9, scale=[1, 1, 1, 9, *unknown]))["scale"].any()
+    assert out_of_line(numbers(9, scale=[1, 1, 1, 1, 9, *unknown[1:]]))["scale"].sum() == 1
 
 
 def test_the_rule_says_the_numbers_of_the_floors():

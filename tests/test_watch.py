@@ -92,6 +92,16 @@ def test_frames_that_are_aligned_need_not_agree_in_shape(tmp_path):
     assert names(looking.look()) == ["a.fits", "small.fits"]
 
 
+def test_the_command_aligns_frames_of_any_shape(tmp_path):
+    write(tmp_path / "a.fits")
+    write(tmp_path / "small.fits", shape=(3, 3))
+    command = [*COMMAND, "--interval", "0.05", "--align", "offsets:source=[(0,0),(0,0)]"]
+    with started([*command, "--stop-after", "2"], tmp_path) as process:
+        said = process.communicate(timeout=60)[1]
+    assert "left out" not in said
+    assert combined(tmp_path / "out.fits") == 2
+
+
 def test_those_left_out_come_in_once_the_first_is_gone(tmp_path, caplog):
     looking = arrivals(tmp_path)
     write(tmp_path / "a.fits", shape=(3, 3))

@@ -15,7 +15,7 @@ from gpustack.errors import GpustackWarning
 from gpustack.frames import Frame
 from gpustack.header import SAME_EXPOSURE, printable, read_exposure
 from gpustack.recipe import Recipe
-from gpustack.result import StackResult
+from gpustack.result import StackResult, left_out
 
 #: What tells of the kind of a frame, beside others that are exposures of the sky.
 KINDS = {"bias": "bias", "zero": "bias", "dark": "dark", "flat": "flat"}
@@ -26,19 +26,20 @@ COUNTS = (units.adu, units.electron, units.photon, units.ct, units.DN)
 
 def warn_of(result: StackResult, frames: Sequence[Frame]) -> None:
     """Warn of what is unusual about frames, recipe and result."""
-    left_out = _left_out(result.per_frame)
-    there = [frame for frame, reason in zip(frames, left_out, strict=True) if not reason]
+    reasons = left_out(result.per_frame)
+    there = [frame for frame, reason in zip(frames, reasons, strict=True) if not reason]
     unlike = *_unlike(there), *_unlike_exposures(result.recipe, there)
     for message in (*_unusual(result), *_counted_twice(there), *unlike):
         warnings.warn(message, GpustackWarning, stacklevel=3)
 
 
 def _unusual(result: StackResult) -> Iterator[str]:
-    n, names = len(result.per_frame["name"]), result.per_frame["name"]
-    left = _left_out(result.per_frame).count("")
+    names, reasons = result.per_frame["name"], left_out(result.per_frame)
+    there = [name for name, reason in zip(names, reasons, strict=True) if not reason]
+    n, left = len(names), len(there)
     if left == 1:
         yield f"only one{f' of {n} frames is left' if n > 1 else ' frame'}: nothing to combine"
-    for name, times in Counter(names).items():
+    for name, times in Counter(there).items():
         if times > 1:
             yield f"{name}: given {times} times, and counted as often"
     if left > 1:
@@ -46,11 +47,6 @@ def _unusual(result: StackResult) -> Iterator[str]:
     yield from _missing(result.per_frame)
     if not result.on_device and result.mask.all():
         yield "no pixel of the result has a value"
-
-
-def _left_out(frames: Mapping[str, Any]) -> list[str]:
-    """Of every frame the reason, or nothing."""
-    return list(frames.get("left_out", [""] * len(frames["name"])))
 
 
 def _counted_twice(frames: Sequence[Frame]) -> Iterator[str]:
@@ -110,7 +106,7 @@ def _unlike_exposures(recipe: Recipe, frames: Sequence[Frame]) -> Iterator[str]:
 def _missing(frames: Mapping[str, Any]) -> Iterator[str]:
     """Frames that count nothing: left out, or without a valid sample."""
     valid = frames.get("valid", [1.0] * len(frames["name"]))
-    for name, reason, share in zip(frames["name"], _left_out(frames), valid, strict=True):
+    for name, reason, share in zip(frames["name"], left_out(frames), valid, strict=True):
         if reason:
             yield f"{name}: left out: {reason}"
         elif share == 0:

@@ -123,7 +123,7 @@ def dtype_name(given: Any, names: tuple[str, ...]) -> str | None:
 
     try:
         name = str(np.dtype(given).name)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, SyntaxError):  # of a text that numpy takes for fields
         name = ""
     check(name in names, f"dtype: expected {', '.join(map(repr, names))} or None, got {given!r}")
     return name

@@ -312,7 +312,7 @@ def watch(
 
     restack = Restack(make)
     agree = ("shape", "unit") if words["align"] is None else ("unit",)
-    arrivals = Arrivals(folder, pattern, output, opening, agree)
+    arrivals = Arrivals(Path(at_home(folder)), pattern, output, opening, agree)
     try:
         watch_folder(arrivals, restack, interval=interval, stop_after=stop_after)
     except KeyboardInterrupt:

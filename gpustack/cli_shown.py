@@ -153,8 +153,10 @@ def tell(line: str) -> None:
 
 def summary(result: Any, output: Path, seconds: float) -> str:
     """One line on what was done."""
-    n = len(result.per_frame["name"])
-    size = " x ".join(map(str, result.data.shape))
+    from gpustack.result import left_out
+
+    n = left_out(result.per_frame).count("")
+    size = " x ".join(map(str, result.data.shape[::-1]))
     rate = n * result.data.size / seconds / 1e6
     share = result.rejected
     lost = "" if share is None else f"{100 * share:.2g}% of samples rejected; "

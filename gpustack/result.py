@@ -34,6 +34,11 @@ if TYPE_CHECKING:  # slow to load, and who only writes a file needs neither
 _ROWS, _THUMBNAIL = 10, 200
 
 
+def left_out(per_frame: Mapping[str, Any]) -> list[str]:
+    """Of every frame of a table the reason why it is left out; empty where it is not."""
+    return list(per_frame.get("left_out", [""] * len(per_frame["name"])))
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class StackResult:
     """What a run of a recipe gives.

@@ -117,10 +117,11 @@ class Cluster:
         ------
         InputError
         """
-        if np.ndim(weights) > 1:
+        shape = _shape(weights)
+        if len(shape) > 1:
             raise InputError(
                 "weights: expected one a frame, or weight maps in files, with client=, as no "
-                f"samples are sent, got an array of shape {np.shape(weights)}"
+                f"samples are sent, got an array of shape {shape}"
             )
         if look:
             raise InputError(
@@ -309,3 +310,11 @@ class Cluster:
             where = self._client.scheduler.address
             raise ClusterError(f"client: expected workers at {where}, got none")
         return found
+
+
+def _shape(values: Any) -> tuple[int, ...]:
+    """That of an array or lists; of lists of unlike lengths, which are refused elsewhere, none."""
+    try:
+        return np.shape(values)
+    except ValueError:
+        return ()

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpustack.markup import escape, items, table
+from gpustack.result import left_out
 from gpustack.show.frames import RULE, names_of
 
 _HEADS = {"low": "rejected low", "high": "rejected high"}
@@ -15,12 +16,6 @@ _PERCENT = ("valid", "rejected", "low", "high")
 
 #: So many rows are in sight, and so many frames out of line are listed.
 _IN_SIGHT, _LISTED = 15, 40
-
-
-def left_out(per_frame: Mapping[str, Any]) -> dict[str, str]:
-    """The names of frames that are left out, and why."""
-    reasons = per_frame.get("left_out", ())
-    return {name: why for name, why in zip(per_frame["name"], reasons, strict=False) if why}
 
 
 def listing(
@@ -48,7 +43,7 @@ def listing(
     scroll = '<div class="scroll" tabindex="0" role="region" aria-label="Table of frames">'
     note = f"{RULE} Low, high and noise are of the samples that the pictures and charts show."
     shown = _table(names, short, columns, flags, strays, unit)
-    above = f"{_count(len(names))}{_gone(left_out(per_frame))}{_links(short, strays)}"
+    above = f"{_count(len(names))}{_gone(names, left_out(per_frame))}{_links(short, strays)}"
     return f'{above}{scroll}{shown}</div><p class="faint">{escape(note)}</p>'
 
 
@@ -57,13 +52,14 @@ def _count(n: int) -> str:
     return f'<p class="faint">{n} frame{"s" * (n > 1)}{more}.</p>'
 
 
-def _gone(reasons: Mapping[str, str]) -> str:
+def _gone(names: Sequence[str], reasons: Sequence[str]) -> str:
     """The frames that are left out, each with its reason."""
-    if not reasons:
+    gone = [f"{name}: {why}" for name, why in zip(names, reasons, strict=True) if why]
+    if not gone:
         return ""
-    told = [f"{name}: {why}" for name, why in reasons.items()][:_LISTED]
-    if len(reasons) > _LISTED:
-        told.append(f"and {len(reasons) - _LISTED} more")
+    told = gone[:_LISTED]
+    if len(gone) > _LISTED:
+        told.append(f"and {len(gone) - _LISTED} more")
     return f"<p>Left out:</p>{items(told, 'ul')}"
 
 

@@ -10,10 +10,10 @@ from gpustack.drawing import Panel, height_to_width, png, stretched
 from gpustack.look import Look
 from gpustack.markup import escape, items
 from gpustack.provenance import versions
-from gpustack.result import StackResult
+from gpustack.result import StackResult, left_out
 from gpustack.show.charts import histogram, noise_curve
 from gpustack.show.frames import frame_table, out_of_line
-from gpustack.show.listing import left_out, listing
+from gpustack.show.listing import listing
 from gpustack.show.noise import Reached, frame_noise, reached
 from gpustack.show.pictures import Shown, pictures
 from gpustack.show.residuals import residuals
@@ -82,7 +82,7 @@ def _section(title: str, content: str) -> str:
 
 
 def _head(result: StackResult, name: str, unit: str) -> str:
-    n = len(result.per_frame["name"]) - len(left_out(result.per_frame))
+    n = left_out(result.per_frame).count("")
     size = " x ".join(map(str, result.data.shape[::-1]))
     told = f"{n} frame{'s' * (n > 1)} of {size} pixels in {unit or 'no unit'}"
     cards = [result.header.get(key) for key in ("OBJECT", "FILTER", "DATE-OBS")]
@@ -91,8 +91,9 @@ def _head(result: StackResult, name: str, unit: str) -> str:
 
 
 def _tiles(result: StackResult, look: Look, found: Reached | None, marked: int) -> str:
-    n, out = len(result.per_frame["name"]), len(left_out(result.per_frame))
-    n -= out
+    reasons = left_out(result.per_frame)
+    n = reasons.count("")
+    out = len(reasons) - n
     tiles = {"frames": str(n)} | ({"frames left out": str(out)} if out else {})
     if result.rejected is not None:
         tiles["of samples rejected"] = f"{100.0 * result.rejected:.2g} %"

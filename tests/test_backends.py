@@ -1,5 +1,7 @@
 """What every backend does with columns whose answer is known; see also `test_every_recipe`."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -112,6 +114,16 @@ def test_ties_go_by_frame(backend):
     got = run(backend, plain(data), Recipe(clips=[ExtremaClip(2, 1)]))
     for pixel in range(4):
         assert got.marks[:, 0, pixel].tolist() == [True, True, False, False, True]
+
+
+@pytest.mark.parametrize(("clip_on", "lost"), [("raw", True), ("normalized", False)])
+def test_ranks_among_all_frames_are_of_what_clips_see(backend, clip_on, lost):
+    # The masked sample is the lowest where it is normalised.
+    band = plain(np.array([1, 2, 3, 4], "f4").reshape(4, 1, 1))
+    band[2] = replace(band[2], mask=np.array([[True]]))
+    clips = [ExtremaClip(1, 0, "all")]
+    got = run(backend, band, Recipe(clips, scale=(1, 1, -1, 1), clip_on=clip_on))
+    assert got.rejected.tolist() == [lost, 0, 0, 0]
 
 
 def test_a_range_keeps_its_bounds(backend):

@@ -224,6 +224,14 @@ def test_the_largest_integers_are_exact(backend):
     assert run(backend, plain(values), Recipe(combine="median")).data[0, 0] == 2**53 - 3
 
 
+@pytest.mark.parametrize("dtype", ["u1", "i2", "i4", "u8"])
+def test_the_ends_of_a_type_may_be_blank(backend, dtype):
+    ends = np.iinfo(dtype).min, np.iinfo(dtype).max
+    values = np.array([ends[0], 5, ends[1]], dtype).reshape(3, 1, 1)
+    for blank, valid in zip(ends, ([0, 1, 1], [1, 1, 0]), strict=True):
+        assert run(backend, plain(values, blank=blank), Recipe()).valid.tolist() == valid
+
+
 @pytest.mark.parametrize("clip_on", ["normalized", "raw"])
 def test_a_sample_that_normalising_makes_infinite_is_invalid(backend, clip_on):
     data = np.array([1, 2, -3e38, 3e38], "f4").reshape(4, 1, 1)

@@ -5,6 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+import fakecuda
+import fakekernels
 from bands import ROWS, WIDTH, BandSource, Cuda, Files, N, frames, same, stream
 from gpustack.backends.base import Outputs, Samples
 from gpustack.backends.cuda import device, staging
@@ -186,6 +188,57 @@ def test_what_the_pool_of_cupy_holds_unused_is_given_back(pretend):
     cupy.empty((1 << 20) - 4096, np.uint8)
     assert world.capacity - world.used[0] < 5000
     same(stream(frames(), asked)[0], whole)
+
+
+def test_what_the_pool_of_cupy_holds_is_given_back_before_fewer_rows_are_tried(pretend):
+    asked = recipe("everything", N)
+    pretend()
+    whole, _ = stream(frames(), asked)
+    world = pretend(capacity=1 << 20)
+    device.cupy().empty((1 << 20) - 4096, np.uint8)
+    same(stream(frames(), asked, device_memory="1MB")[0], whole)
+    assert world.used == [0]
+
+
+def test_a_fifth_of_what_is_free_is_left_to_others(pretend, monkeypatch):
+    monkeypatch.setattr("gpustack.backends.cuda.pipeline.LEAST_BANDS", 1)
+    world = pretend(capacity=20_000)
+    stream(frames(), recipe("everything", N))
+    assert 8_000 < world.most_used <= 16_000
+
+
+def test_memory_that_is_out_while_a_kernel_is_compiled_is_none_to_report(pretend, monkeypatch):
+    asked, compile_, left = recipe("everything", N), fakekernels._compile, [1]
+    pretend()
+    whole, _ = stream(frames(), asked)
+
+    def full(*arguments):
+        if left:
+            left.pop()
+            raise fakecuda.OutOfMemoryError("no room for a kernel")
+        return compile_(*arguments)
+
+    monkeypatch.setattr(fakekernels, "_compile", full)
+    pretend()
+    same(stream(frames(), asked)[0], whole)
+    assert not left
+
+
+def test_reasons_that_nobody_wants_stay_on_the_device(pretend, monkeypatch):
+    copy, sizes = fakecuda.MemoryPointer.copy_to_host_async, {}
+
+    def copied(memory, address, size, stream=None):
+        sizes[name] = sizes.get(name, 0) + size
+        copy(memory, address, size, stream)
+
+    monkeypatch.setattr(fakecuda.MemoryPointer, "copy_to_host_async", copied)
+    monkeypatch.setattr("gpustack.backends.cuda.pipeline.LEAST_BANDS", 1)
+    monkeypatch.setattr("gpustack.backends.cuda.work.LEAST_BYTES", 1 << 20)
+    for name in ("linear", "esd"):  # the first one needs them
+        pretend()
+        band, asked = frames(), recipe(name, N)
+        Cuda().run(band, asked, replace(outputs(band, asked), reasons=None))
+    assert sizes["linear"] == sizes["esd"]
 
 
 def test_the_limit_of_the_pool_of_cupy_is_kept(pretend):

@@ -8,7 +8,7 @@ import pytest
 from answers import FRAMES, on, samples, stacks_of
 from gpustack.backends.base import Outputs, Samples
 from gpustack.backends.cpu import CpuBackend
-from gpustack.clips import ExtremaClip, RangeClip, SigmaClip
+from gpustack.clips import ESDClip, ExtremaClip, PercentileRankClip, RangeClip, SigmaClip
 from gpustack.recipe import Recipe
 from oracle import solve
 from recipes import RECIPES, recipe
@@ -131,6 +131,20 @@ def test_a_range_keeps_its_bounds(backend):
     got = run(backend, plain(data), Recipe(clips=[RangeClip(2, 4)]))
     assert got.marks[:, 0, 0].tolist() == [True, False, False, False, True]
     assert (got.low[0, 0], got.high[0, 0]) == (1, 1)
+
+
+def test_bounds_at_a_rank_reject_what_lies_on_them(backend):
+    for dtype in ("f4", "f8"):
+        data = np.array([1, 2, 3, 4, 5], dtype).reshape(5, 1, 1)
+        got = run(backend, plain(data), Recipe(clips=[PercentileRankClip(1, 1, rank=1)]))
+        assert got.marks[:, 0, 0].tolist() == [True, True, False, True, True]
+
+
+def test_a_share_of_outliers_is_not_one_less_for_rounding(backend):
+    # 0.29 * 100 is a little less than 29.
+    data = np.append(np.linspace(0, 1, 71), 10.0 ** np.arange(1, 30)).reshape(100, 1, 1)
+    got = run(backend, plain(data), Recipe(clips=[ESDClip(0.29, 0.05)]))
+    assert (got.count[0, 0], got.high[0, 0]) == (71, 29)
 
 
 @pytest.mark.parametrize("center", ["mean", "median"])

@@ -1,5 +1,6 @@
 """The CUDA backend on pretended devices: limits of memory, and memory that is out."""
 
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -93,6 +94,18 @@ def test_what_reading_makes_is_within_the_limit_of_the_host(pretend, monkeypatch
     assert_agrees(out, solve(band, asked), asked.combine)
     assert len(made) > 1
     assert world.most_pinned + READERS * max(made) <= memory
+
+
+def test_what_is_read_of_a_wider_type_has_room(pretend):
+    pretend()
+    data = sky(N, (ROWS, WIDTH)).astype("f4")
+    band = [Samples(plane.astype("f8" if f == 0 else "f4")) for f, plane in enumerate(data)]
+
+    def before(f, start):
+        time.sleep(0.02 * (f == 0))  # when those beside it lie in their places
+
+    out, _ = stream(band, recipe("median", N), before=before)
+    np.testing.assert_allclose(out.data, np.median(data, axis=0), rtol=1e-6)
 
 
 def test_nothing_that_was_read_is_held_beside_the_slot(pretend):

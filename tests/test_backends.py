@@ -246,6 +246,13 @@ def test_the_ends_of_a_type_may_be_blank(backend, dtype):
         assert run(backend, plain(values, blank=blank), Recipe()).valid.tolist() == valid
 
 
+def test_a_blank_is_invalid_beside_frames_of_other_types(backend):
+    band = [Samples(np.array([[7, 9]], "i2"), blank=7), Samples(np.array([[1, 2]], "f4"))]
+    got = run(backend, band, Recipe())
+    assert got.valid.tolist() == [1, 2]
+    assert got.data.tolist() == [[1, 5.5]]
+
+
 @pytest.mark.parametrize("clip_on", ["normalized", "raw"])
 def test_a_sample_that_normalising_makes_infinite_is_invalid(backend, clip_on):
     data = np.array([1, 2, -3e38, 3e38], "f4").reshape(4, 1, 1)

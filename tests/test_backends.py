@@ -8,7 +8,14 @@ import pytest
 from answers import FRAMES, on, samples, stacks_of
 from gpustack.backends.base import Outputs, Samples
 from gpustack.backends.cpu import CpuBackend
-from gpustack.clips import ESDClip, ExtremaClip, PercentileRankClip, RangeClip, SigmaClip
+from gpustack.clips import (
+    ESDClip,
+    ExtremaClip,
+    LinearFitClip,
+    PercentileRankClip,
+    RangeClip,
+    SigmaClip,
+)
 from gpustack.recipe import Recipe
 from oracle import solve
 from recipes import RECIPES, recipe
@@ -155,6 +162,11 @@ def test_constant_columns_lose_nothing(backend, n, center):
     assert (got.count == n).all()
     assert (got.data == 0.1).all()
     assert (got.uncertainty == 0).all()
+
+
+def test_samples_that_are_on_a_line_but_for_rounding_lose_nothing(backend):
+    data = np.arange(7).reshape(7, 1, 1) * 0.1
+    assert run(backend, plain(data), Recipe(clips=[LinearFitClip(0.5, 0.5)])).count[0, 0] == 7
 
 
 @pytest.mark.parametrize("center", ["mean", "median"])

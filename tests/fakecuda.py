@@ -96,14 +96,18 @@ class World:
             if stream.device_id == number:
                 stream.synchronize()
 
-    def is_pinned(self, address):
-        return any(start <= address < start + size for start, size in self.pinned.values())
+    def is_pinned(self, address, length):
+        return any(
+            start <= address and address + length <= start + size
+            for start, size in self.pinned.values()
+        )
 
-    def check_address(self, address, number):
-        """Complain of an address that is not in memory of the device."""
+    def check_address(self, address, number, length=1):
+        """Complain of an address that is not in memory of the device, or of bytes beyond it."""
         for start, size, owner in self.live.values():
             if start <= address < start + size:
                 assert owner == number, f"memory of device {owner} used on {number}"
+                assert address + length <= start + size, "beyond the block"
                 return
         raise AssertionError(f"{address:#x} is no memory of a device")
 
@@ -136,6 +140,14 @@ class Stream:
             self._world.asked.append((self, name))
             self._waiting.append((name, work))
             self._world.turn(self)
+
+    def follow(self, work):
+        """Work that nobody waits for: at once where nothing is to be done before it."""
+        with self._world.lock:
+            if self._waiting:
+                self._waiting.append(("array", work))
+            else:
+                work()
 
     def step(self):
         """Do the next thing, unless it waits for another stream; whether there was one."""
@@ -234,7 +246,7 @@ class MemoryPointer:
         return MemoryPointer(self.mem, self.ptr - self.mem.ptr + offset, self._keep)
 
     def copy_from_host_async(self, address, size, stream=None):
-        assert world.is_pinned(address), "it may be free before it is read"
+        assert world.is_pinned(address, size), "it may be free before it is read"
         source = host(address, size)
         target = self.mem.view(self.ptr, size)
         (stream or world.current()).add("up", lambda: np.copyto(target, source))
@@ -247,7 +259,7 @@ class MemoryPointer:
         source, target = self.mem.view(self.ptr, size), host(address, size)
         stream = stream or world.current()
         stream.add("down", lambda: np.copyto(target, source))
-        if not world.is_pinned(address):
+        if not world.is_pinned(address, size):
             stream.synchronize()
 
     def memset_async(self, value, size, stream=None):

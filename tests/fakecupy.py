@@ -146,10 +146,11 @@ def empty(shape, dtype=float):
 
 
 def asarray(values):
-    """A copy of a numpy array on the current device."""
-    values = np.asarray(values)
+    """A copy of a numpy array on the current device, behind what its stream has still to do."""
+    values = np.array(values)
     result = empty(values.shape, values.dtype)
-    result._array[...] = values
+    target = result._array
+    fakecuda.world.current().follow(lambda: np.copyto(target, values))
     return result
 
 

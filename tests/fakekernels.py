@@ -26,7 +26,10 @@ def _compile(code, options):
     run = hostbuild.build(names)
     run.frames = int(names["N"])
     kinds = {text: int(kind[1:]) for kind, text in abi.STORED.items()}
+    run.block = int(names["BLOCK"])
     run.sizes = {"data": kinds[names["STORED"]], "mask": 1, "weight": 8}
+    real = kinds[names["OUT"]]
+    run.maps = {"data": real, "uncertainty": real, "mask": 1, "count": 4, "low": 4, "high": 4}
     return run
 
 
@@ -61,13 +64,14 @@ class _Kernel:
         assert kinds == ARGUMENTS, f"expected {ARGUMENTS}, got {kinds}"
         assert (out.dtype, out.size) == (abi.OUT, 1)
         assert (planes.dtype, planes.size) == (abi.planes(self._run.frames), 1)
+        assert 1 <= block[0] <= self._run.block, "more threads than have room in shared memory"
         if fakecuda.world.fail_launches:
             fakecuda.world.fail_launches -= 1
             raise fakecuda.CUDARuntimeError(2, "cudaErrorMemoryAllocation: out of memory")
         args = (*plain, out.copy(), planes.copy())
 
         def work():
-            self._check(*args[:2], args[7], number)
+            self._check(args, number)
             self._check_clips(*args[2:4], number)
             self._run(grid, block, args)
             fakecuda.world.launched.append((number, int(args[5])))
@@ -80,14 +84,20 @@ class _Kernel:
             assert address % 8 == 0, "a table that a device cannot read: misaligned"
             fakecuda.world.check_address(address, number)
 
-    def _check(self, frames, n, out, number):
-        table = fakecuda.host(int(frames), int(n) * abi.FRAME.itemsize).view(abi.FRAME)
+    def _check(self, args, number):
+        frames, n, _, _, _, pixels, width, out, _ = args
+        n, pixels, width = int(n), int(pixels), int(width)
+        table = fakecuda.host(int(frames), n * abi.FRAME.itemsize).view(abi.FRAME)
         for name, size in self._run.sizes.items():
             used = table[table[name] != 0]
-            for step in (used[name].astype("i8"), used[f"{name}_stride"]):
+            begins, strides = used[name].astype("i8"), used[f"{name}_stride"]
+            for step in (begins, strides):
                 assert not np.any(step % size), f"{name} that a device cannot read: misaligned"
-            for address in table[name][table[name] != 0].tolist():
-                fakecuda.world.check_address(address, number)
-        for name in abi.OUT.names:
+            for begin, stride in zip(begins.tolist(), strides.tolist(), strict=True):
+                for start in (begin, begin + (pixels // width - 1) * stride):
+                    fakecuda.world.check_address(start, number, width * size)
+        lengths = {name: size * pixels for name, size in self._run.maps.items()}
+        lengths |= {"reasons": n * pixels, "invalid": 8 * n, "rejected": 8 * n}
+        for name, length in lengths.items():
             if out[0][name]:
-                fakecuda.world.check_address(int(out[0][name]), number)
+                fakecuda.world.check_address(int(out[0][name]), number, length)

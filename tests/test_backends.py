@@ -1,12 +1,21 @@
 """What every backend does with columns whose answer is known; see also `test_every_recipe`."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from answers import FRAMES, on, samples, stacks_of
 from gpustack.backends.base import Outputs, Samples
 from gpustack.backends.cpu import CpuBackend
-from gpustack.clips import ExtremaClip, RangeClip, SigmaClip
+from gpustack.clips import (
+    ESDClip,
+    ExtremaClip,
+    LinearFitClip,
+    PercentileRankClip,
+    RangeClip,
+    SigmaClip,
+)
 from gpustack.recipe import Recipe
 from oracle import solve
 from recipes import RECIPES, recipe
@@ -114,11 +123,35 @@ def test_ties_go_by_frame(backend):
         assert got.marks[:, 0, pixel].tolist() == [True, True, False, False, True]
 
 
+@pytest.mark.parametrize(("clip_on", "lost"), [("raw", True), ("normalized", False)])
+def test_ranks_among_all_frames_are_of_what_clips_see(backend, clip_on, lost):
+    # The masked sample is the lowest where it is normalised.
+    band = plain(np.array([1, 2, 3, 4], "f4").reshape(4, 1, 1))
+    band[2] = replace(band[2], mask=np.array([[True]]))
+    clips = [ExtremaClip(1, 0, "all")]
+    got = run(backend, band, Recipe(clips, scale=(1, 1, -1, 1), clip_on=clip_on))
+    assert got.rejected.tolist() == [lost, 0, 0, 0]
+
+
 def test_a_range_keeps_its_bounds(backend):
     data = np.array([1, 2, 3, 4, 5], "f4").reshape(5, 1, 1)
     got = run(backend, plain(data), Recipe(clips=[RangeClip(2, 4)]))
     assert got.marks[:, 0, 0].tolist() == [True, False, False, False, True]
     assert (got.low[0, 0], got.high[0, 0]) == (1, 1)
+
+
+def test_bounds_at_a_rank_reject_what_lies_on_them(backend):
+    for dtype in ("f4", "f8"):
+        data = np.array([1, 2, 3, 4, 5], dtype).reshape(5, 1, 1)
+        got = run(backend, plain(data), Recipe(clips=[PercentileRankClip(1, 1, rank=1)]))
+        assert got.marks[:, 0, 0].tolist() == [True, True, False, True, True]
+
+
+def test_a_share_of_outliers_is_not_one_less_for_rounding(backend):
+    # 0.29 * 100 is a little less than 29.
+    data = np.append(np.linspace(0, 1, 71), 10.0 ** np.arange(1, 30)).reshape(100, 1, 1)
+    got = run(backend, plain(data), Recipe(clips=[ESDClip(0.29, 0.05)]))
+    assert (got.count[0, 0], got.high[0, 0]) == (71, 29)
 
 
 @pytest.mark.parametrize("center", ["mean", "median"])
@@ -129,6 +162,11 @@ def test_constant_columns_lose_nothing(backend, n, center):
     assert (got.count == n).all()
     assert (got.data == 0.1).all()
     assert (got.uncertainty == 0).all()
+
+
+def test_samples_that_are_on_a_line_but_for_rounding_lose_nothing(backend):
+    data = np.arange(7).reshape(7, 1, 1) * 0.1
+    assert run(backend, plain(data), Recipe(clips=[LinearFitClip(0.5, 0.5)])).count[0, 0] == 7
 
 
 @pytest.mark.parametrize("center", ["mean", "median"])
@@ -210,6 +248,21 @@ def test_the_largest_integers_are_exact(backend):
         assert run(backend, plain(values), Recipe(combine="min")).data[0, 0] == info.min
     values = np.array([2**53 - 1, 2**53 - 3, 5], "i8").reshape(3, 1, 1)
     assert run(backend, plain(values), Recipe(combine="median")).data[0, 0] == 2**53 - 3
+
+
+@pytest.mark.parametrize("dtype", ["u1", "i2", "i4", "u8"])
+def test_the_ends_of_a_type_may_be_blank(backend, dtype):
+    ends = np.iinfo(dtype).min, np.iinfo(dtype).max
+    values = np.array([ends[0], 5, ends[1]], dtype).reshape(3, 1, 1)
+    for blank, valid in zip(ends, ([0, 1, 1], [1, 1, 0]), strict=True):
+        assert run(backend, plain(values, blank=blank), Recipe()).valid.tolist() == valid
+
+
+def test_a_blank_is_invalid_beside_frames_of_other_types(backend):
+    band = [Samples(np.array([[7, 9]], "i2"), blank=7), Samples(np.array([[1, 2]], "f4"))]
+    got = run(backend, band, Recipe())
+    assert got.valid.tolist() == [1, 2]
+    assert got.data.tolist() == [[1, 5.5]]
 
 
 @pytest.mark.parametrize("clip_on", ["normalized", "raw"])

@@ -11,6 +11,7 @@ from bands import ROWS, Cuda, N, frames, rows_launched, same, stream
 from gpustack.backends.base import Outputs, Samples
 from gpustack.backends.cuda import device
 from gpustack.backends.cuda.slots import Slot
+from gpustack.backends.cuda.work import READERS, Rows
 from gpustack.backends.cuda.worker import Worker
 from gpustack.errors import BackendError, FrameError, InputError
 from gpustack.maps.rejections import RejectionCube
@@ -110,6 +111,74 @@ def test_rows_that_a_device_gives_back_late_are_done_by_another(pretend, monkeyp
     monkeypatch.setattr(Worker, "run", watched)
     same(stream(frames(), asked)[0], whole)
     assert {number for number, _ in world.launched} == {0}
+
+
+def test_an_error_of_cuda_in_mid_run_ends_it(pretend, monkeypatch):
+    pretend(devices=2)
+
+    def fail(_):
+        raise fakecuda.CUDARuntimeError(700, "cudaErrorIllegalAddress")
+
+    monkeypatch.setattr(Slot, "wait", fail)
+    with pytest.raises(fakecuda.CUDARuntimeError, match="IllegalAddress"):
+        stream(frames(), recipe("median", N))
+
+
+def test_the_failure_of_a_device_stops_the_others(pretend, monkeypatch):
+    world = pretend(devices=2, eager="always")
+    start, run, ended = Slot.start, Worker.run, threading.Event()
+
+    def first(slot, *arguments):
+        if world.device == 0:
+            raise ValueError("broken")
+        assert ended.wait(10)
+        return start(slot, *arguments)
+
+    def watched(worker, bands):
+        try:
+            return run(worker, bands)
+        finally:
+            ended.set()
+
+    monkeypatch.setattr(Slot, "start", first)
+    monkeypatch.setattr(Worker, "run", watched)
+    with pytest.raises(ValueError, match="broken"):
+        stream(frames(), recipe("median", N))
+    assert len(world.launched) <= 1
+
+
+def test_when_the_caller_is_interrupted_nothing_more_is_begun(pretend, monkeypatch):
+    world = pretend(devices=2, eager="always")
+    stop, stopped = Rows.stop, threading.Event()
+
+    def told(rows):
+        stop(rows)
+        stopped.set()
+
+    def before(f, start):
+        if start >= 12:
+            stopped.wait(1)
+
+    def progress(done, rows):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Rows, "stop", told)
+    with pytest.raises(KeyboardInterrupt):
+        stream(frames(), recipe("median", N), before=before, progress=progress)
+    assert rows_launched(world) < ROWS
+
+
+def test_bands_are_read_one_after_the_other_and_in_order(pretend):
+    # As files that are compressed as a whole have to be.
+    pretend(devices=3)
+    starts = []
+
+    def before(f, start):
+        time.sleep(0.02 * (f >= READERS))  # when there are readers to spare
+        starts.append(start)
+
+    stream(frames(), recipe("median", N), before=before)
+    assert starts == sorted(starts)
 
 
 def test_where_no_device_can_work_the_first_reason_is_told(pretend):

@@ -1,10 +1,13 @@
 """The CUDA backend on pretended devices: limits of memory, and memory that is out."""
 
+import time
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
+import fakecuda
+import fakekernels
 from bands import ROWS, WIDTH, BandSource, Cuda, Files, N, frames, same, stream
 from gpustack.backends.base import Outputs, Samples
 from gpustack.backends.cuda import device, staging
@@ -91,6 +94,18 @@ def test_what_reading_makes_is_within_the_limit_of_the_host(pretend, monkeypatch
     assert_agrees(out, solve(band, asked), asked.combine)
     assert len(made) > 1
     assert world.most_pinned + READERS * max(made) <= memory
+
+
+def test_what_is_read_of_a_wider_type_has_room(pretend):
+    pretend()
+    data = sky(N, (ROWS, WIDTH)).astype("f4")
+    band = [Samples(plane.astype("f8" if f == 0 else "f4")) for f, plane in enumerate(data)]
+
+    def before(f, start):
+        time.sleep(0.02 * (f == 0))  # when those beside it lie in their places
+
+    out, _ = stream(band, recipe("median", N), before=before)
+    np.testing.assert_allclose(out.data, np.median(data, axis=0), rtol=1e-6)
 
 
 def test_nothing_that_was_read_is_held_beside_the_slot(pretend):
@@ -186,6 +201,57 @@ def test_what_the_pool_of_cupy_holds_unused_is_given_back(pretend):
     cupy.empty((1 << 20) - 4096, np.uint8)
     assert world.capacity - world.used[0] < 5000
     same(stream(frames(), asked)[0], whole)
+
+
+def test_what_the_pool_of_cupy_holds_is_given_back_before_fewer_rows_are_tried(pretend):
+    asked = recipe("everything", N)
+    pretend()
+    whole, _ = stream(frames(), asked)
+    world = pretend(capacity=1 << 20)
+    device.cupy().empty((1 << 20) - 4096, np.uint8)
+    same(stream(frames(), asked, device_memory="1MB")[0], whole)
+    assert world.used == [0]
+
+
+def test_a_fifth_of_what_is_free_is_left_to_others(pretend, monkeypatch):
+    monkeypatch.setattr("gpustack.backends.cuda.pipeline.LEAST_BANDS", 1)
+    world = pretend(capacity=20_000)
+    stream(frames(), recipe("everything", N))
+    assert 8_000 < world.most_used <= 16_000
+
+
+def test_memory_that_is_out_while_a_kernel_is_compiled_is_none_to_report(pretend, monkeypatch):
+    asked, compile_, left = recipe("everything", N), fakekernels._compile, [1]
+    pretend()
+    whole, _ = stream(frames(), asked)
+
+    def full(*arguments):
+        if left:
+            left.pop()
+            raise fakecuda.OutOfMemoryError("no room for a kernel")
+        return compile_(*arguments)
+
+    monkeypatch.setattr(fakekernels, "_compile", full)
+    pretend()
+    same(stream(frames(), asked)[0], whole)
+    assert not left
+
+
+def test_reasons_that_nobody_wants_stay_on_the_device(pretend, monkeypatch):
+    copy, sizes = fakecuda.MemoryPointer.copy_to_host_async, {}
+
+    def copied(memory, address, size, stream=None):
+        sizes[name] = sizes.get(name, 0) + size
+        copy(memory, address, size, stream)
+
+    monkeypatch.setattr(fakecuda.MemoryPointer, "copy_to_host_async", copied)
+    monkeypatch.setattr("gpustack.backends.cuda.pipeline.LEAST_BANDS", 1)
+    monkeypatch.setattr("gpustack.backends.cuda.work.LEAST_BYTES", 1 << 20)
+    for name in ("linear", "esd"):  # the first one needs them
+        pretend()
+        band, asked = frames(), recipe(name, N)
+        Cuda().run(band, asked, replace(outputs(band, asked), reasons=None))
+    assert sizes["linear"] == sizes["esd"]
 
 
 def test_the_limit_of_the_pool_of_cupy_is_kept(pretend):

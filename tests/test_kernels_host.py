@@ -105,6 +105,15 @@ def test_ties_go_by_frame(kernels, clips):
         assert got.marks[:, 0, pixel].tolist() == [True, True, False, False, True]
 
 
+def test_quadratures_in_registers_depend_on_no_order_of_frames():
+    rng = np.random.default_rng(5)
+    data = rng.normal(100, 8, (25, 4, 9)) * 10 ** rng.uniform(-3, 3, (25, 1, 1))
+    asked = Recipe(combine="quadrature")
+    for kind in ("staged", "flat"):
+        one, other = (run(KERNELS[kind], plain(cube), asked) for cube in (data, data[::-1].copy()))
+        assert_same_bits(one, other, ("data",))
+
+
 @pytest.mark.parametrize("bzero", [0.0, 1e-41, 1e-35])
 @pytest.mark.parametrize("bscale", [1.0, 1e-39, 1e-20, 1e30])
 @pytest.mark.parametrize("kernels", FLUSHING.values(), ids=FLUSHING)

@@ -200,6 +200,15 @@ def test_the_middle_of_two_near_the_end_of_floats():
     np.testing.assert_array_equal(found, [1.615e308, 3.5, -np.inf])
 
 
+@pytest.mark.parametrize("more", [[], [0.1]])
+def test_the_deviation_of_samples_near_the_end_of_floats(more):
+    column = np.array([-1.1, 1.2, 0, -1, 1, *more])
+    cube, center = 1e308 * column.reshape(-1, 1, 1), np.median(column)
+    found = stack(cube, uncertainty="mad_std", combine="median", backend="cpu")
+    expected = 1.482602218505602 * np.median(np.abs(column - center)) / np.sqrt(len(column))
+    np.testing.assert_allclose(found.uncertainty[0, 0] / 1e308, expected, rtol=1e-12)
+
+
 @pytest.mark.parametrize("noise", [{"rdnoise": 1e160}, {"rdnoise": 1.0, "gain": 1e-200}])
 def test_a_noise_beyond_floats_rejects_nothing(noise):
     cube = np.random.default_rng(1).normal(100, 5, (6, 4, 5))

@@ -196,4 +196,7 @@ def middle_deviation(lower: Floats, upper: Floats, first: Floats, second: Floats
     if lower is not upper:
         result += np.subtract(upper, lower, dtype=np.float64)
     result *= 0.5
+    if first.dtype != np.float32 and np.isinf(result).any():  # the sum of large ones
+        halves = first * 0.5 + second * 0.5 + (upper * 0.5 - lower * 0.5)
+        np.copyto(result, halves, where=np.isinf(result))
     return np.abs(result, out=result)  # differences of +0.0 and -0.0 have either sign

@@ -33,6 +33,9 @@ STRUCTURE = re.compile(
 #: Cards that tell of the lookup tables of a WCS, which lie in other HDUs.
 _TABLE_CARDS = re.compile(r"(CPDIS|CPERR|D2IMDIS|D2IMERR|DP|D2IM)\d(\.[\w.]+)?")
 
+#: What a `astropy.wcs.WCS` has of such tables.
+_TABLES_OF_A_WCS = ("cpdis1", "cpdis2", "det2im1", "det2im2")
+
 #: WCS cards that `astropy.wcs.WCS.to_header` writes in another form or not at all.
 WCS_FORMS = re.compile(
     r"(CD|PC)\d+_\d+[A-Z]?|(A|B|AP|BP)_(ORDER|DMAX|\d+_\d+)|(PV|PS)\d+_\d+[A-Z]?|CROTA\d+|CDELT\d+"
@@ -243,10 +246,10 @@ def with_tables(header: fits.Header, coordinates: Coordinates) -> tuple[fits.Hea
     have none any more the cards are left out.
     """
     cards = {key for key in header if _TABLE_CARDS.fullmatch(key)}
-    if not cards:
+    if coordinates.of_file and not cards:
         return header, []
     told, wcs = _without(header, cards), fits_wcs(coordinates.wcs)
-    if wcs is None:
+    if all(getattr(wcs, name, None) is None for name in _TABLES_OF_A_WCS):
         return told, []
     with quiet():
         first, *tables = wcs.to_fits(relax=True)

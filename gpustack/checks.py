@@ -80,8 +80,9 @@ def word(
 ) -> str:
     """One of `words`; of names that other programs have for one, an error that says ours."""
     known, is_text = ", ".join(map(repr, words)), isinstance(given, str)
-    ours = (theirs or {}).get(given.lower()) if is_text else None
-    hint = f"; here that is {ours!r}" if ours else ""
+    like = {name: name for name in words} | dict(theirs or {})
+    ours = like.get(given.lower()) if is_text else None
+    hint = f"; here its like is {ours!r}" if ours else ""
     check(is_text and given in words, f"{name}: expected one of {known}, got {given!r}{hint}")
     return words[words.index(given)]
 

@@ -42,6 +42,12 @@ WCS_FORMS = re.compile(
     rf"|{_TABLE_CARDS.pattern}"
 )
 
+#: All cards that tell of coordinates, alternative and physical ones too.
+_OF_A_WCS = re.compile(
+    rf"{WCS_FORMS.pattern}|(CTYPE|CUNIT|CRPIX|CRVAL|CDELT|CROTA|CNAME|CRDER|CSYER)\d+[A-Z]?"
+    r"|(WCSNAME|WCSAXES|LONPOLE|LATPOLE|EQUINOX|RADESYS)[A-Z]?|[ADL]T[MV]\d(_\d)?|WAT\d_\d{3}|WCSDIM"
+)
+
 #: Cards that a WCS carries along but that stay true of the image.
 KEPT = {"DATE-OBS", "MJD-OBS", "DATE-BEG", "DATE-END", "DATE-AVG", "MJDREF", "TELESCOP"}
 
@@ -220,23 +226,48 @@ def without_wcs(header: fits.Header, wcs: Any) -> fits.Header:
 
 
 def with_wcs(header: fits.Header, coordinates: Coordinates) -> fits.Header:
-    """A copy of `header` that tells of `coordinates`: of those of a file by its own cards.
+    """A copy of `header` that tells of `coordinates`: by its own cards where it has theirs.
 
-    Of an image in memory cards may be those of another: `~astropy.nddata.CCDData` keeps them where
-    it is cut out. Where FITS has no cards for coordinates, those that the header has, which may
-    be near them, stay; if there are none, coordinates are left out with a warning.
+    Of an image in memory its cards may be those of another: `~astropy.nddata.CCDData` keeps them
+    where it is cut out. Then all of them go, alternative ones too. Where FITS has no cards for
+    coordinates, they are left out with a warning.
     """
-    has_cards = "CTYPE1" in header
+    has_cards = any(key.startswith("CTYPE") for key in header)
     if (coordinates.of_file and has_cards) or (wcs := coordinates.wcs) is None:
+        return header.copy()
+    if has_cards and _tells_of(header, wcs):
         return header.copy()
     cards = _wcs_cards(wcs)
     if cards is None:
-        if not has_cards:
-            warn_without_wcs(wcs, "FITS")
-        return header.copy()
-    told = without_wcs(header, wcs)
+        warn_without_wcs(wcs, "FITS")
+        return _without(header, filter(_OF_A_WCS.fullmatch, header))
+    told = _without(without_wcs(header, wcs), filter(_OF_A_WCS.fullmatch, header))
     told.extend([card for card in cards.cards if card.keyword not in told], end=True)
     return told
+
+
+def _tells_of(header: fits.Header, wcs: Any) -> bool:
+    """Whether the cards of a header are of coordinates, or may be near those without cards."""
+    if _is_sliced(wcs):
+        return False
+    cards = _wcs_cards(wcs)
+    if cards is None or not any(key.startswith("CTYPE") for key in cards):
+        return True
+    from astropy.wcs import WCS
+
+    try:
+        with quiet():
+            own = WCS(_without(header, filter(_TABLE_CARDS.fullmatch, header)))
+    except Exception:  # noqa: BLE001 - wcslib raises errors of many kinds
+        return False
+    one, other = (dict(told) for told in (cards, _wcs_cards(own) or {}))
+    return all(one.get(key) == other.get(key) for key in {*one, *other} - KEPT)
+
+
+def _is_sliced(wcs: Any) -> bool:
+    """Whether coordinates are a part of others, whose cards are those of the whole."""
+    plain = getattr(wcs, "low_level_wcs", wcs)
+    return isinstance(plain, loaded("astropy.wcs.wcsapi", "SlicedLowLevelWCS"))
 
 
 def with_tables(header: fits.Header, coordinates: Coordinates) -> tuple[fits.Header, list[Any]]:
@@ -251,10 +282,24 @@ def with_tables(header: fits.Header, coordinates: Coordinates) -> tuple[fits.Hea
     told, wcs = _without(header, cards), fits_wcs(coordinates.wcs)
     if all(getattr(wcs, name, None) is None for name in _TABLES_OF_A_WCS):
         return told, []
-    with quiet():
-        first, *tables = wcs.to_fits(relax=True)
+    first, *tables = _in_hdus(wcs)
     told.extend([card for card in first.header.cards if _TABLE_CARDS.fullmatch(card.keyword)])
     return told, tables
+
+
+def _in_hdus(wcs: Any) -> list[Any]:
+    """The HDUs that tell of a WCS with tables; of one of two axes alone astropy reads none."""
+    from astropy.wcs import WCS
+
+    with quiet():
+        hdus = wcs.to_fits(relax=True)
+        try:
+            WCS(hdus[0].header, hdus)
+        except Exception:  # noqa: BLE001 - of many kinds
+            told = "lookup tables of coordinates left out: astropy could not read them again"
+            warnings.warn(told, GpustackWarning, stacklevel=3)
+            return [fits.PrimaryHDU()]
+    return list(hdus)
 
 
 def warn_without_wcs(wcs: Any, where: str) -> None:

@@ -220,7 +220,8 @@ class StackResult:
         """The result as FITS: data, and MASK and UNCERT extensions as CCDData has them.
 
         The header keeps the coordinates that the frame's file had, card by card; those of
-        CCDData are written as `wcs` tells them.
+        CCDData are written as `wcs` tells them, unless its header does. Where FITS has no cards
+        for them they are left out with a warning.
 
         Parameters
         ----------

@@ -5,11 +5,11 @@ import math
 import numpy as np
 import pytest
 from astropy.io import fits
-from astropy.nddata import CCDData
-from astropy.wcs import WCS
+from astropy.nddata import CCDData, NDDataRef
+from astropy.wcs import WCS, DistortionLookupTable
 
 from gpustack import ExtremaClip, Recipe, ToFile, stack
-from gpustack.errors import FrameError
+from gpustack.errors import FrameError, GpustackWarning
 from gpustack.frames.coordinates import Coordinates
 from gpustack.header import describe, read_exposure, read_recipe, with_tables, without_wcs
 
@@ -257,15 +257,58 @@ def test_cards_of_lookup_tables_go_with_their_coordinates():
     assert (list(told), tables) == (["OBJECT"], [])
 
 
-def test_an_image_cut_out_has_its_own_coordinates_in_its_file(tmp_path):
-    sky = {"CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CRVAL1": 10.0, "CRVAL2": 20.0}
-    header = fits.Header(sky | {"CRPIX1": 8.0, "CRPIX2": 9.0, "CDELT1": -1e-4, "CDELT2": 1e-4})
-    whole = CCDData(np.ones((30, 40)), unit="adu", header=header, wcs=WCS(header))
-    result = stack([whole[5:25, 10:30]] * 2)
-    for name, to in (("out.fits", None), ("as-made.fits", ToFile(tmp_path / "as-made.fits"))):
-        if to is None:
-            result.write(tmp_path / name)
-        else:
-            stack([whole[5:25, 10:30]] * 2, outputs=to)
-        told = fits.getheader(tmp_path / name)
-        assert (told["CRPIX1"], told["CRPIX2"]) == (-2.0, 4.0)
+SKY = {"CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CRVAL1": 10.0, "CRVAL2": 20.0}
+SKY |= {"CRPIX1": 8.0, "CRPIX2": 9.0, "CD1_1": -1e-4, "CD2_2": 1e-4, "LTV1": 3.0}
+SKY |= {f"{key}A": value for key, value in SKY.items() if key != "LTV1"}
+
+
+def whole(wcs=None):
+    """An image whose header tells of coordinates, alternative and physical ones too."""
+    header = fits.Header(SKY)
+    return CCDData(np.ones((30, 40)), unit="adu", header=header, wcs=wcs or WCS(header))
+
+
+def test_an_image_that_is_whole_keeps_its_cards():
+    told = stack([whole()] * 2).to_hdulist()[0].header
+    assert {key: told.get(key) for key in SKY} == SKY
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_an_image_cut_out_has_its_own_coordinates_alone_in_its_file(tmp_path, streamed):
+    to = ToFile(tmp_path / "out.fits")
+    result = stack([whole()[5:25, 10:30]] * 2, **({"outputs": to} if streamed else {}))
+    if not streamed:
+        result.write(tmp_path / "out.fits")
+    told = fits.getheader(tmp_path / "out.fits")
+    assert WCS(told).wcs.crpix.tolist() == [-2, 4]
+    assert WCS(told).pixel_scale_matrix.diagonal().tolist() == [-1e-4, 1e-4]
+    assert not {"CTYPE1A", "CRPIX1A", "CD1_1A", "CD1_1", "LTV1"} & {*told}
+
+
+def test_axes_that_coordinates_have_no_more_go():
+    header = fits.Header(SKY | {"CTYPE3": "FREQ", "CRVAL3": 1e9, "CD3_3": 1e6, "CRPIX3": 2.0})
+    flat = CCDData(np.ones((30, 40)), unit="adu", header=header, wcs=WCS(header).celestial)
+    told = stack([flat] * 2).to_hdulist()[0].header
+    assert WCS(told).naxis == 2
+    assert not [key for key in told if key.endswith("3") and key[0] == "C"]
+
+
+def test_a_wcs_that_tells_of_nothing_takes_no_cards():
+    told = stack([whole(WCS(naxis=2))] * 2).to_hdulist()[0].header
+    assert told["CRVAL1"] == 10.0
+
+
+def test_a_part_of_coordinates_is_not_told_as_the_whole():
+    header = fits.Header(SKY)
+    cut = NDDataRef(np.ones((30, 40)), unit="adu", meta=header, wcs=WCS(header))[5:, 7:]
+    with pytest.warns(GpustackWarning, match="coordinates left out: FITS cannot hold this"):
+        told = stack([cut] * 2).to_hdulist()[0].header
+    assert not {*SKY} & {*told}
+
+
+def test_a_table_that_cannot_be_read_again_is_left_out():
+    wcs = WCS(fits.Header(SKY))
+    wcs.cpdis1 = DistortionLookupTable(np.ones((3, 3), "f4"), (1, 1), (1, 1), (10, 10))
+    with pytest.warns(GpustackWarning, match="lookup tables of coordinates left out"):
+        hdus = stack([whole(wcs)] * 2).to_hdulist()
+    assert WCS(hdus[0].header, hdus).wcs.crval.tolist() == [10, 20]

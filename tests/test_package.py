@@ -179,7 +179,7 @@ def test_what_a_device_alone_is_tested_with_needs_no_astropy():
     files = re.findall(r"tests/(test_\w+)\.py", (ROOT / "docs" / "gpu.md").read_text())
     assert "test_cuda_device" in files
     found = loaded(f"sys.path.insert(0, 'tests'); import {', '.join(files)}")
-    assert not found & {"astropy", "bottleneck", "ccdproc", "click", "reproject"}
+    assert not found & {"astropy", "bottleneck", "ccdproc", "click", "hypothesis", "reproject"}
 
 
 #: What `gpustack --help` may load, of 144 modules when this was written, Python's own among them;

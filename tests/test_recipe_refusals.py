@@ -314,12 +314,12 @@ def test_json_without_end():
 @pytest.mark.parametrize("theirs", parse.THEIRS)
 def test_the_names_of_other_programs_are_known_in_refusals(theirs):
     ours = parse.THEIRS[theirs]
-    with pytest.raises(RecipeError, match=f"got '{theirs}'; here that is '{ours}'$"):
+    with pytest.raises(RecipeError, match=f"got '{theirs}'; here its like is '{ours}'$"):
         parse_clip(theirs)
     assert isinstance(parse_clip(ours), Clip)
 
 
 @pytest.mark.parametrize("theirs", ["average", "Average"])
 def test_an_average_is_a_mean_here(theirs):
-    with pytest.raises(RecipeError, match=f"got '{theirs}'; here that is 'mean'$"):
+    with pytest.raises(RecipeError, match=f"got '{theirs}'; here its like is 'mean'$"):
         Recipe(combine=theirs)

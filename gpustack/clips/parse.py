@@ -34,7 +34,7 @@ ColumnClip = (
 Clip = ColumnClip | Grow
 CLIPS: dict[str, type[Clip]] = {clip.name: clip for clip in get_args(Clip)}
 
-#: What IRAF, Siril and DRAGONS call them -> the text of the same clip.
+#: What IRAF calls them -> the text of the same clip; and what Siril and DRAGONS call others.
 THEIRS = {
     "minmax": "extrema:among=share",
     "sigclip": "sigma:ddof=1,about=center,keep=1",

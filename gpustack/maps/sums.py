@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import numpy as np
+
 from gpustack.frames.resident import library
 
 
@@ -13,12 +15,13 @@ class ExactSum:
 
     def add(self, term: Any) -> None:
         """Add an array of float64."""
-        total = self._total + term
-        part = total - self._total
-        lost = self._total  # what it was, less its share of the new sum; and so of the term
-        lost -= total - part
-        lost += term - part
-        self._rest += lost
+        with np.errstate(all="ignore"):  # of sums beyond floats
+            total = self._total + term
+            part = total - self._total
+            lost = self._total  # what it was, less its share of the new sum; and so of the term
+            lost -= total - part
+            lost += term - part
+            self._rest += lost
         self._total = total
 
     def value(self) -> Any:

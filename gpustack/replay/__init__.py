@@ -14,7 +14,6 @@ from gpustack.alignments import Register
 from gpustack.backends.base import Progress
 from gpustack.engine import run
 from gpustack.errors import GpustackWarning, InputError, OutputError
-from gpustack.files import split_hdu
 from gpustack.flags import Flags
 from gpustack.frames import Frame, open_frames
 from gpustack.images import PLANES, Image
@@ -174,7 +173,8 @@ def _opened(report: Mapping[str, Any], found: Found) -> list[Frame]:
         at = {what: f"{files[what]}[{part['hdu']}]" for what, part in parts.items()}
         apart = {what: at[what] for what in PLANES if what in parts and parts[what]["apart"]}
         # The first image of a file has coordinates of the primary HDU, and none that is named.
-        is_named = arguments["hdu"] is not None or split_hdu(item["name"])[1] is not None
+        own = Path(parts["data"]["given"]).name
+        is_named = arguments["hdu"] is not None or not item["name"].endswith(own)
         images.append(Image(at["data"] if is_named else files["data"], **apart))
     frames = open_frames(images, unit=arguments["unit"], flags=flags)
     for frame, item in zip(frames, report["inputs"], strict=True):

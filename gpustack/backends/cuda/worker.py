@@ -121,7 +121,7 @@ class Worker:
     def _rooms(self, host: int) -> tuple[tuple[int, int], ...]:
         """Bytes of the host that a slot may have, and from how many rows on they are worth it.
 
-        What CuPy's pool keeps for the next run comes first, where bands are large enough in it.
+        What CuPy's pool keeps for the next run comes first, unless rows are too long for it.
         """
         pooled = min(power_of_two(max(host, 1)), POOLED)
         least = self._work.enough_rows if 2 * pooled <= host else 1

@@ -283,7 +283,7 @@ def test_no_bar_is_left_of_frames_that_cannot_be_opened():
 
 def test_the_summary_names_what_was_done(folder):
     line = summary(stack("m*.fits", combine="median"), folder / "out.fits", 0.5)
-    assert line.startswith(f"{folder / 'out.fits'}: 5 frames of 12 x 10, median; 0% of samples")
+    assert line.startswith(f"{folder / 'out.fits'}: 5 frames of 10 x 12, median; 0% of samples")
     assert line.endswith("0.5 s, 0 Mpx/s")
 
 

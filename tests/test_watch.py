@@ -227,7 +227,7 @@ def test_the_command_gives_what_combine_gives_after_each_frame(tmp_path):
         _, said = process.communicate(timeout=60)
     assert process.returncode == 0
     assert said.endswith("gpustack: stopped\n")
-    assert "out.fits: 5 frames of 20 x 30" in said
+    assert "out.fits: 5 frames of 30 x 20" in said
     assert not list(tmp_path.glob(".*")), "no temporary file stays"
 
 

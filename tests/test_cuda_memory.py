@@ -1,6 +1,6 @@
 """The CUDA backend on pretended devices: limits of memory, and memory that is out."""
 
-import time
+import threading
 from dataclasses import replace
 
 import numpy as np
@@ -101,8 +101,12 @@ def test_what_is_read_of_a_wider_type_has_room(pretend):
     data = sky(N, (ROWS, WIDTH)).astype("f4")
     band = [Samples(plane.astype("f8" if f == 0 else "f4")) for f, plane in enumerate(data)]
 
+    placed = [threading.Event() for _ in range(ROWS)]
+
     def before(f, start):
-        time.sleep(0.02 * (f == 0))  # when those beside it lie in their places
+        if f == READERS + 1:  # by the reader that has put frame 1 beside the first
+            placed[start].set()
+        assert f > 0 or placed[start].wait(60)
 
     out, _ = stream(band, recipe("median", N), before=before)
     np.testing.assert_allclose(out.data, np.median(data, axis=0), rtol=1e-6)

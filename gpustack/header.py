@@ -42,10 +42,14 @@ WCS_FORMS = re.compile(
     rf"|{_TABLE_CARDS.pattern}"
 )
 
+#: Cards that tell of the pixels of a detector, and how IRAF has coordinates.
+PHYSICAL = r"[ADL]T[MV]\d(_\d)?|WAT\d_\d{3}|WCSDIM"
+
 #: All cards that tell of coordinates, alternative and physical ones too.
 _OF_A_WCS = re.compile(
     rf"{WCS_FORMS.pattern}|(CTYPE|CUNIT|CRPIX|CRVAL|CDELT|CROTA|CNAME|CRDER|CSYER)\d+[A-Z]?"
-    r"|(WCSNAME|WCSAXES|LONPOLE|LATPOLE|EQUINOX|RADESYS)[A-Z]?|[ADL]T[MV]\d(_\d)?|WAT\d_\d{3}|WCSDIM"
+    r"|(WCSNAME|WCSAXES|LONPOLE|LATPOLE|EQUINOX|RADESYS)[A-Z]?"
+    rf"|{PHYSICAL}"
 )
 
 #: Cards that a WCS carries along but that stay true of the image.
@@ -291,14 +295,14 @@ def _in_hdus(wcs: Any) -> list[Any]:
     """The HDUs that tell of a WCS with tables; of one of two axes alone astropy reads none."""
     from astropy.wcs import WCS
 
-    with quiet():
-        hdus = wcs.to_fits(relax=True)
-        try:
+    try:
+        with quiet():
+            hdus = wcs.to_fits(relax=True)
             WCS(hdus[0].header, hdus)
-        except Exception:  # noqa: BLE001 - of many kinds
-            told = "lookup tables of coordinates left out: astropy could not read them again"
-            warnings.warn(told, GpustackWarning, stacklevel=3)
-            return [fits.PrimaryHDU()]
+    except Exception:  # noqa: BLE001 - of many kinds
+        told = "lookup tables of coordinates left out: astropy could not read them again"
+        warnings.warn(told, GpustackWarning, stacklevel=3)
+        return [fits.PrimaryHDU()]
     return list(hdus)
 
 

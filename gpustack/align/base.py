@@ -13,13 +13,13 @@ from gpustack.backends.base import Samples
 from gpustack.frames import Frame
 from gpustack.frames.base import read_whole
 from gpustack.frames.coordinates import Coordinates
-from gpustack.header import without_wcs
+from gpustack.header import PHYSICAL, without_wcs
 
 #: Sections of detector and amplifier, which do not say which pixels the result has.
 SECTIONS = re.compile(r"(AMP|BIAS|CCD|DATA|DET|TRIM)SEC\w?")
 #: Cards that tell of the pixels that a frame had.
 _OF_PIXELS = re.compile(
-    rf"{SECTIONS.pattern}|[ADL]T[MV]\d(_\d)?|WAT\d_\d{{3}}|WCSDIM"
+    rf"{SECTIONS.pattern}|{PHYSICAL}"
     r"|(CTYPE|CUNIT|CRPIX|CRVAL|CDELT|CROTA)\d[A-Z]|(CD|PC)\d_\d[A-Z]"
     r"|(WCSNAME|WCSAXES|LONPOLE|LATPOLE|EQUINOX|RADESYS)[A-Z]"
 )

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -279,6 +280,7 @@ def clip_esd(clip: ESDClip, column: Column) -> None:
         column.reject(i, low=low)
 
 
+@cache
 def critical_value(significance: float, n: int) -> float:
     """Rosner's, for `n` samples."""
     t = student_quantile(1 - significance / (2 * n), n - 2)

@@ -3,7 +3,7 @@
 import math
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,9 @@ from gpustack.result import StackResult, left_out
 #: What tells of the kind of a frame, beside others that are exposures of the sky.
 KINDS = {"bias": "bias", "zero": "bias", "dark": "dark", "flat": "flat"}
 
+#: So many frames are named of each kind of what is unusual; of 300, that many lines tell no more.
+NAMED = 5
+
 #: Units of what grows with the exposure.
 COUNTS = (units.adu, units.electron, units.photon, units.ct, units.DN)
 
@@ -29,7 +32,8 @@ def warn_of(result: StackResult, frames: Sequence[Frame]) -> None:
     reasons = left_out(result.per_frame)
     there = [frame for frame, reason in zip(frames, reasons, strict=True) if not reason]
     unlike = *_unlike(there), *_unlike_exposures(result.recipe, there)
-    for message in (*_unusual(result), *_counted_twice(there), *unlike):
+    twice = _first(_counted_twice(there), "made of others that are combined here too")
+    for message in (*_unusual(result), *twice, *unlike):
         warnings.warn(message, GpustackWarning, stacklevel=3)
 
 
@@ -39,14 +43,29 @@ def _unusual(result: StackResult) -> Iterator[str]:
     n, left = len(names), len(there)
     if left == 1:
         yield f"only one{f' of {n} frames is left' if n > 1 else ' frame'}: nothing to combine"
-    for name, times in Counter(there).items():
-        if times > 1:
-            yield f"{name}: given {times} times, and counted as often"
+    yield from _first(_repeated(there), "given several times")
     if left > 1:
         yield from _powerless(result.recipe, left)
-    yield from _missing(result.per_frame)
+    lost = _missing(result.per_frame)
+    yield from _first(lost, "count nothing; the table of frames says why (--report shows it)")
     if not result.on_device and result.mask.all():
         yield "no pixel of the result has a value"
+
+
+def _first(messages: Iterable[str], more: str) -> Iterator[str]:
+    """The first of them, and of how many more frames it holds."""
+    found = list(messages)
+    few = found if len(found) == NAMED + 1 else found[:NAMED]
+    yield from few
+    if len(found) > len(few):
+        yield f"{len(found) - len(few)} more frames: {more}"
+
+
+def _repeated(names: Sequence[str]) -> Iterator[str]:
+    """Frames that are given more than once."""
+    for name, times in Counter(names).items():
+        if times > 1:
+            yield f"{name}: given {times} times, and counted as often"
 
 
 def _counted_twice(frames: Sequence[Frame]) -> Iterator[str]:

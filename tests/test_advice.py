@@ -1,5 +1,7 @@
 """What is unusual about a run is warned of: frames that do not belong together, powerless clips."""
 
+import warnings
+
 import numpy as np
 import pytest
 from astropy.io import fits
@@ -36,6 +38,39 @@ def test_a_frame_without_valid_samples_counts_nothing_and_warns(cube):
     without = stack(np.delete(cube, 4, axis=0), CLIPS, scale="median")
     np.testing.assert_array_equal(with_it.data, without.data)
     np.testing.assert_array_equal(with_it.count, without.count)
+
+
+def told(call):
+    """The warnings of a call."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        call()
+    return [str(warning.message) for warning in caught]
+
+
+@pytest.mark.parametrize(("lost", "named"), [(5, 5), (6, 6), (7, 5), (40, 5)])
+def test_of_many_frames_without_a_valid_sample_the_first_are_named(lost, named):
+    cube = np.ones((50, 4, 3), np.float32)
+    cube[3 : 3 + lost] = np.nan
+    said = told(lambda: stack(cube))
+    assert said[:named] == [
+        f"frame {3 + i}: no valid sample; it counts nothing" for i in range(named)
+    ]
+    rest = [f"{lost - named} more frames: count nothing; the table of frames says why"]
+    assert [line.partition(" (")[0] for line in said[named:]] == rest * (lost > named)
+
+
+def test_of_many_frames_that_are_given_again_the_first_are_named(files):
+    paths = [str(path) for path in sorted(files.glob("*.fits"))]
+    said = told(lambda: stack([*paths, *paths]))
+    assert said[:5] == [f"{path}: given 2 times, and counted as often" for path in paths[:5]]
+    assert said[5:] == ["4 more frames: given several times"]
+    for i in range(1, 9):
+        stack(paths[: i + 1]).write(files / f"earlier_{i}.fits")
+    earlier = [str(path) for path in sorted(files.glob("earlier_*.fits"))]
+    said = told(lambda: stack([*paths, *earlier]))
+    assert [line.partition(":")[0] for line in said[:5]] == earlier[:5]
+    assert said[5:] == ["3 more frames: made of others that are combined here too"]
 
 
 def test_a_clip_that_can_reject_nothing_warns(cube):

@@ -6,12 +6,14 @@ from functools import cache
 from gpustack.backends.cpu import CpuBackend
 from gpustack.errors import RecipeError
 from oracle import solve
-from recipes import ROUTES, recipe
+from recipes import RECIPES, ROUTES, recipe
 from stacks import STACKS, VALUES, rows_of, run, stack
 
 #: Enough frames for every recipe of the tables.
 FRAMES = 6
-_CPU = CpuBackend(threads=1)
+#: In whole tiles, by one thread; one instance, so that tests also try reused buffers.
+CPU = CpuBackend(threads=1)
+_PLACES = {name: i for i, name in enumerate(RECIPES)}
 
 
 def stacks_of(name):
@@ -23,6 +25,15 @@ def stacks_of(name):
     return STACKS if name in ROUTES else VALUES
 
 
+def share(name, among, of):
+    """Each `of`-th of some, others for the next recipe.
+
+    Recipes that are alike are neighbours, so that what their kind meets is all of them.
+    """
+    return tuple(among)[_PLACES[name] % of :: of]
+
+
+@cache
 def samples(name, stack_name, n):
     """The stack, of many frames no more than the oracle gets through quickly."""
     band = stack(stack_name, n, recipe(name, n))
@@ -38,7 +49,7 @@ def solved(name, stack_name, n):
 @cache
 def by_cpu(name, stack_name, n):
     """The answer of the CPU backend."""
-    return run(_CPU, samples(name, stack_name, n), recipe(name, n))
+    return run(CPU, samples(name, stack_name, n), recipe(name, n))
 
 
 def fits(name, n):

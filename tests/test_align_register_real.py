@@ -1,6 +1,7 @@
 """Real sequences without coordinates, aligned by what is seen on them."""
 
 import warnings
+from functools import cache
 
 import numpy as np
 import pytest
@@ -50,15 +51,51 @@ def m13(real_data):
     return sequence(real_data / "m13_blue")
 
 
+#: On which frames phase and stars are compared.
+BOTH = range(0, 30, 5)
+#: How frames of saao are measured, and which of them: all by phase. Stars are dear, and among these
+#: are those of moonlight, of clouds and of the largest shifts too.
+TAKEN = {"phase": [*range(30)], "stars": sorted({*range(0, 30, 3), *BOTH})}
+
+
+@pytest.fixture(scope="module")
+def crowded(saao):
+    """The stack of saao by each way, made once."""
+
+    @cache
+    def made(by):
+        paths = [saao[0][k] for k in TAKEN[by]]
+        return stack(paths, zero="median", unit="adu", align=Register(by))
+
+    return made
+
+
+#: The first, one between, and the last.
+REFERENCES = [0, 2, 4]
+
+
+@pytest.fixture(scope="module")
+def faint(m13):
+    """The stack of m13 onto each reference, of the other frames, made once."""
+
+    @cache
+    def made(reference):
+        weights = [float(k != reference) for k in range(5)]
+        align = Register(reference=reference)
+        return stack(m13[0], zero="median", unit="adu", weights=weights, align=align)
+
+    return made
+
+
 def moved(table):
     return np.column_stack((table["dy"], table["dx"]))
 
 
-@pytest.mark.parametrize("by", ["phase", "stars"])
-def test_thirty_crowded_frames_some_of_them_moonlit_or_cloudy(saao, by):
+@pytest.mark.parametrize("by", TAKEN)
+def test_thirty_crowded_frames_some_of_them_moonlit_or_cloudy(saao, crowded, by):
     paths, shifts = saao
-    result = stack(paths, zero="median", unit="adu", align=Register(by))
-    np.testing.assert_allclose(moved(result.frames), -shifts, atol=1)
+    result = crowded(by)
+    np.testing.assert_allclose(moved(result.frames), -shifts[TAKEN[by]], atol=1)
     places = sky.peaks(result.data, margin=20)
     assert len(places) > 100
     found, reference = (
@@ -69,10 +106,9 @@ def test_thirty_crowded_frames_some_of_them_moonlit_or_cloudy(saao, by):
     assert apart[:30].max() < PLACE
 
 
-def test_phase_and_stars_agree(saao):
+def test_phase_and_stars_agree(crowded):
     """Where the middle of each frame lies."""
-    paths = saao[0][::5]
-    one, other = (stack(paths, unit="adu", align=Register(by)).frames for by in ("phase", "stars"))
+    one, other = (crowded(by).frames[[TAKEN[by].index(k) for k in BOTH]] for by in TAKEN)
     turn = other["magnification"] * np.exp(1j * np.radians(other["rotation"]))
     middle = 255.5 + 255.5j
     lies = turn * middle + other["dx"] + 1j * other["dy"]
@@ -80,34 +116,28 @@ def test_phase_and_stars_agree(saao):
 
 
 def test_whole_pixels_are_those_that_somebody_else_measured(saao):
-    paths, shifts = saao
+    paths, shifts = (each[::3] for each in saao)
     table = stack(paths, unit="adu", align=Register(upsample=1)).frames
     np.testing.assert_allclose(moved(table), -shifts, atol=1)
 
 
-def test_faint_frames_whose_hot_pixels_do_not_move(m13):
+def test_faint_frames_whose_hot_pixels_do_not_move(m13, faint):
     """Raw and short: what all frames have in common at no shift is brighter than their stars."""
-    paths, shifts = m13
-    result = stack(paths, zero="median", unit="adu", align="register")
-    np.testing.assert_allclose(moved(result.frames), -shifts, atol=1)
-    assert (result.frames["peak_ratio"][1:] > 1.5).all()
+    table = faint(0).frames
+    np.testing.assert_allclose(moved(table), -m13[1], atol=1)
+    assert (table["peak_ratio"][1:] > 1.5).all()
 
 
-def test_another_reference_finds_the_same_shifts(m13):
-    paths, _ = m13
-    first, third = (
-        moved(stack(paths, unit="adu", align=Register(reference=k)).frames) for k in (0, 2)
-    )
-    np.testing.assert_allclose(third - third[2], first - first[2], atol=FAINT)
+@pytest.mark.parametrize("reference", REFERENCES[1:])
+def test_another_reference_finds_the_same_shifts(faint, reference):
+    first, other = (moved(faint(k).frames) for k in (0, reference))
+    np.testing.assert_allclose(other - other[reference], first - first[reference], atol=FAINT)
 
 
-@pytest.mark.parametrize("reference", range(5))
-def test_faint_stars_lie_where_those_of_the_reference_do(m13, reference):
+@pytest.mark.parametrize("reference", REFERENCES)
+def test_faint_stars_lie_where_those_of_the_reference_do(m13, faint, reference):
     """As far as its noise lets anybody tell, on a stack of the other frames."""
-    paths, _ = m13
-    weights = [float(k != reference) for k in range(5)]
-    align = Register(reference=reference)
-    result = stack(paths, zero="median", unit="adu", weights=weights, align=align)
+    paths, result = m13[0], faint(reference)
     level = np.nanmedian(result.data)
     others = np.nan_to_num(result.data.astype(float), nan=level)
     places = sky.peaks(sky.without_sky(others), margin=60, above=6, smooth=3)

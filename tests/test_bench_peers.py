@@ -124,7 +124,7 @@ def fakes(monkeypatch):
         "gpustack": fake("gpustack"),
         "right": fake("right"),
         "liar": fake("liar", 1.0001),
-        "broken": fake("broken", code="raise SystemExit('no licence')"),
+        "broken": fake("broken", code=f"{COPY}; raise SystemExit('no licence')"),
         "away": Program("Away", lambda: None, fake("away").invoke, "out.fits", "away"),
     }
     for place in (peers, peers_tables, programs):

@@ -26,6 +26,14 @@ MEMORY = 60_000
 NAN, INF = np.nan, np.inf
 
 
+def tiled(hdu):
+    """In tiles of some rows: of one row each, as astropy has them, their heads are most of all."""
+    height, width = hdu.data.shape
+    options = {"compression_type": "GZIP_1", "quantize_level": 0}
+    options["tile_shape"] = min(height, 13), width
+    return fits.CompImageHDU(hdu.data, hdu.header, name=hdu.name, **options)
+
+
 def save(path, *planes, kind="plain", bunit=None, primary=False):
     """A file of images, each an array and its EXTNAME."""
     hdus = [fits.ImageHDU(data, name=name) for name, data in planes]
@@ -33,8 +41,7 @@ def save(path, *planes, kind="plain", bunit=None, primary=False):
         if bunit is not None:
             hdu.header["BUNIT"] = bunit
     if kind == "tiles":
-        options = {"compression_type": "GZIP_1", "quantize_level": 0}
-        hdus = [fits.CompImageHDU(hdu.data, hdu.header, name=hdu.name, **options) for hdu in hdus]
+        hdus = [tiled(hdu) for hdu in hdus]
     elif primary:
         hdus[0] = fits.PrimaryHDU(hdus[0].data, hdus[0].header)
     first = [] if primary else [fits.PrimaryHDU()]
@@ -53,13 +60,14 @@ def planes(f):
     return sky(N, SHAPE)[f].astype("f4"), mask, weight
 
 
-@pytest.fixture(params=KINDS)
-def night(request, tmp_path):
+@pytest.fixture(scope="module", params=KINDS)
+def night(request, tmp_path_factory):
     """Frames with masks and weights in files of their own, and the same in memory."""
+    folder = tmp_path_factory.mktemp("night")
     images, ccds = [], []
     for f in range(N):
         data, mask, weight = planes(f)
-        names = [tmp_path / f"{what}{f}.fits" for what in ("data", "mask", "weight")]
+        names = [folder / f"{what}{f}.fits" for what in ("data", "mask", "weight")]
         for path, array in zip(names, (data, mask, weight), strict=True):
             save(path, ("N3", array), kind=request.param, bunit="adu" if array is data else None)
         images.append(Image(*names))

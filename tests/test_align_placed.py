@@ -148,10 +148,13 @@ def streamed(backend, frames, recipe, memory, progress=None, **options):
     return out, band
 
 
-@pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
-@pytest.mark.parametrize("seed", range(6))
-def test_backends_agree_with_the_oracle(backend, seed, recipe):
-    frames = stack_of(seed)
+#: A seed tells types and places; every recipe meets three, and every backend all.
+SEEDED = [(seed, name) for i, name in enumerate(RECIPES) for seed in range(i % 2, 6, 2)]
+
+
+@pytest.mark.parametrize(("seed", "name"), SEEDED)
+def test_backends_agree_with_the_oracle(backend, seed, name):
+    frames, recipe = stack_of(seed), RECIPES[name]
     got, band = streamed(backend, frames, recipe, 1 << 24)
     assert_agrees(got, solve(band, recipe), recipe.combine, ties=True)
 

@@ -27,8 +27,9 @@ def test_explain_tells_what_is_outside_from_what_is_not_finite(method):
     images[1].data[40:60, 40:60] = np.nan
     align = Reproject(images[0].wcs, shape=(100, 120), method=method)
     fates = set()
-    for x in range(2, 120, 13):
-        for y in range(3, 100, 16):
+    for number, x in enumerate(range(2, 120, 13)):
+        # Every row and column of a lattice, every second of its places.
+        for y in range(3 + 16 * (number % 2), 100, 32):
             rows = explain(images, x, y, align=align).samples
             assert rows["fate"][2] == "left out"
             there = images[1].wcs.world_to_pixel(images[0].wcs.pixel_to_world(x, y))

@@ -1,6 +1,7 @@
 """What cannot be aligned by what is seen: errors that name it, or frames that are left out."""
 
 import sys
+from functools import cache
 from types import SimpleNamespace
 
 import numpy as np
@@ -31,15 +32,23 @@ def good():
     return [sky.taken(stars, SHAPE, shift=shift, seed=k) for k, shift in enumerate([0, 3 + 2j])]
 
 
+@pytest.fixture(scope="module")
+def aligned(good):
+    """The stack of the good frames by each way, made once."""
+    return cache(lambda by: stack(good, align=Register(by)))
+
+
 def noise(seed=7):
     return np.random.default_rng(seed).normal(500, 5, SHAPE)
 
 
+@cache
 def other_field(seed):
     """Of which no star is where one of the first field is, but by chance."""
     return sky.taken(sky.field(SHAPE, seed=seed), SHAPE, seed=seed)
 
 
+@cache
 def few_stars(count):
     places, fluxes = sky.field(SHAPE)
     inside = np.flatnonzero(sky.inside(places, SHAPE, 20))[:count]
@@ -66,10 +75,10 @@ def test_a_frame_that_cannot_be_aligned_is_an_error_that_names_it(good, by, make
 
 @BOTH
 @pytest.mark.parametrize(("make", "says"), BAD.values(), ids=BAD)
-def test_or_is_left_out_and_listed(good, by, make, says):
+def test_or_is_left_out_and_listed(good, aligned, by, make, says):
     with pytest.warns(GpustackWarning, match="frame 1: left out: align"):
         result = stack([good[0], make(), good[1]], align=Register(by, skip=True))
-    alone = stack(good, align=Register(by))
+    alone = aligned(by)
     np.testing.assert_array_equal(result.data, alone.data)
     table = result.frames
     assert [bool(reason) for reason in table["left_out"]] == [False, True, False]

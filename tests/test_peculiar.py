@@ -1,6 +1,7 @@
 """Where we differ from IRAF or Siril, the reason that is given for it is the reason."""
 
 import math
+from functools import cache
 
 import numpy as np
 import pytest
@@ -31,6 +32,7 @@ def critical_value(significance):
     """Rosner's critical value for n samples; scipy comes with ccdproc."""
     from scipy.stats import t as student
 
+    @cache
     def critical(n):
         t = student.ppf(1 - significance / (2 * n), n - 2)
         return (n - 1) * t / math.sqrt(n * (n - 2 + t * t))
@@ -50,12 +52,18 @@ def left(case, column):
     return column[peculiar.siril(clip, column, whole, critical)]
 
 
+@pytest.mark.filterwarnings("ignore::gpustack.errors.GpustackWarning")
 @pytest.mark.parametrize("name", MODELLED)
 def test_the_program_has_the_peculiarity_that_explains_the_difference(name):
     case, data = CASES[name], golden.load(name).maps["data"].astype(float)
-    ordered = np.sort(frames(case.frames).cube.astype(float), axis=0)
-    model = np.array([left(case, column).mean() for column in ordered.reshape(len(ordered), -1).T])
-    differing = ~np.isclose(model.reshape(data.shape), data, rtol=VALUE, atol=0)
+    cube = frames(case.frames).cube
+    # Models are slow: all pixels where ours is otherwise, and of the others every fourth.
+    ours = stack(cube, case.ours.clips).data
+    looked_at = ~np.isclose(ours, data, rtol=VALUE, atol=0)
+    looked_at.flat[::4] = True
+    columns = np.sort(cube.astype(float), axis=0)[:, looked_at].T
+    model = np.array([left(case, column).mean() for column in columns])
+    differing = ~np.isclose(model, data[looked_at], rtol=VALUE, atol=0)
     assert differing.sum() <= UNEXPLAINED.get(name, 0)
 
 

@@ -76,9 +76,11 @@ def ours(row, files):
 @pytest.mark.filterwarnings("ignore::gpustack.errors.GpustackWarning")
 @pytest.mark.parametrize("row", ROWS, ids=str)
 def test_python_and_shell_are_the_same(row, night, monkeypatch, tmp_path):
+    """What is seen on frames is dear: of four, moved in either direction and in both."""
     monkeypatch.chdir(night)
-    result = ours(row, "night/*.fits")
-    words = ["combine", "night/*.fits", "-o", str(tmp_path / "out.fits"), *shlex.split(row.shell)]
+    files = "night/[0258].fits" if "Register" in row.python else "night/*.fits"
+    result = ours(row, files)
+    words = ["combine", files, "-o", str(tmp_path / "out.fits"), *shlex.split(row.shell)]
     done = CliRunner().invoke(cli, words, catch_exceptions=False)
     assert done.exit_code == 0, done.output
     with fits.open(tmp_path / "out.fits") as hdus:

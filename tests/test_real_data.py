@@ -22,15 +22,19 @@ SEQUENCES = {
 #: Means differ from numpy's in the last bits of float64, before rounding to float32.
 MEAN = 2e-7
 
+#: Samples of a sequence of which astropy is not asked for all.
+LARGE = 5_000_000
 
-@pytest.fixture(params=SEQUENCES.values(), ids=SEQUENCES)
+
+@pytest.fixture(scope="module", params=SEQUENCES.values(), ids=SEQUENCES)
 def sequence(request, real_data):
     """The files of a sequence, and what astropy makes of them, as float64."""
     paths = sorted(real_data.glob(request.param))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about headers of the last century
-        planes = [image_data(path) for path in paths]
-    return paths, np.array(planes, dtype=np.float64)
+        cube = np.array([image_data(path) for path in paths], dtype=np.float64)
+    cube.flags.writeable = False
+    return paths, cube
 
 
 def image_data(path):
@@ -62,18 +66,21 @@ def test_sigma_clips_are_astropys(sequence, center, passes):
     paths, cube = sequence
     clip = SigmaClip(1.5, 2, center=center, maxiters=passes)
     result = stack(paths, clip, unit="adu")
-    clipped = sigma_clip(
-        cube, sigma_lower=1.5, sigma_upper=2, cenfunc=center, stdfunc="std", maxiters=passes, axis=0
-    )
-    np.testing.assert_array_equal(result.count, clipped.count(axis=0))
-    np.testing.assert_allclose(result.data, clipped.mean(axis=0), rtol=MEAN)
-    rejected = [clipped.mask[i].mean() for i in range(len(cube))]
-    np.testing.assert_allclose(result.frames["rejected"], rejected)
+    # astropy is slow: of the larger ones every third row tells as much.
+    step = 1 if cube.size < LARGE else 3
+    how = {"cenfunc": center, "stdfunc": "std", "maxiters": passes, "axis": 0}
+    clipped = sigma_clip(cube[:, ::step], sigma_lower=1.5, sigma_upper=2, **how)
+    np.testing.assert_array_equal(result.count[::step], clipped.count(axis=0))
+    np.testing.assert_allclose(result.data[::step], clipped.mean(axis=0), rtol=MEAN)
+    if step == 1:
+        np.testing.assert_allclose(result.frames["rejected"], clipped.mask.mean(axis=(1, 2)))
+    kept = (1 - np.array(result.frames["rejected"])).sum() * result.count.size
+    np.testing.assert_allclose(kept, result.count.sum(dtype=np.int64))
 
 
 def test_a_repeated_clip_is_a_numpy_loop(real_data):
     paths = sorted(real_data.glob(SEQUENCES["saao"]))
-    cube = np.array([image_data(path)[:100] for path in paths], dtype=np.float64)
+    cube = np.array([image_data(path)[::20] for path in paths], dtype=np.float64)
     result = stack(cube.astype(np.uint16), SigmaClip(1.5, 2), dtype="float32")
     lost = -1
     while lost != (lost := np.isnan(cube).sum()):
@@ -108,7 +115,7 @@ def test_bands_of_real_files_change_no_bit(sequence):
 
 def test_moonlit_frames_agree_after_scaling(real_data):
     """The sky of this night rises tenfold; scaled to the first, the frames agree."""
-    paths = sorted(real_data.glob("saao_kb130475/*.fits"))
+    paths = sorted(real_data.glob("saao_kb130475/*.fits"))[::3]
     result = stack(paths, SigmaClip(3, 3, spread="mad_std"), unit="adu", zero="median")
     assert np.ptp(result.frames["zero"]) > 1000
     plain = stack(paths, unit="adu", combine="median")
@@ -116,8 +123,10 @@ def test_moonlit_frames_agree_after_scaling(real_data):
     assert np.median(shifted.uncertainty) < 0.2 * np.median(plain.uncertainty)
 
 
-def registered(folder):
-    """The moonlit frames of that folder, cut so that stars lie on the same pixels in all."""
+@pytest.fixture(scope="module")
+def registered(real_data):
+    """The moonlit frames, cut so that stars lie on the same pixels in all."""
+    folder = real_data / "saao_kb130475"
     shifts = np.genfromtxt(folder / "shifts.csv", delimiter=",", dtype=None, encoding="ascii")
     # No shift is larger than this.
     edge, size = 8, 512
@@ -127,8 +136,8 @@ def registered(folder):
     ]
 
 
-def test_moonlit_frames_matched_in_spread_and_level_lose_few_samples(real_data):
-    planes = registered(real_data / "saao_kb130475")
+def test_moonlit_frames_matched_in_spread_and_level_lose_few_samples(registered):
+    planes = registered
     levels = [np.median(plane) for plane in planes]
     assert max(levels) > 3 * min(levels)
     clip = SigmaClip(4, 4, spread="mad_std")
@@ -143,9 +152,9 @@ def test_moonlit_frames_matched_in_spread_and_level_lose_few_samples(real_data):
     np.testing.assert_allclose(result.frames["scale"], spreads[0] / np.array(spreads))
 
 
-def test_no_frame_loses_its_sky_to_a_clip_at_three_sigma(real_data):
+def test_no_frame_loses_its_sky_to_a_clip_at_three_sigma(registered):
     """Sky from 600 to 6000 ADU: matched in level and spread, each frame keeps 95% of it."""
-    planes = registered(real_data / "saao_kb130475")
+    planes = registered
     matched = {"scale": "mad", "zero": "median"}
     base = stack(planes, combine="median", **matched).data
     sky = np.abs(base - np.median(base)) < 2 * 1.4826 * median_deviation(base)
@@ -159,9 +168,9 @@ def median_deviation(plane):
     return np.median(np.abs(plane - np.median(plane)))
 
 
-def test_sky_levels_from_overlaps_are_those_of_medians(real_data):
+def test_sky_levels_from_overlaps_are_those_of_medians(registered):
     """Frames that cover all see the same field, so that both ways give nearly the same."""
-    planes = registered(real_data / "saao_kb130475")
+    planes = registered
     by_level = np.array(stack(planes, zero="median").frames["zero"])
     by_overlap = np.array(stack(planes, zero="overlap").frames["zero"])
     assert np.ptp(by_level) > 1000

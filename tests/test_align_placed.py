@@ -169,7 +169,7 @@ def in_small_bands(backend, seed, recipe):
                 backend, stack_of(seed), recipe, memory, lambda *n, to=told: to.append(n)
             )
         except MemoryLimitError:
-            memory += 100
+            memory += 400
         else:
             return out, told
 

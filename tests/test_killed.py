@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
+from forks import forks
 from gpustack import stack, temporary
 from gpustack.temporary import remove_abandoned, temporary_file
 from gpustack.writing import write_text
@@ -80,22 +81,20 @@ def folder(tmp_path):
     return tmp_path
 
 
-def run(folder, moment, *signals, options=()):
-    code = RUN.replace("OPTIONS", repr(list(options)))
-    return subprocess.run(
-        [sys.executable, "-c", code, moment, *signals],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=100,
-        preexec_fn=default_hangup,
-    )
+#: What takes long to load, and nothing that the command line itself does.
+LOADED = "import gpustack.cli, gpustack.engine, gpustack.streaming, gpustack.frames.planes"
 
 
-def default_hangup():
-    """Tests may run under nohup."""
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+@pytest.fixture(scope="module")
+def run():
+    """Run the command line in a process of its own."""
+    with forks(LOADED) as one:
+
+        def in_folder(folder, moment, *signals, options=()):
+            code = RUN.replace("OPTIONS", repr(list(options)))
+            return one.run(code, moment, *signals, cwd=folder)
+
+        yield in_folder
 
 
 def left(folder):
@@ -103,7 +102,7 @@ def left(folder):
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
-def test_what_a_killed_run_leaves_the_next_one_removes(folder, moment):
+def test_what_a_killed_run_leaves_the_next_one_removes(run, folder, moment):
     (folder / "out.fits").write_bytes(b"mine")
     done = run(folder, moment, "SIGKILL", options=["--overwrite"])
     assert done.returncode == -signal.SIGKILL, done.stderr
@@ -119,7 +118,7 @@ def test_what_a_killed_run_leaves_the_next_one_removes(folder, moment):
     assert left(folder) == ["next.fits", "out.fits"]
 
 
-def test_killed_between_its_two_names_the_output_is_whole(folder):
+def test_killed_between_its_two_names_the_output_is_whole(run, folder):
     # Without --overwrite the file has both for a moment.
     assert run(folder, "after its name", "SIGKILL").returncode == -signal.SIGKILL
     assert len(list(folder.glob(PART))) == 1
@@ -138,7 +137,7 @@ SIGNALS = [
 
 
 @pytest.mark.parametrize(("moment", "names"), SIGNALS)
-def test_signals_leave_nothing_behind(folder, moment, names):
+def test_signals_leave_nothing_behind(run, folder, moment, names):
     done = run(folder, moment, *names)
     assert done.returncode == 128 + getattr(signal, names[0]), done.stderr
     assert "Traceback" not in done.stderr

@@ -4,6 +4,7 @@ import ast
 import re
 import subprocess
 import sys
+from functools import cache
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from astropy.io import fits
 from astropy.nddata import CCDData
 
 import gpustack
+from forks import forks
 from gpustack import errors
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -94,17 +96,26 @@ def place(name):
     return name.split(".")[1]
 
 
+@cache
+def parsed(path):
+    """The syntax tree of a file."""
+    return ast.parse(path.read_text(), path)
+
+
+@cache
 def imports(path):
     """The dotted names that a file imports, wherever in it."""
-    for node in ast.walk(ast.parse(path.read_text(), path)):
+    names = []
+    for node in ast.walk(parsed(path)):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path.name}:{node.lineno} is relative"
             if node.module == "gpustack":
-                yield from (_home(alias.name) for alias in node.names)
+                names += [_home(alias.name) for alias in node.names]
             else:
-                yield node.module
+                names.append(node.module)
+    return names
 
 
 def _home(name):
@@ -161,21 +172,30 @@ def python(*arguments, cwd):
     return done.stdout
 
 
-def loaded(statement):
-    """The distributions that a fresh interpreter has loaded after a statement."""
-    code = (
-        f"import sys; before = set(sys.modules); {statement}; "
-        "print(*{name.partition('.')[0] for name in set(sys.modules) - before})"
-    )
-    return set(python("-c", code, cwd=ROOT).split()) & {*packages_distributions(), "gpustack"}
+@pytest.fixture(scope="module")
+def loaded():
+    """Tell the distributions that a fresh interpreter has loaded after a statement."""
+    known = {*packages_distributions(), "gpustack"}
+    with forks() as bare, forks("import numpy") as ready:
+
+        def after(statement, given=()):
+            code = (
+                f"before = set(sys.modules); {statement}; "
+                "print(*{name.partition('.')[0] for name in set(sys.modules) - before})"
+            )
+            done = (ready if "numpy" in given else bare).run(code)
+            assert done.returncode == 0, done.stderr
+            return set(done.stdout.split()) & known
+
+        yield after
 
 
 @pytest.mark.parametrize(("statement", "expected"), LOADS.values(), ids=LOADS)
-def test_what_an_import_loads(statement, expected):
-    assert loaded(statement) <= expected
+def test_what_an_import_loads(loaded, statement, expected):
+    assert loaded(statement, expected) <= expected
 
 
-def test_what_a_device_alone_is_tested_with_needs_no_astropy():
+def test_what_a_device_alone_is_tested_with_needs_no_astropy(loaded):
     files = re.findall(r"tests/(test_\w+)\.py", (ROOT / "docs" / "gpu.md").read_text())
     assert "test_cuda_device" in files
     found = loaded(f"sys.path.insert(0, 'tests'); import {', '.join(files)}")
@@ -198,7 +218,7 @@ def test_help_loads_few_modules(words):
     assert numpy == "False"
 
 
-def test_the_whole_package_loads_nothing_optional_or_slow():
+def test_the_whole_package_loads_nothing_optional_or_slow(loaded):
     everything = sorted({dotted(path) for path in MODULES if path != CUPY_FILE})
     found = loaded(f"import {', '.join(everything)}")
     assert {"gpustack", "numpy", "astropy"} <= found
@@ -219,17 +239,23 @@ SLOW = {
 }
 
 
+@pytest.fixture(scope="module")
+def combining():
+    """Children of a process that has loaded what combining files does in any case."""
+    with forks("import gpustack.cli, gpustack.engine, gpustack.streaming") as one:
+        yield one
+
+
 @pytest.mark.parametrize("clip", ["sigma", "winsorized", "linear", "noise:rdnoise=1"])
-def test_combining_files_loads_nothing_slow(tmp_path, clip):
+def test_combining_files_loads_nothing_slow(combining, tmp_path, clip):
     header = fits.Header({"CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "BUNIT": "adu"})
     for name in "abc":
         fits.writeto(tmp_path / f"{name}.fits", np.ones((4, 4), np.float32), header)
-    words = ["combine", *map(str, tmp_path.glob("?.fits")), "--clip", clip, "--backend", "cpu"]
-    code = (
-        f"import sys; sys.argv[1:] = {[*words, '-o', str(tmp_path / 'out.fits')]}; "
-        "from gpustack.cli import main; main(); print(*sys.modules)"
-    )
-    assert not SLOW & set(python("-c", code, cwd=ROOT).split())
+    words = ["combine", *tmp_path.glob("?.fits"), "--clip", clip, "--backend", "cpu"]
+    words += ["-o", tmp_path / "out.fits"]
+    done = combining.run("from gpustack.cli import main; main(); print(*sys.modules)", *words)
+    assert done.returncode == 0, done.stderr
+    assert not SLOW & set(done.stdout.split())
     assert CCDData.read(tmp_path / "out.fits").wcs.wcs.ctype[0] == "RA---TAN"
 
 
@@ -266,7 +292,7 @@ def test_other_names_do_not():
 
 def test_every_module_says_what_it_is_for():
     for path in MODULES:
-        assert ast.get_docstring(ast.parse(path.read_text())), f"{path} has no docstring"
+        assert ast.get_docstring(parsed(path)), f"{path} has no docstring"
 
 
 #: Folders whose content is ours; a virtual environment and outputs lie beside them.

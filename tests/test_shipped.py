@@ -185,17 +185,19 @@ def installed(wheel, tmp_path_factory):
     What the wheel needs is lent from where the tests run: the network has no part in it.
     """
     folder = tmp_path_factory.mktemp("environment")
-    venv.create(folder, with_pip=True, symlinks=True)
+    venv.create(folder, symlinks=True)
     pip = (
         "-m",
         "pip",
+        "--python",
+        str(folder / "bin/python"),
         "install",
         "--quiet",
         "--no-index",
         "--no-deps",
         "--no-warn-script-location",
     )
-    python(*pip, str(wheel), cwd=folder, program=folder / "bin/python")
+    python(*pip, str(wheel), cwd=folder)
     paths = {"base": str(folder), "platbase": str(folder)}
     packages = Path(sysconfig.get_path("purelib", "venv", vars=paths))
     (packages / "lent.pth").write_text("\n".join(sysconfig.get_paths()[key] for key in LENT))

@@ -8,10 +8,12 @@ import pytest
 from astropy.io import fits
 from astropy.nddata import CCDData
 from astropy.wcs import WCS
+from scipy.signal.windows import tukey
 
 import starfield as sky
 from gpustack import Register, stack
 from gpustack.align import bring_together
+from gpustack.align.phase import FADE, _tukey
 from gpustack.errors import GpustackWarning
 from gpustack.frames import open_frames
 
@@ -145,6 +147,11 @@ def test_shifts_to_the_hundredth_of_a_pixel(stars):
     maps = CASES["parts of pixels"][1]
     table = stack(frames_of(maps), align="register").frames
     np.testing.assert_allclose(table["dx"] + 1j * table["dy"], HALVES, atol=MEASURED)
+
+
+@pytest.mark.parametrize("length", [1, 2, 3, 20, 21, 22, 511, 2048])
+def test_what_fades_is_the_window_of_tukey(length):
+    np.testing.assert_allclose(_tukey(length), tukey(length, FADE), atol=1e-15)
 
 
 def test_whole_pixels_leave_samples_as_they_are(stars):

@@ -204,7 +204,18 @@ def _correlation(one: Image, two: Image) -> float:
 
 
 def _fade(shape: Any) -> Image:
-    from scipy.signal.windows import tukey
-
-    y, x = (tukey(length, FADE) for length in shape)
+    y, x = map(_tukey, shape)
     return np.outer(y, x).astype(np.float32)
+
+
+def _tukey(length: int) -> NDArray[np.float64]:
+    """A window of 1 that falls to 0 as a cosine at both ends, shape (length,).
+
+    That of `scipy.signal.windows`, which takes longer to import than to register ten frames.
+    """
+    if length == 1:
+        return np.ones(1)
+    place = np.arange(length)
+    ramp = 2 * np.minimum(place, place[::-1]) / (FADE * (length - 1))
+    window: NDArray[np.float64] = 0.5 - 0.5 * np.cos(np.pi * np.minimum(ramp, 1))
+    return window

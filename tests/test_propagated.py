@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
@@ -51,6 +52,15 @@ def samples(stack_name, asked):
     return with_variances(stack_of(stack_name, N, replace(asked, uncertainty="auto")))
 
 
+@cache
+def answered(name, stack_name):
+    """The oracle's map, and where it is sure, found once for all backends."""
+    asked = RECIPES[name]
+    band = samples(stack_name, asked)
+    want = solve(band, asked)
+    return oracle_maps.propagated(band, asked, want), ~want.close
+
+
 def near(given, expected, sure):
     np.testing.assert_allclose(given[sure], expected[sure], rtol=ROUNDING)
 
@@ -58,12 +68,9 @@ def near(given, expected, sure):
 @pytest.mark.parametrize("stack_name", STACKS)
 @pytest.mark.parametrize("name", RECIPES)
 def test_the_oracle(backend, name, stack_name):
-    asked = RECIPES[name]
-    band = samples(stack_name, asked)
-    out, maps = run_maps(backend, band, asked)
-    want = solve(band, asked)
+    out, maps = run_maps(backend, samples(stack_name, RECIPES[name]), RECIPES[name])
     assert out.uncertainty is None
-    near(maps["uncertainty"], oracle_maps.propagated(band, asked, want), ~want.close)
+    near(maps["uncertainty"], *answered(name, stack_name))
 
 
 def test_the_stacks_have_all_kinds_of_variances():
@@ -139,7 +146,7 @@ def test_where_weights_add_up_to_nothing_there_is_none(backend):
 @pytest.mark.parametrize("name", ["mean", "sample", "grow", "grow-sample"])
 def test_bands_change_no_bit(backend, monkeypatch, name, step):
     asked = RECIPES[name]
-    band = with_variances(plain(sky(N, (31, 11)).astype("f4"), some(N, (31, 11), 0.1)))
+    band = with_variances(plain(sky(N, (9, 11)).astype("f4"), some(N, (9, 11), 0.1)))
     band = with_weights(band) if asked.weights == "sample" else band
     one = run_maps(backend, band, asked)
     cut = "gpustack.maps.plan.plan_bands"

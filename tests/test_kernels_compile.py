@@ -13,6 +13,16 @@ pytestmark = pytest.mark.skipif(
     reason="there is no NVRTC to compile the kernels with (pip install nvidia-cuda-nvrtc)",
 )
 RECORD = json.loads(registers.TABLE.read_text())
+SIMPLE, *CLIPPED = registers.EVERYWHERE
+
+
+def some_of(arch):
+    """What is compiled again for an architecture: what takes a second, and of the rest one.
+
+    The rest take a minute or two, and two or three architectures have each of them. All of it was
+    compiled when the table was written, of these kernels.
+    """
+    return SIMPLE, CLIPPED[registers.ARCHES.index(arch) % len(CLIPPED)]
 
 
 def test_the_table_was_made_of_these_kernels():
@@ -22,12 +32,19 @@ def test_the_table_was_made_of_these_kernels():
     )
 
 
+def test_the_table_has_every_case_of_every_architecture():
+    names = {
+        arch: [registers.name_of(one) for one in registers.cases(arch)] for arch in registers.ARCHES
+    }
+    assert {arch: list(found) for arch, found in RECORD["registers"].items()} == names
+
+
 @pytest.mark.parametrize("arch", registers.ARCHES)
 def test_nothing_spills_and_registers_stay(arch):
     allowed = RECORD["registers"][arch]
     # Another compiler allots other registers: the table holds for the one it was made with.
     same = nvrtc.version() == RECORD["nvrtc"]
-    for name, usage in registers.measure(arch, registers.EVERYWHERE).items():
+    for name, usage in registers.measure(arch, some_of(arch)).items():
         assert not same or usage.registers <= allowed[name], (
             f"{name}: expected at most {allowed[name]} registers, got {usage.registers}"
         )

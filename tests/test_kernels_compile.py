@@ -17,10 +17,10 @@ SIMPLE, *CLIPPED = registers.EVERYWHERE
 
 
 def some_of(arch):
-    """What is compiled again for an architecture: what takes a second, and of the rest one.
+    """What is compiled again for an architecture: the simple case, and one of those that are long.
 
-    The rest take a minute or two, and two or three architectures have each of them. All of it was
-    compiled when the table was written, of these kernels.
+    Two or three architectures have each of these. All of it was compiled when the table was
+    written, of these kernels.
     """
     return SIMPLE, CLIPPED[registers.ARCHES.index(arch) % len(CLIPPED)]
 

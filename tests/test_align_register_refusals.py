@@ -115,6 +115,7 @@ def test_three_stars_are_enough_for_a_shift(good):
 
 
 @pytest.mark.filterwarnings("ignore:only one of 15 frames is left")
+@pytest.mark.filterwarnings("ignore:9 more frames")
 def test_unrelated_fields_are_hardly_ever_aligned():
     """Of pairs that agree by chance alone, none of these may be taken for the same field."""
     fields = [other_field(seed) for seed in range(10, 25)]

@@ -3,8 +3,12 @@
 import numpy as np
 import pytest
 
-from gpustack.backends.cpu import CpuBackend
+from bands import BandSource
+from gpustack import RangeClip
+from gpustack.backends.cpu import SHARED, SHARED_BY_SUMS, CpuBackend
 from gpustack.backends.lines import LINE, empty_rows, lines_bytes, rows_in, spare_bytes
+from gpustack.recipe import Recipe
+from stacks import outputs, plain
 
 
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
@@ -44,11 +48,41 @@ def test_fewer_threads_share_a_small_limit(room, threads):
     assert shared.work_bytes(*asked) <= room
 
 
-def test_threads_have_tiles_of_half_the_full_size():
+@pytest.mark.parametrize("part", [1 / 2, 1 / 4])
+def test_threads_have_tiles_of_a_part_of_the_full_size(part):
     backend, asked = CpuBackend(threads=4), (40, np.float32, False, False)
     full = CpuBackend(threads=1).tile_pixels(*asked)
     rooms = range(1_000_000, 200_000_000, 1_000_000)
-    shared = [backend._sharing(room, *asked) for room in rooms]
+    shared = [backend._sharing(room, *asked, part) for room in rooms]
     assert {one.threads for one in shared} == {1, 2, 3, 4}
     for one in shared:
-        assert one.threads == 1 or 2 * one.tile_pixels(*asked) >= full
+        assert one.threads == 1 or one.tile_pixels(*asked) >= part * full
+
+
+ADDS_UP = {
+    "mean": (Recipe(combine="mean"), {}, True),
+    "sum": (Recipe(combine="sum"), {}, True),
+    "median": (Recipe(combine="median"), {}, False),
+    "clip": (Recipe(RangeClip(high=9)), {}, False),
+    "weights": (Recipe(weights=(1.0, 2.0)), {}, False),
+    "scale": (Recipe(scale=(1.0, 2.0)), {}, False),
+    "float64": (Recipe(), {"dtype": "f8"}, False),
+    "masks": (Recipe(), {"masks": True}, False),
+    "reasons": (Recipe(), {"reasons": True}, False),
+}
+
+
+@pytest.mark.parametrize(("recipe", "given", "found"), ADDS_UP.values(), ids=ADDS_UP)
+def test_threads_share_less_where_they_only_add_up(monkeypatch, recipe, given, found):
+    dtype = np.dtype(given.get("dtype", "f4"))
+    masks = [np.zeros((4, 5), bool)] * 2 if "masks" in given else None
+    band = plain(np.ones((2, 4, 5), dtype), masks)
+    out, parts = outputs(band, recipe), []
+    if "reasons" not in given:
+        out.reasons = None
+    share = CpuBackend._sharing
+    monkeypatch.setattr(
+        CpuBackend, "_sharing", lambda *args: parts.append(args[-1]) or share(*args)
+    )
+    CpuBackend(threads=2).stream(BandSource(band, dtype), recipe, out, 1 << 20)
+    assert parts == [SHARED_BY_SUMS if found else SHARED]

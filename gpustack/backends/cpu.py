@@ -17,6 +17,7 @@ from gpustack.backends.in_turn import cut_bands, held_bytes, row_bytes, run_in_t
 from gpustack.backends.lines import lines_bytes, rows_in, spare_bytes
 from gpustack.backends.tile_job import TileJob
 from gpustack.backends.tiles import Where, cut
+from gpustack.backends.unsorted import needs_order
 from gpustack.recipe import Recipe
 
 #: Samples of one tile, in bytes. Every ufunc hands the GIL over, and waiting for it takes
@@ -42,6 +43,10 @@ FRAME_CHUNK_BYTES, FRAME_BYTES = 6 * 8, 2 * 8 + 4
 
 #: More threads than this spend their time waiting for the GIL.
 MAX_THREADS = 4
+
+#: Threads share a limit where each has tiles of this part of the full size: with smaller ones they
+#: wait for the GIL, and one alone is faster. Less where they only add up, in few calls.
+SHARED, SHARED_BY_SUMS = 1 / 2, 1 / 4
 
 #: Bytes of the array that glibc is shown; see `_keep_freed_memory`.
 GIVEN_BACK = (32 << 20) - (1 << 16)
@@ -177,7 +182,8 @@ class CpuBackend:
         computed = source.width * _pixel_bytes(n, dtype, recipe.clips_by_frame)
         share = memory * computed // (computed + row)
         room = max(min(share, memory - row - held_bytes(source)), 0)
-        worker = self._sharing(room, n, dtype, *kind)
+        least = SHARED_BY_SUMS if _only_adds_up(source, recipe, out) else SHARED
+        worker = self._sharing(room, n, dtype, *kind, least)
         work = worker.work_bytes(n, dtype, *kind)
         pixels = min(worker.tile_pixels(n, dtype, *kind), source.rows * source.width)
         found_invalid = Event()
@@ -191,12 +197,15 @@ class CpuBackend:
         run_in_turn(run, source, recipe, out, bands, progress)
 
     def _sharing(
-        self, room: int, n: int, dtype: DTypeLike, by_frame: bool, clips: bool
+        self,
+        room: int,
+        n: int,
+        dtype: DTypeLike,
+        by_frame: bool,
+        clips: bool,
+        least: float = SHARED,
     ) -> "CpuBackend":
-        """A backend of as many threads as have tiles of half the full size.
-
-        With smaller ones they wait for the GIL: 40 frames of 4096 x 4096 in 50 MB take two
-        threads 8.5 s, and one, whose tiles are larger, 3.5.
+        """A backend of as many threads as have tiles of a part of the full size.
 
         Parameters
         ----------
@@ -204,11 +213,13 @@ class CpuBackend:
             Bytes that the buffers of all threads may take.
         n, dtype, by_frame, clips
             As for `tile_pixels`.
+        least : float
+            The part.
         """
         full = type(self)(1, self._tile_pixels).tile_pixels(n, dtype, by_frame, clips)
         for threads in range(self.threads, 0, -1):
             worker = type(self)(threads, self._tile_pixels, room)
-            if 2 * worker.tile_pixels(n, dtype, by_frame, clips) >= full:
+            if worker.tile_pixels(n, dtype, by_frame, clips) >= least * full:
                 break
         return worker
 
@@ -232,6 +243,14 @@ class CpuBackend:
         with self._lock:
             space = self._spaces.pop() if self._spaces else None
         return space if space is not None and space.size == size else Space(size)
+
+
+def _only_adds_up(source: Source, recipe: Recipe, out: Outputs) -> bool:
+    """Whether all that is done to a tile is to add up the samples of all frames as one."""
+    each = recipe.normalizes or recipe.weights is not None or out.reasons is not None
+    if recipe.clips or each or any(source.masked):
+        return False
+    return not needs_order(recipe, source.dtype)
 
 
 def _chunk(by_frame: bool, clips: bool) -> tuple[int, int]:

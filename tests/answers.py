@@ -25,12 +25,12 @@ def stacks_of(name):
     return STACKS if name in ROUTES else VALUES
 
 
-def share(name, among, of):
-    """Each `of`-th of some, others for the next recipe.
+def share(name, among, of, turn=0):
+    """Each `of`-th of some, others for the next recipe and the next turn.
 
     Recipes that are alike are neighbours, so that what their kind meets is all of them.
     """
-    return tuple(among)[_PLACES[name] % of :: of]
+    return tuple(among)[(_PLACES[name] + turn) % of :: of]
 
 
 @cache

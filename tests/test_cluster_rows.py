@@ -79,10 +79,16 @@ def arrays(out, maps):
     return [array.tobytes() for array in found if array is not None] + [v.tobytes() for v in values]
 
 
-@pytest.mark.parametrize("memory", [40_000, 10**7])
-@pytest.mark.parametrize("shape", [(23, 9), (3, 8, 9)], ids=str)
+#: How many rows a task has, of which shape and in how much memory: each pair of two is met.
+TASKS = [
+    (step, shape, (40_000, 10**7)[(s + t) % 2])
+    for s, step in enumerate((1, 5, 100))
+    for t, shape in enumerate(((23, 9), (3, 8, 9)))
+]
+
+
 @pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
-@pytest.mark.parametrize("step", [1, 5, 100])
+@pytest.mark.parametrize(("step", "shape", "memory"), TASKS, ids=str)
 def test_rows_of_tasks_are_those_of_one_run(recipe, shape, step, memory):
     values, rows = cube(shape), math.prod(shape[:-1])
     target = empty(recipe, values)

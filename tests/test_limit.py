@@ -12,7 +12,7 @@ STATUS = Path("/proc/self/status")
 pytestmark = pytest.mark.skipif(not STATUS.exists(), reason="needs Linux's /proc")
 
 #: Frames of which the result, with all maps, is far larger than the limit, and they are too.
-N, SHAPE, LIMIT = 12, (1000, 2000), 20_000_000
+N, SHAPE, LIMIT = 8, (1000, 2000), 20_000_000
 
 #: What is taken beside the limit, astropy for the most part; the promise is 150 MB.
 BESIDE = 60_000_000

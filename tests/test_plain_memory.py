@@ -42,6 +42,10 @@ def test_columns_that_lack_samples_keep_to_what_was_promised(name, n, dtype):
     band = plain(values)
     out, backend = outputs(band, recipe), CpuBackend(threads=1, memory=2_000_000)
     backend.run(band, recipe, out)  # what is kept is there
-    # Now and then something else is kept beside: how to sort some number of samples.
-    most = min(peak(lambda: backend.run(band, recipe, out)) for _ in range(3))
-    assert most <= backend.work_bytes(n, dtype, clips=False)
+    # Now and then something else is kept beside: how to sort some number of samples. So the
+    # first of three runs that keeps to it will do.
+    promised = backend.work_bytes(n, dtype, clips=False)
+    peaks = []
+    while len(peaks) < 3 and min(peaks, default=promised + 1) > promised:
+        peaks.append(peak(lambda: backend.run(band, recipe, out)))
+    assert min(peaks) <= promised

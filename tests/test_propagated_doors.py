@@ -191,14 +191,24 @@ def test_files_without_a_variance_are_named(folder):
         stack("m*.fits", uncertainty="propagated")
 
 
+LARGE = (500, 128)
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory):
+    """Frames of which a limit takes a few rows."""
+    folder = tmp_path_factory.mktemp("large")
+    for i, frame in enumerate(images(9, LARGE, StdDevUncertainty)):
+        frame.write(folder / f"m{i}.fits")
+    return str(folder / "*.fits")
+
+
 @pytest.mark.parametrize("uncertainty", ["auto", "propagated"])
 @pytest.mark.parametrize("weights", [None, "variance"])
 @pytest.mark.parametrize("clips", [(), (VarianceClip(3, 3),), (SigmaClip(3, 3), Grow(1.5))])
-def test_the_limit_holds(tmp_path, clips, weights, uncertainty):
-    memory, shape = 3_000_000, (500, 128)
-    for i, frame in enumerate(images(9, shape, StdDevUncertainty)):
-        frame.write(tmp_path / f"m{i}.fits")
-    frames = open_frames(str(tmp_path / "*.fits"))
+def test_the_limit_holds(large, clips, weights, uncertainty):
+    memory, shape = 3_000_000, LARGE
+    frames = open_frames(large)
     asked = Recipe(clips, weights=weights, uncertainty=uncertainty)
     scales = (1.0,) * 9 if weights else None
     source = FrameSource(frames, np.dtype("f4"), None, asked.clips_by_variance, scales)

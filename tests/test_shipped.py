@@ -217,41 +217,41 @@ def test_what_is_installed_runs_elsewhere(installed, tmp_path):
     assert (tmp_path / "out").is_dir()
 
 
-@pytest.fixture
-def mypy(installed, tmp_path):
-    """What mypy has to say of a script, by lines, of one who has gpustack installed."""
+#: Scripts of one who has gpustack installed.
+RIGHT = (ROOT / "tests" / "downstream" / "script.py").read_text()
+WRONG = """from gpustack import SigmaClip, stack, stuck
+stack([1], SigmaClip(low="three"))
+stack([1], uncertainty="some").nothing
+"""
+
+
+@pytest.fixture(scope="module")
+def mypy(installed, tmp_path_factory):
+    """What mypy has to say of both, line, kind of error and file each, at one start."""
     if find_spec("mypy") is None:
         skip_without("mypy, which reads the types of what is installed")
-
-    def check(script):
-        (tmp_path / "script.py").write_text(script)
-        words = ["--strict", "--config-file=", "--cache-dir", str(tmp_path / "cache")]
-        words += ["--python-executable", str(installed / "bin/python"), "script.py"]
-        done = subprocess.run(
-            [sys.executable, "-m", "mypy", *words],
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        return done.stdout.splitlines()
-
-    return check
+    folder = tmp_path_factory.mktemp("scripts")
+    for name, script in (("right.py", RIGHT), ("wrong.py", WRONG)):
+        (folder / name).write_text(script)
+    words = ["--strict", "--config-file=", "--cache-dir", str(folder / "cache")]
+    words += ["--python-executable", str(installed / "bin/python"), "right.py", "wrong.py"]
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", *words],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.endswith("(checked 2 source files)\n"), done.stdout
+    return re.findall(r"(\w+\.py):(\d+): error: .*\[(.*)\]", done.stdout)
 
 
 def test_type_checkers_know_the_types_of_what_is_installed(mypy):
-    script = (ROOT / "tests" / "downstream" / "script.py").read_text()
-    assert mypy(script)[-1] == "Success: no issues found in 1 source file"
+    assert not [one for one in mypy if one[0] == "right.py"]
 
 
 def test_type_checkers_find_what_is_wrong(mypy):
-    said = mypy(
-        "from gpustack import SigmaClip, stack, stuck\n"
-        'stack([1], SigmaClip(low="three"))\n'
-        'stack([1], uncertainty="some").nothing\n'
-    )
-    found = [re.search(r"py:(\d): error: .*\[(.*)\]", line).groups() for line in said[:-1]]
-    assert found == [
+    assert [one[1:] for one in mypy if one[0] == "wrong.py"] == [
         ("1", "attr-defined"),
         ("2", "arg-type"),
         ("3", "attr-defined"),

@@ -335,14 +335,14 @@ def run(
         kept = sum(frame.kept_bytes for frame in frames if isinstance(frame, GridFrame))
         limit = limit_of(memory, source, least_memory(source, recipe, out, made), kept)
         pictured = 0 if seen is None else seen.nbytes
-        with watch("stream"), beside(kept, pictured), kept_open():  # at its end they are looked at
+        with watch("stream"), beside(kept, pictured):
             work(source, recipe, out, made, limit - pictured, progress)
         names, samples = [frame.name for frame in frames], result.data.size
         made_of = per_frame(names, recipe, samples, out.valid, out.rejected)
         share = rejected_share(out)
         return replace(result, per_frame={**made_of, **(columns or {})}, rejected=share)
 
-    with result_file(to) as file:
+    with kept_open(), result_file(to) as file:
         result = within_memory(partial(fill, file))
         if file is not None:
             with watch("write"):

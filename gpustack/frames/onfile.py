@@ -9,7 +9,7 @@ import gzip
 import io
 import os
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from threading import Lock
@@ -79,13 +79,16 @@ def unchanged(name: str, stamp: Stamp) -> Iterator[io.RawIOBase]:
     Raises
     ------
     FrameError
-        Where it is not the one that `stamp` is of, or no longer after it has been read, unless it
-        stays open.
+        Where it is not the one that `stamp` is of, or no longer after it has been read.
     OSError
         Where it cannot be opened.
     """
     with _open_files.borrowed(name, stamp) as file:
-        yield file
+        try:
+            yield file
+        finally:
+            # By its name: so it is seen too that another file has been put in its place.
+            _check(name, stamp, name)
 
 
 def read_at(file: io.RawIOBase, at: int, buffer: memoryview) -> int:
@@ -101,30 +104,16 @@ def read_at(file: io.RawIOBase, at: int, buffer: memoryview) -> int:
 
 
 def _check(name: str, stamp: Stamp, file: Any) -> None:
-    """By its name, it is seen too that another file has been put in its place."""
     found = Stamp.of(file)
     if found != stamp:
         raise FrameError(name, f"changed since it was opened: expected {stamp}, got {found}")
-
-
-def _check_all(stamps: Iterable[tuple[str, Stamp]]) -> None:
-    for name, stamp in stamps:
-        with reading(name):
-            _check(name, stamp, name)
 
 
 def kept_open() -> AbstractContextManager[None]:
     """Within it, in all threads, a file stays open from one read to the next.
 
     As many as half of the descriptors that a process may have; others are opened for each read.
-    In the end, and before they are closed, their names are looked at: each must still be that of
-    the file that was opened, as it was then. To look after each read took a fifth of the time that
-    a mean takes from file to file: a call of the system hands the GIL over.
-
-    Raises
-    ------
-    FrameError
-        At its end, where a file is not.
+    After each, its name is looked at: it must still be that of the file that was opened.
     """
     return _open_files.kept()
 
@@ -147,23 +136,12 @@ class _OpenFiles:
             self._users += 1
         try:
             yield
-        except FrameError:  # that a file changed says more than what came of it
-            self._look()
-            raise
-        else:
-            self._look()
         finally:
             with self._lock:
                 self._users -= 1
                 last = self._users == 0
             if last:
                 self._close()
-
-    def _look(self) -> None:
-        """Check the names of those that are not lent."""
-        with self._lock:
-            stamps = [*self._free]
-        _check_all(stamps)
 
     @contextmanager
     def borrowed(self, name: str, stamp: Stamp) -> Iterator[io.FileIO]:
@@ -179,7 +157,6 @@ class _OpenFiles:
         finally:
             if not self._give_back((name, stamp), file, keep, has_place=kept is not None):
                 file.close()
-                _check(name, stamp, name)  # after an error too: it says more than what came of it
 
     def _give_back(
         self, key: tuple[str, Stamp], file: io.FileIO, keep: bool, has_place: bool
@@ -196,21 +173,19 @@ class _OpenFiles:
         try:
             return Path(name).open("rb", buffering=0)
         except OSError as err:
-            closed = self._close() if err.errno in (errno.EMFILE, errno.ENFILE) else []
-            if not closed:
+            if err.errno not in (errno.EMFILE, errno.ENFILE) or not self._close():
                 raise
-        _check_all(closed)
         return Path(name).open("rb", buffering=0)
 
-    def _close(self) -> list[tuple[str, Stamp]]:
-        """Close what is not lent; the names and stamps of these."""
+    def _close(self) -> int:
+        """Close what is not lent; how many that were."""
         with self._lock:
-            closed = [(stamp, file) for stamp, free in self._free.items() for file in free]
+            files = [file for free in self._free.values() for file in free]
             self._free.clear()
-            self._count -= len(closed)
-        for _, file in closed:
+            self._count -= len(files)
+        for file in files:
             file.close()
-        return [stamp for stamp, _ in closed]
+        return len(files)
 
 
 _open_files = _OpenFiles()

@@ -46,8 +46,8 @@ def _unusual(result: StackResult) -> Iterator[str]:
     yield from _first(_repeated(there), "given several times")
     if left > 1:
         yield from _powerless(result.recipe, left)
-    lost = _missing(result.per_frame)
-    yield from _first(lost, "count nothing; the table of frames says why (--report shows it)")
+    yield from _first(_left_out(result.per_frame), "left out; result.frames (--report) says why")
+    yield from _first(_empty(result.per_frame), "no valid sample; they count nothing")
     if not result.on_device and result.mask.all():
         yield "no pixel of the result has a value"
 
@@ -122,13 +122,18 @@ def _unlike_exposures(recipe: Recipe, frames: Sequence[Frame]) -> Iterator[str]:
         )
 
 
-def _missing(frames: Mapping[str, Any]) -> Iterator[str]:
-    """Frames that count nothing: left out, or without a valid sample."""
-    valid = frames.get("valid", [1.0] * len(frames["name"]))
-    for name, reason, share in zip(frames["name"], left_out(frames), valid, strict=True):
+def _left_out(frames: Mapping[str, Any]) -> Iterator[str]:
+    """Frames that are left out."""
+    for name, reason in zip(frames["name"], left_out(frames), strict=True):
         if reason:
             yield f"{name}: left out: {reason}"
-        elif share == 0:
+
+
+def _empty(frames: Mapping[str, Any]) -> Iterator[str]:
+    """Others that have no valid sample."""
+    valid = frames.get("valid", [1.0] * len(frames["name"]))
+    for name, reason, share in zip(frames["name"], left_out(frames), valid, strict=True):
+        if share == 0 and not reason:
             yield f"{name}: no valid sample; it counts nothing"
 
 

@@ -7,7 +7,7 @@ import pytest
 from astropy.io import fits
 from astropy.nddata import CCDData
 
-from gpustack import Offsets, RangeClip, SigmaClip, SigmaMedianClip, stack
+from gpustack import Offsets, RangeClip, SigmaClip, SigmaMedianClip, advice, stack
 from gpustack.errors import GpustackWarning
 
 CLIPS = [RangeClip(high=5000), SigmaClip(low=2, high=2, spread="mad_std")]
@@ -56,8 +56,16 @@ def test_of_many_frames_without_a_valid_sample_the_first_are_named(lost, named):
     assert said[:named] == [
         f"frame {3 + i}: no valid sample; it counts nothing" for i in range(named)
     ]
-    rest = [f"{lost - named} more frames: count nothing; the table of frames says why"]
-    assert [line.partition(" (")[0] for line in said[named:]] == rest * (lost > named)
+    rest = [f"{lost - named} more frames: no valid sample; they count nothing"]
+    assert said[named:] == rest * (lost > named)
+
+
+def test_frames_that_are_left_out_are_told_of_apart_from_those_without_a_valid_sample():
+    frames = {"name": [*"abcdefghijklmnop"], "valid": [0.0] * 16}
+    frames["left_out"] = [""] * 8 + ["a cloud"] * 8
+    said = [*advice._first(advice._left_out(frames), "more"), *advice._empty(frames)]
+    assert said[:6] == [*(f"{name}: left out: a cloud" for name in "ijklm"), "3 more frames: more"]
+    assert said[6:] == [f"{name}: no valid sample; it counts nothing" for name in "abcdefgh"]
 
 
 def test_of_many_frames_that_are_given_again_the_first_are_named(files):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from bands import BandSource
+from bands import BandSource, Files
 from gpustack import RangeClip
 from gpustack.backends.cpu import SHARED, SHARED_BY_SUMS, CpuBackend
 from gpustack.backends.lines import LINE, empty_rows, lines_bytes, rows_in, spare_bytes
@@ -55,8 +55,31 @@ def test_threads_have_tiles_of_a_part_of_the_full_size(part):
     rooms = range(1_000_000, 200_000_000, 1_000_000)
     shared = [backend._sharing(room, *asked, part) for room in rooms]
     assert {one.threads for one in shared} == {1, 2, 3, 4}
+    parts = {1: 0, 2: part, 3: 1 / 2, 4: 1 / 2}
     for one in shared:
-        assert one.threads == 1 or one.tile_pixels(*asked) >= part * full
+        assert one.tile_pixels(*asked) >= parts[one.threads] * full
+    of_two = min(one.tile_pixels(*asked) for one in shared if one.threads == 2)
+    assert of_two < (part + 0.1) * full
+
+
+def test_a_thread_that_cannot_hold_a_band_leaves_its_room_to_the_others(monkeypatch):
+    # One wide row of all frames takes most of the limit.
+    band, seen = plain(np.ones((40, 3, 100_000), "f4")), []
+    work = CpuBackend.work
+
+    def seen_work(self, job, tiles, size):
+        seen.append((self.threads, size[1]))
+        work(self, job, tiles, size)
+
+    monkeypatch.setattr(CpuBackend, "work", seen_work)
+    source = Files(band, np.dtype("f4"))
+    asked = Recipe()
+    out = outputs(band, asked)
+    out.reasons = None
+    CpuBackend(threads=2).stream(source, asked, out, 50_000_000)
+    ((threads, pixels),) = set(seen)
+    assert threads == 1
+    assert pixels > 60_000  # 34,000 where the other has its share
 
 
 ADDS_UP = {

@@ -45,7 +45,7 @@ FRAME_CHUNK_BYTES, FRAME_BYTES = 6 * 8, 2 * 8 + 4
 MAX_THREADS = 4
 
 #: Threads share a limit where each has tiles of this part of the full size: with smaller ones they
-#: wait for the GIL, and one alone is faster. Less where they only add up, in few calls.
+#: wait for the GIL, and one alone is faster. Two have less where they only add up, in few calls.
 SHARED, SHARED_BY_SUMS = 1 / 2, 1 / 4
 
 #: Bytes of the array that glibc is shown; see `_keep_freed_memory`.
@@ -184,8 +184,14 @@ class CpuBackend:
         room = max(min(share, memory - row - held_bytes(source)), 0)
         least = SHARED_BY_SUMS if _only_adds_up(source, recipe, out) else SHARED
         worker = self._sharing(room, n, dtype, *kind, least)
-        work = worker.work_bytes(n, dtype, *kind)
-        pixels = min(worker.tile_pixels(n, dtype, *kind), source.rows * source.width)
+        while True:
+            work = worker.work_bytes(n, dtype, *kind)
+            pixels = min(worker.tile_pixels(n, dtype, *kind), source.rows * source.width)
+            bands = cut_bands(source, out, memory, work, worker.threads, pixels)
+            if bands.workers == worker.threads:
+                break
+            # Fewer can hold a band: to these all of the room.
+            worker = type(self)(bands.workers, self._tile_pixels, room)
         found_invalid = Event()
 
         def run(band: Sequence[Samples], here: Recipe, rows: Outputs) -> None:
@@ -193,7 +199,6 @@ class CpuBackend:
             job = TileJob(band, here, rows, dtype, found_invalid)
             worker.work(job, tiles, (n, pixels, dtype))
 
-        bands = cut_bands(source, out, memory, work, worker.threads, pixels)
         run_in_turn(run, source, recipe, out, bands, progress)
 
     def _sharing(
@@ -214,12 +219,13 @@ class CpuBackend:
         n, dtype, by_frame, clips
             As for `tile_pixels`.
         least : float
-            The part.
+            The part where there are two; where there are more, `SHARED`.
         """
         full = type(self)(1, self._tile_pixels).tile_pixels(n, dtype, by_frame, clips)
         for threads in range(self.threads, 0, -1):
             worker = type(self)(threads, self._tile_pixels, room)
-            if worker.tile_pixels(n, dtype, by_frame, clips) >= least * full:
+            part = least if threads == 2 else SHARED
+            if worker.tile_pixels(n, dtype, by_frame, clips) >= part * full:
                 break
         return worker
 

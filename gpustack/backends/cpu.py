@@ -188,9 +188,9 @@ class CpuBackend:
             work = worker.work_bytes(n, dtype, *kind)
             pixels = min(worker.tile_pixels(n, dtype, *kind), source.rows * source.width)
             bands = cut_bands(source, out, memory, work, worker.threads, pixels)
-            if bands.workers == worker.threads:
+            if bands.workers == worker.threads or self._tile_pixels:
                 break
-            # Fewer can hold a band: to these all of the room.
+            # Fewer can hold a band: to these all of the room, where tiles may get larger.
             worker = type(self)(bands.workers, self._tile_pixels, room)
         found_invalid = Event()
 

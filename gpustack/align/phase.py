@@ -211,7 +211,7 @@ def _fade(shape: Any) -> Image:
 def _tukey(length: int) -> NDArray[np.float64]:
     """A window of 1 that falls to 0 as a cosine at both ends, shape (length,).
 
-    That of `scipy.signal.windows`, which takes longer to import than to register ten frames.
+    That of `scipy.signal.windows`, which took a second to import.
     """
     if length == 1:
         return np.ones(1)

@@ -13,7 +13,7 @@ from numpy.typing import DTypeLike
 
 from gpustack.backends.base import Outputs, Progress, Samples, Source, working_dtype
 from gpustack.backends.columns import CHUNK_SAMPLES, SUM_SAMPLES, Floats
-from gpustack.backends.in_turn import cut_bands, held_bytes, row_bytes, run_in_turn
+from gpustack.backends.in_turn import Cut, cut_bands, held_bytes, row_bytes, run_in_turn
 from gpustack.backends.lines import lines_bytes, rows_in, spare_bytes
 from gpustack.backends.tile_job import TileJob
 from gpustack.backends.tiles import Where, cut
@@ -175,6 +175,26 @@ class CpuBackend:
         progress: Progress | None = None,
     ) -> None:
         """Run `recipe` on a stack, one band after the other; see `Backend`."""
+        worker, pixels, bands = self._planned(source, recipe, out, memory)
+        n, dtype, found_invalid = source.n, source.dtype, Event()
+
+        def run(band: Sequence[Samples], here: Recipe, rows: Outputs) -> None:
+            tiles = deque(cut(band[0].data.shape[0], source.width, pixels))
+            job = TileJob(band, here, rows, dtype, found_invalid)
+            worker.work(job, tiles, (n, pixels, dtype))
+
+        run_in_turn(run, source, recipe, out, bands, progress)
+
+    def _planned(
+        self, source: Source, recipe: Recipe, out: Outputs, memory: int
+    ) -> tuple["CpuBackend", int, Cut]:
+        """A backend whose threads share `memory` bytes, the pixels of its tiles, and its bands.
+
+        Raises
+        ------
+        MemoryLimitError
+            Where not even one row fits.
+        """
         n, dtype = source.n, source.dtype
         kind = recipe.clips_by_frame, bool(recipe.clips)
         row = row_bytes(source, out)
@@ -189,17 +209,9 @@ class CpuBackend:
             pixels = min(worker.tile_pixels(n, dtype, *kind), source.rows * source.width)
             bands = cut_bands(source, out, memory, work, worker.threads, pixels)
             if bands.workers == worker.threads or self._tile_pixels:
-                break
+                return worker, pixels, bands
             # Fewer can hold a band: to these all of the room, where tiles may get larger.
             worker = type(self)(bands.workers, self._tile_pixels, room)
-        found_invalid = Event()
-
-        def run(band: Sequence[Samples], here: Recipe, rows: Outputs) -> None:
-            tiles = deque(cut(band[0].data.shape[0], source.width, pixels))
-            job = TileJob(band, here, rows, dtype, found_invalid)
-            worker.work(job, tiles, (n, pixels, dtype))
-
-        run_in_turn(run, source, recipe, out, bands, progress)
 
     def _sharing(
         self,

@@ -85,22 +85,19 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     room = cupy.cuda.runtime.memGetInfo()[0] // 4
     size = int(min(options.bytes, room))
     bandwidth = gpu_timing.copy_bandwidth(size // 2, options.repeat)
-    resident = []
+    resident, whole = [], []
     for n in options.frames:
+        cube = gpu_timing.sky(n, max(size // (4 * n), 1))
         for name in options.case:
-            print(f"resident: {name}, {n} frames", file=sys.stderr)
-            resident.append(_resident(name, n, size, bandwidth, options))
+            resident.append(_resident(name, cube, bandwidth, options))
+            print(_resident_line(resident[-1]), file=sys.stderr)
             device.free_unused()
-    whole = []
-    with tempfile.TemporaryDirectory() as folder:
-        for kind in gpu_stages.KINDS:
+    for kind in gpu_stages.KINDS:
+        with tempfile.TemporaryDirectory() as folder:
+            source = gpu_stages.source(kind, options.stack, options.size, Path(folder))
             for name in options.case:
-                print(f"end to end: {name}, {kind}", file=sys.stderr)
-                whole.append(
-                    gpu_stages.run(
-                        kind, name, RECIPES[name], options.stack, options.size, Path(folder)
-                    )
-                )
+                whole.append(gpu_stages.run(kind, name, RECIPES[name], source))
+                print(_whole_line(whole[-1]), file=sys.stderr)
     return {
         "devices": [str(found) for found in device.devices()],
         "cuda": device.versions(),
@@ -111,12 +108,11 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _resident(
-    name: str, n: int, size: int, bandwidth: float, options: argparse.Namespace
+    name: str, cube: Any, bandwidth: float, options: argparse.Namespace
 ) -> dict[str, Any]:
-    """One recipe on samples on the device, and plain CuPy beside it."""
+    """One recipe on samples on the device, shape (n, pixels), and plain CuPy beside it."""
     recipe, cupy = RECIPES[name], device.cupy()
-    width = max(size // (4 * n), 1)
-    cube = gpu_timing.sky(n, width)
+    n, width = cube.shape
     out = Outputs(cupy.empty((1, width), FLOAT32), mask=cupy.empty((1, width), np.dtype(bool)))
     band = [Samples(cube[i : i + 1]) for i in range(n)]
     call = Call(band, Job(recipe, n, FLOAT32, FLOAT32, out), out, Kernels())
@@ -172,20 +168,26 @@ def table(results: dict[str, Any]) -> str:
         "",
         f"{'resident':<14}{'frames':>7}{'GB/s':>9}{'of copy':>9}  times plain CuPy",
     ]
-    for row in results["resident"]:
-        peers = ", ".join(f"{peer} {found['times']:.0f}" for peer, found in row["peers"].items())
-        lines.append(
-            f"{row['name']:<14}{row['frames']:>7}{row['bytes_per_second'] / 1e9:>9.0f}"
-            f"{row['of_copy_bandwidth']:>9.0%}  {peers}"
-        )
+    lines += map(_resident_line, results["resident"])
     lines += ["", f"{'end to end':<14}{'from':<9}{'seconds':>9}{'of slowest':>12}  parts"]
-    for row in results["end_to_end"]:
-        parts = ", ".join(f"{part} {taken:.3g} s" for part, taken in row["parts"].items())
-        lines.append(
-            f"{row['name']:<14}{row['kind']:<9}{row['seconds']:>9.3g}"
-            f"{row['of_slowest']:>12.0%}  {parts}"
-        )
+    lines += map(_whole_line, results["end_to_end"])
     return "\n".join(lines)
+
+
+def _resident_line(row: dict[str, Any]) -> str:
+    peers = ", ".join(f"{peer} {found['times']:.0f}" for peer, found in row["peers"].items())
+    return (
+        f"{row['name']:<14}{row['frames']:>7}{row['bytes_per_second'] / 1e9:>9.0f}"
+        f"{row['of_copy_bandwidth']:>9.0%}  {peers}"
+    )
+
+
+def _whole_line(row: dict[str, Any]) -> str:
+    parts = ", ".join(f"{part} {taken:.3g} s" for part, taken in row["parts"].items())
+    return (
+        f"{row['name']:<14}{row['kind']:<9}{row['seconds']:>9.3g}"
+        f"{row['of_slowest']:>12.0%}  {parts}"
+    )
 
 
 if __name__ == "__main__":

@@ -69,11 +69,16 @@ class Files(Arrays):
         return Samples(np.frombuffer(into, ">f4", size // 4).reshape(stop - start, self.width))
 
 
-def run(kind: str, name: str, recipe: Recipe, n: int, size: int, folder: Path) -> dict[str, Any]:
-    """A whole run from arrays or files of the host, and its parts."""
+def source(kind: str, n: int, size: int, folder: Path) -> Arrays:
+    """Some square images of the host, as arrays or as files in a folder."""
     row = noise(size * size + n)
     images = [row[f : f + size * size].reshape(size, size).copy() for f in range(n)]
-    source = Files(images, folder) if kind == "files" else Arrays(images)
+    return Files(images, folder) if kind == "files" else Arrays(images)
+
+
+def run(kind: str, name: str, recipe: Recipe, source: Arrays) -> dict[str, Any]:
+    """A whole run from arrays or files of the host, and its parts."""
+    n, size = source.n, source.width
     out = Outputs(np.empty((size, size), FLOAT32), mask=np.empty((size, size), bool))
     backend = CudaBackend()
     backend.stream(source, recipe, out, DEFAULT_MEMORY)  # compiles, and takes pinned memory

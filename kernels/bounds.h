@@ -8,19 +8,18 @@
 __device__ inline double just_above(double bound)
 {
     Image next = narrow<REAL>(bound);
-    return widen(widen(next) > bound ? next : next + 1);
+    return widen_any(widen_any(next) > bound ? next : next + 1);
 }
 
 __device__ inline double just_below(double bound)
 {
     Image next = narrow<REAL>(bound);
-    return widen(widen(next) < bound ? next : next - 1);
+    return widen_any(widen_any(next) < bound ? next : next - 1);
 }
 
 template <class Column>
 __device__ inline WiderBounds bounds_of(const Clip& clip, const Column& column, int pass)
 {
-    const double infinity = widen(INVALID);
     const bool mad_based = clip.spread == SPREAD_MAD || (EVERY_CLIP && clip.spread == SPREAD_RAW_MAD);
     const bool about_center = EVERY_CLIP && clip.about == ABOUT_CENTER;
     Image low = 0, high = 0;
@@ -42,8 +41,8 @@ __device__ inline WiderBounds bounds_of(const Clip& clip, const Column& column, 
         spread = standard_deviation(column, about_center ? center : average, clip.ddof);
     else
         spread = other_spread(clip, column, center);
-    double lower = clip.has_low ? center - clip.low * spread : -infinity;
-    double upper = clip.has_high ? center + clip.high * spread : infinity;
+    double lower = clip.has_low ? center - clip.low * spread : -ENDLESS;
+    double upper = clip.has_high ? center + clip.high * spread : ENDLESS;
     if (EVERY_CLIP && clip.spread == SPREAD_RANK)
         return {{just_above(lower), just_below(upper)}, center, 0};
     return {{lower, upper}, center, 0};

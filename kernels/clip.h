@@ -11,7 +11,6 @@ template <class Column>
 __device__ inline void run_clip(
     const Task& task, const Place& place, const Clip& clip, Column& column, Rejected& rejected)
 {
-    const double infinity = widen(INVALID);
     if (clip.kind == CLIP_BOUNDS)
         clip_bounds(clip, column);
     else if (EVERY_CLIP && clip.kind == CLIP_ESD)
@@ -21,6 +20,5 @@ __device__ inline void run_clip(
     else if (clip.kind != CLIP_RANGE)
         clip_extrema(task, place, clip, column);
     else if (column.count() > 0)
-        column.narrow_to(Bounds{
-            clip.has_low ? clip.low : -infinity, clip.has_high ? clip.high : infinity});
+        column.narrow_to(range_of(clip));
 }

@@ -7,8 +7,6 @@
 
 #include "members.h"
 
-#define ENDLESS __longlong_as_double(0x7ff0000000000000)
-
 // The ranks [first, last).
 struct Ranks {
     int first, last;
@@ -23,6 +21,12 @@ struct Bounds {
     __device__ bool is_low(double x) const { return x < lower; }
     __device__ bool is_high(double x) const { return x > upper; }
 };
+
+// Those of a range clip.
+__device__ inline Bounds range_of(const Clip& clip)
+{
+    return {clip.has_low ? clip.low : -ENDLESS, clip.has_high ? clip.high : ENDLESS};
+}
 
 // Beside what is within the bounds, what is no further than `reach` from their centre.
 struct WiderBounds : Bounds {

@@ -2,6 +2,7 @@
 //
 // decode -> range -> normalise -> sort -> clips -> combine -> uncertainty -> counts
 // See README.md for axes, masks, NaN rules and the names that -D gives.
+#include "blocks.h"
 #include "clip.h"
 #include "look.h"
 #include "parked.h"
@@ -66,28 +67,54 @@ __device__ inline StandIns run_clips(
 
 // --- up to 128 frames: samples are read once, into registers -----------------------------
 
-// Read the samples of a pixel; invalid ones and those out of the range clips are INVALID.
-// Addresses among the arguments cost no register, where frames have to be looked up for
-// nothing else.
+// Read the samples of a pixel; masked and blank ones are INVALID. Addresses among the arguments
+// cost no register, where frames have to be looked up for nothing else.
 template <int COUNT>
-__device__ inline int load(const Task& task, const Planes<COUNT>& planes, const Place& place,
-    Image (&v)[COUNT], Rejected& rejected)
+__device__ inline void load(
+    const Task& task, const Planes<COUNT>& planes, const Place& place, Image (&v)[COUNT])
+{
+#pragma unroll
+    for (int f = 0; f < COUNT; ++f) {
+        Word word = __ldg((const Word*)planes.data[f] + place.pixel);
+        word = SWAP ? swapped(word) : word;
+        bool masked = MASKED && planes.mask[f]
+            && __ldg((const Byte*)planes.mask[f] + place.pixel) != 0;
+        bool out = masked || is_blank(task.frames[f], word);
+        v[f] = out ? INVALID : decode(task.frames[f], word);
+    }
+}
+
+// Make all that is not finite INVALID; how many samples are valid.
+template <int COUNT>
+__device__ inline int tell_valid(Image (&v)[COUNT])
 {
     int valid = 0;
 #pragma unroll
     for (int f = 0; f < COUNT; ++f) {
-        Word word = __ldg((const Word*)planes.data[f] + place.pixel);
-        bool masked = MASKED && planes.mask[f]
-            && __ldg((const Byte*)planes.mask[f] + place.pixel) != 0;
-        Sample seen = settle(task, task.frames[f], SWAP ? swapped(word) : word, masked);
-        v[f] = seen.image;
-        valid += seen.fate == VALID;
-        rejected.count(seen.fate);
+        const int in = finite(v[f]);
+        v[f] = in ? v[f] : INVALID;
+        valid += in;
     }
     return valid;
 }
 
+// What is not valid, and what the leading range clips reject, leaves the column: it is at its ends
+// when these clips see all values as they are. To ask each sample would take as long as half of
+// the sorting, and branches would have each waited for before the next is asked for.
+__device__ inline void leave_ends(const Task& task, Parked& column, Rejected& rejected)
+{
+    column.leave_invalid();
+    for (int i = 0; i < task.raw_ranges; ++i) {
+        const int valid = column.valid;
+        Ranks inside = column.within(range_of(task.clips[i]));
+        column.become(inside);
+        rejected.below += inside.first;
+        rejected.above += valid - inside.last;
+    }
+}
+
 // A column in shared memory: ranks that are not known beforehand can be looked up there.
+// COUNT is how long it is, the same wherever a kernel asks.
 template <int COUNT>
 __device__ inline Image* shared_column()
 {
@@ -113,32 +140,46 @@ __device__ inline Parked park(const Image (&v)[COUNT], int valid)
     return Parked(column, valid);
 }
 
-// Read samples that take some decoding, by a loop that is short in code and registers.
-template <int COUNT>
-__device__ inline int load_staged(
-    const Task& task, const Place& place, Image (&v)[COUNT], Rejected& rejected)
+// Read samples into a column, by a loop that is short in code and registers; how many are valid.
+__device__ inline int stage(
+    const Task& task, const Place& place, Image* column, Rejected& rejected)
 {
-    Image* column = shared_column<COUNT>();
     int valid = 0;
     each_sample(task, place, [&](int f, Sample seen) {
         column[f * BLOCK] = seen.image;
         valid += seen.fate == VALID;
         rejected.count(seen.fate);
     });
-    fetch(column, v);
     return valid;
 }
 
 // Read them again: what the survivors are combined as.
+__device__ inline void stage_survivors(
+    const Task& task, const Place& place, Members members, Image* column)
+{
+    each_sample(task, place, [&](int f, Sample seen) {
+        bool inside = members.inside(seen.image);
+        column[f * BLOCK] = inside ? late_image(task, place, f, seen.image) : INVALID;
+    });
+}
+
+// Read samples that take some decoding.
+template <int COUNT>
+__device__ inline int load_staged(
+    const Task& task, const Place& place, Image (&v)[COUNT], Rejected& rejected)
+{
+    Image* column = shared_column<COUNT>();
+    int valid = stage(task, place, column, rejected);
+    fetch(column, v);
+    return valid;
+}
+
 template <int COUNT>
 __device__ inline void load_survivors(
     const Task& task, const Place& place, Members members, Image (&v)[COUNT])
 {
     Image* column = shared_column<COUNT>();
-    each_sample(task, place, [&](int f, Sample seen) {
-        bool inside = members.inside(seen.image);
-        column[f * BLOCK] = inside ? late_image(task, place, f, seen.image) : INVALID;
-    });
+    stage_survivors(task, place, members, column);
     fetch(column, v);
 }
 
@@ -167,8 +208,13 @@ __device__ inline void run_held(
     Image v[COUNT];
     Rejected rejected;
     const bool direct = FLAT && !SCALED && NORMALIZE == NORMALIZE_NONE;
-    int valid = direct ? load(task, planes, place, v, rejected)
-                       : load_staged(task, place, v, rejected);
+    int valid = COUNT;
+    if (direct)
+        load(task, planes, place, v);
+    else
+        valid = load_staged(task, place, v, rejected);
+    if (direct && !CLIPPED)
+        valid = tell_valid(v);
     if (!CLIPPED) {
         Held<COUNT> column(v, valid);
         if (IS_LATE)
@@ -179,6 +225,8 @@ __device__ inline void run_held(
     }
     sort(v);
     Parked column = park(v, valid);
+    if (direct)
+        leave_ends(task, column, rejected);
     StandIns stand_ins = run_clips(task, place, column, rejected);
     Members members = column.members();
     Result result;
@@ -189,6 +237,30 @@ __device__ inline void run_held(
         result = reduce(column, stand_ins);
     }
     put_all(task, place, column, members, rejected, result, tallies);
+}
+
+// --- some hundreds of frames: samples are read once, into shared memory ------------------
+
+template <int COUNT>
+__device__ inline void run_parked(const Task& task, const Place& place, Tallies& tallies)
+{
+    Image* samples = shared_column<Blocks<COUNT>::SLOTS>();
+    Rejected rejected;
+    int valid = stage(task, place, samples, rejected);
+    sort_column<COUNT>(samples);
+    Parked column(samples, valid);
+    StandIns stand_ins;
+    if (CLIPPED)
+        stand_ins = run_clips(task, place, column, rejected);
+    Members members = column.members();
+    const Interval interval = column;
+    if (IS_LATE) {
+        stage_survivors(task, place, members, samples);
+        sort_column<COUNT>(samples);
+        column = Parked(samples, interval.count());
+    }
+    Result result = reduce(column, stand_ins);
+    put_all(task, place, interval, members, rejected, result, tallies);
 }
 
 // --- any number of frames: samples are read at every question -----------------------------
@@ -221,7 +293,7 @@ __device__ inline void run_streamed(const Task& task, const Place& place, Tallie
 }
 
 // How many samples a thread holds, where it holds them all.
-static constexpr int HELD = N > 0 ? N : 1;
+static constexpr int HELD = N > 0 && N <= IN_REGISTERS ? N : 1;
 
 // Any grid and any block of up to BLOCK threads will do. Without __launch_bounds__: with them
 // ptxas spills to let more blocks in.
@@ -240,7 +312,9 @@ extern "C" __global__ void combine(
         const Place place{p, FLAT ? 0 : p / width, FLAT ? p : p % width};
         for (int f = 0; BY_FRAME && f < task.count(); ++f)
             ((Byte*)out.reasons)[f * pixels + p] = REASON_NONE;
-        if (N > 0)
+        if constexpr (N > IN_REGISTERS)
+            run_parked<N>(task, place, tallies);
+        else if constexpr (N > 0)
             run_held<HELD>(task, planes, place, tallies);
         else
             run_streamed(task, place, tallies);

@@ -131,12 +131,12 @@ __device__ inline Image decode(const Frame& frame, Word word)
     if constexpr (sizeof(OwnReal) == sizeof(REAL))
         return value;
     else
-        return narrow<REAL>(widen(value));
+        return narrow<REAL>(widen_any(value));
 }
 
 __device__ inline Image normalize(const Frame& frame, Image value)
 {
-    return narrow<REAL>((widen(value) - frame.zero) * frame.scale);
+    return narrow<REAL>((widen_any(value) - frame.zero) * frame.scale);
 }
 
 // Which of the leading range clips, if any, rejects a valid value.
@@ -191,10 +191,20 @@ __device__ inline Image late_image(const Task& task, const Place& place, int f, 
 // Samples that are asked for before the first of them is decoded, so that they come together; and
 // how often the decoding is in the code for that. Streamed columns have many loops over samples:
 // with four copies in each, a kernel of all clips takes half a minute to compile, with one 7 s.
-static constexpr int TOGETHER = N > 0 ? 8 : 4, COPIES = N > 0 ? TOGETHER : 1;
+// Those that are run most have copies.
+static constexpr int TOGETHER = N > 0 ? 8 : 4, ONE_COPY = N > 0 ? TOGETHER : 1;
+
+// The sample of a frame.
+__device__ inline Sample sample_of(const Task& task, const Place& place, int f)
+{
+    const Frame& frame = task.frames[f];
+    Word word = stored(frame, place);
+    return is_out(task, place, f) ? Sample{INVALID, CLIPPED_OUT}
+                                  : settle(task, frame, word, is_masked(frame, place));
+}
 
 // Call `visit(f, sample)` with the sample of every frame in turn.
-template <int AT_ONCE = TOGETHER, class Visit>
+template <int AT_ONCE = TOGETHER, int COPIES = ONE_COPY, class Visit>
 __device__ inline void each_sample(const Task& task, const Place& place, const Visit& visit)
 {
     const int count = task.count();

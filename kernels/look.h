@@ -84,7 +84,7 @@ __device__ inline Weighted look(
         bool inside = members.inside(seen.image);
         if (WEIGHTED && inside) {
             Image value = IS_LATE ? late_image(task, place, f, seen.image) : seen.image;
-            sums.add(widen(value), weight_of(task.frames[f], place));
+            sums.add(widen_any(value), weight_of(task.frames[f], place));
         }
         if (LOOK && task.out.reasons)
             ((Byte*)task.out.reasons)[f * task.pixels + place.pixel] = reason(seen.fate, inside);

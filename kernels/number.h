@@ -45,17 +45,34 @@ __device__ inline typename Number<Float>::Word bits(typename Number<Float>::Imag
 
 __device__ inline float as_float(int image) { return __uint_as_float(bits<float>(image)); }
 
-// The value of an image, in double.
+// The value of the image of a number, in double.
+//
+// The bits of a float, moved to where a double has them, are that float times 2^-896, a
+// subnormal one too. Devices convert from float at a quarter of the rate of this product,
+// and not without a choice where floats may be subnormal.
 __device__ inline double widen(int image)
 {
-    bool subnormal = image < Number<float>::NORMAL && image > -Number<float>::NORMAL;
-    return subnormal ? image * 0x1p-149 : double(as_float(image));
+    unsigned magnitude = image < 0 ? -unsigned(image) : unsigned(image);
+    unsigned long long sign = (unsigned long long)(unsigned(image) & 0x80000000) << 32;
+    double shifted = __longlong_as_double((long long)(sign | (unsigned long long)magnitude << 29));
+    return __dmul_rn(shifted, 0x1p896);
 }
 
 __device__ inline double widen(long long image)
 {
     return __longlong_as_double((long long)bits<double>(image));
 }
+
+// The value of any image, infinite or no number too.
+__device__ inline double widen_any(int image)
+{
+    bool number = image < Number<float>::INFINITE && image > -Number<float>::INFINITE;
+    return number ? widen(image) : double(as_float(image));
+}
+
+__device__ inline double widen_any(long long image) { return widen(image); }
+
+#define ENDLESS __longlong_as_double(0x7ff0000000000000)
 
 // The image of a double rounded to Float.
 template <class Float>

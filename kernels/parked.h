@@ -22,6 +22,7 @@ struct Parked : Interval {
     __device__ double sum(const Term& term) const
     {
         double result = 0;
+#pragma unroll 8
         for (int i = lo; i < hi; ++i)
             result += term(widen(at(i)));
         return result;
@@ -48,6 +49,25 @@ struct Parked : Interval {
         lo = inside.first;
         hi = inside.last;
         return count() < was;
+    }
+
+    // Be the column of these ranks alone.
+    __device__ void become(Ranks inside)
+    {
+        v += inside.first * BLOCK;
+        valid = hi = inside.count();
+        lo = 0;
+    }
+
+    // Leave out what is infinite or no number: it is at the ends.
+    __device__ void leave_invalid()
+    {
+        int first = 0, last = valid;
+        while (first < last && at(first) <= -INVALID)
+            ++first;
+        while (first < last && at(last - 1) >= INVALID)
+            --last;
+        become({first, last});
     }
 
     // Leave the highest or the lowest out.
@@ -80,12 +100,14 @@ private:
     // How far a rank is beyond the middle; endless past the survivors.
     __device__ double below(int rank, double lower) const
     {
-        return rank < lo ? ENDLESS : lower - widen(at(rank));
+        double off = lower - widen(at(max(rank, lo)));
+        return rank < lo ? ENDLESS : off;
     }
 
     __device__ double above(int rank, double upper) const
     {
-        return rank >= hi ? ENDLESS : widen(at(rank)) - upper;
+        double off = widen(at(min(rank, hi - 1))) - upper;
+        return rank >= hi ? ENDLESS : off;
     }
 };
 
@@ -97,10 +119,11 @@ private:
 __device__ inline double Parked::deviation(double lower, double upper) const
 {
     int half = (count() + 1) >> 1;
+    const Image* top = v + (half - 1) * BLOCK;  // of the window that begins at rank 0
     int start = lo, last = hi - half + 1;
     while (start < last) {
         int middle = (start + last) >> 1;
-        if (below(middle, lower) > above(middle + half - 1, upper))
+        if (lower - widen(at(middle)) > widen(top[middle * BLOCK]) - upper)
             start = middle + 1;
         else
             last = middle;

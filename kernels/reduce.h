@@ -11,7 +11,7 @@
 __device__ inline double midpoint(double low, double high)
 {
     double middle = (low + high) * 0.5;
-    if (sizeof(REAL) == 8 && fabs(middle) == widen(INVALID))
+    if (sizeof(REAL) == 8 && fabs(middle) == ENDLESS)
         middle = low * 0.5 + high * 0.5;
     return low == high ? low : middle;
 }

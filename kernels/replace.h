@@ -20,7 +20,6 @@ __device__ inline double spread_of_all(const Column& column, const StandIns& sta
 template <class Column>
 __device__ inline StandIns replace_outliers(const Clip& clip, Column& column)
 {
-    const double infinity = widen(INVALID);
     StandIns stand_ins;
     if (column.count() < 2)
         return stand_ins;
@@ -34,8 +33,8 @@ __device__ inline StandIns replace_outliers(const Clip& clip, Column& column)
     for (int pass = 0; pass != clip.maxiters; ++pass) {
         const double center = midpoint(below, above);
         const double spread = spread_of_all(column, stand_ins);
-        double lower = clip.has_low ? center - clip.low * spread : -infinity;
-        double upper = clip.has_high ? center + clip.high * spread : infinity;
+        double lower = clip.has_low ? center - clip.low * spread : -ENDLESS;
+        double upper = clip.has_high ? center + clip.high * spread : ENDLESS;
         lower = lower > least ? least : lower;  // a bound that is no number stays so
         upper = upper < most ? most : upper;
         const int lo = column.lo, hi = column.hi;

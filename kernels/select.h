@@ -1,10 +1,13 @@
-// Finding a rank among values that can only be visited.
+// Finding a rank among values that can only be visited, each time by a look at all of them.
 //
-// By bisection over their images: each pass counts the values up to three trial values, so
-// that two bits of the answer are known after it.
+// A pass counts the values up to three trial values, which leaves the rank between two of them.
+// The first trials are ranks of a few of the values, the next ones lie where the rank is to be
+// expected between ends that are near each other. Where such a guess leaves more than a quarter of
+// the distance, the next trials are quarters, so that two passes settle two bits at least. The
+// few values that are left in the end are gathered and sorted.
 #pragma once
 
-#include "number.h"
+#include "sort.h"
 
 // The images of two neighbours in rank.
 template <class Float>
@@ -12,32 +15,173 @@ struct Pair {
     typename Number<Float>::Image first, second;
 };
 
-// The least value, of those in [first, last], that more than `rank` of the values do not
-// exceed; and that for the next rank. `each` calls a function with every value.
-template <class Float, class Each>
-__device__ inline Pair<Float> select(typename Number<Float>::Image first,
-    typename Number<Float>::Image last, int rank, const Each& each)
+// Values that a thread keeps in shared memory: those that are gathered, or that trials are from.
+static constexpr int GATHERED = 16;
+
+// Ranks, of so many, on either side of the expected one that trials are.
+static constexpr int TRIAL_STEP = 3;
+
+// Each has a place of eight bytes, whatever its type: of a block, some threads may be at samples
+// while others are at deviations.
+__device__ inline unsigned long long* kept_places()
+{
+    __shared__ unsigned long long places[GATHERED * BLOCK];
+    return places + threadIdx.x;
+}
+
+template <class T>
+struct Kept {
+    unsigned long long* places = kept_places();
+
+    __device__ T& operator[](int i) const { return *(T*)(places + i * BLOCK); }
+
+    __device__ void sort_all() const
+    {
+        T v[GATHERED];
+#pragma unroll
+        for (int i = 0; i < GATHERED; ++i)
+            v[i] = (*this)[i];
+        sort(v);
+#pragma unroll
+        for (int i = 0; i < GATHERED; ++i)
+            (*this)[i] = v[i];
+    }
+};
+
+// The ends between which the value of a rank is.
+template <class Float>
+struct Ends {
+    typedef typename Number<Float>::Image Image;
+    typedef typename Number<Float>::Word Word;
+
+    Image first, last;  // both may be it
+    int under, upto;    // how many values lie under the first, and up to the last
+
+    __device__ int count() const { return upto - under; }
+    __device__ Word distance() const { return Word(last) - Word(first); }
+    __device__ Image clamp(Image trial) const { return min(max(trial, first), last - 1); }
+
+    // The trial so far from the first.
+    __device__ Image beyond(double distance) const
+    {
+        return clamp(Image(Word(first) + Word((long long)distance)));
+    }
+
+    // Trials at ranks of a few of the values.
+    template <class Values>
+    __device__ void take_ranks(Image (&trial)[3], int rank, const Values& values) const
+    {
+        const Kept<Image> kept;
+        int found = 0;
+        values.some([&](int i, Image value) {
+            kept[i] = value;
+            found += value < Number<Float>::INFINITE;
+        });
+        kept.sort_all();
+        int middle = int((rank - under + 0.5f) * found / max(count(), 1));
+#pragma unroll
+        for (int i = 0; i < 3; ++i)
+            trial[i] = clamp(kept[min(max(middle + (i - 1) * TRIAL_STEP, 0), GATHERED - 1)]);
+    }
+
+    // Trials where the rank is, were values as dense everywhere: two standard deviations apart.
+    __device__ void expect(Image (&trial)[3], int rank) const
+    {
+        double step = double(distance()) / max(count(), 1), off = sqrt(double(count()));
+        double middle = rank - under + 0.5;
+#pragma unroll
+        for (int i = 0; i < 3; ++i)
+            trial[i] = beyond(fmax((middle + (i - 1) * off) * step, 0.0));
+    }
+
+    __device__ void quarter(Image (&trial)[3]) const
+    {
+        Word step = distance() >> 2;
+#pragma unroll
+        for (int i = 0; i < 3; ++i)
+            trial[i] = Image(Word(first) + (i + 1) * step);
+    }
+
+    // Take what is known of the trials, which are in order.
+    __device__ void narrow(const Image (&trial)[3], const int (&found)[3], int rank)
+    {
+#pragma unroll
+        for (int i = 2; i >= 0; --i)
+            if (found[i] > rank)
+                last = trial[i], upto = found[i];
+#pragma unroll
+        for (int i = 0; i < 3; ++i)
+            if (found[i] <= rank)
+                first = trial[i] + 1, under = found[i];
+    }
+};
+
+// The value of a rank by quarters alone: short in code, for what is rarely asked.
+template <class Float, class Values>
+__device__ inline typename Number<Float>::Image value_at(
+    Ends<Float> ends, int rank, const Values& values)
+{
+    while (ends.first < ends.last) {
+        typename Number<Float>::Image trial[3];
+        ends.quarter(trial);
+        int found[3] = {0, 0, 0};
+        values.each([&](typename Number<Float>::Image value) {
+#pragma unroll
+            for (int i = 0; i < 3; ++i)
+                found[i] += value <= trial[i];
+        });
+        ends.narrow(trial, found, rank);
+    }
+    return ends.first;
+}
+
+// The value of a rank, and of the next one. How many values lie under the first end and up to the
+// last may be guesses.
+template <class Float, class Values>
+__device__ inline Pair<Float> select(Ends<Float> ends, int rank, const Values& values)
 {
     typedef typename Number<Float>::Image Image;
-    typedef typename Number<Float>::Word Unsigned;
-    while (first < last) {
-        Unsigned from = Unsigned(first), step = (Unsigned(last) - from) >> 2;
-        Image trial[3] = {Image(from + step), Image(from + 2 * step), Image(from + 3 * step)};
-        int upto[3] = {0, 0, 0};
-        each([&](Image value) {
+    const Kept<Image> kept;
+    enum { RANKS, GUESS, SURE } how = RANKS;
+    while (true) {
+        // One loop for trials and for gathering: it is most of the code.
+        const bool gathers = ends.first == ends.last || ends.count() <= GATHERED;
+        Image trial[3] = {ends.first - 1, ends.last, ends.last};
+        if (!gathers && how == RANKS)
+            ends.take_ranks(trial, rank, values);
+        else if (!gathers && how == GUESS)
+            ends.expect(trial, rank);
+        else if (!gathers)
+            ends.quarter(trial);
+        int found[3] = {0, 0, 0}, count = 0;
+        Image next = Number<Float>::INFINITE;
+        values.each([&](Image value) {
+#pragma unroll
             for (int i = 0; i < 3; ++i)
-                upto[i] += value <= trial[i];
+                found[i] += value <= trial[i];
+            if (!gathers || value <= trial[0])
+                return;
+            if (value > trial[1])
+                next = min(next, value);
+            else if (count < GATHERED)
+                kept[count++] = value;
         });
-        for (int i = 2; i >= 0; --i)
-            last = upto[i] > rank ? trial[i] : last;
-        for (int i = 0; i < 3; ++i)
-            first = upto[i] > rank ? first : trial[i] + 1;
+        if (!gathers) {
+            const typename Number<Float>::Word quarter = ends.distance() >> 2;
+            ends.narrow(trial, found, rank);
+            how = how == SURE || ends.distance() <= quarter ? GUESS : SURE;
+            continue;
+        }
+        ends.under = found[0];
+        ends.upto = found[1];
+        if (ends.first == ends.last)
+            return {ends.first, ends.upto > rank + 1 ? ends.first : next};
+        if (ends.count() > GATHERED)
+            continue;   // the guesses were wrong
+        for (int i = ends.count(); i < GATHERED; ++i)
+            kept[i] = Number<Float>::LARGEST;
+        kept.sort_all();
+        const int at = rank - ends.under;
+        return {kept[at], at + 1 < ends.count() ? kept[at + 1] : next};
     }
-    int upto = 0;
-    Image next = Number<Float>::INFINITE;
-    each([&](Image value) {
-        upto += value <= first;
-        next = value > first ? min(next, value) : next;
-    });
-    return {first, upto > rank + 1 ? first : next};
 }

@@ -3,9 +3,13 @@
 
 #include "number.h"
 
-__device__ inline void exchange(Image& a, Image& b)
+// So many samples of a column are in registers at once.
+static constexpr int IN_REGISTERS = sizeof(REAL) == 4 ? 128 : 64;
+
+template <class T>
+__device__ inline void exchange(T& a, T& b)
 {
-    Image smaller = min(a, b);
+    T smaller = min(a, b);
     b = max(a, b);
     a = smaller;
 }
@@ -13,17 +17,17 @@ __device__ inline void exchange(Image& a, Image& b)
 // Batcher's merge exchange. One round compares ranks i and i + D where i & P == R. P, Q, R
 // and D are template arguments because loops whose bounds depend on other loops do not unroll.
 // Reference: Knuth, The Art of Computer Programming 3, 5.2.2, algorithm M.
-template <int COUNT, int TOP, int P, int Q, int R, int D>
-__device__ inline void merge_rounds(Image (&v)[COUNT])
+template <int TOP, int P, int Q, int R, int D, class T, int COUNT>
+__device__ inline void merge_rounds(T (&v)[COUNT])
 {
 #pragma unroll
     for (int i = 0; i < COUNT - D; ++i)
         if ((i & P) == R)
             exchange(v[i], v[i + D]);
     if constexpr (Q > P)
-        merge_rounds<COUNT, TOP, P, Q / 2, P, Q - P>(v);
+        merge_rounds<TOP, P, Q / 2, P, Q - P>(v);
     else if constexpr (P > 1)
-        merge_rounds<COUNT, TOP, P / 2, TOP, 0, P / 2>(v);
+        merge_rounds<TOP, P / 2, TOP, 0, P / 2>(v);
 }
 
 __device__ constexpr int largest_power_below(int count)
@@ -34,10 +38,10 @@ __device__ constexpr int largest_power_below(int count)
     return power;
 }
 
-template <int COUNT>
-__device__ inline void sort(Image (&v)[COUNT])
+template <class T, int COUNT>
+__device__ inline void sort(T (&v)[COUNT])
 {
     constexpr int TOP = largest_power_below(COUNT);
     if constexpr (COUNT > 1)
-        merge_rounds<COUNT, TOP, TOP, TOP, 0, TOP>(v);
+        merge_rounds<TOP, TOP, TOP, 0, TOP>(v);
 }

@@ -14,15 +14,74 @@ struct Source {
     Members members;    // of late samples
 
     // Call `visit` with the image of every frame's sample, INVALID for some.
-    template <class Visit>
+    template <int COPIES = ONE_COPY, class Visit>
     __device__ void each(const Visit& visit) const
     {
         Members left = members;
-        each_sample(task, place, [&](int f, Sample seen) {
+        each_sample<TOGETHER, COPIES>(task, place, [&](int f, Sample seen) {
             Image value = seen.image;
             if (IS_LATE && late)
                 value = left.inside(value) ? late_image(task, place, f, value) : INVALID;
             visit(value);
+        });
+    }
+
+    // What trials of a rank are from: every so many frames.
+    template <class Visit>
+    __device__ void some(const Visit& visit) const
+    {
+#pragma unroll 1
+        for (int i = 0; i < GATHERED; ++i) {
+            int f = int((long long)task.count() * i / GATHERED);
+            Image value = sample_of(task, place, f).image;
+            if (IS_LATE && late)
+                value = value >= members.low && value <= members.high
+                    ? late_image(task, place, f, value) : INVALID;
+            visit(i, value);
+        }
+    }
+};
+
+// All samples, as they are asked for to find a rank.
+template <int COPIES = TOGETHER>
+struct AllOf {
+    const Source& source;
+
+    template <class Visit>
+    __device__ void each(const Visit& visit) const { source.each<COPIES>(visit); }
+
+    template <class Visit>
+    __device__ void some(const Visit& visit) const { source.some(visit); }
+};
+
+// How far survivors are from the two middle ones.
+struct Deviations {
+    const Source& source;
+    Members members;
+    double lower, upper;
+
+    __device__ long long of(Image image) const
+    {
+        double value = widen(image);
+        return __double_as_longlong(value <= lower ? lower - value : value - upper);
+    }
+
+    template <class Visit>
+    __device__ void each(const Visit& visit) const
+    {
+        Members left = members;
+        source.each<TOGETHER>([&](Image image) {
+            if (image != INVALID && left.inside(image))
+                visit(of(image));
+        });
+    }
+
+    template <class Visit>
+    __device__ void some(const Visit& visit) const
+    {
+        source.some([&](int i, Image image) {
+            bool inside = image >= members.low && image <= members.high;
+            visit(i, inside ? of(image) : Number<double>::LARGEST);
         });
     }
 };
@@ -115,17 +174,16 @@ struct Streamed : Interval {
         cut(low, high);
     }
 
-    // The samples of a rank and of the next one.
-    __device__ Pair<REAL> from(int rank) const
+    // The samples of a rank.
+    __device__ Image at(int rank) const
     {
-        return select<REAL>(ends.low, ends.high, rank, [&](const auto& visit) { all(visit); });
+        return value_at<REAL>({ends.low, ends.high, 0, 0}, rank, AllOf<ONE_COPY>{source});
     }
-
-    __device__ Image at(int rank) const { return from(rank).first; }
 
     __device__ void middle(Image& lower, Image& upper) const
     {
-        Pair<REAL> pair = from((lo + hi - 1) >> 1);
+        const Ends<REAL> all{ends.low, ends.high, lo - ends.skip, hi};
+        Pair<REAL> pair = select(all, (lo + hi - 1) >> 1, AllOf<>{source});
         lower = pair.first;
         upper = count() & 1 ? pair.first : pair.second;
     }
@@ -133,14 +191,10 @@ struct Streamed : Interval {
     // The mean of the two middle deviations from the middle samples.
     __device__ double deviation(double lower, double upper) const
     {
-        auto each = [&](const auto& visit) {
-            survivors([&](Image image) {
-                double value = widen(image);
-                visit(narrow<double>(value <= lower ? lower - value : value - upper));
-            });
-        };
         double most = fmax(lower - widen(ends.low), widen(ends.high) - upper);
-        Pair<double> pair = select<double>(0, narrow<double>(most), (count() - 1) >> 1, each);
+        Ends<double> all{0, __double_as_longlong(most), 0, count()};
+        Deviations values{source, ends, lower, upper};
+        Pair<double> pair = select(all, (count() - 1) >> 1, values);
         double nearest = widen(pair.first);
         return count() & 1 ? nearest : (nearest + widen(pair.second)) * 0.5;
     }

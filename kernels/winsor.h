@@ -29,7 +29,7 @@ __device__ inline double winsorized_spread(const Column& column, double median)
 {
     if (column.count() < 2)
         return NOT_A_NUMBER;
-    double reach = widen(INVALID), spread = pulled_in(column, median, reach);
+    double reach = ENDLESS, spread = pulled_in(column, median, reach);
 #pragma unroll 1
     for (int round = 0; round < WINSOR_ROUNDS; ++round) {
         // To pull in what was pulled in before is to pull in by the shortest reach so far.

@@ -87,11 +87,14 @@ SHAPES = {
 def defines(shape, n, itemsize=4):
     """All -D names of a shape for `n` frames of a working dtype of so many bytes."""
     real = abi.REAL[itemsize]
+    names = SHAPES[shape]
+    ranks = names["CLIPPED"] != abi.CLIPPED_NOT or names["COMBINE"] == MEDIAN
+    held = abi.frames_macro(n, itemsize, ranks)
     sizes = {
-        "N": abi.frames_macro(n, itemsize),
-        "BLOCK": abi.block_threads(n, itemsize),
+        "N": held,
+        "BLOCK": abi.block_threads(held, itemsize),
         "REAL": real,
         "OUT": real,
         "STORED": real,
     }
-    return sizes | SHAPES[shape]
+    return sizes | names

@@ -46,8 +46,9 @@ class HostKernels:
         tallies = np.zeros((2, len(band)), np.uint64)
         defines = self._defines(band, recipe, out, dtype)
         launch = hostbuild.build(defines, **self._how)
-        planes = np.zeros((), abi.planes(defines["N"]))
-        if defines["FLAT"]:
+        held = abi.held_frames(defines["N"], dtype.itemsize)
+        planes = np.zeros((), abi.planes(held))
+        if defines["FLAT"] and held:
             planes["data"], planes["mask"] = frames["data"], frames["mask"]
         args = (
             frames.ctypes.data,
@@ -69,7 +70,8 @@ class HostKernels:
     def _defines(self, band, recipe, out, dtype):
         stored = band[0].data.dtype
         maps = [a.dtype for a in (out.data, out.uncertainty) if a is not None]
-        n = abi.frames_macro(len(band), dtype.itemsize)
+        spread = recipe.spread if out.uncertainty is not None else None
+        n = abi.frames_macro(len(band), dtype.itemsize, clips.ranks(recipe, spread))
         return {
             "N": 0 if self._streamed else n,
             "BLOCK": 4,
@@ -83,9 +85,9 @@ class HostKernels:
             "CLIPPED": clips.clipped(recipe),
             "REPLACES": int(recipe.replaces),
             "COMBINE": abi.COMBINE[recipe.method],
-            "SPREAD": abi.SPREAD[recipe.spread if out.uncertainty is not None else None],
+            "SPREAD": abi.SPREAD[spread],
             "WEIGHTED": 0 if recipe.weights is None else 2 if recipe.weights == "sample" else 1,
-            "FLAT": int(self._flat and not self._streamed and n > 0),
+            "FLAT": int(self._flat),
             "LOOK": int(any(a is not None for a in (out.reasons, out.valid, out.rejected))),
         }
 

@@ -24,8 +24,9 @@ COUNTS = (1, 2, 3, 4, 5, 6, 7, 8, 9, 25, 40, 130)
 CUT = ("cpu-small-tiles", "cuda-stand-in")
 CUT_COUNTS = (1, 2, 5, 40)
 CUT_SHARE = 3
-#: And the most that registers hold (128 float32), and more than twice that.
-KERNEL_COUNTS = (*COUNTS, 128, 300)
+#: And the most that registers hold (128 float32), more than twice that, and more than lie in shared
+#: memory.
+KERNEL_COUNTS = (*COUNTS, 128, 301, 400)
 #: Stacks of any number of frames; of so many, each recipe meets one of them.
 OF_ANY_NUMBER = ("mixed-masks", "ties")
 MANY = 40

@@ -79,6 +79,21 @@ static inline unsigned __float_as_uint(float value) { return shim_bits<unsigned>
 static inline double __longlong_as_double(long long bits) { return shim_bits<double>(bits); }
 static inline long long __double_as_longlong(double value) { return shim_bits<long long>(value); }
 
+// A device takes no double for zero, whatever it does to floats.
+static inline double __dmul_rn(double a, double b)
+{
+#ifdef __SSE__
+    const unsigned flags = __builtin_ia32_stmxcsr();
+    __builtin_ia32_ldmxcsr(flags & ~0x8040u);
+    volatile double product = a;
+    product = product * b;
+    __builtin_ia32_ldmxcsr(flags);
+    return product;
+#else
+    return a * b;
+#endif
+}
+
 static inline unsigned __byte_perm(unsigned x, unsigned y, unsigned selector)
 {
     unsigned long long both = (unsigned long long)y << 32 | x;

@@ -112,24 +112,35 @@ STORED = {
 }
 REAL = {4: "float", 8: "double"}
 
-#: Up to so many frames are sorted in registers, by itemsize of the working dtype; more are
-#: read again and again (-D N=0).
+#: Up to so many frames are sorted in registers, by itemsize of the working dtype.
 REGISTER_FRAMES = {4: 128, 8: 64}
 
 #: Shared memory that every device gives a block without being asked.
 SHARED_BYTES = 48 * 1024
 
+#: And up to so many in shared memory, by blocks of 32 threads, with two 32-bit counters a frame;
+#: more are read again and again (-D N=0).
+SHARED_FRAMES = {4: 360, 8: 186}
 
-def frames_macro(n: int, itemsize: int) -> int:
-    """The value of -D N for `n` frames of a working dtype of `itemsize` bytes."""
+
+def frames_macro(n: int, itemsize: int, ranks: bool) -> int:
+    """The value of -D N for `n` frames of a working dtype of `itemsize` bytes.
+
+    What looks at no rank reads its samples once anyway, or twice.
+    """
+    held = SHARED_FRAMES if ranks else REGISTER_FRAMES
+    return n if n <= held[itemsize] else 0
+
+
+def held_frames(n: int, itemsize: int) -> int:
+    """How many addresses of frames are among the arguments for this value of -D N."""
     return n if n <= REGISTER_FRAMES[itemsize] else 0
 
 
 def block_threads(n: int, itemsize: int) -> int:
-    """The value of -D BLOCK, and threads of a block, for `n` frames: 128 or 64.
+    """The value of -D BLOCK, and threads of a block, for this value of -D N.
 
     Sorted columns are parked in shared memory, with two 32-bit counters a frame beside them.
     """
-    if n > REGISTER_FRAMES[itemsize]:
-        return 128
-    return 128 if n * (128 * itemsize + 8) <= SHARED_BYTES else 64
+    threads = 32 if n > REGISTER_FRAMES[itemsize] else 128
+    return threads if n * (threads * itemsize + 8) <= SHARED_BYTES else 64

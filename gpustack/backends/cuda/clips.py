@@ -23,7 +23,7 @@ from gpustack.clips import (
     VarianceClip,
     WinsorizedClip,
 )
-from gpustack.combines import NoiseModel
+from gpustack.combines import MEDIANS, NoiseModel
 from gpustack.critical import critical_values
 from gpustack.recipe import Recipe
 
@@ -50,6 +50,11 @@ def _is_basic(clip: Clip) -> bool:
     return isinstance(clip, RangeClip | SigmaMedianClip) or (
         isinstance(clip, ExtremaClip) and clip.among != "share"
     )
+
+
+def ranks(recipe: Recipe, spread: str | None) -> bool:
+    """Whether the kernel looks at ranks of samples; `spread` is what it makes an uncertainty of."""
+    return bool(recipe.clips) or recipe.method in MEDIANS or spread == "mad_std"
 
 
 def told(recipe: Recipe) -> tuple[Clip | NoiseModel, ...]:

@@ -72,18 +72,28 @@ class Job:
     @property
     def block(self) -> int:
         """Threads of a block."""
-        return abi.block_threads(self.n, self.real.itemsize)
+        return abi.block_threads(self.frames, self.real.itemsize)
+
+    @property
+    def spread(self) -> str | None:
+        """What the uncertainty, where it is wanted, is made of."""
+        return self.recipe.spread if self.wanted.uncertainty is not None else None
+
+    @property
+    def frames(self) -> int:
+        """The value of -D N."""
+        ranks = clips.ranks(self.recipe, self.spread)
+        return abi.frames_macro(self.n, self.real.itemsize, ranks)
 
     def names(self, records: NDArray[Any], width: int) -> tuple[tuple[str, str], ...]:
         """What the compiler is told, given the table of the frames and their width."""
         recipe, wanted = self.recipe, self.wanted
-        spread = recipe.spread if wanted.uncertainty is not None else None
         # Without clips both are the same, and one look is enough for the early one.
         late = recipe.clip_on == "raw" and bool(recipe.clips)
         when = abi.NORMALIZE_LATE if late else abi.NORMALIZE_EARLY
         weighted = abi.WEIGHTED_SAMPLE if recipe.weights == "sample" else abi.WEIGHTED_FRAME
         numbers = {
-            "N": abi.frames_macro(self.n, self.real.itemsize),
+            "N": self.frames,
             "SWAP": not self.stored.isnative,
             "SCALED": bool(np.any((records["bscale"] != 1) | (records["bzero"] != 0))),
             "MASKED": bool(records["mask"].any() or records["has_blank"].any()),
@@ -91,7 +101,7 @@ class Job:
             "CLIPPED": clips.clipped(recipe),
             "REPLACES": recipe.replaces,
             "COMBINE": abi.COMBINE[recipe.method],
-            "SPREAD": abi.SPREAD[spread],
+            "SPREAD": abi.SPREAD[self.spread],
             "WEIGHTED": abi.WEIGHTED_NOT if recipe.weights is None else weighted,
             "FLAT": self._is_flat(records, width),
             "LOOK": wanted.reasons is not None or self.tallies,
@@ -104,17 +114,17 @@ class Job:
         )
 
     def _is_flat(self, records: NDArray[Any], width: int) -> bool:
-        """Whether no frame has a gap between its rows, and a thread holds all its samples."""
+        """Whether no frame has a gap between its rows."""
         sizes = {"data": self.stored.itemsize, "mask": 1, "weight": 8, "variance": 8}
         gaps = [
             (records[name] != 0) & (records[f"{name}_stride"] != width * size)
             for name, size in sizes.items()
         ]
-        return abi.frames_macro(self.n, self.real.itemsize) > 0 and not np.any(gaps)
+        return not np.any(gaps)
 
     def planes(self, records: NDArray[Any]) -> NDArray[Any]:
         """The addresses of frames and masks once more; see `Planes` in ``kernels/abi.h``."""
-        held = abi.frames_macro(self.n, self.real.itemsize)
+        held = abi.held_frames(self.frames, self.real.itemsize)
         record = np.zeros(1, abi.planes(held))
         if held:
             record["data"], record["mask"] = records["data"], records["mask"]

@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -166,37 +166,43 @@ class Worker:
         return rounded if fits else layout.size
 
     def _feed(self, ring: list[Slot], streams: Streams, most: int) -> None:
-        """Send band after band through the slots, in turn."""
+        """Send band after band through the slots, in turn; results are placed beside."""
         work = self._work
-        under_way: deque[Slot] = deque()
-        free = deque(ring)
-        while True:
-            if not free:
-                free.append(self._finish(under_way.popleft()))
-            with work.reading:
-                band = work.rows.take(most)
-                if band is None:
-                    break
-                self._begun = True
-                slot = free.popleft()
-                layout = slot.begin(band)
-                samples, pieces = read_band(layout.intake, band, slot.block, self._readers)
-            try:
-                with _full_is_told():
-                    slot.start(work.job, work.kernels, streams, samples, pieces)
-            except _DeviceFull:
-                work.rows.give_back(band)
-                while under_way:
-                    self._finish(under_way.popleft())
-                raise
-            under_way.append(slot)
-        while under_way:
-            self._finish(under_way.popleft())
+        free, under_way = deque(ring), deque[tuple[Slot, Future[None]]]()
 
-    def _finish(self, slot: Slot) -> Slot:
+        def finish() -> None:
+            slot, placed = under_way.popleft()
+            placed.result()
+            free.append(slot)
+
+        with ThreadPoolExecutor(1) as placer:
+            while True:
+                if not free:
+                    finish()
+                with work.reading:
+                    band = work.rows.take(most)
+                    if band is None:
+                        break
+                    self._begun = True
+                    slot = free.popleft()
+                    layout = slot.begin(band)
+                    samples, pieces = read_band(layout.intake, band, slot.block, self._readers)
+                try:
+                    with _full_is_told():
+                        slot.start(work.job, work.kernels, streams, samples, pieces)
+                except _DeviceFull:
+                    work.rows.give_back(band)
+                    while under_way:
+                        finish()
+                    raise
+                under_way.append((slot, placer.submit(self._place, slot)))
+            while under_way:
+                finish()
+
+    def _place(self, slot: Slot) -> None:
+        """Place the results of a band when they are down."""
         slot.wait()
         self._work.rows.finish(slot, self._work.out)
-        return slot
 
 
 @contextmanager

@@ -1,0 +1,70 @@
+"""What compute-sanitizer looks at: ``compute-sanitizer python tests/sanitize.py``.
+
+Needs a device, numpy and CuPy. Each array has memory of its own here, not a part of a pool's, so
+that memcheck sees what lies beyond its end, and initcheck what nobody has written.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+
+from bands import MEMORY, BandSource, Cuda
+from gpustack.backends.cpu import CpuBackend
+from gpustack.backends.cuda import device, work
+from recipes import ROUTES, recipe
+from stacks import outputs, run, stack
+from tolerances import MAPS, assert_like_cpu
+
+#: As many frames as registers hold, and more.
+COUNTS = (6, 130)
+
+
+class NoPool:
+    """What stands in the place of a memory pool: each piece of memory is the device's own."""
+
+    def malloc(self, size):
+        """Memory of its own."""
+        return device.cupy().cuda.alloc(size)
+
+    def set_limit(self, size):
+        """None."""
+
+    def free_all_blocks(self):
+        """There is none that is not used."""
+
+
+def on_device(band, asked):
+    """The outputs of a run on arrays of the device."""
+    cupy = device.cupy()
+
+    def there(thing, names):
+        arrays = {name: getattr(thing, name) for name in names}
+        return replace(thing, **{k: cupy.asarray(a) for k, a in arrays.items() if a is not None})
+
+    found = outputs(band, asked)
+    given = [there(samples, ("data", "mask", "weight")) for samples in band]
+    results = there(found, MAPS)
+    Cuda().stream(BandSource(given, np.dtype(np.float32)), asked, results, MEMORY)
+    for name in MAPS:
+        if getattr(found, name) is not None:
+            getattr(found, name)[...] = getattr(results, name).get()
+    return found
+
+
+def main():
+    """Run each way through a kernel on bands of the host and on arrays of the device."""
+    device.cupy().cuda.set_allocator(None)
+    device.cupy().cuda.MemoryPool = NoPool
+    work.LEAST_BYTES = 1  # bands of few rows, in many slots
+    for n in COUNTS:
+        for name in ROUTES:
+            asked = recipe(name, n)
+            band = stack("masked", n, asked)
+            want = run(CpuBackend(threads=1), band, asked)
+            for found in (run(Cuda(), band, asked), on_device(band, asked)):
+                assert_like_cpu(found, want, asked.combine)
+            print(f"{name}, {n} frames: like the CPU", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -274,7 +274,8 @@ __device__ inline Rejected count_out_of_range(const Task& task, const Place& pla
     return rejected;
 }
 
-__device__ inline void run_streamed(const Task& task, const Place& place, Tallies& tallies)
+// Forced, as the compiler, where it takes this for too long, would call it by way of local memory.
+__device__ __forceinline__ void run_streamed(const Task& task, const Place& place, Tallies& tallies)
 {
     Streamed column({task, place, false, Members()});
     Rejected rejected = count_out_of_range(task, place);

@@ -116,23 +116,30 @@ struct Ends {
     }
 };
 
-// The value of a rank by quarters alone: short in code, for what is rarely asked.
+// The value of a rank, and of the next one, by quarters alone: slow, but short in code.
 template <class Float, class Values>
-__device__ inline typename Number<Float>::Image value_at(
+__device__ inline Pair<Float> select_by_quarters(
     Ends<Float> ends, int rank, const Values& values)
 {
+    typedef typename Number<Float>::Image Image;
     while (ends.first < ends.last) {
-        typename Number<Float>::Image trial[3];
+        Image trial[3];
         ends.quarter(trial);
         int found[3] = {0, 0, 0};
-        values.each([&](typename Number<Float>::Image value) {
+        values.each([&](Image value) {
 #pragma unroll
             for (int i = 0; i < 3; ++i)
                 found[i] += value <= trial[i];
         });
         ends.narrow(trial, found, rank);
     }
-    return ends.first;
+    int upto = 0;
+    Image next = Number<Float>::INFINITE;
+    values.each([&](Image value) {
+        upto += value <= ends.first;
+        next = value > ends.first ? min(next, value) : next;
+    });
+    return {ends.first, upto > rank + 1 ? ends.first : next};
 }
 
 // The value of a rank, and of the next one. How many values lie under the first end and up to the

@@ -43,7 +43,7 @@ struct Source {
 };
 
 // All samples, as they are asked for to find a rank.
-template <int COPIES = TOGETHER>
+template <int COPIES>
 struct AllOf {
     const Source& source;
 
@@ -55,6 +55,7 @@ struct AllOf {
 };
 
 // How far survivors are from the two middle ones.
+template <int COPIES>
 struct Deviations {
     const Source& source;
     Members members;
@@ -70,7 +71,7 @@ struct Deviations {
     __device__ void each(const Visit& visit) const
     {
         Members left = members;
-        source.each<TOGETHER>([&](Image image) {
+        source.each<COPIES>([&](Image image) {
             if (image != INVALID && left.inside(image))
                 visit(of(image));
         });
@@ -174,16 +175,21 @@ struct Streamed : Interval {
         cut(low, high);
     }
 
-    // The samples of a rank.
-    __device__ Image at(int rank) const
+    __device__ Image at(int rank) const { return from(rank).first; }
+
+    // The values of a rank and of the next one. With all clips ranks are asked for in so many places
+    // that the longer way would take local memory.
+    __device__ Pair<REAL> from(int rank) const
     {
-        return value_at<REAL>({ends.low, ends.high, 0, 0}, rank, AllOf<ONE_COPY>{source});
+        const Ends<REAL> all{ends.low, ends.high, lo - ends.skip, hi};
+        if (EVERY_CLIP)
+            return select_by_quarters(all, rank, AllOf<ONE_COPY>{source});
+        return select(all, rank, AllOf<TOGETHER>{source});
     }
 
     __device__ void middle(Image& lower, Image& upper) const
     {
-        const Ends<REAL> all{ends.low, ends.high, lo - ends.skip, hi};
-        Pair<REAL> pair = select(all, (lo + hi - 1) >> 1, AllOf<>{source});
+        Pair<REAL> pair = from((lo + hi - 1) >> 1);
         lower = pair.first;
         upper = count() & 1 ? pair.first : pair.second;
     }
@@ -193,8 +199,12 @@ struct Streamed : Interval {
     {
         double most = fmax(lower - widen(ends.low), widen(ends.high) - upper);
         Ends<double> all{0, __double_as_longlong(most), 0, count()};
-        Deviations values{source, ends, lower, upper};
-        Pair<double> pair = select(all, (count() - 1) >> 1, values);
+        const int rank = (count() - 1) >> 1;
+        Pair<double> pair;
+        if (EVERY_CLIP)
+            pair = select_by_quarters(all, rank, Deviations<ONE_COPY>{source, ends, lower, upper});
+        else
+            pair = select(all, rank, Deviations<TOGETHER>{source, ends, lower, upper});
         double nearest = widen(pair.first);
         return count() & 1 ? nearest : (nearest + widen(pair.second)) * 0.5;
     }

@@ -24,7 +24,8 @@ def _compile(code, options):
         raise CompileException(fakecuda.world.error)
     fakecuda.world.built.append((fakecuda.world.device, names))
     run = hostbuild.build(names)
-    run.frames = int(names["N"])
+    itemsize = {"float": 4, "double": 8}[names["REAL"]]
+    run.held = abi.held_frames(int(names["N"]), itemsize)
     kinds = {text: int(kind[1:]) for kind, text in abi.STORED.items()}
     run.block = int(names["BLOCK"])
     run.sizes = {"data": kinds[names["STORED"]], "mask": 1, "weight": 8}
@@ -63,7 +64,7 @@ class _Kernel:
         kinds = tuple(argument.dtype.str[1:] for argument in plain)
         assert kinds == ARGUMENTS, f"expected {ARGUMENTS}, got {kinds}"
         assert (out.dtype, out.size) == (abi.OUT, 1)
-        assert (planes.dtype, planes.size) == (abi.planes(self._run.frames), 1)
+        assert (planes.dtype, planes.size) == (abi.planes(self._run.held), 1)
         assert 1 <= block[0] <= self._run.block, "more threads than have room in shared memory"
         if fakecuda.world.fail_launches:
             fakecuda.world.fail_launches -= 1

@@ -89,7 +89,7 @@ def build(defines=None, *, fixed=False, flags=(), flush=False):
     -------
     callable
         ``launch(grid, block, args)``: `args` are those of the kernel, numpy scalars and
-        0-d arrays or scalars of the dtypes `abi.OUT` and `abi.planes(N)`; addresses are those
+        0-d arrays or scalars of the dtypes `abi.OUT` and `abi.planes`; addresses are those
         of host memory. Grid and block are numbers or tuples of them; fewer threads may be run
         than asked for.
     """
@@ -105,7 +105,7 @@ def build(defines=None, *, fixed=False, flags=(), flush=False):
     def launch(grid, block, args, **_):
         frames, n, clips, nclips, raw_ranges, pixels, width, out, planes = args
         out = np.ascontiguousarray(out, abi.OUT)
-        planes = np.ascontiguousarray(planes, abi.planes(int(defines.get("N", 25))))
+        planes = np.ascontiguousarray(planes)
         library.launch(
             min(_first(grid), MOST_BLOCKS),
             min(_first(block), MOST_THREADS),

@@ -88,7 +88,7 @@ def defines(shape, n, itemsize=4):
     """All -D names of a shape for `n` frames of a working dtype of so many bytes."""
     real = abi.REAL[itemsize]
     names = SHAPES[shape]
-    ranks = names["CLIPPED"] != abi.CLIPPED_NOT or names["COMBINE"] == MEDIAN
+    ranks = names["CLIPPED"] != abi.CLIPPED_NOT or names["SPREAD"] == MAD
     held = abi.frames_macro(n, itemsize, ranks)
     sizes = {
         "N": held,

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import fakecuda
+from answers import CPU
 from bands import BandSource, Cuda, N, frames, same, stream
 from gpustack.backends.cuda import abi
 from gpustack.backends.cuda.slots import Slot
@@ -17,7 +18,7 @@ from gpustack.errors import BackendError
 from oracle import solve
 from recipes import ROUTES, recipe
 from stacks import outputs, plain, run, sky, stack
-from tolerances import assert_agrees
+from tolerances import assert_agrees, assert_same_bits
 
 pytestmark = pytest.mark.usefixtures("small_bands")
 
@@ -152,13 +153,24 @@ def test_samples_go_up_as_they_are_where_kernels_know_them(pretend, stack_name, 
     assert (names["STORED"], names["SWAP"]) == (stored, swap)
 
 
-def test_more_frames_than_registers_hold_are_streamed(pretend):
+@pytest.mark.parametrize(
+    ("name", "n", "dtype", "frames", "block"),
+    [
+        ("median", 128, "f4", "128", "64"),
+        ("median", 129, "f4", "129", "32"),
+        ("median", 361, "f4", "0", "128"),
+        ("median", 65, "f8", "65", "32"),
+        ("median", 187, "f8", "0", "128"),
+        ("mean", 129, "f4", "0", "128"),
+    ],
+)
+def test_where_samples_are_kept(pretend, name, n, dtype, frames, block):
+    # In registers, in shared memory where ranks are asked for, or nowhere.
     world = pretend()
-    for n, dtype, expected in ((128, "f4", "128"), (129, "f4", "0"), (65, "f8", "0")):
-        band = plain(sky(n, (2, 3)).astype(dtype))
-        got = run(Cuda(), band, recipe("median", n))
-        np.testing.assert_array_equal(got.data, np.median([s.data for s in band], axis=0))
-        assert world.built[-1][1]["N"] == expected
+    band, asked = plain(sky(n, (2, 3)).astype(dtype)), recipe(name, n)
+    assert_same_bits(run(Cuda(), band, asked), run(CPU, band, asked), ("mask", "count"))
+    names = world.built[-1][1]
+    assert (names["N"], names["BLOCK"]) == (frames, block)
 
 
 def test_a_plain_recipe_asks_for_nothing_it_does_not_need(pretend):

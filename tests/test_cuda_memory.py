@@ -98,7 +98,8 @@ def test_what_reading_makes_is_within_the_limit_of_the_host(pretend, monkeypatch
 
 def test_what_is_read_of_a_wider_type_has_room(pretend):
     pretend()
-    data = sky(N, (ROWS, WIDTH)).astype("f4")
+    n = 2 * READERS
+    data = sky(n, (ROWS, WIDTH)).astype("f4")
     band = [Samples(plane.astype("f8" if f == 0 else "f4")) for f, plane in enumerate(data)]
 
     placed = [threading.Event() for _ in range(ROWS)]
@@ -108,7 +109,7 @@ def test_what_is_read_of_a_wider_type_has_room(pretend):
             placed[start].set()
         assert f > 0 or placed[start].wait(60)
 
-    out, _ = stream(band, recipe("median", N), before=before)
+    out, _ = stream(band, recipe("median", n), before=before)
     np.testing.assert_allclose(out.data, np.median(data, axis=0), rtol=1e-6)
 
 

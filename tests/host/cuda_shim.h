@@ -18,6 +18,7 @@ double sqrt(double);
 }
 
 #define __device__
+#define __forceinline__ inline
 #define __global__
 #define __shared__ static
 #define __grid_constant__

@@ -23,7 +23,7 @@ from gpustack.clips import (
     VarianceClip,
     WinsorizedClip,
 )
-from gpustack.combines import MEDIANS, NoiseModel
+from gpustack.combines import NoiseModel
 from gpustack.critical import critical_values
 from gpustack.recipe import Recipe
 
@@ -53,8 +53,12 @@ def _is_basic(clip: Clip) -> bool:
 
 
 def ranks(recipe: Recipe, spread: str | None) -> bool:
-    """Whether the kernel looks at ranks of samples; `spread` is what it makes an uncertainty of."""
-    return bool(recipe.clips) or recipe.method in MEDIANS or spread == "mad_std"
+    """Whether a kernel looks at ranks again and again; `spread` is that of the uncertainty.
+
+    A median alone is found by some looks at all samples sooner than by sorting them, once they are
+    too many for registers.
+    """
+    return bool(recipe.clips) or spread == "mad_std"
 
 
 def told(recipe: Recipe) -> tuple[Clip | NoiseModel, ...]:

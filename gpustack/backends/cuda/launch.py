@@ -173,11 +173,11 @@ class Kernels:
     """Compiled kernels, one for each set of names and device. CuPy keeps them on disk too."""
 
     def __init__(self) -> None:
-        self._known: dict[Any, Any] = {}
+        self._known: dict[Any, tuple[Any, int]] = {}
         self._lock = threading.Lock()
 
-    def get(self, names: tuple[tuple[str, str], ...]) -> Any:
-        """The kernel for the current device; compiled at its first use.
+    def get(self, names: tuple[tuple[str, str], ...]) -> tuple[Any, int]:
+        """The kernel for the current device, compiled at its first use, and its most blocks.
 
         Raises
         ------
@@ -188,7 +188,7 @@ class Kernels:
         key = (cupy, names, cupy.cuda.runtime.getDevice())
         with self._lock:
             if key not in self._known:
-                self._known[key] = _compile(cupy, names)
+                self._known[key] = _compile(cupy, names), _most_blocks()
             return self._known[key]
 
     def prepare(
@@ -207,7 +207,7 @@ class Kernels:
         shape : (rows, width)
         """
         rows, width = shape
-        kernel = self.get(job.names(records, width))
+        kernel, most_blocks = self.get(job.names(records, width))
         blocks = -(-rows * width // job.block)
         # CuPy passes each as it is, so each needs the type that the kernel declares.
         arguments = (
@@ -221,12 +221,15 @@ class Kernels:
             out,
             job.planes(records),
         )
-        grid, block = (min(blocks, _most_blocks()),), (job.block,)
+        grid, block = (min(blocks, most_blocks),), (job.block,)
         return lambda: kernel(grid, block, arguments)
 
 
 def _most_blocks() -> int:
-    """A grid that fills the current device; its threads go on from pixel to pixel."""
+    """A grid that fills the current device; its threads go on from pixel to pixel.
+
+    Asked once a kernel: CuPy looks up all attributes of a device each time.
+    """
     attributes = device.cupy().cuda.Device().attributes
     return int(attributes["MultiProcessorCount"]) * BLOCKS
 

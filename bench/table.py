@@ -14,7 +14,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from bench import peers_tables
+from bench import gpu_tables, peers_tables
 from bench.calls import is_gpustack
 from bench.markdown import markdown
 
@@ -289,6 +289,8 @@ TABLES: dict[str, tuple[str, str, Callable[[Results], str]]] = {
     "programs-goals": ("Beside other programs", "programs", peers_tables.goals_table),
     "programs-curve": ("As frames grow", "programs", peers_tables.curve_table),
     "programs-memory": ("With little memory", "programs", peers_tables.memory_table),
+    "gpu-resident": ("Samples on a GPU", "gpu", gpu_tables.resident_table),
+    "gpu-whole": ("From the host to a GPU and back", "gpu", gpu_tables.whole_table),
     "algorithms": ("IRAF's and Siril's rejections", "programs", peers_tables.algorithms_table),
 }
 

@@ -1,9 +1,10 @@
-"""What compute-sanitizer looks at: ``compute-sanitizer python tests/sanitize.py``.
+"""What compute-sanitizer looks at: ``compute-sanitizer python tests/sanitize.py [FRAMES ...]``.
 
 Needs a device, numpy and CuPy. Each array has memory of its own here, not a part of a pool's, so
 that memcheck sees what lies beyond its end, and initcheck what nobody has written.
 """
 
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -15,8 +16,8 @@ from recipes import ROUTES, recipe
 from stacks import outputs, run, stack
 from tolerances import MAPS, assert_like_cpu
 
-#: As many frames as registers hold, and more.
-COUNTS = (6, 130)
+#: Frames in registers, in shared memory, and more than either holds.
+COUNTS = (6, 130, 370)
 
 
 class NoPool:
@@ -56,7 +57,7 @@ def main():
     device.cupy().cuda.set_allocator(None)
     device.cupy().cuda.MemoryPool = NoPool
     work.LEAST_BYTES = 1  # bands of few rows, in many slots
-    for n in COUNTS:
+    for n in map(int, sys.argv[1:] or COUNTS):
         for name in ROUTES:
             asked = recipe(name, n)
             band = stack("masked", n, asked)

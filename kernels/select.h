@@ -23,28 +23,29 @@ static constexpr int TRIAL_STEP = 3;
 
 // Each has a place of eight bytes, whatever its type: of a block, some threads may be at samples
 // while others are at deviations.
-__device__ inline unsigned long long* kept_places()
+__device__ inline long long* kept_places()
 {
-    __shared__ unsigned long long places[GATHERED * BLOCK];
+    __shared__ long long places[GATHERED * BLOCK];
     return places + threadIdx.x;
 }
 
 template <class T>
 struct Kept {
-    unsigned long long* places = kept_places();
+    long long* places = kept_places();
 
-    __device__ T& operator[](int i) const { return *(T*)(places + i * BLOCK); }
+    __device__ T get(int i) const { return T(places[i * BLOCK]); }
+    __device__ void set(int i, T value) const { places[i * BLOCK] = value; }
 
     __device__ void sort_all() const
     {
         T v[GATHERED];
 #pragma unroll
         for (int i = 0; i < GATHERED; ++i)
-            v[i] = (*this)[i];
+            v[i] = get(i);
         sort(v);
 #pragma unroll
         for (int i = 0; i < GATHERED; ++i)
-            (*this)[i] = v[i];
+            set(i, v[i]);
     }
 };
 
@@ -62,9 +63,10 @@ struct Ends {
     __device__ Image clamp(Image trial) const { return min(max(trial, first), last - 1); }
 
     // The trial so far from the first.
-    __device__ Image beyond(double distance) const
+    __device__ Image beyond(double away) const
     {
-        return clamp(Image(Word(first) + Word((long long)distance)));
+        Word step = Word(fmin(fmax(away, 0.0), double(distance())));
+        return clamp(Image(Word(first) + step));
     }
 
     // Trials at ranks of a few of the values.
@@ -74,14 +76,14 @@ struct Ends {
         const Kept<Image> kept;
         int found = 0;
         values.some([&](int i, Image value) {
-            kept[i] = value;
+            kept.set(i, value);
             found += value < Number<Float>::INFINITE;
         });
         kept.sort_all();
         int middle = int((rank - under + 0.5f) * found / max(count(), 1));
 #pragma unroll
         for (int i = 0; i < 3; ++i)
-            trial[i] = clamp(kept[min(max(middle + (i - 1) * TRIAL_STEP, 0), GATHERED - 1)]);
+            trial[i] = clamp(kept.get(min(max(middle + (i - 1) * TRIAL_STEP, 0), GATHERED - 1)));
     }
 
     // Trials where the rank is, were values as dense everywhere: two standard deviations apart.
@@ -91,7 +93,7 @@ struct Ends {
         double middle = rank - under + 0.5;
 #pragma unroll
         for (int i = 0; i < 3; ++i)
-            trial[i] = beyond(fmax((middle + (i - 1) * off) * step, 0.0));
+            trial[i] = beyond((middle + (i - 1) * off) * step);
     }
 
     __device__ void quarter(Image (&trial)[3]) const
@@ -171,7 +173,7 @@ __device__ inline Pair<Float> select(Ends<Float> ends, int rank, const Values& v
             if (value > trial[1])
                 next = min(next, value);
             else if (count < GATHERED)
-                kept[count++] = value;
+                kept.set(count++, value);
         });
         if (!gathers) {
             const typename Number<Float>::Word quarter = ends.distance() >> 2;
@@ -186,9 +188,9 @@ __device__ inline Pair<Float> select(Ends<Float> ends, int rank, const Values& v
         if (ends.count() > GATHERED)
             continue;   // the guesses were wrong
         for (int i = ends.count(); i < GATHERED; ++i)
-            kept[i] = Number<Float>::LARGEST;
+            kept.set(i, Number<Float>::LARGEST);
         kept.sort_all();
         const int at = rank - ends.under;
-        return {kept[at], at + 1 < ends.count() ? kept[at + 1] : next};
+        return {kept.get(at), at + 1 < ends.count() ? kept.get(at + 1) : next};
     }
 }

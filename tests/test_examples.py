@@ -26,7 +26,7 @@ MODULES = sorted(
 PARSED = {"watch": "runs until it is stopped", "demo": "tests/test_demo.py runs it"}
 #: Commands of others that pages show.
 OTHERS = {".venv/bin/pre-commit", ".venv/bin/python"}
-OTHERS |= {"cmp", "dask", "docker", "make", "pip", "python"}
+OTHERS |= {"cmp", "compute-sanitizer", "dask", "docker", "make", "pip", "python"}
 #: All blocks that are not run, by page: a new one is added here too.
 MARKED = {"explain.md": 1, "gpu.md": 3, "scaling.md": 1}
 

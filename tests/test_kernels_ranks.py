@@ -9,6 +9,8 @@ import pytest
 
 from answers import CPU
 from gpustack.backends.cuda import abi
+from gpustack.clips import ExtremaClip
+from gpustack.recipe import Recipe
 from kernels import KERNELS
 from recipes import recipe
 from skips import needs_compiler
@@ -75,6 +77,18 @@ def test_of_more_than_shared_memory_holds(name, values, dtype):
     assert_like_cpu(run(KERNELS["staged"], band, asked), run(CPU, band, asked), asked.combine)
 
 
+def test_more_samples_equal_an_end_than_survive():
+    # A cut between equal samples leaves ten, of which three are 5 and come last; but 201 samples
+    # lie between these ends, more than are gathered.
+    data = np.concatenate([np.full(200, 1.0), np.full(198, 6.0), np.full(3, 5.0)]).astype("f4")
+    band = plain(np.broadcast_to(data[:, None, None], (len(data), *SHAPE)))
+    for nhigh, middle in ((191, 6), (197, 5)):
+        asked = Recipe(clips=[ExtremaClip(200, nhigh)], combine="lower_median")
+        got = run(KERNELS["staged"], band, asked)
+        np.testing.assert_array_equal(got.data, middle)
+        assert_like_cpu(got, run(CPU, band, asked), asked.combine)
+
+
 #: The least and the most that blocks are cut for: two of them, two that are full, and three.
 IN_SHARED = {4: (129, 130, 255, 256, 257, 359, 360), 8: (65, 127, 128, 129, 185, 186)}
 
@@ -98,6 +112,30 @@ def test_the_limits_of_shared_memory():
             slots = blocks * -(-n // blocks)
             threads = abi.block_threads(n, size)
             assert slots * threads * size + 8 * n <= abi.SHARED_BYTES
+
+
+@pytest.mark.parametrize("kind", ["flat", "staged"])
+@pytest.mark.parametrize(
+    "name", ["mean", "median", "range-sigma", "extrema-all", "esd", "raw-unused"]
+)
+@pytest.mark.parametrize("size", [4, 8])
+def test_what_is_no_number_is_out_whatever_its_bits(kind, name, size):
+    # NaN of both signs, quiet and signalling, and infinities: of either end of a sorted column.
+    n, word = 25, f"u{size}"
+    exponent = {4: 0xFF << 23, 8: 0x7FF << 52}[size]
+    bits = np.array(
+        [exponent, exponent | 1, exponent | exponent >> 1, exponent | exponent - 1], word
+    )
+    bits = np.concatenate([bits, bits | np.array(1 << 8 * size - 1, word)])
+    rng = np.random.default_rng(size)
+    data = _normal(rng, (n, 3, 7)).astype(f"f{size}")
+    out = rng.random(data.shape) < 0.3
+    data.view(word)[out] = rng.choice(bits, out.sum())
+    band, asked = plain(data), recipe(name, n)
+    got = run(KERNELS[kind], band, asked)
+    np.testing.assert_array_equal(got.valid, (~out).sum(axis=(1, 2)))
+    with np.errstate(invalid="ignore"):  # a signalling NaN does, where it is converted
+        assert_like_cpu(got, run(CPU, band, asked), asked.combine)
 
 
 def test_a_value_of_every_kind_comes_out_as_it_went_in():

@@ -4,17 +4,18 @@
 #include "keep.h"
 #include "spreads.h"
 
-// The next numbers that a sample can be: for bounds that reject what lies on them.
+// The next numbers that a sample can be: for bounds that reject what lies on them. What is no number
+// stays so: as a float, a device has it for the largest of all images, beyond which there is none.
 __device__ inline double just_above(double bound)
 {
     Image next = narrow<REAL>(bound);
-    return widen_any(widen_any(next) > bound ? next : next + 1);
+    return bound != bound ? bound : widen_any(widen_any(next) > bound ? next : next + 1);
 }
 
 __device__ inline double just_below(double bound)
 {
     Image next = narrow<REAL>(bound);
-    return widen_any(widen_any(next) < bound ? next : next - 1);
+    return bound != bound ? bound : widen_any(widen_any(next) < bound ? next : next - 1);
 }
 
 template <class Column>

@@ -93,6 +93,31 @@ def test_results_are_placed_while_bands_are_read(pretend, monkeypatch):
     stream(frames(), recipe("median", N), before=before)
 
 
+def test_the_next_band_is_taken_while_results_are_placed(pretend, monkeypatch):
+    pretend()
+    begun, read, finish = threading.Event(), threading.Event(), Slot.finish
+
+    def finished(slot, out):
+        begun.set()
+        assert read.wait(60), "no band was read while one was placed"
+        return finish(slot, out)
+
+    def before(f, start):
+        if begun.is_set():
+            read.set()
+
+    monkeypatch.setattr(Slot, "finish", finished)
+    stream(frames(), recipe("median", N), before=before)
+
+
+def test_each_waits_for_the_results_of_its_own_device(pretend, monkeypatch):
+    pretend(devices=2)
+    waited, wait = set(), Slot.wait
+    monkeypatch.setattr(Slot, "wait", lambda s: waited.add(fakecuda.world.device) or wait(s))
+    stream(frames(), recipe("median", N))
+    assert waited == {0, 1}
+
+
 def test_three_streams_and_each_does_its_part(pretend):
     world = pretend()
     stream(frames(), recipe("median", N))

@@ -1,6 +1,8 @@
 """The CUDA backend on pretended devices: limits of memory, and memory that is out."""
 
+import gc
 import threading
+import weakref
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +12,7 @@ import fakecuda
 import fakekernels
 from bands import ROWS, WIDTH, BandSource, Cuda, Files, N, frames, same, stream
 from gpustack.backends.base import Outputs, Samples
-from gpustack.backends.cuda import device, staging
+from gpustack.backends.cuda import device, staging, worker
 from gpustack.backends.cuda.launch import Job, Kernels
 from gpustack.backends.cuda.slots import Slot
 from gpustack.backends.cuda.work import READERS, Work
@@ -19,7 +21,7 @@ from gpustack.plan import Band
 from gpustack.recipe import Recipe
 from oracle import solve
 from recipes import recipe
-from stacks import outputs, sky
+from stacks import outputs, run, sky
 from tolerances import assert_agrees
 
 pytestmark = pytest.mark.usefixtures("small_bands")
@@ -292,3 +294,39 @@ def test_the_log_keeps_no_buffers(pretend, caplog):
     assert "out of memory" in caplog.text
     for record in caplog.records:
         assert all(isinstance(arg, str | int) for arg in record.args)
+
+
+class Held(Files):
+    """Samples of which reading holds more than they are, as of compressed files."""
+
+    held_bytes = 200_000
+
+
+def test_fewer_read_at_once_where_each_holds_much(pretend, monkeypatch):
+    pretend()
+    counts, read = [], worker.read_band
+    monkeypatch.setattr(worker, "read_band", lambda *args: counts.append(args[-1]) or read(*args))
+    want = run(Cuda(), frames(), recipe("median", N))
+    for memory in (1 << 24, 900_000, 300_000):
+        same(stream(frames(), recipe("median", N), memory=memory, kind=Held)[0], want)
+    assert [*dict.fromkeys(counts)] == [READERS, 4, 1]
+
+
+@pytest.mark.parametrize("where", ["wait", "finish"])
+def test_an_error_in_placing_keeps_no_slots(pretend, monkeypatch, where):
+    pretend()
+    slots = weakref.WeakSet()
+    begin = Slot.begin
+    monkeypatch.setattr(Slot, "begin", lambda slot, band: slots.add(slot) or begin(slot, band))
+
+    def fail(*args):
+        raise ValueError("no room")
+
+    monkeypatch.setattr(Slot, where, fail)
+    gc.disable()
+    try:
+        with pytest.raises(ValueError, match="no room"):
+            stream(frames(), recipe("median", N))
+        assert not slots
+    finally:
+        gc.enable()

@@ -126,7 +126,8 @@ SHARED_FRAMES = {4: 360, 8: 186}
 def frames_macro(n: int, itemsize: int, ranks: bool) -> int:
     """The value of -D N for `n` frames of a working dtype of `itemsize` bytes.
 
-    What looks at no rank reads its samples once anyway, or twice.
+    `ranks` is whether they are looked at again and again; else more than registers hold are
+    streamed.
     """
     held = SHARED_FRAMES if ranks else REGISTER_FRAMES
     return n if n <= held[itemsize] else 0

@@ -55,10 +55,11 @@ def _is_basic(clip: Clip) -> bool:
 def ranks(recipe: Recipe, spread: str | None) -> bool:
     """Whether a kernel looks at ranks again and again; `spread` is that of the uncertainty.
 
-    A median alone is found by some looks at all samples sooner than by sorting them, once they are
-    too many for registers.
+    Without clips but those of a range, a median is found by some looks at all samples sooner than
+    by sorting them, once they are too many for registers.
     """
-    return bool(recipe.clips) or spread == "mad_std"
+    looks = any(not isinstance(clip, RangeClip) for clip in recipe.clips)
+    return looks or spread == "mad_std"
 
 
 def told(recipe: Recipe) -> tuple[Clip | NoiseModel, ...]:

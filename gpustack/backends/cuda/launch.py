@@ -155,7 +155,7 @@ class Job:
 
     @property
     def raw_ranges(self) -> int:
-        """How many leading range clips are applied on loading, to values as they are."""
+        """How many leading range clips are applied to values as they are, before all others."""
         return len(self.recipe.raw_ranges)
 
 

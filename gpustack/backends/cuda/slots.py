@@ -53,7 +53,7 @@ class Slot:
 
     The order of events keeps the buffers apart: a kernel starts when its band is up, the copy
     down when the kernel is done; and a new band is read into the slot when the host has seen
-    that the results of the last one are down, after which nothing uses any buffer.
+    that the results of the last one are down and placed, after which nothing uses any buffer.
 
     Parameters
     ----------
@@ -77,9 +77,9 @@ class Slot:
         self._host = np.frombuffer(self._pinned, np.uint8, host_bytes)
         self._intake = pool.malloc(layout.intake.size)
         self._results = pool.malloc(layout.results.size)
-        self._is_up, self._is_done, self._is_down = (
-            cuda.Event(disable_timing=True) for _ in range(3)
-        )
+        self._is_up, self._is_done = (cuda.Event(disable_timing=True) for _ in range(2))
+        # Who waits for it sleeps, and leaves his core to those who read.
+        self._is_down = cuda.Event(block=True, disable_timing=True)
         self.band: Band | None = None
 
     def begin(self, band: Band) -> Layout:

@@ -17,6 +17,9 @@ LEAST_BYTES = 16 << 20
 #: it four threads copied 17 GB/s, eight 25 and sixteen 32.
 READERS = 8
 
+#: How many of them read, by what room there is for what each holds.
+READERS_AT_ONCE = (READERS, 4, 2, 1)
+
 
 class Rows:
     """The rows of a stack that are still to be done, handed out in order to all devices."""
@@ -28,7 +31,7 @@ class Rows:
         self.done = 0
         #: Rows done after each band: progress is told in the caller's thread.
         self.told: SimpleQueue[int | None] = SimpleQueue()
-        self._lock = threading.Lock()
+        self._lock, self._placing = threading.Lock(), threading.Lock()
 
     def take(self, most: int) -> Band | None:
         """The next rows, at most so many; None where none are left."""
@@ -56,7 +59,7 @@ class Rows:
 
     def finish(self, slot: Slot, out: Outputs) -> None:
         """Place the results of a slot's band, one device at a time."""
-        with self._lock:
+        with self._placing:  # not the lock of `take`: the next band is read meanwhile
             self.done += slot.finish(out).rows
             self.told.put(self.done)
 
@@ -111,10 +114,10 @@ class Work:
         """Rows of a band that is worth a copy of its own."""
         return self.fitting_rows(lambda layout: layout.size <= LEAST_BYTES)
 
-    def beside(self, layout: Layout) -> int:
+    def beside(self, layout: Layout, readers: int = 1) -> int:
         """Bytes of the host that a band takes beside its slot, to be read and to be placed.
 
-        One is read at a time, and one placed.
+        One is read at a time, by so many threads, and one placed.
         """
-        read = min(READERS, self.source.n) * (layout.intake.fresh + self.source.held_bytes)
+        read = min(readers, self.source.n) * (layout.intake.fresh + self.source.held_bytes)
         return read + layout.results.rows * self.out.row_bytes

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from gpustack.backends.base import Samples
 from gpustack.backends.cuda import device
 from gpustack.backends.cuda.slots import POOLED, Layout, Slot, Streams, pinned_bytes, power_of_two
 from gpustack.backends.cuda.staging import Intake, Piece
-from gpustack.backends.cuda.work import READERS, Work
+from gpustack.backends.cuda.work import READERS, READERS_AT_ONCE, Work
 from gpustack.errors import BackendError, MemoryLimitError, OutOfMemoryError
 from gpustack.logs import logger
 from gpustack.plan import Band
@@ -45,7 +46,7 @@ class Worker:
     ) -> None:
         self._work, self._number, self._readers = work, number, readers
         self._given, self._limit, self._memory = limit, 0, memory
-        self._begun = False
+        self._begun, self._at_once = False, 1
 
     def run(self, bands: int) -> Exception | None:
         """Run until no rows are left, in at least so many bands where they stay large enough.
@@ -96,13 +97,14 @@ class Worker:
 
     def _plan(self, bands: int) -> tuple[int, int]:
         """How many slots, and the rows of each."""
-        work = self._work
-        for at_once in range(SLOTS, 0, -1):
+        work, worth = self._work, max(self._work.enough_rows, 1)
+        for at_once, readers in product(range(SLOTS, 0, -1), READERS_AT_ONCE):
             memory = self._limit // at_once
             for room, least in self._rooms(self._memory // at_once):
-                fits = partial(self._fits, at_once=at_once, room=min(room, memory))
+                fits = partial(self._fits, at_once=at_once, room=min(room, memory), readers=readers)
                 most = work.fitting_rows(fits)
-                if most >= least:
+                if most >= (least if readers == 1 else worth):
+                    self._at_once = readers
                     enough = max(-(-work.source.rows // bands), work.enough_rows)
                     most = min(most, enough)
                     slots = min(at_once, -(-work.source.rows // most))
@@ -127,9 +129,9 @@ class Worker:
         least = self._work.enough_rows if 2 * pooled <= host else 1
         return (pooled, max(least, 1)), (host, 1)
 
-    def _fits(self, layout: Layout, at_once: int, room: int) -> bool:
+    def _fits(self, layout: Layout, at_once: int, room: int, readers: int) -> bool:
         """Whether slots of this layout have room, each and with what reading makes."""
-        host = at_once * layout.size + self._work.beside(layout)
+        host = at_once * layout.size + self._work.beside(layout, readers)
         return layout.size <= room and host <= self._memory
 
     def _smaller(self, slots: int, most: int) -> tuple[int, int]:
@@ -162,7 +164,7 @@ class Worker:
     def _host_bytes(self, layout: Layout, slots: int) -> int:
         """Of the pinned memory of a slot: what can be pooled where the limit leaves room for it."""
         rounded = pinned_bytes(layout.size)
-        fits = slots * rounded + self._work.beside(layout) <= self._memory
+        fits = slots * rounded + self._work.beside(layout, self._at_once) <= self._memory
         return rounded if fits else layout.size
 
     def _feed(self, ring: list[Slot], streams: Streams, most: int) -> None:
@@ -172,7 +174,10 @@ class Worker:
 
         def finish() -> None:
             slot, placed = under_way.popleft()
-            placed.result()
+            try:
+                placed.result()
+            finally:
+                del placed  # its error would hold it, and buffers, through the traceback
             free.append(slot)
 
         with ThreadPoolExecutor(1) as placer:
@@ -186,7 +191,9 @@ class Worker:
                     self._begun = True
                     slot = free.popleft()
                     layout = slot.begin(band)
-                    samples, pieces = read_band(layout.intake, band, slot.block, self._readers)
+                    samples, pieces = read_band(
+                        layout.intake, band, slot.block, self._readers, self._at_once
+                    )
                 try:
                     with _full_is_told():
                         slot.start(work.job, work.kernels, streams, samples, pieces)
@@ -201,7 +208,8 @@ class Worker:
 
     def _place(self, slot: Slot) -> None:
         """Place the results of a band when they are down."""
-        slot.wait()
+        with device.cupy().cuda.Device(self._number):  # each thread has a current one
+            slot.wait()
         self._work.rows.finish(slot, self._work.out)
 
 
@@ -217,14 +225,18 @@ def _full_is_told() -> Iterator[None]:
 
 
 def read_band(
-    intake: Intake, band: Band, block: NDArray[np.uint8], readers: ThreadPoolExecutor
+    intake: Intake,
+    band: Band,
+    block: NDArray[np.uint8],
+    readers: ThreadPoolExecutor,
+    at_once: int = READERS,
 ) -> tuple[list[Samples], list[Piece]]:
     """Read a band of all frames into `block`, some frames at once; see `Intake.read`."""
     n = intake.source.n
 
     def some(first: int) -> list[tuple[Samples, list[Piece]]]:
-        return [intake.read(f, band, block) for f in range(first, n, READERS)]
+        return [intake.read(f, band, block) for f in range(first, n, at_once)]
 
-    parts = list(readers.map(some, range(min(READERS, n))))
-    each = [parts[f % READERS][f // READERS] for f in range(n)]
+    parts = list(readers.map(some, range(min(at_once, n))))
+    each = [parts[f % at_once][f // at_once] for f in range(n)]
     return [samples for samples, _ in each], [piece for _, some in each for piece in some]

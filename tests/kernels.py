@@ -71,7 +71,7 @@ class HostKernels:
         stored = band[0].data.dtype
         maps = [a.dtype for a in (out.data, out.uncertainty) if a is not None]
         spread = recipe.spread if out.uncertainty is not None else None
-        n = abi.frames_macro(len(band), dtype.itemsize, clips.ranks(recipe, spread))
+        n = abi.frames_macro(len(band), dtype.itemsize, clips.asks_for_ranks(recipe, spread))
         return {
             "N": 0 if self._streamed else n,
             "BLOCK": 4,

@@ -52,7 +52,7 @@ def _is_basic(clip: Clip) -> bool:
     )
 
 
-def ranks(recipe: Recipe, spread: str | None) -> bool:
+def asks_for_ranks(recipe: Recipe, spread: str | None) -> bool:
     """Whether a kernel looks at ranks again and again; `spread` is that of the uncertainty.
 
     Without clips but those of a range, a median is found by some looks at all samples sooner than

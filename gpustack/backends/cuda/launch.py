@@ -82,7 +82,7 @@ class Job:
     @property
     def frames(self) -> int:
         """The value of -D N."""
-        ranks = clips.ranks(self.recipe, self.spread)
+        ranks = clips.asks_for_ranks(self.recipe, self.spread)
         return abi.frames_macro(self.n, self.real.itemsize, ranks)
 
     def names(self, records: NDArray[Any], width: int) -> tuple[tuple[str, str], ...]:

@@ -46,7 +46,7 @@ class Worker:
     ) -> None:
         self._work, self._number, self._readers = work, number, readers
         self._given, self._limit, self._memory = limit, 0, memory
-        self._begun, self._at_once = False, 1
+        self._begun, self._reader_count = False, 1
 
     def run(self, bands: int) -> Exception | None:
         """Run until no rows are left, in at least so many bands where they stay large enough.
@@ -104,7 +104,7 @@ class Worker:
                 fits = partial(self._fits, at_once=at_once, room=min(room, memory), readers=readers)
                 most = work.fitting_rows(fits)
                 if most >= (least if readers == 1 else worth):
-                    self._at_once = readers
+                    self._reader_count = readers
                     enough = max(-(-work.source.rows // bands), work.enough_rows)
                     most = min(most, enough)
                     slots = min(at_once, -(-work.source.rows // most))
@@ -164,7 +164,7 @@ class Worker:
     def _host_bytes(self, layout: Layout, slots: int) -> int:
         """Of the pinned memory of a slot: what can be pooled where the limit leaves room for it."""
         rounded = pinned_bytes(layout.size)
-        fits = slots * rounded + self._work.beside(layout, self._at_once) <= self._memory
+        fits = slots * rounded + self._work.beside(layout, self._reader_count) <= self._memory
         return rounded if fits else layout.size
 
     def _feed(self, ring: list[Slot], streams: Streams, most: int) -> None:
@@ -192,7 +192,7 @@ class Worker:
                     slot = free.popleft()
                     layout = slot.begin(band)
                     samples, pieces = read_band(
-                        layout.intake, band, slot.block, self._readers, self._at_once
+                        layout.intake, band, slot.block, self._readers, self._reader_count
                     )
                 try:
                     with _full_is_told():

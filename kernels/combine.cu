@@ -65,7 +65,26 @@ __device__ inline StandIns run_clips(
     return REPLACES ? replace_outliers(task.clips[last], column) : StandIns();
 }
 
-// --- up to 128 frames: samples are read once, into registers -----------------------------
+// Clips, value and maps of a column in which ranks can be looked up. `late(members, count)` is the
+// value of survivors that are combined as something else than what clips see.
+template <class Column, class Late>
+__device__ __forceinline__ void run_ranked(const Task& task, const Place& place, Column& column,
+    Rejected& rejected, Tallies& tallies, const Late& late)
+{
+    StandIns stand_ins;
+    if (CLIPPED)
+        stand_ins = run_clips(task, place, column, rejected);
+    const Members members = column.members();
+    const Interval interval = column;
+    Result result;
+    if (IS_LATE)
+        result = late(members, interval.count());
+    else
+        result = reduce(column, stand_ins);
+    put_all(task, place, interval, members, rejected, result, tallies);
+}
+
+// --- up to 128 float32, 64 float64: samples are read once, into registers ----------------
 
 // Read the samples of a pixel; masked and blank ones are INVALID. Addresses among the arguments
 // cost no register, where frames have to be looked up for nothing else.
@@ -227,16 +246,10 @@ __device__ inline void run_held(
     Parked column = park(v, valid);
     if (direct)
         leave_ends(task, column, rejected);
-    StandIns stand_ins = run_clips(task, place, column, rejected);
-    Members members = column.members();
-    Result result;
-    if (IS_LATE) {
+    run_ranked(task, place, column, rejected, tallies, [&](Members members, int count) {
         load_survivors(task, place, members, v);
-        result = reduce_all(v, column.count());
-    } else {
-        result = reduce(column, stand_ins);
-    }
-    put_all(task, place, column, members, rejected, result, tallies);
+        return reduce_all(v, count);
+    });
 }
 
 // --- some hundreds of frames: samples are read once, into shared memory ------------------
@@ -249,18 +262,11 @@ __device__ inline void run_parked(const Task& task, const Place& place, Tallies&
     int valid = stage(task, place, samples, rejected);
     sort_column<COUNT>(samples);
     Parked column(samples, valid);
-    StandIns stand_ins;
-    if (CLIPPED)
-        stand_ins = run_clips(task, place, column, rejected);
-    Members members = column.members();
-    const Interval interval = column;
-    if (IS_LATE) {
+    run_ranked(task, place, column, rejected, tallies, [&](Members members, int count) {
         stage_survivors(task, place, members, samples);
         sort_column<COUNT>(samples);
-        column = Parked(samples, interval.count());
-    }
-    Result result = reduce(column, stand_ins);
-    put_all(task, place, interval, members, rejected, result, tallies);
+        return reduce(Parked(samples, count));
+    });
 }
 
 // --- any number of frames: samples are read at every question -----------------------------
@@ -279,18 +285,12 @@ __device__ __forceinline__ void run_streamed(const Task& task, const Place& plac
 {
     Streamed column({task, place, false, Members()});
     Rejected rejected = count_out_of_range(task, place);
-    StandIns stand_ins;
-    if (CLIPPED)
-        stand_ins = run_clips(task, place, column, rejected);
-    Members members = column.members();
-    const Interval interval = column;
-    if (IS_LATE) {
+    run_ranked(task, place, column, rejected, tallies, [&](Members members, int) {
         column.source.late = true;
         column.source.members = members;
         column.begin();
-    }
-    Result result = reduce(column, stand_ins);
-    put_all(task, place, interval, members, rejected, result, tallies);
+        return reduce(column);
+    });
 }
 
 // How many samples a thread holds, where it holds them all.

@@ -45,7 +45,7 @@
 #ifndef OUT             // the type of data and uncertainty
 #define OUT float
 #endif
-#ifndef FLAT            // 1: the rows of every frame and mask touch, and Planes has their addresses
+#ifndef FLAT            // 1: all rows touch; of frames in registers, Planes has the addresses
 #define FLAT 0
 #endif
 #ifndef BLOCK           // threads of a block, at most

@@ -15,7 +15,6 @@ template <> struct Number<float> {
     typedef int Image;
     typedef unsigned Word;
     static constexpr int INFINITE = 0x7f800000, LARGEST = 0x7fffffff;
-    static constexpr int NORMAL = 0x00800000;  // of the smallest float that is no subnormal
 };
 
 template <> struct Number<double> {
@@ -80,8 +79,9 @@ __device__ inline typename Number<Float>::Image narrow(double value);
 
 template <> __device__ inline int narrow<float>(double value)
 {
-    bool subnormal = fabs(value) < 0x1p-126;
-    return subnormal ? int(rint(value * 0x1p149)) : image<float>(__float_as_uint(float(value)));
+    if (fabs(value) < 0x1p-126)
+        return int(rint(value * 0x1p149));
+    return image<float>(__float_as_uint(__double2float_rn(value)));
 }
 
 template <> __device__ inline long long narrow<double>(double value)

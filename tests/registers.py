@@ -27,7 +27,8 @@ EVERYWHERE = (
     ("fits-scaled-clip", 32, 4),
     ("fits-every-clip", 32, 4),
 )
-#: One device in detail: as few and as many frames as registers hold, and any number.
+#: One device in detail: as few and as many frames as registers hold, as shared
+#: memory does, and any number.
 IN_DETAIL = {
     "sm_90": (
         *(("median", n, 4) for n in (8, 64, 128)),
@@ -41,8 +42,9 @@ IN_DETAIL = {
         *(("fits-replacing", n, 4) for n in (128, 1000)),
         ("fits-replacing", 64, 8),
         ("raw-clip-weighted", 25, 4),
-        *(("by-frame-mean", n, 4) for n in (25, 128, 1000)),
-        ("masked-clip-median", 64, 8),
+        *(("by-frame-mean", n, 4) for n in (25, 128, 360, 1000)),
+        ("clip-mean", 300, 4),
+        *(("masked-clip-median", n, 8) for n in (64, 186)),
         ("masked-clip-median", 1000, 4),
         ("fits-every-clip", 64, 8),
         ("fits-every-clip", 1000, 4),

@@ -7,7 +7,7 @@ import pytest
 
 from clip_chains import CHAINS
 from gpustack.backends.cpu import CpuBackend
-from gpustack.clips import ESDClip, ExtremaClip, SigmaClip, WinsorizedClip
+from gpustack.clips import ESDClip, ExtremaClip, PercentileRankClip, SigmaClip, WinsorizedClip
 from gpustack.recipe import Recipe
 from kernels import HostKernels
 from skips import needs_compiler
@@ -17,7 +17,8 @@ from tolerances import assert_same_bits
 pytestmark = needs_compiler
 
 KERNELS = {
-    "held": HostKernels(),
+    "staged": HostKernels(),
+    "flat": HostKernels(flat=True),
     "streamed": HostKernels(streamed=True),
     "flushing": HostKernels(flush=True),
 }
@@ -83,9 +84,19 @@ def test_equally_near_samples_come_back_together(kernels, keep, count):
     assert sorted(values[~found.marks[:, 0, 0]]) == sorted(values)[(7 - count) // 2 :][:count]
 
 
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@pytest.mark.parametrize("kernels", KERNELS.values(), ids=KERNELS)
+def test_bounds_that_are_no_numbers_reject_nothing(kernels, dtype):
+    # Of equal samples a rank has no distance. A device's NaN is the largest of all images, and the
+    # next one is that of 0.
+    data = np.full((9, 1, 2), [-5, 5], dtype)
+    found = run(kernels, plain(data), Recipe(clips=[PercentileRankClip()]))
+    assert found.count.tolist() == [[9, 9]]
+
+
 def test_a_share_that_is_all_but_one_sample_is_one():
     data = np.random.default_rng(4).normal(100, 8, (1500, 1, 3)).astype("f4")
     data[0, 0, 1] = data[:2, 0, 2] = np.nan
     clip = ExtremaClip(1, 0, "share")
-    assert run(KERNELS["held"], plain(data), Recipe(clips=[clip])).low.tolist() == [[1, 1, 0]]
-    assert_like_cpu(KERNELS["held"], plain(data), [clip])
+    assert run(KERNELS["staged"], plain(data), Recipe(clips=[clip])).low.tolist() == [[1, 1, 0]]
+    assert_like_cpu(KERNELS["staged"], plain(data), [clip])

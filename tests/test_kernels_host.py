@@ -141,7 +141,7 @@ from recipes import ROUTES, recipe
 from stacks import run, stack
 
 flags = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g")
-for n, stack_name in ((6, "mixed-masks"), (6, "fits-uint16"), (66, "f8")):
+for n, stack_name in ((6, "mixed-masks"), (6, "fits-uint16"), (66, "f8"), (187, "f8")):
     asked = [recipe(name, n) for name in ROUTES]
     asked += [Recipe(clips=clips) for clips in CHAINS.values()]
     for flat in (False, True):

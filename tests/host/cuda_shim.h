@@ -80,6 +80,12 @@ static inline unsigned __float_as_uint(float value) { return shim_bits<unsigned>
 static inline double __longlong_as_double(long long bits) { return shim_bits<double>(bits); }
 static inline long long __double_as_longlong(double value) { return shim_bits<long long>(value); }
 
+// No number becomes the NaN of a device, whose image is the largest of all.
+static inline float __double2float_rn(double value)
+{
+    return value != value ? shim_bits<float>(0x7fffffffu) : float(value);
+}
+
 // A device takes no double for zero, whatever it does to floats.
 static inline double __dmul_rn(double a, double b)
 {

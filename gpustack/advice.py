@@ -9,7 +9,7 @@ from typing import Any
 
 from astropy import units
 
-from gpustack.clips import SigmaClip, SigmaMedianClip
+from gpustack.clips import Clip, ESDClip, LinearFitClip, SigmaClip, SigmaMedianClip
 from gpustack.combines import MEDIANS
 from gpustack.errors import GpustackWarning
 from gpustack.frames import Frame
@@ -138,27 +138,51 @@ def _empty(frames: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _powerless(recipe: Recipe, n: int) -> Iterator[str]:
-    """Sigma clips that cannot reject a lone outlier, however far out, among `n` samples.
-
-    One sample that is far from all others is sqrt(n - 1) standard deviations from their
-    mean (ddof 0) and n / sqrt(n - 1) from their median, which with ddof 1 is sqrt(n); where they
-    are taken about that, sqrt(n - ddof).
-    """
+    """Clips that cannot reject a lone outlier, however far out, among `n` samples."""
     for clip in recipe.clips:
-        use = "a lower threshold or an extrema clip"
-        if isinstance(clip, SigmaMedianClip):
-            farthest = math.sqrt(n)
-        elif isinstance(clip, SigmaClip) and clip.spread == "std":
-            farthest = math.sqrt(n - 1) if clip.center == "mean" else n / math.sqrt(n - 1)
-            if clip.about == "center" and clip.center != "mean":
-                farthest = math.sqrt(n)
-            farthest *= math.sqrt(max(n - clip.ddof, 0) / n)
-            use = f"spread=mad_std, {use}"
-        else:
+        if isinstance(clip, ESDClip):
+            if clip.most(n) < 1:
+                yield f"{clip}: of {n} frames none may be rejected; use a larger share of outliers"
             continue
-        threshold = min((t for t in (clip.low, clip.high) if t is not None), default=0)
+        farthest, unit, use = _farthest(clip, n)
+        threshold = min((t for t in _thresholds(clip) if t is not None), default=0.0)
         if threshold >= farthest:
             yield (
-                f"{clip}: among {n} frames no sample can be {threshold:g} standard deviations "
-                f"out, at most {farthest:.2g}, so nothing will be rejected; use {use}"
+                f"{clip}: a lone outlier among {n} frames, however far out, is no more than "
+                f"{farthest:.2g} {unit} out and is not rejected; use {use}"
             )
+
+
+def _thresholds(clip: Clip) -> Iterator[float | None]:
+    yield from (getattr(clip, side, None) for side in ("low", "high"))
+
+
+def _farthest(clip: Clip, n: int) -> tuple[float, str, str]:
+    """How many units of a clip a sample is out that is far from `n` - 1 others; and what helps.
+
+    It is sqrt(n - 1) standard deviations from their mean (ddof 0) and n / sqrt(n - 1) from their
+    median, which with ddof 1 is sqrt(n); where they are taken about that, sqrt(n - ddof).
+    """
+    use = "a lower threshold or an extrema clip"
+    if isinstance(clip, LinearFitClip):
+        return _farthest_from_line(n), "mean distances from the line", use
+    if isinstance(clip, SigmaMedianClip):
+        return math.sqrt(n), "standard deviations", use
+    if not isinstance(clip, SigmaClip) or clip.spread != "std":
+        return math.inf, "", ""
+    farthest = math.sqrt(n - 1) if clip.center == "mean" else n / math.sqrt(n - 1)
+    if clip.about == "center" and clip.center != "mean":
+        farthest = math.sqrt(n)
+    farthest *= math.sqrt(max(n - clip.ddof, 0) / n)
+    return farthest, "standard deviations", f"spread=mad_std, {use}"
+
+
+def _farthest_from_line(n: int) -> float:
+    """Of a line through the samples by rank, with the far one at the end."""
+    if n < 3:
+        return 0.0
+    middle = (n - 1) / 2
+    squares = n * (n * n - 1) / 12  # of all ranks about the middle one
+    pulled = [1 / n + (rank - middle) * middle / squares for rank in range(n)]
+    pulled[-1] -= 1
+    return n * abs(pulled[-1]) / sum(map(abs, pulled))

@@ -23,6 +23,8 @@ from gpustack.cli_shown import (
     listening,
     loudness_options,
     progress_bar,
+    said_if_possible,
+    say,
     show_version,
     summary,
     tell,
@@ -251,7 +253,10 @@ def replay(report: Path, output: Path | None, overwrite: bool) -> None:
 @run_options
 @maps_option
 @click.option(
-    "--pattern", default="*.fit*", show_default=True, help="Names of the files that are frames."
+    "--pattern",
+    default="*.f[it]*",
+    show_default=True,
+    help="Names of the files that are frames, in capitals too.",
 )
 @click.option(
     "--interval",
@@ -316,7 +321,7 @@ def watch(
     try:
         watch_folder(arrivals, restack, interval=interval, stop_after=stop_after)
     except KeyboardInterrupt:
-        click.echo("gpustack: stopped", err=True)
+        say("gpustack: stopped")
     restack.check(output, arrivals.refused)
 
 
@@ -375,18 +380,19 @@ def main() -> None:
         try:
             cli.main(prog_name="gpustack", standalone_mode=False)
         except click.ClickException as err:
-            err.show()
+            with said_if_possible():
+                err.show()
             sys.exit(err.exit_code)
         except (click.Abort, KeyboardInterrupt):
-            click.echo("gpustack: interrupted", err=True)
+            say("gpustack: interrupted")
             sys.exit(128 + signal.SIGINT)
         except (GpustackError, MemoryError) as err:
-            click.echo(f"gpustack: {str(err) or 'out of memory'}", err=True)
+            say(f"gpustack: {str(err) or 'out of memory'}")
             sys.exit(ENVIRONMENT if isinstance(err, MACHINE) else BAD_INPUT)
         except OSError as err:
             if not unwritten(err):
                 raise
-            click.echo(f"gpustack: expected room to write, got: {err.strerror}", err=True)
+            say(f"gpustack: expected room to write, got: {err.strerror}")
             sys.exit(ENVIRONMENT)
 
 

@@ -2,9 +2,11 @@
 
 import atexit
 import gc
+import os
 import signal
 import sys
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 #: That the terminal has gone ends a run as SIGTERM does; Windows does not know it.
@@ -22,6 +24,8 @@ def begin() -> None:
         # As a shell has it in the background, and nohup.
         if signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, _leave)
+    if sys.stderr is None:  # it is closed; nobody wants to hear
+        sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115 - for as long as the process runs
     gc.set_threshold(GARBAGE)
     atexit.register(gc.freeze)
 

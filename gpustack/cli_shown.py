@@ -119,24 +119,38 @@ def _listen(loud: Loudness, context: click.Context) -> None:
 
 def say(line: str) -> None:
     """Write a line on stderr, above a bar that is drawn there."""
-    if "tqdm" in sys.modules:
-        from tqdm import tqdm
+    with said_if_possible():
+        if "tqdm" in sys.modules:
+            from tqdm import tqdm
 
-        tqdm.write(line, file=sys.stderr)
-    else:
-        click.echo(line, err=True)
+            tqdm.write(line, file=sys.stderr)
+        else:
+            click.echo(line, err=True)
+
+
+@contextmanager
+def said_if_possible() -> Iterator[None]:
+    """Within it, that stderr cannot be written is no error: a run is for its result."""
+    try:
+        yield
+    except OSError:
+        _drop(sys.stderr)
 
 
 def unwritten(err: OSError) -> bool:
     """Whether there is no room for what is said, on stdout; what waits to be written is dropped."""
     if err.errno not in _NO_ROOM:
         return False
-    with suppress(OSError, ValueError):
-        sys.stdout.flush()
-    # Else Python fails once more as it ends.
-    with Path(os.devnull).open("wb") as nowhere, suppress(OSError, ValueError):
-        os.dup2(nowhere.fileno(), sys.stdout.fileno())
+    _drop(sys.stdout)
     return True
+
+
+def _drop(stream: TextIO) -> None:
+    """Have what waits to be written, and what follows, go nowhere: Python writes it as it ends."""
+    with suppress(OSError, ValueError):
+        stream.flush()
+    with Path(os.devnull).open("wb") as nowhere, suppress(OSError, ValueError):
+        os.dup2(nowhere.fileno(), stream.fileno())
 
 
 def warn(message: Warning | str, *where: Any, **more: Any) -> None:
@@ -159,7 +173,7 @@ def summary(result: Any, output: Path, seconds: float) -> str:
     size = " x ".join(map(str, result.data.shape[::-1]))
     rate = n * result.data.size / seconds / 1e6
     share = result.rejected
-    lost = "" if share is None else f"{100 * share:.2g}% of samples rejected; "
+    lost = "" if share is None else f"{100 * share:.3g}% of samples rejected; "
     return (
         f"{output}: {n} frame{'s' if n > 1 else ''} of {size}, {result.recipe}; "
         f"{lost}{seconds:.1f} s, {rate:.0f} Mpx/s"

@@ -81,8 +81,13 @@ def _path(name: str, given: Any) -> str | None:
     if given is None:
         return None
     is_path = isinstance(given, (str, os.PathLike)) and os.fspath(given) != ""
-    check(is_path, f"{name}: expected the path of a FITS file, got {given!r}")
+    check(is_path, f"{name}: expected the path of a FITS file, got {_shown(given)}")
     return at_home(given)
+
+
+def _shown(given: Any) -> str:
+    """What it is, where it is no text: an array would fill the screen."""
+    return repr(given) if isinstance(given, (str, os.PathLike)) else type(given).__name__
 
 
 def paired(frames: Sequence[str], planes: Mapping[str, Sequence[str]]) -> list[Image]:

@@ -148,9 +148,10 @@ class LiveStack:
         )
 
     def _checked(self, scale: Any, zero: Any, weight: Any) -> tuple[float, float, float]:
-        numbers = {"scale": real(scale), "zero": real(zero), "weight": real(weight)}
+        given = {"scale": scale, "zero": zero, "weight": weight}
+        numbers = {name: real(value) for name, value in given.items()}
         for name, value in numbers.items():
-            check(math.isfinite(value), f"{name}: expected a finite number, got {value!r}")
+            check(math.isfinite(value), f"{name}: expected a finite number, got {given[name]!r}")
         check(numbers["scale"] != 0, "scale: expected a number other than 0, got 0")
         check(numbers["weight"] >= 0, f"weight: expected a number >= 0, got {weight!r}")
         weighs = self._combine in ("mean", "sum")

@@ -1,5 +1,6 @@
 """A folder that frames arrive in, stacked anew as often as some do."""
 
+import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -32,7 +33,7 @@ class Arrivals:
     ----------
     folder : Path
     pattern : str
-        Of the names of frames.
+        Of the names of frames, in capitals too.
     apart : Path
         The output, which is none.
     opening : dict
@@ -88,7 +89,7 @@ class Arrivals:
         return bool(self._bad or self._unlike)
 
     def _named(self) -> Iterator[Path]:
-        for path in sorted(self.folder.glob(self.pattern)):
+        for path in sorted(self.folder.glob(_any_case(self.pattern))):
             if not path.name.startswith("."):
                 yield path
 
@@ -156,6 +157,18 @@ class Arrivals:
             _log.warning("%s; left out until it changes or frames like the first are gone", err)
         else:
             self._whole[path] = stamp
+
+
+def _any_case(pattern: str) -> str:
+    """A glob that takes capitals and small letters for the same, as cameras write either."""
+    return re.sub(r"\[(!?)([^]]+)\]|([A-Za-z])", _either_case, pattern)
+
+
+def _either_case(found: re.Match[str]) -> str:
+    """A letter, or a choice of characters, with their capitals or small letters."""
+    other, choice, letter = found.groups(default="")
+    some = choice or letter
+    return f"[{other}{some}{some.swapcase()}]"
 
 
 def _is_result(path: Path) -> bool:

@@ -7,7 +7,16 @@ import pytest
 from astropy.io import fits
 from astropy.nddata import CCDData
 
-from gpustack import Offsets, RangeClip, SigmaClip, SigmaMedianClip, advice, stack
+from gpustack import (
+    ESDClip,
+    LinearFitClip,
+    Offsets,
+    RangeClip,
+    SigmaClip,
+    SigmaMedianClip,
+    advice,
+    stack,
+)
 from gpustack.errors import GpustackWarning
 
 CLIPS = [RangeClip(high=5000), SigmaClip(low=2, high=2, spread="mad_std")]
@@ -82,9 +91,9 @@ def test_of_many_frames_that_are_given_again_the_first_are_named(files):
 
 
 def test_a_clip_that_can_reject_nothing_warns(cube):
-    with pytest.warns(GpustackWarning, match="at most 2.5, so nothing will be rejected"):
+    with pytest.warns(GpustackWarning, match="5 frames, .* no more than 2.5 standard"):
         stack(cube[:5], SigmaClip(3, 3))
-    with pytest.warns(GpustackWarning, match=r"at most 2.2, .* rejected; use a lower threshold"):
+    with pytest.warns(GpustackWarning, match=r"than 2.2 .* not rejected; use a lower threshold"):
         stack(cube[:5], SigmaMedianClip(2.24, 2.24))
     cube[:5, 0, 0] = 1, 2, 3, 2, 1e30
     assert stack(cube[:5], SigmaMedianClip(2.23, 2.23)).high[0, 0] == 1
@@ -107,8 +116,26 @@ def test_no_outlier_is_further_out_than_the_warning_says(n, center, ddof, about)
     inside = SigmaClip(farthest * 0.999, farthest * 0.999, maxiters=1, **way)
     assert stack(planes, inside).high.all()
     outside = SigmaClip(farthest * 1.001, farthest * 1.001, **way)
-    with pytest.warns(GpustackWarning, match="nothing will be rejected"):
+    with pytest.warns(GpustackWarning, match=f"a lone outlier among {n} frames"):
         assert not stack(planes, outside).high.any()
+
+
+def test_lone_outliers_that_pull_a_line_are_told_of():
+    def planes(n):
+        return np.concatenate([np.arange(n - 1) / 1000, [1e9]]).reshape(n, 1, 1)
+
+    assert stack(planes(14), LinearFitClip()).high == 1
+    with pytest.warns(GpustackWarning, match="13 frames, .* 4.7 mean distances from the line out"):
+        assert stack(planes(13), LinearFitClip()).high == 0
+    with pytest.warns(GpustackWarning, match="no more than 0 mean distances"):
+        assert stack(planes(2), LinearFitClip()).high == 0
+
+
+def test_a_share_of_outliers_that_is_less_than_a_sample_is_told_of(cube):
+    cube[0] += 1e9
+    assert stack(cube[:4], ESDClip()).high.all()
+    with pytest.warns(GpustackWarning, match="of 3 frames none may be rejected"):
+        assert not stack(cube[:3], ESDClip()).high.any()
 
 
 def test_the_same_file_twice_warns(files):
@@ -173,7 +200,7 @@ def test_frames_of_which_one_is_left_warn(cube):
 @pytest.mark.filterwarnings("ignore:frame .. left out")
 def test_frames_that_are_left_out_lend_a_clip_no_power(cube):
     align = Offsets([(0, 0)] * 3 + [(500, 0)] * 6, "reference")
-    with pytest.warns(GpustackWarning, match="among 3 frames no sample can be 2.2 standard"):
+    with pytest.warns(GpustackWarning, match="a lone outlier among 3 frames"):
         stack(cube, SigmaClip(2.2, 2.2), align=align)
 
 
@@ -184,7 +211,7 @@ def test_frames_that_are_left_out_need_not_be_like_the_others():
 
 
 def test_an_outlier_just_as_far_out_as_the_threshold_is_not_rejected(cube):
-    with pytest.warns(GpustackWarning, match="can be 2 standard deviations out, at most 2,"):
+    with pytest.warns(GpustackWarning, match="5 frames, .* no more than 2 standard deviations"):
         stack(cube[:5], SigmaClip(2, 2, center="mean"))
 
 

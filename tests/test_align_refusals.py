@@ -10,7 +10,13 @@ from astropy.wcs import WCS
 
 from gpustack import InputError, Offsets, Reproject, ToFile, explain, stack, wcs_project
 from gpustack.alignments import as_alignment
-from gpustack.errors import MemoryLimitError, MismatchError, RecipeError, WriteError
+from gpustack.errors import (
+    GpustackWarning,
+    MemoryLimitError,
+    MismatchError,
+    RecipeError,
+    WriteError,
+)
 from skies import noisy, tangent
 
 
@@ -239,3 +245,15 @@ def test_errors_and_history_do_not_print_a_whole_wcs():
     assert str(Reproject(tangent())).startswith("wcs:target=given,extent=target,")
     result = stack([noisy(tangent())] * 2, align=Reproject(tangent(degrees=2), shape=(50, 50)))
     assert any("target=given" in line for line in result.header["HISTORY"])
+
+
+@pytest.mark.parametrize("align", ["wcs", "offsets"])
+def test_coordinates_that_nobody_solved_are_warned_of(tmp_path, align):
+    # Where the telescope was told to look, and no CD or CDELT.
+    header = fits.Header({"BUNIT": "adu", "CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN"})
+    for i in range(3):
+        header.update({"CRPIX1": 5.0, "CRPIX2": 5.0, "CRVAL1": 10 + 2e-4 * i, "CRVAL2": 5.0})
+        fits.writeto(tmp_path / f"f{i}.fits", np.ones((10, 12), "f4"), header)
+    text = r"f0.fits and 2 more frames: world coordinates without CD or CDELT.* are they solved\?"
+    with pytest.warns(GpustackWarning, match=text):
+        stack(tmp_path / "f?.fits", align=align)

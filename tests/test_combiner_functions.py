@@ -3,11 +3,17 @@
 import bottleneck
 import numpy as np
 import pytest
-from astropy.stats import mad_std, median_absolute_deviation
+from astropy.stats import (
+    biweight_location,
+    biweight_scale,
+    mad_std,
+    median_absolute_deviation,
+)
 
 from ccds import column, forbid_cubes, rejected, sky
 from gpustack import Combiner
 from gpustack.combiner.callables import recognise
+from gpustack.errors import GpustackWarning
 
 KNOWN = {
     "mean": [np.mean, np.average, np.nanmean, np.ma.mean, np.ma.average, bottleneck.nanmean],
@@ -82,3 +88,26 @@ def test_a_function_never_changes_what_is_known_without_it():
     assert result.mask.all()
     assert np.isnan(result.data).all()
     assert np.isnan(result.uncertainty.array).all()
+
+
+@pytest.mark.parametrize(
+    ("center", "spread"),
+    [
+        (biweight_location, biweight_scale),
+        (lambda array, axis: np.ma.median(array, axis=axis), mad_std),
+        (lambda array, axis: np.median(array, axis=axis), "mad_std"),
+        (lambda array, axis: bottleneck.nanmedian(array, axis=axis), mad_std),
+    ],
+    ids=["biweight", "numpy.ma", "numpy", "bottleneck"],
+)
+def test_functions_of_sigma_clips_leave_out_masked_samples(center, spread):
+    combiner = Combiner(column(10, 11, 9, 10, 12, 500, 1e6, masked=[0, 6]))
+    combiner.sigma_clipping(3, 3, func=center, dev_func=spread)
+    assert rejected(combiner) == [0, 5, 6]
+
+
+def test_functions_of_sigma_clips_that_give_no_number_are_told_of():
+    combiner = Combiner(column(10, 11, 9, 10, 12, 500, masked=[0]))
+    with pytest.warns(GpustackWarning, match="no number for 1 of 1 pixels .* nothing is rejected"):
+        combiner.sigma_clipping(1, 1, func=lambda array, axis: np.asarray(array).mean(axis))
+    assert rejected(combiner) == [0]

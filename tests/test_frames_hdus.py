@@ -219,7 +219,9 @@ def test_unit_is_bunit_or_the_given_one(tmp_path, bunit, given, unit):
     assert one(tmp_path / "a.fits", unit=given).unit == unit
 
 
-@pytest.mark.parametrize(("bunit", "got"), [(None, "no BUNIT"), ("bananas", "'bananas'")])
+@pytest.mark.parametrize(
+    ("bunit", "got"), [(None, "no BUNIT"), ("", "an empty BUNIT"), ("bananas", "'bananas'")]
+)
 def test_without_a_unit_the_error_says_how_to_give_one(tmp_path, bunit, got):
     (tmp_path / "a.fits").write_bytes(image_bytes(np.ones((2, 3), "i2"), BUNIT=bunit))
     with pytest.raises(FrameError, match=rf"a\.fits: expected a unit.*{got}.*--unit"):

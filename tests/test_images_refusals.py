@@ -133,10 +133,14 @@ def test_cards_that_name_no_file(tmp_path, cards, given, message):
         open_frames(Image(tmp_path / "a.fits", mask=given))
 
 
-@pytest.mark.parametrize("given", [5, "", ("m.fits", 1), ONES, True])
-def test_what_is_no_path(given):
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [(5, "int"), ("", "''"), (("m.fits", 1), "tuple"), (ONES, "ndarray"), (True, "bool")],
+)
+def test_what_is_no_path(given, said):
     for name in ("data", "mask", "weight", "variance"):
-        with pytest.raises(RecipeError, match=f"Image {name}: expected the path of a FITS file"):
+        text = f"Image {name}: expected the path of a FITS file, got {said}$"
+        with pytest.raises(RecipeError, match=text):
             Image(**{"data": "a.fits", name: given})
 
 

@@ -83,6 +83,11 @@ def test_samples_that_normalising_makes_infinite_take_no_part():
     assert live.result().count.tolist() == [[1, 2]]
 
 
+def test_numbers_that_are_none_are_said_as_they_were_given():
+    with pytest.raises(RecipeError, match="scale: expected a finite number, got 'median'"):
+        LiveStack().add(np.ones((2, 2)), scale="median")
+
+
 def test_the_order_of_frames_does_not_matter():
     rng = np.random.default_rng(4)
     frames = rng.normal(0, 1, (40, 50)) * 10.0 ** rng.integers(-8, 8, (40, 50))

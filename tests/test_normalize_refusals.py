@@ -5,8 +5,8 @@ import pytest
 from astropy.io import fits
 from astropy.nddata import CCDData
 
-from gpustack import Noise, Statistic, stack
-from gpustack.errors import FrameError, RecipeError
+from gpustack import Noise, RangeClip, Statistic, stack
+from gpustack.errors import FrameError, GpustackWarning, RecipeError
 
 SHAPE = (12, 10)
 
@@ -151,3 +151,43 @@ def test_weights_that_are_no_array():
 def test_a_region_too_narrow_for_a_noise():
     with pytest.raises(RecipeError, match=r"five samples of a row .*, got none in \[1:4"):
         stack(sky(2), weights=Noise("[1:4,*]"))
+
+
+@pytest.mark.parametrize(
+    "measured",
+    [
+        {"scale": Statistic("median", "[1:3,*]")},
+        {"zero": Statistic("mode", "[1:3,*]")},
+        {"weights": Noise("[1:3,*]")},
+        {"weights": Statistic("mean", "[1:3,*]")},
+    ],
+    ids=["scale", "zero", "noise", "weights"],
+)
+@pytest.mark.parametrize("why", ["masked", "out of range"])
+def test_a_frame_without_a_sample_in_the_region(measured, why):
+    planes = np.ma.MaskedArray(sky(3), False)
+    if why == "masked":
+        planes[1, :, :3] = np.ma.masked
+    else:
+        planes[1, :, :3] = 5000
+    with pytest.raises(RecipeError, match=r"\[1:3,\*\]: .* got none in frame 1, which has some"):
+        stack(planes, RangeClip(high=1000), **measured)
+
+
+def test_a_frame_without_any_sample_has_none_in_the_region_either():
+    planes = sky(3)
+    planes[1] = np.nan
+    planes[2] *= 2
+    with pytest.warns(GpustackWarning, match="frame 1: no valid sample"):
+        result = stack(planes, scale=Statistic("median", "[1:3,*]"))
+    level = [np.median(plane[:, :3]) for plane in planes]
+    assert result.recipe.scale == (1, 1, level[0] / level[2])
+
+
+def test_functions_do_not_see_what_a_leading_range_clip_rejects():
+    planes = sky(2)
+    planes[1] *= 2
+    planes[0, :4] = 50000
+    for function in (np.ma.mean, np.median):
+        result = stack(planes, RangeClip(high=1000), scale=lambda image, of=function: 1 / of(image))
+        assert result.recipe.scale == (1 / function(planes[0, 4:]), 1 / function(planes[1]))

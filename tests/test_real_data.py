@@ -59,7 +59,7 @@ def test_mean_and_spread_are_numpys(sequence):
     np.testing.assert_allclose(result.uncertainty, spread, rtol=MEAN, atol=1e-30)
 
 
-@pytest.mark.filterwarnings("ignore:.*nothing will be rejected:gpustack.errors.GpustackWarning")
+@pytest.mark.filterwarnings("ignore:.*is not rejected:gpustack.errors.GpustackWarning")
 @pytest.mark.parametrize(("center", "passes"), [("mean", None), ("median", 1)])
 def test_sigma_clips_are_astropys(sequence, center, passes):
     """Of median and std repeated, astropy takes back what later bounds would let pass."""

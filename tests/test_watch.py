@@ -27,13 +27,29 @@ def write(path, seed=0, shape=(20, 30)):
     return path
 
 
-def arrivals(folder, **more):
+def arrivals(folder, pattern="*.f[it]*", **more):
     opening = {"hdu": None, "unit": None, "flags": None}
-    return Arrivals(folder, "*.fit*", folder / "out.fits", opening, **more)
+    return Arrivals(folder, pattern, folder / "out.fits", opening, **more)
 
 
 def names(paths):
     return [os.path.basename(path) for path in paths]  # noqa: PTH119
+
+
+@pytest.mark.parametrize(
+    ("pattern", "there"),
+    [
+        ("*.f[it]*", ["A.FIT", "a1.fits", "b.FITS", "c.fts", "d.fits.gz"]),
+        ("[!A]*.Fit*", ["b.FITS", "d.fits.gz"]),
+        ("a?.fits", ["a1.fits"]),
+    ],
+)
+def test_names_match_in_capitals_too(tmp_path, pattern, there):
+    for name in ("A.FIT", "a1.fits", "b.FITS", "c.fts", "d.fits.gz", "e.txt", "fits"):
+        write(tmp_path / name)
+    watched = arrivals(tmp_path, pattern)
+    watched.look()
+    assert names(watched.look()) == there
 
 
 COMMAND = [sys.executable, "-m", "gpustack.cli", "watch", ".", "-o", "out.fits"]

@@ -27,6 +27,8 @@ _OF_PIXELS = re.compile(
 OUTSIDE = "outside of the frame"
 #: Why a frame is left out that could be aligned.
 BESIDE = "expected a frame that overlaps the grid, got none of its pixels on it"
+#: What errors say of a frame that cannot be aligned.
+SKIP = "skip=True (--skip-unaligned) leaves such frames out"
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from astropy.io import fits
 
-from gpustack.align.base import BESIDE, AbsentFrame, Aligned, Grid
+from gpustack.align.base import BESIDE, SKIP, AbsentFrame, Aligned, Grid
 from gpustack.align.extent import Box, extent_of, grid_around
 from gpustack.align.placed import PlacedFrame
 from gpustack.align.sky import places_on_sky
@@ -58,7 +58,7 @@ def place_frames(frames: Sequence[Frame], how: Offsets, *, room: float | None) -
     for frame, place, reason in zip(frames, found.places, reasons, strict=True):
         if reason and not how.skip:
             raise FrameError(
-                frame.name, f"align {how.name}: expected {_expected(how)}, got {reason}; {_SKIP}"
+                frame.name, f"align {how.name}: expected {_expected(how)}, got {reason}; {SKIP}"
             )
         if not reason and not max(map(abs, place)) < MOST:  # type: ignore[arg-type]
             raise FrameError(frame.name, f"align {how.name}: expected pixels, got {place}, (y, x)")
@@ -71,9 +71,6 @@ def place_frames(frames: Sequence[Frame], how: Offsets, *, room: float | None) -
         return Aligned(absent, columns={"left_out": reasons})
     _tell(frames, found, rounded)
     return _placed(frames, how, rounded, reasons, found.absolute, room)
-
-
-_SKIP = "skip=True (--skip-unaligned) leaves such frames out"
 
 
 def _placed(

@@ -4,12 +4,13 @@ from collections.abc import Sequence
 
 from astropy.wcs.utils import proj_plane_pixel_area
 
-from gpustack.align.base import BESIDE, AbsentFrame, Aligned, Grid
+from gpustack.align.base import BESIDE, SKIP, AbsentFrame, Aligned, Grid
 from gpustack.align.footprint import between, window
 from gpustack.align.pixel_map import PixelMap
 from gpustack.align.placed import PlacedFrame
 from gpustack.align.projected import ProjectedFrame
 from gpustack.align.resample import Resampling
+from gpustack.align.sky import warn_unscaled
 from gpustack.align.target import check_celestial, choose_grid, has_fine_tables
 from gpustack.alignments import Reproject
 from gpustack.errors import FrameError, InputError
@@ -38,7 +39,9 @@ def reproject_frames(frames: Sequence[Frame], how: Reproject, *, room: float | N
     for frame, fault in zip(frames, faults, strict=True):
         is_target = frame is frames[0] and how.target_is("first")
         if fault and (not how.skip or is_target):
-            beside = "; it is the target, and cannot be left out" if how.skip else ""
+            beside = f"; {SKIP}"
+            if is_target:
+                beside = "; it is the target, and cannot be left out"
             raise FrameError(frame.name, f"{fault}{beside}")
     usable = [frame for frame, fault in zip(frames, faults, strict=True) if not fault]
     if not usable:
@@ -46,6 +49,7 @@ def reproject_frames(frames: Sequence[Frame], how: Reproject, *, room: float | N
             f"align {how}: expected a frame with a celestial WCS, got none of {len(frames)}; "
             f"{frames[0].name}: {faults[0]}"
         )
+    warn_unscaled(usable)
     grid = choose_grid(usable, how, room)
     how_to = Resampling(how.method, how.order, how.flux)
     placed: list[Frame] = []

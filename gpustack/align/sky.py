@@ -31,6 +31,7 @@ def places_on_sky(frames: Sequence[Frame]) -> list[Place | str]:
     GpustackWarning
         Where corners lie otherwise by more than `MOST`: a shift alone does not align the frames.
     """
+    warn_unscaled(frames)
     lacking = [lack(frame.coordinates.wcs) for frame in frames]
     places: list[Place | str] = list(lacking)
     if "" not in lacking:
@@ -44,6 +45,29 @@ def places_on_sky(frames: Sequence[Frame]) -> list[Place | str]:
             places[i], apart[i] = _place(frame, reference)
     _warn_apart(frames, reference, apart)
     return places
+
+
+def warn_unscaled(frames: Sequence[Frame]) -> None:
+    """Warn of coordinates in which a pixel is one degree: so FITS has those without CD and CDELT.
+
+    A frame that nobody solved, with where the telescope was told to look, is such a one.
+    """
+    plain = [fits_wcs(frame.coordinates.wcs) for frame in frames]
+    names = [
+        frame.name
+        for frame, wcs in zip(frames, plain, strict=True)
+        if wcs is not None
+        and wcs.is_celestial
+        and np.array_equal(wcs.pixel_scale_matrix, np.eye(2))
+    ]
+    if names:
+        more = f" and {len(names) - 1} more frames" if len(names) > 1 else ""
+        warnings.warn(
+            f"{names[0]}{more}: world coordinates without CD or CDELT, or of one degree a pixel; "
+            "are they solved?",
+            GpustackWarning,
+            stacklevel=7,
+        )
 
 
 def lack(wcs: Any) -> str:

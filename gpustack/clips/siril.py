@@ -210,7 +210,8 @@ class LinearFitClip(BaseClip):
 
     Notes
     -----
-    Equal samples rank by frame. Of fewer than three samples none is rejected.
+    Equal samples rank by frame. Of fewer than three samples none is rejected. An outlier pulls
+    the line: with the default thresholds a lone one is rejected from 14 samples on.
 
     References
     ----------

@@ -1,5 +1,6 @@
 """What a `Combiner` has been told so far: frames, clips in order, and the cube once asked for."""
 
+import warnings
 from itertools import count
 from typing import Any, NamedTuple
 
@@ -11,9 +12,9 @@ from gpustack.combiner.callables import Masked, Statistic, Word, call, skips_nan
 from gpustack.combiner.combination import Combination
 from gpustack.combiner.rows import RowsFrame, cast, castable
 from gpustack.engine import run
-from gpustack.errors import InputError
+from gpustack.errors import GpustackWarning, InputError
 from gpustack.frames import Frame, open_frames
-from gpustack.frames.masked import nan_filled
+from gpustack.frames.masked import MaskedImage, nan_filled
 from gpustack.plan import DEFAULT_MEMORY
 from gpustack.recipe import Recipe
 from gpustack.result import StackResult
@@ -80,8 +81,10 @@ class Recorder:
         values = nan_filled(self.cube()).copy()
         values[~np.isfinite(values)] = np.nan
         for passes in count(1):
-            middle = call(skips_nan(center), values)
-            width = call(skips_nan(spread), values)
+            seen = MaskedImage(values, np.isnan(values))
+            middle, width = (call(skips_nan(what), seen) for what in (center, spread))
+            if passes == 1:
+                _tell_undefined(seen, middle, width)
             outside = np.zeros(values.shape, bool)
             if clip.low is not None:
                 outside |= values < middle - clip.low * width
@@ -169,6 +172,19 @@ class Recorder:
             result = self._run(open_frames(list(cube)), recipe, reasons=True)
             cube.mask = np.asarray(result.marks)
             self.clips = []
+
+
+def _tell_undefined(seen: Masked, middle: NDArray[Any], width: NDArray[Any]) -> None:
+    """Warn where a function of the user has no number for pixels that have two samples or more."""
+    undefined = np.isnan(middle + width) & (seen.count(axis=0) > 1)
+    if undefined.any():
+        warnings.warn(
+            "sigma_clipping: func or dev_func gives no number for "
+            f"{np.count_nonzero(undefined)} of {undefined.size} pixels that have samples; "
+            "nothing is rejected there",
+            GpustackWarning,
+            stacklevel=4,
+        )
 
 
 def _finish(data: NDArray[Any], mask: NDArray[np.bool_], dtype: np.dtype[Any]) -> NDArray[Any]:

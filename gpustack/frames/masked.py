@@ -11,6 +11,9 @@ _SKIPPING: dict[Callable[..., Any], Callable[..., Any]] = {
     np.median: np.nanmedian,
     np.percentile: np.nanpercentile,
     np.quantile: np.nanquantile,
+    np.ptp: lambda values, *args, **kwargs: (
+        np.nanmax(values, *args, **kwargs) - np.nanmin(values, *args, **kwargs)
+    ),
 }
 for _name in ("mean", "median", "sum", "std", "var", "min", "max", "percentile", "quantile"):
     _SKIPPING[getattr(np, f"nan{_name}")] = getattr(np, f"nan{_name}")
@@ -21,8 +24,8 @@ class MaskedImage(np.ma.MaskedArray):
 
     ``numpy.median`` of another masked array mixes in what is masked, ``numpy.nanmedian`` of one may
     be NaN: so a function such as ``lambda image: 1 / np.median(image)``, as scales are often given,
-    would be wrong without a word. Here they, percentiles and quantiles leave out what is invalid,
-    as functions of `numpy.ma`, which look at masks, and bottleneck, which looks at NaN, do.
+    would be wrong without a word. Here they, percentiles, quantiles and `numpy.ptp` leave out what
+    is invalid, as functions of `numpy.ma` do by masks, and those of bottleneck by NaN.
     """
 
     @classmethod
@@ -50,5 +53,6 @@ def nan_filled(samples: np.ma.MaskedArray[Any, Any]) -> NDArray[Any]:
 
 
 def as_function_sees(image: np.ma.MaskedArray[Any, Any]) -> np.ma.MaskedArray[Any, Any]:
-    """A masked array as a function of a user gets it: itself where all samples are valid."""
-    return MaskedImage.of(image) if np.ma.getmaskarray(image).any() else image
+    """A masked array as a function of a user gets it; of its own dtype where all is valid."""
+    masked = np.ma.getmaskarray(image).any()
+    return MaskedImage.of(image) if masked else image.view(MaskedImage)

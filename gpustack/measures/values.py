@@ -44,7 +44,7 @@ def _tidy_reference(measure: Any) -> None:
     """Check `reference`: the number of a frame, ``"mean"`` or None."""
     kind, given = f"{type(measure).__name__} reference", measure.reference
     if isinstance(given, str):
-        tidy(measure, reference=word(kind, given, ("mean",)))
+        check(given == "mean", f"{kind}: expected a frame, from 0, or 'mean', got {given!r}")
     elif given is not None:
         tidy(measure, reference=whole(kind, given, 0))
 

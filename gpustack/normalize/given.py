@@ -9,9 +9,11 @@ import numpy as np
 from astropy.io import fits
 
 from gpustack.checks import check, plain, real
+from gpustack.clips import RangeClip
 from gpustack.errors import RecipeError
 from gpustack.frames import Frame
 from gpustack.frames.masked import as_function_sees
+from gpustack.normalize.survey import leave_out
 from gpustack.paths import at_home
 
 Numbers = tuple[float, ...]
@@ -87,20 +89,35 @@ def _from_line(role: str, item: str, where: str) -> float:
     return number
 
 
-def from_function(role: str, function: Callable[[Any], Any], frames: Sequence[Frame]) -> Numbers:
+def from_function(
+    role: str,
+    function: Callable[[Any], Any],
+    frames: Sequence[Frame],
+    ranges: Sequence[RangeClip],
+) -> Numbers:
     """What a function says of each frame, which it gets as a masked array.
 
-    On it numpy's median and percentiles, too, leave out what is masked.
+    On it numpy's median and percentiles, too, leave out what is masked; so is what one of `ranges`
+    rejects.
 
     Raises
     ------
     RecipeError
         Where that is no finite number; names the frame.
     """
-    answers = [function(as_function_sees(frame.whole())) for frame in frames]
+    answers = [function(as_function_sees(_within(frame.whole(), ranges))) for frame in frames]
     for frame, answer in zip(frames, answers, strict=True):
         check(
             bool(np.isfinite(real(answer))),
             f"{role}: expected a finite number, got {plain(answer)!r} for {frame.name}",
         )
     return tuple(map(real, answers))
+
+
+def _within(image: np.ma.MaskedArray[Any, Any], ranges: Sequence[RangeClip]) -> Any:
+    """An image in which what `ranges` reject is masked too."""
+    if not ranges:
+        return image
+    invalid = np.ma.getmaskarray(image).copy()
+    leave_out(image.data, invalid, ranges)
+    return np.ma.MaskedArray(image.data, invalid)

@@ -59,7 +59,7 @@ class Taking:
             self.words.append(f"{role} by {value.source}" + relative)
             value = numbers
         elif callable(value):
-            value = from_function(role, value, self.frames)
+            value = from_function(role, value, self.frames, self.ranges)
             self._check(role, "a function", value)
             self.words.append(f"{role} by a function")
         self.numbers[role] = value

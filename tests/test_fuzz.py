@@ -1,6 +1,6 @@
 """Broken FITS files, many and of all kinds: a clean error or none; no hang, no memory.
 
-1,000 at every run of the tests; ``make fuzz`` does 100,000, others each time.
+2,000 at every run of the tests; ``make fuzz`` does 100,000, others each time.
 """
 
 import logging
@@ -31,7 +31,7 @@ MOST_SAMPLES = 1 << 20
 HANGS = 20
 
 #: Of a profile that is not made to search, as many as CI has the time for.
-EXAMPLES = max(1000, settings().max_examples)
+EXAMPLES = max(2000, settings().max_examples)
 
 
 @contextmanager

@@ -95,7 +95,8 @@ def test_any_number_of_frames(backend, name, is_cut):
 @pytest.mark.parametrize("name", RECIPES)
 @pytest.mark.parametrize("kind", KERNELS)
 def test_kernels_on_every_stack(kind, name):
-    # What a flat kernel does to samples that it has read, a staged one does.
+    # A flat kernel reads otherwise, and has invalid samples at the ends for longer; from there on
+    # it is a staged one.
     few = kind == "flat" and name not in ROUTES
     for stack_name in share(name, VALUES, 2) if few else stacks_of(name):
         if kind != "streamed" or stack_name in FEW_TYPES:

@@ -113,3 +113,14 @@ def test_what_lies_beside_a_torn_frame_is_passed_at_once(monkeypatch):
     monkeypatch.setattr(PixelMap, "extent", lambda *a: asked.append(a[1:]) or extent(*a))
     assert np.isfinite(frame.read(0, target_shape[0]).data).sum() > 30
     assert len(asked) < 100
+
+
+def test_of_a_map_that_is_turned_by_whole_pixels_every_area_is_1():
+    """Those that reach across its seam, and beyond the ends of the map, too."""
+    (wcs, shape), (target, _) = CAR, allsky("CAR", crval=(9.0, 0.0))
+    image = CCDData(np.ones(shape), unit="adu", wcs=wcs)
+    made = wcs_project(image, target, shape, flux="local").data
+    np.testing.assert_allclose(made, 1, rtol=1e-9)
+    align = Reproject(target, shape=shape, flux="local")
+    (frame,) = bring_together(open_frames([image]), align).frames
+    np.testing.assert_allclose(frame.read(0, shape[0]).data, 1, rtol=1e-9)

@@ -1,4 +1,4 @@
-"""What goes along with resampled samples: variances, and what the header says."""
+"""What goes along with resampled samples: variances, bits, and what the header says."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,13 @@ from astropy.nddata import VarianceUncertainty
 
 from gpustack import Reproject, stack, wcs_project
 from gpustack.align import bring_together
+from gpustack.align.base import Grid
+from gpustack.align.pixel_map import PixelMap
+from gpustack.align.projected import ProjectedFrame
+from gpustack.align.resample import Resampling
+from gpustack.backends.base import Samples
 from gpustack.frames import open_frames
+from placing import Read
 from skies import noisy, tangent
 
 
@@ -62,3 +68,17 @@ def test_what_told_of_the_pixels_of_a_frame_is_gone():
     )
     assert not set(cards) & set(result.header)
     assert result.header["OBJECT"] == "m13"
+
+
+@pytest.mark.parametrize("length", [8, 9])
+def test_half_a_pixel_off_the_bits_of_each_pixel_are_in_one_place(length):
+    """Where interpolation takes the sample of that pixel as the nearest."""
+    inner = Read(Samples(np.arange(length, dtype=float)[np.newaxis] + 1))
+    inner.bits = inner.samples.data.astype(np.uint8)
+    window = slice(0, 1), slice(0, length + 1)
+    half = PixelMap.of(lambda x, y: (x - 0.5, y + 0.0), *window)
+    how = Resampling(order="nearest-neighbor")
+    frame = ProjectedFrame(inner, Grid((1, length + 1)), how, half, window, 1.0)
+    expected = [*range(1, length + 1), 0]
+    assert frame.read_flags(0, 1).tolist() == [expected]
+    assert np.nan_to_num(frame.read(0, 1).data).tolist() == [expected]

@@ -7,7 +7,9 @@ from astropy.wcs import DistortionLookupTable
 from astropy.wcs.wcsapi import HighLevelWCSWrapper
 
 from gpustack import Reproject, stack, wcs_project
+from gpustack.align import bring_together
 from gpustack.errors import RecipeError
+from gpustack.frames import open_frames
 from skies import SCALE, noisy, tangent
 
 #: Pixels to which places are promised, between samples that differ by up to 80.
@@ -73,3 +75,13 @@ def test_a_target_at_home(tmp_path, monkeypatch):
     found = stack(images, align=Reproject("~/grid.fits"))
     expected = stack(images, align=Reproject(tmp_path / "grid.fits"))
     np.testing.assert_array_equal(found.data, expected.data)
+
+
+def test_a_frame_whose_edge_is_that_of_the_grid_has_no_pixel_there():
+    images = [noisy(tangent(crpix=(x, 50)), shape=(100, 120)) for x in (60, 180, -60)]
+    images.append(noisy(tangent(crpix=(60, 150))))
+    left_out = bring_together(open_frames(images), Reproject()).columns["left_out"]
+    assert [bool(why) for why in left_out] == [False, True, True, True]
+    images[1] = noisy(tangent(crpix=(179, 50)))
+    left_out = bring_together(open_frames(images), Reproject()).columns["left_out"]
+    assert [bool(why) for why in left_out] == [False, False, True, True]

@@ -138,3 +138,20 @@ def test_footprints():
         tangent((190.0, -20.0)),
     ):
         assert window(between(away, TARGET), (100, 120), (90, 400)) is None
+
+
+@pytest.mark.parametrize("beyond", [1000.0, np.nan])
+def test_areas_beside_a_tear_are_those_of_one_side(beyond):
+    """Of pixel 230, the centre of which is before the tear, two corners are beyond it."""
+
+    def transform(x, y):
+        return x + np.where(np.asarray(x) > 230.3, beyond, 0.0), y + 0.0
+
+    columns = slice(0, 512)
+    made = PixelMap.of(transform, ROWS, columns)
+    expected = np.where(np.isfinite(transform(np.arange(512.0), 0.0)[0]), 1.0, np.nan)
+    whole = made.area(ROWS, columns)
+    np.testing.assert_array_equal(whole, np.tile(expected, (len(whole), 1)))
+    # Nodes tell of all places up to 224, but of no slope there.
+    assert not made.is_rough(ROWS, slice(0, 224))
+    np.testing.assert_array_equal(made.area(ROWS, slice(0, 224)), whole[:, :224])

@@ -1,4 +1,4 @@
-"""Offsets that lead nowhere: frames that are left out, and errors that name them."""
+"""Offsets that lead far or nowhere: frames that are left out, and errors that name them."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from astropy.nddata import CCDData
 from gpustack import Offsets, stack
 from gpustack.errors import FrameError, GpustackWarning, InputError
 from placing import planes, sky_wcs
-from skies import distorted
+from skies import distorted, tangent
 
 
 def test_frames_beside_the_result_are_left_out_and_it_is_said_why():
@@ -59,3 +59,41 @@ def test_of_a_frame_that_is_left_out_no_exposure_is_asked_for():
             ccds, align=Offsets([(0, 0), (500, 0), (0, 0)], "reference"), scale="exposure"
         )
     assert result.frames["scale"].tolist() == [1.0, 1.0, 0.5]
+
+
+@pytest.mark.parametrize(
+    ("first", "shape"),
+    [
+        ("# absolute", (8 + 2, 10 + 5)),
+        ("#  Absolute in pixels", (8 + 2, 10 + 5)),
+        ("# absolute offsets", (8 + 2, 10 + 5)),
+        ("# absolutely none", (8, 10 + 2)),
+        ("# not absolute", (8, 10 + 2)),
+        ("# absolute\n# relative to the first", (8, 10 + 2)),
+    ],
+)
+def test_the_first_word_of_a_comment_tells_where_the_union_begins(tmp_path, first, shape):
+    (tmp_path / "list").write_text(f"{first}\n3 2\n5 2\n")
+    assert stack(planes(2), align=Offsets(f"@{tmp_path}/list")).data.shape == shape
+
+
+def test_a_union_that_lies_before_its_origin_ends_there(tmp_path):
+    (tmp_path / "list").write_text("# absolute\n-30 -40\n-31 4\n")
+    result = stack(planes(2), align=Offsets(f"@{tmp_path}/list"))
+    assert result.data.shape == (8 + 44, 10 + 1)
+
+
+def test_offsets_are_exact_as_far_as_floats_are_whole():
+    found = stack(planes(2), align=Offsets([(2**52 + 1, -(2**52) - 1), (2**52 + 2, -(2**52))]))
+    assert (found.frames["dy"].tolist(), found.frames["dx"].tolist()) == ([0, 1], [0, 1])
+
+
+def test_a_corner_without_a_place_is_infinitely_far_from_it():
+    """Of a frame that reaches beyond the half of the sky that its projection has."""
+    wide = tangent(crpix=(10.5, 10.5), kind="RA---SIN", scale=8.0)
+    ccds = [
+        CCDData(np.ones((20, 20)), unit="adu", wcs=wcs)
+        for wcs in (tangent(crpix=(10.5, 10.5)), wide)
+    ]
+    with pytest.warns(GpustackWarning, match="frame 1: .* its corners lie up to inf pixels from"):
+        stack(ccds, align="offsets")

@@ -351,3 +351,11 @@ def test_masked_rows_are_no_quiet_sky(by, share):
     frames = bring_together(open_frames(images), Register(by)).columns
     found = frames["dx"][1] + 1j * frames["dy"][1]
     assert abs(found - (3.4 - 2.2j)) < PLACE
+
+
+@pytest.mark.parametrize("by", ["phase", "stars"])
+def test_a_sample_that_float32_does_not_hold_does_not_mislead(by):
+    frames = [image.copy() for image in frames_of([(1, 0, SHAPE), (1, 3 - 2j, SHAPE)])]
+    frames[1][100, 100] = 1e300
+    table = bring_together(open_frames(frames), Register(by)).columns
+    assert abs(table["dx"][1] + 1j * table["dy"][1] - (3 - 2j)) < PLACE

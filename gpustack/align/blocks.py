@@ -124,7 +124,7 @@ class Blocks:
         spans = []
         ends = self.pixel_map.extent(rows, columns)
         for (low, high), length in zip(ends, self.shape, strict=True):
-            if not (high >= -margin and low <= length + margin):
+            if not (high >= -margin and low < length + margin):
                 return None
             first = max(int(max(low, 0)) - margin, 0)
             spans.append(slice(first, min(int(min(high, length)) + margin + 2, length)))

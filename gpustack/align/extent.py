@@ -175,8 +175,9 @@ def extent_of(
     boxes = {i: _of_frame(offsets[i], frames[i].shape) for i in offsets}
     first, *_ = boxes.values()
     if how.extent == "union":
-        every = [*boxes.values(), *([] if origin is None else [Box(*origin, *origin)])]
-        box = _outer(every)
+        box = _outer([*boxes.values()])
+        if origin is not None:
+            box = Box(min(box.y0, origin[0]), min(box.x0, origin[1]), box.y1, box.x1)
     elif how.extent == "intersection":
         box = _inner(frames, boxes, how)
     elif how.extent == "reference":

@@ -11,7 +11,7 @@ from astropy.io import fits
 
 from gpustack.align.base import BESIDE, SKIP, AbsentFrame, Aligned, Grid
 from gpustack.align.extent import Box, extent_of, grid_around
-from gpustack.align.placed import PlacedFrame
+from gpustack.align.placed import PlacedFrame, overlaps
 from gpustack.align.sky import places_on_sky
 from gpustack.alignments import Offsets
 from gpustack.checks import real
@@ -90,7 +90,7 @@ def _placed(
     placed: list[Frame] = []
     for i, frame in enumerate(frames):
         offset = (offsets[i][0] - box.y0, offsets[i][1] - box.x0) if i in offsets else None
-        if offset is not None and not _overlaps(offset, frame.shape, grid.shape):
+        if offset is not None and not overlaps(offset, frame.shape, grid.shape):
             offset, reasons[i] = None, BESIDE
         if offset is None:
             placed.append(AbsentFrame(frame, grid))
@@ -98,13 +98,6 @@ def _placed(
             placed.append(PlacedFrame(frame, grid, offset))
     columns = _columns(len(frames), offsets) | ({"left_out": reasons} if any(reasons) else {})
     return Aligned(placed, [_origin(how, reference, box)], columns)
-
-
-def _overlaps(offset: tuple[int, int], shape: Sequence[int], grid: Sequence[int]) -> bool:
-    return all(
-        start < room and start + length > 0
-        for start, length, room in zip(offset, shape, grid, strict=True)
-    )
 
 
 def _columns(n: int, offsets: dict[int, tuple[int, int]]) -> dict[str, Any]:
@@ -134,8 +127,14 @@ def _tell(frames: Sequence[Frame], found: Found, rounded: dict[int, tuple[int, i
 
 def _round(place: Any) -> tuple[int, int]:
     """Halves away from 0, as IRAF does; what rounding errors left of a half is one."""
-    y, x = (math.copysign(math.floor(abs(round(v, 6)) + 0.5), v) for v in place)
-    return int(y), int(x)
+    y, x = (_away_from_0(abs(round(v, 6))) * (1 if v > 0 else -1) for v in place)
+    return y, x
+
+
+def _away_from_0(value: float) -> int:
+    """To add a half would not be exact where floats are hardly finer than whole numbers."""
+    below = math.floor(value)
+    return below + (value - below >= 0.5)
 
 
 def _expected(how: Offsets) -> str:
@@ -184,8 +183,8 @@ def read_offsets(path: str) -> Found:
     """The offsets in a text file as IRAF reads it.
 
     A line a frame: x and y, more columns count nothing. Empty lines count nothing, nor does what
-    follows a ``#``, but for the words ``absolute`` and ``relative``, of which the last one holds:
-    whether the offsets are those in the union, or only their differences count.
+    follows a ``#``, but for a line whose first word is then ``absolute`` or ``relative``, of which
+    the last one holds: whether the offsets are those in the union, or only their differences count.
 
     Raises
     ------
@@ -207,9 +206,9 @@ def read_offsets(path: str) -> Found:
     absolute = False
     for count, line in enumerate(text.splitlines(), 1):
         item, _, comment = line.partition("#")
-        word = comment.strip().lower()
-        if not item.strip() and word in ("absolute", "relative"):
-            absolute = word == "absolute"
+        words = comment.lower().split()
+        if not item.strip() and words and words[0] in ("absolute", "relative"):
+            absolute = words[0] == "absolute"
         elif item.strip():
             places.append(_from_line(item, f"{path}, line {count}"))
     return Found(places, absolute)

@@ -18,6 +18,9 @@ STEP = 16
 #: that pass are off by a quarter of it. Others are transformed pixel by pixel.
 TOLERANCE = 4e-4
 
+#: How many times as long as the other one half of a pixel may be, where a frame is not torn there.
+TORN = 4.0
+
 #: Pixels that a frame may be off a grid that it is said to lie on.
 SAME = 1e-6
 
@@ -179,16 +182,39 @@ class PixelMap:
         return [(float(axis.min()), float(axis.max())) for axis in part]
 
     def area(self, rows: slice, columns: slice) -> NDArray[np.float64]:
-        """How many frame pixels each pixel of a window covers."""
-        if self.is_rough(rows, columns):
-            return self._exact_area(rows, columns)
+        """How many frame pixels each pixel of a window covers.
+
+        Where a pixel reaches across a tear, that of the half on the side of its centre, doubled.
+        """
         x_up, y_up = np.gradient(self.nodes, STEP, axis=1, edge_order=2)
         x_across, y_across = np.gradient(self.nodes, STEP, axis=2, edge_order=2)
         at_nodes = np.abs(x_across * y_up - x_up * y_across)
         xs, ys = np.arange(columns.start, columns.stop), np.arange(rows.start, rows.stop)
         area = np.empty((len(ys), len(xs)))
         self._between(at_nodes, xs, ys, area)
+        row, _ = _split(ys, self.top, self.nodes.shape[1])
+        column, _ = _split(xs, self.left, self.nodes.shape[2])
+        poor = self._poor[np.ix_(row, column)]
+        if poor.any():
+            part = tuple(_hull(poor.any(axis=axis)) for axis in (1, 0))
+            exact = self._exact_area(
+                *(
+                    slice(span.start + inner.start, span.start + inner.stop)
+                    for span, inner in zip((rows, columns), part, strict=True)
+                )
+            )
+            np.copyto(area[part], exact, where=poor[part])
         return area
+
+    @cached_property
+    def _poor(self) -> NDArray[np.bool_]:
+        """Between which nodes these do not tell of areas: slopes are taken to nodes beyond."""
+        poor = self.rough.copy()
+        poor[1:] |= self.rough[:-1]
+        poor[:-1] |= self.rough[1:]
+        poor[:, 1:] |= self.rough[:, :-1]
+        poor[:, :-1] |= self.rough[:, 1:]
+        return poor
 
     def _exact_area(self, rows: slice, columns: slice) -> NDArray[np.float64]:
         """From the corners of pixels: half of the product of the diagonals."""
@@ -199,7 +225,15 @@ class PixelMap:
             )
         )
         corners = x + 1j * y
-        rising, falling = corners[1:, 1:] - corners[:-1, :-1], corners[1:, :-1] - corners[:-1, 1:]
+        x, y = self.transform(
+            *np.meshgrid(
+                np.arange(columns.start, columns.stop, dtype=float),
+                np.arange(rows.start, rows.stop, dtype=float),
+            )
+        )
+        middle = x + 1j * y
+        rising = _diagonal(corners[:-1, :-1], middle, corners[1:, 1:])
+        falling = _diagonal(corners[:-1, 1:], middle, corners[1:, :-1])
         return np.abs((rising.conj() * falling).imag) / 2
 
     def _part(self, rows: slice, columns: slice) -> tuple[slice, slice]:
@@ -217,6 +251,27 @@ def _split(
     steps = (places - first) / STEP
     before = np.clip(np.floor(steps).astype(np.intp), 0, nodes - 2)
     return before, steps - before
+
+
+def _hull(there: NDArray[np.bool_]) -> slice:
+    """From the first to the last that is True."""
+    found = np.flatnonzero(there)
+    return slice(int(found[0]), int(found[-1]) + 1)
+
+
+def _diagonal(
+    start: NDArray[np.complex128], middle: NDArray[np.complex128], stop: NDArray[np.complex128]
+) -> NDArray[np.complex128]:
+    """From one corner of pixels to the other; twice the shorter half where the frame is torn.
+
+    A half whose end has no place is no half.
+    """
+    halves = np.stack([middle - start, stop - middle])
+    length = np.abs(halves)
+    torn = ~(length.max(axis=0) <= TORN * length.min(axis=0))
+    length[np.isnan(length)] = np.inf
+    shorter = np.where(length[0] <= length[1], halves[0], halves[1])
+    return np.where(torn, 2 * shorter, stop - start)
 
 
 def _sides(x: Any, y: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

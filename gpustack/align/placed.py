@@ -1,6 +1,7 @@
 """Frames that are laid into a larger grid, or cut by a smaller one, by whole pixels."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -139,6 +140,14 @@ class PlacedFrame(GridFrame):
             slice(columns.start + right, columns.stop + right),
         )
         return rows, columns, here
+
+
+def overlaps(offset: tuple[int, int], shape: Sequence[int], grid: Sequence[int]) -> bool:
+    """Whether a frame of `shape` whose first pixel is at `offset` has pixels on a grid."""
+    return all(
+        start < room and start + length > 0
+        for start, length, room in zip(offset, shape, grid, strict=True)
+    )
 
 
 def _clipped(start: int, stop: int, length: int) -> slice:

@@ -178,7 +178,9 @@ class ProjectedFrame(GridFrame):
         read = self._parts(self.inner.read_flags, parts, dtype)
         for (block, part), bits in zip(group, read, strict=True):
             with np.errstate(invalid="ignore"):
-                at = np.rint(self.pixel_map.within(*block))
+                # Of two as near the one that interpolation takes: no pixel twice, and none of them
+                # nowhere, where frames lie half a pixel off.
+                at = np.floor(self.pixel_map.within(*block) + 0.5)
                 inside = np.ones(at.shape[1:], bool)
                 for place, span in zip(at, part, strict=True):
                     inside &= (place >= span.start) & (place < span.stop)

@@ -7,7 +7,7 @@ from astropy.wcs.utils import proj_plane_pixel_area
 from gpustack.align.base import BESIDE, SKIP, AbsentFrame, Aligned, Grid
 from gpustack.align.footprint import between, window
 from gpustack.align.pixel_map import PixelMap
-from gpustack.align.placed import PlacedFrame
+from gpustack.align.placed import PlacedFrame, overlaps
 from gpustack.align.projected import ProjectedFrame
 from gpustack.align.resample import Resampling
 from gpustack.align.sky import warn_unscaled
@@ -78,7 +78,9 @@ def project(frame: Frame, grid: Grid, how: Resampling) -> Frame:
     offset = pixel_map.offset
     same = how.flux != "ratio" or abs(ratio - 1) <= SAME_AREA
     if how.method == "interp" and offset is not None and same:
-        return PlacedFrame(frame, grid, offset)
+        # One whose edge is that of the grid touches it, and has no pixel there.
+        beside = not overlaps(offset, frame.shape, grid.shape)
+        return AbsentFrame(frame, grid) if beside else PlacedFrame(frame, grid, offset)
     return ProjectedFrame(frame, grid, how, pixel_map, touched, ratio)
 
 

@@ -63,7 +63,8 @@ def _above_sky(name: str, image: Samples) -> Image:
     # sep computes in float32, in which a level far above the noise would swallow it.
     values -= np.median(values[~invalid])
     values[invalid] = 0
-    above = np.ascontiguousarray(values, np.float32)
+    with np.errstate(over="ignore"):  # a hit, or what was divided by nearly nothing
+        above = np.ascontiguousarray(values, np.float32)
     sep.Background(above, mask=invalid, bw=BOX, bh=BOX).subfrom(above)
     above[invalid] = 0
     return above

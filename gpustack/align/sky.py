@@ -120,9 +120,10 @@ def _warn_apart(frames: Sequence[Frame], reference: Frame, apart: list[float]) -
         return
     worst = max(wrong, key=lambda i: np.nan_to_num(apart[i], nan=np.inf))
     others = f", those of {len(wrong) - 1} others less" if len(wrong) > 1 else ""
+    far = np.nan_to_num(apart[worst], nan=np.inf)  # a corner has no place at all
     warnings.warn(
         f"{frames[worst].name}: turned, scaled or distorted against {reference.name}: its corners "
-        f"lie up to {apart[worst]:.3g} pixels from where moving it by whole pixels puts them"
+        f"lie up to {far:.3g} pixels from where moving it by whole pixels puts them"
         f"{others}; --align wcs (align=Reproject()) resamples",
         GpustackWarning,
         stacklevel=7,

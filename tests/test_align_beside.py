@@ -7,10 +7,10 @@ from astropy.nddata import VarianceUncertainty
 
 from gpustack import Reproject, stack, wcs_project
 from gpustack.align import bring_together
-from gpustack.align.base import Grid
+from gpustack.align.base import OUTSIDE, Grid
 from gpustack.align.pixel_map import PixelMap
 from gpustack.align.projected import ProjectedFrame
-from gpustack.align.resample import Resampling
+from gpustack.align.resample import Resampling, contributes
 from gpustack.backends.base import Samples
 from gpustack.frames import open_frames
 from placing import Read
@@ -82,3 +82,12 @@ def test_half_a_pixel_off_the_bits_of_each_pixel_are_in_one_place(length):
     expected = [*range(1, length + 1), 0]
     assert frame.read_flags(0, 1).tolist() == [expected]
     assert np.nan_to_num(frame.read(0, 1).data).tolist() == [expected]
+    lacking = [frame.lacks(0, x) for x in range(length + 1)]
+    assert lacking == [""] * length + [OUTSIDE]
+
+
+def test_what_waves_of_splines_take_away_contributes_too():
+    spline, line = Resampling(order="bicubic"), Resampling()
+    shares = np.array([-0.5, -0.005, 0, 0.005, 0.5])
+    assert contributes(shares, spline).tolist() == [True, False, False, False, True]
+    assert contributes(shares[2:], line).tolist() == [False, True, True]

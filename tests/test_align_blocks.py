@@ -34,3 +34,42 @@ def test_nothing_lies_below_a_block_before_the_frame():
     assert made.under(slice(0, 9), slice(0, 98)) is None
     assert made.under(slice(0, 9), slice(0, 99))[1] == slice(0, 2)
     assert blocks(lambda x, y: (x * np.nan, y + 0.0)).under(slice(0, 9), slice(0, 9)) is None
+
+
+def test_blocks_hold_all_of_a_turned_frame_once_and_none_lies_beside_it(monkeypatch):
+    monkeypatch.setattr("gpustack.align.blocks.SIDE", 40)
+    half = 0.5**0.5
+
+    def turned(x, y):
+        return half * (x + y) - 80.0, half * (y - x) + 90.0
+
+    made = blocks(turned, window=(300, 310))
+    y, x = np.mgrid[:300, :310]
+    at = turned(x, y)
+    inside = (at[1] >= -0.5) & (at[1] < 197.5) & (at[0] >= -0.5) & (at[0] < 149.5)
+    times = np.zeros(inside.shape, int)
+    for group in made.groups(0, 300):
+        for block, part in group:
+            times[block] += 1
+            assert all(span.start < span.stop for span in part)
+    assert inside.sum() > 10_000
+    assert (times[inside] == 1).all()
+    assert (times == 0).mean() > 0.1
+
+
+def test_of_pixels_larger_than_a_block_one_is_taken_at_once():
+    assert blocks(lambda x, y: (300.0 * x, 300.0 * y), window=(5, 5)).most() == (1, 1)
+
+
+@pytest.mark.parametrize("margin", [2, 17])
+def test_no_part_is_larger_than_is_counted(margin, monkeypatch):
+    monkeypatch.setattr("gpustack.align.blocks.SIDE", 40)
+    half = 0.5**0.5
+    made = blocks(
+        lambda x, y: (half * (x + y) - 80.0, half * (y - x) + 90.0), (300, 310), margin=margin
+    )
+    height, width = made.most_under(*made.most())
+    assert (height, width) < SHAPE
+    parts = [part for group in made.groups(0, 300) for _, part in group]
+    assert max(rows.stop - rows.start for rows, _ in parts) <= height
+    assert max(columns.stop - columns.start for _, columns in parts) <= width

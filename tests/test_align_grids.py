@@ -8,6 +8,7 @@ from astropy.wcs.wcsapi import HighLevelWCSWrapper
 
 from gpustack import Reproject, stack, wcs_project
 from gpustack.align import bring_together
+from gpustack.align.target import has_fine_tables
 from gpustack.errors import RecipeError
 from gpustack.frames import open_frames
 from skies import SCALE, noisy, tangent
@@ -85,3 +86,11 @@ def test_a_frame_whose_edge_is_that_of_the_grid_has_no_pixel_there():
     images[1] = noisy(tangent(crpix=(179, 50)))
     left_out = bring_together(open_frames(images), Reproject()).columns["left_out"]
     assert [bool(why) for why in left_out] == [False, False, True, True]
+
+
+@pytest.mark.parametrize(("apart", "fine"), [(31, True), (32, False)])
+def test_a_table_is_fine_that_has_a_number_for_less_than_32_pixels(apart, fine):
+    wcs = tangent()
+    assert not has_fine_tables(wcs)
+    wcs.det2im2 = DistortionLookupTable(np.zeros((4, 4), "f4"), (1, 1), (1, 1), (40, apart))
+    assert has_fine_tables(wcs) is fine

@@ -140,18 +140,66 @@ def test_footprints():
         assert window(between(away, TARGET), (100, 120), (90, 400)) is None
 
 
+@pytest.mark.parametrize(("tear", "whole"), [(230.3, slice(0, 224)), (250.3, slice(256, 300))])
+@pytest.mark.parametrize("along", ["x", "y"])
 @pytest.mark.parametrize("beyond", [1000.0, np.nan])
-def test_areas_beside_a_tear_are_those_of_one_side(beyond):
-    """Of pixel 230, the centre of which is before the tear, two corners are beyond it."""
+def test_areas_beside_a_tear_are_those_of_one_side(tear, whole, along, beyond):
+    """Two corners of the last pixel before it are beyond it; whole cells are of no slope there."""
 
     def transform(x, y):
-        return x + np.where(np.asarray(x) > 230.3, beyond, 0.0), y + 0.0
+        step = np.where(np.asarray(x if along == "x" else y) > tear, beyond, 0.0)
+        return x + step, y + step
 
-    columns = slice(0, 512)
-    made = PixelMap.of(transform, ROWS, columns)
-    expected = np.where(np.isfinite(transform(np.arange(512.0), 0.0)[0]), 1.0, np.nan)
-    whole = made.area(ROWS, columns)
-    np.testing.assert_array_equal(whole, np.tile(expected, (len(whole), 1)))
-    # Nodes tell of all places up to 224, but of no slope there.
-    assert not made.is_rough(ROWS, slice(0, 224))
-    np.testing.assert_array_equal(made.area(ROWS, slice(0, 224)), whole[:, :224])
+    both = slice(0, 300)
+    expected = np.where(np.isfinite(transform(np.arange(300.0), np.arange(300.0))[0]), 1.0, np.nan)
+    made = PixelMap.of(transform, both, both)
+    areas = [made.area(both, both), made.area(*((both, whole) if along == "x" else (whole, both)))]
+    assert made.is_rough(both, both)
+    lines = [(area if along == "x" else area.T) for area in areas]
+    np.testing.assert_array_equal(lines[0], np.tile(expected, (300, 1)))
+    np.testing.assert_array_equal(lines[1], lines[0][:, whole])
+
+
+def test_nor_do_those_of_the_pixels_around_it():
+    """Which kernels ask for."""
+
+    def bent(x, y):
+        return x + 1e-6 * x**2, y - 1e-6 * y**2
+
+    whole = PixelMap.of(bent, slice(0, 200), slice(0, 200)).at(
+        *all_pixels(slice(63, 97), slice(31, 129))
+    )
+    part = PixelMap.of(bent, slice(64, 96), slice(32, 128)).at(
+        *all_pixels(slice(63, 97), slice(31, 129))
+    )
+    np.testing.assert_array_equal(part, whole)
+
+
+def test_a_place_leads_back_or_is_none():
+    """Where distortions are inverted far outside of an image, what is found is often another."""
+    plain, bent = tangent(), distorted(amount=8)
+    y, x = np.mgrid[-600:700:40.0, -600:700:40.0]
+    there = between(plain, bent)(x, y)
+    known = np.isfinite(there[0])
+    assert 0.1 < known.mean() < 0.9
+    world = bent.all_pix2world(there[0][known], there[1][known], 0)
+    back = plain.all_world2pix(*world, 0)
+    assert np.hypot(back[0] - x[known], back[1] - y[known]).max() <= 1
+
+
+def test_the_window_of_a_torn_image_is_all_of_the_grid():
+    """Between the points that are looked at it may lie anywhere."""
+
+    def torn(x, y):
+        return x - np.where(x > 320, 400.0, 0.0), y + 0.0
+
+    assert window(torn, (640, 640), (900, 800)) == (slice(0, 900), slice(0, 800))
+
+
+def test_less_than_half_of_a_pixel_is_touched_too():
+    def by(shift):
+        return window(lambda x, y: (x + shift, y + 0.0), (20, 10), (20, 30))
+
+    assert by(-9.2)[1].start == 0
+    assert by(29.8)[1].stop == 30
+    assert by(-10.1) is by(30.1) is None

@@ -4,9 +4,14 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.nddata import CCDData
+from astropy.wcs import WCS
 
 from gpustack import Offsets, stack
+from gpustack.align import bring_together
+from gpustack.align.extent import RESULT_BYTES
+from gpustack.align.moved import moved_wcs
 from gpustack.errors import FrameError, GpustackWarning, InputError
+from gpustack.frames import open_frames
 from placing import planes, sky_wcs
 from skies import distorted, tangent
 
@@ -97,3 +102,54 @@ def test_a_corner_without_a_place_is_infinitely_far_from_it():
     ]
     with pytest.warns(GpustackWarning, match="frame 1: .* its corners lie up to inf pixels from"):
         stack(ccds, align="offsets")
+
+
+def test_of_a_frame_upside_down_the_centre_stays():
+    ccds = [
+        CCDData(plane, unit="adu", wcs=sky_wcs(crpix=(5.5, 4.5), turned=turned))
+        for plane, turned in zip(planes(2), (0, 180), strict=True)
+    ]
+    with pytest.warns(GpustackWarning, match="frame 1: turned"):
+        found = stack(ccds, align="offsets").frames
+    assert (found["dy"].tolist(), found["dx"].tolist()) == ([0, 0], [0, 0])
+
+
+def test_a_result_that_fills_the_room_to_the_last_byte_has_room():
+    align, size = Offsets([(0, 0), (2, 3)]), RESULT_BYTES * (8 + 2) * (10 + 3)
+    assert bring_together(open_frames(planes(2)), align, room=size).frames[0].shape == (10, 13)
+    with pytest.raises(InputError, match="the disk of its file holds"):
+        bring_together(open_frames(planes(2)), align, room=size - 1)
+
+
+def test_what_rounding_errors_left_of_a_half_is_one():
+    found = stack(planes(2), align=Offsets([(0, 0), (2.5 - 1e-9, 1e-9 - 0.5)])).frames
+    assert (found["dy"].tolist(), found["dx"].tolist()) == ([0, 3], [0, -1])
+
+
+@pytest.mark.parametrize("place", [(8, 0), (0, -10)])
+def test_frames_that_touch_share_no_pixel(place):
+    with pytest.raises(InputError, match=r"got none that frame [01] at .* share"):
+        stack(planes(2), align=Offsets([(0, 0), place], "intersection"))
+    y, x = np.sign(place)
+    inside = (place[0] - y, place[1] - x)
+    found = stack(planes(2), align=Offsets([(0, 0), inside], "intersection"))
+    assert found.data.shape in ((1, 10), (8, 1))
+
+
+def test_bounds_of_coordinates_are_not_those_of_other_pixels():
+    wcs = sky_wcs()
+    wcs.pixel_bounds = [(-0.5, 9.5), (-0.5, 7.5)]
+    assert moved_wcs(wcs, (2, 3), (10, 13)).pixel_bounds is None
+    assert wcs.pixel_bounds is not None
+
+
+def test_comments_in_a_file_of_offsets_may_be_of_any_encoding(tmp_path):
+    (tmp_path / "list").write_bytes(b"# d\xe9calages\n0 0\n3 1\n")
+    found = stack(planes(2), align=Offsets(f"@{tmp_path}/list"))
+    assert found.frames["dx"].tolist() == [0, 3]
+
+
+def test_of_coordinates_of_three_axes_two_move():
+    moved = moved_wcs(WCS(naxis=3), (2, 3), (8, 10))
+    assert moved.wcs.crpix.tolist() == [3, 2, 0]
+    assert moved.array_shape is None

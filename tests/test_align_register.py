@@ -14,6 +14,7 @@ import starfield as sky
 from gpustack import Register, stack
 from gpustack.align import bring_together
 from gpustack.align.phase import FADE, _tukey
+from gpustack.align.similarity import Similarity
 from gpustack.errors import GpustackWarning
 from gpustack.frames import open_frames
 
@@ -147,6 +148,9 @@ def test_shifts_to_the_hundredth_of_a_pixel(stars):
     maps = CASES["parts of pixels"][1]
     table = stack(frames_of(maps), align="register").frames
     np.testing.assert_allclose(table["dx"] + 1j * table["dy"], HALVES, atol=MEASURED)
+    for name in ("dx", "dy"):
+        hundredths = 100 * np.asarray(table[name])
+        np.testing.assert_allclose(hundredths, np.rint(hundredths), atol=1e-9)
 
 
 @pytest.mark.parametrize("length", [1, 2, 3, 20, 21, 22, 511, 2048])
@@ -359,3 +363,11 @@ def test_a_sample_that_float32_does_not_hold_does_not_mislead(by):
     frames[1][100, 100] = 1e300
     table = bring_together(open_frames(frames), Register(by)).columns
     assert abs(table["dx"][1] + 1j * table["dy"][1] - (3 - 2j)) < PLACE
+
+
+@pytest.mark.parametrize("extent", ["reference", "union"])
+def test_the_reference_is_taken_as_it_is(extent):
+    """Its header, where the sections of a detector still say which pixels it has, too."""
+    frames = open_frames(frames_of([(1, 0, SHAPE), (1, 9.3 - 5j, (150, 160))]))
+    known = [Similarity(), Similarity(shift=9.5 + 5j)]
+    assert bring_together(frames, Register(extent=extent), known).frames[0] is frames[0]

@@ -11,7 +11,8 @@ from astropy.nddata import CCDData
 import starfield as sky
 from gpustack import Register, stack
 from gpustack.align import bring_together, stars
-from gpustack.align.seen import _median9
+from gpustack.align.phase import _ratio
+from gpustack.align.seen import _above_sky, _median9
 from gpustack.align.similarity import Similarity
 from gpustack.errors import (
     FrameError,
@@ -208,3 +209,90 @@ def test_matches_that_may_be_by_chance_are_none(monkeypatch):
     with pytest.raises(FrameError, match="got 4 matches among 10 and 10 stars"):
         stars.Stars("one", small).measure("two", small)
     assert stars.Stars("one", large).measure("two", large)[1]["stars"] == 4
+
+
+def test_where_the_brightest_moves_apart_from_all_others_no_shift_is_certain():
+    places, fluxes = sky.field(SHAPE)
+    fluxes = np.append(np.full(fluxes.shape, 600.0), 1e5)
+    frames = [
+        sky.expose(np.append(places, 140 + 130j + apart) - shift, fluxes, SHAPE, seed=k)
+        for k, (shift, apart) in enumerate([(0, 0), (3 - 2j, 8)])
+    ]
+    with pytest.raises(FrameError, match=r"certain, got \(-2, 3\), y first,.* -7\.\d\d by the"):
+        bring_together(open_frames(frames), Register())
+
+
+def test_what_belongs_to_the_highest_peak_is_an_eighth_of_the_image_around_it():
+    """At most 32 pixels; the image goes on at its other end."""
+    sums, y, x = np.full((64, 400), 0.5), np.arange(-8, 9), np.arange(-32, 33)
+    sums[np.ix_(y + 2, x + 398 - 400)] = 0.9
+    sums[2, 398] = 1.0
+    assert _ratio(sums.copy(), (2, 398)) == 2
+    for edge in ((2 + 9, 398), (2 - 9, 398), (2, 398 + 33 - 400), (2, 398 - 33)):
+        sums[edge] = 0.8
+        assert _ratio(sums.copy(), (2, 398)) == 1 / 0.8
+        sums[edge] = 0.5
+
+
+def test_matches_that_are_far_off_are_none(monkeypatch):
+    """Of as many as no chance brings: each is 0.9 pixels from where a shift puts it."""
+    rng = np.random.default_rng(0)
+    places = rng.uniform(0, 1000, (30, 2)) @ [1, 1j]
+    off = 0.9 * np.exp(2j * np.pi * np.arange(30) / 30)
+    lists = {"one": places, "near": places + off / 2, "far": places + off}
+    monkeypatch.setattr(stars, "find_stars", lambda name, image: lists[name])
+    monkeypatch.setattr(stars, "_search", lambda *lists: Similarity())
+    image = SimpleNamespace(size=1000**2)
+    meter = stars.Stars("one", image)
+    assert meter.measure("near", image)[1]["stars"] == 30
+    with pytest.raises(FrameError, match=r"got 30 matches among 30 and 30 stars, 0\.\d\d px off"):
+        meter.measure("far", image)
+
+
+def test_chance_is_that_of_more_matches_than_the_triangle_alone(monkeypatch):
+    monkeypatch.setattr(stars, "find_stars", lambda name, image: np.zeros(10, complex))
+    meter = stars.Stars("one", SimpleNamespace(size=5000))
+    for size, smaller in ((4000, 4000), (6000, 5000)):
+        by_chance = 7 * 10 * np.pi * stars.TOLERANCE**2 / smaller
+        assert meter._chance(size, 7, 3) == 1
+        assert meter._chance(size, 7, 4) == pytest.approx(-np.expm1(-by_chance))
+
+
+@pytest.mark.parametrize("under", [0.0, 1e9, np.nan])
+def test_what_is_masked_is_at_the_level_of_the_sky_whatever_it_holds(under):
+    """Of a sky that is brighter by 3000 at one side than at the other."""
+    image = noise() + np.linspace(0, 3000, SHAPE[1])
+    mask = np.zeros(SHAPE, bool)
+    mask[100:140, 150:180] = mask[17, 20] = True
+    expected = _above_sky("one", np.ma.MaskedArray(image.copy(), mask))
+    assert (expected[mask] == 0).all()
+    image[mask] = under
+    np.testing.assert_array_equal(_above_sky("one", np.ma.MaskedArray(image, mask)), expected)
+
+
+def test_two_stars_are_not_the_same_other_one():
+    fit, places, others = Similarity(), np.array([1, 0, 50, 90 + 0j]), np.array([0.2, 50, 93 + 0j])
+    assert stars._pair(fit, places, others, 2.0).tolist() == [[1, 0], [2, 1]]
+
+
+def test_the_sky_between_masked_pixels_is_its_own():
+    """And not that of a masked half that is darker by ten times the noise, as what it holds is."""
+    image = noise() + np.linspace(0, 100, SHAPE[1])
+    mask = np.zeros(SHAPE, bool)
+    mask[64:192, 192:256], mask[100:128, 200:] = True, False
+    above = _above_sky("one", np.ma.MaskedArray(image, mask))
+    assert abs(np.mean(above[100:128, 200:256])) < 5
+
+
+def test_a_star_that_is_farther_off_than_most_does_not_count(monkeypatch):
+    rng = np.random.default_rng(0)
+    places = rng.uniform(0, 1000, (30, 2)) @ [1, 1j]
+    off = 0.05 * np.exp(2j * np.pi * np.arange(30) / 30)
+    off[7] = 1.5
+    lists = {"one": places, "two": places + off}
+    monkeypatch.setattr(stars, "find_stars", lambda name, image: lists[name])
+    monkeypatch.setattr(stars, "_search", lambda *lists: Similarity())
+    image = SimpleNamespace(size=1000**2)
+    fit, told = stars.Stars("one", image).measure("two", image)
+    assert told["stars"] == 29
+    assert abs(fit.to_frame(500, 500)[0] - 500) < 0.05

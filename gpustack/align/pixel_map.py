@@ -196,7 +196,7 @@ class PixelMap:
         column, _ = _split(xs, self.left, self.nodes.shape[2])
         poor = self._poor[np.ix_(row, column)]
         if poor.any():
-            part = tuple(_hull(poor.any(axis=axis)) for axis in (1, 0))
+            part = tuple(slice(int(at.min()), int(at.max()) + 1) for at in np.nonzero(poor))
             exact = self._exact_area(
                 *(
                     slice(span.start + inner.start, span.start + inner.stop)
@@ -251,12 +251,6 @@ def _split(
     steps = (places - first) / STEP
     before = np.clip(np.floor(steps).astype(np.intp), 0, nodes - 2)
     return before, steps - before
-
-
-def _hull(there: NDArray[np.bool_]) -> slice:
-    """From the first to the last that is True."""
-    found = np.flatnonzero(there)
-    return slice(int(found[0]), int(found[-1]) + 1)
 
 
 def _diagonal(

@@ -120,6 +120,19 @@ def test_a_stack_of_frames_with_broken_cards(tmp_path, kind):
     np.testing.assert_array_equal(result.data, RAW)
 
 
+@pytest.mark.parametrize("codec", ["RICE_1", "HCOMPRESS_1", "PLIO_1"])
+def test_of_the_primary_header_of_tiles_nothing_is_said(tmp_path, codec):
+    """astropy reads it whenever it opens the file, and a warning would be an error here."""
+    path, raw = tmp_path / "a.fits", np.arange(16, dtype="i2").reshape(4, 4)
+    tiles = fits.CompImageHDU(raw, compression_type=codec, tile_shape=(4, 4))
+    primary = fits.PrimaryHDU(header=fits.Header({"OBSERVER": "Metois", "BUNIT": "adu"}))
+    fits.HDUList([primary, tiles]).writeto(path)
+    path.write_bytes(path.read_bytes().replace(b"Metois", b"M\xe9tois"))
+    (frame,) = open_frames(path)
+    np.testing.assert_array_equal(frame.whole(), raw)
+    assert frame.header["OBSERVER"] == "M?tois"
+
+
 @pytest.mark.parametrize(
     "goes_on", ["CONTINUE= 64", "CONTINUE  'more'", "CONTINUE  'more&'", "CONTINUE"]
 )

@@ -211,6 +211,7 @@ def test_of_another_unit_are_converted_to_that_of_the_samples(kind, unit, factor
         ("electron", "VAR", None, 4),
         ("Jy", "VAR", "mJy2", 4e-6),
         ("ADU", "ERR", "adu", 16),
+        ("Jy/s/pix", "VAR", "mJy2/s/s/pix2", 4e-6),
         ("bananas", "ERR", "bananas", 16),
         ("bananas", "ERR", "electron", 16),
         ("Jy", "UNCERT", "mJy", 16e-6),

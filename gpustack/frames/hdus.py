@@ -11,7 +11,7 @@ import stat
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from io import BufferedIOBase
 from pathlib import Path
@@ -66,6 +66,18 @@ def quiet() -> Iterator[None]:
             yield
         finally:
             _astropy_log.removeFilter(is_loud)
+
+
+@contextmanager
+def quietly(opening: AbstractContextManager[fits.HDUList]) -> Iterator[fits.HDUList]:
+    """Within it, a file is open that was opened in silence: astropy reads its first header then.
+
+    Silence is of all threads, so it does not last for what is read from the file.
+    """
+    with ExitStack() as held:
+        with quiet():
+            hdus = held.enter_context(opening)
+        yield hdus
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from gpustack.backends.base import Samples
 from gpustack.errors import FrameError
 from gpustack.frames.cards import sound
-from gpustack.frames.hdus import BITPIX, Hdu, quiet, real
+from gpustack.frames.hdus import BITPIX, Hdu, quiet, quietly, real
 from gpustack.frames.onfile import Reopened, as_hdus, read_at, reading, unchanged
 from gpustack.frames.tiles import check_streams, check_tiles, has_streams, held_bytes
 
@@ -189,7 +189,7 @@ class TiledPlane(Plane):
 @contextmanager
 def _astropy(file: str, hdu: Hdu) -> Iterator[fits.HDUList]:
     """The file as astropy sees it; what it cannot read is a FrameError."""
-    with _decoding(file), as_hdus(file, hdu.stamp) as hdus:
+    with _decoding(file), quietly(as_hdus(file, hdu.stamp)) as hdus:
         yield hdus
 
 

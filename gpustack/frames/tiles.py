@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from gpustack.errors import FrameError
-from gpustack.frames.hdus import BITPIX, Hdu, whole
+from gpustack.frames.hdus import BITPIX, Hdu, quiet, quietly, whole
 from gpustack.frames.onfile import as_hdus
 
 _RICE = ("RICE_1", "RICE_ONE")
@@ -121,8 +121,10 @@ def check_streams(file: str, hdu: Hdu) -> None:
         Which names the tile, and what it says and should.
     """
     problem = _PROBLEMS[hdu.header["ZCMPTYPE"]]
-    with as_hdus(file, hdu.stamp, tiles=False) as hdus:
-        streams = hdus[hdu.index].data["COMPRESSED_DATA"]
+    with quietly(as_hdus(file, hdu.stamp, tiles=False)) as hdus:
+        with quiet():
+            table = hdus[hdu.index].data
+        streams = table["COMPRESSED_DATA"]
     for number, (stream, tile) in enumerate(zip(streams, _tiles(file, hdu), strict=True)):
         found = np.asarray(stream)
         content = found.astype(found.dtype.newbyteorder("=")).tobytes()  # as the decoder has it

@@ -170,8 +170,8 @@ class PlaneVariance:
                 f"got {self.hdu.shape}",
             )
         kind = kind_of(self.file, self.hdu) if self.meant is None else self.meant
-        factor = unit_factor(self.file, self._what, kind, self._unit(), self.unit)
         with reading(self.file), quiet():
+            factor = unit_factor(self.file, self._what, kind, self._unit(), self.unit)
             return open_plane(self.file, self.hdu, self.packed), kind, factor
 
     def _unit(self) -> Any:

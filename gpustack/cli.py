@@ -309,6 +309,8 @@ def watch(
     words = keywords({name: value for name, value in options.items() if name not in PLANES})
     check_apart((), words, output)
     opening = {name: words[name] for name in ("hdu", "unit", "flags")}
+    if options["mask"]:  # of which the bits are then, not of what lies in the files of frames
+        opening["flags"] = None
 
     def make(frames: list[str]) -> str:
         start, given = time.perf_counter(), images(tuple(frames), dict(options))

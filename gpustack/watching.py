@@ -11,7 +11,7 @@ from typing import Any
 from astropy.io import fits
 
 from gpustack.errors import FrameError, InputError
-from gpustack.frames import Frame, check_agree, open_frames, renamed
+from gpustack.frames import Frame, check_agree, open_one, renamed
 from gpustack.frames.hdus import quiet
 from gpustack.frames.onfile import Stamp
 from gpustack.header import read_recipe
@@ -134,7 +134,7 @@ class Arrivals:
         if self._first is not None and self._first[0] == path:
             self._replace_first()  # it has changed
         try:
-            (opened[path],) = open_frames([str(path)], **self.opening)
+            opened[path] = open_one(str(path), **self.opening)
         except InputError as err:
             self._bad[path] = stamp
             _log.warning("%s; left out until it changes", err)

@@ -182,6 +182,27 @@ def test_the_target_that_a_watch_reads_is_not_its_output(folder):
     assert "got the target of --align" in str(error)
 
 
+def look_twice(arrivals, restack, **_):
+    """In the place of `watch`, which would wait for what never comes."""
+    arrivals.look()
+    restack(arrivals.look())
+
+
+def test_a_watch_takes_flags_of_masks_in_files_of_their_own(folder, monkeypatch):
+    """What lies in the files of frames themselves, here floats without bits, is not masked by."""
+    for f in range(4):
+        with fits.open(f"c{f}_ooi.fits", mode="append") as hdus:
+            hdus.append(fits.ImageHDU(np.zeros(SHAPE, "f4"), name="DQ"))
+    words = ["--masks", "ooi:ood", "--bad-bits", "1", "--combine", "median"]
+    done = run("c*_ooi.fits", *words)
+    assert not done.exception, done.exception
+    monkeypatch.setattr("gpustack.watching.watch", look_twice)
+    words += ["--pattern", "*ooi.fits"]
+    done = CliRunner().invoke(cli, ["watch", ".", "-o", "live.fits", *words])
+    assert not done.exception, done.exception
+    np.testing.assert_array_equal(fits.getdata("live.fits"), fits.getdata("out.fits"))
+
+
 def test_a_part_of_the_name_or_else_of_a_folder_is_replaced():
     def beside(file, rule):
         return paired([file], {"mask": (rule,)})[0].mask

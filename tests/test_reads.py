@@ -1,5 +1,7 @@
 """Every byte is read once, and a file is opened as often as the descriptors of a process demand."""
 
+import errno
+import gzip
 import io
 import os
 import resource
@@ -116,14 +118,15 @@ def test_a_process_may_have_few_files(files, counted, monkeypatch):
     assert onfile._most_open() > 1000
 
 
-def test_where_descriptors_are_used_up_others_are_closed(files, monkeypatch):
+@pytest.mark.parametrize("of", [errno.EMFILE, errno.ENFILE])
+def test_where_descriptors_are_used_up_others_are_closed(files, monkeypatch, of):
     frames = open_frames(files)
     real, failed = Path.open, []
 
     def scarce(self, *args, **kwargs):
         if self.name == "f3.fits" and not failed:
             failed.append(self)
-            raise OSError(24, "Too many open files")
+            raise OSError(of, "Too many open files")
         return real(self, *args, **kwargs)
 
     monkeypatch.setattr(Path, "open", scarce)
@@ -131,6 +134,17 @@ def test_where_descriptors_are_used_up_others_are_closed(files, monkeypatch):
         for frame in frames:
             frame.read(0, 10)
     assert failed
+
+
+def test_files_stay_open_for_the_last_who_wants_it(files, counted):
+    (frame,) = open_frames(files[0])
+    with kept_open():
+        with kept_open():
+            frame.read(0, 10)
+        frame.read(10, 20)
+        assert counted[0] == {files[0]: 1}
+    frame.read(20, 30)
+    assert counted[0] == {files[0]: 2}
 
 
 @pytest.mark.parametrize("change", ["vanish", "replace", "rewrite"])
@@ -150,17 +164,34 @@ def test_what_is_open_must_have_its_name(files, change):
             frame.read(10, 20)
 
 
+def test_a_file_that_was_another_for_a_while_is_not_read_from_that(files):
+    (frame,) = open_frames(files[0])
+    path, other = Path(files[0]), Path(files[1])
+    aside = path.with_name("aside")
+    expected = frame.read(0, 10).data.copy()
+    path.rename(aside)
+    other.rename(path)
+    with kept_open():
+        with pytest.raises(FrameError, match="changed since it was opened"):
+            frame.read(0, 10)
+        path.rename(other)
+        aside.rename(path)
+        np.testing.assert_array_equal(frame.read(0, 10).data, expected)
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 def test_a_child_reads_past_nothing_of_its_parent(files):
     # A file that both have open has one offset: a read of one would move it under the other.
-    (frame,) = open_frames(files[0])
+    path = Path(files[0] + ".gz")
+    path.write_bytes(gzip.compress(Path(files[0]).read_bytes(), 1))
+    (frame,) = open_frames(path)
     with kept_open():
         frame.read(0, 10)
         ((file,),) = onfile._open_files._free.values()
         before = file.tell()
         child = os.fork()
         if child == 0:
-            frame.read(20, 30)
+            frame.read(200, 300)
             os._exit(0)
         assert os.waitpid(child, 0)[1] == 0
         assert file.tell() == before

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from gpustack import InputError, SigmaClip, stack
+from gpustack import Flags, InputError, SigmaClip, stack
 from gpustack.errors import FrameError
 from gpustack.watching import Arrivals, watch
 
@@ -317,6 +317,18 @@ def test_a_stray_frame_does_not_keep_all_others_out(tmp_path):
     arrivals = Arrivals(tmp_path, "*.fits", tmp_path / "out.fits", {})
     arrivals.look()
     assert [Path(name).name for name in arrivals.look()] == ["1.fits", "2.fits", "3.fits"]
+
+
+def test_a_frame_without_a_mask_comes_in_beside_those_with_flags(tmp_path):
+    """As in `combine`, which only wants flags of any of them."""
+    write(tmp_path / "1.fits")
+    write(tmp_path / "2.fits", seed=1)
+    with fits.open(tmp_path / "2.fits", mode="append") as hdus:
+        hdus.append(fits.ImageHDU(np.zeros((20, 30), "i2"), name="DQ"))
+    opening = {"hdu": None, "unit": None, "flags": Flags(bad=2)}
+    looking = Arrivals(tmp_path, "*.fits", tmp_path / "out.fits", opening)
+    looking.look()
+    assert names(looking.look()) == ["1.fits", "2.fits"]
 
 
 def test_an_output_at_home_is_no_frame(tmp_path):

@@ -41,6 +41,7 @@ __all__ = [
     "check_agree",
     "listed",
     "open_frames",
+    "open_one",
     "renamed",
     "tell_of_apart",
 ]
@@ -112,6 +113,19 @@ def open_frames(
     _check_one_side(frames)
     _check_flagged(frames, flags, masks)
     return frames
+
+
+def open_one(
+    file: str,
+    hdu: HduKey | None = None,
+    unit: units.UnitBase | str | None = None,
+    flags: Flags | None = None,
+) -> FitsFrame:
+    """The frame of one file, others of which may come later: `flags` may be those of one of them.
+
+    Parameters, and what is raised, are those of `open_frames`.
+    """
+    return open_file(file, checked_hdu(hdu), _parse_unit(unit), _checked_flags(flags), MASKS)
 
 
 def _open_image(

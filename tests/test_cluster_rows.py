@@ -139,6 +139,14 @@ def test_tasks_cover_each_row_once_within_limits(rows, workers, read, made, memo
     assert step <= chunk or step % chunk == 0
 
 
+@pytest.mark.parametrize(
+    ("rows", "workers", "read", "tasks"),
+    [(10, 1, 1, 4), (10, 2, 1, 5), (3, 1, 1, 3), (1000, 1, MOST_BYTES // 4, 250)],
+)
+def test_each_worker_gets_four_tasks_or_as_many_as_rows_demand(rows, workers, read, tasks):
+    assert len(cut(rows, workers, read, made=1, memory=1 << 40).bands) == tasks
+
+
 def files(folder):
     for f in range(3):
         header = fits.Header({"BUNIT": "adu", "BPM": "bad.fits"})
@@ -172,6 +180,9 @@ def test_frames_are_opened_by_names_that_hold_everywhere(tmp_path, monkeypatch):
     assert everywhere(Offsets("@shifts")) == Offsets("@/shifts")
     assert everywhere(Reproject("grid.fits")) == Reproject("/grid.fits")
     assert everywhere(Reproject("optimal")) == Reproject("optimal")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert everywhere(Offsets("@~/shifts")) == Offsets(f"@{tmp_path}/shifts")
+    assert everywhere(Reproject("~/grid.fits")) == Reproject(f"{tmp_path}/grid.fits")
 
 
 def test_a_wcs_is_no_target_as_it_loses_digits_when_it_is_pickled():

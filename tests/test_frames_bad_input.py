@@ -74,6 +74,7 @@ BAD_FILES = {
     ),
     "tiles by the trillion": (tiles_bytes(NAXIS2=1 << 40), {}, "expected 8,796,093,022,208 bytes"),
     "too few tiles": (tiles_bytes(ZTILE2=1), {}, r"expected 1 tiles.* in 2 of \(1, 2\)"),
+    "too many tiles": (tiles_bytes(NAXIS2=2), {}, r"expected 2 tiles.* in 1 of \(2, 2\)"),
     "no tile size": (tiles_bytes(ZTILE1=0), {}, r"expected 1 tiles.* of \(2, 0\)"),
     "unknown codec": (tiles_bytes(ZCMPTYPE="ZIP"), {}, "ZCMPTYPE one of RICE_1.*got 'ZIP'"),
     "Rice of another size": (
@@ -83,6 +84,11 @@ BAD_FILES = {
     ),
     "Rice in blocks of 0": (
         tiles_bytes(ZCMPTYPE="RICE_ONE", ZNAME1="BLOCKSIZE", ZVAL1=0), {}, "got 4 and 0"
+    ),
+    "Rice told in small letters": (
+        tiles_bytes(ZCMPTYPE="RICE_1", ZNAME1="blocksize", ZVAL1=32, ZNAME2="bytepix", ZVAL2=8),
+        {},
+        "expected BYTEPIX one of 1, 2, 4 and BLOCKSIZE >= 1, got 8 and 32",
     ),
     "tiles of no type": (tiles_bytes(ZBITPIX=None), {}, "ZBITPIX one of 8, .*None"),
     "tiles of no shape": (tiles_bytes(ZNAXIS2=None), {}, "ZNAXIS2: expected a whole number"),

@@ -154,6 +154,29 @@ def test_small_unsigned_64_bit_integers_keep_every_digit(folder):
     np.testing.assert_array_equal(one(path).whole().mask, values == 2)
 
 
+@pytest.mark.parametrize("kind", SIGN_BIT)
+@pytest.mark.parametrize("end", ["min", "max"])
+def test_blank_may_be_the_lowest_or_highest_of_its_type(folder, kind, end):
+    blank = int(getattr(np.iinfo(kind), end))
+    raw = np.array([[blank, 1, 2]], kind)
+    path = save(folder, lambda extension: image_bytes(raw, BLANK=blank), "plain")
+    assert one(path).whole().mask.tolist() == [[True, False, False]]
+
+
+@pytest.mark.parametrize("blank", [0, 0.5, "none"])
+def test_floats_have_no_blank(folder, blank):
+    raw = np.zeros((2, 3), "f4")
+    frame = one(save(folder, lambda extension: image_bytes(raw, BLANK=blank), "plain"))
+    assert frame.read(0, 2).blank is None
+    assert not frame.whole().mask.any()
+
+
+def test_64_bit_integers_under_a_factor_are_not_unsigned(folder):
+    raw = np.array([[-(2**62), 0, 2**62]])
+    path = save(folder, lambda extension: image_bytes(raw, BSCALE=2.0, BZERO=2**63), "plain")
+    assert one(path).whole().data.tolist() == [[0, 2.0**63, 2.0**64]]
+
+
 @pytest.mark.parametrize("kind", RAW)
 def test_samples_are_compared_in_a_dtype_that_holds_them(folder, kind):
     path = save(folder, lambda extension: image_bytes(np.ones((2, 2), kind)), "plain")
@@ -165,6 +188,18 @@ def test_a_gzip_stream_is_read_onward_and_backward(folder):
     frame = one(save(folder, lambda extension: image_bytes(raw), "gzip"))
     for start in (0, 100, 101, 399, 7, 7):
         np.testing.assert_array_equal(frame.read(start, start + 1).data, raw[start : start + 1])
+
+
+def test_a_gzip_stream_is_read_to_its_end_once(folder):
+    """What comes behind the image counts for its check sum, and takes as long each time."""
+    raw = np.arange(6, dtype="i4").reshape(2, 3)
+    behind = image_bytes(np.zeros((60, 60)), extension=True)
+    frame = one(save(folder, lambda extension: image_bytes(raw) + behind, "gzip"))
+    stops = []
+    for _ in range(2):
+        frame.read(0, 2)
+        stops.append(frame.image._stream.tell())
+    assert stops == [2 * 2880 + len(behind), 2880 + raw.nbytes]
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -1,5 +1,7 @@
 """Compressed streams that are not of their tile: decoders would go past their room."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from astropy.io import fits
@@ -38,6 +40,70 @@ def test_tiles_wider_than_their_image_take_the_memory_of_theirs(tmp_path):
     (frame,) = open_frames(path, unit="adu")
     result = run([frame, frame], Recipe(), memory="1MB", backend="cpu")
     np.testing.assert_array_equal(result.data, NOISE)
+
+
+def test_streams_are_looked_at_once(tmp_path, monkeypatch):
+    looks = []
+    monkeypatch.setattr("gpustack.frames.planes.check_streams", lambda *of: looks.append(of))
+    (frame,) = open_frames(written(tmp_path / "a.fits", (20, 128)), unit="adu")
+    for start in range(0, 50, 10):
+        frame.read(start, start + 10)
+    assert len(looks) == 1
+
+
+def test_planes_of_a_cube_are_tiles(tmp_path):
+    cube = NOISE.reshape(2, 25, 300)
+    image = fits.CompImageHDU(cube, compression_type="HCOMPRESS_1", tile_shape=(1, 25, 300))
+    image.writeto(tmp_path / "a.fits")
+    (frame,) = open_frames(tmp_path / "a.fits", unit="adu")
+    np.testing.assert_array_equal(frame.whole(), cube)
+
+
+def test_tiles_that_are_compressed_otherwise_have_no_stream(tmp_path):
+    """Floats without noise are not made integers, which HCOMPRESS would need."""
+    raw = np.vstack([NOISE[:25], np.full((25, 300), 0.1)]).astype("f4")
+    image = fits.CompImageHDU(raw, compression_type="HCOMPRESS_1", tile_shape=(25, 300))
+    image.writeto(tmp_path / "a.fits")
+    with fits.open(tmp_path / "a.fits", disable_image_compression=True) as hdus:
+        assert [len(stream) > 0 for stream in hdus[1].data["COMPRESSED_DATA"]] == [True, False]
+    (frame,) = open_frames(tmp_path / "a.fits", unit="adu")
+    np.testing.assert_array_equal(frame.whole()[25:], raw[25:])
+
+
+#: Headers, and Python itself.
+BESIDE = 500_000
+
+#: Of 4 bytes a sample this fills the buffer that zlib inflates into, and takes no room besides.
+SIDE = 593
+
+
+@pytest.mark.parametrize(
+    ("codec", "kind", "level", "rows"),
+    [
+        ("GZIP_2", "u1", 16, SIDE),
+        ("GZIP_2", "i2", 16, SIDE),
+        ("GZIP_2", "i4", 16, SIDE),
+        ("GZIP_2", "i8", 16, SIDE),
+        ("GZIP_2", "f4", 0, SIDE),
+        ("GZIP_2", "f8", 0, SIDE),
+        ("RICE_1", "f4", 16, SIDE),
+        ("RICE_1", "f8", 16, SIDE),
+        ("HCOMPRESS_1", "f4", 16, SIDE),
+        ("HCOMPRESS_1", "i2", 16, 20),
+    ],
+)
+def test_a_row_takes_no_more_than_is_said_of_its_tile(tmp_path, codec, kind, level, rows):
+    raw = np.random.default_rng(3).normal(3000, 1000, (SIDE, SIDE)).clip(0).astype(kind)
+    image = fits.CompImageHDU(raw, None, None, codec, (rows, SIDE), quantize_level=level)
+    image.writeto(tmp_path / "a.fits")
+    (frame,) = open_frames(tmp_path / "a.fits", unit="adu")
+    tracemalloc.start()
+    try:
+        frame.read(0, 1)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < frame.held_bytes + BESIDE
 
 
 @pytest.mark.parametrize(("tile", "rows"), [((50, 300), 9), ((20, 128), 45)])

@@ -121,6 +121,7 @@ BAD_FILES = {
     "BITPIX": (primary(17, 1, 5), {}, "expected BITPIX one of 8, 16.*got 17"),
     "NAXIS": (primary(8, -2), {}, "NAXIS and axes >= 0, got -2 axes"),
     "NAXIS1": (primary(8, 1, -5), {}, r"NAXIS and axes >= 0, got 1 axes of \(-5,\)"),
+    "NAXIS1 of no number": (primary(8, 1, True), {}, "NAXIS1: expected a whole.*got True"),
     "many axes": (primary(8, 1 << 40, 5), {}, "NAXIS1099511627776: expected a whole number"),
     "no BITPIX": (
         header_bytes([("SIMPLE", True), ("NAXIS", 0)]), {}, "BITPIX: expected a whole number"
@@ -133,6 +134,11 @@ BAD_FILES = {
         image_bytes(RAW, TFIELDS=1 << 60), {}, "expected TFIELDS from 0 to 999 in HDU 0, got 1152"
     ),
     "BSCALE": (image_bytes(RAW, BSCALE="two"), {}, "BSCALE: expected a number.*got 'two'"),
+    "BSCALE without end": (
+        image_bytes(RAW, BSCALE=1e300).replace(b"1e+300", b"1E+999"),
+        {},
+        "BSCALE: expected a number.*got inf",
+    ),
     "BZERO": (image_bytes(RAW, BZERO=True), {}, "BZERO: expected a number.*got True"),
     "BLANK": (image_bytes(RAW, BLANK=0.5), {}, "BLANK: expected a whole number.*got 0.5"),
     "MASK of another shape": (

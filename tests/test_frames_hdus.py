@@ -294,6 +294,37 @@ def test_an_image_that_is_asked_for_does_not_inherit_coordinates(two_images):
     assert one(two_images, hdu=2).coordinates.wcs.wcs.crval[0] == 10
 
 
+def test_names_of_extensions_are_the_same_in_any_letters(tmp_path):
+    raw = np.arange(6, dtype="i2").reshape(2, 3)
+    image = image_bytes(raw, extension=True, EXTNAME="sci", BUNIT="adu")
+    mask = image_bytes((raw == 4).astype("u1"), extension=True, EXTNAME=" mask")
+    path = tmp_path / "a.fits"
+    path.write_bytes(empty_primary() + image + mask)
+    for hdu in (None, "sci", "SCI", " Sci "):
+        np.testing.assert_array_equal(one(path, hdu=hdu).whole().mask, raw == 4)
+
+
+def test_images_by_their_older_name(tmp_path):
+    """As the IUE archive called them before IMAGE was agreed upon; astropy reads them too."""
+    image = image_bytes(np.full((2, 3), 7, "i2"), extension=True)
+    older = image.replace(b"'IMAGE   '", b"'IUEIMAGE'")
+    assert older != image
+    (tmp_path / "a.fits").write_bytes(empty_primary() + older)
+    assert (one(tmp_path / "a.fits", unit="adu").whole() == 7).all()
+
+
+def test_an_image_behind_random_groups(tmp_path):
+    """They have NAXIS1 = 0, and data all the same (FITS standard 4.0, section 6)."""
+    groups = fits.GroupsHDU(
+        fits.GroupData(np.ones((50, 3, 4), "f4"), bitpix=-32, parnames=["U"], pardata=[np.ones(50)])
+    )
+    image = fits.ImageHDU(np.full((2, 3), 7, "f4"))
+    fits.HDUList([groups, image]).writeto(tmp_path / "a.fits")
+    frame = one(tmp_path / "a.fits", unit="adu")
+    assert (frame.whole() == 7).all()
+    assert frame.image.hdu.index == 1
+
+
 def test_silence_in_silence():
     with quiet(), quiet():
         pass

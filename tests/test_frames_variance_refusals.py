@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 from astropy import units
 from astropy.io import fits
-from astropy.nddata import CCDData, NDData, StdDevUncertainty, UnknownUncertainty
+from astropy.nddata import (
+    CCDData,
+    NDData,
+    StdDevUncertainty,
+    UnknownUncertainty,
+    VarianceUncertainty,
+)
 
 from fitsmaker import header_bytes, image_bytes, image_header
 from gpustack import stack
@@ -160,3 +166,11 @@ def test_a_unit_in_memory_that_does_not_convert():
     frame = one(ccd)
     with pytest.raises(FrameError, match=r"frame 0: uncertainty: expected .* to adu, .*electron"):
         frame.read_variance(0, 1)
+
+
+def test_a_unit_in_memory_of_samples_that_came_without():
+    data = NDData(np.ones((2, 3)), uncertainty=VarianceUncertainty(np.ones((2, 3))))
+    assert one(data).read_variance(0, 1).tolist() == [[1, 1, 1]]
+    data.uncertainty._unit = units.adu**2
+    with pytest.raises(FrameError, match=r"uncertainty: expected .* to None, .*, got adu2"):
+        one(data).read_variance(0, 1)

@@ -325,6 +325,19 @@ def test_an_image_behind_random_groups(tmp_path):
     assert frame.image.hdu.index == 1
 
 
+def test_a_header_is_of_the_image_not_of_how_it_is_stored(tmp_path):
+    cards = {"BSCALE": 2.0, "BZERO": 1.0, "BLANK": 5, "CHECKSUM": "x", "DATASUM": "y"}
+    raw = image_bytes(np.ones((2, 3), "i2"), BUNIT="adu", **cards)
+    comment = b"COMMENT taken at dusk".ljust(80)
+    at = raw.index(b"END ")
+    more = comment + b"BZERO   =                  1.0".ljust(80)  # twice, as no file should
+    (tmp_path / "a.fits").write_bytes(raw[:at] + more + raw[at : 2880 - 160] + raw[2880:])
+    header = one(tmp_path / "a.fits").header
+    assert not set(cards) & set(header)
+    assert list(header["COMMENT"]) == ["taken at dusk"]
+    assert header["BUNIT"] == "adu"
+
+
 def test_silence_in_silence():
     with quiet(), quiet():
         pass

@@ -304,6 +304,25 @@ def test_names_of_extensions_are_the_same_in_any_letters(tmp_path):
         np.testing.assert_array_equal(one(path, hdu=hdu).whole().mask, raw == 4)
 
 
+def test_nor_distortions_of_coordinates(tmp_path):
+    image = image_bytes(np.ones((2, 3), "i2"), extension=True)
+    (tmp_path / "a.fits").write_bytes(empty_primary(**SIP, CD1_1=0.1, PV2_1=1.0, GAIN=2.0) + image)
+    inherited = {*SIP, "CD1_1", "PV2_1"}
+    assert inherited <= set(one(tmp_path / "a.fits", unit="adu").header)
+    header = one(tmp_path / "a.fits", unit="adu", hdu=1).header
+    assert not inherited & set(header)
+    assert header["GAIN"] == 2
+
+
+def test_what_was_done_to_a_file_was_done_to_its_images(tmp_path):
+    hdus = fits.HDUList([fits.PrimaryHDU(), fits.ImageHDU(np.ones((2, 3), "i2"))])
+    for hdu, done in zip(hdus, ("read out", "flat divided"), strict=True):
+        hdu.header["HISTORY"] = done
+    hdus.writeto(tmp_path / "a.fits")
+    history = one(tmp_path / "a.fits", unit="adu").header["HISTORY"]
+    assert list(history) == ["flat divided", "read out"]
+
+
 def test_images_by_their_older_name(tmp_path):
     """As the IUE archive called them before IMAGE was agreed upon; astropy reads them too."""
     image = image_bytes(np.full((2, 3), 7, "i2"), extension=True)

@@ -106,6 +106,15 @@ def test_a_row_takes_no_more_than_is_said_of_its_tile(tmp_path, codec, kind, lev
     assert peak < frame.held_bytes + BESIDE
 
 
+def test_a_mask_in_tiles_takes_their_memory_too(tmp_path):
+    bits = (NOISE % 7 == 0).astype("i2")
+    mask = fits.CompImageHDU(bits, compression_type="GZIP_1", tile_shape=bits.shape, name="DQ")
+    fits.HDUList([fits.PrimaryHDU(NOISE), mask]).writeto(tmp_path / "a.fits")
+    (frame,) = open_frames(tmp_path / "a.fits", unit="adu")
+    assert frame.held_bytes == frame.mask.held_bytes > bits.nbytes
+    np.testing.assert_array_equal(frame.read(0, 50).mask, bits != 0)
+
+
 @pytest.mark.parametrize(("tile", "rows"), [((50, 300), 9), ((20, 128), 45)])
 def test_a_stream_of_more_rows_than_its_tile(tmp_path, tile, rows):
     path = written(tmp_path / "a.fits", tile)

@@ -33,7 +33,7 @@ def test_no_file_that_arguments_name_is_replaced(tmp_path, how):
     assert target.read_bytes() == b"mine"
 
 
-@pytest.mark.parametrize("what", ["data", "mask"])
+@pytest.mark.parametrize("what", ["data", "mask", "weight", "variance"])
 def test_no_file_that_frames_are_read_from_is_replaced(tmp_path, what):
     files = [tmp_path / f"{name}.fits" for name in ("a", "b", "m")]
     for file in files:
@@ -42,7 +42,8 @@ def test_no_file_that_frames_are_read_from_is_replaced(tmp_path, what):
     before = target.read_bytes()
     link = tmp_path / "link.fits"
     link.symlink_to(target)
-    frames = [Image(str(files[0]), mask=str(files[2])), str(files[1])]
+    beside = "mask" if what == "data" else what
+    frames = [Image(str(files[0]), **{beside: str(files[2])}), str(files[1])]
     for path in (target, link):
         with pytest.raises(FrameError, match=rf"{target.name}: expected another output"):
             stack(frames, unit="adu", outputs=ToFile(path, overwrite=True))

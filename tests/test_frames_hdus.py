@@ -334,9 +334,8 @@ def test_images_by_their_older_name(tmp_path):
 
 def test_an_image_behind_random_groups(tmp_path):
     """They have NAXIS1 = 0, and data all the same (FITS standard 4.0, section 6)."""
-    groups = fits.GroupsHDU(
-        fits.GroupData(np.ones((50, 3, 4), "f4"), bitpix=-32, parnames=["U"], pardata=[np.ones(50)])
-    )
+    data = np.ones((50, 30, 40), "f4")
+    groups = fits.GroupsHDU(fits.GroupData(data, bitpix=-32, parnames=["U"], pardata=[np.ones(50)]))
     image = fits.ImageHDU(np.full((2, 3), 7, "f4"))
     fits.HDUList([groups, image]).writeto(tmp_path / "a.fits")
     frame = one(tmp_path / "a.fits", unit="adu")

@@ -1,0 +1,86 @@
+"""What the command line says where a run ends badly, and how little where it is to be quiet."""
+
+import errno
+import os
+import signal
+import sys
+
+import click
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from gpustack import stack
+from gpustack.cli import cli, main
+from gpustack.cli_shown import loudness_options, summary, tell, warn
+from gpustack.errors import GpustackWarning
+
+
+@pytest.fixture
+def ends(monkeypatch):
+    """A command that ends in an error; the exit code."""
+
+    def run(error):
+        def fail(**_):
+            raise error
+
+        monkeypatch.setattr(sys, "argv", ["gpustack"])
+        monkeypatch.setattr(signal, "signal", lambda *_: None)
+        monkeypatch.setattr(cli, "main", fail)
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return ended.value.code
+
+    return run
+
+
+@pytest.mark.parametrize(("text", "said"), [((), "out of memory"), (("of all",), "of all")])
+def test_memory_that_runs_out_is_told_of(ends, capsys, text, said):
+    assert ends(MemoryError(*text)) == 3
+    assert capsys.readouterr().err == f"gpustack: {said}\n"
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
+def test_no_room_for_what_is_said(ends, capsys, number):
+    error = os.strerror(number)
+    assert ends(OSError(number, error)) == 3
+    assert capsys.readouterr().err == f"gpustack: expected room to write, got: {error}\n"
+
+
+def test_other_errors_of_the_system_are_not_taken_for_that(ends):
+    with pytest.raises(OSError, match="broken"):
+        ends(OSError(errno.EIO, "broken"))
+
+
+@pytest.mark.parametrize(
+    ("words", "terminal", "said"),
+    [
+        ([], False, "gpustack: warning: hot\n"),
+        ([], True, "gpustack: warning: hot\ndone\n"),
+        (["-v"], False, "gpustack: warning: hot\ndone\n"),
+        (["-q"], False, ""),
+        (["-q"], True, ""),
+    ],
+)
+def test_what_is_said_of_a_run(monkeypatch, words, terminal, said):
+    @click.command
+    @loudness_options
+    def command():
+        monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal)
+        warn(UserWarning("hot"))
+        tell("done")
+
+    monkeypatch.delitem(sys.modules, "tqdm", raising=False)  # above whose bars lines are written
+    assert CliRunner().invoke(command, words).stderr == said
+
+
+def test_the_summary_counts(tmp_path):
+    cube = np.ones((4, 20, 50))
+    cube[3, :, :10] = 9
+    few = stack(cube, "range:high=5")  # 200 of 4000 samples
+    line = summary(few, tmp_path / "a.fits", 2.0)
+    assert "a.fits: 4 frames of 50 x 20, " in line
+    assert line.endswith("; 5% of samples rejected; 2.0 s, 0 Mpx/s")
+    with pytest.warns(GpustackWarning, match="only one frame"):
+        alone = stack(cube[:1])
+    assert "a.fits: 1 frame of 50 x 20, " in summary(alone, tmp_path / "a.fits", 1.0)

@@ -138,19 +138,27 @@ def _empty(frames: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _powerless(recipe: Recipe, n: int) -> Iterator[str]:
-    """Clips that cannot reject a lone outlier, however far out, among `n` samples."""
+    """Clips that reject nothing of `n` samples, or no lone outlier, however far out."""
     for clip in recipe.clips:
-        if isinstance(clip, ESDClip):
+        if getattr(clip, "keep", 0) >= n:
+            yield f"{clip}: keeps {n} frames, which are all"
+        elif isinstance(clip, (ESDClip, LinearFitClip)) and n < 3:
+            yield f"{clip}: rejects nothing of {n} frames, which are too few"
+        elif isinstance(clip, ESDClip):
             if clip.most(n) < 1:
-                yield f"{clip}: of {n} frames none may be rejected; use a larger share of outliers"
-            continue
-        farthest, unit, use = _farthest(clip, n)
-        threshold = min((t for t in _thresholds(clip) if t is not None), default=0.0)
-        if threshold >= farthest:
-            yield (
-                f"{clip}: a lone outlier among {n} frames, however far out, is no more than "
-                f"{farthest:.2g} {unit} out and is not rejected; use {use}"
-            )
+                yield f"{clip}: rejects nothing of {n} frames; use a larger share of outliers"
+        else:
+            yield from _out_of_reach(clip, n)
+
+
+def _out_of_reach(clip: Clip, n: int) -> Iterator[str]:
+    farthest, unit, use = _farthest(clip, n)
+    threshold = min((t for t in _thresholds(clip) if t is not None), default=0.0)
+    if threshold >= farthest:
+        yield (
+            f"{clip}: a lone outlier among {n} frames, however far out, is no more than "
+            f"{farthest:.2g} {unit} out and is not rejected; use {use}"
+        )
 
 
 def _thresholds(clip: Clip) -> Iterator[float | None]:
@@ -170,19 +178,21 @@ def _farthest(clip: Clip, n: int) -> tuple[float, str, str]:
         return math.sqrt(n), "standard deviations", use
     if not isinstance(clip, SigmaClip) or clip.spread != "std":
         return math.inf, "", ""
-    farthest = math.sqrt(n - 1) if clip.center == "mean" else n / math.sqrt(n - 1)
-    if clip.about == "center" and clip.center != "mean":
+    is_mean = clip.center == "mean" or n == 2
+    farthest = math.sqrt(n - 1) if is_mean else n / math.sqrt(n - 1)
+    if clip.about == "center" and not is_mean:
         farthest = math.sqrt(n)
     farthest *= math.sqrt(max(n - clip.ddof, 0) / n)
     return farthest, "standard deviations", f"spread=mad_std, {use}"
 
 
 def _farthest_from_line(n: int) -> float:
-    """Of a line through the samples by rank, with the far one at the end."""
-    if n < 3:
-        return 0.0
+    """Of a line through the samples by rank, with the far one at the end.
+
+    The scatter of the others has it reach that or not; only above it nothing is.
+    """
     middle = (n - 1) / 2
     squares = n * (n * n - 1) / 12  # of all ranks about the middle one
     pulled = [1 / n + (rank - middle) * middle / squares for rank in range(n)]
     pulled[-1] -= 1
-    return n * abs(pulled[-1]) / sum(map(abs, pulled))
+    return (1 + 1e-9) * n * abs(pulled[-1]) / sum(map(abs, pulled))

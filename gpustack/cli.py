@@ -23,7 +23,6 @@ from gpustack.cli_shown import (
     listening,
     loudness_options,
     progress_bar,
-    said_if_possible,
     say,
     show_version,
     summary,
@@ -226,11 +225,11 @@ def replay(report: Path, output: Path | None, overwrite: bool) -> None:
     with progress_bar(sys.stderr) as progress:
         done = make_again(report, output, overwrite=overwrite, progress=progress)
     for line in done.notes:
-        click.echo(f"gpustack: note: {line}", err=True)
+        say(f"gpustack: note: {line}")
     for line in done.differences:
-        click.echo(f"gpustack: {line}", err=True)
+        say(f"gpustack: {line}")
     if not done.verdict:
-        click.echo(f"gpustack: {done.output}: not made, as inputs are not the same", err=True)
+        say(f"gpustack: {done.output}: not made, as inputs are not the same")
     if done.differences:
         raise SystemExit(NOT_SAME)
     click.echo(f"{done.output}: {done.verdict}")
@@ -254,7 +253,7 @@ def replay(report: Path, output: Path | None, overwrite: bool) -> None:
 @maps_option
 @click.option(
     "--pattern",
-    default="*.f[it]*",
+    default="*.f[it][ts]*",
     show_default=True,
     help="Names of the files that are frames, in capitals too.",
 )
@@ -382,8 +381,7 @@ def main() -> None:
         try:
             cli.main(prog_name="gpustack", standalone_mode=False)
         except click.ClickException as err:
-            with said_if_possible():
-                err.show()
+            err.show()
             sys.exit(err.exit_code)
         except (click.Abort, KeyboardInterrupt):
             say("gpustack: interrupted")

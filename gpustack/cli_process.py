@@ -2,16 +2,18 @@
 
 import atexit
 import gc
+import io
 import os
 import signal
 import sys
 from importlib import import_module
-from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 #: That the terminal has gone ends a run as SIGTERM does; Windows does not know it.
 _ENDING = ("SIGINT", "SIGTERM", "SIGHUP")
 _SIGNALS = tuple(getattr(signal, name) for name in _ENDING if hasattr(signal, name))
+
+_STDERR = 2
 
 #: Objects that Python makes before it looks for garbage. A command makes 120,000 as modules load,
 #: all of which stay: to look for garbage among them, also in the end, took a quarter of a start.
@@ -24,10 +26,39 @@ def begin() -> None:
         # As a shell has it in the background, and nohup.
         if signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, _leave)
-    if sys.stderr is None:  # it is closed; nobody wants to hear
-        sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115 - for as long as the process runs
+    _listen_or_not()
     gc.set_threshold(GARBAGE)
     atexit.register(gc.freeze)
+
+
+def _listen_or_not() -> None:
+    """Have it be no error of a run that nobody can hear: stderr is closed, or its disk is full."""
+    given: TextIO | None = sys.stderr
+    if given is None:
+        # So that no file which is opened later is where others write their errors.
+        nowhere = os.open(os.devnull, os.O_RDWR)
+        os.dup2(nowhere, _STDERR)
+        if nowhere > _STDERR:
+            os.close(nowhere)
+    elif given.isatty() or given is not sys.__stderr__:
+        return
+    sys.stderr = io.TextIOWrapper(
+        io.BufferedWriter(_Unheard(_STDERR, "w", closefd=False)),
+        encoding=getattr(given, "encoding", None),
+        errors="backslashreplace",
+        line_buffering=True,
+    )
+
+
+class _Unheard(io.FileIO):
+    """What cannot be written there is as good as written."""
+
+    def write(self, data: Any, /) -> int:
+        """Write it, if that can be."""
+        try:
+            return super().write(data)
+        except OSError:
+            return len(data)
 
 
 def load_fits() -> None:

@@ -119,38 +119,24 @@ def _listen(loud: Loudness, context: click.Context) -> None:
 
 def say(line: str) -> None:
     """Write a line on stderr, above a bar that is drawn there."""
-    with said_if_possible():
-        if "tqdm" in sys.modules:
-            from tqdm import tqdm
+    if "tqdm" in sys.modules:
+        from tqdm import tqdm
 
-            tqdm.write(line, file=sys.stderr)
-        else:
-            click.echo(line, err=True)
-
-
-@contextmanager
-def said_if_possible() -> Iterator[None]:
-    """Within it, that stderr cannot be written is no error: a run is for its result."""
-    try:
-        yield
-    except OSError:
-        _drop(sys.stderr)
+        tqdm.write(line, file=sys.stderr)
+    else:
+        click.echo(line, err=True)
 
 
 def unwritten(err: OSError) -> bool:
     """Whether there is no room for what is said, on stdout; what waits to be written is dropped."""
     if err.errno not in _NO_ROOM:
         return False
-    _drop(sys.stdout)
-    return True
-
-
-def _drop(stream: TextIO) -> None:
-    """Have what waits to be written, and what follows, go nowhere: Python writes it as it ends."""
     with suppress(OSError, ValueError):
-        stream.flush()
+        sys.stdout.flush()
+    # Else Python fails once more as it ends.
     with Path(os.devnull).open("wb") as nowhere, suppress(OSError, ValueError):
-        os.dup2(nowhere.fileno(), stream.fileno())
+        os.dup2(nowhere.fileno(), sys.stdout.fileno())
+    return True
 
 
 def warn(message: Warning | str, *where: Any, **more: Any) -> None:

@@ -1,9 +1,12 @@
 """A folder that frames arrive in, stacked anew as often as some do."""
 
+import fnmatch
+import os
 import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -89,9 +92,15 @@ class Arrivals:
         return bool(self._bad or self._unlike)
 
     def _named(self) -> Iterator[Path]:
-        for path in sorted(self.folder.glob(_any_case(self.pattern))):
-            if not path.name.startswith("."):
+        matches = re.compile(fnmatch.translate(self.pattern), re.IGNORECASE).match
+        for path in sorted(self._there()):
+            if matches(path.name) and not path.name.startswith("."):
                 yield path
+
+    def _there(self) -> Iterator[Path]:
+        """All that is in the folder; nothing where that is gone for the moment."""
+        with suppress(FileNotFoundError):
+            yield from self.folder.iterdir()
 
     def _is_apart(self, path: Path) -> bool:
         """Whether it is the output, by whatever name: a link, or by ``folder/../folder``."""
@@ -159,18 +168,6 @@ class Arrivals:
             self._whole[path] = stamp
 
 
-def _any_case(pattern: str) -> str:
-    """A glob that takes capitals and small letters for the same, as cameras write either."""
-    return re.sub(r"\[(!?)([^]]+)\]|([A-Za-z])", _either_case, pattern)
-
-
-def _either_case(found: re.Match[str]) -> str:
-    """A letter, or a choice of characters, with their capitals or small letters."""
-    other, choice, letter = found.groups(default="")
-    some = choice or letter
-    return f"[{other}{some}{some.swapcase()}]"
-
-
 def _is_result(path: Path) -> bool:
     """Whether gpustack made the image in a file."""
     try:
@@ -204,10 +201,13 @@ def watch(
     Raises
     ------
     InputError
-        Where there is no such folder, or the output would replace a frame.
+        Where there is no such folder, the pattern is one of folders, or the output would replace a
+        frame.
     """
     if not arrivals.folder.is_dir():
         raise InputError(f"watch: expected a folder, got {arrivals.folder}")
+    if not arrivals.pattern or {"/", os.sep} & set(arrivals.pattern):
+        raise InputError(f"watch: expected a pattern of names, got {arrivals.pattern!r}")
     arrivals.check_apart()
     done: list[str] = []
     while stop_after is None or len(done) < stop_after:

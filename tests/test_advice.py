@@ -102,19 +102,21 @@ def test_a_clip_that_can_reject_nothing_warns(cube):
     stack(cube, SigmaClip(2.9, 2.9))
 
 
-@pytest.mark.parametrize("n", [3, 5, 10])
+@pytest.mark.parametrize("n", [2, 3, 5, 10])
 @pytest.mark.parametrize("center", ["mean", "median", "trimmed_mean"])
 @pytest.mark.parametrize("ddof", [0, 1])
 @pytest.mark.parametrize("about", ["mean", "center"])
 def test_no_outlier_is_further_out_than_the_warning_says(n, center, ddof, about):
     planes = [np.full((2, 2), i) for i in (*range(n - 1), 1e9)]
-    farthest = (n - 1) ** 0.5 if center == "mean" else n / (n - 1) ** 0.5
-    if about == "center" and center != "mean":
+    is_mean = center == "mean" or n == 2
+    farthest = (n - 1) ** 0.5 if is_mean else n / (n - 1) ** 0.5
+    if about == "center" and not is_mean:
         farthest = n**0.5
     farthest *= ((n - ddof) / n) ** 0.5
     way = {"center": center, "ddof": ddof, "about": about}
     inside = SigmaClip(farthest * 0.999, farthest * 0.999, maxiters=1, **way)
-    assert stack(planes, inside).high.all()
+    if n > 2:  # of two both are out as far
+        assert stack(planes, inside).high.all()
     outside = SigmaClip(farthest * 1.001, farthest * 1.001, **way)
     with pytest.warns(GpustackWarning, match=f"a lone outlier among {n} frames"):
         assert not stack(planes, outside).high.any()
@@ -127,14 +129,22 @@ def test_lone_outliers_that_pull_a_line_are_told_of():
     assert stack(planes(14), LinearFitClip()).high == 1
     with pytest.warns(GpustackWarning, match="13 frames, .* 4.7 mean distances from the line out"):
         assert stack(planes(13), LinearFitClip()).high == 0
-    with pytest.warns(GpustackWarning, match="no more than 0 mean distances"):
+    with pytest.warns(GpustackWarning, match="nothing of 2 frames, which are too few"):
         assert stack(planes(2), LinearFitClip()).high == 0
+    stack(planes(6), LinearFitClip(2, 2))  # 2 at most, but for rounding and the scatter of others
+
+
+def test_clips_that_keep_all_are_told_of(cube):
+    cube[0] += 1e9
+    assert stack(cube, SigmaClip(2, 2, spread="mad_std", keep=8)).high.all()
+    with pytest.warns(GpustackWarning, match="keeps 9 frames, which are all"):
+        assert not stack(cube, SigmaClip(2, 2, spread="mad_std", keep=9)).high.any()
 
 
 def test_a_share_of_outliers_that_is_less_than_a_sample_is_told_of(cube):
     cube[0] += 1e9
     assert stack(cube[:4], ESDClip()).high.all()
-    with pytest.warns(GpustackWarning, match="of 3 frames none may be rejected"):
+    with pytest.warns(GpustackWarning, match="nothing of 3 frames; use a larger share"):
         assert not stack(cube[:3], ESDClip()).high.any()
 
 

@@ -254,6 +254,7 @@ def test_coordinates_that_nobody_solved_are_warned_of(tmp_path, align):
     for i in range(3):
         header.update({"CRPIX1": 5.0, "CRPIX2": 5.0, "CRVAL1": 10 + 2e-4 * i, "CRVAL2": 5.0})
         fits.writeto(tmp_path / f"f{i}.fits", np.ones((10, 12), "f4"), header)
-    text = r"f0.fits and 2 more frames: world coordinates without CD or CDELT.* are they solved\?"
-    with pytest.warns(GpustackWarning, match=text):
+    text = r"f0.fits and 2 more: world coordinates without CD or CDELT.* are they solved\?"
+    with pytest.warns(GpustackWarning, match=text) as said:
         stack(tmp_path / "f?.fits", align=align)
+    assert said[0].filename == __file__

@@ -90,6 +90,13 @@ def test_a_function_never_changes_what_is_known_without_it():
     assert np.isnan(result.uncertainty.array).all()
 
 
+def plain_median(array, axis):
+    """As a function that numba has compiled: it takes no masked array."""
+    if type(array) is not np.ndarray:
+        raise TypeError(type(array))
+    return np.nanmedian(array, axis=axis)
+
+
 @pytest.mark.parametrize(
     ("center", "spread"),
     [
@@ -97,8 +104,10 @@ def test_a_function_never_changes_what_is_known_without_it():
         (lambda array, axis: np.ma.median(array, axis=axis), mad_std),
         (lambda array, axis: np.median(array, axis=axis), "mad_std"),
         (lambda array, axis: bottleneck.nanmedian(array, axis=axis), mad_std),
+        (lambda array, axis: np.partition(array, 2, axis=axis)[2], "mad_std"),
+        (plain_median, "mad_std"),
     ],
-    ids=["biweight", "numpy.ma", "numpy", "bottleneck"],
+    ids=["biweight", "numpy.ma", "numpy", "bottleneck", "partition", "plain"],
 )
 def test_functions_of_sigma_clips_leave_out_masked_samples(center, spread):
     combiner = Combiner(column(10, 11, 9, 10, 12, 500, 1e6, masked=[0, 6]))

@@ -138,3 +138,11 @@ DERIVED = {
 def test_what_is_made_of_it_leaves_out_the_same(function, image):
     expected = function(image.data[~image.mask])
     assert function(MaskedImage.of(image)) == pytest.approx(expected, rel=ROUNDING)
+
+
+def test_a_range_may_have_a_place_to_go():
+    image = MaskedImage([[1.0, 99, 3], [4, 8, 6]], [[0, 1, 0], [0, 0, 0]])
+    out = np.empty(3)
+    assert np.ptp(image, axis=0, out=out) is out
+    assert out.tolist() == [3, 0, 3]
+    assert np.ptp(image) == 7

@@ -1,5 +1,7 @@
 """Numbers of frames that are not there, or cannot be used: errors name the frame or the file."""
 
+import sys
+
 import numpy as np
 import pytest
 from astropy.io import fits
@@ -7,6 +9,7 @@ from astropy.nddata import CCDData
 
 from gpustack import Noise, RangeClip, Statistic, stack
 from gpustack.errors import FrameError, GpustackWarning, RecipeError
+from gpustack.frames.sections import read_rows
 
 SHAPE = (12, 10)
 
@@ -182,6 +185,26 @@ def test_a_frame_without_any_sample_has_none_in_the_region_either():
         result = stack(planes, scale=Statistic("median", "[1:3,*]"))
     level = [np.median(plane[:, :3]) for plane in planes]
     assert result.recipe.scale == (1, 1, level[0] / level[2])
+
+
+def test_only_a_frame_without_a_sample_in_the_region_is_looked_at_as_a_whole(monkeypatch):
+    planes, looks = sky(3), []
+    planes[1] = np.nan
+    module = sys.modules["gpustack.normalize.survey"]  # the package has a function of that name
+    monkeypatch.setattr(module, "AT_ONCE", 3 * SHAPE[1])
+
+    def looked(frame, *rows):
+        looks.append((frame.name, *rows))
+        return read_rows(frame, *rows)
+
+    monkeypatch.setattr(module, "read_rows", looked)
+    for place in (None, (4, 5)):
+        if place:
+            planes[1][place] = 100
+        with pytest.raises(RecipeError) if place else pytest.warns(GpustackWarning):
+            stack(planes, scale=Statistic("median", "[1:3,*]"))
+    whole = [("frame 1", start, start + 3) for start in (0, 3, 6, 9)]
+    assert looks == whole + whole[:2]
 
 
 def test_functions_do_not_see_what_a_leading_range_clip_rejects():

@@ -27,7 +27,7 @@ def write(path, seed=0, shape=(20, 30)):
     return path
 
 
-def arrivals(folder, pattern="*.f[it]*", **more):
+def arrivals(folder, pattern="*.f[it][ts]*", **more):
     opening = {"hdu": None, "unit": None, "flags": None}
     return Arrivals(folder, pattern, folder / "out.fits", opening, **more)
 
@@ -39,13 +39,16 @@ def names(paths):
 @pytest.mark.parametrize(
     ("pattern", "there"),
     [
-        ("*.f[it]*", ["A.FIT", "a1.fits", "b.FITS", "c.fts", "d.fits.gz"]),
-        ("[!A]*.Fit*", ["b.FITS", "d.fits.gz"]),
+        ("*.f[it][ts]*", ["A.FIT", "a1.fits", "b.FITS", "c.fts", "d.fits.gz", "É.fit"]),
+        ("[!A]*.Fit*", ["b.FITS", "d.fits.gz", "É.fit"]),
         ("a?.fits", ["a1.fits"]),
+        ("[!]1a]*.fit", ["É.fit"]),
+        ("é.FIT", ["É.fit"]),
     ],
 )
 def test_names_match_in_capitals_too(tmp_path, pattern, there):
-    for name in ("A.FIT", "a1.fits", "b.FITS", "c.fts", "d.fits.gz", "e.txt", "fits"):
+    frames = ["A.FIT", "a1.fits", "b.FITS", "c.fts", "d.fits.gz", "É.fit"]
+    for name in (*frames, "e.fig", "f.final.png", "g.first.txt", "fits"):
         write(tmp_path / name)
     watched = arrivals(tmp_path, pattern)
     watched.look()

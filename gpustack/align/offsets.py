@@ -127,7 +127,7 @@ def _tell(frames: Sequence[Frame], found: Found, rounded: dict[int, tuple[int, i
 
 def _round(place: Any) -> tuple[int, int]:
     """Halves away from 0, as IRAF does; what rounding errors left of a half is one."""
-    y, x = (_away_from_0(abs(round(v, 6))) * (1 if v > 0 else -1) for v in place)
+    y, x = (_away_from_0(abs(round(float(v), 6))) * (1 if v > 0 else -1) for v in place)
     return y, x
 
 

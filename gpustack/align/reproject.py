@@ -49,7 +49,7 @@ def reproject_frames(frames: Sequence[Frame], how: Reproject, *, room: float | N
             f"align {how}: expected a frame with a celestial WCS, got none of {len(frames)}; "
             f"{frames[0].name}: {faults[0]}"
         )
-    warn_unscaled(usable)
+    warn_unscaled(usable, stacklevel=5)
     grid = choose_grid(usable, how, room)
     how_to = Resampling(how.method, how.order, how.flux)
     placed: list[Frame] = []

@@ -31,7 +31,7 @@ def places_on_sky(frames: Sequence[Frame]) -> list[Place | str]:
     GpustackWarning
         Where corners lie otherwise by more than `MOST`: a shift alone does not align the frames.
     """
-    warn_unscaled(frames)
+    warn_unscaled(frames, stacklevel=7)
     lacking = [lack(frame.coordinates.wcs) for frame in frames]
     places: list[Place | str] = list(lacking)
     if "" not in lacking:
@@ -47,7 +47,7 @@ def places_on_sky(frames: Sequence[Frame]) -> list[Place | str]:
     return places
 
 
-def warn_unscaled(frames: Sequence[Frame]) -> None:
+def warn_unscaled(frames: Sequence[Frame], stacklevel: int) -> None:
     """Warn of coordinates in which a pixel is one degree: so FITS has those without CD and CDELT.
 
     A frame that nobody solved, with where the telescope was told to look, is such a one.
@@ -61,12 +61,12 @@ def warn_unscaled(frames: Sequence[Frame]) -> None:
         and np.array_equal(wcs.pixel_scale_matrix, np.eye(2))
     ]
     if names:
-        more = f" and {len(names) - 1} more frames" if len(names) > 1 else ""
+        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
         warnings.warn(
             f"{names[0]}{more}: world coordinates without CD or CDELT, or of one degree a pixel; "
             "are they solved?",
             GpustackWarning,
-            stacklevel=7,
+            stacklevel=stacklevel,
         )
 
 

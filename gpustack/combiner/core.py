@@ -171,7 +171,8 @@ class Combiner(Holdings):
         func : {"mean", "median"} or callable
             The centre. Functions such as `numpy.ma.median` are recognised; any other is
             called as ``func(array, axis=0)`` with a masked array, NaN under its mask, in which
-            rejected and invalid samples are masked. A pixel for which it gives no number
+            rejected and invalid samples are masked; or, where it raises TypeError for
+            that, with an array in which they are NaN. A pixel for which it gives no number
             rejects nothing, and is warned of.
         dev_func : {"std", "mad_std"} or callable
             The spread, likewise. ``"std"`` is that about the mean, divided by n.

@@ -82,7 +82,7 @@ class Recorder:
         values[~np.isfinite(values)] = np.nan
         for passes in count(1):
             seen = MaskedImage(values, np.isnan(values))
-            middle, width = (call(skips_nan(what), seen) for what in (center, spread))
+            middle, width = (_called(skips_nan(what), seen) for what in (center, spread))
             if passes == 1:
                 _tell_undefined(seen, middle, width)
             outside = np.zeros(values.shape, bool)
@@ -174,14 +174,26 @@ class Recorder:
             self.clips = []
 
 
+def _called(function: Statistic, seen: MaskedImage) -> NDArray[Any]:
+    """What a function says of masked samples, or of NaN where it takes no masked arrays.
+
+    Such are those that numba has compiled.
+    """
+    try:
+        return call(function, seen)
+    except TypeError:
+        return call(function, nan_filled(seen))
+
+
 def _tell_undefined(seen: Masked, middle: NDArray[Any], width: NDArray[Any]) -> None:
     """Warn where a function of the user has no number for pixels that have two samples or more."""
-    undefined = np.isnan(middle + width) & (seen.count(axis=0) > 1)
+    several = seen.count(axis=0) > 1
+    undefined = np.isnan(middle + width) & several
     if undefined.any():
+        counts = f"{np.count_nonzero(undefined)} of {np.count_nonzero(several)}"
         warnings.warn(
-            "sigma_clipping: func or dev_func gives no number for "
-            f"{np.count_nonzero(undefined)} of {undefined.size} pixels that have samples; "
-            "nothing is rejected there",
+            f"sigma_clipping: func or dev_func gives no number for {counts} pixels that have "
+            "samples; nothing is rejected there",
             GpustackWarning,
             stacklevel=4,
         )

@@ -6,14 +6,21 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+
+def _nan_ptp(values: Any, axis: Any = None, out: Any = None, **how: Any) -> Any:
+    """`numpy.ptp` that leaves NaN out."""
+    most, least = np.nanmax(values, axis=axis, **how), np.nanmin(values, axis=axis, **how)
+    return np.subtract(most, least, out=out)
+
+
 #: Functions of numpy that do not look at masks, and those that leave NaN out.
 _SKIPPING: dict[Callable[..., Any], Callable[..., Any]] = {
     np.median: np.nanmedian,
     np.percentile: np.nanpercentile,
     np.quantile: np.nanquantile,
-    np.ptp: lambda values, *args, **kwargs: (
-        np.nanmax(values, *args, **kwargs) - np.nanmin(values, *args, **kwargs)
-    ),
+    np.ptp: _nan_ptp,
+    np.sort: np.sort,  # which have NaN last
+    np.partition: np.partition,
 }
 for _name in ("mean", "median", "sum", "std", "var", "min", "max", "percentile", "quantile"):
     _SKIPPING[getattr(np, f"nan{_name}")] = getattr(np, f"nan{_name}")

@@ -12,12 +12,11 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from gpustack.checks import check
 from gpustack.clips import RangeClip
 from gpustack.frames import Frame
 from gpustack.measures import Measure, Noise, Overlap, Role, Statistic
 from gpustack.normalize.measured import Taking
-from gpustack.normalize.survey import Key, Measured, Wanted, key_of, survey
+from gpustack.normalize.survey import Key, Measured, Wanted, survey
 from gpustack.normalize.weights import split_weights
 from gpustack.recipe import Recipe
 
@@ -36,31 +35,6 @@ PerFrame = Sequence[float] | NDArray[Any] | str | Measure | Callable[[Any], floa
 
 #: What takes statistics of frames, as `survey` does.
 Survey = Callable[[Sequence[Frame], Iterable[Wanted], Sequence[RangeClip]], dict[Key, Measured]]
-
-
-def _check_regions(
-    found: Mapping[Key, Measured],
-    frames: Sequence[Frame],
-    ranges: Sequence[RangeClip],
-    survey: Survey,
-) -> None:
-    """Raise where a region has no valid sample of a frame that has some elsewhere."""
-    blank = {
-        (f, region)
-        for (_, region), numbers in found.items()
-        for f, number in enumerate(numbers)
-        if number is None and region is not None
-    }
-    if not blank:
-        return
-    everywhere = Statistic("mean")
-    levels = survey(frames, [everywhere], ranges)[key_of(everywhere)]
-    for f, region in sorted(blank):
-        check(
-            levels[f] is None,
-            f"region {region}: expected valid samples in each frame, got none in {frames[f].name}, "
-            "which has some elsewhere",
-        )
 
 
 def resolve(
@@ -97,7 +71,6 @@ def resolve(
     }
     wanted = [value for value in stated.values() if isinstance(value, (Statistic, Noise))]
     found = survey(frames, wanted, recipe.raw_ranges) if wanted else {}
-    _check_regions(found, frames, recipe.raw_ranges, survey)
     taking = Taking(frames, recipe.raw_ranges, found)
     scale_first = isinstance(stated["zero"], (Statistic, Overlap))
     order: tuple[Role, ...] = ("scale", "zero") if scale_first else ("zero", "scale")

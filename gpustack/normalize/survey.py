@@ -1,14 +1,17 @@
 """The survey: all statistics that a stack wants of its frames, each frame read once."""
 
+import math
 from collections.abc import Callable, Container, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gpustack.align.base import AbsentFrame
+from gpustack.checks import check
 from gpustack.clips import RangeClip
 from gpustack.frames import Frame
-from gpustack.frames.sections import read_section
+from gpustack.frames.sections import AT_ONCE, read_rows, read_section
 from gpustack.measures import Noise, Statistic, section
 from gpustack.normalize import statistics
 
@@ -43,7 +46,8 @@ def survey(
     Raises
     ------
     RecipeError
-        Where a region is not inside of the frames.
+        Where a region is not inside of the frames, or has no valid sample of a frame that has some
+        elsewhere.
     FrameError
         Where a frame is on a device, or can no longer be read.
     """
@@ -54,6 +58,8 @@ def survey(
         for region, slices in regions.items():
             values, invalid = read_section(frame, slices)
             leave_out(values, invalid, ranges)
+            if region is not None and invalid.all():
+                _check_empty(frame, region, ranges)
             kinds = [kind for kind, where in wanted if where == region]
             for kind, number in _measure(values, invalid, kinds).items():
                 found[kind, region].append(number)
@@ -70,6 +76,21 @@ def leave_out(
             invalid |= values < np.float64(clip.low)
         if clip.high is not None:
             invalid |= values > np.float64(clip.high)
+
+
+def _check_empty(frame: Frame, region: str, ranges: Sequence[RangeClip]) -> None:
+    """Raise where a frame without a valid sample in a region has one: it would not be measured."""
+    if isinstance(frame, AbsentFrame):
+        return
+    rows, step = math.prod(frame.shape[:-1]), max(1, AT_ONCE // frame.shape[-1])
+    for start in range(0, rows, step):
+        values, invalid = read_rows(frame, start, min(start + step, rows))
+        leave_out(values, invalid, ranges)
+        check(
+            bool(invalid.all()),
+            f"region {region}: expected valid samples in each frame, got none in {frame.name}, "
+            "which has some elsewhere; give a region that all frames have, or numbers",
+        )
 
 
 def _measure(

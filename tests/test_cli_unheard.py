@@ -1,0 +1,57 @@
+"""Runs of the command line where nobody can hear: stderr is closed, or its disk full."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from astropy.io import fits
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A folder with a frame, and in it."""
+    fits.writeto(tmp_path / "m0.fits", np.ones((5, 4), "f4"), fits.Header({"BUNIT": "adu"}))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+@pytest.mark.parametrize("where", ["2>/dev/full", "2>&-"])
+@pytest.mark.parametrize(("name", "code"), [("m0.fits", 0), ("none.fits", 2)])
+def test_nobody_who_listens_is_no_fault_of_a_run(folder, where, name, code):
+    line = f'"{sys.executable}" -m gpustack.cli combine m0.fits {name} -v -o out.fits {where}'
+    done = subprocess.run(["sh", "-c", line], check=False)
+    assert done.returncode == code
+    assert Path("out.fits").exists() == (code == 0)
+
+
+def test_where_nobody_listens_files_are_no_stderr(folder):
+    # With stdin closed too, the next file that is opened would have its number.
+    text = """
+import os, sys
+from gpustack.cli_process import begin
+begin()
+with open("m0.fits", "rb") as file:
+    assert file.fileno() > 2, file.fileno()
+print("unheard", file=sys.stderr)
+os.write(2, b"unheard")
+"""
+    done = subprocess.run(["sh", "-c", f"\"{sys.executable}\" -c '{text}' 0<&- 2>&-"], check=False)
+    assert done.returncode == 0
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_an_interrupt_that_nobody_hears_is_one(folder):
+    text = """
+import os, signal
+from gpustack import cli, engine
+engine.stack = lambda *args, **more: os.kill(os.getpid(), signal.SIGINT)
+import sys
+sys.argv[1:] = ["combine", "m0.fits", "-o", "out.fits"]
+cli.main()
+"""
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run([sys.executable, "-c", text], stderr=full, check=False)
+    assert done.returncode == 130

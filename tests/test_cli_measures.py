@@ -119,18 +119,8 @@ def test_options_that_add_up(folder):
     hdus = [fits.PrimaryHDU(np.ones((12, 10)), fits.Header({"BUNIT": "adu"}))]
     fits.HDUList([*hdus, fits.ImageHDU(bits, name="DQ")]).writeto("dq.fits")
     words = ["combine", "dq.fits", "dq.fits", "dq.fits", "-o", "out.fits"]
-    words += [
-        "--bad-bits",
-        "1",
-        "--bad-bits",
-        "4",
-        "--maps",
-        "count, low",
-        "--maps",
-        "",
-        "--maps",
-        "sigma",
-    ]
+    words += ["--bad-bits", "1", "--bad-bits", "4"]
+    words += ["--maps", "count, low", "--maps", "", "--maps", "sigma"]
     words += ["--clip", "range:low=0, high=9"]
     with pytest.warns(GpustackWarning, match="given 3 times"):
         assert CliRunner().invoke(cli, words).exit_code == 0

@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from threading import Barrier, Event
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import pytest
 from astropy.io import fits
@@ -145,6 +146,11 @@ def test_a_closed_client_is_refused(client):
     client.close()
     with pytest.raises(ClusterError, match="client: expected one that is connected, got a closed"):
         stack(FRAMES, client=client)
+
+
+def test_a_client_for_coroutines_is_refused():
+    with pytest.raises(InputError, match="client: expected one that waits, got one of asynch"):
+        stack(FRAMES, client=Mock(spec=Client, asynchronous=True))
 
 
 def test_workers_are_not_waited_for_longer_than_dask_is_told(client, monkeypatch):

@@ -223,6 +223,16 @@ def test_blocks_of_another_shape_than_a_dask_array_says_are_refused(client, inde
         stack(lying, client=client, **how)
 
 
+@pytest.mark.parametrize("how", [{}, {"scale": "median"}], ids=["rows", "statistics"])
+def test_blocks_with_more_digits_than_a_dask_array_says_are_refused(client, how):
+    honest = da.ones((3, 8, 9), chunks=(3, 2, 9), dtype="f4")
+    lying = honest.map_blocks(lambda block: block * np.float64(1.5), dtype="f4")
+    with pytest.raises(FrameError, match=r"expected float32, as it .* block of float64: .*dtype="):
+        stack(lying, client=client, **how)
+    fewer = honest.map_blocks(lambda block: block * np.float32(1.5), dtype="f8")
+    assert (stack(fewer, client=client, **how).data == 1.5).all()
+
+
 @pytest.mark.parametrize(
     ("how", "what"), [({}, r"rows \d:\d"), ({"scale": "median"}, r"frame \d")], ids=["rows", "one"]
 )

@@ -156,7 +156,8 @@ class Cluster:
             yield f, tasks.measure_frame, (together, f, wanted, ranges, self._limit, *block)
 
     def _plane(self, f: int) -> tuple[tasks.Promised, Any]:
-        return tasks.Promised(self._far(f), self._array.shape[1:]), plane_of(self._array, f)
+        promised = tasks.Promised(self._far(f), self._array.shape[1:], self._array.dtype)
+        return promised, plane_of(self._array, f)
 
     def _far(self, what: Band | int) -> str:
         """What rows or a frame of a dask array are called; nothing where there is none."""
@@ -242,7 +243,8 @@ class Cluster:
             return band, tasks.make_rows, (work, band.start, band.stop)
         around = halo(source, recipe, band)
         n, top, width = len(self._array), around.start, self._array.shape[-1]
-        promised = tasks.Promised(self._far(around), (n, around.rows, width))
+        shape = n, around.rows, width
+        promised = tasks.Promised(self._far(around), shape, self._array.dtype)
         block = promised, block_of(self._array, around)
         return band, tasks.make_rows, (work, band.start - top, band.stop - top, *block)
 

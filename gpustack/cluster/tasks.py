@@ -64,10 +64,12 @@ class Promised:
     name : str
         Of which rows, or which frame, it is.
     shape : tuple of int
+    dtype : dtype
     """
 
     name: str
     shape: tuple[int, ...]
+    dtype: np.dtype[Any]
 
     def check(self, block: Any) -> None:
         """Raise where a block is another.
@@ -80,6 +82,13 @@ class Promised:
         if found != self.shape:
             raise FrameError(
                 self.name, f"expected shape {self.shape}, as it declares, got a block of {found}"
+            )
+        dtype = np.dtype(getattr(block, "dtype", object))
+        if not np.can_cast(dtype, self.dtype):  # digits would be lost without a word
+            raise FrameError(
+                self.name,
+                f"expected {self.dtype}, as it declares, got a block of {dtype}: say which by "
+                "dtype= of map_blocks or from_delayed",
             )
 
 

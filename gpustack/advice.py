@@ -145,7 +145,7 @@ def _powerless(recipe: Recipe, n: int) -> Iterator[str]:
         elif isinstance(clip, (ESDClip, LinearFitClip)) and n < 3:
             yield f"{clip}: rejects nothing of {n} frames, which are too few"
         elif isinstance(clip, ESDClip):
-            if clip.most(n) < 1:
+            if clip.outliers and clip.most(n) < 1:
                 yield f"{clip}: rejects nothing of {n} frames; use a larger share of outliers"
         else:
             yield from _out_of_reach(clip, n)

@@ -61,7 +61,7 @@ def ours(case: Case, answer: Answer, backend: str = "cpu") -> Any:
         raise ValueError(f"{case.name}: expected a case with a recipe")
     with warnings.catch_warnings():
         # A clip that cannot reject anything: the program does not either.
-        warnings.filterwarnings("ignore", ".*nothing will be rejected", GpustackWarning)
+        warnings.filterwarnings("ignore", ".*is not rejected", GpustackWarning)
         if "sigma" in answer.maps:
             recipe = replace(recipe, outputs=(*recipe.outputs, "sigma"))
         return stack(inputs(given), recipe, align=case.align, backend=backend)

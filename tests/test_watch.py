@@ -55,6 +55,14 @@ def test_names_match_in_capitals_too(tmp_path, pattern, there):
     assert names(watched.look()) == there
 
 
+@pytest.mark.parametrize("pattern", ["", "night/*.fits", "/*.fits"])
+def test_a_pattern_that_is_none_of_names(tmp_path, pattern):
+    with pytest.raises(
+        InputError, match=f"expected a pattern of names, got '{re.escape(pattern)}'"
+    ):
+        watch(arrivals(tmp_path, pattern), print)
+
+
 COMMAND = [sys.executable, "-m", "gpustack.cli", "watch", ".", "-o", "out.fits"]
 OPTIONS = ["--clip", "sigma:low=1.5,high=1.5", "--interval", "0.05", "--backend", "cpu"]
 

@@ -153,16 +153,13 @@ def _powerless(recipe: Recipe, n: int) -> Iterator[str]:
 
 def _out_of_reach(clip: Clip, n: int) -> Iterator[str]:
     farthest, unit, use = _farthest(clip, n)
-    threshold = min((t for t in _thresholds(clip) if t is not None), default=0.0)
+    asked = (getattr(clip, side, None) for side in ("low", "high"))
+    threshold = min((value for value in asked if value is not None), default=0.0)
     if threshold >= farthest:
         yield (
             f"{clip}: a lone outlier among {n} frames, however far out, is no more than "
             f"{farthest:.2g} {unit} out and is not rejected; use {use}"
         )
-
-
-def _thresholds(clip: Clip) -> Iterator[float | None]:
-    yield from (getattr(clip, side, None) for side in ("low", "high"))
 
 
 def _farthest(clip: Clip, n: int) -> tuple[float, str, str]:

@@ -18,6 +18,7 @@ from gpustack.align.placed import PlacedFrame
 from gpustack.align.resample import Resampling, interpolate, resample
 from gpustack.frames import open_frames
 from skies import SCALE, distorted, noisy, stars, tangent
+from watched import Watched
 
 #: float32, and coordinates to 1e-4 pixels between samples that differ by up to 80.
 INTERPOLATED = {"rtol": 1e-6, "atol": 1e-4 * 80}
@@ -141,31 +142,17 @@ def test_a_frame_on_the_grid_is_not_resampled():
         assert PlacedFrame not in map(type, opened), "they spread a sample over its neighbours"
 
 
-class Counting:
-    """A frame that counts the rows that are read of it."""
-
-    def __init__(self, inner):
-        self.inner, self.rows = inner, []
-
-    def __getattr__(self, name):
-        return getattr(self.inner, name)
-
-    def read(self, start, stop, into=None):
-        self.rows.append((start, stop))
-        return self.inner.read(start, stop, into)
-
-
 def test_only_rows_that_lie_on_a_band_are_read():
     images = [noisy(tangent()), noisy(tangent((10.0, 20.004)), seed=1)]
-    aligned = bring_together([Counting(f) for f in open_frames(images)], Reproject(extent="union"))
+    aligned = bring_together([Watched(f) for f in open_frames(images)], Reproject(extent="union"))
     first, second = aligned.frames
     assert second.shape == (140, 120)
     second.read(0, 37)
     assert second.inner.rows == [], "it begins 40 rows further up"
     second.read(100, 102)
-    (rows,) = second.inner.rows
-    assert rows[0] >= 100 - 40 - STEP - 4
-    assert rows[1] <= 102 - 40 + STEP + 4
+    first_row, *_, last_row = second.inner.rows
+    assert first_row >= 100 - 40 - STEP - 4
+    assert last_row < 102 - 40 + STEP + 4
     first.read(110, 140)
     assert first.inner.rows == []
 

@@ -5,6 +5,7 @@ import pytest
 
 from gpustack.frames import open_frames
 from gpustack.frames.sections import read_parts, read_section, read_sections
+from watched import Watched
 
 #: How many samples are read at once, of rows of 6: a part of a row, two rows, all.
 AT_ONCE = [1, 12, 1000]
@@ -22,21 +23,6 @@ def masked(shape):
     values[rng.random(shape) < 0.2] = np.nan
     mask = rng.random(shape) < 0.2
     return np.ma.MaskedArray(values, mask), mask | np.isnan(values)
-
-
-class Watched:
-    """A frame of which it is seen which rows are read."""
-
-    def __init__(self, frame):
-        self.frame, self.rows = frame, []
-
-    def __getattr__(self, name):
-        return getattr(self.frame, name)
-
-    def read(self, start, stop, into=None):
-        assert start < stop
-        self.rows += range(start, stop)
-        return self.frame.read(start, stop, into)
 
 
 @pytest.mark.parametrize(

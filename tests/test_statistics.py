@@ -13,6 +13,7 @@ from gpustack.backends.statistics import midpoint
 from gpustack.frames import open_frames
 from gpustack.normalize import statistics
 from gpustack.normalize.survey import survey
+from watched import Watched
 
 SHAPE = (12, 10)
 #: float64 numbers of a few operations on exact ones.
@@ -155,20 +156,6 @@ def test_bounds_are_float64_as_those_of_the_clip(value, clip, is_in):
     """The float32 nearest to 0.1 is above it, that nearest to 0.7 below."""
     plane = np.full(SHAPE, value, "f4")
     assert (measured(plane, Statistic("mean"), [clip]) is not None) is is_in
-
-
-class Watched:
-    """A frame that remembers which rows were read."""
-
-    def __init__(self, frame):
-        self.frame, self.rows = frame, []
-
-    def __getattr__(self, name):
-        return getattr(self.frame, name)
-
-    def read(self, start, stop, into=None):
-        self.rows += range(start, stop)
-        return self.frame.read(start, stop, into)
 
 
 @pytest.mark.parametrize(

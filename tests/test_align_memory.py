@@ -19,6 +19,7 @@ from gpustack.errors import MemoryLimitError
 from gpustack.frames import open_frames
 from gpustack.frames.planes import PlainPlane
 from skies import SCALE, distorted, tangent
+from traced import peak
 
 ROOT = Path(__file__).resolve().parents[1]
 SIZE = 700
@@ -106,12 +107,7 @@ def test_nodes_count_in_the_limit():
 def _peak(call):
     """The most bytes that arrays take meanwhile."""
     call()  # imports
-    tracemalloc.start()
-    try:
-        call()
-        return tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
+    return peak(call)
 
 
 @pytest.mark.parametrize("method", ["interp", "adaptive", "exact"])

@@ -1,6 +1,5 @@
 """Recipes without clips keep to the memory that the CPU backend says it takes."""
 
-import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -9,6 +8,7 @@ import pytest
 from gpustack.backends.cpu import CpuBackend
 from gpustack.recipe import Recipe
 from stacks import outputs, plain, sky
+from traced import peak
 
 RECIPES = {
     "mean": Recipe(),
@@ -18,16 +18,6 @@ RECIPES = {
     "by the MAD": Recipe(combine="median", uncertainty="mad_std"),
     "scaled": Recipe(clip_on="raw"),
 }
-
-
-def peak(work):
-    """The most bytes that `work` takes at a time."""
-    tracemalloc.start()
-    try:
-        work()
-        return tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("dtype", ["f4", "f8"])

@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +18,7 @@ from gpustack.errors import MemoryLimitError
 from gpustack.frames import open_frames
 from gpustack.frames.planes import PlainPlane
 from skies import SCALE, distorted, tangent
-from traced import peak
+from traced import traced
 
 ROOT = Path(__file__).resolve().parents[1]
 SIZE = 700
@@ -82,14 +81,10 @@ def test_what_tells_where_pixels_lie_is_counted_for_all_frames():
     opened, grid = open_frames(coarse(8)), tangent(crpix=(1000, 1000))
     align = Reproject(grid, shape=(2000, 2000))
     bring_together(opened, align)  # imports
-    tracemalloc.start()
-    try:
+    with traced() as taken:
         frames = bring_together(opened, align).frames
-        taken = tracemalloc.get_traced_memory()[0]
-    finally:
-        tracemalloc.stop()
     kept = sum(frame.kept_bytes for frame in frames)
-    assert 0.95 * taken < kept < taken
+    assert 0.95 * taken.kept < kept < taken.kept
     assert kept > 2e6
 
 
@@ -107,7 +102,9 @@ def test_nodes_count_in_the_limit():
 def _peak(call):
     """The most bytes that arrays take meanwhile."""
     call()  # imports
-    return peak(call)
+    with traced() as taken:
+        call()
+    return taken.peak
 
 
 @pytest.mark.parametrize("method", ["interp", "adaptive", "exact"])

@@ -1,6 +1,5 @@
 """Clips by the average noise of a row: every backend against the oracle, band by band."""
 
-import tracemalloc
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -28,6 +27,7 @@ from skips import needs_compiler
 from stacks import TIED, outputs, plain, rows_of, run, sky, some, with_weights
 from stacks import stack as stack_of
 from tolerances import IMAGES, assert_agrees, assert_same_bits
+from traced import traced
 
 FRAMES = 6
 #: Each shape and type, and values at which little or nothing is left of a level.
@@ -311,13 +311,9 @@ def test_the_limit_holds(clips):
     asked = Recipe(clips=[*clips, AvgSigmaClip()])
     source = Files(plain(sky(20, (60, 128)).astype("f4")), np.dtype("f4"))
     out = replace(outputs(source.band, asked), reasons=None)
-    tracemalloc.start()
-    try:
+    with traced() as taken:
         execute(CpuBackend(), source, asked, out, [], memory)
-        _, most = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
-    assert memory / 4 < most <= memory
+    assert memory / 4 < taken.peak <= memory
 
 
 def test_a_limit_that_leaves_no_room_says_so():

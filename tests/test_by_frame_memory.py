@@ -1,13 +1,12 @@
 """Clips that judge each sample keep to the memory that the CPU backend says it takes."""
 
-import tracemalloc
-
 import pytest
 
 from gpustack.backends.cpu import CpuBackend
 from gpustack.clips import LinearFitClip, SigmaClip, VarianceClip
 from gpustack.recipe import Recipe
 from stacks import outputs, plain, sky, with_variances
+from traced import traced
 
 #: So tight that every column is touched, and more than a few of its samples go.
 TIGHT = {
@@ -26,11 +25,7 @@ def test_tight_clips_keep_to_what_was_promised(name, n):
     band = with_variances(band) if recipe.needs_variance else band
     out, backend = outputs(band, recipe), CpuBackend(threads=1, memory=2_000_000)
     backend.run(band, recipe, out)  # what is kept is there
-    tracemalloc.start()
-    try:
+    with traced() as taken:
         backend.run(band, recipe, out)
-        _, most = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
     assert out.rejected.min() > 0
-    assert most <= backend.work_bytes(n, "f4", by_frame=True)
+    assert taken.peak <= backend.work_bytes(n, "f4", by_frame=True)

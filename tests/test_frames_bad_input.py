@@ -4,7 +4,6 @@ import bz2
 import gzip
 import lzma
 import os
-import tracemalloc
 
 import numpy as np
 import pytest
@@ -15,6 +14,7 @@ from hypothesis import strategies as st
 from fitsmaker import BLOCK, empty_primary, header_bytes, image_bytes, image_header
 from gpustack.errors import FrameError, MissingFileError
 from gpustack.frames import open_frames
+from traced import traced
 
 RAW = np.arange(2000, dtype="i2").reshape(40, 50)
 GOOD = image_bytes(RAW, BUNIT="adu")
@@ -154,15 +154,10 @@ def test_unusable_file_is_named_before_anything_is_allocated(tmp_path, content, 
     path = tmp_path / "bad.fits"
     path.write_bytes(content)
     del content
-    tracemalloc.start()
-    try:
-        with pytest.raises(FrameError, match=rf"bad\.fits: .*{message}"):
-            open_frames(path, unit="adu", **options)
-        _, peak = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
+    with traced() as taken, pytest.raises(FrameError, match=rf"bad\.fits: .*{message}"):
+        open_frames(path, unit="adu", **options)
     allowance = 2 * path.stat().st_size if "END card" in message else 0
-    assert peak < LITTLE_MEMORY + allowance
+    assert taken.peak < LITTLE_MEMORY + allowance
 
 
 def test_names_that_are_no_readable_file(tmp_path):

@@ -1,13 +1,12 @@
 """What reading rows takes, beside variances: a frame says so before, and a limit counts on it."""
 
-import tracemalloc
-
 import numpy as np
 import pytest
 
 from fitsmaker import image_header
 from gpustack import Image
 from gpustack.frames import open_frames
+from traced import traced
 
 WIDTH, ROWS, READ = 1 << 14, 256, 64
 
@@ -38,11 +37,7 @@ def sparse(path, kind):
 def test_rows_cost_what_a_frame_says(tmp_path, kinds):
     planes = {what: sparse(tmp_path / f"{what}.fits", kind) for what, kind in kinds.items()}
     (frame,) = open_frames(Image(sparse(tmp_path / "a.fits", "i2"), **planes))
-    tracemalloc.start()
-    try:
+    with traced() as taken:
         samples = frame.read(0, READ)
-        _, peak = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
     assert samples.data.shape == (READ, WIDTH)
-    assert peak < READ * frame.row_bytes + BESIDE
+    assert taken.peak < READ * frame.row_bytes + BESIDE

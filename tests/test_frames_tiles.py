@@ -8,7 +8,7 @@ from gpustack.engine import run
 from gpustack.errors import FrameError
 from gpustack.frames import open_frames, tiles
 from gpustack.recipe import Recipe
-from traced import peak
+from traced import traced
 
 NOISE = np.random.default_rng(3).integers(-3000, 3000, (50, 300)).astype("i2")
 
@@ -96,7 +96,9 @@ def test_a_row_takes_no_more_than_is_said_of_its_tile(tmp_path, codec, kind, lev
     image = fits.CompImageHDU(raw, None, None, codec, (rows, SIDE), quantize_level=level)
     image.writeto(tmp_path / "a.fits")
     (frame,) = open_frames(tmp_path / "a.fits", unit="adu")
-    assert peak(lambda: frame.read(0, 1)) < frame.held_bytes + BESIDE
+    with traced() as taken:
+        frame.read(0, 1)
+    assert taken.peak < frame.held_bytes + BESIDE
 
 
 def test_a_mask_in_tiles_takes_their_memory_too(tmp_path):

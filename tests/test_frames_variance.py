@@ -2,7 +2,6 @@
 
 import gzip
 import math
-import tracemalloc
 
 import numpy as np
 import pytest
@@ -22,6 +21,7 @@ from fitsmaker import image_bytes, image_header
 from gpustack.combiner.rows import RowsFrame
 from gpustack.errors import FrameError
 from gpustack.frames import FrameSource, open_frames
+from traced import traced
 
 CLASSES = {"std": StdDevUncertainty, "var": VarianceUncertainty, "ivar": InverseVariance}
 
@@ -315,13 +315,9 @@ def test_rows_of_a_large_file_cost_what_a_source_says(tmp_path):
             file.truncate(file.seek(-(-(file.tell() + 4 * rows * width) // 2880) * 2880))
     source = FrameSource([one(path, unit="adu")], np.dtype("f4"), variance=True)
     for start in (0, rows - 64):
-        tracemalloc.start()
-        try:
+        with traced() as taken:
             samples = source.read(0, start, start + 64)
-            _, peak = tracemalloc.get_traced_memory()
-        finally:
-            tracemalloc.stop()
         assert samples.variance.shape == (64, width)
-        assert peak < 64 * (source.row_bytes[0] + source.fresh_bytes) + 500_000, (
+        assert taken.peak < 64 * (source.row_bytes[0] + source.fresh_bytes) + 500_000, (
             "500 kB are for headers and Python"
         )

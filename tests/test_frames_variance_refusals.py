@@ -1,7 +1,5 @@
 """Uncertainties that do not fit or are not there: an error, once variances are wanted."""
 
-import tracemalloc
-
 import numpy as np
 import pytest
 from astropy import units
@@ -19,6 +17,7 @@ from gpustack import stack
 from gpustack.errors import FrameError
 from gpustack.frames import open_frames
 from gpustack.frames.resident import ResidentFrame
+from traced import traced
 
 
 def one(item, **options):
@@ -79,15 +78,11 @@ def test_what_is_broken_is_no_error_until_it_is_wanted(tmp_path, content, messag
     frame = one(path)
     assert frame.has_variance
     np.testing.assert_array_equal(stack([path, np.ones((2, 3)) * units.adu]).data, 1)
-    tracemalloc.start()
-    try:
+    with traced() as taken:
         for _ in range(2):
             with pytest.raises(FrameError, match=rf"a\.fits: .*{message}"):
                 frame.read_variance(0, 1)
-        _, peak = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
-    assert peak < 4 << 20
+    assert taken.peak < 4 << 20
 
 
 def test_a_terabyte_is_refused_before_anything_is_allocated(tmp_path):

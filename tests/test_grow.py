@@ -1,6 +1,5 @@
 """Rejections that grow, and maps of reasons: every backend against the oracle, band by band."""
 
-import tracemalloc
 from dataclasses import replace
 from functools import cache
 
@@ -27,6 +26,7 @@ from recipes import GROWN, ROUTES, grown, recipe
 from stacks import TIED, outputs, plain, rows_of, sky, some, with_variances, with_weights
 from stacks import stack as stack_of
 from tolerances import IMAGES, assert_agrees, assert_same_bits, assert_sigma
+from traced import traced
 
 FRAMES = 6
 STACKS = ("masked", "mixed-masks", "fits-uint16", "infinite", "ties", "one-row", "one-column")
@@ -324,13 +324,9 @@ def test_the_limit_holds(radius):
     source = Files(band, np.dtype("f4"), [np.ones((600, 128), "i2")] * 20)
     out = replace(outputs(source.band, asked), reasons=None)
     maps = derived(asked, source, np.dtype("f4"), exposures(20))
-    tracemalloc.start()
-    try:
+    with traced() as taken:
         execute(CpuBackend(), source, asked, out, list(maps.values()), memory)
-        _, most = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
-    assert memory / 4 < most <= memory
+    assert memory / 4 < taken.peak <= memory
 
 
 @pytest.mark.filterwarnings("ignore:frames differ in EXPTIME")

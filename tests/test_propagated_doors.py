@@ -1,7 +1,6 @@
 """Uncertainties propagated from the variances that come with CCDData and files."""
 
 import gc
-import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -22,6 +21,7 @@ from gpustack.frames import FrameSource, open_frames
 from gpustack.header import read_recipe
 from gpustack.maps import derived, execute
 from recipes import level
+from traced import traced
 
 
 def images(n=5, shape=(9, 13), kind=VarianceUncertainty, dtype="f4", seed=0):
@@ -238,10 +238,7 @@ def least_peak(run, limit, times=3):
     peaks = []
     while len(peaks) < times and not (peaks and peaks[-1] <= limit):
         gc.collect()
-        tracemalloc.start()
-        try:
+        with traced() as taken:
             run()
-            peaks.append(tracemalloc.get_traced_memory()[1])
-        finally:
-            tracemalloc.stop()
+        peaks.append(taken.peak)
     return min(peaks)

@@ -1,6 +1,5 @@
 """Sums of whole columns less what does not survive are the sums of the survivors, to the bit."""
 
-import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -19,6 +18,7 @@ from gpustack.backends.unsorted import Unsorted
 from gpustack.clips import MADClip, SigmaClip
 from gpustack.recipe import Recipe
 from stacks import outputs, plain
+from traced import traced
 
 VALUES = st.one_of(
     st.floats(-1000, 70_000, width=32),
@@ -112,12 +112,8 @@ def test_many_samples_of_both_signs_keep_to_the_memory_promised(clip, outputs_as
     band = plain(values)
     out = replace(outputs(band, recipe), reasons=None, rejected=None)
     CpuBackend(threads=1).run(band, recipe, out)  # what is kept is there
-    tracemalloc.start()
-    try:
+    with traced() as taken:
         backend = CpuBackend(threads=1, memory=60_000_000)
         backend.run(band, recipe, out)
-        most = tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
     assert (out.count < n).any()
-    assert most <= backend.work_bytes(n, "f4")
+    assert taken.peak <= backend.work_bytes(n, "f4")

@@ -1,13 +1,17 @@
 """What work takes of memory, as Python counts it."""
 
 import tracemalloc
+from contextlib import contextmanager
+from types import SimpleNamespace
 
 
-def peak(work):
-    """The most bytes that `work` takes at a time, beside what there was before."""
+@contextmanager
+def traced():
+    """Bytes that the block takes, beside what there was before: at its end, and at most."""
+    taken = SimpleNamespace()
     tracemalloc.start()
     try:
-        work()
-        return tracemalloc.get_traced_memory()[1]
+        yield taken
+        taken.kept, taken.peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

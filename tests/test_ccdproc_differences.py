@@ -116,6 +116,17 @@ def nan_in_data_arr(package):
     return rejected(package.Combiner(column(1, np.nan)))
 
 
+def without_the_first(package):
+    combiner = package.Combiner(column(1, 2, 3))
+    combiner.data_arr = combiner.data_arr[1:]
+    return combiner.average_combine().data.item()
+
+
+def median_by_another_name(package):
+    combiner = package.Combiner(column(1, 2, 4, 1e6, masked=[3]))
+    return combiner.median_combine(lambda array, axis: np.median(array, axis=axis)).data.item()
+
+
 def scale_by_row(package):
     ccds = images((1, 3))
     return package.Combiner(ccds).average_combine(scale_to=np.array([1.0, 2, 3])).data.tolist()
@@ -194,6 +205,15 @@ ROWS = {
     "NaN with an integer dtype": (
         lambda package: combined(1, np.nan, 3, dtype=np.int32)(package)[0] == 2, False, True),
     "Uncertainty of scaled float32": (float32_uncertainty, np.float64, np.float32),
+    "Functions of your own in `average_combine`, `median_combine`, `sum_combine`": (
+        median_by_another_name, 3, 2),
+    "`min_clip`, `max_clip` as arrays, or NaN": (
+        combined(1, 2, 3, minmax_clipping=(np.nan, np.full((1, 1), 2.5))),
+        (1.5, False), ValueError),
+    "Ties at `clip_extrema`": (combined(
+        3, 3, 2, 1, clip_extrema=(0, 1), scaling=[1, 10, 1, 1], method="sum"),
+        (33, False), (6, False)),
+    "`data_arr` with other images in it": (without_the_first, 2.5, ValueError),
     "Images changed later": (changed_later, 2, 6),
     "Images of one axis": (on_images((3,), "clip_extrema", 1, 0), IndexError, 4),
     "Weights of images of three axes": (on_images(

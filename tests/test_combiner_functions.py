@@ -3,6 +3,7 @@
 import bottleneck
 import numpy as np
 import pytest
+from astropy.nddata import CCDData
 from astropy.stats import (
     biweight_location,
     biweight_scale,
@@ -52,19 +53,58 @@ def test_known_functions_go_to_the_engine(monkeypatch):
     combiner.sum_combine(bottleneck.nansum, uncertainty_func=np.nanstd)
 
 
-def test_other_functions_are_called_with_what_ccdproc_gives_them():
+def test_other_functions_are_called_with_masked_samples():
     combiner = Combiner(sky())
     seen = []
 
     def function(array, axis):
-        seen.append((type(array), axis))
+        seen.append((np.ma.isMaskedArray(array), axis))
         return np.ma.getdata(array).max(axis=axis)
 
     combiner.average_combine(scale_func=function)
     combiner.median_combine(median_func=function, uncertainty_func=function)
     combiner.sum_combine(sum_func=function)
     combiner.sum_combine(uncertainty_func=function)
-    assert seen == [(np.ma.MaskedArray, 0)] * 4 + [(np.ndarray, 0)]
+    assert seen == [(True, 0)] * 5
+
+
+@pytest.mark.parametrize(
+    ("method", "name", "function", "expected"),
+    [
+        ("average_combine", "scale_func", np.ma.average, 7 / 3),
+        ("average_combine", "uncertainty_func", np.ma.std, (14 / 27) ** 0.5),
+        ("median_combine", "median_func", np.median, 2),
+        pytest.param("median_combine", "median_func", np.ma.median, 2, id="numpy.ma.median"),
+        ("median_combine", "median_func", bottleneck.nanmedian, 2),
+        ("median_combine", "uncertainty_func", np.nanstd, (14 / 27) ** 0.5),
+        ("sum_combine", "sum_func", np.ma.sum, 7),
+        ("sum_combine", "sum_func", bottleneck.nansum, 7),
+    ],
+)
+def test_known_functions_say_the_same_by_another_name(method, name, function, expected):
+    """Masked samples stay out, whether a function is recognised or not."""
+    for given in (function, lambda array, axis: function(array, axis=axis)):
+        result = getattr(Combiner(column(1, 2, 4, 1e6, masked=[3])), method)(**{name: given})
+        got = result.uncertainty.array if name == "uncertainty_func" else result.data
+        np.testing.assert_allclose(got, expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "width",
+    [
+        lambda array, axis: 5.0,
+        lambda array, axis: np.full((6, 1), 5.0),
+        lambda array, axis: np.full((1, *array.shape[1:]), 5.0),
+        lambda array, axis: np.full(array.shape[1:], 5),
+    ],
+    ids=["number", "broadcast", "keepdims", "integers"],
+)
+def test_a_known_spread_is_a_function_that_gives_it(width):
+    images = [CCDData(np.full((6, 7), level), unit="adu") for level in (1.0, 2, 3, 12)]
+    combiner = Combiner(images)
+    combiner.sigma_clipping(1.9, 1.4, func="median", dev_func=width)
+    assert rejected(combiner) == [3]
+    assert (combiner.average_combine(uncertainty_func=width).uncertainty.array == 5 / 3**0.5).all()
 
 
 def test_functions_of_sigma_clips_see_masked_samples_as_nan():

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from gpustack.backends.columns import MAD_TO_STD
 from gpustack.errors import InputError
+from gpustack.frames.masked import nan_filled
 
 Word = Literal["mean", "median", "sum", "std", "mad_std"]
 Statistic = Callable[..., Any]
@@ -126,38 +127,49 @@ _SKIPPING: dict[str, Statistic] = {
 }
 
 
-def call(function: Statistic, values: Any) -> NDArray[Any]:
-    """What `function` says of every column of `values`, as a plain array.
+def call(function: Statistic, samples: Masked) -> NDArray[Any]:
+    """What `function` says of every column of `samples`, as a plain array.
 
     Parameters
     ----------
     function : callable
-        Called as ``function(values, axis=0)``.
-    values : ndarray or MaskedArray, shape (n, ...)
-        The stack.
+        Called as ``function(samples, axis=0)``; where it takes no masked arrays, as what numba has
+        compiled, and raises TypeError, with an array that is NaN under the mask.
+    samples : MaskedImage, or another MaskedArray that is NaN under its mask, shape (n, ...)
 
     Returns
     -------
     ndarray, shape (...)
-        Float; NaN where the function gave a masked value.
+        Float; NaN where the function gave a masked value. What it gave is broadcast: one number
+        stands for all columns.
 
     Raises
     ------
     InputError
-        Where the function did not give one number a column.
+        Where the function gave an array of another shape.
     """
+    try:
+        return _called(function, samples)
+    except TypeError:
+        return _called(function, nan_filled(samples))
+
+
+def _called(function: Statistic, values: Any) -> NDArray[Any]:
     with warnings.catch_warnings(), np.errstate(invalid="ignore", divide="ignore"):
         # numpy warns of columns without a sample; they end up masked.
         warnings.simplefilter("ignore", RuntimeWarning)
         answer = np.ma.asanyarray(function(values, axis=0))
-    if answer.shape != values.shape[1:]:
+    numbers = answer.astype(answer.dtype if answer.dtype.kind == "f" else np.float64)
+    shape = values.shape[1:]
+    try:
+        whole = np.broadcast_to(numbers.filled(np.nan), (1, *shape))
+    except ValueError:
         raise InputError(
-            f"{_name(function)}: expected one number for each of {values.shape[1:]} "
-            f"pixels along axis 0, got an array of shape {answer.shape}"
-        )
-    if answer.dtype.kind != "f":
-        answer = answer.astype(np.float64)
-    return np.asarray(answer.filled(np.nan))
+            f"{_name(function)}: expected one number for each of {shape} pixels along axis 0, "
+            f"got an array of shape {answer.shape}"
+        ) from None
+    columns: NDArray[Any] = whole[0]  # some functions keep the axis
+    return columns
 
 
 def _name(function: Statistic) -> str:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from gpustack.clips import Clip, RangeClip
 from gpustack.combiner.callables import Masked, Statistic, Word, call
-from gpustack.frames.masked import nan_filled
+from gpustack.frames.masked import MaskedImage, nan_filled
 from gpustack.recipe import Recipe, Uncertainty
 from gpustack.result import StackResult
 
@@ -26,8 +26,6 @@ class Combination:
         Whose uncertainty formula is used.
     main, spread, total : str or callable
         What makes the data; what the uncertainty is made of; how a weighted sum adds up.
-    masked : bool
-        Whether functions get a MaskedArray; else masked samples come to them as NaN.
     scale : tuple of float, ndarray or None
         One number a frame, or an array of the shape of the stack.
     weights : ndarray or None
@@ -38,7 +36,6 @@ class Combination:
     main: Word | Statistic
     spread: Word | Statistic
     total: Word | Statistic
-    masked: bool
     scale: tuple[float, ...] | NDArray[Any] | None
     weights: NDArray[Any] | None
 
@@ -100,7 +97,7 @@ class Combination:
             where the spread is a function.
         """
         samples = self.scaled(cube)
-        given = samples if self.masked else nan_filled(samples)
+        given = MaskedImage(nan_filled(samples), np.ma.getmaskarray(samples))
         data = result.data
         if callable(self.main):
             data = call(self.main, given)
@@ -109,7 +106,7 @@ class Combination:
         data = np.where(result.mask, 0.0 if self.method == "sum" else np.nan, data)
         return data, self._uncertainty(given, result)
 
-    def _uncertainty(self, given: Any, result: StackResult) -> NDArray[Any]:
+    def _uncertainty(self, given: MaskedImage, result: StackResult) -> NDArray[Any]:
         if result.uncertainty is not None:
             return result.uncertainty
         count = cast(NDArray[Any], result.count)
@@ -118,7 +115,7 @@ class Combination:
         error: NDArray[Any] = spread * root if self.method == "sum" else spread / root
         return error.astype(result.data.dtype, copy=False)
 
-    def _weighted(self, given: Any) -> NDArray[Any]:
+    def _weighted(self, given: MaskedImage) -> NDArray[Any]:
         """A weighted mean or sum that adds up with the user's function."""
         total = cast(Statistic, self.total)
         weights = np.asarray(self.weights, np.float64)

@@ -250,12 +250,9 @@ class Combiner(Holdings):
             uncertainty the spread (standard deviation, divided by n) over sqrt(n), with n
             samples left; unit of the images; ``meta["NCOMBINE"]`` the number of images.
         """
-        given = scale_func
         if self.weights is not None:
             scale_func = None
-        return self._combine(
-            "mean", scale_func, uncertainty_func, scale_to, total=sum_func, masked=given is not None
-        )
+        return self._combine("mean", scale_func, uncertainty_func, scale_to, total=sum_func)
 
     def median_combine(
         self,
@@ -282,9 +279,7 @@ class Combiner(Holdings):
         `~astropy.nddata.CCDData`
             As from `average_combine`, with an uncertainty of the spread over sqrt(n).
         """
-        return self._combine(
-            "median", median_func, uncertainty_func, scale_to, masked=median_func is not None
-        )
+        return self._combine("median", median_func, uncertainty_func, scale_to)
 
     def sum_combine(
         self,
@@ -314,14 +309,8 @@ class Combiner(Holdings):
         """
         # A weighted sum is added up by sum_func too, of samples times weights.
         weighted = self.weights is not None
-        return self._combine(
-            "sum",
-            None if weighted else sum_func,
-            uncertainty_func,
-            scale_to,
-            total=sum_func,
-            masked=sum_func is not None,
-        )
+        main = None if weighted else sum_func
+        return self._combine("sum", main, uncertainty_func, scale_to, total=sum_func)
 
     def _combine(
         self,
@@ -331,7 +320,6 @@ class Combiner(Holdings):
         scale_to: Any,
         *,
         total: Statistic | None = None,
-        masked: bool,
     ) -> CCDData:
         mains: tuple[Word, ...] = ("sum",) if method == "sum" else _CENTERS
         usual = "mad_std" if method == "median" else "std"
@@ -340,7 +328,6 @@ class Combiner(Holdings):
             main=word_or_function(f"{method} function", main or method, mains),
             spread=word_or_function("uncertainty_func", spread or usual, _SPREADS),
             total=word_or_function("sum_func", total or "sum", ("sum",)),
-            masked=masked,
             scale=self._factors(scale_to),
             weights=None if method == "median" else self._usable_weights(),
         )

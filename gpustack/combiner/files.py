@@ -231,7 +231,7 @@ def _run_by_bands(
         np.concatenate([part.data for part in parts]).reshape(shape),
         mask=np.concatenate([part.mask for part in parts]).reshape(shape),
         uncertainty=StdDevUncertainty(
-            np.concatenate([part.uncertainty.array for part in parts]).reshape(shape)
+            np.concatenate([part.uncertainty.array for part in parts]).reshape(shape), copy=False
         ),
         unit=parts[0].unit,
     )

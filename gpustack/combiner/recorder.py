@@ -82,7 +82,7 @@ class Recorder:
         values[~np.isfinite(values)] = np.nan
         for passes in count(1):
             seen = MaskedImage(values, np.isnan(values))
-            middle, width = (_called(skips_nan(what), seen) for what in (center, spread))
+            middle, width = (call(skips_nan(what), seen) for what in (center, spread))
             if passes == 1:
                 _tell_undefined(seen, middle, width)
             outside = np.zeros(values.shape, bool)
@@ -172,17 +172,6 @@ class Recorder:
             result = self._run(open_frames(list(cube)), recipe, reasons=True)
             cube.mask = np.asarray(result.marks)
             self.clips = []
-
-
-def _called(function: Statistic, seen: MaskedImage) -> NDArray[Any]:
-    """What a function says of masked samples, or of NaN where it takes no masked arrays.
-
-    Such are those that numba has compiled.
-    """
-    try:
-        return call(function, seen)
-    except TypeError:
-        return call(function, nan_filled(seen))
 
 
 def _tell_undefined(seen: Masked, middle: NDArray[Any], width: NDArray[Any]) -> None:

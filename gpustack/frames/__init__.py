@@ -55,6 +55,8 @@ def open_frames(
     unit: units.UnitBase | str | None = None,
     flags: Flags | None = None,
     masks: Sequence[str] = MASKS,
+    *,
+    more_to_come: bool = False,
 ) -> list[Frame]:
     """Open images as frames. Of files, only headers are read.
 
@@ -80,6 +82,8 @@ def open_frames(
         mask counts too; NDData in its mask where that is of integers.
     masks : sequence of str
         Extensions of FITS files, by EXTNAME, of which the first that is there is the mask.
+    more_to_come : bool
+        Whether others come later: `flags` may be those of one of them.
 
     Returns
     -------
@@ -111,7 +115,8 @@ def open_frames(
     if not frames:
         raise InputError(f"no frames: expected {_EXPECTED}, got none")
     _check_one_side(frames)
-    _check_flagged(frames, flags, masks)
+    if not more_to_come:
+        _check_flagged(frames, flags, masks)
     return frames
 
 

@@ -181,19 +181,17 @@ def unit_of(text: str) -> units.UnitBase:
         Where astropy knows none of that name.
     """
     try:
-        unit: units.UnitBase = units.Unit(_in_astropys_words(text))
+        unit: units.UnitBase = units.Unit(text)
     except ValueError:
         from astropy.nddata import CCDData  # slow to load
 
         fixed = CCDData.known_invalid_fits_unit_strings.get(text)
-        if fixed is None:
-            raise
-        unit = fixed
+        unit = units.Unit(_in_astropys_words(text)) if fixed is None else fixed
     return unit
 
 
 def _in_astropys_words(text: str) -> str:
-    """A unit in its words, if all of it is in those of cameras: to astropy S is siemens."""
+    """A unit in its words, if all of it is in those of cameras."""
     text = re.sub(r"\b[eE]-(?![0-9])", "electron", text)
     if any(word.lower() not in _CAMERAS for word in _WORD.findall(text)):
         return text

@@ -152,7 +152,7 @@ def combine(
     lists = lists_among(frames, options)
     given = images(frames, options)
     words = keywords(options)
-    check_apart(given, words, output, lists)
+    check_apart(words, output, lists)
     uncertain = options["uncertainty"] != "none"
     to = ToFile(output, maps, overwrite, uncertain)
     start = time.perf_counter()
@@ -306,7 +306,7 @@ def watch(
     uncertain = options["uncertainty"] != "none"
     to = ToFile(output, maps, True, uncertain)
     words = keywords({name: value for name, value in options.items() if name not in PLANES})
-    check_apart((), words, output)
+    check_apart(words, output)
     opening = {name: words[name] for name in ("hdu", "unit", "flags")}
     if options["mask"]:  # of which the bits are then, not of what lies in the files of frames
         opening["flags"] = None

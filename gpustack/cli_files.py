@@ -1,7 +1,6 @@
 """The files that a command reads: the frames, and what belongs to them; none of them is written."""
 
-import glob
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,17 +29,16 @@ def lists_among(frames: Iterable[str], options: Mapping[str, Any]) -> list[tuple
 
 
 def check_apart(
-    frames: Iterable[Any],
     words: Mapping[str, Any],
     output: Path,
     lists: Iterable[tuple[str, str]] = (),
 ) -> None:
-    """Refuse to write over what is read, as if run twice on ``*.fits``.
+    """Refuse to write over what is read beside the frames, which `gpustack.stack` looks at.
 
     Parameters
     ----------
-    frames, words
-        As of `images` and `gpustack.cli_options.keywords`.
+    words
+        As of `gpustack.cli_options.keywords`.
     output : Path
     lists
         As of `lists_among`.
@@ -48,24 +46,7 @@ def check_apart(
     Raises
     ------
     FrameError
-        Where the output is one of the lists, a frame, a mask or map of one, or what an option takes
-        from a file.
+        Where the output is one of the lists, or what an option takes from a file.
     """
     numbers = {role: words[role] for role in ("scale", "zero", "weights")}
-    named = ((name, "one of the frames") for item in _names(frames) for name in _meant(item))
-    files.check_apart(output, (*lists, *named, *files.named_beside(words["align"], numbers)))
-
-
-def _meant(text: str) -> set[str]:
-    """The file of this name, and those that match it."""
-    return {text, *glob.glob(text, recursive=True)}  # noqa: PTH207 - roots
-
-
-def _names(frames: Iterable[Any]) -> Iterator[str]:
-    """Of all files, those that belong to frames too."""
-    for item in frames:
-        if isinstance(item, str):
-            yield item
-        else:
-            given = (item.data, item.mask, item.weight, item.variance)
-            yield from (files.split_hdu(text)[0] for text in given if text is not None)
+    files.check_apart(output, (*lists, *files.named_beside(words["align"], numbers)))

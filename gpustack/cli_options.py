@@ -3,6 +3,7 @@
 import inspect
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial, reduce
 from operator import or_
@@ -152,16 +153,13 @@ class Numbers(click.ParamType[Any]):
         self.name = "|".join([*choices(role), "N,N,..."])
 
     def convert(self, value: Any, param: Any, ctx: Any) -> Any:
-        """A measure, a word, or a list of floats."""
-        if re.match("[!@a-z]", value) and value not in ("inf", "nan"):
-            try:
-                return tidy_numbers(self.role, value)
-            except RecipeError as err:
-                self.fail(str(err), param, ctx)
-        try:
+        """A list of floats, a measure, or a word."""
+        with suppress(ValueError):
             return [float(part) for part in value.split(",")]
-        except ValueError:
-            self.fail(f"expected {self.name}, got {value!r}", param, ctx)
+        try:
+            return tidy_numbers(self.role, value)
+        except RecipeError as err:
+            self.fail(str(err), param, ctx)
 
 
 _OPTIONS = (

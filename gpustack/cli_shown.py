@@ -15,6 +15,7 @@ import click
 
 from gpustack.logs import ROOT
 from gpustack.progress import Bar
+from gpustack.texts import size_words
 
 _KEY = "gpustack.loudness"
 
@@ -156,7 +157,7 @@ def summary(result: Any, output: Path, seconds: float) -> str:
     from gpustack.result import left_out
 
     n = left_out(result.per_frame).count("")
-    size = " x ".join(map(str, result.data.shape[::-1]))
+    size = size_words(result.data.shape)
     rate = n * result.data.size / seconds / 1e6
     share = result.rejected
     lost = "" if share is None else f"{100 * share:.3g}% of samples rejected; "

@@ -121,11 +121,14 @@ def describe(
 def _is_left_out(key: str) -> bool:
     """Whether a result does not have this card of its first frame.
 
+    The cards that results are given do not come from it: of a frame that is a stack itself they may
+    be there, and more than once. EXPTIME alone stays where the exposures are not all known.
     Of a card with a value such as ``'EXTVER: 1'`` astropy makes one of a keyword and a field,
     ``EXTEND.EXTVER``, which would stand beside the card of that keyword.
     """
     keyword, field, _ = key.partition(".")
-    return bool(STRUCTURE.fullmatch(keyword)) or (bool(field) and keyword in _MADE)
+    is_made = keyword in _MADE and (bool(field) or keyword != "EXPTIME")
+    return is_made or bool(STRUCTURE.fullmatch(keyword))
 
 
 def _name_cards(names: Sequence[str]) -> Iterator[fits.Card]:

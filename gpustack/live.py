@@ -38,7 +38,7 @@ class LiveStack:
     dtype : {"float32", "float64"} or None
         Of the result; None is float32, or float64 once a frame is wider.
     hdu, unit, flags
-        As in `gpustack.stack`.
+        As in `gpustack.stack`; a frame may have no flags.
 
     Raises
     ------
@@ -162,7 +162,7 @@ class LiveStack:
         """The frame; those from memory are counted as they come, in what errors say too."""
         name = f"frame {len(self)}"
         try:
-            frames = open_frames([item], **self._opening)
+            frames = open_frames([item], **self._opening, more_to_come=True)
         except FrameError as err:
             if err.name != _FROM_MEMORY:
                 raise

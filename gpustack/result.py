@@ -19,10 +19,11 @@ from gpustack.frames.coordinates import Coordinates
 from gpustack.header import fits_wcs, warn_without_wcs, with_tables, with_wcs, without_wcs
 from gpustack.look import Look
 from gpustack.maps import RejectionCube
-from gpustack.maps.extensions import extensions
+from gpustack.maps.extensions import check_maps, extensions
 from gpustack.markup import escape, table
 from gpustack.provenance import output_record
 from gpustack.recipe import MAPS, Recipe
+from gpustack.texts import size_words, unit_words
 from gpustack.writing import PathLike, write_whole
 
 if TYPE_CHECKING:  # slow to load, and who only writes a file needs neither
@@ -135,16 +136,14 @@ class StackResult:
 
     def __repr__(self) -> str:
         """In one line: size, unit, how many frames, recipe."""
-        size = " x ".join(map(str, self.data.shape[::-1]))
-        unit = "no unit" if self.unit is None else str(self.unit) or "dimensionless"
+        size, unit = size_words(self.data.shape), unit_words(self.unit)
         n = len(self.per_frame.get("name", ()))
         told = f"{size} pixels, {self.data.dtype}, {unit}, of {n} frame{'s' * (n != 1)}"
         return f"<StackResult: {told}; {self.recipe}>"
 
     def _repr_html_(self) -> str:
         """For notebooks: size, recipe, the frames, and a thumbnail if matplotlib is loaded."""
-        size = " x ".join(map(str, self.data.shape[::-1]))
-        unit = "no unit" if self.unit is None else str(self.unit)
+        size, unit = size_words(self.data.shape), unit_words(self.unit)
         names = list(self.per_frame)
         rows = list(zip(*(map(_shown, self.per_frame[name]) for name in names), strict=True))
         more = f"<p>and {len(rows) - _ROWS} more</p>" if len(rows) > _ROWS else ""
@@ -206,7 +205,9 @@ class StackResult:
         wcs = fits_wcs(self.wcs)
         if wcs is None and self.wcs is not None:
             warn_without_wcs(self.wcs, "CCDData")
-        spread = None if self.uncertainty is None else StdDevUncertainty(self.uncertainty)
+        spread = self.uncertainty
+        if spread is not None:
+            spread = StdDevUncertainty(spread, copy=False)
         return CCDData(
             self.data,
             uncertainty=spread,
@@ -274,6 +275,7 @@ class StackResult:
         InputError
             Where a map was not made.
         """
+        maps = check_maps(maps)
         begin = time.perf_counter()
         write_whole(path, self.to_hdulist(maps), overwrite=overwrite)
         if self.look is not None:

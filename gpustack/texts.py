@@ -1,6 +1,7 @@
 """Frozen values as texts ``NAME:field=value,...``, and back."""
 
 import re
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import fields
 from typing import Any
@@ -9,6 +10,16 @@ from gpustack.checks import check
 
 #: A comma, but none inside of a section, ``[x1:x2,y1:y2]``.
 _COMMA = r",(?![^\[]*\])"
+
+
+def size_words(shape: Sequence[int]) -> str:
+    """The size of an image, x first as in FITS: "1024 x 2048"."""
+    return " x ".join(map(str, reversed(shape)))
+
+
+def unit_words(unit: Any) -> str:
+    """A unit, or that there is none."""
+    return "no unit" if unit is None else str(unit) or "dimensionless"
 
 
 def written(value: Any) -> str:

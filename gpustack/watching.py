@@ -98,8 +98,8 @@ class Arrivals:
                 yield path
 
     def _there(self) -> Iterator[Path]:
-        """All that is in the folder; nothing where that is gone for the moment."""
-        with suppress(FileNotFoundError):
+        """All that is in the folder; nothing where it cannot be listed for the moment."""
+        with suppress(OSError):
             yield from self.folder.iterdir()
 
     def _is_apart(self, path: Path) -> bool:
@@ -204,8 +204,12 @@ def watch(
         Where there is no such folder, the pattern is one of folders, or the output would replace a
         frame.
     """
-    if not arrivals.folder.is_dir():
-        raise InputError(f"watch: expected a folder, got {arrivals.folder}")
+    try:
+        os.scandir(arrivals.folder).close()
+    except OSError as err:
+        raise InputError(
+            f"watch: expected a folder, got {arrivals.folder}: {err.strerror}"
+        ) from err
     if not arrivals.pattern or {"/", os.sep} & set(arrivals.pattern):
         raise InputError(f"watch: expected a pattern of names, got {arrivals.pattern!r}")
     arrivals.check_apart()

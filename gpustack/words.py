@@ -33,6 +33,11 @@ _UNITS: dict[type[Any], str] = {
     VarianceClip: "times the noise that its frame brings with it",
     AvgSigmaClip: "times the noise that whole rows tell of",
 }
+_AMONG = {
+    "valid": "",
+    "all": ", of which invalid ones rank as the highest",
+    "share": ", as many fewer as some are missing",
+}
 _COMBINES = {
     "mean": "the mean",
     "median": "the median",
@@ -52,7 +57,9 @@ def recipe_words(recipe: Any) -> list[str]:
     steps += [clip_words(clip) for clip in recipe.clips[:first]]
     steps += _normalisation(recipe)
     raw = ", by their values in the frames" * (recipe.normalizes and recipe.clip_on == "raw")
-    steps += [clip_words(clip) + raw for clip in recipe.clips[first:]]
+    steps += [
+        clip_words(clip) + raw * (not isinstance(clip, RangeClip)) for clip in recipe.clips[first:]
+    ]
     steps.append(combine_words(recipe.combine) + _weighting(recipe.weights))
     return [f"{step}." for step in steps]
 
@@ -84,6 +91,8 @@ def _weighting(weights: Any) -> str:
 
 def clip_words(clip: Clip) -> str:
     """What a clip does, as a sentence without its full stop."""
+    if getattr(clip, "low", 0) is None and getattr(clip, "high", 0) is None:
+        return "Reject nothing, as there are no thresholds"
     return f"{_what(clip)}{_how_often(clip)}{_kept(getattr(clip, 'keep', 0))}"
 
 
@@ -100,10 +109,11 @@ def _what(clip: Clip) -> str:  # noqa: PLR0911 - one line a clip
             low, high = clip.low, clip.high
             ends = [] if low is None else [f"below {low:.15g}"]
             ends += [] if high is None else [f"above {high:.15g}"]
-            return f"Reject values {' or '.join(ends) or 'of no range'}, as the frames have them"
+            return f"Reject values {' or '.join(ends)}, as the frames have them"
         case ExtremaClip():
             low, high = clip.nlow, clip.nhigh
-            return f"Reject the {low} lowest and the {high} highest samples of each pixel"
+            said = f"Reject the {low} lowest and the {high} highest samples of each pixel"
+            return f"{said}{_AMONG[clip.among]}"
         case PercentileClip():
             low, high = (None if side is None else 100 * side for side in (clip.low, clip.high))
             return f"Reject samples {_sides(low, high, '%')} the median"
@@ -144,8 +154,6 @@ def _measure(clip: Any) -> tuple[str, str]:
 
 def _sides(low: float | None, high: float | None, unit: str) -> str:
     """How far is too far: "more than 3 standard deviations below or above"."""
-    if low is None and high is None:
-        return f"no {unit} from"
     if low is None or high is None:
         far, side = (high, "above") if low is None else (low, "below")
         return f"more than {far:g} {unit} {side}"

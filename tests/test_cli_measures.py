@@ -91,6 +91,8 @@ BAD = {
     "bad section": (["--scale", "mode", "--region", "1:5"], r"'\[1:100,1:50\]'.* got '1:5'"),
     "outside": (["--scale", "mode", "--region", "[1:11,*]"], r"\(12, 10\).*got \[1:11,\*\]"),
     "no such frame": (["--scale", "mode", "--reference", "4"], "frame from 0 to 3, got 4"),
+    "not finite": (["--scale", "inf,1,1,1"], "scale: expected finite numbers, got inf at index 0"),
+    "no number": (["--scale", "1,2,x,4"], "scale: expected .* got '1,2,x,4'"),
     "no such word": (["--scale", "mode", "--reference", "-1"], "'mean', got '-1'"),
     "region of none": (["--scale", "exposure", "--region", "[1,1]"], "region: expected a measure"),
     "reference of none": (["--weights", "median", "--reference", "0"], "reference: expected a me"),

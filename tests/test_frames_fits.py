@@ -311,7 +311,7 @@ def test_threads_that_decompress_at_once_get_what_one_gets(tmp_path, codec):
 UNITS = {
     "electrons/s": "electron / s", "counts": "count", "e-": "electron", "DN/sec": "DN / s",
     "Photons": "photon", "ADU/s": "adu / s", "ELECTRONS": "electron", "COUNTS/S": "count / s",
-    "DN sec-1": "DN / s", "E-/S": "electron / s", "electron s-1": "electron / s",
+    "DN sec-1": "DN / s", "DN/S": "DN / S", "E-/S": "electron / s", "electron s-1": "electron / s",
 }  # fmt: skip
 
 

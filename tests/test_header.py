@@ -198,6 +198,17 @@ def test_an_exposure_by_another_name_is_the_same(given, expected):
     assert (header["EXPTIME"], header["EXPOSURE"], header["EXPOSED"]) == (180, expected, 180)
 
 
+def test_what_a_stack_says_of_itself_is_not_said_of_a_stack_of_it():
+    """Of the frames some may be stacks: an exposure that is not known is not theirs."""
+    first = fits.Header({"EXPTIME": 30.0, "EXPTOT": 90.0, "EXPMEAN": 30.0, "NCOMBINE": 3})
+    for key in ("NCOMBINE", "DATE"):
+        first.append((key, "again"))
+    header = described(first, names="ab", exposures=[30.0, None])
+    assert header["EXPTIME"] == 30
+    assert not {"EXPTOT", "EXPMEAN"} & set(header)
+    assert [header.count(key) for key in ("NCOMBINE", "DATE")] == [1, 1]
+
+
 def test_weights_that_are_all_0_have_no_exposure():
     header = described(recipe=Recipe(weights=(0.0, 0.0)), names="ab", exposures=[60.0, 30.0])
     assert "EXPTOT" not in header

@@ -9,7 +9,7 @@ from astropy.nddata import CCDData
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpustack import InputError, LiveStack, stack
+from gpustack import Flags, InputError, LiveStack, stack
 from gpustack.errors import FrameError, MismatchError, RecipeError
 from gpustack.live import COMBINES
 
@@ -129,6 +129,21 @@ def test_files_and_what_the_header_says(tmp_path):
     assert read.header["EXPTOT"] == 30
     assert read.header["OBJECT"] == "m13"
     assert read.header["IMCMB003"].endswith("2.fits")
+
+
+def test_flags_may_be_those_of_some_frames(tmp_path):
+    """As a stack of files has them."""
+    image = fits.PrimaryHDU(np.full((1, 2), 3.0), fits.Header({"BUNIT": "adu"}))
+    image.writeto(tmp_path / "plain.fits")
+    quality = fits.ImageHDU(np.array([[4, 2]], np.int16), name="DQ")
+    fits.HDUList([image, quality]).writeto(tmp_path / "flagged.fits")
+    paths = [tmp_path / "flagged.fits", tmp_path / "plain.fits"]
+    live = LiveStack(flags=Flags(bad=4))
+    for path in paths:
+        live.add(path)
+    expected = stack(paths, flags=Flags(bad=4)).count
+    np.testing.assert_array_equal(live.result().count, expected)
+    assert expected.tolist() == [[1, 2]]
 
 
 def test_what_cannot_be_added_changes_nothing(tmp_path):

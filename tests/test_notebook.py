@@ -45,12 +45,15 @@ def test_a_recipe_in_words():
 WORDS = {
     "one side": (SigmaClip(None, 3), "more than 3 standard deviations above the median"),
     "the other side": (SigmaClip(3, None), "more than 3 standard deviations below the median"),
-    "no side": (SigmaClip(None, None), "no standard deviations from"),
+    "no side": (SigmaClip(None, None), "Reject nothing, as there are no thresholds"),
+    "no range": (RangeClip(), "Reject nothing"),
     "once": (SigmaClip(maxiters=1), ", once"),
     "at most": (SigmaClip(keep=-2), "; at most 2 go"),
     "photons": (SigmaClip(poisson=True), "by the photon noise of its frame"),
     "range": (RangeClip(1, 2), "below 1 or above 2"),
-    "extrema": (ExtremaClip(1, 2), "the 1 lowest and the 2 highest"),
+    "extrema": (ExtremaClip(1, 2), "the 1 lowest and the 2 highest samples of each pixel"),
+    "extrema of all": (ExtremaClip(1, 2, "all"), "invalid ones rank as the highest"),
+    "extrema of shares": (ExtremaClip(1, 2, "share"), "as many fewer as some are missing"),
 }
 
 
@@ -63,6 +66,10 @@ def test_a_clip_in_words(clip, words):
 def test_values_in_the_frames_are_told_of_where_others_are_made_of_them(scale):
     words = " ".join(Recipe(SigmaClip(), scale=scale, clip_on="raw").in_words())
     assert ("by their values in the frames" in words) == (scale is not None)
+    words = Recipe([SigmaClip(), RangeClip(0, 1)], scale=scale, clip_on="raw").in_words()
+    assert [step for step in words if "values below" in step] == [
+        "Reject values below 0 or above 1, as the frames have them."
+    ]
 
 
 @pytest.mark.parametrize("kind", CLIPS.values(), ids=CLIPS)

@@ -97,7 +97,7 @@ def test_it_tells_what_was_done(checked):
         "Reject samples more than 4 robust deviations (1.4826 MAD) from the median",
         "Take the mean of what is left.",
         "scale by median, relative to",
-        "7 frames of 500 x 450 pixels in adu",
+        "7 frames of 500 x 450 pixels, adu",
         "Read and combine",
         "Write the result",
         "every 2nd pixel",

@@ -195,6 +195,20 @@ def test_a_folder_that_has_moved(tmp_path, monkeypatch):
     assert note.endswith(f"here/m0.fits, is read from {tmp_path / 'there' / 'm0.fits'}")
 
 
+def test_files_of_the_same_names_in_the_current_folder_are_others(tmp_path, monkeypatch):
+    """A night in one folder, the next in another, by the same command."""
+    for night in ("here", "other"):
+        save(tmp_path / night)
+    monkeypatch.chdir(tmp_path / "here")
+    kept(tmp_path / "here", "m*.fits")
+    (tmp_path / "here").rename(tmp_path / "there")
+    for path in (tmp_path / "other").glob("m*.fits"):
+        fits.writeto(path, np.zeros((2, 2)), overwrite=True)
+    monkeypatch.chdir(tmp_path / "other")
+    (note,) = again(tmp_path / "there").notes
+    assert note.endswith(f"is read from {tmp_path / 'there' / 'm0.fits'}")
+
+
 def test_frames_are_looked_for_from_the_current_folder_too(tmp_path, monkeypatch):
     save(tmp_path / "here")
     (tmp_path / "here" / "reports").mkdir()

@@ -73,6 +73,8 @@ def test_the_file_is_laid_out_as_ccddata_writes_it(result, tmp_path):
 def test_to_ccddata_shares_its_arrays_and_survives_a_round_trip(result, tmp_path):
     ccd = result.to_ccddata()
     assert np.shares_memory(ccd.data, result.data)
+    assert np.shares_memory(ccd.mask, result.mask)
+    assert np.shares_memory(ccd.uncertainty.array, result.uncertainty)
     assert "CD1_1" not in ccd.meta
     assert "A_ORDER" not in ccd.meta
     assert ccd.meta["DATE-OBS"] == "2026-01-02T03:04:05"

@@ -1,5 +1,6 @@
 """A folder that frames arrive in."""
 
+import errno
 import os
 import re
 import signal
@@ -230,6 +231,25 @@ def test_each_arrival_is_a_stack_of_all(tmp_path):
 def test_a_folder_that_is_none(tmp_path):
     with pytest.raises(InputError, match="watch: expected a folder, got"):
         watch(arrivals(tmp_path / "none"), print)
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match=r"watch: expected a folder, got .*file: Not a directory"):
+        watch(arrivals(tmp_path / "file"), print)
+
+
+def test_a_folder_that_cannot_be_listed_for_a_moment(tmp_path, monkeypatch):
+    """As a shared file system tells of a stale handle."""
+    folder = arrivals(tmp_path)
+    path = write(tmp_path / "a.fits")
+
+    def fails(_):
+        raise OSError(errno.ESTALE, "stale")
+
+    folder.look()
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "iterdir", fails)
+        assert folder.look() == []
+    folder.look()
+    assert folder.look() == [str(path)]
 
 
 @contextmanager

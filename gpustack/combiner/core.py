@@ -18,6 +18,7 @@ from gpustack.combiner.recorder import Recorder
 from gpustack.errors import InputError
 from gpustack.frames import check_agree, open_frames
 from gpustack.markup import escape, items
+from gpustack.texts import size_words, unit_words
 from gpustack.words import clip_words
 
 _CENTERS: tuple[Word, ...] = ("mean", "median")
@@ -93,21 +94,19 @@ class Combiner(Holdings):
     def __repr__(self) -> str:
         """What it holds, and how many clips are still to be run, in one line."""
         n, *shape = self._recorder.shape
-        size, clips = " x ".join(map(str, shape[::-1])), len(self._recorder.clips)
-        held = f"{n} images of {size} pixels, {self.unit or 'no unit'}, {self.dtype}"
-        return f"<Combiner: {held}, clips to run: {clips}>"
+        held = f"{n} images of {size_words(shape)} pixels, {unit_words(self.unit)}, {self.dtype}"
+        return f"<Combiner: {held}, clips to run: {len(self._recorder.clips)}>"
 
     def _repr_html_(self) -> str:
         """For notebooks: what it holds, and the clips that were recorded."""
         n, *shape = self._recorder.shape
-        size = " x ".join(map(str, shape[::-1]))
         clips = [f"{clip_words(clip)}." for clip in self._recorder.clips]
         given = [
             f"With {name}." for name in ("weights", "scaling") if getattr(self, name) is not None
         ]
         return (
-            f"<div><strong>Combiner</strong> {n} images of {size} pixels, "
-            f"{escape(str(self.unit or 'no unit'))}, {self.dtype}"
+            f"<div><strong>Combiner</strong> {n} images of {size_words(shape)} pixels, "
+            f"{escape(unit_words(self.unit))}, {self.dtype}"
             f"{items([*clips, *given])}</div>"
         )
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from gpustack.backends.base import Samples
 from gpustack.frames.coordinates import Coordinates
 from gpustack.logs import logger, warn_of
+from gpustack.texts import unit_words
 
 _log = logger(__name__)
 
@@ -205,6 +206,6 @@ def choose_unit(
     if given is None:
         return own
     if own is not None and own != given:
-        text = f"using the given unit {given} instead of its own, {own}".replace("%", "%%")
-        warn_of(_log, f"%s: {text}", name)
+        text = f"using the given unit {unit_words(given)} instead of its own, {unit_words(own)}"
+        warn_of(_log, f"%s: {text.replace('%', '%%')}", name)
     return given

@@ -6,6 +6,7 @@ from typing import Any
 
 from gpustack.checks import check, whole
 from gpustack.errors import RecipeError
+from gpustack.texts import size_words
 
 _AXIS = re.compile(r"\*|(\d+)(?::(\d+|\*))?")
 
@@ -77,10 +78,9 @@ def section(region: str | None, shape: Sequence[int]) -> tuple[slice, ...]:
 
 
 def _outside(region: str, shape: Sequence[int], expected: str) -> RecipeError:
-    sizes = " x ".join(map(str, reversed(shape)))
     return RecipeError(
-        f"region: expected {expected}, for frames of shape {tuple(shape)}, which is {sizes} with "
-        f"x first, got {region}"
+        f"region: expected {expected}, for frames of shape {tuple(shape)}, which is "
+        f"{size_words(shape)} with x first, got {region}"
     )
 
 

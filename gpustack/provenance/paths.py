@@ -25,7 +25,7 @@ def find(where: str, given: str | None, folder: PathLike, shared: int = 0) -> st
         Its whole path, as `stored`.
     given : str or None
         The path by which it was given. Where the first one is gone, this is looked for from the
-        current folder, and from that of the report: a folder may have moved with all its files.
+        folder of the report, which may have moved with all its files, and from the current one.
     folder : path
         That of the report.
     shared : int
@@ -35,7 +35,7 @@ def find(where: str, given: str | None, folder: PathLike, shared: int = 0) -> st
     tried = [at_home(where)]
     if given is not None and not os.path.isabs(given):  # noqa: PTH117
         parts = Path(given).parts
-        tried += [given, *(os.path.join(folder, *parts[i:]) for i in range(shared + 1))]  # noqa: PTH118
+        tried += [*(os.path.join(folder, *parts[i:]) for i in range(shared + 1)), given]  # noqa: PTH118
     return next((path for path in tried if Path(path).is_file()), None)
 
 

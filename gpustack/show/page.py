@@ -17,6 +17,7 @@ from gpustack.show.listing import listing
 from gpustack.show.noise import Reached, frame_noise, reached
 from gpustack.show.pictures import Shown, pictures
 from gpustack.show.residuals import residuals
+from gpustack.texts import size_words, unit_words
 
 _SIGMA = "\N{GREEK SMALL LETTER SIGMA}"
 _TIMES = "\N{MULTIPLICATION SIGN}"
@@ -58,7 +59,7 @@ def page(result: StackResult, look: Look, name: str) -> str:
     found = reached(look.strips, result.recipe, noise)
     unit = "" if result.unit is None else str(result.unit)
     body = [
-        _head(result, name, unit),
+        _head(result, name),
         _tiles(result, look, found, int(marked.sum())),
         _section("What was done", _recipe(result, look)),
         _section("What it looks like", _pictures(pictures(look, result.recipe))),
@@ -81,10 +82,10 @@ def _section(title: str, content: str) -> str:
     return f"<section><h2>{escape(title)}</h2>{content}</section>"
 
 
-def _head(result: StackResult, name: str, unit: str) -> str:
+def _head(result: StackResult, name: str) -> str:
     n = left_out(result.per_frame).count("")
-    size = " x ".join(map(str, result.data.shape[::-1]))
-    told = f"{n} frame{'s' * (n > 1)} of {size} pixels in {unit or 'no unit'}"
+    size, unit = size_words(result.data.shape), unit_words(result.unit)
+    told = f"{n} frame{'s' * (n > 1)} of {size} pixels, {unit}"
     cards = [result.header.get(key) for key in ("OBJECT", "FILTER", "DATE-OBS")]
     line = " · ".join([told, *(card for card in cards if isinstance(card, str) and card.strip())])
     return f'<header><h1>{escape(name or "Stack")}</h1><p class="faint">{escape(line)}</p></header>'

@@ -60,7 +60,11 @@ def fill_in(
         _check_alone(recipe, combine, scale, zero, clip_on, uncertainty, dtype, outputs)
         scale, zero, per_frame = recipe.scale, recipe.zero, recipe.weights
         if recipe.weights != "sample":
-            check(weights is None, "weights: expected none beside a recipe, which has its own")
+            check(
+                weights is None,
+                f"weights: expected none beside a recipe, which says {recipe.weights!r}; "
+                "dataclasses.replace changes a recipe",
+            )
         elif per_sample is None:
             raise RecipeError("weights: expected an array of them for this recipe, got none")
     else:

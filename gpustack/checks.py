@@ -9,6 +9,7 @@ import math
 import numbers
 import sys
 from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 from gpustack.errors import RecipeError
@@ -101,7 +102,8 @@ def per_frame(name: str, value: Any, words: tuple[str, ...], least: float) -> An
     """Finite numbers >= `least`, one a frame, as a tuple; one of `words` or None as it is."""
     if value is None or (isinstance(value, str) and value in words):
         return value
-    listed = isinstance(value, Iterable) and not isinstance(value, (str, bytes))
+    unordered = isinstance(value, AbstractSet | Mapping)
+    listed = isinstance(value, Iterable) and not (unordered or isinstance(value, (str, bytes)))
     given = list(value) if listed and getattr(value, "ndim", 1) > 0 else []
     choices = " or ".join(["numbers, one a frame,", *map(repr, words)]).removesuffix(",")
     check(len(given) > 0, f"{name}: expected {choices}, got {value!r}")

@@ -28,6 +28,6 @@ def critical_values(significance: float, n: int) -> NDArray[np.float64]:
 
     values = np.full(n + 1, np.inf)
     count = np.arange(3, n + 1, dtype=np.float64)
-    t = stdtrit(count - 2, 1 - significance / (2 * count))
-    values[3:] = (count - 1) * t / np.sqrt(count * (count - 2 + t * t))
+    t = -stdtrit(count - 2, significance / (2 * count))  # next to 1 digits would be lost
+    values[3:] = (count - 1) / np.sqrt(count * (1 + (count - 2) / t / t))
     return values

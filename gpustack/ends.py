@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpustack.backends.base import Outputs
-from gpustack.backends.sink import Sum
+from gpustack.backends.sink import Sink, Sum
 from gpustack.frames import Frame, FrameSource
 from gpustack.maps import Empty
 from gpustack.provenance import TimedSource
@@ -77,10 +77,10 @@ def rejected_share(out: Outputs) -> float | None:
     """Of the valid samples of all frames, how many were rejected; None where nobody has counted."""
     if out.valid is None:
         return None
-    valid, count = int(out.valid.sum()), cast(Any, out.count)
+    valid = int(out.valid.sum())
     if out.rejected is not None:
         rejected = int(out.rejected.sum())
-    elif isinstance(count, Sum):
+    elif isinstance(count := cast(Any, out.count), Sink):
         rejected = valid - count.total
     else:
         return None

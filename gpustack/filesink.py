@@ -25,7 +25,7 @@ class Written(Protocol):
 
 
 class FileSink(Sink):
-    """Takes the rows of one image of a file.
+    """Takes the rows of one image of a file, and adds them up where they are whole numbers.
 
     When the run is over it stands in the place of the image: it has the shape, dtype, length and
     axes of it, and reads, where it is indexed or turned into an array, what was asked for.
@@ -83,6 +83,8 @@ class FileSink(Sink):
         """Write rows from `start` on."""
         if self.dtype == bool and not rows.all():
             self._all = False
+        if self.dtype.kind == "u":
+            self.add(int(rows.sum(dtype=np.int64)))
         if self._start is not None:
             begin = self._start + start * self.shape[-1] * self.dtype.itemsize
             self._file.write(begin, as_stored(rows, self.dtype).reshape(-1).view(np.uint8))
@@ -102,7 +104,7 @@ class FileSink(Sink):
         return self._read(0, len(self))
 
     def __getitem__(self, key: Any) -> Any:
-        """As of an array; of the file, only what the first index says is read."""
+        """As of an array; of the file, only what a first index says that is a number or a slice."""
         first, *rest = key if isinstance(key, tuple) and key else (key,)
         if isinstance(first, slice):
             wanted = range(*first.indices(len(self)))

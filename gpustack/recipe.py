@@ -140,10 +140,9 @@ class Recipe:
                 f"{what}: expected combine {', '.join(able)}, got combine={self.method!r}",
             )
         check_pair(self.scale, self.zero)
-        check(
-            not isinstance(self.scale, tuple) or 0 not in self.scale,
-            f"scale: expected numbers other than 0, got {self.scale!r}",
-        )
+        if isinstance(self.scale, tuple) and 0 in self.scale:
+            index = self.scale.index(0)
+            raise RecipeError(f"scale: expected numbers other than 0, got 0 at index {index}")
         if self.sees_normalized:
             rest = self.clips[len(self.raw_ranges) :]
             check(
@@ -168,6 +167,11 @@ class Recipe:
     def sees_normalized(self) -> bool:
         """Whether clips see samples that are scaled or shifted."""
         return self.normalizes and self.clip_on == "normalized"
+
+    @property
+    def normalizes_late(self) -> bool:
+        """Whether samples are scaled or shifted after the clips."""
+        return self.normalizes and self.clip_on == "raw"
 
     @property
     def raw_ranges(self) -> tuple[RangeClip, ...]:
@@ -328,7 +332,7 @@ class Recipe:
             if getattr(self, name) is not None
         ]
         steps += [str(clip) for clip in self.clips]
-        if self.normalizes and self.clip_on == "raw":
+        if self.normalizes_late:
             steps.append("clip_on=raw")
         tail = f"{self.combine} ({self.dtype})" if self.dtype else str(self.combine)
         if self.uncertainty != "auto":

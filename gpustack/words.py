@@ -56,7 +56,7 @@ def recipe_words(recipe: Any) -> list[str]:
     first = len(recipe.raw_ranges)
     steps += [clip_words(clip) for clip in recipe.clips[:first]]
     steps += _normalisation(recipe)
-    raw = ", by their values in the frames" * (recipe.normalizes and recipe.clip_on == "raw")
+    raw = ", by their values in the frames" * recipe.normalizes_late
     steps += [
         clip_words(clip) + raw * (not isinstance(clip, RangeClip)) for clip in recipe.clips[first:]
     ]

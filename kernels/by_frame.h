@@ -102,6 +102,10 @@ __device__ inline Line line_through(const Task& task, const Place& place, const 
     return line;
 }
 
+// In which a distance is measured at least. A unit is 0 where there is no noise; of such samples
+// too the nearest come back first, after those that have some.
+#define LEAST_UNIT 0x1p-500
+
 // How a pass judges samples.
 template <class Column>
 struct Judge {
@@ -155,7 +159,7 @@ struct Judge {
         double off, unit;
         Fate fate;
 
-        __device__ double away() const { return fabs(off) / unit; }
+        __device__ double away() const { return fabs(off) / fmax(unit, LEAST_UNIT); }
     };
 
     __device__ Distance distance(double value, double center, double unit) const

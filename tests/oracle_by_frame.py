@@ -16,6 +16,9 @@ from gpustack.clips import (
 from oracle_clips import CLOSE, CLOSE_DISTANCE, Column, center_of, least_of
 from oracle_statistics import is_close, mean
 
+#: How far a sample is: in units of its noise; and where it has none, beyond all others.
+Away = tuple[float, float]
+
 #: A line fits to rounding where samples are so near to it, relative to their range.
 EXACT_FIT = 2.0**-40
 
@@ -57,12 +60,13 @@ def _pass(clip: Any, column: Column, dtype: np.dtype[Any], least: int, *, first:
             near = is_close(v, bound, dtype) or abs(v - bound) <= rounding
             column.close |= near and math.isfinite(bound)
         if v < low or v > high:
-            outside.append((abs(v - center) / unit if unit else math.inf, i, v < low))
+            away = abs(v - center)
+            outside.append(((away / unit, 0.0) if unit else (math.inf, away), i, v < low))
     short = len(survivors) - len(outside) < least
     if short:
         outside.sort()
         reach = outside[least - (len(survivors) - len(outside)) - 1][0]
-        ties = [d for d, _, _ in outside if abs(d - reach) <= CLOSE * reach]
+        ties = [d for d, _, _ in outside if _are_close(d, reach, column)]
         # Equal samples of equal noise are equally far; distances from a line are all rounded.
         rounded = isinstance(clip, LinearFitClip) and len(ties) > 1
         column.close |= rounded or any(d != reach for d in ties)
@@ -70,6 +74,16 @@ def _pass(clip: Any, column: Column, dtype: np.dtype[Any], least: int, *, first:
     for _, i, low in outside:
         column.reject(i, low=low)
     return short
+
+
+def _are_close(one: Away, other: Away, column: Column) -> bool:
+    """Whether rounding may decide which of two samples is further away."""
+    far = max(abs(column.seen[i]) for i in column.survivors())
+    return one == other or (
+        abs(one[0] - other[0]) <= CLOSE * other[0]
+        if math.isfinite(other[0])
+        else one[0] == other[0] and abs(one[1] - other[1]) <= CLOSE_DISTANCE * far
+    )
 
 
 def _centers_and_units(

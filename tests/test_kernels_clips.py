@@ -7,7 +7,14 @@ import pytest
 
 from clip_chains import CHAINS
 from gpustack.backends.cpu import CpuBackend
-from gpustack.clips import ESDClip, ExtremaClip, PercentileRankClip, SigmaClip, WinsorizedClip
+from gpustack.clips import (
+    ESDClip,
+    ExtremaClip,
+    NoiseClip,
+    PercentileRankClip,
+    SigmaClip,
+    WinsorizedClip,
+)
 from gpustack.recipe import Recipe
 from kernels import HostKernels
 from skips import needs_compiler
@@ -82,6 +89,24 @@ def test_equally_near_samples_come_back_together(kernels, keep, count):
     clip = SigmaClip(0, 0, "median", keep=keep)
     found = run(kernels, plain(values.reshape(7, 1, 1)), Recipe(clips=[clip]))
     assert sorted(values[~found.marks[:, 0, 0]]) == sorted(values)[(7 - count) // 2 :][:count]
+
+
+@pytest.mark.parametrize(
+    ("values", "keep", "left"),
+    [
+        ([0, 0, 0, 0, 5, 70], 5, [0, 0, 0, 0, 5]),
+        ([-5, -4, -1, -0.5, 3, 9], 1, [-1, -0.5]),
+        ([0, 0, 0, 0, 5, -5, 70], 5, [0, 0, 0, 0, 5, -5]),
+    ],
+)
+@pytest.mark.parametrize("scale", [None, 1.0])
+@pytest.mark.parametrize("kernels", [CPU, *KERNELS.values()], ids=["cpu", *KERNELS])
+def test_where_there_is_no_noise_the_nearest_come_back_too(kernels, values, keep, left, scale):
+    """A CCD without read-out noise has none below 0, and all is far away in units of that."""
+    data, n = np.array(values, "f4").reshape(-1, 1, 1), len(values)
+    recipe = Recipe(clips=[NoiseClip(keep=keep)], scale=scale and (scale,) * n)
+    found = run(kernels, plain(data), recipe)
+    assert data[~found.marks].tolist() == left
 
 
 @pytest.mark.parametrize("dtype", ["f4", "f8"])

@@ -109,6 +109,16 @@ def test_frames_without_valid_samples_are_no_reference():
     without = stack(planes[1:], scale="mad", zero="median", weights="noise")
     np.testing.assert_array_equal(result.data, without.data)
     assert list(result.frames["scale"])[:2] == [1, 1]
+    assert result.frames["weight"][0] == 0
+
+
+def test_frames_without_valid_samples_have_no_part_in_the_exposure():
+    frames = [CCDData(plane, unit="adu", meta={"EXPTIME": 10.0}) for plane in sky(3)]
+    frames[0].data[:] = np.nan
+    frames[0].meta["EXPTIME"] = 60.0
+    for weights in ("noise", Statistic("median")):
+        with pytest.warns(GpustackWarning, match="frame 0: no valid sample"):
+            assert stack(frames, weights=weights).header["EXPTIME"] == 10
 
 
 # Weights.

@@ -64,6 +64,22 @@ def test_critical_values_agree_with_a_series(significance):
     np.testing.assert_allclose(values[3:], expected, rtol=1e-9)
 
 
+def test_critical_values_are_there_for_the_smallest_significance():
+    """1 less of it is 1; a single outlier among many is certain all the same."""
+    found = np.array([critical_values(s, 41)[41] for s in (1e-9, 1e-14, 1e-17, 1e-100, 1e-300)])
+    assert (np.diff(found) > 0).all()
+    assert found[-1] <= 40 / 41**0.5  # as far as a sample can be
+
+
+def test_a_rank_is_no_further_out_than_half_the_frames():
+    assert [PercentileRankClip(rank=rank).steps(10) for rank in (9, -1e300, 2.9)] == [5, -5, 2]
+
+
+def test_a_rank_that_rounding_keeps_from_a_whole_number_is_one():
+    ranks = {0.7: 180, 0.29: 200, -0.7: 180, 0.58: 100}
+    assert [PercentileRankClip(rank=r).steps(n) for r, n in ranks.items()] == [63, 29, -63, 29]
+
+
 EVEN = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 100.0]
 BY_HAND = {
     # Median 5.5, MAD 2.5: bounds 0.5 and 10.5.

@@ -394,7 +394,3 @@ def test_texts_stand_for_clips():
     assert Recipe(clips="sigma:low=2,high=2").clips == (SigmaClip(2, 2),)
     with pytest.raises(RecipeError, match="'grow', got 'kappa'"):
         Recipe(clips="kappa")
-
-
-def test_a_rank_is_no_further_out_than_half_the_frames():
-    assert [PercentileRankClip(rank=rank).steps(10) for rank in (9, -1e300, 2.9)] == [5, -5, 2]

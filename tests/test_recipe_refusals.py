@@ -163,6 +163,8 @@ BAD_RECIPES = {
     "scale-empty": ({"scale": []}, r"scale: expected numbers, one a frame, .*got \[\]"),
     "scale-0-d": ({"scale": np.array(2.0)}, r"scale: expected numbers, one a frame, .*got array"),
     "scale-2-d": ({"scale": np.ones((3, 1))}, r"scale: expected finite numbers, got array"),
+    "scale-set": ({"scale": {1.0, 2.0}}, r"scale: expected numbers, one a frame, .*got {1.0, 2.0}"),
+    "scale-0": ({"scale": [1, 0]}, r"scale: expected numbers other than 0, got 0 at index 1"),
     "scale-inf": ({"scale": [1, math.inf]}, r"scale: expected finite .*got inf at index 1"),
     "zero-nan": ({"zero": [math.nan]}, r"zero: expected finite numbers, got nan at index 0"),
     "zero-text": ({"zero": ["1"]}, r"zero: expected finite numbers, got '1' at index 0"),

@@ -9,6 +9,10 @@ from gpustack.backends.columns import Floats, Ranks
 
 Flags = NDArray[np.bool_]
 
+#: In which a distance is measured at least. A unit is 0 where there is no noise; of such samples
+#: too the nearest come back first, after those that have some.
+LEAST_UNIT = 2.0**-500
+
 
 def least_kept(keep: int, count: Ranks) -> Ranks:
     """How many of `count` samples, one number a column, must survive; `keep` of a clip."""
@@ -41,7 +45,7 @@ def bring_back(
     short: Flags = kept < least
     if not short.any():
         return low, high, short
-    away = np.where(out, np.abs(off) / unit, np.inf)[:, short]
+    away = np.where(out, np.abs(off) / np.maximum(unit, LEAST_UNIT), np.inf)[:, short]
     last = (least - kept)[np.newaxis, short] - 1
     reach = np.take_along_axis(np.sort(away, axis=0), last, axis=0)
     back = np.zeros_like(out)

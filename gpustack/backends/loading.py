@@ -46,8 +46,6 @@ def load(
         Whether NaN and inf are looked for only where it takes no reading of samples again.
     """
     tile = Tile.all_valid(values)
-    if recipe.normalizes:
-        whole = None
     if whole is not None and _load_whole(tile, whole, where, values, trust):
         return tile
     rows = list(values)

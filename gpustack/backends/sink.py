@@ -24,6 +24,9 @@ class Sink(ABC):
     def __init__(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
         self.shape, self.dtype = shape, dtype
         self._rows = shape[-2]
+        self._turn = Lock()
+        #: What all rows add up to, where that is asked for.
+        self.total = 0
 
     @property
     def size(self) -> int:
@@ -47,7 +50,14 @@ class Sink(ABC):
     def __setitem__(self, key: Any, rows: Any) -> None:
         """Hand on rows of a plane, the first one where none is given: ``[plane, start:stop]``."""
         plane, where = key if isinstance(key, tuple) else (0, key)
+        if getattr(where, "start", None) is None:
+            raise TypeError(f"expected rows of a run, got {key!r}: a result in a file is read-only")
         self.write(plane * self._rows + where.start, rows)
+
+    def add(self, number: int) -> None:
+        """Add to the total."""
+        with self._turn:
+            self.total += number
 
     @abstractmethod
     def write(self, start: int, rows: NDArray[Any]) -> None:
@@ -59,17 +69,7 @@ class Sink(ABC):
 
 
 class Sum(Sink):
-    """Adds up what it is given, in `total`; no row of it is kept."""
-
-    def __init__(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
-        super().__init__(shape, dtype)
-        self._turn = Lock()
-        self.total = 0
-
-    def add(self, number: int) -> None:
-        """Add what was added up elsewhere."""
-        with self._turn:
-            self.total += number
+    """Adds up what it is given; no row of it is kept."""
 
     def write(self, start: int, rows: NDArray[Any]) -> None:
         """Add rows up."""

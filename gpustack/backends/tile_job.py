@@ -55,7 +55,7 @@ class TileJob:
     Attributes
     ----------
     whole : Samples or None
-        All frames as one, where they lie so.
+        All frames as one, where they lie so and no recipe normalises them.
     lies : list of ndarray or None
         The samples of each frame that needs no decoding; empty where a recipe normalises.
     """
@@ -69,9 +69,10 @@ class TileJob:
     lies: list[Floats | None] = field(init=False)
 
     def __post_init__(self) -> None:
-        asked = [] if self.recipe.normalizes else self.band
-        object.__setattr__(self, "whole", samples_as_one(self.band))
-        object.__setattr__(self, "lies", [as_it_lies(one, self.dtype) for one in asked])
+        as_they_lie = not self.recipe.normalizes
+        lies = [as_it_lies(one, self.dtype) for one in self.band] if as_they_lie else []
+        object.__setattr__(self, "whole", samples_as_one(self.band) if as_they_lie else None)
+        object.__setattr__(self, "lies", lies)
 
     def run(self, where: Where, buffer: Floats, tallies: NDArray[np.int64]) -> None:
         """Run the recipe on one tile.
@@ -150,18 +151,14 @@ class TileJob:
         return self.whole if lasts or not self.found_invalid.is_set() else None
 
     @property
-    def _late_normalize(self) -> bool:
-        return self.recipe.normalizes and self.recipe.clip_on == "raw"
-
-    @property
     def _late(self) -> bool:
         """Whether what is combined is something else than what clips see."""
-        return self._late_normalize or isinstance(self.recipe.combine, NoiseModel)
+        return self.recipe.normalizes_late or isinstance(self.recipe.combine, NoiseModel)
 
     @property
     def _clips(self) -> tuple[Clip, ...]:
         """The clips that are left after those applied on loading."""
-        if self.recipe.normalizes and not self._late_normalize:
+        if self.recipe.sees_normalized:
             return self.recipe.clips[len(self.recipe.raw_ranges) :]
         return self.recipe.clips
 

@@ -5,7 +5,8 @@ A clip checks itself when it is made, and prints in the form in which `parse_cli
 `keep` is the same for all clips that have it, but for `ESDClip`, which says what it is there.
 Positive, at least so many samples of a column survive, if there are so many: where a pass would
 leave fewer, those nearest to its centre of what it rejected come back, equally near ones together,
-and the clip has ended for that column. Negative, at most ``-keep`` samples are rejected. 0 is no
+and the clip has ended for that column. Where a clip judges each sample by a noise of its own, near
+is in units of that. Negative, at most ``-keep`` samples are rejected. 0 is no
 limit.
 """
 

@@ -110,9 +110,13 @@ class PercentileRankClip(BaseClip):
         tidy(self, rank=value)
 
     def steps(self, frames: int) -> int:
-        """How many samples from the median, of so many `frames`; negative is below it."""
+        """How many samples from the median, of so many `frames`; negative is below it.
+
+        Not 62 of 90 because 0.7 * 90 is a little less than 63.
+        """
         share = self.rank * (frames // 2) if abs(self.rank) < 1 else self.rank
-        return int(math.copysign(max(1, min(int(abs(share)), frames // 2)), self.rank))
+        whole = int(abs(share) + 1e-9)
+        return int(math.copysign(max(1, min(whole, frames // 2)), self.rank))
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +181,7 @@ class AvgSigmaClip(BaseClip):
     -----
     Of fewer than three samples none is rejected, nor where s is 0. A row is one of the last axis.
     For each clip of this kind frames are read twice, or three times where a sample is out before
-    it, and then to be combined.
+    it, or may be by scale or zero with ``clip_on="raw"``; and then to be combined.
 
     References
     ----------

@@ -164,7 +164,6 @@ def check_replacing(recipe: Any) -> None:
         f"SigmaMedianClip: expected it once and last, as no clip can judge the medians that it "
         f"puts in the place of samples, got clips {names}",
     )
-    late = recipe.normalizes and recipe.clip_on == "raw"
     given = {name: f"{name}={getattr(recipe, name)!r}" for name in ("weights", "uncertainty")}
     for held, expected, why, got in (
         (
@@ -175,7 +174,7 @@ def check_replacing(recipe: Any) -> None:
         ),
         (recipe.weights is None, "no weights", "a median is of no frame", given["weights"]),
         (
-            not late,
+            not recipe.normalizes_late,
             "clip_on='normalized'",
             "a median is of no frame",
             "clip_on='raw' with scale or zero",

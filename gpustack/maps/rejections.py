@@ -39,7 +39,7 @@ class RejectionCube:
         return self.shape[0]
 
     def __getitem__(self, key: Any) -> Any:
-        """As of an array of bool; only frames that the first index means are unpacked."""
+        """As of an array of bool; a first index that is a number or a slice unpacks few frames."""
         with here(self.packed):
             return self._indexed(key)
 

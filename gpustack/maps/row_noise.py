@@ -121,7 +121,7 @@ class _RowNoise:
         source, shape = self.source, (band.rows, self.source.width)
         rows = left = Rows(source.unweighted(), band.start, band.stop)
         before, reasons = self.recipe.clips[: self.k], None
-        if self.recipe.normalizes and self.recipe.clip_on == "raw":
+        if self.recipe.normalizes_late:
             # What scale and zero make infinite is out before clips see it, as it was.
             reasons = self._reasons(rows, memory)
             left, before = replace(rows, masks=reasons != 0), ()

@@ -39,13 +39,10 @@ class WeightMap:
 
     def add(self, part: Part) -> None:
         """Fill in the rows of a band."""
-        lib, total = library(part.reasons), None
+        lib = library(part.reasons)
+        total = ExactSum(lib.zeros(part.reasons.shape[1:], np.float64))
         for f in range(part.rows.n):
-            counted = lib.where(part.reasons[f] == 0, self._weight(part, f), 0.0)
-            if total is None:
-                total = ExactSum(counted * 0.0)
-            total.add(counted)
-        assert total is not None
+            total.add(lib.where(part.reasons[f] == 0, self._weight(part, f), 0.0))
         self.value[part.band.start : part.band.stop] = total.value()
 
     def _weight(self, part: Part, f: int) -> Any:

@@ -17,20 +17,19 @@ class Window:
     def __init__(self, array: Any, rows: int) -> None:
         self._array = array
         self._whole = array.shape[1] == rows
-        self._start = self.stop = 0
+        self._start = self._stop = 0
 
     def let_go(self, start: int) -> None:
         """Rows before `start` are not needed any more."""
         if self._whole or start <= self._start:
-            self.stop = max(self.stop, start)
             return
-        kept = max(self.stop - start, 0)
+        kept = max(self._stop - start, 0)
         if kept:
             # A copy, as both parts may overlap.
-            self._array[:, :kept] = self.of(start, self.stop).copy()
-        self._start, self.stop = start, start + kept
+            self._array[:, :kept] = self.of(start, self._stop).copy()
+        self._start, self._stop = start, start + kept
 
     def of(self, start: int, stop: int) -> Any:
         """A view of rows ``[start, stop)``, shape (n, stop - start, width); they are held now."""
-        self.stop = max(self.stop, stop)
+        self._stop = max(self._stop, stop)
         return self._array[:, start - self._start : stop - self._start]

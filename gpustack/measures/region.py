@@ -8,7 +8,7 @@ from gpustack.checks import check, whole
 from gpustack.errors import RecipeError
 from gpustack.texts import size_words
 
-_AXIS = re.compile(r"\*|(\d+)(?::(\d+|\*))?")
+_AXIS = re.compile(r"\*|(\d{1,18})(?::(\d{1,18}|\*))?")
 
 
 def tidy_region(kind: str, given: Any) -> str | None:

@@ -76,7 +76,7 @@ class Taking:
             return self._inverse_variances(measure), ""
         values = self._values(role, measure)
         if role == "weights":
-            return tuple(1.0 if value is None else value for value in values), ""
+            return tuple(0.0 if value is None else value for value in values), ""
         level, name = target(role, values, measure.reference, self.frames)
         if role == "scale":
             numbers = ratios(values, level, name, self.frames)
@@ -115,7 +115,7 @@ class Taking:
         return (neutral,) * len(self.frames) if numbers is None else numbers
 
     def _inverse_variances(self, measure: Noise) -> Numbers:
-        """Of the scaled frames; 1 for a frame without any valid sample."""
+        """Of the scaled frames; 0 for a frame without any valid sample."""
         sigmas = self.found[key_of(measure)]
         for frame, sigma in zip(self.frames, sigmas, strict=True):
             check(
@@ -129,7 +129,7 @@ class Taking:
             )
         scales = self._known("scale", 1.0)
         return tuple(
-            1.0 if sigma is None else _inverse_square(scale * sigma)
+            0.0 if sigma is None else _inverse_square(scale * sigma)
             for sigma, scale in zip(sigmas, scales, strict=True)
         )
 

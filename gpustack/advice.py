@@ -19,6 +19,16 @@ from gpustack.result import StackResult, left_out
 
 #: What tells of the kind of a frame, beside others that are exposures of the sky.
 KINDS = {"bias": "bias", "zero": "bias", "dark": "dark", "flat": "flat"}
+_KIND_KEYS = ("IMAGETYP", "OBSTYPE")
+
+#: What to do about exposures that differ, by the kind of frames. Twilight fades, and bias is the
+#: same in any exposure.
+_SCALED = {
+    "light": 'scale="exposure" (--scale exposure) brings them to that of the first',
+    "dark": 'scale="exposure" (--scale exposure) brings darks to that of the first, once bias is '
+    "subtracted",
+    "flat": 'scale="median" (--scale median) brings flats to one level',
+}
 
 #: So many frames are named of each kind of what is unusual; of 300, that many lines tell no more.
 NAMED = 5
@@ -86,7 +96,7 @@ def _counted_twice(frames: Sequence[Frame]) -> Iterator[str]:
 
 def _unlike(frames: Sequence[Frame]) -> Iterator[str]:
     """Filters and kinds that do not belong together; of frames that tell of none, nothing."""
-    for keys, meant in ((("FILTER",), str), (("IMAGETYP", "OBSTYPE"), _kind)):
+    for keys, meant in ((("FILTER",), str), (_KIND_KEYS, _kind)):
         said = [(_said(frame, keys), frame.name) for frame in frames]
         there = [(value, name) for value, name in said if value]
         others = [(value, name) for value, name in there if meant(value) != meant(there[0][0])]
@@ -116,9 +126,10 @@ def _unlike_exposures(recipe: Recipe, frames: Sequence[Frame]) -> Iterator[str]:
     times = [(time, name) for time, name in found if time is not None]
     (least, short), (most, long) = (end(times, default=(0.0, "")) for end in (min, max))
     if least < most * SAME_EXPOSURE:
+        kind = _kind(_said(frames[0], _KIND_KEYS))
         yield (
             f"frames differ in EXPTIME: {least:g} in {short} to {most:g} in {long}, and are not "
-            'scaled; scale="exposure" (--scale exposure) brings them to that of the first'
+            f"scaled; {_SCALED.get(kind, _SCALED['light'])}"
         )
 
 

@@ -26,7 +26,7 @@ from gpustack.cli_shown import (
     say,
     show_version,
     summary,
-    tell,
+    tell_of,
     unwritten,
     warn,
 )
@@ -160,7 +160,7 @@ def combine(
     with client_of(dask) as client, progress_bar(sys.stderr) as progress:
         result = stack(given, client=client, progress=progress, **words)
     extras.write(result, output)
-    tell(summary(result, output, time.perf_counter() - start))
+    tell_of(result, output, time.perf_counter() - start)
 
 
 @cli.command(

@@ -38,7 +38,7 @@ Combines, beside mean, sum, min and max:
 Scale, zero and weights, beside numbers:
   median, mean, mode   of each frame; it is brought to the first one's
   mad                  scale: the spread; with --zero median, spread and level
-  exposure             scale and weights: EXPTIME
+  exposure             scale and weights: EXPTIME; exposure:key=ITIME
   overlap              zero: from where frames that cover parts overlap
   noise, ncombine      weights: inverse variance of the noise; NCOMBINE
   variance             weights: of each sample, the inverse of its variance in

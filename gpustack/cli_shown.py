@@ -4,7 +4,7 @@ import errno
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from enum import IntEnum
 from functools import partial
@@ -18,6 +18,11 @@ from gpustack.progress import Bar
 from gpustack.texts import size_words
 
 _KEY = "gpustack.loudness"
+
+#: Of which numbers of frames the command line tells where they are out of line, and of how many
+#: frames.
+_TOLD = ("scale", "weight", "valid")
+_MOST_TOLD = 5
 
 #: Of a disk that is full, and of limits on what a user or a process may write.
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -148,8 +153,46 @@ def warn(message: Warning | str, *where: Any, **more: Any) -> None:
 
 def tell(line: str) -> None:
     """Say what was done, to somebody who looks at a terminal or asked for it."""
-    if loudness() > Loudness.USUAL or (loudness() == Loudness.USUAL and sys.stderr.isatty()):
+    if _is_heard():
         say(line)
+
+
+def _is_heard() -> bool:
+    """Whether somebody looks at a terminal, or asked to be told."""
+    return loudness() > Loudness.USUAL or (loudness() == Loudness.USUAL and sys.stderr.isatty())
+
+
+def tell_of(result: Any, output: Path, seconds: float) -> None:
+    """Say what was done, and of which frames the numbers are not as those of others.
+
+    With ``--verbose`` the numbers of all frames.
+    """
+    if loudness() > Loudness.USUAL:
+        for line in result.frames.pformat(max_lines=-1, max_width=-1):
+            say(line)
+    if _is_heard():
+        for line in (*strays(result.per_frame), summary(result, output, seconds)):
+            say(line)
+
+
+def strays(per_frame: Mapping[str, Any]) -> Iterator[str]:
+    """A line for each frame of the first few whose scale, weight or share of valid samples strays.
+
+    By the rule of the page that ``--report FILE.html`` writes, which looks at more.
+    """
+    from gpustack.strays import out_of_line
+
+    marks = out_of_line({name: per_frame[name] for name in _TOLD if name in per_frame})
+    names = per_frame["name"]
+    told = [
+        f"{names[f]}: out of line: "
+        + ", ".join(f"{name} {per_frame[name][f]:.4g}" for name in marks if marks[name][f])
+        for f in range(len(names))
+        if any(some[f] for some in marks.values())
+    ]
+    yield from told[:_MOST_TOLD]
+    if len(told) > _MOST_TOLD:
+        yield f"{len(told) - _MOST_TOLD} more frames are out of line"
 
 
 def summary(result: Any, output: Path, seconds: float) -> str:

@@ -176,6 +176,23 @@ def test_kinds_that_differ_warn_in_the_words_of_any_camera():
         stack([*flats, lights[1]])
 
 
+@pytest.mark.parametrize(
+    ("kind", "advice"),
+    [
+        ("Light Frame", r"scale=\"exposure\" .* brings them to that of the first$"),
+        ("DARK", r"scale=\"exposure\" .* once bias is subtracted$"),
+        ("sky flat", r"scale=\"median\" .* brings flats to one level$"),
+        ("bias", r"scale=\"exposure\" .* brings them to that of the first$"),
+    ],
+)
+def test_what_to_do_about_exposures_depends_on_the_kind_of_frames(kind, advice):
+    frames = exposures("EXPTIME", [30, 10.0])
+    for frame in frames:
+        frame.meta["IMAGETYP"] = kind
+    with pytest.warns(GpustackWarning, match=advice):
+        stack(frames)
+
+
 def test_exposures_that_differ_and_are_not_scaled_warn():
     frames = exposures("EXPTIME", [30, 10.0, 60])
     message = r"EXPTIME: 10 in frame 1 to 60 in frame 2, and are not scaled; scale=\"exposure\""

@@ -1,6 +1,7 @@
 """What cannot be aligned by what is seen: errors that name it, or frames that are left out."""
 
 import sys
+from contextlib import nullcontext
 from functools import cache
 from types import SimpleNamespace
 
@@ -22,6 +23,7 @@ from gpustack.errors import (
     RecipeError,
 )
 from gpustack.frames import open_frames
+from skies import tangent
 
 SHAPE = (260, 280)
 BOTH = pytest.mark.parametrize("by", ["phase", "stars"])
@@ -296,3 +298,28 @@ def test_a_star_that_is_farther_off_than_most_does_not_count(monkeypatch):
     fit, told = stars.Stars("one", image).measure("two", image)
     assert told["stars"] == 29
     assert abs(fit.to_frame(500, 500)[0] - 500) < 0.05
+
+
+def solved(image, degrees, kind=tangent):
+    return CCDData(np.asarray(image), unit="adu", wcs=kind(degrees=degrees))
+
+
+@pytest.mark.parametrize(
+    ("by", "degrees", "warns"),
+    [("phase", 0.5, True), ("phase", 0.01, False), ("stars", 0.5, False)],
+)
+def test_turned_frames_are_told_of_where_coordinates_tell(good, by, degrees, warns):
+    frames = [solved(good[0], 0), solved(good[1], degrees)]
+    said = "frame 1: turned, .* against frame 0: .* pixels from where a shift .*register:by=stars"
+    with pytest.warns(GpustackWarning, match=said) if warns else nullcontext():
+        stack(frames, align=Register(by))
+
+
+def test_coordinates_that_nobody_solved_tell_nothing(good):
+    def pointed(degrees):
+        wcs = tangent(degrees=degrees, scale=1.0)
+        wcs.wcs.cdelt, wcs.wcs.pc = [1, 1], np.eye(2)
+        wcs.wcs.crval = 10 + degrees, 20
+        return wcs
+
+    stack([solved(good[0], 0, pointed), solved(good[1], 5, pointed)], align=Register())

@@ -358,7 +358,11 @@ def test_the_command_line_starts_without_astropy():
 SAID = {
     "usual": ([], r"gpustack: warning: m0\.fits: using the given unit electron instead.*"),
     "quiet": (["--quiet"], ""),
-    "verbose": (["-v"], r"(?s)gpustack: warning: m0.*\ngpustack: backend auto: .*\nout.*frames of"),
+    "verbose": (
+        ["-v"],
+        r"(?s)gpustack: warning: m0.*\ngpustack: backend auto: .*\n +name +scale .*\n"
+        r"m0\.fits +1\.0 .*\nout.*frames of",
+    ),
 }
 
 

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from gpustack import stack
 from gpustack.cli import cli, main
-from gpustack.cli_shown import loudness_options, summary, tell, warn
+from gpustack.cli_shown import loudness_options, strays, summary, tell, warn
 from gpustack.errors import GpustackWarning
 
 
@@ -84,3 +84,24 @@ def test_the_summary_counts(tmp_path):
     with pytest.warns(GpustackWarning, match="only one frame"):
         alone = stack(cube[:1])
     assert "a.fits: 1 frame of 50 x 20, " in summary(alone, tmp_path / "a.fits", 1.0)
+
+
+def test_frames_whose_numbers_stray_are_told_of():
+    columns = {
+        "name": [f"s{f}.fits" for f in range(9)],
+        "scale": [1, 0.98, 1.01, 0.02, 1, 1.02, 0.99, 1, 1],
+        "weight": np.array([2.0, 2, 2.1, 7, 2, 1.9, 2, 0.25, 2]),
+        "valid": np.ones(9),
+    }
+    assert list(strays(columns)) == [
+        "s3.fits: out of line: scale 0.02, weight 7",
+        "s7.fits: out of line: weight 0.25",
+    ]
+    assert not list(strays({"name": columns["name"], "scale": np.ones(9)}))
+
+
+def test_of_many_that_stray_it_is_told_how_many():
+    scale = np.where(np.arange(40) < 8, 50.0, 1.0)
+    said = list(strays({"name": [f"{f}.fits" for f in range(40)], "scale": scale}))
+    assert said[0] == "0.fits: out of line: scale 50"
+    assert said[5:] == ["3 more frames are out of line"]

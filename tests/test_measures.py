@@ -70,6 +70,8 @@ TEXTS = {
     "mode": Statistic("mode"),
     "mad": Statistic("mad"),
     "exposure": Exposure("EXPTIME"),
+    "exposure:key=itime": Exposure("ITIME"),
+    "exposure:key=ITIME,reference=2": Exposure("ITIME", 2),
     "!gain": Keyword("GAIN"),
     "@a/b c.txt": FromFile("a/b c.txt"),
 }
@@ -178,6 +180,11 @@ BAD = {
     "key of lines": (lambda: Exposure("A\nB"), "Exposure key: expected a keyword"),
     "no path": (lambda: FromFile(""), "FromFile path: expected the name of a file, got ''"),
     "number for path": (lambda: FromFile(3), "FromFile path: .*got 3"),
+    "no field of an exposure": (
+        lambda: Recipe(scale="exposure:name=ITIME"),
+        "scale exposure: expected field=value with field one of key, reference",
+    ),
+    "zero by exposure of a keyword": (lambda: Recipe(zero="exposure:key=A"), "zero: expected .*"),
     "zero by exposure": (lambda: Recipe(zero="exposure"), "zero: expected .*'overlap'.*'exposure'"),
     "zero by spread": (lambda: Recipe(zero=Statistic("mad")), r"zero: .*got Statistic\(kind='mad'"),
     "scale by overlap": (lambda: Recipe(scale=Overlap()), "scale: .*got Overlap"),

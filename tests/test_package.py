@@ -44,6 +44,7 @@ MAY_IMPORT = {
     "files": "",
     "images": "",
     "backends": "numpy",
+    "strays": "numpy",
     "progress": "tqdm",
     "frames": "numpy astropy",
     "header": "numpy astropy",

@@ -15,6 +15,7 @@ from gpustack.align.placed import PlacedFrame
 from gpustack.align.projected import ProjectedFrame
 from gpustack.align.resample import Resampling
 from gpustack.align.similarity import Similarity
+from gpustack.align.sky import warn_turned
 from gpustack.align.stars import Stars
 from gpustack.alignments import Register
 from gpustack.errors import FrameError, InputError, MissingPackageError
@@ -25,6 +26,8 @@ _log = logger(__name__)
 
 #: What each way to measure needs, by the names of import.
 _NEEDS = {"phase": ("skimage", "sep"), "stars": ("astroalign", "sep")}
+
+_TURNED = "--align register:by=stars (align=Register('stars')) turns and scales, --align wcs too"
 
 
 def register_frames(
@@ -56,6 +59,8 @@ def register_frames(
     if known is not None:
         return Aligned(_placed(frames, known, how, room), [origin], found=list(known))
     _check_installed(how)
+    if how.by == "phase":
+        warn_turned(frames, how.reference, _TURNED, stacklevel=6)
     found, told, faults = _measured(frames, how)
     columns: dict[str, list[Any]] = {name: [row[name] for row in told] for name in told[0]}
     if any(faults):

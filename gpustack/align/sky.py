@@ -43,8 +43,19 @@ def places_on_sky(frames: Sequence[Frame]) -> list[Place | str]:
             places[i] = (0.0, 0.0)
         elif not lacking[i]:
             places[i], apart[i] = _place(frame, reference)
-    _warn_apart(frames, reference, apart)
+    _warn_apart(frames, reference, apart, "--align wcs (align=Reproject()) resamples", stacklevel=7)
     return places
+
+
+def warn_turned(frames: Sequence[Frame], reference: int, advice: str, stacklevel: int) -> None:
+    """Warn of frames that a shift alone does not align, as far as coordinates tell."""
+    known = [not lack(frame.coordinates.wcs) and not _is_unscaled(frame) for frame in frames]
+    if known[reference]:
+        apart = [
+            _place(frame, frames[reference])[1] if tells else 0.0
+            for frame, tells in zip(frames, known, strict=True)
+        ]
+        _warn_apart(frames, frames[reference], apart, advice, stacklevel + 1)
 
 
 def warn_unscaled(frames: Sequence[Frame], stacklevel: int) -> None:
@@ -52,14 +63,7 @@ def warn_unscaled(frames: Sequence[Frame], stacklevel: int) -> None:
 
     A frame that nobody solved, with where the telescope was told to look, is such a one.
     """
-    plain = [fits_wcs(frame.coordinates.wcs) for frame in frames]
-    names = [
-        frame.name
-        for frame, wcs in zip(frames, plain, strict=True)
-        if wcs is not None
-        and wcs.is_celestial
-        and np.array_equal(wcs.pixel_scale_matrix, np.eye(2))
-    ]
+    names = [frame.name for frame in frames if _is_unscaled(frame)]
     if names:
         more = f" and {len(names) - 1} more" if len(names) > 1 else ""
         warnings.warn(
@@ -68,6 +72,12 @@ def warn_unscaled(frames: Sequence[Frame], stacklevel: int) -> None:
             GpustackWarning,
             stacklevel=stacklevel,
         )
+
+
+def _is_unscaled(frame: Frame) -> bool:
+    wcs = fits_wcs(frame.coordinates.wcs)
+    celestial = wcs is not None and bool(wcs.is_celestial)
+    return celestial and np.array_equal(wcs.pixel_scale_matrix, np.eye(2))
 
 
 def lack(wcs: Any) -> str:
@@ -114,7 +124,9 @@ def _across(wcs: Any, other: Any, x: Any, y: Any) -> NDArray[Any]:
     return np.array(between(plain, others)(x, y))
 
 
-def _warn_apart(frames: Sequence[Frame], reference: Frame, apart: list[float]) -> None:
+def _warn_apart(
+    frames: Sequence[Frame], reference: Frame, apart: list[float], advice: str, stacklevel: int
+) -> None:
     wrong = [i for i, distance in enumerate(apart) if not distance <= MOST]
     if not wrong:
         return
@@ -123,8 +135,7 @@ def _warn_apart(frames: Sequence[Frame], reference: Frame, apart: list[float]) -
     far = np.nan_to_num(apart[worst], nan=np.inf)  # a corner has no place at all
     warnings.warn(
         f"{frames[worst].name}: turned, scaled or distorted against {reference.name}: its corners "
-        f"lie up to {far:.3g} pixels from where moving it by whole pixels puts them"
-        f"{others}; --align wcs (align=Reproject()) resamples",
+        f"lie up to {far:.3g} pixels from where a shift puts them{others}; {advice}",
         GpustackWarning,
-        stacklevel=7,
+        stacklevel=stacklevel,
     )

@@ -17,6 +17,7 @@ from gpustack.measures.values import (
     Role,
     Statistic,
 )
+from gpustack.texts import read
 
 Measure = Statistic | Exposure | Keyword | FromFile | NCombine | Noise | Overlap
 MEASURES: dict[str, type[Measure]] = {kind.name: kind for kind in get_args(Measure)}
@@ -54,6 +55,8 @@ def as_measure(role: Role, given: Any) -> Measure:
     if isinstance(given, str):
         sign = SIGNS.get(given[:1])
         measure = sign(given[1:]) if sign else WORDS.get(given)
+        if given.startswith("exposure:"):
+            measure = read(role, Exposure, given)
     fits = isinstance(measure, Measure) and role in measure.roles
     expected = " or ".join(map(repr, choices(role)))
     check(fits, f"{role}: expected numbers, one a frame, or {expected}, got {given!r}")

@@ -1,8 +1,8 @@
 """The survey: all statistics that a stack wants of its frames, each frame read once."""
 
 import math
-from collections.abc import Callable, Container, Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,7 @@ from gpustack.checks import check
 from gpustack.clips import RangeClip
 from gpustack.frames import Frame
 from gpustack.frames.sections import AT_ONCE, read_rows, read_section
+from gpustack.loaded import loaded
 from gpustack.measures import Noise, Statistic, section
 from gpustack.normalize import statistics
 
@@ -20,6 +21,13 @@ Wanted = Statistic | Noise
 Key = tuple[str, str | None]
 #: A number a frame; None where it has no valid sample.
 Measured = list[float | None]
+
+#: What is measured on samples, these, and where they are invalid.
+Look = tuple[list[str], tuple[NDArray[Any], NDArray[np.bool_]]]
+
+#: How far values lie apart: interpolation smooths noise, in each frame by another amount. Of frames
+#: that are resampled they are measured before.
+_SPREADS = ("mad", "noise")
 
 #: The mean first: the others put the values in another order, and so are its last bits.
 _STATISTICS: dict[str, Callable[[statistics.Values], float]] = {
@@ -56,14 +64,25 @@ def survey(
     found: dict[Key, Measured] = {key: [] for key in wanted}
     for frame in frames:
         for region, slices in regions.items():
-            values, invalid = read_section(frame, slices)
-            leave_out(values, invalid, ranges)
-            if region is not None and invalid.all():
-                _check_empty(frame, region, ranges)
-            kinds = [kind for kind, where in wanted if where == region]
-            for kind, number in _measure(values, invalid, kinds).items():
-                found[kind, region].append(number)
+            asked = [kind for kind, where in wanted if where == region]
+            for kinds, (values, invalid) in _looks(frame, slices, asked):
+                leave_out(values, invalid, ranges)
+                if region is not None and invalid.all():
+                    _check_empty(frame, region, ranges)
+                for kind, number in _measure(values, invalid, kinds).items():
+                    found[kind, region].append(number)
     return found
+
+
+def _looks(frame: Frame, slices: Sequence[slice], kinds: Sequence[str]) -> Iterator[Look]:
+    """The samples that each kind is measured on: one after the other, and each is let go."""
+    resampled = isinstance(frame, loaded("gpustack.align.projected", "ProjectedFrame"))
+    spreads = [kind for kind in kinds if kind in _SPREADS and resampled]
+    others = [kind for kind in kinds if kind not in spreads]
+    if others:
+        yield others, read_section(frame, slices)
+    if spreads:
+        yield spreads, cast(Any, frame).read_beneath(slices)
 
 
 def leave_out(

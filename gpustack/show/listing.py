@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from gpustack.markup import escape, items, table
 from gpustack.result import left_out
-from gpustack.show.frames import RULE, names_of
+from gpustack.strays import RULE, names_of
 
 _HEADS = {"low": "rejected low", "high": "rejected high"}
 _PERCENT = ("valid", "rejected", "low", "high")

@@ -12,11 +12,12 @@ from gpustack.markup import escape, items
 from gpustack.provenance import versions
 from gpustack.result import StackResult, left_out
 from gpustack.show.charts import histogram, noise_curve
-from gpustack.show.frames import frame_table, out_of_line
+from gpustack.show.frames import frame_table
 from gpustack.show.listing import listing
 from gpustack.show.noise import Reached, frame_noise, reached
 from gpustack.show.pictures import Shown, pictures
 from gpustack.show.residuals import residuals
+from gpustack.strays import out_of_line
 from gpustack.texts import size_words, unit_words
 
 _SIGMA = "\N{GREEK SMALL LETTER SIGMA}"

@@ -1,0 +1,77 @@
+"""Which numbers of frames are out of line with those of the others."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpustack.backends.columns import MAD_TO_STD
+
+#: A number is out of line where it is so many robust deviations from the median, and further than
+#: its floor. With fewer frames nobody can tell.
+DEVIATIONS, LEAST_FRAMES = 5.0, 5
+
+
+@dataclass(frozen=True, slots=True)
+class Floor:
+    """How far a number of a frame may lie from the median in any case.
+
+    Parameters
+    ----------
+    share : float
+        Of the median.
+    fixed : float
+    noises : float
+        Times the median of the noises of the frames.
+    """
+
+    share: float = 0.0
+    fixed: float = 0.0
+    noises: float = 0.0
+
+
+FLOORS = {
+    "scale": Floor(share=0.05),
+    "zero": Floor(noises=1.0),
+    "weight": Floor(share=0.25),
+    "noise": Floor(share=0.15),
+    "valid": Floor(fixed=0.05),
+    "low": Floor(fixed=0.005),
+    "high": Floor(fixed=0.005),
+}
+
+RULE = (
+    f"A number is marked where it lies more than {DEVIATIONS:g} robust deviations (1.4826 MAD) "
+    "from the median of all frames, and by more than 5 % of it (scale), 25 % (weight), 15 % "
+    "(noise), the noise of a frame (zero), 5 % of the pixels (valid) or 0.5 % (rejected). Of "
+    f"fewer than {LEAST_FRAMES} frames none is."
+)
+
+
+def out_of_line(columns: Mapping[str, Any]) -> dict[str, NDArray[np.bool_]]:
+    """Which numbers are out of line, by name; see `RULE`."""
+    noises = columns.get("noise", np.array([np.nan]))
+    noise = float(np.median(noises[np.isfinite(noises)])) if np.isfinite(noises).any() else 0.0
+    return {
+        name: _stray(np.asarray(columns[name], np.float64), floor, noise)
+        for name, floor in FLOORS.items()
+        if name in columns
+    }
+
+
+def _stray(numbers: NDArray[np.float64], floor: Floor, noise: float) -> NDArray[np.bool_]:
+    known = numbers[np.isfinite(numbers)]
+    if len(known) < LEAST_FRAMES:
+        return np.zeros(len(numbers), bool)
+    middle = float(np.median(known))
+    far = DEVIATIONS * MAD_TO_STD * float(np.median(np.abs(known - middle)))
+    least = max(floor.share * abs(middle), floor.fixed, floor.noises * noise)
+    off: NDArray[np.bool_] = np.abs(numbers - middle) > max(far, least)
+    return off
+
+
+def names_of(flags: Mapping[str, NDArray[np.bool_]], f: int) -> Sequence[str]:
+    """Of which numbers a frame is out of line."""
+    return [name for name, marks in flags.items() if marks[f]]

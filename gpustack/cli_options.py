@@ -47,7 +47,8 @@ Scale, zero and weights, beside numbers:
 
 \b
 Masks, weight maps and variance maps in files of their own:
-  FILES      as many as frames, in the same order; repeat, or quote a glob
+  FILES      one for all frames; or as many as frames, in the same order:
+             repeat, or quote a glob
   OLD:NEW    what the name of a frame has, and theirs has instead: ooi:ood
   !KEYWORD   its header names the file: !BPM
   FILE[HDU] takes another than that with the EXTNAME of the frame

@@ -9,7 +9,7 @@ from typing import Any
 from gpustack.checks import check, tidy
 from gpustack.errors import InputError
 from gpustack.files import files_of, is_glob, split_hdu
-from gpustack.lists import names_of
+from gpustack.lists import is_list, names_of
 from gpustack.paths import at_home
 
 PathLike = str | os.PathLike[str]
@@ -99,7 +99,8 @@ def paired(frames: Sequence[str], planes: Mapping[str, Sequence[str]]) -> list[I
         File names, globs and ``@FILE``.
     planes : mapping of "mask", "weight", "variance" to sequence of str
         Of each, as many file names or globs as there are frames, in the same order; or one text:
-        ``"!KEYWORD"``, or ``"OLD:NEW"``, what the name of a frame has and the other instead.
+        the name of a file for all frames, ``"!KEYWORD"``, or ``"OLD:NEW"``, what the name of a
+        frame has and the other instead.
 
     Raises
     ------
@@ -120,12 +121,20 @@ def _beside(what: str, data: Sequence[str], texts: Sequence[str]) -> list[str]:
     if rule is not None:
         return [rule(file) for file in data]
     files = [file for text in texts for file in _files_with_hdu(text)]
+    if len(texts) == 1 and _is_name(texts[0]):
+        return files * len(data)
     if len(files) != len(data):
         raise InputError(
-            f"{what} files: expected {len(data)}, one a frame, got {len(files)}: {files[0]} to "
-            f"{files[-1]} for {data[0]} to {data[-1]}"
+            f"{what} files: expected {len(data)}, one a frame, or the name of one for all, got "
+            f"{len(files)}: {files[0]} to {files[-1]} for {data[0]} to {data[-1]}"
         )
     return files
+
+
+def _is_name(text: str) -> bool:
+    """Whether it stands for one file, whatever there is: it is no list, and nothing matches it."""
+    file, _ = split_hdu(text)
+    return not is_list(text) and not (is_glob(file) and not Path(at_home(file)).exists())
 
 
 def _files_with_hdu(text: str) -> list[str]:

@@ -71,6 +71,17 @@ def test_masks(folder, words):
     assert any((expected.data != stack("c*_ooi.fits", combine="median").data).ravel())
 
 
+@pytest.mark.parametrize("name", ["c1_ood.fits", "c1_ood.fits[1]", "./c1_ood.fits"])
+def test_one_mask_for_all_frames(folder, name):
+    """The bad pixels of a detector."""
+    done = run("c*_ooi.fits", "--masks", name, "--combine", "median", "--maps", "count")
+    assert not done.exception, done.exception
+    every = [Image(f"c{f}_ooi.fits", mask=name) for f in range(4)]
+    with fits.open("out.fits") as hdus:
+        np.testing.assert_array_equal(hdus[0].data, stack(every, combine="median").data)
+        assert set(np.unique(hdus["COUNT"].data)) == {0, 4}
+
+
 def test_weight_maps_and_variance_maps(folder):
     words = ["--weights", "variance", "--uncertainty", "propagated", "--maps", "weight,coverage"]
     asked = {"weights": "variance", "uncertainty": "propagated", "outputs": ("uncertainty",)}
@@ -98,10 +109,15 @@ def test_explain_takes_them_too(folder):
 
 
 BAD = {
-    "too few": (["--masks", "c0_ood.fits"], r"mask files: expected 4, one a frame, got 1: c0_ood"),
+    "too few": (
+        ["--masks", "c0_ood.fits", "--masks", "c1_ood.fits"],
+        r"mask files: expected 4, one a frame, .* got 2: c0_ood.fits to c1_ood",
+    ),
+    "a glob of one": (["--masks", "c0_oo[d].fits"], r"one a frame, .* got 1: c0_ood.fits to c0"),
+    "a list of one": (["--masks", "@one.list"], r"one a frame, .* got 1: c0_ood.fits to c0"),
     "too many": (
         ["--weight-maps", "*.fits"],
-        "weight files: expected 4, one a frame, got 12: c0_ood.fits to c3_oow.fits for c0_ooi",
+        "weight files: expected 4, one a frame, .* got 12: c0_ood.fits to c3_oow.fits for c0_ooi",
     ),
     "no match": (["--masks", "x*_ood.fits"], r"x\*_ood.fits: expected files that match, got none"),
     "not in the name": (["--masks", "oox:ood"], "expected 'oox' of 'oox:ood' once .*c0_ooi.fits"),
@@ -119,6 +135,7 @@ BAD = {
 
 @pytest.mark.parametrize(("words", "message"), BAD.values(), ids=BAD)
 def test_what_does_not_fit(folder, words, message):
+    (folder / "one.list").write_text("c0_ood.fits")
     with pytest.raises(InputError, match=message):
         raise run("c*_ooi.fits", *words).exception
 

@@ -3,11 +3,13 @@
 import gzip
 
 import numpy as np
+import pytest
 from astropy.io import fits
 from astropy.nddata import CCDData, StdDevUncertainty
 
 from gpustack import Flags, Grow, Offsets, SigmaClip, explain, stack
 from gpustack.align.base import OUTSIDE
+from gpustack.errors import GpustackWarning
 from gpustack.frames.planes import TiledPlane
 from placing import PLACES, SHAPE, planes, union, write
 
@@ -150,3 +152,12 @@ def test_rows_of_tiles_that_no_band_meets_are_not_read(tmp_path, monkeypatch):
     )
     assert len(told) > 3
     assert sum(stop - start for start, stop in asked) == 80
+
+
+def test_a_result_that_is_nearly_empty_is_told_of():
+    """As a slip in a file of offsets makes it."""
+    frames = [np.ones((10, 10), np.float32)] * 3
+    said = r"align offsets: nearly all of the result is empty: 10 x 20,010 pixels.*frame 2 in \[.*"
+    with pytest.warns(GpustackWarning, match=said):
+        stack(frames, align=Offsets([(0, 0), (0, 0), (20000, 0)]))
+    stack(frames, align=Offsets([(0, 0), (0, 0), (500, 0)]))

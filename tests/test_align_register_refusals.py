@@ -323,3 +323,11 @@ def test_coordinates_that_nobody_solved_tell_nothing(good):
         return wcs
 
     stack([solved(good[0], 0, pointed), solved(good[1], 5, pointed)], align=Register())
+
+
+@BOTH
+def test_what_is_wrong_with_the_reference_says_that_it_is_the_reference(good, by):
+    frames = [np.full(SHAPE, np.nan), *good]
+    said = r"frame 0: align: expected valid samples, got none; it is the reference: reference=N"
+    with pytest.raises(FrameError, match=said):
+        stack(frames, align=Register(by, skip=True))

@@ -2,6 +2,7 @@
 
 import math
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,13 +12,15 @@ from gpustack.align.footprint import footprint
 from gpustack.align.moved import moved_wcs
 from gpustack.align.pixel_map import Transform
 from gpustack.alignments import Alignment, Offsets
-from gpustack.errors import InputError
+from gpustack.errors import GpustackWarning, InputError
 from gpustack.frames import Frame
 
 Place = tuple[int, int]
 
 #: Bytes of a pixel of a result: data, uncertainty and mask at least.
 RESULT_BYTES = 9
+#: A result of so many times the pixels of all frames is hardly what anybody wants.
+SPARSE = 20
 #: Of a pixel; a row is not added for less.
 SLACK = 1e-3
 #: What makes a result smaller, by the name of the alignment.
@@ -114,6 +117,11 @@ def check_size(
 
     Nothing of it has been allocated yet.
 
+    Warns
+    -----
+    GpustackWarning
+        Where hardly any of it will hold something.
+
     Raises
     ------
     InputError
@@ -122,14 +130,19 @@ def check_size(
     size, holder = RESULT_BYTES * math.prod(shape), "the disk of its file"
     if room is None:
         room, holder = memory_of_machine(), "the memory of this machine"
-    if size <= room:
-        return
     y, x = shape
-    raise InputError(
-        f"align {how.name}: expected a result that {holder} holds, "
-        f"{room / 1e9:.3g} GB, got {x:,} x {y:,} pixels, x first, {size / 1e9:.3g} GB"
-        f"{_farthest(boxes)}; {_SMALLER[how.name]} makes it smaller"
-    )
+    large = f"{x:,} x {y:,} pixels, x first, {size / 1e9:.3g} GB{_farthest(boxes)}"
+    if size > room:
+        raise InputError(
+            f"align {how.name}: expected a result that {holder} holds, "
+            f"{room / 1e9:.3g} GB, got {large}; {_SMALLER[how.name]} makes it smaller"
+        )
+    if boxes and math.prod(shape) > SPARSE * sum(math.prod(box.shape) for _, box in boxes):
+        warnings.warn(
+            f"align {how.name}: nearly all of the result is empty: {large}",
+            GpustackWarning,
+            stacklevel=7,
+        )
 
 
 def _farthest(boxes: Boxes) -> str:

@@ -72,7 +72,11 @@ def _measured(
     frames: Sequence[Frame], how: Register
 ) -> tuple[list[Similarity | None], list[dict[str, Any]], list[str]]:
     """Where each frame lies, what is told of it, and why it cannot be aligned, or ``""``."""
-    meter = _meter(frames[how.reference], how)
+    try:
+        meter = _meter(frames[how.reference], how)
+    except FrameError as err:
+        why = f"{err.problem}; it is the reference: reference=N takes another"
+        raise FrameError(err.name, why) from err
     found: list[Similarity | None] = []
     told: list[dict[str, Any]] = []
     faults: list[str] = []

@@ -13,6 +13,7 @@ from typing import Any
 
 from astropy.io import fits
 
+from gpustack.align.remembered import remembered
 from gpustack.errors import FrameError, InputError
 from gpustack.frames import Frame, check_agree, open_one, renamed
 from gpustack.frames.hdus import quiet
@@ -214,10 +215,11 @@ def watch(
         raise InputError(f"watch: expected a pattern of names, got {arrivals.pattern!r}")
     arrivals.check_apart()
     done: list[str] = []
-    while stop_after is None or len(done) < stop_after:
-        frames = arrivals.look()
-        if frames and frames != done:
-            restack(frames)
-        else:
-            time.sleep(interval)
-        done = frames
+    with remembered():
+        while stop_after is None or len(done) < stop_after:
+            frames = arrivals.look()
+            if frames and frames != done:
+                restack(frames)
+            else:
+                time.sleep(interval)
+            done = frames

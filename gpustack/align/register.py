@@ -1,6 +1,7 @@
 """Frames aligned by what is seen on them: a `Register` done."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache, partial
 from importlib.util import find_spec
 from typing import Any
 
@@ -13,6 +14,7 @@ from gpustack.align.phase import Shift
 from gpustack.align.pixel_map import PixelMap
 from gpustack.align.placed import PlacedFrame
 from gpustack.align.projected import ProjectedFrame
+from gpustack.align.remembered import recall
 from gpustack.align.resample import Resampling
 from gpustack.align.similarity import Similarity
 from gpustack.align.sky import warn_turned
@@ -72,25 +74,14 @@ def _measured(
     frames: Sequence[Frame], how: Register
 ) -> tuple[list[Similarity | None], list[dict[str, Any]], list[str]]:
     """Where each frame lies, what is told of it, and why it cannot be aligned, or ``""``."""
-    try:
-        meter = _meter(frames[how.reference], how)
-    except FrameError as err:
-        why = f"{err.problem}; it is the reference: reference=N takes another"
-        raise FrameError(err.name, why) from err
+    reference = frames[how.reference]
+    meter = cache(partial(_meter, reference, how))  # where all is remembered nobody measures
     found: list[Similarity | None] = []
     told: list[dict[str, Any]] = []
     faults: list[str] = []
     for f, frame in enumerate(frames):
-        fit: Similarity | None = Similarity()
-        trust, fault = meter.itself, ""
-        if f != how.reference:
-            image = frame.whole()  # a file that cannot be read is an error in any case
-            try:
-                fit, trust = meter.measure(frame.name, image)
-            except FrameError as err:
-                if not how.skip:
-                    raise
-                fit, trust, fault = None, meter.unknown, err.problem
+        measure = partial(_measure, meter, frame, how, itself=f == how.reference)
+        fit, trust, fault = recall((how, f == how.reference), reference, frame, measure)
         found.append(fit)
         told.append(_told(how, fit) | trust)
         faults.append(fault)
@@ -98,12 +89,32 @@ def _measured(
     return found, told, faults
 
 
+def _measure(
+    meter: Callable[[], Shift | Stars], frame: Frame, how: Register, *, itself: bool
+) -> Any:
+    """Where a frame lies, how sure that is, and why nobody knows, or ``""``."""
+    if itself:
+        return Similarity(), meter().itself, ""
+    found = meter()
+    image = frame.whole()  # a file that cannot be read is an error in any case
+    try:
+        return *found.measure(frame.name, image), ""
+    except FrameError as err:
+        if not how.skip:
+            raise
+        return None, found.unknown, err.problem
+
+
 def _meter(reference: Frame, how: Register) -> Shift | Stars:
     """What measures where frames lie on the reference."""
     image = reference.whole()
-    if how.by == "stars":
-        return Stars(reference.name, image)
-    return Shift(reference.name, image, how.upsample)
+    try:
+        if how.by == "stars":
+            return Stars(reference.name, image)
+        return Shift(reference.name, image, how.upsample)
+    except FrameError as err:
+        why = f"{err.problem}; it is the reference: reference=N takes another"
+        raise FrameError(err.name, why) from err
 
 
 def _check_installed(how: Register) -> None:

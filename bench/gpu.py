@@ -24,6 +24,7 @@ from gpustack.backends.cuda.launch import Job, Kernels
 from gpustack.backends.cuda.resident import Call
 from gpustack.clips import ExtremaClip, SigmaClip
 from gpustack.errors import BackendError
+from gpustack.plan import DEFAULT_MEMORY
 from gpustack.recipe import Recipe
 
 FLOAT32 = np.dtype(np.float32)
@@ -147,10 +148,9 @@ def _resident(
 
 def _check(name: str, band: Sequence[Samples], recipe: Recipe, out: Outputs) -> None:
     """Compare the first pixels with the CPU backend's answer."""
-    some = [Samples(samples.data[:, :CHECKED].get()) for samples in band]
-    shape = some[0].data.shape
-    want = Outputs(np.empty(shape, FLOAT32), mask=np.empty(shape, bool))
-    CpuBackend().run(some, recipe, want)
+    some = [samples.data[:, :CHECKED].get() for samples in band]
+    want = Outputs(np.empty(some[0].shape, FLOAT32), mask=np.empty(some[0].shape, bool))
+    CpuBackend().stream(gpu_stages.Arrays(some), recipe, want, DEFAULT_MEMORY)
     got: Any = out.data
     mask: Any = out.mask
     data, flags = got[:, :CHECKED].get(), mask[:, :CHECKED].get()

@@ -3,7 +3,7 @@
 from contextlib import contextmanager
 from functools import cache
 
-from gpustack.backends.cpu import CpuBackend
+from bands import Cpu
 from gpustack.errors import RecipeError
 from oracle import solve
 from recipes import RECIPES, ROUTES, recipe
@@ -12,7 +12,7 @@ from stacks import STACKS, VALUES, rows_of, run, stack
 #: Enough frames for every recipe of the tables.
 FRAMES = 6
 #: In whole tiles, by one thread; one instance, so that tests also try reused buffers.
-CPU = CpuBackend(threads=1)
+CPU = Cpu(threads=1)
 _PLACES = {name: i for i, name in enumerate(RECIPES)}
 
 

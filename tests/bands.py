@@ -1,12 +1,16 @@
-"""The cuda backend on samples as they are, beside the engine and its frames."""
+"""The backends on samples as they are, beside the engine and its frames."""
 
+from collections import deque
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from gpustack.backends.base import Samples, working_dtype
+from gpustack.backends.cpu import CpuBackend
 from gpustack.backends.cuda.backend import CudaBackend
+from gpustack.backends.tile_job import TileJob
+from gpustack.backends.tiles import cut
 from stacks import outputs, rows_of, sky
 from tolerances import assert_same_bits
 
@@ -15,8 +19,25 @@ MEMORY = 512 << 20
 N, ROWS, WIDTH = 6, 23, 40
 
 
+def widest(band):
+    """In which samples are compared and sorted."""
+    return np.result_type(*(working_dtype(samples.data.dtype) for samples in band))
+
+
+class Cpu(CpuBackend):
+    """`CpuBackend` on samples that are there, all tiles on the thread that calls."""
+
+    def run(self, band, recipe, out, dtype=None):
+        """Run `recipe` on the samples of all frames and fill `out`."""
+        (rows, width), dtype = band[0].data.shape, dtype or widest(band)
+        most = self.tile_pixels(len(band), dtype, recipe.clips_by_frame, bool(recipe.clips))
+        pixels = min(most, rows * width)
+        job = TileJob(band, recipe, out, dtype)
+        self.work(job, deque(cut(rows, width, pixels)), (len(band), pixels, dtype))
+
+
 class Cuda:
-    """`CudaBackend` with the door of `CpuBackend.run`."""
+    """`CudaBackend` with the door of `Cpu`."""
 
     name = "cuda"
 
@@ -25,9 +46,7 @@ class Cuda:
 
     def run(self, band, recipe, out, dtype=None):
         """Run `recipe` on the samples of all frames and fill `out`."""
-        if dtype is None:
-            dtype = np.result_type(*(working_dtype(samples.data.dtype) for samples in band))
-        self.stream(BandSource(band, dtype), recipe, out, MEMORY)
+        self.stream(BandSource(band, dtype or widest(band)), recipe, out, MEMORY)
 
     def stream(self, *arguments):
         """As `CudaBackend.stream`."""

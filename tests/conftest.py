@@ -11,8 +11,7 @@ import pytest
 import fakecupy
 import hostbuild
 from answers import CPU
-from bands import Cuda
-from gpustack.backends.cpu import CpuBackend
+from bands import Cpu, Cuda
 from gpustack.backends.cuda.backend import CudaBackend
 from skips import skip_without
 
@@ -106,7 +105,7 @@ class OnStandIn:
 #: Small tiles cut even the small stacks of the tests into several, some a part of a row.
 BACKENDS = {
     "cpu": lambda: CPU,
-    "cpu-small-tiles": lambda: CpuBackend(threads=2, tile_pixels=16),
+    "cpu-small-tiles": lambda: Cpu(threads=2, tile_pixels=16),
     "cuda-stand-in": OnStandIn,
 }
 

@@ -9,8 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from bands import MEMORY, BandSource, Cuda
-from gpustack.backends.cpu import CpuBackend
+from bands import MEMORY, BandSource, Cpu, Cuda
 from gpustack.backends.cuda import device, work
 from recipes import ROUTES, recipe
 from stacks import outputs, run, stack
@@ -61,7 +60,7 @@ def main():
         for name in ROUTES:
             asked = recipe(name, n)
             band = stack("masked", n, asked)
-            want = run(CpuBackend(threads=1), band, asked)
+            want = run(Cpu(threads=1), band, asked)
             for found in (run(Cuda(), band, asked), on_device(band, asked)):
                 assert_like_cpu(found, want, asked.combine)
             print(f"{name}, {n} frames: like the CPU", flush=True)

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from answers import FRAMES, by_cpu, fits, on, samples, stacks_of
+from bands import Cpu
 from gpustack import RangeClip, SigmaClip, stack
 from gpustack.backends import passes, ragged
-from gpustack.backends.cpu import CpuBackend
 from gpustack.backends.ragged import Ragged
 from gpustack.errors import GpustackWarning
 from recipes import RECIPES, recipe
@@ -47,7 +47,7 @@ def test_every_recipe(name):
     for n, stack_name, way in in_turn(name):
         want = by_cpu(name, stack_name, n)  # as few columns are taken by themselves
         with on(n, "frames of", stack_name, "as", way), taken(*way):
-            got = run(CpuBackend(threads=1), samples(name, stack_name, n), recipe(name, n))
+            got = run(Cpu(threads=1), samples(name, stack_name, n), recipe(name, n))
             assert_same_bits(got, want)
 
 

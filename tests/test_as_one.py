@@ -9,10 +9,10 @@ import pytest
 from astropy.io import fits as fits_files
 
 from answers import FRAMES, by_cpu, fits, on, samples
+from bands import Cpu
 from gpustack import stack
 from gpustack.backends.as_one import as_one, samples_as_one
 from gpustack.backends.base import Samples
-from gpustack.backends.cpu import CpuBackend
 from recipes import RECIPES, recipe
 from stacks import run
 from tolerances import assert_same_bits
@@ -94,7 +94,7 @@ def test_no_bit_depends_on_whether_frames_are_one(name):
             with on(stack_name):
                 band = samples(name, stack_name, FRAMES)
                 assert samples_as_one(band) is not None
-                got = run(CpuBackend(threads=1), scattered(band), recipe(name, FRAMES))
+                got = run(Cpu(threads=1), scattered(band), recipe(name, FRAMES))
                 assert_same_bits(got, by_cpu(name, stack_name, FRAMES))
 
 
@@ -106,7 +106,7 @@ def test_nor_on_where_nan_is_found(name):
         cube = np.array([one.data for one in band]).astype(">f4")
         turned = [replace(one, data=data) for one, data in zip(band, cube, strict=True)]
         assert samples_as_one(turned) is not None
-        got = run(CpuBackend(threads=1, tile_pixels=7), turned, recipe(name, FRAMES))
+        got = run(Cpu(threads=1, tile_pixels=7), turned, recipe(name, FRAMES))
         assert_same_bits(got, by_cpu(name, "infinite", FRAMES))
 
 

@@ -11,9 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from answers import on
-from bands import BandSource, Files
+from bands import BandSource, Cpu, Files
 from gpustack import AvgSigmaClip, ExtremaClip, SigmaClip, explain, stack
-from gpustack.backends.cpu import CpuBackend
 from gpustack.clips import RowSigmaClip
 from gpustack.errors import MemoryLimitError
 from gpustack.maps import execute, measured, row_noise
@@ -41,7 +40,7 @@ STACKS = (
     "ties",
     "one-row",
 )
-CPU = CpuBackend(threads=1)
+CPU = Cpu(threads=1)
 
 
 def told(band, asked, dtype=None):
@@ -222,7 +221,7 @@ def test_no_more_threads_than_the_backend_has_and_memory_allows(monkeypatch, thr
     monkeypatch.setattr(row_noise, "ThreadPoolExecutor", Pool)
     monkeypatch.setattr(row_noise, "available_cores", lambda: 4)
     asked = Recipe(clips=AvgSigmaClip())
-    measured(CpuBackend(threads), Holding(band, np.dtype("f4")), asked, 2 * DEFAULT)
+    measured(Cpu(threads), Holding(band, np.dtype("f4")), asked, 2 * DEFAULT)
     assert seen == [most]
 
 
@@ -312,7 +311,7 @@ def test_the_limit_holds(clips):
     source = Files(plain(sky(20, (60, 128)).astype("f4")), np.dtype("f4"))
     out = replace(outputs(source.band, asked), reasons=None)
     with traced() as taken:
-        execute(CpuBackend(), source, asked, out, [], memory)
+        execute(Cpu(), source, asked, out, [], memory)
     assert memory / 4 < taken.peak <= memory
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from answers import FRAMES, on, samples, stacks_of
+from bands import MEMORY, BandSource, widest
 from gpustack.backends.base import Outputs, Samples
 from gpustack.backends.cpu import CpuBackend
 from gpustack.clips import (
@@ -45,10 +46,17 @@ def test_tallies_alone_are_the_same(backend, name):
     np.testing.assert_array_equal(alone.rejected, full.rejected + 2000)
 
 
+class Threaded(CpuBackend):
+    """The CPU backend as it is used."""
+
+    def run(self, band, recipe, out):
+        self.stream(BandSource(band, widest(band)), recipe, out, MEMORY)
+
+
 @pytest.mark.parametrize("threads", [1, 2])
 def test_a_large_stack_is_that_of_numpy(threads):
     # Large enough to be cut into tiles and shared among threads.
-    backend = CpuBackend(threads=threads)
+    backend = Threaded(threads)
     data = np.random.default_rng(0).normal(100, 8, (7, 300, 1001)).astype("f4")
     got = run(backend, plain(data), Recipe(combine="median"))
     np.testing.assert_array_equal(got.data, np.median(data, axis=0))

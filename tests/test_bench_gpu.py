@@ -43,13 +43,13 @@ def test_it_measures_prints_and_writes(cuda, tmp_path, capsys):
 
 def test_a_wrong_answer_is_not_timed(cuda, monkeypatch, capsys):
     monkeypatch.setitem(gpu.RECIPES, "median", gpu.RECIPES["mean"])
-    right = gpu.CpuBackend.run
+    right = gpu.CpuBackend.stream
 
-    def wrong(self, band, recipe, out, dtype=None):
-        right(self, band, recipe, out, dtype)
+    def wrong(self, source, recipe, out, memory):
+        right(self, source, recipe, out, memory)
         out.data += 1
 
-    monkeypatch.setattr(gpu.CpuBackend, "run", wrong)
+    monkeypatch.setattr(gpu.CpuBackend, "stream", wrong)
     assert gpu.main([*TINY, "--frames", "8", "--case", "median"]) == 1
     assert "median, 8 frames:" in capsys.readouterr().err
 
@@ -65,14 +65,14 @@ def test_the_peers_do_the_same_work(cuda, name):
     import cupy  # noqa: TID251
     import numpy as np
 
+    from bands import Cpu
     from bench.gpu_timing import sky
     from gpustack.backends.base import Outputs, Samples
-    from gpustack.backends.cpu import CpuBackend
 
     cube = sky(32, 500)
     want = Outputs(np.empty((1, 500), np.float32), mask=np.empty((1, 500), bool))
     band = [Samples(row[None]) for row in cube.get()]
-    CpuBackend().run(band, gpu.RECIPES[name], want)
+    Cpu().run(band, gpu.RECIPES[name], want)
     for run in gpu_peers.PEERS[name].values():
         found = run(cube)
         assert isinstance(found, cupy.ndarray)

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bands import Cpu
 from gpustack.backends import by_ends, passes
 from gpustack.backends.block import Block
 from gpustack.backends.bounds import bounds
 from gpustack.backends.by_ends import ENDS, MANY, Ends, clip_by_ends, tells_by_ends
-from gpustack.backends.cpu import CpuBackend
 from gpustack.backends.passes import clip_by_bounds
 from gpustack.backends.ragged import Ragged
 from gpustack.backends.screens import screen
@@ -170,5 +170,5 @@ def test_a_stack_of_many_frames_is_that_of_the_oracle(center, monkeypatch):
     recipe = Recipe(clips=[SigmaClip(2.5, 2.5, center=center)])
     for outputs in (recipe.outputs, ("count",)):
         band, some = plain(data), replace(recipe, outputs=outputs)
-        assert_agrees(run(CpuBackend(), band, some), solve(band, some), "mean")
+        assert_agrees(run(Cpu(), band, some), solve(band, some), "mean")
     assert len(seen) > 2

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gpustack.backends.cpu import CpuBackend
+from bands import Cpu
 from gpustack.clips import LinearFitClip, SigmaClip, VarianceClip
 from gpustack.recipe import Recipe
 from stacks import outputs, plain, sky, with_variances
@@ -23,7 +23,7 @@ def test_tight_clips_keep_to_what_was_promised(name, n):
     # Four tiles: all take the same.
     band = plain(sky(n, (800 // n, 100)).astype("f4"))
     band = with_variances(band) if recipe.needs_variance else band
-    out, backend = outputs(band, recipe), CpuBackend(threads=1, memory=2_000_000)
+    out, backend = outputs(band, recipe), Cpu(threads=1, memory=2_000_000)
     backend.run(band, recipe, out)  # what is kept is there
     with traced() as taken:
         backend.run(band, recipe, out)

@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from bands import Cpu
 from gpustack.backends import few_ranks, network
 from gpustack.backends.base import Samples
 from gpustack.backends.block import Block
 from gpustack.backends.columns import Uniform, middles
-from gpustack.backends.cpu import CpuBackend
 from gpustack.backends.network import NETWORK_FRAMES, sort_columns
 from gpustack.backends.ragged import Ragged
 from gpustack.backends.statistics import mad, mean, median, quick_mad, std
@@ -99,7 +99,7 @@ def test_a_large_median_is_that_of_any_tile():
     band = [Samples(np.full((1, 2), value)) for value in (1e308, 1.2e308, 1.5e308)]
     band.append(Samples(np.zeros((1, 2)), np.array([[True, False]])))
     for pixels in (1, 2):
-        got = run(CpuBackend(tile_pixels=pixels), band, Recipe(combine="median", outputs=()))
+        got = run(Cpu(tile_pixels=pixels), band, Recipe(combine="median", outputs=()))
         assert got.data[0, 0] == 1.2e308
 
 
@@ -169,7 +169,7 @@ def test_medians_of_many_frames(kind, layout, bad, monkeypatch):
     answer, given = solve(band, recipe), cube.tobytes()
     for tile_pixels in (4, 15):
         out = replace(outputs(band, recipe), uncertainty=None, reasons=None)
-        CpuBackend(tile_pixels=tile_pixels).run(band, recipe, out)
+        Cpu(tile_pixels=tile_pixels).run(band, recipe, out)
         for name in ("data", "count", "mask", "valid"):
             np.testing.assert_array_equal(getattr(out, name), getattr(answer, name), err_msg=name)
     assert cube.tobytes() == given

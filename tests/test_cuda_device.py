@@ -9,8 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bands import BandSource, Files, N, frames, stream
-from gpustack.backends.cpu import CpuBackend
+from bands import BandSource, Cpu, Files, N, frames, stream
 from gpustack.backends.cuda.backend import CudaBackend
 from gpustack.backends.cuda.worker import SLOTS
 from gpustack.recipe import Recipe
@@ -18,7 +17,7 @@ from recipes import ROUTES, recipe
 from stacks import outputs, run
 from tolerances import MAPS, assert_like_cpu
 
-CPU = CpuBackend(threads=1)
+CPU = Cpu(threads=1)
 
 
 @pytest.mark.usefixtures("small_bands")

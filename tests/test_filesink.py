@@ -35,11 +35,3 @@ def test_an_array_of_it_has_the_dtype_that_is_asked_for(image):
 def test_it_is_read_only(image, key):
     with pytest.raises(TypeError, match="a result in a file is read-only"):
         image[key] = 1
-
-
-@pytest.mark.parametrize("maps", [(), ("count",), ("low",), ("frames",)], ids=str)
-def test_what_share_was_rejected_is_known_whatever_the_file_has(tmp_path, maps):
-    cube = np.random.default_rng(1).normal(size=(9, 4, 5))
-    expected = stack(cube, "sigma:low=1.5,high=1.5").rejected
-    found = stack(cube, "sigma:low=1.5,high=1.5", outputs=ToFile(tmp_path / "out.fits", maps))
-    assert found.rejected == expected > 0

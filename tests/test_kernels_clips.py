@@ -5,8 +5,8 @@ from functools import cache
 import numpy as np
 import pytest
 
+from bands import Cpu
 from clip_chains import CHAINS
-from gpustack.backends.cpu import CpuBackend
 from gpustack.clips import (
     ESDClip,
     ExtremaClip,
@@ -29,7 +29,7 @@ KERNELS = {
     "streamed": HostKernels(streamed=True),
     "flushing": HostKernels(flush=True),
 }
-CPU = CpuBackend(threads=1)
+CPU = Cpu(threads=1)
 EVERYTHING = ("data", "mask", "count", "low", "high", "reasons")
 
 

@@ -11,8 +11,8 @@ import pytest
 
 import hostbuild
 from answers import FRAMES
+from bands import Cpu
 from gpustack.backends.base import Outputs
-from gpustack.backends.cpu import CpuBackend
 from gpustack.backends.cuda import abi
 from gpustack.clips import ExtremaClip, RangeClip, SigmaClip, siril
 from gpustack.recipe import Recipe
@@ -24,7 +24,7 @@ from tolerances import DECISIONS, MAPS, assert_like_cpu, assert_same_bits
 
 pytestmark = needs_compiler
 
-CPU = CpuBackend(threads=1)
+CPU = Cpu(threads=1)
 
 
 @pytest.mark.parametrize("n", [64, 65])

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from gpustack.backends.cpu import CpuBackend
+from bands import Cpu
 from gpustack.recipe import Recipe
 from stacks import outputs, plain, sky
 from traced import traced
@@ -30,7 +30,7 @@ def test_columns_that_lack_samples_keep_to_what_was_promised(name, n, dtype):
     values = sky(n, (40, 100)).astype(dtype)
     values[np.random.default_rng(1).random(values.shape) < 0.2] = np.nan
     band = plain(values)
-    out, backend = outputs(band, recipe), CpuBackend(threads=1, memory=2_000_000)
+    out, backend = outputs(band, recipe), Cpu(threads=1, memory=2_000_000)
     backend.run(band, recipe, out)  # what is kept is there
     # Now and then something else is kept beside: how to sort some number of samples. So the
     # first of three runs that keeps to it will do.

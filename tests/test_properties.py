@@ -8,8 +8,8 @@ from hypothesis import given as every
 from hypothesis import settings
 from hypothesis import strategies as st
 
+from bands import MEMORY, BandSource, Cpu, widest
 from gpustack.backends.base import Samples
-from gpustack.backends.cpu import CpuBackend
 from gpustack.clips import ExtremaClip, RangeClip, SigmaClip
 from gpustack.combines import METHODS, WEIGHTED
 from gpustack.recipe import OUTPUTS, Recipe
@@ -180,8 +180,9 @@ def test_bands_change_no_bit(backend, stack, recipe):
 @given(stack=STACKS, recipe=RECIPES, pixels=st.integers(1, 20))
 def test_tiles_and_threads_change_no_bit(threads, stack, recipe, pixels):
     band = plain(*stack)
-    whole = run(CpuBackend(threads=1), band, recipe)
-    tiled = run(CpuBackend(threads=threads, tile_pixels=pixels), band, recipe)
+    whole, tiled = run(Cpu(), band, recipe), outputs(band, recipe)
+    source = BandSource(band, widest(band))
+    Cpu(threads, tile_pixels=pixels).stream(source, recipe, tiled, MEMORY)
     assert_same_bits(whole, tiled)
     np.testing.assert_array_equal(whole.valid, tiled.valid)
     np.testing.assert_array_equal(whole.rejected, tiled.rejected)

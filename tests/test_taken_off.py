@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from bands import Cpu
 from gpustack.backends.block import Block
-from gpustack.backends.cpu import CpuBackend
 from gpustack.backends.exact import least_size
 from gpustack.backends.ragged import Ragged
 from gpustack.backends.statistics import sums
@@ -111,9 +111,9 @@ def test_many_samples_of_both_signs_keep_to_the_memory_promised(clip, outputs_as
     values = np.random.default_rng(4).normal(0, 1, (n, 45, 100)).astype("f4")
     band = plain(values)
     out = replace(outputs(band, recipe), reasons=None, rejected=None)
-    CpuBackend(threads=1).run(band, recipe, out)  # what is kept is there
+    Cpu(threads=1).run(band, recipe, out)  # what is kept is there
     with traced() as taken:
-        backend = CpuBackend(threads=1, memory=60_000_000)
+        backend = Cpu(threads=1, memory=60_000_000)
         backend.run(band, recipe, out)
     assert (out.count < n).any()
     assert taken.peak <= backend.work_bytes(n, "f4")

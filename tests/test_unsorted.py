@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from bands import Cpu
 from gpustack import stack
 from gpustack.backends.base import Samples
 from gpustack.backends.columns import Uniform
-from gpustack.backends.cpu import CpuBackend
 from gpustack.backends.statistics import mean, std
 from gpustack.backends.unsorted import Unsorted, needs_order
 from gpustack.clips import ExtremaClip, RangeClip, SigmaClip
@@ -190,7 +190,7 @@ def test_inexact_columns_do_not_depend_on_the_order_of_frames():
     means = set()
     for order in permutations(range(4)):
         band = [Samples(column[i].reshape(1, 1)) for i in order]
-        means.add(run(CpuBackend(), band, Recipe(outputs=())).data[0, 0])
+        means.add(run(Cpu(), band, Recipe(outputs=())).data[0, 0])
     assert len(means) == 1
 
 
@@ -198,8 +198,8 @@ def test_a_tile_with_many_inexact_columns_is_sorted_as_a_whole():
     data = np.random.default_rng(2).normal(100, 5, (5, 8, 32)).astype("f4")
     data[3, :, :20] *= 1e-12
     recipe = Recipe(clips=[SigmaClip(1.2, 1.2, "mean")], outputs=())
-    whole = run(CpuBackend(), [Samples(frame) for frame in data], recipe)
-    apart = run(CpuBackend(tile_pixels=3), [Samples(frame) for frame in data], recipe)
+    whole = run(Cpu(), [Samples(frame) for frame in data], recipe)
+    apart = run(Cpu(tile_pixels=3), [Samples(frame) for frame in data], recipe)
     np.testing.assert_array_equal(whole.data, apart.data)
     np.testing.assert_array_equal(whole.count, apart.count)
 
@@ -208,7 +208,7 @@ def test_a_tile_with_many_inexact_columns_is_sorted_as_a_whole():
 def test_integers_that_bzero_makes_infinite_are_invalid(bzero):
     band = [Samples(np.array([[v]], "u1"), bzero=z) for v, z in ((1, 0), (2, 0), (3, bzero))]
     for recipe in (Recipe(outputs=()), Recipe(combine="median")):
-        got = run(CpuBackend(), band, recipe)
+        got = run(Cpu(), band, recipe)
         assert (got.data[0, 0], got.count[0, 0]) == (1.5, 2)
 
 
@@ -217,7 +217,7 @@ def test_the_samples_of_users_are_left_as_they_are():
     data[2, 3, 4] = np.nan
     before = data.copy()
     for recipe in (Recipe(outputs=()), Recipe(combine="median"), Recipe(clips=[SigmaClip(2, 2)])):
-        run(CpuBackend(tile_pixels=13), [Samples(frame) for frame in data], recipe)
+        run(Cpu(tile_pixels=13), [Samples(frame) for frame in data], recipe)
         np.testing.assert_array_equal(data, before)
         assert data.flags.writeable
 
@@ -227,7 +227,7 @@ def test_invalid_samples_are_found_after_others_were_not():
     data = np.random.default_rng(1).normal(100, 5, (5, 40, 64)).astype("f4")
     data[2, 30, 7], data[3, 31, 9] = np.nan, -np.inf
     for recipe in (Recipe(outputs=()), Recipe(), Recipe(clips=[SigmaClip(2, 2)])):
-        backend = CpuBackend(threads=1, tile_pixels=1024)
+        backend = Cpu(threads=1, tile_pixels=1024)
         got = run(backend, [Samples(frame) for frame in data], recipe)
         assert got.marks[2, 30, 7]
         assert got.marks[3, 31, 9]

@@ -131,7 +131,8 @@ def _warn_apart(
     if not wrong:
         return
     worst = max(wrong, key=lambda i: np.nan_to_num(apart[i], nan=np.inf))
-    others = f", those of {len(wrong) - 1} others less" if len(wrong) > 1 else ""
+    more = len(wrong) - 1
+    others = f", those of {more} other{'s' * (more > 1)} less" if more else ""
     far = np.nan_to_num(apart[worst], nan=np.inf)  # a corner has no place at all
     warnings.warn(
         f"{frames[worst].name}: turned, scaled or distorted against {reference.name}: its corners "

@@ -3,7 +3,6 @@
 import os
 from collections import deque
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from threading import Event, Lock
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from gpustack.backends.base import Outputs, Progress, Samples, Source, working_dtype
+from gpustack.backends.base import Outputs, Progress, Samples, Source
 from gpustack.backends.columns import CHUNK_SAMPLES, SUM_SAMPLES, Floats
 from gpustack.backends.in_turn import Cut, cut_bands, held_bytes, row_bytes, run_in_turn
 from gpustack.backends.lines import lines_bytes, rows_in, spare_bytes
@@ -119,52 +118,12 @@ class CpuBackend:
     def work_bytes(
         self, n: int, dtype: DTypeLike, by_frame: bool = False, clips: bool = True
     ) -> int:
-        """Bytes of buffers that `run` holds for `n` frames of a working `dtype`."""
+        """Bytes of buffers that threads hold for `n` frames of a working `dtype`."""
         pixels = self.tile_pixels(n, dtype, by_frame, clips)
         chunk, each = _chunk(by_frame, clips)
         copied = min(pixels * n, chunk) * each
         buffer = pixels * _pixel_bytes(n, dtype, by_frame) + spare_bytes(n + 1)
         return self.threads * (buffer + copied)
-
-    def run(
-        self,
-        band: Sequence[Samples],
-        recipe: Recipe,
-        out: Outputs,
-        dtype: np.dtype[Any] | None = None,
-    ) -> None:
-        """Run `recipe` on the samples of all frames and fill `out`.
-
-        Parameters
-        ----------
-        band : sequence of Samples
-            One a frame, in order, all of shape (rows, width).
-        recipe, out
-            As for `Backend.stream`, `out` of the same rows.
-        dtype : dtype or None
-            In which samples are compared and sorted, float32 or float64; None is the
-            widest that `working_dtype` gives for any frame.
-        """
-        rows, width = band[0].data.shape
-        if dtype is None:
-            dtype = np.result_type(*(working_dtype(samples.data.dtype) for samples in band))
-        kind = recipe.clips_by_frame, bool(recipe.clips)
-        pixels = min(self.tile_pixels(len(band), dtype, *kind), rows * width)
-        tiles = deque(cut(rows, width, pixels))
-        job = TileJob(band, recipe, out, dtype)
-        workers = min(self.threads, len(tiles))
-        size = (len(band), pixels, dtype)
-        if workers <= 1:  # a thread takes as long to start as a small image
-            self.work(job, tiles, size)
-            return
-        with ThreadPoolExecutor(workers) as pool:
-            running = [pool.submit(self.work, job, tiles, size) for _ in range(workers)]
-            try:
-                for future in running:
-                    future.result()
-            finally:
-                # After an error or an interrupt the other workers stop at their next tile.
-                tiles.clear()
 
     def stream(
         self,

@@ -21,8 +21,8 @@ from gpustack.result import StackResult, left_out
 KINDS = {"bias": "bias", "zero": "bias", "dark": "dark", "flat": "flat"}
 _KIND_KEYS = ("IMAGETYP", "OBSTYPE")
 
-#: What to do about exposures that differ, by the kind of frames. Twilight fades, and bias is the
-#: same in any exposure.
+#: What to do about exposures that differ, by the kind of frames: twilight fades, and in darks there
+#: is bias. Bias alone is the same in any.
 _SCALED = {
     "light": 'scale="exposure" (--scale exposure) brings them to that of the first',
     "dark": 'scale="exposure" (--scale exposure) brings darks to that of the first, once bias is '
@@ -125,11 +125,11 @@ def _unlike_exposures(recipe: Recipe, frames: Sequence[Frame]) -> Iterator[str]:
     found = [(read_exposure(frame.header), frame.name) for frame in frames]
     times = [(time, name) for time, name in found if time is not None]
     (least, short), (most, long) = (end(times, default=(0.0, "")) for end in (min, max))
-    if least < most * SAME_EXPOSURE:
-        kind = _kind(_said(frames[0], _KIND_KEYS))
+    kind = _kind(_said(frames[0], _KIND_KEYS))
+    if least < most * SAME_EXPOSURE and kind in _SCALED:
         yield (
             f"frames differ in EXPTIME: {least:g} in {short} to {most:g} in {long}, and are not "
-            f"scaled; {_SCALED.get(kind, _SCALED['light'])}"
+            f"scaled; {_SCALED[kind]}"
         )
 
 

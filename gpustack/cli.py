@@ -209,8 +209,8 @@ def explain(x: int, y: int, frames: tuple[str, ...], **options: Any) -> None:
 def replay(report: Path, output: Path | None, overwrite: bool) -> None:
     """Make the same file again from REPORT, which combine --report wrote.
 
-    Files are looked for where they were, else by the path that was given, from here and from the
-    folder of the report. Where one is gone, or holds other data, that is said of each, and
+    Files are looked for where they were, else by the path that was given, from the folder of the
+    report and from here. Where one is gone, or holds other data, that is said of each, and
     nothing is made. Numbers are those of the report, not measured again, and so is DATE: the
     file is the same to the last byte, where versions are the same.
 

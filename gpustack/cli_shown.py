@@ -59,7 +59,8 @@ def loudness_options(command: Callable[..., None]) -> Callable[..., None]:
         is_flag=True,
         expose_value=False,
         callback=_set(Loudness.VERBOSE),
-        help="Say what was chosen and left out, and in pipes too what was done.",
+        help="Say what was chosen and left out, the numbers of all frames, and in pipes too what "
+        "was done.",
     )(command)
     return click.option(
         "-q",
@@ -151,12 +152,6 @@ def warn(message: Warning | str, *where: Any, **more: Any) -> None:
         say(f"gpustack: warning: {message}")
 
 
-def tell(line: str) -> None:
-    """Say what was done, to somebody who looks at a terminal or asked for it."""
-    if _is_heard():
-        say(line)
-
-
 def _is_heard() -> bool:
     """Whether somebody looks at a terminal, or asked to be told."""
     return loudness() > Loudness.USUAL or (loudness() == Loudness.USUAL and sys.stderr.isatty())
@@ -165,24 +160,27 @@ def _is_heard() -> bool:
 def tell_of(result: Any, output: Path, seconds: float) -> None:
     """Say what was done, and of which frames the numbers are not as those of others.
 
-    With ``--verbose`` the numbers of all frames.
+    To somebody who looks at a terminal or asked for it; with ``--verbose`` the numbers of all
+    frames too.
     """
     if loudness() > Loudness.USUAL:
         for line in result.frames.pformat(max_lines=-1, max_width=-1):
             say(line)
     if _is_heard():
-        for line in (*strays(result.per_frame), summary(result, output, seconds)):
+        for line in (*stray_lines(result.per_frame), summary(result, output, seconds)):
             say(line)
 
 
-def strays(per_frame: Mapping[str, Any]) -> Iterator[str]:
+def stray_lines(per_frame: Mapping[str, Any]) -> Iterator[str]:
     """A line for each frame of the first few whose scale, weight or share of valid samples strays.
 
     By the rule of the page that ``--report FILE.html`` writes, which looks at more.
     """
+    from gpustack.result import is_there
     from gpustack.strays import out_of_line
 
-    marks = out_of_line({name: per_frame[name] for name in _TOLD if name in per_frame})
+    columns = {name: per_frame[name] for name in _TOLD if name in per_frame}
+    marks = out_of_line(columns, is_there(per_frame))
     names = per_frame["name"]
     told = [
         f"{names[f]}: out of line: "

@@ -1,6 +1,7 @@
 """A stack that grows: frames are added one by one, and the result is there after each."""
 
 import math
+import warnings
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from gpustack.backends.loading import normalize_row
 from gpustack.checks import check, dtype_name, real, word
-from gpustack.errors import FrameError, InputError
+from gpustack.errors import FrameError, GpustackWarning, InputError
 from gpustack.files import HduKey
 from gpustack.flags import Flags
 from gpustack.frames import Frame, check_agree, open_frames, renamed
@@ -38,7 +39,7 @@ class LiveStack:
     dtype : {"float32", "float64"} or None
         Of the result; None is float32, or float64 once a frame is wider.
     hdu, unit, flags
-        As in `gpustack.stack`; a frame may have no flags.
+        As in `gpustack.stack`; a frame may have no flags, and `result` warns where none has.
 
     Raises
     ------
@@ -73,6 +74,7 @@ class LiveStack:
         self._exposures: list[float | None] = []
         self._working = np.dtype(np.float32)
         self._state: _Running | None = None
+        self._flagged = flags is None or not flags.given
 
     def __len__(self) -> int:
         return len(self._exposures)
@@ -114,6 +116,7 @@ class LiveStack:
                 normalize_row(values, 0, Recipe(scale=(scale,), zero=(zero,)))
         self._state.add(values.astype(np.float64), valid & np.isfinite(values), weight)
         self._working = working
+        self._flagged |= opened.flags_dtype is not None
         self._exposures.append(read_exposure(opened.header))
         row = {"name": opened.name, "scale": scale, "zero": zero, "weight": weight}
         for name, value in (row | {"valid": float(valid.mean())}).items():
@@ -134,6 +137,13 @@ class LiveStack:
         """
         if self._first is None or self._state is None:
             raise InputError("LiveStack: expected frames, got none yet; add() adds one")
+        if not self._flagged:
+            warnings.warn(
+                f"flags {self._opening['flags']}: no frame has integers in a mask; nothing is left "
+                "out by them",
+                GpustackWarning,
+                stacklevel=2,
+            )
         recipe, dtype = self._recipe(), self._dtype or self._working
         data, mask = self._state.value()
         return StackResult(

@@ -40,6 +40,13 @@ def left_out(per_frame: Mapping[str, Any]) -> list[str]:
     return list(per_frame.get("left_out", [""] * len(per_frame["name"])))
 
 
+def is_there(per_frame: Mapping[str, Any]) -> NDArray[np.bool_]:
+    """Of every frame of a table whether it counts: it is not left out, and has valid samples."""
+    used = np.array([not reason for reason in left_out(per_frame)])
+    there: NDArray[np.bool_] = used & (np.asarray(per_frame.get("valid", 1.0)) > 0)
+    return there
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class StackResult:
     """What a run of a recipe gives.

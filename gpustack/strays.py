@@ -50,8 +50,16 @@ RULE = (
 )
 
 
-def out_of_line(columns: Mapping[str, Any]) -> dict[str, NDArray[np.bool_]]:
-    """Which numbers are out of line, by name; see `RULE`."""
+def out_of_line(
+    columns: Mapping[str, Any], there: NDArray[np.bool_] | None = None
+) -> dict[str, NDArray[np.bool_]]:
+    """Which numbers are out of line, by name; see `RULE`.
+
+    Those of frames that are not `there`, as they are left out or have no valid sample, count
+    nothing.
+    """
+    if there is not None:
+        columns = {name: np.where(there, given, np.nan) for name, given in columns.items()}
     noises = columns.get("noise", np.array([np.nan]))
     noise = float(np.median(noises[np.isfinite(noises)])) if np.isfinite(noises).any() else 0.0
     return {

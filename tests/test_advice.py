@@ -182,7 +182,6 @@ def test_kinds_that_differ_warn_in_the_words_of_any_camera():
         ("Light Frame", r"scale=\"exposure\" .* brings them to that of the first$"),
         ("DARK", r"scale=\"exposure\" .* once bias is subtracted$"),
         ("sky flat", r"scale=\"median\" .* brings flats to one level$"),
-        ("bias", r"scale=\"exposure\" .* brings them to that of the first$"),
     ],
 )
 def test_what_to_do_about_exposures_depends_on_the_kind_of_frames(kind, advice):
@@ -191,6 +190,13 @@ def test_what_to_do_about_exposures_depends_on_the_kind_of_frames(kind, advice):
         frame.meta["IMAGETYP"] = kind
     with pytest.warns(GpustackWarning, match=advice):
         stack(frames)
+
+
+def test_bias_is_the_same_in_any_exposure():
+    frames = exposures("EXPTIME", [0.0, 0.001])
+    for frame in frames:
+        frame.meta["IMAGETYP"] = "Bias Frame"
+    stack(frames)
 
 
 def test_exposures_that_differ_and_are_not_scaled_warn():

@@ -7,7 +7,7 @@ from astropy.nddata import CCDData
 from gpustack import Noise, RecipeError, Reproject, Statistic, stack
 from gpustack.align import bring_together
 from gpustack.frames import open_frames
-from skies import SCALE, noisy, tangent
+from skies import SCALE, distorted, noisy, tangent
 
 #: A median of 12,000 differences, or distances, of noise.
 NOISY = 0.05
@@ -67,21 +67,64 @@ def test_a_region_beside_a_frame_is_an_error_that_names_it():
         stack(frames, align=Reproject(), scale=Statistic("mad", "[90:120,1:100]"))
 
 
-def test_masks_and_ranges_leave_samples_out():
-    frames = night(masked=0.1)
+def test_masks_leave_samples_out():
+    """Half of the rows are masked, and noisy."""
+    frames = night()
     for frame in frames:
-        frame.data[frame.mask] = 1e6
-        frame.data[:20] = 5000
+        frame.mask = np.zeros(frame.shape, bool)
+        frame.mask[::2] = True
+        frame.data[::2] += np.random.default_rng(5).normal(0, 50, frame.data[::2].shape)
+    result = stack(frames, align=Reproject(order="nearest-neighbor"), weights="noise")
+    np.testing.assert_allclose(result.frames["weight"], 1 / 100, rtol=4 * NOISY)
+
+
+def test_ranges_leave_samples_out():
+    frames = night()
+    for frame in frames:
+        frame.data[:60] = np.random.default_rng(5).normal(5000, 300, (60, 120))
     result = stack(frames, "range:high=1000", align=Reproject(), weights="noise")
-    np.testing.assert_allclose(result.frames["weight"], 1 / 100, rtol=3 * NOISY)
+    np.testing.assert_allclose(result.frames["weight"], 1 / 100, rtol=4 * NOISY)
 
 
-def test_what_lies_beneath_is_a_part_of_the_frame_and_no_more():
-    frame = CCDData(np.arange(12000.0).reshape(100, 120), unit="adu", wcs=tangent(degrees=90))
-    align = Reproject(tangent(), shape=(100, 120))
+@pytest.mark.parametrize("bent", [0, 30])
+def test_a_region_is_one_of_a_distorted_frame_too(bent):
+    """Nodes do not tell of the places of one that is bent so much."""
+    target = tangent()
+    image = noisy(distorted(amount=bent), seed=1) if bent else noisy(tangent(degrees=3), seed=1)
+    image.data[:, 60:] = 100 + 3 * (image.data[:, 60:] - 100)
+    align = Reproject(target, shape=(100, 120))
+    (opened,) = bring_together(open_frames([image]), align).frames
+    assert opened.pixel_map.rough.any() == bool(bent)
+    for region, sigma in (("[25:50,30:70]", 10), ("[70:95,30:70]", 30)):
+        weights = stack([image, image], align=align, weights=Noise(region)).frames["weight"]
+        np.testing.assert_allclose(weights * sigma**2, 1, rtol=6 * NOISY)
+
+
+@pytest.mark.parametrize("method", ["adaptive", "exact"])
+def test_frames_that_are_averaged_are_measured_as_they_are(method):
+    """Four small pixels of sigma 5 have the noise of a large one of sigma 10."""
+    small = noisy(tangent(scale=SCALE / 2, crpix=(120, 100)), shape=(200, 240), seed=1)
+    small.data[:] = 25 + (small.data - 100) / 2
+    align = Reproject(tangent(), shape=(100, 120), method=method)
+    weights = stack([noisy(tangent()), small], align=align, weights="noise").frames["weight"]
+    assert 0.5 < weights[1] / weights[0] < 3
+
+
+@pytest.mark.parametrize("scale", [0.5, 0.4, 0.3])
+def test_the_noise_of_a_frame_is_the_same_on_smaller_pixels(scale):
+    """Of which several have the same nearest sample."""
+    target = tangent(scale=scale * SCALE, crpix=(150, 125))
+    align = Reproject(target, shape=(250, 300), flux="unscaled")
+    frame = noisy(tangent(degrees=7))
+    weights = stack([frame, frame], align=align, weights="noise").frames["weight"]
+    np.testing.assert_allclose(weights, 1 / 100, rtol=4 * NOISY)
+
+
+def test_the_nearest_samples_are_those_of_the_frame():
+    frame = CCDData(np.arange(12000.0).reshape(100, 120), unit="adu", wcs=tangent(degrees=30))
+    align = Reproject(tangent(), shape=(100, 120), flux="unscaled")
     (opened,) = bring_together(open_frames([frame]), align).frames
-    values, invalid = opened.read_beneath((slice(40, 50), slice(50, 80)))
-    assert 30 <= values.shape[0] <= 32
-    assert 10 <= values.shape[1] <= 12
-    assert not invalid.any()
-    assert set(values.ravel()) <= set(frame.data.ravel())
+    found = opened.nearest().whole()
+    assert found.count() > 6000
+    assert set(found.compressed()) <= set(frame.data.ravel())
+    assert not set(opened.whole().compressed()) <= set(frame.data.ravel())

@@ -259,7 +259,7 @@ def test_frames_that_are_turned_are_warned_of():
     with pytest.warns(
         GpustackWarning,
         match=r"^frame 2: turned.* against frame 0: .* 10 pixels .*"
-        r"1 others less; --align wcs",
+        r"1 other less; --align wcs",
     ):
         stack(ccds, align="offsets")
 

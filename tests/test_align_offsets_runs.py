@@ -158,6 +158,7 @@ def test_a_result_that_is_nearly_empty_is_told_of():
     """As a slip in a file of offsets makes it."""
     frames = [np.ones((10, 10), np.float32)] * 3
     said = r"align offsets: nearly all of the result is empty: 10 x 20,010 pixels.*frame 2 in \[.*"
-    with pytest.warns(GpustackWarning, match=said):
+    with pytest.warns(GpustackWarning, match=said) as told:
         stack(frames, align=Offsets([(0, 0), (0, 0), (20000, 0)]))
+    assert told[0].filename == __file__
     stack(frames, align=Offsets([(0, 0), (0, 0), (500, 0)]))

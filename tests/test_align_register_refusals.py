@@ -311,8 +311,9 @@ def solved(image, degrees, kind=tangent):
 def test_turned_frames_are_told_of_where_coordinates_tell(good, by, degrees, warns):
     frames = [solved(good[0], 0), solved(good[1], degrees)]
     said = "frame 1: turned, .* against frame 0: .* pixels from where a shift .*register:by=stars"
-    with pytest.warns(GpustackWarning, match=said) if warns else nullcontext():
+    with pytest.warns(GpustackWarning, match=said) if warns else nullcontext([]) as told:
         stack(frames, align=Register(by))
+    assert {warning.filename for warning in told} <= {__file__}
 
 
 def test_coordinates_that_nobody_solved_tell_nothing(good):

@@ -2,6 +2,7 @@
 
 import os
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,9 +10,11 @@ from astropy.io import fits
 
 import starfield as sky
 from gpustack import Register, stack
+from gpustack.align import remembered as module
 from gpustack.align.phase import Shift
 from gpustack.align.remembered import remembered
 from gpustack.align.stars import Stars
+from gpustack.errors import FrameError
 from gpustack.watching import Arrivals, watch
 
 SHAPE = (260, 280)
@@ -74,6 +77,26 @@ def test_frames_that_could_not_be_aligned_are_remembered_too(night, measured):
             found = stack(night, align=Register(skip=True))
     assert measured == {"1.fits": 1, "2.fits": 1, "3.fits": 1}
     assert [bool(why) for why in found.frames["left_out"]] == [False, True, False, False]
+
+
+def test_a_frame_that_goes_away_meanwhile_is_a_clean_error(night, monkeypatch):
+    plain = Shift.measure
+
+    def measure(self, name, image):
+        Path(night[3]).unlink(missing_ok=True)
+        return plain(self, name, image)
+
+    monkeypatch.setattr(Shift, "measure", measure)
+    with remembered(), pytest.raises(FrameError, match=r"3\.fits: .*no such file"):
+        stack(night, align=Register())
+
+
+def test_nothing_is_kept_of_another_reference(night):
+    with remembered():
+        for reference in (0, 1, 2, 0, 1):
+            stack(night, align=Register(reference=reference))
+            memory = module._memory.get()
+            assert len(memory.found) == len(night)
 
 
 def test_arrays_are_measured_whenever_they_come(night, measured):

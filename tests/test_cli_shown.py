@@ -2,8 +2,10 @@
 
 import errno
 import os
+import re
 import signal
 import sys
+from pathlib import Path
 
 import click
 import numpy as np
@@ -12,7 +14,7 @@ from click.testing import CliRunner
 
 from gpustack import stack
 from gpustack.cli import cli, main
-from gpustack.cli_shown import loudness_options, strays, summary, tell, warn
+from gpustack.cli_shown import loudness_options, stray_lines, summary, tell_of, warn
 from gpustack.errors import GpustackWarning
 
 
@@ -56,8 +58,8 @@ def test_other_errors_of_the_system_are_not_taken_for_that(ends):
     ("words", "terminal", "said"),
     [
         ([], False, "gpustack: warning: hot\n"),
-        ([], True, "gpustack: warning: hot\ndone\n"),
-        (["-v"], False, "gpustack: warning: hot\ndone\n"),
+        ([], True, "gpustack: warning: hot\na.fits: 2 frames of 3 x 3, .*\n"),
+        (["-v"], False, "gpustack: warning: hot\n.* name .*\nframe 1 .*\na.fits: 2 frames .*\n"),
         (["-q"], False, ""),
         (["-q"], True, ""),
     ],
@@ -68,10 +70,10 @@ def test_what_is_said_of_a_run(monkeypatch, words, terminal, said):
     def command():
         monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal)
         warn(UserWarning("hot"))
-        tell("done")
+        tell_of(stack(np.ones((2, 3, 3))), Path("a.fits"), 1.0)
 
     monkeypatch.delitem(sys.modules, "tqdm", raising=False)  # above whose bars lines are written
-    assert CliRunner().invoke(command, words).stderr == said
+    assert re.fullmatch(said, CliRunner().invoke(command, words).stderr, re.DOTALL)
 
 
 def test_the_summary_counts(tmp_path):
@@ -93,15 +95,26 @@ def test_frames_whose_numbers_stray_are_told_of():
         "weight": np.array([2.0, 2, 2.1, 7, 2, 1.9, 2, 0.25, 2]),
         "valid": np.ones(9),
     }
-    assert list(strays(columns)) == [
+    assert list(stray_lines(columns)) == [
         "s3.fits: out of line: scale 0.02, weight 7",
         "s7.fits: out of line: weight 0.25",
     ]
-    assert not list(strays({"name": columns["name"], "scale": np.ones(9)}))
+    assert not list(stray_lines({"name": columns["name"], "scale": np.ones(9)}))
 
 
 def test_of_many_that_stray_it_is_told_how_many():
     scale = np.where(np.arange(40) < 8, 50.0, 1.0)
-    said = list(strays({"name": [f"{f}.fits" for f in range(40)], "scale": scale}))
+    said = list(stray_lines({"name": [f"{f}.fits" for f in range(40)], "scale": scale}))
     assert said[0] == "0.fits: out of line: scale 50"
     assert said[5:] == ["3 more frames are out of line"]
+
+
+def test_frames_that_are_left_out_stray_nowhere():
+    """They are told of as that, and their numbers are those of nobody."""
+    columns = {
+        "name": [f"s{f}.fits" for f in range(9)],
+        "weight": np.array([2.0, 2, 0, 2.1, 0, 2, 7, 1.9, 0]),
+        "valid": np.array([1.0, 1, 0, 1, 0, 1, 1, 1, 0]),
+        "left_out": ["", "", "no stars", "", "no stars", "", "", "", ""],
+    }
+    assert list(stray_lines(columns)) == ["s6.fits: out of line: weight 7"]

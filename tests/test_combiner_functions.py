@@ -14,7 +14,7 @@ from astropy.stats import (
 from ccds import column, forbid_cubes, rejected, sky
 from gpustack import Combiner
 from gpustack.combiner.callables import recognise
-from gpustack.errors import GpustackWarning
+from gpustack.errors import GpustackWarning, InputError
 
 KNOWN = {
     "mean": [np.mean, np.average, np.nanmean, np.ma.mean, np.ma.average, bottleneck.nanmean],
@@ -87,6 +87,24 @@ def test_known_functions_say_the_same_by_another_name(method, name, function, ex
         result = getattr(Combiner(column(1, 2, 4, 1e6, masked=[3])), method)(**{name: given})
         got = result.uncertainty.array if name == "uncertainty_func" else result.data
         np.testing.assert_allclose(got, expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "mistaken",
+    [
+        lambda array, axis: None,
+        lambda array, axis: "median",
+        lambda array, axis: np.zeros(7),
+        lambda array, axis: np.zeros((7, 6)),
+        lambda array, axis: np.zeros((1, 1, 6, 7)),
+    ],
+    ids=["nothing", "text", "one axis", "turned", "four axes"],
+)
+def test_what_is_no_number_a_pixel_is_an_error(mistaken):
+    images = [CCDData(np.full((6, 7), level), unit="adu") for level in (1.0, 2, 3)]
+    said = r"expected one number for each of \(6, 7\) pixels along axis 0, got an array of shape"
+    with pytest.raises(InputError, match=said):
+        Combiner(images).average_combine(scale_func=mistaken)
 
 
 @pytest.mark.parametrize(

@@ -35,3 +35,8 @@ def test_an_array_of_it_has_the_dtype_that_is_asked_for(image):
 def test_it_is_read_only(image, key):
     with pytest.raises(TypeError, match="a result in a file is read-only"):
         image[key] = 1
+
+
+def test_nor_does_it_take_rows_once_it_is_written(image):
+    with pytest.raises(ValueError, match="the result is written, and read-only"):
+        image[1:2] = np.zeros((1, 5))

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gpustack import Flags, InputError, LiveStack, stack
-from gpustack.errors import FrameError, MismatchError, RecipeError
+from gpustack.errors import FrameError, GpustackWarning, MismatchError, RecipeError
 from gpustack.live import COMBINES
 
 #: Of sums of float64, where a stack is sorted first: the last bit.
@@ -144,6 +144,13 @@ def test_flags_may_be_those_of_some_frames(tmp_path):
     expected = stack(paths, flags=Flags(bad=4)).count
     np.testing.assert_array_equal(live.result().count, expected)
     assert expected.tolist() == [[1, 2]]
+
+
+def test_flags_that_no_frame_has_are_told_of():
+    live = LiveStack(flags=Flags(bad=4))
+    live.add(np.ones((2, 2)))
+    with pytest.warns(GpustackWarning, match="flags bad=4: no frame has integers in a mask"):
+        live.result()
 
 
 def test_what_cannot_be_added_changes_nothing(tmp_path):

@@ -112,6 +112,14 @@ def test_frames_without_valid_samples_are_no_reference():
     assert result.frames["weight"][0] == 0
 
 
+@pytest.mark.filterwarnings("ignore::gpustack.errors.GpustackWarning")
+@pytest.mark.parametrize("weights", ["noise", "median"])
+def test_frames_none_of_which_has_a_valid_sample_weigh_the_same(weights):
+    result = stack(np.full((3, 4, 5), np.nan), weights=weights)
+    assert result.mask.all()
+    assert list(result.frames["weight"]) == [1, 1, 1]
+
+
 def test_frames_without_valid_samples_have_no_part_in_the_exposure():
     frames = [CCDData(plane, unit="adu", meta={"EXPTIME": 10.0}) for plane in sky(3)]
     frames[0].data[:] = np.nan

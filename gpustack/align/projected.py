@@ -1,10 +1,10 @@
 """Frames that are resampled, block by block, as their rows are asked for."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,7 @@ from gpustack.align.pixel_map import PixelMap
 from gpustack.align.resample import Resampling, contributes, interpolate, resample, sliced, without
 from gpustack.backends.base import Samples
 from gpustack.frames.base import read_whole
-from gpustack.frames.sections import AT_ONCE, read_parts, read_section, read_sections
+from gpustack.frames.sections import AT_ONCE, read_parts, read_sections
 from gpustack.frames.variance import READ_BYTES
 from gpustack.header import fits_wcs
 
@@ -25,6 +25,8 @@ from gpustack.header import fits_wcs
 HELD_BYTES = {"interp": (34, 33), "adaptive": (98, 34), "exact": (52, 136)}
 #: What filtering for splines takes of a pixel of the frame, beside.
 SPLINE_BYTES = 8
+#: Pixels that are larger by no more than rounding do not shrink.
+STRIDE_SLACK = 0.01
 #: What a pixel takes beside, where nodes do not tell and the sky is asked.
 SKY_BYTES = 240
 
@@ -115,50 +117,19 @@ class ProjectedFrame(GridFrame):
         self._fill(bits, start, self._bits)
         return bits
 
-    def read_beneath(
-        self, section: Sequence[slice]
-    ) -> tuple[NDArray[np.floating[Any]], NDArray[np.bool_]]:
-        """The samples of the frame that a section of the grid lies on, not interpolated.
+    @property
+    def interpolates(self) -> bool:
+        """Whether a sample is made of the few around it: where it lies decides how noisy it is."""
+        return self.how.method == "interp"
 
-        Their noise is that of the camera. They are multiplied by the ratio of the areas where
-        resampled ones are multiplied by areas.
+    def nearest(self) -> Self:
+        """The frame with the nearest samples, whose noise is that of the camera."""
+        return replace(self, how=replace(self.how, order="nearest-neighbor"))
 
-        Returns
-        -------
-        values, invalid
-            As `gpustack.frames.sections.read_section` has them, of as many rows and columns as
-            there are beneath; of none where there are none.
-        """
-        part = self._beneath(*section)
-        if part is None:
-            return np.empty((0, 0), self.dtype), np.empty((0, 0), bool)
-        values, invalid = read_section(self.inner, part)
-        values *= self.ratio if self.how.flux in ("ratio", "local") else 1.0
-        return values, invalid
-
-    def _beneath(self, *section: slice) -> Block | None:
-        """Rows and columns of the frame, around the edges; all of one that is torn."""
-        rows, columns = (
-            slice(max(one.start, span.start), min(one.stop, span.stop))
-            for one, span in zip(section, self.window, strict=True)
-        )
-        if rows.start >= rows.stop or columns.start >= columns.stop:
-            return None
-        if self._blocks.is_torn:
-            height, width = self.inner.shape
-            return slice(0, height), slice(0, width)
-        edges = [
-            self.pixel_map.within(*edge).reshape(2, -1)
-            for end in (slice(1), slice(-1, None))
-            for edge in ((_part(rows, end), columns), (rows, _part(columns, end)))
-        ]
-        ends = np.array([[edge.min(axis=1), edge.max(axis=1)] for edge in edges])
-        lows, highs = np.floor(ends[:, 0].min(axis=0)), np.ceil(ends[:, 1].max(axis=0))
-        spans = [
-            slice(max(int(low), 0), min(int(high) + 1, length))
-            for low, high, length in zip(lows, highs, self.inner.shape, strict=True)
-        ]
-        return (spans[0], spans[1]) if all(one.start < one.stop for one in spans) else None
+    @property
+    def stride(self) -> int:
+        """Columns of the grid after which the nearest sample is another, where pixels shrink."""
+        return max(1, math.ceil(1 / max(self.pixel_map.scale, STRIDE_SLACK) - STRIDE_SLACK))
 
     def lacks(self, y: int, x: int) -> str:
         """That the centre of a pixel of the grid is outside of the frame, if it is."""
@@ -273,9 +244,3 @@ class ProjectedFrame(GridFrame):
         if self.how.flux == "local":
             return self.pixel_map.area(rows, columns)
         return self.ratio if self.how.flux == "ratio" else 1.0
-
-
-def _part(span: slice, part: slice) -> slice:
-    """A part of the numbers that a slice has."""
-    some = range(span.start, span.stop)[part]
-    return slice(some.start, some.stop)

@@ -59,15 +59,17 @@ def register_frames(
         )
     origin = f"align: {how}, to {frames[how.reference].name}"
     if known is not None:
-        return Aligned(_placed(frames, known, how, room), [origin], found=list(known))
+        grid = _grid(frames, known, how, room)
+        return Aligned(_placed(frames, known, how, *grid), [origin], found=list(known))
     _check_installed(how)
     if how.by == "phase":
-        warn_turned(frames, how.reference, _TURNED, stacklevel=6)
+        warn_turned(frames, how.reference, _TURNED, stacklevel=5)
     found, told, faults = _measured(frames, how)
     columns: dict[str, list[Any]] = {name: [row[name] for row in told] for name in told[0]}
     if any(faults):
         columns["left_out"] = faults
-    return Aligned(_placed(frames, found, how, room), [origin], columns, found)
+    grid = _grid(frames, found, how, room)
+    return Aligned(_placed(frames, found, how, *grid), [origin], columns, found)
 
 
 def _measured(
@@ -81,7 +83,7 @@ def _measured(
     faults: list[str] = []
     for f, frame in enumerate(frames):
         measure = partial(_measure, meter, frame, how, itself=f == how.reference)
-        fit, trust, fault = recall((how, f == how.reference), reference, frame, measure)
+        fit, trust, fault = recall(how, reference, frame, measure)
         found.append(fit)
         told.append(_told(how, fit) | trust)
         faults.append(fault)
@@ -144,10 +146,11 @@ def _placed(
     frames: Sequence[Frame],
     found: Sequence[Similarity | None],
     how: Register,
-    room: float | None,
+    grid: Grid,
+    left: int,
+    bottom: int,
 ) -> list[Frame]:
     """Frames on the grid: as they are where they are moved by whole pixels, else resampled."""
-    grid, left, bottom = _grid(frames, found, how, room)
     resampling = Resampling("interp", how.order, "ratio")
     placed: list[Frame] = []
     for f, (frame, fit) in enumerate(zip(frames, found, strict=True)):

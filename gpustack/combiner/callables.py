@@ -159,17 +159,19 @@ def _called(function: Statistic, values: Any) -> NDArray[Any]:
         # numpy warns of columns without a sample; they end up masked.
         warnings.simplefilter("ignore", RuntimeWarning)
         answer = np.ma.asanyarray(function(values, axis=0))
-    numbers = answer.astype(answer.dtype if answer.dtype.kind == "f" else np.float64)
     shape = values.shape[1:]
-    try:
-        whole = np.broadcast_to(numbers.filled(np.nan), (1, *shape))
-    except ValueError:
+    given = answer[0] if answer.shape == (1, *shape) else answer  # some functions keep the axis
+    fits = given.ndim == 0 or (
+        given.ndim == len(shape)
+        and all(n in (1, length) for n, length in zip(given.shape, shape, strict=True))
+    )
+    if not fits or answer.dtype.kind not in "biuf":
         raise InputError(
             f"{_name(function)}: expected one number for each of {shape} pixels along axis 0, "
-            f"got an array of shape {answer.shape}"
-        ) from None
-    columns: NDArray[Any] = whole[0]  # some functions keep the axis
-    return columns
+            f"got an array of shape {answer.shape}, {answer.dtype}"
+        )
+    numbers = given.astype(given.dtype if given.dtype.kind == "f" else np.float64)
+    return np.broadcast_to(numbers.filled(np.nan), shape)
 
 
 def _name(function: Statistic) -> str:

@@ -76,7 +76,7 @@ class Taking:
             return self._inverse_variances(measure), ""
         values = self._values(role, measure)
         if role == "weights":
-            return tuple(0.0 if value is None else value for value in values), ""
+            return _or_nothing(values), ""
         level, name = target(role, values, measure.reference, self.frames)
         if role == "scale":
             numbers = ratios(values, level, name, self.frames)
@@ -128,9 +128,11 @@ class Taking:
                 f"weights: expected a noise above 0, got {sigma} in {frame.name}",
             )
         scales = self._known("scale", 1.0)
-        return tuple(
-            0.0 if sigma is None else _inverse_square(scale * sigma)
-            for sigma, scale in zip(sigmas, scales, strict=True)
+        return _or_nothing(
+            [
+                None if sigma is None else _inverse_square(scale * sigma)
+                for sigma, scale in zip(sigmas, scales, strict=True)
+            ]
         )
 
     def _check(self, role: Role, source: str, numbers: Numbers) -> None:
@@ -144,6 +146,12 @@ class Taking:
             role != "weights" or any(numbers),
             f"weights by {source}: expected some above 0, got none in all frames",
         )
+
+
+def _or_nothing(weights: Measured) -> Numbers:
+    """Weights, 0 of frames that have no valid sample; 1 where none has."""
+    nothing = float(all(weight is None for weight in weights))
+    return tuple(nothing if weight is None else weight for weight in weights)
 
 
 def _inverse_square(value: float) -> float:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,11 +22,8 @@ Key = tuple[str, str | None]
 #: A number a frame; None where it has no valid sample.
 Measured = list[float | None]
 
-#: What is measured on samples, these, and where they are invalid.
-Look = tuple[list[str], tuple[NDArray[Any], NDArray[np.bool_]]]
-
 #: How far values lie apart: interpolation smooths noise, in each frame by another amount. Of frames
-#: that are resampled they are measured before.
+#: that are interpolated they are those of the nearest samples.
 _SPREADS = ("mad", "noise")
 
 #: The mean first: the others put the values in another order, and so are its last bits.
@@ -65,24 +62,27 @@ def survey(
     for frame in frames:
         for region, slices in regions.items():
             asked = [kind for kind, where in wanted if where == region]
-            for kinds, (values, invalid) in _looks(frame, slices, asked):
+            for kinds, seen, stride in _looks(frame, asked):
+                values, invalid = read_section(seen, slices)
                 leave_out(values, invalid, ranges)
                 if region is not None and invalid.all():
                     _check_empty(frame, region, ranges)
-                for kind, number in _measure(values, invalid, kinds).items():
+                for kind, number in _measure(values, invalid, kinds, stride).items():
                     found[kind, region].append(number)
     return found
 
 
-def _looks(frame: Frame, slices: Sequence[slice], kinds: Sequence[str]) -> Iterator[Look]:
-    """The samples that each kind is measured on: one after the other, and each is let go."""
-    resampled = isinstance(frame, loaded("gpustack.align.projected", "ProjectedFrame"))
-    spreads = [kind for kind in kinds if kind in _SPREADS and resampled]
+def _looks(frame: Frame, kinds: Sequence[str]) -> Iterator[tuple[list[str], Frame, int]]:
+    """What is measured together, on which samples, and how many columns apart."""
+    projected: Any = frame
+    smooths = isinstance(frame, loaded("gpustack.align.projected", "ProjectedFrame"))
+    smooths = smooths and projected.interpolates
+    spreads = [kind for kind in kinds if kind in _SPREADS and smooths]
     others = [kind for kind in kinds if kind not in spreads]
     if others:
-        yield others, read_section(frame, slices)
+        yield others, frame, 1
     if spreads:
-        yield spreads, cast(Any, frame).read_beneath(slices)
+        yield spreads, projected.nearest(), projected.stride
 
 
 def leave_out(
@@ -113,14 +113,18 @@ def _check_empty(frame: Frame, region: str, ranges: Sequence[RangeClip]) -> None
 
 
 def _measure(
-    values: NDArray[Any], invalid: NDArray[np.bool_], kinds: Container[str]
+    values: NDArray[Any], invalid: NDArray[np.bool_], kinds: Container[str], stride: int
 ) -> dict[str, float | None]:
-    """Some statistics of the valid ones of the samples (rows, width)."""
+    """Some statistics of the valid ones of the samples (rows, width).
+
+    Noise is of every column after `stride` others: those between have the same samples.
+    """
     valid = values[~invalid]
     numbers: dict[str, float | None] = {}
     for kind, statistic in _STATISTICS.items():
         if kind in kinds:
             numbers[kind] = statistic(valid) if len(valid) else None
     if "noise" in kinds:
-        numbers["noise"] = statistics.noise(values, invalid) if len(valid) else None
+        some = values[:, ::stride], invalid[:, ::stride]
+        numbers["noise"] = statistics.noise(*some) if len(valid) else None
     return numbers

@@ -10,7 +10,7 @@ from gpustack.drawing import Panel, height_to_width, png, stretched
 from gpustack.look import Look
 from gpustack.markup import escape, items
 from gpustack.provenance import versions
-from gpustack.result import StackResult, left_out
+from gpustack.result import StackResult, is_there, left_out
 from gpustack.show.charts import histogram, noise_curve
 from gpustack.show.frames import frame_table
 from gpustack.show.listing import listing
@@ -55,7 +55,7 @@ def page(result: StackResult, look: Look, name: str) -> str:
     """
     noise = frame_noise(look.strips, result.recipe)
     columns = frame_table(result.per_frame, look.overview, result.recipe, noise)
-    flags = out_of_line(columns)
+    flags = out_of_line(columns, is_there(result.per_frame))
     marked = np.any(list(flags.values()), axis=0)
     found = reached(look.strips, result.recipe, noise)
     unit = "" if result.unit is None else str(result.unit)

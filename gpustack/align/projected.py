@@ -122,9 +122,14 @@ class ProjectedFrame(GridFrame):
         """Whether a sample is made of the few around it: where it lies decides how noisy it is."""
         return self.how.method == "interp"
 
+    @property
+    def averaged(self) -> float:
+        """How many samples of the frame a sample is the average of, or the sum."""
+        return 1.0 if self.interpolates else max(self.ratio, 1.0)
+
     def nearest(self) -> Self:
         """The frame with the nearest samples, whose noise is that of the camera."""
-        return replace(self, how=replace(self.how, order="nearest-neighbor"))
+        return replace(self, how=replace(self.how, method="interp", order="nearest-neighbor"))
 
     @property
     def stride(self) -> int:

@@ -233,8 +233,8 @@ class Noise(BaseMeasure):
 
     ``1 / (scale sigma)^2``, with the sigma of DER_SNR, which neither gradients nor stars
     change much: 1.4826 / sqrt(6) times the median of ``|2 d_x - d_(x-2) - d_(x+2)|`` along
-    the rows, where all three samples are valid. Of frames that are interpolated it is that of
-    the nearest samples: interpolation smooths noise.
+    the rows, where all three samples are valid. Of frames that are resampled it is that of the
+    nearest samples, over the root of how many are averaged: interpolation smooths noise.
 
     Parameters
     ----------

@@ -1,7 +1,8 @@
 """The survey: all statistics that a stack wants of its frames, each frame read once."""
 
 import math
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,10 +23,6 @@ Key = tuple[str, str | None]
 #: A number a frame; None where it has no valid sample.
 Measured = list[float | None]
 
-#: How far values lie apart: interpolation smooths noise, in each frame by another amount. Of frames
-#: that are interpolated they are those of the nearest samples.
-_SPREADS = ("mad", "noise")
-
 #: The mean first: the others put the values in another order, and so are its last bits.
 _STATISTICS: dict[str, Callable[[statistics.Values], float]] = {
     "mean": statistics.mean,
@@ -33,6 +30,43 @@ _STATISTICS: dict[str, Callable[[statistics.Values], float]] = {
     "mode": statistics.mode,
     "mad": statistics.mad,
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Statistics that are of the same samples.
+
+    Interpolation smooths noise, and that of each frame by another amount: how far the values of a
+    frame that is resampled lie apart is told by the nearest samples of the camera.
+
+    Parameters
+    ----------
+    kinds : sequence of str
+    frame : Frame
+        Which has these samples.
+    stride : int
+        Columns after which a sample is another one.
+    averaged : float
+        Of so many of these a sample is the average.
+    """
+
+    kinds: Sequence[str]
+    frame: Frame
+    stride: int = 1
+    averaged: float = 1.0
+
+    def measured(self, values: NDArray[Any], invalid: NDArray[np.bool_]) -> dict[str, float | None]:
+        """The statistics of the valid ones of the samples (rows, width)."""
+        valid = values[~invalid]
+        numbers: dict[str, float | None] = {}
+        for kind, statistic in _STATISTICS.items():
+            if kind in self.kinds:
+                numbers[kind] = statistic(valid) if len(valid) else None
+        if "noise" in self.kinds:
+            apart = values[:, :: self.stride], invalid[:, :: self.stride]
+            noise = statistics.noise(*apart) if len(valid) else None
+            numbers["noise"] = None if noise is None else noise / math.sqrt(self.averaged)
+        return numbers
 
 
 def key_of(measure: Wanted) -> Key:
@@ -62,27 +96,27 @@ def survey(
     for frame in frames:
         for region, slices in regions.items():
             asked = [kind for kind, where in wanted if where == region]
-            for kinds, seen, stride in _looks(frame, asked):
-                values, invalid = read_section(seen, slices)
+            for look in _looks(frame, asked):
+                values, invalid = read_section(look.frame, slices)
                 leave_out(values, invalid, ranges)
                 if region is not None and invalid.all():
                     _check_empty(frame, region, ranges)
-                for kind, number in _measure(values, invalid, kinds, stride).items():
+                for kind, number in look.measured(values, invalid).items():
                     found[kind, region].append(number)
     return found
 
 
-def _looks(frame: Frame, kinds: Sequence[str]) -> Iterator[tuple[list[str], Frame, int]]:
-    """What is measured together, on which samples, and how many columns apart."""
+def _looks(frame: Frame, kinds: Sequence[str]) -> Iterator[Look]:
+    """Each frame, or the nearest samples of one that is resampled."""
+    if not isinstance(frame, loaded("gpustack.align.projected", "ProjectedFrame")):
+        yield Look(kinds, frame)
+        return
     projected: Any = frame
-    smooths = isinstance(frame, loaded("gpustack.align.projected", "ProjectedFrame"))
-    smooths = smooths and projected.interpolates
-    spreads = [kind for kind in kinds if kind in _SPREADS and smooths]
-    others = [kind for kind in kinds if kind not in spreads]
-    if others:
-        yield others, frame, 1
-    if spreads:
-        yield spreads, projected.nearest(), projected.stride
+    spreads = ("noise", "mad") if projected.interpolates else ("noise",)
+    if others := [kind for kind in kinds if kind not in spreads]:
+        yield Look(others, frame)
+    if some := [kind for kind in kinds if kind in spreads]:
+        yield Look(some, projected.nearest(), projected.stride, projected.averaged)
 
 
 def leave_out(
@@ -110,21 +144,3 @@ def _check_empty(frame: Frame, region: str, ranges: Sequence[RangeClip]) -> None
             f"region {region}: expected valid samples in each frame, got none in {frame.name}, "
             "which has some elsewhere; give a region that all frames have, or numbers",
         )
-
-
-def _measure(
-    values: NDArray[Any], invalid: NDArray[np.bool_], kinds: Container[str], stride: int
-) -> dict[str, float | None]:
-    """Some statistics of the valid ones of the samples (rows, width).
-
-    Noise is of every column after `stride` others: those between have the same samples.
-    """
-    valid = values[~invalid]
-    numbers: dict[str, float | None] = {}
-    for kind, statistic in _STATISTICS.items():
-        if kind in kinds:
-            numbers[kind] = statistic(valid) if len(valid) else None
-    if "noise" in kinds:
-        some = values[:, ::stride], invalid[:, ::stride]
-        numbers["noise"] = statistics.noise(*some) if len(valid) else None
-    return numbers

@@ -1,4 +1,7 @@
-"""The survey: all statistics that a stack wants of its frames, each frame read once."""
+"""The survey: all statistics that a stack wants of its frames.
+
+Each frame is read once for all of them; one that is resampled once more where noise is wanted.
+"""
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -33,7 +36,7 @@ _STATISTICS: dict[str, Callable[[statistics.Values], float]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class Sampling:
     """Statistics that are of the same samples.
 
     Interpolation smooths noise, and that of each frame by another amount: how far the values of a
@@ -96,27 +99,27 @@ def survey(
     for frame in frames:
         for region, slices in regions.items():
             asked = [kind for kind, where in wanted if where == region]
-            for look in _looks(frame, asked):
-                values, invalid = read_section(look.frame, slices)
+            for one in _samplings(frame, asked):
+                values, invalid = read_section(one.frame, slices)
                 leave_out(values, invalid, ranges)
                 if region is not None and invalid.all():
                     _check_empty(frame, region, ranges)
-                for kind, number in look.measured(values, invalid).items():
+                for kind, number in one.measured(values, invalid).items():
                     found[kind, region].append(number)
     return found
 
 
-def _looks(frame: Frame, kinds: Sequence[str]) -> Iterator[Look]:
+def _samplings(frame: Frame, kinds: Sequence[str]) -> Iterator[Sampling]:
     """Each frame, or the nearest samples of one that is resampled."""
     if not isinstance(frame, loaded("gpustack.align.projected", "ProjectedFrame")):
-        yield Look(kinds, frame)
+        yield Sampling(kinds, frame)
         return
     projected: Any = frame
     spreads = ("noise", "mad") if projected.interpolates else ("noise",)
     if others := [kind for kind in kinds if kind not in spreads]:
-        yield Look(others, frame)
+        yield Sampling(others, frame)
     if some := [kind for kind in kinds if kind in spreads]:
-        yield Look(some, projected.nearest(), projected.stride, projected.averaged)
+        yield Sampling(some, projected.nearest(), projected.stride, projected.averaged)
 
 
 def leave_out(

@@ -18,7 +18,7 @@ from gpustack.recipe import Recipe
 from gpustack.result import StackResult, left_out
 
 #: What tells of the kind of a frame, beside others that are exposures of the sky.
-KINDS = {"bias": "bias", "zero": "bias", "dark": "dark", "flat": "flat"}
+KINDS = {"bias": "bias", "zero": "bias", "dark": "dark", "flat": "flat", "twilight": "flat"}
 _KIND_KEYS = ("IMAGETYP", "OBSTYPE")
 
 #: What to do about exposures that differ, by the kind of frames: twilight fades, and in darks there

@@ -125,8 +125,9 @@ def _beside(what: str, data: Sequence[str], texts: Sequence[str]) -> list[str]:
         return files * len(data)
     if len(files) != len(data):
         raise InputError(
-            f"{what} files: expected {len(data)}, one a frame, or the name of one for all, got "
-            f"{len(files)}: {files[0]} to {files[-1]} for {data[0]} to {data[-1]}"
+            f"{what} files: expected {len(data)}, one a frame, or one for all by its name, no "
+            f"pattern or list, got {len(files)}: {files[0]} to {files[-1]} for {data[0]} to "
+            f"{data[-1]}"
         )
     return files
 

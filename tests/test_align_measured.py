@@ -106,6 +106,21 @@ def test_no_other_way_to_resample_changes_a_weight(method):
     np.testing.assert_allclose(weights, 1 / 100, rtol=2 * NOISY)
 
 
+@pytest.mark.parametrize("place", [100, 100.5])
+def test_between_small_pixels_there_is_less_noise(place):
+    """Four of them make a sample of the grid, half way between; on them, one does."""
+    small = noisy(tangent(scale=SCALE / 2, crpix=(place + 20, place)), shape=(200, 240), seed=1)
+    align = Reproject(tangent(), shape=(100, 120), flux="unscaled")
+    weights = stack([small, small], align=align, weights="noise").frames["weight"]
+    (frame, _) = bring_together(open_frames([small, small]), align).frames
+    np.testing.assert_allclose(weights * frame.whole().var(), 1, rtol=3 * NOISY)
+
+
+def test_a_mad_is_that_of_the_nearest_samples_by_exact_areas_too():
+    found = stack(night(), align=Reproject(method="exact"), scale="mad").frames["scale"]
+    np.testing.assert_allclose(found, 1, rtol=2 * NOISY)
+
+
 @pytest.mark.parametrize("method", ["adaptive", "exact"])
 def test_frames_that_are_averaged_have_less_noise(method):
     """Four small pixels of sigma 5 have that of a large one of sigma 10."""

@@ -207,6 +207,10 @@ ROWS = {
     "Uncertainty of scaled float32": (float32_uncertainty, np.float64, np.float32),
     "Functions of your own in `average_combine`, `median_combine`, `sum_combine`": (
         median_by_another_name, 3, 2),
+    "Functions of your own that give one number": (
+        lambda package: package.Combiner(images((2, 2))).median_combine(
+            lambda array, axis: 7.0).data.tolist(),
+        ValueError, [[7, 7], [7, 7]]),
     "`min_clip`, `max_clip` as arrays, or NaN": (
         combined(1, 2, 3, minmax_clipping=(np.nan, np.full((1, 1), 2.5))),
         (1.5, False), ValueError),

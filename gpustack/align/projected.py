@@ -25,6 +25,8 @@ from gpustack.header import fits_wcs
 HELD_BYTES = {"interp": (34, 33), "adaptive": (98, 34), "exact": (52, 136)}
 #: What filtering for splines takes of a pixel of the frame, beside.
 SPLINE_BYTES = 8
+#: Pixels of a frame in one of the grid from which on neighbours share few of them.
+UNSHARED = 2.0
 #: Pixels that are larger by no more than rounding do not shrink.
 STRIDE_SLACK = 0.01
 #: What a pixel takes beside, where nodes do not tell and the sky is asked.
@@ -118,14 +120,23 @@ class ProjectedFrame(GridFrame):
         return bits
 
     @property
-    def interpolates(self) -> bool:
-        """Whether a sample is made of the few around it: where it lies decides how noisy it is."""
-        return self.how.method == "interp"
+    def told_by_nearest(self) -> tuple[str, ...]:
+        """Which of noise and mad are better told by the nearest samples than by its own.
+
+        Its own are smoothed where neighbours share samples, by as much as they lie between these.
+        Each sample of the adaptive method is smoothed, and by about as much; mads of small pixels
+        are those of what is averaged.
+        """
+        if self.how.method == "adaptive":
+            return ("noise",)
+        if self.ratio < UNSHARED:
+            return ("noise", "mad")
+        return ("noise",) if self.how.method == "exact" else ()
 
     @property
     def averaged(self) -> float:
         """How many samples of the frame a sample is the average of, or the sum."""
-        return 1.0 if self.interpolates else max(self.ratio, 1.0)
+        return 1.0 if self.how.method == "interp" else max(self.ratio, 1.0)
 
     def nearest(self) -> Self:
         """The frame with the nearest samples, whose noise is that of the camera."""

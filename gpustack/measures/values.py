@@ -70,7 +70,7 @@ class Statistic(BaseMeasure):
         10 samples, the median.
         ``"mad"``: the median absolute deviation from the median, for a scale alone.
         With a zero of another statistic it matches spread and level. Of frames that are
-        interpolated it is that of the nearest samples, as of `Noise`.
+        resampled it is mostly that of the nearest samples, as of `Noise`.
     region : str, tuple of slices, or None
         Where samples are taken: a FITS section, ``"[x1:x2,y1:y2]"``, or slices, x last.
         None is the whole frame.
@@ -233,8 +233,8 @@ class Noise(BaseMeasure):
 
     ``1 / (scale sigma)^2``, with the sigma of DER_SNR, which neither gradients nor stars
     change much: 1.4826 / sqrt(6) times the median of ``|2 d_x - d_(x-2) - d_(x+2)|`` along
-    the rows, where all three samples are valid. Of frames that are resampled it is that of the
-    nearest samples, over the root of how many are averaged: interpolation smooths noise.
+    the rows, where all three samples are valid. Of frames that are resampled it is mostly that
+    of the nearest samples, as interpolation smooths noise.
 
     Parameters
     ----------

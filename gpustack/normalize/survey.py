@@ -115,7 +115,7 @@ def _samplings(frame: Frame, kinds: Sequence[str]) -> Iterator[Sampling]:
         yield Sampling(kinds, frame)
         return
     projected: Any = frame
-    spreads = ("noise", "mad") if projected.interpolates else ("noise",)
+    spreads = projected.told_by_nearest
     if others := [kind for kind in kinds if kind not in spreads]:
         yield Sampling(others, frame)
     if some := [kind for kind in kinds if kind in spreads]:

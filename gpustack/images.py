@@ -133,7 +133,7 @@ def _beside(what: str, data: Sequence[str], texts: Sequence[str]) -> list[str]:
 
 
 def _is_name(text: str) -> bool:
-    """Whether it stands for one file, whatever there is: it is no list, and nothing matches it."""
+    """Whether it is the name of one file: no list, and no pattern, which may match but one."""
     file, _ = split_hdu(text)
     return not is_list(text) and not (is_glob(file) and not Path(at_home(file)).exists())
 

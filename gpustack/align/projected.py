@@ -121,11 +121,11 @@ class ProjectedFrame(GridFrame):
 
     @property
     def told_by_nearest(self) -> tuple[str, ...]:
-        """Which of noise and mad are better told by the nearest samples than by its own.
+        """Which of noise and mad are measured on the nearest samples, and not on its own.
 
-        Its own are smoothed where neighbours share samples, by as much as they lie between these.
-        Each sample of the adaptive method is smoothed, and by about as much; mads of small pixels
-        are those of what is averaged.
+        Its own are smoothed where neighbours share samples of the camera, each by where it lies
+        between these. The adaptive method smooths all alike, so that mads compare. Decision 29 has
+        what was measured.
         """
         if self.how.method == "adaptive":
             return ("noise",)

@@ -93,7 +93,7 @@ def _measured(
 
 def _measure(
     meter: Callable[[], Shift | Stars], frame: Frame, how: Register, *, itself: bool
-) -> Any:
+) -> tuple[Similarity | None, dict[str, Any], str]:
     """Where a frame lies, how sure that is, and why nobody knows, or ``""``."""
     if itself:
         return Similarity(), meter().itself, ""

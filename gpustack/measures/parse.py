@@ -55,7 +55,7 @@ def as_measure(role: Role, given: Any) -> Measure:
     if isinstance(given, str):
         sign = SIGNS.get(given[:1])
         measure = sign(given[1:]) if sign else WORDS.get(given)
-        if given.startswith("exposure:"):
+        if given.startswith(f"{Exposure.name}:"):
             measure = read(role, Exposure, given)
     fits = isinstance(measure, Measure) and role in measure.roles
     expected = " or ".join(map(repr, choices(role)))

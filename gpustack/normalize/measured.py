@@ -76,7 +76,7 @@ class Taking:
             return self._inverse_variances(measure), ""
         values = self._values(role, measure)
         if role == "weights":
-            return _or_nothing(values), ""
+            return _weights_of(values), ""
         level, name = target(role, values, measure.reference, self.frames)
         if role == "scale":
             numbers = ratios(values, level, name, self.frames)
@@ -128,7 +128,7 @@ class Taking:
                 f"weights: expected a noise above 0, got {sigma} in {frame.name}",
             )
         scales = self._known("scale", 1.0)
-        return _or_nothing(
+        return _weights_of(
             [
                 None if sigma is None else _inverse_square(scale * sigma)
                 for sigma, scale in zip(sigmas, scales, strict=True)
@@ -148,10 +148,10 @@ class Taking:
         )
 
 
-def _or_nothing(weights: Measured) -> Numbers:
-    """Weights, 0 of frames that have no valid sample; 1 where none has."""
-    nothing = float(all(weight is None for weight in weights))
-    return tuple(nothing if weight is None else weight for weight in weights)
+def _weights_of(measured: Measured) -> Numbers:
+    """Those that were measured; 0 for a frame without a valid sample, 1 for all if none has one."""
+    unknown = float(all(weight is None for weight in measured))
+    return tuple(unknown if weight is None else weight for weight in measured)
 
 
 def _inverse_square(value: float) -> float:

@@ -98,6 +98,13 @@ def some(name: str, given: Any, words: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(item for item in words if item in wanted)
 
 
+def header_key(name: str, given: Any) -> str:
+    """A keyword of a FITS header, in capitals."""
+    fits = isinstance(given, str) and given.isascii() and given.isprintable() and given.strip()
+    check(bool(fits), f"{name}: expected a keyword of a header, got {given!r}")
+    return str(given).strip().upper()
+
+
 def per_frame(name: str, value: Any, words: tuple[str, ...], least: float) -> Any:
     """Finite numbers >= `least`, one a frame, as a tuple; one of `words` or None as it is."""
     if value is None or (isinstance(value, str) and value in words):

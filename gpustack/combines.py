@@ -22,11 +22,12 @@ class NoiseModel:
 
     Parameters
     ----------
-    rdnoise : float
-        Read-out noise in electrons, >= 0.
-    gain : float
+    rdnoise : float or "!KEYWORD"
+        Read-out noise in electrons, >= 0; or the keyword that says it in the headers of all frames,
+        which must agree.
+    gain : float or "!KEYWORD"
         Electrons per unit of the samples, > 0.
-    snoise : float
+    snoise : float or "!KEYWORD"
         Sensitivity noise, a fraction of the value, >= 0: 0.01 is a flat field good to 1%.
 
     Notes
@@ -39,9 +40,9 @@ class NoiseModel:
     IRAF imcombine ``combine=nmodel``.
     """
 
-    rdnoise: float = 0.0
-    gain: float = 1.0
-    snoise: float = 0.0
+    rdnoise: float | str = 0.0
+    gain: float | str = 1.0
+    snoise: float | str = 0.0
     name: ClassVar[str] = "nmodel"
 
     def __post_init__(self) -> None:

@@ -177,8 +177,10 @@ def _kept(keep: int) -> str:
 
 
 def _ccd(value: Any) -> str:
-    noise = f" and a sensitivity noise of {100 * value.snoise:g} %" if value.snoise else ""
-    return (
-        f"a CCD with {value.rdnoise:g} electrons of read-out noise, "
-        f"{value.gain:g} electrons a unit{noise}"
+    snoise = f"{100 * value.snoise:g} %" if isinstance(value.snoise, float) else value.snoise
+    noise = f" and a sensitivity noise of {snoise}" if value.snoise else ""
+    rdnoise, gain = (
+        f"{number:g}" if isinstance(number, float) else number
+        for number in (value.rdnoise, value.gain)
     )
+    return f"a CCD with {rdnoise} electrons of read-out noise, {gain} electrons a unit{noise}"

@@ -3,16 +3,17 @@
 import numpy as np
 
 from gpustack.backends.columns import Floats
-from gpustack.clips import NoiseClip
+from gpustack.clips import NoiseClip, noise_numbers
 from gpustack.combines import NoiseModel
 
 
 def ccd_noise(of: NoiseClip | NoiseModel, level: Floats) -> Floats:
     """The standard deviation of what a CCD counts at this level; negative levels as 0."""
+    rdnoise, gain, snoise = noise_numbers(of)
     signal = np.maximum(level, 0.0)
     with np.errstate(over="ignore"):
-        read = np.square(np.float64(of.rdnoise) / of.gain)
-        variance = read + signal / of.gain + (of.snoise * signal) ** 2
+        read = np.square(np.float64(rdnoise) / gain)
+        variance = read + signal / gain + (snoise * signal) ** 2
     noise: Floats = np.sqrt(variance)
     return noise
 

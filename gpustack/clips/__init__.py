@@ -10,7 +10,7 @@ is in units of that. Negative, at most ``-keep`` samples are rejected. 0 is no
 limit.
 """
 
-from gpustack.clips.base import Center, Spread
+from gpustack.clips.base import Center, Spread, noise_keys, noise_numbers
 from gpustack.clips.basic import ExtremaClip, RangeClip, SigmaClip
 from gpustack.clips.grow import Grow, check_grow
 from gpustack.clips.iraf import (
@@ -73,5 +73,7 @@ __all__ = [
     "check_grow",
     "check_replacing",
     "clip_from_record",
+    "noise_keys",
+    "noise_numbers",
     "parse_clip",
 ]

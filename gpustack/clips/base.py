@@ -4,11 +4,15 @@ import math
 from dataclasses import fields
 from typing import Any, ClassVar, Literal, get_args
 
-from gpustack.checks import bound, check, real, tidy, whole, word
+from gpustack.checks import bound, check, header_key, real, tidy, whole, word
+from gpustack.errors import RecipeError
 from gpustack.texts import written
 
 #: What arrays of integers count with, and room to add to.
 MOST = 2**62
+
+#: What the noise of a CCD is made of.
+CCD_NOISE = ("rdnoise", "gain", "snoise")
 
 Spread = Literal["std", "mad_std"]
 Center = Literal["median", "mean", "trimmed_mean"]
@@ -57,12 +61,36 @@ def count(name: str, given: Any, least: int | None) -> int:
 
 
 def tidy_noise(value: Any) -> None:
-    """Check `rdnoise`, `gain` and `snoise`, finite numbers >= 0; a gain is none that is 0."""
-    for name in ("rdnoise", "gain", "snoise"):
-        given = getattr(value, name)
+    """Check the noise of a CCD: finite numbers >= 0, a gain > 0; or ``"!KEYWORD"`` for one."""
+    for name in CCD_NOISE:
+        given, which = getattr(value, name), f"{type(value).__name__} {name}"
+        if isinstance(given, str) and given.startswith("!"):
+            tidy(value, **{name: f"!{header_key(which, given[1:])}"})
+            continue
         number, least = real(given), "> 0" if name == "gain" else ">= 0"
         check(
             0 <= number < math.inf and (number > 0 or name != "gain"),
-            f"{type(value).__name__} {name}: expected a number {least}, got {given!r}",
+            f"{which}: expected a number {least} or '!KEYWORD', got {given!r}",
         )
         tidy(value, **{name: number})
+
+
+def noise_keys(value: Any) -> dict[str, str]:
+    """The keywords that a noise of a CCD is still to be read from, by what they stand for."""
+    given = {name: getattr(value, name) for name in CCD_NOISE}
+    return {name: text[1:] for name, text in given.items() if isinstance(text, str)}
+
+
+def noise_numbers(value: Any) -> tuple[float, float, float]:
+    """Read-out noise, gain and sensitivity noise of a CCD, once they are numbers.
+
+    Raises
+    ------
+    RecipeError
+        Where one is a keyword, which only those who have the frames can read.
+    """
+    for name, key in noise_keys(value).items():
+        where = f"{type(value).__name__} {name}"
+        raise RecipeError(f"{where}: expected a number, got {key}, a keyword that was not read")
+    rdnoise, gain, snoise = (getattr(value, name) for name in CCD_NOISE)
+    return rdnoise, gain, snoise

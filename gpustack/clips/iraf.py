@@ -31,11 +31,12 @@ class NoiseClip(BaseClip):
     ----------
     low, high : float or None
         Thresholds in units of the spread, >= 0; None rejects nothing on that side.
-    rdnoise : float
-        Read-out noise in electrons, >= 0.
-    gain : float
+    rdnoise : float or "!KEYWORD"
+        Read-out noise in electrons, >= 0; or the keyword that says it in the headers of all frames,
+        which must agree.
+    gain : float or "!KEYWORD"
         Electrons per unit of the samples, > 0.
-    snoise : float
+    snoise : float or "!KEYWORD"
         Sensitivity noise, a fraction of the value, >= 0: 0.01 is a flat field good to 1%.
     center : {"median", "mean", "trimmed_mean"}
         What distances are measured from. ``"trimmed_mean"`` is in every pass, of three samples
@@ -56,9 +57,9 @@ class NoiseClip(BaseClip):
 
     low: float | None = 3.0
     high: float | None = 3.0
-    rdnoise: float = 0.0
-    gain: float = 1.0
-    snoise: float = 0.0
+    rdnoise: float | str = 0.0
+    gain: float | str = 1.0
+    snoise: float | str = 0.0
     center: Center = "median"
     maxiters: int | None = None
     keep: int = 0

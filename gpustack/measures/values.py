@@ -4,7 +4,7 @@ import os
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, get_args
 
-from gpustack.checks import check, tidy, whole, word
+from gpustack.checks import check, header_key, tidy, whole, word
 from gpustack.measures.region import tidy_region
 
 Role = Literal["scale", "zero", "weights"]
@@ -128,7 +128,7 @@ class Exposure(BaseMeasure):
     name: ClassVar[str] = "exposure"
 
     def __post_init__(self) -> None:
-        tidy(self, key=_key("Exposure key", self.key))
+        tidy(self, key=header_key("Exposure key", self.key))
         _tidy_reference(self)
 
     @property
@@ -140,12 +140,6 @@ class Exposure(BaseMeasure):
     def source(self) -> str:
         """The word, and the keyword."""
         return f"exposure in {self.key}"
-
-
-def _key(name: str, given: Any) -> str:
-    fits = isinstance(given, str) and given.isascii() and given.isprintable() and given.strip()
-    check(bool(fits), f"{name}: expected a keyword of a header, got {given!r}")
-    return str(given).strip().upper()
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +164,7 @@ class Keyword(BaseMeasure):
     name: ClassVar[str] = "keyword"
 
     def __post_init__(self) -> None:
-        tidy(self, key=_key("Keyword key", self.key))
+        tidy(self, key=header_key("Keyword key", self.key))
 
     @property
     def source(self) -> str:

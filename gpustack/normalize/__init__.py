@@ -2,8 +2,9 @@
 
 Modules, each importing only those before it: `statistics` are those of samples, `survey`
 takes them of all frames, `given` has the numbers that are in headers, files and functions,
-`overlap` solves for offsets, `relative` brings numbers to that of a reference, `measured` puts
-these together, `weights` sorts out what was given as weights. This is their door.
+`detector` those of a CCD, `overlap` solves for offsets, `relative` brings numbers to that of a
+reference, `measured` puts these together, `weights` sorts out what was given as weights. This is
+their door.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from gpustack.clips import RangeClip
 from gpustack.frames import Frame
 from gpustack.measures import Measure, Noise, Overlap, Role, Statistic
+from gpustack.normalize.detector import read_noise
 from gpustack.normalize.measured import Taking
 from gpustack.normalize.survey import Key, Measured, Wanted, survey
 from gpustack.normalize.weights import split_weights
@@ -43,7 +45,7 @@ def resolve(
     frames: Sequence[Frame],
     survey: Survey = survey,
 ) -> tuple[Recipe, list[str]]:
-    """The recipe with a number a frame where it has measures; and in words, from what.
+    """The recipe with numbers where it has measures or keywords; and in words, from what.
 
     A statistic as scale is that of the frames less a zero that is not measured on samples;
     a zero that is measured on them brings the scaled frames to one level.
@@ -64,6 +66,7 @@ def resolve(
     RecipeError
         Where no such numbers exist; names the frame or the file.
     """
+    recipe, words = read_noise(recipe, frames)
     stated = {
         "scale": functions.get("scale", recipe.scale),
         "zero": functions.get("zero", recipe.zero),
@@ -76,4 +79,4 @@ def resolve(
     order: tuple[Role, ...] = ("scale", "zero") if scale_first else ("zero", "scale")
     for role in (*order, "weights"):
         taking.take(role, stated[role])
-    return replace(recipe, **taking.numbers), taking.words
+    return replace(recipe, **taking.numbers), [*words, *taking.words]

@@ -22,6 +22,7 @@ from gpustack.clips import (
     SigmaMedianClip,
     VarianceClip,
     WinsorizedClip,
+    noise_numbers,
 )
 from gpustack.combines import NoiseModel
 from gpustack.critical import critical_values
@@ -209,8 +210,7 @@ def _fill_bounds(clip: Any, record: Any, spread: int, center: str = "median") ->
 
 def _fill_noise(clip: NoiseClip | NoiseModel, record: Any) -> None:
     """What the noise of a CCD is made of."""
-    for name in ("rdnoise", "gain", "snoise"):
-        record[name] = getattr(clip, name)
+    record["rdnoise"], record["gain"], record["snoise"] = noise_numbers(clip)
 
 
 def _fill_sides(clip: Any, record: Any) -> None:

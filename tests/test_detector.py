@@ -87,5 +87,5 @@ def test_numbers_that_cannot_be_had_are_errors_that_name_the_frame(headers, mess
 
 @pytest.mark.parametrize("text", ["GAIN", "!", "!\u00e9", ""])
 def test_what_is_no_keyword_is_refused(text):
-    with pytest.raises(RecipeError, match="(?i)NoiseClip gain: expected a .*keyword"):
+    with pytest.raises(RecipeError, match=r"(?i)NoiseClip gain: expected a .*keyword"):
         NoiseClip(gain=text)

@@ -12,7 +12,7 @@ import numpy as np
 from astropy.io import fits
 from numpy.typing import NDArray
 
-from gpustack import __version__
+from gpustack import __version__, coordinate_cards
 from gpustack.checks import real
 from gpustack.errors import FrameError, GpustackWarning, InputError
 from gpustack.frames.coordinates import Coordinates
@@ -30,27 +30,8 @@ STRUCTURE = re.compile(
     r"|VAL\d+|MASKCMP|QUANTIZ|DITHER0|BLANK|SCALE|ZERO|HECKSUM|DATASUM|BLOCKED)"
 )
 
-#: Cards that tell of the lookup tables of a WCS, which lie in other HDUs.
-_TABLE_CARDS = re.compile(r"(CPDIS|CPERR|D2IMDIS|D2IMERR|DP|D2IM)\d(\.[\w.]+)?")
-
-#: What a `astropy.wcs.WCS` has of such tables.
+#: What a `astropy.wcs.WCS` has of lookup tables.
 _TABLES_OF_A_WCS = ("cpdis1", "cpdis2", "det2im1", "det2im2")
-
-#: WCS cards that `astropy.wcs.WCS.to_header` writes in another form or not at all.
-WCS_FORMS = re.compile(
-    r"(CD|PC)\d+_\d+[A-Z]?|(A|B|AP|BP)_(ORDER|DMAX|\d+_\d+)|(PV|PS)\d+_\d+[A-Z]?|CROTA\d+|CDELT\d+"
-    rf"|{_TABLE_CARDS.pattern}"
-)
-
-#: Cards that tell of the pixels of a detector, and how IRAF has coordinates.
-PHYSICAL = r"[ADL]T[MV]\d(_\d)?|WAT\d_\d{3}|WCSDIM"
-
-#: All cards that tell of coordinates, alternative and physical ones too.
-_OF_A_WCS = re.compile(
-    rf"{WCS_FORMS.pattern}|(CTYPE|CUNIT|CRPIX|CRVAL|CDELT|CROTA|CNAME|CRDER|CSYER)\d+[A-Z]?"
-    r"|(WCSNAME|WCSAXES|LONPOLE|LATPOLE|EQUINOX|RADESYS)[A-Z]?"
-    rf"|{PHYSICAL}"
-)
 
 #: Cards that a WCS carries along but that stay true of the image.
 KEPT = {"DATE-OBS", "MJD-OBS", "DATE-BEG", "DATE-END", "DATE-AVG", "MJDREF", "TELESCOP"}
@@ -229,7 +210,9 @@ def without_wcs(header: fits.Header, wcs: Any) -> fits.Header:
     if cards is None:
         return header.copy()
     told = set(cards) - KEPT
-    return _without(header, told | {key for key in header if WCS_FORMS.fullmatch(key)})
+    return _without(
+        header, told | {key for key in header if coordinate_cards.OTHER_FORMS.fullmatch(key)}
+    )
 
 
 def with_wcs(header: fits.Header, coordinates: Coordinates) -> fits.Header:
@@ -247,8 +230,8 @@ def with_wcs(header: fits.Header, coordinates: Coordinates) -> fits.Header:
     cards = _wcs_cards(wcs)
     if cards is None:
         warn_without_wcs(wcs, "FITS")
-        return _without(header, filter(_OF_A_WCS.fullmatch, header))
-    told = _without(without_wcs(header, wcs), filter(_OF_A_WCS.fullmatch, header))
+        return _without(header, filter(coordinate_cards.ANY.fullmatch, header))
+    told = _without(without_wcs(header, wcs), filter(coordinate_cards.ANY.fullmatch, header))
     told.extend([card for card in cards.cards if card.keyword not in told], end=True)
     return told
 
@@ -264,7 +247,7 @@ def _tells_of(header: fits.Header, wcs: Any) -> bool:
 
     try:
         with quiet():
-            own = WCS(_without(header, filter(_TABLE_CARDS.fullmatch, header)))
+            own = WCS(_without(header, filter(coordinate_cards.OF_TABLES.fullmatch, header)))
     except Exception:  # noqa: BLE001 - wcslib raises errors of many kinds
         return False
     one, other = (dict(told) for told in (cards, _wcs_cards(own) or {}))
@@ -283,14 +266,16 @@ def with_tables(header: fits.Header, coordinates: Coordinates) -> tuple[fits.Hea
     As the header of a frame numbers those of its file, they are told anew; of coordinates that
     have none any more the cards are left out.
     """
-    cards = {key for key in header if _TABLE_CARDS.fullmatch(key)}
+    cards = {key for key in header if coordinate_cards.OF_TABLES.fullmatch(key)}
     if coordinates.of_file and not cards:
         return header, []
     told, wcs = _without(header, cards), fits_wcs(coordinates.wcs)
     if all(getattr(wcs, name, None) is None for name in _TABLES_OF_A_WCS):
         return told, []
     first, *tables = _in_hdus(wcs)
-    told.extend([card for card in first.header.cards if _TABLE_CARDS.fullmatch(card.keyword)])
+    told.extend(
+        [card for card in first.header.cards if coordinate_cards.OF_TABLES.fullmatch(card.keyword)]
+    )
     return told, tables
 
 

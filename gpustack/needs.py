@@ -33,7 +33,7 @@ def check_needs(frames: Sequence[Frame], recipe: Recipe) -> None:
 
 
 def exposures(frames: Sequence[Frame], recipe: Recipe) -> Sequence[float]:
-    """Each frame's exposure where the recipe's outputs need it.
+    """Each frame's exposure where the recipe's outputs need it; 0 for one that is left out.
 
     Raises
     ------
@@ -42,4 +42,5 @@ def exposures(frames: Sequence[Frame], recipe: Recipe) -> Sequence[float]:
     """
     if "exposure" not in recipe.outputs:
         return ()
-    return from_headers("outputs: exposure", Exposure().key, frames)
+    times = from_headers("outputs: exposure", Exposure().key, frames)
+    return [0.0 if time is None else time for time in times]

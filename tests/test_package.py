@@ -39,6 +39,7 @@ MAY_IMPORT = {
     "recipe": "",
     "plan": "",
     "flags": "",
+    "coordinate_cards": "",
     "paths": "",
     "lists": "",
     "files": "",

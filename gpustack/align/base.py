@@ -8,21 +8,18 @@ import numpy as np
 from astropy.io import fits
 from numpy.typing import NDArray
 
+from gpustack import coordinate_cards
 from gpustack.align.similarity import Similarity
 from gpustack.backends.base import Samples
 from gpustack.frames import Frame
 from gpustack.frames.base import read_whole
 from gpustack.frames.coordinates import Coordinates
-from gpustack.header import PHYSICAL, without_wcs
+from gpustack.header import without_wcs
 
 #: Sections of detector and amplifier, which do not say which pixels the result has.
 SECTIONS = re.compile(r"(AMP|BIAS|CCD|DATA|DET|TRIM)SEC\w?")
 #: Cards that tell of the pixels that a frame had.
-_OF_PIXELS = re.compile(
-    rf"{SECTIONS.pattern}|{PHYSICAL}"
-    r"|(CTYPE|CUNIT|CRPIX|CRVAL|CDELT|CROTA)\d[A-Z]|(CD|PC)\d_\d[A-Z]"
-    r"|(WCSNAME|WCSAXES|LONPOLE|LATPOLE|EQUINOX|RADESYS)[A-Z]"
-)
+_OF_PIXELS = re.compile(rf"{SECTIONS.pattern}|{coordinate_cards.BESIDE.pattern}")
 #: Why a frame has no sample at a pixel of the grid that is none of its own.
 OUTSIDE = "outside of the frame"
 #: Why a frame is left out that could be aligned.

@@ -15,13 +15,12 @@ from gpustack.align.extent import boxes_of, check_size, grid_around
 from gpustack.align.footprint import between
 from gpustack.align.pixel_map import STEP
 from gpustack.alignments import Reproject
+from gpustack.coordinate_cards import OF_TABLES
 from gpustack.errors import FrameError, InputError
 from gpustack.files import split_hdu
 from gpustack.frames import Frame
-from gpustack.frames.choose import named_image, told
 from gpustack.frames.coordinates import Coordinates
-from gpustack.frames.hdus import quiet, scan
-from gpustack.frames.onfile import reading
+from gpustack.frames.fitsframe import places_in
 from gpustack.header import fits_wcs
 from gpustack.paths import at_home
 
@@ -104,30 +103,26 @@ def _optimal(frames: Sequence[Frame], how: Reproject) -> tuple[WCS, Sequence[int
 
 def _of_file(name: str) -> tuple[WCS, Sequence[int] | None]:
     """Of the first image with celestial coordinates in a FITS file, or that of ``FILE[HDU]``."""
-    file, key = split_hdu(at_home(name))
-    with reading(file), quiet():
-        hdus, _ = scan(file)
-    images = [hdu for hdu in hdus if hdu.has_image and len(hdu.shape) == 2]
-    if key is not None:
-        images = [named_image(file, hdus, key)]
+    places, contents = places_in(*split_hdu(at_home(name)))
     faults = []
-    for image in images:
-        made = Coordinates(name=file, header=image.header, stamp=image.stamp)
+    for made, shape in places:
         try:
             check_celestial(name, fits_wcs(made.wcs), made.fault)
         except InputError as err:
             faults.append(str(err))
         else:
-            return made.wcs, image.shape
+            return made.wcs, shape
     raise FrameError(
         name,
         "align target: expected an image of two axes with celestial coordinates, got "
-        f"{faults[0] if faults else told(hdus)}",
+        f"{faults[0] if faults else contents}",
     )
 
 
 def _of_header(name: str, header: fits.Header) -> tuple[WCS, Sequence[int] | None]:
-    made = Coordinates(name=name, header=header)
+    # Lookup tables lie in other HDUs, and grids are without them; see `as_grid`.
+    plain = [card for card in header.cards if not OF_TABLES.fullmatch(card.keyword)]
+    made = Coordinates(name=name, header=fits.Header(plain))
     check_celestial(name, fits_wcs(made.wcs), made.fault)
     return made.wcs, made.wcs.array_shape
 

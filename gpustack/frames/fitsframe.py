@@ -1,6 +1,5 @@
 """Frames in FITS files: which HDU is the image, what lies beside it, its unit, coordinates."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -11,6 +10,7 @@ from astropy.io import fits
 from numpy.typing import NDArray
 
 from gpustack.backends.base import Samples, working_dtype
+from gpustack.coordinate_cards import PLACES
 from gpustack.errors import FrameError
 from gpustack.files import HduKey
 from gpustack.flags import Flags
@@ -29,14 +29,11 @@ from gpustack.logs import logger, warn_of
 
 _log = logger(__name__)
 
-#: Cards of world coordinates (FITS standard 4.0, section 8) and of SIP distortions.
-_COORDINATES = re.compile(
-    r"(WCSAXES|LONPOLE|LATPOLE)[A-Z]?|(CTYPE|CUNIT|CRPIX|CRVAL|CDELT|CROTA)\d+[A-Z]?"
-    r"|(CD|PC|PV|PS)\d+_\d+[A-Z]?|[AB]P?_(ORDER|DMAX|\d+_\d+)"
-)
-
 #: Cards that tell how samples are stored in the file, not what they are.
 _STORAGE = ("BSCALE", "BZERO", "BLANK", "CHECKSUM", "DATASUM")
+
+
+Shape = tuple[int, ...]
 
 
 @dataclass(eq=False)
@@ -223,6 +220,31 @@ def open_file(
         )
 
 
+def places_in(name: str, hdu: HduKey | None) -> tuple[list[tuple[Coordinates, Shape]], str]:
+    """Coordinates and shape of images of two axes in a file, or of one of them, as of frames.
+
+    And what HDUs it has, for errors.
+
+    Raises
+    ------
+    FrameError
+        Where the file is unusable, or has no such image.
+    """
+    with reading(name), quiet():
+        hdus, packed = scan(name)
+        images = (
+            [one for one in hdus if one.has_image]
+            if hdu is None
+            else [named_image(name, hdus, hdu)]
+        )
+        places = []
+        for image in images:
+            inherits = hdu is None and image is images[0]
+            header = _frame_header(open_plane(name, image, packed), hdus[0], inherits)
+            places.append((Coordinates(name=name, header=header, stamp=image.stamp), image.shape))
+    return [place for place in places if len(place[1]) == 2], told(hdus)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Where:
     """An image and the file that it lies in."""
@@ -281,14 +303,16 @@ def _mask_of(
 def _frame_header(image: Plane, primary: Hdu, inherits: bool) -> fits.Header:
     """The header of an image with the cards of the primary HDU that it lacks.
 
-    Its coordinates too where it `inherits` them, as in `CCDData.read` the first image does, or
-    says so: several images of one file do not lie at one place.
+    Its place too, where it has none of its own and `inherits` it, as in `CCDData.read` the first
+    image does, or says so: several images of one file do not lie at one place, and what one place
+    lacks is none of another's.
     """
     header = image.header.copy()
-    inherits = inherits or header.get("INHERIT") is True
+    has_place = any(key.startswith("CTYPE") for key in header)
+    inherits = not has_place and (inherits or header.get("INHERIT") is True)
     if image.hdu.index > 0:
         for card in primary.header.copy(strip=True).cards:
-            if not inherits and _COORDINATES.fullmatch(card.keyword):
+            if not inherits and PLACES.fullmatch(card.keyword):
                 continue
             if card.keyword in ("COMMENT", "HISTORY") or card.keyword not in header:
                 header.append(card, end=True)

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from gpustack.align.base import AbsentFrame
 from gpustack.checks import check
 from gpustack.clips import NoiseClip, noise_keys
 from gpustack.combines import NoiseModel
@@ -22,14 +21,13 @@ def read_noise(recipe: Recipe, frames: Sequence[Frame]) -> tuple[Recipe, list[st
     RecipeError
         Where a header has none, or one that cannot be, or two differ; names the frames.
     """
-    there = [frame for frame in frames if not isinstance(frame, AbsentFrame)]
     words: list[str] = []
 
     def with_numbers(value: Any) -> Any:
         if not isinstance(value, NoiseClip | NoiseModel):
             return value
         for name, key in noise_keys(value).items():
-            value = _with_number(value, name, key, there)
+            value = _with_number(value, name, key, frames)
             words.append(f"{name} of {value.name} by !{key}")
         return value
 
@@ -40,14 +38,16 @@ def read_noise(recipe: Recipe, frames: Sequence[Frame]) -> tuple[Recipe, list[st
 def _with_number(value: Any, name: str, key: str, frames: Sequence[Frame]) -> Any:
     """The same value, with the number that all headers have for a keyword."""
     role = f"{value.name} {name}"
-    numbers = from_headers(role, key, frames)
-    for frame, number in zip(frames, numbers, strict=True):
+    read = zip(frames, from_headers(role, key, frames), strict=True)
+    known = [(frame.name, number) for frame, number in read if number is not None]
+    first, one = known[0]
+    for other, number in known:
         check(
-            number == numbers[0],
-            f"{role}: expected one {key} in all frames, got {numbers[0]:.15g} in {frames[0].name} "
-            f"and {number:.15g} in {frame.name}; combine those of each apart, or give a number",
+            number == one,
+            f"{role}: expected one {key} in all frames, got {one:.15g} in {first} "
+            f"and {number:.15g} in {other}; combine those of each apart, or give a number",
         )
     try:
-        return replace(value, **{name: numbers[0]})
+        return replace(value, **{name: one})
     except RecipeError as err:
-        raise RecipeError(f"{err}, as {key} in {frames[0].name}") from err
+        raise RecipeError(f"{err}, as {key} in {first}") from err

@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 from astropy.io import fits
 
+from gpustack.align.base import AbsentFrame
 from gpustack.checks import check, plain, real
 from gpustack.clips import RangeClip
 from gpustack.errors import RecipeError
 from gpustack.frames import Frame
 from gpustack.frames.masked import as_function_sees
-from gpustack.normalize.survey import leave_out
+from gpustack.normalize.survey import Measured, leave_out
 from gpustack.paths import at_home
 
 Numbers = tuple[float, ...]
@@ -21,15 +22,20 @@ Numbers = tuple[float, ...]
 
 def from_headers(
     role: str, key: str, frames: Sequence[Frame], default: float | None = None
-) -> Numbers:
+) -> Measured:
     """The number that each header has for a keyword, or the default where it has none.
+
+    None for a frame that is left out.
 
     Raises
     ------
     RecipeError
         Where one has none, or no finite number; names the frame.
     """
-    return tuple(_from_header(role, key, frame, default) for frame in frames)
+    return [
+        None if isinstance(frame, AbsentFrame) else _from_header(role, key, frame, default)
+        for frame in frames
+    ]
 
 
 def _from_header(role: str, key: str, frame: Frame, default: float | None) -> float:
@@ -94,24 +100,32 @@ def from_function(
     function: Callable[[Any], Any],
     frames: Sequence[Frame],
     ranges: Sequence[RangeClip],
-) -> Numbers:
+) -> Measured:
     """What a function says of each frame, which it gets as a masked array.
 
     On it numpy's median and percentiles, too, leave out what is masked; so is what one of `ranges`
-    rejects.
+    rejects. None for a frame without any valid sample, of which it is not asked.
 
     Raises
     ------
     RecipeError
         Where that is no finite number; names the frame.
     """
-    answers = [function(as_function_sees(_within(frame.whole(), ranges))) for frame in frames]
-    for frame, answer in zip(frames, answers, strict=True):
-        check(
-            bool(np.isfinite(real(answer))),
-            f"{role}: expected a finite number, got {plain(answer)!r} for {frame.name}",
-        )
-    return tuple(map(real, answers))
+    return [_from_function(role, function, frame, ranges) for frame in frames]
+
+
+def _from_function(
+    role: str, function: Callable[[Any], Any], frame: Frame, ranges: Sequence[RangeClip]
+) -> float | None:
+    image = frame.whole()
+    if np.ma.getmaskarray(image).all():
+        return None
+    answer = function(as_function_sees(_within(image, ranges)))
+    check(
+        bool(np.isfinite(real(answer))),
+        f"{role}: expected a finite number, got {plain(answer)!r} for {frame.name}",
+    )
+    return real(answer)
 
 
 def _within(image: np.ma.MaskedArray[Any, Any], ranges: Sequence[RangeClip]) -> Any:

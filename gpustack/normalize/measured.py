@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from gpustack.align.base import AbsentFrame
 from gpustack.checks import check
 from gpustack.clips import RangeClip
 from gpustack.frames import Frame
@@ -59,7 +58,7 @@ class Taking:
             self.words.append(f"{role} by {value.source}" + relative)
             value = numbers
         elif callable(value):
-            value = from_function(role, value, self.frames, self.ranges)
+            value = _settled(role, from_function(role, value, self.frames, self.ranges))
             self._check(role, "a function", value)
             self.words.append(f"{role} by a function")
         self.numbers[role] = value
@@ -67,16 +66,16 @@ class Taking:
     def _measured(self, role: Role, measure: Measure) -> tuple[Numbers, str]:
         """Numbers, and to what they are relative."""
         if isinstance(measure, Keyword):
-            return from_headers(role, measure.key, self.frames), ""
+            return _settled(role, from_headers(role, measure.key, self.frames)), ""
         if isinstance(measure, FromFile):
             return from_file(role, measure.path, self.frames), ""
         if isinstance(measure, NCombine):
-            return from_headers(role, "NCOMBINE", self.frames, default=1.0), ""
+            return _settled(role, from_headers(role, "NCOMBINE", self.frames, default=1.0)), ""
         if isinstance(measure, Noise):
             return self._inverse_variances(measure), ""
         values = self._values(role, measure)
         if role == "weights":
-            return _weights_of(values), ""
+            return _settled(role, values), ""
         level, name = target(role, values, measure.reference, self.frames)
         if role == "scale":
             numbers = ratios(values, level, name, self.frames)
@@ -100,14 +99,14 @@ class Taking:
         return [None if s is None else s * c for s, c in zip(values, scales, strict=True)]
 
     def _exposures(self, role: Role, key: str) -> Measured:
-        """None for a frame that is left out."""
-        there = [frame for frame in self.frames if not isinstance(frame, AbsentFrame)]
-        times = from_headers(role, key, there)
-        for frame, time in zip(there, times, strict=True):
-            text = f"scale: expected {key} above 0, got {time:g} in {frame.name}"
-            check(role != "scale" or time > 0, text)
-        found = iter(times)
-        return [None if isinstance(frame, AbsentFrame) else next(found) for frame in self.frames]
+        """Above 0 where they are to scale by."""
+        times = from_headers(role, key, self.frames)
+        for frame, time in zip(self.frames, times, strict=True):
+            check(
+                role != "scale" or time is None or time > 0,
+                f"scale: expected {key} above 0, got {time or 0:g} in {frame.name}",
+            )
+        return times
 
     def _known(self, role: Role, neutral: float) -> Numbers:
         """The numbers of a role that has been taken; neutral ones where there are none yet."""
@@ -128,12 +127,11 @@ class Taking:
                 f"weights: expected a noise above 0, got {sigma} in {frame.name}",
             )
         scales = self._known("scale", 1.0)
-        return _weights_of(
-            [
-                None if sigma is None else _inverse_square(scale * sigma)
-                for sigma, scale in zip(sigmas, scales, strict=True)
-            ]
-        )
+        weights = [
+            None if sigma is None else _inverse_square(scale * sigma)
+            for sigma, scale in zip(sigmas, scales, strict=True)
+        ]
+        return _settled("weights", weights)
 
     def _check(self, role: Role, source: str, numbers: Numbers) -> None:
         """Raise where a frame has a number that cannot be used; names it."""
@@ -148,10 +146,13 @@ class Taking:
         )
 
 
-def _weights_of(measured: Measured) -> Numbers:
-    """Those that were measured; 0 for a frame without a valid sample, 1 for all if none has one."""
-    unknown = float(all(weight is None for weight in measured))
-    return tuple(unknown if weight is None else weight for weight in measured)
+def _settled(role: Role, measured: Measured) -> Numbers:
+    """Those that are known; for a frame that counts nothing, one that changes nothing.
+
+    Its weight is 0, or 1 where that of none is known.
+    """
+    unknown = {"scale": 1.0, "zero": 0.0, "weights": float(all(one is None for one in measured))}
+    return tuple(unknown[role] if number is None else number for number in measured)
 
 
 def _inverse_square(value: float) -> float:

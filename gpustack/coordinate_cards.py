@@ -1,0 +1,34 @@
+"""Which cards of a header tell of coordinates: patterns of their keywords.
+
+Those of the FITS standard 4.0, section 8, where a letter at the end is of an alternative
+description; those of distortions (SIP, lookup tables); and those that older files have.
+"""
+
+import re
+
+_AXES = r"(CTYPE|CUNIT|CRPIX|CRVAL|CDELT|CROTA|CNAME|CRDER|CSYER)\d+"
+_MATRIX = r"(CD|PC|PV|PS)\d+_\d+"
+_POLES = r"(WCSAXES|LONPOLE|LATPOLE)"
+_SYSTEM = r"(WCSNAME|EQUINOX|RADESYS)"
+_POLYNOMIALS = r"(A|B|AP|BP)_(ORDER|DMAX|\d+_\d+)"
+_TABLES = r"(CPDIS|CPERR|D2IMDIS|D2IMERR|DP|D2IM)\d(\.[\w.]+)?"
+_OLD_MATRIX = r"(CD|PC)\d{6}"
+_OLD_SYSTEM = r"RADECSYS|EPOCH"
+_PHYSICAL = r"[ADL]T[MV]\d(_\d)?|WAT\d_\d{3}|WCSDIM"
+
+#: Of lookup tables, which lie in other HDUs.
+OF_TABLES = re.compile(_TABLES)
+
+#: Those by which pixels have their place, not what the axes are of.
+PLACES = re.compile(rf"({_AXES}|{_MATRIX}|{_POLES})[A-Z]?|{_POLYNOMIALS}|{_TABLES}|{_OLD_MATRIX}")
+
+#: Those that `astropy.wcs.WCS.to_header` writes in another form or not at all.
+OTHER_FORMS = re.compile(
+    rf"{_MATRIX}[A-Z]?|(CROTA|CDELT)\d+|{_POLYNOMIALS}|{_TABLES}|{_OLD_MATRIX}"
+)
+
+#: All of them, those of detectors' pixels and of IRAF too.
+ANY = re.compile(rf"{PLACES.pattern}|{_SYSTEM}[A-Z]?|{_OLD_SYSTEM}|{_PHYSICAL}")
+
+#: Those that stay beside the cards of a `astropy.wcs.WCS` and contradict them, once it is another.
+BESIDE = re.compile(rf"({_AXES}|{_MATRIX}|{_POLES}|{_SYSTEM})[A-Z]|{_OLD_SYSTEM}|{_PHYSICAL}")

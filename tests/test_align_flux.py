@@ -3,8 +3,11 @@
 import numpy as np
 import pytest
 from astropy.nddata import CCDData
+from astropy.units import Unit
 
 from gpustack import Reproject, stack, wcs_project
+from gpustack.align.brightness import is_brightness
+from gpustack.errors import GpustackWarning
 from skies import SCALE, SIGMA, stars, tangent
 
 METHODS = ("interp", "adaptive", "exact")
@@ -86,3 +89,21 @@ def sky_area(images):
     """The mean of what a pixel of the sky becomes: as many counts as pixels that it covers."""
     areas = [abs(np.linalg.det(image.wcs.pixel_scale_matrix)) for image in images]
     return np.mean([areas[0] / area for area in areas])
+
+
+@pytest.mark.parametrize("unit", ["MJy/sr", "Jy/beam", "erg / (s cm2 arcsec2)"])
+@pytest.mark.parametrize("flux", ["ratio", "local"])
+def test_surface_brightness_that_is_scaled_is_warned_of(unit, flux):
+    frames = [
+        CCDData(np.full((20, 20), 10.0), unit=unit, wcs=tangent(scale=scale, crpix=(10, 10)))
+        for scale in (SCALE, SCALE / 2)
+    ]
+    with pytest.warns(GpustackWarning, match="surface brightness.*multiplies it by 4, "):
+        stack(frames, align=Reproject(flux=flux))
+    result = stack(frames, align=Reproject(flux="unscaled"))
+    np.testing.assert_allclose(result.data, 10, rtol=UNIFORM)
+
+
+@pytest.mark.parametrize("unit", ["adu", "electron / s", "Jy", "mag", None, ""])
+def test_what_may_be_counts_is_not_warned_of(unit):
+    assert not is_brightness(None if unit is None else Unit(unit))

@@ -101,11 +101,6 @@ BAD_FILES = {
     "broken gzip": (b"\x1f\x8b\x08" + b"\xff" * 50, {}, "expected an intact gzip file"),
     "no image": (empty_primary(), {}, "expected an image with data, got HDUs 0 PRIMARY no image"),
     "NAXIS1 = 0": (image_header("i2", (5, 0)), {}, r"got HDUs 0 PRIMARY image \(5, 0\)"),
-    "only companions": (
-        empty_primary() + image_bytes(RAW, extension=True, EXTNAME="UNCERT"),
-        {},
-        r"got HDUs 0 PRIMARY no image; 1 UNCERT image \(40, 50\)",
-    ),
     "HDU number": (GOOD, {"hdu": 3}, r"an image in HDU 3, got HDUs 0 PRIMARY image \(40, 50\)"),
     "HDU name": (GOOD, {"hdu": "SCI"}, "an image in HDU 'SCI', got HDUs 0 PRIMARY"),
     "HDU version": (GOOD, {"hdu": ("PRIMARY", 2)}, r"an image in HDU \('PRIMARY', 2\), got"),

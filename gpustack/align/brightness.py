@@ -29,8 +29,8 @@ def warn_scaled(frames: Sequence[Frame], stacklevel: int) -> None:
         others = f" and {more} more" if more else ""
         warnings.warn(
             f"{first.name}{others}: {first.unit} is surface brightness, and "
-            f"flux={first.how.flux!r} multiplies it by {first.ratio:.4g}, the ratio of the areas of pixels, as if it were "
-            "counts; flux='unscaled' (--align wcs:flux=unscaled) leaves it as it is",
+            f"flux={first.how.flux!r} multiplies it by {first.ratio:.4g}, the ratio of pixel "
+            "areas, as if it were counts; flux='unscaled' (--align wcs:flux=unscaled) does not",
             GpustackWarning,
             stacklevel=stacklevel,
         )

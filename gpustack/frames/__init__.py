@@ -70,9 +70,8 @@ def open_frames(
         is (frame, y, x), or has more axes after the first; images of one axis come in a list.
     hdu : int, str or (str, int), optional
         Of FITS files: the HDU, by number (below 0 from the end), by EXTNAME, or by EXTNAME and
-        EXTVER. By default
-        the first image with data; one that lies beside an image is none: MASK, DQ, BPM, UNCERT,
-        VAR, ERR, PSFIMAGE.
+        EXTVER. By default the first image with data that lies beside none, as MASK, DQ, UNCERT
+        or WHT do; see `gpustack.frames.companions`.
     unit : astropy unit or str, optional
         Of the samples. FITS files without BUNIT need it; where a frame has a unit of its
         own, this one is taken instead and the log says so. Arrays may go without.

@@ -35,17 +35,17 @@ def checked_hdu(hdu: Any) -> HduKey | None:
 
 
 def first_image(name: str, hdus: list[Hdu]) -> Hdu:
-    """The first image with data that lies beside no other.
+    """The first image with data that lies beside no other, or is all that there is.
 
     Raises
     ------
     FrameError
         Where there is none.
     """
-    for found in hdus:
-        if found.has_image and not is_companion(found):
-            return found
-    raise FrameError(name, f"expected an image with data, got {told(hdus)}")
+    images = [hdu for hdu in hdus if hdu.has_image]
+    if not images:
+        raise FrameError(name, f"expected an image with data, got {told(hdus)}")
+    return next((hdu for hdu in images if not is_companion(hdu)), images[0])
 
 
 def tell_of_more(name: str, chosen: Hdu, hdus: list[Hdu]) -> None:

@@ -23,7 +23,10 @@ MAPS = (
     *("COVERAGE", "WEIGHT"),
 )
 
-_NAMES = (*MASKS, *UNCERTAINTIES, *MAPS, "PSFIMAGE")
+#: What else CCDData and the pipelines of STScI put beside it.
+_OTHERS = ("PSFIMAGE", "WHT", "CON", "CTX", "AREA", "VAR_POISSON", "VAR_RNOISE", "VAR_FLAT")
+
+_NAMES = (*MASKS, *UNCERTAINTIES, *MAPS, *_OTHERS)
 
 
 def is_companion(hdu: Hdu) -> bool:

@@ -74,7 +74,7 @@ def _hdu(name: str, value: Any, result: Any) -> Any:
         return fits.BinTableHDU(table, name=EXTENSIONS[name])
     data = np.asarray(value)
     header = None
-    if (wcs := fits_wcs(result.wcs)) is not None and data.ndim == wcs.naxis:
+    if fits_wcs(result.wcs) is not None and data.shape == result.data.shape:
         header = with_wcs(fits.Header(), result.coordinates)
     hdu = fits.ImageHDU(data.view(np.uint8) if data.dtype == bool else data, header)
     hdu.name = EXTENSIONS[name]

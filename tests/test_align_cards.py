@@ -1,0 +1,185 @@
+"""Coordinates as files say them: with cards in the primary header, old ones, and left-over ones."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from astropy.wcs import WCS
+
+from gpustack import Reproject, stack
+from gpustack.frames import open_frames
+from skies import tangent
+
+SHAPE = (40, 50)
+#: Of corners, in arcseconds, where coordinates are the same.
+SAME = 1e-6
+
+
+def plane(value=1.0):
+    return np.full(SHAPE, value, "f4")
+
+
+def cards(degrees=0.0, **more):
+    """Coordinates in arcseconds a pixel, turned."""
+    header = tangent(degrees=degrees, scale=1 / 3600, crpix=(25.0, 20.0)).to_header()
+    for key in ("RADESYS", "EQUINOX", "MJDREF", "DATEREF"):
+        header.remove(key, ignore_missing=True)
+    header.update({"BUNIT": "adu", **more})
+    return header
+
+
+def corners(wcs):
+    return wcs.all_pix2world([[0, 0], [SHAPE[1] - 1, SHAPE[0] - 1], [0, SHAPE[0] - 1]], 0)
+
+
+def apart(one, other):
+    """How far corners lie from each other, in arcseconds."""
+    return 3600 * np.abs(corners(one) - corners(other)).max()
+
+
+def twice(path):
+    """A frame and its copy."""
+    path = Path(path)
+    copy = path.with_name(f"copy-{path.name}")
+    copy.write_bytes(path.read_bytes())
+    return [path, copy]
+
+
+def write_mef(path, primary, image):
+    """An empty primary HDU and an image."""
+    hdus = [fits.PrimaryHDU(header=primary), fits.ImageHDU(plane(), image)]
+    fits.HDUList(hdus).writeto(path)
+
+
+@pytest.mark.parametrize("named", ["m.fits", "m.fits[1]"])
+@pytest.mark.parametrize(
+    "system", [{"RADESYS": "FK5", "EQUINOX": 1975.0}, {"EQUINOX": 1950.0}], ids=["FK5", "1950"]
+)
+def test_a_target_is_read_as_the_frame_that_it_is(tmp_path, monkeypatch, system, named):
+    monkeypatch.chdir(tmp_path)
+    write_mef("m.fits", fits.Header(system), cards())
+    result = stack(twice("m.fits"), align=Reproject(target=named), outputs=())
+    assert result.data.shape == SHAPE
+    np.testing.assert_array_equal(result.data, 1)  # as it lies: nothing is interpolated
+    assert result.wcs.wcs.equinox == system["EQUINOX"]
+
+
+def test_a_target_whose_place_is_in_the_primary_header(tmp_path):
+    write_mef(tmp_path / "p.fits", cards(30.0), fits.Header())
+    result = stack(twice(tmp_path / "p.fits"), align=Reproject(target=str(tmp_path / "p.fits")))
+    assert apart(result.wcs, WCS(cards(30.0))) < SAME
+
+
+def test_a_compressed_target_has_the_pixels_of_its_image(tmp_path):
+    header = cards(30.0)
+    fits.CompImageHDU(plane(), header).writeto(tmp_path / "z.fits.fz")
+    result = stack(
+        twice(tmp_path / "z.fits.fz"), align=Reproject(target=str(tmp_path / "z.fits.fz"))
+    )
+    assert result.to_ccddata().wcs.array_shape == SHAPE
+
+
+def test_a_header_as_target_does_without_its_lookup_tables(tmp_path):
+    fits.writeto(tmp_path / "a.fits", plane(), cards())
+    header = fits.Header(cards(), copy=True)
+    header["NAXIS"], header["NAXIS1"], header["NAXIS2"] = 2, *SHAPE[::-1]
+    header["CPDIS1"], header["DP1"] = "LOOKUP", "NAXES: 2"
+    result = stack(twice(tmp_path / "a.fits"), align=Reproject(target=header), outputs=())
+    np.testing.assert_array_equal(result.data, 1)
+
+
+@pytest.mark.parametrize("inherit", [{}, {"INHERIT": True}])
+def test_an_image_with_a_place_takes_no_part_of_another(tmp_path, inherit):
+    """CCDData.read mixes both: its corners are then off by 14 arcseconds here."""
+    primary = cards(45.0, PV2_1=1.0, A_ORDER=2, A_2_0=1e-4, B_ORDER=2, B_2_0=1e-4)
+    image = cards(**inherit)
+    for key in [key for key in image if key.startswith(("PC", "CDELT"))]:
+        del image[key]
+    image.update({"CD1_1": -1 / 3600, "CD1_2": 0.0, "CD2_1": 0.0, "CD2_2": 1 / 3600})
+    write_mef(tmp_path / "m.fits", primary, image)
+    for hdu in (None, 1):
+        (frame,) = open_frames([tmp_path / "m.fits"], hdu=hdu)
+        assert apart(frame.coordinates.wcs, WCS(image)) < SAME
+        assert frame.coordinates.wcs.sip is None
+
+
+OLD = {
+    "matrix": {"PC001001": 0.866, "PC001002": 0.5, "PC002001": -0.5, "PC002002": 0.866},
+    "system": {"RADECSYS": "FK5", "EPOCH": 2000.0},
+}
+
+
+@pytest.mark.filterwarnings("ignore::astropy.utils.exceptions.AstropyWarning")
+@pytest.mark.parametrize("old", OLD.values(), ids=OLD)
+def test_cards_of_old_files_do_not_contradict_those_of_the_grid(tmp_path, old):
+    header = cards(**old)
+    for key in [key for key in header if key.startswith("PC") and "_" in key]:
+        del header[key]
+    fits.writeto(tmp_path / "old.fits", plane(), header)
+    fits.writeto(tmp_path / "new.fits", plane(), cards(RADESYS="ICRS"))
+    frames = [tmp_path / "old.fits", tmp_path / "new.fits"]
+    result = stack(frames, align="wcs:target=optimal", outputs=())
+    result.write(tmp_path / "out.fits")
+    written = fits.getheader(tmp_path / "out.fits")
+    assert not {*old} & {*written}
+    assert apart(WCS(written), result.wcs) < SAME
+
+
+@pytest.fixture
+def one_aside(tmp_path):
+    """Two frames that lie on each other, and one without coordinates or keywords."""
+    for name in ("a", "b"):
+        fits.writeto(tmp_path / f"{name}.fits", plane(4.0), cards(GAIN=2.0, EXPTIME=30.0))
+    fits.writeto(tmp_path / "x.fits", plane(9.0), fits.Header({"BUNIT": "adu"}))
+    return [tmp_path / f"{name}.fits" for name in "axb"]
+
+
+KEYWORDS = {
+    "scale": ({"scale": "!GAIN"}, 8.0),
+    "zero": ({"zero": "!GAIN"}, 2.0),
+    "weights": ({"weights": "!GAIN"}, 4.0),
+    "exposure": ({"scale": "exposure"}, 4.0),
+    "function": ({"scale": lambda image: 1 / np.median(image)}, 1.0),
+    "noise": ({"combine": "nmodel:gain=!GAIN"}, 1.0),
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*left out:gpustack.errors.GpustackWarning")
+@pytest.mark.parametrize(("asked", "value"), KEYWORDS.values(), ids=KEYWORDS)
+def test_a_frame_that_is_left_out_needs_no_numbers(one_aside, asked, value):
+    how = {"align": Reproject(skip=True), "outputs": ("exposure", "count")}
+    result = stack(one_aside, **asked, **how)
+    np.testing.assert_allclose(result.data, value, rtol=1e-6)
+    assert (result.exposure == 60).all()
+    assert result.frames["left_out"][1] != ""
+
+
+@pytest.mark.parametrize("name", ["SIGMA", "COUNT", "ERR", "WHT"])
+def test_an_image_that_is_alone_lies_beside_none(tmp_path, name):
+    hdus = [fits.PrimaryHDU(), fits.ImageHDU(plane(5.0), name=name)]
+    fits.HDUList(hdus).writeto(tmp_path / "a.fits")
+    assert (open_frames([tmp_path / "a.fits"], unit="adu")[0].whole() == 5).all()
+
+
+@pytest.mark.parametrize("name", ["WHT", "CON", "CTX", "AREA", "VAR_POISSON"])
+def test_weights_and_contexts_of_mosaics_are_not_the_image(tmp_path, name):
+    hdus = [
+        fits.PrimaryHDU(),
+        fits.ImageHDU(plane(5.0), name=name),
+        fits.ImageHDU(plane(), name="SCI"),
+    ]
+    fits.HDUList(hdus).writeto(tmp_path / "a.fits")
+    assert (open_frames([tmp_path / "a.fits"], unit="adu")[0].whole() == 1).all()
+
+
+def test_a_map_of_each_frame_has_no_third_coordinate(tmp_path):
+    spectral = {"WCSAXES": 3, "CTYPE3": "FREQ", "CRVAL3": 1.4e9, "CDELT3": 1e6, "CRPIX3": 1.0}
+    header = cards()
+    for key, value in spectral.items():
+        header[key] = value
+    fits.writeto(tmp_path / "a.fits", plane(), header)
+    result = stack(twice(tmp_path / "a.fits"), outputs=("rejections", "count"))
+    result.write(tmp_path / "out.fits", maps=("rejections", "count"))
+    assert "CTYPE3" not in fits.getheader(tmp_path / "out.fits", "REJECTED")
+    assert fits.getheader(tmp_path / "out.fits", "COUNT")["CTYPE1"] == "RA---TAN"

@@ -49,9 +49,9 @@ class Reproject(BaseAlignment):
         of the frames' pixels, just around all of them. Else that of a FITS file, a header with
         NAXIS1 and NAXIS2, or a WCS with an ``array_shape``.
     extent : {"target", "union"}
-        Which pixels of it: those that the target has, or as many as hold all frames.
+        Which pixels of the grid: those of the target, or as many as hold all frames.
     shape : tuple of two int, optional
-        (y, x), in place of those of the target; of ``"optimal"`` about its centre.
+        (y, x), in place of that of the target; for ``"optimal"``, about its centre.
     scale : float, optional
         Arcseconds a pixel, for ``"optimal"``.
     method : {"interp", "adaptive", "exact"}
@@ -60,10 +60,10 @@ class Reproject(BaseAlignment):
     order : {"nearest-neighbor", "bilinear", "biquadratic", "bicubic"}
         For ``"interp"``.
     flux : {"ratio", "local", "unscaled"}
-        What becomes of values where pixels differ in size. ``"ratio"``: they are counts a pixel,
-        scaled by the one ratio of the pixel areas at the reference points, as ccdproc does;
-        ``"local"``: scaled by the ratio at each pixel; ``"unscaled"``: they are surface brightness
-        and stay as they are.
+        What becomes of values where pixels differ in size. ``"ratio"``: they are counts per pixel,
+        scaled by the one ratio of the pixel areas at the reference points, as in ccdproc;
+        ``"local"``: the same, scaled by the ratio at each pixel; ``"unscaled"``: they are surface
+        brightness and stay as they are.
     skip : bool
         Leave out a frame that cannot be aligned, instead of raising an error.
 
@@ -121,23 +121,23 @@ class Reproject(BaseAlignment):
 class Offsets(BaseAlignment):
     """Move frames by whole pixels; nothing is resampled, and samples outside a frame are invalid.
 
-    An offset is added to the pixels of a frame: where a star is at (y, x) = (100, 100) on the
-    first frame and at (90, 105) on another one, that one's offset is (10, -5). Only differences
-    between frames count. Those that are not whole are rounded, halves away from 0; the log says
-    how far.
+    An offset is added to the pixel coordinates of a frame: where a star is at (y, x) = (100, 100)
+    on the first frame and at (90, 105) on another, that one's offset is (10, -5). Only differences
+    between frames count. Offsets that are not whole are rounded, halves away from 0; the log says
+    by how much.
 
     Parameters
     ----------
     source : {"wcs"}, text, or array of shape (n, 2)
         Where the offsets come from. ``"wcs"``: the celestial coordinates in the headers, which
-        say where on the first frame the centre of each lies. Numbers: (y, x), a pair a frame; as
-        a text ``"[(0,0),(10,-5)]"``. ``"@FILE"``: a text file as IRAF reads it, a line a frame,
+        say where on the first frame the centre of each lies. Numbers: (y, x), a pair per frame; as
+        a text ``"[(0,0),(10,-5)]"``. ``"@FILE"``: a text file as IRAF reads it, a line per frame,
         *x first*: ``-5 10``; a line ``# absolute`` in it makes the union begin at offset 0.
         ``"!XKEY/YKEY"``: two keywords of the headers.
     extent : {"union", "intersection", "reference"} or a FITS section
         The pixels of the result: all that any frame has; those that all have; those of the first
-        frame; or ``"[x1:x2,y1:y2]"``, counted from 1 on the first frame, of which both ends are
-        in and may lie outside of it: ``"[-9:200,1:100]"``. ``*`` is an axis of the first frame.
+        frame; or ``"[x1:x2,y1:y2]"``, counted from 1 on the first frame; both ends are included,
+        and may lie outside: ``"[-9:200,1:100]"``. ``*`` is an axis of the first frame.
     skip : bool
         Leave out a frame without coordinates or keywords, instead of raising an error. The first
         frame is then the first of those that have them.
@@ -175,10 +175,10 @@ class Register(BaseAlignment):
     Parameters
     ----------
     by : {"phase", "stars"}
-        ``"phase"``: a shift, by phase cross-correlation; it takes no stars that can be told apart,
-        and finds them deep in the noise. ``"stars"``: shift, rotation and scale, by matching
-        stars; mirrored frames do not match. The extra ``gpustack[register]`` brings scikit-image
-        and astroalign, which do it.
+        ``"phase"``: a shift, by phase cross-correlation; it needs no stars that can be told apart,
+        and works deep in the noise. ``"stars"``: shift, rotation and scale, by matching stars;
+        mirrored frames do not match. The extra ``gpustack[register]`` brings scikit-image and
+        astroalign, which do it.
     reference : int
         The frame that others are aligned to, counted from 0.
     upsample : int
@@ -186,7 +186,7 @@ class Register(BaseAlignment):
         by whole pixels, and nothing is resampled.
     order : {"nearest-neighbor", "bilinear", "biquadratic", "bicubic"}
         How values between pixels are interpolated, where shifts are not whole. Values are counts
-        a pixel: scaled by the ratio of the pixel areas, so that stars keep their flux.
+        per pixel: scaled by the ratio of the pixel areas, so that stars keep their flux.
     extent : {"reference", "union"}
         The pixels of the result: those of the reference, or as many as hold all frames.
     skip : bool

@@ -61,7 +61,7 @@ MACHINE = (
     is_eager=True,
     expose_value=False,
     callback=show_version,
-    help="Show the version, Python's and the folder, and exit.",
+    help="Show the versions of gpustack and Python, and the folder, and exit.",
 )
 def cli() -> None:
     """Combine astronomical images: each pixel right, and fast.
@@ -88,7 +88,7 @@ def cli() -> None:
     "--output",
     required=True,
     type=click.Path(path_type=Path),
-    help="The file to write: .fits, .fit, .fts, or one of them and .gz.",
+    help="The file to write: .fits, .fit or .fts, also followed by .gz.",
 )
 @recipe_options
 @run_options
@@ -107,8 +107,8 @@ def cli() -> None:
     metavar="FILE.html|FILE.json",
     type=click.Path(path_type=Path),
     help="html: a page to look at: recipe, pictures, frames, noise, time; needs gpustack[plot].  "
-    "json: how the result was made and from what, with the SHA-256 of all that is read, which it "
-    "reads once more; `gpustack replay` makes it again from that.  Repeat for both.",
+    "json: how the result was made and from what, with the SHA-256 of all that is read, for which "
+    "it is read once more; `gpustack replay` makes the result again.  Repeat for both.",
 )
 @cluster_option
 @click.option("--overwrite", is_flag=True, help="Replace output, reports, preview if they exist.")
@@ -124,11 +124,11 @@ def combine(
 ) -> None:
     """Combine FRAMES into one image: FITS files, .gz and .fz too, quoted globs, or @FILE.
 
-    @FILE is a list of names or globs, one a line, as IRAF has it.
-    Samples that the MASK, DQ or BPM extension of a file marks take no part; masks and weights
-    may also lie in files of their own, see --masks.
-    The output holds the image, a MASK and an UNCERT extension, as astropy's CCDData
-    reads them, the maps that are asked for, and in its header how it was made.
+    @FILE is a list of names or globs, one a line, as in IRAF.
+    Samples that the MASK, DQ or BPM extension of a file marks are not used; masks and weights
+    may also be files of their own, see --masks.
+    The output has the image, a MASK and an UNCERT extension, as astropy's CCDData reads
+    them, and the maps that are asked for. Its header says how it was made.
 
     \b
     Examples:
@@ -172,11 +172,11 @@ def combine(
 @click.argument("frames", nargs=-1, required=True, metavar="FRAMES...")
 @recipe_options
 def explain(x: int, y: int, frames: tuple[str, ...], **options: Any) -> None:
-    """Show why pixel X, Y of the image that FRAMES become is as it is.
+    """Show why pixel X, Y of the combined FRAMES has its value.
 
-    Pixels count from 1, x first, as FITS, IRAF and ds9 have them. With the options of
-    the combination it shows each frame's sample, which clip rejected it in which pass and
-    by which bound, and the result. Of each frame one row is read, or those that rejections
+    Pixels count from 1, x first, as in FITS, IRAF and ds9. Give the options of the
+    combination: it shows each frame's sample, which clip rejected it in which pass and by
+    which bound, and the result. Of each frame one row is read, or those that rejections
     grow over, unless scale, zero or weights are measured.
 
     \b
@@ -194,7 +194,7 @@ def explain(x: int, y: int, frames: tuple[str, ...], **options: Any) -> None:
 
 @cli.command(
     short_help="Make a result again from its report.",
-    epilog="Exit codes: 0 the same data, 1 an input or the result is another, 2 bad input, "
+    epilog="Exit codes: 0 the same data, 1 an input or the result differs, 2 bad input, "
     "3 the backend that was used cannot work here.",
 )
 @click.argument("report", type=click.Path(path_type=Path), metavar="REPORT")
@@ -202,7 +202,7 @@ def explain(x: int, y: int, frames: tuple[str, ...], **options: Any) -> None:
     "-o",
     "--output",
     type=click.Path(path_type=Path),
-    help="The file to write.  [default: that which was written then]",
+    help="The file to write.  [default: the one that was written then]",
 )
 @click.option("--overwrite", is_flag=True, help="Replace the output if it exists.")
 @loudness_options
@@ -210,9 +210,9 @@ def replay(report: Path, output: Path | None, overwrite: bool) -> None:
     """Make the same file again from REPORT, which combine --report wrote.
 
     Files are looked for where they were, else by the path that was given, from the folder of the
-    report and from here. Where one is gone, or holds other data, that is said of each, and
-    nothing is made. Numbers are those of the report, not measured again, and so is DATE: the
-    file is the same to the last byte, where versions are the same.
+    report and from here. Each that is gone, or holds other data, is named, and then nothing is
+    made. Numbers and DATE are those of the report, not measured again: the file is the same to
+    the last byte, where versions are the same.
 
     \b
     Examples:
@@ -246,7 +246,7 @@ def replay(report: Path, output: Path | None, overwrite: bool) -> None:
     "--output",
     required=True,
     type=click.Path(path_type=Path),
-    help="The file to write, and to write again: .fits, .fit, .fts, or one of them and .gz.",
+    help="The file to write, and to write again: .fits, .fit or .fts, also followed by .gz.",
 )
 @recipe_options
 @run_options
@@ -255,7 +255,7 @@ def replay(report: Path, output: Path | None, overwrite: bool) -> None:
     "--pattern",
     default="*.f[it][ts]*",
     show_default=True,
-    help="Names of the files that are frames, in capitals too.",
+    help="Names of the files that are frames; case does not matter.",
 )
 @click.option(
     "--interval",
@@ -267,12 +267,12 @@ def replay(report: Path, output: Path | None, overwrite: bool) -> None:
 @click.option(
     "--stop-after",
     type=click.IntRange(min=1),
-    help="Stop with so many frames that can be opened, once they are combined or cannot be.",
+    help="Stop once so many frames that can be opened were combined, or could not be.",
 )
 @click.option(
     "--overwrite",
     is_flag=True,
-    help="Replace the output if it exists at the start; no frame is replaced.",
+    help="Replace the output if it exists at the start. Frames are never replaced.",
 )
 def watch(
     folder: Path,
@@ -286,9 +286,9 @@ def watch(
 ) -> None:
     """Stack the frames in FOLDER as they arrive: the same result as by combine, each time.
 
-    Whenever files have come that no longer grow, all frames are combined anew, so clips and
-    medians are exact, and the output is replaced as a whole: whoever reads it sees the last
-    result or this one. Stop it by Ctrl-C.
+    Whenever new files no longer grow, all frames are combined anew, so clips and medians are
+    exact. The output is replaced as a whole: whoever reads it sees the last result or the new
+    one. Stop it by Ctrl-C.
 
     \b
     Example:
@@ -328,9 +328,9 @@ def watch(
 
 @cli.command()
 def info() -> None:
-    """Say which backends work here, and where one does not, why, with what, and on what.
+    """Say which backends work here, or why not, and name the machine and packages.
 
-    It is what a report of a bug needs. The home folder is shown as ~.
+    A bug report needs this. The home folder is shown as ~.
     """
     from gpustack import about, backends
 

@@ -25,54 +25,54 @@ from gpustack.recipe import Uncertainty
 #: Ends the help of each command that has the options.
 HELP = """\
 \b
-Combines, beside mean, sum, min and max:
+Ways to combine, beside mean, sum, min and max:
   median, lower_median, lmedian
-      of two middle samples their mean, the lower one, or (as IRAF) the lower
-      one of two samples in all
+      of two middle samples: their mean; the lower one; their mean, but (as
+      IRAF) the lower one where there are only two samples
   quadrature
-      sqrt(sum x^2) / n: of sigma images, that of their mean
+      sqrt(sum x^2) / n: of sigma images, the sigma of the mean
   nmodel:rdnoise=0,gain=1,snoise=0
-      the same of the noise that a CCD has at the samples' values
+      the same, of the noise that a CCD has at the samples' values
 
 \b
 Scale, zero and weights, beside numbers:
-  median, mean, mode   of each frame; it is brought to the first one's
+  median, mean, mode   of each frame, which is brought to that of the first
   mad                  scale: the spread; with --zero median, spread and level
   exposure             scale and weights: EXPTIME; exposure:key=ITIME
-  overlap              zero: from where frames that cover parts overlap
+  overlap              zero: from where frames overlap, for mosaics
   noise, ncombine      weights: inverse variance of the noise; NCOMBINE
   variance             weights: of each sample, the inverse of its variance in
                        its frame (UNCERT, VAR, ERR)
-  !KEYWORD, @FILE      numbers in the headers; in a file, one a line
+  !KEYWORD, @FILE      numbers from the headers; from a file, one a line
 
 \b
 Masks, weight maps and variance maps in files of their own:
   FILES      one for all frames; or as many as frames, in the same order:
-             repeat, or quote a glob
-  OLD:NEW    what the name of a frame has, and theirs has instead: ooi:ood
-  !KEYWORD   its header names the file: !BPM
-  FILE[HDU] takes another than that with the EXTNAME of the frame
+             repeat the option, or quote a glob
+  OLD:NEW    replaces a part of each frame's name: ooi:ood
+  !KEYWORD   the header keyword that names the file: !BPM
+  FILE[HDU]  takes another HDU than that with the EXTNAME of the frame
 
 \b
-Alignments, each with what holds where it is left out:
+Alignments, each with its defaults:
   wcs:target=first,extent=target,shape=none,scale=none,method=interp,order=bilinear,flux=ratio
-      resample onto the grid of the first frame, of a file, or around all
-      frames (optimal), by the coordinates in the headers
+      resample by the coordinates in the headers, onto the grid of the first
+      frame, of a file, or around all frames (optimal)
   offsets:source=wcs,extent=union
-      move by whole pixels, nothing is resampled; by the coordinates in the
+      move by whole pixels, without resampling, by the coordinates in the
       headers, two keywords (!XKEY/YKEY), a file (@FILE, a line "x y" a frame)
-      or [(y,x),(y,x)]; onto all pixels of all (union), those that all have
-      (intersection), those of the first (reference) or [X1:X2,Y1:Y2] of it
+      or [(y,x),(y,x)]; onto the pixels that any frame has (union), that all
+      have (intersection), of the first (reference) or [X1:X2,Y1:Y2] of it
   register:by=phase,reference=0,upsample=100,order=bilinear,extent=reference
-      by what is seen: a shift (phase; upsample=1 for whole pixels), or
+      measure on the frames a shift (phase; upsample=1 for whole pixels), or
       rotation and scale too (stars)
 
 \b
-Clips, each with what holds where it is left out:
+Clips, each with its defaults:
   range:low=none,high=none
       samples below low or above high, before --scale and --zero
   extrema:nlow=1,nhigh=1,among=valid
-      so many of the lowest and highest samples of a pixel
+      the nlow lowest and nhigh highest samples of a pixel
   sigma:low=3,high=3,center=median,spread=std,maxiters=none,ddof=0,about=mean,poisson=false
       samples further than low or high spreads (std or mad_std) from the
       center (median, mean or trimmed_mean), until nothing changes or
@@ -80,29 +80,29 @@ Clips, each with what holds where it is left out:
   mad:low=3,high=3,maxiters=none
       the same by the plain median absolute deviation
   winsorized:low=3,high=3,maxiters=none
-      the same by a standard deviation of samples that were pulled in
+      the same by the standard deviation of winsorized samples
   noise:low=3,high=3,rdnoise=0,gain=1,snoise=0,center=median,maxiters=none
-      the same by the noise of a CCD; low=none rejects cosmic rays alone
+      the same by the noise of a CCD; low=none rejects only cosmic rays
   variance:low=3,high=3,center=median,maxiters=none
       the same by the variances that come with the frames (UNCERT, VAR, ERR)
   avgsigma:low=3,high=3,center=median,maxiters=none
-      the same by what whole rows say of the noise, which goes as the root
-      of the level
+      the same by the noise averaged over a row, which grows as the root of
+      the level
   linear:low=5,high=5,maxiters=none
       samples too far from a straight line through the sorted samples
   rank:low=3,high=3,rank=-0.5
-      once, by the distance of the sample at a rank from the median
+      once, by the distance from the median to the sample at a rank
   percentile:low=0.2,high=0.1
-      once, samples that differ from the median by such a share of it
+      once, samples that differ from the median by more than a share of it
   esd:outliers=0.3,significance=0.05
-      outliers by the generalised ESD test, at most that share
+      outliers by the generalised ESD test, at most a share of the samples
   grow:radius=1
-      last: samples so near, in their frame, to one that a clip rejected
+      last: samples within a radius, in their frame, of a rejected one
   sigmamedian:low=3,high=3,maxiters=none
-      last, for a mean: samples further than so many standard deviations from
-      the median, which stands in their place from then on
-  keep=0 is a field of sigma to esd: so many samples survive;
-      negative: so many are rejected at most
+      last, for a mean: replaces samples further than low or high standard
+      deviations from the median by the median
+  keep=0 is a field of sigma to esd: at least so many samples survive;
+      negative: at most so many are rejected
 """
 
 
@@ -184,19 +184,19 @@ _OPTIONS = (
         "--scale",
         type=Numbers("scale"),
         metavar=Numbers("scale").name,
-        help="Factors, one a frame; or what they are taken from, see above.",
+        help="Factors, one per frame; or what they are taken from, see above.",
     ),
     click.option(
         "--zero",
         type=Numbers("zero"),
         metavar=Numbers("zero").name,
-        help="What is subtracted before, one number a frame; or what it is taken from.",
+        help="What is subtracted first, one number per frame; or what it is taken from.",
     ),
     click.option(
         "--weights",
         type=Numbers("weights"),
         metavar=Numbers("weights").name,
-        help="Weights >= 0, one a frame, but for medians, min, max; or what they are taken from.",
+        help="Weights >= 0, one per frame; or what they are taken from. Not for medians, min, max.",
     ),
     click.option(
         "--uncertainty",
@@ -204,8 +204,8 @@ _OPTIONS = (
         default="auto",
         show_default=True,
         help="Of the result: from the spread of the samples, standard deviation or 1.4826 MAD; or "
-        "propagated from the variances of the frames (UNCERT, VAR, ERR); none: no UNCERT, "
-        "half the file, sooner.",
+        "propagated from the variances of the frames (UNCERT, VAR, ERR); none leaves out UNCERT, "
+        "which is faster and halves the file.",
     ),
     click.option(
         "--region",
@@ -245,14 +245,14 @@ _OPTIONS = (
         multiple=True,
         callback=_all_bits,
         metavar=BITS.name,
-        help="Or those that do not; all others do.",
+        help="Or the bits that do not; all others do.",
     ),
     click.option(
         "--masks",
         "mask",
         multiple=True,
         metavar=FILES,
-        help="Files of integers, of which any but 0 makes a sample invalid, see above.",
+        help="Files of integers; any value but 0 makes a sample invalid, see above.",
     ),
     click.option(
         "--weight-maps",
@@ -260,14 +260,14 @@ _OPTIONS = (
         multiple=True,
         metavar=FILES,
         help="Files of inverse variances; a sample without weight is invalid. --weights variance "
-        "weighs by them.",
+        "takes weights from them.",
     ),
     click.option(
         "--variance-maps",
         "variance",
         multiple=True,
         metavar=FILES,
-        help="Or files of variances.",
+        help="Files of variances, instead of weights.",
     ),
     click.option(
         "--align",
@@ -307,7 +307,7 @@ _RUN_OPTIONS = (
         "--memory",
         metavar="bytes",
         help="Limit on all that is held at once: 2GB, 500MiB, ...; --align register takes 70 bytes "
-        "a pixel of a frame beside it.  [default: 512MiB]",
+        "per pixel of a frame in addition.  [default: 512MiB]",
     ),
     click.option(
         "--device-memory",
@@ -344,7 +344,7 @@ cluster_option = click.option(
     "--dask",
     metavar="ADDRESS",
     help="Have the workers of a dask cluster make it: tcp://HOST:8786, or the scheduler's file.  "
-    "They must read the files by the same names.",
+    "They must be able to read the files by the same names.",
 )
 
 

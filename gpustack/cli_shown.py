@@ -59,8 +59,8 @@ def loudness_options(command: Callable[..., None]) -> Callable[..., None]:
         is_flag=True,
         expose_value=False,
         callback=_set(Loudness.VERBOSE),
-        help="Say what was chosen and left out, the numbers of all frames, and in pipes too what "
-        "was done.",
+        help="Say what was chosen and left out, and the numbers of all frames; also in pipes, say "
+        "what was done.",
     )(command)
     return click.option(
         "-q",
@@ -68,7 +68,7 @@ def loudness_options(command: Callable[..., None]) -> Callable[..., None]:
         is_flag=True,
         expose_value=False,
         callback=_set(Loudness.QUIET),
-        help="Say nothing but errors: no progress, no warnings, not what was done.",
+        help="Say nothing but errors: no progress, no warnings, no summary.",
     )(command)
 
 

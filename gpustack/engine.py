@@ -83,22 +83,22 @@ def stack(
         all on one device: they stay there, and the result is made of cupy arrays.
     clips : clip, iterable of clips, or Recipe
         Such as `RangeClip`, `ExtremaClip`, `SigmaClip`; see `gpustack.clips`. A recipe, such
-        as that of an earlier result, stands for this and all that follows up to `outputs`,
-        which must be left out.
+        as that of an earlier result, takes the place of this and of all parameters up to
+        `outputs`, which must be left out.
     combine : word, NoiseModel or its text
         ``"mean"``, ``"median"``, ``"lower_median"``, ``"lmedian"``, ``"sum"``,
         ``"quadrature"``, ``"min"``, ``"max"``, ``"nmodel:rdnoise=5,gain=2"``; see `Recipe`.
     scale, zero : sequence of float, measure, its text, callable, or None
-        One number a frame. A measure says what it is taken from: a statistic, such as
+        One number per frame. A measure says what it is taken from: a statistic, such as
         ``"median"`` or `Statistic`, brings each frame to the first; ``"exposure"``,
         ``"!KEYWORD"``, ``"@FILE"``; for a zero, ``"overlap"``. A callable gets each frame
         as a masked array and returns its number. Statistics, overlaps and callables read
         the frames once more, and hold one of them, or some of its samples, at a time.
     weights : as scale, or ndarray of shape ``(n, *shape)`` with that of a frame
-        One weight >= 0 a frame, or a sample; for mean, sum, quadrature and
-        noise model. Measures as for `scale`,
-        and ``"noise"`` and ``"ncombine"``. A sample's weight that is not finite counts as 0.
-        ``"variance"``: each sample by the inverse of its own variance in its frame.
+        One weight >= 0 per frame or per sample; for mean, sum, quadrature and noise model.
+        Measures as for `scale`, and ``"noise"`` and ``"ncombine"``. A sample's weight that is not
+        finite counts as 0. ``"variance"``: each sample by the inverse of its own variance in its
+        frame.
     clip_on : {"normalized", "raw"}
         Whether clips see the normalised values or those in the frames.
     uncertainty : {"auto", "std", "mad_std", "propagated"}
@@ -110,13 +110,13 @@ def stack(
     outputs : sequence of str, or ToFile
         Which of ``"uncertainty", "count", "low", "high", "rejected"`` to make, and if asked
         for, ``"reason", "exposure", "rejections", "flags", "sigma", "coverage", "weight"``;
-        see `Recipe`. `ToFile` names a file that the result goes to as it is made, in the memory of
-        the limit, however large it is.
+        see `Recipe`. `ToFile` names a file that the result goes to as it is made, within the
+        memory limit, however large it is.
     hdu : int, str or None
         The extension of a FITS file; None is the first image with data.
     unit : unit-like or None
-        For files without BUNIT and for arrays. Of a frame that has a unit it takes the
-        place; nothing is converted.
+        For files without BUNIT and for arrays. It replaces the unit of a frame that has one;
+        nothing is converted.
     flags : Flags or None
         Which bits of integer masks make a sample invalid, `Flags(bad=...)` or
         `Flags(good=...)`; None: anything but 0 does.
@@ -126,8 +126,8 @@ def stack(
     backend : {"auto", "cpu", "cuda"}
         ``"auto"`` takes CUDA where it can be used; the log says what it took.
     memory : number of bytes, text such as ``"2GB"``, or None
-        Limit on all that is held at once, beside the arrays of the result, if it has any, and
-        some 70 bytes a pixel of a frame while `Register` measures; see docs/memory.md. None is
+        Limit on all that is held at once, except the arrays of the result, if it has any, and
+        some 70 bytes per pixel of a frame while `Register` measures; see docs/memory.md. None is
         512 MiB.
     device_memory : number of bytes, text, or None
         Limit on the memory that is taken on each CUDA device; None is the environment
@@ -159,7 +159,7 @@ def stack(
     BackendError
         Where `backend` was asked for by name and cannot work here.
     ClusterError
-        Where the cluster of `client` was lost, or is none that can be used.
+        Where the cluster of `client` was lost, or cannot be used.
     OutOfMemoryError
         Where there is less memory than the limit allows to take.
     OutputError

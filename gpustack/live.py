@@ -44,7 +44,7 @@ class LiveStack:
     Raises
     ------
     RecipeError
-        Where it is to be combined by something else.
+        Where `combine` is something else.
 
     Examples
     --------

@@ -61,27 +61,27 @@ class Recipe:
     combine : word, NoiseModel or its text
         How the survivors become one value: ``"mean"``, ``"median"``, ``"lower_median"``,
         ``"lmedian"``, ``"sum"``, ``"quadrature"``, ``"min"``, ``"max"``, or by a
-        `gpustack.combines.NoiseModel`. Of two middle samples a median is the mean, a
-        ``"lower_median"`` the lower one; ``"lmedian"`` is IRAF's, the lower one of two samples
-        in all, and of any other number the median. ``"quadrature"`` is the standard
-        deviation of a mean of samples that are standard deviations,
-        ``sqrt(sum (w x)^2) / sum w``; a `NoiseModel` is one whose x are computed.
+        `gpustack.combines.NoiseModel`. Of two middle samples a median takes the mean, a
+        ``"lower_median"`` the lower one; ``"lmedian"`` is IRAF's: the lower one where there are
+        only two samples, else the median. ``"quadrature"`` takes samples for standard deviations
+        and gives that of their mean, ``sqrt(sum (w x)^2) / sum w``; a `NoiseModel` is a
+        quadrature whose x are computed.
     scale, zero : sequence of float, measure or its text, or None
-        ``x = (d - zero) * scale``, one number a frame, or what it is taken from: see
+        ``x = (d - zero) * scale``, one number per frame, or what it is taken from: see
         `gpustack.measures`.
     weights : sequence of float, measure or its text, "sample", "variance", or None
-        One number >= 0 a frame, or what it is taken from; ``"sample"`` where a weight comes
+        One number >= 0 per frame, or what it is taken from; ``"sample"`` where a weight comes
         with every sample. ``"variance"``: each sample by the inverse of its own variance, as its
-        frame brings it, ``1 / (variance scale^2)``, 0 where that is no positive number. Not for
+        frame has it, ``1 / (variance scale^2)``, 0 where that is not a positive number. Not for
         medians, min and max.
     clip_on : {"normalized", "raw"}
         Whether clips see x or d. `RangeClip` always sees d.
     uncertainty : {"auto", "std", "mad_std", "propagated"}
         The spread S of the survivors that the uncertainty is made of:
         ``S / sqrt(count)`` for mean and median, ``S * sqrt(count)`` for a sum.
-        ``"auto"``: the standard deviation (ddof 0), for a median 1.4826 MAD, as
-        ccdproc. ``"propagated"``: instead, what follows from the variances that the frames
-        bring; see `gpustack.maps.propagated`. quadrature, a noise model, min and max have none.
+        ``"auto"``: the standard deviation (ddof 0), for a median 1.4826 MAD, as in
+        ccdproc. ``"propagated"``: instead, what follows from the variances of the frames; see
+        `gpustack.maps.propagated`. quadrature, a noise model, min and max have none.
     dtype : str or None
         Of the result's data and uncertainty; None is float32 for frames of up to 16
         bits or float32, float64 for wider ones.

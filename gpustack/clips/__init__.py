@@ -2,11 +2,11 @@
 
 A clip checks itself when it is made, and prints in the form in which `parse_clip` reads it.
 
-`keep` is the same for all clips that have it, but for `ESDClip`, which says what it is there.
-Positive, at least so many samples of a column survive, if there are so many: where a pass would
-leave fewer, those nearest to its centre of what it rejected come back, equally near ones together,
-and the clip has ended for that column. Where a clip judges each sample by a noise of its own, near
-is in units of that. Negative, at most ``-keep`` samples are rejected. 0 is no
+`keep` means the same in all clips that have it, except `ESDClip`, which says what it means there.
+Positive: at least so many samples of a column survive, if there are so many. Where a pass would
+leave fewer, those of its rejected samples that are nearest to its centre come back, equally near
+ones together, and the clip has ended for that column. Where a clip judges each sample by its own
+noise, near is in units of that noise. Negative: at most ``-keep`` samples are rejected. 0 is no
 limit.
 """
 

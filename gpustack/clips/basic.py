@@ -19,7 +19,7 @@ About = Literal["mean", "center"]
 
 @dataclass(frozen=True, slots=True)
 class RangeClip(BaseClip):
-    """Reject samples outside ``[low, high]``, on the values as they are in the frames.
+    """Reject samples outside ``[low, high]``, by their values in the frames.
 
     Parameters
     ----------
@@ -62,11 +62,11 @@ class ExtremaClip(BaseClip):
         How many to reject on each side.
     among : {"valid", "all", "share"}
         ``"valid"``: the lowest and highest of the samples that are still in.
-        ``"all"``: of all frames, masked samples too, with NaN ranked highest, as
+        ``"all"``: those of all frames, masked samples too, with NaN ranked highest, as
         ccdproc does; a masked sample then uses up one of the `nlow` or `nhigh`.
-        ``"share"``: of m samples still in, of n frames, the
-        ``floor(m * nlow / n + 0.001)`` lowest, likewise the highest, as IRAF does: a
-        column that has lost samples loses fewer.
+        ``"share"``: where m samples of n frames are still in, the
+        ``floor(m * nlow / n + 0.001)`` lowest, likewise the highest, as IRAF does: fewer
+        are rejected where samples are already out.
 
     References
     ----------
@@ -91,18 +91,18 @@ class ExtremaClip(BaseClip):
 class SigmaClip(BaseClip):
     """Reject samples further than `low` or `high` spreads from the centre, and repeat.
 
-    A sample x survives when ``center - low * spread <= x <= center + high * spread``; the
-    standard deviation is ``sqrt(sum (x - a)^2 / (n - ddof))``, a the mean or the centre;
-    the statistics are those of the samples still in. Where the spread is undefined
-    (no more than `ddof` samples), nothing is rejected.
+    A sample x survives when ``center - low * spread <= x <= center + high * spread``. The
+    standard deviation is ``sqrt(sum (x - a)^2 / (n - ddof))``, with a the mean or the centre.
+    Statistics are those of the samples still in. Where the spread is undefined (no more than
+    `ddof` samples), nothing is rejected.
 
     Parameters
     ----------
     low, high : float or None
         Thresholds in units of the spread, >= 0; None rejects nothing on that side.
     center : {"median", "mean", "trimmed_mean"}
-        What distances are measured from. ``"trimmed_mean"`` is, in the first pass and of
-        three samples or more, the mean without the lowest and the highest; else the mean.
+        What distances are measured from. ``"trimmed_mean"`` is the mean without the lowest and
+        the highest, in the first pass and with three samples or more; else the mean.
     spread : {"std", "mad_std"}
         ``"std"``: standard deviation about the mean or the centre, see `about`.
         ``"mad_std"``: 1.4826 times the median absolute deviation about the median.
@@ -112,14 +112,14 @@ class SigmaClip(BaseClip):
         The standard deviation divides by ``n - ddof``. 0 is astropy's and ccdproc's,
         1 is IRAF's and Siril's.
     about : {"mean", "center"}
-        About what squared deviations are summed: the mean, as astropy, ccdproc and Siril
-        do, or the centre, as IRAF does.
+        What squared deviations are summed about: the mean, as in astropy, ccdproc and Siril,
+        or the centre, as in IRAF.
     poisson : bool
-        Whether the noise of a frame goes as the root of its level before scale and zero.
-        Deviations are then summed, and thresholds taken, in units of
-        ``sqrt(max(1, (c + zero * scale) * scale))``, c the centre: IRAF's correction, which
-        frames of unlike scale need, where ``clip_on="normalized"``. Of frames without scale and
-        zero it makes no difference.
+        Whether the noise of a frame grows as the root of its level before scale and zero.
+        Deviations are then summed, and thresholds applied, in units of
+        ``sqrt(max(1, (c + zero * scale) * scale))``, with c the centre: IRAF's correction, which
+        frames of different scales need, where ``clip_on="normalized"``. For frames without scale
+        and zero it makes no difference.
     keep : int
         At least so many samples survive; see `gpustack.clips`.
 

@@ -14,14 +14,14 @@ from gpustack.clips.basic import RangeClip
 class Grow(BaseClip):
     """Reject the neighbours, in the same frame, of every sample that a clip rejected.
 
-    A surviving sample goes where ``dx^2 + dy^2 <= radius^2`` from a rejected one, over the last
-    two axes of the frame. It stands last. What is masked, without a value or out of a range clip
-    that stands before all other clips has no neighbours that go; nor has what has grown.
+    A surviving sample is rejected where ``dx^2 + dy^2 <= radius^2`` from a rejected one, over the
+    last two axes of the frame. It comes last. Samples that are masked, without a value, or out of
+    a range clip that comes before all other clips do not grow; nor do those that have grown.
 
     Parameters
     ----------
     radius : float
-        In pixels, >= 1: of 1, four neighbours go; of 1.5, eight.
+        In pixels, >= 1: with 1, four neighbours are rejected; with 1.5, eight.
 
     References
     ----------

@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 class NoiseClip(BaseClip):
     """Reject samples further from the centre than the noise of a CCD explains, and repeat.
 
-    Where the centre is c, a frame has the level ``max(0, c / scale + zero)``, and its spread
-    is ``|scale| * sqrt((rdnoise / gain)^2 + level / gain + (snoise * level)^2)``: without scale
-    and zero, or with ``clip_on="raw"``, the same for all frames. It needs no sample beside
-    the centre, so it works for few frames. ``low=None`` rejects cosmic rays alone.
+    With c the centre, a frame has the level ``max(0, c / scale + zero)``, and its spread is
+    ``|scale| * sqrt((rdnoise / gain)^2 + level / gain + (snoise * level)^2)``. Without scale and
+    zero, or with ``clip_on="raw"``, that is the same for all frames. It needs only the centre of
+    the samples, so it works for few frames. ``low=None`` rejects only cosmic rays.
 
     Parameters
     ----------
@@ -39,8 +39,8 @@ class NoiseClip(BaseClip):
     snoise : float or "!KEYWORD"
         Sensitivity noise, a fraction of the value, >= 0: 0.01 is a flat field good to 1%.
     center : {"median", "mean", "trimmed_mean"}
-        What distances are measured from. ``"trimmed_mean"`` is in every pass, of three samples
-        or more, the mean without the lowest and the highest; else the mean.
+        What distances are measured from. ``"trimmed_mean"`` is the mean without the lowest and
+        the highest, in every pass with three samples or more; else the mean.
     maxiters : int or None
         At most so many passes; None repeats until nothing more is rejected.
     keep : int
@@ -74,18 +74,18 @@ class NoiseClip(BaseClip):
 class PercentileRankClip(BaseClip):
     """Reject samples that are `low` or `high` times as far from the median as one of a given rank.
 
-    The spread s is the distance from the median m of the sample that lies `rank` samples from it,
-    and a sample x survives when ``m - low * s < x < m + high * s``. One pass; samples **on** a
-    bound are rejected, unlike with other clips. Where the spread is 0 nothing is rejected.
+    The spread s is the distance from the median m to the sample that lies `rank` samples from it.
+    A sample x survives when ``m - low * s < x < m + high * s``. One pass; samples **on** a bound
+    are rejected, unlike with other clips. Where the spread is 0 nothing is rejected.
 
     Parameters
     ----------
     low, high : float or None
         Thresholds in units of the spread, >= 0; None rejects nothing on that side.
     rank : float
-        How many samples from the median, below it where negative. Of a number between -1 and
-        1, that share of half the frames. Decimals are cut off, and at least 1 is left. Of an
-        even count it is counted from the middle sample on that side.
+        How many samples from the median; below it where negative. A number between -1 and 1 is
+        a share of half the frames. Decimals are cut off, but it is at least 1. With an even
+        count it is counted from the middle sample on that side.
     keep : int
         At least so many samples survive; see `gpustack.clips`.
 
@@ -126,7 +126,8 @@ class VarianceClip(BaseClip):
 
     A sample x of variance v, which comes with its frame, survives when
     ``c - low * s <= x <= c + high * s``, with c the centre and ``s = sqrt(v) * |scale|``. It works
-    for few frames, and for frames of unlike noise. A variance that is no number rejects nothing.
+    for few frames, and for frames of different noise. A variance that is not a number rejects
+    nothing.
 
     Parameters
     ----------
@@ -160,12 +161,12 @@ class VarianceClip(BaseClip):
 class AvgSigmaClip(BaseClip):
     """Reject samples further from the centre than the average noise of their row, and repeat.
 
-    The noise of a sample goes as the root of its level: where the centre of its column is c, it
-    is ``s * sqrt(max(1, c))``, with scale and zero, of which clips see the result,
-    ``s * sqrt(max(1, (c + zero * scale) * scale))``. The factor s is one for each row of the
-    frames: the root of the mean square of ``(x - c) / (that root)``, over the N samples of all
-    columns of the row that have three or more, divided by ``N - 1``. It is found before the clip
-    rejects anything, and stays. So columns of few samples are judged by many.
+    The noise of a sample grows as the root of its level: with c the centre of its column, it is
+    ``s * sqrt(max(1, c))``, or where clips see scaled or shifted samples,
+    ``s * sqrt(max(1, (c + zero * scale) * scale))``. Each row of the frames has one factor s: the
+    root of the mean square of ``(x - c) / (that root)``, over the N samples of all columns of the
+    row that have three or more, divided by ``N - 1``. It is found before the clip rejects
+    anything, and stays the same. So columns of few samples are judged by many.
 
     Parameters
     ----------
@@ -180,9 +181,9 @@ class AvgSigmaClip(BaseClip):
 
     Notes
     -----
-    Of fewer than three samples none is rejected, nor where s is 0. A row is one of the last axis.
+    With fewer than three samples none is rejected, nor where s is 0. Rows run along the last axis.
     For each clip of this kind frames are read twice, or three times where a sample is out before
-    it, or may be by scale or zero with ``clip_on="raw"``; and then to be combined.
+    it, or may be by scale or zero with ``clip_on="raw"``; and once more to be combined.
 
     References
     ----------
@@ -206,9 +207,9 @@ class AvgSigmaClip(BaseClip):
 
 @dataclass(frozen=True, slots=True)
 class RowSigmaClip(AvgSigmaClip):
-    """An `AvgSigmaClip` of which s is known: what backends see of one.
+    """An `AvgSigmaClip` whose s is known: the form that backends see.
 
-    It prints like the clip that it was made of.
+    It prints like the clip that it was made from.
 
     Parameters
     ----------

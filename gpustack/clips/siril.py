@@ -17,8 +17,8 @@ class MADClip(BaseClip):
     """Reject samples further than `low` or `high` MADs from the median, and repeat.
 
     A sample x survives when ``m - low * MAD <= x <= m + high * MAD``, with m the median of the
-    samples still in and ``MAD = median(|x - m|)``, not made larger to stand for a standard
-    deviation: of normal noise it is 0.6745 of one, so 3 here is 2.02 of `SigmaClip` with
+    samples still in and ``MAD = median(|x - m|)``, not scaled to stand for a standard deviation:
+    of normal noise it is 0.6745 of one, so 3 here is 2.02 in `SigmaClip` with
     ``spread="mad_std"``.
 
     Parameters
@@ -111,14 +111,13 @@ class WinsorizedClip(BaseClip):
 class SigmaMedianClip(BaseClip):
     """Put the median in the place of samples too far from it, and repeat.
 
-    In every pass m is the median and s the standard deviation (ddof 1) of all that stands in the
-    column, the medians that earlier passes put there too. A sample x stays when
-    ``m - low * s <= x <= m + high * s``; in the place of another one stands m from then on. The
-    middle sample of the column, or the two middle ones of an even count, always stay. Where
-    nothing is replaced any more, the value is the mean of all that stands in the column.
+    In every pass m is the median and s the standard deviation (ddof 1) of all that is in the
+    column, including medians that earlier passes put there. A sample x stays when
+    ``m - low * s <= x <= m + high * s``; any other is replaced by m. The middle sample of the
+    column, or the two middle ones of an even count, always stay. When nothing is replaced any
+    more, the value is the mean of all that is in the column.
 
-    A replaced sample is a rejected one: it is not in count and uncertainty, which are those of
-    the samples that stay.
+    A replaced sample is a rejected one: count and uncertainty are those of the samples that stay.
 
     Parameters
     ----------
@@ -129,8 +128,8 @@ class SigmaMedianClip(BaseClip):
 
     Notes
     -----
-    It stands last, for a mean without weights: `check_replacing`. Medians draw the spread in, so
-    that it goes on where a sigma clip has ended: thresholds below 2.5 may leave the middle alone.
+    It comes last, for a mean without weights: see `check_replacing`. Medians narrow the spread, so
+    it goes on where a sigma clip has ended: thresholds below 2.5 may leave only the middle.
 
     References
     ----------
@@ -147,7 +146,7 @@ class SigmaMedianClip(BaseClip):
 
 
 def check_replacing(recipe: Any) -> None:
-    """Check that a clip which replaces samples meets nothing that medians cannot go through.
+    """Check that a recipe with a clip that replaces samples has nothing that medians rule out.
 
     Raises
     ------
@@ -195,8 +194,8 @@ class LinearFitClip(BaseClip):
 
     The survivors, sorted, are fitted by least squares with ``a * rank + b``. The spread is the
     mean distance of a sample from the line at its rank; a sample further off than `low` or
-    `high` spreads, below or above, is rejected. Levels that drift from frame to frame make
-    the sorted samples a line, and are no outliers of it.
+    `high` spreads, below or above, is rejected. Levels that drift from frame to frame turn the
+    sorted samples into a line, and are not outliers from it.
 
     Parameters
     ----------
@@ -209,8 +208,8 @@ class LinearFitClip(BaseClip):
 
     Notes
     -----
-    Equal samples rank by frame. Of fewer than three samples none is rejected. An outlier pulls
-    the line: with the default thresholds a lone one is rejected from 14 samples on.
+    Equal samples rank by frame. With fewer than three samples none is rejected. An outlier pulls
+    the line: with the default thresholds it takes 14 samples to reject a lone one.
 
     References
     ----------
@@ -229,12 +228,12 @@ class LinearFitClip(BaseClip):
 
 @dataclass(frozen=True, slots=True)
 class ESDClip(BaseClip):
-    """Reject what the generalised extreme Studentised deviate test holds to be outliers.
+    """Reject what the generalised extreme Studentised deviate test judges to be outliers.
 
     Of m samples, the one furthest from the mean is set aside, again and again,
-    ``floor(outliers * m)`` times. Each time ``G = |x - mean| / s``, s the standard deviation
-    (ddof 1), both of the samples there are then. If G exceeds its critical value, that sample
-    and all set aside before it are rejected. The critical value for n samples is
+    ``floor(outliers * m)`` times. Each time ``G = |x - mean| / s``, with the mean and the standard
+    deviation s (ddof 1) of the samples not yet set aside. If G exceeds its critical value, that
+    sample and all set aside before it are rejected. The critical value for n samples is
     ``(n - 1) t / sqrt(n (n - 2 + t^2))`` with t the quantile of Student's distribution of
     ``n - 2`` degrees of freedom at ``1 - significance / (2 n)``.
 
@@ -245,9 +244,9 @@ class ESDClip(BaseClip):
     significance : float
         The probability that samples without an outlier lose one, between 0 and 1.
     keep : int
-        At least so many samples survive; negative, at most so many do not. It bounds how many are
-        set aside, and so may leave in all that more steps would have shown to be outliers. At
-        least two samples stay in any case; of two that are equally far the higher one goes first.
+        At least so many samples survive; negative: at most so many are rejected. It limits how
+        many are set aside, and so may keep all that more steps would have shown to be outliers.
+        At least two samples always stay; of two equally far ones the higher goes first.
 
     References
     ----------

@@ -151,8 +151,9 @@ def _empty(frames: Mapping[str, Any]) -> Iterator[str]:
 def _powerless(recipe: Recipe, n: int) -> Iterator[str]:
     """Clips that reject nothing of `n` samples, or no lone outlier, however far out."""
     for clip in recipe.clips:
-        if getattr(clip, "keep", 0) >= n:
-            yield f"{clip}: keeps {n} frames, which are all"
+        keep = getattr(clip, "keep", 0)
+        if keep >= n:
+            yield f"{clip}: rejects nothing, as it keeps {keep} samples of {n} frames"
         elif isinstance(clip, (ESDClip, LinearFitClip)) and n < 3:
             yield f"{clip}: rejects nothing of {n} frames, which are too few"
         elif isinstance(clip, ESDClip):

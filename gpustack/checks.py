@@ -83,7 +83,7 @@ def word(
     known, is_text = ", ".join(map(repr, words)), isinstance(given, str)
     like = {name: name for name in words} | dict(theirs or {})
     ours = like.get(given.lower()) if is_text else None
-    hint = f"; here its like is {ours!r}" if ours else ""
+    hint = f"; here it is {ours!r}" if ours else ""
     check(is_text and given in words, f"{name}: expected one of {known}, got {given!r}{hint}")
     return words[words.index(given)]
 

@@ -200,7 +200,10 @@ def read_recipe(header: fits.Header) -> Recipe:
     if not starts:
         raise InputError("header: expected HISTORY with a gpustack recipe, found none")
     text = "".join(lines[starts[-1] :]).removeprefix(MARK)
-    record, _ = json.JSONDecoder().raw_decode(text)
+    try:
+        record, _ = json.JSONDecoder().raw_decode(text)
+    except ValueError as err:
+        raise InputError(f"header: expected all of a gpustack recipe, got {text!r:.80}") from err
     return Recipe.from_json(json.dumps(record))
 
 
@@ -288,7 +291,7 @@ def _in_hdus(wcs: Any) -> list[Any]:
             hdus = wcs.to_fits(relax=True)
             WCS(hdus[0].header, hdus)
     except Exception:  # noqa: BLE001 - of many kinds
-        told = "lookup tables of coordinates left out: astropy could not read them again"
+        told = "lookup tables of coordinates not written: astropy could not read them back"
         warnings.warn(told, GpustackWarning, stacklevel=3)
         return [fits.PrimaryHDU()]
     return list(hdus)

@@ -38,7 +38,7 @@ def beside(kept: int, seen: int = 0) -> Iterator[None]:
 
 
 def _places(kept: int) -> str:
-    return f" beside the {kept:,} bytes that tell where the pixels of aligned frames lie"
+    return f" beside the {kept:,} bytes of pixel maps of aligned frames"
 
 
 def within_memory(work: Callable[[], Made]) -> Made:

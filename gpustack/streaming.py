@@ -75,7 +75,7 @@ class ToFile:
     Raises
     ------
     RecipeError
-        Where one of them is none such.
+        Where a value is invalid.
     OutputError
         Where the path has another ending.
     """

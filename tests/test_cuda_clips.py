@@ -79,9 +79,10 @@ def test_ranks_are_counted_for_the_number_of_frames():
 
 
 def test_numbers_that_a_record_cannot_hold_mean_the_same():
-    _, found = records([SigmaClip(maxiters=10**12, keep=-(10**12)), ESDClip(keep=10**12)])
+    many = 10**12
+    _, found = records([SigmaClip(maxiters=many, ddof=many, keep=-many), ESDClip(keep=many)])
     most = np.iinfo(np.int32).max
-    assert found["maxiters"][0] == most
+    assert found["maxiters"][0] == found["ddof"][0] == most
     assert found["keep"].tolist() == [-most, most]
 
 

@@ -11,7 +11,7 @@ from astropy import units as u
 from astropy.nddata import CCDData
 
 from doors import CLIPS, MAPS, frames, same
-from gpustack import stack
+from gpustack import LinearFitClip, stack
 from gpustack.errors import FrameError, InputError, MemoryLimitError, MismatchError, RecipeError
 
 
@@ -50,6 +50,25 @@ def test_cupy_arrays_of_several_types_and_layouts(cuda, cube):
         same(on_host(found), stack(host, CLIPS, backend="cpu"))
     with pytest.raises(MemoryLimitError, match="copies of one row of all frames"):
         stack(frames, CLIPS, device_memory=100)
+
+
+def test_reasons_that_clips_need_are_within_the_limit(cuda, cube, monkeypatch):
+    """A byte for each sample of the rows that are worked on."""
+    clip, row, made = LinearFitClip(2, 2), len(cube) * cube.shape[2], []
+    empty = cuda.empty
+
+    def spy(shape, dtype=float, *more, **others):
+        made.append((tuple(np.atleast_1d(shape)), np.dtype(dtype)))
+        return empty(shape, dtype, *more, **others)
+
+    monkeypatch.setattr(cuda, "empty", spy)
+    found = stack(cuda.asarray(cube), clip, device_memory=2 * row)
+    reasons = [shape for shape, dtype in made if len(shape) == 3 and dtype == np.uint8]
+    assert {shape[1] for shape in reasons} <= {1, 2}
+    assert sum(shape[1] for shape in reasons) == cube.shape[1]
+    same(on_host(found), stack(cube, clip, backend="cpu"))
+    with pytest.raises(MemoryLimitError, match="one row of all frames"):
+        stack(cuda.asarray(cube), clip, device_memory=row - 1)
 
 
 def test_cupy_arrays_of_many_axes_and_weights(cuda, cube):

@@ -63,7 +63,9 @@ def test_without_cupy_it_says_what_to_install(monkeypatch):
     ("body", "match"),
     [
         ("import a_library_of_cupy", "CuPy is installed, but lacks a_library_of_cupy"),
-        ("raise ImportError('libnvrtc.so.13')", r"cannot be imported: libnvrtc\.so\.13"),
+        ("raise ImportError('libnvrtc.so.13')", r"imported: ImportError: libnvrtc\.so\.13"),
+        ("raise ValueError('numpy.dtype size changed')", "imported: ValueError: numpy.dtype size"),
+        ("import numpy; numpy.no_such_name", "cannot be imported: AttributeError: .*no_such_name"),
     ],
 )
 def test_a_cupy_that_cannot_be_imported(monkeypatch, tmp_path, body, match):
@@ -71,6 +73,14 @@ def test_a_cupy_that_cannot_be_imported(monkeypatch, tmp_path, body, match):
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "cupy", raising=False)
     with pytest.raises(BackendError, match=match):
+        backends.get("cuda")
+    assert backends.get("auto").name == "cpu"
+
+
+def test_a_limit_in_the_environment_is_blamed_by_its_name(monkeypatch, pretend):
+    pretend()
+    monkeypatch.setenv("GPUSTACK_DEVICE_MEMORY", "8 gigs")
+    with pytest.raises(InputError, match=r"GPUSTACK_DEVICE_MEMORY: expected .*got '8 gigs'"):
         backends.get("cuda")
 
 

@@ -198,7 +198,7 @@ def test_a_gzip_stream_is_read_to_its_end_once(folder):
     stops = []
     for _ in range(2):
         frame.read(0, 2)
-        stops.append(frame.image._stream.tell())
+        stops.append(frame.image._streams[-1].tell())
     assert stops == [2 * 2880 + len(behind), 2880 + raw.nbytes]
 
 

@@ -9,7 +9,7 @@ from astropy.nddata import CCDData, NDDataRef
 from astropy.wcs import WCS, DistortionLookupTable
 
 from gpustack import ExtremaClip, Recipe, ToFile, stack
-from gpustack.errors import FrameError, GpustackWarning
+from gpustack.errors import FrameError, GpustackWarning, InputError
 from gpustack.frames.coordinates import Coordinates
 from gpustack.header import (
     _name_cards,
@@ -253,6 +253,13 @@ def test_a_recipe_is_found_above_what_others_wrote():
     assert read_recipe(fits.Header.fromstring(header.tostring())) == recipe
 
 
+def test_a_part_of_a_recipe_is_none():
+    header = described(recipe=Recipe(combine="max"))
+    header["HISTORY"] = 'recipe {"clips":[{"clip":'
+    with pytest.raises(InputError, match=r"expected all of a gpustack recipe, got '\{\"clips"):
+        read_recipe(header)
+
+
 def test_the_recipe_stands_beneath_where_its_numbers_came_from():
     header = describe(fits.Header(), Recipe(), ["a"], [None], origins=["scale by hand"])
     assert header["HISTORY"][0].endswith(str(Recipe()))
@@ -331,6 +338,6 @@ def test_a_part_of_coordinates_is_not_told_as_the_whole():
 def test_a_table_that_cannot_be_read_again_is_left_out():
     wcs = WCS(fits.Header(SKY))
     wcs.cpdis1 = DistortionLookupTable(np.ones((3, 3), "f4"), (1, 1), (1, 1), (10, 10))
-    with pytest.warns(GpustackWarning, match="lookup tables of coordinates left out"):
+    with pytest.warns(GpustackWarning, match="lookup tables of coordinates not written"):
         hdus = stack([whole(wcs)] * 2).to_hdulist()
     assert WCS(hdus[0].header, hdus).wcs.crval.tolist() == [10, 20]

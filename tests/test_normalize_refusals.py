@@ -62,11 +62,13 @@ def test_a_card_that_is_no_fits_value_names_the_frame():
 
 def test_flat_frames_have_neither_spread_nor_noise():
     planes = [sky(1)[0], np.full(SHAPE, 7.0)]
-    with pytest.raises(RecipeError, match=r"scale: .* got 0 in frame 1"):
+    with pytest.raises(RecipeError, match=r"scale: .*, got .* in frame 0 and 0 in frame 1"):
         stack(planes, scale="mad")
     with pytest.raises(RecipeError, match=r"noise above 0, got 0.0 in frame 1"):
         stack(planes, weights="noise")
-    with pytest.raises(RecipeError, match=r"five samples of a row .*, got none in all of frame 0"):
+    with pytest.raises(
+        RecipeError, match=r"five samples side by side, .*, got none in all of frame 0"
+    ):
         stack(sky(2)[:, :, :4], weights="noise")
 
 
@@ -152,7 +154,7 @@ def test_weights_that_are_no_array():
 
 
 def test_a_region_too_narrow_for_a_noise():
-    with pytest.raises(RecipeError, match=r"five samples of a row .*, got none in \[1:4"):
+    with pytest.raises(RecipeError, match=r"five samples side by side, .*, got none in \[1:4"):
         stack(sky(2), weights=Noise("[1:4,*]"))
 
 

@@ -16,6 +16,7 @@ from gpustack import SigmaClip, ToFile, WinsorizedClip, stack
 from gpustack.errors import FrameError
 from gpustack.frames import onfile, open_frames
 from gpustack.frames.onfile import kept_open
+from gpustack.plan import plan_bands
 
 N, SHAPE = 9, (400, 300)
 DATA = 4 * SHAPE[0] * SHAPE[1]
@@ -177,6 +178,38 @@ def test_a_file_that_was_another_for_a_while_is_not_read_from_that(files):
         path.rename(other)
         aside.rename(path)
         np.testing.assert_array_equal(frame.read(0, 10).data, expected)
+
+
+#: What is read of files beyond where it is needed, in their lengths.
+BEYOND = 0.5
+
+
+@pytest.mark.parametrize(
+    ("asked", "times"),
+    [({"outputs": ("sigma",)}, 2), ({"clips": ["avgsigma"]}, 3)],  # the noise takes two
+    ids=["map", "clip"],
+)
+def test_what_needs_bands_again_does_not_inflate_all_before_them(files, monkeypatch, asked, times):
+    taken = []
+
+    class Counted(onfile.Reopened):
+        def readinto(self, buffer):
+            taken.append(super().readinto(buffer))
+            return taken[-1]
+
+    packed = [Path(f"{file}.gz") for file in files]
+    for path, file in zip(packed, files, strict=True):
+        path.write_bytes(gzip.compress(Path(file).read_bytes(), 1))
+    monkeypatch.setattr("gpustack.frames.planes.Reopened", Counted)
+    bands = []
+    monkeypatch.setattr(
+        "gpustack.maps.plan.plan_bands", lambda *a: bands.append(plan_bands(*a)) or bands[-1]
+    )
+    got = stack(packed, memory="200kB", backend="cpu", **asked)
+    assert max(map(len, bands)) > 20
+    assert sum(taken) < (times + BEYOND) * sum(path.stat().st_size for path in packed)
+    want = stack(files, backend="cpu", **asked)
+    np.testing.assert_array_equal(got.data, want.data)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")

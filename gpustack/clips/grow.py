@@ -58,6 +58,6 @@ def check_grow(clips: Sequence[Any]) -> None:
     )
     check(
         not all(isinstance(clip, RangeClip) for clip in before),
-        f"Grow: expected a clip before it that rejects what it grows, which ranges alone "
-        f"do not, got clips {names}",
+        f"Grow: expected another clip before it, as what ranges reject does not grow, got "
+        f"clips {names}",
     )

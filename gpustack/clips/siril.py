@@ -171,11 +171,11 @@ def check_replacing(recipe: Any) -> None:
             "a mean takes its medians for samples",
             f"combine={recipe.method!r}",
         ),
-        (recipe.weights is None, "no weights", "a median is of no frame", given["weights"]),
+        (recipe.weights is None, "no weights", "a median has that of no frame", given["weights"]),
         (
             not recipe.normalizes_late,
             "clip_on='normalized'",
-            "a median is of no frame",
+            "a median has the scale of no frame",
             "clip_on='raw' with scale or zero",
         ),
         (

@@ -24,6 +24,7 @@ from gpustack.explanation.column import Column, is_blank, load_column, survivors
 from gpustack.explanation.follow import follow
 from gpustack.explanation.pixel import check_pixel, cut_out
 from gpustack.explanation.records import Bounds, Explanation, Pass, Step
+from gpustack.files import HduKey
 from gpustack.flags import Flags
 from gpustack.frames import Frame, open_frames
 from gpustack.normalize import PerFrame
@@ -37,7 +38,7 @@ def explain(
     frames: Any,
     x: int,
     y: int,
-    clips: Clip | Iterable[Clip] | Recipe = (),
+    clips: Clip | str | Iterable[Clip | str] | Recipe = (),
     combine: Combine | str = "mean",
     *,
     scale: PerFrame = None,
@@ -46,7 +47,7 @@ def explain(
     clip_on: Literal["normalized", "raw"] = "normalized",
     uncertainty: Uncertainty = "auto",
     dtype: DTypeLike | None = None,
-    hdu: int | str | None = None,
+    hdu: HduKey | None = None,
     unit: Any = None,
     flags: Flags | None = None,
     align: Alignment | str | None = None,

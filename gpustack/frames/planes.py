@@ -28,6 +28,9 @@ from gpustack.frames.tiles import check_streams, check_tiles, has_streams, held_
 #: Bytes that a gzip stream inflates at once, and that it keeps between two reads.
 _INFLATED, _KEPT = 1 << 18, 1 << 15
 
+#: Places that a gzip file is inflated from at a time.
+_STREAMS = 2
+
 #: Bytes that a file is asked for at once: some systems refuse 2^31 and more.
 _READ = 1 << 30
 
@@ -137,26 +140,36 @@ class PlainPlane(Plane):
 class GzipPlane(Plane):
     """An image in a gzip-compressed file; reading on is cheap, going back starts again.
 
+    Some maps and clips read each band twice, so a second stream follows the first where that is
+    past what is asked for.
+
     Only the end of the file tells whether what was inflated is what was compressed, so it is
     read on to there after the last row.
     """
 
-    _stream: gzip.GzipFile = field(init=False, repr=False)
+    _streams: list[gzip.GzipFile] = field(init=False, repr=False, default_factory=list)
     _intact: bool = field(init=False, repr=False, default=False)
     _turn: threading.Lock = field(init=False, repr=False, default_factory=threading.Lock)
 
-    def __post_init__(self) -> None:
-        kept = io.BufferedReader(Reopened(self.file, self.hdu.stamp), _KEPT)
-        self._stream = gzip.GzipFile(fileobj=kept, mode="rb")
-
     def _fill(self, rows: NDArray[Any], start: int) -> None:
         with self._turn:
-            self._stream.seek(self.hdu.start + start * self.row_bytes)
-            self._fill_by(lambda part, _: self._stream.readinto(part), rows, _INFLATED)
+            stream = self._stream_to(self.hdu.start + start * self.row_bytes)
+            self._fill_by(lambda part, _: stream.readinto(part), rows, _INFLATED)
             if not self._intact and start + len(rows) == math.prod(self.shape[:-1]):
-                while self._stream.read(_INFLATED):
+                while stream.read(_INFLATED):
                     pass
                 self._intact = True
+
+    def _stream_to(self, place: int) -> gzip.GzipFile:
+        """The nearest stream before a byte, at it; of two that are past it, the one furthest on."""
+        before = [stream for stream in self._streams if stream.tell() <= place]
+        if not before and len(self._streams) < _STREAMS:
+            kept = io.BufferedReader(Reopened(self.file, self.hdu.stamp), _KEPT)
+            before = [gzip.GzipFile(fileobj=kept, mode="rb")]
+            self._streams += before
+        stream = max(before or self._streams, key=gzip.GzipFile.tell)
+        stream.seek(place)
+        return stream
 
 
 @dataclass(eq=False)

@@ -26,6 +26,8 @@ class Plan:
         What is held of a row of a band.
     beside_bytes : int
         What is held of a row beside it.
+    what : str
+        What is held, for errors.
     """
 
     height: int
@@ -33,6 +35,7 @@ class Plan:
     reach: int
     row_bytes: int
     beside_bytes: int
+    what: str
 
     @property
     def least(self) -> int:
@@ -63,9 +66,8 @@ class Plan:
         """
         if self.least >= memory:
             raise MemoryLimitError(
-                "memory limit: expected room for why the samples of one row of all frames are "
-                f"out, with the rows near it {self.least:,} bytes, and for the samples; got "
-                f"{memory:,} bytes"
+                f"memory limit: expected more than {self.least:,} bytes, which {self.what} "
+                f"takes for one row of all frames, and room for the samples; got {memory:,} bytes"
             )
         beside = self.least - self.row_bytes
         room = max(memory // SHARE - beside, self.row_bytes)
@@ -95,7 +97,9 @@ class Plan:
         )
 
 
-def plan_for(rows: int, height: int, radius: float | None, row: int, beside: int) -> Plan:
+def plan_for(
+    rows: int, height: int, radius: float | None, row: int, beside: int, what: str
+) -> Plan:
     """The plan for a stack.
 
     Parameters
@@ -106,7 +110,9 @@ def plan_for(rows: int, height: int, radius: float | None, row: int, beside: int
         Of growing; None where bands have nothing to do with each other, planes neither.
     row, beside : int
         Bytes of a row of a band, and of one beside it.
+    what : str
+        What they are, for errors.
     """
     if radius is None:
-        return Plan(rows, 1, 0, row, beside)
-    return Plan(height, rows // height, min(math.floor(radius), height - 1), row, beside)
+        return Plan(rows, 1, 0, row, beside, what)
+    return Plan(height, rows // height, min(math.floor(radius), height - 1), row, beside, what)

@@ -20,6 +20,8 @@ from gpustack.maps.samples import normalised
 from gpustack.plan import Band
 from gpustack.recipe import Recipe
 
+WHAT = "the noise of rows"
+
 #: Threads that add up squares, each those of one frame, on the host.
 THREADS = 2
 
@@ -80,7 +82,7 @@ def _plan(source: Stack) -> Plan:
     """A byte a sample for its reason, one for what is made of it; and each thread reads a row."""
     read = max(source.row_bytes) + source.fresh_bytes
     row = source.width * (2 * source.n + PIXEL_BYTES) + THREADS * read
-    return plan_for(source.rows, source.height, None, row, 0)
+    return plan_for(source.rows, source.height, None, row, 0, WHAT)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -113,7 +115,7 @@ class _RowNoise:
         try:
             return self._sums(band, self.memory - held)
         except MemoryLimitError as err:
-            told = f" (of {self.memory:,} bytes, {held:,} are to measure the noise of a row)"
+            told = f" (of {self.memory:,} bytes, {WHAT} takes {held:,})"
             raise err.beside(plan.least_beside(err.enough), told) from err
 
     def _sums(self, band: Band, memory: int) -> Sequence[NDArray[np.float64]]:

@@ -119,8 +119,8 @@ class Taking:
         for frame, sigma in zip(self.frames, sigmas, strict=True):
             check(
                 sigma is None or not math.isnan(sigma),
-                "weights: expected five samples of a row beside each other, of which a noise is "
-                f"measured, got none in {measure.region or 'all'} of {frame.name}",
+                "weights: expected a row with five samples side by side, to measure its noise, got "
+                f"none in {measure.region or 'all'} of {frame.name}",
             )
             check(
                 sigma is None or sigma > 0,

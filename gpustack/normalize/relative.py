@@ -54,8 +54,8 @@ def ratios(values: Measured, level: float | None, name: str, frames: Sequence[Fr
     for frame, value in zip(frames, values, strict=True):
         check(
             value is None or level is None or _same_sign(value, level),
-            f"scale: expected a number of the sign of that of {name}, {level or 0:g}, got "
-            f"{value or 0:g} in {frame.name}",
+            f"scale: expected levels other than 0 and of one sign, got {level or 0:g} in {name} "
+            f"and {value or 0:g} in {frame.name}",
         )
     return tuple(1.0 if value is None or level is None else level / value for value in values)
 

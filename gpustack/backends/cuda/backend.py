@@ -48,8 +48,10 @@ class CudaBackend:
             if other not in able:
                 _log.info("backend cuda: %s is too old and left out", other)
         self._devices = [one.id for one in able]
-        given = os.environ.get(LIMIT_VARIABLE) if device_memory is None else device_memory
-        self._limit = parse_memory(given) if given else None
+        given, name = device_memory, "device_memory"
+        if given is None:
+            given, name = os.environ.get(LIMIT_VARIABLE), LIMIT_VARIABLE
+        self._limit = parse_memory(given, name) if given else None
 
     def stream(
         self,

@@ -142,7 +142,7 @@ def _(clip: ESDClip, record: Any, n: int) -> None:
 @fill.register
 def _(clip: SigmaClip, record: Any, n: int) -> None:
     _fill_bounds(clip, record, abi.SPREAD[clip.spread], clip.center)
-    record["about"], record["ddof"] = abi.ABOUT[clip.about], clip.ddof
+    record["about"], record["ddof"] = abi.ABOUT[clip.about], _held(clip.ddof)
 
 
 @fill.register

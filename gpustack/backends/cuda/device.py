@@ -48,8 +48,9 @@ def cupy() -> Any:
         if err.name != "cupy":
             raise BackendError(f"CuPy is installed, but lacks {err.name}: {_INSTALL}") from err
         raise BackendError(f"CuPy is not installed: {_INSTALL}") from err
-    except ImportError as err:
-        raise BackendError(f"CuPy is installed, but cannot be imported: {err}") from err
+    except Exception as err:  # one made for another numpy or CUDA raises errors of any kind
+        problem = f"{type(err).__name__}: {err}"
+        raise BackendError(f"CuPy is installed, but cannot be imported: {problem}") from err
 
 
 def is_array(value: Any) -> bool:

@@ -65,6 +65,12 @@ class Job:
         return self.real
 
     @property
+    def kinds(self) -> dict[str, np.dtype[Any]]:
+        """The dtypes in which a kernel reads the arrays of `Samples`."""
+        real = np.dtype(np.float64)
+        return {"data": self.stored, "mask": np.dtype(bool), "weight": real, "variance": real}
+
+    @property
     def tallies(self) -> bool:
         """Whether something is counted for each frame."""
         return any(getattr(self.wanted, name) is not None for name in _TALLIES)
@@ -115,10 +121,9 @@ class Job:
 
     def _is_flat(self, records: NDArray[Any], width: int) -> bool:
         """Whether no frame has a gap between its rows."""
-        sizes = {"data": self.stored.itemsize, "mask": 1, "weight": 8, "variance": 8}
         gaps = [
-            (records[name] != 0) & (records[f"{name}_stride"] != width * size)
-            for name, size in sizes.items()
+            (records[name] != 0) & (records[f"{name}_stride"] != width * dtype.itemsize)
+            for name, dtype in self.kinds.items()
         ]
         return not np.any(gaps)
 
@@ -152,11 +157,6 @@ class Job:
     def clip_table(self, address: int, row: int) -> NDArray[np.uint8]:
         """The clips as a kernel reads them at this address, for a band that begins at `row`."""
         return clips.table(self.recipe, self.n, address, row)
-
-    @property
-    def raw_ranges(self) -> int:
-        """How many leading range clips are applied to values as they are, before all others."""
-        return len(self.recipe.raw_ranges)
 
 
 def can_be(value: int, dtype: np.dtype[Any]) -> bool:
@@ -215,7 +215,7 @@ class Kernels:
             np.int32(job.n),
             np.uint64(clip_table),
             np.int32(len(job.recipe.clips)),
-            np.int32(job.raw_ranges),
+            np.int32(len(job.recipe.raw_ranges)),
             np.int64(rows * width),
             np.int64(width),
             out,

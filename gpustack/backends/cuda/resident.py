@@ -45,7 +45,7 @@ def run_resident(
         arrays: only these come to the host, and only where they are wanted.
     limit : int or None
         In bytes, of what is copied on the device because it is not laid out as kernels
-        need it.
+        need it, and of the reasons of all samples where a clip needs them.
 
     Raises
     ------
@@ -101,21 +101,24 @@ def _one_device(band: Sequence[Samples], out: Outputs) -> int:
 
 
 def _rows(band: Sequence[Samples], job: Job, limit: int) -> int:
-    """The rows whose copies fit in `limit` bytes."""
+    """The rows whose copies, and reasons where the kernel needs them, fit in `limit` bytes."""
     width = max(band[0].data.shape[1], 1)
-    kinds = _kinds(job.stored)
     row = sum(
         width * dtype.itemsize
         for samples in band
-        for name, dtype in kinds.items()
+        for name, dtype in job.kinds.items()
         if not _lies_well(getattr(samples, name), dtype)
     )
+    rows, reasons = int(band[0].data.shape[0]), width * job.n
+    wanted = job.wanted.reasons is not None
+    if (job.recipe.clips_by_frame and not wanted) or (wanted and rows * row > limit):
+        row += reasons
     if row > limit:
         raise MemoryLimitError(
             f"device memory: expected room for copies of one row of all frames, {row:,} bytes, "
             f"got {limit:,} bytes"
         )
-    return limit // row if row else int(band[0].data.shape[0])
+    return limit // row if row else rows
 
 
 def _rows_of(band: Sequence[Samples], start: int, stop: int) -> list[Samples]:
@@ -171,7 +174,7 @@ class Call:
     def __init__(self, band: Sequence[Samples], job: Job, out: Outputs, kernels: Kernels) -> None:
         cuda = device.cupy().cuda
         self._n = job.n
-        self._band = band = [_laid_out(samples, job.stored) for samples in band]
+        self._band = band = [_laid_out(samples, job) for samples in band]
         shape = band[0].data.shape
         self._pixels = shape[0] * shape[1]
         records = _records(band, job)
@@ -215,11 +218,6 @@ def _records(band: Sequence[Samples], job: Job) -> Any:
     return records
 
 
-def _kinds(stored: np.dtype[Any]) -> dict[str, np.dtype[Any]]:
-    """The dtypes in which a kernel reads the arrays of `Samples`."""
-    return {"data": stored, "mask": np.dtype(bool), "weight": np.dtype(np.float64)}
-
-
 def _lies_well(array: Any, dtype: np.dtype[Any]) -> bool:
     """Whether a kernel can read an array, if any, as it is.
 
@@ -246,10 +244,10 @@ def _copied(array: Any, dtype: np.dtype[Any]) -> Any:
     return array if _lies_well(array, dtype) else array.astype(dtype, order="C")
 
 
-def _laid_out(samples: Samples, stored: np.dtype[Any]) -> Samples:
+def _laid_out(samples: Samples, job: Job) -> Samples:
     """Samples as a kernel can read them; copies on the device where they are not."""
     copies = {}
-    for name, dtype in _kinds(stored).items():
+    for name, dtype in job.kinds.items():
         array = getattr(samples, name)
         if not _lies_well(array, dtype):
             copies[name] = _copied(array, dtype)

@@ -1,6 +1,6 @@
 """A slot: the buffers of one band, on the host and on the device, and how far it has come."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -173,20 +173,15 @@ class Slot:
         intake = self._layout.intake
         records = job.records(band)
         base, width = int(self._intake.ptr), intake.source.width
-        for name, step in _steps(job):
+        for name, dtype in job.kinds.items():
             used = [name == "data" or getattr(samples, name) is not None for samples in band]
             records[name] = np.where(used, getattr(intake, name) + base, 0)
-            records[f"{name}_stride"] = width * step
+            records[f"{name}_stride"] = width * dtype.itemsize
         assert self.band is not None
         clips = job.clip_table(base + intake.clip_table, self.band.start)
         for offset, table in ((0, records.view(np.uint8)), (intake.clip_table, clips)):
             self._host[offset : offset + table.nbytes] = table
         return records
-
-
-def _steps(job: Job) -> Iterable[tuple[str, int]]:
-    """The arrays of `Samples`, and bytes from sample to sample of each on the device."""
-    return ("data", job.stored.itemsize), ("mask", 1), ("weight", 8), ("variance", 8)
 
 
 def pinned_bytes(size: int) -> int:

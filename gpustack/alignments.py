@@ -9,7 +9,7 @@ import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Literal, get_args
+from typing import Any, ClassVar, Literal, Self, get_args
 
 from gpustack.checks import check, real, switch, tidy, whole, word
 from gpustack.texts import read, written
@@ -33,6 +33,17 @@ class BaseAlignment:
     __slots__ = ()
     #: In texts.
     name: ClassVar[str]
+    #: What a file holds that it reads.
+    reads: ClassVar[str] = ""
+
+    @property
+    def file(self) -> str | None:
+        """The file that it reads, FILE or FILE[HDU]; None where there is none."""
+        return None
+
+    def from_file(self, file: str) -> Self:
+        """The same by another file."""
+        raise NotImplementedError
 
     def __str__(self) -> str:
         return written(self)
@@ -82,6 +93,7 @@ class Reproject(BaseAlignment):
     flux: Flux = "ratio"
     skip: bool = False
     name: ClassVar[str] = "wcs"
+    reads: ClassVar[str] = "target"
 
     def __post_init__(self) -> None:
         tidy(
@@ -111,6 +123,17 @@ class Reproject(BaseAlignment):
         if isinstance(self.target, str | os.PathLike):
             return written(self)
         return written(replace(self, target="given"))
+
+    @property
+    def file(self) -> str | None:
+        """That of the target, where it is one."""
+        if not isinstance(self.target, str | os.PathLike) or self.target in ("first", "optimal"):
+            return None
+        return os.fsdecode(self.target)
+
+    def from_file(self, file: str) -> Self:
+        """With another target."""
+        return replace(self, target=file)
 
     def target_is(self, target: str) -> bool:
         """Whether the target is given as that word."""
@@ -152,6 +175,7 @@ class Offsets(BaseAlignment):
     extent: str = "union"
     skip: bool = False
     name: ClassVar[str] = "offsets"
+    reads: ClassVar[str] = "offsets"
 
     def __post_init__(self) -> None:
         tidy(
@@ -166,6 +190,16 @@ class Offsets(BaseAlignment):
             return written(self)
         pairs = ",".join(f"({y!r},{x!r})" for y, x in self.source)
         return written(replace(self, source="wcs")).replace("source=wcs", f"source=[{pairs}]")
+
+    @property
+    def file(self) -> str | None:
+        """That which the offsets are in."""
+        named = isinstance(self.source, str) and self.source.startswith("@")
+        return self.source[1:] if named else None
+
+    def from_file(self, file: str) -> Self:
+        """With offsets of another file."""
+        return replace(self, source=f"@{file}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,13 +1,11 @@
 """Which files a text stands for, which HDU of one, and that no output is one that is read."""
 
 import glob
-import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from gpustack.alignments import Offsets, Reproject
 from gpustack.errors import FrameError
 from gpustack.lists import names_of
 from gpustack.measures import FromFile
@@ -102,11 +100,8 @@ def named_beside(align: Any, numbers: Mapping[str, Any]) -> Iterator[tuple[str, 
     numbers : mapping of str to measure, its text, or others
         What stands for scale, zero and weights.
     """
-    if isinstance(align, Reproject) and isinstance(align.target, (str, os.PathLike)):
-        yield split_hdu(os.fsdecode(align.target))[0], "the target of --align"
-    source = align.source if isinstance(align, Offsets) else None
-    if isinstance(source, str) and source.startswith("@"):
-        yield source[1:], "the offsets of --align"
+    if align is not None and align.file is not None:
+        yield split_hdu(align.file)[0], f"the {align.reads} of --align"
     for role, value in numbers.items():
         if isinstance(value, FromFile):
             yield value.path, f"the numbers of --{role}"

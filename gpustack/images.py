@@ -10,9 +10,7 @@ from gpustack.checks import check, tidy
 from gpustack.errors import InputError
 from gpustack.files import files_of, is_glob, split_hdu
 from gpustack.lists import is_list, names_of
-from gpustack.paths import at_home
-
-PathLike = str | os.PathLike[str]
+from gpustack.paths import PathLike, at_home
 
 #: What may lie in a file of its own.
 PLANES = ("mask", "weight", "variance")

@@ -2,8 +2,10 @@
 
 import os
 
+PathLike = str | os.PathLike[str]
 
-def at_home(name: str | os.PathLike[str]) -> str:
+
+def at_home(name: PathLike) -> str:
     """A name with ~ and ~USER turned into the home of a user; as it is, where there is none."""
     return os.path.expanduser(os.fsdecode(name))  # noqa: PTH111
 

@@ -259,10 +259,6 @@ class Recipe:
         ]
         return replace(self, clips=tuple(clips))
 
-    def then(self, clip: Clip) -> Self:
-        """A copy of the recipe with one more clip at the end."""
-        return replace(self, clips=(*self.clips, clip))
-
     def rejecting(self, clips: tuple[Clip, ...]) -> Self:
         """The recipe that rejects with these clips, and combines as what costs least."""
         return replace(

@@ -21,10 +21,11 @@ from gpustack.look import Look
 from gpustack.maps import RejectionCube
 from gpustack.maps.extensions import check_maps, extensions
 from gpustack.markup import escape, table
+from gpustack.paths import PathLike
 from gpustack.provenance import output_record
 from gpustack.recipe import MAPS, Recipe
 from gpustack.texts import size_words, unit_words
-from gpustack.writing import PathLike, write_whole
+from gpustack.writing import write_whole
 
 if TYPE_CHECKING:  # slow to load, and who only writes a file needs neither
     from astropy.nddata import CCDData

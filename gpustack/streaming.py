@@ -27,14 +27,13 @@ from gpustack.filesink import FileSink
 from gpustack.frames import FitsFrame, Frame
 from gpustack.frames.onfile import Stamp, as_hdus, reading
 from gpustack.maps.extensions import check_maps, extensions
-from gpustack.paths import at_home
+from gpustack.paths import PathLike, at_home
 from gpustack.recipe import MAPS
 from gpustack.result import StackResult
 from gpustack.temporary import remove_abandoned, temporary_file
 from gpustack.writing import (
     ENDINGS,
     VERIFY,
-    PathLike,
     check_ending,
     check_target,
     errors_of,

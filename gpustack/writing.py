@@ -12,10 +12,8 @@ from typing import Any, BinaryIO
 from astropy.io import fits
 
 from gpustack.errors import OutputError, WriteError
-from gpustack.paths import at_home
+from gpustack.paths import PathLike, at_home
 from gpustack.temporary import remove_abandoned, temporary_file
-
-PathLike = str | os.PathLike[str]
 
 ENDINGS = (".fits", ".fit", ".fts", ".fits.gz", ".fit.gz", ".fts.gz")
 

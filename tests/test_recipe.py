@@ -314,14 +314,6 @@ def test_values_are_frozen_and_have_slots(value):
     assert not hasattr(value, "__dict__")
 
 
-def test_then_adds_a_clip_and_leaves_the_recipe_as_it_was():
-    recipe = Recipe([RangeClip(0, 1)], "sum", weights=[1, 2])
-    longer = recipe.then(SigmaClip())
-    assert longer.clips == (RangeClip(0, 1), SigmaClip())
-    assert recipe.clips == (RangeClip(0, 1),)
-    assert (longer.combine, longer.weights) == ("sum", (1, 2))
-
-
 @pytest.mark.parametrize(
     ("clips", "leading"),
     [

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from gpustack.align.seen import Image, Samples, seen
+from gpustack.align.seen import View, Whole, seen
 from gpustack.align.similarity import Similarity
 from gpustack.errors import FrameError
 
@@ -62,19 +62,19 @@ class Shift:
     """
 
     name: str
-    image: InitVar[Samples]
+    image: InitVar[Whole]
     upsample: int
-    _view: Image = field(init=False, repr=False)
+    _view: View = field(init=False, repr=False)
 
     #: What a frame without a shift has in the columns that tell how sure it is.
     unknown: ClassVar[dict[str, Any]] = {"correlation": np.nan, "peak_ratio": np.nan}
     #: What the reference has.
     itself: ClassVar[dict[str, Any]] = {"correlation": 1.0, "peak_ratio": np.nan}
 
-    def __post_init__(self, image: Samples) -> None:
+    def __post_init__(self, image: Whole) -> None:
         object.__setattr__(self, "_view", _view(self.name, image))
 
-    def measure(self, name: str, image: Samples) -> tuple[Similarity, dict[str, Any]]:
+    def measure(self, name: str, image: Whole) -> tuple[Similarity, dict[str, Any]]:
         """Where a frame lies, and how sure that is; `image` is overwritten.
 
         Raises
@@ -99,7 +99,7 @@ class Shift:
         shift = self._refine(name, offset, *pair)
         return shift, {"correlation": _correlation(*pair), "peak_ratio": ratio}
 
-    def _refine(self, name: str, offset: tuple[int, int], one: Image, two: Image) -> Similarity:
+    def _refine(self, name: str, offset: tuple[int, int], one: View, two: View) -> Similarity:
         """The shift of which `offset` is what is whole, from the overlap."""
         from skimage.registration import phase_cross_correlation
 
@@ -122,7 +122,7 @@ class Shift:
         return Similarity(shift=complex(x, y))
 
 
-def _view(name: str, image: Samples) -> Image:
+def _view(name: str, image: Whole) -> View:
     """What stands out of the noise on a frame, in units of it.
 
     Raises
@@ -138,16 +138,16 @@ def _view(name: str, image: Samples) -> Image:
     return view
 
 
-def _bright(view: Image, floor: float, knee: float) -> Image:
+def _bright(view: View, floor: float, knee: float) -> View:
     """What stands out above a floor; far above it, by its logarithm."""
-    bright: Image = view - np.float32(floor)
+    bright: View = view - np.float32(floor)
     np.maximum(bright, 0, out=bright)
     bright /= np.float32(knee)
     np.arcsinh(bright, out=bright)
     return bright
 
 
-def _search(one: Image, two: Image) -> tuple[tuple[int, int], float]:
+def _search(one: View, two: View) -> tuple[tuple[int, int], float]:
     """The whole pixels (y, x) at which two images agree best, and how much better than elsewhere.
 
     They need not be of the same shape. The correlation is that of images repeated without end; of
@@ -179,7 +179,7 @@ def _ratio(sums: NDArray[np.floating[Any]], peak: Any) -> float:
     return top / max(float(sums.max()), np.finfo(float).tiny)
 
 
-def _share(one: Image, two: Image, offset: Any) -> float:
+def _share(one: View, two: View, offset: Any) -> float:
     here, there = _overlap(one.shape, two.shape, offset)
     return float(np.vdot(one[here], two[there]))
 
@@ -197,13 +197,13 @@ def _overlap(one: Any, two: Any, offset: Any) -> Parts:
     return here, there  # type: ignore[return-value]
 
 
-def _correlation(one: Image, two: Image) -> float:
+def _correlation(one: View, two: View) -> float:
     """Of what stands out; 1 where it is the same."""
     norm = float(np.vdot(one, one)) * float(np.vdot(two, two))
     return float(np.vdot(one, two)) / norm**0.5 if norm > 0 else 0.0
 
 
-def _fade(shape: Any) -> Image:
+def _fade(shape: Any) -> View:
     y, x = map(_tukey, shape)
     return np.outer(y, x).astype(np.float32)
 

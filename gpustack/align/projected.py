@@ -193,7 +193,7 @@ class ProjectedFrame(GridFrame):
     def _variance(self, group: Group) -> Iterator[Any]:
         """The variances of blocks."""
         parts = [part for _, part in group]
-        read = self._parts(self.inner.read_variance, parts, np.dtype(np.float64))
+        read = read_parts(self.inner.read_variance, self.inner.shape, parts, np.dtype(np.float64))
         unknown = read_sections(self.inner, parts)
         for (block, part), values, (_, invalid) in zip(group, read, unknown, strict=True):
             # Of invalid samples nobody knows what the variance is.
@@ -207,7 +207,7 @@ class ProjectedFrame(GridFrame):
         """The bits of blocks."""
         dtype = self.inner.read_flags(0, 1).dtype
         parts = [part for _, part in group]
-        read = self._parts(self.inner.read_flags, parts, dtype)
+        read = read_parts(self.inner.read_flags, self.inner.shape, parts, dtype)
         for (block, part), bits in zip(group, read, strict=True):
             with np.errstate(invalid="ignore"):
                 # Of two as near the one that interpolation takes: no pixel twice, and none of them
@@ -220,9 +220,6 @@ class ProjectedFrame(GridFrame):
             y, x = (place[inside].astype(np.intp) for place in at)
             found[inside] = bits[y - part[0].start, x - part[1].start]
             yield found
-
-    def _parts(self, read: Any, parts: list[Block], dtype: np.dtype[Any]) -> list[NDArray[Any]]:
-        return read_parts(read, self.inner.shape, parts, dtype)
 
     def _resampled(
         self, values: NDArray[Any], invalid: NDArray[np.bool_], part: Block, block: Block

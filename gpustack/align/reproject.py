@@ -90,9 +90,8 @@ def _fault(frame: Frame) -> str:
     """Why a frame cannot be aligned; empty where it can."""
     try:
         found = frame.coordinates
-        check_celestial(
-            "wcs", found.wcs if fits_wcs(found.wcs) is None else fits_wcs(found.wcs), found.fault
-        )
+        plain = fits_wcs(found.wcs)
+        check_celestial("wcs", found.wcs if plain is None else plain, found.fault)
     except InputError as err:
         return f"align: {err}"
     return ""

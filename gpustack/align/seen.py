@@ -14,12 +14,12 @@ BOX = 64
 #: it lifts them above what camera and readout do from pixel to pixel, which does not move along.
 SMOOTH = 2.0
 
-Image = NDArray[np.float32]
+View = NDArray[np.float32]
 #: As `Frame.whole` gives them.
-Samples = np.ma.MaskedArray[Any, Any]
+Whole = np.ma.MaskedArray[Any, Any]
 
 
-def seen(name: str, image: Samples) -> Image:
+def seen(name: str, image: Whole) -> View:
     """How far pixels stand out of the sky around them, in units of its noise.
 
     Invalid samples do not stand out, and do not count in the noise. Each pixel is the median of the
@@ -45,7 +45,7 @@ def seen(name: str, image: Samples) -> Image:
     from scipy.ndimage import gaussian_filter
 
     valid = ~np.ma.getmaskarray(image)
-    above: Image = gaussian_filter(_median9(_above_sky(name, image)), SMOOTH)
+    above: View = gaussian_filter(_median9(_above_sky(name, image)), SMOOTH)
     noise = MAD_TO_STD * float(np.median(np.abs(above[valid])))
     if not noise > 0:
         raise FrameError(name, "align: expected an image with noise, got samples all alike")
@@ -53,7 +53,7 @@ def seen(name: str, image: Samples) -> Image:
     return above
 
 
-def _above_sky(name: str, image: Samples) -> Image:
+def _above_sky(name: str, image: Whole) -> View:
     """The samples less the sky, which is measured in boxes; 0 where invalid."""
     import sep
 
@@ -70,7 +70,7 @@ def _above_sky(name: str, image: Samples) -> Image:
     return above
 
 
-def _median9(image: Image) -> Image:
+def _median9(image: View) -> View:
     """The median of the 3 x 3 pixels around each, where the edge is repeated.
 
     Of the columns of three, sorted: the middle one of the largest low, middle middle and smallest
@@ -88,12 +88,12 @@ def _median9(image: Image) -> Image:
     )
 
 
-def _middle(one: Image, two: Image, three: Image) -> Image:
+def _middle(one: View, two: View, three: View) -> View:
     """The middle one of three."""
     return np.maximum(np.minimum(one, two), np.minimum(np.maximum(one, two), three))
 
 
-def _across(least_or_most: Any, image: Image) -> Image:
+def _across(least_or_most: Any, image: View) -> View:
     """That of three neighbours in a row."""
-    ends: Image = least_or_most(image[:, :-2], image[:, 2:])
+    ends: View = least_or_most(image[:, :-2], image[:, 2:])
     return least_or_most(ends, image[:, 1:-1], out=ends)  # type: ignore[no-any-return]

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from gpustack.align.seen import Samples, seen
+from gpustack.align.seen import Whole, seen
 from gpustack.align.similarity import Similarity
 from gpustack.errors import FrameError
 
@@ -65,14 +65,14 @@ class Stars:
     """
 
     name: str
-    image: InitVar[Samples]
+    image: InitVar[Whole]
     _size: int = field(init=False, repr=False)
     _stars: Places = field(init=False, repr=False)
 
     #: What a frame that is not aligned has in the columns that tell how sure it is.
     unknown: ClassVar[dict[str, Any]] = {"stars": 0, "rms": np.nan}
 
-    def __post_init__(self, image: Samples) -> None:
+    def __post_init__(self, image: Whole) -> None:
         object.__setattr__(self, "_size", image.size)
         object.__setattr__(self, "_stars", find_stars(self.name, image))
 
@@ -81,7 +81,7 @@ class Stars:
         """What the reference has."""
         return {"stars": len(self._stars), "rms": 0.0}
 
-    def measure(self, name: str, image: Samples) -> tuple[Similarity, dict[str, Any]]:
+    def measure(self, name: str, image: Whole) -> tuple[Similarity, dict[str, Any]]:
         """Where a frame lies, and how sure that is; `image` is overwritten.
 
         Raises
@@ -112,7 +112,7 @@ class Stars:
         return float(poisson.sf(found - TRIANGLE - 1, expected))
 
 
-def find_stars(name: str, image: Samples) -> Places:
+def find_stars(name: str, image: Whole) -> Places:
     """The places of stars, x + iy counted from 0, the brightest first.
 
     Raises

@@ -71,7 +71,7 @@ def _(clip: SigmaMedianClip, columns: Columns, first: bool, frames: int) -> Boun
 
 @bounds.register
 def _(clip: NoiseClip, columns: Columns, first: bool, frames: int) -> Bounds:
-    center = center_of(clip, columns, first=True)
+    center = center_of(clip, columns, first)
     return around(clip, center, ccd_noise(clip, center))
 
 
@@ -119,10 +119,11 @@ def _(clip: PercentileRankClip, columns: Columns, first: bool, frames: int) -> B
 def center_of(
     clip: SigmaClip | NoiseClip | VarianceClip | AvgSigmaClip, columns: Columns, first: bool
 ) -> Floats:
-    """What distances are measured from, in float64."""
+    """What distances are measured from, in float64; a `NoiseClip` trims in every pass."""
     if clip.center == "median":
         return _median(columns)
-    return mean(columns.inner() if clip.center == "trimmed_mean" and first else columns)
+    trims = clip.center == "trimmed_mean" and (first or isinstance(clip, NoiseClip))
+    return mean(columns.inner() if trims else columns)
 
 
 def _median(columns: Columns) -> Floats:

@@ -95,7 +95,8 @@ def _one_pass(
     clip: FrameClip, columns: ByFrame, least: Ranks, first: bool
 ) -> tuple[Flags, Flags, Flags]:
     """What a pass rejects, low and high, and in which columns some of it came back."""
-    values, center, unit = measured(clip, columns, first)
+    center, unit = measured(clip, columns, first)
+    values = columns.values.astype(np.float64)
     bounds = around(clip, center, unit)
     low = columns.inside & (values < bounds.lower)
     high = columns.inside & (values > bounds.upper)
@@ -103,16 +104,13 @@ def _one_pass(
 
 
 @singledispatch
-def measured(clip: Any, columns: ByFrame, first: bool) -> tuple[Floats, Floats, Floats]:
-    """The samples, what their distances are measured from and in, in float64.
-
-    Shapes (n, m), (m,) and (n, m).
-    """
+def measured(clip: Any, columns: ByFrame, first: bool) -> tuple[Floats, Floats]:
+    """What distances of samples are measured from, shape (m,), and in, (n, m); in float64."""
     raise TypeError(f"no units by frame for {clip!r}")
 
 
 @measured.register
-def _(clip: SigmaClip, columns: ByFrame, first: bool) -> tuple[Floats, Floats, Floats]:
+def _(clip: SigmaClip, columns: ByFrame, first: bool) -> tuple[Floats, Floats]:
     ordered = columns.ordered()
     center = center_of(clip, ordered, first)
     unit = poisson_noise(center, columns.scale, columns.zero)
@@ -121,27 +119,27 @@ def _(clip: SigmaClip, columns: ByFrame, first: bool) -> tuple[Floats, Floats, F
     np.multiply(terms, terms, out=terms)
     degrees = np.asarray(columns.count - clip.ddof, np.float64)
     spread = np.sqrt(exact_sums(terms) / np.where(degrees > 0, degrees, np.nan))
-    return columns.values.astype(np.float64), center, spread * unit
+    return center, spread * unit
 
 
 @measured.register
-def _(clip: NoiseClip, columns: ByFrame, first: bool) -> tuple[Floats, Floats, Floats]:
-    center = center_of(clip, columns.ordered(), first=True)
+def _(clip: NoiseClip, columns: ByFrame, first: bool) -> tuple[Floats, Floats]:
+    center = center_of(clip, columns.ordered(), first)
     unit = normalised_noise(clip, center, columns.scale, columns.zero)
-    return columns.values.astype(np.float64), center, unit
+    return center, unit
 
 
 @measured.register
-def _(clip: VarianceClip, columns: ByFrame, first: bool) -> tuple[Floats, Floats, Floats]:
+def _(clip: VarianceClip, columns: ByFrame, first: bool) -> tuple[Floats, Floats]:
     assert columns.variance is not None
     center = center_of(clip, columns.ordered(), first)
     unit = np.sqrt(columns.variance) * np.abs(columns.scale)
-    return columns.values.astype(np.float64), center, unit
+    return center, unit
 
 
 @measured.register
-def _(clip: RowSigmaClip, columns: ByFrame, first: bool) -> tuple[Floats, Floats, Floats]:
+def _(clip: RowSigmaClip, columns: ByFrame, first: bool) -> tuple[Floats, Floats]:
     center = center_of(clip, columns.ordered(), first)
     sigma = np.where(columns.count < 3, np.nan, clip.sigmas[columns.row])
     unit = sigma * poisson_noise(center, columns.scale, columns.zero)
-    return columns.values.astype(np.float64), center, unit
+    return center, unit

@@ -92,9 +92,10 @@ class Uniform:
             row.take(index, out=out, mode="clip")
         return values
 
-    def at(self, rank: int) -> Floats:
+    def at(self, rank: Any) -> Floats:
         """The samples at `rank`; some other sample where there is no such rank."""
-        return self.rows[min(max(rank, 0), len(self.rows) - 1)]
+        row: Floats = self.rows[min(max(rank, 0), len(self.rows) - 1)]
+        return row
 
     def survivors(self, some: slice) -> tuple[Floats, None]:
         """The survivors of some columns, in float64, shape (ranks, columns); none is missing."""

@@ -25,8 +25,8 @@ class Members:
 
     def __init__(self, columns: Columns, recipe: Recipe) -> None:
         some = np.asarray(columns.count > 0)
-        self._lowest = np.where(some, columns.at(columns.lo), np.inf)  # type: ignore[arg-type]
-        self._highest = np.where(some, columns.at(columns.hi - 1), -np.inf)  # type: ignore[arg-type]
+        self._lowest = np.where(some, columns.at(columns.lo), np.inf)
+        self._highest = np.where(some, columns.at(columns.hi - 1), -np.inf)
         self._lo, self._hi = columns.lo, columns.hi
         self._out = columns.out.which if isinstance(columns, Ragged) and columns.out else None
         self._ends: list[tuple[Floats, NDArray[np.intp]]] = []

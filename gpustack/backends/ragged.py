@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -117,7 +117,7 @@ class Ragged:
         """Of the samples of a column."""
         return len(self.values) * self.values.itemsize
 
-    def at(self, rank: Ranks) -> Floats:
+    def at(self, rank: Any) -> Floats:
         """The sample at `rank` of each column; some other where there is no such rank."""
         position = rank * self.pixels
         position += np.arange(self.pixels)

@@ -39,12 +39,12 @@ def quadrature(columns: Columns) -> Floats:
 
 def lowest(columns: Columns) -> Floats:
     """The least survivor."""
-    return columns.at(columns.lo)  # type: ignore[arg-type]
+    return columns.at(columns.lo)
 
 
 def highest(columns: Columns) -> Floats:
     """The greatest survivor."""
-    return columns.at(columns.hi - 1)  # type: ignore[arg-type]
+    return columns.at(columns.hi - 1)
 
 
 _METHODS: dict[str, Callable[[Columns], Floats]] = {

@@ -17,7 +17,7 @@ def pivot(columns: Columns) -> Floats | None:
     """
     if columns.dtype == np.float32:
         return None
-    return columns.at((columns.lo + columns.hi) >> 1)  # type: ignore[arg-type]
+    return columns.at((columns.lo + columns.hi) >> 1)
 
 
 def mean(columns: Columns) -> Floats:
@@ -107,6 +107,6 @@ def quick_mad(columns: Columns) -> Floats:
     overflows the result is that of float64.
     """
     result = mad(columns, columns.dtype)
-    top = columns.at(columns.hi - 1)  # type: ignore[arg-type]
+    top = columns.at(columns.hi - 1)
     overflown = np.isinf(result) & np.isfinite(top)  # not where columns are meaningless
     return np.where(overflown, mad(columns), result) if overflown.any() else result

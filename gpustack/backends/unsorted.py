@@ -5,6 +5,8 @@ So sums do not depend on the order of the frames, which is what sorting is for o
 no more than some of its smallest sample: where there is a sky, and no cosmic ray.
 """
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -113,7 +115,7 @@ class Unsorted(Uniform):
                 np.add.reduce(part, axis=0, dtype=np.float64, out=sums[some])
         self._sums = sums
 
-    def at(self, rank: int) -> Floats:
+    def at(self, rank: Any) -> Floats:
         """The lowest or the highest sample; no other rank is known."""
         ends = {0: self.lowest, len(self.rows) - 1: self.highest}
         return ends[rank]

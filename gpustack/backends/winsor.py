@@ -1,7 +1,5 @@
 """The standard deviation of winsorized survivors; see `gpustack.clips.WinsorizedClip`."""
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -54,7 +52,7 @@ def at_risk(clip: WinsorizedClip, columns: Columns) -> NDArray[np.bool_]:
     """
     tiny = np.finfo(columns.dtype)
     rounding, count = tiny.eps / 2, np.asarray(columns.count)
-    lowest, highest = _at(columns, columns.lo), _at(columns, columns.hi - 1)
+    lowest, highest = columns.at(columns.lo), columns.at(columns.hi - 1)
     center = median(columns).astype(columns.dtype)
     off = np.abs(center) * rounding  # from the median, at most
     needed = np.zeros(columns.pixels, columns.dtype)
@@ -90,10 +88,6 @@ def least_spreads(columns: Columns, center: Floats, reach: Floats) -> tuple[Floa
         spreads.append(np.sqrt(variance) * (1 - 8 * rounding) - off - reach * (4 * rounding))
     plain, pulled = spreads
     return plain, pulled
-
-
-def _at(columns: Columns, rank: Any) -> Floats:
-    return columns.at(rank)
 
 
 def _sums(columns: Columns, center: Floats, reach: Floats) -> list[tuple[Floats, Floats]]:

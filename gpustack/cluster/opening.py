@@ -14,7 +14,7 @@ from typing import Any
 from astropy.io import fits
 
 from gpustack.align import bring_together
-from gpustack.alignments import Alignment, Offsets, Reproject
+from gpustack.alignments import Alignment, Reproject
 from gpustack.cluster.code import code_here
 from gpustack.errors import ClusterError, FrameError, InputError
 from gpustack.files import HduKey
@@ -161,20 +161,15 @@ def everywhere(align: Alignment | None) -> Alignment | None:
     InputError
         Where its target is a WCS: what is pickled of that has 12 digits.
     """
-    if isinstance(align, Offsets) and str(align.source).startswith("@"):
-        text = at_home(str(align.source)[1:])
-        return replace(align, source=f"@{_absolute(text)}")
-    if not isinstance(align, Reproject) or isinstance(align.target, fits.Header):
-        return align
-    if not isinstance(align.target, (str, os.PathLike)):
+    target = align.target if isinstance(align, Reproject) else ""
+    if not isinstance(target, str | os.PathLike | fits.Header):
         raise InputError(
             "align target: expected 'first', 'optimal', a file or a header with client=, as "
-            f"others lose digits on their way, got {type(align.target).__name__}"
+            f"others lose digits on their way, got {type(target).__name__}"
         )
-    name = os.fsdecode(align.target)
-    if name in ("first", "optimal"):
+    if align is None or align.file is None:
         return align
-    return replace(align, target=_absolute(at_home(name)))
+    return align.from_file(_absolute(at_home(align.file)))
 
 
 def stamps_of(frames: Iterable[Frame]) -> Stamps:

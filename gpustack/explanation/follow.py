@@ -122,8 +122,9 @@ def _limits(
             seen, spread = column.off_line(before)
             found = around(clip, np.zeros(1), spread)
         elif column.recipe.by_frame(clip):
-            values, center, unit = measured(clip, column.by_frame(before), first)
-            seen, found = values[:, 0], around(clip, center, unit)
+            columns = column.by_frame(before)
+            seen = columns.values[:, 0].astype(np.float64)
+            found = around(clip, *measured(clip, columns, first))
         else:
             found = bounds(clip, column.sorted(before), first, n)
     parts = (found.center, found.lower, found.upper)

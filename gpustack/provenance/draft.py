@@ -3,7 +3,7 @@
 import os
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -18,9 +18,9 @@ from gpustack.checks import word
 from gpustack.errors import RecipeError
 from gpustack.files import split_hdu, with_hdu
 from gpustack.flags import Flags
-from gpustack.paths import at_home
+from gpustack.paths import PathLike, at_home
 from gpustack.provenance.hashes import hash_array, hash_file, hash_hdus
-from gpustack.provenance.paths import PathLike, stored
+from gpustack.provenance.paths import stored
 from gpustack.provenance.schema import KEY, SCHEMA, plain
 from gpustack.provenance.watch import Watch
 from gpustack.texts import stated
@@ -140,16 +140,10 @@ def alignment_from(record: Mapping[str, Any] | None, files: Mapping[str, str]) -
         alignment = kind(**fields)
     except TypeError as err:
         raise RecipeError(f"align: expected the fields of {kind.name}, got {record!r}") from err
-    if isinstance(alignment, Offsets) and OFFSETS in files:
-        return replace(alignment, source=f"@{files[OFFSETS]}")
-    if isinstance(alignment, Reproject) and TARGET in files:
-        _, key = split_hdu(os.fsdecode(alignment.target))
-        return replace(alignment, target=with_hdu(files[TARGET], key))
-    return alignment
-
-
-#: Files that alignments read.
-OFFSETS, TARGET = "offsets", "target"
+    if alignment.file is None or alignment.reads not in files:
+        return alignment
+    _, key = split_hdu(alignment.file)
+    return alignment.from_file(with_hdu(files[alignment.reads], key))
 
 
 def _alignment(alignment: Alignment) -> dict[str, Any]:
@@ -163,16 +157,11 @@ def _alignment(alignment: Alignment) -> dict[str, Any]:
 
 def _files(alignment: Alignment | None) -> list[dict[str, str]]:
     """Those that are no frames; their hashes are of all that they hold."""
-    found: dict[str, str] = {}
-    if isinstance(alignment, Offsets) and str(alignment.source).startswith("@"):
-        found[OFFSETS] = at_home(alignment.source[1:])
-    if isinstance(alignment, Reproject) and isinstance(alignment.target, str | os.PathLike):
-        name = os.fsdecode(alignment.target)
-        if name not in ("first", "optimal"):
-            found[TARGET] = at_home(split_hdu(name)[0])
+    if alignment is None or alignment.file is None:
+        return []
+    name = at_home(split_hdu(alignment.file)[0])
     return [
-        {"what": what, "given": name, "path": stored(name), "sha256": hash_file(name)}
-        for what, name in found.items()
+        {"what": alignment.reads, "given": name, "path": stored(name), "sha256": hash_file(name)}
     ]
 
 

@@ -17,7 +17,7 @@ from gpustack.backends.cpu import available_cores
 from gpustack.errors import FrameError
 from gpustack.frames import ArrayFrame, FitsFrame, Frame
 from gpustack.frames.hdus import Hdu, quiet, scan
-from gpustack.frames.onfile import reading
+from gpustack.frames.onfile import GZIP_MAGIC, reading
 from gpustack.frames.resident import ResidentFrame, on_host
 from gpustack.frames.views import take_rows
 from gpustack.provenance.paths import stored
@@ -67,7 +67,7 @@ def hash_pieces(name: str, begin: int, *stops: int | None) -> list[str]:
 def _inflated(name: str) -> Iterator[Any]:
     """A file, or what it holds where it is gzip-compressed, to read from."""
     with Path(name).open("rb", buffering=0) as file:
-        packed = file.read(2) == b"\x1f\x8b"
+        packed = file.read(2) == GZIP_MAGIC
         file.seek(0)
         if not packed:
             yield file
@@ -77,7 +77,7 @@ def _inflated(name: str) -> Iterator[Any]:
 
 
 def hash_array(array: Any) -> str:
-    """SHA-256 of an array as FITS would store its values: big-endian, the last axis first."""
+    """SHA-256 of an array as FITS would store its values: big-endian, the last axis fastest."""
     digest = hashlib.sha256()
     array = np.broadcast_to(array, (1,)) if np.ndim(array) == 0 else array
     rows, width = int(np.prod(array.shape[:-1])), array.shape[-1]

@@ -4,9 +4,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from gpustack.paths import at_home
-
-PathLike = str | os.PathLike[str]
+from gpustack.paths import PathLike, at_home
 
 
 def stored(path: PathLike) -> str:

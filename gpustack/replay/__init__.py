@@ -17,7 +17,7 @@ from gpustack.errors import GpustackWarning, InputError, OutputError
 from gpustack.flags import Flags
 from gpustack.frames import Frame, open_frames
 from gpustack.images import PLANES, Image
-from gpustack.paths import at_home
+from gpustack.paths import PathLike, at_home
 from gpustack.provenance import (
     Watch,
     alignment_from,
@@ -30,7 +30,7 @@ from gpustack.provenance import (
 from gpustack.recipe import Recipe
 from gpustack.replay.found import Found, told_of
 from gpustack.streaming import ToFile, room_of
-from gpustack.writing import PathLike, check_target
+from gpustack.writing import check_target
 
 #: Columns of `StackResult.frames` that any run makes; others are those of alignments.
 _COLUMNS = ("scale", "zero", "weight", "valid", "rejected")

@@ -8,10 +8,11 @@ makes panels, `charts` draws, `listing` is the table of frames, `page` the page.
 from gpustack.drawing import draw, require_matplotlib
 from gpustack.errors import InputError
 from gpustack.look import Look
+from gpustack.paths import PathLike
 from gpustack.result import StackResult
 from gpustack.show.page import page
 from gpustack.show.pictures import pictures
-from gpustack.writing import PICTURES, PathLike, write_text
+from gpustack.writing import PICTURES, write_text
 
 __all__ = ["write_page", "write_preview"]
 

@@ -21,7 +21,7 @@ from bench import machine
 from bench.table import sorting_table
 from gpustack.backends import network
 from gpustack.backends.base import working_dtype
-from gpustack.backends.cpu import CpuBackend
+from gpustack.backends.crew import Load
 from gpustack.backends.lines import empty_rows
 
 FRAMES = (4, 8, 12, 16, 24, 32, 40, 48, 64, 80, 96, 128, 192)
@@ -54,7 +54,7 @@ def compare(dtype: str, n: int, repeat: int, pixels: int | None = None) -> dict[
         "network": sort_with(n),
         "median_network": sort_with(n, middle),
     }
-    pixels = pixels or CpuBackend().tile_pixels(n, working_dtype(dtype))
+    pixels = pixels or Load(n, working_dtype(dtype)).full_tile
     samples = np.random.default_rng(n).normal(scale=1000, size=(n, pixels)).astype(dtype)
     buffer = empty_rows(n + 1, pixels, dtype)
     seconds: dict[str, list[float]] = {way: [] for way in ways}

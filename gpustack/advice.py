@@ -75,7 +75,7 @@ def _repeated(names: Sequence[str]) -> Iterator[str]:
     """Frames that are given more than once."""
     for name, times in Counter(names).items():
         if times > 1:
-            yield f"{name}: given {times} times, and counted as often"
+            yield f"{name}: given {times} times, so it counts {times} times"
 
 
 def _counted_twice(frames: Sequence[Frame]) -> Iterator[str]:

@@ -82,7 +82,8 @@ Clips, each with its defaults:
   winsorized:low=3,high=3,maxiters=none
       the same by the standard deviation of winsorized samples
   noise:low=3,high=3,rdnoise=0,gain=1,snoise=0,center=median,maxiters=none
-      the same by the noise of a CCD; low=none rejects only cosmic rays
+      the same by the noise of a CCD, also by keywords (gain=!GAIN); low=none
+      rejects only cosmic rays
   variance:low=3,high=3,center=median,maxiters=none
       the same by the variances that come with the frames (UNCERT, VAR, ERR)
   avgsigma:low=3,high=3,center=median,maxiters=none

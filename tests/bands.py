@@ -1,16 +1,15 @@
 """The backends on samples as they are, beside the engine and its frames."""
 
-from collections import deque
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from gpustack.backends.base import Samples, working_dtype
-from gpustack.backends.cpu import CpuBackend
+from gpustack.backends.cpu import CpuBackend, Spaces, work
+from gpustack.backends.crew import Load
 from gpustack.backends.cuda.backend import CudaBackend
 from gpustack.backends.tile_job import TileJob
-from gpustack.backends.tiles import cut
 from stacks import outputs, rows_of, sky
 from tolerances import assert_same_bits
 
@@ -29,11 +28,9 @@ class Cpu(CpuBackend):
 
     def run(self, band, recipe, out, dtype=None):
         """Run `recipe` on the samples of all frames and fill `out`."""
-        (rows, width), dtype = band[0].data.shape, dtype or widest(band)
-        most = self.tile_pixels(len(band), dtype, recipe.clips_by_frame, bool(recipe.clips))
-        pixels = min(most, rows * width)
-        job = TileJob(band, recipe, out, dtype)
-        self.work(job, deque(cut(rows, width, pixels)), (len(band), pixels, dtype))
+        n, dtype = len(band), np.dtype(dtype or widest(band))
+        most = self.tile_pixels or Load.of(n, dtype, recipe).full_tile
+        work(TileJob(band, recipe, out, dtype), Spaces(n, min(most, band[0].data.size), dtype))
 
 
 class Cuda:

@@ -80,7 +80,7 @@ def test_frames_that_are_left_out_are_told_of_apart_from_those_without_a_valid_s
 def test_of_many_frames_that_are_given_again_the_first_are_named(files):
     paths = [str(path) for path in sorted(files.glob("*.fits"))]
     said = told(lambda: stack([*paths, *paths]))
-    assert said[:5] == [f"{path}: given 2 times, and counted as often" for path in paths[:5]]
+    assert said[:5] == [f"{path}: given 2 times, so it counts 2 times" for path in paths[:5]]
     assert said[5:] == ["4 more frames: given several times"]
     for i in range(1, 9):
         stack(paths[: i + 1]).write(files / f"earlier_{i}.fits")

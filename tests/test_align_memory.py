@@ -92,8 +92,8 @@ def test_nodes_count_in_the_limit():
     frames, align = coarse(8), Reproject(tangent(crpix=(1000, 1000)), shape=(2000, 2000))
     kept = sum(frame.kept_bytes for frame in bring_together(open_frames(frames), align).frames)
     for memory, said in (
-        (kept, f"rows beside the {kept:,} bytes that tell where .* got {kept:,}"),
-        (kept + 999, f"; got 999 bytes beside the {kept:,} bytes that tell where"),
+        (kept, f"rows beside the {kept:,} bytes of pixel maps .* got {kept:,}"),
+        (kept + 999, f"; got 999 bytes beside the {kept:,} bytes of pixel maps"),
     ):
         with pytest.raises(MemoryLimitError, match=said):
             stack(frames, align=align, memory=memory)

@@ -1,8 +1,10 @@
 """Clips that judge each sample keep to the memory that the CPU backend says it takes."""
 
+import numpy as np
 import pytest
 
 from bands import Cpu
+from gpustack.backends.crew import Crew, Load
 from gpustack.clips import LinearFitClip, SigmaClip, VarianceClip
 from gpustack.recipe import Recipe
 from stacks import outputs, plain, sky, with_variances
@@ -23,9 +25,10 @@ def test_tight_clips_keep_to_what_was_promised(name, n):
     # Four tiles: all take the same.
     band = plain(sky(n, (800 // n, 100)).astype("f4"))
     band = with_variances(band) if recipe.needs_variance else band
-    out, backend = outputs(band, recipe), Cpu(threads=1, memory=2_000_000)
+    crew = Crew.within(Load(n, np.dtype("f4"), by_frame=True), 1, 2_000_000)
+    out, backend = outputs(band, recipe), Cpu(tile_pixels=crew.pixels)
     backend.run(band, recipe, out)  # what is kept is there
     with traced() as taken:
         backend.run(band, recipe, out)
     assert out.rejected.min() > 0
-    assert taken.peak <= backend.work_bytes(n, "f4", by_frame=True)
+    assert taken.peak <= crew.nbytes

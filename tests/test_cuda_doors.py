@@ -190,7 +190,7 @@ def test_a_limit_that_is_no_number_is_refused(cuda, cube, monkeypatch):
     with pytest.raises(MemoryLimitError, match="at least one row"):
         stack(cube, backend="cuda", device_memory=100)
     monkeypatch.setenv("GPUSTACK_DEVICE_MEMORY", "few")
-    with pytest.raises(InputError, match=r"memory: .*'few'"):
+    with pytest.raises(InputError, match=r"GPUSTACK_DEVICE_MEMORY: .*'few'"):
         stack(cube, backend="cuda")
 
 

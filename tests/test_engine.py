@@ -256,7 +256,7 @@ REFUSED = {
     "scale of another sign": (
         lambda: stack([np.ones(SHAPE), -np.ones(SHAPE)], scale="mean"),
         RecipeError,
-        "sign of that of frame 0, 1, got -1 in frame 1",
+        "of one sign, got 1 in frame 0 and -1 in frame 1",
     ),
     "unknown statistic": (lambda: stack([ccd()] * 2, zero="mood"), RecipeError, "got 'mood'"),
     "unknown backend": (lambda: stack([ccd()], backend="tpu"), InputError, "auto, cpu, cuda.*tpu"),

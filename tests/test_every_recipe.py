@@ -104,7 +104,7 @@ def test_kernels_on_every_stack(kind, name):
 @pytest.mark.parametrize("name", OWN_TYPE)
 def test_kernels_on_any_number_of_frames(name):
     # So many take long, and only what is a way of its own through a kernel needs all of them.
-    many = MOST if name in ROUTES else share(name, MOST, 2)
+    many = MOST if name in ROUTES else share(name, MOST, 3)
     for n in (*COUNTS, *many):
         if fits(name, n):
             kind = KERNELS["flat" if n % 2 else "staged"]

@@ -153,7 +153,7 @@ def test_it_agrees_with_the_stack_and_with_itself(name, kind):
     wanted, weights = asked(name)
     frames = arrays(kind, wanted)
     result = whole(frames, replace(wanted, outputs=Recipe().outputs), weights)
-    for x, y in PIXELS:
+    for x, y in PIXELS[PAIRS.index((name, kind)) % 2 :: 2]:
         found = explain(frames, x, y, wanted, weights=weights)
         assert_result(found, result, x, y)
         assert_attributed(found)

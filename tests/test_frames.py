@@ -388,7 +388,7 @@ def test_other_images_of_the_same_shape_are_told_of(tmp_path, caplog):
     amplifiers.append(fits.ImageHDU(np.ones((2, 3)), name="MASK"))
     fits.HDUList([fits.PrimaryHDU(), *amplifiers]).writeto(tmp_path / "amps.fits")
     open_frames(tmp_path / "amps.fits", unit="adu")
-    assert "2 images of shape (2, 3); taking HDU 1, hdu= (--hdu) takes another" in caplog.text
+    assert "2 images of shape (2, 3); using HDU 1; hdu= (--hdu) chooses another" in caplog.text
     caplog.clear()
     open_frames(tmp_path / "amps.fits", unit="adu", hdu=2)
     assert not caplog.text

@@ -5,7 +5,9 @@ import pytest
 
 from bands import BandSource, Files
 from gpustack import RangeClip
-from gpustack.backends.cpu import SHARED, SHARED_BY_SUMS, CpuBackend
+from gpustack.backends.cpu import CpuBackend, Spaces
+from gpustack.backends.crew import SHARED, SHARED_BY_SUMS, Load, share_out
+from gpustack.backends.in_turn import run_in_turn
 from gpustack.backends.lines import LINE, empty_rows, lines_bytes, rows_in, spare_bytes
 from gpustack.recipe import Recipe
 from stacks import outputs, plain
@@ -42,42 +44,43 @@ def test_too_little_memory_is_an_error():
 
 @pytest.mark.parametrize(("room", "threads"), [(1 << 30, 4), (20_000_000, 1)])
 def test_fewer_threads_share_a_small_limit(room, threads):
-    asked = 40, np.float32, False, True
-    shared = CpuBackend(threads=4)._sharing(room, *asked)
-    assert shared.threads == threads
-    assert shared.work_bytes(*asked) <= room
+    crew = share_out(Load(40, np.dtype("f4")), 4, room)
+    assert crew.threads == threads
+    assert crew.nbytes <= room
 
 
 @pytest.mark.parametrize("part", [1 / 2, 1 / 4])
 def test_threads_have_tiles_of_a_part_of_the_full_size(part):
-    backend, asked = CpuBackend(threads=4), (40, np.float32, False, False)
-    full = CpuBackend(threads=1).tile_pixels(*asked)
-    rooms = range(1_000_000, 200_000_000, 1_000_000)
-    shared = [backend._sharing(room, *asked, part) for room in rooms]
-    assert {one.threads for one in shared} == {1, 2, 3, 4}
+    load, rooms = Load(40, np.dtype("f4"), clips=False), range(1_000_000, 200_000_000, 1_000_000)
+    crews = [share_out(load, 4, room, part) for room in rooms]
+    assert {crew.threads for crew in crews} == {1, 2, 3, 4}
     parts = {1: 0, 2: part, 3: 1 / 2, 4: 1 / 2}
-    for one in shared:
-        assert one.tile_pixels(*asked) >= parts[one.threads] * full
-    of_two = min(one.tile_pixels(*asked) for one in shared if one.threads == 2)
-    assert of_two < (part + 0.1) * full
+    for crew in crews:
+        assert crew.pixels >= parts[crew.threads] * load.full_tile
+    of_two = min(crew.pixels for crew in crews if crew.threads == 2)
+    assert of_two < (part + 0.1) * load.full_tile
 
 
 def test_a_thread_that_cannot_hold_a_band_leaves_its_room_to_the_others(monkeypatch):
     # One wide row of all frames takes most of the limit.
     band, seen = plain(np.ones((40, 3, 100_000), "f4")), []
-    work = CpuBackend.work
 
-    def seen_work(self, job, tiles, size):
-        seen.append((self.threads, size[1]))
-        work(self, job, tiles, size)
+    def seen_bands(run, source, recipe, out, cut, progress):
+        seen.append(cut.workers)
+        run_in_turn(run, source, recipe, out, cut, progress)
 
-    monkeypatch.setattr(CpuBackend, "work", seen_work)
+    def seen_spaces(n, pixels, dtype):
+        seen.append(pixels)
+        return Spaces(n, pixels, dtype)
+
+    monkeypatch.setattr("gpustack.backends.cpu.run_in_turn", seen_bands)
+    monkeypatch.setattr("gpustack.backends.cpu.Spaces", seen_spaces)
     source = Files(band, np.dtype("f4"))
     asked = Recipe()
     out = outputs(band, asked)
     out.reasons = None
     CpuBackend(threads=2).stream(source, asked, out, 50_000_000)
-    ((threads, pixels),) = set(seen)
+    pixels, threads = seen
     assert threads == 1
     assert pixels > 60_000  # 34,000 where the other has its share
 
@@ -103,9 +106,11 @@ def test_threads_share_less_where_they_only_add_up(monkeypatch, recipe, given, f
     out, parts = outputs(band, recipe), []
     if "reasons" not in given:
         out.reasons = None
-    share = CpuBackend._sharing
-    monkeypatch.setattr(
-        CpuBackend, "_sharing", lambda *args: parts.append(args[-1]) or share(*args)
-    )
+
+    def seen_part(load, threads, room, least, pixels):
+        parts.append(least)
+        return share_out(load, threads, room, least, pixels)
+
+    monkeypatch.setattr("gpustack.backends.cpu.share_out", seen_part)
     CpuBackend(threads=2).stream(BandSource(band, dtype), recipe, out, 1 << 20)
     assert parts == [SHARED_BY_SUMS if found else SHARED]

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from bands import Cpu
+from gpustack.backends.crew import Crew, Load
 from gpustack.recipe import Recipe
 from stacks import outputs, plain, sky
 from traced import traced
@@ -30,14 +31,14 @@ def test_columns_that_lack_samples_keep_to_what_was_promised(name, n, dtype):
     values = sky(n, (40, 100)).astype(dtype)
     values[np.random.default_rng(1).random(values.shape) < 0.2] = np.nan
     band = plain(values)
-    out, backend = outputs(band, recipe), Cpu(threads=1, memory=2_000_000)
+    crew = Crew.within(Load(n, np.dtype(dtype), clips=False), 1, 2_000_000)
+    out, backend = outputs(band, recipe), Cpu(tile_pixels=crew.pixels)
     backend.run(band, recipe, out)  # what is kept is there
     # Now and then something else is kept beside: how to sort some number of samples. So the
     # first of three runs that keeps to it will do.
-    promised = backend.work_bytes(n, dtype, clips=False)
     peaks = []
-    while len(peaks) < 3 and min(peaks, default=promised + 1) > promised:
+    while len(peaks) < 3 and min(peaks, default=crew.nbytes + 1) > crew.nbytes:
         with traced() as taken:
             backend.run(band, recipe, out)
         peaks.append(taken.peak)
-    assert min(peaks) <= promised
+    assert min(peaks) <= crew.nbytes

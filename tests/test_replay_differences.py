@@ -242,7 +242,7 @@ def command(*words):
 def test_help():
     said = command("--help").output
     assert "gpustack combine night/*.fits -o deep.fits --scale median --clip sigma --report" in said
-    assert "Exit codes: 0 the same data, 1 an input or the result is another" in said
+    assert "Exit codes: 0 the same data, 1 an input or the result differs" in said
 
 
 def test_exit_codes_and_what_is_said(night):

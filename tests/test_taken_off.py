@@ -10,6 +10,7 @@ from hypothesis.extra.numpy import arrays
 
 from bands import Cpu
 from gpustack.backends.block import Block
+from gpustack.backends.crew import Crew, Load
 from gpustack.backends.exact import least_size
 from gpustack.backends.ragged import Ragged
 from gpustack.backends.statistics import sums
@@ -112,8 +113,8 @@ def test_many_samples_of_both_signs_keep_to_the_memory_promised(clip, outputs_as
     band = plain(values)
     out = replace(outputs(band, recipe), reasons=None, rejected=None)
     Cpu(threads=1).run(band, recipe, out)  # what is kept is there
+    crew = Crew.within(Load(n, np.dtype("f4")), 1, 60_000_000)
     with traced() as taken:
-        backend = Cpu(threads=1, memory=60_000_000)
-        backend.run(band, recipe, out)
+        Cpu(tile_pixels=crew.pixels).run(band, recipe, out)
     assert (out.count < n).any()
-    assert taken.peak <= backend.work_bytes(n, "f4")
+    assert taken.peak <= crew.nbytes

@@ -166,7 +166,7 @@ def run_out(*_, **__):
 WHERE = {
     "the result": "gpustack.engine.outputs_of",
     "maps": "gpustack.engine.derived",
-    "a buffer of a thread": "gpustack.backends.cpu.Space",
+    "a buffer of a thread": "gpustack.backends.cpu.Spaces.one",
     "a thread at work": "gpustack.backends.tile_job.TileJob.run",
     "a band": "gpustack.backends.cpu.run_in_turn",
 }

@@ -56,7 +56,7 @@ def tell_of_more(name: str, chosen: Hdu, hdus: list[Hdu]) -> None:
     if len(alike) > 1:
         warn_of(
             _log,
-            "%s: %d images of shape %s; taking HDU %s, hdu= (--hdu) takes another",
+            "%s: %d images of shape %s; using HDU %s; hdu= (--hdu) chooses another",
             *(name, len(alike), chosen.shape, chosen.index),
         )
 

@@ -186,8 +186,13 @@ BEYOND = 0.5
 
 @pytest.mark.parametrize(
     ("asked", "times"),
-    [({"outputs": ("sigma",)}, 2), ({"clips": ["avgsigma"]}, 3)],  # the noise takes two
-    ids=["map", "clip"],
+    [
+        ({"outputs": ("sigma",)}, 2),
+        ({"clips": ["sigma", "grow:radius=3"]}, 2),
+        ({"clips": ["sigma", "grow:radius=3"], "outputs": ("sigma",)}, 3),
+        ({"clips": ["avgsigma"]}, 3),  # the noise takes two
+    ],
+    ids=["map", "grow", "grow and map", "row noise"],
 )
 def test_what_needs_bands_again_does_not_inflate_all_before_them(files, monkeypatch, asked, times):
     taken = []

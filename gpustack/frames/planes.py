@@ -28,8 +28,9 @@ from gpustack.frames.tiles import check_streams, check_tiles, has_streams, held_
 #: Bytes that a gzip stream inflates at once, and that it keeps between two reads.
 _INFLATED, _KEPT = 1 << 18, 1 << 15
 
-#: Places that a gzip file is inflated from at a time.
-_STREAMS = 2
+#: Places that a gzip file is inflated at: rows are read for clips that grow, for what is left of
+#: them, and for maps, each band after the other.
+_STREAMS = 3
 
 #: Bytes that a file is asked for at once: some systems refuse 2^31 and more.
 _READ = 1 << 30
@@ -140,8 +141,8 @@ class PlainPlane(Plane):
 class GzipPlane(Plane):
     """An image in a gzip-compressed file; reading on is cheap, going back starts again.
 
-    Some maps and clips read each band twice, so a second stream follows the first where that is
-    past what is asked for.
+    Some maps and clips read each band again, so other streams follow the first where that is past
+    what is asked for.
 
     Only the end of the file tells whether what was inflated is what was compressed, so it is
     read on to there after the last row.
@@ -161,7 +162,7 @@ class GzipPlane(Plane):
                 self._intact = True
 
     def _stream_to(self, place: int) -> gzip.GzipFile:
-        """The nearest stream before a byte, at it; of two that are past it, the one furthest on."""
+        """The nearest stream before a byte, at it; where all are past it, the one furthest on."""
         before = [stream for stream in self._streams if stream.tell() <= place]
         if not before and len(self._streams) < _STREAMS:
             kept = io.BufferedReader(Reopened(self.file, self.hdu.stamp), _KEPT)

@@ -16,6 +16,9 @@ OLDEST := $(addprefix tests/test_,$(addsuffix .py,about align_doors align_flux a
   demo engine explain frames frames_fits frames_tiles header map_extensions measures replay \
   report result wcs_project writing))
 
+# Without bytecode every process that tests start compiles the package anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test test-oldest lint docs fuzz
 .NOTPARALLEL:
 

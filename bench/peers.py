@@ -21,7 +21,7 @@ import numpy as np
 from bench import machine, peers_tables
 from bench.given import Given, Group, made
 from bench.methods import ALGORITHMS, METHODS, Definition, Method, Way
-from bench.process import Taken, measure
+from bench.process import Taken, compile_package, measure
 from bench.programs import OURS, PROGRAMS, Program
 from bench.truth import Agreement, DisagreementError, Truth, compare
 
@@ -83,6 +83,7 @@ class History:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; 1 where a program gives a wrong answer, or none, 2 without room."""
     options = _parse(arguments)
+    compile_package()
     load, (chosen, skipped) = machine.load(), present(options.program)
     groups: list[dict[str, Any]] = []
     full = False

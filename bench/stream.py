@@ -23,6 +23,7 @@ from astropy.io import fits
 from bench import machine
 from bench.data import HITS, NOISE, SEED, SKY
 from bench.memory import STATUS
+from bench.process import compile_package
 from bench.table import seconds_of, stream_table
 
 WAYS = ("gpustack", "read", "compute", "info")
@@ -156,6 +157,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.one:
         print(json.dumps(measure(*options.one, options.scratch, options.memory)))
         return 0
+    compile_package()
     load = machine.load()
     with tempfile.TemporaryDirectory(dir=options.scratch) as folder:
         simulate(Path(folder), options.frames, options.size)

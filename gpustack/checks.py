@@ -100,8 +100,9 @@ def some(name: str, given: Any, words: tuple[str, ...]) -> tuple[str, ...]:
 
 def header_key(name: str, given: Any) -> str:
     """A keyword of a FITS header, in capitals."""
-    fits = isinstance(given, str) and given.isascii() and given.isprintable() and given.strip()
-    check(bool(fits), f"{name}: expected a keyword of a header, got {given!r}")
+    text = given if isinstance(given, str) and given.isascii() and given.isprintable() else ""
+    fits = bool(text.strip()) and not {*",="} & {*text}
+    check(fits, f"{name}: expected a keyword of a header, got {given!r}")
     return str(given).strip().upper()
 
 

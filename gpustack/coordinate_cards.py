@@ -5,6 +5,7 @@ description; those of distortions (SIP, lookup tables); and those that older fil
 """
 
 import re
+from collections.abc import Iterable
 
 _AXES = r"(CTYPE|CUNIT|CRPIX|CRVAL|CDELT|CROTA|CNAME|CRDER|CSYER)\d+"
 _MATRIX = r"(CD|PC|PV|PS)\d+_\d+"
@@ -32,3 +33,15 @@ ANY = re.compile(rf"{PLACES.pattern}|{_SYSTEM}[A-Z]?|{_OLD_SYSTEM}|{_PHYSICAL}")
 
 #: Those that stay beside the cards of a `astropy.wcs.WCS` and contradict them, once it is another.
 BESIDE = re.compile(rf"({_AXES}|{_MATRIX}|{_POLES}|{_SYSTEM})[A-Z]|{_OLD_SYSTEM}|{_PHYSICAL}")
+
+_CD = re.compile(r"CD\d+_\d+|CD\d{6}")
+_NOT_CD = re.compile(r"PC\d+_\d+|PC\d{6}|(CDELT|CROTA)\d+")
+
+
+def other_matrix(header: Iterable[str]) -> re.Pattern[str] | None:
+    """Cards that say otherwise what those of a header say of how its pixels lie; None of none."""
+    keys = tuple(header)
+    for own, other in ((_CD, _NOT_CD), (_NOT_CD, _CD)):
+        if any(map(own.fullmatch, keys)):
+            return other
+    return None

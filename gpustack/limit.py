@@ -23,7 +23,7 @@ def limit_of(memory: float | str | None, source: FrameSource, maps: int, kept: i
     limit = parse_memory(memory)
     if limit <= kept:
         raise MemoryLimitError(
-            f"memory limit: expected room for some rows{_places(kept)}, got {limit:,} bytes"
+            f"memory limit: expected room for some rows{_pixel_maps(kept)}, got {limit:,} bytes"
         )
     return limit - kept
 
@@ -34,10 +34,10 @@ def beside(kept: int, seen: int = 0) -> Iterator[None]:
     try:
         yield
     except MemoryLimitError as err:
-        raise err.beside(kept + seen, _places(kept) if kept else "") from None
+        raise err.beside(kept + seen, _pixel_maps(kept) if kept else "") from None
 
 
-def _places(kept: int) -> str:
+def _pixel_maps(kept: int) -> str:
     return f" beside the {kept:,} bytes of pixel maps of aligned frames"
 
 

@@ -137,7 +137,7 @@ def test_lone_outliers_that_pull_a_line_are_told_of():
 def test_clips_that_keep_all_are_told_of(cube):
     cube[0] += 1e9
     assert stack(cube, SigmaClip(2, 2, spread="mad_std", keep=8)).high.all()
-    with pytest.warns(GpustackWarning, match="rejects nothing, as it keeps .* samples of 9 frames"):
+    with pytest.warns(GpustackWarning, match="rejects nothing, as it keeps 9 samples of 9 frames"):
         assert not stack(cube, SigmaClip(2, 2, spread="mad_std", keep=9)).high.any()
 
 

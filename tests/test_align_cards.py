@@ -9,6 +9,8 @@ from astropy.wcs import WCS
 
 from gpustack import Reproject, stack
 from gpustack.frames import open_frames
+from gpustack.frames.fitsframe import places_in
+from gpustack.frames.planes import open_plane
 from skies import tangent
 
 SHAPE = (40, 50)
@@ -104,6 +106,60 @@ def test_an_image_with_a_place_takes_no_part_of_another(tmp_path, inherit):
         assert frame.coordinates.wcs.sip is None
 
 
+def test_an_alternative_place_alone_keeps_none_from_being_inherited(tmp_path):
+    image = fits.Header({"CTYPE1P": "X", "CTYPE2P": "Y", "CRPIX1P": 3.0, "CRPIX2P": 4.0})
+    write_mef(tmp_path / "m.fits", cards(30.0), image)
+    (frame,) = open_frames([tmp_path / "m.fits"])
+    assert apart(frame.coordinates.wcs, WCS(cards(30.0))) < SAME
+
+
+def test_no_other_matrix_is_inherited_beside_a_cd(tmp_path):
+    """As chips of a mosaic have them: where the telescope looked is said once, for all."""
+    turned, plain = 30.0, cards()
+    image = WCS(cards(turned)).pixel_scale_matrix
+    own = {f"CD{i + 1}_{j + 1}": image[i, j] for i in range(2) for j in range(2)}
+    write_mef(tmp_path / "m.fits", plain, fits.Header(own | {"CRPIX1": 25.0, "CRPIX2": 20.0}))
+    (frame,) = open_frames([tmp_path / "m.fits"])
+    assert not {"PC1_1", "CDELT1"} & {*frame.header}
+    assert apart(frame.coordinates.wcs, WCS(cards(turned))) < SAME
+
+
+def write_beside(path, first, broken=False):
+    """A place in the primary header; then something beside the image, the image, another."""
+    image = fits.ImageHDU(plane(), name="SCI")
+    last = fits.ImageHDU(np.ones((5, 5), "i2"), cards(), name="LAST")
+    if broken:
+        last.header["BLANK"] = 1.5
+    hdus = [fits.PrimaryHDU(header=cards(30.0)), fits.ImageHDU(first, name="PSFIMAGE"), image, last]
+    fits.HDUList(hdus).writeto(path, output_verify="ignore")
+
+
+@pytest.mark.parametrize("broken", [False, True])
+@pytest.mark.parametrize("shape", [(7, 9), (2, 7, 9)])
+def test_the_place_of_a_target_is_that_of_its_image(tmp_path, shape, broken):
+    path = tmp_path / "t.fits"
+    write_beside(path, np.ones(shape, "f4"), broken)
+    grid = stack(twice(path), align=Reproject(target=str(path)), outputs=())
+    assert grid.data.shape == SHAPE
+    assert apart(grid.wcs, WCS(cards(30.0))) < SAME
+
+
+def test_no_more_of_a_target_is_opened_than_is_needed(tmp_path, monkeypatch):
+    path = tmp_path / "t.fits"
+    hdus = [fits.CompImageHDU(plane(), cards()) for _ in range(4)]
+    fits.HDUList([fits.PrimaryHDU(), *hdus]).writeto(path)
+    opened = []
+
+    def spy(file, hdu, packed):
+        opened.append(hdu.index)
+        return open_plane(file, hdu, packed)
+
+    monkeypatch.setattr("gpustack.frames.fitsframe.open_plane", spy)
+    places, _ = places_in(str(path), None)
+    assert next(places)[1] == SHAPE
+    assert opened == [1]
+
+
 OLD = {
     "matrix": {"PC001001": 0.866, "PC001002": 0.5, "PC002001": -0.5, "PC002002": 0.866},
     "system": {"RADECSYS": "FK5", "EPOCH": 2000.0},
@@ -156,13 +212,17 @@ def test_a_frame_that_is_left_out_needs_no_numbers(one_aside, asked, value):
 
 
 @pytest.mark.parametrize("name", ["SIGMA", "COUNT", "ERR", "WHT"])
-def test_an_image_that_is_alone_lies_beside_none(tmp_path, name):
+def test_an_image_that_is_alone_lies_beside_none(tmp_path, name, caplog):
     hdus = [fits.PrimaryHDU(), fits.ImageHDU(plane(5.0), name=name)]
     fits.HDUList(hdus).writeto(tmp_path / "a.fits")
     assert (open_frames([tmp_path / "a.fits"], unit="adu")[0].whole() == 5).all()
+    assert f"a.fits: no other image than {name}, using it" in caplog.text
 
 
-@pytest.mark.parametrize("name", ["WHT", "CON", "CTX", "AREA", "VAR_POISSON"])
+BESIDE = ["WHT", "CON", "CTX", "AREA", "VAR_POISSON", "VAR_RNOISE", "VAR_FLAT"]
+
+
+@pytest.mark.parametrize("name", BESIDE)
 def test_weights_and_contexts_of_mosaics_are_not_the_image(tmp_path, name):
     hdus = [
         fits.PrimaryHDU(),

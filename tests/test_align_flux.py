@@ -100,10 +100,13 @@ def test_surface_brightness_that_is_scaled_is_warned_of(unit, flux):
     ]
     with pytest.warns(GpustackWarning, match="surface brightness.*multiplies it by 4, "):
         stack(frames, align=Reproject(flux=flux))
+    with pytest.warns(GpustackWarning, match="ccd: .* is surface brightness"):
+        wcs_project(frames[1], frames[0].wcs, flux=flux)
     result = stack(frames, align=Reproject(flux="unscaled"))
     np.testing.assert_allclose(result.data, 10, rtol=UNIFORM)
 
 
-@pytest.mark.parametrize("unit", ["adu", "electron / s", "Jy", "mag", None, ""])
+@pytest.mark.parametrize("unit", ["adu", "electron / s", "Jy", "mag", "mag(AB)", "dex(cm/s2)", ""])
 def test_what_may_be_counts_is_not_warned_of(unit):
-    assert not is_brightness(None if unit is None else Unit(unit))
+    assert not is_brightness(Unit(unit))
+    assert not is_brightness(None)

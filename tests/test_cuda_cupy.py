@@ -48,7 +48,7 @@ def test_cupy_arrays_of_several_types_and_layouts(cuda, cube):
     for limit in (None, 10_000):
         found = stack(frames, CLIPS, device_memory=limit)
         same(on_host(found), stack(host, CLIPS, backend="cpu"))
-    with pytest.raises(MemoryLimitError, match="copies of one row of all frames"):
+    with pytest.raises(MemoryLimitError, match="copies and reasons of one row of all frames"):
         stack(frames, CLIPS, device_memory=100)
 
 

@@ -85,7 +85,7 @@ def test_numbers_that_cannot_be_had_are_errors_that_name_the_frame(headers, mess
         stack(frames(*headers), NoiseClip(gain="!GAIN"))
 
 
-@pytest.mark.parametrize("text", ["GAIN", "!", "!\u00e9", ""])
+@pytest.mark.parametrize("text", ["GAIN", "!", "!\u00e9", "", "!A,B", "!A=B"])
 def test_what_is_no_keyword_is_refused(text):
     with pytest.raises(RecipeError, match=r"(?i)NoiseClip gain: expected a .*keyword"):
         NoiseClip(gain=text)

@@ -217,6 +217,18 @@ def test_what_needs_bands_again_does_not_inflate_all_before_them(files, monkeypa
     np.testing.assert_array_equal(got.data, want.data)
 
 
+def test_no_more_streams_than_so_many_follow_the_first(files, monkeypatch):
+    monkeypatch.setattr("gpustack.frames.planes._MOST_FURTHER", 2)
+    packed = [Path(f"{file}.gz") for file in files]
+    for path, file in zip(packed, files, strict=True):
+        path.write_bytes(gzip.compress(Path(file).read_bytes(), 1))
+    frames, (first, second) = open_frames(packed), ((100, 110), (50, 60))
+    for rows in (first, second, first):
+        for frame, file in zip(frames, files, strict=True):
+            np.testing.assert_array_equal(frame.read(*rows).data, fits.getdata(file)[slice(*rows)])
+    assert sorted(len(frame.image._streams) for frame in frames) == [1] * (N - 2) + [2] * 2
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 def test_a_child_reads_past_nothing_of_its_parent(files):
     # A file that both have open has one offset: a read of one would move it under the other.

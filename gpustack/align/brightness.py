@@ -6,39 +6,40 @@ from typing import Any
 
 from astropy import units
 
-from gpustack.align.projected import ProjectedFrame
 from gpustack.errors import GpustackWarning
-from gpustack.frames import Frame
 
 #: Of areas of pixels, relative: distortions make as much; values that are off by it are warned of.
 AREA = 1e-3
 
 
-def warn_scaled(frames: Sequence[Frame], stacklevel: int) -> None:
-    """Warn where surface brightness is multiplied by a ratio of the areas of pixels."""
-    scaled = [
-        frame
-        for frame in frames
-        if isinstance(frame, ProjectedFrame)
-        and frame.how.flux != "unscaled"
-        and abs(frame.ratio - 1) > AREA
-        and is_brightness(frame.unit)
-    ]
-    if scaled:
-        first, more = scaled[0], len(scaled) - 1
+def warn_scaled(images: Sequence[tuple[str, Any, float]], flux: str, stacklevel: int) -> None:
+    """Warn where surface brightness is multiplied by a ratio of the areas of pixels.
+
+    Parameters
+    ----------
+    images : sequence of (str, unit, float)
+        Names, units, and how many of its pixels a pixel of the grid covers.
+    flux : str
+        As of `gpustack.Reproject`.
+    stacklevel : int
+        As of `warnings.warn`, here.
+    """
+    scaled = [one for one in images if abs(one[2] - 1) > AREA and is_brightness(one[1])]
+    if scaled and flux != "unscaled":
+        (name, unit, ratio), more = scaled[0], len(scaled) - 1
         others = f" and {more} more" if more else ""
         warnings.warn(
-            f"{first.name}{others}: {first.unit} is surface brightness, and "
-            f"flux={first.how.flux!r} multiplies it by {first.ratio:.4g}, the ratio of pixel "
-            "areas, as if it were counts; flux='unscaled' (--align wcs:flux=unscaled) does not",
+            f"{name}{others}: {unit} is surface brightness, and flux={flux!r} multiplies it by "
+            f"{ratio:.4g}, the ratio of pixel areas, as if it were counts; flux='unscaled' "
+            "(--align wcs:flux=unscaled) does not",
             GpustackWarning,
-            stacklevel=stacklevel,
+            stacklevel=stacklevel + 1,
         )
 
 
 def is_brightness(unit: Any) -> bool:
-    """Whether a unit is one of something an area on the sky, or a beam."""
-    if unit is None:
+    """Whether a unit is one of something an area on the sky, or a beam; magnitudes are none."""
+    if not isinstance(unit, units.UnitBase):
         return False
     plain = unit.decompose()
     powers = dict(zip(plain.bases, plain.powers, strict=True))

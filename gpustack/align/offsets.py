@@ -27,7 +27,7 @@ MOST = 2**53
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
+class FoundOffsets:
     """Where frames lie.
 
     Parameters
@@ -115,7 +115,9 @@ def _origin(how: Offsets, reference: Frame, box: Box) -> str:
     return f"align: moved by whole pixels, offsets {source}, onto {reference.name} {box}"
 
 
-def _tell(frames: Sequence[Frame], found: Places, rounded: dict[int, tuple[int, int]]) -> None:
+def _tell(
+    frames: Sequence[Frame], found: FoundOffsets, rounded: dict[int, tuple[int, int]]
+) -> None:
     """Log how far from whole the offsets are."""
     rest = {
         i: max(abs(a - b) for a, b in zip(found.places[i], whole, strict=True))  # type: ignore[operator]
@@ -143,18 +145,18 @@ def _expected(how: Offsets) -> str:
     return f"a finite number in each of {how.source[1:].replace('/', ' and ')}"
 
 
-def _find(frames: Sequence[Frame], how: Offsets) -> Places:
+def _find(frames: Sequence[Frame], how: Offsets) -> FoundOffsets:
     if how.source == "wcs":
-        return Places(places_on_sky(frames))
+        return FoundOffsets(places_on_sky(frames))
     if not isinstance(how.source, str):
-        return _checked(Places(list(how.source)), frames, "source")
+        return _checked(FoundOffsets(list(how.source)), frames, "source")
     if how.source.startswith("@"):
         return _checked(read_offsets(how.source[1:]), frames, how.source[1:])
     keys = [key.strip().upper() for key in how.source[1:].split("/")]
-    return Places([_from_header(frame, *keys) for frame in frames])
+    return FoundOffsets([_from_header(frame, *keys) for frame in frames])
 
 
-def _checked(found: Places, frames: Sequence[Frame], where: str) -> Places:
+def _checked(found: FoundOffsets, frames: Sequence[Frame], where: str) -> FoundOffsets:
     if len(found.places) != len(frames):
         raise InputError(
             f"align offsets: expected {len(frames)} offsets, one a frame, got "
@@ -179,7 +181,7 @@ def _from_header(frame: Frame, x: str, y: str) -> tuple[float, float] | str:
     return numbers[0], numbers[1]
 
 
-def read_offsets(path: str) -> Places:
+def read_offsets(path: str) -> FoundOffsets:
     """The offsets in a text file as IRAF reads it.
 
     A line a frame: x and y, more columns count nothing. Empty lines count nothing, nor does what
@@ -211,7 +213,7 @@ def read_offsets(path: str) -> Places:
             absolute = words[0] == "absolute"
         elif item.strip():
             places.append(_from_line(item, f"{path}, line {count}"))
-    return Places(places, absolute)
+    return FoundOffsets(places, absolute)
 
 
 def _from_line(item: str, where: str) -> tuple[float, float]:

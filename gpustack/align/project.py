@@ -11,6 +11,7 @@ from astropy.wcs import WCS
 from astropy.wcs.utils import proj_plane_pixel_area
 from numpy.typing import NDArray
 
+from gpustack.align.brightness import warn_scaled
 from gpustack.align.footprint import between
 from gpustack.align.pixel_map import PixelMap
 from gpustack.align.resample import Resampling, contributes, resample, sliced, without
@@ -70,6 +71,11 @@ def wcs_project(
     InputError
         Where one of the two WCS is missing or not celestial (a ValueError).
 
+    Warns
+    -----
+    GpustackWarning
+        Where the unit is one of surface brightness, and `flux` scales it.
+
     Notes
     -----
     Data and mask are those of `ccdproc.wcs_project`, bit for bit, where `order`, `method` and
@@ -110,6 +116,7 @@ def wcs_project(
     shape = tuple(shape) if np.iterable(shape) else ()
     check(len(shape) == 2, f"target_shape: expected two numbers, (y, x), got {target_shape!r}")
     shape = tuple(whole("target_shape", length, 1) for length in shape)
+    warn_scaled([("ccd", ccd.unit, _ratio(ccd.wcs, target_wcs))], how.flux, stacklevel=2)
     header = _header(ccd)
     header.update(_added(add_keyword))
     found = _on_grid(ccd, target_wcs, shape, how)
@@ -191,9 +198,12 @@ def _area(wcs: WCS, target_wcs: WCS, shape: tuple[int, ...], how: Resampling) ->
     if how.flux == "local":
         rows, columns = (slice(0, length) for length in shape)
         return PixelMap.of(between(target_wcs, wcs), rows, columns).area(rows, columns)
-    if how.flux == "ratio":
-        return proj_plane_pixel_area(target_wcs) / proj_plane_pixel_area(wcs)
-    return 1.0
+    return _ratio(wcs, target_wcs) if how.flux == "ratio" else 1.0
+
+
+def _ratio(wcs: WCS, target_wcs: WCS) -> float:
+    """That of the areas of pixels, where the reference points are."""
+    return float(proj_plane_pixel_area(target_wcs) / proj_plane_pixel_area(wcs))
 
 
 def _header(ccd: CCDData) -> Any:

@@ -58,7 +58,8 @@ def reproject_frames(frames: Sequence[Frame], how: Reproject, *, room: float | N
         placed.append(AbsentFrame(frame, grid) if faults[f] else project(frame, grid, how_to))
         if not faults[f] and isinstance(placed[f], AbsentFrame):
             faults[f] = BESIDE
-    warn_scaled(placed, stacklevel=5)
+    scaled = [(one.name, one.unit, one.ratio) for one in placed if isinstance(one, ProjectedFrame)]
+    warn_scaled(scaled, how.flux, stacklevel=5)
     columns = {"left_out": faults} if any(faults) else {}
     _log.debug("aligned onto %d x %d pixels by %s", *grid.shape[::-1], how)
     return Aligned(placed, [f"align: {how}"], columns)

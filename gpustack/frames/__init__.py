@@ -71,7 +71,7 @@ def open_frames(
     hdu : int, str or (str, int), optional
         Of FITS files: the HDU, by number (below 0 from the end), by EXTNAME, or by EXTNAME and
         EXTVER. By default the first image with data that lies beside none, as MASK, DQ, UNCERT
-        or WHT do; see `gpustack.frames.companions`.
+        or WHT do, see `gpustack.frames.companions`; the first of these where there is no other.
     unit : astropy unit or str, optional
         Of the samples. FITS files without BUNIT need it; where a frame has a unit of its
         own, this one is taken instead and the log says so. Arrays may go without.

@@ -45,7 +45,11 @@ def first_image(name: str, hdus: list[Hdu]) -> Hdu:
     images = [hdu for hdu in hdus if hdu.has_image]
     if not images:
         raise FrameError(name, f"expected an image with data, got {told(hdus)}")
-    return next((hdu for hdu in images if not is_companion(hdu)), images[0])
+    for found in images:
+        if not is_companion(found):
+            return found
+    warn_of(_log, f"%s: no other image than {images[0].name}, using it", name)
+    return images[0]
 
 
 def tell_of_more(name: str, chosen: Hdu, hdus: list[Hdu]) -> None:

@@ -1,6 +1,7 @@
 """Frames in FITS files: which HDU is the image, what lies beside it, its unit, coordinates."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,7 +11,7 @@ from astropy.io import fits
 from numpy.typing import NDArray
 
 from gpustack.backends.base import Samples, working_dtype
-from gpustack.coordinate_cards import PLACES
+from gpustack.coordinate_cards import PLACES, other_matrix
 from gpustack.errors import FrameError
 from gpustack.files import HduKey
 from gpustack.flags import Flags
@@ -18,7 +19,13 @@ from gpustack.frames.apart import MEANT, WEIGHT_BYTES, Apart, find_apart, weight
 from gpustack.frames.base import choose_unit, decode, read_whole, unit_of
 from gpustack.frames.bits import bits_dtype, bits_of, is_bools, raised
 from gpustack.frames.choose import first_image, named_image, tell_of_more, told
-from gpustack.frames.companions import MASKS, UNCERTAINTIES, find_beside, tell_of_others
+from gpustack.frames.companions import (
+    MASKS,
+    UNCERTAINTIES,
+    find_beside,
+    is_companion,
+    tell_of_others,
+)
 from gpustack.frames.coordinates import Coordinates
 from gpustack.frames.hdus import Hdu, quiet, scan
 from gpustack.frames.onfile import reading
@@ -220,29 +227,31 @@ def open_file(
         )
 
 
-def places_in(name: str, hdu: HduKey | None) -> tuple[list[tuple[Coordinates, Shape]], str]:
-    """Coordinates and shape of images of two axes in a file, or of one of them, as of frames.
+def places_in(name: str, hdu: HduKey | None) -> tuple[Iterator[tuple[Coordinates, Shape]], str]:
+    """Coordinates and shapes of the images of two axes in a file, as of frames; of one where named.
 
-    And what HDUs it has, for errors.
+    That which is the frame comes first, and what lies beside images last; each is opened when it is
+    asked for. And what HDUs there are, for errors.
 
     Raises
     ------
     FrameError
         Where the file is unusable, or has no such image.
     """
-    with reading(name), quiet():
+    with reading(name):
         hdus, packed = scan(name)
-        images = (
-            [one for one in hdus if one.has_image]
-            if hdu is None
-            else [named_image(name, hdus, hdu)]
-        )
-        places = []
-        for image in images:
-            inherits = hdu is None and image is images[0]
-            header = _frame_header(open_plane(name, image, packed), hdus[0], inherits)
-            places.append((Coordinates(name=name, header=header, stamp=image.stamp), image.shape))
-    return [place for place in places if len(place[1]) == 2], told(hdus)
+    chosen = first_image(name, hdus) if hdu is None else named_image(name, hdus, hdu)
+    others = [one for one in hdus if one.has_image and one is not chosen] if hdu is None else []
+
+    def places() -> Iterator[tuple[Coordinates, Shape]]:
+        for image in (chosen, *sorted(others, key=is_companion)):
+            if len(image.shape) == 2:
+                with reading(name), quiet():
+                    plane = open_plane(name, image, packed)
+                    header = _frame_header(plane, hdus[0], hdu is None and image is chosen)
+                yield Coordinates(name=name, header=header, stamp=image.stamp), image.shape
+
+    return places(), told(hdus)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -303,16 +312,19 @@ def _mask_of(
 def _frame_header(image: Plane, primary: Hdu, inherits: bool) -> fits.Header:
     """The header of an image with the cards of the primary HDU that it lacks.
 
-    Its place too, where it has none of its own and `inherits` it, as in `CCDData.read` the first
-    image does, or says so: several images of one file do not lie at one place, and what one place
-    lacks is none of another's.
+    Those of its place too, where it does not say what its axes are and `inherits` them, as in
+    `CCDData.read` the first image does, or says so: several images of one file do not lie at one
+    place. Of CD and what stands for it otherwise, no more than one.
     """
     header = image.header.copy()
-    has_place = any(key.startswith("CTYPE") for key in header)
-    inherits = not has_place and (inherits or header.get("INHERIT") is True)
+    has_axes = any(re.fullmatch(r"CTYPE\d+", key) for key in header)
+    inherits = not has_axes and (inherits or header.get("INHERIT") is True)
+    other = other_matrix(header)
     if image.hdu.index > 0:
         for card in primary.header.copy(strip=True).cards:
-            if not inherits and PLACES.fullmatch(card.keyword):
+            if PLACES.fullmatch(card.keyword) and not inherits:
+                continue
+            if other is not None and other.fullmatch(card.keyword):
                 continue
             if card.keyword in ("COMMENT", "HISTORY") or card.keyword not in header:
                 header.append(card, end=True)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
+from weakref import WeakSet
 
 import numpy as np
 from astropy.io import fits
@@ -29,8 +30,10 @@ from gpustack.frames.tiles import check_streams, check_tiles, has_streams, held_
 _INFLATED, _KEPT = 1 << 18, 1 << 15
 
 #: Places that a gzip file is inflated at: rows are read for clips that grow, for what is left of
-#: them, and for maps, each band after the other.
-_STREAMS = 3
+#: them, and for maps, each band after the other. Beyond the first of each, so many of all files: a
+#: stream takes 80 kB, which no limit counts.
+_STREAMS, _MOST_FURTHER = 3, 400
+_further: WeakSet[gzip.GzipFile] = WeakSet()
 
 #: Bytes that a file is asked for at once: some systems refuse 2^31 and more.
 _READ = 1 << 30
@@ -164,13 +167,19 @@ class GzipPlane(Plane):
     def _stream_to(self, place: int) -> gzip.GzipFile:
         """The nearest stream before a byte, at it; where all are past it, the one furthest on."""
         before = [stream for stream in self._streams if stream.tell() <= place]
-        if not before and len(self._streams) < _STREAMS:
-            kept = io.BufferedReader(Reopened(self.file, self.hdu.stamp), _KEPT)
-            before = [gzip.GzipFile(fileobj=kept, mode="rb")]
+        if not before and not self._streams:
+            self._streams.append(self._fresh())
+        elif not before and len(self._streams) < _STREAMS and len(_further) < _MOST_FURTHER:
+            before = [self._fresh()]
+            _further.update(before)
             self._streams += before
         stream = max(before or self._streams, key=gzip.GzipFile.tell)
         stream.seek(place)
         return stream
+
+    def _fresh(self) -> gzip.GzipFile:
+        kept = io.BufferedReader(Reopened(self.file, self.hdu.stamp), _KEPT)
+        return gzip.GzipFile(fileobj=kept, mode="rb")
 
 
 @dataclass(eq=False)

@@ -18,7 +18,7 @@ from gpustack.maps.window import Window
 from gpustack.plan import Band
 from gpustack.recipe import Recipe
 
-WHAT = "the map of reasons"
+WHAT = "the reasons why samples are out"
 
 
 def execute(
@@ -189,7 +189,7 @@ class _Run:
                 self._told(rows) if combines else None,
             )
         except MemoryLimitError as err:
-            told = f" (of {self.memory:,} bytes, {WHAT} takes {held:,})"
+            told = f" (of {self.memory:,} bytes, {WHAT} take {held:,})"
             plan = _plan(self.source, self.recipe, self.out, self.maps)
             raise err.beside(plan.least_beside(err.enough), told) from err
         out.place(rows.start, part)

@@ -66,8 +66,9 @@ class Plan:
         """
         if self.least >= memory:
             raise MemoryLimitError(
-                f"memory limit: expected more than {self.least:,} bytes, which {self.what} "
-                f"takes for one row of all frames, and room for the samples; got {memory:,} bytes"
+                f"memory limit: expected more than {self.least:,} bytes, which {self.what} take "
+                f"for one row of all frames{' and those near it' * (self.reach > 0)}, and room for "
+                f"the samples; got {memory:,} bytes"
             )
         beside = self.least - self.row_bytes
         room = max(memory // SHARE - beside, self.row_bytes)

@@ -20,7 +20,7 @@ from gpustack.maps.samples import normalised
 from gpustack.plan import Band
 from gpustack.recipe import Recipe
 
-WHAT = "the noise of rows"
+WHAT = "sums for the noise of rows"
 
 #: Threads that add up squares, each those of one frame, on the host.
 THREADS = 2
@@ -115,7 +115,7 @@ class _RowNoise:
         try:
             return self._sums(band, self.memory - held)
         except MemoryLimitError as err:
-            told = f" (of {self.memory:,} bytes, {WHAT} takes {held:,})"
+            told = f" (of {self.memory:,} bytes, {WHAT} take {held:,})"
             raise err.beside(plan.least_beside(err.enough), told) from err
 
     def _sums(self, band: Band, memory: int) -> Sequence[NDArray[np.float64]]:

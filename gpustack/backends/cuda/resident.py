@@ -71,7 +71,7 @@ def run_resident(
                 continue
             if step == 1:
                 raise OutOfMemoryError(
-                    "device memory: expected room for copies of one row of all frames, "
+                    "device memory: expected room for copies and reasons of one row of all frames, "
                     f"got: {problem}"
                 )
             step = max(min(step, rows) // 2, 1)
@@ -115,8 +115,8 @@ def _rows(band: Sequence[Samples], job: Job, limit: int) -> int:
         row += reasons
     if row > limit:
         raise MemoryLimitError(
-            f"device memory: expected room for copies of one row of all frames, {row:,} bytes, "
-            f"got {limit:,} bytes"
+            "device memory: expected room for copies and reasons of one row of all frames, "
+            f"{row:,} bytes, got {limit:,} bytes"
         )
     return limit // row if row else rows
 
@@ -125,7 +125,8 @@ def _rows_of(band: Sequence[Samples], start: int, stop: int) -> list[Samples]:
     def part(array: Any) -> Any:
         return None if array is None else array[start:stop]
 
-    return [replace(s, data=part(s.data), mask=part(s.mask), weight=part(s.weight)) for s in band]
+    names = ("data", "mask", "weight", "variance")
+    return [replace(s, **{name: part(getattr(s, name)) for name in names}) for s in band]
 
 
 def _try_rows(band: Sequence[Samples], job: Job, out: Outputs, kernels: Kernels) -> str | None:

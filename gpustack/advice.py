@@ -9,8 +9,19 @@ from typing import Any
 
 from astropy import units
 
-from gpustack.clips import Clip, ESDClip, LinearFitClip, SigmaClip, SigmaMedianClip
-from gpustack.combines import MEDIANS
+from gpustack.align.base import GridFrame
+from gpustack.align.brightness import AREA
+from gpustack.clips import (
+    AvgSigmaClip,
+    Clip,
+    ESDClip,
+    LinearFitClip,
+    NoiseClip,
+    RangeClip,
+    SigmaClip,
+    SigmaMedianClip,
+)
+from gpustack.combines import MEDIANS, NoiseModel
 from gpustack.errors import GpustackWarning
 from gpustack.frames import Frame
 from gpustack.header import SAME_EXPOSURE, printable, read_exposure
@@ -43,7 +54,8 @@ def warn_of(result: StackResult, frames: Sequence[Frame]) -> None:
     there = [frame for frame, reason in zip(frames, reasons, strict=True) if not reason]
     unlike = *_unlike(there), *_unlike_exposures(result.recipe, there)
     twice = _first(_counted_twice(there), "made of others that are combined here too")
-    for message in (*_unusual(result), *twice, *unlike):
+    areas = _of_other_areas(result.recipe, there)
+    for message in (*_unusual(result), *twice, *unlike, *areas):
         warnings.warn(message, GpustackWarning, stacklevel=3)
 
 
@@ -130,6 +142,26 @@ def _unlike_exposures(recipe: Recipe, frames: Sequence[Frame]) -> Iterator[str]:
         yield (
             f"frames differ in EXPTIME: {least:g} in {short} to {most:g} in {long}, and are not "
             f"scaled; {_SCALED[kind]}"
+        )
+
+
+def _of_other_areas(recipe: Recipe, frames: Sequence[Frame]) -> Iterator[str]:
+    """Clips and noise by the level in a frame, which is not that of pixels of another size."""
+    by_level = [
+        clip
+        for clip in (*recipe.clips, recipe.combine)
+        if isinstance(clip, RangeClip | NoiseClip | NoiseModel | AvgSigmaClip)
+        or (isinstance(clip, SigmaClip) and clip.poisson)
+    ]
+    scaled = [
+        frame for frame in frames if isinstance(frame, GridFrame) and abs(frame.factor - 1) > AREA
+    ]
+    if by_level and scaled:
+        first, more = scaled[0], len(scaled) - 1
+        yield (
+            f"{by_level[0]} sees the values of {first.name}{f' and {more} more' if more else ''} "
+            f"times {first.factor:.4g}, the ratio of pixel areas: its numbers have to be for these "
+            "(a bound times that, a gain divided by that), or flux='unscaled'"
         )
 
 

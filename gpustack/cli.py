@@ -139,7 +139,7 @@ def combine(
       gpustack combine sky*.fits -o sky.fits --clip sigma --clip grow --maps count,reason
       gpustack combine night/*.fits -o deep.fits --clip sigma --report deep.html
       gpustack combine c4d*ooi*.fits.fz -o deep.fits --masks ooi:ood --weight-maps ooi:oow \\
-          --weights variance --uncertainty propagated --maps coverage,weight
+          --weights variance --uncertainty propagated --align wcs --unit adu
     """
     load_fits()
     from gpustack.engine import stack

@@ -190,7 +190,8 @@ def stray_lines(per_frame: Mapping[str, Any]) -> Iterator[str]:
     ]
     yield from told[:_MOST_TOLD]
     if len(told) > _MOST_TOLD:
-        yield f"{len(told) - _MOST_TOLD} more frames are out of line"
+        more = len(told) - _MOST_TOLD
+        yield f"{more} more frame{'s are' if more > 1 else ' is'} out of line"
 
 
 def summary(result: Any, output: Path, seconds: float) -> str:

@@ -23,6 +23,9 @@ OF_TABLES = re.compile(_TABLES)
 #: Those by which pixels have their place, not what the axes are of.
 PLACES = re.compile(rf"({_AXES}|{_MATRIX}|{_POLES})[A-Z]?|{_POLYNOMIALS}|{_TABLES}|{_OLD_MATRIX}")
 
+#: What axes on the sky are of.
+SYSTEM = re.compile(rf"(EQUINOX|RADESYS)|{_OLD_SYSTEM}")
+
 #: Those that `astropy.wcs.WCS.to_header` writes in another form or not at all.
 OTHER_FORMS = re.compile(
     rf"{_MATRIX}[A-Z]?|(CROTA|CDELT)\d+|{_POLYNOMIALS}|{_TABLES}|{_OLD_MATRIX}"

@@ -27,7 +27,7 @@ from gpustack.flags import Flags
 from gpustack.frames import Frame, open_frames, tell_of_apart
 from gpustack.frames.onfile import kept_open
 from gpustack.frames.resident import reshaped
-from gpustack.header import describe, read_exposure
+from gpustack.header import describe, read_exposed
 from gpustack.limit import beside, limit_of, within_memory
 from gpustack.look import Look
 from gpustack.maps import Derived, derived, execute, least_memory
@@ -364,7 +364,7 @@ def _header(
     present = [i for i, frame in enumerate(frames) if not isinstance(frame, AbsentFrame)]
     used = [frames[i] for i in present]
     names = [frame.name for frame in used]
-    exposures = [read_exposure(frame.header) for frame in used]
+    exposures = [read_exposed(frame.header) for frame in used]
     return describe(used[0].header, recipe, names, exposures, origins, date, present)
 
 

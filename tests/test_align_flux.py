@@ -5,7 +5,7 @@ import pytest
 from astropy.nddata import CCDData
 from astropy.units import Unit
 
-from gpustack import Reproject, stack, wcs_project
+from gpustack import NoiseClip, NoiseModel, RangeClip, Reproject, SigmaClip, stack, wcs_project
 from gpustack.align.brightness import is_brightness
 from gpustack.errors import GpustackWarning
 from skies import SCALE, SIGMA, stars, tangent
@@ -110,3 +110,24 @@ def test_surface_brightness_that_is_scaled_is_warned_of(unit, flux):
 def test_what_may_be_counts_is_not_warned_of(unit):
     assert not is_brightness(Unit(unit))
     assert not is_brightness(None)
+
+
+LEVELS = {
+    "range": {"clips": [RangeClip(high=60)]},
+    "noise": {"clips": [NoiseClip(gain=2)]},
+    "photons": {"clips": [SigmaClip(0.5, 0.5, poisson=True)]},
+    "model": {"combine": NoiseModel(gain=2)},
+}
+
+
+@pytest.mark.parametrize("asked", LEVELS.values(), ids=LEVELS)
+def test_what_judges_by_the_level_in_a_frame_is_warned_of_where_values_are_scaled(asked):
+    frames = [
+        CCDData(np.full((20, 20), 10.0), unit="adu", wcs=tangent(scale=scale, crpix=(10, 10)))
+        for scale in (SCALE, SCALE / 2)
+    ]
+    with pytest.warns(GpustackWarning, match="sees the values of frame 1 times 4, the ratio"):
+        stack(frames, **asked, align=Reproject())
+    stack(frames, **asked, align=Reproject(flux="unscaled"))
+    stack([frames[0], frames[0].copy()], **asked, align=Reproject())
+    stack(frames, SigmaClip(0.5, 0.5), align=Reproject())

@@ -12,8 +12,10 @@ from gpustack import ExtremaClip, Recipe, ToFile, stack
 from gpustack.errors import FrameError, GpustackWarning, InputError
 from gpustack.frames.coordinates import Coordinates
 from gpustack.header import (
+    Exposed,
     _name_cards,
     describe,
+    read_exposed,
     read_exposure,
     read_recipe,
     with_tables,
@@ -27,8 +29,13 @@ def described(first=None, recipe=None, names=("a.fits",), exposures=None):
         first if first is not None else fits.Header(),
         recipe if recipe is not None else Recipe(),
         names,
-        [None] * len(names) if exposures is None else exposures,
+        exposed([None] * len(names) if exposures is None else exposures),
     )
+
+
+def exposed(seconds):
+    """Of frames that are no stacks."""
+    return [Exposed(one, one or 0.0) for one in seconds]
 
 
 def names_in(header):
@@ -91,7 +98,11 @@ def test_the_recipe_is_found_beneath_older_ones():
 
 @pytest.mark.parametrize("bad", [None, True, "30", "12,5 s", math.nan, math.inf])
 def test_an_exposure_that_is_no_number_counts_as_none(bad):
-    header = described(fits.Header({"EXPTIME": 30.0}), names=["a", "b"], exposures=[30.0, bad])
+    first = fits.Header({"EXPTIME": 30.0})
+    no_card = isinstance(bad, float)  # can hold it
+    other = {"EXPTIME": bad} if no_card else fits.Header({"EXPTIME": bad})
+    seen = [read_exposed(header) for header in (first, other)]
+    header = describe(first, Recipe(), ["a", "b"], seen)
     assert "EXPTOT" not in header
     assert header["EXPTIME"] == 30.0
 
@@ -163,8 +174,40 @@ def test_the_exposure_is_that_of_the_pixels(numbers, expected):
 
 def test_exposures_of_frames_that_are_there():
     recipe = Recipe(scale=(1.0, 7.0, 2.0), weights=(1.0, 9.0, 1.0))
-    header = describe(fits.Header(), recipe, ["a", "c"], [60.0, 30.0], present=[0, 2])
+    header = describe(fits.Header(), recipe, ["a", "c"], exposed([60.0, 30.0]), present=[0, 2])
     assert (header["EXPTIME"], header["EXPTOT"]) == (60, 90)
+
+
+STACKS = {
+    "a frame": ({"EXPTIME": 30.0}, Exposed(30.0, 30.0, 1)),
+    "a frame with a total": ({"EXPTIME": 30.0, "EXPTOT": 90.0}, Exposed(30.0, 30.0, 1)),
+    "of one": ({"EXPTIME": 30.0, "NCOMBINE": 1}, Exposed(30.0, 30.0, 1)),
+    "a mean": ({"EXPTIME": 30.0, "EXPTOT": 90.0, "NCOMBINE": 3}, Exposed(30.0, 90.0, 3)),
+    "of others": ({"EXPTIME": 30.0, "NCOMBINE": 3}, Exposed(30.0, 30.0, 3)),
+    "of no time": ({"NCOMBINE": 3}, Exposed(None, 0.0, 3)),
+    "no number": ({"EXPTIME": 30.0, "NCOMBINE": "many"}, Exposed(30.0, 30.0, 1)),
+    "none": ({"EXPTIME": 30.0, "NCOMBINE": 0}, Exposed(30.0, 30.0, 1)),
+}
+
+
+@pytest.mark.parametrize(("cards", "found"), STACKS.values(), ids=STACKS)
+def test_how_long_a_frame_was_exposed(cards, found):
+    assert read_exposed(fits.Header(cards)) == found
+
+
+def test_stacks_of_stacks_count_as_what_they_were_made_of(tmp_path):
+    """Their means by the number of frames are the mean of all."""
+    planes = np.arange(9.0).reshape(9, 1, 1) * np.ones((4, 5))
+    for k, part in enumerate(np.split(planes, [2, 5])):
+        header = fits.Header({"EXPTIME": 10.0})
+        made = stack([CCDData(one, unit="adu", header=header.copy()) for one in part])
+        made.write(tmp_path / f"s{k}.fits")
+    pair = stack(tmp_path / "s[01].fits", weights="ncombine")
+    pair.write(tmp_path / "pair.fits")
+    assert (pair.header["NCOMBINE"], pair.header["EXPTOT"], pair.header["EXPTIME"]) == (5, 50, 10)
+    last = stack([tmp_path / "pair.fits", tmp_path / "s2.fits"], weights="ncombine")
+    assert (last.header["NCOMBINE"], last.header["EXPTOT"], last.header["EXPMEAN"]) == (9, 90, 10)
+    np.testing.assert_allclose(last.data, 4)
 
 
 @pytest.mark.filterwarnings("ignore:frames differ in EXPTIME")
@@ -261,7 +304,7 @@ def test_a_part_of_a_recipe_is_none():
 
 
 def test_the_recipe_stands_beneath_where_its_numbers_came_from():
-    header = describe(fits.Header(), Recipe(), ["a"], [None], origins=["scale by hand"])
+    header = describe(fits.Header(), Recipe(), ["a"], exposed([None]), origins=["scale by hand"])
     assert header["HISTORY"][0].endswith(str(Recipe()))
     assert header["HISTORY"][1] == "scale by hand"
     assert header["HISTORY"][2].startswith("recipe {")

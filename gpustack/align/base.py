@@ -133,6 +133,11 @@ class GridFrame:
         """Bytes that it holds from the beginning to the end, read or not."""
         return 0
 
+    @property
+    def factor(self) -> float:
+        """What its values are multiplied by; where that differs over the field, in its middle."""
+        return 1.0
+
     def lacks(self, y: int, x: int) -> str:
         """Why the frame has no sample at a pixel of the grid; empty where it has one."""
         raise NotImplementedError

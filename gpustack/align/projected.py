@@ -254,6 +254,9 @@ class ProjectedFrame(GridFrame):
 
     def _area(self, rows: slice, columns: slice) -> Any:
         """What values are multiplied by."""
-        if self.how.flux == "local":
-            return self.pixel_map.area(rows, columns)
-        return self.ratio if self.how.flux == "ratio" else 1.0
+        return self.pixel_map.area(rows, columns) if self.how.flux == "local" else self.factor
+
+    @property
+    def factor(self) -> float:
+        """The ratio of the areas of pixels, or 1 where values stay what they are."""
+        return 1.0 if self.how.flux == "unscaled" else self.ratio

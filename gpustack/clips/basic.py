@@ -25,7 +25,8 @@ class RangeClip(BaseClip):
     ----------
     low, high : float or None
         Samples ``< low`` or ``> high`` are rejected; None is no bound. In the unit
-        of the frames, before any scale or zero.
+        of the frames, before any scale or zero; of frames that are resampled, as `Reproject.flux`
+        makes them.
 
     References
     ----------

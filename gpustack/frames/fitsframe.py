@@ -11,7 +11,7 @@ from astropy.io import fits
 from numpy.typing import NDArray
 
 from gpustack.backends.base import Samples, working_dtype
-from gpustack.coordinate_cards import PLACES, other_matrix
+from gpustack.coordinate_cards import PLACES, SYSTEM, other_matrix
 from gpustack.errors import FrameError
 from gpustack.files import HduKey
 from gpustack.flags import Flags
@@ -312,19 +312,20 @@ def _mask_of(
 def _frame_header(image: Plane, primary: Hdu, inherits: bool) -> fits.Header:
     """The header of an image with the cards of the primary HDU that it lacks.
 
-    Those of its place too, where it does not say what its axes are and `inherits` them, as in
-    `CCDData.read` the first image does, or says so: several images of one file do not lie at one
-    place. Of CD and what stands for it otherwise, no more than one.
+    Of coordinates only where it `inherits` them, as in `CCDData.read` the first image does, or
+    INHERIT says so: several images of one file do not lie at one place. Then its place, where it
+    does not say what its axes are, and the system of these, where it has no part of that; of CD and
+    what stands for it otherwise, no more than one.
     """
     header = image.header.copy()
+    inherits = header.get("INHERIT", inherits) is True
     has_axes = any(re.fullmatch(r"CTYPE\d+", key) for key in header)
-    inherits = not has_axes and (inherits or header.get("INHERIT") is True)
-    other = other_matrix(header)
+    has_system = any(map(SYSTEM.fullmatch, header))
+    patterns = [PLACES] * (not inherits or has_axes) + [SYSTEM] * (not inherits or has_system)
+    patterns += filter(None, [other_matrix(header)])
     if image.hdu.index > 0:
         for card in primary.header.copy(strip=True).cards:
-            if PLACES.fullmatch(card.keyword) and not inherits:
-                continue
-            if other is not None and other.fullmatch(card.keyword):
+            if any(pattern.fullmatch(card.keyword) for pattern in patterns):
                 continue
             if card.keyword in ("COMMENT", "HISTORY") or card.keyword not in header:
                 header.append(card, end=True)
@@ -346,4 +347,7 @@ def _unit(name: str, header: fits.Header, given: units.UnitBase | None) -> units
         problem = f"expected a unit that astropy knows, got BUNIT {text!r}"
     if given is None:
         raise FrameError(name, f"{problem}; give unit= (--unit on the command line)")
+    if text:
+        told = f"using the given unit {given} instead of its own, {text!r}, which is unknown"
+        warn_of(_log, f"%s: {told.replace('%', '%%')}", name)
     return None

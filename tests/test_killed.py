@@ -50,7 +50,7 @@ from gpustack.frames.hdus import scan
     "creating": lambda: before(temporary, "_lock"),
     "laying out": lambda: before(streaming.ResultFile, "lay_out"),
     "reading": lambda: before(planes.Plane, "read"),
-    "computing": lambda: after(cpu.CpuBackend, "work"),
+    "computing": lambda: after(cpu, "work"),
     "writing": lambda: before(streaming.FileSink, "write"),
     "amid writing": lambda: after(streaming.FileSink, "write"),
     "written": lambda: before(streaming.ResultFile, "finish"),

@@ -118,7 +118,7 @@ def test_a_result_of_results_tells_its_own_recipe_and_frames(result, frames):
     header = stack(paths, combine="max").header
     assert read_recipe(header).combine == "max"
     assert "IMCMB003" not in header
-    assert header["NCOMBINE"] == 2
+    assert header["NCOMBINE"] == 2 * 4
 
 
 @pytest.mark.filterwarnings("ignore:.*given 400 times:gpustack.errors.GpustackWarning")

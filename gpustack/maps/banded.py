@@ -18,7 +18,8 @@ from gpustack.maps.window import Window
 from gpustack.plan import Band
 from gpustack.recipe import Recipe
 
-WHAT = "the reasons why samples are out"
+#: What is held of bands beside samples, for errors.
+HELD = "the reasons why samples are out"
 
 
 def execute(
@@ -90,7 +91,7 @@ def _plan(source: Stack, recipe: Recipe, out: Outputs, maps: Sequence[Derived]) 
     # Twice, as those that are needed again are moved.
     beside = width * (2 * source.n + grow.PIXEL_BYTES) + out.row_bytes
     radius = recipe.grow.radius if recipe.grow else None
-    return plan_for(source.rows, source.height, radius, row, beside, WHAT)
+    return plan_for(source.rows, source.height, radius, row, beside, HELD)
 
 
 def _row_bytes(one: Derived, width: int) -> int:
@@ -189,7 +190,7 @@ class _Run:
                 self._told(rows) if combines else None,
             )
         except MemoryLimitError as err:
-            told = f" (of {self.memory:,} bytes, {WHAT} take {held:,})"
+            told = f" (of {self.memory:,} bytes, {HELD} take {held:,})"
             plan = _plan(self.source, self.recipe, self.out, self.maps)
             raise err.beside(plan.least_beside(err.enough), told) from err
         out.place(rows.start, part)

@@ -20,7 +20,8 @@ from gpustack.maps.samples import normalised
 from gpustack.plan import Band
 from gpustack.recipe import Recipe
 
-WHAT = "sums for the noise of rows"
+#: What is held of bands beside samples, for errors.
+HELD = "sums for the noise of rows"
 
 #: Threads that add up squares, each those of one frame, on the host.
 THREADS = 2
@@ -82,7 +83,7 @@ def _plan(source: Stack) -> Plan:
     """A byte a sample for its reason, one for what is made of it; and each thread reads a row."""
     read = max(source.row_bytes) + source.fresh_bytes
     row = source.width * (2 * source.n + PIXEL_BYTES) + THREADS * read
-    return plan_for(source.rows, source.height, None, row, 0, WHAT)
+    return plan_for(source.rows, source.height, None, row, 0, HELD)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -115,7 +116,7 @@ class _RowNoise:
         try:
             return self._sums(band, self.memory - held)
         except MemoryLimitError as err:
-            told = f" (of {self.memory:,} bytes, {WHAT} take {held:,})"
+            told = f" (of {self.memory:,} bytes, {HELD} take {held:,})"
             raise err.beside(plan.least_beside(err.enough), told) from err
 
     def _sums(self, band: Band, memory: int) -> Sequence[NDArray[np.float64]]:

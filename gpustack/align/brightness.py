@@ -18,19 +18,19 @@ def warn_scaled(images: Sequence[tuple[str, Any, float]], flux: str, stacklevel:
     Parameters
     ----------
     images : sequence of (str, unit, float)
-        Names, units, and how many of its pixels a pixel of the grid covers.
+        Names, units, and what values are multiplied by.
     flux : str
         As of `gpustack.Reproject`.
     stacklevel : int
         As of `warnings.warn`, here.
     """
     scaled = [one for one in images if abs(one[2] - 1) > AREA and is_brightness(one[1])]
-    if scaled and flux != "unscaled":
-        (name, unit, ratio), more = scaled[0], len(scaled) - 1
+    if scaled:
+        (name, unit, factor), more = scaled[0], len(scaled) - 1
         others = f" and {more} more" if more else ""
         warnings.warn(
             f"{name}{others}: {unit} is surface brightness, and flux={flux!r} multiplies it by "
-            f"{ratio:.4g}, the ratio of pixel areas, as if it were counts; flux='unscaled' "
+            f"{factor:.4g}, the ratio of pixel areas, as if it were counts; flux='unscaled' "
             "(--align wcs:flux=unscaled) does not",
             GpustackWarning,
             stacklevel=stacklevel + 1,

@@ -313,25 +313,33 @@ def _frame_header(image: Plane, primary: Hdu, inherits: bool) -> fits.Header:
     """The header of an image with the cards of the primary HDU that it lacks.
 
     Of coordinates only where it `inherits` them, as in `CCDData.read` the first image does, or
-    INHERIT says so: several images of one file do not lie at one place. Then its place, where it
-    does not say what its axes are, and the system of these, where it has no part of that; of CD and
-    what stands for it otherwise, no more than one.
+    INHERIT says so: several images of one file do not lie at one place.
     """
     header = image.header.copy()
-    inherits = header.get("INHERIT", inherits) is True
-    has_axes = any(re.fullmatch(r"CTYPE\d+", key) for key in header)
-    has_system = any(map(SYSTEM.fullmatch, header))
-    patterns = [PLACES] * (not inherits or has_axes) + [SYSTEM] * (not inherits or has_system)
-    patterns += filter(None, [other_matrix(header)])
     if image.hdu.index > 0:
+        own = _not_inherited(header, inherits)
         for card in primary.header.copy(strip=True).cards:
-            if any(pattern.fullmatch(card.keyword) for pattern in patterns):
+            if any(pattern.fullmatch(card.keyword) for pattern in own):
                 continue
             if card.keyword in ("COMMENT", "HISTORY") or card.keyword not in header:
                 header.append(card, end=True)
     for key in _STORAGE:
         header.remove(key, ignore_missing=True, remove_all=True)
     return header
+
+
+def _not_inherited(header: fits.Header, inherits: bool) -> list[re.Pattern[str]]:
+    """Cards of coordinates that an extension with this header does not take from the primary HDU.
+
+    Those of a place, where it says what its axes are; those of the system of these, where it has a
+    part of that; and of CD and what stands for it otherwise, what is not its own.
+    """
+    inherits = header.get("INHERIT", inherits) is True
+    has_axes = any(re.fullmatch(r"CTYPE\d+", key) for key in header)
+    has_system = any(map(SYSTEM.fullmatch, header))
+    found = [PLACES] * (not inherits or has_axes) + [SYSTEM] * (not inherits or has_system)
+    other = other_matrix(header)
+    return found if other is None else [*found, other]
 
 
 def _unit(name: str, header: fits.Header, given: units.UnitBase | None) -> units.UnitBase | None:

@@ -177,10 +177,12 @@ def _kept(keep: int) -> str:
 
 
 def _ccd(value: Any) -> str:
-    snoise = f"{100 * value.snoise:g} %" if isinstance(value.snoise, float) else value.snoise
+    snoise = value.snoise if isinstance(value.snoise, str) else f"{100 * value.snoise:g} %"
     noise = f" and a sensitivity noise of {snoise}" if value.snoise else ""
-    rdnoise, gain = (
-        f"{number:g}" if isinstance(number, float) else number
-        for number in (value.rdnoise, value.gain)
-    )
+    rdnoise, gain = _number(value.rdnoise), _number(value.gain)
     return f"a CCD with {rdnoise} electrons of read-out noise, {gain} electrons a unit{noise}"
+
+
+def _number(value: float | str) -> str:
+    """A number, or the keyword that it is still to be read from."""
+    return value if isinstance(value, str) else f"{value:g}"

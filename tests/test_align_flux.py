@@ -102,6 +102,7 @@ def test_surface_brightness_that_is_scaled_is_warned_of(unit, flux):
         stack(frames, align=Reproject(flux=flux))
     with pytest.warns(GpustackWarning, match="ccd: .* is surface brightness"):
         wcs_project(frames[1], frames[0].wcs, flux=flux)
+    wcs_project(frames[1], frames[0].wcs, flux="unscaled")
     result = stack(frames, align=Reproject(flux="unscaled"))
     np.testing.assert_allclose(result.data, 10, rtol=UNIFORM)
 

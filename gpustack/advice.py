@@ -41,6 +41,12 @@ _SCALED = {
     "flat": 'scale="median" (--scale median) brings flats to one level',
 }
 
+#: Cards by which exposures of one camera lie apart on the sky.
+_POINTING = (
+    *("CRVAL1", "CRVAL2", "CRPIX1", "CRPIX2", "CDELT1", "CDELT2", "CROTA2"),
+    *("CD1_1", "CD1_2", "CD2_1", "CD2_2", "PC1_1", "PC1_2", "PC2_1", "PC2_2"),
+)
+
 #: So many frames are named of each kind of what is unusual; of 300, that many lines tell no more.
 NAMED = 5
 
@@ -55,7 +61,8 @@ def warn_of(result: StackResult, frames: Sequence[Frame]) -> None:
     unlike = *_unlike(there), *_unlike_exposures(result.recipe, there)
     twice = _first(_counted_twice(there), "made of others that are combined here too")
     areas = _of_other_areas(result.recipe, there)
-    for message in (*_unusual(result), *twice, *unlike, *areas):
+    apart = _apart(there)
+    for message in (*_unusual(result), *twice, *unlike, *areas, *apart):
         warnings.warn(message, GpustackWarning, stacklevel=3)
 
 
@@ -163,6 +170,30 @@ def _of_other_areas(recipe: Recipe, frames: Sequence[Frame]) -> Iterator[str]:
             f"times {first.factor:.4g}, the ratio of pixel areas: its numbers have to be for these "
             "(a bound times that, a gain divided by that), or align=Reproject(flux='unscaled')"
         )
+
+
+def _apart(frames: Sequence[Frame]) -> Iterator[str]:
+    """Exposures of the sky that lie apart on it, and that nobody aligned."""
+    is_light = _kind(_said(frames[0], _KIND_KEYS)) == "light" and len(frames[0].shape) == 2
+    aligned = any(isinstance(frame, GridFrame) for frame in frames)
+    if not is_light or aligned or len(set(map(_pointing, frames))) == 1:
+        return
+    from gpustack.align.sky import first_apart  # loads astropy.wcs, which is slow
+
+    if found := first_apart(frames):
+        frame, reference, far = found
+        yield (
+            f"frames are not aligned, and lie apart by the coordinates in their headers: "
+            f"{frame.name} {far:.3g} pixels from {reference.name}; --align wcs (align=Reproject()) "
+            "brings them onto one grid"
+        )
+
+
+def _pointing(frame: Frame) -> Any:
+    """What differs where frames lie apart: cards, or of an image in memory its coordinates."""
+    if frame.coordinates.of_file:
+        return tuple(frame.header.get(key) for key in _POINTING)
+    return frame.coordinates.given
 
 
 def _left_out(frames: Mapping[str, Any]) -> Iterator[str]:

@@ -1,5 +1,6 @@
 """Where frames lie on each other by their celestial coordinates, to parts of a pixel."""
 
+import math
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -13,6 +14,9 @@ from gpustack.errors import GpustackWarning
 from gpustack.frames import Frame
 from gpustack.frames.hdus import quiet
 from gpustack.header import fits_wcs
+
+#: Frames that lie further apart, in pixels, do not fit pixel on pixel.
+FAR = 1.0
 
 #: Corners that are further from their places, in pixels, are warned of.
 MOST = 0.5
@@ -56,6 +60,24 @@ def warn_turned(frames: Sequence[Frame], reference: int, advice: str, stacklevel
             for frame, tells in zip(frames, known, strict=True)
         ]
         _warn_apart(frames, frames[reference], apart, advice, stacklevel + 1)
+
+
+def first_apart(frames: Sequence[Frame]) -> tuple[Frame, Frame, float] | None:
+    """The first frame that lies more than `FAR` from the first of all; that one, and how far.
+
+    Infinitely far, where the first has no pixels for its place. Frames that tell of no place, or
+    of none that can be trusted, are passed over.
+    """
+    known = (f for f in frames if not lack(f.coordinates.wcs) and not _is_unscaled(f))
+    reference = next(known, None)
+    if reference is None:
+        return None
+    for frame in known:
+        place, _ = _place(frame, reference)
+        far = math.inf if isinstance(place, str) else math.hypot(*place)
+        if far > FAR:
+            return frame, reference, far
+    return None
 
 
 def warn_unscaled(frames: Sequence[Frame], stacklevel: int) -> None:

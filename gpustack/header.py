@@ -14,11 +14,11 @@ from astropy.io import fits
 from numpy.typing import NDArray
 
 from gpustack import __version__, coordinate_cards
-from gpustack.checks import real
 from gpustack.errors import FrameError, GpustackWarning, InputError
 from gpustack.frames.coordinates import Coordinates
 from gpustack.frames.hdus import quiet
 from gpustack.loaded import loaded
+from gpustack.number_cards import read_number
 from gpustack.recipe import Recipe
 
 #: Cards that describe the file they came from, and not the result; BPM, as IRAF has it, names the
@@ -149,7 +149,7 @@ def _add_exposure(
         total = float(np.sum([one.total for one in exposures]))
         combined = _combined_exposure(recipe, times, present)
     if not np.isfinite([total, combined]).all():
-        if np.isfinite(_number(header, "EXPTIME")):
+        if np.isfinite(read_number(header, "EXPTIME")):
             header.comments["EXPTIME"] = "[s] of the first frame; not all have one"
         return
     for key in ("EXPTIME", *_SAME_AS_EXPTIME):
@@ -209,26 +209,17 @@ class Exposed:
 
 def read_exposed(header: fits.Header) -> Exposed:
     """What a header says of it."""
-    seconds, frames = read_exposure(header), _number(header, "NCOMBINE")
+    seconds, frames = read_exposure(header), read_number(header, "NCOMBINE")
     if not frames >= 1:  # NaN too
         return Exposed(seconds, seconds or 0.0)
-    total = _number(header, "EXPTOT")
+    total = read_number(header, "EXPTOT")
     return Exposed(seconds, total if total >= 0 else seconds or 0.0, int(frames))
 
 
 def read_exposure(header: fits.Header) -> float | None:
     """EXPTIME in seconds; None where there is none, or no finite number."""
-    seconds = _number(header, "EXPTIME")
+    seconds = read_number(header, "EXPTIME")
     return seconds if np.isfinite(seconds) else None
-
-
-def _number(header: fits.Header, key: str) -> float:
-    """A finite number of a header; NaN where there is none."""
-    try:
-        value = real(header.get(key))
-    except fits.VerifyError:
-        return np.nan
-    return value if np.isfinite(value) else np.nan
 
 
 def read_recipe(header: fits.Header) -> Recipe:

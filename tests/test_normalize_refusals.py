@@ -8,7 +8,7 @@ from astropy.io import fits
 from astropy.nddata import CCDData
 
 from gpustack import Noise, RangeClip, Statistic, stack
-from gpustack.errors import FrameError, GpustackWarning, RecipeError
+from gpustack.errors import FrameError, GpustackWarning, InputError, RecipeError
 from gpustack.frames.sections import read_rows
 
 SHAPE = (12, 10)
@@ -29,7 +29,7 @@ def frames_of(*cards):
 
 BAD = {
     "no keyword": ([{"GAIN": 1.0}, {}], {"scale": "!GAIN"}, "number in GAIN, got none in frame 1"),
-    "text": ([{"GAIN": "1.5"}], {"scale": "!GAIN"}, "scale: .*GAIN, got '1.5' in frame 0"),
+    "text": ([{"GAIN": "1,5"}], {"scale": "!GAIN"}, "scale: .*GAIN, got '1,5' in frame 0"),
     "a truth": ([{"GAIN": True}], {"zero": "!GAIN"}, "zero: .*GAIN, got True in frame 0"),
     "no value": ([{"GAIN": None}], {"weights": "!GAIN"}, "got none in frame 0"),
     "scale of 0": ([{"A": 1}, {"A": 0}], {"scale": "!A"}, "other than 0, got 0 in frame 1"),
@@ -97,7 +97,7 @@ def test_a_bad_file_names_itself_and_the_line(tmp_path, text, message):
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path):
-    with pytest.raises(RecipeError, match=r"scale: .* got No such file .* for .*none\.txt"):
+    with pytest.raises(InputError, match=r"scale: .* got No such file .* for .*none\.txt"):
         stack(sky(3), scale=f"@{tmp_path}/none.txt")
 
 
@@ -144,7 +144,7 @@ def test_levels_near_the_ends_of_a_float_have_ratios(level):
 
 @pytest.mark.parametrize("name", ["~nosuchuser/numbers", "a\0b", "a" * 5000])
 def test_names_that_no_file_has(name):
-    with pytest.raises(RecipeError, match="scale: expected a file with numbers, got"):
+    with pytest.raises(InputError, match="scale: expected a file with numbers, got"):
         stack(sky(2), scale=f"@{name}")
 
 

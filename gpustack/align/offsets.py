@@ -3,22 +3,20 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from astropy.io import fits
 
 from gpustack.align.base import BESIDE, SKIP, AbsentFrame, Aligned, Grid
 from gpustack.align.extent import Box, extent_of, grid_around
 from gpustack.align.placed import PlacedFrame, overlaps
 from gpustack.align.sky import places_on_sky
 from gpustack.alignments import Offsets
-from gpustack.checks import real
 from gpustack.errors import FrameError, InputError
 from gpustack.frames import Frame
 from gpustack.logs import logger
-from gpustack.paths import at_home
+from gpustack.number_cards import read_number, words_of
+from gpustack.number_files import read_lines
 
 _log = logger(__name__)
 
@@ -169,14 +167,9 @@ def _from_header(frame: Frame, x: str, y: str) -> tuple[float, float] | str:
     """What two keywords say, (y, x)."""
     numbers = []
     for key in (y, x):
-        try:
-            value: Any = frame.header.get(key)
-        except fits.VerifyError:
-            value = "what is no FITS value"
-        number = real(value)
-        if not math.isfinite(number):
-            unknown = value is None or isinstance(value, fits.card.Undefined)
-            return f"{'none' if unknown else repr(value)} in {key}"
+        number = read_number(frame.header, key)
+        if math.isnan(number):
+            return f"{words_of(frame.header, key)} in {key}"
         numbers.append(number)
     return numbers[0], numbers[1]
 
@@ -197,22 +190,14 @@ def read_offsets(path: str) -> FoundOffsets:
     ----------
     IRAF imcombine ``offsets``.
     """
-    try:
-        text = Path(at_home(path)).read_text("utf-8-sig", errors="replace")
-    except (OSError, ValueError) as err:  # of a name with a NUL
-        problem = getattr(err, "strerror", None) or err
-        raise InputError(
-            f"align offsets: expected a file with offsets, got {problem} for {path}"
-        ) from err
     places: list[tuple[float, float] | str] = []
     absolute = False
-    for count, line in enumerate(text.splitlines(), 1):
-        item, _, comment = line.partition("#")
+    for item, comment, where in read_lines(path, "align offsets: expected a file with offsets"):
         words = comment.lower().split()
-        if not item.strip() and words and words[0] in ("absolute", "relative"):
+        if not item and words and words[0] in ("absolute", "relative"):
             absolute = words[0] == "absolute"
-        elif item.strip():
-            places.append(_from_line(item, f"{path}, line {count}"))
+        elif item:
+            places.append(_from_line(item, where))
     return FoundOffsets(places, absolute)
 
 
@@ -224,5 +209,5 @@ def _from_line(item: str, where: str) -> tuple[float, float]:
     except ValueError:
         pass
     raise InputError(
-        f"align offsets: expected two finite numbers a line, x y, got {item.strip()!r} in {where}"
+        f"align offsets: expected two finite numbers a line, x y, got {item!r} in {where}"
     )

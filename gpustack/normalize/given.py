@@ -2,20 +2,18 @@
 
 import math
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from astropy.io import fits
 
 from gpustack.align.base import AbsentFrame
 from gpustack.checks import check, plain, real
 from gpustack.clips import RangeClip
-from gpustack.errors import RecipeError
 from gpustack.frames import Frame
 from gpustack.frames.masked import as_function_sees
 from gpustack.normalize.survey import Measured, leave_out
-from gpustack.paths import at_home
+from gpustack.number_cards import read_number, words_of
+from gpustack.number_files import read_lines
 
 Numbers = tuple[float, ...]
 
@@ -39,18 +37,13 @@ def from_headers(
 
 
 def _from_header(role: str, key: str, frame: Frame, default: float | None) -> float:
-    try:
-        value: Any = frame.header.get(key, default)
-    except fits.VerifyError as err:
-        raise RecipeError(
-            f"{role}: expected a number in {key}, got what is no FITS value in {frame.name}"
-        ) from err
-    number = real(value)
-    # Without a value, a card is there and has nothing to say.
-    shown = "none" if value is None or isinstance(value, fits.card.Undefined) else repr(value)
+    if default is not None and key not in frame.header:
+        return default
+    number = read_number(frame.header, key)
     check(
         math.isfinite(number),
-        f"{role}: expected a finite number in {key}, got {shown} in {frame.name}",
+        f"{role}: expected a finite number in {key}, got {words_of(frame.header, key)} in "
+        f"{frame.name}",
     )
     return number
 
@@ -60,22 +53,14 @@ def from_file(role: str, path: str, frames: Sequence[Frame]) -> Numbers:
 
     Raises
     ------
+    InputError
+        Where it cannot be read.
     RecipeError
-        Where it cannot be read, a line is no number, or there are more or fewer of them
-        than frames; names file and line.
+        Where a line is no number, or there are more or fewer of them than frames; names file and
+        line.
     """
-    try:
-        text = Path(at_home(path)).read_text("utf-8-sig", errors="replace")
-    except (OSError, ValueError) as err:  # of a name with a NUL
-        problem = getattr(err, "strerror", None) or err
-        raise RecipeError(
-            f"{role}: expected a file with numbers, got {problem} for {path}"
-        ) from err
-    numbers = []
-    for count, line in enumerate(text.splitlines(), 1):
-        item = line.partition("#")[0].strip()
-        if item:
-            numbers.append(_from_line(role, item, f"{path}, line {count}"))
+    lines = read_lines(path, f"{role}: expected a file with numbers")
+    numbers = [_from_line(role, item, where) for item, _, where in lines if item]
     check(
         len(numbers) == len(frames),
         f"{role}: expected {len(frames)} numbers, one a frame, got {len(numbers)} in {path}",

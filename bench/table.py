@@ -10,12 +10,14 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 from bench import gpu_tables, peers_tables
 from bench.calls import is_gpustack
+from bench.choosing import choosing_table
 from bench.markdown import markdown
 
 Results = dict[str, Any]
@@ -291,6 +293,10 @@ TABLES: dict[str, tuple[str, str, Callable[[Results], str]]] = {
     "programs-memory": ("With little memory", "programs", peers_tables.memory_table),
     "gpu-resident": ("Samples on a GPU", "gpu", gpu_tables.resident_table),
     "gpu-whole": ("From the host to a GPU and back", "gpu", gpu_tables.whole_table),
+    **{
+        f"choosing-{kind}": ("", "choosing", partial(choosing_table, kind=kind))
+        for kind in ("clean", "faint", "bright", "two", "star")
+    },
     "algorithms": ("IRAF's and Siril's rejections", "programs", peers_tables.algorithms_table),
 }
 

@@ -71,6 +71,7 @@ def write_night(folder):
     for number in range(12):
         shift = complex(number % 4, number // 4)
         header = fits.Header({"BUNIT": "adu", "EXPTIME": 30.0 + 0.4 * (number % 2)})
+        header.update({"RDNOISE": 5.0, "GAIN": 1.5})
         header.update({"CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CRVAL1": 10.0, "CRVAL2": 20.0})
         header.update({"CRPIX1": 85.0 - shift.real, "CRPIX2": 75.0 - shift.imag})
         header.update({"CDELT1": -0.2 / 3600, "CDELT2": 0.2 / 3600})

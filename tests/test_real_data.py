@@ -190,6 +190,7 @@ def test_a_clip_takes_cosmic_rays_out_of_darks(real_data):
 
 
 @pytest.mark.filterwarnings("ignore:frames differ in")
+@pytest.mark.filterwarnings("ignore:frames are not aligned")  # they are not, which is no matter
 def test_float_frames_with_weights_for_masks(real_data):
     """Ten exposures of DECam, of one chip each: those of one shape, weighted by their maps."""
     folder = real_data / "legacypipe_wcs" / "testcase4_decam"

@@ -93,7 +93,7 @@ BAD_TEXTS = {
     "sigmoid": r"'linear', 'esd', 'grow', got 'sigmoid'",
     " sigma": r"got ' sigma'",
     "Sigma": r"got 'Sigma'",
-    "sigma=3": r"got 'sigma=3'",
+    "sigma=3": r"such as sigma:low=3,high=3, got 'sigma=3'",
     "sigma:3": r"field=value with field one of low, high, .*, got '3' in 'sigma:3'",
     "sigma:width=3": r"one of low, .* about, poisson, keep, got 'width=3'",
     "sigma:low=3,": r"got '' in 'sigma:low=3,'",
@@ -118,8 +118,8 @@ def test_parse_clip_refuses(text, message):
 
 BAD_RECIPES = {
     "clip-text": ({"clips": "kappa"}, r"clip: expected one of 'range', .*, got 'kappa'"),
-    "clip-texts": ({"clips": ["sigma", "low=3"]}, r"clip: expected one of .*, got 'low=3'"),
-    "clip-number": ({"clips": 3}, r"clips: expected a sequence of clip values, got 3"),
+    "clip-texts": ({"clips": ["sigma", "low=3"]}, r"clip: expected a text NAME:field=value.*, got 'low=3'"),
+    "clip-number": ({"clips": 3}, r"clips: expected clip values, such as SigmaClip\(\), got 3"),
     "clip-class": ({"clips": [SigmaClip]}, r"clips: expected clip values, .*, got <class"),
     "combine": ({"combine": "mode"}, r"'min', 'max', 'nmodel', got 'mode'"),
     "combine-field": ({"combine": "nmodel:read=5"}, r"combine nmodel: expected .* got 'read=5'"),
@@ -304,7 +304,7 @@ def test_what_is_neither_true_nor_false(given):
 
 @pytest.mark.parametrize("given", [None, 3, b"sigma"])
 def test_what_is_no_text_of_a_clip(given):
-    with pytest.raises(RecipeError, match="clip: expected a text NAME:field=value, got"):
+    with pytest.raises(RecipeError, match=r"a text NAME:field=value,\.\.\., such as .*, got"):
         parse_clip(given)
 
 

@@ -61,7 +61,10 @@ def parse_clip(text: str) -> Clip:
     RecipeError
         Where the name, a field or a value is unknown or out of its range.
     """
-    check(isinstance(text, str), f"clip: expected a text NAME:field=value, got {text!r}")
+    check(
+        isinstance(text, str) and "=" not in text.partition(":")[0],
+        f"clip: expected a text NAME:field=value,..., such as sigma:low=3,high=3, got {text!r}",
+    )
     name = text.partition(":")[0]
     clip = CLIPS[word("clip", name, tuple(CLIPS), THEIRS)]
     value: Clip = read("clip", clip, text)
@@ -91,7 +94,7 @@ def as_clips(value: Any) -> tuple[Clip, ...]:
         value = (value,)
     check(
         isinstance(value, Iterable),
-        f"clips: expected a sequence of clip values, got {value!r}",
+        f"clips: expected clip values, such as SigmaClip(), got {value!r}",
     )
     clips = tuple(parse_clip(clip) if isinstance(clip, str) else clip for clip in value)
     for clip in clips:

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from gpustack import Keyword, Noise, Overlap, Statistic, stack
 from gpustack.cli import cli
-from gpustack.errors import GpustackWarning, RecipeError
+from gpustack.errors import GpustackWarning, InputError
 from gpustack.header import read_recipe
 
 pytestmark = pytest.mark.filterwarnings("ignore:frames differ in EXPTIME")
@@ -104,7 +104,7 @@ def test_bad_input_says_what_is_wrong_with_it(folder, words, message):
     (folder / "short.txt").write_text("1\n2\n")
     (folder / "bad.txt").write_text("1\ntwo\n3\n4\n")
     done = combine(*words)
-    said = str(done.exception) if isinstance(done.exception, RecipeError) else done.output
+    said = str(done.exception) if isinstance(done.exception, InputError) else done.output
     assert done.exit_code != 0
     assert re.search(message, said), said
     assert not (folder / "out.fits").exists()

@@ -37,6 +37,9 @@ from skips import missing
 if find_spec("distributed") is None and missing("distributed"):
     pytest.skip("there is no distributed", allow_module_level=True)
 
+#: Most runs combine them as they lie, though they overlap on the sky.
+pytestmark = pytest.mark.filterwarnings("ignore:frames are not aligned")
+
 N, SHAPE = 6, (41, 30)
 ALL = ("uncertainty", "count", "low", "high", "rejected", "reason", "exposure", "rejections")
 ALL = (*ALL, "sigma", "coverage")

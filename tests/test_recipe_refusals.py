@@ -118,7 +118,10 @@ def test_parse_clip_refuses(text, message):
 
 BAD_RECIPES = {
     "clip-text": ({"clips": "kappa"}, r"clip: expected one of 'range', .*, got 'kappa'"),
-    "clip-texts": ({"clips": ["sigma", "low=3"]}, r"clip: expected a text NAME:field=value.*, got 'low=3'"),
+    "clip-texts": (
+        {"clips": ["sigma", "low=3"]},
+        r"clip: expected a text NAME:field=value.*, got 'low=3'",
+    ),
     "clip-number": ({"clips": 3}, r"clips: expected clip values, such as SigmaClip\(\), got 3"),
     "clip-class": ({"clips": [SigmaClip]}, r"clips: expected clip values, .*, got <class"),
     "combine": ({"combine": "mode"}, r"'min', 'max', 'nmodel', got 'mode'"),

@@ -34,9 +34,6 @@ STRUCTURE = re.compile(
 #: What a `astropy.wcs.WCS` has of lookup tables.
 _TABLES_OF_A_WCS = ("cpdis1", "cpdis2", "det2im1", "det2im2")
 
-#: Cards that a WCS carries along but that stay true of the image.
-KEPT = {"DATE-OBS", "MJD-OBS", "DATE-BEG", "DATE-END", "DATE-AVG", "MJDREF", "TELESCOP"}
-
 #: Cards that a result is given.
 _MADE = {"NCOMBINE", "DATE", "EXPTIME", "EXPTOT", "EXPMEAN"}
 
@@ -243,11 +240,14 @@ def read_recipe(header: fits.Header) -> Recipe:
 
 
 def without_wcs(header: fits.Header, wcs: Any) -> fits.Header:
-    """A copy of `header` without the cards that `wcs` stands for."""
+    """A copy of `header` without the cards that `wcs` stands for.
+
+    Those of the exposure stay, such as MJD-AVG and OBSGEO-X, which a `astropy.wcs.WCS` has too.
+    """
     cards = _wcs_cards(wcs)
     if cards is None:
         return header.copy()
-    told = set(cards) - KEPT
+    told = set(filter(coordinate_cards.ANY.fullmatch, cards))
     return _without(
         header, told | {key for key in header if coordinate_cards.OTHER_FORMS.fullmatch(key)}
     )
@@ -270,7 +270,10 @@ def with_wcs(header: fits.Header, coordinates: Coordinates) -> fits.Header:
         warn_without_wcs(wcs, "FITS")
         return _without(header, filter(coordinate_cards.ANY.fullmatch, header))
     told = _without(without_wcs(header, wcs), filter(coordinate_cards.ANY.fullmatch, header))
-    told.extend([card for card in cards.cards if card.keyword not in told], end=True)
+    added = [card for card in cards.cards if card.keyword not in told]
+    if coordinates.of_grid:  # the exposure that the grid is of is another
+        added = [card for card in added if coordinate_cards.ANY.fullmatch(card.keyword)]
+    told.extend(added, end=True)
     return told
 
 
@@ -289,7 +292,8 @@ def _tells_of(header: fits.Header, wcs: Any) -> bool:
     except Exception:  # noqa: BLE001 - wcslib raises errors of many kinds
         return False
     one, other = (dict(told) for told in (cards, _wcs_cards(own) or {}))
-    return all(one.get(key) == other.get(key) for key in {*one, *other} - KEPT)
+    keys = filter(coordinate_cards.ANY.fullmatch, {*one, *other})
+    return all(one.get(key) == other.get(key) for key in keys)
 
 
 def _is_sliced(wcs: Any) -> bool:

@@ -36,13 +36,15 @@ def exposures(tmp_path):
     [
         ({"CRPIX1": 23.0, "CRPIX2": 16.0}, "5"),
         ({"CRVAL2": 20.0 + 3e-4}, "3"),
-        ({"CDELT1": 1e-4, "CRPIX1": 31.0}, "10"),  # mirrored
+        ({"CDELT1": 1e-4, "CRPIX1": 31.0}, "50"),  # mirrored
         ({"CRVAL1": 190.0, "CRVAL2": -20.0}, "inf"),
+        ({"CRPIX1": 20.5, "CRPIX2": 20.5, "CDELT1": 1e-4, "CDELT2": -1e-4}, "57"),  # after a flip
+        ({"CRPIX1": 20.5, "CRPIX2": 20.5, "CDELT2": 2e-4}, r"20\.[0-9]"),
     ],
 )
 def test_the_first_frame_apart_is_named_and_how_far_it_is(exposures, cards, far):
     files = exposures({}, {"CRPIX1": 20.5}, cards, {"CRPIX1": 90.0})
-    message = rf"apart by .*: {re.escape(str(files[2]))} {far} pixels from .*0\.fits; --align wcs"
+    message = rf"apart by .*: {re.escape(str(files[2]))} {far}.* pixels from .*0\.fits; --align wcs"
     with pytest.warns(GpustackWarning, match=message):
         stack(files)
 
@@ -56,6 +58,8 @@ def test_the_first_frame_apart_is_named_and_how_far_it_is(exposures, cards, far)
         ({"CTYPE1": "LINEAR", "CTYPE2": "LINEAR"}, {"CRPIX1": 90.0}),
         ({"CDELT1": 1.0, "CDELT2": 1.0}, {"CRVAL1": 14.0}),  # where the telescope was told to look
         ({"CTYPE1": ""}, {"CRPIX1": 90.0}),
+        ({"CTYPE1": "MALN-TAN", "CTYPE2": "MALT-TAN"}, {"CRPIX1": 20.0 + 1e-4}),  # astropy has none
+        ({"RADESYS": "FOO"}, {"CRPIX1": 90.0}),
     ],
 )
 def test_frames_that_lie_on_each_other_or_need_not_are_not_told_of(exposures, same, cards):

@@ -1,5 +1,6 @@
 """Coordinates as files say them: with cards in the primary header, old ones, and left-over ones."""
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -268,3 +269,39 @@ def test_a_map_of_each_frame_has_no_third_coordinate(tmp_path):
     result.write(tmp_path / "out.fits", maps=("rejections", "count"))
     assert "CTYPE3" not in fits.getheader(tmp_path / "out.fits", "REJECTED")
     assert fits.getheader(tmp_path / "out.fits", "COUNT")["CTYPE1"] == "RA---TAN"
+
+
+#: Cards of the exposure that astropy's WCS has too, and writes.
+TIMES = {
+    "DATE-OBS": "2024-01-01T00:00:00", "MJD-AVG": 60310.1, "XPOSURE": 60.0, "TELAPSE": 61.0,
+    "TIMESYS": "UTC", "OBSGEO-X": 1e6, "OBSGEO-Y": 2e6, "OBSGEO-Z": 3e6,
+}  # fmt: skip
+OTHER_TIMES = {
+    "DATE-OBS": "2001-05-05T05:05:05", "MJD-OBS": 52034.2, "MJD-AVG": 52000.1, "XPOSURE": 999.0,
+    "TELAPSE": 1e3, "TIMESYS": "TAI", "OBSGEO-X": -1e6, "OBSGEO-Y": -2e6, "OBSGEO-Z": -3e6,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("target", ["first", "optimal", "file", "header", "wcs"])
+@pytest.mark.parametrize("has_times", [True, False])
+def test_the_time_and_place_of_the_exposure_are_those_of_the_first_frame(
+    tmp_path, monkeypatch, target, has_times
+):
+    monkeypatch.chdir(tmp_path)
+    sky = {"CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CRVAL1": 10.0, "CRVAL2": 20.0,
+           "CDELT1": -1e-4, "CDELT2": 1e-4, "CRPIX1": 8.0, "CRPIX2": 8.0}  # fmt: skip
+    own = TIMES if has_times else {}
+    for i in range(2):
+        cards = fits.Header(sky | own | {"CRPIX1": 8.0 + i / 3, "BUNIT": "adu"})
+        fits.writeto(f"{i}.fits", np.ones((16, 16), "f4"), cards)
+    other = fits.Header(sky | OTHER_TIMES | {"CRPIX2": 8.5})
+    fits.writeto("target.fits", np.ones((16, 16), "f4"), other)
+    targets = {"file": "target.fits", "header": fits.getheader("target.fits")}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # astropy's, of the times
+        targets["wcs"] = WCS(targets["header"])
+    result = stack(["0.fits", "1.fits"], align=Reproject(targets.get(target, target)))
+    result.write("out.fits")
+    header = fits.getheader("out.fits")
+    assert {key: header.get(key) for key in OTHER_TIMES} == dict.fromkeys(OTHER_TIMES) | own
+    assert header["CTYPE1"] == "RA---TAN"

@@ -115,7 +115,7 @@ class GridFrame:
     @property
     def coordinates(self) -> Coordinates:
         """Of the grid."""
-        return Coordinates(self.grid.wcs)
+        return Coordinates(self.grid.wcs, of_grid=True)
 
     @property
     def header(self) -> fits.Header:

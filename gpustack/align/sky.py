@@ -10,7 +10,7 @@ from astropy.wcs.utils import pixel_to_pixel
 from numpy.typing import NDArray
 
 from gpustack.align.footprint import between
-from gpustack.errors import GpustackWarning
+from gpustack.errors import GpustackWarning, InputError
 from gpustack.frames import Frame
 from gpustack.frames.hdus import quiet
 from gpustack.header import fits_wcs
@@ -65,16 +65,16 @@ def warn_turned(frames: Sequence[Frame], reference: int, advice: str, stacklevel
 def first_apart(frames: Sequence[Frame]) -> tuple[Frame, Frame, float] | None:
     """The first frame that lies more than `FAR` from the first of all; that one, and how far.
 
-    Infinitely far, where the first has no pixels for its place. Frames that tell of no place, or
-    of none that can be trusted, are passed over.
+    By its centre and its corners: it may be turned. Infinitely far, where the first has no pixels
+    for one of them. Frames that tell of no place, or of none that can be compared or trusted, are
+    passed over.
     """
     known = (f for f in frames if not lack(f.coordinates.wcs) and not _is_unscaled(f))
     reference = next(known, None)
     if reference is None:
         return None
     for frame in known:
-        place, _ = _place(frame, reference)
-        far = math.inf if isinstance(place, str) else math.hypot(*place)
+        far = _farthest(frame, reference)
         if far > FAR:
             return frame, reference, far
     return None
@@ -121,17 +121,44 @@ def lack(wcs: Any) -> str:
     return ""
 
 
-def _place(frame: Frame, reference: Frame) -> tuple[Place | str, float]:
-    """The place of a frame, or why there is none; and how far its corners are from theirs."""
+def _farthest(frame: Frame, reference: Frame) -> float:
+    """How far from its place on the reference a frame lies, in pixels; 0 where nobody can tell."""
+    try:
+        far = float(np.hypot(*_shifts(frame, reference)).max())
+    except InputError:
+        return 0.0
+    return math.inf if math.isnan(far) else far
+
+
+def _shifts(frame: Frame, reference: Frame) -> NDArray[Any]:
+    """Where on the reference the centre and the corners lie, less where in the frame; (y, x).
+
+    NaN where the reference has no pixel.
+
+    Raises
+    ------
+    InputError
+        Where the coordinates of one are none of the other.
+    """
     height, width = frame.shape
     y = np.array([(height - 1) / 2, -0.5, -0.5, height - 0.5, height - 0.5])
     x = np.array([(width - 1) / 2, -0.5, width - 0.5, -0.5, width - 0.5])
     try:
         with quiet(), np.errstate(all="ignore"):
             there = _across(frame.coordinates.wcs, reference.coordinates.wcs, x, y)
-    except Exception as err:  # noqa: BLE001 - wcslib and coordinate frames raise many kinds
-        return f"world coordinates that cannot be turned into those of {reference.name}: {err}", 0
-    shifts = there[::-1] - (y, x)
+    except Exception as err:  # wcslib and coordinate frames raise many kinds
+        raise InputError(
+            f"world coordinates that cannot be turned into those of {reference.name}: {err}"
+        ) from err
+    return there[::-1] - (y, x)
+
+
+def _place(frame: Frame, reference: Frame) -> tuple[Place | str, float]:
+    """The place of a frame, or why there is none; and how far its corners are from theirs."""
+    try:
+        shifts = _shifts(frame, reference)
+    except InputError as err:
+        return str(err), 0
     if not np.isfinite(shifts[:, 0]).all():
         return f"a place on the sky that {reference.name} has no pixels for", 0
     apart = np.abs(shifts[:, 1:] - shifts[:, :1]).max()  # NaN where a corner has no place

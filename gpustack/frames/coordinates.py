@@ -34,12 +34,15 @@ class Coordinates:
         Of an image in a file, which has them as cards.
     stamp : Stamp or None
         Of the file, which may have lookup tables of them.
+    of_grid : bool
+        Whether they are of a grid that the image was brought to, maybe that of another image.
     """
 
     given: Any = None
     name: str = ""
     header: fits.Header | None = None
     stamp: Stamp | None = None
+    of_grid: bool = False
 
     @property
     def of_file(self) -> bool:

@@ -1,0 +1,171 @@
+"""What ways to align do to noise and stars: ``python -m bench.aligned --json PATH``.
+
+Simulated exposures, each shifted by some parts of a pixel. Of noise alone, whose variances are
+known: how well the uncertainties of the result tell the noise of a sum over a star's aperture. Of
+stars alone: how much wider they have become, and what clips and medians make of their flux. No
+time is taken.
+"""
+
+import argparse
+import sys
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from astropy.nddata import CCDData, StdDevUncertainty
+from astropy.wcs import WCS
+from numpy.typing import NDArray
+from scipy.optimize import curve_fit
+
+from bench import machine
+from bench.markdown import markdown
+from gpustack import stack
+from gpustack.errors import GpustackWarning
+
+FRAMES, SIZE = 16, 360
+SIGMA, SKY = 10.0, 1000.0
+#: Standard deviations of stars in pixels: the same in all frames, and as seeing has them.
+STEADY, SEEING = (1.15, 1.15), (1.0, 1.8)
+#: Sum of a star, pixels between them, and the radius that their light is added up in.
+FLUX, APART, RADIUS = 20_000.0, 30, 7.5
+#: Radius of an aperture for a star, in which noise is added up.
+APERTURE = 4.0
+
+#: What is written after ``--align`` -> what the frames are on.
+ALIGNS = (
+    "offsets",
+    "wcs:order=nearest-neighbor",
+    "wcs",
+    "wcs:order=bicubic",
+    "wcs:method=adaptive",
+    "wcs:method=exact",
+)
+#: Ways to combine the stars.
+WAYS = {
+    "mean": {},
+    "sigma 4 mad_std": {"clips": "sigma:low=4,high=4,spread=mad_std"},
+    "median": {"combine": "median"},
+}
+
+
+def dithers(seed: int) -> NDArray[np.float64]:
+    """Offsets of the frames, (y, x); the first is 0."""
+    found = np.random.default_rng(seed).uniform(-4, 4, (FRAMES, 2))
+    found[0] = 0
+    return found
+
+
+def frame(image: NDArray[Any], dither: NDArray[np.float64]) -> CCDData:
+    """An exposure with coordinates and the noise of its samples."""
+    wcs = WCS(naxis=2)
+    wcs.wcs.ctype = "RA---TAN", "DEC--TAN"
+    wcs.wcs.crval, wcs.wcs.cdelt = (150.0, 2.0), (-1e-4, 1e-4)
+    wcs.wcs.crpix = SIZE / 2 + dither[::-1]
+    spread = StdDevUncertainty(np.full(image.shape, SIGMA))
+    return CCDData(image.astype(np.float32), unit="adu", wcs=wcs, uncertainty=spread)
+
+
+def combined(frames: Sequence[CCDData], align: str, **how: Any) -> Any:
+    """The result on the pixels of the first frame."""
+    extent = ",extent=reference" if align == "offsets" else ""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", GpustackWarning)
+        return stack(frames, align=align + (extent and f":{extent[1:]}"), **how)
+
+
+def apertures(image: NDArray[Any], radius: float) -> NDArray[np.float64]:
+    """Sums around places `APART` pixels apart, away from the edges."""
+    y, x = np.mgrid[-8:9, -8:9]
+    inside = y * y + x * x <= radius**2
+    middles = range(APART, SIZE - APART + 1, APART)
+    return np.array(
+        [image[j - 8 : j + 9, i - 8 : i + 9][inside].sum() for j in middles for i in middles]
+    )
+
+
+def judge_noise(align: str) -> dict[str, float]:
+    """True scatter of sums in apertures over what uncertainties say of it, by both of these."""
+    rng, told = np.random.default_rng(1), {}
+    frames = [frame(rng.normal(SKY, SIGMA, (SIZE, SIZE)), dither) for dither in dithers(1)]
+    for kind in ("std", "propagated"):
+        result = combined(frames, align, uncertainty=kind)
+        said = np.sqrt(apertures(result.uncertainty.astype(float) ** 2, APERTURE))
+        told[kind] = float(np.mean(said) / np.std(apertures(result.data.astype(float), APERTURE)))
+    return told
+
+
+def stars(dither: NDArray[np.float64], sigma: float) -> NDArray[np.float64]:
+    """Round stars at places `APART` pixels apart, and no noise."""
+    from scipy.special import erf
+
+    middles = np.arange(APART, SIZE - APART + 1, APART)
+    edges = np.arange(SIZE + 1) - 0.5
+
+    def along(shift: float) -> NDArray[np.float64]:
+        steps = erf((edges[:, None] - middles - shift) / (sigma * np.sqrt(2)))
+        return np.diff(steps, axis=0).sum(axis=1) / 2  # type: ignore[no-any-return]
+
+    return SKY + FLUX * np.outer(along(dither[0]), along(dither[1]))
+
+
+def judge_stars(align: str) -> dict[str, float]:
+    """Width and peak of steady stars over the true ones; flux by all ways, in both seeings."""
+    told = {}
+    for seeing, (least, most) in {"steady": STEADY, "seeing": SEEING}.items():
+        sigmas = np.random.default_rng(2).uniform(least, most, FRAMES)
+        rng = np.random.default_rng(3)
+        frames = [
+            frame(stars(dither, sigma) + rng.normal(0, SIGMA, (SIZE, SIZE)), dither)
+            for dither, sigma in zip(dithers(1), sigmas, strict=True)
+        ]
+        for way, how in WAYS.items():
+            image = combined(frames, align, **how).data.astype(float) - SKY
+            told[f"{seeing}, {way}"] = float(np.mean(apertures(image, RADIUS)) / FLUX)
+            if (seeing, way) == ("steady", "mean"):
+                told |= profile(image, least)
+    return told
+
+
+def profile(image: NDArray[np.float64], sigma: float) -> dict[str, float]:
+    """Of the mean star of a result, standard deviation and peak over the true ones."""
+    middles = range(APART, SIZE - APART + 1, APART)
+    star = np.mean([image[j - 8 : j + 9, i - 8 : i + 9] for j in middles for i in middles], axis=0)
+    y, x = np.mgrid[-8:9, -8:9]
+
+    def gauss(_: Any, height: float, width: float) -> NDArray[np.float64]:
+        return height * np.exp(-(x * x + y * y) / (2 * width * width)).ravel()
+
+    true = stars(np.zeros(2), sigma) - SKY
+    best = [
+        curve_fit(gauss, 0, one.ravel(), (one.max(), sigma))[0]
+        for one in (star, true[APART - 8 : APART + 9, APART - 8 : APART + 9])
+    ]
+    height, width = np.array(best[0]) / best[1]
+    return {"width": float(width), "peak": float(height)}
+
+
+def aligned_table(results: dict[str, Any], part: str) -> str:
+    """A row a way to align."""
+    rows = results[part]
+    heads = list(next(iter(rows.values())))
+    body = [(f"`{align}`", *(f"{row[head]:.3f}" for head in heads)) for align, row in rows.items()]
+    return markdown(("`--align`", *heads), body)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line."""
+    parser = argparse.ArgumentParser("bench.aligned", description=__doc__.partition("\n")[0])
+    machine.add_json(parser)
+    options = parser.parse_args(arguments)
+    noise = {align: judge_noise(align) for align in ALIGNS}
+    light = {align: judge_stars(align) for align in ALIGNS}
+    settings = {"frames": FRAMES, "size": SIZE}
+    results = machine.record("aligned", settings, machine.load(), noise=noise, stars=light)
+    machine.write(options.json, results)
+    print("\n\n".join(aligned_table(results, part) for part in ("noise", "stars")))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -168,7 +168,7 @@ def _of_other_areas(recipe: Recipe, frames: Sequence[Frame]) -> Iterator[str]:
         yield (
             f"{by_level[0]} sees the values of {first.name}{f' and {more} more' if more else ''} "
             f"times {first.factor:.4g}, the ratio of pixel areas: its numbers have to be for these "
-            "(a bound times that, a gain divided by that), or align=Reproject(flux='unscaled')"
+            "(a bound times that, a gain divided by that), or flux='unscaled' in the alignment"
         )
 
 

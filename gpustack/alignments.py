@@ -219,8 +219,10 @@ class Register(BaseAlignment):
         For ``"phase"``: shifts are measured to ``1 / upsample`` pixel. With 1, frames are moved
         by whole pixels, and nothing is resampled.
     order : {"nearest-neighbor", "bilinear", "biquadratic", "bicubic"}
-        How values between pixels are interpolated, where shifts are not whole. Values are counts
-        per pixel: scaled by the ratio of the pixel areas, so that stars keep their flux.
+        How values between pixels are interpolated, where shifts are not whole.
+    flux : {"ratio", "unscaled"}
+        As of `Reproject`: counts per pixel are scaled by the ratio of the pixel areas, so that
+        stars keep their flux; surface brightness stays as it is.
     extent : {"reference", "union"}
         The pixels of the result: those of the reference, or as many as hold all frames.
     skip : bool
@@ -238,6 +240,7 @@ class Register(BaseAlignment):
     reference: int = 0
     upsample: int = 100
     order: Order = "bilinear"
+    flux: Literal["ratio", "unscaled"] = "ratio"
     extent: Literal["reference", "union"] = "reference"
     skip: bool = False
     name: ClassVar[str] = "register"
@@ -249,6 +252,7 @@ class Register(BaseAlignment):
             reference=whole("Register reference", self.reference, 0),
             upsample=whole("Register upsample", self.upsample, 1),
             order=word("Register order", self.order, get_args(Order)),
+            flux=word("Register flux", self.flux, ("ratio", "unscaled")),
             extent=word("Register extent", self.extent, ("reference", "union")),
             skip=switch("Register skip", self.skip),
         )

@@ -153,6 +153,16 @@ def test_shifts_to_the_hundredth_of_a_pixel(stars):
         np.testing.assert_allclose(hundredths, np.rint(hundredths), atol=1e-9)
 
 
+def test_surface_brightness_may_stay_as_it_is():
+    frames = [CCDData(image, unit="MJy / sr") for image in frames_of(CASES["smaller pixels"][1])]
+    with pytest.warns(GpustackWarning, match=r"frame 1 and 1 more: MJy / sr is .* flux='ratio'"):
+        scaled = stack(frames, align=Register("stars"))
+    kept = stack(frames, align=Register("stars", flux="unscaled"))
+    sky_level = np.median(frames[0].data)
+    assert np.nanmedian(kept.data) == pytest.approx(sky_level, rel=1e-2)
+    assert np.nanmedian(scaled.data) > 1.5 * sky_level
+
+
 @pytest.mark.parametrize("length", [1, 2, 3, 20, 21, 22, 511, 2048])
 def test_what_fades_is_the_window_of_tukey(length):
     np.testing.assert_allclose(_tukey(length), tukey(length, FADE), atol=1e-15)

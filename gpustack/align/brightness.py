@@ -31,7 +31,7 @@ def warn_scaled(images: Sequence[tuple[str, Any, float]], flux: str, stacklevel:
         warnings.warn(
             f"{name}{others}: {unit} is surface brightness, and flux={flux!r} multiplies it by "
             f"{factor:.4g}, the ratio of pixel areas, as if it were counts; flux='unscaled' "
-            "(--align wcs:flux=unscaled) does not",
+            "(flux=unscaled in --align) does not",
             GpustackWarning,
             stacklevel=stacklevel + 1,
         )

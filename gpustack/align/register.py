@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from gpustack.align.base import AbsentFrame, Aligned, Grid
+from gpustack.align.base import AbsentFrame, Aligned, Grid, GridFrame
+from gpustack.align.brightness import warn_scaled
 from gpustack.align.extent import boxes_of, grid_around
 from gpustack.align.footprint import window
 from gpustack.align.phase import Shift
@@ -69,7 +70,10 @@ def register_frames(
     if any(faults):
         columns["left_out"] = faults
     grid = _grid(frames, found, how, room)
-    return Aligned(_placed(frames, found, how, *grid), [origin], columns, found)
+    placed = _placed(frames, found, how, *grid)
+    on_grid = [one for one in placed if isinstance(one, GridFrame)]
+    warn_scaled([(one.name, one.unit, one.factor) for one in on_grid], how.flux, stacklevel=5)
+    return Aligned(placed, [origin], columns, found)
 
 
 def _measured(
@@ -151,7 +155,7 @@ def _placed(
     bottom: int,
 ) -> list[Frame]:
     """Frames on the grid: as they are where they are moved by whole pixels, else resampled."""
-    resampling = Resampling("interp", how.order, "ratio")
+    resampling = Resampling("interp", how.order, how.flux)
     placed: list[Frame] = []
     for f, (frame, fit) in enumerate(zip(frames, found, strict=True)):
         if fit is None:

@@ -150,7 +150,7 @@ def _shifts(frame: Frame, reference: Frame) -> NDArray[Any]:
         raise InputError(
             f"world coordinates that cannot be turned into those of {reference.name}: {err}"
         ) from err
-    return there[::-1] - (y, x)
+    return np.subtract(there[::-1], (y, x))
 
 
 def _place(frame: Frame, reference: Frame) -> tuple[Place | str, float]:

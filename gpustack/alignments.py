@@ -146,8 +146,8 @@ class Offsets(BaseAlignment):
 
     An offset is added to the pixel coordinates of a frame: where a star is at (y, x) = (100, 100)
     on the first frame and at (90, 105) on another, that one's offset is (10, -5). Only differences
-    between frames count. Offsets that are not whole are rounded, halves away from 0; the log says
-    by how much.
+    between frames count. Where these are not whole they are rounded, halves away from 0, and the
+    log says by how much; in a file each offset is, as by IRAF.
 
     Parameters
     ----------

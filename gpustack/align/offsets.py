@@ -147,11 +147,22 @@ def _find(frames: Sequence[Frame], how: Offsets) -> FoundOffsets:
     if how.source == "wcs":
         return FoundOffsets(places_on_sky(frames))
     if not isinstance(how.source, str):
-        return _checked(FoundOffsets(list(how.source)), frames, "source")
+        return _checked(_from_first(list(how.source)), frames, "source")
     if how.source.startswith("@"):
         return _checked(read_offsets(how.source[1:]), frames, how.source[1:])
     keys = [key.strip().upper() for key in how.source[1:].split("/")]
-    return FoundOffsets([_from_header(frame, *keys) for frame in frames])
+    return _from_first([_from_header(frame, *keys) for frame in frames])
+
+
+def _from_first(places: list[tuple[float, float] | str]) -> FoundOffsets:
+    """Offsets on the first frame that has one, so that rounding takes half a pixel at most.
+
+    Those of a file are rounded as they stand, as by IRAF.
+    """
+    y0, x0 = next((place for place in places if not isinstance(place, str)), (0.0, 0.0))
+    return FoundOffsets(
+        [one if isinstance(one, str) else (one[0] - y0, one[1] - x0) for one in places]
+    )
 
 
 def _checked(found: FoundOffsets, frames: Sequence[Frame], where: str) -> FoundOffsets:

@@ -150,7 +150,8 @@ def _shifts(frame: Frame, reference: Frame) -> NDArray[Any]:
         raise InputError(
             f"world coordinates that cannot be turned into those of {reference.name}: {err}"
         ) from err
-    return np.subtract(there[::-1], (y, x))
+    shifts: NDArray[Any] = there[::-1] - (y, x)
+    return shifts
 
 
 def _place(frame: Frame, reference: Frame) -> tuple[Place | str, float]:

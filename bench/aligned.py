@@ -17,6 +17,7 @@ from astropy.nddata import CCDData, StdDevUncertainty
 from astropy.wcs import WCS
 from numpy.typing import NDArray
 from scipy.optimize import curve_fit
+from scipy.special import erf
 
 from bench import machine
 from bench.markdown import markdown
@@ -24,6 +25,8 @@ from gpustack import stack
 from gpustack.errors import GpustackWarning
 
 FRAMES, SIZE = 16, 360
+#: Pixels between apertures of noise, which do not overlap.
+BESIDE = 9
 SIGMA, SKY = 10.0, 1000.0
 #: Standard deviations of stars in pixels: the same in all frames, and as seeing has them.
 STEADY, SEEING = (1.15, 1.15), (1.0, 1.8)
@@ -35,16 +38,15 @@ APERTURE = 4.0
 #: What is written after ``--align`` -> what the frames are on.
 ALIGNS = (
     "offsets",
-    "wcs:order=nearest-neighbor",
     "wcs",
     "wcs:order=bicubic",
     "wcs:method=adaptive",
     "wcs:method=exact",
 )
 #: Ways to combine the stars.
-WAYS = {
+WAYS: dict[str, dict[str, Any]] = {
     "mean": {},
-    "sigma 4 mad_std": {"clips": "sigma:low=4,high=4,spread=mad_std"},
+    "clipped": {"clips": "sigma:low=4,high=4,spread=mad_std"},
     "median": {"combine": "median"},
 }
 
@@ -74,31 +76,34 @@ def combined(frames: Sequence[CCDData], align: str, **how: Any) -> Any:
         return stack(frames, align=align + (extent and f":{extent[1:]}"), **how)
 
 
-def apertures(image: NDArray[Any], radius: float) -> NDArray[np.float64]:
-    """Sums around places `APART` pixels apart, away from the edges."""
+def apertures(image: NDArray[Any], radius: float, apart: int) -> NDArray[np.float64]:
+    """Sums around places so many pixels apart, away from the edges."""
     y, x = np.mgrid[-8:9, -8:9]
     inside = y * y + x * x <= radius**2
-    middles = range(APART, SIZE - APART + 1, APART)
+    middles = range(APART, SIZE - APART + 1, apart)
     return np.array(
         [image[j - 8 : j + 9, i - 8 : i + 9][inside].sum() for j in middles for i in middles]
     )
 
 
 def judge_noise(align: str) -> dict[str, float]:
-    """True scatter of sums in apertures over what uncertainties say of it, by both of these."""
+    """What uncertainties say of the noise of sums in apertures, over the true scatter of these.
+
+    And of the noise of one pixel the part that is left.
+    """
     rng, told = np.random.default_rng(1), {}
     frames = [frame(rng.normal(SKY, SIGMA, (SIZE, SIZE)), dither) for dither in dithers(1)]
     for kind in ("std", "propagated"):
         result = combined(frames, align, uncertainty=kind)
-        said = np.sqrt(apertures(result.uncertainty.astype(float) ** 2, APERTURE))
-        told[kind] = float(np.mean(said) / np.std(apertures(result.data.astype(float), APERTURE)))
-    return told
+        said = np.sqrt(apertures(result.uncertainty.astype(float) ** 2, APERTURE, BESIDE))
+        true = np.std(apertures(result.data.astype(float), APERTURE, BESIDE))
+        told[f"{kind} / true noise"] = float(np.mean(said) / true)
+    smooth = np.std(result.data.astype(float)[APART:-APART, APART:-APART])
+    return told | {"noise of a pixel": float(smooth * np.sqrt(FRAMES) / SIGMA)}
 
 
 def stars(dither: NDArray[np.float64], sigma: float) -> NDArray[np.float64]:
     """Round stars at places `APART` pixels apart, and no noise."""
-    from scipy.special import erf
-
     middles = np.arange(APART, SIZE - APART + 1, APART)
     edges = np.arange(SIZE + 1) - 0.5
 
@@ -112,7 +117,7 @@ def stars(dither: NDArray[np.float64], sigma: float) -> NDArray[np.float64]:
 def judge_stars(align: str) -> dict[str, float]:
     """Width and peak of steady stars over the true ones; flux by all ways, in both seeings."""
     told = {}
-    for seeing, (least, most) in {"steady": STEADY, "seeing": SEEING}.items():
+    for seeing, (least, most) in {"flux": STEADY, "in seeing": SEEING}.items():
         sigmas = np.random.default_rng(2).uniform(least, most, FRAMES)
         rng = np.random.default_rng(3)
         frames = [
@@ -121,9 +126,9 @@ def judge_stars(align: str) -> dict[str, float]:
         ]
         for way, how in WAYS.items():
             image = combined(frames, align, **how).data.astype(float) - SKY
-            told[f"{seeing}, {way}"] = float(np.mean(apertures(image, RADIUS)) / FLUX)
-            if (seeing, way) == ("steady", "mean"):
+            if (seeing, way) == ("flux", "mean"):
                 told |= profile(image, least)
+            told[f"{seeing}, {way}"] = float(np.mean(apertures(image, RADIUS, APART)) / FLUX)
     return told
 
 

@@ -16,6 +16,7 @@ from statistics import median
 from typing import Any
 
 from bench import gpu_tables, peers_tables
+from bench.aligned import aligned_table
 from bench.calls import is_gpustack
 from bench.choosing import choosing_table
 from bench.markdown import markdown
@@ -296,6 +297,10 @@ TABLES: dict[str, tuple[str, str, Callable[[Results], str]]] = {
     **{
         f"choosing-{kind}": ("", "choosing", partial(choosing_table, kind=kind))
         for kind in ("clean", "faint", "bright", "two", "star")
+    },
+    **{
+        f"aligned-{part}": ("", "aligned", partial(aligned_table, part=part))
+        for part in ("noise", "stars")
     },
     "algorithms": ("IRAF's and Siril's rejections", "programs", peers_tables.algorithms_table),
 }

@@ -137,9 +137,10 @@ def combine(
       gpustack combine night/*.fits.gz -o sky.fits --clip range:high=60000 --clip sigma
       gpustack combine moon*.fits -o deep.fits --scale mad --zero median --weights noise
       gpustack combine sky*.fits -o sky.fits --clip sigma --clip grow --maps count,reason
-      gpustack combine night/*.fits -o deep.fits --clip sigma --report deep.html
+      gpustack combine night/*.fits -o deep.fits --align wcs --clip sigma --report deep.html
       gpustack combine c4d*ooi*.fits.fz -o deep.fits --masks ooi:ood --weight-maps ooi:oow \\
-          --weights variance --uncertainty propagated --align wcs --unit adu
+          --weights variance --uncertainty propagated --align wcs --unit adu \\
+          --scale exposure --zero overlap
     """
     load_fits()
     from gpustack.engine import stack
@@ -174,10 +175,10 @@ def combine(
 def explain(x: int, y: int, frames: tuple[str, ...], **options: Any) -> None:
     """Show why pixel X, Y of the combined FRAMES has its value.
 
-    Pixels count from 1, x first, as in FITS, IRAF and ds9. Give the options of the
-    combination: it shows each frame's sample, which clip rejected it in which pass and by
-    which bound, and the result. Of each frame one row is read, or those that rejections
-    grow over, unless scale, zero or weights are measured.
+    Pixels count from 1, x first, as in FITS, IRAF and ds9. Give the options that the
+    pixel depends on, none of output: it shows each frame's sample, which clip rejected it
+    in which pass and by which bound, and the result. Of each frame one row is read, or
+    those that rejections grow over, unless scale, zero or weights are measured.
 
     \b
     Examples:

@@ -1,13 +1,14 @@
 """Images whose masks, weights or variances lie in files of their own."""
 
 import os
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from gpustack.checks import check, tidy
-from gpustack.errors import InputError
+from gpustack.errors import GpustackWarning, InputError
 from gpustack.files import files_of, is_glob, split_hdu
 from gpustack.lists import is_list, names_of
 from gpustack.paths import PathLike, at_home
@@ -120,6 +121,7 @@ def _beside(what: str, data: Sequence[str], texts: Sequence[str]) -> list[str]:
         return [rule(file) for file in data]
     files = [file for text in texts for file in _files_with_hdu(text)]
     if len(texts) == 1 and _is_name(texts[0]):
+        _warn_expanded(what, files[0], data)
         return files * len(data)
     if len(files) != len(data):
         raise InputError(
@@ -128,6 +130,19 @@ def _beside(what: str, data: Sequence[str], texts: Sequence[str]) -> list[str]:
             f"{data[-1]}"
         )
     return files
+
+
+def _warn_expanded(what: str, one: str, data: Sequence[str]) -> None:
+    """Warn where the shell may have made one file of a pattern, and frames of the others."""
+    folder = Path(split_hdu(one)[0]).parent
+    beside = [file for file in data if Path(file).parent == folder]
+    if 0 < len(beside) < len(data):
+        warnings.warn(
+            f"{what} files: got {one} for all frames, and {beside[0]} beside it as a frame, as "
+            "others are not; where the shell has expanded a pattern, quote it",
+            GpustackWarning,
+            stacklevel=4,
+        )
 
 
 def _is_name(text: str) -> bool:

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from gpustack import Image, explain, stack
 from gpustack.cli import cli
-from gpustack.errors import GpustackError, InputError
+from gpustack.errors import GpustackError, GpustackWarning, InputError
 from gpustack.images import paired
 from stacks import sky
 
@@ -249,3 +249,19 @@ def test_an_hdu_behind_a_glob_is_that_of_each_file(tmp_path, monkeypatch):
         (tmp_path / name).touch()
     images = paired(["a.fits", "b.fits"], {"mask": ["~/m?.fits[DQ]"]})
     assert [image.mask for image in images] == [f"{tmp_path}/m{i}.fits[DQ]" for i in (1, 2)]
+
+
+@pytest.mark.usefixtures("folder")
+def test_frames_that_lie_beside_one_mask_for_all_and_others_that_do_not_are_told_of():
+    for what, folder in (("ooi", "sky"), ("ood", "bad")):
+        Path(folder).mkdir()
+        for f in range(2):
+            Path(f"c{f}_{what}.fits").rename(f"{folder}/c{f}_{what}.fits")
+    expanded = ["bad/c0_ood.fits", "bad/c1_ood.fits"]
+    message = (
+        r"got bad/c0_ood.fits for all frames, and bad/c1_ood.fits beside it as a frame, .* quote"
+    )
+    with pytest.warns(GpustackWarning, match=message):
+        paired(["sky/*.fits", *expanded[1:]], {"mask": expanded[:1]})
+    for mask in ("bad/c0_ood.fits", "sky/c0_ooi.fits"):  # a warning would be an error
+        assert len(paired(["sky/*.fits"], {"mask": [mask]})) == 2

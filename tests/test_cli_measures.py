@@ -94,8 +94,11 @@ BAD = {
     "not finite": (["--scale", "inf,1,1,1"], "scale: expected finite numbers, got inf at index 0"),
     "no number": (["--scale", "1,2,x,4"], "scale: expected .* got '1,2,x,4'"),
     "no such word": (["--scale", "mode", "--reference", "-1"], "'mean', got '-1'"),
-    "region of none": (["--scale", "exposure", "--region", "[1,1]"], "region: expected a measure"),
-    "reference of none": (["--weights", "median", "--reference", "0"], "reference: expected a me"),
+    "region of none": (["--scale", "exposure", "--region", "[1,1]"], "region: expected a scale"),
+    "reference of none": (
+        ["--weights", "median", "--reference", "0"],
+        "reference: expected a sc",
+    ),
 }
 
 

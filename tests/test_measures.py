@@ -225,5 +225,5 @@ def test_place_puts_region_and_reference_where_they_are_heeded():
     assert place(values, None, None) == values
     alone = {"scale": [1.0, 2.0], "zero": None, "weights": NCombine()}
     for field, placed in (("region", ("[1,1]", None)), ("reference", (None, 0))):
-        with pytest.raises(RecipeError, match=f"{field}: expected a measure that has one"):
+        with pytest.raises(RecipeError, match=f"{field}: expected a scale, zero or"):
             place(alone, *placed)

@@ -146,7 +146,7 @@ def test_the_word_is_for_weights_alone(tmp_path):
     for role in ("scale", "zero"):
         with pytest.raises(RecipeError, match=f"{role}: expected numbers"):
             stack(frames(), **{role: "variance"})
-    with pytest.raises(RecipeError, match="region: expected a measure that has one"):
+    with pytest.raises(RecipeError, match="region: expected a scale, zero or"):
         place({"weights": "variance"}, "[1:2,1:2]", None)
     # The number of frames does not matter to it, so a recipe does for any.
     recipe = stack(frames(), weights="variance").recipe

@@ -90,8 +90,8 @@ def place(values: dict[Role, Any], region: Any, reference: Any) -> dict[Role, An
         having = [role for role in placed if _has(role, placed[role], field)]
         check(
             bool(having),
-            f"{field}: expected a measure that has one in scale, zero or weights, got "
-            f"{field}={value!r} without",
+            f"{field}: expected a scale, zero or weights that are measured with one, such as "
+            f"scale='median', got {field}={value!r} without",
         )
         for role in having:
             placed[role] = replace(placed[role], **{field: value})

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from astropy.io import fits
-from astropy.nddata import VarianceUncertainty
+from astropy.nddata import CCDData, InverseVariance, StdDevUncertainty, VarianceUncertainty
 
 from gpustack import Reproject, stack, wcs_project
 from gpustack.align import bring_together
@@ -33,6 +33,28 @@ def test_the_variance_of_a_masked_pixel_goes_nowhere(order):
     variance, valid = frame.read_variance(0, 100), np.isfinite(frame.read(0, 100).data)
     np.testing.assert_array_equal(valid, inside)
     np.testing.assert_allclose(variance[valid], 1, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "unit"),
+    [
+        (StdDevUncertainty, 100.0, "mJy"),
+        (VarianceUncertainty, 1e4, "mJy2"),
+        (InverseVariance, 1e-4, "1 / mJy2"),
+    ],
+)
+def test_an_uncertainty_in_another_unit_than_the_data_is_brought_to_theirs(kind, value, unit):
+    wcs, target = tangent(degrees=4), tangent()
+    data = noisy(wcs).data
+    given = kind(np.full(data.shape, value), unit=unit)
+    image = CCDData(data, unit="Jy", wcs=wcs, uncertainty=given)
+    made, inside = wcs_project(image, target), np.s_[45:55, 55:65]
+    spread = made.uncertainty.represent_as(StdDevUncertainty)
+    assert spread.unit == "Jy"
+    np.testing.assert_allclose(spread.array[inside], 0.1, rtol=1e-6)
+    align = Reproject(target, shape=data.shape)
+    result = stack([image] * 2, align=align, combine="sum", uncertainty="propagated")
+    np.testing.assert_allclose(result.uncertainty[inside], 0.1 * 2**0.5, rtol=1e-6)
 
 
 @pytest.mark.parametrize("order", ["bilinear", "bicubic"])

@@ -18,6 +18,7 @@ from gpustack.align.resample import Resampling, contributes, resample, sliced, w
 from gpustack.align.target import check_celestial
 from gpustack.alignments import Flux, Method, Order, Reproject
 from gpustack.checks import check, whole
+from gpustack.frames.variance import variance_of
 from gpustack.header import without_wcs
 
 #: As reproject has them by number: degrees of splines.
@@ -63,8 +64,8 @@ def wcs_project(
         Data of dtype float64 in the unit of `ccd`, with `target_wcs` and the header of
         `ccd` without its WCS keywords. NaN outside the footprint of `ccd`; the mask is
         True there and wherever a masked pixel contributed, and None where nothing is
-        masked. The uncertainty is of the kind that `ccd` has, None where it has none. Flags and
-        PSF are not carried over.
+        masked. The uncertainty is of the kind that `ccd` has, in the unit of the data; None where
+        it has none. Flags and PSF are not carried over.
 
     Raises
     ------
@@ -174,12 +175,10 @@ def _on_grid(
     return found
 
 
-def _variance(ccd: CCDData) -> NDArray[Any] | None:
-    """The variance of an image; None where it has no uncertainty that tells of one."""
-    if ccd.uncertainty is None or ccd.uncertainty.uncertainty_type == "unknown":
-        return None
-    array: NDArray[Any] = ccd.uncertainty.represent_as(VarianceUncertainty).array
-    return array
+def _variance(ccd: CCDData) -> NDArray[np.float64] | None:
+    """The variance of an image, in its unit; None where no uncertainty tells of one."""
+    found = variance_of("ccd", ccd, ccd.shape, ccd.unit)
+    return None if found is None else found.read(0, ccd.shape[0])
 
 
 def _bands(shape: tuple[int, ...], how: Resampling) -> Iterator[slice]:

@@ -58,10 +58,11 @@ def test_an_uncertainty_in_another_unit_than_the_data_is_brought_to_theirs(kind,
 
 
 @pytest.mark.parametrize("order", ["bilinear", "bicubic"])
-def test_a_variance_that_is_not_known_spoils_none_but_those_near(order):
+@pytest.mark.parametrize("value", [np.nan, np.inf, -1.0])
+def test_a_variance_that_is_not_known_spoils_none_but_those_near(order, value):
     image = noisy(tangent(degrees=4))
     variance = np.ones(image.shape)
-    variance[50, 60] = np.nan
+    variance[50, 60] = value
     image.uncertainty = VarianceUncertainty(variance)
     align = Reproject(tangent(), shape=image.shape, order=order)
     (frame,) = bring_together(open_frames([image]), align).frames

@@ -13,7 +13,15 @@ from gpustack.align.base import OUTSIDE, GridFrame
 from gpustack.align.blocks import Block, Blocks, Group
 from gpustack.align.map_wcs import FramePixels, GridPixels
 from gpustack.align.pixel_map import PixelMap
-from gpustack.align.resample import Resampling, contributes, interpolate, resample, sliced, without
+from gpustack.align.resample import (
+    Resampling,
+    cleared,
+    interpolate,
+    marked,
+    resample,
+    sliced,
+    unknown,
+)
 from gpustack.backends.base import Samples
 from gpustack.frames.base import read_whole
 from gpustack.frames.sections import AT_ONCE, read_parts, read_sections
@@ -194,11 +202,9 @@ class ProjectedFrame(GridFrame):
         """The variances of blocks."""
         parts = [part for _, part in group]
         read = read_parts(self.inner.read_variance, self.inner.shape, parts, np.dtype(np.float64))
-        unknown = read_sections(self.inner, parts)
-        for (block, part), values, (_, invalid) in zip(group, read, unknown, strict=True):
-            # Of invalid samples nobody knows what the variance is.
-            lost = invalid | ~np.isfinite(values)
-            variance = self._resampled(values, lost, part, block)
+        samples = read_sections(self.inner, parts)
+        for (block, part), values, (_, invalid) in zip(group, read, samples, strict=True):
+            variance = self._resampled(values, unknown(values, invalid), part, block)
             if self.how.is_spline:
                 np.maximum(variance, 0, out=variance)  # waves beside a step
             yield variance * self._area(*block) ** 2
@@ -225,15 +231,11 @@ class ProjectedFrame(GridFrame):
         self, values: NDArray[Any], invalid: NDArray[np.bool_], part: Block, block: Block
     ) -> NDArray[Any]:
         """A part of the frame on a block of the grid, NaN where an invalid pixel contributes."""
-        planes = values
-        if invalid.any():
-            valid = without(values, invalid, self.how)
-            planes = np.stack([valid, invalid.astype(values.dtype)])
-        image = self._at_once(planes, part, block)
-        if image.ndim == 2:
-            return image
-        image[0, contributes(image[1], self.how)] = np.nan
-        return image[0]  # type: ignore[no-any-return]
+        if not invalid.any():
+            return self._at_once(values, part, block)
+        planes = np.stack(marked(values, invalid, self.how))
+        image, marks = self._at_once(planes, part, block)
+        return cleared(image, marks, self.how)
 
     def _at_once(self, planes: NDArray[Any], part: Block, block: Block) -> NDArray[np.float64]:
         """Planes of a part of the frame on a block of the grid."""

@@ -157,6 +157,30 @@ def contributes(mask: NDArray[Any], how: Resampling) -> NDArray[np.bool_]:
     return reaches
 
 
+def marked(
+    values: NDArray[Any], invalid: NDArray[np.bool_], how: Resampling
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Two planes to resample: values without invalid ones, and which these are."""
+    return without(values, invalid, how), invalid.astype(values.dtype)
+
+
+def cleared(image: NDArray[Any], marks: NDArray[Any], how: Resampling) -> NDArray[Any]:
+    """Of two planes that were resampled, the values: NaN where an invalid one contributes.
+
+    Written to.
+    """
+    image[contributes(marks, how)] = np.nan
+    return image
+
+
+def unknown(variance: NDArray[np.float64], invalid: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Where a variance says nothing: of invalid samples, and where it is none, as NaN or below 0.
+
+    Interpolated, it would make those of its neighbours too small, or infinite.
+    """
+    return invalid | ~((variance >= 0) & np.isfinite(variance))
+
+
 def sliced(wcs: Any, part: tuple[slice, slice]) -> Any:
     """The WCS of a part of an image; its own copy, as wcslib's are not for several threads."""
     copy = wcs.deepcopy() if hasattr(wcs, "deepcopy") else wcs

@@ -3,12 +3,14 @@
 import numpy as np
 import pytest
 from astropy.io import fits
-from astropy.nddata import CCDData, StdDevUncertainty
+from astropy.nddata import CCDData, InverseVariance, StdDevUncertainty, VarianceUncertainty
 from astropy.wcs import WCS
 from astropy.wcs.wcsapi import SlicedLowLevelWCS
 
-from gpustack import wcs_project
+from gpustack import Reproject, wcs_project
+from gpustack.align import bring_together
 from gpustack.errors import InputError
+from gpustack.frames import open_frames
 
 #: Spline orders keep two rounding steps of a sample of about 100.
 SPLINE = 1e-13
@@ -147,6 +149,66 @@ def test_metadata_that_is_no_header_and_uncertainty():
     assert isinstance(result.uncertainty, StdDevUncertainty), "as it was; ccdproc drops it"
     np.testing.assert_allclose(result.uncertainty.array, 1, rtol=1e-6)
     assert result.mask is None
+
+
+#: Where the one bad pixel is, of images of which the variance is 4.
+BAD = (12, 25)
+
+
+def uncertain(kind=VarianceUncertainty, *, value=np.nan, masked=False, dtype=float):
+    """An image whose variance has that value at `BAD`; masked there or nowhere."""
+    ccd = image(masked=0, dtype=dtype)
+    variance = np.full(ccd.shape, 4.0)
+    variance[BAD] = value
+    with np.errstate(divide="ignore"):
+        ccd.uncertainty = VarianceUncertainty(variance).represent_as(kind)
+    if masked:
+        ccd.mask = np.zeros(ccd.shape, bool)
+        ccd.mask[BAD] = True
+    return ccd
+
+
+@pytest.mark.parametrize("kind", [StdDevUncertainty, VarianceUncertainty, InverseVariance])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("masked", [True, False])
+def test_on_the_same_grid_an_unknown_variance_is_that_of_one_pixel(kind, value, masked):
+    ccd = uncertain(kind, value=value, masked=masked)
+    found = wcs_project(ccd, TARGETS["same"]).uncertainty.represent_as(VarianceUncertainty).array
+    assert np.argwhere(~np.isfinite(found)).tolist() == [list(BAD)]
+    found[BAD] = 4
+    np.testing.assert_allclose(found, 4, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("value", "masked"),
+    [(np.nan, False), (np.inf, False), (-1.0, False), (np.nan, True), (1e10, True)],
+)
+@pytest.mark.parametrize(
+    "how",
+    [{}, {"order": "bicubic"}, {"method": "adaptive"}, {"method": "exact"}, {"flux": "local"}],
+    ids=str,
+)
+def test_variances_are_those_of_aligned_frames(how, value, masked):
+    ccd, target = uncertain(value=value, masked=masked), TARGETS["shifted, larger pixels"]
+    found = wcs_project(ccd, target, **how).uncertainty.array
+    align = Reproject(target, shape=ccd.shape, **how)
+    (frame,) = bring_together(open_frames([ccd]), align).frames
+    expected = frame.read_variance(0, ccd.shape[0])
+    # Those are resampled block by block, by places between nodes.
+    np.testing.assert_allclose(found, expected, rtol=1e-3)
+    inside = np.isfinite(wcs_project(image(masked=0), target, **how).data)
+    assert 0 < np.isnan(found[inside]).sum() < 40
+
+
+@pytest.mark.parametrize("masked", [True, False])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.uint16])
+def test_an_uncertainty_changes_nothing_of_data_and_mask(dtype, masked):
+    ccd, target = uncertain(masked=masked, dtype=dtype), TARGETS["turned"]
+    given = wcs_project(ccd, target)
+    ccd.uncertainty = None
+    bare = wcs_project(ccd, target)
+    np.testing.assert_array_equal(given.data, bare.data)
+    np.testing.assert_array_equal(given.mask, bare.mask)
 
 
 def test_wcs_that_are_missing_or_not_celestial():

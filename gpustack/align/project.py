@@ -14,7 +14,16 @@ from numpy.typing import NDArray
 from gpustack.align.brightness import warn_scaled
 from gpustack.align.footprint import between
 from gpustack.align.pixel_map import PixelMap
-from gpustack.align.resample import Resampling, contributes, resample, sliced, without
+from gpustack.align.resample import (
+    Resampling,
+    cleared,
+    contributes,
+    marked,
+    resample,
+    sliced,
+    unknown,
+    without,
+)
 from gpustack.align.target import check_celestial
 from gpustack.alignments import Flux, Method, Order, Reproject
 from gpustack.checks import check, whole
@@ -85,7 +94,9 @@ def wcs_project(
     not count, and the mask is True where it would, to a hundredth.
 
     Variances are resampled as the samples are. Resampled samples are less noisy than that says,
-    one by one, but go together with their neighbours: of sums over many of them it is right.
+    one by one, but go together with their neighbours: of sums over many of them it is right. The
+    uncertainty is NaN where a pixel contributes that is masked or not finite, or whose variance is
+    NaN, infinite (an InverseVariance of 0) or negative.
 
     References
     ----------
@@ -129,14 +140,9 @@ def wcs_project(
     # A sample is a surface brightness; a larger target pixel holds more of it.
     area = _area(ccd.wcs, target_wcs, shape, how)
     data *= area
-    spread = None
-    if "variance" in found:
-        # Splines make waves beside a step.
-        spread = VarianceUncertainty(np.maximum(found["variance"], 0) * area**2)
-        spread = spread.represent_as(type(ccd.uncertainty))
     return CCDData(
         data,
-        uncertainty=spread,
+        uncertainty=_uncertainty(ccd, found, area, how),
         wcs=target_wcs,
         mask=mask if mask.any() else None,
         header=header,
@@ -156,29 +162,47 @@ def _added(keywords: Any) -> Mapping[str, Any]:
 def _on_grid(
     ccd: CCDData, target_wcs: WCS, shape: tuple[int, ...], how: Resampling
 ) -> dict[str, NDArray[np.float64]]:
-    """Data, mask and variance on the grid, as far as the image has them, not scaled."""
-    held = {"data": ccd.data, "mask": ccd.mask, "variance": _variance(ccd)}
-    if how.is_spline and ccd.mask is not None:
-        invalid = np.asarray(ccd.mask, bool)
-        for name in ("data", "variance"):
-            held[name] = None if held[name] is None else without(held[name], invalid, how)
-    names = [name for name, plane in held.items() if plane is not None]
-    planes = np.stack([held[name] for name in names]) if len(names) > 1 else ccd.data[np.newaxis]
-    image = np.empty((len(names), *shape))
+    """The planes of an image on the grid, not scaled."""
+    held = _planes(ccd, how)
+    planes = np.stack(list(held.values())) if len(held) > 1 else ccd.data[np.newaxis]
+    image = np.empty((len(held), *shape))
     for rows in _bands(shape, how):
         grid = sliced(target_wcs, (rows, slice(0, shape[1])))
         size = (rows.stop - rows.start, shape[1])
         image[:, rows] = resample(planes, ccd.wcs, grid, size, how, round_trip=True)
-    found = dict(zip(names, image, strict=True))
-    if len(names) > 1:
+    found = dict(zip(held, image, strict=True))
+    if len(held) > 1:
         found["data"] = image[0].copy()  # a view would keep the other planes alive with the result
     return found
 
 
-def _variance(ccd: CCDData) -> NDArray[np.float64] | None:
-    """The variance of an image, in its unit; None where no uncertainty tells of one."""
-    found = variance_of("ccd", ccd, ccd.shape, ccd.unit)
-    return None if found is None else found.read(0, ccd.shape[0])
+def _planes(ccd: CCDData, how: Resampling) -> dict[str, NDArray[Any]]:
+    """Data, mask, variance and where that is not known, as far as the image has them."""
+    invalid = np.zeros(ccd.shape, bool) if ccd.mask is None else np.asarray(ccd.mask, bool)
+    # ccdproc takes what is masked as it is; waves of splines would carry it far.
+    filled = how.is_spline and ccd.mask is not None
+    held = {"data": without(ccd.data, invalid, how) if filled else ccd.data}
+    if ccd.mask is not None:
+        held["mask"] = ccd.mask
+    given = variance_of("ccd", ccd, ccd.shape, ccd.unit)
+    if given is not None:
+        variance = given.read(0, ccd.shape[0])
+        lost = unknown(variance, invalid | ~np.isfinite(ccd.data))
+        held["variance"], held["unknown"] = marked(variance, lost, how)
+    return held
+
+
+def _uncertainty(
+    ccd: CCDData, found: dict[str, NDArray[np.float64]], area: Any, how: Resampling
+) -> Any:
+    """Of the kind that the image has, from the planes on the grid; None where it has none."""
+    if "variance" not in found:
+        return None
+    variance = cleared(found["variance"], found["unknown"], how)
+    # Splines make waves beside a step.
+    spread = VarianceUncertainty(np.maximum(variance, 0) * area**2)
+    with np.errstate(divide="ignore"):  # the inverse of 0
+        return spread.represent_as(type(ccd.uncertainty))
 
 
 def _bands(shape: tuple[int, ...], how: Resampling) -> Iterator[slice]:

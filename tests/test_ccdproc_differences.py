@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.nddata import CCDData, VarianceUncertainty
+from astropy.wcs import WCS
 
 import gpustack
 from ccds import column, rejected
@@ -142,6 +143,15 @@ def variances(package):
     return package.combine(images((2, 2), VarianceUncertainty(np.ones((2, 2))))).uncertainty
 
 
+def cards_of_the_old_grid(package):
+    """Those that a projected image still has."""
+    cards = {"CD1_1": -1e-3, "CCDSEC": "[1:9,1:9]", "LTV1": 5.0, "CRPIX1A": 3.0}
+    wcs = WCS(naxis=2)
+    wcs.wcs.ctype = ["RA---TAN", "DEC--TAN"]
+    image = CCDData(np.ones((4, 4)), unit="adu", wcs=wcs, header=fits.Header(cards))
+    return sorted(set(cards) & set(package.wcs_project(image, wcs).header))
+
+
 def tiles(tmp_path):
     """combine of tile-compressed files."""
     names = [str(tmp_path / f"{number}.fits.fz") for number in range(3)]
@@ -231,6 +241,8 @@ ROWS = {
     "Images with variances": (
         lambda package: type(variances(package)).__name__,
         "VarianceUncertainty", "StdDevUncertainty"),
+    "`wcs_project`, cards of the old grid": (
+        cards_of_the_old_grid, ["CCDSEC", "CD1_1", "CRPIX1A", "LTV1"], []),
 }  # fmt: skip
 
 

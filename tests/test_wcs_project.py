@@ -16,6 +16,10 @@ from gpustack.frames import open_frames
 SPLINE = 1e-13
 
 
+#: Those of `image` that tell of no grid.
+KEPT_CARDS = {"DATE-OBS", "MJDREF", "OBJECT"}
+
+
 def tangent(crval=(10.0, 20.0), degrees=0.0, scale=1e-3, crpix=(20.0, 15.0)):
     """A tangential projection, turned by so many degrees."""
     wcs = WCS(naxis=2)
@@ -128,10 +132,20 @@ def test_the_header_loses_the_coordinates_alone():
     ccd = image()
     before = ccd.header.copy()
     result = wcs_project(ccd, TARGETS["turned"])
-    assert sorted(set(result.header) - {"MJDREF"}) == ["DATE-OBS", "OBJECT"]
+    assert set(result.header) == KEPT_CARDS
     assert ccd.header == before
     written = WCS(result.to_hdu()[0].header)
     np.testing.assert_allclose(written.wcs.get_pc(), TARGETS["turned"].wcs.get_pc(), rtol=1e-12)
+
+
+def test_the_header_loses_what_aligned_frames_lose():
+    """Sections, physical and alternative coordinates, and another form of RADESYS."""
+    ccd, target = image(masked=0), TARGETS["turned"]
+    of_pixels = {"CCDSEC": "[1:9,1:9]", "DATASEC": "[1:9,1:9]", "LTV1": 5.0, "LTM1_1": 1.0}
+    ccd.header.update(of_pixels | {"CTYPE1A": "LINEAR", "CRPIX1A": 3.0, "RADECSYS": "FK5"})
+    align = Reproject(target, shape=ccd.shape)
+    (frame,) = bring_together(open_frames([ccd]), align).frames
+    assert set(wcs_project(ccd, target).header) == set(frame.header) == KEPT_CARDS
 
 
 def test_metadata_that_is_no_header_and_uncertainty():

@@ -68,6 +68,17 @@ class Aligned:
     found: list[Similarity | None] | None = None
 
 
+def without_place(header: fits.Header, wcs: Any) -> fits.Header:
+    """A copy of a header without its coordinates, and without where the image was cut from.
+
+    Sections of detectors, physical coordinates (LTV, LTM) and alternative ones.
+    """
+    told = without_wcs(header, wcs)
+    for key in {key for key in told if _OF_PIXELS.fullmatch(key)}:
+        told.remove(key, remove_all=True)
+    return told
+
+
 @dataclass(eq=False)
 class GridFrame:
     """A frame on another grid. What the attributes mean says `Frame`.
@@ -119,14 +130,8 @@ class GridFrame:
 
     @property
     def header(self) -> fits.Header:
-        """That of the frame, without what no longer holds: coordinates, and where it was cut from.
-
-        Sections of detectors, physical coordinates (LTV, LTM) and alternative ones.
-        """
-        header = without_wcs(self.inner.header, self.inner.coordinates.wcs)
-        for key in {key for key in header if _OF_PIXELS.fullmatch(key)}:
-            header.remove(key, remove_all=True)
-        return header
+        """That of the frame, without what no longer holds."""
+        return without_place(self.inner.header, self.inner.coordinates.wcs)
 
     @property
     def kept_bytes(self) -> int:

@@ -11,6 +11,7 @@ from astropy.wcs import WCS
 from astropy.wcs.utils import proj_plane_pixel_area
 from numpy.typing import NDArray
 
+from gpustack.align.base import without_place
 from gpustack.align.brightness import warn_scaled
 from gpustack.align.footprint import between
 from gpustack.align.pixel_map import PixelMap
@@ -28,7 +29,6 @@ from gpustack.align.target import check_celestial
 from gpustack.alignments import Flux, Method, Order, Reproject
 from gpustack.checks import check, whole
 from gpustack.frames.variance import variance_of
-from gpustack.header import without_wcs
 
 #: As reproject has them by number: degrees of splines.
 _ORDERS = ("nearest-neighbor", "bilinear", "biquadratic", "bicubic")
@@ -71,10 +71,11 @@ def wcs_project(
     -------
     `~astropy.nddata.CCDData`
         Data of dtype float64 in the unit of `ccd`, with `target_wcs` and the header of
-        `ccd` without its WCS keywords. NaN outside the footprint of `ccd`; the mask is
-        True there and wherever a masked pixel contributed, and None where nothing is
-        masked. The uncertainty is of the kind that `ccd` has, in the unit of the data; None where
-        it has none. Flags and PSF are not carried over.
+        `ccd` without its WCS keywords, alternative ones too, and without those that say which
+        pixels of a detector it was (CCDSEC, LTV and the like). NaN outside the footprint of
+        `ccd`; the mask is True there and wherever a masked pixel contributed, and None where
+        nothing is masked. The uncertainty is of the kind that `ccd` has, in the unit of the data;
+        None where it has none. Flags and PSF are not carried over.
 
     Raises
     ------
@@ -233,5 +234,5 @@ def _ratio(wcs: WCS, target_wcs: WCS) -> float:
 def _header(ccd: CCDData) -> Any:
     """The metadata of `ccd`, copied, without the coordinates that no longer hold."""
     if isinstance(ccd.header, Header):
-        return without_wcs(ccd.header, ccd.wcs)
+        return without_place(ccd.header, ccd.wcs)
     return deepcopy(ccd.header)

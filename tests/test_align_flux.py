@@ -1,12 +1,14 @@
 """What resampling keeps: surface brightness, or the counts of a star, on a sky that is known."""
 
+import re
+
 import numpy as np
 import pytest
 from astropy.nddata import CCDData
 from astropy.units import Unit
 
 from gpustack import NoiseClip, NoiseModel, RangeClip, Reproject, SigmaClip, stack, wcs_project
-from gpustack.align.brightness import is_brightness
+from gpustack.align.brightness import AREA, is_brightness
 from gpustack.errors import GpustackWarning
 from skies import SCALE, SIGMA, stars, tangent
 
@@ -105,6 +107,33 @@ def test_surface_brightness_that_is_scaled_is_warned_of(unit, flux):
     wcs_project(frames[1], frames[0].wcs, flux="unscaled")
     result = stack(frames, align=Reproject(flux="unscaled"))
     np.testing.assert_allclose(result.data, 10, rtol=UNIFORM)
+
+
+def far_from_its_reference_point(unit, value=10.0):
+    """A frame 11 degrees off, where pixels are 1.1 times as large, and a target of its own."""
+    wcs = tangent(scale=0.05, crpix=(40, 40 - 220))
+    target = tangent(crval=(10.0, 31.0), scale=0.05, crpix=(40, 40))
+    return CCDData(np.full((80, 80), value), unit=unit, wcs=wcs), target
+
+
+def test_the_scale_that_is_warned_of_is_one_that_pixels_have():
+    """Not the 1 that both have at their reference points, of which that of the frame is outside."""
+    image, target = far_from_its_reference_point("MJy/sr")
+    with pytest.warns(GpustackWarning, match="flux='local' multiplies it by") as one:
+        made = wcs_project(image, target, flux="local").data
+    with pytest.warns(GpustackWarning, match="flux='local' multiplies it by") as other:
+        stack([image] * 2, align=Reproject(target, shape=(80, 80), flux="local"), outputs=())
+    for said in (one[0], other[0]):
+        factor = float(re.search(r"multiplies it by ([\d.]+), ", str(said.message))[1])
+        assert factor == pytest.approx(made[40, 40] / 10, rel=AREA)
+        assert abs(factor - 1) > 0.03
+    wcs_project(image, target, flux="ratio")
+
+
+def test_what_is_local_and_does_not_touch_the_grid_is_not_warned_of():
+    image, _ = far_from_its_reference_point("MJy/sr")
+    made = wcs_project(image, tangent(crval=(200.0, -30.0)), (5, 5), flux="local")
+    assert made.mask.all()
 
 
 @pytest.mark.parametrize("unit", ["adu", "electron / s", "Jy", "mag", "mag(AB)", "dex(cm/s2)", ""])

@@ -140,7 +140,7 @@ class GridFrame:
 
     @property
     def factor(self) -> float:
-        """What its values are multiplied by; where that differs over the field, in its middle."""
+        """What its values are multiplied by; where that differs, in its middle on the grid."""
         return 1.0
 
     def lacks(self, y: int, x: int) -> str:

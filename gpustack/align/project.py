@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from gpustack.align.base import without_place
 from gpustack.align.brightness import warn_scaled
-from gpustack.align.footprint import between
-from gpustack.align.pixel_map import PixelMap
+from gpustack.align.footprint import between, window
+from gpustack.align.pixel_map import PixelMap, middle_area
 from gpustack.align.resample import (
     Resampling,
     cleared,
@@ -129,8 +129,7 @@ def wcs_project(
     shape = tuple(shape) if np.iterable(shape) else ()
     check(len(shape) == 2, f"target_shape: expected two numbers, (y, x), got {target_shape!r}")
     shape = tuple(whole("target_shape", length, 1) for length in shape)
-    factor = 1.0 if how.flux == "unscaled" else _ratio(ccd.wcs, target_wcs)
-    warn_scaled([("ccd", ccd.unit, factor)], how.flux, stacklevel=2)
+    warn_scaled([("ccd", ccd.unit, _factor(ccd, target_wcs, shape, how))], how.flux, stacklevel=2)
     header = _header(ccd)
     header.update(_added(add_keyword))
     found = _on_grid(ccd, target_wcs, shape, how)
@@ -220,14 +219,25 @@ def _bands(shape: tuple[int, ...], how: Resampling) -> Iterator[slice]:
 
 def _area(wcs: WCS, target_wcs: WCS, shape: tuple[int, ...], how: Resampling) -> Any:
     """What values are multiplied by: how many pixels of the image a target pixel covers."""
-    if how.flux == "local":
-        rows, columns = (slice(0, length) for length in shape)
-        return PixelMap.of(between(target_wcs, wcs), rows, columns).area(rows, columns)
-    return _ratio(wcs, target_wcs) if how.flux == "ratio" else 1.0
+    if how.flux != "local":
+        return _one_area(wcs, target_wcs, how)
+    rows, columns = (slice(0, length) for length in shape)
+    return PixelMap.of(between(target_wcs, wcs), rows, columns).area(rows, columns)
 
 
-def _ratio(wcs: WCS, target_wcs: WCS) -> float:
-    """That of the areas of pixels, where the reference points are."""
+def _factor(ccd: CCDData, target_wcs: WCS, shape: tuple[int, ...], how: Resampling) -> float:
+    """The same as one number: where it differs, in the middle of the image on the grid."""
+    if how.flux != "local":
+        return _one_area(ccd.wcs, target_wcs, how)
+    touched = window(between(ccd.wcs, target_wcs), ccd.shape, shape)
+    # One that does not touch the grid has no pixel there to warn of.
+    return 1.0 if touched is None else middle_area(between(target_wcs, ccd.wcs), *touched)
+
+
+def _one_area(wcs: WCS, target_wcs: WCS, how: Resampling) -> float:
+    """The ratio of the areas of pixels, where the reference points are; 1 where it scales none."""
+    if how.flux == "unscaled":
+        return 1.0
     return float(proj_plane_pixel_area(target_wcs) / proj_plane_pixel_area(wcs))
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from gpustack.align.base import OUTSIDE, GridFrame
 from gpustack.align.blocks import Block, Blocks, Group
 from gpustack.align.map_wcs import FramePixels, GridPixels
-from gpustack.align.pixel_map import PixelMap
+from gpustack.align.pixel_map import PixelMap, middle_area
 from gpustack.align.resample import (
     Resampling,
     cleared,
@@ -261,4 +261,6 @@ class ProjectedFrame(GridFrame):
     @property
     def factor(self) -> float:
         """The ratio of the areas of pixels, or 1 where values stay what they are."""
+        if self.how.flux == "local":
+            return middle_area(self.pixel_map.transform, *self.window)
         return 1.0 if self.how.flux == "unscaled" else self.ratio

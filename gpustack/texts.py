@@ -8,8 +8,9 @@ from typing import Any
 
 from gpustack.checks import check
 
-#: A comma, but none inside of a section, ``[x1:x2,y1:y2]``.
-_COMMA = r",(?![^\[]*\])"
+#: A comma before the next ``field=``. Others are of a value: of a section ``[x1:x2,y1:y2]``, of the
+#: name of a file.
+_COMMA = r",(?=\s*\w+\s*=)"
 
 
 def size_words(shape: Sequence[int]) -> str:
@@ -36,13 +37,17 @@ def stated(value: Any) -> dict[str, Any]:
 def read(what: str, kind: Any, text: str) -> Any:
     """The value of a frozen dataclass `kind` from its text, in which fields may be left out.
 
+    A field of any text, such as the name of a file, takes it as it is, but for blanks around it:
+    digits, commas and equals signs too. A comma before ``WORD=`` ends it, which is an error where
+    that is no field.
+
     Raises
     ------
     RecipeError
         Where a field or a value is unknown or out of its range; it begins with `what`.
     """
     name, _, body = text.partition(":")
-    known = [field.name for field in fields(kind)]
+    known = {field.name: field.type in (str, Any) for field in fields(kind)}
     record: dict[str, Any] = {}
     for item in re.split(_COMMA, body) if body else ():
         field, sign, value = (part.strip() for part in item.partition("="))
@@ -54,7 +59,7 @@ def read(what: str, kind: Any, text: str) -> Any:
         check(
             field not in record, f"{what} {name}: expected {field} once, got it again in {text!r}"
         )
-        record[field] = _value(value)
+        record[field] = value if known[field] else _value(value)
     return kind(**record)
 
 

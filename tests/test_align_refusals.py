@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.wcs import WCS
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gpustack import InputError, Offsets, Reproject, ToFile, explain, stack, wcs_project
 from gpustack.alignments import as_alignment
@@ -217,6 +219,45 @@ def test_texts():
             as_alignment(text)
     with pytest.raises(RecipeError, match="align: expected wcs, offsets, register with fields"):
         as_alignment(3)
+
+
+NAMES = ["my,ref.fits", "123", "1e5", "none", "TRUE", "a=b.fits", "m.fits[SCI,1]", "a,b,", "x]y,z"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_target_is_a_file_of_any_name(name):
+    assert as_alignment(f"wcs:target={name},skip=true") == Reproject(name, skip=True)
+    assert as_alignment(f"wcs:extent=union,target={name}").file == name
+    assert as_alignment(f"offsets:source=@{name}, extent=[-9:200,1:100]").file == name
+
+
+SIGNS = [
+    "a",
+    "12",
+    "none",
+    "true",
+    ",",
+    "=",
+    " ",
+    ".fits",
+    "[1:2,*]",
+    "]",
+    "/",
+    ":",
+    "scale=",
+    "é=",
+]
+
+
+@given(st.lists(st.sampled_from(SIGNS)).map(lambda parts: "".join(parts).strip()))
+def test_what_a_target_prints_reads_back_or_says_why_not(name):
+    align = Reproject(name)
+    if re.search(r",\s*\w+\s*=", name):
+        # This may be the next field, and is said to be none, or to be there twice.
+        with pytest.raises(RecipeError, match=r"align wcs: expected (field=value|scale once)"):
+            as_alignment(str(align))
+    else:
+        assert as_alignment(str(align)) == align
 
 
 def test_what_no_plane_holds():

@@ -72,6 +72,7 @@ TEXTS = {
     "exposure": Exposure("EXPTIME"),
     "exposure:key=itime": Exposure("ITIME"),
     "exposure:key=ITIME,reference=2": Exposure("ITIME", 2),
+    "exposure:key=1": Exposure("1"),
     "!gain": Keyword("GAIN"),
     "@a/b c.txt": FromFile("a/b c.txt"),
 }

@@ -160,10 +160,10 @@ def _of_other_areas(recipe: Recipe, frames: Sequence[Frame]) -> Iterator[str]:
         if isinstance(clip, RangeClip | NoiseClip | NoiseModel | AvgSigmaClip)
         or (isinstance(clip, SigmaClip) and clip.poisson)
     ]
-    scaled = [
-        frame for frame in frames if isinstance(frame, GridFrame) and abs(frame.factor - 1) > AREA
-    ]
-    if by_level and scaled:
+    if not by_level:
+        return
+    on_grid = [frame for frame in frames if isinstance(frame, GridFrame)]
+    if scaled := [frame for frame in on_grid if abs(frame.factor - 1) > AREA]:
         first, more = scaled[0], len(scaled) - 1
         yield (
             f"{by_level[0]} sees the values of {first.name}{f' and {more} more' if more else ''} "

@@ -6,7 +6,9 @@ from typing import Any
 
 from astropy import units
 
+from gpustack.align.base import GridFrame
 from gpustack.errors import GpustackWarning
+from gpustack.frames import Frame
 
 #: Of areas of pixels, relative: distortions make as much; values that are off by it are warned of.
 AREA = 1e-3
@@ -35,6 +37,13 @@ def warn_scaled(images: Sequence[tuple[str, Any, float]], flux: str, stacklevel:
             GpustackWarning,
             stacklevel=stacklevel + 1,
         )
+
+
+def warn_frames_scaled(frames: Sequence[Frame], flux: str, stacklevel: int) -> None:
+    """The same of frames that are aligned; of others, what they are multiplied by is not asked."""
+    on_grid = [one for one in frames if isinstance(one, GridFrame) and is_brightness(one.unit)]
+    scaled = [(one.name, one.unit, one.factor) for one in on_grid]
+    warn_scaled(scaled, flux, stacklevel + 1)
 
 
 def is_brightness(unit: Any) -> bool:

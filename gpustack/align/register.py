@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from gpustack.align.base import AbsentFrame, Aligned, Grid, GridFrame
-from gpustack.align.brightness import warn_scaled
+from gpustack.align.base import AbsentFrame, Aligned, Grid
+from gpustack.align.brightness import warn_frames_scaled
 from gpustack.align.extent import boxes_of, grid_around
 from gpustack.align.footprint import window
 from gpustack.align.phase import Shift
@@ -71,8 +71,7 @@ def register_frames(
         columns["left_out"] = faults
     grid = _grid(frames, found, how, room)
     placed = _placed(frames, found, how, *grid)
-    on_grid = [one for one in placed if isinstance(one, GridFrame)]
-    warn_scaled([(one.name, one.unit, one.factor) for one in on_grid], how.flux, stacklevel=5)
+    warn_frames_scaled(placed, how.flux, stacklevel=5)
     return Aligned(placed, [origin], columns, found)
 
 

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from astropy.wcs.utils import proj_plane_pixel_area
 
-from gpustack.align.base import BESIDE, SKIP, AbsentFrame, Aligned, Grid, GridFrame
-from gpustack.align.brightness import warn_scaled
+from gpustack.align.base import BESIDE, SKIP, AbsentFrame, Aligned, Grid
+from gpustack.align.brightness import warn_frames_scaled
 from gpustack.align.footprint import between, window
 from gpustack.align.pixel_map import PixelMap
 from gpustack.align.placed import PlacedFrame, overlaps
@@ -58,8 +58,7 @@ def reproject_frames(frames: Sequence[Frame], how: Reproject, *, room: float | N
         placed.append(AbsentFrame(frame, grid) if faults[f] else project(frame, grid, how_to))
         if not faults[f] and isinstance(placed[f], AbsentFrame):
             faults[f] = BESIDE
-    on_grid = [one for one in placed if isinstance(one, GridFrame)]
-    warn_scaled([(one.name, one.unit, one.factor) for one in on_grid], how.flux, stacklevel=5)
+    warn_frames_scaled(placed, how.flux, stacklevel=5)
     columns = {"left_out": faults} if any(faults) else {}
     _log.debug("aligned onto %d x %d pixels by %s", *grid.shape[::-1], how)
     return Aligned(placed, [f"align: {how}"], columns)

@@ -135,7 +135,6 @@ def combine(
       gpustack combine bias*.fits -o bias.fits --combine median --unit adu
       gpustack combine flat*.fits -o flat.fits --scale median --clip sigma:low=3,high=3
       gpustack combine night/*.fits.gz -o sky.fits --clip range:high=60000 --clip sigma
-      gpustack combine moon*.fits -o deep.fits --scale mad --zero median --weights noise
       gpustack combine sky*.fits -o sky.fits --clip sigma --clip grow --maps count,reason
       gpustack combine night/*.fits -o deep.fits --align wcs --clip sigma --report deep.html
       gpustack combine c4d*ooi*.fits.fz -o deep.fits --masks ooi:ood --weight-maps ooi:oow \\

@@ -396,17 +396,3 @@ def test_a_value_is_its_text(value):
 def test_values_that_are_none(fields, match):
     with pytest.raises(RecipeError, match=f"Offsets {match}"):
         Offsets(**fields)
-
-
-@pytest.mark.parametrize("start", [0.0, 0.4, 10.4, -3.7, 1e6 + 0.49])
-def test_only_the_differences_of_given_offsets_are_rounded(start, tmp_path):
-    frames = [CCDData(np.ones((4, 5)), unit="adu") for _ in range(3)]
-    steps = [0.0, 0.2, 1.6]
-    for frame, step in zip(frames, steps, strict=True):
-        frame.header.update({"XOFF": 0.0, "YOFF": start + step})
-    by_pairs = Offsets([(start + step, start) for step in steps])
-    for align in (by_pairs, Offsets("!XOFF/YOFF")):
-        assert list(stack(frames, align=align).frames["dy"]) == [0, 0, 2]
-    (tmp_path / "shifts").write_text("0 0.4\n0 0.6\n0 2\n")
-    as_iraf = stack(frames, align=Offsets(f"@{tmp_path / 'shifts'}"))
-    assert list(as_iraf.frames["dy"]) == [0, 1, 2]

@@ -172,13 +172,15 @@ def _coloured(panel: Panel) -> NDArray[np.uint8]:
     return pixels
 
 
-def draw(panels: Sequence[Sequence[Panel]]) -> bytes:
+def draw(panels: Sequence[Sequence[Panel]], title: str = "") -> bytes:
     """Draw panels in rows as one PNG.
 
     Parameters
     ----------
     panels : sequence of rows of Panel
         As many in each row.
+    title : str
+        Written into the file, not onto the picture; ASCII. Empty is none.
     """
     columns = list(zip(*panels, strict=True))
     widths = [_SIDE + _BESIDE * any(panel.colours.ticks for panel in each) for each in columns]
@@ -191,7 +193,8 @@ def draw(panels: Sequence[Sequence[Panel]]) -> bytes:
             left = _GAP * (c + 1) + sum(widths[:c])
             _fill(figure, panel, (left, bottom, heights[r]), size)
     stream = BytesIO()
-    figure.savefig(stream, dpi=100, format="png")
+    metadata = {"Title": title} if title else None
+    figure.savefig(stream, dpi=100, format="png", metadata=metadata)
     return stream.getvalue()
 
 

@@ -9,12 +9,12 @@ import pytest
 from astropy.nddata import CCDData
 from astropy.stats import mad_std, sigma_clip
 
-from gpustack import demo, drawing, engine
+from gpustack import demo, drawing
 from gpustack.align.project import wcs_project
 from gpustack.demo import judge as judging
 from gpustack.demo import report, simulate
 from gpustack.demo.truth import Truth, make_truth, noise_of, shared_area, tally
-from gpustack.errors import InputError, MissingPackageError, OutputError
+from gpustack.errors import MissingPackageError
 
 FRAMES, SIZE, SEED = 20, 128, 1
 
@@ -315,74 +315,3 @@ def test_a_missing_matplotlib_names_the_extra(monkeypatch, tmp_path):
     with pytest.raises(MissingPackageError, match=r"pip install matplotlib .*gpustack\[plot\]"):
         demo.run(tmp_path / "demo")
     assert not (tmp_path / "demo").exists()
-
-
-# The whole
-
-
-@pytest.fixture
-def no_picture(monkeypatch):
-    """For runs that are not about the picture, so that they need no matplotlib."""
-    monkeypatch.setattr(demo, "require_matplotlib", lambda _: None)
-    monkeypatch.setattr(demo, "draw", lambda _: b"")
-    for name in ("brightness", "rejected"):
-        monkeypatch.setattr(demo, name, lambda *_: None)
-
-
-def test_the_demo_is_right_and_leaves_its_files(tmp_path):
-    pytest.importorskip("matplotlib", reason="the picture needs the extra plot")
-    lines = []
-    assert demo.run(tmp_path, frames=10, size=SIZE, seed=SEED, echo=lines.append)
-    assert "The stack is right." in lines
-    assert lines[-2:] == [str(tmp_path / "stack.fits"), str(tmp_path / "preview.png")]
-    assert len(list((tmp_path / "raw").glob("*.fits"))) == 10
-    assert png_size(tmp_path / "preview.png")
-    stack = CCDData.read(tmp_path / "stack.fits")
-    assert stack.shape == (SIZE, SIZE)
-    assert stack.unit == "electron"
-    assert stack.header["NCOMBINE"] == 10
-
-
-def test_a_second_demo_replaces_the_first(tmp_path, no_picture):
-    for frames in (12, 10):
-        assert demo.run(tmp_path, frames=frames, size=SIZE, seed=SEED, echo=len)
-        assert len(list((tmp_path / "frames").glob("*.fits"))) == frames
-
-
-def test_a_folder_may_look_like_a_pattern(tmp_path, no_picture):
-    assert demo.run(tmp_path / "demo[1]*", frames=8, size=SIZE, seed=SEED, echo=len)
-
-
-def test_the_demo_says_when_the_stack_is_wrong(tmp_path, no_picture, monkeypatch):
-    right = engine.stack
-    monkeypatch.setattr(demo.engine, "stack", lambda frames, **_: right(frames, combine="mean"))
-    lines = []
-    assert not demo.run(tmp_path, frames=10, size=SIZE, seed=SEED, echo=lines.append)
-    assert "The stack is WRONG." in lines
-
-
-@pytest.mark.parametrize(
-    ("numbers", "problem"),
-    [
-        ({"frames": 7}, "frames: expected a whole number from 8 to 1000, got 7"),
-        ({"size": 100}, "size: expected a whole number from 128 to 4096, got 100"),
-        ({"size": 8192}, "size: expected a whole number from 128 to 4096, got 8192"),
-        (
-            {"frames": 1000, "size": 4096},
-            "frames x size x size: expected at most 400,000,000 samples, .* got 16,777,216,000",
-        ),
-        ({"seed": -1}, "seed: expected a whole number from 0 to"),
-    ],
-)
-def test_numbers_out_of_range_are_refused_before_anything_is_written(
-    tmp_path, no_picture, numbers, problem
-):
-    with pytest.raises(InputError, match=problem):
-        demo.run(tmp_path / "demo", **numbers)
-    assert not (tmp_path / "demo").exists()
-
-
-def test_a_folder_that_is_a_file_is_an_output_error(tmp_path, no_picture):
-    (tmp_path / "demo").write_text("a file")
-    with pytest.raises(OutputError, match="demo could not write here"):
-        demo.run(tmp_path / "demo", frames=8, size=SIZE, echo=len)

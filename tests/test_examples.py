@@ -23,7 +23,7 @@ MODULES = sorted(
     for path in FILES
 )
 #: Commands that are parsed, and not run.
-PARSED = {"watch": "runs until it is stopped", "demo": "tests/test_demo.py runs it"}
+PARSED = {"watch": "runs until it is stopped", "demo": "tests/test_demo_run.py runs it"}
 #: Commands of others that pages show.
 OTHERS = {".venv/bin/pre-commit", ".venv/bin/python"}
 OTHERS |= {"cmp", "compute-sanitizer", "dask", "docker", "make", "pip", "python"}

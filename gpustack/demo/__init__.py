@@ -4,12 +4,10 @@ What it does with the files is what a user would do: aligned FITS frames go thro
 `gpustack.engine.stack`, as on the command line. Only the simulation knows the truth.
 """
 
-import glob
 import os
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,12 +19,13 @@ from numpy.typing import NDArray
 from gpustack import backends, engine
 from gpustack.align.project import wcs_project
 from gpustack.clips import SigmaClip
+from gpustack.demo.files import TITLE, Files
 from gpustack.demo.judge import check_stack, expect
 from gpustack.demo.report import Outcome, write_report
 from gpustack.demo.simulate import OUTSIDE, Field, exposures, make_field
 from gpustack.demo.truth import Truth, make_truth, noise_of, shared_area, tally
 from gpustack.drawing import Panel, brightness, draw, rejected, require_matplotlib, signed
-from gpustack.errors import InputError, WriteError
+from gpustack.errors import InputError, OutputError, WriteError
 from gpustack.frames import open_frames
 from gpustack.recipe import Recipe
 from gpustack.writing import PICTURES, write_text
@@ -49,38 +48,6 @@ FRAMES, SIZES = (8, 1000), (128, 4096)
 SAMPLES = 400_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class Files:
-    """Where the demo writes."""
-
-    folder: Path
-
-    @property
-    def raw(self) -> Path:
-        """Folder of the exposures."""
-        return self.folder / "raw"
-
-    @property
-    def frames(self) -> Path:
-        """Folder of the aligned frames."""
-        return self.folder / "frames"
-
-    @property
-    def pattern(self) -> str:
-        """Glob of the aligned frames."""
-        return str(Path(glob.escape(str(self.frames))) / "frame-*.fits")
-
-    @property
-    def stack(self) -> Path:
-        """The clipped stack."""
-        return self.folder / "stack.fits"
-
-    @property
-    def preview(self) -> Path:
-        """The picture."""
-        return self.folder / "preview.png"
-
-
 def run(
     folder: str | os.PathLike[str] = "demo",
     *,
@@ -94,7 +61,7 @@ def run(
     Parameters
     ----------
     folder : path
-        Made where it is missing. Files of an earlier demo in it are replaced.
+        Made where it is missing. Files of an earlier demo in it are replaced, others are not.
     frames : int
         How many exposures, from 8 to 1000.
     size : int
@@ -115,18 +82,23 @@ def run(
         Where a number is out of its range.
     MissingPackageError
         Where matplotlib is not installed.
+    OutputError
+        Where a file is in the way that no earlier demo wrote; nothing has been written then.
     WriteError
         Where the folder or a file cannot be written.
     """
     _check_numbers(frames, size, seed)
     require_matplotlib("the demo")
     files = Files(Path(folder))
-    echo(f"{frames} dithered exposures of {size} x {size} pixels, seed {seed}")
-    field = make_field(frames, size, seed)
     try:
-        _clear(files)
+        files.check()
+        echo(f"{frames} dithered exposures of {size} x {size} pixels, seed {seed}")
+        field = make_field(frames, size, seed)
+        files.clear()
         kinds = _timed(echo, f"simulated into {files.raw}", lambda: write_exposures(field, files))
         _timed(echo, f"aligned into {files.frames}", lambda: align_exposures(files))
+    except OutputError:
+        raise
     except OSError as err:
         raise WriteError(f"{folder}: the demo could not write here: {err}") from err
     outcome = _stack_and_judge(files, field, make_truth(field, kinds))
@@ -152,14 +124,6 @@ def _check_numbers(frames: int, size: int, seed: int) -> None:
 def _check_range(name: str, value: int, low: int, high: int) -> None:
     if not (isinstance(value, int) and low <= value <= high):
         raise InputError(f"{name}: expected a whole number from {low} to {high}, got {value}")
-
-
-def _clear(files: Files) -> None:
-    """Make the folders, without what an earlier demo with more frames left there."""
-    for folder, name in ((files.raw, "exposure"), (files.frames, "frame")):
-        folder.mkdir(parents=True, exist_ok=True)
-        for path in folder.glob(f"{name}-*.fits"):
-            path.unlink()
 
 
 def _timed(echo: Echo, what: str, work: Callable[[], Result]) -> Result:
@@ -226,7 +190,7 @@ def _stack_and_judge(files: Files, field: Field, truth: Truth) -> Outcome:
         middle(signed(clipped.low, clipped.high)),
         rejected(),
     )
-    picture = draw([[*_panels(images, noises), lost]])
+    picture = draw([[*_panels(images, noises), lost]], TITLE)
     write_text(files.preview, picture, overwrite=True, endings=PICTURES)
     return Outcome(
         frames=len(frames),

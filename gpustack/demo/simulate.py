@@ -15,6 +15,7 @@ from astropy.wcs import WCS
 from numpy.random import Generator
 from numpy.typing import NDArray
 
+OBJECT = "simulated field"  # in all headers; with the seed it tells the demo's files from others
 EXPTIME = 120.0  # s
 SKY = 400.0  # electrons a pixel: a dark site, broad band, a 1 m telescope
 READ_NOISE = 6.0  # electrons, a usual CCD
@@ -251,7 +252,7 @@ def _cosmic_rays(rng: Generator, size: int) -> NDArray[np.float64]:
 
 def _header(field: Field, index: int) -> fits.Header:
     header = field.wcs(index).to_header()
-    header["OBJECT"] = ("simulated field", "stars whose truth is known")
+    header["OBJECT"] = (OBJECT, "stars whose truth is known")
     header["BUNIT"] = ("electron", "unit of the samples")
     header["EXPTIME"] = (EXPTIME, "[s] exposure time")
     header["RDNOISE"] = (READ_NOISE, "[electron] read noise")

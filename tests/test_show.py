@@ -24,6 +24,25 @@ def frames(n=8, shape=SHAPE, level=1000.0, seed=1, hits=0.01):
     return data.astype("f4")
 
 
+def mosaic(n=4):
+    """Pure noise of frames of which each has a part of the columns; 1.4 a pixel."""
+    data = frames(n, hits=0)
+    for f, frame in enumerate(data):
+        first = int(f * 0.9 * SHAPE[1] / n)
+        frame[:, :first] = frame[:, first + 36 * SHAPE[1] // 100 :] = np.nan
+    return data
+
+
+def perforated(n=6):
+    """Pure noise without three samples of ten, anywhere."""
+    data = frames(n, hits=0)
+    data[np.random.default_rng(5).random(data.shape) < 0.3] = np.nan
+    return data
+
+
+#: Frames of pure noise that are not all valid at a pixel, of which a page is not to find fault.
+PARTLY = {"mosaic": mosaic(), "perforated": perforated()}
+
 CLIP = SigmaClip(4, 4, spread="mad_std")
 
 
@@ -57,6 +76,26 @@ def test_a_median_reaches_less():
     result, look = looked(frames(16, hits=0), combine="median")
     found = reached(look.strips, result.recipe, frame_noise(look.strips, result.recipe))
     assert found.ratio == pytest.approx(1.25, abs=CLOSE)
+
+
+@pytest.mark.parametrize("data", PARTLY.values(), ids=PARTLY)
+def test_of_each_pixel_the_noise_of_the_frames_that_it_has_is_expected(data):
+    result, look = looked(data)
+    found = reached(look.strips, result.recipe, frame_noise(look.strips, result.recipe))
+    assert found.ratio == pytest.approx(1, abs=CLOSE / 2)
+    there = np.isfinite(data).sum(axis=0)
+    expected = SIGMA / np.sqrt(np.median(there[there > 0]))
+    assert found.expected[-1] == pytest.approx(expected, rel=CLOSE / 2)
+
+
+def test_weights_count_where_their_frames_are_valid():
+    data = mosaic()
+    data[1] = (data[1] - 1100) * 3 + 1100
+    weights = np.random.default_rng(6).uniform(0.5, 2, data.shape)
+    for given in ([1, 1 / 9, 1, 1], weights):
+        result, look = looked(data, weights=given)
+        found = reached(look.strips, result.recipe, frame_noise(look.strips, result.recipe))
+        assert found.ratio == pytest.approx(1, abs=CLOSE)
 
 
 def test_a_sum_is_told_as_a_mean():
@@ -141,6 +180,33 @@ def test_hits_are_rejected_far_out():
     assert found.rejected[-1] == pytest.approx(0.01 * found.kept.sum(), rel=0.15)
     assert found.kept[-1] == 0
     assert len(EDGES) == len(found.kept) + 1
+
+
+@pytest.mark.parametrize("data", PARTLY.values(), ids=PARTLY)
+def test_pixels_of_few_frames_have_residuals_as_wide_as_those_of_many(data):
+    result, look = looked(data)
+    found = residuals(look.strips, result.recipe)
+    count = (~look.strips.invalid).sum(axis=0)
+    assert found.kept.sum() == count[count > 1].sum()
+    assert found.beyond(3.0)[0] == pytest.approx(0.0027, rel=0.2)
+
+
+def test_rejected_samples_lie_further_from_a_mean_of_few_than_from_that_of_many():
+    data = np.random.default_rng(4).normal(1000, SIGMA, (3, *SHAPE))
+    hits = np.random.default_rng(5).random(data.shape) < 0.01
+    data[hits] += 9 * SIGMA
+    result, look = looked(data, RangeClip(high=1000 + 6 * SIGMA - 2))
+    found = residuals(look.strips, result.recipe)
+    # Of two survivors the mean has half of the variance of each.
+    middle = np.average((EDGES[:-1] + EDGES[1:]) / 2, weights=found.rejected)
+    assert middle == pytest.approx(9 / np.sqrt(1 + 1 / 2), rel=0.03)
+
+
+def test_where_no_pixel_has_two_survivors_there_are_no_residuals():
+    data = frames(2, hits=0)
+    data[0, :, :200] = data[1, :, 200:] = np.nan
+    result, look = looked(data)
+    assert residuals(look.strips, result.recipe) is None
 
 
 def test_samples_without_noise_have_no_residuals():

@@ -1,4 +1,8 @@
-"""The noise that more and more frames reach, against that of one over the root of their number."""
+"""The noise that more and more frames reach, against that of one over the root of their number.
+
+How many frames a pixel has may differ from pixel to pixel, as in a mosaic, so what is expected
+does too: noise is measured in units of that, and told for a pixel in the middle of them.
+"""
 
 import math
 from collections.abc import Sequence
@@ -7,10 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from gpustack.backends.columns import MAD_TO_STD
 from gpustack.combines import AVERAGES
 from gpustack.errors import RecipeError
 from gpustack.look import Kept
-from gpustack.normalize.statistics import noise
+from gpustack.normalize.statistics import median, noise
 from gpustack.recipe import Recipe
 from gpustack.show.stacked import normalised, of_frames, stacked
 
@@ -24,9 +29,11 @@ class Reached:
     counts : list of int
         How many frames.
     noise : list of float
-        From pixel to pixel, in the unit of a mean of the frames.
+        From pixel to pixel, in the unit of a mean of the frames, of a pixel of which `expected`
+        is expected.
     expected : list of float
-        sigma / sqrt(n), of the noises and the weights of these frames.
+        sigma / sqrt(n), of the noises and the weights of these frames where they are valid: the
+        median over pixels.
     """
 
     counts: list[int]
@@ -88,19 +95,43 @@ def _point(
         of_frames(recipe, frames).check_frames(len(frames))
     except RecipeError:
         return math.nan, math.nan
-    weights = _weights(kept, recipe, frames)
-    total = float(weights.sum())
-    if not total > 0:
+    of_sum, total = _law(kept, recipe, frames, sigmas)
+    with np.errstate(divide="ignore", invalid="ignore"):  # where no frame is valid or counts
+        of_mean = of_sum / total
+    there = of_mean[np.isfinite(of_mean)]
+    if not len(there):
         return math.nan, math.nan
     data = stacked(kept, recipe, frames).data.astype(np.float64)
-    found = noise(data, np.isnan(data)) / (total if recipe.method == "sum" else 1.0)
-    return found, float(np.sqrt(np.sum((weights * sigmas) ** 2))) / total
+    expected = float(np.median(there))
+    return expected * _in_units(data, of_sum if recipe.method == "sum" else of_mean), expected
 
 
-def _weights(kept: Kept, recipe: Recipe, frames: Sequence[int]) -> NDArray[np.float64]:
-    """The weight of each frame; of its valid samples the mean, where each has one."""
-    if isinstance(recipe.weights, tuple):
-        return np.array([recipe.weights[f] for f in frames], np.float64)
-    if kept.weight is None:
-        return np.ones(len(frames))
-    return np.array([kept.weight[f].mean(where=~kept.invalid[f]) for f in frames])
+def _law(
+    kept: Kept, recipe: Recipe, frames: Sequence[int], sigmas: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The noise expected of a weighted sum of the valid samples of each pixel; their weights."""
+    variance, total = np.zeros((2, *kept.values.shape[1:]))
+    for f, sigma in zip(frames, sigmas, strict=True):
+        if isinstance(recipe.weights, tuple):
+            given: float | NDArray[np.float64] = recipe.weights[f]
+        else:
+            given = 1.0 if kept.weight is None else kept.weight[f]
+        weight = np.where(kept.invalid[f], 0.0, given)
+        variance += (weight * sigma) ** 2
+        total += weight
+    return np.sqrt(variance), total
+
+
+def _in_units(data: NDArray[np.float64], law: NDArray[np.float64]) -> float:
+    """The noise of an image as DER_SNR has it, in units of what is expected of each pixel.
+
+    Each difference of neighbours is in units of its own: where pixels differ in noise, the median
+    of all would be that of neither kind.
+    """
+    middle, left, right = np.s_[:, 2:-2], np.s_[:, :-4], np.s_[:, 4:]
+    with np.errstate(divide="ignore", invalid="ignore"):  # where there is no value, or no noise
+        off = 2 * data[middle] - data[left] - data[right]
+        units = np.sqrt(4 * law[middle] ** 2 + law[left] ** 2 + law[right] ** 2)
+        found = np.abs(off / units)
+    found = found[np.isfinite(found)]
+    return MAD_TO_STD * median(found) if len(found) else math.nan

@@ -154,7 +154,7 @@ def _charts(look: Look, result: StackResult, found: Reached | None, unit: str) -
 def _residuals(look: Look, result: StackResult) -> str:
     made = residuals(look.strips, result.recipe)
     if made is None:
-        alone = len(result.per_frame["name"]) == 1
+        alone = left_out(result.per_frame).count("") == 1
         why = "one frame has none, as the mean is its own" if alone else "these samples have none"
         return f'<p class="faint">Residuals: {why}.</p>'
     kept, gone = (100 * share for share in made.beyond(3.0))
@@ -165,8 +165,8 @@ def _residuals(look: Look, result: StackResult) -> str:
         '<li><i style="background:var(--gone)"></i>rejected</li><li>dashed: normal</li></ul>'
         f"<p>Beyond 3 {_SIGMA}, {kept:.2g} % of the samples were kept and {gone:.2g} % rejected; "
         "of normal noise it would be 0.27 % in all. Each sample is measured from the mean of the "
-        "survivors of its pixel, in units of the noise of its frame at that level (1.4826 times "
-        "the median distance).</p></div>"
+        "survivors of its pixel, of which there have to be two, in units of the noise of its "
+        "frame at that level (1.4826 times the median distance).</p></div>"
     )
 
 
@@ -182,9 +182,10 @@ def _reached(found: Reached | None, unit: str) -> str:
         f"<li>dashed: {_LAW}</li></ul>"
         f"<p>All {found.counts[-1]} frames: {found.noise[-1]:.4g}{escape(unit)}, "
         f"{found.ratio:.3g} times the {found.expected[-1]:.4g}{escape(unit)} of {_LAW}. A median "
-        "reaches 1.25 times that, a clip that rejects good samples a little more than once. Noise "
-        "is that from pixel to pixel in a row (DER_SNR), of the first 1, 2, 4, ... frames.</p>"
-        "</div>"
+        "reaches 1.25 times that, a clip that rejects good samples a little more than once; more "
+        "is noise that frames share, or stars, where a field is crowded. Noise is that from pixel "
+        "to pixel in a row (DER_SNR), of the first 1, 2, 4, ... frames; n is how many of them are "
+        "valid at a pixel, and both numbers are of the median pixel.</p></div>"
     )
 
 

@@ -53,14 +53,21 @@ def residuals(kept: Kept, recipe: Recipe) -> Residuals | None:
     ``|x - m|`` of the same frame over pixels of about the same m. So a frame with more noise, and
     the photon noise of bright pixels, are allowed for; what is left says whether noise is normal
     beyond its middle half.
+
+    The mean of few survivors is near each of them, and is each where there is one: pixels with
+    fewer than two are left out, and z is for each pixel as if m were the mean of many.
     """
     out = stacked(kept, survivors_mean(recipe))
-    middle = out.data.astype(np.float64).ravel()
+    count = out.count.ravel()
+    middle = np.where(count < 2, np.nan, out.data.ravel().astype(np.float64))
+    few = 1 / np.maximum(count, 2)
     levels = _levels(middle)
     made = Residuals(*np.zeros((2, len(EDGES) - 1), np.int64))
     for f in range(len(kept.values)):
-        off = normalised(kept, recipe, f).ravel() - middle
         gone = out.rejected[f].ravel()
+        # Of a survivor m holds a part, of a rejected sample none.
+        widened = np.sqrt(np.where(gone, 1 + few, 1 - few))
+        off = (normalised(kept, recipe, f).ravel() - middle) / widened
         for columns in levels:
             _count(made, off[columns], gone[columns])
     return made if made.kept.any() else None

@@ -5,7 +5,7 @@ from io import BytesIO
 import numpy as np
 import pytest
 
-from gpustack import stack, write_page, write_preview
+from gpustack import Offsets, stack, write_page, write_preview
 from gpustack.drawing import EMPTY, FRAME, Panel, counted, draw, png, signed
 from gpustack.show.pictures import pictures
 from webpage import Checked
@@ -20,7 +20,7 @@ def test_pixels_without_a_value_have_one_colour_that_is_told(tmp_path):
     data = np.random.default_rng(1).normal(500, 8, (5, 40, 60))
     data[:, :10] = np.nan
     result = stack(data, look=True)
-    (shown,) = pictures(result.look, result.recipe)
+    (shown,) = pictures(result.look, result.recipe, 5)
     assert shown.panels[0].note == "mean, every pixel; violet: no value"
     write_preview(result, tmp_path / "a.png")
     violet = [round(255 * part) for part in to_rgb(EMPTY)]
@@ -30,7 +30,24 @@ def test_pixels_without_a_value_have_one_colour_that_is_told(tmp_path):
         rows = np.flatnonzero(found.any(axis=1))
         assert found[rows[len(rows) // 2]].sum() >= 0.9 * width
     whole = stack(data[:, 10:], look=True)
-    assert "violet" not in pictures(whole.look, whole.recipe)[0].panels[0].note
+    assert "violet" not in pictures(whole.look, whole.recipe, 5)[0].panels[0].note
+
+
+@pytest.mark.filterwarnings("ignore:frame .. left out")
+def test_a_pixel_that_all_frames_reach_is_bright_where_others_are_left_out(monkeypatch, tmp_path):
+    data = np.random.default_rng(1).normal(500, 8, (6, 60, 50))
+    away = [(0, 0)] * 3 + [(900, 0)] * 3
+    result = stack(data, align=Offsets(away, "reference"), look=True)
+    drawn = []
+    monkeypatch.setattr("gpustack.show.draw", lambda rows: drawn.extend(rows) or b"")
+    write_preview(result, tmp_path / "a.png")
+    count = drawn[0][2]
+    assert count.note == "3 of 3"
+    assert count.colours.norm(3) == 1
+    write_page(result, tmp_path / "a.html")
+    text = "".join(Checked((tmp_path / "a.html").read_text(encoding="utf-8")).text)
+    assert "3 of 3" in text
+    assert "3 frames, and 3 left out." in text
 
 
 LONG = {
@@ -43,7 +60,7 @@ LONG = {
 @pytest.mark.parametrize(("shape", "told", "size", "style"), LONG.values(), ids=LONG)
 def test_long_images_are_stretched_so_that_rows_are_seen(tmp_path, shape, told, size, style):
     result = stack(np.random.default_rng(1).normal(500, 8, (5, *shape)), look=True)
-    whole = pictures(result.look, result.recipe)[0]
+    whole = pictures(result.look, result.recipe, 5)[0]
     assert whole.panels[1].note == f"nothing rejected{told}"
     write_preview(result, tmp_path / "a.png")
     drawn = (255 * imread(tmp_path / "a.png")).round()[..., :3]

@@ -9,7 +9,7 @@ from gpustack.drawing import draw, require_matplotlib
 from gpustack.errors import InputError
 from gpustack.look import Look
 from gpustack.paths import PathLike
-from gpustack.result import StackResult
+from gpustack.result import StackResult, left_out
 from gpustack.show.page import page
 from gpustack.show.pictures import pictures
 from gpustack.writing import PICTURES, write_text
@@ -41,7 +41,8 @@ def write_preview(result: StackResult, path: PathLike, *, overwrite: bool = Fals
         Where the file exists, or cannot be written; nothing is left behind.
     """
     require_matplotlib("a preview")
-    rows = [shown.panels for shown in pictures(_look(result), result.recipe)]
+    n = left_out(result.per_frame).count("")
+    rows = [shown.panels for shown in pictures(_look(result), result.recipe, n)]
     write_text(path, draw(rows), overwrite=overwrite, endings=PICTURES)
 
 

@@ -43,13 +43,17 @@ def listing(
     scroll = '<div class="scroll" tabindex="0" role="region" aria-label="Table of frames">'
     note = f"{RULE} Low, high and noise are of the samples that the pictures and charts show."
     shown = _table(names, short, columns, flags, strays, unit)
-    above = f"{_count(len(names))}{_gone(names, left_out(per_frame))}{_links(short, strays)}"
+    reasons = left_out(per_frame)
+    above = f"{_count(reasons)}{_gone(names, reasons)}{_links(short, strays)}"
     return f'{above}{scroll}{shown}</div><p class="faint">{escape(note)}</p>'
 
 
-def _count(n: int) -> str:
-    more = "; the table scrolls" if n > _IN_SIGHT else ""
-    return f'<p class="faint">{n} frame{"s" * (n > 1)}{more}.</p>'
+def _count(reasons: Sequence[str]) -> str:
+    """How many frames are combined, and how many are left out; the table has both."""
+    n = reasons.count("")
+    gone = f", and {len(reasons) - n} left out" if n < len(reasons) else ""
+    more = "; the table scrolls" if len(reasons) > _IN_SIGHT else ""
+    return f'<p class="faint">{n} frame{"s" * (n > 1)}{gone}{more}.</p>'
 
 
 def _gone(names: Sequence[str], reasons: Sequence[str]) -> str:

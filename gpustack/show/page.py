@@ -59,11 +59,12 @@ def page(result: StackResult, look: Look, name: str) -> str:
     marked = np.any(list(flags.values()), axis=0)
     found = reached(look.strips, result.recipe, noise)
     unit = "" if result.unit is None else str(result.unit)
+    shown = pictures(look, result.recipe, left_out(result.per_frame).count(""))
     body = [
         _head(result, name),
         _tiles(result, look, found, int(marked.sum())),
         _section("What was done", _recipe(result, look)),
-        _section("What it looks like", _pictures(pictures(look, result.recipe))),
+        _section("What it looks like", _pictures(shown)),
         _section("Noise", _charts(look, result, found, unit)),
         _section("Frames", listing(result.per_frame, columns, flags, unit)),
         _section("Where the time went", _times(look)),

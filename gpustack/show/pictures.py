@@ -27,20 +27,28 @@ class Shown:
     panels: list[Panel]
 
 
-def pictures(look: Look, recipe: Recipe) -> list[Shown]:
-    """Of the whole plane, and of its middle where the former leaves out pixels."""
-    whole = _panels(look.overview, recipe, None)
+def pictures(look: Look, recipe: Recipe, n: int) -> list[Shown]:
+    """Of the whole plane, and of its middle where the former leaves out pixels.
+
+    Parameters
+    ----------
+    look : Look
+    recipe : Recipe
+    n : int
+        How many frames are combined: those of `look` that are not left out.
+    """
+    whole = _panels(look.overview, recipe, n, None)
     shown = [Shown(_of_whole(look), whole)]
     if look.overview.cut.step > 1:
         # The same colours, so that one can be found in the other.
-        middle = _panels(look.middle, recipe, whole[0].colours)
+        middle = _panels(look.middle, recipe, n, whole[0].colours)
         shown.append(Shown(_of_middle(look.middle.cut), middle))
     return shown
 
 
-def _panels(kept: Kept, recipe: Recipe, colours: Colours | None) -> list[Panel]:
+def _panels(kept: Kept, recipe: Recipe, n: int, colours: Colours | None) -> list[Panel]:
     made, without = stacked(kept, recipe), stacked(kept, plain(recipe))
-    n, word = len(kept.values), plain(recipe).method
+    word = plain(recipe).method
     colours = brightness(made.data) if colours is None else colours
     valid = max(int(made.valid.sum()), 1)
     low, high = (100.0 * float(side.sum()) / valid for side in (made.low, made.high))

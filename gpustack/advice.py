@@ -1,10 +1,12 @@
 """What is unusual about a run: it does not stop, but whoever started it should know."""
 
 import math
+import os
+import re
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
+from pathlib import PurePath
 from typing import Any
 
 from astropy import units
@@ -25,8 +27,12 @@ from gpustack.combines import MEDIANS, NoiseModel
 from gpustack.errors import GpustackWarning
 from gpustack.frames import Frame
 from gpustack.header import SAME_EXPOSURE, printable, read_exposure
+from gpustack.paths import at_home
 from gpustack.recipe import Recipe
 from gpustack.result import StackResult, left_out
+
+#: Names of frames from memory: places in one run, which tell nothing of those in another.
+_IN_MEMORY = re.compile(r"frame \d+")
 
 #: What tells of the kind of a frame, beside others that are exposures of the sky.
 KINDS = {"bias": "bias", "zero": "bias", "dark": "dark", "flat": "flat", "twilight": "flat"}
@@ -99,18 +105,45 @@ def _repeated(names: Sequence[str]) -> Iterator[str]:
 
 def _counted_twice(frames: Sequence[Frame]) -> Iterator[str]:
     """Frames that were made of others that are here too, such as an earlier result."""
-    here = {printable(Path(frame.name).name) for frame in frames}
+    here: dict[str, list[tuple[tuple[str, ...], str]]] = {}
+    for frame in frames:
+        if not _IN_MEMORY.fullmatch(frame.name):
+            parts = _parts(printable(os.path.abspath(at_home(frame.name))))  # noqa: PTH100 - no ".."
+            here.setdefault(parts[-1], []).append((parts, frame.name))
     for frame in frames:
         if "NCOMBINE" not in frame.header:
             continue
-        made_of = {Path(str(frame.header[key])).name for key in frame.header if key[:4] == "IMCM"}
-        twice = sorted(made_of & here)
-        if twice:
+        made_of = [_parts(str(frame.header[key])) for key in frame.header if key[:4] == "IMCM"]
+        found = {
+            name
+            for parts in made_of
+            for its, name in here.get(parts[-1] if parts else "", ())
+            if name != frame.name and _agree(parts, its)
+        }
+        if found:
             yield (
-                f"{frame.name}: made of {twice[0]}"
-                + f" and {len(twice) - 1} others" * (len(twice) > 1)
-                + ", combined here too, so that they count twice"
+                f"{frame.name}: made of {min(found)}{_others(len(found) - 1)}"
+                ", combined here too, so that they count twice"
             )
+
+
+def _parts(name: str) -> tuple[str, ...]:
+    """Folders and base name, as far as they are known wherever the name counts from."""
+    parts = PurePath(os.path.normpath(name)).parts
+    return tuple(part for part in parts if part != "..")
+
+
+def _agree(one: Sequence[str], other: Sequence[str]) -> bool:
+    """Whether two names end in the same parts, as many as both have.
+
+    A header has names from the folder that gpustack ran in then; and cameras give the same base
+    names anew each night, in another folder.
+    """
+    return all(a == b for a, b in zip(reversed(one), reversed(other), strict=False))
+
+
+def _others(more: int, what: str = "other") -> str:
+    return f" and {more} {what}{'s' * (more > 1)}" if more else ""
 
 
 def _unlike(frames: Sequence[Frame]) -> Iterator[str]:
@@ -121,7 +154,7 @@ def _unlike(frames: Sequence[Frame]) -> Iterator[str]:
         others = [(value, name) for value, name in there if meant(value) != meant(there[0][0])]
         if others:
             (value, name), (other, its) = there[0], others[0]
-            more = f" and {len(others) - 1} more frames" if len(others) > 1 else ""
+            more = _others(len(others) - 1, "more frame")
             key = next(key for key in keys if any(key in frame.header for frame in frames))
             yield f"frames differ in {key}: {value!r} in {name}, {other!r} in {its}{more}"
 

@@ -159,7 +159,7 @@ def exposures(key, values, unit="adu"):
 
 def test_filters_that_differ_warn():
     frames = exposures("FILTER", ["R ", "R", "r", "", "V"])
-    with pytest.warns(GpustackWarning, match="'R' in frame 0, 'r' in frame 2 and 1 more frames$"):
+    with pytest.warns(GpustackWarning, match="'R' in frame 0, 'r' in frame 2 and 1 more frame$"):
         stack(frames)
     with pytest.warns(GpustackWarning, match="FILTER: 'R' in frame 0, 'V' in frame 2$"):
         stack([*frames[:2], frames[4]])
@@ -217,11 +217,63 @@ def test_exposures_that_differ_and_are_not_scaled_warn():
 def test_a_result_among_the_frames_that_it_was_made_of_warns(files):
     frames = sorted(str(path) for path in files.glob("*.fits"))[:3]
     stack(frames).write(files / "earlier.fits")
-    with pytest.warns(GpustackWarning, match=r"earlier\.fits: made of frame_0\.fits and 2 others"):
+    with pytest.warns(
+        GpustackWarning, match=r"earlier\.fits: made of .*frame_0\.fits and 2 others,"
+    ):
         stack([*frames, files / "earlier.fits"])
-    with pytest.warns(GpustackWarning, match=r"made of frame_0\.fits, combined here too"):
+    with pytest.warns(GpustackWarning, match=r"made of .*frame_0\.fits and 1 other, combined"):
+        stack([*frames[:2], files / "earlier.fits"])
+    with pytest.warns(GpustackWarning, match=r"made of .*frame_0\.fits, combined here too"):
         stack([frames[0], files / "earlier.fits"])
     stack([files / "frame_4.fits", files / "earlier.fits"])  # no warning, which would be an error
+
+
+@pytest.fixture
+def nights(files, monkeypatch):
+    """Two folders with the same names in them, and a result of the first."""
+    monkeypatch.chdir(files)
+    for i, night in enumerate(("n1", "n1", "n2", "n2")):
+        (files / night).mkdir(exist_ok=True)
+        (files / f"frame_{i}.fits").rename(files / night / f"m51_{i % 2}.fits")
+    stack("n1/*.fits").write("deep1.fits")
+    return files
+
+
+def test_a_result_of_another_night_does_not_warn_though_cameras_number_anew(nights):
+    stack(["deep1.fits", "n2/m51_0.fits"])
+    stack(["deep1.fits", nights / "n2" / "m51_0.fits"])
+
+
+def test_a_file_that_counts_twice_is_found_by_whatever_name_it_has(nights, monkeypatch):
+    same = nights / "n1" / "m51_0.fits"
+    for name in ("n1/m51_0.fits", "./n2/../n1/m51_0.fits", same):
+        with pytest.warns(GpustackWarning, match=r"deep1\.fits: made of .*m51_0\.fits, combined"):
+            stack(["deep1.fits", name])
+    monkeypatch.chdir(nights / "n2")
+    stack(["../deep1.fits", "m51_0.fits"])
+    stack(["../n1/m51_0.fits", "../n1/m51_1.fits"]).write("../deep2.fits")
+    for folder, name in ((nights / "n1", "m51_1.fits"), (nights, same)):
+        monkeypatch.chdir(folder)
+        with pytest.warns(GpustackWarning, match=r"deep2\.fits: made of .*m51_.\.fits, combined"):
+            stack([nights / "deep2.fits", name])
+
+
+def test_a_name_without_a_folder_may_be_in_any(nights):
+    with fits.open("deep1.fits", mode="update") as hdus:
+        hdus[0].header["IMCMB001"] = "m51_0.fits"  # as IRAF has it
+    with pytest.warns(GpustackWarning, match=r"deep1\.fits: made of n2/m51_0\.fits, combined"):
+        stack(["deep1.fits", "n2/m51_0.fits"])
+
+
+def test_a_result_that_has_the_name_of_what_it_was_made_of_is_not_made_of_itself(nights):
+    with fits.open("deep1.fits", mode="update") as hdus:
+        hdus[0].header["IMCMB001"] = "deep1.fits"
+    stack(["deep1.fits", "n2/m51_0.fits"])
+
+
+def test_places_of_frames_in_memory_tell_nothing_of_another_run():
+    frames = exposures("FILTER", ["R", "R", "R"])
+    stack([frames[0], stack(frames[1:]).to_ccddata()])
 
 
 @pytest.mark.filterwarnings("ignore:frame .. left out")

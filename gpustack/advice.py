@@ -1,6 +1,5 @@
 """What is unusual about a run: it does not stop, but whoever started it should know."""
 
-import math
 import os
 import re
 import warnings
@@ -13,21 +12,13 @@ from astropy import units
 
 from gpustack.align.base import GridFrame
 from gpustack.align.brightness import AREA
-from gpustack.clips import (
-    AvgSigmaClip,
-    Clip,
-    ESDClip,
-    LinearFitClip,
-    NoiseClip,
-    RangeClip,
-    SigmaClip,
-    SigmaMedianClip,
-)
+from gpustack.clips import AvgSigmaClip, NoiseClip, RangeClip, SigmaClip
 from gpustack.combines import MEDIANS, NoiseModel
 from gpustack.errors import GpustackWarning
 from gpustack.frames import Frame
 from gpustack.header import SAME_EXPOSURE, printable, read_exposure
 from gpustack.paths import at_home
+from gpustack.powerless import powerless
 from gpustack.recipe import Recipe
 from gpustack.result import StackResult, left_out
 
@@ -80,7 +71,7 @@ def _unusual(result: StackResult) -> Iterator[str]:
         yield f"only one{f' of {n} frames is left' if n > 1 else ' frame'}: nothing to combine"
     yield from _first(_repeated(there), "given several times")
     if left > 1:
-        yield from _powerless(result.recipe, left)
+        yield from powerless(result.recipe, left)
     yield from _first(_left_out(result.per_frame), "left out; result.frames (--report) says why")
     yield from _first(_empty(result.per_frame), "no valid sample; they count nothing")
     if not result.on_device and result.mask.all():
@@ -242,62 +233,3 @@ def _empty(frames: Mapping[str, Any]) -> Iterator[str]:
     for name, reason, share in zip(frames["name"], left_out(frames), valid, strict=True):
         if share == 0 and not reason:
             yield f"{name}: no valid sample; it counts nothing"
-
-
-def _powerless(recipe: Recipe, n: int) -> Iterator[str]:
-    """Clips that reject nothing of `n` samples, or no lone outlier, however far out."""
-    for clip in recipe.clips:
-        keep = getattr(clip, "keep", 0)
-        if keep >= n:
-            yield f"{clip}: rejects nothing, as it keeps {keep} samples of {n} frames"
-        elif isinstance(clip, (ESDClip, LinearFitClip)) and n < 3:
-            yield f"{clip}: rejects nothing of {n} frames, which are too few"
-        elif isinstance(clip, ESDClip):
-            if clip.outliers and clip.most(n) < 1:
-                yield f"{clip}: rejects nothing of {n} frames; use a larger share of outliers"
-        else:
-            yield from _out_of_reach(clip, n)
-
-
-def _out_of_reach(clip: Clip, n: int) -> Iterator[str]:
-    farthest, unit, use = _farthest(clip, n)
-    asked = (getattr(clip, side, None) for side in ("low", "high"))
-    threshold = min((value for value in asked if value is not None), default=0.0)
-    if threshold >= farthest:
-        yield (
-            f"{clip}: a lone outlier among {n} frames, however far out, is no more than "
-            f"{farthest:.2g} {unit} out and is not rejected; use {use}"
-        )
-
-
-def _farthest(clip: Clip, n: int) -> tuple[float, str, str]:
-    """How many units of a clip a sample is out that is far from `n` - 1 others; and what helps.
-
-    It is sqrt(n - 1) standard deviations from their mean (ddof 0) and n / sqrt(n - 1) from their
-    median, which with ddof 1 is sqrt(n); where they are taken about that, sqrt(n - ddof).
-    """
-    use = "a lower threshold or an extrema clip"
-    if isinstance(clip, LinearFitClip):
-        return _farthest_from_line(n), "mean distances from the line", use
-    if isinstance(clip, SigmaMedianClip):
-        return math.sqrt(n), "standard deviations", use
-    if not isinstance(clip, SigmaClip) or clip.spread != "std":
-        return math.inf, "", ""
-    is_mean = clip.center == "mean" or n == 2
-    farthest = math.sqrt(n - 1) if is_mean else n / math.sqrt(n - 1)
-    if clip.about == "center" and not is_mean:
-        farthest = math.sqrt(n)
-    farthest *= math.sqrt(max(n - clip.ddof, 0) / n)
-    return farthest, "standard deviations", f"spread=mad_std, {use}"
-
-
-def _farthest_from_line(n: int) -> float:
-    """Of a line through the samples by rank, with the far one at the end.
-
-    The scatter of the others has it reach that or not; only above it nothing is.
-    """
-    middle = (n - 1) / 2
-    squares = n * (n * n - 1) / 12  # of all ranks about the middle one
-    pulled = [1 / n + (rank - middle) * middle / squares for rank in range(n)]
-    pulled[-1] -= 1
-    return (1 + 1e-9) * n * abs(pulled[-1]) / sum(map(abs, pulled))

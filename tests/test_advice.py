@@ -8,12 +8,16 @@ from astropy.io import fits
 from astropy.nddata import CCDData
 
 from gpustack import (
+    AvgSigmaClip,
     ESDClip,
     LinearFitClip,
+    MADClip,
     Offsets,
+    PercentileRankClip,
     RangeClip,
     SigmaClip,
     SigmaMedianClip,
+    WinsorizedClip,
     advice,
     stack,
 )
@@ -132,6 +136,47 @@ def test_lone_outliers_that_pull_a_line_are_told_of():
     with pytest.warns(GpustackWarning, match="nothing of 2 frames, which are too few"):
         assert stack(planes(2), LinearFitClip()).high == 0
     stack(planes(6), LinearFitClip(2, 2))  # 2 at most, but for rounding and the scatter of others
+
+
+def two_exposures():
+    """Of which the second has hits in its first ten columns."""
+    planes = np.random.default_rng(3).normal(100, 5, (2, 20, 30))
+    planes[1, :, :10] += 1e5
+    return planes
+
+
+#: Thresholds just too high to reject one of two samples, and just low enough.
+OF_TWO = {
+    "mad_std": (lambda high: SigmaClip(None, high, spread="mad_std"), 0.675, 0.674),
+    "std": (lambda high: SigmaClip(None, high), 1.001, 0.999),
+    "mad": (lambda high: MADClip(None, high), 1.001, 0.999),
+    "winsorized": (lambda high: WinsorizedClip(None, high), 0.624, 0.623),
+    "rank": (lambda high: PercentileRankClip(None, high), 1.001, 0.999),
+}
+
+
+@pytest.mark.parametrize(("clip", "above", "below"), OF_TWO.values(), ids=OF_TWO)
+def test_clips_by_a_spread_of_two_samples_are_told_of(clip, above, below):
+    for threshold in (above, 3):
+        with pytest.warns(GpustackWarning, match="among 2 frames, .* use noise:low=none .*=.min"):
+            assert (stack(two_exposures(), clip(threshold)).count == 2).all()
+    assert (stack(two_exposures(), clip(below)).count == 1).all(), "clean ones too"
+
+
+@pytest.mark.parametrize("clip", [AvgSigmaClip, ESDClip, LinearFitClip, SigmaMedianClip])
+def test_clips_that_need_three_samples_are_told_of(clip):
+    given = clip() if clip is ESDClip else clip(0.1, 0.1)
+    with pytest.warns(GpustackWarning, match="nothing of 2 frames, .* use noise:low=none .*=.min"):
+        result = stack(two_exposures(), given)
+    np.testing.assert_allclose(result.data, two_exposures().mean(axis=0))
+
+
+def test_what_warnings_of_two_frames_recommend_helps():
+    planes = two_exposures()
+    np.testing.assert_array_equal(stack(planes, combine="min").data, planes.min(axis=0))
+    result = stack(planes, "noise:low=none,rdnoise=5")
+    np.testing.assert_array_equal(result.data[:, :10], planes[0, :, :10])
+    np.testing.assert_array_equal(result.count[:, 10:], 2)
 
 
 def test_clips_that_keep_all_are_told_of(cube):

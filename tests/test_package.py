@@ -61,6 +61,7 @@ MAY_IMPORT = {
     "result": "numpy astropy",
     "filesink": "numpy",
     "streaming": "numpy astropy",
+    "powerless": "",
     "advice": "astropy",
     "normalize": "numpy astropy",
     "needs": "",

@@ -1,0 +1,107 @@
+"""Clips that can reject nothing of so few frames, or no lone outlier, however far out."""
+
+import math
+from collections.abc import Iterator
+
+from gpustack.backends.columns import MAD_TO_STD
+from gpustack.clips import (
+    WINSOR_FACTOR,
+    AvgSigmaClip,
+    Clip,
+    ESDClip,
+    LinearFitClip,
+    MADClip,
+    PercentileRankClip,
+    SigmaClip,
+    SigmaMedianClip,
+    WinsorizedClip,
+)
+from gpustack.recipe import Recipe
+
+#: Those that leave fewer than three samples as they are, or put their mean in the place of both.
+_OF_THREE = ESDClip, LinearFitClip, AvgSigmaClip, SigmaMedianClip
+
+#: What helps of two frames. Both samples lie as far from their middle, so any lower threshold
+#: rejects both or, with `keep`, either; a clip needs a noise from elsewhere, and one side.
+_OF_TWO = (
+    "noise:low=none with the rdnoise and gain of the camera, which rejects what is brighter than "
+    'they explain, or combine="min" (--combine min)'
+)
+
+#: For what rounding makes of samples that are just as far out as a threshold.
+_ROUNDED = 1 + 1e-9
+
+
+def powerless(recipe: Recipe, n: int) -> Iterator[str]:
+    """Warnings of clips that reject nothing of `n` samples, or no lone outlier."""
+    for clip in recipe.clips:
+        keep = getattr(clip, "keep", 0)
+        if keep >= n:
+            yield f"{clip}: rejects nothing, as it keeps {keep} samples of {n} frames"
+        elif isinstance(clip, _OF_THREE) and n < 3:
+            yield f"{clip}: rejects nothing of {n} frames, which are too few; use {_OF_TWO}"
+        elif isinstance(clip, ESDClip):
+            if clip.outliers and clip.most(n) < 1:
+                yield f"{clip}: rejects nothing of {n} frames; use a larger share of outliers"
+        else:
+            yield from _out_of_reach(clip, n)
+
+
+def _out_of_reach(clip: Clip, n: int) -> Iterator[str]:
+    farthest, unit, use = _farthest(clip, n)
+    asked = (getattr(clip, side, None) for side in ("low", "high"))
+    threshold = min((value for value in asked if value is not None), default=0.0)
+    if threshold >= farthest:
+        yield (
+            f"{clip}: a lone outlier among {n} frames, however far out, is no more than "
+            f"{farthest:.2g} {unit} out and is not rejected; use {_OF_TWO if n == 2 else use}"
+        )
+
+
+def _farthest(clip: Clip, n: int) -> tuple[float, str, str]:
+    """How many units of a clip a sample is out that is far from `n` - 1 others; and what helps.
+
+    It is sqrt(n - 1) standard deviations from their mean (ddof 0) and n / sqrt(n - 1) from their
+    median, which with ddof 1 is sqrt(n); where they are taken about that, sqrt(n - ddof).
+    """
+    use = "a lower threshold or an extrema clip"
+    if isinstance(clip, LinearFitClip):
+        return _farthest_from_line(n), "mean distances from the line", use
+    if isinstance(clip, SigmaMedianClip):
+        return math.sqrt(n), "standard deviations", use
+    if not isinstance(clip, SigmaClip) or clip.spread != "std":
+        return _farthest_of_two(clip) if n == 2 else (math.inf, "", "")
+    is_mean = clip.center == "mean" or n == 2
+    farthest = math.sqrt(n - 1) if is_mean else n / math.sqrt(n - 1)
+    if clip.about == "center" and not is_mean:
+        farthest = math.sqrt(n)
+    farthest *= math.sqrt(max(n - clip.ddof, 0) / n)
+    return farthest, "standard deviations", f"spread=mad_std, {use}"
+
+
+def _farthest_of_two(clip: Clip) -> tuple[float, str, str]:
+    """Of two samples each is one MAD from their middle, whatever the other is.
+
+    Winsorizing does not reach them: they are 1 / sqrt(2) standard deviations (ddof 1) out.
+    """
+    if isinstance(clip, SigmaClip):
+        return _ROUNDED / MAD_TO_STD, "robust standard deviations", ""
+    if isinstance(clip, MADClip):
+        return _ROUNDED, "MAD", ""
+    if isinstance(clip, PercentileRankClip):
+        return _ROUNDED, "distance of the sample of its rank", ""
+    if isinstance(clip, WinsorizedClip):
+        return _ROUNDED / math.sqrt(2) / WINSOR_FACTOR, "winsorized standard deviations", ""
+    return math.inf, "", ""
+
+
+def _farthest_from_line(n: int) -> float:
+    """Of a line through the samples by rank, with the far one at the end.
+
+    The scatter of the others has it reach that or not; only above it nothing is.
+    """
+    middle = (n - 1) / 2
+    squares = n * (n * n - 1) / 12  # of all ranks about the middle one
+    pulled = [1 / n + (rank - middle) * middle / squares for rank in range(n)]
+    pulled[-1] -= 1
+    return _ROUNDED * n * abs(pulled[-1]) / sum(map(abs, pulled))

@@ -1,5 +1,6 @@
 """What is unusual about a run: it does not stop, but whoever started it should know."""
 
+import math
 import os
 import re
 import warnings
@@ -27,7 +28,9 @@ _IN_MEMORY = re.compile(r"frame \d+")
 
 #: What tells of the kind of a frame, beside others that are exposures of the sky.
 KINDS = {"bias": "bias", "zero": "bias", "dark": "dark", "flat": "flat", "twilight": "flat"}
-_KIND_KEYS = ("IMAGETYP", "OBSTYPE")
+_KIND_KEYS = ("IMAGETYP", "OBSTYPE", "ESO DPR TYPE", "DATA-TYP", "EXPTYPE", "FRAME")
+#: What kinds of light frames are called; others may be lamps, or of a focus.
+_LIGHT = ("light", "object", "science", "target", "sky", "standard", "expose")
 
 #: What to do about exposures that differ, by the kind of frames: twilight fades, and in darks there
 #: is bias. Bias alone is the same in any.
@@ -152,7 +155,8 @@ def _unlike(frames: Sequence[Frame]) -> Iterator[str]:
 
 def _said(frame: Frame, keys: Sequence[str]) -> str:
     """What the first of the keywords says that a frame has; "" where it has none."""
-    return next((str(frame.header[key]).strip() for key in keys if key in frame.header), "")
+    said = (str(frame.header[key]).strip() for key in keys if key in frame.header)
+    return next(filter(None, said), "")
 
 
 def _kind(said: str) -> str:
@@ -198,19 +202,28 @@ def _of_other_areas(recipe: Recipe, frames: Sequence[Frame]) -> Iterator[str]:
 
 def _apart(frames: Sequence[Frame]) -> Iterator[str]:
     """Exposures of the sky that lie apart on it, and that nobody aligned."""
-    is_light = _kind(_said(frames[0], _KIND_KEYS)) == "light" and len(frames[0].shape) == 2
     aligned = any(isinstance(frame, GridFrame) for frame in frames)
-    if not is_light or aligned or len(set(map(_pointing, frames))) == 1:
+    seen = _is_light(frames[0]) and len(frames[0].shape) == 2
+    if aligned or not seen or len(set(map(_pointing, frames))) == 1:
         return
     from gpustack.align.sky import first_apart  # loads astropy.wcs, which is slow
 
     if found := first_apart(frames):
         frame, reference, far = found
+        where = f"{far:.3g} pixels from" if far < math.inf else "elsewhere on the sky than"
         yield (
-            f"frames are not aligned, and lie apart by the coordinates in their headers: "
-            f"{frame.name} {far:.3g} pixels from {reference.name}; --align wcs (align=Reproject()) "
-            "brings them onto one grid"
+            "frames are not aligned, and lie apart by the coordinates in their headers: "
+            f"{frame.name} {where} {reference.name}; --align wcs brings them onto one grid, or "
+            "--align register where these coordinates only say where the telescope was to look"
         )
+
+
+def _is_light(frame: Frame) -> bool:
+    """Whether it is an exposure of the sky, by what its header calls it, or else its object."""
+    said = _said(frame, _KIND_KEYS)
+    if not said:
+        return _kind(_said(frame, ("OBJECT",))) == "light"
+    return _kind(said) == "light" and any(word in said.lower() for word in _LIGHT)
 
 
 def _pointing(frame: Frame) -> Any:

@@ -220,13 +220,13 @@ class Register(BaseAlignment):
         by whole pixels, and nothing is resampled.
     order : {"nearest-neighbor", "bilinear", "biquadratic", "bicubic"}
         How values between pixels are interpolated, where shifts are not whole.
-    flux : {"ratio", "unscaled"}
-        As of `Reproject`: counts per pixel are scaled by the ratio of the pixel areas, so that
-        stars keep their flux; surface brightness stays as it is.
     extent : {"reference", "union"}
         The pixels of the result: those of the reference, or as many as hold all frames.
     skip : bool
         Leave out a frame that cannot be aligned, instead of raising an error.
+    flux : {"ratio", "unscaled"}
+        As of `Reproject`: counts per pixel are scaled by the ratio of the pixel areas, so that
+        stars keep their flux; surface brightness stays as it is.
 
     References
     ----------
@@ -240,9 +240,9 @@ class Register(BaseAlignment):
     reference: int = 0
     upsample: int = 100
     order: Order = "bilinear"
-    flux: Literal["ratio", "unscaled"] = "ratio"
     extent: Literal["reference", "union"] = "reference"
     skip: bool = False
+    flux: Literal["ratio", "unscaled"] = "ratio"
     name: ClassVar[str] = "register"
 
     def __post_init__(self) -> None:
@@ -252,9 +252,9 @@ class Register(BaseAlignment):
             reference=whole("Register reference", self.reference, 0),
             upsample=whole("Register upsample", self.upsample, 1),
             order=word("Register order", self.order, get_args(Order)),
-            flux=word("Register flux", self.flux, ("ratio", "unscaled")),
             extent=word("Register extent", self.extent, ("reference", "union")),
             skip=switch("Register skip", self.skip),
+            flux=word("Register flux", self.flux, ("ratio", "unscaled")),
         )
         check(
             self.by == "phase" or self.upsample == 100,

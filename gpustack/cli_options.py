@@ -63,7 +63,7 @@ Alignments, each with its defaults:
       headers, two keywords (!XKEY/YKEY), a file (@FILE, a line "x y" a frame)
       or [(y,x),(y,x)]; onto the pixels that any frame has (union), that all
       have (intersection), of the first (reference) or [X1:X2,Y1:Y2] of it
-  register:by=phase,reference=0,upsample=100,order=bilinear,flux=ratio,extent=reference
+  register:by=phase,reference=0,upsample=100,order=bilinear,extent=reference,flux=ratio
       measure on the frames a shift (phase; upsample=1 for whole pixels), or
       rotation and scale too (stars)
 

@@ -253,6 +253,18 @@ def without_wcs(header: fits.Header, wcs: Any) -> fits.Header:
     )
 
 
+def with_exposure(header: fits.Header, wcs: Any) -> fits.Header:
+    """A copy of `header` with what `wcs` has beside coordinates, such as MJD-AVG and OBSGEO-X.
+
+    `CCDData.read` takes these out of the header.
+    """
+    cards, told = _wcs_cards(wcs), header.copy()
+    if cards is not None:
+        added = [card for card in cards.cards if not coordinate_cards.ANY.fullmatch(card.keyword)]
+        told.extend([card for card in added if card.keyword not in told], end=True)
+    return told
+
+
 def with_wcs(header: fits.Header, coordinates: Coordinates) -> fits.Header:
     """A copy of `header` that tells of `coordinates`: by its own cards where it has theirs.
 

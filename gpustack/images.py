@@ -1,6 +1,7 @@
 """Images whose masks, weights or variances lie in files of their own."""
 
 import os
+import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -134,15 +135,20 @@ def _beside(what: str, data: Sequence[str], texts: Sequence[str]) -> list[str]:
 
 def _warn_expanded(what: str, one: str, data: Sequence[str]) -> None:
     """Warn where the shell may have made one file of a pattern, and frames of the others."""
-    folder = Path(split_hdu(one)[0]).parent
-    beside = [file for file in data if Path(file).parent == folder]
-    if 0 < len(beside) < len(data):
+    alike = [file for file in data if _series(file) == _series(split_hdu(one)[0])]
+    if 0 < len(alike) < len(data):
         warnings.warn(
-            f"{what} files: got {one} for all frames, and {beside[0]} beside it as a frame, as "
-            "others are not; where the shell has expanded a pattern, quote it",
+            f"{what} files: got {one} for all frames, and {alike[0]} as a frame, whose name is "
+            "like it as others are not; where the shell has expanded a pattern, quote it",
             GpustackWarning,
             stacklevel=4,
         )
+
+
+def _series(file: str) -> tuple[str, str]:
+    """The folder, and the name without its numbers."""
+    folder, name = os.path.split(os.path.abspath(file))  # noqa: PTH100 - str in, str out
+    return folder, re.sub("[0-9]+", "#", name)
 
 
 def _is_name(text: str) -> bool:

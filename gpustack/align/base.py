@@ -14,7 +14,7 @@ from gpustack.backends.base import Samples
 from gpustack.frames import Frame
 from gpustack.frames.base import read_whole
 from gpustack.frames.coordinates import Coordinates
-from gpustack.header import without_wcs
+from gpustack.header import with_exposure, without_wcs
 
 #: Sections of detector and amplifier, which do not say which pixels the result has.
 SECTIONS = re.compile(r"(AMP|BIAS|CCD|DATA|DET|TRIM)SEC\w?")
@@ -131,7 +131,8 @@ class GridFrame:
     @property
     def header(self) -> fits.Header:
         """That of the frame, without what no longer holds."""
-        return without_place(self.inner.header, self.inner.coordinates.wcs)
+        wcs = self.inner.coordinates.wcs
+        return with_exposure(without_place(self.inner.header, wcs), wcs)
 
     @property
     def kept_bytes(self) -> int:

@@ -188,7 +188,9 @@ def _planes(ccd: CCDData, how: Resampling) -> dict[str, NDArray[Any]]:
     if given is not None:
         variance = given.read(0, ccd.shape[0])
         lost = unknown(variance, invalid | ~np.isfinite(ccd.data))
-        held["variance"], held["unknown"] = marked(variance, lost, how)
+        held["variance"] = variance
+        if lost.any():
+            held["variance"], held["unknown"] = marked(variance, lost, how)
     return held
 
 
@@ -198,7 +200,9 @@ def _uncertainty(
     """Of the kind that the image has, from the planes on the grid; None where it has none."""
     if "variance" not in found:
         return None
-    variance = cleared(found["variance"], found["unknown"], how)
+    variance = found["variance"]
+    if "unknown" in found:
+        variance = cleared(variance, found["unknown"], how)
     # Splines make waves beside a step.
     spread = VarianceUncertainty(np.maximum(variance, 0) * area**2)
     with np.errstate(divide="ignore"):  # the inverse of 0

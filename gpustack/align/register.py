@@ -71,7 +71,7 @@ def register_frames(
         columns["left_out"] = faults
     grid = _grid(frames, found, how, room)
     placed = _placed(frames, found, how, *grid)
-    warn_frames_scaled(placed, how.flux, stacklevel=5)
+    warn_frames_scaled(placed, how.flux, stacklevel=4)
     return Aligned(placed, [origin], columns, found)
 
 

@@ -58,7 +58,7 @@ def reproject_frames(frames: Sequence[Frame], how: Reproject, *, room: float | N
         placed.append(AbsentFrame(frame, grid) if faults[f] else project(frame, grid, how_to))
         if not faults[f] and isinstance(placed[f], AbsentFrame):
             faults[f] = BESIDE
-    warn_frames_scaled(placed, how.flux, stacklevel=5)
+    warn_frames_scaled(placed, how.flux, stacklevel=4)
     columns = {"left_out": faults} if any(faults) else {}
     _log.debug("aligned onto %d x %d pixels by %s", *grid.shape[::-1], how)
     return Aligned(placed, [f"align: {how}"], columns)

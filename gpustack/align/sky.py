@@ -1,6 +1,5 @@
 """Where frames lie on each other by their celestial coordinates, to parts of a pixel."""
 
-import math
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -124,10 +123,13 @@ def lack(wcs: Any) -> str:
 def _farthest(frame: Frame, reference: Frame) -> float:
     """How far from its place on the reference a frame lies, in pixels; 0 where nobody can tell."""
     try:
-        far = float(np.hypot(*_shifts(frame, reference)).max())
+        back = np.hypot(*_shifts(frame, frame))
+        far = np.hypot(*_shifts(frame, reference))
     except InputError:
         return 0.0
-    return math.inf if math.isnan(far) else far
+    # A corner may be off the sky, or where a distortion leads nowhere.
+    far = far[back < FAR / 10]
+    return float(np.nan_to_num(far, nan=np.inf).max(initial=0.0))
 
 
 def _shifts(frame: Frame, reference: Frame) -> NDArray[Any]:

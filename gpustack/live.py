@@ -2,9 +2,11 @@
 
 import math
 import warnings
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from astropy import units
 from astropy.io import fits
 from numpy.typing import DTypeLike, NDArray
 
@@ -14,6 +16,7 @@ from gpustack.errors import FrameError, GpustackWarning, InputError
 from gpustack.files import HduKey
 from gpustack.flags import Flags
 from gpustack.frames import Frame, check_agree, open_frames, renamed
+from gpustack.frames.coordinates import Coordinates
 from gpustack.header import Exposed, describe, read_exposed
 from gpustack.maps.sums import ExactSum
 from gpustack.recipe import Recipe
@@ -24,6 +27,22 @@ COMBINES = ("mean", "sum", "min", "max")
 
 #: What `open_frames` calls an array that it is given alone.
 _FROM_MEMORY = "frame 0"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _First:
+    """What the first frame says of all; not its samples, which may be a view of a whole cube."""
+
+    name: str
+    shape: tuple[int, ...]
+    unit: units.UnitBase | None
+    header: fits.Header
+    coordinates: Coordinates
+
+    @classmethod
+    def of(cls, frame: Frame) -> "_First":
+        """Of this frame."""
+        return cls(frame.name, frame.shape, frame.unit, frame.header, frame.coordinates)
 
 
 class LiveStack:
@@ -69,7 +88,7 @@ class LiveStack:
         self._combine: Any = word("LiveStack combine", combine, COMBINES)
         self._dtype = dtype_name(dtype, ("float32", "float64"))
         self._opening: dict[str, Any] = {"hdu": hdu, "unit": unit, "flags": flags}
-        self._first: Frame | None = None
+        self._first: _First | None = None
         self._columns: dict[str, list[Any]] = {}
         self._exposures: list[Exposed] = []
         self._working = np.dtype(np.float32)
@@ -107,7 +126,8 @@ class LiveStack:
             check_agree([self._first, opened])
         image = opened.whole()
         if self._first is None or self._state is None:
-            self._first, self._state = opened, _Running(opened.shape, self._combine)
+            self._first = _First.of(opened)
+            self._state = _Running(opened.shape, self._combine)
         valid = ~np.ma.getmaskarray(image)
         working = np.result_type(self._working, opened.dtype)
         values = image.data.astype(working, copy=False)
@@ -191,7 +211,7 @@ class LiveStack:
         given["weights"] = given.pop("weight")
         return Recipe(combine=self._combine, dtype=self._dtype, outputs=("count",), **given)  # type: ignore[arg-type]
 
-    def _header(self, first: Frame, recipe: Recipe) -> fits.Header:
+    def _header(self, first: _First, recipe: Recipe) -> fits.Header:
         return describe(first.header, recipe, self._columns["name"], self._exposures)
 
 

@@ -1,6 +1,7 @@
 """A stack that grows, against the stack of the same frames at once."""
 
 import warnings
+import weakref
 
 import numpy as np
 import pytest
@@ -229,3 +230,14 @@ def test_a_sum_beyond_floats_is_infinite_as_in_a_stack():
     expected = stack(frames, combine="sum")
     np.testing.assert_array_equal(live.result().data, expected.data)
     np.testing.assert_array_equal(live.result().mask, expected.mask)
+
+
+def test_no_frame_from_memory_is_kept_alive():
+    live, kept = LiveStack(), []
+    for level in range(3):
+        cube = np.full((2, 4, 5), float(level))
+        kept.append(weakref.ref(cube))
+        live.add(cube[0])
+        del cube
+    assert [one() is None for one in kept] == [True] * 3
+    assert live.result().data.tolist() == np.full((4, 5), 1.0).tolist()

@@ -172,8 +172,8 @@ def _check_one_side(frames: list[Frame]) -> None:
         )
 
 
-def check_agree(frames: Iterable[Frame], what: Sequence[str] = ("shape", "unit")) -> None:
-    """Raise where frames differ.
+def check_agree(frames: Iterable[Frame | Any], what: Sequence[str] = ("shape", "unit")) -> None:
+    """Raise where frames differ, or what tells of frames: of each the name and `what` are enough.
 
     Raises
     ------

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from gpustack.errors import InputError
 from gpustack.frames import Frame
 from gpustack.frames.companions import MASKS
+from gpustack.logs import gathered
 from gpustack.measures import Exposure
 from gpustack.normalize.given import from_headers
 from gpustack.recipe import Recipe
@@ -23,8 +24,9 @@ def check_needs(frames: Sequence[Frame], recipe: Recipe) -> None:
         Where no frame has flags.
     """
     if recipe.needs_variance:
-        for frame in frames:
-            frame.read_variance(0, 1)
+        with gathered():
+            for frame in frames:
+                frame.read_variance(0, 1)
     if "flags" in recipe.outputs and all(frame.flags_dtype is None for frame in frames):
         raise InputError(
             f"outputs: flags: expected frames with integers in {' or '.join(MASKS)} extensions, or "

@@ -17,7 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from fitsmaker import image_bytes, image_header
+from fitsmaker import empty_primary, image_bytes, image_header
+from gpustack import stack
 from gpustack.combiner.rows import RowsFrame
 from gpustack.errors import FrameError
 from gpustack.frames import FrameSource, open_frames
@@ -225,6 +226,29 @@ def test_units_of_extensions(tmp_path, bunit, name, bunit_beside, expected):
     for given_ in ("electron",) if bunit == "bananas" else (None, "adu"):
         # By `unit=`, samples and variances keep their numbers alike.
         np.testing.assert_allclose(whole(one(path, unit=given_)), expected, rtol=1e-14)
+
+
+def test_an_image_has_its_unit_from_the_primary_header_too(tmp_path):
+    beside = [
+        image_bytes(np.full((2, 3), 4, "i2"), extension=True, EXTNAME=name, BUNIT=bunit)
+        for name, bunit in (("SCI", None), ("VAR", "adu"))
+    ]
+    path = tmp_path / "a.fits"
+    path.write_bytes(empty_primary(BUNIT="adu") + b"".join(beside))
+    np.testing.assert_array_equal(whole(one(path)), 4)
+
+
+def test_a_given_unit_replaces_that_of_variances_that_nobody_knows_too(tmp_path, caplog):
+    """Where that of the image is unknown, and is replaced."""
+    beside = image_bytes(np.full((2, 3), 4, "i2"), extension=True, EXTNAME="VAR", BUNIT="bananas2")
+    for name in "ab":
+        content = image_bytes(np.ones((2, 3), "i2"), BUNIT="bananas") + beside
+        (tmp_path / f"{name}.fits").write_bytes(content)
+    result = stack(str(tmp_path / "*.fits"), uncertainty="propagated", unit="adu", backend="cpu")
+    np.testing.assert_allclose(result.uncertainty, np.sqrt(2), rtol=1e-7)
+    _, told = [record.getMessage() for record in caplog.records]
+    assert "a.fits: VAR extension: using the unit that goes with adu instead of its own" in told
+    assert told.endswith("'bananas2', which is unknown; so of 1 more")
 
 
 # Which extension

@@ -155,6 +155,15 @@ def test_units_that_do_not_convert(tmp_path, name, bunit, message):
         frame.read_variance(0, 1)
 
 
+def test_an_unknown_unit_beside_an_image_that_has_none(tmp_path):
+    """No unit is replaced, so nobody says that of the variance is wrong."""
+    beside = image_bytes(np.ones((2, 3), "i2"), extension=True, EXTNAME="VAR", BUNIT="bananas2")
+    path = tmp_path / "a.fits"
+    path.write_bytes(image_bytes(np.ones((2, 3), "i2")) + beside)
+    with pytest.raises(FrameError, match=r"VAR extension: .* got BUNIT 'bananas2'"):
+        one(path, unit="adu").read_variance(0, 1)
+
+
 def test_a_unit_in_memory_that_does_not_convert():
     ccd = CCDData(np.ones((2, 3)), unit="adu", uncertainty=StdDevUncertainty(np.ones((2, 3))))
     ccd.uncertainty._unit = units.electron

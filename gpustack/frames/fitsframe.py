@@ -30,7 +30,7 @@ from gpustack.frames.coordinates import Coordinates
 from gpustack.frames.hdus import Hdu, quiet, scan
 from gpustack.frames.onfile import reading
 from gpustack.frames.planes import Plane, open_plane
-from gpustack.frames.variance import PlaneVariance
+from gpustack.frames.variance import PlaneVariance, bunit_of
 from gpustack.images import Image
 from gpustack.logs import logger, warn_of
 
@@ -219,7 +219,10 @@ def open_file(
             Coordinates(name=name, header=header, stamp=chosen.stamp),
             flags,
             _variance_of(
-                where, apart.get("weight") or apart.get("variance"), unit if own is None else own
+                where,
+                apart.get("weight") or apart.get("variance"),
+                unit if own is None else own,
+                bunit_of(header),
             ),
             told(hdus),
             apart["weight"].plane if "weight" in apart else None,
@@ -272,15 +275,15 @@ class _Where:
 
 
 def _variance_of(
-    where: _Where, apart: Apart | None, unit: units.UnitBase | None
+    where: _Where, apart: Apart | None, unit: units.UnitBase | None, bunit: str
 ) -> PlaneVariance | None:
     found = where.beside(UNCERTAINTIES, apart)
     if apart is not None:
         meant = MEANT[apart.what]
-        return PlaneVariance(apart.file, apart.hdu, apart.packed, where.image, unit, meant)
+        return PlaneVariance(apart.file, apart.hdu, apart.packed, where.image, unit, bunit, meant)
     if found is None:
         return None
-    return PlaneVariance(where.name, found, where.packed, where.image, unit)
+    return PlaneVariance(where.name, found, where.packed, where.image, unit, bunit)
 
 
 def _mask_of(
@@ -344,7 +347,7 @@ def _not_inherited(header: fits.Header, inherits: bool) -> list[re.Pattern[str]]
 
 def _unit(name: str, header: fits.Header, given: units.UnitBase | None) -> units.UnitBase | None:
     """The unit that BUNIT says. None only where one is `given`."""
-    text = str(header.get("BUNIT", "")).strip()
+    text = bunit_of(header)
     try:
         if text:
             return unit_of(text)

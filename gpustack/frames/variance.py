@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 from astropy import units
+from astropy.io import fits
 from numpy.typing import NDArray
 
 from gpustack.backends.base import Samples
@@ -16,6 +17,9 @@ from gpustack.frames.onfile import reading
 from gpustack.frames.planes import Plane, open_plane
 from gpustack.frames.views import take_rows
 from gpustack.loaded import loaded
+from gpustack.logs import logger, warn_of
+
+_log = logger(__name__)
 
 #: As `astropy.nddata.NDUncertainty.uncertainty_type` has them.
 Kind = Literal["std", "var", "ivar"]
@@ -139,6 +143,8 @@ class PlaneVariance:
     image : Plane
     unit : astropy unit or None
         Of the samples of the image as they lie in the file.
+    bunit : str
+        BUNIT of the image, which the primary header may have.
     meant : {"std", "var", "ivar"} or None
         What it holds; None: what `kind_of` says.
     """
@@ -148,6 +154,7 @@ class PlaneVariance:
     packed: bool
     image: Plane
     unit: units.UnitBase | None
+    bunit: str
     meant: Kind | None = None
 
     def read(self, start: int, stop: int) -> NDArray[np.float64]:
@@ -175,17 +182,38 @@ class PlaneVariance:
             return open_plane(self.file, self.hdu, self.packed), kind, factor
 
     def _unit(self) -> Any:
-        """What BUNIT says; None where there is none, or a copy of that of the image."""
-        headers = (self.hdu.header, self.image.header)
-        text, copied = (str(header.get("BUNIT", "")).strip() for header in headers)
-        if not text or text == copied:
+        """What BUNIT says; None, that which goes with the samples, where there is none.
+
+        So it is with a copy of that of the image, and with one that nobody knows where that of the
+        image is unknown too: then a given unit stands for both.
+        """
+        text = bunit_of(self.hdu.header)
+        if not text or text == self.bunit:
             return None
-        try:
-            return unit_of(text)
-        except ValueError as err:
+        unit = _known(text)
+        if unit is not None:
+            return unit
+        if not self.bunit or _known(self.bunit) is not None:
             raise FrameError(
                 self.file, f"{self._what}: expected a unit that astropy knows, got BUNIT {text!r}"
-            ) from err
+            )
+        told = f"using the unit that goes with {self.unit} instead of its own, {text!r}"
+        told = f"{self._what}: {told}, which is unknown"
+        warn_of(_log, f"%s: {told.replace('%', '%%')}", self.file)
+        return None
+
+
+def bunit_of(header: fits.Header) -> str:
+    """BUNIT without blanks around it, "" where there is none."""
+    return str(header.get("BUNIT", "")).strip()
+
+
+def _known(text: str) -> units.UnitBase | None:
+    """The unit that a BUNIT says; None where astropy knows none of that name."""
+    try:
+        return unit_of(text)
+    except ValueError:
+        return None
 
 
 def _values(samples: Samples) -> NDArray[np.float64]:

@@ -137,6 +137,19 @@ def test_names_may_be_relative_and_masks_apart(client, folder, monkeypatch):
     assert everything(stack(frames, client=client, **how)) == everything(stack(frames, **how))
 
 
+def test_a_mask_in_the_current_folder_of_the_client_is_found(client, tmp_path, monkeypatch):
+    """By a keyword: that of a worker is another folder, and holds none."""
+    (tmp_path / "night").mkdir()
+    for f in range(3):
+        header = fits.Header({"BUNIT": "adu", "BADPIX": "bad_here.fits"})
+        fits.writeto(tmp_path / f"night/{f}.fits", np.full((8, 8), f, "f4"), header)
+    fits.writeto(tmp_path / "bad_here.fits", np.eye(8, dtype="u1"))
+    monkeypatch.chdir(tmp_path)
+    frames = [Image(f"night/{f}.fits", mask="!BADPIX") for f in range(3)]
+    result = stack(frames, client=client, backend="cpu")
+    np.testing.assert_array_equal(result.mask, np.eye(8, dtype=bool))
+
+
 @pytest.mark.parametrize("by", ["phase", "stars"])
 def test_frames_aligned_by_what_is_seen_are_the_same_in_compressed_files_too(client, tmp_path, by):
     pytest.importorskip("skimage")

@@ -19,7 +19,14 @@ from gpustack import AvgSigmaClip, Grow, Image, InputError, Offsets, Reproject, 
 from gpustack.backends.cpu import CpuBackend
 from gpustack.cluster import opening as how_to_open
 from gpustack.cluster.cutting import AHEAD, MOST_BYTES, cut
-from gpustack.cluster.opening import Opening, everywhere, stamps_of, versions_here, whole_paths
+from gpustack.cluster.opening import (
+    Opening,
+    everywhere,
+    found_by_client,
+    stamps_of,
+    versions_here,
+    whole_paths,
+)
 from gpustack.cluster.rows import Made, RowSink, row_bytes
 from gpustack.ends import outputs_of, rejected_share, source_of
 from gpustack.errors import ClusterError, FrameError, MissingFileError
@@ -183,6 +190,22 @@ def test_frames_are_opened_by_names_that_hold_everywhere(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     assert everywhere(Offsets("@~/shifts")) == Offsets(f"@{tmp_path}/shifts")
     assert everywhere(Reproject("~/grid.fits")) == Reproject(f"{tmp_path}/grid.fits")
+
+
+def test_a_file_that_a_keyword_names_is_the_one_that_the_client_found(tmp_path, monkeypatch):
+    """In its current folder, which is not that of a worker; so with an HDU."""
+    (tmp_path / "night").mkdir()
+    items = [Image(file, mask="!BPM") for file in files(tmp_path / "night")[:2]]
+    (tmp_path / "night" / "bad.fits").rename(tmp_path / "bad.fits")
+    fits.setval(items[1].data, "BPM", value="bad.fits[0]")
+    monkeypatch.chdir(tmp_path)
+    opened = open_frames(items)
+    found = found_by_client(whole_paths(items), opened)
+    assert [one.mask for one in found] == [f"{tmp_path}/bad.fits[0]"] * 2
+    monkeypatch.chdir("/")
+    with pytest.raises(MissingFileError, match=r"expected the mask that BPM of .* names"):
+        open_frames(items)
+    assert all(frame.masked for frame in open_frames(found))
 
 
 def test_a_wcs_is_no_target_as_it_loses_digits_when_it_is_pickled():

@@ -19,7 +19,14 @@ from gpustack.cluster.arrays import block_of, chunk_rows, far_frames, is_dask_ar
 from gpustack.cluster.cutting import AHEAD, cut
 from gpustack.cluster.lack import told_of_lack
 from gpustack.cluster.link import CLOSED, asking, told_of_loss
-from gpustack.cluster.opening import Opening, everywhere, stamps_of, versions_here, whole_paths
+from gpustack.cluster.opening import (
+    Opening,
+    everywhere,
+    found_by_client,
+    stamps_of,
+    versions_here,
+    whole_paths,
+)
 from gpustack.cluster.rows import row_bytes
 from gpustack.errors import BackendError, ClusterError, InputError
 from gpustack.frames import Frame, FrameSource, listed, open_frames
@@ -84,6 +91,7 @@ class Cluster:
             items = listed(frames)
             paths = whole_paths(items)
             opened = open_frames(items, hdu=hdu, unit=unit, flags=flags)
+            paths = found_by_client(paths, opened)
         stamps = stamps_of(opened)
         self._opening = Opening(self._token, paths, hdu, unit, flags, stamps, versions_here())
         return opened

@@ -17,7 +17,7 @@ from gpustack.align import bring_together
 from gpustack.alignments import Alignment, Reproject
 from gpustack.cluster.code import code_here
 from gpustack.errors import ClusterError, FrameError, InputError
-from gpustack.files import HduKey
+from gpustack.files import HduKey, with_hdu
 from gpustack.flags import Flags
 from gpustack.frames import FitsFrame, Frame, open_frames
 from gpustack.images import PLANES, Image
@@ -147,6 +147,33 @@ def _whole(item: Any, f: int) -> str | Image:
 def _plane(path: Any) -> str:
     text = os.fsdecode(path)
     return text if text.startswith("!") else _absolute(text)  # a keyword, that headers hold
+
+
+def found_by_client(items: Sequence[str | Image], frames: Sequence[Frame]) -> list[str | Image]:
+    """Files as `whole_paths` gives them, with those that a keyword names as the client found them.
+
+    A worker has a current folder of its own, and would look for them there.
+
+    Parameters
+    ----------
+    items : sequence of str and Image
+    frames : sequence of Frame
+        What the client opened of each.
+    """
+    return [
+        replace(item, **_of_keywords(item, frame)) if isinstance(item, Image) else item
+        for item, frame in zip(items, frames, strict=True)
+    ]
+
+
+def _of_keywords(image: Image, frame: Frame) -> dict[str, str]:
+    """The files, with their HDUs, that keywords of the header name."""
+    assert isinstance(frame, FitsFrame)
+    return {
+        one.what: with_hdu(_absolute(one.file), one.hdu.index)
+        for one in frame.apart
+        if str(getattr(image, one.what)).startswith("!")
+    }
 
 
 def _absolute(path: Any) -> str:

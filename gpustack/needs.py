@@ -14,7 +14,9 @@ from gpustack.recipe import Recipe
 def check_needs(frames: Sequence[Frame], recipe: Recipe) -> None:
     """Raise where frames lack what the recipe needs.
 
-    A row of variances of each is read, so that a fault in one is found before the work.
+    The variances of each are opened, so that a fault in a header is found before the work, and
+    `Frame.held_bytes` counts them. None is read: decoding a tile of them may take more than the
+    limit.
 
     Raises
     ------
@@ -26,7 +28,7 @@ def check_needs(frames: Sequence[Frame], recipe: Recipe) -> None:
     if recipe.needs_variance:
         with gathered():
             for frame in frames:
-                frame.read_variance(0, 1)
+                frame.read_variance(0, 0)
     if "flags" in recipe.outputs and all(frame.flags_dtype is None for frame in frames):
         raise InputError(
             f"outputs: flags: expected frames with integers in {' or '.join(MASKS)} extensions, or "

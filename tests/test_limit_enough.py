@@ -2,12 +2,14 @@
 
 import pickle
 import re
+from functools import partial
 
 import pytest
 from astropy.io import fits
 
 from gpustack import AvgSigmaClip, Grow, SigmaClip, stack
 from gpustack.errors import MemoryLimitError
+from gpustack.frames.planes import TiledPlane
 from stacks import sky
 
 ENOUGH = {
@@ -39,6 +41,24 @@ def test_a_limit_that_is_too_low_says_which_would_do(tmp_path, clips, words):
     stack(frames, clips, memory=enough, backend="cpu", **words)
     with pytest.raises(MemoryLimitError):
         stack(frames, clips, memory=error.enough - 1, backend="cpu", **words)
+
+
+def test_decoding_variances_counts_where_they_are_wanted(tmp_path, monkeypatch):
+    """Of an image that is one tile, of which nothing is decoded before the limit is looked at."""
+    for f, plane in enumerate(sky(3, (200, 300)).astype("f4")):
+        tile = {"tile_shape": plane.shape, "quantize_level": 0, "compression_type": "GZIP_2"}
+        hdus = [fits.PrimaryHDU(plane, fits.Header({"BUNIT": "adu"}))]
+        hdus.append(fits.CompImageHDU(plane**2 + 1, name="VAR", **tile))
+        fits.HDUList(hdus).writeto(tmp_path / f"{f}.fits")
+    run = partial(stack, f"{tmp_path}/*.fits", backend="cpu")
+    run(memory="400kB")
+    for words in ({"weights": "variance"}, {"uncertainty": "propagated"}):
+        with monkeypatch.context() as patch:
+            patch.setattr(TiledPlane, "_fill", None)
+            with pytest.raises(MemoryLimitError, match=r"at least .* would do") as caught:
+                run(memory="400kB", **words)
+        assert caught.value.enough > 200 * 300 * 30
+        run(memory=caught.value.enough, **words)
 
 
 def test_it_is_kept_between_processes():

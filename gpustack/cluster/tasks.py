@@ -26,7 +26,7 @@ from gpustack.frames.array import open_array
 from gpustack.frames.onfile import kept_open
 from gpustack.limit import beside, limit_of, within_memory
 from gpustack.maps import derived, execute, least_memory
-from gpustack.needs import exposures
+from gpustack.needs import check_needs, exposures
 from gpustack.normalize import Key, Wanted, survey
 from gpustack.plan import Band
 from gpustack.recipe import Recipe
@@ -207,6 +207,7 @@ def _plane(f: int, plane: Any, unit: Any) -> Frame:
 
 def _made(work: Work, frames: Sequence[Frame], span: Band, threads: int) -> Made:
     recipe = work.recipe
+    check_needs(frames, recipe)
     source = source_of(frames, recipe, np.dtype(work.dtype))
     sinks = partial(RowSink, span=span)
     out = outputs_of(recipe, source, False, sinks)

@@ -91,6 +91,9 @@ class Frame(Protocol):
     def read_variance(self, start: int, stop: int) -> NDArray[np.float64]:
         """The variance of rows ``[start, stop)``, in the unit of the samples squared.
 
+        No rows, ``[0, 0)``, may be asked for: that says whether there is one that fits, and from
+        then on `held_bytes` counts what reading it holds.
+
         Returns
         -------
         ndarray of float64, shape (rows, width)

@@ -124,8 +124,11 @@ class FitsFrame:
 
     @property
     def held_bytes(self) -> int:
-        """Of the image, its mask or its weights, which are read one after the other."""
-        planes = (self.image, self.mask, self.weight)
+        """Of the image, its mask, weights or variances, which are read one after the other.
+
+        Of variances only once one was wanted, as `check_needs` does: without, none is decoded.
+        """
+        planes = (self.image, self.mask, self.weight, self.variance)
         return max(plane.held_bytes for plane in planes if plane is not None)
 
     def read(self, start: int, stop: int, into: Any = None) -> Samples:

@@ -94,6 +94,8 @@ class Plane:
     def read(self, start: int, stop: int, into: Any = None) -> Samples:
         """Rows ``[start, stop)``, in the first bytes of the buffer `into` where given.
 
+        Of no rows nothing is read.
+
         Raises
         ------
         FrameError
@@ -102,8 +104,9 @@ class Plane:
         size = (stop - start) * self.row_bytes
         buffer = np.empty(size, np.uint8) if into is None else np.frombuffer(into, np.uint8, size)
         rows = buffer.view(self.dtype).reshape(stop - start, self.shape[-1])
-        with reading(self.file):
-            self._fill(rows, start)
+        if rows.size:
+            with reading(self.file):
+                self._fill(rows, start)
         samples = Samples(rows, bscale=self.bscale, bzero=self.bzero, blank=self.blank)
         return _exact_uint64(samples) if self._is_uint64 else samples
 

@@ -163,6 +163,11 @@ class PlaneVariance:
         return as_variance(_values(plane.read(start, stop)), kind, factor)
 
     @property
+    def held_bytes(self) -> int:
+        """Bytes that reading takes beside the rows, however few; 0 before a variance is wanted."""
+        return self._opened[0].held_bytes if "_opened" in vars(self) else 0
+
+    @property
     def _what(self) -> str:
         if self.meant is None:
             return f"{self.hdu.name} extension"

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from gpustack.cli_extras import Extras, Restack, client_of
-from gpustack.cli_files import check_apart, images, lists_among
+from gpustack.cli_files import arriving, check_apart, files_beside, images, lists_among
 from gpustack.cli_options import (
     cluster_option,
     keywords,
@@ -153,8 +153,7 @@ def combine(
     given = images(frames, options)
     words = keywords(options)
     check_apart(words, output, lists)
-    uncertain = options["uncertainty"] != "none"
-    to = ToFile(output, maps, overwrite, uncertain)
+    to = ToFile(output, maps, overwrite, options["uncertainty"] != "none")
     start = time.perf_counter()
     words |= {"outputs": to, **extras.wanted}
     with client_of(dask) as client, progress_bar(sys.stderr) as progress:
@@ -295,32 +294,32 @@ def watch(
       gpustack watch tonight -o deep.fits --clip sigma --align register
     """
     load_fits()
+    from gpustack import watching
     from gpustack.engine import stack
     from gpustack.streaming import ToFile
-    from gpustack.watching import Arrivals
-    from gpustack.watching import watch as watch_folder
+    from gpustack.watched_files import Beside
     from gpustack.writing import check_target
 
     output = Path(at_home(output))
     check_target(output, overwrite)
-    uncertain = options["uncertainty"] != "none"
-    to = ToFile(output, maps, True, uncertain)
+    to = ToFile(output, maps, True, options["uncertainty"] != "none")
     words = keywords({name: value for name, value in options.items() if name not in PLANES})
     check_apart(words, output)
-    opening = {name: words[name] for name in ("hdu", "unit", "flags")}
-    if options["mask"]:  # of which the bits are then, not of what lies in the files of frames
-        opening["flags"] = None
+
+    def pair(frames: list[str]) -> Any:
+        return images(tuple(frames), dict(options))
 
     def make(frames: list[str]) -> str:
-        start, given = time.perf_counter(), images(tuple(frames), dict(options))
-        result = stack(given, outputs=to, **words)
+        start = time.perf_counter()
+        result = stack(pair(frames), outputs=to, **words)
         return summary(result, output, time.perf_counter() - start)
 
     restack = Restack(make)
-    agree = ("shape", "unit") if words["align"] is None else ("unit",)
-    arrivals = Arrivals(Path(at_home(folder)), pattern, output, opening, agree)
+    known = arriving(words, options)
+    arrivals = watching.Arrivals(Path(at_home(folder)), pattern, output, **known)
+    beside = Beside(pair, [file for file, _ in files_beside(words)], arrivals.card)
     try:
-        watch_folder(arrivals, restack, interval=interval, stop_after=stop_after)
+        watching.watch(arrivals, restack, beside, interval=interval, stop_after=stop_after)
     except KeyboardInterrupt:
         say("gpustack: stopped")
     restack.check(output, arrivals.refused)

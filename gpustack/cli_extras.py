@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from gpustack.cli_shown import Loudness, loudness, say
-from gpustack.errors import InputError, OutputError
+from gpustack.errors import FrameError, InputError, MissingFileError, OutputError
 
 
 def client_of(dask: str | None) -> AbstractContextManager[Any]:
@@ -128,6 +128,7 @@ class Restack:
     def __init__(self, make: Callable[[list[str]], str]) -> None:
         self._make = make
         self._made = self._failed = False
+        self._told = ""
 
     def __call__(self, frames: list[str]) -> None:
         """Stack them; say what is wrong with them, which may not be so with the next one."""
@@ -135,11 +136,17 @@ class Restack:
             told = self._make(frames)
         except InputError as err:
             self._failed = True
-            say(f"gpustack: {err}")
+            self._tell(f"gpustack: {err}{_until(err, frames)}")
             return
-        self._made = True
+        self._made, self._told = True, ""
         if loudness() > Loudness.QUIET:
             say(told)
+
+    def _tell(self, text: str) -> None:
+        """Say it, unless it is what was said last, of fewer frames."""
+        if text != self._told:
+            say(text)
+        self._told = text
 
     def check(self, output: Path, refused: bool) -> None:
         """Raise where frames came, if they only were `refused`, and no result was ever made.
@@ -151,3 +158,12 @@ class Restack:
         if (self._failed or refused) and not self._made:
             problem = "frames could not be combined" if self._failed else "files could not be used"
             raise InputError(f"{output}: not made, as the {problem}")
+
+
+def _until(err: InputError, frames: Sequence[str]) -> str:
+    """Until when the last result stands, where one file is in the way of a new one."""
+    if isinstance(err, MissingFileError):
+        return "; the result stays as it is until that is there"
+    if isinstance(err, FrameError) and err.name in frames:
+        return "; the result stays as it is until that frame changes or is removed"
+    return ""

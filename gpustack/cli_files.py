@@ -28,6 +28,12 @@ def lists_among(frames: Iterable[str], options: Mapping[str, Any]) -> list[tuple
     return [(text[1:], "a list of files") for text in texts if is_list(text)]
 
 
+def files_beside(words: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The files that options name and `gpustack.stack` reads beside frames, and what each is."""
+    numbers = {role: words[role] for role in ("scale", "zero", "weights")}
+    return list(files.named_beside(words["align"], numbers))
+
+
 def check_apart(
     words: Mapping[str, Any],
     output: Path,
@@ -48,5 +54,22 @@ def check_apart(
     FrameError
         Where the output is one of the lists, or what an option takes from a file.
     """
-    numbers = {role: words[role] for role in ("scale", "zero", "weights")}
-    files.check_apart(output, (*lists, *files.named_beside(words["align"], numbers)))
+    files.check_apart(output, (*lists, *files_beside(words)))
+
+
+def arriving(words: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
+    """What `gpustack.watching.Arrivals` has to know of frames, as its keywords.
+
+    Parameters
+    ----------
+    words
+        As of `gpustack.cli_options.keywords`.
+    options
+        As of `images`.
+    """
+    opening = {name: words[name] for name in ("hdu", "unit", "flags")}
+    if options["mask"]:  # of which the bits are then, not of what lies in the files of frames
+        opening["flags"] = None
+    agree = ("shape", "unit") if words["align"] is None else ("unit",)
+    keys = [text[1:].strip() for what in PLANES for text in options[what] if text[:1] == "!"]
+    return {"opening": opening, "agree": agree, "keys": keys}

@@ -20,6 +20,7 @@ from gpustack.frames.hdus import quiet
 from gpustack.frames.onfile import Stamp
 from gpustack.header import read_recipe
 from gpustack.logs import logger
+from gpustack.watched_files import Reads
 
 _log = logger(__name__)
 
@@ -44,6 +45,8 @@ class Arrivals:
         How files are opened: `hdu`, `unit`, `flags` of `gpustack.stack`.
     agree : sequence of str
         What of a frame has to be as of the first that came: ``"shape"``, ``"unit"``.
+    keys : sequence of str
+        Cards of headers that `card` is asked for.
     """
 
     folder: Path
@@ -51,11 +54,13 @@ class Arrivals:
     apart: Path
     opening: dict[str, Any]
     agree: Sequence[str] = ("shape", "unit")
+    keys: Sequence[str] = ()
     _first: tuple[Path, Frame] | None = None
     _seen: dict[Path, Stamp] = field(default_factory=dict)
     _whole: dict[Path, Stamp] = field(default_factory=dict)
     _bad: dict[Path, Stamp] = field(default_factory=dict)
     _unlike: dict[Path, Stamp] = field(default_factory=dict)
+    _cards: dict[Path, dict[str, Any]] = field(default_factory=dict)
 
     def check_apart(self) -> None:
         """Raise where the output would replace a frame.
@@ -86,6 +91,10 @@ class Arrivals:
         for path, frame in opened.items():
             self._sort_out(path, now[path], frame)
         return sorted(map(str, self._whole))
+
+    def card(self, frame: str, key: str) -> Any:
+        """What the header of a frame that `look` has named says by one of `keys`."""
+        return self._cards[Path(frame)].get(key)
 
     @property
     def refused(self) -> bool:
@@ -144,7 +153,8 @@ class Arrivals:
         if self._first is not None and self._first[0] == path:
             self._replace_first()  # it has changed
         try:
-            opened[path] = open_one(str(path), **self.opening)
+            frame = opened[path] = open_one(str(path), **self.opening)
+            self._cards[path] = {key: frame.header.get(key) for key in self.keys}
         except InputError as err:
             self._bad[path] = stamp
             _log.warning("%s; left out until it changes", err)
@@ -179,20 +189,28 @@ def _is_result(path: Path) -> bool:
     return True
 
 
+def _nothing_beside(frames: list[str]) -> Reads:
+    """Of frames that are all that is read."""
+    return Reads(frames, {})
+
+
 def watch(
     arrivals: Arrivals,
     restack: Callable[[list[str]], None],
+    beside: Callable[[list[str]], Reads] = _nothing_beside,
     *,
     interval: float = 1.0,
     stop_after: int | None = None,
 ) -> None:
-    """Call `restack` with all frames as often as some have come, changed or gone.
+    """Call `restack` with all frames as often as some, or files beside, came, changed or went.
 
     Parameters
     ----------
     arrivals : Arrivals
     restack : callable
         Gets the names of all frames that are whole.
+    beside : callable
+        Gets them too, and says what else would be read.
     interval : float
         Seconds between two looks at the folder. It is looked at, as shared file systems do not
         tell of what other machines write.
@@ -214,12 +232,17 @@ def watch(
     if not arrivals.pattern or {"/", os.sep} & set(arrivals.pattern):
         raise InputError(f"watch: expected a pattern of names, got {arrivals.pattern!r}")
     arrivals.check_apart()
-    done: list[str] = []
+    done: tuple[list[str], Reads | None] = [], None
+    before = beside([])
     with remembered():
-        while stop_after is None or len(done) < stop_after:
+        while stop_after is None or len(done[0]) < stop_after:
             frames = arrivals.look()
-            if frames and frames != done:
+            reads = beside(frames)
+            if frames and (frames, reads) != done and reads.settled(before):
                 restack(frames)
+                done = frames, reads
             else:
                 time.sleep(interval)
-            done = frames
+            if not frames:
+                done = frames, reads
+            before = reads

@@ -199,7 +199,7 @@ def test_the_target_that_a_watch_reads_is_not_its_output(folder):
     assert "got the target of --align" in str(error)
 
 
-def look_twice(arrivals, restack, **_):
+def look_twice(arrivals, restack, *_, **__):
     """In the place of `watch`, which would wait for what never comes."""
     arrivals.look()
     restack(arrivals.look())

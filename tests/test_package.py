@@ -72,6 +72,7 @@ MAY_IMPORT = {
     "engine": "numpy",
     "replay": "",
     "live": "numpy astropy",
+    "watched_files": "",
     "watching": "astropy",
     "explanation": "numpy astropy",
     "show": "numpy",

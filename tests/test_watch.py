@@ -372,3 +372,19 @@ def test_an_output_at_home_is_no_frame(tmp_path):
     )  # fmt: skip
     assert done.returncode == 2
     assert "exists; replace it with" in done.stderr
+
+
+def test_the_command_takes_a_frame_in_once_its_mask_is_there(tmp_path):
+    out, mask = tmp_path / "out.fits", np.zeros((20, 30), "u1")
+    for f in "12":
+        fits.writeto(tmp_path / f"{f}_ooi.fits", np.full((20, 30), float(f)), HEADER)
+    fits.writeto(tmp_path / "1_ood.fits", mask)
+    with started(
+        [*COMMAND, "--pattern", "*ooi*", "--masks", "ooi:ood", "--interval", "0.05"], tmp_path
+    ) as process:
+        assert "2_ood.fits: expected a FITS file, got no such file" in process.stderr.readline()
+        fits.writeto(tmp_path / "2_ood.fits", mask)
+        wait_for(lambda: combined(out) == 2)
+        assert fits.getdata(out)[0, 0] == 1.5
+        fits.writeto(tmp_path / "2_ood.fits", mask + 1, overwrite=True)
+        wait_for(lambda: fits.getdata(out)[0, 0] == 1)

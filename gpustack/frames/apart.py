@@ -1,6 +1,6 @@
 """Masks, weights and variances of an image that lie in files of their own; see `gpustack.Image`."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,20 +92,40 @@ def _file_of(what: str, text: str, frame: str, header: fits.Header) -> tuple[str
     """The file that is given, or that a card of the frame names, and the HDU."""
     if not text.startswith("!"):
         return split_hdu(text)
-    key = text[1:].strip()
+    key, meant = text[1:].strip(), files_meant(text, frame, header.get)
     named: Any = header.get(key)
-    if not isinstance(named, str) or not named.strip():
+    if not meant:
         got = repr(named) if key in header else "no such card"
         raise FrameError(frame, f"{what} {text}: expected the header to name a file, got {got}")
-    file, hdu = split_hdu(named.strip())
+    for file in meant:
+        if Path(file).is_file():
+            return file, split_hdu(named.strip())[1]
+    raise MissingFileError(
+        meant[0], f"expected the {what} that {key} of {frame} names, got no such file"
+    )
+
+
+def files_meant(text: str, frame: str, card: Callable[[str], Any]) -> list[str]:
+    """The files of which the first that is there is meant; none where no card names one.
+
+    Parameters
+    ----------
+    text : str
+        Of a mask, weight or variance, as `gpustack.Image` has it.
+    frame : str
+    card : callable
+        Gets a keyword, and gives what the header of the frame says.
+    """
+    if not text.startswith("!"):
+        return [split_hdu(text)[0]]
+    named = card(text[1:].strip())
+    if not isinstance(named, str) or not named.strip():
+        return []
+    file, _ = split_hdu(named.strip())
     folder = Path(frame).parent
     # IRAF names files without their ending too.
-    for path in (folder / file, folder / f"{file}.fits", Path(file), Path(f"{file}.fits")):
-        if path.is_file():
-            return str(path), hdu
-    raise MissingFileError(
-        str(folder / file), f"expected the {what} that {key} of {frame} names, got no such file"
-    )
+    places = folder / file, folder / f"{file}.fits", Path(file), Path(f"{file}.fits")
+    return [str(path) for path in places]
 
 
 def _opened(what: str, file: str, key: HduKey | None, image: Plane) -> Apart:

@@ -245,3 +245,39 @@ def test_a_child_reads_past_nothing_of_its_parent(files):
             os._exit(0)
         assert os.waitpid(child, 0)[1] == 0
         assert file.tell() == before
+
+
+def test_tiles_are_read_about_once_though_astropy_seeks_to_and_fro(tmp_path, monkeypatch):
+    """Headers, and blocks at both ends of a band, are read more often; of each tile little else."""
+    rng, real, taken, bands = np.random.default_rng(5), onfile.read_at, [], []
+    for f in range(3):
+        hdu = fits.CompImageHDU(rng.normal(1000, 100, (1500, 600)).astype("i2"))
+        hdu.writeto(tmp_path / f"{f}.fits.fz")
+    size = sum(path.stat().st_size for path in tmp_path.iterdir())
+    monkeypatch.setattr(onfile, "read_at", lambda *of: taken.append(real(*of)) or taken[-1])
+    stack(
+        str(tmp_path / "*.fz"),
+        unit="adu",
+        backend="cpu",
+        memory="8MB",
+        progress=lambda done, _: bands.append(done),
+    )
+    assert len(bands) > 10
+    assert 0.9 * size < sum(taken) < 2.5 * size
+
+
+def test_what_astropy_reads_is_what_the_file_has_wherever_it_seeks(tmp_path, monkeypatch):
+    """A system may give less at a time than it is asked for."""
+    monkeypatch.setattr(onfile, "_BLOCK", 64)
+    real = onfile.read_at
+    monkeypatch.setattr(onfile, "read_at", lambda file, at, view: real(file, at, view[:50]))
+    content = np.random.default_rng(6).bytes(1000)
+    (tmp_path / "file").write_bytes(content)
+    with (tmp_path / "file").open("rb", buffering=0) as file:
+        found = io.BufferedReader(onfile._Nameless(file), 16)
+        for at, size in ((0, 10), (60, 10), (5, 200), (190, 3), (990, 30), (64, 64), (999, 1)):
+            assert found.seek(at) == at
+            assert found.read(size) == content[at : at + size]
+            assert found.seek(-4, io.SEEK_END) == 996
+            assert found.seek(-6, io.SEEK_CUR) == 990
+            assert found.read() == content[990:]

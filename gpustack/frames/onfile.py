@@ -23,8 +23,9 @@ from gpustack.errors import FrameError, MissingFileError
 #: What a gzip file begins with (RFC 1952, section 2.3.1).
 GZIP_MAGIC = b"\x1f\x8b"
 
-#: Bytes that are read at once where astropy asks for a few.
-_BUFFER = 1 << 16
+#: Bytes of a file that are read at once where astropy asks for a few, as one block, and how many
+#: blocks are kept; and what Python's own buffer takes of one, which it drops at each seek.
+_BLOCK, _BLOCKS, _BUFFER = 1 << 14, 2, 1 << 12
 
 #: Files that stay open where the system says nothing of how many may, and at most.
 _FEW, _MANY = 128, 1 << 16
@@ -239,18 +240,50 @@ class Reopened(_Anywhere):
 
 
 class _Nameless(_Anywhere):
-    """An open file that shows nothing but its bytes: astropy reads others past Python."""
+    """An open file that shows nothing but its bytes: astropy reads others past Python.
+
+    It keeps the last blocks that were read: for each tile, a few thousand bytes, astropy goes to
+    where that lies, and then to the end of the table.
+    """
 
     def __init__(self, file: io.RawIOBase) -> None:
         self._file = file
+        self._at = 0
+        self._blocks: dict[int, memoryview] = {}
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         """Go to a byte."""
-        return self._file.seek(offset, whence)
+        before = self._at if whence == io.SEEK_CUR else 0
+        is_end = whence == io.SEEK_END
+        self._at = self._file.seek(offset, whence) if is_end else before + offset
+        return self._at
 
     def readinto(self, buffer: Any) -> int:
         """Read on, as much as there is or less."""
-        return self._file.readinto(buffer) or 0
+        view = memoryview(buffer).cast("B")
+        if len(view) >= _BLOCK:
+            got = read_at(self._file, self._at, view)
+        else:
+            number, first = divmod(self._at, _BLOCK)
+            found = self._block(number)[first : first + len(view)]
+            got = len(found)
+            view[:got] = found
+        self._at += got
+        return got
+
+    def _block(self, number: int) -> memoryview:
+        if number not in self._blocks:
+            if len(self._blocks) == _BLOCKS:
+                del self._blocks[next(iter(self._blocks))]
+            self._blocks[number] = self._read(number * _BLOCK)
+        return self._blocks[number]
+
+    def _read(self, start: int) -> memoryview:
+        """A block, shorter where the file ends in it; a system may give less at a time."""
+        view, done = memoryview(bytearray(_BLOCK)), 0
+        while got := read_at(self._file, start + done, view[done:]):
+            done += got
+        return view[:done]
 
 
 @contextmanager
@@ -263,7 +296,6 @@ def as_hdus(
     would end the process where the file shrinks.
     """
     with unchanged(name, stamp) as file:
-        file.seek(0)
         stream: Any = io.BufferedReader(_Nameless(file), _BUFFER)
         if stream.peek(2).startswith(GZIP_MAGIC):
             stream = gzip.GzipFile(fileobj=stream, mode="rb")

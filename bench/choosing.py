@@ -19,7 +19,7 @@ from bench.markdown import markdown
 from gpustack import stack
 from gpustack.errors import GpustackWarning
 
-FRAMES = (3, 5, 7, 10, 20, 50)
+FRAMES = (3, 5, 8, 10, 20, 50)
 #: Of an image, and of its columns each so many is hit.
 SHAPE, EACH = (200, 600), 10
 #: What happens to samples -> how many of a column are hit, and by how many times the noise.

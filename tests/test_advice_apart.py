@@ -25,7 +25,8 @@ def exposures(tmp_path):
     def write(*changes, **same):
         for i, cards in enumerate(changes):
             header = fits.Header(SKY | {"BUNIT": "adu"} | same | cards)
-            fits.writeto(tmp_path / f"{i}.fits", np.full(SHAPE, 1.0 + i, np.float32), header)
+            image = np.full(SHAPE, 1.0 + i, np.float32)
+            fits.writeto(tmp_path / f"{i}.fits", image, header, overwrite=True)
         return [tmp_path / f"{i}.fits" for i in range(len(changes))]
 
     return write
@@ -37,14 +38,15 @@ def exposures(tmp_path):
         ({"CRPIX1": 23.0, "CRPIX2": 16.0}, "5"),
         ({"CRVAL2": 20.0 + 3e-4}, "3"),
         ({"CDELT1": 1e-4, "CRPIX1": 31.0}, "50"),  # mirrored
-        ({"CRVAL1": 190.0, "CRVAL2": -20.0}, "inf"),
+        ({"CRVAL1": 190.0, "CRVAL2": -20.0}, "elsewhere"),
         ({"CRPIX1": 20.5, "CRPIX2": 20.5, "CDELT1": 1e-4, "CDELT2": -1e-4}, "57"),  # after a flip
         ({"CRPIX1": 20.5, "CRPIX2": 20.5, "CDELT2": 2e-4}, r"20\.[0-9]"),
     ],
 )
 def test_the_first_frame_apart_is_named_and_how_far_it_is(exposures, cards, far):
     files = exposures({}, {"CRPIX1": 20.5}, cards, {"CRPIX1": 90.0})
-    message = rf"apart by .*: {re.escape(str(files[2]))} {far}.* pixels from .*0\.fits; --align wcs"
+    where = rf"{far}.* (pixels from|on the sky than)"
+    message = rf"apart by .*: {re.escape(str(files[2]))} {where} .*0\.fits; --align wcs"
     with pytest.warns(GpustackWarning, match=message):
         stack(files)
 
@@ -54,6 +56,14 @@ def test_the_first_frame_apart_is_named_and_how_far_it_is(exposures, cards, far)
     [
         ({}, {"CRPIX1": 20.7, "CRPIX2": 19.3}),  # guided
         ({"IMAGETYP": "Flat Field"}, {"CRPIX1": 90.0}),
+        ({"HIERARCH ESO DPR TYPE": "BIAS"}, {"CRPIX1": 90.0}),
+        ({"DATA-TYP": "DOMEFLAT"}, {"CRPIX1": 90.0}),
+        ({"FRAME": "Dark"}, {"CRPIX1": 90.0}),
+        ({"EXPTYPE": "dark"}, {"CRPIX1": 90.0}),
+        ({"OBJECT": "bias"}, {"CRPIX1": 90.0}),
+        ({"IMAGETYP": "", "OBSTYPE": "zero"}, {"CRPIX1": 90.0}),
+        ({"OBSTYPE": "arc"}, {"CRPIX1": 90.0}),
+        ({"IMAGETYP": "focus"}, {"CRPIX1": 90.0}),
         ({"OBSTYPE": "dark"}, {"CRVAL1": 50.0}),
         ({"CTYPE1": "LINEAR", "CTYPE2": "LINEAR"}, {"CRPIX1": 90.0}),
         ({"CDELT1": 1.0, "CDELT2": 1.0}, {"CRVAL1": 14.0}),  # where the telescope was told to look
@@ -64,6 +74,28 @@ def test_the_first_frame_apart_is_named_and_how_far_it_is(exposures, cards, far)
 )
 def test_frames_that_lie_on_each_other_or_need_not_are_not_told_of(exposures, same, cards):
     stack(exposures({}, cards, **same))  # no warning, which would be an error
+
+
+#: A corner has no place on the sky, or leads back to none.
+NO_CORNER = {
+    "the whole sky": {"CTYPE1": "RA---AIT", "CTYPE2": "DEC--AIT", "CDELT1": -9.0, "CDELT2": 5.0},
+    "a hemisphere": {"CTYPE1": "RA---SIN", "CTYPE2": "DEC--SIN", "CDELT1": -3.0, "CDELT2": 3.0},
+    "a fisheye": {"CTYPE1": "RA---TAN-SIP", "CTYPE2": "DEC--TAN-SIP", "A_ORDER": 3, "B_ORDER": 3,
+                  "A_3_0": -1e-3, "A_1_2": -1e-3, "B_0_3": -1e-3, "B_2_1": -1e-3},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("sky", NO_CORNER.values(), ids=NO_CORNER)
+def test_corners_without_a_place_are_passed_over(exposures, sky):
+    stack(exposures({}, {"CRPIX1": 20.2}, **sky))
+    with pytest.warns(GpustackWarning, match="lie apart"):
+        stack(exposures({}, {"CRPIX1": 23.0}, **sky))
+
+
+@pytest.mark.parametrize("kind", ["Light Frame", "object", "EXPOSE", "SCIENCE", "sky"])
+def test_exposures_of_the_sky_by_the_words_of_cameras(exposures, kind):
+    with pytest.warns(GpustackWarning, match="lie apart"):
+        stack(exposures({}, {"CRPIX1": 23.0}, OBSTYPE=kind))
 
 
 def test_frames_of_which_one_has_coordinates_are_not_told_of(exposures):

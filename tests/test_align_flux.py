@@ -100,8 +100,9 @@ def test_surface_brightness_that_is_scaled_is_warned_of(unit, flux):
         CCDData(np.full((20, 20), 10.0), unit=unit, wcs=tangent(scale=scale, crpix=(10, 10)))
         for scale in (SCALE, SCALE / 2)
     ]
-    with pytest.warns(GpustackWarning, match="surface brightness.*multiplies it by 4, "):
+    with pytest.warns(GpustackWarning, match="surface brightness.*multiplies it by 4, ") as told:
         stack(frames, align=Reproject(flux=flux))
+    assert told[0].filename == __file__
     with pytest.warns(GpustackWarning, match="ccd: .* is surface brightness"):
         wcs_project(frames[1], frames[0].wcs, flux=flux)
     wcs_project(frames[1], frames[0].wcs, flux="unscaled")

@@ -155,8 +155,11 @@ def test_shifts_to_the_hundredth_of_a_pixel(stars):
 
 def test_surface_brightness_may_stay_as_it_is():
     frames = [CCDData(image, unit="MJy / sr") for image in frames_of(CASES["smaller pixels"][1])]
-    with pytest.warns(GpustackWarning, match=r"frame 1 and 1 more: MJy / sr is .* flux='ratio'"):
+    with pytest.warns(
+        GpustackWarning, match=r"frame 1 and 1 more: MJy / sr is .* flux='ratio'"
+    ) as told:
         scaled = stack(frames, align=Register("stars"))
+    assert told[0].filename == __file__
     kept = stack(frames, align=Register("stars", flux="unscaled"))
     levels = [np.median(frame.data) for frame in frames]  # of counts: a third in smaller pixels
     assert np.nanmedian(kept.data) == pytest.approx(np.mean(levels), rel=1e-2)

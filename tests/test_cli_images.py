@@ -252,16 +252,17 @@ def test_an_hdu_behind_a_glob_is_that_of_each_file(tmp_path, monkeypatch):
 
 
 @pytest.mark.usefixtures("folder")
-def test_frames_that_lie_beside_one_mask_for_all_and_others_that_do_not_are_told_of():
-    for what, folder in (("ooi", "sky"), ("ood", "bad")):
-        Path(folder).mkdir()
-        for f in range(2):
-            Path(f"c{f}_{what}.fits").rename(f"{folder}/c{f}_{what}.fits")
-    expanded = ["bad/c0_ood.fits", "bad/c1_ood.fits"]
-    message = (
-        r"got bad/c0_ood.fits for all frames, and bad/c1_ood.fits beside it as a frame, .* quote"
-    )
+@pytest.mark.parametrize("apart", [False, True])
+def test_frames_that_are_called_like_the_one_mask_for_all_are_told_of(apart):
+    if apart:
+        for what, folder in (("ooi", "sky"), ("ood", "bad")):
+            Path(folder).mkdir()
+            for f in range(4):
+                Path(f"c{f}_{what}.fits").rename(f"{folder}/c{f}_{what}.fits")
+    masks = sorted(map(str, Path().rglob("*_ood.fits")))
+    images = sorted(map(str, Path().rglob("*_ooi.fits")))
+    message = rf"got {masks[0]} for all frames, and {masks[1]} as a frame, .* quote it"
     with pytest.warns(GpustackWarning, match=message):
-        paired(["sky/*.fits", *expanded[1:]], {"mask": expanded[:1]})
-    for mask in ("bad/c0_ood.fits", "sky/c0_ooi.fits"):  # a warning would be an error
-        assert len(paired(["sky/*.fits"], {"mask": [mask]})) == 2
+        paired([*images, *masks[1:]], {"mask": masks[:1]})
+    for mask in (masks[0], images[0]):  # a warning would be an error
+        assert len(paired(images, {"mask": [mask]})) == 4

@@ -131,8 +131,12 @@ class GridFrame:
     @property
     def header(self) -> fits.Header:
         """That of the frame, without what no longer holds."""
-        wcs = self.inner.coordinates.wcs
-        return with_exposure(without_place(self.inner.header, wcs), wcs)
+        return self._exposed(without_place(self.inner.header, self.inner.coordinates.wcs))
+
+    def _exposed(self, header: fits.Header) -> fits.Header:
+        """A header with what an image in memory has in its coordinates of the exposure."""
+        own = self.inner.coordinates
+        return header if own.of_file else with_exposure(header, own.wcs)
 
     @property
     def kept_bytes(self) -> int:

@@ -52,7 +52,7 @@ class PlacedFrame(GridFrame):
     @cached_property
     def header(self) -> fits.Header:
         """That of the frame, with its coordinates moved."""
-        return moved_header(self.inner.header, self.offset)
+        return self._exposed(moved_header(self.inner.header, self.offset))
 
     @cached_property
     def _covers(self) -> bool:
@@ -70,7 +70,7 @@ class PlacedFrame(GridFrame):
     @cached_property
     def _unknown(self) -> float:
         """NaN; a frame without variances, or with those of another shape, says so here."""
-        self.inner.read_variance(0, 1)
+        self.inner.read_variance(0, 0)
         return np.nan
 
     @property

@@ -116,7 +116,7 @@ class ProjectedFrame(GridFrame):
         It is resampled as the samples are. Resampled samples are less noisy than it says, one by
         one, but go together with their neighbours: of sums over many of them it is right.
         """
-        self.inner.read_variance(0, 1)  # says where there is none, whatever the rows
+        self.inner.read_variance(0, 0)  # says where there is none, whatever the rows
         variance = np.full((stop - start, self.shape[1]), np.nan)
         self._fill(variance, start, self._variance)
         return variance

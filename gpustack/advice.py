@@ -47,6 +47,9 @@ _POINTING = (
     *("CD1_1", "CD1_2", "CD2_1", "CD2_2", "PC1_1", "PC1_2", "PC2_1", "PC2_2"),
 )
 
+#: Of samples, more than which are rejected where a clip knows too little of the noise.
+MANY = 0.3
+
 #: So many frames are named of each kind of what is unusual; of 300, that many lines tell no more.
 NAMED = 5
 
@@ -75,10 +78,22 @@ def _unusual(result: StackResult) -> Iterator[str]:
     yield from _first(_repeated(there), "given several times")
     if left > 1:
         yield from powerless(result.recipe, left)
+    yield from _noiseless(result)
     yield from _first(_left_out(result.per_frame), "left out; result.frames (--report) says why")
     yield from _first(_empty(result.per_frame), "no valid sample; they count nothing")
     if not result.on_device and result.mask.all():
         yield "no pixel of the result has a value"
+
+
+def _noiseless(result: StackResult) -> Iterator[str]:
+    """Clips by the noise of a camera that nobody told of, where they take good samples."""
+    lost = result.rejected or 0.0
+    for clip in result.recipe.clips:
+        if lost > MANY and isinstance(clip, NoiseClip) and clip.rdnoise == clip.snoise == 0:
+            yield (
+                f"{clip}: {lost:.0%} of all samples are rejected; rdnoise and gain are "
+                "those of the camera, such as 'noise:rdnoise=!RDNOISE,gain=!GAIN'"
+            )
 
 
 def _first(messages: Iterable[str], more: str) -> Iterator[str]:
@@ -148,7 +163,7 @@ def _unlike(frames: Sequence[Frame]) -> Iterator[str]:
         others = [(value, name) for value, name in there if meant(value) != meant(there[0][0])]
         if others:
             (value, name), (other, its) = there[0], others[0]
-            more = _others(len(others) - 1, "more frame")
+            more = _others(len(others) - 1, "more frame") + " unlike the first" * (len(others) > 1)
             key = next(key for key in keys if any(key in frame.header for frame in frames))
             yield f"frames differ in {key}: {value!r} in {name}, {other!r} in {its}{more}"
 

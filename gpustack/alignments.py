@@ -273,6 +273,10 @@ Alignment = Reproject | Offsets | Register
 ALIGNMENTS: dict[str, type[Alignment]] = {kind.name: kind for kind in get_args(Alignment)}
 
 
+#: Other names -> the text of what is meant.
+_THEIRS = {"reproject": "wcs", "phase": "register", "stars": "register:by=stars"}
+
+
 def as_alignment(given: Any) -> Alignment | None:
     """An alignment, or its text ``NAME:field=value,...``; None as it is.
 
@@ -288,7 +292,9 @@ def as_alignment(given: Any) -> Alignment | None:
         f"align: expected {', '.join(ALIGNMENTS)} with fields, an alignment or None, got {given!r}",
     )
     name = given.partition(":")[0]
-    value: Alignment = read("align", ALIGNMENTS[word("align", name, tuple(ALIGNMENTS))], given)
+    value: Alignment = read(
+        "align", ALIGNMENTS[word("align", name, tuple(ALIGNMENTS), _THEIRS)], given
+    )
     return value
 
 

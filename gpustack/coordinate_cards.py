@@ -17,6 +17,12 @@ _OLD_MATRIX = r"(CD|PC)\d{6}"
 _OLD_SYSTEM = r"RADECSYS|EPOCH"
 _PHYSICAL = r"[ADL]T[MV]\d(_\d)?|WAT\d_\d{3}|WCSDIM"
 
+#: Those that hold a number.
+NUMBERS = re.compile(
+    r"((CRPIX|CRVAL|CDELT|CROTA|CRDER|CSYER)\d+|(CD|PC|PV)\d+_\d+|LONPOLE|LATPOLE|EQUINOX)[A-Z]?"
+    rf"|{_POLYNOMIALS}|{_OLD_MATRIX}"
+)
+
 #: Of lookup tables, which lie in other HDUs.
 OF_TABLES = re.compile(_TABLES)
 

@@ -12,6 +12,7 @@ from gpustack import (
     ESDClip,
     LinearFitClip,
     MADClip,
+    NoiseClip,
     Offsets,
     PercentileRankClip,
     RangeClip,
@@ -204,7 +205,7 @@ def exposures(key, values, unit="adu"):
 
 def test_filters_that_differ_warn():
     frames = exposures("FILTER", ["R ", "R", "r", "", "V"])
-    with pytest.warns(GpustackWarning, match="'R' in frame 0, 'r' in frame 2 and 1 more frame$"):
+    with pytest.warns(GpustackWarning, match="'R' in frame 0, 'r' in frame 2 and 1 more frame unlike the first$"):
         stack(frames)
     with pytest.warns(GpustackWarning, match="FILTER: 'R' in frame 0, 'V' in frame 2$"):
         stack([*frames[:2], frames[4]])
@@ -357,3 +358,11 @@ def test_the_card_that_was_read_is_named():
     ]
     with pytest.warns(GpustackWarning, match="frames differ in OBSTYPE: 'OBJECT' in frame 0"):
         stack(frames)
+
+
+def test_a_clip_by_the_noise_that_was_not_told_of_it_warns_where_it_takes_good_samples(cube):
+    dark = cube - cube.mean()
+    with pytest.warns(GpustackWarning, match=r"7\d% of all samples are rejected; rdnoise and gain"):
+        stack(dark, NoiseClip())
+    stack(dark, NoiseClip(rdnoise=5))
+    stack(cube, NoiseClip(gain=4))  # no warning, which would be an error

@@ -11,6 +11,7 @@ from astropy.wcs import WCS
 from astropy.wcs.utils import wcs_to_celestial_frame
 
 from gpustack import Reproject, stack
+from gpustack.errors import InputError
 from gpustack.frames import open_frames
 from gpustack.frames.fitsframe import places_in
 from gpustack.frames.planes import open_plane
@@ -312,3 +313,36 @@ def test_the_time_and_place_of_the_exposure_are_those_of_the_first_frame(
     assert told == dict.fromkeys(told) | own
     assert header.get("MJD-OBS") in ((None, 60310.0) if has_times else (None,))
     assert header["CTYPE1"] == "RA---TAN"
+
+
+NUMBER = {"quotes": "'{}'", "quotes and blanks": "' {} '"}
+
+
+@pytest.mark.parametrize("form", NUMBER.values(), ids=NUMBER)
+@pytest.mark.parametrize("key", ["CRVAL1", "CRPIX2", "CD1_1", "A_2_0"])
+def test_numbers_in_quotes_are_the_coordinates_that_they_say(tmp_path, form, key):
+    sky = {"CTYPE1": "RA---TAN-SIP", "CTYPE2": "DEC--TAN-SIP", "CRVAL1": 202.5, "CRVAL2": 47.0,
+           "CD1_1": -1e-4, "CD1_2": 0.0, "CD2_1": 0.0, "CD2_2": 1e-4, "CRPIX1": 8.0, "CRPIX2": 8.0,
+           "A_ORDER": 2, "B_ORDER": 2, "A_2_0": 1e-4, "B_0_2": 1e-4}  # fmt: skip
+    for name, cards in (("as numbers", sky), ("quoted", sky | {key: form[1:-1].format(sky[key])})):
+        fits.writeto(tmp_path / f"{name}.fits", np.ones((16, 16), "f4"), fits.Header(cards))
+    plain, quoted = (
+        open_frames([tmp_path / f"{name}.fits"], unit="adu")[0].coordinates.wcs
+        for name in ("as numbers", "quoted")
+    )
+    corners = [0, 15, 0], [0, 0, 15]
+    for one, other in zip(
+        plain.all_pix2world(*corners, 0), quoted.all_pix2world(*corners, 0), strict=True
+    ):
+        np.testing.assert_allclose(one, other, rtol=0, atol=SAME / 3600)
+
+
+@pytest.mark.parametrize("value", ["'12 34 56.7'", "12,5 d"])
+def test_a_card_of_coordinates_that_is_no_number_is_named(tmp_path, value):
+    header = tangent(scale=1 / 3600, crpix=(8, 8)).to_header()
+    fits.writeto(tmp_path / "0.fits", np.ones((16, 16), "f4"), header)
+    raw = (tmp_path / "0.fits").read_bytes()
+    card = next(raw[at : at + 80] for at in range(0, 2880, 80) if raw[at : at + 6] == b"CRVAL1")
+    (tmp_path / "0.fits").write_bytes(raw.replace(card, f"CRVAL1  = {value}".encode().ljust(80)))
+    with pytest.raises(InputError, match=r"0\.fits: .*expected a number in CRVAL1, got "):
+        stack([tmp_path / "0.fits"] * 2, align="wcs", unit="adu")

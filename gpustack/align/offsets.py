@@ -139,7 +139,7 @@ def _away_from_0(value: float) -> int:
 
 def _expected(how: Offsets) -> str:
     if how.source == "wcs":
-        return "celestial world coordinates"
+        return "celestial world coordinates, which --align register does without"
     return f"a finite number in each of {how.source[1:].replace('/', ' and ')}"
 
 

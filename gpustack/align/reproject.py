@@ -42,13 +42,16 @@ def reproject_frames(frames: Sequence[Frame], how: Reproject, *, room: float | N
         if fault and (not how.skip or is_target):
             beside = f"; {SKIP}"
             if is_target:
-                beside = "; it is the target, and cannot be left out"
+                beside = (
+                    "; it is the target, and cannot be left out: put another frame first, or take "
+                    "target=optimal"
+                )
             raise FrameError(frame.name, f"{fault}{beside}")
     usable = [frame for frame, fault in zip(frames, faults, strict=True) if not fault]
     if not usable:
         raise InputError(
             f"align {how}: expected a frame with a celestial WCS, got none of {len(frames)}; "
-            f"{frames[0].name}: {faults[0]}"
+            f"{frames[0].name}: {faults[0]}; --align register needs none"
         )
     warn_unscaled(usable, stacklevel=5)
     grid = choose_grid(usable, how, room)

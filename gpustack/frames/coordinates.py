@@ -1,5 +1,6 @@
 """World coordinates of a frame, made when somebody asks for them: astropy.wcs is slow to load."""
 
+import math
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,10 +10,12 @@ from typing import Any
 
 from astropy.io import fits
 
+from gpustack import coordinate_cards
 from gpustack.errors import FrameError
 from gpustack.frames.hdus import quiet
 from gpustack.frames.onfile import Stamp, as_hdus, reading
 from gpustack.logs import logger
+from gpustack.number_cards import read_number, words_of
 
 _log = logger(__name__)
 
@@ -75,7 +78,7 @@ class Coordinates:
 
         try:
             with quiet(), self._tables() as hdus:
-                wcs = WCS(self.header, hdus)
+                wcs = WCS(_with_numbers(self.header), hdus)
                 return (wcs if any(wcs.wcs.ctype) else None), "none"
         except FrameError:
             raise
@@ -93,3 +96,31 @@ class Coordinates:
             return
         with reading(self.name), as_hdus(self.name, self.stamp) as hdus:
             yield hdus
+
+
+def _with_numbers(header: fits.Header) -> fits.Header:
+    """A header whose numbers are no texts, for which wcslib would take 0.
+
+    Raises
+    ------
+    ValueError
+        Where a card of a number holds something else.
+    """
+    keys = {key for key in header if coordinate_cards.NUMBERS.fullmatch(key)}
+    texts = {key for key in keys if not _is_number(header, key)}
+    if not texts:
+        return header
+    told = header.copy()
+    for key in texts:
+        number = read_number(header, key)
+        if math.isnan(number):
+            raise ValueError(f"expected a number in {key}, got {words_of(header, key)}")
+        told[key] = number
+    return told
+
+
+def _is_number(header: fits.Header, key: str) -> bool:
+    try:
+        return not isinstance(header[key], str)
+    except fits.VerifyError:
+        return False

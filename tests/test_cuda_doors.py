@@ -107,7 +107,7 @@ def test_arrays_with_all_kinds_of_options(cuda, cube, options):
 
 
 def test_weights_of_samples_and_frames_of_many_axes(cuda, cube):
-    cubes = np.stack([cube, cube + 3])
+    cubes = np.stack([cube, cube + 3, cube - 5])
     weights = np.random.default_rng(2).random(cubes.shape)
     found = stack(cubes, CLIPS[1:], weights=weights, backend="cuda", dtype="float64")
     assert found.data.shape == cube.shape

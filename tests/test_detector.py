@@ -73,7 +73,7 @@ def test_a_run_that_reads_no_headers_says_so():
 
 BAD = {
     "none": ([{"GAIN": 2}, {}], "noise gain: .*GAIN, got none in frame 1"),
-    "text": ([{"GAIN": "2"}], "noise gain: .*GAIN, got '2' in frame 0"),
+    "text": ([{"GAIN": "2 e"}], "noise gain: .*GAIN, got '2 e' in frame 0"),
     "two": ([{"GAIN": 2}, {"GAIN": 2.5}], "one GAIN .* got 2 in frame 0 and 2.5 in frame 1; "),
     "not a gain": ([{"GAIN": 0}], "gain: expected a number > 0.*got 0.0, as GAIN in frame 0"),
 }

@@ -145,7 +145,7 @@ def test_what_may_be_counts_is_not_warned_of(unit):
 
 LEVELS = {
     "range": {"clips": [RangeClip(high=60)]},
-    "noise": {"clips": [NoiseClip(gain=2)]},
+    "noise": {"clips": [NoiseClip(rdnoise=50, gain=2)]},
     "photons": {"clips": [SigmaClip(0.5, 0.5, poisson=True)]},
     "model": {"combine": NoiseModel(gain=2)},
 }

@@ -205,7 +205,9 @@ def exposures(key, values, unit="adu"):
 
 def test_filters_that_differ_warn():
     frames = exposures("FILTER", ["R ", "R", "r", "", "V"])
-    with pytest.warns(GpustackWarning, match="'R' in frame 0, 'r' in frame 2 and 1 more frame unlike the first$"):
+    with pytest.warns(
+        GpustackWarning, match="'R' in frame 0, 'r' in frame 2 and 1 more frame unlike the first$"
+    ):
         stack(frames)
     with pytest.warns(GpustackWarning, match="FILTER: 'R' in frame 0, 'V' in frame 2$"):
         stack([*frames[:2], frames[4]])

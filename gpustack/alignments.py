@@ -271,8 +271,6 @@ class Register(BaseAlignment):
 Alignment = Reproject | Offsets | Register
 #: By the names that texts have for them.
 ALIGNMENTS: dict[str, type[Alignment]] = {kind.name: kind for kind in get_args(Alignment)}
-
-
 #: Other names -> the text of what is meant.
 _THEIRS = {"reproject": "wcs", "phase": "register", "stars": "register:by=stars"}
 
@@ -291,10 +289,8 @@ def as_alignment(given: Any) -> Alignment | None:
         isinstance(given, str),
         f"align: expected {', '.join(ALIGNMENTS)} with fields, an alignment or None, got {given!r}",
     )
-    name = given.partition(":")[0]
-    value: Alignment = read(
-        "align", ALIGNMENTS[word("align", name, tuple(ALIGNMENTS), _THEIRS)], given
-    )
+    name = word("align", given.partition(":")[0], tuple(ALIGNMENTS), _THEIRS)
+    value: Alignment = read("align", ALIGNMENTS[name], given)
     return value
 
 

@@ -19,7 +19,7 @@ _PHYSICAL = r"[ADL]T[MV]\d(_\d)?|WAT\d_\d{3}|WCSDIM"
 
 #: Those that hold a number.
 NUMBERS = re.compile(
-    r"((CRPIX|CRVAL|CDELT|CROTA|CRDER|CSYER)\d+|(CD|PC|PV)\d+_\d+|LONPOLE|LATPOLE|EQUINOX)[A-Z]?"
+    r"((CRPIX|CRVAL|CDELT|CROTA)\d+|(CD|PC|PV)\d+_\d+|LONPOLE|LATPOLE|EQUINOX)[A-Z]?"
     rf"|{_POLYNOMIALS}|{_OLD_MATRIX}"
 )
 

@@ -346,3 +346,15 @@ def test_a_card_of_coordinates_that_is_no_number_is_named(tmp_path, value):
     (tmp_path / "0.fits").write_bytes(raw.replace(card, f"CRVAL1  = {value}".encode().ljust(80)))
     with pytest.raises(InputError, match=r"0\.fits: .*expected a number in CRVAL1, got "):
         stack([tmp_path / "0.fits"] * 2, align="wcs", unit="adu")
+
+
+@pytest.mark.parametrize(("value", "equinox"), [("J2000", None), ("1950.0", 1950.0)])
+def test_an_equinox_in_quotes_takes_no_place_away(tmp_path, value, equinox):
+    header = tangent(scale=1 / 3600, crpix=(8, 8)).to_header()
+    for key in ("RADESYS", "EQUINOX"):
+        header.remove(key, ignore_missing=True)
+    header["EQUINOX"] = value
+    fits.writeto(tmp_path / "0.fits", np.ones((16, 16), "f4"), header)
+    wcs = open_frames([tmp_path / "0.fits"], unit="adu")[0].coordinates.wcs
+    assert wcs.wcs.crpix[0] == 8
+    assert (wcs.wcs.equinox == equinox) or (equinox is None and np.isnan(wcs.wcs.equinox))

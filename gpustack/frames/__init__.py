@@ -172,7 +172,7 @@ def _check_one_side(frames: list[Frame]) -> None:
         )
 
 
-def check_agree(frames: Iterable[Frame | Any], what: Sequence[str] = ("shape", "unit")) -> None:
+def check_agree(frames: Iterable[Any], what: Sequence[str] = ("shape", "unit")) -> None:
     """Raise where frames differ, or what tells of frames: of each the name and `what` are enough.
 
     Raises

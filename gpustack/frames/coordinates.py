@@ -101,10 +101,12 @@ class Coordinates:
 def _with_numbers(header: fits.Header) -> fits.Header:
     """A header whose numbers are no texts, for which wcslib would take 0.
 
+    An EQUINOX such as ``'J2000'`` stays as it is, as wcslib passes it over.
+
     Raises
     ------
     ValueError
-        Where a card of a number holds something else.
+        Where a card by which pixels have their place holds no number.
     """
     keys = {key for key in header if coordinate_cards.NUMBERS.fullmatch(key)}
     texts = {key for key in keys if not _is_number(header, key)}
@@ -113,9 +115,10 @@ def _with_numbers(header: fits.Header) -> fits.Header:
     told = header.copy()
     for key in texts:
         number = read_number(header, key)
-        if math.isnan(number):
+        if not math.isnan(number):
+            told[key] = number
+        elif coordinate_cards.PLACES.fullmatch(key):
             raise ValueError(f"expected a number in {key}, got {words_of(header, key)}")
-        told[key] = number
     return told
 
 

@@ -170,7 +170,7 @@ def decode(samples: Samples, where: Where, row: Floats) -> None:
     data = samples.data[where.rows, where.cols]
     out = row.reshape(data.shape)
     decode_stored(data, samples, out)
-    if data.dtype.kind == "f" and samples.bzero == 0:
+    if data.dtype.kind == "f" and not data.dtype.isnative and samples.bzero == 0:
         np.add(out, 0.0, out=out)
 
 

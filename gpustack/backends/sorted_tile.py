@@ -184,7 +184,8 @@ def sort_tile(
         Whether it will be asked which samples survive.
     """
     rows, stored = _rows_here(tile, recipe), tile.stored
-    invalid = None if tile.valid is None else tile.valid < len(rows)
+    valid = None if tile.gone is None else len(tile.came) - tile.gone.astype(np.intp)
+    invalid = None if valid is None else valid < len(rows)
     result = None
     if not needs_order(recipe, buffer.dtype, members):
         columns = Unsorted(rows, adds_up(recipe), stored)
@@ -195,7 +196,7 @@ def sort_tile(
         odd = np.zeros(buffer.shape[1], dtype=bool)
         result = SortedTile(uniform(rows, 0, len(rows)), odd, len(tile.came))
     if invalid is not None:
-        result.move_out(invalid, tile.valid)
+        result.move_out(invalid, valid)
     return result
 
 

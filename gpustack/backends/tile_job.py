@@ -98,8 +98,8 @@ class TileJob:
         tallies += tile.came, tile.came - kept
         if self._late:
             del columns  # before others are made
-            valid = np.broadcast_to(count, where.pixels)
-            late = replace(tile, rows=buffer[:-1], stored=None, valid=valid, came=kept, finite=kept)
+            gone = np.broadcast_to(len(self.band) - count, where.pixels)
+            late = replace(tile, rows=buffer[:-1], stored=None, gone=gone, came=kept, finite=kept)
             self._place_values(where, sort_tile(late, buffer, self.recipe, members=True), count)
 
         if weightless is not None and self.out.uncertainty is not None:
@@ -133,7 +133,7 @@ class TileJob:
                 whole=self._whole_now,
                 trust=trust,
             )
-            if tile.valid is not None:
+            if tile.gone is not None:
                 self.found_invalid.set()
                 if tile.trusted:
                     continue
@@ -251,10 +251,10 @@ class TileJob:
     def _all_survive(tile: Tile, columns: SortedTile) -> bool:
         """Whether every sample of every frame does.
 
-        Of frames with nothing here, which were left out of the rows, `tile.valid` alone tells.
+        Of frames with nothing here, which were left out of the rows, `tile.gone` alone tells.
         """
         uniform = columns.uniform
-        return tile.valid is None and not columns.parts and uniform.count == uniform.valid
+        return tile.gone is None and not columns.parts and uniform.count == uniform.valid
 
     def _settle_late(self, samples: Samples, where: Where, f: int, row: Floats) -> None:
         """Turn what clips see of a frame into what is combined, in place."""

@@ -1,7 +1,7 @@
 """A tile: which pixels, and what is known of their samples when they have been loaded."""
 
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +10,8 @@ from gpustack.backends.columns import Floats, Rows
 from gpustack.backends.stored import Stored
 
 Counts = NDArray[np.intp]
+#: Counts in the smallest integers that hold the number of frames.
+Tally = NDArray[np.integer]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +54,14 @@ class Tile:
     ----------
     rows : list of n ndarray, shape (pixels,), or ndarray, shape (n, pixels)
         The samples of each frame.
-    valid : ndarray of int, shape (pixels,), or None
-        How many samples of each column are valid; None where all are.
+    gone : ndarray of int, shape (pixels,), or None
+        How many samples of each column are not valid; None where all are.
     came : ndarray of int, shape (n,)
         How many samples of each frame came in valid.
     finite : ndarray of int, shape (n,)
         How many of them passed the range clips on raw values.
     low, high : ndarray of int, shape (pixels,), or None
-        Samples rejected by those range clips, which count as invalid above; None where there
+        Samples rejected by those range clips, which count as not valid above; None where there
         are none.
     trusted : bool
         Whether NaN and inf were not looked for in all of the samples.
@@ -68,11 +70,11 @@ class Tile:
     """
 
     rows: Rows
-    valid: Counts | None
+    gone: Tally | None
     came: Counts
     finite: Counts
-    low: Counts | None = None
-    high: Counts | None = None
+    low: Tally | None = None
+    high: Tally | None = None
     trusted: bool = False
     stored: Stored | None = None
 
@@ -90,26 +92,27 @@ class Tile:
             return
         if invalid is not None:
             self.came[f] -= np.count_nonzero(invalid)
-        self.low, self.high = _added(self.low, below), _added(self.high, above)
         self.finite[f] -= np.count_nonzero(gone)
-        self._take_from_valid(gone)
+        self.gone, self.low, self.high = (
+            self._added(tally, flags)
+            for tally, flags in ((self.gone, gone), (self.low, below), (self.high, above))
+        )
 
     def lack(self, f: int) -> None:
         """Count out all samples of frame `f`, which has none here."""
         self.came[f] = self.finite[f] = 0
-        self._take_from_valid(1)
+        self.gone = self._added(self.gone, np.ones(len(self.rows[0]), bool))
 
-    def _take_from_valid(self, gone: Any) -> None:
-        if self.valid is None:
-            self.valid = np.full(len(self.rows[0]), len(self.came))
-        self.valid -= gone
+    def _added(self, tally: Tally | None, flags: Flags) -> Tally | None:
+        """A tally and one where a flag is set; either may be None, which is nowhere.
 
-
-def _added(tally: Counts | None, flags: Flags) -> Counts | None:
-    """A tally and one where a flag is set; either may be None, which is nowhere."""
-    if flags is None:
-        return tally
-    return flags.astype(np.intp) if tally is None else np.add(tally, flags, out=tally)
+        Measured: bytes are added to bytes in 0.04 ns each, flags to intp in 1.6.
+        """
+        if flags is None:
+            return tally
+        if tally is None:
+            tally = np.zeros(len(flags), np.min_scalar_type(len(self.came)))
+        return np.add(tally, flags.view(np.uint8), out=tally)
 
 
 def union(*flags: Flags) -> Flags:

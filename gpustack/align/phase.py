@@ -1,11 +1,13 @@
 """The shift of one frame to another, by phase cross-correlation."""
 
 from dataclasses import InitVar, dataclass, field
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gpustack.align.quarters import corners
 from gpustack.align.seen import View, Whole, seen
 from gpustack.align.similarity import Similarity
 from gpustack.errors import FrameError
@@ -28,6 +30,8 @@ LEAST_RATIO = 1.5
 PEAK = 32
 #: Pixels by which measuring may differ from searching.
 AGREE = 3.0
+#: Parts of a pixel that the shifts of quarters are measured in.
+QUARTERS = 20
 #: The part of the overlap that is faded out towards its edges, for they do not match.
 FADE = 0.1
 
@@ -67,9 +71,11 @@ class Shift:
     _view: View = field(init=False, repr=False)
 
     #: What a frame without a shift has in the columns that tell how sure it is.
-    unknown: ClassVar[dict[str, Any]] = {"correlation": np.nan, "peak_ratio": np.nan}
+    unknown: ClassVar[dict[str, Any]] = dict.fromkeys(
+        ("correlation", "peak_ratio", "corners"), np.nan
+    )
     #: What the reference has.
-    itself: ClassVar[dict[str, Any]] = {"correlation": 1.0, "peak_ratio": np.nan}
+    itself: ClassVar[dict[str, Any]] = {"correlation": 1.0, "peak_ratio": np.nan, "corners": 0.0}
 
     def __post_init__(self, image: Whole) -> None:
         object.__setattr__(self, "_view", _view(self.name, image))
@@ -92,34 +98,42 @@ class Shift:
                 f"best one, expected {LEAST_RATIO} times",
             )
         here, there = _overlap(self._view.shape, view.shape, offset)
-        pair = [
+        pair = (
             _bright(self._view[here], MEASURED_FLOOR, MEASURE),
             _bright(view[there], MEASURED_FLOOR, MEASURE),
-        ]
+        )
         shift = self._refine(name, offset, *pair)
-        return shift, {"correlation": _correlation(*pair), "peak_ratio": ratio}
+        return shift, {
+            "correlation": _correlation(*pair),
+            "peak_ratio": ratio,
+            "corners": corners(*pair, partial(_shift, upsample=QUARTERS), 1 / QUARTERS),
+        }
 
     def _refine(self, name: str, offset: tuple[int, int], one: View, two: View) -> Similarity:
         """The shift of which `offset` is what is whole, from the overlap."""
-        from skimage.registration import phase_cross_correlation
-
-        fade = _fade(one.shape)
-        # Frames are not noise alone: divided by its amplitude, each wave would count as much.
-        rest, _, _ = phase_cross_correlation(  # type: ignore[no-untyped-call]
-            one * fade, two * fade, upsample_factor=self.upsample, normalization=None
-        )
-        if not np.hypot(*rest) <= AGREE:
+        rest = _shift(one, two, self.upsample)
+        if not abs(rest) <= AGREE:
             raise FrameError(
                 name,
                 f"align: expected a shift that is certain, got {offset}, y first, by which all "
-                f"that stands out agrees best, and {rest[0]:+.2f}, {rest[1]:+.2f} by the brightest",
+                f"that stands out agrees best, and {rest.imag:+.2f}, {rest.real:+.2f} by the "
+                "brightest",
             )
-        # Rounded, as it comes as float32.
-        y, x = (
-            whole + round(float(part) * self.upsample) / self.upsample
-            for whole, part in zip(offset, rest, strict=True)
-        )
-        return Similarity(shift=complex(x, y))
+        y, x = offset
+        return Similarity(shift=complex(x, y) + rest)
+
+
+def _shift(one: View, two: View, upsample: int) -> complex:
+    """By how much the second is to be moved, x + iy, to lie on the first, in parts of a pixel."""
+    from skimage.registration import phase_cross_correlation
+
+    fade = _fade(one.shape)
+    # Frames are not noise alone: divided by its amplitude, each wave would count as much.
+    shift, _, _ = phase_cross_correlation(  # type: ignore[no-untyped-call]
+        one * fade, two * fade, upsample_factor=upsample, normalization=None
+    )
+    y, x = (round(float(part) * upsample) / upsample for part in shift)  # it comes as float32
+    return complex(x, y)
 
 
 def _view(name: str, image: Whole) -> View:

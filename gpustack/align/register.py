@@ -63,10 +63,10 @@ def register_frames(
         grid = _grid(frames, known, how, room)
         return Aligned(_placed(frames, known, how, *grid), [origin], found=list(known))
     _check_installed(how)
-    if how.by == "phase":
-        warn_turned(frames, how.reference, _TURNED, stacklevel=5)
     found, told, faults = _measured(frames, how)
     columns: dict[str, list[Any]] = {name: [row[name] for row in told] for name in told[0]}
+    if how.by == "phase":
+        warn_turned(frames, how.reference, columns["corners"], _TURNED, stacklevel=5)
     if any(faults):
         columns["left_out"] = faults
     grid = _grid(frames, found, how, room)

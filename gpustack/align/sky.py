@@ -50,15 +50,23 @@ def places_on_sky(frames: Sequence[Frame]) -> list[Place | str]:
     return places
 
 
-def warn_turned(frames: Sequence[Frame], reference: int, advice: str, stacklevel: int) -> None:
-    """Warn of frames that a shift alone does not align, as far as coordinates tell."""
+def warn_turned(
+    frames: Sequence[Frame], reference: int, seen: Sequence[float], advice: str, stacklevel: int
+) -> None:
+    """Warn of frames that a shift alone does not align, as far as coordinates or images tell.
+
+    `seen` has the distance of the corners of each frame from their places, in pixels, by what is
+    seen on it; NaN where nobody knows.
+    """
     known = [not lack(frame.coordinates.wcs) and not _is_unscaled(frame) for frame in frames]
-    if known[reference]:
-        apart = [
-            _place(frame, frames[reference])[1] if tells else 0.0
-            for frame, tells in zip(frames, known, strict=True)
-        ]
-        _warn_apart(frames, frames[reference], apart, advice, stacklevel + 1)
+    apart = [
+        _place(frame, frames[reference])[1] if tells and known[reference] else 0.0
+        for frame, tells in zip(frames, known, strict=True)
+    ]
+    # `max` keeps its first argument where one is NaN: by coordinates, a corner without a place; of
+    # what is seen, nothing.
+    apart = list(map(max, apart, seen))
+    _warn_apart(frames, frames[reference], apart, advice, stacklevel + 1)
 
 
 def first_apart(frames: Sequence[Frame]) -> tuple[Frame, Frame, float] | None:

@@ -16,7 +16,7 @@ from astropy.nddata import CCDData, VarianceUncertainty
 from numpy.typing import NDArray
 
 from bench import in_python
-from bench.data import Data, frame_scales
+from bench.data import SKY, Data, frame_scales
 from gpustack import SigmaClip, stack
 
 #: The libraries that have a Combiner.
@@ -156,6 +156,18 @@ def by_variance(clip: Any) -> dict[str, Call]:
         "gpustack.stack, image only": Call(partial(stack, clips=clip, outputs=()), images),
         "gpustack.stack, all maps": Call(partial(stack, clips=clip), images),
     }
+
+
+def masked(**recipe: Any) -> dict[str, Call]:
+    """`stack` of CCDData whose masks mark what is NaN in the cube."""
+
+    def images(data: Data) -> list[CCDData]:
+        return [
+            CCDData(np.nan_to_num(frame, nan=SKY), unit="adu", mask=np.isnan(frame))
+            for frame in data.cube
+        ]
+
+    return {"gpustack.stack, image only, masks": Call(partial(stack, **recipe, outputs=()), images)}
 
 
 def by_poisson(clip: Any) -> dict[str, Call]:

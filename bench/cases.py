@@ -23,6 +23,7 @@ from bench.calls import (
     image_of,
     is_gpustack,
     made_door,
+    masked,
     native,
     numpy,
     whole,
@@ -97,7 +98,11 @@ def _medians() -> dict[str, Case]:
         "median-nan": Case(
             "median",
             truth.median,
-            numpy("nanmedian") | bottleneck("nanmedian") | door(finish) | ours,
+            numpy("nanmedian")
+            | bottleneck("nanmedian")
+            | door(finish)
+            | ours
+            | masked(combine="median"),
             Kind(nan=0.01),
         ),
         "median-float64": Case("median", truth.median, plain | ours, Kind("float64")),
@@ -119,7 +124,7 @@ def _sums() -> dict[str, Case]:
         "mean-nan": Case(
             "mean",
             truth.mean,
-            numpy("nanmean") | bottleneck("nanmean") | ours,
+            numpy("nanmean") | bottleneck("nanmean") | ours | masked(combine="mean"),
             Kind(nan=0.01),
         ),
         "mean-uint16": Case(

@@ -32,8 +32,10 @@ test: .venv/test.stamp
 test-oldest: .venv-oldest/stamp
 	.venv-oldest/bin/python -m pytest -n auto --dist loadfile --no-loadscope-reorder $(OLDEST)
 
+# One test of many minutes: no trace of a test that hangs is wanted, and to take one of a thread that
+# runs can crash Python.
 fuzz: .venv/test.stamp
-	HYPOTHESIS_PROFILE=night $(BIN)/python -m pytest -q tests/test_fuzz.py
+	HYPOTHESIS_PROFILE=night $(BIN)/python -m pytest -q -o faulthandler_timeout=0 tests/test_fuzz.py
 
 docs: .venv/docs.stamp
 	$(BIN)/python -m sphinx -W --keep-going -n -q docs docs/_build/html

@@ -73,6 +73,22 @@ def test_one_name_is_one_image(tmp_path):
         np.testing.assert_array_equal(combine(given).data, image.data)
 
 
+def test_a_cube_is_its_planes():
+    images = sky(4)
+    cube = CCDData(
+        np.stack([image.data for image in images]),
+        mask=np.stack([image.mask for image in images]),
+        unit="adu",
+        header=fits.Header({"OBJECT": "M13"}),
+    )
+    combined = combine(cube, method="median")
+    assert_same(combined, combine(images, method="median"))
+    assert combined.header["OBJECT"] == "M13"
+    cube.wcs = WCS(naxis=3)
+    with pytest.raises(InputError, match=r"a cube of shape \(4, 5, 6\) .*; set it to None"):
+        combine(cube)
+
+
 READ = {
     "lazy": {},
     "unit": {"unit": u.electron},

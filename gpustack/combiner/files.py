@@ -70,7 +70,8 @@ def combine(
     ----------
     img_list : list, str, `numpy.ndarray` or iterable
         File names, `~astropy.nddata.CCDData`, or both; a string of file names with
-        commas between them; an array of file names; a `ccdproc.ImageFileCollection`.
+        commas between them; an array of file names; a `ccdproc.ImageFileCollection`; one
+        CCDData of three axes, whose planes are the images.
     output_file : str or path, optional
         A FITS file to write the result to, when it is made: it is held in memory as well, which
         `gpustack.ToFile` spares.

@@ -20,6 +20,8 @@ _MASKS = ("MASK",)
 def list_images(img_list: Any) -> list[Any]:
     """File names and CCDData, one by one, from any of the forms that they come in.
 
+    A CCDData of three axes or more is its planes, as it is for a Combiner.
+
     Raises
     ------
     InputError
@@ -29,7 +31,9 @@ def list_images(img_list: Any) -> list[Any]:
         img_list = img_list.files_filtered(include_path=True)
     if isinstance(img_list, str):
         img_list = [name.strip() for name in img_list.split(",")]
-    elif isinstance(img_list, (os.PathLike, CCDData)):
+    elif isinstance(img_list, CCDData):
+        img_list = _planes(img_list)
+    elif isinstance(img_list, os.PathLike):
         img_list = [img_list]
     if not isinstance(img_list, Iterable):
         raise InputError(
@@ -40,6 +44,19 @@ def list_images(img_list: Any) -> list[Any]:
     if not images:
         raise InputError("list of images: expected at least one, got none")
     return images
+
+
+def _planes(ccd: CCDData) -> list[CCDData]:
+    """The images that a cube holds; one image where it is one."""
+    if ccd.ndim < 3:
+        return [ccd]
+    try:
+        return list(ccd)
+    except TypeError as err:
+        raise InputError(
+            f"list of images: expected images, or a cube without coordinates, got a cube of shape "
+            f"{ccd.shape} with a wcs that astropy does not cut into planes ({err}); set it to None"
+        ) from err
 
 
 def open_images(images: list[Any], ccdkwargs: dict[str, Any]) -> list[Frame]:

@@ -143,6 +143,14 @@ def variances(package):
     return package.combine(images((2, 2), VarianceUncertainty(np.ones((2, 2))))).uncertainty
 
 
+def with_a_slip(package):
+    """What is said of an argument that nothing has."""
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        package.combine(images((2, 2)), signma_clip_dev_func=np.ma.std)
+    return [warning.category.__name__ for warning in said]
+
+
 def cards_of_the_old_grid(package):
     """Those that a projected image still has."""
     cards = {"CD1_1": -1e-3, "CCDSEC": "[1:9,1:9]", "LTV1": 5.0, "CRPIX1A": 3.0}
@@ -238,6 +246,8 @@ ROWS = {
         lambda package: package.combine(
             images((20, 20)), weights=np.ones((3, 20, 20)), mem_limit=20_000).data.flat[0],
         ValueError, 3),
+    "`combine` with an argument that neither it nor `CCDData.read` has, such as "
+    "`signma_clip_dev_func`": (with_a_slip, [], ["GpustackWarning"]),
     "Images with variances": (
         lambda package: type(variances(package)).__name__,
         "VarianceUncertainty", "StdDevUncertainty"),

@@ -11,7 +11,13 @@ import gpustack
 from ccds import sky
 from fitsmaker import image_bytes
 from gpustack import Combiner, combine
-from gpustack.errors import InputError, MemoryLimitError, MismatchError, OutputError
+from gpustack.errors import (
+    GpustackWarning,
+    InputError,
+    MemoryLimitError,
+    MismatchError,
+    OutputError,
+)
 
 #: Samples are float64 in both cases, and added up in another order at most.
 ROUNDING = 1e-12
@@ -97,6 +103,7 @@ READ = {
     "format": {"format": "fits"},
     "no mask": {"hdu_mask": None},
     "other mask": {"hdu_mask": "OTHER"},
+    "in memory": {"memmap": False, "hdu_uncertainty": None},
 }
 
 
@@ -111,6 +118,35 @@ def test_arguments_of_the_reader(arguments, tmp_path):
         hdus.writeto(names[-1])
     images = [CCDData.read(name, **arguments) for name in names]
     assert_same(combine(names, **arguments), combine(images))
+
+
+@pytest.mark.parametrize("name", ["memmap", "lazy_load_hdus", "cache", "hdu_uncertainty"])
+def test_arguments_under_which_files_are_read_by_rows(name, tmp_path, monkeypatch):
+    names = write(tmp_path, sky(3))
+    expected = combine(names)
+    monkeypatch.setattr(CCDData, "read", None)  # which reads whole files
+    assert_same(combine(names, **{name: None}), expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("signma_clip_dev_func", "; did you mean sigma_clip_dev_func="),  # of many scripts
+        ("iraf_minmax_clip", "; did you mean minmax_clip="),
+        ("overwrite", "; did you mean overwrite_output="),
+        ("combine", ""),
+        ("ccd_kwargs", ""),
+    ],
+)
+def test_an_argument_that_nothing_has_is_warned_of(name, meant, tmp_path, monkeypatch):
+    """CCDData.read passes it over, so that it is no error; files are read by rows all the same."""
+    images = sky(3)
+    names = write(tmp_path, images)
+    monkeypatch.setattr(CCDData, "read", None)
+    for given in (names, images):
+        with pytest.warns(GpustackWarning, match=f"combine: {name}= has no effect.*has it{meant}"):
+            combined = combine(given, **{name: np.ma.std})
+        assert_same(combined, combine(given))
 
 
 def test_hdu_0_is_the_first_with_an_image(tmp_path):

@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Callable
 from copy import deepcopy
+from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from gpustack.checks import real
 from gpustack.combiner.callables import Statistic, recognise
 from gpustack.combiner.core import combiner_of
 from gpustack.combiner.holdings import check_weights, real_dtype
-from gpustack.combiner.images import list_images, open_images
+from gpustack.combiner.images import list_images, open_images, reading
 from gpustack.combiner.recorder import Recorder
 from gpustack.combiner.rows import RowsFrame
 from gpustack.errors import InputError, OutputError
@@ -112,8 +113,9 @@ def combine(
     backend : {"auto", "cpu", "cuda"}
         Who computes.
     **ccdkwargs
-        For files, as in `CCDData.read`. `unit` and `hdu` leave them lazy; with any other,
-        files are read whole by `CCDData.read` and held in memory.
+        For files, as in `CCDData.read`. `unit`, `hdu` and what changes nothing of an image, such
+        as `memmap` and `hdu_uncertainty`, leave them lazy; with any other, files are read whole
+        by `CCDData.read` and held in memory.
 
     Returns
     -------
@@ -131,6 +133,11 @@ def combine(
     OSError
         Where `output_file` exists and may not be replaced; nothing is read then.
 
+    Warns
+    -----
+    GpustackWarning
+        Of an argument that neither it nor `CCDData.read` has: it is without effect.
+
     Examples
     --------
     >>> import numpy as np
@@ -140,6 +147,7 @@ def combine(
     array([[2., 2.],
            [2., 2.]])
     """
+    ccdkwargs = reading(ccdkwargs, [*signature(combine).parameters][:-1])
     images = list_images(img_list)
     if method not in METHODS:
         raise InputError(

@@ -1,17 +1,34 @@
 """What `ccdproc.combine` takes for a list of images, as frames."""
 
 import os
+import warnings
 from collections.abc import Iterable
+from difflib import get_close_matches
 from typing import Any
 
 from astropy.nddata import CCDData
 
-from gpustack.errors import InputError
+from gpustack.errors import GpustackWarning, InputError
 from gpustack.frames import Frame, open_frames
 from gpustack.logs import gathered
 
 #: Arguments of `CCDData.read` under which a file can still be read by rows.
 _LAZY = {"unit", "hdu", "format"}
+
+#: Those that change neither samples nor masks nor units: how files are opened, and what
+#: `combine` does not look at.
+_WITHOUT_EFFECT = {
+    *("memmap", "lazy_load_hdus", "cache"),
+    *("hdu_uncertainty", "key_uncertainty_type", "hdu_psf"),
+}
+
+#: All others that it has, with those of `astropy.io.fits.open`.
+_OTHERS = {
+    *("hdu_mask", "hdu_flags", "mode", "save_backup", "output_verify", "checksum"),
+    *("ignore_missing_simple", "ignore_missing_end", "ignore_blank", "uint", "scale_back"),
+    *("use_fsspec", "fsspec_kwargs", "decompress_in_memory", "disable_image_compression"),
+    *("do_not_scale_image_data", "character_as_bytes"),
+}
 
 #: What CCDData.read takes for a mask; it does not look at DQ.
 _MASKS = ("MASK",)
@@ -57,6 +74,35 @@ def _planes(ccd: CCDData) -> list[CCDData]:
             f"list of images: expected images, or a cube without coordinates, got a cube of shape "
             f"{ccd.shape} with a wcs that astropy does not cut into planes ({err}); set it to None"
         ) from err
+
+
+def reading(ccdkwargs: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    """Those of `ccdkwargs` on which it depends what is read.
+
+    Parameters
+    ----------
+    ccdkwargs : dict
+        For `CCDData.read`, as users gave them.
+    names : iterable of str
+        Of the arguments of `combine`, which they may have meant.
+
+    Warns
+    -----
+    GpustackWarning
+        Of those that `CCDData.read` has not either. It passes them over without a word, so that
+        a slip in writing changes the result.
+    """
+    for name in ccdkwargs:
+        if name in _LAZY | _WITHOUT_EFFECT | _OTHERS:
+            continue
+        near = get_close_matches(name, [*names, *sorted(_LAZY | _WITHOUT_EFFECT)], 1)
+        meant = f"; did you mean {near[0]}=?" if near else ""
+        warnings.warn(
+            f"combine: {name}= has no effect, neither combine nor CCDData.read has it{meant}",
+            GpustackWarning,
+            stacklevel=3,
+        )
+    return {name: given for name, given in ccdkwargs.items() if name in _LAZY | _OTHERS}
 
 
 def open_images(images: list[Any], ccdkwargs: dict[str, Any]) -> list[Frame]:

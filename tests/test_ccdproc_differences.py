@@ -91,6 +91,12 @@ def scaled_by_the_median(package):
     return seen
 
 
+def scaled_by_the_data(package):
+    combiner = package.Combiner(column(1, 2, 99, masked=[2]))
+    combiner.scaling = lambda image: 1 / image.data.max()
+    return combiner.scaling[2].item()
+
+
 def huge_sum(package):
     images = [CCDData(np.full((1, 1), value), unit="adu") for value in (2**53 + 1, 0)]
     return package.combine(images, method="sum", dtype="i8").data.item()
@@ -209,6 +215,8 @@ ROWS = {
         seen_by_scale, [False] * 2, [True, False]),
     "`combine(scale=...)`, `np.median` of masked images": (
         scaled_by_the_median, [pytest.approx(1 / 8), 1], [1, 1]),
+    "Functions for `scaling` or `scale` that take `image.data` or `np.array(image)` of a masked "
+    "image": (scaled_by_the_data, 1 / 99, NAN),
     "`combine(scale=...)` of uint16": (dtype_seen_by_scale, np.uint16, np.float64),
     "A factor of 0": (
         lambda package: package.combine(images((2, 2)), scale=[1, 1, 0]).data.flat[0],

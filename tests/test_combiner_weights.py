@@ -108,7 +108,7 @@ def test_an_image_without_samples_needs_no_factor():
     combiner.scaling = lambda image: np.nan if image.mask.all() else 1 / image.mean()
     assert combiner.average_combine().data == 1
     combiner.scaling = [1, np.nan, 1]
-    with pytest.raises(RecipeError, match="scale"):
+    with pytest.raises(RecipeError, match="scaling: expected a finite number, got nan for image 1"):
         combiner.average_combine()
 
 

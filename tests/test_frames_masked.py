@@ -111,6 +111,30 @@ def test_a_function_that_gives_no_number_names_the_image(answer):
         stack(ccds, scale=lambda _: answer)
 
 
+def test_a_function_that_sees_nan_under_the_mask_is_told_of_it():
+    """ccdproc shows the samples themselves, so that these have worked there."""
+    data, mask = flats()
+    ccds = [CCDData(plane, unit="adu", mask=m) for plane, m in zip(data, mask, strict=True)]
+    combiner = Combiner(ccds)
+    why = "NaN, in .data too: take a function that leaves them out, such as np.ma.median"
+    for function in (lambda image: 1 / image.data.mean(), lambda image: 1 / np.array(image).mean()):
+        combiner.scaling = function
+        with pytest.raises(RecipeError, match=f"scaling: expected .* got nan for image 0; .*{why}"):
+            combiner.average_combine()
+        with pytest.raises(
+            InputError, match=f"scale: expected .* got .*nan.* for frame 0; .*{why}"
+        ):
+            combine(ccds, scale=function)
+        with pytest.raises(
+            RecipeError, match=f"scale: expected .* got .*nan.* for frame 0; .*{why}"
+        ):
+            stack(ccds, scale=function)
+    with pytest.raises(
+        RecipeError, match="scale_to: expected a finite number, got nan for image 0"
+    ):
+        Combiner([CCDData(plane, unit="adu") for plane in data]).average_combine(scale_to=np.nan)
+
+
 def test_an_image_without_a_valid_sample_has_any_factor():
     data, mask = flats()
     mask[1] = True

@@ -22,7 +22,7 @@ from gpustack.combiner.rows import RowsFrame
 from gpustack.errors import InputError, OutputError
 from gpustack.frames import Frame, check_agree
 from gpustack.frames.hdus import quiet
-from gpustack.frames.masked import as_function_sees
+from gpustack.frames.masked import as_function_sees, why_nan
 from gpustack.header import without_wcs
 from gpustack.paths import at_home, exists
 from gpustack.plan import parse_memory, plan_bands
@@ -214,7 +214,10 @@ def _factor(scale: Callable[[Any], Any], frame: Frame) -> float:
     answer = scale(as_function_sees(image) if mask.any() else image.data)
     factor = real(answer)
     if not math.isfinite(factor) and not mask.all():
-        raise InputError(f"scale: expected a finite number, got {answer!r} for {frame.name}")
+        raise InputError(
+            f"scale: expected a finite number, got {answer!r} for {frame.name}"
+            f"{why_nan(answer, image)}"
+        )
     return factor
 
 

@@ -9,8 +9,8 @@ from numpy.typing import DTypeLike, NDArray
 
 from gpustack.combiner.callables import Masked
 from gpustack.combiner.recorder import Recorder
-from gpustack.errors import InputError
-from gpustack.frames.masked import as_function_sees
+from gpustack.errors import InputError, RecipeError
+from gpustack.frames.masked import as_function_sees, why_nan
 
 
 class Holdings:
@@ -143,11 +143,17 @@ class Holdings:
         if given.size != 1 and given.shape != one_an_image:
             return _broadcast("scale_to", given, shape)
         factors = np.broadcast_to(given.reshape(-1), shape[0]).astype(np.float64)
+        name = "scaling" if scale_to is None else "scale_to"
         for i in np.flatnonzero(~np.isfinite(factors)).tolist():
             # A function finds no number in an image without a valid sample, which counts
             # for nothing whatever its factor.
-            if np.ma.getmaskarray(self._recorder.frame_values(i)).all():
-                factors[i] = 1.0
+            image = self._recorder.frame_values(i)
+            if not np.ma.getmaskarray(image).all():
+                raise RecipeError(
+                    f"{name}: expected a finite number, got {factors[i]} for image {i}"
+                    f"{why_nan(factors[i], image)}"
+                )
+            factors[i] = 1.0
         return tuple(factors)
 
 

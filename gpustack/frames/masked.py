@@ -1,10 +1,13 @@
 """Images with invalid samples, as functions of users get them: numpy's own do right on them."""
 
+import math
 from collections.abc import Callable
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
+
+from gpustack.checks import plain
 
 
 def _nan_ptp(values: Any, axis: Any = None, out: Any = None, **how: Any) -> Any:
@@ -63,3 +66,17 @@ def as_function_sees(image: np.ma.MaskedArray[Any, Any]) -> np.ma.MaskedArray[An
     """A masked array as a function of a user gets it; of its own dtype where all is valid."""
     masked = np.ma.getmaskarray(image).any()
     return MaskedImage.of(image) if masked else image.view(MaskedImage)
+
+
+def why_nan(answer: Any, image: np.ma.MaskedArray[Any, Any]) -> str:
+    """The end of an error about the `answer` of a function for an image; empty if not NaN.
+
+    Functions that take ``image.data`` or ``numpy.array(image)`` have worked elsewhere.
+    """
+    answer = plain(answer)
+    if isinstance(answer, float) and math.isnan(answer) and np.ma.getmaskarray(image).any():
+        return (
+            "; its masked samples are NaN, in .data too: take a function that leaves them out, "
+            "such as np.ma.median or np.nanmean"
+        )
+    return ""

@@ -10,7 +10,7 @@ from gpustack.align.base import AbsentFrame
 from gpustack.checks import check, plain, real
 from gpustack.clips import RangeClip
 from gpustack.frames import Frame
-from gpustack.frames.masked import as_function_sees
+from gpustack.frames.masked import as_function_sees, why_nan
 from gpustack.normalize.survey import Measured, leave_out
 from gpustack.number_cards import read_number, words_of
 from gpustack.number_files import read_lines
@@ -105,10 +105,12 @@ def _from_function(
     image = frame.whole()
     if np.ma.getmaskarray(image).all():
         return None
-    answer = function(as_function_sees(_within(image, ranges)))
+    image = as_function_sees(_within(image, ranges))
+    answer = function(image)
     check(
         bool(np.isfinite(real(answer))),
-        f"{role}: expected a finite number, got {plain(answer)!r} for {frame.name}",
+        f"{role}: expected a finite number, got {plain(answer)!r} for {frame.name}"
+        f"{why_nan(answer, image)}",
     )
     return real(answer)
 

@@ -166,6 +166,12 @@ def cards_of_the_old_grid(package):
     return sorted(set(cards) & set(package.wcs_project(image, wcs).header))
 
 
+def projected_cube(package):
+    wcs = WCS(naxis=2)
+    wcs.wcs.ctype = ["RA---TAN", "DEC--TAN"]
+    return package.wcs_project(CCDData(np.ones((2, 4, 5)), unit="adu", wcs=wcs), wcs).shape
+
+
 def tiles(tmp_path):
     """combine of tile-compressed files."""
     names = [str(tmp_path / f"{number}.fits.fz") for number in range(3)]
@@ -261,6 +267,7 @@ ROWS = {
         "VarianceUncertainty", "StdDevUncertainty"),
     "`wcs_project`, cards of the old grid": (
         cards_of_the_old_grid, ["CCDSEC", "CD1_1", "CRPIX1A", "LTV1"], []),
+    "`wcs_project` of a cube": (projected_cube, (2, 4, 5), ValueError),
 }  # fmt: skip
 
 

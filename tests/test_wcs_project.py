@@ -236,6 +236,16 @@ def test_wcs_that_are_missing_or_not_celestial():
         wcs_project(CCDData(np.ones((2, 2)), unit="adu", wcs=tangent()), sliced)
     with pytest.raises(ValueError, match=r"target_wcs: .* not celestial, with axes WAVE, LINEAR"):
         wcs_project(image(), spectrum)
+    with pytest.raises(ValueError, match=r"target_wcs: .* not celestial, without a CTYPE$"):
+        wcs_project(image(), WCS(fits.Header({"OBJECT": "M13"})))
+
+
+@pytest.mark.parametrize("shape", [(2, 4, 5), (4,)])
+def test_images_of_other_than_two_axes(shape):
+    ccd = CCDData(np.ones(shape), unit="adu", wcs=tangent())
+    for target_shape in (None, (4, 5)):
+        with pytest.raises(ValueError, match=r"ccd: expected an image of two axes, got shape \("):
+            wcs_project(ccd, tangent(), target_shape)
 
 
 def test_real_coordinates(real_data):

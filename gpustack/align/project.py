@@ -80,7 +80,8 @@ def wcs_project(
     Raises
     ------
     InputError
-        Where one of the two WCS is missing or not celestial (a ValueError).
+        Where the image has not two axes, or one of the two WCS is missing or not celestial (a
+        ValueError).
 
     Warns
     -----
@@ -118,6 +119,7 @@ def wcs_project(
     array([[nan,  0.,  1.],
            [nan,  3.,  4.]])
     """
+    check(ccd.data.ndim == 2, f"ccd: expected an image of two axes, got shape {ccd.shape}")
     check_celestial("ccd.wcs", ccd.wcs)
     check_celestial("target_wcs", target_wcs)
     word: Any = order

@@ -142,10 +142,9 @@ def check_celestial(name: str, wcs: Any, fault: str = "none") -> None:
     if not isinstance(wcs, WCS):
         raise InputError(f"{name}: expected an astropy.wcs.WCS, got {type(wcs).__name__}")
     if not wcs.is_celestial:
-        raise InputError(
-            f"{name}: expected a celestial WCS, got one that is not celestial, "
-            f"with axes {', '.join(map(str, wcs.wcs.ctype))}"
-        )
+        types = [str(kind) for kind in wcs.wcs.ctype]
+        axes = f"with axes {', '.join(types)}" if any(types) else "without a CTYPE"
+        raise InputError(f"{name}: expected a celestial WCS, got one that is not celestial, {axes}")
     try:
         wcs_to_celestial_frame(wcs)
     except ValueError as err:

@@ -59,7 +59,7 @@ def test_other_functions_are_called_with_masked_samples():
 
     def function(array, axis):
         seen.append((np.ma.isMaskedArray(array), axis))
-        return np.ma.getdata(array).max(axis=axis)
+        return array.max(axis=axis)
 
     combiner.average_combine(scale_func=function)
     combiner.median_combine(median_func=function, uncertainty_func=function)
@@ -178,3 +178,28 @@ def test_functions_of_sigma_clips_that_give_no_number_are_told_of():
     with pytest.warns(GpustackWarning, match="no number for 1 of 1 pixels .* nothing is rejected"):
         combiner.sigma_clipping(1, 1, func=lambda array, axis: np.asarray(array).mean(axis))
     assert rejected(combiner) == [0]
+
+
+@pytest.mark.parametrize(
+    ("method", "argument", "weights"),
+    [
+        ("average_combine", "scale_func", None),
+        ("median_combine", "median_func", None),
+        ("sum_combine", "sum_func", None),
+        ("average_combine", "sum_func", np.ones(3)),
+    ],
+)
+def test_functions_that_combine_and_give_no_number_are_told_of(method, argument, weights):
+    """Of a pixel that has samples; where all are masked NaN is the answer."""
+    masks = ([True, True, False], [False, True, False], [False, True, False])
+    images = [CCDData(np.full((1, 3), 2.0), unit="adu", mask=np.array([mask])) for mask in masks]
+    combiner = Combiner(images)
+    combiner.weights = weights
+    said = f"{method}: {argument} gives no number for 1 of 2 pixels that have samples"
+    function = {argument: lambda array, axis: np.asarray(array).sum(axis)}
+    with pytest.warns(GpustackWarning, match=said) as warned:
+        combined = getattr(combiner, method)(**function)
+    assert warned[0].filename == __file__
+    assert np.isnan(combined.data[0, 0])
+    assert combined.mask.tolist() == [[False, True, False]]
+    getattr(combiner, method)(**{argument: lambda array, axis: array.sum(axis)})

@@ -49,6 +49,13 @@ class Combination:
         return self.weights is not None and callable(self.total)
 
     @property
+    def function_name(self) -> str:
+        """The method and its argument that holds the function by which data are made."""
+        method = {"mean": "average"}.get(self.method, self.method)
+        argument = "scale_func" if method == "average" else f"{method}_func"
+        return f"{method}_combine: {argument if callable(self.main) else 'sum_func'}"
+
+    @property
     def sample_weights(self) -> NDArray[Any] | None:
         """The weights where there is one for every sample."""
         return self.weights if self.weights is not None and self.weights.ndim > 1 else None

@@ -147,6 +147,7 @@ class Recorder:
         data, uncertainty = result.data, result.uncertainty
         if how.by_function or uncertainty is None:
             data, uncertainty = how.call(self.cube(), result)
+            _tell_lost(how.function_name, data, result.mask)
         return Combined(_finish(data, result.mask, self.dtype), result.mask, uncertainty)
 
     def _run(self, frames: list[Frame], recipe: Recipe, **more: Any) -> StackResult:
@@ -185,6 +186,21 @@ def _tell_undefined(seen: Masked, middle: NDArray[Any], width: NDArray[Any]) -> 
             "samples; nothing is rejected there",
             GpustackWarning,
             stacklevel=4,
+        )
+
+
+def _tell_lost(name: str, data: NDArray[Any], mask: NDArray[np.bool_]) -> None:
+    """Warn where a function of the user has no number for pixels that have samples.
+
+    One that turns what it gets into a plain array sees NaN under the mask.
+    """
+    lost = np.isnan(data) & ~mask
+    if lost.any():
+        warnings.warn(
+            f"{name} gives no number for {np.count_nonzero(lost)} of {np.count_nonzero(~mask)} "
+            "pixels that have samples; it gets NaN for those that are masked",
+            GpustackWarning,
+            stacklevel=5,
         )
 
 

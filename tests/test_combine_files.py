@@ -303,7 +303,7 @@ def ccd(shape, unit="adu"):
         ([ccd((2, 2))] * 2, {"weights": np.ones(3)}, ValueError, "weights"),
         ([ccd((2, 2))] * 2, {"scale": [1, 2, 3]}, ValueError, "scaling"),
         ([ccd((2, 2))] * 2, {"scale": 5}, TypeError, "scaling"),
-        ([ccd((2, 2))] * 2, {"mem_limit": 0}, ValueError, "memory"),
+        ([ccd((2, 2))] * 2, {"mem_limit": 0}, ValueError, "mem_limit: expected at least"),
         ([ccd((2, 2))] * 2, {"backend": "abacus"}, ValueError, "backend"),
         ([ccd((2, 2))] * 2, {"output_file": "no folder/out.fits"}, OSError, "no folder"),
     ],

@@ -140,6 +140,28 @@ def test_extrema_that_leave_nothing_or_are_no_numbers(ranks):
         Combiner(column(1, 2, 3)).clip_extrema(*ranks)
 
 
+@pytest.mark.parametrize(
+    ("method", "given", "message"),
+    [
+        ("clip_extrema", {"nlow": -1}, "nlow: expected a whole number"),
+        ("clip_extrema", {"nlow": 2, "nhigh": 1}, "clip_extrema: expected nlow"),
+        ("minmax_clipping", {"min_clip": "9"}, "min_clip: expected a finite number or None"),
+        ("minmax_clipping", {"max_clip": np.nan}, "max_clip: expected a finite number or None"),
+        ("minmax_clipping", {"min_clip": 2, "max_clip": 1}, "minmax_clipping: expected low <= "),
+        ("sigma_clipping", {"low_thresh": "3"}, "low_thresh: expected a number >= 0 or None"),
+        ("sigma_clipping", {"high_thresh": [3]}, "high_thresh: expected a number >= 0 or None"),
+        ("sigma_clipping", {"maxiters": 0}, "maxiters: expected a whole number"),
+        ("average_combine", {"scale_func": 3}, "scale_func: expected 'mean' or 'median' or a func"),
+        ("median_combine", {"median_func": 3}, "median_func: expected "),
+        ("sum_combine", {"sum_func": "mean"}, "sum_func: expected 'sum' or a function, got 'mean'"),
+    ],
+)
+def test_errors_name_the_arguments(method, given, message):
+    """And not those of the clips that the methods make, of which a user need not know."""
+    with pytest.raises(InputError, match=f"^{message}"):
+        getattr(Combiner(column(1, 2, 3)), method)(**given)
+
+
 def test_masked_samples_and_nan_use_up_extrema():
     combiner = Combiner(column(1, 2, 3, np.nan, 9, masked=[4]))
     combiner.clip_extrema(nlow=1, nhigh=1)

@@ -7,6 +7,7 @@
     core       Combiner: clips and combining
     holdings   its attributes: samples, weights, scaling
     recorder   what it has been told so far, and the cube once asked for
+    arguments  errors in the words of its arguments
     combination, callables
                one way to combine, in ccdproc's terms; functions that users pass
     rows       a frame seen through another dtype, or some of its rows

@@ -11,6 +11,7 @@ from numpy.typing import DTypeLike
 
 from gpustack.checks import real
 from gpustack.clips import ExtremaClip, RangeClip, SigmaClip
+from gpustack.combiner.arguments import called
 from gpustack.combiner.callables import Statistic, Word, word_or_function
 from gpustack.combiner.combination import Combination, Method
 from gpustack.combiner.holdings import Holdings, real_dtype
@@ -23,6 +24,9 @@ from gpustack.words import clip_words
 
 _CENTERS: tuple[Word, ...] = ("mean", "median")
 _SPREADS: tuple[Word, ...] = ("std", "mad_std")
+
+#: The argument for the function that makes the data.
+_MAIN: dict[Method, str] = {"mean": "scale_func", "median": "median_func", "sum": "sum_func"}
 
 
 class Combiner(Holdings):
@@ -130,7 +134,8 @@ class Combiner(Holdings):
         ----------
         IRAF imcombine, ``reject=minmax``, which ranks valid samples only.
         """
-        self._recorder.clip(ExtremaClip(nlow or 0, nhigh or 0, among="all"))
+        with called(nlow="ExtremaClip nlow", nhigh="ExtremaClip nhigh", clip_extrema="ExtremaClip"):
+            self._recorder.clip(ExtremaClip(nlow or 0, nhigh or 0, among="all"))
 
     def minmax_clipping(self, min_clip: float | None = None, max_clip: float | None = None) -> None:
         """Reject samples below `min_clip` or above `max_clip`.
@@ -145,7 +150,10 @@ class Combiner(Holdings):
         RecipeError
             Where `min_clip` is above `max_clip` (a ValueError).
         """
-        self._recorder.clip(RangeClip(min_clip, max_clip))
+        with called(
+            min_clip="RangeClip low", max_clip="RangeClip high", minmax_clipping="RangeClip"
+        ):
+            self._recorder.clip(RangeClip(min_clip, max_clip))
 
     def sigma_clipping(
         self,
@@ -208,13 +216,15 @@ class Combiner(Holdings):
         low, high = map(_distance, (low_thresh, high_thresh))
         center: Any = word_or_function("func", func, _CENTERS)
         spread: Any = word_or_function("dev_func", dev_func, _SPREADS)
-        clip = SigmaClip(
-            low,
-            high,
-            center="mean" if callable(center) else center,
-            spread="std" if callable(spread) else spread,
-            maxiters=None if maxiters == math.inf else maxiters,
-        )
+        names = {"low_thresh": "SigmaClip low", "high_thresh": "SigmaClip high"}
+        with called(**names, maxiters="SigmaClip maxiters"):
+            clip = SigmaClip(
+                low,
+                high,
+                center="mean" if callable(center) else center,
+                spread="std" if callable(spread) else spread,
+                maxiters=None if maxiters == math.inf else maxiters,
+            )
         if callable(center) or callable(spread):
             self._recorder.clip_by_function(clip, center, spread)
         else:
@@ -324,7 +334,7 @@ class Combiner(Holdings):
         usual = "mad_std" if method == "median" else "std"
         how = Combination(
             method=method,
-            main=word_or_function(f"{method} function", main or method, mains),
+            main=word_or_function(_MAIN[method], main or method, mains),
             spread=word_or_function("uncertainty_func", spread or usual, _SPREADS),
             total=word_or_function("sum_func", total or "sum", ("sum",)),
             scale=self._factors(scale_to),

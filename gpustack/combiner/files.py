@@ -155,7 +155,7 @@ def combine(
         )
     if output_file is not None:
         _check_target(output_file, overwrite_output)
-    memory = parse_memory(sys.maxsize if mem_limit == math.inf else mem_limit)
+    memory = parse_memory(sys.maxsize if mem_limit == math.inf else mem_limit, "mem_limit")
     frames = open_images(images, ccdkwargs)
     check_agree(frames)
     if weights is not None:

@@ -134,6 +134,23 @@ def median_by_another_name(package):
     return combiner.median_combine(lambda array, axis: np.median(array, axis=axis)).data.item()
 
 
+def all_masked(package):
+    ccd = package.Combiner(column(1, 2, masked=[0, 1])).average_combine(np.ma.mean)
+    return ccd.data.item(), bool(ccd.mask.item())
+
+
+def uncertainty_beside_a_function(package):
+    ccd = package.Combiner(column(1, 3, 1e6, masked=[2])).average_combine(np.ma.mean)
+    return ccd.uncertainty.array.item() < 1
+
+
+def with_a_word(package):
+    wcs = WCS(naxis=2)
+    wcs.wcs.ctype = ["RA---TAN", "DEC--TAN"]
+    image = CCDData(np.ones((4, 4)), unit="adu", wcs=wcs)
+    return "DONE" in package.wcs_project(image, wcs, add_keyword="DONE").header
+
+
 def scale_by_row(package):
     ccds = images((1, 3))
     return package.Combiner(ccds).average_combine(scale_to=np.array([1.0, 2, 3])).data.tolist()
@@ -201,6 +218,7 @@ ROWS = {
     "`maxiters`, `axis=0`, `copy`": (clipped(
         -50, 9, 10, 11, 9, 70, maxiters=2, low_thresh=1, high_thresh=1), TypeError, [0, 3, 5]),
     "`grow`": (clipped(1, 2, 3, grow=1), [], ValueError),
+    "`sigma_clipping(sigma=...)`": (clipped(1, 2, 90, sigma=1), [], TypeError),
     "`nlow + nhigh` >= n": (combined(1, 2, 3, clip_extrema=(2, 1)), (NAN, True), ValueError),
     "Negative `nlow`": (combined(1, 2, 3, clip_extrema=(-1, 0)), (2, False), ValueError),
     "`min_clip` > `max_clip`": (combined(1, 2, minmax_clipping=(3, 1)), (NAN, True), ValueError),
@@ -239,6 +257,8 @@ ROWS = {
     "Uncertainty of scaled float32": (float32_uncertainty, np.float64, np.float32),
     "Functions of your own in `average_combine`, `median_combine`, `sum_combine`": (
         median_by_another_name, 3, 2),
+    "Functions of your own, where all is masked": (all_masked, (0, True), (NAN, True)),
+    "Uncertainty beside a function of your own": (uncertainty_beside_a_function, False, True),
     "Functions of your own that give one number": (
         lambda package: package.Combiner(images((2, 2))).median_combine(
             lambda array, axis: 7.0).data.tolist(),
@@ -267,6 +287,7 @@ ROWS = {
         "VarianceUncertainty", "StdDevUncertainty"),
     "`wcs_project`, cards of the old grid": (
         cards_of_the_old_grid, ["CCDSEC", "CD1_1", "CRPIX1A", "LTV1"], []),
+    "`wcs_project`, `add_keyword`": (with_a_word, True, ValueError),
     "`wcs_project` of a cube": (projected_cube, (2, 4, 5), ValueError),
 }  # fmt: skip
 
@@ -323,6 +344,16 @@ def test_an_hdu_that_is_named(tmp_path):
     assert "EXPTIME" not in theirs.header
     assert ours.header["EXPTIME"] == 30
     assert "\n| `combine(hdu=1)` |" in DOC.read_text()
+
+
+def test_files_with_an_empty_unit(tmp_path):
+    names = [str(tmp_path / f"{number}.fits") for number in range(2)]
+    for name in names:
+        fits.writeto(name, np.ones((2, 2)), fits.Header({"BUNIT": ""}))
+    assert ccdproc.combine(names).unit == ""
+    assert isinstance(answer(lambda package: package.combine(names), gpustack), ValueError)
+    assert gpustack.combine(names, unit="").unit == ""
+    assert "\n| Files with an empty BUNIT |" in DOC.read_text()
 
 
 def test_files_that_are_packed(tmp_path):

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from gpustack.errors import FrameError
+from gpustack.errors import FrameError, MissingFileError
 from gpustack.lists import names_of
 from gpustack.measures import FromFile
 from gpustack.paths import at_home, exists
@@ -30,8 +30,10 @@ def files_of(text: str) -> list[str]:
 
     Raises
     ------
+    MissingFileError
+        Where there is no such file, and none matches.
     FrameError
-        Where none matches, or a list cannot be read; see `gpustack.lists`.
+        Where a list cannot be read; see `gpustack.lists`.
     """
     return [file for name in names_of(text) for file in _matching(name)]
 
@@ -45,7 +47,7 @@ def _matching(text: str) -> list[str]:
         hint = f"; for an HDU of {file} there is hdu= (--hdu)" * (key is not None)
         if _WITH_SECTION.fullmatch(text):
             hint = "; a file is taken whole, not a section of it"
-        raise FrameError(text, f"expected files that match, got none{hint}")
+        raise MissingFileError(text, f"expected files that match, got none{hint}")
     return found
 
 

@@ -79,6 +79,15 @@ def test_one_name_is_one_image(tmp_path):
         np.testing.assert_array_equal(combine(given).data, image.data)
 
 
+def test_a_name_with_brackets_is_a_file_that_may_be_missing(tmp_path):
+    (name,) = write(tmp_path, [CCDData(np.ones((2, 3)), unit="adu")])
+    present, missing = (tmp_path / f"M31_[{line}].fits" for line in ("OIII", "SII"))
+    name.rename(present)
+    assert (combine([present, str(present)]).data == 1).all()
+    with pytest.raises(FileNotFoundError, match="SII"):
+        combine([present, missing])
+
+
 def test_a_cube_is_its_planes():
     images = sky(4)
     cube = CCDData(

@@ -309,6 +309,23 @@ def assert_is(got, expected):
         assert got == expected
 
 
+def clipped_in_a_loop(package):
+    """The loop of ccdproc's documentation: how many are masked after each turn."""
+    combiner = package.Combiner(column(*BAD_UNDER_MASK))
+    counts = [0]
+    while len(counts) < 2 or counts[-1] > counts[-2]:
+        combiner.sigma_clipping(low_thresh=2, high_thresh=2)
+        counts.append(int(combiner.data_arr.mask.sum()))
+    return counts
+
+
+def test_a_loop_of_sigma_clips():
+    assert clipped_in_a_loop(ccdproc) == [0, 1, 1]
+    assert clipped_in_a_loop(gpustack) == [0, 1, 2, 2]
+    at_once = clipped(*BAD_UNDER_MASK, low_thresh=2, high_thresh=2, maxiters=None)
+    assert at_once(gpustack) == [5, 6]
+
+
 @pytest.mark.parametrize("row", ROWS)
 def test_rows_of_the_document(row):
     work, theirs, ours = ROWS[row]

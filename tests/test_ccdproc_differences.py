@@ -1,8 +1,6 @@
-"""What docs/ccdproc.md says of both packages, row by row."""
+"""What docs/ccdproc.md says of both packages, row by row; files have tests of their own."""
 
-import bz2
 import warnings
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +11,7 @@ from astropy.wcs import WCS
 
 import gpustack
 from ccds import column, rejected
-from parity import ccdproc
+from parity import answer, ccdproc
 
 DOC = Path(__file__).resolve().parents[1] / "docs" / "ccdproc.md"
 
@@ -189,14 +187,6 @@ def projected_cube(package):
     return package.wcs_project(CCDData(np.ones((2, 4, 5)), unit="adu", wcs=wcs), wcs).shape
 
 
-def tiles(tmp_path):
-    """combine of tile-compressed files."""
-    names = [str(tmp_path / f"{number}.fits.fz") for number in range(3)]
-    for name in names:
-        fits.CompImageHDU(np.full((4, 4), 3, "i2"), fits.Header({"BUNIT": "adu"})).writeto(name)
-    return lambda package: package.combine(names).data.flat[0]
-
-
 FAR = [*[10, 9, 11, 10.5, 9.5] * 8, -500]
 BAD_UNDER_MASK = (10, 10.1, 9.9, 10.05, 9.95, 12, 1e6)
 SAMPLE_WEIGHTS = np.array([np.inf, 1, 1]).reshape(3, 1, 1)
@@ -292,16 +282,6 @@ ROWS = {
 }  # fmt: skip
 
 
-def answer(work, package):
-    """What `work` gives, or the exception that it raises."""
-    with warnings.catch_warnings(), np.errstate(all="ignore"):
-        warnings.simplefilter("ignore")  # ccdproc lets numpy and astropy warn
-        try:
-            return work(package)
-        except Exception as err:  # noqa: BLE001 - whatever it raises is the answer
-            return err
-
-
 def assert_is(got, expected):
     if isinstance(expected, type) and issubclass(expected, Exception):
         assert isinstance(got, expected)
@@ -332,64 +312,3 @@ def test_rows_of_the_document(row):
     assert_is(answer(work, gpustack), ours)
     assert_is(answer(work, ccdproc), theirs)
     assert f"\n| {row} |" in DOC.read_text()
-
-
-def test_tile_compressed_files(tmp_path):
-    work = tiles(tmp_path)
-    assert isinstance(answer(work, ccdproc), TypeError)
-    assert work(gpustack) == 3
-
-
-def test_dq_var_or_err_extension_first(tmp_path):
-    names = [str(tmp_path / f"{number}.fits") for number in range(3)]
-    for name in names:
-        planes = [fits.ImageHDU(np.full((2, 2), i), name=n) for i, n in enumerate(("ERR", "SCI"))]
-        fits.HDUList([fits.PrimaryHDU(), *planes]).writeto(name)
-    found = [package.combine(names, unit="adu").data.flat[0] for package in (ccdproc, gpustack)]
-    assert found == [0, 1]
-    assert "\n| DQ, VAR or ERR extension first |" in DOC.read_text()
-
-
-def test_an_hdu_that_is_named(tmp_path):
-    names = [str(tmp_path / f"{number}.fits") for number in range(2)]
-    for name in names:
-        primary = fits.PrimaryHDU()
-        primary.header.update(EXPTIME=30.0, CTYPE1="RA---TAN", CTYPE2="DEC--TAN")
-        fits.HDUList([primary, fits.ImageHDU(np.ones((2, 2)))]).writeto(name)
-    theirs, ours = (p.combine(names, unit="adu", hdu=1) for p in (ccdproc, gpustack))
-    assert (theirs.wcs, ours.wcs) == (None, None)
-    assert "EXPTIME" not in theirs.header
-    assert ours.header["EXPTIME"] == 30
-    assert "\n| `combine(hdu=1)` |" in DOC.read_text()
-
-
-def test_files_with_an_empty_unit(tmp_path):
-    names = [str(tmp_path / f"{number}.fits") for number in range(2)]
-    for name in names:
-        fits.writeto(name, np.ones((2, 2)), fits.Header({"BUNIT": ""}))
-    assert ccdproc.combine(names).unit == ""
-    assert isinstance(answer(lambda package: package.combine(names), gpustack), ValueError)
-    assert gpustack.combine(names, unit="").unit == ""
-    assert "\n| Files with an empty BUNIT |" in DOC.read_text()
-
-
-def test_files_that_are_packed(tmp_path):
-    names = [str(tmp_path / f"{number}.fits.bz2") for number in range(2)]
-    for image, name in zip(images((2, 2)), names, strict=False):
-        Path(name).write_bytes(bz2.compress(written(image)))
-    assert ccdproc.combine(names).data.flat[0] == 1.5
-    assert isinstance(answer(lambda package: package.combine(names), gpustack), ValueError)
-    assert "\n| Files that are packed by bzip2 or xz |" in DOC.read_text()
-
-
-def written(image):
-    content = BytesIO()
-    image.to_hdu().writeto(content)
-    return content.getvalue()
-
-
-def test_a_collection_is_what_frames_are_too(tmp_path):
-    for name in "ba":
-        fits.writeto(tmp_path / f"{name}.fits", np.ones((2, 3)), fits.Header({"BUNIT": "adu"}))
-    result = gpustack.stack(ccdproc.ImageFileCollection(tmp_path))
-    assert [Path(name).name for name in result.frames["name"]] == ["a.fits", "b.fits"]

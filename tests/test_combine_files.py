@@ -302,7 +302,7 @@ def ccd(shape, unit="adu"):
         ([], {}, InputError, "at least one, got none"),
         ([1, 2], {"method": "mode"}, ValueError, "unrecognised combine method"),
         ([1, 2], {}, InputError, "image 0: expected a file name or CCDData, got int"),
-        ([np.ones((2, 2))], {}, InputError, "image 0: .* got ndarray"),
+        ([np.ones((2, 2))], {}, InputError, "image 0: .* got ndarray; .*stack takes"),
         (["a.fits", "b.fits"], {}, FileNotFoundError, "a.fits"),
         ("a.fits", {}, FileNotFoundError, "a.fits"),
         ([ccd((2, 2)), ccd((2, 3))], {}, MismatchError, "shape"),

@@ -16,7 +16,12 @@ from gpustack.errors import InputError, MismatchError, RecipeError
     [
         (None, TypeError, "got None"),
         ([], TypeError, "at least one CCDData, got none"),
-        ([*column(1), np.ones((1, 1))], TypeError, "image 1: expected CCDData, got ndarray"),
+        (
+            [*column(1), np.ones((1, 1))],
+            TypeError,
+            "image 1: expected CCDData, got ndarray; .*stack",
+        ),
+        (["a.fits"], TypeError, "image 0: expected CCDData, got str; gpustack.combine takes file"),
         ([*column(1), CCDData(np.ones((2, 1)), unit="adu")], MismatchError, r"\(1, 1\).*\(2, 1\)"),
         ([*column(1), CCDData(np.ones((1, 1)), unit="s")], TypeError, "adu.*got s"),
     ],

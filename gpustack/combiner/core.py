@@ -15,6 +15,7 @@ from gpustack.combiner.arguments import called
 from gpustack.combiner.callables import Statistic, Word, word_or_function
 from gpustack.combiner.combination import Combination, Method
 from gpustack.combiner.holdings import Holdings, real_dtype
+from gpustack.combiner.images import who_takes
 from gpustack.combiner.recorder import Recorder
 from gpustack.errors import InputError
 from gpustack.frames import check_agree, open_frames
@@ -88,7 +89,9 @@ class Combiner(Holdings):
         ccd_list = list(ccd_iter)
         for i, ccd in enumerate(ccd_list):
             if not isinstance(ccd, CCDData):
-                raise TypeError(f"image {i}: expected CCDData, got {type(ccd).__name__}")
+                raise TypeError(
+                    f"image {i}: expected CCDData, got {type(ccd).__name__}{who_takes(ccd)}"
+                )
         if not ccd_list:
             raise TypeError("ccd_iter: expected at least one CCDData, got none")
         frames = open_frames(ccd_list)

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Any
 
+import numpy as np
 from astropy.nddata import CCDData
 
 from gpustack.errors import GpustackWarning, InputError
@@ -76,6 +77,15 @@ def _planes(ccd: CCDData) -> list[CCDData]:
         ) from err
 
 
+def who_takes(image: Any) -> str:
+    """The end of an error about what is no image here; empty where it is none elsewhere."""
+    if isinstance(image, str | os.PathLike):
+        return "; gpustack.combine takes file names"
+    if isinstance(image, np.ndarray):
+        return "; gpustack.stack takes arrays"
+    return ""
+
+
 def reading(ccdkwargs: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
     """Those of `ccdkwargs` on which it depends what is read.
 
@@ -126,7 +136,8 @@ def open_images(images: list[Any], ccdkwargs: dict[str, Any]) -> list[Frame]:
                 frames += open_frames([image])
             else:
                 raise InputError(
-                    f"image {number}: expected a file name or CCDData, got {type(image).__name__}"
+                    f"image {number}: expected a file name or CCDData, got "
+                    f"{type(image).__name__}{who_takes(image)}"
                 )
     return frames
 

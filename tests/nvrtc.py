@@ -70,13 +70,17 @@ def compile_kernel(name, arch, defines):
 def _compile(name, options):
     """Compile ``kernels/<name>.cu``; the log."""
     source = f'#line 1 "{name}.cu"\n' + (KERNELS / f"{name}.cu").read_text()
-    options = [*options, f"-I{KERNELS}"]
+    return compile_text(source, f"{name}.cu", [*options, f"-I{KERNELS}"])
+
+
+def compile_text(source, name, options):
+    """Compile a program of this name; the log."""
     program = ctypes.c_void_p()
     _call(
         "CreateProgram",
         ctypes.byref(program),
         source.encode(),
-        f"{name}.cu".encode(),
+        name.encode(),
         0,
         None,
         None,

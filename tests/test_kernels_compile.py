@@ -6,6 +6,7 @@ import pytest
 
 import nvrtc
 import registers
+from gpustack.backends.cuda import source
 from skips import missing
 
 pytestmark = pytest.mark.skipif(
@@ -53,6 +54,16 @@ def test_nothing_spills_and_registers_stay(arch):
 def test_a_kernel_compiles_with_no_name_given():
     usage = nvrtc.usage(nvrtc.compile_kernel("combine", "sm_90", {}))
     assert (usage.spills, usage.stack) == (0, 0)
+
+
+def test_headers_in_the_working_directory_are_not_taken(monkeypatch, tmp_path):
+    """With CUPY_CACHE_IN_MEMORY the program has no folder, and the working directory is its own."""
+    for path in source.folder().glob("*.h"):
+        (tmp_path / path.name).write_text(f"#error {path.name} of the working directory")
+    monkeypatch.chdir(tmp_path)
+    options = source.options((("N", "4"), ("CLIPPED", "0"), ("BLOCK", "128")))
+    log = nvrtc.compile_text(source.read("combine"), "", ("-arch=sm_90", *options))
+    assert "error" not in log
 
 
 def test_an_error_names_file_and_line():

@@ -42,6 +42,9 @@ def options(names: tuple[tuple[str, str], ...]) -> tuple[str, ...]:
     return (
         "-std=c++17",
         "--fmad=false",  # the CPU rounds after each operation
+        # Where CuPy keeps kernels in memory alone, the compiler looks for headers in the working
+        # directory first.
+        "--no-source-include",
         f"-I{folder()}",
         f"-DSOURCES=0x{digest()}ULL",
         *(f"-D{name}={value}" for name, value in names),

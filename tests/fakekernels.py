@@ -28,7 +28,7 @@ def _compile(code, options):
     run.held = abi.held_frames(int(names["N"]), itemsize)
     kinds = {text: int(kind[1:]) for kind, text in abi.STORED.items()}
     run.block = int(names["BLOCK"])
-    run.sizes = {"data": kinds[names["STORED"]], "mask": 1, "weight": 8}
+    run.sizes = {"data": kinds[names["STORED"]], "mask": 1, "weight": 8, "variance": 8}
     real = kinds[names["OUT"]]
     run.maps = {"data": real, "uncertainty": real, "mask": 1, "count": 4, "low": 4, "high": 4}
     return run
@@ -73,14 +73,17 @@ class _Kernel:
 
         def work():
             self._check(args, number)
-            self._check_clips(*args[2:4], number)
+            self._check_clips(*args[:4], number)
             self._run(grid, block, args)
             fakecuda.world.launched.append((number, int(args[5])))
 
         fakecuda.world.current().add("kernel", work)
 
-    def _check_clips(self, clips, nclips, number):
+    def _check_clips(self, frames, n, clips, nclips, number):
         table = fakecuda.host(int(clips), int(nclips) * abi.CLIP.itemsize).view(abi.CLIP)
+        if np.any(table["spread"] == abi.SPREAD_VARIANCE):
+            given = fakecuda.host(int(frames), int(n) * abi.FRAME.itemsize).view(abi.FRAME)
+            assert given["variance"].all(), "a clip looks at variances that a frame has not"
         for address in table["table"][table["table"] != 0].tolist():
             assert address % 8 == 0, "a table that a device cannot read: misaligned"
             fakecuda.world.check_address(address, number)

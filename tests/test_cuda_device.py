@@ -14,7 +14,7 @@ from gpustack.backends.cuda.backend import CudaBackend
 from gpustack.backends.cuda.worker import SLOTS
 from gpustack.recipe import Recipe
 from recipes import ROUTES, recipe
-from stacks import outputs, run
+from stacks import outputs, run, with_variances
 from tolerances import MAPS, assert_like_cpu
 
 CPU = Cpu(threads=1)
@@ -34,10 +34,11 @@ def test_bands_of_the_host_in_many_slots(cuda, name, kind):
     np.testing.assert_array_equal(found.rejected, expected.rejected)
 
 
-@pytest.mark.parametrize("name", ROUTES)
+@pytest.mark.parametrize("name", [*ROUTES, "variance-keep"])
 def test_arrays_of_the_device(cuda, name):
     asked = recipe(name, N)
     band = frames(weights=asked.weights == "sample")
+    band = with_variances(band) if asked.needs_variance else band
     expected, found = run(CPU, band, asked), outputs(band, asked)
     maps = [part for part in MAPS if getattr(found, part) is not None]
     there = replace(found, **{part: cuda.asarray(getattr(found, part)) for part in maps})
@@ -49,9 +50,12 @@ def test_arrays_of_the_device(cuda, name):
 
 
 def _on_device(cuda, band):
-    parts = ("data", "mask", "weight")
+    def there(array):
+        return cuda.asarray(array.astype(array.dtype.newbyteorder("=")))
+
+    parts = ("data", "mask", "weight", "variance")
     given = [
-        replace(s, **{p: cuda.asarray(getattr(s, p)) for p in parts if getattr(s, p) is not None})
+        replace(s, **{p: there(getattr(s, p)) for p in parts if getattr(s, p) is not None})
         for s in band
     ]
     return BandSource(given, np.dtype(np.float32))

@@ -212,7 +212,7 @@ class Call:
 def _records(band: Sequence[Samples], job: Job) -> Any:
     """The table of the frames."""
     records = job.records(band)
-    for name in ("data", "mask", "weight"):
+    for name in job.kinds:
         arrays = [getattr(samples, name) for samples in band]
         records[name] = [0 if array is None else array.data.ptr for array in arrays]
         records[f"{name}_stride"] = [0 if a is None else a.strides[0] for a in arrays]

@@ -364,17 +364,9 @@ AVERAGED = {
 }
 #: One recipe for each way through a backend.
 ROUTES = (
-    "median",
-    "range-sigma-range-alone",
-    "range-sum",
-    "range-replacing",
-    "extrema-all-sigma",
-    "everything",
-    "weighted-extrema",
-    "sample-everything",
-    "scale-everything",
-    "raw-sigma-range",
-    "scale-nmodel-clip",
+    *("median", "range-sigma-range-alone", "range-sum", "range-replacing", "extrema-all-sigma"),
+    *("everything", "weighted-extrema", "sample-everything", "scale-everything"),
+    *("raw-sigma-range", "scale-nmodel-clip", "linear-low-keep", "sigma-poisson"),
 )
 
 

@@ -42,7 +42,7 @@ def on_device(band, asked):
         return replace(thing, **{k: cupy.asarray(a) for k, a in arrays.items() if a is not None})
 
     found = outputs(band, asked)
-    given = [there(samples, ("data", "mask", "weight")) for samples in band]
+    given = [there(samples, ("data", "mask", "weight", "variance")) for samples in band]
     results = there(found, MAPS)
     Cuda().stream(BandSource(given, np.dtype(np.float32)), asked, results, MEMORY)
     for name in MAPS:
@@ -57,7 +57,7 @@ def main():
     device.cupy().cuda.MemoryPool = NoPool
     work.LEAST_BYTES = 1  # bands of few rows, in many slots
     for n in map(int, sys.argv[1:] or COUNTS):
-        for name in ROUTES:
+        for name in (*ROUTES, "variance-keep"):
             asked = recipe(name, n)
             band = stack("masked", n, asked)
             want = run(Cpu(threads=1), band, asked)

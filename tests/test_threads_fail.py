@@ -196,13 +196,18 @@ def _ccd(plane):
     return CCDData(plane, unit="adu")
 
 
-def test_no_memory_for_a_thread_is_out_of_memory(cube, monkeypatch):
+def test_no_memory_for_a_thread_is_out_of_memory(monkeypatch):
     def refuse(thread):
         raise RuntimeError("can't start new thread")
 
     monkeypatch.setattr(threading.Thread, "start", refuse)
     with pytest.raises(OutOfMemoryError, match="got: can't start new thread"):
-        stack(cube, backend="cpu")
+        stack(np.ones((4, 300, 200), np.float32), backend="cpu")
+
+
+def test_a_small_stack_needs_no_thread(cube, monkeypatch):
+    monkeypatch.setattr(threading.Thread, "start", None)
+    np.testing.assert_allclose(stack(cube, backend="cpu").data, cube.mean(axis=0), rtol=1e-6)
 
 
 def test_other_errors_stay_what_they_are(cube, monkeypatch):

@@ -19,6 +19,9 @@ from gpustack.recipe import Recipe
 #: More threads than this spend their time waiting for the GIL.
 MAX_THREADS = 4
 
+#: A stack of no more samples is left to one thread: to start others takes as long as its median.
+FEW_SAMPLES = 1 << 17
+
 #: Bytes of the array that glibc is shown; see `_keep_freed_memory`.
 GIVEN_BACK = (32 << 20) - (1 << 16)
 
@@ -97,7 +100,9 @@ class CpuBackend:
         share = memory * computed // (computed + row)
         room = max(min(share, memory - row - held_bytes(source)), 0)
         least = SHARED_BY_SUMS if only_adds_up(source, recipe, out) else SHARED
-        crew = share_out(load, self.threads, room, least, self.tile_pixels)
+        few = source.n * source.rows * source.width <= FEW_SAMPLES and not self.tile_pixels
+        threads = 1 if few else self.threads
+        crew = share_out(load, threads, room, least, self.tile_pixels)
         while True:
             pixels = min(crew.pixels, source.rows * source.width)
             bands = cut_bands(source, out, memory, crew.nbytes, crew.threads, pixels)

@@ -45,7 +45,7 @@ def run_in_turn(
     Parameters
     ----------
     run : callable
-        Called by several threads at once.
+        Called by several threads at once; of a single band by the thread that calls.
     source, recipe, out, progress
         As for `Backend.stream`.
     cut : Cut
@@ -73,6 +73,11 @@ def run_in_turn(
         turns.free.append(buffers)
         return band.rows
 
+    if len(cut.bands) == 1:  # to start a thread for it takes longer than a small band
+        done = work()
+        if progress is not None:
+            progress(done, source.rows)
+        return
     with ThreadPoolExecutor(cut.workers) as pool:
         # Nobody keeps who failed: its error holds buffers, through its traceback.
         running: deque[Future[int]] = deque()

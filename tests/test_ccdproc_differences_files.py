@@ -95,3 +95,20 @@ def test_cards_of_the_exposure(tmp_path):
         written = combined.to_hdu()[0].header
         assert (written["XPOSURE"], written["TIMESYS"]) == (30, "UTC")
     assert "\n| Cards of the exposure that a WCS has too, " in DOC.read_text()
+
+
+def test_files_that_cannot_be_combined(tmp_path):
+    names = [str(tmp_path / f"{number}.fits") for number in range(2)]
+    for name in names:
+        fits.writeto(name, np.ones((2, 2)), fits.Header({"BUNIT": "adu"}))
+    words = tmp_path / "words.fits"
+    words.write_text("hello " * 1000)
+    for kind, asked in (
+        ("IndexError", lambda package: package.combine([])),
+        ("IndexError", lambda package: package.combine(names, hdu=7)),
+        ("KeyError", lambda package: package.combine(names, hdu="SCI")),
+        ("IORegistryError", lambda package: package.combine([str(words), *names])),
+    ):
+        assert type(answer(asked, ccdproc)).__name__ == kind
+        assert isinstance(answer(asked, gpustack), ValueError)
+    assert "\n| No file, one that is no FITS, or an HDU that is not there |" in DOC.read_text()

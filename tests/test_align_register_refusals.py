@@ -272,6 +272,21 @@ def test_what_is_masked_is_at_the_level_of_the_sky_whatever_it_holds(under):
     np.testing.assert_array_equal(_above_sky("one", np.ma.MaskedArray(image, mask)), expected)
 
 
+def test_sep_holds_as_many_pixels_as_a_frame_needs_and_then_as_many_as_before(good):
+    import sep
+
+    before = sep.get_extract_pixstack()
+    sep.set_extract_pixstack(50)
+    try:
+        places = stars.find_stars("one", np.ma.MaskedArray(good[0].copy()))
+        assert sep.get_extract_pixstack() == 50
+    finally:
+        sep.set_extract_pixstack(before)
+    np.testing.assert_array_equal(
+        places, stars.find_stars("one", np.ma.MaskedArray(good[0].copy()))
+    )
+
+
 def test_two_stars_are_not_the_same_other_one():
     fit, places, others = Similarity(), np.array([1, 0, 50, 90 + 0j]), np.array([0.2, 50, 93 + 0j])
     assert stars._pair(fit, places, others, 2.0).tolist() == [[1, 0], [2, 1]]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.nddata import CCDData, InverseVariance, StdDevUncertainty, VarianceUncertainty
-from astropy.wcs import WCS
+from astropy.wcs import WCS, Sip
 from astropy.wcs.wcsapi import SlicedLowLevelWCS
 
 from gpustack import Reproject, wcs_project
@@ -126,6 +126,22 @@ def test_what_is_outside_is_nan_and_masked():
     assert np.isnan(result.data[:, :5]).all()
     assert result.mask[:, :5].all()
     assert not result.mask[:, 5:].any()
+
+
+@pytest.mark.filterwarnings("ignore:'WCS.all_world2pix' failed to converge")
+def test_where_a_distortion_leads_from_afar_there_is_no_second_image():
+    # Far from an image its polynomials are what they may be, and bring some of the sky into it.
+    bent, sky = tangent(scale=0.5), WCS(naxis=2)
+    bent.wcs.ctype = ["RA---TAN-SIP", "DEC--TAN-SIP"]
+    terms = np.zeros((3, 3))
+    terms[2, 0] = 0.01
+    bent.sip = Sip(terms, terms.T, None, None, bent.wcs.crpix)
+    sky.wcs.ctype, sky.wcs.crval = ["RA---CAR", "DEC--CAR"], (180.0, 0.0)
+    sky.wcs.crpix, sky.wcs.cdelt = (36.5, 18.5), (-5.0, 5.0)
+    found = wcs_project(CCDData(np.ones((30, 40)), unit="adu", wcs=bent), sky, (36, 72))
+    there = sky.pixel_to_world(*np.nonzero(~found.mask)[::-1])
+    assert len(there) > 10
+    assert there.separation(bent.pixel_to_world(19, 14)).deg.max() < 20
 
 
 def test_the_header_loses_the_coordinates_alone():

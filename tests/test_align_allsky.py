@@ -7,7 +7,7 @@ from astropy.wcs import WCS
 
 from gpustack import Reproject, stack, wcs_project
 from gpustack.align import bring_together
-from gpustack.align.footprint import between
+from gpustack.align.footprint import between, footprint
 from gpustack.align.pixel_map import PixelMap
 from gpustack.frames import open_frames
 from skies import tangent
@@ -16,6 +16,9 @@ from skies import tangent
 INTERPOLATED = 1e-4 * 80
 #: Of areas, half a pixel about a pixel, where they change by as much from one to the next.
 AREA = 0.02
+#: An edge of an image bends between the points that are looked at; but for the edges, every pixel
+#: is half a pixel of its own further in.
+HALF = 0.5
 
 
 def allsky(projection, degrees=3.0, crval=(0.0, 0.0)):
@@ -82,6 +85,23 @@ def test_nor_at_the_edges_of_bands_and_blocks(case, monkeypatch):
     monkeypatch.setattr("gpustack.align.blocks.SIDE", 60)
     bands = [frame.read(y, min(y + 37, shape[0])).data for y in range(0, shape[0], 37)]
     np.testing.assert_array_equal(np.concatenate(bands), whole)
+
+
+def test_the_footprint_holds_every_pixel(case):
+    image, target, _ = case
+    to_grid = between(image.wcs, target)
+    x, y = to_grid(*np.indices(image.shape, dtype=float)[::-1])
+    left, right, bottom, top = footprint(to_grid, image.shape)
+    assert left - HALF <= np.nanmin(x) <= np.nanmax(x) <= right + HALF
+    assert bottom - HALF <= np.nanmin(y) <= np.nanmax(y) <= top + HALF
+
+
+def test_a_union_holds_all_of_a_map_of_the_sky():
+    wcs, shape = allsky("AIT")
+    image = CCDData(np.ones(shape), unit="adu", wcs=wcs)
+    (frame,) = bring_together(open_frames([image]), Reproject(extent="union")).frames
+    longitude, _ = wcs.pixel_to_world_values(*np.indices(shape)[::-1])
+    assert np.isfinite(frame.whole()).sum() == np.isfinite(longitude).sum()
 
 
 def test_local_areas_are_those_of_each_pixel(case):

@@ -87,12 +87,24 @@ def footprint(transform: Transform, shape: Sequence[int]) -> Footprint:
     left, right, bottom, top : float
         Edges of pixels, as 1.5 between pixels 1 and 2; NaN where nothing has a place on the grid.
         Where the image is torn there, by the seam of an all-sky map, a pole or the edge of the
-        sky, it may reach further.
+        sky, every pixel is looked at: between points that are apart there may be any places.
     """
-    x, y = transform(*points(shape))
-    if not (np.isfinite(x) & np.isfinite(y)).any():
-        return (np.nan,) * 4
-    return float(np.nanmin(x)), float(np.nanmax(x)), float(np.nanmin(y)), float(np.nanmax(y))
+    x, y = points(shape)
+    there = np.array(transform(x, y))
+    left, bottom = np.fmin.reduce(there, axis=(1, 2))
+    right, top = np.fmax.reduce(there, axis=(1, 2))
+    for row, column in np.argwhere(_torn(*there)):
+        here = y[row : row + 2, 0], x[0, column : column + 2]
+        across = np.meshgrid(*map(_pixels, here[::-1], shape[::-1]))
+        there = np.array(transform(*across))
+        left, bottom = np.fmin((left, bottom), np.fmin.reduce(there, axis=(1, 2)))
+        right, top = np.fmax((right, top), np.fmax.reduce(there, axis=(1, 2)))
+    return float(left), float(right), float(bottom), float(top)
+
+
+def _pixels(ends: NDArray[np.float64], length: int) -> NDArray[np.float64]:
+    """The centres of the pixels of an axis between two points, and the edges of the image."""
+    return np.clip(np.arange(np.floor(ends[0]), np.ceil(ends[1]) + 1), -0.5, length - 0.5)
 
 
 def window(
@@ -103,21 +115,28 @@ def window(
     All of them where it is torn there, as points of the image do not tell then.
     """
     x, y = transform(*points(shape))
-    if _is_torn(x, y):
+    if _torn(x, y).any():
         return slice(0, grid_shape[0]), slice(0, grid_shape[1])
     left, right, bottom, top = footprint(transform, shape)
     rows, columns = _span(bottom, top, grid_shape[0]), _span(left, right, grid_shape[1])
     return None if rows is None or columns is None else (rows, columns)
 
 
-def _is_torn(x: NDArray[Any], y: NDArray[Any]) -> bool:
-    """Whether some neighbours are much further apart than others, or some have no place."""
+def _torn(x: NDArray[Any], y: NDArray[Any]) -> NDArray[np.bool_]:
+    """Between which points an image is torn, a row and a column less than there are points.
+
+    There neighbours are much further apart than others, or some have a place and some none.
+    """
     places = x + 1j * y
     lost = np.isnan(places)
-    if lost.any():
-        return not lost.all()
-    apart = [np.abs(np.diff(places, axis=axis)) for axis in (0, 1)]
-    return any(float(steps.max()) > TORN * float(np.median(steps)) for steps in apart)
+    if lost.all():
+        return np.zeros((len(x) - 1, len(x[0]) - 1), bool)
+    ends = lost[:-1] & lost[1:], lost[:-1] | lost[1:]
+    none, some = ends[0][:, :-1] & ends[0][:, 1:], ends[1][:, :-1] | ends[1][:, 1:]
+    down, right = (np.abs(np.diff(places, axis=axis)) for axis in (0, 1))
+    down, right = (apart > TORN * np.nanmedian(apart) for apart in (down, right))
+    far: NDArray[np.bool_] = down[:, :-1] | down[:, 1:] | right[:-1] | right[1:]
+    return far | (some & ~none)
 
 
 def _span(low: float, high: float, length: int) -> slice | None:

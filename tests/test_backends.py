@@ -1,5 +1,6 @@
 """What every backend does with columns whose answer is known; see also `test_every_recipe`."""
 
+import os
 from dataclasses import replace
 
 import numpy as np
@@ -70,6 +71,12 @@ def test_a_large_stack_is_that_of_numpy(threads):
     some_left = count > 0
     expected = np.nanmean(inside[:, some_left], axis=0, dtype=float)
     np.testing.assert_allclose(got.data[some_left], expected, rtol=1e-6)
+
+
+def test_threads_are_as_many_as_the_cores_that_the_process_may_use(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {1, 5}, raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: 64)
+    assert CpuBackend().threads == 2
 
 
 def test_no_pixels(backend):

@@ -94,8 +94,7 @@ def _has_nothing(samples: Samples) -> bool:
 def as_it_lies(samples: Samples, dtype: np.dtype[Any]) -> Floats | None:
     """A view that cannot be written to, where the samples need no decoding and are contiguous.
 
-    Shape (..., pixels), of one frame or of all as one. Unlike decoded samples they may hold -0.0,
-    which compares as +0.0.
+    Shape (..., pixels), of one frame or of all as one.
     """
     if samples.mask is not None or samples.data.dtype != dtype:
         return None
@@ -166,12 +165,9 @@ def reasons(
 
 
 def decode(samples: Samples, where: Where, row: Floats) -> None:
-    """The physical values of one frame's samples, masked ones too; -0.0 becomes +0.0."""
+    """The physical values of one frame's samples, masked ones too."""
     data = samples.data[where.rows, where.cols]
-    out = row.reshape(data.shape)
-    decode_stored(data, samples, out)
-    if data.dtype.kind == "f" and not data.dtype.isnative and samples.bzero == 0:
-        np.add(out, 0.0, out=out)
+    decode_stored(data, samples, row.reshape(data.shape))
 
 
 def normalize_row(row: Floats, f: int, recipe: Recipe) -> None:

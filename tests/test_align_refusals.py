@@ -81,11 +81,13 @@ def test_targets_that_are_none(tmp_path):
     text.write_text("no FITS")
     bare = tmp_path / "bare.fits"
     fits.writeto(bare, np.zeros((3, 3)))
-    header = spectrum().to_header()
+    header, lines = spectrum().to_header(), tmp_path / "lines.fits"
+    fits.writeto(lines, np.zeros((3, 3)), header)
     for target, said in (
         (str(tmp_path / "gone.fits"), "gone.fits"),
         (text, "text.fits: expected a FITS file"),
         (bare, "bare.fits: align target: expected an image of two axes with celestial coordinates"),
+        (lines, r"lines.fits: align target: .*, got .*lines.fits: .* one that is not celestial"),
         (header, "align target: expected a celestial WCS, got one that is not celestial"),
         (spectrum(), "align target: .* not celestial"),
         (singular(), "align target: .* singular"),

@@ -9,6 +9,7 @@ from astropy.io import fits
 from astropy.nddata import CCDData
 
 from gpustack import ExtremaClip, RangeClip, Recipe, SigmaClip, stack
+from gpustack.engine import run
 from gpustack.errors import (
     BackendError,
     FrameError,
@@ -18,6 +19,7 @@ from gpustack.errors import (
     MismatchError,
     RecipeError,
 )
+from gpustack.frames import open_frames
 from stacks import plain
 from stacks import run as run_backend
 
@@ -342,3 +344,8 @@ def test_numbers_that_are_none_are_told_plainly():
 def test_a_limit_is_checked_on_every_machine(name, value):
     with pytest.raises(InputError, match=f"{name}: expected at least 1 byte"):
         stack(np.ones((2, 3, 3)), **{name: value})
+
+
+def test_a_recipe_of_another_number_of_frames(cube):
+    with pytest.raises(RecipeError, match="scale: expected 9 numbers, one a frame, got 2"):
+        run(open_frames(cube), Recipe(scale=[1, 2]), backend="cpu")

@@ -188,6 +188,7 @@ STACKS = {
     "a frame with a total": ({"EXPTIME": 30.0, "EXPTOT": 90.0}, Exposed(30.0, 30.0, 1)),
     "of one": ({"EXPTIME": 30.0, "NCOMBINE": 1}, Exposed(30.0, 30.0, 1)),
     "a mean": ({"EXPTIME": 30.0, "EXPTOT": 90.0, "NCOMBINE": 3}, Exposed(30.0, 90.0, 3)),
+    "a mean of short ones": ({"EXPTIME": 0.1, "EXPTOT": 0.3, "NCOMBINE": 3}, Exposed(0.1, 0.3, 3)),
     "of others": ({"EXPTIME": 30.0, "NCOMBINE": 3}, Exposed(30.0, 30.0, 3)),
     "of no time": ({"NCOMBINE": 3}, Exposed(None, 0.0, 3)),
     "no number": ({"EXPTIME": 30.0, "NCOMBINE": "many"}, Exposed(30.0, 30.0, 1)),

@@ -358,7 +358,8 @@ def test_the_card_that_was_read_is_named():
         CCDData(np.ones((2, 2)), unit="adu", header=fits.Header({"OBSTYPE": kind}))
         for kind in ("OBJECT", "DARK")
     ]
-    with pytest.warns(GpustackWarning, match="frames differ in OBSTYPE: 'OBJECT' in frame 0"):
+    said = "frames differ in OBSTYPE: 'OBJECT' in frame 0, 'DARK' in frame 1$"
+    with pytest.warns(GpustackWarning, match=said):
         stack(frames)
 
 

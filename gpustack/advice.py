@@ -4,7 +4,6 @@ import math
 import os
 import re
 import warnings
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
@@ -106,10 +105,26 @@ def _first(messages: Iterable[str], more: str) -> Iterator[str]:
 
 
 def _repeated(names: Sequence[str]) -> Iterator[str]:
-    """Frames that are given more than once."""
-    for name, times in Counter(names).items():
-        if times > 1:
-            yield f"{name}: given {times} times, so it counts {times} times"
+    """Frames that are given more than once, also where a link or a path names one otherwise."""
+    given: dict[Any, list[str]] = {}
+    for name in names:
+        given.setdefault(_identity(name), []).append(name)
+    for one, *others in given.values():
+        if others:
+            other = next((f", also as {name}" for name in others if name != one), "")
+            times = 1 + len(others)
+            yield f"{one}: given {times} times{other}, so it counts {times} times"
+
+
+def _identity(name: str) -> Any:
+    """What two names of one file share; the name itself, where it is none of a file."""
+    if _IN_MEMORY.fullmatch(name):
+        return name
+    try:
+        found = os.stat(at_home(name))  # noqa: PTH116 - Path raises for more names
+    except (OSError, ValueError):
+        return name
+    return found.st_dev, found.st_ino
 
 
 def _counted_twice(frames: Sequence[Frame]) -> Iterator[str]:

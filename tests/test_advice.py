@@ -199,6 +199,16 @@ def test_the_same_file_twice_warns(files):
         stack([files / "frame_0.fits", files / "frame_0.fits"])
 
 
+def test_the_same_file_by_other_names_warns(files, monkeypatch):
+    monkeypatch.chdir(files)
+    (files / "link.fits").symlink_to("frame_1.fits")
+    (files / "hard.fits").hardlink_to("frame_1.fits")
+    for other in ("./frame_1.fits", str(files / "frame_1.fits"), "link.fits", "hard.fits"):
+        said = told(lambda other=other: stack(["frame_0.fits", "frame_1.fits", other]))
+        assert said == [f"frame_1.fits: given 2 times, also as {other}, so it counts 2 times"]
+    assert not told(lambda: stack(["frame_0.fits", "frame_1.fits", "frame_2.fits"]))
+
+
 def exposures(key, values, unit="adu"):
     return [CCDData(np.ones((2, 2)), unit=unit, meta={key: value}) for value in values]
 

@@ -18,6 +18,7 @@ from gpustack.frames import Frame
 from gpustack.measures import Measure, Noise, Overlap, Role, Statistic
 from gpustack.normalize.detector import read_noise
 from gpustack.normalize.measured import Taking
+from gpustack.normalize.relative import warn_far
 from gpustack.normalize.survey import Key, Measured, Wanted, survey
 from gpustack.normalize.weights import split_weights
 from gpustack.recipe import Recipe
@@ -79,4 +80,7 @@ def resolve(
     order: tuple[Role, ...] = ("scale", "zero") if scale_first else ("zero", "scale")
     for role in (*order, "weights"):
         taking.take(role, stated[role])
+    by = stated["scale"]
+    if isinstance(by, Statistic) and by.kind != "mad":  # noise may well be that different
+        warn_far(by.kind, taking.numbers["scale"], frames, stacklevel=4)
     return replace(recipe, **taking.numbers), [*words, *taking.words]

@@ -1,15 +1,20 @@
 """What frames are brought to: the number of a reference, and how far each is from it."""
 
+import warnings
 from collections.abc import Sequence
 
 import numpy as np
 
 from gpustack.checks import check
+from gpustack.errors import GpustackWarning
 from gpustack.frames import Frame
 from gpustack.measures import Reference
 from gpustack.normalize.survey import Measured
 
 Numbers = tuple[float, ...]
+
+#: How many times one scale is another, above which a warning says so: twilight flats reach 20.
+FAR = 30
 
 
 def target(
@@ -51,17 +56,32 @@ def ratios(values: Measured, level: float | None, name: str, frames: Sequence[Fr
     RecipeError
         Where one is 0, or has another sign; names the frame.
     """
+    expected = "scale: expected levels other than 0 and of one sign, got"
+    check(level != 0, f"{expected} 0 in {name}")
     for frame, value in zip(frames, values, strict=True):
         check(
             value is None or level is None or _same_sign(value, level),
-            f"scale: expected levels other than 0 and of one sign, got {level or 0:g} in {name} "
-            f"and {value or 0:g} in {frame.name}",
+            f"{expected} {level or 0:g} in {name} and {value or 0:g} in {frame.name}",
         )
     return tuple(1.0 if value is None or level is None else level / value for value in values)
 
 
 def _same_sign(one: float, other: float) -> bool:
     return one != 0 and other != 0 and (one > 0) == (other > 0)  # a product may underflow
+
+
+def warn_far(kind: str, scales: Numbers, frames: Sequence[Frame], stacklevel: int) -> None:
+    """Warn of scales so far apart that levels near 0 are more likely than light that differs."""
+    sizes = [abs(scale) for scale in scales]
+    least, most = sizes.index(min(sizes)), sizes.index(max(sizes))
+    if sizes[most] > FAR * sizes[least]:
+        warnings.warn(
+            f"scale by {kind}: {scales[most]:.4g} for {frames[most].name} and "
+            f"{scales[least]:.4g} for {frames[least].name}; where the sky or all light is "
+            f"subtracted, levels are near 0 and tell of no scale, but of a zero (--zero {kind})",
+            GpustackWarning,
+            stacklevel=stacklevel + 1,
+        )
 
 
 def shifts(values: Measured, level: float | None, scales: Numbers) -> Numbers:

@@ -214,9 +214,9 @@ def read_exposed(header: fits.Header) -> Exposed:
 
 
 def read_exposure(header: fits.Header) -> float | None:
-    """EXPTIME in seconds; None where there is none, or no finite number."""
+    """EXPTIME in seconds; None where there is none, or no finite number, or -1 for not known."""
     seconds = read_number(header, "EXPTIME")
-    return seconds if np.isfinite(seconds) else None
+    return seconds if 0 <= seconds < np.inf else None
 
 
 def read_recipe(header: fits.Header) -> Recipe:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from gpustack.checks import check
 from gpustack.errors import InputError
 from gpustack.frames import Frame
 from gpustack.frames.companions import MASKS
@@ -42,9 +43,15 @@ def exposures(frames: Sequence[Frame], recipe: Recipe) -> Sequence[float]:
     Raises
     ------
     RecipeError
-        Where a frame has none.
+        Where a frame has none, or one below 0.
     """
     if "exposure" not in recipe.outputs:
         return ()
-    times = from_headers("outputs: exposure", Exposure().key, frames)
+    key = Exposure().key
+    times = from_headers("outputs: exposure", key, frames)
+    for frame, time in zip(frames, times, strict=True):
+        check(
+            time is None or time >= 0,
+            f"outputs: exposure: expected {key} >= 0, got {time or 0:g} in {frame.name}",
+        )
     return [0.0 if time is None else time for time in times]

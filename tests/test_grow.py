@@ -337,14 +337,16 @@ def test_exposures_come_from_the_headers(tmp_path):
 
     names = [tmp_path / f"{i}.fits" for i in range(3)]
     for i, name in enumerate(names):
-        cards = {"BUNIT": "adu", "EXPTIME": 10.5 + i}
-        fits.writeto(name, np.full((2, 2), 5 + i, "f4"), fits.Header(cards))
+        cards = fits.Header({"BUNIT": "adu", "EXPTIME": 10.5 + i})
+        fits.writeto(name, np.full((2, 2), 5 + i, "f4"), cards)
     found = stack(names, RangeClip(high=6), outputs="exposure")
     assert found.exposure.dtype == np.float32
     np.testing.assert_array_equal(found.exposure, 22)
-    with fits.open(names[1], mode="update") as hdus:
-        del hdus[0].header["EXPTIME"]
+    fits.delval(names[1], "EXPTIME")
     with pytest.raises(InputError, match=r"exposure: .* number in EXPTIME, got none in .*1\.fits"):
+        stack(names, outputs="exposure")
+    fits.setval(names[1], "EXPTIME", value=-1)
+    with pytest.raises(InputError, match=r"exposure: expected EXPTIME >= 0, got -1 in .*1\.fits"):
         stack(names, outputs="exposure")
 
 

@@ -96,7 +96,7 @@ def test_the_recipe_is_found_beneath_older_ones():
     )
 
 
-@pytest.mark.parametrize("bad", [None, True, "30 s", "12,5 s", math.nan, math.inf])
+@pytest.mark.parametrize("bad", [None, True, "30 s", "12,5 s", -1, "-1.0", math.nan, math.inf])
 def test_an_exposure_that_is_no_number_counts_as_none(bad):
     first = fits.Header({"EXPTIME": 30.0})
     no_card = isinstance(bad, float)  # can hold it
@@ -121,6 +121,8 @@ def test_exposures_too_long_to_add_up_are_not_told():
         ("EXPTIME =                    T", None),
         ("EXPTIME = ' 30.5 '", 30.5),
         ("EXPTIME = '3.05e1'", 30.5),
+        ("EXPTIME =                    0", 0.0),
+        ("EXPTIME =                   -1", None),
         ("EXPTIME = '00:00:30'", None),
         ("EXPTIME = '3_0'", None),
         ("EXPTIME = '1e999'", None),

@@ -17,6 +17,9 @@ from gpustack.number_files import read_lines
 
 Numbers = tuple[float, ...]
 
+#: What cameras call EXPTIME. None is read for it: some mean a number or a total by it.
+_TIMES = ("EXPOSURE", "EXPOSED", "ITIME", "EXP_TIME", "TEXPTIME", "INTTIME")
+
 
 def from_headers(
     role: str, key: str, frames: Sequence[Frame], default: float | None = None
@@ -43,9 +46,16 @@ def _from_header(role: str, key: str, frame: Frame, default: float | None) -> fl
     check(
         math.isfinite(number),
         f"{role}: expected a finite number in {key}, got {words_of(frame.header, key)} in "
-        f"{frame.name}",
+        f"{frame.name}{_time_instead(frame, key)}",
     )
     return number
+
+
+def _time_instead(frame: Frame, key: str) -> str:
+    """The keyword that a header has for the exposure, where EXPTIME is none of it."""
+    times = (name for name in _TIMES if math.isfinite(read_number(frame.header, name)))
+    found = next(times, None) if key == "EXPTIME" and key not in frame.header else None
+    return f", which has {found}" if found else ""
 
 
 def from_file(role: str, path: str, frames: Sequence[Frame]) -> Numbers:

@@ -17,6 +17,7 @@ from gpustack.combines import MEDIANS, NoiseModel
 from gpustack.errors import GpustackWarning
 from gpustack.frames import Frame
 from gpustack.header import SAME_EXPOSURE, printable, read_exposure
+from gpustack.number_cards import read_number
 from gpustack.paths import at_home
 from gpustack.powerless import powerless
 from gpustack.recipe import Recipe
@@ -56,15 +57,23 @@ NAMED = 5
 COUNTS = (units.adu, units.electron, units.photon, units.ct, units.DN)
 
 
+#: Those that a gain turns into electrons.
+DIGITAL = (units.adu, units.ct, units.DN)
+
+#: The lowest gain over the highest, from which on they count as equal: as well as they are known.
+SAME_GAIN = 0.98
+
+
 def warn_of(result: StackResult, frames: Sequence[Frame]) -> None:
     """Warn of what is unusual about frames, recipe and result."""
     reasons = left_out(result.per_frame)
     there = [frame for frame, reason in zip(frames, reasons, strict=True) if not reason]
     unlike = *_unlike(there), *_unlike_exposures(result.recipe, there)
+    gains = _unlike_gains(result.recipe, there)
     twice = _first(_counted_twice(there), "made of others that are combined here too")
     areas = _of_other_areas(result.recipe, there)
     apart = _apart(there)
-    for message in (*_unusual(result), *twice, *unlike, *areas, *apart):
+    for message in (*_unusual(result), *twice, *unlike, *gains, *areas, *apart):
         warnings.warn(message, GpustackWarning, stacklevel=3)
 
 
@@ -207,6 +216,20 @@ def _unlike_exposures(recipe: Recipe, frames: Sequence[Frame]) -> Iterator[str]:
         yield (
             f"frames differ in EXPTIME: {least:g} in {short} to {most:g} in {long}, and are not "
             f"scaled; {_SCALED[kind]}"
+        )
+
+
+def _unlike_gains(recipe: Recipe, frames: Sequence[Frame]) -> Iterator[str]:
+    """Counts that stand for other numbers of electrons, as those of two cameras, not scaled."""
+    if recipe.scale is not None or frames[0].unit not in DIGITAL:
+        return
+    found = [(read_number(frame.header, "GAIN"), frame.name) for frame in frames]
+    gains = [(gain, name) for gain, name in found if gain > 0]
+    (least, its), (most, other) = (end(gains, default=(0.0, "")) for end in (min, max))
+    if least < most * SAME_GAIN:
+        yield (
+            f"frames differ in GAIN: {least:g} in {its} to {most:g} in {other}, and are not "
+            "scaled; counts of one then are not those of the other"
         )
 
 

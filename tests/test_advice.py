@@ -213,6 +213,17 @@ def exposures(key, values, unit="adu"):
     return [CCDData(np.ones((2, 2)), unit=unit, meta={key: value}) for value in values]
 
 
+def test_gains_that_differ_and_are_not_scaled_warn():
+    frames = exposures("GAIN", [1.5, 1.51, "4", 0, -1])
+    said = told(lambda: stack(frames))
+    assert len(said) == 1
+    assert said[0].startswith("frames differ in GAIN: 1.5 in frame 0 to 4 in frame 2, and are not")
+    assert not told(lambda: stack(frames, scale=[1.5, 1.51, 4, 1, 1]))
+    assert not told(lambda: stack([frames[i] for i in (0, 1, 3, 4)]))
+    assert not told(lambda: stack(exposures("GAIN", [1.5, 4], "electron")))
+    assert not told(lambda: stack([*frames[:1], *exposures("OTHER", [1])]))
+
+
 def test_filters_that_differ_warn():
     frames = exposures("FILTER", ["R ", "R", "r", "", "V"])
     with pytest.warns(

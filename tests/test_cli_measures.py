@@ -12,7 +12,9 @@ from gpustack.cli import cli
 from gpustack.errors import GpustackWarning, InputError
 from gpustack.header import read_recipe
 
-pytestmark = pytest.mark.filterwarnings("ignore:frames differ in EXPTIME")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:frames differ in EXPTIME", "ignore:frames differ in GAIN"
+)
 
 
 @pytest.fixture

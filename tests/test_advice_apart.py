@@ -55,6 +55,7 @@ def test_the_first_frame_apart_is_named_and_how_far_it_is(exposures, cards, far)
     ("same", "cards"),
     [
         ({}, {"CRPIX1": 20.7, "CRPIX2": 19.3}),  # guided
+        ({}, {"CRPIX1": 21.0}),  # no more than a pixel, but for rounding
         ({"IMAGETYP": "Flat Field"}, {"CRPIX1": 90.0}),
         ({"HIERARCH ESO DPR TYPE": "BIAS"}, {"CRPIX1": 90.0}),
         ({"DATA-TYP": "DOMEFLAT"}, {"CRPIX1": 90.0}),

@@ -14,8 +14,9 @@ from gpustack.frames import Frame
 from gpustack.frames.hdus import quiet
 from gpustack.header import fits_wcs
 
-#: Frames that lie further apart, in pixels, do not fit pixel on pixel.
-FAR = 1.0
+#: Frames that lie further apart, in pixels, do not fit pixel on pixel: by more than one, and by
+#: more than rounding makes of one.
+FAR = 1.001
 
 #: Corners that are further from their places, in pixels, are warned of.
 MOST = 0.5

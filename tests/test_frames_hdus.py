@@ -228,6 +228,16 @@ def test_without_a_unit_the_error_says_how_to_give_one(tmp_path, bunit, got):
         one(tmp_path / "a.fits")
 
 
+def test_a_bunit_without_a_value_is_an_empty_one(tmp_path, caplog):
+    written = image_bytes(np.ones((2, 3), "i2"), BUNIT="adu")
+    at = written.index(b"BUNIT   =") + 9
+    (tmp_path / "a.fits").write_bytes(written[:at] + b" " * 71 + written[at + 71 :])
+    with pytest.raises(FrameError, match=r"a\.fits: expected a unit, got an empty BUNIT"):
+        one(tmp_path / "a.fits")
+    assert one(tmp_path / "a.fits", unit="adu").unit == "adu"
+    assert caplog.messages == []
+
+
 def test_a_unit_that_is_overridden_is_noted_in_the_log(tmp_path, caplog):
     (tmp_path / "a.fits").write_bytes(image_bytes(np.ones((2, 3), "i2"), BUNIT="electron"))
     with caplog.at_level(logging.DEBUG, logger="astropy.gpustack"):

@@ -209,8 +209,9 @@ class PlaneVariance:
 
 
 def bunit_of(header: fits.Header) -> str:
-    """BUNIT without blanks around it, "" where there is none."""
-    return str(header.get("BUNIT", "")).strip()
+    """BUNIT without blanks around it, "" where there is none, or a card without a value."""
+    text = header.get("BUNIT")
+    return "" if text is None or isinstance(text, fits.card.Undefined) else str(text).strip()
 
 
 def _known(text: str) -> units.UnitBase | None:

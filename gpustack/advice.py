@@ -180,8 +180,13 @@ def _others(more: int, what: str = "other") -> str:
 
 
 def _unlike(frames: Sequence[Frame]) -> Iterator[str]:
-    """Filters and kinds that do not belong together; of frames that tell of none, nothing."""
-    for keys, meant in ((("FILTER",), str), (_KIND_KEYS, _kind)):
+    """Filters and kinds that do not belong together; of frames that tell of none, nothing.
+
+    Nor do instruments, or rows that are counted from the other end, where nothing aligns frames.
+    """
+    aligned = any(isinstance(frame, GridFrame) for frame in frames)
+    lying = () if aligned else ((("INSTRUME",), str), (("ROWORDER",), str.upper))
+    for keys, meant in ((("FILTER",), str), (_KIND_KEYS, _kind), *lying):
         said = [(_said(frame, keys), frame.name) for frame in frames]
         there = [(value, name) for value, name in said if value]
         others = [(value, name) for value, name in there if meant(value) != meant(there[0][0])]

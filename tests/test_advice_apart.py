@@ -123,3 +123,15 @@ def test_nothing_is_loaded_for_frames_with_the_same_cards(exposures):
     code = f"import sys, gpustack; gpustack.stack({[str(file) for file in files]})"
     code += "; sys.exit('astropy.wcs' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize(
+    ("key", "values"), [("INSTRUME", ("A", "B")), ("ROWORDER", ("TOP-DOWN", "BOTTOM-UP"))]
+)
+def test_frames_of_two_cameras_are_told_of_unless_they_are_aligned(exposures, key, values):
+    files = exposures(*({key: value} for value in values), {})
+    message = f"differ in {key}: '{values[0]}' in .*0.fits, '{values[1]}' in .*1.fits$"
+    with pytest.warns(GpustackWarning, match=message):
+        stack(files)
+    stack(files, align=Offsets([(0, 0), (1, 0), (0, 0)]))
+    stack(exposures({"ROWORDER": "top-down"}, {"ROWORDER": "TOP-DOWN"}, {}))

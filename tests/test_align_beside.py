@@ -13,6 +13,7 @@ from gpustack.align.projected import ProjectedFrame
 from gpustack.align.resample import Resampling, contributes
 from gpustack.backends.base import Samples
 from gpustack.frames import open_frames
+from gpustack.frames.coordinates import Coordinates
 from placing import Read
 from skies import noisy, tangent
 
@@ -107,6 +108,20 @@ def test_half_a_pixel_off_the_bits_of_each_pixel_are_in_one_place(length):
     assert np.nan_to_num(frame.read(0, 1).data).tolist() == [expected]
     lacking = [frame.lacks(0, x) for x in range(length + 1)]
     assert lacking == [""] * length + [OUTSIDE]
+
+
+def test_of_bits_one_row_tells_the_type_for_all_bands_and_a_header_is_made_once():
+    """Each look at the first row of a gzip file may be a way back to its beginning."""
+    inner = Read(Samples(np.ones((40, 4))), np.ones((40, 4), np.uint8))
+    window = slice(0, 40), slice(0, 4)
+    beside = PixelMap.of(lambda x, y: (x - 0.25, y + 0.0), *window)
+    frame = ProjectedFrame(inner, Grid((40, 4)), Resampling(), beside, window, 1.0)
+    for y in range(0, 40, 10):
+        frame.read_flags(y, y + 10)
+    starts = [start for what, start, stop in inner.rows if what == "flags" and stop == 1]
+    assert starts == [0]
+    frame.inner.coordinates = Coordinates()
+    assert frame.header is frame.header
 
 
 def test_what_waves_of_splines_take_away_contributes_too():

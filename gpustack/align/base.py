@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
@@ -128,7 +129,7 @@ class GridFrame:
         """Of the grid."""
         return Coordinates(self.grid.wcs, of_grid=True)
 
-    @property
+    @cached_property
     def header(self) -> fits.Header:
         """That of the frame, without what no longer holds."""
         return self._exposed(without_place(self.inner.header, self.inner.coordinates.wcs))
@@ -137,6 +138,11 @@ class GridFrame:
         """A header with what an image in memory has in its coordinates of the exposure."""
         own = self.inner.coordinates
         return header if own.of_file else with_exposure(header, own.wcs)
+
+    @cached_property
+    def _bits_dtype(self) -> np.dtype[Any]:
+        """Of the bits that the frame has; one without any says so here."""
+        return self.inner.read_flags(0, 1).dtype
 
     @property
     def kept_bytes(self) -> int:

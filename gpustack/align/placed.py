@@ -63,11 +63,6 @@ class PlacedFrame(GridFrame):
         )
 
     @cached_property
-    def _bits(self) -> np.dtype[Any]:
-        """The integer type of the bits."""
-        return self.inner.read_flags(0, 1).dtype
-
-    @cached_property
     def _unknown(self) -> float:
         """NaN; a frame without variances, or with those of another shape, says so here."""
         self.inner.read_variance(0, 0)
@@ -113,7 +108,7 @@ class PlacedFrame(GridFrame):
         """The bits of rows ``[start, stop)``, 0 outside of the frame."""
         meeting, shape = self._meet(start, stop), (stop - start, self.shape[1])
         if meeting is None:
-            return np.zeros(shape, self._bits)
+            return np.zeros(shape, self._bits_dtype)
         rows, there, here = meeting
         read = self.inner.read_flags(rows.start, rows.stop)[:, there]
         return read if read.shape == shape else _laid(shape, here, read, 0)

@@ -123,7 +123,7 @@ class ProjectedFrame(GridFrame):
 
     def read_flags(self, start: int, stop: int) -> NDArray[Any]:
         """The bits of rows ``[start, stop)``, of the nearest pixel, 0 outside of the frame."""
-        bits = np.zeros((stop - start, self.shape[1]), self.inner.read_flags(0, 1).dtype)
+        bits = np.zeros((stop - start, self.shape[1]), self._bits_dtype)
         self._fill(bits, start, self._bits)
         return bits
 
@@ -211,9 +211,8 @@ class ProjectedFrame(GridFrame):
 
     def _bits(self, group: Group) -> Iterator[Any]:
         """The bits of blocks."""
-        dtype = self.inner.read_flags(0, 1).dtype
         parts = [part for _, part in group]
-        read = read_parts(self.inner.read_flags, self.inner.shape, parts, dtype)
+        read = read_parts(self.inner.read_flags, self.inner.shape, parts, self._bits_dtype)
         for (block, part), bits in zip(group, read, strict=True):
             with np.errstate(invalid="ignore"):
                 # Of two as near the one that interpolation takes: no pixel twice, and none of them
@@ -222,7 +221,7 @@ class ProjectedFrame(GridFrame):
                 inside = np.ones(at.shape[1:], bool)
                 for place, span in zip(at, part, strict=True):
                     inside &= (place >= span.start) & (place < span.stop)
-            found = np.zeros(inside.shape, dtype)
+            found = np.zeros(inside.shape, bits.dtype)
             y, x = (place[inside].astype(np.intp) for place in at)
             found[inside] = bits[y - part[0].start, x - part[1].start]
             yield found

@@ -15,6 +15,7 @@ from gpustack.checks import check, real, switch, tidy, whole, word
 from gpustack.texts import read, written
 
 Method = Literal["interp", "adaptive", "exact"]
+#: Splines of degree 0, 1, 2, 3.
 Order = Literal["nearest-neighbor", "bilinear", "biquadratic", "bicubic"]
 Flux = Literal["ratio", "local", "unscaled"]
 

@@ -33,7 +33,7 @@ from gpustack.look import Look
 from gpustack.maps import Derived, derived, execute, least_memory
 from gpustack.needs import check_needs, exposures
 from gpustack.normalize import PerFrame, survey
-from gpustack.plan import DEFAULT_MEMORY, parse_memory
+from gpustack.plan import parse_memory
 from gpustack.progress import following
 from gpustack.provenance import Watch, hashed, made_with, output_record, report_of
 from gpustack.recipe import OUTPUTS, Recipe, Uncertainty
@@ -308,8 +308,7 @@ def run(
     source = source_of(frames, recipe, dtype, flat, watch.reads)
     seen = None
     if look:
-        room = DEFAULT_MEMORY if memory is None else parse_memory(memory)
-        seen = Look.at(source, room, watch, origins)
+        seen = Look.at(source, parse_memory(memory), watch, origins)
         source = replace(source, look=seen)  # type: ignore[call-arg]
     if to is not None and source.resident:
         raise InputError(f"{to.path}: expected frames of the host for ToFile, got cupy arrays")

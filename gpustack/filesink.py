@@ -1,6 +1,5 @@
 """An image of a result that lies in its file: it takes rows while they are made, and reads them."""
 
-import math
 from pathlib import Path
 from typing import Any, NoReturn, Protocol
 
@@ -69,7 +68,7 @@ class FileSink(Sink):
     @property
     def nbytes(self) -> int:
         """In the file."""
-        return math.prod(self.shape) * self.dtype.itemsize
+        return self.size * self.dtype.itemsize
 
     def stub(self) -> NDArray[Any]:
         """One value, with as many axes: its header is that of the image, but for their lengths."""

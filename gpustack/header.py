@@ -31,7 +31,7 @@ STRUCTURE = re.compile(
     r"|VAL\d+|MASKCMP|QUANTIZ|DITHER0|BLANK|SCALE|ZERO|HECKSUM|DATASUM|BLOCKED)"
 )
 
-#: What a `astropy.wcs.WCS` has of lookup tables.
+#: The attributes of a `astropy.wcs.WCS` that are lookup tables, or None.
 _TABLES_OF_A_WCS = ("cpdis1", "cpdis2", "det2im1", "det2im2")
 
 #: Cards that a result is given.
@@ -324,7 +324,7 @@ def with_tables(header: fits.Header, coordinates: Coordinates) -> tuple[fits.Hea
     if coordinates.of_file and not cards:
         return header, []
     told, wcs = _without(header, cards), fits_wcs(coordinates.wcs)
-    if all(getattr(wcs, name, None) is None for name in _TABLES_OF_A_WCS):
+    if wcs is None or not lookup_tables(wcs):
         return told, []
     first, *tables = _in_hdus(wcs)
     told.extend(
@@ -361,6 +361,12 @@ def fits_wcs(wcs: Any) -> Any:
     """The `~astropy.wcs.WCS` that it is or wraps; None where it is of another kind."""
     plain = getattr(wcs, "low_level_wcs", wcs)
     return plain if isinstance(plain, loaded("astropy.wcs", "WCS")) else None
+
+
+def lookup_tables(wcs: Any) -> dict[str, Any]:
+    """The distortion tables that a `~astropy.wcs.WCS` has, by the names of its attributes."""
+    tables = {name: getattr(wcs, name) for name in _TABLES_OF_A_WCS}
+    return {name: table for name, table in tables.items() if table is not None}
 
 
 def _wcs_cards(wcs: Any) -> fits.Header | None:

@@ -171,7 +171,7 @@ class LiveStack:
             mask=mask,
             count=self._state.count.copy(),
             recipe=recipe,
-            header=self._header(self._first, recipe),
+            header=describe(self._first.header, recipe, self._columns["name"], self._exposures),
             per_frame={name: list(values) for name, values in self._columns.items()},
             unit=self._first.unit,
             coordinates=self._first.coordinates,
@@ -210,9 +210,6 @@ class LiveStack:
         }
         given["weights"] = given.pop("weight")
         return Recipe(combine=self._combine, dtype=self._dtype, outputs=("count",), **given)  # type: ignore[arg-type]
-
-    def _header(self, first: _First, recipe: Recipe) -> fits.Header:
-        return describe(first.header, recipe, self._columns["name"], self._exposures)
 
 
 class _Running:

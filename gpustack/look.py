@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from gpustack.backends.base import Samples, Source, working_dtype
 from gpustack.frames.base import decode
+from gpustack.frames.resident import on_host
 
 #: At most so many samples are kept, and at most such a share of the memory limit is taken.
 MOST_SAMPLES, SHARE = 1 << 24, 8
@@ -111,7 +112,7 @@ class Kept:
         where = slice(inner.start - start, inner[-1] - start + 1, rows.step), columns
 
         def part(array: Any) -> Any:
-            return None if array is None else _on_host(array[where])
+            return None if array is None else on_host(array[where])
 
         data = Samples(
             part(samples.data),
@@ -199,10 +200,6 @@ class Look:
         """Keep what is to be kept of rows of frame `f` from `start` on; threads may do so."""
         for kept in self.parts:
             kept.add(f, start, samples)
-
-
-def _on_host(array: Any) -> NDArray[Any]:
-    return array if isinstance(array, np.ndarray) else array.get()
 
 
 def _overview(height: int, width: int, most: int) -> Cut:

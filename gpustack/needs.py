@@ -3,9 +3,7 @@
 from collections.abc import Sequence
 
 from gpustack.checks import check
-from gpustack.errors import InputError
-from gpustack.frames import Frame
-from gpustack.frames.companions import MASKS
+from gpustack.frames import Frame, check_flagged
 from gpustack.logs import gathered
 from gpustack.measures import Exposure
 from gpustack.normalize.given import from_headers
@@ -30,11 +28,8 @@ def check_needs(frames: Sequence[Frame], recipe: Recipe) -> None:
         with gathered():
             for frame in frames:
                 frame.read_variance(0, 0)
-    if "flags" in recipe.outputs and all(frame.flags_dtype is None for frame in frames):
-        raise InputError(
-            f"outputs: flags: expected frames with integers in {' or '.join(MASKS)} extensions, or "
-            f"in the flags of CCDData, got none in {len(frames)} from {frames[0].name} on"
-        )
+    if "flags" in recipe.outputs:
+        check_flagged("outputs: flags", frames)
 
 
 def exposures(frames: Sequence[Frame], recipe: Recipe) -> Sequence[float]:

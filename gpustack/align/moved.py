@@ -13,7 +13,7 @@ from astropy.wcs.wcsapi.wrappers.base import BaseWCSWrapper
 
 from gpustack.align.base import SECTIONS
 from gpustack.checks import real
-from gpustack.header import fits_wcs
+from gpustack.header import fits_wcs, lookup_tables
 
 #: Cards that hold the number of a pixel, and those beside which they count as 0 where missing:
 #: of world coordinates, main and alternative, and of IRAF's physical ones.
@@ -50,12 +50,9 @@ def _moved_fits(wcs: WCS, shift: np.ndarray[Any, Any], shape: Sequence[int]) -> 
     if wcs.sip is not None:
         sip = wcs.sip
         moved.sip = Sip(sip.a, sip.b, sip.ap, sip.bp, sip.crpix + shift)
-    for name in ("cpdis1", "cpdis2", "det2im1", "det2im2"):
-        table = getattr(wcs, name)
-        if table is not None:
-            value = tuple(np.array(table.crval) + shift)
-            fresh = DistortionLookupTable(table.data, table.crpix, value, table.cdelt)
-            setattr(moved, name, fresh)
+    for name, table in lookup_tables(wcs).items():
+        value = tuple(np.array(table.crval) + shift)
+        setattr(moved, name, DistortionLookupTable(table.data, table.crpix, value, table.cdelt))
     if wcs.pixel_bounds is not None:
         moved.pixel_bounds = None
     moved.array_shape = tuple(shape) if moved.naxis == len(shape) else None

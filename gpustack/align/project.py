@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from astropy.io.fits import Header
@@ -29,9 +29,6 @@ from gpustack.align.target import check_celestial
 from gpustack.alignments import Flux, Method, Order, Reproject
 from gpustack.checks import check, whole
 from gpustack.frames.variance import variance_of
-
-#: As reproject has them by number: degrees of splines.
-_ORDERS = ("nearest-neighbor", "bilinear", "biquadratic", "bicubic")
 
 #: Pixels that are resampled at once, whose coordinates take about 150 bytes each.
 _AT_ONCE = 1 << 20
@@ -124,7 +121,7 @@ def wcs_project(
     check_celestial("target_wcs", target_wcs)
     word: Any = order
     if isinstance(order, int | np.integer) and not isinstance(order, bool):
-        word = dict(enumerate(_ORDERS)).get(int(order), order)
+        word = dict(enumerate(get_args(Order))).get(int(order), order)  # degrees of splines
     asked = Reproject(order=word, method=method, flux=flux)  # checks them
     how = Resampling(asked.method, asked.order, asked.flux)
     shape: Any = ccd.shape if target_shape is None else target_shape

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from astropy.wcs.wcsapi import HighLevelWCSWrapper, SlicedLowLevelWCS
@@ -21,7 +21,6 @@ SPLINE_THRESHOLD = 1e-2
 #: Pixels that the spline of an order reaches to: further away, those of the higher ones have
 #: fallen below 1e-9.
 _REACH = {"nearest-neighbor": 1, "bilinear": 1, "biquadratic": 16, "bicubic": 16}
-_ORDERS = {"nearest-neighbor": 0, "bilinear": 1, "biquadratic": 2, "bicubic": 3}
 #: Half of the region that the kernel of the adaptive method is cut off at, in pixels of the grid,
 #: or of the frame where those are larger.
 _KERNEL = 2
@@ -132,8 +131,9 @@ def interpolate(
     if some_outside:
         places[:, outside] = 0
     image = np.empty((*planes.shape[:-2], *places.shape[1:]))
+    degree = get_args(Order).index(how.order)
     for index in np.ndindex(planes.shape[:-2]):
-        map_coordinates(planes[index], places, image[index], _ORDERS[how.order], "constant", np.nan)
+        map_coordinates(planes[index], places, image[index], degree, "constant", np.nan)
     if some_outside:
         image[..., outside] = np.nan
     return image

@@ -21,7 +21,7 @@ from gpustack.files import split_hdu
 from gpustack.frames import Frame
 from gpustack.frames.coordinates import Coordinates
 from gpustack.frames.fitsframe import places_in
-from gpustack.header import fits_wcs
+from gpustack.header import fits_wcs, lookup_tables
 from gpustack.paths import at_home
 
 
@@ -164,12 +164,7 @@ def has_fine_tables(wcs: WCS) -> bool:
 
     Such as have a number for each column or amplifier.
     """
-    return any(min(table.cdelt) < 2 * STEP for table in _tables(wcs))
-
-
-def _tables(wcs: WCS) -> list[Any]:
-    tables = wcs.cpdis1, wcs.cpdis2, wcs.det2im1, wcs.det2im2
-    return [table for table in tables if table is not None]
+    return any(min(table.cdelt) < 2 * STEP for table in lookup_tables(wcs).values())
 
 
 def as_grid(wcs: WCS) -> WCS:
@@ -177,8 +172,10 @@ def as_grid(wcs: WCS) -> WCS:
 
     The grid has the coordinates that its cards say, and frames are resampled to them.
     """
-    if not _tables(wcs):
+    tables = lookup_tables(wcs)
+    if not tables:
         return wcs
     plain = wcs.deepcopy()
-    plain.cpdis1 = plain.cpdis2 = plain.det2im1 = plain.det2im2 = None
+    for name in tables:
+        setattr(plain, name, None)
     return plain

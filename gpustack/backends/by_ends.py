@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from typing import Self, TypeGuard
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gpustack.backends.block import Block
 from gpustack.backends.columns import Floats, Ranks
-from gpustack.backends.keep import least_kept
+from gpustack.backends.keep import Flags, least_kept
 from gpustack.backends.ragged import Ragged
 from gpustack.backends.screens import (
     SMALLEST,
@@ -35,8 +34,6 @@ ENDS = 8
 #: median and standard deviation to convergence, two threads, without and with this: 25 frames of
 #: float32 4.0 and 3.9, 50: 4.3 and 4.0, 100: 5.3 and 4.5, 300: 10.3 and 6.0, 600: 14.0 and 8.3.
 MANY = 40
-
-Flags = NDArray[np.bool_]
 
 
 def tells_by_ends(clip: Clip, columns: Ragged) -> TypeGuard[SigmaClip]:

@@ -7,13 +7,12 @@ index a sample; and of float32 columns all but a few are decided by a `Screen`.
 from collections.abc import Iterator
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gpustack.backends import winsor
 from gpustack.backends.bounds import Bounds, bounds, within
 from gpustack.backends.by_ends import clip_by_ends, tells_by_ends
 from gpustack.backends.columns import Ranks, Uniform, chunks
-from gpustack.backends.keep import least_kept
+from gpustack.backends.keep import Flags, least_kept
 from gpustack.backends.ragged import Ragged
 from gpustack.backends.screens import Screen, screen, tells
 from gpustack.backends.statistics import sums
@@ -21,8 +20,6 @@ from gpustack.clips import BoundClip, WinsorizedClip
 
 #: Bytes of columns that are copied at a time: twice for a moment, and nothing else is as large.
 PASS_BYTES = 8_000_000
-
-Flags = NDArray[np.bool_]
 
 
 def clip_by_bounds(

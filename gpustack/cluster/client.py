@@ -34,7 +34,7 @@ from gpustack.loaded import loaded
 from gpustack.logs import logger
 from gpustack.maps import Derived, halo
 from gpustack.normalize import Key, Measured, Wanted
-from gpustack.plan import DEFAULT_MEMORY, Band, parse_memory
+from gpustack.plan import Band, parse_memory
 from gpustack.recipe import Recipe
 
 _log = logger(__name__)
@@ -68,7 +68,7 @@ class Cluster:
         if client.status in CLOSED:
             raise ClusterError(f"client: expected one that is connected, got a closed {client!r}")
         self._client = client
-        self._limit = DEFAULT_MEMORY if memory is None else parse_memory(memory)
+        self._limit = parse_memory(memory)
         self._token = secrets.token_hex(8)
         self._array: Any = None
         self._opening: Opening

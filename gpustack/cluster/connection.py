@@ -15,12 +15,12 @@ _ADDRESS = re.compile(r"\w+://|[^/]+:\d+$")
 
 
 @contextmanager
-def connected(address: str | None) -> Iterator[Any]:
-    """A client of the scheduler at an address; None of none.
+def connected(address: str) -> Iterator[Any]:
+    """A client of the scheduler at an address.
 
     Parameters
     ----------
-    address : str or None
+    address : str
         ``"tcp://HOST:8786"``, or the name of the file that a scheduler has written.
 
     Raises
@@ -30,9 +30,6 @@ def connected(address: str | None) -> Iterator[Any]:
     MissingPackageError
         Where dask is not installed.
     """
-    if address is None:
-        yield None
-        return
     try:
         from distributed import Client
     except ImportError as err:

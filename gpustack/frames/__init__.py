@@ -39,6 +39,7 @@ __all__ = [
     "Frame",
     "FrameSource",
     "check_agree",
+    "check_flagged",
     "listed",
     "open_frames",
     "open_one",
@@ -114,8 +115,8 @@ def open_frames(
     if not frames:
         raise InputError(f"no frames: expected {_EXPECTED}, got none")
     _check_one_side(frames)
-    if not more_to_come:
-        _check_flagged(frames, flags, masks)
+    if flags.given and not more_to_come:
+        check_flagged(f"flags {flags}", frames, masks)
     return frames
 
 
@@ -152,12 +153,17 @@ def _checked_flags(flags: Flags | None) -> Flags:
     return Flags() if flags is None else flags
 
 
-def _check_flagged(frames: list[Frame], flags: Flags, masks: Sequence[str]) -> None:
-    """Raise where flags were asked for and no frame has any: nobody does so on purpose."""
-    if flags.given and all(frame.flags_dtype is None for frame in frames):
+def check_flagged(what: str, frames: Sequence[Frame], masks: Sequence[str] = MASKS) -> None:
+    """Raise where no frame has flags, which `what` needs: nobody asks for that on purpose.
+
+    Raises
+    ------
+    InputError
+    """
+    if all(frame.flags_dtype is None for frame in frames):
         raise InputError(
-            f"flags {flags}: expected frames with integers in {' or '.join(masks)} extensions, or "
-            f"in the flags of CCDData, got none in {len(frames)} from {frames[0].name} on"
+            f"{what}: expected frames with integers in {' or '.join(masks)} extensions, or in the "
+            f"flags of CCDData, got none in {len(frames)} from {frames[0].name} on"
         )
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from gpustack.backends.base import Samples
 from gpustack.errors import FrameError
-from gpustack.frames.base import unit_of
+from gpustack.frames.base import decode_values, unit_of
 from gpustack.frames.hdus import Hdu, quiet
 from gpustack.frames.onfile import reading
 from gpustack.frames.planes import Plane, open_plane
@@ -224,11 +224,7 @@ def _known(text: str) -> units.UnitBase | None:
 
 def _values(samples: Samples) -> NDArray[np.float64]:
     """Samples in float64, NaN where blank. The precision is that of float64 under any BSCALE."""
-    with np.errstate(all="ignore"):
-        values = samples.data.astype(np.float64)
-        if samples.bscale != 1:
-            values *= samples.bscale
-        values += samples.bzero
+    values: NDArray[Any] = decode_values(samples, np.dtype(np.float64))
     if samples.blank is not None and samples.data.dtype.kind in "iu":
         np.copyto(values, np.nan, where=samples.data == samples.blank)
     return values

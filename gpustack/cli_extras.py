@@ -4,10 +4,13 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gpustack.cli_shown import Loudness, loudness, say
 from gpustack.errors import FrameError, InputError, MissingFileError, OutputError
+
+if TYPE_CHECKING:  # the command line starts without it
+    from gpustack.result import StackResult
 
 
 def client_of(dask: str | None) -> AbstractContextManager[Any]:
@@ -78,7 +81,7 @@ class Extras:
         look = self._preview is not None or ".html" in self._reports
         return {"report": ".json" in self._reports, "look": look}
 
-    def write(self, result: Any, output: Path) -> None:
+    def write(self, result: "StackResult", output: Path) -> None:
         """Write them, the result being in `output`.
 
         Raises
@@ -90,12 +93,13 @@ class Extras:
             from gpustack.provenance import dumps
             from gpustack.writing import write_text
 
+            assert result.report is not None  # it was `wanted`
             with _beside(output, "report"):
                 write_text(self._reports[".json"], dumps(result.report), overwrite=self._overwrite)
         if self.wanted["look"]:
             self._show(result, output)
 
-    def _show(self, result: Any, output: Path) -> None:
+    def _show(self, result: "StackResult", output: Path) -> None:
         from gpustack.show import write_page, write_preview
 
         if self._preview is not None:

@@ -9,13 +9,16 @@ from contextlib import contextmanager, suppress
 from enum import IntEnum
 from functools import partial
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
 from gpustack.logs import ROOT
 from gpustack.progress import Bar
 from gpustack.texts import size_words
+
+if TYPE_CHECKING:  # the command line starts without it
+    from gpustack.result import StackResult
 
 _KEY = "gpustack.loudness"
 
@@ -157,7 +160,7 @@ def _is_heard() -> bool:
     return loudness() > Loudness.USUAL or (loudness() == Loudness.USUAL and sys.stderr.isatty())
 
 
-def tell_of(result: Any, output: Path, seconds: float) -> None:
+def tell_of(result: "StackResult", output: Path, seconds: float) -> None:
     """Say what was done, and of which frames the numbers are not as those of others.
 
     To somebody who looks at a terminal or asked for it; with ``--verbose`` the numbers of all
@@ -194,7 +197,7 @@ def stray_lines(per_frame: Mapping[str, Any]) -> Iterator[str]:
         yield f"{more} more frame{'s are' if more > 1 else ' is'} out of line"
 
 
-def summary(result: Any, output: Path, seconds: float) -> str:
+def summary(result: "StackResult", output: Path, seconds: float) -> str:
     """One line on what was done."""
     from gpustack.result import left_out
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from gpustack.backends.base import Samples, Source, working_dtype
 from gpustack.frames.base import decode
 from gpustack.frames.resident import on_host
+from gpustack.frames.source import FrameSource
 
 #: At most so many samples are kept, and at most such a share of the memory limit is taken.
 MOST_SAMPLES, SHARE = 1 << 24, 8
@@ -167,7 +168,9 @@ class Look:
     origins: list[str] = field(default_factory=list)
 
     @classmethod
-    def at(cls, source: Any, limit: float, watch: Timed, origins: Sequence[str] = ()) -> Self:
+    def at(
+        cls, source: FrameSource, limit: float, watch: Timed, origins: Sequence[str] = ()
+    ) -> Self:
         """A look at a source, of which nothing has been read.
 
         Parameters

@@ -82,7 +82,7 @@ def without_place(header: fits.Header, wcs: Any) -> fits.Header:
 
 @dataclass(eq=False)
 class GridFrame:
-    """A frame on another grid. What the attributes mean says `Frame`.
+    """A frame on another grid. See `Frame` for what the attributes mean.
 
     Parameters
     ----------

@@ -50,7 +50,7 @@ class Blocks:
     def groups(self, start: int, stop: int) -> Iterator[Group]:
         """The window, as far as it is in rows ``[start, stop)``, in blocks beside each other."""
         down, across = self.window
-        if self.is_torn:
+        if self.is_rough:
             height, width = self.asked()
             for rows in _cut(max(start, down.start), min(stop, down.stop), height):
                 for columns in _cut(across.start, across.stop, width):
@@ -65,7 +65,7 @@ class Blocks:
                 yield [(block, part) for block, part in parts if part is not None]
 
     @property
-    def is_torn(self) -> bool:
+    def is_rough(self) -> bool:
         """Whether there are pixels of which nodes do not tell."""
         return bool(self.pixel_map.rough.any())
 
@@ -111,7 +111,7 @@ class Blocks:
 
     def most_under(self, rows: int, columns: int) -> tuple[int, int]:
         """Rows and columns of the frame that a block of so many lies on, at most."""
-        if self.is_torn:
+        if self.is_rough:
             return self.shape[0], self.shape[1]
         around = 2 * self.margin + 4
         sizes = self.pixel_map.rates @ (rows + 2 * STEP, columns + 2 * STEP) + around

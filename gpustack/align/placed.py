@@ -23,7 +23,7 @@ Meeting = tuple[slice, slice, tuple[slice, slice]]
 class PlacedFrame(GridFrame):
     """A frame moved by whole pixels: its samples as they are, and invalid ones around them.
 
-    What the attributes mean says `Frame`.
+    See `Frame` for what the attributes mean.
 
     Parameters
     ----------

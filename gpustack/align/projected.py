@@ -43,7 +43,7 @@ SKY_BYTES = 240
 
 @dataclass(eq=False)
 class ProjectedFrame(GridFrame):
-    """A frame resampled onto a grid. What the attributes mean says `Frame`.
+    """A frame resampled onto a grid. See `Frame` for what the attributes mean.
 
     A sample is NaN outside of the frame and where an invalid one contributes.
 
@@ -89,7 +89,7 @@ class ProjectedFrame(GridFrame):
         block, part = HELD_BYTES[self.how.method]
         part += SPLINE_BYTES * self.how.is_spline
         rows, columns = self._blocks.most()
-        sky = SKY_BYTES * math.prod(self._blocks.asked()) if self._blocks.is_torn else 0
+        sky = SKY_BYTES * math.prod(self._blocks.asked()) if self._blocks.is_rough else 0
         height, width = self._blocks.most_under(rows, columns)
         # Meanwhile, rows of the frame as they are read, with variances.
         row = self.inner.row_bytes + self.inner.has_variance * READ_BYTES * self.inner.shape[1]

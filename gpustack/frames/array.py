@@ -25,7 +25,7 @@ _log = logger(__name__)
 
 @dataclass(eq=False)
 class ArrayFrame:
-    """A frame in memory. What the attributes mean says `Frame`.
+    """A frame in memory. See `Frame` for what the attributes mean.
 
     Parameters
     ----------

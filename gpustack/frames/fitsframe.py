@@ -45,7 +45,7 @@ Shape = tuple[int, ...]
 
 @dataclass(eq=False)
 class FitsFrame:
-    """A frame in a FITS file. What the attributes mean says `Frame`.
+    """A frame in a FITS file. See `Frame` for what the attributes mean.
 
     Parameters
     ----------

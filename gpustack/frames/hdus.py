@@ -244,7 +244,7 @@ def _read_header(source: _Plain, begin: int, first: bool) -> fits.Header | None:
 def _describe(source: _Plain, index: int, header: fits.Header, begin: int) -> Hdu:
     kind = _kind(index, header)
     axes = shape = _axes(source.name, header)
-    columns = whole(source.name, header, "TFIELDS", 0)
+    columns = whole_card(source.name, header, "TFIELDS", 0)
     if not 0 <= columns <= _MAX_COLUMNS:  # astropy goes through all, of an image too
         raise FrameError(
             source.name, f"expected TFIELDS from 0 to {_MAX_COLUMNS} in HDU {index}, got {columns}"
@@ -275,8 +275,8 @@ def _kind(index: int, header: fits.Header) -> Kind:
 
 def _axes(name: str, header: fits.Header, prefix: str = "") -> tuple[int, ...]:
     """The shape in numpy order from NAXIS and NAXISn."""
-    count = whole(name, header, f"{prefix}NAXIS")
-    shape = tuple(whole(name, header, f"{prefix}NAXIS{n}") for n in range(count, 0, -1))
+    count = whole_card(name, header, f"{prefix}NAXIS")
+    shape = tuple(whole_card(name, header, f"{prefix}NAXIS{n}") for n in range(count, 0, -1))
     if count < 0 or any(length < 0 for length in shape):
         raise FrameError(
             name, f"expected {prefix}NAXIS and axes >= 0, got {count} axes of {shape[::-1]}"
@@ -286,8 +286,8 @@ def _axes(name: str, header: fits.Header, prefix: str = "") -> tuple[int, ...]:
 
 def _data_bytes(name: str, header: fits.Header, axes: tuple[int, ...]) -> int:
     """The length of the data without padding (FITS standard 4.0, eq. 1, 2 and 4)."""
-    bits = whole(name, header, "BITPIX")
-    extra, copies = whole(name, header, "PCOUNT", 0), whole(name, header, "GCOUNT", 1)
+    bits = whole_card(name, header, "BITPIX")
+    extra, copies = whole_card(name, header, "PCOUNT", 0), whole_card(name, header, "GCOUNT", 1)
     if bits not in BITPIX or extra < 0 or copies < 1:
         raise FrameError(
             name,
@@ -299,7 +299,7 @@ def _data_bytes(name: str, header: fits.Header, axes: tuple[int, ...]) -> int:
     return abs(bits) // 8 * copies * (extra + (math.prod(axes) if axes else 0))
 
 
-def whole(name: str, header: fits.Header, key: str, default: int | None = None) -> int:
+def whole_card(name: str, header: fits.Header, key: str, default: int | None = None) -> int:
     """A whole number from the header of file `name`; FrameError where it is none."""
     value = header.get(key, default)
     if not isinstance(value, int) or isinstance(value, bool):
@@ -307,7 +307,7 @@ def whole(name: str, header: fits.Header, key: str, default: int | None = None) 
     return value
 
 
-def real(name: str, header: fits.Header, key: str, default: float) -> float:
+def real_card(name: str, header: fits.Header, key: str, default: float) -> float:
     """A number from the header of file `name`; FrameError where it is none."""
     value = header.get(key, default)
     if not isinstance(value, (int, float)) or isinstance(value, bool) or not math.isfinite(value):

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from gpustack.backends.base import Samples
 from gpustack.errors import FrameError
 from gpustack.frames.cards import sound
-from gpustack.frames.hdus import BITPIX, Hdu, quiet, quietly, real
+from gpustack.frames.hdus import BITPIX, Hdu, quiet, quietly, real_card
 from gpustack.frames.onfile import Reopened, as_hdus, read_at, reading, unchanged
 from gpustack.frames.tiles import check_streams, check_tiles, has_streams, held_bytes
 
@@ -271,8 +271,8 @@ def open_plane(file: str, hdu: Hdu, packed: bool) -> Plane:
         hdu,
         header,
         dtype,
-        bscale=real(file, header, "BSCALE", 1.0),
-        bzero=real(file, header, "BZERO", 0.0),
+        bscale=real_card(file, header, "BSCALE", 1.0),
+        bzero=real_card(file, header, "BZERO", 0.0),
         blank=_blank(file, hdu.header.get("ZBLANK", header.get("BLANK")), dtype),
     )
 

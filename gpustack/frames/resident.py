@@ -17,7 +17,7 @@ from gpustack.frames.coordinates import Coordinates
 
 @dataclass(eq=False)
 class ResidentFrame:
-    """A frame in the memory of a CUDA device. What the attributes mean says `Frame`.
+    """A frame in the memory of a CUDA device. See `Frame` for what the attributes mean.
 
     Parameters
     ----------

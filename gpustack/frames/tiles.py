@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from gpustack.errors import FrameError
-from gpustack.frames.hdus import BITPIX, Hdu, quiet, quietly, whole
+from gpustack.frames.hdus import BITPIX, Hdu, quiet, quietly, whole_card
 from gpustack.frames.onfile import as_hdus
 
 _RICE = ("RICE_1", "RICE_ONE")
@@ -50,7 +50,7 @@ def check_tiles(file: str, hdu: Hdu) -> None:
             f"expected ZCMPTYPE one of {', '.join(_CODECS)} and ZBITPIX one of "
             f"{', '.join(map(str, BITPIX))}, got {codec!r} and {bits!r}",
         )
-    axes, tiles, rows = hdu.shape, _tile(file, hdu), whole(file, header, "NAXIS2")
+    axes, tiles, rows = hdu.shape, _tile(file, hdu), whole_card(file, header, "NAXIS2")
     count = math.prod(-(-length // max(tile, 1)) for length, tile in zip(axes, tiles, strict=True))
     if min(tiles) < 1 or count != rows:
         raise FrameError(file, f"expected {rows} tiles, got shape {axes} in {count} of {tiles}")
@@ -69,7 +69,7 @@ def _tile(file: str, hdu: Hdu) -> tuple[int, ...]:
     """The shape of a tile in numpy order, of which no more counts than the image has."""
     axes = enumerate(hdu.shape[::-1], 1)
     tile = [
-        min(whole(file, hdu.header, f"ZTILE{n}", length if n == 1 else 1), length)
+        min(whole_card(file, hdu.header, f"ZTILE{n}", length if n == 1 else 1), length)
         for n, length in axes
     ]
     return tuple(tile[::-1])
@@ -90,7 +90,7 @@ def _setting(file: str, hdu: Hdu, name: str, default: int) -> int:
     header, n = hdu.header, 1
     while f"ZNAME{n}" in header and str(header[f"ZNAME{n}"]).upper() != name:
         n += 1
-    return whole(file, header, f"ZVAL{n}") if f"ZNAME{n}" in header else default
+    return whole_card(file, header, f"ZVAL{n}") if f"ZNAME{n}" in header else default
 
 
 def held_bytes(file: str, hdu: Hdu) -> int:

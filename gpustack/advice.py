@@ -23,10 +23,10 @@ from gpustack.powerless import powerless
 from gpustack.recipe import Recipe
 from gpustack.result import StackResult, left_out
 
-#: Names of frames from memory: places in one run, which tell nothing of those in another.
+#: Names of frames from memory: numbers within one run, which mean other frames in another run.
 _IN_MEMORY = re.compile(r"frame \d+")
 
-#: What tells of the kind of a frame, beside others that are exposures of the sky.
+#: Words in headers -> the kind of frame that they mean; all others are exposures of the sky.
 KINDS = {"bias": "bias", "zero": "bias", "dark": "dark", "flat": "flat", "twilight": "flat"}
 _KIND_KEYS = ("IMAGETYP", "OBSTYPE", "ESO DPR TYPE", "DATA-TYP", "EXPTYPE", "FRAME")
 #: What kinds of light frames are called; others may be lamps, or of a focus.
@@ -47,13 +47,13 @@ _POINTING = (
     *("CD1_1", "CD1_2", "CD2_1", "CD2_2", "PC1_1", "PC1_2", "PC2_1", "PC2_2"),
 )
 
-#: Of samples, more than which are rejected where a clip knows too little of the noise.
+#: A clip that rejects a larger share of the samples than this knows too little of the noise.
 MANY = 0.3
 
-#: So many frames are named of each kind of what is unusual; of 300, that many lines tell no more.
+#: How many frames are named in each kind of warning; 300 lines would tell no more.
 NAMED = 5
 
-#: Units of what grows with the exposure.
+#: Units of numbers that grow with the exposure time.
 COUNTS = (units.adu, units.electron, units.photon, units.ct, units.DN)
 
 

@@ -1,4 +1,4 @@
-"""What the command line shows while it works, and of what it did: how much of it, is asked for."""
+"""What the command line shows while it works and afterwards, as loudly as it was asked to."""
 
 import errno
 import logging
@@ -22,8 +22,8 @@ if TYPE_CHECKING:  # the command line starts without it
 
 _KEY = "gpustack.loudness"
 
-#: Of which numbers of frames the command line tells where they are out of line, and of how many
-#: frames.
+#: The columns in which frames that are out of line are reported on the terminal, and how many
+#: frames at most.
 _TOLD = ("scale", "weight", "valid")
 _MOST_TOLD = 5
 

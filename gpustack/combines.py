@@ -32,8 +32,8 @@ class NoiseModel:
 
     Notes
     -----
-    A zero that was subtracted takes no noise with it: it is the level in the frame that
-    counts. IRAF takes the level that is left, which is the same without zeros.
+    Subtracting a zero removes no noise, so the level before that counts. IRAF takes the level
+    that is left, which is the same where no zero is subtracted.
 
     References
     ----------

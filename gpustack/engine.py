@@ -112,8 +112,9 @@ def stack(
         for, ``"reason", "exposure", "rejections", "flags", "sigma", "coverage", "weight"``;
         see `Recipe`. `ToFile` names a file that the result goes to as it is made, within the
         memory limit, however large it is.
-    hdu : int, str or None
-        The extension of a FITS file; None is the first image with data.
+    hdu : int, str, (str, int) or None
+        Which HDU of a FITS file: its number (negative from the end), EXTNAME, or EXTNAME and
+        EXTVER; None is the first image with data.
     unit : unit-like or None
         For files without BUNIT and for arrays. It replaces the unit of a frame that has one;
         nothing is converted.

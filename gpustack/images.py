@@ -23,27 +23,27 @@ class Image:
     """A frame in a FITS file, with what other files say of its samples.
 
     Each file is plain, .gz or tile-compressed, and may name an HDU: ``"mask.fits[3]"``,
-    ``"mask.fits[SCI]"``, ``"mask.fits[SCI,2]"``. Of one that names none, that image is taken which
-    is called MASK, DQ or BPM (of a mask), WEIGHT, or VAR; else the one with EXTNAME and EXTVER of
-    the frame; else the only one. They go before the extensions that the file of the frame has.
+    ``"mask.fits[SCI]"``, ``"mask.fits[SCI,2]"``. Where none is named, the image called MASK, DQ or
+    BPM (for a mask), WEIGHT, or VAR is taken; else the one with the frame's EXTNAME and EXTVER;
+    else the only one. These files take precedence over extensions in the frame's own file.
 
     Parameters
     ----------
     data : path
-        The frame. Without an HDU, that which `hdu` of `gpustack.stack` says.
+        The frame. Where it names no HDU, `hdu` of `gpustack.stack` says which.
     mask : path or "!KEYWORD", optional
-        Integers, which `Flags` are of; any but 0 makes a sample invalid.
+        Integers: any value but 0 makes a sample invalid, unless `Flags` select bits.
     weight : path or "!KEYWORD", optional
         The inverse variance of each sample, in the inverse square of its unit where there is no
         BUNIT. A sample whose weight is no positive finite number is invalid, whether weights are
         used or not.
     variance : path or "!KEYWORD", optional
-        The variance of each sample. A `weight` has it too: only one of the two.
+        The variance of each sample. Give this or `weight`, not both.
 
     Notes
     -----
-    With "!BPM", card BPM of the header names the file; where that is no whole path, it is looked
-    for in the folder of the frame, then in the current one, with .fits behind it too.
+    With "!BPM", the card BPM of the header names the file. A relative name is looked for in the
+    folder of the frame, then in the current one, each with and without .fits appended.
 
     Raises
     ------

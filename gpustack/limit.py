@@ -1,4 +1,4 @@
-"""The limit on the memory of a run: what is left of it for samples, and errors where it is not."""
+"""The memory limit of a run: what it leaves for samples, and errors where that is too little."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

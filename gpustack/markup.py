@@ -1,4 +1,4 @@
-"""HTML of a few kinds, in which every text from outside is escaped."""
+"""A few kinds of HTML, in which every text from outside is escaped."""
 
 from collections.abc import Iterable, Sequence
 from html import escape

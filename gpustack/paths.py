@@ -1,4 +1,4 @@
-"""Names of files as people give them: pathlib raises for some that are none, or nobody's."""
+"""Names of files as people give them. pathlib raises for some: too long ones, ~USER of nobody."""
 
 import os
 

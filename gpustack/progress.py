@@ -1,4 +1,4 @@
-"""How far a run is, drawn by tqdm: on a terminal and in a notebook, and nowhere else."""
+"""A progress bar, drawn by tqdm on a terminal or in a notebook, and nowhere else."""
 
 import sys
 from typing import TYPE_CHECKING, Any, TextIO

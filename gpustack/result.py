@@ -52,12 +52,14 @@ def is_there(per_frame: Mapping[str, Any]) -> NDArray[np.bool_]:
 class StackResult:
     """What a run of a recipe gives.
 
-    Of cupy frames the maps are cupy arrays (counts int32), which `to_host` copies; so do
-    `to_ccddata` and `write`. Where the result went to its file as it was made, `ToFile`, `data` and
-    the others are images in that file: of a shape, dtype, ndim and length, read where they are
-    indexed (``result.data[100:200]`` reads those rows alone) and whole by ``np.asarray``, `to_host`
-    and the others; what the file has not is None. Once the file has been changed, replaced or
-    removed, that is a `FrameError`. They compute nothing and cannot be pickled, which arrays can.
+    From cupy frames the images are cupy arrays (counts int32); `to_host`, `to_ccddata` and `write`
+    copy them to the host.
+
+    Where the result went to its file as it was made (`ToFile`), `data` and the other images lie in
+    that file. They have a shape, dtype, ndim and length, but no arithmetic, and cannot be pickled.
+    Indexing reads what it asks for (``result.data[100:200]`` those rows alone); ``np.asarray``,
+    `to_host`, `to_ccddata` and `write` read all. Images that the file does not hold are None. Once
+    the file has been changed, replaced or removed, reading raises `FrameError`.
 
     Parameters
     ----------
@@ -80,7 +82,7 @@ class StackResult:
     per_frame : mapping of str to sequence
         The columns of `frames`.
     rejected : float or None
-        Of the valid samples of all frames, the fraction that was rejected; None where it was not
+        The fraction of the valid samples of all frames that was rejected; None where it was not
         counted.
     reasons : ndarray of uint8, shape ``(n, *shape)``, or None
         Why each sample is out, a `gpustack.reasons.Reason`, 0 for survivors; made only when
@@ -88,17 +90,18 @@ class StackResult:
     reason : ndarray of uint8 or None
         The reasons of all samples of a pixel, bits of one number; see `gpustack.reasons.Reason`.
     exposure : ndarray of float or None
-        The exposures in seconds of the samples that survived, together.
+        The total exposure, in seconds, of the samples that survived.
     rejections : RejectionCube or None
         Which samples of each frame were rejected.
     flags : ndarray of int or None
-        The bits of the integer masks of the samples that survived; where none did, of all.
+        The bits that are set in the integer mask of any surviving sample; where none survived, of
+        any sample.
     sigma : ndarray of float or None
         The standard deviation of the samples that survived about `data`; not that of `data`.
     coverage : ndarray of int or None
         How many samples are valid, rejected or not.
     weight : ndarray of float64 or None
-        The weights of the samples that survived, together; of weights by variance, the inverse
+        The sum of the weights of the samples that survived; with weights by variance, the inverse
         of the variance of `data`.
     report : dict or None
         How it was made, as JSON has it; see docs/provenance.md. Made only when asked for; `write`
@@ -135,8 +138,9 @@ class StackResult:
         """A row a frame.
 
         Its name, scale, zero, weight (NaN where each sample has its own), valid (fraction of its
-        samples) and rejected (fraction of the valid ones). The last two where they were counted:
-        of a result in a file rejected only for a map of frames, a report, preview or page.
+        samples) and rejected (fraction of the valid ones). The last two are there where they were
+        counted; for a result in a file, `rejected` is counted only if something asks for it: a map
+        of frames, a report, a preview or a page.
         """
         from astropy.table import Table
 

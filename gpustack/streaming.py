@@ -57,7 +57,7 @@ _NO_ROOM_ASIDE = (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS)
 
 @dataclass(frozen=True, slots=True)
 class ToFile:
-    """The file that a result goes to as it is made, in the place of `outputs` of `stack`.
+    """The file that a result goes to as it is made; given to `stack` as its `outputs`.
 
     Parameters
     ----------

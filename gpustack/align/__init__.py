@@ -1,8 +1,7 @@
 """Frames brought onto one pixel grid, as an alignment says.
 
 What comes out are frames that are read by rows of the new grid: a run aligns, band by band, what
-it needs. `project` has the door that ccdproc has for
-single images.
+it needs. `project` has the function that ccdproc has for single images.
 """
 
 from collections.abc import Sequence

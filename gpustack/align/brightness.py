@@ -10,7 +10,8 @@ from gpustack.align.base import GridFrame
 from gpustack.errors import GpustackWarning
 from gpustack.frames import Frame
 
-#: Of areas of pixels, relative: distortions make as much; values that are off by it are warned of.
+#: The relative difference of pixel areas from which on scaling by it is warned of; distortions
+#: alone make as much.
 AREA = 1e-3
 
 

@@ -19,9 +19,9 @@ Place = tuple[int, int]
 
 #: Bytes of a pixel of a result: data, uncertainty and mask at least.
 RESULT_BYTES = 9
-#: A result of so many times the pixels of all frames is hardly what anybody wants.
+#: A result with more than so many times the pixels of all frames together is warned of.
 SPARSE = 20
-#: Of a pixel; a row is not added for less.
+#: The part of a pixel that a frame may reach over an edge before a row or column is added.
 SLACK = 1e-3
 #: What makes a result smaller, by the name of the alignment.
 _SMALLER = {

@@ -88,12 +88,13 @@ def wcs_project(
     Notes
     -----
     Data and mask are those of `ccdproc.wcs_project`, bit for bit, where `order`, `method` and
-    `flux` are left out. The splines of the last two orders reach over the whole image in waves:
-    ccdproc masks where those of masked pixels are positive; here what a masked pixel holds does
-    not count, and the mask is True where it would, to a hundredth.
+    `flux` are left out. With ``"biquadratic"`` and ``"bicubic"``, every pixel reaches over the
+    whole image in decaying waves of either sign, and ccdproc masks where the wave of a masked
+    pixel is positive. Here, masked pixels are filled from their nearest neighbours, and the mask
+    is True where one would contribute with a weight of more than 0.01.
 
-    Variances are resampled as the samples are. Resampled samples are less noisy than that says,
-    one by one, but go together with their neighbours: of sums over many of them it is right. The
+    Variances are resampled as the samples are. A single resampled sample is less noisy than that
+    says, but correlated with its neighbours: for sums over many of them it is right. The
     uncertainty is NaN where a pixel contributes that is masked or not finite, or whose variance is
     NaN, infinite (an InverseVariance of 0) or negative.
 

@@ -113,8 +113,8 @@ class ProjectedFrame(GridFrame):
     def read_variance(self, start: int, stop: int) -> NDArray[np.float64]:
         """The variance of rows ``[start, stop)``, NaN outside of the frame.
 
-        It is resampled as the samples are. Resampled samples are less noisy than it says, one by
-        one, but go together with their neighbours: of sums over many of them it is right.
+        It is resampled as the samples are. A single resampled sample is less noisy than it says,
+        but correlated with its neighbours: for sums over many of them it is right.
         """
         self.inner.read_variance(0, 0)  # says where there is none, whatever the rows
         variance = np.full((stop - start, self.shape[1]), np.nan)

@@ -21,8 +21,8 @@ from gpustack.logs import logger
 
 _log = logger(__name__)
 
-#: Of areas of pixels, relative: headers that say the same in other words, as CD for PC and CDELT,
-#: differ by rounding. Samples of float32 are told apart from 6e-8 on.
+#: The relative difference of pixel areas that counts as none: headers that say the same in other
+#: words, as CD for PC and CDELT, differ by rounding. float32 resolves 6e-8.
 SAME_AREA = 1e-9
 
 

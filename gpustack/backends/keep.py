@@ -9,8 +9,8 @@ from gpustack.backends.columns import Floats, Ranks
 
 Flags = NDArray[np.bool_]
 
-#: In which a distance is measured at least. A unit is 0 where there is no noise; of such samples
-#: too the nearest come back first, after those that have some.
+#: The least unit that a distance is measured in. Units are 0 where there is no noise: such samples
+#: come back after those with some, the nearest of them first.
 LEAST_UNIT = 2.0**-500
 
 

@@ -1,4 +1,4 @@
-"""Rows whose columns can be sorted fast: an odd number of cache lines from one to the next.
+"""Rows that lie an odd number of cache lines apart, so that their columns are sorted fast.
 
 numpy sorts along axis 0 by copying each column out and back. Where rows are a multiple of
 4096 bytes apart, as those of images are that are a power of two wide, all samples of a column

@@ -6,9 +6,9 @@ from typing import Any, ClassVar
 from gpustack.checks import check, real, tidy
 from gpustack.clips.base import BaseClip, tidy_distances, tidy_keep
 
-#: Where winsorizing pulls samples in to, in standard deviations from the median; what the
-#: standard deviation of normal noise treated so is too small by; when it is settled; and after
-#: how many rounds nobody waits for that any more.
+#: How far from the median winsorizing lets samples be, in standard deviations; the factor by which
+#: that makes the standard deviation of normal noise too small; the relative change below which it
+#: has settled; and the most rounds.
 WINSOR_CUTOFF, WINSOR_FACTOR, WINSOR_SETTLED, WINSOR_ROUNDS = 1.5, 1.134, 0.0005, 50
 
 

@@ -75,7 +75,7 @@ class Pass:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What a clip did: its passes, more than one where it repeats; none had it no samples."""
+    """What a clip did: its passes, several where it repeats, none where no sample was left."""
 
     clip: Clip
     passes: tuple[Pass, ...]

@@ -47,7 +47,7 @@ def reading(name: str) -> Iterator[None]:
 
 
 class Stamp(NamedTuple):
-    """What tells a file from what it was before: who changes it, changes one of these.
+    """What identifies the state of a file: any change to it changes one of these.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ class Stamp(NamedTuple):
     modified : int
         Nanoseconds since 1970.
     inode : int
-        Another one where a file has been put in its place.
+        Differs where another file has been put in its place.
     """
 
     size: int

@@ -94,7 +94,7 @@ class Plane:
     def read(self, start: int, stop: int, into: Any = None) -> Samples:
         """Rows ``[start, stop)``, in the first bytes of the buffer `into` where given.
 
-        Of no rows nothing is read.
+        Nothing is read where there are no rows.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""Sums of arrays, one frame after the other, that the order of frames does not change."""
+"""Sums of arrays, added frame by frame, that do not depend on the order of the frames."""
 
 from typing import Any
 

@@ -59,18 +59,18 @@ class Statistic(BaseMeasure):
 
     As a scale, ``s_0 / s_i`` (of ``s - zero`` where zeros are numbers); as a zero, what
     brings the scaled frame to the level of the reference, ``s_i - s_0 scale_0 / scale_i``;
-    as weights, s itself, which photon noise is right for after scaling by s.
+    as weights, s itself, which is right for photon noise in frames that are scaled by s.
 
     Parameters
     ----------
     kind : {"median", "mean", "mode", "mad"}
-        ``"mode"``: of the 70% of the samples about the median, sorted, those that fall into
-        the fullest of bins a tenth as wide as their range, which start at every hundredth of
-        it (of equally full bins the lowest); the sample in the middle of these. Of fewer than
-        10 samples, the median.
-        ``"mad"``: the median absolute deviation from the median, for a scale alone.
-        With a zero of another statistic it matches spread and level. Of frames that are
-        resampled it is mostly that of the nearest samples, as of `Noise`.
+        ``"mode"``: IRAF's. Take the middle 70% of the sorted samples, and move a bin a tenth as
+        wide as their range along it, in steps of a hundredth. The mode is the sample in the
+        middle of the fullest bin (the lowest of equally full ones). For fewer than 10 samples,
+        the median.
+        ``"mad"``: the median absolute deviation from the median; only as a scale. Together with
+        a zero by another statistic it matches spread and level. For resampled frames it is
+        mostly measured on the nearest samples, as `Noise` is.
     region : str, tuple of slices, or None
         Where samples are taken: a FITS section, ``"[x1:x2,y1:y2]"``, or slices, x last.
         None is the whole frame.
@@ -227,8 +227,8 @@ class Noise(BaseMeasure):
 
     ``1 / (scale sigma)^2``, with the sigma of DER_SNR, which neither gradients nor stars
     change much: 1.4826 / sqrt(6) times the median of ``|2 d_x - d_(x-2) - d_(x+2)|`` along
-    the rows, where all three samples are valid. Of frames that are resampled it is mostly that
-    of the nearest samples, as interpolation smooths noise.
+    the rows, where all three samples are valid. For resampled frames it is mostly measured on
+    the nearest samples, as interpolation smooths noise.
 
     Parameters
     ----------

@@ -323,7 +323,7 @@ def _source(name: str, given: Any) -> str | tuple[tuple[float, float], ...]:
         return _pairs(name, given)
     text = re.sub(r"\s", "", given)
     if re.fullmatch(rf"\[{_PAIR}(?:,{_PAIR})*\]", text):
-        return _pairs(name, [map(_number, pair) for pair in re.findall(_PAIR, text)])
+        return _pairs(name, [map(float, pair) for pair in re.findall(_PAIR, text)])
     x, _, y = given.removeprefix("!").partition("/")
     is_keys = given.startswith("!") and all(key.strip() for key in (x, y)) and "/" not in y
     check(
@@ -331,10 +331,6 @@ def _source(name: str, given: Any) -> str | tuple[tuple[float, float], ...]:
         f"{name}: expected 'wcs', '@FILE', '!XKEY/YKEY' or pairs (y, x), got {given!r}",
     )
     return given
-
-
-def _number(text: str) -> float:
-    return int(text) if re.fullmatch(r"[-+]?\d+", text) else float(text)
 
 
 def _pairs(name: str, given: Any) -> tuple[tuple[float, float], ...]:

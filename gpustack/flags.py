@@ -3,6 +3,8 @@
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import reduce
+from operator import or_
 from typing import Any
 
 from gpustack.checks import check, plain, tidy, whole
@@ -88,9 +90,7 @@ def parse_bits(name: str, given: Any) -> int | None:
         len(bits) == 1 or all(number.bit_count() == 1 for number in bits),
         f"{name}: expected one number, or values of single bits (1, 2, 4, 8, ...), got {given!r}",
     )
-    result = 0
-    for number in bits:
-        result |= number
+    result = reduce(or_, bits, 0)
     check(result <= _EVERY, f"{name}: expected at most 64 bits, got {given!r}")
     return result
 

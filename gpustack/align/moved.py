@@ -20,10 +20,8 @@ from gpustack.header import fits_wcs, lookup_tables
 _PIXELS = re.compile(r"(?:CRPIX|LTV)([12])[A-Z]?")
 _BESIDE = re.compile(r"CTYPE([12])([A-Z]?)|LTM([12])_\3")
 
-Shift = tuple[int, int]
 
-
-def moved_wcs(wcs: Any, shift: Shift, shape: Sequence[int]) -> Any:
+def moved_wcs(wcs: Any, shift: tuple[int, int], shape: Sequence[int]) -> Any:
     """World coordinates of an image of `shape`, pixel (y, x) of which was (y, x) - shift.
 
     Parameters
@@ -88,7 +86,7 @@ class _MovedWCS(BaseWCSWrapper):  # type: ignore[misc]
         return tuple(p + s for p, s in zip(pixels, self._shift, strict=True))
 
 
-def moved_header(header: fits.Header, shift: Shift) -> fits.Header:
+def moved_header(header: fits.Header, shift: tuple[int, int]) -> fits.Header:
     """A copy of `header` for pixels that are `shift`, (y, x), further on.
 
     CRPIX, also that of alternative coordinates, and LTV move along; SIP coefficients count from

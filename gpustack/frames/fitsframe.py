@@ -214,22 +214,22 @@ def open_file(
         apart = {} if given is None else find_apart(given, image, header)
         where = _Where(name, image, hdus, packed)
         return FitsFrame(
-            name,
-            image,
-            _mask_of(where, apart.get("mask"), masks, flags),
-            choose_unit(name, own, unit),
-            header,
-            Coordinates(name=name, header=header, stamp=chosen.stamp),
-            flags,
-            _variance_of(
+            name=name,
+            image=image,
+            mask=_mask_of(where, apart.get("mask"), masks, flags),
+            unit=choose_unit(name, own, unit),
+            header=header,
+            coordinates=Coordinates(name=name, header=header, stamp=chosen.stamp),
+            flags=flags,
+            variance=_variance_of(
                 where,
                 apart.get("weight") or apart.get("variance"),
                 unit if own is None else own,
                 bunit_of(header),
             ),
-            told(hdus),
-            apart["weight"].plane if "weight" in apart else None,
-            tuple(apart.values()),
+            contents=told(hdus),
+            weight=apart["weight"].plane if "weight" in apart else None,
+            apart=tuple(apart.values()),
         )
 
 

@@ -19,9 +19,9 @@ from gpustack.measures import (
     Role,
     Statistic,
 )
-from gpustack.normalize.given import from_file, from_function, from_headers
+from gpustack.normalize.given import Numbers, from_file, from_function, from_headers
 from gpustack.normalize.overlap import overlap_offsets
-from gpustack.normalize.relative import Numbers, ratios, shifts, target
+from gpustack.normalize.relative import ratios, shifts, target
 from gpustack.normalize.survey import Key, Measured, key_of
 
 

@@ -9,9 +9,8 @@ from gpustack.checks import check
 from gpustack.errors import GpustackWarning
 from gpustack.frames import Frame
 from gpustack.measures import Reference
+from gpustack.normalize.given import Numbers
 from gpustack.normalize.survey import Measured
-
-Numbers = tuple[float, ...]
 
 #: How many times one scale is another, above which a warning says so: twilight flats reach 20.
 FAR = 30

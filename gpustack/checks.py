@@ -1,8 +1,8 @@
 """Single values as they come from callers, checked and turned into plain Python.
 
 numpy scalars, 0-d arrays and numpy's many spellings of a dtype are welcome; what comes
-out compares, hashes and turns into JSON. Words for `gpustack --help` are made of such values too,
-which is why numpy is loaded by who needs it.
+out compares, hashes and turns into JSON. `gpustack --help` needs this module and no numpy, so that
+is imported where it is used.
 """
 
 import math

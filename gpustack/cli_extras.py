@@ -113,7 +113,7 @@ class Extras:
 
 @contextmanager
 def _beside(output: Path, what: str) -> Iterator[None]:
-    """What is not written beside a result that stands is said to be so."""
+    """An error in writing something beside a result says that the result itself was written."""
     try:
         yield
     except OutputError as err:

@@ -32,10 +32,10 @@ def begin() -> None:
 
 
 def _listen_or_not() -> None:
-    """Have it be no error of a run that nobody can hear: stderr is closed, or its disk is full."""
+    """Let a run go on where nothing can be said: stderr is closed, or its disk is full."""
     given: TextIO | None = sys.stderr
     if given is None:
-        # So that no file which is opened later is where others write their errors.
+        # Else a file that is opened later could get the number of stderr, to which libraries write.
         nowhere = os.open(os.devnull, os.O_RDWR)
         os.dup2(nowhere, _STDERR)
         if nowhere > _STDERR:

@@ -138,7 +138,7 @@ def say(line: str) -> None:
 
 
 def unwritten(err: OSError) -> bool:
-    """Whether there is no room for what is said, on stdout; what waits to be written is dropped."""
+    """Whether stdout has no room for what is said; what still waits to be written is dropped."""
     if err.errno not in _NO_ROOM:
         return False
     with suppress(OSError, ValueError):

@@ -26,8 +26,8 @@ class Written(Protocol):
 class FileSink(Sink):
     """Takes the rows of one image of a file, and adds them up where they are whole numbers.
 
-    When the run is over it stands in the place of the image: it has the shape, dtype, length and
-    axes of it, and reads, where it is indexed or turned into an array, what was asked for.
+    When the run is over it stands in for the image: it has its shape, dtype, length and axes, and
+    reads what is asked for when it is indexed or turned into an array.
 
     Parameters
     ----------

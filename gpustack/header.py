@@ -40,7 +40,8 @@ _MADE = {"NCOMBINE", "DATE", "EXPTIME", "EXPTOT", "EXPMEAN"}
 #: Names that cameras have for EXPTIME beside it.
 _SAME_AS_EXPTIME = ("EXPOSURE", "EXPOSED")
 
-#: The shortest exposure over the longest, from which on they count as equal: so good are shutters.
+#: Exposures count as equal where the shortest is at least this part of the longest: shutters are no
+#: better.
 SAME_EXPOSURE = 0.98
 
 MARK = "recipe "

@@ -12,7 +12,7 @@ Made = TypeVar("Made")
 
 
 def limit_of(memory: float | str | None, source: FrameSource, maps: int, kept: int) -> int:
-    """The bytes that reading and computing may take, of a limit that what is `kept` counts in too.
+    """The bytes that reading and computing may take: the limit less what frames keep.
 
     Where no limit is given, some rows of all frames fit in any case. `maps` is what reasons and
     maps take of one row.
@@ -30,7 +30,7 @@ def limit_of(memory: float | str | None, source: FrameSource, maps: int, kept: i
 
 @contextmanager
 def beside(kept: int, seen: int = 0) -> Iterator[None]:
-    """A limit that is too low is said to be so beside what frames keep, and what is `seen`."""
+    """Within it, the error of a limit that is too low counts what is `kept` and `seen` as well."""
     try:
         yield
     except MemoryLimitError as err:

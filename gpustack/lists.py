@@ -20,8 +20,8 @@ def is_list(text: str) -> bool:
 def names_of(text: str) -> list[str]:
     """The names and globs that stand in a list, one a line; the text itself, of any other.
 
-    They count from the current folder; empty lines and those that begin with # are none, nor is
-    what comes after one that stands behind a blank.
+    Relative names count from the current folder. Empty lines are passed over, and so is what
+    follows a # that begins a line or stands behind a blank.
 
     Raises
     ------

@@ -16,7 +16,7 @@ from gpustack.frames.base import decode
 from gpustack.frames.resident import on_host
 from gpustack.frames.source import FrameSource
 
-#: At most so many samples are kept, and at most such a share of the memory limit is taken.
+#: The most samples that are kept, and the most that they take: one part in so many of the limit.
 MOST_SAMPLES, SHARE = 1 << 24, 8
 
 #: Pixels on the longer side of the picture of the whole, and on a side of that of the middle.

@@ -39,7 +39,7 @@ from gpustack.words import recipe_words
 ClipOn = Literal["normalized", "raw"]
 Uncertainty = Literal["auto", "std", "mad_std", "propagated"]
 
-#: What it is, is said by `gpustack.measures`. Backends, who take numbers by their index, only see
+#: See `gpustack.measures`. Any, not the types: backends index what stands here, as they only see
 #: recipes in which measures have become numbers.
 MeasureOrText = Any
 

@@ -21,7 +21,7 @@ import numpy as np
 from astropy.io import fits
 from numpy.typing import NDArray
 
-from gpustack.checks import check, switch
+from gpustack.checks import check, switch, tidy
 from gpustack.errors import FrameError
 from gpustack.filesink import FileSink
 from gpustack.frames import FitsFrame, Frame
@@ -90,10 +90,13 @@ class ToFile:
         check_ending(self.path)
         # ~ stands for the home of a user, here and in all that is made of the path.
         path = at_home(self.path)
-        object.__setattr__(self, "path", path if isinstance(self.path, str) else Path(path))
-        for name in ("overwrite", "uncertainty"):
-            object.__setattr__(self, name, switch(f"ToFile {name}", getattr(self, name)))
-        object.__setattr__(self, "maps", check_maps(self.maps))
+        tidy(
+            self,
+            path=path if isinstance(self.path, str) else Path(path),
+            maps=check_maps(self.maps),
+            overwrite=switch("ToFile overwrite", self.overwrite),
+            uncertainty=switch("ToFile uncertainty", self.uncertainty),
+        )
 
     @property
     def images(self) -> tuple[str, ...]:

@@ -13,12 +13,12 @@ from gpustack.paths import at_home
 
 
 class Reads(NamedTuple):
-    """What a run would read; another one wherever its result may be another.
+    """What a run would read; unequal wherever its result might differ.
 
     Parameters
     ----------
     given : any
-        The frames, with the names of what belongs to them; or in words, why nobody knows these.
+        The frames, with the names of what belongs to them; or in words, why these are not known.
     stamps : mapping of str to Stamp or None
         Of each file beside the frames; None where it is not there.
     """

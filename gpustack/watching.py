@@ -29,10 +29,10 @@ _log = logger(__name__)
 class Arrivals:
     """The frames in a folder that are whole.
 
-    A file is whole where it has not changed between two looks and can be opened. One that cannot
-    be, however long it has not changed, is told of once and left out until it changes. One that
-    is not as the first is left out for as long as frames like the first are there; of several that
-    are there at once in the beginning the first is one of those that are as most are.
+    A file is whole where it has not changed between two looks and can be opened. One that has not
+    changed and cannot be opened is reported once, and left out until it changes. One that does not
+    agree with the first is left out as long as frames that do are there. Where several are there
+    from the start, the first is the first of the kind that most of them are.
 
     Parameters
     ----------
@@ -40,11 +40,11 @@ class Arrivals:
     pattern : str
         Of the names of frames, in capitals too.
     apart : Path
-        The output, which is none.
+        The output, which is no frame.
     opening : dict
         How files are opened: `hdu`, `unit`, `flags` of `gpustack.stack`.
     agree : sequence of str
-        What of a frame has to be as of the first that came: ``"shape"``, ``"unit"``.
+        In what a frame has to agree with the first that came: ``"shape"``, ``"unit"``.
     keys : sequence of str
         Cards of headers that `card` is asked for.
     """
@@ -202,7 +202,7 @@ def watch(
     interval: float = 1.0,
     stop_after: int | None = None,
 ) -> None:
-    """Call `restack` with all frames as often as some, or files beside, came, changed or went.
+    """Call `restack` with all frames whenever some, or files beside them, came, changed or went.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Values that are not counts a pixel, and are about to be scaled as if they were."""
+"""Warnings of values that are not counts per pixel, and are scaled as if they were."""
 
 import warnings
 from collections.abc import Sequence
@@ -41,14 +41,14 @@ def warn_scaled(images: Sequence[tuple[str, Any, float]], flux: str, stacklevel:
 
 
 def warn_frames_scaled(frames: Sequence[Frame], flux: str, stacklevel: int) -> None:
-    """The same of frames that are aligned; of others, what they are multiplied by is not asked."""
+    """As `warn_scaled`, of those of some frames that are aligned."""
     on_grid = [one for one in frames if isinstance(one, GridFrame) and is_brightness(one.unit)]
     scaled = [(one.name, one.unit, one.factor) for one in on_grid]
     warn_scaled(scaled, flux, stacklevel + 1)
 
 
 def is_brightness(unit: Any) -> bool:
-    """Whether a unit is one of something an area on the sky, or a beam; magnitudes are none."""
+    """Whether a unit is per area on the sky, or per beam; magnitudes do not count."""
     if not isinstance(unit, units.UnitBase):
         return False
     plain = unit.decompose()

@@ -149,7 +149,7 @@ def _shifts(frame: Frame, reference: Frame) -> NDArray[Any]:
     Raises
     ------
     InputError
-        Where the coordinates of one are none of the other.
+        Where the coordinates of one cannot be turned into those of the other.
     """
     height, width = frame.shape
     y = np.array([(height - 1) / 2, -0.5, -0.5, height - 0.5, height - 0.5])

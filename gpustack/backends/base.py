@@ -62,8 +62,8 @@ def working_dtype(dtype: DTypeLike) -> np.dtype[Any]:
 class Outputs:
     """The arrays that a backend fills, C-contiguous. None = not wanted.
 
-    In the place of each that is no tally there may be a `Sink`: a backend fills what `rows` gives
-    and hands it back to `place`.
+    Any of them but the tallies may be a `Sink` instead of an array: a backend fills what `rows`
+    gives and hands it back to `place`.
 
     Parameters
     ----------

@@ -195,7 +195,7 @@ def all_finite(values: Floats) -> bool:
 def _overflowing(row: Floats, ends: Floats, f: int, recipe: Recipe) -> Flags:
     """Which samples normalising makes infinite: they are invalid. None where it makes none.
 
-    `ends` are the lowest and the highest of them, and are used up.
+    `ends` are the lowest and the highest of them, and are overwritten.
     """
     normalize_row(ends, f, recipe)
     if np.isfinite(ends).all():

@@ -91,8 +91,8 @@ def screen_around(
 ) -> Screen:
     """Bounds at the distances that a clip has from a centre that is `off` by no more than that.
 
-    Its spread is between `least` and `most`, which are float32, used up, and may be off by some
-    roundings.
+    Its spread is between `least` and `most`, which are float32, may be off by some roundings, and
+    are overwritten.
     """
     near = center.astype(np.float32)
     least *= 1 - 8 * ROUNDING

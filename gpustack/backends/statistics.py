@@ -86,7 +86,7 @@ def rounded_mean(columns: Columns) -> Floats:
 
 
 def put_right(squares: Floats, origin: Floats, columns: Columns) -> Floats:
-    """The squares about the mean, from those about an origin near to it, which is used up."""
+    """The squares about the mean, from those about an origin near to it, which is overwritten."""
     off = np.multiply(origin, columns.count, out=origin)
     np.subtract(sums(columns), off, out=off)
     off *= off

@@ -12,17 +12,17 @@ CLOSED = ("closing", "closed")
 
 @contextmanager
 def told_of_loss(client: Any, what: str = "") -> Iterator[None]:
-    """What dask raises where it has lost its scheduler, or too many workers, is ours.
+    """Within it, what dask raises where it has lost its scheduler or too many workers becomes ours.
 
-    Whatever goes wrong once the client has closed itself, as it does when it gives up to reach the
-    scheduler, is told as that loss.
+    Whatever goes wrong once the client has closed itself, as it does when it gives up reaching the
+    scheduler, is reported as that loss.
 
     Parameters
     ----------
     client : distributed.Client
     what : str
-        The rows or the frame of a dask array, where its graph, which is code of others, makes
-        them: what that raises names them.
+        The rows or the frame of a dask array. Its graph is code of others, and an error that it
+        raises names them.
 
     Raises
     ------
@@ -62,7 +62,7 @@ def told_of_loss(client: Any, what: str = "") -> Iterator[None]:
 
 @contextmanager
 def asking(client: Any) -> Iterator[None]:
-    """Where the scheduler is asked and no code of others runs: all that fails is its loss.
+    """As `told_of_loss`, where the scheduler alone is asked: any failure means that it is lost.
 
     Raises
     ------

@@ -164,7 +164,7 @@ def _turn_of(worker: str) -> Lock:
 
 
 def shared(work: Any) -> Any:
-    """What other tasks share, as a task: a worker that dies does not take it along."""
+    """What other tasks share, as a task of its own: it is made again where its worker dies."""
     return work
 
 

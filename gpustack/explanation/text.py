@@ -19,7 +19,7 @@ from gpustack.clips import (
 if TYPE_CHECKING:  # which print by `describe`
     from gpustack.explanation.records import Bounds, Explanation, Pass, Step
 
-#: So many of the samples are named that a neighbour of theirs was rejected for.
+#: How many rejected samples are named where one was rejected as their neighbour.
 MOST_PLACES = 3
 
 

@@ -159,7 +159,7 @@ def decode(
     return values, invalid
 
 
-#: Words of cameras and pipelines for units, in small letters.
+#: What cameras and pipelines call units, in lower case -> astropy's name.
 _CAMERAS = {
     "adu": "adu",
     "count": "count",

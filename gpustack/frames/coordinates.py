@@ -54,18 +54,18 @@ class Coordinates:
 
     @property
     def wcs(self) -> Any:
-        """They; None where there are none, or none that wcslib accepts.
+        """The WCS; None where there is none, or none that wcslib accepts.
 
         Raises
         ------
         FrameError
-            Where the file that holds tables of them has been changed or is gone.
+            Where the file that holds its lookup tables has been changed or is gone.
         """
         return self._made[0]
 
     @property
     def fault(self) -> str:
-        """Why there are none, for errors."""
+        """Why there is none, for errors."""
         return self._made[1]
 
     @cached_property

@@ -1,4 +1,4 @@
-"""The map of coverage: how many frames have something to say of a pixel."""
+"""The map of coverage: how many frames have a valid sample at each pixel."""
 
 from typing import Any
 

@@ -147,9 +147,9 @@ class Taking:
 
 
 def _settled(role: Role, measured: Measured) -> Numbers:
-    """Those that are known; for a frame that counts nothing, one that changes nothing.
+    """The numbers that are known; for a frame without one, a number that changes nothing.
 
-    Its weight is 0, or 1 where that of none is known.
+    As a weight that is 0, or 1 where no frame has a weight.
     """
     unknown = {"scale": 1.0, "zero": 0.0, "weights": float(all(one is None for one in measured))}
     return tuple(unknown[role] if number is None else number for number in measured)

@@ -39,8 +39,8 @@ _STATISTICS: dict[str, Callable[[statistics.Values], float]] = {
 class Sampling:
     """Statistics that are of the same samples.
 
-    Interpolation smooths noise, and that of each frame by another amount: how far the values of a
-    frame that is resampled lie apart is told by the nearest samples of the camera.
+    Interpolation smooths noise, in each frame by a different amount, so the scatter in a resampled
+    frame is measured on the nearest samples of the camera.
 
     Parameters
     ----------
@@ -48,9 +48,9 @@ class Sampling:
     frame : Frame
         Which has these samples.
     stride : int
-        Columns after which a sample is another one.
+        Columns from one sample to the next that is not the same.
     averaged : float
-        Of so many of these a sample is the average.
+        How many of these a sample is the average of.
     """
 
     kinds: Sequence[str]

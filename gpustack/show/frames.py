@@ -48,8 +48,8 @@ def _sides(kept: Kept, recipe: Recipe) -> NDArray[np.float64]:
 def _middle(kept: Kept, recipe: Recipe, out: Stacked) -> NDArray[np.float64]:
     """What samples that were rejected low lie below, shape (rows, columns).
 
-    The mean of the survivors; where there are none, of so many samples as were rejected low the
-    next one, infinite where all were.
+    The mean of the survivors. Where there are none and k samples were rejected low, the next
+    higher sample, or infinity where all were.
     """
     middle = out.data.astype(np.float64)
     lost = np.isnan(middle)

@@ -1,8 +1,8 @@
 """An explanation as text, for a terminal or a file: ASCII, no line depends on its width."""
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -16,14 +16,11 @@ from gpustack.clips import (
     SigmaMedianClip,
 )
 
-if TYPE_CHECKING:  # which print by `describe`
-    from gpustack.explanation.records import Bounds, Explanation, Pass, Step
-
 #: How many rejected samples are named where one was rejected as their neighbour.
 MOST_PLACES = 3
 
 
-def describe(found: "Explanation") -> str:
+def describe(found: Any) -> str:
     """The text of an `Explanation`."""
     x, y = found.x, found.y
     lines = [f"Pixel {x + 1}, {y + 1} counted from 1, x first: data[{y}, {x}]", ""]
@@ -34,7 +31,7 @@ def describe(found: "Explanation") -> str:
     return "\n".join([*lines, "", _result(found)])
 
 
-def _samples(found: "Explanation") -> list[str]:
+def _samples(found: Any) -> list[str]:
     """A line a frame, below the names of what is in it."""
     table, recipe = found.samples, found.recipe
     shown = {"frame": [str(name) for name in table["name"]], "raw": _numbers(table["raw"])}
@@ -56,7 +53,7 @@ def _samples(found: "Explanation") -> list[str]:
     return ["  ".join(line) for line in zip(*columns, strict=True)]
 
 
-def _fate(found: "Explanation", f: int) -> str:
+def _fate(found: Any, f: int) -> str:
     """What became of the sample of frame `f`, and why."""
     fate, k = str(found.samples["fate"][f]), int(found.samples["step"][f])
     if k == 0:
@@ -70,27 +67,25 @@ def _fate(found: "Explanation", f: int) -> str:
     return f"rejected {fate} {by}{where}: {_reason(step.clip, made, f, fate)}"
 
 
-def _used(found: "Explanation", f: int) -> str:
+def _used(found: Any, f: int) -> str:
     """With the bounds of its own that a sample has in the last pass of the last such clip."""
     kept = any(f in made.kept for step in found.steps for made in step.passes)
     said = "used, kept out of bounds" if kept else "used"
     for k, step in reversed([*enumerate(found.steps, 1)]):
         if step.passes and step.passes[-1].bounds:
             bounds = step.passes[-1].bounds[f]
-            assert bounds is not None  # it was not out before
-            between = _interval(bounds.lower, bounds.upper)
-            return f"{said}; bounds of clip {k}: {between}{_line(step.clip, bounds)}"
+            return f"{said}; bounds of clip {k}: {_interval(bounds)}{_line(step.clip, bounds)}"
     return said
 
 
-def _places(near: Sequence[tuple[int, int]]) -> str:
+def _places(near: Any) -> str:
     """The nearest of the rejected samples that a sample is near to."""
     shown = ", ".join(f"({x + 1}, {y + 1})" for x, y in near[:MOST_PLACES])
     more = f" and {len(near) - MOST_PLACES} more" if len(near) > MOST_PLACES else ""
     return f"neighbour of rejected {shown}{more}"
 
 
-def _reason(clip: Clip, made: "Pass", f: int, side: str) -> str:
+def _reason(clip: Clip, made: Any, f: int, side: str) -> str:
     bounds = made.bounds_of(f)
     if bounds is not None:
         word, value = ("below", bounds.lower) if side == "low" else ("above", bounds.upper)
@@ -108,13 +103,13 @@ def _reason(clip: Clip, made: "Pass", f: int, side: str) -> str:
             return f"too {side}"
 
 
-def _line(clip: Clip, bounds: "Bounds") -> str:
+def _line(clip: Clip, bounds: Any) -> str:
     """Where the line is at the rank of the sample, if there is one."""
     line = isinstance(clip, LinearFitClip) and not math.isnan(bounds.center)
     return f", line at {number(bounds.center)}" if line else ""
 
 
-def _replaced(clip: Clip, bounds: "Bounds") -> str:
+def _replaced(clip: Clip, bounds: Any) -> str:
     """What stands in the place of the sample, if something does."""
     replaced = isinstance(clip, SigmaMedianClip)
     return f", replaced by {number(bounds.center)}" if replaced else ""
@@ -124,7 +119,7 @@ def _so_many(count: int, most: str) -> str:
     return f"the {most}" if count == 1 else f"among the {count} {most}"
 
 
-def _step(found: "Explanation", k: int, step: "Step") -> Iterator[str]:
+def _step(found: Any, k: int, step: Any) -> Iterator[str]:
     """A clip, and a line a pass."""
     yield f"  {k}  {step.clip}"
     if not step.passes:
@@ -134,20 +129,17 @@ def _step(found: "Explanation", k: int, step: "Step") -> Iterator[str]:
         yield f"       {title}{_limits(found, step.clip, made)}{_rejected(step.clip, made)}"
 
 
-def _limits(found: "Explanation", clip: Clip, made: "Pass") -> str:
+def _limits(found: Any, clip: Clip, made: Any) -> str:
     """The centre and the bounds of a pass, where it has them."""
-    if made.bounds:
-        bounds = _own(clip, made)
-    elif made.lower is not None and made.upper is not None:
-        bounds = f"bounds {_interval(made.lower, made.upper)}"
-    else:
+    if made.lower is None and not made.bounds:
         return ""
     center = "" if made.center is None else f"center {number(made.center)}, "
+    bounds = _own(clip, made) if made.bounds else f"bounds {_interval(made)}"
     raw = found.recipe.normalizes and (isinstance(clip, RangeClip) or found.recipe.clip_on == "raw")
     return f"{center}{bounds}{' on raw' if raw else ''}; "
 
 
-def _own(clip: Clip, made: "Pass") -> str:
+def _own(clip: Clip, made: Any) -> str:
     """Between what the bounds lie that samples have of their own, and the line."""
     known = [bounds for bounds in made.bounds if bounds is not None]
     center, lower, upper = (_span(values) for values in zip(*known, strict=True))
@@ -155,10 +147,10 @@ def _own(clip: Clip, made: "Pass") -> str:
     return f"{line}lower bounds {lower}, upper bounds {upper}"
 
 
-def _interval(lower: float, upper: float) -> str:
-    if math.isnan(lower) and math.isnan(upper):
+def _interval(bounds: Any) -> str:
+    if math.isnan(bounds.lower) and math.isnan(bounds.upper):
         return "undefined"
-    return f"{_bound(lower)} to {_bound(upper)}"
+    return f"{_bound(bounds.lower)} to {_bound(bounds.upper)}"
 
 
 def _span(values: Sequence[float]) -> str:
@@ -172,14 +164,14 @@ def _bound(value: float) -> str:
     return "undefined" if math.isnan(value) else "none" if math.isinf(value) else number(value)
 
 
-def _rejected(clip: Clip, made: "Pass") -> str:
+def _rejected(clip: Clip, made: Any) -> str:
     if isinstance(clip, Grow):
         return f"{len(made.grown)} rejected as neighbours"
     said = f"{len(made.low)} rejected low, {len(made.high)} high"
     return f"{said}, {len(made.kept)} kept out of bounds" if made.kept else said
 
 
-def _result(found: "Explanation") -> str:
+def _result(found: Any) -> str:
     """The value and what it is made of."""
     unit = "" if found.unit is None else str(found.unit)
     parts = [f"{found.recipe.method} = {number(found.data)}"]
@@ -193,11 +185,11 @@ def _result(found: "Explanation") -> str:
     return line + f"{found.low} rejected low, {found.high} high, {near}{invalid} invalid"
 
 
-def _numbers(column: Iterable[float]) -> list[str]:
+def _numbers(column: Any) -> list[str]:
     return ["-" if math.isnan(value) else number(value) for value in column]
 
 
-def number(value: float | np.floating) -> str:
+def number(value: Any) -> str:
     """A number with up to 9 digits, of a float32 no more than tell it from its neighbours."""
     value = float(str(value)) if isinstance(value, np.float32) else float(value)
     return f"{value:.9g}"

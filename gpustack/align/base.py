@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
+from astropy import units
 from astropy.io import fits
 from numpy.typing import NDArray
 
@@ -105,7 +106,7 @@ class GridFrame:
         return self.grid.shape
 
     @property
-    def unit(self) -> Any:
+    def unit(self) -> units.UnitBase | None:
         """Of the frame that was given."""
         return self.inner.unit
 

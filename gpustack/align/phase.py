@@ -1,5 +1,6 @@
 """The shift of one frame to another, by phase cross-correlation."""
 
+from collections.abc import Sequence
 from dataclasses import InitVar, dataclass, field
 from functools import partial
 from typing import Any, ClassVar
@@ -175,13 +176,13 @@ def _search(one: View, two: View) -> tuple[tuple[int, int], float]:
     sums = fft.irfft2(waves, shape, overwrite_x=True)
     peak = np.unravel_index(int(sums.argmax()), sums.shape)
     ratio = _ratio(sums, peak)
-    same = [(y, x) for y in (peak[0], peak[0] - shape[0]) for x in (peak[1], peak[1] - shape[1])]
+    y, x = map(int, peak)
+    same = [(dy, dx) for dy in (y, y - shape[0]) for dx in (x, x - shape[1])]
     shares = [_share(one, two, offset) for offset in same]
-    y, x = same[int(np.argmax(shares))]
-    return (int(y), int(x)), ratio
+    return same[int(np.argmax(shares))], ratio
 
 
-def _ratio(sums: NDArray[np.floating[Any]], peak: Any) -> float:
+def _ratio(sums: NDArray[np.floating[Any]], peak: tuple[np.intp, ...]) -> float:
     """The highest peak over the highest value elsewhere; `sums` is overwritten."""
     top = float(sums[peak])
     reach = [min(PEAK, length // 8) for length in sums.shape]
@@ -193,13 +194,13 @@ def _ratio(sums: NDArray[np.floating[Any]], peak: Any) -> float:
     return top / max(float(sums.max()), np.finfo(float).tiny)
 
 
-def _share(one: View, two: View, offset: Any) -> float:
+def _share(one: View, two: View, offset: tuple[int, int]) -> float:
     here, there = _overlap(one.shape, two.shape, offset)
     return float(np.vdot(one[here], two[there]))
 
 
-def _overlap(one: Any, two: Any, offset: Any) -> Parts:
-    """The parts of two images that lie on each other where the second is moved by `offset`."""
+def _overlap(one: Sequence[int], two: Sequence[int], offset: tuple[int, int]) -> Parts:
+    """The parts of images of two shapes that overlap where the second is moved by `offset`."""
     axes = [
         (max(0, by), max(0, by, min(length, other + by)))
         for length, other, by in zip(one, two, offset, strict=True)
@@ -217,7 +218,7 @@ def _correlation(one: View, two: View) -> float:
     return float(np.vdot(one, two)) / norm**0.5 if norm > 0 else 0.0
 
 
-def _fade(shape: Any) -> View:
+def _fade(shape: Sequence[int]) -> View:
     y, x = map(_tukey, shape)
     return np.outer(y, x).astype(np.float32)
 

@@ -6,6 +6,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from gpustack.alignments import Alignment
 from gpustack.frames import FitsFrame, Frame
 from gpustack.frames.onfile import Stamp, reading
 
@@ -33,7 +34,7 @@ def remembered() -> Iterator[None]:
         _memory.reset(before)
 
 
-def recall(how: Any, reference: Frame, frame: Frame, measure: Callable[[], T]) -> T:
+def recall(how: Alignment, reference: Frame, frame: Frame, measure: Callable[[], T]) -> T:
     """What `measure` gives of a frame against the reference, or gave before of the same files.
 
     Raises

@@ -7,6 +7,7 @@ from threading import Event, Lock
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gpustack.backends.base import Outputs, Progress, Samples, Source
 from gpustack.backends.crew import SHARED, SHARED_BY_SUMS, Crew, Load, only_adds_up, share_out
@@ -136,10 +137,10 @@ class Spaces:
     def __init__(self, n: int, pixels: int, dtype: np.dtype[Any]) -> None:
         self.pixels, self.lock = pixels, Lock()
         self._size = lines_bytes(n + 1, pixels, dtype)
-        self._free: list[Any] = []
+        self._free: list[NDArray[np.uint8]] = []
 
     @contextmanager
-    def one(self) -> Iterator[Any]:
+    def one(self) -> Iterator[NDArray[np.uint8]]:
         """Memory for the samples of a tile and a row of scratch; see `gpustack.backends.lines`."""
         with self.lock:
             memory = self._free.pop() if self._free else None

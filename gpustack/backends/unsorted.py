@@ -16,7 +16,7 @@ from gpustack.backends.exact import least_size, may_round
 from gpustack.backends.lines import empty_rows
 from gpustack.backends.network import sort_columns
 from gpustack.backends.stored import Stored
-from gpustack.clips import ExtremaClip, RangeClip, SigmaClip
+from gpustack.clips import Clip, ExtremaClip, RangeClip, SigmaClip
 from gpustack.combines import MEDIANS, QUADRATURES
 from gpustack.recipe import Recipe
 
@@ -51,11 +51,11 @@ def _clips_need_order(recipe: Recipe, members: bool) -> bool:
     return any(_needs_order(clip) for clip in clips)
 
 
-def _takes_ends(clip: object) -> bool:
+def _takes_ends(clip: Clip) -> bool:
     return isinstance(clip, ExtremaClip) and max(clip.nlow, clip.nhigh) <= 1
 
 
-def _needs_order(clip: object) -> bool:
+def _needs_order(clip: Clip) -> bool:
     if isinstance(clip, SigmaClip):
         return (clip.center, clip.spread) != ("mean", "std") or clip.poisson
     return not isinstance(clip, RangeClip)

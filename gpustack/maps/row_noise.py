@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,7 +65,7 @@ def measured(
         if _is_open(clip):
             with source.here():
                 sigmas = _RowNoise(executor, source, recipe, k, memory, span).sigmas()
-            clips = (*recipe.clips[:k], clip.measured(sigmas), *recipe.clips[k + 1 :])  # type: ignore[union-attr]
+            clips = (*recipe.clips[:k], clip.measured(sigmas), *recipe.clips[k + 1 :])
             recipe = replace(recipe, clips=clips)
     return recipe
 
@@ -75,7 +75,8 @@ def row_memory(source: Stack, recipe: Recipe) -> int:
     return _plan(source).least if any(map(_is_open, recipe.clips)) else 0
 
 
-def _is_open(clip: Any) -> bool:
+def _is_open(clip: Clip) -> TypeGuard[AvgSigmaClip]:
+    """Whether the noise of rows is still to be found for a clip."""
     return isinstance(clip, AvgSigmaClip) and not isinstance(clip, RowSigmaClip)
 
 
@@ -140,8 +141,9 @@ class _RowNoise:
 
     @property
     def _clip(self) -> AvgSigmaClip:
-        clip: Any = self.recipe.clips[self.k]
-        return clip  # type: ignore[no-any-return]
+        clip = self.recipe.clips[self.k]
+        assert isinstance(clip, AvgSigmaClip)
+        return clip
 
     def _centers(self, before: tuple[Clip, ...]) -> Recipe:
         """What gives the centre of every column that clips have left, as the clip sees samples."""

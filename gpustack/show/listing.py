@@ -59,26 +59,23 @@ def _count(reasons: Sequence[str]) -> str:
 def _gone(names: Sequence[str], reasons: Sequence[str]) -> str:
     """The frames that are left out, each with its reason."""
     gone = [f"{name}: {why}" for name, why in zip(names, reasons, strict=True) if why]
-    if not gone:
-        return ""
-    told = gone[:_LISTED]
-    if len(gone) > _LISTED:
-        told.append(f"and {len(gone) - _LISTED} more")
-    return f"<p>Left out:</p>{items(told, 'ul')}"
+    return f"<p>Left out:</p>{items(_few(gone), 'ul')}" if gone else ""
 
 
 def _links(short: Sequence[str], strays: Sequence[Sequence[str]]) -> str:
     """The frames out of line, each a link to its row."""
-    found = [f for f, words in enumerate(strays) if words]
-    if not found:
-        return ""
     links = [
-        f'<a href="#row{f}">{escape(short[f])}</a> ({escape(", ".join(strays[f]))})'
-        for f in found[:_LISTED]
+        f'<a href="#row{f}">{escape(short[f])}</a> ({escape(", ".join(words))})'
+        for f, words in enumerate(strays)
+        if words
     ]
-    if len(found) > _LISTED:
-        links.append(f"and {len(found) - _LISTED} more")
-    return f"<p>Out of line: {', '.join(links)}.</p>"
+    return f"<p>Out of line: {', '.join(_few(links))}.</p>" if links else ""
+
+
+def _few(listed: list[str]) -> list[str]:
+    """The first of them, and how many more there are."""
+    more = len(listed) - _LISTED
+    return [*listed[:_LISTED], f"and {more} more"] if more > 0 else listed
 
 
 def _table(

@@ -110,7 +110,6 @@ STORED = {
     "f4": "float",
     "f8": "double",
 }
-REAL = {4: "float", 8: "double"}
 
 #: Up to so many frames are sorted in registers, by itemsize of the working dtype.
 REGISTER_FRAMES = {4: 128, 8: 64}

@@ -11,12 +11,11 @@ from numpy.typing import DTypeLike, NDArray
 
 from gpustack import backends
 from gpustack.advice import warn_of
-from gpustack.align import AbsentFrame, bring_together
+from gpustack.align import bring_together
 from gpustack.align.base import GridFrame
 from gpustack.alignments import Alignment, as_alignment
 from gpustack.arguments import fill_in
-from gpustack.backends.base import Outputs, Progress
-from gpustack.backends.sink import Sink, Sum
+from gpustack.backends.base import Progress
 from gpustack.checks import switch
 from gpustack.clips import Clip
 from gpustack.combines import Combine
@@ -27,12 +26,12 @@ from gpustack.flags import Flags
 from gpustack.frames import Frame, open_frames, tell_of_apart
 from gpustack.frames.onfile import kept_open
 from gpustack.frames.resident import reshaped
-from gpustack.header import describe, read_exposed
 from gpustack.limit import beside, limit_of, within_memory
 from gpustack.look import Look
-from gpustack.maps import Derived, derived, execute, least_memory
+from gpustack.maps import derived, execute, least_memory
 from gpustack.needs import check_needs, exposures
 from gpustack.normalize import PerFrame, survey
+from gpustack.outcome import header_of, result_of
 from gpustack.plan import parse_memory
 from gpustack.progress import following
 from gpustack.provenance import Watch, hashed, made_with, output_record, report_of
@@ -258,6 +257,7 @@ def run(
     to: ToFile | None = None,
     look: bool = False,
     cluster: "Cluster | None" = None,
+    headed: bool = True,
 ) -> StackResult:
     """Run a recipe, in which all numbers are filled in, on frames that agree.
 
@@ -287,6 +287,8 @@ def run(
         As in `stack`; `watch` must note reads.
     cluster : Cluster or None
         That which makes it, of these frames.
+    headed : bool
+        Whether the result needs a header: of small images it takes half of the time.
 
     Raises
     ------
@@ -322,14 +324,16 @@ def run(
         watch.backend, watch.device = cluster.take(backend)
         watch.reads = None  # of workers nobody asks
         work = partial(cluster.execute, memory, device_memory)
-    header = _header(frames, recipe, [made_with(watch), *origins], date)
+    header = None
+    if headed:  # first, so that a fault in one is found before the work
+        header = header_of(frames, recipe, [made_with(watch), *origins], date)
 
     def fill(file: ResultFile | None) -> StackResult:
         sinks = None if file is None else file.sink
         out = outputs_of(recipe, source, reasons, sinks)
         assert out.data is not None
         maps = derived(recipe, source, out.data.dtype, exposures(frames, recipe), sinks)
-        result, made = _result(frames, recipe, out, maps, header), list(maps.values())
+        result, made = result_of(frames, recipe, out, maps, header), list(maps.values())
         if file is not None:
             result = file.lay_out(result)
         kept = sum(frame.kept_bytes for frame in frames if isinstance(frame, GridFrame))
@@ -355,46 +359,3 @@ def _cluster(client: Any, memory: float | str | None) -> "Cluster":
     from gpustack.cluster import Cluster
 
     return Cluster(client, memory)
-
-
-def _header(
-    frames: Sequence[Frame], recipe: Recipe, origins: Sequence[str], date: str | None
-) -> Any:
-    """The header of the result; made first, so that a fault in one is found before the work."""
-    present = [i for i, frame in enumerate(frames) if not isinstance(frame, AbsentFrame)]
-    used = [frames[i] for i in present]
-    names = [frame.name for frame in used]
-    exposures = [read_exposed(frame.header) for frame in used]
-    return describe(used[0].header, recipe, names, exposures, origins, date, present)
-
-
-def _result(
-    frames: Sequence[Frame],
-    recipe: Recipe,
-    out: Outputs,
-    maps: Mapping[str, Derived],
-    header: Any,
-) -> StackResult:
-    first, shape = frames[0], frames[0].shape
-    names = ("uncertainty", "count", "low", "high", "reasons")
-    made: dict[str, Any] = {name: getattr(out, name) for name in names}
-    if isinstance(made["count"], Sum):
-        del made["count"]
-    made |= {name: one.value for name, one in maps.items()}
-
-    def shaped(array: Any) -> Any:
-        if array is None:
-            return None
-        reshape = array.take_shape if isinstance(array, Sink) else array.reshape
-        return reshape(*array.shape[:-2], *shape)
-
-    return StackResult(
-        data=shaped(out.data),
-        mask=shaped(out.mask),
-        recipe=recipe,
-        header=header,
-        per_frame={},
-        unit=first.unit,
-        coordinates=first.coordinates,
-        **{name: shaped(value) for name, value in made.items()},
-    )

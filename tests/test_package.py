@@ -68,6 +68,7 @@ MAY_IMPORT = {
     "arguments": "numpy",
     "limit": "",
     "ends": "numpy",
+    "outcome": "astropy",
     "cluster": "numpy astropy dask distributed",
     "engine": "numpy",
     "replay": "",

@@ -151,7 +151,8 @@ class Recorder:
         return Combined(_finish(data, result.mask, self.dtype), result.mask, uncertainty)
 
     def _run(self, frames: list[Frame], recipe: Recipe, **more: Any) -> StackResult:
-        return run(frames, recipe, backend=self._backend, memory=self._room(frames), **more)
+        room = self._room(frames)
+        return run(frames, recipe, backend=self._backend, memory=room, headed=False, **more)
 
     def _room(self, frames: list[Frame]) -> int | None:
         """Bytes that rows and buffers may take; as little as is enough."""

@@ -1,0 +1,65 @@
+"""The result of a run: its header, and what the backend fills, in the shape of a frame."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from astropy.io import fits
+
+from gpustack.align import AbsentFrame
+from gpustack.backends.base import Outputs
+from gpustack.backends.sink import Sink, Sum
+from gpustack.frames import Frame
+from gpustack.header import describe, read_exposed
+from gpustack.maps import Derived
+from gpustack.recipe import Recipe
+from gpustack.result import StackResult
+
+
+def header_of(
+    frames: Sequence[Frame], recipe: Recipe, origins: Sequence[str], date: str | None
+) -> fits.Header:
+    """The header of the result: the cards of the first frame, and how it was made.
+
+    Raises
+    ------
+    FrameError
+        Where a card of the first frame cannot be written.
+    """
+    present = [i for i, frame in enumerate(frames) if not isinstance(frame, AbsentFrame)]
+    used = [frames[i] for i in present]
+    names = [frame.name for frame in used]
+    exposures = [read_exposed(frame.header) for frame in used]
+    return describe(used[0].header, recipe, names, exposures, origins, date, present)
+
+
+def result_of(
+    frames: Sequence[Frame],
+    recipe: Recipe,
+    out: Outputs,
+    maps: Mapping[str, Derived],
+    header: fits.Header | None,
+) -> StackResult:
+    """What the backend fills, not yet counted up by frame; without a `header`, an empty one."""
+    first, shape = frames[0], frames[0].shape
+    names = ("uncertainty", "count", "low", "high", "reasons")
+    made: dict[str, Any] = {name: getattr(out, name) for name in names}
+    if isinstance(made["count"], Sum):
+        del made["count"]
+    made |= {name: one.value for name, one in maps.items()}
+
+    def shaped(array: Any) -> Any:
+        if array is None:
+            return None
+        reshape = array.take_shape if isinstance(array, Sink) else array.reshape
+        return reshape(*array.shape[:-2], *shape)
+
+    return StackResult(
+        data=shaped(out.data),
+        mask=shaped(out.mask),
+        recipe=recipe,
+        header=fits.Header() if header is None else header,
+        per_frame={},
+        unit=first.unit,
+        coordinates=first.coordinates,
+        **{name: shaped(value) for name, value in made.items()},
+    )

@@ -86,7 +86,7 @@ SHAPES = {
 
 def defines(shape, n, itemsize=4):
     """All -D names of a shape for `n` frames of a working dtype of so many bytes."""
-    real = abi.REAL[itemsize]
+    real = abi.STORED[f"f{itemsize}"]
     names = SHAPES[shape]
     ranks = names["CLIPPED"] != abi.CLIPPED_NOT or names["SPREAD"] == MAD
     held = abi.frames_macro(n, itemsize, ranks)

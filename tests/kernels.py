@@ -75,9 +75,9 @@ class HostKernels:
         return {
             "N": 0 if self._streamed else n,
             "BLOCK": 4,
-            "REAL": abi.REAL[dtype.itemsize],
+            "REAL": abi.STORED[f"f{dtype.itemsize}"],
             "STORED": abi.STORED[stored.str[1:]],
-            "OUT": abi.REAL[(maps or [dtype])[0].itemsize],
+            "OUT": abi.STORED[f"f{(maps or [dtype])[0].itemsize}"],
             "SWAP": int(stored.byteorder == ">"),
             "SCALED": int(any(s.bscale != 1 or s.bzero != 0 for s in band)),
             "MASKED": int(any(s.mask is not None or s.blank is not None for s in band)),

@@ -3,9 +3,9 @@
 import json
 import re
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,6 +14,8 @@ from astropy.io import fits
 from numpy.typing import NDArray
 
 from gpustack import __version__, coordinate_cards
+from gpustack.dates import CARDS as DATES
+from gpustack.dates import read_dates, set_dates
 from gpustack.errors import FrameError, GpustackWarning, InputError
 from gpustack.frames.coordinates import Coordinates
 from gpustack.frames.hdus import quiet
@@ -38,7 +40,7 @@ _TABLES_OF_A_WCS = ("cpdis1", "cpdis2", "det2im1", "det2im2")
 _MADE = {"NCOMBINE", "DATE", "EXPTIME", "EXPTOT", "EXPMEAN"}
 
 #: Names that cameras have for EXPTIME beside it.
-_SAME_AS_EXPTIME = ("EXPOSURE", "EXPOSED")
+_SAME_AS_EXPTIME = ("EXPOSURE", "EXPOSED", "XPOSURE")
 
 #: Exposures count as equal where the shortest is at least this part of the longest: shutters are no
 #: better.
@@ -62,7 +64,8 @@ def describe(
     the frames (IMCMB001 and on, as IRAF has them; from 1000 frames on IMCM0001, and so
     forth), EXPTIME, EXPTOT and EXPMEAN in seconds where every frame has an EXPTIME, DATE, and as
     HISTORY the recipe, beneath what its numbers were taken from. Frames that are stacks themselves
-    count as what they were made of in NCOMBINE, EXPTOT and EXPMEAN.
+    count as what they were made of in NCOMBINE, EXPTOT and EXPMEAN. For cards that say when an
+    exposure began or ended see `gpustack.dates`.
 
     Parameters
     ----------
@@ -92,6 +95,7 @@ def describe(
             now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S")
             header["DATE"] = (now if date is None else date, "UTC, file written")
             _add_exposure(header, recipe, exposures, present)
+            set_dates(header, [one.dates for one in exposures], [one.frames for one in exposures])
             # One by one, each card would look for its place among all the others.
             header.extend([*_name_cards(names), *_history_cards(recipe, origins)], end=True)
             header.tostring()  # found here, a fault costs no work
@@ -188,7 +192,7 @@ def _combined_exposure(
 
 @dataclass(frozen=True, slots=True)
 class Exposed:
-    """How long a frame was exposed, and of how many it was made.
+    """When and how long a frame was exposed, and of how many it was made.
 
     Parameters
     ----------
@@ -198,20 +202,27 @@ class Exposed:
         EXPTOT of a frame that is a stack, else the same as `seconds`, or 0.
     frames : int
         NCOMBINE of one that is a stack, else 1.
+    dates : dict
+        See `gpustack.dates.read_dates`.
     """
 
     seconds: float | None
     total: float
     frames: int = 1
+    dates: Mapping[str, Any] = field(default_factory=dict)
 
 
-def read_exposed(header: fits.Header) -> Exposed:
-    """What a header says of it."""
+def read_exposed(header: fits.Header, coordinates: Coordinates | None = None) -> Exposed:
+    """What a header says of it, and `coordinates` of an image in memory; see `read_dates`."""
     seconds, frames = read_exposure(header), read_number(header, "NCOMBINE")
+    wcs = None
+    if coordinates is not None and not (coordinates.of_file or coordinates.of_grid):
+        wcs = fits_wcs(coordinates.wcs)
+    dates = read_dates(header, wcs)
     if not frames >= 1:  # NaN too
-        return Exposed(seconds, seconds or 0.0)
+        return Exposed(seconds, seconds or 0.0, dates=dates)
     total = read_number(header, "EXPTOT")
-    return Exposed(seconds, total if total >= 0 else seconds or 0.0, int(frames))
+    return Exposed(seconds, total if total >= 0 else seconds or 0.0, int(frames), dates)
 
 
 def read_exposure(header: fits.Header) -> float | None:
@@ -283,7 +294,7 @@ def with_wcs(header: fits.Header, coordinates: Coordinates) -> fits.Header:
         warn_without_wcs(wcs, "FITS")
         return _without(header, filter(coordinate_cards.ANY.fullmatch, header))
     told = _without(without_wcs(header, wcs), filter(coordinate_cards.ANY.fullmatch, header))
-    added = [card for card in cards.cards if card.keyword not in told]
+    added = [card for card in cards.cards if card.keyword not in (*told, *DATES)]
     if coordinates.of_grid:  # the exposure that the grid is of is another
         added = [card for card in added if coordinate_cards.ANY.fullmatch(card.keyword)]
     told.extend(added, end=True)

@@ -137,7 +137,7 @@ class LiveStack:
         self._state.add(values.astype(np.float64), valid & np.isfinite(values), weight)
         self._working = working
         self._flagged |= opened.flags_dtype is not None
-        self._exposures.append(read_exposed(opened.header))
+        self._exposures.append(read_exposed(opened.header, opened.coordinates))
         row = {"name": opened.name, "scale": scale, "zero": zero, "weight": weight}
         for name, value in (row | {"valid": float(valid.mean())}).items():
             self._columns.setdefault(name, []).append(value)

@@ -28,7 +28,7 @@ def header_of(
     present = [i for i, frame in enumerate(frames) if not isinstance(frame, AbsentFrame)]
     used = [frames[i] for i in present]
     names = [frame.name for frame in used]
-    exposures = [read_exposed(frame.header) for frame in used]
+    exposures = [read_exposed(frame.header, frame.coordinates) for frame in used]
     return describe(used[0].header, recipe, names, exposures, origins, date, present)
 
 

@@ -50,6 +50,7 @@ MAY_IMPORT = {
     "strays": "numpy",
     "progress": "tqdm",
     "frames": "numpy astropy",
+    "dates": "numpy astropy",
     "header": "numpy astropy",
     "maps": "numpy astropy",
     "temporary": "",

@@ -1,0 +1,118 @@
+"""Cards that say when exposures began and ended are true of all frames of a stack."""
+
+import warnings
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from astropy.nddata import CCDData
+
+from gpustack import LiveStack, stack
+
+#: Rounding of a day of 60,000: 1e-11 of it, a microsecond.
+DAY = 1e-11
+
+
+def night(minute, **more):
+    """A header of a minute's exposure."""
+    day = 60310 + (60 + minute) / 1440
+    dates = {
+        "DATE-OBS": f"2024-01-01T01:{minute:02d}:00.000",
+        "DATE-BEG": f"2024-01-01T01:{minute:02d}:00.000",
+        "DATE-AVG": f"2024-01-01T01:{minute:02d}:30.000",
+        "DATE-END": f"2024-01-01T01:{minute + 1:02d}:00.000",
+    }
+    days = {"MJD-BEG": day, "MJD-AVG": day + 0.5 / 1440, "MJD-END": day + 1 / 1440}
+    others = {"EXPSTART": day, "EXPEND": day + 1 / 1440, "TELAPSE": 60.0, "XPOSURE": 60.0}
+    return {"EXPTIME": 60.0} | dates | days | others | more
+
+
+def stacked(*headers, **recipe):
+    frames = [CCDData(np.ones((2, 2)), unit="adu", header=header) for header in headers]
+    return stack(frames, **recipe).header
+
+
+def test_the_first_beginning_the_mean_and_the_last_end():
+    header = stacked(night(20), night(10), night(33))  # the mean of them is minute 21
+    expected = night(21)
+    assert header["DATE-BEG"] == night(10)["DATE-BEG"]
+    assert header["DATE-AVG"] == expected["DATE-AVG"]
+    assert header["DATE-END"] == night(33)["DATE-END"]
+    assert header["DATE-OBS"] == night(20)["DATE-OBS"]
+    found = [header[key] for key in ("MJD-BEG", "EXPSTART", "MJD-AVG", "MJD-END", "EXPEND")]
+    want = [night(10)["MJD-BEG"]] * 2 + [expected["MJD-AVG"]] + [night(33)["MJD-END"]] * 2
+    np.testing.assert_allclose(found, want, rtol=DAY)
+    assert "TELAPSE" not in header
+
+
+@pytest.mark.parametrize("in_memory", [False, True])
+def test_files_and_images_that_are_read_of_them_tell_the_same(tmp_path, in_memory):
+    sky = {"CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CRVAL1": 10.0, "CRVAL2": 20.0,
+           "CDELT1": -1e-4, "CDELT2": 1e-4, "CRPIX1": 2.0, "CRPIX2": 2.0}  # fmt: skip
+    names = [tmp_path / f"{minute}.fits" for minute in (20, 10, 33)]
+    for name in names:
+        fits.writeto(name, np.ones((4, 4)), fits.Header(sky | night(int(name.stem), BUNIT="adu")))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # astropy's, of the times
+        frames = [CCDData.read(name) for name in names] if in_memory else names
+    live = LiveStack("mean")
+    for frame in frames:
+        live.add(frame)
+    for number, result in enumerate((stack(frames), live.result())):
+        result.write(tmp_path / f"{in_memory}{number}.out.fits")
+        header = fits.getheader(tmp_path / f"{in_memory}{number}.out.fits")
+        assert header["DATE-BEG"] == night(10)["DATE-BEG"]
+        assert header["DATE-AVG"] == night(21)["DATE-AVG"]
+        assert header["MJD-END"] == pytest.approx(night(33)["MJD-END"], rel=DAY)
+        assert "TELAPSE" not in header
+
+
+def test_one_frame_keeps_its_own():
+    with pytest.warns(UserWarning, match="one frame"):
+        header = stacked(night(20))
+    assert {key: header[key] for key in night(20)} == night(20)
+
+
+def test_a_mean_counts_what_stacks_were_made_of():
+    header = stacked(night(10), night(20, NCOMBINE=4))
+    assert header["DATE-AVG"] == night(18)["DATE-AVG"]
+    assert header["MJD-AVG"] == pytest.approx(night(18)["MJD-AVG"], rel=DAY)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"DATE-END": "tomorrow"}, {"DATE-END": fits.card.UNDEFINED}, {"DATE-END": 60310.1}],
+)
+def test_what_some_frame_does_not_tell_is_left_out(other):
+    header = stacked(night(10), night(20, **other))
+    assert "DATE-END" not in header
+    assert header["MJD-END"] == night(20)["MJD-END"]
+
+
+def test_what_only_others_tell_is_not_brought_in():
+    first = night(10)
+    del first["MJD-END"], first["DATE-AVG"]
+    header = stacked(first, night(20))
+    assert not {"MJD-END", "DATE-AVG"} & set(header)
+
+
+def test_clocks_that_differ_cannot_be_compared():
+    header = stacked(night(10, TIMESYS="TAI"), night(20, TIMESYS="UTC"))
+    assert not {"DATE-BEG", "MJD-AVG", "EXPEND"} & set(header)
+    header = stacked(night(10, TIMESYS="UTC"), night(20))
+    assert header["DATE-END"] == night(20)["DATE-END"]
+
+
+@pytest.mark.parametrize("zone", ["Z", "", "+00:00"])
+def test_dates_of_other_forms(zone):
+    first, last = (night(10, **{"DATE-END": f"{day}{zone}"}) for day in
+                   ("2024-01-01T01:02:03", "2024-01-01T01:02:03.25"))  # fmt: skip
+    assert stacked(first, last)["DATE-END"] == "2024-01-01T01:02:03.250"
+    assert stacked(last, first)["DATE-END"] == last["DATE-END"]
+
+
+def test_the_effective_exposure_is_that_of_the_values():
+    sum_, mean = (stacked(night(10), night(20), combine=combine) for combine in ("sum", "mean"))
+    assert (sum_["XPOSURE"], sum_["EXPTIME"]) == (120, 120)
+    assert mean["XPOSURE"] == 60
+    assert stacked(night(10, XPOSURE=59.5), night(20), combine="sum")["XPOSURE"] == 59.5

@@ -79,6 +79,11 @@ class Reproject(BaseAlignment):
     skip : bool
         Leave out a frame that cannot be aligned, instead of raising an error.
 
+    Raises
+    ------
+    RecipeError
+        Where a value is none of those above; it says which, and what was expected.
+
     References
     ----------
     The ``reproject`` package; adaptive: DeForest, Solar Physics 219, 3 (2004);
@@ -166,6 +171,11 @@ class Offsets(BaseAlignment):
         Leave out a frame without coordinates or keywords, instead of raising an error. The first
         frame is then the first of those that have them.
 
+    Raises
+    ------
+    RecipeError
+        Where a value is none of those above; it says which, and what was expected.
+
     References
     ----------
     IRAF imcombine ``offsets``, ``outlimits``. Its ``wcs`` asks where the reference point of the
@@ -228,6 +238,11 @@ class Register(BaseAlignment):
     flux : {"ratio", "unscaled"}
         As of `Reproject`: counts per pixel are scaled by the ratio of the pixel areas, so that
         stars keep their flux; surface brightness stays as it is.
+
+    Raises
+    ------
+    RecipeError
+        Where a value is none of those above; it says which, and what was expected.
 
     References
     ----------

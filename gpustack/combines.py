@@ -30,6 +30,11 @@ class NoiseModel:
     snoise : float or "!KEYWORD"
         Sensitivity noise, a fraction of the value, >= 0: 0.01 is a flat field good to 1%.
 
+    Raises
+    ------
+    RecipeError
+        Where a value is none of those above; it says which, and what was expected.
+
     Notes
     -----
     Subtracting a zero removes no noise, so the level before that counts. IRAF takes the level

@@ -28,6 +28,11 @@ class RangeClip(BaseClip):
         of the frames, before any scale or zero; of frames that are resampled, as `Reproject.flux`
         makes them.
 
+    Raises
+    ------
+    RecipeError
+        Where a bound is no finite number, or `low` is above `high`.
+
     References
     ----------
     IRAF imcombine ``lthreshold``, ``hthreshold``; ccdproc `Combiner.minmax_clipping`.
@@ -68,6 +73,11 @@ class ExtremaClip(BaseClip):
         ``"share"``: where m samples of n frames are still in, the
         ``floor(m * nlow / n + 0.001)`` lowest, likewise the highest, as IRAF does: fewer
         are rejected where samples are already out.
+
+    Raises
+    ------
+    RecipeError
+        Where a number is none, or below 0, or `among` is another word.
 
     References
     ----------
@@ -123,6 +133,11 @@ class SigmaClip(BaseClip):
         and zero it makes no difference.
     keep : int
         At least so many samples survive; see `gpustack.clips`.
+
+    Raises
+    ------
+    RecipeError
+        Where a value is none of those above; it says which, and what was expected.
 
     References
     ----------

@@ -23,6 +23,11 @@ class Grow(BaseClip):
     radius : float
         In pixels, >= 1: with 1, four neighbours are rejected; with 1.5, eight.
 
+    Raises
+    ------
+    RecipeError
+        Where the radius is no finite number of 1 or more.
+
     References
     ----------
     IRAF imcombine ``grow``.

@@ -46,6 +46,11 @@ class NoiseClip(BaseClip):
     keep : int
         At least so many samples survive; see `gpustack.clips`.
 
+    Raises
+    ------
+    RecipeError
+        Where a value is none of those above; it says which, and what was expected.
+
     Notes
     -----
     Samples have to be counts as the detector gave them, before scale and zero.
@@ -88,6 +93,11 @@ class PercentileRankClip(BaseClip):
         count it is counted from the middle sample on that side.
     keep : int
         At least so many samples survive; see `gpustack.clips`.
+
+    Raises
+    ------
+    RecipeError
+        Where a value is none of those above; it says which, and what was expected.
 
     References
     ----------
@@ -141,6 +151,11 @@ class VarianceClip(BaseClip):
         At least so many samples survive, the nearest in units of their spread; see
         `gpustack.clips`.
 
+    Raises
+    ------
+    RecipeError
+        Where a value is none of those above; it says which, and what was expected.
+
     References
     ----------
     DRAGONS ``NDStacker.varclip``.
@@ -178,6 +193,11 @@ class AvgSigmaClip(BaseClip):
         At most so many passes; None repeats until nothing more is rejected.
     keep : int
         At least so many samples survive; see `gpustack.clips`.
+
+    Raises
+    ------
+    RecipeError
+        Where a value is none of those above; it says which, and what was expected.
 
     Notes
     -----

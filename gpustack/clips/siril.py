@@ -30,6 +30,11 @@ class MADClip(BaseClip):
     keep : int
         At least so many samples survive; see `gpustack.clips`.
 
+    Raises
+    ------
+    RecipeError
+        Where a value is none of those above; it says which, and what was expected.
+
     References
     ----------
     Rousseeuw and Croux, J. Am. Stat. Assoc. 88, 1273 (1993); Siril, ``stack rej mad``.
@@ -57,6 +62,11 @@ class PercentileClip(BaseClip):
         Shares of the median, >= 0: 0.2 is 20%. None rejects nothing on that side.
     keep : int
         At least so many samples survive; see `gpustack.clips`.
+
+    Raises
+    ------
+    RecipeError
+        Where a value is none of those above; it says which, and what was expected.
 
     References
     ----------
@@ -92,6 +102,11 @@ class WinsorizedClip(BaseClip):
     keep : int
         At least so many samples survive; see `gpustack.clips`.
 
+    Raises
+    ------
+    RecipeError
+        Where a value is none of those above; it says which, and what was expected.
+
     References
     ----------
     Huber and Ronchetti, Robust Statistics, 2009, 1.7; Siril, ``stack rej winsorized``.
@@ -125,6 +140,11 @@ class SigmaMedianClip(BaseClip):
         Thresholds in units of the spread, >= 0; None replaces nothing on that side.
     maxiters : int or None
         At most so many passes; None repeats until nothing more is replaced.
+
+    Raises
+    ------
+    RecipeError
+        Where a value is none of those above; it says which, and what was expected.
 
     Notes
     -----
@@ -206,6 +226,11 @@ class LinearFitClip(BaseClip):
     keep : int
         At least so many samples survive, those nearest to the line; see `gpustack.clips`.
 
+    Raises
+    ------
+    RecipeError
+        Where a value is none of those above; it says which, and what was expected.
+
     Notes
     -----
     Equal samples rank by frame. With fewer than three samples none is rejected. An outlier pulls
@@ -247,6 +272,11 @@ class ESDClip(BaseClip):
         At least so many samples survive; negative: at most so many are rejected. It limits how
         many are set aside, and so may keep all that more steps would have shown to be outliers.
         At least two samples always stay; of two equally far ones the higher goes first.
+
+    Raises
+    ------
+    RecipeError
+        Where a value is none of those above; it says which, and what was expected.
 
     References
     ----------

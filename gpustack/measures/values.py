@@ -78,6 +78,11 @@ class Statistic(BaseMeasure):
         What frames are brought to: the number of a frame, counted from 0; the mean over the
         frames; or the first frame with a valid sample. Weights need none.
 
+    Raises
+    ------
+    RecipeError
+        Where a value is none of those above; it says which, and what was expected.
+
     References
     ----------
     IRAF imcombine ``scale``, ``zero``, ``weight``, ``statsec``; Siril ``-norm``.
@@ -118,6 +123,11 @@ class Exposure(BaseMeasure):
     reference : int, "mean" or None
         As in `Statistic`.
 
+    Raises
+    ------
+    RecipeError
+        Where a value is none of those above; it says which, and what was expected.
+
     References
     ----------
     IRAF imcombine ``exposure``, ``expname``.
@@ -154,6 +164,11 @@ class Keyword(BaseMeasure):
     key : str
         As ``"GAIN"``.
 
+    Raises
+    ------
+    RecipeError
+        Where a value is none of those above; it says which, and what was expected.
+
     References
     ----------
     IRAF imcombine ``!keyword``, which adds a zero, and divides scales by that of the first
@@ -182,6 +197,11 @@ class FromFile(BaseMeasure):
     Parameters
     ----------
     path : str or path
+
+    Raises
+    ------
+    RecipeError
+        Where a value is none of those above; it says which, and what was expected.
 
     References
     ----------
@@ -235,6 +255,11 @@ class Noise(BaseMeasure):
     region : str, tuple of slices, or None
         As in `Statistic`.
 
+    Raises
+    ------
+    RecipeError
+        Where a value is none of those above; it says which, and what was expected.
+
     References
     ----------
     Stoehr et al., "DER_SNR", ASP Conf. Ser. 394, 2008, 505. Siril ``-weight=noise``, with
@@ -271,6 +296,11 @@ class Overlap(BaseMeasure):
     reference : int, "mean" or None
         Which offset is 0: that of a frame, counted from 0; the mean of all; or that of the
         first frame with a valid sample.
+
+    Raises
+    ------
+    RecipeError
+        Where a value is none of those above; it says which, and what was expected.
 
     References
     ----------

@@ -1,6 +1,6 @@
 """The engine: frames and a recipe in, band by band through a backend, a result out."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -9,9 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from gpustack import backends
 from gpustack.advice import warn_of
-from gpustack.align import bring_together
 from gpustack.align.base import GridFrame
 from gpustack.alignments import Alignment, as_alignment
 from gpustack.arguments import fill_in
@@ -23,14 +21,15 @@ from gpustack.ends import outputs_of, rejected_share, source_of
 from gpustack.errors import InputError
 from gpustack.files import HduKey, check_apart, named_beside
 from gpustack.flags import Flags
-from gpustack.frames import Frame, open_frames, tell_of_apart
+from gpustack.frames import Frame, tell_of_apart
 from gpustack.frames.onfile import kept_open
 from gpustack.frames.resident import reshaped
 from gpustack.limit import beside, limit_of, within_memory
 from gpustack.look import Look
-from gpustack.maps import derived, execute, least_memory
+from gpustack.maker import Local, Maker
+from gpustack.maps import derived, least_memory
 from gpustack.needs import check_needs, exposures
-from gpustack.normalize import PerFrame, survey
+from gpustack.normalize import PerFrame
 from gpustack.outcome import header_of, result_of
 from gpustack.plan import parse_memory
 from gpustack.progress import following
@@ -40,7 +39,7 @@ from gpustack.result import StackResult, per_frame
 from gpustack.streaming import ResultFile, ToFile, files_read, result_file, room_of, where_to
 
 if TYPE_CHECKING:
-    from gpustack.cluster import Cluster
+    pass
 
 
 def stack(
@@ -179,19 +178,16 @@ def stack(
     follow = following(progress)
     watch, align = Watch([] if report or look else None), as_alignment(align)
     to, wanted = where_to(outputs, OUTPUTS if isinstance(clips, Recipe) else None, report or look)
-    cluster = None if client is None else _cluster(client, memory)
+    maker = Local() if client is None else _cluster(client, memory)
     with watch("open"):
-        open_them = open_frames if cluster is None else cluster.open
-        opened = open_them(frames, hdu=hdu, unit=unit, flags=flags)
+        opened = maker.open(frames, hdu=hdu, unit=unit, flags=flags)
         if to is not None:
             beside = named_beside(align, {"scale": scale, "zero": zero, "weights": weights})
             check_apart(Path(to.path), (*files_read(opened), *beside))
-        if cluster is not None:
-            cluster.check(weights, report, look)
+        maker.check(weights, report, look)
     with kept_open():
         with watch("open" if align is None else "align"):
-            align_them = bring_together if cluster is None else cluster.bring_together
-            aligned = align_them(opened, align, room=room_of(to))
+            aligned = maker.bring_together(opened, align, room=room_of(to))
         with watch("measure"):
             recipe, origins, per_sample = fill_in(
                 aligned.frames,
@@ -204,7 +200,7 @@ def stack(
                 uncertainty=uncertainty,
                 dtype=dtype,
                 outputs=wanted,
-                survey=survey if cluster is None else cluster.survey,
+                survey=maker.survey,
             )
         if flags is not None and flags.given:
             origins.append(f"flags: {flags}, bits of masks")
@@ -224,7 +220,7 @@ def stack(
             columns=aligned.columns,
             to=to,
             look=look,
-            cluster=cluster,
+            maker=maker,
         )
     warn_of(result, aligned.frames)
     if not report:
@@ -256,7 +252,7 @@ def run(
     columns: Mapping[str, Any] | None = None,
     to: ToFile | None = None,
     look: bool = False,
-    cluster: "Cluster | None" = None,
+    maker: Maker | None = None,
     headed: bool = True,
 ) -> StackResult:
     """Run a recipe, in which all numbers are filled in, on frames that agree.
@@ -285,8 +281,8 @@ def run(
         Where the result goes as it is made.
     look : bool
         As in `stack`; `watch` must note reads.
-    cluster : Cluster or None
-        That which makes it, of these frames.
+    maker : Maker or None
+        That which makes it, of frames that it has opened; None is this process.
     headed : bool
         Whether the result needs a header: of small images it takes half of the time.
 
@@ -315,15 +311,10 @@ def run(
         source = replace(source, look=seen)  # type: ignore[call-arg]
     if to is not None and source.resident:
         raise InputError(f"{to.path}: expected frames of the host for ToFile, got cupy arrays")
-    work: Callable[..., None]
-    if cluster is None:
-        executor = backends.get(backend, device_memory=device_memory, resident=source.resident)
-        watch.backend, watch.device = executor.name, backends.device_of(executor)
-        work = partial(execute, executor)
-    else:
-        watch.backend, watch.device = cluster.take(backend)
-        watch.reads = None  # of workers nobody asks
-        work = partial(cluster.execute, memory, device_memory)
+    maker = Local() if maker is None else maker
+    watch.backend, watch.device = maker.take(backend, device_memory, source.resident)
+    if not maker.reads_here:
+        watch.reads = None
     header = None
     if headed:  # first, so that a fault in one is found before the work
         header = header_of(frames, recipe, [made_with(watch), *origins], date)
@@ -340,7 +331,7 @@ def run(
         limit = limit_of(memory, source, least_memory(source, recipe, out, made), kept)
         pictured = 0 if seen is None else seen.nbytes
         with watch("stream"), beside(kept, pictured):
-            work(source, recipe, out, made, limit - pictured, progress)
+            maker.execute(source, recipe, out, made, limit - pictured, progress)
         names, samples = [frame.name for frame in frames], result.data.size
         made_of = per_frame(names, recipe, samples, out.valid, out.rejected)
         share = rejected_share(out)
@@ -354,7 +345,7 @@ def run(
     return replace(result, look=seen)
 
 
-def _cluster(client: Any, memory: float | str | None) -> "Cluster":
+def _cluster(client: Any, memory: float | str | None) -> Maker:
     """Loaded where there is a client: the rest starts sooner without it."""
     from gpustack.cluster import Cluster
 

@@ -118,7 +118,7 @@ def test_it_counts_within_the_limit_on_memory(monkeypatch):
         limits.append(words[5])
         execute(*words)
 
-    monkeypatch.setattr("gpustack.engine.execute", noted)
+    monkeypatch.setattr("gpustack.maker.execute", noted)
     result = stack(sky(10, (500, 400)), SigmaClip(2, 2), look=True, memory="2MB")
     assert 0 < result.look.nbytes <= 2e6 / 8
     assert limits == [2_000_000 - result.look.nbytes]

@@ -70,6 +70,7 @@ MAY_IMPORT = {
     "limit": "",
     "ends": "numpy",
     "outcome": "astropy",
+    "maker": "",
     "cluster": "numpy astropy dask distributed",
     "engine": "numpy",
     "replay": "",

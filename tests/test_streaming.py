@@ -347,7 +347,7 @@ def test_a_disk_that_is_too_small_is_known_before_the_work(tmp_path, monkeypatch
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.posix_fallocate", refuse, raising=False)
-    monkeypatch.setattr("gpustack.engine.execute", lambda *_: pytest.fail("it worked first"))
+    monkeypatch.setattr("gpustack.maker.execute", lambda *_: pytest.fail("it worked first"))
     said = r"No space left on device: expected [\d,]{6,} bytes free, got [\d,]+"
     with pytest.raises(WriteError, match=said):
         stack(frames(tmp_path), outputs=ToFile(tmp_path / "out.fits"))

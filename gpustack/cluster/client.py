@@ -44,7 +44,7 @@ Task = tuple[Any, Callable[..., Any], Sequence[Any]]
 
 
 class Cluster:
-    """The workers that a stack is made by.
+    """The workers that a stack is made by; see `gpustack.maker.Maker`.
 
     Parameters
     ----------
@@ -60,6 +60,8 @@ class Cluster:
         Where it is closed, as one is that has lost its scheduler.
     """
 
+    reads_here = False
+
     def __init__(self, client: Any, memory: float | str | None = None) -> None:
         if not isinstance(client, loaded("distributed", "Client")):
             raise InputError(f"client: expected a distributed.Client, got {client!r}")
@@ -68,11 +70,12 @@ class Cluster:
         if client.status in CLOSED:
             raise ClusterError(f"client: expected one that is connected, got a closed {client!r}")
         self._client = client
-        self._limit = parse_memory(memory)
+        self._memory, self._limit = memory, parse_memory(memory)
         self._token = secrets.token_hex(8)
         self._array: Any = None
         self._opening: Opening
         self._backend = ""
+        self._device_memory: float | str | None = None
 
     def open(self, frames: Any, hdu: Any, unit: Any, flags: Any) -> list[Frame]:
         """The frames as the client knows them, and as workers will.
@@ -174,10 +177,12 @@ class Cluster:
         name = f"rows {what.start}:{what.stop}" if isinstance(what, Band) else f"frame {what}"
         return f"{name} of the dask array"
 
-    def take(self, backend: str) -> tuple[str, str]:
+    def take(
+        self, backend: str, device_memory: float | str | None, resident: bool = False
+    ) -> tuple[str, str]:
         """The backend that all workers take, so that all rows are of one, and on what in words.
 
-        ``"auto"`` is cuda where every worker has a device.
+        ``"auto"`` is cuda where every worker has a device, of which each uses `device_memory`.
 
         Raises
         ------
@@ -204,13 +209,11 @@ class Cluster:
             backend = "cpu" if lacking else "cuda"
             counts = len(lacking), len(found)
             _log.debug("backend auto: %s (%d of %d workers without a device)", backend, *counts)
-        self._backend = backend
+        self._backend, self._device_memory = backend, device_memory
         return backend, ", ".join(sorted({one[backend] for one in found.values()}))
 
     def execute(
         self,
-        memory: float | str | None,
-        device_memory: float | str | None,
         source: FrameSource,
         recipe: Recipe,
         out: Outputs,
@@ -222,14 +225,12 @@ class Cluster:
 
         Parameters
         ----------
-        memory, device_memory
-            Of each worker.
         source, recipe, out, maps, progress
             As there; of `source` nothing is read.
         limit : int
             Bytes of which results that are on their way take half at most.
         """
-        given = self._backend, memory, device_memory
+        given = self._backend, self._memory, self._device_memory
         work = tasks.Work(self._opening, recipe, source.dtype.str, *given)
         kept = self._shared("work", work)
         read, made = source.most_row_bytes, row_bytes(out, maps)

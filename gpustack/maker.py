@@ -1,0 +1,93 @@
+"""Who makes a stack: this process, or the workers of a cluster, in its place method by method."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Protocol
+
+from gpustack import backends
+from gpustack.align import Aligned, bring_together
+from gpustack.alignments import Alignment
+from gpustack.backends.base import Backend, Outputs, Progress
+from gpustack.clips import RangeClip
+from gpustack.flags import Flags
+from gpustack.frames import Frame, FrameSource, open_frames
+from gpustack.maps import Derived, execute
+from gpustack.normalize import Key, Measured, Wanted, survey
+from gpustack.recipe import Recipe
+
+Limit = float | str | None
+
+
+class Maker(Protocol):
+    """What opens, aligns, measures and combines frames, asked in this order."""
+
+    @property
+    def reads_here(self) -> bool:
+        """Whether frames are read by this process."""
+
+    def open(self, frames: Any, hdu: Any, unit: Any, flags: Flags | None) -> list[Frame]:
+        """As `gpustack.frames.open_frames`."""
+
+    def check(self, weights: Any, report: bool, look: bool) -> None:
+        """Raise where it cannot do what `gpustack.stack` is asked for; before anything is read.
+
+        Raises
+        ------
+        InputError
+        """
+
+    def bring_together(
+        self, frames: Sequence[Frame], given: Alignment | str | None, *, room: float | None
+    ) -> Aligned:
+        """As `gpustack.align.bring_together`."""
+
+    def survey(
+        self, frames: Sequence[Frame], measures: Iterable[Wanted], ranges: Sequence[RangeClip]
+    ) -> dict[Key, Measured]:
+        """As `gpustack.normalize.survey`."""
+
+    def take(self, backend: str, device_memory: Limit, resident: bool) -> tuple[str, str]:
+        """Take a backend; its name, and on what it runs in words. See `gpustack.backends.get`."""
+
+    def execute(
+        self,
+        source: FrameSource,
+        recipe: Recipe,
+        out: Outputs,
+        maps: Sequence[Derived],
+        limit: int,
+        progress: Progress | None = None,
+    ) -> None:
+        """As `gpustack.maps.execute`, by the backend that was taken."""
+
+
+class Local:
+    """Makes it in this process."""
+
+    reads_here = True
+    # The functions themselves: warnings count the calls up to whoever is to see them.
+    open = staticmethod(open_frames)
+    bring_together = staticmethod(bring_together)
+    survey = staticmethod(survey)
+
+    def __init__(self) -> None:
+        self._backend: Backend
+
+    def check(self, weights: Any, report: bool, look: bool) -> None:
+        """Nothing: it can do all of it."""
+
+    def take(self, backend: str, device_memory: Limit, resident: bool) -> tuple[str, str]:
+        """See `Maker`."""
+        self._backend = backends.get(backend, device_memory=device_memory, resident=resident)
+        return self._backend.name, backends.device_of(self._backend)
+
+    def execute(
+        self,
+        source: FrameSource,
+        recipe: Recipe,
+        out: Outputs,
+        maps: Sequence[Derived],
+        limit: int,
+        progress: Progress | None = None,
+    ) -> None:
+        """See `Maker`."""
+        execute(self._backend, source, recipe, out, maps, limit, progress)

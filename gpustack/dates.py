@@ -1,6 +1,6 @@
 """When a stack was exposed: cards of its first frame that are to be true of all frames."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -16,6 +16,12 @@ ENDS = ("DATE-END", "MJD-END", "EXPEND")
 
 #: The seconds from beginning to end, and the clock that the others are read on.
 ELAPSED, CLOCK = "TELAPSE", "TIMESYS"
+
+#: The seconds of them that were exposed.
+EFFECTIVE = "XPOSURE"
+
+#: What stays that of the first frame.
+OBSERVED = ("DATE-OBS", "MJD-OBS")
 
 #: All but the clock: the header of a result alone tells of them, not its coordinates.
 CARDS = (*BEGINNINGS, *MIDDLES, *ENDS, ELAPSED)
@@ -72,6 +78,19 @@ def set_dates(
             header[key] = _written(moment)
 
 
+def without_dates(wcs: Any) -> Any:
+    """A `~astropy.wcs.WCS` that does not tell when the image was exposed that it comes from.
+
+    `CCDData` writes what its coordinates tell of that over the cards of its header.
+    """
+    keys = [key for key, _ in _told_by(wcs, (*CARDS, CLOCK, EFFECTIVE, *OBSERVED))]
+    told = wcs.deepcopy() if keys else wcs
+    for key in keys:
+        is_text = isinstance(getattr(told.wcs, _attribute(key)), str)
+        setattr(told.wcs, _attribute(key), "" if is_text else np.nan)
+    return told
+
+
 def _of_all(key: str, moments: Sequence[Any], frames: Sequence[int]) -> Moment | None:
     if len(moments) == 1:
         moment: Moment | None = moments[0]
@@ -103,15 +122,20 @@ def _number(header: fits.Header, key: str) -> float | None:
 
 
 def _with_those_of(wcs: Any, header: fits.Header) -> fits.Header:
-    return fits.Header([*_told_by(wcs), *((key, header[key]) for key in CARDS if key in header)])
+    told = _told_by(wcs, (*CARDS, CLOCK))
+    return fits.Header([*told, *((key, header[key]) for key in CARDS if key in header)])
 
 
-def _told_by(wcs: Any) -> Iterator[tuple[str, Any]]:
+def _told_by(wcs: Any, keys: Iterable[str]) -> Iterator[tuple[str, Any]]:
     """Cards that a WCS has: there a text is empty, or a number NaN, where there is none."""
-    for key in (*CARDS, CLOCK):
-        value = getattr(wcs.wcs, key.replace("-", "").lower(), "")
+    for key in keys:
+        value = getattr(wcs.wcs, _attribute(key), "")
         if value not in ("", None) and value == value:  # noqa: PLR0124 - NaN is not
             yield key, value
+
+
+def _attribute(key: str) -> str:
+    return key.replace("-", "").lower()
 
 
 def _written(moment: Moment) -> str | float:

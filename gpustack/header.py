@@ -215,9 +215,8 @@ class Exposed:
 def read_exposed(header: fits.Header, coordinates: Coordinates | None = None) -> Exposed:
     """What a header says of it, and `coordinates` of an image in memory; see `read_dates`."""
     seconds, frames = read_exposure(header), read_number(header, "NCOMBINE")
-    wcs = None
-    if coordinates is not None and not (coordinates.of_file or coordinates.of_grid):
-        wcs = fits_wcs(coordinates.wcs)
+    from_memory = coordinates if coordinates is not None and coordinates.in_memory else None
+    wcs = None if from_memory is None else fits_wcs(from_memory.wcs)
     dates = read_dates(header, wcs)
     if not frames >= 1:  # NaN too
         return Exposed(seconds, seconds or 0.0, dates=dates)
@@ -265,12 +264,11 @@ def without_wcs(header: fits.Header, wcs: Any) -> fits.Header:
     )
 
 
-def with_exposure(header: fits.Header, wcs: Any) -> fits.Header:
-    """A copy of `header` with what `wcs` has beside coordinates, such as MJD-AVG and OBSGEO-X.
-
-    `CCDData.read` takes these out of the header.
-    """
-    cards, told = _wcs_cards(wcs), header.copy()
+def with_exposure(header: fits.Header, coordinates: Coordinates) -> fits.Header:
+    """`header` with what `CCDData.read` has taken out of it, such as MJD-AVG and OBSGEO-X."""
+    if not coordinates.in_memory:
+        return header
+    cards, told = _wcs_cards(coordinates.wcs), header.copy()
     if cards is not None:
         added = [card for card in cards.cards if not coordinate_cards.ANY.fullmatch(card.keyword)]
         told.extend([card for card in added if card.keyword not in told], end=True)

@@ -17,7 +17,7 @@ from gpustack.files import HduKey
 from gpustack.flags import Flags
 from gpustack.frames import Frame, check_agree, open_frames, renamed
 from gpustack.frames.coordinates import Coordinates
-from gpustack.header import Exposed, describe, read_exposed
+from gpustack.header import Exposed, describe, read_exposed, with_exposure
 from gpustack.maps.sums import ExactSum
 from gpustack.recipe import Recipe
 from gpustack.result import StackResult
@@ -166,12 +166,13 @@ class LiveStack:
             )
         recipe, dtype = self._recipe(), self._dtype or self._working
         data, mask = self._state.value()
+        first = with_exposure(self._first.header, self._first.coordinates)
         return StackResult(
             data=data.astype(dtype),
             mask=mask,
             count=self._state.count.copy(),
             recipe=recipe,
-            header=describe(self._first.header, recipe, self._columns["name"], self._exposures),
+            header=describe(first, recipe, self._columns["name"], self._exposures),
             per_frame={name: list(values) for name, values in self._columns.items()},
             unit=self._first.unit,
             coordinates=self._first.coordinates,

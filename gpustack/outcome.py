@@ -9,7 +9,7 @@ from gpustack.align import AbsentFrame
 from gpustack.backends.base import Outputs
 from gpustack.backends.sink import Sink, Sum
 from gpustack.frames import Frame
-from gpustack.header import describe, read_exposed
+from gpustack.header import describe, read_exposed, with_exposure
 from gpustack.maps import Derived
 from gpustack.recipe import Recipe
 from gpustack.result import StackResult
@@ -29,7 +29,8 @@ def header_of(
     used = [frames[i] for i in present]
     names = [frame.name for frame in used]
     exposures = [read_exposed(frame.header, frame.coordinates) for frame in used]
-    return describe(used[0].header, recipe, names, exposures, origins, date, present)
+    first = with_exposure(used[0].header, used[0].coordinates)
+    return describe(first, recipe, names, exposures, origins, date, present)
 
 
 def result_of(

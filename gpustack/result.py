@@ -14,6 +14,7 @@ from astropy.io import fits
 from numpy.typing import NDArray
 
 from gpustack.backends.sink import Sink
+from gpustack.dates import without_dates
 from gpustack.drawing import Panel, brightness, png
 from gpustack.frames.coordinates import Coordinates
 from gpustack.header import fits_wcs, warn_without_wcs, with_tables, with_wcs, without_wcs
@@ -226,7 +227,7 @@ class StackResult:
             mask=self.mask,
             unit=u.dimensionless_unscaled if self.unit is None else self.unit,
             meta=without_wcs(self.header, self.wcs),
-            wcs=wcs,
+            wcs=None if wcs is None else without_dates(wcs),
         )
 
     def to_hdulist(self, maps: Sequence[str] = ()) -> fits.HDUList:

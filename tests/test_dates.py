@@ -7,7 +7,7 @@ import pytest
 from astropy.io import fits
 from astropy.nddata import CCDData
 
-from gpustack import LiveStack, stack
+from gpustack import LiveStack, Reproject, stack
 
 #: Rounding of a day of 60,000: 1e-11 of it, a microsecond.
 DAY = 1e-11
@@ -45,16 +45,29 @@ def test_the_first_beginning_the_mean_and_the_last_end():
     assert "TELAPSE" not in header
 
 
-@pytest.mark.parametrize("in_memory", [False, True])
-def test_files_and_images_that_are_read_of_them_tell_the_same(tmp_path, in_memory):
-    sky = {"CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CRVAL1": 10.0, "CRVAL2": 20.0,
-           "CDELT1": -1e-4, "CDELT2": 1e-4, "CRPIX1": 2.0, "CRPIX2": 2.0}  # fmt: skip
-    names = [tmp_path / f"{minute}.fits" for minute in (20, 10, 33)]
+SKY = {"CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CRVAL1": 10.0, "CRVAL2": 20.0,
+       "CDELT1": -1e-4, "CDELT2": 1e-4, "CRPIX1": 2.0, "CRPIX2": 2.0}  # fmt: skip
+
+
+def files(folder, *minutes, **more):
+    """One a minute, with coordinates."""
+    names = [folder / f"{minute}.fits" for minute in minutes]
     for name in names:
-        fits.writeto(name, np.ones((4, 4)), fits.Header(sky | night(int(name.stem), BUNIT="adu")))
+        header = fits.Header(SKY | night(int(name.stem), BUNIT="adu", **more))
+        fits.writeto(name, np.ones((4, 4)), header)
+    return names
+
+
+def read(names):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # astropy's, of the times
-        frames = [CCDData.read(name) for name in names] if in_memory else names
+        return [CCDData.read(name) for name in names]
+
+
+@pytest.mark.parametrize("in_memory", [False, True])
+def test_files_and_images_that_are_read_of_them_tell_the_same(tmp_path, in_memory):
+    names = files(tmp_path, 20, 10, 33)
+    frames = read(names) if in_memory else names
     live = LiveStack("mean")
     for frame in frames:
         live.add(frame)
@@ -65,6 +78,42 @@ def test_files_and_images_that_are_read_of_them_tell_the_same(tmp_path, in_memor
         assert header["DATE-AVG"] == night(21)["DATE-AVG"]
         assert header["MJD-END"] == pytest.approx(night(33)["MJD-END"], rel=DAY)
         assert "TELAPSE" not in header
+
+
+@pytest.mark.parametrize("in_memory", [False, True])
+def test_the_coordinates_of_ccddata_tell_of_no_exposure(tmp_path, in_memory):
+    names = files(tmp_path, 20, 10, 33, TIMESYS="UTC")
+    result = stack(read(names) if in_memory else names, combine="sum")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # astropy's, of the times
+        result.to_ccddata().write(tmp_path / "out.fits")
+    header = fits.getheader(tmp_path / "out.fits")
+    for key in (*night(20), "TIMESYS"):
+        assert header.get(key) == result.header.get(key), key
+    assert (header["DATE-END"], header["XPOSURE"]) == (night(33)["DATE-END"], 180)
+
+
+def test_a_target_lends_no_exposure(tmp_path):
+    target, *names = files(tmp_path, 40, 10, 20)
+    stack(names, align=Reproject(target=target)).to_ccddata().write(tmp_path / "out.fits")
+    header = fits.getheader(tmp_path / "out.fits")
+    assert header["DATE-OBS"] == night(10)["DATE-OBS"]
+    assert header["DATE-END"] == night(20)["DATE-END"]
+
+
+@pytest.mark.parametrize("live", [False, True])
+def test_the_effective_exposure_of_images_that_are_read(tmp_path, live):
+    frames = read(files(tmp_path, 20, 10))
+    if live:
+        one = LiveStack("sum")
+        for frame in frames:
+            one.add(frame)
+        result = one.result()
+    else:
+        result = stack(frames, combine="sum")
+    result.write(tmp_path / "out.fits")
+    header = fits.getheader(tmp_path / "out.fits")
+    assert (header["EXPTIME"], header["XPOSURE"]) == (120, 120)
 
 
 def test_one_frame_keeps_its_own():

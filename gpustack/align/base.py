@@ -137,8 +137,7 @@ class GridFrame:
 
     def _exposed(self, header: fits.Header) -> fits.Header:
         """A header with what an image in memory has in its coordinates of the exposure."""
-        own = self.inner.coordinates
-        return header if own.of_file else with_exposure(header, own.wcs)
+        return with_exposure(header, self.inner.coordinates)
 
     @cached_property
     def _bits_dtype(self) -> np.dtype[Any]:

@@ -53,6 +53,11 @@ class Coordinates:
         return self.header is not None
 
     @property
+    def in_memory(self) -> bool:
+        """Whether they came with an image in memory, and with what `CCDData.read` knew of it."""
+        return not (self.of_file or self.of_grid)
+
+    @property
     def wcs(self) -> Any:
         """The WCS; None where there is none, or none that wcslib accepts.
 

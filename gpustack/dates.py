@@ -1,7 +1,7 @@
 """When a stack was exposed: cards of its first frame that are to be true of all frames."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -9,9 +9,9 @@ from astropy.io import fits
 
 from gpustack.number_cards import read_number
 
-#: Of the beginning, the middle and the end of an exposure: as FITS has them, and as HST and Siril.
+#: Of the beginning, the middle and the end of an exposure: those of FITS, HST and JWST, Siril.
 BEGINNINGS = ("DATE-BEG", "MJD-BEG", "EXPSTART")
-MIDDLES = ("DATE-AVG", "MJD-AVG")
+MIDDLES = ("DATE-AVG", "MJD-AVG", "EXPMID")
 ENDS = ("DATE-END", "MJD-END", "EXPEND")
 
 #: The seconds from beginning to end, and the clock that the others are read on.
@@ -50,8 +50,9 @@ def set_dates(
 ) -> None:
     """Make the cards of the first of several frames true of all: first beginning, last end.
 
-    A card that not all frames have, or not by the same clock, goes. So does TELAPSE: between two
-    exposures nothing is exposed. DATE-OBS and MJD-OBS stay those of the first frame, as in IRAF.
+    A card that not all frames have, or not by the same clock, goes. So does TELAPSE, which counts
+    the time between exposures too: beginning and end tell it. DATE-OBS and MJD-OBS stay those of
+    the first frame, as in IRAF.
 
     Parameters
     ----------
@@ -104,8 +105,9 @@ def _of_all(key: str, moments: Sequence[Any], frames: Sequence[int]) -> Moment |
 def _mean(moments: Sequence[Any], frames: Sequence[int]) -> Moment:
     """About the first, for days are known to their fractions."""
     first = moments[0]
-    since = [(one - first) * int(weight) for one, weight in zip(moments, frames, strict=True)]
-    mean: Moment = first + sum(since[1:], since[0]) / sum(map(int, frames))
+    unit = timedelta(days=1) if isinstance(first, datetime) else 1.0
+    since = [(one - first) / unit for one in moments]
+    mean: Moment = first + unit * float(np.average(since, weights=np.array(frames, float)))
     return mean
 
 
@@ -139,4 +141,8 @@ def _attribute(key: str) -> str:
 
 
 def _written(moment: Moment) -> str | float:
-    return moment.isoformat(timespec="milliseconds") if isinstance(moment, datetime) else moment
+    if not isinstance(moment, datetime):
+        return moment
+    return moment.isoformat(
+        timespec="microseconds" if moment.microsecond % 1000 else "milliseconds"
+    )

@@ -128,6 +128,24 @@ def test_a_mean_counts_what_stacks_were_made_of():
     assert header["MJD-AVG"] == pytest.approx(night(18)["MJD-AVG"], rel=DAY)
 
 
+@pytest.mark.parametrize("frames", [1, 5_000_000_000, 1e300])
+def test_a_mean_of_any_number_of_exposures(frames):
+    dates = ({"DATE-AVG": f"20{year}-01-01T00:00:00"} for year in ("01", "20"))
+    header = stacked(*(date | {"NCOMBINE": frames} for date in dates))
+    assert header["DATE-AVG"] == "2010-07-02T12:00:00.000"
+
+
+def test_moments_keep_their_microseconds():
+    first, last = (night(10, **{"DATE-BEG": f"2024-01-01T01:02:{second}"})
+                   for second in ("03.123456", "04.5"))  # fmt: skip
+    assert stacked(last, first)["DATE-BEG"] == first["DATE-BEG"]
+
+
+def test_the_middle_of_jwst():
+    header = stacked(night(10, EXPMID=60310.25), night(20, EXPMID=60310.75))
+    assert header["EXPMID"] == 60310.5
+
+
 @pytest.mark.parametrize(
     "other",
     [{"DATE-END": "tomorrow"}, {"DATE-END": fits.card.UNDEFINED}, {"DATE-END": 60310.1}],

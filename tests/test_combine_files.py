@@ -3,7 +3,7 @@
 import astropy.units as u
 import numpy as np
 import pytest
-from astropy.io import fits
+from astropy.io import fits, registry
 from astropy.nddata import CCDData, InverseVariance, StdDevUncertainty, VarianceUncertainty
 from astropy.wcs import WCS
 
@@ -156,6 +156,19 @@ def test_an_argument_that_nothing_has_is_warned_of(name, meant, tmp_path, monkey
         with pytest.warns(GpustackWarning, match=f"combine: {name}= has no effect.*has it{meant}"):
             combined = combine(given, **{name: np.ma.std})
         assert_same(combined, combine(given))
+
+
+def test_a_reader_of_another_format_gets_its_own_arguments(tmp_path):
+    def read(name, level):
+        return CCDData(fits.getdata(name) * level, unit="adu")
+
+    names = write(tmp_path, [CCDData(np.ones((2, 3)), unit="adu") for _ in range(2)])
+    registry.register_reader("levelled", CCDData, read)
+    try:
+        combined = combine(names, format="levelled", level=3)
+    finally:
+        registry.unregister_reader("levelled", CCDData)
+    assert (combined.data == 3).all()
 
 
 def test_hdu_0_is_the_first_with_an_image(tmp_path):

@@ -100,8 +100,10 @@ def reading(ccdkwargs: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
     -----
     GpustackWarning
         Of those that `CCDData.read` has not either. It passes them over without a word, so that
-        a slip in writing changes the result.
+        a slip in writing changes the result. Readers of other formats take what they take.
     """
+    if not _is_fits(ccdkwargs):
+        return ccdkwargs
     for name in ccdkwargs:
         if name in _LAZY | _WITHOUT_EFFECT | _OTHERS:
             continue
@@ -143,8 +145,12 @@ def open_images(images: list[Any], ccdkwargs: dict[str, Any]) -> list[Frame]:
 
 
 def _open_files(name: str, ccdkwargs: dict[str, Any]) -> list[Frame]:
-    if set(ccdkwargs) <= _LAZY and ccdkwargs.get("format") in (None, "fits"):
+    if set(ccdkwargs) <= _LAZY and _is_fits(ccdkwargs):
         # 0 is what CCDData.read has by default: the first image with data.
         hdu, unit = ccdkwargs.get("hdu") or None, ccdkwargs.get("unit")
         return open_frames([name], hdu=hdu, unit=unit, masks=_MASKS)
     return open_frames([CCDData.read(name, **ccdkwargs)])
+
+
+def _is_fits(ccdkwargs: dict[str, Any]) -> bool:
+    return ccdkwargs.get("format") in (None, "fits")

@@ -96,6 +96,16 @@ def test_the_footprint_holds_every_pixel(case):
     assert bottom - HALF <= np.nanmin(y) <= np.nanmax(y) <= top + HALF
 
 
+def test_a_frame_of_which_one_point_has_a_place():
+    """Nor is a warning of numpy's seen, an error here: no two neighbours have one."""
+
+    def transform(x, y):
+        here = np.hypot(x - 99.5, y - 99.5) < 1
+        return np.where(here, x, np.nan), np.where(here, y, np.nan)
+
+    assert footprint(transform, (200, 200)) == (99, 100, 99, 100)
+
+
 def test_a_union_holds_all_of_a_map_of_the_sky():
     wcs, shape = allsky("AIT")
     image = CCDData(np.ones(shape), unit="adu", wcs=wcs)

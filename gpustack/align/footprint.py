@@ -134,9 +134,15 @@ def _torn(x: NDArray[Any], y: NDArray[Any]) -> NDArray[np.bool_]:
     ends = lost[:-1] & lost[1:], lost[:-1] | lost[1:]
     none, some = ends[0][:, :-1] & ends[0][:, 1:], ends[1][:, :-1] | ends[1][:, 1:]
     down, right = (np.abs(np.diff(places, axis=axis)) for axis in (0, 1))
-    down, right = (apart > TORN * np.nanmedian(apart) for apart in (down, right))
+    down, right = map(_further, (down, right))
     far: NDArray[np.bool_] = down[:, :-1] | down[:, 1:] | right[:-1] | right[1:]
     return far | (some & ~none)
+
+
+def _further(apart: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Which distances are far above most; none where no two neighbours have a place."""
+    known = apart[~np.isnan(apart)]
+    return apart > TORN * (np.median(known) if known.size else np.inf)
 
 
 def _span(low: float, high: float, length: int) -> slice | None:

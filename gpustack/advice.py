@@ -225,10 +225,15 @@ def _unlike_exposures(recipe: Recipe, frames: Sequence[Frame]) -> Iterator[str]:
 
 
 def _unlike_gains(recipe: Recipe, frames: Sequence[Frame]) -> Iterator[str]:
-    """Counts that stand for other numbers of electrons, as those of two cameras, not scaled."""
+    """Counts that stand for other numbers of electrons, as those of two cameras, not scaled.
+
+    Not of stacks: the GAIN of one may be that of its noise, as many times that of its counts as it
+    has frames.
+    """
     if recipe.scale is not None or frames[0].unit not in DIGITAL:
         return
-    found = [(read_number(frame.header, "GAIN"), frame.name) for frame in frames]
+    single = [frame for frame in frames if "NCOMBINE" not in frame.header]
+    found = [(read_number(frame.header, "GAIN"), frame.name) for frame in single]
     gains = [(gain, name) for gain, name in found if gain > 0]
     (least, its), (most, other) = (end(gains, default=(0.0, "")) for end in (min, max))
     if least < most * SAME_GAIN:

@@ -224,6 +224,13 @@ def test_gains_that_differ_and_are_not_scaled_warn():
     assert not told(lambda: stack([*frames[:1], *exposures("OTHER", [1])]))
 
 
+def test_gains_of_stacks_may_be_those_of_their_noise():
+    frames = exposures("GAIN", [15, 4.5, 1.5])
+    for frame, made_of in zip(frames, (10, 3), strict=False):
+        frame.meta["NCOMBINE"] = made_of
+    assert not told(lambda: stack(frames))
+
+
 def test_filters_that_differ_warn():
     frames = exposures("FILTER", ["R ", "R", "r", "", "V"])
     with pytest.warns(

@@ -133,7 +133,7 @@ def _identity(name: str) -> Any:
         found = os.stat(at_home(name))  # noqa: PTH116 - Path raises for more names
     except (OSError, ValueError):
         return name
-    return found.st_dev, found.st_ino
+    return (found.st_dev, found.st_ino) if found.st_ino else name  # 0 is that of no file
 
 
 def _counted_twice(frames: Sequence[Frame]) -> Iterator[str]:

@@ -1,5 +1,6 @@
 """What is unusual about a run is warned of: frames that do not belong together, powerless clips."""
 
+import os
 import warnings
 
 import numpy as np
@@ -22,6 +23,7 @@ from gpustack import (
     advice,
     stack,
 )
+from gpustack.advice import _repeated
 from gpustack.errors import GpustackWarning
 
 CLIPS = [RangeClip(high=5000), SigmaClip(low=2, high=2, spread="mad_std")]
@@ -207,6 +209,15 @@ def test_the_same_file_by_other_names_warns(files, monkeypatch):
         said = told(lambda other=other: stack(["frame_0.fits", "frame_1.fits", other]))
         assert said == [f"frame_1.fits: given 2 times, also as {other}, so it counts 2 times"]
     assert not told(lambda: stack(["frame_0.fits", "frame_1.fits", "frame_2.fits"]))
+
+
+def test_files_without_an_inode_are_not_one(files, monkeypatch):
+    """Some file systems of Windows have none: Python tells 0 for every file."""
+    found = os.stat(files)  # noqa: PTH116 - as gpustack asks
+    monkeypatch.setattr(
+        os, "stat", lambda *args, **how: os.stat_result((*found[:1], 0, *found[2:]))
+    )
+    assert not list(_repeated([str(files / f"frame_{i}.fits") for i in range(2)]))
 
 
 def exposures(key, values, unit="adu"):

@@ -1,7 +1,7 @@
 """When a stack was exposed: cards of its first frame that are to be true of all frames."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -112,9 +112,11 @@ def _mean(moments: Sequence[Any], frames: Sequence[int]) -> Moment:
 
 
 def _date(header: fits.Header, key: str) -> datetime | None:
+    """FITS has no zones; of a date that has one, its zone is taken off."""
     try:
-        return datetime.fromisoformat(str(header[key]).strip()).replace(tzinfo=None)
-    except (ValueError, fits.VerifyError):
+        moment = datetime.fromisoformat(str(header[key]).strip())
+        return moment if moment.tzinfo is None else moment.astimezone(UTC).replace(tzinfo=None)
+    except (ValueError, OverflowError, fits.VerifyError):  # in the year 1 zones may overflow
         return None
 
 

@@ -178,6 +178,13 @@ def test_dates_of_other_forms(zone):
     assert stacked(last, first)["DATE-END"] == last["DATE-END"]
 
 
+def test_dates_with_zones_are_compared_in_one():
+    later = night(10, **{"DATE-BEG": "2023-12-31T23:30:00"})
+    first = night(10, **{"DATE-BEG": "2024-01-01T01:00:00+02:00"})
+    assert stacked(later, first)["DATE-BEG"] == "2023-12-31T23:00:00.000"
+    assert "DATE-BEG" not in stacked(later, night(10, **{"DATE-BEG": "0001-01-01T00:00:00+02:00"}))
+
+
 def test_the_effective_exposure_is_that_of_the_values():
     sum_, mean = (stacked(night(10), night(20), combine=combine) for combine in ("sum", "mean"))
     assert (sum_["XPOSURE"], sum_["EXPTIME"]) == (120, 120)

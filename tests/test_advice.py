@@ -1,7 +1,7 @@
 """What is unusual about a run is warned of: frames that do not belong together, powerless clips."""
 
-import os
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -23,7 +23,6 @@ from gpustack import (
     advice,
     stack,
 )
-from gpustack.advice import _repeated
 from gpustack.errors import GpustackWarning
 
 CLIPS = [RangeClip(high=5000), SigmaClip(low=2, high=2, spread="mad_std")]
@@ -209,15 +208,10 @@ def test_the_same_file_by_other_names_warns(files, monkeypatch):
         said = told(lambda other=other: stack(["frame_0.fits", "frame_1.fits", other]))
         assert said == [f"frame_1.fits: given 2 times, also as {other}, so it counts 2 times"]
     assert not told(lambda: stack(["frame_0.fits", "frame_1.fits", "frame_2.fits"]))
-
-
-def test_files_without_an_inode_are_not_one(files, monkeypatch):
-    """Some file systems of Windows have none: Python tells 0 for every file."""
-    found = os.stat(files)  # noqa: PTH116 - as gpustack asks
-    monkeypatch.setattr(
-        os, "stat", lambda *args, **how: os.stat_result((*found[:1], 0, *found[2:]))
-    )
-    assert not list(_repeated([str(files / f"frame_{i}.fits") for i in range(2)]))
+    # Where a file system has no inodes, as some of Windows, all files have this one.
+    found = SimpleNamespace(st_dev=1, st_ino=0)
+    monkeypatch.setattr(advice, "os", SimpleNamespace(stat=lambda name: found))
+    assert not list(advice._repeated(["frame_0.fits", "frame_1.fits"]))
 
 
 def exposures(key, values, unit="adu"):
@@ -233,12 +227,8 @@ def test_gains_that_differ_and_are_not_scaled_warn():
     assert not told(lambda: stack([frames[i] for i in (0, 1, 3, 4)]))
     assert not told(lambda: stack(exposures("GAIN", [1.5, 4], "electron")))
     assert not told(lambda: stack([*frames[:1], *exposures("OTHER", [1])]))
-
-
-def test_gains_of_stacks_may_be_those_of_their_noise():
-    frames = exposures("GAIN", [15, 4.5, 1.5])
-    for frame, made_of in zip(frames, (10, 3), strict=False):
-        frame.meta["NCOMBINE"] = made_of
+    for frame in frames:  # stacks: their GAIN may be that of their noise
+        frame.meta["NCOMBINE"] = 2
     assert not told(lambda: stack(frames))
 
 

@@ -366,8 +366,10 @@ AVERAGED = {
 ROUTES = (
     *("median", "range-sigma-range-alone", "range-sum", "range-replacing", "extrema-all-sigma"),
     *("everything", "weighted-extrema", "sample-everything", "scale-everything"),
-    *("raw-sigma-range", "scale-nmodel-clip", "linear-low-keep", "sigma-poisson"),
+    *("raw-sigma-range", "scale-nmodel-clip"),
 )
+#: With clips that judge sample by sample.
+ON_DEVICES = (*ROUTES, "linear", "sigma-poisson", "variance-keep")
 
 
 @cache

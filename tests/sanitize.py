@@ -11,7 +11,7 @@ import numpy as np
 
 from bands import MEMORY, BandSource, Cpu, Cuda
 from gpustack.backends.cuda import device, work
-from recipes import ROUTES, recipe
+from recipes import ON_DEVICES, recipe
 from stacks import outputs, run, stack
 from tolerances import MAPS, assert_like_cpu
 
@@ -57,7 +57,7 @@ def main():
     device.cupy().cuda.MemoryPool = NoPool
     work.LEAST_BYTES = 1  # bands of few rows, in many slots
     for n in map(int, sys.argv[1:] or COUNTS):
-        for name in (*ROUTES, "variance-keep"):
+        for name in ON_DEVICES:
             asked = recipe(name, n)
             band = stack("masked", n, asked)
             want = run(Cpu(threads=1), band, asked)

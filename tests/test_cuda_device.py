@@ -13,7 +13,7 @@ from bands import BandSource, Cpu, Files, N, frames, stream
 from gpustack.backends.cuda.backend import CudaBackend
 from gpustack.backends.cuda.worker import SLOTS
 from gpustack.recipe import Recipe
-from recipes import ROUTES, recipe
+from recipes import ON_DEVICES, ROUTES, recipe
 from stacks import outputs, run, with_variances
 from tolerances import MAPS, assert_like_cpu
 
@@ -34,7 +34,7 @@ def test_bands_of_the_host_in_many_slots(cuda, name, kind):
     np.testing.assert_array_equal(found.rejected, expected.rejected)
 
 
-@pytest.mark.parametrize("name", [*ROUTES, "variance-keep"])
+@pytest.mark.parametrize("name", ON_DEVICES)
 def test_arrays_of_the_device(cuda, name):
     asked = recipe(name, N)
     band = frames(weights=asked.weights == "sample")

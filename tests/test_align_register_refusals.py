@@ -102,6 +102,17 @@ def test_a_reference_that_cannot_be_aligned_to_is_an_error_in_any_case(good, by,
         stack([good[0], make()], align=Register(by, reference=1, skip=True))
 
 
+def test_a_frame_that_is_upside_down_is_said_to_match_by_its_stars(good):
+    """As after the meridian: no shift matches, and no coordinates tell why."""
+    middle = complex(SHAPE[1] - 1, SHAPE[0] - 1) / 2
+    turned = sky.taken(sky.field(SHAPE), SHAPE, turn=-1, shift=2 * middle + 3 + 2j, seed=1)
+    said = r"best one, expected 1\.5 times; for frames that are turned, .*register:by=stars"
+    with pytest.raises(FrameError, match=said):
+        stack([good[0], turned], align=Register())
+    table = stack([good[0], turned], align=Register("stars")).frames
+    assert abs(table["rotation"][1]) == pytest.approx(180, abs=0.1)
+
+
 def test_a_mirrored_frame_matches_no_stars(good):
     with pytest.raises(FrameError, match="frame 1: align: expected stars that match"):
         stack([good[0], good[1][:, ::-1]], align="register:by=stars")
@@ -220,7 +231,8 @@ def test_where_the_brightest_moves_apart_from_all_others_no_shift_is_certain():
         sky.expose(np.append(places, 140 + 130j + apart) - shift, fluxes, SHAPE, seed=k)
         for k, (shift, apart) in enumerate([(0, 0), (3 - 2j, 8)])
     ]
-    with pytest.raises(FrameError, match=r"certain, got \(-2, 3\), y first,.* -7\.\d\d by the"):
+    said = r"certain, got \(-2, 3\), y first,.* -7\.\d\d by the brightest; .*register:by=stars"
+    with pytest.raises(FrameError, match=said):
         bring_together(open_frames(frames), Register())
 
 

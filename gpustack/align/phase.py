@@ -31,6 +31,12 @@ LEAST_RATIO = 1.5
 PEAK = 32
 #: Pixels by which measuring may differ from searching.
 AGREE = 3.0
+#: What to try where no shift matches: a camera that turns with its mount is upside down after the
+#: meridian, and such frames have none.
+ADVICE = (
+    "for frames that are turned, as after a meridian flip, --align register:by=stars "
+    "(align=Register('stars'))"
+)
 #: Parts of a pixel that the shifts of quarters are measured in.
 QUARTERS = 20
 #: The part of the overlap that is faded out towards its edges, for they do not match.
@@ -96,7 +102,7 @@ class Shift:
                 name,
                 f"align: expected something that {self.name} shows too, got a "
                 f"correlation that is {ratio:.2f} times as high at the best shift as at the next "
-                f"best one, expected {LEAST_RATIO} times",
+                f"best one, expected {LEAST_RATIO} times; {ADVICE}",
             )
         here, there = _overlap(self._view.shape, view.shape, offset)
         pair = (
@@ -118,7 +124,7 @@ class Shift:
                 name,
                 f"align: expected a shift that is certain, got {offset}, y first, by which all "
                 f"that stands out agrees best, and {rest.imag:+.2f}, {rest.real:+.2f} by the "
-                "brightest",
+                f"brightest; {ADVICE}",
             )
         y, x = offset
         return Similarity(shift=complex(x, y) + rest)

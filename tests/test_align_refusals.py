@@ -62,6 +62,14 @@ def test_a_frame_that_has_no_place_on_the_sky(name):
         stack([images[2]], align=Reproject(target, shape=(100, 120), skip=True))
 
 
+@pytest.mark.parametrize("skip", [False, True])
+@pytest.mark.parametrize("target", ["first", "optimal"])
+def test_where_no_frame_has_a_place_no_other_target_or_frame_is_proposed(target, skip):
+    """But what aligns frames without coordinates."""
+    with pytest.raises(InputError, match=r"got none of 2; .* --align register needs none$"):
+        stack([noisy(None), noisy(None, seed=1)], align=Reproject(target, skip=skip))
+
+
 def test_wcs_project_says_the_same():
     for wcs, said in BAD_WCS.values():
         with pytest.raises(InputError, match=rf"ccd\.wcs: .*{said}"):

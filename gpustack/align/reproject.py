@@ -37,6 +37,12 @@ def reproject_frames(frames: Sequence[Frame], how: Reproject, *, room: float | N
         Where the target has none, no frame touches it, or there is no room for the result.
     """
     faults = [_fault(frame) for frame in frames]
+    usable = [frame for frame, fault in zip(frames, faults, strict=True) if not fault]
+    if not usable:
+        raise InputError(
+            f"align {how}: expected a frame with a celestial WCS, got none of {len(frames)}; "
+            f"{frames[0].name}: {faults[0]}; --align register needs none"
+        )
     for frame, fault in zip(frames, faults, strict=True):
         is_target = frame is frames[0] and how.target_is("first")
         if fault and (not how.skip or is_target):
@@ -47,12 +53,6 @@ def reproject_frames(frames: Sequence[Frame], how: Reproject, *, room: float | N
                     "target=optimal"
                 )
             raise FrameError(frame.name, f"{fault}{beside}")
-    usable = [frame for frame, fault in zip(frames, faults, strict=True) if not fault]
-    if not usable:
-        raise InputError(
-            f"align {how}: expected a frame with a celestial WCS, got none of {len(frames)}; "
-            f"{frames[0].name}: {faults[0]}; --align register needs none"
-        )
     warn_unscaled(usable, stacklevel=5)
     grid = choose_grid(usable, how, room)
     how_to = Resampling(how.method, how.order, how.flux)

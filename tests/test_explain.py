@@ -26,6 +26,8 @@ PAIRS = [(name, "masked") for name in RECIPES]
 PAIRS += [(name, "ties") for name in CHAINS]
 PAIRS += [(name, "ties") for name in RECIPES if recipe(name, N).clips_by_frame]
 PAIRS += [(name, kind) for name in ROUTES for kind in ("ties", "infinite", "wide-and-narrow")]
+#: A way through a backend may be one whose clips judge by frame, too.
+PAIRS = list(dict.fromkeys(PAIRS))
 
 #: Bounds about a line are off by so much of a sample at most: they are what is compared, moved
 #: by where the line is.

@@ -23,7 +23,7 @@ EFFECTIVE = "XPOSURE"
 #: What stays that of the first frame.
 OBSERVED = ("DATE-OBS", "MJD-OBS")
 
-#: All but the clock: the header of a result alone tells of them, not its coordinates.
+#: What is made true of all frames: the header of a result alone tells of these, no coordinates.
 CARDS = (*BEGINNINGS, *MIDDLES, *ENDS, ELAPSED)
 
 Moment = datetime | float

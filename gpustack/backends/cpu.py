@@ -55,7 +55,8 @@ class CpuBackend:
     ----------
     threads : int or None
         None: as many as this process may use cores, at most `MAX_THREADS`. `stream` takes
-        fewer where its limit on memory would make their tiles small.
+        fewer where its limit on memory would make their tiles small, and one for a stack of no
+        more than `FEW_SAMPLES`, unless `tile_pixels` is given.
     tile_pixels : int or None
         Pixels that one thread works on at a time; None: by the number of frames. No
         result depends on it.

@@ -9,8 +9,8 @@ from gpustack.align.seen import View
 
 #: A turn or a scale counts where it moves the quarters so many times as far as they then lie from
 #: where it puts them. Where all four are off by chance, it is r times as far with a probability of
-#: (1 + r^2)^-2: one in 290. Of simulated fields that are turned by 0.2 degrees or more it is 6 times
-#: or more.
+#: (1 + r^2)^-2: one in 290. Of simulated fields that are turned by 0.2 degrees or more it is 6
+#: times or more.
 SURE = 4.0
 
 #: Of so many rows and columns one is looked at: as wide as what is seen is smoothed, that is as

@@ -75,10 +75,10 @@ class Stored:
 def decode_stored(data: NDArray[Any], samples: Samples, out: Floats) -> None:
     """The physical values of `data`, decoded as `samples`, in `out` of the same shape.
 
-    Of floats in the other byte order with BZERO 0, -0.0 may stay.
+    Of floats with BZERO 0, -0.0 may stay.
     """
     own = working_dtype(data.dtype)
-    if data.dtype != out.dtype == data.dtype.newbyteorder("=") and samples.bscale == 1:
+    if data.dtype.newbyteorder("=") == out.dtype and samples.bscale == 1:
         np.copyto(out, data)  # takes half the time of an addition that swaps bytes
         if samples.bzero != 0:
             np.add(out, samples.bzero, out=out)

@@ -15,6 +15,13 @@ from gpustack.result import StackResult
 
 Method = Literal["mean", "median", "sum"]
 
+#: What the argument for the function that makes the data is called.
+MAIN_ARGUMENTS: dict[Method, str] = {
+    "mean": "scale_func",
+    "median": "median_func",
+    "sum": "sum_func",
+}
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Combination:
@@ -52,8 +59,8 @@ class Combination:
     def function_name(self) -> str:
         """The method and its argument that holds the function by which data are made."""
         method = {"mean": "average"}.get(self.method, self.method)
-        argument = "scale_func" if method == "average" else f"{method}_func"
-        return f"{method}_combine: {argument if callable(self.main) else 'sum_func'}"
+        argument = MAIN_ARGUMENTS[self.method] if callable(self.main) else "sum_func"
+        return f"{method}_combine: {argument}"
 
     @property
     def sample_weights(self) -> NDArray[Any] | None:

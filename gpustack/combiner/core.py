@@ -13,7 +13,7 @@ from gpustack.checks import real
 from gpustack.clips import ExtremaClip, RangeClip, SigmaClip
 from gpustack.combiner.arguments import called
 from gpustack.combiner.callables import Statistic, Word, word_or_function
-from gpustack.combiner.combination import Combination, Method
+from gpustack.combiner.combination import MAIN_ARGUMENTS, Combination, Method
 from gpustack.combiner.holdings import Holdings, real_dtype
 from gpustack.combiner.images import who_takes
 from gpustack.combiner.recorder import Recorder
@@ -25,9 +25,6 @@ from gpustack.words import clip_words
 
 _CENTERS: tuple[Word, ...] = ("mean", "median")
 _SPREADS: tuple[Word, ...] = ("std", "mad_std")
-
-#: The argument for the function that makes the data.
-_MAIN: dict[Method, str] = {"mean": "scale_func", "median": "median_func", "sum": "sum_func"}
 
 
 class Combiner(Holdings):
@@ -337,7 +334,7 @@ class Combiner(Holdings):
         usual = "mad_std" if method == "median" else "std"
         how = Combination(
             method=method,
-            main=word_or_function(_MAIN[method], main or method, mains),
+            main=word_or_function(MAIN_ARGUMENTS[method], main or method, mains),
             spread=word_or_function("uncertainty_func", spread or usual, _SPREADS),
             total=word_or_function("sum_func", total or "sum", ("sum",)),
             scale=self._factors(scale_to),

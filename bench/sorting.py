@@ -21,8 +21,8 @@ from bench import machine
 from bench.table import sorting_table
 from gpustack.backends import network
 from gpustack.backends.base import working_dtype
-from gpustack.backends.crew import Load
-from gpustack.backends.lines import empty_rows
+from gpustack.backends.cache_lines import empty_rows
+from gpustack.backends.tile_plan import Load
 
 FRAMES = (4, 8, 12, 16, 24, 32, 40, 48, 64, 80, 96, 128, 192)
 DTYPES = ("int16", "float32", "float64")

@@ -19,9 +19,9 @@ from gpustack.frames import Frame
 from gpustack.header import SAME_EXPOSURE, printable, read_exposure
 from gpustack.number_cards import read_number
 from gpustack.paths import at_home
-from gpustack.powerless import powerless
 from gpustack.recipe import Recipe
 from gpustack.result import StackResult, left_out
+from gpustack.too_few_frames import powerless
 
 #: Names of frames from memory: numbers within one run, which mean other frames in another run.
 _IN_MEMORY = re.compile(r"frame \d+")

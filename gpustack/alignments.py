@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, Self, get_args
 
 from gpustack.checks import check, real, switch, tidy, whole, word
-from gpustack.texts import read, written
+from gpustack.value_texts import read, written
 
 Method = Literal["interp", "adaptive", "exact"]
 #: Splines of degree 0, 1, 2, 3.

@@ -13,7 +13,7 @@ from collections.abc import Set as AbstractSet
 from typing import Any
 
 from gpustack.errors import RecipeError
-from gpustack.loaded import loaded
+from gpustack.lazy_types import loaded
 
 #: The lowest finite float.
 FLOAT_MIN = -sys.float_info.max

@@ -296,8 +296,8 @@ def watch(
     load_fits()
     from gpustack import watching
     from gpustack.engine import stack
+    from gpustack.input_files import Beside
     from gpustack.streaming import ToFile
-    from gpustack.watched_files import Beside
     from gpustack.writing import check_target
 
     output = Path(at_home(output))

@@ -6,7 +6,7 @@ from typing import Any
 
 from gpustack import files
 from gpustack.images import PLANES, paired
-from gpustack.lists import is_list, names_of
+from gpustack.name_lists import is_list, names_of
 
 
 def images(frames: tuple[str, ...], options: dict[str, Any]) -> Any:

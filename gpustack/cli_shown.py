@@ -15,7 +15,7 @@ import click
 
 from gpustack.logs import ROOT
 from gpustack.progress import Bar
-from gpustack.texts import size_words
+from gpustack.value_texts import size_words
 
 if TYPE_CHECKING:  # the command line starts without it
     from gpustack.result import StackResult
@@ -179,8 +179,8 @@ def stray_lines(per_frame: Mapping[str, Any]) -> Iterator[str]:
 
     By the rule of the page that ``--report FILE.html`` writes, which looks at more.
     """
+    from gpustack.outlier_frames import out_of_line
     from gpustack.result import is_there
-    from gpustack.strays import out_of_line
 
     columns = {name: per_frame[name] for name in _TOLD if name in per_frame}
     marks = out_of_line(columns, is_there(per_frame))

@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Literal, get_args
 
 from gpustack.checks import check, word
 from gpustack.clips.base import tidy_noise
-from gpustack.texts import read, written
+from gpustack.value_texts import read, written
 
 CombineWord = Literal[
     "mean", "median", "lower_median", "lmedian", "sum", "quadrature", "min", "max"

@@ -17,25 +17,25 @@ from gpustack.backends.base import Progress
 from gpustack.checks import switch
 from gpustack.clips import Clip
 from gpustack.combines import Combine
-from gpustack.ends import outputs_of, rejected_share, source_of
 from gpustack.errors import InputError
 from gpustack.files import HduKey, check_apart, named_beside
 from gpustack.flags import Flags
 from gpustack.frames import Frame, tell_of_apart
 from gpustack.frames.onfile import kept_open
 from gpustack.frames.resident import reshaped
+from gpustack.kept_samples import Look
 from gpustack.limit import beside, limit_of, within_memory
-from gpustack.look import Look
 from gpustack.maker import Local, Maker
 from gpustack.maps import derived, least_memory
-from gpustack.needs import check_needs, exposures
 from gpustack.normalize import PerFrame
 from gpustack.outcome import header_of, result_of
 from gpustack.plan import parse_memory
 from gpustack.progress import following
 from gpustack.provenance import Watch, hashed, made_with, output_record, report_of
 from gpustack.recipe import OUTPUTS, Recipe, Uncertainty
+from gpustack.requirements import check_needs, exposures
 from gpustack.result import StackResult, per_frame
+from gpustack.run_io import outputs_of, rejected_share, source_of
 from gpustack.streaming import ResultFile, ToFile, files_read, result_file, room_of, where_to
 
 if TYPE_CHECKING:

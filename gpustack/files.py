@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from gpustack.errors import FrameError, MissingFileError
-from gpustack.lists import names_of
 from gpustack.measures import FromFile
+from gpustack.name_lists import names_of
 from gpustack.paths import at_home, exists
 
 #: ``NAME[3]``, ``NAME[SCI]`` or ``NAME[SCI,2]``, as CFITSIO and IRAF have it.
@@ -33,7 +33,7 @@ def files_of(text: str) -> list[str]:
     MissingFileError
         Where there is no such file, and none matches.
     FrameError
-        Where a list cannot be read; see `gpustack.lists`.
+        Where a list cannot be read; see `gpustack.name_lists`.
     """
     return [file for name in names_of(text) for file in _matching(name)]
 

@@ -19,7 +19,7 @@ from gpustack.dates import read_dates, set_dates
 from gpustack.errors import FrameError, GpustackWarning, InputError
 from gpustack.frames.coordinates import Coordinates
 from gpustack.frames.hdus import quiet
-from gpustack.loaded import loaded
+from gpustack.lazy_types import loaded
 from gpustack.number_cards import read_number
 from gpustack.recipe import Recipe
 

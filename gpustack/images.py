@@ -11,7 +11,7 @@ from typing import Any
 from gpustack.checks import check, tidy
 from gpustack.errors import GpustackWarning, InputError
 from gpustack.files import files_of, is_glob, split_hdu
-from gpustack.lists import is_list, names_of
+from gpustack.name_lists import is_list, names_of
 from gpustack.paths import PathLike, at_home
 
 #: What may lie in a file of its own.

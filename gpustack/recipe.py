@@ -33,8 +33,8 @@ from gpustack.errors import RecipeError
 from gpustack.markup import escape, items
 from gpustack.measures import Measure, check_pair, tidy_numbers
 from gpustack.measures.parse import from_record, to_record
-from gpustack.texts import stated
-from gpustack.words import recipe_words
+from gpustack.plain_words import recipe_words
+from gpustack.value_texts import stated
 
 ClipOn = Literal["normalized", "raw"]
 Uncertainty = Literal["auto", "std", "mad_std", "propagated"]

@@ -18,14 +18,14 @@ from gpustack.dates import without_dates
 from gpustack.drawing import Panel, brightness, png
 from gpustack.frames.coordinates import Coordinates
 from gpustack.header import fits_wcs, warn_without_wcs, with_tables, with_wcs, without_wcs
-from gpustack.look import Look
+from gpustack.kept_samples import Look
 from gpustack.maps import RejectionCube
 from gpustack.maps.extensions import check_maps, extensions
 from gpustack.markup import escape, table
 from gpustack.paths import PathLike
 from gpustack.provenance import output_record
 from gpustack.recipe import MAPS, Recipe
-from gpustack.texts import size_words, unit_words
+from gpustack.value_texts import size_words, unit_words
 from gpustack.writing import write_whole
 
 if TYPE_CHECKING:  # slow to load, and who only writes a file needs neither

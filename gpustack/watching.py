@@ -13,14 +13,14 @@ from typing import Any
 
 from astropy.io import fits
 
-from gpustack.align.remembered import remembered
+from gpustack.align.known_places import remembered
 from gpustack.errors import FrameError, InputError
 from gpustack.frames import Frame, check_agree, open_one, renamed
 from gpustack.frames.hdus import quiet
 from gpustack.frames.onfile import Stamp
 from gpustack.header import read_recipe
+from gpustack.input_files import Reads
 from gpustack.logs import logger
-from gpustack.watched_files import Reads
 
 _log = logger(__name__)
 

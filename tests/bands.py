@@ -7,9 +7,9 @@ import numpy as np
 
 from gpustack.backends.base import Samples, working_dtype
 from gpustack.backends.cpu import CpuBackend, Spaces, work
-from gpustack.backends.crew import Load
 from gpustack.backends.cuda.backend import CudaBackend
 from gpustack.backends.tile_job import TileJob
+from gpustack.backends.tile_plan import Load
 from stacks import outputs, rows_of, sky
 from tolerances import assert_same_bits
 

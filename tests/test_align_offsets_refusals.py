@@ -9,7 +9,7 @@ from astropy.wcs import WCS
 from gpustack import Offsets, stack
 from gpustack.align import bring_together
 from gpustack.align.extent import RESULT_BYTES
-from gpustack.align.moved import moved_wcs
+from gpustack.align.moved_wcs import moved_wcs
 from gpustack.errors import FrameError, GpustackWarning, InputError
 from gpustack.frames import open_frames
 from placing import planes, sky_wcs

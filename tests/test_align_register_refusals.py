@@ -13,8 +13,8 @@ import starfield as sky
 from gpustack import Register, stack
 from gpustack.align import bring_together, stars
 from gpustack.align.phase import _ratio
-from gpustack.align.seen import _above_sky, _median9
 from gpustack.align.similarity import Similarity
+from gpustack.align.star_image import _above_sky, _median9
 from gpustack.errors import (
     FrameError,
     GpustackWarning,

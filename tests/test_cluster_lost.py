@@ -29,10 +29,10 @@ from distributed import Client, KilledWorker, LocalCluster
 import gpustack
 from gpustack import ClusterError, FrameError, InputError, stack
 from gpustack.backends.cuda.source import digest
-from gpustack.cluster.code import code_here, hash_of
+from gpustack.cluster.code_version import code_here, hash_of
 from gpustack.cluster.connection import connected
-from gpustack.cluster.lack import _watch
 from gpustack.cluster.link import CLOSED, asking, told_of_loss
+from gpustack.cluster.no_workers import _watch
 from gpustack.cluster.opening import versions_here
 from gpustack.cluster.tasks import Room
 from gpustack.logs import ROOT
@@ -268,8 +268,8 @@ def heard():
 
 
 def test_workers_that_are_gone_are_told_of_and_that_they_are_back(monkeypatch, heard):
-    monkeypatch.setattr("gpustack.cluster.lack.EVERY", 0.01)
-    monkeypatch.setattr("gpustack.cluster.lack.PATIENCE", 0.05)
+    monkeypatch.setattr("gpustack.cluster.no_workers.EVERY", 0.01)
+    monkeypatch.setattr("gpustack.cluster.no_workers.PATIENCE", 0.05)
     how = {"threads_per_worker": 1, "processes": False, "dashboard_address": "127.0.0.1:0"}
     with LocalCluster(n_workers=1, **how) as cluster, Client(cluster, set_as_default=False) as one:
         heard.then = lambda line: cluster.scale(1)
@@ -298,8 +298,8 @@ def test_each_lack_of_workers_is_told_of_once(monkeypatch, heard):
             raise OSError("no answer")
         return answer
 
-    monkeypatch.setattr("gpustack.cluster.lack.EVERY", 0)
-    monkeypatch.setattr("gpustack.cluster.lack.PATIENCE", 0)
+    monkeypatch.setattr("gpustack.cluster.no_workers.EVERY", 0)
+    monkeypatch.setattr("gpustack.cluster.no_workers.PATIENCE", 0)
     _watch(SimpleNamespace(sync=sync, scheduler=SimpleNamespace(ncores=None)), over)
     told = ["cluster: no workers for 0 s; waiting for new ones"]
     told += ["cluster: there are workers again: 1"]

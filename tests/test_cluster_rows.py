@@ -18,7 +18,6 @@ from hypothesis import strategies as st
 from gpustack import AvgSigmaClip, Grow, Image, InputError, Offsets, Reproject, SigmaClip
 from gpustack.backends.cpu import CpuBackend
 from gpustack.cluster import opening as how_to_open
-from gpustack.cluster.cutting import AHEAD, MOST_BYTES, cut
 from gpustack.cluster.opening import (
     Opening,
     everywhere,
@@ -28,13 +27,14 @@ from gpustack.cluster.opening import (
     whole_paths,
 )
 from gpustack.cluster.rows import Made, RowSink, row_bytes
-from gpustack.ends import outputs_of, rejected_share, source_of
+from gpustack.cluster.task_plan import AHEAD, MOST_BYTES, cut
 from gpustack.errors import ClusterError, FrameError, MissingFileError
 from gpustack.flags import Flags
 from gpustack.frames import open_frames
 from gpustack.maps import derived, execute
 from gpustack.plan import Band
 from gpustack.recipe import Recipe
+from gpustack.run_io import outputs_of, rejected_share, source_of
 
 N = 6
 MAPS = ("count", "low", "high", "rejected", "reason", "exposure", "rejections", "sigma", "coverage")

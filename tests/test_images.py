@@ -15,7 +15,7 @@ from hypothesis.extra import numpy as hnp
 from fitsmaker import image_bytes
 from gpustack import Flags, Grow, Image, SigmaClip, VarianceClip, explain, stack
 from gpustack.frames import open_frames
-from gpustack.frames.apart import _loses_zeros
+from gpustack.frames.separate_planes import _loses_zeros
 from stacks import sky
 
 SHAPE = (300, 9)

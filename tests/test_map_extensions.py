@@ -158,10 +158,10 @@ def test_cupy_frames_have_cupy_maps(cuda, clips):
 
 def test_the_exposure_of_cupy_frames(cuda):
     from gpustack.backends.cuda.backend import CudaBackend
-    from gpustack.ends import outputs_of
     from gpustack.frames import FrameSource, open_frames
     from gpustack.maps import derived, execute
     from gpustack.recipe import Recipe
+    from gpustack.run_io import outputs_of
 
     cube = np.random.default_rng(3).normal(100, 8, (6, 5, 4)).astype("f4")
     recipe = Recipe(clips=ExtremaClip(1, 2), outputs="exposure")

@@ -10,7 +10,7 @@ from astropy.nddata import CCDData
 from gpustack import Combiner, ExtremaClip, Grow, NoiseModel, RangeClip, Recipe, SigmaClip, stack
 from gpustack.clips import CLIPS
 from gpustack.markup import table
-from gpustack.words import clip_words
+from gpustack.plain_words import clip_words
 from webpage import Checked
 
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from gpustack.backends import esd, off_line, risk, winsor
+from gpustack.backends import esd, frame_screens, line_fit, winsorized
 from gpustack.backends.bounds import bounds
 from gpustack.backends.columns import Uniform
 from gpustack.backends.ragged import Ragged
@@ -66,7 +66,7 @@ def at_risk(clip, columns):
     with np.errstate(all="ignore"):
         if isinstance(clip, ESDClip):
             return esd.at_risk(clip, columns, 0)
-        return winsor.at_risk(clip, columns)
+        return winsorized.at_risk(clip, columns)
 
 
 @given(COLUMNS, FACTORS, FACTORS)
@@ -112,7 +112,7 @@ def test_the_least_spreads_are_no_more_than_the_spreads():
         away = exact - np.median(exact, axis=0)
         reach = np.random.default_rng(1).uniform(0, np.abs(away).max(axis=0)).astype("f4")
         center = np.median(exact, axis=0).astype("f4")
-        plain, pulled = winsor.least_spreads(uniform(data), center, reach)
+        plain, pulled = winsorized.least_spreads(uniform(data), center, reach)
         wide = reach.astype(float)
         for least, values in ((plain, away), (pulled, np.clip(away, -wide, wide))):
             spread = values.std(axis=0, ddof=1)
@@ -303,18 +303,18 @@ def test_intervals_are_unsure_where_a_sample_is_between_the_bounds():
 def test_every_column_is_at_risk_of_a_clip_by_frame_where_a_scale_is_below_0():
     columns, clip = uniform(np.ones((3, 4), "f4")), SigmaClip(poisson=True)
     for scale, all_are in (((1.0, 0.5, 2.0), False), ((1.0, -0.5, 2.0), True)):
-        found = risk.at_risk(clip, columns, Recipe(scale=scale), np.zeros, np.zeros)
+        found = frame_screens.at_risk(clip, columns, Recipe(scale=scale), np.zeros, np.zeros)
         assert found.tolist() == [all_are] * 4
 
 
 def test_a_sample_too_far_from_a_line_by_a_hair_was_at_risk():
     data = np.sort(np.random.default_rng(0).normal(1000, 30, (15, 300)), axis=0)
     for column in data.T[:, :, np.newaxis]:
-        line = off_line.Line.through(column, np.ones(column.shape, bool))
+        line = line_fit.Line.through(column, np.ones(column.shape, bool))
         factor = np.nextafter(line.off.max() / line.spread[0], 0)
         clip = LinearFitClip(None, float(factor))
         if line.outside(clip)[1].any():
-            assert off_line.at_risk(clip, uniform(column)).all()
+            assert line_fit.at_risk(clip, uniform(column)).all()
 
 
 def test_there_are_screens_of_float32_by_sigma_or_the_mad():

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from gpustack import ExtremaClip, RangeClip, Recipe, SigmaClip, stack
+from gpustack.outlier_frames import FLOORS, RULE, names_of, out_of_line
 from gpustack.show.frames import frame_table
 from gpustack.show.noise import frame_noise, reached
 from gpustack.show.residuals import EDGES, residuals
 from gpustack.show.stacked import of_frames, plain
-from gpustack.strays import FLOORS, RULE, names_of, out_of_line
 
 SHAPE, SIGMA = (300, 400), 5.0
 

@@ -15,9 +15,9 @@ from astropy.io import fits
 
 from bands import N, frames, stream
 from gpustack import Combiner, OutOfMemoryError, combine, explain, stack
+from gpustack.backends.band_threads import Cut, run_in_turn
 from gpustack.backends.base import Outputs, Samples
 from gpustack.backends.cuda.slots import Slot
-from gpustack.backends.in_turn import Cut, run_in_turn
 from gpustack.errors import FrameError
 from gpustack.plan import plan_bands
 from gpustack.recipe import Recipe
@@ -110,7 +110,7 @@ def test_who_reads_stops_between_two_frames():
 
     source = Source(read)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("gpustack.backends.in_turn.ThreadPoolExecutor", Told)
+        patch.setattr("gpustack.backends.band_threads.ThreadPoolExecutor", Told)
         with pytest.raises(ValueError, match="no"):
             in_turn(source, run)
     # The second band was being read, by a thread that held its first frame.

@@ -9,7 +9,7 @@ from typing import Any
 
 from gpustack.align.base import Grid
 from gpustack.align.footprint import footprint
-from gpustack.align.moved import moved_wcs
+from gpustack.align.moved_wcs import moved_wcs
 from gpustack.align.pixel_map import Transform
 from gpustack.alignments import Alignment, Offsets
 from gpustack.errors import GpustackWarning, InputError

@@ -8,9 +8,9 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from gpustack.align.quarters import corners
-from gpustack.align.seen import View, Whole, seen
+from gpustack.align.rotation_check import corners
 from gpustack.align.similarity import Similarity
+from gpustack.align.star_image import View, Whole, seen
 from gpustack.errors import FrameError
 
 #: Sigmas of the noise above which a pixel counts where a match is looked for. Below it, what a

@@ -11,7 +11,7 @@ from astropy.io import fits
 from numpy.typing import NDArray
 
 from gpustack.align.base import OUTSIDE, GridFrame
-from gpustack.align.moved import moved_header
+from gpustack.align.moved_wcs import moved_header
 from gpustack.backends.base import Samples
 from gpustack.frames.base import read_whole
 

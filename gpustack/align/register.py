@@ -11,11 +11,11 @@ from gpustack.align.base import AbsentFrame, Aligned, Grid
 from gpustack.align.brightness import warn_frames_scaled
 from gpustack.align.extent import boxes_of, grid_around
 from gpustack.align.footprint import window
+from gpustack.align.known_places import recall
 from gpustack.align.phase import Shift
 from gpustack.align.pixel_map import PixelMap
 from gpustack.align.placed import PlacedFrame
 from gpustack.align.projected import ProjectedFrame
-from gpustack.align.remembered import recall
 from gpustack.align.resample import Resampling
 from gpustack.align.similarity import Similarity
 from gpustack.align.sky import warn_turned

@@ -6,8 +6,8 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from gpustack.align.seen import Whole, seen
 from gpustack.align.similarity import Similarity
+from gpustack.align.star_image import Whole, seen
 from gpustack.errors import FrameError
 
 #: A star is so many sigmas of the noise above the sky, on so many pixels.

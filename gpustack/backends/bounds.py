@@ -12,7 +12,7 @@ from gpustack.backends.columns import MAD_TO_STD, Floats, Ranks
 from gpustack.backends.noise import ccd_noise, poisson_noise
 from gpustack.backends.ragged import Ragged
 from gpustack.backends.statistics import Columns, mad, mean, median, std
-from gpustack.backends.winsor import winsorized_std
+from gpustack.backends.winsorized import winsorized_std
 from gpustack.clips import (
     AvgSigmaClip,
     MADClip,

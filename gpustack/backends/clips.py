@@ -5,14 +5,14 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from gpustack.backends import esd, winsor
+from gpustack.backends import esd, winsorized
 from gpustack.backends.bounds import Bound, bounds, within
 from gpustack.backends.columns import Ranks, Uniform
 from gpustack.backends.keep import least_kept
 from gpustack.backends.passes import clip_by_bounds
 from gpustack.backends.ragged import Ragged
-from gpustack.backends.replace import replace_outliers
 from gpustack.backends.screens import Screen
+from gpustack.backends.sigma_median import replace_outliers
 from gpustack.clips import (
     ColumnClip,
     ESDClip,
@@ -39,7 +39,7 @@ def touched(
     if isinstance(clip, ESDClip):
         return esd.at_risk(clip, columns, int(least_kept(clip.keep, np.array(columns.count))))
     if isinstance(clip, WinsorizedClip):
-        return winsor.at_risk(clip, columns)
+        return winsorized.at_risk(clip, columns)
     if told is not None:
         lower, upper = told.inner
         varies: NDArray[np.bool_] = columns.at(columns.lo) != columns.at(columns.hi - 1)

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gpustack.backends.band_threads import Cut, cut_bands, held_bytes, row_bytes, run_in_turn
 from gpustack.backends.base import Outputs, Progress, Samples, Source
-from gpustack.backends.crew import SHARED, SHARED_BY_SUMS, Crew, Load, only_adds_up, share_out
-from gpustack.backends.in_turn import Cut, cut_bands, held_bytes, row_bytes, run_in_turn
-from gpustack.backends.lines import lines_bytes, rows_in
+from gpustack.backends.cache_lines import lines_bytes, rows_in
 from gpustack.backends.tile_job import TileJob
+from gpustack.backends.tile_plan import SHARED, SHARED_BY_SUMS, Crew, Load, only_adds_up, share_out
 from gpustack.backends.tiles import cut
 from gpustack.recipe import Recipe
 
@@ -142,7 +142,7 @@ class Spaces:
 
     @contextmanager
     def one(self) -> Iterator[NDArray[np.uint8]]:
-        """Memory for the samples of a tile and a row of scratch; see `gpustack.backends.lines`."""
+        """Memory for the samples of a tile and a row of scratch; see `cache_lines`."""
         with self.lock:
             memory = self._free.pop() if self._free else None
         memory = np.empty(self._size, np.uint8) if memory is None else memory

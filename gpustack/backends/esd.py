@@ -7,7 +7,7 @@ from gpustack.backends.columns import Floats, Ranks, Uniform, chunks
 from gpustack.backends.statistics import Columns
 from gpustack.backends.totals import column_sums
 from gpustack.clips import ESDClip
-from gpustack.critical import critical_values
+from gpustack.esd_critical import critical_values
 
 #: Samples that are worked on at a time. Several copies of them in float64 stay in cache.
 FEW_SAMPLES = 200_000

@@ -127,7 +127,7 @@ def sort_columns(rows: Rows, buffer: Floats, ranks: frozenset[int] | None = None
         Rows of `buffer`, in order, or arrays that are not writeable and stay as they are.
     buffer : ndarray of the same dtype, shape (more than n, pixels), each row contiguous
         All of it is overwritten. Many frames are sorted faster in that of
-        `gpustack.backends.lines`.
+        `gpustack.backends.cache_lines`.
     ranks : frozenset of int or None
         The ranks that will be looked at; the others hold anything. None: all.
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from gpustack.backends import winsor
+from gpustack.backends import winsorized
 from gpustack.backends.bounds import Bounds, bounds, within
 from gpustack.backends.by_ends import clip_by_ends, tells_by_ends
 from gpustack.backends.columns import Ranks, Uniform, chunks
@@ -90,7 +90,7 @@ def _by_screen(
 ) -> tuple[Ranks, Ranks, Flags]:
     """The intervals that a pass leaves, and of which columns this is not sure."""
     if isinstance(clip, WinsorizedClip):
-        return columns.lo.copy(), columns.hi.copy(), winsor.at_risk(clip, columns.uniform())
+        return columns.lo.copy(), columns.hi.copy(), winsorized.at_risk(clip, columns.uniform())
     alike = columns.uniform()
     if isinstance(alike, Uniform) and tells(clip, alike.dtype):
         told = screen(clip, alike, first) if told is None else told

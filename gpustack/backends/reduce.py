@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from gpustack.backends.columns import MAD_TO_STD, Floats, Ranks, middles
 from gpustack.backends.ragged import Ragged
-from gpustack.backends.replace import mean_of_all
+from gpustack.backends.sigma_median import mean_of_all
 from gpustack.backends.statistics import Columns, mean, median, pivot, quick_mad, std, sums
 from gpustack.combines import QUADRATURES
 from gpustack.recipe import Recipe

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 
 from gpustack.backends.base import Samples
-from gpustack.backends.by_frame import ByFrame
 from gpustack.backends.columns import Floats, Ranks
+from gpustack.backends.frame_clips import ByFrame
+from gpustack.backends.frame_screens import normalisation
 from gpustack.backends.loading import gather, in_a_row, load_frame, pick
 from gpustack.backends.members import Members
 from gpustack.backends.ragged import Ragged
-from gpustack.backends.risk import normalisation
 from gpustack.backends.tiles import Where
 from gpustack.clips import ExtremaClip
 from gpustack.recipe import Recipe

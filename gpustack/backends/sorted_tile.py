@@ -6,18 +6,18 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from gpustack.backends import off_line
+from gpustack.backends import line_fit
 from gpustack.backends.block import uniform
 from gpustack.backends.by_ends import tells_by_ends
-from gpustack.backends.by_frame import FrameClip, rejected_by
 from gpustack.backends.clips import clip_ragged, clip_uniform, touched
 from gpustack.backends.columns import Floats, Ranks, Rows, Uniform, chunks
 from gpustack.backends.few_ranks import find_ranks
+from gpustack.backends.frame_clips import FrameClip, rejected_by
+from gpustack.backends.frame_screens import at_risk
 from gpustack.backends.loading import all_finite
 from gpustack.backends.members import Members
 from gpustack.backends.network import are_few, sort_columns
 from gpustack.backends.ragged import Ragged
-from gpustack.backends.risk import at_risk
 from gpustack.backends.screens import screen, tells
 from gpustack.backends.second_look import SecondLook
 from gpustack.backends.statistics import Columns, sums
@@ -100,7 +100,7 @@ class SortedTile:
         """Apply a clip that judges samples one by one to the columns that it may touch."""
         if self.uniform.count > 0 and not self.odd.all():
             if isinstance(clip, LinearFitClip):
-                risk = off_line.at_risk(clip, self.uniform)
+                risk = line_fit.at_risk(clip, self.uniform)
             else:
                 risk = at_risk(clip, self.uniform, look.recipe, look.least_noise, look.row)
             self.move_out(risk & ~self.odd)
@@ -137,15 +137,15 @@ def _clip_by_rank(clip: LinearFitClip, part: Ragged, look: SecondLook) -> None:
     """
     for some in chunks(part.pixels, look.n):
         columns = part.take(some)
-        low, high = off_line.rejected_ranks(clip, columns)
-        lo, hi, whole = off_line.left_between(low, high, columns)
+        low, high = line_fit.rejected_ranks(clip, columns)
+        lo, hi, whole = line_fit.left_between(low, high, columns)
         part.move(np.where(whole, lo, columns.lo), np.where(whole, hi, columns.hi), some)
         torn = np.flatnonzero(~whole)
         if len(torn):
             which = torn + some.start
             values = look.by_frame(part.take(which)).values
             ranks = low[:, torn], high[:, torn]
-            part.remove(values, *off_line.in_frames(*ranks, values), which)
+            part.remove(values, *line_fit.in_frames(*ranks, values), which)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

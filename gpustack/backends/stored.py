@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpustack.backends.base import Samples, working_dtype
+from gpustack.backends.cache_lines import empty_rows
 from gpustack.backends.columns import Floats
-from gpustack.backends.lines import empty_rows
 from gpustack.backends.network import are_few, sort_columns
 
 

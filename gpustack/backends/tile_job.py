@@ -9,11 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gpustack.backends.as_one import samples_as_one
 from gpustack.backends.base import Outputs, Samples
 from gpustack.backends.block import Block
 from gpustack.backends.columns import Floats, Rows, Uniform, chunks
-from gpustack.backends.frayed import square_up
 from gpustack.backends.loading import (
     always_finite,
     as_it_lies,
@@ -29,8 +27,10 @@ from gpustack.backends.passes import PASS_BYTES
 from gpustack.backends.reduce import NO_COLUMNS, WeightedSum, combine, uncertainty
 from gpustack.backends.second_look import SecondLook
 from gpustack.backends.sorted_tile import SortedTile, sort_tile
+from gpustack.backends.squares_of_parts import square_up
+from gpustack.backends.stacked_view import samples_as_one
 from gpustack.backends.statistics import Columns
-from gpustack.backends.taken_off import take_off
+from gpustack.backends.sums_of_parts import take_off
 from gpustack.backends.tiles import Counts, Flags, Tile, Where
 from gpustack.backends.unsorted import Unsorted
 from gpustack.clips import Clip

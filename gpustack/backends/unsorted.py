@@ -1,7 +1,7 @@
 """Columns that need no sorting: no rank but the ends is looked at, and sums are exact in any order.
 
 So sums do not depend on the order of the frames, which is what sorting is for otherwise; see
-`gpustack.backends.exact`. So are squares about the mean exact, where the range of the column is
+`gpustack.backends.rounding`. So are squares about the mean exact, where the range of the column is
 no more than some of its smallest sample: where there is a sky, and no cosmic ray.
 """
 
@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpustack.backends.block import uniform
+from gpustack.backends.cache_lines import empty_rows
 from gpustack.backends.columns import SUM_SAMPLES, Floats, Ranks, Rows, Uniform, chunks
-from gpustack.backends.exact import least_size, may_round
-from gpustack.backends.lines import empty_rows
 from gpustack.backends.network import sort_columns
+from gpustack.backends.rounding import least_size, may_round
 from gpustack.backends.stored import Stored
 from gpustack.clips import Clip, ExtremaClip, RangeClip, SigmaClip
 from gpustack.combines import MEDIANS, QUADRATURES

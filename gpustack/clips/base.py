@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal, get_args
 
 from gpustack.checks import bound, check, header_key, real, tidy, whole, word
 from gpustack.errors import RecipeError
-from gpustack.texts import written
+from gpustack.value_texts import written
 
 #: What arrays of integers count with, and room to add to.
 MOST = 2**62

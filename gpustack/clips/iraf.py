@@ -11,7 +11,7 @@ from gpustack.clips.base import (
     tidy_distances,
     tidy_noise,
 )
-from gpustack.texts import stated
+from gpustack.value_texts import stated
 
 if TYPE_CHECKING:
     import numpy as np

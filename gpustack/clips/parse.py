@@ -15,7 +15,7 @@ from gpustack.clips.siril import (
     SigmaMedianClip,
     WinsorizedClip,
 )
-from gpustack.texts import read
+from gpustack.value_texts import read
 
 #: Clips that reject what lies outside of two bounds, which follow from the survivors.
 BoundClip = SigmaClip | MADClip | WinsorizedClip | NoiseClip | PercentileClip | PercentileRankClip

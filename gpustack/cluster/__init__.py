@@ -1,11 +1,19 @@
-"""A stack made by the workers of a dask cluster, the same to the last bit.
+"""A stack computed by the workers of a dask cluster, identical to the local result to the last bit.
 
-What goes over the network to a worker are names of files, a recipe and numbers of rows, never
-samples; what comes back are rows of the result. Modules, each importing only those before it:
-`code` tells which code runs, `opening` says how a worker opens the frames, `rows` holds what it
-makes, `tasks` are what workers run, `cutting` says which rows are a task, `arrays` are stacks that
-are dask arrays, `link` is that to a scheduler, `connection` makes one, `lack` tells that there are
-no workers, `client` hands the tasks out. dask is imported where it is needed.
+Workers are sent file names, a recipe and row numbers, never samples; they return rows of the
+result. The modules, each of which imports only those above it:
+
+- `code_version`: which code of gpustack a process runs.
+- `opening`: how a worker opens the frames.
+- `rows`: the rows that a worker computes, and where the client puts them.
+- `tasks`: what the workers run.
+- `task_plan`: which rows form a task.
+- `arrays`: stacks that are dask arrays.
+- `link`, `connection`: the connection to a scheduler, and how one is made.
+- `no_workers`: the warning that a scheduler has no workers.
+- `client`: hands out the tasks and assembles the result.
+
+dask is imported only where it is needed.
 """
 
 from gpustack.cluster.client import Cluster

@@ -9,7 +9,7 @@ from gpustack.backends.base import Samples
 from gpustack.errors import InputError
 from gpustack.flags import Flags
 from gpustack.frames import ArrayFrame, Frame, open_frames
-from gpustack.loaded import loaded
+from gpustack.lazy_types import loaded
 from gpustack.plan import Band
 
 

@@ -16,9 +16,8 @@ from gpustack.backends.base import Outputs, Progress
 from gpustack.clips import RangeClip
 from gpustack.cluster import tasks
 from gpustack.cluster.arrays import block_of, chunk_rows, far_frames, is_dask_array, plane_of
-from gpustack.cluster.cutting import AHEAD, cut
-from gpustack.cluster.lack import told_of_lack
 from gpustack.cluster.link import CLOSED, asking, told_of_loss
+from gpustack.cluster.no_workers import told_of_lack
 from gpustack.cluster.opening import (
     Opening,
     everywhere,
@@ -28,9 +27,10 @@ from gpustack.cluster.opening import (
     whole_paths,
 )
 from gpustack.cluster.rows import row_bytes
+from gpustack.cluster.task_plan import AHEAD, cut
 from gpustack.errors import BackendError, ClusterError, InputError
 from gpustack.frames import Frame, FrameSource, listed, open_frames
-from gpustack.loaded import loaded
+from gpustack.lazy_types import loaded
 from gpustack.logs import logger
 from gpustack.maps import Derived, halo
 from gpustack.normalize import Key, Measured, Wanted

@@ -15,13 +15,13 @@ from astropy.io import fits
 
 from gpustack.align import bring_together
 from gpustack.alignments import Alignment, Reproject
-from gpustack.cluster.code import code_here
+from gpustack.cluster.code_version import code_here
 from gpustack.errors import ClusterError, FrameError, InputError
 from gpustack.files import HduKey, with_hdu
 from gpustack.flags import Flags
 from gpustack.frames import FitsFrame, Frame, open_frames
 from gpustack.images import PLANES, Image
-from gpustack.loaded import loaded
+from gpustack.lazy_types import loaded
 from gpustack.paths import at_home
 from gpustack.provenance import versions
 

@@ -18,7 +18,6 @@ from gpustack.backends.cuda import device
 from gpustack.clips import RangeClip
 from gpustack.cluster.opening import Opening, opened
 from gpustack.cluster.rows import Made, RowSink
-from gpustack.ends import outputs_of, source_of
 from gpustack.errors import FrameError, GpustackError, MemoryLimitError
 from gpustack.flags import Flags
 from gpustack.frames import Frame
@@ -26,10 +25,11 @@ from gpustack.frames.array import open_array
 from gpustack.frames.onfile import kept_open
 from gpustack.limit import beside, limit_of, within_memory
 from gpustack.maps import derived, execute, least_memory
-from gpustack.needs import check_needs, exposures
 from gpustack.normalize import Key, Wanted, survey
 from gpustack.plan import Band
 from gpustack.recipe import Recipe
+from gpustack.requirements import check_needs, exposures
+from gpustack.run_io import outputs_of, source_of
 
 
 @dataclass(frozen=True, slots=True, eq=False)

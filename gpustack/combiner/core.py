@@ -20,8 +20,8 @@ from gpustack.combiner.recorder import Recorder
 from gpustack.errors import InputError
 from gpustack.frames import check_agree, open_frames
 from gpustack.markup import escape, items
-from gpustack.texts import size_words, unit_words
-from gpustack.words import clip_words
+from gpustack.plain_words import clip_words
+from gpustack.value_texts import size_words, unit_words
 
 _CENTERS: tuple[Word, ...] = ("mean", "median")
 _SPREADS: tuple[Word, ...] = ("std", "mad_std")

@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 
 from gpustack.backends.base import Outputs, Samples
 from gpustack.backends.block import Block
-from gpustack.backends.by_frame import ByFrame
 from gpustack.backends.columns import Floats
+from gpustack.backends.frame_clips import ByFrame
+from gpustack.backends.frame_screens import normalisation
+from gpustack.backends.line_fit import Line
 from gpustack.backends.loading import decode, model_row, normalize_row
-from gpustack.backends.off_line import Line
 from gpustack.backends.ragged import Ragged
-from gpustack.backends.risk import normalisation
 from gpustack.backends.tiles import Where
 from gpustack.clips import Clip
 from gpustack.combines import NoiseModel

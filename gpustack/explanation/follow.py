@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from gpustack.backends.base import Outputs
 from gpustack.backends.bounds import around, bounds
-from gpustack.backends.by_frame import FrameClip, measured
 from gpustack.backends.columns import Floats
-from gpustack.backends.replace import Replacing
+from gpustack.backends.frame_clips import FrameClip, measured
+from gpustack.backends.sigma_median import Replacing
 from gpustack.clips import (
     BoundClip,
     Clip,

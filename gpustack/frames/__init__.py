@@ -1,12 +1,19 @@
-"""Frames: the input images, from files and from memory, read by rows.
+"""Frames: the input images, from files or from memory, read by rows.
 
-Modules, each importing only those before it: `onfile` opens files that must not change, `cards`
-makes headers safe to read, `hdus` finds what a FITS file holds, `companions` what lies beside an
-image in it, `choose` which is the image, `tiles` whether a compressed one is sound, `planes` reads
-rows of one image, `views` those of an array, `coordinates` puts off making them, `base` says what a
-frame is, `variance` and `bits` read uncertainties and data-quality flags, `apart` finds them in
-other files, `array`, `fitsframe` and `resident` are the kinds of frames, `sections` and `source`
-read parts of them. This is their door.
+This module is the entry point. The others, each of which imports only those above it:
+
+- `onfile`: opens files, and checks that they do not change between reads.
+- `cards`: makes headers safe to read.
+- `hdus`, `companions`, `choose_hdu`: what a FITS file holds, which masks and uncertainties belong
+  to an image, and which HDU is the image.
+- `tiles`: checks tile-compressed images before they are decoded.
+- `planes`, `views`: read rows of an image in a file, or of an array.
+- `coordinates`: builds the WCS of a frame on first use.
+- `base`: the Frame protocol.
+- `variance`, `bits`: uncertainties and data-quality flags.
+- `separate_planes`: masks, weights and variances in files of their own.
+- `array`, `fitsframe`, `resident`: the kinds of frame.
+- `sections`, `source`: parts of a frame, and the frames as a backend reads them.
 """
 
 import os
@@ -23,13 +30,13 @@ from gpustack.files import HduKey, files_of, split_hdu
 from gpustack.flags import Flags
 from gpustack.frames.array import ArrayFrame, open_array
 from gpustack.frames.base import Frame, unit_of
-from gpustack.frames.choose import checked_hdu
+from gpustack.frames.choose_hdu import checked_hdu
 from gpustack.frames.companions import MASKS
 from gpustack.frames.fitsframe import FitsFrame, open_file
 from gpustack.frames.resident import ResidentFrame, open_resident
 from gpustack.frames.source import FrameSource
 from gpustack.images import Image
-from gpustack.loaded import loaded
+from gpustack.lazy_types import loaded
 from gpustack.logs import gathered
 from gpustack.paths import at_home
 

@@ -17,7 +17,7 @@ from gpustack.frames.bits import raised
 from gpustack.frames.coordinates import Coordinates
 from gpustack.frames.variance import UTYPES, ArrayVariance, variance_of
 from gpustack.frames.views import flattens, take_rows
-from gpustack.loaded import loaded
+from gpustack.lazy_types import loaded
 from gpustack.logs import logger
 
 _log = logger(__name__)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from gpustack.backends.base import Samples
 from gpustack.frames.coordinates import Coordinates
 from gpustack.logs import logger, warn_of
-from gpustack.texts import unit_words
+from gpustack.value_texts import unit_words
 
 _log = logger(__name__)
 

@@ -15,10 +15,9 @@ from gpustack.coordinate_cards import PLACES, SYSTEM, other_matrix
 from gpustack.errors import FrameError
 from gpustack.files import HduKey
 from gpustack.flags import Flags
-from gpustack.frames.apart import MEANT, WEIGHT_BYTES, Apart, find_apart, weightless
 from gpustack.frames.base import choose_unit, decode, read_whole, unit_of
 from gpustack.frames.bits import bits_dtype, bits_of, is_bools, raised
-from gpustack.frames.choose import first_image, named_image, tell_of_more, told
+from gpustack.frames.choose_hdu import first_image, named_image, tell_of_more, told
 from gpustack.frames.companions import (
     MASKS,
     UNCERTAINTIES,
@@ -30,6 +29,7 @@ from gpustack.frames.coordinates import Coordinates
 from gpustack.frames.hdus import Hdu, quiet, scan
 from gpustack.frames.onfile import reading
 from gpustack.frames.planes import Plane, open_plane
+from gpustack.frames.separate_planes import MEANT, WEIGHT_BYTES, Apart, find_apart, weightless
 from gpustack.frames.variance import PlaneVariance, bunit_of
 from gpustack.images import Image
 from gpustack.logs import logger, warn_of

@@ -16,7 +16,7 @@ from gpustack.frames.hdus import Hdu, quiet
 from gpustack.frames.onfile import reading
 from gpustack.frames.planes import Plane, open_plane
 from gpustack.frames.views import take_rows
-from gpustack.loaded import loaded
+from gpustack.lazy_types import loaded
 from gpustack.logs import logger, warn_of
 
 _log = logger(__name__)

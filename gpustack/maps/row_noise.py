@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from gpustack.backends.base import Backend, Outputs, Samples
 from gpustack.backends.cpu import available_cores
-from gpustack.backends.risk import normalisation
+from gpustack.backends.frame_screens import normalisation
 from gpustack.clips import AvgSigmaClip, Clip, ExtremaClip, RowSigmaClip
 from gpustack.errors import MemoryLimitError
 from gpustack.frames.resident import library, on_host

@@ -17,7 +17,7 @@ from gpustack.measures.values import (
     Role,
     Statistic,
 )
-from gpustack.texts import read
+from gpustack.value_texts import read
 
 Measure = Statistic | Exposure | Keyword | FromFile | NCombine | Noise | Overlap
 MEASURES: dict[str, type[Measure]] = {kind.name: kind for kind in get_args(Measure)}

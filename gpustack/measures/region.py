@@ -6,7 +6,7 @@ from typing import Any
 
 from gpustack.checks import check, whole
 from gpustack.errors import RecipeError
-from gpustack.texts import size_words
+from gpustack.value_texts import size_words
 
 _AXIS = re.compile(r"\*|(\d{1,18})(?::(\d{1,18}|\*))?")
 

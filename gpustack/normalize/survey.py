@@ -16,7 +16,7 @@ from gpustack.checks import check
 from gpustack.clips import RangeClip
 from gpustack.frames import Frame
 from gpustack.frames.sections import AT_ONCE, read_rows, read_section
-from gpustack.loaded import loaded
+from gpustack.lazy_types import loaded
 from gpustack.measures import Noise, Statistic, section
 from gpustack.normalize import statistics
 

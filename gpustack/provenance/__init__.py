@@ -1,7 +1,7 @@
 """Where a result comes from: the report of a run, from which it can be made again.
 
 Modules, each importing only those before it: `paths` writes down where files are, `schema` says
-what a report holds, checks and reads it, `hashes` takes those of inputs and outputs, `watch`
+what a report holds, checks and reads it, `hashes` takes those of inputs and outputs, `timing`
 tells how long a run takes and on what, `draft` puts a report together. This is their door.
 """
 
@@ -15,7 +15,7 @@ from gpustack.provenance.draft import (
 from gpustack.provenance.hashes import hash_file, hashed
 from gpustack.provenance.paths import find
 from gpustack.provenance.schema import dumps, read_report
-from gpustack.provenance.watch import TimedSource, Watch
+from gpustack.provenance.timing import TimedSource, Watch
 
 __all__ = [
     "TimedSource",

@@ -22,8 +22,8 @@ from gpustack.paths import PathLike, at_home
 from gpustack.provenance.hashes import hash_array, hash_file, hash_hdus
 from gpustack.provenance.paths import stored
 from gpustack.provenance.schema import KEY, SCHEMA, plain
-from gpustack.provenance.watch import Watch
-from gpustack.texts import stated
+from gpustack.provenance.timing import Watch
+from gpustack.value_texts import stated
 
 #: What alignments compute with, beside numpy and astropy.
 _PACKAGES: dict[type[Any], tuple[str, ...]] = {

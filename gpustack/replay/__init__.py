@@ -28,7 +28,7 @@ from gpustack.provenance import (
     versions,
 )
 from gpustack.recipe import Recipe
-from gpustack.replay.found import Found, told_of
+from gpustack.replay.located import Found, told_of
 from gpustack.streaming import ToFile, room_of
 from gpustack.writing import check_target
 

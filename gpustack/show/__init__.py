@@ -7,7 +7,7 @@ makes panels, `charts` draws, `listing` is the table of frames, `page` the page.
 
 from gpustack.drawing import draw, require_matplotlib
 from gpustack.errors import InputError
-from gpustack.look import Look
+from gpustack.kept_samples import Look
 from gpustack.paths import PathLike
 from gpustack.result import StackResult, left_out
 from gpustack.show.page import page

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gpustack.look import Kept
+from gpustack.kept_samples import Kept
 from gpustack.recipe import Recipe
 from gpustack.show.stacked import Stacked, normalised, stacked, survivors_mean
 

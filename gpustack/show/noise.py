@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from gpustack.backends.columns import MAD_TO_STD
 from gpustack.combines import AVERAGES
 from gpustack.errors import RecipeError
-from gpustack.look import Kept
+from gpustack.kept_samples import Kept
 from gpustack.normalize.statistics import median, noise
 from gpustack.recipe import Recipe
 from gpustack.show.stacked import normalised, of_frames, stacked

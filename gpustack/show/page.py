@@ -7,8 +7,9 @@ from importlib.resources import files
 import numpy as np
 
 from gpustack.drawing import Panel, height_to_width, png, stretched
-from gpustack.look import Look
+from gpustack.kept_samples import Look
 from gpustack.markup import escape, items
+from gpustack.outlier_frames import out_of_line
 from gpustack.provenance import versions
 from gpustack.result import StackResult, is_there, left_out
 from gpustack.show.charts import histogram, noise_curve
@@ -17,8 +18,7 @@ from gpustack.show.listing import listing
 from gpustack.show.noise import Reached, frame_noise, reached
 from gpustack.show.pictures import Shown, pictures
 from gpustack.show.residuals import residuals
-from gpustack.strays import out_of_line
-from gpustack.texts import size_words, unit_words
+from gpustack.value_texts import size_words, unit_words
 
 _SIGMA = "\N{GREEK SMALL LETTER SIGMA}"
 _TIMES = "\N{MULTIPLICATION SIGN}"

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpustack.drawing import Colours, Panel, brightness, counted, rejected, signed, stretched
-from gpustack.look import Cut, Kept, Look
+from gpustack.kept_samples import Cut, Kept, Look
 from gpustack.recipe import Recipe
 from gpustack.show.stacked import plain, stacked
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpustack.backends.columns import MAD_TO_STD
-from gpustack.look import Kept
+from gpustack.kept_samples import Kept
 from gpustack.recipe import Recipe
 from gpustack.show.stacked import normalised, stacked, survivors_mean
 

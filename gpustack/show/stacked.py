@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from gpustack.clips import Grow
 from gpustack.combines import AVERAGES
 from gpustack.explanation.pixel import Patch
-from gpustack.look import Kept
+from gpustack.kept_samples import Kept
 from gpustack.reasons import Reason
 from gpustack.recipe import Recipe
 

@@ -25,7 +25,7 @@ from gpustack.clips import (
     noise_numbers,
 )
 from gpustack.combines import NoiseModel
-from gpustack.critical import critical_values
+from gpustack.esd_critical import critical_values
 from gpustack.recipe import Recipe
 
 _EXTREMA = {

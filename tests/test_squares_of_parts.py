@@ -6,12 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gpustack import ExtremaClip, SigmaClip, stack
-from gpustack.backends import frayed
+from gpustack.backends import squares_of_parts
 from gpustack.backends.block import Block
-from gpustack.backends.frayed import ENDS, square_up
 from gpustack.backends.ragged import Ragged
+from gpustack.backends.squares_of_parts import ENDS, square_up
 from gpustack.backends.statistics import squares_about_mean, sums
-from gpustack.backends.taken_off import take_off
+from gpustack.backends.sums_of_parts import take_off
 
 
 def part_of(values, index, lo, hi):
@@ -54,7 +54,7 @@ def test_they_are_those_of_the_survivors(n, level, ends, seed):
 
 
 def test_parts_that_lost_much_or_have_no_sums_stay_as_they_are(monkeypatch):
-    monkeypatch.setattr(frayed, "_squares", lambda *given: pytest.fail("squared"))
+    monkeypatch.setattr(squares_of_parts, "_squares", lambda *given: pytest.fail("squared"))
     values = np.sort(np.random.default_rng(1).normal(100, 3, (30, 8)).astype("f4"), axis=0)
     uniform, index = Block(values, 0, 30), np.arange(4)
     torn = part_of(values, index, np.zeros(4, int), np.full(4, 30 - ENDS - 1))

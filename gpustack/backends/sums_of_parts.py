@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpustack.backends.columns import SUM_SAMPLES, Floats, Ranks, Uniform, chunks
-from gpustack.backends.exact import least_size, may_round
 from gpustack.backends.ragged import Ragged
+from gpustack.backends.rounding import least_size, may_round
 from gpustack.backends.statistics import sums
 
 

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpustack.backends.bounds import around, center_of
-from gpustack.backends.by_frame import FrameClip
 from gpustack.backends.columns import Floats, Ranks, Uniform
+from gpustack.backends.frame_clips import FrameClip
 from gpustack.backends.noise import ccd_noise, poisson_noise
 from gpustack.backends.statistics import std
 from gpustack.clips import NoiseClip, RowSigmaClip, SigmaClip, VarianceClip

@@ -10,9 +10,9 @@ from astropy.io import fits
 
 import starfield as sky
 from gpustack import Register, stack
-from gpustack.align import remembered as module
+from gpustack.align import known_places as module
+from gpustack.align.known_places import remembered
 from gpustack.align.phase import Shift
-from gpustack.align.remembered import remembered
 from gpustack.align.stars import Stars
 from gpustack.errors import FrameError
 from gpustack.watching import Arrivals, watch

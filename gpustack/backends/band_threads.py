@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from gpustack.backends.base import Outputs, Progress, Samples, Source
-from gpustack.backends.lines import empty_rows, spare_bytes
+from gpustack.backends.cache_lines import empty_rows, spare_bytes
 from gpustack.errors import MemoryLimitError
 from gpustack.plan import Band, plan_bands
 from gpustack.recipe import Recipe

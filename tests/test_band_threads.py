@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpustack.backends.base import Outputs, Samples
-from gpustack.backends.in_turn import (
+from gpustack.backends.band_threads import (
     FRAME_BYTES,
     Cut,
     cut_bands,
@@ -18,6 +17,7 @@ from gpustack.backends.in_turn import (
     row_bytes,
     run_in_turn,
 )
+from gpustack.backends.base import Outputs, Samples
 from gpustack.errors import MemoryLimitError
 from gpustack.plan import Band, plan_bands
 from gpustack.recipe import Recipe

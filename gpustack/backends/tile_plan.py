@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from gpustack.backends.base import Outputs, Source
+from gpustack.backends.cache_lines import spare_bytes
 from gpustack.backends.columns import CHUNK_SAMPLES, SUM_SAMPLES
-from gpustack.backends.lines import spare_bytes
 from gpustack.backends.unsorted import needs_order
 from gpustack.recipe import Recipe
 

@@ -5,7 +5,7 @@ from itertools import product
 
 import numpy as np
 
-from gpustack.align.seen import View
+from gpustack.align.star_image import View
 
 #: A turn or a scale counts where it moves the quarters so many times as far as they then lie from
 #: where it puts them. Where all four are off by chance, it is r times as far with a probability of

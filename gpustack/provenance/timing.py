@@ -8,7 +8,7 @@ from typing import Any
 
 from gpustack.backends.base import Samples
 from gpustack.frames import FrameSource
-from gpustack.look import Look
+from gpustack.kept_samples import Look
 
 
 @dataclass(eq=False)

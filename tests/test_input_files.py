@@ -11,7 +11,7 @@ from gpustack.cli_extras import Restack
 from gpustack.errors import MissingFileError
 from gpustack.frames.onfile import Stamp
 from gpustack.images import paired
-from gpustack.watched_files import Beside, Reads
+from gpustack.input_files import Beside, Reads
 from gpustack.watching import Arrivals, watch
 
 

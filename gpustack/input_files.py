@@ -6,8 +6,8 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from gpustack.errors import InputError
-from gpustack.frames.apart import files_meant
 from gpustack.frames.onfile import Stamp
+from gpustack.frames.separate_planes import files_meant
 from gpustack.images import PLANES, Image
 from gpustack.paths import at_home
 

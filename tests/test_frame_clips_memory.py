@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bands import Cpu
-from gpustack.backends.crew import Crew, Load
+from gpustack.backends.tile_plan import Crew, Load
 from gpustack.clips import LinearFitClip, SigmaClip, VarianceClip
 from gpustack.recipe import Recipe
 from stacks import outputs, plain, sky, with_variances

@@ -6,7 +6,16 @@ from astropy.io import fits
 from astropy.nddata import CCDData, StdDevUncertainty
 
 from gpustack import ExtremaClip, Grow, InputError, SigmaClip, VarianceClip, stack
-from gpustack.look import LEAST, MIDDLE, OVERVIEW, STRIP_WIDTH, STRIPS, _middle, _overview, _strips
+from gpustack.kept_samples import (
+    LEAST,
+    MIDDLE,
+    OVERVIEW,
+    STRIP_WIDTH,
+    STRIPS,
+    _middle,
+    _overview,
+    _strips,
+)
 from gpustack.maps import execute
 from gpustack.show.stacked import stacked
 

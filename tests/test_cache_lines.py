@@ -5,10 +5,10 @@ import pytest
 
 from bands import BandSource, Files
 from gpustack import RangeClip
+from gpustack.backends.band_threads import run_in_turn
+from gpustack.backends.cache_lines import LINE, empty_rows, lines_bytes, rows_in, spare_bytes
 from gpustack.backends.cpu import CpuBackend, Spaces
-from gpustack.backends.crew import SHARED, SHARED_BY_SUMS, Load, share_out
-from gpustack.backends.in_turn import run_in_turn
-from gpustack.backends.lines import LINE, empty_rows, lines_bytes, rows_in, spare_bytes
+from gpustack.backends.tile_plan import SHARED, SHARED_BY_SUMS, Load, share_out
 from gpustack.recipe import Recipe
 from stacks import outputs, plain
 

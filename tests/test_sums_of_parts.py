@@ -10,11 +10,11 @@ from hypothesis.extra.numpy import arrays
 
 from bands import Cpu
 from gpustack.backends.block import Block
-from gpustack.backends.crew import Crew, Load
-from gpustack.backends.exact import least_size
 from gpustack.backends.ragged import Ragged
+from gpustack.backends.rounding import least_size
 from gpustack.backends.statistics import sums
-from gpustack.backends.taken_off import take_off
+from gpustack.backends.sums_of_parts import take_off
+from gpustack.backends.tile_plan import Crew, Load
 from gpustack.backends.unsorted import Unsorted
 from gpustack.clips import MADClip, SigmaClip
 from gpustack.recipe import Recipe

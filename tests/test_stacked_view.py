@@ -11,8 +11,8 @@ from astropy.io import fits as fits_files
 from answers import FRAMES, by_cpu, fits, on, samples
 from bands import Cpu
 from gpustack import stack
-from gpustack.backends.as_one import as_one, samples_as_one
 from gpustack.backends.base import Samples
+from gpustack.backends.stacked_view import as_one, samples_as_one
 from recipes import RECIPES, recipe
 from stacks import run
 from tolerances import assert_same_bits

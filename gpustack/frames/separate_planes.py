@@ -15,7 +15,7 @@ from gpustack.errors import FrameError, MissingFileError
 from gpustack.files import HduKey, split_hdu
 from gpustack.frames.base import decode
 from gpustack.frames.bits import bits_dtype, is_bools
-from gpustack.frames.choose import named_image, told
+from gpustack.frames.choose_hdu import named_image, told
 from gpustack.frames.companions import MASKS, UNCERTAINTIES, find_beside, is_companion
 from gpustack.frames.hdus import Hdu, scan
 from gpustack.frames.onfile import reading

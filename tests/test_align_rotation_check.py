@@ -9,7 +9,7 @@ from astropy.io import fits
 import starfield as sky
 from gpustack import Register, stack
 from gpustack.align.phase import Shift
-from gpustack.align.quarters import corners
+from gpustack.align.rotation_check import corners
 from gpustack.errors import GpustackWarning
 
 SHAPE = (300, 400)

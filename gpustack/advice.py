@@ -15,6 +15,7 @@ from gpustack.align.brightness import AREA
 from gpustack.clips import AvgSigmaClip, NoiseClip, RangeClip, SigmaClip
 from gpustack.combines import MEDIANS, NoiseModel
 from gpustack.errors import GpustackWarning
+from gpustack.files import split_hdu
 from gpustack.frames import Frame
 from gpustack.header import SAME_EXPOSURE, printable, read_exposure
 from gpustack.number_cards import read_number
@@ -126,14 +127,15 @@ def _repeated(names: Sequence[str]) -> Iterator[str]:
 
 
 def _identity(name: str) -> Any:
-    """What two names of one file share; the name itself, where it is none of a file."""
+    """What two names of one image share; the name itself, where it is none of a file."""
     if _IN_MEMORY.fullmatch(name):
         return name
+    file, key = split_hdu(name)
     try:
-        found = os.stat(at_home(name))  # noqa: PTH116 - Path raises for more names
+        found = os.stat(at_home(file))  # noqa: PTH116 - Path raises for more names
     except (OSError, ValueError):
         return name
-    return (found.st_dev, found.st_ino) if found.st_ino else name  # 0 is that of no file
+    return (found.st_dev, found.st_ino, key) if found.st_ino else name  # 0 is that of no file
 
 
 def _counted_twice(frames: Sequence[Frame]) -> Iterator[str]:

@@ -124,7 +124,8 @@ def combine(
 ) -> None:
     """Combine FRAMES into one image: FITS files, .gz and .fz too, quoted globs, or @FILE.
 
-    @FILE is a list of names or globs, one a line, as in IRAF.
+    @FILE is a list of names or globs, one a line, as in IRAF. 'FILE[SCI,2]' is one image of
+    a file, 'FILE[*]' all of its images, such as the chips of a mosaic camera.
     Samples that the MASK, DQ or BPM extension of a file marks are not used; masks and weights
     may also be files of their own, see --masks.
     The output has the image, a MASK and an UNCERT extension, as astropy's CCDData reads

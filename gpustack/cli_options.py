@@ -224,7 +224,7 @@ _OPTIONS = (
         "--hdu",
         type=HDU,
         metavar=HDU.name,
-        help="Extension of the files, 0 the primary, -1 the last.  "
+        help="Extension of the files whose names have none, 0 the primary, -1 the last.  "
         "[default: first image with data]",
     ),
     click.option(

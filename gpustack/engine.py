@@ -75,7 +75,8 @@ def stack(
     Parameters
     ----------
     frames : path, glob, "@FILE", Image, CCDData, array, or an iterable of them
-        FITS files (plain, .gz or tile-compressed), or a list with their names, one a line; `Image`
+        FITS files (plain, .gz or tile-compressed), or a list with their names, one a line;
+        ``"FILE[SCI,2]"`` for one image of a file, ``"FILE[*]"`` for all that it has; `Image`
         where masks, weights or variances lie in files of their own, `~astropy.nddata.CCDData` or
         numpy arrays, all of one shape and unit. An array alone is (frame, y, x). Or cupy arrays,
         all on one device: they stay there, and the result is made of cupy arrays.

@@ -12,7 +12,10 @@ from gpustack.name_lists import names_of
 from gpustack.paths import at_home, exists
 
 #: ``NAME[3]``, ``NAME[SCI]`` or ``NAME[SCI,2]``, as CFITSIO and IRAF have it.
-_WITH_HDU = re.compile(r"(.+)\[([^\[\],]+)(?:,\s*(\d+))?\]", re.DOTALL)
+_WITH_HDU = re.compile(r"(.+)\[([^\[\],]+)(?:,\s*(\d+)\s*)?\]", re.DOTALL)
+
+#: ``NAME[*]``: every image of a file.
+ALL = "*"
 
 #: ``NAME[1:50,*]``, as IRAF has it.
 _WITH_SECTION = re.compile(r".+\[[\d*:, -]*[*:][\d*:, -]*\]", re.DOTALL)
@@ -26,7 +29,9 @@ def is_glob(text: str) -> bool:
 
 
 def files_of(text: str) -> list[str]:
-    """The file itself; those that match a text that names no file, sorted; those of a list.
+    """The files that a name, a glob or a list stands for; those of a glob are sorted.
+
+    An HDU in brackets stays behind each name, see `split_hdu`.
 
     Raises
     ------
@@ -42,13 +47,14 @@ def _matching(text: str) -> list[str]:
     if not is_glob(text) or exists(text):
         return [text]
     found = sorted(glob.glob(text, recursive=True))  # noqa: PTH207 - Path.glob wants no root
-    if not found:
-        file, key = split_hdu(text)
-        hint = f"; for an HDU of {file} there is hdu= (--hdu)" * (key is not None)
-        if _WITH_SECTION.fullmatch(text):
-            hint = "; a file is taken whole, not a section of it"
-        raise MissingFileError(text, f"expected files that match, got none{hint}")
-    return found
+    if found:
+        return found
+    file, key = split_hdu(text)
+    if key is not None:
+        return [with_hdu(name, key) for name in _matching(file)]
+    is_section = _WITH_SECTION.fullmatch(text)
+    hint = "; a file is taken whole, not a section of it" if is_section else ""
+    raise MissingFileError(text, f"expected files that match, got none{hint}")
 
 
 def split_hdu(text: str) -> tuple[str, HduKey | None]:

@@ -11,7 +11,7 @@ from typing import Any
 from gpustack.checks import check, tidy
 from gpustack.errors import GpustackWarning, InputError
 from gpustack.files import files_of, is_glob, split_hdu
-from gpustack.name_lists import is_list, names_of
+from gpustack.name_lists import is_list
 from gpustack.paths import PathLike, at_home
 
 #: What may lie in a file of its own.
@@ -30,7 +30,8 @@ class Image:
     Parameters
     ----------
     data : path
-        The frame. Where it names no HDU, `hdu` of `gpustack.stack` says which.
+        The frame. Where it names no HDU, `hdu` of `gpustack.stack` says which; ``"a.fits[*]"`` is
+        a frame for each image of the file.
     mask : path or "!KEYWORD", optional
         Integers: any value but 0 makes a sample invalid, unless `Flags` select bits.
     weight : path or "!KEYWORD", optional
@@ -120,7 +121,7 @@ def _beside(what: str, data: Sequence[str], texts: Sequence[str]) -> list[str]:
     rule = _rule(what, texts[0]) if len(texts) == 1 else None
     if rule is not None:
         return [rule(file) for file in data]
-    files = [file for text in texts for file in _files_with_hdu(text)]
+    files = [file for text in texts for file in files_of(at_home(text))]
     if len(texts) == 1 and _is_name(texts[0]):
         _warn_expanded(what, files[0], data)
         return files * len(data)
@@ -157,15 +158,6 @@ def _is_name(text: str) -> bool:
     return not is_list(text) and not (is_glob(file) and not Path(at_home(file)).exists())
 
 
-def _files_with_hdu(text: str) -> list[str]:
-    """The files that a text stands for, each with the HDU that stands behind it, if one does."""
-    found = []
-    for name in names_of(at_home(text)):
-        file, _ = split_hdu(name)
-        found += [one + name[len(file) :] for one in files_of(file)]
-    return found
-
-
 def _rule(what: str, text: str) -> Callable[[str], str] | None:
     """How the name of the other file comes from that of a frame; None where it does not."""
     if text.startswith("!"):
@@ -173,7 +165,8 @@ def _rule(what: str, text: str) -> Callable[[str], str] | None:
     if ":" not in text or is_glob(split_hdu(text)[0]) or Path(text).exists():
         return None
     old, _, new = text.partition(":")
-    return lambda file: _replaced(what, file, old, new)
+    # Not the HDU of the frame: that of the other file has its EXTNAME, see `Image`.
+    return lambda file: _replaced(what, split_hdu(file)[0], old, new)
 
 
 def _replaced(what: str, file: str, old: str, new: str) -> str:

@@ -297,7 +297,7 @@ def test_no_frames(inputs):
         ([np.ones((2, 0))], r"frame 0: expected at least one row .*, got shape \(2, 0\)"),
         ([np.array(1.0)], r"frame 0: expected at least one row .*, got shape \(\)"),
         ("/nowhere/*.fits", r"/nowhere/\*\.fits: expected files that match, got none"),
-        ("/nowhere/a.fits[1]", r"got none; for an HDU of /nowhere/a\.fits there is hdu= \(--hdu\)"),
+        ("/nowhere/a.fits[1]", r"^/nowhere/a\.fits: expected a FITS file, got no such file"),
         (b"bytes.fits", "frame 0: expected .*, got int"),
     ],
 )
@@ -388,7 +388,7 @@ def test_other_images_of_the_same_shape_are_told_of(tmp_path, caplog):
     amplifiers.append(fits.ImageHDU(np.ones((2, 3)), name="MASK"))
     fits.HDUList([fits.PrimaryHDU(), *amplifiers]).writeto(tmp_path / "amps.fits")
     open_frames(tmp_path / "amps.fits", unit="adu")
-    assert "2 images of shape (2, 3); using HDU 1; hdu= (--hdu) chooses another" in caplog.text
+    assert "using HDU 1; hdu= (--hdu) chooses another, FILE[*] all" in caplog.text
     caplog.clear()
     open_frames(tmp_path / "amps.fits", unit="adu", hdu=2)
     assert not caplog.text

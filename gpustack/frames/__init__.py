@@ -26,13 +26,14 @@ from astropy import units
 
 from gpustack.backends.cuda.device import is_array as is_device_array
 from gpustack.errors import InputError, MismatchError
-from gpustack.files import HduKey, files_of, split_hdu
+from gpustack.files import ALL, HduKey, files_of, split_hdu, with_hdu
 from gpustack.flags import Flags
 from gpustack.frames.array import ArrayFrame, open_array
 from gpustack.frames.base import Frame, unit_of
-from gpustack.frames.choose_hdu import checked_hdu
+from gpustack.frames.choose_hdu import checked_hdu, images_in
 from gpustack.frames.companions import MASKS
 from gpustack.frames.fitsframe import FitsFrame, open_file
+from gpustack.frames.hdus import keeping_scans
 from gpustack.frames.resident import ResidentFrame, open_resident
 from gpustack.frames.source import FrameSource
 from gpustack.images import Image
@@ -72,14 +73,16 @@ def open_frames(
     ----------
     inputs : str, path, Image, CCDData, numpy or cupy array, an iterable or collection of them
         A name with ``*``, ``?`` or ``[`` that names no file stands for the files that
-        match, sorted; ``"@FILE"`` for those whose names or globs stand in a file, one a line. An
-        `Image` has masks, weights or variances in files of their own. A
+        match, sorted; ``"@FILE"`` for those whose names or globs stand in a file, one a line.
+        ``"FILE[3]"``, ``"FILE[SCI]"`` and ``"FILE[SCI,2]"`` name an HDU, ``"FILE[*]"`` every
+        image of a file. An `Image` has masks, weights or variances in files of their own. A
         `CCDData` or masked array brings its mask, a `Quantity` its unit. An ndarray given alone
         is (frame, y, x), or has more axes after the first; images of one axis come in a list.
     hdu : int, str or (str, int), optional
-        Of FITS files: the HDU, by number (below 0 from the end), by EXTNAME, or by EXTNAME and
-        EXTVER. By default the first image with data that lies beside none, as MASK, DQ, UNCERT
-        or WHT do, see `gpustack.frames.companions`; the first of these where there is no other.
+        The HDU of FITS files whose names have none, by number (below 0 from the end), by EXTNAME,
+        or by EXTNAME and EXTVER. By default the first image with data that lies beside none, as
+        MASK, DQ, UNCERT or WHT do, see `gpustack.frames.companions`; the first of these where
+        there is no other.
     unit : astropy unit or str, optional
         Of the samples. FITS files without BUNIT need it; where a frame has a unit of its
         own, this one is taken instead and the log says so. Arrays may go without.
@@ -109,7 +112,7 @@ def open_frames(
     """
     hdu, unit, flags = checked_hdu(hdu), _parse_unit(unit), _checked_flags(flags)
     frames: list[Frame] = []
-    with gathered():
+    with gathered(), keeping_scans():
         for item in _items(inputs):
             if isinstance(item, (str, os.PathLike)):
                 frames.append(open_file(os.fsdecode(item), hdu, unit, flags, masks))
@@ -261,6 +264,19 @@ def _items(inputs: Any) -> Iterator[Any]:
         raise InputError(f"frames: expected {_EXPECTED}, got {inputs!r}")
     for item in inputs:
         if isinstance(item, (str, os.PathLike)):
-            yield from files_of(at_home(item))
+            for name in files_of(at_home(item)):
+                yield from [name] if split_hdu(name)[1] is None else _each_image(Image(name))
+        elif isinstance(item, Image):
+            yield from _each_image(item)
         else:
             yield item
+
+
+def _each_image(given: Image) -> Iterator[Image]:
+    """An `Image` as it is; where its `data` is ``FILE[*]``, one for each image of the file."""
+    file, key = split_hdu(os.fsdecode(given.data))
+    if key != ALL:
+        yield given
+        return
+    for key in images_in(file):
+        yield replace(given, data=with_hdu(file, key))

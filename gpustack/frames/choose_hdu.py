@@ -5,9 +5,9 @@ from typing import Any
 
 from gpustack.checks import plain
 from gpustack.errors import FrameError, InputError
-from gpustack.files import HduKey
+from gpustack.files import HduKey, split_hdu, with_hdu
 from gpustack.frames.companions import is_companion
-from gpustack.frames.hdus import Hdu
+from gpustack.frames.hdus import Hdu, scan
 from gpustack.logs import logger, warn_of
 
 _log = logger(__name__)
@@ -52,6 +52,31 @@ def first_image(name: str, hdus: list[Hdu]) -> Hdu:
     return images[0]
 
 
+def images_in(name: str) -> list[HduKey]:
+    """All images of a file that lie beside no other, by EXTNAME where only one has it.
+
+    By EXTNAME and EXTVER where several share the EXTNAME, else by number.
+
+    Raises
+    ------
+    FrameError
+        Where the file is unusable, or has none.
+    """
+    hdus, _ = scan(name)
+    images = [hdu for hdu in hdus if hdu.has_image and not is_companion(hdu)]
+    if not images:
+        raise FrameError(name, f"expected images with data, got {told(hdus)}")
+    return [_key_of(name, image, images) for image in images]
+
+
+def _key_of(file: str, image: Hdu, images: list[Hdu]) -> HduKey:
+    """The EXTNAME of an image, with its EXTVER where others share it, or its number."""
+    alike = [one.version for one in images if one.name == image.name]
+    key: HduKey = image.name if len(alike) == 1 else (image.name, image.version)
+    is_clear = alike.count(image.version) == 1 and split_hdu(with_hdu(file, key)) == (file, key)
+    return key if is_clear else image.index
+
+
 def tell_of_more(name: str, chosen: Hdu, hdus: list[Hdu]) -> None:
     """Log where other images are as large as the one taken: amplifiers, detectors, dithers."""
     alike = [
@@ -60,7 +85,7 @@ def tell_of_more(name: str, chosen: Hdu, hdus: list[Hdu]) -> None:
     if len(alike) > 1:
         warn_of(
             _log,
-            "%s: %d images of shape %s; using HDU %s; hdu= (--hdu) chooses another",
+            "%s: %d images of shape %s; using HDU %s; hdu= (--hdu) chooses another, FILE[*] all",
             *(name, len(alike), chosen.shape, chosen.index),
         )
 

@@ -12,6 +12,7 @@ import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass
 from io import BufferedIOBase
 from pathlib import Path
@@ -124,6 +125,24 @@ class Hdu:
         return " ".join(filter(None, (str(self.index), self.name, content)))
 
 
+#: Of how many files scans are kept: an image, and its mask, weights or variances.
+_SCANS_KEPT = 3
+
+#: HDUs of the last files, by name and stamp; None outside `keeping_scans`.
+_last_scans: ContextVar[dict[tuple[str, Stamp], tuple[list[Hdu], bool]] | None]
+_last_scans = ContextVar("_last_scans", default=None)
+
+
+@contextmanager
+def keeping_scans() -> Iterator[None]:
+    """Within it, images of one file that are opened one after the other share one scan of it."""
+    before = _last_scans.set({})
+    try:
+        yield
+    finally:
+        _last_scans.reset(before)
+
+
 def scan(name: str) -> tuple[list[Hdu], bool]:
     """Find all HDUs of the file `name`, and say whether it is gzip-compressed.
 
@@ -136,15 +155,25 @@ def scan(name: str) -> tuple[list[Hdu], bool]:
     with reading(name):
         _check_regular(name)
         with Path(name).open("rb") as file:
-            stamp = Stamp.of(file)
-            packed = file.read(2) == GZIP_MAGIC
-            if packed:
-                file.seek(-min(4, stamp.size), os.SEEK_END)
-                length = int.from_bytes(file.read(4), "little")
-                file.seek(0)
-                with gzip.GzipFile(fileobj=file) as stream:
-                    return list(_walk(_Gzip(name, stream, stamp, length))), packed
-            return list(_walk(_Plain(name, file, stamp))), packed
+            stamp, last = Stamp.of(file), _last_scans.get()
+            if last is None:
+                return _scanned(name, file, stamp)
+            if (name, stamp) not in last:
+                while len(last) >= _SCANS_KEPT:
+                    del last[next(iter(last))]
+                last[name, stamp] = _scanned(name, file, stamp)
+            return last[name, stamp]
+
+
+def _scanned(name: str, file: BufferedIOBase, stamp: Stamp) -> tuple[list[Hdu], bool]:
+    packed = file.read(2) == GZIP_MAGIC
+    if not packed:
+        return list(_walk(_Plain(name, file, stamp))), packed
+    file.seek(-min(4, stamp.size), os.SEEK_END)
+    length = int.from_bytes(file.read(4), "little")
+    file.seek(0)
+    with gzip.GzipFile(fileobj=file) as stream:
+        return list(_walk(_Gzip(name, stream, stamp, length))), packed
 
 
 def _check_regular(name: str) -> None:

@@ -1,0 +1,197 @@
+"""Frames that are one HDU of a file, or all of them, by what stands in brackets behind its name."""
+
+import json
+import shutil
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from click.testing import CliRunner
+
+from gpustack import Image, LiveStack, combine, explain, stack
+from gpustack.cli import cli
+from gpustack.errors import FrameError, MissingFileError
+from gpustack.frames import hdus, listed, open_frames
+
+#: Images of a file, by EXTNAME and EXTVER; each holds its number in the file.
+CHIPS = [("SCI", 1), ("DQ", 1), ("SCI", 2), ("DQ", 2), ("GUIDE", 1), ("", 1), ("GUIDE", 1)]
+
+
+def mosaic(path, chips=CHIPS, flagged=0):
+    """A file of images of 3 x 4 pixels without one in the primary HDU."""
+    header = fits.Header({"BUNIT": "adu", "EXPTIME": 30.0})
+    images = []
+    for number, (name, version) in enumerate(chips, 1):
+        data = np.full((3, 4), flagged if name == "DQ" else number, "i2" if name == "DQ" else "f4")
+        image = fits.ImageHDU(data, name=name or None)
+        if name in ("SCI", "DQ"):
+            image.ver = version
+        images.append(image)
+    fits.HDUList([fits.PrimaryHDU(header=header), *images]).writeto(path)
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    for name in ("a.fits", "b.fits"):
+        mosaic(tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def values(frames):
+    return [int(frame.whole()[0, 0]) for frame in frames]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a.fits[3]", [3]),
+        ("a.fits[SCI,2]", [3]),
+        ("a.fits[ sci , 1 ]", [1]),
+        ("a.fits[-1]", [7]),
+        ("?.fits[SCI,2]", [3, 3]),
+        ("[ab].fits[1]", [1, 1]),
+        ("[ab].fits", [1, 1]),
+    ],
+)
+@pytest.mark.usefixtures("folder")
+def test_brackets_name_an_hdu(text, expected):
+    assert values(open_frames(text)) == expected
+    assert values(open_frames([text], hdu=5)) == (expected if text[-1] == "]" else [5, 5])
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_star_in_brackets_is_every_image():
+    frames = open_frames("a.fits[*]")
+    assert values(frames) == [1, 3, 5, 6, 7]
+    assert [frame.name for frame in frames] == [
+        *("a.fits[SCI,1]", "a.fits[SCI,2]", "a.fits[5]", "a.fits[6]", "a.fits[7]")
+    ]
+    assert all(frame.header["EXPTIME"] == 30 for frame in frames)
+    assert values(open_frames("?.fits[*]")) == [1, 3, 5, 6, 7] * 2
+
+
+def test_names_alone_stand_for_images_where_they_are_clear(tmp_path):
+    mosaic(tmp_path / "c.fits", [("N1", 1), ("S,1", 1), ("[S]", 1), ("7", 1), ("SCI", 1)])
+    given = listed(f"{tmp_path / 'c.fits'}[*]")
+    assert [one.data.rpartition("/")[2] for one in given] == [
+        *("c.fits[N1]", "c.fits[2]", "c.fits[3]", "c.fits[4]", "c.fits[SCI]")
+    ]
+    assert values(open_frames(given)) == [1, 2, 3, 4, 5]
+
+
+def test_masks_of_every_image_lie_beside_it(tmp_path):
+    path = mosaic(tmp_path / "a.fits", CHIPS[:3], flagged=1)
+    frames = open_frames(f"{path}[*]")
+    assert [frame.masked for frame in frames] == [True, False]
+    assert frames[0].read(0, 1).mask.all()
+
+
+@pytest.mark.usefixtures("folder")
+def test_masks_of_every_image_in_another_file():
+    shutil.copy("a.fits", "m.fits")
+    with fits.open("m.fits", mode="update") as file:
+        file["DQ", 2].data += 1
+    frames = open_frames(Image("a.fits[*]", mask="m.fits[DQ,2]"))
+    assert [frame.read(0, 1).mask.all() for frame in frames] == [True] * 5
+    frames = open_frames([Image(f"a.fits[SCI,{n}]", mask="m.fits") for n in (1, 2)])
+    assert [frame.read(0, 1).mask.all() for frame in frames] == [False, True]
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_rule_for_masks_goes_by_the_name_of_the_file():
+    shutil.copy("a.fits", "a_mask.fits")
+    with fits.open("a_mask.fits", mode="update") as file:
+        file["DQ", 2].data[1:] += 1
+    words = ["combine", "a.fits[SCI,1]", "a.fits[SCI,2]", "--masks", ".fits:_mask.fits"]
+    done = CliRunner().invoke(cli, [*words, "-o", "out.fits", "--quiet"])
+    assert done.exit_code == 0, done.output
+    assert fits.getdata("out.fits").tolist() == [[2] * 4, [1] * 4, [1] * 4]
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "problem"),
+    [
+        ("a.fits[9]", FrameError, "a.fits: expected an image in HDU 9, got HDUs 0 PRIMARY"),
+        ("a.fits[0]", FrameError, "a.fits: expected an image in HDU 0"),
+        ("none.fits[1]", MissingFileError, "none.fits: expected a FITS file, got no such file"),
+        ("none.fits[*]", MissingFileError, "none.fits: expected a FITS file, got no such file"),
+        ("none*.fits[SCI,1]", MissingFileError, r"none\*.fits: expected files that match"),
+        ("table.fits[*]", FrameError, "table.fits: expected images with data, got HDUs 0 PRIMARY"),
+        ("a.fits[1:2,*]", MissingFileError, "a file is taken whole, not a section"),
+    ],
+)
+@pytest.mark.usefixtures("folder")
+def test_brackets_that_name_nothing(text, error, problem):
+    fits.HDUList([fits.PrimaryHDU()]).writeto("table.fits")
+    with pytest.raises(error, match=problem):
+        open_frames(text)
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_file_of_that_name_goes_first():
+    shutil.copy("b.fits", "a.fits[3]")
+    assert values(open_frames("a.fits[3]")) == [1]
+    assert values(open_frames("a.fits[*]")) == [1, 3, 5, 6, 7]
+
+
+@pytest.mark.usefixtures("folder")
+def test_every_door_takes_them():
+    names = ["a.fits[SCI,2]", "b.fits[5]"]
+    assert (stack(names).data == 4).all()
+    assert (combine(names, method="average").data == 4).all()
+    assert explain(names, 1, 1).data == 4
+    live = LiveStack()
+    for name in names:
+        live.add(name)
+    assert (live.result().data == 4).all()
+
+
+@pytest.mark.usefixtures("folder")
+def test_the_command_line_and_what_it_replays():
+    words = ["combine", "?.fits[*]", "-o", "out.fits", "--report", "run.json", "--quiet"]
+    done = CliRunner().invoke(cli, words)
+    assert done.exit_code == 0, done.output
+    np.testing.assert_allclose(fits.getdata("out.fits"), 22 / 5, rtol=1e-6)
+    report = json.loads(Path("run.json").read_text())
+    assert [item["parts"]["data"]["hdu"] for item in report["inputs"]] == [1, 3, 5, 6, 7] * 2
+    assert fits.getheader("out.fits")["NCOMBINE"] == 10
+    done = CliRunner().invoke(cli, ["replay", "run.json", "-o", "again.fits", "--quiet"])
+    assert done.exit_code == 0, done.output
+    np.testing.assert_array_equal(fits.getdata("again.fits"), fits.getdata("out.fits"))
+
+
+@pytest.mark.usefixtures("folder")
+def test_images_of_one_file_are_no_repetitions(recwarn):
+    stack(["a.fits[1]", "a.fits[3]"])
+    assert not [str(one.message) for one in recwarn]
+    with pytest.warns(match="2 times, also as ./a.fits"):
+        stack(["a.fits[1]", "./a.fits[1]"])
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_file_is_scanned_once_for_all_of_its_images(monkeypatch):
+    scans = []
+    plain = hdus._scanned
+    monkeypatch.setattr(
+        hdus, "_scanned", lambda name, *given: scans.append(name) or plain(name, *given)
+    )
+    open_frames("?.fits[*]")
+    assert scans == ["a.fits", "b.fits"]
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_file_that_changes_is_scanned_again():
+    with hdus.keeping_scans():
+        before, _ = hdus.scan("a.fits")
+        again, _ = hdus.scan("a.fits")
+        assert again is before
+        mosaic("longer.fits", CHIPS * 2)
+        shutil.move("longer.fits", "a.fits")
+        after, _ = hdus.scan("a.fits")
+    assert [len(before), len(after)] == [8, 15]
+    assert all(one.begin < two.begin for one, two in pairwise(after))
+    assert hdus.scan("a.fits")[0] is not after

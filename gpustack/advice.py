@@ -58,6 +58,9 @@ NAMED = 5
 COUNTS = (units.adu, units.electron, units.photon, units.ct, units.DN)
 
 
+#: So much of a sample more, on average, is none: dust and cosmic rays are masked everywhere.
+WHOLE = 0.05
+
 #: Those that a gain turns into electrons.
 DIGITAL = (units.adu, units.ct, units.DN)
 
@@ -85,13 +88,25 @@ def _unusual(result: StackResult) -> Iterator[str]:
     if left == 1:
         yield f"only one{f' of {n} frames is left' if n > 1 else ' frame'}: nothing to combine"
     yield from _first(_repeated(there), "given several times")
+    masked = 0.0 if result.on_device else float(result.mask.mean())
     if left > 1:
-        yield from powerless(result.recipe, left)
+        yield from _powerless(result, left, masked)
     yield from _noiseless(result)
     yield from _first(_left_out(result.per_frame), "left out; result.frames (--report) says why")
     yield from _first(_empty(result.per_frame), "no valid sample; they count nothing")
-    if not result.on_device and result.mask.all():
+    if masked == 1:
         yield "no pixel of the result has a value"
+
+
+def _powerless(result: StackResult, left: int, masked: float) -> Iterator[str]:
+    """Clips that cannot reject a lone outlier, of all frames or of the few that cover a pixel."""
+    found = list(powerless(result.recipe, left))
+    valid = result.per_frame.get("valid")
+    if not found and valid is not None and masked < 1:
+        depth = max(math.ceil(sum(valid) / (1 - masked) - WHOLE), 2)
+        of = f"{depth} samples (pixels of this result have no more on average)"
+        found = list(powerless(result.recipe, depth, of)) if depth < left else []
+    yield from found
 
 
 def _noiseless(result: StackResult) -> Iterator[str]:

@@ -41,7 +41,6 @@ class FileSink(Sink):
         self._file = file
         self._start: int | None = None
         self._index = 0
-        self._all = True
 
     def __repr__(self) -> str:
         return f"{self.dtype} image of {self.shape} in {self._file.path}"
@@ -80,17 +79,15 @@ class FileSink(Sink):
 
     def write(self, start: int, rows: NDArray[Any]) -> None:
         """Write rows from `start` on."""
-        if self.dtype == bool and not rows.all():
-            self._all = False
-        if self.dtype.kind == "u":
+        if self.dtype.kind in "bu":
             self.add(int(rows.sum(dtype=np.int64)))
         if self._start is not None:
             begin = self._start + start * self.shape[-1] * self.dtype.itemsize
             self._file.write(begin, as_stored(rows, self.dtype).reshape(-1).view(np.uint8))
 
-    def all(self) -> bool:
-        """Of a mask, whether all values are True."""
-        return self._all
+    def mean(self) -> float:
+        """Of a mask or of unsigned integers, the mean of all values."""
+        return self.total / self.size
 
     def get(self) -> NDArray[Any]:
         """All values, read back from the file.

@@ -32,28 +32,32 @@ _OF_TWO = (
 _ROUNDED = 1 + 1e-9
 
 
-def powerless(recipe: Recipe, n: int) -> Iterator[str]:
-    """Warnings of clips that reject nothing of `n` samples, or no lone outlier."""
+def powerless(recipe: Recipe, n: int, of: str = "") -> Iterator[str]:
+    """Warnings of clips that reject nothing of `n` samples, or no lone outlier.
+
+    `of`: what these samples are, in words, where they are not those of `n` frames.
+    """
+    of = of or f"{n} frames"
     for clip in recipe.clips:
         keep = getattr(clip, "keep", 0)
         if keep >= n:
-            yield f"{clip}: rejects nothing, as it keeps {keep} samples of {n} frames"
+            yield f"{clip}: rejects nothing, as it keeps {keep} samples of {of}"
         elif isinstance(clip, _OF_THREE) and n < 3:
-            yield f"{clip}: rejects nothing of {n} frames, which are too few; use {_OF_TWO}"
+            yield f"{clip}: rejects nothing of {of}, which are too few; use {_OF_TWO}"
         elif isinstance(clip, ESDClip):
             if clip.outliers and clip.most(n) < 1:
-                yield f"{clip}: rejects nothing of {n} frames; use a larger share of outliers"
+                yield f"{clip}: rejects nothing of {of}; use a larger share of outliers"
         else:
-            yield from _out_of_reach(clip, n)
+            yield from _out_of_reach(clip, n, of)
 
 
-def _out_of_reach(clip: Clip, n: int) -> Iterator[str]:
+def _out_of_reach(clip: Clip, n: int, of: str) -> Iterator[str]:
     farthest, unit, use = _farthest(clip, n)
     asked = (getattr(clip, side, None) for side in ("low", "high"))
     threshold = min((value for value in asked if value is not None), default=0.0)
     if threshold >= farthest:
         yield (
-            f"{clip}: a lone outlier among {n} frames, however far out, is no more than "
+            f"{clip}: a lone outlier among {of}, however far out, is no more than "
             f"{farthest:.2g} {unit} out and is not rejected; use {_OF_TWO if n == 2 else use}"
         )
 

@@ -52,7 +52,7 @@ MAPS = ("reason", "exposure", "rejections", "flags", "sigma", "coverage", "weigh
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """What is done to every column: normalise, apply clips in order, combine; and which outputs.
+    """What is done to every column (normalise, clip, combine), and which outputs are made.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ class Recipe:
         One number >= 0 per frame, or a measure that it is taken from. ``"sample"``: every sample
         comes with its own weight. ``"variance"``: the inverse of the variance of each sample,
         which its frame provides, ``1 / (variance scale^2)``, or 0 where that is not a positive
-        number. Not for medians, min and max.
+        number. Medians, min and max take no weights.
     clip_on : {"normalized", "raw"}
         Whether clips see the normalised samples x or the raw samples d. `RangeClip` always sees d.
     uncertainty : {"auto", "std", "mad_std", "propagated"}
@@ -88,10 +88,10 @@ class Recipe:
     outputs : sequence of words, of `OUTPUTS` and `MAPS`
         What to make besides data and mask. By default ``"uncertainty"``; ``"count"``, how many
         samples survive; ``"low"`` and ``"high"``, how many are rejected on each side;
-        ``"rejected"``, the fraction of each frame. On request ``"reason"``, why samples are out;
-        ``"exposure"``, the sum of the EXPTIME of the survivors; ``"rejections"``, which samples of
-        each frame are rejected; ``"flags"``, the bits of the survivors' integer masks; ``"sigma"``,
-        the standard deviation of the survivors about the value, for mean and medians;
+        ``"rejected"``, the rejected fraction of each frame. On request ``"reason"``, why samples
+        are out; ``"exposure"``, the sum of the EXPTIME of the survivors; ``"rejections"``, which
+        samples of each frame are rejected; ``"flags"``, the bits of the survivors' integer masks;
+        ``"sigma"``, the standard deviation of the survivors about the value, for mean and medians;
         ``"coverage"``, how many samples are valid; ``"weight"``, the sum of the weights of the
         survivors.
 

@@ -368,7 +368,7 @@ def _disk_full(file: BinaryIO, size: int, err: OSError) -> OSError:
 
 
 def _write(file: int, start: int, content: memoryview) -> None:
-    """Write all of `content` without Python's buffer, which could still fail on close."""
+    """Write all of `content` past Python's buffer, which may fail to be written on close."""
     os.lseek(file, start, os.SEEK_SET)
     while content:
         content = content[os.write(file, content) :]

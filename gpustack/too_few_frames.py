@@ -62,8 +62,8 @@ def _out_of_reach(clip: Clip, n: int) -> Iterator[str]:
 def _farthest(clip: Clip, n: int) -> tuple[float, str, str]:
     """Return the distance of an outlier far from `n` - 1 other samples, its unit, and advice.
 
-    An outlier enlarges the spread as well, so its distance in units of the spread is limited. In
-    standard deviations (ddof 0) it is sqrt(n - 1) from the mean, and n / sqrt(n - 1) from the
+    An outlier enlarges the spread as well, so its distance in units of the spread tends to a limit.
+    In standard deviations (ddof 0) it is sqrt(n - 1) from the mean, and n / sqrt(n - 1) from the
     median, which with ddof 1 is sqrt(n). With deviations about the median it is sqrt(n - ddof).
     """
     use = "a lower threshold or an extrema clip"

@@ -137,7 +137,7 @@ class Patch:
         return type(self)(band, self.dtype, x, y)
 
     def run(self, recipe: Recipe) -> Outputs:
-        """Run a recipe on the CPU backend as in a stack; return all outputs, with reasons."""
+        """Run a recipe on the CPU backend as in a stack, with the reasons of all samples."""
         shape = (self.rows, self.width)
         real = np.dtype(recipe.dtype) if recipe.dtype else self.dtype
         out = Outputs(

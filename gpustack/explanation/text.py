@@ -190,6 +190,6 @@ def _numbers(column: Any) -> list[str]:
 
 
 def number(value: Any) -> str:
-    """A number with up to 9 digits; for float32, no more than tell it from its neighbours."""
+    """A number with up to 9 digits; for float32, only those that distinguish it from others."""
     value = float(str(value)) if isinstance(value, np.float32) else float(value)
     return f"{value:.9g}"

@@ -1,4 +1,7 @@
-"""Files that a run reads beside its frames, and how they are now: masks, numbers, a target."""
+"""The files that a run reads besides its frames (masks, numbers, a target), and their state.
+
+`gpustack.watching.watch` compares these states to decide whether to stack anew.
+"""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -13,36 +16,37 @@ from gpustack.paths import at_home
 
 
 class Reads(NamedTuple):
-    """What a run would read; unequal wherever its result might differ.
+    """What a run would read: two are unequal where the results of the runs might differ.
 
     Parameters
     ----------
     given : any
-        The frames, with the names of what belongs to them; or in words, why these are not known.
+        The frames, as names or as `Image` with the files paired with them; where pairing failed,
+        the error message.
     stamps : mapping of str to Stamp or None
-        Of each file beside the frames; None where it is not there.
+        The state of each file besides the frames; None for a file that does not exist.
     """
 
     given: Any
     stamps: Mapping[str, Stamp | None]
 
     def settled(self, before: "Reads") -> bool:
-        """Whether each file was there, as it is, at the look before: one may still grow."""
+        """Whether no file has appeared or changed since the look before: one may still grow."""
         return self.stamps.items() <= before.stamps.items()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Beside:
-    """Tells what a run of some frames would read.
+    """Finds what a run of given frames would read.
 
     Parameters
     ----------
     pair : callable
-        Gets names of frames and gives them, or an `Image` of each.
+        Takes the names of frames; returns the names, or an `Image` for each.
     named : sequence of str
-        Files that are read whatever the frames.
+        Files that are read whatever the frames are.
     card : callable
-        Gets the name of a frame and a keyword, and gives what its header says.
+        Takes the name of a frame and a keyword; returns the value in the header.
     """
 
     pair: Callable[[list[str]], Iterable[str | Image]]
@@ -50,7 +54,7 @@ class Beside:
     card: Callable[[str, str], Any]
 
     def __call__(self, frames: list[str]) -> Reads:
-        """As it is now; files that frames are paired with may come later."""
+        """Return the present state; files that frames are paired with may still be missing."""
         try:
             given = list(self.pair(frames)) if frames else []
         except InputError as err:
@@ -72,5 +76,5 @@ def _stamps(files: Iterable[str]) -> dict[str, Stamp | None]:
 def _stamp(file: str) -> Stamp | None:
     try:
         return Stamp.of(file)
-    except (OSError, ValueError):  # it is not there, or no file can have that name
+    except (OSError, ValueError):  # there is no such file, or no file can have this name
         return None

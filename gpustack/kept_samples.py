@@ -1,6 +1,7 @@
-"""Some samples of all frames, kept while a run reads them: what pictures and reports are made of.
+"""A selection of samples of all frames, kept while a run reads them, for pictures and HTML pages.
 
-Nothing is read again for them, and however many frames there are, they are few enough to hold.
+Pictures and pages need no second read of the frames. The number of samples is limited, however many
+frames there are.
 """
 
 import math
@@ -16,21 +17,21 @@ from gpustack.frames.base import decode
 from gpustack.frames.resident import on_host
 from gpustack.frames.source import FrameSource
 
-#: The most samples that are kept, and the most that they take: one part in so many of the limit.
+#: The most samples that are kept; they take at most 1 / `SHARE` of the memory limit.
 MOST_SAMPLES, SHARE = 1 << 24, 8
 
-#: Pixels on the longer side of the picture of the whole, and on a side of that of the middle.
+#: The most pixels on a side of the overview, and of the picture of the middle.
 OVERVIEW, MIDDLE = 400, 160
 
-#: Rows in which the noise is measured, and pixels of each.
+#: The most rows in which the noise is measured, and the most pixels of each row.
 STRIPS, STRIP_WIDTH = 64, 2048
 
-#: Of a row at least so many, which a measure of noise needs.
+#: The fewest pixels of a row that a measure of noise needs.
 LEAST = 5
 
 
 class Timed(Protocol):
-    """What tells how long stages took, and on what; `gpustack.provenance.Watch`."""
+    """How long the stages of a run took, and on what device: `gpustack.provenance.Watch`."""
 
     reads: list[float] | None
     seconds: dict[str, float]
@@ -40,7 +41,7 @@ class Timed(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """Which pixels of a plane are kept: every `step`-th, or rows of neighbours.
+    """Which pixels of a plane are kept: every `step`-th, or rows of adjacent pixels.
 
     Parameters
     ----------
@@ -52,28 +53,28 @@ class Cut:
 
     @property
     def step(self) -> int:
-        """From one column to the next."""
+        """Pixels from one kept column to the next."""
         return self.columns.step
 
     @property
     def touches(self) -> bool:
-        """Whether pixels lie beside each other in both axes, so that rejections grow over them."""
+        """Whether pixels are adjacent along both axes, so that rejections can grow over them."""
         return self.rows.step == self.columns.step == 1
 
 
 @dataclass(eq=False)
 class Kept:
-    """The samples of a cut.
+    """The kept samples of one cut through all frames.
 
     Parameters
     ----------
     cut : Cut
     values : ndarray of float, shape (n, rows, columns)
-        Not normalised.
-    invalid : ndarray of bool
-        True also where nothing has been read.
-    weight, variance : ndarray of float64 or None
-        Where each sample has one.
+        Decoded, not normalised.
+    invalid : ndarray of bool, shape (n, rows, columns)
+        Also True where nothing has been read yet.
+    weight, variance : ndarray of float64, shape (n, rows, columns), or None
+        Those of each sample, where samples have them.
     """
 
     cut: Cut
@@ -84,7 +85,7 @@ class Kept:
 
     @classmethod
     def of(cls, cut: Cut, source: Source) -> Self:
-        """Room for the samples of a source."""
+        """Allocate arrays for the samples of a source."""
         shape = (source.n, len(cut.rows), len(cut.columns))
         return cls(
             cut,
@@ -101,7 +102,10 @@ class Kept:
         return sum(array.nbytes for array in held if array is not None)
 
     def add(self, f: int, start: int, samples: Samples) -> None:
-        """Keep what belongs to the cut of rows of frame `f` from `start` on; again, if need be."""
+        """Keep the samples that the cut has of rows of frame `f` from `start` on.
+
+        Rows may be added more than once.
+        """
         rows, stop = self.cut.rows, start + len(samples.data)
         first, last = (
             min(max(-(-(edge - rows.start) // rows.step), 0), len(rows)) for edge in (start, stop)
@@ -129,7 +133,7 @@ class Kept:
                 kept[f, first:last] = part(given)
 
     def band(self) -> list[Samples]:
-        """The samples of all frames, as a backend takes them."""
+        """The samples of all frames, in the form that a backend reads."""
         return [
             Samples(
                 self.values[f],
@@ -143,21 +147,21 @@ class Kept:
 
 @dataclass(eq=False)
 class Look:
-    """A look at some of the samples of a stack.
+    """The kept samples of a stack, in three cuts.
 
     Parameters
     ----------
     overview : Kept
-        The whole plane, every so many pixels; of frames with more axes than two the first plane.
+        Every `step`-th pixel of the whole plane; the first plane of frames with more than two axes.
     middle : Kept
-        The pixels in its middle, all of them.
+        All pixels of a square in the middle of the plane.
     strips : Kept
-        Rows of neighbours, spread over it.
+        Rows of adjacent pixels, spread over the plane.
     shape : tuple of int
-        Of the plane, (y, x).
+        The shape of the plane, (y, x).
     watch : Timed
     origins : list of str
-        In words, what numbers of the recipe were taken from.
+        What the numbers of the recipe were taken from, in words.
     """
 
     overview: Kept
@@ -171,14 +175,15 @@ class Look:
     def at(
         cls, source: FrameSource, limit: float, watch: Timed, origins: Sequence[str] = ()
     ) -> Self:
-        """A look at a source, of which nothing has been read.
+        """Prepare a look at a source of which nothing has been read yet.
 
         Parameters
         ----------
         source : FrameSource
         limit : float
-            On the memory of the run, in bytes.
+            The memory limit of the run, in bytes.
         watch, origins
+            As of the class.
         """
         sample = source.dtype.itemsize + 1 + 8 * source.weighted + 8 * source.variance
         most = int(min(MOST_SAMPLES, limit / SHARE / sample)) // source.n
@@ -191,22 +196,22 @@ class Look:
 
     @property
     def parts(self) -> tuple[Kept, Kept, Kept]:
-        """All that is kept."""
+        """The three cuts."""
         return self.overview, self.middle, self.strips
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all that is kept."""
+        """Bytes of all arrays of the three cuts."""
         return sum(kept.nbytes for kept in self.parts)
 
     def add(self, f: int, start: int, samples: Samples) -> None:
-        """Keep what is to be kept of rows of frame `f` from `start` on; threads may do so."""
+        """Keep samples of rows of frame `f` from `start` on; threads may call it at once."""
         for kept in self.parts:
             kept.add(f, start, samples)
 
 
 def _overview(height: int, width: int, most: int) -> Cut:
-    """The whole plane, at most so many pixels of it."""
+    """The cut through the whole plane with at most `most` pixels."""
     finest = -(-max(height, width) // OVERVIEW)
     step = max(finest, math.isqrt(height * width // max(most, 1)), 1)
     while True:

@@ -1,12 +1,12 @@
-"""Test for classes of modules that are slow to load, without loading them."""
+"""``isinstance`` for classes of modules that are slow to import, without importing them."""
 
 import sys
 from typing import Any
 
 
 def loaded(module: str, name: str) -> Any:
-    """The class `name` of a module, for ``isinstance``; () while nobody has loaded it.
+    """The class `name` of a module, for ``isinstance``; () if the module has not been imported.
 
-    There can be no object of it before that, as making one loads the module.
+    Before that no instance can exist: creating one imports the module.
     """
     return getattr(sys.modules.get(module), name, ())

@@ -1,4 +1,4 @@
-"""The memory limit of a run: what it leaves for samples, and errors where that is too little."""
+"""The memory limit of a run: the bytes it leaves for samples, and errors where they are too few."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,8 +14,22 @@ Made = TypeVar("Made")
 def limit_of(memory: float | str | None, source: FrameSource, maps: int, kept: int) -> int:
     """The bytes that reading and computing may take: the limit less what frames keep.
 
-    Where no limit is given, some rows of all frames fit in any case. `maps` is what reasons and
-    maps take of one row.
+    Without a given limit, the default is raised where needed so that four rows of all frames fit.
+
+    Parameters
+    ----------
+    memory : number of bytes, text, or None
+        The limit; see `gpustack.plan.parse_memory`.
+    source : FrameSource
+    maps : int
+        Bytes that reasons and maps take for a band of one row; see `gpustack.maps.least_memory`.
+    kept : int
+        Bytes that frames hold throughout the run: the pixel maps of aligned frames.
+
+    Raises
+    ------
+    MemoryLimitError
+        Where the limit is no more than `kept`.
     """
     if memory is None:
         rows = source.held_bytes + 4 * source.most_row_bytes + 2 * maps
@@ -30,7 +44,7 @@ def limit_of(memory: float | str | None, source: FrameSource, maps: int, kept: i
 
 @contextmanager
 def beside(kept: int, seen: int = 0) -> Iterator[None]:
-    """Within it, the error of a limit that is too low counts what is `kept` and `seen` as well."""
+    """Add the bytes `kept` by frames and `seen` for pictures to a MemoryLimitError within it."""
     try:
         yield
     except MemoryLimitError as err:
@@ -42,18 +56,24 @@ def _pixel_maps(kept: int) -> str:
 
 
 def within_memory(work: Callable[[], Made]) -> Made:
-    """What `work` gives; where memory runs out meanwhile, an error that says what to do."""
+    """Return ``work()``; if memory runs out meanwhile, raise an error that says what to do.
+
+    Raises
+    ------
+    OutOfMemoryError
+        Where memory runs out.
+    """
     try:
         return work()
     except OutOfMemoryError:
         raise
     except MemoryError as err:
         problem = str(err) or "no more memory"
-    except RuntimeError as err:  # as Python calls it where there is no memory for a thread
+    except RuntimeError as err:  # what Python raises where there is no memory for a thread
         if "start new thread" not in str(err):
             raise
         problem = str(err)
-    # Not from the error, which holds all buffers through its traceback.
+    # Not chained to the original error, whose traceback keeps all buffers alive.
     raise OutOfMemoryError(
         "out of memory: expected room for the result and, beside it, for the limit on samples "
         f"and buffers, got: {problem}; memory= (--memory) lowers the limit"

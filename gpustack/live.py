@@ -1,4 +1,4 @@
-"""A stack that grows: frames are added one by one, and the result is there after each."""
+"""A stack that grows: frames are added one by one, and a result is available after each."""
 
 import math
 import warnings
@@ -22,16 +22,17 @@ from gpustack.maps.sums import ExactSum
 from gpustack.recipe import Recipe
 from gpustack.result import StackResult
 
-#: What grows exactly. Medians and clips need all samples: `gpustack watch` runs them anew.
+#: Combines that can be updated exactly, frame by frame. Medians and clips need all samples at once;
+#: `gpustack watch` computes them anew after each frame.
 COMBINES = ("mean", "sum", "min", "max")
 
-#: What `open_frames` calls an array that it is given alone.
+#: The name that `open_frames` gives to a single array.
 _FROM_MEMORY = "frame 0"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _First:
-    """What the first frame says of all; not its samples, which may be a view of a whole cube."""
+    """What the stack takes from the first frame; not its samples, which may be a view of a cube."""
 
     name: str
     shape: tuple[int, ...]
@@ -41,29 +42,30 @@ class _First:
 
     @classmethod
     def of(cls, frame: Frame) -> "_First":
-        """Of this frame."""
+        """Take it from a frame."""
         return cls(frame.name, frame.shape, frame.unit, frame.header, frame.coordinates)
 
 
 class LiveStack:
-    """Mean, sum, minimum or maximum of frames as they come; each is read once and let go.
+    """Mean, sum, minimum or maximum of frames as they arrive; each is read once and not kept.
 
-    The values are those of `gpustack.stack` of the same frames, to rounding of the last bit:
-    samples are normalised as there, in float32, or in float64 once a frame is wider.
-    Medians, clips and uncertainties need all samples at once: ``gpustack watch`` runs them anew.
+    The values are those of `gpustack.stack` of the same frames, up to rounding of the last bit.
+    Samples are normalised as there, in float32, or in float64 once a frame is wider. Medians, clips
+    and uncertainties need all samples at once: ``gpustack watch`` computes them anew after each
+    frame.
 
     Parameters
     ----------
     combine : {"mean", "sum", "min", "max"}
     dtype : {"float32", "float64"} or None
-        Of the result; None is float32, or float64 once a frame is wider.
+        The dtype of the result; None is float32, or float64 once a frame is wider.
     hdu, unit, flags
-        As in `gpustack.stack`; a frame may have no flags, and `result` warns where none has.
+        As in `gpustack.stack`. Frames may lack flags; `result` warns if no frame has any.
 
     Raises
     ------
     RecipeError
-        Where `combine` is something else.
+        Where `combine` or `dtype` is something else.
 
     Examples
     --------
@@ -110,15 +112,15 @@ class LiveStack:
         Parameters
         ----------
         frame : path, CCDData or array
-            One, of the shape and unit of those before; samples that are masked or not finite take
-            no part.
+            A single frame, of the same shape and unit as those before. Samples that are masked or
+            not finite are left out.
         scale, zero, weight : float
-            `weight` >= 0 is for mean and sum alone.
+            `weight` >= 0 is for mean and sum only.
 
         Raises
         ------
         InputError
-            Where the frame cannot be used; nothing has been added then.
+            Where the frame or a number cannot be used; then nothing is added.
         """
         scale, zero, weight = self._checked(scale, zero, weight)
         opened = self._opened(frame)
@@ -143,7 +145,7 @@ class LiveStack:
             self._columns.setdefault(name, []).append(value)
 
     def result(self) -> StackResult:
-        """What has been added so far; frames that come later do not change it.
+        """Return the stack of the frames added so far; frames added later do not change it.
 
         Returns
         -------
@@ -190,7 +192,7 @@ class LiveStack:
         return numbers["scale"], numbers["zero"], numbers["weight"]
 
     def _opened(self, item: Any) -> Frame:
-        """The frame; those from memory are counted as they come, in what errors say too."""
+        """Open one frame; an array is named after its place in the stack, also in errors."""
         name = f"frame {len(self)}"
         try:
             frames = open_frames([item], **self._opening, more_to_come=True)
@@ -214,9 +216,9 @@ class LiveStack:
 
 
 class _Running:
-    """What is known of each pixel, added up in place.
+    """The running total or extreme, count and weights of each pixel, updated in place.
 
-    It does not matter which frame comes first.
+    They do not depend on the order of the frames.
     """
 
     def __init__(self, shape: tuple[int, ...], combine: str) -> None:
@@ -225,11 +227,11 @@ class _Running:
             self._extreme = np.full(shape, np.inf if combine == "min" else -np.inf)
         else:
             self._total = ExactSum(np.zeros(shape))
-        self._weights: ExactSum | None = None  # those of 1 are counted
+        self._weights: ExactSum | None = None  # None while all are 1: `count` is their sum
         self.count = np.zeros(shape, np.uint32)
 
     def add(self, values: NDArray[np.float64], valid: NDArray[np.bool_], weight: float) -> None:
-        """Add the valid values of a frame."""
+        """Add the valid samples of a frame."""
         if weight != 1 and self._weights is None:
             self._weights = ExactSum(self.count.astype(np.float64))
         np.add(self.count, 1, out=self.count, where=valid)
@@ -239,11 +241,11 @@ class _Running:
             return
         if self._weights is not None:
             self._weights.add(np.where(valid, weight, 0.0))
-        with np.errstate(all="ignore"):  # values that are not finite, and sums beyond float64
+        with np.errstate(all="ignore"):  # of invalid samples, and sums beyond float64
             self._total.add(np.where(valid, values * weight, 0.0))
 
     def value(self) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-        """The combined values, and where there are none: NaN, or 0 for a sum."""
+        """Return the combined values and their mask; masked values are NaN, or 0 for a sum."""
         if self._combine in ("min", "max"):
             mask = self.count == 0
             return np.where(mask, np.nan, self._extreme), mask

@@ -1,6 +1,6 @@
-"""Loggers beneath that of astropy, so that its level, handlers and files are those of gpustack too.
+"""Loggers below astropy's, so that gpustack follows its level, handlers and log files.
 
-``astropy.log.setLevel("DEBUG")`` shows all that there is; astropy itself need not be loaded.
+``astropy.log.setLevel("DEBUG")`` shows all messages. Logging does not import astropy.
 """
 
 import logging
@@ -9,33 +9,34 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
-#: What all of them are called, and what stands before the name of a module.
+#: The common parent of all loggers of gpustack.
 ROOT = "astropy.gpustack"
 
 
 def logger(name: str) -> logging.Logger:
-    """The logger of a module, ``astropy.gpustack.frames.cards`` for one.
+    """Return the logger of a module, such as ``astropy.gpustack.frames.cards``.
 
-    DEBUG tells what was chosen, INFO what was left out or put right, WARNING what the user should
-    know.
+    DEBUG is for choices that were made, INFO for what was left out or corrected, WARNING for what
+    the user should know.
 
     Parameters
     ----------
     name : str
-        Of the module.
+        The name of the module.
     """
     found = logging.getLogger(f"astropy.{name}")
     found.addFilter(_with_origin)
     return found
 
 
-#: What is said of the first of many files, and of how many, while it is `gathered`.
+#: By text of a warning, while warnings are `gathered`: its logger, the message for the first file,
+#: and the number of files.
 _Said = dict[str, tuple[logging.Logger, str, int]]
 _said: ContextVar[_Said | None] = ContextVar("said", default=None)
 
 
 def warn_of(log: logging.Logger, text: str, *parts: Any) -> None:
-    """Warn of one of many files; see `gathered`."""
+    """Warn about one of many files: at once, or once for all of them if `gathered`."""
     said = _said.get()
     if said is None:
         log.warning(text, *parts)
@@ -46,8 +47,8 @@ def warn_of(log: logging.Logger, text: str, *parts: Any) -> None:
 
 @contextmanager
 def gathered() -> Iterator[None]:
-    """At its end, warn once of what `warn_of` says of many files within it, by the same text."""
-    if _said.get() is not None:  # of the whole of which this is a part
+    """Collect the warnings of `warn_of` within it; at its end, log each text once with a count."""
+    if _said.get() is not None:  # nested: the outermost one logs them
         yield
         return
     said: _Said = {}
@@ -61,6 +62,6 @@ def gathered() -> Iterator[None]:
 
 
 def _with_origin(record: logging.LogRecord) -> bool:
-    """What handlers of astropy want to know: the module that a record is of."""
+    """Filter that sets ``origin``, the module of a record, which astropy's handlers expect."""
     record.origin = record.name.removeprefix("astropy.")
     return True

@@ -1,4 +1,7 @@
-"""Who makes a stack: this process, or the workers of a cluster, in its place method by method."""
+"""Where a stack is made: in this process, or by a cluster with the same methods.
+
+`gpustack.cluster.Cluster` is the other `Maker`.
+"""
 
 from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
@@ -18,17 +21,17 @@ Limit = float | str | None
 
 
 class Maker(Protocol):
-    """What opens, aligns, measures and combines frames, asked in this order."""
+    """Opens, aligns, measures and combines frames; methods are called in the order given here."""
 
     @property
     def reads_here(self) -> bool:
-        """Whether frames are read by this process."""
+        """Whether this process reads the samples of the frames."""
 
     def open(self, frames: Any, hdu: Any, unit: Any, flags: Flags | None) -> list[Frame]:
         """As `gpustack.frames.open_frames`."""
 
     def check(self, weights: Any, report: bool, look: bool) -> None:
-        """Raise where it cannot do what `gpustack.stack` is asked for; before anything is read.
+        """Raise if it does not support these arguments of `gpustack.stack`; called before reading.
 
         Raises
         ------
@@ -46,7 +49,7 @@ class Maker(Protocol):
         """As `gpustack.normalize.survey`."""
 
     def take(self, backend: str, device_memory: Limit, resident: bool) -> tuple[str, str]:
-        """Take a backend; its name, and on what it runs in words. See `gpustack.backends.get`."""
+        """Choose a backend as `gpustack.backends.get`; return its name, and its device in words."""
 
     def execute(
         self,
@@ -57,14 +60,14 @@ class Maker(Protocol):
         limit: int,
         progress: Progress | None = None,
     ) -> None:
-        """As `gpustack.maps.execute`, by the backend that was taken."""
+        """As `gpustack.maps.execute`, with the backend that `take` chose."""
 
 
 class Local:
-    """Makes it in this process."""
+    """Makes a stack in this process."""
 
     reads_here = True
-    # The functions themselves: warnings count the calls up to whoever is to see them.
+    # The functions themselves, not wrappers: the `stacklevel` of warnings counts calls.
     open = staticmethod(open_frames)
     bring_together = staticmethod(bring_together)
     survey = staticmethod(survey)
@@ -73,7 +76,7 @@ class Local:
         self._backend: Backend
 
     def check(self, weights: Any, report: bool, look: bool) -> None:
-        """Nothing: it can do all of it."""
+        """Do nothing: everything is supported."""
 
     def take(self, backend: str, device_memory: Limit, resident: bool) -> tuple[str, str]:
         """See `Maker`."""

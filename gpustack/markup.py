@@ -1,16 +1,16 @@
-"""A few kinds of HTML, in which every text from outside is escaped."""
+"""HTML lists and tables, in which all text is escaped."""
 
 from collections.abc import Iterable, Sequence
 from html import escape
 
 __all__ = ["escape", "items", "table"]
 
-#: Letters at the end of a name that are never cut: a number, as a rule, and ``.fits.fz``.
+#: Characters at the end of a name that are never cut: usually a number and ``.fits.fz``.
 _TAIL = 12
 
 
 def items(lines: Iterable[str], tag: str = "ol") -> str:
-    """A list of texts."""
+    """A list of texts, numbered unless `tag` says otherwise."""
     return f"<{tag}>{''.join(f'<li>{escape(line)}</li>' for line in lines)}</{tag}>"
 
 
@@ -20,18 +20,18 @@ def table(
     marked: Sequence[Sequence[bool]] = (),
     titles: Sequence[str] = (),
 ) -> str:
-    """A table of texts, the first of each row its heading.
+    """A table of texts; the first cell of each row is its heading.
 
     Parameters
     ----------
     names : sequence of str
-        Of the columns.
+        The names of the columns.
     rows : iterable of sequence of str
     marked : sequence of sequence of bool
-        Which cells stand out, of all rows or of none.
+        Which cells are highlighted, for all rows; empty for none.
     titles : sequence of str
-        Of the headings of all rows or of none: what is shown where one points at them. Such
-        headings are cut in the middle where there is no room, and rows are ``#row0``, ``#row1``.
+        The tooltips of all row headings; empty for none. With titles, headings are shortened in the
+        middle where there is no room, and rows have the ids ``row0``, ``row1``, ...
     """
     head = "".join(f'<th scope="col">{escape(name)}</th>' for name in names)
     body = []
@@ -45,7 +45,7 @@ def table(
 
 
 def _titled(text: str, title: str) -> str:
-    """Two parts, of which the style cuts the first."""
+    """A row heading in two parts; the style sheet shortens the first."""
     parts = "".join(f"<span>{escape(part)}</span>" for part in (text[:-_TAIL], text[-_TAIL:]))
     return f'<th scope="row" title="{escape(title)}"><div class="name">{parts}</div></th>'
 

@@ -1,4 +1,4 @@
-"""Lists of names in a file, ``@FILE``, in the place of names, as IRAF has them."""
+"""``@FILE`` in place of names of files: a text file that lists them, as in IRAF."""
 
 import os
 import re
@@ -13,20 +13,22 @@ _EXPECTED = "expected a file with names of files, one a line"
 
 
 def is_list(text: str) -> bool:
-    """Whether a text stands for the names in a file; a file of just that name goes first."""
+    """Whether a text is ``@FILE``; not if a file with exactly this name, @ included, exists."""
     return text.startswith("@") and not exists(text)
 
 
 def names_of(text: str) -> list[str]:
-    """The names and globs that stand in a list, one a line; the text itself, of any other.
+    """The names and globs in a list, one per line; for a text that is no list, the text itself.
 
-    Relative names count from the current folder. Empty lines are passed over, and so is what
-    follows a # that begins a line or stands behind a blank.
+    Relative names are relative to the current folder. Empty lines are skipped, and so are comments:
+    from a # at the start of a line or after a blank to the end of the line. A # after a blank
+    belongs to the name if a file of that name exists.
 
     Raises
     ------
     FrameError
-        Where the list cannot be read, is empty, or names another one.
+        Where the list cannot be read, is empty, names another list, or names a file that is in the
+        folder of the list and not in the current one.
     """
     if not is_list(text):
         return [text]
@@ -47,7 +49,7 @@ def _lines(text: str) -> list[bytes]:
         raise FrameError(repr(text), f"{_EXPECTED}, got: {err}") from err
     if b"\0" in raw:
         raise FrameError(text, f"{_EXPECTED}, got no text")
-    return raw.removeprefix(BOM_UTF8).splitlines()  # as Windows begins texts
+    return raw.removeprefix(BOM_UTF8).splitlines()  # which Windows puts at the start of texts
 
 
 def _named(text: str, lines: list[bytes]) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Numbers of headers, as cards hold them: those of some cameras stand in quotes."""
+"""Numbers in header cards, also those in quotes, as some cameras write them."""
 
 import math
 import re
@@ -11,7 +11,7 @@ _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 
 
 def read_number(header: fits.Header, key: str) -> float:
-    """The finite number that a card holds, in quotes or not; NaN where there is none."""
+    """The finite number in a card, in quotes or not; NaN where there is none."""
     try:
         value = header.get(key)
     except fits.VerifyError:
@@ -23,10 +23,10 @@ def read_number(header: fits.Header, key: str) -> float:
 
 
 def words_of(header: fits.Header, key: str) -> str:
-    """What there is in place of a number, for errors."""
+    """The value of a card that is no number, in words, for error messages."""
     try:
         value = header.get(key)
     except fits.VerifyError:
         return "what is no FITS value"
-    # Without a value, a card is there and has nothing to say.
+    # A card without a value holds None or Undefined.
     return "none" if value is None or isinstance(value, fits.card.Undefined) else repr(value)

@@ -1,4 +1,4 @@
-"""Text files of numbers: a line a frame, and what follows a ``#`` is a comment."""
+"""Text files of numbers, one line per frame; a comment starts with ``#``."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,13 +8,13 @@ from gpustack.paths import at_home
 
 
 def read_lines(path: str, expected: str) -> Iterator[tuple[str, str, str]]:
-    """Of each line what it holds, its comment, and where that is, for errors.
+    """Yield the text of each line, its comment, and the file and line number for error messages.
 
     Parameters
     ----------
     path : str
     expected : str
-        What the error says: of what, and what it should be.
+        The beginning of the error message: what the numbers are for, and what was expected.
 
     Raises
     ------
@@ -23,7 +23,7 @@ def read_lines(path: str, expected: str) -> Iterator[tuple[str, str, str]]:
     """
     try:
         text = Path(at_home(path)).read_text("utf-8-sig", errors="replace")
-    except (OSError, ValueError) as err:  # of a name with a NUL
+    except (OSError, ValueError) as err:  # ValueError: a NUL in its name
         problem = getattr(err, "strerror", None) or err
         raise InputError(f"{expected}, got {problem} for {path}") from err
     for count, line in enumerate(text.splitlines(), 1):

@@ -1,4 +1,4 @@
-"""The result of a run: its header, and what the backend fills, in the shape of a frame."""
+"""Builds the `StackResult` of a run: its header, and its images in the shape of a frame."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -18,7 +18,9 @@ from gpustack.result import StackResult
 def header_of(
     frames: Sequence[Frame], recipe: Recipe, origins: Sequence[str], date: str | None
 ) -> fits.Header:
-    """The header of the result: the cards of the first frame, and how it was made.
+    """Return the header of the result: the cards of the first frame, and how the result was made.
+
+    Aligned frames that are left out do not count.
 
     Raises
     ------
@@ -40,7 +42,10 @@ def result_of(
     maps: Mapping[str, Derived],
     header: fits.Header | None,
 ) -> StackResult:
-    """What the backend fills, not yet counted up by frame; without a `header`, an empty one."""
+    """Wrap the arrays that the backend is to fill in a result; its `per_frame` is still empty.
+
+    Where `header` is None, the result has an empty one.
+    """
     first, shape = frames[0], frames[0].shape
     names = ("uncertainty", "count", "low", "high", "reasons")
     made: dict[str, Any] = {name: getattr(out, name) for name in names}

@@ -1,4 +1,4 @@
-"""Which numbers of frames are out of line with those of the others."""
+"""Finds numbers of frames, such as scale or noise, that are out of line with the other frames."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,22 +9,23 @@ from numpy.typing import NDArray
 
 from gpustack.backends.columns import MAD_TO_STD
 
-#: A number is out of line where it is so many robust deviations from the median, and further than
-#: its floor. With fewer frames nobody can tell.
+#: A number is out of line if it lies more than `DEVIATIONS` robust deviations from the median, and
+#: further than its `Floor`. With fewer than `LEAST_FRAMES` frames none is.
 DEVIATIONS, LEAST_FRAMES = 5.0, 5
 
 
 @dataclass(frozen=True, slots=True)
 class Floor:
-    """How far a number of a frame may lie from the median in any case.
+    """How far a number may lie from the median without being out of line; the largest applies.
 
     Parameters
     ----------
     share : float
-        Of the median.
+        As a fraction of the median.
     fixed : float
+        As it is.
     noises : float
-        Times the median of the noises of the frames.
+        In units of the median noise of the frames.
     """
 
     share: float = 0.0
@@ -53,10 +54,14 @@ RULE = (
 def out_of_line(
     columns: Mapping[str, Any], there: NDArray[np.bool_] | None = None
 ) -> dict[str, NDArray[np.bool_]]:
-    """Which numbers are out of line, by name; see `RULE`.
+    """Return which numbers are out of line, by name; see `RULE`.
 
-    Those of frames that are not `there`, as they are left out or have no valid sample, count
-    nothing.
+    Parameters
+    ----------
+    columns : mapping of str to sequence of float
+        Each with one number per frame; names that are not in `FLOORS` are skipped.
+    there : ndarray of bool, shape (n,), or None
+        Which frames count: not those that are left out or have no valid sample.
     """
     if there is not None:
         columns = {name: np.where(there, given, np.nan) for name, given in columns.items()}
@@ -81,5 +86,5 @@ def _stray(numbers: NDArray[np.float64], floor: Floor, noise: float) -> NDArray[
 
 
 def names_of(flags: Mapping[str, NDArray[np.bool_]], f: int) -> Sequence[str]:
-    """Of which numbers a frame is out of line."""
+    """The names of the numbers of frame `f` that are out of line."""
     return [name for name, marks in flags.items() if marks[f]]

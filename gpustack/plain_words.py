@@ -1,4 +1,4 @@
-"""Recipes in plain words, as a report tells them."""
+"""Describes recipes and clips in English sentences, for reports and notebooks."""
 
 from typing import Any
 
@@ -51,7 +51,7 @@ _COMBINES = {
 
 
 def recipe_words(recipe: Any) -> list[str]:
-    """What a `gpustack.Recipe` does, step by step, in sentences."""
+    """Return what a `gpustack.Recipe` does, one sentence per step."""
     steps = ["Leave out samples that are masked, NaN or infinite"]
     first = len(recipe.raw_ranges)
     steps += [clip_words(clip) for clip in recipe.clips[:first]]
@@ -65,7 +65,7 @@ def recipe_words(recipe: Any) -> list[str]:
 
 
 def _normalisation(recipe: Any) -> list[str]:
-    """What a number is taken from is said as long as there is none."""
+    """The normalisation, if any; a measure that has not become numbers yet is named."""
     words = {"zero": "subtract its zero", "scale": "multiply by its scale"}
     done = [
         text if isinstance(value, tuple) else f"{text} ({value})"
@@ -97,7 +97,7 @@ def clip_words(clip: Clip) -> str:
 
 
 def combine_words(combine: Combine) -> str:
-    """What becomes of the survivors of a pixel, as a sentence without its full stop."""
+    """How the survivors of a pixel are combined, as a sentence without its full stop."""
     if isinstance(combine, NoiseModel):
         return f"Take the noise of the mean of what is left, of {_ccd(combine)}"
     return f"Take {_COMBINES[combine]} of what is left"
@@ -135,7 +135,7 @@ def _what(clip: Clip) -> str:  # noqa: PLR0911 - one line a clip
 
 
 def _measure(clip: Any) -> tuple[str, str]:
-    """In what a distance is measured, and from where."""
+    """The unit of the thresholds of a clip, and the centre that distances are measured from."""
     center = _CENTERS[getattr(clip, "center", "median")]
     match clip:
         case SigmaClip():
@@ -153,7 +153,7 @@ def _measure(clip: Any) -> tuple[str, str]:
 
 
 def _sides(low: float | None, high: float | None, unit: str) -> str:
-    """How far is too far: "more than 3 standard deviations below or above"."""
+    """The rejected distances, such as "more than 3 standard deviations from"."""
     if low is None or high is None:
         far, side = (high, "above") if low is None else (low, "below")
         return f"more than {far:g} {unit} {side}"
@@ -184,5 +184,5 @@ def _ccd(value: Any) -> str:
 
 
 def _number(value: float | str) -> str:
-    """A number, or the keyword that it is still to be read from."""
+    """A number as text, or the keyword that it has not been read from yet."""
     return value if isinstance(value, str) else f"{value:g}"

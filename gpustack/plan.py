@@ -1,4 +1,4 @@
-"""How a stack is cut into bands under a memory limit. Pure arithmetic; touches no array."""
+"""Cuts a stack into bands that fit a memory limit. Pure arithmetic; touches no array."""
 
 import math
 import re
@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from gpustack.checks import real
 from gpustack.errors import InputError, MemoryLimitError
 
-#: Bytes that samples and buffers take where no limit is given: larger bands gain nothing,
-#: and progress is told after each.
+#: The memory limit in bytes where none is given. Larger bands are no faster, and progress is
+#: reported after each band.
 DEFAULT_MEMORY = 512 << 20
 
 _PREFIXES = "kmgt"
@@ -33,17 +33,17 @@ def plan_bands(rows: int, row_bytes: int, memory: int) -> list[Band]:
     Parameters
     ----------
     rows : int
-        Rows of a frame; an n-D frame counts all its axes but the last.
+        Rows of a frame: the product of all its axes but the last.
     row_bytes : int
-        Bytes that one row of all frames takes while it is worked on. 0 where nothing
-        has to be read (arrays in memory): one band then.
+        Bytes that one row of all frames takes while it is processed. 0 where nothing has to be
+        read (arrays in memory): then there is one band.
     memory : int
         The limit in bytes.
 
     Returns
     -------
     list of Band
-        In order; together they cover each row once.
+        In order; together they cover every row once.
 
     Raises
     ------
@@ -60,15 +60,15 @@ def plan_bands(rows: int, row_bytes: int, memory: int) -> list[Band]:
 
 
 def parse_memory(memory: float | str | None, name: str = "memory") -> int:
-    """A memory limit in bytes from a number, text such as ``"2GB"``, or None.
+    """Return a memory limit in bytes, from a number, text such as ``"2GB"``, or None.
 
-    Units are decimal (kB, MB, GB, TB) or binary (KiB, MiB, GiB, TiB), in capitals or not,
-    and the B may be left out; None is `DEFAULT_MEMORY`.
+    Units are decimal (kB, MB, GB, TB) or binary (KiB, MiB, GiB, TiB), in upper or lower case, and
+    the B may be left out. None is `DEFAULT_MEMORY`. `name` begins the error message.
 
     Raises
     ------
     InputError
-        Where it is no positive number of bytes.
+        Where the limit is not at least one byte, or infinite.
     """
     if memory is None:
         return DEFAULT_MEMORY

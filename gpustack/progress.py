@@ -1,4 +1,4 @@
-"""A progress bar, drawn by tqdm on a terminal or in a notebook, and nowhere else."""
+"""A progress bar, drawn by tqdm, on a terminal or in a notebook only."""
 
 import sys
 from typing import TYPE_CHECKING, Any, TextIO
@@ -10,12 +10,12 @@ if TYPE_CHECKING:  # the command line starts without numpy
 
 
 class Bar:
-    """Draws (rows done, rows in all); begins at the first call, ends when all are done.
+    """A progress callback that draws a bar from its first call until all rows are done.
 
     Parameters
     ----------
     file : text stream
-        The terminal; in a notebook it is not needed.
+        The terminal; ignored in a notebook.
     """
 
     def __init__(self, file: TextIO) -> None:
@@ -23,12 +23,12 @@ class Bar:
         self._drawn: Any = None
 
     def __call__(self, done: int, total: int) -> None:
-        """Draw it."""
+        """Draw the bar at `done` of `total` rows."""
         if self._drawn is None:
             self._drawn = self._begun(total)
         self._drawn.update(done - self._drawn.n)
         if done == total:
-            self.close()  # what is said after it starts on a line of its own
+            self.close()  # so that later messages start on a line of their own
 
     def _begun(self, total: int) -> Any:
         from tqdm.auto import tqdm
@@ -37,32 +37,32 @@ class Bar:
         return tqdm(total=total, desc="stacking", unit="row", dynamic_ncols=True, **where)
 
     def close(self) -> None:
-        """End its line, where it has begun one."""
+        """End the line of the bar, if it was started."""
         if self._drawn is not None:
             self._drawn.close()
             self._drawn = None
 
 
 def in_notebook() -> bool:
-    """Whether a kernel of Jupyter runs this, whose output is no terminal, but draws widgets."""
+    """Whether this is a Jupyter kernel: its output is no terminal but can show widgets."""
     kernel = sys.modules.get("ipykernel.kernelapp")
     return kernel is not None and bool(kernel.IPKernelApp.initialized())
 
 
 def following(progress: "Progress | bool | None", file: TextIO | None = None) -> "Progress | None":
-    """What a run calls after each band.
+    """Return the progress callback of a run, called after each band, or None.
 
     Parameters
     ----------
     progress : callable, bool or None
-        True: a `Bar` where somebody can see it, nothing in pipes and files.
+        True: a `Bar` on a terminal or in a notebook; nothing in pipes and files.
     file : text stream or None
-        Where to draw on; None is stderr.
+        Where to draw; None is stderr.
 
     Raises
     ------
     RecipeError
-        Where it is none of these.
+        Where `progress` is none of these.
     """
     if progress is None or progress is False:
         return None

@@ -1,23 +1,23 @@
-"""Why a sample is out."""
+"""The reasons for which a sample is not combined."""
 
 from enum import IntFlag
 
 
 class Reason(IntFlag):
-    """The first thing that put a sample out; 0 for a survivor.
+    """Why a sample is invalid or rejected: the first reason that applies; 0 for a survivor.
 
     Attributes
     ----------
     MASKED
-        Its frame's mask has it.
+        True in the mask of its frame.
     NO_VALUE
-        NaN, infinite or blank, in the frame or when normalised.
+        NaN, infinite or blank, in the frame or after it is normalised.
     RANGE
-        Out of a range clip that stands before all other clips.
+        Rejected by a range clip that comes before all other clips.
     CLIP
         Rejected by one of the other clips.
     GROW
-        Near a sample of its frame that one of the other clips rejected.
+        Rejected by `Grow`: near a sample of its frame that is out because of CLIP.
     """
 
     MASKED = 1

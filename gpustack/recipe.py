@@ -1,7 +1,7 @@
 """The recipe: a frozen description of what is done to every column of samples.
 
-A recipe touches no array. It checks itself when it is made, prints as one line,
-and turns into JSON and back, so that a result can say how it was made.
+A recipe touches no array. It checks its values on creation, prints as one line, and converts to
+JSON and back, so that a result can record how it was made.
 """
 
 import json
@@ -39,20 +39,20 @@ from gpustack.value_texts import stated
 ClipOn = Literal["normalized", "raw"]
 Uncertainty = Literal["auto", "std", "mad_std", "propagated"]
 
-#: See `gpustack.measures`. Any, not the types: backends index what stands here, as they only see
-#: recipes in which measures have become numbers.
+#: A measure or its text; see `gpustack.measures`. The type is Any because backends, which only get
+#: recipes whose measures have become numbers, index these fields.
 MeasureOrText = Any
 
-#: What a run makes beside ``data`` and ``mask``, which it always makes.
+#: Outputs that a run makes by default. It always makes ``data`` and ``mask``.
 OUTPUTS = ("uncertainty", "count", "low", "high", "rejected")
 
-#: Maps that it makes when they are asked for; of the reasons of all samples, see `gpustack.maps`.
+#: Maps that a run makes on request, from the reasons of all samples; see `gpustack.maps`.
 MAPS = ("reason", "exposure", "rejections", "flags", "sigma", "coverage", "weight")
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """What is done to every column: normalise, clips in order, combine, wanted outputs.
+    """What is done to every column (normalise, clip, combine), and which outputs are made.
 
     Parameters
     ----------
@@ -61,43 +61,44 @@ class Recipe:
     combine : word, NoiseModel or its text
         How the survivors become one value: ``"mean"``, ``"median"``, ``"lower_median"``,
         ``"lmedian"``, ``"sum"``, ``"quadrature"``, ``"min"``, ``"max"``, or by a
-        `gpustack.combines.NoiseModel`. Of two middle samples a median takes the mean, a
-        ``"lower_median"`` the lower one; ``"lmedian"`` is IRAF's: the lower one where there are
-        only two samples, else the median. ``"quadrature"`` takes samples for standard deviations
-        and gives that of their mean, ``sqrt(sum (w x)^2) / sum w``; a `NoiseModel` is a
+        `gpustack.combines.NoiseModel`. For an even count, ``"median"`` is the mean of the two
+        middle samples and ``"lower_median"`` the lower one. ``"lmedian"``, as in IRAF, is the lower
+        one of two samples, else the median. ``"quadrature"`` treats samples as standard deviations
+        and returns that of their mean, ``sqrt(sum (w x)^2) / sum w``. A `NoiseModel` is a
         quadrature whose x are computed.
     scale, zero : sequence of float, measure or its text, or None
-        ``x = (d - zero) * scale``, one number per frame, or what it is taken from: see
-        `gpustack.measures`.
+        ``x = (d - zero) * scale``, with one number per frame, or a measure that it is taken from;
+        see `gpustack.measures`.
     weights : sequence of float, measure or its text, "sample", "variance", or None
-        One number >= 0 per frame, or what it is taken from; ``"sample"`` where a weight comes
-        with every sample. ``"variance"``: each sample by the inverse of its own variance, as its
-        frame has it, ``1 / (variance scale^2)``, 0 where that is not a positive number. Not for
-        medians, min and max.
+        One number >= 0 per frame, or a measure that it is taken from. ``"sample"``: every sample
+        comes with its own weight. ``"variance"``: the inverse of the variance of each sample,
+        which its frame provides, ``1 / (variance scale^2)``, or 0 where that is not a positive
+        number. Medians, min and max take no weights.
     clip_on : {"normalized", "raw"}
-        Whether clips see x or d. `RangeClip` always sees d.
+        Whether clips see the normalised samples x or the raw samples d. `RangeClip` always sees d.
     uncertainty : {"auto", "std", "mad_std", "propagated"}
-        The spread S of the survivors that the uncertainty is made of:
-        ``S / sqrt(count)`` for mean and median, ``S * sqrt(count)`` for a sum.
-        ``"auto"``: the standard deviation (ddof 0), for a median 1.4826 MAD, as in
-        ccdproc. ``"propagated"``: instead, what follows from the variances of the frames; see
-        `gpustack.maps.propagated`. quadrature, a noise model, min and max have none.
+        The spread S of the survivors from which the uncertainty is computed:
+        ``S / sqrt(count)`` for mean and median, ``S * sqrt(count)`` for a sum. ``"auto"``: the
+        standard deviation (ddof 0), for medians 1.4826 MAD, as in ccdproc. ``"propagated"``: the
+        uncertainty follows from the variances of the frames instead; see
+        `gpustack.maps.propagated`. Quadrature, a noise model, min and max have no uncertainty.
     dtype : str or None
-        Of the result's data and uncertainty; None is float32 for frames of up to 16
-        bits or float32, float64 for wider ones.
+        The dtype of the result's data and uncertainty. None is float32 for frames of up to 16 bits
+        or float32, float64 for wider ones.
     outputs : sequence of words, of `OUTPUTS` and `MAPS`
-        What to make beside data and mask: ``"uncertainty"``; ``"count"`` of survivors; how
-        many were rejected ``"low"`` and ``"high"``; each frame's ``"rejected"`` fraction. And
-        if asked for: ``"reason"``, why samples are out; ``"exposure"``, the EXPTIME of the
-        survivors together; ``"rejections"``, which samples of each frame were rejected;
-        ``"flags"``, the bits of the survivors' integer masks; ``"sigma"``, their standard
-        deviation about the value, of mean and medians; ``"coverage"``, how many samples are
-        valid; ``"weight"``, the weights of the survivors together.
+        What to make besides data and mask. By default ``"uncertainty"``; ``"count"``, how many
+        samples survive; ``"low"`` and ``"high"``, how many are rejected on each side;
+        ``"rejected"``, the rejected fraction of each frame. On request ``"reason"``, why samples
+        are out; ``"exposure"``, the sum of the EXPTIME of the survivors; ``"rejections"``, which
+        samples of each frame are rejected; ``"flags"``, the bits of the survivors' integer masks;
+        ``"sigma"``, the standard deviation of the survivors about the value, for mean and medians;
+        ``"coverage"``, how many samples are valid; ``"weight"``, the sum of the weights of the
+        survivors.
 
     Raises
     ------
     RecipeError
-        Where a value is out of its range or contradicts another.
+        Where a value is out of range or contradicts another.
     """
 
     clips: tuple[Clip, ...] = ()
@@ -160,12 +161,12 @@ class Recipe:
 
     @property
     def normalizes(self) -> bool:
-        """Whether samples are scaled or shifted at all."""
+        """Whether samples are scaled or shifted."""
         return self.scale is not None or self.zero is not None
 
     @property
     def sees_normalized(self) -> bool:
-        """Whether clips see samples that are scaled or shifted."""
+        """Whether samples are scaled or shifted before the clips."""
         return self.normalizes and self.clip_on == "normalized"
 
     @property
@@ -175,7 +176,7 @@ class Recipe:
 
     @property
     def raw_ranges(self) -> tuple[RangeClip, ...]:
-        """The range clips that stand first."""
+        """The range clips before all other clips."""
         ranges = []
         for clip in self.clips:
             if not isinstance(clip, RangeClip):
@@ -184,42 +185,42 @@ class Recipe:
         return tuple(ranges)
 
     def by_frame(self, clip: Clip) -> bool:
-        """Whether a clip judges each sample by its own noise, that of its row, or its own rank.
+        """Whether a clip judges each sample by its own noise, the noise of its row, or its rank.
 
-        All other clips leave an interval of the sorted samples of a column.
+        The survivors of all other clips are an interval of the sorted column.
         """
         match clip:
             case VarianceClip() | LinearFitClip() | AvgSigmaClip():
                 return True
             case NoiseClip():
                 return self.sees_normalized
-            case SigmaClip():  # of frames as they are the root of the level cancels out
+            case SigmaClip():  # for raw samples, the root of the level cancels
                 return clip.poisson and self.sees_normalized
         return False
 
     @property
     def clips_by_frame(self) -> bool:
-        """Whether there are clips that judge each sample, see `by_frame`."""
+        """Whether any clip is one `by_frame`."""
         return any(map(self.by_frame, self.clips))
 
     @property
     def averages_rows(self) -> bool:
-        """Whether there are clips that look at whole rows."""
+        """Whether any clip uses averages over whole rows."""
         return any(isinstance(clip, AvgSigmaClip) for clip in self.clips)
 
     @property
     def clips_by_variance(self) -> bool:
-        """Whether there are clips that look at the variance of each sample."""
+        """Whether any clip uses the variance of each sample."""
         return any(isinstance(clip, VarianceClip) for clip in self.clips)
 
     @property
     def propagates(self) -> bool:
-        """Whether the uncertainty is made of the frames' variances."""
+        """Whether the uncertainty is propagated from the variances of the frames."""
         return self.uncertainty == "propagated" and "uncertainty" in self.outputs
 
     @property
     def needs_variance(self) -> bool:
-        """Whether every frame has to bring the variances of its samples."""
+        """Whether every frame must have variances."""
         return self.clips_by_variance or self.propagates or self.weights == "variance"
 
     @property
@@ -229,18 +230,18 @@ class Recipe:
 
     @property
     def grow(self) -> Grow | None:
-        """The clip that works on neighbours of what the others reject, if there is one."""
+        """The clip that rejects neighbours of rejected samples; None if there is none."""
         last = self.clips[-1] if self.clips else None
         return last if isinstance(last, Grow) else None
 
     @property
     def replaces(self) -> bool:
-        """Whether medians stand in the place of samples, those that its last clip rejects."""
+        """Whether the last clip replaces the samples that it rejects by medians."""
         return any(isinstance(clip, SigmaMedianClip) for clip in self.clips)
 
     @property
     def spread(self) -> Spread | None:
-        """The spread that the uncertainty is made of; None where it is made of none."""
+        """The spread that the uncertainty is computed from; None if it is computed from none."""
         if "uncertainty" not in self.outputs or self.method not in (*AVERAGES, "sum"):
             return None
         if self.uncertainty == "propagated":
@@ -250,7 +251,7 @@ class Recipe:
         return "mad_std" if self.method in MEDIANS else "std"
 
     def rows(self, start: int, stop: int) -> Self:
-        """The recipe for rows ``[start, stop)`` alone, of those that its clips have numbers of."""
+        """The recipe for rows ``[start, stop)``: clips keep the numbers of these rows only."""
         if not any(isinstance(clip, RowSigmaClip) for clip in self.clips):
             return self
         clips = [
@@ -260,13 +261,13 @@ class Recipe:
         return replace(self, clips=tuple(clips))
 
     def rejecting(self, clips: tuple[Clip, ...]) -> Self:
-        """The recipe that rejects with these clips, and combines as what costs least."""
+        """The recipe with these clips, the cheapest combine and no outputs, to find rejections."""
         return replace(
             self, clips=clips, combine="max", weights=None, uncertainty="auto", outputs=()
         )
 
     def check_frames(self, n: int) -> None:
-        """Raise RecipeError where the recipe does not fit a stack of `n` frames."""
+        """Raise RecipeError if the recipe does not fit a stack of `n` frames."""
         for name in ("scale", "zero", "weights"):
             value = getattr(self, name)
             if isinstance(value, tuple):
@@ -281,24 +282,24 @@ class Recipe:
                 )
 
     def to_record(self) -> dict[str, Any]:
-        """The recipe as JSON has it."""
+        """The recipe as a dict that can be written as JSON."""
         record = {field.name: _recorded(getattr(self, field.name)) for field in fields(self)}
         record["combine"] = combines.to_record(self.combine)
         record["clips"] = [{"clip": clip.name, **stated(clip)} for clip in self.clips]
         return record
 
     def to_json(self) -> str:
-        """The recipe as compact JSON; `from_json` turns it back."""
+        """The recipe as compact JSON, which `from_json` reads."""
         return json.dumps(self.to_record(), separators=(",", ":"), allow_nan=False)
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """The recipe that `to_json` wrote.
+        """Return the recipe from the text of `to_json`.
 
         Raises
         ------
         RecipeError
-            Where the text is no JSON, or not that of a recipe.
+            Where the text is no JSON, or not the JSON of a recipe.
         """
         try:
             record = json.loads(text)
@@ -311,11 +312,11 @@ class Recipe:
             raise RecipeError(f"expected the JSON of a recipe, got {text!r:.80}: {err}") from err
 
     def in_words(self) -> list[str]:
-        """What is done, step by step, in sentences."""
+        """What the recipe does, one sentence per step."""
         return recipe_words(self)
 
     def to_html(self) -> str:
-        """The steps in words, and in one line, as notebooks show them."""
+        """The steps in words, and the recipe in one line, as HTML for notebooks."""
         steps = items(self.in_words())
         return f"<div><strong>Recipe</strong>{steps}<code>{escape(str(self))}</code></div>"
 

@@ -1,4 +1,4 @@
-"""What a recipe needs of frames beside their samples; looked at before the work."""
+"""Checks, before a run, that frames have what the recipe needs besides their samples."""
 
 from collections.abc import Sequence
 
@@ -11,11 +11,11 @@ from gpustack.recipe import Recipe
 
 
 def check_needs(frames: Sequence[Frame], recipe: Recipe) -> None:
-    """Raise where frames lack what the recipe needs.
+    """Raise if frames lack the variances or flags that the recipe needs.
 
-    The variances of each are opened, so that a fault in a header is found before the work, and
-    `Frame.held_bytes` counts them. None is read: decoding a tile of them may take more than the
-    limit.
+    The variances of each frame are opened, so that a fault in a header is found before the run and
+    `Frame.held_bytes` counts them. No variance is read: decoding one compressed tile may take more
+    memory than the limit.
 
     Raises
     ------
@@ -33,12 +33,12 @@ def check_needs(frames: Sequence[Frame], recipe: Recipe) -> None:
 
 
 def exposures(frames: Sequence[Frame], recipe: Recipe) -> Sequence[float]:
-    """Each frame's exposure where the recipe's outputs need it; 0 for one that is left out.
+    """The exposure of each frame, 0 if it is left out; empty if the recipe needs no exposures.
 
     Raises
     ------
     RecipeError
-        Where a frame has none, or one below 0.
+        Where a frame has no exposure, or one below 0.
     """
     if "exposure" not in recipe.outputs:
         return ()

@@ -1,4 +1,4 @@
-"""The result of a run: arrays, header and per-frame table; as CCDData, as a FITS file."""
+"""The result of a run: arrays, header and per-frame table, which convert to CCDData and FITS."""
 
 import sys
 import time
@@ -28,22 +28,23 @@ from gpustack.recipe import MAPS, Recipe
 from gpustack.value_texts import size_words, unit_words
 from gpustack.writing import write_whole
 
-if TYPE_CHECKING:  # slow to load, and who only writes a file needs neither
+if TYPE_CHECKING:  # slow to import, and not needed to write a file
     from astropy.nddata import CCDData
     from astropy.table import Table
 
 
-#: Of a result in a notebook: rows of its table, pixels on a side of its picture.
+#: In a notebook: the most rows of the table, and the pixels on the longer side of the picture
+#: (at most twice as many).
 _ROWS, _THUMBNAIL = 10, 200
 
 
 def left_out(per_frame: Mapping[str, Any]) -> list[str]:
-    """Of every frame of a table the reason why it is left out; empty where it is not."""
+    """The reason why each frame of a table is left out; an empty text if it is not."""
     return list(per_frame.get("left_out", [""] * len(per_frame["name"])))
 
 
 def is_there(per_frame: Mapping[str, Any]) -> NDArray[np.bool_]:
-    """Of every frame of a table whether it counts: it is not left out, and has valid samples."""
+    """Whether each frame of a table counts: it is not left out and has valid samples."""
     used = np.array([not reason for reason in left_out(per_frame)])
     there: NDArray[np.bool_] = used & (np.asarray(per_frame.get("valid", 1.0)) > 0)
     return there
@@ -51,16 +52,17 @@ def is_there(per_frame: Mapping[str, Any]) -> NDArray[np.bool_]:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class StackResult:
-    """What a run of a recipe gives.
+    """The result of running a recipe: images, header and numbers of each frame.
 
-    From cupy frames the images are cupy arrays (counts int32); `to_host`, `to_ccddata` and `write`
+    For cupy frames the images are cupy arrays (counts int32); `to_host`, `to_ccddata` and `write`
     copy them to the host.
 
-    Where the result went to its file as it was made (`ToFile`), `data` and the other images lie in
-    that file. They have a shape, dtype, ndim and length, but no arithmetic, and cannot be pickled.
-    Indexing reads what it asks for (``result.data[100:200]`` those rows alone); ``np.asarray``,
-    `to_host`, `to_ccddata` and `write` read all. Images that the file does not hold are None. Once
-    the file has been changed, replaced or removed, reading raises `FrameError`.
+    With `ToFile`, which writes the result to a file while it is made, `data` and the other images
+    stay in that file. They have a shape, dtype, ndim and length, but support no arithmetic and
+    cannot be pickled. Indexing reads only what is indexed (``result.data[100:200]`` reads those
+    rows); ``np.asarray``, `to_host`, `to_ccddata` and `write` read everything. Images that the file
+    does not contain are None. Once the file has been changed, replaced or removed, reading raises
+    `FrameError`.
 
     Parameters
     ----------
@@ -71,44 +73,42 @@ class StackResult:
     mask : ndarray of bool
         True where no sample survived, or the survivors' weights sum to 0.
     count, low, high : ndarray of int or None
-        Samples of each pixel that survived, and that were rejected below and above.
+        How many samples of each pixel survived, and were rejected below and above the survivors.
     unit : astropy unit or None
-        None where the frames carried none.
+        None where the frames have none.
     header : astropy.io.fits.Header
-        That of the first frame, and how the result was made.
+        The header of the first frame, with cards that say how the result was made.
     coordinates : Coordinates
-        Of the first frame; `wcs` makes them.
+        The coordinates of the first frame, from which `wcs` is made.
     recipe : Recipe
         What was done, with all numbers filled in.
     per_frame : mapping of str to sequence
-        The columns of `frames`.
+        The columns of the table `frames`.
     rejected : float or None
-        The fraction of the valid samples of all frames that was rejected; None where it was not
-        counted.
+        The rejected fraction of the valid samples of all frames; None where it was not counted.
     reasons : ndarray of uint8, shape ``(n, *shape)``, or None
-        Why each sample is out, a `gpustack.reasons.Reason`, 0 for survivors; made only when
-        asked for.
+        Why each sample is out, a `gpustack.reasons.Reason`, 0 for survivors. Made on request only.
     reason : ndarray of uint8 or None
-        The reasons of all samples of a pixel, bits of one number; see `gpustack.reasons.Reason`.
+        The reasons of all samples of a pixel as bits of one number; see `gpustack.reasons.Reason`.
     exposure : ndarray of float or None
         The total exposure, in seconds, of the samples that survived.
     rejections : RejectionCube or None
         Which samples of each frame were rejected.
     flags : ndarray of int or None
-        The bits that are set in the integer mask of any surviving sample; where none survived, of
-        any sample.
+        The bits that are set in the integer mask of any surviving sample; where no sample survived,
+        of any sample.
     sigma : ndarray of float or None
-        The standard deviation of the samples that survived about `data`; not that of `data`.
+        The standard deviation of the surviving samples about `data`; not the uncertainty of `data`.
     coverage : ndarray of int or None
-        How many samples are valid, rejected or not.
+        How many samples are valid, whether rejected or not.
     weight : ndarray of float64 or None
-        The sum of the weights of the samples that survived; with weights by variance, the inverse
+        The sum of the weights of the surviving samples. With weights by variance it is the inverse
         of the variance of `data`.
     report : dict or None
-        How it was made, as JSON has it; see docs/provenance.md. Made only when asked for; `write`
-        adds what it wrote.
+        How the result was made, in types that JSON has; see docs/provenance.md. Made on request
+        only; `write` adds what it wrote.
     look : Look or None
-        Some of the samples, for pictures; see `gpustack.show`. Made only when asked for.
+        Some of the samples, for pictures; see `gpustack.show`. Made on request only.
     """
 
     data: NDArray[Any]
@@ -136,26 +136,26 @@ class StackResult:
 
     @cached_property
     def frames(self) -> "Table":
-        """A row a frame.
+        """A table with one row per frame.
 
-        Its name, scale, zero, weight (NaN where each sample has its own), valid (fraction of its
-        samples) and rejected (fraction of the valid ones). The last two are there where they were
-        counted; for a result in a file, `rejected` is counted only if something asks for it: a map
-        of frames, a report, a preview or a page.
+        The columns are name, scale, zero, weight (NaN where each sample has its own), valid
+        (fraction of the samples) and rejected (fraction of the valid samples). The last two are
+        present if they were counted. For a result in a file, `rejected` is counted only where it is
+        needed: for a map of frames, a report, a preview or a page.
         """
         from astropy.table import Table
 
         return Table(dict(self.per_frame))
 
     def __repr__(self) -> str:
-        """In one line: size, unit, how many frames, recipe."""
+        """One line: size, unit, number of frames, recipe."""
         size, unit = size_words(self.data.shape), unit_words(self.unit)
         n = len(self.per_frame.get("name", ()))
         told = f"{size} pixels, {self.data.dtype}, {unit}, of {n} frame{'s' * (n != 1)}"
         return f"<StackResult: {told}; {self.recipe}>"
 
     def _repr_html_(self) -> str:
-        """For notebooks: size, recipe, the frames, and a thumbnail if matplotlib is loaded."""
+        """HTML for notebooks: size, recipe, frames, and a thumbnail if matplotlib is loaded."""
         size, unit = size_words(self.data.shape), unit_words(self.unit)
         names = list(self.per_frame)
         rows = list(zip(*(map(_shown, self.per_frame[name]) for name in names), strict=True))
@@ -166,7 +166,7 @@ class StackResult:
         )
 
     def _thumbnail(self) -> str:
-        """A picture of it, of few pixels; empty where drawing would load matplotlib first."""
+        """An HTML image of few pixels; empty if drawing it would have to import matplotlib."""
         if "matplotlib" not in sys.modules or not isinstance(self.data, np.ndarray):
             return ""
         plane = self.data.reshape(-1, *self.data.shape[-2:])[0] if self.data.ndim > 1 else self.data
@@ -178,17 +178,17 @@ class StackResult:
 
     @property
     def wcs(self) -> Any:
-        """Of the first frame: a `~astropy.wcs.WCS`, another that follows APE 14, or None."""
+        """The WCS of the first frame: `~astropy.wcs.WCS`, another that follows APE 14, or None."""
         return self.coordinates.wcs
 
     @property
     def marks(self) -> NDArray[np.bool_] | None:
-        """Which samples are rejected or invalid, shape ``(n, *shape)``, of `reasons`."""
+        """Which samples are rejected or invalid, shape ``(n, *shape)``; None without `reasons`."""
         return None if self.reasons is None else self.reasons != 0
 
     @property
     def on_device(self) -> bool:
-        """Whether the arrays are those of cupy, as the frames were."""
+        """Whether the images are cupy arrays, as the frames were."""
         return not isinstance(self.data, (np.ndarray, Sink))
 
     @property
@@ -196,7 +196,7 @@ class StackResult:
         return isinstance(self.data, np.ndarray)
 
     def to_host(self) -> Self:
-        """The result with numpy arrays; itself where it has them already."""
+        """Return the result with numpy arrays; itself if it has them already."""
         if self._on_host:
             return self
         maps = ("data", "mask", "uncertainty", "count", "low", "high", "reasons")
@@ -206,10 +206,10 @@ class StackResult:
         )
 
     def to_ccddata(self) -> "CCDData":
-        """The result as `~astropy.nddata.CCDData`, sharing its arrays.
+        """Return the result as `~astropy.nddata.CCDData`, sharing its arrays.
 
-        Without a unit it is dimensionless, as CCDData must have one. Coordinates that are
-        no `~astropy.wcs.WCS` it cannot have: they are left out with a warning.
+        CCDData must have a unit: without one it is dimensionless. It cannot have coordinates that
+        are no `~astropy.wcs.WCS`: they are left out with a warning.
         """
         from astropy.nddata import CCDData, StdDevUncertainty
 
@@ -231,25 +231,25 @@ class StackResult:
         )
 
     def to_hdulist(self, maps: Sequence[str] = ()) -> fits.HDUList:
-        """The result as FITS: data, and MASK and UNCERT extensions as CCDData has them.
+        """Return the result as FITS: data, and MASK and UNCERT extensions as CCDData writes them.
 
-        The header keeps the coordinates that the frame's file had, card by card; those of
-        CCDData are written as `wcs` tells them, unless its header does. Where FITS has no cards
-        for them they are left out with a warning.
+        Coordinates from a FITS file are kept card by card. Coordinates of a CCDData are written
+        from `wcs`, unless its header already describes them. Coordinates for which FITS has no
+        cards are left out with a warning.
 
         Parameters
         ----------
         maps : sequence of str
-            Which to add as extensions: ``"count"`` as COUNT, ``"low"`` and ``"high"`` as LOW and
+            The maps to add as extensions: ``"count"`` as COUNT, ``"low"`` and ``"high"`` as LOW and
             HIGH, ``"reason"`` as REASON, ``"exposure"`` as EXPOSURE, ``"rejections"`` as REJECTED
-            (a plane a frame, 1 where rejected, eight times as large as in memory), ``"flags"`` as
-            DQ, ``"sigma"`` as SIGMA, ``"coverage"`` as COVERAGE, ``"weight"`` as WEIGHT,
+            (one plane per frame, 1 where rejected, eight times as large as in memory), ``"flags"``
+            as DQ, ``"sigma"`` as SIGMA, ``"coverage"`` as COVERAGE, ``"weight"`` as WEIGHT,
             ``"frames"`` as FRAMES (a table).
 
         Raises
         ------
         InputError
-            Where one is no such map, or was not made.
+            Where one is no such map or was not made.
         """
         if not self._on_host:
             return self.to_host().to_hdulist(maps)
@@ -267,15 +267,15 @@ class StackResult:
         return fits.HDUList([*hdus, *extensions(self, maps), *tables])
 
     def write(self, path: PathLike, overwrite: bool = False, maps: Sequence[str] = ()) -> None:
-        """Write the result as FITS, whole or not at all.
+        """Write the result as a FITS file, completely or not at all.
 
-        `astropy.nddata.CCDData.read` reads it back: data, mask, uncertainty, unit,
-        header and WCS; it passes by what `maps` add.
+        `astropy.nddata.CCDData.read` reads it back: data, mask, uncertainty, unit, header and WCS.
+        It ignores the extensions of `maps`.
 
         Parameters
         ----------
         path : path-like
-            Ends in .fits, .fit or .fts, or one of them and .gz.
+            Ends in .fits, .fit or .fts, optionally followed by .gz.
         overwrite : bool
             Replace the file if there is one.
         maps : sequence of str
@@ -284,7 +284,7 @@ class StackResult:
         Raises
         ------
         OutputError
-            Where the file exists, or cannot be written; nothing is left behind.
+            Where the file exists or cannot be written; nothing is left behind.
         InputError
             Where a map was not made.
         """
@@ -305,7 +305,18 @@ def _shown(value: Any) -> str:
 def per_frame(
     names: Sequence[str], recipe: Recipe, samples: int, valid: Any, rejected: Any
 ) -> dict[str, Any]:
-    """The columns of `StackResult.frames`, from each frame's tallies of `samples` samples."""
+    """Return the columns of `StackResult.frames`.
+
+    Parameters
+    ----------
+    names : sequence of str
+    recipe : Recipe
+        With all numbers filled in.
+    samples : int
+        How many samples a frame has.
+    valid, rejected : ndarray of int, shape (n,), or None
+        How many samples of each frame were valid, and rejected; None where not counted.
+    """
     n = len(names)
     columns: dict[str, Any] = {"name": list(names)}
     for name, neutral in (("scale", 1.0), ("zero", 0.0)):

@@ -1,4 +1,4 @@
-"""The two ends of a run: what the backend reads, and what it fills."""
+"""What a backend reads and fills in a run: its source and its outputs."""
 
 from collections.abc import Sequence
 from typing import Any, cast
@@ -21,19 +21,20 @@ def source_of(
     weights: NDArray[Any] | None = None,
     reads: list[float] | None = None,
 ) -> FrameSource:
-    """What the backend reads.
+    """Return the source that the backend reads.
 
     Parameters
     ----------
     frames : sequence of Frame
-        That agree.
+        Frames that agree in shape and unit.
     recipe : Recipe
         With all numbers filled in.
     dtype : dtype
-        In which samples are compared and sorted.
+        The dtype in which samples are compared and sorted.
     weights : ndarray, shape (n, rows, width), or None
+        The weight of each sample, where the weights of the recipe are ``"sample"``.
     reads : list of float, or None
-        Where the seconds of each read go.
+        Gets the seconds that each read takes.
     """
     scales = None
     if recipe.weights == "variance":
@@ -45,17 +46,18 @@ def source_of(
 def outputs_of(
     recipe: Recipe, source: FrameSource, reasons: bool, sinks: Empty | None = None
 ) -> Outputs:
-    """The arrays of the result, not yet filled, where the frames are; or what takes their rows.
+    """Allocate the arrays of the result where the frames are, or create the sinks for their rows.
 
-    Of what goes to sinks it is told how many samples survive in any case, by a `Sum`: that costs
-    nothing beside writing, while who rejected a sample takes a second look at all of them.
+    With sinks, and unless rejections are counted per frame, the surviving samples of all pixels are
+    added up: by the sink of the count map, or else by a `Sum`. Next to writing that takes no time,
+    whereas counting rejections per frame takes a second look at all samples.
     """
     n, shape = source.n, (source.rows, source.width)
     empty = source.empty if sinks is None else sinks
     real = np.dtype(recipe.dtype) if recipe.dtype else source.dtype
     whole = np.dtype(np.uint16 if n <= np.iinfo(np.uint16).max else np.uint32)
     if source.resident:
-        whole = np.dtype(np.int32)  # as kernels write it, where nobody is there to convert it
+        whole = np.dtype(np.int32)  # the type that kernels write
     out = Outputs(empty(shape, real), mask=empty(shape, np.dtype(bool)))
     if recipe.spread is not None:
         out.uncertainty = empty(shape, real)
@@ -74,7 +76,7 @@ def outputs_of(
 
 
 def rejected_share(out: Outputs) -> float | None:
-    """Of the valid samples of all frames, how many were rejected; None where nobody has counted."""
+    """The rejected fraction of the valid samples of all frames; None if they were not counted."""
     if out.valid is None:
         return None
     valid = int(out.valid.sum())

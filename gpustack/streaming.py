@@ -1,7 +1,7 @@
-"""A result that goes to its file row by row, as it is made; no image of it is held.
+"""Writes a result to its FITS file row by row while it is made, holding no image in memory.
 
-The file is laid out before the first row: where each image lies follows from the headers, and of
-all that the file holds only the table of frames is not known yet, which comes after the images.
+The file is laid out before the first row is written: the place of each image follows from the
+headers. Only the table of frames is not known in advance; it comes after the images.
 """
 
 import errno
@@ -45,31 +45,32 @@ from gpustack.writing import (
 #: FITS standard 4.0, section 3.1; a card has 80 characters.
 _BLOCK, _CARD = 2880, 80
 
-#: The images of every file, the last where it is made; and those that it may have, beside `MAPS`.
+#: Images that every file has (uncertainty where it is made), and those that it may have besides
+#: `MAPS`.
 _ALWAYS, _COUNTS = ("data", "mask", "uncertainty"), ("count", "low", "high")
 
-#: Bytes that are compressed at once.
+#: Bytes that are compressed at a time.
 _CHUNK = 1 << 20
 
-#: What a file system says that cannot set room aside.
+#: Errors of file systems that cannot reserve space.
 _NO_ROOM_ASIDE = (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS)
 
 
 @dataclass(frozen=True, slots=True)
 class ToFile:
-    """The file that a result goes to as it is made; given to `stack` as its `outputs`.
+    """The file that a result is written to while it is made; passed to `stack` as `outputs`.
 
     Parameters
     ----------
     path : path-like
-        Ends in .fits, .fit or .fts, or one of them and .gz.
+        Ends in .fits, .fit or .fts, optionally followed by .gz.
     maps : sequence of str
         Which maps to make and write; see `StackResult.to_hdulist`.
     overwrite : bool
         Replace the file if there is one.
     uncertainty : bool
-        Whether the file has an UNCERT extension. It is as large as the image, and a standard
-        deviation takes longer than a mean.
+        Whether the file has an UNCERT extension. It is as large as the image, and computing a
+        standard deviation takes longer than computing a mean.
 
     Raises
     ------
@@ -88,7 +89,7 @@ class ToFile:
         is_path = isinstance(self.path, str | os.PathLike) and isinstance(os.fspath(self.path), str)
         check(is_path, f"ToFile path: expected the name of a file, got {self.path!r}")
         check_ending(self.path)
-        # ~ stands for the home of a user, here and in all that is made of the path.
+        # ~ is expanded here, for everything that uses the path.
         path = at_home(self.path)
         tidy(
             self,
@@ -100,13 +101,14 @@ class ToFile:
 
     @property
     def images(self) -> tuple[str, ...]:
-        """Those of the maps that are made of rows."""
+        """The maps that are images; ``"frames"`` is a table."""
         return tuple(name for name in self.maps if name != "frames")
 
     def outputs(self, report: bool) -> tuple[str, ...]:
-        """What a recipe has to make for it, and for a report or a page.
+        """The outputs that a recipe has to make for the file, and for a report or a page.
 
-        How many samples of each frame were rejected takes a second look at all of them.
+        Rejections per frame are counted only where they are needed: that takes a second look at
+        all samples.
         """
         uncertainty = ("uncertainty",) if self.uncertainty else ()
         rejected = ("rejected",) if report or "frames" in self.maps else ()
@@ -114,20 +116,21 @@ class ToFile:
 
 
 def where_to(outputs: Any, makes: Any, report: bool) -> tuple[ToFile | None, Any]:
-    """The file that `outputs` of `stack` name, if they do, and what a recipe has to make.
+    """Return the file that `outputs` of `stack` names, or None, and the outputs of the recipe.
 
     Parameters
     ----------
-    outputs : ToFile, or as of a recipe
+    outputs : ToFile, or outputs of a recipe
     makes : sequence of str or None
-        What the recipe makes for a file; None: what the file and a report or page ask for.
+        The outputs of the recipe where there is a file; None: what the file and a report or page
+        need.
     report : bool
-        Whether there will be one.
+        Whether there will be a report or a page.
 
     Raises
     ------
     RecipeError
-        Where a file is named in another way.
+        Where `outputs` names a file in another way than by one ToFile.
     OutputError, WriteError
         As `gpustack.writing.check_target`.
     """
@@ -148,7 +151,7 @@ def where_to(outputs: Any, makes: Any, report: bool) -> tuple[ToFile | None, Any
 
 
 def room_of(to: ToFile | None) -> float | None:
-    """Bytes of the disk of a file, full or not, infinite where it does not say; None without."""
+    """The total bytes of the disk that `to` is on, infinite if unknown; None without a file."""
     if to is None:
         return None
     with errors_of(to.path):
@@ -156,7 +159,7 @@ def room_of(to: ToFile | None) -> float | None:
 
 
 def files_read(frames: Iterable[Frame]) -> Iterator[tuple[str, str]]:
-    """The files that frames are read from, and what each is."""
+    """Yield the files that frames are read from, each with a description for error messages."""
     for frame in frames:
         for file in frame.files if isinstance(frame, FitsFrame) else ():
             yield file, "one of the frames"
@@ -164,14 +167,16 @@ def files_read(frames: Iterable[Frame]) -> Iterator[tuple[str, str]]:
 
 @contextmanager
 def result_file(to: ToFile | None) -> Iterator["ResultFile | None"]:
-    """A file beside that which `to` names, which `ResultFile.finish` gives its name.
+    """Open a temporary file next to the one that `to` names; `ResultFile.finish` renames it.
+
+    Yields None where `to` is None.
 
     Raises
     ------
     OutputError
         As `gpustack.writing.check_target`.
     WriteError
-        Where no file can be made.
+        Where no file can be created.
     """
     if to is None:
         yield None
@@ -191,11 +196,11 @@ class ResultFile:
     ----------
     to : ToFile
     target : Path
-        That which it becomes.
+        The final name of the file.
     file : binary file
         Open and empty.
     temporary : Path
-        Its name until then.
+        The name of the file until it is finished.
     """
 
     def __init__(self, to: ToFile, target: Path, file: BinaryIO, temporary: Path) -> None:
@@ -206,21 +211,21 @@ class ResultFile:
         self._stamp: Stamp
 
     def sink(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> "FileSink":
-        """What takes the rows of an image; those of one that the file does not have are dropped."""
+        """Return a sink for the rows of an image; rows of an image not in the file are dropped."""
         return FileSink(shape, np.dtype(dtype), self)
 
     def lay_out(self, result: StackResult) -> StackResult:
-        """Write the headers, and set room aside for the images.
+        """Write the headers, and reserve space for the images.
 
         Parameters
         ----------
         result : StackResult
-            With sinks in the place of arrays.
+            With sinks in place of arrays.
 
         Returns
         -------
         StackResult
-            Without those that the file does not have.
+            With None for the images that the file does not have.
 
         Raises
         ------
@@ -252,14 +257,14 @@ class ResultFile:
         return replace(result, **nothing)
 
     def write(self, start: int, content: Any) -> None:
-        """Write bytes from `start` on; threads take turns.
+        """Write bytes from offset `start` on; may be called from several threads.
 
         Raises
         ------
         WriteError
-            Where the disk is full, for one.
+            Where writing fails, for example because the disk is full.
         ValueError
-            Where the file has its name already.
+            Where the file is closed already.
         """
         if self._file.closed:
             raise ValueError(f"{self._target}: the result is written, and read-only")
@@ -267,12 +272,12 @@ class ResultFile:
             _write(self._file.fileno(), start, memoryview(content))
 
     def finish(self, result: StackResult) -> None:
-        """Add what comes after the images, and give the file its name.
+        """Write what comes after the images, and give the file its final name.
 
         Raises
         ------
         OutputError
-            Where a file of that name has appeared meanwhile.
+            Where a file with that name has appeared meanwhile.
         WriteError
             Where writing fails.
         """
@@ -300,16 +305,16 @@ class ResultFile:
 
     @property
     def path(self) -> Path:
-        """The name that it gets, from the root on: folders may be changed before it is read."""
+        """The final name, absolute: the current folder may have changed when the file is read."""
         return self._target
 
     def read(self, index: int, start: int, stop: int) -> NDArray[Any]:
-        """Values ``[start, stop)`` of the first axis of an HDU, when the file has its name.
+        """Read values ``[start, stop)`` of the first axis of an HDU of the finished file.
 
         Raises
         ------
         FrameError
-            Where it is not the file that was written, or there is none.
+            Where the file is gone or is not the one that was written.
         """
         name = str(self._target)
         try:
@@ -319,7 +324,7 @@ class ResultFile:
             raise type(err)(name, f"it no longer holds this result: {err.problem}") from err
 
     def _written(self, hdus: fits.HDUList) -> tuple[bytes, list[tuple[int, int, int]]]:
-        """What is written of small HDUs; where the header, data and what follows begin of each."""
+        """Return the bytes of small HDUs, and for each the offsets of header, data and data end."""
         stream = BytesIO()
         with errors_of(self._to.path):
             hdus.writeto(stream, output_verify=VERIFY)
@@ -331,7 +336,7 @@ class ResultFile:
 
 
 def _resized(header: bytes, shape: tuple[int, ...]) -> bytes:
-    """The header of an image, with other lengths of its axes."""
+    """Return the bytes of an image header with other axis lengths."""
     lengths = {f"NAXIS{i}".ljust(8).encode(): n for i, n in enumerate(shape[::-1], 1)}
     cards = [header[at : at + _CARD] for at in range(0, len(header), _CARD)]
     return b"".join(
@@ -341,7 +346,7 @@ def _resized(header: bytes, shape: tuple[int, ...]) -> bytes:
 
 
 def _set_aside(file: BinaryIO, size: int) -> None:
-    """Make a file so long, so that a disk that is too small is known before the work."""
+    """Extend a file to `size` bytes, so that a disk that is too small is found before the run."""
     if size > sys.maxsize:
         raise OSError(errno.EFBIG, f"{os.strerror(errno.EFBIG)}, {size:.3g} bytes")
     if hasattr(os, "posix_fallocate"):
@@ -356,14 +361,14 @@ def _set_aside(file: BinaryIO, size: int) -> None:
 
 
 def _disk_full(file: BinaryIO, size: int, err: OSError) -> OSError:
-    """The error with what is needed and what is free, the file emptied."""
-    file.truncate(0)  # some of it may have been set aside
+    """Empty the file, and return the error with the bytes that are needed and free."""
+    file.truncate(0)  # part of the space may have been reserved
     free = shutil.disk_usage(file.fileno()).free
     return OSError(err.errno, f"{err.strerror}: expected {size:,} bytes free, got {free:,}")
 
 
 def _write(file: int, start: int, content: memoryview) -> None:
-    """Write all of `content`, past Python's buffer: what that holds may fail when it is closed."""
+    """Write all of `content` past Python's buffer, which may fail to be written on close."""
     os.lseek(file, start, os.SEEK_SET)
     while content:
         content = content[os.write(file, content) :]

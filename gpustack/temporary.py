@@ -1,8 +1,8 @@
-"""Temporary files: whose they are, and how those of runs that were killed are removed.
+"""Temporary files that are removed if the run that wrote them was killed.
 
-A file that is being written is locked, and the system lets go of the lock when the process ends,
-however it ends. On the machine that wrote it, a temporary file without a lock is therefore
-abandoned; of another machine, which may lock on its own, that cannot be told, and its files stay.
+A file that is being written is locked, and the system releases the lock when the process ends,
+however it ends. A temporary file without a lock was therefore abandoned, if this machine wrote it.
+Locks of other machines may be invisible here, so their files are never removed.
 """
 
 import errno
@@ -19,21 +19,21 @@ from gpustack.logs import logger
 
 _log = logger(__name__)
 
-#: Linux draws it at every start of a machine; containers have that of the machine they run on.
+#: A random identifier that Linux draws at each boot; containers have that of their host.
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 
-#: What a machine is called that cannot be told from others.
+#: The name of a machine without such an identifier.
 _UNKNOWN = "0"
 
 
 @contextmanager
 def temporary_file(folder: Path) -> Iterator[tuple[BinaryIO, Path]]:
-    """A new file in `folder`, open, locked and empty; what has its name at the end is removed.
+    """Create a file in `folder`, open, locked and empty; remove it at the end unless renamed.
 
     Its name is ``.gpustack-MACHINE-PROCESS-RANDOM.part``.
     """
     path = folder / f".gpustack-{_machine()}-{os.getpid()}-{secrets.token_hex(4)}.part"
-    # An interrupt may come anywhere, also in the first of the two; see `gpustack.cli`.
+    # Twice, as an interrupt may come anywhere, also before the first _remove has removed the file.
     try:
         try:
             with path.open("xb") as file:
@@ -52,7 +52,7 @@ def _remove(path: Path) -> None:
 
 
 def remove_abandoned(folder: Path) -> None:
-    """Remove temporary files of runs on this machine that have ended and left them in `folder`."""
+    """Remove the temporary files that ended runs on this machine have left in `folder`."""
     if _machine() == _UNKNOWN:
         return
     for path in folder.glob(f".gpustack-{_machine()}-*.part"):
@@ -61,7 +61,7 @@ def remove_abandoned(folder: Path) -> None:
 
 
 def _remove_if_abandoned(path: Path) -> None:
-    # Neither a link is followed nor a pipe waited for, whoever put it there.
+    # Whoever put it there: do not follow a link, and do not wait for a pipe.
     opened = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
     try:
         is_file = stat.S_ISREG(os.fstat(opened).st_mode)
@@ -73,7 +73,7 @@ def _remove_if_abandoned(path: Path) -> None:
 
 
 def _lock(file: int, wait: bool) -> bool:
-    """Lock an open file until it is closed; False where somebody has, or none can be had."""
+    """Lock an open file until it is closed; return False if it is locked or cannot be locked."""
     fcntl = _fcntl()
     if fcntl is None:
         return False
@@ -85,7 +85,7 @@ def _lock(file: int, wait: bool) -> bool:
 
 
 def _fcntl() -> Any:
-    """Python's module; None where the system has no such locks."""
+    """The module ``fcntl``; None on a system without such locks."""
     try:
         import fcntl
     except ImportError:
@@ -95,7 +95,7 @@ def _fcntl() -> Any:
 
 @cache
 def _machine() -> str:
-    """What tells this machine, since it was started, from all others."""
+    """An identifier of this machine since its last boot."""
     try:
         return _BOOT.read_text().strip().replace("-", "")[:12] or _UNKNOWN
     except OSError:

@@ -1,4 +1,4 @@
-"""Clips that can reject nothing of so few frames, or no lone outlier, however far out."""
+"""Warnings about clips that cannot reject a lone outlier, or anything, among so few frames."""
 
 import math
 from collections.abc import Iterator
@@ -18,24 +18,25 @@ from gpustack.clips import (
 )
 from gpustack.recipe import Recipe
 
-#: Those that leave fewer than three samples as they are, or put their mean in the place of both.
+#: Clips that reject nothing among fewer than three samples.
 _OF_THREE = ESDClip, LinearFitClip, AvgSigmaClip, SigmaMedianClip
 
-#: What helps of two frames. Both samples lie as far from their middle, so any lower threshold
-#: rejects both or, with `keep`, either; a clip needs a noise from elsewhere, and one side.
+#: Advice for two frames. Both samples lie equally far from their middle, so a lower threshold
+#: rejects both or, with `keep`, either of them. A useful clip has a noise from elsewhere, and only
+#: one side.
 _OF_TWO = (
     "noise:low=none with the rdnoise and gain of the camera, which rejects what is brighter than "
     'they explain, or combine="min" (--combine min)'
 )
 
-#: For what rounding makes of samples that are just as far out as a threshold.
+#: Allows for rounding where samples lie exactly on a threshold.
 _ROUNDED = 1 + 1e-9
 
 
 def powerless(recipe: Recipe, n: int, of: str = "") -> Iterator[str]:
-    """Warnings of clips that reject nothing of `n` samples, or no lone outlier.
+    """Yield a warning for each clip that rejects nothing of `n` samples, or no lone outlier.
 
-    `of`: what these samples are, in words, where they are not those of `n` frames.
+    `of` describes these samples in words, where they are not those of `n` frames.
     """
     of = of or f"{n} frames"
     for clip in recipe.clips:
@@ -63,10 +64,11 @@ def _out_of_reach(clip: Clip, n: int, of: str) -> Iterator[str]:
 
 
 def _farthest(clip: Clip, n: int) -> tuple[float, str, str]:
-    """How many units of a clip a sample is out that is far from `n` - 1 others; and what helps.
+    """Return the distance of an outlier far from `n` - 1 other samples, its unit, and advice.
 
-    It is sqrt(n - 1) standard deviations from their mean (ddof 0) and n / sqrt(n - 1) from their
-    median, which with ddof 1 is sqrt(n); where they are taken about that, sqrt(n - ddof).
+    An outlier enlarges the spread as well, so its distance in units of the spread tends to a limit.
+    In standard deviations (ddof 0) it is sqrt(n - 1) from the mean, and n / sqrt(n - 1) from the
+    median, which with ddof 1 is sqrt(n). With deviations about the median it is sqrt(n - ddof).
     """
     use = "a lower threshold or an extrema clip"
     if isinstance(clip, LinearFitClip):
@@ -84,9 +86,9 @@ def _farthest(clip: Clip, n: int) -> tuple[float, str, str]:
 
 
 def _farthest_of_two(clip: Clip) -> tuple[float, str, str]:
-    """Of two samples each is one MAD from their middle, whatever the other is.
+    """As `_farthest`, for two samples: each is one MAD from their middle, however far apart.
 
-    Winsorizing does not reach them: they are 1 / sqrt(2) standard deviations (ddof 1) out.
+    Winsorizing leaves both as they are: they lie 1 / sqrt(2) standard deviations (ddof 1) out.
     """
     if isinstance(clip, SigmaClip):
         return _ROUNDED / MAD_TO_STD, "robust standard deviations", ""
@@ -100,9 +102,10 @@ def _farthest_of_two(clip: Clip) -> tuple[float, str, str]:
 
 
 def _farthest_from_line(n: int) -> float:
-    """Of a line through the samples by rank, with the far one at the end.
+    """The distance of an outlier from the line fitted to the sorted samples, in mean distances.
 
-    The scatter of the others has it reach that or not; only above it nothing is.
+    This is the limit for an outlier that is much further out than the others scatter. With a
+    threshold of just this distance the scatter decides; with a higher one it is not rejected.
     """
     middle = (n - 1) / 2
     squares = n * (n * n - 1) / 12  # of all ranks about the middle one

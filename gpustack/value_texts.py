@@ -1,4 +1,4 @@
-"""Frozen values as texts ``NAME:field=value,...``, and back."""
+"""Frozen values written as texts ``NAME:field=value,...``, and read back."""
 
 import re
 from collections.abc import Sequence
@@ -8,8 +8,8 @@ from typing import Any
 
 from gpustack.checks import check
 
-#: A comma before the next ``field=``. Others are of a value: of a section ``[x1:x2,y1:y2]``, of the
-#: name of a file.
+#: A comma before the next ``field=``. Other commas belong to a value, such as a section
+#: ``[x1:x2,y1:y2]`` or the name of a file.
 _COMMA = r",(?=\s*\w+\s*=)"
 
 
@@ -19,32 +19,32 @@ def size_words(shape: Sequence[int]) -> str:
 
 
 def unit_words(unit: Any) -> str:
-    """A unit, or that there is none."""
+    """A unit as text; "no unit" for None."""
     return "no unit" if unit is None else str(unit) or "dimensionless"
 
 
 def written(value: Any) -> str:
-    """The text of a frozen dataclass that has a `name`; `read` turns it back."""
+    """Return the text of a frozen dataclass that has a `name`; `read` reads it."""
     body = ",".join(f"{name}={_text(item)}" for name, item in stated(value).items())
     return f"{value.name}:{body}"
 
 
 def stated(value: Any) -> dict[str, Any]:
-    """The fields of a frozen dataclass that it is written with: those that ``repr`` shows."""
+    """The fields of a frozen dataclass that its text contains: those that ``repr`` shows."""
     return {part.name: getattr(value, part.name) for part in fields(value) if part.repr}
 
 
 def read(what: str, kind: Any, text: str) -> Any:
-    """The value of a frozen dataclass `kind` from its text, in which fields may be left out.
+    """Return a frozen dataclass `kind` from its text, in which fields may be left out.
 
-    A field of any text, such as the name of a file, takes it as it is, but for blanks around it:
-    digits, commas and equals signs too. A comma before ``WORD=`` ends it, which is an error where
-    that is no field.
+    A text field, such as the name of a file, takes the text as it is, without blanks around it; it
+    may contain digits, commas and equals signs. A comma before ``WORD=`` ends the field; it is an
+    error if WORD is no field.
 
     Raises
     ------
     RecipeError
-        Where a field or a value is unknown or out of its range; it begins with `what`.
+        Where a field is unknown, or a value is out of range. The message begins with `what`.
     """
     name, _, body = text.partition(":")
     known = {field.name: field.type in (str, Any) for field in fields(kind)}

@@ -1,4 +1,4 @@
-"""A folder that frames arrive in, stacked anew as often as some do."""
+"""Watches a folder in which frames arrive, and stacks all of them anew after each arrival."""
 
 import fnmatch
 import os
@@ -27,26 +27,26 @@ _log = logger(__name__)
 
 @dataclass
 class Arrivals:
-    """The frames in a folder that are whole.
+    """The complete frames in a folder.
 
-    A file is whole where it has not changed between two looks and can be opened. One that has not
-    changed and cannot be opened is reported once, and left out until it changes. One that does not
-    agree with the first is left out as long as frames that do are there. Where several are there
-    from the start, the first is the first of the kind that most of them are.
+    A file is complete if it has not changed between two looks and can be opened. An unchanged file
+    that cannot be opened is reported once, and left out until it changes. A frame that does not
+    agree with the first is left out as long as there are frames that do. If several frames are
+    there from the start, the first is the first one of the most common kind.
 
     Parameters
     ----------
     folder : Path
     pattern : str
-        Of the names of frames, in capitals too.
+        The pattern of the names of frames, such as ``*.fits``; upper and lower case are the same.
     apart : Path
-        The output, which is no frame.
+        The output, which is not a frame.
     opening : dict
-        How files are opened: `hdu`, `unit`, `flags` of `gpustack.stack`.
+        How files are opened: `hdu`, `unit` and `flags` of `gpustack.stack`.
     agree : sequence of str
-        In what a frame has to agree with the first that came: ``"shape"``, ``"unit"``.
+        What a frame must have in common with the first: ``"shape"``, ``"unit"``.
     keys : sequence of str
-        Cards of headers that `card` is asked for.
+        The header keywords that `card` returns.
     """
 
     folder: Path
@@ -63,21 +63,21 @@ class Arrivals:
     _cards: dict[Path, dict[str, Any]] = field(default_factory=dict)
 
     def check_apart(self) -> None:
-        """Raise where the output would replace a frame.
+        """Raise if the output would replace a frame.
 
-        A result in the folder, as an earlier run leaves it, may be replaced: its HISTORY tells of
-        a recipe.
+        A result of an earlier run may be replaced; its HISTORY contains a recipe.
 
         Raises
         ------
         FrameError
+            Where the output is a file in the folder that is no such result.
         """
         for path in self._named():
             if self._is_apart(path) and path.exists() and not _is_result(path):
                 raise FrameError(str(path), "expected another output, got one of the frames")
 
     def look(self) -> list[str]:
-        """The names of all frames that are whole, sorted."""
+        """Look at the folder, and return the names of all complete frames, sorted."""
         now = dict(self._files())
         self._forget(now)
         opened: dict[Path, Frame] = {}
@@ -93,12 +93,12 @@ class Arrivals:
         return sorted(map(str, self._whole))
 
     def card(self, frame: str, key: str) -> Any:
-        """What the header of a frame that `look` has named says by one of `keys`."""
+        """Return the header value of one of `keys`, for a frame that `look` has returned."""
         return self._cards[Path(frame)].get(key)
 
     @property
     def refused(self) -> bool:
-        """Whether there are files that are left out."""
+        """Whether any file is left out."""
         return bool(self._bad or self._unlike)
 
     def _named(self) -> Iterator[Path]:
@@ -108,12 +108,12 @@ class Arrivals:
                 yield path
 
     def _there(self) -> Iterator[Path]:
-        """All that is in the folder; nothing where it cannot be listed for the moment."""
+        """Everything in the folder; nothing while it cannot be listed."""
         with suppress(OSError):
             yield from self.folder.iterdir()
 
     def _is_apart(self, path: Path) -> bool:
-        """Whether it is the output, by whatever name: a link, or by ``folder/../folder``."""
+        """Whether `path` is the output, also by a link or a name such as ``folder/../folder``."""
         try:
             return path.absolute() == self.apart.absolute() or path.samefile(self.apart)
         except OSError:  # one of them is not there
@@ -131,17 +131,17 @@ class Arrivals:
                 yield path, stamp
 
     def _forget(self, now: dict[Path, Stamp]) -> None:
-        """Forget files that are gone or have changed."""
+        """Forget files that are gone or have changed, and replace the first frame if it is one."""
         for known in (self._whole, self._bad, self._unlike):
             for path in [path for path, stamp in known.items() if now.get(path) != stamp]:
                 del known[path]
         if self._first is None or self._first[0] in self._whole:
             return
-        if self._whole or self._first[0] not in now:  # alone and changed, it is waited for
+        if self._whole or self._first[0] not in now:  # if changed and alone, wait for it
             self._replace_first()
 
     def _replace_first(self) -> None:
-        """Any that agreed with the first stands for it; without, the next one is the first."""
+        """Let a frame that agreed with the first replace it; without one, the next is the first."""
         heir = next(iter(self._whole), None)
         if self._first and heir:
             self._first = heir, renamed(self._first[1], str(heir))
@@ -160,7 +160,7 @@ class Arrivals:
             _log.warning("%s; left out until it changes", err)
 
     def _usual(self, opened: dict[Path, Frame]) -> tuple[Path, Frame]:
-        """The first of those that are as most are: a stray one does not keep all others out."""
+        """The first frame of the most common kind: a stray one must not exclude all others."""
         kinds = {
             path: tuple(str(getattr(frame, name)) for name in self.agree)
             for path, frame in opened.items()
@@ -180,7 +180,7 @@ class Arrivals:
 
 
 def _is_result(path: Path) -> bool:
-    """Whether gpustack made the image in a file."""
+    """Whether a file contains an image that gpustack made."""
     try:
         with quiet():
             read_recipe(fits.getheader(path))
@@ -190,7 +190,7 @@ def _is_result(path: Path) -> bool:
 
 
 def _nothing_beside(frames: list[str]) -> Reads:
-    """Of frames that are all that is read."""
+    """What a run reads that reads nothing besides its frames."""
     return Reads(frames, {})
 
 
@@ -202,25 +202,25 @@ def watch(
     interval: float = 1.0,
     stop_after: int | None = None,
 ) -> None:
-    """Call `restack` with all frames whenever some, or files beside them, came, changed or went.
+    """Call `restack` whenever frames, or files read with them, have come, changed or gone.
 
     Parameters
     ----------
     arrivals : Arrivals
     restack : callable
-        Gets the names of all frames that are whole.
+        Takes the names of all complete frames.
     beside : callable
-        Gets them too, and says what else would be read.
+        Takes the same names; returns what a run would read, see `gpustack.input_files.Beside`.
     interval : float
-        Seconds between two looks at the folder. It is looked at, as shared file systems do not
-        tell of what other machines write.
+        Seconds between two looks at the folder. Polling is needed because shared file systems do
+        not notify of what other machines write.
     stop_after : int or None
-        Return once `restack` was called with so many frames; None is never.
+        Return once `restack` has been called with at least so many frames; None never returns.
 
     Raises
     ------
     InputError
-        Where there is no such folder, the pattern is one of folders, or the output would replace a
+        Where there is no such folder, the pattern contains a folder, or the output would replace a
         frame.
     """
     try:

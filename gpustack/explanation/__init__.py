@@ -1,8 +1,8 @@
-"""Why a pixel is as it is: its column, step by step, as the engine works on it.
+"""Explains one pixel of a stack: what became of each sample of its column, and in which step.
 
-Modules, each importing only those before it: `text` prints, `records` are what is found,
-`pixel` cuts one out of frames, `column` runs clips on it, `follow` tells what each clip did.
-This is their door.
+Modules, each importing only those before it: `text` formats an explanation, `records` defines its
+parts, `pixel` cuts a pixel out of frames, `column` runs clips on its column, `follow` finds what
+each clip did. The public function is `explain`.
 """
 
 import math
@@ -52,17 +52,17 @@ def explain(
     flags: Flags | None = None,
     align: Alignment | str | None = None,
 ) -> Explanation:
-    """Say why one pixel of a stack is as it is: what became of each sample, and by which step.
+    """Explain one pixel of a stack: what became of each of its samples, and in which step.
 
-    One row of each frame is read, with `Grow` those within its radius, and the whole frames
-    where scale, zero or weights are measured on them. The CPU backend does what is explained,
-    with the same bits as in a whole stack; of one that a GPU made, means and sums may differ
-    by rounding.
+    One row of each frame is read, with `Grow` also those within its radius, and whole frames where
+    scale, zero or weights are measured on them. The CPU backend computes the pixel, with the same
+    bits as in a whole stack. In a stack that was made on a GPU, means and sums may differ by
+    rounding.
 
     Parameters
     ----------
     frames : path, glob, Image, CCDData, array, or an iterable of them
-        As for `gpustack.stack`, images of two axes; not on a device.
+        As for `gpustack.stack`, but images with two axes, and no cupy arrays.
     x, y : int
         The pixel ``data[y, x]`` of the stack, counted from 0 as numpy, photutils and astropy's
         pixel coordinates do. ds9 and the command line count from 1.
@@ -72,13 +72,13 @@ def explain(
     Returns
     -------
     Explanation
-        ``print`` shows it; its `samples` and `steps` hold the same as numbers.
+        ``print`` shows it as text; its `samples` and `steps` contain the same as numbers.
 
     Raises
     ------
     InputError
-        Where the pixel is not inside of the frames, they have not two axes, or frames or
-        recipe are unusable.
+        Where the pixel is outside the frames, the frames do not have two axes, or frames or recipe
+        are unusable.
 
     Examples
     --------
@@ -107,7 +107,7 @@ def explain(
         uncertainty=uncertainty,
         dtype=dtype,
     )
-    asked = replace(recipe, outputs=OUTPUTS)  # the uncertainty is shown, wanted in a stack or not
+    asked = replace(recipe, outputs=OUTPUTS)  # the uncertainty is always shown
     column = load_column(cut_out(opened, x, y, asked, per_sample), x, y, asked)
     steps = tuple(follow(column))
     samples = _samples(opened, column, steps)
@@ -160,7 +160,7 @@ def _samples(frames: Sequence[Frame], column: Column, steps: Sequence[Step]) -> 
 
 
 def _lacks(frame: Frame, column: Column) -> str:
-    """Why a frame has no sample there; empty where it has one."""
+    """Why an aligned frame has no sample at the pixel; an empty text if it has one."""
     return frame.lacks(column.y, column.x) if isinstance(frame, GridFrame) else ""
 
 

@@ -1,4 +1,4 @@
-"""The column of one pixel: its samples, and what any clips leave of it."""
+"""The column of one pixel: its samples, and which of them given clips leave."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
@@ -28,23 +28,23 @@ _HERE = Where(slice(0, 1), slice(0, 1), slice(0, 1))
 
 @dataclass(frozen=True, eq=False)
 class Column:
-    """The samples of one pixel.
+    """The samples of one pixel, with what is needed to run clips on them.
 
     Parameters
     ----------
     x, y : int
         The pixel, counted from 0.
     recipe : Recipe
-        With all numbers filled in, also of the rows of `around`.
+        With all numbers filled in, also those that clips have for the rows of `around`.
     around : Patch
-        It, and those that its recipe looks at.
+        The pixel and the pixels around it that its recipe uses.
     alone : Patch
-        It alone.
+        The pixel alone.
     raw, value : ndarray of float32 or float64, shape (n,)
-        Decoded, also under a mask, and normalised; in the dtype in which they are compared.
-        NaN where blank.
-    noise : ndarray of the same, shape (n,), or None
-        What is combined instead where it is the noise that a model gives the samples.
+        The decoded samples, also masked ones, and the normalised samples, in the dtype in which
+        they are compared. NaN where blank.
+    noise : ndarray of the same dtype, shape (n,), or None
+        The noise of each sample by a `NoiseModel`, which is combined instead of the samples.
     """
 
     x: int
@@ -58,16 +58,16 @@ class Column:
 
     @property
     def samples(self) -> Sequence[Samples]:
-        """Of each frame, of shape (1, 1)."""
+        """The sample of each frame, of shape (1, 1)."""
         return self.alone.band
 
     @property
     def row(self) -> int:
-        """Which row of `around` it is in."""
+        """The row of `around` that the pixel is in."""
         return self.y - self.around.top
 
     def after(self, clips: Sequence[Clip]) -> Outputs:
-        """What the engine gives for these clips in place of those of the recipe; shape (1, 1)."""
+        """The outputs of the pixel, shape (1, 1), with these clips in place of the recipe's."""
         recipe = self._with(clips)
         if recipe.grow is None:
             return self.alone.run(recipe.rows(self.row, self.row + 1))
@@ -83,13 +83,13 @@ class Column:
         return survivors(self.after(clips))
 
     def clipped_near(self, radius: float) -> list[list[tuple[int, int]]]:
-        """For each frame, the pixels x, y of the samples near that its clips rejected.
+        """Return, for each frame, the pixels (x, y) within `radius` whose samples clips rejected.
 
-        The nearest first, of equally near ones by row.
+        The nearest come first; equally near ones are sorted by row.
         """
         around = self.around
         reasons = around.run(self._with(self.recipe.clips[:-1])).reasons
-        assert reasons is not None  # it makes them always
+        assert reasons is not None  # always made
         here = np.zeros((around.rows, around.width), bool)
         here[self.y - around.top, self.x - around.left] = True
         near = ((reasons & Reason.CLIP) != 0) & dilated(here, radius)
@@ -100,18 +100,18 @@ class Column:
         return [sorted(pixels, key=self._distance) for pixels in found]
 
     def _distance(self, pixel: tuple[int, int]) -> int:
-        """The square of how far it is away."""
+        """The squared distance of a pixel from this one."""
         return (pixel[0] - self.x) ** 2 + (pixel[1] - self.y) ** 2
 
     def _with(self, clips: Sequence[Clip]) -> Recipe:
         return replace(self.recipe, clips=tuple(clips), outputs=OUTPUTS)
 
     def seen(self, raw: bool) -> Floats:
-        """The samples as a clip sees them, with `raw` one that looks at those in the frames."""
+        """The samples as a clip sees them; with `raw`, as a clip of raw values does."""
         return self.raw if raw or self.recipe.clip_on == "raw" else self.value
 
     def by_frame(self, which: NDArray[np.bool_]) -> ByFrame:
-        """The samples as clips by frame see them, of which some survive."""
+        """The samples as clips by frame see them; `which` of them survive."""
         scale, zero = (part.reshape(-1, 1) for part in normalisation(self.recipe))
         variance: Any = None
         if self.recipe.needs_variance:
@@ -120,9 +120,9 @@ class Column:
         return ByFrame(seen, which[:, np.newaxis], scale, zero, row, variance)
 
     def off_line(self, which: NDArray[np.bool_]) -> tuple[Floats, Floats]:
-        """How far the survivors are above the line through them, and their mean distance.
+        """Return how far the survivors are above the line through them, and their mean distance.
 
-        Shapes (n,), NaN for the others, and (1,).
+        The shapes are (n,), with NaN for other samples, and (1,).
         """
         seen, frames = self.seen(raw=False), np.flatnonzero(which)
         order = frames[np.argsort(seen[frames], kind="stable")]  # equal samples rank by frame
@@ -133,28 +133,28 @@ class Column:
         return off, line.spread
 
     def ragged(self, which: NDArray[np.bool_]) -> Ragged:
-        """As `sorted`, as a column with an interval of its own, which can be moved."""
+        """As `sorted`, in the form of columns whose intervals of survivors can be moved."""
         values = self.sorted(which).rows
         hi = np.array([len(values)])
         return Ragged(np.zeros(1, np.intp), values, hi.copy(), np.zeros(1, np.intp), hi)
 
     def sorted(self, which: NDArray[np.bool_]) -> Block:
-        """Some of the samples, one or more, as clips see them."""
+        """The samples `which`, at least one, as clips see them, sorted."""
         values = np.sort(self.seen(raw=False)[which])
         return Block(values[:, np.newaxis], 0, len(values))
 
 
 def survivors(result: Outputs) -> NDArray[np.bool_]:
-    """Which samples of a column survive, shape (n,)."""
-    assert result.marks is not None  # they are always made
+    """Which samples of a pixel survive, shape (n,)."""
+    assert result.marks is not None  # `Patch.run` always makes reasons
     return ~result.marks[:, 0, 0]
 
 
 def load_column(around: Patch, x: int, y: int, recipe: Recipe) -> Column:
-    """The column of a pixel, decoded and normalised as a backend does."""
+    """Return the column of a pixel, decoded and normalised as a backend does."""
     alone = around.only(x, y)
     raw = np.empty(alone.n, alone.dtype)
-    with np.errstate(all="ignore"):  # what overflows is found to be invalid
+    with np.errstate(all="ignore"):  # samples that overflow are invalid
         for f, samples in enumerate(alone.band):
             decode(samples, _HERE, raw[f : f + 1])
             if is_blank(samples):
@@ -171,6 +171,6 @@ def load_column(around: Patch, x: int, y: int, recipe: Recipe) -> Column:
 
 
 def is_blank(samples: Samples) -> bool:
-    """Whether the sample is the integer that stands for no value."""
+    """Whether the sample is the integer that BLANK declares to be no value."""
     whole = samples.data.dtype.kind in "iu"
     return whole and samples.blank is not None and samples.data.item() == samples.blank

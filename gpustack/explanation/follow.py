@@ -1,7 +1,7 @@
-"""What each clip of a recipe did to a column, pass by pass.
+"""Finds what each clip of a recipe did to a column, pass by pass.
 
-Which samples a pass rejects is what the engine leaves of the column: it is run with the clips
-up to there. Bounds are those that the backend works out for the same survivors.
+The samples that a pass rejects are found by running the engine with the clips up to that pass. The
+bounds are computed by the backend's functions for the same survivors.
 """
 
 from collections.abc import Iterator
@@ -32,7 +32,7 @@ Flags = NDArray[np.bool_]
 
 
 def follow(column: Column) -> Iterator[Step]:
-    """The steps of the recipe's clips, in order."""
+    """Yield what each clip of the recipe did, in order."""
     clips, before = column.recipe.clips, column.after(())
     for k, clip in enumerate(clips):
         after = column.after(clips[: k + 1])
@@ -51,7 +51,7 @@ def follow(column: Column) -> Iterator[Step]:
 
 
 def _by_range(column: Column, clip: RangeClip, before: Outputs, after: Outputs) -> Pass:
-    """The pass of a clip whose bounds are given."""
+    """The pass of a range clip, whose bounds are given."""
     lower = -np.inf if clip.low is None else clip.low
     upper = np.inf if clip.high is None else clip.high
     seen = column.seen(raw=True)
@@ -60,7 +60,7 @@ def _by_range(column: Column, clip: RangeClip, before: Outputs, after: Outputs) 
 
 
 def _by_growing(column: Column, clip: Grow, before: Outputs, after: Outputs) -> Pass:
-    """The pass of the clip that looks at neighbours."""
+    """The pass of `Grow`, which rejects neighbours of rejected samples."""
     grown = _frames(survivors(before) & ~survivors(after))
     near = column.clipped_near(clip.radius)
     return Pass(grown=grown, near=tuple(tuple(near[f]) for f in grown))
@@ -69,7 +69,7 @@ def _by_growing(column: Column, clip: Grow, before: Outputs, after: Outputs) -> 
 def _by_bounds(
     column: Column, earlier: tuple[Clip, ...], clip: Any, before: Flags
 ) -> Iterator[Pass]:
-    """The passes of a clip whose bounds follow from the survivors."""
+    """The passes of a clip whose bounds are computed from the survivors."""
     done = 0
     while before.any() and done != clip.maxiters:
         seen, *limits = _limits(column, clip, before, done == 0)
@@ -89,12 +89,12 @@ def _by_bounds(
 def _by_replacing(
     column: Column, earlier: tuple[Clip, ...], clip: SigmaMedianClip, before: Flags
 ) -> Iterator[Pass]:
-    """The passes of the clip whose bounds follow from what it put in the place of samples too."""
+    """The passes of `SigmaMedianClip`, whose bounds also depend on the medians that it put in."""
     if not before.any():
         return
     done, seen, replacing = 0, column.seen(raw=False), Replacing(column.ragged(before))
     while done != clip.maxiters:
-        with np.errstate(all="ignore"):  # as the backend does: one sample has no spread
+        with np.errstate(all="ignore"):  # as in the backend: one sample has no spread
             found, _ = replacing.step(clip, np.zeros(1, np.intp))
         after = column.left_by((*earlier, _only(clip, done + 1)))
         center, lower, upper = (
@@ -108,16 +108,19 @@ def _by_replacing(
 
 
 def _only(clip: Any, passes: int) -> Any:
-    """The clip with so many passes at most; one that never has more, as it is."""
+    """The clip with at most so many passes; unchanged if it only ever has one."""
     return clip if clip.maxiters == 1 else replace(clip, maxiters=passes)
 
 
 def _limits(
     column: Column, clip: BoundClip | FrameClip | LinearFitClip, before: Flags, first: bool
 ) -> tuple[Floats, ...]:
-    """Samples as they are compared; the centre, lower and upper bound of each, shape (n,)."""
+    """Return the samples as they are compared, and centre, lower and upper bound of each.
+
+    Each is of shape (n,). For a `LinearFitClip` the samples are their distances above the line.
+    """
     n, seen = len(before), column.seen(raw=False)
-    with np.errstate(all="ignore"):  # as the backend does: few samples have no spread
+    with np.errstate(all="ignore"):  # as in the backend: few samples have no spread
         if isinstance(clip, LinearFitClip):
             seen, spread = column.off_line(before)
             found = around(clip, np.zeros(1), spread)
@@ -134,12 +137,23 @@ def _limits(
 def _with_own(
     made: Pass, clip: Clip, values: Floats, before: Flags, seen: Floats, limits: list[Floats]
 ) -> Pass:
-    """The pass with the bounds that each sample has of its own.
+    """Return the pass with the own bounds of each sample.
 
-    What is compared with `limits` are the samples, or how far they are above a line, which is
-    what is added then.
+    Parameters
+    ----------
+    made : Pass
+    clip : Clip
+    values : ndarray, shape (n,)
+        The samples as the clip sees them.
+    before : ndarray of bool, shape (n,)
+        Which samples survived so far.
+    seen : ndarray, shape (n,)
+        What is compared with `limits`: the samples, or their distances above a line, which is then
+        added to the limits.
+    limits : list of ndarray, each of shape (n,)
+        Centre, lower and upper bound.
     """
-    with np.errstate(all="ignore"):  # what is out may be infinite
+    with np.errstate(all="ignore"):  # rejected and invalid samples may be infinite
         own = np.array(limits) + (values - seen)
     bounds = tuple(
         Bounds(*each) if left else None for each, left in zip(own.T.tolist(), before, strict=True)
@@ -151,7 +165,7 @@ def _with_own(
 def _between(
     seen: Floats, before: Flags, after: Flags, lower: Floats | Any, upper: Floats | Any
 ) -> Pass:
-    """A pass of a clip between bounds, in float64: one for all samples, or one for each."""
+    """Return the pass of a clip with bounds in float64: one for all samples, or one for each."""
     below, above = seen < lower, seen > upper
     rejected = before & ~after
     return Pass(
@@ -162,9 +176,9 @@ def _between(
 
 
 def _by_count(column: Column, before: Outputs, after: Outputs) -> Pass:
-    """The pass of a clip without bounds: how many it rejected low is what the engine counts.
+    """Return the pass of a clip without bounds, with the engine's count of samples rejected low.
 
-    Of the rejected those are the lowest; of equal samples those of the earlier frames.
+    These are the lowest of the rejected samples; among equal ones, those of the earlier frames.
     """
     rejected = np.flatnonzero(survivors(before) & ~survivors(after))
     order = rejected[np.argsort(column.seen(raw=False)[rejected], kind="stable")]

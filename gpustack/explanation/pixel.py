@@ -1,4 +1,4 @@
-"""One pixel of all frames, and those near it where they matter; of the rest nothing is held."""
+"""One pixel of all frames, with the pixels around it that the recipe uses; no others are kept."""
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -22,16 +22,16 @@ from gpustack.recipe import Recipe
 
 @dataclass(frozen=True, eq=False)
 class Patch:
-    """Some pixels of all frames, as what a backend reads; see `gpustack.maps.Stack`.
+    """A rectangle of pixels of all frames, as a source for a backend: a `gpustack.maps.Stack`.
 
     Parameters
     ----------
     band : sequence of Samples
-        One a frame, of shape (rows, width), with weights and variances where they are needed.
+        One per frame, of shape (rows, width), with weights and variances where they are needed.
     dtype : dtype
-        In which samples are compared and sorted.
+        The dtype in which samples are compared and sorted.
     left, top : int
-        The first pixel as one of the frames.
+        Column and row of the first pixel in the frames.
     """
 
     band: Sequence[Samples]
@@ -46,12 +46,12 @@ class Patch:
 
     @property
     def rows(self) -> int:
-        """Of each frame."""
+        """Rows of each frame."""
         return len(self.band[0].data)
 
     @property
     def height(self) -> int:
-        """There is one plane."""
+        """Rows of a plane: all, as there is one plane."""
         return self.rows
 
     @property
@@ -61,22 +61,22 @@ class Patch:
 
     @property
     def row_bytes(self) -> list[int]:
-        """Nothing is read any more."""
+        """0 for each frame: rows are views."""
         return [0] * self.n
 
     @property
     def fresh_bytes(self) -> int:
-        """Nothing is made."""
+        """0: `read` makes no arrays."""
         return 0
 
     @property
     def held_bytes(self) -> int:
-        """Nothing is read any more."""
+        """0: all samples are in memory."""
         return 0
 
     @property
     def stored(self) -> list[np.dtype[Any]]:
-        """Of the samples, not decoded."""
+        """The dtype of the stored samples of each frame."""
         return [samples.data.dtype for samples in self.band]
 
     @property
@@ -103,24 +103,24 @@ class Patch:
     def read_variance(self, f: int, start: int, stop: int) -> NDArray[np.float64]:
         """The variance of the samples of rows ``[start, stop)`` of frame `f`."""
         variance = self.band[f].variance
-        assert variance is not None  # nobody asks for what the recipe does not need
+        assert variance is not None  # `cut_out` reads it if the recipe needs it
         return variance[start:stop].astype(np.float64)
 
     @property
     def flags(self) -> list[np.dtype[Any] | None]:
-        """The bits of masks are not kept."""
+        """None for each frame: the bits of masks are not kept."""
         return [None] * self.n
 
     def read_flags(self, f: int, start: int, stop: int) -> NDArray[Any]:
-        """There are none."""
+        """Not available, see `flags`."""
         raise NotImplementedError
 
     def empty(self, shape: Sequence[int], dtype: Any) -> NDArray[Any]:
-        """An array, not filled."""
+        """An array on the host, not filled."""
         return np.empty(shape, dtype)
 
     def here(self) -> AbstractContextManager[Any]:
-        """All is on the host."""
+        """A context without effect, as all arrays are on the host."""
         return nullcontext()
 
     def unweighted(self) -> Self:
@@ -128,7 +128,7 @@ class Patch:
         return replace(self, band=[replace(samples, weight=None) for samples in self.band])
 
     def only(self, x: int, y: int) -> Self:
-        """One of its pixels."""
+        """The patch of one of its pixels."""
         row, column = y - self.top, x - self.left
         band = [
             _each(samples, lambda array: array[row : row + 1, column : column + 1])
@@ -137,7 +137,7 @@ class Patch:
         return type(self)(band, self.dtype, x, y)
 
     def run(self, recipe: Recipe) -> Outputs:
-        """What the CPU backend makes of it in a stack, with the reasons of all samples."""
+        """Run a recipe on the CPU backend as in a stack, with the reasons of all samples."""
         shape = (self.rows, self.width)
         real = np.dtype(recipe.dtype) if recipe.dtype else self.dtype
         out = Outputs(
@@ -155,7 +155,7 @@ class Patch:
         return out
 
     def told(self, recipe: Recipe) -> Recipe:
-        """The recipe with what its clips need to know of rows, which must be whole."""
+        """The recipe with the noise of rows that its clips need; then rows must be complete."""
         return measured(CpuBackend(threads=1), self, recipe, self._memory(recipe, ()))
 
     def _memory(self, recipe: Recipe, made: Sequence[Derived]) -> int:
@@ -163,14 +163,14 @@ class Patch:
 
 
 def check_pixel(frames: list[Frame], x: Any, y: Any) -> tuple[int, int]:
-    """A pixel of frames that agree, counted from 0.
+    """Return a pixel of frames that agree, counted from 0, as whole numbers (x, y).
 
     Raises
     ------
     InputError
-        Where it is not inside of them, or they are no images of two axes.
+        Where the pixel is outside the frames, or frames do not have two axes.
     FrameError
-        Where they are cupy arrays.
+        Where the frames are cupy arrays.
     """
     first = frames[0]
     if len(first.shape) != 2:
@@ -194,16 +194,19 @@ def check_pixel(frames: list[Frame], x: Any, y: Any) -> tuple[int, int]:
 def cut_out(
     frames: Sequence[Frame], x: int, y: int, recipe: Recipe, weights: NDArray[Any] | None
 ) -> Patch:
-    """Pixel x, y of frames, counted from 0, and as much around it as its recipe grows over.
+    """Read a pixel of all frames and the pixels around it that its recipe uses.
 
-    Whole rows, where the recipe looks at them.
-
-    Of each frame the rows that it lies in are read, once.
+    These are the pixels within the radius of `Grow`, and whole rows where clips average over rows.
+    The rows of each frame are read once.
 
     Parameters
     ----------
+    frames : sequence of Frame
+    x, y : int
+        Column and row of the pixel, counted from 0.
+    recipe : Recipe
     weights : ndarray, shape (n, *shape of a frame), or None
-        Where the weights of the recipe are ``"sample"``.
+        The weight of each sample, where the weights of the recipe are ``"sample"``.
 
     Raises
     ------
@@ -228,14 +231,14 @@ def cut_out(
         elif recipe.weights == "variance":
             scale = 1.0 if recipe.scale is None else recipe.scale[f]
             samples = replace(samples, weight=inverse_variance(variance.copy(), scale))
-        # Copies, so that the rest of the rows need not be held.
+        # Copies, so that the rest of the rows is not kept in memory.
         band.append(_each(samples, lambda array: array[:, columns].copy()))
     dtype = np.result_type(np.float32, *(frame.dtype for frame in frames))
     return Patch(band, dtype, columns.start, rows.start)
 
 
 def _each(samples: Samples, change: Callable[[NDArray[Any]], NDArray[Any]]) -> Samples:
-    """Samples of which all arrays are changed."""
+    """The samples with `change` applied to each of their arrays."""
     held = {part.name: getattr(samples, part.name) for part in fields(samples)}
     arrays: dict[str, Any] = {
         name: change(value) for name, value in held.items() if isinstance(value, np.ndarray)

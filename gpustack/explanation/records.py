@@ -1,4 +1,4 @@
-"""What an explanation holds: a table of samples, the steps of the clips, the result."""
+"""The parts of an explanation: a table of samples, the steps of the clips, the result."""
 
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -13,14 +13,14 @@ from gpustack.recipe import Recipe
 
 
 class Bounds(NamedTuple):
-    """What a sample is held against.
+    """The bounds that a sample is compared with.
 
     Parameters
     ----------
     center : float
         What its distance is measured from: the centre of the column, or the line at its rank.
     lower, upper : float
-        As of `Pass`.
+        As in `Pass`.
     """
 
     center: float
@@ -30,28 +30,28 @@ class Bounds(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """One pass of a clip over the samples that were left.
+    """One pass of a clip over the survivors of what came before.
 
     Parameters
     ----------
     low, high : tuple of int
-        The frames, counted from 0, whose samples it rejected below and above.
+        The frames, counted from 0, whose samples the pass rejected below and above.
     kept : tuple of int
-        Those whose samples are out of bounds and were left in for the `keep` of the clip.
+        The frames whose samples are out of bounds but survive because of `keep` of the clip.
     center : float or None
-        What distances are measured from; None where the clip has no such thing.
+        What distances are measured from; None where the clip has no common centre.
     lower, upper : float or None
-        The lowest and highest value that pass, infinite where all do; NaN, which lets all
-        pass, where the spread is undefined; None where the clip has no bounds, or each
-        sample its own.
-    bounds : tuple of Bounds or None
-        Those that each sample has of its own, one a frame, None for a sample that was out
-        before; empty where all have the same. Of a line they may be off by rounding.
+        The lowest and highest values that pass. Infinite where the side has no limit; NaN, with
+        which every value passes, where the spread is undefined; None where the clip has no bounds,
+        or each sample has its own.
+    bounds : tuple of (Bounds or None)
+        The own bounds of each sample, one per frame, None for a sample that was out before; empty
+        where all samples have the same bounds. Those about a line may be off by rounding.
     grown : tuple of int
-        The frames whose samples it rejected as neighbours of rejected ones.
+        The frames whose samples the pass rejected as neighbours of rejected samples.
     near : tuple of tuple of (int, int)
-        For each of these, the pixels x, y, counted from 0, of those neighbours: the nearest
-        first, of equally near ones by row.
+        For each frame in `grown`, the pixels (x, y), counted from 0, of these rejected samples. The
+        nearest come first; equally near ones are sorted by row.
     """
 
     low: tuple[int, ...] = ()
@@ -65,7 +65,7 @@ class Pass:
     near: tuple[tuple[tuple[int, int], ...], ...] = ()
 
     def bounds_of(self, f: int) -> Bounds | None:
-        """What the sample of frame `f` was held against; None where there is no such thing."""
+        """The bounds that the sample of frame `f` was compared with; None where it has none."""
         if self.bounds:
             return self.bounds[f]
         if self.lower is None or self.upper is None:
@@ -75,51 +75,54 @@ class Pass:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What a clip did: its passes, several where it repeats, none where no sample was left."""
+    """What a clip did: its passes, several if it repeats, none if no sample was left."""
 
     clip: Clip
     passes: tuple[Pass, ...]
 
     @property
     def low(self) -> tuple[int, ...]:
-        """The frames whose samples it rejected below, in all passes."""
+        """The frames whose samples the clip rejected below, in all passes."""
         return tuple(f for made in self.passes for f in made.low)
 
     @property
     def high(self) -> tuple[int, ...]:
-        """The frames whose samples it rejected above."""
+        """The frames whose samples the clip rejected above, in all passes."""
         return tuple(f for made in self.passes for f in made.high)
 
     @property
     def grown(self) -> tuple[int, ...]:
-        """The frames whose samples it rejected as neighbours."""
+        """The frames whose samples the clip rejected as neighbours of rejected samples."""
         return tuple(f for made in self.passes for f in made.grown)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Explanation:
-    """Why a pixel is as it is; prints as a table of its samples, the steps and the result.
+    """The explanation of a pixel; prints as a table of its samples, the steps and the result.
 
     Parameters
     ----------
     x, y : int
-        The pixel, counted from 0: that of ``data[y, x]``.
+        The pixel ``data[y, x]``, counted from 0.
     recipe : Recipe
         What was done, with all numbers filled in.
     samples : astropy.table.Table
-        A row a frame: name; raw, the sample in the frame (NaN where blank, or where there is
-        none); scale, zero, weight; value, the normalised sample (NaN where invalid); with a
-        `NoiseModel`, noise, which is combined instead (NaN too); fate: ``"used"``, ``"low"`` or
-        ``"high"`` where a clip rejected it, ``"grown"`` where `Grow` did, or why it is invalid,
-        ``"masked"``, ``"blank"``, ``"not finite"`` or ``"not finite when normalised"``, of an
-        aligned frame also ``"outside of the frame"`` or ``"left out"``; step and pass: which clip
-        rejected it in which of its passes, counted from 1, else 0.
+        One row per frame. The columns are name; raw, the sample in the frame (NaN where it is blank
+        or the frame has none); scale, zero and weight; value, the normalised sample (NaN where
+        invalid); with a `NoiseModel` also noise, which is combined instead (NaN where invalid);
+        fate; step and pass, the clip that rejected the sample and in which pass, counted from 1,
+        else 0. The fate is ``"used"``, ``"low"`` or ``"high"`` if a clip rejected the sample,
+        ``"grown"`` if `Grow` did, or why the sample is invalid: ``"masked"``, ``"blank"``,
+        ``"not finite"`` or ``"not finite when normalised"``, for an aligned frame also
+        ``"outside of the frame"`` or ``"left out"``.
     steps : tuple of Step
         What each clip of the recipe did, in order.
     data, uncertainty : float of the dtype of the result, in `unit`
-        As `StackResult` has them at this pixel; uncertainty is None where there is none.
+        As in `StackResult` at this pixel; the uncertainty is None where there is none.
     mask : bool
+        Whether no sample survived, or the weights of the survivors sum to 0.
     count, low, high : int
+        How many samples survived, and were rejected below and above.
     unit : astropy unit or None
     """
 

@@ -1,4 +1,4 @@
-"""An explanation as text, for a terminal or a file: ASCII, no line depends on its width."""
+"""Formats an explanation as text for a terminal or a file: ASCII, whatever the terminal's width."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -16,12 +16,12 @@ from gpustack.clips import (
     SigmaMedianClip,
 )
 
-#: How many rejected samples are named where one was rejected as their neighbour.
+#: The most rejected samples that are listed for a sample rejected as their neighbour.
 MOST_PLACES = 3
 
 
 def describe(found: Any) -> str:
-    """The text of an `Explanation`."""
+    """Return the text of an `Explanation`."""
     x, y = found.x, found.y
     lines = [f"Pixel {x + 1}, {y + 1} counted from 1, x first: data[{y}, {x}]", ""]
     lines += _samples(found)
@@ -32,7 +32,7 @@ def describe(found: Any) -> str:
 
 
 def _samples(found: Any) -> list[str]:
-    """A line a frame, below the names of what is in it."""
+    """The table of samples: a line of column names, and one line per frame."""
     table, recipe = found.samples, found.recipe
     shown = {"frame": [str(name) for name in table["name"]], "raw": _numbers(table["raw"])}
     for name in ("zero", "scale"):
@@ -68,7 +68,7 @@ def _fate(found: Any, f: int) -> str:
 
 
 def _used(found: Any, f: int) -> str:
-    """With the bounds of its own that a sample has in the last pass of the last such clip."""
+    """The text for a survivor, with the last bounds that a clip had for this sample alone."""
     kept = any(f in made.kept for step in found.steps for made in step.passes)
     said = "used, kept out of bounds" if kept else "used"
     for k, step in reversed([*enumerate(found.steps, 1)]):
@@ -79,7 +79,7 @@ def _used(found: Any, f: int) -> str:
 
 
 def _places(near: Any) -> str:
-    """The nearest of the rejected samples that a sample is near to."""
+    """The nearest of the rejected samples near a sample."""
     shown = ", ".join(f"({x + 1}, {y + 1})" for x, y in near[:MOST_PLACES])
     more = f" and {len(near) - MOST_PLACES} more" if len(near) > MOST_PLACES else ""
     return f"neighbour of rejected {shown}{more}"
@@ -104,13 +104,13 @@ def _reason(clip: Clip, made: Any, f: int, side: str) -> str:
 
 
 def _line(clip: Clip, bounds: Any) -> str:
-    """Where the line is at the rank of the sample, if there is one."""
+    """The value of the fitted line at the rank of the sample; empty without a line."""
     line = isinstance(clip, LinearFitClip) and not math.isnan(bounds.center)
     return f", line at {number(bounds.center)}" if line else ""
 
 
 def _replaced(clip: Clip, bounds: Any) -> str:
-    """What stands in the place of the sample, if something does."""
+    """The median that replaces the sample; empty if the clip replaces none."""
     replaced = isinstance(clip, SigmaMedianClip)
     return f", replaced by {number(bounds.center)}" if replaced else ""
 
@@ -120,7 +120,7 @@ def _so_many(count: int, most: str) -> str:
 
 
 def _step(found: Any, k: int, step: Any) -> Iterator[str]:
-    """A clip, and a line a pass."""
+    """Yield a line for a clip, and one for each of its passes."""
     yield f"  {k}  {step.clip}"
     if not step.passes:
         yield "       no sample was left"
@@ -130,7 +130,7 @@ def _step(found: Any, k: int, step: Any) -> Iterator[str]:
 
 
 def _limits(found: Any, clip: Clip, made: Any) -> str:
-    """The centre and the bounds of a pass, where it has them."""
+    """The centre and the bounds of a pass; empty if it has none."""
     if made.lower is None and not made.bounds:
         return ""
     center = "" if made.center is None else f"center {number(made.center)}, "
@@ -140,7 +140,7 @@ def _limits(found: Any, clip: Clip, made: Any) -> str:
 
 
 def _own(clip: Clip, made: Any) -> str:
-    """Between what the bounds lie that samples have of their own, and the line."""
+    """The ranges of the own bounds of samples, and of the fitted line."""
     known = [bounds for bounds in made.bounds if bounds is not None]
     center, lower, upper = (_span(values) for values in zip(*known, strict=True))
     line = f"line {center}, " if isinstance(clip, LinearFitClip) else ""
@@ -154,7 +154,7 @@ def _interval(bounds: Any) -> str:
 
 
 def _span(values: Sequence[float]) -> str:
-    """From the least to the most of the bounds of samples, of those that are defined."""
+    """The range of the values, undefined ones left out, as text."""
     known = [value for value in values if not math.isnan(value)] or values
     texts = [_bound(value) for value in (min(known), max(known))]
     return " to ".join(dict.fromkeys(texts))
@@ -172,7 +172,7 @@ def _rejected(clip: Clip, made: Any) -> str:
 
 
 def _result(found: Any) -> str:
-    """The value and what it is made of."""
+    """The line of the result: its value, and the counts of samples."""
     unit = "" if found.unit is None else str(found.unit)
     parts = [f"{found.recipe.method} = {number(found.data)}"]
     if found.uncertainty is not None:
@@ -190,6 +190,6 @@ def _numbers(column: Any) -> list[str]:
 
 
 def number(value: Any) -> str:
-    """A number with up to 9 digits, of a float32 no more than tell it from its neighbours."""
+    """A number with up to 9 digits; for float32, only those that distinguish it from others."""
     value = float(str(value)) if isinstance(value, np.float32) else float(value)
     return f"{value:.9g}"

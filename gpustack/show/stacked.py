@@ -51,7 +51,8 @@ class Stacked:
 def stacked(kept: Kept, recipe: Recipe, frames: Sequence[int] | None = None) -> Stacked:
     """Run a recipe on a cut: its pixels have the same bits as in the whole stack.
 
-    Rejections grow only where the pixels of the cut touch.
+    There are two exceptions. Rejections grow only where the pixels of the cut touch. `AvgSigmaClip`
+    measures the noise of rows, here from the pixels of the cut alone.
 
     Parameters
     ----------

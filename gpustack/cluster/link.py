@@ -22,7 +22,7 @@ def told_of_loss(client: Any, what: str = "") -> Iterator[None]:
     client : distributed.Client
     what : str
         The rows or the frame of a dask array that are computed; empty for files. The graph of the
-        array is code of the user, and its errors become a FrameError that names `what`.
+        array is foreign code, and its errors become a FrameError that names `what`.
 
     Raises
     ------

@@ -1,6 +1,6 @@
-"""How to combine a stack, in ccdproc's terms: the engine does what words say, functions are called.
+"""How to combine a stack, in ccdproc's terms: by words that the engine knows, or by functions.
 
-Functions are those of users that no backend knows; see `gpustack.combiner.callables`.
+Functions of users that no backend knows are called; see `gpustack.combiner.callables`.
 """
 
 from collections.abc import Sequence

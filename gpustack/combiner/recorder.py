@@ -96,7 +96,7 @@ class Recorder:
         self.cube().mask = np.isnan(values)
 
     def cube(self) -> Masked:
-        """Return all samples as they are to be combined; the first call runs the pending clips.
+        """Return the cube of all samples; the first call makes it and runs the pending clips.
 
         Later calls return the same object, so that edits of the user in place count.
         """

@@ -64,7 +64,7 @@ class RowsFrame:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """The working dtype."""
+        """The dtype in which samples are compared."""
         return working_dtype(self.cast)
 
     @property

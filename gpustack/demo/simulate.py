@@ -229,7 +229,7 @@ def _kinds(
 
 
 def _trail(rng: Generator, size: int) -> NDArray[np.float64]:
-    """A straight line across the middle half, ending where it falls below rounding."""
+    """A straight line through the middle half, cut off where it falls below rounding."""
     angle = rng.uniform(0.0, np.pi)
     x, y = rng.uniform(0.25 * size, 0.75 * size, 2)
     rows, columns = np.ogrid[:size, :size]

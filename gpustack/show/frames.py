@@ -14,7 +14,7 @@ from gpustack.show.stacked import Stacked, normalised, stacked, survivors_mean
 def frame_table(
     per_frame: Mapping[str, Any], kept: Kept, recipe: Recipe, noise: NDArray[np.float64]
 ) -> dict[str, NDArray[np.float64]]:
-    """Return numbers of each frame by name: of the result, `noise`, rejected low and high, others.
+    """Return the numbers of each frame by name: scale, zero, weight, shares, noise, and others.
 
     ``"low"`` and ``"high"`` are shares of the valid samples that were kept in a cut. The numbers
     of the result, ``"rejected"`` among them, are of all samples. Others come from an alignment.

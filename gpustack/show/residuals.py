@@ -14,8 +14,8 @@ from gpustack.show.stacked import normalised, stacked, survivors_mean
 FAR, STEP = 10.0, 0.25
 EDGES = np.arange(-FAR, FAR + STEP / 2, STEP)
 
-#: The noise of a frame is measured for pixels of about the same level: how many pixels at least
-#: where there are several levels, and how many levels at most.
+#: The noise of a frame is measured in groups of pixels of about the same level: the fewest pixels
+#: of a group, unless it is the only one, and the most groups.
 AT_ONE_LEVEL, LEVELS = 2000, 32
 
 

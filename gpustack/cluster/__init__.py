@@ -1,4 +1,4 @@
-"""A stack computed by the workers of a dask cluster, identical to the local result to the last bit.
+"""Compute a stack on the workers of a dask cluster, identical to the local result bit for bit.
 
 Workers are sent file names, a recipe and row numbers, never samples; they return rows of the
 result. The modules, each of which imports only those above it:
@@ -6,10 +6,11 @@ result. The modules, each of which imports only those above it:
 - `code_version`: which code of gpustack a process runs.
 - `opening`: how a worker opens the frames.
 - `rows`: the rows that a worker computes, and where the client puts them.
-- `tasks`: what the workers run.
+- `tasks`: the functions that workers run.
 - `task_plan`: which rows form a task.
 - `arrays`: stacks that are dask arrays.
-- `link`, `connection`: the connection to a scheduler, and how one is made.
+- `link`: turns the loss of a scheduler or of workers into an error of gpustack.
+- `connection`: connects to the scheduler that the command line names.
 - `no_workers`: the warning that a scheduler has no workers.
 - `client`: hands out the tasks and assembles the result.
 

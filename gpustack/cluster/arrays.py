@@ -1,4 +1,4 @@
-"""Stacks that are dask arrays: frames whose samples nobody here has, and blocks of their rows."""
+"""Stacks that are dask arrays: frames without samples at the client, and the blocks of a task."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -14,16 +14,16 @@ from gpustack.plan import Band
 
 
 def is_dask_array(frames: Any) -> bool:
-    """Whether it is a `dask.array.Array`."""
+    """Whether `frames` is a `dask.array.Array`."""
     return isinstance(frames, loaded("dask.array", "Array"))
 
 
 @dataclass(eq=False)
 class FarFrame(ArrayFrame):
-    """A frame of a dask array, of which type and shape are known here, and no samples."""
+    """A frame of a dask array: its shape and dtype are known at the client, its samples are not."""
 
     def read(self, start: int, stop: int, into: Any = None) -> Samples:
-        """None of it."""
+        """Raise an InputError: the client has no samples."""
         raise InputError(
             f"{self.name}: expected what can be made by rows or from statistics, got what needs "
             "samples of a dask array at the client: a function, an overlap"
@@ -31,22 +31,22 @@ class FarFrame(ArrayFrame):
 
 
 def far_frames(array: Any, unit: Any, flags: Flags | None) -> list[Frame]:
-    """The frames of a dask array.
+    """Return the frames of a dask array, without their samples.
 
     Parameters
     ----------
     array : dask.array.Array, shape (n, y, x)
         Of any real dtype.
     unit, flags
-        As of `gpustack.frames.open_frames`.
+        As for `gpustack.frames.open_frames`.
 
     Raises
     ------
     InputError
-        Where it is no stack (frame, y, x), has no frame, or has unknown lengths; where `unit` is no
-        unit, or `flags` are given, as it has no bits.
+        Where `array` is not of shape (frame, y, x), has no frame, or has unknown lengths; where
+        `unit` is not a unit; where `flags` are given, as a dask array has no bits.
     FrameError
-        Where its dtype is not real, or its frames have no samples.
+        Where the dtype is not real, or the frames have no samples.
     """
     if array.ndim != 3 or np.isnan(array.shape).any() or not array.shape[0]:
         raise InputError(
@@ -59,23 +59,27 @@ def far_frames(array: Any, unit: Any, flags: Flags | None) -> list[Frame]:
 
 
 def chunk_rows(array: Any) -> int:
-    """Rows of its largest block; others may be empty."""
+    """The number of rows of the largest block of `array`; other blocks may be empty."""
     return int(max(array.chunks[1]))
 
 
 def block_of(array: Any, around: Band) -> Any:
-    """Rows of all frames, as something that dask makes in one piece."""
+    """Rows `around` of all frames, as a dask Delayed of one numpy array."""
     rows = array[:, around.start : around.stop]
     return _one(rows)
 
 
 def plane_of(array: Any, f: int) -> Any:
-    """One frame, as something that dask makes in one piece."""
+    """Frame `f`, as a dask Delayed of one numpy array."""
     return _one(array[f])
 
 
 def _one(array: Any) -> Any:
-    """Of a source that is read by slices, such as Zarr, no more than these are read then."""
+    """Merge all blocks of `array` into one.
+
+    The graph is optimised, so that of a source that is read by slices, such as Zarr, only the
+    slices that `array` contains are read.
+    """
     import dask
 
     (whole,) = dask.optimize(array.rechunk(array.shape))

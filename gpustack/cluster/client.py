@@ -1,4 +1,4 @@
-"""The client's side: tasks are handed out, and what they make is put together."""
+"""The client's side of a cluster: hand out tasks, and put their results together."""
 
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -39,25 +39,25 @@ from gpustack.recipe import Recipe
 
 _log = logger(__name__)
 
-#: A task: what it is of, the function, and its arguments.
+#: A task: the band or the number of the frame that it is for, the function, and its arguments.
 Task = tuple[Any, Callable[..., Any], Sequence[Any]]
 
 
 class Cluster:
-    """The workers that a stack is made by; see `gpustack.maker.Maker`.
+    """Makes a stack on the workers of a cluster; see `gpustack.maker.Maker`.
 
     Parameters
     ----------
     client : distributed.Client
     memory
-        The limit of each worker, as of `gpustack.stack`.
+        The memory limit of each worker, as in `gpustack.stack`.
 
     Raises
     ------
     InputError
-        Where it is no client, or one for coroutines; where the limit is none.
+        Where `client` is not a client, or an asynchronous one; where `memory` is not a limit.
     ClusterError
-        Where it is closed, as one is that has lost its scheduler.
+        Where the client is closed, as it is once it has lost its scheduler.
     """
 
     reads_here = False
@@ -78,12 +78,13 @@ class Cluster:
         self._device_memory: float | str | None = None
 
     def open(self, frames: Any, hdu: Any, unit: Any, flags: Any) -> list[Frame]:
-        """The frames as the client knows them, and as workers will.
+        """Open the frames at the client, and note how workers are to open them.
 
         Raises
         ------
         InputError
-            Where they are no files or dask array, or as `gpustack.frames.open_frames`.
+            Where `frames` are neither files nor a dask array, or as in
+            `gpustack.frames.open_frames`.
         """
         paths: Sequence[Any] = ()
         if is_dask_array(frames):
@@ -102,12 +103,12 @@ class Cluster:
     def bring_together(
         self, frames: Sequence[Frame], given: Alignment | str | None, *, room: float | None
     ) -> Aligned:
-        """As `gpustack.align.bring_together`; workers align frames as they are aligned here.
+        """As `gpustack.align.bring_together`; workers will align the frames in the same way.
 
         Raises
         ------
         InputError
-            Where a dask array is to be aligned, or frames cannot be.
+            Where a dask array is to be aligned, or frames cannot be aligned.
         """
         if given is not None and self._array is not None:
             raise InputError("align: expected none for a dask array, of which nobody has headers")
@@ -117,12 +118,14 @@ class Cluster:
         return aligned
 
     def check(self, weights: Any, report: bool, look: bool) -> None:
-        """Raise where samples would have to be sent, or be here; before any is read.
+        """Raise where samples would have to be sent to the workers, or be read by the client.
+
+        Called before any sample is read.
 
         Parameters
         ----------
         weights, report, look
-            As they are given to `gpustack.stack`.
+            As given to `gpustack.stack`.
 
         Raises
         ------
@@ -144,7 +147,7 @@ class Cluster:
     def survey(
         self, frames: Sequence[Frame], measures: Iterable[Wanted], ranges: Sequence[RangeClip]
     ) -> dict[Key, Measured]:
-        """As `gpustack.normalize.survey`, each frame a task."""
+        """As `gpustack.normalize.survey`, with one task per frame."""
         wanted, n = list(measures), len(frames)
         found: list[dict[Key, float | None]] = [{}] * n
         window = AHEAD * sum(self._workers().values())
@@ -171,7 +174,7 @@ class Cluster:
         return promised, plane_of(self._array, f)
 
     def _far(self, what: Band | int) -> str:
-        """What rows or a frame of a dask array are called; nothing where there is none."""
+        """What errors call rows or a frame of the dask array; empty where there is no array."""
         if self._array is None:
             return ""
         name = f"rows {what.start}:{what.stop}" if isinstance(what, Band) else f"frame {what}"
@@ -180,18 +183,24 @@ class Cluster:
     def take(
         self, backend: str, device_memory: float | str | None, resident: bool = False
     ) -> tuple[str, str]:
-        """The backend that all workers take, so that all rows are of one, and on what in words.
+        """Choose one backend for all workers, so that all rows come from the same one.
 
-        ``"auto"`` is cuda where every worker has a device, of which each uses `device_memory`.
+        ``"auto"`` is cuda where every worker has a device, else cpu. `device_memory` is the limit
+        of each worker, and `resident` is ignored: no frame is on a device of the client.
+
+        Returns
+        -------
+        name, devices : str
+            The backend, and in words the processors or devices that it runs on.
 
         Raises
         ------
         InputError
             Where there is no backend of that name.
         BackendError
-            Where one cannot work on a worker.
+            Where the backend cannot work on a worker.
         ClusterError
-            Where there is no worker, or no gpustack on one.
+            Where there is no worker, or one without gpustack.
         """
         if backend not in NAMES:
             raise InputError(f"backend: expected one of {', '.join(NAMES)}, got {backend!r}")
@@ -221,14 +230,14 @@ class Cluster:
         limit: int,
         progress: Progress | None = None,
     ) -> None:
-        """As `gpustack.maps.execute`, by the workers.
+        """As `gpustack.maps.execute`, on the workers.
 
         Parameters
         ----------
         source, recipe, out, maps, progress
-            As there; of `source` nothing is read.
+            As for `gpustack.maps.execute`; no samples of `source` are read.
         limit : int
-            Bytes of which results that are on their way take half at most.
+            Bytes. Results on their way to the client take at most half of them.
         """
         given = self._backend, self._memory, self._device_memory
         work = tasks.Work(self._opening, recipe, source.dtype.str, *given)
@@ -259,7 +268,10 @@ class Cluster:
 
     @contextmanager
     def _results(self, jobs: Iterable[Task], window: int) -> Iterator[Iterator[tuple[Any, Any]]]:
-        """What tasks give, as it comes, of which so many go out at a time."""
+        """Within it, iterate over what each task is for and its result, in the order of completion.
+
+        At most `window` tasks are out at a time.
+        """
         from distributed import as_completed
 
         waiting, out = iter(jobs), {}
@@ -285,12 +297,12 @@ class Cluster:
         with told_of_loss(self._client), told_of_lack(self._client):
             try:
                 yield results()
-            finally:  # what is not wanted any more is not made
+            finally:  # dask drops tasks whose results nobody holds
                 for _, future in out.values():
                     future.release()
 
     def _shared(self, name: str, value: Any) -> Any:
-        """The future of what other tasks share."""
+        """Return a future of `value`, which other tasks share."""
         with told_of_loss(self._client):
             return self._client.submit(tasks.shared, value, key=self._key(name))
 
@@ -304,16 +316,16 @@ class Cluster:
         return self._client.compute(task, optimize_graph=False)
 
     def _key(self, name: str) -> str:
-        """As dask shows it: tasks of one name belong together."""
+        """A unique key of a task; dask shows tasks with the same name as one group."""
         return f"gpustack_{name}-{secrets.token_hex(8)}"
 
     def _workers(self) -> dict[str, int]:
-        """The threads of each worker.
+        """The number of threads of each worker, by address.
 
         Raises
         ------
         ClusterError
-            Where there is none.
+            Where there is no worker.
         """
         with asking(self._client):
             found: dict[str, int] = self._client.nthreads()
@@ -324,7 +336,7 @@ class Cluster:
 
 
 def _shape(values: Any) -> tuple[int, ...]:
-    """That of an array or lists; of lists of unlike lengths, which are refused elsewhere, none."""
+    """The shape of an array or of lists; () for lists of unlike lengths, refused elsewhere."""
     try:
         return np.shape(values)
     except ValueError:

@@ -1,4 +1,4 @@
-"""How a scheduler is found that the command line names, within the time that dask is given."""
+"""Connect to the scheduler that the command line names, within the connect timeout of dask."""
 
 import asyncio
 import json
@@ -16,17 +16,17 @@ _ADDRESS = re.compile(r"\w+://|[^/]+:\d+$")
 
 @contextmanager
 def connected(address: str) -> Iterator[Any]:
-    """A client of the scheduler at an address.
+    """Yield a client that is connected to a scheduler, and close it on exit.
 
     Parameters
     ----------
     address : str
-        ``"tcp://HOST:8786"``, or the name of the file that a scheduler has written.
+        ``"tcp://HOST:8786"``, or the name of the file that the scheduler has written.
 
     Raises
     ------
     ClusterError
-        Where there is none.
+        Where no scheduler answers.
     MissingPackageError
         Where dask is not installed.
     """
@@ -42,7 +42,7 @@ def connected(address: str) -> Iterator[Any]:
         security = _security(found)
         asyncio.run(_ask(found, security))
         client = Client(found, security=security, direct_to_workers=True, set_as_default=False)
-    except Exception as err:  # what else listens there may answer anything
+    except Exception as err:  # another server at this address may answer anything
         given = address or repr(address)
         raise ClusterError(f"dask {given}: expected a scheduler, got: {err}") from err
     with _quiet(), client:
@@ -51,7 +51,7 @@ def connected(address: str) -> Iterator[Any]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Within it, what `distributed.client` logs of a lost scheduler is left to our error."""
+    """Within it, drop what `distributed.client` logs of a lost scheduler: our error reports it."""
     log = logging.getLogger("distributed.client")
     log.addFilter(_is_news)
     try:
@@ -67,15 +67,15 @@ def _is_news(record: logging.LogRecord) -> bool:
 
 
 async def _ask(address: str, security: Any) -> None:
-    """Raise where no scheduler answers in time.
+    """Raise unless a scheduler answers in time.
 
-    A client has no limit on how long it waits for a first word, and one that could not be made
-    waits for a minute before it goes.
+    `distributed.Client` waits for the first answer without a limit, and one that could not
+    connect waits for a minute before it gives up.
 
     Raises
     ------
     OSError
-        Of no scheduler; of others that listen there, anything.
+        Where no scheduler answers. Another server at this address may cause any exception.
     """
     from dask import config
     from dask.utils import parse_timedelta
@@ -93,7 +93,7 @@ async def _ask(address: str, security: Any) -> None:
 
 
 def _security(address: str) -> Any:
-    """What `distributed.Client` has for an address, by the configuration of dask."""
+    """The `Security` that `distributed.Client` uses for an address, by dask's configuration."""
     from dask import config
     from distributed import Security
     from distributed.utils import import_term
@@ -103,12 +103,12 @@ def _security(address: str) -> Any:
 
 
 def _address_in(text: str) -> str:
-    """The address itself, or that in a file of this name.
+    """Return `text` where it is an address, else the address in the scheduler's file of that name.
 
     Raises
     ------
     OSError, ValueError
-        Where it is neither, or the file has none.
+        Where `text` is neither, or the file contains no address.
     """
     if _ADDRESS.match(text):
         return text

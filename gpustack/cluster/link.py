@@ -1,4 +1,4 @@
-"""The link to a scheduler: how its loss is told."""
+"""Turn what dask raises when a scheduler or workers are lost into errors of gpustack."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,23 +12,24 @@ CLOSED = ("closing", "closed")
 
 @contextmanager
 def told_of_loss(client: Any, what: str = "") -> Iterator[None]:
-    """Within it, what dask raises where it has lost its scheduler or too many workers becomes ours.
+    """Within it, the loss of the scheduler or of too many workers raises a ClusterError.
 
-    Whatever goes wrong once the client has closed itself, as it does when it gives up reaching the
-    scheduler, is reported as that loss.
+    A client that gives up on its scheduler closes itself. Any error after that is reported as the
+    loss of the scheduler.
 
     Parameters
     ----------
     client : distributed.Client
     what : str
-        The rows or the frame of a dask array. Its graph is code of others, and an error that it
-        raises names them.
+        The rows or the frame of a dask array that are computed; empty for files. The graph of the
+        array is foreign code, and its errors become a FrameError that names `what`.
 
     Raises
     ------
     ClusterError
+        Where the scheduler, or too many workers, are lost.
     FrameError
-        From what the graph raised.
+        Where the graph of a dask array raised an error.
     """
     from asyncio import CancelledError as Cancelled
     from concurrent.futures import CancelledError
@@ -62,7 +63,7 @@ def told_of_loss(client: Any, what: str = "") -> Iterator[None]:
 
 @contextmanager
 def asking(client: Any) -> Iterator[None]:
-    """As `told_of_loss`, where the scheduler alone is asked: any failure means that it is lost.
+    """As `told_of_loss`, for requests to the scheduler alone: an OSError too means that it is lost.
 
     Raises
     ------
@@ -71,7 +72,7 @@ def asking(client: Any) -> Iterator[None]:
     with told_of_loss(client):
         try:
             yield
-        except OSError as err:  # a connection that is not made in time
+        except OSError as err:  # no connection in time
             raise _lost(err) from err
 
 

@@ -1,4 +1,4 @@
-"""That there are no workers, told to somebody who waits for what they make."""
+"""Warn the user while a run waits for a cluster that has no workers."""
 
 import time
 from asyncio import CancelledError
@@ -11,13 +11,13 @@ from gpustack.logs import logger
 
 _log = logger(__name__)
 
-#: Seconds between two looks, and without workers until it is told: they may be on their way.
+#: Seconds between two checks, and seconds without workers before the warning: they may be starting.
 EVERY, PATIENCE = 1.0, 5.0
 
 
 @contextmanager
 def told_of_lack(client: Any) -> Iterator[None]:
-    """Within it, warn once when there are no workers for a while, and again when there are some."""
+    """Within it, warn when there have been no workers for a while, and again when some are back."""
     over = Event()
     thread = Thread(target=_watch, args=(client, over), name="gpustack-workers", daemon=True)
     thread.start()
@@ -46,8 +46,8 @@ def _watch(client: Any, over: Event) -> None:
 
 
 def _count(client: Any) -> int | None:
-    """How many workers there are; None where the scheduler does not say."""
+    """The number of workers; None where the scheduler does not answer."""
     try:
         return len(client.sync(client.scheduler.ncores, callback_timeout=EVERY))
-    except (Exception, CancelledError):  # noqa: BLE001 - a lost scheduler is told of elsewhere
+    except (Exception, CancelledError):  # noqa: BLE001 - a lost scheduler is reported elsewhere
         return None

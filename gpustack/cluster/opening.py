@@ -1,4 +1,4 @@
-"""How a worker opens the frames of a stack: a description that is small, and the frames of it."""
+"""How a worker opens the frames of a stack, from a small description that the client sends."""
 
 import math
 import os
@@ -25,14 +25,15 @@ from gpustack.lazy_types import loaded
 from gpustack.paths import at_home
 from gpustack.provenance import versions
 
-#: A file, and what tells whether it has been changed: its size, and when it was modified (ns).
-#: No inode: two machines may number the files of a network differently.
+#: By path, what shows whether a file has been changed: its size, and when it was modified (ns).
+#: The inode is left out: two machines may number the files of a network file system differently.
 Stamps = Mapping[str, tuple[int, int]]
 
-#: What workers compute with that HISTORY does not name: resampling, and clips by critical values.
+#: Packages that workers compute with and that HISTORY does not name: for resampling, and for the
+#: critical values of clips.
 _BESIDE = ("reproject", "scipy")
 
-#: Of so many stacks a worker keeps the frames open.
+#: The number of stacks whose opened frames a worker keeps.
 _KEPT = 2
 
 
@@ -43,18 +44,18 @@ class Opening:
     Parameters
     ----------
     token : str
-        Tells one stack from another.
+        Identifies the stack.
     items : sequence of str and Image
-        Whole paths; none of a dask array, of which each task gets its samples as a block.
+        Absolute paths. Empty for a dask array, of which each task gets its samples as a block.
     hdu, unit, flags
         As in `gpustack.stack`.
     stamps : mapping
-        Of all files, as whoever asks for the stack saw them.
+        The stamps of all files, as the client saw them.
     versions : mapping
-        With which the client computes; see `versions_here`.
+        The versions that the client computes with; see `versions_here`.
     align : Alignment or None
     known : sequence of Similarity, or None
-        Where frames lie that were measured.
+        Where the client found the frames to lie, if the alignment measures them.
     """
 
     token: str
@@ -73,18 +74,18 @@ class Opening:
         return self.align is None and not (self.flags and self.flags.given)
 
     def only(self, f: int) -> "Opening":
-        """That of one frame."""
+        """The same for frame `f` alone."""
         return replace(self, items=[self.items[f]])
 
     def frames(self) -> list[Frame]:
-        """The frames, opened and aligned here.
+        """Open and align the frames in this process.
 
         Raises
         ------
         ClusterError
-            Where versions differ.
+            Where versions differ from those of the client.
         FrameError
-            Where a file is unusable, or not the one that was seen.
+            Where a file is unusable, or not the one that the client saw.
         """
         self.check_versions()
         opened = open_frames(self.items, hdu=self.hdu, unit=self.unit, flags=self.flags)
@@ -93,7 +94,7 @@ class Opening:
         return bring_together(opened, self.align, self.known, room=math.inf).frames
 
     def check_versions(self) -> None:
-        """Raise where this process computes with others than the client.
+        """Raise where versions in this process differ from those of the client.
 
         Raises
         ------
@@ -111,18 +112,18 @@ class Opening:
 
 @cache
 def versions_here() -> Mapping[str, str]:
-    """Of all that the numbers of a result hang on, and a hash of the code of gpustack."""
+    """The versions of all packages that a result depends on, and a hash of gpustack's code."""
     code = {"code of gpustack (its SHA-256)": code_here()}
     return versions() | code | {name: version(name) for name in _BESIDE}
 
 
 def whole_paths(items: Iterable[Any]) -> list[str | Image]:
-    """Files by names that hold everywhere.
+    """Return `items` with absolute paths, which do not depend on the working directory.
 
     Raises
     ------
     InputError
-        Where one is no file.
+        Where an item is neither the name of a file nor an `Image`.
     """
     return [_whole(item, f) for f, item in enumerate(items)]
 
@@ -146,19 +147,20 @@ def _whole(item: Any, f: int) -> str | Image:
 
 def _plane(path: Any) -> str:
     text = os.fsdecode(path)
-    return text if text.startswith("!") else _absolute(text)  # a keyword, that headers hold
+    return text if text.startswith("!") else _absolute(text)  # a header keyword that names the file
 
 
 def found_by_client(items: Sequence[str | Image], frames: Sequence[Frame]) -> list[str | Image]:
-    """Files as `whole_paths` gives them, with those that a keyword names as the client found them.
+    """Return `items` with each ``"!KEYWORD"`` replaced by the file that the client found for it.
 
-    A worker has a current folder of its own, and would look for them there.
+    A worker would look for the file in its own working directory.
 
     Parameters
     ----------
     items : sequence of str and Image
+        As `whole_paths` returns them.
     frames : sequence of Frame
-        What the client opened of each.
+        The frame that the client opened for each item.
     """
     return [
         replace(item, **_of_keywords(item, frame)) if isinstance(item, Image) else item
@@ -167,7 +169,7 @@ def found_by_client(items: Sequence[str | Image], frames: Sequence[Frame]) -> li
 
 
 def _of_keywords(image: Image, frame: Frame) -> dict[str, str]:
-    """The files, with their HDUs, that keywords of the header name."""
+    """The files, with their HDUs, that keywords of the header name, by plane."""
     assert isinstance(frame, FitsFrame)
     return {
         one.what: with_hdu(_absolute(one.file), one.hdu.index)
@@ -181,12 +183,12 @@ def _absolute(path: Any) -> str:
 
 
 def everywhere(align: Alignment | None) -> Alignment | None:
-    """An alignment, of which the files have names that hold everywhere.
+    """Return the alignment with the absolute path of the file that it reads, if it reads one.
 
     Raises
     ------
     InputError
-        Where its target is a WCS: what is pickled of that has 12 digits.
+        Where its target is a WCS, which keeps only 12 digits when it is pickled.
     """
     target = align.target if isinstance(align, Reproject) else ""
     if not isinstance(target, str | os.PathLike | fits.Header):
@@ -200,7 +202,7 @@ def everywhere(align: Alignment | None) -> Alignment | None:
 
 
 def stamps_of(frames: Iterable[Frame]) -> Stamps:
-    """Of all files of frames that have not been aligned, by whole paths."""
+    """The stamps of all files of frames that have not been aligned, by absolute path."""
     found = {}
     for frame in frames:
         if isinstance(frame, FitsFrame):
@@ -226,7 +228,7 @@ _opened: OrderedDict[str, list[Frame]] = OrderedDict()
 
 
 def opened(opening: Opening) -> list[Frame]:
-    """The frames of a stack, opened in this process once."""
+    """Return the frames of a stack; while they are among those kept, they are not opened again."""
     with _lock:
         if opening.token not in _opened:
             _opened[opening.token] = opening.frames()

@@ -1,4 +1,4 @@
-"""Rows of a result: where a worker makes them, and where the client puts them."""
+"""Rows of a result: how a worker collects them, and where the client puts them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -16,14 +16,14 @@ _TALLIES = ("valid", "rejected")
 
 
 class RowSink(Sink):
-    """Takes some rows of an image, or of each of several, in an array of them alone.
+    """Collects one span of rows, of an image or of each plane of a cube, in an array of that size.
 
     Parameters
     ----------
     shape, dtype
-        As of `Sink`, of all rows.
+        As for `Sink`: of the whole image or cube.
     span : Band
-        The rows that it takes.
+        The rows that it collects.
     """
 
     def __init__(self, shape: tuple[int, ...], dtype: np.dtype[Any], span: Band) -> None:
@@ -32,32 +32,33 @@ class RowSink(Sink):
         self._array = np.empty((*shape[:-2], span.rows, shape[-1]), dtype)
 
     def buffer(self, start: int, stop: int) -> NDArray[Any]:
-        """The rows themselves, which `write` finds in their place."""
+        """Rows ``[start, stop)`` of the array itself, so that they are in place before `write`."""
         return self._array[start - self._span.start : stop - self._span.start]
 
     def write(self, start: int, rows: NDArray[Any]) -> None:
-        """Take rows from `start` on."""
+        """Take rows from `start` on, which counts the rows of all planes."""
         plane, first = divmod(start, self._rows)
         planes = self._array.reshape(-1, self._span.rows, self.shape[-1])
         at = first - self._span.start
         planes[plane, at : at + len(rows)] = rows
 
     def get(self) -> NDArray[Any]:
-        """The rows."""
+        """The collected rows, shape ``(..., span.rows, width)``."""
         return self._array
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Made:
-    """What a task gives back.
+    """What a task returns: its rows of the result, and its tallies.
 
     Parameters
     ----------
     arrays : mapping of str to ndarray
-        Rows of the arrays of `Outputs`.
+        Rows of the arrays of `Outputs`, by name.
     maps : sequence of ndarray
-        Rows of maps, in their order; of those of bools for every frame, eight in a byte.
+        Rows of the maps, in their order. A map of bools for every frame is packed, eight in a byte.
     tallies : mapping of str to ndarray
+        Valid and rejected samples of each frame, and the number of survivors, where wanted.
     """
 
     arrays: Mapping[str, NDArray[Any]]
@@ -66,7 +67,7 @@ class Made:
 
     @classmethod
     def of(cls, out: Outputs, maps: Sequence[Derived]) -> "Made":
-        """What stands in `RowSink` of outputs and maps."""
+        """Gather the rows and tallies of outputs and maps that consist of `RowSink`."""
         arrays = {name: sink.get() for name, sink in _arrays(out).items()}
         cubes = [one.value.get() for one in maps]
         packed = [np.packbits(cube, axis=-1) if cube.ndim == 3 else cube for cube in cubes]
@@ -77,7 +78,7 @@ class Made:
         return cls(arrays, packed, {name: t for name, t in tallies.items() if t is not None})
 
     def place(self, band: Band, out: Outputs, maps: Sequence[Derived]) -> None:
-        """Put them into the arrays or sinks of the result; add to its tallies."""
+        """Put the rows into the arrays or sinks of the result, and add to its tallies."""
         for name, target in _arrays(out).items():
             target[band.start : band.stop] = self.arrays[name]
         for one, rows in zip(maps, self.maps, strict=True):
@@ -97,7 +98,7 @@ class Made:
 
 
 def row_bytes(out: Outputs, maps: Sequence[Derived]) -> int:
-    """Bytes of a row as a task gives it back."""
+    """Bytes of one row of the result as a task returns it."""
     size: int = sum(array.dtype.itemsize * array.shape[-1] for array in _arrays(out).values())
     for one in maps:
         shape = one.value.shape

@@ -1,21 +1,21 @@
-"""Which rows are a task, and how many tasks go out at a time. Pure arithmetic."""
+"""Which rows form a task, and how many tasks are out at a time. Pure arithmetic."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gpustack.plan import Band
 
-#: Tasks for each worker: fewer would leave some idle at the end, more cost more.
+#: Tasks per worker: with fewer, some workers would idle at the end; more add overhead.
 EACH = 4
-#: Tasks that a worker has or waits for: the next one is there when one is done.
+#: Tasks per worker that run or wait at a time, so that the next one is there when one ends.
 AHEAD = 2
-#: Bytes that a task reads at most, where a row is not more: what a worker that dies may cost.
+#: Bytes that a task reads at most, unless one row is more: they are lost if its worker dies.
 MOST_BYTES = 4 << 30
 
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """The bands that are tasks, and how many of them go out at a time."""
+    """The bands that are tasks, and how many of them are out at a time."""
 
     bands: Sequence[Band]
     window: int
@@ -24,21 +24,22 @@ class Cut:
 def cut(
     rows: int, workers: int, read: int, made: int, memory: int, chunk: int = 1, most: int = 0
 ) -> Cut:
-    """Cut a stack for some workers.
+    """Cut the rows of a stack into the tasks of some workers.
 
     Parameters
     ----------
     rows : int
-        Of a frame.
+        Rows of a frame.
     workers : int
+        How many there are.
     read, made : int
-        Bytes of a row: of all frames, and of the result.
+        Bytes of a row: of all frames as read, and of the result.
     memory : int
-        Bytes that results take that are on their way, at most; but a row always is.
+        Bytes that results on their way to the client may take; one row is always allowed.
     chunk : int
-        Rows of the largest block that lies together: larger bands are so many, or a multiple.
+        Rows of the largest block that lies together. A band of more rows is a multiple of it.
     most : int
-        Rows of a band at most; 0 where tasks stream their band, however large.
+        Rows of a band at most. 0 is no limit, for tasks that stream their band.
     """
     window = min(max(1, AHEAD * workers), max(1, memory // made))
     step = -(-rows // (EACH * workers))

@@ -1,4 +1,4 @@
-"""What the workers run."""
+"""The tasks that workers run: rows of a result, statistics of a frame, which backends work."""
 
 import math
 import platform
@@ -42,9 +42,9 @@ class Work:
     recipe : Recipe
         With all numbers filled in.
     dtype : str
-        In which samples are compared and sorted.
+        The dtype in which samples are compared and sorted.
     backend, memory, device_memory
-        As in `gpustack.stack`, of each worker.
+        As in `gpustack.stack`; the limits are those of each worker.
     """
 
     opening: Opening
@@ -57,12 +57,12 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Promised:
-    """What a dask array says of a block that a task gets; its graph may make another.
+    """The shape and dtype that a dask array declares for a block; its graph may return others.
 
     Parameters
     ----------
     name : str
-        Of which rows, or which frame, it is.
+        What errors call the block: which rows, or which frame, it contains.
     shape : tuple of int
     dtype : dtype
     """
@@ -72,11 +72,12 @@ class Promised:
     dtype: np.dtype[Any]
 
     def check(self, block: Any) -> None:
-        """Raise where a block is another.
+        """Raise unless a block is as declared.
 
         Raises
         ------
         FrameError
+            Where the shape differs, or the dtype cannot be cast to the declared one safely.
         """
         found = np.shape(block)
         if found != self.shape:
@@ -84,7 +85,7 @@ class Promised:
                 self.name, f"expected shape {self.shape}, as it declares, got a block of {found}"
             )
         dtype = np.dtype(getattr(block, "dtype", object))
-        if not np.can_cast(dtype, self.dtype):  # digits would be lost without a word
+        if not np.can_cast(dtype, self.dtype):  # digits would be lost silently
             raise FrameError(
                 self.name,
                 f"expected {self.dtype}, as it declares, got a block of {dtype}: say which by "
@@ -94,14 +95,14 @@ class Promised:
 
 @dataclass(frozen=True, slots=True)
 class Here:
-    """A worker: what it is called, how many threads it may take."""
+    """The worker that runs a task: its name for errors, and how many threads it may use."""
 
     name: str
     threads: int
 
     @classmethod
     def find(cls) -> "Here":
-        """That which runs this task."""
+        """Return the worker that runs this task."""
         from distributed import get_worker
 
         worker = get_worker()
@@ -111,7 +112,7 @@ class Here:
 
 @contextmanager
 def on_worker() -> Iterator[Here]:
-    """Errors within it name the worker."""
+    """Within it, errors of gpustack name the worker too."""
     here = Here.find()
     try:
         yield here
@@ -123,19 +124,19 @@ def on_worker() -> Iterator[Here]:
         raise type(err)(f"{err} ({here.name})") from None
 
 
-#: Bytes a sample that measuring takes, of the MAD of float32 and about of others.
+#: Bytes per sample that measuring takes: for the MAD of float32, and roughly for the others.
 _MEASURING = 32
 
 
 class Room:
-    """Memory that tasks share: each waits until it fits beside the others, or is alone."""
+    """Memory that tasks share: a task waits until it fits beside the others, or is alone."""
 
     def __init__(self) -> None:
         self._taken, self._changed = 0, Condition()
 
     @contextmanager
     def __call__(self, size: int, limit: int) -> Iterator[None]:
-        """Within it, so many bytes are taken."""
+        """Within it, `size` bytes are taken; wait until the total is at most `limit`."""
         with self._changed:
             self._changed.wait_for(lambda: not self._taken or self._taken + size <= limit)
             self._taken += size
@@ -147,14 +148,15 @@ class Room:
                 self._changed.notify_all()
 
 
-#: By worker: what frames that are measured take; and, one band at a time, its threads and memory.
+#: By worker: the memory of frames that are being measured, and the lock of the one band at a time
+#: that has its threads and its memory.
 _rooms: dict[str, Room] = {}
 _turns: dict[str, Lock] = {}
 _making = Lock()
 
 
 def _room_of(worker: str) -> Room:
-    with _making:  # two tasks that begin at once have the same one
+    with _making:  # two tasks that start at once must get the same one
         return _rooms.setdefault(worker, Room())
 
 
@@ -164,31 +166,31 @@ def _turn_of(worker: str) -> Lock:
 
 
 def shared(work: Any) -> Any:
-    """What other tasks share, as a task of its own: it is made again where its worker dies."""
+    """Return `work`, which other tasks share. As a task, it is repeated if its worker dies."""
     return work
 
 
 def make_rows(
     work: Work, start: int, stop: int, promised: Promised | None = None, block: Any = None
 ) -> Made:
-    """Rows ``[start, stop)`` of a result.
+    """Make rows ``[start, stop)`` of a result.
 
     Parameters
     ----------
     work : Work
     start, stop : int
-        Of the frames, or of the block.
+        Rows of the frames, or of the block if there is one.
     promised : Promised or None
-        Of the block.
+        What the dask array declares of the block.
     block : array, shape (n, rows, width), or None
-        Of a dask array: these rows of all frames, and those near them.
+        For a dask array: these rows of all frames, and the neighbours that they depend on.
 
     Raises
     ------
     ClusterError
         Where versions differ from those of the client.
     FrameError
-        Where the block is not as promised.
+        Where the block is not as declared.
     """
     opening = work.opening
     with on_worker() as here, _turn_of(here.name), kept_open():
@@ -231,16 +233,16 @@ def measure_frame(
     promised: Promised | None = None,
     plane: Any = None,
 ) -> dict[Key, float | None]:
-    """Statistics of one frame, or of a plane of a dask array that it is.
+    """Return statistics of one frame, read from its file or given as the `plane` of a dask array.
 
-    A worker measures as many frames at a time as fit in `limit` bytes, but one in any case.
+    A worker measures as many frames at a time as fit in `limit` bytes, and always at least one.
 
     Raises
     ------
     ClusterError
         Where versions differ from those of the client.
     FrameError
-        Where the plane is not as promised.
+        Where the plane is not as declared.
     """
     with on_worker() as here, kept_open():
         if promised is not None:
@@ -256,7 +258,7 @@ def measure_frame(
 
 
 def usable() -> dict[str, str | None]:
-    """What works on a worker: its processor, its device, or what there is for none."""
+    """Return what this worker computes with: its processor, and its device or why it has none."""
     problem = device.problem()
     return {
         "cpu": platform.machine() or "cpu",

@@ -1,16 +1,16 @@
-"""The ccdproc door: code written for `ccdproc.Combiner` and `ccdproc.combine` runs here.
+"""The interface of ccdproc: code written for `ccdproc.Combiner` and `ccdproc.combine` runs here.
 
 ::
 
-    files      combine(): from a list of files to one image
-    images     what it takes for a list
-    core       Combiner: clips and combining
-    holdings   its attributes: samples, weights, scaling
-    recorder   what it has been told so far, and the cube once asked for
-    arguments  errors in the words of its arguments
-    combination, callables
-               one way to combine, in ccdproc's terms; functions that users pass
-    rows       a frame seen through another dtype, or some of its rows
+    files        combine(): from a list of files to one image
+    images       the list of images that combine() accepts
+    core         Combiner: clips and combining
+    holdings     the attributes of a Combiner: samples, weights, scaling
+    recorder     the state of a Combiner: recorded clips, and the cube once it is needed
+    arguments    errors that name the arguments of a Combiner
+    combination  one way to combine, in ccdproc's terms
+    callables    functions that users pass
+    rows         a frame seen through another dtype, or some of its rows
 """
 
 from gpustack.combiner.core import Combiner

@@ -1,4 +1,4 @@
-"""Errors about the values of a recipe, in the words of the arguments that they come from."""
+"""Reword errors about the values of a recipe, so that they name the caller's arguments."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,18 +8,18 @@ from gpustack.errors import RecipeError
 
 @contextmanager
 def called(**names: str) -> Iterator[None]:
-    """Within it, say of a value of a recipe what its argument is called.
+    """Within it, errors about a value of a recipe name the argument that the value came from.
 
     Parameters
     ----------
     **names : str
-        The name of an argument, and what the error of a recipe begins with for it; or that of a
-        method, and the clip that it makes. The first that fits is taken.
+        By the name of an argument: how the recipe's error about its value begins. Or by the name
+        of a method: the clip that it makes. The first beginning that matches is replaced.
 
     Raises
     ------
     RecipeError
-        As from within, with the name of the argument.
+        The error raised within, with the name of the argument.
 
     Examples
     --------

@@ -1,8 +1,8 @@
-"""Functions that users pass, recognised where they are statistics that a recipe has.
+"""Functions that users pass: recognise those that a recipe has a word for, and call the others.
 
 ccdproc takes functions such as ``func=np.ma.median``; a backend takes a word. A function
 is recognised by identity in the module it comes from, and only in modules that are
-already imported: who holds ``bottleneck.nanmedian`` has imported bottleneck.
+already imported: a caller with ``bottleneck.nanmedian`` has imported bottleneck.
 """
 
 import sys
@@ -45,7 +45,7 @@ _KNOWN: dict[str, dict[str, Word]] = {
 
 
 def recognise(function: Statistic) -> Word | None:
-    """The word for the statistic that `function` computes, None where it is not known.
+    """Return the word for the statistic that `function` computes, None where it is not known.
 
     Known are mean, average, median, sum and std of numpy and numpy.ma, the NaN-skipping
     forms of numpy, bottleneck and astropy, `astropy.stats.mad_std`, and ccdproc's
@@ -69,21 +69,21 @@ def recognise(function: Statistic) -> Word | None:
 def word_or_function(
     name: str, given: str | Statistic, words: tuple[Word, ...]
 ) -> Word | Statistic:
-    """One of `words` where `given` is that word or a function known by it, else the function.
+    """Return the one of `words` that `given` is, or that its function computes; else the function.
 
     Parameters
     ----------
     name : str
-        Of the argument, for the error.
+        The name of the argument, for the error.
     given : str or callable
         What the user passed.
     words : tuple of str
-        What a recipe can do here.
+        The words that a recipe accepts here.
 
     Raises
     ------
     InputError
-        Where `given` is another string, or cannot be called.
+        Where `given` is neither one of `words` nor callable.
     """
     word = given if isinstance(given, str) else recognise(given)
     if word in words:
@@ -96,10 +96,10 @@ def word_or_function(
 
 
 def skips_nan(statistic: Word | Statistic) -> Statistic:
-    """`statistic` as a function of (array, axis) that skips NaN.
+    """Return `statistic` as a function of (array, axis) that skips NaN.
 
-    The user's own functions are given back as they are. astropy's
-    ``median_absolute_deviation`` skips NaN only when told to, so it is told.
+    The user's functions are returned as they are, with one exception: astropy's
+    ``median_absolute_deviation`` does not skip NaN by default, and is replaced by one that does.
     """
     if not callable(statistic):
         return _SKIPPING[statistic]
@@ -128,25 +128,25 @@ _SKIPPING: dict[str, Statistic] = {
 
 
 def call(function: Statistic, samples: Masked) -> NDArray[Any]:
-    """What `function` says of every column of `samples`, as a plain array.
+    """Return what `function` computes from every column of `samples`, as a plain array.
 
     Parameters
     ----------
     function : callable
-        Called as ``function(samples, axis=0)``; where it takes no masked arrays, as what numba has
-        compiled, and raises TypeError, with an array that is NaN under the mask.
+        Called as ``function(samples, axis=0)``. If it raises TypeError, as functions compiled by
+        numba do for masked arrays, it is called with a plain array that is NaN under the mask.
     samples : MaskedImage, or another MaskedArray that is NaN under its mask, shape (n, ...)
 
     Returns
     -------
     ndarray, shape (...)
-        Float; NaN where the function gave a masked value. What it gave is broadcast: one number
-        stands for all columns.
+        Float; NaN where the function returned a masked value. Its answer is broadcast, so that a
+        single number stands for all columns.
 
     Raises
     ------
     InputError
-        Where the function gave an array of another shape.
+        Where the function returned an array of another shape, or of other than real numbers.
     """
     try:
         return _called(function, samples)
@@ -156,7 +156,7 @@ def call(function: Statistic, samples: Masked) -> NDArray[Any]:
 
 def _called(function: Statistic, values: Any) -> NDArray[Any]:
     with warnings.catch_warnings(), np.errstate(invalid="ignore", divide="ignore"):
-        # numpy warns of columns without a sample; they end up masked.
+        # numpy warns about columns without a sample, which end up masked.
         warnings.simplefilter("ignore", RuntimeWarning)
         answer = np.ma.asanyarray(function(values, axis=0))
     shape = values.shape[1:]

@@ -1,4 +1,7 @@
-"""One way to combine a stack, in ccdproc's terms: words go to the engine, functions are called."""
+"""How to combine a stack, in ccdproc's terms: by words that the engine knows, or by functions.
+
+Functions of users that no backend knows are called; see `gpustack.combiner.callables`.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +18,7 @@ from gpustack.result import StackResult
 
 Method = Literal["mean", "median", "sum"]
 
-#: What the argument for the function that makes the data is called.
+#: By method, the argument that takes a function to compute the data with.
 MAIN_ARGUMENTS: dict[Method, str] = {
     "mean": "scale_func",
     "median": "median_func",
@@ -25,16 +28,17 @@ MAIN_ARGUMENTS: dict[Method, str] = {
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Combination:
-    """What `Combiner.average_combine` and its like were asked for.
+    """One call of `Combiner.average_combine`, `median_combine` or `sum_combine`.
 
     Parameters
     ----------
     method : {"mean", "median", "sum"}
-        Whose uncertainty formula is used.
+        Which uncertainty formula is used.
     main, spread, total : str or callable
-        What makes the data; what the uncertainty is made of; how a weighted sum adds up.
+        What computes the data, what the uncertainty is computed from, and what adds up a weighted
+        mean or sum.
     scale : tuple of float, ndarray or None
-        One number a frame, or an array of the shape of the stack.
+        One number per frame, or an array of the shape of the stack.
     weights : ndarray or None
         Shape (n,) or that of the stack.
     """
@@ -57,23 +61,23 @@ class Combination:
 
     @property
     def function_name(self) -> str:
-        """The method and its argument that holds the function by which data are made."""
+        """The method and the argument with the user's function for the data, for warnings."""
         method = {"mean": "average"}.get(self.method, self.method)
         argument = MAIN_ARGUMENTS[self.method] if callable(self.main) else "sum_func"
         return f"{method}_combine: {argument}"
 
     @property
     def sample_weights(self) -> NDArray[Any] | None:
-        """The weights where there is one for every sample."""
+        """The weights where there is one for every sample, else None."""
         return self.weights if self.weights is not None and self.weights.ndim > 1 else None
 
     @property
     def scales_samples(self) -> bool:
-        """Whether there is a factor for every sample, which no recipe has."""
+        """Whether there is a factor for every sample, which a recipe cannot express."""
         return isinstance(self.scale, np.ndarray)
 
     def scaled(self, cube: Masked) -> Masked:
-        """The samples times their factors."""
+        """The samples multiplied by `scale`."""
         if self.scale is None:
             return cube
         factors = np.asarray(self.scale)
@@ -83,7 +87,7 @@ class Combination:
         return product
 
     def recipe(self, clips: Sequence[Clip], dtype: np.dtype[Any]) -> Recipe:
-        """The recipe that does as much of this as a recipe can."""
+        """The recipe that does as much of this as a recipe can express."""
         weights: Any = "sample"
         if self.sample_weights is None:
             weights = None if self.weights is None else tuple(self.weights)
@@ -92,7 +96,7 @@ class Combination:
             combine=self.method if callable(self.main) else cast(Method, self.main),
             scale=self.scale if isinstance(self.scale, tuple) else None,
             weights=weights,
-            # Without clips that compare samples both are the same, and this one is faster.
+            # Where no clip compares samples, both settings reject the same; this one is faster.
             clip_on="normalized" if all(isinstance(c, RangeClip) for c in clips) else "raw",
             uncertainty="auto" if callable(self.spread) else cast(Uncertainty, self.spread),
             dtype=dtype.name if dtype.name in ("float32", "float64") else "float64",
@@ -100,15 +104,15 @@ class Combination:
         )
 
     def call(self, cube: Masked, result: StackResult) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Data and uncertainty, the parts that are functions called on the samples.
+        """Return data and uncertainty: functions are called, the rest is taken from `result`.
 
         Parameters
         ----------
         cube : MaskedArray, shape (n, ...)
             The samples, with all clips run.
         result : StackResult
-            What the engine made of them: the mask, and the parts that are words; the count
-            where the spread is a function.
+            The engine's result for the same samples. It has the mask and the parts that are words,
+            and the count where the spread is a function.
         """
         samples = self.scaled(cube)
         given = MaskedImage(nan_filled(samples), np.ma.getmaskarray(samples))
@@ -130,7 +134,7 @@ class Combination:
         return error.astype(result.data.dtype, copy=False)
 
     def _weighted(self, given: MaskedImage) -> NDArray[Any]:
-        """A weighted mean or sum that adds up with the user's function."""
+        """Return the weighted mean or sum, added up by the user's function."""
         total = cast(Statistic, self.total)
         weights = np.asarray(self.weights, np.float64)
         if weights.ndim == 1:
@@ -138,7 +142,7 @@ class Combination:
         summed = call(total, given * weights)
         if self.method == "sum":
             return summed
-        # The weight of a sample that is out is out too: 0 * it keeps its mask and its NaN.
+        # Weights of masked samples must not count: `given * 0` keeps the mask, and NaN under it.
         with np.errstate(invalid="ignore", divide="ignore"):
             mean: NDArray[Any] = summed / call(total, given * 0 + weights)
         return mean

@@ -40,7 +40,7 @@ class Combiner(Holdings):
     dtype : dtype, optional
         Of the samples and of the combined data; float64 where None.
     backend : {"auto", "cpu", "cuda"}
-        Who computes; ``"auto"`` takes a usable GPU.
+        What computes; ``"auto"`` takes a usable GPU.
 
     Attributes
     ----------
@@ -54,7 +54,7 @@ class Combiner(Holdings):
     Raises
     ------
     TypeError
-        Where `ccd_iter` is None or holds no images, something that is no CCDData, or
+        Where `ccd_iter` is None or empty, or contains something other than CCDData, or
         images of different shapes or units.
 
     Notes
@@ -96,13 +96,13 @@ class Combiner(Holdings):
         super().__init__(ccd_list, Recorder(frames, real_dtype(dtype), backend))
 
     def __repr__(self) -> str:
-        """What it holds, and how many clips are still to be run, in one line."""
+        """One line: the images, their unit and dtype, and the number of clips still to be run."""
         n, *shape = self._recorder.shape
         held = f"{n} images of {size_words(shape)} pixels, {unit_words(self.unit)}, {self.dtype}"
         return f"<Combiner: {held}, clips to run: {len(self._recorder.clips)}>"
 
     def _repr_html_(self) -> str:
-        """For notebooks: what it holds, and the clips that were recorded."""
+        """The images and the recorded clips, for notebooks."""
         n, *shape = self._recorder.shape
         clips = [f"{clip_words(clip)}." for clip in self._recorder.clips]
         given = [
@@ -117,8 +117,8 @@ class Combiner(Holdings):
     def clip_extrema(self, nlow: int | None = 0, nhigh: int | None = 0) -> None:
         """Reject the `nlow` lowest and `nhigh` highest samples of every pixel.
 
-        All samples are ranked, those that are masked or rejected already too, with NaN
-        as the highest: an invalid sample among the extremes uses up one of the count.
+        All samples are ranked, including those already masked or rejected, with NaN as
+        the highest. An invalid sample among the extremes counts as one of them.
 
         Parameters
         ----------
@@ -176,15 +176,17 @@ class Combiner(Holdings):
             How many spreads below and above the centre a sample may lie; the sign does
             not matter. None rejects nothing on that side.
         func : {"mean", "median"} or callable
-            The centre. Functions such as `numpy.ma.median` are recognised; any other is
-            called as ``func(array, axis=0)`` with a masked array, NaN under its mask, in which
-            rejected and invalid samples are masked; or, where it raises TypeError for
-            that, with an array in which they are NaN. A pixel for which it gives no number
-            rejects nothing, and is warned of.
+            The centre. Functions such as `numpy.ma.median` are recognised. Any other is
+            called as ``func(array, axis=0)`` with a masked array: rejected and invalid
+            samples are masked, and NaN under the mask. If it raises TypeError for that, it
+            is called with a plain array in which these samples are NaN. Where it returns no
+            number for a pixel, nothing is rejected there, and a warning says so.
         dev_func : {"std", "mad_std"} or callable
-            The spread, likewise. ``"std"`` is that about the mean, divided by n.
+            The spread, likewise. ``"std"`` is the standard deviation about the mean, with
+            divisor n.
         maxiters : int or None
-            How often to look again at the survivors; None until nothing more is rejected.
+            How many passes to make, each over the survivors of the one before; None: until
+            nothing more is rejected.
         axis : int
             Only 0, across the images.
         copy : bool
@@ -237,27 +239,28 @@ class Combiner(Holdings):
         uncertainty_func: Statistic | None = None,
         sum_func: Statistic | None = None,
     ) -> CCDData:
-        """The mean of the samples that are left at every pixel, weighted where there are weights.
+        """Return the mean of the surviving samples of every pixel, weighted if there are weights.
 
         Parameters
         ----------
         scale_func : callable, optional
-            What to compute in place of the mean where there are no weights, called as
-            ``scale_func(masked_array, axis=0)``.
+            Computes the data in place of the mean, called as
+            ``scale_func(masked_array, axis=0)``. Ignored where there are weights.
         scale_to : float or array, optional
             One factor for all images, one for each, or an array that broadcasts to the
             shape of all samples, in place of `scaling`.
         uncertainty_func : callable, optional
-            The spread that the uncertainty is made of; the standard deviation if omitted.
+            Computes the spread for the uncertainty; the standard deviation if omitted.
         sum_func : callable, optional
-            How weights and weighted samples are added up.
+            Adds up the weights, and the weighted samples.
 
         Returns
         -------
         `~astropy.nddata.CCDData`
-            Data of the combiner's dtype, NaN where nothing was left; mask True there;
-            uncertainty the spread (standard deviation, divided by n) over sqrt(n), with n
-            samples left; unit of the images; ``meta["NCOMBINE"]`` the number of images.
+            Data of the combiner's dtype, NaN (0 for integers) where no sample survived, with
+            the mask True there. The uncertainty is the spread (by default the standard
+            deviation with divisor n) over sqrt(n), for n survivors. The unit is that of the
+            images; ``meta["NCOMBINE"]`` is the number of images.
         """
         if self.weights is not None:
             scale_func = None
@@ -269,24 +272,24 @@ class Combiner(Holdings):
         scale_to: Any = None,
         uncertainty_func: Statistic | None = None,
     ) -> CCDData:
-        """The median of the samples that are left at every pixel. Weights do not enter.
+        """Return the median of the surviving samples of every pixel. Weights are ignored.
 
         Parameters
         ----------
         median_func : callable, optional
-            What to compute in place of the median, called as
+            Computes the data in place of the median, called as
             ``median_func(masked_array, axis=0)``.
         scale_to : float or array, optional
             One factor for all images, one for each, or an array that broadcasts to the
             shape of all samples, in place of `scaling`.
         uncertainty_func : callable, optional
-            The spread that the uncertainty is made of; if omitted, 1.4826 times the
-            median absolute deviation.
+            Computes the spread for the uncertainty; if omitted, 1.4826 times the median
+            absolute deviation.
 
         Returns
         -------
         `~astropy.nddata.CCDData`
-            As from `average_combine`, with an uncertainty of the spread over sqrt(n).
+            As from `average_combine`; the uncertainty is the spread over sqrt(n).
         """
         return self._combine("median", median_func, uncertainty_func, scale_to)
 
@@ -296,27 +299,27 @@ class Combiner(Holdings):
         scale_to: Any = None,
         uncertainty_func: Statistic | None = None,
     ) -> CCDData:
-        """The sum of the samples that are left at every pixel, weighted where there are weights.
+        """Return the sum of the surviving samples of every pixel, weighted if there are weights.
 
         A rejected sample is missing from the sum: pixels with fewer samples are fainter.
 
         Parameters
         ----------
         sum_func : callable, optional
-            What adds up, called as ``sum_func(masked_array, axis=0)``.
+            Computes the sum, called as ``sum_func(masked_array, axis=0)``.
         scale_to : float or array, optional
             One factor for all images, one for each, or an array that broadcasts to the
             shape of all samples, in place of `scaling`.
         uncertainty_func : callable, optional
-            The spread that the uncertainty is made of; the standard deviation if omitted.
+            Computes the spread for the uncertainty; the standard deviation if omitted.
 
         Returns
         -------
         `~astropy.nddata.CCDData`
-            As from `average_combine`, but 0 where nothing was left, and with an
-            uncertainty of the spread times sqrt(n).
+            As from `average_combine`, but the data are 0 where no sample survived, and the
+            uncertainty is the spread times sqrt(n).
         """
-        # A weighted sum is added up by sum_func too, of samples times weights.
+        # With weights, sum_func adds up the products of samples and weights.
         weighted = self.weights is not None
         main = None if weighted else sum_func
         return self._combine("sum", main, uncertainty_func, scale_to, total=sum_func)
@@ -352,13 +355,13 @@ class Combiner(Holdings):
 
 
 def combiner_of(recorder: Recorder) -> Combiner:
-    """A Combiner of frames that need not be CCDData; its `ccd_list` is empty."""
+    """Return a Combiner of frames that need not be CCDData; its `ccd_list` is empty."""
     combiner = Combiner.__new__(Combiner)
     Holdings.__init__(combiner, [], recorder)
     return combiner
 
 
 def _distance(threshold: Any) -> Any:
-    """How many spreads away a threshold is, whatever its sign; the clip checks the rest."""
+    """Return a threshold without its sign. What is no number stays as it is: the clip checks it."""
     number = real(threshold)
     return threshold if math.isnan(number) else abs(number)

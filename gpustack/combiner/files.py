@@ -1,4 +1,4 @@
-"""The other half of the ccdproc door: `combine`, from a list of files to one image."""
+"""`combine`, with the interface of `ccdproc.combine`: from a list of files to one image."""
 
 import math
 import os
@@ -30,8 +30,8 @@ from gpustack.writing import check_target, write_whole
 
 METHODS = ("average", "median", "sum")
 
-#: Cubes of float64 that a function may take: the samples, a scaled copy, the function's
-#: own copy and its intermediate results.
+#: How many cubes of float64 calling a user's function may take: the samples, a scaled copy,
+#: the function's own copy and its intermediate results.
 _CUBES = 4
 
 Run = Callable[[list[Frame], NDArray[Any] | None], CCDData]
@@ -74,16 +74,17 @@ def combine(
         commas between them; an array of file names; a `ccdproc.ImageFileCollection`; one
         CCDData of three axes, whose planes are the images.
     output_file : str or path, optional
-        A FITS file to write the result to, when it is made: it is held in memory as well, which
-        `gpustack.ToFile` spares.
+        A FITS file to write the result to when it is complete. The result is held in memory as
+        well; `gpustack.stack` with `gpustack.ToFile` avoids that.
     method : {"average", "median", "sum"}
         See `Combiner.average_combine`, `Combiner.median_combine`, `Combiner.sum_combine`.
     weights : `numpy.ndarray`, optional
         See `Combiner.weights`.
     scale : callable or sequence of float, optional
-        What multiplies each image after clipping: one number an image, or a function that
-        makes it from the array of an image in float64; where something is invalid, from a
-        MaskedArray on which numpy's median, percentile and NaN-functions leave that out.
+        Factors that multiply the images after clipping: one number per image, or a function that
+        returns the number for an image. The function gets a float64 array; for an image with
+        invalid samples, a MaskedArray for which numpy's median, percentile and NaN-functions
+        leave these out.
     mem_limit : float
         Bytes that rows and buffers may take at once. The result, and images given in
         memory, come on top of it.
@@ -107,15 +108,15 @@ def combine(
     dtype : dtype, optional
         Of the samples and of the result; float64 where None.
     combine_uncertainty_function : callable, optional
-        The spread that the uncertainty is made of; that of `method` if omitted.
+        Computes the spread for the uncertainty; that of `method` if omitted.
     overwrite_output : bool
         Whether `output_file` may be replaced.
     backend : {"auto", "cpu", "cuda"}
-        Who computes.
+        What computes.
     **ccdkwargs
-        For files, as in `CCDData.read`. `unit`, `hdu` and what changes nothing of an image, such
-        as `memmap` and `hdu_uncertainty`, leave them lazy; with any other, files are read whole
-        by `CCDData.read` and held in memory.
+        Arguments for reading files, as in `CCDData.read`. With `unit`, `hdu` and arguments that
+        do not change an image, such as `memmap` and `hdu_uncertainty`, files are read by rows.
+        With any other, `CCDData.read` reads them whole, and they are held in memory.
 
     Returns
     -------
@@ -136,7 +137,7 @@ def combine(
     Warns
     -----
     GpustackWarning
-        Of an argument that neither it nor `CCDData.read` has: it is without effect.
+        Where neither `combine` nor `CCDData.read` has an argument, which is without effect then.
 
     Examples
     --------
@@ -201,7 +202,7 @@ def _check_target(path: str | os.PathLike[str], overwrite: bool) -> None:
 
 
 def _factors(scale: Any, frames: list[Frame]) -> Any:
-    """`scale` with a function called on every image, one in memory at a time."""
+    """Return `scale`; if it is a function, its number for each image, read one at a time."""
     if not callable(scale):
         return scale
     return [_factor(scale, frame) for frame in frames]
@@ -210,7 +211,7 @@ def _factors(scale: Any, frames: list[Frame]) -> Any:
 def _factor(scale: Callable[[Any], Any], frame: Frame) -> float:
     image = np.ma.asarray(frame.whole(), dtype=np.float64)
     mask = np.ma.getmaskarray(image)
-    # Functions made for ccdproc.combine, which shows them no mask, may not know masks.
+    # Functions written for ccdproc.combine, which passes no masks, may not handle masked arrays.
     answer = scale(as_function_sees(image) if mask.any() else image.data)
     factor = real(answer)
     if not math.isfinite(factor) and not mask.all():
@@ -224,7 +225,7 @@ def _factor(scale: Callable[[Any], Any], frame: Frame) -> float:
 def _run_by_bands(
     run: Run, frames: list[Frame], weights: NDArray[Any] | None, memory: int
 ) -> CCDData:
-    """`run` on as many rows at a time as there is room for all samples of as an array."""
+    """Call `run` band by band, or once if cubes of all samples fit in `memory`."""
     shape = frames[0].shape
     rows, width = math.prod(shape[:-1]), shape[-1]
     bands = plan_bands(rows, _CUBES * 8 * width * len(frames), memory)
@@ -250,7 +251,7 @@ def _run_by_bands(
 
 
 def _header(image: Any, frame: Frame) -> tuple[Any, Any]:
-    """Metadata and WCS of the result: those of the first image, as CCDData has them."""
+    """Return metadata and WCS of the result: those of the first image, as CCDData has them."""
     if isinstance(image, CCDData):
         return deepcopy(image.header), deepcopy(image.wcs)
     wcs = frame.coordinates.wcs

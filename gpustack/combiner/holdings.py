@@ -1,4 +1,4 @@
-"""What a `Combiner` holds: the images, their samples, weights and scaling."""
+"""The attributes of a `Combiner`: the images, their samples, weights and scaling."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ from gpustack.frames.masked import as_function_sees, why_nan
 
 
 class Holdings:
-    """The attributes of a `Combiner`; what they mean is said there."""
+    """The base class of `Combiner`, with its attributes."""
 
     def __init__(self, ccd_list: list[CCDData], recorder: Recorder) -> None:
         self.ccd_list = ccd_list
@@ -36,10 +36,10 @@ class Holdings:
     def data_arr(self) -> Masked:
         """All samples, a MaskedArray of shape (n, ...) and the combiner's dtype.
 
-        Reading it runs the clips recorded so far and copies the images; from then on it
-        is what later clips and combinations work on, changes made in place included.
-        Its mask is True for rejected and for invalid samples. Assigning an array of the
-        same shape puts that in its place.
+        Reading it copies the images and runs the clips recorded so far. From then on, later
+        clips and combinations work on it, and changes made in place count. Its mask is True
+        for rejected and for invalid samples. Assigning an array of the same shape replaces
+        it.
         """
         return self._recorder.cube()
 
@@ -49,7 +49,7 @@ class Holdings:
 
     @property
     def data(self) -> NDArray[Any]:
-        """The values of `data_arr`, masked ones too. Assigning keeps the mask."""
+        """The values of `data_arr`, including masked ones. Assigning keeps the mask."""
         return self.data_arr.data
 
     @data.setter
@@ -73,10 +73,10 @@ class Holdings:
         """Weights of the images when averaging or summing, or None.
 
         A `numpy.ndarray` of numbers >= 0: one for each image, shape (n,), or one for
-        each sample, shape (n, ...). A rejected or invalid sample takes its weight with
-        it; a masked weight is 0, and so is that of a sample where it is not finite, as
-        in maps of 1/variance. Any other type is a TypeError, any other shape a
-        ValueError; so is a negative weight, when it is used.
+        each sample, shape (n, ...). The weight of a rejected or invalid sample does not
+        count. A masked weight is 0, and so is a weight of a sample that is not finite, as
+        in maps of 1/variance. Any other type raises TypeError, and any other shape
+        ValueError. A negative weight raises ValueError when it is used.
         """
         return self._weights
 
@@ -90,10 +90,10 @@ class Holdings:
     def scaling(self) -> NDArray[Any] | None:
         """Factors that multiply the images when they are combined, after clipping; or None.
 
-        Assign one number for each image, or a function that makes the number from the
-        MaskedArray of an image, on which numpy's median and percentiles, too, leave out what is
-        masked. Kept with shape (n, 1, ...), ready to broadcast.
-        Something without a length is a TypeError, another length a ValueError.
+        Assign one number for each image, or a function that returns the number for an image.
+        The function gets a MaskedArray, for which numpy's median and percentiles leave out
+        masked samples too. Kept with shape (n, 1, ...), ready to broadcast.
+        A value without a length raises TypeError, another length ValueError.
         """
         return self._scaling
 
@@ -119,14 +119,14 @@ class Holdings:
         self._scaling = _numbers(value, n).reshape(n, *(1 for _ in self._recorder.shape[1:]))
 
     def _usable_weights(self) -> NDArray[Any] | None:
-        """The weights as they are now, for they may have been changed in place."""
+        """Return the weights as they are now, checked, as they may have been changed in place."""
         if self._weights is None:
             return None
         weights = np.asarray(np.ma.filled(self._weights, 0))
         if weights.dtype == bool:
             weights = weights.astype(np.float32)
         if weights.ndim == 1 or (weights.min() >= 0 and weights.max() < np.inf):
-            return weights  # a recipe checks those of images
+            return weights  # the recipe checks weights of whole images
         negative = np.argwhere(weights < 0)
         if len(negative):
             value, image = weights[tuple(negative[0])], negative[0][0]
@@ -134,7 +134,7 @@ class Holdings:
         return np.where(np.isfinite(weights), weights, 0)
 
     def _factors(self, scale_to: Any) -> tuple[float, ...] | NDArray[Any] | None:
-        """What every image or sample is multiplied by, `scale_to` before `scaling`."""
+        """Return the factors of images or samples: `scale_to` if given, else `scaling`."""
         shape = self._recorder.shape
         given = self._scaling if scale_to is None else np.asarray(scale_to, np.float64)
         if given is None:
@@ -145,8 +145,8 @@ class Holdings:
         factors = np.broadcast_to(given.reshape(-1), shape[0]).astype(np.float64)
         name = "scaling" if scale_to is None else "scale_to"
         for i in np.flatnonzero(~np.isfinite(factors)).tolist():
-            # A function finds no number in an image without a valid sample, which counts
-            # for nothing whatever its factor.
+            # A function may return no number for an image without a valid sample, of which
+            # nothing counts whatever its factor.
             image = self._recorder.frame_values(i)
             if not np.ma.getmaskarray(image).all():
                 raise RecipeError(
@@ -158,7 +158,7 @@ class Holdings:
 
 
 def _numbers(value: Any, n: int) -> NDArray[Any]:
-    """Factors, one an image: NaN where a function found none, as in one without valid samples."""
+    """Return factors as an array, one per image; NaN where a function returned a masked value."""
     expected = f"scaling: expected {n} numbers, one an image, got"
     try:
         given = np.array([np.nan if item is np.ma.masked else item for item in value])
@@ -170,14 +170,14 @@ def _numbers(value: Any, n: int) -> NDArray[Any]:
 
 
 def check_weights(weights: Any, shape: tuple[int, ...]) -> None:
-    """Raise unless `weights` are an array, of numbers for n images or for all samples.
+    """Raise unless `weights` is an array of numbers, one per image or one per sample.
 
     Raises
     ------
     TypeError
-        Where they are no array of real numbers.
+        Where `weights` is not an array of real numbers.
     InputError
-        Where their shape is neither `shape`, that of the stack, nor (n,).
+        Where its shape is neither `shape`, that of the stack, nor (n,).
     """
     if not isinstance(weights, np.ndarray):
         raise TypeError(f"weights: expected a numpy.ndarray, got {type(weights).__name__}")
@@ -198,7 +198,7 @@ def _broadcast(name: str, given: NDArray[Any], shape: tuple[int, ...]) -> NDArra
 
 
 def real_dtype(dtype: DTypeLike | None) -> np.dtype[Any]:
-    """The dtype of samples: float64 where None; TypeError where it is not one of numbers."""
+    """Return the dtype of samples: float64 for None; TypeError unless of floats or integers."""
     real = np.dtype(np.float64 if dtype is None else dtype)
     if real.kind not in "fiu":
         raise TypeError(f"dtype: expected floats or integers, got {real}")

@@ -1,4 +1,4 @@
-"""What `ccdproc.combine` takes for a list of images, as frames."""
+"""Open all that `ccdproc.combine` accepts as a list of images."""
 
 import os
 import warnings
@@ -16,14 +16,14 @@ from gpustack.logs import gathered
 #: Arguments of `CCDData.read` under which a file can still be read by rows.
 _LAZY = {"unit", "hdu", "format"}
 
-#: Those that change neither samples nor masks nor units: how files are opened, and what
-#: `combine` does not look at.
+#: Arguments that change neither samples nor masks nor units: how files are opened, and
+#: extensions that `combine` does not use.
 _WITHOUT_EFFECT = {
     *("memmap", "lazy_load_hdus", "cache"),
     *("hdu_uncertainty", "key_uncertainty_type", "hdu_psf"),
 }
 
-#: All others that it has, with those of `astropy.io.fits.open`.
+#: All other arguments of `CCDData.read`, with those of `astropy.io.fits.open`.
 _OTHERS = {
     *("hdu_mask", "hdu_flags", "mode", "save_backup", "output_verify", "checksum"),
     *("ignore_missing_simple", "ignore_missing_end", "ignore_blank", "uint", "scale_back"),
@@ -31,19 +31,19 @@ _OTHERS = {
     *("do_not_scale_image_data", "character_as_bytes"),
 }
 
-#: What CCDData.read takes for a mask; it does not look at DQ.
+#: The extension that CCDData.read takes as the mask; it ignores DQ.
 _MASKS = ("MASK",)
 
 
 def list_images(img_list: Any) -> list[Any]:
-    """File names and CCDData, one by one, from any of the forms that they come in.
+    """Return a list of file names and CCDData, from any of the forms that ccdproc accepts.
 
-    A CCDData of three axes or more is its planes, as it is for a Combiner.
+    A CCDData of three axes or more stands for its planes, as it does for a Combiner.
 
     Raises
     ------
     InputError
-        Where it is none of them, or empty.
+        Where `img_list` is none of these forms, or empty.
     """
     if hasattr(img_list, "files_filtered"):  # ccdproc's ImageFileCollection
         img_list = img_list.files_filtered(include_path=True)
@@ -65,7 +65,7 @@ def list_images(img_list: Any) -> list[Any]:
 
 
 def _planes(ccd: CCDData) -> list[CCDData]:
-    """The images that a cube holds; one image where it is one."""
+    """Return the planes of a cube; an image of fewer than three axes is returned alone."""
     if ccd.ndim < 3:
         return [ccd]
     try:
@@ -78,7 +78,7 @@ def _planes(ccd: CCDData) -> list[CCDData]:
 
 
 def who_takes(image: Any) -> str:
-    """The end of an error about what is no image here; empty where it is none elsewhere."""
+    """Return the end of an error about an unusable image: which function takes it, if one does."""
     if isinstance(image, str | os.PathLike):
         return "; gpustack.combine takes file names"
     if isinstance(image, np.ndarray):
@@ -87,20 +87,21 @@ def who_takes(image: Any) -> str:
 
 
 def reading(ccdkwargs: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
-    """Those of `ccdkwargs` on which it depends what is read.
+    """Return those of `ccdkwargs` that affect what is read.
 
     Parameters
     ----------
     ccdkwargs : dict
-        For `CCDData.read`, as users gave them.
+        Arguments for `CCDData.read`, as users gave them.
     names : iterable of str
-        Of the arguments of `combine`, which they may have meant.
+        The arguments of `combine`, which users may have meant.
 
     Warns
     -----
     GpustackWarning
-        Of those that `CCDData.read` has not either. It passes them over without a word, so that
-        a slip in writing changes the result. Readers of other formats take what they take.
+        Where `CCDData.read` has no such argument either. It ignores unknown arguments silently,
+        so that a misspelt one would change the result. Only for FITS: readers of other formats
+        have arguments of their own.
     """
     if not _is_fits(ccdkwargs):
         return ccdkwargs
@@ -118,9 +119,9 @@ def reading(ccdkwargs: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
 
 
 def open_images(images: list[Any], ccdkwargs: dict[str, Any]) -> list[Frame]:
-    """Frames of file names and CCDData; only files are subject to `ccdkwargs`.
+    """Open file names and CCDData as frames; `ccdkwargs` apply to files alone.
 
-    `unit`, `hdu` and the format of FITS leave files to be read by rows.
+    Files are read by rows if `ccdkwargs` has no more than `unit`, `hdu` and the format of FITS.
 
     Raises
     ------
@@ -146,7 +147,7 @@ def open_images(images: list[Any], ccdkwargs: dict[str, Any]) -> list[Frame]:
 
 def _open_files(name: str, ccdkwargs: dict[str, Any]) -> list[Frame]:
     if set(ccdkwargs) <= _LAZY and _is_fits(ccdkwargs):
-        # 0 is what CCDData.read has by default: the first image with data.
+        # 0 is the default of CCDData.read, which means the first image with data.
         hdu, unit = ccdkwargs.get("hdu") or None, ccdkwargs.get("unit")
         return open_frames([name], hdu=hdu, unit=unit, masks=_MASKS)
     return open_frames([CCDData.read(name, **ccdkwargs)])

@@ -1,4 +1,4 @@
-"""What a `Combiner` has been told so far: frames, clips in order, and the cube once asked for."""
+"""The state of a `Combiner`: frames, clips in order, and the cube of samples once it is needed."""
 
 import warnings
 from itertools import count
@@ -19,12 +19,12 @@ from gpustack.plan import DEFAULT_MEMORY
 from gpustack.recipe import Recipe
 from gpustack.result import StackResult
 
-#: Room for rows that are cast on their way to the backend: more makes nothing faster.
+#: Bytes for rows that are cast on their way to the backend; more does not make it faster.
 CAST_MEMORY = 256_000_000
 
 
 class Combined(NamedTuple):
-    """What a combination gives: arrays of the shape of a frame."""
+    """The result of a combination: arrays of the shape of a frame."""
 
     data: NDArray[Any]
     mask: NDArray[np.bool_]
@@ -37,15 +37,15 @@ class Recorder:
     Parameters
     ----------
     frames : list of Frame
-        Agreeing in shape and unit.
+        Frames that agree in shape and unit.
     dtype : dtype
-        That of the cube and of combined data. Samples are what a cube of this dtype
-        holds, whether or not it is ever made.
+        The dtype of the cube and of combined data. Samples have the values that a cube of
+        this dtype would contain, whether or not it is ever made.
     backend : str
-        Who executes.
+        The name of the backend that executes recipes.
     limit : int or None
-        In bytes, of what a run may take. None is the engine's own for images that lie in
-        memory, and little for rows that are cast on their way.
+        Bytes that a run may take. None is the engine's default for images in memory, and
+        about `CAST_MEMORY` for rows that are cast on their way.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class Recorder:
         return (len(self.frames), *self.frames[0].shape)
 
     def clip(self, clip: Clip) -> None:
-        """Record a clip; run it at once where there is a cube, which is the state then."""
+        """Record a clip; if the cube has been made, run the clip on it at once."""
         if isinstance(clip, ExtremaClip):
             Recipe(clips=(clip,)).check_frames(len(self.frames))
         self.clips.append(clip)
@@ -77,7 +77,7 @@ class Recorder:
     def clip_by_function(
         self, clip: SigmaClip, center: Word | Statistic, spread: Word | Statistic
     ) -> None:
-        """Sigma clip the cube with the statistics `center` and `spread` in place of the clip's."""
+        """Sigma clip the cube, with `center` and `spread` in place of the statistics of `clip`."""
         values = nan_filled(self.cube()).copy()
         values[~np.isfinite(values)] = np.nan
         for passes in count(1):
@@ -96,9 +96,9 @@ class Recorder:
         self.cube().mask = np.isnan(values)
 
     def cube(self) -> Masked:
-        """All samples as they are to be combined; made, and pending clips run, when first asked.
+        """Return the cube of all samples; the first call makes it and runs the pending clips.
 
-        The same object each time, so that what a user edits in place counts.
+        Later calls return the same object, so that edits of the user in place count.
         """
         if self._cube is None:
             data, mask = np.empty(self.shape, self.dtype), np.empty(self.shape, bool)
@@ -111,7 +111,7 @@ class Recorder:
         return self._cube
 
     def set_cube(self, data: Any, mask: NDArray[np.bool_] | None = None) -> None:
-        """Put an array of the user in the place of frames and pending clips."""
+        """Replace frames and pending clips by an array of the user."""
         values = np.ma.getdata(data)
         if values.shape != self.shape:
             raise InputError(f"data_arr: expected shape {self.shape}, got {values.shape}")
@@ -123,7 +123,7 @@ class Recorder:
         self.clips = []
 
     def frame_values(self, i: int) -> Masked:
-        """Frame `i` of the cube, without making the cube where no clip is pending."""
+        """Return frame `i` of the cube, without making the cube where no clip is pending."""
         if self._cube is not None or self.clips:
             image: Masked = self.cube()[i]
             return image
@@ -155,7 +155,7 @@ class Recorder:
         return run(frames, recipe, backend=self._backend, memory=room, headed=False, **more)
 
     def _room(self, frames: list[Frame]) -> int | None:
-        """Bytes that rows and buffers may take; as little as is enough."""
+        """Return how many bytes rows and buffers may take; no more than makes a run faster."""
         row = sum(frame.row_bytes for frame in frames)
         if not row:
             return self._limit
@@ -168,7 +168,7 @@ class Recorder:
         return np.ma.MaskedArray(cast(whole.data, self.dtype), np.ma.getmaskarray(whole))
 
     def _run_pending(self, cube: Masked) -> None:
-        """Mark in `cube` what the recorded clips reject."""
+        """Run the recorded clips, and add what they reject to the mask of `cube`."""
         if self.clips:
             recipe = Recipe(clips=tuple(self.clips), clip_on="raw", outputs=())
             result = self._run(open_frames(list(cube)), recipe, reasons=True)
@@ -177,7 +177,7 @@ class Recorder:
 
 
 def _tell_undefined(seen: Masked, middle: NDArray[Any], width: NDArray[Any]) -> None:
-    """Warn where a function of the user has no number for pixels that have two samples or more."""
+    """Warn where a user's function returned no number for pixels with two or more valid samples."""
     several = seen.count(axis=0) > 1
     undefined = np.isnan(middle + width) & several
     if undefined.any():
@@ -191,9 +191,9 @@ def _tell_undefined(seen: Masked, middle: NDArray[Any], width: NDArray[Any]) -> 
 
 
 def _tell_lost(name: str, data: NDArray[Any], mask: NDArray[np.bool_]) -> None:
-    """Warn where a function of the user has no number for pixels that have samples.
+    """Warn where a user's function returned no number for pixels that have survivors.
 
-    One that turns what it gets into a plain array sees NaN under the mask.
+    A function that converts its argument to a plain array gets NaN for masked samples.
     """
     lost = np.isnan(data) & ~mask
     if lost.any():
@@ -206,7 +206,7 @@ def _tell_lost(name: str, data: NDArray[Any], mask: NDArray[np.bool_]) -> None:
 
 
 def _finish(data: NDArray[Any], mask: NDArray[np.bool_], dtype: np.dtype[Any]) -> NDArray[Any]:
-    """Combined data in the combiner's dtype. Integers have no NaN: 0 where masked."""
+    """Return combined data in the combiner's dtype. Integers have no NaN: 0 where masked."""
     if dtype.kind != "f":
         data = np.where(mask, 0, data)
     return cast(data, dtype)

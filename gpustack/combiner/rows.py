@@ -22,12 +22,12 @@ class RowsFrame:
     Parameters
     ----------
     inner : Frame
-        Where samples come from.
+        The frame that samples are read from.
     cast : dtype
-        What they become, as if put into an array of that dtype.
+        Samples become what an array of this dtype would contain.
     start, stop : int
-        Rows of `inner`, counted over all axes but the last; all rows where omitted, and
-        the shape is that of `inner` then, else two-dimensional.
+        Rows of `inner`, counted over all axes but the last; the frame is then
+        two-dimensional. If omitted, it has all rows, in the shape of `inner`.
     """
 
     inner: Frame
@@ -64,17 +64,17 @@ class RowsFrame:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """The working dtype."""
+        """The dtype in which samples are compared."""
         return working_dtype(self.cast)
 
     @property
     def stored(self) -> np.dtype[Any]:
-        """What samples are cast to."""
+        """The dtype that samples are cast to."""
         return self.cast
 
     @property
     def masked(self) -> bool:
-        """What the dtype cannot hold is masked."""
+        """True: values that `cast` cannot hold are masked."""
         return True
 
     @property
@@ -84,17 +84,17 @@ class RowsFrame:
 
     @property
     def flags_dtype(self) -> np.dtype[Any] | None:
-        """As of `inner`."""
+        """As `inner`."""
         return self.inner.flags_dtype
 
     @property
     def row_bytes(self) -> int:
-        """Bytes of one row as `inner` reads it, and as it is cast, and its mask."""
+        """Bytes of one row: as `inner` reads it, as it is cast, and of its mask."""
         return self.inner.row_bytes + self.shape[-1] * (self.cast.itemsize + 1)
 
     @property
     def held_bytes(self) -> int:
-        """As of `inner`."""
+        """As `inner`."""
         return self.inner.held_bytes
 
     def read(self, start: int, stop: int, into: Any = None) -> Samples:
@@ -102,11 +102,11 @@ class RowsFrame:
         return _cast(self.inner.read(self.start + start, self.start + stop, into), self.cast)
 
     def read_variance(self, start: int, stop: int) -> NDArray[np.float64]:
-        """That of rows ``[start, stop)`` of this frame as `inner` has them."""
+        """The variance of rows ``[start, stop)`` of this frame, as `inner` has it."""
         return self.inner.read_variance(self.start + start, self.start + stop)
 
     def read_flags(self, start: int, stop: int) -> NDArray[Any]:
-        """Those of rows ``[start, stop)`` of this frame."""
+        """The flags of rows ``[start, stop)`` of this frame."""
         return self.inner.read_flags(self.start + start, self.start + stop)
 
     def whole(self) -> Masked:
@@ -115,15 +115,15 @@ class RowsFrame:
 
 
 def _cast(samples: Samples, dtype: np.dtype[Any]) -> Samples:
-    """Samples decoded and cast to `dtype`, invalid where it cannot hold them."""
+    """Decode samples and cast them to `dtype`; those that it cannot hold become invalid."""
     values, invalid = decode(samples, working_dtype(samples.data.dtype))
     return Samples(cast(values, dtype), invalid | ~castable(values, dtype))
 
 
 def cast(values: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
-    """Numbers in another dtype; themselves where they have it. 0 where not `castable`.
+    """Return `values` in another dtype, without a copy where they have it; 0 if not `castable`.
 
-    What a float cannot hold is infinite, and an integer wraps around, as in numpy.
+    As in numpy, a value too large for a float becomes infinite, and integers wrap around.
     """
     if dtype.kind == "f" or values.dtype.kind != "f":
         with np.errstate(over="ignore"):
@@ -132,7 +132,10 @@ def cast(values: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
 
 
 def castable(values: NDArray[Any], dtype: np.dtype[Any]) -> Any:
-    """Which numbers an integer dtype can hold, wrapped around; True where all."""
+    """Return where `values` are numbers that an integer dtype can hold, if only wrapped around.
+
+    A single True if `dtype` is one of floats, or `values` are integers: then all can be cast.
+    """
     if dtype.kind == "f" or values.dtype.kind != "f":
         return np.True_
     limits = np.iinfo(_wide(dtype))

@@ -1,7 +1,7 @@
 """The demo: simulate dithered exposures, align and stack them, and check the stack.
 
-What it does with the files is what a user would do: aligned FITS frames go through
-`gpustack.engine.stack`, as on the command line. Only the simulation knows the truth.
+The demo uses the files as a user would: aligned FITS frames go through `gpustack.engine.stack`,
+as on the command line. Only the simulation knows the truth.
 """
 
 import os
@@ -33,18 +33,18 @@ from gpustack.writing import PICTURES, write_text
 Echo = Callable[[str], object]
 Result = TypeVar("Result")
 
-#: The deviation that 20 samples give is itself uncertain by a quarter: a threshold of 3
-#: would throw away 2 % of the good samples and 6 % of the depth, 4 loses 0.4 % and 2 %.
+#: The spread of 20 samples is itself uncertain by a quarter. A threshold of 3 would reject
+#: 2 % of the good samples and cost 6 % of the depth; 4 costs 0.4 % and 2 %.
 CLIP = SigmaClip(low=4.0, high=4.0, center="median", spread="mad_std")
 
-#: Pixels on a side of what is drawn, so that single hits can be seen.
+#: Pixels on a side of the cutout that is drawn: few enough to show single hits.
 CUTOUT = 320
 
-#: Fewer frames or pixels give statistics too poor to check the stack by.
+#: The least and most frames, and pixels on a side. Fewer are too few to check the stack by.
 FRAMES, SIZES = (8, 1000), (128, 4096)
 
-#: More is too much for a laptop: this many samples are 3 GB of files, and projecting frames
-#: of the largest size takes 2.5 GB of memory for each core that does it.
+#: The most samples, for the sake of laptops: this many are 3 GB of files, and projecting
+#: frames of the largest size takes 2.5 GB of memory per core.
 SAMPLES = 400_000_000
 
 
@@ -61,7 +61,7 @@ def run(
     Parameters
     ----------
     folder : path
-        Made where it is missing. Files of an earlier demo in it are replaced, others are not.
+        Created if it is missing. Files of an earlier demo in it are replaced, others are not.
     frames : int
         How many exposures, from 8 to 1000.
     size : int
@@ -74,7 +74,7 @@ def run(
     Returns
     -------
     bool
-        Whether the stack is what the truth says it has to be.
+        Whether the stack agrees with the truth.
 
     Raises
     ------
@@ -83,7 +83,7 @@ def run(
     MissingPackageError
         Where matplotlib is not installed.
     OutputError
-        Where a file is in the way that no earlier demo wrote; nothing has been written then.
+        Where a file of another origin is in the way; nothing has been written then.
     WriteError
         Where the folder or a file cannot be written.
     """
@@ -134,7 +134,7 @@ def _timed(echo: Echo, what: str, work: Callable[[], Result]) -> Result:
 
 
 def write_exposures(field: Field, files: Files) -> NDArray[np.uint8]:
-    """Write every raw exposure, and keep what was added to its samples.
+    """Write every raw exposure, and return what was added to its samples.
 
     Returns
     -------
@@ -152,14 +152,14 @@ def write_exposures(field: Field, files: Files) -> NDArray[np.uint8]:
 def align_exposures(files: Files) -> None:
     """Project every exposure onto the grid of the first, and write it as a frame.
 
-    The nearest sample is taken: with dithers of whole pixels that moves samples without
-    mixing them. Frames are float32, with a mask where the exposure does not reach.
+    Each pixel gets the nearest sample. As dithers are of whole pixels, this moves samples
+    without mixing them. Frames are float32, with a mask where the exposure does not reach.
     """
     paths = sorted(files.raw.glob("exposure-*.fits"))
     target = CCDData.read(paths[0]).wcs
 
     def align(path: Path) -> None:
-        # wcslib keeps state in a WCS: each thread has its own.
+        # wcslib keeps state in a WCS: each thread needs its own.
         aligned = wcs_project(CCDData.read(path), target.deepcopy(), order="nearest-neighbor")
         aligned.data = aligned.data.astype(np.float32)
         aligned.write(files.frames / path.name.replace("exposure", "frame"))
@@ -176,9 +176,9 @@ def _stack_and_judge(files: Files, field: Field, truth: Truth) -> Outcome:
     clipped.write(files.stack, overwrite=True)
     plain = engine.stack(files.pattern, combine="mean")
     frames = open_frames(files.pattern)
-    # The same once more, for each sample's fate: a map of counts names no frames.
+    # Once more, for the mask of all samples: maps of counts do not say which frames lost one.
     marks = np.asarray(engine.run(frames, Recipe(clips=(CLIP,)), reasons=True).marks)
-    # A frame with a satellite: the truth says which.
+    # A frame with a satellite; the simulation knows which.
     frame = frames[field.crossed[0]].whole().filled(np.nan)
     area = shared_area(field)
     expected = expect(CLIP, len(frames), field.seed)
@@ -215,6 +215,6 @@ def _panels(
 
 
 def middle(image: NDArray[Any]) -> NDArray[Any]:
-    """The pixels of an image that are drawn."""
+    """Return the cutout of an image that is drawn."""
     starts = [max(0, (length - CUTOUT) // 2) for length in image.shape]
     return image[starts[0] : starts[0] + CUTOUT, starts[1] : starts[1] + CUTOUT]

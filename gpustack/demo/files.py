@@ -1,4 +1,4 @@
-"""The files of the demo, and which of those that are there it may replace."""
+"""The files of the demo, and which existing files it may replace."""
 
 import glob
 import os
@@ -12,10 +12,11 @@ from gpustack.demo.simulate import OBJECT
 from gpustack.errors import OutputError
 from gpustack.frames.hdus import quiet
 
-#: In the picture, by which it is known again.
+#: The title of the picture, by which an earlier demo's picture is recognised.
 TITLE = "gpustack demo"
 
-#: How a picture begins, and in how many of its bytes the title is: it stands before the pixels.
+#: The first bytes of a picture, and how many bytes to search for the title, which precedes the
+#: pixels.
 _PNG, _HEAD = b"\x89PNG\r\n\x1a\n", 1024
 
 
@@ -51,12 +52,12 @@ class Files:
         return self.folder / "preview.png"
 
     def check(self) -> None:
-        """Look whether all that would be replaced is of an earlier demo; changes nothing.
+        """Check that all files to be replaced are of an earlier demo; change nothing.
 
         Raises
         ------
         OutputError
-            Where a file is in the way that no demo wrote.
+            Where a file of another origin is in the way.
         """
         for path in (*self._replaced(), *self._results()):
             if not _is_of_a_demo(path):
@@ -66,31 +67,31 @@ class Files:
                 )
 
     def clear(self) -> None:
-        """Make the folders, without what an earlier demo with more frames left there."""
+        """Make the folders, and delete the exposures and frames of an earlier demo in them."""
         for folder in (self.raw, self.frames):
             folder.mkdir(parents=True, exist_ok=True)
         for path in self._replaced():
             path.unlink()
 
     def _replaced(self) -> Iterator[Path]:
-        """The exposures and the frames that are there."""
+        """The existing exposures and frames."""
         yield from sorted(self.raw.glob("exposure-*.fits"))
         yield from sorted(self.frames.glob("frame-*.fits"))
 
     def _results(self) -> Iterator[Path]:
-        """The stack and the picture, where they are there; links to nothing too."""
+        """The stack and the picture, if they exist, be it as dangling links."""
         yield from (path for path in (self.stack, self.preview) if os.path.lexists(path))
 
 
 def _is_of_a_demo(path: Path) -> bool:
-    """Whether a demo wrote a file, or there is nothing in it that could be lost."""
+    """Whether a demo wrote a file, or the file is empty, so that nothing can be lost."""
     try:
         if not path.is_file():
             return False
         if path.stat().st_size == 0:
             return True  # a demo was killed before it wrote more
         return _has_title(path) if path.suffix == ".png" else _is_simulated(path)
-    except Exception:  # noqa: BLE001 - of many kinds, and of what cannot be read nothing is known
+    except Exception:  # noqa: BLE001 - of many kinds; an unreadable file may be anybody's
         return False
 
 

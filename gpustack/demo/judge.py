@@ -1,4 +1,4 @@
-"""Hold a stack of simulated exposures against the truth: what each number has to be.
+"""Check a stack of simulated exposures against the truth: the range that each number must be in.
 
 Charges are in electrons; stacks are means, so that they keep the level of one frame.
 """
@@ -14,34 +14,37 @@ from gpustack.demo.truth import STAR_BOX, Truth, noise_of, tally
 
 MAD_TO_SIGMA = 1.482602218505602  # 1 / Phi^-1(3/4): of a Gaussian
 
-#: How far chance may carry a right stack: with so many standard errors, one demo in a
+#: How many standard errors a right stack may be off by chance: with so many, one demo in a
 #: million fails without a fault.
 CHANCE = 5.0
-#: Beyond chance, in sigmas of the stack. The clip shortens the longer upper tail of
-#: Poisson noise a little more than the lower one: 0.004; a missed sample of 5 to 7 sigma
-#: leaves a twentieth of itself: 0.004.
+#: Margin of the bias beyond chance, in sigmas of the stack. The clip shortens the longer
+#: upper tail of Poisson noise a little more than the lower one: 0.004. A missed sample of
+#: 5 to 7 sigma leaves a twentieth of itself: 0.004.
 BIAS_MARGIN = 0.02
-#: Beyond chance, as a fraction. Columns with rejected hits lose more by the clip than
-#: full ones, and the expectation itself is measured to 0.3 %: 0.5 % together.
+#: Margin of the noise beyond chance, as a fraction. Columns with rejected hits lose more by
+#: the clip than full ones, and the expectation itself is measured to 0.3 %: 0.5 % together.
 NOISE_MARGIN = 0.02
-#: Clipping must leave stars alone: a mean that bites into the cores loses per cents.
+#: Margin of the flux of stars beyond chance, as a fraction. Clipping must leave stars alone: a
+#: clip that rejects samples in their cores costs several per cent.
 FLUX_MARGIN = 0.001
-#: Hits on hits and on stars widen the spread of a column and hide each other.
+#: Margin of the fraction of injected samples found, beyond chance. Hits on hits and on stars
+#: widen the spread of a column and hide each other.
 FOUND_MARGIN = 0.01
-#: The expectation is for full columns of pure noise; those with a hit reject more.
+#: Margin of the clean samples rejected, beyond chance, as a fraction of what is expected. The
+#: expectation is for full columns of pure noise; columns with a hit reject more.
 FALSE_MARGIN = 0.25
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One number of the stack and where it has to lie.
+    """One number of the stack, and the range that it must be in.
 
     Parameters
     ----------
     name, unit : str
         What was measured, in which unit.
     value, low, high : float
-        Right is ``low <= value <= high``; NaN is wrong.
+        The check passes if ``low <= value <= high``; NaN fails.
     """
 
     name: str
@@ -52,7 +55,7 @@ class Check:
 
     @property
     def passed(self) -> bool:
-        """Whether the number is where it has to be."""
+        """Whether the number is in its range."""
         return bool(self.low <= self.value <= self.high)
 
 
@@ -67,7 +70,7 @@ class Expected:
     rejected : float
         Fraction of good samples that are rejected.
     found : float
-        Fraction of samples on a satellite trail that are.
+        Fraction of samples on a satellite trail that are rejected.
     """
 
     noise: float
@@ -79,8 +82,9 @@ def expect(clip: SigmaClip, frames: int, seed: int) -> Expected:
     """Measure `clip` on simulated noise, by a plain loop that shares no code with a backend.
 
     There is no formula for a clip that is repeated about the median in units of the
-    median absolute deviation: its loss is large for few frames (at 4 spreads and 20
-    frames 0.4 % of the good samples and 2 % of the noise, at 8 frames 2 % and 5 %).
+    median absolute deviation, and its loss is large for few frames: at 4 spreads it
+    rejects 0.4 % of the good samples and adds 2 % to the noise with 20 frames, 2 % and
+    5 % with 8 frames.
 
     Parameters
     ----------
@@ -134,7 +138,7 @@ def _median(columns: NDArray[np.float64]) -> NDArray[np.float64]:
 def check_stack(
     image: NDArray[np.floating], marks: NDArray[np.bool_], truth: Truth, expected: Expected
 ) -> list[Check]:
-    """Measure a stack and say where each number has to lie.
+    """Measure a stack, and return each number with the range that it must be in.
 
     Parameters
     ----------
@@ -144,7 +148,7 @@ def check_stack(
         True = rejected.
     truth : Truth
     expected : Expected
-        Of the clip and the number of frames that made the stack.
+        For the clip and the number of frames of the stack.
     """
     return [
         Check("pixels without a value", float(np.count_nonzero(~np.isfinite(image))), 0, 0),
@@ -203,7 +207,7 @@ def _check_samples(marks: NDArray[np.bool_], truth: Truth, expected: Expected) -
     injected, found = (sum(pair) for pair in zip(*counts.values(), strict=True))
     missed = 1.0 - expected.found
     least = expected.found - FOUND_MARGIN - CHANCE * float(np.sqrt(missed / max(injected, 1)))
-    # Rejections of good samples come in columns, about two at a time.
+    # Good samples are not rejected one by one: a column loses about two at a time.
     chance = CHANCE * float(np.sqrt(2.0 * expected.rejected / clean))
     room = FALSE_MARGIN * expected.rejected + chance
     return [

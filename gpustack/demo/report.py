@@ -10,20 +10,20 @@ from gpustack.demo.simulate import SKY_NOISE
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What was measured.
+    """What was measured in a demo.
 
     Parameters
     ----------
     frames, size : int
         How many frames, and pixels on a side of each.
     backend : str
-        That made the stack.
+        The backend that made the stack.
     seconds : float
-        That the clipped stack took, from files to memory.
+        How long the clipped stack took, from files to memory.
     noises : dict of str to tuple of float
         Image -> robust and rms noise of its background, in electrons.
     expected : Expected
-        Of the clip on pure noise.
+        What the clip does to pure noise.
     counts : dict of str to tuple of int
         Kind of sample -> how many, and how many of them were rejected.
     checks : list of Check
@@ -41,7 +41,7 @@ class Outcome:
 
 
 def write_report(outcome: Outcome) -> list[str]:
-    """The lines of all tables, an empty one before each."""
+    """Return the lines of all tables, with an empty line before each."""
     tables = (
         _speed_table(outcome),
         _noise_table(outcome),

@@ -37,7 +37,8 @@ TRAIL_WIDTH = 1.6  # pixels, Gaussian sigma: seeing and a little defocus
 SKY_NOISE = float(np.sqrt(SKY + READ_NOISE**2 + ROUNDING))  # electrons, one sample
 
 #: What was added to a sample beyond sky and stars. A charge above `INJECTED` sigmas of
-#: the sample's own noise counts as injected; FAINT is less, neither clean nor to be found.
+#: the sample's own noise counts as injected. A FAINT sample has less: it is neither clean,
+#: nor does a clip have to find it.
 CLEAN, COSMIC, TRAIL, HOT, FAINT, OUTSIDE = range(6)
 INJECTED = 5.0
 
@@ -59,7 +60,7 @@ class Field:
     hot : ndarray of float64, shape (size, size)
         Extra electrons of hot pixels, which stay with the detector.
     seed : int
-        Of every random number.
+        The seed of all random numbers.
     """
 
     size: int
@@ -80,7 +81,7 @@ class Field:
         return len(self.offsets) // 3, 2 * len(self.offsets) // 3
 
     def expected(self, index: int) -> NDArray[np.float64]:
-        """Electrons of sky and stars that exposure `index` expects."""
+        """Electrons of sky and stars expected in exposure `index`."""
         top, left = self.offsets[index] + self.reach
         window = self.scene[top : top + self.size, left : left + self.size]
         return SKY + window
@@ -114,7 +115,7 @@ class Field:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Exposure:
-    """One simulated exposure, as the camera gives it, and what was added to it.
+    """One simulated exposure, as the camera writes it, and what was added to it.
 
     Parameters
     ----------
@@ -195,7 +196,7 @@ def _span(center: float, radius: float, side: int) -> NDArray[np.int64]:
 
 
 def exposures(field: Field) -> Iterator[Exposure]:
-    """Every exposure of `field`, one at a time.
+    """Yield every exposure of `field`.
 
     Photons and hits are drawn as Poisson numbers, the read-out adds Gaussian noise and
     rounds; two of the exposures are crossed by a satellite.
@@ -228,7 +229,7 @@ def _kinds(
 
 
 def _trail(rng: Generator, size: int) -> NDArray[np.float64]:
-    """A straight line across the middle half, ending where it falls below rounding."""
+    """A straight line through the middle half, cut off where it falls below rounding."""
     angle = rng.uniform(0.0, np.pi)
     x, y = rng.uniform(0.25 * size, 0.75 * size, 2)
     rows, columns = np.ogrid[:size, :size]

@@ -1,7 +1,7 @@
-"""What is known about every sample of the stacked frames, and what is measured with it.
+"""The truth about every sample of the stacked frames, and what is measured against it.
 
-Looked at are the pixels that all frames cover, so that one number of frames holds for
-all of them. Charges are in electrons.
+Only pixels that all frames cover are used, so that each has the same number of samples.
+Charges are in electrons.
 """
 
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ STAR_BOX = 6  # pixels to each side of a star: two FWHM
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Truth:
-    """What is known about every sample of a stack, in the area that all frames cover.
+    """The truth about every sample of a stack, in the area that all frames cover.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ class Truth:
 
     @property
     def clear(self) -> NDArray[np.bool_]:
-        """Pixels, shape (y, x), with no faint charge: none that a clip may as well miss."""
+        """Pixels, shape (y, x), without a faint charge, which a clip may find or miss."""
         return ~np.asarray(np.any(self.kinds == FAINT, axis=0), dtype=np.bool_)
 
     @property
@@ -100,7 +100,7 @@ def noise_of(image: NDArray[np.floating], truth: Truth) -> tuple[float, float]:
 
 
 def tally(truth: Truth, marks: NDArray[np.bool_]) -> dict[str, tuple[int, int]]:
-    """Kind of sample -> how many there are, and how many of them were rejected.
+    """Return, by kind of sample, how many there are and how many of them were rejected.
 
     Parameters
     ----------

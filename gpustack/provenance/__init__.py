@@ -1,8 +1,14 @@
-"""Where a result comes from: the report of a run, from which it can be made again.
+"""Where a result comes from: the report of a run, from which the result can be made again.
 
-Modules, each importing only those before it: `paths` writes down where files are, `schema` says
-what a report holds, checks and reads it, `hashes` takes those of inputs and outputs, `timing`
-tells how long a run takes and on what, `draft` puts a report together. This is their door.
+Modules, each importing only those before it:
+
+- `paths`: the paths of files, as a report has them.
+- `schema`: what a report contains, how it is checked, and how it is read.
+- `hashes`: hashes of inputs and outputs.
+- `timing`: how long the stages of a run take, and on which backend.
+- `draft`: puts a report together.
+
+Other modules import from here.
 """
 
 from gpustack.provenance.draft import (

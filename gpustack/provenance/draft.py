@@ -1,4 +1,4 @@
-"""A report, put together of what a run was given, used and made."""
+"""Put a report together from the arguments, the inputs and the outputs of a run."""
 
 import os
 import platform
@@ -25,7 +25,7 @@ from gpustack.provenance.schema import KEY, SCHEMA, plain
 from gpustack.provenance.timing import Watch
 from gpustack.value_texts import stated
 
-#: What alignments compute with, beside numpy and astropy.
+#: Packages that alignments compute with, beside numpy and astropy; `_MEASURING` for the others.
 _PACKAGES: dict[type[Any], tuple[str, ...]] = {
     Reproject: ("reproject", "scipy"),
     Offsets: (),
@@ -34,7 +34,7 @@ _MEASURING = ("reproject", "scipy", "scikit-image", "astroalign", "sep")
 
 
 def versions(alignment: Alignment | None = None) -> dict[str, str]:
-    """Of gpustack, and of what it computes with."""
+    """Return the versions of gpustack and of the packages that it computes with."""
     told = {
         "gpustack": __version__,
         "Python": platform.python_version(),
@@ -44,13 +44,13 @@ def versions(alignment: Alignment | None = None) -> dict[str, str]:
     for name in () if alignment is None else _PACKAGES.get(type(alignment), _MEASURING):
         try:
             told[name] = version(name)
-        except PackageNotFoundError:  # an extra
+        except PackageNotFoundError:  # an extra that is not installed
             continue
     return told
 
 
 def made_with(watch: Watch) -> str:
-    """In one line, for the header, with what a result is made."""
+    """Return one line for the header: packages, backend and device that a result is made with."""
     packages = [f"{name} {number}" for name, number in versions().items() if name != "gpustack"]
     return f"with {', '.join(packages)}; backend {watch.backend} on {watch.device}"
 
@@ -65,21 +65,21 @@ def report_of(
     given: Mapping[str, Any],
     weights: Any = None,
 ) -> dict[str, Any]:
-    """The report of a run, as JSON has it; what was written is added when it is.
+    """Return the report of a run in JSON types; ``"output"`` is None until a file is written.
 
     Parameters
     ----------
     result : StackResult
     hashes : list of dict
-        What `hashed` told of the frames.
+        What `hashed` returned for the frames.
     aligned : Aligned
     watch : Watch
     origins : list of str
-        What the header says of where numbers came from.
+        Where the numbers of the recipe came from, as the header says it.
     given : dict
         The arguments ``hdu, unit, flags, align, backend, memory, device_memory``.
     weights : array or None
-        A weight a sample.
+        One weight per sample.
     """
     alignment = as_alignment(given["align"])
     arguments = {name: given[name] for name in ("hdu", "memory", "device_memory")}
@@ -107,7 +107,7 @@ def report_of(
 
 
 def output_record(path: PathLike, maps: Sequence[str]) -> dict[str, Any]:
-    """What was written: the file, with hashes of all it holds and of each data unit."""
+    """Return the record of a file that was written, with hashes of the file and each data unit."""
     name = at_home(path)
     return {
         "given": os.fsdecode(path),
@@ -119,18 +119,19 @@ def output_record(path: PathLike, maps: Sequence[str]) -> dict[str, Any]:
 
 
 def alignment_from(record: Mapping[str, Any] | None, files: Mapping[str, str]) -> Alignment | None:
-    """The alignment that a report has.
+    """Return the alignment that a report records.
 
     Parameters
     ----------
     record : mapping or None
+        The argument `align` of the report.
     files : mapping
-        By what they are, where those files are now that it reads.
+        Where the file that the alignment reads is now, by `Alignment.reads`.
 
     Raises
     ------
     RecipeError
-        Where it is none.
+        Where `record` is not an alignment.
     """
     if record is None:
         return None
@@ -147,7 +148,7 @@ def alignment_from(record: Mapping[str, Any] | None, files: Mapping[str, str]) -
 
 
 def _alignment(alignment: Alignment) -> dict[str, Any]:
-    """Its name and fields; what is no text or number, by the name of its type."""
+    """Return the name and fields of an alignment; a target in memory by the name of its type."""
     fields = stated(alignment)
     target = fields.get("target", "")
     if not isinstance(target, str | os.PathLike):
@@ -156,7 +157,7 @@ def _alignment(alignment: Alignment) -> dict[str, Any]:
 
 
 def _files(alignment: Alignment | None) -> list[dict[str, str]]:
-    """Those that are no frames; their hashes are of all that they hold."""
+    """Return the files that are no frames, with a hash of the whole content of each."""
     if alignment is None or alignment.file is None:
         return []
     name = at_home(split_hdu(alignment.file)[0])
@@ -170,7 +171,7 @@ def _inputs(
     hashes: Sequence[Mapping[str, Any]],
     found: Sequence[Similarity | None] | None,
 ) -> list[dict[str, Any]]:
-    """Of each frame its name, where it came from, its numbers, and where it was found to lie."""
+    """Return the name, parts, numbers and, where it was measured, the position of each frame."""
     return [
         {
             "name": columns["name"][f],
@@ -183,14 +184,14 @@ def _inputs(
 
 
 def _found(fit: Similarity | None) -> list[float] | None:
-    """The four numbers of a `Similarity`, as they are; None of a frame that is left out."""
+    """Return the four numbers of a `Similarity`; None for a frame that is left out."""
     if fit is None:
         return None
     return [fit.turn.real, fit.turn.imag, fit.shift.real, fit.shift.imag]
 
 
 def _seconds(watch: Watch) -> dict[str, float]:
-    """Of each stage; ``"read"`` are those of all threads together, while rows are streamed."""
+    """Return the seconds of each stage; ``"read"`` sums all threads while rows are streamed."""
     seconds = dict(watch.seconds)
     if watch.reads is not None:
         seconds["read"] = sum(watch.reads)

@@ -25,28 +25,30 @@ from gpustack.provenance.paths import stored
 #: Bytes that are hashed at once.
 CHUNK = 1 << 20
 
-#: Threads that hash. They hold the GIL for moments only; disks have no use for more.
+#: The most threads that hash. They hold the GIL only briefly; disks gain nothing from more threads.
 THREADS = 4
 
 
 def hash_file(name: str) -> str:
-    """SHA-256 of a file; of a gzip file, of what it holds, as gzip adds the time to that.
+    """Return the SHA-256 of a file; of a gzip file, of its content, as gzip stores the time too.
 
     Raises
     ------
     FrameError
-        Where it cannot be read.
+        Where the file cannot be read.
     """
     return hash_pieces(name, 0, None)[0]
 
 
 def hash_pieces(name: str, begin: int, *stops: int | None) -> list[str]:
-    """SHA-256 of each piece of a file from byte `begin` on; None is its end.
+    """Return the SHA-256 of consecutive pieces of a file, from byte `begin` to each of `stops`.
+
+    A stop of None is the end of the file. A gzip file is decompressed first.
 
     Raises
     ------
     FrameError
-        Where it cannot be read, or ends before.
+        Where the file cannot be read, or ends before a stop.
     """
     view, hashes = memoryview(bytearray(CHUNK)), []
     with reading(name), _inflated(name) as stream:
@@ -65,7 +67,7 @@ def hash_pieces(name: str, begin: int, *stops: int | None) -> list[str]:
 
 @contextmanager
 def _inflated(name: str) -> Iterator[Any]:
-    """A file, or what it holds where it is gzip-compressed, to read from."""
+    """Open a file for reading, decompressed where it is a gzip file."""
     with Path(name).open("rb", buffering=0) as file:
         packed = file.read(2) == GZIP_MAGIC
         file.seek(0)
@@ -77,7 +79,7 @@ def _inflated(name: str) -> Iterator[Any]:
 
 
 def hash_array(array: Any) -> str:
-    """SHA-256 of an array as FITS would store its values: big-endian, the last axis fastest."""
+    """Return the SHA-256 of an array as FITS would store it: big-endian, the last axis fastest."""
     digest = hashlib.sha256()
     array = np.broadcast_to(array, (1,)) if np.ndim(array) == 0 else array
     rows, width = int(np.prod(array.shape[:-1])), array.shape[-1]
@@ -90,7 +92,7 @@ def hash_array(array: Any) -> str:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FilePart:
-    """An HDU that something of a frame is read from.
+    """An HDU that a frame's samples, mask, weights or variances are read from.
 
     Parameters
     ----------
@@ -98,9 +100,9 @@ class FilePart:
         The path by which its file is opened.
     hdu : Hdu
     apart : bool
-        Whether it was named, and not found beside the image.
+        Whether an `Image` names it; if not, it was found beside the image in the frame's file.
     inherited : str
-        What other headers say of it.
+        The frame's header, where the image inherits cards of the primary HDU; else empty.
     """
 
     given: str
@@ -109,7 +111,7 @@ class FilePart:
     inherited: str = ""
 
     def record(self) -> dict[str, Any]:
-        """Where it is, and hashes: of the data without what fills the last block, of headers."""
+        """Return where it is, and hashes of its header and of its data without padding."""
         hdu = self.hdu
         header, data = hash_pieces(self.given, hdu.begin, hdu.start, hdu.stop)
         if self.inherited:
@@ -126,21 +128,22 @@ class FilePart:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ArrayPart:
-    """An array that something of a frame is."""
+    """An array that is a frame's samples, mask, flags or variances."""
 
     array: NDArray[Any]
 
     def record(self) -> dict[str, Any]:
-        """The hash alone; it came from memory."""
+        """Return the hash alone: an array in memory has no path."""
         return {"sha256": hash_array(self.array)}
 
 
 def hashed(frames: Sequence[Frame], with_variance: bool) -> list[dict[str, Any]]:
-    """Of each frame, as it was opened, all that is read of it, with hashes. Reads it once, whole.
+    """Hash all that is read of each frame, which reads it once as a whole.
 
     Parameters
     ----------
     frames : sequence of Frame
+        The frames as they were opened, not aligned.
     with_variance : bool
         Whether variances are read.
 
@@ -148,7 +151,7 @@ def hashed(frames: Sequence[Frame], with_variance: bool) -> list[dict[str, Any]]
     -------
     list of dict
         ``"data"``, and where there are any, ``"mask"``, ``"flags"``, ``"weight"``,
-        ``"variance"``: each a record of where it is, and its ``"sha256"``.
+        ``"variance"``: for each a record of where it is, and its ``"sha256"``.
     """
     found = [_parts(frame, with_variance) for frame in frames]
     every = [part for parts in found for part in parts.values()]
@@ -158,7 +161,7 @@ def hashed(frames: Sequence[Frame], with_variance: bool) -> list[dict[str, Any]]
 
 
 def hash_hdus(name: str) -> list[dict[str, str]]:
-    """The names of the HDUs of a file, and the hashes of their data units."""
+    """Return the names of the HDUs of a file, and the hashes of their data units."""
     hdus, _ = scan(name)
     return [{"name": hdu.name, "sha256": hash_pieces(name, hdu.start, hdu.stop)[0]} for hdu in hdus]
 
@@ -179,13 +182,13 @@ def _parts(frame: Frame, with_variance: bool) -> dict[str, FilePart | ArrayPart]
 def _of_file(frame: FitsFrame, with_variance: bool) -> Iterator[tuple[str, FilePart]]:
     apart = {part.what for part in frame.apart}
     image = frame.image.hdu
-    with quiet():  # an extension has what the primary header says beside
+    with quiet():  # an extension inherits cards of the primary header
         inherited = frame.header.tostring() if image.index else ""
     yield "data", FilePart(frame.image.file, image, False, inherited)
     for what, plane in (("mask", frame.mask), ("weight", frame.weight)):
         if plane is not None:
             yield what, FilePart(plane.file, plane.hdu, what in apart)
-    # Weights that are given are what variances come from.
+    # Where the frame has weights, its variances come from them, which are hashed already.
     if with_variance and frame.variance is not None and frame.weight is None:
         variance = frame.variance
         yield "variance", FilePart(variance.file, variance.hdu, "variance" in apart)

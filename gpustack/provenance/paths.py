@@ -1,4 +1,4 @@
-"""Where files are, as a report has it: whole paths that tell nobody's name."""
+"""The paths of files, as a report has them: absolute, but without the name of the user."""
 
 import os
 from collections.abc import Iterable
@@ -8,27 +8,27 @@ from gpustack.paths import PathLike, at_home
 
 
 def stored(path: PathLike) -> str:
-    """The whole path of a file; ``~`` stands for the home folder, whose name is that of a user."""
+    """Return the absolute path of a file, with ``~`` for the home folder, which names the user."""
     whole = os.path.abspath(path)  # noqa: PTH100 - links stay as they were given
     home = at_home("~").rstrip(os.sep)
     return "~" + whole[len(home) :] if home and whole.startswith(home + os.sep) else whole
 
 
 def find(where: str, given: str | None, folder: PathLike, shared: int = 0) -> str | None:
-    """The file that a report speaks of; None where it is nowhere.
+    """Return where a file of a report is now; None where it is not found.
 
     Parameters
     ----------
     where : str
-        Its whole path, as `stored`.
+        Its absolute path, as from `stored`. Tried first.
     given : str or None
-        The path by which it was given. Where the first one is gone, this is looked for from the
-        folder of the report, which may have moved with all its files, and from the current one.
+        The path by which it was given. A relative one is tried from the folder of the report,
+        which may have moved with all its files, and then from the current folder.
     folder : path
-        That of the report.
+        The folder of the report.
     shared : int
-        So many folders all frames were given with: without them it is looked for too, as one of
-        them may have got another name.
+        The number of leading folders that the given paths of all frames have in common. `given`
+        is tried without some or all of them too, as such a folder may have been renamed.
     """
     tried = [at_home(where)]
     if given is not None and not os.path.isabs(given):  # noqa: PTH117
@@ -38,6 +38,6 @@ def find(where: str, given: str | None, folder: PathLike, shared: int = 0) -> st
 
 
 def shared_folders(given: Iterable[str]) -> int:
-    """With how many folders all of some relative paths begin."""
+    """Return the number of leading folders that all relative paths of `given` have in common."""
     folders = [str(Path(path).parent) for path in given if not Path(path).is_absolute()]
     return len(Path(os.path.commonpath(folders)).parts) if folders else 0

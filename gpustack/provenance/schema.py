@@ -1,4 +1,4 @@
-"""What a report holds: its schema, its JSON, and the check of one that is read."""
+"""What a report contains: its schema, its JSON, and the check of a report that is read."""
 
 import json
 import math
@@ -12,14 +12,14 @@ import numpy as np
 from gpustack.errors import InputError
 from gpustack.paths import at_home
 
-#: The number of the schema, and the key that it stands under. It changes with what a key means,
-#: or when one goes; keys that come do not change it.
+#: The number of the schema, and the key of that number. The number changes when a key is removed
+#: or changes its meaning, not when keys are added.
 SCHEMA, KEY = 1, "gpustack_report"
 
 _NONE = type(None)
 _NUMBER = (int, float)
 
-#: Key -> of what types it is.
+#: Key -> the types that its value may have.
 _TOP: dict[str, tuple[type, ...]] = {
     KEY: (int,),
     "versions": (dict,),
@@ -45,7 +45,7 @@ _ARGUMENTS = {
 }
 _FILE = {"what": (str,), "given": (str,), "path": (str,), "sha256": (str,)}
 _INPUT = {"name": (str,), "parts": (dict,), "numbers": (dict,), "found": (list, _NONE)}
-#: Of an input in a file; of one from memory there is only the hash.
+#: A part of an input that is in a file; one from memory has only the hash.
 _PART = {
     "given": (str,),
     "path": (str,),
@@ -60,7 +60,7 @@ _FLAGS = {"bad": (int, _NONE), "good": (int, _NONE)}
 
 
 def plain(value: Any) -> Any:
-    """A value as JSON has it: NaN, infinities and what is masked as None."""
+    """Convert a value to JSON types; NaN, infinities and masked values become None."""
     if isinstance(value, np.generic | np.ndarray):
         return plain(value.tolist())
     if isinstance(value, float):
@@ -73,17 +73,17 @@ def plain(value: Any) -> Any:
 
 
 def dumps(report: Mapping[str, Any]) -> str:
-    """The report as the text of a file, ASCII."""
+    """Return the report as the text of a file, in ASCII."""
     return json.dumps(report, indent=1, allow_nan=False) + "\n"
 
 
 def read_report(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """The report in a file.
+    """Return the report in a file.
 
     Raises
     ------
     InputError
-        Where it cannot be read, or is none.
+        Where the file cannot be read, or is not a report.
     """
     try:
         report = json.loads(Path(at_home(path)).read_text(encoding="utf-8"))
@@ -99,12 +99,12 @@ def read_report(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def check_report(name: str, report: Any) -> None:
-    """Raise where something is no report of this schema.
+    """Raise unless `report` is a report of this schema.
 
     Raises
     ------
     InputError
-        It says which key of file `name` is wrong.
+        The message says which key of file `name` is wrong.
     """
     number = report.get(KEY) if isinstance(report, dict) else None
     if number is None:

@@ -13,12 +13,12 @@ from gpustack.kept_samples import Look
 
 @dataclass(eq=False)
 class Watch:
-    """Seconds of the stages of a run, by their names.
+    """Measures the seconds of the stages of a run, by their names.
 
     Parameters
     ----------
     reads : list of float, or None
-        Where the seconds of each read go while rows are streamed; None: nobody asks.
+        Gets the seconds of each read while rows are streamed; None: reads are not timed.
     """
 
     reads: list[float] | None = None
@@ -29,7 +29,7 @@ class Watch:
 
     @contextmanager
     def __call__(self, stage: str) -> Iterator[None]:
-        """Within it, a stage goes on, or goes on again."""
+        """Within it, time counts for `stage`, which may be entered more than once."""
         begin = time.perf_counter()
         try:
             yield
@@ -39,14 +39,14 @@ class Watch:
 
 @dataclass(frozen=True, eq=False)
 class TimedSource(FrameSource):
-    """A source that tells how long each read takes, and shows what was read.
+    """A source that notes how long each read takes, and adds what was read to a look.
 
     Parameters
     ----------
     reads : list of float
-        Gets the seconds; several threads append to it.
+        Gets the seconds of each read; several threads append to it.
     look : Look or None
-        Gets the samples.
+        Gets the samples that were read.
     """
 
     reads: list[float] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""A result made again from the report of a run."""
+"""Make a result again from the report of a run, and compare it with what was written then."""
 
 import json
 import math
@@ -32,25 +32,25 @@ from gpustack.replay.located import Found, told_of
 from gpustack.streaming import ToFile, room_of
 from gpustack.writing import check_target
 
-#: Columns of `StackResult.frames` that any run makes; others are those of alignments.
+#: Columns of `StackResult.frames` that every run makes; all others come from alignments.
 _COLUMNS = ("scale", "zero", "weight", "valid", "rejected")
 
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """What came of making a result again.
+    """The outcome of making a result again.
 
     Parameters
     ----------
     output : path
-        What was written, or would have been.
+        The file that was written, or would have been.
     differences : list of str
-        Of the inputs: which files are gone, or hold other data. Where there are any, nothing was
-        made. Else of the output: which HDUs hold other data.
+        Inputs that are missing or contain other data than then; in that case nothing was made.
+        Otherwise, HDUs of the output that contain other data than then.
     notes : list of str
-        What else is not as it was.
+        What else differs: files that have moved, headers, the device.
     verdict : str
-        In words, whether what was written is what was written then; empty where nothing was.
+        In words, whether the output is the same as then; empty where nothing was written.
     """
 
     output: Path
@@ -66,14 +66,14 @@ def replay(
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> Replay:
-    """Make a result again, by the numbers in its report; none is measured again.
+    """Make a result again from the numbers in its report; nothing is measured again.
 
     Parameters
     ----------
     path : path
         A report, as ``--report`` writes it.
     output : path or None
-        Where to write; None is where it was written then.
+        Where to write; None: where the result was written then.
     overwrite : bool
         Replace the file if there is one.
     progress : callable or None
@@ -82,7 +82,7 @@ def replay(
     Raises
     ------
     InputError
-        Where it is no report, or one of frames from memory; a frame cannot be read.
+        Where `path` is not a report, or one of frames from memory, or a frame cannot be read.
     OutputError
         Where the output exists, or cannot be written.
     BackendError
@@ -127,7 +127,7 @@ def _make(
     progress: Progress | None,
     to: ToFile,
 ) -> None:
-    """Make the result, of frames that are the same."""
+    """Run the recipe of a report on its frames, once these are known to be the same."""
     run(
         aligned.frames,
         recipe,
@@ -146,7 +146,7 @@ def _make(
 def _judged(
     target: Path, then: Mapping[str, Any], now: Mapping[str, Any], notes: list[str]
 ) -> Replay:
-    """What was written, held against what was written then."""
+    """Compare the output that was written with the record of the one written then."""
     others = list(_other_hdus(target, then, now))
     if others:
         return Replay(target, others, notes, "another result")
@@ -164,7 +164,7 @@ def _target(name: str, report: Mapping[str, Any], output: PathLike | None) -> Pa
 
 
 def _opened(report: Mapping[str, Any], found: Found) -> list[Frame]:
-    """The frames, under the names that they had."""
+    """Open the frames, under the names that they had."""
     arguments = report["arguments"]
     flags = Flags(bad=arguments["flags"]["bad"], good=arguments["flags"]["good"])
     images = []
@@ -172,7 +172,8 @@ def _opened(report: Mapping[str, Any], found: Found) -> list[Frame]:
         parts = item["parts"]
         at = {what: f"{files[what]}[{part['hdu']}]" for what, part in parts.items()}
         apart = {what: at[what] for what in PLANES if what in parts and parts[what]["apart"]}
-        # The first image of a file has coordinates of the primary HDU, and none that is named.
+        # Unless INHERIT says otherwise, an image inherits coordinates of the primary HDU only if
+        # its HDU is not named. So the HDU is named only where it was named then.
         own = Path(parts["data"]["given"]).name
         is_named = arguments["hdu"] is not None or not item["name"].endswith(own)
         images.append(Image(at["data"] if is_named else files["data"], **apart))
@@ -185,7 +186,7 @@ def _opened(report: Mapping[str, Any], found: Found) -> list[Frame]:
 def _compared(
     report: Mapping[str, Any], recipe: Recipe, frames: Sequence[Frame], found: Found
 ) -> tuple[list[str], list[str]]:
-    """Which inputs hold other data than they did; and of which the headers are others."""
+    """Return which inputs contain other data than then, and which have only another header."""
     different, notes = [], []
     hashes = hashed(frames, recipe.needs_variance)
     for item, now in zip(report["inputs"], hashes, strict=True):
@@ -212,7 +213,7 @@ def _sums(then: Mapping[str, Any], now: Mapping[str, Any]) -> str:
 
 
 def _warn_of(report: Mapping[str, Any], here: Mapping[str, str]) -> None:
-    """Warn of versions that are others."""
+    """Warn if versions here differ from those of the report."""
     then = report["versions"]
     others = [
         f"{name} {then.get(name, 'none')}, here {here.get(name, 'none')}"
@@ -227,7 +228,7 @@ def _warn_of(report: Mapping[str, Any], here: Mapping[str, str]) -> None:
 def _aligned(
     frames: Sequence[Frame], alignment: Any, report: Mapping[str, Any], room: float | None
 ) -> Aligned:
-    """The frames on one grid, by where they were found to lie then."""
+    """Bring the frames onto one grid, by the positions that were measured then."""
     inputs = report["inputs"]
     if not isinstance(alignment, Register):
         return bring_together(frames, alignment, room=room)
@@ -245,12 +246,12 @@ def _similarity(found: Sequence[float] | None) -> Similarity | None:
 
 
 def _number(value: Any) -> Any:
-    """JSON has no NaN."""
+    """Return NaN for None, as JSON has no NaN."""
     return math.nan if value is None else value
 
 
 def _other_hdus(output: Path, then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
-    """Which HDUs of the output hold other data than they did."""
+    """Yield in words which HDUs of the output contain other data than then."""
     names = [[hdu["name"] for hdu in record["hdus"]] for record in (then, now)]
     if names[0] != names[1]:
         yield f"{output}: expected HDUs {', '.join(names[0])}, got {', '.join(names[1])}"

@@ -1,4 +1,4 @@
-"""The files that a report speaks of, where they are now."""
+"""Where the files of a report are now."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -11,7 +11,7 @@ from gpustack.provenance.paths import find, shared_folders
 
 
 class Found:
-    """The files that a report speaks of, where they are now.
+    """Where the files of a report are now, which of them have moved, and which are missing.
 
     Parameters
     ----------
@@ -22,11 +22,11 @@ class Found:
     Raises
     ------
     InputError
-        Where something came from memory.
+        Where an input came from memory.
     """
 
     def __init__(self, name: str, report: Mapping[str, Any]) -> None:
-        # Once a file, which may hold several things.
+        # By path: a file may contain several parts, and is to be reported once.
         self._missing: dict[str, str] = {}
         self._moved: dict[str, tuple[str, str]] = {}
         self._folder = Path(name).parent
@@ -54,18 +54,18 @@ class Found:
         return path
 
     def check_apart(self, output: Path) -> None:
-        """Raise where the output is one of the files that are read."""
+        """Raise if `output` is one of the files that are read."""
         every = {path for files in (*self.inputs, self.files) for path in files.values() if path}
         check_apart(output, ((path, "one of the frames") for path in every))
 
     @property
     def missing(self) -> list[str]:
-        """In words, which are gone."""
+        """In words, which files are missing."""
         return list(self._missing.values())
 
     @property
     def moved(self) -> list[str]:
-        """In words, which are elsewhere: one line, of several how many and the first."""
+        """In words, which files have moved: at most one line, with their number and the first."""
         for then, (what, now) in self._moved.items():
             if len(self._moved) == 1:
                 return [f"{what}: {then} has moved, read from {now}"]
@@ -75,7 +75,7 @@ class Found:
 
 
 def _from_memory(report: Mapping[str, Any]) -> Iterator[str]:
-    """What cannot be read again."""
+    """Yield the names of inputs that came from memory, and cannot be read again."""
     if report["weights"] is not None:
         yield "weights"
     for item in report["inputs"]:
@@ -88,5 +88,5 @@ def _from_memory(report: Mapping[str, Any]) -> Iterator[str]:
 
 
 def told_of(frame: str, what: str) -> str:
-    """A frame, or what of it."""
+    """Return what messages call a part of a frame: the frame's name alone for its samples."""
     return frame if what == "data" else f"{frame}: {what}"

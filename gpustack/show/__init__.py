@@ -1,8 +1,16 @@
-"""A result shown: as a picture, and as a page that tells all there is to tell.
+"""Show a result: as a picture, or as an HTML page with recipe, pictures, noise, frames and times.
 
-Both are made of the samples that ``stack(look=True)`` kept. Modules, each importing only those
-before it: `stacked` stacks these once more, `noise`, `residuals` and `frames` measure, `pictures`
-makes panels, `charts` draws, `listing` is the table of frames, `page` the page. This is their door.
+Both are made from the samples that ``stack(look=True)`` kept. Modules, each importing only those
+before it:
+
+- `stacked`: stacks the kept samples once more.
+- `noise`, `residuals`, `frames`: measure them.
+- `pictures`: the panels.
+- `charts`: the charts, as SVG.
+- `listing`: the table of frames.
+- `page`: the page.
+
+Other modules import from here.
 """
 
 from gpustack.drawing import draw, require_matplotlib
@@ -20,12 +28,13 @@ __all__ = ["write_page", "write_preview"]
 def write_preview(result: StackResult, path: PathLike, *, overwrite: bool = False) -> None:
     """Write a picture: the stack, the plain mean, how many samples survived, what was rejected.
 
-    Of the whole field above, and of its middle, pixel by pixel, below.
+    The upper row shows the whole field. If that skips pixels, a lower row shows the middle of the
+    field, pixel by pixel.
 
     Parameters
     ----------
     result : StackResult
-        Of ``stack(look=True)``.
+        From ``stack(look=True)``.
     path : path-like
         Ends in .png.
     overwrite : bool
@@ -49,20 +58,20 @@ def write_preview(result: StackResult, path: PathLike, *, overwrite: bool = Fals
 def write_page(
     result: StackResult, path: PathLike, *, overwrite: bool = False, name: str = ""
 ) -> None:
-    """Write a page of HTML: recipe, pictures, frames, noise, and where the time went.
+    """Write an HTML page: recipe, pictures, noise, frames, and where the time went.
 
-    It needs no other file, no network and no script.
+    The page needs no other file, no network and no script.
 
     Parameters
     ----------
     result : StackResult
-        Of ``stack(look=True)``.
+        From ``stack(look=True)``.
     path : path-like
         Ends in .html.
     overwrite : bool
         Replace the file if there is one.
     name : str
-        What the result is called; its file name, for one.
+        The title of the page, such as the file name of the result.
 
     Raises
     ------
@@ -74,7 +83,7 @@ def write_page(
         Where the file exists, or cannot be written; nothing is left behind.
     """
     require_matplotlib("a report")
-    # Names of files may hold bytes that are no text.
+    # File names may contain bytes that are not valid text.
     text = page(result, _look(result), name).encode("utf-8", "backslashreplace")
     write_text(path, text, overwrite=overwrite, endings=(".html",))
 

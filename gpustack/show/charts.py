@@ -1,4 +1,4 @@
-"""Charts as SVG, drawn in the colours of the page that they stand in."""
+"""Charts as SVG, drawn in the colours of the page that contains them."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -9,23 +9,25 @@ from gpustack.markup import escape
 from gpustack.show.noise import Reached
 from gpustack.show.residuals import EDGES, FAR, Residuals
 
-#: Of a chart, in units that letters are 14 of; and what is beside and below its axes. On the left
-#: the title is, and numbers of up to six letters, as 100000, 0.0001 and 1e+100.
+#: The size of a chart, in units of which a letter is 14 high, and the margins around its axes. The
+#: left margin has room for the title, and for numbers of up to six characters: 100000, 0.0001,
+#: 1e+100.
 WIDTH, HEIGHT = 480, 320
 _LEFT, _RIGHT, _TOP, _BOTTOM = 80, 12, 12, 46
 
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """Numbers along one side of a chart.
+    """The scale along one side of a chart.
 
     Parameters
     ----------
     low, high : float
-        Its ends.
+        The numbers at its ends.
     at : tuple of float
-        Where these are drawn.
+        The coordinates of its ends in the drawing.
     log : bool
+        Whether the scale is logarithmic.
     """
 
     low: float
@@ -34,7 +36,7 @@ class Axis:
     log: bool = False
 
     def __call__(self, value: float) -> float:
-        """Where a number is drawn; what lies beyond, at the end."""
+        """The coordinate at which a number is drawn; one beyond an end is drawn at the end."""
         low, high, number = self.low, self.high, min(max(value, self.low), self.high)
         if self.log:
             low, high, number = (math.log10(x) for x in (low, high, number))
@@ -43,17 +45,17 @@ class Axis:
 
     @classmethod
     def across(cls, low: float, high: float, log: bool = False) -> "Axis":
-        """From left to right."""
+        """A scale from left to right."""
         return cls(low, high, (_LEFT, WIDTH - _RIGHT), log)
 
     @classmethod
     def up(cls, low: float, high: float, log: bool = False) -> "Axis":
-        """From the bottom to the top."""
+        """A scale from the bottom to the top."""
         return cls(low, high, (HEIGHT - _BOTTOM, _TOP), log)
 
 
 def histogram(found: Residuals) -> str:
-    """Residuals against the normal curve, by the logarithm of their number."""
+    """Draw the histogram of residuals and the normal curve, with logarithmic counts."""
     total = found.kept + found.rejected
     x = Axis.across(-FAR, FAR)
     y = Axis.up(0.7, 2.0 * max(float(total.max()), float(found.normal.max())), log=True)
@@ -73,7 +75,7 @@ def histogram(found: Residuals) -> str:
 
 
 def noise_curve(found: Reached) -> str:
-    """The noise of more and more frames against sigma / sqrt(n), both by their logarithms."""
+    """Draw the noise of stacks of more and more frames, and sigma / sqrt(n); both axes are log."""
     numbers = [*found.noise, *found.expected]
     x = Axis.across(0.9, found.counts[-1] * 1.15, log=True)
     y = Axis.up(min(numbers) / 1.25, max(numbers) * 1.25, log=True)
@@ -90,7 +92,7 @@ def noise_curve(found: Reached) -> str:
 
 
 def _thinned(counts: Sequence[int]) -> list[int]:
-    """Counts to write below the axis, the last one and those that leave it room."""
+    """The counts to write below the axis: the last one, and those far enough from it."""
     return [count for count in counts if count == counts[-1] or 1.6 * count < counts[-1]]
 
 
@@ -114,7 +116,7 @@ def _between(axis: Axis) -> list[float]:
 
 
 def _grid(x: Axis, y: Axis, across: Any, up: Any) -> Iterator[str]:
-    """Lines and numbers."""
+    """Grid lines, and the numbers beside the axes."""
     for value in up:
         place = y(value)
         yield f'<path class="grid" d="M{x.at[0]} {place}H{x.at[1]}"/>'
@@ -126,7 +128,7 @@ def _grid(x: Axis, y: Axis, across: Any, up: Any) -> Iterator[str]:
 
 
 def _titles(across: str, up: str) -> Iterator[str]:
-    """What is drawn along the axes."""
+    """The titles of both axes."""
     middle = (_LEFT + WIDTH - _RIGHT) / 2, (_TOP + HEIGHT - _BOTTOM) / 2
     yield f'<text x="{middle[0]}" y="{HEIGHT - 6}" text-anchor="middle">{escape(across)}</text>'
     yield (

@@ -1,4 +1,4 @@
-"""What is told of each frame."""
+"""The numbers of each frame that the page lists."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,10 +14,10 @@ from gpustack.show.stacked import Stacked, normalised, stacked, survivors_mean
 def frame_table(
     per_frame: Mapping[str, Any], kept: Kept, recipe: Recipe, noise: NDArray[np.float64]
 ) -> dict[str, NDArray[np.float64]]:
-    """Numbers of each frame, by name: those of `FLOORS`, in its order, ``"rejected"``, and others.
+    """Return the numbers of each frame by name: scale, zero, weight, shares, noise, and others.
 
-    Rejected low and high are shares of the valid samples that were kept in a cut; the others are
-    of all samples.
+    ``"low"`` and ``"high"`` are shares of the valid samples that were kept in a cut. The numbers
+    of the result, ``"rejected"`` among them, are of all samples. Others come from an alignment.
     """
     columns = {
         name: np.asarray(per_frame[name], np.float64)
@@ -34,7 +34,7 @@ def frame_table(
 
 
 def _sides(kept: Kept, recipe: Recipe) -> NDArray[np.float64]:
-    """The share of the valid samples of each frame that were rejected low, and high."""
+    """The shares of each frame's valid samples that were rejected low and high, shape (2, n)."""
     out = stacked(kept, survivors_mean(recipe))
     middle = _middle(kept, recipe, out)
     shares = np.zeros((2, len(kept.values)))
@@ -46,10 +46,10 @@ def _sides(kept: Kept, recipe: Recipe) -> NDArray[np.float64]:
 
 
 def _middle(kept: Kept, recipe: Recipe, out: Stacked) -> NDArray[np.float64]:
-    """What samples that were rejected low lie below, shape (rows, columns).
+    """The value below which rejected samples count as rejected low, shape (rows, columns).
 
-    The mean of the survivors. Where there are none and k samples were rejected low, the next
-    higher sample, or infinity where all were.
+    This is the mean of the survivors. In a pixel without survivors, of which k samples were
+    rejected low, it is the next higher sample, or infinity if all were rejected low.
     """
     middle = out.data.astype(np.float64)
     lost = np.isnan(middle)

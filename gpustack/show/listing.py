@@ -1,4 +1,4 @@
-"""The table of frames on a page, and which are out of line."""
+"""The table of frames on the page, and the frames that are out of line."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ from gpustack.result import left_out
 _HEADS = {"low": "rejected low", "high": "rejected high"}
 _PERCENT = ("valid", "rejected", "low", "high")
 
-#: So many rows are in sight, and so many frames out of line are listed.
+#: The rows that are in sight without scrolling, and the most frames of a list above the table.
 _IN_SIGHT, _LISTED = 15, 40
 
 
@@ -24,18 +24,18 @@ def listing(
     flags: Mapping[str, NDArray[np.bool_]],
     unit: str,
 ) -> str:
-    """How many frames there are, links to those out of line, the table, what is marked in it.
+    """Return the HTML of the section on frames: counts, links to those out of line, and the table.
 
     Parameters
     ----------
     per_frame : mapping
         The table of frames of the result.
     columns : mapping of str to ndarray
-        Their numbers, as of `frame_table`.
+        The numbers of the frames, as from `frame_table`.
     flags : mapping of str to ndarray
-        Which are out of line, as of `out_of_line`.
+        Which numbers are out of line, as from `out_of_line`.
     unit : str
-        Of the frames; empty where there is none.
+        The unit of the frames; empty where there is none.
     """
     names = per_frame["name"]
     short = _short(names)
@@ -49,7 +49,7 @@ def listing(
 
 
 def _count(reasons: Sequence[str]) -> str:
-    """How many frames are combined, and how many are left out; the table has both."""
+    """How many frames are combined and how many are left out. The table contains both."""
     n = reasons.count("")
     gone = f", and {len(reasons) - n} left out" if n < len(reasons) else ""
     more = "; the table scrolls" if len(reasons) > _IN_SIGHT else ""
@@ -73,7 +73,7 @@ def _links(short: Sequence[str], strays: Sequence[Sequence[str]]) -> str:
 
 
 def _few(listed: list[str]) -> list[str]:
-    """The first of them, and how many more there are."""
+    """The first `_LISTED` entries of a list, and how many more there are."""
     more = len(listed) - _LISTED
     return [*listed[:_LISTED], f"and {more} more"] if more > 0 else listed
 
@@ -98,7 +98,7 @@ def _table(
 
 
 def _short(names: Sequence[str]) -> Sequence[str]:
-    """Names of files, without the folder that they share."""
+    """Names of files, without their folder if all have the same one."""
     shared = {os.path.dirname(name) for name in names}  # noqa: PTH120 - as they were given
     return [os.path.basename(name) for name in names] if len(shared) == 1 else names  # noqa: PTH119
 

@@ -1,7 +1,8 @@
-"""The noise that more and more frames reach, against that of one over the root of their number.
+"""The noise of stacks of more and more frames, against the expected sigma / sqrt(n).
 
-How many frames a pixel has may differ from pixel to pixel, as in a mosaic, so what is expected
-does too: noise is measured in units of that, and told for a pixel in the middle of them.
+The number of frames may differ from pixel to pixel, as in a mosaic, and so does the expected
+noise. Noise is therefore measured in units of what is expected of each pixel, and stated for the
+median pixel.
 """
 
 import math
@@ -27,13 +28,13 @@ class Reached:
     Parameters
     ----------
     counts : list of int
-        How many frames.
+        The number of frames of each stack.
     noise : list of float
-        From pixel to pixel, in the unit of a mean of the frames, of a pixel of which `expected`
-        is expected.
+        The noise from pixel to pixel, in the unit of a mean of the frames, for a pixel whose
+        expected noise is `expected`.
     expected : list of float
-        sigma / sqrt(n), of the noises and the weights of these frames where they are valid: the
-        median over pixels.
+        sigma / sqrt(n), from the noise and the weights of the frames that are valid at a pixel;
+        the median over pixels.
     """
 
     counts: list[int]
@@ -42,12 +43,12 @@ class Reached:
 
     @property
     def ratio(self) -> float:
-        """Of all frames, reached over expected."""
+        """Reached over expected noise, for the stack of all frames."""
         return self.noise[-1] / self.expected[-1]
 
 
 def frame_noise(kept: Kept, recipe: Recipe) -> NDArray[np.float64]:
-    """The noise of each frame once it is normalised; NaN where it cannot be told."""
+    """Return the noise of each frame once it is normalised; NaN where it cannot be measured."""
     found = []
     for f in range(len(kept.values)):
         values = normalised(kept, recipe, f)
@@ -56,17 +57,18 @@ def frame_noise(kept: Kept, recipe: Recipe) -> NDArray[np.float64]:
 
 
 def reached(kept: Kept, recipe: Recipe, sigmas: NDArray[np.float64]) -> Reached | None:
-    """Stack the first 1, 2, 4, ... frames, and all.
+    """Measure the noise of stacks of the first 1, 2, 4, ... frames, and of all frames.
 
-    None where the recipe has no such law (``"max"``, for one), or there is no noise.
+    None if no such law holds for the recipe (such as ``"max"``), or if there is too little to
+    measure: no noise, or too few frames.
 
     Parameters
     ----------
     kept : Kept
-        Rows of neighbours.
+        Rows of neighbouring pixels.
     recipe : Recipe
     sigmas : ndarray
-        What `frame_noise` gives.
+        What `frame_noise` returned.
     """
     if recipe.method not in (*AVERAGES, "sum"):
         return None
@@ -90,7 +92,7 @@ def _counts(n: int) -> list[int]:
 def _point(
     kept: Kept, recipe: Recipe, frames: Sequence[int], sigmas: NDArray[np.float64]
 ) -> tuple[float, float]:
-    """The noise that is reached and that is expected; NaN where so few frames are too few."""
+    """Return reached and expected noise; NaN where there are too few frames for the recipe."""
     try:
         of_frames(recipe, frames).check_frames(len(frames))
     except RecipeError:
@@ -109,7 +111,7 @@ def _point(
 def _law(
     kept: Kept, recipe: Recipe, frames: Sequence[int], sigmas: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The noise expected of a weighted sum of the valid samples of each pixel; their weights."""
+    """Return the expected noise of the weighted sum of each pixel, and the sum of its weights."""
     variance, total = np.zeros((2, *kept.values.shape[1:]))
     for f, sigma in zip(frames, sigmas, strict=True):
         if isinstance(recipe.weights, tuple):
@@ -123,10 +125,10 @@ def _law(
 
 
 def _in_units(data: NDArray[np.float64], law: NDArray[np.float64]) -> float:
-    """The noise of an image as DER_SNR has it, in units of what is expected of each pixel.
+    """Return the DER_SNR noise of an image, in units of the noise `law` expected of each pixel.
 
-    Each difference of neighbours is in units of its own: where pixels differ in noise, the median
-    of all would be that of neither kind.
+    Each difference of neighbours is divided by the noise expected of itself. Otherwise, where
+    pixels differ in noise, the median of all differences would fit neither kind.
     """
     middle, left, right = np.s_[:, 2:-2], np.s_[:, :-4], np.s_[:, 4:]
     with np.errstate(divide="ignore", invalid="ignore"):  # where there is no value, or no noise

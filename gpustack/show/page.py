@@ -1,4 +1,4 @@
-"""The report as one page of HTML that needs nothing else: no script, no other file."""
+"""The report as one self-contained HTML page: no script, no other file."""
 
 import base64
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ _SIGMA = "\N{GREEK SMALL LETTER SIGMA}"
 _TIMES = "\N{MULTIPLICATION SIGN}"
 _LAW = f"{_SIGMA}/√n"
 
-#: What the stages of a run are called.
+#: The stages of a run, and what the page calls them.
 STAGES = {
     "open": "Open the files",
     "align": "Align",
@@ -33,7 +33,7 @@ STAGES = {
     "stream": "Read and combine",
     "write": "Write the result",
 }
-#: Stages that took less of the whole are left out.
+#: Stages that took a smaller share of the whole time are left out.
 LEAST_TIME = 1e-3
 
 _REJECTED_KEY = (
@@ -43,15 +43,15 @@ _REJECTED_KEY = (
 
 
 def page(result: StackResult, look: Look, name: str) -> str:
-    """The whole page.
+    """Return the HTML of the whole page.
 
     Parameters
     ----------
     result : StackResult
-        With its `look`.
     look : Look
+        That of the result.
     name : str
-        Of the file that the result is in; empty where it is in none.
+        The title, such as the name of the result's file; empty for a default.
     """
     noise = frame_noise(look.strips, result.recipe)
     columns = frame_table(result.per_frame, look.overview, result.recipe, noise)

@@ -1,4 +1,4 @@
-"""The pictures of a stack: beside the plain mean, how many samples survived, what was rejected."""
+"""The pictures of a stack: itself, the plain mean, how many samples survived, what was rejected."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -14,11 +14,12 @@ from gpustack.show.stacked import plain, stacked
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """Panels of the same pixels, and in words which these are.
+    """Panels that show the same pixels.
 
     Parameters
     ----------
     what : str
+        In words, which pixels these are.
     panels : list of Panel
         The stack, the plain mean, the count, the rejections.
     """
@@ -28,7 +29,7 @@ class Shown:
 
 
 def pictures(look: Look, recipe: Recipe, n: int) -> list[Shown]:
-    """Of the whole plane, and of its middle where the former leaves out pixels.
+    """Return the panels of the whole plane, and those of its middle if the first skip pixels.
 
     Parameters
     ----------
@@ -40,7 +41,7 @@ def pictures(look: Look, recipe: Recipe, n: int) -> list[Shown]:
     whole = _panels(look.overview, recipe, n, None)
     shown = [Shown(_of_whole(look), whole)]
     if look.overview.cut.step > 1:
-        # The same colours, so that one can be found in the other.
+        # The same colours, so that the middle can be found in the whole.
         middle = _panels(look.middle, recipe, n, whole[0].colours)
         shown.append(Shown(_of_middle(look.middle.cut), middle))
     return shown

@@ -1,4 +1,4 @@
-"""How far samples lie from the mean of the survivors of their pixel, in units of their noise."""
+"""Residuals: how far samples lie from the mean of their pixel's survivors, in units of noise."""
 
 from dataclasses import dataclass
 
@@ -10,11 +10,12 @@ from gpustack.kept_samples import Kept
 from gpustack.recipe import Recipe
 from gpustack.show.stacked import normalised, stacked, survivors_mean
 
-#: Edges of the bins; what lies beyond counts in the outermost.
+#: Edges of the bins, in units of the noise; samples beyond them count in the outermost bins.
 FAR, STEP = 10.0, 0.25
 EDGES = np.arange(-FAR, FAR + STEP / 2, STEP)
 
-#: Pixels of about one level that the noise of a frame is measured in, and levels at most.
+#: The noise of a frame is measured in groups of pixels of about the same level: the fewest pixels
+#: of a group, unless it is the only one, and the most groups.
 AT_ONE_LEVEL, LEVELS = 2000, 32
 
 
@@ -33,29 +34,30 @@ class Residuals:
 
     @property
     def normal(self) -> NDArray[np.float64]:
-        """How many of so many samples would fall into each bin, were their noise normal."""
+        """How many samples would fall into each bin if their noise were normal."""
         middle = (EDGES[:-1] + EDGES[1:]) / 2
         total = float(self.kept.sum() + self.rejected.sum())
         curve: NDArray[np.float64] = np.exp(-(middle**2) / 2) * (total * STEP / np.sqrt(2 * np.pi))
         return curve
 
     def beyond(self, sigmas: float) -> tuple[float, float]:
-        """Which share of all samples survived, and was rejected, further out than so many."""
+        """The shares of all samples that lie beyond `sigmas` and survived, or were rejected."""
         out = (EDGES[1:] <= -sigmas) | (EDGES[:-1] >= sigmas)
         total = max(int(self.kept.sum() + self.rejected.sum()), 1)
         return float(self.kept[out].sum()) / total, float(self.rejected[out].sum()) / total
 
 
 def residuals(kept: Kept, recipe: Recipe) -> Residuals | None:
-    """The residuals of all samples of a cut, rejected ones too; None where they have no noise.
+    """Return the residuals of all samples of a cut, rejected ones too; None if there is no noise.
 
     ``z = (x - m) / s``: m is the mean of the survivors of the pixel, s 1.4826 times the median of
-    ``|x - m|`` of the same frame over pixels of about the same m. So a frame with more noise, and
-    the photon noise of bright pixels, are allowed for; what is left says whether noise is normal
-    beyond its middle half.
+    ``|x - m|`` of the same frame over pixels of about the same m. This allows for frames with more
+    noise, and for the photon noise of bright pixels. The residuals then show whether the noise is
+    normal beyond its middle half.
 
-    The mean of few survivors is near each of them, and is each where there is one: pixels with
-    fewer than two are left out, and z is for each pixel as if m were the mean of many.
+    The mean of few survivors lies near each of them, and a single survivor is its own mean. So
+    pixels with fewer than two survivors are left out, and the residuals of all others are rescaled
+    as if m were the mean of many samples.
     """
     out = stacked(kept, survivors_mean(recipe))
     count = out.count.ravel()
@@ -65,7 +67,7 @@ def residuals(kept: Kept, recipe: Recipe) -> Residuals | None:
     made = Residuals(*np.zeros((2, len(EDGES) - 1), np.int64))
     for f in range(len(kept.values)):
         gone = out.rejected[f].ravel()
-        # Of a survivor m holds a part, of a rejected sample none.
+        # A survivor is part of m, a rejected sample is not.
         widened = np.sqrt(np.where(gone, 1 + few, 1 - few))
         off = (normalised(kept, recipe, f).ravel() - middle) / widened
         for columns in levels:
@@ -74,7 +76,7 @@ def residuals(kept: Kept, recipe: Recipe) -> Residuals | None:
 
 
 def _levels(middle: NDArray[np.float64]) -> list[NDArray[np.intp]]:
-    """The pixels that have a value, by about the same value."""
+    """The pixels that have a value, in groups of about the same value."""
     order = np.argsort(middle)[: np.count_nonzero(np.isfinite(middle))]
     return np.array_split(order, int(np.clip(len(order) // AT_ONE_LEVEL, 1, LEVELS)))
 

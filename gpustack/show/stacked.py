@@ -1,4 +1,4 @@
-"""Some pixels of a stack made again from the samples that were kept of all frames."""
+"""Make some pixels of a stack again, from the samples of all frames that were kept."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -17,14 +17,14 @@ from gpustack.recipe import Recipe
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Stacked:
-    """The pixels of a cut.
+    """The pixels of a cut, stacked.
 
     Parameters
     ----------
     data : ndarray of float, shape (rows, columns)
         NaN where no sample survived.
     count, low, high : ndarray of int
-        Survivors, and samples that were rejected below and above.
+        Survivors, and samples that were rejected low and high.
     reasons : ndarray of uint8, shape (n, rows, columns)
         Why each sample is out, 0 for survivors.
     """
@@ -37,21 +37,22 @@ class Stacked:
 
     @property
     def rejected(self) -> NDArray[np.bool_]:
-        """Which samples were valid and are out."""
+        """Which valid samples were rejected."""
         out: NDArray[np.bool_] = np.asarray(self.reasons >= Reason.RANGE)
         return out
 
     @property
     def valid(self) -> NDArray[np.bool_]:
-        """Which samples came in valid."""
+        """Which samples were valid before any was rejected."""
         came: NDArray[np.bool_] = (self.reasons == 0) | self.rejected
         return came
 
 
 def stacked(kept: Kept, recipe: Recipe, frames: Sequence[int] | None = None) -> Stacked:
-    """What a recipe makes of a cut, with the bits that it has in the whole stack.
+    """Run a recipe on a cut: its pixels have the same bits as in the whole stack.
 
-    Rejections do not grow where the pixels of the cut are no neighbours.
+    There are two exceptions. Rejections grow only where the pixels of the cut touch. `AvgSigmaClip`
+    measures the noise of rows, here from the pixels of the cut alone.
 
     Parameters
     ----------
@@ -59,7 +60,7 @@ def stacked(kept: Kept, recipe: Recipe, frames: Sequence[int] | None = None) -> 
     recipe : Recipe
         That of the result.
     frames : sequence of int or None
-        Of which frames; None is all.
+        The frames to combine, by number; None is all.
     """
     band = kept.band()
     if frames is not None:
@@ -76,7 +77,7 @@ def stacked(kept: Kept, recipe: Recipe, frames: Sequence[int] | None = None) -> 
 
 
 def of_frames(recipe: Recipe, frames: Sequence[int]) -> Recipe:
-    """The recipe with the numbers of some frames alone."""
+    """The recipe with the scales, zeros and weights of some frames alone."""
     numbers: dict[str, Any] = {}
     for name in ("scale", "zero", "weights"):
         value = getattr(recipe, name)
@@ -86,18 +87,18 @@ def of_frames(recipe: Recipe, frames: Sequence[int]) -> Recipe:
 
 
 def plain(recipe: Recipe) -> Recipe:
-    """The recipe that rejects nothing; a mean in the place of a median."""
+    """The recipe without clips, and with a mean in place of a median."""
     combine: Any = "mean" if recipe.method in AVERAGES else recipe.combine
     return replace(recipe, clips=(), combine=combine, uncertainty="auto")
 
 
 def survivors_mean(recipe: Recipe) -> Recipe:
-    """The recipe that rejects the same, and takes the mean of what is left."""
+    """The recipe with the same rejections, and the unweighted mean of the survivors."""
     return replace(recipe, combine="mean", weights=None, uncertainty="auto")
 
 
 def normalised(kept: Kept, recipe: Recipe, f: int) -> NDArray[np.float64]:
-    """The samples of frame `f`, shape (rows, columns), NaN where they are invalid."""
+    """The normalised samples of frame `f`, shape (rows, columns), NaN where invalid."""
     zero = recipe.zero[f] if isinstance(recipe.zero, tuple) else 0.0
     scale = recipe.scale[f] if isinstance(recipe.scale, tuple) else 1.0
     with np.errstate(over="ignore", invalid="ignore"):

@@ -125,7 +125,7 @@ def check_size(
     Raises
     ------
     InputError
-        Says how large the result is, and which two of `boxes` lie farthest apart.
+        Says how large the result is, and which of `boxes` lie farthest apart.
     """
     size, holder = RESULT_BYTES * math.prod(shape), "the disk of its file"
     if room is None:

@@ -34,8 +34,8 @@ def reproject_frames(frames: Sequence[Frame], how: Reproject, *, room: float | N
     FrameError
         Where a frame has no celestial WCS and may not be left out.
     InputError
-        Where neither frames nor target have a celestial WCS, no frame has a place on the grid, or
-        the result would be too large.
+        Where no frame has a celestial WCS, the target has none, no frame has a place on the grid,
+        or the result would be too large.
     """
     faults = [_fault(frame) for frame in frames]
     usable = [frame for frame, fault in zip(frames, faults, strict=True) if not fault]

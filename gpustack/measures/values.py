@@ -1,4 +1,4 @@
-"""The measures: a frame's number comes from its samples, its header or a file."""
+"""The kinds of measures, which take the number of a frame from its samples, header or a file."""
 
 import os
 from dataclasses import dataclass

@@ -54,11 +54,11 @@ class Aligned:
     ----------
     frames : list of Frame
         In the order in which they were given. A frame that is left out is an `AbsentFrame`, so
-        that numbers given one a frame still match the frames.
+        that numbers given one per frame still match the frames.
     origins : list of str
         How the frames were aligned, in words for the header.
     columns : dict of str to list
-        Columns for `StackResult.frames`, one value a frame. If any frame is left out,
+        Columns for `StackResult.frames`, one value per frame. If any frame is left out,
         ``"left_out"`` contains the reason for each frame, empty for frames that are used.
     found : list of Similarity or None
         Where each frame was measured to lie on the reference, None for a frame that is left out.

@@ -41,7 +41,7 @@ def warn_scaled(images: Sequence[tuple[str, Any, float]], flux: str, stacklevel:
 
 
 def warn_frames_scaled(frames: Sequence[Frame], flux: str, stacklevel: int) -> None:
-    """Warn as `warn_scaled` does, about those of some frames that are on another grid."""
+    """Warn as `warn_scaled` does, about the frames that were brought onto another grid."""
     on_grid = [one for one in frames if isinstance(one, GridFrame) and is_brightness(one.unit)]
     scaled = [(one.name, one.unit, one.factor) for one in on_grid]
     warn_scaled(scaled, flux, stacklevel + 1)

@@ -13,8 +13,8 @@ from gpustack.align.similarity import Similarity
 from gpustack.align.star_image import View, Whole, seen
 from gpustack.errors import FrameError
 
-#: Sigmas of the noise above which a pixel counts in the search for a match. Fainter patterns that
-#: the camera leaves on the same pixels of all frames would make no shift at all match best.
+#: Sigmas of the noise above which a pixel counts in the search for a match. Below it, patterns that
+#: the camera leaves on the same pixels of all frames would match best at a shift of 0.
 FLOOR = 3.0
 #: The same for measuring the shift, close to the match. Faint stars lie between the two floors. For
 #: simulated frames like those of m13_blue, errors are 0.27 pixel with a floor of 3, 0.20 with 1 to
@@ -172,8 +172,8 @@ def _bright(view: View, floor: float, knee: float) -> View:
 def _search(one: View, two: View) -> tuple[tuple[int, int], float]:
     """The whole-pixel shift (y, x) at which two images agree best, and the ratio of the peaks.
 
-    The images may differ in shape. The correlation is cyclic, in which shifts that differ by the
-    length of an axis are the same. Of these, the one whose overlap adds most to the sum is taken.
+    The images may differ in shape. The correlation is cyclic: it is the same for shifts that differ
+    by the length of an axis. Of such shifts, the one whose overlap adds most to it is taken.
     """
     from scipy import fft
 

@@ -100,7 +100,7 @@ class ProjectedFrame(GridFrame):
         return sky + block + part + beside + read + self.inner.held_bytes
 
     def read(self, start: int, stop: int, into: Any = None) -> Samples:
-        """Rows ``[start, stop)`` of the grid; only what lies below them is read of the frame."""
+        """Rows ``[start, stop)`` of the grid; only the part of the frame below them is read."""
         shape = (stop - start, self.shape[1])
         if start >= self.window[0].stop or stop <= self.window[0].start:
             return Samples(np.broadcast_to(self.stored.type(np.nan), shape))
@@ -133,9 +133,9 @@ class ProjectedFrame(GridFrame):
     def told_by_nearest(self) -> tuple[str, ...]:
         """Which of noise and mad are measured on the nearest samples, not on resampled ones.
 
-        Resampled samples are smoothed where neighbours share samples of the camera, each by how it
-        lies between these. The adaptive method smooths all samples alike, so that the mads of
-        frames remain comparable. Measurements are in
+        Resampled samples are smoothed where neighbours share samples of the camera, by an amount
+        that depends on where they lie between these. The adaptive method smooths all samples alike,
+        so that the mads of frames remain comparable. Measurements are in
         docs/decisions/0029-noise-before-interpolation.md.
         """
         if self.how.method == "adaptive":
@@ -155,7 +155,7 @@ class ProjectedFrame(GridFrame):
 
     @property
     def stride(self) -> int:
-        """Columns of the grid until the nearest sample is another; 1 unless pixels are smaller."""
+        """Columns from one nearest sample to the next, 1 unless grid pixels are the smaller ones."""
         return max(1, math.ceil(1 / max(self.pixel_map.scale, STRIDE_SLACK) - STRIDE_SLACK))
 
     def lacks(self, y: int, x: int) -> str:
@@ -218,8 +218,8 @@ class ProjectedFrame(GridFrame):
         read = read_parts(self.inner.read_flags, self.inner.shape, parts, self._bits_dtype)
         for (block, part), bits in zip(group, read, strict=True):
             with np.errstate(invalid="ignore"):
-                # Of two pixels as near, the one that interpolation takes. Where frames lie half a
-                # pixel off the grid, no pixel is then used twice, and none is lost.
+                # Of two equally near pixels, take the one that interpolation takes. Where frames
+                # lie half a pixel off the grid, no pixel is then used twice, and none is lost.
                 at = np.floor(self.pixel_map.within(*block) + 0.5)
                 inside = np.ones(at.shape[1:], bool)
                 for place, span in zip(at, part, strict=True):
@@ -240,7 +240,7 @@ class ProjectedFrame(GridFrame):
         return cleared(image, marks, self.how)
 
     def _at_once(self, planes: NDArray[Any], part: Block, block: Block) -> NDArray[np.float64]:
-        """Planes of a part of the frame resampled onto a block of the grid at once."""
+        """Planes of a part of the frame, all resampled onto a block of the grid at once."""
         if self.how.method == "interp":
             places = self.pixel_map.within(*block)
             places -= np.array([span.start for span in part]).reshape(2, 1, 1)

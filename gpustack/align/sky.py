@@ -1,4 +1,4 @@
-"""Where frames lie on each other according to their celestial coordinates."""
+"""Where frames lie on each other by their celestial coordinates, to fractions of a pixel."""
 
 import warnings
 from collections.abc import Sequence

@@ -1,6 +1,6 @@
 """Measures: frozen values that say where the number of each frame comes from.
 
-A measure can be given instead of numbers, one a frame, as `scale`, `zero` or `weights`. It checks
+A measure can be given instead of one number per frame, as `scale`, `zero` or `weights`. It checks
 itself when it is made and reads no frame; `gpustack.normalize` computes the numbers.
 """
 

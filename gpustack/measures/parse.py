@@ -30,7 +30,7 @@ WORDS: dict[str, Measure] = {
 #: Signs that, before a name, stand for a measure: ``!KEYWORD``, ``@FILE``.
 SIGNS: dict[str, type[Keyword | FromFile]] = {"!": Keyword, "@": FromFile}
 
-#: Role -> words that stand for a number a sample instead of one a frame.
+#: Role -> words that stand for one number per sample instead of one per frame.
 PER_SAMPLE: dict[str, tuple[str, ...]] = {"scale": (), "zero": (), "weights": ("variance",)}
 
 #: Role -> the smallest number that a frame can have.
@@ -38,7 +38,7 @@ LEAST = {"scale": -math.inf, "zero": -math.inf, "weights": 0.0}
 
 
 def choices(role: Role) -> tuple[str, ...]:
-    """The texts that can be given as `role`, for a measure or for a number a sample."""
+    """The texts that can be given as `role`, for a measure or for one number per sample."""
     words = tuple(text for text, measure in WORDS.items() if role in measure.roles)
     return (*words, *PER_SAMPLE[role], "!KEYWORD", "@FILE")
 
@@ -64,9 +64,9 @@ def as_measure(role: Role, given: Any) -> Measure:
 
 
 def tidy_numbers(role: Role, given: Any) -> Any:
-    """Return numbers, one a frame, as a tuple, and a measure or its text as a measure.
+    """Return numbers, one per frame, as a tuple, and a measure or its text as a measure.
 
-    None, and words for a number a sample, are returned unchanged.
+    None, and words for one number per sample, are returned unchanged.
 
     Raises
     ------

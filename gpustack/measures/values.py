@@ -193,8 +193,8 @@ class Keyword(BaseMeasure):
 class FromFile(BaseMeasure):
     """The numbers in a text file, also given as ``"@PATH"``.
 
-    They are used as if numbers had been given. The file contains one number a line, in the order of
-    the frames. Empty lines and text after a ``#`` are ignored.
+    They are used as if numbers had been given. The file contains one number per line, in the order
+    of the frames. Empty lines and text after a ``#`` are ignored.
 
     Parameters
     ----------

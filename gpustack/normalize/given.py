@@ -60,7 +60,7 @@ def _time_instead(frame: Frame, key: str) -> str:
 
 
 def from_file(role: str, path: str, frames: Sequence[Frame]) -> Numbers:
-    """Read the numbers in a text file, one a line, in the order of the frames.
+    """Read the numbers in a text file, one per line, in the order of the frames.
 
     Raises
     ------

@@ -88,7 +88,7 @@ class Taking:
         return numbers, f", relative to {name}"
 
     def _values(self, role: Role, measure: Statistic | Exposure | Overlap) -> Measured:
-        """The values to compare between frames, of frames with known zeros or scales applied."""
+        """The values to compare between frames, with known zeros or scales applied."""
         if isinstance(measure, Exposure):
             return self._exposures(role, measure.key)
         if isinstance(measure, Overlap):

@@ -24,7 +24,7 @@ from gpustack.normalize import statistics
 Wanted = Statistic | Noise
 #: The name of a statistic, and the region in which it is measured.
 Key = tuple[str, str | None]
-#: A number a frame; None for a frame without a valid sample.
+#: One number per frame; None for a frame without a valid sample.
 Measured = list[float | None]
 
 #: The mean comes first: the others reorder the values, which would change its last bits.

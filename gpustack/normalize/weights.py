@@ -1,4 +1,4 @@
-"""Sort out weights as users give them: numbers, a measure, a function, or a number a sample."""
+"""Sort out weights as users give them: by numbers per frame or sample, measures or functions."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,11 +14,11 @@ from gpustack.measures import Measure, tidy_numbers
 
 
 def split_weights(weights: Any, frames: Sequence[Frame]) -> tuple[Any, NDArray[Any] | None]:
-    """Return weights for a recipe, and the array of weights if they are given a number a sample.
+    """Return weights for a recipe, and an array if there is one weight per sample.
 
-    The weights for a recipe are then ``"sample"``. Otherwise they are numbers, a measure, a word or
-    a function, as given, and the array is None. In the array, weights that are masked or not finite
-    become 0: maps of 1/variance have such values where there is no sample.
+    With an array, the weights for the recipe are ``"sample"``. Without one, they are numbers, a
+    measure, a word or a function, and None stands for the array. In the array, weights that are
+    masked or not finite become 0: maps of 1/variance have such values where there is no sample.
 
     Raises
     ------

@@ -33,7 +33,7 @@ _SMALLER = {
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """Rows ``[y0, y1)`` and columns ``[x0, x1)``, counted from 0 on the reference."""
+    """Rows ``[y0, y1)`` and columns ``[x0, x1)``, counted from 0 on the reference or the target."""
 
     y0: int
     x0: int

@@ -155,7 +155,7 @@ class ProjectedFrame(GridFrame):
 
     @property
     def stride(self) -> int:
-        """Columns from one nearest sample to the next, 1 unless grid pixels are the smaller ones."""
+        """Columns from one nearest sample to the next; 1 unless grid pixels are smaller."""
         return max(1, math.ceil(1 / max(self.pixel_map.scale, STRIDE_SLACK) - STRIDE_SLACK))
 
     def lacks(self, y: int, x: int) -> str:

@@ -1,7 +1,7 @@
-"""Frames brought onto one pixel grid, as an alignment says.
+"""Bring frames onto one pixel grid, as an alignment specifies.
 
-What comes out are frames that are read by rows of the new grid: a run aligns, band by band, what
-it needs. `project` has the function that ccdproc has for single images.
+Aligned frames are read by rows of the new grid, so that a run resamples band by band only what it
+needs. `gpustack.align.project` contains the counterpart of ccdproc's function for single images.
 """
 
 from collections.abc import Sequence
@@ -17,8 +17,8 @@ from gpustack.frames.resident import ResidentFrame
 
 __all__ = ["AbsentFrame", "Aligned", "bring_together"]
 
-#: Which module aligns frames as an alignment says, by which function. They load on first use:
-#: coordinates on the sky are slow to load.
+#: Kind of alignment -> the module and the function that carry it out. Modules are imported on first
+#: use: those for coordinates on the sky are slow to import.
 _ALIGNERS: dict[type[Alignment], tuple[str, str]] = {
     Reproject: ("reproject", "reproject_frames"),
     Offsets: ("offsets", "place_frames"),
@@ -33,25 +33,26 @@ def bring_together(
     *,
     room: float | None = None,
 ) -> Aligned:
-    """Frames that agree in unit and shape: aligned, or as they are.
+    """Return frames that agree in unit and shape: aligned, or unchanged without an alignment.
 
     Parameters
     ----------
     frames : sequence of Frame
     given : alignment, its text, or None
-        None: the frames must be of one shape.
+        With None, the frames must have one shape.
     known : sequence of Similarity or None, optional
-        Where frames lie that were measured before (`Aligned.found`); they are not measured again.
+        Where each frame lies, from an earlier measurement (`Aligned.found`); nothing is measured
+        again.
     room : float or None
-        Bytes of the disk that the result goes to as it is made, infinite where nobody holds it
-        here; None: that of the memory of this machine.
+        Size in bytes of the disk that the result is written to while it is computed; infinite
+        where the result is not held by this process. None: the memory of this machine counts.
 
     Raises
     ------
     MismatchError
-        Where units differ, or shapes that nothing aligns.
+        Where units differ, or shapes differ without an alignment.
     InputError
-        Where frames cannot be aligned, or there is no room for the result.
+        Where frames cannot be aligned, or the result would be too large.
     """
     alignment = as_alignment(given)
     if alignment is None:
@@ -74,7 +75,7 @@ def bring_together(
 
 
 def _check(frames: Sequence[Frame], alignment: Alignment) -> None:
-    """Raise where frames are no images on the host."""
+    """Raise InputError where a frame is on a device or does not have two axes."""
     for frame in frames:
         if isinstance(frame, ResidentFrame):
             raise InputError(

@@ -1,4 +1,4 @@
-"""What alignments share: the grid that frames are brought to, and what they give."""
+"""What all alignments share: the grid, frames on a grid, and the result of aligning."""
 
 import re
 from dataclasses import dataclass, field
@@ -18,28 +18,28 @@ from gpustack.frames.base import read_whole
 from gpustack.frames.coordinates import Coordinates
 from gpustack.header import with_exposure, without_wcs
 
-#: Sections of detector and amplifier, which do not say which pixels the result has.
+#: Keywords for sections of a detector or an amplifier, which no longer hold for the result.
 SECTIONS = re.compile(r"(AMP|BIAS|CCD|DATA|DET|TRIM)SEC\w?")
-#: Cards that tell of the pixels that a frame had.
+#: Keywords of cards that describe the pixels of the frame before it was aligned.
 _OF_PIXELS = re.compile(rf"{SECTIONS.pattern}|{coordinate_cards.BESIDE.pattern}")
-#: Why a frame has no sample at a pixel of the grid that is none of its own.
+#: Why a frame has no sample at a pixel of the grid that it does not cover.
 OUTSIDE = "outside of the frame"
-#: Why a frame is left out that could be aligned.
+#: Why a frame is left out although it could be aligned.
 BESIDE = "expected a frame that overlaps the grid, got none of its pixels on it"
-#: What errors say of a frame that cannot be aligned.
+#: The advice in errors about a frame that cannot be aligned.
 SKIP = "skip=True (--skip-unaligned) leaves such frames out"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Grid:
-    """The pixels of the result.
+    """The pixel grid of the result.
 
     Parameters
     ----------
     shape : tuple of int
         (y, x).
     wcs : astropy.wcs.WCS, another that follows APE 14, or None
-        Where they are on the sky; None where nobody knows.
+        World coordinates of the grid; None where they are unknown.
     """
 
     shape: tuple[int, ...]
@@ -48,20 +48,21 @@ class Grid:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Aligned:
-    """Frames on one grid.
+    """Frames on one grid, and how they were brought there.
 
     Parameters
     ----------
     frames : list of Frame
-        In the order in which they were given. One that is left out is an `AbsentFrame`, so that
-        numbers that were given one a frame still fit.
+        In the order in which they were given. A frame that is left out is an `AbsentFrame`, so
+        that numbers given one per frame still match the frames.
     origins : list of str
-        In words, how they were aligned; for the header.
+        How the frames were aligned, in words for the header.
     columns : dict of str to list
-        What is known of each frame, for `StackResult.frames`. Where frames were to be left out,
-        ``"left_out"`` says of each why, or is empty.
+        Columns for `StackResult.frames`, one value per frame. If any frame is left out,
+        ``"left_out"`` contains the reason for each frame, empty for frames that are used.
     found : list of Similarity or None
-        Where frames were measured, where each lies on the reference; None for one left out.
+        Where each frame was measured to lie on the reference, None for a frame that is left out.
+        None instead of a list where nothing was measured.
     """
 
     frames: list[Frame]
@@ -71,9 +72,10 @@ class Aligned:
 
 
 def without_place(header: fits.Header, wcs: Any) -> fits.Header:
-    """A copy of a header without its coordinates, and without where the image was cut from.
+    """A copy of a header without cards that say where its pixels lie.
 
-    Sections of detectors, physical coordinates (LTV, LTM) and alternative ones.
+    These are its world coordinates, alternative ones too, physical coordinates (LTV, LTM) and
+    sections of a detector.
     """
     told = without_wcs(header, wcs)
     for key in {key for key in told if _OF_PIXELS.fullmatch(key)}:
@@ -83,12 +85,12 @@ def without_place(header: fits.Header, wcs: Any) -> fits.Header:
 
 @dataclass(eq=False)
 class GridFrame:
-    """A frame on another grid. See `Frame` for what the attributes mean.
+    """A frame brought onto a grid. See `Frame` for what the attributes mean.
 
     Parameters
     ----------
     inner : Frame
-        As it was given.
+        The frame as it was given.
     grid : Grid
     """
 
@@ -97,65 +99,65 @@ class GridFrame:
 
     @property
     def name(self) -> str:
-        """Of the frame that was given."""
+        """The name of the inner frame."""
         return self.inner.name
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of the grid."""
+        """The shape of the grid."""
         return self.grid.shape
 
     @property
     def unit(self) -> units.UnitBase | None:
-        """Of the frame that was given."""
+        """The unit of the inner frame."""
         return self.inner.unit
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """That of the frame: float32 or float64."""
+        """The dtype of the inner frame: float32 or float64."""
         return self.inner.dtype
 
     @property
     def has_variance(self) -> bool:
-        """Whether the frame has."""
+        """Whether the inner frame has variances."""
         return self.inner.has_variance
 
     @property
     def flags_dtype(self) -> np.dtype[Any] | None:
-        """As of the frame."""
+        """The dtype of the bits of the inner frame."""
         return self.inner.flags_dtype
 
     @property
     def coordinates(self) -> Coordinates:
-        """Of the grid."""
+        """The coordinates of the grid."""
         return Coordinates(self.grid.wcs, of_grid=True)
 
     @cached_property
     def header(self) -> fits.Header:
-        """That of the frame, without what no longer holds."""
+        """The header of the inner frame, without cards that do not hold on the grid."""
         return self._exposed(without_place(self.inner.header, self.inner.coordinates.wcs))
 
     def _exposed(self, header: fits.Header) -> fits.Header:
-        """A header with what an image in memory has in its coordinates of the exposure."""
+        """`header` with the cards of the exposure that an image in memory keeps in its WCS."""
         return with_exposure(header, self.inner.coordinates)
 
     @cached_property
     def _bits_dtype(self) -> np.dtype[Any]:
-        """Of the bits that the frame has; one without any says so here."""
+        """The dtype of the bits of the inner frame, which raises FrameError if it has none."""
         return self.inner.read_flags(0, 1).dtype
 
     @property
     def kept_bytes(self) -> int:
-        """Bytes that it holds from the beginning to the end, read or not."""
+        """Bytes that the frame holds for the whole run, whether it is read or not."""
         return 0
 
     @property
     def factor(self) -> float:
-        """What its values are multiplied by; where that differs, in its middle on the grid."""
+        """What values are multiplied by; where that varies, the one in the middle of the frame."""
         return 1.0
 
     def lacks(self, y: int, x: int) -> str:
-        """Why the frame has no sample at a pixel of the grid; empty where it has one."""
+        """Why the frame has no sample at pixel (y, x) of the grid; empty where it has one."""
         raise NotImplementedError
 
 
@@ -163,7 +165,7 @@ class GridFrame:
 class AbsentFrame(GridFrame):
     """A frame that is left out: none of its samples is valid."""
 
-    #: One row of it takes no memory.
+    #: Reading a row takes no memory: it is a broadcast NaN.
     row_bytes: ClassVar[int] = 0
     dtype: ClassVar[np.dtype[Any]] = np.dtype(np.float32)
     stored: ClassVar[np.dtype[Any]] = np.dtype(np.float32)
@@ -181,13 +183,13 @@ class AbsentFrame(GridFrame):
         return np.full((stop - start, self.shape[-1]), np.nan)
 
     def read_flags(self, start: int, stop: int) -> NDArray[Any]:
-        """No bit is set."""
+        """Rows of 0: no bit is set."""
         return np.zeros((stop - start, self.shape[-1]), np.uint8)
 
     def lacks(self, y: int, x: int) -> str:
-        """That it is left out."""
+        """Return that the frame is left out."""
         return "left out"
 
     def whole(self) -> np.ma.MaskedArray[Any, Any]:
-        """Nothing but invalid samples."""
+        """An image in which every sample is invalid."""
         return read_whole(self)

@@ -1,4 +1,8 @@
-"""How what a frame covers of a grid is cut into blocks, and what of the frame lies below each."""
+"""The blocks in which a frame is resampled onto a grid, and the part of the frame below each.
+
+Blocks keep memory bounded. Below a square block lies a smaller part of a rotated frame than below
+whole rows. Measurements are in docs/decisions/0019-blocks-of-resampling.md.
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -7,25 +11,26 @@ import numpy as np
 
 from gpustack.align.pixel_map import STEP, PixelMap
 
-#: Sides of the blocks of the grid that are resampled at once, in pixels of the grid or the frame,
-#: whichever are larger. Square ones lie on the fewest pixels of a frame that is turned. With larger
-#: ones it is no faster, and less of the limit is left to bands and threads.
+#: Side of the blocks that are resampled at once, in pixels of the grid, or of the frame where those
+#: are smaller. Square blocks lie on the fewest pixels of a rotated frame. Larger blocks are no
+#: faster, and leave less of the memory limit to bands and threads.
 SIDE = 256
-#: Sides of what the sky is asked of at once, at least, as asking takes 2 ms however few pixels.
+#: Smallest side of the areas that are transformed by way of the sky at once, because that takes
+#: 2 ms however few the pixels are.
 ASKED = 64
-#: Bytes that the parts of a frame below blocks beside each other may take, so that rows that they
-#: share are read once. For float32, 9 blocks.
+#: Bytes that the parts of a frame below adjacent blocks may take together. Such blocks are read
+#: together, so that the rows they share are read once. For float32 these are 9 blocks.
 GROUP_BYTES = 4 << 20
 
 #: Rows and columns of the grid, or of a frame.
 Block = tuple[slice, slice]
-#: Blocks, and the part of the frame that each lies on.
+#: Blocks that are read together, each with the part of the frame below it.
 Group = list[tuple[Block, Block]]
 
 
 @dataclass(frozen=True, eq=False)
 class Blocks:
-    """Those of a window of a grid.
+    """The blocks of a window of a grid.
 
     Parameters
     ----------
@@ -36,9 +41,9 @@ class Blocks:
     shape : sequence of int
         (y, x) of the frame.
     margin : int
-        Pixels of the frame that contribute, beyond those that a block lies on.
+        Pixels of the frame that contribute to a block beyond those that it lies on.
     part_bytes : int
-        Bytes of a pixel of the frame that are held for a block.
+        Bytes that are held for each pixel of the frame below a block.
     """
 
     window: Block
@@ -48,7 +53,10 @@ class Blocks:
     part_bytes: int
 
     def groups(self, start: int, stop: int) -> Iterator[Group]:
-        """The window, as far as it is in rows ``[start, stop)``, in blocks beside each other."""
+        """Yield rows ``[start, stop)`` of the window in groups of adjacent blocks.
+
+        Blocks outside of the frame are left out.
+        """
         down, across = self.window
         if self.is_rough:
             height, width = self.asked()
@@ -66,11 +74,11 @@ class Blocks:
 
     @property
     def is_rough(self) -> bool:
-        """Whether there are pixels of which nodes do not tell."""
+        """Whether some pixels of the window cannot be interpolated between nodes."""
         return bool(self.pixel_map.rough.any())
 
     def asked(self) -> tuple[int, int]:
-        """Rows and columns that the sky is asked of at once, at most."""
+        """The largest number of rows and columns transformed by way of the sky at once."""
         rows, columns = (
             max(most, min(ASKED, part.stop - part.start))
             for most, part in zip(self.most(), self.window, strict=True)
@@ -78,9 +86,9 @@ class Blocks:
         return rows, columns
 
     def _halved(self, rows: slice, columns: slice) -> Iterator[Group]:
-        """A part of the window, one by one in blocks, but for halves of it beside the frame.
+        """Halve a part of the window until the halves are blocks; drop halves outside of the frame.
 
-        Most of what a torn frame may lie on is beside it.
+        Most of the area that a torn frame may lie on is outside of the frame.
         """
         part, most = self.under(rows, columns), self.most()
         if part is None:
@@ -96,21 +104,21 @@ class Blocks:
                 yield from self._halved(rows, half)
 
     def beside(self, rows: int, columns: int) -> int:
-        """How many blocks of so many rows and columns are read together, at most."""
+        """The largest number of adjacent blocks of this size that are read together."""
         height, width = self.most_under(rows, columns)
         room = GROUP_BYTES // max(height * width * self.part_bytes, 1)
         across = int(self.window[1].stop - self.window[1].start)
         return max(1, min(room, -(-across // columns)))
 
     def most(self) -> tuple[int, int]:
-        """Rows and columns of a block, at most."""
+        """The largest number of rows and columns of a block."""
         scale = np.hypot(*self.pixel_map.rates).max()
         side = SIDE // max(round(min(scale, SIDE)), 1)
         rows, columns = (min(side, part.stop - part.start) for part in self.window)
         return rows, columns
 
     def most_under(self, rows: int, columns: int) -> tuple[int, int]:
-        """Rows and columns of the frame that a block of so many lies on, at most."""
+        """The largest number of rows and columns of the frame below a block of this size."""
         if self.is_rough:
             return self.shape[0], self.shape[1]
         around = 2 * self.margin + 4
@@ -119,7 +127,7 @@ class Blocks:
         return int(height), int(width)
 
     def under(self, rows: slice, columns: slice) -> Block | None:
-        """The part of the frame that a block lies on, and what contributes to its edges."""
+        """The part of the frame below a block, with the margin; None outside of the frame."""
         margin = self.margin
         spans = []
         ends = self.pixel_map.extent(rows, columns)
@@ -132,7 +140,7 @@ class Blocks:
 
 
 def _cut(start: int, stop: int, most: int) -> Iterator[slice]:
-    """``[start, stop)`` in parts of nearly the same length."""
+    """Yield ``[start, stop)`` in parts of nearly the same length, at most `most` each."""
     parts = -(-(stop - start) // most)
     for i in range(parts):
         first, last = (start + (stop - start) * k // parts for k in (i, i + 1))

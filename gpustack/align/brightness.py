@@ -1,4 +1,4 @@
-"""Warnings of values that are not counts per pixel, and are scaled as if they were."""
+"""Warnings about surface brightness that is scaled as if it were counts per pixel."""
 
 import warnings
 from collections.abc import Sequence
@@ -10,22 +10,22 @@ from gpustack.align.base import GridFrame
 from gpustack.errors import GpustackWarning
 from gpustack.frames import Frame
 
-#: The relative difference of pixel areas from which on scaling by it is warned of; distortions
-#: alone make as much.
+#: Relative difference of pixel areas above which a warning is given. Distortions alone cause
+#: differences as large as this.
 AREA = 1e-3
 
 
 def warn_scaled(images: Sequence[tuple[str, Any, float]], flux: str, stacklevel: int) -> None:
-    """Warn where surface brightness is multiplied by a ratio of the areas of pixels.
+    """Warn where surface brightness is multiplied by a ratio of pixel areas.
 
     Parameters
     ----------
     images : sequence of (str, unit, float)
-        Names, units, and what values are multiplied by.
+        Name and unit of each image, and the factor that its values are multiplied by.
     flux : str
-        As of `gpustack.Reproject`.
+        As in `gpustack.Reproject`.
     stacklevel : int
-        As of `warnings.warn`, here.
+        As for `warnings.warn`, if it were called in the place of this function.
     """
     scaled = [one for one in images if abs(one[2] - 1) > AREA and is_brightness(one[1])]
     if scaled:
@@ -41,14 +41,14 @@ def warn_scaled(images: Sequence[tuple[str, Any, float]], flux: str, stacklevel:
 
 
 def warn_frames_scaled(frames: Sequence[Frame], flux: str, stacklevel: int) -> None:
-    """As `warn_scaled`, of those of some frames that are aligned."""
+    """Warn as `warn_scaled` does, about the frames that were brought onto another grid."""
     on_grid = [one for one in frames if isinstance(one, GridFrame) and is_brightness(one.unit)]
     scaled = [(one.name, one.unit, one.factor) for one in on_grid]
     warn_scaled(scaled, flux, stacklevel + 1)
 
 
 def is_brightness(unit: Any) -> bool:
-    """Whether a unit is per area on the sky, or per beam; magnitudes do not count."""
+    """Whether a unit is per area on the sky or per beam; False for magnitudes."""
     if not isinstance(unit, units.UnitBase):
         return False
     plain = unit.decompose()

@@ -1,4 +1,4 @@
-"""The pixels of a result that frames lie in, and whether it can be held."""
+"""The pixels of a grid that frames cover, and whether a result of that size can be held."""
 
 import math
 import os
@@ -17,13 +17,13 @@ from gpustack.frames import Frame
 
 Place = tuple[int, int]
 
-#: Bytes of a pixel of a result: data, uncertainty and mask at least.
+#: Bytes per pixel of a result, which has at least data, uncertainty and mask.
 RESULT_BYTES = 9
-#: A result with more than so many times the pixels of all frames together is warned of.
+#: A result with more than this many times the pixels of all frames together causes a warning.
 SPARSE = 20
-#: The part of a pixel that a frame may reach over an edge before a row or column is added.
+#: Fraction of a pixel by which a frame may extend over an edge before a row or column is added.
 SLACK = 1e-3
-#: What makes a result smaller, by the name of the alignment.
+#: Name of an alignment -> what makes its result smaller, for errors.
 _SMALLER = {
     "wcs": "a shape, a scale or another target",
     "offsets": "extent='intersection', 'reference' or a section",
@@ -33,7 +33,7 @@ _SMALLER = {
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """Rows ``[y0, y1)`` and columns ``[x0, x1)``, counted from 0 on the reference."""
+    """Rows ``[y0, y1)`` and columns ``[x0, x1)``, counted from 0 on the reference or the target."""
 
     y0: int
     x0: int
@@ -46,27 +46,27 @@ class Box:
         return self.y1 - self.y0, self.x1 - self.x0
 
     def __str__(self) -> str:
-        """As a FITS section."""
+        """Return the box as a FITS section."""
         return f"[{self.x0 + 1}:{self.x1},{self.y0 + 1}:{self.y1}]"
 
 
-#: What frames lie in, by their names, in their order.
+#: Pairs of a frame's name and the box that the frame lies in, in the order of the frames.
 Boxes = Sequence[tuple[str, Box]]
 
 
 def boxes_of(frames: Sequence[Frame], transforms: Sequence[Transform]) -> Boxes:
-    """The pixels of a grid that each frame covers; not of frames that have no place on it.
+    """The pixels of a grid that each frame covers; frames without a place on it are left out.
 
     Parameters
     ----------
     frames : sequence of Frame
     transforms : sequence of callable
-        From each frame to the grid.
+        For each frame, from its pixels to those of the grid.
 
     Raises
     ------
     InputError
-        Where no frame has a place.
+        Where no frame has a place on the grid.
     """
     boxes = []
     for frame, transform in zip(frames, transforms, strict=True):
@@ -86,24 +86,24 @@ def boxes_of(frames: Sequence[Frame], transforms: Sequence[Transform]) -> Boxes:
 def grid_around(
     how: Alignment, wcs: Any, boxes: Boxes, box: Box | None = None, *, room: float | None
 ) -> Grid:
-    """The grid of a WCS, moved by whole pixels.
+    """The grid that consists of the pixels of a box, with the WCS moved along.
 
     Parameters
     ----------
     how : alignment
     wcs : WCS or None
-        Of the pixels that boxes are counted on.
+        World coordinates of the pixels that boxes are counted in.
     boxes : sequence of (str, Box)
-        What frames lie in, where it decides.
+        The boxes of the frames, if they determine the size of the result.
     box : Box, optional
-        The pixels of the result; those that hold all frames where omitted.
+        The pixels of the result; by default those that contain all of `boxes`.
     room : float or None
-        As of `check_size`.
+        As in `check_size`.
 
     Raises
     ------
     InputError
-        As `check_size`.
+        Where the result would be too large.
     """
     box = _outer([one for _, one in boxes]) if box is None else box
     check_size(how, box.shape, boxes, room=room)
@@ -113,19 +113,19 @@ def grid_around(
 def check_size(
     how: Alignment, shape: Sequence[int], boxes: Boxes = (), *, room: float | None
 ) -> None:
-    """Raise where there is no room for the result: bytes of a disk, or None for memory.
+    """Raise where the result is too large, before any of it is allocated.
 
-    Nothing of it has been allocated yet.
+    The limit is `room`, the bytes of a disk, or with None the memory of this machine.
 
     Warns
     -----
     GpustackWarning
-        Where hardly any of it will hold something.
+        Where nearly all of the result will be empty.
 
     Raises
     ------
     InputError
-        Which says how large it is, and of `boxes` which make it so.
+        Says how large the result is, and which of `boxes` lie farthest apart.
     """
     size, holder = RESULT_BYTES * math.prod(shape), "the disk of its file"
     if room is None:
@@ -146,7 +146,7 @@ def check_size(
 
 
 def _farthest(boxes: Boxes) -> str:
-    """In words, the two frames that are the farthest apart, along the longer axis."""
+    """The two frames that lie farthest apart along the longer axis, in words for a message."""
     if not boxes:
         return ""
     height, width = _outer([box for _, box in boxes]).shape
@@ -159,7 +159,7 @@ def _farthest(boxes: Boxes) -> str:
 
 
 def memory_of_machine() -> float:
-    """Bytes of its memory; infinite where it does not say."""
+    """Bytes of memory of this machine; infinite where the system does not say."""
     try:
         return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
     except (AttributeError, ValueError, OSError):
@@ -169,21 +169,21 @@ def memory_of_machine() -> float:
 def extent_of(
     frames: Sequence[Frame], offsets: Mapping[int, Place], how: Offsets, origin: Place | None
 ) -> tuple[Box, Boxes]:
-    """The pixels that an `Offsets` asks for, and those that frames lie in, where these decide.
+    """The pixels that an `Offsets` asks for and, for a union, the boxes of the frames.
 
     Parameters
     ----------
     frames : sequence of Frame
     offsets : mapping of int to (y, x)
-        Number of a frame -> where its first pixel is, counted on the first that is here.
+        Index of a frame -> where its first pixel lies, counted on the first frame in the mapping.
     how : Offsets
     origin : (y, x) or None
-        Where the union begins at the latest.
+        The union begins at this pixel or before it.
 
     Raises
     ------
     InputError
-        Where no pixel is in all frames and those are asked for.
+        Where an intersection is asked for and no pixel is in all frames.
     """
     boxes = {i: _of_frame(offsets[i], frames[i].shape) for i in offsets}
     first, *_ = boxes.values()
@@ -233,7 +233,7 @@ def _inner(frames: Sequence[Frame], boxes: Mapping[int, Box], how: Offsets) -> B
 
 
 def _section(text: str, shape: tuple[int, int]) -> Box:
-    """A section that may reach outside; it does not matter which end of an axis comes first."""
+    """The box of a section, which may extend outside; the ends of an axis may be in any order."""
     ends = []
     for axis, length in zip(reversed(text[1:-1].split(",")), shape, strict=True):
         pair = (1, length) if axis == "*" else sorted(map(int, axis.split(":")))

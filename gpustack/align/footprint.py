@@ -1,4 +1,4 @@
-"""Where the pixels of one image lie on another: transforms, and what of a grid a frame covers."""
+"""Transforms from the pixels of one image to another, and the part of a grid an image covers."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,32 +11,33 @@ from numpy.typing import NDArray
 
 from gpustack.align.pixel_map import Transform
 
-#: Pixels to which distortions are inverted; astropy's 1e-4 would be seen in nodes.
+#: Tolerance, in pixels, to which distortions are inverted by iteration. Errors of astropy's
+#: default, 1e-4, would show at the nodes of a `PixelMap`.
 ITERATED = 1e-6
-#: Pixels between the points of a frame that are looked at.
+#: Largest distance, in pixels, between the points of an image that are transformed.
 _STEP = 64
 #: Grid pixels by which a footprint may reach beyond the points: interpolation reaches half a
 #: pixel beyond the outermost centres, and an edge bends a little between points.
 _PAD = 2
-#: Points across an image, at least.
+#: Smallest number of points along an axis of an image.
 _LEAST = 9
-#: How many times as far apart as most neighbours some are where an image is torn. Those of a
-#: gnomonic projection 100 degrees wide are 2.4 times as far apart at its edges.
+#: An image is torn where neighbouring points are more than this many times as far apart as the
+#: median. At the edges of a gnomonic projection 100 degrees wide they are 2.4 times as far apart.
 TORN = 4.0
 
-#: The lowest and highest x, then y.
+#: The lowest and highest x, then the lowest and highest y.
 Footprint = tuple[float, float, float, float]
 
 
 def between(*pair: WCS) -> Transform:
-    """From pixels x, y of the first of two celestial WCS to those of the second.
+    """The transform from pixels x, y of the first of two celestial WCS to those of the second.
 
-    NaN where that does not lead back: what lies on the other side of the sky has pixels in some
-    projections, but none that lead back.
+    It returns NaN for pixels that do not transform back to themselves. In some projections, places
+    on the other side of the sky have pixels too, but these transform back to other places.
     """
 
     def transform(x: Any, y: Any) -> tuple[NDArray[Any], NDArray[Any]]:
-        wcs, other = (one.deepcopy() for one in pair)  # wcslib's are not for several threads
+        wcs, other = (one.deepcopy() for one in pair)  # threads must not share wcslib's objects
         with np.errstate(all="ignore"):
             there = _across(wcs, other, x, y)
             back = _across(other, wcs, *there)
@@ -47,11 +48,11 @@ def between(*pair: WCS) -> Transform:
 
 
 def _across(wcs: WCS, other: WCS, x: Any, y: Any) -> tuple[NDArray[Any], NDArray[Any]]:
-    """As `astropy.wcs.utils.pixel_to_pixel`, to `ITERATED`, and without a warning.
+    """Transform as `astropy.wcs.utils.pixel_to_pixel`, but to `ITERATED`, and without warnings.
 
     Distortions are inverted by iteration, which diverges far outside of an image.
     """
-    # In degrees whatever CUNIT says, and in the order of the axes, which may be latitude first.
+    # World coordinates are in degrees whatever CUNIT says, and may have the latitude first.
     world = wcs.all_pix2world(x, y, 0)
     here = SkyCoord(
         world[wcs.wcs.lng], world[wcs.wcs.lat], unit="deg", frame=wcs_to_celestial_frame(wcs)
@@ -63,7 +64,7 @@ def _across(wcs: WCS, other: WCS, x: Any, y: Any) -> tuple[NDArray[Any], NDArray
 
 
 def points(shape: Sequence[int]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """x, y of points all over an image of `shape`, out to the edges of its outermost pixels."""
+    """x, y of points spread over an image of `shape`, out to the edges of its outermost pixels."""
     axes = [
         np.linspace(-0.5, length - 0.5, max(_LEAST, -(-length // _STEP) + 1))
         for length in shape[::-1]
@@ -73,7 +74,7 @@ def points(shape: Sequence[int]) -> tuple[NDArray[np.float64], NDArray[np.float6
 
 
 def footprint(transform: Transform, shape: Sequence[int]) -> Footprint:
-    """What of a grid an image covers.
+    """The extent of an image on a grid.
 
     Parameters
     ----------
@@ -85,9 +86,13 @@ def footprint(transform: Transform, shape: Sequence[int]) -> Footprint:
     Returns
     -------
     left, right, bottom, top : float
-        Edges of pixels, as 1.5 between pixels 1 and 2; NaN where nothing has a place on the grid.
-        Where the image is torn there, by the seam of an all-sky map, a pole or the edge of the
-        sky, every pixel is looked at: between points that are apart there may be any places.
+        Edges of pixels, such as 1.5 between pixels 1 and 2. NaN where no part of the image has a
+        place on the grid.
+
+    Notes
+    -----
+    The seam of an all-sky map, a pole or the edge of the sky may tear the image on the grid. There,
+    every pixel is transformed, because pixels between points that are apart may lie anywhere.
     """
     x, y = points(shape)
     there = np.array(transform(x, y))
@@ -103,16 +108,17 @@ def footprint(transform: Transform, shape: Sequence[int]) -> Footprint:
 
 
 def _pixels(ends: NDArray[np.float64], length: int) -> NDArray[np.float64]:
-    """The centres of the pixels of an axis between two points, and the edges of the image."""
+    """Centres of the pixels between two points of an axis, clipped to the edges of the image."""
     return np.clip(np.arange(np.floor(ends[0]), np.ceil(ends[1]) + 1), -0.5, length - 0.5)
 
 
 def window(
     transform: Transform, shape: Sequence[int], grid_shape: Sequence[int]
 ) -> tuple[slice, slice] | None:
-    """Rows and columns of a grid that an image touches; None where it does not.
+    """Rows and columns of a grid that an image touches; None where it does not touch the grid.
 
-    All of them where it is torn there, as points of the image do not tell then.
+    Where the image is torn on the grid, these are all rows and columns: points of the image then
+    do not bound where its pixels lie.
     """
     x, y = transform(*points(shape))
     if _torn(x, y).any():
@@ -123,9 +129,10 @@ def window(
 
 
 def _torn(x: NDArray[Any], y: NDArray[Any]) -> NDArray[np.bool_]:
-    """Between which points an image is torn, a row and a column less than there are points.
+    """Cells between points in which an image is torn, one row and column fewer than points.
 
-    There neighbours are much further apart than others, or some have a place and some none.
+    In such a cell, neighbouring points are much further apart than most, or some of the points
+    have a place on the grid and others have none.
     """
     places = x + 1j * y
     lost = np.isnan(places)
@@ -140,13 +147,13 @@ def _torn(x: NDArray[Any], y: NDArray[Any]) -> NDArray[np.bool_]:
 
 
 def _further(apart: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Which distances are far above most; none where no two neighbours have a place."""
+    """Which distances are far above their median; none where no two neighbours have a place."""
     known = apart[~np.isnan(apart)]
     return apart > TORN * (np.median(known) if known.size else np.inf)
 
 
 def _span(low: float, high: float, length: int) -> slice | None:
-    if not (low <= length - 0.5 and high >= -0.5):  # nor NaN
+    if not (low <= length - 0.5 and high >= -0.5):  # also where they are NaN
         return None
     first = max(int(np.floor(max(low, 0))) - _PAD, 0)
     return slice(first, min(int(np.ceil(min(high, length))) + _PAD, length))

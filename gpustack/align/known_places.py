@@ -1,4 +1,7 @@
-"""Where files were found to lie, for whoever aligns the same ones again, and some that are new."""
+"""Remember where files lie, so that aligning them again with new ones measures only the new ones.
+
+A live stack is made anew whenever a file arrives; see `gpustack.watching`.
+"""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,7 +18,7 @@ T = TypeVar("T")
 
 @dataclass
 class _Memory:
-    """What was found of files against one `reference`; of another one nothing is kept."""
+    """Results of measuring files against one `reference`; another reference discards them."""
 
     reference: Any = None
     found: dict[Any, Any] = field(default_factory=dict)
@@ -26,7 +29,7 @@ _memory: ContextVar[_Memory | None] = ContextVar("memory", default=None)
 
 @contextmanager
 def remembered() -> Iterator[None]:
-    """While this lasts, files that have not changed are measured once against the same one."""
+    """Within this context, measure files that do not change only once against a reference."""
     before = _memory.set(_Memory())
     try:
         yield
@@ -35,12 +38,12 @@ def remembered() -> Iterator[None]:
 
 
 def recall(how: Alignment, reference: Frame, frame: Frame, measure: Callable[[], T]) -> T:
-    """What `measure` gives of a frame against the reference, or gave before of the same files.
+    """The result of `measure` for a frame, remembered if the same files were measured before.
 
     Raises
     ------
     FrameError
-        Where a file is gone.
+        Where a file no longer exists.
     """
     memory = _memory.get()
     if memory is None or not (isinstance(reference, FitsFrame) and isinstance(frame, FitsFrame)):
@@ -56,6 +59,6 @@ def recall(how: Alignment, reference: Frame, frame: Frame, measure: Callable[[],
 
 
 def _as_it_is(frame: FitsFrame) -> tuple[Any, ...]:
-    """What is another where some of its files has changed."""
+    """A key of a frame that differs once one of its files has changed."""
     with reading(frame.name):
         return frame.name, *((file, Stamp.of(file)) for file in sorted(frame.files))

@@ -1,4 +1,4 @@
-"""A `PixelMap` in the form in which reproject takes coordinates: two WCS that share a world."""
+"""A `PixelMap` as reproject takes coordinates: as two WCS with common world coordinates."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +11,7 @@ from gpustack.align.pixel_map import PixelMap
 
 
 class FramePixels(BaseLowLevelWCS):  # type: ignore[misc]
-    """A world that is the pixels of a frame."""
+    """A WCS whose world coordinates are the pixels of a frame."""
 
     @property
     def pixel_n_dim(self) -> int:
@@ -25,7 +25,7 @@ class FramePixels(BaseLowLevelWCS):  # type: ignore[misc]
 
     @property
     def world_axis_physical_types(self) -> list[str]:
-        """Those of no vocabulary; they must differ to be told apart."""
+        """Custom types, which must differ for the axes to be distinguished."""
         return ["custom:pos.frame.x", "custom:pos.frame.y"]
 
     @property
@@ -35,34 +35,34 @@ class FramePixels(BaseLowLevelWCS):  # type: ignore[misc]
 
     @property
     def world_axis_object_components(self) -> list[tuple[str, Any, Any]]:
-        """Plain numbers with a unit."""
+        """The value of a quantity for each axis."""
         return [("x", 0, "value"), ("y", 0, "value")]
 
     @property
     def world_axis_object_classes(self) -> dict[str, Any]:
-        """Plain numbers with a unit."""
+        """A quantity in pixels for each axis."""
         return {axis: (Quantity, (), {"unit": "pix"}) for axis in "xy"}
 
     def pixel_to_world_values(self, *pixels: Any) -> tuple[Any, ...]:
-        """Themselves."""
+        """Return the pixels unchanged."""
         return pixels
 
     def world_to_pixel_values(self, *world: Any) -> tuple[Any, ...]:
-        """Themselves."""
+        """Return the world coordinates unchanged."""
         return world
 
 
 @dataclass(eq=False)
 class GridPixels(FramePixels):
-    """The pixels of a part of a grid, in the world of a part of the frame.
+    """A WCS of a part of a grid whose world coordinates are the pixels of a part of the frame.
 
     Parameters
     ----------
     pixel_map : PixelMap
     left, top : int
-        The first pixel of the part of the grid.
+        x, y of the first pixel of the part of the grid.
     across, up : int
-        The first pixel of the part of the frame.
+        x, y of the first pixel of the part of the frame.
     """
 
     pixel_map: PixelMap
@@ -72,10 +72,10 @@ class GridPixels(FramePixels):
     up: int
 
     def pixel_to_world_values(self, *pixels: Any) -> tuple[Any, ...]:
-        """Where they lie on the frame."""
+        """Where pixels of the part of the grid lie on the part of the frame."""
         x, y = self.pixel_map.at(np.add(pixels[0], self.left), np.add(pixels[1], self.top))
         return x - self.across, y - self.up
 
     def world_to_pixel_values(self, *world: Any) -> tuple[Any, ...]:
-        """Nobody asks for it."""
+        """Not implemented: reproject does not use it."""
         raise NotImplementedError

@@ -1,4 +1,4 @@
-"""Coordinates and headers of an image whose pixels have got other numbers."""
+"""World coordinates and headers of an image whose pixels are counted from another place."""
 
 import re
 from collections.abc import Sequence
@@ -15,19 +15,19 @@ from gpustack.align.base import SECTIONS
 from gpustack.checks import real
 from gpustack.header import fits_wcs, lookup_tables
 
-#: Cards that hold the number of a pixel, and those beside which they count as 0 where missing:
+#: Cards that hold a pixel coordinate, and cards that make a missing pixel coordinate count as 0:
 #: of world coordinates, main and alternative, and of IRAF's physical ones.
 _PIXELS = re.compile(r"(?:CRPIX|LTV)([12])[A-Z]?")
 _BESIDE = re.compile(r"CTYPE([12])([A-Z]?)|LTM([12])_\3")
 
 
 def moved_wcs(wcs: Any, shift: tuple[int, int], shape: Sequence[int]) -> Any:
-    """World coordinates of an image of `shape`, pixel (y, x) of which was (y, x) - shift.
+    """World coordinates of an image of `shape` whose pixel (y, x) was (y, x) - shift before.
 
     Parameters
     ----------
     wcs : astropy.wcs.WCS, another that follows APE 14, or None
-        Not changed. SIP polynomials and lookup tables move along.
+        Not changed. In the result, SIP polynomials and lookup tables are moved along.
     shift : tuple of int
         (y, x).
     """
@@ -58,7 +58,7 @@ def _moved_fits(wcs: WCS, shift: np.ndarray[Any, Any], shape: Sequence[int]) -> 
 
 
 class _MovedWCS(BaseWCSWrapper):  # type: ignore[misc]
-    """Coordinates of another kind than those of FITS; `shift` and `shape` are (x, y)."""
+    """A moved WCS that is no `astropy.wcs.WCS`; `shift` and `shape` are (x, y)."""
 
     def __init__(self, wcs: Any, shift: Sequence[int], shape: Sequence[int]) -> None:
         super().__init__(wcs)
@@ -72,7 +72,7 @@ class _MovedWCS(BaseWCSWrapper):  # type: ignore[misc]
 
     @property
     def pixel_bounds(self) -> None:
-        """Not known: those of the image that it was."""
+        """None, as the bounds were those of the image before it was moved."""
         return
 
     def pixel_to_world_values(self, *pixels: Any) -> Any:
@@ -87,10 +87,11 @@ class _MovedWCS(BaseWCSWrapper):  # type: ignore[misc]
 
 
 def moved_header(header: fits.Header, shift: tuple[int, int]) -> fits.Header:
-    """A copy of `header` for pixels that are `shift`, (y, x), further on.
+    """A copy of `header` for an image whose pixels are moved by `shift`, (y, x).
 
-    CRPIX, also that of alternative coordinates, and LTV move along; SIP coefficients count from
-    CRPIX. Sections such as CCDSEC, which say what part of a detector the image is, are left out.
+    CRPIX, also that of alternative coordinates, and LTV are moved along, or removed where they are
+    no finite numbers. SIP coefficients need no change, as they count from CRPIX. Sections such as
+    CCDSEC, which say what part of a detector the image is, are left out.
     """
     moved = header.copy()
     for key in {key for key in moved if SECTIONS.fullmatch(key)}:
@@ -107,7 +108,7 @@ def moved_header(header: fits.Header, shift: tuple[int, int]) -> fits.Header:
 
 
 def _pixel_cards(header: fits.Header) -> dict[str, int]:
-    """Keyword -> axis, counted from 1, of all cards that hold the number of a pixel."""
+    """Keyword -> axis, counted from 1, of all pixel coordinates, also of missing ones."""
     found = {}
     for key in header:
         if match := _PIXELS.fullmatch(key):

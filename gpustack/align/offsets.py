@@ -1,4 +1,4 @@
-"""Frames moved by whole pixels: an `Offsets` done."""
+"""Carry out an `Offsets` alignment: move frames by whole pixels."""
 
 import math
 from collections.abc import Sequence
@@ -20,20 +20,20 @@ from gpustack.number_files import read_lines
 
 _log = logger(__name__)
 
-#: Pixels up to which floats are whole numbers.
+#: Offsets have to be below this, in pixels: floats represent all whole numbers only up to here.
 MOST = 2**53
 
 
 @dataclass(frozen=True, slots=True)
 class FoundOffsets:
-    """Where frames lie.
+    """The offsets of frames, before they are rounded.
 
     Parameters
     ----------
     places : list of (y, x) or str
-        What is added to the pixels of each frame; in place of it, why there is nothing.
+        What is added to the pixels of each frame, or the reason why there is no offset.
     absolute : bool
-        Whether the union begins at 0 at the latest.
+        Whether the union begins at offset 0 or before it.
     """
 
     places: list[tuple[float, float] | str] = field(default_factory=list)
@@ -41,15 +41,15 @@ class FoundOffsets:
 
 
 def place_frames(frames: Sequence[Frame], how: Offsets, *, room: float | None) -> Aligned:
-    """Frames in a grid that holds them, or in a part of it.
+    """Move frames by whole pixels onto the grid that `how` asks for.
 
     Raises
     ------
     FrameError
-        Where a frame has no coordinates or keywords, and is not to be skipped.
+        Where a frame has no usable offset, and is not to be skipped.
     InputError
-        Where there are more or fewer offsets than frames, a file of them cannot be read, no
-        pixel is in all frames and those are asked for, or the result would be too large.
+        Where there are more or fewer offsets than frames, a file of offsets cannot be read, an
+        intersection is asked for and no pixel is in all frames, or the result would be too large.
     """
     found = _find(frames, how)
     reasons = [place if isinstance(place, str) else "" for place in found.places]
@@ -79,7 +79,7 @@ def _placed(
     absolute: bool,
     room: float | None,
 ) -> Aligned:
-    """The frames on the grid, and what is known of them."""
+    """The frames on the grid, with their offsets and the reasons why some are left out."""
     (number, zero), *_ = rounded.items()
     reference = frames[number]
     offsets = {i: (y - zero[0], x - zero[1]) for i, (y, x) in rounded.items()}
@@ -99,7 +99,7 @@ def _placed(
 
 
 def _columns(n: int, offsets: dict[int, tuple[int, int]]) -> dict[str, Any]:
-    """Offsets on the reference; masked where a frame is left out."""
+    """Offsets relative to the reference, masked for frames without one, as columns."""
     out = [i not in offsets for i in range(n)]
     columns: dict[str, Any] = {}
     for axis, name in enumerate(("dy", "dx")):
@@ -116,7 +116,7 @@ def _origin(how: Offsets, reference: Frame, box: Box) -> str:
 def _tell(
     frames: Sequence[Frame], found: FoundOffsets, rounded: dict[int, tuple[int, int]]
 ) -> None:
-    """Log how far from whole the offsets are."""
+    """Log how far the offsets are from whole numbers, at most."""
     rest = {
         i: max(abs(a - b) for a, b in zip(found.places[i], whole, strict=True))  # type: ignore[operator]
         for i, whole in rounded.items()
@@ -126,13 +126,19 @@ def _tell(
 
 
 def _round(place: Any) -> tuple[int, int]:
-    """Halves away from 0, as IRAF does; what rounding errors left of a half is one."""
+    """An offset rounded to whole pixels, halves away from 0, as IRAF does.
+
+    Rounding to 6 decimals first makes a half of what differs from one by a rounding error.
+    """
     y, x = (_away_from_0(abs(round(float(v), 6))) * (1 if v > 0 else -1) for v in place)
     return y, x
 
 
 def _away_from_0(value: float) -> int:
-    """To add a half would not be exact where floats are hardly finer than whole numbers."""
+    """A number >= 0 rounded to a whole one, halves up.
+
+    Adding 0.5 would not be exact where floats are hardly finer than whole numbers.
+    """
     below = math.floor(value)
     return below + (value - below >= 0.5)
 
@@ -155,9 +161,9 @@ def _find(frames: Sequence[Frame], how: Offsets) -> FoundOffsets:
 
 
 def _from_first(places: list[tuple[float, float] | str]) -> FoundOffsets:
-    """Offsets on the first frame that has one, so that rounding takes half a pixel at most.
+    """Offsets relative to the first frame that has one: rounding errs by half a pixel at most.
 
-    Those of a file are rounded as they stand, as by IRAF.
+    Offsets in a file are rounded as they stand, as IRAF does.
     """
     y0, x0 = next((place for place in places if not isinstance(place, str)), (0.0, 0.0))
     return FoundOffsets(
@@ -175,7 +181,7 @@ def _checked(found: FoundOffsets, frames: Sequence[Frame], where: str) -> FoundO
 
 
 def _from_header(frame: Frame, x: str, y: str) -> tuple[float, float] | str:
-    """What two keywords say, (y, x)."""
+    """The offset (y, x) in two keywords, or the reason why there is none."""
     numbers = []
     for key in (y, x):
         number = read_number(frame.header, key)
@@ -186,16 +192,17 @@ def _from_header(frame: Frame, x: str, y: str) -> tuple[float, float] | str:
 
 
 def read_offsets(path: str) -> FoundOffsets:
-    """The offsets in a text file as IRAF reads it.
+    """Read the offsets in a text file as IRAF does.
 
-    A line a frame: x and y, more columns count nothing. Empty lines count nothing, nor does what
-    follows a ``#``, but for a line whose first word is then ``absolute`` or ``relative``, of which
-    the last one holds: whether the offsets are those in the union, or only their differences count.
+    Each line contains x and y of a frame; further columns are ignored. Empty lines are ignored, and
+    so is text after a ``#``. The exception is a comment alone on its line whose first word is
+    ``absolute`` or ``relative``; the last such comment holds. Absolute offsets are places in the
+    union; of relative ones, the default, only the differences count.
 
     Raises
     ------
     InputError
-        Where it cannot be read, or a line has no two numbers.
+        Where the file cannot be read, or a line does not begin with two finite numbers.
 
     References
     ----------

@@ -13,62 +13,63 @@ from gpustack.align.similarity import Similarity
 from gpustack.align.star_image import View, Whole, seen
 from gpustack.errors import FrameError
 
-#: Sigmas of the noise above which a pixel counts where a match is looked for. Below it, what a
-#: camera does to the same pixels of all frames says that nothing moved.
+#: Sigmas of the noise above which a pixel counts in the search for a match. Below it, patterns that
+#: the camera leaves on the same pixels of all frames would match best at a shift of 0.
 FLOOR = 3.0
-#: And where it is measured, near to the match: faint stars lie between the two. Of simulated frames
-#: like those of m13_blue, errors are 0.27 pixel with 3, 0.20 with 1 to 2, and 0.23 with 0.5.
+#: The same for measuring the shift, close to the match. Faint stars lie between the two floors. For
+#: simulated frames like those of m13_blue, errors are 0.27 pixel with a floor of 3, 0.20 with 1 to
+#: 2, and 0.23 with 0.5.
 MEASURED_FLOOR = 1.5
-#: Sigmas above the floor from which on brightness counts by its logarithm. Where a match is
-#: looked for, many stars are to agree, not the brightest one; where it is measured, each is to
-#: count by how well it tells.
+#: Sigmas above the floor beyond which brightness counts by its logarithm. In the search, many stars
+#: should agree, not only the brightest one. In the measurement, each star should count by how well
+#: it determines the shift.
 SEARCH, MEASURE = 1.0, 100.0
-#: How far the highest peak of the correlation has to be above the next one. Of simulated fields
-#: of more than 30 stars it is above 2 where they are the same, and below 1.5 where they are not;
-#: see docs/decisions/0015-measured-shifts.md.
+#: How many times as high as the next peak the highest peak of the correlation has to be. For
+#: simulated fields of more than 30 stars the ratio is above 2 where the fields are the same, and
+#: below 1.5 where they are not; see docs/decisions/0015-measured-shifts.md.
 LEAST_RATIO = 1.5
-#: Pixels around the highest peak, at the most, that belong to it.
+#: Largest distance, in pixels, from the highest peak to pixels that belong to it.
 PEAK = 32
-#: Pixels by which measuring may differ from searching.
+#: Pixels by which the measured shift may differ from the one that the search found.
 AGREE = 3.0
-#: What to try where no shift matches: a camera that turns with its mount is upside down after the
-#: meridian, and such frames have none.
+#: What errors advise where no shift matches. A camera on a mount that flips at the meridian is
+#: upside down afterwards, and no shift aligns such frames.
 ADVICE = (
     "for frames that are turned, as after a meridian flip, --align register:by=stars "
     "(align=Register('stars'))"
 )
-#: Parts of a pixel that the shifts of quarters are measured in.
+#: The shifts of quarters are measured to ``1 / QUARTERS`` pixel.
 QUARTERS = 20
-#: The part of the overlap that is faded out towards its edges, for they do not match.
+#: Fraction of the overlap that is faded out towards its edges, because edges do not match.
 FADE = 0.1
 
-#: Rows and columns, of the reference and of the frame.
+#: Rows and columns of the reference, then of the frame.
 Parts = tuple[tuple[slice, slice], tuple[slice, slice]]
 
 
 @dataclass(frozen=True)
 class Shift:
-    """Measures shifts to a reference.
+    """Measures the shifts of frames to a reference.
 
     Parameters
     ----------
     name : str
-        Of the reference.
+        Name of the reference, for errors.
     image : MaskedArray of float, shape (y, x)
-        Its samples; overwritten.
+        The samples of the reference; overwritten.
     upsample : int
-        Parts of a pixel that shifts are measured in.
+        Shifts are measured to ``1 / upsample`` pixel.
 
     Raises
     ------
     FrameError
-        Where nothing stands out on the reference.
+        Where nothing on the reference stands out of the noise.
 
     References
     ----------
     M. Guizar-Sicairos, S. T. Thurman, J. R. Fienup, "Efficient subpixel image registration
-    algorithms", Opt. Lett. 33, 156 (2008); `skimage.registration.phase_cross_correlation`. The
-    ratio of the peaks is the measure of trust of particle image velocimetry: R. D. Keane,
+    algorithms", Opt. Lett. 33, 156 (2008); `skimage.registration.phase_cross_correlation`. Particle
+    image velocimetry uses the ratio of the peaks as its criterion of a valid match: R. D. Keane,
     R. J. Adrian, Meas. Sci. Technol. 1, 1202 (1990).
     """
 
@@ -77,23 +78,23 @@ class Shift:
     upsample: int
     _view: View = field(init=False, repr=False)
 
-    #: What a frame without a shift has in the columns that tell how sure it is.
+    #: Values of a frame without a shift in the columns that say how certain the shift is.
     unknown: ClassVar[dict[str, Any]] = dict.fromkeys(
         ("correlation", "peak_ratio", "corners"), np.nan
     )
-    #: What the reference has.
+    #: Values of the reference in these columns.
     itself: ClassVar[dict[str, Any]] = {"correlation": 1.0, "peak_ratio": np.nan, "corners": 0.0}
 
     def __post_init__(self, image: Whole) -> None:
         object.__setattr__(self, "_view", _view(self.name, image))
 
     def measure(self, name: str, image: Whole) -> tuple[Similarity, dict[str, Any]]:
-        """Where a frame lies, and how sure that is; `image` is overwritten.
+        """Measure the shift of a frame, and how certain it is; `image` is overwritten.
 
         Raises
         ------
         FrameError
-            Where it does not match the reference.
+            Where the frame does not match the reference.
         """
         view = _view(name, image)
         offset, ratio = _search(_bright(self._view, FLOOR, SEARCH), _bright(view, FLOOR, SEARCH))
@@ -117,7 +118,7 @@ class Shift:
         }
 
     def _refine(self, name: str, offset: tuple[int, int], one: View, two: View) -> Similarity:
-        """The shift of which `offset` is what is whole, from the overlap."""
+        """Refine a whole-pixel `offset` to parts of a pixel, by views of the overlap."""
         rest = _shift(one, two, self.upsample)
         if not abs(rest) <= AGREE:
             raise FrameError(
@@ -131,25 +132,25 @@ class Shift:
 
 
 def _shift(one: View, two: View, upsample: int) -> complex:
-    """By how much the second is to be moved, x + iy, to lie on the first, in parts of a pixel."""
+    """The shift, x + iy, that moves the second view onto the first, to ``1 / upsample`` pixel."""
     from skimage.registration import phase_cross_correlation
 
     fade = _fade(one.shape)
-    # Frames are not noise alone: divided by its amplitude, each wave would count as much.
+    # Normalised by its amplitude, each wave would count the same, and most waves are noise.
     shift, _, _ = phase_cross_correlation(  # type: ignore[no-untyped-call]
         one * fade, two * fade, upsample_factor=upsample, normalization=None
     )
-    y, x = (round(float(part) * upsample) / upsample for part in shift)  # it comes as float32
+    y, x = (round(float(part) * upsample) / upsample for part in shift)  # skimage has float32
     return complex(x, y)
 
 
 def _view(name: str, image: Whole) -> View:
-    """What stands out of the noise on a frame, in units of it.
+    """What stands out on a frame, in units of its noise.
 
     Raises
     ------
     FrameError
-        Where nothing does.
+        Where nothing stands out.
     """
     view = seen(name, image)
     if not view.max() > FLOOR:
@@ -160,7 +161,7 @@ def _view(name: str, image: Whole) -> View:
 
 
 def _bright(view: View, floor: float, knee: float) -> View:
-    """What stands out above a floor; far above it, by its logarithm."""
+    """What stands out above `floor`; beyond `knee` above it, compressed to its logarithm."""
     bright: View = view - np.float32(floor)
     np.maximum(bright, 0, out=bright)
     bright /= np.float32(knee)
@@ -169,10 +170,10 @@ def _bright(view: View, floor: float, knee: float) -> View:
 
 
 def _search(one: View, two: View) -> tuple[tuple[int, int], float]:
-    """The whole pixels (y, x) at which two images agree best, and how much better than elsewhere.
+    """The whole-pixel shift (y, x) at which two images agree best, and the ratio of the peaks.
 
-    They need not be of the same shape. The correlation is that of images repeated without end; of
-    the shifts that are then the same, it is the one that most of the sum comes from.
+    The images may differ in shape. The correlation is cyclic: it is the same for shifts that differ
+    by the length of an axis. Of such shifts, the one whose overlap adds most to it is taken.
     """
     from scipy import fft
 
@@ -189,7 +190,7 @@ def _search(one: View, two: View) -> tuple[tuple[int, int], float]:
 
 
 def _ratio(sums: NDArray[np.floating[Any]], peak: tuple[np.intp, ...]) -> float:
-    """The highest peak over the highest value elsewhere; `sums` is overwritten."""
+    """The highest peak divided by the highest value elsewhere; `sums` is overwritten."""
     top = float(sums[peak])
     reach = [min(PEAK, length // 8) for length in sums.shape]
     around = [
@@ -201,12 +202,13 @@ def _ratio(sums: NDArray[np.floating[Any]], peak: tuple[np.intp, ...]) -> float:
 
 
 def _share(one: View, two: View, offset: tuple[int, int]) -> float:
+    """What the overlap at one offset adds to the cyclic correlation."""
     here, there = _overlap(one.shape, two.shape, offset)
     return float(np.vdot(one[here], two[there]))
 
 
 def _overlap(one: Sequence[int], two: Sequence[int], offset: tuple[int, int]) -> Parts:
-    """The parts of images of two shapes that overlap where the second is moved by `offset`."""
+    """The parts of two images, by their shapes, that overlap if the second is moved by `offset`."""
     axes = [
         (max(0, by), max(0, by, min(length, other + by)))
         for length, other, by in zip(one, two, offset, strict=True)
@@ -219,7 +221,7 @@ def _overlap(one: Sequence[int], two: Sequence[int], offset: tuple[int, int]) ->
 
 
 def _correlation(one: View, two: View) -> float:
-    """Of what stands out; 1 where it is the same."""
+    """The normalised correlation of two views; 1 where they are the same."""
     norm = float(np.vdot(one, one)) * float(np.vdot(two, two))
     return float(np.vdot(one, two)) / norm**0.5 if norm > 0 else 0.0
 
@@ -230,9 +232,9 @@ def _fade(shape: Sequence[int]) -> View:
 
 
 def _tukey(length: int) -> NDArray[np.float64]:
-    """A window of 1 that falls to 0 as a cosine at both ends, shape (length,).
+    """A Tukey window: 1, falling to 0 as a cosine at both ends; shape (length,).
 
-    That of `scipy.signal.windows`, which took a second to import.
+    The same as in `scipy.signal.windows`, whose import takes a second.
     """
     if length == 1:
         return np.ones(1)

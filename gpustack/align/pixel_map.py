@@ -1,7 +1,8 @@
 """Where the pixels of a grid lie on a frame: transformed at nodes, interpolated between them.
 
-A transformation by way of the sky takes ten times as long as everything else that resampling
-does, and is smooth. SWarp has done so from its beginning, to a thousandth of a pixel.
+Transforming each pixel by way of the sky takes ten times as long as everything else in resampling,
+and the transformation is smooth. SWarp has interpolated it from its beginning, to a thousandth of a
+pixel.
 """
 
 from collections.abc import Callable
@@ -14,35 +15,37 @@ from numpy.typing import NDArray
 
 #: Grid pixels between nodes.
 STEP = 16
-#: Pixels that a cell may be off, interpolated from nodes twice as far apart; so those of cells
-#: that pass are off by a quarter of it. Others are transformed pixel by pixel.
+#: Largest error, in frame pixels, of interpolation from nodes twice as far apart. Cells that pass
+#: are then off by a quarter of this. The pixels of other cells are transformed one by one.
 TOLERANCE = 4e-4
 
-#: How many times as long as the other one half of a pixel may be, where a frame is not torn there.
+#: A frame is torn within a grid pixel where one half of the pixel's diagonal is more than this many
+#: times as long as the other half.
 TORN = 4.0
 
-#: Pixels that a frame may be off a grid that it is said to lie on.
+#: A frame lies on the grid, moved by whole pixels, if it is off by no more than this many pixels.
 SAME = 1e-6
 
-#: Transforms x, y of the grid into x, y of the frame; NaN where there is none.
+#: From x, y of the pixels of one image to those of another, such as of the grid and the frame; NaN
+#: where a pixel has no place there.
 Transform = Callable[[Any, Any], tuple[NDArray[Any], NDArray[Any]]]
 
 
 @dataclass(frozen=True, eq=False)
 class PixelMap:
-    """Where pixels of a window of a grid lie on a frame.
+    """Where the pixels of a window of a grid lie on a frame.
 
     Parameters
     ----------
     transform : callable
-        Exact, and slow.
+        From the grid to the frame; exact, but slow.
     left, top : int
-        The grid pixel of the first node, of multiples of twice `STEP`, so that a pixel's place
-        does not depend on the window.
+        x, y of the grid pixel of the first node. They are multiples of twice `STEP`, so that the
+        place of a pixel does not depend on the window.
     nodes : ndarray, shape (2, ny, nx)
-        x and y on the frame.
+        x and y of the nodes on the frame.
     rough : ndarray of bool, shape (ny - 1, nx - 1)
-        Between which nodes interpolation is not good enough.
+        The cells between nodes in which interpolation is not accurate enough.
     """
 
     transform: Transform
@@ -55,9 +58,9 @@ class PixelMap:
     def of(
         cls, transform: Transform, rows: slice, columns: slice, rough: bool = False
     ) -> "PixelMap":
-        """That of a window of the grid, and a pixel around it.
+        """The map of a window of the grid and one pixel around it.
 
-        `rough`: whether nodes do not tell of what is between them, anywhere.
+        With `rough`, all pixels are transformed and none are interpolated.
         """
         top, ys = _steps(rows)
         left, xs = _steps(columns)
@@ -67,31 +70,31 @@ class PixelMap:
 
     @property
     def nbytes(self) -> int:
-        """Of what is known at nodes and between them."""
+        """Bytes of `nodes` and `rough`."""
         return self.nodes.nbytes + self.rough.nbytes
 
     def within(self, rows: slice, columns: slice) -> NDArray[np.float64]:
-        """Where the pixels of a window are on the frame: y, x, shape (2, rows, columns).
+        """Where the pixels of a window lie on the frame: y, x, shape (2, rows, columns).
 
-        NaN where they are nowhere.
+        NaN where a pixel has no place on the frame.
         """
         return self._places(
             np.arange(columns.start, columns.stop), np.arange(rows.start, rows.stop)
         )
 
     def at(self, x: Any, y: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Where x, y of the grid are on the frame; NaN where nowhere.
+        """Where pixels x, y of the grid lie on the frame; NaN where they have no place on it.
 
         Parameters
         ----------
         x, y : ndarray of float, of one shape
-            Those of a rectangle, row by row.
+            The pixels of a rectangle, row by row.
         """
         found = self._places(*_sides(x, y))
         return found[1].reshape(np.shape(x)), found[0].reshape(np.shape(y))
 
     def _places(self, xs: NDArray[Any], ys: NDArray[Any]) -> NDArray[np.float64]:
-        """y, x on the frame of the pixels of a rectangle."""
+        """y, x on the frame of the pixels of a rectangle, shape (2, ys, xs)."""
         found = np.empty((2, len(ys), len(xs)))
         for plane, place in zip(self.nodes, found[::-1], strict=True):
             self._between(plane, xs, ys, place)
@@ -108,9 +111,10 @@ class PixelMap:
     def _between(
         self, plane: NDArray[Any], xs: NDArray[Any], ys: NDArray[Any], out: NDArray[Any]
     ) -> None:
-        """What is known at nodes, interpolated at the pixels of a rectangle.
+        """Interpolate values at nodes to the pixels of a rectangle.
 
-        Along rows of nodes, then between them: a fifth of the time of going by pixels.
+        It goes along rows of nodes first, then between these rows, which takes a fifth of the time
+        of interpolating pixel by pixel.
         """
         column, right = _split(xs, self.left, plane.shape[1])
         row, up = _split(ys, self.top, plane.shape[0])
@@ -128,14 +132,15 @@ class PixelMap:
 
     @cached_property
     def scale(self) -> float:
-        """Frame pixels across a pixel of the grid, at the most."""
+        """Frame pixels across a pixel of the grid, at most."""
         return float(self.rates.sum(axis=0).max())
 
     @cached_property
     def rates(self) -> NDArray[np.float64]:
-        """Frame pixels for a pixel of the grid, at the most: of y, x along y, and along x.
+        """The largest change of y, x on the frame per grid pixel along y and along x, shape (2, 2).
 
-        Where nodes tell; where they tell nowhere, the median between those that there are.
+        Only cells that are not rough count. If all are rough, it is the median instead, over nodes
+        that have a place.
         """
         steps = [np.abs(np.diff(self.nodes, axis=axis)) for axis in (1, 2)]
         if self.rough.all():
@@ -149,7 +154,7 @@ class PixelMap:
 
     @property
     def offset(self) -> tuple[int, int] | None:
-        """Where on the grid the first pixel of the frame is, (y, x); None where that is not all."""
+        """(y, x) of the frame's first pixel on the grid, if whole pixels move it there; or None."""
         if self.rough.any():
             return None
         xs, ys = (
@@ -164,14 +169,14 @@ class PixelMap:
         return up, right
 
     def is_rough(self, rows: slice, columns: slice) -> bool:
-        """Whether nodes do not tell of a window: it bends too much, is torn, or has no place."""
+        """Whether a window has rough cells: it bends too much, is torn, or has no place there."""
         up, across = self._part(rows, columns)
         return bool(self.rough[up.start : up.stop - 1, across.start : across.stop - 1].any())
 
     def extent(self, rows: slice, columns: slice) -> list[tuple[float, float]]:
-        """The lowest and highest y, and x, on the frame of a window.
+        """The lowest and highest y of a window on the frame, then x.
 
-        NaN where nothing of it has a place there.
+        NaN where nothing of the window has a place on the frame.
         """
         part = self.nodes[(slice(None), *self._part(rows, columns))][::-1]
         if self.is_rough(rows, columns):
@@ -184,7 +189,7 @@ class PixelMap:
     def area(self, rows: slice, columns: slice) -> NDArray[np.float64]:
         """How many frame pixels each pixel of a window covers.
 
-        Where a pixel reaches across a tear, that of the half on the side of its centre, doubled.
+        For a pixel that reaches across a tear, the half on the side of its centre is doubled.
         """
         x_up, y_up = np.gradient(self.nodes, STEP, axis=1, edge_order=2)
         x_across, y_across = np.gradient(self.nodes, STEP, axis=2, edge_order=2)
@@ -208,7 +213,7 @@ class PixelMap:
 
     @cached_property
     def _poor(self) -> NDArray[np.bool_]:
-        """Between which nodes these do not tell of areas: slopes are taken to nodes beyond."""
+        """Cells whose areas cannot be interpolated, because slopes at nodes use adjacent cells."""
         poor = self.rough.copy()
         poor[1:] |= self.rough[:-1]
         poor[:-1] |= self.rough[1:]
@@ -217,7 +222,7 @@ class PixelMap:
         return poor
 
     def _exact_area(self, rows: slice, columns: slice) -> NDArray[np.float64]:
-        """From the corners of pixels: half of the product of the diagonals."""
+        """Areas from the transformed corners of pixels: half of the cross product of diagonals."""
         x, y = self.transform(
             *np.meshgrid(
                 np.arange(columns.start, columns.stop + 1) - 0.5,
@@ -247,7 +252,8 @@ class PixelMap:
 def middle_area(transform: Transform, rows: slice, columns: slice) -> float:
     """How many frame pixels the pixel in the middle of a window of the grid covers.
 
-    NaN where that is nowhere. By nodes around it alone: all of them take a thousand times as long.
+    NaN where this pixel has no place on the frame. Only the nodes around it are transformed: all
+    nodes of the window would take a thousand times as long.
     """
     middles = [(span.start + span.stop - 1) // 2 for span in (rows, columns)]
     row, column = (slice(middle, middle + 1) for middle in middles)
@@ -257,7 +263,7 @@ def middle_area(transform: Transform, rows: slice, columns: slice) -> float:
 def _split(
     places: NDArray[Any], first: int, nodes: int
 ) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-    """The node before each place along an axis, and how far it is on the way to the next."""
+    """The node before each place along an axis, and the fraction of the way to the next node."""
     steps = (places - first) / STEP
     before = np.clip(np.floor(steps).astype(np.intp), 0, nodes - 2)
     return before, steps - before
@@ -268,7 +274,7 @@ def _diagonal(
 ) -> NDArray[np.complex128]:
     """From one corner of pixels to the other; twice the shorter half where the frame is torn.
 
-    A half whose end has no place is no half.
+    A half whose end has no place is ignored.
     """
     halves = np.stack([middle - start, stop - middle])
     length = np.abs(halves)
@@ -279,7 +285,7 @@ def _diagonal(
 
 
 def _sides(x: Any, y: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The x of the columns and the y of the rows of a rectangle, given row by row."""
+    """The x of the columns and the y of the rows of a rectangle that is given row by row."""
     flat_x, flat_y = np.ravel(x), np.ravel(y)
     width = int(np.argmax(flat_y != flat_y[0])) or flat_y.size
     columns, rows = flat_x.reshape(-1, width), flat_y.reshape(-1, width)
@@ -289,14 +295,14 @@ def _sides(x: Any, y: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 
 
 def _steps(span: slice) -> tuple[int, NDArray[np.float64]]:
-    """The first node and all, around pixels and one more on both sides."""
+    """The first node and all nodes that enclose a span of pixels and one more on both sides."""
     first = (span.start - 1) // (2 * STEP) * (2 * STEP)
     last = -(-(span.stop + 1) // (2 * STEP)) * (2 * STEP)
     return first, np.arange(first, last + 1, STEP, dtype=float)
 
 
 def _rough(nodes: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Cells in whose block of four every other node does not tell what the others are."""
+    """Cells in 2 x 2 blocks whose nodes are not well interpolated from the corners of the block."""
     coarse = nodes[:, ::2, ::2]
     guess = np.empty_like(nodes)
     guess[:, ::2, ::2] = coarse

@@ -1,4 +1,4 @@
-"""Frames that are laid into a larger grid, or cut by a smaller one, by whole pixels."""
+"""Frames moved by whole pixels, onto a grid that may be larger or smaller than they are."""
 
 import math
 from collections.abc import Sequence
@@ -15,48 +15,48 @@ from gpustack.align.moved_wcs import moved_header
 from gpustack.backends.base import Samples
 from gpustack.frames.base import read_whole
 
-#: Rows and columns of a frame, and where these are in rows of the grid.
+#: Rows and columns of a frame, and where they lie in the rows of the grid that are read.
 Meeting = tuple[slice, slice, tuple[slice, slice]]
 
 
 @dataclass(eq=False)
 class PlacedFrame(GridFrame):
-    """A frame moved by whole pixels: its samples as they are, and invalid ones around them.
+    """A frame moved by whole pixels: its samples unchanged, and invalid ones around them.
 
     See `Frame` for what the attributes mean.
 
     Parameters
     ----------
     offset : tuple of int
-        (y, x): where in the grid the first pixel of the frame is; may be outside of it.
+        (y, x) of the frame's first pixel on the grid; may lie outside of the grid.
     """
 
     offset: tuple[int, int]
 
     @property
     def stored(self) -> np.dtype[Any]:
-        """As the frame has them."""
+        """The dtype in which the inner frame is stored."""
         return self.inner.stored
 
     @property
     def masked(self) -> bool:
-        """Whether the frame is, or some of the grid is outside of it."""
+        """Whether the inner frame is masked, or does not cover the grid."""
         return self.inner.masked or not self._covers
 
     @property
     def row_bytes(self) -> int:
-        """Of samples and mask on the grid, where they are laid there, and of reading the frame."""
+        """Bytes of reading the inner frame, and of samples and mask on the grid if copied there."""
         laid = 0 if self._covers else self.shape[1] * (self.stored.itemsize + 1)
         return laid + self.inner.row_bytes
 
     @cached_property
     def header(self) -> fits.Header:
-        """That of the frame, with its coordinates moved."""
+        """The header of the inner frame, with its coordinates moved."""
         return self._exposed(moved_header(self.inner.header, self.offset))
 
     @cached_property
     def _covers(self) -> bool:
-        """Whether no pixel of the grid is outside of the frame."""
+        """Whether the frame covers the whole grid."""
         return all(
             start <= 0 and start + length >= wanted
             for start, length, wanted in zip(self.offset, self.inner.shape, self.shape, strict=True)
@@ -64,17 +64,17 @@ class PlacedFrame(GridFrame):
 
     @cached_property
     def _unknown(self) -> float:
-        """NaN; a frame without variances, or with those of another shape, says so here."""
+        """NaN; the inner frame raises FrameError if it has no variances that fit its samples."""
         self.inner.read_variance(0, 0)
         return np.nan
 
     @property
     def held_bytes(self) -> int:
-        """As of the frame."""
+        """Bytes that reading the inner frame holds."""
         return self.inner.held_bytes
 
     def read(self, start: int, stop: int, into: Any = None) -> Samples:
-        """Rows ``[start, stop)`` of the grid; the frame is read only where they meet it."""
+        """Rows ``[start, stop)`` of the grid; only rows of the frame that lie in them are read."""
         shape, meeting = (stop - start, self.shape[1]), self._meet(start, stop)
         if meeting is None:
             nothing = np.broadcast_to(np.zeros((), self.stored), shape)
@@ -114,7 +114,7 @@ class PlacedFrame(GridFrame):
         return read if read.shape == shape else _laid(shape, here, read, 0)
 
     def lacks(self, y: int, x: int) -> str:
-        """That a pixel of the grid is outside of the frame, if it is."""
+        """That a pixel of the grid is outside of the frame; empty where it is inside."""
         meeting = self._meet(y, y + 1)
         inside = meeting is not None and meeting[2][1].start <= x < meeting[2][1].stop
         return "" if inside else OUTSIDE
@@ -124,7 +124,7 @@ class PlacedFrame(GridFrame):
         return read_whole(self)
 
     def _meet(self, start: int, stop: int) -> Meeting | None:
-        """Where rows of the grid meet the frame: its rows, its columns, and both in the rows."""
+        """Where rows ``[start, stop)`` of the grid overlap the frame; None where they do not."""
         (down, right), (height, width) = self.offset, self.inner.shape
         rows = _clipped(start - down, stop - down, height)
         columns = _clipped(-right, self.shape[1] - right, width)
@@ -138,7 +138,7 @@ class PlacedFrame(GridFrame):
 
 
 def overlaps(offset: tuple[int, int], shape: Sequence[int], grid: Sequence[int]) -> bool:
-    """Whether a frame of `shape` whose first pixel is at `offset` has pixels on a grid."""
+    """Whether a frame of `shape` whose first pixel is at `offset` has pixels on the grid."""
     return all(
         start < room and start + length > 0
         for start, length, room in zip(offset, shape, grid, strict=True)
@@ -146,7 +146,7 @@ def overlaps(offset: tuple[int, int], shape: Sequence[int], grid: Sequence[int])
 
 
 def _clipped(start: int, stop: int, length: int) -> slice:
-    """What of ``[start, stop)`` lies in ``[0, length)``."""
+    """The part of ``[start, stop)`` that lies in ``[0, length)``."""
     first = min(max(start, 0), length)
     return slice(first, max(min(stop, length), first))
 
@@ -154,14 +154,17 @@ def _clipped(start: int, stop: int, length: int) -> slice:
 def _laid(
     shape: tuple[int, int], here: tuple[slice, slice], inside: NDArray[Any], outside: Any
 ) -> NDArray[Any]:
-    """A fresh array of `shape`: what is inside, and around it what is outside."""
+    """A new array of `shape` with `inside` at `here`, and `outside` around it."""
     array = np.empty(shape, inside.dtype)
     _lay(array, here, inside, outside)
     return array
 
 
 def _lay(array: NDArray[Any], here: tuple[slice, slice], inside: Any, outside: Any) -> None:
-    """Fill an array, each sample once; but not inside where that is None."""
+    """Write `inside` to an array at `here` unless it is None, and `outside` around it.
+
+    Each sample is written once.
+    """
     rows, columns = here
     array[: rows.start] = outside
     array[rows.stop :] = outside

@@ -1,4 +1,4 @@
-"""One image onto the pixel grid of another: the door that ccdproc has for it."""
+"""Resample one image onto the pixel grid of another, with the function that ccdproc has for it."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
@@ -30,7 +30,7 @@ from gpustack.alignments import Flux, Method, Order, Reproject
 from gpustack.checks import check, whole
 from gpustack.frames.variance import variance_of
 
-#: Pixels that are resampled at once, whose coordinates take about 150 bytes each.
+#: Pixels that are resampled at once; the coordinates of each take about 150 bytes.
 _AT_ONCE = 1 << 20
 
 
@@ -56,47 +56,48 @@ def wcs_project(
     target_wcs : `~astropy.wcs.WCS`
         The celestial WCS of the grid to project onto.
     target_shape : sequence of two int, optional
-        Shape (y, x) of the result; that of `ccd` where omitted.
+        Shape (y, x) of the result; by default that of `ccd`.
     order : {"nearest-neighbor", "bilinear", "biquadratic", "bicubic"}, or 0 to 3
         How values between pixels are interpolated.
     add_keyword : mapping, optional
-        What to add to the header of the result. Unlike ccdproc, nothing is added without it.
+        Cards to add to the header of the result. Unlike ccdproc, nothing is added by default.
     method, flux
         As in `gpustack.Reproject`.
 
     Returns
     -------
     `~astropy.nddata.CCDData`
-        Data of dtype float64 in the unit of `ccd`, with `target_wcs` and the header of
-        `ccd` without its WCS keywords, alternative ones too, and without those that say which
-        pixels of a detector it was (CCDSEC, LTV and the like). NaN outside the footprint of
-        `ccd`; the mask is True there and wherever a masked pixel contributed, and None where
-        nothing is masked. The uncertainty is of the kind that `ccd` has, in the unit of the data;
-        None where it has none. Flags and PSF are not carried over.
+        Data of dtype float64 in the unit of `ccd`, with `target_wcs`. The data are NaN outside the
+        footprint of `ccd`. The mask is True there and wherever a masked pixel contributed, and None
+        if nothing is masked. The uncertainty is of the same kind as that of `ccd`, in the unit of
+        the data; None if `ccd` has none. The header is that of `ccd` without its WCS keywords,
+        alternative ones too, and without those that say which pixels of a detector it was (CCDSEC,
+        LTV and the like). Flags and PSF are not carried over.
 
     Raises
     ------
     InputError
-        Where the image has not two axes, or one of the two WCS is missing or not celestial (a
-        ValueError).
+        Where the image does not have two axes, or one of the two WCS is missing or not celestial.
+        It is a ValueError.
 
     Warns
     -----
     GpustackWarning
-        Where the unit is one of surface brightness, and `flux` scales it.
+        Where `ccd` has a unit of surface brightness, and `flux` scales its values.
 
     Notes
     -----
-    Data and mask are those of `ccdproc.wcs_project`, bit for bit, where `order`, `method` and
-    `flux` are left out. With ``"biquadratic"`` and ``"bicubic"``, every pixel reaches over the
-    whole image in decaying waves of either sign, and ccdproc masks where the wave of a masked
-    pixel is positive. Here, masked pixels are filled from their nearest neighbours, and the mask
-    is True where one would contribute with a weight of more than 0.01.
+    With the defaults of `order`, `method` and `flux`, data and mask are those of
+    `ccdproc.wcs_project`, bit for bit. With ``"biquadratic"`` and ``"bicubic"``, every pixel
+    contributes to the whole image, by weights of either sign that decay as waves, and ccdproc masks
+    where the weight of a masked pixel is positive. Here, masked pixels are filled from their
+    nearest neighbours, and the mask is True where one would contribute with a weight of more than
+    0.01.
 
-    Variances are resampled as the samples are. A single resampled sample is less noisy than that
-    says, but correlated with its neighbours: for sums over many of them it is right. The
-    uncertainty is NaN where a pixel contributes that is masked or not finite, or whose variance is
-    NaN, infinite (an InverseVariance of 0) or negative.
+    Variances are resampled in the same way as the samples. A single resampled sample is less noisy
+    than its variance says, but it is correlated with its neighbours: for sums over many samples the
+    variance is right. The uncertainty is NaN where a pixel contributes that is masked or not
+    finite, or whose variance is NaN, infinite (an InverseVariance of 0) or negative.
 
     References
     ----------
@@ -137,7 +138,7 @@ def wcs_project(
     mask = np.isnan(data)
     if "mask" in found:
         mask |= contributes(found["mask"], how)
-    # A sample is a surface brightness; a larger target pixel holds more of it.
+    # Samples are resampled as surface brightness, of which a larger target pixel collects more.
     area = _area(ccd.wcs, target_wcs, shape, how)
     data *= area
     return CCDData(
@@ -151,7 +152,7 @@ def wcs_project(
 
 
 def _added(keywords: Any) -> Mapping[str, Any]:
-    """What a header is to have beside; True and False are ccdproc's for its own words, or none."""
+    """The cards to add to a header; none for True and False, which ccdproc accepts too."""
     check(
         keywords is None or isinstance(keywords, bool | Mapping),
         f"add_keyword: expected a mapping or None, got {keywords!r}",
@@ -162,7 +163,7 @@ def _added(keywords: Any) -> Mapping[str, Any]:
 def _on_grid(
     ccd: CCDData, target_wcs: WCS, shape: tuple[int, ...], how: Resampling
 ) -> dict[str, NDArray[np.float64]]:
-    """The planes of an image on the grid, not scaled."""
+    """The planes of an image resampled onto the grid, not scaled."""
     held = _planes(ccd, how)
     planes = np.stack(list(held.values())) if len(held) > 1 else ccd.data[np.newaxis]
     image = np.empty((len(held), *shape))
@@ -177,9 +178,9 @@ def _on_grid(
 
 
 def _planes(ccd: CCDData, how: Resampling) -> dict[str, NDArray[Any]]:
-    """Data, mask, variance and where that is not known, as far as the image has them."""
+    """Data, mask, variance and where the variance is unknown, as far as the image has them."""
     invalid = np.zeros(ccd.shape, bool) if ccd.mask is None else np.asarray(ccd.mask, bool)
-    # ccdproc takes what is masked as it is; waves of splines would carry it far.
+    # ccdproc interpolates masked samples as they are; splines would carry them far.
     filled = how.is_spline and ccd.mask is not None
     held = {"data": without(ccd.data, invalid, how) if filled else ccd.data}
     if ccd.mask is not None:
@@ -197,23 +198,23 @@ def _planes(ccd: CCDData, how: Resampling) -> dict[str, NDArray[Any]]:
 def _uncertainty(
     ccd: CCDData, found: dict[str, NDArray[np.float64]], area: Any, how: Resampling
 ) -> Any:
-    """Of the kind that the image has, from the planes on the grid; None where it has none."""
+    """The uncertainty on the grid, of the kind that the image has; None where it has none."""
     if "variance" not in found:
         return None
     variance = found["variance"]
     if "unknown" in found:
         variance = cleared(variance, found["unknown"], how)
-    # Splines make waves beside a step.
+    # Splines overshoot beside a step, also below 0.
     spread = VarianceUncertainty(np.maximum(variance, 0) * area**2)
     with np.errstate(divide="ignore"):  # the inverse of 0
         return spread.represent_as(type(ccd.uncertainty))
 
 
 def _bands(shape: tuple[int, ...], how: Resampling) -> Iterator[slice]:
-    """Rows of the grid that are resampled at once.
+    """Yield the rows of the grid that are resampled at once.
 
-    Splines are filtered, and areas on the sky transformed, for the whole image whatever the rows:
-    these are done at once.
+    For splines and ``"exact"`` these are all rows: splines are filtered and areas on the sky are
+    transformed for the whole image, however few rows are resampled.
     """
     whole = how.method == "exact" or how.is_spline
     step = shape[0] if whole else max(1, _AT_ONCE // shape[1])
@@ -222,7 +223,7 @@ def _bands(shape: tuple[int, ...], how: Resampling) -> Iterator[slice]:
 
 
 def _area(wcs: WCS, target_wcs: WCS, shape: tuple[int, ...], how: Resampling) -> Any:
-    """What values are multiplied by: how many pixels of the image a target pixel covers."""
+    """The factor on values: how many pixels of the image a target pixel covers."""
     if how.flux != "local":
         return _one_area(wcs, target_wcs, how)
     rows, columns = (slice(0, length) for length in shape)
@@ -230,23 +231,23 @@ def _area(wcs: WCS, target_wcs: WCS, shape: tuple[int, ...], how: Resampling) ->
 
 
 def _factor(ccd: CCDData, target_wcs: WCS, shape: tuple[int, ...], how: Resampling) -> float:
-    """The same as one number: where it differs, in the middle of the image on the grid."""
+    """The factor on values as one number: where it varies, in the middle of the image."""
     if how.flux != "local":
         return _one_area(ccd.wcs, target_wcs, how)
     touched = window(between(ccd.wcs, target_wcs), ccd.shape, shape)
-    # One that does not touch the grid has no pixel there to warn of.
+    # An image that does not touch the grid has no pixel there to warn about.
     return 1.0 if touched is None else middle_area(between(target_wcs, ccd.wcs), *touched)
 
 
 def _one_area(wcs: WCS, target_wcs: WCS, how: Resampling) -> float:
-    """The ratio of the areas of pixels, where the reference points are; 1 where it scales none."""
+    """The ratio of the pixel areas at the reference points; 1 where no value is scaled."""
     if how.flux == "unscaled":
         return 1.0
     return float(proj_plane_pixel_area(target_wcs) / proj_plane_pixel_area(wcs))
 
 
 def _header(ccd: CCDData) -> Any:
-    """The metadata of `ccd`, copied, without the coordinates that no longer hold."""
+    """A copy of the header of `ccd` without the coordinates, which no longer hold."""
     if isinstance(ccd.header, Header):
         return without_place(ccd.header, ccd.wcs)
     return deepcopy(ccd.header)

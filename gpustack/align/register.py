@@ -1,4 +1,4 @@
-"""Frames aligned by what is seen on them: a `Register` done."""
+"""Carry out a `Register` alignment: align frames by what is seen on them."""
 
 from collections.abc import Callable, Sequence
 from functools import cache, partial
@@ -27,7 +27,7 @@ from gpustack.logs import logger
 
 _log = logger(__name__)
 
-#: What each way to measure needs, by the names of import.
+#: Way to measure -> the packages that it needs, by their names of import.
 _NEEDS = {"phase": ("skimage", "sep"), "stars": ("astroalign", "sep")}
 
 _TURNED = "--align register:by=stars (align=Register('stars')) turns and scales, --align wcs too"
@@ -40,18 +40,19 @@ def register_frames(
     *,
     room: float | None,
 ) -> Aligned:
-    """Frames on the pixels of the reference. Each is read once, with the reference held beside it.
+    """Align frames to the pixels of the reference.
 
-    Where it is `known` where they lie, nothing is read, and nothing is told of each.
+    Each frame is read once, while the reference is held in memory. If it is `known` where frames
+    lie, nothing is read, and the result has no columns.
 
     Raises
     ------
     FrameError
-        Where a frame cannot be aligned, unless it may be left out; where the reference cannot.
+        Where a frame cannot be aligned and may not be left out, or the reference is unusable.
     InputError
         Where there is no such reference, or the result would be too large.
     MissingPackageError
-        Where what measures is not installed.
+        Where a package that measures is not installed.
     """
     if how.reference >= len(frames):
         raise InputError(
@@ -78,9 +79,9 @@ def register_frames(
 def _measured(
     frames: Sequence[Frame], how: Register
 ) -> tuple[list[Similarity | None], list[dict[str, Any]], list[str]]:
-    """Where each frame lies, what is told of it, and why it cannot be aligned, or ``""``."""
+    """Where each frame lies, its row of the columns, and why it cannot be aligned, or ``""``."""
     reference = frames[how.reference]
-    meter = cache(partial(_meter, reference, how))  # where all is remembered nobody measures
+    meter = cache(partial(_meter, reference, how))  # not needed where all frames are remembered
     found: list[Similarity | None] = []
     told: list[dict[str, Any]] = []
     faults: list[str] = []
@@ -97,7 +98,7 @@ def _measured(
 def _measure(
     meter: Callable[[], Shift | Stars], frame: Frame, how: Register, *, itself: bool
 ) -> tuple[Similarity | None, dict[str, Any], str]:
-    """Where a frame lies, how sure that is, and why nobody knows, or ``""``."""
+    """Where a frame lies, how certain that is, and why it cannot be aligned, or ``""``."""
     if itself:
         return Similarity(), meter().itself, ""
     found = meter()
@@ -111,7 +112,7 @@ def _measure(
 
 
 def _meter(reference: Frame, how: Register) -> Shift | Stars:
-    """What measures where frames lie on the reference."""
+    """The object that measures where frames lie on the reference."""
     image = reference.whole()
     try:
         if how.by == "stars":
@@ -132,7 +133,7 @@ def _check_installed(how: Register) -> None:
 
 
 def _told(how: Register, fit: Similarity | None) -> dict[str, float]:
-    """The columns that say where a frame lies; NaN where nobody knows."""
+    """The columns that say where a frame lies; NaN where that is unknown."""
     lost = np.nan if fit is None else 0.0
     fit = Similarity() if fit is None else fit
     told = {"dy": fit.shift.imag + lost, "dx": fit.shift.real + lost}
@@ -153,7 +154,7 @@ def _placed(
     left: int,
     bottom: int,
 ) -> list[Frame]:
-    """Frames on the grid: as they are where they are moved by whole pixels, else resampled."""
+    """Frames on the grid: resampled, unless they are moved by whole pixels or not at all."""
     resampling = Resampling("interp", how.order, how.flux)
     placed: list[Frame] = []
     for f, (frame, fit) in enumerate(zip(frames, found, strict=True)):
@@ -172,7 +173,7 @@ def _place(frame: Frame, fit: Similarity, grid: Grid, how: Resampling) -> Frame:
     touched = window(fit.to_reference, frame.shape, grid.shape)
     if touched is None:
         raise FrameError(frame.name, f"align: expected a place on the reference, got {fit}")
-    # An affine map is what a `PixelMap` interpolates without an error.
+    # A `PixelMap` interpolates an affine map without an error.
     pixel_map = PixelMap.of(fit.to_frame, *touched)
     return ProjectedFrame(frame, grid, how, pixel_map, touched, fit.scale**-2)
 
@@ -183,7 +184,7 @@ def _grid(
     how: Register,
     room: float | None,
 ) -> tuple[Grid, int, int]:
-    """The pixels of the reference, or those around all frames; and the first of them, x, y."""
+    """The grid of the reference or around all frames; x, y of its first pixel on the reference."""
     reference = frames[how.reference]
     if how.extent == "reference":
         return Grid(reference.shape, reference.coordinates.wcs), 0, 0

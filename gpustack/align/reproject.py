@@ -1,4 +1,4 @@
-"""Frames resampled onto a grid on the sky: a `Reproject` done."""
+"""Carry out a `Reproject` alignment: resample frames onto a grid on the sky."""
 
 from collections.abc import Sequence
 
@@ -21,20 +21,21 @@ from gpustack.logs import logger
 
 _log = logger(__name__)
 
-#: The relative difference of pixel areas that counts as none: headers that say the same in other
-#: words, as CD for PC and CDELT, differ by rounding. float32 resolves 6e-8.
+#: Largest relative difference of pixel areas that count as equal. Headers that state the same scale
+#: in different ways, by CD or by PC and CDELT, differ by rounding. float32 resolves 6e-8.
 SAME_AREA = 1e-9
 
 
 def reproject_frames(frames: Sequence[Frame], how: Reproject, *, room: float | None) -> Aligned:
-    """Frames on the grid of the target. Of files, only headers are read.
+    """Resample frames onto the grid of the target; only the headers of files are read.
 
     Raises
     ------
     FrameError
-        Where a frame has no celestial WCS, unless it may be left out.
+        Where a frame has no celestial WCS and may not be left out.
     InputError
-        Where the target has none, no frame touches it, or there is no room for the result.
+        Where no frame has a celestial WCS, the target has none, no frame has a place on the grid,
+        or the result would be too large.
     """
     faults = [_fault(frame) for frame in frames]
     usable = [frame for frame, fault in zip(frames, faults, strict=True) if not fault]
@@ -68,10 +69,10 @@ def reproject_frames(frames: Sequence[Frame], how: Reproject, *, room: float | N
 
 
 def project(frame: Frame, grid: Grid, how: Resampling) -> Frame:
-    """A frame resampled onto a grid; absent where it does not touch it.
+    """A frame resampled onto a grid, or an `AbsentFrame` if it does not touch the grid.
 
-    Both have a celestial WCS. Where the pixels of the frame lie on those of the grid, there is
-    nothing to interpolate.
+    Both have a celestial WCS. Where the pixels of the frame lie on those of the grid, the frame is
+    moved by whole pixels instead: there is nothing to interpolate.
     """
     wcs = fits_wcs(frame.coordinates.wcs)
     to_grid, to_frame = between(wcs, grid.wcs), between(grid.wcs, wcs)
@@ -83,7 +84,7 @@ def project(frame: Frame, grid: Grid, how: Resampling) -> Frame:
     offset = pixel_map.offset
     same = how.flux != "ratio" or abs(ratio - 1) <= SAME_AREA
     if how.method == "interp" and offset is not None and same:
-        # One whose edge is that of the grid touches it, and has no pixel there.
+        # A frame that shares an edge with the grid touches it, but has no pixel on it.
         beside = not overlaps(offset, frame.shape, grid.shape)
         return AbsentFrame(frame, grid) if beside else PlacedFrame(frame, grid, offset)
     return ProjectedFrame(frame, grid, how, pixel_map, touched, ratio)

@@ -1,4 +1,8 @@
-"""One call of reproject: planes of one image from one pixel grid onto another."""
+"""Resample planes of an image from one pixel grid onto another, with invalid samples.
+
+Interpolation does not skip invalid samples. They are replaced before it, and a mask that is
+resampled beside the samples then says where they contribute.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,24 +15,25 @@ from numpy.typing import NDArray
 
 from gpustack.alignments import Flux, Method, Order
 
-#: A reprojected mask is 0 far from every masked pixel; interpolation leaves rounding of
-#: about 1e-16 there, and ccdproc calls everything above this masked.
+#: Pixels of a resampled mask above this are masked, as in ccdproc. Far from masked pixels the
+#: resampled mask is 0, but for rounding errors of about 1e-16.
 MASK_THRESHOLD = 1e-8
-#: What a masked pixel may contribute by way of a spline, which never ends: beyond 3 pixels it is
-#: less. It contributes what its nearest valid neighbour holds.
+#: The weight that a masked pixel may have where splines interpolate, as their weights never end;
+#: beyond 3 pixels the weight is smaller. The masked pixel then counts with the value of its nearest
+#: valid neighbour.
 SPLINE_THRESHOLD = 1e-2
 
-#: Pixels that the spline of an order reaches to: further away, those of the higher ones have
-#: fallen below 1e-9.
+#: Order -> pixels that interpolation reaches to. Those of biquadratic and bicubic splines have
+#: weights below 1e-9 beyond.
 _REACH = {"nearest-neighbor": 1, "bilinear": 1, "biquadratic": 16, "bicubic": 16}
-#: Half of the region that the kernel of the adaptive method is cut off at, in pixels of the grid,
+#: Half of the width at which the kernel of the adaptive method is cut off, in pixels of the grid,
 #: or of the frame where those are larger.
 _KERNEL = 2
 
 
 @dataclass(frozen=True)
 class Resampling:
-    """How an image is resampled; as in `gpustack.Reproject`."""
+    """How an image is resampled; see `gpustack.Reproject` for the fields."""
 
     method: Method = "interp"
     order: Order = "bilinear"
@@ -36,20 +41,20 @@ class Resampling:
 
     @property
     def is_spline(self) -> bool:
-        """Whether a pixel reaches, in falling waves, over the whole image."""
+        """Whether each pixel contributes to the whole image, by weights that decay as waves."""
         return self.order in ("biquadratic", "bicubic")
 
     def margin(self, scale: float) -> int:
-        """Pixels that contribute, beyond the one that the centre of a grid pixel lies on.
+        """Pixels that contribute beyond the one that the centre of a grid pixel lies on.
 
         Parameters
         ----------
         scale : float
-            Pixels of the frame across one of the grid.
+            Frame pixels across a grid pixel.
         """
         if self.method == "interp":
             return _REACH[self.order] + 1
-        # Kernels are cut off at a rectangle around them: a turned one reaches to its corners.
+        # Kernels are cut off at a rectangle, which reaches further along its diagonals if rotated.
         return ceil(1.5 * _KERNEL * max(scale, 1)) + 2
 
 
@@ -61,21 +66,21 @@ def resample(
     how: Resampling,
     round_trip: bool = False,
 ) -> NDArray[np.float64]:
-    """Planes on another grid, as surface brightness: no value is scaled.
+    """Resample planes onto another grid, as surface brightness: values are not scaled.
 
     Parameters
     ----------
     planes : ndarray of float, shape (..., y, x)
-        Coordinates are transformed once for all of them.
+        Coordinates are transformed once for all planes.
     wcs, target_wcs : APE 14 WCS
-        Of the planes, and of the grid.
+        World coordinates of the planes, and of the grid.
     shape : sequence of two int
         (y, x) of the grid.
     how : Resampling
-        `flux` is not for here.
+        Its `flux` is ignored.
     round_trip : bool
-        Leave out pixels of the grid that do not come back to where they started, as on the other
-        side of the sky.
+        Leave out pixels of the grid that do not transform back to themselves, such as those on
+        the other side of the sky.
 
     Returns
     -------
@@ -101,18 +106,19 @@ def resample(
 def interpolate(
     planes: NDArray[Any], places: NDArray[np.float64], how: Resampling
 ) -> NDArray[np.float64]:
-    """Planes at places between their pixels, as `reproject.reproject_interp` has it.
+    """Interpolate planes at places between their pixels, as `reproject.reproject_interp` does.
 
-    Bit for bit, but for splines of float32, which that rounds to float32. It makes a folder and
-    parses units each time, which takes longer than to interpolate a block of a band.
+    Results are the same bit for bit, except for splines of float32, which reproject rounds to
+    float32. Each call of reproject makes a folder and parses units, which takes longer than
+    interpolating a block of a band.
 
     Parameters
     ----------
     planes : ndarray of float, shape (..., y, x)
     places : ndarray of float64, shape (2, rows, columns)
-        y, x on the planes. Written to.
+        y, x on the planes; overwritten.
     how : Resampling
-        By its `order`.
+        Only its `order` is used.
 
     Returns
     -------
@@ -140,7 +146,7 @@ def interpolate(
 
 
 def without(values: NDArray[Any], invalid: NDArray[np.bool_], how: Resampling) -> NDArray[Any]:
-    """Values in which invalid ones can be interpolated: 0, or for splines those next to them."""
+    """Replace invalid values by 0, or for splines by those of their nearest valid neighbours."""
     if not how.is_spline or invalid.all():
         return np.where(invalid, 0, values)
     from scipy.ndimage import distance_transform_edt
@@ -151,37 +157,41 @@ def without(values: NDArray[Any], invalid: NDArray[np.bool_], how: Resampling) -
 
 
 def contributes(mask: NDArray[Any], how: Resampling) -> NDArray[np.bool_]:
-    """Where a mask that was resampled says that masked pixels contribute."""
+    """Where masked pixels contribute, according to a resampled mask."""
     limit = SPLINE_THRESHOLD if how.is_spline else MASK_THRESHOLD
-    reaches: NDArray[np.bool_] = np.abs(mask) > limit  # waves of splines go below 0
+    reaches: NDArray[np.bool_] = np.abs(mask) > limit  # weights of splines may be negative
     return reaches
 
 
 def marked(
     values: NDArray[Any], invalid: NDArray[np.bool_], how: Resampling
 ) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Two planes to resample: values without invalid ones, and which these are."""
+    """Two planes to resample: the values with invalid ones replaced, and the invalid mask."""
     return without(values, invalid, how), invalid.astype(values.dtype)
 
 
 def cleared(image: NDArray[Any], marks: NDArray[Any], how: Resampling) -> NDArray[Any]:
-    """Of two planes that were resampled, the values: NaN where an invalid one contributes.
+    """Set resampled values to NaN where invalid ones contribute, and return them.
 
-    Written to.
+    Parameters
+    ----------
+    image, marks : ndarray
+        The two planes of `marked`, resampled. `image` is overwritten.
+    how : Resampling
     """
     image[contributes(marks, how)] = np.nan
     return image
 
 
 def unknown(variance: NDArray[np.float64], invalid: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Where a variance says nothing: of invalid samples, and where it is none, as NaN or below 0.
+    """Where a variance is unusable: of an invalid sample, or NaN, infinite or negative.
 
-    Interpolated, it would make those of its neighbours too small, or infinite.
+    Interpolated, it would make the variances of its neighbours too small, or infinite.
     """
     return invalid | ~((variance >= 0) & np.isfinite(variance))
 
 
 def sliced(wcs: Any, part: tuple[slice, slice]) -> Any:
-    """The WCS of a part of an image; its own copy, as wcslib's are not for several threads."""
+    """The WCS of a part of an image; a copy, as threads must not share wcslib's objects."""
     copy = wcs.deepcopy() if hasattr(wcs, "deepcopy") else wcs
     return HighLevelWCSWrapper(SlicedLowLevelWCS(copy, list(part)))

@@ -1,4 +1,4 @@
-"""How far from their places a shift leaves the corners of a frame, told by its quarters."""
+"""How far a shift leaves the corners of a frame from their places, measured by its quarters."""
 
 from collections.abc import Callable
 from itertools import product
@@ -7,33 +7,33 @@ import numpy as np
 
 from gpustack.align.star_image import View
 
-#: A turn or a scale counts where it moves the quarters so many times as far as they then lie from
-#: where it puts them. Where all four are off by chance, it is r times as far with a probability of
-#: (1 + r^2)^-2: one in 290. Of simulated fields that are turned by 0.2 degrees or more it is 6
-#: times or more.
+#: A rotation or scale counts if it moves the quarters more than this many times as far as they then
+#: lie from where it puts them. If all four quarters are off by chance, this ratio is above r with a
+#: probability of (1 + r^2)^-2, here one in 290. For simulated fields rotated by 0.2 degrees or more
+#: the ratio is 6 or more.
 SURE = 4.0
 
-#: Of so many rows and columns one is looked at: as wide as what is seen is smoothed, that is as
-#: good, and takes half of the time.
+#: Step from one row or column that is used to the next. It is as wide as views are smoothed, so
+#: that the result is as good, and takes half of the time.
 EVERY = 2
 
 
 def corners(one: View, two: View, shift: Callable[[View, View], complex], step: float) -> float:
-    """How far the corners are from where they belong, in pixels; 0 where the quarters do not tell.
+    """How far the corners are from their places, in pixels; 0 where that is not significant.
 
     Parameters
     ----------
     one, two : ndarray of float32, shape (y, x)
-        What is seen where the reference and a frame overlap: 0 where nothing is.
+        Views of the reference and of a frame where they overlap; 0 where nothing is seen.
     shift : callable
-        Measures by how many pixels a part of `two` is to be moved, x + iy, to lie on that of `one`.
+        Measures the shift, x + iy in pixels, that moves a part of `two` onto that of `one`.
     step : float
-        The parts of a pixel in which it measures.
+        The fraction of a pixel to which it measures.
 
     Notes
     -----
-    A turn and a scale move what is z from the middle by c z. Of four shifts that are measured, c
-    is the least-squares solution.
+    A rotation and a scale move a point at z from the middle by c z. The number c is the
+    least-squares solution for the measured shifts of the four quarters.
     """
     one, two = (image[::EVERY, ::EVERY] for image in (one, two))
     parts = list(product(*(_halves(length) for length in one.shape)))

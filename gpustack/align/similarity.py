@@ -1,4 +1,4 @@
-"""Maps of pixels onto pixels that shift, turn and scale, and nothing else."""
+"""Maps of pixels onto pixels that shift, rotate and scale, and nothing else."""
 
 import cmath
 import math
@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, slots=True)
 class Similarity:
-    """Where the pixels of a frame lie on the reference: ``z -> turn z + shift`` of ``z = x + iy``.
+    """Where pixels of a frame lie on the reference: ``z -> turn z + shift`` with ``z = x + iy``.
 
     Parameters
     ----------
     turn : complex
         Its absolute value is the scale, its argument the rotation from x to y.
     shift : complex
-        Where the first pixel of the frame lies.
+        Where the first pixel of the frame lies on the reference.
     """
 
     turn: complex = 1 + 0j
@@ -26,23 +26,23 @@ class Similarity:
 
     @property
     def scale(self) -> float:
-        """Pixels of the reference across one of the frame."""
+        """Reference pixels across a frame pixel."""
         return abs(self.turn)
 
     @property
     def rotation(self) -> float:
-        """In degrees, from x to y, of what is seen on the frame to what is on the reference."""
+        """Degrees, from x to y, that rotate what is seen on the frame onto the reference."""
         return math.degrees(cmath.phase(self.turn))
 
     @property
     def whole(self) -> tuple[int, int] | None:
-        """(y, x) by which it shifts; None where it does more, or by parts of a pixel."""
+        """The shift (y, x), if the map is a shift by whole pixels alone; else None."""
         y, x = self.shift.imag, self.shift.real
         is_whole = self.turn == 1 and y == round(y) and x == round(x)
         return (round(y), round(x)) if is_whole else None
 
     def seen_from(self, x: int, y: int) -> "Similarity":
-        """The same, counted from another pixel of the reference."""
+        """The same map, with pixels of the reference counted from pixel x, y."""
         return Similarity(self.turn, self.shift - complex(x, y))
 
     def to_reference(self, x: Any, y: Any) -> tuple[NDArray[Any], NDArray[Any]]:

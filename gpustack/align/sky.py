@@ -1,4 +1,4 @@
-"""Where frames lie on each other by their celestial coordinates, to parts of a pixel."""
+"""Where frames lie on each other by their celestial coordinates, to fractions of a pixel."""
 
 import warnings
 from collections.abc import Sequence
@@ -14,26 +14,28 @@ from gpustack.frames import Frame
 from gpustack.frames.hdus import quiet
 from gpustack.header import fits_wcs
 
-#: Frames that lie further apart, in pixels, do not fit pixel on pixel: by more than one, and by
-#: more than rounding makes of one.
+#: Frames that lie further apart than this, in pixels, do not match pixel by pixel: one pixel, and
+#: the rounding error of one.
 FAR = 1.001
 
-#: Corners that are further from their places, in pixels, are warned of.
+#: Corners that lie further from their places than this, in pixels, cause a warning.
 MOST = 0.5
 
 Place = tuple[float, float]
 
 
 def places_on_sky(frames: Sequence[Frame]) -> list[Place | str]:
-    """Where the first pixel of each frame lies, (y, x), on the first that has coordinates.
+    """Where the first pixel of each frame lies, (y, x), on the first frame that has coordinates.
 
-    That of its centre less where that is in it: where frames differ by more than a shift, the
-    centre is right. In place of it, why there is none.
+    It is the place of the frame's centre on that frame, less the place of the centre in the frame
+    itself: where frames differ by more than a shift, the centre is then right. For a frame that has
+    no place, the reason is in the list instead.
 
     Warns
     -----
     GpustackWarning
-        Where corners lie otherwise by more than `MOST`: a shift alone does not align the frames.
+        Where corners are off by more than `MOST`, as a shift alone does not align the frames; or
+        where coordinates have no scale.
     """
     warn_unscaled(frames, stacklevel=7)
     lacking = [lack(frame.coordinates.wcs) for frame in frames]
@@ -54,28 +56,29 @@ def places_on_sky(frames: Sequence[Frame]) -> list[Place | str]:
 def warn_turned(
     frames: Sequence[Frame], reference: int, seen: Sequence[float], advice: str, stacklevel: int
 ) -> None:
-    """Warn of frames that a shift alone does not align, as far as coordinates or images tell.
+    """Warn about frames that a shift alone does not align, by their coordinates or images.
 
-    `seen` has the distance of the corners of each frame from their places, in pixels, by what is
-    seen on it; NaN where nobody knows.
+    `seen` contains the distance of the corners of each frame from their places, in pixels, as
+    measured on the images; NaN where it is unknown.
     """
     known = [not lack(frame.coordinates.wcs) and not _is_unscaled(frame) for frame in frames]
     apart = [
         _place(frame, frames[reference])[1] if tells and known[reference] else 0.0
         for frame, tells in zip(frames, known, strict=True)
     ]
-    # `max` keeps its first argument where one is NaN: by coordinates, a corner without a place; of
-    # what is seen, nothing.
+    # `max` keeps its first argument where either is NaN. So NaN by coordinates, which is a corner
+    # without a place, counts, and NaN by images does not.
     apart = list(map(max, apart, seen))
     _warn_apart(frames, frames[reference], apart, advice, stacklevel + 1)
 
 
 def first_apart(frames: Sequence[Frame]) -> tuple[Frame, Frame, float] | None:
-    """The first frame that lies more than `FAR` from the first of all; that one, and how far.
+    """The first frame that lies more than `FAR` from the reference, the reference, and how far.
 
-    By its centre and its corners: it may be turned. Infinitely far, where the first has no pixels
-    for one of them. Frames that tell of no place, or of none that can be compared or trusted, are
-    passed over.
+    The reference is the first frame with usable coordinates. The distance is the largest of those
+    of the centre and the corners, as a frame may be rotated. It is infinite where the reference has
+    no pixel for one of them. Frames whose coordinates are missing, have no scale or cannot be
+    compared are skipped.
     """
     known = (f for f in frames if not lack(f.coordinates.wcs) and not _is_unscaled(f))
     reference = next(known, None)
@@ -89,9 +92,10 @@ def first_apart(frames: Sequence[Frame]) -> tuple[Frame, Frame, float] | None:
 
 
 def warn_unscaled(frames: Sequence[Frame], stacklevel: int) -> None:
-    """Warn of coordinates in which a pixel is one degree: so FITS has those without CD and CDELT.
+    """Warn about coordinates in which a pixel is one degree, as FITS has it without CD and CDELT.
 
-    A frame that nobody solved, with where the telescope was told to look, is such a one.
+    A frame that was not plate-solved, whose header only says where the telescope was pointed, has
+    such coordinates.
     """
     names = [frame.name for frame in frames if _is_unscaled(frame)]
     if names:
@@ -111,7 +115,7 @@ def _is_unscaled(frame: Frame) -> bool:
 
 
 def lack(wcs: Any) -> str:
-    """Why coordinates are not two celestial ones; empty where they are."""
+    """Why coordinates are not two celestial ones that can be inverted; empty where they are."""
     if wcs is None:
         return "no world coordinates"
     plain = fits_wcs(wcs)
@@ -130,21 +134,21 @@ def lack(wcs: Any) -> str:
 
 
 def _farthest(frame: Frame, reference: Frame) -> float:
-    """How far from its place on the reference a frame lies, in pixels; 0 where nobody can tell."""
+    """How far a frame lies from the pixels of the reference, at most; 0 where that is unknown."""
     try:
         back = np.hypot(*_shifts(frame, frame))
         far = np.hypot(*_shifts(frame, reference))
     except InputError:
         return 0.0
-    # A corner may be off the sky, or where a distortion leads nowhere.
+    # A corner that is off the sky, or where a distortion diverges, does not transform back.
     far = far[back < FAR / 10]
     return float(np.nan_to_num(far, nan=np.inf).max(initial=0.0))
 
 
 def _shifts(frame: Frame, reference: Frame) -> NDArray[Any]:
-    """Where on the reference the centre and the corners lie, less where in the frame; (y, x).
+    """Shifts (y, x) of the centre and the corners of a frame, to their places on the reference.
 
-    NaN where the reference has no pixel.
+    NaN where the reference has no pixel for one.
 
     Raises
     ------
@@ -166,7 +170,7 @@ def _shifts(frame: Frame, reference: Frame) -> NDArray[Any]:
 
 
 def _place(frame: Frame, reference: Frame) -> tuple[Place | str, float]:
-    """The place of a frame, or why there is none; and how far its corners are from theirs."""
+    """The place of a frame, or why it has none; and how far its corners are from their places."""
     try:
         shifts = _shifts(frame, reference)
     except InputError as err:
@@ -178,7 +182,7 @@ def _place(frame: Frame, reference: Frame) -> tuple[Place | str, float]:
 
 
 def _across(wcs: Any, other: Any, x: Any, y: Any) -> NDArray[Any]:
-    """Places of pixels by one WCS in those of another, NaN where nothing leads back."""
+    """Transform pixels of one WCS to those of another; NaN where they do not transform back."""
     plain, others = fits_wcs(wcs), fits_wcs(other)
     if plain is None or others is None:
         return np.array(pixel_to_pixel(wcs, other, x, y))

@@ -1,4 +1,4 @@
-"""What is seen on a frame: stars and structure without sky, hot pixels and cosmic-ray hits."""
+"""Views of frames: stars and structure without sky, hot pixels and cosmic-ray hits."""
 
 from typing import Any
 
@@ -8,30 +8,30 @@ from numpy.typing import NDArray
 from gpustack.backends.columns import MAD_TO_STD
 from gpustack.errors import FrameError
 
-#: Pixels a side of the boxes that the sky is measured in.
+#: Side, in pixels, of the boxes in which the sky is measured.
 BOX = 64
-#: Standard deviation, in pixels, of the Gaussian that is convolved with. As wide as stars are,
-#: it lifts them above what camera and readout do from pixel to pixel, which does not move along.
+#: Standard deviation, in pixels, of the Gaussian that views are smoothed by. It is as wide as stars
+#: are, and lifts them above the pattern of camera and readout, which does not move with the stars.
 SMOOTH = 2.0
 
 View = NDArray[np.float32]
-#: As `Frame.whole` gives them.
+#: A whole frame as `Frame.whole` returns it.
 Whole = np.ma.MaskedArray[Any, Any]
 
 
 def seen(name: str, image: Whole) -> View:
     """How far pixels stand out of the sky around them, in units of its noise.
 
-    Invalid samples do not stand out, and do not count in the noise. Each pixel is the median of the
-    3 x 3 around it, so that hot pixels and most cosmic-ray hits are gone; those stay where they are
-    when the field moves.
+    Invalid samples do not stand out, and do not count in the noise. Hot pixels, and most cosmic-ray
+    hits, are removed by the median of 3 x 3 pixels: hot pixels stay where they are when the field
+    moves. The view is then smoothed by a Gaussian.
 
     Parameters
     ----------
     name : str
-        Of the frame, for errors.
+        Name of the frame, for errors.
     image : MaskedArray of float, shape (y, x)
-        Its samples; overwritten.
+        The samples of the frame; overwritten.
 
     Returns
     -------
@@ -40,7 +40,7 @@ def seen(name: str, image: Whole) -> View:
     Raises
     ------
     FrameError
-        Where no sample is valid, or all are alike.
+        Where no sample is valid, or all samples are alike.
     """
     from scipy.ndimage import gaussian_filter
 
@@ -54,7 +54,7 @@ def seen(name: str, image: Whole) -> View:
 
 
 def _above_sky(name: str, image: Whole) -> View:
-    """The samples less the sky, which is measured in boxes; 0 where invalid."""
+    """The samples less the sky, as measured in boxes; 0 where samples are invalid."""
     import sep
 
     values, invalid = np.asarray(image.data), np.ma.getmaskarray(image)
@@ -63,7 +63,7 @@ def _above_sky(name: str, image: Whole) -> View:
     # sep computes in float32, in which a level far above the noise would swallow it.
     values -= np.median(values[~invalid])
     values[invalid] = 0
-    with np.errstate(over="ignore"):  # a hit, or what was divided by nearly nothing
+    with np.errstate(over="ignore"):  # a cosmic-ray hit, or a sample divided by nearly 0
         above = np.ascontiguousarray(values, np.float32)
     sep.Background(above, mask=invalid, bw=BOX, bh=BOX).subfrom(above)
     above[invalid] = 0
@@ -71,10 +71,11 @@ def _above_sky(name: str, image: Whole) -> View:
 
 
 def _median9(image: View) -> View:
-    """The median of the 3 x 3 pixels around each, where the edge is repeated.
+    """The median of the 3 x 3 pixels around each pixel, with the edge repeated.
 
-    Of the columns of three, sorted: the middle one of the largest low, middle middle and smallest
-    high value. It takes a fraction of the time of `scipy.ndimage.median_filter`.
+    Each column of three is sorted into low, middle and high. The median is the middle one of the
+    largest low, the middle middle and the smallest high value. This takes a fraction of the time
+    of `scipy.ndimage.median_filter`.
     """
     padded = np.pad(image, 1, mode="edge")
     one, two, three = padded[:-2], padded[1:-1], padded[2:]
@@ -89,11 +90,11 @@ def _median9(image: View) -> View:
 
 
 def _middle(one: View, two: View, three: View) -> View:
-    """The middle one of three."""
+    """The middle one of three values, element by element."""
     return np.maximum(np.minimum(one, two), np.minimum(np.maximum(one, two), three))
 
 
 def _across(least_or_most: Any, image: View) -> View:
-    """That of three neighbours in a row."""
+    """The least or most, whichever ufunc is passed, of three neighbours in a row."""
     ends: View = least_or_most(image[:, :-2], image[:, 2:])
     return least_or_most(ends, image[:, 1:-1], out=ends)  # type: ignore[no-any-return]

@@ -1,4 +1,4 @@
-"""Shift, rotation and scale of one frame to another, by matching their stars."""
+"""Measure shift, rotation and scale of one frame to another, by matching their stars."""
 
 from dataclasses import InitVar, dataclass, field
 from typing import Any, ClassVar
@@ -10,58 +10,61 @@ from gpustack.align.similarity import Similarity
 from gpustack.align.star_image import Whole, seen
 from gpustack.errors import FrameError
 
-#: A star is so many sigmas of the noise above the sky, on so many pixels.
+#: A star stands this many sigmas of the noise above the sky, on at least this many pixels.
 THRESHOLD, AREA = 5.0, 5
-#: Standard deviation, in pixels, of the window that the places of stars are weighed by.
+#: Standard deviation, in pixels, of the Gaussian by which pixels are weighted to place a star.
 WINDOW = 2.0
-#: Pixels to the edges of the image, within which a star is cut off, and its place pulled inwards.
+#: Stars closer to an edge of the image than this, in pixels, are not used: they are cut off, and
+#: their places pulled inwards.
 EDGE = 4 * WINDOW
-#: Brightest stars that triangles are made of. Where nothing matches, all triangles are tried, which
-#: takes 10 s for 50 stars and 1 s for 35.
+#: Number of brightest stars that triangles are made of. Where nothing matches, all triangles are
+#: tried, which takes 10 s for 50 stars and 1 s for 35.
 BRIGHTEST = 35
-#: Stars that a match takes.
+#: Smallest number of stars, and of matches, that an alignment needs.
 LEAST_STARS = 4
-#: Pixels between two stars that are the same one, at the most.
+#: Largest distance, in pixels, between two stars that are the same one.
 TOLERANCE = 2.0
-#: What it is narrowed to, in medians of the distances; 3 standard deviations of a place in x and
-#: in y, taken together.
+#: The tolerance is narrowed to this many medians of the distances of matched stars. These are 3
+#: standard deviations of a place in x and in y, taken together.
 OUTLYING = 3.6
-#: Pixels below which the tolerance is not narrowed.
+#: The tolerance is not narrowed below this, in pixels.
 NARROWEST = 0.1
-#: Root mean square of the distances of matched stars, in pixels, at the most.
+#: Largest root mean square of the distances of matched stars, in pixels.
 MOST_RMS = 0.5
-#: How likely as many matches by chance may be. A search tries up to ten thousands of triangles.
+#: Largest probability of as many matches by chance. A search tries up to tens of thousands of
+#: triangles.
 CHANCE = 1e-8
-#: Stars that a triangle matches in any case.
+#: Number of stars that match in any case, because a match begins with a triangle.
 TRIANGLE = 3
-#: The match settles within a few rounds; where it goes back and forth, it is as good as it gets.
+#: Largest number of rounds. A match settles within a few; one that goes back and forth does not
+#: become better.
 ROUNDS = 50
 
-#: x + iy of stars.
+#: Places x + iy of stars.
 Places = NDArray[np.complex128]
 
 
 @dataclass(frozen=True)
 class Stars:
-    """Measures where frames lie on a reference.
+    """Measures where frames lie on a reference, by matching stars.
 
     Parameters
     ----------
     name : str
-        Of the reference.
+        Name of the reference, for errors.
     image : MaskedArray of float, shape (y, x)
-        Its samples; overwritten.
+        The samples of the reference; overwritten.
 
     Raises
     ------
     FrameError
-        Where it has too few stars.
+        Where the reference has too few stars.
 
     References
     ----------
     M. Beroiz, J. B. Cabral, B. Sanchez, "Astroalign: A Python module for astronomical image
     registration", Astron. Comput. 32, 100384 (2020). E. Bertin, S. Arnouts, A&AS 117, 393 (1996),
-    for the detection and the windowed places of stars, as `sep` has them.
+    for the detection and the windowed places of stars, as implemented by `sep`.
     """
 
     name: str
@@ -69,7 +72,7 @@ class Stars:
     _size: int = field(init=False, repr=False)
     _stars: Places = field(init=False, repr=False)
 
-    #: What a frame that is not aligned has in the columns that tell how sure it is.
+    #: Values of a frame that is not aligned in the columns that say how certain the match is.
     unknown: ClassVar[dict[str, Any]] = {"stars": 0, "rms": np.nan}
 
     def __post_init__(self, image: Whole) -> None:
@@ -78,16 +81,16 @@ class Stars:
 
     @property
     def itself(self) -> dict[str, Any]:
-        """What the reference has."""
+        """Values of the reference in these columns."""
         return {"stars": len(self._stars), "rms": 0.0}
 
     def measure(self, name: str, image: Whole) -> tuple[Similarity, dict[str, Any]]:
-        """Where a frame lies, and how sure that is; `image` is overwritten.
+        """Measure where a frame lies, and how certain that is; `image` is overwritten.
 
         Raises
         ------
         FrameError
-            Where its stars do not match those of the reference.
+            Where the frame's stars do not match those of the reference.
         """
         stars = find_stars(name, image)
         fit, pairs = _settle(_search(stars, self._stars), stars, self._stars)
@@ -104,7 +107,7 @@ class Stars:
         return fit, {"stars": len(pairs), "rms": rms}
 
     def _chance(self, size: int, stars: int, found: int) -> float:
-        """How likely one triangle that matches by chance brings as many matches as were found."""
+        """The probability that a triangle that matches by chance has this many matches or more."""
         from scipy.stats import poisson
 
         area = np.pi * TOLERANCE**2 / min(self._size, size)
@@ -113,12 +116,12 @@ class Stars:
 
 
 def find_stars(name: str, image: Whole) -> Places:
-    """The places of stars, x + iy counted from 0, the brightest first.
+    """Find the places of the stars of an image, x + iy counted from 0, the brightest first.
 
     Raises
     ------
     FrameError
-        Where there are too few.
+        Where there are too few stars, or `sep` cannot separate them.
     """
     import sep
 
@@ -146,7 +149,7 @@ def find_stars(name: str, image: Whole) -> Places:
 
 
 def _search(stars: Places, others: Places) -> Similarity | None:
-    """A map of stars onto others by their triangles; None where there is none."""
+    """A map of stars onto others, found by their triangles; None where none match."""
     import astroalign
 
     lists = [np.column_stack((ends.real, ends.imag)) for ends in (stars, others)]
@@ -161,9 +164,10 @@ def _search(stars: Places, others: Places) -> Similarity | None:
 def _settle(
     start: Similarity | None, stars: Places, others: Places
 ) -> tuple[Similarity, NDArray[np.intp]]:
-    """The map by all stars that match, and their pairs, shape (n, 2).
+    """Fit the map to all stars that match; return it and the pairs, shape (n, 2).
 
-    astroalign draws lots: what it finds is not the same twice. What follows from all stars is.
+    astroalign draws random samples, so that it does not find the same map twice. The map that is
+    fitted to all matching stars is the same each time.
     """
     fit, pairs = Similarity(), np.empty((0, 2), np.intp)
     if start is None:
@@ -184,7 +188,7 @@ def _settle(
 
 
 def _pair(fit: Similarity, stars: Places, others: Places, tolerance: float) -> NDArray[np.intp]:
-    """Stars and others that are each other's nearest, within a tolerance."""
+    """Pairs of stars and others that are each other's nearest, within a tolerance."""
     from scipy.spatial import KDTree
 
     x, y = fit.to_reference(stars.real, stars.imag)
@@ -196,7 +200,7 @@ def _pair(fit: Similarity, stars: Places, others: Places, tolerance: float) -> N
 
 
 def _fit(stars: Places, others: Places) -> Similarity:
-    """The least-squares map of stars onto others, one by one."""
+    """The least-squares map of stars onto others, paired one by one."""
     centre, other = stars.mean(), others.mean()
     turn = np.vdot(stars - centre, others - other) / np.vdot(stars - centre, stars - centre)
     return Similarity(complex(turn), complex(other - turn * centre))
@@ -205,5 +209,5 @@ def _fit(stars: Places, others: Places) -> Similarity:
 def _off(
     fit: Similarity, stars: Places, others: Places, pairs: NDArray[np.intp]
 ) -> NDArray[np.float64]:
-    """The distances of matched stars."""
+    """The distances of matched stars, one for each pair."""
     return np.abs(fit.turn * stars[pairs[:, 0]] + fit.shift - others[pairs[:, 1]])

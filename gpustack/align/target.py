@@ -1,4 +1,4 @@
-"""The grid that frames are resampled onto."""
+"""Choose the grid that frames are resampled onto."""
 
 import os
 from collections.abc import Sequence
@@ -31,15 +31,15 @@ def choose_grid(frames: Sequence[Frame], how: Reproject, room: float | None) -> 
     Parameters
     ----------
     frames : sequence of Frame
-        Those that can be aligned.
+        The frames that can be aligned.
     how : Reproject
     room : float or None
-        As of `gpustack.align.extent.check_size`.
+        As in `gpustack.align.extent.check_size`.
 
     Raises
     ------
     InputError
-        Where the target has no celestial WCS, or no shape, or there is no room.
+        Where the target has no celestial WCS or no shape, or the result would be too large.
     """
     wcs, shape = _target(frames, how)
     shape = how.shape or shape
@@ -59,7 +59,7 @@ def choose_grid(frames: Sequence[Frame], how: Reproject, room: float | None) -> 
 
 
 def _target(frames: Sequence[Frame], how: Reproject) -> tuple[WCS, Sequence[int] | None]:
-    """WCS and shape of the target."""
+    """The WCS and the shape of the target; None for a shape that is not given."""
     if how.target_is("first"):
         return fits_wcs(frames[0].coordinates.wcs), frames[0].shape
     if how.target_is("optimal"):
@@ -79,9 +79,9 @@ def _target(frames: Sequence[Frame], how: Reproject) -> tuple[WCS, Sequence[int]
 
 
 def _optimal(frames: Sequence[Frame], how: Reproject) -> tuple[WCS, Sequence[int]]:
-    """North up, with the smallest pixels of the frames or of so many arcseconds.
+    """A grid with north up, and with the smallest of the frames' pixels or `scale` arcseconds.
 
-    Of another shape, where one is asked for, about the same centre.
+    It is just around all frames, or about their centre if a shape is asked for.
     """
     from reproject.mosaicking import find_optimal_celestial_wcs
 
@@ -91,7 +91,7 @@ def _optimal(frames: Sequence[Frame], how: Reproject) -> tuple[WCS, Sequence[int
         wcs, shape = find_optimal_celestial_wcs(
             images, resolution=resolution, negative_lon_cdelt=True
         )
-    except ValueError as err:  # a corner without a place is NaN
+    except ValueError as err:  # raised where a corner has no place, which is NaN
         raise InputError(
             "align target 'optimal': expected frames on one side of the sky, got some that no "
             f"plane holds together with {frames[0].name}; a target of another projection does"
@@ -102,7 +102,7 @@ def _optimal(frames: Sequence[Frame], how: Reproject) -> tuple[WCS, Sequence[int
 
 
 def _of_file(name: str) -> tuple[WCS, Sequence[int] | None]:
-    """Of the first image with celestial coordinates in a FITS file, or that of ``FILE[HDU]``."""
+    """WCS and shape of the first celestial image in a FITS file, or of that in ``FILE[HDU]``."""
     places, contents = places_in(*split_hdu(at_home(name)))
     faults = []
     for made, shape in places:
@@ -120,7 +120,7 @@ def _of_file(name: str) -> tuple[WCS, Sequence[int] | None]:
 
 
 def _of_header(name: str, header: fits.Header) -> tuple[WCS, Sequence[int] | None]:
-    # Lookup tables lie in other HDUs, and grids are without them; see `as_grid`.
+    # Lookup tables lie in other HDUs, and a grid has none; see `as_grid`.
     plain = [card for card in header.cards if not OF_TABLES.fullmatch(card.keyword)]
     made = Coordinates(name=name, header=fits.Header(plain))
     check_celestial(name, fits_wcs(made.wcs), made.fault)
@@ -128,14 +128,14 @@ def _of_header(name: str, header: fits.Header) -> tuple[WCS, Sequence[int] | Non
 
 
 def check_celestial(name: str, wcs: Any, fault: str = "none") -> None:
-    """Raise where a WCS is missing, not celestial, or cannot be computed with.
+    """Raise unless a WCS is celestial and can be computed with.
 
-    `fault` says why there is none.
+    `fault` is the reason why it is missing, for the error.
 
     Raises
     ------
     InputError
-        It begins with `name`.
+        Its message begins with `name`.
     """
     if wcs is None:
         raise InputError(f"{name}: expected a celestial WCS, got {fault}")
@@ -160,17 +160,17 @@ def check_celestial(name: str, wcs: Any, fault: str = "none") -> None:
 
 
 def has_fine_tables(wcs: WCS) -> bool:
-    """Whether a lookup table bends between the nodes of a `PixelMap`, which nodes do not tell.
+    """Whether a lookup table is too fine to be interpolated between the nodes of a `PixelMap`.
 
-    Such as have a number for each column or amplifier.
+    Tables with a number for each column or amplifier are.
     """
     return any(min(table.cdelt) < 2 * STEP for table in lookup_tables(wcs).values())
 
 
 def as_grid(wcs: WCS) -> WCS:
-    """A WCS without lookup tables, which end where the image ends that they are of.
+    """A WCS without lookup tables, which end at the edges of the image that they belong to.
 
-    The grid has the coordinates that its cards say, and frames are resampled to them.
+    The grid has the coordinates that the cards alone define; frames are resampled to these.
     """
     tables = lookup_tables(wcs)
     if not tables:

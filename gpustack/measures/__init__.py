@@ -1,7 +1,7 @@
-"""The measures: frozen values that say what a number of a frame comes from.
+"""Measures: frozen values that say where the number of each frame comes from.
 
-A measure stands where numbers can, one a frame: as `scale`, `zero` or `weights`. It checks
-itself when it is made and touches no frame; `gpustack.normalize` takes the numbers.
+A measure can be given instead of one number per frame, as `scale`, `zero` or `weights`. It checks
+itself when it is made and reads no frame; `gpustack.normalize` computes the numbers.
 """
 
 from gpustack.measures.parse import MEASURES, Measure, as_measure, choices, place, tidy_numbers

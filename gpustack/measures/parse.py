@@ -1,4 +1,4 @@
-"""All measures, by the words and signs that stand for them, and as JSON has them."""
+"""Convert measures from and to the words and signs that stand for them, and JSON."""
 
 import math
 from dataclasses import fields, replace
@@ -22,34 +22,34 @@ from gpustack.value_texts import read
 Measure = Statistic | Exposure | Keyword | FromFile | NCombine | Noise | Overlap
 MEASURES: dict[str, type[Measure]] = {kind.name: kind for kind in get_args(Measure)}
 
-#: Words that stand for a measure with all its defaults.
+#: Words -> the measures that they stand for, with defaults in all other fields.
 WORDS: dict[str, Measure] = {
     **{kind: Statistic(kind) for kind in get_args(Kind)},
     **{kind.name: kind() for kind in (Exposure, Overlap, Noise, NCombine)},
 }
-#: Signs before a name.
+#: Signs that, before a name, stand for a measure: ``!KEYWORD``, ``@FILE``.
 SIGNS: dict[str, type[Keyword | FromFile]] = {"!": Keyword, "@": FromFile}
 
-#: What stands for a number a sample instead of one a frame.
+#: Role -> words that stand for one number per sample instead of one per frame.
 PER_SAMPLE: dict[str, tuple[str, ...]] = {"scale": (), "zero": (), "weights": ("variance",)}
 
-#: The least number that a frame can have.
+#: Role -> the smallest number that a frame can have.
 LEAST = {"scale": -math.inf, "zero": -math.inf, "weights": 0.0}
 
 
 def choices(role: Role) -> tuple[str, ...]:
-    """The texts that stand for a measure that can be given as `role`, or a number a sample."""
+    """The texts that can be given as `role`, for a measure or for one number per sample."""
     words = tuple(text for text, measure in WORDS.items() if role in measure.roles)
     return (*words, *PER_SAMPLE[role], "!KEYWORD", "@FILE")
 
 
 def as_measure(role: Role, given: Any) -> Measure:
-    """A measure that can be given as `role`, from itself or from its text.
+    """Return the measure that can be given as `role`, from itself or from its text.
 
     Raises
     ------
     RecipeError
-        Where it is none, or none for this role.
+        Where `given` is no measure, or not one for this role.
     """
     measure = given
     if isinstance(given, str):
@@ -64,9 +64,14 @@ def as_measure(role: Role, given: Any) -> Measure:
 
 
 def tidy_numbers(role: Role, given: Any) -> Any:
-    """Numbers, one a frame, as a tuple; a measure or its text as a measure.
+    """Return numbers, one per frame, as a tuple, and a measure or its text as a measure.
 
-    None and what stands for a number a sample as they are.
+    None, and words for one number per sample, are returned unchanged.
+
+    Raises
+    ------
+    RecipeError
+        Where `given` is none of these, or not valid for this role.
     """
     if given is None or (isinstance(given, str) and given in PER_SAMPLE[role]):
         return given
@@ -76,12 +81,12 @@ def tidy_numbers(role: Role, given: Any) -> Any:
 
 
 def place(values: dict[Role, Any], region: Any, reference: Any) -> dict[Role, Any]:
-    """The same values, with a region and a reference in those measures that have one.
+    """Return the values with a region and a reference set in the measures that have one.
 
     Raises
     ------
     RecipeError
-        Where none has what is given.
+        Where no measure has the field that is given.
     """
     placed = dict(values)
     for field, value in (("region", region), ("reference", reference)):
@@ -99,25 +104,25 @@ def place(values: dict[Role, Any], region: Any, reference: Any) -> dict[Role, An
 
 
 def _has(role: Role, value: Any, field: str) -> bool:
-    """Whether it has the field, and heeds it: weights are relative to nothing."""
+    """Whether a value is a measure with this field that uses it; weights use no reference."""
     if not isinstance(value, Measure) or (role == "weights" and field == "reference"):
         return False
     return field in {item.name for item in fields(value)}
 
 
 def to_record(measure: Measure) -> dict[str, Any]:
-    """A measure as JSON has it."""
+    """Return a measure as a dict for JSON."""
     values = {item.name: getattr(measure, item.name) for item in fields(measure)}
     return {"measure": measure.name, **values}
 
 
 def from_record(record: dict[str, Any]) -> Measure:
-    """The measure that `to_record` gave.
+    """Return the measure of which `to_record` made the record.
 
     Raises
     ------
     RecipeError
-        Where it is that of none.
+        Where the record is not that of a measure.
     """
     values = dict(record)
     kind = MEASURES.get(str(values.pop("measure", None)))

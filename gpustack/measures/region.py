@@ -1,4 +1,4 @@
-"""Regions: a part of a frame, written as a FITS section or as slices."""
+"""Regions: parts of a frame, given as a FITS section or as slices."""
 
 import re
 from collections.abc import Sequence
@@ -12,21 +12,21 @@ _AXIS = re.compile(r"\*|(\d{1,18})(?::(\d{1,18}|\*))?")
 
 
 def tidy_region(kind: str, given: Any) -> str | None:
-    """A region as the text of a FITS section without blanks; None, the whole frame, as it is.
+    """Return a region as the text of a FITS section without blanks; None for the whole frame.
 
     Parameters
     ----------
     kind : str
-        Whose region it is, for errors.
+        Name of the measure whose region it is, for errors.
     given : str, slice, tuple of slices, or None
-        ``"[x1:x2,y1:y2]"``: pixels count from 1, both ends are in, x is first; ``*`` is a
+        ``"[x1:x2,y1:y2]"``: pixels count from 1, both ends are included, x is first; ``*`` is a
         whole axis, ``x1:*`` goes to its end, ``x1`` is one pixel. Slices count from 0, stop
         before their end and have x last, as in numpy.
 
     Raises
     ------
     RecipeError
-        Where it is neither, or slices have a step or count from the end.
+        Where the region is neither, or slices are empty, have a step or count from the end.
     """
     if given is None:
         return None
@@ -44,7 +44,7 @@ def tidy_region(kind: str, given: Any) -> str | None:
 
 
 def _axis_text(kind: str, item: slice) -> str:
-    """One slice as an axis of a section."""
+    """Return one slice as the text of an axis of a section."""
     name = f"{kind} region"
     check(item.step in (None, 1), f"{name}: expected slices without a step, got {item}")
     first = whole(name, 0 if item.start is None else item.start, 0)
@@ -56,14 +56,14 @@ def _axis_text(kind: str, item: slice) -> str:
 
 
 def section(region: str | None, shape: Sequence[int]) -> tuple[slice, ...]:
-    """The slices, in numpy order, that a region takes out of frames of `shape`.
+    """The slices, in numpy order, that a region selects in frames of `shape`.
 
-    As for a statistic, it does not matter which end of an axis is written first.
+    Either end of an axis may be written first: the order does not matter to a statistic.
 
     Raises
     ------
     RecipeError
-        Where the region has other axes than the frames, or is not inside of them.
+        Where the region has another number of axes than the frames, or is not inside of them.
     """
     if region is None:
         return tuple(slice(0, length) for length in shape)
@@ -91,5 +91,5 @@ def _ends(axis: str, length: int) -> tuple[int, int]:
     left, _, right = axis.partition(":")
     first = int(left)
     last = first if not right else length if right == "*" else int(right)
-    # An open end says that the axis goes on: where it does not, the first pixel is outside.
+    # In ``x1:*``, a first pixel beyond the end must not be sorted: it is an error.
     return (first, max(first, last)) if right == "*" else (min(first, last), max(first, last))

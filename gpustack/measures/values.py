@@ -1,4 +1,4 @@
-"""What a number of a frame can come from: its samples, its header, a file."""
+"""The kinds of measures, which take the number of a frame from its samples, header or a file."""
 
 import os
 from dataclasses import dataclass
@@ -11,25 +11,25 @@ Role = Literal["scale", "zero", "weights"]
 Reference = int | Literal["mean"] | None
 Kind = Literal["median", "mean", "mode", "mad"]
 
-#: Statistics that rise and fall with the level of a frame.
+#: Statistics that follow the level of a frame.
 LEVELS = ("median", "mean", "mode")
 
 
 class BaseMeasure:
-    """Where the numbers of the frames come from, one a frame."""
+    """The base of all measures, which say where the numbers of the frames come from."""
 
     __slots__ = ()
-    #: In JSON.
+    #: The name of the measure in JSON.
     name: ClassVar[str]
 
     @property
     def roles(self) -> tuple[Role, ...]:
-        """What it can be given as."""
+        """The roles in which the measure can be given."""
         return get_args(Role)
 
     @property
     def source(self) -> str:
-        """Where the numbers come from, in words, without what they are relative to."""
+        """Where the numbers come from, in words, without the reference."""
         return self.name
 
     def __str__(self) -> str:
@@ -41,7 +41,7 @@ class BaseMeasure:
 
 
 def _tidy_reference(measure: Any) -> None:
-    """Check `reference`: the number of a frame, ``"mean"`` or None."""
+    """Check the field `reference`: the number of a frame, ``"mean"`` or None."""
     kind, given = f"{type(measure).__name__} reference", measure.reference
     if isinstance(given, str):
         check(given == "mean", f"{kind}: expected a frame, from 0, or 'mean', got {given!r}")
@@ -55,28 +55,28 @@ def _over(region: str | None) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Statistic(BaseMeasure):
-    """A statistic s of the valid samples of each frame, also by its word alone: ``"median"``.
+    """A statistic s of the valid samples of each frame, also given as a word: ``"median"``.
 
-    As a scale, ``s_0 / s_i`` (of ``s - zero`` where zeros are numbers); as a zero, what
-    brings the scaled frame to the level of the reference, ``s_i - s_0 scale_0 / scale_i``;
-    as weights, s itself, which is right for photon noise in frames that are scaled by s.
+    As a scale it is ``s_0 / s_i``, of ``s - zero`` where zeros are numbers. As a zero it is what
+    brings the scaled frame to the level of the reference, ``s_i - s_0 scale_0 / scale_i``. As
+    weights it is s itself, which is right for photon noise in frames that are scaled by s.
 
     Parameters
     ----------
     kind : {"median", "mean", "mode", "mad"}
-        ``"mode"``: IRAF's. Take the middle 70% of the sorted samples, and move a bin a tenth as
-        wide as their range along it, in steps of a hundredth. The mode is the sample in the
-        middle of the fullest bin (the lowest of equally full ones). For fewer than 10 samples,
-        the median.
+        ``"mode"``: the mode as in IRAF. A bin a tenth as wide as the range of the middle 70% of
+        the sorted samples moves along that range, in steps of a hundredth of it. The mode is the
+        sample in the middle of the fullest bin, the lowest of equally full ones. For fewer than 10
+        samples it is the median.
         ``"mad"``: the median absolute deviation from the median; only as a scale. Together with
-        a zero by another statistic it matches spread and level. For resampled frames it is
+        a zero by another statistic it matches both spread and level. For resampled frames it is
         mostly measured on the nearest samples, as `Noise` is.
     region : str, tuple of slices, or None
-        Where samples are taken: a FITS section, ``"[x1:x2,y1:y2]"``, or slices, x last.
+        Where samples are taken from: a FITS section, ``"[x1:x2,y1:y2]"``, or slices, x last.
         None is the whole frame.
     reference : int, "mean" or None
-        What frames are brought to: the number of a frame, counted from 0; the mean over the
-        frames; or the first frame with a valid sample. Weights need none.
+        What frames are brought to: a frame, by its number counted from 0; the mean over the
+        frames; or, for None, the first frame with a valid sample. Weights do not use it.
 
     Raises
     ------
@@ -103,23 +103,25 @@ class Statistic(BaseMeasure):
 
     @property
     def roles(self) -> tuple[Role, ...]:
-        """A spread does not tell how to shift a frame."""
+        """All roles; for the mad only a scale, as a spread does not say how to shift a frame."""
         return ("scale",) if self.kind == "mad" else get_args(Role)
 
     @property
     def source(self) -> str:
-        """Kind and region."""
+        """The kind and the region."""
         return self.kind + _over(self.region)
 
 
 @dataclass(frozen=True, slots=True)
 class Exposure(BaseMeasure):
-    """The exposure time t in the header, also as ``"exposure"``: scale ``t_0 / t_i``, weight t.
+    """The exposure time t in the header, also given as ``"exposure"``.
+
+    As a scale it is ``t_0 / t_i``, as weights t itself.
 
     Parameters
     ----------
     key : str
-        The keyword that has it.
+        The keyword that contains the exposure time.
     reference : int, "mean" or None
         As in `Statistic`.
 
@@ -143,26 +145,26 @@ class Exposure(BaseMeasure):
 
     @property
     def roles(self) -> tuple[Role, ...]:
-        """No level can be told from a time."""
+        """Scale and weights; a time does not say how to shift a frame."""
         return ("scale", "weights")
 
     @property
     def source(self) -> str:
-        """The word, and the keyword."""
+        """The word and the keyword."""
         return f"exposure in {self.key}"
 
 
 @dataclass(frozen=True, slots=True)
 class Keyword(BaseMeasure):
-    """The number that each header has for a keyword, also as ``"!KEY"``.
+    """The number that each header has for a keyword, also given as ``"!KEY"``.
 
-    It is taken as it is, as if it had been given: multiplied by as a scale, subtracted as a
-    zero.
+    It is used unchanged, as if numbers had been given: samples are multiplied by it as a scale, and
+    it is subtracted from them as a zero.
 
     Parameters
     ----------
     key : str
-        As ``"GAIN"``.
+        The keyword, such as ``"GAIN"``.
 
     Raises
     ------
@@ -189,10 +191,10 @@ class Keyword(BaseMeasure):
 
 @dataclass(frozen=True, slots=True)
 class FromFile(BaseMeasure):
-    """The numbers in a text file, also as ``"@PATH"``, taken as if they had been given.
+    """The numbers in a text file, also given as ``"@PATH"``.
 
-    One a line, in the order of the frames. Empty lines count nothing, nor does what
-    follows a ``#``.
+    They are used as if numbers had been given. The file contains one number per line, in the order
+    of the frames. Empty lines and text after a ``#`` are ignored.
 
     Parameters
     ----------
@@ -224,9 +226,9 @@ class FromFile(BaseMeasure):
 
 @dataclass(frozen=True, slots=True)
 class NCombine(BaseMeasure):
-    """NCOMBINE in the header, 1 where there is none; also as ``"ncombine"``.
+    """NCOMBINE in the header, or 1 where it is missing; also given as ``"ncombine"``.
 
-    Of stacks that are combined again, it weighs each by its number of frames.
+    Where stacks are combined again, it weights each by its number of frames.
 
     References
     ----------
@@ -237,18 +239,18 @@ class NCombine(BaseMeasure):
 
     @property
     def roles(self) -> tuple[Role, ...]:
-        """A weight alone."""
+        """Weights only."""
         return ("weights",)
 
 
 @dataclass(frozen=True, slots=True)
 class Noise(BaseMeasure):
-    """Inverse variance of the noise of each scaled frame, also as ``"noise"``.
+    """The inverse variance of the noise of each scaled frame, also given as ``"noise"``.
 
-    ``1 / (scale sigma)^2``, with the sigma of DER_SNR, which neither gradients nor stars
+    It is ``1 / (scale sigma)^2``, with the sigma of DER_SNR, which neither gradients nor stars
     change much: 1.4826 / sqrt(6) times the median of ``|2 d_x - d_(x-2) - d_(x+2)|`` along
     the rows, where all three samples are valid. For resampled frames it is mostly measured on
-    the nearest samples, as interpolation smooths noise.
+    the nearest samples, because interpolation smooths noise.
 
     Parameters
     ----------
@@ -274,7 +276,7 @@ class Noise(BaseMeasure):
 
     @property
     def roles(self) -> tuple[Role, ...]:
-        """A weight alone."""
+        """Weights only."""
         return ("weights",)
 
     @property
@@ -285,17 +287,17 @@ class Noise(BaseMeasure):
 
 @dataclass(frozen=True, slots=True)
 class Overlap(BaseMeasure):
-    """Zeros from where frames overlap, also as ``"overlap"``: for frames that cover parts.
+    """Zeros from where frames overlap, also given as ``"overlap"``; for frames of parts of a field.
 
-    For every two scaled frames the median of their differences where both have valid
-    samples, ``D_ij``, and the number of these, ``n_ij``; then offsets o that minimise
+    For every two scaled frames, ``D_ij`` is the median of their differences where both have valid
+    samples, and ``n_ij`` the number of these samples. The offsets o minimise
     ``sum n_ij (o_i - o_j - D_ij)^2``, and ``zero = o / scale``.
 
     Parameters
     ----------
     reference : int, "mean" or None
-        Which offset is 0: that of a frame, counted from 0; the mean of all; or that of the
-        first frame with a valid sample.
+        Which offset is 0: that of a frame, by its number counted from 0; the mean of all; or, for
+        None, that of the first frame with a valid sample.
 
     Raises
     ------
@@ -315,12 +317,12 @@ class Overlap(BaseMeasure):
 
     @property
     def roles(self) -> tuple[Role, ...]:
-        """A zero alone."""
+        """A zero only."""
         return ("zero",)
 
 
 def check_pair(scale: Any, zero: Any) -> None:
-    """Raise RecipeError where scale and zero are measured by what one of them settles."""
+    """Raise RecipeError where scale and zero are both measured by statistics of the level."""
     pair = (scale, zero)
     levels = [isinstance(value, Statistic) and value.kind in LEVELS for value in pair]
     check(

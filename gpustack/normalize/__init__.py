@@ -1,10 +1,10 @@
-"""The numbers of a frame: its scale, zero and weight, given or measured.
+"""Determine the numbers of each frame: its scale, zero and weight, given or measured.
 
-Modules, each importing only those before it: `statistics` are those of samples, `survey`
-takes them of all frames, `given` has the numbers that are in headers, files and functions,
-`detector` those of a CCD, `overlap` solves for offsets, `relative` brings numbers to that of a
-reference, `measured` puts these together, `weights` sorts out what was given as weights. This is
-their door.
+The modules, each of which imports only those before it: `statistics` computes statistics of
+samples, `survey` measures them for all frames, `given` reads numbers from headers and files and
+calls functions of the user, `detector` reads the noise of a CCD, `overlap` solves for offsets,
+`relative` relates numbers to a reference, `measured` puts these together, and `weights` sorts out
+what was given as weights. Other packages import from here.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -36,7 +36,7 @@ __all__ = [
 
 PerFrame = Sequence[float] | NDArray[Any] | str | Measure | Callable[[Any], float] | None
 
-#: What takes statistics of frames, as `survey` does.
+#: A function that measures statistics of frames, as `survey` does.
 Survey = Callable[[Sequence[Frame], Iterable[Wanted], Sequence[RangeClip]], dict[Key, Measured]]
 
 
@@ -46,26 +46,27 @@ def resolve(
     frames: Sequence[Frame],
     survey: Survey = survey,
 ) -> tuple[Recipe, list[str]]:
-    """The recipe with numbers where it has measures or keywords; and in words, from what.
+    """Return the recipe with numbers in place of measures and keywords, and their sources in words.
 
-    A statistic as scale is that of the frames less a zero that is not measured on samples;
-    a zero that is measured on them brings the scaled frames to one level.
+    If the zero is a `Statistic` or an `Overlap`, the scale is determined first, and the zero brings
+    the scaled frames to one level. Otherwise the zero is determined first, and a statistic as scale
+    is that of the frames less their zeros.
 
     Parameters
     ----------
     recipe : Recipe
     functions : mapping
-        Functions that take a frame as a masked array and give its number, by what they
-        stand for.
+        Role -> a function of the user that takes a frame as a masked array and returns its number.
     frames : sequence of Frame
-        Each is read once more for all statistics, once for an overlap, once a function.
+        Each is read once more for all statistics of a region, once for an overlap, and once for
+        each function.
     survey : callable
-        Takes the statistics.
+        The function that measures the statistics.
 
     Raises
     ------
     RecipeError
-        Where no such numbers exist; names the frame or the file.
+        Where a frame has no usable number; names the frame or the file.
     """
     recipe, words = read_noise(recipe, frames)
     stated = {
@@ -81,6 +82,6 @@ def resolve(
     for role in (*order, "weights"):
         taking.take(role, stated[role])
     by = stated["scale"]
-    if isinstance(by, Statistic) and by.kind != "mad":  # noise may well be that different
+    if isinstance(by, Statistic) and by.kind != "mad":  # spreads may well differ that much
         warn_far(by.kind, taking.numbers["scale"], frames, stacklevel=4)
     return replace(recipe, **taking.numbers), [*words, *taking.words]

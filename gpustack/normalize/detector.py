@@ -1,4 +1,4 @@
-"""The noise of the detector, where a clip or a noise model names keywords that say it."""
+"""Read the noise of the detector where a clip or a noise model names header keywords for it."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -14,12 +14,12 @@ from gpustack.recipe import Recipe
 
 
 def read_noise(recipe: Recipe, frames: Sequence[Frame]) -> tuple[Recipe, list[str]]:
-    """The recipe with numbers in the place of keywords; and in words, from what.
+    """Return the recipe with numbers in place of noise keywords, and their sources in words.
 
     Raises
     ------
     RecipeError
-        Where a header has none, or one that cannot be, or two differ; names the frames.
+        Where a header has no number, or one out of range, or two headers differ; names the frames.
     """
     words: list[str] = []
 
@@ -36,7 +36,7 @@ def read_noise(recipe: Recipe, frames: Sequence[Frame]) -> tuple[Recipe, list[st
 
 
 def _with_number(value: Any, name: str, key: str, frames: Sequence[Frame]) -> Any:
-    """The same value, with the number that all headers have for a keyword."""
+    """Return the clip or noise model with the number that all headers have for a keyword."""
     role = f"{value.name} {name}"
     read = zip(frames, from_headers(role, key, frames), strict=True)
     known = [(frame.name, number) for frame, number in read if number is not None]

@@ -1,4 +1,4 @@
-"""Numbers of frames that are not measured on samples: from headers, files and functions."""
+"""Numbers of frames that users give by way of headers, files and functions."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -17,21 +17,22 @@ from gpustack.number_files import read_lines
 
 Numbers = tuple[float, ...]
 
-#: What cameras call EXPTIME. None is read for it: some mean a number or a total by it.
+#: Other names of cameras for EXPTIME. Errors mention them, but none is read in its place, because
+#: some of them contain a number of exposures or a total.
 _TIMES = ("EXPOSURE", "EXPOSED", "ITIME", "EXP_TIME", "TEXPTIME", "INTTIME")
 
 
 def from_headers(
     role: str, key: str, frames: Sequence[Frame], default: float | None = None
 ) -> Measured:
-    """The number that each header has for a keyword, or the default where it has none.
+    """The number that each header has for a keyword, or the default where the keyword is missing.
 
     None for a frame that is left out.
 
     Raises
     ------
     RecipeError
-        Where one has none, or no finite number; names the frame.
+        Where a header has no finite number and no default applies; names the frame.
     """
     return [
         None if isinstance(frame, AbsentFrame) else _from_header(role, key, frame, default)
@@ -52,22 +53,22 @@ def _from_header(role: str, key: str, frame: Frame, default: float | None) -> fl
 
 
 def _time_instead(frame: Frame, key: str) -> str:
-    """The keyword that a header has for the exposure, where EXPTIME is none of it."""
+    """The end of an error for a missing EXPTIME: the keyword that the header has instead."""
     times = (name for name in _TIMES if math.isfinite(read_number(frame.header, name)))
     found = next(times, None) if key == "EXPTIME" and key not in frame.header else None
     return f", which has {found}" if found else ""
 
 
 def from_file(role: str, path: str, frames: Sequence[Frame]) -> Numbers:
-    """The numbers in a text file, one a line, in the order of the frames.
+    """Read the numbers in a text file, one per line, in the order of the frames.
 
     Raises
     ------
     InputError
-        Where it cannot be read.
+        Where the file cannot be read.
     RecipeError
-        Where a line is no number, or there are more or fewer of them than frames; names file and
-        line.
+        Where a line is not a finite number, or there are more or fewer numbers than frames; names
+        the file and the line.
     """
     lines = read_lines(path, f"{role}: expected a file with numbers")
     numbers = [_from_line(role, item, where) for item, _, where in lines if item]
@@ -96,15 +97,16 @@ def from_function(
     frames: Sequence[Frame],
     ranges: Sequence[RangeClip],
 ) -> Measured:
-    """What a function says of each frame, which it gets as a masked array.
+    """The number that a function of the user returns for each frame.
 
-    On it numpy's median and percentiles, too, leave out what is masked; so is what one of `ranges`
-    rejects. None for a frame without any valid sample, of which it is not asked.
+    The function gets a frame as a masked array, of which numpy's median and percentiles leave out
+    masked samples too. Samples that one of `ranges` rejects are also masked. The function is not
+    called for a frame without a valid sample, whose number is None.
 
     Raises
     ------
     RecipeError
-        Where that is no finite number; names the frame.
+        Where the function does not return a finite number; names the frame.
     """
     return [_from_function(role, function, frame, ranges) for frame in frames]
 
@@ -126,7 +128,7 @@ def _from_function(
 
 
 def _within(image: np.ma.MaskedArray[Any, Any], ranges: Sequence[RangeClip]) -> Any:
-    """An image in which what `ranges` reject is masked too."""
+    """The image with samples that one of `ranges` rejects masked too."""
     if not ranges:
         return image
     invalid = np.ma.getmaskarray(image).copy()

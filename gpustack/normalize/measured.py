@@ -1,4 +1,4 @@
-"""The numbers that measures stand for, and in words, what they are from."""
+"""Compute the numbers that measures stand for, and say in words where they come from."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -27,7 +27,7 @@ from gpustack.normalize.survey import Key, Measured, key_of
 
 @dataclass(eq=False)
 class Taking:
-    """Takes the numbers of one role after the other; later ones are measured with earlier ones.
+    """Determines the numbers of one role after the other; later ones depend on earlier ones.
 
     Parameters
     ----------
@@ -35,7 +35,11 @@ class Taking:
     ranges : sequence of RangeClip
         Samples that these reject are left out.
     found : mapping
-        What a `survey` found.
+        The statistics of the frames, as returned by `survey`.
+    numbers : dict
+        Role -> the numbers of the frames, filled by `take`.
+    words : list of str
+        Where the numbers come from, in words, filled by `take`.
     """
 
     frames: Sequence[Frame]
@@ -45,12 +49,12 @@ class Taking:
     words: list[str] = field(default_factory=list)
 
     def take(self, role: Role, value: Any) -> None:
-        """Put the numbers that a value stands for into `numbers`; those given as they are.
+        """Put the numbers that a value stands for into `numbers`; given numbers stay unchanged.
 
         Raises
         ------
         RecipeError
-            Where there are none, or none that can be used; names the frame or the file.
+            Where a frame has no usable number; names the frame or the file.
         """
         if isinstance(value, Measure):
             numbers, relative = self._measured(role, value)
@@ -64,7 +68,7 @@ class Taking:
         self.numbers[role] = value
 
     def _measured(self, role: Role, measure: Measure) -> tuple[Numbers, str]:
-        """Numbers, and to what they are relative."""
+        """The numbers of a measure, and what they are relative to, in words."""
         if isinstance(measure, Keyword):
             return _settled(role, from_headers(role, measure.key, self.frames)), ""
         if isinstance(measure, FromFile):
@@ -84,7 +88,7 @@ class Taking:
         return numbers, f", relative to {name}"
 
     def _values(self, role: Role, measure: Statistic | Exposure | Overlap) -> Measured:
-        """What is compared between frames, with the number of the other kind where known."""
+        """The values to compare between frames, with known zeros or scales applied."""
         if isinstance(measure, Exposure):
             return self._exposures(role, measure.key)
         if isinstance(measure, Overlap):
@@ -99,7 +103,7 @@ class Taking:
         return [None if s is None else s * c for s, c in zip(values, scales, strict=True)]
 
     def _exposures(self, role: Role, key: str) -> Measured:
-        """Above 0 where they are to scale by."""
+        """The exposure times of the frames, which have to be above 0 as a scale."""
         times = from_headers(role, key, self.frames)
         for frame, time in zip(self.frames, times, strict=True):
             check(
@@ -109,12 +113,12 @@ class Taking:
         return times
 
     def _known(self, role: Role, neutral: float) -> Numbers:
-        """The numbers of a role that has been taken; neutral ones where there are none yet."""
+        """The numbers of a role that was taken before; neutral ones if it was not."""
         numbers: Numbers | None = self.numbers.get(role)
         return (neutral,) * len(self.frames) if numbers is None else numbers
 
     def _inverse_variances(self, measure: Noise) -> Numbers:
-        """Of the scaled frames; 0 for a frame without any valid sample."""
+        """Inverse variances of the scaled frames; 0 for a frame without a valid sample."""
         sigmas = self.found[key_of(measure)]
         for frame, sigma in zip(self.frames, sigmas, strict=True):
             check(
@@ -134,7 +138,7 @@ class Taking:
         return _settled("weights", weights)
 
     def _check(self, role: Role, source: str, numbers: Numbers) -> None:
-        """Raise where a frame has a number that cannot be used; names it."""
+        """Raise RecipeError where the number of a frame cannot be used; names the frame."""
         for frame, number in zip(self.frames, numbers, strict=True):
             text = f"{role} by {source}: expected {{}}, got {number:g} in {frame.name}"
             check(math.isfinite(number), text.format("finite numbers"))
@@ -147,16 +151,16 @@ class Taking:
 
 
 def _settled(role: Role, measured: Measured) -> Numbers:
-    """The numbers that are known; for a frame without one, a number that changes nothing.
+    """The numbers that are known, and for a frame without one a number that changes nothing.
 
-    As a weight that is 0, or 1 where no frame has a weight.
+    As a weight, this number is 0, or 1 if no frame has a weight.
     """
     unknown = {"scale": 1.0, "zero": 0.0, "weights": float(all(one is None for one in measured))}
     return tuple(unknown[role] if number is None else number for number in measured)
 
 
 def _inverse_square(value: float) -> float:
-    """Infinity where that is beyond what a float holds."""
+    """The number ``value**-2``; infinity where a float cannot hold it."""
     try:
         return value**-2
     except ArithmeticError:  # 0, or too near to it

@@ -1,4 +1,4 @@
-"""Offsets of frames that cover parts of a field, from where they overlap."""
+"""Offsets between frames that cover parts of a field, measured where they overlap."""
 
 import math
 from collections.abc import Sequence
@@ -13,9 +13,9 @@ from gpustack.frames import Frame
 from gpustack.frames.sections import read_rows
 from gpustack.normalize.survey import leave_out
 
-#: Samples that are looked at: of a frame, and of all of them together.
+#: Largest number of samples that are used of a frame, and of all frames together.
 FRAME_SAMPLES, ALL_SAMPLES = 100_000, 1 << 24
-#: Two frames overlap where so many of these samples are valid in both.
+#: Two frames overlap if at least this many of these samples are valid in both.
 LEAST = 10
 #: Samples read at once.
 _AT_ONCE = 1 << 20
@@ -24,28 +24,28 @@ _AT_ONCE = 1 << 20
 def overlap_offsets(
     frames: Sequence[Frame], scales: Sequence[float], ranges: Sequence[RangeClip]
 ) -> list[float | None]:
-    """Offset of each scaled frame, those of all together 0; None without a valid sample.
+    """The offset of each scaled frame, with a sum of 0; None for a frame without a valid sample.
 
     Parameters
     ----------
     frames : sequence of Frame
-        Each is read once. Of large ones an even choice of samples is held, the same of all.
+        Each is read once. Of large frames, evenly spread samples are held, the same of all frames.
     scales : sequence of float
-        What each is multiplied by first.
+        The scale of each frame, which its samples are multiplied by first.
     ranges : sequence of RangeClip
-        What these reject is left out.
+        Samples that these reject are left out.
 
     Raises
     ------
     RecipeError
-        Where frames fall into groups that do not overlap; names two.
+        Where frames fall into groups that do not overlap; names two frames.
     """
     n, shape = len(frames), frames[0].shape
     chosen = choose(shape, min(FRAME_SAMPLES, max(1, ALL_SAMPLES // n)))
     cube = np.empty((n, len(chosen)))
     picked = (_pick(frame, chosen, ranges, row) for frame, row in zip(frames, cube, strict=True))
     seen = np.fromiter(picked, bool)
-    with np.errstate(over="ignore"):  # what is infinite then is left out
+    with np.errstate(over="ignore"):  # infinite samples are left out
         cube *= np.reshape(scales, (-1, 1))
     counts, differences = _pairs(cube)
     _check_connected(counts, seen, frames, len(chosen))
@@ -59,7 +59,13 @@ def _pick(
     ranges: Sequence[RangeClip],
     into: NDArray[np.float64],
 ) -> bool:
-    """Put the chosen samples of a frame there, NaN where they are invalid; whether any is valid."""
+    """Put the chosen samples of a frame into an array, NaN where they are invalid.
+
+    Returns
+    -------
+    bool
+        Whether any sample of the frame is valid, chosen or not.
+    """
     seen = False
     rows, width = math.prod(frame.shape[:-1]), frame.shape[-1]
     step = max(1, _AT_ONCE // width)
@@ -75,16 +81,19 @@ def _pick(
 
 
 def choose(shape: Sequence[int], most: int) -> NDArray[np.int64]:
-    """At most so many places in a flattened frame, evenly spread over rows and columns."""
+    """At most `most` indices into a flattened frame, evenly spread over rows and columns."""
     size, width = math.prod(shape), shape[-1]
     step = -(-size // most)
-    while step > 1 and math.gcd(step, width) > 1:  # else some columns are never met
+    while step > 1 and math.gcd(step, width) > 1:  # else some columns are never chosen
         step += 1
     return np.arange(0, size, step)
 
 
 def _pairs(cube: NDArray[np.float64]) -> tuple[NDArray[Any], NDArray[Any]]:
-    """How many samples each two frames have in common, and the median of ``i - j`` there."""
+    """How many samples each two frames have in common, and the median of ``i - j`` there.
+
+    Both are 0 for frames with fewer than `LEAST` samples in common.
+    """
     n = len(cube)
     counts, differences = np.zeros((n, n)), np.zeros((n, n))
     for i in range(n):
@@ -102,7 +111,7 @@ def _pairs(cube: NDArray[np.float64]) -> tuple[NDArray[Any], NDArray[Any]]:
 def solve(counts: NDArray[Any], differences: NDArray[Any]) -> NDArray[np.float64]:
     """The offsets that minimise ``sum counts_ij (o_i - o_j - differences_ij)^2``.
 
-    Of all that do, the shortest: where every frame is connected their sum is 0.
+    Of all solutions, it is the one of smallest norm: where all frames are connected, its sum is 0.
     """
     # The normal equations are n x n, however many pairs there are.
     laplacian = np.diag(counts.sum(axis=1)) - counts
@@ -114,7 +123,7 @@ def solve(counts: NDArray[Any], differences: NDArray[Any]) -> NDArray[np.float64
 def _check_connected(
     counts: NDArray[Any], seen: NDArray[np.bool_], frames: Sequence[Frame], looked_at: int
 ) -> None:
-    """Raise where some frames cannot be reached from the first one, through others either."""
+    """Raise RecipeError where overlaps do not connect a frame to the first, not even via others."""
     first = int(np.argmax(seen))
     reached = np.zeros(len(frames), bool)
     reached[first] = True

@@ -1,4 +1,4 @@
-"""What frames are brought to: the number of a reference, and how far each is from it."""
+"""Relate the numbers of frames to that of a reference, as scales and zeros."""
 
 import warnings
 from collections.abc import Sequence
@@ -12,25 +12,26 @@ from gpustack.measures import Reference
 from gpustack.normalize.given import Numbers
 from gpustack.normalize.survey import Measured
 
-#: How many times one scale is another, above which a warning says so: twilight flats reach 20.
+#: Ratio of two scales above which a warning is given; twilight flats reach 20.
 FAR = 30
 
 
 def target(
     role: str, values: Measured, reference: Reference, frames: Sequence[Frame]
 ) -> tuple[float | None, str]:
-    """The number that all frames are brought to, and what it is of.
+    """The number that all frames are brought to, and the name of the reference.
 
-    Without a reference it is that of the first frame that has one; None where none has.
+    Without a reference, it is the number of the first frame that has one. It is None where no frame
+    has a number.
 
     Raises
     ------
     RecipeError
-        Where there is no such frame, or it has no valid sample.
+        Where the reference does not exist, or has no valid sample.
     """
     known = [value for value in values if value is not None]
     if reference == "mean":
-        with np.errstate(over="ignore"):  # of inf nobody makes use
+        with np.errstate(over="ignore"):  # numbers that follow from inf are refused later
             return (float(np.mean(known)) if known else None), "the mean"
     if reference is None:
         at = next((i for i, value in enumerate(values) if value is not None), 0)
@@ -48,12 +49,12 @@ def target(
 
 
 def ratios(values: Measured, level: float | None, name: str, frames: Sequence[Frame]) -> Numbers:
-    """What multiplies each value to `level`; 1 for a frame without any valid sample.
+    """The factor that brings each value to `level`; 1 for a frame without a valid sample.
 
     Raises
     ------
     RecipeError
-        Where one is 0, or has another sign; names the frame.
+        Where a value is 0, or has another sign than `level`; names the frame.
     """
     expected = "scale: expected levels other than 0 and of one sign, got"
     check(level != 0, f"{expected} 0 in {name}")
@@ -70,7 +71,7 @@ def _same_sign(one: float, other: float) -> bool:
 
 
 def warn_far(kind: str, scales: Numbers, frames: Sequence[Frame], stacklevel: int) -> None:
-    """Warn of scales so far apart that levels near 0 are more likely than light that differs."""
+    """Warn about scales that differ so much that levels near 0 are a likelier cause than light."""
     sizes = [abs(scale) for scale in scales]
     least, most = sizes.index(min(sizes)), sizes.index(max(sizes))
     if sizes[most] > FAR * sizes[least]:
@@ -84,7 +85,7 @@ def warn_far(kind: str, scales: Numbers, frames: Sequence[Frame], stacklevel: in
 
 
 def shifts(values: Measured, level: float | None, scales: Numbers) -> Numbers:
-    """What, subtracted before scaling, brings each scaled value to `level`; 0 without one."""
+    """What to subtract before scaling to bring each scaled value to `level`; 0 without a value."""
     return tuple(
         0.0 if value is None or level is None else value / scale - level / scale
         for value, scale in zip(values, scales, strict=True)

@@ -1,4 +1,4 @@
-"""Statistics of the valid samples of a frame, in float64; the noise in their own dtype."""
+"""Statistics of the samples of a frame: of valid ones in float64, the noise in their own dtype."""
 
 import math
 from typing import Any
@@ -10,8 +10,8 @@ from gpustack.backends.columns import MAD_TO_STD
 
 Values = NDArray[np.floating[Any]]
 
-#: Of IRAF's mode: the share of the samples, about the median, that it looks at; width and
-#: step of its bins, as shares of the range of these; and how many samples it needs.
+#: Parameters of IRAF's mode: the share of the samples, about the median, that it uses; width and
+#: step of its bins, as shares of the range of these samples; and how many samples it needs.
 MODE_SHARE, MODE_BIN, MODE_STEP, MODE_LEAST = 0.7, 0.1, 0.01, 10
 
 
@@ -22,7 +22,7 @@ def mean(values: Values) -> float:
 
 
 def median(values: Values) -> float:
-    """The median of at least one value, the mean of the middle two; puts them in disorder."""
+    """The median of at least one value, or the mean of the middle two; reorders the values."""
     half = len(values) // 2
     middle = (half - 1 + len(values) % 2, half)
     values.partition(middle)
@@ -37,7 +37,7 @@ def mad(values: Values) -> float:
 
 
 def mode(values: Values) -> float:
-    """The mode as IRAF has it, see `gpustack.measures.Statistic`; sorts the values.
+    """The mode as in IRAF, see `gpustack.measures.Statistic`; reorders the values.
 
     References
     ----------
@@ -50,7 +50,7 @@ def mode(values: Values) -> float:
     first, last = (int(n * (1 + side * MODE_SHARE) / 2) for side in (-1, 1))
     low, high = float(values[first]), float(values[last])
     span = high - low
-    # One start more than fills the range, so that the last bin has its upper end in.
+    # One start more than fills the range, so that the last bin includes the upper end.
     starts = low + span * MODE_STEP * np.arange(round((1 - MODE_BIN) / MODE_STEP) + 2)
     central = values[first:last].astype(np.float64)
     left = np.searchsorted(central, starts)
@@ -60,16 +60,17 @@ def mode(values: Values) -> float:
 
 
 def noise(values: Values, invalid: NDArray[np.bool_]) -> float:
-    """The standard deviation of the noise from sample to sample, shape (rows, width).
+    """The standard deviation of the noise from sample to sample along rows.
 
-    NaN where no five samples of a row have the first, the third and the last valid.
+    Both arrays have the shape (rows, width). The result is NaN if no row has five adjacent samples
+    of which the first, the third and the last are valid.
 
     References
     ----------
     Stoehr et al., "DER_SNR", ASP Conf. Ser. 394, 2008, 505.
     """
     usable = ~(invalid[:, 2:-2] | invalid[:, :-4] | invalid[:, 4:])
-    with np.errstate(invalid="ignore", over="ignore"):  # of samples that are not usable
+    with np.errstate(invalid="ignore", over="ignore"):  # from samples that are not usable
         curved = 2 * values[:, 2:-2] - values[:, :-4] - values[:, 4:]
     curved = curved[usable]
     if not len(curved):

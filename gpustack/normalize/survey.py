@@ -1,6 +1,7 @@
-"""The survey: all statistics that a stack wants of its frames.
+"""Measure all statistics of the frames that a stack needs.
 
-Each frame is read once for all of them; one that is resampled once more where noise is wanted.
+Each frame is read once for all statistics of a region. A resampled frame may be read once more, for
+the noise and the mad of its nearest samples.
 """
 
 import math
@@ -21,12 +22,12 @@ from gpustack.measures import Noise, Statistic, section
 from gpustack.normalize import statistics
 
 Wanted = Statistic | Noise
-#: What is measured, and where.
+#: The name of a statistic, and the region in which it is measured.
 Key = tuple[str, str | None]
-#: A number a frame; None where it has no valid sample.
+#: One number per frame; None for a frame without a valid sample.
 Measured = list[float | None]
 
-#: The mean first: the others put the values in another order, and so are its last bits.
+#: The mean comes first: the others reorder the values, which would change its last bits.
 _STATISTICS: dict[str, Callable[[statistics.Values], float]] = {
     "mean": statistics.mean,
     "median": statistics.median,
@@ -37,7 +38,7 @@ _STATISTICS: dict[str, Callable[[statistics.Values], float]] = {
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """Statistics that are of the same samples.
+    """Statistics that are measured on the same samples.
 
     Interpolation smooths noise, in each frame by a different amount, so the scatter in a resampled
     frame is measured on the nearest samples of the camera.
@@ -45,12 +46,13 @@ class Sampling:
     Parameters
     ----------
     kinds : sequence of str
+        The statistics.
     frame : Frame
-        Which has these samples.
+        The frame that has these samples.
     stride : int
-        Columns from one sample to the next that is not the same.
+        Columns from one sample to the next that is another sample of the camera.
     averaged : float
-        How many of these a sample is the average of.
+        How many samples of the camera are averaged to a sample that is combined.
     """
 
     kinds: Sequence[str]
@@ -59,7 +61,7 @@ class Sampling:
     averaged: float = 1.0
 
     def measured(self, values: NDArray[Any], invalid: NDArray[np.bool_]) -> dict[str, float | None]:
-        """The statistics of the valid ones of the samples (rows, width)."""
+        """The statistics of the valid ones of samples of shape (rows, width)."""
         valid = values[~invalid]
         numbers: dict[str, float | None] = {}
         for kind, statistic in _STATISTICS.items():
@@ -73,23 +75,23 @@ class Sampling:
 
 
 def key_of(measure: Wanted) -> Key:
-    """What a survey calls the statistic of a measure."""
+    """The key of a measure's statistic in the result of `survey`."""
     return (measure.kind if isinstance(measure, Statistic) else measure.name, measure.region)
 
 
 def survey(
     frames: Sequence[Frame], measures: Iterable[Wanted], ranges: Sequence[RangeClip]
 ) -> dict[Key, Measured]:
-    """The statistics of all frames by `key_of`.
+    """Measure the statistics of all frames; the result has them by `key_of`.
 
-    Invalid samples are left out, and those that one of `ranges` rejects. One region of one
-    frame is held at a time.
+    Samples that are invalid or that one of `ranges` rejects are left out. One region of one frame
+    is held at a time.
 
     Raises
     ------
     RecipeError
-        Where a region is not inside of the frames, or has no valid sample of a frame that has some
-        elsewhere.
+        Where a region is not inside of the frames, or a frame has valid samples, but none in the
+        region.
     FrameError
         Where a frame is on a device, or can no longer be read.
     """
@@ -110,7 +112,7 @@ def survey(
 
 
 def _samplings(frame: Frame, kinds: Sequence[str]) -> Iterator[Sampling]:
-    """Each frame, or the nearest samples of one that is resampled."""
+    """Yield the statistics to measure on a frame, and on the nearest samples if it is resampled."""
     if not isinstance(frame, loaded("gpustack.align.projected", "ProjectedFrame")):
         yield Sampling(kinds, frame)
         return
@@ -125,9 +127,9 @@ def _samplings(frame: Frame, kinds: Sequence[str]) -> Iterator[Sampling]:
 def leave_out(
     values: NDArray[Any], invalid: NDArray[np.bool_], ranges: Sequence[RangeClip]
 ) -> None:
-    """Add to `invalid` what `ranges` reject."""
+    """Set `invalid` to True where one of `ranges` rejects a value."""
     for clip in ranges:
-        # A bound is a float64, also for samples of float32.
+        # Bounds are compared in float64, also with samples of float32.
         if clip.low is not None:
             invalid |= values < np.float64(clip.low)
         if clip.high is not None:
@@ -135,7 +137,10 @@ def leave_out(
 
 
 def _check_empty(frame: Frame, region: str, ranges: Sequence[RangeClip]) -> None:
-    """Raise where a frame without a valid sample in a region has one: it would not be measured."""
+    """Raise RecipeError where a frame without a valid sample in a region has some elsewhere.
+
+    Without a valid sample anywhere, a frame needs no number.
+    """
     if isinstance(frame, AbsentFrame):
         return
     rows, step = math.prod(frame.shape[:-1]), max(1, AT_ONCE // frame.shape[-1])

@@ -1,4 +1,4 @@
-"""Weights as they are given: numbers, a measure, a function, or a number a sample."""
+"""Sort out weights as users give them: by numbers per frame or sample, measures or functions."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,15 +14,16 @@ from gpustack.measures import Measure, tidy_numbers
 
 
 def split_weights(weights: Any, frames: Sequence[Frame]) -> tuple[Any, NDArray[Any] | None]:
-    """Weights per frame or by variance as they are given, or ``"sample"`` and the array of them.
+    """Return weights for a recipe, and an array if there is one weight per sample.
 
-    A weight of a sample that is not finite becomes 0, as maps of 1/variance have them
-    where there is no sample; so does one that is masked.
+    With an array, the weights for the recipe are ``"sample"``. Without one, they are numbers, a
+    measure, a word or a function, and None stands for the array. In the array, weights that are
+    masked or not finite become 0: maps of 1/variance have such values where there is no sample.
 
     Raises
     ------
     RecipeError
-        Where weights are negative or of the wrong shape; names the frame.
+        Where weights are negative or have the wrong shape; names the frame.
     """
     resident = FrameSource(frames, frames[0].dtype).resident
     if isinstance(weights, (str, Measure)) or callable(weights):
@@ -62,7 +63,7 @@ def _as_array(weights: Any) -> NDArray[Any]:
 
 
 def _device_weights(weights: Any, frames: Sequence[Frame], resident: bool) -> tuple[Any, Any]:
-    """A weight for every sample, on the device where the samples are; none is looked at."""
+    """``"sample"`` and a device array of weights; shape and dtype are checked, values are not."""
     expected = (len(frames), *frames[0].shape)
     both = resident and is_device_array(weights)
     check(

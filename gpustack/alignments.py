@@ -336,7 +336,7 @@ def _scale(name: str, given: Any) -> float | None:
 
 
 def _source(name: str, given: Any) -> str | tuple[tuple[float, float], ...]:
-    """The source of `Offsets`: pairs (y, x), from numbers or text; any other valid text as it is."""
+    """The source of `Offsets`: pairs (y, x) from numbers or text; other valid text as it is."""
     if not isinstance(given, str):
         return _pairs(name, given)
     text = re.sub(r"\s", "", given)

@@ -27,7 +27,7 @@ OBSERVED = ("DATE-OBS", "MJD-OBS")
 #: they are removed from its WCS.
 CARDS = (*BEGINNINGS, *MIDDLES, *ENDS, ELAPSED)
 
-#: A date and time, or a number of days.
+#: A date and time, or a number: a (modified) Julian date, or the seconds of TELAPSE.
 Moment = datetime | float
 
 

@@ -17,8 +17,8 @@ from gpustack.errors import MissingPackageError
 #: All numbers of rejections from this one on share the brightest colour.
 MOST_REJECTED = 4
 PAPER, INK, FAINT_INK, FRAME = "#0d0f14", "#f0eee8", "#9aa0aa", "#3b424e"
-#: The colour of pixels without a value: no grey, black or white, which mean values, and about as
-#: dark as the paper.
+#: The colour of pixels without a value: no grey, black or white, which mean values, and not as dark
+#: as the paper.
 EMPTY = "#45365f"
 #: Colours from many samples rejected low to one, and from one sample rejected high to many.
 _LOW, _HIGH = (
@@ -159,7 +159,7 @@ def signed(low: Any, high: Any) -> NDArray[np.int64]:
 
 
 def png(panel: Panel) -> bytes:
-    """The image of a panel as PNG, one pixel for each of its pixels, its first row at the bottom."""
+    """The image of a panel as PNG, pixel for pixel, with its first row at the bottom."""
     from matplotlib.image import imsave
 
     stream = BytesIO()

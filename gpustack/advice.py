@@ -48,7 +48,7 @@ _POINTING = (
     *("CD1_1", "CD1_2", "CD2_1", "CD2_2", "PC1_1", "PC1_2", "PC2_1", "PC2_2"),
 )
 
-#: A noise clip without rdnoise and snoise is warned of where more of all samples are rejected.
+#: Warn about a noise clip without rdnoise and snoise if a larger part of all samples is rejected.
 MANY = 0.3
 
 #: How many frames each kind of warning names; the others are counted: 300 lines tell no more.

@@ -1,7 +1,7 @@
 """The alignments: frozen values that describe how frames are brought onto one pixel grid.
 
 An alignment checks its fields when it is made, and ``str`` writes the text that `as_alignment`
-reads. `gpustack.align` has the code that carries it out.
+reads (only a target that is a header or WCS has none). `gpustack.align` carries alignments out.
 """
 
 import math

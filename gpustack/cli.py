@@ -174,9 +174,9 @@ def explain(x: int, y: int, frames: tuple[str, ...], **options: Any) -> None:
     """Show why pixel X, Y of the combined FRAMES has its value.
 
     Pixels count from 1, x first, as in FITS, IRAF and ds9. Give the same options as for
-    combine, except those for output. Shown are each frame's sample, which clip rejected it in
-    which pass and by which bound, and the result. One row of each frame is read, with a grow
-    clip those within its radius; whole frames where scale, zero or weights are measured.
+    combine, except those for output. The command shows each frame's sample, which clip rejected
+    it in which pass and by which bound, and the result. It reads one row of each frame, with a
+    grow clip those within its radius, and whole frames to measure scale, zero or weights.
 
     \b
     Examples:

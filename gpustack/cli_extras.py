@@ -77,7 +77,7 @@ class Extras:
 
     @property
     def wanted(self) -> dict[str, bool]:
-        """The keywords of `gpustack.stack` that have it make what these files need."""
+        """Keywords of `gpustack.stack`: whether to make a report, and keep samples for pictures."""
         look = self._preview is not None or ".html" in self._reports
         return {"report": ".json" in self._reports, "look": look}
 

@@ -159,7 +159,7 @@ def warn(message: Warning | str, *where: Any, **more: Any) -> None:
 
 
 def _is_heard() -> bool:
-    """Whether to print a summary: stderr is a terminal and not ``--quiet``, or ``--verbose``."""
+    """Whether to print a summary: on a terminal without ``--quiet``, or with ``--verbose``."""
     return loudness() > Loudness.USUAL or (loudness() == Loudness.USUAL and sys.stderr.isatty())
 
 

@@ -65,11 +65,11 @@ METHODS: tuple[str, ...] = (*get_args(CombineWord), NoiseModel.name)
 THEIRS = {"average": "mean"}
 #: Ways to combine that take one middle sample, or the mean of two.
 MEDIANS = ("median", "lower_median", "lmedian")
-#: Those whose value the samples scatter about.
+#: Ways to combine whose value the samples scatter about.
 AVERAGES = ("mean", *MEDIANS)
-#: Those that add up squares.
+#: Ways to combine that add up squares.
 QUADRATURES = ("quadrature", "nmodel")
-#: Those that can have weights.
+#: Ways to combine that can have weights.
 WEIGHTED = ("mean", "sum", *QUADRATURES)
 
 

@@ -161,6 +161,8 @@ def stack(
         Where `backend` was asked for by name and cannot work here.
     ClusterError
         Where the cluster of `client` was lost, or cannot be used.
+    MissingPackageError
+        Where an alignment needs a package that is not installed.
     OutOfMemoryError
         Where there is less memory than the limit allows to use.
     OutputError

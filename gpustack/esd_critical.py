@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 
 def critical_values(significance: float, n: int) -> NDArray[np.float64]:
-    """How far from the mean, in standard deviations, the furthest sample may lie, by their number.
+    """The largest accepted distance from the mean, in standard deviations, by number of samples.
 
     Parameters
     ----------

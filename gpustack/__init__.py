@@ -1,7 +1,7 @@
 """gpustack: combine astronomical images, each pixel right and fast.
 
-Two doors lead to one engine. `Combiner` and `combine` keep the interface of ccdproc;
-`stack` with clip values such as `SigmaClip` is the native one.
+Two interfaces share one engine: `Combiner` and `combine` keep the interface of ccdproc;
+`stack`, with clips such as `SigmaClip`, is the native one.
 """
 
 from importlib import import_module
@@ -126,7 +126,7 @@ _HOMES = {
 __all__ = [*_HOMES, "__version__"]  # noqa: PLE0604
 
 
-if not TYPE_CHECKING:  # to a type checker, any name would be public
+if not TYPE_CHECKING:  # with it, type checkers would accept any name
 
     def __getattr__(name: str) -> Any:
         if name not in _HOMES:

@@ -1,4 +1,4 @@
-"""``python -m gpustack``: the command line, where its script is not on the path."""
+"""``python -m gpustack``: the command line where its script is not on PATH."""
 
 from gpustack.cli import main
 

@@ -1,4 +1,7 @@
-"""What a report of a bug has to say of this installation and machine, beside the backends."""
+"""Facts about the installation and the machine that `gpustack info` shows for bug reports.
+
+Backends describe themselves, see `gpustack.backends.report`.
+"""
 
 import os
 import platform
@@ -11,8 +14,8 @@ from gpustack import __version__
 from gpustack.paths import at_home
 from gpustack.plan import DEFAULT_MEMORY
 
-#: Environment variables that change what gpustack and the libraries below it do. No others are
-#: told, nor any by how their names begin: another program of this name keeps its secrets in such.
+#: Environment variables that change what gpustack and the libraries below it do. Only these are
+#: shown, and none by a prefix such as GPUSTACK_: another program of that name keeps secrets there.
 VARIABLES = (
     *("GPUSTACK_DEVICE_MEMORY", "CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES", "CUDA_PATH"),
     *("CUPY_CACHE_DIR", "CUPY_ACCELERATORS", "CUPY_GPU_MEMORY_LIMIT"),
@@ -20,7 +23,7 @@ VARIABLES = (
     *("LD_LIBRARY_PATH", "PYTHONPATH", "TMPDIR"),
 )
 
-#: What gpustack needs, and what its extras for users bring.
+#: Packages that gpustack and its extras for users install, and cupy built from source.
 PACKAGES = (
     *("numpy", "astropy", "scipy", "reproject", "click", "tqdm"),
     *("cupy-cuda12x", "cupy-cuda13x", "cupy", "matplotlib", "scikit-image", "astroalign", "sep"),
@@ -29,7 +32,7 @@ PACKAGES = (
 
 
 def headline() -> str:
-    """In one line: which gpustack, the commit of a checkout, with which Python, and where."""
+    """One line: the version of gpustack, the commit of a checkout, Python's version, the folder."""
     root = Path(__file__).parent
     commit = _commit(root.parent)
     named = f"{__version__} ({commit})" if commit else __version__
@@ -37,7 +40,7 @@ def headline() -> str:
 
 
 def without_home(text: str) -> str:
-    """The same text, with ~ in place of the home folder, which names a person."""
+    """`text` with ~ in place of the home folder, whose path may name a person."""
     home = at_home("~").rstrip(os.sep)
     if not home or home == "~":
         return text
@@ -45,7 +48,7 @@ def without_home(text: str) -> str:
 
 
 def machine() -> list[tuple[str, str]]:
-    """Names and values: system, processor, memory."""
+    """Names and values of the system, the processor and the memory."""
     total, available = (_memory(name) for name in ("MemTotal", "MemAvailable"))
     limit = f"{DEFAULT_MEMORY >> 20} MiB"
     return [
@@ -56,18 +59,18 @@ def machine() -> list[tuple[str, str]]:
 
 
 def packages() -> list[tuple[str, str]]:
-    """Each package of `PACKAGES` and its version, or that it is not installed."""
+    """Each of `PACKAGES` with its version, or "not installed"."""
     return [(name, _version(name)) for name in PACKAGES]
 
 
 def environment() -> list[tuple[str, str]]:
-    """Those of `VARIABLES` that are set; to be set to nothing is not to be unset."""
+    """Names and values of the `VARIABLES` that are set, ``''`` for one that is set but empty."""
     found = [(name, os.environ[name]) for name in VARIABLES if name in os.environ]
     return [(name, without_home(value) or "''") for name, value in found]
 
 
 def _commit(checkout: Path) -> str | None:
-    """That of a checkout, and whether it has changes; None without one, or without git."""
+    """The commit of a checkout, marked if files have changed; None without .git or git."""
     if not (checkout / ".git").exists():
         return None
     command = ["git", "-C", str(checkout), "describe", "--always", "--dirty", "--abbrev=10"]
@@ -86,18 +89,18 @@ def _version(name: str) -> str:
 
 
 def _processor() -> str:
-    """The model, as Linux has it; else the machine's kind."""
+    """The processor model that Linux reports, else the machine type."""
     return _line("/proc/cpuinfo", "model name") or platform.machine() or "unknown"
 
 
 def _memory(name: str) -> str:
-    """An amount that Linux tells of, in GiB."""
+    """An entry of /proc/meminfo in GiB, or "unknown"."""
     found = _line("/proc/meminfo", name)
     return f"{int(found.split()[0]) / 2**20:.1f} GiB" if found else "unknown"
 
 
 def _line(file: str, name: str) -> str | None:
-    """The first value called `name` in a file of lines ``name : value``; None where it is not."""
+    """The first value of `name` in a file of lines ``name : value``; None if there is none."""
     try:
         text = Path(file).read_text(errors="replace")
     except OSError:

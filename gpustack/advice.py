@@ -1,4 +1,4 @@
-"""What is unusual about a run: it does not stop, but whoever started it should know."""
+"""Warnings about unusual frames, recipes and results; the run goes on."""
 
 import math
 import os
@@ -24,17 +24,18 @@ from gpustack.recipe import Recipe
 from gpustack.result import StackResult, left_out
 from gpustack.too_few_frames import powerless
 
-#: Names of frames from memory: numbers within one run, which mean other frames in another run.
+#: Names of frames in memory. The number counts frames of one run and identifies no file.
 _IN_MEMORY = re.compile(r"frame \d+")
 
-#: Words in headers -> the kind of frame that they mean; all others are exposures of the sky.
+#: Words in headers -> the kind of frame that they stand for; any other word counts as "light".
 KINDS = {"bias": "bias", "zero": "bias", "dark": "dark", "flat": "flat", "twilight": "flat"}
 _KIND_KEYS = ("IMAGETYP", "OBSTYPE", "ESO DPR TYPE", "DATA-TYP", "EXPTYPE", "FRAME")
-#: What kinds of light frames are called; others may be lamps, or of a focus.
+#: Words in headers that mean an exposure of the sky. Other "light" may be of lamps or a focus test.
 _LIGHT = ("light", "object", "science", "target", "sky", "standard", "expose")
 
-#: What to do about exposures that differ, by the kind of frames: twilight fades, and in darks there
-#: is bias. Bias alone is the same in any.
+#: Advice where exposure times differ, by the kind of frames. Flats are not scaled by exposure,
+#: because twilight fades; darks contain bias, which exposure does not scale. Bias frames are
+#: missing because bias does not depend on the exposure.
 _SCALED = {
     "light": 'scale="exposure" (--scale exposure) brings them to that of the first',
     "dark": 'scale="exposure" (--scale exposure) brings darks to that of the first, once bias is '
@@ -42,34 +43,35 @@ _SCALED = {
     "flat": 'scale="median" (--scale median) brings flats to one level',
 }
 
-#: Cards by which exposures of one camera lie apart on the sky.
+#: Cards of which some differ where exposures of one camera are offset from each other on the sky.
 _POINTING = (
     *("CRVAL1", "CRVAL2", "CRPIX1", "CRPIX2", "CDELT1", "CDELT2", "CROTA2"),
     *("CD1_1", "CD1_2", "CD2_1", "CD2_2", "PC1_1", "PC1_2", "PC2_1", "PC2_2"),
 )
 
-#: A clip that rejects a larger share of the samples than this knows too little of the noise.
+#: Warn about a noise clip without rdnoise and snoise if a larger part of all samples is rejected.
 MANY = 0.3
 
-#: How many frames are named in each kind of warning; 300 lines would tell no more.
+#: How many frames each kind of warning names; the others are counted: 300 lines tell no more.
 NAMED = 5
 
-#: Units of numbers that grow with the exposure time.
+#: Units of values that grow with the exposure time.
 COUNTS = (units.adu, units.electron, units.photon, units.ct, units.DN)
 
 
-#: So much of a sample more, on average, is none: dust and cosmic rays are masked everywhere.
+#: A mean depth this far above a whole number of samples still counts as that number.
 WHOLE = 0.05
 
-#: Those that a gain turns into electrons.
+#: Units of values that a gain converts into electrons.
 DIGITAL = (units.adu, units.ct, units.DN)
 
-#: The lowest gain over the highest, from which on they count as equal: as well as they are known.
+#: Gains count as equal where the lowest is at least this part of the highest: gains are not known
+#: any better.
 SAME_GAIN = 0.98
 
 
 def warn_of(result: StackResult, frames: Sequence[Frame]) -> None:
-    """Warn of what is unusual about frames, recipe and result."""
+    """Warn about what is unusual in frames, recipe and result."""
     reasons = left_out(result.per_frame)
     there = [frame for frame, reason in zip(frames, reasons, strict=True) if not reason]
     unlike = *_unlike(there), *_unlike_exposures(result.recipe, there)
@@ -82,6 +84,7 @@ def warn_of(result: StackResult, frames: Sequence[Frame]) -> None:
 
 
 def _unusual(result: StackResult) -> Iterator[str]:
+    """Warnings that follow from the result and its table of frames alone, without headers."""
     names, reasons = result.per_frame["name"], left_out(result.per_frame)
     there = [name for name, reason in zip(names, reasons, strict=True) if not reason]
     n, left = len(names), len(there)
@@ -99,7 +102,7 @@ def _unusual(result: StackResult) -> Iterator[str]:
 
 
 def _powerless(result: StackResult, left: int, masked: float) -> Iterator[str]:
-    """Clips that cannot reject a lone outlier, of all frames or of the few that cover a pixel."""
+    """Warnings about clips that cannot reject a lone outlier among the frames that cover a pixel."""
     found = list(powerless(result.recipe, left))
     valid = result.per_frame.get("valid")
     if not found and valid is not None and masked < 1:
@@ -110,7 +113,7 @@ def _powerless(result: StackResult, left: int, masked: float) -> Iterator[str]:
 
 
 def _noiseless(result: StackResult) -> Iterator[str]:
-    """Clips by the noise of a camera that nobody told of, where they take good samples."""
+    """Warnings about noise clips without the camera's noise, where many samples are rejected."""
     lost = result.rejected or 0.0
     for clip in result.recipe.clips:
         if lost > MANY and isinstance(clip, NoiseClip) and clip.rdnoise == clip.snoise == 0:
@@ -121,7 +124,7 @@ def _noiseless(result: StackResult) -> Iterator[str]:
 
 
 def _first(messages: Iterable[str], more: str) -> Iterator[str]:
-    """The first of them, and of how many more frames it holds."""
+    """The first `NAMED` messages, and one with the number of other frames and `more`."""
     found = list(messages)
     few = found if len(found) == NAMED + 1 else found[:NAMED]
     yield from few
@@ -130,7 +133,7 @@ def _first(messages: Iterable[str], more: str) -> Iterator[str]:
 
 
 def _repeated(names: Sequence[str]) -> Iterator[str]:
-    """Frames that are given more than once, also where a link or a path names one otherwise."""
+    """Warnings about frames given more than once, also through a link or by another path."""
     given: dict[Any, list[str]] = {}
     for name in names:
         given.setdefault(_identity(name), []).append(name)
@@ -142,7 +145,7 @@ def _repeated(names: Sequence[str]) -> Iterator[str]:
 
 
 def _identity(name: str) -> Any:
-    """What two names of one image share; the name itself, where it is none of a file."""
+    """A key that all names of one image share; the name itself where it names no file."""
     if _IN_MEMORY.fullmatch(name):
         return name
     file, key = split_hdu(name)
@@ -150,11 +153,11 @@ def _identity(name: str) -> Any:
         found = os.stat(at_home(file))  # noqa: PTH116 - Path raises for more names
     except (OSError, ValueError):
         return name
-    return (found.st_dev, found.st_ino, key) if found.st_ino else name  # 0 is that of no file
+    return (found.st_dev, found.st_ino, key) if found.st_ino else name  # 0 identifies no file
 
 
 def _counted_twice(frames: Sequence[Frame]) -> Iterator[str]:
-    """Frames that were made of others that are here too, such as an earlier result."""
+    """Warnings about frames made of other frames of the stack, such as an earlier result."""
     here: dict[str, list[tuple[tuple[str, ...], str]]] = {}
     for frame in frames:
         if not _IN_MEMORY.fullmatch(frame.name):
@@ -178,16 +181,16 @@ def _counted_twice(frames: Sequence[Frame]) -> Iterator[str]:
 
 
 def _parts(name: str) -> tuple[str, ...]:
-    """Folders and base name, as far as they are known wherever the name counts from."""
+    """Folders and base name of a path, without "..", which depends on the current folder."""
     parts = PurePath(os.path.normpath(name)).parts
     return tuple(part for part in parts if part != "..")
 
 
 def _agree(one: Sequence[str], other: Sequence[str]) -> bool:
-    """Whether two names end in the same parts, as many as both have.
+    """Whether two paths end in the same parts, compared as far as the shorter one goes.
 
-    A header has names from the folder that gpustack ran in then; and cameras give the same base
-    names anew each night, in another folder.
+    Names in a header may be relative to the folder in which gpustack ran. The base name alone is
+    not enough: cameras give the same base names every night, in another folder.
     """
     return all(a == b for a, b in zip(reversed(one), reversed(other), strict=False))
 
@@ -197,9 +200,9 @@ def _others(more: int, what: str = "other") -> str:
 
 
 def _unlike(frames: Sequence[Frame]) -> Iterator[str]:
-    """Filters and kinds that do not belong together; of frames that tell of none, nothing.
+    """Warnings about frames of different filters or kinds; frames without such a card are skipped.
 
-    Nor do instruments, or rows that are counted from the other end, where nothing aligns frames.
+    Where frames are not aligned, the same for instruments and for the order of rows.
     """
     aligned = any(isinstance(frame, GridFrame) for frame in frames)
     lying = () if aligned else ((("INSTRUME",), str), (("ROWORDER",), str.upper))
@@ -215,18 +218,18 @@ def _unlike(frames: Sequence[Frame]) -> Iterator[str]:
 
 
 def _said(frame: Frame, keys: Sequence[str]) -> str:
-    """What the first of the keywords says that a frame has; "" where it has none."""
+    """The value of the first of some keywords that a frame has a value for; "" without any."""
     said = (str(frame.header[key]).strip() for key in keys if key in frame.header)
     return next(filter(None, said), "")
 
 
 def _kind(said: str) -> str:
-    """What kind of frame is meant, in the words of any camera."""
+    """The kind of frame that a header value stands for; see `KINDS`."""
     return next((kind for word, kind in KINDS.items() if word in said.lower()), "light")
 
 
 def _unlike_exposures(recipe: Recipe, frames: Sequence[Frame]) -> Iterator[str]:
-    """Counts of exposures that are not scaled, and of which no sum is asked for."""
+    """Warnings about unscaled counts of unequal exposures, for a mean, median, min or max."""
     levels = recipe.method in (*MEDIANS, "mean", "min", "max")
     if not levels or recipe.scale is not None or frames[0].unit not in COUNTS:
         return
@@ -242,10 +245,10 @@ def _unlike_exposures(recipe: Recipe, frames: Sequence[Frame]) -> Iterator[str]:
 
 
 def _unlike_gains(recipe: Recipe, frames: Sequence[Frame]) -> Iterator[str]:
-    """Counts that stand for other numbers of electrons, as those of two cameras, not scaled.
+    """Warnings about counts of different gains, as of two cameras, that are not scaled.
 
-    Not of stacks: the GAIN of one may be that of its noise, as many times that of its counts as it
-    has frames.
+    Stacks are skipped: the GAIN of a stack may describe its noise, and is then the gain of its
+    counts times the number of its frames.
     """
     if recipe.scale is not None or frames[0].unit not in DIGITAL:
         return
@@ -261,7 +264,10 @@ def _unlike_gains(recipe: Recipe, frames: Sequence[Frame]) -> Iterator[str]:
 
 
 def _of_other_areas(recipe: Recipe, frames: Sequence[Frame]) -> Iterator[str]:
-    """Clips and noise by the level in a frame, which is not that of pixels of another size."""
+    """Warnings about clips and noise models by level where alignment has scaled the values.
+
+    Pixels of another size than those of the grid are scaled by the ratio of the areas.
+    """
     by_level = [
         clip
         for clip in (*recipe.clips, recipe.combine)
@@ -281,7 +287,7 @@ def _of_other_areas(recipe: Recipe, frames: Sequence[Frame]) -> Iterator[str]:
 
 
 def _apart(frames: Sequence[Frame]) -> Iterator[str]:
-    """Exposures of the sky that lie apart on it, and that nobody aligned."""
+    """A warning about exposures of the sky that are offset from each other and not aligned."""
     aligned = any(isinstance(frame, GridFrame) for frame in frames)
     seen = _is_light(frames[0]) and len(frames[0].shape) == 2
     if aligned or not seen or len(set(map(_pointing, frames))) == 1:
@@ -299,7 +305,7 @@ def _apart(frames: Sequence[Frame]) -> Iterator[str]:
 
 
 def _is_light(frame: Frame) -> bool:
-    """Whether it is an exposure of the sky, by what its header calls it, or else its object."""
+    """Whether a frame is an exposure of the sky, by its kind in the header, or else its OBJECT."""
     said = _said(frame, _KIND_KEYS)
     if not said:
         return _kind(_said(frame, ("OBJECT",))) == "light"
@@ -307,21 +313,21 @@ def _is_light(frame: Frame) -> bool:
 
 
 def _pointing(frame: Frame) -> Any:
-    """What differs where frames lie apart: cards, or of an image in memory its coordinates."""
+    """A key that is equal for frames that point alike: cards, or the WCS of an image in memory."""
     if frame.coordinates.of_file:
         return tuple(frame.header.get(key) for key in _POINTING)
     return frame.coordinates.given
 
 
 def _left_out(frames: Mapping[str, Any]) -> Iterator[str]:
-    """Frames that are left out."""
+    """Warnings about frames that are left out."""
     for name, reason in zip(frames["name"], left_out(frames), strict=True):
         if reason:
             yield f"{name}: left out: {reason}"
 
 
 def _empty(frames: Mapping[str, Any]) -> Iterator[str]:
-    """Others that have no valid sample."""
+    """Warnings about frames that are not left out and have no valid sample."""
     valid = frames.get("valid", [1.0] * len(frames["name"]))
     for name, reason, share in zip(frames["name"], left_out(frames), valid, strict=True):
         if share == 0 and not reason:

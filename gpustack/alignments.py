@@ -1,7 +1,7 @@
-"""The alignments: frozen values that say how frames are brought onto one pixel grid.
+"""The alignments: frozen values that describe how frames are brought onto one pixel grid.
 
-An alignment checks itself when it is made, and prints in the form in which `as_alignment` reads
-it. What it does is in `gpustack.align`.
+An alignment checks its fields when it is made, and ``str`` writes the text that `as_alignment`
+reads (only a target that is a header or WCS has none). `gpustack.align` carries alignments out.
 """
 
 import math
@@ -15,35 +15,35 @@ from gpustack.checks import check, real, switch, tidy, whole, word
 from gpustack.value_texts import read, written
 
 Method = Literal["interp", "adaptive", "exact"]
-#: Splines of degree 0, 1, 2, 3.
+#: Interpolation by splines of degree 0, 1, 2 and 3.
 Order = Literal["nearest-neighbor", "bilinear", "biquadratic", "bicubic"]
 Flux = Literal["ratio", "local", "unscaled"]
 
-#: What `Offsets` can make the result of, beside a section.
+#: The words that `Offsets` takes as its extent; any other text is a section.
 EXTENTS = ("union", "intersection", "reference")
-#: One axis of a section that may reach outside: all of it, or first and last pixel.
+#: One axis of a section: ``*``, or first and last pixel, which may lie outside the frame.
 _AXIS = re.compile(r"\*|(-?\d+):(-?\d+)")
-#: Pairs as a text, ``[(y,x),(y,x)]``.
+#: The parts of a text with pairs, ``[(y,x),(y,x)]``.
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _PAIR = rf"\(({_NUMBER}),({_NUMBER})\)"
 
 
 class BaseAlignment:
-    """How frames are brought onto one grid."""
+    """Base class of the alignments."""
 
     __slots__ = ()
-    #: In texts.
+    #: What the alignment is called in texts, as in ``wcs:extent=union``.
     name: ClassVar[str]
-    #: What a file holds that it reads.
+    #: What its file contains, for error messages; empty for an alignment that reads no file.
     reads: ClassVar[str] = ""
 
     @property
     def file(self) -> str | None:
-        """The file that it reads, FILE or FILE[HDU]; None where there is none."""
+        """The file that the alignment reads, FILE or FILE[HDU]; None if it reads none."""
         return None
 
     def from_file(self, file: str) -> Self:
-        """The same by another file."""
+        """A copy that reads another file."""
         raise NotImplementedError
 
     def __str__(self) -> str:
@@ -57,32 +57,32 @@ class Reproject(BaseAlignment):
     Parameters
     ----------
     target : {"first", "optimal"}, path, Header, or WCS
-        The grid. ``"first"``: that of the first frame. ``"optimal"``: north up, with the smallest
-        of the frames' pixels, just around all of them. Else that of a FITS file, a header with
-        NAXIS1 and NAXIS2, or a WCS with an ``array_shape``.
+        The grid. ``"first"``: the grid of the first frame. ``"optimal"``: north up, the pixel
+        size of the frame with the smallest pixels, and just large enough for all frames.
+        Otherwise a FITS file, a header with NAXIS1 and NAXIS2, or a WCS with an ``array_shape``.
     extent : {"target", "union"}
-        Which pixels of the grid: those of the target, or as many as hold all frames.
+        The pixels of the result: those of the target, or as many as hold all frames.
     shape : tuple of two int, optional
-        (y, x), in place of that of the target; for ``"optimal"``, about its centre.
+        (y, x), replaces the shape of the target; for ``"optimal"``, about the same centre.
     scale : float, optional
-        Arcseconds a pixel, for ``"optimal"``.
+        Arcseconds per pixel, for ``"optimal"`` only.
     method : {"interp", "adaptive", "exact"}
         ``"interp"`` interpolates between pixels; ``"adaptive"`` averages with a kernel that covers
-        the output pixel; ``"exact"`` weighs by the areas on the sky that pixels share.
+        the output pixel; ``"exact"`` weights pixels by the area on the sky that they share.
     order : {"nearest-neighbor", "bilinear", "biquadratic", "bicubic"}
-        For ``"interp"``.
+        The order of the interpolation, for ``"interp"`` only.
     flux : {"ratio", "local", "unscaled"}
-        What becomes of values where pixels differ in size. ``"ratio"``: they are counts per pixel,
-        scaled by the one ratio of the pixel areas at the reference points, as in ccdproc;
-        ``"local"``: the same, scaled by the ratio at each pixel; ``"unscaled"``: they are surface
-        brightness and stay as they are.
+        How values change where pixels differ in size. ``"ratio"``: values are counts per pixel,
+        and are scaled by one ratio, that of the pixel areas at the reference points, as in
+        ccdproc. ``"local"``: the same, but scaled by the ratio at each pixel. ``"unscaled"``:
+        values are surface brightness and stay as they are.
     skip : bool
         Leave out a frame that cannot be aligned, instead of raising an error.
 
     Raises
     ------
     RecipeError
-        Where a value is none of those above; it says which, and what was expected.
+        Where a value is not one of those above; the message says which, and what was expected.
 
     References
     ----------
@@ -132,17 +132,17 @@ class Reproject(BaseAlignment):
 
     @property
     def file(self) -> str | None:
-        """That of the target, where it is one."""
+        """The file of the target, FILE or FILE[HDU]; None if the target is not a file."""
         if not isinstance(self.target, str | os.PathLike) or self.target in ("first", "optimal"):
             return None
         return os.fsdecode(self.target)
 
     def from_file(self, file: str) -> Self:
-        """With another target."""
+        """A copy with another target."""
         return replace(self, target=file)
 
     def target_is(self, target: str) -> bool:
-        """Whether the target is given as that word."""
+        """Whether the target is this word, and not a file, header or WCS."""
         return isinstance(self.target, str) and self.target == target
 
 
@@ -150,36 +150,38 @@ class Reproject(BaseAlignment):
 class Offsets(BaseAlignment):
     """Move frames by whole pixels; nothing is resampled, and samples outside a frame are invalid.
 
-    An offset is added to the pixel coordinates of a frame: where a star is at (y, x) = (100, 100)
-    on the first frame and at (90, 105) on another, that one's offset is (10, -5). Only differences
-    between frames count. Where these are not whole they are rounded, halves away from 0, and the
-    log says by how much; in a file each offset is, as by IRAF.
+    An offset is added to the pixel coordinates of a frame: if a star is at (y, x) = (100, 100) on
+    the first frame and at (90, 105) on another, the offset of the other frame is (10, -5). Only
+    differences between offsets count. Differences from the first frame are rounded to whole
+    pixels, halves away from 0, and the log says by how much. In a file, each offset itself is
+    rounded, as in IRAF.
 
     Parameters
     ----------
     source : {"wcs"}, text, or array of shape (n, 2)
         Where the offsets come from. ``"wcs"``: the celestial coordinates in the headers, which
-        say where on the first frame the centre of each lies. Numbers: (y, x), a pair per frame; as
-        a text ``"[(0,0),(10,-5)]"``. ``"@FILE"``: a text file as IRAF reads it, a line per frame,
-        *x first*: ``-5 10``; a line ``# absolute`` in it makes the union begin at offset 0.
-        ``"!XKEY/YKEY"``: two keywords of the headers.
+        say where on the first frame the centre of each frame lies. Numbers: pairs (y, x), one per
+        frame; as text ``"[(0,0),(10,-5)]"``. ``"@FILE"``: a text file as IRAF reads it, one line
+        per frame, *x first*: ``-5 10``; a line ``# absolute`` in it makes the union begin at
+        offset 0. ``"!XKEY/YKEY"``: two keywords of the headers.
     extent : {"union", "intersection", "reference"} or a FITS section
-        The pixels of the result: all that any frame has; those that all have; those of the first
-        frame; or ``"[x1:x2,y1:y2]"``, counted from 1 on the first frame; both ends are included,
-        and may lie outside: ``"[-9:200,1:100]"``. ``*`` is an axis of the first frame.
+        The pixels of the result: all that any frame has; those that all frames have; those of the
+        first frame; or a section ``"[x1:x2,y1:y2]"``. A section counts from 1 on the first frame
+        and includes both ends, which may lie outside that frame: ``"[-9:200,1:100]"``. ``*`` is a
+        whole axis of the first frame.
     skip : bool
         Leave out a frame without coordinates or keywords, instead of raising an error. The first
-        frame is then the first of those that have them.
+        frame that has them then counts as the first.
 
     Raises
     ------
     RecipeError
-        Where a value is none of those above; it says which, and what was expected.
+        Where a value is not one of those above; the message says which, and what was expected.
 
     References
     ----------
-    IRAF imcombine ``offsets``, ``outlimits``. Its ``wcs`` asks where the reference point of the
-    first image lies on the others, which may be far outside of them all.
+    IRAF imcombine ``offsets``, ``outlimits``. ``offsets=wcs`` of IRAF uses the place of the first
+    image's reference point on the others, which may be far outside all of them.
     """
 
     source: Any = "wcs"
@@ -204,28 +206,28 @@ class Offsets(BaseAlignment):
 
     @property
     def file(self) -> str | None:
-        """That which the offsets are in."""
+        """The file that contains the offsets; None if they come from elsewhere."""
         named = isinstance(self.source, str) and self.source.startswith("@")
         return self.source[1:] if named else None
 
     def from_file(self, file: str) -> Self:
-        """With offsets of another file."""
+        """A copy with the offsets of another file."""
         return replace(self, source=f"@{file}")
 
 
 @dataclass(frozen=True, slots=True)
 class Register(BaseAlignment):
-    """Align frames by what is seen on them; no coordinates are needed.
+    """Align frames by their images; no coordinates are needed.
 
     Parameters
     ----------
     by : {"phase", "stars"}
-        ``"phase"``: a shift, by phase cross-correlation; it needs no stars that can be told apart,
-        and works deep in the noise. ``"stars"``: shift, rotation and scale, by matching stars;
-        mirrored frames do not match. The extra ``gpustack[register]`` brings scikit-image and
-        astroalign, which do it.
+        ``"phase"``: a shift, by phase cross-correlation; it needs no distinct stars, and works
+        deep in the noise. ``"stars"``: shift, rotation and scale, by matching stars; mirrored
+        frames do not match. Both need packages that the extra ``gpustack[register]`` installs,
+        such as scikit-image and astroalign.
     reference : int
-        The frame that others are aligned to, counted from 0.
+        The frame that the others are aligned to, counted from 0.
     upsample : int
         For ``"phase"``: shifts are measured to ``1 / upsample`` pixel. With 1, frames are moved
         by whole pixels, and nothing is resampled.
@@ -236,13 +238,14 @@ class Register(BaseAlignment):
     skip : bool
         Leave out a frame that cannot be aligned, instead of raising an error.
     flux : {"ratio", "unscaled"}
-        As of `Reproject`: counts per pixel are scaled by the ratio of the pixel areas, so that
-        stars keep their flux; surface brightness stays as it is.
+        As for `Reproject`. ``"ratio"``: values are counts per pixel, and are scaled by the ratio
+        of the pixel areas, so that stars keep their flux. ``"unscaled"``: values are surface
+        brightness and stay as they are.
 
     Raises
     ------
     RecipeError
-        Where a value is none of those above; it says which, and what was expected.
+        Where a value is not one of those above; the message says which, and what was expected.
 
     References
     ----------
@@ -285,19 +288,19 @@ class Register(BaseAlignment):
 
 
 Alignment = Reproject | Offsets | Register
-#: By the names that texts have for them.
+#: Name in texts -> class.
 ALIGNMENTS: dict[str, type[Alignment]] = {kind.name: kind for kind in get_args(Alignment)}
-#: Other names -> the text of what is meant.
+#: Names that other programs and users may try -> the text that an error suggests.
 _THEIRS = {"reproject": "wcs", "phase": "register", "stars": "register:by=stars"}
 
 
 def as_alignment(given: Any) -> Alignment | None:
-    """An alignment, or its text ``NAME:field=value,...``; None as it is.
+    """`given` as an alignment: an alignment, its text ``NAME:field=value,...``, or None.
 
     Raises
     ------
     RecipeError
-        Where it is neither.
+        Where `given` is none of these.
     """
     if given is None or isinstance(given, Alignment):
         return given
@@ -311,7 +314,7 @@ def as_alignment(given: Any) -> Alignment | None:
 
 
 def _shape(name: str, given: Any) -> tuple[int, int] | None:
-    """Two whole numbers, also as the text ``"NYxNX"``."""
+    """A shape (y, x), from two whole numbers or the text ``"NYxNX"``."""
     if given is None:
         return None
     parts = given.split("x") if isinstance(given, str) else given
@@ -324,7 +327,7 @@ def _shape(name: str, given: Any) -> tuple[int, int] | None:
 
 
 def _scale(name: str, given: Any) -> float | None:
-    """Arcseconds a pixel."""
+    """A pixel scale in arcseconds, above 0."""
     if given is None:
         return None
     value = real(given)
@@ -333,7 +336,7 @@ def _scale(name: str, given: Any) -> float | None:
 
 
 def _source(name: str, given: Any) -> str | tuple[tuple[float, float], ...]:
-    """Where offsets come from: a text as it is, numbers as pairs (y, x)."""
+    """The source of `Offsets`: pairs (y, x) from numbers or text; other valid text as it is."""
     if not isinstance(given, str):
         return _pairs(name, given)
     text = re.sub(r"\s", "", given)
@@ -349,7 +352,7 @@ def _source(name: str, given: Any) -> str | tuple[tuple[float, float], ...]:
 
 
 def _pairs(name: str, given: Any) -> tuple[tuple[float, float], ...]:
-    """Numbers (y, x), a pair a frame; whole ones as int."""
+    """Pairs (y, x), one per frame; whole numbers become int."""
     rows = given if isinstance(given, Iterable) and getattr(given, "ndim", 2) == 2 else ()
     pairs = [tuple(row) if isinstance(row, Iterable) else () for row in rows]
     check(
@@ -371,7 +374,7 @@ def _tidied(value: float) -> float:
 
 
 def _extent(name: str, given: Any) -> str:
-    """A word, or a section without blanks."""
+    """The extent of `Offsets`: a word, or a section without its blanks."""
     text = re.sub(r"\s", "", given) if isinstance(given, str) else ""
     axes = text[1:-1].split(",")
     is_section = text[:1] == "[" and text[-1:] == "]" and len(axes) == 2

@@ -1,4 +1,4 @@
-"""What the arguments of the native door ask for, as a recipe with all numbers filled in."""
+"""The arguments of `gpustack.stack` as a recipe in which all numbers are filled in."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
@@ -30,24 +30,25 @@ def fill_in(
     outputs: Sequence[str] = OUTPUTS,
     survey: Survey = survey,
 ) -> tuple[Recipe, list[str], NDArray[Any] | None]:
-    """The recipe that the arguments of `gpustack.stack` ask for, with all numbers filled in.
+    """Return the recipe that the arguments of `gpustack.stack` ask for, with all numbers filled in.
 
     Parameters
     ----------
     frames : sequence of Frame
-        That agree. Read once more, whole, where a number is measured on them.
+        Frames that agree in shape and unit. Where a number is measured on them, they are read
+        once more, whole.
     clips, combine, scale, zero, weights, clip_on, uncertainty, dtype, outputs
         As in `gpustack.stack`.
     survey : callable
-        Takes the statistics of frames.
+        Measures the statistics of frames; see `gpustack.normalize.survey`.
 
     Returns
     -------
     recipe : Recipe
     origins : list of str
-        In words, what its numbers were taken from.
+        In words, where the numbers of the recipe come from.
     weights : ndarray, shape (n, *shape of a frame), or None
-        Where the weights of the recipe are ``"sample"``.
+        One weight per sample, where the weights of the recipe are ``"sample"``; else None.
 
     Raises
     ------
@@ -86,12 +87,12 @@ def fill_in(
 
 
 def _stated(value: Any) -> Any:
-    """What a recipe can say: a function is none of its values."""
+    """`value` for a recipe; None for a function, which a recipe cannot hold."""
     return None if callable(value) else value
 
 
 def _check_alone(recipe: Recipe, *others: Any) -> None:
-    """Nothing beside a recipe may ask for what it does not say."""
+    """Raise where an argument beside a recipe is neither None nor its default."""
     names = ("combine", "scale", "zero", "clip_on", "uncertainty", "dtype", "outputs")
     defaults = {field.name: field.default for field in fields(Recipe)}
     for name, given in zip(names, others, strict=True):

@@ -1,8 +1,8 @@
-"""Single values as they come from callers, checked and turned into plain Python.
+"""Check single values given by callers and convert them to plain Python.
 
-numpy scalars, 0-d arrays and numpy's many spellings of a dtype are welcome; what comes
-out compares, hashes and turns into JSON. `gpustack --help` needs this module and no numpy, so that
-is imported where it is used.
+numpy scalars, 0-d arrays and all of numpy's spellings of a dtype are accepted. The results
+compare, hash and convert to JSON. `gpustack --help` needs this module but not numpy, so numpy
+is imported only where it is used.
 """
 
 import math
@@ -26,15 +26,15 @@ def check(condition: bool, message: str) -> None:
 
 
 def plain(value: Any) -> Any:
-    """The element of a 0-d array, whatever library it is of; other values as they are."""
+    """The element of a 0-d array of any library; other values as they are."""
     scalar = loaded("numpy", "generic")
     is_array = getattr(value, "ndim", None) == 0 and not isinstance(value, scalar)
-    # numpy.ma.masked has a value, 0.0, that nobody put there.
+    # The 0.0 in numpy.ma.masked is no value that the caller gave.
     return value.item() if is_array and value is not loaded("numpy.ma", "masked") else value
 
 
 def real(value: Any) -> float:
-    """A real number as a float; NaN where it is none, so that a comparison refuses it."""
+    """A real number as a float; NaN for anything else, so that range checks fail."""
     value = plain(value)
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         return math.nan
@@ -45,7 +45,7 @@ def real(value: Any) -> float:
 
 
 def bound(name: str, given: Any, expected: str, no_bound: float, least: float) -> float | None:
-    """A threshold >= `least` as a float; None where it is None or `no_bound`, an infinity."""
+    """A threshold >= `least` as a float; None for None or the infinity `no_bound`."""
     value = no_bound if given is None else real(given)
     check(
         value == no_bound or least <= value < math.inf,
@@ -55,7 +55,7 @@ def bound(name: str, given: Any, expected: str, no_bound: float, least: float) -
 
 
 def whole(name: str, given: Any, least: int | None) -> int:
-    """A whole number >= `least`, or of any size where that is None."""
+    """A whole number >= `least`; any whole number if `least` is None."""
     value = plain(given)
     is_whole = not isinstance(value, bool) and isinstance(value, numbers.Integral)
     at_least = "" if least is None else f" >= {least}"
@@ -79,7 +79,10 @@ def switch(name: str, given: Any) -> bool:
 def word(
     name: str, given: Any, words: tuple[str, ...], theirs: Mapping[str, str] | None = None
 ) -> str:
-    """One of `words`; of names that other programs have for one, an error that says ours."""
+    """One of `words`; for another program's name of a word, the error suggests ours.
+
+    `theirs` maps such names to ours.
+    """
     known, is_text = ", ".join(map(repr, words)), isinstance(given, str)
     like = {name: name for name in words} | dict(theirs or {})
     ours = like.get(given.lower()) if is_text else None
@@ -89,7 +92,7 @@ def word(
 
 
 def some(name: str, given: Any, words: tuple[str, ...]) -> tuple[str, ...]:
-    """Those of `words` that were asked for, each once, in the order of `words`."""
+    """The `words` that are in `given`, each once, in the order of `words`."""
     check(
         isinstance(given, Iterable),
         f"{name}: expected some of {', '.join(map(repr, words))}, got {given!r}",
@@ -99,7 +102,7 @@ def some(name: str, given: Any, words: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def header_key(name: str, given: Any) -> str:
-    """A keyword of a FITS header, in capitals."""
+    """A keyword of a FITS header, without blanks around it, in capitals."""
     text = given if isinstance(given, str) and given.isascii() and given.isprintable() else ""
     fits = bool(text.strip()) and not {*",="} & {*text}
     check(fits, f"{name}: expected a keyword of a header, got {given!r}")
@@ -107,7 +110,7 @@ def header_key(name: str, given: Any) -> str:
 
 
 def per_frame(name: str, value: Any, words: tuple[str, ...], least: float) -> Any:
-    """Finite numbers >= `least`, one a frame, as a tuple; one of `words` or None as it is."""
+    """Finite numbers >= `least`, one per frame, as a tuple; one of `words` or None as it is."""
     if value is None or (isinstance(value, str) and value in words):
         return value
     unordered = isinstance(value, AbstractSet | Mapping)
@@ -127,20 +130,20 @@ def per_frame(name: str, value: Any, words: tuple[str, ...], least: float) -> An
 
 
 def dtype_name(given: Any, names: tuple[str, ...]) -> str | None:
-    """The name of a dtype, in whatever form numpy knows it; None as it is."""
+    """The name of a dtype given in any form that numpy accepts; None as it is."""
     if given is None:
         return None
     import numpy as np
 
     try:
         name = str(np.dtype(given).name)
-    except (TypeError, ValueError, SyntaxError):  # of a text that numpy takes for fields
+    except (TypeError, ValueError, SyntaxError):  # the last for text that numpy parses as fields
         name = ""
     check(name in names, f"dtype: expected {', '.join(map(repr, names))} or None, got {given!r}")
     return name
 
 
 def tidy(value: Any, **fields: Any) -> None:
-    """Put checked fields in the place of those given to a frozen dataclass."""
+    """Replace fields of a frozen dataclass by their checked values."""
     for field, checked in fields.items():
         object.__setattr__(value, field, checked)

@@ -41,8 +41,8 @@ from gpustack.errors import (
 from gpustack.images import PLANES
 from gpustack.paths import at_home
 
-#: Exit codes: 0 done, 1 the demo found its result wrong or a replay not the same, 128 + N ended by
-#: signal N, and these: what was given is at fault, or the machine.
+#: Exit codes: 0 done; 1 the demo's result is wrong or a replay differs; 2 bad input; 3 this machine
+#: cannot do it, by one of the errors in `MACHINE`; 128 + N ended by signal N.
 NOT_SAME, BAD_INPUT, ENVIRONMENT = 1, 2, 3
 MACHINE = (
     BackendError,
@@ -71,7 +71,7 @@ def cli() -> None:
       gpustack demo                   simulate exposures, stack them, show what it did
       gpustack info                   what works on this machine
       gpustack combine --help         every option
-      gpustack explain --help         why is this pixel so?
+      gpustack explain --help         why a pixel has its value
       gpustack replay --help          make a result again from its report
       gpustack watch --help           stack a folder as frames arrive
     """
@@ -122,14 +122,14 @@ def combine(
     dask: str | None,
     **options: Any,
 ) -> None:
-    """Combine FRAMES into one image: FITS files, .gz and .fz too, quoted globs, or @FILE.
+    """Combine FRAMES into one image: FITS files (also .gz and .fz), quoted globs, or @FILE.
 
-    @FILE is a list of names or globs, one a line, as in IRAF. 'FILE[SCI,2]' is one image of
+    @FILE is a list of names or globs, one per line, as in IRAF. 'FILE[SCI,2]' is one image of
     a file, 'FILE[*]' all of its images, such as the chips of a mosaic camera.
-    Samples that the MASK, DQ or BPM extension of a file marks are not used; masks and weights
-    may also be files of their own, see --masks.
-    The output has the image, a MASK and an UNCERT extension, as astropy's CCDData reads
-    them, and the maps that are asked for. Its header says how it was made.
+    Samples marked in the MASK, DQ or BPM extension of a file are not used; masks and weights
+    may also be in separate files, see --masks.
+    The output contains the image, MASK and UNCERT extensions that astropy's CCDData reads,
+    and the maps given by --maps. Its header says how it was made.
 
     \b
     Examples:
@@ -174,10 +174,10 @@ def combine(
 def explain(x: int, y: int, frames: tuple[str, ...], **options: Any) -> None:
     """Show why pixel X, Y of the combined FRAMES has its value.
 
-    Pixels count from 1, x first, as in FITS, IRAF and ds9. Give the options that the
-    pixel depends on, none of output: it shows each frame's sample, which clip rejected it
-    in which pass and by which bound, and the result. Of each frame one row is read, or
-    those that rejections grow over, unless scale, zero or weights are measured.
+    Pixels count from 1, x first, as in FITS, IRAF and ds9. Give the same options as for
+    combine, except those for output. The command shows each frame's sample, which clip rejected
+    it in which pass and by which bound, and the result. It reads one row of each frame, with a
+    grow clip those within its radius, and whole frames to measure scale, zero or weights.
 
     \b
     Examples:
@@ -209,10 +209,10 @@ def explain(x: int, y: int, frames: tuple[str, ...], **options: Any) -> None:
 def replay(report: Path, output: Path | None, overwrite: bool) -> None:
     """Make the same file again from REPORT, which combine --report wrote.
 
-    Files are looked for where they were, else by the path that was given, from the folder of the
-    report and from here. Each that is gone, or holds other data, is named, and then nothing is
-    made. Numbers and DATE are those of the report, not measured again: the file is the same to
-    the last byte, where versions are the same.
+    Input files are looked for where they were, then by the path that was given, in the folder of
+    the report and in the current one. Each file that is missing or has other data is named, and
+    then nothing is written. Numbers and DATE come from the report and are not measured again: with
+    the same versions of all software, the file is the same to the last byte.
 
     \b
     Examples:
@@ -284,11 +284,11 @@ def watch(
     maps: list[str],
     **options: Any,
 ) -> None:
-    """Stack the frames in FOLDER as they arrive: the same result as by combine, each time.
+    """Stack the frames in FOLDER as they arrive, each time with the same result as combine.
 
-    Whenever new files no longer grow, all frames are combined anew, so clips and medians are
-    exact. The output is replaced as a whole: whoever reads it sees the last result or the new
-    one. Stop it by Ctrl-C.
+    Once new files have stopped growing, all frames are combined again, so clips and medians are
+    exact. The output is replaced in one step: its readers see the last result or the new one.
+    Stop with Ctrl-C.
 
     \b
     Example:
@@ -328,9 +328,9 @@ def watch(
 
 @cli.command()
 def info() -> None:
-    """Say which backends work here, or why not, and name the machine and packages.
+    """Show which backends work here, or why not, and describe the machine and packages.
 
-    A bug report needs this. The home folder is shown as ~.
+    Include this in a bug report. The home folder is shown as ~.
     """
     from gpustack import about, backends
 
@@ -374,7 +374,7 @@ def demo(out: Path, frames: int, size: int, seed: int) -> None:
 
 
 def main() -> None:
-    """Run the command line; errors become one line and an exit code."""
+    """Run the command line; an error becomes one line on stderr and an exit code."""
     begin()
     with warnings.catch_warnings(), listening():
         warnings.showwarning = warn

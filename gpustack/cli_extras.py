@@ -1,4 +1,4 @@
-"""What the command line makes beside a result, or again and again: previews, reports, stacks."""
+"""Previews and reports that commands write beside a result, and the stacks of `gpustack watch`."""
 
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -14,7 +14,7 @@ if TYPE_CHECKING:  # the command line starts without it
 
 
 def client_of(dask: str | None) -> AbstractContextManager[Any]:
-    """A client of this scheduler, while it is needed; None, and nothing loaded, without."""
+    """A context with a client of the dask scheduler, or with None, which loads nothing."""
     if dask is None:
         return nullcontext()
     from gpustack.cluster import connected
@@ -23,14 +23,14 @@ def client_of(dask: str | None) -> AbstractContextManager[Any]:
 
 
 class Extras:
-    """Files beside a result, checked when they are named: whether they can be made at all.
+    """The preview and reports of a result; that they can be made is checked before the work.
 
     Parameters
     ----------
     preview : Path or None
-        .png
+        Ends in .png.
     reports : sequence of Path
-        .json or .html, at most one of each.
+        Files that end in .json or .html, at most one of each.
     overwrite : bool
     dask : str or None
         The scheduler whose workers make the result.
@@ -38,11 +38,11 @@ class Extras:
     Raises
     ------
     OutputError
-        Where a file exists, or its name tells of nothing that can be written.
+        Where a file exists, has another ending, or is a second report of its kind.
     InputError
-        Where samples are needed that workers have.
+        Where a picture needs samples that stay at the workers.
     MissingPackageError
-        Where matplotlib is, and not installed.
+        Where matplotlib is needed and not installed.
     """
 
     def __init__(
@@ -77,17 +77,17 @@ class Extras:
 
     @property
     def wanted(self) -> dict[str, bool]:
-        """What `gpustack.stack` has to make for them."""
+        """Keywords of `gpustack.stack`: whether to make a report, and keep samples for pictures."""
         look = self._preview is not None or ".html" in self._reports
         return {"report": ".json" in self._reports, "look": look}
 
     def write(self, result: "StackResult", output: Path) -> None:
-        """Write them, the result being in `output`.
+        """Write the files; the result itself has been written to `output`.
 
         Raises
         ------
         OutputError
-            Where one cannot be written; it says that the result was.
+            Where a file cannot be written; it says that the result was written.
         """
         if ".json" in self._reports:
             from gpustack.provenance import dumps
@@ -113,7 +113,7 @@ class Extras:
 
 @contextmanager
 def _beside(output: Path, what: str) -> Iterator[None]:
-    """An error in writing something beside a result says that the result itself was written."""
+    """Have an error in writing a file beside a result say that the result itself was written."""
     try:
         yield
     except OutputError as err:
@@ -121,12 +121,12 @@ def _beside(output: Path, what: str) -> Iterator[None]:
 
 
 class Restack:
-    """Stacks as often as frames arrive, and goes on where some cannot be combined.
+    """Stacks whenever frames arrive, and goes on after frames that cannot be combined.
 
     Parameters
     ----------
     make : callable
-        Gets the names of all frames, and returns what to say of the result.
+        Takes the names of all frames, makes the result, and returns the line to print about it.
     """
 
     def __init__(self, make: Callable[[list[str]], str]) -> None:
@@ -135,7 +135,7 @@ class Restack:
         self._told = ""
 
     def __call__(self, frames: list[str]) -> None:
-        """Stack them; say what is wrong with them, which may not be so with the next one."""
+        """Stack the frames, or print why they cannot be combined: the next one may change that."""
         try:
             told = self._make(frames)
         except InputError as err:
@@ -147,13 +147,19 @@ class Restack:
             say(told)
 
     def _tell(self, text: str) -> None:
-        """Say it, unless it is what was said last, of fewer frames."""
+        """Print an error, unless the last attempt, with fewer frames, printed the same."""
         if text != self._told:
             say(text)
         self._told = text
 
     def check(self, output: Path, refused: bool) -> None:
-        """Raise where frames came, if they only were `refused`, and no result was ever made.
+        """Raise where no result was ever made, although files came.
+
+        Parameters
+        ----------
+        output : Path
+        refused : bool
+            Whether files were left out that could not be opened or did not agree with others.
 
         Raises
         ------
@@ -165,7 +171,7 @@ class Restack:
 
 
 def _until(err: InputError, frames: Sequence[str]) -> str:
-    """Until when the last result stands, where one file is in the way of a new one."""
+    """Words that say until when the last result stays, where one file prevents a new result."""
     if isinstance(err, MissingFileError):
         return "; the result stays as it is until that is there"
     if isinstance(err, FrameError) and err.name in frames:

@@ -1,4 +1,4 @@
-"""The files that a command reads: the frames, and what belongs to them; none of them is written."""
+"""The files that a command reads: the frames and what belongs to them. No output may be one."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -10,26 +10,29 @@ from gpustack.name_lists import is_list, names_of
 
 
 def images(frames: tuple[str, ...], options: dict[str, Any]) -> Any:
-    """The frames, with what options say of files that belong to them; takes these out."""
+    """The frames, paired with their masks, weights and variances where options name them.
+
+    Removes the options of `gpustack.images.PLANES` from `options`.
+    """
     frames = tuple(name for text in frames for name in names_of(text))  # once: it may be a pipe
     planes = {what: options.pop(what) for what in PLANES}
     return paired(frames, planes) if any(planes.values()) else frames
 
 
 def lists_among(frames: Iterable[str], options: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """The lists of names that stand for frames, or for files that belong to them, and what each is.
+    """The files of ``@FILE`` that list frames, or files that belong to them, and what each is.
 
     Parameters
     ----------
     frames, options
-        As of `images`, before it takes some out.
+        As for `images`, which must not have removed options yet.
     """
     texts = (*frames, *(text for what in PLANES for text in options[what]))
     return [(text[1:], "a list of files") for text in texts if is_list(text)]
 
 
 def files_beside(words: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """The files that options name and `gpustack.stack` reads beside frames, and what each is."""
+    """The files that `gpustack.stack` reads for alignment and numbers, and what each is."""
     numbers = {role: words[role] for role in ("scale", "zero", "weights")}
     return list(files.named_beside(words["align"], numbers))
 
@@ -39,36 +42,36 @@ def check_apart(
     output: Path,
     lists: Iterable[tuple[str, str]] = (),
 ) -> None:
-    """Refuse to write over what is read beside the frames, which `gpustack.stack` looks at.
+    """Refuse to overwrite files read beside the frames; `gpustack.stack` checks the frames.
 
     Parameters
     ----------
     words
-        As of `gpustack.cli_options.keywords`.
+        From `gpustack.cli_options.keywords`.
     output : Path
     lists
-        As of `lists_among`.
+        From `lists_among`.
 
     Raises
     ------
     FrameError
-        Where the output is one of the lists, or what an option takes from a file.
+        Where the output is one of the lists, or a file that an option reads.
     """
     files.check_apart(output, (*lists, *files_beside(words)))
 
 
 def arriving(words: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
-    """What `gpustack.watching.Arrivals` has to know of frames, as its keywords.
+    """The keywords `opening`, `agree` and `keys` of `gpustack.watching.Arrivals`.
 
     Parameters
     ----------
     words
-        As of `gpustack.cli_options.keywords`.
+        From `gpustack.cli_options.keywords`.
     options
-        As of `images`.
+        As for `images`.
     """
     opening = {name: words[name] for name in ("hdu", "unit", "flags")}
-    if options["mask"]:  # of which the bits are then, not of what lies in the files of frames
+    if options["mask"]:  # then the bits are those of separate masks, not of the frames' own files
         opening["flags"] = None
     agree = ("shape", "unit") if words["align"] is None else ("unit",)
     keys = [text[1:].strip() for what in PLANES for text in options[what] if text[:1] == "!"]

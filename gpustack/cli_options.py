@@ -1,4 +1,4 @@
-"""What commands of the command line share: the options that make a recipe, and their types."""
+"""The options that commands of the command line share, and their types."""
 
 import inspect
 import re
@@ -22,7 +22,7 @@ from gpustack.flags import Flags, parse_bits
 from gpustack.measures import Role, choices, place, tidy_numbers
 from gpustack.recipe import Uncertainty
 
-#: Ends the help of each command that has the options.
+#: The end of the help of each command that has the options of `recipe_options`.
 HELP = """\
 \b
 Ways to combine, beside mean, sum, min and max:
@@ -108,14 +108,14 @@ Clips, each with its defaults:
 
 
 class Parsed(click.ParamType[Any]):
-    """What a function makes of a word, which raises RecipeError where it can make nothing."""
+    """A parameter type whose values a function parses; its RecipeError becomes a usage error."""
 
     def __init__(self, name: str, parse: Callable[[str], Any]) -> None:
         self.name = name
         self.parse = parse
 
     def convert(self, value: Any, param: Any, ctx: Any) -> Any:
-        """What the function makes, or a usage error."""
+        """Return the parsed value, or fail with a usage error."""
         try:
             return self.parse(value)
         except RecipeError as err:
@@ -143,19 +143,19 @@ BITS = Parsed("N,N,...", partial(parse_bits, "bits"))
 
 
 def _all_bits(ctx: Any, param: Any, given: tuple[int, ...]) -> int | None:
-    """The bits of all texts; None without any."""
+    """The bits of all uses of an option together; None without any."""
     return reduce(or_, given) if given else None
 
 
 class Numbers(click.ParamType[Any]):
-    """Numbers with commas between, one a frame; or what they are taken from."""
+    """A parameter type for numbers separated by commas, one per frame, or for a measure."""
 
     def __init__(self, role: Role) -> None:
         self.role = role
         self.name = "|".join([*choices(role), "N,N,..."])
 
     def convert(self, value: Any, param: Any, ctx: Any) -> Any:
-        """A list of floats, a measure, or a word."""
+        """Return a list of floats, a measure or a word, or fail with a usage error."""
         with suppress(ValueError):
             return [float(part) for part in value.split(",")]
         try:
@@ -290,9 +290,9 @@ _OPTIONS = (
 
 
 def recipe_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options that say what is done to the frames, and the words on them.
+    """Add the options that say what is done to the frames, and their explanation, to a command.
 
-    `keywords` turns them into those of `gpustack.stack`.
+    `keywords` converts their values to keywords of `gpustack.stack`.
     """
     command.__doc__ = f"{inspect.getdoc(command)}\n\n{HELP}"
     for option in reversed(_OPTIONS):
@@ -320,7 +320,7 @@ _RUN_OPTIONS = (
 
 
 def run_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options that say where and within what memory it runs, and how loudly."""
+    """Add the options for backend, memory limits and verbosity to a command."""
     command = loudness_options(command)
     for option in reversed(_RUN_OPTIONS):
         command = option(command)
@@ -328,7 +328,7 @@ def run_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def _all_maps(ctx: Any, param: Any, given: tuple[str, ...]) -> list[str]:
-    """The names in all texts."""
+    """The map names in all uses of ``--maps``."""
     return [name.strip() for text in given if text for name in text.split(",")]
 
 
@@ -350,10 +350,10 @@ cluster_option = click.option(
 
 
 def keywords(options: dict[str, Any]) -> dict[str, Any]:
-    """The options, but those of `cli_files.images`, as keywords of `gpustack.stack`.
+    """The options, except those that `cli_files.images` removes, as keywords of `gpustack.stack`.
 
-    Region and reference go to the measures, bits to the flags. That there is to be no uncertainty
-    is told to `gpustack.ToFile`.
+    Region and reference become part of the measures, bits part of the flags. Uncertainty "none"
+    becomes "auto", as `gpustack.ToFile` is what leaves it out.
     """
     roles: tuple[Role, ...] = ("scale", "zero", "weights")
     words = dict(options)
@@ -368,6 +368,6 @@ def keywords(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def _skipping(alignment: Any) -> Any:
-    """An alignment that leaves out what it cannot align."""
+    """A copy of an alignment that leaves out frames that it cannot align."""
     check(alignment is not None, "--skip-unaligned: expected --align, got none")
     return replace(alignment, skip=True)

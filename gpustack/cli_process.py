@@ -1,4 +1,4 @@
-"""The process of a command: how it begins, and how it ends."""
+"""Set up the process of a command: signals, stderr, garbage collection and slow imports."""
 
 import atexit
 import gc
@@ -9,21 +9,21 @@ import sys
 from importlib import import_module
 from typing import Any, TextIO
 
-#: That the terminal has gone ends a run as SIGTERM does; Windows does not know it.
+#: SIGHUP, sent when the terminal is closed, ends a run as SIGTERM does; Windows has no SIGHUP.
 _ENDING = ("SIGINT", "SIGTERM", "SIGHUP")
 _SIGNALS = tuple(getattr(signal, name) for name in _ENDING if hasattr(signal, name))
 
 _STDERR = 2
 
-#: Objects that Python makes before it looks for garbage. A command makes 120,000 as modules load,
-#: all of which stay: to look for garbage among them, also in the end, took a quarter of a start.
+#: Objects that Python makes before it collects garbage. Loading the modules of a command makes
+#: 120,000, all of which stay. Collecting among them, also at exit, took a quarter of a start.
 GARBAGE = 200_000
 
 
 def begin() -> None:
-    """Have signals end the process by way of its clean-up, and look for garbage seldom."""
+    """Have signals end the process with clean-up, guard stderr, and collect garbage rarely."""
     for number in _SIGNALS:
-        # As a shell has it in the background, and nohup.
+        # Ignored signals stay ignored: shells ignore SIGINT for background jobs, nohup SIGHUP.
         if signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, _leave)
     _listen_or_not()
@@ -32,10 +32,10 @@ def begin() -> None:
 
 
 def _listen_or_not() -> None:
-    """Let a run go on where nothing can be said: stderr is closed, or its disk is full."""
+    """Let a run go on where stderr cannot be written: it is closed, or its disk is full."""
     given: TextIO | None = sys.stderr
     if given is None:
-        # Else a file that is opened later could get the number of stderr, to which libraries write.
+        # Otherwise a file opened later could get the number of stderr, to which libraries write.
         nowhere = os.open(os.devnull, os.O_RDWR)
         os.dup2(nowhere, _STDERR)
         if nowhere > _STDERR:
@@ -51,10 +51,10 @@ def _listen_or_not() -> None:
 
 
 class _Unheard(io.FileIO):
-    """What cannot be written there is as good as written."""
+    """A file that reports data as written where writing it fails."""
 
     def write(self, data: Any, /) -> int:
-        """Write it, if that can be."""
+        """Write data; where that fails, drop them."""
         try:
             return super().write(data)
         except OSError:
@@ -62,16 +62,17 @@ class _Unheard(io.FileIO):
 
 
 def load_fits() -> None:
-    """Load ``astropy.io.fits`` without numcodecs, whose codecs nobody asks for in a command.
+    """Load ``astropy.io.fits`` without numcodecs, which no command needs.
 
-    astropy gives the codecs of compressed tiles a base class of it, where it is installed, so that
-    zarr knows them; for that it loads 60 modules and looks through all that is installed: a tenth
-    of a start. Whoever needs numcodecs later gets it, without the codecs of astropy.
+    Where numcodecs is installed, astropy derives its codecs of compressed tiles from a class of
+    numcodecs, for zarr. Importing numcodecs loads 60 modules and searches all installed packages,
+    which takes a tenth of the start time. Code that imports numcodecs later gets it, without the
+    codecs of astropy.
     """
     name = "numcodecs"
     if name in sys.modules:
         return
-    sys.modules[name] = None  # type: ignore[assignment]  # how Python says that there is none
+    sys.modules[name] = None  # type: ignore[assignment]  # makes its import fail
     try:
         import_module("astropy.io.fits")
     finally:
@@ -79,13 +80,13 @@ def load_fits() -> None:
 
 
 def _leave(number: int, frame: Any) -> None:
-    """Leave by way of the clean-up that an exception gets, which no further signal disturbs."""
+    """End the process by an exception, so that it cleans up; ignore further signals meanwhile."""
     for other in _SIGNALS:
-        signal.signal(other, _stay)  # SIG_IGN makes Python complain of those that are under way
+        signal.signal(other, _stay)  # with SIG_IGN, Python complains of signals already received
     if number == signal.SIGINT:
         raise KeyboardInterrupt
     sys.exit(128 + number)
 
 
 def _stay(number: int, frame: Any) -> None:
-    """Take no notice."""
+    """Ignore a signal."""

@@ -1,4 +1,4 @@
-"""What the command line shows while it works and afterwards, as loudly as it was asked to."""
+"""What the command line prints while it works and afterwards, at the verbosity asked for."""
 
 import errno
 import logging
@@ -22,17 +22,17 @@ if TYPE_CHECKING:  # the command line starts without it
 
 _KEY = "gpustack.loudness"
 
-#: The columns in which frames that are out of line are reported on the terminal, and how many
+#: The columns by which frames are reported as out of line on the terminal, and for how many
 #: frames at most.
 _TOLD = ("scale", "weight", "valid")
 _MOST_TOLD = 5
 
-#: Of a disk that is full, and of limits on what a user or a process may write.
+#: Error numbers of a full disk, and of limits on what a user or a process may write.
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class Loudness(IntEnum):
-    """How much is said beside errors."""
+    """How much is printed beside errors."""
 
     QUIET = -1
     USUAL = 0
@@ -40,7 +40,7 @@ class Loudness(IntEnum):
 
 
 def show_version(context: click.Context, option: click.Parameter, wanted: bool) -> None:
-    """Say which gpustack this is, as the first line of `gpustack info` does, and leave."""
+    """Print the first line of `gpustack info`, which names the version, and exit."""
     if wanted and not context.resilient_parsing:
         from gpustack.about import headline
 
@@ -49,13 +49,13 @@ def show_version(context: click.Context, option: click.Parameter, wanted: bool) 
 
 
 def loudness() -> Loudness:
-    """That of the command that runs."""
+    """The loudness of the running command."""
     context = click.get_current_context(silent=True)
     return Loudness.USUAL if context is None else context.meta.get(_KEY, Loudness.USUAL)
 
 
 def loudness_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command ``--quiet`` and ``--verbose``."""
+    """Add the options ``--quiet`` and ``--verbose`` to a command."""
     command = click.option(
         "-v",
         "--verbose",
@@ -88,19 +88,19 @@ def _set(loud: Loudness) -> Callable[[click.Context, click.Parameter, bool], Non
 
 
 class _Said(logging.Handler):
-    """What the log has to say, in lines as all that the command line says."""
+    """A log handler that prints records in the same form as the command line's own messages."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Say it."""
+        """Print the record on stderr."""
         loud = record.levelno >= logging.WARNING
         say(f"gpustack: {'warning: ' if loud else ''}{record.getMessage()}")
 
 
 @contextmanager
 def listening() -> Iterator[None]:
-    """Within it, what the log warns of is said on stderr.
+    """A context in which warnings of the log are printed on stderr.
 
-    astropy says what is of interest on stdout, which is for results.
+    astropy's own handler prints INFO on stdout, which is for results.
     """
     log, disabled = logging.getLogger(ROOT), logging.root.manager.disable
     before = log.handlers, log.propagate
@@ -114,7 +114,7 @@ def listening() -> Iterator[None]:
 
 
 def _listen(loud: Loudness, context: click.Context) -> None:
-    """Have the log say as much, as long as the command runs."""
+    """Set the level of the logs by loudness, until the command has run."""
     context.call_on_close(partial(logging.disable, logging.root.manager.disable))
     if loud is Loudness.QUIET:
         logging.disable(logging.WARNING)
@@ -128,7 +128,7 @@ def _listen(loud: Loudness, context: click.Context) -> None:
 
 
 def say(line: str) -> None:
-    """Write a line on stderr, above a bar that is drawn there."""
+    """Write a line on stderr, above a progress bar if one is drawn there."""
     if "tqdm" in sys.modules:
         from tqdm import tqdm
 
@@ -138,33 +138,35 @@ def say(line: str) -> None:
 
 
 def unwritten(err: OSError) -> bool:
-    """Whether stdout has no room for what is said; what still waits to be written is dropped."""
+    """Whether an error means that stdout cannot be written for lack of room.
+
+    If so, output that still waits to be written is dropped.
+    """
     if err.errno not in _NO_ROOM:
         return False
     with suppress(OSError, ValueError):
         sys.stdout.flush()
-    # Else Python fails once more as it ends.
+    # Otherwise Python fails once more when it flushes stdout at exit.
     with Path(os.devnull).open("wb") as nowhere, suppress(OSError, ValueError):
         os.dup2(nowhere.fileno(), sys.stdout.fileno())
     return True
 
 
 def warn(message: Warning | str, *where: Any, **more: Any) -> None:
-    """Say a warning, as `warnings.showwarning`."""
+    """Print a warning; takes the place of `warnings.showwarning`."""
     if loudness() > Loudness.QUIET:
         say(f"gpustack: warning: {message}")
 
 
 def _is_heard() -> bool:
-    """Whether somebody looks at a terminal, or asked to be told."""
+    """Whether to print a summary: on a terminal without ``--quiet``, or with ``--verbose``."""
     return loudness() > Loudness.USUAL or (loudness() == Loudness.USUAL and sys.stderr.isatty())
 
 
 def tell_of(result: "StackResult", output: Path, seconds: float) -> None:
-    """Say what was done, and of which frames the numbers are not as those of others.
+    """Print a summary, and the frames whose numbers are out of line with those of others.
 
-    To somebody who looks at a terminal or asked for it; with ``--verbose`` the numbers of all
-    frames too.
+    Only on a terminal or with ``--verbose``, which prints the numbers of all frames too.
     """
     if loudness() > Loudness.USUAL:
         for line in result.frames.pformat(max_lines=-1, max_width=-1):
@@ -175,9 +177,9 @@ def tell_of(result: "StackResult", output: Path, seconds: float) -> None:
 
 
 def stray_lines(per_frame: Mapping[str, Any]) -> Iterator[str]:
-    """A line for each frame of the first few whose scale, weight or share of valid samples strays.
+    """Lines for the first few frames whose scale, weight or share of valid samples is out of line.
 
-    By the rule of the page that ``--report FILE.html`` writes, which looks at more.
+    The rule is that of the page that ``--report FILE.html`` writes, which checks more columns.
     """
     from gpustack.outlier_frames import out_of_line
     from gpustack.result import is_there
@@ -198,7 +200,7 @@ def stray_lines(per_frame: Mapping[str, Any]) -> Iterator[str]:
 
 
 def summary(result: "StackResult", output: Path, seconds: float) -> str:
-    """One line on what was done."""
+    """One line: the output, the frames, the recipe, the share of rejected samples and the speed."""
     from gpustack.result import left_out
 
     n = left_out(result.per_frame).count("")
@@ -214,7 +216,10 @@ def summary(result: "StackResult", output: Path, seconds: float) -> str:
 
 @contextmanager
 def progress_bar(stream: TextIO) -> Iterator[Bar | None]:
-    """A callable (done, total) that draws a bar on a terminal; None elsewhere."""
+    """A context with a callable (done, total) that draws a bar; None if `stream` is no terminal.
+
+    Also None with ``--quiet``.
+    """
     if not stream.isatty() or loudness() is Loudness.QUIET:
         yield None
         return

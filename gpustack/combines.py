@@ -1,4 +1,4 @@
-"""How the survivors of a column become one value: words, and a value with parameters."""
+"""How the survivors of a column become one value: by a word, or by a `NoiseModel`."""
 
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Literal, get_args
@@ -14,17 +14,17 @@ CombineWord = Literal[
 
 @dataclass(frozen=True, slots=True)
 class NoiseModel:
-    """The standard deviation of a mean, from the noise that a CCD has at the samples' values.
+    """The standard deviation of a mean, computed from the noise of a CCD at the samples' values.
 
-    With c a sample as it is in its frame, or 0 where that is negative, its variance is
+    Let c be a sample before normalisation, or 0 if it is negative. Its variance is
     ``(rdnoise / gain)^2 + c / gain + (snoise * c)^2``, times the square of its frame's scale.
     The value of a column is ``sqrt(sum w^2 variance) / sum w`` over its survivors.
 
     Parameters
     ----------
     rdnoise : float or "!KEYWORD"
-        Read-out noise in electrons, >= 0; or the keyword that says it in the headers of all frames,
-        which must agree.
+        Read-out noise in electrons, >= 0; or the keyword that holds it in the headers of all
+        frames, which must agree.
     gain : float or "!KEYWORD"
         Electrons per unit of the samples, > 0.
     snoise : float or "!KEYWORD"
@@ -33,12 +33,12 @@ class NoiseModel:
     Raises
     ------
     RecipeError
-        Where a value is none of those above; it says which, and what was expected.
+        Where a value is not one of those above; the message says which, and what was expected.
 
     Notes
     -----
-    Subtracting a zero removes no noise, so the level before that counts. IRAF takes the level
-    that is left, which is the same where no zero is subtracted.
+    Subtracting a zero removes no noise, so the noise is that of the level before the subtraction.
+    IRAF uses the level after it; the two agree where no zero is subtracted.
 
     References
     ----------
@@ -59,25 +59,27 @@ class NoiseModel:
 
 Combine = CombineWord | NoiseModel
 
-#: All words; that of a `NoiseModel` is the last.
+#: All ways to combine, by their words; the last is the name of `NoiseModel`.
 METHODS: tuple[str, ...] = (*get_args(CombineWord), NoiseModel.name)
-#: What IRAF and ccdproc call it -> ours.
+#: Words of IRAF and ccdproc -> ours.
 THEIRS = {"average": "mean"}
-#: Those that are one or two of the middle samples, those that the samples scatter about, those
-#: that add up squares, those that can have weights.
+#: Ways to combine that take one middle sample, or the mean of two.
 MEDIANS = ("median", "lower_median", "lmedian")
+#: Ways to combine whose value the samples scatter about.
 AVERAGES = ("mean", *MEDIANS)
+#: Ways to combine that add up squares.
 QUADRATURES = ("quadrature", "nmodel")
+#: Ways to combine that can have weights.
 WEIGHTED = ("mean", "sum", *QUADRATURES)
 
 
 def as_combine(given: Any) -> Combine:
-    """A word, or a noise model or its text ``nmodel:field=value,...``.
+    """`given` as a way to combine: a word, a noise model, or its text ``nmodel:field=value,...``.
 
     Raises
     ------
     RecipeError
-        Where it is neither.
+        Where `given` is none of these.
     """
     if isinstance(given, NoiseModel):
         return given
@@ -88,19 +90,19 @@ def as_combine(given: Any) -> Combine:
 
 
 def to_record(combine: Combine) -> Any:
-    """What JSON has for it."""
+    """A way to combine as JSON holds it: a word, or a dict for a noise model."""
     if isinstance(combine, NoiseModel):
         return {"combine": combine.name, **asdict(combine)}
     return combine
 
 
 def from_record(record: Any) -> Any:
-    """What `to_record` made a record of.
+    """The noise model that `to_record` made a dict of; anything but a dict as it is.
 
     Raises
     ------
     RecipeError, TypeError
-        Where the record is that of nothing.
+        Where the dict has another name, other fields or invalid values.
     """
     if not isinstance(record, dict):
         return record

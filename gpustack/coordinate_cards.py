@@ -1,7 +1,7 @@
-"""Which cards of a header tell of coordinates: patterns of their keywords.
+"""Patterns for the keywords of header cards that describe world coordinates.
 
-Those of the FITS standard 4.0, section 8, where a letter at the end is of an alternative
-description; those of distortions (SIP, lookup tables); and those that older files have.
+They cover the FITS standard 4.0, section 8, where a letter at the end of a keyword marks an
+alternative description; distortions (SIP, lookup tables); and cards of older files.
 """
 
 import re
@@ -17,30 +17,31 @@ _OLD_MATRIX = r"(CD|PC)\d{6}"
 _OLD_SYSTEM = r"RADECSYS|EPOCH"
 _PHYSICAL = r"[ADL]T[MV]\d(_\d)?|WAT\d_\d{3}|WCSDIM"
 
-#: Those that hold a number.
+#: Cards that hold a number.
 NUMBERS = re.compile(
     r"((CRPIX|CRVAL|CDELT|CROTA)\d+|(CD|PC|PV)\d+_\d+|LONPOLE|LATPOLE|EQUINOX)[A-Z]?"
     rf"|{_POLYNOMIALS}|{_OLD_MATRIX}"
 )
 
-#: Of lookup tables, which lie in other HDUs.
+#: Cards of lookup tables, which lie in other HDUs.
 OF_TABLES = re.compile(_TABLES)
 
-#: Those by which pixels have their place, not what the axes are of.
+#: Cards that map pixels to world coordinates, without those of the celestial reference system.
 PLACES = re.compile(rf"({_AXES}|{_MATRIX}|{_POLES})[A-Z]?|{_POLYNOMIALS}|{_TABLES}|{_OLD_MATRIX}")
 
-#: What axes on the sky are of.
+#: Cards of the celestial reference system.
 SYSTEM = re.compile(rf"(EQUINOX|RADESYS)|{_OLD_SYSTEM}")
 
-#: Those that `astropy.wcs.WCS.to_header` writes in another form or not at all.
+#: Cards that `astropy.wcs.WCS.to_header` writes in another form or not at all.
 OTHER_FORMS = re.compile(
     rf"{_MATRIX}[A-Z]?|(CROTA|CDELT)\d+|{_POLYNOMIALS}|{_TABLES}|{_OLD_MATRIX}"
 )
 
-#: All of them, those of detectors' pixels and of IRAF too.
+#: All cards of coordinates, including those of detector pixels (LTV, LTM) and of IRAF (WAT).
 ANY = re.compile(rf"{PLACES.pattern}|{_SYSTEM}[A-Z]?|{_OLD_SYSTEM}|{_PHYSICAL}")
 
-#: Those that stay beside the cards of a `astropy.wcs.WCS` and contradict them, once it is another.
+#: Cards that `astropy.wcs.WCS.to_header` does not replace, and that contradict the cards of another
+#: WCS: alternative descriptions, older names of the system, detector pixels.
 BESIDE = re.compile(rf"({_AXES}|{_MATRIX}|{_POLES}|{_SYSTEM})[A-Z]|{_OLD_SYSTEM}|{_PHYSICAL}")
 
 _CD = re.compile(r"CD\d+_\d+|CD\d{6}")
@@ -48,7 +49,10 @@ _NOT_CD = re.compile(r"PC\d+_\d+|PC\d{6}|(CDELT|CROTA)\d+")
 
 
 def other_matrix(header: Iterable[str]) -> re.Pattern[str] | None:
-    """Cards that say otherwise what those of a header say of how its pixels lie; None of none."""
+    """Cards of the pixel matrix in the form that a header does not use; None if it uses neither.
+
+    The forms are CD, and PC or CROTA with CDELT.
+    """
     keys = tuple(header)
     for own, other in ((_CD, _NOT_CD), (_NOT_CD, _CD)):
         if any(map(own.fullmatch, keys)):

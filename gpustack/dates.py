@@ -1,4 +1,4 @@
-"""When a stack was exposed: cards of its first frame that are to be true of all frames."""
+"""Dates of exposures: read from each frame, and set in the header of a stack for all its frames."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -9,31 +9,33 @@ from astropy.io import fits
 
 from gpustack.number_cards import read_number
 
-#: Of the beginning, the middle and the end of an exposure: those of FITS, HST and JWST, Siril.
+#: Keywords of the beginning, middle and end of an exposure, in FITS, HST and JWST, and Siril.
 BEGINNINGS = ("DATE-BEG", "MJD-BEG", "EXPSTART")
 MIDDLES = ("DATE-AVG", "MJD-AVG", "EXPMID")
 ENDS = ("DATE-END", "MJD-END", "EXPEND")
 
-#: The seconds from beginning to end, and the clock that the others are read on.
+#: Keywords of the seconds from beginning to end, and of the time scale of the other dates.
 ELAPSED, CLOCK = "TELAPSE", "TIMESYS"
 
-#: The seconds of them that were exposed.
+#: Keyword of the effective exposure time in seconds, at most TELAPSE.
 EFFECTIVE = "XPOSURE"
 
-#: What stays that of the first frame.
+#: Keywords that keep the values of the first frame.
 OBSERVED = ("DATE-OBS", "MJD-OBS")
 
-#: What is made true of all frames: the header of a result alone tells of these, no coordinates.
+#: Keywords that `set_dates` makes true of all frames. Only the header of a result has these dates:
+#: they are removed from its WCS.
 CARDS = (*BEGINNINGS, *MIDDLES, *ENDS, ELAPSED)
 
+#: A date and time, or a number: a (modified) Julian date, or the seconds of TELAPSE.
 Moment = datetime | float
 
 
 def read_dates(header: fits.Header, wcs: Any = None) -> dict[str, Any]:
-    """What is known of when a frame was exposed: by keyword, a `Moment`; None where it is none.
+    """The dates of a frame by keyword: a `Moment`, or None where the card cannot be read as one.
 
-    `wcs` is the `~astropy.wcs.WCS` of an image in memory: `CCDData.read` takes most of these cards
-    out of the header, and keeps them there.
+    If there is any, the time scale is added as `CLOCK`. `wcs` is the `~astropy.wcs.WCS` of an image
+    in memory: `CCDData.read` moves most of these cards from the header to the WCS.
     """
     cards = header if wcs is None else _with_those_of(wcs, header)
     found: dict[str, Any] = {}
@@ -48,20 +50,20 @@ def read_dates(header: fits.Header, wcs: Any = None) -> dict[str, Any]:
 def set_dates(
     header: fits.Header, dates: Sequence[Mapping[str, Any]], frames: Sequence[int]
 ) -> None:
-    """Make the cards of the first of several frames true of all: first beginning, last end.
+    """Make the dates of the first frame true of all frames: first beginning, last end.
 
-    A card that not all frames have, or not by the same clock, goes. So does TELAPSE, which counts
-    the time between exposures too: beginning and end tell it. DATE-OBS and MJD-OBS stay those of
-    the first frame, as in IRAF.
+    A card is removed if not all frames have it, or if their time scales differ. TELAPSE is removed
+    too where there are several frames: it would include the time between exposures, and follows
+    from beginning and end. DATE-OBS and MJD-OBS stay those of the first frame, as in IRAF.
 
     Parameters
     ----------
     header : Header
-        That of the first frame; changed.
+        The header of the first frame; changed.
     dates : sequence of dict
-        What `read_dates` gives of each frame.
+        What `read_dates` returns for each frame.
     frames : sequence of int
-        How many exposures each of them is made of: so much it counts in the middle.
+        How many exposures each frame is made of: its weight in the mean of the middles.
 
     References
     ----------
@@ -80,9 +82,9 @@ def set_dates(
 
 
 def without_dates(wcs: Any) -> Any:
-    """A `~astropy.wcs.WCS` that does not tell when the image was exposed that it comes from.
+    """A `~astropy.wcs.WCS` without the dates of the image that it comes from.
 
-    `CCDData` writes what its coordinates tell of that over the cards of its header.
+    `CCDData` would write the dates of its WCS over those of its header.
     """
     keys = [key for key, _ in _told_by(wcs, (*CARDS, CLOCK, EFFECTIVE, *OBSERVED))]
     told = wcs.deepcopy() if keys else wcs
@@ -103,7 +105,7 @@ def _of_all(key: str, moments: Sequence[Any], frames: Sequence[int]) -> Moment |
 
 
 def _mean(moments: Sequence[Any], frames: Sequence[int]) -> Moment:
-    """About the first, for days are known to their fractions."""
+    """The weighted mean; computed about the first moment, so that fractions of a day are kept."""
     first = moments[0]
     unit = timedelta(days=1) if isinstance(first, datetime) else 1.0
     since = [(one - first) / unit for one in moments]
@@ -112,11 +114,11 @@ def _mean(moments: Sequence[Any], frames: Sequence[int]) -> Moment:
 
 
 def _date(header: fits.Header, key: str) -> datetime | None:
-    """FITS has no zones; of a date that has one, its zone is taken off."""
+    """A date; one with a time zone is converted to UTC, as FITS has no zones."""
     try:
         moment = datetime.fromisoformat(str(header[key]).strip())
         return moment if moment.tzinfo is None else moment.astimezone(UTC).replace(tzinfo=None)
-    except (ValueError, OverflowError, fits.VerifyError):  # in the year 1 zones may overflow
+    except (ValueError, OverflowError, fits.VerifyError):  # a zone can overflow in the year 1
         return None
 
 
@@ -131,7 +133,7 @@ def _with_those_of(wcs: Any, header: fits.Header) -> fits.Header:
 
 
 def _told_by(wcs: Any, keys: Iterable[str]) -> Iterator[tuple[str, Any]]:
-    """Cards that a WCS has: there a text is empty, or a number NaN, where there is none."""
+    """Dates that a WCS has, with their keywords; a date that it lacks is an empty text or NaN."""
     for key in keys:
         value = getattr(wcs.wcs, _attribute(key), "")
         if value not in ("", None) and value == value:  # noqa: PLR0124 - NaN is not

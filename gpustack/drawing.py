@@ -1,6 +1,6 @@
-"""Pictures of images and maps: their colours, single ones as PNG, and several side by side.
+"""Draw images and maps: their colours, one image as PNG, several panels in one picture.
 
-matplotlib is imported where it is used: only the extra ``plot`` brings it.
+matplotlib is imported where it is used, as only the extra ``plot`` installs it.
 """
 
 from collections.abc import Sequence
@@ -14,34 +14,36 @@ from numpy.typing import NDArray
 from gpustack.backends.columns import MAD_TO_STD
 from gpustack.errors import MissingPackageError
 
-#: So many or more rejections share the brightest colour.
+#: All numbers of rejections from this one on share the brightest colour.
 MOST_REJECTED = 4
 PAPER, INK, FAINT_INK, FRAME = "#0d0f14", "#f0eee8", "#9aa0aa", "#3b424e"
-#: Of pixels without a value: no grey, black or white, which are values, and as dark as the paper.
+#: The colour of pixels without a value: no grey, black or white, which mean values, and not as dark
+#: as the paper.
 EMPTY = "#45365f"
-#: From many samples that were rejected low, over none, to many that were rejected high.
+#: Colours from many samples rejected low to one, and from one sample rejected high to many.
 _LOW, _HIGH = (
     ("#c9e6ff", "#6db6f2", "#2f7cc4", "#1b4878"),
     ("#6e2411", "#c04a17", "#f08a2c", "#ffdca8"),
 )
 
-#: Panels are so many times as long as wide at most: of longer images rows of pixels would be too
-#: thin to be seen, so they are stretched.
+#: The longer side of a panel is at most this many times the shorter one. Images of a larger ratio
+#: are stretched, as their rows of pixels would be too thin to be seen.
 MOST_LONG = 3.0
 
-#: In inches, of the side of a panel, and what is above one and beside one with ticks.
+#: Sizes in inches: the side of a panel, the space above it for words, the space beside it for a
+#: scale with ticks, and the gap between panels.
 _SIDE, _ABOVE, _BESIDE, _GAP = 4.3, 0.42, 0.82, 0.12
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Colours:
-    """What colours the values of an image have.
+    """How the values of an image are coloured.
 
     Parameters
     ----------
     norm, colormap : of matplotlib
     ticks : sequence of (float, str)
-        For the scale beside it; none is drawn where there are none.
+        Values and labels of the scale beside the image; no scale is drawn if there are none.
     """
 
     norm: Any
@@ -56,9 +58,9 @@ class Panel:
     Parameters
     ----------
     title, note : str
-        Written above it, left and right.
+        Written above the image, left and right.
     image : ndarray, shape (y, x)
-        What is not finite is drawn in the colour `EMPTY`.
+        Values that are not finite are drawn in the colour `EMPTY`.
     colours : Colours
     """
 
@@ -69,13 +71,13 @@ class Panel:
 
 
 def height_to_width(image: NDArray[Any]) -> float:
-    """Of an image as it is drawn."""
+    """The ratio of height to width of an image as it is drawn."""
     ratio: float = image.shape[0] / image.shape[1]
     return min(max(ratio, 1 / MOST_LONG), MOST_LONG)
 
 
 def stretched(image: NDArray[Any]) -> str:
-    """How an image is stretched as it is drawn, in words; empty where it is not."""
+    """In words, how an image is stretched when it is drawn; empty if it is not stretched."""
     height, width = image.shape
     factor = height_to_width(image) * width / height
     if abs(factor - 1) < 0.01:
@@ -84,12 +86,12 @@ def stretched(image: NDArray[Any]) -> str:
 
 
 def require_matplotlib(what: str) -> Any:
-    """The figure class of matplotlib.
+    """Return the figure class of matplotlib.
 
     Raises
     ------
     MissingPackageError
-        Where matplotlib is not installed; it says that `what` needs it.
+        Where matplotlib is not installed; the message says that `what` needs it.
     """
     try:
         from matplotlib.figure import Figure
@@ -102,10 +104,10 @@ def require_matplotlib(what: str) -> Any:
 
 
 def brightness(image: NDArray[Any]) -> Colours:
-    """Sky near black, bright stars white, and faint light lifted by an asinh curve.
+    """Greys with the sky near black, bright stars white, and faint light lifted by an asinh curve.
 
-    Where the image has no more than its noise, as a bias has, the curve is straight. All images
-    that are to be compared share one of these: else the noise would look the same in all.
+    For an image of noise alone, such as a bias, the curve is straight. Images that are to be
+    compared must share the result for one of them; with their own, noise would look alike in all.
     """
     from astropy.visualization import AsinhStretch, ImageNormalize  # loads matplotlib
     from matplotlib import colormaps
@@ -115,7 +117,7 @@ def brightness(image: NDArray[Any]) -> Colours:
         samples = np.zeros(1)
     level = float(np.median(samples))
     noise = MAD_TO_STD * float(np.median(np.abs(samples - level))) or float(samples.std()) or 1.0
-    noise = max(noise, float(np.spacing(abs(level))))  # what is less does not change the level
+    noise = max(noise, float(np.spacing(abs(level))))  # less does not change the level
     low = max(level - 1.2 * noise, float(samples.min()) - 0.1 * noise)
     high = max(min(level + 40.0 * noise, float(samples.max())), low + 3.0 * noise)
     bend = min(2.0 * noise / (high - low), 1.0)
@@ -124,7 +126,7 @@ def brightness(image: NDArray[Any]) -> Colours:
 
 
 def counted(counts: NDArray[Any], most: int) -> Colours:
-    """Counts from the least that there is up to `most`."""
+    """Colours for counts, from the lowest count in the image up to `most`."""
     from matplotlib import colormaps
     from matplotlib.colors import Normalize
 
@@ -136,7 +138,7 @@ def counted(counts: NDArray[Any], most: int) -> Colours:
 
 
 def rejected() -> Colours:
-    """Of what `signed` gives: blue where samples were rejected low, orange where high."""
+    """Colours for what `signed` returns: blue for samples rejected low, orange for high."""
     from matplotlib.colors import BoundaryNorm, ListedColormap
 
     most = MOST_REJECTED
@@ -148,13 +150,16 @@ def rejected() -> Colours:
 
 
 def signed(low: Any, high: Any) -> NDArray[np.int64]:
-    """How many samples of a pixel were rejected: above 0 high, below 0 low; the larger of both."""
+    """How many samples of each pixel were rejected high (> 0) or low (< 0), the larger of the two.
+
+    At most `MOST_REJECTED` either way; high where both are equal.
+    """
     few, many = (np.minimum(np.asarray(side, np.int64), MOST_REJECTED) for side in (low, high))
     return np.where(many >= few, many, -few)
 
 
 def png(panel: Panel) -> bytes:
-    """The image of a panel as a PNG, a pixel a pixel, its first row at the bottom."""
+    """The image of a panel as PNG, pixel for pixel, with its first row at the bottom."""
     from matplotlib.image import imsave
 
     stream = BytesIO()
@@ -163,7 +168,7 @@ def png(panel: Panel) -> bytes:
 
 
 def _coloured(panel: Panel) -> NDArray[np.uint8]:
-    """The image of a panel, shape (y, x, 4)."""
+    """The colours (RGBA) of the image of a panel, shape (y, x, 4)."""
     from matplotlib.colors import to_rgba_array
 
     shown = np.ma.masked_invalid(panel.image)
@@ -178,9 +183,9 @@ def draw(panels: Sequence[Sequence[Panel]], title: str = "") -> bytes:
     Parameters
     ----------
     panels : sequence of rows of Panel
-        As many in each row.
+        All rows are equally long.
     title : str
-        Written into the file, not onto the picture; ASCII. Empty is none.
+        Written into the metadata of the file, not onto the picture; ASCII. Nothing if empty.
     """
     columns = list(zip(*panels, strict=True))
     widths = [_SIDE + _BESIDE * any(panel.colours.ticks for panel in each) for each in columns]
@@ -201,7 +206,7 @@ def draw(panels: Sequence[Sequence[Panel]], title: str = "") -> bytes:
 def _fill(
     figure: Any, panel: Panel, place: tuple[float, float, float], size: tuple[float, float]
 ) -> None:
-    """Draw one panel, its lower left corner and its height given in inches."""
+    """Draw one panel; `place` is its lower left corner and its height, all in inches."""
     x, y, high = place
 
     def axes(left: float, width: float) -> Any:
@@ -214,20 +219,20 @@ def _fill(
     axis.set_facecolor(PAPER)
     axis.set_xticks([])
     axis.set_yticks([])
-    axis.spines[:].set_color(FRAME)  # one without rejections would look missing
+    axis.spines[:].set_color(FRAME)  # a map without rejections would look missing
     if panel.colours.ticks:
         _scale(figure, panel.colours, axes(x + _SIDE + 0.06, 0.12))
 
 
 def _words(figure: Any, panel: Panel, place: tuple[float, float, float]) -> None:
-    """Write above where a panel may be, of which that of a tall image takes a part."""
+    """Write title and note above a panel, across its full width even if its image is narrower."""
     left, right, above = place
     figure.text(left, above, panel.title, color=INK, fontsize=14, fontweight="bold")
     figure.text(right, above, panel.note, color=FAINT_INK, fontsize=11, ha="right")
 
 
 def _scale(figure: Any, colours: Colours, side: Any) -> None:
-    """Draw what colours mean, into axes beside a panel."""
+    """Draw the scale of the colours into axes beside a panel."""
     from matplotlib.cm import ScalarMappable
 
     values, words = zip(*colours.ticks, strict=True)

@@ -1,4 +1,4 @@
-"""The engine: frames and a recipe in, band by band through a backend, a result out."""
+"""The engine: runs a recipe on frames, band by band through a backend, and returns the result."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -70,59 +70,61 @@ def stack(
 
     At every pixel: leave out masked samples and those that are not finite; normalise,
     ``x = (d - zero) * scale``; apply the clips in order, each to the survivors of the
-    one before; combine what is left.
+    one before; combine the survivors.
 
     Parameters
     ----------
     frames : path, glob, "@FILE", Image, CCDData, array, or an iterable of them
-        FITS files (plain, .gz or tile-compressed), or a list with their names, one a line;
-        ``"FILE[SCI,2]"`` for one image of a file, ``"FILE[*]"`` for all that it has; `Image`
-        where masks, weights or variances lie in files of their own, `~astropy.nddata.CCDData` or
-        numpy arrays, all of one shape and unit. An array alone is (frame, y, x). Or cupy arrays,
-        all on one device: they stay there, and the result is made of cupy arrays.
+        FITS files (plain, .gz or tile-compressed); a file that lists their names, one per line;
+        ``"FILE[SCI,2]"`` for one image of a file, ``"FILE[*]"`` for all of its images; `Image`
+        where masks, weights or variances lie in files of their own; `~astropy.nddata.CCDData`; or
+        numpy arrays. All have one unit and, unless `align` is given, one shape. An array alone is
+        (frame, y, x). Or cupy arrays, all on one device: they stay there, and the result consists
+        of cupy arrays.
     clips : clip, iterable of clips, or Recipe
-        Such as `RangeClip`, `ExtremaClip`, `SigmaClip`; see `gpustack.clips`. A recipe, such
-        as that of an earlier result, takes the place of this and of all parameters up to
-        `outputs`, which must be left out.
+        Such as `RangeClip`, `ExtremaClip`, `SigmaClip`; see `gpustack.clips`. A recipe, such as
+        that of an earlier result, replaces all parameters up to `outputs`. These must then be left
+        out, except a `ToFile`, and an array of weights for a recipe with one weight per sample.
     combine : word, NoiseModel or its text
         ``"mean"``, ``"median"``, ``"lower_median"``, ``"lmedian"``, ``"sum"``,
         ``"quadrature"``, ``"min"``, ``"max"``, ``"nmodel:rdnoise=5,gain=2"``; see `Recipe`.
     scale, zero : sequence of float, measure, its text, callable, or None
-        One number per frame. A measure says what it is taken from: a statistic, such as
-        ``"median"`` or `Statistic`, brings each frame to the first; ``"exposure"``,
-        ``"!KEYWORD"``, ``"@FILE"``; for a zero, ``"overlap"``. A callable gets each frame
+        One number per frame. A measure says where the numbers come from: a statistic, such as
+        ``"median"`` or `Statistic`, which brings each frame to the first; ``"exposure"``,
+        ``"!KEYWORD"`` or ``"@FILE"``; for a zero also ``"overlap"``. A callable takes each frame
         as a masked array and returns its number. Statistics, overlaps and callables read
         the frames once more, and hold one of them, or some of its samples, at a time.
-    weights : as scale, or ndarray of shape ``(n, *shape)`` with that of a frame
-        One weight >= 0 per frame or per sample; for mean, sum, quadrature and noise model.
-        Measures as for `scale`, and ``"noise"`` and ``"ncombine"``. A sample's weight that is not
-        finite counts as 0. ``"variance"``: each sample by the inverse of its own variance in its
-        frame.
+    weights : as scale, or ndarray of shape ``(n, *shape)``, with the shape of a frame
+        One weight >= 0 per frame or per sample; only for mean, sum, quadrature and noise model.
+        Measures as for `scale`, and ``"noise"`` and ``"ncombine"``. A weight of a sample that is
+        not finite counts as 0. ``"variance"`` weights each sample by the inverse of its own
+        variance in its frame.
     clip_on : {"normalized", "raw"}
-        Whether clips see the normalised values or those in the frames.
+        Whether clips see the normalised values or the values in the frames.
     uncertainty : {"auto", "std", "mad_std", "propagated"}
-        The spread that the uncertainty is made of, or ``"propagated"`` from the variances of the
-        frames; see `Recipe`.
+        The spread that the uncertainty is computed from, or ``"propagated"`` from the variances of
+        the frames; see `Recipe`.
     dtype : {"float32", "float64"} or None
-        Of the result; None is float32 for frames of up to 16 bits or float32, float64
+        The dtype of the result; None is float32 for frames of up to 16 bits or float32, float64
         for wider ones.
     outputs : sequence of str, or ToFile
-        Which of ``"uncertainty", "count", "low", "high", "rejected"`` to make, and if asked
-        for, ``"reason", "exposure", "rejections", "flags", "sigma", "coverage", "weight"``;
-        see `Recipe`. `ToFile` names a file that the result goes to as it is made, within the
-        memory limit, however large it is.
+        What to make beside data and mask: ``"uncertainty", "count", "low", "high", "rejected"``,
+        which are the default, and
+        ``"reason", "exposure", "rejections", "flags", "sigma", "coverage", "weight"``;
+        see `Recipe`. `ToFile` names a file that the result is written to while it is made, within
+        the memory limit, however large it is.
     hdu : int, str, (str, int) or None
         Which HDU of a FITS file: its number (negative from the end), EXTNAME, or EXTNAME and
         EXTVER; None is the first image with data.
     unit : unit-like or None
-        For files without BUNIT and for arrays. It replaces the unit of a frame that has one;
-        nothing is converted.
+        The unit of the frames, for files without BUNIT and for arrays. It replaces the unit of a
+        frame that has one; nothing is converted.
     flags : Flags or None
         Which bits of integer masks make a sample invalid, `Flags(bad=...)` or
-        `Flags(good=...)`; None: anything but 0 does.
+        `Flags(good=...)`; None: any value but 0 does.
     align : alignment, its text, or None
-        How frames that do not lie on one pixel grid are brought onto one, band by band as they
-        are read; see `gpustack.align`. None: they must be of one shape.
+        How frames on different pixel grids are brought onto one, band by band as they are read;
+        see `gpustack.align`. None: all frames must have one shape.
     backend : {"auto", "cpu", "cuda"}
         ``"auto"`` takes CUDA where it can be used; the log says what it took.
     memory : number of bytes, text such as ``"2GB"``, or None
@@ -130,8 +132,8 @@ def stack(
         some 70 bytes per pixel of a frame while `Register` measures; see docs/memory.md. None is
         512 MiB.
     device_memory : number of bytes, text, or None
-        Limit on the memory that is taken on each CUDA device; None is the environment
-        variable GPUSTACK_DEVICE_MEMORY, and without it, most of what is free.
+        Limit on the memory used on each CUDA device; None is the environment variable
+        GPUSTACK_DEVICE_MEMORY, and without it, most of what is free.
     client : distributed.Client or None
         The cluster whose workers make the result, the same to the last bit; `memory` and
         `device_memory` are then those of each worker too. Frames are files that every worker can
@@ -140,8 +142,8 @@ def stack(
         Called with (rows done, rows in all) after each band. True: a bar, on a terminal and in a
         notebook.
     report : bool
-        Make `StackResult.report`, which says how the result was made and from what; for that,
-        all that is read of the frames is hashed, which reads them once more.
+        Make `StackResult.report`, which says how the result was made and from what. It contains
+        hashes of all that is read of the frames, for which the frames are read once more.
     look : bool
         Keep some of the samples that are read, for `write_preview` and `write_page`; at most an
         eighth of the limit on memory.
@@ -149,8 +151,8 @@ def stack(
     Returns
     -------
     StackResult
-        Its images are arrays of numpy, or of cupy where the frames were; with `ToFile`, images in
-        the file, which are read where they are indexed and by ``np.asarray`` and `to_host`.
+        Its images are numpy arrays, or cupy arrays where the frames are. With `ToFile` they lie in
+        the file, and are read by indexing, ``np.asarray`` and `to_host`.
 
     Raises
     ------
@@ -160,10 +162,12 @@ def stack(
         Where `backend` was asked for by name and cannot work here.
     ClusterError
         Where the cluster of `client` was lost, or cannot be used.
+    MissingPackageError
+        Where an alignment needs a package that is not installed.
     OutOfMemoryError
-        Where there is less memory than the limit allows to take.
+        Where there is less memory than the limit allows to use.
     OutputError
-        Where the file exists, or cannot be written; nothing is left behind.
+        Where the file of `ToFile` exists, or cannot be written; nothing is left behind.
 
     Examples
     --------
@@ -267,25 +271,25 @@ def run(
     backend, memory, device_memory, progress
         As in `stack`.
     reasons : bool
-        Make `StackResult.reasons`, which say of every sample why it is out.
+        Make `StackResult.reasons`, which say why each sample is rejected or invalid.
     working : dtype
-        Samples are compared and sorted in the widest of this and the frames' own.
+        Samples are compared and sorted in the widest of this and the frames' own dtypes.
     origins : sequence of str
-        In words, what numbers of the recipe were taken from; for the header.
+        In words, where the numbers of the recipe come from; for the header.
     date : str or None
         DATE of the header; None is now.
     watch : Watch or None
-        Is told which backend runs, and how long.
+        Records which backend runs, and how long each stage takes.
     columns : mapping or None
         More columns of `StackResult.frames`.
     to : ToFile or None
-        Where the result goes as it is made.
+        The file that the result is written to while it is made.
     look : bool
-        As in `stack`; `watch` must note reads.
+        As in `stack`; `watch` must record the times of reads.
     maker : Maker or None
-        That which makes it, of frames that it has opened; None is this process.
+        What runs the recipe; it must have opened the frames. None is this process.
     headed : bool
-        Whether the result needs a header: of small images it takes half of the time.
+        Whether the result needs a header, which takes half of the time for small images.
 
     Raises
     ------
@@ -294,9 +298,9 @@ def run(
     FrameError
         Where the recipe needs variances and a frame has none.
     InputError
-        Where it needs flags and no frame has any.
+        Where the recipe needs flags and no frame has any; where `to` is given for cupy arrays.
     OutOfMemoryError
-        Where there is less memory than the limit allows to take.
+        Where there is less memory than the limit allows to use.
     OutputError
         Where the file of `to` exists, or cannot be written.
     """
@@ -317,7 +321,7 @@ def run(
     if not maker.reads_here:
         watch.reads = None
     header = None
-    if headed:  # first, so that a fault in one is found before the work
+    if headed:  # first, so that a fault in it is found before the work
         header = header_of(frames, recipe, [made_with(watch), *origins], date)
 
     def fill(file: ResultFile | None) -> StackResult:
@@ -347,7 +351,7 @@ def run(
 
 
 def _cluster(client: Any, memory: float | str | None) -> Maker:
-    """Loaded where there is a client: the rest starts sooner without it."""
+    """The maker for a cluster; imported on demand, so that runs without a client start sooner."""
     from gpustack.cluster import Cluster
 
     return Cluster(client, memory)

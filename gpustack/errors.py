@@ -1,4 +1,4 @@
-"""What can go wrong, as exceptions.
+"""The exceptions and the warning of gpustack.
 
 ::
 
@@ -9,7 +9,7 @@
     |   |   +-- MissingFileError (FileNotFoundError)
     |   +-- MismatchError (TypeError)    frames disagree in shape or unit
     |   +-- MemoryLimitError             the memory limit is below one row
-    +-- OutputError (OSError)            the result cannot have that name
+    +-- OutputError (OSError)            a file cannot be written under that name
     |   +-- WriteError                   the system could not write it: a full disk, for one
     +-- OutOfMemoryError (MemoryError)   memory ran out, of the machine or of a device
     +-- MissingPackageError (ImportError)  an extra is needed that is not installed
@@ -41,7 +41,7 @@ class FrameError(InputError):
     Parameters
     ----------
     name : str
-        The file, or what stands for it (``"frame 3"``).
+        The file, or the name of a frame in memory (``"frame 3"``).
     problem : str
         What was expected and what was found.
     """
@@ -52,7 +52,7 @@ class FrameError(InputError):
         self.problem = problem
 
     def __reduce__(self) -> tuple[type, tuple[str, str]]:
-        """How it is pickled: errors of workers come from other processes."""
+        """Support pickling, as errors of cluster workers come from other processes."""
         return type(self), (self.name, self.problem)
 
 
@@ -71,8 +71,8 @@ class MemoryLimitError(InputError):
     ----------
     problem : str
     enough : int
-        The limit in bytes that would do, as far as it is known where it is raised; 0 is unknown.
-        Who keeps part of the limit for something else adds that.
+        The limit in bytes that would suffice, as far as the code that raises the error knows;
+        0 is unknown. Code that keeps part of the limit for something else adds it by `beside`.
     """
 
     def __init__(self, problem: str, enough: int = 0) -> None:
@@ -80,37 +80,37 @@ class MemoryLimitError(InputError):
         self.problem, self.enough = problem, enough
 
     def __str__(self) -> str:
-        """What is wrong, and a limit that would do, rounded up."""
+        """The problem, and a limit that would suffice, rounded up to kB."""
         size = -(-self.enough // 1000)
         return f"{self.problem}; at least {size}kB would do" if size else self.problem
 
     def __reduce__(self) -> tuple[type, tuple[str, int]]:
-        """How it is pickled."""
+        """Support pickling."""
         return type(self), (self.problem, self.enough)
 
     def beside(self, held: int, told: str) -> "MemoryLimitError":
-        """The same where `held` bytes of the limit are for something else, of which is `told`."""
+        """The same error where `held` bytes of the limit hold something else, as `told` says."""
         return type(self)(self.problem + told, self.enough and self.enough + held)
 
 
 class OutputError(GpustackError, OSError):
-    """The result cannot have that name; nothing is left behind."""
+    """A file cannot be written under that name: it exists, for one; nothing is left behind."""
 
 
 class WriteError(OutputError):
-    """The system could not write the result: the disk is full, or it may not."""
+    """The system could not write a file: the disk is full, or permission is missing."""
 
 
 class OutOfMemoryError(GpustackError, MemoryError):
-    """The machine or a device has less memory than a run within its limit takes."""
+    """The machine or a device has less memory than a run within its limit uses."""
 
 
 class MissingPackageError(GpustackError, ImportError):
-    """A package is not installed that only an extra brings."""
+    """A package that an extra of gpustack brings is not installed."""
 
 
 class BackendError(GpustackError, RuntimeError):
-    """A backend was asked for by name that cannot work here."""
+    """A backend that was asked for by name cannot work here."""
 
 
 class ClusterError(GpustackError, RuntimeError):

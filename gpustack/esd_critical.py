@@ -1,33 +1,33 @@
-"""Critical values of the test for outliers that `gpustack.clips.ESDClip` does."""
+"""Critical values of the generalised ESD test for outliers, for `gpustack.clips.ESDClip`."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 
 def critical_values(significance: float, n: int) -> NDArray[np.float64]:
-    """How far from the mean, in standard deviations, the furthest of some samples may be.
+    """The largest accepted distance from the mean, in standard deviations, by number of samples.
 
     Parameters
     ----------
     significance : float
-        The probability that samples without an outlier exceed it, between 0 and 1.
+        The probability that samples without an outlier exceed the value, between 0 and 1.
     n : int
         The largest number of samples, >= 0.
 
     Returns
     -------
     ndarray of float64, shape (n + 1,)
-        By the number of samples. Below 3 it is infinite: two are equally far from their mean.
+        Index i is for i samples. Infinite below 3: two samples are equally far from their mean.
 
     References
     ----------
     Rosner, Technometrics 25, 165 (1983), equation 2.5.
     """
-    # Backends are imported, and their other tests run, where SciPy is not installed.
+    # Imported here: backends are also imported, and most of their tests run, without SciPy.
     from scipy.special import stdtrit
 
     values = np.full(n + 1, np.inf)
     count = np.arange(3, n + 1, dtype=np.float64)
-    t = -stdtrit(count - 2, significance / (2 * count))  # next to 1 digits would be lost
+    t = -stdtrit(count - 2, significance / (2 * count))  # 1 - p would lose digits
     values[3:] = (count - 1) / np.sqrt(count * (1 + (count - 2) / t / t))
     return values

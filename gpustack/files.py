@@ -1,4 +1,4 @@
-"""Which files a text stands for, which HDU of one, and that no output is one that is read."""
+"""Resolve texts to files and HDUs, and check that no output is a file that is read."""
 
 import glob
 import re
@@ -11,32 +11,33 @@ from gpustack.measures import FromFile
 from gpustack.name_lists import names_of
 from gpustack.paths import at_home, exists
 
-#: ``NAME[3]``, ``NAME[SCI]`` or ``NAME[SCI,2]``, as CFITSIO and IRAF have it.
+#: ``NAME[3]``, ``NAME[SCI]`` or ``NAME[SCI,2]``, as in CFITSIO and IRAF.
 _WITH_HDU = re.compile(r"(.+)\[([^\[\],]+)(?:,\s*(\d+)\s*)?\]", re.DOTALL)
 
 #: ``NAME[*]``: every image of a file.
 ALL = "*"
 
-#: ``NAME[1:50,*]``, as IRAF has it.
+#: ``NAME[1:50,*]``, an image section as in IRAF.
 _WITH_SECTION = re.compile(r".+\[[\d*:, -]*[*:][\d*:, -]*\]", re.DOTALL)
 
 HduKey = int | str | tuple[str, int]
 
 
 def is_glob(text: str) -> bool:
-    """Whether it has signs that stand for others."""
+    """Whether a text has wildcards."""
     return any(sign in text for sign in "*?[")
 
 
 def files_of(text: str) -> list[str]:
-    """The files that a name, a glob or a list stands for; those of a glob are sorted.
+    """The files that a text stands for: a file, the sorted matches of a glob, or those of a list.
 
-    An HDU in brackets stays behind each name, see `split_hdu`.
+    A file whose name looks like a glob or a list takes precedence. An HDU in brackets stays behind
+    each name; see `split_hdu`.
 
     Raises
     ------
     MissingFileError
-        Where there is no such file, and none matches.
+        Where no file matches a glob, or there is no such list.
     FrameError
         Where a list cannot be read; see `gpustack.name_lists`.
     """
@@ -58,9 +59,9 @@ def _matching(text: str) -> list[str]:
 
 
 def split_hdu(text: str) -> tuple[str, HduKey | None]:
-    """The file, and the HDU that stands behind it in brackets; None where none does.
+    """Split ``FILE[HDU]`` into the file and its HDU, which is None if there is none.
 
-    A file of just that name goes first.
+    Where there is a file of that whole name, the text is that file.
     """
     found = _WITH_HDU.fullmatch(text)
     if found is None or exists(text):
@@ -72,14 +73,14 @@ def split_hdu(text: str) -> tuple[str, HduKey | None]:
 
 
 def with_hdu(file: str, key: HduKey | None) -> str:
-    """What `split_hdu` takes apart."""
+    """Join a file and its HDU to the text that `split_hdu` splits."""
     if key is None:
         return file
     return f"{file}[{','.join(map(str, key)) if isinstance(key, tuple) else key}]"
 
 
 def check_apart(output: Path, read: Iterable[tuple[str, str]]) -> None:
-    """Refuse to write over what is read.
+    """Refuse to overwrite a file that is read.
 
     Parameters
     ----------
@@ -90,7 +91,7 @@ def check_apart(output: Path, read: Iterable[tuple[str, str]]) -> None:
     Raises
     ------
     FrameError
-        Where the output is one of them, by whatever name.
+        Where the output is one of these files, by whatever name.
     """
     output = Path(at_home(output))
     for name, what in read if output.exists() else ():
@@ -100,13 +101,13 @@ def check_apart(output: Path, read: Iterable[tuple[str, str]]) -> None:
 
 
 def named_beside(align: Any, numbers: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """The files that a run reads beside its frames, and what each is.
+    """The files that an alignment and the numbers of frames are read from, and what each is.
 
     Parameters
     ----------
     align : Alignment or None
     numbers : mapping of str to measure, its text, or others
-        What stands for scale, zero and weights.
+        The values given for ``"scale"``, ``"zero"`` and ``"weights"``.
     """
     if align is not None and align.file is not None:
         yield split_hdu(align.file)[0], f"the {align.reads} of --align"

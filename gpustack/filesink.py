@@ -1,4 +1,4 @@
-"""An image of a result that lies in its file: it takes rows while they are made, and reads them."""
+"""An image of a result in its file: takes rows while they are made, and reads them back later."""
 
 from pathlib import Path
 from typing import Any, NoReturn, Protocol
@@ -10,11 +10,11 @@ from gpustack.backends.sink import Sink
 
 
 class Written(Protocol):
-    """The file, as `gpustack.streaming.ResultFile` is one."""
+    """The file of a result, such as `gpustack.streaming.ResultFile`."""
 
     @property
     def path(self) -> Path:
-        """Its name."""
+        """The path of the file."""
 
     def write(self, start: int, content: Any) -> None:
         """Write bytes from `start` on."""
@@ -24,10 +24,10 @@ class Written(Protocol):
 
 
 class FileSink(Sink):
-    """Takes the rows of one image of a file, and adds them up where they are whole numbers.
+    """Writes the rows of one image to a file, and sums them if they are unsigned integers.
 
-    When the run is over it stands in for the image: it has its shape, dtype, length and axes, and
-    reads what is asked for when it is indexed or turned into an array.
+    After the run it stands in for the image: it has the shape, dtype, length and ndim of the image,
+    and reads from the file when it is indexed or converted to an array.
 
     Parameters
     ----------
@@ -56,29 +56,29 @@ class FileSink(Sink):
 
     @property
     def ndim(self) -> int:
-        """How many axes."""
+        """The number of axes."""
         return len(self.shape)
 
     @property
     def is_placed(self) -> bool:
-        """Whether the file has it."""
+        """Whether the image has a place in the file."""
         return self._start is not None
 
     @property
     def nbytes(self) -> int:
-        """In the file."""
+        """Bytes of the image in the file."""
         return self.size * self.dtype.itemsize
 
     def stub(self) -> NDArray[Any]:
-        """One value, with as many axes: its header is that of the image, but for their lengths."""
+        """An array of one value that has the FITS header of the image, except for axis lengths."""
         return np.zeros((1,) * len(self.shape), self.dtype)
 
     def place(self, start: int, index: int) -> None:
-        """From now on, rows go to byte `start` of the file and on, the data of HDU `index`."""
+        """Set where rows are written from now on: from byte `start`, as the data of HDU `index`."""
         self._start, self._index = start, index
 
     def write(self, start: int, rows: NDArray[Any]) -> None:
-        """Write rows from `start` on."""
+        """Write rows, of which the first is row `start` of the image."""
         if self.dtype.kind in "bu":
             self.add(int(rows.sum(dtype=np.int64)))
         if self._start is not None:
@@ -86,7 +86,7 @@ class FileSink(Sink):
             self._file.write(begin, as_stored(rows, self.dtype).reshape(-1).view(np.uint8))
 
     def mean(self) -> float:
-        """Of a mask or of unsigned integers, the mean of all values."""
+        """The mean of all values of a mask or of unsigned integers."""
         return self.total / self.size
 
     def get(self) -> NDArray[Any]:
@@ -95,12 +95,12 @@ class FileSink(Sink):
         Raises
         ------
         FrameError
-            Where the file has changed since, or is gone.
+            Where the file has changed since the run, or is gone.
         """
         return self._read(0, len(self))
 
     def __getitem__(self, key: Any) -> Any:
-        """As of an array; of the file, only what a first index says that is a number or a slice."""
+        """Index as an array. A first index that is a number or slice limits what is read."""
         first, *rest = key if isinstance(key, tuple) and key else (key,)
         if isinstance(first, slice):
             wanted = range(*first.indices(len(self)))
@@ -112,7 +112,7 @@ class FileSink(Sink):
         return self.get()[key]
 
     def _read(self, start: int, stop: int) -> NDArray[Any]:
-        """Values ``[start, stop)`` of the first axis."""
+        """Read ``[start, stop)`` of the first axis."""
         if start == stop:
             return np.empty((0, *self.shape[1:]), self.dtype)
         return self._file.read(self._index, start, stop).astype(self.dtype, copy=False)
@@ -124,10 +124,11 @@ class FileSink(Sink):
 
 
 def as_stored(rows: Any, dtype: np.dtype[Any]) -> NDArray[Any]:
-    """Values of `dtype` as FITS has them, a fresh array: big-endian; of integers, the sign moved.
+    """A new array with values of `dtype` as FITS stores them: big-endian, integers with an offset.
 
-    Unsigned integers of more than one byte are signed ones plus BZERO, and signed ones of one byte
-    unsigned ones: their first bit is turned (FITS standard 4.0, section 5.2.5).
+    FITS stores unsigned integers of more than one byte as signed ones, and signed ones of one byte
+    as unsigned ones, both with a BZERO that flips the highest bit (FITS standard 4.0, section
+    5.2.5).
     """
     if dtype.kind == "b":
         return np.array(rows, np.uint8, order="C")

@@ -18,23 +18,24 @@ Bits = int | str | Iterable[int] | None
 
 @dataclass(frozen=True, slots=True)
 class Flags:
-    """Which bits of integer masks count: those that are bad, or all but those that are good.
+    """Which bits of integer masks make a sample invalid: the bad ones, or all but the good ones.
 
-    A sample is invalid where its mask has one of the `bad` bits, or one that is not among the
-    `good`. With neither, anything but 0 makes it invalid.
+    A sample is invalid if its mask has one of the `bad` bits, or a bit that is not one of the
+    `good` bits. If neither is given, any value but 0 makes the sample invalid.
 
     Parameters
     ----------
     bad, good : int, str, iterable of int, or None
-        Values of bits (4 is the third bit), not their numbers: an int with all of them set, as
-        4 + 8, or each of them, as ``[4, 8]`` or ``"4,8"``; ``+`` and ``|`` may stand for the
-        comma, and text may be hexadecimal. 0 is no bit. At most one of the two.
+        Values of bits, not their numbers: the third bit is 4. Either an int with all bits set, as
+        4 + 8, or the bits one by one, as ``[4, 8]`` or ``"4,8"``. In text, ``+`` and ``|`` may
+        replace the comma, and numbers may be hexadecimal. 0 is no bit. Give at most one of the
+        two.
 
     Raises
     ------
     RecipeError
-        Where both are given, or one is negative, wider than 64 bits, or a list of values that
-        are not single bits.
+        Where both are given, or a value is negative, wider than 64 bits, or a list of numbers
+        that are not single bits.
 
     References
     ----------
@@ -59,11 +60,11 @@ class Flags:
 
     @property
     def given(self) -> bool:
-        """Whether they look at single bits, which a mask of floats or bools does not have."""
+        """Whether single bits are selected, which masks of floats or bools do not have."""
         return self.bad is not None or self.good is not None
 
     def invalid(self, every: int) -> int:
-        """Of the bits `every`, which a type has, those that make a sample invalid."""
+        """The bits that make a sample invalid, among `every`, all bits of the mask's dtype."""
         if isinstance(self.bad, int):
             return self.bad & every
         return every & ~self.good if isinstance(self.good, int) else every
@@ -74,12 +75,12 @@ class Flags:
 
 
 def parse_bits(name: str, given: Any) -> int | None:
-    """Bits in any of the forms that `Flags` takes as one number; None as it is.
+    """Bits in any form that `Flags` takes, as one number; None as it is.
 
     Raises
     ------
     RecipeError
-        Where they are none.
+        Where `given` has none of these forms.
     """
     given = plain(given)
     if given is None:
@@ -102,7 +103,7 @@ def _items(given: Any) -> list[Any]:
 
 
 def _number(text: str) -> Any:
-    """A whole number, decimal or hexadecimal; the text where it is none, to be told of."""
+    """A whole number, decimal or hexadecimal; any other text as it is, for the error message."""
     try:
         return int(text, 0)
     except ValueError:

@@ -1,4 +1,4 @@
-"""The header of a result: the first frame's, and how the result was made."""
+"""The header of a result: cards of the first frame, coordinates, and how the result was made."""
 
 import json
 import re
@@ -23,8 +23,8 @@ from gpustack.lazy_types import loaded
 from gpustack.number_cards import read_number
 from gpustack.recipe import Recipe
 
-#: Cards that describe the file they came from, and not the result; BPM, as IRAF has it, names the
-#: mask of that one frame.
+#: Cards that describe the file of the first frame, and not the result. BPM, a card of IRAF, names
+#: the mask of that one frame.
 STRUCTURE = re.compile(
     r"SIMPLE|XTENSION|BITPIX|NAXIS\d*|EXTEND|PCOUNT|GCOUNT|GROUPS|BSCALE|BZERO|BLANK|BUNIT"
     r"|BPM|TFIELDS|EXTNAME|EXTVER|EXTLEVEL|INHERIT|CHECKSUM|DATASUM|DATAMIN|DATAMAX"
@@ -33,17 +33,17 @@ STRUCTURE = re.compile(
     r"|VAL\d+|MASKCMP|QUANTIZ|DITHER0|BLANK|SCALE|ZERO|HECKSUM|DATASUM|BLOCKED)"
 )
 
-#: The attributes of a `astropy.wcs.WCS` that are lookup tables, or None.
+#: The attributes of an `astropy.wcs.WCS` that are lookup tables, or None.
 _TABLES_OF_A_WCS = ("cpdis1", "cpdis2", "det2im1", "det2im2")
 
-#: Cards that a result is given.
+#: Cards that are computed for a result.
 _MADE = {"NCOMBINE", "DATE", "EXPTIME", "EXPTOT", "EXPMEAN"}
 
-#: Names that cameras have for EXPTIME beside it.
+#: Other keywords by which cameras repeat EXPTIME.
 _SAME_AS_EXPTIME = ("EXPOSURE", "EXPOSED", "XPOSURE")
 
-#: Exposures count as equal where the shortest is at least this part of the longest: shutters are no
-#: better.
+#: Exposures count as equal where the shortest is at least this part of the longest: shutters are
+#: not more accurate.
 SAME_EXPOSURE = 0.98
 
 MARK = "recipe "
@@ -58,29 +58,30 @@ def describe(
     date: str | None = None,
     present: Sequence[int] | None = None,
 ) -> fits.Header:
-    """The header of a result.
+    """Return the header of a result.
 
-    The first frame's cards, but those that described its bytes; NCOMBINE, the names of
-    the frames (IMCMB001 and on, as IRAF has them; from 1000 frames on IMCM0001, and so
-    forth), EXPTIME, EXPTOT and EXPMEAN in seconds where every frame has an EXPTIME, DATE, and as
-    HISTORY the recipe, beneath what its numbers were taken from. Frames that are stacks themselves
-    count as what they were made of in NCOMBINE, EXPTOT and EXPMEAN. For cards that say when an
-    exposure began or ended see `gpustack.dates`.
+    It has the cards of the first frame, except those that describe its file; NCOMBINE; the names
+    of the frames (IMCMB001 and on as in IRAF; from 1000 frames on IMCM0001, and so forth);
+    EXPTIME, EXPTOT and EXPMEAN in seconds, if every frame has an EXPTIME; DATE; and as HISTORY
+    where the numbers of the recipe come from, and the recipe. Frames that are stacks themselves
+    count as the frames they were made of in NCOMBINE, EXPTOT and EXPMEAN. For cards that say when
+    an exposure began or ended see `gpustack.dates`.
 
     Parameters
     ----------
     first : Header
+        The header of the first frame.
     recipe : Recipe
     names : sequence of str
-        What is not printable ASCII, which is all that FITS has, is escaped as in Python.
+        Anything but printable ASCII, which FITS requires, is escaped as in Python.
     exposures : sequence of Exposed
-        How each frame was.
+        One per frame.
     origins : sequence of str
-        In words, what numbers of the recipe were taken from.
+        In words, where the numbers of the recipe come from.
     date : str or None
         DATE; None is now.
     present : sequence of int or None
-        Which frames of the recipe are meant by `names` and `exposures`; None is all.
+        The indices in the recipe of the frames in `names` and `exposures`; None is all.
 
     Raises
     ------
@@ -96,21 +97,21 @@ def describe(
             header["DATE"] = (now if date is None else date, "UTC, file written")
             _add_exposure(header, recipe, exposures, present)
             set_dates(header, [one.dates for one in exposures], [one.frames for one in exposures])
-            # One by one, each card would look for its place among all the others.
+            # Added one by one, each card would search for its place among all the others.
             header.extend([*_name_cards(names), *_history_cards(recipe, origins)], end=True)
-            header.tostring()  # found here, a fault costs no work
+            header.tostring()  # finds a fault before the work is done
     except (fits.VerifyError, ValueError) as err:
         raise FrameError(names[0], f"expected a header that can be written, got: {err}") from err
     return header
 
 
 def _is_left_out(key: str) -> bool:
-    """Whether a result does not have this card of its first frame.
+    """Whether a card of the first frame is left out of the header of a result.
 
-    The cards that results are given do not come from it: of a frame that is a stack itself they may
-    be there, and more than once. EXPTIME alone stays where the exposures are not all known.
-    Of a card with a value such as ``'EXTVER: 1'`` astropy makes one of a keyword and a field,
-    ``EXTEND.EXTVER``, which would stand beside the card of that keyword.
+    Cards that are computed for results are left out: a frame that is a stack may have them, and
+    more than once. Only EXPTIME stays, for results whose exposures are not all known.
+    astropy reads a card with a value such as ``'EXTVER: 1'`` as one with a keyword and a field,
+    ``EXTEND.EXTVER``, which would stay beside the card EXTEND: such cards are judged by keyword.
     """
     keyword, field, _ = key.partition(".")
     is_made = keyword in _MADE and (bool(field) or keyword != "EXPTIME")
@@ -131,7 +132,7 @@ def _history_cards(recipe: Recipe, origins: Sequence[str]) -> Iterator[fits.Card
 
 
 def printable(text: str) -> str:
-    """FITS cards hold printable ASCII alone."""
+    """Text for a FITS card: anything but printable ASCII is escaped as in Python."""
     return re.sub("[^ -~]", lambda sign: sign[0].encode("unicode_escape").decode(), text)
 
 
@@ -141,10 +142,10 @@ def _add_exposure(
     exposures: Sequence["Exposed"],
     present: Sequence[int] | None,
 ) -> None:
-    """Total and mean exposure; EXPTIME becomes that which the pixel values are of.
+    """Set EXPTOT and EXPMEAN, and EXPTIME to the exposure that the pixel values correspond to.
 
-    Where one is not known, or they are too large to add up, EXPTIME stays that of the first frame,
-    and its comment says so.
+    Where an exposure is not known, or the sum overflows, EXPTIME stays that of the first frame, and
+    its comment says so.
     """
     times = np.array([np.nan if one.seconds is None else one.seconds for one in exposures])
     with np.errstate(all="ignore"):
@@ -168,9 +169,9 @@ def _add_exposure(
 def _combined_exposure(
     recipe: Recipe, times: NDArray[np.float64], present: Sequence[int] | None
 ) -> float:
-    """The exposures combined as the pixel values are: by the numbers that weigh and scale frames.
+    """The exposures combined as the pixel values are, with the weights and scales of the frames.
 
-    Scales count where exposures differ; frames of one exposure are scaled for something else.
+    Scales count only where exposures differ; equal ones are scaled for another reason.
 
     References
     ----------
@@ -186,22 +187,22 @@ def _combined_exposure(
         scales = np.ones(len(times))
     combined = (times * scales * weights).sum()
     if recipe.combine != "sum":
-        combined /= weights.sum()  # 0 where nothing counts
-    return float(f"{combined:.12g}")  # 60 s, and no rounding of 60 / 30 * 30
+        combined /= weights.sum()  # 0 / 0 is NaN where no frame counts
+    return float(f"{combined:.12g}")  # 60 s, without the rounding errors of 60 / 30 * 30
 
 
 @dataclass(frozen=True, slots=True)
 class Exposed:
-    """When and how long a frame was exposed, and of how many it was made.
+    """When and how long a frame was exposed, and how many exposures it is made of.
 
     Parameters
     ----------
     seconds : float or None
-        EXPTIME, which its values are of; None where that is not known.
+        EXPTIME, to which the values of the frame correspond; None where it is not known.
     total : float
-        EXPTOT of a frame that is a stack, else the same as `seconds`, or 0.
+        EXPTOT of a frame that is a stack, else the same as `seconds`, or 0 where not known.
     frames : int
-        NCOMBINE of one that is a stack, else 1.
+        NCOMBINE of a frame that is a stack, else 1.
     dates : dict
         See `gpustack.dates.read_dates`.
     """
@@ -213,7 +214,7 @@ class Exposed:
 
 
 def read_exposed(header: fits.Header, coordinates: Coordinates | None = None) -> Exposed:
-    """What a header says of it, and `coordinates` of an image in memory; see `read_dates`."""
+    """Read an `Exposed` from a header, and from the WCS of an image in memory; see `read_dates`."""
     seconds, frames = read_exposure(header), read_number(header, "NCOMBINE")
     from_memory = coordinates if coordinates is not None and coordinates.in_memory else None
     wcs = None if from_memory is None else fits_wcs(from_memory.wcs)
@@ -225,18 +226,18 @@ def read_exposed(header: fits.Header, coordinates: Coordinates | None = None) ->
 
 
 def read_exposure(header: fits.Header) -> float | None:
-    """EXPTIME in seconds; None where there is none, or no finite number, or -1 for not known."""
+    """EXPTIME in seconds; None if it is missing, no finite number, or negative (-1: not known)."""
     seconds = read_number(header, "EXPTIME")
     return seconds if 0 <= seconds < np.inf else None
 
 
 def read_recipe(header: fits.Header) -> Recipe:
-    """The recipe by which the image with this `header` was made.
+    """The recipe that made the image with this `header`.
 
     Raises
     ------
     InputError
-        Where the header tells of none.
+        Where the header has no recipe, or not all of one.
     """
     lines = [str(line) for line in header.get("HISTORY", [])]
     starts = [i for i, line in enumerate(lines) if line.startswith(MARK + "{")]
@@ -251,9 +252,9 @@ def read_recipe(header: fits.Header) -> Recipe:
 
 
 def without_wcs(header: fits.Header, wcs: Any) -> fits.Header:
-    """A copy of `header` without the cards that `wcs` stands for.
+    """A copy of `header` without the cards of coordinates that `wcs` replaces.
 
-    Those of the exposure stay, such as MJD-AVG and OBSGEO-X, which a `astropy.wcs.WCS` has too.
+    Cards of the exposure stay, such as MJD-AVG and OBSGEO-X, although `wcs` may have these too.
     """
     cards = _wcs_cards(wcs)
     if cards is None:
@@ -265,7 +266,7 @@ def without_wcs(header: fits.Header, wcs: Any) -> fits.Header:
 
 
 def with_exposure(header: fits.Header, coordinates: Coordinates) -> fits.Header:
-    """`header` with what `CCDData.read` has taken out of it, such as MJD-AVG and OBSGEO-X."""
+    """`header` with cards that `CCDData.read` moved to the WCS, such as MJD-AVG and OBSGEO-X."""
     if not coordinates.in_memory:
         return header
     cards, told = _wcs_cards(coordinates.wcs), header.copy()
@@ -276,11 +277,11 @@ def with_exposure(header: fits.Header, coordinates: Coordinates) -> fits.Header:
 
 
 def with_wcs(header: fits.Header, coordinates: Coordinates) -> fits.Header:
-    """A copy of `header` that tells of `coordinates`: by its own cards where it has theirs.
+    """A copy of `header` that describes `coordinates`, by its own cards where these are right.
 
-    Of an image in memory its cards may be those of another: `~astropy.nddata.CCDData` keeps them
-    where it is cut out. Then all of them go, alternative ones too. Where FITS has no cards for
-    coordinates, they are left out with a warning.
+    The header of an image in memory may describe another image: `~astropy.nddata.CCDData` keeps
+    its cards when it is cut out. Then all cards of coordinates are replaced, alternative ones too.
+    Coordinates for which FITS has no cards are left out with a warning.
     """
     has_cards = any(key.startswith("CTYPE") for key in header)
     if (coordinates.of_file and has_cards) or (wcs := coordinates.wcs) is None:
@@ -293,14 +294,14 @@ def with_wcs(header: fits.Header, coordinates: Coordinates) -> fits.Header:
         return _without(header, filter(coordinate_cards.ANY.fullmatch, header))
     told = _without(without_wcs(header, wcs), filter(coordinate_cards.ANY.fullmatch, header))
     added = [card for card in cards.cards if card.keyword not in (*told, *DATES)]
-    if coordinates.of_grid:  # the exposure that the grid is of is another
+    if coordinates.of_grid:  # its other cards are of another exposure
         added = [card for card in added if coordinate_cards.ANY.fullmatch(card.keyword)]
     told.extend(added, end=True)
     return told
 
 
 def _tells_of(header: fits.Header, wcs: Any) -> bool:
-    """Whether the cards of a header are of coordinates, or may be near those without cards."""
+    """Whether the cards of a header describe `wcs`, or may approximate one that has no cards."""
     if _is_sliced(wcs):
         return False
     cards = _wcs_cards(wcs)
@@ -319,16 +320,16 @@ def _tells_of(header: fits.Header, wcs: Any) -> bool:
 
 
 def _is_sliced(wcs: Any) -> bool:
-    """Whether coordinates are a part of others, whose cards are those of the whole."""
+    """Whether a WCS is a slice of another one, whose cards describe the whole."""
     plain = getattr(wcs, "low_level_wcs", wcs)
     return isinstance(plain, loaded("astropy.wcs.wcsapi", "SlicedLowLevelWCS"))
 
 
 def with_tables(header: fits.Header, coordinates: Coordinates) -> tuple[fits.Header, list[Any]]:
-    """A header that tells of lookup tables of coordinates, and the HDUs that hold them.
+    """A header with the cards of the lookup tables of `coordinates`, and the HDUs that hold these.
 
-    As the header of a frame numbers those of its file, they are told anew; of coordinates that
-    have none any more the cards are left out.
+    The header of a frame numbers the HDUs of its own file, so the cards are written anew. They are
+    left out where the coordinates no longer have tables.
     """
     cards = {key for key in header if coordinate_cards.OF_TABLES.fullmatch(key)}
     if coordinates.of_file and not cards:
@@ -344,14 +345,17 @@ def with_tables(header: fits.Header, coordinates: Coordinates) -> tuple[fits.Hea
 
 
 def _in_hdus(wcs: Any) -> list[Any]:
-    """The HDUs that tell of a WCS with tables; of one of two axes alone astropy reads none."""
+    """The HDUs of a WCS with lookup tables; without tables, and a warning, where they are unusable.
+
+    astropy writes a table for only one of two axes, but cannot read it back.
+    """
     from astropy.wcs import WCS
 
     try:
         with quiet():
             hdus = wcs.to_fits(relax=True)
             WCS(hdus[0].header, hdus)
-    except Exception:  # noqa: BLE001 - of many kinds
+    except Exception:  # noqa: BLE001 - astropy raises errors of many kinds
         told = "lookup tables of coordinates not written: astropy could not read them back"
         warnings.warn(told, GpustackWarning, stacklevel=3)
         return [fits.PrimaryHDU()]
@@ -359,7 +363,7 @@ def _in_hdus(wcs: Any) -> list[Any]:
 
 
 def warn_without_wcs(wcs: Any, where: str) -> None:
-    """Warn that `where` cannot hold some world coordinates."""
+    """Warn that `where` cannot hold these world coordinates."""
     warnings.warn(
         f"coordinates left out: {where} cannot hold this {type(wcs).__name__}",
         GpustackWarning,
@@ -368,28 +372,28 @@ def warn_without_wcs(wcs: Any, where: str) -> None:
 
 
 def fits_wcs(wcs: Any) -> Any:
-    """The `~astropy.wcs.WCS` that it is or wraps; None where it is of another kind."""
+    """The `~astropy.wcs.WCS` that `wcs` is or wraps; None if it is of another kind."""
     plain = getattr(wcs, "low_level_wcs", wcs)
     return plain if isinstance(plain, loaded("astropy.wcs", "WCS")) else None
 
 
 def lookup_tables(wcs: Any) -> dict[str, Any]:
-    """The distortion tables that a `~astropy.wcs.WCS` has, by the names of its attributes."""
+    """The distortion tables that a `~astropy.wcs.WCS` has, by the names of their attributes."""
     tables = {name: getattr(wcs, name) for name in _TABLES_OF_A_WCS}
     return {name: table for name, table in tables.items() if table is not None}
 
 
 def _wcs_cards(wcs: Any) -> fits.Header | None:
-    """The cards that FITS has for a WCS, distortions too; None where it has none."""
+    """The FITS cards of a WCS with its distortions; None where FITS has none for it."""
     plain = fits_wcs(wcs)
     try:
         with quiet():
             return None if plain is None else plain.to_header(relax=True)
-    except ValueError:  # wcslib's: a singular matrix, an unknown projection
+    except ValueError:  # from wcslib: a singular matrix, an unknown projection
         return None
 
 
 def _without(header: fits.Header, keywords: Iterable[str]) -> fits.Header:
-    """A copy of `header` without all cards of some `keywords`."""
+    """A copy of `header` without any card of `keywords`."""
     gone = set(keywords)
     return fits.Header([copy(card) for card in header.cards if card.keyword not in gone])

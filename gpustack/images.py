@@ -14,17 +14,17 @@ from gpustack.files import files_of, is_glob, split_hdu
 from gpustack.name_lists import is_list
 from gpustack.paths import PathLike, at_home
 
-#: What may lie in a file of its own.
+#: What an `Image` may have in files of their own.
 PLANES = ("mask", "weight", "variance")
 
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """A frame in a FITS file, with what other files say of its samples.
+    """A frame in a FITS file, with its mask, weights or variances in other files.
 
     Each file is plain, .gz or tile-compressed, and may name an HDU: ``"mask.fits[3]"``,
     ``"mask.fits[SCI]"``, ``"mask.fits[SCI,2]"``. Where none is named, the image called MASK, DQ or
-    BPM (for a mask), WEIGHT, or VAR is taken; else the one with the frame's EXTNAME and EXTVER;
+    BPM (for a mask), WEIGHT, or VAR is used; else the one with the frame's EXTNAME and EXTVER;
     else the only one. These files take precedence over extensions in the frame's own file.
 
     Parameters
@@ -35,9 +35,9 @@ class Image:
     mask : path or "!KEYWORD", optional
         Integers: any value but 0 makes a sample invalid, unless `Flags` select bits.
     weight : path or "!KEYWORD", optional
-        The inverse variance of each sample, in the inverse square of its unit where there is no
-        BUNIT. A sample whose weight is no positive finite number is invalid, whether weights are
-        used or not.
+        The inverse variance of each sample, in the inverse square of the frame's unit where there
+        is no BUNIT. A sample whose weight is not a positive finite number is invalid, whether
+        weights are used or not.
     variance : path or "!KEYWORD", optional
         The variance of each sample. Give this or `weight`, not both.
 
@@ -49,7 +49,7 @@ class Image:
     Raises
     ------
     RecipeError
-        Where one is no path, or there are a weight and a variance.
+        Where a value is not a path, or both `weight` and `variance` are given.
 
     References
     ----------
@@ -87,26 +87,26 @@ def _path(name: str, given: Any) -> str | None:
 
 
 def _shown(given: Any) -> str:
-    """What it is, where it is no text: an array would fill the screen."""
+    """A path as it is given, else the type of the value: an array would fill the screen."""
     return repr(given) if isinstance(given, (str, os.PathLike)) else type(given).__name__
 
 
 def paired(frames: Sequence[str], planes: Mapping[str, Sequence[str]]) -> list[Image]:
-    """Files with the files that belong to them.
+    """Pair frames with the files of their masks, weights and variances.
 
     Parameters
     ----------
     frames : sequence of str
         File names, globs and ``@FILE``.
     planes : mapping of "mask", "weight", "variance" to sequence of str
-        Of each, as many file names or globs as there are frames, in the same order; or one text:
-        the name of a file for all frames, ``"!KEYWORD"``, or ``"OLD:NEW"``, what the name of a
-        frame has and the other instead.
+        For each, file names, globs or ``@FILE`` of as many files as there are frames, in the same
+        order. Or one text: the name of a file for all frames; ``"!KEYWORD"``; or ``"OLD:NEW"``,
+        which replaces OLD in the name of each frame by NEW.
 
     Raises
     ------
     InputError
-        Where there are more or fewer files than frames, or a name does not have OLD once.
+        Where there are more or fewer files than frames, or a name does not have OLD exactly once.
     """
     data = [file for text in frames for file in files_of(at_home(text))]
     found = {what: _beside(what, data, texts) for what, texts in planes.items() if texts}
@@ -117,7 +117,7 @@ def paired(frames: Sequence[str], planes: Mapping[str, Sequence[str]]) -> list[I
 
 
 def _beside(what: str, data: Sequence[str], texts: Sequence[str]) -> list[str]:
-    """What lies beside each file."""
+    """The file that belongs to each frame, or the ``"!KEYWORD"`` that names it."""
     rule = _rule(what, texts[0]) if len(texts) == 1 else None
     if rule is not None:
         return [rule(file) for file in data]
@@ -135,7 +135,7 @@ def _beside(what: str, data: Sequence[str], texts: Sequence[str]) -> list[str]:
 
 
 def _warn_expanded(what: str, one: str, data: Sequence[str]) -> None:
-    """Warn where the shell may have made one file of a pattern, and frames of the others."""
+    """Warn where the shell may have expanded a pattern: all but its first file became frames."""
     alike = [file for file in data if _series(file) == _series(split_hdu(one)[0])]
     if 0 < len(alike) < len(data):
         warnings.warn(
@@ -147,19 +147,19 @@ def _warn_expanded(what: str, one: str, data: Sequence[str]) -> None:
 
 
 def _series(file: str) -> tuple[str, str]:
-    """The folder, and the name without its numbers."""
+    """The folder of a file, and its name with # in place of each number."""
     folder, name = os.path.split(os.path.abspath(file))  # noqa: PTH100 - str in, str out
     return folder, re.sub("[0-9]+", "#", name)
 
 
 def _is_name(text: str) -> bool:
-    """Whether it is the name of one file: no list, and no pattern, which may match but one."""
+    """Whether a text names one file: no list and no pattern, not even one with a single match."""
     file, _ = split_hdu(text)
     return not is_list(text) and not (is_glob(file) and not Path(at_home(file)).exists())
 
 
 def _rule(what: str, text: str) -> Callable[[str], str] | None:
-    """How the name of the other file comes from that of a frame; None where it does not."""
+    """The function from frame to other file that "!KEYWORD" or "OLD:NEW" means; None for names."""
     if text.startswith("!"):
         return lambda file: text
     if ":" not in text or is_glob(split_hdu(text)[0]) or Path(text).exists():
@@ -170,7 +170,7 @@ def _rule(what: str, text: str) -> Callable[[str], str] | None:
 
 
 def _replaced(what: str, file: str, old: str, new: str) -> str:
-    """The path with something else for `old`: in the name of the file, or else in its folders."""
+    """A path with `old` replaced by `new`: in the name of the file, or else in its folders."""
     folder, name = os.path.split(file)
     if name.count(old) == 1:
         return os.path.join(folder, name.replace(old, new))  # noqa: PTH118 - str in, str out

@@ -102,7 +102,7 @@ def _unusual(result: StackResult) -> Iterator[str]:
 
 
 def _powerless(result: StackResult, left: int, masked: float) -> Iterator[str]:
-    """Warnings about clips that cannot reject a lone outlier among the frames that cover a pixel."""
+    """Warnings about clips that cannot reject a lone outlier among the samples of a pixel."""
     found = list(powerless(result.recipe, left))
     valid = result.per_frame.get("valid")
     if not found and valid is not None and masked < 1:

@@ -200,7 +200,7 @@ def _tile_rows(source: Source, pixels: int) -> int:
 def _enough_rows(source: Source, pixels: int) -> int:
     """Rows of a band that is large enough: whole tiles, with `FRAME_BYTES` of a frame or more.
 
-    If reading holds more bytes in any case, to resample a block, the band has as many of a frame.
+    If reading holds more bytes anyway, for a block to resample, a band has as many of each frame.
     """
     tile = _tile_rows(source, pixels)
     frame = max(dtype.itemsize for dtype in source.stored) * source.width

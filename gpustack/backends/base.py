@@ -51,8 +51,9 @@ class Samples:
 def working_dtype(dtype: DTypeLike) -> np.dtype[Any]:
     """The dtype in which samples of `dtype` are compared and sorted: float32 or float64.
 
-    float32 holds float16 and all 8-bit and 16-bit integers exactly. Types wider than these and
-    float32 become float64. 16-bit integers with a fractional BSCALE become float32, as in astropy.
+    float32 holds float16 and all 8-bit and 16-bit integers exactly. float32 stays float32, and all
+    wider types become float64. 16-bit integers with a fractional BSCALE become float32, as in
+    astropy.
     """
     given = np.dtype(dtype)
     small = given.itemsize <= 2 or (given.kind == "f" and given.itemsize == 4)

@@ -50,7 +50,10 @@ def around(clip: Any, center: Floats, unit: Floats) -> Bounds:
 
 @singledispatch
 def bounds(clip: Any, columns: Columns, first: bool, frames: int) -> Bounds:
-    """Return the bounds of a pass of `clip` (`first`: of the first pass) on a stack of `frames`."""
+    """Return the bounds of a pass of `clip`.
+
+    `first` says whether it is the first pass; `frames` is the number of frames of the stack.
+    """
     raise TypeError(f"no bounds for {clip!r}")
 
 
@@ -77,7 +80,7 @@ def _(clip: NoiseClip, columns: Columns, first: bool, frames: int) -> Bounds:
 
 @bounds.register
 def _(clip: RowSigmaClip, columns: Columns, first: bool, frames: int) -> Bounds:
-    """For frames without scale and zero; `clip.sigmas` has one number per pixel of the tile."""
+    """For samples without scale and zero; `clip.sigmas` has one number per pixel of the tile."""
     center = center_of(clip, columns, first)
     sigma = np.where(columns.count < 3, np.nan, clip.sigmas[columns.index])
     return around(clip, center, sigma * poisson_noise(center, 1.0, 0.0))

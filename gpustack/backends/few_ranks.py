@@ -1,7 +1,7 @@
 """A few ranks of the columns of many frames, all that a median needs.
 
 ``ndarray.sort(axis=0)`` copies each column out, sorts it and copies it back, one sample after
-the other. Here about a thousand columns are turned into rows in one call, as they are decoded.
+the other. Here up to a few thousand columns are turned into rows in one call, as they are decoded.
 The rows are sorted, and only the wanted ranks are copied back. Medians of 100 and 300 frames of
 float32 take 2.8 and 3.7 ns a sample with ``sort(axis=0)``, and 2.0 and 2.7 ns in this way.
 """

@@ -19,7 +19,7 @@ def ccd_noise(of: NoiseClip | NoiseModel, level: Floats) -> Floats:
 
 
 def normalised_noise(clip: NoiseClip, center: Floats, scale: Floats, zero: Floats) -> Floats:
-    """The noise of a CCD at the centre of each column, normalised as the samples of its frame."""
+    """The noise of a CCD at the centre of a column, in normalised units of a frame."""
     return np.abs(scale) * ccd_noise(clip, center / scale + zero)
 
 

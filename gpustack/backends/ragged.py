@@ -22,7 +22,8 @@ MANY_ALIKE = 6000
 #: by bisecting, with a third of the work.
 FEW_SAMPLES = 25_000
 
-#: Columns in which this many samples or more do not survive are not grouped by their survivors.
+#: Columns in which this many samples or more do not survive are not grouped by their number of
+#: survivors.
 FEW_GONE = 16
 
 
@@ -224,7 +225,7 @@ class Ragged:
             yield which, self.take(which), np.zeros_like(which)
 
     def _survivors_of(self, which: Ranks) -> Self:
-        """The survivors of columns with the same number of them, which are in the order of `lo`."""
+        """The survivors alone of columns with the same number of them, `which` sorted by `lo`."""
         lo, count = self.lo[which], int(self.count[which[0]])
         if lo[0] == lo[-1] and len(which) == self.pixels:  # all columns, in their order
             values = self.values[lo[0] : lo[0] + count]

@@ -1,7 +1,7 @@
 """Screens: bounds of clips computed in float32, with limits of their error.
 
 Bounds in float32 take a third of the time of bounds in float64. Nearly every sample is further
-from a bound than the bound may be wrong, so that float32 decides about it. The columns of the few
+from a bound than the error of the bound, so that float32 decides about it. The columns of the few
 other samples are left to float64.
 """
 
@@ -58,7 +58,7 @@ class Screen:
 def count_beyond(
     is_beyond: np.ufunc, rows: Floats, inner: Bound, outer: Bound
 ) -> tuple[Ranks, NDArray[np.bool_]]:
-    """Count the samples beyond `inner` in each column; flag columns with one not beyond `outer`."""
+    """Count samples beyond `inner` in each column; flag columns where one is not beyond `outer`."""
     count = np.zeros(rows.shape[1], np.min_scalar_type(len(rows)))
     unsure = np.zeros(rows.shape[1], dtype=bool)
     for row, beyond in rows_beyond(is_beyond, rows, inner):

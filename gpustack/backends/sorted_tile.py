@@ -181,7 +181,7 @@ def sort_tile(
     ranks : frozenset of int or None
         The only ranks that will be used if all samples are valid; None is all.
     members : bool
-        Whether the samples of each frame that survive may be asked for.
+        Whether the survivors of each frame may be asked for.
     """
     rows, stored = _rows_here(tile, recipe), tile.stored
     valid = None if tile.gone is None else len(tile.came) - tile.gone.astype(np.intp)

@@ -21,7 +21,8 @@ from gpustack.backends.totals import column_sums
 #: Columns that lost more samples than this at one end are squared separately.
 ENDS = 8
 
-#: Parts are skipped if a larger share of their columns than this lost more: these lack frames.
+#: Parts are skipped if more than this share of their columns lost more than `ENDS` samples: such
+#: parts have columns that lack frames.
 MOST_WORN = 0.1
 
 

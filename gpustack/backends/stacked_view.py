@@ -20,8 +20,8 @@ def as_one(arrays: Sequence[NDArray[Any]]) -> NDArray[Any] | None:
     """Return a read-only view of all arrays, or None if they are not at equal distances.
 
     The arrays must be parts of one array, which the view keeps alive. Between arrays that were
-    allocated separately, there may be the memory to which the view is copied later. numpy would
-    take it for a part of the view, because it only compares the ends.
+    allocated separately, there may be the array to which the view is copied later. numpy would
+    take that for a part of the view, because it only compares the ends.
 
     Parameters
     ----------
@@ -57,11 +57,11 @@ def _owner(array: Any) -> Any:
 
 
 def samples_as_one(band: Sequence[Samples]) -> Samples | None:
-    """Return the samples of all frames as one array, shape (n, rows, width), else None.
+    """Return the samples of all frames as one `Samples`, shape (n, rows, width), else None.
 
-    All frames must have the same BSCALE and BZERO, and neither a mask nor a BLANK. The result is
-    for code that decodes all frames at once, `gpustack.backends.stored`; other code expects the
-    samples of one frame.
+    The data must suit `as_one`. All frames must have the same BSCALE and BZERO, and neither a mask
+    nor a BLANK. The result is for code that decodes all frames at once, `gpustack.backends.stored`;
+    other code expects the samples of one frame.
     """
     first = band[0]
     scaling = first.bscale, first.bzero

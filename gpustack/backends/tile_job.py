@@ -121,8 +121,8 @@ class TileJob:
         Until an invalid sample is found in the stack, NaN and inf are only looked for after
         sorting: they are at the ends of the columns, where a check costs little. A tile in which
         one is found is loaded again, and from then on samples are checked before sorting, frame
-        by frame. They always are if the network is pruned to some ranks, as it then does not
-        sort the ends.
+        by frame. They are always checked before if the network is pruned to some ranks, because
+        it then does not sort the ends.
         """
         ranks, ends = self._ranks, frozenset({0, len(self.band) - 1})
         sorts_all = ranks is None or not are_few(len(self.band), buffer)

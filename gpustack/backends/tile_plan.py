@@ -124,7 +124,7 @@ class Crew:
     def within(cls, load: Load, threads: int, room: int, pixels: int | None = None) -> "Crew":
         """Return a crew with the largest tiles that fit in `room` bytes, or with tiles of `pixels`.
 
-        Tiles are never larger than the full size, nor smaller than `LEAST_PIXELS`.
+        Without `pixels`, tiles have at most the full size and at least `LEAST_PIXELS` pixels.
         """
         fit = min(load.full_tile, load.tile_within(room // threads))
         return cls(load, threads, pixels or max(LEAST_PIXELS, fit))

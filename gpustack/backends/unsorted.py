@@ -30,7 +30,7 @@ SORT_PARTS = 8
 def needs_order(recipe: Recipe, dtype: np.dtype[np.floating], members: bool = False) -> bool:
     """Whether a recipe uses ranks other than the ends, or sums that float64 may round.
 
-    `members` says whether the samples of each frame that survive may be asked for.
+    `members` says whether the survivors of each frame may be asked for.
     """
     return (
         dtype != np.float32

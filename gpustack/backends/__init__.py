@@ -1,4 +1,4 @@
-"""The backends: who executes a recipe on a band of samples. `get` is their only door."""
+"""The backends, which execute a recipe on bands of samples; `get` returns the one to use."""
 
 import platform
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ NAMES = ("auto", "cpu", "cuda")
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Whether one backend works here, and what it is or what it lacks."""
+    """Whether a backend works on this machine, and a description of it or of what is missing."""
 
     name: str
     usable: bool
@@ -25,7 +25,7 @@ class Report:
 
 
 def report() -> list[Report]:
-    """All backends, whether they work here, and where one does not, why."""
+    """Report on all backends: whether each works on this machine, and if not, why."""
     cores = available_cores()
     cpu = Report("cpu", True, f"numpy, {CpuBackend().threads} threads on {cores} cores")
     problem = device.problem()
@@ -35,7 +35,7 @@ def report() -> list[Report]:
 
 
 def device_of(executor: Backend) -> str:
-    """On what a backend computes, in words."""
+    """The hardware on which a backend computes, in words."""
     if executor.name == "cpu":
         return platform.machine() or "cpu"
     return device.summary()
@@ -48,25 +48,25 @@ def get(
     resident: bool = False,
     threads: int | None = None,
 ) -> Backend:
-    """The backend called `name`.
+    """Return the backend called `name`.
 
     Parameters
     ----------
     name : {"auto", "cpu", "cuda"}
-        ``"auto"`` is the fastest that works here.
+        ``"auto"`` is the fastest that works on this machine.
     device_memory : number of bytes, text, or None
-        That may be taken on each CUDA device; see `CudaBackend`.
+        Limit on the memory taken on each CUDA device; see `CudaBackend`.
     resident : bool
-        Whether the frames are cupy arrays, with which the cuda backend alone can work.
+        Whether the frames are cupy arrays, which only the cuda backend can process.
     threads : int or None
-        Of the cpu backend; see `CpuBackend`.
+        Number of threads of the cpu backend; see `CpuBackend`.
 
     Raises
     ------
     InputError
-        Where there is no backend of that name, or it cannot work with cupy arrays.
+        If there is no backend of that name, or if it cannot process cupy arrays.
     BackendError
-        Where it was asked for by name and cannot work here.
+        If ``"cuda"`` is asked for and cannot work on this machine.
     """
     if name not in NAMES:
         raise InputError(f"backend: expected one of {', '.join(NAMES)}, got {name!r}")
@@ -86,6 +86,6 @@ def get(
         return CpuBackend(threads)
     if name == "auto":
         _log.debug("backend auto: cuda")
-    from gpustack.backends.cuda.backend import CudaBackend  # slow to load, and few have a device
+    from gpustack.backends.cuda.backend import CudaBackend  # slow to import, few need it
 
     return CudaBackend(device_memory)

@@ -1,7 +1,8 @@
-"""Bands on a few threads: each reads one into a buffer that is used again, runs it, goes on.
+"""Running a recipe band by band on a few threads.
 
-A frame is read by one thread at a time, in the order of bands, as a gzip file can only be read
-forwards; meanwhile others read other frames, or compute.
+Each thread reads a band into a buffer that is reused, runs the recipe on it and takes the next
+band. A frame is read by one thread at a time and in the order of bands, because a gzip file can
+only be read forwards. Meanwhile other threads read other frames or compute.
 """
 
 from collections import deque
@@ -20,18 +21,18 @@ from gpustack.errors import MemoryLimitError
 from gpustack.plan import Band, plan_bands
 from gpustack.recipe import Recipe
 
-#: Bytes of a frame that are read at once, where memory allows: to open a file takes as long as to
-#: copy a tenth of this. More would not be in cache when it is computed with.
+#: Bytes of a frame that are read at once, if memory allows. Opening a file takes as long as copying
+#: a tenth of this; more bytes would no longer be in cache when they are used.
 FRAME_BYTES = 1 << 19
 
-#: A recipe run on a band: the samples of all frames, the recipe, outputs of the same rows.
+#: Function that runs a recipe on a band: samples of all frames, recipe, outputs of the same rows.
 Run = Callable[[Sequence[Samples], Recipe, Outputs], None]
 Buffers = list[Any]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Cut:
-    """How a stack is cut into bands, of which `workers` are held at once."""
+    """How a stack is cut into bands, of which `workers` are in memory at once."""
 
     bands: list[Band]
     workers: int
@@ -45,7 +46,7 @@ def run_in_turn(
     Parameters
     ----------
     run : callable
-        Called by several threads at once; of a single band by the thread that calls.
+        Called by several threads at once; by the calling thread if there is a single band.
     source, recipe, out, progress
         As for `Backend.stream`.
     cut : Cut
@@ -53,7 +54,8 @@ def run_in_turn(
     Raises
     ------
     Exception
-        What a thread has raised; of several, one. All have ended by then.
+        The error of a thread; one of them if several threads failed. All threads have ended by
+        then.
     """
     most = max(band.rows for band in cut.bands)
     turns = _Turns(source, deque(cut.bands), most, [Lock() for _ in range(source.n)])
@@ -73,13 +75,13 @@ def run_in_turn(
         turns.free.append(buffers)
         return band.rows
 
-    if len(cut.bands) == 1:  # to start a thread for it takes longer than a small band
+    if len(cut.bands) == 1:  # starting a thread takes longer than a small band
         done = work()
         if progress is not None:
             progress(done, source.rows)
         return
     with ThreadPoolExecutor(cut.workers) as pool:
-        # Nobody keeps who failed: its error holds buffers, through its traceback.
+        # No reference to a failed future is kept: the traceback of its error holds buffers.
         running: deque[Future[int]] = deque()
         done = 0
         try:
@@ -89,14 +91,14 @@ def run_in_turn(
                 if progress is not None:
                     progress(done, source.rows)
         finally:
-            # After an error or an interrupt nothing more is begun, and no frame read.
+            # After an error or an interrupt, no further band is started and no frame read.
             turns.stop()
             running.clear()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Turns:
-    """The bands that are left, and buffers of `most` rows that no thread uses."""
+    """The bands that are left to run, and free buffers of `most` rows."""
 
     source: Source
     bands: deque[Band]
@@ -106,13 +108,14 @@ class _Turns:
     stopped: Event = field(default_factory=Event)
 
     def stop(self) -> None:
-        """Begin no more bands, and give up those that are being read."""
+        """Start no more bands, and abandon those that are being read."""
         self.stopped.set()
 
     def next(self) -> tuple[Band, list[Samples], Buffers] | None:
-        """The next band, its samples and the buffers that they lie in; None where there is none."""
+        """Read the next band; return it, its samples and their buffers, or None if none is left."""
         with ExitStack() as held:
-            # Hand over hand: nobody overtakes, so each frame is read in the order of bands.
+            # The next frame is locked before the last is unlocked. So no thread overtakes another,
+            # and each frame is read in the order of bands.
             held.enter_context(self.locks[0])
             if not self.bands or self.stopped.is_set():
                 return None
@@ -131,25 +134,27 @@ class _Turns:
 
     def _fresh(self) -> Buffers:
         sizes = [self.most * size for size in self.source.row_bytes]
-        if len(set(sizes)) == 1 and sizes[0]:  # samples of frames that are alike, as one
+        if len(set(sizes)) == 1 and sizes[0]:  # frames of equal size lie in one array
             return list(empty_rows(len(sizes), sizes[0], np.uint8))
         return [np.empty(size, np.uint8) if size else None for size in sizes]
 
 
 def row_bytes(source: Source, out: Outputs) -> int:
-    """Bytes that one row of all frames takes, read, and what is made of it until it is placed."""
+    """Bytes that one row of all frames takes when read, with its outputs until they are placed."""
     return sum(source.row_bytes) + source.n * source.fresh_bytes + out.row_bytes
 
 
 def held_bytes(source: Source) -> int:
-    """Bytes that reading bands takes beside, however few the rows."""
+    """Further bytes that reading a band takes, regardless of its number of rows."""
     return source.held_bytes + spare_bytes(source.n)
 
 
 def cut_bands(
     source: Source, out: Outputs, memory: int, work: int, threads: int, pixels: int
 ) -> Cut:
-    """Bands of whole tiles that fit, one for each thread or for as many as there is room for.
+    """Cut a stack into bands of whole tiles, so that each thread can hold one in memory.
+
+    If there is not enough memory for all threads, fewer of them work.
 
     Parameters
     ----------
@@ -158,15 +163,15 @@ def cut_bands(
     memory : int
         The limit in bytes, for the bands and for `work`.
     work : int
-        Bytes of buffers that computing takes, the least of them where `memory` is too small.
+        Bytes of the buffers for computing; the least possible if `memory` is too small for more.
     threads : int
     pixels : int
-        Of a tile.
+        Pixels of a tile.
 
     Raises
     ------
     MemoryLimitError
-        Where not even one row fits.
+        If not even one row fits.
     """
     row, rows, held = row_bytes(source, out), source.rows, held_bytes(source)
     if row and row + held + work > memory:
@@ -181,21 +186,21 @@ def cut_bands(
         fit = ((memory - work) // workers - held) // row
         tile = _tile_rows(source, pixels)
         most = min(most, fit // tile * tile or fit)
-    # No thread waits for the others at the end.
+    # Bands get equal sizes, so that no thread waits for the others at the end.
     turns = -(-rows // (most * workers))
     most = -(-rows // (turns * workers))
     return Cut(plan_bands(rows, 1, most), workers)
 
 
 def _tile_rows(source: Source, pixels: int) -> int:
-    """Whole rows of a tile of so many pixels; one, of which it is a part, at least."""
+    """How many whole rows a tile of `pixels` has; 1 if it is a part of a row."""
     return max(pixels // max(source.width, 1), 1)
 
 
 def _enough_rows(source: Source, pixels: int) -> int:
-    """Rows of a band that is large enough: whole tiles, and `FRAME_BYTES` of a frame.
+    """Rows of a band that is large enough: whole tiles, with `FRAME_BYTES` of a frame or more.
 
-    Or as many bytes of it as reading holds in any case, to resample a block.
+    If reading holds more bytes anyway, for a block to resample, a band has as many of each frame.
     """
     tile = _tile_rows(source, pixels)
     frame = max(dtype.itemsize for dtype in source.stored) * source.width

@@ -1,4 +1,4 @@
-"""What every backend takes and gives: samples in, outputs filled, one band at a time."""
+"""The interface of all backends: samples as input, outputs to fill, one band at a time."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
@@ -10,16 +10,16 @@ from numpy.typing import DTypeLike, NDArray
 from gpustack.backends.sink import Sink
 from gpustack.recipe import Recipe
 
-#: Called with (rows done, rows in all) after each band.
+#: Called with (rows done, total rows) after each band.
 Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Samples:
-    """Rows of one frame as they lie in memory or in the file, and how to decode them.
+    """Rows of one frame as stored in memory or in the file, and how to decode them.
 
-    The value of a sample is ``data * bscale + bzero``; it is invalid where it is not
-    finite, where `data` is of integers and equals `blank`, or where `mask` is True.
+    The value of a sample is ``data * bscale + bzero``. A sample is invalid if its value is
+    not finite, if `data` has an integer dtype and equals `blank`, or if `mask` is True.
 
     Parameters
     ----------
@@ -28,14 +28,15 @@ class Samples:
     mask : ndarray of bool, shape (rows, width), or None
         True = invalid.
     weight : ndarray, shape (rows, width), or None
-        One weight a sample, where the recipe's weights are ``"sample"``.
+        The weight of each sample, if the recipe's weights are ``"sample"``.
     bscale, bzero : float
         FITS BSCALE and BZERO.
     blank : int or None
         FITS BLANK: the integer that stands for no value.
     variance : ndarray of float, shape (rows, width), or None
-        Of the decoded samples, in their unit squared, where it was asked for. Anything where a
-        sample is invalid; elsewhere too it may be NaN, infinite or negative.
+        The variance of each decoded sample, in its unit squared; None if not requested.
+        Undefined where a sample is invalid; valid samples, too, may have a variance that is
+        NaN, infinite or negative.
     """
 
     data: NDArray[Any]
@@ -50,8 +51,9 @@ class Samples:
 def working_dtype(dtype: DTypeLike) -> np.dtype[Any]:
     """The dtype in which samples of `dtype` are compared and sorted: float32 or float64.
 
-    float32 holds every 8 and 16 bit integer and float16 exactly; all wider types are
-    float64. 16-bit samples under a fractional BSCALE are float32, as astropy reads them.
+    float32 holds float16 and all 8-bit and 16-bit integers exactly. float32 stays float32, and all
+    wider types become float64. 16-bit integers with a fractional BSCALE become float32, as in
+    astropy.
     """
     given = np.dtype(dtype)
     small = given.itemsize <= 2 or (given.kind == "f" and given.itemsize == 4)
@@ -60,24 +62,24 @@ def working_dtype(dtype: DTypeLike) -> np.dtype[Any]:
 
 @dataclass(slots=True, eq=False)
 class Outputs:
-    """The arrays that a backend fills, C-contiguous. None = not wanted.
+    """The C-contiguous arrays that a backend fills; None for those that are not wanted.
 
-    Any of them but the tallies may be a `Sink` instead of an array: a backend fills what `rows`
-    gives and hands it back to `place`.
+    Any of them except the tallies `valid` and `rejected` may be a `Sink` instead of an array. A
+    backend fills the arrays that `rows` returns and passes them to `place`.
 
     Parameters
     ----------
     data, uncertainty : ndarray of float, shape (rows, width)
-        NaN where `mask` is set (`data` of a sum: 0).
+        NaN where `mask` is True; `data` of a sum is 0 there.
     mask : ndarray of bool, shape (rows, width)
         True where no sample survived, or the weights of the survivors sum to 0.
     count, low, high : ndarray of int, shape (rows, width)
-        Survivors; samples rejected below and above them.
+        Numbers of survivors, and of samples rejected below and above them.
     valid, rejected : ndarray of int64, shape (n,)
-        Per frame, added to: samples that came in valid, and how many of them were
-        rejected.
+        For each frame, the number of valid input samples, and how many of these were rejected.
+        A backend adds to the numbers already there.
     reasons : ndarray of uint8, shape (n, rows, width)
-        Why each sample is out, a `gpustack.reasons.Reason`; 0 for survivors.
+        Why each sample does not survive, a `gpustack.reasons.Reason`; 0 for survivors.
     """
 
     data: NDArray[Any] | None = None
@@ -92,16 +94,16 @@ class Outputs:
 
     @property
     def marks(self) -> NDArray[np.bool_] | None:
-        """Which samples are out, shape (n, rows, width), of `reasons`."""
+        """Which samples do not survive, shape (n, rows, width), from `reasons`."""
         return None if self.reasons is None else self.reasons != 0
 
     @property
     def row_bytes(self) -> int:
-        """Bytes that a row takes until it is placed; 0 where `rows` gives views."""
+        """Bytes that a row of outputs takes until it is placed; 0 if `rows` returns views."""
         return sum(array.row_bytes for _, array in self._sinks())
 
     def rows(self, start: int, stop: int) -> Self:
-        """Views of rows ``[start, stop)``, or arrays to make them in; the tallies are shared."""
+        """Outputs of rows ``[start, stop)``: views, or new arrays for sinks; tallies are shared."""
         views = {}
         for field in fields(self):
             array = getattr(self, field.name)
@@ -113,7 +115,7 @@ class Outputs:
         return type(self)(**views)
 
     def place(self, start: int, part: Self) -> None:
-        """Take what `rows` gave from `start` on, now that it is filled."""
+        """Pass filled outputs to the sinks: `part`, which `rows` returned for rows from `start`."""
         for name, sink in self._sinks():
             rows = getattr(part, name)
             if rows is not None:
@@ -135,53 +137,54 @@ class Source(Protocol):
 
     @property
     def rows(self) -> int:
-        """Of each frame."""
+        """How many rows each frame has."""
 
     @property
     def width(self) -> int:
-        """Samples of a row."""
+        """How many samples a row has."""
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """In which samples are compared and sorted, float32 or float64."""
+        """The dtype in which samples are compared and sorted, float32 or float64."""
 
     @property
     def row_bytes(self) -> Sequence[int]:
-        """Bytes of buffer that reading one row of each frame takes; 0 where rows are views."""
+        """For each frame, bytes of buffer that reading one row takes; 0 if rows are views."""
 
     @property
     def fresh_bytes(self) -> int:
-        """Bytes that reading one row of any frame takes beside the buffer."""
+        """Bytes that reading one row of a frame takes in addition to the buffer."""
 
     @property
     def held_bytes(self) -> int:
-        """Bytes that reading any frame holds beside, however few the rows."""
+        """Further bytes that reading a frame holds, regardless of the number of rows."""
 
     @property
     def stored(self) -> Sequence[np.dtype[Any]]:
-        """Of the samples of each frame as `read` gives them."""
+        """For each frame, the dtype of the samples that `read` returns."""
 
     @property
     def masked(self) -> Sequence[bool]:
-        """Whether `read` gives a mask with those of each frame."""
+        """For each frame, whether `read` returns a mask."""
 
     @property
     def weighted(self) -> bool:
-        """Whether it gives a weight with every sample."""
+        """Whether `read` returns a weight for every sample."""
 
     @property
     def variance(self) -> bool:
-        """Whether it gives the variance of every sample."""
+        """Whether `read` returns the variance of every sample."""
 
     def read(self, f: int, start: int, stop: int, into: Any = None) -> Samples:
-        """Rows ``[start, stop)`` of frame `f`, in the first bytes of `into` where they are read.
+        """Return rows ``[start, stop)`` of frame `f`.
 
-        May be called for several frames at once.
+        Rows that are read from a file are put into the first bytes of `into`. Several threads may
+        call this at once for different frames.
         """
 
 
 class Backend(Protocol):
-    """Who executes a recipe on a stack."""
+    """The interface of a backend, which executes a recipe on a stack."""
 
     name: str
 
@@ -201,14 +204,14 @@ class Backend(Protocol):
         recipe : Recipe
             Resolved: scale, zero and weights are numbers, ``"sample"`` or None.
         out : Outputs
-            Arrays of all rows. Only those that are not None are made.
+            Arrays of all rows. Only those that are not None are computed.
         memory : int
-            Bytes of host memory that samples and buffers may take, and rows on their way to a
-            `Sink`; beside the arrays of `out`.
+            Limit in bytes on the host memory for samples, buffers and rows on their way to a
+            `Sink`. The arrays of `out` do not count.
         progress : callable or None
 
         Raises
         ------
         MemoryLimitError
-            Where not even one row of all frames fits in `memory`, with the buffers for it.
+            If `memory` is too small for one row of all frames and the buffers for it.
         """

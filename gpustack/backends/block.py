@@ -1,4 +1,4 @@
-"""Columns whose rows lie in one array: one call of numpy does all of their ranks."""
+"""Columns whose rows lie in one array, so that one numpy call processes all ranks."""
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -8,9 +8,9 @@ from gpustack.backends.totals import add_up, column_sums
 
 
 class Block(Uniform):
-    """Columns that share one interval, `rows` an array of shape (n, pixels), each row contiguous.
+    """Columns that share one interval; `rows` is an array (n, pixels), each row contiguous.
 
-    Parts of the columns are worked on, which stay in cache from one call to the next.
+    Methods work on chunks of columns, which stay in cache from one numpy call to the next.
     """
 
     __slots__ = ()
@@ -18,18 +18,21 @@ class Block(Uniform):
     rows: Floats
 
     def survivors(self, some: slice) -> tuple[Floats, None]:
-        """The survivors of some columns, in float64, shape (ranks, columns); none is missing."""
+        """Return the survivors of some columns, in float64, shape (ranks, columns).
+
+        The second value is None: no survivor is missing.
+        """
         return self.rows[self.lo : self.hi, some].astype(np.float64), None
 
     def total(self, origin: Floats | None, *, squared: bool = False) -> Floats:
         """The sum of ``x - origin``, or of its square, over the survivors, in float64.
 
-        None is an origin of 0.
+        An `origin` of None means 0.
         """
         return add_up(self, len(self.rows), origin, squared)
 
     def sum_of_squares(self, origin: Floats) -> Floats:
-        """About an origin, in the samples' own dtype, rounded in any order."""
+        """The sum of ``(x - origin)^2``, in the samples' dtype and in any order of summation."""
         result = np.empty_like(origin)
         for some in chunks(self.pixels, len(self.rows), SUM_SAMPLES):
             terms = self.rows[self.lo : self.hi, some] - origin[some]
@@ -50,6 +53,6 @@ class Block(Uniform):
 
 
 def uniform(rows: Rows, lo: int, hi: int) -> Uniform:
-    """Columns that share one interval, by their rows, which lie in one array or apart."""
+    """Return columns that share one interval: a `Block` for rows in one array, else `Uniform`."""
     kind = Block if isinstance(rows, np.ndarray) else Uniform
     return kind(rows, lo, hi)

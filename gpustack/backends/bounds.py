@@ -1,4 +1,4 @@
-"""What the clips by bounds let pass, given the survivors."""
+"""The bounds of one pass of a clip, computed from the survivors of the passes before."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -31,9 +31,9 @@ Bound = Floats | float
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Bounds:
-    """The lowest and highest values that pass, and what distances are measured from.
+    """The lowest and highest values that survive, and the centre that distances are measured from.
 
-    Each one number a column, or one a sample, in float64. NaN lets everything pass.
+    Each is one number per column or per sample, in float64. A bound of NaN rejects nothing.
     """
 
     center: Floats
@@ -50,7 +50,10 @@ def around(clip: Any, center: Floats, unit: Floats) -> Bounds:
 
 @singledispatch
 def bounds(clip: Any, columns: Columns, first: bool, frames: int) -> Bounds:
-    """The bounds of a pass of `clip`, whether it is the first, for a stack of `frames`."""
+    """Return the bounds of a pass of `clip`.
+
+    `first` says whether it is the first pass; `frames` is the number of frames of the stack.
+    """
     raise TypeError(f"no bounds for {clip!r}")
 
 
@@ -65,7 +68,7 @@ def _(clip: SigmaClip, columns: Columns, first: bool, frames: int) -> Bounds:
 
 @bounds.register
 def _(clip: SigmaMedianClip, columns: Columns, first: bool, frames: int) -> Bounds:
-    # Of a column in which nothing has been replaced yet.
+    # For a column in which nothing has been replaced yet.
     return around(clip, _median(columns), std(columns, ddof=1))
 
 
@@ -77,7 +80,7 @@ def _(clip: NoiseClip, columns: Columns, first: bool, frames: int) -> Bounds:
 
 @bounds.register
 def _(clip: RowSigmaClip, columns: Columns, first: bool, frames: int) -> Bounds:
-    """With the s of each pixel of the tile, for frames that are seen as they are."""
+    """For samples without scale and zero; `clip.sigmas` has one number per pixel of the tile."""
     center = center_of(clip, columns, first)
     sigma = np.where(columns.count < 3, np.nan, clip.sigmas[columns.index])
     return around(clip, center, sigma * poisson_noise(center, 1.0, 0.0))
@@ -112,14 +115,17 @@ def _(clip: PercentileRankClip, columns: Columns, first: bool, frames: int) -> B
     sample = columns.at(rank)
     unit = np.abs(sample - center)
     found = around(clip, center, np.where(unit > 0, unit, np.nan))
-    # A sample on a bound is rejected: the bounds are the nearest values that pass.
+    # A sample on a bound is rejected: the bounds become the nearest values that survive.
     return Bounds(center, np.nextafter(found.lower, np.inf), np.nextafter(found.upper, -np.inf))
 
 
 def center_of(
     clip: SigmaClip | NoiseClip | VarianceClip | AvgSigmaClip, columns: Columns, first: bool
 ) -> Floats:
-    """What distances are measured from, in float64; a `NoiseClip` trims in every pass."""
+    """The centre that distances are measured from, in float64.
+
+    A trimmed mean is trimmed in the first pass only; that of a `NoiseClip` in every pass.
+    """
     if clip.center == "median":
         return _median(columns)
     trims = clip.center == "trimmed_mean" and (first or isinstance(clip, NoiseClip))
@@ -127,19 +133,19 @@ def center_of(
 
 
 def _median(columns: Columns) -> Floats:
-    """The median in float64, as what is computed from it has to be."""
+    """The median in float64, in which everything that follows from it is computed."""
     return median(columns).astype(np.float64, copy=False)
 
 
 def within(columns: Ragged, lower: Bound, upper: Bound) -> tuple[Ranks, Ranks]:
-    """The intervals that bounds leave."""
+    """Return the intervals of ranks within the bounds."""
     below = _count(np.less, columns.values, lower)
     above = _count(np.greater, columns.values[::-1], upper)
     return without_ends(columns, below, above)
 
 
 def without_ends(columns: Ragged, below: Ranks, above: Ranks) -> tuple[Ranks, Ranks]:
-    """The intervals without so many samples at the low and at the high end of all ranks."""
+    """Return the intervals without the `below` lowest and the `above` highest of all ranks."""
     lo = np.minimum(np.maximum(columns.lo, below), columns.hi)
     return lo, np.maximum(np.minimum(columns.hi, len(columns.values) - above), lo)
 
@@ -155,9 +161,9 @@ def _count(is_beyond: np.ufunc, rows: Floats, bound: Bound) -> Ranks:
 def rows_beyond(
     is_beyond: np.ufunc, rows: Floats, bound: Bound
 ) -> Iterator[tuple[Floats, NDArray[np.bool_]]]:
-    """The rows in which samples are beyond a bound, and which of them.
+    """Yield the rows with samples beyond a bound, and flags of these samples.
 
-    Rows are sorted, with those first that are beyond: nearly always few.
+    Rows are sorted so that rows with samples beyond the bound come first, nearly always few.
     """
     for row in rows:
         beyond = is_beyond(row, bound)

@@ -1,11 +1,12 @@
-"""Passes of a sigma clip by standard deviation, told from the ends of columns.
+"""Sigma clips by standard deviation, computed from the ends of sorted columns.
 
-A pass takes a sample or two of a hundred, at the ends of sorted columns. So what is further
-inside is squared and added up once, about a sample of the middle, and the ends apart: the squares
-of the survivors of any pass are sums of these. Nothing is taken off them, so they are as right as
-their terms; the mean of survivors is never further from a sample of the middle than the spread is
-wide, so to shift them to the mean or centre leaves half or more of them. As for any `Screen` it is
-known how far bounds may be off, and what lies too near to them is for exact bounds to decide.
+A pass rejects a sample or two of a hundred, at the ends of a sorted column. So the squared
+deviations of the inner samples from a middle sample are added up once, and those of the samples
+at the ends are kept apart. The sum of squares of the survivors of any pass is the sum of such
+terms. Nothing is subtracted from it, so it is as accurate as its terms. The mean of the survivors
+is never further from a middle sample than their spread, so shifting the sum to the mean or centre
+leaves half of it or more. As for any `Screen`, the error of the bounds is known, and exact bounds
+decide about samples that are too near to them.
 """
 
 from dataclasses import dataclass
@@ -26,18 +27,19 @@ from gpustack.backends.screens import (
 )
 from gpustack.clips import Clip, SigmaClip
 
-#: So many samples of each end may go; a column that loses more is for exact bounds. Columns of real
-#: frames lose fewer, and more take longer.
+#: The most samples that may be rejected at each end; exact bounds decide about a column that loses
+#: more. Columns of real frames lose fewer, and a larger number takes longer.
 ENDS = 8
 
-#: Of fewer frames the squares of all survivors are as fast. Measured, ns a sample of a clip by
-#: median and standard deviation to convergence, two threads, without and with this: 25 frames of
-#: float32 4.0 and 3.9, 50: 4.3 and 4.0, 100: 5.3 and 4.5, 300: 10.3 and 6.0, 600: 14.0 and 8.3.
+#: With fewer frames than this, squaring all survivors is as fast. Measured, ns a sample of a clip
+#: by median and standard deviation to convergence, two threads, without and with this module: 25
+#: frames of float32 4.0 and 3.9, 50: 4.3 and 4.0, 100: 5.3 and 4.5, 300: 10.3 and 6.0, 600: 14.0
+#: and 8.3.
 MANY = 40
 
 
 def tells_by_ends(clip: Clip, columns: Ragged) -> TypeGuard[SigmaClip]:
-    """Whether a clip of columns with one interval in common is told from their ends."""
+    """Whether a clip of columns that share one interval can be computed from their ends."""
     by_std = isinstance(clip, SigmaClip) and clip.spread == "std" and not clip.poisson
     n = len(columns.values)
     many = n >= MANY and bool(columns.count[0] == n)
@@ -47,17 +49,17 @@ def tells_by_ends(clip: Clip, columns: Ragged) -> TypeGuard[SigmaClip]:
 def clip_by_ends(
     columns: Ragged, some: slice, clip: SigmaClip, told: Screen, total: Floats
 ) -> Ranks:
-    """Apply a clip to those of some columns that can be told, in place; gives the others.
+    """Clip, in place, those of some columns that their ends decide about; return the others.
 
     Parameters
     ----------
     columns : Ragged
-        All of whose samples survive so far.
+        Columns all of whose samples survive so far.
     some : slice
-        Of them.
+        The columns to clip.
     clip : SigmaClip
     told : Screen
-        Of all columns in the first pass.
+        The screen of all columns in the first pass.
     total : ndarray, shape (pixels,)
         The sums of all columns.
 
@@ -88,25 +90,25 @@ def clip_by_ends(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Ends:
-    """What is known of some columns.
+    """Tables for sums over sorted columns that lost up to `ENDS` samples at each end.
 
     Parameters
     ----------
     values : ndarray of float32, shape (frames, m)
-        Sorted.
+        The sorted columns.
     origin : ndarray of float32, shape (m,)
-        A sample of the middle of each column.
+        A middle sample of each column.
     largest : ndarray, shape (m,)
         The largest ``|x|``.
     total : ndarray, shape (m,)
         The sum of all samples.
     inside : ndarray, shape (m,)
-        The sum of the squares about the origin of what is not at the ends.
+        The sum of ``(x - origin)^2`` over the samples that are not at the ends.
     squares : pair of ndarray, shape (ENDS + 1, m)
-        For each end, row j is the sum of the squares of its samples that are left when j are
-        gone.
+        For each end, row j is the sum of ``(x - origin)^2`` over its samples that are left when
+        the outermost j are rejected.
     gone : pair of ndarray, shape (ENDS + 1, m)
-        The sums of those j.
+        For each end, row j is the sum of the outermost j samples.
     """
 
     values: Floats
@@ -119,7 +121,7 @@ class Ends:
 
     @classmethod
     def of(cls, values: Floats, total: Floats) -> Self:
-        """Of columns all of whose samples survive so far."""
+        """Return the tables for columns all of whose samples survive so far."""
         n = len(values)
         origin = values[(n - 1) >> 1]
         inside = Block(values, ENDS, n - ENDS).sum_of_squares(origin).astype(np.float64)
@@ -140,15 +142,15 @@ class Ends:
         return len(self.values)
 
     def that_vary(self, active: Ranks, lo: Ranks, hi: Ranks) -> Ranks:
-        """The `active` columns whose survivors are not all equal: of the others nothing goes."""
+        """The `active` columns whose survivors are not all equal; the others lose no sample."""
         lowest, highest = self.values[lo[active], active], self.values[hi[active] - 1, active]
         varying: Ranks = active[lowest != highest]
         return varying
 
     def beyond(self, bounds: Screen, active: Ranks) -> tuple[Ranks, Ranks, Flags]:
-        """How many samples of the `active` columns are below and above; where it is not sure."""
+        """Count samples of the `active` columns below and above bounds; flag uncertain columns."""
         (lower, upper), (lowest, highest) = bounds.inner, bounds.outer
-        rows = ENDS + 1  # one more than may go, to see whether it has to
+        rows = ENDS + 1  # one more than may be rejected, to see whether it has to be
         low, high = self.values[:rows], self.values[: -rows - 1 : -1]
         if len(active) < self.values.shape[1]:
             low, high = (end.take(active, axis=1, mode="clip") for end in (low, high))
@@ -159,11 +161,11 @@ class Ends:
         return below.astype(np.intp), above.astype(np.intp), unsure
 
     def screen(self, clip: SigmaClip, active: Ranks, lo: Ranks, hi: Ranks) -> Screen:
-        """The bounds of a pass over the `active` columns, `lo` and `hi` being those of all.
+        """Return the screen of a pass over the `active` columns; `lo`, `hi` are those of all.
 
-        Sums of float64, here and where bounds are exact, are off by less than `slip`, and so a
-        mean or centre by less than the n-th part of it: at most n 2^-53 times n of the largest
-        sample for each sum, of which there are a few.
+        Sums in float64, here and in exact bounds, are wrong by less than `slip`, so that a mean or
+        centre is wrong by less than ``slip / n``. Each of these few sums is wrong by at most
+        n 2^-53 times n times the largest sample.
         """
         lost = lo[active], self.frames - hi[active]
         n = (self.frames - lost[0] - lost[1]).astype(np.float64)
@@ -176,8 +178,9 @@ class Ends:
         off = (center if clip.about == "center" else mean) - origin
         apart = total - n * origin
         slip = self.largest[active] * (self.frames**2 * 2.0**-49)
-        # Of the squares of the inside, in float32, and those that became 0; then, of each factor
-        # of the two products below, what it is off by times the other, and times that of the other.
+        # First the error of the squares inside, in float32, and of squares that underflow to 0.
+        # Then the errors of the two products below: for each factor, its error times the other
+        # factor, and the product of both errors.
         wrong = squares * sum_error(self.frames) + 4 * self.frames * SMALLEST
         wrong += 4 * slip * (np.abs(apart) / n + np.abs(off) + slip / n)
         squares += off * (n * off - 2 * apart)
@@ -189,7 +192,7 @@ class Ends:
         return screen_around(clip, center, least, most, slip / n)
 
     def _median(self, active: Ranks, lo: Ranks, hi: Ranks) -> Floats:
-        """Of the survivors of the `active` columns, in float64."""
+        """The median of the survivors of the `active` columns, in float64."""
         middle = lo[active] + hi[active]
         lower, upper = (
             self.values[rank, active].astype(np.float64)
@@ -200,7 +203,7 @@ class Ends:
 
 
 def _squares_left(end: Floats, origin: Floats) -> Floats:
-    """Of an end, outermost row first."""
+    """`Ends.squares` for one end, the rows of which start with the outermost."""
     result = np.zeros((len(end) + 1, end.shape[1]))
     for j in reversed(range(len(end))):
         np.subtract(end[j], origin, out=result[j], dtype=np.float64)
@@ -210,7 +213,7 @@ def _squares_left(end: Floats, origin: Floats) -> Floats:
 
 
 def _sums_gone(end: Floats) -> Floats:
-    """Of an end, outermost row first."""
+    """`Ends.gone` for one end, the rows of which start with the outermost."""
     result = np.zeros((len(end) + 1, end.shape[1]))
     for j, row in enumerate(end):
         np.add(result[j], row, out=result[j + 1])
@@ -218,6 +221,6 @@ def _sums_gone(end: Floats) -> Floats:
 
 
 def _look_up(table: Floats, row: Ranks, column: Ranks) -> Floats:
-    """``table[row, column]``, which takes longer."""
+    """The same as ``table[row, column]``, but faster."""
     found: Floats = table.reshape(-1).take(row * table.shape[1] + column)
     return found

@@ -1,9 +1,9 @@
-"""Rows that lie an odd number of cache lines apart, so that their columns are sorted fast.
+"""Arrays whose rows start an odd number of cache lines apart, which makes sorting columns fast.
 
-numpy sorts along axis 0 by copying each column out and back. Where rows are a multiple of
-4096 bytes apart, as those of images are that are a power of two wide, all samples of a column
-compete for the same few lines of the cache: 100 rows of 16,384 float32 took 10.0 ns a sample,
-and 2.9 with one more line a row; see bench/sorting.py.
+numpy sorts along axis 0 by copying each column out and back. If rows start a multiple of 4096
+bytes apart, as in images whose width is a power of two, all samples of a column compete for the
+same few cache lines. Sorting 100 rows of 16,384 float32 took 10.0 ns a sample, and 2.9 ns with
+one more cache line per row; see bench/sorting.py.
 """
 
 from typing import Any
@@ -11,29 +11,29 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-#: Bytes of a cache line; a few processors have longer ones, of which these are halves.
+#: Bytes of a cache line; on a few processors it is twice as long.
 LINE = 64
 
 
 def lines_bytes(rows: int, pixels: int, dtype: DTypeLike) -> int:
-    """Bytes of so many rows, with what is left free between them and before the first."""
+    """Bytes of an array of `rows` rows, with the gaps between rows and before the first."""
     return rows * _stride(pixels, dtype) + LINE
 
 
 def spare_bytes(rows: int) -> int:
-    """What `lines_bytes` is at most above the bytes of the samples."""
+    """The most bytes by which `lines_bytes` exceeds the samples themselves."""
     return (2 * rows + 1) * LINE
 
 
 def rows_in(memory: NDArray[np.uint8], rows: int, pixels: int, dtype: DTypeLike) -> NDArray[Any]:
-    """An array in memory that is there, not filled; its first row begins with a line of the cache.
+    """Return an array in given `memory`, not initialised, whose first row starts on a cache line.
 
     Parameters
     ----------
     memory : ndarray of uint8, shape (`lines_bytes` or more,)
     rows, pixels : int
     dtype : dtype
-        Of which a line holds a whole number.
+        Its size must divide that of a cache line.
 
     Returns
     -------
@@ -43,7 +43,7 @@ def rows_in(memory: NDArray[np.uint8], rows: int, pixels: int, dtype: DTypeLike)
     Raises
     ------
     ValueError
-        Where `memory` is too small.
+        If `memory` is too small.
     """
     item = np.dtype(dtype)
     strides = _stride(pixels, item), item.itemsize
@@ -51,10 +51,10 @@ def rows_in(memory: NDArray[np.uint8], rows: int, pixels: int, dtype: DTypeLike)
 
 
 def empty_rows(rows: int, pixels: int, dtype: DTypeLike) -> NDArray[Any]:
-    """Such an array in memory of its own, not filled."""
+    """Return an array like that of `rows_in` in memory of its own, not initialised."""
     return rows_in(np.empty(lines_bytes(rows, pixels, dtype), np.uint8), rows, pixels, dtype)
 
 
 def _stride(pixels: int, dtype: DTypeLike) -> int:
-    """Bytes from the beginning of a row to that of the next."""
+    """Bytes from the start of one row to that of the next, an odd number of cache lines."""
     return (-(-pixels * np.dtype(dtype).itemsize // LINE) | 1) * LINE

@@ -1,4 +1,4 @@
-"""The clips, as moves of the interval of ranks that survives."""
+"""Clips of sorted columns: each moves the ends of the intervals of surviving ranks."""
 
 from collections.abc import Callable
 
@@ -22,17 +22,17 @@ from gpustack.clips import (
     WinsorizedClip,
 )
 
-#: For some columns: how many of the nlow lowest and the nhigh highest of all frames,
-#: masked ones too, are valid.
+#: Function that returns, for some columns, the interval of sorted ranks that an extrema clip among
+#: all frames leaves; see `SecondLook.rank_all`.
 RankAll = Callable[[Ragged, ExtremaClip], tuple[Ranks, Ranks]]
 
 
 def touched(
     columns: Uniform, clip: ColumnClip, frames: int, told: Screen | None
 ) -> NDArray[np.bool_]:
-    """Which columns `clip` would reject anything from, or may where exact bounds have to tell.
+    """Which columns lose a sample to `clip`, or may lose one if only exact bounds can decide.
 
-    `told`: the screen of the clip, where it has one.
+    `told` is the screen of the clip, if it has one.
     """
     if isinstance(clip, RangeClip):
         return _outside(columns, *_limits(clip))
@@ -53,7 +53,7 @@ def _outside(columns: Uniform, lower: Bound, upper: Bound) -> NDArray[np.bool_]:
 
 
 def _limits(clip: RangeClip) -> tuple[np.float64, np.float64]:
-    """The bounds of a range clip, as numpy scalars: a Python float is compared in float32."""
+    """The bounds of a range clip as numpy scalars: a Python float would be rounded to float32."""
     low = -np.inf if clip.low is None else clip.low
     return np.float64(low), np.float64(np.inf if clip.high is None else clip.high)
 
@@ -63,7 +63,7 @@ def clip_ragged(
 ) -> None:
     """Apply `clip` to columns with an interval each, in place.
 
-    `told`: the screen of its first pass, where it is known and all columns have one interval.
+    `told` is the screen of its first pass, if it is known and all columns share one interval.
     """
     match clip:
         case RangeClip():
@@ -87,7 +87,7 @@ def clip_ragged(
 
 
 def _extremes(clip: ExtremaClip, count: Ranks | int, frames: int) -> tuple[Ranks, Ranks]:
-    """How many samples an extrema clip takes from the ends of columns of `count` samples."""
+    """How many samples an extrema clip rejects at the ends of columns of `count` samples."""
     ends = np.array([clip.nlow, clip.nhigh])
     if clip.among == "share":
         ends = np.floor(np.multiply.outer(ends, count) / frames + 0.001).astype(np.intp)

@@ -1,4 +1,4 @@
-"""Sorted columns that share the interval of ranks that survives.
+"""Sorted columns that share one interval of surviving ranks.
 
 Samples of a column are sorted once; every clip moves the ends of an interval
 ``[lo, hi)`` of ranks. Most columns of a tile share one interval: `Uniform` holds them
@@ -6,9 +6,9 @@ all and its statistics are plain loops over rows. Columns in which something is 
 or was rejected are few: `gpustack.backends.ragged.Ragged` holds copies of those, with an
 interval each.
 
-Both give the same bits for the same column: sums run over the survivors in ascending
-order, so neither the order of the frames nor the company of other columns matters.
-Where sums are exact in any order, columns need not be sorted at all: see `unsorted`.
+Both return the same bits for the same column: sums run over the survivors in ascending
+order, so that they depend neither on the order of the frames nor on the other columns.
+If sums are exact in any order, columns need not be sorted at all; see `unsorted`.
 """
 
 from collections.abc import Callable, Hashable, Iterator
@@ -21,23 +21,23 @@ from numpy.typing import DTypeLike, NDArray
 
 Floats = NDArray[np.floating]
 Ranks = NDArray[np.intp]
-#: Samples of each frame or rank: arrays of shape (pixels,), or one of shape (n, pixels).
+#: Samples of each frame or rank: n arrays of shape (pixels,), or one of shape (n, pixels).
 Rows = list[Floats] | Floats
 
 #: 1 / Phi^-1(3/4): the standard deviation of a normal distribution in units of its
 #: median absolute deviation.
 MAD_TO_STD = 1.482602218505602
 
-#: Samples of columns that are copied and worked on at a time by what makes several arrays as large
-#: of them. With fewer, two threads spend their time handing the GIL over.
+#: Samples of a chunk of columns, for code that makes several arrays of the size of the chunk. With
+#: fewer samples, two threads spend their time waiting for the GIL.
 CHUNK_SAMPLES = 800_000
 
-#: Samples that are converted and added up at a time: all of them in each call of numpy.
+#: Samples of a chunk that is converted to float64 and added up; each numpy call takes all of them.
 SUM_SAMPLES = 131_072
 
 
 def chunks(pixels: int, n: int, samples: int = CHUNK_SAMPLES) -> Iterator[slice]:
-    """Cut `pixels` columns of `n` samples into parts of about so many `samples`."""
+    """Cut `pixels` columns of `n` samples each into chunks of about `samples` samples."""
     step = max(samples // n, 1)
     for start in range(0, pixels, step):
         yield slice(start, min(start + step, pixels))
@@ -50,9 +50,9 @@ class Uniform:
     rows: Rows
     lo: int
     hi: int
-    #: Statistics that clips, value and uncertainty share, by name and interval.
+    #: Cached statistics that clips, value and uncertainty share, by name and interval.
     known: dict[Hashable, Floats] = field(default_factory=dict)
-    #: Where the columns stand in their tile: an ellipsis is everywhere.
+    #: Positions of the columns in their tile; an ellipsis stands for all.
     index: Ranks | EllipsisType = ...
 
     @property
@@ -72,7 +72,7 @@ class Uniform:
 
     @property
     def valid(self) -> int:
-        """How many samples of each column came in valid: all."""
+        """How many samples of each column are valid: all."""
         return len(self.rows)
 
     @property
@@ -82,7 +82,7 @@ class Uniform:
 
     @property
     def dtype(self) -> np.dtype[np.floating]:
-        """Of the samples."""
+        """The dtype of the samples."""
         return self.rows[0].dtype
 
     def take(self, index: Ranks) -> Floats:
@@ -93,24 +93,27 @@ class Uniform:
         return values
 
     def at(self, rank: Any) -> Floats:
-        """The samples at `rank`; some other sample where there is no such rank."""
+        """The samples at `rank`; those at the nearest rank if there is no such rank."""
         row: Floats = self.rows[min(max(rank, 0), len(self.rows) - 1)]
         return row
 
     def survivors(self, some: slice) -> tuple[Floats, None]:
-        """The survivors of some columns, in float64, shape (ranks, columns); none is missing."""
+        """Return the survivors of some columns, in float64, shape (ranks, columns).
+
+        The second value is None: no survivor is missing.
+        """
         rows = [row[some] for row in self.rows[self.lo : self.hi]]
         return np.array(rows, np.float64), None
 
     def inner(self) -> Self:
-        """The columns without their lowest and highest survivor, of three or more."""
+        """The columns without their lowest and highest survivor, if three or more survive."""
         out = int(self.count >= 3)
         return type(self)(self.rows, self.lo + out, self.hi - out)
 
     def total(self, origin: Floats | None, *, squared: bool = False) -> Floats:
         """The sum of ``x - origin``, or of its square, over the survivors, in float64.
 
-        None is an origin of 0.
+        An `origin` of None means 0.
         """
         result, term = np.zeros(self.pixels), np.empty(self.pixels)
         for row in self.rows[self.lo : self.hi]:
@@ -124,7 +127,7 @@ class Uniform:
         return result
 
     def sum_of_squares(self, origin: Floats) -> Floats:
-        """About an origin, in the samples' own dtype, rounded in any order."""
+        """The sum of ``(x - origin)^2``, in the samples' dtype and in any order of summation."""
         total, term = np.zeros_like(origin), np.empty_like(origin)
         for row in self.rows[self.lo : self.hi]:
             np.subtract(row, origin, out=term)
@@ -148,10 +151,10 @@ class Uniform:
         return middle_deviation(lower, upper, first, second)
 
     def _kth_deviation(self, k: int, dtype: DTypeLike) -> Floats:
-        """The k-th smallest deviation, k >= 1.
+        """The k-th smallest deviation, k >= 1; see `middle_deviation`.
 
-        The k samples nearest to the median are neighbours in the sorted column, so it
-        is the least over windows of k ranks of the larger deviation at their ends.
+        The k samples nearest to the median are neighbours in the sorted column. So the result
+        is the minimum, over all windows of k ranks, of the larger deviation at their two ends.
         """
         lower, upper = middles(self)
         nearest = np.full(self.pixels, np.inf, dtype)
@@ -165,7 +168,7 @@ class Uniform:
 
 
 def difference(a: Floats, b: Floats, out: Floats) -> None:
-    """``a - b`` in float64, where one of them is of the samples' dtype.
+    """Compute ``a - b`` in float64, where one of them has the samples' dtype.
 
     Measured: a copy and an in-place subtraction take 0.35 ns a sample, one subtraction
     that casts in its loop 0.57.
@@ -179,7 +182,7 @@ def difference(a: Floats, b: Floats, out: Floats) -> None:
 
 
 def middles(columns: Any) -> tuple[Floats, Floats]:
-    """The two middle survivors, in the samples' dtype; of an odd number the same one twice."""
+    """The two middle survivors, in the samples' dtype; for an odd count the same one twice."""
     low, high = (columns.lo + columns.hi - 1) >> 1, (columns.lo + columns.hi) >> 1
     lower = columns.at(low)
     return lower, lower if isinstance(low, int) and low == high else columns.at(high)
@@ -197,7 +200,7 @@ def middle_deviation(lower: Floats, upper: Floats, first: Floats, second: Floats
     if lower is not upper:
         result += np.subtract(upper, lower, dtype=np.float64)
     result *= 0.5
-    if first.dtype != np.float32 and np.isinf(result).any():  # the sum of large ones
+    if first.dtype != np.float32 and np.isinf(result).any():  # the sum of large values
         halves = first * 0.5 + second * 0.5 + (upper * 0.5 - lower * 0.5)
         np.copyto(result, halves, where=np.isinf(result))
-    return np.abs(result, out=result)  # differences of +0.0 and -0.0 have either sign
+    return np.abs(result, out=result)  # the difference of +0.0 and -0.0 may be -0.0

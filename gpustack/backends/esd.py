@@ -9,7 +9,7 @@ from gpustack.backends.totals import column_sums
 from gpustack.clips import ESDClip
 from gpustack.esd_critical import critical_values
 
-#: Samples that are worked on at a time. Several copies of them in float64 stay in cache.
+#: Samples of a chunk of columns, of which several copies in float64 stay in cache.
 FEW_SAMPLES = 200_000
 
 
@@ -21,7 +21,7 @@ def outliers(clip: ESDClip, columns: Columns, least: Ranks, frames: int) -> tupl
     clip : ESDClip
     columns : Uniform or Ragged
     least : ndarray of int, shape (pixels,)
-        So many samples must survive.
+        How many samples of each column must survive.
     frames : int
         The most samples that a column can have.
     """
@@ -35,7 +35,7 @@ def outliers(clip: ESDClip, columns: Columns, least: Ranks, frames: int) -> tupl
             continue
         first = np.zeros(values.shape[1], np.intp)
         if missing is not None:
-            # argmin gives the first rank that is not missing.
+            # argmin returns the first rank that is not missing.
             first = missing.argmin(axis=0)
             np.copyto(values, 0.0, where=missing)
         low[some], high[some] = _test(values, first, count[some], steps[some], critical)
@@ -43,11 +43,11 @@ def outliers(clip: ESDClip, columns: Columns, least: Ranks, frames: int) -> tupl
 
 
 def at_risk(clip: ESDClip, columns: Uniform, least: int) -> NDArray[np.bool_]:
-    """The columns from which `clip` may take something; told in the samples' own dtype.
+    """The columns from which `clip` may reject a sample, computed in the samples' dtype.
 
-    The steps of the test, but by sums from which is subtracted what is set aside. Whatever is
-    nearer to a critical value than they may be off, or whose further end is not told for sure,
-    is at risk.
+    The steps are those of the test, but samples that are set aside are subtracted from the sums. A
+    column is at risk if the error of the sums leaves open whether a critical value is exceeded, or
+    which end is further from the mean.
     """
     n = columns.count
     critical = critical_values(clip.significance, n)
@@ -65,15 +65,15 @@ def at_risk(clip: ESDClip, columns: Uniform, least: int) -> NDArray[np.bool_]:
 
 
 class Ends:
-    """The ends of sorted columns, shape (n, m), and the sums of what has not been set aside.
+    """The ends of sorted columns, shape (n, m), and sums over the samples not yet set aside.
 
-    Samples are measured from the middle one.
+    The sums are of distances from the middle sample, and of their squares.
     """
 
     def __init__(self, values: Floats) -> None:
         self._values, (n, m) = values, values.shape
         self._center = values[n // 2].copy()
-        # Places in the array as it lies.
+        # Positions in the flattened array.
         self._lo = np.arange(m)
         self._hi = self._lo + (n - 1) * m
         self._left = n
@@ -83,18 +83,19 @@ class Ends:
             self._total += term
             np.multiply(term, term, out=term)
             self._squares += term
-        # Each sum has at most 2 n + 8 roundings, of no more than the sum of the distances, which
-        # is at most sqrt(n) times the root of that of their squares, or than that of the squares.
+        # Each sum has at most 2 n + 8 roundings. Those of the total are relative to the sum of the
+        # absolute distances, which is at most the root of n times the sum of squares; those of
+        # the squares are relative to the sum of squares.
         tiny = np.finfo(values.dtype)
         share = (2 * n + 8) * (tiny.eps / 2)
         self._off_mean = share * np.sqrt(n * self._squares)
-        # The square of the total by how many are left is off by twice as much as the total is.
+        # Squaring the total doubles its error; with that of the squares it is three times as much.
         self._off_squares = 3 * n * share * self._squares + 8 * n * tiny.smallest_subnormal
 
     def may_exceed(self, critical: float | Floats) -> NDArray[np.bool_]:
-        """Where an end may be further from the mean than so many standard deviations.
+        """Which columns may have an end more than `critical` standard deviations from the mean.
 
-        Or where it cannot be told which of them is further.
+        They include those in which rounding leaves open which end is further from the mean.
         """
         n, mean = self._left, self._total / self._left
         flat = self._values.reshape(-1)
@@ -116,7 +117,7 @@ class Ends:
         return ~safe
 
     def set_aside(self) -> None:
-        """Take the further end out."""
+        """Set aside the end that `may_exceed` found to be further from the mean."""
         self._total -= self._further
         self._squares -= self._further * self._further
         self._left -= 1
@@ -129,9 +130,9 @@ class Ends:
 def _test(
     values: Floats, first: Ranks, count: Ranks, steps: Ranks, critical: NDArray[np.float64]
 ) -> tuple[Ranks, Ranks]:
-    """The test of columns whose survivors are the `count` ranks from `first` on.
+    """Test columns whose survivors are the `count` ranks from `first` on; others are 0.
 
-    All other values are 0.
+    Returns how many samples at the low and at the high end of each column are outliers.
     """
     column = np.arange(len(count))
     middle = values[np.minimum(first + count // 2, len(values) - 1), column]
@@ -157,7 +158,7 @@ def _test(
 
 
 def _std(left: Floats, mean: Floats, n: Ranks) -> Floats:
-    """The standard deviation (ddof 1) of columns of `n` values and zeros that do not count."""
+    """The standard deviation (ddof 1) of columns of `n` values, and zeros that do not count."""
     off = left - mean
     np.multiply(off, off, out=off)
     squares = column_sums(off) - (len(left) - n) * mean * mean

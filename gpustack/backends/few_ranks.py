@@ -1,9 +1,9 @@
-"""A few ranks of the columns of many frames, which is all that a median looks at.
+"""A few ranks of the columns of many frames, all that a median needs.
 
 ``ndarray.sort(axis=0)`` copies each column out, sorts it and copies it back, one sample after
-the other. Here columns are turned into rows as they are decoded, by one call for some thousand
-of them, sorted as rows, and what is wanted of them is copied back. Medians of 100 and 300 frames
-of float32: 2.8 and 3.7 ns a sample by ``sort(axis=0)``, 2.0 and 2.7 so.
+the other. Here up to a few thousand columns are turned into rows in one call, as they are decoded.
+The rows are sorted, and only the wanted ranks are copied back. Medians of 100 and 300 frames of
+float32 take 2.8 and 3.7 ns a sample with ``sort(axis=0)``, and 2.0 and 2.7 ns in this way.
 """
 
 from collections.abc import Callable, Iterable
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from gpustack.backends.columns import SUM_SAMPLES, Rows, chunks
 
-#: Copies the samples of some columns, shape (n, columns), to an array of that shape.
+#: Function that copies the samples of some columns to an array of shape (n, columns).
 Reader = Callable[[slice, NDArray[Any]], None]
 
 
@@ -41,7 +41,7 @@ def find_ranks(read: Reader, out: NDArray[Any], ranks: Iterable[int]) -> None:
 
 
 def reader(rows: Rows) -> Reader:
-    """Reads rows that lie in one array or apart."""
+    """Return a `Reader` of rows that lie in one array or apart."""
 
     def read(some: slice, out: NDArray[Any]) -> None:
         if isinstance(rows, np.ndarray):

@@ -1,8 +1,8 @@
-"""Clips that judge each sample by the noise of its own frame, or of its row.
+"""Clips that judge each sample by the noise of its own frame or row.
 
-What survives of a column is no interval of its sorted samples then. So they look at the
-samples in the order of the frames; `gpustack.backends.sorted_tile` sees to it that only
-columns at risk are, and takes what they reject out of the sorted columns.
+Their survivors are not an interval of a sorted column, so these clips look at the samples in
+frame order. `gpustack.backends.sorted_tile` passes them only the columns at risk, and removes the
+samples that they reject from the sorted columns.
 """
 
 from dataclasses import dataclass
@@ -25,20 +25,20 @@ FrameClip = SigmaClip | NoiseClip | VarianceClip | RowSigmaClip
 
 @dataclass(slots=True, eq=False)
 class ByFrame:
-    """Columns in the order of the frames.
+    """Columns with their samples in frame order.
 
     Parameters
     ----------
     values : ndarray, shape (n, m)
-        Anything where `inside` is False.
+        The samples; undefined where `inside` is False.
     inside : ndarray of bool, shape (n, m)
         Which samples survive.
-    scale, zero : ndarray of float64, shape (n, 1)
-        What the values were normalised with, 1 and 0 where they were not.
+    scale, zero : ndarray of float64, shape (n, 1) or (1, 1)
+        Scale and zero with which the values were normalised; 1 and 0 if they were not.
     row : ndarray of int, shape (m,)
-        Which row of the recipe each column is of.
+        Row of each column, an index of `RowSigmaClip.sigmas`.
     variance : ndarray of float64, shape (n, m), or None
-        Of the values as they were before.
+        The variance of the samples before they were normalised.
     """
 
     values: Floats
@@ -61,7 +61,7 @@ class ByFrame:
         return type(self)(values, inside, self.scale, self.zero, row, variance)
 
     def ordered(self) -> Ragged:
-        """The survivors, sorted."""
+        """Return the survivors as sorted columns."""
         values = np.where(self.inside, self.values, np.inf)
         values.sort(axis=0)
         count = self.count
@@ -70,9 +70,9 @@ class ByFrame:
 
 
 def rejected_by(clip: FrameClip, columns: ByFrame) -> tuple[Flags, Flags]:
-    """Which samples of columns are too low and too high, pass by pass: both (n, m).
+    """Run all passes of `clip`; return which samples are too low and too high, both (n, m).
 
-    `inside` of the columns is changed in place.
+    Changes `columns.inside` in place.
     """
     all_low, all_high = np.zeros_like(columns.inside), np.zeros_like(columns.inside)
     count = columns.count
@@ -94,7 +94,7 @@ def rejected_by(clip: FrameClip, columns: ByFrame) -> tuple[Flags, Flags]:
 def _one_pass(
     clip: FrameClip, columns: ByFrame, least: Ranks, first: bool
 ) -> tuple[Flags, Flags, Flags]:
-    """What a pass rejects, low and high, and in which columns some of it came back."""
+    """Return the samples that a pass rejects, low and high, and columns where some came back."""
     center, unit = measured(clip, columns, first)
     values = columns.values.astype(np.float64)
     bounds = around(clip, center, unit)
@@ -105,7 +105,7 @@ def _one_pass(
 
 @singledispatch
 def measured(clip: Any, columns: ByFrame, first: bool) -> tuple[Floats, Floats]:
-    """What distances of samples are measured from, shape (m,), and in, (n, m); in float64."""
+    """The centre of each column, shape (m,), and the unit of distances, (n, m); in float64."""
     raise TypeError(f"no units by frame for {clip!r}")
 
 

@@ -1,7 +1,7 @@
-"""Which columns a clip by frame may touch, told without looking at single frames.
+"""Screens for clips by frame: which columns may lose a sample, without looking at single frames.
 
-Cheap and on the safe side: a sample within the narrowest bounds that any frame has is within
-those of its own frame.
+The screens are fast and conservative: a sample within the narrowest bounds of any frame is within
+the bounds of its own frame.
 """
 
 from collections.abc import Callable
@@ -18,12 +18,13 @@ from gpustack.backends.statistics import std
 from gpustack.clips import NoiseClip, RowSigmaClip, SigmaClip, VarianceClip
 from gpustack.recipe import Recipe
 
-#: The least standard deviation of any sample of each column, by the variances of the frames.
+#: Function that returns the least standard deviation of any sample of each column, from the
+#: variances of the frames.
 LeastNoise = Callable[[], Floats]
-#: Which row of the recipe each column is of.
+#: Function that returns the row of each column, an index of `RowSigmaClip.sigmas`.
 RowOfEach = Callable[[], Ranks]
 
-#: Room for rounding: bounds are so much narrower.
+#: Bounds are narrower by this share of the unit, as a margin for rounding.
 SLACK = 2.0**-40
 
 
@@ -47,7 +48,7 @@ def at_risk(
 
 
 def normalisation(recipe: Recipe) -> tuple[Floats, Floats]:
-    """Scale and zero of every frame as clips see them, shape (n,); of one where none has any."""
+    """Scale and zero of every frame as clips see them, shape (n,); (1,) if there are none."""
     if not recipe.sees_normalized:
         return np.ones(1), np.zeros(1)
     scale: Any = recipe.scale or [1.0] * len(recipe.zero)  # type: ignore[arg-type]
@@ -58,11 +59,11 @@ def normalisation(recipe: Recipe) -> tuple[Floats, Floats]:
 def _least_unit(
     clip: SigmaClip | NoiseClip, columns: Uniform, center: Floats, recipe: Recipe
 ) -> Floats:
-    """The least that the unit of any sample of each column may be."""
+    """A lower limit of the units of all samples of each column."""
     scale, zero = normalisation(recipe)
     least: Floats
     if isinstance(clip, NoiseClip):
-        # Frames of the largest scale have the lowest level, but where that is below 0.
+        # The frame of the largest scale has the lowest level, unless the centre is below 0.
         least = np.where(center < 0, -np.inf, center / scale.max() + zero.min())
         least = ccd_noise(clip, least) * scale.min()
         return least
@@ -73,7 +74,7 @@ def _least_unit(
 
 
 def _roots_of_level(center: Floats, recipe: Recipe) -> tuple[Floats, Floats]:
-    """No more, and no less, than the root of the level of any frame where the centre is."""
+    """Lower and upper limits of the root of the level of all frames at the centre."""
     scale, zero = normalisation(recipe)
     shift = zero * scale
     least = poisson_noise(center + shift.min(), scale.min(), 0.0)

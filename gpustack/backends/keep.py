@@ -1,4 +1,4 @@
-"""How many samples a clip must leave, and which of those out of bounds come back."""
+"""The `keep` of a clip: how many samples must survive, and which rejected ones come back."""
 
 from typing import Any
 
@@ -9,13 +9,13 @@ from gpustack.backends.columns import Floats, Ranks
 
 Flags = NDArray[np.bool_]
 
-#: The least unit that a distance is measured in. Units are 0 where there is no noise: such samples
-#: come back after those with some, the nearest of them first.
+#: The smallest unit in which a distance is measured. Units are 0 for samples without noise: these
+#: come back after samples with noise, the nearest of them first.
 LEAST_UNIT = 2.0**-500
 
 
 def least_kept(keep: int, count: Ranks) -> Ranks:
-    """How many of `count` samples, one number a column, must survive; `keep` of a clip."""
+    """How many of `count` samples, one number per column, must survive a clip with this `keep`."""
     least: Ranks = np.minimum(keep, count) if keep >= 0 else count + keep
     return np.maximum(least, 0)
 
@@ -23,22 +23,23 @@ def least_kept(keep: int, count: Ranks) -> Ranks:
 def bring_back(
     low: Flags, high: Flags, off: Floats, unit: Floats, count: Ranks, least: Ranks
 ) -> tuple[Flags, Flags, Flags]:
-    """What a clip rejects of columns when enough of it has come back: the nearest, ties together.
+    """Bring the nearest rejected samples of columns back until enough survive, ties together.
 
     Parameters
     ----------
     low, high : ndarray of bool, shape (n, m)
         The samples out of bounds.
     off, unit : ndarray, shape (n, m), or (m,)
-        Their distances from the centre, of either sign, and what these are measured in.
+        Signed distances of the samples from the centre, and the units in which to compare these.
     count, least : ndarray of int, shape (m,)
-        How many samples there were, and must be left.
+        How many samples there were, and how many must survive.
 
     Returns
     -------
     low, high : ndarray of bool, shape (n, m)
+        The samples that remain rejected.
     short : ndarray of bool, shape (m,)
-        In which columns some came back.
+        The columns in which samples came back.
     """
     out: Any = low | high
     kept = count - np.count_nonzero(out, axis=0)

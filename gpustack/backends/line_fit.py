@@ -1,6 +1,6 @@
 """The clip by a straight line through sorted samples; see `gpustack.clips.LinearFitClip`.
 
-It judges a sample by its rank, so it needs no frames until it is known which ranks go.
+It judges a sample by its rank, so it needs frames only once the rejected ranks are known.
 """
 
 from dataclasses import dataclass
@@ -14,15 +14,16 @@ from gpustack.backends.ragged import Ragged
 from gpustack.backends.totals import column_sums
 from gpustack.clips import LinearFitClip
 
-#: A line through samples fits to rounding where their mean distance is this share of their range.
+#: A line fits samples up to rounding if their mean distance from it is at most this share of their
+#: range.
 EXACT_FIT = 2.0**-40
 
-#: Room for rounding, where sums are taken in another order.
+#: Margin of `at_risk` for rounding, because its sums are added in another order.
 SLACK = 2.0**-40
 
 
 def rejected_ranks(clip: LinearFitClip, columns: Ragged) -> tuple[Flags, Flags]:
-    """Which ranks of columns are too low and too high, pass by pass: both (ranks, m)."""
+    """Run all passes of `clip`; return which ranks are too low and too high, both (ranks, m)."""
     rank = np.arange(len(columns.values))[:, np.newaxis]
     alive = (rank >= columns.lo) & (rank < columns.hi)
     low, high = np.zeros_like(alive), np.zeros_like(alive)
@@ -46,7 +47,7 @@ def rejected_ranks(clip: LinearFitClip, columns: Ragged) -> tuple[Flags, Flags]:
 def _one_pass(
     clip: LinearFitClip, values: Floats, alive: Flags, least: Ranks
 ) -> tuple[Flags, Flags, Flags]:
-    """What a pass rejects, low and high, and in which columns some of it came back."""
+    """Return the samples that a pass rejects, low and high, and columns where some came back."""
     line = Line.through(values, alive)
     low, high = line.outside(clip)
     count = np.count_nonzero(alive, axis=0)
@@ -54,10 +55,10 @@ def _one_pass(
 
 
 def left_between(low: Flags, high: Flags, columns: Ragged) -> tuple[Ranks, Ranks, Flags]:
-    """The interval that is left of each column, and where that says which samples are.
+    """Return the interval left in each column, and whether it says which samples survive.
 
-    Not where a rank between others goes, nor where the interval would end between equal
-    samples, of which only their frames tell which one is meant.
+    It does not if a rank between survivors is rejected. Nor does it if it would end between equal
+    samples, which only differ by their frames.
 
     Parameters
     ----------
@@ -68,6 +69,7 @@ def left_between(low: Flags, high: Flags, columns: Ragged) -> tuple[Ranks, Ranks
     -------
     lo, hi : ndarray of int, shape (m,)
     whole : ndarray of bool, shape (m,)
+        Whether the interval says which samples survive.
     """
     rank = np.arange(len(low))[:, np.newaxis]
     lo = columns.lo + np.count_nonzero(low, axis=0)
@@ -79,7 +81,7 @@ def left_between(low: Flags, high: Flags, columns: Ragged) -> tuple[Ranks, Ranks
 
 
 def in_frames(low: Flags, high: Flags, by_frame: Floats) -> tuple[Flags, Flags]:
-    """Samples that are flagged by rank, both (ranks, m), flagged by frame: both (frames, m).
+    """Convert flags by rank, both (ranks, m), to flags by frame, both (frames, m).
 
     Equal samples rank by frame.
 
@@ -87,7 +89,7 @@ def in_frames(low: Flags, high: Flags, by_frame: Floats) -> tuple[Flags, Flags]:
     ----------
     low, high : ndarray of bool, shape (ranks, m)
     by_frame : ndarray, shape (frames, m)
-        All samples that are sorted, +inf for others.
+        The sorted samples in frame order, +inf for others.
     """
     order = np.argsort(by_frame, axis=0, kind="stable")[: len(low)]
     found = np.zeros((2, *by_frame.shape), dtype=bool)
@@ -103,9 +105,10 @@ class Line:
     Parameters
     ----------
     off : ndarray of float64, shape (ranks, m)
-        How far each is above it; 0 for others.
+        How far each survivor is above the line; 0 for other samples.
     spread : ndarray of float64, shape (m,)
-        Their mean distance; NaN for fewer than three, and where they are on it.
+        Mean absolute distance of the survivors from the line; NaN for fewer than three survivors,
+        and if they are all on the line.
     """
 
     off: Floats
@@ -142,7 +145,7 @@ class Line:
 
 
 def _ranks(alive: Flags) -> Floats:
-    """The ranks of the survivors among themselves, shape (ranks, m); others may be anything.
+    """The ranks of the survivors among themselves, shape (ranks, m); undefined for others.
 
     A loop over rows takes a fifth of the time of numpy's cumulative sum.
     """
@@ -154,9 +157,9 @@ def _ranks(alive: Flags) -> Floats:
 
 
 def at_risk(clip: LinearFitClip, columns: Uniform) -> Flags:
-    """Which columns have a sample that may be too far from the line through them.
+    """Which columns have a sample that may be too far from the line through their samples.
 
-    In loops over rows, with sums that are not exact.
+    Computed in loops over rows, whose sums differ from those of `Line.through` by rounding.
     """
     n = columns.count
     if n < 3:

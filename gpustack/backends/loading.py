@@ -1,4 +1,4 @@
-"""From a band to a tile: samples decoded, normalised, invalid as +inf."""
+"""Loading a tile from a band: samples are decoded and normalised, invalid ones set to +inf."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -26,10 +26,10 @@ def load(
     whole: Samples | None = None,
     trust: bool = False,
 ) -> Tile:
-    """The samples of a tile as clips see them.
+    """Load the samples of a tile as clips see them.
 
-    Decoded, normalised if clips see normalised values, +inf where invalid or out of the
-    range clips on raw values.
+    Samples are decoded; invalid ones become +inf. If clips see normalised values, the range clips
+    on raw values are applied, samples out of range become +inf, and the others are normalised.
 
     Parameters
     ----------
@@ -37,13 +37,15 @@ def load(
     where : Where
     recipe : Recipe
     values : ndarray, shape (n, pixels)
-        Where they are put, except for frames that lie in memory just so.
+        Memory for the samples. It is not used for frames that need no decoding, whose samples
+        are views.
     lies : sequence of n ndarray or None, or None
-        The frames that lie in memory so; see `as_it_lies`.
+        Views of the frames that need no decoding; see `as_it_lies`.
     whole : Samples or None
-        Those of all frames as one; see `samples_as_one`.
+        The samples of all frames as one array; see `samples_as_one`.
     trust : bool
-        Whether NaN and inf are looked for only where it takes no reading of samples again.
+        If True, samples are not checked for NaN and inf where a check would have to read them
+        once more.
     """
     tile = Tile.all_valid(values)
     if whole is not None and _load_whole(tile, whole, where, values, trust):
@@ -64,7 +66,7 @@ def load(
 
 
 def _load_whole(tile: Tile, whole: Samples, where: Where, values: Floats, trust: bool) -> bool:
-    """Whether all samples of a tile are valid, or trusted to be; they are its rows then."""
+    """Load all frames as one, if all samples are valid or trusted to be; return whether."""
     whole_rows, stored = as_it_lies(whole, values.dtype), None
     rows = values if whole_rows is None else whole_rows[:, where.flat]
     if whole_rows is None:
@@ -82,19 +84,19 @@ def _load_whole(tile: Tile, whole: Samples, where: Where, values: Floats, trust:
 
 
 def _has_nothing(samples: Samples) -> bool:
-    """Whether one NaN stands for all samples: the frame does not reach the band.
+    """Whether a single NaN stands for all samples, as the frame does not reach the band.
 
-    Of a mosaic these are most frames; to look for NaN in each takes longer than to combine the
-    others.
+    In a mosaic this holds for most frames; looking for NaN in each takes longer than combining
+    the others.
     """
     data = samples.data
     return data.dtype.kind == "f" and not any(data.strides) and bool(np.isnan(data[:1, :1]).all())
 
 
 def as_it_lies(samples: Samples, dtype: np.dtype[Any]) -> Floats | None:
-    """A view that cannot be written to, where the samples need no decoding and are contiguous.
+    """Return a read-only view of samples that need no decoding and are contiguous, else None.
 
-    Shape (..., pixels), of one frame or of all as one.
+    Shape (..., pixels), of one frame or of all frames as one.
     """
     if samples.mask is not None or samples.data.dtype != dtype:
         return None
@@ -109,7 +111,7 @@ def as_it_lies(samples: Samples, dtype: np.dtype[Any]) -> Floats | None:
 
 
 def load_frame(samples: Samples, where: Where, recipe: Recipe, f: int, row: Floats) -> Fates:
-    """Put the samples of frame `f` alone into `row`, just as `load` did; gives their fates."""
+    """Load the samples of frame `f` alone into `row`, as `load` does, and return their fates."""
     decode(samples, where, row)
     return settle(samples, where, recipe, f, row)
 
@@ -117,7 +119,7 @@ def load_frame(samples: Samples, where: Where, recipe: Recipe, f: int, row: Floa
 def settle(samples: Samples, where: Where, recipe: Recipe, f: int, row: Floats) -> Fates:
     """Turn decoded samples of frame `f` into what clips see, in place.
 
-    Returns which were invalid, and which of the others below and above a range.
+    Returns which samples are invalid, and which valid ones are below and above a range.
     """
     invalid = union(*_flags(samples, where))
     if recipe.normalizes or not always_finite(samples):
@@ -137,19 +139,23 @@ def settle(samples: Samples, where: Where, recipe: Recipe, f: int, row: Floats) 
 
 
 def always_finite(samples: Samples) -> bool:
-    """Whether no value of the stored ones can be infinite or NaN."""
+    """Whether no stored value can decode to NaN or infinity."""
     return samples.data.dtype.kind in "iu" and samples.bscale == 1 and abs(samples.bzero) < 2**64
 
 
 def reasons(
     samples: Samples, where: Where, recipe: Recipe, row: Floats, fates: Fates, outside: Ranks
 ) -> NDArray[np.uint8]:
-    """Why the samples of a frame, as clips see them, are out; those not `outside` are not."""
+    """Return why samples of a frame do not survive, as values of `Reason`.
+
+    `row` contains the samples as clips see them, and `outside` the indices of those that do not
+    survive. All others get 0.
+    """
     result = np.zeros(where.pixels, np.uint8)
     if not len(outside):
         return result
     invalid, *out_of_range = fates
-    if not recipe.sees_normalized:  # a range clip is one of the clips then
+    if not recipe.sees_normalized:  # then range clips are applied with the others, not in `load`
         out_of_range[:] = _out_of_range(row, recipe, invalid)
     masked = None if samples.mask is None else samples.mask[where.rows, where.cols]
     why = np.full(where.pixels, Reason.CLIP, np.uint8)
@@ -165,13 +171,13 @@ def reasons(
 
 
 def decode(samples: Samples, where: Where, row: Floats) -> None:
-    """The physical values of one frame's samples, masked ones too."""
+    """Decode the samples of one frame, masked ones too, into `row`."""
     data = samples.data[where.rows, where.cols]
     decode_stored(data, samples, row.reshape(data.shape))
 
 
 def normalize_row(row: Floats, f: int, recipe: Recipe) -> None:
-    """``(d - zero) * scale`` in place, rounded once from float64; -0.0 becomes +0.0."""
+    """Compute ``(d - zero) * scale`` in place, rounded once from float64; -0.0 becomes +0.0."""
     exact = row.astype(np.float64)
     if recipe.zero is not None:
         np.subtract(exact, recipe.zero[f], out=exact)
@@ -181,21 +187,21 @@ def normalize_row(row: Floats, f: int, recipe: Recipe) -> None:
 
 
 def model_row(row: Floats, f: int, recipe: Recipe) -> None:
-    """The noise that raw samples of frame `f` have by the recipe's model, in place."""
+    """Replace raw samples of frame `f` by their noise in the recipe's noise model, in place."""
     noise = ccd_noise(recipe.combine, row.astype(np.float64))  # type: ignore[arg-type]
     factor = 1.0 if recipe.scale is None else abs(recipe.scale[f])
     np.multiply(noise, factor, out=row, casting="same_kind")
 
 
 def all_finite(values: Floats) -> bool:
-    """Whether all are; NaN spreads through both reductions, which cost less than isfinite."""
+    """Whether all values are finite; min and max propagate NaN and take less time than isfinite."""
     return bool(np.isfinite(values.min()) and np.isfinite(values.max()))
 
 
 def _overflowing(row: Floats, ends: Floats, f: int, recipe: Recipe) -> Flags:
-    """Which samples normalising makes infinite: they are invalid. None where it makes none.
+    """Which samples become infinite when normalised, and are thus invalid; None if none does.
 
-    `ends` are the lowest and the highest of them, and are overwritten.
+    `ends` contains the lowest and the highest sample, and is overwritten.
     """
     normalize_row(ends, f, recipe)
     if np.isfinite(ends).all():
@@ -232,21 +238,22 @@ def _out_of_range(row: Floats, recipe: Recipe, invalid: Flags) -> tuple[Flags, F
 
 
 def pick(samples: Samples, where: Where, index: Ranks) -> Samples:
-    """Some samples of a frame in a tile, so that no others are decoded; copies.
+    """Copy some samples of a frame in a tile, so that only these are decoded.
 
     Parameters
     ----------
     samples : Samples
-        Of a band.
+        The samples of the frame in a band.
     where : Where
         The tile.
     index : ndarray of int, shape (m,)
-        Which pixels of it.
+        Which pixels of the tile.
 
     Returns
     -------
     Samples
-        Data and mask of shape (1, m), where `in_a_row` is the tile; no weight, no variance.
+        Data and mask of shape (1, m), for the tile that `in_a_row` returns; no weight, no
+        variance.
     """
 
     def picked(array: NDArray[Any] | None) -> Any:
@@ -259,16 +266,16 @@ def pick(samples: Samples, where: Where, index: Ranks) -> Samples:
 
 
 def in_a_row(pixels: int) -> Where:
-    """The tile that so many picked samples are."""
+    """Return the tile that `pixels` samples of `pick` form."""
     return Where(slice(0, 1), slice(0, pixels), slice(0, pixels))
 
 
 def gather(
     band: Sequence[Samples], where: Where, recipe: Recipe, index: Ranks, dtype: np.dtype[Any]
 ) -> tuple[Floats, NDArray[np.bool_]]:
-    """All samples of some columns of a tile, shape (n, m), and which of them are valid.
+    """Return all samples of some columns of a tile, shape (n, m), and which of them are valid.
 
-    Masked samples have the values that lie under the mask; blank ones are NaN.
+    Masked samples have the values under the mask; blank ones are NaN.
     """
     values, here = np.empty((len(band), len(index)), dtype), in_a_row(len(index))
     valid, seen = np.empty(values.shape, bool), np.empty(len(index), dtype)

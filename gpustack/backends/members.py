@@ -1,4 +1,4 @@
-"""Which frame's samples survive: a second look at unsorted samples, by value and frame."""
+"""Which samples of each frame survive, found from unsorted samples by value and frame."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,16 +11,17 @@ from gpustack.recipe import Recipe
 
 
 class Members:
-    """Which samples are inside the interval of their column, asked frame by frame.
+    """Test which samples are inside the interval of their column, frame by frame.
 
-    Holds nothing of the sorted samples, so that their buffer can be used again.
+    Holds no reference to the sorted samples, so that their buffer can be reused.
 
     Parameters
     ----------
     columns : Uniform or Ragged
         The sorted columns and their intervals.
     recipe : Recipe
-        Its rank clips may cut between equal samples; then the earlier frame is the lower.
+        If it has clips by rank, an interval may end between equal samples; of these, the sample of
+        the earlier frame has the lower rank.
     """
 
     def __init__(self, columns: Columns, recipe: Recipe) -> None:
@@ -35,13 +36,15 @@ class Members:
             self._ends = [(value, _first_rank(columns, value)) for value in values]
 
     def inside(self, row: Floats, f: int) -> NDArray[np.bool_]:
-        """Which samples of a frame survive.
+        """Return which samples of a frame survive.
+
+        Must be called for all frames in order: equal samples at an end of an interval are ranked
+        by frame.
 
         Parameters
         ----------
         row : ndarray, shape (pixels,)
-            +inf where invalid. Frames must come in order: of equal samples at an end of
-            an interval, each has the rank after the one before.
+            The samples of the frame, +inf where invalid.
         f : int
             Which frame.
         """

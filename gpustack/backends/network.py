@@ -9,19 +9,20 @@ import numpy as np
 from gpustack.backends.columns import Floats, Rows
 from gpustack.backends.few_ranks import find_ranks, reader
 
-#: Up to so many frames the network is faster than ``ndarray.sort(axis=0)``, by itemsize:
-#: its cost grows as n log^2 n, and a vector register holds half as many float64.
-#: Measured by bench/sorting.py. Of 16 bits it is faster than the sort of float32, see
+#: The most frames, by itemsize, for which the network is faster than ``ndarray.sort(axis=0)``: its
+#: cost grows as n log^2 n, and a vector register holds half as many float64 as float32. Measured
+#: by bench/sorting.py. For 16 bits the network is compared with the sort of float32, see
 #: `gpustack.backends.stored`.
 NETWORK_FRAMES = {2: 128, 4: 40, 8: 24}
 
-#: In rows of no more than so many pixels, up to so many frames: the network is hundreds of calls,
-#: after each of which a thread waits for the GIL, and the sort is one.
+#: The same limits for rows of at most `SHORT_ROWS` pixels. They are lower because the network is
+#: hundreds of calls, after each of which a thread waits for the GIL, and the sort is one.
 SHORT_ROWS, SHORT_NETWORK_FRAMES = 20_000, {2: 30, 4: 20, 8: 16}
 
-#: Samples that the network sorts at a time, in bytes. Those of two threads fit into the cache that
-#: they share: 25 frames of float32 take them 1.28 ns a sample in rows of 131,072 pixels, 1.06 in
-#: halves of these, and a median, where both halves are sorted in the same memory, 1.03 and 0.68.
+#: Bytes of the samples that the network sorts at a time. Those of two threads fit into the cache
+#: that the threads share. With 25 frames of float32, sorting takes two threads 1.28 ns a sample in
+#: rows of 131,072 pixels, and 1.06 ns in halves of these. A median, for which both halves are
+#: sorted in the same memory, takes 1.03 and 0.68 ns.
 PIECE_BYTES = 6_600_000
 
 Comparator = tuple[int, int, bool, bool]
@@ -30,9 +31,9 @@ Step = tuple[np.ufunc, int, int, int]
 
 
 class Plan(NamedTuple):
-    """The calls that sort n rows, and where the row of each rank is then.
+    """The calls that sort n rows, and the place where each rank is found afterwards.
 
-    Places are the rows, in order, and after them rows that are free.
+    Places number the n rows in order, and after them the free rows.
     """
 
     steps: tuple[Step, ...]
@@ -60,7 +61,7 @@ def _exchanges(n: int) -> Iterable[tuple[int, int]]:
 
 @cache
 def network(n: int, ranks: frozenset[int]) -> tuple[Comparator, ...]:
-    """The part of the network of `n` that `ranks` depend on.
+    """Return the part of the network for `n` values that `ranks` depend on.
 
     Each comparator is ``(i, j, keep_min, keep_max)``: the smaller value goes to i if
     keep_min, the larger to j if keep_max; a side that no wanted rank depends on is
@@ -76,24 +77,24 @@ def network(n: int, ranks: frozenset[int]) -> tuple[Comparator, ...]:
     return tuple(reversed(kept))
 
 
-@lru_cache(maxsize=64)  # frames that are masked here and there have as many patterns of rows
+@lru_cache(maxsize=64)  # the pattern of `stays` varies from tile to tile if frames have masks
 def plan(stays: tuple[bool, ...], ranks: frozenset[int]) -> Plan:
-    """The network as calls.
+    """Return the network as a sequence of numpy calls.
 
     Parameters
     ----------
     stays : tuple of n bool
-        Which rows are to stay as they are: no result is put there.
+        Which rows must not be overwritten.
     ranks : frozenset of int
-        Those that will be looked at.
+        The ranks that will be used.
 
     Returns
     -------
     Plan
-        The last call that reads a row may write there. So beside n rows, those that stay counted,
-        one for each of them and one more are enough: a comparator has two results, of which the
-        first alone needs a row that nobody reads. The row that was left last is used first, as
-        it is in cache.
+        The last call that reads a row may overwrite it. A comparator makes two calls, so only the
+        first result needs another row. In addition to the n rows, one free row and one more for
+        each row that stays are therefore enough. The row that was freed last is used first, as it
+        is in cache.
     """
     n = len(stays)
     found, free, places = list(range(n)), list[int](), n
@@ -113,7 +114,7 @@ def plan(stays: tuple[bool, ...], ranks: frozenset[int]) -> Plan:
 
 
 def are_few(n: int, buffer: Floats) -> bool:
-    """Whether so many rows like those of `buffer` are sorted by the network."""
+    """Whether `n` rows like those of `buffer` are sorted by the network."""
     limits = NETWORK_FRAMES if buffer.shape[1] > SHORT_ROWS else SHORT_NETWORK_FRAMES
     return n <= limits[buffer.itemsize]
 
@@ -124,18 +125,18 @@ def sort_columns(rows: Rows, buffer: Floats, ranks: frozenset[int] | None = None
     Parameters
     ----------
     rows : list of n ndarray, shape (pixels,), or one of shape (n, pixels); real, no NaN
-        Rows of `buffer`, in order, or arrays that are not writeable and stay as they are.
+        Rows of `buffer`, in order, or read-only arrays, which stay as they are.
     buffer : ndarray of the same dtype, shape (more than n, pixels), each row contiguous
-        All of it is overwritten. Many frames are sorted faster in that of
+        All of it is overwritten. Many frames are sorted faster in an array made by
         `gpustack.backends.cache_lines`.
     ranks : frozenset of int or None
-        The ranks that will be looked at; the others hold anything. None: all.
+        The ranks that will be used; rows of other ranks are undefined. None is all.
 
     Returns
     -------
     list of ndarray, shape (pixels,), or ndarray, shape (n, pixels)
-        Row k holds the k-th smallest sample of every column. Of few frames rows are swapped,
-        not copied, so they lie in the buffer in no order.
+        Row k holds the k-th smallest sample of every column. With few frames, rows are swapped
+        and not copied, so they lie in the buffer in any order.
     """
     if not are_few(len(rows), buffer):
         if ranks is None:
@@ -155,7 +156,7 @@ def _sort_by_network(
     whole = rows + free
     in_one_place = ranks is not None and all(stays) and len(steps) > 0
     for part in _pieces(rows):
-        # All pieces in the columns of the first, which comes last and stays there.
+        # All pieces are sorted in the columns of the first one, which comes last and stays there.
         scratch = slice(part.stop - part.start) if in_one_place else part
         places = [row[part] for row in rows] + [row[scratch] for row in free]
         for ufunc, a, b, out in steps:
@@ -167,7 +168,7 @@ def _sort_by_network(
 
 
 def _pieces(rows: list[Floats]) -> Iterator[slice]:
-    """Columns to sort at a time, the last ones first; the first piece is the longest."""
+    """Yield slices of columns to sort at a time, the last one first; the first is the longest."""
     pixels, column = len(rows[0]), len(rows) * rows[0].itemsize
     count = max(1, -(-pixels * column // PIECE_BYTES))
     step = max(1, -(-pixels // count))
@@ -189,9 +190,10 @@ def _sort_whole(rows: Rows, buffer: Floats) -> Floats:
 
 
 def _begins_with(buffer: Floats, rows: list[Floats]) -> bool:
-    """Whether rows are the first of the buffer: all are of it, and the ends are where they belong.
+    """Whether `rows` are the first rows of `buffer`.
 
-    They come in order. To ask each for its address took 3 % of a clip of 100 frames.
+    Writeable rows are rows of the buffer, in order, so it is enough to compare the addresses of
+    the first and the last. Comparing all addresses took 3 % of a clip of 100 frames.
     """
     ends = ((rows[0], buffer[0]), (rows[-1], buffer[len(rows) - 1]))
     return all(row.flags.writeable for row in rows) and all(

@@ -1,4 +1,4 @@
-"""What noise a sample has by its level, in float64."""
+"""The noise of a sample as a function of its level, in float64."""
 
 import numpy as np
 
@@ -8,7 +8,7 @@ from gpustack.combines import NoiseModel
 
 
 def ccd_noise(of: NoiseClip | NoiseModel, level: Floats) -> Floats:
-    """The standard deviation of what a CCD counts at this level; negative levels as 0."""
+    """The standard deviation of the counts of a CCD at this level; negative levels count as 0."""
     rdnoise, gain, snoise = noise_numbers(of)
     signal = np.maximum(level, 0.0)
     with np.errstate(over="ignore"):
@@ -19,11 +19,11 @@ def ccd_noise(of: NoiseClip | NoiseModel, level: Floats) -> Floats:
 
 
 def normalised_noise(clip: NoiseClip, center: Floats, scale: Floats, zero: Floats) -> Floats:
-    """The noise of a CCD, normalised with its frame, where the centre of the column is."""
+    """The noise of a CCD at the centre of a column, in normalised units of a frame."""
     return np.abs(scale) * ccd_noise(clip, center / scale + zero)
 
 
 def poisson_noise(center: Floats, scale: Floats | float, zero: Floats | float) -> Floats:
-    """The root of the level of a normalised frame, in its own counts, where the centre is."""
+    """The Poisson noise at the centre of a column, in normalised units of a frame; 1 or more."""
     noise: Floats = np.sqrt(np.maximum(1.0, (center + zero * scale) * scale))
     return noise

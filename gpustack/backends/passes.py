@@ -1,7 +1,7 @@
 """Clips by bounds, repeated on the columns that still change; see `gpustack.backends.bounds`.
 
-Columns of as many survivors are taken together, as `Uniform`, whose statistics need no
-index a sample; and of float32 columns all but a few are decided by a `Screen`.
+Columns with the same number of survivors are grouped as `Uniform`, whose statistics need no
+index per sample. A `Screen` decides about all float32 columns but a few.
 """
 
 from collections.abc import Iterator
@@ -18,7 +18,8 @@ from gpustack.backends.screens import Screen, screen, tells
 from gpustack.backends.statistics import sums
 from gpustack.clips import BoundClip, WinsorizedClip
 
-#: Bytes of columns that are copied at a time: twice for a moment, and nothing else is as large.
+#: Bytes of columns that are copied at a time. For a moment there are two copies; nothing else is as
+#: large.
 PASS_BYTES = 8_000_000
 
 
@@ -34,12 +35,12 @@ def clip_by_bounds(
     frames : int
         The most samples that a column can have.
     told : Screen or None
-        That of the first pass, where it is known and all columns have one interval.
+        The screen of the first pass, if it is known and all columns share one interval.
     """
     parts = chunks(columns.pixels, columns.column_bytes, PASS_BYTES)
     actives: Iterator[Ranks] = (np.arange(some.start, some.stop) for some in parts)
     if told is not None and tells_by_ends(clip, columns):
-        total = sums(columns)  # before any of them changes
+        total = sums(columns)  # before any column changes
         actives = (clip_by_ends(columns, some, clip, told, total) for some in parts)
     for active in actives:
         _repeat(columns, active, clip, frames, told)
@@ -71,7 +72,7 @@ def _pass(
     frames: int,
     told: Screen | None,
 ) -> Flags:
-    """Move the intervals of all columns; which of them may change once more."""
+    """Move the intervals of all columns; return which columns may change once more."""
     lo, hi, unsure = _by_screen(columns, clip, first, told)
     unsure |= hi - lo < least
     ended = np.zeros(columns.pixels, dtype=bool)
@@ -88,7 +89,7 @@ def _pass(
 def _by_screen(
     columns: Ragged, clip: BoundClip, first: bool, told: Screen | None
 ) -> tuple[Ranks, Ranks, Flags]:
-    """The intervals that a pass leaves, and of which columns this is not sure."""
+    """Return the intervals that a pass leaves, and flags of columns that need exact bounds."""
     if isinstance(clip, WinsorizedClip):
         return columns.lo.copy(), columns.hi.copy(), winsorized.at_risk(clip, columns.uniform())
     alike = columns.uniform()
@@ -101,7 +102,7 @@ def _by_screen(
 def _by_bounds(
     columns: Ragged, clip: BoundClip, least: Ranks, first: bool, frames: int
 ) -> tuple[Ranks, Ranks, Flags]:
-    """The intervals that a pass leaves, and of which columns samples had to be brought back."""
+    """Return the intervals that a pass leaves, and flags of columns to which samples came back."""
     found = bounds(clip, columns.uniform(), first, frames)
     lo, hi = within(columns, found.lower, found.upper)
     short: Flags = hi - lo < least
@@ -111,10 +112,10 @@ def _by_bounds(
 
 
 def _bring_back(columns: Ragged, found: Bounds, lo: Ranks, hi: Ranks, least: Ranks) -> None:
-    """Widen the intervals `lo`, `hi` in place until `least` samples are in.
+    """Widen the intervals `lo`, `hi` in place until they contain `least` samples.
 
-    The nearest to the centre come first, equally near ones together. No further than the
-    intervals of the columns.
+    Samples nearest to the centre come back first, equally near ones together. The intervals stay
+    within those of the columns.
     """
     reached = np.full(columns.pixels, -np.inf)
     while True:

@@ -1,4 +1,4 @@
-"""Sorted columns with an interval of surviving ranks each; see `gpustack.backends.columns`."""
+"""Sorted columns, each with an interval of surviving ranks; see `gpustack.backends.columns`."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -13,14 +13,17 @@ from gpustack.backends.columns import Floats, Ranks, Uniform, middle_deviation, 
 from gpustack.backends.stand_ins import StandIns
 from gpustack.backends.totals import add_up
 
-#: So many columns of as many survivors are worth a hundred calls of numpy of their own. Measured:
-#: 500 to 8000 make no more than a tenth of the time of a clip; threads wait where it is small.
+#: The least number of columns with the same number of survivors that are grouped: such a group is
+#: worth a hundred numpy calls of its own. Measured: numbers from 500 to 8000 change the time of a
+#: clip by a tenth at most; with small ones threads wait for the GIL.
 MANY_ALIKE = 6000
 
-#: Up to so many samples a tenth of the calls of numpy are faster than a third of the work.
+#: Up to this many samples the MAD is found by sorting, with a tenth of the numpy calls; for more,
+#: by bisecting, with a third of the work.
 FEW_SAMPLES = 25_000
 
-#: Columns in which so many samples do not survive are not counted.
+#: Columns in which this many samples or more do not survive are not grouped by their number of
+#: survivors.
 FEW_GONE = 16
 
 
@@ -41,16 +44,16 @@ class Out:
 
     @classmethod
     def none(cls, frames: int, pixels: int) -> Self:
-        """Of so many frames and columns."""
+        """Return an `Out` without any rejected samples."""
         counts = np.zeros((2, pixels), np.intp)
         return cls(np.zeros((frames, pixels), dtype=bool), *counts)
 
     def take(self, which: Ranks | slice) -> Self:
-        """Those of some of the columns."""
+        """Return the rejected samples of some of the columns."""
         return type(self)(self.which[:, which], self.low[which], self.high[which])
 
     def add(self, low: NDArray[np.bool_], high: NDArray[np.bool_], columns: Ranks) -> None:
-        """More of them, each of shape (frames, k), in k columns."""
+        """Add rejected samples of k columns; flags have shape (frames, k)."""
         self.which[:, columns] |= low | high
         self.low[columns] += np.count_nonzero(low, axis=0)
         self.high[columns] += np.count_nonzero(high, axis=0)
@@ -58,22 +61,23 @@ class Out:
 
 @dataclass(slots=True, eq=False)
 class Ragged:
-    """Columns with an interval each.
+    """Sorted columns with an interval of surviving ranks each.
 
     Parameters
     ----------
     index : ndarray of int, shape (m,)
-        Where the columns stand in their tile.
+        Positions of the columns in their tile.
     values : ndarray, shape (n, m), C-contiguous
         Sorted along axis 0; invalid samples are +inf at the end.
     valid : ndarray of int, shape (m,)
-        How many samples are sorted: those that came in valid, but for `out`.
+        How many samples are sorted: the valid ones, except those in `out`.
     lo, hi : ndarray of int, shape (m,)
-        The survivors are ``values[lo:hi]``; changed by `move` and `remove` alone.
+        The survivors are ``values[lo:hi]``; only `move` and `remove` change the intervals.
     out : Out or None
-        The samples that clips by frame have rejected.
+        The samples that were rejected one by one, by clips that leave no interval.
     stand_ins : StandIns or None
-        What the last clip has put in the place of samples; parts of the columns have none.
+        The medians with which the last clip replaced rejected samples. Objects made by `take` and
+        `alike` have none.
     """
 
     index: Ranks
@@ -81,7 +85,7 @@ class Ragged:
     valid: Ranks
     lo: Ranks
     hi: Ranks
-    #: Statistics of the present survivors, by name.
+    #: Cached statistics of the present survivors, by name.
     known: dict[str, Floats] = field(default_factory=dict)
     out: Out | None = None
     stand_ins: StandIns | None = None
@@ -109,16 +113,16 @@ class Ragged:
 
     @property
     def dtype(self) -> np.dtype[np.floating]:
-        """Of the samples."""
+        """The dtype of the samples."""
         return self.values.dtype
 
     @property
     def column_bytes(self) -> int:
-        """Of the samples of a column."""
+        """Bytes of the samples of a column."""
         return len(self.values) * self.values.itemsize
 
     def at(self, rank: Any) -> Floats:
-        """The sample at `rank` of each column; some other where there is no such rank."""
+        """The sample at `rank` of each column; some other sample if there is no such rank."""
         position = rank * self.pixels
         position += np.arange(self.pixels)
         samples: Floats = self.values.reshape(-1).take(position, mode="clip")
@@ -138,15 +142,14 @@ class Ragged:
     def remove(
         self, by_frame: Floats, low: NDArray[np.bool_], high: NDArray[np.bool_], some: Ranks
     ) -> None:
-        """Take survivors of some of the columns out, wherever they are sorted.
+        """Remove rejected survivors of some columns, which may have any rank.
 
         Parameters
         ----------
         by_frame : ndarray, shape (frames, k)
-            The samples of those columns in the order of the frames, +inf for those that are
-            not sorted.
+            The samples of those columns in frame order, +inf for those that are not sorted.
         low, high : ndarray of bool, shape (frames, k)
-            Which of them are too low and too high.
+            Which samples are too low and too high.
         some : ndarray of int, shape (k,)
             The columns.
         """
@@ -160,7 +163,7 @@ class Ragged:
         self.out.add(low[:, which], high[:, which], columns)
         left = np.where(out[:, which], np.inf, by_frame[:, which])
         left.sort(axis=0)
-        # Of all frames those that have nothing valid in this tile are not among the values.
+        # Frames that have no valid sample in this tile are not among the values.
         self.values[:, columns] = left[: len(self.values)]
         gone = np.count_nonzero(out[:, which], axis=0)
         self.valid[columns] -= gone
@@ -168,8 +171,9 @@ class Ragged:
         self.known.clear()
 
     def take(self, which: Ranks | slice) -> Self:
-        """Some of the columns, in their order, with their intervals; only `move` may change them.
+        """Return some of the columns with their intervals, `which` in ascending order.
 
+        The result may share `values` with this object, so that only `move` may change it.
         Measured: ``values[:, which]`` takes up to eight times as long as `take`.
         """
         if isinstance(which, slice):
@@ -185,29 +189,29 @@ class Ragged:
         return type(self)(index, values, valid, lo, hi, out=out)
 
     def uniform(self) -> Uniform | Self:
-        """The same columns as `Uniform`, whose statistics are faster, where they are."""
+        """The columns as `Uniform`, whose statistics are faster, if they share one interval."""
         lo, hi = int(self.lo[0]), int(self.hi[0])
         if np.all(self.lo == lo) and np.all(self.hi == hi):
             return Block(self.values, lo, hi, index=self.index)
         return self
 
     def alike(self, active: Ranks) -> Iterator[tuple[Ranks, Self, Ranks]]:
-        """Copies of some of the columns: many of as many survivors together, then the others.
+        """Yield copies of some columns: groups with the same number of survivors, then the others.
 
         Parameters
         ----------
         active : ndarray of int
-            In ascending order.
+            The columns, in ascending order.
 
         Yields
         ------
         which : ndarray of int, shape (k,)
-            The columns.
+            The columns of a group, or the others.
         some : Ragged
-            They; where they are many, `uniform`, and without what does not survive. Not to be
-            changed but by `move`.
+            Copies of these columns. Those of a group share one interval and contain survivors
+            only. Only `move` may change them.
         first : ndarray of int, shape (k,)
-            What rank their first row has here.
+            The rank in this object of the first row of `some`, for each column.
         """
         gone = np.minimum(len(self.values) - self.hi[active] + self.lo[active], FEW_GONE)
         many = np.bincount(gone, minlength=FEW_GONE + 1) >= MANY_ALIKE
@@ -221,9 +225,9 @@ class Ragged:
             yield which, self.take(which), np.zeros_like(which)
 
     def _survivors_of(self, which: Ranks) -> Self:
-        """Columns of as many survivors, in the order of their first ones, and these alone."""
+        """The survivors alone of columns with the same number of them, `which` sorted by `lo`."""
         lo, count = self.lo[which], int(self.count[which[0]])
-        if lo[0] == lo[-1] and len(which) == self.pixels:  # all of them, in their order
+        if lo[0] == lo[-1] and len(which) == self.pixels:  # all columns, in their order
             values = self.values[lo[0] : lo[0] + count]
         else:
             values = np.empty((count, len(which)), self.dtype)
@@ -235,14 +239,14 @@ class Ragged:
         return type(self)(self.index[which], values, whole, np.zeros_like(whole), whole.copy())
 
     def inner(self) -> Self:
-        """The columns without their lowest and highest survivor, of three or more."""
+        """The columns without their lowest and highest survivor, if three or more survive."""
         out = (self.count >= 3).astype(np.intp)
         return type(self)(self.index, self.values, self.valid, self.lo + out, self.hi - out)
 
     def survivors(self, some: slice) -> tuple[Floats, NDArray[np.bool_]]:
-        """The survivors of some columns, in float64, and where one is missing.
+        """Return the survivors of some columns, in float64, and flags where one is missing.
 
-        Both of shape (ranks, columns), for the ranks at which any of them has a survivor.
+        Both have shape (ranks, columns), for the ranks at which any of the columns has a survivor.
         """
         lo, hi = self.lo[some], self.hi[some]
         first, last = int(lo.min()), int(hi.max())
@@ -252,7 +256,7 @@ class Ragged:
     def total(self, origin: Floats | None, *, squared: bool = False) -> Floats:
         """The sum of ``x - origin``, or of its square, over the survivors, in float64.
 
-        None is an origin of 0.
+        An `origin` of None means 0.
         """
         return add_up(self, len(self.values), origin, squared)
 
@@ -262,7 +266,7 @@ class Ragged:
         return self._mad_by_sorting(dtype) if few else self._mad_by_bisecting(dtype)
 
     def _mad_by_sorting(self, dtype: DTypeLike) -> Floats:
-        """By sorting all deviations: a tenth of the calls, each of which takes longer."""
+        """The MAD by sorting all deviations: a tenth of the calls, each of which takes longer."""
         lower, upper = (middle.astype(dtype) for middle in middles(self))
         away = np.maximum(lower - self.values, self.values - upper)
         rank = np.arange(len(away))[:, np.newaxis]
@@ -273,12 +277,12 @@ class Ragged:
         return middle_deviation(lower, upper, first, second)
 
     def _mad_by_bisecting(self, dtype: DTypeLike) -> Floats:
-        """By windows of ranks.
+        """The MAD by bisecting windows of ranks.
 
         The k samples nearest to the median are neighbours in the sorted column. As a
         window of k ranks moves up, the deviation at its low end falls and that at its
-        high end grows: bisect for the first window whose high end is the further one.
-        The nearest k are in that window or the one before.
+        high end grows. Bisection finds the first window whose high end is the further one.
+        The nearest k samples are in that window or the one before.
         """
         half = (self.count + 1) >> 1
         lower, upper = (middle.astype(dtype) for middle in middles(self))
@@ -292,13 +296,13 @@ class Ragged:
         this = self._above(start + half - 1, upper)
         before = self._below(start - 1, lower)
         first = np.minimum(this, before)
-        # Of an even number, the next deviation is that of a neighbour of the window.
+        # For an even count, the next deviation is that of a neighbour of the window.
         start -= before < this
         after = np.minimum(self._below(start - 1, lower), self._above(start + half, upper))
         return middle_deviation(lower, upper, first, np.where(self.count & 1, first, after))
 
     def _above(self, rank: Ranks, upper: Floats) -> Floats:
-        """How far the sample at `rank` is above `upper`; inf past the survivors."""
+        """How far the sample at `rank` is above `upper`; inf beyond the survivors."""
         return np.where(rank < self.hi, self.at(rank) - upper, np.inf)
 
     def _below(self, rank: Ranks, lower: Floats) -> Floats:
@@ -309,8 +313,8 @@ class Ragged:
 def bisect(first: Ranks, last: Ranks, holds: Callable[[Ranks], NDArray[np.bool_]]) -> Ranks:
     """The first rank in ``[first, last)`` where `holds` fails, else `last`.
 
-    `holds` must not become true again further up. Its answer for ranks from `last` on
-    is not heeded.
+    `holds` must not become true again at higher ranks. Its result for ranks from `last` on
+    is ignored.
     """
     first, last = first.copy(), np.maximum(first, last)
     while (open_ := first < last).any():

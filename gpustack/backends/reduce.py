@@ -1,4 +1,4 @@
-"""What becomes of the survivors of a column: one value and its uncertainty."""
+"""Combining the survivors of a column: one value and its uncertainty."""
 
 from collections.abc import Callable
 from typing import Any
@@ -23,27 +23,27 @@ def total(columns: Columns) -> Floats:
 
 
 def lower_median(columns: Columns) -> Floats:
-    """The median; of an even number the lower of the two middle samples."""
+    """The median; for an even count the lower of the two middle samples."""
     return middles(columns)[0]
 
 
 def lmedian(columns: Columns) -> Floats:
-    """The median; of two samples the lower one."""
+    """The median; for two samples the lower one."""
     return np.where(columns.count == 2, lower_median(columns), median(columns))
 
 
 def quadrature(columns: Columns) -> Floats:
-    """Of survivors that are standard deviations, that of their mean."""
+    """The standard deviation of the mean, from survivors that are standard deviations."""
     return np.sqrt(columns.total(None, squared=True)) / columns.count
 
 
 def lowest(columns: Columns) -> Floats:
-    """The least survivor."""
+    """The lowest survivor."""
     return columns.at(columns.lo)
 
 
 def highest(columns: Columns) -> Floats:
-    """The greatest survivor."""
+    """The highest survivor."""
     return columns.at(columns.hi - 1)
 
 
@@ -80,8 +80,8 @@ NO_COLUMNS: Ranks = np.empty(0, np.intp)
 class WeightedSum:
     """Sums of weights and of weighted samples, added up frame by frame in float64.
 
-    Of a quadrature, of the squares of these. Not about a pivot: no sample is known to have a
-    weight, and one without may be of any size.
+    For a quadrature, the squares of the weighted samples are added up. There is no pivot: any
+    sample may have the weight 0, and such a sample may have any value.
     """
 
     def __init__(self, pixels: int, recipe: Recipe) -> None:
@@ -89,12 +89,12 @@ class WeightedSum:
         self._squares, self._divides = recipe.method in QUADRATURES, recipe.method != "sum"
 
     def add(self, row: Floats, weight: float | NDArray[Any], outside: Ranks) -> None:
-        """Add the samples of a frame but those `outside`, which may be anything.
+        """Add the samples of a frame, except those at `outside`, which may have any value.
 
-        `row`, and a weight that is an array, have shape (pixels,); `outside` are indices of it.
-        To add all and put a few sums back takes half the time of sums by a mask.
+        `row`, and a weight that is an array, have shape (pixels,); `outside` contains indices.
+        Adding all samples and restoring a few sums takes half the time of sums by a mask.
         """
-        if len(outside) == len(self._sum):  # of a mosaic, nearly all frames
+        if len(outside) == len(self._sum):  # true of nearly all frames of a mosaic
             return
         before = self._sum[outside], self.weights[outside]
         np.multiply(row, weight, out=self._term, dtype=np.float64)
@@ -105,6 +105,6 @@ class WeightedSum:
         self._sum[outside], self.weights[outside] = before
 
     def value(self) -> Floats:
-        """What they come to; NaN where it is divided by no weight."""
+        """The combined value; NaN where it would be divided by a weight of 0."""
         result = np.sqrt(self._sum) if self._squares else self._sum
         return result / self.weights if self._divides else result

@@ -1,9 +1,9 @@
-"""Sums of float32 that float64 holds exactly, in any order.
+"""Which sums of float32 samples are exact in float64, in any order.
 
-A float32 sample is a multiple of the last bit of the smallest one in its column. Where the
-largest is less than 2^29 / n times the smallest, every partial sum in float64 is exact, so that
-sums depend neither on the order of the samples nor on what was added and then taken off. Nearly
-all columns of real frames are such.
+A float32 sample is a multiple of the last bit of the smallest one in its column. If the largest
+sample is less than 2^29 / n times the smallest, every partial sum in float64 is exact. Sums then
+depend neither on the order of the samples nor on samples that were added and subtracted again.
+This holds for nearly all columns of real frames.
 """
 
 import numpy as np
@@ -24,7 +24,7 @@ def may_round(n: int, lowest: Floats, highest: Floats, least: Floats) -> NDArray
     n : int
         How many samples each of them has.
     lowest, highest, least : ndarray of float32, shape (pixels,)
-        The ends of the columns, and their least ``|x|`` other than 0; 0 where all samples are.
+        The ends of the columns, and their least ``|x|`` other than 0; 0 if all samples are 0.
     """
     largest = np.maximum(np.abs(lowest), np.abs(highest))
     exact: NDArray[np.bool_] = least >= largest * np.float32(n * 2.0**-SPARE_BITS)
@@ -32,10 +32,10 @@ def may_round(n: int, lowest: Floats, highest: Floats, least: Floats) -> NDArray
 
 
 def least_size(values: Floats) -> Floats:
-    """The least ``|x|`` other than 0 of each column, shape (n, pixels); 0 where there is none.
+    """The least ``|x|`` other than 0 of each column of shape (n, pixels); 0 if there is none.
 
-    By the bits of the samples, which order as their values. Less one, unsigned, those
-    of 0 are the largest.
+    The bits of ``|x|``, read as unsigned integers, have the same order as the values. After
+    subtracting 1, those of 0 are the largest.
     """
     bits = values.view(np.uint32) & np.uint32(0x7FFFFFFF)
     bits -= np.uint32(1)

@@ -1,8 +1,8 @@
-"""What clips by bounds do to columns of float32, told in float32; where it cannot tell, it says so.
+"""Screens: bounds of clips computed in float32, with limits of their error.
 
-Bounds in float32 take a third of the time of those in float64, and it is known how far they may
-be off. Nearly every sample lies so far from them that it does not matter; the columns of the few
-others are for float64 to decide.
+Bounds in float32 take a third of the time of bounds in float64. Nearly every sample is further
+from a bound than the error of the bound, so that float32 decides about it. The columns of the few
+other samples are left to float64.
 """
 
 import math
@@ -18,11 +18,11 @@ from gpustack.backends.ragged import Ragged
 from gpustack.backends.statistics import mean, median
 from gpustack.clips import ColumnClip, MADClip, SigmaClip
 
-#: Half the last bit of a float32, relative to it, and the smallest float32.
+#: The largest relative error of rounding to float32, and the smallest positive float32.
 ROUNDING, SMALLEST = 2.0**-24, 2.0**-149
 
-#: Of centres and spreads below this: where a factor times a spread overflows float32, the bound
-#: that is meant is 2^103 - 2^100 or more above the largest float32, so that nothing is beyond it.
+#: Centres and spreads must be below this. If a factor times a spread then overflows float32, the
+#: true bound is at least 2^103 - 2^100 above the largest float32, so that no sample is beyond it.
 FAR = 2.0**100
 
 Pair = tuple[Bound, Bound]
@@ -30,17 +30,17 @@ Pair = tuple[Bound, Bound]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Screen:
-    """Bounds no wider than those of a clip, and bounds no narrower, as lower and upper ones.
+    """Bounds that are no wider than those of a clip, and bounds that are no narrower.
 
-    Samples within `inner` pass, and those beyond `outer` do not: but in a column all of whose
-    samples are equal, where all pass.
+    Both are pairs (lower, upper). Samples within `inner` survive and samples beyond `outer` are
+    rejected, except in a column of equal samples, where all survive.
     """
 
     inner: Pair
     outer: Pair
 
     def take(self, which: Ranks) -> "Screen":
-        """Those of some of the columns."""
+        """Return the screen of some of the columns."""
         lower, upper = (
             (_take(inner, which), _take(outer, which))
             for inner, outer in zip(self.inner, self.outer, strict=True)
@@ -48,7 +48,7 @@ class Screen:
         return Screen((lower[0], upper[0]), (lower[1], upper[1]))
 
     def intervals(self, columns: Ragged) -> tuple[Ranks, Ranks, NDArray[np.bool_]]:
-        """The intervals that a pass leaves, and of which columns they are not sure."""
+        """The intervals that a pass leaves, and flags of columns for which they are not certain."""
         (lower, upper), (lowest, highest) = self.inner, self.outer
         below, low = count_beyond(np.less, columns.values, lower, lowest)
         above, high = count_beyond(np.greater, columns.values[::-1], upper, highest)
@@ -58,7 +58,7 @@ class Screen:
 def count_beyond(
     is_beyond: np.ufunc, rows: Floats, inner: Bound, outer: Bound
 ) -> tuple[Ranks, NDArray[np.bool_]]:
-    """How many samples of each column are beyond `inner`, and where one is not beyond `outer`."""
+    """Count samples beyond `inner` in each column; flag columns where one is not beyond `outer`."""
     count = np.zeros(rows.shape[1], np.min_scalar_type(len(rows)))
     unsure = np.zeros(rows.shape[1], dtype=bool)
     for row, beyond in rows_beyond(is_beyond, rows, inner):
@@ -72,15 +72,15 @@ def _take(bound: Bound, which: Ranks) -> Bound:
 
 
 def tells(clip: ColumnClip, dtype: np.dtype[np.floating]) -> TypeGuard[SigmaClip | MADClip]:
-    """Whether there is a `Screen` for a clip of samples of a dtype."""
+    """Whether a `Screen` can be computed for a clip of samples of `dtype`."""
     return dtype == np.float32 and isinstance(clip, SigmaClip | MADClip)
 
 
 def screen(clip: SigmaClip | MADClip, columns: Uniform, first: bool = True) -> Screen:
-    """What float32 tells of the bounds of a pass of `clip`, whether it is the first.
+    """Return the screen of a pass of `clip`; `first` says whether it is the first pass.
 
-    Bounds are rounded to float32, as is the centre before them, each by no more than `ROUNDING`
-    of themselves; so are a factor and its product with a spread.
+    The centre, the bounds, each factor and its product with the spread are rounded to float32.
+    Each rounding changes a number by at most `ROUNDING` times the number.
     """
     center = median(columns) if isinstance(clip, MADClip) else center_of(clip, columns, first)
     return screen_around(clip, center, *_spread_between(clip, columns, center.astype(np.float32)))
@@ -89,10 +89,10 @@ def screen(clip: SigmaClip | MADClip, columns: Uniform, first: bool = True) -> S
 def screen_around(
     clip: SigmaClip | MADClip, center: Floats, least: Floats, most: Floats, off: Floats | float = 0
 ) -> Screen:
-    """Bounds at the distances that a clip has from a centre that is `off` by no more than that.
+    """Return the screen of `clip` about a centre that is wrong by at most `off`.
 
-    Its spread is between `least` and `most`, which are float32, may be off by some roundings, and
-    are overwritten.
+    The spread is between `least` and `most`, which are float32, may be wrong by a few roundings,
+    and are overwritten.
     """
     near = center.astype(np.float32)
     least *= 1 - 8 * ROUNDING
@@ -109,7 +109,7 @@ def screen_around(
 
 
 def _bounds(clip: SigmaClip | MADClip, low: Floats, high: Floats, unit: Floats) -> Pair:
-    """So many units below `low` and above `high`."""
+    """The bounds: `clip.low` units below `low`, and `clip.high` units above `high`."""
     lower = -np.inf if clip.low is None else low - clip.low * unit
     upper = np.inf if clip.high is None else high + clip.high * unit
     return lower, upper
@@ -118,7 +118,7 @@ def _bounds(clip: SigmaClip | MADClip, low: Floats, high: Floats, unit: Floats) 
 def _spread_between(
     clip: SigmaClip | MADClip, columns: Uniform, center: Floats
 ) -> tuple[Floats, Floats]:
-    """No more, and no less, than the spread; inf or NaN where float32 overflows or it has none."""
+    """Lower and upper limits of the spread; inf or NaN if float32 overflows or it is undefined."""
     if isinstance(clip, MADClip):
         return _mad_between(columns, 1.0)
     if clip.spread == "mad_std":
@@ -136,9 +136,9 @@ def _mad_between(columns: Uniform, factor: float) -> tuple[Floats, Floats]:
 
 
 def sum_error(n: int) -> float:
-    """How far a sum of squares of n deviations in float32 may be off, relative to it.
+    """The largest relative error of a sum of squares of n deviations in float32.
 
-    3 roundings of each square, n - 1 of their sum in any order, and a few to spare.
+    This allows for 3 roundings of each square, n - 1 of their sum in any order, and a few more.
 
     References
     ----------
@@ -149,10 +149,11 @@ def sum_error(n: int) -> float:
 
 
 def _std_between(columns: Uniform, about: Floats, ddof: int) -> tuple[Floats, Floats]:
-    """By the length of the vector of deviations.
+    """Limits of the standard deviation, from the length of the vector of deviations.
 
-    Of the squares 3 roundings, n - 1 of their sum, one of a product here, and squares that became
-    0. About something else by `off` the length is another by no more than sqrt(n) times that.
+    The sum of squares has 3 roundings of each square, n - 1 of the sum and one of a product here,
+    and lacks squares that underflow to 0. If deviations are about a value that is wrong by `off`,
+    the length is wrong by at most sqrt(n) times `off`.
     """
     n, root = columns.count, math.sqrt(columns.count)
     squares = columns.sum_of_squares(about)

@@ -1,4 +1,4 @@
-"""Looks at the samples of a tile frame by frame, for what sorted columns cannot tell."""
+"""A second look at the samples of a tile by frame, for clips that need more than sorted columns."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,13 +17,13 @@ from gpustack.backends.tiles import Where
 from gpustack.clips import ExtremaClip
 from gpustack.recipe import Recipe
 
-#: What ranking samples among all frames, masked ones too, may take beside the buffers.
+#: Bytes that ranking samples among all frames, masked ones too, may take besides the buffers.
 RANK_BYTES = 4_000_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SecondLook:
-    """The samples of a tile; `dtype` is that in which they are compared."""
+    """Access to the samples of a tile by frame; `dtype` is that in which they are compared."""
 
     band: Sequence[Samples]
     where: Where
@@ -40,7 +40,7 @@ class SecondLook:
         n = len(self.band)
         low, high = np.full(columns.pixels, clip.nlow), np.full(columns.pixels, n - clip.nhigh)
         short = np.flatnonzero(columns.valid < n)
-        # In parts: the order of the samples takes 8 bytes each, beside the samples.
+        # In chunks, because the order of the samples takes 8 bytes each in addition to the samples.
         step = max(256, RANK_BYTES // (16 * n))
         for some in (short[i : i + step] for i in range(0, len(short), step)):
             index = columns.index[some]
@@ -54,7 +54,7 @@ class SecondLook:
         return low, high
 
     def by_frame(self, columns: Ragged) -> ByFrame:
-        """Columns in the order of the frames; samples that are not sorted are +inf."""
+        """Load columns with their samples in frame order; samples that are not sorted are +inf."""
         members = Members(columns, self.recipe)
         values = np.empty((len(self.band), columns.pixels), self.dtype)
         inside = np.empty(values.shape, dtype=bool)
@@ -70,7 +70,7 @@ class SecondLook:
         return ByFrame(values, inside, scale, zero, self.row()[columns.index], variance)
 
     def row(self) -> Ranks:
-        """Which row of the band each pixel of the tile is of, shape (pixels,)."""
+        """The row of the band in which each pixel of the tile lies, shape (pixels,)."""
         rows, cols = self.where.rows, self.where.cols
         return np.repeat(np.arange(rows.start, rows.stop), cols.stop - cols.start)
 
@@ -86,7 +86,7 @@ class SecondLook:
         return part.astype(np.float64).reshape(-1)
 
     def least_noise(self) -> Floats:
-        """The least standard deviation, normalised, of any sample of each column of the tile."""
+        """The least normalised standard deviation of any sample of each column of the tile."""
         scale, _ = normalisation(self.recipe)
         least = np.full(self.where.pixels, np.inf)
         for samples, factor in zip(self.band, np.broadcast_to(scale, len(self.band)), strict=True):

@@ -1,4 +1,4 @@
-"""The clip that puts medians in the place of samples; see `gpustack.clips.SigmaMedianClip`."""
+"""The clip that replaces outliers by medians; see `gpustack.clips.SigmaMedianClip`."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,7 @@ from gpustack.clips import SigmaMedianClip
 
 
 def replace_outliers(columns: Ragged, clip: SigmaMedianClip) -> None:
-    """Apply `clip` to columns with an interval each, in place; leaves their `stand_ins`."""
+    """Apply `clip` to columns with an interval each, in place, and set their `stand_ins`."""
     columns.stand_ins = StandIns.none(np.zeros(columns.pixels))
     for some in chunks(columns.pixels, len(columns.values)):
         part = columns.take(some)
@@ -27,7 +27,7 @@ def replace_outliers(columns: Ragged, clip: SigmaMedianClip) -> None:
 
 
 def mean_of_all(columns: Columns, stand_ins: StandIns) -> Floats:
-    """The mean of the survivors and of what stands beside them, in float64."""
+    """The mean of the survivors and the stand-ins, in float64."""
     origin = pivot(columns)
     total = columns.total(origin) + stand_ins.total_about(0.0 if origin is None else origin)
     mean: Floats = total / (columns.count + stand_ins.count)
@@ -45,33 +45,34 @@ class Replacing:
     Attributes
     ----------
     stand_ins : StandIns
-        What stands in them in the place of samples so far.
+        The medians that have replaced samples so far.
     """
 
     def __init__(self, columns: Ragged) -> None:
         self._columns = columns
         self._stay = [middle.astype(np.float64) for middle in middles(columns)]
-        #: The two middle ones of all that stands in each column; of an odd count one, twice.
+        #: The two middle values of survivors and stand-ins; for an odd count the same one twice.
         self._middle = [middle.copy() for middle in self._stay]
         self.stand_ins = StandIns.none(midpoint(*self._stay))
 
     def step(self, clip: SigmaMedianClip, active: Ranks) -> tuple[Bounds, NDArray[np.bool_]]:
-        """A pass over some of the columns: what it lets stay, and which of them it changes.
+        """Run a pass over some of the columns; return its bounds, and which columns it changed.
 
-        Its centre is what stands in the place of samples from then on.
+        The centre of the bounds replaces the samples that the pass rejects.
         """
         columns = self._columns
         some = columns.take(active) if len(active) < columns.pixels else columns
         stand_ins = self.stand_ins.take(active)
         center = midpoint(*(middle[active] for middle in self._middle))
         found = around(clip, center, _std(some.uniform(), stand_ins))
-        # A bound that is NaN stays so.
+        # A bound of NaN stays NaN, as both comparisons are False.
         least, most = (middle[active] for middle in self._stay)
         lower = np.where(found.lower > least, least, found.lower)
         upper = np.where(found.upper < most, most, found.upper)
         lo, hi = within(some, lower, upper)
         low, high = lo - some.lo, some.hi - hi
-        # Beside as many copies of the median as samples went on a side, it is the middle there.
+        # As many copies of the median replace the samples rejected on a side, so that it becomes
+        # the middle value on that side.
         for middle, gone in zip(self._middle, (low, high), strict=True):
             middle[active[gone > 0]] = center[gone > 0]
         stand_ins.add(low + high, center)
@@ -81,7 +82,7 @@ class Replacing:
 
 
 def _std(columns: Columns, stand_ins: StandIns) -> Floats:
-    """The standard deviation (ddof 1) of all that stands in columns; NaN of one sample."""
+    """The standard deviation (ddof 1) of survivors and stand-ins; NaN for a single value."""
     mean = mean_of_all(columns, stand_ins)
     squares = columns.total(mean, squared=True) + stand_ins.squares_about(mean)
     degrees = np.asarray(columns.count + stand_ins.count - 1, np.float64)

@@ -1,4 +1,4 @@
-"""Rows of a result that are handed on as they are made, where no array of all of them is held."""
+"""Outputs that pass rows on as they are computed, so that no array of all rows is held."""
 
 import math
 from abc import ABC, abstractmethod
@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 
 class Sink(ABC):
-    """Stands in the place of an array of `gpustack.backends.base.Outputs`, or of a map.
+    """A substitute for an array of `gpustack.backends.base.Outputs`, or for a map.
 
-    Rows are counted over all axes but the last, and each is given once, in any order, by several
-    threads.
+    Rows are counted over all axes but the last. Each row is written once; rows come in any order
+    and from several threads.
 
     Parameters
     ----------
@@ -25,7 +25,7 @@ class Sink(ABC):
         self.shape, self.dtype = shape, dtype
         self._rows = shape[-2]
         self._turn = Lock()
-        #: What all rows add up to, where that is asked for.
+        #: The sum of all numbers passed to `add`, such as that of all rows.
         self.total = 0
 
     @property
@@ -35,20 +35,20 @@ class Sink(ABC):
 
     @property
     def row_bytes(self) -> int:
-        """Bytes that a row takes until it is handed on: as it is made, and as it is written."""
+        """Bytes that a row takes until it is passed on: once as computed, once as written."""
         return 2 * self.shape[-1] * self.dtype.itemsize
 
     def take_shape(self, *shape: int) -> Self:
-        """Itself, from now on of another shape that has the same last axis."""
+        """Change the shape to one that has the same last axis, and return the sink itself."""
         self.shape = shape
         return self
 
     def buffer(self, start: int, stop: int) -> NDArray[Any]:
-        """A fresh array to make rows ``[start, stop)`` in."""
+        """Return a new array in which to compute rows ``[start, stop)``."""
         return np.empty((stop - start, self.shape[-1]), self.dtype)
 
     def __setitem__(self, key: Any, rows: Any) -> None:
-        """Hand on rows of a plane, the first one where none is given: ``[plane, start:stop]``."""
+        """Pass on rows of a plane, ``[plane, start:stop]``, or of the first, ``[start:stop]``."""
         plane, where = key if isinstance(key, tuple) else (0, key)
         if getattr(where, "start", None) is None:
             raise TypeError(f"expected rows of a run, got {key!r}: a result in a file is read-only")
@@ -61,20 +61,20 @@ class Sink(ABC):
 
     @abstractmethod
     def write(self, start: int, rows: NDArray[Any]) -> None:
-        """Hand on rows from `start` on."""
+        """Pass on rows, the first of which is row `start`."""
 
     @abstractmethod
     def get(self) -> NDArray[Any]:
-        """All that was handed on, when the run is over: an array of `shape` and `dtype`."""
+        """After the run, return all rows passed on, as an array of `shape` and `dtype`."""
 
 
 class Sum(Sink):
-    """Adds up what it is given; no row of it is kept."""
+    """A sink that adds up the rows it gets and keeps none of them."""
 
     def write(self, start: int, rows: NDArray[Any]) -> None:
-        """Add rows up."""
+        """Add the sum of rows to the total."""
         self.add(int(rows.sum(dtype=np.int64)))
 
     def get(self) -> NoReturn:
-        """There is no array."""
+        """Raise TypeError: there is no array."""
         raise TypeError("expected an array that was kept, got one that was added up")

@@ -27,8 +27,8 @@ from gpustack.backends.unsorted import Unsorted, adds_up, needs_order, squares_a
 from gpustack.clips import AvgSigmaClip, Clip, ExtremaClip, Grow, LinearFitClip, RowSigmaClip
 from gpustack.recipe import Recipe
 
-#: Where more than this share of the columns would have to be copied out to be sorted, sorting
-#: all of them is faster.
+#: If more than this share of the columns would have to be copied to be sorted, sorting all of
+#: them is faster.
 MOST_INEXACT = 0.25
 
 
@@ -39,14 +39,14 @@ class SortedTile:
     Parameters
     ----------
     uniform : Uniform
-        All columns of the tile; right where `odd` is False, meaningless elsewhere.
-        Computing a few columns for nothing is cheaper than copying the others.
+        All columns of the tile; correct where `odd` is False, meaningless elsewhere.
+        Computing a few columns in vain is cheaper than copying the others.
     odd : ndarray of bool, shape (pixels,)
         The columns that are in one of `parts` instead.
     frames : int
-        Of the whole stack, of which some may have nothing valid here.
+        Number of frames in the stack; some may have no valid sample in this tile.
     parts : list of Ragged
-        The columns in which something is invalid, or was rejected by its value.
+        The columns with invalid samples, or with samples rejected by value.
     """
 
     uniform: Uniform
@@ -55,11 +55,11 @@ class SortedTile:
     parts: list[Ragged] = field(default_factory=list)
 
     def looks_finite(self) -> bool:
-        """Whether no NaN or inf was sorted: it would stand at an end of its column."""
+        """Whether no NaN or inf was sorted; it would be at an end of its column."""
         return all(all_finite(self.uniform.at(rank)) for rank in (0, self.uniform.hi - 1))
 
     def move_out(self, which: NDArray[np.bool_], valid: NDArray[np.intp] | None = None) -> Ragged:
-        """Give the columns `which` an interval each; with `valid`, from 0 to that."""
+        """Copy the columns `which` to a new part; with `valid`, its intervals are [0, valid)."""
         index = np.flatnonzero(which)
         rows, m = self.uniform.rows, len(index)
         values = self.uniform.take(index)
@@ -97,7 +97,7 @@ class SortedTile:
                 clip_ragged(fresh, clip, rank_all, self.frames, told)
 
     def _clip_by_frame(self, clip: FrameClip | LinearFitClip, look: SecondLook) -> None:
-        """Apply a clip that judges samples one by one to the columns that it may touch."""
+        """Apply a clip that judges samples one by one, to the columns that may lose any."""
         if self.uniform.count > 0 and not self.odd.all():
             if isinstance(clip, LinearFitClip):
                 risk = line_fit.at_risk(clip, self.uniform)
@@ -115,14 +115,14 @@ class SortedTile:
                 part.remove(columns.values[:, some], low, high, which)
 
     def groups(self) -> Iterator[tuple[Columns, slice | NDArray[np.intp]]]:
-        """The columns and where they stand in the tile; later ones overwrite earlier."""
+        """Yield columns and their positions in the tile; later groups overwrite earlier ones."""
         if not self.odd.all():
             yield self.uniform, slice(None)
         for part in self.parts:
             yield part, part.index
 
     def members(self, recipe: Recipe) -> "TileMembers":
-        """Which samples survive, to be asked frame by frame."""
+        """Return a test of which samples survive, to be called frame by frame."""
         return TileMembers(
             Members(self.uniform, recipe),
             [(part.index, Members(part, recipe)) for part in self.parts],
@@ -130,10 +130,10 @@ class SortedTile:
 
 
 def _clip_by_rank(clip: LinearFitClip, part: Ragged, look: SecondLook) -> None:
-    """Apply a clip that tells which ranks go.
+    """Apply a clip that rejects samples by rank.
 
-    Nearly always they are the ends of a column, so that an interval is left. Of the other
-    columns, see of which frames those ranks are.
+    Nearly always the rejected ranks are at the ends of a column, and an interval is left. For the
+    other columns, the rejected ranks are converted to flags by frame.
     """
     for some in chunks(part.pixels, look.n):
         columns = part.take(some)
@@ -176,12 +176,12 @@ def sort_tile(
     ----------
     tile : Tile
     buffer : ndarray, shape (n + 1, pixels)
-        Where the samples of the tile lie, unless in their frames, and a row of scratch.
+        Contains the samples of the tile, except those that are views of frames, and a scratch row.
     recipe : Recipe
     ranks : frozenset of int or None
-        The only ranks that will be looked at, where all samples are valid; None is all.
+        The only ranks that will be used if all samples are valid; None is all.
     members : bool
-        Whether it will be asked which samples survive.
+        Whether the survivors of each frame may be asked for.
     """
     rows, stored = _rows_here(tile, recipe), tile.stored
     valid = None if tile.gone is None else len(tile.came) - tile.gone.astype(np.intp)
@@ -190,7 +190,7 @@ def sort_tile(
     if not needs_order(recipe, buffer.dtype, members):
         columns = Unsorted(rows, adds_up(recipe), stored)
         result = _leave_unsorted(columns, recipe, invalid, len(tile.came))
-        stored = stored if stored is not None and stored.has_order else None  # others are decoded
+        stored = stored if stored is not None and stored.has_order else None  # else decoded by now
     if result is None:
         rows = _sorted_rows(rows, stored, buffer, ranks if invalid is None else None)
         odd = np.zeros(buffer.shape[1], dtype=bool)
@@ -219,7 +219,7 @@ def _leave_unsorted(
     invalid: NDArray[np.bool_] | None,
     frames: int,
 ) -> SortedTile | None:
-    """The columns of a tile unsorted, if few of them need order."""
+    """Return the columns of a tile unsorted, or None if too many of them need sorting."""
     result = SortedTile(columns, np.zeros(columns.pixels, dtype=bool), frames)
     if adds_up(recipe) or squares_add_up(recipe):
         inexact = columns.inexact()
@@ -234,9 +234,9 @@ def _leave_unsorted(
 
 
 def _rows_here(tile: Tile, recipe: Recipe) -> Rows:
-    """What to sort: the frames with anything valid here, so that the others stay uniform.
+    """The rows to sort: those of frames with a valid sample, so that columns stay uniform.
 
-    All of them where a clip ranks masked samples too; one where nothing is valid.
+    All frames if a clip ranks masked samples too; one frame if nothing is valid.
     """
     ranked = any(isinstance(clip, ExtremaClip) and clip.among == "all" for clip in recipe.clips)
     if ranked or tile.finite.all():

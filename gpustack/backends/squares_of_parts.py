@@ -1,10 +1,10 @@
-"""Standard deviations of columns with frayed ends: all rows are squared, but for what is gone.
+"""Sums of squares of columns that lost a few samples at their ends, without copying the columns.
 
-Columns from which a clip took a sample or two were copied out, to be squared and added up. But the
-rows that nearly all columns still have are squared anyway, for those that lost nothing. So a row
-at an end is squared as the others are, and counts as 0 where it does not survive: squares are added
-up from the lowest sample to the highest all the same, to the last bit. Of frames whose rows lie
-apart, as of few, each row of a part is a call of its own, and copies are faster.
+All rows are squared anyway, for the columns that lost nothing. So for columns that lost a sample or
+two, the survivors are not copied; squares of rejected samples count as 0. Squares are still added
+up from the lowest sample to the highest, so the sums are the same to the last bit. With few frames,
+rows lie in separate arrays. Each row of a chunk would then be a numpy call of its own, and copies
+are faster.
 """
 
 from functools import partial
@@ -18,22 +18,24 @@ from gpustack.backends.ragged import Ragged
 from gpustack.backends.statistics import put_right, rounded_mean, squares_about_mean
 from gpustack.backends.totals import column_sums
 
-#: Columns that lost more samples at one end are squared apart.
+#: Columns that lost more samples than this at one end are squared separately.
 ENDS = 8
 
-#: Parts of which a larger share lost more have columns that lack frames: these stay as they are.
+#: Parts are skipped if more than this share of their columns lost more than `ENDS` samples: such
+#: parts have columns that lack frames.
 MOST_WORN = 0.1
 
 
 def square_up(parts: list[Ragged], uniform: Block) -> None:
-    """Have the squares about the mean known of sorted columns of float32, and of parts of them.
+    """Compute and cache the sums of squares about the mean of sorted float32 columns and of parts.
 
     Parameters
     ----------
     parts : list of Ragged
-        Columns of `uniform` that lost samples at their ends; those whose sums are known.
+        Columns of `uniform` that lost samples at their ends. Parts without a cached sum are
+        skipped.
     uniform : Block
-        All columns; right where they are in no part.
+        All columns; correct for those that are in no part.
     """
     frayed = [part for part in parts if "sum" in part.known]
     frayed = [part for part in frayed if _worn(part, uniform).mean() <= MOST_WORN]
@@ -53,7 +55,7 @@ def square_up(parts: list[Ragged], uniform: Block) -> None:
 
 
 def _worn(part: Ragged, uniform: Block) -> NDArray[np.bool_]:
-    """Which columns of a part lost many samples, or hold some that the other columns lost."""
+    """Which columns of a part lost many samples, or have some that the uniform columns lost."""
     low, high = part.lo - uniform.lo, uniform.hi - part.hi
     worn: NDArray[np.bool_] = (low > ENDS) | (high > ENDS) | (low < 0) | (high < 0)
     return worn
@@ -76,7 +78,7 @@ def _squares(uniform: Block, origin: Floats, lo: Ranks, hi: Ranks) -> Floats:
 
 
 def _of_part(part: Ragged, uniform: Block, squares: Floats, origin: Floats) -> Floats:
-    """The squares about the mean of a part."""
+    """The sums of squares about the mean for a part."""
     result = put_right(squares[part.index], origin[part.index], part)
     worn = np.flatnonzero(_worn(part, uniform))
     for some in chunks(len(worn), len(part.values), SUM_SAMPLES):

@@ -1,8 +1,8 @@
-"""Parts of one array that lie at equal distances in it, seen as the one array that they are.
+"""Views of arrays at equal distances in memory as one array.
 
-What numpy does to the samples of all frames is one call then, not one a frame. After each call a
-thread waits for the GIL: for the mean of 100 files of 2048 x 2048 float32 two threads took longer
-than one, 1.4 s; they take 0.8 s now.
+With such a view, one numpy call processes the samples of all frames, not one call per frame. After
+each call a thread waits for the GIL. The mean of 100 files of 2048 x 2048 float32 took two threads
+1.4 s with one call per frame, longer than one thread; with the view it takes them 0.8 s.
 """
 
 from collections.abc import Sequence
@@ -17,11 +17,11 @@ from gpustack.backends.base import Samples
 
 
 def as_one(arrays: Sequence[NDArray[Any]]) -> NDArray[Any] | None:
-    """A view of all of them, not writeable; None where they are not at equal distances.
+    """Return a read-only view of all arrays, or None if they are not at equal distances.
 
-    Only of parts of one array, which the view keeps alive. What else lies between arrays that have
-    been made apart may be what the view is copied to: numpy takes it for a part of the view, as it
-    looks at the ends alone.
+    The arrays must be parts of one array, which the view keeps alive. Between arrays that were
+    allocated separately, there may be the array to which the view is copied later. numpy would
+    take that for a part of the view, because it only compares the ends.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ def as_one(arrays: Sequence[NDArray[Any]]) -> NDArray[Any] | None:
 
 
 def _owner(array: Any) -> Any:
-    """Whose memory an array is a part of."""
+    """Return the object that owns the memory of an array."""
     while isinstance(array, np.ndarray | memoryview):
         base = array.obj if isinstance(array, memoryview) else array.base
         if base is None:
@@ -57,10 +57,11 @@ def _owner(array: Any) -> Any:
 
 
 def samples_as_one(band: Sequence[Samples]) -> Samples | None:
-    """The samples of all frames as those of one, shape (n, rows, width); None where they differ.
+    """Return the samples of all frames as one `Samples`, shape (n, rows, width), else None.
 
-    Only of frames that are all decoded alike, and in which every sample that is finite counts. They
-    are for what decodes all frames, `gpustack.backends.stored`; others expect those of one frame.
+    The data must suit `as_one`. All frames must have the same BSCALE and BZERO, and neither a mask
+    nor a BLANK. The result is for code that decodes all frames at once, `gpustack.backends.stored`;
+    other code expects the samples of one frame.
     """
     first = band[0]
     scaling = first.bscale, first.bzero

@@ -1,4 +1,4 @@
-"""Medians that stand in columns in the place of rejected samples."""
+"""Medians that take the place of rejected samples in columns."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -10,19 +10,19 @@ from gpustack.backends.columns import Floats, Ranks
 
 @dataclass(slots=True, eq=False)
 class StandIns:
-    """What stands in columns beside their survivors.
+    """Sums of the stand-ins of each column, the medians that replace its rejected samples.
 
-    Sums are all that is needed of them: no pass of `gpustack.clips.SigmaMedianClip` replaces a
-    stand-in, as each lies between the middle samples of its column, which always stay.
+    Only sums are needed: no pass of `gpustack.clips.SigmaMedianClip` replaces a stand-in, because
+    each lies between the middle samples of its column, which are never rejected.
 
     Parameters
     ----------
     count : ndarray of int, shape (m,)
-        How many there are in each column.
+        How many stand-ins each column has.
     origin : ndarray of float64, shape (m,)
-        The median that each column began with; anything where there are none.
+        The initial median of each column; undefined where there are no stand-ins.
     total, squares : ndarray of float64, shape (m,)
-        The sums of their distances from it, and of the squares.
+        The sums of ``x - origin`` and of its square over the stand-ins.
     """
 
     count: Ranks
@@ -32,34 +32,34 @@ class StandIns:
 
     @classmethod
     def none(cls, origin: Floats) -> Self:
-        """For columns of these medians."""
+        """Return empty sums for columns whose initial medians are `origin`."""
         total, squares = np.zeros((2, len(origin)))
         return cls(np.zeros(len(origin), np.intp), origin, total, squares)
 
     def take(self, which: Ranks | slice) -> Self:
-        """Those of some of the columns, as copies."""
+        """Return copies of the sums of some of the columns."""
         reals = (part[which].copy() for part in (self.origin, self.total, self.squares))
         return type(self)(self.count[which].copy(), *reals)
 
     def put(self, which: Ranks | slice, some: Self) -> None:
-        """What `take` gave, or others for these columns, in their places."""
+        """Replace the sums of some of the columns by those of `some`."""
         for name in self.__slots__:
             getattr(self, name)[which] = getattr(some, name)
 
     def add(self, count: Ranks, value: Floats) -> None:
-        """So many more of this value, for every column."""
+        """Add `count` stand-ins of this value to each column."""
         away = np.where(count > 0, value - self.origin, 0.0)
         self.count += count
         self.total += count * away
         self.squares += count * (away * away)
 
     def total_about(self, center: Floats | float) -> Floats:
-        """The sum of their distances from a centre."""
+        """The sum of ``x - center`` over the stand-ins."""
         total = self.count * (self.origin - center) + self.total
         return np.where(self.count > 0, total, 0.0)
 
     def squares_about(self, center: Floats) -> Floats:
-        """The sum of the squares of these."""
+        """The sum of ``(x - center)^2`` over the stand-ins."""
         away = center - self.origin
         squares = self.squares + away * (self.count * away - 2 * self.total)
         return np.where(self.count > 0, squares, 0.0)

@@ -1,4 +1,4 @@
-"""Statistics of the survivors of columns, of either kind, in float64."""
+"""Statistics of the survivors of columns, `Uniform` or `Ragged`, in float64."""
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -10,10 +10,10 @@ Columns = Uniform | Ragged
 
 
 def pivot(columns: Columns) -> Floats | None:
-    """About what samples are added up; None is 0.
+    """The value about which samples are added up; None means 0.
 
-    For float64, a sample from the middle of the survivors. float32 needs none: sums of
-    its samples have 29 bits to spare.
+    For float64 it is a sample from the middle of the survivors. float32 needs none: sums of
+    its samples in float64 have 29 bits to spare.
     """
     if columns.dtype == np.float32:
         return None
@@ -35,29 +35,29 @@ def mean(columns: Columns) -> Floats:
 
 
 def sums(columns: Columns) -> Floats:
-    """The sums of the survivors; of float32, which need no pivot.
+    """The sums of the survivors, for float32 samples, which need no pivot.
 
-    These are kept, and no means beside them.
+    For these the sums are cached, and not the means.
     """
     return columns.once("sum", lambda: columns.total(None))
 
 
 def median(columns: Columns) -> Floats:
-    """The median of the survivors: of an even number the middle of two, in float64."""
+    """The median of the survivors; for an even count the mean of two, in float64."""
     lower, upper = middles(columns)
     return lower if lower is upper else midpoint(lower, upper)
 
 
 def midpoint(lower: Floats, upper: Floats) -> Floats:
-    """The mean of two, in float64; of equal ones these, infinite ones too."""
+    """The mean of two values in float64; the value itself if both are equal, infinite ones too."""
     middle = np.add(lower, upper, dtype=np.float64) * 0.5
-    if upper.dtype != np.float32 and np.isinf(middle).any():  # the sum of large ones
+    if upper.dtype != np.float32 and np.isinf(middle).any():  # the sum of large values
         np.copyto(middle, lower * 0.5 + upper * 0.5, where=np.isinf(middle))
     return np.where(lower == upper, lower, middle)
 
 
 def std(columns: Columns, ddof: int = 0, about: Floats | None = None) -> Floats:
-    """The standard deviation, about the mean where `about` is None; NaN for `ddof` samples."""
+    """The standard deviation, about the mean if `about` is None; NaN for at most `ddof` samples."""
     if about is None:
         squares = columns.once("squares", lambda: squares_about_mean(columns))
     else:
@@ -69,10 +69,11 @@ def std(columns: Columns, ddof: int = 0, about: Floats | None = None) -> Floats:
 def squares_about_mean(columns: Columns) -> Floats:
     """The sum of the squared deviations from the mean.
 
-    Of float32, taken about the mean rounded to float32: then the sum is exact in most columns,
-    which need no sorting; see `gpustack.backends.unsorted`. How far that is from the mean is
-    taken off in the end, from the sum of the samples, which is exact in those: not from their
-    mean, whose rounding may be large beside the deviations.
+    For float32, deviations are taken about the mean rounded to float32. The sum is then exact in
+    most columns, which need no sorting; see `gpustack.backends.unsorted`. Afterwards it is
+    corrected for the rounding of the mean. The correction is computed from the sum of the samples,
+    which is exact in those columns, and not from their mean, whose rounding may be large compared
+    with the deviations.
     """
     if columns.dtype != np.float32:
         return columns.total(mean(columns), squared=True)
@@ -86,7 +87,10 @@ def rounded_mean(columns: Columns) -> Floats:
 
 
 def put_right(squares: Floats, origin: Floats, columns: Columns) -> Floats:
-    """The squares about the mean, from those about an origin near to it, which is overwritten."""
+    """Turn `squares`, sums about an origin near the mean, into sums about the mean.
+
+    `squares` and `origin` are overwritten.
+    """
     off = np.multiply(origin, columns.count, out=origin)
     np.subtract(sums(columns), off, out=off)
     off *= off
@@ -103,10 +107,10 @@ def mad(columns: Columns, dtype: DTypeLike = np.float64) -> Floats:
 def quick_mad(columns: Columns) -> Floats:
     """`mad` with deviations rounded to the samples' own dtype.
 
-    float32 takes half the time of float64 and is off by 6e-8 of the result. Where it
-    overflows the result is that of float64.
+    float32 takes half the time of float64, and its error is 6e-8 of the result. Where float32
+    overflows, the result is that of float64.
     """
     result = mad(columns, columns.dtype)
     top = columns.at(columns.hi - 1)
-    overflown = np.isinf(result) & np.isfinite(top)  # not where columns are meaningless
+    overflown = np.isinf(result) & np.isfinite(top)  # meaningless columns may contain inf
     return np.where(overflown, mad(columns), result) if overflown.any() else result

@@ -1,9 +1,9 @@
-"""The samples of a tile as they are stored, which are decoded when they are needed.
+"""Samples of a tile as stored in the frames, decoded only when they are needed.
 
-Where no order is needed they are decoded part by part, right before they are looked at, so that
-they are in cache. Integers are sorted as they are and only then decoded, which keeps their order,
-if that is faster: in the network int16 take two fifths of the time of float32, and where BSCALE is
-1 no more than the middle ranks are decoded for a median.
+If no order is needed, samples are decoded chunk by chunk, right before they are used, so that they
+are in cache. Integers are sorted as stored and then decoded, which keeps their order, if that is
+faster: in the network int16 takes two fifths of the time of float32, and for a median only the
+middle ranks are decoded.
 """
 
 from dataclasses import dataclass
@@ -20,16 +20,16 @@ from gpustack.backends.network import are_few, sort_columns
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Stored:
-    """Samples of all frames, every one of them valid.
+    """Stored samples of all frames, all of them valid or trusted to be.
 
     Parameters
     ----------
     samples : Samples
-        How they are decoded.
+        How the samples are decoded.
     flat : ndarray, shape (n, pixels)
-        They, of any real dtype and byte order, in the order of the frames; never written to.
+        The stored samples, of any real dtype and byte order, in frame order; never written to.
     rows : ndarray of float32 or float64, shape (n, pixels)
-        Where decoded ones belong.
+        Memory for the decoded samples.
     """
 
     samples: Samples
@@ -37,19 +37,20 @@ class Stored:
     rows: Floats
 
     def fill(self, some: slice = slice(None)) -> None:
-        """Decode the samples of some columns."""
+        """Decode the samples of some columns into `rows`."""
         self.decode(some, self.rows[:, some])
 
     def decode(self, some: slice, out: Floats) -> None:
-        """Decode the samples of some columns, shape (n, columns), to somewhere else."""
+        """Decode the samples of some columns into `out`, shape (n, columns)."""
         decode_stored(self.flat[:, some], self.samples, out)
 
     @property
     def has_order(self) -> bool:
-        """Whether they are ordered as the values that they stand for, and faster to sort.
+        """Whether stored samples have the same order as decoded ones, and are sorted faster.
 
-        Of 16 bits numpy sorts in vector registers on few processors; on others that takes four to
-        nine times as long as float32, so that only the network gets them as they are.
+        numpy sorts 16-bit integers in vector registers on few processors only; on others that
+        takes four to nine times as long as sorting float32. So they are sorted as stored only
+        where the network sorts them.
         """
         dtype = self.flat.dtype
         if dtype.kind not in "iu" or self.samples.bscale <= 0:
@@ -57,13 +58,13 @@ class Stored:
         return dtype.itemsize > 2 or (dtype.itemsize == 2 and are_few(len(self.flat), self.flat))
 
     def sort(self, ranks: frozenset[int] | None) -> Floats:
-        """Sorted columns, shape (n, pixels), of which `ranks` alone are decoded; None is all."""
+        """Sort all columns, shape (n, pixels), and decode only `ranks`; None is all."""
         n, pixels = self.flat.shape
         buffer = empty_rows(n + 1, pixels, self.flat.dtype.newbyteorder("="))
         rows: NDArray[Any] = buffer[:n]
         if self.flat.dtype == buffer.dtype:
             rows = self.flat.view()
-            rows.flags.writeable = False  # it is sorted elsewhere
+            rows.flags.writeable = False  # so that the buffer is sorted instead
         else:
             np.copyto(rows, self.flat)
         found = sort_columns(rows, buffer, ranks)
@@ -73,13 +74,13 @@ class Stored:
 
 
 def decode_stored(data: NDArray[Any], samples: Samples, out: Floats) -> None:
-    """The physical values of `data`, decoded as `samples`, in `out` of the same shape.
+    """Decode `data` into `out`, of the same shape, with the BSCALE and BZERO of `samples`.
 
-    Of floats with BZERO 0, -0.0 may stay.
+    Floats with BZERO 0 may keep -0.0.
     """
     own = working_dtype(data.dtype)
     if data.dtype.newbyteorder("=") == out.dtype and samples.bscale == 1:
-        np.copyto(out, data)  # takes half the time of an addition that swaps bytes
+        np.copyto(out, data)  # if bytes are swapped, takes half the time of an addition
         if samples.bzero != 0:
             np.add(out, samples.bzero, out=out)
         return

@@ -1,8 +1,9 @@
-"""Sums of survivors, made of the sums of whole columns by taking off what does not survive.
+"""Sums of survivors, computed from the sums of whole columns by subtracting rejected samples.
 
-Most columns that a clip touches lose a sample or two of all. To copy the others out and add them
-up took a third of a clip of 100 frames; these few are taken off a sum that is known, where that is
-exact. Elsewhere survivors are added up anew, so that the sums are the same.
+Most columns from which a clip rejects samples lose only one or two. Copying the survivors and
+adding them up took a third of a clip of 100 frames. Instead the rejected samples are subtracted
+from the known sum of the column, if that is exact. Otherwise the survivors are added up anew, so
+that sums are the same in both ways.
 """
 
 from functools import partial
@@ -17,9 +18,9 @@ from gpustack.backends.statistics import sums
 
 
 def take_off(parts: list[Ragged], uniform: Uniform) -> None:
-    """Have the sums of `parts` known, which are columns of `uniform` that lost some samples.
+    """Compute and cache the sums of `parts`, which are columns of `uniform` that lost samples.
 
-    Not of those that came in without some: the sum of the whole column is not that of samples.
+    Parts with invalid samples are skipped: the sum of the whole column would include these.
     """
     if uniform.count == 0:
         return
@@ -35,7 +36,7 @@ def _sums(part: Ragged, uniform: Uniform) -> Floats:
     result -= _gone(part, uniform.lo, uniform.hi)
     inexact = (part.lo < uniform.lo) | (part.hi > uniform.hi)
     for some in chunks(part.pixels, n, SUM_SAMPLES):
-        # Of all samples: a sum over `Unsorted` has had those at the ends taken off as well.
+        # All samples count: from a sum over `Unsorted`, those at the ends were subtracted as well.
         inexact[some] |= _may_round(part.values[:, some])
     anew = np.flatnonzero(inexact)
     for some in chunks(len(anew), n, SUM_SAMPLES):
@@ -44,7 +45,7 @@ def _sums(part: Ragged, uniform: Uniform) -> Floats:
 
 
 def _gone(part: Ragged, lo: int, hi: int) -> Floats:
-    """The sums of what is in the interval ``[lo, hi)`` of ranks and does not survive."""
+    """The sums of the samples in the interval ``[lo, hi)`` of ranks that do not survive."""
     result = np.zeros(part.pixels)
 
     def add(rank: int, which: Ranks) -> None:

@@ -1,4 +1,4 @@
-"""What is done to one tile: load, sort, clip, look again by frame, combine, place."""
+"""The work on one tile: load, sort, clip, look again by frame, combine, write the results."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -48,16 +48,18 @@ class TileJob:
     recipe : Recipe
     out : Outputs
     dtype : dtype
-        In which samples are compared and sorted.
+        The dtype in which samples are compared and sorted.
     found_invalid : Event
-        Set when a sample is found that is NaN or infinite; of all bands of a stack.
+        Set once a sample is found to be invalid or out of range; shared by all bands of a stack.
 
     Attributes
     ----------
     whole : Samples or None
-        All frames as one, where they lie so and no recipe normalises them.
+        All frames as one array, if their memory layout allows it and the recipe does not
+        normalise them; see `samples_as_one`.
     lies : list of ndarray or None
-        The samples of each frame that needs no decoding; empty where a recipe normalises.
+        For each frame, a flat view of its samples, or None if they need decoding; see
+        `as_it_lies`. Empty if the recipe normalises.
     """
 
     band: Sequence[Samples]
@@ -81,9 +83,9 @@ class TileJob:
         ----------
         where : Where
         buffer : ndarray, shape (n + 1, pixels)
-            For the samples of all frames, which are sorted in it, and a row of scratch.
+            Memory in which the samples of all frames are stored and sorted, and a scratch row.
         tallies : ndarray of int64, shape (2, n)
-            Added to: each frame's valid and rejected samples.
+            The numbers of valid and rejected samples of each frame are added to these.
         """
         tile, columns = self._sorted(where, buffer)
         look = SecondLook(self.band, where, self.recipe, self.dtype)
@@ -97,7 +99,7 @@ class TileJob:
             kept, weightless = self._look_again(where, tile, columns, buffer, count)
         tallies += tile.came, tile.came - kept
         if self._late:
-            del columns  # before others are made
+            del columns  # frees their memory before other columns are made
             gone = np.broadcast_to(len(self.band) - count, where.pixels)
             late = replace(tile, rows=buffer[:-1], stored=None, gone=gone, came=kept, finite=kept)
             self._place_values(where, sort_tile(late, buffer, self.recipe, members=True), count)
@@ -114,11 +116,13 @@ class TileJob:
             self.out.rejected += tallies[1]
 
     def _sorted(self, where: Where, buffer: Floats) -> tuple[Tile, SortedTile]:
-        """The samples of a tile, and its sorted columns.
+        """Load a tile and sort its columns.
 
-        Until one is found, NaN and inf are looked for after sorting, at the ends of the
-        columns, which costs little, and a tile that has any is loaded again with care;
-        from then on before, frame by frame. A network for some ranks has no ends to look at.
+        Until an invalid sample is found in the stack, NaN and inf are only looked for after
+        sorting: they are at the ends of the columns, where a check costs little. A tile in which
+        one is found is loaded again, and from then on samples are checked before sorting, frame
+        by frame. They are always checked before if the network is pruned to some ranks, because
+        it then does not sort the ends.
         """
         ranks, ends = self._ranks, frozenset({0, len(self.band) - 1})
         sorts_all = ranks is None or not are_few(len(self.band), buffer)
@@ -142,29 +146,32 @@ class TileJob:
             if not tile.trusted or columns.looks_finite():
                 return tile, columns
             self.found_invalid.set()
-            del tile, columns  # before others are made
+            del tile, columns  # frees their memory before they are made anew
 
     @property
     def _whole_now(self) -> Samples | None:
-        """The frames as one, until something is found that has to be taken out frame by frame."""
+        """`whole`, or None once invalid samples were found, which are rejected frame by frame.
+
+        Samples that are always finite, such as unscaled integers, stay in one array.
+        """
         lasts = self.whole is not None and always_finite(self.whole)
         return self.whole if lasts or not self.found_invalid.is_set() else None
 
     @property
     def _late(self) -> bool:
-        """Whether what is combined is something else than what clips see."""
+        """Whether the combined values differ from those that clips see."""
         return self.recipe.normalizes_late or isinstance(self.recipe.combine, NoiseModel)
 
     @property
     def _clips(self) -> tuple[Clip, ...]:
-        """The clips that are left after those applied on loading."""
+        """The clips that remain after those applied while loading."""
         if self.recipe.sees_normalized:
             return self.recipe.clips[len(self.recipe.raw_ranges) :]
         return self.recipe.clips
 
     @property
     def _ranks(self) -> frozenset[int] | None:
-        """The only ranks that the recipe looks at, where that is known beforehand."""
+        """The only ranks that the recipe uses, if these are known beforehand; else None."""
         n, spread = len(self.band), self.recipe.spread
         if self.recipe.clips or self._late or spread or self.out.reasons is not None:
             return None
@@ -201,19 +208,21 @@ class TileJob:
         return self._must_look_again or (self.out.rejected is not None and bool(self._clips))
 
     def _looks_again(self, columns: SortedTile) -> bool:
-        """Whether it has to be seen which frames' samples survive."""
+        """Whether it must be determined of which frames the surviving samples are."""
         touched = columns.uniform.count < columns.uniform.valid or bool(columns.parts)
         return self._must_look_again or (self._may_look_again and touched)
 
     def _look_again(
         self, where: Where, tile: Tile, columns: SortedTile, buffer: Floats, count: Counts
     ) -> tuple[Counts, Flags]:
-        """Look at the samples again, frame by frame, now that it is known which survive.
+        """Look at the samples again, frame by frame, now that the survivors are known.
 
-        Writes reasons and the weighted value. Where normalising or a noise model come late,
-        leaves what they make of the survivors in `buffer`, +inf for the others. Returns how
-        many samples of each frame survive and, with weights, the columns whose survivors have
-        none.
+        Writes reasons and the weighted value. If samples are normalised after the clips, or
+        replaced by a noise model, the new values of the survivors are left in `buffer`, with +inf
+        for all other samples.
+
+        Returns how many samples of each frame survive and, for a recipe with weights, which
+        columns have no survivor or survivors whose weights sum to 0.
         """
         kept, sums = np.empty(len(self.band), np.intp), WeightedSum(where.pixels, self.recipe)
         rows, everything = self._in_order(columns), self._all_survive(tile, columns)
@@ -238,9 +247,9 @@ class TileJob:
         return kept, weightless
 
     def _in_order(self, columns: SortedTile) -> Rows | None:
-        """The samples of all frames, where they still lie as they were loaded and are of use.
+        """The rows of all frames, if they are still in frame order and can be used again.
 
-        Not where frames with nothing here were left out of the rows.
+        None if frames without valid samples in this tile were left out of the rows.
         """
         uniform = columns.uniform
         lie_there = isinstance(uniform, Unsorted) and uniform.valid == len(self.band)
@@ -249,15 +258,16 @@ class TileJob:
 
     @staticmethod
     def _all_survive(tile: Tile, columns: SortedTile) -> bool:
-        """Whether every sample of every frame does.
+        """Whether every sample of every frame survives.
 
-        Of frames with nothing here, which were left out of the rows, `tile.gone` alone tells.
+        Frames without valid samples in this tile were left out of the rows; they only show in
+        `tile.gone`.
         """
         uniform = columns.uniform
         return tile.gone is None and not columns.parts and uniform.count == uniform.valid
 
     def _settle_late(self, samples: Samples, where: Where, f: int, row: Floats) -> None:
-        """Turn what clips see of a frame into what is combined, in place."""
+        """Turn a frame's samples from what clips see into what is combined, in place."""
         if isinstance(self.recipe.combine, NoiseModel):
             decode(samples, where, row)
             model_row(row, f, self.recipe)
@@ -278,9 +288,10 @@ class TileJob:
             _place(self.out.uncertainty, where, made[-1], empty, np.nan)
 
     def _make_known(self, columns: SortedTile) -> frozenset[str]:
-        """Have sums and squares of the parts known that need no copies of them.
+        """Compute and cache sums and squares of the parts, if that needs no copies of columns.
 
-        Gives the names of what is asked of a part, where that is all.
+        Returns the names of all statistics that combining needs of a part; an empty set if it
+        needs others than these.
         """
         recipe, uniform = self.recipe, columns.uniform
         adds, squares = recipe.combine in ("mean", "sum"), recipe.spread == "std"
@@ -288,7 +299,7 @@ class TileJob:
             return frozenset()
         if isinstance(uniform, Block) or not squares:
             take_off(columns.parts, uniform)
-        if isinstance(uniform, Block) and squares:  # of others copies are faster
+        if isinstance(uniform, Block) and squares:  # for rows that lie apart, copies are faster
             square_up(columns.parts, uniform)
         return frozenset({"sum", "squares"} if squares else {"sum"})
 
@@ -306,7 +317,7 @@ class TileJob:
 
 
 def _of_each(columns: SortedTile, what: str, pixels: int) -> Counts:
-    """A number of each column, shape (pixels,), or (), where all share one, as nearly always."""
+    """The number `what` of each column, shape (pixels,); shape () if all columns share it."""
     shared = np.array(getattr(columns.uniform, what), np.intp)
     if not columns.parts:
         return shared
@@ -323,10 +334,11 @@ def _of_all(
     known: frozenset[str],
     copies: bool,
 ) -> list[Floats]:
-    """What each of `computes` gives for every column; anything where nothing survives.
+    """What each of `computes` returns for every column; undefined where nothing survives.
 
-    `known`: all that they ask of a part, where it may be known; `copies`: whether there is room
-    for copies of columns, by which what is not known is faster.
+    `known` contains the names of all statistics that `computes` need of a part; a part that has
+    them cached is used as it is. `copies` says whether there is memory for copies of columns,
+    which make other statistics faster.
     """
     groups = [(group, at) for group, at in columns.groups() if np.any(group.count)]
     if len(groups) == 1 and isinstance(groups[0][0], Uniform):
@@ -341,7 +353,7 @@ def _of_all(
 
 
 def _alike(group: Columns, at: Any, copies: bool) -> Iterator[tuple[Columns, Any]]:
-    """Columns and where they stand, many of as many survivors together."""
+    """Yield columns and their positions; many with the same number of survivors form a group."""
     if isinstance(group, Uniform) or group.stand_ins is not None:
         yield group, at
         return
@@ -362,9 +374,10 @@ def _place(
     empty: NDArray[np.bool_] | None = None,
     blank: float = np.nan,
 ) -> None:
-    """Write the values of a tile, or one for all, to where they belong, if that is wanted.
+    """Write the values of a tile, or one value for all its pixels, to `array` if it is wanted.
 
-    Real values with `blank` where `empty` is set, and -0.0, which a sample may be, as +0.0.
+    With `empty`, real values are written: `blank` where `empty` is set, and +0.0 for -0.0, which
+    a sample may be.
     """
     if array is None:
         return

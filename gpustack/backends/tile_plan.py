@@ -1,4 +1,4 @@
-"""How large tiles are, and how many threads share a limit on memory: arithmetic alone."""
+"""The size of tiles and the number of threads under a memory limit; pure arithmetic."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -11,44 +11,48 @@ from gpustack.backends.columns import CHUNK_SAMPLES, SUM_SAMPLES
 from gpustack.backends.unsorted import needs_order
 from gpustack.recipe import Recipe
 
-#: Samples of one tile, in bytes. Every ufunc hands the GIL over, and waiting for it takes
-#: longer than a short ufunc: with tiles half as large, two threads gain a quarter where
-#: they gain a half with these; larger ones gain little more and take more memory.
+#: Bytes of the samples of one tile. Every ufunc releases the GIL, and waiting to get it back
+#: takes longer than a short ufunc. With tiles of this size two threads gain a half over one
+#: thread, with tiles half as large a quarter. Larger tiles gain little more and take more memory.
 TILE_BYTES = 13_000_000
+#: The least and the most pixels of a full tile.
 TILE_PIXELS = (8192, 131_072)
 
-#: No memory limit makes tiles smaller: below, calls of numpy take all the time.
+#: No memory limit makes tiles smaller than this: the overhead of numpy calls would take all the
+#: time.
 LEAST_PIXELS = 32
 
-#: What clips take for each of the samples that they copy and work on at a time: two copies,
-#: one in float64, flags.
+#: Bytes that clips take for each sample of the chunk on which they work at a time: two copies,
+#: one value in float64, flags.
 CHUNK_BYTES = 2 * 8 + 8 + 2
 
-#: What sums take for each of those samples where there are no clips: one in float64, flags.
+#: Bytes that sums take for each sample of their chunk if there are no clips: one value in
+#: float64, flags.
 SUM_BYTES = 8 + 4
 
-#: What clips by frame take beside: for each of those samples, copies in float64, sorted and
-#: ranked; for each sample of a tile, all of which may be at risk, one in the order of the
-#: frames, its variance, and flags.
+#: Bytes that clips by frame take in addition. For each sample of a chunk: copies in float64,
+#: sorted and ranked. For each sample of a tile, all of which may be at risk: the sample in frame
+#: order, its variance, and flags.
 FRAME_CHUNK_BYTES, FRAME_BYTES = 6 * 8, 2 * 8 + 4
 
-#: Threads share a limit where each has tiles of this part of the full size: with smaller ones they
-#: wait for the GIL, and one alone is faster. Two have less where they only add up, in few calls.
+#: Several threads share a memory limit if each gets tiles of at least this fraction of the full
+#: size. With smaller tiles they wait for the GIL, and one thread alone is faster. Two threads that
+#: only add samples up, in few numpy calls, may have the smaller fraction.
 SHARED, SHARED_BY_SUMS = 1 / 2, 1 / 4
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What there is to work on at a pixel.
+    """What determines the memory that a thread needs for a pixel.
 
     Parameters
     ----------
     n : int
         How many frames.
     dtype : dtype
-        In which samples are compared and sorted.
+        The dtype in which samples are compared and sorted.
     clips, by_frame : bool
-        Whether there are clips, and such as judge each sample by its frame.
+        Whether there are clips, and whether one of them judges each sample by its frame.
     """
 
     n: int
@@ -58,23 +62,23 @@ class Load:
 
     @classmethod
     def of(cls, n: int, dtype: np.dtype[Any], recipe: Recipe) -> "Load":
-        """That of a recipe."""
+        """Return the load of a recipe on a stack of `n` frames."""
         return cls(n, dtype, bool(recipe.clips), recipe.clips_by_frame)
 
     @property
     def pixel_bytes(self) -> int:
         """Bytes that a thread needs for one pixel.
 
-        The buffer and, where every column has an interval of its own, a copy of it, with room
-        to sort an eighth of it, or before that integers as they are sorted; and sixteen float64 of
-        statistics and counts.
+        The sum of: the buffer; a copy of it, for the case that every column has an interval of
+        its own, or before that for integers that are sorted as stored; an eighth of it, as room
+        to sort; and sixteen float64 numbers of statistics and counts.
         """
         buffers = 17 * (self.n + 1) * self.dtype.itemsize // 8 + 16 * 8
         return buffers + self.by_frame * self.n * FRAME_BYTES
 
     @property
     def full_tile(self) -> int:
-        """Pixels of a tile that stays in cache."""
+        """Pixels of a tile of the full size, which stays in cache."""
         least, most = TILE_PIXELS
         return min(max(TILE_BYTES // (self.n * self.dtype.itemsize), least), most)
 
@@ -85,7 +89,7 @@ class Load:
         return pixels * self.pixel_bytes + spare_bytes(self.n + 1) + copied
 
     def tile_within(self, room: int) -> int:
-        """Pixels of a tile for which a thread holds at most `room` bytes."""
+        """Pixels of the largest tile for which a thread holds at most `room` bytes."""
         pixel, (chunk, each) = self.pixel_bytes, self._chunk
         room -= spare_bytes(self.n + 1)
         if room > (pixel // self.n + each) * chunk:
@@ -94,7 +98,7 @@ class Load:
 
     @property
     def _chunk(self) -> tuple[int, int]:
-        """How many samples clips, or else sums, work on at a time, and what each of them takes."""
+        """Samples that clips (without clips: sums) work on at a time, and bytes for each sample."""
         if not self.clips:
             return SUM_SAMPLES, SUM_BYTES
         return CHUNK_SAMPLES, CHUNK_BYTES + self.by_frame * FRAME_CHUNK_BYTES
@@ -109,7 +113,7 @@ class Crew:
     load : Load
     threads : int
     pixels : int
-        Of a tile.
+        Pixels of each tile.
     """
 
     load: Load
@@ -118,32 +122,36 @@ class Crew:
 
     @classmethod
     def within(cls, load: Load, threads: int, room: int, pixels: int | None = None) -> "Crew":
-        """With tiles of up to the full size for which there is room; or of so many `pixels`."""
+        """Return a crew with the largest tiles that fit in `room` bytes, or with tiles of `pixels`.
+
+        Without `pixels`, tiles have at most the full size and at least `LEAST_PIXELS` pixels.
+        """
         fit = min(load.full_tile, load.tile_within(room // threads))
         return cls(load, threads, pixels or max(LEAST_PIXELS, fit))
 
     @property
     def nbytes(self) -> int:
-        """Bytes that all threads hold."""
+        """Bytes that all threads hold together."""
         return self.threads * self.load.thread_bytes(self.pixels)
 
 
 def share_out(
     load: Load, threads: int, room: int, least: float = SHARED, pixels: int | None = None
 ) -> Crew:
-    """A crew of as many threads as have tiles of a part of the full size.
+    """Return a crew of as many threads as can have large enough tiles, but at least one.
 
     Parameters
     ----------
     load : Load
     threads : int
-        The most.
+        The largest number of threads.
     room : int
-        Bytes that they may hold.
+        Bytes that all threads together may hold.
     least : float
-        The part where there are two; where there are more, `SHARED`.
+        The fraction of the full tile size that each of two threads must have; for three or more
+        threads it is `SHARED`.
     pixels : int or None
-        Of tiles that are given.
+        Pixels of a tile, if their number is given.
     """
     full = pixels or load.full_tile
     for count in range(threads, 0, -1):
@@ -154,7 +162,7 @@ def share_out(
 
 
 def only_adds_up(source: Source, recipe: Recipe, out: Outputs) -> bool:
-    """Whether all that is done to a tile is to add up the samples of all frames as one."""
+    """Whether the recipe only adds up the samples of a tile, of all frames in one call."""
     each = recipe.normalizes or recipe.weights is not None or out.reasons is not None
     if recipe.clips or each or any(source.masked):
         return False

@@ -1,4 +1,4 @@
-"""A tile: which pixels, and what is known of their samples when they have been loaded."""
+"""A tile: its pixels, and what is known about their samples after loading."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -10,13 +10,13 @@ from gpustack.backends.columns import Floats, Rows
 from gpustack.backends.stored import Stored
 
 Counts = NDArray[np.intp]
-#: Counts in the smallest integers that hold the number of frames.
+#: Counts in the smallest integer dtype that holds the number of frames.
 Tally = NDArray[np.integer]
 
 
 @dataclass(frozen=True, slots=True)
 class Where:
-    """A tile: whole rows of the band, or a part of one row, so that it is flat in C order."""
+    """The pixels of a tile: whole rows of a band or a part of one row, contiguous in C order."""
 
     rows: slice
     cols: slice
@@ -42,31 +42,32 @@ def cut(rows: int, width: int, pixels: int) -> list[Where]:
 
 
 Flags = NDArray[np.bool_] | None
-#: Which samples of a frame are invalid, and which of the others are below and above a range.
+#: Which samples of a frame are invalid, and which valid ones are below and above a range.
 Fates = tuple[Flags, Flags, Flags]
 
 
 @dataclass(slots=True, eq=False)
 class Tile:
-    """What is known of the samples of a tile when they have been loaded.
+    """The samples of a tile after loading, and counts of those that are invalid or rejected.
 
     Parameters
     ----------
     rows : list of n ndarray, shape (pixels,), or ndarray, shape (n, pixels)
         The samples of each frame.
     gone : ndarray of int, shape (pixels,), or None
-        How many samples of each column are not valid; None where all are.
+        How many samples of each column are invalid or rejected by the range clips on raw values;
+        None if there are none.
     came : ndarray of int, shape (n,)
-        How many samples of each frame came in valid.
+        How many valid samples each frame had in the input.
     finite : ndarray of int, shape (n,)
-        How many of them passed the range clips on raw values.
+        How many of those passed the range clips on raw values.
     low, high : ndarray of int, shape (pixels,), or None
-        Samples rejected by those range clips, which count as not valid above; None where there
-        are none.
+        How many samples of each column those range clips rejected; `gone` includes them. None if
+        there are none.
     trusted : bool
-        Whether NaN and inf were not looked for in all of the samples.
+        True if some of the samples have not been checked for NaN and inf.
     stored : Stored or None
-        What is still to be decoded: the samples of all rows.
+        The samples of all rows as stored, if they are still to be decoded.
     """
 
     rows: Rows
@@ -80,13 +81,13 @@ class Tile:
 
     @classmethod
     def all_valid(cls, values: Floats) -> Self:
-        """A tile of those samples, shape (n, pixels), in which everything is valid so far."""
+        """Return a tile of `values`, shape (n, pixels), all of which count as valid so far."""
         n, pixels = values.shape
         came, finite = (np.full(n, pixels, np.intp) for _ in range(2))
         return cls(values, None, came, finite)
 
     def leave_out(self, f: int, invalid: Flags, below: Flags, above: Flags) -> None:
-        """Count out samples of frame `f`: invalid ones, and those below or above a range."""
+        """Update the counts for samples of frame `f` that are invalid, below or above a range."""
         gone = union(invalid, below, above)
         if gone is None:
             return
@@ -99,14 +100,15 @@ class Tile:
         )
 
     def lack(self, f: int) -> None:
-        """Count out all samples of frame `f`, which has none here."""
+        """Update the counts for a frame `f` without valid samples in this tile."""
         self.came[f] = self.finite[f] = 0
         self.gone = self._added(self.gone, np.ones(len(self.rows[0]), bool))
 
     def _added(self, tally: Tally | None, flags: Flags) -> Tally | None:
-        """A tally and one where a flag is set; either may be None, which is nowhere.
+        """Add 1 to `tally` where a flag is set, and return it; None is 0, or no flag, everywhere.
 
-        Measured: bytes are added to bytes in 0.04 ns each, flags to intp in 1.6.
+        Flags are added as bytes. Measured: adding bytes to bytes takes 0.04 ns each, adding bool
+        to intp 1.6 ns.
         """
         if flags is None:
             return tally
@@ -116,7 +118,7 @@ class Tile:
 
 
 def union(*flags: Flags) -> Flags:
-    """Where any of the flags is set; None where none is anywhere."""
+    """Flags that are set where any of `flags` is, flattened; None if no flag is set at all."""
     result: Flags = None
     for some in flags:
         if some is not None and some.any():

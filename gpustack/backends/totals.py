@@ -10,7 +10,7 @@ from gpustack.backends.columns import SUM_SAMPLES, Floats, chunks
 def add_up(columns: Any, n: int, origin: Floats | None, squared: bool) -> Floats:
     """The sum of ``x - origin``, or of its square, over the survivors of columns of `n` samples.
 
-    By `survivors` of some columns at a time, which stay in cache. None is an origin of 0.
+    Works on chunks of columns, which stay in cache. An `origin` of None means 0.
     """
     result = np.empty(columns.pixels)
     for some in chunks(columns.pixels, n, SUM_SAMPLES):
@@ -22,14 +22,14 @@ def add_up(columns: Any, n: int, origin: Floats | None, squared: bool) -> Floats
         if missing is not None:
             np.copyto(terms, 0.0, where=missing)
         result[some] = column_sums(terms)
-        del terms, missing  # before others are made
+        del terms, missing  # frees their memory before the next chunk
     return result
 
 
 def column_sums(terms: Floats) -> Floats:
-    """The sum of each column, from the first row to the last, as a loop over rows adds up.
+    """The sum of each column, added up from the first row to the last, as in a loop over rows.
 
-    So does numpy along axis 0, unless there is but one column, which it adds up in pairs.
+    numpy does the same along axis 0, except for a single column, which it sums pairwise.
     """
     if terms.shape[1] == 1 and len(terms):
         return np.add.accumulate(terms, axis=0)[-1:].reshape(1)
@@ -38,10 +38,10 @@ def column_sums(terms: Floats) -> Floats:
 
 
 def exact_sums(terms: Floats) -> Floats:
-    """The sum of each column, right to the last bit but in the rarest cases.
+    """The sum of each column, correct to the last bit except in very rare cases.
 
-    So it does not depend on the order of the terms. Of the rounding error of each addition
-    the exact value is known; they are added up too.
+    So it does not depend on the order of the terms. The rounding error of each addition is
+    computed exactly, and these errors are added up too.
 
     References
     ----------
@@ -51,7 +51,7 @@ def exact_sums(terms: Floats) -> Floats:
     for term in terms:
         np.add(total, term, out=added)
         np.subtract(added, total, out=part)
-        # (total - (added - part)) + (term - part) is what rounding took from the sum.
+        # (total - (added - part)) + (term - part) is what rounding took away from the sum.
         np.subtract(added, part, out=other)
         np.subtract(total, other, out=other)
         np.subtract(term, part, out=part)

@@ -1,8 +1,8 @@
-"""Columns that need no sorting: no rank but the ends is looked at, and sums are exact in any order.
+"""Columns that need no sorting, because only their ends are used and sums are exact in any order.
 
-So sums do not depend on the order of the frames, which is what sorting is for otherwise; see
-`gpustack.backends.rounding`. So are squares about the mean exact, where the range of the column is
-no more than some of its smallest sample: where there is a sky, and no cosmic ray.
+Otherwise sorting makes sums independent of the order of the frames; see
+`gpustack.backends.rounding`. Sums of squares about the mean are exact, too, if the range of a
+column is not too large compared with its smallest sample: if there is a sky, and no cosmic ray.
 """
 
 from typing import Any
@@ -20,23 +20,23 @@ from gpustack.clips import Clip, ExtremaClip, RangeClip, SigmaClip
 from gpustack.combines import MEDIANS, QUADRATURES
 from gpustack.recipe import Recipe
 
-#: Samples that are decoded and looked at at a time. With fewer, parts of rows are too short to be
-#: read fast: a quarter as many take a fifth longer, in memory and from files.
+#: Samples of a chunk of columns that is decoded and scanned. In smaller chunks, parts of rows are
+#: too short to be read fast: a quarter of the size takes a fifth longer, in memory and from files.
 PART_SAMPLES = 524_288
-#: Copied columns are sorted in so many parts, so that the room for it stays small.
+#: In how many parts copied columns are sorted, so that the buffer for sorting stays small.
 SORT_PARTS = 8
 
 
 def needs_order(recipe: Recipe, dtype: np.dtype[np.floating], members: bool = False) -> bool:
-    """Whether a recipe looks at ranks other than the ends, or adds up what float64 may round.
+    """Whether a recipe uses ranks other than the ends, or sums that float64 may round.
 
-    `members`: whether it will be asked which samples survive.
+    `members` says whether the survivors of each frame may be asked for.
     """
     return (
         dtype != np.float32
         or recipe.method in MEDIANS
         or (recipe.method in QUADRATURES and recipe.weights is None)  # squares are not exact
-        # The sort is pruned for one end, unless more of the column is asked for.
+        # The sort is pruned to this one end, unless more of the column is needed.
         or (recipe.combine in ("min", "max") and not recipe.clips and not members)
         or recipe.spread == "mad_std"
         or _clips_need_order(recipe, members)
@@ -44,7 +44,11 @@ def needs_order(recipe: Recipe, dtype: np.dtype[np.floating], members: bool = Fa
 
 
 def _clips_need_order(recipe: Recipe, members: bool) -> bool:
-    """Whether clips do; not where the last takes off the ends, and nobody asks whose they were."""
+    """Whether the clips need sorted columns.
+
+    They do not if the recipe adds up, the last clip rejects only the ends, all others are range
+    clips, and nobody asks of which frames the rejected samples are.
+    """
     clips, adds = recipe.clips, recipe.combine in ("mean", "sum")
     if clips and adds and not members and _takes_ends(clips[-1]):
         return not all(isinstance(clip, RangeClip) for clip in clips[:-1])
@@ -62,31 +66,31 @@ def _needs_order(clip: Clip) -> bool:
 
 
 def adds_up(recipe: Recipe) -> bool:
-    """Whether samples of sorted or unsorted columns are added up; weighted ones are elsewhere."""
+    """Whether samples of columns are added up here; `WeightedSum` adds up weighted ones."""
     plain = recipe.combine in ("mean", "sum") and recipe.weights is None
     return plain or any(isinstance(clip, SigmaClip) for clip in recipe.clips)
 
 
 def squares_add_up(recipe: Recipe) -> bool:
-    """Whether squared deviations of the survivors are."""
+    """Whether squared deviations of the survivors are added up."""
     return recipe.spread == "std"
 
 
 class Unsorted(Uniform):
-    """Columns in the order of the frames, all of whose samples survive, but for one at each end.
+    """Columns in frame order, all of whose samples survive except at most one at each end.
 
     Parameters
     ----------
     rows : list of ndarray of float32, shape (pixels,), or one of shape (frames, pixels)
     adds : bool
-        Whether their sums will be asked for.
+        Whether the sums of the columns will be needed.
     stored : Stored or None
-        What is still to be decoded there: all of them.
+        The samples of all rows as stored, if they are still to be decoded into `rows`.
 
     Attributes
     ----------
     lowest, highest : ndarray of float32, shape (pixels,)
-        The ends of the columns; of them alone the rank is known.
+        The ends of the columns, the only samples whose rank is known.
     """
 
     __slots__ = ("_sums", "highest", "lowest")
@@ -123,8 +127,8 @@ class Unsorted(Uniform):
     def total(self, origin: Floats | None, *, squared: bool = False) -> Floats:
         """The sum of ``x - origin``, or of its square, over the survivors, in float64.
 
-        That of all samples without the ends that do not survive, one on each side at most, which
-        is as exact.
+        The ends that do not survive, at most one on each side, are subtracted from the sum of all
+        samples, which is as exact. An `origin` of None means 0.
         """
         n = len(self.rows)
         result: Floats
@@ -138,7 +142,7 @@ class Unsorted(Uniform):
         return result
 
     def sum_of_squares(self, origin: Floats) -> Floats:
-        """About an origin, in the samples' own dtype, rounded in any order, of all samples."""
+        """The sum of ``(x - origin)^2`` over all samples, in their dtype and in any order."""
         return uniform(self.rows, 0, len(self.rows)).sum_of_squares(origin)
 
     def take(self, index: Ranks) -> Floats:
@@ -163,10 +167,10 @@ class Unsorted(Uniform):
     def inexact_squares(self) -> NDArray[np.bool_]:
         """The columns whose sum of squares about their rounded mean float64 might round.
 
-        Where all samples have one sign, they and that mean are multiples of the last bit u of
-        the smallest, which is more than 2^-24 times it. The sum is at most n / 4 times the
-        squared range, 1 / n more where the mean is of all but the ends, and exact where that is
-        at most 2^53 u^2.
+        If all samples have one sign, they and that mean are multiples of the last bit u of the
+        smallest sample, and u is more than 2^-24 times that sample. The sum is at most n / 4
+        times the squared range, or n / 4 + 1 / n times if the mean is that of all samples but the
+        ends. It is exact if it is at most 2^53 u^2.
         """
         n = len(self.rows)
         reach = np.float32(np.sqrt(n / 4 + 1 / n) * 2.0 ** (24 - 53 / 2) * (1 + 2.0**-20))

@@ -18,13 +18,13 @@ from gpustack.clips import (
 
 
 def winsorized_std(columns: Columns, center: Floats, frames: int) -> Floats:
-    """What the spread of each column settles at; NaN for fewer than 2 survivors.
+    """The winsorized spread at which each column settles; NaN for fewer than 2 survivors.
 
     Parameters
     ----------
     columns : Uniform or Ragged
     center : ndarray of float, shape (pixels,)
-        The medians.
+        The medians of the columns.
     frames : int
         The most samples that a column can have.
     """
@@ -34,27 +34,27 @@ def winsorized_std(columns: Columns, center: Floats, frames: int) -> Floats:
         away, missing = columns.survivors(some)
         away -= center[some]
         if missing is not None:
-            # At the centre they stay where they are, however far others are pulled in.
+            # Missing samples are put at the centre, where winsorizing never moves them.
             np.copyto(away, 0.0, where=missing)
         result[some] = _settle(away, count[some])
     return result
 
 
 def at_risk(clip: WinsorizedClip, columns: Columns) -> NDArray[np.bool_]:
-    """The columns that `clip` may touch; told by one round, in the samples' own dtype.
+    """The columns that may lose a sample to `clip`, found by one round in the samples' dtype.
 
-    Let f(r) be the factor times the standard deviation of samples pulled in to r. It does not fall
-    as r grows, because no two samples come nearer to each other. Let T be what the spread has
-    to be for the ends of a column to pass, and r the cutoff times T. If f(r) >= T and the first
-    reach, which is the cutoff times the plain standard deviation, is >= r, then the next spread
-    is >= f(r) >= T, and the next reach >= r again. So whichever round is the last, its spread
-    leaves the column as it is.
+    Let f(r) be `WINSOR_FACTOR` times the standard deviation of samples that are pulled in to a
+    distance r from the median. f does not fall as r grows, because no two samples come nearer to
+    each other. Let T be the spread with which the ends of a column just survive, and r be
+    `WINSOR_CUTOFF` times T. The first reach is `WINSOR_CUTOFF` times the plain standard deviation.
+    If it is >= r and f(r) >= T, the next spread is >= f(r) >= T, and the next reach is >= r again.
+    So whichever round is the last, its spread leaves the column as it is.
     """
     tiny = np.finfo(columns.dtype)
     rounding, count = tiny.eps / 2, np.asarray(columns.count)
     lowest, highest = columns.at(columns.lo), columns.at(columns.hi - 1)
     center = median(columns).astype(columns.dtype)
-    off = np.abs(center) * rounding  # from the median, at most
+    off = np.abs(center) * rounding  # at most so far from the exact median
     needed = np.zeros(columns.pixels, columns.dtype)
     for factor, gap in ((clip.low, center - lowest), (clip.high, highest - center)):
         if factor is not None:
@@ -69,16 +69,16 @@ def at_risk(clip: WinsorizedClip, columns: Columns) -> NDArray[np.bool_]:
 
 
 def least_spreads(columns: Columns, center: Floats, reach: Floats) -> tuple[Floats, Floats]:
-    """What the standard deviation (ddof 1) of survivors is at least.
+    """Lower limits of the standard deviation (ddof 1) of survivors, as they are and pulled in.
 
-    As they are, and pulled in to `reach` from the median, of which `center` is the nearest number
-    in the samples' dtype. NaN where it cannot be told.
+    The latter are pulled in to a distance `reach` from the median; `center` is the median rounded
+    to the samples' dtype. NaN where no limit is known.
     """
     tiny = np.finfo(columns.dtype)
     rounding, count = tiny.eps / 2, np.asarray(columns.count)
-    # What sums of rounded terms may be too large by, and a square that became 0.
+    # By how much sums of rounded terms may be too large: relative to them, and by underflow.
     share, least = (4 * count + 32) * rounding, 8 * count * tiny.smallest_subnormal
-    # No spread changes by more than twice what every sample does.
+    # If no sample changes by more than d, no spread changes by more than 2 d.
     off = 2 * np.abs(center) * rounding
     spreads = []
     for total, squares in _sums(columns, center, reach):
@@ -91,9 +91,9 @@ def least_spreads(columns: Columns, center: Floats, reach: Floats) -> tuple[Floa
 
 
 def _sums(columns: Columns, center: Floats, reach: Floats) -> list[tuple[Floats, Floats]]:
-    """The sums of survivors' distances from the centre, and of their squares.
+    """The sums of survivors' distances from the centre, and of the squares of these.
 
-    Of the distances as they are, and pulled in to `reach`.
+    Both for the distances as they are, and for distances pulled in to `reach`.
     """
     sums = np.zeros((2, 2, len(center)), center.dtype)
     term, square, least = np.empty_like(center), np.empty_like(center), -reach
@@ -114,13 +114,13 @@ def _sums(columns: Columns, center: Floats, reach: Floats) -> list[tuple[Floats,
 
 
 def _settle(away: Floats, count: Ranks) -> Floats:
-    """The settled spread of columns of distances from the median, of which `count` count."""
+    """The settled spread of columns of distances from the median; `count` of them are survivors."""
     scratch = np.empty_like(away)
     spread, reach = _std(away, count, scratch), np.full(len(count), np.inf)
     result, index = spread.copy(), np.arange(len(count))
     going = np.ones(len(count), dtype=bool)
     for _ in range(WINSOR_ROUNDS):
-        # To pull in what was pulled in before is to pull in by the shortest reach so far.
+        # Pulling in distances again has the same effect as pulling in by the shortest reach so far.
         reach = np.minimum(reach, WINSOR_CUTOFF * spread)
         np.minimum(away, reach, out=scratch)
         np.maximum(scratch, -reach, out=scratch)
@@ -130,7 +130,7 @@ def _settle(away: Floats, count: Ranks) -> Floats:
         left, spread = np.count_nonzero(going), fresh
         if not left:
             break
-        if left < len(going) // 2:  # to copy them in every round takes longer
+        if left < len(going) // 2:  # copying columns in every round takes longer
             index, away, count = index[going], away[:, going], count[going]
             spread, reach = spread[going], reach[going]
             scratch, going = np.empty_like(away), np.ones(left, dtype=bool)
@@ -138,10 +138,10 @@ def _settle(away: Floats, count: Ranks) -> Floats:
 
 
 def _std(away: Floats, count: Ranks, scratch: Floats) -> Floats:
-    """The standard deviation (ddof 1) of columns in which what does not count is 0.
+    """The standard deviation (ddof 1) of columns of distances, 0 for samples that do not count.
 
-    By the squares of the distances from the median: they sum up to at most twice those from the
-    mean, so that no more is lost than a bit. `scratch`, which may be `away`, is overwritten.
+    It is computed from the squared distances from the median. Their sum is at most twice that from
+    the mean, so at most one bit is lost. `scratch`, which may be `away`, is overwritten.
     """
     total = column_sums(away)
     squares = column_sums(np.multiply(away, away, out=scratch)) - total * total / count

@@ -235,7 +235,7 @@ def _checked_mask(name: str, mask: Any, shape: tuple[int, ...]) -> NDArray[Any] 
 
 
 def _as_header(name: str, meta: Mapping[str, Any]) -> fits.Header:
-    """Return the metadata as a FITS header, unchanged if it is one; leave out what cannot be."""
+    """Return the metadata as a FITS header, without the values that FITS cannot hold."""
     if isinstance(meta, fits.Header):
         return meta
     header = fits.Header()

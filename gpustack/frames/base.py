@@ -123,7 +123,7 @@ class Frame(Protocol):
         """
 
     def whole(self) -> np.ma.MaskedArray[Any, Any]:
-        """Return all samples, decoded: a fresh array of `shape` and `dtype`, invalid ones masked."""
+        """Return all samples, decoded, in a fresh masked array of `shape` and `dtype`."""
 
 
 def read_whole(frame: Frame) -> np.ma.MaskedArray[Any, Any]:

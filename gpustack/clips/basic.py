@@ -60,7 +60,7 @@ class RangeClip(BaseClip):
 class ExtremaClip(BaseClip):
     """Reject the `nlow` lowest and the `nhigh` highest samples of every column.
 
-    Equal samples rank by frame: that of the earlier frame counts as lower.
+    Equal samples rank by frame: the sample of the earlier frame counts as lower.
 
     Parameters
     ----------
@@ -68,10 +68,10 @@ class ExtremaClip(BaseClip):
         How many to reject on each side.
     among : {"valid", "all", "share"}
         ``"valid"``: the lowest and highest of the samples that are still in.
-        ``"all"``: those of all frames, masked samples too, with NaN ranked highest, as
+        ``"all"``: the lowest and highest of all frames, masked samples too, with NaN ranked highest, as
         ccdproc does; a masked sample then uses up one of the `nlow` or `nhigh`.
         ``"share"``: where m samples of n frames are still in, the
-        ``floor(m * nlow / n + 0.001)`` lowest, likewise the highest, as IRAF does: fewer
+        ``floor(m * nlow / n + 0.001)`` lowest and likewise the highest, as IRAF does: fewer
         are rejected where samples are already out.
 
     Raises
@@ -104,7 +104,7 @@ class SigmaClip(BaseClip):
 
     A sample x survives when ``center - low * spread <= x <= center + high * spread``. The
     standard deviation is ``sqrt(sum (x - a)^2 / (n - ddof))``, with a the mean or the centre.
-    Statistics are those of the samples still in. Where the spread is undefined (no more than
+    Statistics are computed from the samples still in. Where the spread is undefined (no more than
     `ddof` samples), nothing is rejected.
 
     Parameters

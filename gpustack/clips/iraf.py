@@ -189,7 +189,8 @@ class AvgSigmaClip(BaseClip):
     low, high : float or None
         Thresholds in units of the noise, >= 0; None rejects nothing on that side.
     center : {"median", "mean", "trimmed_mean"}
-        What distances are measured from, as in `SigmaClip`; s is about that of the first pass.
+        What distances are measured from, as in `SigmaClip`; s is about the centre of the first
+        pass.
     maxiters : int or None
         The most passes; None repeats until nothing more is rejected.
     keep : int

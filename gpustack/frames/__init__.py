@@ -12,7 +12,7 @@ This module is the entry point. The others, each of which imports only those abo
 - `coordinates`: builds the WCS of a frame on first use.
 - `base`: the Frame protocol.
 - `variance`, `bits`: uncertainties and data-quality flags.
-- `separate_planes`: masks, weights and variances in files of their own.
+- `separate_planes`: masks, weights and variances in separate files.
 - `array`, `fitsframe`, `resident`: the kinds of frame.
 - `sections`, `source`: parts of a frame, and the frames as a backend reads them.
 """

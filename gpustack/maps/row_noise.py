@@ -93,7 +93,7 @@ def _plan(source: Stack) -> Plan:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _RowNoise:
-    """The measurement of the noise by which clip `k` of a recipe judges."""
+    """The measurement of the noise of rows for clip `k` of a recipe."""
 
     executor: Backend
     source: Stack

@@ -68,8 +68,8 @@ class ExtremaClip(BaseClip):
         How many to reject on each side.
     among : {"valid", "all", "share"}
         ``"valid"``: the lowest and highest of the samples that are still in.
-        ``"all"``: the lowest and highest of all frames, masked samples too, with NaN ranked highest, as
-        ccdproc does; a masked sample then uses up one of the `nlow` or `nhigh`.
+        ``"all"``: the lowest and highest of all frames, masked samples too, with NaN ranked
+        highest, as ccdproc does; a masked sample then uses up one of the `nlow` or `nhigh`.
         ``"share"``: where m samples of n frames are still in, the
         ``floor(m * nlow / n + 0.001)`` lowest and likewise the highest, as IRAF does: fewer
         are rejected where samples are already out.

@@ -164,7 +164,7 @@ class _OpenFiles:
     def _give_back(
         self, key: tuple[str, Stamp], file: io.FileIO, keep: bool, has_place: bool
     ) -> bool:
-        """Return whether a file stays open; one that was kept before has its place still."""
+        """Keep a file open if there is room, and return whether; one kept before has its place."""
         with self._lock:
             keep = keep and self._users > 0 and (has_place or self._count < _most_open())
             self._count += keep - has_place

@@ -47,7 +47,9 @@ def reading(name: str) -> Iterator[None]:
 
 
 class Stamp(NamedTuple):
-    """The state of a file: any change to the file changes one of these numbers.
+    """The state of a file; a change to the file changes one of these numbers.
+
+    Only a change that keeps the size and restores the time of the last change goes unnoticed.
 
     Parameters
     ----------

@@ -1,13 +1,15 @@
 """The clips: frozen values that say which samples of a column are rejected.
 
-A clip checks itself when it is made, and prints in the form in which `parse_clip` reads it.
+A clip checks its fields when it is created, and prints in the form that `parse_clip` reads.
 
-`keep` means the same in all clips that have it, except `ESDClip`, which says what it means there.
-Positive: at least so many samples of a column survive, if there are so many. Where a pass would
-leave fewer, those of its rejected samples that are nearest to its centre come back, equally near
-ones together, and the clip has ended for that column. Where a clip judges each sample by its own
-noise, near is in units of that noise. Negative: at most ``-keep`` samples are rejected. 0 is no
-limit.
+`keep` means the same in all clips that have it, except in `ESDClip`, whose docstring explains it:
+
+- Positive: at least this many samples of a column survive, if it has as many. Where a pass would
+  leave fewer, those of its rejected samples that are nearest to the centre are kept, equally near
+  ones together, and the clip has ended for that column. Where a clip judges each sample by its own
+  noise, the distance is in units of that noise.
+- Negative: at most ``-keep`` samples are rejected.
+- 0: no limit.
 """
 
 from gpustack.clips.base import Center, Spread, noise_keys, noise_numbers

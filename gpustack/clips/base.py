@@ -1,4 +1,4 @@
-"""What all clips share: their one-line text, and the words and checks of their fields."""
+"""What clips share: the text that they print as, and the checks of their fields."""
 
 import math
 from dataclasses import fields
@@ -8,10 +8,10 @@ from gpustack.checks import bound, check, header_key, real, tidy, whole, word
 from gpustack.errors import RecipeError
 from gpustack.value_texts import written
 
-#: What arrays of integers count with, and room to add to.
+#: The largest number of samples: an int64 holds it, with room for additions.
 MOST = 2**62
 
-#: What the noise of a CCD is made of.
+#: The fields that describe the noise of a CCD.
 CCD_NOISE = ("rdnoise", "gain", "snoise")
 
 Spread = Literal["std", "mad_std"]
@@ -19,7 +19,7 @@ Center = Literal["median", "mean", "trimmed_mean"]
 
 
 class BaseClip:
-    """A step that rejects samples of a column, chosen by its short `name`."""
+    """A step that rejects samples of a column; texts refer to it by its `name`."""
 
     __slots__ = ()
     name: ClassVar[str]
@@ -29,9 +29,9 @@ class BaseClip:
 
 
 def tidy_distances(clip: Any) -> None:
-    """Check what clips by distance share, and the other fields of theirs that a clip has.
+    """Check `low` and `high` of a clip, and `center`, `maxiters` and `keep` where it has them.
 
-    `low` and `high`, in units of a spread, are numbers >= 0 or None, `maxiters` is a whole number
+    `low` and `high`, in units of a spread, are numbers >= 0 or None. `maxiters` is a whole number
     >= 1 or None.
     """
     kind, names = type(clip).__name__, [field.name for field in fields(clip)]
@@ -54,14 +54,14 @@ def tidy_keep(clip: Any) -> None:
 
 
 def count(name: str, given: Any, least: int | None) -> int:
-    """How many samples, a whole number."""
+    """Check a number of samples and return it as an int, at most `MOST` in size."""
     value = whole(name, given, least)
     check(abs(value) <= MOST, f"{name}: expected a number of samples, got {given!r}")
     return value
 
 
 def tidy_noise(value: Any) -> None:
-    """Check the noise of a CCD: finite numbers >= 0, a gain > 0; or ``"!KEYWORD"`` for one."""
+    """Check the noise of a CCD: finite numbers >= 0, a gain > 0, or ``"!KEYWORD"`` instead."""
     for name in CCD_NOISE:
         given, which = getattr(value, name), f"{type(value).__name__} {name}"
         if isinstance(given, str) and given.startswith("!"):
@@ -76,18 +76,18 @@ def tidy_noise(value: Any) -> None:
 
 
 def noise_keys(value: Any) -> dict[str, str]:
-    """The keywords that a noise of a CCD is still to be read from, by what they stand for."""
+    """Return the header keywords that stand for numbers of the noise of a CCD, by field."""
     given = {name: getattr(value, name) for name in CCD_NOISE}
     return {name: text[1:] for name, text in given.items() if isinstance(text, str)}
 
 
 def noise_numbers(value: Any) -> tuple[float, float, float]:
-    """Read-out noise, gain and sensitivity noise of a CCD, once they are numbers.
+    """Return read-out noise, gain and sensitivity noise of a CCD, which must be numbers.
 
     Raises
     ------
     RecipeError
-        Where one is a keyword, which only those who have the frames can read.
+        Where one is still a keyword, which has to be read from the headers of the frames.
     """
     for name, key in noise_keys(value).items():
         where = f"{type(value).__name__} {name}"

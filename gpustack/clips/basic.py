@@ -1,4 +1,4 @@
-"""The clips that everybody has: by value, by rank, by distance in standard deviations."""
+"""The common clips: by value, by rank, by distance in standard deviations."""
 
 import math
 from dataclasses import dataclass
@@ -24,14 +24,14 @@ class RangeClip(BaseClip):
     Parameters
     ----------
     low, high : float or None
-        Samples ``< low`` or ``> high`` are rejected; None is no bound. In the unit
-        of the frames, before any scale or zero; of frames that are resampled, as `Reproject.flux`
-        makes them.
+        Samples ``< low`` or ``> high`` are rejected; None is no bound. Bounds are in the unit
+        of the frames, before any scale or zero. For resampled frames, they apply after
+        resampling, to values as `Reproject.flux` makes them.
 
     Raises
     ------
     RecipeError
-        Where a bound is no finite number, or `low` is above `high`.
+        Where a bound is not a finite number, or `low` is above `high`.
 
     References
     ----------
@@ -60,7 +60,7 @@ class RangeClip(BaseClip):
 class ExtremaClip(BaseClip):
     """Reject the `nlow` lowest and the `nhigh` highest samples of every column.
 
-    Equal samples rank by frame: the earlier frame counts as the lower one.
+    Equal samples rank by frame: the sample of the earlier frame counts as lower.
 
     Parameters
     ----------
@@ -68,16 +68,16 @@ class ExtremaClip(BaseClip):
         How many to reject on each side.
     among : {"valid", "all", "share"}
         ``"valid"``: the lowest and highest of the samples that are still in.
-        ``"all"``: those of all frames, masked samples too, with NaN ranked highest, as
-        ccdproc does; a masked sample then uses up one of the `nlow` or `nhigh`.
+        ``"all"``: the lowest and highest of all frames, masked samples too, with NaN ranked
+        highest, as ccdproc does; a masked sample then uses up one of the `nlow` or `nhigh`.
         ``"share"``: where m samples of n frames are still in, the
-        ``floor(m * nlow / n + 0.001)`` lowest, likewise the highest, as IRAF does: fewer
+        ``floor(m * nlow / n + 0.001)`` lowest and likewise the highest, as IRAF does: fewer
         are rejected where samples are already out.
 
     Raises
     ------
     RecipeError
-        Where a number is none, or below 0, or `among` is another word.
+        Where `nlow` or `nhigh` is not a whole number >= 0, or `among` is another word.
 
     References
     ----------
@@ -104,7 +104,7 @@ class SigmaClip(BaseClip):
 
     A sample x survives when ``center - low * spread <= x <= center + high * spread``. The
     standard deviation is ``sqrt(sum (x - a)^2 / (n - ddof))``, with a the mean or the centre.
-    Statistics are those of the samples still in. Where the spread is undefined (no more than
+    Statistics are computed from the samples still in. Where the spread is undefined (no more than
     `ddof` samples), nothing is rejected.
 
     Parameters
@@ -113,12 +113,12 @@ class SigmaClip(BaseClip):
         Thresholds in units of the spread, >= 0; None rejects nothing on that side.
     center : {"median", "mean", "trimmed_mean"}
         What distances are measured from. ``"trimmed_mean"`` is the mean without the lowest and
-        the highest, in the first pass and with three samples or more; else the mean.
+        the highest, in the first pass and with three samples or more; otherwise it is the mean.
     spread : {"std", "mad_std"}
         ``"std"``: standard deviation about the mean or the centre, see `about`.
         ``"mad_std"``: 1.4826 times the median absolute deviation about the median.
     maxiters : int or None
-        At most so many passes; None repeats until nothing more is rejected.
+        The most passes; None repeats until nothing more is rejected.
     ddof : int
         The standard deviation divides by ``n - ddof``. 0 is astropy's and ccdproc's,
         1 is IRAF's and Siril's.
@@ -128,16 +128,16 @@ class SigmaClip(BaseClip):
     poisson : bool
         Whether the noise of a frame grows as the root of its level before scale and zero.
         Deviations are then summed, and thresholds applied, in units of
-        ``sqrt(max(1, (c + zero * scale) * scale))``, with c the centre: IRAF's correction, which
-        frames of different scales need, where ``clip_on="normalized"``. For frames without scale
-        and zero it makes no difference.
+        ``sqrt(max(1, (c + zero * scale) * scale))``, with c the centre. This is IRAF's correction,
+        which frames of different scales need where ``clip_on="normalized"``. It makes no
+        difference for frames without scale and zero.
     keep : int
-        At least so many samples survive; see `gpustack.clips`.
+        At least this many samples survive; see `gpustack.clips`.
 
     Raises
     ------
     RecipeError
-        Where a value is none of those above; it says which, and what was expected.
+        Where a value is not one of those above; the message says which, and what was expected.
 
     References
     ----------

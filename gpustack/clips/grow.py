@@ -1,4 +1,4 @@
-"""The clip that looks around: neighbours in the frame of what other clips rejected."""
+"""Growing: the clip that rejects neighbours, in the frame, of what other clips rejected."""
 
 import math
 from collections.abc import Sequence
@@ -14,9 +14,10 @@ from gpustack.clips.basic import RangeClip
 class Grow(BaseClip):
     """Reject the neighbours, in the same frame, of every sample that a clip rejected.
 
-    A surviving sample is rejected where ``dx^2 + dy^2 <= radius^2`` from a rejected one, over the
-    last two axes of the frame. It comes last. Samples that are masked, without a value, or out of
-    a range clip that comes before all other clips do not grow; nor do those that have grown.
+    A surviving sample is rejected if a rejected one has ``dx^2 + dy^2 <= radius^2`` from it, over
+    the last two axes of the frame. This clip comes last. Samples that are masked, have no value,
+    or are out of a range clip before all other clips do not grow; nor do samples that this clip
+    itself rejects.
 
     Parameters
     ----------
@@ -26,7 +27,7 @@ class Grow(BaseClip):
     Raises
     ------
     RecipeError
-        Where the radius is no finite number of 1 or more.
+        Where the radius is not a finite number >= 1.
 
     References
     ----------
@@ -46,7 +47,7 @@ class Grow(BaseClip):
 
 
 def check_grow(clips: Sequence[Any]) -> None:
-    """Check that growing stands last, once, after a clip that rejects something to grow.
+    """Check that `Grow` is last, occurs once, and follows a clip whose rejections can grow.
 
     Raises
     ------

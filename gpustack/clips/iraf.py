@@ -1,4 +1,4 @@
-"""Clips by a spread that is not that of the column: of a CCD, a rank, given variances, a row."""
+"""Clips of IRAF and DRAGONS, by the noise of a CCD, a rank, given variances, or a whole row."""
 
 import math
 from dataclasses import dataclass, field, replace
@@ -22,34 +22,35 @@ if TYPE_CHECKING:
 class NoiseClip(BaseClip):
     """Reject samples further from the centre than the noise of a CCD explains, and repeat.
 
-    With c the centre, a frame has the level ``max(0, c / scale + zero)``, and its spread is
+    With c the centre, a frame has the level ``max(0, c / scale + zero)``, and the spread is
     ``|scale| * sqrt((rdnoise / gain)^2 + level / gain + (snoise * level)^2)``. Without scale and
-    zero, or with ``clip_on="raw"``, that is the same for all frames. It needs only the centre of
-    the samples, so it works for few frames. ``low=None`` rejects only cosmic rays.
+    zero, or with ``clip_on="raw"``, it is the same for all frames. The clip needs only the centre
+    of the samples, so it works for few frames. With ``low=None`` it rejects only high samples,
+    such as cosmic rays.
 
     Parameters
     ----------
     low, high : float or None
         Thresholds in units of the spread, >= 0; None rejects nothing on that side.
     rdnoise : float or "!KEYWORD"
-        Read-out noise in electrons, >= 0; or the keyword that says it in the headers of all frames,
-        which must agree.
+        Read-out noise in electrons, >= 0; or the keyword that holds it in the headers of all
+        frames, which must agree.
     gain : float or "!KEYWORD"
         Electrons per unit of the samples, > 0.
     snoise : float or "!KEYWORD"
         Sensitivity noise, a fraction of the value, >= 0: 0.01 is a flat field good to 1%.
     center : {"median", "mean", "trimmed_mean"}
         What distances are measured from. ``"trimmed_mean"`` is the mean without the lowest and
-        the highest, in every pass with three samples or more; else the mean.
+        the highest, in every pass with three samples or more; otherwise it is the mean.
     maxiters : int or None
-        At most so many passes; None repeats until nothing more is rejected.
+        The most passes; None repeats until nothing more is rejected.
     keep : int
-        At least so many samples survive; see `gpustack.clips`.
+        At least this many samples survive; see `gpustack.clips`.
 
     Raises
     ------
     RecipeError
-        Where a value is none of those above; it says which, and what was expected.
+        Where a value is not one of those above; the message says which, and what was expected.
 
     Notes
     -----
@@ -77,7 +78,7 @@ class NoiseClip(BaseClip):
 
 @dataclass(frozen=True, slots=True)
 class PercentileRankClip(BaseClip):
-    """Reject samples that are `low` or `high` times as far from the median as one of a given rank.
+    """Reject samples at least `low` or `high` times as far from the median as one of a given rank.
 
     The spread s is the distance from the median m to the sample that lies `rank` samples from it.
     A sample x survives when ``m - low * s < x < m + high * s``. One pass; samples **on** a bound
@@ -88,16 +89,16 @@ class PercentileRankClip(BaseClip):
     low, high : float or None
         Thresholds in units of the spread, >= 0; None rejects nothing on that side.
     rank : float
-        How many samples from the median; below it where negative. A number between -1 and 1 is
-        a share of half the frames. Decimals are cut off, but it is at least 1. With an even
-        count it is counted from the middle sample on that side.
+        How many samples from the median that one is; below the median if negative. A number
+        between -1 and 1 is a share of half the frames. Decimals are cut off, but it is at least
+        1 sample. With an even count, it is counted from the middle sample on that side.
     keep : int
-        At least so many samples survive; see `gpustack.clips`.
+        At least this many samples survive; see `gpustack.clips`.
 
     Raises
     ------
     RecipeError
-        Where a value is none of those above; it says which, and what was expected.
+        Where a value is not one of those above; the message says which, and what was expected.
 
     References
     ----------
@@ -121,9 +122,9 @@ class PercentileRankClip(BaseClip):
         tidy(self, rank=value)
 
     def steps(self, frames: int) -> int:
-        """How many samples from the median, of so many `frames`; negative is below it.
+        """Return how many samples from the median the rank is; negative is below the median.
 
-        Not 62 of 90 because 0.7 * 90 is a little less than 63.
+        The tolerance corrects rounding: 0.7 * 90 is a little less than 63.
         """
         share = self.rank * (frames // 2) if abs(self.rank) < 1 else self.rank
         whole = int(abs(share) + 1e-9)
@@ -135,26 +136,26 @@ class VarianceClip(BaseClip):
     """Reject samples further from the centre than their own uncertainty explains, and repeat.
 
     A sample x of variance v, which comes with its frame, survives when
-    ``c - low * s <= x <= c + high * s``, with c the centre and ``s = sqrt(v) * |scale|``. It works
-    for few frames, and for frames of different noise. A variance that is not a number rejects
-    nothing.
+    ``c - low * s <= x <= c + high * s``, with c the centre and ``s = sqrt(v) * |scale|``. The clip
+    works for few frames, and for frames of different noise. A sample whose variance is not a
+    number is not rejected.
 
     Parameters
     ----------
     low, high : float or None
         Thresholds in units of the spread, >= 0; None rejects nothing on that side.
     center : {"median", "mean", "trimmed_mean"}
-        What distances are measured from, as of `SigmaClip`.
+        What distances are measured from, as in `SigmaClip`.
     maxiters : int or None
-        At most so many passes; None repeats until nothing more is rejected.
+        The most passes; None repeats until nothing more is rejected.
     keep : int
-        At least so many samples survive, the nearest in units of their spread; see
+        At least this many samples survive, the nearest in units of their spread; see
         `gpustack.clips`.
 
     Raises
     ------
     RecipeError
-        Where a value is none of those above; it says which, and what was expected.
+        Where a value is not one of those above; the message says which, and what was expected.
 
     References
     ----------
@@ -177,27 +178,28 @@ class AvgSigmaClip(BaseClip):
     """Reject samples further from the centre than the average noise of their row, and repeat.
 
     The noise of a sample grows as the root of its level: with c the centre of its column, it is
-    ``s * sqrt(max(1, c))``, or where clips see scaled or shifted samples,
-    ``s * sqrt(max(1, (c + zero * scale) * scale))``. Each row of the frames has one factor s: the
-    root of the mean square of ``(x - c) / (that root)``, over the N samples of all columns of the
-    row that have three or more, divided by ``N - 1``. It is found before the clip rejects
-    anything, and stays the same. So columns of few samples are judged by many.
+    ``s * u`` with ``u = sqrt(max(1, c))``, or where clips see scaled or shifted samples,
+    ``u = sqrt(max(1, (c + zero * scale) * scale))``. Each row of the frames has one factor
+    ``s = sqrt(sum ((x - c) / u)^2 / (N - 1))``, over the N samples of all columns of the row that
+    have three or more. It is measured before the clip rejects anything, and stays the same. So
+    columns with few samples are judged by those of the whole row.
 
     Parameters
     ----------
     low, high : float or None
         Thresholds in units of the noise, >= 0; None rejects nothing on that side.
     center : {"median", "mean", "trimmed_mean"}
-        What distances are measured from, as of `SigmaClip`; s is about that of the first pass.
+        What distances are measured from, as in `SigmaClip`; s is about the centre of the first
+        pass.
     maxiters : int or None
-        At most so many passes; None repeats until nothing more is rejected.
+        The most passes; None repeats until nothing more is rejected.
     keep : int
-        At least so many samples survive; see `gpustack.clips`.
+        At least this many samples survive; see `gpustack.clips`.
 
     Raises
     ------
     RecipeError
-        Where a value is none of those above; it says which, and what was expected.
+        Where a value is not one of those above; the message says which, and what was expected.
 
     Notes
     -----
@@ -221,7 +223,7 @@ class AvgSigmaClip(BaseClip):
         tidy_distances(self)
 
     def measured(self, sigmas: "NDArray[np.float64]") -> "RowSigmaClip":
-        """The same clip with the s of every row; see `RowSigmaClip`."""
+        """Return the same clip with the s of every row; see `RowSigmaClip`."""
         return RowSigmaClip(**stated(self), sigmas=sigmas)
 
 
@@ -240,9 +242,9 @@ class RowSigmaClip(AvgSigmaClip):
     sigmas: "NDArray[np.float64]" = field(kw_only=True, repr=False, compare=False)
 
     def plain(self) -> AvgSigmaClip:
-        """The clip that it was made of."""
+        """Return the clip that it was made from."""
         return AvgSigmaClip(**stated(self))
 
     def rows(self, start: int, stop: int) -> Self:
-        """The clip for rows ``[start, stop)`` alone."""
+        """Return the clip for rows ``[start, stop)`` only."""
         return replace(self, sigmas=self.sigmas[start:stop])

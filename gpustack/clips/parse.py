@@ -1,4 +1,4 @@
-"""All clips, by the short names that the command line and JSON have for them."""
+"""All clips by the short names that the command line and JSON use, and clips from their texts."""
 
 from collections.abc import Iterable
 from typing import Any, get_args
@@ -17,10 +17,10 @@ from gpustack.clips.siril import (
 )
 from gpustack.value_texts import read
 
-#: Clips that reject what lies outside of two bounds, which follow from the survivors.
+#: Clips that reject samples outside two bounds that follow from the survivors.
 BoundClip = SigmaClip | MADClip | WinsorizedClip | NoiseClip | PercentileClip | PercentileRankClip
-#: Clips that decide column by column; all that a backend sees, where an `AvgSigmaClip` has become
-#: a `RowSigmaClip`.
+#: Clips that decide column by column: all that a backend sees, once every `AvgSigmaClip` has
+#: become a `RowSigmaClip`.
 ColumnClip = (
     RangeClip
     | ExtremaClip
@@ -34,7 +34,7 @@ ColumnClip = (
 Clip = ColumnClip | Grow
 CLIPS: dict[str, type[Clip]] = {clip.name: clip for clip in get_args(Clip)}
 
-#: What IRAF calls them -> the text of the same clip; and what Siril and DRAGONS call others.
+#: Names that IRAF, DRAGONS and Siril have for clips -> the text of the same clip, for errors.
 THEIRS = {
     "minmax": "extrema:among=share",
     "sigclip": "sigma:ddof=1,about=center,keep=1",
@@ -49,7 +49,7 @@ THEIRS = {
 
 
 def parse_clip(text: str) -> Clip:
-    """A clip from its text ``NAME:field=value,...``, the form in which it prints.
+    """Return the clip of a text ``NAME:field=value,...``, the form in which clips print.
 
     Examples
     --------
@@ -72,23 +72,23 @@ def parse_clip(text: str) -> Clip:
 
 
 def clip_from_record(record: dict[str, Any]) -> Clip:
-    """A clip from what JSON has for it: its name as ``"clip"``, and its fields.
+    """Return the clip of a JSON record, which has its name as ``"clip"``, and its fields.
 
     Raises
     ------
     RecipeError, TypeError
-        Where the record is that of none.
+        Where the record does not describe a clip.
     """
     return CLIPS[word("clip", record.pop("clip", None), tuple(CLIPS))](**record)
 
 
 def as_clips(value: Any) -> tuple[Clip, ...]:
-    """One clip or several as a tuple of them; a text stands for a clip, see `parse_clip`.
+    """Return one clip or several as a tuple; a text stands for a clip, see `parse_clip`.
 
     Raises
     ------
     RecipeError
-        Where something is no clip.
+        Where an item is not a clip.
     """
     if isinstance(value, Clip | str):
         value = (value,)

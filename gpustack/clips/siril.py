@@ -1,4 +1,4 @@
-"""Clips that amateurs' programs made popular: Siril's and PixInsight's."""
+"""Clips that programs of amateur astronomers made popular: those of Siril and PixInsight."""
 
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -6,9 +6,9 @@ from typing import Any, ClassVar
 from gpustack.checks import check, real, tidy
 from gpustack.clips.base import BaseClip, tidy_distances, tidy_keep
 
-#: How far from the median winsorizing lets samples be, in standard deviations; the factor by which
-#: that makes the standard deviation of normal noise too small; the relative change below which it
-#: has settled; and the most rounds.
+#: How far from the median winsorizing leaves samples, in standard deviations; the factor by which
+#: this makes the standard deviation of normal noise too small; the relative change below which the
+#: standard deviation has settled; and the most rounds.
 WINSOR_CUTOFF, WINSOR_FACTOR, WINSOR_SETTLED, WINSOR_ROUNDS = 1.5, 1.134, 0.0005, 50
 
 
@@ -26,14 +26,14 @@ class MADClip(BaseClip):
     low, high : float or None
         Thresholds in units of the MAD, >= 0; None rejects nothing on that side.
     maxiters : int or None
-        At most so many passes; None repeats until nothing more is rejected.
+        The most passes; None repeats until nothing more is rejected.
     keep : int
-        At least so many samples survive; see `gpustack.clips`.
+        At least this many samples survive; see `gpustack.clips`.
 
     Raises
     ------
     RecipeError
-        Where a value is none of those above; it says which, and what was expected.
+        Where a value is not one of those above; the message says which, and what was expected.
 
     References
     ----------
@@ -61,16 +61,16 @@ class PercentileClip(BaseClip):
     low, high : float or None
         Shares of the median, >= 0: 0.2 is 20%. None rejects nothing on that side.
     keep : int
-        At least so many samples survive; see `gpustack.clips`.
+        At least this many samples survive; see `gpustack.clips`.
 
     Raises
     ------
     RecipeError
-        Where a value is none of those above; it says which, and what was expected.
+        Where a value is not one of those above; the message says which, and what was expected.
 
     References
     ----------
-    Siril, ``stack rej percentile``, of which the median is meant to be positive.
+    Siril, ``stack rej percentile``, which expects a positive median.
     """
 
     low: float | None = 0.2
@@ -98,14 +98,14 @@ class WinsorizedClip(BaseClip):
     low, high : float or None
         Thresholds in units of the spread, >= 0; None rejects nothing on that side.
     maxiters : int or None
-        At most so many passes; None repeats until nothing more is rejected.
+        The most passes; None repeats until nothing more is rejected.
     keep : int
-        At least so many samples survive; see `gpustack.clips`.
+        At least this many samples survive; see `gpustack.clips`.
 
     Raises
     ------
     RecipeError
-        Where a value is none of those above; it says which, and what was expected.
+        Where a value is not one of those above; the message says which, and what was expected.
 
     References
     ----------
@@ -124,32 +124,33 @@ class WinsorizedClip(BaseClip):
 
 @dataclass(frozen=True, slots=True)
 class SigmaMedianClip(BaseClip):
-    """Put the median in the place of samples too far from it, and repeat.
+    """Replace samples too far from the median by the median, and repeat.
 
-    In every pass m is the median and s the standard deviation (ddof 1) of all that is in the
+    In every pass m is the median and s the standard deviation (ddof 1) of all values in the
     column, including medians that earlier passes put there. A sample x stays when
     ``m - low * s <= x <= m + high * s``; any other is replaced by m. The middle sample of the
     column, or the two middle ones of an even count, always stay. When nothing is replaced any
-    more, the value is the mean of all that is in the column.
+    more, the result is the mean of all values in the column.
 
-    A replaced sample is a rejected one: count and uncertainty are those of the samples that stay.
+    A replaced sample counts as rejected: count and uncertainty are those of the samples that stay.
 
     Parameters
     ----------
     low, high : float or None
         Thresholds in units of the spread, >= 0; None replaces nothing on that side.
     maxiters : int or None
-        At most so many passes; None repeats until nothing more is replaced.
+        The most passes; None repeats until nothing more is replaced.
 
     Raises
     ------
     RecipeError
-        Where a value is none of those above; it says which, and what was expected.
+        Where a value is not one of those above; the message says which, and what was expected.
 
     Notes
     -----
-    It comes last, for a mean without weights: see `check_replacing`. Medians narrow the spread, so
-    it goes on where a sigma clip has ended: thresholds below 2.5 may leave only the middle.
+    This clip comes last, and needs a mean without weights; see `check_replacing`. Medians narrow
+    the spread, so it goes on where a sigma clip would have ended: thresholds below 2.5 may leave
+    only the middle samples.
 
     References
     ----------
@@ -166,12 +167,13 @@ class SigmaMedianClip(BaseClip):
 
 
 def check_replacing(recipe: Any) -> None:
-    """Check that a recipe with a clip that replaces samples has nothing that medians rule out.
+    """Check that a recipe with `SigmaMedianClip` has nothing that its medians rule out.
 
     Raises
     ------
     RecipeError
-        Where it does.
+        Where the clip occurs twice or is not the last one, or the recipe combines by anything but
+        the mean, or has weights, a scale or zero after the clips, or a propagated uncertainty.
     """
     if not any(isinstance(clip, SigmaMedianClip) for clip in recipe.clips):
         return
@@ -214,22 +216,22 @@ class LinearFitClip(BaseClip):
 
     The survivors, sorted, are fitted by least squares with ``a * rank + b``. The spread is the
     mean distance of a sample from the line at its rank; a sample further off than `low` or
-    `high` spreads, below or above, is rejected. Levels that drift from frame to frame turn the
-    sorted samples into a line, and are not outliers from it.
+    `high` spreads, below or above, is rejected. Where the level drifts from frame to frame, the
+    sorted samples form a line, and none is an outlier from it.
 
     Parameters
     ----------
     low, high : float or None
         Thresholds in units of the spread, >= 0; None rejects nothing on that side.
     maxiters : int or None
-        At most so many passes; None repeats until nothing more is rejected.
+        The most passes; None repeats until nothing more is rejected.
     keep : int
-        At least so many samples survive, those nearest to the line; see `gpustack.clips`.
+        At least this many samples survive, those nearest to the line; see `gpustack.clips`.
 
     Raises
     ------
     RecipeError
-        Where a value is none of those above; it says which, and what was expected.
+        Where a value is not one of those above; the message says which, and what was expected.
 
     Notes
     -----
@@ -269,14 +271,15 @@ class ESDClip(BaseClip):
     significance : float
         The probability that samples without an outlier lose one, between 0 and 1.
     keep : int
-        At least so many samples survive; negative: at most so many are rejected. It limits how
-        many are set aside, and so may keep all that more steps would have shown to be outliers.
-        At least two samples always stay; of two equally far ones the higher goes first.
+        At least this many samples survive; negative: at most ``-keep`` are rejected. It limits
+        how many samples are set aside, so it may keep all those that more steps would have shown
+        to be outliers. At least two samples always stay. Of two equally distant samples, the
+        higher is set aside first.
 
     Raises
     ------
     RecipeError
-        Where a value is none of those above; it says which, and what was expected.
+        Where a value is not one of those above; the message says which, and what was expected.
 
     References
     ----------
@@ -301,9 +304,9 @@ class ESDClip(BaseClip):
             tidy(self, **{name: value})
 
     def most(self, count: Any) -> Any:
-        """How many of `count` samples, a number or an array, are set aside at most.
+        """Return how many of `count` samples, a number or an array, are set aside at most.
 
-        Not 28 of 100 because 0.29 * 100 is a little less than 29.
+        The tolerance corrects rounding: 0.29 * 100 is a little less than 29.
         """
         import numpy as np
 

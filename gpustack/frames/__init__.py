@@ -2,6 +2,7 @@
 
 This module is the entry point. The others, each of which imports only those above it:
 
+- `masked`: masked images as functions of the user receive them.
 - `onfile`: opens files, and checks that they do not change between reads.
 - `cards`: makes headers safe to read.
 - `hdus`, `companions`, `choose_hdu`: what a FITS file holds, which masks and uncertainties belong
@@ -11,7 +12,7 @@ This module is the entry point. The others, each of which imports only those abo
 - `coordinates`: builds the WCS of a frame on first use.
 - `base`: the Frame protocol.
 - `variance`, `bits`: uncertainties and data-quality flags.
-- `separate_planes`: masks, weights and variances in files of their own.
+- `separate_planes`: masks, weights and variances in separate files.
 - `array`, `fitsframe`, `resident`: the kinds of frame.
 - `sections`, `source`: parts of a frame, and the frames as a backend reads them.
 """
@@ -67,44 +68,46 @@ def open_frames(
     *,
     more_to_come: bool = False,
 ) -> list[Frame]:
-    """Open images as frames. Of files, only headers are read.
+    """Open images as frames, reading only the headers of files.
 
     Parameters
     ----------
     inputs : str, path, Image, CCDData, numpy or cupy array, an iterable or collection of them
-        A name with ``*``, ``?`` or ``[`` that names no file stands for the files that
-        match, sorted; ``"@FILE"`` for those whose names or globs stand in a file, one a line.
-        ``"FILE[3]"``, ``"FILE[SCI]"`` and ``"FILE[SCI,2]"`` name an HDU, ``"FILE[*]"`` every
-        image of a file. An `Image` has masks, weights or variances in files of their own. A
-        `CCDData` or masked array brings its mask, a `Quantity` its unit. An ndarray given alone
-        is (frame, y, x), or has more axes after the first; images of one axis come in a list.
+        A name that contains ``*``, ``?`` or ``[`` and is not itself a file is a glob: it stands
+        for the matching files, sorted. ``"@FILE"`` stands for the names and globs listed in a
+        file, one per line. ``"FILE[3]"``, ``"FILE[SCI]"`` and ``"FILE[SCI,2]"`` name an HDU, and
+        ``"FILE[*]"`` stands for every image of a file. An `Image` has masks, weights or variances
+        in separate files. A `CCDData` or masked array brings its mask, a `Quantity` its unit. A
+        single ndarray has axes (frame, y, x), or more axes after the first; pass images of one
+        axis in a list.
     hdu : int, str or (str, int), optional
-        The HDU of FITS files whose names have none, by number (below 0 from the end), by EXTNAME,
-        or by EXTNAME and EXTVER. By default the first image with data that lies beside none, as
-        MASK, DQ, UNCERT or WHT do, see `gpustack.frames.companions`; the first of these where
-        there is no other.
+        The HDU of FITS files whose names give none: a number (negative numbers count from the
+        end), an EXTNAME, or both EXTNAME and EXTVER. The default is the first image with data that
+        is not a companion such as MASK, DQ, UNCERT or WHT, see `gpustack.frames.companions`; where
+        all images are companions, the first of them.
     unit : astropy unit or str, optional
-        Of the samples. FITS files without BUNIT need it; where a frame has a unit of its
-        own, this one is taken instead and the log says so. Arrays may go without.
+        The unit of the samples. FITS files without BUNIT need it. It replaces a frame's own unit,
+        and the log says so. Arrays may have no unit.
     flags : Flags, optional
-        Which bits of integer masks make a sample invalid; by default anything but 0 does, in
-        masks of any type. CCDData, whose mask is of bools, has them in its `flags`, and its
-        mask counts too; NDData in its mask where that is of integers.
+        Which bits of integer masks make a sample invalid; by default any value but 0 does, in
+        masks of any type. `CCDData`, whose mask is boolean, has the bits in its `flags`, and its
+        mask counts too; `NDData` has them in its mask, where that is of integers.
     masks : sequence of str
-        Extensions of FITS files, by EXTNAME, of which the first that is there is the mask.
+        EXTNAMEs in FITS files; the first one that exists is the mask.
     more_to_come : bool
-        Whether others come later: `flags` may be those of one of them.
+        Whether more frames are opened later. It is then no error if none of these frames has
+        the flags that `flags` select.
 
     Returns
     -------
     list of Frame
-        In order.
+        In the order of the inputs.
 
     Raises
     ------
     InputError
-        Where there are no frames, an image comes alone as an array, `hdu` is none, `unit` is no
-        unit, or `flags` are given and no frame has any.
+        Where there are no frames, a single image is given as an array, `hdu` or `unit` is
+        invalid, or `flags` are given and no frame has any.
     FrameError
         Where a frame is unusable, or `flags` are given and its mask is not of integers.
     MismatchError
@@ -136,9 +139,10 @@ def open_one(
     unit: units.UnitBase | str | None = None,
     flags: Flags | None = None,
 ) -> FitsFrame:
-    """The frame of one file, others of which may come later: `flags` may be those of one of them.
+    """Open one file as a frame, when other files may follow.
 
-    Parameters, and what is raised, are those of `open_frames`.
+    It is no error if this frame has none of the flags that `flags` select. Otherwise parameters
+    and exceptions are those of `open_frames`.
     """
     return open_file(file, checked_hdu(hdu), _parse_unit(unit), _checked_flags(flags), MASKS)
 
@@ -164,7 +168,7 @@ def _checked_flags(flags: Flags | None) -> Flags:
 
 
 def check_flagged(what: str, frames: Sequence[Frame], masks: Sequence[str] = MASKS) -> None:
-    """Raise where no frame has flags, which `what` needs: nobody asks for that on purpose.
+    """Raise where no frame has the flags that `what` needs, which cannot be intended.
 
     Raises
     ------
@@ -178,7 +182,7 @@ def check_flagged(what: str, frames: Sequence[Frame], masks: Sequence[str] = MAS
 
 
 def _check_one_side(frames: list[Frame]) -> None:
-    """Raise where some frames are on a device and others are not: none is copied silently."""
+    """Raise where only some frames are on a device: no frame is copied silently."""
     sides = [isinstance(frame, ResidentFrame) for frame in frames]
     if any(sides) and not all(sides):
         there, here = frames[sides.index(True)].name, frames[sides.index(False)].name
@@ -189,12 +193,14 @@ def _check_one_side(frames: list[Frame]) -> None:
 
 
 def check_agree(frames: Iterable[Any], what: Sequence[str] = ("shape", "unit")) -> None:
-    """Raise where frames differ, or what tells of frames: of each the name and `what` are enough.
+    """Raise where frames differ in one of the attributes `what`.
+
+    Any objects will do that have a `name` and these attributes.
 
     Raises
     ------
     MismatchError
-        Where a shape or a unit is not that of the first frame.
+        Where an attribute is not equal to that of the first frame.
     """
     first, *others = frames
     for frame in others:
@@ -208,12 +214,12 @@ def check_agree(frames: Iterable[Any], what: Sequence[str] = ("shape", "unit")) 
 
 
 def renamed(frame: Frame, name: str) -> Frame:
-    """The same frame by another name."""
+    """Return a copy of a frame under another name; its samples are shared."""
     return replace(frame, name=name)  # type: ignore[type-var]
 
 
 def tell_of_apart(frames: Iterable[Frame]) -> list[str]:
-    """In words, what of each frame was read from files of its own; for the header."""
+    """Describe, for the header, which planes of each frame were read from separate files."""
     return [
         f"{frame.name}: {', '.join(map(str, frame.apart))}"
         for frame in frames
@@ -235,18 +241,18 @@ def _parse_unit(unit: units.UnitBase | str | None) -> units.UnitBase | None:
 
 
 def listed(inputs: Any) -> list[Any]:
-    """The inputs of `open_frames` one by one, globs expanded.
+    """Return the inputs of `open_frames` one by one, with globs expanded.
 
     Raises
     ------
     InputError
-        Where they are none.
+        Where `inputs` are not of a type that `open_frames` accepts, or no file matches.
     """
     return list(_items(inputs))
 
 
 def _items(inputs: Any) -> Iterator[Any]:
-    """The inputs one by one, globs expanded."""
+    """Yield the inputs one by one, with globs expanded."""
     if hasattr(inputs, "files_filtered"):  # ccdproc's ImageFileCollection
         inputs = inputs.files_filtered(include_path=True)
     if isinstance(inputs, (str, os.PathLike, Image, loaded("astropy.nddata", "NDData"))):
@@ -273,7 +279,7 @@ def _items(inputs: Any) -> Iterator[Any]:
 
 
 def _each_image(given: Image) -> Iterator[Image]:
-    """An `Image` as it is; where its `data` is ``FILE[*]``, one for each image of the file."""
+    """Yield `given`, or an `Image` for each image of the file if its `data` is ``FILE[*]``."""
     file, key = split_hdu(os.fsdecode(given.data))
     if key != ALL:
         yield given

@@ -1,4 +1,4 @@
-"""Frames in memory: numpy arrays and CCDData, referred to and never copied."""
+"""Frames in memory: numpy arrays and CCDData, which are referenced and never copied."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -32,9 +32,9 @@ class ArrayFrame:
     data : ndarray
         Any real dtype, byte order and strides.
     mask : ndarray of the same shape, or None
-        What is not 0 is invalid.
+        Samples are invalid where it is not 0.
     bits : ndarray of int of the same shape, or None
-        What `read_flags` gives, and `flags`, where given, are of.
+        The bits that `read_flags` returns, of which `flags`, where given, select the bad ones.
     flags : Flags
     variance : ArrayVariance or None
     """
@@ -51,7 +51,7 @@ class ArrayFrame:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """In numpy order."""
+        """The shape of the array."""
         return self.data.shape
 
     @property
@@ -61,22 +61,22 @@ class ArrayFrame:
 
     @property
     def stored(self) -> np.dtype[Any]:
-        """That of the array."""
+        """The dtype of the array."""
         return self.data.dtype
 
     @property
     def masked(self) -> bool:
-        """Whether there is a mask, or bits that make one."""
+        """Whether a mask or bits make samples invalid."""
         return self.mask is not None or self._sifts
 
     @property
     def has_variance(self) -> bool:
-        """Whether there is an uncertainty of which a variance is known."""
+        """Whether there is an uncertainty that can be converted to a variance."""
         return self.variance is not None
 
     @property
     def flags_dtype(self) -> np.dtype[Any] | None:
-        """Of the bits; None where there are none."""
+        """The dtype of the bits; None where there are none."""
         return None if self.bits is None else self.bits.dtype.newbyteorder("=")
 
     @property
@@ -86,7 +86,7 @@ class ArrayFrame:
 
     @property
     def row_bytes(self) -> int:
-        """0, unless rows or their mask have to be copied."""
+        """Bytes that reading one row takes: 0 unless the row or its mask has to be copied."""
         size = 0 if flattens(self.data) else self.data.itemsize
         if self.mask is not None:
             size += 0 if flattens(self.mask) else self.mask.itemsize
@@ -97,11 +97,11 @@ class ArrayFrame:
 
     @property
     def held_bytes(self) -> int:
-        """None."""
+        """Always 0."""
         return 0
 
     def read(self, start: int, stop: int, into: Any = None) -> Samples:
-        """Rows ``[start, stop)`` as views where possible; `into` is not needed."""
+        """Return rows ``[start, stop)`` as views where possible; `into` is not used."""
         data, mask = take_rows(self.data, start, stop), None
         if self.mask is not None:
             mask = take_rows(self.mask, start, stop).astype(bool, copy=False)
@@ -111,7 +111,7 @@ class ArrayFrame:
         return Samples(data, mask)
 
     def read_variance(self, start: int, stop: int) -> NDArray[np.float64]:
-        """The variance of rows ``[start, stop)``."""
+        """Return the variance of rows ``[start, stop)``."""
         if self.variance is None:
             raise FrameError(
                 self.name,
@@ -121,7 +121,7 @@ class ArrayFrame:
         return self.variance.read(start, stop)
 
     def read_flags(self, start: int, stop: int) -> NDArray[Any]:
-        """The bits of rows ``[start, stop)``, a view where possible."""
+        """Return the bits of rows ``[start, stop)``, as a view where possible."""
         if self.bits is None:
             raise FrameError(
                 self.name, "flags: expected CCDData with flags that are integers, got none"
@@ -129,27 +129,27 @@ class ArrayFrame:
         return take_rows(self.bits, start, stop)
 
     def whole(self) -> np.ma.MaskedArray[Any, Any]:
-        """All samples, decoded."""
+        """Return all samples, decoded."""
         return read_whole(self)
 
 
-#: Arrays that lose nothing when only their samples are taken.
+#: Types of array that lose nothing when only their samples are used.
 _PLAIN = (np.ndarray, np.memmap, np.matrix)
 
 
 def open_array(name: str, item: Any, unit: units.UnitBase | None, flags: Flags) -> ArrayFrame:
-    """The frame of a numpy array (plain, masked, Quantity or `Masked`) or CCDData.
+    """Open a numpy array (plain, masked, Quantity or `Masked`) or CCDData as a frame.
 
     Raises
     ------
     FrameError
-        Where it is something else, has no samples, its dtype is not real, or `flags` are asked
-        of a mask without bits.
+        Where `item` is of another type or has no samples, its dtype is not real, or `flags` are
+        given for a mask that is not of integers.
     """
     header, wcs = fits.Header(), None
     if isinstance(item, loaded("astropy.nddata", "NDData")):
         data, mask, own, wcs = item.data, item.mask, item.unit, item.wcs
-        if not isinstance(data, np.ndarray):  # of dask, which computes it
+        if not isinstance(data, np.ndarray):  # a dask array, which this computes
             data = np.asarray(data)
         header = _as_header(name, item.meta)
     else:
@@ -166,7 +166,7 @@ def open_array(name: str, item: Any, unit: units.UnitBase | None, flags: Flags) 
 
 
 def _bits(item: Any, mask: NDArray[Any] | None, shape: tuple[int, ...]) -> NDArray[Any] | None:
-    """The mask where it is integers, else the flags of a CCDData where they are."""
+    """Return the mask if it is of integers, else the flags of a CCDData if they are."""
     if mask is not None and mask.dtype.kind in "iu":
         return mask
     is_nddata = isinstance(item, loaded("astropy.nddata", "NDData"))
@@ -185,7 +185,7 @@ def _check_bits(name: str, mask: NDArray[Any], bits: NDArray[Any] | None, flags:
 
 
 def _parts(item: Any) -> tuple[Any, Any, units.UnitBase | None]:
-    """Samples, mask and unit of an array."""
+    """Return the samples, mask and unit of an array."""
     data, mask = item, None
     if isinstance(item, loaded("astropy.utils.masked", "Masked")):
         data, mask = item.unmasked, item.mask
@@ -235,7 +235,7 @@ def _checked_mask(name: str, mask: Any, shape: tuple[int, ...]) -> NDArray[Any] 
 
 
 def _as_header(name: str, meta: Mapping[str, Any]) -> fits.Header:
-    """The metadata as a FITS header, itself where it is one."""
+    """Return the metadata as a FITS header, without the values that FITS cannot hold."""
     if isinstance(meta, fits.Header):
         return meta
     header = fits.Header()

@@ -1,4 +1,4 @@
-"""What every frame is: something with shape, unit, header and wcs that is read by rows."""
+"""The protocol of all frames, the decoding of their samples, and the reading of their units."""
 
 import math
 import re
@@ -18,51 +18,51 @@ _log = logger(__name__)
 
 
 class Frame(Protocol):
-    """One input image: what is known without reading it, and its rows.
+    """One input image: what is known of it without reading samples, and how its rows are read.
 
-    Rows are those of the frame flattened to two dimensions: ``prod(shape[:-1])`` rows of
-    ``shape[-1]`` samples; a frame of one axis is one row.
+    Rows are counted in the frame flattened to two dimensions: ``prod(shape[:-1])`` rows of
+    ``shape[-1]`` samples. A frame of one axis is one row.
     """
 
     @property
     def name(self) -> str:
-        """The file, or ``"frame 3"`` (counted from 0) where it came from memory."""
+        """The file name, or ``"frame 3"`` (counted from 0) for an image in memory."""
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """In numpy order."""
+        """The shape, in numpy order."""
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """In which its samples are compared: float32 or float64."""
+        """The dtype in which samples are compared: float32 or float64."""
 
     @property
     def stored(self) -> np.dtype[Any]:
-        """Of the samples as `read` gives them."""
+        """The dtype of the samples as `read` returns them."""
 
     @property
     def masked(self) -> bool:
-        """Whether `read` gives a mask with them."""
+        """Whether `read` returns a mask."""
 
     @property
     def has_variance(self) -> bool:
-        """Whether there is something to read variances from; nothing of it has been read."""
+        """Whether there is a source of variances; it has been neither read nor checked."""
 
     @property
     def flags_dtype(self) -> np.dtype[Any] | None:
-        """Of the bits that `read_flags` gives, in native order; None without an integer mask."""
+        """The dtype of `read_flags`, in native byte order; None without an integer mask."""
 
     @property
     def unit(self) -> units.UnitBase | None:
-        """Of the samples; None where an array came without."""
+        """The unit of the samples; None for an array without one."""
 
     @property
     def header(self) -> fits.Header:
-        """Of the image."""
+        """The header of the image."""
 
     @property
     def coordinates(self) -> Coordinates:
-        """World coordinates, which keep no samples in memory."""
+        """The world coordinates, which keep no samples in memory."""
 
     @property
     def row_bytes(self) -> int:
@@ -70,17 +70,17 @@ class Frame(Protocol):
 
     @property
     def held_bytes(self) -> int:
-        """Bytes that reading holds beside, however few the rows."""
+        """Bytes that reading holds in addition, however few the rows."""
 
     def read(self, start: int, stop: int, into: Any = None) -> Samples:
-        """Rows ``[start, stop)``, not decoded.
+        """Return rows ``[start, stop)``, not decoded.
 
         Parameters
         ----------
         start, stop : int
             ``0 <= start < stop <= prod(shape[:-1])``.
         into : writable buffer of ``(stop - start) * row_bytes`` bytes or more, optional
-            What comes from a file is laid there instead of into fresh memory.
+            Memory for what is read from a file, in place of fresh memory.
 
         Raises
         ------
@@ -89,54 +89,54 @@ class Frame(Protocol):
         """
 
     def read_variance(self, start: int, stop: int) -> NDArray[np.float64]:
-        """The variance of rows ``[start, stop)``, in the unit of the samples squared.
+        """Return the variance of rows ``[start, stop)``, in the unit of the samples squared.
 
-        No rows, ``[0, 0)``, may be asked for: that says whether there is one that fits, and from
-        then on `held_bytes` counts what reading it holds.
+        An empty range, ``[0, 0)``, only checks that there is a variance that fits the samples;
+        from then on `held_bytes` counts what reading it holds.
 
         Returns
         -------
         ndarray of float64, shape (rows, width)
-            Fresh. Anything where a sample is invalid, and elsewhere as the frame has it: it may
-            be NaN or infinite (as the inverse of 0 is), or negative, which a variance is where
-            its standard deviation is negative.
+            A fresh array. Undefined where a sample is invalid. Elsewhere it may be NaN, infinite
+            (the inverse of a zero inverse variance), or negative (from a negative standard
+            deviation), as the frame has it.
 
         Raises
         ------
         FrameError
-            Where there is none, or it does not fit the samples in shape or unit, or the file can
-            no longer be read.
+            Where there is no variance, its shape or unit does not fit the samples, or the file
+            can no longer be read.
         """
 
     def read_flags(self, start: int, stop: int) -> NDArray[Any]:
-        """The bits of the mask of rows ``[start, stop)``, all of them, whatever `Flags` say.
+        """Return the mask of rows ``[start, stop)`` with all its bits, whatever `Flags` select.
 
         Returns
         -------
         ndarray of int, shape (rows, width)
-            Of the integer type that the frame has them in; may be a view.
+            Of the integer type of the frame's mask; may be a view.
 
         Raises
         ------
         FrameError
-            Where there are none, or the file can no longer be read.
+            Where there is no integer mask, or the file can no longer be read.
         """
 
     def whole(self) -> np.ma.MaskedArray[Any, Any]:
-        """All samples, decoded: a fresh array of `shape` and `dtype`, invalid ones masked."""
+        """Return all samples, decoded, in a fresh masked array of `shape` and `dtype`."""
 
 
 def read_whole(frame: Frame) -> np.ma.MaskedArray[Any, Any]:
-    """`Frame.whole` by way of `Frame.read`."""
+    """Implement `Frame.whole` by `Frame.read`."""
     samples = frame.read(0, math.prod(frame.shape[:-1]))
     values, invalid = decode(samples, frame.dtype)
     return np.ma.MaskedArray(values.reshape(frame.shape), invalid.reshape(frame.shape))
 
 
 def decode_values(samples: Samples, dtype: np.dtype[Any]) -> NDArray[np.floating[Any]]:
-    """The values of samples in `dtype`, invalid ones too; -0.0 becomes +0.0.
+    """Return the values of samples in `dtype`, including invalid ones; -0.0 becomes +0.0.
 
-    The same bits as a backend computes with.
+    They are bit for bit the values that a backend computes with.
     """
     with np.errstate(over="ignore", invalid="ignore"):  # infinite values are invalid
         values = samples.data.astype(dtype)
@@ -149,7 +149,7 @@ def decode_values(samples: Samples, dtype: np.dtype[Any]) -> NDArray[np.floating
 def decode(
     samples: Samples, dtype: np.dtype[Any]
 ) -> tuple[NDArray[np.floating[Any]], NDArray[np.bool_]]:
-    """The values of samples in `dtype`, and where they are invalid; see `decode_values`."""
+    """Return the values of samples in `dtype` and where they are invalid; see `decode_values`."""
     values = decode_values(samples, dtype)
     invalid = ~np.isfinite(values)
     if samples.blank is not None and samples.data.dtype.kind in "iu":
@@ -159,7 +159,7 @@ def decode(
     return values, invalid
 
 
-#: What cameras and pipelines call units, in lower case -> astropy's name.
+#: Names that cameras and pipelines have for units, in lower case -> astropy's names.
 _CAMERAS = {
     "adu": "adu",
     "count": "count",
@@ -177,12 +177,12 @@ _WORD = re.compile("[A-Za-z]+")
 
 
 def unit_of(text: str) -> units.UnitBase:
-    """The unit that a BUNIT says, read as `CCDData.read` does, in the words of cameras too.
+    """Parse a BUNIT as `CCDData.read` does, and also accept the unit names of cameras.
 
     Raises
     ------
     ValueError
-        Where astropy knows none of that name.
+        Where astropy knows no such unit.
     """
     try:
         unit: units.UnitBase = units.Unit(text)
@@ -195,7 +195,7 @@ def unit_of(text: str) -> units.UnitBase:
 
 
 def _in_astropys_words(text: str) -> str:
-    """A unit in its words, if all of it is in those of cameras."""
+    """Replace the words of a unit by astropy's, if every one of them is in `_CAMERAS`."""
     text = re.sub(r"\b[eE]-(?![0-9])", "electron", text)
     if any(word.lower() not in _CAMERAS for word in _WORD.findall(text)):
         return text
@@ -205,7 +205,7 @@ def _in_astropys_words(text: str) -> str:
 def choose_unit(
     name: str, own: units.UnitBase | None, given: units.UnitBase | None
 ) -> units.UnitBase | None:
-    """The unit that a frame came with, or the `given` one, which goes first."""
+    """Return the `given` unit if there is one, else the frame's `own`; warn if they differ."""
     if given is None:
         return own
     if own is not None and own != given:

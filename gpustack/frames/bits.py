@@ -1,4 +1,4 @@
-"""Integer masks of which every bit says something else of a sample: data-quality flags."""
+"""Integer masks whose bits each have a meaning of their own: data-quality flags."""
 
 from typing import Any
 
@@ -9,42 +9,46 @@ from gpustack.backends.base import Samples
 from gpustack.flags import Flags
 from gpustack.frames.planes import Plane
 
-#: BZERO by which FITS stores integers of the other sign (FITS standard 4.0, table 11).
+#: BZERO with which FITS stores signed bytes and unsigned integers (FITS standard 4.0, table 11).
 _OTHER_SIGN = {"u1": -128.0, "i2": 2.0**15, "i4": 2.0**31, "i8": 2.0**63}
 
 
 def is_bools(plane: Plane) -> bool:
-    """Whether it is a mask as `CCDData.write` makes one of bools: 8 bits, called MASK."""
+    """Whether a plane is a boolean mask as `CCDData.write` stores it: 8 bits, called MASK."""
     return plane.hdu.name == "MASK" and plane.stored.itemsize == 1 and plane.bzero == 0
 
 
 def bits_dtype(plane: Plane) -> np.dtype[Any] | None:
-    """The integer type that the samples of a plane are bits of, native; None where of none."""
+    """Return the native integer dtype of the flags in a plane; None where it holds no flags.
+
+    Floats, integers with any other scaling, and boolean masks are not flags.
+    """
     stored = plane.stored
     if stored.kind == "f" or plane.bscale != 1 or is_bools(plane):
         return None
     native = stored.newbyteorder("=")
-    # uint64 has lost its BZERO when it was read.
+    # Of uint64, `Plane.read` has already applied the BZERO.
     if plane.bzero == 0 or native == np.uint64:
         return native
     return _other(native) if plane.bzero == _OTHER_SIGN.get(native.str[1:]) else None
 
 
 def _other(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    """The integer type of the same size and byte order, signed or not."""
+    """Return the unsigned dtype for a signed one and vice versa, same size and byte order."""
     turned = dtype.str.translate(str.maketrans("iu", "ui"))
     return np.dtype(turned)
 
 
 def unsigned(bits: NDArray[Any]) -> NDArray[Any]:
-    """The same bits, that of a sign too, which else would fill the upper ones of a wider type."""
+    """View integers as unsigned, so that no sign bit is extended when they become wider."""
     return bits.view(bits.dtype.str.replace("i", "u"))
 
 
 def bits_of(samples: Samples) -> NDArray[Any]:
-    """The integers that samples of a plane with a `bits_dtype` are, in the file's byte order.
+    """Return the integers that samples stand for, in the file's byte order.
 
-    Turns their sign bit in place where they have a BZERO: adding it does no more.
+    The samples must be of a plane with a `bits_dtype`. Adding its BZERO, where it has one, only
+    flips the sign bit, which is done in place.
     """
     if samples.bzero == 0:
         return samples.data
@@ -54,10 +58,10 @@ def bits_of(samples: Samples) -> NDArray[Any]:
 
 
 def raised(bits: NDArray[Any], flags: Flags) -> NDArray[np.bool_]:
-    """Where integers of any type, byte order and strides have bits that make samples invalid."""
+    """Return where integers, of any type, byte order and strides, have a bit that is bad."""
     raw = unsigned(bits)
     wanted = flags.invalid(int(np.iinfo(raw.dtype).max))
     invalid = np.empty(raw.shape, bool)
-    # Cast piece by piece, without an integer array of all of it.
+    # numpy casts to bool chunk by chunk, so no integer array of the whole is made.
     np.bitwise_and(raw, raw.dtype.type(wanted), out=invalid, casting="unsafe")
     return invalid

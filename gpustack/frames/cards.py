@@ -1,7 +1,7 @@
 """Headers that are safe to read: cards that break the FITS standard are mended or set aside.
 
-astropy parses a card when somebody asks for its value, and raises then. A camera that
-wrote ``EXPTIME = 30 s`` is no reason for that, so cards are looked at when a file is opened.
+astropy parses a card only when its value is used, and raises then. One bad card, such as a
+camera's ``EXPTIME = 30 s``, should not end a run, so all cards are checked when a file is opened.
 """
 
 import re
@@ -13,14 +13,15 @@ from gpustack.logs import logger
 
 _log = logger(__name__)
 
-#: Length of a card (FITS standard 4.0, section 3.3.1), and of one without its keyword.
+#: Length of a card (FITS standard 4.0, section 3.3.1), and of a card without its keyword.
 CARD, _TEXT = 80, 72
 
-#: Headers are printable ASCII (FITS standard 4.0, section 3.2.2); astropy shows "?" too.
+#: Headers are printable ASCII (FITS standard 4.0, section 3.2.2); other bytes become "?", as in
+#: astropy.
 _PRINTABLE = bytes(byte if 32 <= byte < 127 else ord("?") for byte in range(256))
 
-#: Cards that need no closer look (FITS standard 4.0, sections 4.1 and 4.2; HIERARCH
-#: keyword convention): most, and astropy takes 20 times as long to say so.
+#: Cards that are valid for sure (FITS standard 4.0, sections 4.1 and 4.2; HIERARCH keyword
+#: convention). Most cards are, and astropy takes 20 times as long to check one.
 _SOUND = re.compile(
     r"(?:COMMENT |HISTORY | {8}).*"
     r"|(?:(?=.{8}= )[A-Z0-9_-]+ *|HIERARCH [A-Z0-9_-]+(?: [A-Z0-9_-]+)* *)= +"
@@ -29,23 +30,23 @@ _SOUND = re.compile(
 
 
 def parse(name: str, raw: bytes) -> fits.Header:
-    """The header of file `name` from its bytes; reading any of its values raises nothing.
+    """Parse the header of file `name`, so that reading any of its values does not raise.
 
-    A card whose value astropy can only take for text is that text; one that it cannot
+    Where astropy can read a value only as text, it becomes that text. A card that astropy cannot
     mend becomes a COMMENT, and the log says so.
     """
     lines: list[str] = []
     for card in _cards(raw.translate(_PRINTABLE).decode("ascii")):
-        # In a comment `_SOUND` lets all stand, a card that goes on wrongly too.
+        # `_SOUND` accepts any text in a comment, even a wrong continuation: hence the length.
         is_sound = len(card) == CARD and _SOUND.fullmatch(card)
         lines += [card] if is_sound else _mended(name, card)
     return fits.Header.fromstring("".join(lines))
 
 
 def sound(name: str, header: fits.Header, parsed: fits.Header) -> fits.Header:
-    """A copy of a `header` that astropy read from file `name`, made safe as by `parse`.
+    """Return a copy of a `header` that astropy read from file `name`, made safe as by `parse`.
 
-    Cards that astropy cannot read are taken from `parsed`, in which they are mended.
+    Cards that astropy cannot read are taken from `parsed`, where they are already mended.
     """
     lines = []
     for card in header.cards:
@@ -58,7 +59,7 @@ def sound(name: str, header: fits.Header, parsed: fits.Header) -> fits.Header:
 
 
 def _cards(text: str) -> Iterator[str]:
-    """The cards up to END, each with the CONTINUE cards that follow it."""
+    """Yield the cards up to END, each joined with the CONTINUE cards that follow it."""
     card = ""
     for start in range(0, len(text), CARD):
         line = text[start : start + CARD].ljust(CARD)
@@ -82,7 +83,7 @@ def _mended(name: str, text: str) -> list[str]:
 
 
 def _readable(card: fits.Card) -> str:
-    """The card as text, mended where it has to be; raises where astropy cannot read it."""
+    """Return the card as text, mended if necessary; raise where astropy cannot read it."""
     try:
         _read(card)
     except fits.VerifyError:
@@ -93,6 +94,6 @@ def _readable(card: fits.Card) -> str:
 
 
 def _read(card: fits.Card) -> None:
-    """Look at all parts of a card, as parsing is put off until then."""
+    """Access all parts of a card: astropy parses them only then, and raises."""
     _ = card.keyword, card.value, card.comment
     card.verify("exception")

@@ -1,4 +1,4 @@
-"""Which HDU of a FITS file is the image."""
+"""The choice of the HDU of a FITS file that is the image."""
 
 from numbers import Integral
 from typing import Any
@@ -14,12 +14,12 @@ _log = logger(__name__)
 
 
 def checked_hdu(hdu: Any) -> HduKey | None:
-    """Which HDU a caller means, None being the first image.
+    """Check the `hdu` of a caller and return it in plain types; None means the first image.
 
     Raises
     ------
     InputError
-        Where it is neither a number nor a name, nor a name and EXTVER.
+        Where it is not a number, a name, or a pair of name and EXTVER.
     """
     key = tuple(map(plain, hdu)) if isinstance(hdu, tuple) else plain(hdu)
     match key:
@@ -35,12 +35,12 @@ def checked_hdu(hdu: Any) -> HduKey | None:
 
 
 def first_image(name: str, hdus: list[Hdu]) -> Hdu:
-    """The first image with data that lies beside no other, or is all that there is.
+    """Return the first image with data that is not a companion, else the first companion.
 
     Raises
     ------
     FrameError
-        Where there is none.
+        Where there is no image with data.
     """
     images = [hdu for hdu in hdus if hdu.has_image]
     if not images:
@@ -53,9 +53,9 @@ def first_image(name: str, hdus: list[Hdu]) -> Hdu:
 
 
 def images_in(name: str) -> list[HduKey]:
-    """All images of a file that lie beside no other, by EXTNAME where only one has it.
+    """The HDUs of all images in a file, companions aside.
 
-    By EXTNAME and EXTVER where several share the EXTNAME, else by number.
+    Each is named by EXTNAME, by EXTNAME and EXTVER where several share the EXTNAME, or by number.
 
     Raises
     ------
@@ -70,7 +70,7 @@ def images_in(name: str) -> list[HduKey]:
 
 
 def _key_of(file: str, image: Hdu, images: list[Hdu]) -> HduKey:
-    """The EXTNAME of an image, with its EXTVER where others share it, or its number."""
+    """The shortest clear name of an image: EXTNAME, EXTNAME and EXTVER, or number."""
     alike = [one.version for one in images if one.name == image.name]
     key: HduKey = image.name if len(alike) == 1 else (image.name, image.version)
     is_clear = alike.count(image.version) == 1 and split_hdu(with_hdu(file, key)) == (file, key)
@@ -78,7 +78,7 @@ def _key_of(file: str, image: Hdu, images: list[Hdu]) -> HduKey:
 
 
 def tell_of_more(name: str, chosen: Hdu, hdus: list[Hdu]) -> None:
-    """Log where other images are as large as the one taken: amplifiers, detectors, dithers."""
+    """Warn where several images have the chosen shape: amplifiers, detectors, dithers."""
     alike = [
         hdu for hdu in hdus if hdu.has_image and not is_companion(hdu) and hdu.shape == chosen.shape
     ]
@@ -91,14 +91,14 @@ def tell_of_more(name: str, chosen: Hdu, hdus: list[Hdu]) -> None:
 
 
 def named_image(name: str, hdus: list[Hdu], key: HduKey) -> Hdu:
-    """The image with data in a HDU: by number, by EXTNAME, or by EXTNAME and EXTVER.
+    """Return the image with data in the HDU of a number, EXTNAME, or EXTNAME and EXTVER.
 
-    Numbers below 0 count from the end.
+    Negative numbers count from the end.
 
     Raises
     ------
     FrameError
-        Where there is none.
+        Where there is no such HDU, or no image with data in it.
     """
     wanted, version = key if isinstance(key, tuple) else (key, None)
     for found in hdus:
@@ -113,5 +113,5 @@ def named_image(name: str, hdus: list[Hdu], key: HduKey) -> Hdu:
 
 
 def told(hdus: list[Hdu]) -> str:
-    """What HDUs there are, for errors."""
+    """List the HDUs of a file in words, for error messages."""
     return "HDUs " + "; ".join(map(str, hdus))

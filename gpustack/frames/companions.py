@@ -1,6 +1,6 @@
-"""What lies beside an image in a FITS file, to be read with it: masks and uncertainties.
+"""Companions of an image in its FITS file: extensions with its mask and its uncertainty.
 
-Which extensions, by EXTNAME: MASK and UNCERT of CCDData; DQ, VAR and ERR of the pipelines of
+They are recognised by EXTNAME: MASK and UNCERT of CCDData; DQ, VAR and ERR of the pipelines of
 Gemini (DQ, VAR) and STScI (DQ, ERR).
 """
 
@@ -11,34 +11,34 @@ from gpustack.logs import logger
 
 _log = logger(__name__)
 
-#: Extensions that mask the image; of those that are there, the first.
+#: EXTNAMEs of masks; the first one that exists is used.
 MASKS = ("MASK", "DQ", "BPM")
 
-#: Extensions that hold its uncertainty.
+#: EXTNAMEs of uncertainties; the first one that exists is used.
 UNCERTAINTIES = ("UNCERT", "VAR", "ERR")
 
-#: Maps that a result of ours may have beside it.
+#: EXTNAMEs of the maps that gpustack writes beside a result.
 MAPS = (
     *("COUNT", "LOW", "HIGH", "REASON", "EXPOSURE", "REJECTED", "SIGMA"),
     *("COVERAGE", "WEIGHT"),
 )
 
-#: What else CCDData and the pipelines of STScI put beside it.
+#: Other EXTNAMEs that CCDData and the pipelines of STScI write beside an image.
 _OTHERS = ("PSFIMAGE", "WHT", "CON", "CTX", "AREA", "VAR_POISSON", "VAR_RNOISE", "VAR_FLAT")
 
 _NAMES = (*MASKS, *UNCERTAINTIES, *MAPS, *_OTHERS)
 
 
 def is_companion(hdu: Hdu) -> bool:
-    """Whether it lies beside images, and is not the image that somebody wants."""
+    """Whether an HDU accompanies an image, as a mask or a map does, and is not the image."""
     return hdu.index > 0 and hdu.name in _NAMES
 
 
 def find_beside(image: Hdu, hdus: Sequence[Hdu], names: Sequence[str]) -> Hdu | None:
-    """The extension with the first of `names` that belongs to an image; None where none does.
+    """Return the extension with the first of `names` that belongs to an image, or None.
 
-    Where extensions of a name have an EXTVER, that with the one of the image alone. What is
-    itself called so has none beside it.
+    Where extensions of a name have an EXTVER, only the one with the EXTVER of the image belongs
+    to it. An extension whose own name is one of `names` has no companion.
     """
     if image.index > 0 and image.name in names:
         return None
@@ -53,7 +53,7 @@ def find_beside(image: Hdu, hdus: Sequence[Hdu], names: Sequence[str]) -> Hdu | 
 
 
 def tell_of_others(file: str, image: Hdu, hdus: Sequence[Hdu], names: Sequence[str]) -> None:
-    """Log which of `names` are there, but for other images; call it where none was found."""
+    """Log which of `names` belong to other images; for calls after `find_beside` found none."""
     if image.index > 0 and image.name in names:
         return
     for name in names:

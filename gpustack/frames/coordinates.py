@@ -1,4 +1,4 @@
-"""World coordinates of a frame, made when somebody asks for them: astropy.wcs is slow to load."""
+"""World coordinates of a frame, built on first use: astropy.wcs is slow to load."""
 
 import math
 import re
@@ -19,7 +19,7 @@ from gpustack.number_cards import read_number, words_of
 
 _log = logger(__name__)
 
-#: Cards that say which other HDUs hold the lookup tables of coordinates.
+#: Cards of distortions, which may be lookup tables in other HDUs.
 _TABLES = re.compile(r"(CPDIS|D2IMDIS)[1-9]")
 
 
@@ -29,16 +29,16 @@ class Coordinates:
 
     Parameters
     ----------
-    given : astropy.wcs.WCS, another that follows APE 14, or None
-        Of an image in memory.
+    given : astropy.wcs.WCS, another WCS that follows APE 14, or None
+        The WCS of an image in memory, or of a grid.
     name : str
-        Of the image: for one in a file, that of the file.
+        The name of the image, for messages; for an image in a file, the name of the file.
     header : astropy.io.fits.Header or None
-        Of an image in a file, which has them as cards.
+        The header of an image in a file, whose cards describe the coordinates.
     stamp : Stamp or None
-        Of the file, which may have lookup tables of them.
+        The state of the file, which may hold lookup tables for the coordinates.
     of_grid : bool
-        Whether they are of a grid that the image was brought to, maybe that of another image.
+        Whether they describe a grid that the image was aligned to, possibly another image's.
     """
 
     given: Any = None
@@ -49,12 +49,15 @@ class Coordinates:
 
     @property
     def of_file(self) -> bool:
-        """Whether cards of a file tell of them."""
+        """Whether the header of a file describes the coordinates."""
         return self.header is not None
 
     @property
     def in_memory(self) -> bool:
-        """Whether they came with an image in memory, and with what `CCDData.read` knew of it."""
+        """Whether they came with an image in memory.
+
+        Then the WCS may hold cards that `CCDData.read` has taken out of the header.
+        """
         return not (self.of_file or self.of_grid)
 
     @property
@@ -64,13 +67,13 @@ class Coordinates:
         Raises
         ------
         FrameError
-            Where the file that holds its lookup tables has been changed or is gone.
+            Where the file that holds its lookup tables has changed or is gone.
         """
         return self._made[0]
 
     @property
     def fault(self) -> str:
-        """Why there is none, for errors."""
+        """Why there is no WCS, for error messages."""
         return self._made[1]
 
     @cached_property
@@ -94,7 +97,7 @@ class Coordinates:
 
     @contextmanager
     def _tables(self) -> Iterator[Any]:
-        """The file, open, where coordinates have lookup tables in other HDUs; else None."""
+        """Yield the open file where the coordinates have lookup tables in other HDUs, else None."""
         has_tables = any(_TABLES.fullmatch(key) for key in self.header or ())
         if self.stamp is None or not has_tables:
             yield None
@@ -104,14 +107,14 @@ class Coordinates:
 
 
 def _with_numbers(header: fits.Header) -> fits.Header:
-    """A header whose numbers are no texts, for which wcslib would take 0.
+    """Return a header in which quoted numbers are numbers: wcslib would read the text as 0.
 
-    An EQUINOX such as ``'J2000'`` stays as it is, as wcslib passes it over.
+    An EQUINOX such as ``'J2000'`` stays as it is, as wcslib ignores it.
 
     Raises
     ------
     ValueError
-        Where a card by which pixels have their place holds no number.
+        Where a card that determines the positions of pixels holds no number.
     """
     keys = {key for key in header if coordinate_cards.NUMBERS.fullmatch(key)}
     texts = {key for key in keys if not _is_number(header, key)}

@@ -1,4 +1,4 @@
-"""Frames in FITS files: which HDU is the image, what lies beside it, its unit, coordinates."""
+"""Frames in FITS files: the image with its mask, uncertainty, unit, header and coordinates."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -36,7 +36,7 @@ from gpustack.logs import logger, warn_of
 
 _log = logger(__name__)
 
-#: Cards that tell how samples are stored in the file, not what they are.
+#: Cards that describe how samples are stored, not what they are; headers of frames lack them.
 _STORAGE = ("BSCALE", "BZERO", "BLANK", "CHECKSUM", "DATASUM")
 
 
@@ -51,17 +51,17 @@ class FitsFrame:
     ----------
     image : Plane
     mask : Plane or None
-        What is not 0 is invalid, or what `flags` say of its bits.
+        Samples are invalid where it is not 0, or where it has bits that `flags` call bad.
     header : astropy.io.fits.Header
-        Of the image; of an extension, with what the primary header has beside.
+        The header of the image; for an extension, with cards of the primary header added.
     flags : Flags
     variance : PlaneVariance or None
     contents : str
-        What HDUs the file has, for errors.
+        The HDUs of the file in words, for error messages.
     weight : Plane or None
-        What is no positive finite number is invalid.
+        Samples are invalid where it is not a positive finite number.
     apart : tuple of Apart
-        What lies in files of its own.
+        The planes that are in separate files.
     """
 
     name: str
@@ -78,7 +78,7 @@ class FitsFrame:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """In numpy order."""
+        """The shape of the image, in numpy order."""
         return self.image.shape
 
     @property
@@ -88,7 +88,7 @@ class FitsFrame:
 
     @property
     def stored(self) -> np.dtype[Any]:
-        """Of the samples as they lie in the file."""
+        """The dtype of the samples in the file."""
         return self.image.stored
 
     @property
@@ -98,23 +98,23 @@ class FitsFrame:
 
     @property
     def has_variance(self) -> bool:
-        """Whether there is an image of its uncertainty."""
+        """Whether an extension or a separate file holds the uncertainty."""
         return self.variance is not None
 
     @property
     def flags_dtype(self) -> np.dtype[Any] | None:
-        """Of the mask; None where it is none of integers."""
+        """The dtype of the bits of the mask; None where it has no bits."""
         return None if self.mask is None else bits_dtype(self.mask)
 
     @property
     def files(self) -> set[str]:
-        """All that it is read from."""
+        """The files that it is read from."""
         planes = (self.image, self.mask, self.weight, self.variance)
         return {plane.file for plane in planes if plane is not None}
 
     @property
     def row_bytes(self) -> int:
-        """Of the image, of what masks it as it lies, and of the mask made of that."""
+        """Bytes of a row of the image, of its mask and weights as stored, and of the bool mask."""
         size, width = self.image.row_bytes, self.shape[-1]
         if self.mask is not None:
             size += self.mask.row_bytes + width
@@ -124,15 +124,16 @@ class FitsFrame:
 
     @property
     def held_bytes(self) -> int:
-        """Of the image, its mask, weights or variances, which are read one after the other.
+        """The most that reading the image, its mask, weights or variances holds, one at a time.
 
-        Of variances only once one was wanted, as `check_needs` does: without, none is decoded.
+        Variances count only after one has been requested, as `check_needs` does; before that,
+        none is decoded.
         """
         planes = (self.image, self.mask, self.weight, self.variance)
         return max(plane.held_bytes for plane in planes if plane is not None)
 
     def read(self, start: int, stop: int, into: Any = None) -> Samples:
-        """Rows ``[start, stop)`` as they lie in the file."""
+        """Return rows ``[start, stop)`` as they are stored in the file."""
         samples = self.image.read(start, stop, into)
         rest = None if into is None else memoryview(into)[(stop - start) * self.image.row_bytes :]
         invalid = None
@@ -140,19 +141,19 @@ class FitsFrame:
             flags = Flags() if self.flags_dtype is None else self.flags
             invalid = _flagged(self.mask.read(start, stop, rest), flags)
         if self.weight is not None:
-            # Of the mask as it lay in `rest` nothing is needed any more.
+            # The stored mask in `rest` is no longer needed.
             without = weightless(self.weight.read(start, stop, rest))
             invalid = without if invalid is None else np.logical_or(invalid, without, out=without)
         return samples if invalid is None else replace(samples, mask=invalid)
 
     def read_variance(self, start: int, stop: int) -> NDArray[np.float64]:
-        """The variance of rows ``[start, stop)``."""
+        """Return the variance of rows ``[start, stop)``."""
         if self.variance is None:
             raise FrameError(self.name, self._lacking("variance", UNCERTAINTIES))
         return self.variance.read(start, stop)
 
     def read_flags(self, start: int, stop: int) -> NDArray[Any]:
-        """The bits of the mask of rows ``[start, stop)``."""
+        """Return the bits of the mask of rows ``[start, stop)``."""
         dtype = self.flags_dtype
         if self.mask is None or dtype is None:
             raise FrameError(self.name, self._lacking("flags", MASKS))
@@ -166,7 +167,7 @@ class FitsFrame:
         )
 
     def whole(self) -> np.ma.MaskedArray[Any, Any]:
-        """All samples, decoded."""
+        """Return all samples, decoded."""
         return read_whole(self)
 
 
@@ -191,17 +192,18 @@ def open_file(
     masks: Sequence[str],
     given: Image | None = None,
 ) -> FitsFrame:
-    """The frame of the FITS file `name`. Reads headers alone.
+    """Open the FITS file `name` as a frame, reading only headers.
 
-    What other files hold of it, as `given`, goes before what lies beside the image. There the
-    first of `masks` masks whichever image is read, as in `CCDData.read`; where one has an EXTVER,
-    the one with that of the image alone. So it is with uncertainties.
+    Planes in separate files, as `given`, take precedence over extensions of this file. Among the
+    extensions, the first of `masks` masks whichever image is read, as in `CCDData.read`; where
+    extensions have an EXTVER, only the one with the EXTVER of the image does. The same holds for
+    uncertainties.
 
     Raises
     ------
     FrameError
         Where a file is unusable, has no such image, the image has no unit, or `flags` are
-        asked of a mask without bits.
+        given for a mask without bits.
     """
     with reading(name), quiet():
         hdus, packed = scan(name)
@@ -234,10 +236,11 @@ def open_file(
 
 
 def places_in(name: str, hdu: HduKey | None) -> tuple[Iterator[tuple[Coordinates, Shape]], str]:
-    """Coordinates and shapes of the images of two axes in a file, as of frames; of one where named.
+    """Return the coordinates and shapes of the two-dimensional images in a file, and its HDUs.
 
-    That which is the frame comes first, and what lies beside images last; each is opened when it is
-    asked for. And what HDUs there are, for errors.
+    The coordinates are those that frames would have. The image that `open_file` would choose comes
+    first, companions last; where `hdu` is given, there is only that image. Each image is opened
+    when the iterator reaches it. The HDUs are in words, for error messages.
 
     Raises
     ------
@@ -262,7 +265,7 @@ def places_in(name: str, hdu: HduKey | None) -> tuple[Iterator[tuple[Coordinates
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Where:
-    """An image and the file that it lies in."""
+    """An opened image and the file that it is in."""
 
     name: str
     image: Plane
@@ -270,7 +273,7 @@ class _Where:
     packed: bool
 
     def beside(self, names: Sequence[str], apart: Apart | None) -> Hdu | None:
-        """The extension of one of these names that belongs to the image, if it is wanted."""
+        """Return the extension of one of `names` for the image, unless `apart` replaces it."""
         found = find_beside(self.image.hdu, self.hdus, names)
         if apart is not None and found is not None:
             warn_of(_log, f"%s: using %s instead of its own {found.name}", self.name, apart)
@@ -316,10 +319,11 @@ def _mask_of(
 
 
 def _frame_header(image: Plane, primary: Hdu, inherits: bool) -> fits.Header:
-    """The header of an image with the cards of the primary HDU that it lacks.
+    """Return the header of an image, with the cards of the primary HDU that it lacks.
 
-    Of coordinates only where it `inherits` them, as in `CCDData.read` the first image does, or
-    INHERIT says so: several images of one file do not lie at one place.
+    Cards of coordinates are added only where the image `inherits` them, as the first image does in
+    `CCDData.read`: several images of one file have different positions. An INHERIT card decides
+    instead, where there is one.
     """
     header = image.header.copy()
     if image.hdu.index > 0:
@@ -335,10 +339,11 @@ def _frame_header(image: Plane, primary: Hdu, inherits: bool) -> fits.Header:
 
 
 def _not_inherited(header: fits.Header, inherits: bool) -> list[re.Pattern[str]]:
-    """Cards of coordinates that an extension with this header does not take from the primary HDU.
+    """Return patterns of coordinate cards that an extension does not take from the primary HDU.
 
-    Those of a place, where it says what its axes are; those of the system of these, where it has a
-    part of that; and of CD and what stands for it otherwise, what is not its own.
+    An extension that describes its axes (CTYPE) takes no cards of positions, and one that has any
+    card of the celestial system takes none of these. One that has either form of the matrix, CD or
+    PC/CDELT/CROTA, does not take the other form.
     """
     inherits = header.get("INHERIT", inherits) is True
     has_axes = any(re.fullmatch(r"CTYPE\d+", key) for key in header)
@@ -349,7 +354,7 @@ def _not_inherited(header: fits.Header, inherits: bool) -> list[re.Pattern[str]]
 
 
 def _unit(name: str, header: fits.Header, given: units.UnitBase | None) -> units.UnitBase | None:
-    """The unit that BUNIT says. None only where one is `given`."""
+    """Return the unit that BUNIT names; None, only where one is `given`, if it names none."""
     text = bunit_of(header)
     try:
         if text:

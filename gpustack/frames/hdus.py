@@ -1,6 +1,6 @@
-"""What a FITS file holds: its HDUs, found by reading headers alone.
+"""The HDUs of a FITS file, found by reading only headers.
 
-Every size that a header promises is checked against the file before anybody allocates.
+Every size that a header promises is checked against the file before memory is allocated for it.
 """
 
 import gzip
@@ -25,16 +25,16 @@ from gpustack.errors import FrameError, MissingFileError
 from gpustack.frames.cards import CARD, parse
 from gpustack.frames.onfile import GZIP_MAGIC, Stamp, reading
 
-#: All of a file is padded to blocks of this size (FITS standard 4.0, section 3.1).
+#: Headers and data are padded to blocks of this size (FITS standard 4.0, section 3.1).
 _BLOCK = 2880
 
 #: BITPIX -> the numpy type of a sample (FITS standard 4.0, table 8).
 BITPIX = {8: "u1", 16: "i2", 32: "i4", 64: "i8", -32: "f4", -64: "f8"}
 
-#: What files begin with that other programs compress; gzip is read as it is.
+#: First bytes of files that other programs have compressed; gzip files are read directly.
 _PACKED = {b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"\x28\xb5\x2f\xfd": "zstd", b"PK": "zip"}
 
-#: Longest header looked at: 100,000 cards. Where END is further off, the file is broken.
+#: Longest header that is read: 100,000 cards. A file whose END is further off is broken.
 _MAX_HEADER = 8 << 20
 
 #: Columns that a table may have (FITS standard 4.0, section 7.3.1).
@@ -51,9 +51,10 @@ _astropy_log = logging.getLogger("astropy")
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Silence astropy's warnings, where what they say is checked here or does no harm.
+    """Silence astropy's warnings, which are checked for here or do no harm.
 
-    Those on its log too: astropy prints that, and INFO to where results go.
+    Messages of this thread on astropy's log are silenced too, below ERROR: astropy prints its log,
+    and INFO to standard output, where results go.
     """
     thread = threading.get_ident()
 
@@ -71,9 +72,9 @@ def quiet() -> Iterator[None]:
 
 @contextmanager
 def quietly(opening: AbstractContextManager[fits.HDUList]) -> Iterator[fits.HDUList]:
-    """Within it, a file is open that was opened in silence: astropy reads its first header then.
+    """Open a file with warnings silenced, as astropy reads the first header then.
 
-    Silence is of all threads, so it does not last for what is read from the file.
+    Silence applies to all threads, so it ends before anything else is read from the file.
     """
     with ExitStack() as held:
         with quiet():
@@ -88,20 +89,20 @@ class Hdu:
     Parameters
     ----------
     index : int
-        Its place in the file; the primary HDU is 0.
+        The number of the HDU in the file; the primary HDU is 0.
     kind : {"image", "tiles", "other"}
         ``"tiles"``: a tile-compressed image.
     name, version
-        EXTNAME in capitals (PRIMARY for a first HDU without one), EXTVER.
+        EXTNAME in capitals (PRIMARY for a first HDU without one), and EXTVER, 1 by default.
     header : astropy.io.fits.Header
-        As it stands in the file: that of the table where `kind` is ``"tiles"``.
+        As it is in the file: the header of the table where `kind` is ``"tiles"``.
     shape : tuple of int
-        Of the image, in numpy order; () where `kind` is ``"other"``.
+        The shape of the image, in numpy order; () where `kind` is ``"other"``.
     begin, start, stop : int
-        Where its header begins, and where its data lie, in bytes; of a gzip file, in the
-        uncompressed stream.
+        Byte positions of the header, of the data, and of the end of the data without padding; in
+        a gzip file, positions in the uncompressed stream.
     stamp : Stamp
-        Of the file as it was when its headers were read.
+        The state of the file when its headers were read.
     """
 
     index: int
@@ -125,17 +126,17 @@ class Hdu:
         return " ".join(filter(None, (str(self.index), self.name, content)))
 
 
-#: Of how many files scans are kept: an image, and its mask, weights or variances.
+#: How many scans are kept: of an image file, and of the files of its mask and weights or variances.
 _SCANS_KEPT = 3
 
-#: HDUs of the last files, by name and stamp; None outside `keeping_scans`.
+#: The latest scans, by file name and stamp; None outside `keeping_scans`.
 _last_scans: ContextVar[dict[tuple[str, Stamp], tuple[list[Hdu], bool]] | None]
 _last_scans = ContextVar("_last_scans", default=None)
 
 
 @contextmanager
 def keeping_scans() -> Iterator[None]:
-    """Within it, images of one file that are opened one after the other share one scan of it."""
+    """Within this context, images of one file that are opened in a row share one scan of it."""
     before = _last_scans.set({})
     try:
         yield
@@ -144,13 +145,13 @@ def keeping_scans() -> Iterator[None]:
 
 
 def scan(name: str) -> tuple[list[Hdu], bool]:
-    """Find all HDUs of the file `name`, and say whether it is gzip-compressed.
+    """Return all HDUs of the file `name`, and whether it is gzip-compressed.
 
     Raises
     ------
     FrameError
-        Where the file is missing, unreadable, no FITS file or cut off: where a header
-        promises more data than there are.
+        Where the file is missing, unreadable, not a FITS file, or cut off, that is, has less data
+        than a header promises.
     """
     with reading(name):
         _check_regular(name)
@@ -177,7 +178,7 @@ def _scanned(name: str, file: BufferedIOBase, stamp: Stamp) -> tuple[list[Hdu], 
 
 
 def _check_regular(name: str) -> None:
-    """Raise where it is no file with something in it; to open a pipe would wait for a writer."""
+    """Raise unless this is a regular file and not empty: opening a pipe would wait for a writer."""
     if not name:
         raise MissingFileError(repr(name), "expected the name of a file, got an empty one")
     try:
@@ -193,18 +194,18 @@ def _check_regular(name: str) -> None:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Plain:
-    """An open file, and what can be said about its length."""
+    """An open file, and what is known about its length."""
 
     name: str
     file: BufferedIOBase
     stamp: Stamp
 
     def is_last(self, stop: int, padded: int) -> bool:
-        """Whether an HDU whose data end at `stop` surely is whole and the last one."""
+        """Whether an HDU whose data end at `stop` is surely complete and the last one."""
         return stop <= self.stamp.size <= padded
 
     def held(self, stop: int) -> int:
-        """How many bytes there are, looking no further than `stop`."""
+        """Return how many bytes there are, at most `stop`."""
         return min(self.stamp.size, stop)
 
 
@@ -212,8 +213,8 @@ class _Plain:
 class _Gzip(_Plain):
     """An open gzip stream; `stamp` is that of the compressed file.
 
-    `length` is the word at the file's end: the uncompressed length modulo 2**32
-    (RFC 1952). Where it fits, inflating all data only to find their end is spared.
+    `length` is the last word of the file: the uncompressed length modulo 2**32 (RFC 1952). Where
+    it agrees with the end of an HDU, the data need not be inflated only to find their end.
     """
 
     length: int
@@ -223,7 +224,7 @@ class _Gzip(_Plain):
         return fits_in and self.length in (stop % 2**32, padded % 2**32)
 
     def held(self, stop: int) -> int:
-        most = _MAX_INFLATION * self.stamp.size + 1  # beyond 2**63, seeking is no EOFError
+        most = _MAX_INFLATION * self.stamp.size + 1  # seeking beyond 2**63 is another error
         with suppress(EOFError):
             self.file.seek(min(stop, most))
         return self.file.tell()
@@ -248,7 +249,7 @@ def _walk(source: _Plain) -> Iterator[Hdu]:
 
 
 def _read_header(source: _Plain, begin: int, first: bool) -> fits.Header | None:
-    """The header at byte `begin`; None where no further HDU begins there."""
+    """Return the header at byte `begin`; None where no further HDU begins there."""
     source.file.seek(begin)
     text = bytearray()
     while True:
@@ -274,7 +275,7 @@ def _describe(source: _Plain, index: int, header: fits.Header, begin: int) -> Hd
     kind = _kind(index, header)
     axes = shape = _axes(source.name, header)
     columns = whole_card(source.name, header, "TFIELDS", 0)
-    if not 0 <= columns <= _MAX_COLUMNS:  # astropy goes through all, of an image too
+    if not 0 <= columns <= _MAX_COLUMNS:  # astropy loops over all of them, even for an image
         raise FrameError(
             source.name, f"expected TFIELDS from 0 to {_MAX_COLUMNS} in HDU {index}, got {columns}"
         )
@@ -303,7 +304,7 @@ def _kind(index: int, header: fits.Header) -> Kind:
 
 
 def _axes(name: str, header: fits.Header, prefix: str = "") -> tuple[int, ...]:
-    """The shape in numpy order from NAXIS and NAXISn."""
+    """Return the shape in numpy order, from NAXIS and NAXISn."""
     count = whole_card(name, header, f"{prefix}NAXIS")
     shape = tuple(whole_card(name, header, f"{prefix}NAXIS{n}") for n in range(count, 0, -1))
     if count < 0 or any(length < 0 for length in shape):
@@ -314,7 +315,7 @@ def _axes(name: str, header: fits.Header, prefix: str = "") -> tuple[int, ...]:
 
 
 def _data_bytes(name: str, header: fits.Header, axes: tuple[int, ...]) -> int:
-    """The length of the data without padding (FITS standard 4.0, eq. 1, 2 and 4)."""
+    """Return the length of the data without padding (FITS standard 4.0, eq. 1, 2 and 4)."""
     bits = whole_card(name, header, "BITPIX")
     extra, copies = whole_card(name, header, "PCOUNT", 0), whole_card(name, header, "GCOUNT", 1)
     if bits not in BITPIX or extra < 0 or copies < 1:
@@ -329,7 +330,7 @@ def _data_bytes(name: str, header: fits.Header, axes: tuple[int, ...]) -> int:
 
 
 def whole_card(name: str, header: fits.Header, key: str, default: int | None = None) -> int:
-    """A whole number from the header of file `name`; FrameError where it is none."""
+    """Return a whole number from the header of file `name`; raise FrameError where it is none."""
     value = header.get(key, default)
     if not isinstance(value, int) or isinstance(value, bool):
         raise FrameError(name, f"{key}: expected a whole number in the header, got {value!r}")
@@ -337,7 +338,7 @@ def whole_card(name: str, header: fits.Header, key: str, default: int | None = N
 
 
 def real_card(name: str, header: fits.Header, key: str, default: float) -> float:
-    """A number from the header of file `name`; FrameError where it is none."""
+    """Return a finite number from the header of file `name`; raise FrameError if it is none."""
     value = header.get(key, default)
     if not isinstance(value, (int, float)) or isinstance(value, bool) or not math.isfinite(value):
         raise FrameError(name, f"{key}: expected a number in the header, got {value!r}")

@@ -1,4 +1,4 @@
-"""Images with invalid samples, as functions of users get them: numpy's own do right on them."""
+"""Masked images as functions of the user receive them: numpy's functions skip invalid samples."""
 
 import math
 from collections.abc import Callable
@@ -11,18 +11,18 @@ from gpustack.checks import plain
 
 
 def _nan_ptp(values: Any, axis: Any = None, out: Any = None, **how: Any) -> Any:
-    """`numpy.ptp` that leaves NaN out."""
+    """Return the range of values as `numpy.ptp` does, but skip NaN."""
     most, least = np.nanmax(values, axis=axis, **how), np.nanmin(values, axis=axis, **how)
     return np.subtract(most, least, out=out)
 
 
-#: Functions of numpy that do not look at masks, and those that leave NaN out.
+#: numpy functions that ignore masks or skip NaN -> functions for arrays with NaN under the mask.
 _SKIPPING: dict[Callable[..., Any], Callable[..., Any]] = {
     np.median: np.nanmedian,
     np.percentile: np.nanpercentile,
     np.quantile: np.nanquantile,
     np.ptp: _nan_ptp,
-    np.sort: np.sort,  # which have NaN last
+    np.sort: np.sort,  # this and partition put NaN last
     np.partition: np.partition,
 }
 for _name in ("mean", "median", "sum", "std", "var", "min", "max", "percentile", "quantile"):
@@ -32,19 +32,20 @@ for _name in ("mean", "median", "sum", "std", "var", "min", "max", "percentile",
 class MaskedImage(np.ma.MaskedArray):
     """A masked array of floats, NaN under the mask, whose median is that of the valid samples.
 
-    ``numpy.median`` of another masked array mixes in what is masked, ``numpy.nanmedian`` of one may
-    be NaN: so a function such as ``lambda image: 1 / np.median(image)``, as scales are often given,
-    would be wrong without a word. Here they, percentiles, quantiles and `numpy.ptp` leave out what
-    is invalid, as functions of `numpy.ma` do by masks, and those of bottleneck by NaN.
+    ``numpy.median`` of an ordinary masked array includes masked values, and ``numpy.nanmedian`` of
+    one may be NaN. A function such as ``lambda image: 1 / np.median(image)``, as scales are often
+    given, would silently be wrong. For this class medians, percentiles, quantiles and `numpy.ptp`
+    skip invalid samples. Functions of `numpy.ma` skip them by the mask, and those of bottleneck
+    because they are NaN.
     """
 
     @classmethod
     def of(cls, image: Any) -> Self:
-        """A copy of a masked array; integers and bools become float64."""
+        """Return a copy of a masked array; integers and bools become float64."""
         return cls(nan_filled(image), np.ma.getmaskarray(image), copy=True)
 
     def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
-        """As numpy, with what leaves out NaN in the place of what does not look at masks."""
+        """Call `func`, or in place of a function that ignores masks the one that skips NaN."""
         if func not in _SKIPPING:
             return super().__array_function__(func, types, args, kwargs)
         plain = {name: _plain(value) for name, value in kwargs.items()}
@@ -56,22 +57,23 @@ def _plain(value: Any) -> NDArray[Any] | Any:
 
 
 def nan_filled(samples: np.ma.MaskedArray[Any, Any]) -> NDArray[Any]:
-    """`samples` as an ndarray, NaN where masked; integers as float64. May share memory."""
+    """Return `samples` as an ndarray, NaN where masked; integers as float64. May share memory."""
     real = samples.dtype if samples.dtype.kind == "f" else np.dtype(np.float64)
     values = np.ma.asarray(samples, dtype=real)
     return np.asarray(values.filled(np.nan) if np.ma.getmaskarray(values).any() else values.data)
 
 
 def as_function_sees(image: np.ma.MaskedArray[Any, Any]) -> np.ma.MaskedArray[Any, Any]:
-    """A masked array as a function of a user gets it; of its own dtype where all is valid."""
+    """Return a masked array as user functions receive it; its dtype is kept if all is valid."""
     masked = np.ma.getmaskarray(image).any()
     return MaskedImage.of(image) if masked else image.view(MaskedImage)
 
 
 def why_nan(answer: Any, image: np.ma.MaskedArray[Any, Any]) -> str:
-    """The end of an error about the `answer` of a function for an image; empty if not NaN.
+    """Return the end of an error message where masked samples made the `answer` NaN, else "".
 
-    Functions that take ``image.data`` or ``numpy.array(image)`` have worked elsewhere.
+    Functions that use ``image.data`` or ``numpy.array(image)`` work in other programs, but see
+    NaN here.
     """
     answer = plain(answer)
     if isinstance(answer, float) and math.isnan(answer) and np.ma.getmaskarray(image).any():

@@ -1,7 +1,7 @@
-"""Files that are read piece by piece, and must stay as they were when they were scanned.
+"""Files that are read piece by piece, and must not change after they were scanned.
 
-A camera, a pipeline or a synchronised folder may replace a file while a stack is made of it. Its
-rows would then be those of two images, or be decoded as the header of the other one says.
+A camera, a pipeline or a synchronised folder may replace a file while it is being stacked. Its
+rows would then come from two images, or be decoded by the header of the other image.
 """
 
 import errno
@@ -20,23 +20,23 @@ from astropy.io import fits
 
 from gpustack.errors import FrameError, MissingFileError
 
-#: What a gzip file begins with (RFC 1952, section 2.3.1).
+#: First bytes of a gzip file (RFC 1952, section 2.3.1).
 GZIP_MAGIC = b"\x1f\x8b"
 
-#: Bytes of a file that are read at once where astropy asks for a few, as one block, and how many
-#: blocks are kept; and what Python's own buffer takes of one, which it drops at each seek.
+#: Bytes that are read as one block where astropy requests only a few; how many blocks are kept;
+#: and the size of Python's own buffer, which is dropped at each seek.
 _BLOCK, _BLOCKS, _BUFFER = 1 << 14, 2, 1 << 12
 
-#: Files that stay open where the system says nothing of how many may, and at most.
+#: Files that stay open where the system has no `resource` limits (Windows), and at most anywhere.
 _FEW, _MANY = 128, 1 << 16
 
 
 @contextmanager
 def reading(name: str) -> Iterator[None]:
-    """Turn what opening and reading a file raise into a FrameError."""
+    """Turn errors of opening and reading a file into FrameError."""
     try:
         yield
-    except FrameError:  # of another file it may be, and an OSError
+    except FrameError:  # may be about another file, and MissingFileError is an OSError too
         raise
     except FileNotFoundError as err:
         raise MissingFileError(name, "expected a FITS file, got no such file") from err
@@ -47,13 +47,15 @@ def reading(name: str) -> Iterator[None]:
 
 
 class Stamp(NamedTuple):
-    """What identifies the state of a file: any change to it changes one of these.
+    """The state of a file; a change to the file changes one of these numbers.
+
+    Only a change that keeps the size and restores the time of the last change goes unnoticed.
 
     Parameters
     ----------
     size : int
     modified : int
-        Nanoseconds since 1970.
+        The time of the last change, in nanoseconds since 1970.
     inode : int
         Differs where another file has been put in its place.
     """
@@ -64,7 +66,7 @@ class Stamp(NamedTuple):
 
     @classmethod
     def of(cls, file: Any) -> Self:
-        """Of an open file, or of that which has a name now."""
+        """Return the stamp of an open file, or of the file that has this name now."""
         found = os.stat(file if isinstance(file, str) else file.fileno())  # noqa: PTH116, per read
         return cls(found.st_size, found.st_mtime_ns, found.st_ino)
 
@@ -75,12 +77,14 @@ class Stamp(NamedTuple):
 
 @contextmanager
 def unchanged(name: str, stamp: Stamp) -> Iterator[io.RawIOBase]:
-    """The file `name`, open for reading without a buffer, anywhere in it; see `kept_open`.
+    """Open the file `name`, unbuffered, and check before and after that it has not changed.
+
+    The file may be positioned anywhere, and may have been open before; see `kept_open`.
 
     Raises
     ------
     FrameError
-        Where it is not the one that `stamp` is of, or no longer after it has been read.
+        Where the file is not in the state of `stamp`, when it is opened or after it was read.
     OSError
         Where it cannot be opened.
     """
@@ -88,15 +92,15 @@ def unchanged(name: str, stamp: Stamp) -> Iterator[io.RawIOBase]:
         try:
             yield file
         finally:
-            # By its name: so it is seen too that another file has been put in its place.
+            # By name, so that a file that was put in its place is noticed too.
             _check(name, stamp, name)
 
 
 def read_at(file: io.RawIOBase, at: int, buffer: memoryview) -> int:
-    """Read into a buffer from a byte of a file on, as much as there is or less: how many bytes.
+    """Read into a buffer from byte `at` of a file, and return how many bytes were read.
 
-    In one call of the system, where it has one: each hands the GIL over, and where bands are small
-    and read by two threads, getting it back took a tenth of the time.
+    Where the system has `preadv`, this is one system call. Each call releases the GIL, and where
+    two threads read small bands, getting it back took a tenth of the time.
     """
     if hasattr(os, "preadv"):
         return os.preadv(file.fileno(), [buffer], at)
@@ -111,22 +115,22 @@ def _check(name: str, stamp: Stamp, file: Any) -> None:
 
 
 def kept_open() -> AbstractContextManager[None]:
-    """Within it, in all threads, a file stays open from one read to the next.
+    """Keep files open from one read to the next, in all threads, within this context.
 
-    As many as half of the descriptors that a process may have; others are opened for each read.
-    After each, its name is looked at: it must still be that of the file that was opened.
+    At most half of the descriptors that a process may have are used; other files are opened for
+    each read. After each read, the name must still refer to the file that was opened.
     """
     return _open_files.kept()
 
 
 class _OpenFiles:
-    """Files that are open, each lent to one reader at a time."""
+    """A pool of open files, each lent to one reader at a time."""
 
     def __init__(self) -> None:
         self.forget()
 
     def forget(self) -> None:
-        """Begin anew: a child shares the offsets of its parent's files, and none of its threads."""
+        """Start empty: a forked child shares its parent's file offsets, but none of its threads."""
         self._lock = Lock()
         self._users = self._count = 0
         self._free: dict[tuple[str, Stamp], list[io.FileIO]] = {}
@@ -151,7 +155,7 @@ class _OpenFiles:
             kept = free.pop() if free else None
         keep, file = False, self._opened(name) if kept is None else kept
         try:
-            if kept is None:  # one that is open already was looked at when it was opened
+            if kept is None:  # a kept file was checked when it was opened
                 _check(name, stamp, file)
             yield file
             keep = True
@@ -162,7 +166,7 @@ class _OpenFiles:
     def _give_back(
         self, key: tuple[str, Stamp], file: io.FileIO, keep: bool, has_place: bool
     ) -> bool:
-        """Whether it stays open: a file that did before has its place still."""
+        """Keep a file open if there is room, and return whether; one kept before has its place."""
         with self._lock:
             keep = keep and self._users > 0 and (has_place or self._count < _most_open())
             self._count += keep - has_place
@@ -179,7 +183,7 @@ class _OpenFiles:
         return Path(name).open("rb", buffering=0)
 
     def _close(self) -> int:
-        """Close what is not lent; how many that were."""
+        """Close the files that are not lent, and return how many."""
         with self._lock:
             files = [file for free in self._free.values() for file in free]
             self._free.clear()
@@ -197,7 +201,7 @@ if hasattr(os, "register_at_fork"):
 
 
 def _most_open() -> int:
-    """How many files stay open."""
+    """Return how many files may stay open."""
     try:
         import resource
     except ImportError:  # Windows
@@ -207,31 +211,31 @@ def _most_open() -> int:
 
 
 class _Anywhere(io.RawIOBase):
-    """What can be read from any byte on."""
+    """A raw stream that can be read and positioned."""
 
     def readable(self) -> bool:
-        """Whether it can be read."""
+        """Always True."""
         return True
 
     def seekable(self) -> bool:
-        """Whether it can be read anywhere."""
+        """Always True."""
         return True
 
 
 class Reopened(_Anywhere):
-    """A file that is open only while it is read, or as `kept_open` says; see `unchanged`."""
+    """A file that is opened for each read, unless it is kept by `kept_open`; see `unchanged`."""
 
     def __init__(self, name: str, stamp: Stamp) -> None:
         self._name, self._stamp = name, stamp
         self._at = 0
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Go to a byte; whence is not the end."""
+        """Set the position; `whence` must not be the end."""
         self._at = offset + (self._at if whence == io.SEEK_CUR else 0)
         return self._at
 
     def readinto(self, buffer: Any) -> int:
-        """Read on, as much as there is or less."""
+        """Read from the position on, and return how many bytes were read."""
         with unchanged(self._name, self._stamp) as file:
             file.seek(self._at)
             got = file.readinto(buffer) or 0
@@ -240,10 +244,10 @@ class Reopened(_Anywhere):
 
 
 class _Nameless(_Anywhere):
-    """An open file that shows nothing but its bytes: astropy reads others past Python.
+    """A stream without the name and descriptor of its file, which astropy would read directly.
 
-    It keeps the last blocks that were read: for each tile, a few thousand bytes, astropy goes to
-    where that lies, and then to the end of the table.
+    It keeps the last blocks that were read: for each tile, of a few thousand bytes, astropy seeks
+    to its position and then to the end of the table.
     """
 
     def __init__(self, file: io.RawIOBase) -> None:
@@ -252,14 +256,14 @@ class _Nameless(_Anywhere):
         self._blocks: dict[int, memoryview] = {}
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Go to a byte."""
+        """Set the position."""
         before = self._at if whence == io.SEEK_CUR else 0
         is_end = whence == io.SEEK_END
         self._at = self._file.seek(offset, whence) if is_end else before + offset
         return self._at
 
     def readinto(self, buffer: Any) -> int:
-        """Read on, as much as there is or less."""
+        """Read from the position on, and return how many bytes were read."""
         view = memoryview(buffer).cast("B")
         if len(view) >= _BLOCK:
             got = read_at(self._file, self._at, view)
@@ -279,7 +283,7 @@ class _Nameless(_Anywhere):
         return self._blocks[number]
 
     def _read(self, start: int) -> memoryview:
-        """A block, shorter where the file ends in it; a system may give less at a time."""
+        """Read a block, shorter at the end of the file; one call of the system may return less."""
         view, done = memoryview(bytearray(_BLOCK)), 0
         while got := read_at(self._file, start + done, view[done:]):
             done += got
@@ -290,10 +294,11 @@ class _Nameless(_Anywhere):
 def as_hdus(
     name: str, stamp: Stamp, *, tiles: bool = True, scaled: bool = False
 ) -> Iterator[fits.HDUList]:
-    """The file as astropy sees it, samples not `scaled`; without `tiles`, these as their tables.
+    """Open a file with `astropy.io.fits`, samples not `scaled`.
 
-    It gets no name, which it would take an address on the network from, and no memory map, which
-    would end the process where the file shrinks.
+    Without `tiles`, tile-compressed images are opened as tables. astropy gets no file name, which
+    it might take for a network address, and uses no memory map, which would end the process if
+    the file shrinks.
     """
     with unchanged(name, stamp) as file:
         stream: Any = io.BufferedReader(_Nameless(file), _BUFFER)

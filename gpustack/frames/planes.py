@@ -1,7 +1,7 @@
-"""Planes: how rows of one image are read from a FITS file without holding the whole.
+"""Planes: rows of one image are read from a FITS file without holding the whole image.
 
-A file is open only while it is read, or as `kept_open` says while a stack is made: that may have
-more frames than a process may have open files. Bytes are handed on as they lie in the file,
+A file is open only while it is read, unless `kept_open` keeps it: a stack may have more frames
+than a process may have open files. Uncompressed and gzip files are not decoded: samples stay
 big-endian.
 """
 
@@ -26,22 +26,23 @@ from gpustack.frames.hdus import BITPIX, Hdu, quiet, quietly, real_card
 from gpustack.frames.onfile import Reopened, as_hdus, read_at, reading, unchanged
 from gpustack.frames.tiles import check_streams, check_tiles, has_streams, held_bytes
 
-#: Bytes that a gzip stream inflates at once, and that it keeps between two reads.
+#: Bytes that a gzip stream inflates at once, and compressed bytes that it keeps between reads.
 _INFLATED, _KEPT = 1 << 18, 1 << 15
 
-#: Places that a gzip file is inflated at: rows are read for clips that grow, for what is left of
-#: them, and for maps, each band after the other; and frames that are resampled read some rows
-#: again for each. Two of those, with masks and flags, take 8 to 16 s of CPU with 3 places, 5 to 9
-#: with 6, and 4.4 to 4.9 with 8. Beyond the first of each, so many of all files: a stream takes
-#: 80 kB, which no limit counts.
+#: At most so many streams inflate one gzip file, each at its own position: every band is read for
+#: clips that grow, for the combination of what they leave, and for maps, and frames that are
+#: resampled read some rows again each time. Two resampled frames with masks and flags take 8 to
+#: 16 s of CPU with 3 streams, 5 to 9 s with 6, and 4.4 to 4.9 s with 8. The second number limits
+#: the streams of all files together, beyond the first of each file: a stream takes 80 kB, which
+#: no memory limit counts.
 _STREAMS, _MOST_FURTHER = 8, 400
 _further: WeakSet[gzip.GzipFile] = WeakSet()
 
-#: Bytes that a file is asked for at once: some systems refuse 2^31 and more.
+#: Most bytes that are requested from a file at once: some systems refuse 2^31 and more.
 _READ = 1 << 30
 
-#: CFITSIO keeps where it is in what it decompresses by HCOMPRESS in variables of the process:
-#: two threads at it make wrong samples, or errors. The other codecs have none.
+#: CFITSIO keeps its position in an HCOMPRESS stream in global variables: two threads that
+#: decompress at the same time get wrong samples, or errors. Other codecs have no such variables.
 _HCOMPRESS = threading.Lock()
 
 _SIGN64 = 1 << 63
@@ -56,12 +57,12 @@ class Plane:
     file : str
     hdu : Hdu
     header : astropy.io.fits.Header
-        Of the image, also where it is tile-compressed.
+        The header of the image, also where it is tile-compressed.
     dtype : numpy.dtype
-        Of the samples as `read` gives them.
+        The dtype of the samples as they are stored, before `_exact_uint64`.
     bscale, bzero : float
     blank : int or None
-        How to decode them.
+        How to decode the samples; see `gpustack.backends.base.Samples`.
     """
 
     file: str
@@ -74,12 +75,12 @@ class Plane:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of the image."""
+        """The shape of the image, in numpy order."""
         return self.hdu.shape
 
     @property
     def stored(self) -> np.dtype[Any]:
-        """Of the samples as `read` gives them; see `_exact_uint64`."""
+        """The dtype of the samples as `read` returns them; see `_exact_uint64`."""
         text = self.dtype.str
         return np.dtype(text.replace("i", "u")) if self._is_uint64 else self.dtype
 
@@ -90,18 +91,18 @@ class Plane:
 
     @property
     def held_bytes(self) -> int:
-        """Bytes that reading takes beside the rows, however few."""
+        """Bytes that reading takes in addition to the rows, however few they are."""
         return 0
 
     def read(self, start: int, stop: int, into: Any = None) -> Samples:
-        """Rows ``[start, stop)``, in the first bytes of the buffer `into` where given.
+        """Return rows ``[start, stop)``, in the first bytes of the buffer `into` where given.
 
         Nothing is read where there are no rows.
 
         Raises
         ------
         FrameError
-            Where the file is no longer what it was when its headers were read.
+            Where the file has changed since its headers were read.
         """
         size = (stop - start) * self.row_bytes
         buffer = np.empty(size, np.uint8) if into is None else np.frombuffer(into, np.uint8, size)
@@ -123,7 +124,7 @@ class Plane:
     def _fill_by(
         self, read: Callable[[memoryview, int], int], rows: NDArray[Any], most: int
     ) -> None:
-        """Fill `rows` by no more than `most` bytes at a time; `read` is told how many it has."""
+        """Fill `rows` by calls of ``read(part, bytes done)``, each for at most `most` bytes."""
         view = rows.reshape(-1).view(np.uint8).data
         done = 0
         while done < len(view):
@@ -137,7 +138,7 @@ class Plane:
 
 
 class PlainPlane(Plane):
-    """An image that lies in its file as it is."""
+    """An image that is stored uncompressed in its file."""
 
     def _fill(self, rows: NDArray[Any], start: int) -> None:
         first = self.hdu.start + start * self.row_bytes
@@ -147,13 +148,13 @@ class PlainPlane(Plane):
 
 @dataclass(eq=False)
 class GzipPlane(Plane):
-    """An image in a gzip-compressed file; reading on is cheap, going back starts again.
+    """An image in a gzip-compressed file: reading on is cheap, going back means starting again.
 
-    Some maps and clips read each band again, so other streams follow the first where that is past
-    what is asked for.
+    Some maps and clips read each band several times, so further streams are opened where the
+    existing ones are past the requested rows.
 
-    Only the end of the file tells whether what was inflated is what was compressed, so it is
-    read on to there after the last row.
+    The checksum of the data is at the end of the file, so reading goes on to there after the last
+    row.
     """
 
     _streams: list[gzip.GzipFile] = field(init=False, repr=False, default_factory=list)
@@ -170,7 +171,11 @@ class GzipPlane(Plane):
                 self._intact = True
 
     def _stream_to(self, place: int) -> gzip.GzipFile:
-        """The nearest stream before a byte, at it; where all are past it, the one furthest on."""
+        """Return a stream positioned at a byte, inflating as little as possible.
+
+        It is the nearest stream before that byte. Where all are past it, a further one is opened,
+        or if there are too many, the one furthest on starts again.
+        """
         before = [stream for stream in self._streams if stream.tell() <= place]
         if not before and not self._streams:
             self._streams.append(self._fresh())
@@ -189,7 +194,7 @@ class GzipPlane(Plane):
 
 @dataclass(eq=False)
 class TiledPlane(Plane):
-    """A tile-compressed image: astropy decompresses the tiles that the rows lie in."""
+    """A tile-compressed image: astropy decompresses the tiles that contain the rows."""
 
     _checked: bool = field(init=False, repr=False)
 
@@ -198,7 +203,7 @@ class TiledPlane(Plane):
 
     @property
     def held_bytes(self) -> int:
-        """Those of a tile as it is decoded."""
+        """Bytes that decoding takes; see `gpustack.frames.tiles.held_bytes`."""
         return held_bytes(self.file, self.hdu)
 
     def _fill(self, rows: NDArray[Any], start: int) -> None:
@@ -216,14 +221,14 @@ class TiledPlane(Plane):
 
 @contextmanager
 def _astropy(file: str, hdu: Hdu) -> Iterator[fits.HDUList]:
-    """The file as astropy sees it; what it cannot read is a FrameError."""
+    """Open the file with astropy; raise FrameError where astropy cannot read it."""
     with _decoding(file), quietly(as_hdus(file, hdu.stamp)) as hdus:
         yield hdus
 
 
 @contextmanager
 def _decoding(file: str) -> Iterator[None]:
-    """Within it, what astropy cannot decode is a FrameError."""
+    """Turn errors of astropy's decoders into FrameError."""
     try:
         yield
     except (OSError, FrameError):
@@ -237,7 +242,7 @@ def _decoding(file: str) -> Iterator[None]:
 def _pieces(
     shape: tuple[int, ...], start: int, stop: int
 ) -> Iterator[tuple[tuple[Any, ...], slice]]:
-    """Rows ``[start, stop)`` as slices of the image, and where they go among these rows."""
+    """Yield rows ``[start, stop)`` as indices of the image, each with its place in the result."""
     if len(shape) == 1:
         yield (slice(None),), slice(0, 1)
         return
@@ -251,12 +256,12 @@ def _pieces(
 
 
 def open_plane(file: str, hdu: Hdu, packed: bool) -> Plane:
-    """The image in `hdu` of `file`, a gzip file where `packed`. Reads no sample.
+    """Open the image in `hdu` of `file`, a gzip file where `packed`, without reading samples.
 
     Raises
     ------
     FrameError
-        Where the header does not say how to decode it, or promises more than can be there.
+        Where the header does not say how to decode the image, or promises more than there can be.
     """
     if hdu.kind == "tiles":
         check_tiles(file, hdu)
@@ -280,7 +285,7 @@ def open_plane(file: str, hdu: Hdu, packed: bool) -> Plane:
 
 
 def _blank(file: str, value: Any, dtype: np.dtype[Any]) -> int | None:
-    """BLANK as an integer that samples of `dtype` can have; None where none can be blank."""
+    """Return BLANK as an integer that samples of `dtype` can have; None if none can be blank."""
     if value is None or dtype.kind == "f":
         return None
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
@@ -291,9 +296,9 @@ def _blank(file: str, value: Any, dtype: np.dtype[Any]) -> int | None:
 
 
 def _exact_uint64(samples: Samples) -> Samples:
-    """uint64, which FITS stores as int64 with BZERO = 2**63, without the rounding of floats.
+    """Convert int64 with BZERO = 2**63 to uint64 in place, without the rounding of floats.
 
-    Adding 2**63 turns the sign bit, no more. It is done in place.
+    FITS stores uint64 in this way. Adding 2**63 only flips the sign bit.
     """
     turned = samples.data.view(samples.data.dtype.str.replace("i", "u"))
     np.bitwise_xor(turned, np.uint64(_SIGN64), out=turned)

@@ -1,4 +1,4 @@
-"""Frames that are cupy arrays: they stay on their device."""
+"""Frames that are cupy arrays, which stay on their device."""
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -22,7 +22,7 @@ class ResidentFrame:
     Parameters
     ----------
     data : cupy.ndarray
-        Of any real dtype and strides.
+        Any real dtype and strides.
     """
 
     name: str
@@ -36,7 +36,7 @@ class ResidentFrame:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """In numpy order."""
+        """The shape of the array."""
         shape: tuple[int, ...] = self.data.shape
         return shape
 
@@ -47,52 +47,52 @@ class ResidentFrame:
 
     @property
     def stored(self) -> np.dtype[Any]:
-        """That of the array."""
+        """The dtype of the array."""
         dtype: np.dtype[Any] = np.dtype(self.data.dtype)
         return dtype
 
     @property
     def masked(self) -> bool:
-        """Never; NaN is invalid."""
+        """Always False: only values that are not finite are invalid."""
         return False
 
     @property
     def has_variance(self) -> bool:
-        """Never."""
+        """Always False."""
         return False
 
     @property
     def flags_dtype(self) -> None:
-        """There are none."""
+        """Always None."""
 
     @property
     def row_bytes(self) -> int:
-        """Nothing is read."""
+        """Always 0: nothing is read."""
         return 0
 
     @property
     def held_bytes(self) -> int:
-        """None."""
+        """Always 0."""
         return 0
 
     def read(self, start: int, stop: int, into: Any = None) -> Samples:
-        """Rows ``[start, stop)`` as a cupy array."""
+        """Return rows ``[start, stop)`` as a cupy array."""
         return Samples(self._rows[start:stop])
 
     def read_variance(self, start: int, stop: int) -> Any:
-        """FrameError: there is none."""
+        """Raise FrameError: there is no variance."""
         raise FrameError(
             self.name, "variance: expected CCDData or FITS files, which have one, got a cupy array"
         )
 
     def read_flags(self, start: int, stop: int) -> Any:
-        """FrameError: there are none."""
+        """Raise FrameError: there are no flags."""
         raise FrameError(
             self.name, "flags: expected CCDData or FITS files, which have them, got a cupy array"
         )
 
     def whole(self) -> NoReturn:
-        """FrameError: it would copy the frame to the host."""
+        """Raise FrameError: this would copy the frame to the host."""
         raise FrameError(
             self.name,
             "a cupy array stays on its device: expected scale, zero and weights as numbers, got "
@@ -100,38 +100,38 @@ class ResidentFrame:
         )
 
     def empty(self, shape: Sequence[int], dtype: np.dtype[Any]) -> Any:
-        """A cupy array on the same device, not filled."""
+        """Return an uninitialised cupy array on the same device."""
         with self.data.device:
             return cupy().empty(tuple(shape), dtype)
 
 
 def reshaped(array: Any, *shape: int) -> Any:
-    """An array, of the host or of a device, in another shape.
+    """Return an array, of the host or of a device, in another shape.
 
-    A view, but for axes that lie in another order; then a copy, which CuPy would make on the
-    current device.
+    It is a view unless the strides rule that out. Then it is a copy on the device of the array,
+    which CuPy alone would make on the current device.
     """
     with here(array):
         return array.reshape(shape)
 
 
 def here(array: Any) -> AbstractContextManager[Any]:
-    """Within it, the device of an array is the current one; of one of the host nothing changes."""
+    """Return a context in which the device of an array is current; numpy arrays need none."""
     return array.device if is_array(array) else nullcontext()
 
 
 def library(array: Any) -> Any:
-    """The module that an array is of: numpy or cupy."""
+    """Return the module that an array belongs to: numpy or cupy."""
     return cupy() if is_array(array) else np
 
 
 def on_host(array: Any) -> Any:
-    """An array of a device as one of the host, for which it is waited; others as they are."""
+    """Copy a device array to the host and wait for it; return any other value as it is."""
     return array.get() if is_array(array) else array
 
 
 def open_resident(name: str, data: Any, unit: units.UnitBase | None) -> ResidentFrame:
-    """The frame of a cupy array.
+    """Open a cupy array as a frame.
 
     Raises
     ------

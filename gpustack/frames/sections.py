@@ -1,4 +1,4 @@
-"""Parts of a frame, decoded, of which only the rows that they lie in are read."""
+"""Parts of a frame, decoded; only the rows that contain them are read."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -12,17 +12,17 @@ from numpy.typing import NDArray
 from gpustack.frames.base import Frame, decode
 from gpustack.frames.resident import ResidentFrame
 
-#: Samples that are read at once, beside those that are kept: enough that opening a file costs
-#: little.
+#: Samples that are read at once, in addition to those that are kept: enough to make the cost of
+#: opening a file small.
 AT_ONCE = 1 << 18
 
 
 def read_rows(
     frame: Frame, start: int, stop: int, across: slice = slice(None)
 ) -> tuple[NDArray[np.floating[Any]], NDArray[np.bool_]]:
-    """Rows ``[start, stop)`` of a flattened frame, decoded, and where they are invalid.
+    """Return rows ``[start, stop)`` of a flattened frame, decoded, and where they are invalid.
 
-    Of all columns, or of those `across`.
+    Of each row, only the samples `across` are decoded and returned.
 
     Raises
     ------
@@ -30,7 +30,7 @@ def read_rows(
         Where the frame is on a device, or can no longer be read.
     """
     if isinstance(frame, ResidentFrame):
-        frame.whole()  # says that it stays on its device
+        frame.whole()  # raises an error that says that it stays on its device
     samples = frame.read(start, stop)
     mask = None if samples.mask is None else samples.mask[:, across]
     return decode(replace(samples, data=samples.data[:, across], mask=mask), frame.dtype)
@@ -39,18 +39,18 @@ def read_rows(
 def read_section(
     frame: Frame, section: Sequence[slice]
 ) -> tuple[NDArray[np.floating[Any]], NDArray[np.bool_]]:
-    """The samples of a part of a frame, and where they are invalid.
+    """Return the samples of a part of a frame, and where they are invalid.
 
     Parameters
     ----------
     frame : Frame
     section : sequence of slice
-        One an axis, in numpy order, with ends inside of the frame and no step.
+        One slice per axis, in numpy order, with ends inside the frame and no step.
 
     Returns
     -------
     values : ndarray of the dtype of the frame, shape (rows, width)
-        Fresh; all axes but the last as one.
+        A fresh array; all axes but the last are flattened to one.
     invalid : ndarray of bool, of the same shape
         True where a sample is masked, blank or not finite.
 
@@ -69,16 +69,16 @@ def read_section(
 def read_sections(
     frame: Frame, sections: Sequence[Sequence[slice]]
 ) -> list[tuple[NDArray[np.floating[Any]], NDArray[np.bool_]]]:
-    """The samples of several parts of an image, and where they are invalid, as `read_section` has.
+    """Return the samples of several parts of an image, each in the form of `read_section`.
 
-    A row that several of them lie in is read once.
+    A row that several parts share is read once.
 
     Parameters
     ----------
     frame : Frame
-        Of two axes.
+        A frame of two axes.
     sections : sequence of (slice, slice)
-        Rows and columns, with ends inside of the frame and no step.
+        The y and x ranges, with ends inside the frame and no step.
     """
     found = [
         (np.empty(_shape(part), frame.dtype), np.empty(_shape(part), bool)) for part in sections
@@ -99,18 +99,18 @@ def read_parts(
     sections: Sequence[Sequence[slice]],
     dtype: np.dtype[Any],
 ) -> list[NDArray[Any]]:
-    """Several parts of what `read` gives of rows ``[start, stop)``, as the variance of a frame.
+    """Return several parts of what `read` returns by rows, such as the variance of a frame.
 
     Parameters
     ----------
     read : callable
-        A row that several parts lie in is read once.
+        Takes ``start, stop`` and returns these rows. A row that several parts share is read once.
     shape : sequence of int
-        Of the frame, which has two axes.
+        The shape of the frame, which has two axes.
     sections : sequence of (slice, slice)
         As for `read_sections`.
     dtype : dtype
-        Of the results.
+        The dtype of the results.
     """
     found = [np.empty(_shape(part), dtype) for part in sections]
     for start, stop in _together(shape, sections):
@@ -124,7 +124,7 @@ def read_parts(
 def _together(
     shape: Sequence[int], sections: Sequence[Sequence[slice]]
 ) -> Iterator[tuple[int, int]]:
-    """The rows ``[start, stop)`` that sections lie in, each once, in order."""
+    """Yield ranges ``[start, stop)`` of the rows that sections cover, each row once, in order."""
     step, done = max(1, AT_ONCE // shape[-1]), 0
     for part in sorted(sections, key=lambda part: part[0].start):
         first, last = max(part[0].start, done), part[0].stop
@@ -134,22 +134,22 @@ def _together(
 
 
 def _shared(start: int, stop: int, rows: slice) -> tuple[slice, slice]:
-    """What of rows ``[start, stop)`` lies in others: counted from `start`, and in the others."""
+    """Return the overlap of ``[start, stop)`` and `rows`, counted from the start of each."""
     first = min(max(start, rows.start), rows.stop)
     last = max(min(stop, rows.stop), first)
     return slice(first - start, last - start), slice(first - rows.start, last - rows.start)
 
 
 def _shape(section: Sequence[slice]) -> tuple[int, int]:
-    """Rows and columns of a section."""
+    """Return the shape of a section: its rows, all axes but the last, and its width."""
     heights = [item.stop - item.start for item in section[:-1]]
     return math.prod(heights), section[-1].stop - section[-1].start
 
 
 def _runs(shape: Sequence[int], section: Sequence[slice]) -> Iterator[tuple[int, int, slice]]:
-    """The rows ``[start, stop)`` of a flattened frame that a section lies in, in order.
+    """Yield ranges ``[start, stop)`` of the rows of a flattened frame that a section covers.
 
-    And which of its own rows these are.
+    They come in order, each with a slice that says which rows of the section these are.
     """
     step, done = max(1, AT_ONCE // shape[-1]), 0
     if len(shape) == 1:

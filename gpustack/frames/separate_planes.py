@@ -1,4 +1,4 @@
-"""Masks, weights and variances of an image that lie in files of their own; see `gpustack.Image`."""
+"""Masks, weights and variances of an image in separate files; see `gpustack.Image`."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -26,27 +26,27 @@ from gpustack.logs import logger, warn_of
 
 _log = logger(__name__)
 
-#: Images that are taken first of files of their own, by EXTNAME.
+#: EXTNAMEs of the images that are preferred in a separate file.
 _NAMES = {"mask": MASKS, "weight": ("WEIGHT",), "variance": ("VAR", "UNCERT")}
 
-#: What numbers in them are.
+#: The kind of uncertainty that each plane holds.
 MEANT: dict[str, Kind] = {"weight": "ivar", "variance": "var"}
 
 _WORDS = {"std": "standard deviations", "var": "variances", "ivar": "inverse variances"}
 
-#: Bytes of a weight, beside itself, while it is found which samples have none.
+#: Bytes per sample, in addition to the stored weight, that `weightless` takes.
 WEIGHT_BYTES = 8 + 2
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Apart:
-    """An image in a file of its own that is read with another.
+    """A plane in a separate file that belongs to the image of a frame.
 
     Parameters
     ----------
     what : {"mask", "weight", "variance"}
     file, hdu, packed
-        Where it lies, and whether the file is gzip-compressed.
+        Where it is, and whether the file is gzip-compressed.
     plane : Plane
     """
 
@@ -61,13 +61,15 @@ class Apart:
 
 
 def find_apart(given: Image, image: Plane, header: fits.Header) -> dict[str, Apart]:
-    """What files of their own hold of an image, by what it is. Reads headers alone.
+    """Open the planes of an image that are in separate files, reading only headers.
+
+    The keys of the result are names of `gpustack.images.PLANES`.
 
     Raises
     ------
     FrameError
-        Where one is unusable, of another shape, or has no image that is surely the one; it names
-        both files.
+        Where a file is unusable, or has no image of the right shape that surely is the plane. The
+        message names both files.
     """
     found = {}
     for what in PLANES:
@@ -81,7 +83,7 @@ def find_apart(given: Image, image: Plane, header: fits.Header) -> dict[str, Apa
 
 @contextmanager
 def _told_of(what: str, frame: str) -> Iterator[None]:
-    """Errors of a file say what of which frame it is."""
+    """Add to errors about a file which plane of which frame it is."""
     try:
         yield
     except FrameError as err:
@@ -89,7 +91,7 @@ def _told_of(what: str, frame: str) -> Iterator[None]:
 
 
 def _file_of(what: str, text: str, frame: str, header: fits.Header) -> tuple[str, HduKey | None]:
-    """The file that is given, or that a card of the frame names, and the HDU."""
+    """Return the file and HDU that `text` gives, or that a card of the frame names."""
     if not text.startswith("!"):
         return split_hdu(text)
     key, meant = text[1:].strip(), files_meant(text, frame, header.get)
@@ -106,15 +108,18 @@ def _file_of(what: str, text: str, frame: str, header: fits.Header) -> tuple[str
 
 
 def files_meant(text: str, frame: str, card: Callable[[str], Any]) -> list[str]:
-    """The files of which the first that is there is meant; none where no card names one.
+    """Return the candidates for a file, of which the first that exists is meant.
+
+    There are none where the header of the frame does not name a file.
 
     Parameters
     ----------
     text : str
-        Of a mask, weight or variance, as `gpustack.Image` has it.
+        The mask, weight or variance of a `gpustack.Image`.
     frame : str
+        The file of the frame.
     card : callable
-        Gets a keyword, and gives what the header of the frame says.
+        Takes a keyword and returns its value in the header of the frame.
     """
     if not text.startswith("!"):
         return [split_hdu(text)[0]]
@@ -123,7 +128,7 @@ def files_meant(text: str, frame: str, card: Callable[[str], Any]) -> list[str]:
         return []
     file, _ = split_hdu(named.strip())
     folder = Path(frame).parent
-    # IRAF names files without their ending too.
+    # IRAF also names files without their extension.
     places = folder / file, folder / f"{file}.fits", Path(file), Path(f"{file}.fits")
     return [str(path) for path in places]
 
@@ -145,7 +150,7 @@ def _opened(what: str, file: str, key: HduKey | None, image: Plane) -> Apart:
 
 
 def _counterpart(what: str, file: str, hdus: list[Hdu], image: Hdu) -> Hdu:
-    """That of the images in a file which surely belongs to the image of a frame."""
+    """Return the image in a file that surely belongs to the image of a frame."""
     named = find_beside(image, hdus, _NAMES[what])
     if named is not None:
         return named
@@ -165,7 +170,7 @@ def _counterpart(what: str, file: str, hdus: list[Hdu], image: Hdu) -> Hdu:
 
 
 def _check_numbers(found: Apart) -> None:
-    """Raise where it surely is no such thing."""
+    """Raise where a plane surely does not hold what it should."""
     plane = found.plane
     if found.what == "mask":
         if bits_dtype(plane) is None and not is_bools(plane):
@@ -191,7 +196,7 @@ def _check_numbers(found: Apart) -> None:
 
 
 def _loses_zeros(hdu: Hdu) -> bool:
-    """Whether floats were made integers in a way that does not keep 0 (FITS standard 4.0, 10.2)."""
+    """Whether floats were quantised in a way that does not keep 0 (FITS standard 4.0, 10.2)."""
     if hdu.kind != "tiles" or hdu.header.get("ZQUANTIZ") == "SUBTRACTIVE_DITHER_2":
         return False
     count = hdu.header.get("TFIELDS", 0)
@@ -199,7 +204,7 @@ def _loses_zeros(hdu: Hdu) -> bool:
 
 
 def weightless(samples: Samples) -> NDArray[np.bool_]:
-    """Where weights are no positive finite numbers."""
+    """Return where weights are not positive finite numbers."""
     values, invalid = decode(samples, working_dtype(samples.data.dtype))
     invalid |= values <= 0
     return invalid

@@ -1,4 +1,4 @@
-"""Agreeing frames as what a backend reads: rows of any of them, flattened to two dimensions."""
+"""The source that a backend reads: rows of frames that agree, flattened to two dimensions."""
 
 import math
 from collections.abc import Sequence
@@ -22,15 +22,15 @@ class FrameSource:
     Parameters
     ----------
     frames : sequence of Frame
-        Of one shape.
+        Frames of one shape.
     dtype : dtype
-        In which samples are compared and sorted.
+        The dtype in which samples are compared and sorted.
     weights : array, shape (n, rows, width), or None
-        One weight a sample.
+        One weight per sample.
     variance : bool
-        Whether `read` gives a variance with every sample.
+        Whether `read` returns a variance with every sample.
     scales : sequence of float or None
-        Where weights are the inverse variances of the samples: what each frame is multiplied by.
+        The scale of each frame, where weights are the inverse variances of the scaled samples.
     """
 
     frames: Sequence[Frame]
@@ -41,23 +41,23 @@ class FrameSource:
 
     @property
     def n(self) -> int:
-        """How many frames."""
+        """The number of frames."""
         return len(self.frames)
 
     @property
     def rows(self) -> int:
-        """All axes but the last."""
+        """The number of rows of a frame: all axes but the last."""
         return math.prod(self.frames[0].shape[:-1])
 
     @property
     def height(self) -> int:
-        """Rows of a plane: the last axis but one."""
+        """The rows of a plane: the length of the last axis but one."""
         shape = self.frames[0].shape
         return shape[-2] if len(shape) > 1 else 1
 
     @property
     def width(self) -> int:
-        """The last axis."""
+        """The samples of a row: the length of the last axis."""
         return self.frames[0].shape[-1]
 
     @property
@@ -67,16 +67,16 @@ class FrameSource:
 
     @property
     def fresh_bytes(self) -> int:
-        """Bytes that reading one row of any frame takes beside it: of variances and weights."""
+        """Bytes of variances and weights that reading one row of any frame takes in addition."""
         by_variance = self.scales is not None
         if not (self.variance or by_variance):
             return 0
-        # One becomes the other, unless both are wanted.
+        # Weights are made in the memory of the variances, unless both are wanted.
         return self.width * (READ_BYTES + 8 * (self.variance and by_variance))
 
     @property
     def held_bytes(self) -> int:
-        """Bytes that reading any frame holds beside, however few the rows."""
+        """Bytes that reading any frame holds in addition, however few the rows."""
         return max(frame.held_bytes for frame in self.frames)
 
     @property
@@ -95,19 +95,19 @@ class FrameSource:
         return isinstance(self.frames[0], ResidentFrame)
 
     def empty(self, shape: Sequence[int], dtype: Any) -> Any:
-        """An array where the frames are, not filled."""
+        """Return an uninitialised array where the frames are: on the host or on a device."""
         first = self.frames[0]
         if isinstance(first, ResidentFrame):
             return first.empty(shape, dtype)
         return np.empty(shape, dtype)
 
     def here(self) -> AbstractContextManager[Any]:
-        """Within it, arrays are computed with where the frames are."""
+        """Return a context in which the device of the frames is current, if they are on one."""
         first = self.frames[0]
         return here(first.data) if isinstance(first, ResidentFrame) else nullcontext()
 
     def unweighted(self) -> Self:
-        """The same without a weight for every sample."""
+        """Return the same source without a weight for every sample."""
         return replace(self, weights=None, scales=None)
 
     @property
@@ -117,7 +117,7 @@ class FrameSource:
 
     @property
     def most_row_bytes(self) -> int:
-        """Bytes of one row of all frames: what reading takes, or what a device gets if more."""
+        """Bytes of one row of all frames, as read or as copied to a device, whichever is more."""
         beside = 8 * self.weighted + 8 * self.variance
         return sum(
             max(read + self.fresh_bytes, self.width * (dtype.itemsize + mask + beside))
@@ -125,7 +125,7 @@ class FrameSource:
         )
 
     def read(self, f: int, start: int, stop: int, into: Any = None) -> Samples:
-        """Rows ``[start, stop)`` of frame `f`."""
+        """Return rows ``[start, stop)`` of frame `f`."""
         samples = self.frames[f].read(start, stop, into)
         if not (self.variance or self.weighted):
             return samples
@@ -137,14 +137,14 @@ class FrameSource:
         return replace(samples, variance=variance, weight=weight)
 
     def read_variance(self, f: int, start: int, stop: int) -> NDArray[np.float64]:
-        """The variance of rows ``[start, stop)`` of frame `f`; see `Frame.read_variance`."""
+        """Return the variance of rows ``[start, stop)`` of a frame; see `Frame.read_variance`."""
         return self.frames[f].read_variance(start, stop)
 
     @property
     def flags(self) -> list[np.dtype[Any] | None]:
-        """The integer type of each frame's bits, None where it has none."""
+        """The dtype of each frame's bits; None for a frame without an integer mask."""
         return [frame.flags_dtype for frame in self.frames]
 
     def read_flags(self, f: int, start: int, stop: int) -> NDArray[Any]:
-        """The bits of rows ``[start, stop)`` of frame `f`; see `Frame.read_flags`."""
+        """Return the bits of rows ``[start, stop)`` of frame `f`; see `Frame.read_flags`."""
         return self.frames[f].read_flags(start, stop)

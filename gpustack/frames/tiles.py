@@ -1,8 +1,8 @@
-"""Tile-compressed images: what is looked at before astropy's decoders, in C, see a file.
+"""Checks of tile-compressed images before astropy's decoders, written in C, see them.
 
-They believe what a file says of itself: a BYTEPIX that Rice does not have, an HCOMPRESS stream of
-an image that is larger than its tile, a PLIO list that is longer than what there is of it. Then
-they read and write memory that is not theirs.
+The decoders trust the file: a BYTEPIX that Rice coding does not have, an HCOMPRESS stream of an
+image larger than its tile, a PLIO list that claims to be longer than it is. They then read and
+write memory that is not theirs.
 """
 
 import math
@@ -17,20 +17,20 @@ from gpustack.frames.onfile import as_hdus
 _RICE = ("RICE_1", "RICE_ONE")
 _CODECS = (*_RICE, "GZIP_1", "GZIP_2", "HCOMPRESS_1", "PLIO_1", "NOCOMPRESS")
 
-#: No tile compression is denser than this: HCOMPRESS of a constant image makes
-#: some 10,000 bytes of one.
+#: No tile compression is denser than this: HCOMPRESS turns some 10,000 bytes of a constant image
+#: into one.
 _MAX_EXPANSION = 100_000
 
-#: Bytes of one integer that Rice coding has.
+#: The sizes of integers, in bytes, that Rice coding supports.
 _BYTEPIX = (1, 2, 4)
 
-#: What an HCOMPRESS stream begins with: this, and the two axes of its image in four bytes each.
+#: The start of an HCOMPRESS stream: two bytes, then the two axes of its image in four bytes each.
 _MAGIC, _AXES = b"\xdd\x99", np.dtype(">i4")
 
-#: BITPIX -> bytes that decoding takes for each sample of a tile; see `held_bytes`.
+#: BITPIX -> bytes that decoding takes per sample of a tile; see `held_bytes`.
 _DECODING = {8: 14, 16: 14, 32: 24, 64: 44, -32: 30, -64: 60}
 
-#: Words of the shortest header of a PLIO list, and up to the length in a longer one.
+#: Words of the shortest header of a PLIO list, and words of a longer one up to the length.
 _PLIO_HEADER, _PLIO_LENGTHS = 3, 5
 
 
@@ -40,7 +40,7 @@ def check_tiles(file: str, hdu: Hdu) -> None:
     Raises
     ------
     FrameError
-        Where codec, type, number or size of the tiles, or what Rice coding is told, is wrong.
+        Where the codec, type, number or size of the tiles, or a setting of Rice coding is wrong.
     """
     header = hdu.header
     codec, bits = header.get("ZCMPTYPE"), header.get("ZBITPIX")
@@ -66,7 +66,7 @@ def check_tiles(file: str, hdu: Hdu) -> None:
 
 
 def _tile(file: str, hdu: Hdu) -> tuple[int, ...]:
-    """The shape of a tile in numpy order, of which no more counts than the image has."""
+    """Return the shape of a tile in numpy order, no larger than the image."""
     axes = enumerate(hdu.shape[::-1], 1)
     tile = [
         min(whole_card(file, hdu.header, f"ZTILE{n}", length if n == 1 else 1), length)
@@ -86,7 +86,7 @@ def _check_rice(file: str, hdu: Hdu) -> None:
 
 
 def _setting(file: str, hdu: Hdu, name: str, default: int) -> int:
-    """What a codec is told, found as astropy finds it: the first of that name, in any letters."""
+    """Return a setting of a codec as astropy does: the first with that name, in any case."""
     header, n = hdu.header, 1
     while f"ZNAME{n}" in header and str(header[f"ZNAME{n}"]).upper() != name:
         n += 1
@@ -94,33 +94,33 @@ def _setting(file: str, hdu: Hdu, name: str, default: int) -> int:
 
 
 def held_bytes(file: str, hdu: Hdu) -> int:
-    """Bytes that astropy takes to decode a tile, and where streams are looked at, all of these.
+    """Return the bytes that astropy takes to decode a tile, and that `check_streams` takes.
 
-    Measured with tiles of noise of 2 million samples, of each type with whichever codec takes most:
-    GZIP_2 without quantization, which holds what it inflates several times over.
+    Measured with tiles of 2 million samples of noise, for each type with the codec that takes
+    most: GZIP_2 without quantization, which holds the inflated data several times over.
     """
     streams = 2 * (hdu.stop - hdu.start) if has_streams(hdu) else 0
     return math.prod(_tile(file, hdu)) * _DECODING[hdu.header["ZBITPIX"]] + streams
 
 
 def has_streams(hdu: Hdu) -> bool:
-    """Whether `check_streams` has anything to look at."""
+    """Whether `check_streams` has anything to check."""
     return hdu.header.get("ZCMPTYPE") in _PROBLEMS
 
 
 def check_streams(file: str, hdu: Hdu) -> None:
-    """Raise where what is compressed says of itself what cannot be. Reads all of it.
+    """Read all compressed tiles and raise where what one says of itself cannot be true.
 
     Parameters
     ----------
     file : str
     hdu : Hdu
-        For which `has_streams`.
+        An HDU for which `has_streams` is True.
 
     Raises
     ------
     FrameError
-        Which names the tile, and what it says and should.
+        The message names the tile, what it says, and what was expected.
     """
     problem = _PROBLEMS[hdu.header["ZCMPTYPE"]]
     with quietly(as_hdus(file, hdu.stamp, tiles=False)) as hdus:
@@ -129,13 +129,13 @@ def check_streams(file: str, hdu: Hdu) -> None:
         streams = table["COMPRESSED_DATA"]
     for number, (stream, tile) in enumerate(zip(streams, _tiles(file, hdu), strict=True)):
         found = np.asarray(stream)
-        content = found.astype(found.dtype.newbyteorder("=")).tobytes()  # as the decoder has it
-        if content and (says := problem(content, tile)):  # none: it is compressed otherwise
+        content = found.astype(found.dtype.newbyteorder("=")).tobytes()  # as the decoder sees it
+        if content and (says := problem(content, tile)):  # empty: compressed otherwise
             raise FrameError(file, f"tile {number}: {says}")
 
 
 def _problem_of_hcompress(content: bytes, tile: tuple[int, ...]) -> str:
-    """What is wrong with a stream: its image is not of the tile's shape, in whichever order."""
+    """Say what is wrong with a stream if its image does not have the tile's shape, in any order."""
     size = len(_MAGIC) + 2 * _AXES.itemsize
     axes = np.frombuffer(content[:size].ljust(size, b"\0"), _AXES, offset=len(_MAGIC)).tolist()
     if content.startswith(_MAGIC) and sorted(axes) == sorted(tile):
@@ -147,16 +147,16 @@ def _problem_of_hcompress(content: bytes, tile: tuple[int, ...]) -> str:
 
 
 def _problem_of_plio(content: bytes, tile: tuple[int, ...]) -> str:
-    """What is wrong with a line list: it says that it is longer, or begins before its header.
+    """Say what is wrong with a line list if it claims too many words, or too short a header.
 
-    Its third word is its length, or else the second that of the header, and the length is in the
-    fourth and fifth (IRAF, `plio.h`).
+    Where the third word is positive, it is the length of the list. Else the second word is the
+    length of the header, and the fourth and fifth are the length of the list (IRAF, `plio.h`).
     """
     words = np.frombuffer(content[: len(content) // 2 * 2], np.int16).astype(int)
     _, header, *length = [*words[:5].tolist(), 0, 0, 0, 0, 0][:5]
     short = length[0] > 0
     said, begin = (length[0], _PLIO_HEADER) if short else (length[1] + (length[2] << 15), header)
-    # Of a shorter list, the decoder would take its length from what lies behind it.
+    # With fewer words, the decoder would read the length from beyond the end of the list.
     is_whole = len(words) >= (_PLIO_HEADER if short else _PLIO_LENGTHS)
     if is_whole and 0 <= said <= len(words) and begin >= _PLIO_HEADER:
         return ""
@@ -166,12 +166,12 @@ def _problem_of_plio(content: bytes, tile: tuple[int, ...]) -> str:
     )
 
 
-#: What looks at the streams of a codec.
+#: Codec -> the check of its streams, which returns the problem, or "".
 _PROBLEMS = {"HCOMPRESS_1": _problem_of_hcompress, "PLIO_1": _problem_of_plio}
 
 
 def _tiles(file: str, hdu: Hdu) -> Iterator[tuple[int, ...]]:
-    """The shape of each tile, of which those at the end of an axis may be cut; no axis of 1."""
+    """Yield the shape of each tile, without axes of 1; tiles at the end of an axis may be cut."""
     full = _tile(file, hdu)
     counts = [-(-length // tile) for length, tile in zip(hdu.shape, full, strict=True)]
     for place in np.ndindex(*counts):

@@ -1,4 +1,4 @@
-"""Variances of samples, from standard deviations, variances or their inverses."""
+"""Variances of samples, from standard deviations, variances or inverse variances."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,34 +21,34 @@ from gpustack.logs import logger, warn_of
 
 _log = logger(__name__)
 
-#: As `astropy.nddata.NDUncertainty.uncertainty_type` has them.
+#: Kinds of uncertainty, as in `astropy.nddata.NDUncertainty.uncertainty_type`.
 Kind = Literal["std", "var", "ivar"]
 
-#: UTYPE of the extension that `CCDData.write` makes -> what it holds.
+#: UTYPE of the extension that `CCDData.write` makes -> kind of uncertainty.
 UTYPES: dict[str, Kind] = {
     "StdDevUncertainty": "std",
     "VarianceUncertainty": "var",
     "InverseVariance": "ivar",
 }
 
-#: Power of the samples' unit that an uncertainty is in.
+#: Kind of uncertainty -> the power of the samples' unit that it has.
 _POWERS: dict[Kind, int] = {"std": 1, "var": 2, "ivar": -2}
 
-#: Bytes of a sample while its variance is read: as it lies, in float64, whether it is blank; or
-#: in float64 twice.
+#: Bytes per sample while its variance is read: the stored value, a float64, and whether it is
+#: blank; or two float64.
 READ_BYTES = 8 + 8 + 1
 
 
 def as_variance(values: NDArray[np.float64], kind: Kind, factor: float) -> NDArray[np.float64]:
-    """Variances of what `values` are, times `factor`. May use their memory.
+    """Return the variances that follow from uncertainties times `factor`. May work in place.
 
-    The inverse of 0 is infinite. NaN stays NaN, and what is negative stays so, a standard
-    deviation too: it is for whoever uses variances to leave it out.
+    The inverse of 0 is infinite. NaN stays NaN. Negative values stay negative, even where they
+    are standard deviations: whoever uses the variances must leave these out.
     """
     with np.errstate(all="ignore"):
         if factor != 1:
             values *= factor
-        values += 0.0  # 1 / -0.0 is -inf
+        values += 0.0  # makes -0.0 positive: 1 / -0.0 is -inf
         if kind == "std":
             squares = np.square(values)
             return np.copysign(squares, values, out=squares)
@@ -58,9 +58,10 @@ def as_variance(values: NDArray[np.float64], kind: Kind, factor: float) -> NDArr
 
 
 def inverse_variance(variance: NDArray[np.float64], scale: float) -> NDArray[np.float64]:
-    """The weights of samples times `scale` that have this variance without. Uses its memory.
+    """Return the inverse variances of scaled samples, in place; `variance` is that before scaling.
 
-    0 where the inverse is no positive number: of what is 0, negative, NaN or infinite.
+    They are 0 where the inverse is not a positive finite number: where the variance is 0,
+    negative, NaN or infinite.
     """
     with np.errstate(all="ignore"):
         np.multiply(variance, scale * scale, out=variance)
@@ -74,21 +75,22 @@ def inverse_variance(variance: NDArray[np.float64], scale: float) -> NDArray[np.
 def unit_factor(
     name: str, what: str, kind: Kind, unit: Any, data_unit: units.UnitBase | None
 ) -> float:
-    """By what uncertainties in `unit` are multiplied to go with samples in `data_unit`.
+    """Return the factor by which uncertainties in `unit` fit samples in `data_unit`.
 
     Parameters
     ----------
     name, what : str
-        Of which frame, and what of it, for the error.
+        The frame, and what has the unit, for the error message.
     kind : {"std", "var", "ivar"}
     unit : astropy unit or None
-        None: that which goes with the samples.
+        The unit of the uncertainties; None if it fits the samples.
     data_unit : astropy unit or None
+        The unit of the samples.
 
     Raises
     ------
     FrameError
-        Where one cannot be converted into the other by a factor.
+        Where no factor converts the unit.
     """
     if unit is None:
         return 1.0
@@ -109,12 +111,12 @@ def unit_factor(
 
 
 def kind_of(file: str, hdu: Hdu) -> Kind:
-    """What an extension called UNCERT, VAR or ERR holds.
+    """Return the kind of uncertainty in an extension called UNCERT, VAR or ERR.
 
     Raises
     ------
     FrameError
-        Where its UTYPE is another.
+        Where UNCERT has a UTYPE that is not in `UTYPES`.
     """
     if hdu.name != "UNCERT":
         return "var" if hdu.name == "VAR" else "std"
@@ -128,25 +130,25 @@ def kind_of(file: str, hdu: Hdu) -> Kind:
 
 @dataclass(eq=False)
 class PlaneVariance:
-    """The variance of an image in a FITS file, by the extension beside it.
+    """The variance of an image in a FITS file, from an extension or a separate file.
 
-    Nothing of that is checked or read before a variance is wanted.
+    These are neither checked nor read before a variance is requested.
 
     Parameters
     ----------
     file : str
     hdu : Hdu
-        UNCERT: what its UTYPE says, standard deviations where it has none, as
-        `CCDData.read` does. VAR: variances. ERR: standard deviations.
+        UNCERT holds what its UTYPE says, or standard deviations without one, as for
+        `CCDData.read`. VAR holds variances, ERR standard deviations.
     packed : bool
         Whether the file is gzip-compressed.
     image : Plane
     unit : astropy unit or None
-        Of the samples of the image as they lie in the file.
+        The unit of the samples of the image in the file.
     bunit : str
-        BUNIT of the image, which the primary header may have.
+        BUNIT of the image, which may come from the primary header.
     meant : {"std", "var", "ivar"} or None
-        What it holds; None: what `kind_of` says.
+        The kind of uncertainty; None if `kind_of` decides.
     """
 
     file: str
@@ -158,13 +160,13 @@ class PlaneVariance:
     meant: Kind | None = None
 
     def read(self, start: int, stop: int) -> NDArray[np.float64]:
-        """Rows ``[start, stop)`` as `Frame.read_variance` gives them."""
+        """Return rows ``[start, stop)`` as `Frame.read_variance` does."""
         plane, kind, factor = self._opened
         return as_variance(_values(plane.read(start, stop)), kind, factor)
 
     @property
     def held_bytes(self) -> int:
-        """Bytes that reading takes beside the rows, however few; 0 before a variance is wanted."""
+        """Bytes that reading takes in addition to the rows; 0 before a variance is requested."""
         return self._opened[0].held_bytes if "_opened" in vars(self) else 0
 
     @property
@@ -187,10 +189,10 @@ class PlaneVariance:
             return open_plane(self.file, self.hdu, self.packed), kind, factor
 
     def _unit(self) -> Any:
-        """What BUNIT says; None, that which goes with the samples, where there is none.
+        """Return the unit that BUNIT names; None, the unit that fits the samples, if it has none.
 
-        So it is with a copy of that of the image, and with one that nobody knows where that of the
-        image is unknown too: then a given unit stands for both.
+        It is also None where BUNIT is a copy of the image's, and, with a warning, where both this
+        BUNIT and the image's are unknown: a given unit then replaces both.
         """
         text = bunit_of(self.hdu.header)
         if not text or text == self.bunit:
@@ -209,13 +211,13 @@ class PlaneVariance:
 
 
 def bunit_of(header: fits.Header) -> str:
-    """BUNIT without blanks around it, "" where there is none, or a card without a value."""
+    """Return BUNIT without blanks around it; "" where there is no card, or one without a value."""
     text = header.get("BUNIT")
     return "" if text is None or isinstance(text, fits.card.Undefined) else str(text).strip()
 
 
 def _known(text: str) -> units.UnitBase | None:
-    """The unit that a BUNIT says; None where astropy knows none of that name."""
+    """Return the unit that a BUNIT names; None where astropy knows no such unit."""
     try:
         return unit_of(text)
     except ValueError:
@@ -223,7 +225,7 @@ def _known(text: str) -> units.UnitBase | None:
 
 
 def _values(samples: Samples) -> NDArray[np.float64]:
-    """Samples in float64, NaN where blank. The precision is that of float64 under any BSCALE."""
+    """Return samples in float64, NaN where blank; BSCALE too is applied in float64."""
     values: NDArray[Any] = decode_values(samples, np.dtype(np.float64))
     if samples.blank is not None and samples.data.dtype.kind in "iu":
         np.copyto(values, np.nan, where=samples.data == samples.blank)
@@ -232,21 +234,21 @@ def _values(samples: Samples) -> NDArray[np.float64]:
 
 @dataclass(frozen=True, eq=False)
 class ArrayVariance:
-    """The variance of a frame by the uncertainty that a CCDData has.
+    """The variance of a frame in memory, from the uncertainty of a CCDData.
 
-    Nothing of that is checked or read before a variance is wanted.
+    The uncertainty is neither checked nor read before a variance is requested.
 
     Parameters
     ----------
     name : str
-        Of the frame.
+        The name of the frame.
     given : array or number
         The uncertainty, one for each sample, or one for all.
     kind : {"std", "var", "ivar"}
     unit : astropy unit or None
-        Of the uncertainty.
+        The unit of the uncertainty.
     shape, data_unit
-        Of the frame; None where it came without a unit.
+        The shape and unit of the frame; the unit is None where it came without one.
     """
 
     name: str
@@ -257,7 +259,7 @@ class ArrayVariance:
     data_unit: units.UnitBase | None
 
     def read(self, start: int, stop: int) -> NDArray[np.float64]:
-        """Rows ``[start, stop)`` as `Frame.read_variance` gives them."""
+        """Return rows ``[start, stop)`` as `Frame.read_variance` does."""
         factor = unit_factor(self.name, "uncertainty", self.kind, self.unit, self.data_unit)
         values = take_rows(self._array(), start, stop).astype(np.float64)
         return as_variance(values, self.kind, factor)
@@ -279,9 +281,9 @@ class ArrayVariance:
 def variance_of(
     name: str, item: Any, shape: tuple[int, ...], data_unit: units.UnitBase | None
 ) -> ArrayVariance | None:
-    """What the variance of a frame in memory, a CCDData or an array, is read from, if anything.
+    """Return the source of the variance of a CCDData or array; None where there is none.
 
-    `data_unit` is that of the samples as they came, whatever they are called now.
+    `data_unit` is the unit that the samples came with, even where another one is given.
     """
     given = item.uncertainty if isinstance(item, loaded("astropy.nddata", "NDData")) else None
     for kind in _POWERS:

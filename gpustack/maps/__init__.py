@@ -1,13 +1,19 @@
-"""What a run makes beyond what backends make: maps of reasons, and neighbours that are rejected.
+"""Maps derived from the reasons why samples are out, and the rejection of neighbours.
 
-Backends say of every sample why it is out. Here a stack is cut into bands, so that the reasons of
-one at a time are held; what is derived of them takes its share of each.
+A backend can say of every sample why it is out. Here a stack is cut into bands, so that only the
+reasons of one band are held at a time; the maps and the growing of rejections work on each band.
 
-Modules, each importing only those before it: `base` is what a derived map is and what it gets,
-`samples` are those of a frame, `sums` adds them up, `reason`, `coverage`, `exposure`, `rejections`,
-`flags`, `sigma`, `weight` and `propagated` are such maps, `grow` rejects neighbours, `window` holds
-the reasons of some rows, `plan` cuts the stack, `row_noise` finds what clips need to know of whole
-rows, `banded` runs it. `extensions` writes maps as FITS. This is their door.
+This module is the entry point. The others, each of which imports only those above it:
+
+- `base`: the protocol of a derived map, and what it receives of each band.
+- `samples`, `sums`: the samples of a frame as they are combined, and exact sums.
+- `reason`, `coverage`, `exposure`, `rejections`, `flags`, `sigma`, `weight`, `propagated`: maps.
+- `grow`: rejects neighbours of rejected samples.
+- `window`: holds the reasons of some rows.
+- `plan`: cuts a stack into bands.
+- `row_noise`: measures the noise of whole rows that some clips need.
+- `banded`: runs a recipe band by band.
+- `extensions`: writes maps as FITS extensions.
 """
 
 from collections.abc import Sequence
@@ -51,19 +57,19 @@ def derived(
     exposures: Sequence[float],
     sinks: Empty | None = None,
 ) -> dict[str, Derived]:
-    """The maps of a recipe's outputs that are made of reasons, not yet filled, by their names.
+    """Create the maps of a recipe's outputs that are derived from reasons, not yet filled, by name.
 
     Parameters
     ----------
     recipe : Recipe
-        With all numbers filled in.
+        With numbers for scale, zero and weights.
     source : Stack
     real : dtype
-        Of maps of real numbers.
+        The dtype of maps of real numbers.
     exposures : sequence of float
-        Of each frame; needed where the exposure is wanted.
+        The exposure of each frame; needed where the map of exposure is wanted.
     sinks : callable or None
-        Makes what takes the rows of a map of some shape and dtype, in the place of an array.
+        Makes a `Sink` of a shape and dtype that receives the rows of a map, in place of an array.
     """
     made: dict[str, Derived] = {}
     empty = source.empty if sinks is None else sinks

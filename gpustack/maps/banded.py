@@ -1,4 +1,4 @@
-"""A stack run in bands, of which the reasons are held one at a time."""
+"""Running a recipe on a stack in bands, with the reasons of one band held at a time."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -18,7 +18,7 @@ from gpustack.maps.window import Window
 from gpustack.plan import Band
 from gpustack.recipe import Recipe
 
-#: What is held of bands beside samples, for errors.
+#: What is held of a band in addition to samples, for error messages.
 HELD = "the reasons why samples are out"
 
 
@@ -32,7 +32,7 @@ def execute(
     progress: Progress | None = None,
     span: Band | None = None,
 ) -> None:
-    """Run `recipe`, which may grow, on a stack, or on a part; fill `out` and all maps.
+    """Run `recipe`, which may grow, on a stack or a part of it; fill `out` and all maps.
 
     Parameters
     ----------
@@ -42,18 +42,18 @@ def execute(
         As for `Backend.stream`.
     maps : sequence of Derived
     memory : int
-        Bytes that samples, buffers and the reasons of a band may take, beside `out` and the maps;
-        where the frames are on a device, so are the reasons.
+        Bytes that samples, buffers and the reasons of a band may take, in addition to `out` and
+        the maps. Where the frames are on a device, the reasons are too.
     span : Band or None
-        The rows to make; None is all. Those near it are looked at where rejections grow, and do
-        not count in the tallies.
+        The rows to compute; None means all. Where rejections grow, rows near the span are read
+        too, but do not count in the tallies.
 
     Raises
     ------
     MemoryLimitError
         Where not even one row of all frames fits, with the buffers for it.
     """
-    if recipe.per_sample:  # where the weights come from is the source's business
+    if recipe.per_sample:  # the source knows where the weights come from
         recipe = replace(recipe, weights="sample")
     plan = _plan(source, recipe, out, maps)
     around = None if span is None else plan.near(span)
@@ -71,7 +71,7 @@ def execute(
 
 
 def least_memory(source: Stack, recipe: Recipe, out: Outputs, maps: Sequence[Derived]) -> int:
-    """Bytes that reasons and maps take of a band of one row; 0 where none are held."""
+    """Return the bytes that reasons and maps take for a band of one row; 0 where none are held."""
     before = row_memory(source, recipe)
     if recipe.grow is None and not maps:
         return before
@@ -79,23 +79,23 @@ def least_memory(source: Stack, recipe: Recipe, out: Outputs, maps: Sequence[Der
 
 
 def halo(source: Stack, recipe: Recipe, span: Band) -> Band:
-    """The rows that are looked at for those of a span."""
+    """Return the rows that have to be read to compute those of a span."""
     return _plan(source, recipe, Outputs(), ()).near(span)
 
 
 def _plan(source: Stack, recipe: Recipe, out: Outputs, maps: Sequence[Derived]) -> Plan:
-    """A byte a sample for its reason; where rejections grow, one for the mask they become."""
+    """Plan for one byte per sample for its reason, and where rejections grow one for its mask."""
     grows, width = recipe.grow is not None, source.width
     scratch = max([grow.PIXEL_BYTES * grows * width, *(_row_bytes(one, width) for one in maps)])
     row = width * source.n * (1 + grows) + scratch + out.row_bytes
-    # Twice, as those that are needed again are moved.
+    # Two bytes per sample, as reasons that are needed again are moved by a copy.
     beside = width * (2 * source.n + grow.PIXEL_BYTES) + out.row_bytes
     radius = recipe.grow.radius if recipe.grow else None
     return plan_for(source.rows, source.height, radius, row, beside, HELD)
 
 
 def _row_bytes(one: Derived, width: int) -> int:
-    """What a map takes of a row, with what goes to a sink."""
+    """Return the bytes that a map takes for a row, including its buffer for a sink."""
     return one.pixel_bytes * width + (one.value.row_bytes if isinstance(one.value, Sink) else 0)
 
 
@@ -103,9 +103,9 @@ def _row_bytes(one: Derived, width: int) -> int:
 class _Run:
     """One run; the parameters are those of `execute`.
 
-    Where rejections grow, the clips run ahead of the rest by as many rows as these can grow, on
-    every row once; then what is left is combined by a recipe without clips, of which all that is
-    out is masked.
+    Where rejections grow, the clips run once on every row, ahead of the rest by as many rows as
+    rejections can grow. The survivors are then combined by a recipe without clips, on samples
+    whose masks contain all rejections.
     """
 
     executor: Backend
@@ -142,7 +142,7 @@ class _Run:
                 one.add(part)
 
     def _window(self, rows: int) -> Window:
-        """Where the reasons go: into the outputs where those of all samples are wanted."""
+        """Create the window of reasons, in the outputs where all reasons are wanted."""
         source, array = self.source, self.out.reasons
         if array is None:
             shape = (source.n, min(rows, source.rows), source.width)
@@ -150,9 +150,9 @@ class _Run:
         return Window(array, source.rows)
 
     def _clip(self, band: Band, reasons: Any, held: int, span: Band) -> Outputs:
-        """Make the reasons of a band; where nothing grows, all else too.
+        """Find the reasons of a band, and where nothing grows compute the outputs too.
 
-        Of what is not in the span nothing but the reasons.
+        Outside the span, only the reasons are found.
         """
         source, recipe, out = self.source, self.recipe, self.out
         if recipe.grow is not None:
@@ -164,7 +164,7 @@ class _Run:
         return self._stream(Rows(source, band.start, band.stop), recipe, out, held, reasons)
 
     def _grow(self, band: Band, near: Any, start: int, held: int) -> Outputs:
-        """Reject neighbours in a band, whose rows begin at `start` of `near`, and combine."""
+        """Reject neighbours in a band, which begins at row `start` of `near`, and combine it."""
         assert self.recipe.grow is not None
         grow.grow(near, start, start + band.rows, self.recipe.grow.radius)
         reasons = near[:, start : start + band.rows]
@@ -178,7 +178,7 @@ class _Run:
     def _stream(
         self, rows: Rows, recipe: Recipe, out: Outputs, held: int, reasons: Any = None
     ) -> Outputs:
-        """Have the backend run a recipe on some rows, in the memory that is left."""
+        """Run a recipe on some rows by the backend, in the memory that is left."""
         part = replace(out.rows(rows.start, rows.stop), reasons=reasons)
         combines = part.data is not None
         try:
@@ -197,7 +197,7 @@ class _Run:
         return part
 
     def _told(self, rows: Rows) -> Progress | None:
-        """Progress on some rows as that on all."""
+        """Return a callback that turns progress on some rows into progress on all."""
         progress, total = self.progress, self.source.rows
         if progress is None:
             return None
@@ -205,7 +205,7 @@ class _Run:
 
 
 def _pieces(band: Band, span: Band) -> list[Band]:
-    """A band cut where a span begins and ends."""
+    """Cut a band where a span begins and ends."""
     cuts = [min(max(at, band.start), band.stop) for at in (span.start, span.stop)]
     ends = [band.start, *cuts, band.stop]
     return [Band(*both) for both in pairwise(ends) if both[0] < both[1]]

@@ -1,4 +1,4 @@
-"""What a derived map is, and what it gets of each band: the reasons, and the rows themselves."""
+"""The protocol of a derived map, and what it receives of each band: the reasons and the rows."""
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -11,47 +11,47 @@ from numpy.typing import NDArray
 from gpustack.backends.base import Outputs, Samples, Source
 from gpustack.plan import Band
 
-#: Makes an array of this shape and dtype, not filled, or what takes its rows; see `Sink`.
+#: Makes an uninitialised array of a shape and dtype, or a `Sink` that receives its rows.
 Empty = Callable[[tuple[int, ...], np.dtype[Any]], Any]
 
 
 class Stack(Source, Protocol):
-    """A source that also has arrays to fill, where its frames are: on the host or a device."""
+    """A source that can also make arrays where its frames are, on the host or on a device."""
 
     @property
     def height(self) -> int:
-        """Rows of a plane: neighbours above and below are those of the same plane."""
+        """The rows of a plane; rows of different planes are not neighbours."""
 
     def empty(self, shape: Sequence[int], dtype: Any) -> Any:
-        """An array where the frames are, not filled."""
+        """Return an uninitialised array where the frames are."""
 
     def here(self) -> AbstractContextManager[Any]:
-        """Within it, arrays are computed with where the frames are."""
+        """Return a context in which arrays are computed where the frames are."""
 
     def unweighted(self) -> Self:
-        """The same without a weight for every sample, which then need not be read."""
+        """Return the same source without a weight for every sample, which is then not read."""
 
     def read_variance(self, f: int, start: int, stop: int) -> NDArray[np.float64]:
-        """The variance of rows ``[start, stop)`` of frame `f`, fresh, whatever `read` gives."""
+        """Return the variance of rows ``[start, stop)`` of frame `f`, in a fresh array."""
 
     @property
     def flags(self) -> Sequence[np.dtype[Any] | None]:
-        """The integer type of each frame's bits, None where it has none."""
+        """The dtype of each frame's bits; None for a frame without an integer mask."""
 
     def read_flags(self, f: int, start: int, stop: int) -> NDArray[Any]:
-        """The bits of rows ``[start, stop)`` of frame `f`; may be a view."""
+        """Return the bits of rows ``[start, stop)`` of frame `f`; may be a view."""
 
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """Rows ``[start, stop)`` of a source, as a source.
+    """Rows ``[start, stop)`` of a source, as a source themselves.
 
     Parameters
     ----------
     source : Stack
     start, stop : int
     masks : array of bool, shape (n, stop - start, width), or None
-        What is invalid, in place of the masks that the frames have.
+        Masks to use in place of those that the frames have.
     """
 
     source: Stack
@@ -61,27 +61,27 @@ class Rows:
 
     @property
     def n(self) -> int:
-        """How many frames."""
+        """The number of frames."""
         return self.source.n
 
     @property
     def rows(self) -> int:
-        """Of each frame."""
+        """The number of rows of each frame."""
         return self.stop - self.start
 
     @property
     def width(self) -> int:
-        """Samples of a row."""
+        """The samples of a row."""
         return self.source.width
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """In which samples are compared and sorted."""
+        """The dtype in which samples are compared and sorted."""
         return self.source.dtype
 
     @property
     def row_bytes(self) -> Sequence[int]:
-        """As of the source; the masks lie in memory."""
+        """As of the source; `masks` are in memory already."""
         return self.source.row_bytes
 
     @property
@@ -101,49 +101,49 @@ class Rows:
 
     @property
     def masked(self) -> Sequence[bool]:
-        """Whether `read` gives a mask with the samples of each frame."""
+        """Whether `read` returns a mask, for each frame."""
         return self.source.masked if self.masks is None else [True] * self.n
 
     @property
     def weighted(self) -> bool:
-        """Whether it gives a weight with every sample."""
+        """Whether `read` returns a weight with every sample."""
         return self.source.weighted
 
     @property
     def variance(self) -> bool:
-        """Whether it gives the variance of every sample."""
+        """Whether `read` returns the variance of every sample."""
         return self.source.variance
 
     def read(self, f: int, start: int, stop: int, into: Any = None) -> Samples:
-        """Rows ``[start, stop)`` of these rows of frame `f`."""
+        """Return rows ``[start, stop)`` of frame `f`, counted from the first of these rows."""
         samples = self.source.read(f, self.start + start, self.start + stop, into)
         if self.masks is None:
             return samples
         return replace(samples, mask=self.masks[f, start:stop])
 
     def read_variance(self, f: int) -> NDArray[np.float64]:
-        """The variance of all these rows of frame `f`; see `Stack`."""
+        """Return the variance of all these rows of frame `f`; see `Stack`."""
         return self.source.read_variance(f, self.start, self.stop)
 
     def read_flags(self, f: int) -> NDArray[Any]:
-        """The bits of all these rows of frame `f`; see `Stack`."""
+        """Return the bits of all these rows of frame `f`; see `Stack`."""
         return self.source.read_flags(f, self.start, self.stop)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Part:
-    """A band of which it is settled what becomes of every sample.
+    """A band after clipping: which samples survive and why the others are out.
 
     Parameters
     ----------
     band : Band
     reasons : array of uint8, shape (n, band.rows, width)
-        Why each sample is out, a `gpustack.reasons.Reason`; 0 for survivors. Overwritten after
-        the map has seen it.
+        Why each sample is out, a `gpustack.reasons.Reason`; 0 for survivors. The array is reused
+        for the next band.
     rows : Rows
-        The band of every frame, for maps that need more of it.
+        These rows of every frame, for maps that need samples, variances or flags.
     out : Outputs
-        What the backend made of it: data and mask at least, for maps that need them.
+        What the backend computed for the band, for maps that need it: data and mask at least.
     """
 
     band: Band
@@ -153,19 +153,22 @@ class Part:
 
 
 class Derived(Protocol):
-    """A map that is made band by band, of reasons.
+    """A map that is made from reasons, band by band.
 
-    It works with operators and methods that numpy and cupy both have; one of variances or flags,
-    which cupy frames never bring, need not.
+    It uses operators and methods that numpy and cupy share, unless it needs variances or flags,
+    which cupy frames never have.
     """
 
     @property
     def pixel_bytes(self) -> int:
-        """What `add` takes for a pixel of a band, beside the map itself."""
+        """Bytes that `add` takes per pixel of a band, in addition to the map itself."""
 
     @property
     def value(self) -> Any:
-        """The map of all rows, its axes but the last as one: an array, a cube of bits, a `Sink`."""
+        """The map: an array of all rows, a `RejectionCube` or a `Sink`.
+
+        All axes but the last are flattened to one.
+        """
 
     def add(self, part: Part) -> None:
         """Fill in the rows of a band."""

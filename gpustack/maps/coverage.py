@@ -13,7 +13,7 @@ _NOTHING = np.uint8(Reason.MASKED | Reason.NO_VALUE)
 class CoverageMap:
     """At each pixel, the number of valid samples, rejected or not.
 
-    That is the survivors, what was rejected low and high, and what grew: all that came in.
+    These are the survivors and all rejected samples, including those that growing rejected.
 
     Parameters
     ----------
@@ -26,7 +26,7 @@ class CoverageMap:
     The footprint of `reproject.mosaicking.reproject_and_coadd`.
     """
 
-    #: A number, what is added to it, and both together; which samples are out, which are in.
+    #: A count, a term and their sum, at most 4 bytes each; and two masks of a frame.
     pixel_bytes = 3 * 4 + 2
 
     def __init__(self, source: Stack, empty: Empty) -> None:

@@ -17,16 +17,16 @@ class ExposureMap:
     empty : callable
         Makes the map: an array, or a `Sink`.
     real : dtype
-        Of the map; exposures are added up in float64.
+        The dtype of the map; exposures are added up in float64.
     exposures : sequence of float
-        Of each frame.
+        The exposure of each frame.
 
     References
     ----------
     IRAF imcombine ``expmasks``, which leaves out frames whose weight is 0.
     """
 
-    #: A sum, what is added to it, and the sum of both, in float64; and which samples survive.
+    #: A sum, a term and the new sum in float64; and the mask of survivors.
     pixel_bytes = 3 * 8 + 1
 
     def __init__(
@@ -34,13 +34,13 @@ class ExposureMap:
     ) -> None:
         self.value: Any = empty((source.rows, source.width), real)
         self._exposures = exposures
-        # From the shortest up, so that the order of the frames does not change a bit.
+        # From the shortest up, so that the order of the frames does not change a bit of the sum.
         self._order = sorted(range(source.n), key=lambda f: exposures[f])
 
     def add(self, part: Part) -> None:
         """Fill in the rows of a band."""
         total: Any = None
-        with np.errstate(over="ignore"):  # a header may say 1e308 s, which float32 has as inf
+        with np.errstate(over="ignore"):  # a header may say 1e308 s, which is inf in float32
             for f in self._order:
                 exposed = (part.reasons[f] == 0) * np.float64(self._exposures[f])
                 total = exposed if total is None else total + exposed

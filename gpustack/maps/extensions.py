@@ -1,4 +1,4 @@
-"""Maps as extensions of a FITS file, which `CCDData.read` passes by."""
+"""Maps as extensions of a FITS file, which `CCDData.read` ignores."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -37,18 +37,18 @@ _MEANINGS = {
 
 
 def check_maps(maps: Any) -> tuple[str, ...]:
-    """Names of maps, each once, in the order of `EXTENSIONS`.
+    """Return the names of maps, each once, in the order of `EXTENSIONS`.
 
     Raises
     ------
     RecipeError
-        Where one is none.
+        Where a name is not that of a map.
     """
     return some("maps", maps, tuple(EXTENSIONS))
 
 
 def extensions(result: Any, maps: Sequence[str]) -> Iterator[Any]:
-    """The HDUs of some maps of a `StackResult` on the host.
+    """Yield the HDUs of some maps of a `StackResult` that is on the host.
 
     Raises
     ------
@@ -88,7 +88,7 @@ def _hdu(name: str, value: Any, result: Any) -> Any:
 
 
 def _unit(name: str, result: Any) -> Any:
-    """The unit of a map; None where it has none."""
+    """Return the unit of a map; None where it has none."""
     if name == "exposure":
         return units.s
     if name == "sigma":

@@ -1,4 +1,4 @@
-"""The map of flags: the bits of the masks of what was combined."""
+"""The map of flags: the mask bits of the samples that were combined."""
 
 from typing import Any
 
@@ -11,13 +11,13 @@ from gpustack.maps.base import Empty, Part, Stack
 class FlagMap:
     """At each pixel, the bits that any surviving sample has in the integer mask of its frame.
 
-    Where none survives, the bits of all samples. A frame without such a mask has none.
+    Where no sample survives, the bits of all samples. A frame without such a mask adds no bits.
 
     Parameters
     ----------
     source : Stack
-        Of frames of which one has bits at least. The map is of the widest integer type among
-        them, of the first of those that are as wide.
+        At least one frame must have an integer mask. The map has the widest of their dtypes, and
+        the first one where several are equally wide.
     empty : callable
         Makes the map: an array, or a `Sink`.
 
@@ -26,7 +26,8 @@ class FlagMap:
     LSST `afw`, ``statisticsStack``, whose mask is such a union.
     """
 
-    #: The union, the bits of a frame as they are and as wide, those that count, what survives.
+    #: The union, the bits of a frame as read and as widened, and those that are added, at most
+    #: 8 bytes each; and two masks.
     pixel_bytes = 4 * 8 + 2
 
     def __init__(self, source: Stack, empty: Empty) -> None:

@@ -1,4 +1,4 @@
-"""Growing: the neighbours of rejected samples are rejected too. See `gpustack.clips.Grow`."""
+"""Growing: rejecting the neighbours of rejected samples. See `gpustack.clips.Grow`."""
 
 import math
 from typing import Any
@@ -9,22 +9,24 @@ from numpy.typing import NDArray
 from gpustack.frames.resident import on_host
 from gpustack.reasons import Reason
 
-#: Bytes that growing takes for a pixel of a frame, of which one is grown at a time.
+#: Bytes that growing takes per pixel of a frame; frames are grown one at a time.
 PIXEL_BYTES = 6
 
 _CLIP, _GROW = np.uint8(Reason.CLIP), np.uint8(Reason.GROW)
 
 
 def grow(reasons: Any, start: int, stop: int, radius: float) -> None:
-    """Give survivors near a clipped sample of their frame a reason, in rows ``[start, stop)``.
+    """Mark survivors in rows ``[start, stop)`` that are near a clipped sample of their frame.
+
+    Their reason becomes GROW.
 
     Parameters
     ----------
     reasons : array of uint8, shape (n, rows, width)
-        Of these rows, and of those above and below that are near enough. Changed in place.
+        The reasons of these rows and of all rows within `radius` of them. Changed in place.
     start, stop : int
     radius : float
-        Of what is near, in pixels.
+        The largest distance that is near, in pixels.
     """
     for frame in reasons:
         near = dilated((frame & _CLIP) != 0, radius)[start:stop]
@@ -33,16 +35,16 @@ def grow(reasons: Any, start: int, stop: int, radius: float) -> None:
 
 
 def count_grown(reasons: Any) -> NDArray[np.int64]:
-    """How many samples of each frame were grown over, on the host."""
+    """Return how many samples of each frame growing has rejected, as a numpy array."""
     counts = [on_host((frame & _GROW).astype(bool).sum()) for frame in reasons]
     return np.array(counts, np.int64)
 
 
 def dilated(marks: Any, radius: float) -> Any:
-    """What lies within `radius` of a mark, itself too: array of bool, shape (rows, width).
+    """Return which pixels are within `radius` of a mark, marks included: shape (rows, width).
 
-    From the top of the disc to its middle, rows of marks that get ever wider are moved to where
-    they belong, above and below.
+    From the top of the disc to its middle, marks are spread along their row to the width of the
+    disc at `dy`, and added `dy` rows above and below.
     """
     rows, width = marks.shape
     wide, half = marks, 0
@@ -56,17 +58,18 @@ def dilated(marks: Any, radius: float) -> Any:
 
 
 def half_width(radius: float, dy: int) -> int:
-    """The most dx of which ``dx^2 + dy^2 <= radius^2``."""
+    """Return the largest dx with ``dx^2 + dy^2 <= radius^2``."""
     room = radius * radius - dy * dy
-    if room >= 2**52:  # far outside of any frame
+    if room >= 2**52:  # larger than any frame
         return 2**26
     return math.isqrt(math.floor(room))
 
 
 def _widened(marks: Any, half: int, reach: int) -> Any:
-    """Marks that were spread over `half` pixels to both sides, spread over `reach` of them.
+    """Return marks spread over `reach` pixels to both sides, from marks spread over `half`.
 
-    Each step moves them by as much as leaves no gap, even where an edge has cut one side off.
+    Each step shifts them by at most ``half + 1``, which leaves no gap even where the edge of the
+    frame has cut one side off.
     """
     while half < reach:
         step = min(half + 1, reach - half)

@@ -1,4 +1,4 @@
-"""How a stack is cut where the reasons of all samples are held. Pure arithmetic."""
+"""The plan that cuts a stack into bands whose reasons are held. Pure arithmetic."""
 
 import math
 from dataclasses import dataclass
@@ -6,28 +6,28 @@ from dataclasses import dataclass
 from gpustack.errors import MemoryLimitError
 from gpustack.plan import Band, plan_bands
 
-#: The share of the memory that reasons may take, where a row of them does not take more: the
-#: rest is for samples.
+#: Reasons may take one part in this many of the memory, or one row if that is more; the rest is
+#: for samples.
 SHARE = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Bands of a stack, and the rows beside each that are looked at too.
+    """How a stack is cut into bands, and how many rows near each band are needed too.
 
     Parameters
     ----------
     height : int
-        Rows of a plane.
+        The rows of a plane.
     planes : int
     reach : int
-        So many rows above and below a band are looked at, where its plane has them.
+        How many rows above and below a band are needed, as far as its plane has them.
     row_bytes : int
-        What is held of a row of a band.
+        Bytes that are held per row of a band.
     beside_bytes : int
-        What is held of a row beside it.
+        Bytes that are held per row above and below it.
     what : str
-        What is held, for errors.
+        What is held, for error messages.
     """
 
     height: int
@@ -39,30 +39,33 @@ class Plan:
 
     @property
     def least(self) -> int:
-        """Bytes that bands of one row take."""
+        """Bytes that are held for bands of one row."""
         return self.held(1)
 
     def least_beside(self, enough: int) -> int:
-        """Bytes that bands take of the least limit that leaves `enough`: a row, or their share."""
+        """Return the bytes that are held under the lowest limit that leaves `enough` for samples.
+
+        That is what one row takes, or the share of reasons in that limit.
+        """
         return max(self.least, -(-enough // (SHARE - 1)))
 
     def held(self, rows: int) -> int:
-        """Bytes that bands of so many rows take."""
+        """Return the bytes that are held for bands of so many rows."""
         return rows * self.row_bytes + (self.window_rows(rows) - rows) * self.beside_bytes
 
     def window_rows(self, rows: int) -> int:
-        """The rows of a band of so many, and those beside it."""
+        """Return how many rows a band of so many has with the rows above and below it."""
         return min(rows + 2 * self.reach, self.height)
 
     def bands(self, memory: int, span: Band | None = None) -> list[Band]:
-        """Bands that take a share of `memory`, or of one row; none is of two planes.
+        """Return bands for which the share of reasons in `memory` suffices, or bands of one row.
 
-        Of all rows, or of those of a span.
+        Together they are all rows, or those of a span. No band extends over two planes.
 
         Raises
         ------
         MemoryLimitError
-            Where one row takes all of it.
+            Where one row takes all of the memory.
         """
         if self.least >= memory:
             raise MemoryLimitError(
@@ -80,18 +83,18 @@ class Plan:
         ]
 
     def by_plane(self, span: Band) -> list[Band]:
-        """A span, cut where planes end."""
+        """Cut a span where planes end."""
         first, last = span.start // self.height, -(-span.stop // self.height)
         planes = [(k * self.height, (k + 1) * self.height) for k in range(first, last)]
         return [Band(max(top, span.start), min(end, span.stop)) for top, end in planes]
 
     def near(self, span: Band) -> Band:
-        """From the first row that is looked at for a span to the last."""
+        """Return the rows that are needed for a span, from the first to the last."""
         parts = [self.around(part) for part in self.by_plane(span)]
         return Band(parts[0].start, parts[-1].stop)
 
     def around(self, band: Band) -> Band:
-        """The band with the rows beside it."""
+        """Return a band with the rows above and below it that are needed."""
         top = band.start // self.height * self.height
         return Band(
             max(band.start - self.reach, top), min(band.stop + self.reach, top + self.height)
@@ -101,18 +104,18 @@ class Plan:
 def plan_for(
     rows: int, height: int, radius: float | None, row: int, beside: int, what: str
 ) -> Plan:
-    """The plan for a stack.
+    """Return the plan for a stack.
 
     Parameters
     ----------
     rows, height : int
-        Of a frame, and of a plane of it.
+        The rows of a frame, and of a plane of it.
     radius : float or None
-        Of growing; None where bands have nothing to do with each other, planes neither.
+        The radius of growing; None where bands and planes are independent of each other.
     row, beside : int
-        Bytes of a row of a band, and of one beside it.
+        Bytes that are held per row of a band, and per row above and below it.
     what : str
-        What they are, for errors.
+        What is held, for error messages.
     """
     if radius is None:
         return Plan(rows, 1, 0, row, beside, what)

@@ -1,4 +1,4 @@
-"""The uncertainty that follows from the variances of the frames, whatever the samples are.
+"""The uncertainty that follows from the variances of the frames, not from the samples.
 
 Of n survivors with variances v, each times the square of its frame's scale, and weights w:
 
@@ -9,12 +9,12 @@ sum, weighted sum         ``sqrt(sum v)``, ``sqrt(sum w^2 v)``
 medians                   ``sqrt(pi / 2 * sum v) / n``
 ========================  ==================================
 
-pi / 2 is what a median's variance is larger by than that of the mean, for many samples of normal
-noise. A median of one or two samples is their mean, and has its uncertainty; the lower one of two
-samples is not.
+The variance of a median is pi / 2 times that of the mean, for many samples of normal noise. The
+median of one or two samples is their mean, and has the uncertainty of the mean. The lower median
+of two samples is not their mean, and has the factor.
 
 A variance that is NaN or negative makes the uncertainty NaN, unless its sample is out or has a
-weight of 0; an infinite one makes it infinite. Where the result is masked it is NaN.
+weight of 0; an infinite variance makes it infinite. Where the result is masked, it is NaN.
 """
 
 import math
@@ -30,18 +30,18 @@ from gpustack.recipe import Recipe
 
 
 class PropagatedMap:
-    """At each pixel, the uncertainty by the variances of the survivors.
+    """At each pixel, the uncertainty that follows from the variances of the survivors.
 
     Parameters
     ----------
     source : Stack
-        Each of whose frames has variances.
+        All its frames must have variances.
     empty : callable
         Makes the map: an array, or a `Sink`.
     real : dtype
-        Of the map; it is computed in float64.
+        The dtype of the map; it is computed in float64.
     recipe : Recipe
-        Its scale and weights are numbers a frame, or weights come with the samples.
+        Its scale and weights are one number per frame, or weights come with the samples.
 
     References
     ----------
@@ -51,7 +51,7 @@ class PropagatedMap:
     def __init__(self, source: Stack, empty: Empty, real: np.dtype[Any], recipe: Recipe) -> None:
         self.value: Any = empty((source.rows, source.width), real)
         self._recipe = recipe
-        # A frame's samples and variance as they are read; eight float64 of sums and terms.
+        # The samples and variance of a frame as read, and eight float64 of sums and terms.
         read = max(source.row_bytes) + source.fresh_bytes if source.weighted else 0
         self.pixel_bytes = read // max(source.width, 1) + READ_BYTES + 8 * 8 + 4
 
@@ -69,7 +69,7 @@ class PropagatedMap:
             inside = reasons == 0
             np.add(shares, weight, out=shares, where=inside)
             inside &= np.greater(weight, 0)
-            # In this order, as the square of an inverse variance may be too large a number.
+            # Twice by the weight: the square of an inverse variance may overflow.
             np.multiply(variance, weight, out=variance)
             np.multiply(variance, weight, out=variance)
             np.add(total, variance, out=total, where=inside)
@@ -77,7 +77,7 @@ class PropagatedMap:
         return self._of(total, shares)
 
     def _of(self, total: NDArray[np.float64], shares: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The uncertainty by the sums of variances and of weights."""
+        """Return the uncertainty from the sums of variances and of weights."""
         method = self._recipe.method
         if method in MEDIANS:
             means = 2 if method == "median" else 1
@@ -88,7 +88,7 @@ class PropagatedMap:
         return total
 
     def _scaled(self, part: Part, f: int) -> NDArray[np.float64]:
-        """The variances of the normalised samples of frame `f`; negative ones as NaN."""
+        """Return the variances of the normalised samples of frame `f`; negative ones as NaN."""
         variance = part.rows.read_variance(f)
         np.copyto(variance, np.nan, where=variance < 0)
         if self._recipe.scale is not None:
@@ -96,7 +96,7 @@ class PropagatedMap:
         return variance
 
     def _weight(self, part: Part, f: int, variance: NDArray[np.float64]) -> Any:
-        """One for the frame, or one a sample."""
+        """Return one weight for the frame, or one per sample."""
         match self._recipe.weights:
             case None:
                 return 1.0

@@ -1,4 +1,4 @@
-"""The map of reasons: why samples of a pixel are out."""
+"""The map of reasons: why samples of a column are out."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from gpustack.maps.base import Empty, Part, Stack
 
 
 class ReasonMap:
-    """At each pixel, the reasons of the samples of all frames, as bits of one number: uint8.
+    """At each pixel, the reasons of the samples of all frames, as the bits of one uint8.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The cube of rejections: which samples of which frame were rejected, a bit a sample."""
+"""The cube of rejections: which samples of which frame were rejected, one bit per sample."""
 
 import math
 from dataclasses import dataclass, field
@@ -18,16 +18,16 @@ REJECTED = np.uint8(Reason.RANGE | Reason.CLIP | Reason.GROW)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RejectionCube:
-    """Which samples were rejected: by a range, a clip, or as neighbours; not masked ones.
+    """Which samples were rejected by a range, a clip, or as neighbours; masked ones were not.
 
-    A bit a sample, eight along the last axis in a byte, the first in the highest bit. It is indexed
-    as an array of bool, by frames first, ``cube[3]``, and numpy takes it for one:
-    ``np.asarray(cube)`` is eight times as large.
+    It takes one bit per sample: a byte holds eight samples of the last axis, the first one in the
+    highest bit. It is indexed as an array of bool, by frame first, as in ``cube[3]``. numpy
+    converts it to such an array: ``np.asarray(cube)`` is eight times as large.
 
     Parameters
     ----------
     packed : array of uint8, shape (n, rows, ceil(width / 8))
-        The axes of a frame but the last as one.
+        All axes of a frame but the last are flattened to one.
     shape : tuple of int
         (n, *shape of a frame).
     """
@@ -39,7 +39,7 @@ class RejectionCube:
         return self.shape[0]
 
     def __getitem__(self, key: Any) -> Any:
-        """As of an array of bool; a first index that is a number or a slice unpacks few frames."""
+        """Index as an array of bool; a number or slice first unpacks only the frames it selects."""
         with here(self.packed):
             return self._indexed(key)
 
@@ -57,7 +57,7 @@ class RejectionCube:
         return self._indexed(slice(None))[key]
 
     def __setitem__(self, key: tuple[int, slice], rows: Any) -> None:
-        """Take rows of a frame, as a `Sink` does: counted over all its axes but the last."""
+        """Set rows of a frame, counted over all its axes but the last, as in a `Sink`."""
         self.packed[key] = packed(rows)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
@@ -71,11 +71,11 @@ class RejectionCube:
         return bits.reshape(len(packed), -1)[:, : self.shape[-1]].astype(bool).reshape(self._plane)
 
     def reshape(self, *shape: int) -> Self:
-        """The same of frames of another shape that has the same last axis."""
+        """Return the same cube for another shape of frames that has the same last axis."""
         return type(self)(self.packed, shape)
 
     def get(self) -> Self:
-        """The same on the host."""
+        """Return the same cube on the host."""
         return type(self)(on_host(self.packed), self.shape)
 
     @property
@@ -84,16 +84,16 @@ class RejectionCube:
 
 
 class RejectionMap:
-    """Makes a `RejectionCube`, or tells a `Sink` of all frames what it would hold.
+    """The map that fills a `RejectionCube`, or passes the rows of all frames to a `Sink`.
 
     Parameters
     ----------
     source : Stack
     sink : Sink or None
-        Of bool, shape (n, rows, width).
+        A sink of bool, shape (n, rows, width).
     """
 
-    #: Which samples of a frame were rejected, once more with whole bytes, and packed.
+    #: The rejections of a frame as numbers, as bool, padded to whole bytes, and packed.
     pixel_bytes = 4
 
     def __init__(self, source: Stack, sink: Sink | None = None) -> None:
@@ -112,11 +112,11 @@ class RejectionMap:
 
 
 def packed(marks: Any) -> Any:
-    """An array of bool, shape (rows, width), with eight of a row in a byte."""
+    """Pack an array of bool, shape (rows, width), with eight samples of a row in a byte."""
     rows, width = marks.shape
     lib = library(marks)
     if width % 8:
-        # cupy packs no axis, but what lies in a row.
+        # `cupy.packbits` has no axis, so each row is padded to whole bytes.
         whole = lib.zeros((rows, math.ceil(width / 8) * 8), bool)
         whole[:, :width] = marks
         marks = whole

@@ -1,4 +1,8 @@
-"""The noise of every row, which `gpustack.clips.AvgSigmaClip` judges samples by."""
+"""The noise of every row, by which `gpustack.clips.AvgSigmaClip` judges samples.
+
+It is measured before the run, so that backends get one number per row and decide column by column;
+see docs/decisions/0011-noise-of-rows.md.
+"""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,41 +24,41 @@ from gpustack.maps.samples import normalised
 from gpustack.plan import Band
 from gpustack.recipe import Recipe
 
-#: What is held of bands beside samples, for errors.
+#: What is held of a band in addition to samples, for error messages.
 HELD = "sums for the noise of rows"
 
-#: Threads that add up squares, each those of one frame, on the host.
+#: Threads that add up squares on the host, each for one frame at a time.
 THREADS = 2
 
-#: Bytes that it takes for a pixel, beside reasons: the centre, levels, counts, what reasons become;
-#: and of each thread what it makes of the samples of one frame.
+#: Bytes per pixel, in addition to reasons: the centre, levels, counts and temporaries of reasons;
+#: and for each thread, temporaries of the samples of one frame.
 PIXEL_BYTES = 8 + 8 + 8 + 8 + THREADS * 6 * 8
 
-#: Pixels of which the squares are added up at a time. Of less, threads wait for the GIL: a quarter
-#: takes a fifth longer; of more, what is made of them is no longer in cache.
+#: Pixels whose squares are added up at a time. With fewer, threads wait for the GIL: a quarter of
+#: this takes a fifth longer. With more, temporaries are no longer in cache.
 BLOCK_PIXELS = 131_072
 
-#: Columns of fewer samples say nothing of the noise.
+#: Columns with fewer samples than this say nothing about the noise.
 LEAST_COUNT = 3
 
 
 def measured(
     executor: Backend, source: Stack, recipe: Recipe, memory: int, span: Band | None = None
 ) -> Recipe:
-    """The recipe as backends see it, with the noise of every row where clips need it.
+    """Return the recipe as backends see it, with the noise of every row where clips need it.
 
     Parameters
     ----------
     executor : Backend
-        Runs what stands before such a clip.
+        Runs the clips that precede such a clip.
     source : Stack
-        Read twice for each of them, and once more where a sample is out before, or may be by scale
-        and zero.
+        Read twice for each such clip, and a third time where a sample is out before the clip, or
+        may be because of scale and zero.
     recipe : Recipe
     memory : int
         Bytes that samples and buffers may take.
     span : Band or None
-        The rows of which it is needed; None is all.
+        The rows whose noise is needed; None means all.
 
     Raises
     ------
@@ -71,17 +75,17 @@ def measured(
 
 
 def row_memory(source: Stack, recipe: Recipe) -> int:
-    """Bytes that `measured` takes of one row, beside samples; 0 where there is nothing to do."""
+    """Return the bytes that `measured` takes for one row, in addition to samples; 0 if none."""
     return _plan(source).least if any(map(_is_open, recipe.clips)) else 0
 
 
 def _is_open(clip: Clip) -> TypeGuard[AvgSigmaClip]:
-    """Whether the noise of rows is still to be found for a clip."""
+    """Whether the noise of rows is yet to be measured for a clip."""
     return isinstance(clip, AvgSigmaClip) and not isinstance(clip, RowSigmaClip)
 
 
 def _plan(source: Stack) -> Plan:
-    """A byte a sample for its reason, one for what is made of it; and each thread reads a row."""
+    """Plan for two bytes per sample, a reason and a temporary; and each thread reads a row."""
     read = max(source.row_bytes) + source.fresh_bytes
     row = source.width * (2 * source.n + PIXEL_BYTES) + THREADS * read
     return plan_for(source.rows, source.height, None, row, 0, HELD)
@@ -89,7 +93,7 @@ def _plan(source: Stack) -> Plan:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _RowNoise:
-    """What is needed to find the noise by which clip `k` judges."""
+    """The measurement of the noise of rows for clip `k` of a recipe."""
 
     executor: Backend
     source: Stack
@@ -99,7 +103,7 @@ class _RowNoise:
     span: Band | None
 
     def sigmas(self) -> NDArray[np.float64]:
-        """The s of every row; NaN where no column has enough samples, or all are alike."""
+        """Return the factor s of every row; NaN if no column has enough samples, or none differ."""
         source, plan = self.source, _plan(self.source)
         squares, counts = np.zeros((2, source.rows))
         if source.n >= LEAST_COUNT:
@@ -121,12 +125,12 @@ class _RowNoise:
             raise err.beside(plan.least_beside(err.enough), told) from err
 
     def _sums(self, band: Band, memory: int) -> Sequence[NDArray[np.float64]]:
-        """Of every row of a band, the sum of squares in units of the noise, and of how many."""
+        """Return the sum of squares, in units of the noise, and their number, for every row."""
         source, shape = self.source, (band.rows, self.source.width)
         rows = left = Rows(source.unweighted(), band.start, band.stop)
         before, reasons = self.recipe.clips[: self.k], None
         if self.recipe.normalizes_late:
-            # What scale and zero make infinite is out before clips see it, as it was.
+            # Samples that scale and zero make infinite are out, though clips see raw samples.
             reasons = self._reasons(rows, memory)
             left, before = replace(rows, masks=reasons != 0), ()
         seen = self._centers(before).rows(band.start, band.stop)
@@ -146,7 +150,7 @@ class _RowNoise:
         return clip
 
     def _centers(self, before: tuple[Clip, ...]) -> Recipe:
-        """What gives the centre of every column that clips have left, as the clip sees samples."""
+        """Return a recipe for the centre of every column after some clips, as this clip sees it."""
         recipe, center = self.recipe, self._clip.center
         raw = recipe.clip_on == "raw"
         trim = (ExtremaClip(1, 1),) if center == "trimmed_mean" else ()
@@ -159,7 +163,10 @@ class _RowNoise:
         )
 
     def _reasons(self, rows: Rows, memory: int) -> Any:
-        """Of every sample why it is out, uint8 of shape (n, rows, width); of too few, all are."""
+        """Return why each sample is out, uint8 of shape (n, rows, width).
+
+        In columns with fewer than `LEAST_COUNT` samples all are out.
+        """
         reasons = self.source.empty((rows.n, rows.rows, rows.width), np.dtype(np.uint8))
         before = self.recipe.rejecting(self.recipe.clips[: self.k]).rows(rows.start, rows.stop)
         self.executor.stream(rows, before, Outputs(reasons=reasons), memory)
@@ -169,9 +176,10 @@ class _RowNoise:
     def _add_up(
         self, rows: Rows, reasons: Any, center: Any, seen: Recipe, memory: int
     ) -> Sequence[NDArray[np.float64]]:
-        """Each frame is read once. Its sums stand alone, so that the order of frames is no matter.
+        """Return the sums of squares and their numbers, whatever the order of the frames.
 
-        Sorted, they are added up in one order, whatever that of the frames is.
+        Each frame is read once and has a sum of its own for each row. These sums are sorted
+        before they are added up, so that the order of the frames changes no bit.
         """
         frame = _Squares(rows, reasons, center, seen)
         if library(center) is np:
@@ -179,33 +187,33 @@ class _RowNoise:
                 sums = np.array(list(pool.map(frame.sums, range(rows.n))))
         else:
             sums = np.array([frame.sums(f) for f in range(rows.n)])
-        of_rows = np.ascontiguousarray(sums.T)  # numpy adds up one row in another order
+        of_rows = np.ascontiguousarray(sums.T)  # so that numpy adds up one row as it does many
         of_rows.sort(axis=1)
         return [of_rows.sum(axis=1), frame.counts()]
 
     def _threads(self, memory: int) -> int:
-        """No more than the backend has, and one where what reading holds is not there twice."""
+        """Return how many threads read: at most as many as the backend has, or as memory allows."""
         most = getattr(self.executor, "threads", available_cores())
         return min(most, THREADS) if THREADS * self.source.held_bytes <= memory else 1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Squares:
-    """The squares of the samples of some rows, in units of the noise, frame by frame.
+    """Squared deviations of the samples of some rows, in units of the noise, frame by frame.
 
     Parameters
     ----------
     rows : Rows
     reasons : array of uint8, shape (n, rows, width), or None
-        0 for those that count; None where all do.
+        0 for the samples that count; None where all do.
     center : array of float64, shape (rows, width)
     seen : Recipe
-        Which normalises the samples.
+        The recipe that normalises the samples.
 
     Attributes
     ----------
     level : array of float64, shape (rows, width), or None
-        What variances go with, where frames share it; at least 1.
+        The level, at least 1, that variances are proportional to; None if each frame has its own.
     """
 
     rows: Rows
@@ -219,21 +227,24 @@ class _Squares:
         object.__setattr__(self, "level", shared)
 
     def sums(self, f: int) -> NDArray[np.float64]:
-        """Of frame `f` the sum of every row, shape (rows,)."""
+        """Return the sum of every row of frame `f`, shape (rows,)."""
         samples = self.rows.read(f, 0, self.rows.rows)
-        with np.errstate(all="ignore"):  # of threads each has its own
+        with np.errstate(all="ignore"):  # holds for this thread only
             parts = [on_host(self._block(f, samples, here)) for here in self._blocks()]
         return np.concatenate(parts)
 
     def counts(self) -> NDArray[np.float64]:
-        """Of every row, how many samples of all frames count."""
+        """Return how many samples of all frames count, for every row."""
         n, height, width = self.rows.n, self.rows.rows, self.rows.width
         if self.reasons is None:
             return np.full(height, float(n * width))
         return np.asarray(on_host((self.reasons == 0).sum(axis=(0, 2))), np.float64)
 
     def _blocks(self) -> list[slice]:
-        """Rows whose squares stay in cache; on a device, where calls are dear, all of them."""
+        """Return slices of rows whose squares stay in cache; on a device, one slice of all rows.
+
+        Each slice takes several calls, which are expensive on a device.
+        """
         height, width = self.rows.rows, self.rows.width
         step = max(BLOCK_PIXELS // width, 1) if library(self.center) is np else height
         return [slice(start, min(start + step, height)) for start in range(0, height, step)]
@@ -249,7 +260,7 @@ class _Squares:
         return terms.sum(axis=1)
 
     def _own_level(self, f: int, here: slice) -> Any:
-        """That of a frame that is scaled or shifted."""
+        """Return the level of a frame that is scaled or shifted."""
         scale, zero = normalisation(self.seen)
         s, z = float(scale[f]), float(zero[f])
         return _at_least_1((self.center[here] + z * s) * s)

@@ -1,4 +1,4 @@
-"""The samples of a frame as they are combined, wherever they are."""
+"""The samples of a frame as they are combined, on the host or on a device."""
 
 from typing import Any
 
@@ -11,15 +11,15 @@ from gpustack.recipe import Recipe
 
 
 def normalised(samples: Samples, recipe: Recipe, f: int, dtype: np.dtype[Any]) -> Any:
-    """The samples of frame `f`, decoded and normalised: float64, anything where invalid.
+    """Return the samples of frame `f`, decoded and normalised, in float64; undefined if invalid.
 
-    The same numbers that a backend computes with, which are rounded to `dtype`.
+    They are the numbers that a backend computes with, rounded to `dtype`.
     """
     values: Any = samples.data
     if not is_array(values):
         values = decode_values(samples, working_dtype(values.dtype))
-    exact = values.astype(np.float64, order="C")  # sums along rows are in one order then
-    if not recipe.normalizes:  # they are such numbers already
+    exact = values.astype(np.float64, order="C")  # so that sums along rows have one order
+    if not recipe.normalizes:  # nothing to round
         return exact
     if recipe.zero is not None:
         exact = exact - recipe.zero[f]

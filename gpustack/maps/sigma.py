@@ -15,8 +15,8 @@ class SigmaMap:
     """At each pixel, the standard deviation of the survivors about their mean or median.
 
     ``sqrt(sum (x - value)^2 / (n - 1))`` of n normalised samples, with weights
-    ``sqrt(sum w (x - value)^2 / sum w * n / (n - 1))``; in float64, about the value in the
-    dtype of the result. 0 of one survivor; NaN where the result is masked.
+    ``sqrt(sum w (x - value)^2 / sum w * n / (n - 1))``. It is computed in float64, about the
+    value in the dtype of the result. 0 for one survivor; NaN where the result is masked.
 
     Parameters
     ----------
@@ -24,9 +24,9 @@ class SigmaMap:
     empty : callable
         Makes the map: an array, or a `Sink`.
     real : dtype
-        Of the map.
+        The dtype of the map.
     recipe : Recipe
-        Its scale, zero and weights are numbers a frame, or weights come with the samples.
+        Its scale, zero and weights are one number per frame, or weights come with the samples.
 
     References
     ----------
@@ -36,7 +36,7 @@ class SigmaMap:
     def __init__(self, source: Stack, empty: Empty, real: np.dtype[Any], recipe: Recipe) -> None:
         self.value: Any = empty((source.rows, source.width), real)
         self._recipe = recipe
-        # A frame as it is read, decoded (3 float64, flags), and twelve float64 of sums and terms.
+        # A frame as read, decoded (3 float64 and masks), and twelve float64 of sums and terms.
         read = max(source.row_bytes) + source.fresh_bytes
         self.pixel_bytes = read // max(source.width, 1) + 15 * 8 + 4
 
@@ -68,7 +68,7 @@ class SigmaMap:
         return lib.where(mask, np.nan, sigma)
 
     def _weight(self, samples: Samples, f: int) -> Any:
-        """One for the frame, one a sample, or None."""
+        """Return one weight for the frame, one per sample, or None."""
         if samples.weight is not None:
             return samples.weight
         return None if self._recipe.weights is None else self._recipe.weights[f]

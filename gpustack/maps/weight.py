@@ -1,4 +1,4 @@
-"""The map of weights: how much the samples that survive at a pixel weigh, together."""
+"""The map of weights: the sum of the weights of the samples that survive at a pixel."""
 
 from typing import Any
 
@@ -14,8 +14,8 @@ from gpustack.recipe import Recipe
 class WeightMap:
     """At each pixel, the sum of the weights of the survivors, in float64.
 
-    Without weights each is 1, and the sum is their number. Of weights by variance it is the inverse
-    of the variance of their mean. 0 where nothing survives.
+    Without weights each is 1, and the sum is the number of survivors. Where weights are inverse
+    variances, the sum is the inverse variance of the weighted mean. 0 where nothing survives.
 
     Parameters
     ----------
@@ -23,7 +23,7 @@ class WeightMap:
     empty : callable
         Makes the map: an array, or a `Sink`.
     recipe : Recipe
-        Its scale and weights are numbers a frame, or weights come with the samples.
+        Its scale and weights are one number per frame, or weights come with the samples.
 
     References
     ----------
@@ -33,7 +33,7 @@ class WeightMap:
     def __init__(self, source: Stack, empty: Empty, recipe: Recipe) -> None:
         self.value: Any = empty((source.rows, source.width), np.dtype(np.float64))
         self._recipe = recipe
-        # A frame as it is read, and seven float64 of sums and terms.
+        # A frame as read, and seven float64 of sums and terms.
         read = max(source.row_bytes) + source.fresh_bytes if source.weighted else 0
         self.pixel_bytes = read // max(source.width, 1) + READ_BYTES + 7 * 8 + 2
 
@@ -46,7 +46,7 @@ class WeightMap:
         self.value[part.band.start : part.band.stop] = total.value()
 
     def _weight(self, part: Part, f: int) -> Any:
-        """One for the frame, or one a sample."""
+        """Return one weight for the frame, or one per sample."""
         match self._recipe.weights:
             case None:
                 return 1.0

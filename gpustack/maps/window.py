@@ -1,17 +1,17 @@
-"""The reasons of some rows of all frames, of which a few are needed again for the next band."""
+"""A window on the reasons of all frames, which keeps rows that the next band needs again."""
 
 from typing import Any
 
 
 class Window:
-    """Rows of an array that is only as long as it must be.
+    """Rows ``[start, stop)`` of the reasons, in an array that need not hold all rows.
 
     Parameters
     ----------
     array : array, shape (n, rows, width)
-        For as many rows as are held at a time; or for all, of which none is let go then.
+        As long as the rows that are held at a time, or as long as all rows, which then all stay.
     rows : int
-        All rows that there are.
+        The number of all rows.
     """
 
     def __init__(self, array: Any, rows: int) -> None:
@@ -20,16 +20,16 @@ class Window:
         self._start = self._stop = 0
 
     def let_go(self, start: int) -> None:
-        """Rows before `start` are not needed any more."""
+        """Drop the rows before `start`, and move the others to the front."""
         if self._whole or start <= self._start:
             return
         kept = max(self._stop - start, 0)
         if kept:
-            # A copy, as both parts may overlap.
+            # By a copy, as old and new place may overlap.
             self._array[:, :kept] = self.of(start, self._stop).copy()
         self._start, self._stop = start, start + kept
 
     def of(self, start: int, stop: int) -> Any:
-        """A view of rows ``[start, stop)``, shape (n, stop - start, width); they are held now."""
+        """Return a view of rows ``[start, stop)``, shape (n, stop - start, width); hold them."""
         self._stop = max(self._stop, stop)
         return self._array[:, start - self._start : stop - self._start]

@@ -110,7 +110,7 @@ def _median(method: Results, name: str) -> str:
 
 
 def _is_large(results: Results, group: Results) -> bool:
-    """Whether frames have full size; smaller ones are for the curve only."""
+    """Whether frames have full size or more; smaller ones are for the curve only."""
     return bool(group["size"] >= results["settings"]["size"])
 
 

@@ -84,7 +84,7 @@ def by_gpustack(words: tuple[str, ...], given: Given, threads: int) -> Invocatio
 
 
 def by_started(words: tuple[str, ...], given: Given, threads: int) -> Invocation:
-    """gpustack's command line in a process that has combined a few rows already."""
+    """gpustack's command line in a process that has combined rows of the first frames already."""
     first = given.folder / "first"
     if not first.exists():
         first.mkdir()
@@ -137,7 +137,7 @@ def by_swarp(words: str, given: Given, threads: int) -> Invocation:
         "VERBOSE_TYPE": "QUIET",
     }
     flat = [word for key, value in options.items() for word in (f"-{key}", value)]
-    # An empty file of settings: without a file, SWarp prints warnings.
+    # An empty file of settings, because SWarp complains at length about a missing one.
     command = [_swarp() or "SWarp", *given.paths, "-c", "/dev/null", *flat]
     return Invocation(command, given.folder)
 

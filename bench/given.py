@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from bench.data import Kind, simulated
 from bench.parity import siril
 
-#: Rows of the image that are compared, spread from the first to the last, so that every band that
-#: a program may work in is checked.
+#: Rows of the image that are compared, spread from the first to the last, so as to fall into all
+#: bands that a program works in.
 ROWS = 32
 #: Exposure time, and by how much more every other frame has: so there is something to scale by.
 EXPOSURE, LONGER = 60.0, 0.01

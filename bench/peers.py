@@ -83,7 +83,7 @@ class History:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; 1 = a program gave a wrong answer or none, 2 = no disk space."""
+    """Run the command line; 1 = a wrong answer or none, 2 = no disk space or nothing to run."""
     options = _parse(arguments)
     compile_package()
     load, (chosen, skipped) = machine.load(), present(options.program)

@@ -29,7 +29,7 @@ from gpustack.clips import (
 from gpustack.combines import Combine, NoiseModel
 from gpustack.recipe import Recipe
 
-#: A recipe, or a function that makes it from the frames and what the program printed about them.
+#: A recipe, or a function that makes it from the frames and the numbers that the program reported.
 Ours = Recipe | Callable[[Frames, dict[str, Any]], Recipe] | None
 
 

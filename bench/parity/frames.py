@@ -15,8 +15,8 @@ from astropy.io import fits
 from numpy.typing import NDArray
 
 SKY, NOISE = 1000.0, 30.0
-#: Shares of the samples that are hit by a cosmic ray, or dark. They are large, so that few pixels
-#: have columns with one, two and three outliers.
+#: Shares of the samples that are hit by a cosmic ray, or dark; large, so that even a small image
+#: has columns with one, two and three outliers.
 HITS, DARK = 0.06, 0.02
 HIT_LEAST, HIT_MOST = 60.0, 3000.0
 GAPS = 0.08

@@ -20,7 +20,7 @@ PROGRAMS = {"iraf": iraf, "siril": siril}
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Answer:
-    """A program's answer to a case: maps of the shape of a frame, and numbers that it printed."""
+    """A program's answer to a case: maps of the shape of a frame, and numbers that it reported."""
 
     maps: dict[str, NDArray[Any]]
     said: dict[str, Any]

@@ -34,7 +34,7 @@ def script(arguments: str, name: str = "out") -> str:
 
 
 def run(frames: Frames, arguments: str, folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Run Siril on frames; return its image, and the numbers that it prints.
+    """Run Siril on frames; return its image, and the numbers that it reports.
 
     Returns
     -------

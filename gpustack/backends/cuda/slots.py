@@ -1,4 +1,4 @@
-"""Slots: the buffers of one band on the host and on the device, and the steps of its way."""
+"""Slots: the buffers of one band on the host and on the device, and the steps it goes through."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace

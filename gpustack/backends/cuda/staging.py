@@ -52,7 +52,7 @@ class Intake:
     """The layout of `rows` rows of a source: the tables of frames and clips, then the frames.
 
     The samples of a frame are followed by its mask, weights and variances, where it has them.
-    Bytes are read from a file to where its samples begin, and may take more room than all these.
+    What is read of a frame begins where its samples begin, and may take more room than all these.
 
     Parameters
     ----------

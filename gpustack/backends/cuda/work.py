@@ -10,7 +10,8 @@ from gpustack.backends.cuda.slots import Layout, Slot
 from gpustack.backends.cuda.staging import Intake, Results
 from gpustack.plan import Band
 
-#: Bands need not be smaller than this: starting copies and kernels would take too much of the time.
+#: Bytes of a band that make starting its copies and its kernel worthwhile. Bands are not made
+#: smaller than this only to have more of them.
 LEAST_BYTES = 16 << 20
 
 #: Threads that read and copy, as one does not keep up with the bus: 54 GB/s were uploaded to an

@@ -3,7 +3,8 @@
 Needs numpy and CuPy alone. Three things are measured: the speed at which the device copies its own
 memory, as the limit of what it can do; each recipe on samples that are in that memory already,
 beside plain CuPy doing the same; and whole runs from host arrays and from files, beside the slowest
-of their parts. Each answer on the device is compared with the CPU backend's before it is timed.
+of their parts. gpustack's answer for samples on the device is compared with the CPU backend's
+before it is timed.
 """
 
 import argparse

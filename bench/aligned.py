@@ -1,9 +1,8 @@
 """What ways to align do to noise and stars: ``python -m bench.aligned --json PATH``.
 
-Simulated exposures, each shifted by some parts of a pixel. Of noise alone, whose variances are
-known: how well the uncertainties of the result tell the noise of a sum over a star's aperture. Of
-stars alone: how much wider they have become, and what clips and medians make of their flux. No
-time is taken.
+Exposures are simulated, with random shifts of up to 4 pixels. Frames of noise show how well the
+uncertainties of the result predict the noise of a sum over a star's aperture. Frames of stars show
+how much wider stars become, and how clips and medians change their flux. Nothing is timed.
 """
 
 import argparse
@@ -25,19 +24,19 @@ from gpustack import stack
 from gpustack.errors import GpustackWarning
 
 FRAMES, SIZE = 16, 360
-#: Fields of noise: of the sums in one the scatter is known to 2%.
+#: Fields of noise to average over: the sums in one field give their scatter to 2%.
 SEEDS = 10
-#: Pixels between apertures of noise, which do not overlap.
+#: Pixels between the centres of apertures of noise, which do not overlap.
 BESIDE = 9
 SIGMA, SKY = 10.0, 1000.0
-#: Standard deviations of stars in pixels: the same in all frames, and as seeing has them.
+#: Least and largest standard deviation of stars, in pixels: constant, and changed by seeing.
 STEADY, SEEING = (1.15, 1.15), (1.0, 1.8)
-#: Sum of a star, pixels between them, and the radius that their light is added up in.
+#: Flux of a star, pixels between stars, and the radius in which their light is added up.
 FLUX, APART, RADIUS = 20_000.0, 30, 7.5
 #: Radius of an aperture for a star, in which noise is added up.
 APERTURE = 4.0
 
-#: What is written after ``--align`` -> what the frames are on.
+#: Ways to align, as written after ``--align``.
 ALIGNS = (
     "offsets",
     "wcs",
@@ -53,14 +52,14 @@ WAYS: dict[str, dict[str, Any]] = {
 
 
 def dithers(seed: int) -> NDArray[np.float64]:
-    """Offsets of the frames, (y, x); the first is 0."""
+    """Random offsets of the frames, (y, x), up to 4 pixels; the first is 0."""
     found = np.random.default_rng(seed).uniform(-4, 4, (FRAMES, 2))
     found[0] = 0
     return found
 
 
 def frame(image: NDArray[Any], dither: NDArray[np.float64]) -> CCDData:
-    """An exposure with coordinates and the noise of its samples."""
+    """An exposure with celestial coordinates and the standard deviation of its samples."""
     wcs = WCS(naxis=2)
     wcs.wcs.ctype = "RA---TAN", "DEC--TAN"
     wcs.wcs.crval, wcs.wcs.cdelt = (150.0, 2.0), (-1e-4, 1e-4)
@@ -78,7 +77,7 @@ def combined(frames: Sequence[CCDData], align: str, **how: Any) -> Any:
 
 
 def apertures(image: NDArray[Any], radius: float, apart: int) -> NDArray[np.float64]:
-    """Sums around places so many pixels apart, away from the edges."""
+    """Sums within `radius` around positions `apart` pixels apart, away from the edges."""
     y, x = np.mgrid[-8:9, -8:9]
     inside = y * y + x * x <= radius**2
     middles = range(APART, SIZE - APART + 1, apart)
@@ -88,9 +87,9 @@ def apertures(image: NDArray[Any], radius: float, apart: int) -> NDArray[np.floa
 
 
 def judge_noise(align: str) -> dict[str, float]:
-    """What uncertainties say of the noise of sums in apertures, over the true scatter of these.
+    """The noise of sums in apertures as uncertainties predict it, over its true value.
 
-    And of the noise of one pixel the part that is left. The mean over `SEEDS` fields of noise.
+    And the noise of a pixel, over that without resampling. Both are means over `SEEDS` fields.
     """
     found = [_noise_of(align, seed) for seed in range(SEEDS)]
     return {name: float(np.mean([one[name] for one in found])) for name in found[0]}
@@ -109,7 +108,7 @@ def _noise_of(align: str, seed: int) -> dict[str, float]:
 
 
 def stars(dither: NDArray[np.float64], sigma: float) -> NDArray[np.float64]:
-    """Round stars at places `APART` pixels apart, and no noise."""
+    """An image of round stars `APART` pixels apart, without noise."""
     middles = np.arange(APART, SIZE - APART + 1, APART)
     edges = np.arange(SIZE + 1) - 0.5
 
@@ -121,7 +120,10 @@ def stars(dither: NDArray[np.float64], sigma: float) -> NDArray[np.float64]:
 
 
 def judge_stars(align: str) -> dict[str, float]:
-    """Width and peak of steady stars over the true ones; flux by all ways, in both seeings."""
+    """Width and peak of stars in constant seeing, and flux by all ways to combine, over the truth.
+
+    The flux is measured in constant and in changing seeing.
+    """
     told = {}
     for seeing, (least, most) in {"flux": STEADY, "in seeing": SEEING}.items():
         sigmas = np.random.default_rng(2).uniform(least, most, FRAMES)
@@ -139,7 +141,7 @@ def judge_stars(align: str) -> dict[str, float]:
 
 
 def profile(image: NDArray[np.float64], sigma: float) -> dict[str, float]:
-    """Of the mean star of a result, standard deviation and peak over the true ones."""
+    """Standard deviation and peak of the mean star of a result, over the true ones."""
     middles = range(APART, SIZE - APART + 1, APART)
     star = np.mean([image[j - 8 : j + 9, i - 8 : i + 9] for j in middles for i in middles], axis=0)
     y, x = np.mgrid[-8:9, -8:9]
@@ -157,7 +159,7 @@ def profile(image: NDArray[np.float64], sigma: float) -> dict[str, float]:
 
 
 def aligned_table(results: dict[str, Any], part: str) -> str:
-    """A row a way to align."""
+    """A table with a row for each way to align."""
     rows = results[part]
     heads, digits = list(next(iter(rows.values()))), 2 if part == "noise" else 3
     body = [

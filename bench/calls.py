@@ -1,4 +1,4 @@
-"""How each library is asked: the calls that the cases are made of."""
+"""How each library is called: the calls that the cases in `bench.cases` consist of."""
 
 import re
 from collections.abc import Callable
@@ -32,16 +32,16 @@ def whole(data: Data) -> Data:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """How one library is asked.
+    """How one library is called.
 
     Parameters
     ----------
     run : callable
-        What is timed; gets what `setup` made.
+        What is timed; its argument is what `setup` returned.
     setup : callable
-        Makes it from `Data`, outside the time.
+        Makes the argument of `run` from `Data`; not timed.
     readmits : bool
-        Whether the library takes rejected samples back; see `Truth`.
+        Whether the library readmits rejected samples; see `Truth`.
     """
 
     run: Callable[[Any], Any]
@@ -55,12 +55,12 @@ def library(name: str) -> str:
 
 
 def is_gpustack(name: str) -> bool:
-    """Whether a call is one of ours."""
+    """Whether a call is one of gpustack."""
     return library(name) == "gpustack"
 
 
 def missing(name: str) -> str | None:
-    """Why a call cannot be made here, or None. That to astropy takes the mean by bottleneck."""
+    """Why a call cannot be made here, or None. Calls of astropy take the mean with bottleneck."""
     needed = {"astropy": "bottleneck"}.get(library(name), library(name))
     return None if find_spec(needed) else f"{needed} is not installed"
 
@@ -74,7 +74,7 @@ def image_of(answer: Any) -> NDArray[Any]:
 
 
 def native(weighted: bool = False, **recipe: Any) -> dict[str, Call]:
-    """`gpustack.stack` making the image alone, as numpy does, and making all its maps."""
+    """Calls of `gpustack.stack` for the image alone, as numpy makes it, and for all its maps."""
 
     def run(data: Data, **outputs: Any) -> Any:
         weights = data.weights if weighted else None
@@ -87,7 +87,7 @@ def native(weighted: bool = False, **recipe: Any) -> dict[str, Call]:
 
 
 def door(finish: Callable[[Any], Any], weighted: bool = False) -> dict[str, Call]:
-    """The same lines of ccdproc's interface for both: make a Combiner, then `finish` it."""
+    """The same lines for both libraries with a Combiner: make one, then `finish` it."""
 
     def run(library: str, data: Data) -> Any:
         combiner = import_module(library).Combiner(data.ccds)
@@ -98,7 +98,7 @@ def door(finish: Callable[[Any], Any], weighted: bool = False) -> dict[str, Call
 
 
 def made_door(finish: Callable[[Any], Any], what: str) -> dict[str, Call]:
-    """As `door` without making the Combiner, in which ccdproc copies all samples."""
+    """Like `door`, but making the Combiner, for which ccdproc copies all samples, is not timed."""
 
     def setup(library: str, data: Data) -> Any:
         return import_module(library).Combiner(data.ccds)
@@ -107,7 +107,7 @@ def made_door(finish: Callable[[Any], Any], what: str) -> dict[str, Call]:
 
 
 def bottleneck(statistic: str, dtype: str | None = None) -> dict[str, Call]:
-    """A function of bottleneck. It has no loops for small integers: these are cast first."""
+    """A function of bottleneck. It has no loops for small integers, so these are cast first."""
 
     def run(samples: NDArray[Any]) -> Any:
         function = getattr(import_module("bottleneck"), statistic)
@@ -123,7 +123,7 @@ def numpy(statistic: str, **more: Any) -> dict[str, Call]:
 
 
 def clipped(center: str, spread: str, maxiters: int | None) -> dict[str, Call]:
-    """The calls that clip at three spreads and take the mean: astropy and `stack`."""
+    """Calls of astropy and `stack` that clip at three spreads and take the mean."""
     clip = SigmaClip(3, 3, center=center, spread=spread, maxiters=maxiters)
     astropy = partial(
         in_python.astropy_clipped_mean, center=center, spread=spread, maxiters=maxiters
@@ -132,7 +132,7 @@ def clipped(center: str, spread: str, maxiters: int | None) -> dict[str, Call]:
 
 
 def by_variance(clip: Any) -> dict[str, Call]:
-    """Clips by the variance of each sample: the loop by hand, and `stack` of CCDData."""
+    """Calls that clip by the variance of each sample: a loop by hand, and `stack` of CCDData."""
 
     def by_hand(data: Data) -> Any:
         def beside(y: int, block: NDArray[Any], bn: Any) -> NDArray[Any]:
@@ -148,7 +148,7 @@ def by_variance(clip: Any) -> dict[str, Call]:
         ]
 
     def variances(data: Data) -> Data:
-        _ = data.variances  # they are given, not made
+        _ = data.variances  # computed here, so that making them is not timed
         return data
 
     return {
@@ -159,7 +159,7 @@ def by_variance(clip: Any) -> dict[str, Call]:
 
 
 def masked(**recipe: Any) -> dict[str, Call]:
-    """`stack` of CCDData whose masks mark what is NaN in the cube."""
+    """A call of `stack` with CCDData whose masks mark what is NaN in the cube."""
 
     def images(data: Data) -> list[CCDData]:
         return [
@@ -171,7 +171,7 @@ def masked(**recipe: Any) -> dict[str, Call]:
 
 
 def by_poisson(clip: Any) -> dict[str, Call]:
-    """Clips of scaled frames in units of the root of their level."""
+    """Calls that clip scaled frames in units of the square root of their level."""
 
     def by_hand(cube: NDArray[Any]) -> Any:
         scales = frame_scales(len(cube))
@@ -192,7 +192,7 @@ def by_poisson(clip: Any) -> dict[str, Call]:
 
 
 def by_loop(outside: in_python.Outside, once: bool = False) -> dict[str, Call]:
-    """The loop that one would write by hand with bottleneck."""
+    """The loop around bottleneck that one would write by hand."""
     return {
         "bottleneck in a loop": Call(
             partial(in_python.loop_clipped_mean, outside=outside, once=once)
@@ -201,13 +201,13 @@ def by_loop(outside: in_python.Outside, once: bool = False) -> dict[str, Call]:
 
 
 def clip_once(combiner: Any) -> Any:
-    """One pass, the most that `sigma_clipping` of ccdproc does."""
+    """The mean after one pass of a clip, the most that `sigma_clipping` of ccdproc makes."""
     combiner.sigma_clipping(func="median", dev_func="mad_std")
     return combiner.average_combine()
 
 
 def clip_to_convergence(combiner: Any) -> Any:
-    """As each of the two libraries can be brought to do it."""
+    """The mean after clipping to convergence, in the way that works with each library."""
     if type(combiner).__module__.startswith("ccdproc"):
         return in_python.ccdproc_clipped_mean(combiner, "mean", "std")
     combiner.sigma_clipping(func="mean", dev_func="std", maxiters=None)
@@ -215,13 +215,13 @@ def clip_to_convergence(combiner: Any) -> Any:
 
 
 def without_extremes(combiner: Any) -> Any:
-    """Without the lowest and the highest sample."""
+    """The mean without the lowest and the highest sample."""
     combiner.clip_extrema(nlow=1, nhigh=1)
     return combiner.average_combine()
 
 
 def file_to_file(clips: Any, combine: str, **arguments: Any) -> dict[str, Call]:
-    """From FITS files to a FITS file: `combine` of both libraries, and `stack`."""
+    """Calls from FITS files to a FITS file: `combine` of both libraries, and `stack`."""
 
     def by_combine(library: str, paths: list[str]) -> Path:
         out = Path(paths[0]).with_name("combined.fits")

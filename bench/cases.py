@@ -1,4 +1,7 @@
-"""The one table of what is compared: case -> {call of a library}. Tests run all of it, tiny."""
+"""The one table of what is compared, `CASES`: a case, its definition, and the calls of libraries.
+
+Tests run all of it on tiny frames.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -51,17 +54,17 @@ FLOAT32 = Kind()
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A piece of work, what its answer must be, and who does it how.
+    """A piece of work, its correct answer, and the calls that do it.
 
     Parameters
     ----------
     title : str
     truth : callable
-        Makes the right image of a cube, shape (n, y, x).
+        Computes the correct image from a cube, shape (n, y, x).
     calls : dict of str to Call
-        By name, which begins with the name of the library.
+        The keys begin with the name of the library.
     kind : Kind
-        Of the samples.
+        The kind of the samples.
     """
 
     title: str
@@ -76,7 +79,10 @@ class Case:
 
 
 def check(name: str, call: Call, answer: Any, expected: Truth) -> truth.Agreement:
-    """Compare an answer, or the top rows of it, with the truth; see `truth.compare`."""
+    """Compare an answer, or its top rows where the truth has no more, with the truth.
+
+    See `truth.compare`.
+    """
     image = image_of(answer)[: len(expected.image)]
     tolerance = truth.GPUSTACK_TOLERANCE if is_gpustack(name) else truth.PEER_TOLERANCE
     try:
@@ -188,7 +194,7 @@ def _clips() -> dict[str, Case]:
 
 
 def _other_clips() -> dict[str, Case]:
-    """Those of IRAF and Siril, who are timed as whole processes by `bench.peers`."""
+    """Clips of IRAF and Siril; these programs themselves are timed by `bench.peers`."""
     noise, shares, esd = {"rdnoise": 12.5, "gain": 1.25}, (0.2, 0.1), (0.3, 0.05)
     by_esd = partial(in_python.loop_esd_mean, outliers=esd[0], significance=esd[1])
     by_sort = partial(in_python.sorted_share_mean, nlow=2, nhigh=3)
@@ -241,7 +247,7 @@ def _other_clips() -> dict[str, Case]:
 
 
 def _clips_by_frame() -> dict[str, Case]:
-    """Those that judge each sample by itself."""
+    """Clips with bounds that differ from sample to sample of a column."""
     by_line = partial(in_python.sorted_line_mean, times=5)
     by_row = partial(
         in_python.loop_mean_by, outside=in_python.outside_row_noise, beside=in_python.row_noise
@@ -281,7 +287,7 @@ def _files() -> dict[str, Case]:
         "files-clip": Case(
             "sigma clip, median and MAD, one pass; mean, FITS files to FITS file",
             truth.clipped_mean("median", "mad_std", 1),
-            # Words, as the defaults of ccdproc.combine are functions, which are slower.
+            # Names of statistics: the defaults of ccdproc.combine are functions, which are slower.
             file_to_file(
                 once,
                 "mean",

@@ -1,8 +1,9 @@
-"""Runs one command and says what it and all that it started took: ``python -IS child.py ORDER``.
+"""Run one command and print what it and all its processes took: ``python -IS child.py ORDER``.
 
-A process of its own, and a small one: Linux counts the memory of the process that starts another
-one as that one's peak (until it execs), and what a program leaves behind comes back to it, as it
-calls itself their reaper. So a peak is at least that of this process, some 10 MB.
+This runs in a small process of its own, for two reasons. Linux counts the memory of a process that
+starts a program in the program's peak (until the program is loaded, by exec), so a peak is at least
+that of this process, some 10 MB. And processes that a program leaves behind become children of this
+one, which has declared itself their reaper, so that they are counted too.
 """
 
 import ctypes
@@ -15,13 +16,13 @@ PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
 
 
 def main() -> None:
-    """Run the command of the order, a JSON object; the last line of the output is what it took."""
+    """Run the command of the order, a JSON object; print what it took as the last line."""
     order = json.loads(sys.argv[1])
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     if order["cores"]:
         os.sched_setaffinity(0, order["cores"])
     os.chdir(order["folder"])
-    # What it prints goes where our own goes; ours comes last.
+    # The command prints to the same output as this process, which prints last.
     opened = [(os.POSIX_SPAWN_OPEN, 0, order["stdin"], os.O_RDONLY, 0)]
     start = time.perf_counter()
     pid = os.posix_spawnp(order["command"][0], order["command"], os.environ, file_actions=opened)
@@ -29,7 +30,7 @@ def main() -> None:
 
 
 def _wait(pid: int, start: float) -> dict[str, float]:
-    """Seconds until the command ends; then wait for all that it left behind."""
+    """What a command took, waiting for its end and for all processes that it left behind."""
     taken = {"code": -1, "seconds": 0.0, "cpu_seconds": 0.0, "peak": 0}
     while True:
         try:

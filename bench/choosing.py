@@ -1,8 +1,8 @@
-"""What clips cost and what they leave, by the number of frames: ``python -m bench.choosing``.
+"""The noise that clips add and the outliers they leave, by frames: ``python -m bench.choosing``.
 
-Normal noise of a CCD about a flat sky, of which a few samples are hit: the truth is known, so
-each way to combine is judged by how far its result scatters where nothing is wrong, and by how far
-it is off where something is. No time is taken.
+Frames are simulated: a flat sky with the normal noise of a CCD, and a few samples that are hit. As
+the truth is known, each way to combine is judged by the scatter of its result where no sample is
+hit, and by its error where some are. Nothing is timed.
 """
 
 import argparse
@@ -20,15 +20,15 @@ from gpustack import stack
 from gpustack.errors import GpustackWarning
 
 FRAMES = (3, 5, 8, 10, 20, 50)
-#: Of an image, and of its columns each so many is hit.
+#: Shape of an image; every `EACH`-th of its x positions is hit.
 SHAPE, EACH = (200, 600), 10
-#: What happens to samples -> how many of a column are hit, and by how many times the noise.
+#: Name of a test -> how many samples of a column are hit, and by how many times the noise.
 HITS = {"clean": (0, 0), "faint": (1, 6), "bright": (1, 50), "two": (2, 50)}
 SKY, READNOISE = 1000.0, 5.0
-#: The core of a star, and how much of it differs from frame to frame, as seeing does.
+#: Level of a star's core, and the relative scatter of it from frame to frame, by seeing.
 STAR, SEEING = 10_000.0, 0.05
 
-#: How it is written on the command line -> the clips, and how they are combined.
+#: Name in the tables, most as on the command line -> the clips, and how to combine.
 WAYS: dict[str, tuple[str | tuple[()], str]] = {
     "no clip, mean": ((), "mean"),
     "no clip, median": ((), "median"),
@@ -49,19 +49,22 @@ WAYS: dict[str, tuple[str | tuple[()], str]] = {
 
 
 def noise(level: float) -> float:
-    """Of one sample, at a gain of 1."""
+    """The standard deviation of one sample at a level, at a gain of 1."""
     return float(np.sqrt(level + READNOISE**2))
 
 
 def frames_of(n: int, level: float, spread: float = 0.0) -> NDArray[np.float64]:
-    """`n` frames of a level, which differs by `spread` from frame to frame."""
+    """`n` frames with noise about a level that itself scatters by `spread` between samples."""
     rng = np.random.default_rng([n, int(level)])
     levels = level + rng.normal(0, spread, (n, *SHAPE)) if spread else level
     return levels + rng.normal(0, noise(level), (n, *SHAPE))
 
 
 def hit(frames: NDArray[np.float64], hits: int, height: float) -> NDArray[np.float64]:
-    """The same frames; in each `EACH`-th column other `hits` of the samples are too high."""
+    """Raise `hits` random samples of each column at every `EACH`-th x, in place.
+
+    They become too high by `height` times the noise. Returns the same frames.
+    """
     rng = np.random.default_rng([len(frames), hits])
     which = np.tile(np.arange(len(frames))[:, None, None] < hits, (SHAPE[0], SHAPE[1] // EACH))
     frames[:, :, ::EACH] += height * noise(SKY) * rng.permuted(which, axis=0)
@@ -69,7 +72,7 @@ def hit(frames: NDArray[np.float64], hits: int, height: float) -> NDArray[np.flo
 
 
 def combined(frames: NDArray[np.float64], way: str) -> Any:
-    """The result, made as most are, in float32; clips that are too weak need no warning here."""
+    """The result for float32 samples, without the warning that a clip is too weak."""
     clips, combine = WAYS[way]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", GpustackWarning)
@@ -77,11 +80,11 @@ def combined(frames: NDArray[np.float64], way: str) -> Any:
 
 
 def judge(way: str, n: int) -> dict[str, float | None]:
-    """What a way to combine makes of `n` frames.
+    """How well a way to combine does with `n` frames, by the names in `HITS`, and "star".
 
-    In units of the noise of a mean: of clean columns the scatter, of those that are hit how far
-    they are off. Of the core of a star the percentage of samples that are rejected. None where a
-    majority of the samples is hit.
+    For clean columns the scatter, for columns with hits the mean error, both in units of the noise
+    of a mean; None where a majority of the samples would be hit. For the core of a star the
+    percentage of samples that are rejected.
     """
     told: dict[str, float | None] = {}
     for kind, (hits, height) in HITS.items():
@@ -96,7 +99,7 @@ def judge(way: str, n: int) -> dict[str, float | None]:
 
 
 def choosing_table(results: dict[str, Any], kind: str) -> str:
-    """A row a way to combine, a column a number of frames."""
+    """A table with a row for each way to combine, a column for each number of frames."""
     digits = 2 if kind == "clean" else 1
     rows = [
         (way, *(_shown(one[kind], digits) for one in all_n))

@@ -1,4 +1,4 @@
-"""The frames that every library gets: a sky with noise and cosmic-ray hits, always the same."""
+"""The frames that every library gets: a sky with noise and cosmic-ray hits, from a fixed seed."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,7 +18,7 @@ SEED = 20_240_229
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """What the samples are: their dtype, and the fraction of them that is NaN."""
+    """The kind of samples: their dtype, and the fraction of them that is NaN."""
 
     dtype: str = "float32"
     nan: float = 0.0
@@ -28,7 +28,7 @@ class Kind:
 
 
 class Data:
-    """The frames of one benchmark in the forms that libraries take.
+    """The frames of one benchmark in the forms that libraries accept.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ class Data:
 
     @cached_property
     def files(self) -> list[str]:
-        """One FITS file a frame. Just written, so that reading them is reading memory."""
+        """One FITS file a frame, just written and so read from the system's cache."""
         self.folder.mkdir(parents=True, exist_ok=True)
         header = fits.Header({"BUNIT": "adu", "EXPTIME": 60.0})
         paths = [str(self.folder / f"frame{i:03d}.fits") for i in range(len(self.cube))]
@@ -64,11 +64,11 @@ class Data:
 
     @cached_property
     def variances(self) -> NDArray[Any]:
-        """The variance of each sample, as the cube."""
+        """The variance of each sample, of the same shape as the cube."""
         return sample_variance(self.cube)
 
     def top(self, rows: int) -> Self:
-        """The first rows of all frames, as frames of their own."""
+        """The first rows of all frames, copied to frames of their own."""
         return type(self)(self.cube[:, :rows].copy(), self.folder / "top")
 
 
@@ -83,12 +83,12 @@ def frame_scales(frames: int) -> NDArray[np.float32]:
 
 
 def sample_variance(samples: NDArray[Any]) -> NDArray[Any]:
-    """What a pipeline would say of the variance of each sample: that of a CCD."""
+    """The variance of each sample as a pipeline would estimate it for a CCD."""
     return np.maximum(samples, 0) / samples.dtype.type(1.25) + samples.dtype.type(100)
 
 
 def simulate(kind: Kind, frames: int, rows: int, width: int, folder: Path) -> Data:
-    """The frames of a kind, by a fixed seed."""
+    """The frames of a kind, from a fixed seed."""
     cube = np.empty((frames, rows, width), kind.dtype)
     for i, out in enumerate(cube):
         out[...] = simulated(kind, i, rows, width)
@@ -96,7 +96,7 @@ def simulate(kind: Kind, frames: int, rows: int, width: int, folder: Path) -> Da
 
 
 def simulated(kind: Kind, number: int, rows: int, width: int) -> NDArray[Any]:
-    """One of those frames, shape (rows, width)."""
+    """Frame `number` of a kind, shape (rows, width)."""
     rng, pixels = np.random.default_rng([SEED, number]), rows * width
     real = np.float64 if kind.dtype == "float64" else np.float32
     values = rng.standard_normal(pixels, dtype=real)

@@ -1,4 +1,4 @@
-"""Frames on disk, as every program gets them, and the samples by which answers are compared."""
+"""Frames on disk for the programs of `bench.peers`, and the rows in which answers are compared."""
 
 import shutil
 from collections.abc import Iterator
@@ -15,24 +15,25 @@ from numpy.typing import NDArray
 from bench.data import Kind, simulated
 from bench.parity import siril
 
-#: Rows of the image that are compared, from the first to the last: all bands of a program.
+#: Rows of the image that are compared, spread from the first to the last, so as to fall into all
+#: bands that a program works in.
 ROWS = 32
-#: Exposures differ by a hundredth, so that there is something to correct for by them.
+#: Exposure time, and by how much more every other frame has: so there is something to scale by.
 EXPOSURE, LONGER = 60.0, 0.01
-NAME = "f_{:05d}.fit"  # as Siril wants them
+NAME = "f_{:05d}.fit"  # the names that Siril expects in a sequence
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Frames that are combined by several methods.
+    """The frames of one benchmark: their kind, number and size, and a limit on memory.
 
     Parameters
     ----------
     dtype : {"float32", "uint16"}
     frames, size : int
-        How many, and pixels on a side.
+        The number of frames, and pixels on a side.
     limit : int or None
-        Bytes that programs may take, where they can be told.
+        Bytes of memory that programs may use, where they have an option for it.
     """
 
     dtype: str
@@ -42,12 +43,12 @@ class Group:
 
     @property
     def samples(self) -> int:
-        """In all."""
+        """The number of samples in all frames."""
         return self.frames * self.size * self.size
 
     @property
     def disk(self) -> int:
-        """Bytes of the files: Siril has floats of its own; and of what comes out."""
+        """Bytes of the files, where Siril has its own copy of floats, and of the outputs."""
         each = 2 * 4 if self.dtype == "float32" else 2
         return self.samples * each + 10 * 4 * self.size * self.size
 
@@ -60,11 +61,11 @@ class Given:
     ----------
     group : Group
     folder : path
-        They are there, named in ``list`` too, and `siril` are those that Siril gets.
+        Contains the files, and a file ``list`` with their names.
     rows : ndarray of int
-        Numbers of the rows that are compared.
+        Indices of the rows that are compared.
     samples : ndarray, shape (n, rows, x)
-        What is in them, in the files.
+        The samples of these rows, as in the files.
     """
 
     group: Group
@@ -74,23 +75,23 @@ class Given:
 
     @property
     def siril(self) -> Path:
-        """Where Siril's frames are."""
+        """The folder of Siril's frames."""
         return self.folder / "siril"
 
     @property
     def paths(self) -> list[str]:
-        """The files of all but Siril."""
+        """The files for all programs but Siril."""
         return [str(self.folder / NAME.format(i + 1)) for i in range(self.group.frames)]
 
     def read_all(self) -> None:
-        """Read every file once, so that all programs read memory."""
+        """Read every file once, so that all programs read from the system's cache."""
         for path in sorted([*self.folder.glob("f_*"), *self.siril.glob("f_*.fit")]):
             with path.open("rb") as file:
                 while file.read(1 << 24):
                     pass
 
     def clear(self) -> None:
-        """Remove what programs have written, except what Siril knows of its sequence."""
+        """Remove the outputs of programs, but not Siril's file about its sequence."""
         for folder in (self.folder, self.siril):
             for path in folder.glob("out.*"):
                 path.unlink()
@@ -98,12 +99,12 @@ class Given:
 
 @contextmanager
 def made(group: Group, scratch: Path | None) -> Iterator[Given]:
-    """Frames of a group, which are gone afterwards.
+    """Write the frames of a group to a temporary folder, which is removed afterwards.
 
     Raises
     ------
     OSError
-        Where they find no room.
+        Where there is not enough free space.
     """
     with TemporaryDirectory(prefix="gpustack-bench-", dir=scratch) as name:
         free = shutil.disk_usage(name).free
@@ -114,7 +115,7 @@ def made(group: Group, scratch: Path | None) -> Iterator[Given]:
 
 
 def write(group: Group, folder: Path) -> Given:
-    """Write the frames."""
+    """Write the frames of a group to a folder, for Siril and for all other programs."""
     kind, rows = Kind(group.dtype), np.unique(np.linspace(0, group.size - 1, ROWS).astype(int))
     given = Given(group, folder, rows, np.empty((group.frames, len(rows), group.size), kind.dtype))
     given.siril.mkdir()
@@ -124,7 +125,7 @@ def write(group: Group, folder: Path) -> Given:
         fits.writeto(path, frame, header)
         given.samples[i] = frame[rows]
         theirs = given.siril / NAME.format(i + 1)
-        if group.dtype == "float32":  # a power of two changes no bit of a sample
+        if group.dtype == "float32":  # dividing by a power of two loses no bit
             fits.writeto(theirs, frame * np.float32(1 / siril.UNIT), header)
         else:
             theirs.symlink_to(path)

@@ -1,10 +1,10 @@
 """Measure a CUDA device: ``python -m bench.gpu --json bench/results/NAME-gpu.json``.
 
-Needs numpy and CuPy alone. First what the device can do at most, the speed at which it copies
-its own memory; then each recipe on samples that are in that memory already, beside what
-plain CuPy takes for the same; then whole runs from host arrays and from files, beside the
-slowest of their parts. Each answer is compared with that of the CPU backend before it is
-timed.
+Needs numpy and CuPy alone. Three things are measured: the speed at which the device copies its own
+memory, as the limit of what it can do; each recipe on samples that are in that memory already,
+beside plain CuPy doing the same; and whole runs from host arrays and from files, beside the slowest
+of their parts. gpustack's answer for samples on the device is compared with the CPU backend's
+before it is timed.
 """
 
 import argparse
@@ -29,10 +29,10 @@ from gpustack.recipe import Recipe
 
 FLOAT32 = np.dtype(np.float32)
 FRAMES = (8, 16, 32, 64, 128, 256, 1000)
-#: Pixels whose answers are compared with the CPU backend's.
+#: The number of pixels whose answers are compared with the CPU backend's.
 CHECKED = 4096
 
-#: Name -> recipe that makes the image and its mask alone, as plain CuPy does.
+#: Name -> recipe, with the image and its mask as its only outputs, as plain CuPy computes it.
 RECIPES = {
     "median": Recipe(combine="median", outputs=()),
     "sigma-mean": Recipe(clips=[SigmaClip(3, 3, "median", "mad_std")], outputs=()),
@@ -81,7 +81,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
-    """All results, as they go into the JSON."""
+    """All results, as they are written to JSON."""
     cupy = device.cupy()
     room = cupy.cuda.runtime.memGetInfo()[0] // 4
     size = int(min(options.bytes, room))
@@ -111,7 +111,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
 def _resident(
     name: str, cube: Any, bandwidth: float, options: argparse.Namespace
 ) -> dict[str, Any]:
-    """One recipe on samples on the device, shape (n, pixels), and plain CuPy beside it."""
+    """Time one recipe on samples on the device, shape (n, pixels), and plain CuPy beside it."""
     recipe, cupy = RECIPES[name], device.cupy()
     n, width = cube.shape
     out = Outputs(cupy.empty((1, width), FLOAT32), mask=cupy.empty((1, width), np.dtype(bool)))
@@ -134,7 +134,7 @@ def _resident(
     few = max(min(int(options.peer_bytes) // (4 * n), width), 1)
     part = cube[:, :few]
     for peer, run in gpu_peers.PEERS[name].items():
-        run(part)  # CuPy compiles what it needs
+        run(part)  # CuPy compiles its kernels
         taken = gpu_timing.device_seconds(lambda run=run: run(part), 1)
         theirs = 4 * n * few / taken
         record["peers"][peer] = {
@@ -147,7 +147,7 @@ def _resident(
 
 
 def _check(name: str, band: Sequence[Samples], recipe: Recipe, out: Outputs) -> None:
-    """Compare the first pixels with the CPU backend's answer."""
+    """Compare the first pixels with the CPU backend's answer; WrongError where they differ."""
     some = [samples.data[:, :CHECKED].get() for samples in band]
     want = Outputs(np.empty(some[0].shape, FLOAT32), mask=np.empty(some[0].shape, bool))
     CpuBackend().stream(gpu_stages.Arrays(some), recipe, want, DEFAULT_MEMORY)

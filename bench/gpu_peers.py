@@ -1,4 +1,4 @@
-"""The same work as one would write it with plain CuPy, on a cube (n, pixels)."""
+"""The recipes of `bench.gpu` as one would write them with plain CuPy, on a cube (n, pixels)."""
 
 from collections.abc import Callable
 from typing import Any
@@ -13,7 +13,7 @@ def _cupy(name: str) -> Callable[[Any], Any]:
 
 
 def clip_loop(cube: Any) -> Any:
-    """The mean of what lies within three deviations of the median, to convergence."""
+    """The mean of the samples within 3 deviations (by the MAD) of the median, to convergence."""
     cupy = device.cupy()
     values = cube
     while True:

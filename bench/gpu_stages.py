@@ -1,4 +1,4 @@
-"""Whole runs from the host, and the time of each part of them alone."""
+"""Time whole runs from the host, and each of their parts alone."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -22,14 +22,14 @@ from gpustack.recipe import Recipe
 
 FLOAT32 = np.dtype(np.float32)
 KINDS = ("arrays", "files")
-#: Rows of the bands that parts are timed on, so many to a stack.
+#: The number of bands that a stack is cut into to time the parts.
 BANDS = 8
 
 
 class Arrays:
-    """Images of the host, shape (rows, width); see `gpustack.backends.base.Source`.
+    """A source of images on the host, shape (rows, width); see `gpustack.backends.base.Source`.
 
-    Frames and their files need astropy, which not every machine with a device has.
+    It stands in for gpustack's frames, which need astropy; not every machine with a GPU has it.
     """
 
     dtype = FLOAT32
@@ -44,12 +44,12 @@ class Arrays:
         self.row_bytes = [self.read_bytes * self.width] * self.n
 
     def read(self, f: int, start: int, stop: int, into: Any = None) -> Samples:
-        """Rows ``[start, stop)`` of image `f`, as they lie."""
+        """Views of rows ``[start, stop)`` of image `f`."""
         return Samples(self.images[f][start:stop])
 
 
 class Files(Arrays):
-    """The same in files of samples alone, big-endian as in FITS; just written, so in memory."""
+    """A source of raw files, big-endian as in FITS; just written, so they are read from memory."""
 
     stored_dtype = np.dtype(">f4")
     read_bytes = 4
@@ -61,7 +61,7 @@ class Files(Arrays):
             image.astype(">f4").tofile(folder / f"{f}.raw")
 
     def read(self, f: int, start: int, stop: int, into: Any = None) -> Samples:
-        """Rows ``[start, stop)`` of file `f`, in `into`."""
+        """Rows ``[start, stop)`` of file `f`, read into `into`."""
         size = (stop - start) * 4 * self.width
         with (self.folder / f"{f}.raw").open("rb", buffering=0) as file:
             file.seek(start * 4 * self.width)
@@ -70,18 +70,18 @@ class Files(Arrays):
 
 
 def source(kind: str, n: int, size: int, folder: Path) -> Arrays:
-    """Some square images of the host, as arrays or as files in a folder."""
+    """`n` square images on the host, as arrays or as files in a folder."""
     row = noise(size * size + n)
     images = [row[f : f + size * size].reshape(size, size).copy() for f in range(n)]
     return Files(images, folder) if kind == "files" else Arrays(images)
 
 
 def run(kind: str, name: str, recipe: Recipe, source: Arrays) -> dict[str, Any]:
-    """A whole run from arrays or files of the host, and its parts."""
+    """Time a whole run from arrays or files on the host, and its parts."""
     n, size = source.n, source.width
     out = Outputs(np.empty((size, size), FLOAT32), mask=np.empty((size, size), bool))
     backend = CudaBackend()
-    backend.stream(source, recipe, out, DEFAULT_MEMORY)  # compiles, and takes pinned memory
+    backend.stream(source, recipe, out, DEFAULT_MEMORY)  # compiles, and allocates pinned memory
     start = time.perf_counter()
     backend.stream(source, recipe, out, DEFAULT_MEMORY)
     seconds = time.perf_counter() - start
@@ -100,7 +100,7 @@ def run(kind: str, name: str, recipe: Recipe, source: Arrays) -> dict[str, Any]:
 
 
 def _parts(source: Any, recipe: Recipe, out: Outputs) -> dict[str, float]:
-    """Seconds that reading, uploading, computing and fetching take of all bands, each alone."""
+    """Seconds that reading, uploading, computing and fetching all bands take, each alone."""
     kernels, job = Kernels(), Job(recipe, source.n, FLOAT32, source.stored[0], out)
     bands = plan_bands(source.rows, 1, max(source.rows // BANDS, 1))
     layout = Work(source, job, out, kernels).layout(bands[0].rows)
@@ -123,7 +123,7 @@ def _parts(source: Any, recipe: Recipe, out: Outputs) -> dict[str, float]:
 
 
 def _seconds(work: Callable[[Band], Any], bands: Sequence[Band]) -> float:
-    """Of some work on all bands, the second time."""
+    """Seconds of some work on all bands, when it is done for the second time."""
     for band in bands:
         work(band)
     start = time.perf_counter()

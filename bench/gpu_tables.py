@@ -1,4 +1,4 @@
-"""The tables of a device's results."""
+"""Tables of the results of `bench.gpu`."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from bench.markdown import markdown
 
 Results = dict[str, Any]
 
-#: How we mean to do on an H200: (recipe, frames) -> share of the bandwidth of a copy.
+#: Our goals on an H200: (recipe, frames) -> share of the bandwidth of a copy.
 GOALS = {
     ("median", 8): 0.7,
     ("median", 16): 0.7,
@@ -15,12 +15,12 @@ GOALS = {
     ("median", 128): 0.25,
     ("sigma-mean", 32): 0.5,
 }
-#: And from the host: how much of the time of a run its slowest part is alone.
+#: Our goal for runs from the host: the time of the slowest part alone, as a share of the run.
 WHOLE_GOAL = 0.85
 
 
 def resident_table(results: Results) -> str:
-    """Recipes on samples that are on the device, and plain CuPy on the same."""
+    """The table of recipes on samples that are on the device, beside plain CuPy."""
     rows = [
         (
             row["name"],
@@ -41,7 +41,7 @@ def _goal(share: float | None) -> str:
 
 
 def whole_table(results: Results) -> str:
-    """Whole runs from the host, and each of their parts alone."""
+    """The table of whole runs from the host, and of each of their parts alone."""
     parts = ("read", "upload", "compute", "fetch")
     rows = [
         (

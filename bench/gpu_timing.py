@@ -1,4 +1,4 @@
-"""How long a device takes, and the samples that it gets."""
+"""Time work on a device, and simulate the samples for it."""
 
 import time
 from collections.abc import Callable
@@ -12,24 +12,24 @@ from gpustack.backends.cuda import device
 SKY, NOISE, HITS, HIT = 1000.0, 30.0, 0.002, 5000.0
 SEED = 20_240_229
 
-#: Runs of which the fastest counts: the device may have been slow to wake.
+#: Number of runs, of which the fastest counts: a device may be slow at first.
 RUNS = 3
 
 
 def sky(n: int, width: int) -> Any:
-    """Samples on the device, float32 of shape (n, width); made on the host, row by row."""
+    """Samples on the device, float32 of shape (n, width), simulated on the host row by row."""
     cupy = device.cupy()
     cube = cupy.empty((n, width), np.dtype(np.float32))
     row = noise(width + n)
     for i in range(n):
-        # Shifted copies of one row: every column has samples of its own, in no order.
+        # Shifted copies of one row: every column has other samples, in random order.
         part = cupy.asarray(row[i : i + width])
         cube[i] = part
     return cube
 
 
 def noise(size: int) -> Any:
-    """A row of the sky, by a fixed seed."""
+    """A row of the sky with hits, from a fixed seed."""
     rng = np.random.default_rng(SEED)
     values = rng.standard_normal(size, dtype=np.float32)
     values *= np.float32(NOISE)
@@ -39,7 +39,7 @@ def noise(size: int) -> Any:
 
 
 def device_seconds(run: Callable[[], Any], repeat: int) -> float:
-    """Seconds of one call of `run`, of several that are asked for at once."""
+    """Seconds of one call of `run`, as the mean of `repeat` calls queued at once."""
     run()
     synchronize()
     best = np.inf
@@ -53,7 +53,7 @@ def device_seconds(run: Callable[[], Any], repeat: int) -> float:
 
 
 def synchronize() -> None:
-    """Wait for the device."""
+    """Wait until the current stream of the device is done."""
     device.cupy().cuda.get_current_stream().synchronize()
 
 

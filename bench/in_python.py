@@ -1,6 +1,6 @@
-"""How libraries are called: the fastest way that gives the answer, and why it is that one.
+"""Calls of the peers' libraries: the fastest way to the answer of each, and why it is that one.
 
-The cube, shape (n, y, x), is left as it was; a Combiner is made anew for every call.
+A cube has shape (n, y, x) and is not changed. A Combiner is made anew for every call.
 """
 
 import warnings
@@ -11,24 +11,25 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:  # it loads astropy.nddata, for which whole programs should not wait
+if TYPE_CHECKING:  # it loads astropy.nddata, which would slow the start of whole programs
     from bench.data import Data
 
 MAD_TO_STD = np.float32(1.482602218505602)
 
-#: What is to be rejected, by statistics of bottleneck.
+#: Marks the samples to reject, using statistics of bottleneck.
 Outside = Callable[[NDArray[Any], ModuleType], NDArray[np.bool_]]
-#: The same, by something known of each sample or column beside.
+#: The same, with an array of something known of each sample or column besides.
 OutsideBy = Callable[[NDArray[Any], ModuleType, NDArray[Any]], NDArray[np.bool_]]
-#: Makes that of rows from y on, which are of shape (n, rows, width), for all of their columns.
+#: Makes that array from y and a block of rows that begins there, shape (n, rows, width); its last
+#: axis is over all columns of the block.
 Beside = Callable[[int, NDArray[Any], ModuleType], NDArray[Any]]
 
-#: Rows that the hand-written loops take at a time: their temporary arrays stay in cache.
+#: Rows in a block of the hand-written loops, so that their temporary arrays stay in cache.
 BLOCK = 64
 
 
 def weighted_mean(data: "Data") -> NDArray[Any]:
-    """By einsum, which makes no array of samples times weights, as `numpy.average` does."""
+    """The weighted mean by einsum, which makes no array of products, as `numpy.average` does."""
     weights = data.weights.astype(data.cube.dtype)
     mean: NDArray[Any] = np.einsum("i,iyx->yx", weights, data.cube)
     mean /= weights.sum()
@@ -36,7 +37,7 @@ def weighted_mean(data: "Data") -> NDArray[Any]:
 
 
 def trimmed_mean(cube: NDArray[Any]) -> NDArray[Any]:
-    """Without the extremes: three passes of sums and comparisons, where a sort takes longer."""
+    """The mean without the extremes, by three passes of sums and comparisons; a sort is slower."""
     rest: NDArray[Any] = cube.sum(axis=0)
     rest -= cube.min(axis=0)
     rest -= cube.max(axis=0)
@@ -47,11 +48,11 @@ def trimmed_mean(cube: NDArray[Any]) -> NDArray[Any]:
 def astropy_clipped_mean(
     cube: NDArray[Any], center: str, spread: str, maxiters: int | None
 ) -> NDArray[Any]:
-    """Clip by `astropy.stats.sigma_clip` and take the mean with bottleneck.
+    """Clip by `astropy.stats.sigma_clip`, and take the mean with bottleneck.
 
-    Statistics are named by words, which takes astropy's compiled loop (functions take a
-    slow one), along axis 0 as the cube lies. NaN in place of a mask spares a masked array,
-    whose mean is slower; the copy spares the cube.
+    Statistics are given by name, for which astropy has a compiled loop (for functions it has a
+    slow one), along axis 0 as the cube lies. NaN instead of a mask avoids a masked array, whose
+    mean is slower. astropy clips a copy, so the cube stays as it is.
     """
     import bottleneck
     from astropy.stats import sigma_clip
@@ -67,10 +68,10 @@ def astropy_clipped_mean(
 
 
 def loop_clipped_mean(cube: NDArray[Any], outside: Outside, once: bool = False) -> NDArray[Any]:
-    """Clip with bottleneck's statistics, to convergence, as one would write it by hand.
+    """Clip with bottleneck's statistics, to convergence or `once`, as one would by hand.
 
-    Rejected samples become NaN; after the first pass only the columns that lost a sample
-    go on.
+    Rejected samples become NaN. Each further pass is only on the columns that lost a sample in the
+    pass before.
     """
     import bottleneck as bn
 
@@ -96,7 +97,10 @@ def loop_mean_by(
     beside: Beside,
     scales: NDArray[Any] | None = None,
 ) -> NDArray[Any]:
-    """The same loop by something that is known beside the samples, of frames times `scales`."""
+    """The loop of `loop_clipped_mean` with more known than the samples, which `beside` makes.
+
+    Samples are multiplied by the `scales` of their frames first, where there are any.
+    """
     import bottleneck as bn
 
     image = np.empty(cube.shape[1:], cube.dtype)
@@ -117,14 +121,14 @@ def loop_mean_by(
 
 
 def outside_noise(values: NDArray[Any], bn: ModuleType, noise: NDArray[Any]) -> NDArray[np.bool_]:
-    """Three times the noise of each sample, of which the variance is given."""
+    """Samples more than 3 times their own noise from the median; `noise` has their variances."""
     return beyond(values, bn.nanmedian(values, axis=0), np.sqrt(noise))
 
 
 def outside_poisson(
     values: NDArray[Any], bn: ModuleType, scales: NDArray[Any]
 ) -> NDArray[np.bool_]:
-    """Three standard deviations in units of the root of each frame's level."""
+    """Samples beyond 3 standard deviations, in units of the root of each frame's level."""
     at = bn.nanmedian(values, axis=0)
     unit = np.sqrt(np.maximum(np.float32(1), at * scales))
     off = (values - bn.nanmean(values, axis=0)) / unit
@@ -135,13 +139,13 @@ def outside_poisson(
 def outside_row_noise(
     values: NDArray[Any], bn: ModuleType, noise: NDArray[Any]
 ) -> NDArray[np.bool_]:
-    """Three times a number that each column has, in units of the root of its level."""
+    """Samples beyond 3 times a number of each column, in units of the root of its level."""
     at = bn.nanmedian(values, axis=0)
     return beyond(values, at, noise * np.sqrt(np.maximum(np.float32(1), at)))
 
 
 def row_noise(y: int, block: NDArray[Any], bn: ModuleType) -> NDArray[Any]:
-    """That number, for all columns of some rows; of rows without NaN."""
+    """The number of each column in `outside_row_noise`, the same in a row; for rows without NaN."""
     at = bn.nanmedian(block, axis=0)
     off = block - at
     off *= off
@@ -152,7 +156,10 @@ def row_noise(y: int, block: NDArray[Any], bn: ModuleType) -> NDArray[Any]:
 
 
 def sorted_line_mean(cube: NDArray[Any], times: float) -> NDArray[Any]:
-    """Clip about a line through the sorted samples, to convergence; by numpy's sort."""
+    """The mean after clipping about a line through the sorted samples, to convergence.
+
+    Uses numpy's sort.
+    """
     n, image = len(cube), np.empty(cube.shape[1:], cube.dtype)
     for y in range(0, len(image), BLOCK):
         ordered = np.sort(cube[:, y : y + BLOCK].reshape(n, -1), axis=0)
@@ -175,13 +182,13 @@ def sorted_line_mean(cube: NDArray[Any], times: float) -> NDArray[Any]:
 
 
 def beyond(values: NDArray[Any], at: NDArray[Any], unit: NDArray[Any]) -> NDArray[np.bool_]:
-    """What is further than three spreads from a centre."""
+    """Samples further than 3 times `unit` from `at`."""
     gone: NDArray[np.bool_] = np.abs(values - at) > 3 * unit
     return gone
 
 
 def outside_sigma(center: str, spread: str) -> Outside:
-    """Three standard deviations, by themselves or by the MAD."""
+    """Samples beyond 3 standard deviations, computed as such or from the MAD."""
 
     def outside(values: NDArray[Any], bn: ModuleType) -> NDArray[np.bool_]:
         at = bn.nanmedian(values, axis=0) if center == "median" else bn.nanmean(values, axis=0)
@@ -193,13 +200,13 @@ def outside_sigma(center: str, spread: str) -> Outside:
 
 
 def outside_mad(values: NDArray[Any], bn: ModuleType) -> NDArray[np.bool_]:
-    """Three MADs."""
+    """Samples beyond 3 MADs of the median."""
     at = bn.nanmedian(values, axis=0)
     return beyond(values, at, bn.nanmedian(np.abs(values - at), axis=0))
 
 
 def outside_ccd_noise(rdnoise: float, gain: float) -> Outside:
-    """Three times the noise of a CCD."""
+    """Samples beyond 3 times the noise of a CCD, about the median."""
 
     def outside(values: NDArray[Any], bn: ModuleType) -> NDArray[np.bool_]:
         at = bn.nanmedian(values, axis=0)
@@ -209,7 +216,7 @@ def outside_ccd_noise(rdnoise: float, gain: float) -> Outside:
 
 
 def outside_shares(low: float, high: float) -> Outside:
-    """Shares of the median."""
+    """Samples that differ from the median by more than shares of it."""
 
     def outside(values: NDArray[Any], bn: ModuleType) -> NDArray[np.bool_]:
         at = bn.nanmedian(values, axis=0)
@@ -220,7 +227,7 @@ def outside_shares(low: float, high: float) -> Outside:
 
 
 def outside_rank(share: float) -> Outside:
-    """Three times the distance of a sample below the median; of columns without NaN."""
+    """Samples beyond 3 times the distance of a sample below the median; for columns without NaN."""
 
     def outside(values: NDArray[Any], bn: ModuleType) -> NDArray[np.bool_]:
         n = len(values)
@@ -233,7 +240,7 @@ def outside_rank(share: float) -> Outside:
 
 
 def outside_winsorized(values: NDArray[Any], bn: ModuleType) -> NDArray[np.bool_]:
-    """Three standard deviations of samples that were pulled in until that settled."""
+    """Samples beyond 3 winsorized standard deviations: of samples pulled in until they settle."""
     at, spread = bn.nanmedian(values, axis=0), bn.nanstd(values, axis=0, ddof=1)
     pulled, m, s, columns = values, at, spread.copy(), np.arange(len(at))
     while columns.size:
@@ -246,7 +253,7 @@ def outside_winsorized(values: NDArray[Any], bn: ModuleType) -> NDArray[np.bool_
 
 
 def loop_esd_mean(cube: NDArray[Any], outliers: float, significance: float) -> NDArray[Any]:
-    """The generalised ESD test with bottleneck; of cubes without NaN."""
+    """The mean after the generalised ESD test, with bottleneck; for cubes without NaN."""
     import bottleneck as bn
     from scipy.stats import t as student
 
@@ -269,9 +276,10 @@ def loop_esd_mean(cube: NDArray[Any], outliers: float, significance: float) -> N
 
 
 def sorted_replaced_mean(cube: NDArray[Any]) -> NDArray[Any]:
-    """Put medians in the place of what is beyond three standard deviations, to convergence.
+    """The mean with medians in the place of samples beyond 3 deviations, to convergence.
 
-    By numpy's sort, of cubes without NaN; what passes do not change is left at the first.
+    Uses numpy's sort, for cubes without NaN. A column is done with the first pass that changes
+    nothing in it.
     """
     n, image = len(cube), np.empty(cube.shape[1:], cube.dtype)
     for y in range(0, len(image), BLOCK):
@@ -281,7 +289,7 @@ def sorted_replaced_mean(cube: NDArray[Any]) -> NDArray[Any]:
         while columns.size:
             at = (values[(n - 1) // 2] + values[n // 2]) / 2
             reach = 3 * values.std(axis=0, ddof=1)
-            # Of what is sorted, the ends tell.
+            # Columns are sorted: if none of the ends is outside, no sample is.
             on = (at - values[0] > reach) | (values[-1] - at > reach)
             values, at, reach, columns = values[:, on], at[on], reach[on], columns[on]
             values = np.sort(np.where(np.abs(values - at) > reach, at, values), axis=0)
@@ -291,7 +299,7 @@ def sorted_replaced_mean(cube: NDArray[Any]) -> NDArray[Any]:
 
 
 def sorted_share_mean(cube: NDArray[Any], nlow: int, nhigh: int) -> NDArray[Any]:
-    """Without the extremes, of which columns with NaN lose fewer; by numpy's sort."""
+    """The mean without the extremes, of which fewer where a column has NaN; by numpy's sort."""
     n, image = len(cube), np.empty(cube.shape[1:], cube.dtype)
     rank = np.arange(n)[:, None, None]
     for y in range(0, len(image), BLOCK):
@@ -305,10 +313,10 @@ def sorted_share_mean(cube: NDArray[Any], nlow: int, nhigh: int) -> NDArray[Any]
 
 
 def numpy_clipped_mean(cube: NDArray[Any]) -> NDArray[Any]:
-    """Clip about the mean by the standard deviation to convergence, in plain numpy.
+    """Clip about the mean by the standard deviation, to convergence, in plain numpy.
 
-    For cubes without NaN. Whole columns need neither NaN nor masks, and most stay whole;
-    those that do not go on alone, with rejected samples at 0 so that sums pass over them.
+    For cubes without NaN. Most columns lose no sample and need neither NaN nor masks. Only those
+    that do go on, with rejected samples set to 0 so that sums ignore them.
     """
     image = np.empty(cube.shape[1:], np.float32 if cube.dtype.itemsize <= 4 else np.float64)
     for y in range(0, len(image), BLOCK):
@@ -323,7 +331,7 @@ def numpy_clipped_mean(cube: NDArray[Any]) -> NDArray[Any]:
 
 
 def _clipped_on(values: NDArray[Any], outside: NDArray[np.bool_]) -> NDArray[Any]:
-    """The clipped mean of columns that have lost samples `outside`; writes into `values`."""
+    """The clipped mean of columns that have lost the samples `outside`; changes `values`."""
     result = np.empty(values.shape[1], values.dtype)
     columns = np.arange(values.shape[1])
     while columns.size:
@@ -343,9 +351,9 @@ def _clipped_on(values: NDArray[Any], outside: NDArray[np.bool_]) -> NDArray[Any
 def ccdproc_clipped_mean(combiner: Any, center: str, spread: str) -> Any:
     """Clip to convergence with ccdproc.
 
-    `sigma_clipping` makes one pass, takes no `maxiters` and looks at masked samples again
-    as if they were not masked, so the loop of ccdproc's manual ends after one pass that
-    changed something. Rejected samples are put out of its sight as NaN.
+    `sigma_clipping` makes one pass, has no `maxiters` and treats masked samples as if they were
+    not masked, so the loop in ccdproc's manual ends after one pass that changes something. Setting
+    rejected samples to NaN hides them from it.
     """
     from astropy.utils.exceptions import AstropyUserWarning
 

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs the programs that `python -m bench.peers` compares with, on Debian or Ubuntu; as root.
-# Those that a release has not are named, and the bench skips them. The libraries of Python
-# (ccdproc, bottleneck) come with: pip install -e '.[bench]'
+# Programs that a release lacks are named, and the benchmark skips them. The Python libraries
+# (ccdproc, bottleneck) are installed by: pip install -e '.[bench]'
 set -u
 apt-get update -q
 for package in iraf siril gnuastro swarp; do

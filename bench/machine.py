@@ -1,4 +1,4 @@
-"""Where a benchmark ran and on what versions: a number means nothing without them."""
+"""The machine and the versions of a benchmark, which its numbers mean nothing without."""
 
 import argparse
 import json
@@ -14,13 +14,13 @@ from gpustack import backends
 from gpustack.backends.cpu import available_cores
 
 ROOT = Path(__file__).resolve().parents[1]
-#: Sets of instructions that numpy's sorts and ufuncs are much faster with, the latest first.
+#: Vector instructions with which numpy's sorts and ufuncs are much faster, the latest first.
 VECTORS = ("avx512_vbmi2", "avx512f", "avx2")
 LIBRARIES = ("gpustack", "numpy", "astropy", "bottleneck", "ccdproc", "reproject")
 
 
 def add_size(parser: argparse.ArgumentParser) -> None:
-    """Options that all benchmarks have."""
+    """Add the options for the number and the size of frames."""
     parser.add_argument("--frames", type=int, default=25, help="frames (default: %(default)s)")
     parser.add_argument(
         "--size", type=int, default=2048, help="pixels on a side of a frame (default: %(default)s)"
@@ -28,25 +28,25 @@ def add_size(parser: argparse.ArgumentParser) -> None:
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:
-    """Where the results go."""
+    """Add the option for the file of results."""
     parser.add_argument("--json", type=Path, metavar="PATH", help="write the results here")
 
 
 def use_cores(cores: int | None) -> None:
-    """Let this process run on the first so many of its cores only; None is all of them."""
+    """Restrict this process to the first `cores` of its cores; None = all of them."""
     if cores is not None:
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:cores])
 
 
 def load() -> float | None:
-    """How busy the machine is: processes that want to run, over the last minute."""
+    """The load average of the last minute: the number of processes that want to run."""
     return os.getloadavg()[0] if hasattr(os, "getloadavg") else None
 
 
 def record(
     what: str, settings: dict[str, Any], load_before: float | None, **results: Any
 ) -> dict[str, Any]:
-    """Results of one benchmark, with everything that a reader must know about them."""
+    """The results of one benchmark with date, settings, machine and versions."""
     return {
         "what": what,
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -65,7 +65,7 @@ def write(path: Path | None, results: dict[str, Any]) -> None:
 
 
 def machine() -> dict[str, Any]:
-    """Processor and its vectors, cores that may be used, memory, system, and our threads."""
+    """Processor, vector instructions, usable cores, memory, system, and gpustack's backends."""
     flags = (_first_of(Path("/proc/cpuinfo"), "flags") or "").split()
     return {
         "cpu": _first_of(Path("/proc/cpuinfo"), "model name") or platform.machine(),
@@ -78,7 +78,7 @@ def machine() -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """Of Python, of all libraries (those that are missing are left out), of this checkout."""
+    """Versions of Python, of the libraries that are installed, and the commit of this checkout."""
     found = {"python": platform.python_version()}
     for name in LIBRARIES:
         try:

@@ -1,11 +1,11 @@
-"""Tables of Markdown."""
+"""Write tables in Markdown."""
 
 import re
 from collections.abc import Iterable, Sequence
 
 
 def markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table, padded so that it reads as text too; columns of numbers stand right."""
+    """A table, padded so that it reads well as text; columns of numbers are aligned right."""
     body = [list(row) for row in rows]
     columns = list(zip(head, *body, strict=True))
     widths = [max(map(len, column)) for column in columns]

@@ -1,8 +1,8 @@
 """Peak memory of single calls: ``python -m bench.memory --json bench/results/NAME-memory.json``.
 
-Each call runs in a process of its own, which has made the same call on a few rows before,
-so that imports and threads are not counted. Linux only: the peak is VmHWM of
-/proc/self/status, which can be set back to what is in use (man 5 proc, clear_refs).
+Each call runs in a process of its own that has made the same call on a few rows before, so that
+imports and threads are not counted. Linux only: the peak is VmHWM in /proc/self/status, which can
+be reset to the memory in use (man 5 proc, clear_refs).
 """
 
 import argparse
@@ -28,7 +28,7 @@ from bench.cases import CASES
 from bench.data import simulate
 from bench.table import memory_table
 
-#: Case and call; each is one process.
+#: Case and call of each run; each is one process.
 RUNS = (
     ("median", "gpustack.Combiner"),
     ("median", "ccdproc.Combiner"),
@@ -48,18 +48,18 @@ STATUS, CLEAR_REFS = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
 def can_measure() -> bool:
-    """Whether this system lets a process set its peak back."""
+    """Whether this system lets a process reset its peak."""
     return os.access(CLEAR_REFS, os.W_OK)
 
 
 def measure(case_name: str, call_name: str, frames: int, size: int) -> dict[str, Any]:
-    """Run one call here and say what it took, in bytes.
+    """Run one call in this process, and return the memory it took, in bytes.
 
     Returns
     -------
     dict
-        ``frames``, their samples; ``peak``, above what was in use before the call;
-        ``outputs``, the arrays that it returned or wrote; ``overhead``, the difference.
+        ``frames``, the samples of the frames; ``peak``, above what was in use before the call;
+        ``outputs``, the arrays that it returned or wrote; ``overhead``, ``peak`` without these.
     """
     case = CASES[case_name]
     call = case.calls[call_name]
@@ -75,16 +75,16 @@ def measure(case_name: str, call_name: str, frames: int, size: int) -> dict[str,
 
 
 def settle() -> int:
-    """Give freed memory back, set the peak back, and return what is in use."""
+    """Return freed memory to the system, reset the peak, and return the bytes in use."""
     gc.collect()
-    # What malloc keeps for later would hide as much of what the call takes.
+    # The call could use memory that malloc keeps for later, which would not raise the peak.
     ctypes.CDLL(None).malloc_trim(0)
     CLEAR_REFS.write_text("5")
     return _status("VmRSS")
 
 
 def peak_above(before: int) -> int:
-    """The most bytes that were in use since `settle`, above what it found."""
+    """The most bytes in use since `settle`, above what it returned."""
     return _status("VmHWM") - before
 
 

@@ -1,8 +1,8 @@
-"""The one table of what programs are asked, method by method, and what the answer must be.
+"""The one table of what programs are asked, method by method, and of the correct answers.
 
-Each has its own definition, where they differ: clips of outliers are ended and centred in more
-than one way. `METHODS` are those that many programs have; `ALGORITHMS` each rejection of IRAF and
-of Siril beside the same recipe of gpustack.
+Programs end and centre clips differently, so each has its own definition where they differ.
+`METHODS` are those that many programs have; `ALGORITHMS` has each rejection of IRAF and of Siril,
+beside the same recipe of gpustack.
 """
 
 from collections.abc import Callable
@@ -27,13 +27,13 @@ class Way:
     Parameters
     ----------
     words : str, tuple or dict
-        As its function in `bench.programs` takes them.
+        As the program's function in `bench.programs` expects them.
     truth : callable or None
-        Makes the right image; None: the answer is not checked.
+        Computes the correct image; None: the answer is not checked.
     off : float
-        Share of the pixels that may be otherwise: twice what was seen with 25 frames, or 1%.
+        Share of the pixels that may differ: twice what was seen with 25 frames, or 1%.
     why : str
-        Why they may, or why nothing is checked.
+        Why pixels may differ, or why nothing is checked.
     """
 
     words: Any
@@ -51,12 +51,12 @@ class Method:
 
 
 def poisson(samples: NDArray[Any]) -> Truth:
-    """Of frames that are scaled to the exposure of the first."""
+    """The clip by Poisson noise, as IRAF has it, of frames scaled to the first one's exposure."""
     scales = 1 / (1 + LONGER * (np.arange(len(samples)) % 2))
     return truth.poisson_clipped_mean(scales, iraf=True)(samples)
 
 
-#: To convergence about the median, as gpustack, Gnuastro and a loop by hand have it.
+#: To convergence about the median, as by gpustack, Gnuastro and the loop by hand.
 SIGMA = truth.clipped_mean("median", "std", None)
 IRAF_SIGMA = truth.deviation_clipped_mean("center")
 SIRIL_SIGMA = truth.deviation_clipped_mean("mean")
@@ -92,9 +92,9 @@ METHODS = {
             "gpustack": Way(("--clip", "sigma"), SIGMA),
             "iraf": Way({"reject": "sigclip"}, IRAF_SIGMA),
             "siril": Way("rej s 3 3", SIRIL_SIGMA, 0.01, differences.STOP),
-            # Until the deviation changes by less than 0.0001 of itself: to convergence.
+            # 0.0001: until the deviation changes by less than that share, which is convergence.
             "gnuastro": Way(("3", "0.0001", "sigclip-mean"), SIGMA),
-            # One pass, the most that it makes. Words, as functions are slower.
+            # One pass, the most that it makes. Names of statistics, as functions are slower.
             "ccdproc": Way(
                 {
                     "method": "average",
@@ -133,7 +133,7 @@ def beside(
     why: str = "",
     checked: bool = True,
 ) -> Method:
-    """A rejection of a program, and the same of ours: a clip, and the options `also`."""
+    """A rejection of a program beside ours: `clip` and the command-line options `also`."""
     ways = {
         "gpustack": Way(("--clip", clip, *also), right),
         program: Way(words, right if checked else None, off, why),

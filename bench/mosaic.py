@@ -1,7 +1,7 @@
-"""A mosaic of frames that are dithered and turned, by us and by those who make such ones.
+"""Time mosaics of dithered and rotated frames, by gpustack, ccdproc and reproject.
 
 ``python -m bench.mosaic --json bench/results/NAME-mosaic.json``. Each call runs in a process of
-its own, after the same call on three small frames; calls take turns, A B C A B C. Linux only, as
+its own, after the same call on three small frames; calls take turns, A B C A B C. Linux only, like
 `bench.memory`.
 """
 
@@ -31,48 +31,49 @@ from bench.memory import bytes_of, can_measure, peak_above, settle
 from bench.table import mosaic_table
 from gpustack import Reproject, stack
 
-#: Degrees a pixel, and by how much frames are turned at the most.
+#: Degrees a pixel, and the most degrees by which a frame is rotated.
 SCALE, TURN = 1e-4, 5.0
-#: Where frames lie beside a regular raster, as a share of the footprint.
+#: The largest shift of frames off a regular raster, as a share of the footprint.
 DITHER = 0.02
-#: Our limit of memory.
+#: The limit on memory for gpustack.
 LIMIT = "256MB"
-#: Sides of a frame and of the footprint: those of the promise, and a quarter of their pixels,
-#: where peers fit into the memory of a small machine too.
+#: Sides of a frame and of the footprint: those of our goal, and a quarter of their pixels, with
+#: which peers fit into the memory of a small machine too.
 FULL, SMALL = (2048, 6000), (1024, 3000)
-#: Not two: reproject takes a block of two sides for one of each of two frames.
+#: Frames of the first, small call, and their sides. Not two frames: reproject would take the two
+#: sides of a block for a block size of each frame.
 WARM_FRAMES, WARM = 3, (64, 100)
 
 
 @dataclass(frozen=True)
 class Mosaic:
-    """FITS files, and the header of the grid that they lie on."""
+    """FITS files, and the header of the grid that they are combined on."""
 
     files: list[str]
     grid: fits.Header
 
     @property
     def wcs(self) -> WCS:
-        """Of the grid."""
+        """The coordinates of the grid."""
         return WCS(self.grid)
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Of the grid, (y, x)."""
+        """The shape of the grid, (y, x)."""
         return self.grid["NAXIS2"], self.grid["NAXIS1"]
 
 
 def simulate(frames: int, size: int, side: int, folder: Path) -> Mosaic:
-    """Frames of a flat sky with noise, over a footprint, by a fixed seed.
+    """Write frames of a flat sky with noise over a footprint, from a fixed seed.
 
     Parameters
     ----------
     frames : int
-        On a raster of as many columns as a square has, moved and turned a little.
+        The number of frames, on a raster that is as square as possible, shifted and rotated.
     size, side : int
         Pixels on a side of a frame, and of the footprint.
     folder : path
-        For the files. Just written, so that reading them is reading memory.
+        For the files, which are just written when they are read, and so in the system's cache.
     """
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(SEED)
@@ -97,7 +98,7 @@ def _grid(side: int) -> fits.Header:
 
 
 def _tangent(size: int, degrees: float = 0.0) -> WCS:
-    """A tangent plane about the middle of an image, turned by so many degrees."""
+    """Tangent-plane coordinates about the middle of an image, rotated by so many degrees."""
     wcs, turn = WCS(naxis=2), np.deg2rad(degrees)
     wcs.wcs.ctype = ["RA---TAN", "DEC--TAN"]
     wcs.wcs.crval, wcs.wcs.crpix = (10.0, 20.0), ((size + 1) / 2, (size + 1) / 2)
@@ -107,7 +108,7 @@ def _tangent(size: int, degrees: float = 0.0) -> WCS:
 
 
 def _raster(frames: int, size: int, side: int) -> list[tuple[float, float]]:
-    """The middles of frames, y and x, that cover the footprint evenly."""
+    """The centres of frames, (y, x), that cover the footprint evenly."""
     columns = int(np.ceil(np.sqrt(frames)))
     rows = -(-frames // columns)
     first, last = (size - 1) / 2, side - (size + 1) / 2
@@ -123,7 +124,7 @@ def ours(mosaic: Mosaic, combine: str, **outputs: Any) -> Any:
 
 
 def ccdproc(mosaic: Mosaic, combine: str) -> Any:
-    """Each frame by `wcs_project`, then all by a `Combiner`, as ccdproc's documentation has it."""
+    """`wcs_project` of each frame, then a `Combiner` of all, as in ccdproc's documentation."""
     from ccdproc import Combiner, wcs_project
 
     wcs, shape = mosaic.wcs, mosaic.shape
@@ -132,7 +133,7 @@ def ccdproc(mosaic: Mosaic, combine: str) -> Any:
 
 
 def coadd(mosaic: Mosaic, **options: Any) -> NDArray[Any]:
-    """`reproject.mosaicking.reproject_and_coadd`; it has no median. Its image and footprint."""
+    """`reproject_and_coadd`, which has no median; returns its image and its footprint."""
     from reproject import reproject_interp
     from reproject.mosaicking import reproject_and_coadd
 
@@ -160,7 +161,7 @@ CALLS: dict[str, Callable[[Mosaic], Any]] = {
         coadd, parallel=True, block_size=(512, 512), intermediate_memmap=True
     ),
 }
-#: Whose answers are compared: ours with that of ccdproc.
+#: Calls whose answers are compared: one of ours with one of a peer.
 PAIRS = (
     ("gpustack.stack, mean, all maps", "ccdproc, mean"),
     ("gpustack.stack, median, all maps", "ccdproc, median"),
@@ -169,7 +170,7 @@ PAIRS = (
 
 
 def measure(name: str, mosaic: Mosaic, warm: Mosaic, answer: Path) -> dict[str, Any]:
-    """Make one call here; keep its image with NaN where it has none, and say what it took."""
+    """Time one call in this process; save its image to `answer`, with NaN where it has no value."""
     warnings.simplefilter("ignore")
     CALLS[name](warm)
     before = settle()
@@ -188,7 +189,7 @@ def image_of(made: Any) -> NDArray[Any]:
 
 
 def compare(one: Path, other: Path) -> dict[str, Any]:
-    """How far two images differ where both have values, and where only one has."""
+    """How far two images differ where both have values, and how often only one has."""
     first, second = np.load(one), np.load(other)
     both = np.isfinite(first) & np.isfinite(second)
     return {
@@ -199,7 +200,7 @@ def compare(one: Path, other: Path) -> dict[str, Any]:
 
 
 def run(sizes: tuple[int, int], options: argparse.Namespace) -> dict[str, Any]:
-    """All calls on frames of one size, in turn; and how far their answers differ."""
+    """Run all calls on frames of one size, in turn, and compare their answers."""
     size, side = sizes
     only_ours = sizes == FULL and not options.peers
     names = [name for name in CALLS if name.startswith("gpustack") or not only_ours]

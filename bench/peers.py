@@ -1,8 +1,9 @@
-"""Whole programs beside each other, FITS files to a FITS file: ``python -m bench.peers``.
+"""Time whole programs side by side, from FITS files to a FITS file: ``python -m bench.peers``.
 
-gpustack, IRAF imcombine, Siril, Gnuastro, SWarp, ccdproc.combine, and astropy with bottleneck,
-on the same frames: from the start of the process to its end, in turn (A B C, C B A), with as many
-threads as each can be told to have. What an answer took counts only where the answer is right.
+gpustack, IRAF imcombine, Siril, Gnuastro, SWarp, ccdproc.combine, and astropy with bottleneck run
+on the same frames, in turn (A B C, C B A), with the same number of threads where they have an
+option for it. A run is timed from the start of the process to its end, and its time counts only if
+the answer is correct.
 """
 
 import argparse
@@ -25,22 +26,23 @@ from bench.process import Taken, compile_package, measure
 from bench.programs import OURS, PROGRAMS, Program
 from bench.truth import Agreement, DisagreementError, Truth, compare
 
-#: Parts of a run: what many programs have, as frames grow; with a limit on memory; and each
-#: algorithm of IRAF and of Siril.
+#: Parts of a run: methods that many programs have, with more and larger frames; some of these with
+#: a limit on memory; and each algorithm of IRAF and of Siril.
 PARTS = ("programs", "memory", "algorithms")
 LIMITED = ("median", "sigma")
 LIMITED_FRAMES, LIMIT = 40, 256 * 2**20
-#: With fewer, what programs keep in any case matters, of which definitions know nothing.
+#: With fewer frames, the samples that programs keep in any case would matter, which the definitions
+#: ignore.
 ALGORITHM_FRAMES = 25
-#: Seconds after which a program is ended.
+#: Seconds after which a program is killed.
 LONGEST = 600.0
 
 
 @dataclass(slots=True)
 class Call:
-    """Runs of a program: what each took, and what became of them.
+    """All runs of a program with one method: what each took, and whether they count.
 
-    ``state`` is "timed", "not checked", "wrong", "failed" or "not run"; ``why`` says more.
+    ``state`` is "timed", "not checked", "wrong", "failed" or "not run"; ``why`` has the reason.
     """
 
     program: str
@@ -53,35 +55,35 @@ class Call:
     left_out: float | None = None
 
     def believe(self, taken: Taken) -> None:
-        """Count a run."""
+        """Count the time and the peak of a run."""
         self.seconds.append(round(taken.seconds, 4))
         self.cpu_seconds.append(round(taken.cpu_seconds, 4))
         self.peak.append(taken.peak)
 
     def refuse(self, state: str, why: str) -> None:
-        """Count none of its runs."""
+        """Count none of the runs, for this reason."""
         self.seconds, self.cpu_seconds, self.peak = [], [], []
         self.state, self.why = state, why
 
 
 class History:
-    """What programs took for a sample so far, by method; so that nobody waits for the slowest."""
+    """What programs took so far, by method, so that those that would take too long are not run."""
 
     def __init__(self) -> None:
         self.known: dict[tuple[str, str], tuple[float, int]] = {}
 
     def add(self, program: str, method: str, seconds: float, samples: int) -> None:
-        """Remember the last, which is of the largest group so far."""
+        """Remember the last time, which is for the largest group so far."""
         self.known[program, method] = (seconds, samples)
 
     def expected(self, program: str, method: str, samples: int) -> float:
-        """Seconds, as samples grow; 0 where nothing is known."""
+        """Expected seconds, in proportion to the samples; 0 where nothing is known."""
         seconds, of = self.known.get((program, method), (0.0, 1))
         return seconds * samples / of
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; 1 where a program gives a wrong answer, or none, 2 without room."""
+    """Run the command line; 1 = a wrong answer or none, 2 = no disk space or nothing to run."""
     options = _parse(arguments)
     compile_package()
     load, (chosen, skipped) = machine.load(), present(options.program)
@@ -89,7 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     full = False
     try:
         groups.extend(run(chosen, options))
-    except OSError as err:  # what was measured until then is kept
+    except OSError as err:  # no disk space; what has been measured is kept
         print(f"bench.peers: {err}", file=sys.stderr)
         full = True
     if not groups:
@@ -106,7 +108,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def present(patterns: Sequence[str]) -> tuple[dict[str, str], dict[str, str]]:
-    """Versions of those programs that are here, and of the others, why they are left out."""
+    """Program -> version for those that are installed; program -> reason for those skipped."""
     chosen, skipped = {}, {}
     for name, program in PROGRAMS.items():
         if name in OURS or any(fnmatchcase(name, pattern) for pattern in patterns):
@@ -136,7 +138,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def parts(options: argparse.Namespace) -> Iterable[tuple[str, Group, dict[str, Method]]]:
-    """The groups of each part that was asked for, the smaller ones first."""
+    """(part, group, methods) for each part that was asked for, smaller groups first."""
     middle = sorted(options.frames)[len(options.frames) // 2]
     for dtype in options.dtype if "programs" in options.part else ():
         for size in (options.size // 4, options.size // 2) if dtype == "float32" else ():
@@ -151,7 +153,7 @@ def parts(options: argparse.Namespace) -> Iterable[tuple[str, Group, dict[str, M
 
 
 def run(programs: Iterable[str], options: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    """Time all groups, those with the same frames one after the other."""
+    """Time all methods of all groups, one group after the other, and yield the results of each."""
     history = History()
     for part, group, methods in parts(options):
         named = {
@@ -177,7 +179,7 @@ def run(programs: Iterable[str], options: argparse.Namespace) -> Iterator[dict[s
 
 
 def truths(given: Given) -> Callable[[Definition], Truth]:
-    """What is right for these frames, made once of each definition."""
+    """A function that returns the correct image by a definition, each computed once."""
 
     @cache
     def right(definition: Definition) -> Truth:
@@ -195,7 +197,7 @@ def take_turns(
     history: History,
     options: argparse.Namespace,
 ) -> list[dict[str, Any]]:
-    """All runs of all programs that have a method, A B C, then C B A."""
+    """Make all runs of all programs that have a method, A B C, then C B A."""
     calls = {key: Call(key) for key in programs if PROGRAMS[key].asked in method.ways}
     samples = given.group.samples
     for key, call in calls.items():
@@ -224,7 +226,7 @@ def once(
     right: Callable[[Definition], Truth],
     threads: int,
 ) -> None:
-    """One run; its time is counted once its answer has been compared."""
+    """Make one run; its time counts only after its answer has been compared."""
     given.clear()
     cores = sorted(os.sched_getaffinity(0))[:threads]
     try:
@@ -248,7 +250,7 @@ def once(
 
 
 def inside(taken: Taken) -> Taken:
-    """Of a process that says itself how long its work took, these seconds."""
+    """The run with the seconds that the process itself printed for its work, without its start."""
     return taken._replace(**json.loads(taken.output.rstrip().rpartition("\n")[2]))
 
 
@@ -258,7 +260,7 @@ def agreement(program: Program, way: Way, given: Given, expected: Truth) -> Agre
     Raises
     ------
     DisagreementError
-        Where it does not, in more than the share of the pixels that may be otherwise.
+        Where it does not, in more than the share of pixels that may differ.
     """
     image, off = program.answer(given), 0.0
     if way.off and image.shape == expected.image.shape:

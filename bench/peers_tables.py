@@ -1,4 +1,4 @@
-"""Tables of `bench.peers`: whole programs beside each other."""
+"""Tables of the results of `bench.peers`: whole programs side by side."""
 
 from collections.abc import Iterator
 from statistics import median
@@ -12,7 +12,7 @@ from bench.programs import OURS, PROGRAMS
 
 Results = dict[str, Any]
 MB = 1e6
-#: Frames -> how many times faster than the fastest peer we mean to be.
+#: Our goals: number of frames -> how many times faster than the fastest peer.
 TIMES = {25: 2.0, 100: 4.0}
 
 
@@ -32,7 +32,7 @@ def _calls(method: Results) -> dict[str, Results]:
 
 
 def _seconds(call: Results) -> str:
-    """The median, and the least and the most where there were more runs than one."""
+    """The median in seconds, with minimum and maximum if there was more than one run."""
     ends = f" ({min(call['seconds']):.2f}-{max(call['seconds']):.2f})"
     return f"{median(call['seconds']):.2f}{ends if len(call['seconds']) > 1 else ''}"
 
@@ -49,7 +49,7 @@ def _cell(call: Results | None, key: str) -> str:
 
 
 def _table(results: Results, part: str, key: str) -> str:
-    """A row a method of a group, a column a program."""
+    """A table with a row for each group and method, a column for each program."""
     found = list(_methods(results, part))
     names = [name for name in PROGRAMS if any(name in _calls(method) for _, method in found)]
     rows = [
@@ -72,7 +72,7 @@ def _three(results: Results, part: str) -> str:
 
 
 def _notes(results: Results, part: str) -> Iterator[str]:
-    """Who was left out, whose answers differ, on which machine."""
+    """Programs that were skipped, wrong answers, and the machine."""
     if results["skipped"]:
         yield f"Skipped: {'; '.join(results['skipped'].values())}."
     for group, method in _methods(results, part):
@@ -88,12 +88,12 @@ def _notes(results: Results, part: str) -> Iterator[str]:
 
 
 def programs_table(results: Results) -> str:
-    """Of all programs, as frames and their number grow."""
+    """Time and memory of all programs, for all sizes and numbers of frames."""
     return _three(results, "programs")
 
 
 def excerpt_table(results: Results) -> str:
-    """Medians alone, of large float32 frames in the numbers that there are goals for."""
+    """Medians alone, for large float32 frames and the numbers of frames with a goal."""
     names = [name for name in PROGRAMS if name != "started"]
     rows = [
         (f"{group['frames']}", method["title"], *(_median(method, name) for name in names))
@@ -110,17 +110,17 @@ def _median(method: Results, name: str) -> str:
 
 
 def _is_large(results: Results, group: Results) -> bool:
-    """Other sizes are there for the curve, or for a limit on memory."""
+    """Whether frames have full size or more; smaller ones are for the curve only."""
     return bool(group["size"] >= results["settings"]["size"])
 
 
 def memory_table(results: Results) -> str:
-    """The same with a limit on memory."""
+    """Time and memory of all programs with a limit on memory."""
     return _three(results, "memory")
 
 
 def curve_table(results: Results) -> str:
-    """Seconds of the start, of a frame and of a sample, by least squares of what was measured."""
+    """Seconds of the start, a frame and a sample, fitted to the measurements by least squares."""
     rows = []
     points: dict[tuple[str, str, str], list[tuple[float, int, int]]] = {}
     for group, method in _methods(results, "programs"):
@@ -130,7 +130,7 @@ def curve_table(results: Results) -> str:
                 key = (group["dtype"], method["title"], call["program"])
                 points.setdefault(key, []).append((median(call["seconds"]), n, samples))
     for (dtype, title, program), measured in points.items():
-        # Two sizes and two numbers of frames at least: three unknown.
+        # Three unknowns need at least two sizes and two numbers of frames.
         if len({n for _, n, _ in measured}) > 1 and len({s / n for _, n, s in measured}) > 1:
             start, frame, sample, off = fit(measured)
             numbers = (f"{start:.2f}", f"{1e3 * frame:.1f}", f"{1e9 * sample:.2f}", f"{off:.0%}")
@@ -142,12 +142,20 @@ def curve_table(results: Results) -> str:
 
 
 def fit(measured: list[tuple[float, int, int]]) -> tuple[float, float, float, float]:
-    """seconds = start + frames x a + samples x b, none below 0; and the largest relative miss.
+    """Fit seconds = start + frames x a + samples x b, with no term below 0.
+
+    Residuals are relative to the seconds, so that short runs determine the start.
 
     Parameters
     ----------
     measured : list of (seconds, frames, samples)
-        Misses count relative to the seconds, so that short runs say something of the start.
+
+    Returns
+    -------
+    start, a, b : float
+        In seconds.
+    off : float
+        The largest relative residual.
     """
     seconds, frames, samples = np.array(measured, dtype=np.float64).T
     terms = np.stack([np.ones_like(seconds), frames, samples], axis=1) / seconds[:, None]
@@ -158,13 +166,13 @@ def fit(measured: list[tuple[float, int, int]]) -> tuple[float, float, float, fl
 
 
 def _fastest(method: Results) -> Results | None:
-    """The fastest peer whose answer is believed, checked or not."""
+    """The fastest peer whose answer was correct or not checked."""
     peers = [call for call in method["calls"] if call["seconds"] and call["program"] not in OURS]
     return min(peers, key=lambda call: median(call["seconds"]), default=None)
 
 
 def goals_table(results: Results) -> str:
-    """What we mean to reach beside other programs, and what this run reached."""
+    """Our goals beside other programs, and what this run reached."""
     rows = []
     for group, method in _methods(results, "programs", "memory"):
         ours, peer = _calls(method).get("gpustack"), _fastest(method)
@@ -194,7 +202,7 @@ def goals_table(results: Results) -> str:
 
 
 def algorithms_table(results: Results) -> str:
-    """Each rejection of IRAF and of Siril beside ours, which is meant to be no slower."""
+    """Each rejection of IRAF and of Siril beside ours, whose goal is to be no slower."""
     rows = []
     for _, method in _methods(results, "algorithms"):
         calls, peer = _calls(method), _fastest(method)

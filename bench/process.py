@@ -1,4 +1,4 @@
-"""Commands as processes of their own, and what they take."""
+"""Run commands as processes of their own, and measure their time and memory."""
 
 import compileall
 import json
@@ -17,10 +17,10 @@ CHILD = Path(__file__).with_name("child.py")
 
 
 def compile_package() -> None:
-    """Have gpustack's bytecode ready, as pip has that of what it installs, peers for one.
+    """Compile gpustack to bytecode, as pip does with what it installs, such as the peers.
 
-    Of a checkout, Python writes it when it is first imported, but for a changed file, and where
-    PYTHONDONTWRITEBYTECODE forbids it: each start then compiles some 150 modules anew, for 0.3 s.
+    In a checkout, Python writes bytecode when a new or changed module is first imported, but not
+    where PYTHONDONTWRITEBYTECODE is set. Each start then compiles some 150 modules, in 0.3 s.
     """
     compileall.compile_dir(machine.ROOT / "gpustack", quiet=1)
 
@@ -33,11 +33,11 @@ class Invocation:
     ----------
     command : list of str
     folder : path
-        Where it runs.
+        The working directory.
     environment : mapping of str to str
-        What it gets beside what everyone has.
+        Variables in addition to those of this process.
     stdin : str
-        What it reads.
+        The text of its standard input.
     """
 
     command: list[str]
@@ -46,7 +46,7 @@ class Invocation:
     stdin: str = ""
 
     def run(self) -> subprocess.CompletedProcess[str]:
-        """Let it run; what it printed."""
+        """Run the command to its end; the result has what it printed."""
         return subprocess.run(
             self.command,
             input=self.stdin,
@@ -61,8 +61,8 @@ class Invocation:
 class Taken(NamedTuple):
     """What a run took, and what it printed.
 
-    ``seconds`` are those of the clock, ``cpu_seconds`` those of all cores, ``peak`` the bytes of
-    the largest process of those that it started.
+    ``seconds`` are those of the wall clock, ``cpu_seconds`` those of all cores, ``peak`` the bytes
+    of the largest of its processes.
     """
 
     code: int
@@ -73,12 +73,12 @@ class Taken(NamedTuple):
 
 
 def measure(invocation: Invocation, cores: Iterable[int] = (), limit: float = 600.0) -> Taken:
-    """Run on these cores (none: all of them), for `limit` seconds at most.
+    """Run a command on these cores (empty = all of them), for `limit` seconds at most.
 
     Raises
     ------
     TimeoutError
-        After `limit` seconds, when it and all that it started have been ended.
+        After `limit` seconds, when the command and all its processes have been killed.
     """
     stdin = invocation.folder / "stdin"
     stdin.write_text(invocation.stdin)
@@ -88,7 +88,7 @@ def measure(invocation: Invocation, cores: Iterable[int] = (), limit: float = 60
         "stdin": str(stdin),
         "cores": sorted(cores),
     }
-    # -I and -S: nothing of the site is loaded, which keeps it small.
+    # -I and -S: Python loads no site packages, which keeps the process small.
     started = subprocess.Popen(
         [sys.executable, "-IS", str(CHILD), json.dumps(order)],
         env={**os.environ, **invocation.environment},
@@ -104,6 +104,6 @@ def measure(invocation: Invocation, cores: Iterable[int] = (), limit: float = 60
         started.communicate()
         raise TimeoutError(f"expected an end within {limit:g} s, got none") from None
     printed, _, last = output.rstrip("\n").rpartition("\n")
-    if not last.startswith("{"):  # it could not be started
+    if not last.startswith("{"):  # the command could not be started
         return Taken(-1, 0.0, 0.0, 0, output)
     return Taken(**json.loads(last), output=printed)

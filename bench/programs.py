@@ -1,7 +1,7 @@
-"""Whole programs that combine FITS files into a FITS file, and how each is called.
+"""The programs that `bench.peers` times, and how each is called.
 
-What a program is asked is a matter of `bench.methods`; how it is started, how many threads it is
-told to have, and where its answer lies, of this module.
+This module knows how a program is started, how its number of threads is set, and where its answer
+is. What programs are asked is in `bench.methods`.
 """
 
 import json
@@ -25,30 +25,30 @@ from bench.parity import iraf, siril
 from bench.process import Invocation
 from bench.truth import GPUSTACK_TOLERANCE, PEER_TOLERANCE
 
-#: This checkout, wherever a program runs.
+#: Environment in which Python imports this checkout, whatever the working directory.
 PYTHON = {"PYTHONPATH": str(machine.ROOT)}
 
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """A program.
+    """A program: how it is started, and what is known of its answer.
 
     Parameters
     ----------
     title : str
-        Its name in tables.
+        The name in tables.
     version : callable
-        Its version, None where it is not here.
+        Returns the version, or None where the program is not installed.
     invoke : callable
-        How it is started: what it is asked, the frames, the number of threads.
+        Makes an `Invocation` from ``words`` of `bench.methods`, the frames, the number of threads.
     out : str
-        The file that it writes, in the folder of the frames.
+        The file with the image, relative to the folder of the frames.
     asked : str
-        As whom it is asked, in `bench.methods`.
+        The name in `bench.methods` by which it is asked.
     tolerance : float
         Largest relative difference of a pixel.
     inside : bool
-        Whether the last line of its output says how long it took, without its start.
+        Whether the last line of its output has the time that it took, without its start.
     """
 
     title: str
@@ -60,7 +60,7 @@ class Program:
     inside: bool = False
 
     def answer(self, given: Given) -> NDArray[Any]:
-        """The rows of its image that are compared, in the unit of the frames."""
+        """The rows of the image that are compared, in the unit of the frames."""
         unit = 1.0
         if self.asked == "siril":
             unit = siril.UNIT if given.group.dtype == "float32" else siril.UNIT16
@@ -78,13 +78,13 @@ def _gpustack(words: tuple[str, ...], given: Given) -> list[str]:
 
 
 def by_gpustack(words: tuple[str, ...], given: Given, threads: int) -> Invocation:
-    """The command line, which takes as many threads as it has cores."""
+    """gpustack's command line, which uses as many threads as it has cores."""
     command = [sys.executable, "-m", "gpustack.cli", *_gpustack(words, given)]
     return Invocation(command, given.folder, PYTHON)
 
 
 def by_started(words: tuple[str, ...], given: Given, threads: int) -> Invocation:
-    """The same in a process that has combined the first frames already."""
+    """gpustack's command line in a process that has combined rows of the first frames already."""
     first = given.folder / "first"
     if not first.exists():
         first.mkdir()
@@ -107,15 +107,15 @@ def by_iraf(words: dict[str, Any], given: Given, threads: int) -> Invocation:
 
 
 def by_siril(words: str, given: Given, threads: int) -> Invocation:
-    """The command `stack` of a sequence of FITS files as they are."""
+    """Siril's command ``stack`` on a sequence of FITS files, which are not converted."""
     return siril.invocation(given.siril, siril.script(f"{words} -nonorm"), threads)
 
 
 def by_gnuastro(words: tuple[str, ...], given: Given, threads: int) -> Invocation:
-    """An operator on all frames.
+    """Gnuastro's astarithmetic with an operator on all frames.
 
-    Integers are made floats first, except for the mean: the median of an even count of them
-    would be cut to an integer.
+    Integers are converted to floats first, except for a mean: the median of an even number of
+    integers would be truncated to an integer.
     """
     whole = given.group.dtype == "uint16" and words != ("mean",)
     frames = [word for path in given.paths for word in ((path, "float32") if whole else (path,))]
@@ -125,7 +125,7 @@ def by_gnuastro(words: tuple[str, ...], given: Given, threads: int) -> Invocatio
 
 
 def by_swarp(words: str, given: Given, threads: int) -> Invocation:
-    """Frames as they lie, without background subtracted; memory as it is by default."""
+    """SWarp without resampling or background subtraction, and with its default memory."""
     options = {
         "RESAMPLE": "N",
         "SUBTRACT_BACK": "N",
@@ -137,13 +137,13 @@ def by_swarp(words: str, given: Given, threads: int) -> Invocation:
         "VERBOSE_TYPE": "QUIET",
     }
     flat = [word for key, value in options.items() for word in (f"-{key}", value)]
-    # A file without settings: of one that it does not find it makes much ado.
+    # An empty file of settings, because SWarp complains at length about a missing one.
     command = [_swarp() or "SWarp", *given.paths, "-c", "/dev/null", *flat]
     return Invocation(command, given.folder)
 
 
 def by_script(library: str) -> Callable[[Any, Given, int], Invocation]:
-    """A script in Python, of one thread."""
+    """A script in Python with this library, of one thread; see `bench.scripts`."""
 
     def invoke(words: Any, given: Given, threads: int) -> Invocation:
         out = str(given.folder / "out.fits")
@@ -159,7 +159,7 @@ def _swarp() -> str | None:
 
 
 def _said(program: str | None, *words: str) -> str | None:
-    """The version that a program prints, None where it is not here."""
+    """The version that a program prints; None where it is not installed."""
     if program is None or shutil.which(program) is None:
         return None
     done = subprocess.run([program, *words], capture_output=True, text=True, check=False)
@@ -168,7 +168,7 @@ def _said(program: str | None, *words: str) -> str | None:
 
 
 def _installed(*names: str) -> str | None:
-    """Versions of libraries, None where one is not here."""
+    """Versions of libraries; None where one is not installed."""
     try:
         return ", ".join(version(name) for name in names)
     except PackageNotFoundError:

@@ -1,8 +1,8 @@
 """Time all cases: ``python -m bench.run --json bench/results/NAME.json``.
 
-Answers are compared with the definition first, on the top rows of the frames; nothing
-that disagrees is timed. Then all calls of a case take turns, A B C A B C, so that what
-else the machine does hits all of them. The answers that were timed are compared too.
+Answers on the top rows of the frames are compared with the definition first; a call whose answer
+is wrong is not timed. Then all calls of a case take turns, A B C A B C, so that other load on the
+machine affects all of them. The answers of the timed calls are compared too.
 """
 
 import argparse
@@ -23,12 +23,12 @@ from bench.data import Data, Kind, simulate
 from bench.table import speed_table
 from bench.truth import DisagreementError, Truth
 
-#: Rows whose answers are compared. Columns know nothing of each other.
+#: Rows on which answers are compared before timing; columns are independent of each other.
 CHECK_ROWS = 64
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; 1 where a library gives a wrong answer."""
+    """Run the command line; 1 = a library gave a wrong answer."""
     options = _parse(arguments)
     machine.use_cores(options.cores)
     load = machine.load()
@@ -72,7 +72,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def run_cases(chosen: dict[str, Case], options: argparse.Namespace) -> list[dict[str, Any]]:
-    """Time the cases, those with the same samples one after the other."""
+    """Time the cases; those with the same kind of samples share their frames."""
     ordered = sorted(chosen, key=lambda name: str(chosen[name].kind))
     results: dict[str, Any] = {}
     for kind, names in groupby(ordered, key=lambda name: chosen[name].kind):
@@ -83,7 +83,7 @@ def run_cases(chosen: dict[str, Case], options: argparse.Namespace) -> list[dict
 def _run_kind(
     kind: Kind, cases: dict[str, Case], options: argparse.Namespace
 ) -> dict[str, dict[str, Any]]:
-    """Time cases that share their samples, which are gone afterwards."""
+    """Time cases with the same kind of samples, which are simulated once for all of them."""
     with tempfile.TemporaryDirectory() as folder:
         data = simulate(kind, options.frames, options.size, options.size, Path(folder))
         top = data.top(CHECK_ROWS)
@@ -93,12 +93,12 @@ def _run_kind(
 def run_case(
     name: str, case: Case, data: Data, top: Data, options: argparse.Namespace
 ) -> dict[str, Any]:
-    """Compare all answers, then time all calls.
+    """Compare all answers of a case, then time all its calls.
 
     Raises
     ------
     DisagreementError
-        Where an answer is not that of the definition.
+        Where an answer differs from the definition.
     """
     wanted = {
         call_name: call
@@ -133,7 +133,7 @@ def run_case(
 def time_calls(
     calls: dict[str, Call], data: Data, expected: Truth, repeat: int, budget: float
 ) -> dict[str, dict[str, list[float]]]:
-    """Seconds by the clock and of all processor cores, of every run of every call."""
+    """Seconds of the wall clock and of all cores, for every run of every call."""
     inputs = {name: call.setup(data) for name, call in calls.items()}
     times: dict[str, dict[str, list[float]]] = {
         name: {"seconds": [], "cpu_seconds": []} for name in calls

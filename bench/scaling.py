@@ -1,8 +1,8 @@
-"""What a cluster costs beside one machine: ``python -m bench.scaling --json NAME-scaling.json``.
+"""What stacking on a dask cluster costs: ``python -m bench.scaling --json NAME-scaling.json``.
 
-A dask cluster of processes of one thread on this machine, of 1 and of 2 workers, stacks files of
-several sizes, cut into few tasks and many. Wall seconds say how much faster two are than one;
-processor seconds, of workers and of client with scheduler, are what the cost model is fitted to.
+Clusters on this machine, of 1 and of 2 workers with one thread each, stack files of several sizes,
+cut into few tasks and into many. Wall seconds show how much faster two workers are than one. A cost
+model is fitted to the processor seconds of the workers, and of the client with the scheduler.
 """
 
 import argparse
@@ -26,9 +26,9 @@ from gpustack import SigmaClip, stack
 from gpustack.cluster import task_plan
 
 WORKERS = (1, 2)
-#: Frames, pixels on a side, tasks for each worker.
+#: Stacks: frames, pixels on a side, tasks for each worker.
 SIZES = ((4, 64, 64), (8, 1024, 4), (8, 1024, 64), (32, 512, 4), (32, 512, 64), (32, 1024, 4))
-#: What is made of a pixel: image and uncertainty in float32, the mask.
+#: Bytes of the results for a pixel: image and uncertainty in float32, and the mask.
 MADE = 9
 RECIPE = SigmaClip(low=3, high=3, spread="mad_std")
 
@@ -41,9 +41,9 @@ class Job:
     ----------
     frames, rows, width : int
     bands : int
-        How many tasks; of each, rows of all frames are read at once.
+        The number of tasks; each reads a band of all frames.
     sample, made : int
-        Bytes of a sample in its file, and of all that is made of a pixel.
+        Bytes of a sample in its file, and of all results for a pixel.
     """
 
     frames: int
@@ -55,17 +55,17 @@ class Job:
 
     @property
     def read_bytes(self) -> int:
-        """Of all frames."""
+        """Bytes of the samples of all frames."""
         return self.frames * self.rows * self.width * self.sample
 
     @property
     def made_bytes(self) -> int:
-        """Of the result."""
+        """Bytes of the result."""
         return self.rows * self.width * self.made
 
     @property
     def amounts(self) -> dict[str, int]:
-        """How much there is of all that costs: of one worker, which opens all frames once."""
+        """The number of each thing that costs time, with one worker, which opens a frame once."""
         return {
             "task": self.bands,
             "frame opened": self.frames,
@@ -75,23 +75,23 @@ class Job:
         }
 
 
-#: Seconds of each of `Job.amounts`.
+#: Seconds for one of each of the things in `Job.amounts`.
 Costs = dict[str, float]
 
 
-#: What there is to pay for: the client reads nothing of the samples.
+#: What costs workers and client time: the client reads no samples.
 PAID = {
     "workers": ("task", "frame opened", "frame of a task", "byte read", "byte made"),
     "client": ("task", "frame opened", "byte made"),
 }
-#: What the project was asked about, and where: on so many workers, with storage and a network of
-#: the client of so many bytes a second.
+#: The stack that the project was asked about, and the cluster to predict its time for: the number
+#: of workers, and the bytes a second of its storage and of the client's network.
 LARGE = Job(10_000, 10_000, 10_000, 1000)
 NODES, STORAGE, NETWORK = 100, 10e9, 1e9
 
 
 def fit(jobs: Sequence[Job], seconds: Sequence[float], names: Sequence[str]) -> Costs:
-    """Costs >= 0 of `names` that explain what jobs took, relative to what each took."""
+    """Fit costs >= 0 of `names` to what jobs took; residuals are relative to each job's seconds."""
     table = np.array([[job.amounts[name] for name in names] for job in jobs], float)
     weights = 1 / np.array(seconds)
     scale = table.max(axis=0)
@@ -100,24 +100,24 @@ def fit(jobs: Sequence[Job], seconds: Sequence[float], names: Sequence[str]) -> 
 
 
 def cost(costs: Costs, job: Job) -> float:
-    """Seconds of a job by a model."""
+    """Seconds of a job with these costs."""
     return sum(number * job.amounts[name] for name, number in costs.items())
 
 
 def bounds(
     workers: Costs, client: Costs, job: Job, *, nodes: int, storage: float, network: float
 ) -> dict[str, float]:
-    """Seconds that each part needs, were it alone; the longest is the bottleneck.
+    """Seconds that each part of a cluster would need alone; the longest is the bottleneck.
 
     Parameters
     ----------
     workers, client : dict
-        Costs of them.
+        The costs of each.
     job : Job
     nodes : int
-        Workers.
+        The number of workers.
     storage, network : float
-        Bytes a second, of the storage for all, and of the network of the client.
+        Bytes a second: of the storage for all workers together, and of the client's network.
     """
     opened = workers["frame opened"] * job.frames
     return {
@@ -130,7 +130,7 @@ def bounds(
 
 @contextmanager
 def cluster_of(workers: int) -> Iterator[Any]:
-    """A client of so many processes."""
+    """Start a cluster of `workers` processes of one thread; the value is its client."""
     from distributed import Client, LocalCluster
 
     how = {"n_workers": workers, "threads_per_worker": 1, "dashboard_address": ":0"}
@@ -139,7 +139,7 @@ def cluster_of(workers: int) -> Iterator[Any]:
 
 
 def timed(paths: list[str], client: Any, expected: NDArray[Any]) -> dict[str, float]:
-    """Seconds of one stack: of the wall, of the processors of workers and of this process."""
+    """Seconds of one stack: of the wall clock, and of the processors of workers and client."""
     before = client.run(time.process_time)
     begin, own = time.perf_counter(), time.process_time()
     result = stack(paths, RECIPE, client=client, backend="cpu", memory="1GB")
@@ -152,7 +152,7 @@ def timed(paths: list[str], client: Any, expected: NDArray[Any]) -> dict[str, fl
 
 
 def measure(sizes: Sequence[Sequence[int]], repeats: int) -> list[dict[str, Any]]:
-    """All runs, the least of some repeats of each."""
+    """Run everything; of the repeats of a run, the least of each number counts."""
     found: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as scratch:
         for workers in WORKERS:
@@ -174,7 +174,7 @@ def measure(sizes: Sequence[Sequence[int]], repeats: int) -> list[dict[str, Any]
 
 
 def fitted(runs: Sequence[dict[str, Any]]) -> dict[str, Costs]:
-    """The costs of workers and client, in processor seconds, by the runs of one worker."""
+    """The costs of workers and client, in processor seconds, from the runs with one worker."""
     alone = [run for run in runs if run["workers"] == 1]
     jobs = [
         Job(one["job"]["frames"], one["job"]["size"], one["job"]["size"], one["job"]["bands"])

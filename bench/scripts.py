@@ -1,7 +1,8 @@
-"""What one would write with ccdproc, or with astropy and bottleneck, to combine files into a file.
+"""Combine files into a file as one would with ccdproc, or with astropy and bottleneck.
 
-``python -m bench.scripts LIBRARY ORDER``, where the order is a JSON object: ``paths``, ``out``,
-``words`` and ``limit``, in bytes or null. Nothing is imported that the work does not need.
+Run as ``python -m bench.scripts LIBRARY ORDER``. The order is a JSON object with ``paths``,
+``out``, ``words`` (see `bench.methods`) and ``limit``, in bytes or null. Only what the work needs
+is imported.
 """
 
 import json
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 
 def by_ccdproc(paths: list[str], out: str, words: dict[str, Any], limit: int | None) -> None:
-    """By the function that takes files, with its own limit on memory where there is none."""
+    """Use `ccdproc.combine`, with its own default limit on memory if none is given."""
     import ccdproc
 
     more = {} if limit is None else {"mem_limit": limit}
@@ -22,7 +23,7 @@ def by_ccdproc(paths: list[str], out: str, words: dict[str, Any], limit: int | N
 
 
 def by_bottleneck(paths: list[str], out: str, words: str, limit: int | None) -> None:
-    """All frames into one cube of float32, which no limit can be set to."""
+    """Read all frames into one cube of float32, whatever the limit, and combine that."""
     from astropy.io import fits
 
     first = fits.getdata(paths[0])
@@ -66,7 +67,7 @@ LIBRARIES = {"ccdproc": by_ccdproc, "bottleneck": by_bottleneck}
 
 
 def main() -> None:
-    """Run the order of the command line."""
+    """Run the order given on the command line."""
     LIBRARIES[sys.argv[1]](**json.loads(sys.argv[2]))
 
 

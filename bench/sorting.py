@@ -1,8 +1,7 @@
-"""Network or ``ndarray.sort(axis=0)``: ``python -m bench.sorting --json PATH``.
+"""Time the sorting network and ``ndarray.sort(axis=0)``: ``python -m bench.sorting --json PATH``.
 
-Sorts the columns of a tile of the size that the CPU backend takes, by both ways in turn,
-and says up to how many frames the network is faster: `NETWORK_FRAMES` in
-gpustack/backends/network.py.
+Both sort, in turn, the columns of a tile of the size that the CPU backend uses. The result is up
+to how many frames the network is faster: `NETWORK_FRAMES` in gpustack/backends/network.py.
 """
 
 import argparse
@@ -29,7 +28,7 @@ DTYPES = ("int16", "float32", "float64")
 
 
 def sort_with(limit: int, ranks: frozenset[int] | None = None) -> Callable[[NDArray[Any]], Any]:
-    """`sort_columns`, with the network for up to `limit` frames."""
+    """A call of `sort_columns` that uses the network for up to `limit` frames."""
 
     def run(buffer: NDArray[Any]) -> list[NDArray[Any]]:
         with ExitStack() as patched:
@@ -41,7 +40,7 @@ def sort_with(limit: int, ranks: frozenset[int] | None = None) -> Callable[[NDAr
 
 
 def compare(dtype: str, n: int, repeat: int, pixels: int | None = None) -> dict[str, Any]:
-    """Median seconds of each way for `n` frames; all sort the same samples, always fresh ones.
+    """Median seconds of each way to sort `n` frames; each run sorts a fresh copy of the samples.
 
     Raises
     ------
@@ -73,7 +72,7 @@ def compare(dtype: str, n: int, repeat: int, pixels: int | None = None) -> dict[
 
 
 def crossover(rows: Sequence[dict[str, Any]]) -> dict[str, int]:
-    """For each dtype, the most frames up to which the network was always the faster one."""
+    """For each dtype, the number of frames up to which the network was never slower."""
     found = {}
     for dtype in dict.fromkeys(row["dtype"] for row in rows):
         best = 0

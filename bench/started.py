@@ -1,7 +1,8 @@
-"""gpustack's command line in a process that has loaded everything: ``-m bench.started ORDER``.
+"""Time gpustack's command line in a process that has loaded everything.
 
-The order is a JSON object: ``warm`` and ``words``, what the command line is told first, and what
-it is told then, which is timed. The last line of the output says what that took.
+Run as ``python -m bench.started ORDER``. The order is a JSON object with ``warm``, the words of a
+first command line, and ``words``, those of a second one, which is timed. The last line of the
+output has the times.
 """
 
 import json
@@ -12,7 +13,7 @@ from gpustack.cli import cli
 
 
 def main() -> None:
-    """Run the order of the command line."""
+    """Run the order given on the command line."""
     order = json.loads(sys.argv[1])
     cli.main(order["warm"], standalone_mode=False)
     cpu, wall = time.process_time(), time.perf_counter()

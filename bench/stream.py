@@ -1,9 +1,10 @@
 """Frames larger than the limit: ``python -m bench.stream --json bench/results/NAME-stream.json``.
 
-The case of astropy/ccdproc issue 1012, 40 frames of 4096 x 4096 float32 with a limit of 50 MB,
-where `ccdproc.combine` took 223 s for a mean and 363 s for a median. What the command line takes
-from files to a file is held against what nobody can do without: to read the files in bands, and to
-compute with frames that lie in memory. Each is a process of its own, in turn. Linux only.
+This is the case of astropy/ccdproc issue 1012: 40 frames of 4096 x 4096 float32 with a limit of
+50 MB, where `ccdproc.combine` took 223 s for a mean and 363 s for a median. The time of gpustack's
+command line, from files to a file, is compared with that of what is unavoidable: reading the files
+in bands, and computing with frames in memory. Each runs in a process of its own, in turn. Linux
+only.
 """
 
 import argparse
@@ -29,7 +30,7 @@ from bench.table import seconds_of, stream_table
 WAYS = ("gpustack", "read", "compute", "info")
 COMBINES = ("mean", "median")
 
-#: The command line as it starts, imports too, which then tells what it took.
+#: A program that runs the command line, imports included, and prints what it took.
 PROGRAM = """
 import time
 begin = time.perf_counter()
@@ -56,14 +57,14 @@ def simulate(folder: Path, frames: int, size: int) -> None:
 
 
 def program_words(paths: list[Path], combine: str, limit: int) -> list[str]:
-    """What the command line is given, from files to a file."""
+    """The words of the command line that combines files into a file."""
     output = paths[0].with_name("out.fits")
     words = ["combine", *map(str, paths), "-o", str(output), "--overwrite", "--backend", "cpu"]
     return [*words, "--combine", combine, "--memory", str(limit)]
 
 
 def read_files(paths: list[Path], limit: int) -> Callable[[], Any]:
-    """All samples of all files once, in bands of which two fit in the limit."""
+    """A call that reads all samples of all files once, in bands of which two fit in the limit."""
     header = fits.getheader(paths[0])
     row, rows = 4 * header["NAXIS1"], header["NAXIS2"]
     begin, step = 2880, max(1, limit // (2 * len(paths) * row))
@@ -82,23 +83,23 @@ def read_files(paths: list[Path], limit: int) -> Callable[[], Any]:
 
 
 def compute(paths: list[Path], combine: str) -> Callable[[], Any]:
-    """`gpustack.stack` of frames in memory."""
+    """A call of `gpustack.stack` on frames in memory."""
     from gpustack import stack
 
     planes = [np.asarray(fits.getdata(path), np.float32) for path in paths]
-    stack(planes[0][None, :4], unit="adu")  # what is imported on first use
+    stack(planes[0][None, :4], unit="adu")  # imports what is imported on first use
     how = {"unit": "adu", "backend": "cpu", "outputs": ("uncertainty",)}
     return lambda: stack(planes, combine=combine, **how)
 
 
 def peak() -> int:
-    """The most bytes that this process has had in use."""
+    """The most bytes of memory that this process has used."""
     line = next(text for text in STATUS.read_text().splitlines() if text.startswith("VmHWM"))
     return int(line.split()[1]) * 1024
 
 
 def measure(way: str, combine: str, scratch: Path, limit: int) -> dict[str, float]:
-    """Run one way here: seconds, seconds of all cores, and the peak of the process in bytes."""
+    """Run one way in this process: seconds, seconds of all cores, and the peak in bytes."""
     paths = sorted(scratch.glob("f*.fits"))
     call = read_files(paths, limit) if way == "read" else compute(paths, combine)
     begin, cores = time.perf_counter(), time.process_time()
@@ -108,7 +109,7 @@ def measure(way: str, combine: str, scratch: Path, limit: int) -> dict[str, floa
 
 
 def measure_apart(way: str, combine: str, scratch: Path, limit: int) -> dict[str, Any]:
-    """`measure` in a process of its own; of the command line, one that does nothing else."""
+    """`measure` in a process of its own; for the command line, one that runs `PROGRAM` alone."""
     command = [sys.executable, "-m", "bench.stream", "--one", way, combine]
     command += ["--scratch", str(scratch), "--memory", str(limit)]
     if way in ("gpustack", "info"):
@@ -123,7 +124,7 @@ def measure_apart(way: str, combine: str, scratch: Path, limit: int) -> dict[str
 
 
 def compare(scratch: Path, limit: int, runs: int) -> list[dict[str, Any]]:
-    """What each way took, for each combine; ways take turns."""
+    """What each way took, for a mean and for a median; ways take turns."""
     compared = []
     for combine in COMBINES:
         found: dict[str, Any] = {way: [] for way in WAYS}
@@ -135,7 +136,7 @@ def compare(scratch: Path, limit: int, runs: int) -> list[dict[str, Any]]:
 
 
 def ratio(found: dict[str, list[dict[str, float]]]) -> float:
-    """By how much it takes longer than to read and to compute; of medians."""
+    """The time of gpustack over those of reading and computing together; from medians."""
     seconds = {way: seconds_of(runs) for way, runs in found.items()}
     return seconds["gpustack"] / (seconds["read"] + seconds["compute"])
 

@@ -1,7 +1,7 @@
-"""Results as tables: ``python -m bench.table bench/results/*.json --into README.md``.
+"""Write results as tables: ``python -m bench.table bench/results/*.json --into README.md``.
 
-In a page, what lies between ``<!-- bench: NAME -->`` and ``<!-- /bench -->`` is replaced by
-the table of that name (see `TABLES`). A page that is not there is made, with all tables.
+In a page, the text between ``<!-- bench: NAME -->`` and ``<!-- /bench -->`` is replaced by the
+table of that name (see `TABLES`). A page that does not exist is created, with all tables.
 """
 
 import argparse
@@ -29,7 +29,7 @@ MB = 1e6
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """How many times faster than a peer we mean to be; a `peer` of None is the fastest."""
+    """Our goal for a case: how many times faster than a peer; None = than the fastest peer."""
 
     case: str
     ours: str
@@ -44,7 +44,7 @@ GOALS = (
     Goal("clip-mean-std", IMAGE_ONLY, None, 4),
 )
 
-#: Cases of the excerpt: what most people ask for, where we are slower too.
+#: Cases of the excerpt: what most people need, including cases where we are slower.
 CHOSEN = (
     "median", "median-nan", "median-uint16", "mean", "clip-median-mad", "clip-mean-std",
     "clip-winsorized", "extrema", "files-median", "files-clip",
@@ -52,23 +52,23 @@ CHOSEN = (
 
 
 def seconds(call: Results) -> float:
-    """The median of its runs."""
+    """The median seconds of a call."""
     return float(median(call["seconds"]))
 
 
 def fastest_peer(case: Results) -> Results | None:
-    """The fastest call of a case that is none of ours."""
+    """The fastest call of a case that is not gpustack's."""
     return min((c for c in case["calls"] if not is_gpustack(c["name"])), key=seconds, default=None)
 
 
 def call_named(case: Results, *names: str) -> Results | None:
-    """The first of the named calls that a case has."""
+    """The first of these calls that a case has; None where it has none of them."""
     calls = {call["name"]: call for call in case["calls"]}
     return next((calls[name] for name in names if name in calls), None)
 
 
 def speed_table(results: Results) -> str:
-    """For each case all calls, the fastest first."""
+    """A table of all calls for each case, the fastest first."""
     parts = []
     for case in results["cases"]:
         peer = fastest_peer(case)
@@ -90,18 +90,18 @@ def speed_table(results: Results) -> str:
 
 
 def times(peer: Results | None, ours: Results | None) -> str:
-    """How many times faster `ours` is; below 1 it is slower."""
+    """How many times faster `ours` is than `peer`, as text; below 1 it is slower."""
     return f"{seconds(peer) / seconds(ours):.2f}" if peer and ours else ""
 
 
 def summary_table(results: Results) -> str:
-    """For each case: us and the fastest peer; and the same lines of ccdproc's interface."""
+    """For each case, gpustack and the fastest peer; then both libraries by ccdproc's interface."""
     head = ("work", "fastest peer", "s", "gpustack s", "times", "ccdproc s", "gpustack s", "times")
     return markdown(head, map(_summary, results["cases"]))
 
 
 def excerpt_table(results: Results) -> str:
-    """The same of the cases that most people ask for."""
+    """The summary for the cases that most people need."""
     return summary_table({"cases": [case for case in results["cases"] if case["name"] in CHOSEN]})
 
 
@@ -120,7 +120,7 @@ def _summary(case: Results) -> tuple[str, ...]:
 
 
 def goals_table(results: Results) -> str:
-    """What we mean to reach, and what this run reached."""
+    """Our goals, and what this run reached."""
     cases = {case["name"]: case for case in results["cases"]}
     rows = []
     for goal in GOALS:
@@ -136,7 +136,7 @@ def goals_table(results: Results) -> str:
 
 
 def machine_table(results: Results) -> str:
-    """Where it ran, with what."""
+    """The machine, the versions and the settings of a run."""
     machine, settings = results["machine"], results["settings"]
     load, known = machine["load_before"], machine.get("vectors")
     vectors = f" with {known}" if known else ""
@@ -153,7 +153,7 @@ def machine_table(results: Results) -> str:
 
 
 def memory_table(results: Results) -> str:
-    """Megabytes above the frames: what was returned, and what came on top."""
+    """Peaks in MB above the frames, the part that was returned, and the rest."""
     rows = [
         (
             run["case"],
@@ -167,7 +167,7 @@ def memory_table(results: Results) -> str:
 
 
 def stream_table(results: Results) -> str:
-    """What a run under the limit takes beside reading the files and computing in memory."""
+    """What a run with the limit takes, beside reading the files and computing in memory."""
     settings, rows = results["settings"], []
     for one in results["compared"]:
         of = {way: one["ways"][way] for way in ("gpustack", "read", "compute", "info")}
@@ -190,7 +190,7 @@ def stream_table(results: Results) -> str:
 
 
 def scaling_table(results: Results) -> str:
-    """What one and two workers take of some stacks; then the costs that were fitted to it."""
+    """What one and two workers take for some stacks; then the costs fitted to that."""
     rows = []
     for one in results["runs"]:
         job, took = one["job"], one["took"]
@@ -210,7 +210,7 @@ def scaling_table(results: Results) -> str:
 
 
 def _same(one: Results, other: Results) -> bool:
-    """Whether two runs are of the same frames, cut for each worker into as many tasks or so."""
+    """Whether two runs are of the same frames, in a similar number of tasks for each worker."""
     jobs = one["job"], other["job"]
     each = [job["bands"] / run["workers"] for job, run in zip(jobs, (one, other), strict=True)]
     alike = all(jobs[0][name] == jobs[1][name] for name in ("frames", "size"))
@@ -218,12 +218,12 @@ def _same(one: Results, other: Results) -> bool:
 
 
 def seconds_of(runs: Sequence[Results]) -> float:
-    """The median of some runs."""
+    """The median seconds of some runs."""
     return float(median(run["seconds"] for run in runs))
 
 
 def mosaic_table(results: Results) -> str:
-    """For each size: what each call took; then how far answers differ."""
+    """For each size, what each call took; then how far answers differ."""
     parts = []
     settings = results["settings"]
     for one in results["sizes"]:
@@ -259,7 +259,7 @@ def _difference(one: Results) -> str:
 
 
 def sorting_table(results: Results) -> str:
-    """Milliseconds to sort the columns of one tile, and up to where the network is faster."""
+    """Milliseconds to sort the columns of one tile, and how far the network is faster."""
     rows = [
         (
             row["dtype"],
@@ -274,8 +274,8 @@ def sorting_table(results: Results) -> str:
     return f"{markdown(head, rows)}\n\nThe network is faster up to {found}."
 
 
-#: Name of a table in a page -> its heading, the benchmark it is of, what makes it. An excerpt
-#: has no heading, and no place in a page that is made with all tables.
+#: Name of a table in a page -> heading, benchmark, function. Tables without a heading are not in a
+#: page that is made with all tables.
 TABLES: dict[str, tuple[str, str, Callable[[Results], str]]] = {
     "machine": ("Machine", "speed", machine_table),
     "summary": ("Summary", "speed", summary_table),
@@ -309,7 +309,7 @@ _BLOCK = re.compile(r"(<!-- bench: ([\w-]+) -->\n).*?(<!-- /bench -->)", re.DOTA
 
 
 def fill(page: str, results: dict[str, Results]) -> str:
-    """A page with its tables made new; those of which there are no results stay as they are."""
+    """A page with its tables renewed; those without results stay as they are."""
 
     def block(match: re.Match[str]) -> str:
         _, what, make = TABLES[match[2]]

@@ -1,4 +1,4 @@
-"""What the answers must be: each case written plainly in float64, and how answers are compared.
+"""The correct answers: each case written plainly in float64, and how answers are compared.
 
 Nothing here is fast, and nothing is shared with a library that is measured.
 """
@@ -15,42 +15,42 @@ from bench.data import sample_variance
 
 Samples = NDArray[np.float64]
 Statistic = Callable[[Samples], Any]
-#: Makes the lowest and the highest value that pass.
+#: Computes the lowest and the highest value that survive.
 Bounds = Callable[[Samples], tuple[Samples, Samples]]
 
 #: 1 / (quantile of the normal distribution at 3/4): MAD to standard deviation.
 MAD_TO_STD = 1.482602218505602
 
-#: Largest relative difference of a pixel. gpustack promises 1e-6; peers add float32
-#: samples up in float32, one rounding of 6e-8 for each of some tens of frames.
+#: Largest relative difference of a pixel. gpustack promises 1e-6; peers add up float32 samples in
+#: float32, with one rounding of 6e-8 for each of some tens of frames.
 GPUSTACK_TOLERANCE, PEER_TOLERANCE = 1e-6, 1e-5
 
-#: In spreads, or sixths of the distance between two bounds: so close to a bound, float32
-#: statistics decide by their rounding.
+#: Closer to a bound than this, the rounding of float32 statistics decides. In spreads, or in sixths
+#: of the distance between two bounds.
 CLOSE = 5e-4
 
-#: Of all pixels, how many may be left out of a comparison, for being close to a bound or
-#: clipped by another definition; with all others equal, the work is the same.
+#: The largest share of pixels that may be left out of a comparison because they are close to a
+#: bound or clipped by another definition. If all others are equal, the work is the same.
 MOST_LEFT_OUT = 0.03
 
 
 class DisagreementError(Exception):
-    """A library gives another answer than the definition; its time means nothing."""
+    """The answer of a library differs from the definition, so its time means nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """The right image, and where it may be missed.
+    """The correct image, and the pixels in which an answer may differ.
 
     Parameters
     ----------
     image : ndarray of float64, shape (y, x)
     close : ndarray of bool, shape (y, x), or None
-        A sample lies within `CLOSE` of a bound.
+        Where a sample lies within `CLOSE` of a bound.
     readmits : ndarray of bool, shape (y, x), or None
-        A sample that an earlier pass rejected lies within the bounds of the last pass.
-        `astropy.stats.sigma_clip` makes its mask from those bounds alone, so it takes
-        the sample back; all others leave it out.
+        Where a sample that an earlier pass rejected lies within the bounds of the last pass.
+        `astropy.stats.sigma_clip` makes its mask from those bounds alone, so it readmits the
+        sample; all others leave it out.
     """
 
     image: Samples
@@ -67,12 +67,12 @@ class Agreement:
 
 
 def compare(image: NDArray[Any], truth: Truth, tolerance: float, readmits: bool) -> Agreement:
-    """How well an answer agrees; `readmits` where it takes rejected samples back.
+    """How well an answer agrees with the truth; `readmits`: the library readmits rejected samples.
 
     Raises
     ------
     DisagreementError
-        Where a pixel differs by more than `tolerance`, or too many had to be left out.
+        Where a pixel differs by more than `tolerance`, or too many pixels had to be left out.
     """
     if image.shape != truth.image.shape:
         raise DisagreementError(f"expected shape {truth.image.shape}, got {image.shape}")
@@ -82,7 +82,7 @@ def compare(image: NDArray[Any], truth: Truth, tolerance: float, readmits: bool)
             left_out |= doubt
     difference = np.abs(image - truth.image) / np.abs(truth.image)
     result = Agreement(float(difference[~left_out].max()), float(left_out.mean()))
-    # A NaN is a difference too.
+    # Written so that NaN counts as a difference.
     if not result.worst <= tolerance:
         raise DisagreementError(
             f"expected relative differences <= {tolerance:g}, got {result.worst:g}"
@@ -121,7 +121,7 @@ def trimmed_mean(cube: NDArray[Any]) -> Truth:
 
 
 def trimmed_share(nlow: int, nhigh: int) -> Callable[..., Truth]:
-    """The mean without the lowest and highest, fewer of columns that lack samples, as IRAF."""
+    """The mean without the lowest and highest, of which fewer where samples lack, as in IRAF."""
 
     def truth(cube: NDArray[Any]) -> Truth:
         ordered = np.sort(cube.astype(np.float64), axis=0)  # NaN last
@@ -135,14 +135,18 @@ def trimmed_share(nlow: int, nhigh: int) -> Callable[..., Truth]:
 
 
 def clipped_mean(center: str, spread: str, maxiters: int | None) -> Callable[..., Truth]:
-    """The mean of what is left by clipping at three spreads, pass by pass."""
+    """The mean after clipping at 3 spreads, for `maxiters` passes (None = to convergence)."""
     middle: Statistic = _median if center == "median" else partial(np.nanmean, axis=0)
     width: Statistic = _mad_std if spread == "mad_std" else partial(np.nanstd, axis=0)
     return mean_within(lambda values: _around(middle(values), width(values)), maxiters)
 
 
 def deviation_clipped_mean(about: str) -> Callable[..., Truth]:
-    """About the median by a standard deviation with n - 1, about the "mean" or the "center"."""
+    """The mean after clipping about the median at 3 standard deviations, to convergence.
+
+    The deviations are divided by n - 1, and are about the mean or, as `about` = "center", the
+    median.
+    """
 
     def bounds(values: Samples) -> tuple[Samples, Samples]:
         at = _median(values)
@@ -154,17 +158,17 @@ def deviation_clipped_mean(about: str) -> Callable[..., Truth]:
 
 
 def mad_clipped_mean(times: float = 3) -> Callable[..., Truth]:
-    """The same about the median by the plain MAD, to convergence."""
+    """The mean after clipping about the median at so many MADs, to convergence."""
     return mean_within(lambda v: _around(_median(v), times / 3 * _mad(v)), None)
 
 
 def winsorized_mean() -> Callable[..., Truth]:
-    """The same by the standard deviation of samples that are pulled in until it settles."""
+    """The mean after clipping about the median at 3 winsorized deviations, to convergence."""
     return mean_within(lambda values: _around(_median(values), _winsorized_std(values)), None)
 
 
 def ccd_clipped_mean(rdnoise: float, gain: float) -> Callable[..., Truth]:
-    """The same by the noise of a CCD at the median."""
+    """The mean after clipping about the median at 3 times the noise of a CCD, to convergence."""
 
     def bounds(values: Samples) -> tuple[Samples, Samples]:
         at = _median(values)
@@ -174,7 +178,10 @@ def ccd_clipped_mean(rdnoise: float, gain: float) -> Callable[..., Truth]:
 
 
 def rank_clipped_mean(share: float) -> Callable[..., Truth]:
-    """At three times the distance of the sample a share of half the frames below the median."""
+    """The mean after one clip at 3 times the distance from the median to a sample below it.
+
+    That sample is `share` of half the frames below the median, in rank.
+    """
 
     def bounds(values: Samples) -> tuple[Samples, Samples]:
         n, at = len(values), _median(values)
@@ -185,7 +192,7 @@ def rank_clipped_mean(share: float) -> Callable[..., Truth]:
 
 
 def percentile_mean(low: float, high: float) -> Callable[..., Truth]:
-    """Of what differs from the median by no more than such shares of it."""
+    """The mean of the samples that differ from the median by at most such shares of it."""
 
     def bounds(values: Samples) -> tuple[Samples, Samples]:
         at = _median(values)
@@ -195,14 +202,15 @@ def percentile_mean(low: float, high: float) -> Callable[..., Truth]:
 
 
 def variance_clipped_mean() -> Callable[..., Truth]:
-    """At three times the root of each sample's own variance from the median."""
+    """The mean after clipping about the median at 3 times the root of each sample's variance."""
     return mean_within(lambda v: _around(_median(v), np.sqrt(sample_variance(v))), None)
 
 
 def poisson_clipped_mean(scales: NDArray[Any], iraf: bool = False) -> Callable[..., Truth]:
-    """Of scaled frames, about the median, in units of the root of each frame's level.
+    """The mean of scaled frames after clipping in units of the root of each frame's level.
 
-    `iraf`: deviations are from the median, and their squares are divided by n - 1.
+    The clip is about the median, to convergence. `iraf`: deviations are from the median too, not
+    from the mean, and their squares are divided by n - 1.
     """
     by = scales.astype(np.float64)[:, None]
 
@@ -218,7 +226,10 @@ def poisson_clipped_mean(scales: NDArray[Any], iraf: bool = False) -> Callable[.
 
 
 def row_clipped_mean() -> Callable[..., Truth]:
-    """About the median by what whole rows say of the noise, in units of the root of the level."""
+    """The mean after clipping about the median by a noise that is computed from whole rows.
+
+    The noise is in units of the root of the level.
+    """
 
     def row(samples: Samples) -> Truth:
         at = _median(samples)
@@ -239,7 +250,10 @@ def row_clipped_mean() -> Callable[..., Truth]:
 
 
 def line_clipped_mean(times: float) -> Callable[..., Truth]:
-    """Within so many mean distances of a line through the sorted samples, to convergence."""
+    """The mean after clipping about a line through the sorted samples, to convergence.
+
+    Samples further than `times` mean distances from the line are rejected.
+    """
 
     def bounds(values: Samples) -> tuple[Samples, Samples]:
         order = np.argsort(values, axis=0)
@@ -257,7 +271,7 @@ def line_clipped_mean(times: float) -> Callable[..., Truth]:
 
 
 def mean_within(bounds: Bounds, maxiters: int | None) -> Callable[..., Truth]:
-    """The mean of what is left between two bounds of each column, pass by pass."""
+    """The mean of the samples within bounds, which each pass computes anew from the survivors."""
 
     def truth(cube: NDArray[Any]) -> Truth:
         values = cube.astype(np.float64).reshape(len(cube), -1)
@@ -285,9 +299,9 @@ def mean_within(bounds: Bounds, maxiters: int | None) -> Callable[..., Truth]:
 
 
 def replaced_mean() -> Callable[..., Truth]:
-    """The mean with medians in the place of what lies beyond three standard deviations (ddof 1).
+    """The mean with medians in the place of samples beyond 3 standard deviations (ddof 1).
 
-    Of cubes without NaN. Pass by pass; medians that are put in are as good as samples.
+    For cubes without NaN. Later passes treat these medians as samples.
     """
 
     def truth(cube: NDArray[Any]) -> Truth:
@@ -331,12 +345,12 @@ def esd_mean(outliers: float, significance: float) -> Callable[..., Truth]:
 
 
 def _around(at: Samples, unit: Samples) -> tuple[Samples, Samples]:
-    """Three spreads below and above."""
+    """Bounds three spreads below and above a centre."""
     return at - 3 * unit, at + 3 * unit
 
 
 def _median(values: Samples) -> Samples:
-    """The median along axis 0 without NaN, which sort puts last."""
+    """The median along axis 0, ignoring NaN, which sort puts last."""
     ordered = np.sort(values, axis=0)
     count = np.count_nonzero(~np.isnan(values), axis=0)
     low, high = (
@@ -356,7 +370,7 @@ def _mad_std(values: Samples) -> Samples:
 
 
 def _winsorized_std(values: Samples) -> Samples:
-    """What 1.134 s settles at, when samples are pulled in to 1.5 s again and again."""
+    """The standard deviation s, times 1.134, of samples pulled in to 1.5 s until it settles."""
     at, pulled = _median(values), values.copy()
     spread: Samples = np.nanstd(values, axis=0, ddof=1)
     going = np.arange(values.shape[1])

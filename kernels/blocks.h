@@ -1,14 +1,16 @@
-// Sorting a column in shared memory that is longer than registers can hold.
+// Sorting a column in shared memory that is too long for registers.
 //
-// It is cut into blocks of one length, each of which is sorted in registers. Then pairs of
-// neighbours are split, the lower half of what both have to the one and the higher half to the
-// other, and sorted again: in turn the even pairs and the odd ones, as often as there are blocks.
+// The column is cut into blocks of equal length, each of which is sorted in registers. Then pairs
+// of neighbouring blocks are split, so that one has the lower half of their samples and the other
+// the higher half, and both are sorted again. Even and odd pairs take turns, in as many rounds as
+// there are blocks.
 // Reference: Baudet and Stevenson 1978, IEEE Transactions on Computers C-27, 84 (merge-split).
 #pragma once
 
 #include "sort.h"
 
-// How a column of COUNT samples is cut; what is behind them is LARGEST.
+// How a column of COUNT samples is cut into blocks; slots behind the samples are filled with
+// LARGEST.
 template <int COUNT>
 struct Blocks {
     static constexpr int NUMBER = (COUNT + IN_REGISTERS - 1) / IN_REGISTERS;
@@ -29,7 +31,7 @@ __device__ inline void sort_block(Image* block)
         block[i * BLOCK] = v[i];
 }
 
-// Of two sorted neighbours; then neither is in order.
+// Move the lower half of two sorted blocks to the first; afterwards neither block is in order.
 template <int LENGTH>
 __device__ inline void split(Image* low, Image* high)
 {
@@ -44,7 +46,7 @@ __device__ inline void sort_column(Image* column)
     constexpr int NUMBER = Blocks<COUNT>::NUMBER, LENGTH = Blocks<COUNT>::LENGTH;
     for (int i = COUNT; i < Blocks<COUNT>::SLOTS; ++i)
         column[i * BLOCK] = LARGEST;
-    // One copy of the network serves all rounds; before the first one, blocks are sorted alone.
+    // One copy of the network serves all rounds. Round -1 only sorts the blocks.
 #pragma unroll 1
     for (int round = -1; round < NUMBER; ++round)
 #pragma unroll 1

@@ -1,11 +1,12 @@
-// Clips that reject what lies outside of two bounds, which follow from the survivors.
+// Clips that reject samples outside of two bounds, which are computed from the survivors.
 #pragma once
 
 #include "keep.h"
 #include "spreads.h"
 
-// The next numbers that a sample can be: for bounds that reject what lies on them. What is no number
-// stays so: as a float, a device has it for the largest of all images, beyond which there is none.
+// The next larger and the next smaller number that a sample can be, for bounds that also reject
+// samples equal to them. NaN stays NaN: as a float on a device, it has the largest of all images,
+// which has no next one.
 __device__ inline double just_above(double bound)
 {
     Image next = narrow<REAL>(bound);

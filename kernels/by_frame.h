@@ -1,14 +1,15 @@
 // Clips that judge each sample by the noise of its own frame or row, or by its own rank.
 //
-// What they leave is no interval of ranks. So what they reject leaves the sorted column, and
-// is marked in the map of reasons, which every later look at the samples of a pixel heeds.
+// Their survivors are not an interval of ranks. So samples that they reject are removed from the
+// sorted column and marked in the map of reasons, which every later look at the samples of a pixel
+// takes into account.
 #pragma once
 
 #include "keep.h"
 #include "load.h"
 #include "spreads.h"
 
-// A sum that is right to the last bit but in the rarest cases, in whatever order terms come.
+// A sum that is correct to the last bit except in very rare cases, whatever the order of its terms.
 struct Exact {
     double sum = 0, rest = 0;
 
@@ -48,8 +49,8 @@ __device__ inline double center_of(const Clip& clip, const Column& column, int p
     return total(column).mean(column.count());
 }
 
-// The standard deviation, for one unit of `spread`, of the samples of a frame where the
-// centre is.
+// The standard deviation of a sample of this frame at the level of the centre, per unit of the
+// `spread` of `Judge`.
 __device__ inline double own_noise(
     const Clip& clip, const Frame& frame, const Place& place, double center)
 {
@@ -62,7 +63,7 @@ __device__ inline double own_noise(
     return sqrt(fetch<double>(frame.variance, frame.variance_stride, place)) * fabs(scale);
 }
 
-// A line through the survivors by rank: `at_first` at the lowest.
+// A line through the survivors as a function of rank; `at_first` is its value at the lowest one.
 struct Line {
     double slope = 0, at_first = 0, spread = 0;
 
@@ -72,7 +73,8 @@ struct Line {
     }
 };
 
-// Samples fit a line to rounding where their mean distance is this share of their range.
+// Samples lie on a line, but for rounding, if their mean distance is at most this share of their
+// range.
 #define EXACT_FIT 0x1p-40
 
 template <class Column>
@@ -102,11 +104,11 @@ __device__ inline Line line_through(const Task& task, const Place& place, const 
     return line;
 }
 
-// In which a distance is measured at least. A unit is 0 where there is no noise; of such samples
-// too the nearest come back first, after those that have some.
+// The least unit in which a distance is measured. A unit is 0 where there is no noise; samples
+// without noise too are restored nearest first, after those with noise.
 #define LEAST_UNIT 0x1p-500
 
-// How a pass judges samples.
+// How one pass of a clip judges samples.
 template <class Column>
 struct Judge {
     const Task& task;
@@ -132,7 +134,8 @@ struct Judge {
             spread = row_spread();
     }
 
-    // What is known of the row that the pixel is in; two samples are too few to judge by.
+    // The noise of the row that the pixel is in; NaN for fewer than three samples, too few to judge
+    // by.
     __device__ double row_spread() const
     {
         const double* rows = (const double*)clip.table;
@@ -154,7 +157,7 @@ struct Judge {
         return sqrt(squares.value() / degrees);
     }
 
-    // How far a sample is from where it should be, in what unit.
+    // How far a sample is from its expected value, and the unit for that.
     struct Distance {
         double off, unit;
         Fate fate;
@@ -197,8 +200,8 @@ struct Judge {
                 task, place, column, [&](int f, Image image) { visit(by_frame(f, image)); });
     }
 
-    // How far out samples come back, so that `least` are left where `kept` are within bounds:
-    // the nearest, equally far ones together.
+    // The distance up to which samples outside the bounds are restored, so that `least` are left
+    // where `kept` are within bounds: the nearest ones, those at equal distance together.
     __device__ double reach(int kept, int least) const
     {
         double reached = -1;
@@ -221,8 +224,8 @@ struct Judge {
     }
 };
 
-// Mark the samples of a pixel that are further out than `reach`; then take them out of the
-// column, which until then tells their ranks.
+// Mark the samples of a pixel that are further out than `reach`; then remove all of them at once
+// from the column, which has to tell their ranks until then.
 template <class Column>
 __device__ inline Rejected take_out(const Judge<Column>& judge, Column& column, double reach)
 {

@@ -1,4 +1,4 @@
-// The clips, as moves of the interval of ranks that survives.
+// Run a clip, whatever its kind, on a column.
 #pragma once
 
 #include "bounds.h"

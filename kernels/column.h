@@ -1,8 +1,8 @@
 // Columns: the valid samples of one pixel and the interval [lo, hi) of ranks that survives.
 //
-// Three kinds answer alike, so that clips and combining are written once: `Held` in registers
-// and not sorted, for recipes that look at no rank; `Parked`, in parked.h, sorted in shared
-// memory; and `Streamed`, in streamed.h, which reads its samples again at every question.
+// There are three kinds with the same interface, so that clips and combining are written once:
+// `Held` in registers, not sorted, for recipes that need no rank; `Parked` (parked.h), sorted, in
+// shared memory; and `Streamed` (streamed.h), which reads its samples again for every statistic.
 #pragma once
 
 #include "members.h"
@@ -14,7 +14,7 @@ struct Ranks {
     __device__ int count() const { return last - first; }
 };
 
-// What a clip lets pass. A bound that is no number rejects nothing.
+// The bounds of a clip. A bound that is NaN rejects nothing.
 struct Bounds {
     double lower, upper;
 
@@ -22,13 +22,13 @@ struct Bounds {
     __device__ bool is_high(double x) const { return x > upper; }
 };
 
-// Those of a range clip.
+// The bounds of a range clip.
 __device__ inline Bounds range_of(const Clip& clip)
 {
     return {clip.has_low ? clip.low : -ENDLESS, clip.has_high ? clip.high : ENDLESS};
 }
 
-// Beside what is within the bounds, what is no further than `reach` from their centre.
+// Bounds that also let samples pass that are no further than `reach` from the centre.
 struct WiderBounds : Bounds {
     double center, reach;
 
@@ -36,14 +36,14 @@ struct WiderBounds : Bounds {
     __device__ bool is_high(double x) const { return x > upper && fabs(x - center) > reach; }
 };
 
-// What all kinds know.
+// What all kinds of columns have.
 struct Interval {
     int valid = 0;          // valid samples
     int lo = 0, hi = 0;     // the ranks that survive
 
     __device__ int count() const { return hi - lo; }
 
-    // Leave ranks [low, high) in, as far as they still are.
+    // Keep only the survivors among ranks [low, high).
     __device__ void cut(int low, int high)
     {
         lo = min(max(lo, low), hi);
@@ -51,8 +51,8 @@ struct Interval {
     }
 };
 
-// Floats add up in double without a loss worth a pivot, and equal ones to an exact multiple;
-// doubles add up about one of them.
+// Doubles are added up as differences from one of them. Floats need no such pivot: in double, their
+// sum loses too little, and that of equal floats is exact.
 static constexpr bool PIVOTED = sizeof(REAL) == 8;
 
 // All samples in registers, invalid ones as INVALID. No clip may have been applied.
@@ -68,7 +68,7 @@ struct Held : Interval {
 
     __device__ double pivot() const { return widen(lowest()); }
 
-    // Of a function of the samples.
+    // The sum of a function of the samples.
     template <class Term>
     __device__ double sum(const Term& term) const
     {
@@ -97,10 +97,10 @@ struct Held : Interval {
         return result;
     }
 
-    // Of samples that have been sorted.
+    // The two middle samples; the samples must have been sorted.
     __device__ void middle(Image& lower, Image& upper) const
     {
-        // By masks: of a chain of choices the compiler makes an array in local memory.
+        // By masks, because the compiler turns a chain of choices into an array in local memory.
         lower = upper = 0;
 #pragma unroll
         for (int i = 0; i < COUNT; ++i) {

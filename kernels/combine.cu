@@ -1,4 +1,4 @@
-// One band of frames to one image: a recipe in one kernel, a thread a pixel.
+// Combine one band of frames to one image: a whole recipe in one kernel, one thread for each pixel.
 //
 // decode -> range -> normalise -> sort -> clips -> combine -> uncertainty -> counts
 // See README.md for axes, masks, NaN rules and the names that -D gives.
@@ -29,7 +29,7 @@ __device__ inline void put_counts(
     put<int>(out.high, pixel, rejected.above + column.valid - column.hi);
 }
 
-// Write the value of a pixel: with weights, that which the second look summed up.
+// Write the value of a pixel: with weights, it comes from the sums of the second look.
 __device__ inline void put_result(
     const Out& out, long long pixel, int count, Result result, Weighted sums)
 {
@@ -43,7 +43,7 @@ __device__ inline void put_result(
     put<Byte>(out.mask, pixel, empty);
 }
 
-// What a thread does with one pixel: everything from the samples to the maps.
+// Write all maps of a pixel, after a second look at its samples where one is needed.
 __device__ inline void put_all(const Task& task, const Place& place, const Interval& column,
     Members members, Rejected rejected, Result result, Tallies& tallies)
 {
@@ -54,7 +54,7 @@ __device__ inline void put_all(const Task& task, const Place& place, const Inter
     put_result(task.out, place.pixel, column.count(), result, sums);
 }
 
-// What the last clip leaves in the place of samples, where it is one that does so.
+// Run the clips; returns what the last one puts in the place of samples, if it replaces any.
 template <class Column>
 __device__ inline StandIns run_clips(
     const Task& task, const Place& place, Column& column, Rejected& rejected)
@@ -65,8 +65,8 @@ __device__ inline StandIns run_clips(
     return REPLACES ? replace_outliers(task.clips[last], column) : StandIns();
 }
 
-// Clips, value and maps of a column in which ranks can be looked up. `late(members, count)` is the
-// value of survivors that are combined as something else than what clips see.
+// Clips, value and maps of a column in which ranks can be looked up. `late(members, count)`
+// computes the value where survivors are not combined as the clips saw them.
 template <class Column, class Late>
 __device__ __forceinline__ void run_ranked(const Task& task, const Place& place, Column& column,
     Rejected& rejected, Tallies& tallies, const Late& late)
@@ -86,8 +86,8 @@ __device__ __forceinline__ void run_ranked(const Task& task, const Place& place,
 
 // --- up to 128 float32, 64 float64: samples are read once, into registers ----------------
 
-// Read the samples of a pixel; masked and blank ones are INVALID. Addresses among the arguments
-// cost no register, where frames have to be looked up for nothing else.
+// Read the samples of a pixel; masked and blank ones become INVALID. The addresses are arguments,
+// which take no register as long as nothing else is needed of a frame.
 template <int COUNT>
 __device__ inline void load(
     const Task& task, const Planes<COUNT>& planes, const Place& place, Image (&v)[COUNT])
@@ -103,7 +103,7 @@ __device__ inline void load(
     }
 }
 
-// Make all that is not finite INVALID; how many samples are valid.
+// Make all samples that are not finite INVALID; returns the number of valid ones.
 template <int COUNT>
 __device__ inline int tell_valid(Image (&v)[COUNT])
 {
@@ -117,9 +117,10 @@ __device__ inline int tell_valid(Image (&v)[COUNT])
     return valid;
 }
 
-// What is not valid, and what the leading range clips reject, leaves the column: it is at its ends
-// when these clips see all values as they are. To ask each sample would take as long as half of
-// the sorting, and branches would have each waited for before the next is asked for.
+// Remove from a sorted column the samples that are invalid or that the leading range clips reject.
+// These are at its ends, as here the clips see the values that were sorted. Testing each sample on
+// loading would take half as long as sorting, and because of the branches, each load would be
+// waited for before the next is issued.
 __device__ inline void leave_ends(const Task& task, Parked& column, Rejected& rejected)
 {
     column.leave_invalid();
@@ -132,8 +133,8 @@ __device__ inline void leave_ends(const Task& task, Parked& column, Rejected& re
     }
 }
 
-// A column in shared memory: ranks that are not known beforehand can be looked up there.
-// COUNT is how long it is, the same wherever a kernel asks.
+// A column in shared memory, where ranks that are not known at compile time can be looked up. COUNT
+// is its length, the same in all calls of a kernel.
 template <int COUNT>
 __device__ inline Image* shared_column()
 {
@@ -159,7 +160,8 @@ __device__ inline Parked park(const Image (&v)[COUNT], int valid)
     return Parked(column, valid);
 }
 
-// Read samples into a column, by a loop that is short in code and registers; how many are valid.
+// Read samples into a column, by a loop of little code and few registers; returns how many are
+// valid.
 __device__ inline int stage(
     const Task& task, const Place& place, Image* column, Rejected& rejected)
 {
@@ -172,7 +174,7 @@ __device__ inline int stage(
     return valid;
 }
 
-// Read them again: what the survivors are combined as.
+// Read samples again: store the values that the survivors are combined as.
 __device__ inline void stage_survivors(
     const Task& task, const Place& place, Members members, Image* column)
 {
@@ -182,7 +184,7 @@ __device__ inline void stage_survivors(
     });
 }
 
-// Read samples that take some decoding.
+// Read samples that need decoding.
 template <int COUNT>
 __device__ inline int load_staged(
     const Task& task, const Place& place, Image (&v)[COUNT], Rejected& rejected)
@@ -202,7 +204,7 @@ __device__ inline void load_survivors(
     fetch(column, v);
 }
 
-// The value of samples that no clip is applied to any more.
+// The value of samples that are not clipped any more.
 template <int COUNT>
 __device__ inline Result reduce_all(Image (&v)[COUNT], int valid)
 {
@@ -211,10 +213,10 @@ __device__ inline Result reduce_all(Image (&v)[COUNT], int valid)
         return reduce(park(v, valid));
     }
     if (IS_MEDIAN && valid == COUNT) {
-        sort(v);    // apart, so that the compiler leaves out what two fixed ranks do not need
+        sort(v);    // a copy, from which the compiler removes what two fixed ranks do not need
         return reduce(Held<COUNT>(v, COUNT));
     }
-    // Squares do not add up exactly: in one order, they depend on no order of frames.
+    // Sums of squares are rounded: sorting makes them independent of the order of frames.
     if (IS_MEDIAN || (IS_QUADRATURE && !WEIGHTED))
         sort(v);
     return reduce(Held<COUNT>(v, valid));
@@ -252,7 +254,7 @@ __device__ inline void run_held(
     });
 }
 
-// --- some hundreds of frames: samples are read once, into shared memory ------------------
+// --- up to 360 float32, 186 float64: samples are read once, into shared memory ------------
 
 template <int COUNT>
 __device__ inline void run_parked(const Task& task, const Place& place, Tallies& tallies)
@@ -269,9 +271,9 @@ __device__ inline void run_parked(const Task& task, const Place& place, Tallies&
     });
 }
 
-// --- any number of frames: samples are read at every question -----------------------------
+// --- any number of frames: samples are read again for every statistic ---------------------
 
-// How many samples range clips on raw values reject.
+// The number of samples that range clips on raw values reject.
 __device__ inline Rejected count_out_of_range(const Task& task, const Place& place)
 {
     Rejected rejected;
@@ -280,7 +282,7 @@ __device__ inline Rejected count_out_of_range(const Task& task, const Place& pla
     return rejected;
 }
 
-// Forced, as the compiler, where it takes this for too long, would call it by way of local memory.
+// Inlined by force: where the compiler finds this too long, it would call it through local memory.
 __device__ __forceinline__ void run_streamed(const Task& task, const Place& place, Tallies& tallies)
 {
     Streamed column({task, place, false, Members()});
@@ -293,11 +295,11 @@ __device__ __forceinline__ void run_streamed(const Task& task, const Place& plac
     });
 }
 
-// How many samples a thread holds, where it holds them all.
+// The number of samples that a thread holds in registers, where it holds all of them.
 static constexpr int HELD = N > 0 && N <= IN_REGISTERS ? N : 1;
 
-// Any grid and any block of up to BLOCK threads will do. Without __launch_bounds__: with them
-// ptxas spills to let more blocks in.
+// The grid may have any size, a block up to BLOCK threads. There are no __launch_bounds__, with
+// which ptxas spills registers to fit in more blocks.
 extern "C" __global__ void combine(
     const Frame* __restrict__ frames, int n, const Clip* __restrict__ clips, int nclips,
     int raw_ranges, long long pixels, long long width, Out out,

@@ -1,9 +1,9 @@
-// The names that -D gives, each with a default, so that a file compiles with none given.
+// The -D names, each with a default, so that a file compiles without any of them.
 #pragma once
 
 #include "abi.h"
 
-#ifndef N               // frames; 0 = any number, which are then read again and again
+#ifndef N               // frames; 0 = any number, whose samples are read again and again
 #define N 25
 #endif
 #ifndef REAL            // the type in which samples are compared
@@ -12,7 +12,7 @@
 #ifndef STORED          // the type of the samples in memory
 #define STORED float
 #endif
-#ifndef SWAP            // 1: in the byte order that is not the machine's
+#ifndef SWAP            // 1: samples are not in the byte order of the machine
 #define SWAP 0
 #endif
 #ifndef SCALED          // 0: every frame has bscale 1 and bzero 0
@@ -21,10 +21,10 @@
 #ifndef MASKED          // 0: no frame has a mask or a blank
 #define MASKED 1
 #endif
-#ifndef NORMALIZE       // NORMALIZE_...: before the clips, or their survivors
+#ifndef NORMALIZE       // NORMALIZE_...: before the clips, or after them (the survivors)
 #define NORMALIZE 1
 #endif
-#ifndef CLIPPED         // CLIPPED_...: no clips, the basic ones, all, those by frame too
+#ifndef CLIPPED         // CLIPPED_...: no clips, basic ones, all but those by frame, all
 #define CLIPPED 2
 #endif
 #ifndef REPLACES        // 1: the last clip puts medians in the place of what it rejects
@@ -33,7 +33,7 @@
 #ifndef COMBINE         // COMBINE_...
 #define COMBINE 0
 #endif
-#ifndef SPREAD          // SPREAD_...: what the uncertainty is made of
+#ifndef SPREAD          // SPREAD_...: the spread that the uncertainty is made of
 #define SPREAD 1
 #endif
 #ifndef WEIGHTED        // WEIGHTED_...
@@ -45,26 +45,26 @@
 #ifndef OUT             // the type of data and uncertainty
 #define OUT float
 #endif
-#ifndef FLAT            // 1: all rows touch; of frames in registers, Planes has the addresses
+#ifndef FLAT            // 1: no gaps between rows; Planes has the addresses of frames in registers
 #define FLAT 0
 #endif
-#ifndef BLOCK           // threads of a block, at most
+#ifndef BLOCK           // the most threads of a block
 #define BLOCK 64
 #endif
 
-// What the basic clips have no use for costs registers.
+// What only other clips than the basic ones need is compiled in on demand, as it takes registers.
 #define EVERY_CLIP (CLIPPED >= CLIPPED_ALL)
 #define BY_FRAME (CLIPPED == CLIPPED_BY_FRAME)
 
-// Of one or two of the middle samples.
+// Whether the value is made of one or two middle samples.
 #define IS_MEDIAN                                                                \
     (COMBINE == COMBINE_MEDIAN || COMBINE == COMBINE_LOWER_MEDIAN                \
         || COMBINE == COMBINE_LMEDIAN)
 
-// Of squares.
+// Whether the value is made of squares.
 #define IS_QUADRATURE (COMBINE == COMBINE_QUADRATURE || COMBINE == COMBINE_NMODEL)
 
-// What is combined is something else than what clips see. Normalising late without clips is
-// normalising early.
+// Whether other values are combined than the clips see. Without clips, normalising late is the same
+// as normalising early.
 #define IS_LATE                                                                  \
     ((CLIPPED && NORMALIZE == NORMALIZE_LATE) || COMBINE == COMBINE_NMODEL)

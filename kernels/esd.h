@@ -5,14 +5,14 @@
 #include "keep.h"
 #include "reduce.h"
 
-// Set the furthest from the mean aside, again and again; the last that is further than its
-// critical value, and all before it, are rejected.
+// Set the sample furthest from the mean aside, again and again. The last one that is further than
+// its critical value is rejected, and so are all that were set aside before it.
 template <class Column>
 __device__ inline void clip_esd(const Clip& clip, Column& column)
 {
     const double* critical = (const double*)clip.table;
     const int count = column.count();
-    // Not 28 of 100 because 0.29 * 100 is a little less than 29.
+    // 0.29 * 100 is a little less than 29, and would be cut to 28.
     const int share = int(clip.outliers * count + 1e-9);
     const int most = min(share, count - least_kept(clip, count));
     Column rest = column;

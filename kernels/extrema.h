@@ -3,10 +3,11 @@
 
 #include "load.h"
 
-// How many of the `rank` lowest samples of all frames, by (value, frame), are valid.
+// The number of valid samples among the `rank` lowest of all frames, ranked by (value, frame).
 __device__ inline int valid_among_lowest(const Task& task, const Place& place, int rank)
 {
-    // The value at that rank, one bit at a time: rank samples lie below it or equal it.
+    // Bisect, bit by bit, for the value at that rank: the least one that at least `rank` samples do
+    // not exceed.
     Image first = -LARGEST, last = LARGEST;
 #pragma unroll 1
     while (first < last) {
@@ -32,14 +33,14 @@ __device__ inline int valid_among_lowest(const Task& task, const Place& place, i
     return valid;
 }
 
-// Of `count` samples that are still in, the share that `rejected` is of all frames; what
-// rounding keeps from a whole number is one.
+// The share of `count` survivors that `rejected` is of all frames, rounded down. The 0.001 makes up
+// for rounding errors in whole numbers.
 __device__ inline int share_of(int count, int rejected, int frames)
 {
     return int(double(count) * rejected / frames + 0.001);
 }
 
-// Leave ranks [low, high) in: among the samples that still are, or among all frames.
+// Keep ranks [low, high): among the survivors, or among the samples of all frames.
 template <class Column>
 __device__ inline void clip_extrema(
     const Task& task, const Place& place, const Clip& clip, Column& column)

@@ -1,19 +1,19 @@
-// How many samples a clip leaves, and which of them come back.
+// How many samples a clip has to leave, and which rejected ones are restored for that.
 #pragma once
 
 #include "column.h"
 
-// How many of `count` samples a clip leaves at least.
+// The least number of `count` samples that a clip leaves.
 __device__ inline int least_kept(const Clip& clip, int count)
 {
     return clip.keep >= 0 ? min(clip.keep, count) : max(count + clip.keep, 0);
 }
 
-// How far from the centre samples come back, so that `least` of them are left.
+// The distance from the centre up to which samples are restored, so that `least` of them are left.
 //
-// Beside those `inside`, the nearest: all together are neighbours in rank. As a window of
-// `least` ranks moves up, the sample at its low end comes nearer and the next one above it
-// goes further: bisect for the first window whose low end is not the further of both.
+// The samples `inside` and the nearest others are neighbours in rank. As a window of `least` ranks
+// moves up, the sample at its low end comes nearer to the centre and the next one above it moves
+// away: bisect for the first window whose low end is not the further of the two.
 template <class Column>
 __device__ inline double reach_of(const Column& column, Ranks inside, double center, int least)
 {

@@ -1,4 +1,4 @@
-// From stored samples to what clips see: decoded, normalised, invalid ones told apart.
+// Turn stored samples into what clips see: decode, normalise, tell invalid ones apart.
 #pragma once
 
 #include "noise.h"
@@ -6,7 +6,7 @@
 
 typedef unsigned char Byte;
 
-// The arguments of a kernel that all its parts need.
+// Those arguments of the kernel that all its parts need.
 struct Task {
     const Frame* frames;
     int n;
@@ -27,13 +27,13 @@ enum Fate { VALID, MASKED_OUT, NO_VALUE, BELOW, ABOVE, CLIPPED_OUT };
 
 __device__ inline bool is_invalid(Fate fate) { return fate == MASKED_OUT || fate == NO_VALUE; }
 
-// A sample as clips see it: INVALID unless its fate is VALID.
+// A sample as clips see it: `image` is INVALID unless `fate` is VALID.
 struct Sample {
     Image image;
     Fate fate;
 };
 
-// Samples that are rejected one by one, not by an interval of ranks.
+// Counts of samples that are rejected one by one, not by the interval of ranks.
 struct Rejected {
     int below = 0, above = 0;
 
@@ -46,7 +46,7 @@ struct Rejected {
 
 typedef STORED Stored;
 
-// A sample as it lies in memory.
+// The unsigned integer with the bits of a sample in memory.
 template <int SIZE> struct WordOf;
 template <> struct WordOf<1> { typedef unsigned char Word; };
 template <> struct WordOf<2> { typedef unsigned short Word; };
@@ -58,7 +58,7 @@ template <class A, class B> struct Same { static constexpr bool value = false; }
 template <class A> struct Same<A, A> { static constexpr bool value = true; };
 static constexpr bool STORED_FLOAT = Same<Stored, float>::value || Same<Stored, double>::value;
 
-// The type in which a frame is decoded: samples of up to 16 bits fit into a float.
+// The type in which samples are decoded: those of up to 16 bits are exact in float.
 template <bool SMALL> struct Own { typedef double type; };
 template <> struct Own<true> { typedef float type; };
 typedef Own<sizeof(Stored) <= 2 || Same<Stored, float>::value>::type OwnReal;
@@ -118,7 +118,7 @@ __device__ inline Number<OwnReal>::Image own_image(Word word)
         return narrow<double>(double(Stored(word)));
 }
 
-// The physical value, as it is under a mask too; it may be infinite or no number.
+// The image of the physical value, whether the sample is masked or not; it may be infinite or NaN.
 __device__ inline Image decode(const Frame& frame, Word word)
 {
     Number<OwnReal>::Image value = own_image(word);
@@ -139,7 +139,7 @@ __device__ inline Image normalize(const Frame& frame, Image value)
     return narrow<REAL>((widen_any(value) - frame.zero) * frame.scale);
 }
 
-// Which of the leading range clips, if any, rejects a valid value.
+// Whether, and on which side, one of the leading range clips rejects a valid value.
 __device__ inline Fate range_fate(const Task& task, Image image)
 {
     double value = widen(image);
@@ -153,7 +153,7 @@ __device__ inline Fate range_fate(const Task& task, Image image)
     return VALID;
 }
 
-// What clips see of a stored sample.
+// A stored sample as clips see it.
 __device__ inline Sample settle(const Task& task, const Frame& frame, Word word, bool masked)
 {
     Image value = decode(frame, word);
@@ -176,8 +176,9 @@ __device__ inline bool is_out(const Task& task, const Place& place, int f)
     return BY_FRAME && ((const Byte*)task.out.reasons)[f * task.pixels + place.pixel] == REASON_CLIP;
 }
 
-// What a survivor is combined as, where that is not what clips see. Read again where that is
-// not the raw value: to keep it beside each sample would cost all kernels registers.
+// The value that a survivor is combined as, where that is not what clips see. If the raw value is
+// needed and clips see another, the sample is read again: keeping both would take registers in all
+// kernels.
 __device__ inline Image late_image(const Task& task, const Place& place, int f, Image seen)
 {
     const Frame& frame = task.frames[f];
@@ -188,10 +189,10 @@ __device__ inline Image late_image(const Task& task, const Place& place, int f, 
     return narrow<REAL>(noise * fabs(frame.scale));
 }
 
-// Samples that are asked for before the first of them is decoded, so that they come together; and
-// how often the decoding is in the code for that. Streamed columns have many loops over samples:
-// with four copies in each, a kernel of all clips takes half a minute to compile, with one 7 s.
-// Those that are run most have copies.
+// TOGETHER: samples whose loads are issued before the first of them is decoded, so that the loads
+// overlap. ONE_COPY: copies of the decoding in the code of a loop over samples. Streamed columns
+// have many such loops: with four copies in each, a kernel with all clips takes half a minute to
+// compile, with one copy 7 s. Only the loops that are run most have more.
 static constexpr int TOGETHER = N > 0 ? 8 : 4, ONE_COPY = N > 0 ? TOGETHER : 1;
 
 // The sample of a frame.
@@ -224,8 +225,8 @@ __device__ inline void each_sample(const Task& task, const Place& place, const V
             if (f < count)
                 visit(f, is_out(task, place, f) ? Sample{INVALID, CLIPPED_OUT}
                                                 : settle(task, task.frames[f], words[0], masked[0]));
-            // The next one moves to the front: an index that is known only when this runs would
-            // put all of them into local memory.
+            // The next sample moves to the front, because an index that is not known at compile
+            // time would put the arrays into local memory.
 #pragma unroll
             for (int next = 1; next < AT_ONCE; ++next) {
                 words[next - 1] = words[next];
@@ -235,8 +236,8 @@ __device__ inline void each_sample(const Task& task, const Place& place, const V
     }
 }
 
-// The value by which a clip ranks a sample among all frames, invalid ones too: no number
-// ranks last.
+// The value by which a clip ranks a sample among those of all frames, invalid ones included; NaN
+// and blank ones rank last.
 __device__ inline Image among_all(const Frame& frame, const Place& place)
 {
     Word word = stored(frame, place);

@@ -1,13 +1,14 @@
-// A second look at the samples of a pixel, frame by frame, when it is known which survive.
+// A second look at the samples of a pixel, frame by frame, once it is known which survive.
 #pragma once
 
 #include "load.h"
 #include "members.h"
 
-// Frames that have a counter in shared memory; events of later ones go to device memory.
+// The number of frames with counters in shared memory; later frames are counted in device memory.
 static constexpr int COUNTERS = N > 0 ? N : 1024;
 
-// Tallies of frames: rare events, collected by a block before they are added up.
+// Tallies of frames. They count rare events, which a block collects in shared memory before it adds
+// them to device memory.
 struct Tallies {
     unsigned* invalid;      // [COUNTERS], shared by the block
     unsigned* rejected;
@@ -39,7 +40,7 @@ struct Tallies {
     }
 };
 
-// Sums over the survivors, in the order of frames: of a quadrature, squares of values.
+// Weighted sums over the survivors, in the order of frames; for a quadrature, of squares of values.
 struct Weighted {
     double weights = 0, values = 0;
 
@@ -59,7 +60,7 @@ __device__ inline double value_of(const Weighted& sums)
     return root / sums.weights;
 }
 
-// Whether a column of `count` survivors has to be looked at again.
+// Whether a column with `count` survivors needs a second look.
 __device__ inline bool looks_again(const Task& task, int count)
 {
     bool tallies = task.out.invalid || task.out.rejected;

@@ -3,7 +3,7 @@
 
 #include "abi.h"
 
-// What a CCD's noise is at this level, negative levels as 0.
+// The standard deviation of a CCD's noise at this level; negative levels count as 0.
 __device__ inline double ccd_noise(const Clip& clip, double level)
 {
     double signal = fmax(level, 0.0), read = clip.rdnoise / clip.gain;

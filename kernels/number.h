@@ -1,10 +1,10 @@
-// Floats as integers that order alike.
+// Floats as integers in the same order.
 //
-// CuPy compiles with -ftz=true, under which float arithmetic takes subnormals for zero. A
-// sample is therefore kept as its image: an integer of the same width that is smaller where
-// the float is smaller. Both zeros have the image 0, and a subnormal float is its image times
-// the smallest step. Samples are compared and sorted as images; arithmetic is double, or
-// float where it cannot have met a subnormal.
+// CuPy compiles with -ftz=true, with which float arithmetic treats subnormals as zero. A sample is
+// therefore kept as its image: an integer of the same width, which is smaller where the float is
+// smaller. Both zeros have the image 0, and a subnormal float is its image times the smallest step.
+// Samples are compared and sorted as images; arithmetic is double, or float where no subnormal can
+// have been involved.
 #pragma once
 
 #include "config.h"
@@ -23,7 +23,7 @@ template <> struct Number<double> {
     static constexpr long long INFINITE = 0x7ff0000000000000, LARGEST = 0x7fffffffffffffff;
 };
 
-// The image of a float that has these bits.
+// The image of the float that has these bits.
 template <class Float>
 __device__ inline typename Number<Float>::Image image(typename Number<Float>::Word bits)
 {
@@ -33,7 +33,7 @@ __device__ inline typename Number<Float>::Image image(typename Number<Float>::Wo
     return bits & sign ? Image(sign - bits) : Image(bits);
 }
 
-// The bits of a float that has this image: the same exchange of negative numbers.
+// The bits of the float that has this image: the inverse of `image`.
 template <class Float>
 __device__ inline typename Number<Float>::Word bits(typename Number<Float>::Image image)
 {
@@ -44,11 +44,11 @@ __device__ inline typename Number<Float>::Word bits(typename Number<Float>::Imag
 
 __device__ inline float as_float(int image) { return __uint_as_float(bits<float>(image)); }
 
-// The value of the image of a number, in double.
+// The value of the image of a finite number, in double.
 //
-// The bits of a float, moved to where a double has them, are that float times 2^-896, a
-// subnormal one too. Devices convert from float at a quarter of the rate of this product,
-// and not without a choice where floats may be subnormal.
+// The bits of a float, moved to where a double has them, are that float times 2^-896, also where
+// the float is subnormal. Devices convert from float at a quarter of the rate of this product, and
+// where floats may be subnormal only with an additional choice.
 __device__ inline double widen(int image)
 {
     unsigned magnitude = image < 0 ? -unsigned(image) : unsigned(image);
@@ -62,7 +62,7 @@ __device__ inline double widen(long long image)
     return __longlong_as_double((long long)bits<double>(image));
 }
 
-// The value of any image, infinite or no number too.
+// The value of any image, also of infinity and NaN.
 __device__ inline double widen_any(int image)
 {
     bool number = image < Number<float>::INFINITE && image > -Number<float>::INFINITE;
@@ -73,7 +73,7 @@ __device__ inline double widen_any(long long image) { return widen(image); }
 
 #define ENDLESS __longlong_as_double(0x7ff0000000000000)
 
-// The image of a double rounded to Float.
+// The image of a double that is rounded to Float.
 template <class Float>
 __device__ inline typename Number<Float>::Image narrow(double value);
 
@@ -89,8 +89,8 @@ template <> __device__ inline long long narrow<double>(double value)
     return image<double>((unsigned long long)__double_as_longlong(value));
 }
 
-// Float arithmetic is right where its result is no smaller than this: a subnormal that was
-// taken for zero would have been less than half of the result's last digit.
+// Float arithmetic is correct where its result is at least this: a subnormal that was treated as
+// zero would have been less than half of the result's last digit.
 #define FLOAT_IS_SAFE 0x1p-100f
 
 __device__ inline int multiply(int a, double factor)

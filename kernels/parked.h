@@ -1,9 +1,9 @@
-// Columns that are sorted, in shared memory.
+// Sorted columns in shared memory.
 #pragma once
 
 #include "load.h"
 
-// Sorted samples at `v[rank * BLOCK]`, so that neighbouring threads meet no bank twice.
+// Sorted samples at `v[rank * BLOCK]`, so that neighbouring threads use different banks.
 struct Parked : Interval {
     static constexpr bool RANKED = true;
     Image* v;
@@ -28,7 +28,7 @@ struct Parked : Interval {
         return result;
     }
 
-    // The survivors within some bounds.
+    // The ranks of the survivors within some bounds.
     template <class Limits>
     __device__ Ranks within(const Limits& bounds) const
     {
@@ -40,7 +40,7 @@ struct Parked : Interval {
         return {first, last};
     }
 
-    // Leave in what is within some bounds; whether that changed anything.
+    // Keep only the survivors within some bounds; returns whether any was rejected.
     template <class Limits>
     __device__ bool narrow_to(const Limits& bounds)
     {
@@ -51,7 +51,7 @@ struct Parked : Interval {
         return count() < was;
     }
 
-    // Be the column of these ranks alone.
+    // Become the column of these ranks alone, without any of the other samples.
     __device__ void become(Ranks inside)
     {
         v += inside.first * BLOCK;
@@ -59,7 +59,7 @@ struct Parked : Interval {
         lo = 0;
     }
 
-    // Leave out what is infinite or no number: it is at the ends.
+    // Remove infinite samples and NaN, which are at the ends.
     __device__ void leave_invalid()
     {
         int first = 0, last = valid;
@@ -70,7 +70,7 @@ struct Parked : Interval {
         become({first, last});
     }
 
-    // Leave the highest or the lowest out.
+    // Reject the highest or the lowest survivor.
     __device__ void drop(bool highest)
     {
         lo += !highest;
@@ -97,7 +97,7 @@ struct Parked : Interval {
     __device__ void remove(const Task& task, const Place& place, int count);
 
 private:
-    // How far a rank is beyond the middle; endless past the survivors.
+    // How far the sample of a rank is below or above the middle; infinite for ranks of no survivor.
     __device__ double below(int rank, double lower) const
     {
         double off = lower - widen(at(max(rank, lo)));
@@ -111,15 +111,16 @@ private:
     }
 };
 
-// The median deviation from the middle: the mean of the k-th and the next smallest.
+// The median deviation from the middle: the k-th smallest deviation, for an even count the mean of
+// that and the next one.
 //
-// The k samples nearest to the middle are neighbours. As a window of k ranks moves up, the
-// deviation at its low end falls and that at its high end grows: bisect for the first window
-// whose high end is the further one. The nearest k are in that window or the one before.
+// The k samples nearest to the middle are neighbours in rank. As a window of k ranks moves up, the
+// deviation at its low end falls and that at its high end grows: bisect for the first window whose
+// high end is the further one. The nearest k are in that window or in the one before.
 __device__ inline double Parked::deviation(double lower, double upper) const
 {
     int half = (count() + 1) >> 1;
-    const Image* top = v + (half - 1) * BLOCK;  // of the window that begins at rank 0
+    const Image* top = v + (half - 1) * BLOCK;  // high end of the window that begins at rank 0
     int start = lo, last = hi - half + 1;
     while (start < last) {
         int middle = (start + last) >> 1;
@@ -132,7 +133,7 @@ __device__ inline double Parked::deviation(double lower, double upper) const
     double nearest = fmin(here, before);
     if (count() & 1)
         return nearest;
-    // The next is that of a neighbour of the window.
+    // The next smallest deviation is that of a neighbour of the window.
     start -= before < here;
     return (nearest + fmin(below(start - 1, lower), above(start + half, upper))) * 0.5;
 }
@@ -149,14 +150,14 @@ __device__ inline int Parked::rank_of(
         else
             last = middle;
     }
-    if (first + 1 < valid && at(first + 1) == image)    // equal ones rank by frame
+    if (first + 1 < valid && at(first + 1) == image)    // equal samples rank by frame
         each_sample<1>(task, place, [&](int f, Sample seen) {
             first += seen.image == image && f < frame;
         });
     return first - lo;
 }
 
-// Take the `count` survivors that are marked as leaving out.
+// Remove the `count` survivors that are marked as LEAVING.
 __device__ inline void Parked::remove(const Task& task, const Place& place, int count)
 {
     hi -= count;

@@ -1,13 +1,14 @@
-// Statistics of the survivors of a column, in double, and what becomes of them.
+// Statistics of the survivors of a column, in double, and the value and uncertainty made of them.
 #pragma once
 
 #include "column.h"
 
-// 1 / (quantile of the normal distribution at 3/4): from MAD to standard deviation.
+// 1 / (quantile of the normal distribution at 3/4): converts a MAD to a standard deviation.
 #define MAD_TO_STD 1.482602218505602
 #define NOT_A_NUMBER __longlong_as_double(0x7ff8000000000000)
 
-// The mean of two; of equal ones these, infinite ones too. The sum of two large ones may overflow.
+// The mean of two numbers; of equal ones exactly that number, also if infinite. The sum of two
+// large ones may overflow.
 __device__ inline double midpoint(double low, double high)
 {
     double middle = (low + high) * 0.5;
@@ -21,7 +22,7 @@ __device__ inline double midpoint(Image low, Image high)
     return midpoint(widen(low), widen(high));
 }
 
-// The sum of the survivors is `origin` times their count, and `rest`.
+// The sum of the survivors, as `origin` times their count plus `rest`.
 struct Total {
     double origin = 0, rest = 0;
 
@@ -29,12 +30,12 @@ struct Total {
     __device__ double mean(int count) const { return origin + rest / count; }
 };
 
-// What stands in a column beside its survivors. Sums are all that is needed of it: no pass
-// replaces a median, as each lies between the middle samples, which always stay.
+// The medians that stand in a column in the place of rejected samples. Only their sums are needed,
+// because no pass replaces a median: each lies between the middle samples, which always stay.
 struct StandIns {
     int count = 0;
-    double origin = 0;              // the median that the column began with
-    double total = 0, squares = 0;  // of the distances from it
+    double origin = 0;              // the first median of the column
+    double total = 0, squares = 0;  // of the distances from `origin`
 
     __device__ void add(int more, double value)
     {
@@ -44,7 +45,7 @@ struct StandIns {
         squares += more * (away * away);
     }
 
-    // The mean of `samples` survivors, of which these are the sums, and of what stands here.
+    // The mean of `samples` survivors, which have these sums, together with the medians.
     __device__ double mean(const Total& sums, int samples) const
     {
         double mine = count ? count * (origin - sums.origin) + total : 0;
@@ -65,7 +66,7 @@ __device__ inline Total total(const Column& column)
     return {origin, column.sum([=](double x) { return x - origin; })};
 }
 
-// The standard deviation about a centre; NaN for `ddof` samples or fewer.
+// The standard deviation about a centre; NaN for at most `ddof` samples.
 template <class Column>
 __device__ inline double standard_deviation(const Column& column, double center, int ddof)
 {
@@ -79,7 +80,7 @@ __device__ inline double standard_deviation(const Column& column, double center,
     return sqrt(squares / degrees);
 }
 
-// From the two middle samples, which are one where the count is odd.
+// The MAD, given the two middle samples, which are the same one where the count is odd.
 template <class Column>
 __device__ inline double mad(const Column& column, Image low, Image high)
 {
@@ -87,14 +88,14 @@ __device__ inline double mad(const Column& column, Image low, Image high)
     return (upper - lower) * 0.5 + column.deviation(lower, upper);
 }
 
-// Of the two middle samples, the mean or, as the recipe has it, the lower one.
+// The mean of the two middle samples or, if the recipe says so, the lower one.
 __device__ inline double median(int count, Image low, Image high)
 {
     bool lower = COMBINE == COMBINE_LOWER_MEDIAN || (COMBINE == COMBINE_LMEDIAN && count == 2);
     return lower ? widen(low) : midpoint(low, high);
 }
 
-// Samples that are standard deviations, to that of their mean.
+// The standard deviation of the mean, for samples that are standard deviations.
 template <class Column>
 __device__ inline double quadrature(const Column& column)
 {
@@ -105,8 +106,8 @@ struct Result {
     double value, uncertainty;
 };
 
-// The unweighted value of a column and its uncertainty. What both need is computed once. What
-// stands in the place of samples counts in a mean.
+// The unweighted value of a column and its uncertainty; what both need is computed once. Medians in
+// the place of samples count in a mean.
 template <class Column>
 __device__ inline Result reduce(const Column& column, const StandIns& stand_ins = StandIns())
 {

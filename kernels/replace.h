@@ -1,9 +1,9 @@
-// The clip that puts medians in the place of samples.
+// The clip that replaces samples by medians.
 #pragma once
 
 #include "reduce.h"
 
-// The standard deviation of all that stands in a column; NaN of one sample.
+// The standard deviation of survivors and medians together; NaN for a single value.
 template <class Column>
 __device__ inline double spread_of_all(const Column& column, const StandIns& stand_ins)
 {
@@ -26,7 +26,7 @@ __device__ inline StandIns replace_outliers(const Clip& clip, Column& column)
     Image low, high;
     column.middle(low, high);
     const double least = widen(low), most = widen(high);
-    // The two middle ones of all that stands in the column; of an odd count one, twice.
+    // The two middle values of samples and medians together; for an odd count the same one twice.
     double below = least, above = most;
     stand_ins.origin = midpoint(low, high);
 #pragma unroll 1
@@ -35,12 +35,13 @@ __device__ inline StandIns replace_outliers(const Clip& clip, Column& column)
         const double spread = spread_of_all(column, stand_ins);
         double lower = clip.has_low ? center - clip.low * spread : -ENDLESS;
         double upper = clip.has_high ? center + clip.high * spread : ENDLESS;
-        lower = lower > least ? least : lower;  // a bound that is no number stays so
+        lower = lower > least ? least : lower;  // a bound that is NaN stays NaN
         upper = upper < most ? most : upper;
         const int lo = column.lo, hi = column.hi;
         if (!column.narrow_to(Bounds{lower, upper}))
             break;
-        // Beside as many copies of the median as samples went on a side, it is the middle there.
+        // A side that lost samples has as many copies of the median instead: its middle value is
+        // the median.
         below = column.lo > lo ? center : below;
         above = column.hi < hi ? center : above;
         stand_ins.add(column.lo - lo + hi - column.hi, center);

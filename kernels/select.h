@@ -1,28 +1,29 @@
-// Finding a rank among values that can only be visited, each time by a look at all of them.
+// Finding the value of a rank among values that can only be visited, all of them in each pass.
 //
-// A pass counts the values up to three trial values, which leaves the rank between two of them.
-// The first trials are ranks of a few of the values, the next ones lie where the rank is to be
-// expected between ends that are near each other. Where such a guess leaves more than a quarter of
-// the distance, the next trials are quarters, so that two passes settle two bits at least. The
-// few values that are left in the end are gathered and sorted.
+// A pass counts the values up to three trial values, after which the rank is known to lie between
+// two neighbours of these. The first trials are ranks of a few of the values; the next ones lie
+// where the rank is expected between the ends found so far. If such a guess leaves more than a
+// quarter of the distance between the ends, the next trials are quarters, so that two passes settle
+// at least two bits. The few values that are left in the end are gathered and sorted.
 #pragma once
 
 #include "sort.h"
 
-// The images of two neighbours in rank.
+// The images of two values that are neighbours in rank.
 template <class Float>
 struct Pair {
     typename Number<Float>::Image first, second;
 };
 
-// Values that a thread keeps in shared memory: those that are gathered, or that trials are from.
+// The number of values that a thread keeps in shared memory: gathered ones, or those that the first
+// trials are taken from.
 static constexpr int GATHERED = 16;
 
-// Ranks, of so many, on either side of the expected one that trials are.
+// Of GATHERED values, how many ranks trials are below and above the expected one.
 static constexpr int TRIAL_STEP = 3;
 
-// Each has a place of eight bytes, whatever its type: of a block, some threads may be at samples
-// while others are at deviations.
+// Each value has eight bytes, whatever its type: in a block, some threads may be at samples while
+// others are at deviations.
 __device__ inline long long* kept_places()
 {
     __shared__ long long places[GATHERED * BLOCK];
@@ -49,27 +50,27 @@ struct Kept {
     }
 };
 
-// The ends between which the value of a rank is.
+// The ends between which the value of a rank lies.
 template <class Float>
 struct Ends {
     typedef typename Number<Float>::Image Image;
     typedef typename Number<Float>::Word Word;
 
-    Image first, last;  // both may be it
-    int under, upto;    // how many values lie under the first, and up to the last
+    Image first, last;  // the value may equal either
+    int under, upto;    // the number of values below the first, and up to the last
 
     __device__ int count() const { return upto - under; }
     __device__ Word distance() const { return Word(last) - Word(first); }
     __device__ Image clamp(Image trial) const { return min(max(trial, first), last - 1); }
 
-    // The trial so far from the first.
+    // The trial at a distance from the first end.
     __device__ Image beyond(double away) const
     {
         Word step = Word(fmin(fmax(away, 0.0), double(distance())));
         return clamp(Image(Word(first) + step));
     }
 
-    // Trials at ranks of a few of the values.
+    // Choose trials at ranks of a few of the values.
     template <class Values>
     __device__ void take_ranks(Image (&trial)[3], int rank, const Values& values) const
     {
@@ -86,7 +87,8 @@ struct Ends {
             trial[i] = clamp(kept.get(min(max(middle + (i - 1) * TRIAL_STEP, 0), GATHERED - 1)));
     }
 
-    // Trials where the rank is, were values as dense everywhere: two standard deviations apart.
+    // Choose trials where the rank would be if values were equally dense everywhere: there, and two
+    // standard deviations below and above.
     __device__ void expect(Image (&trial)[3], int rank) const
     {
         double step = double(distance()) / max(count(), 1), off = sqrt(double(count()));
@@ -104,7 +106,7 @@ struct Ends {
             trial[i] = Image(Word(first) + (i + 1) * step);
     }
 
-    // Take what is known of the trials, which are in order.
+    // Move the ends by what was counted up to the trials, which are in order.
     __device__ void narrow(const Image (&trial)[3], const int (&found)[3], int rank)
     {
 #pragma unroll
@@ -118,7 +120,7 @@ struct Ends {
     }
 };
 
-// The value of a rank, and of the next one, by quarters alone: slow, but short in code.
+// The values of a rank and of the next one, found by quarters alone: slow, but little code.
 template <class Float, class Values>
 __device__ inline Pair<Float> select_by_quarters(
     Ends<Float> ends, int rank, const Values& values)
@@ -144,8 +146,8 @@ __device__ inline Pair<Float> select_by_quarters(
     return {ends.first, upto > rank + 1 ? ends.first : next};
 }
 
-// The value of a rank, and of the next one. How many values lie under the first end and up to the
-// last may be guesses.
+// The values of a rank and of the next one. The numbers of values below the first end and up to the
+// last one may be guesses.
 template <class Float, class Values>
 __device__ inline Pair<Float> select(Ends<Float> ends, int rank, const Values& values)
 {
@@ -153,7 +155,7 @@ __device__ inline Pair<Float> select(Ends<Float> ends, int rank, const Values& v
     const Kept<Image> kept;
     enum { RANKS, GUESS, SURE } how = RANKS;
     while (true) {
-        // One loop for trials and for gathering: it is most of the code.
+        // One loop serves trials and gathering, because it is most of the code.
         const bool gathers = ends.first == ends.last || ends.count() <= GATHERED;
         Image trial[3] = {ends.first - 1, ends.last, ends.last};
         if (!gathers && how == RANKS)

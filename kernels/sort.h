@@ -3,7 +3,7 @@
 
 #include "number.h"
 
-// So many samples of a column are in registers at once.
+// The most samples of a column that are in registers at once.
 static constexpr int IN_REGISTERS = sizeof(REAL) == 4 ? 128 : 64;
 
 template <class T>

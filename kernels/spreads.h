@@ -1,12 +1,12 @@
-// Centres and spreads of a clip that no uncertainty is made of.
+// Centres and spreads that only clips have.
 #pragma once
 
 #include "noise.h"
 #include "reduce.h"
 #include "winsor.h"
 
-// The mean of all samples but the lowest and the highest. These are not subtracted from a
-// sum of all: beside an outlier it has lost the rest.
+// The mean of all samples but the lowest and the highest. These are not subtracted from the sum of
+// all samples, in which a large outlier can have swamped the others.
 template <class Column>
 __device__ inline double trimmed_mean(const Column& column)
 {
@@ -18,7 +18,7 @@ __device__ inline double trimmed_mean(const Column& column)
     return total(inner).mean(inner.count());
 }
 
-// How far the sample so many ranks from the median is from it. No spread, where it is 0.
+// The distance from the median to the sample that is `rank` ranks from it; NaN where it is 0.
 template <class Column>
 __device__ inline double spread_of_rank(const Clip& clip, const Column& column, double median)
 {

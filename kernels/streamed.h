@@ -1,19 +1,19 @@
-// Columns of any number of samples, which are read again at every question.
+// Columns of any number of samples, which are read again for every statistic.
 #pragma once
 
 #include "column.h"
 #include "load.h"
 #include "select.h"
 
-// The samples of a pixel as clips see them, or, once clips are through, what the survivors are
+// The samples of a pixel as clips see them or, after the clips, the values that the survivors are
 // combined as.
 struct Source {
     const Task& task;
     const Place& place;
     bool late;
-    Members members;    // of late samples
+    Members members;    // the survivors, where `late`
 
-    // Call `visit` with the image of every frame's sample, INVALID for some.
+    // Call `visit` with the image of every frame's sample, which may be INVALID.
     template <int COPIES = ONE_COPY, class Visit>
     __device__ void each(const Visit& visit) const
     {
@@ -26,7 +26,7 @@ struct Source {
         });
     }
 
-    // What trials of a rank are from: every so many frames.
+    // Call `visit(i, image)` with samples of GATHERED evenly spaced frames, to take trials from.
     template <class Visit>
     __device__ void some(const Visit& visit) const
     {
@@ -42,7 +42,7 @@ struct Source {
     }
 };
 
-// All samples, as they are asked for to find a rank.
+// All samples, with the interface that `select` needs.
 template <int COPIES>
 struct AllOf {
     const Source& source;
@@ -54,7 +54,7 @@ struct AllOf {
     __device__ void some(const Visit& visit) const { source.some(visit); }
 };
 
-// How far survivors are from the two middle ones.
+// The distances of the survivors from the two middle ones, with the interface that `select` needs.
 template <int COPIES>
 struct Deviations {
     const Source& source;
@@ -94,7 +94,7 @@ struct Streamed : Interval {
 
     __device__ explicit Streamed(const Source& samples) : source(samples) { begin(); }
 
-    // Start with all valid samples.
+    // Start again with all valid samples as survivors.
     __device__ void begin()
     {
         ends = Members::none();
@@ -150,8 +150,8 @@ struct Streamed : Interval {
         return rank;
     }
 
-    // Call `visit(rank, image)` with every survivor, in the order of frames. Each takes a look at
-    // all samples.
+    // Call `visit(rank, image)` with every survivor, in the order of frames. To find the rank of
+    // each takes a look at all samples.
     template <class Visit>
     __device__ void each_rank(const Task& task, const Place& place, const Visit& visit) const
     {
@@ -162,7 +162,7 @@ struct Streamed : Interval {
         });
     }
 
-    // Take the `count` survivors that are marked as leaving out.
+    // Remove the `count` survivors that are marked as LEAVING.
     __device__ void remove(const Task& task, const Place& place, int count)
     {
         const int low = lo, high = hi - count;
@@ -177,8 +177,8 @@ struct Streamed : Interval {
 
     __device__ Image at(int rank) const { return from(rank).first; }
 
-    // The values of a rank and of the next one. With all clips ranks are asked for in so many places
-    // that the longer way would take local memory.
+    // The values of a rank and of the next one. With all clips, ranks are looked up in so many
+    // places that the faster way, which is more code, would use local memory.
     __device__ Pair<REAL> from(int rank) const
     {
         const Ends<REAL> all{ends.low, ends.high, lo - ends.skip, hi};
@@ -194,7 +194,7 @@ struct Streamed : Interval {
         upper = count() & 1 ? pair.first : pair.second;
     }
 
-    // The mean of the two middle deviations from the middle samples.
+    // The median deviation from the middle samples: the mean of the two middle deviations.
     __device__ double deviation(double lower, double upper) const
     {
         double most = fmax(lower - widen(ends.low), widen(ends.high) - upper);
@@ -216,7 +216,7 @@ struct Streamed : Interval {
         return result;
     }
 
-    // Leave ranks [low, high) in, as far as they still are.
+    // Keep only the survivors among ranks [low, high).
     __device__ void cut(int low, int high)
     {
         int was_lo = lo, was_hi = hi;
@@ -236,7 +236,7 @@ struct Streamed : Interval {
         }
     }
 
-    // The survivors within some bounds.
+    // The ranks of the survivors within some bounds.
     template <class Limits>
     __device__ Ranks within(const Limits& bounds) const
     {
@@ -249,7 +249,8 @@ struct Streamed : Interval {
         return {first, max(min(upto, hi), first)};
     }
 
-    // Leave the highest or the lowest out: one of those that equal it, or the last of them.
+    // Reject the highest or the lowest survivor. If it was the last one of its value, the end moves
+    // on.
     __device__ void drop(bool highest)
     {
         const Image end = highest ? ends.high : ends.low;
@@ -269,7 +270,7 @@ struct Streamed : Interval {
             ends.low = lo < upto ? end : next.low, ends.skip = lo < upto ? lo - under : 0;
     }
 
-    // Leave in what is within some bounds; whether that changed anything.
+    // Keep only the survivors within some bounds; returns whether any was rejected.
     template <class Limits>
     __device__ bool narrow_to(const Limits& bounds)
     {

@@ -4,13 +4,14 @@
 
 #include "reduce.h"
 
-// As in gpustack/clips/siril.py; a test compares them.
+// The same numbers as in gpustack/clips/siril.py; a test compares them.
 #define WINSOR_CUTOFF 1.5
 #define WINSOR_FACTOR 1.134
 #define WINSOR_SETTLED 0.0005
 #define WINSOR_ROUNDS 50
 
-// The standard deviation of the survivors, those beyond `reach` from the median pulled in.
+// The standard deviation of the survivors, with those further than `reach` from the median pulled
+// in to that distance.
 template <class Column>
 __device__ inline double pulled_in(const Column& column, double median, double reach)
 {
@@ -32,7 +33,7 @@ __device__ inline double winsorized_spread(const Column& column, double median)
     double reach = ENDLESS, spread = pulled_in(column, median, reach);
 #pragma unroll 1
     for (int round = 0; round < WINSOR_ROUNDS; ++round) {
-        // To pull in what was pulled in before is to pull in by the shortest reach so far.
+        // Pulling in samples again and again is the same as doing so once, to the shortest reach.
         reach = fmin(reach, WINSOR_CUTOFF * spread);
         double was = spread;
         spread = WINSOR_FACTOR * pulled_in(column, median, reach);

@@ -15,7 +15,7 @@ from bench.parity.cases import CASES, Case
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; 1 where a program answers otherwise than it did."""
+    """Run the command line; 1 = a program's answer differs from the kept one."""
     options = _parse(arguments)
     if options.into:
         options.into.write_text(report.fill(options.into.read_text()))

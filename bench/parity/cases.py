@@ -1,4 +1,4 @@
-"""The one table of what is compared: the program's options, and our recipe for them."""
+"""The one table of what is compared: a program's options, and our recipe for them."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -29,7 +29,7 @@ from gpustack.clips import (
 from gpustack.combines import Combine, NoiseModel
 from gpustack.recipe import Recipe
 
-#: A recipe, or how frames and what the program said of them make it.
+#: A recipe, or a function that makes it from the frames and the numbers that the program reported.
 Ours = Recipe | Callable[[Frames, dict[str, Any]], Recipe] | None
 
 
@@ -45,11 +45,11 @@ class Case:
     options : dict or str
         Parameters of imcombine, or the arguments of Siril's ``stack``.
     ours : Recipe, callable, or None
-        None: gpustack has nothing that means the same.
+        None: gpustack has no equivalent.
     sigma : bool
         Whether imcombine makes its map of sigmas.
     align : Alignment or None
-        What is ours for imcombine's ``offsets``.
+        Our equivalent of imcombine's ``offsets``.
     """
 
     program: str
@@ -61,12 +61,12 @@ class Case:
 
     @property
     def name(self) -> str:
-        """A name for files and tests, made of the options."""
+        """The name in files and tests, made from the options."""
         return f"{self.program}-{self.title}-{self.frames}"
 
     @property
     def title(self) -> str:
-        """The options, as they are written, in characters that file names may have."""
+        """The options as they are written, with only characters that file names may have."""
         if isinstance(self.options, str):
             return self.options.replace("-nonorm", "").strip().replace(" ", "_")
         values = {name: value for name, value in self.options.items() if name != "reject"}
@@ -86,11 +86,11 @@ def _short(value: Any) -> str:
 
 
 def clipped(*clips: Clip, combine: Combine = "mean") -> Recipe:
-    """A recipe of clips alone."""
+    """A recipe with these clips and a way to combine."""
     return Recipe(clips=clips, combine=combine)
 
 
-#: What a program's clips are ended by: IRAF keeps 1 by default, Siril 4.
+#: The number of samples at which a program's clips stop: IRAF keeps 1 by default, Siril 4.
 IRAF_KEEP, SIRIL_KEEP = 1, 4
 LOW, HIGH = 2.0, 2.5
 CENTER = {True: "median", False: "trimmed_mean"}
@@ -109,7 +109,7 @@ def _iraf_combines() -> Iterator[Case]:
 
 
 def _iraf_quadratures() -> Iterator[Case]:
-    """What has weights beside means and sums, and noise that goes by each frame's scale."""
+    """Weights of other combines than means and sums, and noise that depends on scales."""
     noise = {"rdnoise": 20.0, "gain": 1.5, "snoise": 0.01}
     clip = SigmaClip(LOW, HIGH, ddof=1, about="center", keep=1)
     clipping = {"reject": "sigclip", "lsigma": LOW, "hsigma": HIGH}
@@ -172,7 +172,7 @@ def _iraf_sigma() -> Iterator[Case]:
 
 
 def _iraf_grow() -> Iterator[Case]:
-    """Of `whole`, with thresholds, which do not grow; of `masked`, with masks, which do not."""
+    """Rejections grow; those by thresholds (in `whole`) and by masks (in `masked`) do not."""
     options = {"reject": "sigclip", "lsigma": LOW, "hsigma": HIGH}
     clip = SigmaClip(LOW, HIGH, ddof=1, about="center", keep=1)
     for grow, frames in ((1.0, "even"), (1.5, "masked"), (2.5, "six"), (1.5, "whole")):
@@ -240,7 +240,7 @@ STATISTICS: dict[str, Callable[[Frames], NDArray[np.float64]]] = {
 
 
 def _scaled_and_shifted(frames: Frames, said: dict[str, Any]) -> Recipe:
-    """By exposure, and then to the mean of the first."""
+    """Scales by exposure, then zeros that bring all means to that of the first frame."""
     exposures, means = STATISTICS["exposure"](frames), STATISTICS["mean"](frames)
     scale = exposures[0] / exposures
     return Recipe(scale=tuple(scale), zero=tuple(means - means[0] / scale))
@@ -251,7 +251,7 @@ def _multiplied_by_exposure(frames: Frames, said: dict[str, Any]) -> Recipe:
 
 
 def _iraf_offsets() -> Iterator[Case]:
-    """Frames that are moved by whole pixels, as (x, y); some leave others alone at an edge."""
+    """Frames that are shifted by whole pixels, (x, y); single frames cover some of the edges."""
     places = ((3, 1), (0, 0), (9, 4), (-5, 2), (3, -6), (0, 1), (12, 0), (4, 4), (-2, -3), (1, 7))
     clip = SigmaClip(LOW, HIGH, center="trimmed_mean", ddof=1, about="center", keep=IRAF_KEEP)
     options = {"reject": "sigclip", "mclip": False, "lsigma": LOW, "hsigma": HIGH}
@@ -261,9 +261,11 @@ def _iraf_offsets() -> Iterator[Case]:
 
 
 def _iraf_levels() -> Iterator[Case]:
-    """x = d / scale - zero: scales are those of a frame over those of the first, zeros less it.
+    """Scales and zeros: x = d / scale - zero, both relative to the first frame.
 
-    Numbers of a file or keyword are the other way round: imcombine multiplies by them and adds.
+    A scale is divided by that of the first frame; from a zero, that of the first is subtracted.
+    With numbers from a file or a keyword it is the reverse: imcombine multiplies by scales and adds
+    zeros.
     """
     clip = SigmaClip(LOW, HIGH, ddof=1, about="center", keep=1)
     clipping = {"reject": "sigclip", "lsigma": LOW, "hsigma": HIGH, "sigscale": 0.0}
@@ -334,7 +336,7 @@ def _siril_clips() -> Iterator[Case]:
         "med": Recipe(combine="median"),
     }
     for arguments, ours in table.items():
-        # With the other numbers, that clip has more to do on the others.
+        # On the other frames, this clip is tested with other thresholds, which reject more.
         for frames in ("even",) if arguments == "rej m 3 3" else ("even", "whole", "six"):
             yield Case("siril", frames, f"{arguments} -nonorm", ours)
         if ours.clips:
@@ -342,9 +344,9 @@ def _siril_clips() -> Iterator[Case]:
 
 
 def _siril_levels() -> Iterator[Case]:
-    """The numbers are those that Siril keeps in its sequence file.
+    """Scales and zeros are those that Siril writes to its sequence file.
 
-    A sample of 0 is none for its mean, but one like any other for its median.
+    Siril's mean ignores samples of 0; its median treats them like any other.
     """
     clip = SigmaClip(3, 3, ddof=1, keep=SIRIL_KEEP)
     for norm in ("add", "mul", "addscale", "mulscale"):

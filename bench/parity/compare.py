@@ -1,4 +1,4 @@
-"""gpustack's answer to a case, and where it differs from the program's."""
+"""Compute gpustack's answer to a case, and find where it differs from the program's."""
 
 import warnings
 from dataclasses import dataclass, replace
@@ -13,27 +13,27 @@ from bench.parity.frames import Frames, frames
 from bench.parity.golden import Answer
 from gpustack import GpustackWarning, stack
 
-#: Both programs write float32, and imcombine adds up in it too: of 10 samples that is 10 steps
-#: of 6e-8. Another set of survivors moves a mean by far more.
+#: Both programs write float32, and imcombine also adds up in float32: for 10 samples these are 10
+#: roundings of 6e-8. Another set of survivors changes a mean by far more.
 VALUE = 1e-6
-#: Siril keeps its statistics with six digits.
+#: Siril writes its statistics with six digits.
 SIX_DIGITS = 1e-5
-#: imcombine's sigma comes from squares of float32.
+#: imcombine computes its sigma from squares in float32.
 SIGMA = 1e-4
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Agreement:
-    """Where a program and gpustack differ, maps of bool; None where there is nothing to compare.
+    """Maps of where a program and gpustack differ; None = there is nothing to compare.
 
     Parameters
     ----------
     value : ndarray of bool
     count : ndarray of bool or None
-        The number of samples left out.
+        For the number of samples left out.
     sigma : ndarray of bool or None
     totals : tuple of (int, int), or None
-        How many more samples the program rejected low and high, in all.
+        How many samples more than gpustack the program rejected, low and high, in all pixels.
     """
 
     value: NDArray[np.bool_]
@@ -54,13 +54,13 @@ class Agreement:
 
 
 def ours(case: Case, answer: Answer, backend: str = "cpu") -> Any:
-    """The result of gpustack for a case, a `StackResult`."""
+    """gpustack's `StackResult` for a case."""
     given = frames(case.frames)
     recipe = case.recipe(given, answer.said)
     if recipe is None:
         raise ValueError(f"{case.name}: expected a case with a recipe")
     with warnings.catch_warnings():
-        # A clip that cannot reject anything: the program does not either.
+        # Where a clip of ours cannot reject anything, neither can the program's.
         warnings.filterwarnings("ignore", ".*is not rejected", GpustackWarning)
         if "sigma" in answer.maps:
             recipe = replace(recipe, outputs=(*recipe.outputs, "sigma"))
@@ -76,7 +76,7 @@ def inputs(given: Frames) -> Any:
 
 
 def compare(case: Case, answer: Answer, backend: str = "cpu") -> Agreement:
-    """Hold gpustack's answer against that of the program, pixel by pixel."""
+    """Compare gpustack's answer with that of the program, pixel by pixel."""
     result = ours(case, answer, backend)
     data = answer.maps["data"].astype(np.float64)
     tolerance = SIX_DIGITS if "-norm=" in case.title else VALUE
@@ -94,7 +94,7 @@ def compare(case: Case, answer: Answer, backend: str = "cpu") -> Agreement:
     sigma = None
     if "sigma" in answer.maps:
         theirs = np.where(left_out == n, np.nan, answer.maps["sigma"].astype(np.float64))
-        # Of a lone sample it is what rounding makes of its mean in float32.
+        # The sigma of a single sample is the rounding of its mean in float32.
         sigma = differs(theirs, result.sigma, SIGMA, np.spacing(result.data))
     count = left_out != n - result.count.astype(int)
     return Agreement(differs(data, result.data, tolerance), count, sigma)
@@ -103,6 +103,6 @@ def compare(case: Case, answer: Answer, backend: str = "cpu") -> Agreement:
 def differs(
     theirs: NDArray[Any], mine: NDArray[Any], tolerance: float, step: Any = 0
 ) -> NDArray[np.bool_]:
-    """Where values lie further apart than the tolerance and a step; NaN and NaN do not."""
+    """Where values differ by more than the tolerance and a step; two NaN do not differ."""
     apart = ~np.isclose(theirs, mine, rtol=tolerance, atol=np.nan_to_num(step), equal_nan=True)
     return np.asarray(apart, bool)

@@ -1,14 +1,14 @@
-"""Where gpustack differs from a program, in at most how many pixels, and why.
+"""The cases in which gpustack differs from a program, in how many pixels at most, and why.
 
-The reasons were found by experiment. `tests/peculiar.py` models the programs with what is said
-here, and `tests/test_peculiar.py` finds such a model equal to the program in every pixel.
+The reasons were found by experiment. `tests/peculiar.py` models the programs by what these reasons
+say, and `tests/test_peculiar.py` finds such a model equal to the program in every pixel.
 """
 
 from typing import NamedTuple
 
 
 class Difference(NamedTuple):
-    """At most so many pixels of a case differ, for this reason."""
+    """The most pixels of a case that differ, and the reason."""
 
     pixels: int
     why: str

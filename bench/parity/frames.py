@@ -1,7 +1,7 @@
-"""The frames that the programs get: small, hard, and the same bits on every machine.
+"""The frames that are compared: small, with difficult columns, the same bits on every machine.
 
-Random numbers come from a counter and a hash (SplitMix64), in whole numbers, so that neither
-another numpy nor another processor changes a sample.
+Random numbers are integers from a counter and a hash (SplitMix64), so that no sample depends on the
+version of numpy or on the processor.
 """
 
 import hashlib
@@ -15,8 +15,8 @@ from astropy.io import fits
 from numpy.typing import NDArray
 
 SKY, NOISE = 1000.0, 30.0
-#: Shares of the samples that are hit by a cosmic ray, or dark. Many, as few pixels have to
-#: show what becomes of columns with one, two, three outliers.
+#: Shares of the samples that are hit by a cosmic ray, or dark; large, so that even a small image
+#: has columns with one, two and three outliers.
 HITS, DARK = 0.06, 0.02
 HIT_LEAST, HIT_MOST = 60.0, 3000.0
 GAPS = 0.08
@@ -32,7 +32,7 @@ class Frames:
     ----------
     cube : ndarray, shape (n, y, x)
     masks : ndarray of bool, same shape, or None
-        True = bad.
+        True = invalid.
     exposures : tuple of float
         Seconds, one a frame.
     """
@@ -43,16 +43,16 @@ class Frames:
 
     @property
     def checksum(self) -> str:
-        """Of samples and masks, in little-endian order."""
+        """The SHA-256 of samples, in little-endian order, and masks."""
         digest = hashlib.sha256(self.cube.astype(self.cube.dtype.newbyteorder("<")).tobytes())
         if self.masks is not None:
             digest.update(np.packbits(self.masks).tobytes())
         return digest.hexdigest()
 
     def write(self, folder: Path, factor: float = 1.0, name: str = "f_{:05d}.fit") -> list[Path]:
-        """One FITS file a frame, numbered from 1; where there are masks, BPM names one each.
+        """Write one FITS file a frame, numbered from 1; BPM in its header names its mask, if any.
 
-        `factor` multiplies samples of float32; a power of two changes no bit of them.
+        Samples of float32 are multiplied by `factor`; a power of two loses no bit.
         """
         paths = []
         for i, frame in enumerate(self.cube):
@@ -69,7 +69,7 @@ class Frames:
 
 
 def hashed(seed: int, size: int) -> NDArray[np.uint64]:
-    """`size` random whole numbers of 64 bits: SplitMix64 (Steele, Lea and Flood, 2014)."""
+    """`size` random 64-bit integers, by SplitMix64 (Steele, Lea and Flood, 2014)."""
     with np.errstate(over="ignore"):
         z = (np.arange(1, size + 1, dtype=np.uint64) + np.uint64(seed << 32)) * STEP
         z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -78,18 +78,18 @@ def hashed(seed: int, size: int) -> NDArray[np.uint64]:
 
 
 def uniform(seed: int, shape: tuple[int, ...]) -> NDArray[np.float64]:
-    """Numbers in [0, 1)."""
+    """Uniform random numbers in [0, 1)."""
     return ((hashed(seed, int(np.prod(shape))) >> np.uint64(11)) * 2.0**-53).reshape(shape)
 
 
 def noise(seed: int, shape: tuple[int, ...]) -> NDArray[np.float64]:
-    """Nearly normal numbers of variance 1: sums of twelve uniform ones, taken as integers."""
+    """Nearly normal random numbers of variance 1: sums of twelve uniform ones, in integers."""
     parts = (hashed(seed, 12 * int(np.prod(shape))) >> np.uint64(40)).astype(np.int64)
     return (parts.reshape(12, *shape).sum(axis=0) - 6 * 2**24) * 2.0**-24
 
 
 def _sky(seed: int, n: int, rows: int, width: int) -> NDArray[np.float64]:
-    """A gradient, noise, cosmic rays and dark samples; all well above 0."""
+    """A sky with a gradient, noise, cosmic rays and dark samples; all well above 0."""
     shape = (n, rows, width)
     y, x = np.mgrid[:rows, :width]
     cube = SKY + 2.0 * x + y + NOISE * noise(seed, shape)
@@ -99,13 +99,13 @@ def _sky(seed: int, n: int, rows: int, width: int) -> NDArray[np.float64]:
 
 
 def _masks(seed: int, shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    """Columns with any number of bad samples: none at the left, up to all at the right."""
+    """Masks with a share of invalid samples that grows from 0 at the left to 1 at the right."""
     share = np.linspace(0, 1.02, shape[2])
     return uniform(seed, shape) < share
 
 
 def _mild() -> NDArray[np.float64]:
-    """Two high outliers in every column, and one more that may or may not be one."""
+    """A sky with two high outliers in every column, and a third sample that may be one."""
     shape = (15, 16, 24)
     cube, size = SKY + NOISE * noise(400, shape), uniform(401, shape)
     place = np.argsort(np.argsort(uniform(402, shape), axis=0), axis=0)
@@ -114,7 +114,7 @@ def _mild() -> NDArray[np.float64]:
 
 @cache
 def frames(name: str) -> Frames:
-    """The frames of that name, one of `NAMES`: what is peculiar to them, and the rest alike."""
+    """The frames of this name, one of `NAMES`."""
     cube = _mild() if name == "mild" else _sky(100, *SHAPES.get(name, SHAPE))
     n = len(cube)
     number = np.arange(n)[:, None, None]

@@ -1,4 +1,4 @@
-"""What the programs answered, kept: an .npz a case, and an index that says how it was made."""
+"""Keep the answers of the programs: an .npz file for each case, and an index of how it was made."""
 
 import json
 from dataclasses import dataclass
@@ -20,14 +20,14 @@ PROGRAMS = {"iraf": iraf, "siril": siril}
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Answer:
-    """What a program made of a case: maps of the shape of a frame, and what it said."""
+    """A program's answer to a case: maps of the shape of a frame, and numbers that it reported."""
 
     maps: dict[str, NDArray[Any]]
     said: dict[str, Any]
 
 
 def run(case: Case) -> Answer:
-    """Ask the program."""
+    """Run the program of a case."""
     given = frames(case.frames)
     with TemporaryDirectory() as folder:
         if case.program == "iraf":
@@ -42,13 +42,13 @@ def index(folder: Path = FOLDER) -> dict[str, Any]:
 
 
 def load(name: str, folder: Path = FOLDER) -> Answer:
-    """What is kept of a case."""
+    """The kept answer to a case."""
     with np.load(folder / f"{name}.npz") as kept:
         return Answer(dict(kept), index(folder)["cases"][name]["said"])
 
 
 def write(answers: dict[str, Answer], folder: Path = FOLDER) -> None:
-    """Keep the answers of all cases, and nothing else."""
+    """Keep these answers, and remove all others."""
     folder.mkdir(parents=True, exist_ok=True)
     for old in folder.glob("*.npz"):
         old.unlink()
@@ -63,7 +63,7 @@ def write(answers: dict[str, Answer], folder: Path = FOLDER) -> None:
 
 
 def entry(case: Case, answer: Answer) -> dict[str, Any]:
-    """What the index says of a case."""
+    """The entry of a case in the index."""
     command = iraf.command(case.options) if case.program == "iraf" else f"stack f_ {case.options}"
     return {
         "program": case.program,

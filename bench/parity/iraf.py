@@ -1,4 +1,4 @@
-"""IRAF's `imcombine`, run by its command language in batch mode."""
+"""Run IRAF's `imcombine` from its command language in batch mode."""
 
 import shutil
 import subprocess
@@ -14,12 +14,12 @@ from bench.parity.frames import Frames
 from bench.process import Invocation
 
 PROGRAM = "irafcl"
-#: How masks are given, which the keyword BPM of a frame names; there, 0 is good.
+#: Parameters for masks, which the keyword BPM of a frame names and in which 0 is valid.
 MASKS = {"masktype": "goodvalue", "maskvalue": "0"}
 
 
 def version() -> str | None:
-    """IRAF's version, None where it is not installed."""
+    """IRAF's version; None where it is not installed."""
     if shutil.which(PROGRAM) is None:
         return None
     done = subprocess.run([PROGRAM, "-v"], capture_output=True, text=True, check=True)
@@ -39,22 +39,22 @@ def _word(value: Any) -> str:
 
 
 def run(frames: Frames, options: Mapping[str, Any], folder: Path, *, sigma: bool) -> dict[str, Any]:
-    """What imcombine makes of frames.
+    """Run imcombine on frames, and return its maps.
 
     Parameters
     ----------
     frames : Frames
     options : mapping of str to value
-        Its parameters. A sequence of numbers goes into a file of that name.
+        The parameters of imcombine. A sequence of numbers is written to a file of that name.
     folder : path
-        Empty; what is run and what comes of it goes there.
+        An empty folder for all inputs and outputs.
     sigma : bool
         Whether to make the map of sigmas.
 
     Returns
     -------
     dict of str to ndarray
-        ``data``; ``rejected``, the frames that did not take part, masked ones too; ``sigma``.
+        ``data``; ``rejected``, the number of samples left out, masked ones included; ``sigma``.
     """
     paths = frames.write(folder, name="f{:02d}.fits")
     (folder / "list").write_text("".join(f"{path.name}\n" for path in paths))
@@ -70,7 +70,7 @@ def run(frames: Frames, options: Mapping[str, Any], folder: Path, *, sigma: bool
 
 
 def _files(options: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """The options, with sequences of numbers, and of pairs, written to files."""
+    """Write sequences of numbers, and of pairs, to files; return the options with their names."""
     named = dict(options)
     for name, value in options.items():
         if name == "offsets":
@@ -83,14 +83,14 @@ def _files(options: Mapping[str, Any], folder: Path) -> dict[str, Any]:
 
 
 def invocation(folder: Path, line: str) -> Invocation:
-    """How lines of the command language are run."""
+    """The invocation of IRAF that runs lines of the command language."""
     text = f"images\nimmatch\n{line}\nlogout\n"
     home = {"HOME": str(folder), "USER": "parity", "TERM": "vt100"}
     return Invocation([PROGRAM, "-e"], folder, home, text)
 
 
 def call(folder: Path, line: str) -> str:
-    """Run lines of the command language; what it printed."""
+    """Run lines of the command language; return what IRAF printed."""
     done = invocation(folder, line).run()
     output = done.stdout + done.stderr
     if done.returncode != 0 or "ERROR" in output or not (folder / "out.fits").exists():
@@ -99,7 +99,10 @@ def call(folder: Path, line: str) -> str:
 
 
 def median(values: NDArray[Any]) -> float:
-    """What imcombine calls the median of a frame: of an even count the lower of the two middle
-    values, of an odd count the one below the middle."""
+    """The median of a frame as imcombine computes it.
+
+    For an even number of values it is the lower one of the two middle values, for an odd number the
+    value below the middle one.
+    """
     ordered = np.sort(values, axis=None)
     return float(ordered[max(ordered.size // 2 - 1, 0)])

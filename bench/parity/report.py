@@ -1,4 +1,4 @@
-"""What a comparison found, as lines and as the tables of docs/parity.md."""
+"""Write the results of a comparison, as lines and as the tables of docs/parity.md."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -20,14 +20,14 @@ _BLOCK = re.compile(r"(<!-- parity: (\w+) -->\n).*?(<!-- /parity -->)", re.DOTAL
 
 
 def same(answer: Answer, kept: Answer) -> bool:
-    """Whether a program answers what it answered before, bit for bit."""
+    """Whether an answer is the same as the kept one, bit for bit."""
     return answer.maps.keys() == kept.maps.keys() and all(
         np.array_equal(map_, kept.maps[name]) for name, map_ in answer.maps.items()
     )
 
 
 def line(case: Case, answer: Answer) -> str:
-    """How gpustack compares, in a few words."""
+    """The number of pixels in which gpustack agrees, as text."""
     if case.ours is None:
         return "no counterpart"
     found = compare(case, answer)
@@ -35,7 +35,7 @@ def line(case: Case, answer: Answer) -> str:
 
 
 def fill(page: str) -> str:
-    """The page with its blocks made again: ``<!-- parity: iraf -->``, ``siril``, ``notes``."""
+    """The page with its blocks renewed: ``<!-- parity: iraf -->``, ``siril``, ``notes``."""
 
     def block(match: re.Match[str]) -> str:
         made = reasons() if match[2] == "notes" else table(match[2])
@@ -45,13 +45,13 @@ def fill(page: str) -> str:
 
 
 def table(program: str) -> str:
-    """A row for each set of options: on what frames, our recipe, pixels that agree."""
+    """A table with a row for each set of options: frames, our recipe, pixels that agree."""
     head = ["options", "frames", "gpustack", "equal", "of", "note"]
     return markdown(head, rows(program))
 
 
 def rows(program: str) -> Iterator[list[str]]:
-    """The rows of a program; numbers are sums over the frames."""
+    """The rows of a program; numbers of pixels are sums over all its frames."""
     groups: dict[tuple[str, str], list[Case]] = {}
     for case in CASES.values():
         if case.program == program:
@@ -98,7 +98,7 @@ def _recipe(case: Case) -> str:
 
 
 def _short(clip: Clip | NoiseModel) -> str:
-    """A value as the command line takes it, without what holds where it is left out."""
+    """A value as the command line accepts it, without the fields that have their defaults."""
     words, plain = str(clip).partition(":")[2].split(","), str(type(clip)()).partition(":")[2]
     body = ",".join(word for word in words if word not in plain.split(","))
     return f"{clip.name}:{body}" if body else clip.name

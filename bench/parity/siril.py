@@ -1,4 +1,4 @@
-"""Siril, run by its command line `siril-cli` on a script."""
+"""Run Siril by its command line `siril-cli` on a script."""
 
 import re
 import shutil
@@ -13,15 +13,15 @@ from bench.parity.frames import Frames
 from bench.process import Invocation
 
 PROGRAM = "siril-cli"
-#: Siril takes floats to lie in [0, 1]. A power of two changes no bit of a sample.
+#: Siril expects floats in [0, 1]: they are divided by this. A power of two loses no bit.
 UNIT = 65536.0
-#: It divides samples of 16 bits by this.
+#: Siril itself divides samples of 16 bits by this.
 UNIT16 = 65535.0
 RATES = re.compile(r"Pixel rejection in channel #0: ([\d.]+)% - ([\d.]+)%")
 
 
 def version() -> str | None:
-    """Siril's version, None where it is not installed."""
+    """Siril's version; None where it is not installed."""
     if shutil.which(PROGRAM) is None:
         return None
     done = subprocess.run([PROGRAM, "--version"], capture_output=True, text=True, check=True)
@@ -29,20 +29,20 @@ def version() -> str | None:
 
 
 def script(arguments: str, name: str = "out") -> str:
-    """The script of one stack; images are f_00001.fit and on."""
+    """The script that makes one stack of the images f_00001.fit, f_00002.fit, ..."""
     return f"requires 1.0.0\nsetext fit\nset32bits\nstack f_ {arguments} -out={name}\n"
 
 
 def run(frames: Frames, arguments: str, folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What Siril makes of frames, and what it says of the whole.
+    """Run Siril on frames; return its image, and the numbers that it reports.
 
     Returns
     -------
     maps : dict of str to ndarray
         ``data``, in the unit of the frames.
     said : dict
-        ``low``, ``high``: samples rejected in all, as its percentages tell; for each kind of
-        normalisation, the factor and the zero of every frame.
+        ``low``, ``high``: the samples rejected in all, from the percentages that Siril prints; for
+        each kind of normalisation, the factor and the zero of every frame.
     """
     whole = frames.cube.dtype == np.uint16
     unit = UNIT16 if whole else UNIT
@@ -59,9 +59,10 @@ def run(frames: Frames, arguments: str, folder: Path) -> tuple[dict[str, Any], d
 
 
 def normalisations(sequence: str, unit: float) -> dict[str, tuple[list[float], list[float]]]:
-    """From the statistics in a sequence file, (scale, zero) of each frame by kind.
+    """Kind of normalisation -> scales and zeros of all frames, from a sequence file's statistics.
 
-    Lines ``M0-i`` hold them; the 9th number is the location of a frame, the 10th its scale.
+    Lines ``M0-i`` have the statistics; the 9th number is the location of a frame, the 10th its
+    scale.
     """
     rows = [line.split()[1:] for line in sequence.splitlines() if line.startswith("M0-")]
     location, scale = np.array([[float(row[8]), float(row[9])] for row in rows]).T
@@ -77,7 +78,7 @@ def normalisations(sequence: str, unit: float) -> dict[str, tuple[list[float], l
 
 
 def invocation(folder: Path, text: str, threads: int | None = None) -> Invocation:
-    """How a script is run."""
+    """The invocation of Siril that runs a script."""
     path = folder / "case.ssf"
     path.write_text(text if threads is None else text.replace("\n", f"\nsetcpu {threads}\n", 1))
     command = [PROGRAM, "-d", str(folder), "-s", str(path)]
@@ -86,7 +87,7 @@ def invocation(folder: Path, text: str, threads: int | None = None) -> Invocatio
 
 
 def call(folder: Path, text: str) -> str:
-    """Run a script; what Siril printed."""
+    """Run a script; return what Siril printed."""
     done = invocation(folder, text).run()
     if done.returncode != 0 or "Script execution failed" in done.stdout:
         raise RuntimeError(f"Siril failed on:\n{text}\n{done.stdout[-2000:]}{done.stderr[-500:]}")

@@ -1,4 +1,4 @@
-"""What a kernel is passed, as numpy dtypes: the mirror of ``kernels/abi.h``."""
+"""The arguments of a kernel as numpy dtypes, which mirror the structs of ``kernels/abi.h``."""
 
 from typing import Any
 
@@ -68,12 +68,12 @@ OUT = np.dtype(
 
 
 def planes(frames: int) -> np.dtype[Any]:
-    """The dtype of the addresses of all frames and masks, for this value of -D N."""
+    """The dtype of the struct `Planes`: addresses of the data and masks of so many frames."""
     count = max(frames, 1)
     return np.dtype([("data", "u8", count), ("mask", "u8", count)])
 
 
-#: Values of the fields of a clip, and of the -D names that are choices.
+#: The enums of ``kernels/abi.h``: values of a clip's fields, and of -D names that are choices.
 CLIP_RANGE, CLIP_EXTREMA, CLIP_EXTREMA_ALL, CLIP_EXTREMA_SHARE = range(4)
 CLIP_BOUNDS, CLIP_ESD, CLIP_BY_FRAME, CLIP_REPLACING = range(4, 8)
 CLIPPED_NOT, CLIPPED_BASIC, CLIPPED_ALL, CLIPPED_BY_FRAME = range(4)
@@ -91,13 +91,13 @@ COMBINE = {
     "nmodel": 8,
 }
 SPREAD = {None: 0, "std": 1, "mad_std": 2}
-#: Of clips alone.
+#: Spreads that only clips have, never an uncertainty.
 SPREAD_RAW_MAD, SPREAD_CENTER, SPREAD_NOISE, SPREAD_RANK, SPREAD_WINSORIZED = range(3, 8)
 SPREAD_POISSON, SPREAD_VARIANCE, SPREAD_LINE, SPREAD_ROW = range(8, 12)
 NORMALIZE_NONE, NORMALIZE_EARLY, NORMALIZE_LATE = range(3)
 WEIGHTED_NOT, WEIGHTED_FRAME, WEIGHTED_SAMPLE = range(3)
 
-#: The C type of stored samples, by kind and size.
+#: Kind and itemsize of a dtype -> the C type in which a kernel reads stored samples.
 STORED = {
     "u1": "unsigned char",
     "i1": "signed char",
@@ -111,36 +111,37 @@ STORED = {
     "f8": "double",
 }
 
-#: Up to so many frames are sorted in registers, by itemsize of the working dtype.
+#: Itemsize of the working dtype -> the most frames that are sorted in registers.
 REGISTER_FRAMES = {4: 128, 8: 64}
 
-#: Shared memory that every device gives a block without being asked.
+#: Bytes of shared memory that a block has on every device without asking for more.
 SHARED_BYTES = 48 * 1024
 
-#: And up to so many in shared memory, by blocks of 32 threads, with two 32-bit counters a frame;
-#: more are read again and again (-D N=0).
+#: Itemsize of the working dtype -> the most frames whose columns fit in shared memory, in blocks
+#: of 32 threads and with two 32-bit counters a frame. With more frames, samples are streamed:
+#: read again for every statistic (-D N=0).
 SHARED_FRAMES = {4: 360, 8: 186}
 
 
 def frames_macro(n: int, itemsize: int, ranks: bool) -> int:
-    """The value of -D N for `n` frames of a working dtype of `itemsize` bytes.
+    """The value of -D N for `n` frames of a working dtype of `itemsize` bytes; 0 = streamed.
 
-    `ranks` is whether they are looked at again and again; else more than registers hold are
-    streamed.
+    `ranks` says whether the kernel looks up ranks repeatedly. Only then are columns that are too
+    long for registers held in shared memory.
     """
     held = SHARED_FRAMES if ranks else REGISTER_FRAMES
     return n if n <= held[itemsize] else 0
 
 
 def held_frames(n: int, itemsize: int) -> int:
-    """How many addresses of frames are among the arguments for this value of -D N."""
+    """The number of frames whose addresses are among the arguments, for this value of -D N."""
     return n if n <= REGISTER_FRAMES[itemsize] else 0
 
 
 def block_threads(n: int, itemsize: int) -> int:
-    """The value of -D BLOCK, and threads of a block, for this value of -D N.
+    """The threads of a block, which is the value of -D BLOCK, for this value of -D N.
 
-    Sorted columns are parked in shared memory, with two 32-bit counters a frame beside them.
+    Shared memory has to hold the sorted columns of a block and two 32-bit counters a frame.
     """
     threads = 32 if n > REGISTER_FRAMES[itemsize] else 128
     return threads if n * (threads * itemsize + 8) <= SHARED_BYTES else 64

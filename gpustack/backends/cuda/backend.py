@@ -1,4 +1,4 @@
-"""The CUDA backend: its door."""
+"""`CudaBackend`, the entry point of the CUDA backend."""
 
 import os
 
@@ -14,30 +14,31 @@ from gpustack.recipe import Recipe
 
 _log = logger(__name__)
 
-#: The environment variable that limits the memory that is taken on each device.
+#: The environment variable that limits the memory used on each device.
 LIMIT_VARIABLE = "GPUSTACK_DEVICE_MEMORY"
 
-#: Kernels that were compiled, for all backends of this process.
+#: Compiled kernels, shared by all backends of this process.
 _KERNELS = Kernels()
 
 
 class CudaBackend:
     """Runs recipes on CUDA devices; see `gpustack.backends.base.Backend`.
 
-    Samples of the host go up in bands, to all devices that are visible (the environment
-    variable CUDA_VISIBLE_DEVICES says which). Samples that are cupy arrays stay where they
-    are; their results are cupy arrays too, made on the caller's current stream.
+    Samples on the host are uploaded in bands to all visible devices (the environment variable
+    CUDA_VISIBLE_DEVICES selects them). Samples in cupy arrays stay where they are; their results
+    are cupy arrays too, computed on the caller's current stream.
 
     Parameters
     ----------
     device_memory : number of bytes, text such as ``"8GB"``, or None
-        That may be taken on each device; None is the environment variable
-        GPUSTACK_DEVICE_MEMORY, and without it `worker.SHARE` of what is free.
+        The memory to use on each device. None takes it from the environment variable
+        GPUSTACK_DEVICE_MEMORY. Where that is not set either, bands from the host may use
+        `worker.SHARE` of the free memory, and samples on a device have no limit.
 
     Raises
     ------
     BackendError
-        Where there is no usable device; says what is missing.
+        Where there is no usable device; the message says what is missing.
     """
 
     name = "cuda"

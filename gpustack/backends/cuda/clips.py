@@ -1,4 +1,4 @@
-"""The clips as a kernel reads them: their records, and the tables of numbers that some need."""
+"""Clips in the form that a kernel reads: a record each, and the tables that some need."""
 
 from functools import singledispatch
 from typing import Any
@@ -36,7 +36,7 @@ _EXTREMA = {
 
 
 def clipped(recipe: Recipe) -> int:
-    """The value of -D CLIPPED: which clips, if any, the kernel has to know."""
+    """The value of -D CLIPPED: which kinds of clips, if any, the kernel has to support."""
     if not recipe.clips:
         return abi.CLIPPED_NOT
     if recipe.clips_by_frame:
@@ -45,7 +45,7 @@ def clipped(recipe: Recipe) -> int:
 
 
 def _is_basic(clip: Clip) -> bool:
-    # One that replaces is not among those that a kernel chooses from, but has a name of its own.
+    # SigmaMedianClip, which replaces samples, is compiled in by -D REPLACES, whatever CLIPPED is.
     if isinstance(clip, SigmaClip):
         return clip.center != "trimmed_mean" and clip.about == "mean" and clip.keep == 0
     return isinstance(clip, RangeClip | SigmaMedianClip) or (
@@ -54,46 +54,46 @@ def _is_basic(clip: Clip) -> bool:
 
 
 def asks_for_ranks(recipe: Recipe, spread: str | None) -> bool:
-    """Whether a kernel looks at ranks again and again; `spread` is that of the uncertainty.
+    """Whether a kernel looks up ranks repeatedly; `spread` is what the uncertainty is made of.
 
-    Without clips but those of a range, a median is found by some looks at all samples sooner than
-    by sorting them, once they are too many for registers.
+    Without clips, or with range clips alone, few ranks are needed. Where a column is too long for
+    registers, a few passes over all samples then find its median faster than sorting.
     """
     looks = any(not isinstance(clip, RangeClip) for clip in recipe.clips)
     return looks or spread == "mad_std"
 
 
 def told(recipe: Recipe) -> tuple[Clip | NoiseModel, ...]:
-    """What of a recipe has a record: the clips, and behind them a noise model."""
+    """The parts of a recipe that have a record: the clips and, after them, a noise model."""
     model = (recipe.combine,) if isinstance(recipe.combine, NoiseModel) else ()
     return (*recipe.clips, *model)
 
 
 def table_bytes(recipe: Recipe, n: int) -> int:
-    """The size of what `table` gives."""
+    """The size in bytes of what `table` returns."""
     records = max(len(told(recipe)), 1) * abi.CLIP.itemsize
     return records + sum(_numbers(clip, n).nbytes for clip in recipe.clips)
 
 
 def _numbers(clip: Clip, n: int) -> NDArray[np.float64]:
-    """The table of a clip for `n` frames; empty where it has none."""
+    """The numbers in the table of a clip for `n` frames; empty where it has no table."""
     if isinstance(clip, ESDClip):
         return critical_values(clip.significance, n)
     return clip.sigmas if isinstance(clip, RowSigmaClip) else np.empty(0)
 
 
 def table(recipe: Recipe, n: int, address: int, row: int = 0) -> NDArray[np.uint8]:
-    """The records of all clips for `n` frames, and behind them the tables that they point to.
+    """The records of all clips for `n` frames, followed by the tables that they point to.
 
     Parameters
     ----------
     recipe : Recipe
-        With nothing to tell there is one empty record, so that there is something to point to.
+        Without clips and noise model there is one empty record, so that its address is valid.
     n : int
     address : int
-        Where the result will lie.
+        Where the result will lie on the device.
     row : int
-        Of those that clips have numbers of, the first one of the band.
+        The first row of the band, as an index into the numbers of `RowSigmaClip`.
 
     Returns
     -------
@@ -117,7 +117,7 @@ def table(recipe: Recipe, n: int, address: int, row: int = 0) -> NDArray[np.uint
 
 @singledispatch
 def fill(clip: Any, record: Any, n: int) -> None:
-    """Write a clip for `n` frames into its record, all but an address."""
+    """Write a clip for `n` frames into its record, except the address of its table."""
     raise TypeError(f"no record for {clip!r}")
 
 
@@ -200,7 +200,7 @@ def _(clip: LinearFitClip, record: Any, n: int) -> None:
 
 
 def _fill_bounds(clip: Any, record: Any, spread: int, center: str = "median") -> None:
-    """What clips between two bounds share."""
+    """Write the fields that all clips between two bounds have."""
     record["kind"], record["spread"] = abi.CLIP_BOUNDS, spread
     record["center"] = abi.CENTER[center]
     record["maxiters"] = _passes(clip)
@@ -209,12 +209,12 @@ def _fill_bounds(clip: Any, record: Any, spread: int, center: str = "median") ->
 
 
 def _fill_noise(clip: NoiseClip | NoiseModel, record: Any) -> None:
-    """What the noise of a CCD is made of."""
+    """Write the fields of a CCD's noise: read noise, gain, sensitivity noise."""
     record["rdnoise"], record["gain"], record["snoise"] = noise_numbers(clip)
 
 
 def _fill_sides(clip: Any, record: Any) -> None:
-    """The bound, or threshold, of each side that has one."""
+    """Write whether each side has a bound, or threshold, and its value."""
     for side in ("low", "high"):
         bound = getattr(clip, side)
         record[f"has_{side}"] = bound is not None
@@ -222,11 +222,11 @@ def _fill_sides(clip: Any, record: Any) -> None:
 
 
 def _passes(clip: Any) -> int:
-    """How many passes of a clip there are at most; -1 is no limit."""
+    """The most passes that a clip makes; -1 = no limit."""
     return -1 if clip.maxiters is None else _held(clip.maxiters)
 
 
 def _held(number: int) -> int:
-    """The nearest number that a record can hold: more than there are samples or passes."""
+    """The nearest int32; its limits are beyond any number of samples or passes."""
     most = int(np.iinfo(np.int32).max)
     return max(min(number, most), -most)

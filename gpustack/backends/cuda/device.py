@@ -1,4 +1,7 @@
-"""Whether CUDA can be used here, and if not, what is missing. The only file that knows CuPy."""
+"""CuPy and the CUDA devices: whether they can be used here and, if not, what is missing.
+
+The only file that imports CuPy.
+"""
 
 import importlib
 import sys
@@ -7,15 +10,15 @@ from typing import Any
 
 from gpustack.errors import BackendError
 
-#: The least compute capability that the kernels are made for, times ten.
+#: The lowest compute capability that the kernels support, times ten.
 CAPABILITY = 75
 
-#: What cudaError_t says; these numbers do not change between versions of CUDA.
+#: Values of cudaError_t, which do not change between versions of CUDA.
 _OUT_OF_MEMORY, _OLD_DRIVER, _NO_DEVICE = 2, 35, 100
 
 _TRIAL = 'extern "C" __global__ void nothing() {}'
 
-#: By the names of CuPy, which are the same wherever gpustack was installed from.
+#: Names CuPy's own packages, which are the same wherever gpustack was installed from.
 _INSTALL = (
     "pip install 'cupy-cuda13x[ctk]' (driver 580 or newer; the extra gpustack[cuda13]) or "
     "'cupy-cuda12x[ctk]' (525 or newer; gpustack[cuda12])"
@@ -33,7 +36,7 @@ class Device:
 
     @property
     def is_able(self) -> bool:
-        """Whether the kernels are made for it."""
+        """Whether the kernels support its compute capability."""
         return int(self.capability) >= CAPABILITY
 
     def __str__(self) -> str:
@@ -41,26 +44,26 @@ class Device:
 
 
 def cupy() -> Any:
-    """The module; BackendError where it cannot be imported."""
+    """The CuPy module, imported on first use. BackendError where that fails."""
     try:
         return importlib.import_module("cupy")
     except ModuleNotFoundError as err:
         if err.name != "cupy":
             raise BackendError(f"CuPy is installed, but lacks {err.name}: {_INSTALL}") from err
         raise BackendError(f"CuPy is not installed: {_INSTALL}") from err
-    except Exception as err:  # one made for another numpy or CUDA raises errors of any kind
+    except Exception as err:  # a CuPy built for another numpy or CUDA raises errors of any kind
         problem = f"{type(err).__name__}: {err}"
         raise BackendError(f"CuPy is installed, but cannot be imported: {problem}") from err
 
 
 def is_array(value: Any) -> bool:
-    """Whether a value is a cupy array; CuPy is not imported for it."""
+    """Whether a value is a cupy array, found out without importing CuPy."""
     module = sys.modules.get("cupy")
     return module is not None and isinstance(value, module.ndarray)
 
 
 def problem() -> str | None:
-    """Why CUDA cannot be used here, with what to install; None where it can."""
+    """Why CUDA cannot be used here and what to install; None where it can be used."""
     try:
         _try_compiler(cupy(), able_devices())
     except BackendError as err:
@@ -69,7 +72,7 @@ def problem() -> str | None:
 
 
 def able_devices() -> list[Device]:
-    """The devices that the kernels are made for, at least 1.
+    """The devices that the kernels support, at least 1.
 
     Raises
     ------
@@ -86,15 +89,15 @@ def able_devices() -> list[Device]:
     return able
 
 
-#: Of each module that could compile; a failure is met again at the next try.
+#: CuPy modules that have compiled a kernel. A failure is not kept: the next call tries again.
 _COMPILES: list[Any] = []
 
 
 def _try_compiler(module: Any, able: list[Device]) -> None:
-    """Compile a kernel that does nothing, for the first device that takes it, once a process.
+    """Compile an empty kernel for the first device that accepts it, once a process.
 
-    What CuPy needs for that beside itself, the compiler and the headers of CUDA for this
-    device, may be missing or too old; it says so only here.
+    For that, CuPy needs a compiler and the headers of CUDA. They may be missing, or too old for
+    the device, and CuPy reports that only when something is compiled.
     """
     if module in _COMPILES:
         return
@@ -112,12 +115,12 @@ def _try_compiler(module: Any, able: list[Device]) -> None:
 
 
 def count_devices() -> int:
-    """How many devices there are, at least 1.
+    """The number of CUDA devices, at least 1.
 
     Raises
     ------
     BackendError
-        Where there is none: without CuPy, driver or device, or where the driver is too old.
+        Where there is none: CuPy, driver or device is missing, or the driver is too old.
     """
     runtime = cupy().cuda.runtime
     try:
@@ -131,7 +134,7 @@ def count_devices() -> int:
 
 
 def _why(runtime: Any, err: Exception) -> str:
-    """What it means that CUDA cannot count its devices."""
+    """Why CUDA cannot count its devices, in words."""
     status = getattr(err, "status", None)
     if status == _NO_DEVICE:
         return _no_device(str(err))
@@ -158,7 +161,7 @@ def _no_device(detail: str) -> str:
 
 
 def _version(ask: Any) -> str | None:
-    """The version of CUDA that a function gives as 1000 * major + 10 * minor; None for 0."""
+    """The CUDA version that a function returns as 1000 * major + 10 * minor; None for 0."""
     try:
         number = int(ask())
     except RuntimeError:
@@ -167,7 +170,7 @@ def _version(ask: Any) -> str | None:
 
 
 def devices() -> list[Device]:
-    """All devices. BackendError where there is none."""
+    """All CUDA devices. BackendError where there is none."""
     runtime = cupy().cuda.runtime
     found = []
     for i in range(count_devices()):
@@ -185,7 +188,7 @@ def devices() -> list[Device]:
 
 
 def versions() -> str:
-    """Of CuPy, of the CUDA it was built for, and of the CUDA that the driver supports."""
+    """The versions of CuPy, of the CUDA it was built for, and of the CUDA of the driver."""
     module = cupy()
     runtime = module.cuda.runtime
     built, driver = _version(runtime.runtimeGetVersion), _version(runtime.driverGetVersion)
@@ -193,16 +196,16 @@ def versions() -> str:
 
 
 def summary() -> str:
-    """The devices that the kernels are made for, and versions. BackendError where there is none."""
+    """The devices that the kernels support, and versions. BackendError where there is none."""
     return f"{', '.join(map(str, able_devices()))}; {versions()}"
 
 
 def is_out_of_memory(err: BaseException) -> bool:
-    """Whether an error says that a device, or pinned memory of the host, is full."""
+    """Whether an error says that a device, or the host's pinned memory, is out of memory."""
     if isinstance(err, cupy().cuda.memory.OutOfMemoryError):
         return True
-    # cudaErrorMemoryAllocation and CUDA_ERROR_OUT_OF_MEMORY are the same number; to the
-    # compiler, whose errors have a status too, it means something else.
+    # cudaErrorMemoryAllocation and CUDA_ERROR_OUT_OF_MEMORY are the same number. Errors of the
+    # compiler have a status too, for which that number means something else.
     return is_cuda_error(err) and getattr(err, "status", None) == _OUT_OF_MEMORY
 
 
@@ -213,14 +216,14 @@ def is_cuda_error(err: BaseException) -> bool:
 
 
 def free_unused() -> None:
-    """Give back what CuPy's own pools hold without using it, of the host and of this device."""
+    """Free the unused memory of CuPy's own pools, on the host and on the current device."""
     module = cupy()
     module.get_default_memory_pool().free_all_blocks()
     module.get_default_pinned_memory_pool().free_all_blocks()
 
 
 def room() -> int:
-    """Bytes that are free on the current device, within the limit of CuPy's own pool if any."""
+    """Free bytes on the current device, at most the limit of CuPy's own pool, if it has one."""
     module = cupy()
     free, _ = module.cuda.runtime.memGetInfo()
     limit = module.get_default_memory_pool().get_limit()

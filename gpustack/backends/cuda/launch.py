@@ -1,4 +1,4 @@
-"""From a recipe to a kernel: the names it is compiled with, its arguments, its launch."""
+"""Turn a recipe into a kernel: the -D names it is compiled with, its arguments, its launch."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -15,20 +15,20 @@ from gpustack.recipe import Recipe
 
 KERNEL = "combine"
 
-#: Blocks for each multiprocessor: enough to hide latency, few enough that the tallies of
-#: frames, which each block writes once, cost nothing.
+#: Blocks for each multiprocessor: enough to hide latency, but few, because each block adds its
+#: tallies of frames to device memory at its end.
 BLOCKS = 32
 
 _TALLIES = ("valid", "rejected")
 
 
 def c_type(dtype: np.dtype[Any]) -> str | None:
-    """The C type of samples that a kernel decodes; None where it cannot, as of float16."""
+    """The C type in which a kernel reads samples; None where it cannot, as for float16."""
     return abi.STORED.get(dtype.str[1:])
 
 
 def common_dtype(dtypes: Sequence[np.dtype[Any]], real: np.dtype[Any]) -> np.dtype[Any]:
-    """In which samples go to the device: as all frames have them, or decoded, in `real`."""
+    """The dtype of samples on the device: the one that all frames have, else `real`, decoded."""
     first = dtypes[0]
     uniform = c_type(first) is not None and all(dtype == first for dtype in dtypes)
     return first if uniform else real
@@ -36,18 +36,18 @@ def common_dtype(dtypes: Sequence[np.dtype[Any]], real: np.dtype[Any]) -> np.dty
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Job:
-    """A recipe for `n` frames, and what of it a kernel is compiled for.
+    """A recipe for `n` frames: what a kernel is compiled for, and what it is passed.
 
     Parameters
     ----------
     recipe : Recipe
     n : int
     real : dtype
-        In which samples are compared.
+        The working dtype, in which samples are compared.
     stored : dtype
-        Of the samples that go to the device.
+        The dtype of samples on the device.
     wanted : Outputs
-        Whose arrays say what is to be made.
+        Only what is not None in it is computed.
     """
 
     recipe: Recipe
@@ -72,7 +72,7 @@ class Job:
 
     @property
     def tallies(self) -> bool:
-        """Whether something is counted for each frame."""
+        """Whether samples are counted per frame."""
         return any(getattr(self.wanted, name) is not None for name in _TALLIES)
 
     @property
@@ -82,7 +82,7 @@ class Job:
 
     @property
     def spread(self) -> str | None:
-        """What the uncertainty, where it is wanted, is made of."""
+        """The spread that the uncertainty is made of; None where no uncertainty is wanted."""
         return self.recipe.spread if self.wanted.uncertainty is not None else None
 
     @property
@@ -92,9 +92,9 @@ class Job:
         return abi.frames_macro(self.n, self.real.itemsize, ranks)
 
     def names(self, records: NDArray[Any], width: int) -> tuple[tuple[str, str], ...]:
-        """What the compiler is told, given the table of the frames and their width."""
+        """The -D names and their values, given the table of the frames and their width."""
         recipe, wanted = self.recipe, self.wanted
-        # Without clips both are the same, and one look is enough for the early one.
+        # Without clips both are the same, and normalising early reads the samples only once.
         late = recipe.clip_on == "raw" and bool(recipe.clips)
         when = abi.NORMALIZE_LATE if late else abi.NORMALIZE_EARLY
         weighted = abi.WEIGHTED_SAMPLE if recipe.weights == "sample" else abi.WEIGHTED_FRAME
@@ -120,7 +120,7 @@ class Job:
         )
 
     def _is_flat(self, records: NDArray[Any], width: int) -> bool:
-        """Whether no frame has a gap between its rows."""
+        """Whether no array of any frame has gaps between its rows."""
         gaps = [
             (records[name] != 0) & (records[f"{name}_stride"] != width * dtype.itemsize)
             for name, dtype in self.kinds.items()
@@ -128,7 +128,7 @@ class Job:
         return not np.any(gaps)
 
     def planes(self, records: NDArray[Any]) -> NDArray[Any]:
-        """The addresses of frames and masks once more; see `Planes` in ``kernels/abi.h``."""
+        """The addresses of frames and masks by value; see `Planes` in ``kernels/abi.h``."""
         held = abi.held_frames(self.frames, self.real.itemsize)
         record = np.zeros(1, abi.planes(held))
         if held:
@@ -136,7 +136,7 @@ class Job:
         return record
 
     def records(self, band: Sequence[Samples]) -> NDArray[Any]:
-        """The table of the frames, all but the addresses, which are 0."""
+        """The table of the frames, with all addresses and strides at 0."""
         recipe = self.recipe
         table = np.zeros(self.n, abi.FRAME)
         table["bscale"] = [samples.bscale for samples in band]
@@ -155,17 +155,17 @@ class Job:
         return clips.table_bytes(self.recipe, self.n)
 
     def clip_table(self, address: int, row: int) -> NDArray[np.uint8]:
-        """The clips as a kernel reads them at this address, for a band that begins at `row`."""
+        """The table of clips for this address, for a band that begins at `row`."""
         return clips.table(self.recipe, self.n, address, row)
 
 
 def can_be(value: int, dtype: np.dtype[Any]) -> bool:
-    """Whether samples of a dtype can have this integer value; no float is blank."""
+    """Whether samples of a dtype can equal this BLANK; floats have no BLANK."""
     return dtype.kind in "iu" and bool(np.iinfo(dtype).min <= value <= np.iinfo(dtype).max)
 
 
 def _wrapped(value: int) -> int:
-    """A 64 bit integer, signed or not, as the signed one of the same bits."""
+    """The signed integer with the same 64 bits as this one, which may be unsigned."""
     return value - (1 << 64) if value >= 1 << 63 else value
 
 
@@ -177,12 +177,12 @@ class Kernels:
         self._lock = threading.Lock()
 
     def get(self, names: tuple[tuple[str, str], ...]) -> tuple[Any, int]:
-        """The kernel for the current device, compiled at its first use, and its most blocks.
+        """The kernel for the current device, compiled on first use, and its most blocks.
 
         Raises
         ------
         BackendError
-            Where it does not compile; says the file and the line.
+            Where it does not compile; the message has the file and the line.
         """
         cupy = device.cupy()
         key = (cupy, names, cupy.cuda.runtime.getDevice())
@@ -194,7 +194,7 @@ class Kernels:
     def prepare(
         self, job: Job, records: NDArray[Any], frames: int, clip_table: int, out: Any, shape: Any
     ) -> Callable[[], None]:
-        """What starts the kernel for a band on the stream that is current then.
+        """A function that launches the kernel for a band on the then current stream.
 
         Parameters
         ----------
@@ -202,14 +202,14 @@ class Kernels:
         records : ndarray of abi.FRAME
             The table of the frames, as it is on the device.
         frames, clip_table : int
-            Where the tables lie on the device.
+            Addresses of the tables on the device.
         out : ndarray of abi.OUT, one record
         shape : (rows, width)
         """
         rows, width = shape
         kernel, most_blocks = self.get(job.names(records, width))
         blocks = -(-rows * width // job.block)
-        # CuPy passes each as it is, so each needs the type that the kernel declares.
+        # CuPy converts no argument, so each needs the exact type that the kernel declares.
         arguments = (
             np.uint64(frames),
             np.int32(job.n),
@@ -226,9 +226,9 @@ class Kernels:
 
 
 def _most_blocks() -> int:
-    """A grid that fills the current device; its threads go on from pixel to pixel.
+    """The blocks of a grid that fills the current device; its threads loop over pixels.
 
-    Asked once a kernel: CuPy looks up all attributes of a device each time.
+    Called once for each kernel: CuPy looks up all attributes of a device each time.
     """
     attributes = device.cupy().cuda.Device().attributes
     return int(attributes["MultiProcessorCount"]) * BLOCKS

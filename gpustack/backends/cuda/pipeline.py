@@ -1,4 +1,4 @@
-"""A recipe run on a whole source, by one thread for each device."""
+"""Run a recipe on a whole source, with one thread for each device."""
 
 from collections import deque
 from collections.abc import Sequence
@@ -9,19 +9,19 @@ from gpustack.backends.cuda.work import READERS, Work
 from gpustack.backends.cuda.worker import Worker
 from gpustack.errors import BackendError
 
-#: A stack is cut into so many bands a device where they stay as large as `work.LEAST_BYTES`, so
-#: that there is something to overlap.
+#: Bands for each device, so that copies and kernels can overlap; fewer where bands would become
+#: smaller than `work.LEAST_BYTES`.
 LEAST_BANDS = 8
 
 
 class Pipeline:
-    """Who shares the rows of a stack among devices.
+    """Shares the rows of a stack among devices.
 
     Parameters
     ----------
     work : Work
     memory : int
-        Bytes of the host that slots and reading may take, for all devices.
+        Bytes of host memory that slots and reading may take, for all devices together.
     progress : callable or None
         Called in the thread that calls `run`.
     """
@@ -30,14 +30,14 @@ class Pipeline:
         self._work, self._memory, self._progress = work, memory, progress
 
     def run(self, devices: Sequence[int], limit: int | None) -> None:
-        """Run on some devices, of whose memory `limit` bytes may be taken, or most of it.
+        """Run on these devices, using at most `limit` bytes of each; None: most of its memory.
 
-        A device that cannot work is left out where another can.
+        A device that cannot work is left out where another one can.
 
         Raises
         ------
         MemoryLimitError, OutOfMemoryError
-            Where not even one row fits, in the limit or in what there is.
+            Where not even one row fits in the limit or in the free memory.
         BackendError
             Where no device can work.
         """
@@ -48,7 +48,7 @@ class Pipeline:
         with ThreadPoolExecutor(READERS) as readers:
             workers = [Worker(work, number, limit, memory, readers) for number in devices]
             problem: Exception | None = None
-            # Rows that one could not do may be left when the others have come to their end.
+            # A worker that fails gives its rows back, maybe when all others have ended.
             while workers and work.rows.done < work.source.rows:
                 ends = self._run_all(workers, bands)
                 problem = problem or next((end for end in ends if end is not None), None)
@@ -65,7 +65,7 @@ class Pipeline:
             )
 
     def _run_all(self, workers: "Sequence[Worker]", bands: int) -> list[Exception | None]:
-        """Run all workers to their end; why those that could not work could not."""
+        """Run all workers to their end; for each, why it could not work, or None."""
         rows = self._work.rows
 
         def started(worker: Worker) -> Future[Exception | None]:
@@ -74,7 +74,7 @@ class Pipeline:
             return future
 
         with ThreadPoolExecutor(len(workers)) as pool:
-            # Nobody keeps who failed: its error holds memory of devices, through its traceback.
+            # No future that failed is kept: its error holds device memory by its traceback.
             running = deque(map(started, workers))
             ends = []
             try:

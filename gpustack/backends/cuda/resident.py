@@ -1,8 +1,9 @@
-"""Samples that are on a device already: nothing is copied to the host, nothing waited for.
+"""Run a recipe on samples that are on a device already.
 
-Kernels run on the stream that is current where the caller is. Memory comes from CuPy's
-current allocator, which hands out again on a stream what was freed on it; so scratch may be
-let go of while a kernel that uses it has still to run.
+Nothing is copied to the host or waited for, but for tallies of frames where they are wanted.
+Kernels run on the caller's current stream. Scratch memory comes from CuPy's current allocator,
+which reuses freed memory on the stream that it was freed on; so scratch may be freed while a
+kernel that uses it has still to run.
 """
 
 from collections.abc import Iterable, Sequence
@@ -22,7 +23,7 @@ _MAPS = ("data", "uncertainty", "mask", "count", "low", "high", "reasons")
 
 
 def is_resident(out: Outputs) -> bool:
-    """Whether the outputs that are wanted are cupy arrays."""
+    """Whether the wanted outputs are cupy arrays."""
     return any(device.is_array(getattr(out, name)) for name in _MAPS)
 
 
@@ -39,20 +40,20 @@ def run_resident(
     Parameters
     ----------
     band : sequence of Samples
-        Of cupy arrays that are all on one device.
+        Cupy arrays that are all on one device.
     out : Outputs
-        Of C-contiguous cupy arrays there, but for the tallies of frames, which are numpy
-        arrays: only these come to the host, and only where they are wanted.
+        C-contiguous cupy arrays on that device. Only the tallies of frames are numpy arrays:
+        they come to the host where they are wanted.
     limit : int or None
-        In bytes, of what is copied on the device because it is not laid out as kernels
-        need it, and of the reasons of all samples where a clip needs them.
+        The most bytes for copies, on the device, of arrays whose layout kernels cannot read,
+        and for the reasons of all samples where a clip needs them. None = no limit.
 
     Raises
     ------
     InputError
         Where frames, masks, weights and outputs are not all on one device.
     MemoryLimitError, OutOfMemoryError
-        Where not even one row fits, in the limit or in what there is.
+        Where not even one row fits in the limit or in the free memory.
     """
     number = _one_device(band, out)
     stored = common_dtype([samples.data.dtype for samples in band], real)
@@ -79,7 +80,7 @@ def run_resident(
 
 
 def _one_device(band: Sequence[Samples], out: Outputs) -> int:
-    """The device that everything is on. InputError where it is on several."""
+    """The one device that all arrays are on. InputError where they are on several."""
 
     def devices(arrays: Iterable[Any]) -> list[int]:
         return sorted({int(array.device.id) for array in arrays if array is not None})
@@ -101,7 +102,7 @@ def _one_device(band: Sequence[Samples], out: Outputs) -> int:
 
 
 def _rows(band: Sequence[Samples], job: Job, limit: int) -> int:
-    """The rows whose copies, and reasons where the kernel needs them, fit in `limit` bytes."""
+    """The most rows whose copies, and reasons where needed, fit in `limit` bytes."""
     width = max(band[0].data.shape[1], 1)
     row = sum(
         width * dtype.itemsize
@@ -130,9 +131,9 @@ def _rows_of(band: Sequence[Samples], start: int, stop: int) -> list[Samples]:
 
 
 def _try_rows(band: Sequence[Samples], job: Job, out: Outputs, kernels: Kernels) -> str | None:
-    """Run some rows; where memory is out, what was said of it.
+    """Run some rows; where memory runs out, return the message of the error.
 
-    The error itself would hold the copies that were made before it.
+    The error itself is not returned: by its traceback, it would hold copies made before it.
     """
     try:
         _run_rows(band, job, out, kernels)
@@ -160,15 +161,15 @@ def _run_rows(band: Sequence[Samples], job: Job, out: Outputs, kernels: Kernels)
 
 
 class Call:
-    """A kernel that is ready to be started on some rows, and the scratch that it needs.
+    """A kernel that is ready to be launched on some rows, with the scratch memory it needs.
 
     Parameters
     ----------
     band : sequence of Samples
-        Of cupy arrays on the current device.
+        Cupy arrays on the current device.
     job : Job
     out : Outputs
-        Of C-contiguous cupy arrays of the same rows.
+        C-contiguous cupy arrays of the same rows.
     kernels : Kernels
     """
 
@@ -185,8 +186,8 @@ class Call:
         address = int(self._memory.ptr)
         clip_table = address + records.nbytes
         tables = np.concatenate([records.view(np.uint8), job.clip_table(clip_table, 0)])
-        # CuPy sends arrays from pinned memory of its own, which it keeps until they are up: of
-        # what is not pinned, nothing says when it may be free again.
+        # CuPy uploads arrays from pinned memory of its own, which it keeps until the copy is done.
+        # For memory that is not pinned, nothing tells when it may be freed.
         staged = device.cupy().asarray(tables)
         self._memory.copy_from_device_async(staged.data, tables.nbytes)
         self._tallies = self._memory + table_bytes
@@ -194,13 +195,13 @@ class Call:
         self._run = kernels.prepare(job, records, address, clip_table, record, shape)
 
     def launch(self) -> None:
-        """Start it on the current stream."""
+        """Launch the kernel on the current stream."""
         if self._counts:
             self._tallies.memset_async(0, self._counts)
         self._run()
 
     def fetch_tallies(self, out: Outputs) -> None:
-        """Wait for it, and add what it counted of each frame to `out`."""
+        """Wait for the kernel, and add its tallies of frames to `out`."""
         found = np.empty((2, self._n), np.uint64)
         stream = device.cupy().cuda.get_current_stream()
         self._tallies.copy_to_host_async(found.ctypes.data, self._counts, stream)
@@ -210,7 +211,7 @@ class Call:
 
 
 def _records(band: Sequence[Samples], job: Job) -> Any:
-    """The table of the frames."""
+    """The table of the frames, with the addresses and strides of their arrays."""
     records = job.records(band)
     for name in job.kinds:
         arrays = [getattr(samples, name) for samples in band]
@@ -220,10 +221,10 @@ def _records(band: Sequence[Samples], job: Job) -> Any:
 
 
 def _lies_well(array: Any, dtype: np.dtype[Any]) -> bool:
-    """Whether a kernel can read an array, if any, as it is.
+    """Whether a kernel can read an array as it is; True for None.
 
-    Rows may lie apart, samples may not; and each begins at a multiple of its size, without
-    which a device faults.
+    There may be gaps between rows, but not between the samples of a row. Each sample has to begin
+    at a multiple of its size, else the device faults.
     """
     if array is None:
         return True
@@ -237,7 +238,10 @@ def _is_aligned(array: Any) -> bool:
 
 
 def _copied(array: Any, dtype: np.dtype[Any]) -> Any:
-    """A copy that lies well. Of what is not aligned CuPy's own kernels can read only bytes."""
+    """A copy that a kernel can read.
+
+    CuPy's own kernels cannot read unaligned samples either, so their bytes are copied.
+    """
     if not _is_aligned(array):
         shape, strides = (*array.shape, array.dtype.itemsize), (*array.strides, 1)
         each = device.cupy().ndarray(shape, np.uint8, array.data, strides).copy()
@@ -246,7 +250,7 @@ def _copied(array: Any, dtype: np.dtype[Any]) -> Any:
 
 
 def _laid_out(samples: Samples, job: Job) -> Samples:
-    """Samples as a kernel can read them; copies on the device where they are not."""
+    """Samples that a kernel can read: copies on the device of the arrays that it cannot."""
     copies = {}
     for name, dtype in job.kinds.items():
         array = getattr(samples, name)
@@ -256,7 +260,7 @@ def _laid_out(samples: Samples, job: Job) -> Samples:
 
 
 def _addresses(out: Outputs, job: Job, tallies: int) -> Any:
-    """The record of the outputs, and of two tallies a frame."""
+    """The record of the addresses of all outputs and of the two tallies of frames."""
     record = np.zeros(1, abi.OUT)
     for name in _MAPS:
         array = getattr(out, name)

@@ -9,7 +9,7 @@ _SUFFIXES = (".cu", ".cuh", ".h")
 
 @cache
 def folder() -> Path:
-    """Where the kernels are: inside the package in a wheel, beside it in a checkout."""
+    """The folder of the kernels: inside the package in a wheel, beside it in a checkout."""
     package = Path(__file__).resolve().parents[2]
     inside = package / "kernels"
     return inside if inside.is_dir() else package.parent / "kernels"
@@ -17,7 +17,7 @@ def folder() -> Path:
 
 @cache
 def read(name: str) -> str:
-    """The source ``NAME.cu``; its first line makes the compiler say the file's name."""
+    """The source ``NAME.cu``, behind a line that makes the compiler's errors name the file."""
     return f'#line 1 "{name}.cu"\n' + (folder() / f"{name}.cu").read_text()
 
 
@@ -25,9 +25,9 @@ def read(name: str) -> str:
 def digest() -> str:
     """A hash of all sources.
 
-    CuPy keeps compiled kernels on disk under a key made of the source and the options, in
-    which headers do not show: this is defined for the compiler, so that a change of any
-    header compiles anew.
+    CuPy caches compiled kernels on disk under a key made of the source and the options, which
+    does not cover the headers. The hash is among the options, so that a change of any header
+    compiles the kernel anew.
     """
     total = hashlib.sha256()
     for path in sorted(folder().rglob("*")):
@@ -38,12 +38,12 @@ def digest() -> str:
 
 
 def options(names: tuple[tuple[str, str], ...]) -> tuple[str, ...]:
-    """The compiler's options: the language, exact arithmetic, headers, and each name's value."""
+    """The compiler's options: the language, exact arithmetic, headers, and the -D names."""
     return (
         "-std=c++17",
         "--fmad=false",  # the CPU rounds after each operation
-        # Where CuPy keeps kernels in memory alone, the compiler looks for headers in the working
-        # directory first.
+        # Where CuPy caches kernels in memory only, the compiler would look for headers in the
+        # working directory first.
         "--no-source-include",
         f"-I{folder()}",
         f"-DSOURCES=0x{digest()}ULL",

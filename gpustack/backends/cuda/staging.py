@@ -1,7 +1,7 @@
-"""How the samples of a band, and its results, lie in one block of memory.
+"""The layouts in memory of a band's samples and of its results.
 
-The block in pinned memory of the host and the one on the device have the same layout, so
-that what lies together goes over in one copy.
+The block in pinned host memory and its counterpart on the device have the same layout, so that
+neighbouring arrays are transferred in one copy.
 """
 
 from collections.abc import Iterable, Sequence
@@ -19,23 +19,24 @@ from gpustack.backends.loading import decode
 from gpustack.backends.tiles import Where
 from gpustack.plan import Band
 
-#: Every array begins at a multiple of this, and CuPy's pools hand out multiples of it.
+#: Bytes. Every array begins at a multiple of this; CuPy's pools allocate multiples of it.
 ALIGNMENT = 512
 
-#: Pieces with less between them go over in one copy: a copy of its own takes as long as some
-#: hundred kB more.
+#: Pieces with a smaller gap between them are transferred in one copy: to start another copy takes
+#: as long as to transfer some hundred kB more.
 GAP = 64 << 10
 
+#: A part of a block: offset and size, in bytes.
 Piece = tuple[int, int]
 
 
 def aligned(size: int) -> int:
-    """The next multiple of `ALIGNMENT`."""
+    """`size`, rounded up to a multiple of `ALIGNMENT`."""
     return -(-size // ALIGNMENT) * ALIGNMENT
 
 
 def merged(pieces: Iterable[Piece]) -> list[Piece]:
-    """Pieces (offset, size) in order, neighbours as one."""
+    """Pieces in order of offset; those with less than `GAP` between them are merged."""
     result: list[Piece] = []
     for offset, size in sorted(pieces):
         if result and offset - sum(result[-1]) < GAP:
@@ -50,16 +51,16 @@ def merged(pieces: Iterable[Piece]) -> list[Piece]:
 class Intake:
     """The layout of `rows` rows of a source: the tables of frames and clips, then the frames.
 
-    Of each frame come its samples, mask, weights and variances, where it has them; what is read
-    of it may take more room than that, and begins where its samples begin.
+    The samples of a frame are followed by its mask, weights and variances, where it has them.
+    What is read of a frame begins where its samples begin, and may take more room than all these.
 
     Parameters
     ----------
     source : Source
     stored : dtype
-        Of the samples on the device.
+        The dtype of samples on the device.
     clip_bytes : int
-        Of the table of clips.
+        Bytes of the table of clips.
     rows : int
     """
 
@@ -70,17 +71,17 @@ class Intake:
 
     @property
     def clip_table(self) -> int:
-        """Where the clips begin; frames are at 0."""
+        """The offset of the table of clips; the table of frames is at 0."""
         return aligned(self.source.n * abi.FRAME.itemsize)
 
     @property
     def tables(self) -> int:
-        """Bytes of both tables."""
+        """Bytes from the beginning of the block to the end of both tables."""
         return self.clip_table + self.clip_bytes
 
     @cached_property
     def _spans(self) -> tuple[int, NDArray[np.int64], NDArray[np.int64]]:
-        """Bytes of the samples of a frame, of the mask of each, and of all that is of each."""
+        """Bytes of the samples of any frame, of the mask of each, and of everything of each."""
         source, pixels = self.source, self.rows * self.source.width
         samples = aligned(pixels * self.stored.itemsize)
         masks = np.array(source.masked, np.int64) * aligned(pixels)
@@ -91,23 +92,23 @@ class Intake:
 
     @cached_property
     def data(self) -> NDArray[np.int64]:
-        """Where the samples of each frame begin."""
+        """The offset of the samples of each frame."""
         _, _, spans = self._spans
         return aligned(self.tables) + np.cumsum(spans) - spans
 
     @cached_property
     def mask(self) -> NDArray[np.int64]:
-        """Where the mask of each frame begins, if it has one."""
+        """The offset of the mask of each frame, if it has one."""
         return self.data + self._spans[0]
 
     @cached_property
     def weight(self) -> NDArray[np.int64]:
-        """Where the weights of the samples of each frame begin, if it has any."""
+        """The offset of the weights of each frame's samples, if it has any."""
         return self.mask + self._spans[1]
 
     @cached_property
     def variance(self) -> NDArray[np.int64]:
-        """Where the variances of the samples of each frame begin, if it has any."""
+        """The offset of the variances of each frame's samples, if it has any."""
         doubles = aligned(8 * self.rows * self.source.width)
         return self.weight + self.source.weighted * doubles
 
@@ -118,10 +119,10 @@ class Intake:
 
     @cached_property
     def fresh(self) -> int:
-        """Bytes of the arrays beside the block that reading makes of a frame, at the most.
+        """The most bytes of arrays outside the block that reading a frame makes.
 
-        Values of types that are not `stored`, while they are decoded; masks; and what the source
-        says.
+        These are values of dtypes other than `stored` while they are decoded, masks, and what the
+        source needs (`Source.fresh_bytes`).
         """
         source = self.source
         decoding = 2 * self.stored.itemsize + 1
@@ -134,14 +135,14 @@ class Intake:
     def read(self, f: int, band: Band, block: NDArray[np.uint8]) -> tuple[Samples, list[Piece]]:
         """Read a band of frame `f` and bring it to its places in `block`.
 
-        Nothing moves that was read to where it belongs.
+        An array that was read right into its place is not copied.
 
         Returns
         -------
         samples : Samples
-            As they go to the device.
+            Views of `block`, as they go to the device.
         pieces : list of (offset, size)
-            What of the block that is.
+            The parts of the block that they take.
         """
         places = [int(array[f]) for array in (self.data, self.mask)]
         room = self.source.row_bytes[f] * self.rows
@@ -158,7 +159,7 @@ class Intake:
 
         if samples.data.dtype != self.stored:
             samples = _decoded(samples, self.stored)
-        # All that is held from here on lies in the block.
+        # An array is dropped when it has been placed; `samples` then holds views of the block.
         samples = replace(samples, data=place(places[0], self.stored, samples.data))
         if samples.mask is not None:
             samples = replace(samples, mask=place(places[1], np.dtype(bool), samples.mask))
@@ -175,7 +176,7 @@ class Intake:
 def view(
     block: NDArray[np.uint8], offset: int, dtype: np.dtype[Any], shape: Sequence[int]
 ) -> NDArray[Any]:
-    """A part of `block` as an array."""
+    """The part of `block` from `offset` on as an array of this dtype and shape."""
     return np.ndarray(tuple(shape), dtype, block.data, offset)
 
 
@@ -185,7 +186,7 @@ def _same_place(one: NDArray[Any], other: NDArray[Any]) -> bool:
 
 
 def _decoded(samples: Samples, real: np.dtype[Any]) -> Samples:
-    """Samples of another type than the others' as their values, blanks as NaN."""
+    """Samples of another dtype than the common one, decoded to `real`, with blanks as NaN."""
     rows, width = samples.data.shape
     values = np.empty((rows, width), real)
     where = Where(slice(0, rows), slice(0, width), slice(0, rows * width))
@@ -196,7 +197,7 @@ def _decoded(samples: Samples, real: np.dtype[Any]) -> Samples:
     return replace(samples, data=values, bscale=1.0, bzero=0.0, blank=None)
 
 
-#: The maps of `Outputs` as a kernel writes them; None: in the dtype of the result.
+#: Map of `Outputs` -> the dtype in which a kernel writes it; None: that of the result.
 _MAPS: dict[str, Any] = {
     "data": None,
     "uncertainty": None,
@@ -206,7 +207,7 @@ _MAPS: dict[str, Any] = {
     "high": np.int32,
     "reasons": np.uint8,
 }
-#: Tallies as a kernel makes them, by the name in `Outputs` that needs them first.
+#: Tally of `Outputs` -> the tally of a kernel that it is computed from.
 _TALLIES = {"valid": "invalid", "rejected": "rejected"}
 
 
@@ -219,9 +220,9 @@ class Results:
     wanted : Outputs
     n, width, rows : int
     result : dtype
-        Of data and uncertainty.
+        The dtype of data and uncertainty.
     by_frame : bool
-        Whether clips by frame need the map of reasons, wanted or not.
+        Whether there are clips by frame, which need the map of reasons, wanted or not.
     """
 
     wanted: Outputs
@@ -261,26 +262,26 @@ class Results:
 
     @property
     def down(self) -> int:
-        """Bytes that the host has to get: not the map of reasons, the last, if nobody wants it."""
+        """Bytes to download: without the map of reasons, the last one, where it is not wanted."""
         if self.by_frame and self.wanted.reasons is None:
             return self.places["reasons"][0]
         return self.size
 
     @property
     def tallies(self) -> int:
-        """Bytes at the beginning that have to be 0 before a kernel adds to them."""
+        """Bytes of the tallies, which come first and have to be 0 before a kernel adds to them."""
         maps = [offset for name, (offset, _, _) in self.places.items() if name in _MAPS]
         return min(maps, default=self.size if self.places else 0)
 
     def addresses(self, base: int) -> NDArray[Any]:
-        """The record that a kernel gets, of a block at `base` on the device."""
+        """The record of addresses that a kernel gets, for a block at `base` on the device."""
         record = np.zeros(1, abi.OUT)
         for name, (offset, _, _) in self.places.items():
             record[name] = base + offset
         return record
 
     def place(self, block: NDArray[np.uint8], start: int, out: Outputs) -> None:
-        """Put what lies in `block` where it belongs in `out`, whose rows begin at `start`."""
+        """Copy the results in `block` to the rows of `out` from `start` on; add up tallies."""
         part = out.rows(start, start + self.rows)
         for name, (offset, dtype, shape) in self.places.items():
             values = view(block, offset, dtype, shape)
@@ -292,7 +293,7 @@ class Results:
 
 
 def add_tally(out: Outputs, name: str, found: NDArray[Any], pixels: int) -> None:
-    """Add what a kernel counted of each frame: its invalid or its rejected samples."""
+    """Add a kernel's count for each frame, of its invalid or its rejected samples, to `out`."""
     found = found.astype(np.int64)
     if name == "invalid" and out.valid is not None:
         np.add(out.valid, pixels - found, out=out.valid)

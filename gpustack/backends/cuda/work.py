@@ -1,4 +1,4 @@
-"""What all devices share of a run: the rows that are to be done, and how bands of them lie."""
+"""What all devices of a run share: the rows still to be done, and the layout of bands."""
 
 import threading
 from collections.abc import Callable
@@ -10,14 +10,15 @@ from gpustack.backends.cuda.slots import Layout, Slot
 from gpustack.backends.cuda.staging import Intake, Results
 from gpustack.plan import Band
 
-#: Bands may stay as large as that, so that copies and kernels are worth their start.
+#: Bytes of a band that make starting its copies and its kernel worthwhile. Bands are not made
+#: smaller than this only to have more of them.
 LEAST_BYTES = 16 << 20
 
-#: Threads that read and copy: one does not keep up with the bus. To an H200 54 GB/s go up; beside
-#: it four threads copied 17 GB/s, eight 25 and sixteen 32.
+#: Threads that read and copy, as one does not keep up with the bus: 54 GB/s were uploaded to an
+#: H200, on whose host four threads copied 17 GB/s, eight 25 and sixteen 32.
 READERS = 8
 
-#: How many of them read, by what room there is for what each holds.
+#: Numbers of readers to try, the largest first: what each of them holds needs memory.
 READERS_AT_ONCE = (READERS, 4, 2, 1)
 
 
@@ -29,12 +30,13 @@ class Rows:
         self._next = 0
         self._returned: list[Band] = []
         self.done = 0
-        #: Rows done after each band: progress is told in the caller's thread.
+        #: Rows done so far, put after each band, and None by each worker at its end. `tell`
+        #: reports them in the caller's thread.
         self.told: SimpleQueue[int | None] = SimpleQueue()
         self._lock, self._placing = threading.Lock(), threading.Lock()
 
     def take(self, most: int) -> Band | None:
-        """The next rows, at most so many; None where none are left."""
+        """The next rows, at most `most`; None where none are left."""
         with self._lock:
             if self._returned:
                 band = self._returned.pop()
@@ -48,23 +50,23 @@ class Rows:
             return band
 
     def give_back(self, band: Band) -> None:
-        """Rows that were taken and could not be done."""
+        """Accept rows back that were taken and could not be done."""
         with self._lock:
             self._returned.append(band)
 
     def stop(self) -> None:
-        """Hand out nothing more."""
+        """Hand out no more rows."""
         with self._lock:
             self._returned, self._next = [], self._total
 
     def finish(self, slot: Slot, out: Outputs) -> None:
         """Place the results of a slot's band, one device at a time."""
-        with self._placing:  # not the lock of `take`: the next band is read meanwhile
+        with self._placing:  # not the lock of `take`: meanwhile the next band is read
             self.done += slot.finish(out).rows
             self.told.put(self.done)
 
     def tell(self, progress: Progress | None, workers: int) -> None:
-        """Tell of the rows as they are done, until None was put for each worker."""
+        """Report rows as they are done, until None has been put for each worker."""
         while workers:
             done = self.told.get()
             if done is None:
@@ -74,7 +76,7 @@ class Rows:
 
 
 class Work:
-    """A recipe that is run on a whole source.
+    """A run of a recipe on a whole source, as all devices share it.
 
     Parameters
     ----------
@@ -87,11 +89,11 @@ class Work:
     def __init__(self, source: Source, job: Job, out: Outputs, kernels: Kernels) -> None:
         self.source, self.job, self.out, self.kernels = source, job, out, kernels
         self.rows = Rows(source.rows)
-        # Files that are compressed as a whole are read in order, by one device after the other.
+        # One device reads at a time: files that are compressed as a whole are read in order.
         self.reading = threading.Lock()
 
     def layout(self, rows: int) -> Layout:
-        """Of bands of so many rows."""
+        """The layout of bands of `rows` rows."""
         job, source = self.job, self.source
         return Layout(
             Intake(source, job.stored, job.clip_bytes, rows),
@@ -99,7 +101,7 @@ class Work:
         )
 
     def fitting_rows(self, fits: Callable[[Layout], bool]) -> int:
-        """The most rows whose layout fits; 0 where that of one does not."""
+        """The most rows whose layout fits; 0 where not even one row does."""
         least, most = 0, self.source.rows
         while least < most:
             middle = (least + most + 1) // 2
@@ -111,13 +113,13 @@ class Work:
 
     @property
     def enough_rows(self) -> int:
-        """Rows of a band that is worth a copy of its own."""
+        """The rows that fit in `LEAST_BYTES`, enough to be worth a band of their own."""
         return self.fitting_rows(lambda layout: layout.size <= LEAST_BYTES)
 
     def beside(self, layout: Layout, readers: int = 1) -> int:
-        """Bytes of the host that a band takes beside its slot, to be read and to be placed.
+        """Bytes of host memory that bands take outside their slots, to be read and to be placed.
 
-        One is read at a time, by so many threads, and one placed.
+        One band is read at a time, by `readers` threads, and one is placed.
         """
         read = min(readers, self.source.n) * (layout.intake.fresh + self.source.held_bytes)
         return read + layout.results.rows * self.out.row_bytes

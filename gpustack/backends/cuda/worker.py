@@ -1,4 +1,4 @@
-"""What runs bands on one device: while one is read, another goes up, is computed, comes down."""
+"""Run bands on one device: while one is read, others are uploaded, computed, downloaded."""
 
 from collections import deque
 from collections.abc import Iterator
@@ -22,19 +22,19 @@ from gpustack.plan import Band
 
 _log = logger(__name__)
 
-#: Bands under way on a device: one is read while one is computed; a third lets either be late.
+#: Bands under way on a device: one is read while one is computed; a third makes up for delays.
 SLOTS = 3
 
-#: The share of the free memory of a device that is taken where there is no limit.
+#: The share of a device's free memory that is used where there is no limit.
 SHARE = 0.8
 
 
 class _DeviceFull(Exception):
-    """Memory is out; no band is lost by it."""
+    """Memory has run out; the rows of all bands are done or given back."""
 
 
 class Worker:
-    """What runs a pipeline's bands on one device."""
+    """Runs a pipeline's bands on one device."""
 
     def __init__(
         self,
@@ -49,19 +49,19 @@ class Worker:
         self._begun, self._reader_count = False, 1
 
     def run(self, bands: int) -> Exception | None:
-        """Run until no rows are left, in at least so many bands where they stay large enough.
+        """Run until no rows are left; cut the stack into `bands` bands if they stay large enough.
 
         Returns
         -------
         Exception or None
-            Why the device cannot work, with all that it took given back.
+            Why the device cannot work; the memory and the rows that it took are given back.
         """
         try:
             with device.cupy().cuda.Device(self._number):
                 self._run(bands)
             return None
         except (MemoryLimitError, OutOfMemoryError) as err:
-            # Without what the error holds: buffers, through its traceback.
+            # A new error: the traceback of the old one holds buffers.
             problem: Exception = type(err)(str(err))
         except BaseException as err:
             if self._begun or not device.is_cuda_error(err):
@@ -82,7 +82,7 @@ class Worker:
         pool.free_all_blocks()
 
     def _planned(self, bands: int) -> tuple[int, int]:
-        """How many slots, and the rows of each, in the memory that there is."""
+        """The number of slots, and the rows of each, after freeing memory if that is needed."""
         try:
             self._measure()
             return self._plan(bands)
@@ -92,11 +92,11 @@ class Worker:
             return self._plan(bands)
 
     def _measure(self) -> None:
-        """Find what may be taken of the device."""
+        """Find how many bytes of the device may be used."""
         self._limit = int(device.room() * SHARE) if self._given is None else self._given
 
     def _plan(self, bands: int) -> tuple[int, int]:
-        """How many slots, and the rows of each."""
+        """The number of slots, and the rows of each, that fit in both limits."""
         work, worth = self._work, max(self._work.enough_rows, 1)
         for at_once, readers in product(range(SLOTS, 0, -1), READERS_AT_ONCE):
             memory = self._limit // at_once
@@ -121,21 +121,22 @@ class Worker:
         )
 
     def _rooms(self, host: int) -> tuple[tuple[int, int], ...]:
-        """Bytes of the host that a slot may have, and from how many rows on they are worth it.
+        """Sizes of a slot on the host to try: its bytes, and the least rows that it has to hold.
 
-        What CuPy's pool keeps for the next run comes first, unless rows are too long for it.
+        First comes the most that CuPy's pool keeps for the next run; where rows are too long for
+        that, all there is room for.
         """
         pooled = min(power_of_two(max(host, 1)), POOLED)
         least = self._work.enough_rows if 2 * pooled <= host else 1
         return (pooled, max(least, 1)), (host, 1)
 
     def _fits(self, layout: Layout, at_once: int, room: int, readers: int) -> bool:
-        """Whether slots of this layout have room, each and with what reading makes."""
+        """Whether a slot fits in `room`, and all slots, with what reading takes, in the limit."""
         host = at_once * layout.size + self._work.beside(layout, readers)
         return layout.size <= room and host <= self._memory
 
     def _smaller(self, slots: int, most: int) -> tuple[int, int]:
-        """What to try when memory is out."""
+        """The number of slots, and the rows of each, to try after memory has run out."""
         if most > 1:
             return slots, most // 2
         if slots > 1:
@@ -146,7 +147,7 @@ class Worker:
         )
 
     def _attempt(self, pool: Any, slots: int, most: int) -> bool:
-        """Run until no rows are left; False where memory is out, with nothing under way."""
+        """Run until no rows are left; False where memory has run out, with no band under way."""
         layout = self._work.layout(most)
         streams = Streams()
         try:
@@ -158,17 +159,17 @@ class Worker:
             _log.debug("device %d: out of memory at %d rows: %s", self._number, most, str(err))
             return False
         finally:
-            streams.synchronize()  # nothing may use buffers that are about to be free
+            streams.synchronize()  # nothing may use buffers that are about to be freed
         return True
 
     def _host_bytes(self, layout: Layout, slots: int) -> int:
-        """Of the pinned memory of a slot: what can be pooled where the limit leaves room for it."""
+        """Bytes of pinned memory of a slot, rounded up so as to be pooled if the limit permits."""
         rounded = pinned_bytes(layout.size)
         fits = slots * rounded + self._work.beside(layout, self._reader_count) <= self._memory
         return rounded if fits else layout.size
 
     def _feed(self, ring: list[Slot], streams: Streams, most: int) -> None:
-        """Send band after band through the slots, in turn; results are placed beside."""
+        """Send band after band through the slots; another thread places the results."""
         work = self._work
         free, under_way = deque(ring), deque[tuple[Slot, Future[None]]]()
 
@@ -177,7 +178,7 @@ class Worker:
             try:
                 placed.result()
             finally:
-                del placed  # its error would hold it, and buffers, through the traceback
+                del placed  # its error would hold it, and buffers, by the traceback
             free.append(slot)
 
         with ThreadPoolExecutor(1) as placer:
@@ -207,15 +208,15 @@ class Worker:
                 finish()
 
     def _place(self, slot: Slot) -> None:
-        """Place the results of a band when they are down."""
-        with device.cupy().cuda.Device(self._number):  # each thread has a current one
+        """Wait for the results of a band, and place them."""
+        with device.cupy().cuda.Device(self._number):  # each thread has its own current device
             slot.wait()
         self._work.rows.finish(slot, self._work.out)
 
 
 @contextmanager
 def _full_is_told() -> Iterator[None]:
-    """Of errors within, those that say that memory is out become `_DeviceFull`."""
+    """Turn errors within that say that memory has run out into `_DeviceFull`."""
     try:
         yield
     except Exception as err:
@@ -231,7 +232,7 @@ def read_band(
     readers: ThreadPoolExecutor,
     at_once: int = READERS,
 ) -> tuple[list[Samples], list[Piece]]:
-    """Read a band of all frames into `block`, some frames at once; see `Intake.read`."""
+    """Read a band of all frames into `block`, `at_once` at a time; see `Intake.read`."""
     n = intake.source.n
 
     def some(first: int) -> list[tuple[Samples, list[Piece]]]:

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from gpustack import Image, LiveStack, combine, explain, stack
 from gpustack.cli import cli
 from gpustack.errors import FrameError, MissingFileError
-from gpustack.frames import hdus, listed, open_frames
+from gpustack.frames import hdus, listed, onfile, open_frames
 
 #: Images of a file, by EXTNAME and EXTVER; each holds its number in the file.
 CHIPS = [("SCI", 1), ("DQ", 1), ("SCI", 2), ("DQ", 2), ("GUIDE", 1), ("", 1), ("GUIDE", 1)]
@@ -195,3 +195,32 @@ def test_a_file_that_changes_is_scanned_again():
     assert [len(before), len(after)] == [8, 15]
     assert all(one.begin < two.begin for one, two in pairwise(after))
     assert hdus.scan("a.fits")[0] is not after
+
+
+def test_rows_of_a_tiled_image_are_read_without_the_hdus_before_it(tmp_path, monkeypatch):
+    rng = np.random.default_rng(0)
+    planes = rng.normal(100, 5, (5, 256, 256)).astype("f4")
+    images = [fits.CompImageHDU(plane, name=f"N{i}") for i, plane in enumerate(planes)]
+    path = tmp_path / "a.fits.fz"
+    fits.HDUList([fits.PrimaryHDU(), *images]).writeto(path)
+    frames = open_frames(f"{path}[*]", unit="adu")
+    places = []
+    plain = onfile.read_at
+    monkeypatch.setattr(
+        onfile, "read_at", lambda file, at, into: places.append(at) or plain(file, at, into)
+    )
+    for number, frame in enumerate(frames, 1):
+        places.clear()
+        rows = frame.read(10, 20)
+        np.testing.assert_array_equal(rows.data, fits.getdata(path, number)[10:20])
+        begin, end = frame.image.hdu.span
+        read = [at for at in places if at > 0]  # the first block tells whether it is gzip
+        assert read
+        assert begin - onfile._BLOCK < min(read) <= max(read) < end + onfile._BLOCK
+
+
+def test_a_tiled_image_in_a_gzip_file_is_found(tmp_path):
+    planes = [np.full((8, 8), i, "i2") for i in range(3)]
+    images = [fits.CompImageHDU(plane, name=f"N{i}") for i, plane in enumerate(planes)]
+    fits.HDUList([fits.PrimaryHDU(), *images]).writeto(tmp_path / "a.fits.gz")
+    assert values(open_frames(f"{tmp_path / 'a.fits.gz'}[*]", unit="adu")) == [0, 1, 2]

@@ -117,6 +117,11 @@ class Hdu:
     stamp: Stamp
 
     @property
+    def span(self) -> tuple[int, int]:
+        """The first byte of its header, and the byte after its last block of data."""
+        return self.begin, self.start + -(-(self.stop - self.start) // _BLOCK) * _BLOCK
+
+    @property
     def has_image(self) -> bool:
         """Whether there is an image with at least one sample."""
         return len(self.shape) > 0 and 0 not in self.shape

@@ -212,18 +212,20 @@ class TiledPlane(Plane):
             with _decoding(self.file):
                 check_streams(self.file, self.hdu)
             self._checked = True
-        with _HCOMPRESS if alone else nullcontext(), _astropy(self.file, self.hdu) as hdus:
+        with _HCOMPRESS if alone else nullcontext(), _astropy(self.file, self.hdu) as image:
             with quiet():
-                section = hdus[self.hdu.index].section
+                section = image.section
             for piece, at in _pieces(self.shape, start, start + len(rows)):
                 rows[at] = section[piece]
 
 
 @contextmanager
-def _astropy(file: str, hdu: Hdu) -> Iterator[fits.HDUList]:
-    """Open the file with astropy; raise FrameError where astropy cannot read it."""
-    with _decoding(file), quietly(as_hdus(file, hdu.stamp)) as hdus:
-        yield hdus
+def _astropy(file: str, hdu: Hdu) -> Iterator[fits.CompImageHDU]:
+    """Open an HDU with astropy; raise FrameError where astropy cannot read it."""
+    with _decoding(file), quietly(as_hdus(file, hdu.stamp, hdu.span)) as hdus:
+        with quiet():
+            image = hdus[1]
+        yield image
 
 
 @contextmanager
@@ -265,8 +267,8 @@ def open_plane(file: str, hdu: Hdu, packed: bool) -> Plane:
     """
     if hdu.kind == "tiles":
         check_tiles(file, hdu)
-        with _astropy(file, hdu) as hdus:
-            header = sound(file, hdus[hdu.index].header, parsed=hdu.header)
+        with _astropy(file, hdu) as image:
+            header = sound(file, image.header, parsed=hdu.header)
         dtype = np.dtype(BITPIX[header["BITPIX"]])
         kind: type[Plane] = TiledPlane
     else:

@@ -123,9 +123,9 @@ def check_streams(file: str, hdu: Hdu) -> None:
         The message names the tile, what it says, and what was expected.
     """
     problem = _PROBLEMS[hdu.header["ZCMPTYPE"]]
-    with quietly(as_hdus(file, hdu.stamp, tiles=False)) as hdus:
+    with quietly(as_hdus(file, hdu.stamp, hdu.span, tiles=False)) as hdus:
         with quiet():
-            table = hdus[hdu.index].data
+            table = hdus[1].data
         streams = table["COMPRESSED_DATA"]
     for number, (stream, tile) in enumerate(zip(streams, _tiles(file, hdu), strict=True)):
         found = np.asarray(stream)

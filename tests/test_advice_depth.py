@@ -1,4 +1,4 @@
-"""A warning of clips that could reject outliers among all frames, but not where few overlap."""
+"""The warning about clips that can reject outliers among all frames, but not where few overlap."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ def frames(count, seed=0):
 
 
 def pointings(*counts):
-    """Offsets by which so many frames lie on each of several places that do not touch."""
+    """Offsets that put `counts` frames on each of several places that do not touch."""
     return Offsets([(0, 100 * at) for at, n in enumerate(counts) for _ in range(n)], "union")
 
 

@@ -1,4 +1,4 @@
-"""Alignment by way of every door: the command line, CUDA, the maps."""
+"""Alignment through the command line, with the cuda backend, and with derived maps."""
 
 import numpy as np
 import pytest

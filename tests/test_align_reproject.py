@@ -1,4 +1,4 @@
-"""Frames resampled onto one grid inside a run, against wcs_project and what is known of the sky."""
+"""`Reproject`, which resamples frames in a run, against `wcs_project` and a simulated sky."""
 
 import numpy as np
 import pytest
@@ -20,14 +20,14 @@ from gpustack.frames import open_frames
 from skies import SCALE, distorted, noisy, stars, tangent
 from watched import Watched
 
-#: float32, and coordinates to 1e-4 pixels between samples that differ by up to 80.
+#: Tolerances: rounding of float32, and places accurate to 1e-4 pixels where samples differ by 80.
 INTERPOLATED = {"rtol": 1e-6, "atol": 1e-4 * 80}
 ORDERS = ("nearest-neighbor", "bilinear", "biquadratic", "bicubic")
 METHODS = ("interp", "adaptive", "exact")
 
 
 def frames(n=4, **more):
-    """Dithered, turned, with pixels of two sizes; the first is the target."""
+    """Dithered and rotated frames with pixels of two sizes; the first is the target."""
     places = [
         tangent((10 + 0.0007 * i, 20 - 0.0005 * i), degrees=7.0 * i, scale=SCALE * (1 + i % 2 / 2))
         for i in range(n)
@@ -39,7 +39,7 @@ def frames(n=4, **more):
 
 
 def projected(images, wcs, shape, **how):
-    """Each by wcs_project, as a masked cube."""
+    """The images projected by `wcs_project`, as a masked cube."""
     made = [wcs_project(image, wcs, shape, **how) for image in images]
     masks = [np.zeros(shape, bool) if one.mask is None else one.mask for one in made]
     return np.ma.MaskedArray([one.data for one in made], masks)

@@ -69,7 +69,7 @@ BAD = {
 
 
 def bad_by(dear):
-    """Parametrize with every bad frame and method, except stars on the frame `dear`, which is slow."""
+    """Parametrize with all bad frames and methods, except matching stars on `dear`: it is slow."""
     ways = [(by, name) for by in ("phase", "stars") for name in BAD]
     named = [(by, name) for by, name in ways if (by, name) != ("stars", dear)]
     cases = [(by, *BAD[name]) for by, name in named]

@@ -1,4 +1,4 @@
-"""Maps of pixels that shift, turn and scale."""
+"""`Similarity`, a map of pixels that shifts, rotates and scales."""
 
 import pytest
 

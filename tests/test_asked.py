@@ -1,4 +1,4 @@
-"""Of a result in a file no more is made than was asked for, and the share of rejected samples."""
+"""A result in a file contains only the requested maps; the rejected fraction is always counted."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from gpustack.errors import RecipeError
 
 
 def frames(folder):
-    """Files of which some samples stand out, some are NaN and one column is empty."""
+    """Write files with outliers, NaN, and one column of pixels without samples; return a glob."""
     rng = np.random.default_rng(5)
     for i in range(7):
         plane = rng.normal(1000, 20, (61, 50)).astype("f4")

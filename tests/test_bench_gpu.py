@@ -1,6 +1,6 @@
-"""The benchmark of a device on a pretended one, tiny: what it measures, checks and writes.
+"""The benchmark of a device, run on a simulated one: what it measures, checks and writes.
 
-Nothing here looks at how long something took.
+No test depends on how long something takes.
 """
 
 import json

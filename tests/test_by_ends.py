@@ -1,4 +1,4 @@
-"""Clips told from the ends of columns leave what the passes over all samples leave."""
+"""Clips decided from the ends of columns leave the same survivors as passes over all samples."""
 
 from dataclasses import replace
 
@@ -88,7 +88,7 @@ def test_exact_bounds_are_between_those_told(clip, kind, seed):
         ((lowest, lower), exact.lower),
         ((upper, highest), exact.upper),
     ):
-        with np.errstate(invalid="ignore"):  # no float32 is beyond what it cannot hold
+        with np.errstate(invalid="ignore"):  # bounds beyond the largest float32 are infinite to it
             true = np.where(np.abs(bound) > largest, np.copysign(np.inf, bound), bound)
         assert (~(least > true) & ~(true > most))[np.isfinite(true)].all()
 
@@ -131,7 +131,7 @@ def test_a_column_that_loses_more_than_its_ends_is_left():
     assert 2 in left
     assert 3 in left
     assert 0 not in left
-    assert columns.hi[2:].tolist() == [60, 60]  # as they came
+    assert columns.hi[2:].tolist() == [60, 60]  # unchanged
 
 
 def test_which_clips_are_told():

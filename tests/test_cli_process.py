@@ -1,4 +1,4 @@
-"""How the process of a command begins and ends; signals are a matter of test_killed.py."""
+"""How the process of a command begins and ends; signals are tested in test_killed.py."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Runs of the command line where nobody can hear: stderr is closed, or its disk full."""
+"""Runs of the command line whose messages are lost: stderr is closed, or its disk is full."""
 
 import subprocess
 import sys
@@ -11,7 +11,7 @@ from astropy.io import fits
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """A folder with a frame, and in it."""
+    """The current folder, with one frame."""
     fits.writeto(tmp_path / "m0.fits", np.ones((5, 4), "f4"), fits.Header({"BUNIT": "adu"}))
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -28,7 +28,7 @@ def test_nobody_who_listens_is_no_fault_of_a_run(folder, where, name, code):
 
 
 def test_where_nobody_listens_files_are_no_stderr(folder):
-    # With stdin closed too, the next file that is opened would have its number.
+    # With stdin closed too, the next file opened would get its file descriptor.
     text = """
 import os, sys
 from gpustack.cli_process import begin

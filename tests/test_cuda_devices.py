@@ -1,4 +1,4 @@
-"""The CUDA backend on pretended devices: several of them, and those that cannot work."""
+"""The CUDA backend on several simulated devices, and on devices that cannot work."""
 
 import threading
 import time
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.usefixtures("small_bands")
 
 @pytest.mark.parametrize("where", ["progress", "read", "wait"])
 def test_memory_that_is_out_elsewhere_ends_the_run(pretend, monkeypatch, where):
-    # Nobody gives the band back then: going on would leave its rows as they were.
+    # The band is not returned to the queue then, so continuing would leave its rows unwritten.
     pretend(devices=2)
     full = device.cupy().cuda.memory.OutOfMemoryError
 
@@ -170,7 +170,7 @@ def test_when_the_caller_is_interrupted_nothing_more_is_begun(pretend, monkeypat
 
 
 def test_bands_are_read_one_after_the_other_and_in_order(pretend, monkeypatch):
-    # As files that are compressed as a whole have to be.
+    # Files that are compressed as a whole must be read in order.
     pretend(devices=3)
     begin, take, works, starts = Work.__init__, Rows.take, [], []
 

@@ -1,4 +1,4 @@
-"""What stands for an image in a file, asked for what arrays are asked for too."""
+"""The object that stands for an image in a file, used like an array."""
 
 import numpy as np
 import pytest

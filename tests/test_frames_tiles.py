@@ -1,4 +1,4 @@
-"""Compressed streams that are not of their tile: decoders would go past their room."""
+"""Compressed streams that do not fit their tile, with which decoders would overrun their buffer."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ def written(path, tile):
 
 
 def with_card(path, keyword, value):
-    """The file with another value of a whole number, in the same place."""
+    """Change the integer value of a card in the file, in place."""
     raw = path.read_bytes()
     at = raw.index(f"{keyword:<8}=".encode())
     card = f"{keyword:<8}= {value:>20}".encode().ljust(80)
@@ -59,7 +59,7 @@ def test_planes_of_a_cube_are_tiles(tmp_path):
 
 
 def test_tiles_that_are_compressed_otherwise_have_no_stream(tmp_path):
-    """Floats without noise are not made integers, which HCOMPRESS would need."""
+    """Floats without noise are not quantised to integers, which HCOMPRESS would need."""
     raw = np.vstack([NOISE[:25], np.full((25, 300), 0.1)]).astype("f4")
     image = fits.CompImageHDU(raw, compression_type="HCOMPRESS_1", tile_shape=(25, 300))
     image.writeto(tmp_path / "a.fits")

@@ -69,10 +69,10 @@ def test_tiles_that_are_compressed_otherwise_have_no_stream(tmp_path):
     np.testing.assert_array_equal(frame.whole()[25:], raw[25:])
 
 
-#: Headers, and Python itself.
+#: Bytes allowed for headers and for Python itself.
 BESIDE = 500_000
 
-#: Of 4 bytes a sample this fills the buffer that zlib inflates into, and takes no room besides.
+#: With 4 bytes per sample, a square of this side fills zlib's output buffer without excess.
 SIDE = 593
 
 
@@ -149,7 +149,7 @@ def test_a_list_that_says_of_itself_what_cannot_be(tmp_path, at, word, says):
 @pytest.mark.parametrize(
     ("words", "is_right"),
     [
-        ([0, 0, 4, 1], True),  # the old header, of three words
+        ([0, 0, 4, 1], True),  # the old header of three words
         ([0, 0, 5, 1], False),
         ([0, 7, -100, 7, 0, 0, 0], True),
         ([0, 7, -100, 8, 0, 0, 0], False),

@@ -1,4 +1,4 @@
-"""What is kept of the samples while they are read, and that a run is none the other for it."""
+"""The few samples that a run keeps for the report page, without any effect on its result."""
 
 import numpy as np
 import pytest
@@ -30,7 +30,7 @@ def sky(n, shape):
 
 
 def at(kept, data):
-    """The samples of a cube that belong to what was kept."""
+    """The samples of a cube at the rows and columns that were kept."""
     return data[:, np.array(kept.cut.rows)][:, :, np.array(kept.cut.columns)]
 
 

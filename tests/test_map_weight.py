@@ -1,4 +1,4 @@
-"""Maps of coverage and of weights; `test_grow` holds them against the oracle for all recipes."""
+"""Maps of coverage and weights; `test_grow` compares them with the oracle for all recipes."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Lists of names in a file, ``@FILE``, in the place of frames."""
+"""Lists of file names in a file, given as ``@FILE`` in place of frames."""
 
 import os
 from pathlib import Path

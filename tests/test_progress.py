@@ -1,4 +1,4 @@
-"""What is drawn of a run, and what the log says of it."""
+"""The progress bar of a run, and the log."""
 
 import subprocess
 import sys
@@ -17,7 +17,7 @@ CUBE = np.ones((3, 40, 5), "f4")
 
 
 class Terminal(StringIO):
-    """A stream that says it is a terminal."""
+    """A stream that claims to be a terminal."""
 
     def isatty(self):
         return True

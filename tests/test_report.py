@@ -1,4 +1,4 @@
-"""Reports of runs: what they hold, that it is true, and how they are written and read."""
+"""Reports of runs: their contents, and how they are written and read."""
 
 import gzip
 import hashlib
@@ -31,7 +31,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::gpustack.errors.GpustackWarning
 
 @pytest.fixture
 def night(tmp_path, monkeypatch):
-    """A folder with exposures, which is that of the user, and in it; their names."""
+    """The names of exposures in the current folder, which is also the home of the user."""
     names = [os.path.relpath(name, tmp_path) for name in save(tmp_path)]
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
@@ -43,7 +43,7 @@ def sha256(data):
 
 
 def unit_of(name, hdu):
-    """The bytes of a data unit, without what fills its last block, as astropy finds them."""
+    """The bytes of a data unit without padding, at the place that astropy reports."""
     raw = Path(name).read_bytes()
     raw = gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw
     with fits.open(name, disable_image_compression=True) as hdus:
@@ -54,7 +54,7 @@ def unit_of(name, hdu):
 
 
 def parts(report, f=0):
-    """The hashes of what is read of an input."""
+    """The hashes of the parts of an input that are read."""
     return {what: part["sha256"] for what, part in report["inputs"][f]["parts"].items()}
 
 

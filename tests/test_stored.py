@@ -1,4 +1,4 @@
-"""Samples that are decoded late: part by part, or after they have been sorted as integers."""
+"""Samples that are decoded late: in parts, or after they are sorted as integers."""
 
 import numpy as np
 import pytest
@@ -22,7 +22,7 @@ def decoded(one):
 
 
 def some(dtype, n, pixels=50):
-    """Integers of all sizes, ends and ties among them."""
+    """Random integers of a dtype, with ties and many of its smallest and largest values."""
     rng, limits = np.random.default_rng(n), np.iinfo(dtype)
     data = rng.integers(limits.min, limits.max, (n, pixels), np.dtype(dtype).newbyteorder("="))
     data[rng.random(data.shape) < 0.2] = limits.max

@@ -1,4 +1,4 @@
-"""A result that goes to its file as it is made is the file that it would be, made whole."""
+"""A result written to its file in bands gives the same file as a result written as a whole."""
 
 import copy
 import gzip
@@ -38,7 +38,7 @@ MAPS = tuple(name for name in EXTENSIONS if name != "flags")
 
 @pytest.fixture(autouse=True)
 def one_moment(monkeypatch):
-    """All files are written at the same time."""
+    """Stop the clock, so that all files have the same date."""
 
     class Stopped(datetime):
         @classmethod
@@ -57,7 +57,7 @@ def coordinates():
 
 
 def frames(folder, dtype="f4", flags=None, shape=SHAPE):
-    """Files of which some samples stand out, some are masked and one column is empty."""
+    """Write files with outliers, masks, and one column without samples; return a glob."""
     rng = np.random.default_rng(5)
     for i in range(N):
         plane = rng.normal(1000 + 10 * i, 20, shape)
@@ -77,7 +77,7 @@ def frames(folder, dtype="f4", flags=None, shape=SHAPE):
 
 
 def both(folder, given, name="out.fits", maps=MAPS, **how):
-    """The bytes of a file written as it is made, and of one written whole."""
+    """The bytes of a file written in bands, and of one written as a whole."""
     to = ToFile(folder / f"rows-{name}", maps)
     stack(given, outputs=to, backend="cpu", memory="200kB", **how)
     whole = stack(given, outputs=to.outputs(False), backend="cpu", **how)
@@ -86,7 +86,7 @@ def both(folder, given, name="out.fits", maps=MAPS, **how):
 
 
 def names(path):
-    """Of the HDUs of a file."""
+    """The names of the HDUs of a file."""
     with fits.open(path) as hdus:
         return [hdu.name for hdu in hdus]
 
@@ -158,7 +158,7 @@ def test_frames_in_memory(tmp_path):
             path.unlink()
 
 
-# Results of files
+# Results whose arrays are in files
 
 
 def test_the_result_reads_its_file(tmp_path):

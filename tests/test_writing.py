@@ -1,4 +1,4 @@
-"""A file is written whole or not at all."""
+"""Files are written completely or not at all."""
 
 import errno
 import os
@@ -137,8 +137,7 @@ main()
 @pytest.mark.parametrize("name", ["out.fits", "out.fits.gz"])
 @pytest.mark.parametrize("room", [0, 5000, 20_000, 60_000])
 def test_a_full_disk_is_code_3_and_leaves_what_was_there(tmp_path, name, room):
-    # A file that may not grow; what the system says is what it says of a full disk, but for the
-    # number.
+    # A limit on the file size acts like a full disk, except for the error number.
     pytest.importorskip("resource", reason="limits on file size need POSIX")
     noise = np.random.default_rng(0).normal(size=(2, 100, 100))
     for frame, plane in zip(("a.fits", "b.fits"), noise, strict=True):
@@ -208,7 +207,7 @@ def test_the_result_obeys_the_umask(result, tmp_path):
 
 @pytest.fixture
 def links(tmp_path):
-    """A folder where names can point to others."""
+    """A folder in which symbolic links can be made; without them, tests are skipped."""
     try:
         (tmp_path / "probe").symlink_to("nowhere")
     except OSError:

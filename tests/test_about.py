@@ -28,7 +28,7 @@ def said(*words):
     return done.output
 
 
-def test_all_that_is_needed_and_that_extras_bring_is_told():
+def test_info_lists_dependencies_and_packages_of_extras():
     extras = [
         need
         for name, needs in PROJECT["optional-dependencies"].items()
@@ -59,7 +59,7 @@ def test_info_names_the_machine():
         assert re.search(rf"^  {name} +\S", output, re.MULTILINE)
 
 
-def test_memory_that_no_file_tells_is_unknown(monkeypatch):
+def test_memory_is_unknown_without_proc_files(monkeypatch):
     monkeypatch.setattr(about, "_line", lambda file, name: None)
     assert dict(about.machine())["memory"].startswith("unknown, unknown available; limit")
     assert dict(about.machine())["processor"]

@@ -29,18 +29,18 @@ def test_a_mosaic_of_few_frames_a_pixel_warns(tmp_path, counts, depth, to_file):
 
 
 @pytest.mark.parametrize("clip", [SigmaClip(spread="mad_std"), SigmaClip(1.5, 1.5), ExtremaClip()])
-def test_clips_that_have_power_over_few_do_not(clip):
+def test_clips_that_can_reject_among_few_frames_do_not_warn(clip):
     stack(frames(12), clip, align=pointings(4, 4, 4))
 
 
-def test_deep_mosaics_and_scattered_holes_do_not():
+def test_deep_mosaics_and_scattered_holes_do_not_warn():
     stack(frames(24), SigmaClip(), align=pointings(12, 12))
     cube = frames(12)
     cube[np.random.default_rng(1).random(cube.shape) < 0.02] = np.nan
     stack(cube, SigmaClip())
 
 
-def test_frames_that_are_masked_by_halves_do():
+def test_frames_that_are_masked_by_halves_warn():
     cube = frames(12)
     cube[6:, :8] = np.nan
     cube[:6, 8:] = np.nan

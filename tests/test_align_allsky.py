@@ -77,7 +77,7 @@ def test_no_pixel_is_lost(case):
     np.testing.assert_allclose(got.data, expected, rtol=0, atol=INTERPOLATED)
 
 
-def test_nor_at_the_edges_of_bands_and_blocks(case, monkeypatch):
+def test_no_pixel_is_lost_at_the_edges_of_bands_and_blocks(case, monkeypatch):
     image, target, shape = case
     align = Reproject(target, shape=shape)
     (frame,) = bring_together(open_frames([image]), align).frames

@@ -69,7 +69,7 @@ def test_tables_that_bend_between_nodes(period):
     np.testing.assert_allclose(found, expected, rtol=1e-6, atol=PLACES * 80)
 
 
-def test_a_target_at_home(tmp_path, monkeypatch):
+def test_a_target_below_the_home_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     images = dithered(2)
     images[1].write(tmp_path / "grid.fits")

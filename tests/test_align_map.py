@@ -36,7 +36,7 @@ def all_pixels(rows, columns):
     return x, y
 
 
-def test_it_is_the_transformation(transform):
+def test_places_are_those_of_the_transformation(transform):
     x, y = all_pixels(ROWS, COLUMNS)
     made = PixelMap.of(transform, ROWS, COLUMNS).at(x, y)
     for got, exact in zip(made, transform(x, y), strict=True):
@@ -76,7 +76,7 @@ def test_areas_are_how_much_of_the_frame_a_pixel_covers(transform):
     assert good.mean() > 0.3
 
 
-def test_where_nodes_do_not_tell_it_is_exact():
+def test_places_are_exact_where_interpolation_between_nodes_is_not():
     """Tested with a wave of a few steps between nodes, on a part of the grid."""
 
     def transform(x, y):
@@ -160,7 +160,7 @@ def test_areas_beside_a_tear_are_those_of_one_side(tear, whole, along, beyond):
     np.testing.assert_array_equal(lines[1], lines[0][:, whole])
 
 
-def test_nor_do_those_of_the_pixels_around_it():
+def test_places_around_a_window_do_not_depend_on_the_window():
     """Kernels need the places of pixels around a window."""
 
     def bent(x, y):

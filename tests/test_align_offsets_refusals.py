@@ -121,7 +121,7 @@ def test_a_result_that_fills_the_room_to_the_last_byte_has_room():
         bring_together(open_frames(planes(2)), align, room=size - 1)
 
 
-def test_what_rounding_errors_left_of_a_half_is_one():
+def test_halves_are_rounded_as_such_despite_rounding_errors():
     found = stack(planes(2), align=Offsets([(0, 0), (2.5 - 1e-9, 1e-9 - 0.5)])).frames
     assert (found["dy"].tolist(), found["dx"].tolist()) == ([0, 3], [0, -1])
 

@@ -88,7 +88,7 @@ def test_only_rows_that_meet_are_read_and_each_once(frame):
     assert [start for _, start, _ in frame.inner.rows] == meeting
 
 
-def test_of_variances_and_bits_too():
+def test_only_rows_that_meet_are_read_of_variances_and_flags():
     inner = Read(Samples(np.ones((4, 4)), variance=np.ones((4, 4))), np.ones((4, 4), "u1"))
     frame = PlacedFrame(inner, Grid((20, 4)), (10, 0))
     for y in range(20):

@@ -71,7 +71,7 @@ def test_data_and_mask_are_ccdprocs(galactic_center, projected, first):
         np.testing.assert_array_equal(ours.mask, theirs.mask)
 
 
-def test_all_around(galactic_center):
+def test_an_optimal_grid_covers_all_frames(galactic_center):
     result = stack(galactic_center, align="wcs:target=optimal,scale=30", outputs=("count",))
     assert result.count.max() == 5
     for image in galactic_center:

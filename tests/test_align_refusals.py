@@ -70,7 +70,7 @@ def test_where_no_frame_has_a_place_no_other_target_or_frame_is_proposed(target,
         stack([noisy(None), noisy(None, seed=1)], align=Reproject(target, skip=skip))
 
 
-def test_wcs_project_says_the_same():
+def test_wcs_project_raises_the_same_errors():
     for wcs, said in BAD_WCS.values():
         with pytest.raises(InputError, match=rf"ccd\.wcs: .*{said}"):
             wcs_project(noisy(wcs), tangent())

@@ -84,7 +84,7 @@ def test_a_frame_that_cannot_be_aligned_is_an_error_that_names_it(good, by, make
 
 
 @bad_by("another field")
-def test_or_is_left_out_and_listed(good, aligned, by, make, says):
+def test_with_skip_a_frame_that_cannot_be_aligned_is_left_out(good, aligned, by, make, says):
     with pytest.warns(GpustackWarning, match="frame 1: left out: align"):
         result = stack([good[0], make(), good[1]], align=Register(by, skip=True))
     alone = aligned(by)
@@ -182,7 +182,7 @@ def test_fields_are_checked(fields, says):
         Register(**fields)
 
 
-def test_texts(good):
+def test_a_text_stands_for_the_value(good):
     text = "register:by=stars,reference=1,order=bicubic,extent=union,skip=true"
     expected = Register("stars", 1, order="bicubic", extent="union", skip=True)
     given, value = (stack(good, align=how) for how in (text, expected))
@@ -299,7 +299,7 @@ def test_sep_holds_as_many_pixels_as_a_frame_needs_and_then_as_many_as_before(go
     )
 
 
-def test_two_stars_are_not_the_same_other_one():
+def test_no_two_stars_match_the_same_star():
     fit, places, others = Similarity(), np.array([1, 0, 50, 90 + 0j]), np.array([0.2, 50, 93 + 0j])
     assert stars._pair(fit, places, others, 2.0).tolist() == [[1, 0], [2, 1]]
 

@@ -77,7 +77,7 @@ def test_interpolation_is_that_of_reproject(order, dtype):
         assert 0.1 < np.isnan(got[1]).mean() < 0.9
 
 
-def test_of_places_half_a_pixel_outside_those_before_the_first_are_inside():
+def test_half_a_pixel_before_the_first_is_inside_and_after_the_last_is_not():
     places = np.array([[[0.0, 0, 0]], [[-0.5, 1, 2.5]]])
     found = interpolate(np.array([[1.0, 2, 3]]), places, Resampling())
     np.testing.assert_array_equal(found, [[1, 2, np.nan]])

@@ -36,7 +36,7 @@ def test_how_many_samples_were_rejected_is_told_in_any_case(tmp_path, clips, map
     assert found.frames["valid"].tolist() == counted.frames["valid"].tolist()
 
 
-def test_where_nobody_counts_nothing_is_told(tmp_path):
+def test_without_counts_the_rejected_fraction_is_none(tmp_path):
     given = frames(tmp_path)
     assert stack(given, outputs=()).rejected is None
 

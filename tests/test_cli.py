@@ -79,7 +79,7 @@ def test_a_package_that_is_missing_is_the_machines_fault(
     assert not Path("out.fits").exists()
 
 
-def test_it_writes_what_stack_gives(folder):
+def test_combine_writes_the_result_of_stack(folder):
     done = gpustack_command(
         *("combine", "m*.fits", "-o", "out.fits", "--combine", "median"),
         *("--clip", "sigma:low=1.5,high=2,center=median,spread=mad_std"),
@@ -335,7 +335,7 @@ def test_how_to_combine_is_a_word_or_a_value(folder, monkeypatch):
         assert [hdu.name for hdu in hdus] == ["PRIMARY", "MASK"], "no uncertainty of one"
 
 
-def test_alone_it_shows_its_help_as_bad_input_does():
+def test_without_arguments_the_help_is_shown_with_code_2():
     done = gpustack_command()
     assert (done.returncode, done.stdout) == (2, "")
     assert "gpustack combine --help" in done.stderr

@@ -99,7 +99,7 @@ def test_weight_maps_and_variance_maps(folder):
     np.testing.assert_array_equal(fits.getdata("out.fits"), expected.data)
 
 
-def test_explain_takes_them_too(folder):
+def test_explain_takes_masks_and_weights(folder):
     words = ["1", "2", "c*_ooi.fits", "--masks", "ooi:ood"]
     done = CliRunner().invoke(cli, ["explain", *words])
     assert not done.exception, done.exception
@@ -237,7 +237,7 @@ def test_a_file_that_is_called_so_is_no_rule(tmp_path, monkeypatch):
     assert paired(["a.fits"], {"mask": ("T10:20.fits",)})[0].mask == "T10:20.fits"
 
 
-def test_without_them_frames_are_as_they_are(folder):
+def test_without_mask_options_no_mask_is_used(folder):
     done = run("c*_ooi.fits")
     assert not done.exception
     np.testing.assert_array_equal(fits.getdata("out.fits"), stack("c*_ooi.fits").data)

@@ -65,7 +65,7 @@ WRITTEN = {
 
 
 @pytest.mark.parametrize(("words", "values"), WRITTEN.values(), ids=WRITTEN)
-def test_it_writes_what_stack_gives(folder, words, values):
+def test_combine_writes_the_result_of_stack(folder, words, values):
     done = combine(*words)
     assert done.exit_code == 0, done.output
     expected = stack("m*.fits", **values)

@@ -22,7 +22,7 @@ assert not alive
 """
 
 
-def test_garbage_is_found():
+def test_garbage_is_still_collected():
     done = subprocess.run([sys.executable, "-c", GARBAGE], capture_output=True, check=False)
     assert (done.returncode, done.stderr) == (0, b"")
 

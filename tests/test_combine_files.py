@@ -343,5 +343,5 @@ def test_files_without_a_unit_need_one(tmp_path):
     assert combine([name, name], unit="adu").unit == u.adu
 
 
-def test_the_door_is_open():
+def test_combine_is_public():
     assert gpustack.combine is combine

@@ -31,7 +31,7 @@ def test_images_that_cannot_be_combined(images, error, message):
         Combiner(images)
 
 
-def test_its_repr_says_in_one_line_what_it_holds():
+def test_repr_is_one_line():
     combiner = Combiner([CCDData(np.ones((4, 6)), unit="adu")] * 3)
     combiner.clip_extrema(1, 1)
     assert repr(combiner) == "<Combiner: 3 images of 6 x 4 pixels, adu, float64, clips to run: 1>"

@@ -113,7 +113,7 @@ def test_rows_that_a_device_gives_back_late_are_done_by_another(pretend, monkeyp
     assert {number for number, _ in world.launched} == {0}
 
 
-def test_an_error_of_cuda_in_mid_run_io_it(pretend, monkeypatch):
+def test_an_error_of_cuda_in_mid_run_is_raised(pretend, monkeypatch):
     pretend(devices=2)
 
     def fail(_):

@@ -147,7 +147,7 @@ def test_cupy_arrays_are_not_for_the_cpu():
         backends.get("cpu", resident=True)
 
 
-def test_nothing_but_cupy_arrays_is_one(pretend):
+def test_only_cupy_arrays_are_recognised_as_such(pretend):
     assert not device.is_array([1.0])
     pretend()
     assert device.is_array(device.cupy().empty((2, 2)))

@@ -70,7 +70,7 @@ def test_the_same_command_is_the_same_bytes(folder, monkeypatch, case, output):
     assert written[0] == written[1]
 
 
-def test_but_for_the_date(folder, monkeypatch):
+def test_files_differ_only_in_the_date(folder, monkeypatch):
     written = []
     for year in (2001, 2002):
         command(monkeypatch, year, "out.fits", CASES["mean"])

@@ -151,7 +151,7 @@ def assert_stopped(step, left):
 
 
 @pytest.mark.parametrize(("name", "kind"), PAIRS)
-def test_it_agrees_with_the_stack_and_with_itself(name, kind):
+def test_explanations_agree_with_the_stack_and_with_themselves(name, kind):
     wanted, weights = asked(name)
     frames = arrays(kind, wanted)
     result = whole(frames, replace(wanted, outputs=Recipe().outputs), weights)
@@ -169,7 +169,7 @@ GROWING["variance"] = Recipe(clips=[RangeClip(60), VarianceClip(1.9, 2.3), Grow(
 
 @pytest.mark.parametrize("kind", ["masked", "ties"])
 @pytest.mark.parametrize("name", GROWING)
-def test_it_names_all_neighbours_for_which_a_sample_went(name, kind):
+def test_all_neighbours_that_caused_a_rejection_are_named(name, kind):
     wanted = replace(GROWING[name], outputs=Recipe().outputs)
     frames, weights = arrays(kind, wanted), weights_for(wanted)
     result = whole(frames, wanted, weights)

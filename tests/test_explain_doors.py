@@ -209,7 +209,7 @@ TOLD = {
 
 
 @pytest.mark.parametrize(("column", "clips", "said"), TOLD.values(), ids=TOLD)
-def test_what_it_says(column, clips, said):
+def test_printed_lines(column, clips, said):
     assert re.search(said, told(column, *clips))
 
 
@@ -286,7 +286,7 @@ def test_a_pixel_outside_is_one_line_and_code_2(folder, x, y, match):
     assert "Traceback" not in done.stderr
 
 
-def test_it_prints_to_a_pipe_in_any_locale(folder):
+def test_explain_prints_to_a_pipe_in_any_locale(folder):
     words = [sys.executable, "-m", "gpustack.cli", "explain", "7", "5", "m0.fits", "m1.fits"]
     done = subprocess.run(words, capture_output=True, check=True, env=os.environ | {"LC_ALL": "C"})
     assert done.stderr == b""

@@ -314,7 +314,7 @@ def test_names_of_extensions_are_the_same_in_any_letters(tmp_path):
         np.testing.assert_array_equal(one(path, hdu=hdu).whole().mask, raw == 4)
 
 
-def test_nor_distortions_of_coordinates(tmp_path):
+def test_an_image_that_is_asked_for_does_not_inherit_distortions(tmp_path):
     image = image_bytes(np.ones((2, 3), "i2"), extension=True)
     (tmp_path / "a.fits").write_bytes(empty_primary(**SIP, CD1_1=0.1, PV2_1=1.0, GAIN=2.0) + image)
     inherited = {*SIP, "CD1_1", "PV2_1"}
@@ -366,7 +366,7 @@ def test_a_header_is_of_the_image_not_of_how_it_is_stored(tmp_path):
     assert header["BUNIT"] == "adu"
 
 
-def test_silence_in_silence():
+def test_quiet_can_be_nested():
     with quiet(), quiet():
         pass
 

@@ -54,13 +54,13 @@ def test_functions_leave_out_what_is_masked(function, image):
     assert function(MaskedImage.of(image)) == pytest.approx(expected, rel=ROUNDING)
 
 
-def test_a_part_of_it_is_one_too(image):
+def test_a_slice_of_a_masked_image_is_masked(image):
     part = image[5:20, 3:]
     expected = np.median(part.data[~part.mask])
     assert np.median(MaskedImage.of(image)[5:20, 3:]) == expected
 
 
-def test_it_is_a_copy(image):
+def test_a_masked_image_is_a_copy(image):
     before = image.copy()
     MaskedImage.of(image)[:] = 0
     np.testing.assert_array_equal(image.data, before.data)
@@ -164,7 +164,7 @@ def test_what_is_made_of_it_leaves_out_the_same(function, image):
     assert function(MaskedImage.of(image)) == pytest.approx(expected, rel=ROUNDING)
 
 
-def test_a_range_may_have_a_place_to_go():
+def test_ptp_accepts_out():
     image = MaskedImage([[1.0, 99, 3], [4, 8, 6]], [[0, 1, 0], [0, 0, 0]])
     out = np.empty(3)
     assert np.ptp(image, axis=0, out=out) is out

@@ -89,7 +89,7 @@ def assert_rows(frame, expected, data):
 
 
 @given(values=ARRAYS | INTEGERS, kind=KINDS, swapped=st.booleans(), data=st.data())
-def test_of_ccddata(values, kind, swapped, data):
+def test_variances_of_ccddata(values, kind, swapped, data):
     if swapped:
         values = values.astype(values.dtype.newbyteorder())
     values = values.transpose(data.draw(st.permutations(range(values.ndim))))
@@ -122,7 +122,7 @@ def packed(path, hdus, kind):
     masked=st.booleans(),
     data=st.data(),
 )
-def test_of_files_that_ccddata_wrote(folder, values, kind, how, masked, data):
+def test_variances_of_files_that_ccddata_wrote(folder, values, kind, how, masked, data):
     image = np.ones(values.shape, "f4")
     mask = image > 0 if masked else None
     ccd = CCDData(image, unit="adu", mask=mask, uncertainty=CLASSES[kind](values))
@@ -152,7 +152,7 @@ def test_as_ccddata_reads_it(tmp_path, kind):
     blank=st.none() | st.integers(0, 100),
     kind=KINDS,
 )  # fmt: skip
-def test_of_scaled_and_blank_integers(folder, raw, scale, zero, blank, kind):
+def test_variances_of_scaled_and_blank_integers(folder, raw, scale, zero, blank, kind):
     blank = None if raw.dtype.kind == "f" else blank
     cards = {"EXTNAME": "UNCERT", "UTYPE": CLASSES[kind].__name__}
     content = image_bytes(raw, extension=True, BSCALE=scale, BZERO=zero, BLANK=blank, **cards)
@@ -191,7 +191,7 @@ JY, MJY = units.Jy, units.mJy
     [("std", MJY, 1e-6), ("var", MJY**2, 1e-6), ("ivar", MJY**-2, 1e-6), ("std", JY, 1)],
 )
 @pytest.mark.parametrize("given_", [None, "adu"])
-def test_of_another_unit_are_converted_to_that_of_the_samples(kind, unit, factor, given_):
+def test_variances_are_converted_to_the_unit_of_the_samples(kind, unit, factor, given_):
     """With `unit=`, the numbers of both samples and variances stay the same."""
     uncertainty = CLASSES[kind](np.full((2, 3), 4.0), unit=unit)
     frame = one(CCDData(np.ones((2, 3)), unit=JY, uncertainty=uncertainty), unit=given_)

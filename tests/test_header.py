@@ -304,7 +304,7 @@ def test_a_recipe_is_found_above_what_others_wrote():
     assert read_recipe(fits.Header.fromstring(header.tostring())) == recipe
 
 
-def test_a_part_of_a_recipe_is_none():
+def test_an_incomplete_recipe_is_an_error():
     header = described(recipe=Recipe(combine="max"))
     header["HISTORY"] = 'recipe {"clips":[{"clip":'
     with pytest.raises(InputError, match=r"expected all of a gpustack recipe, got '\{\"clips"):

@@ -98,14 +98,14 @@ def same(found, expected):
 
 
 @pytest.mark.parametrize("words", WORDS.values(), ids=WORDS)
-def test_they_are_what_a_ccddata_of_them_is(night, words):
+def test_images_give_the_result_of_equal_ccddata(night, words):
     images, ccds = night
     same(stack(images, backend="cpu", **words), stack(ccds, backend="cpu", **words))
 
 
 @pytest.mark.parametrize("words", WORDS.values(), ids=WORDS)
 @pytest.mark.parametrize("night", ["plain", "gzip"], indirect=True)
-def test_so_they_are_band_by_band(night, words):
+def test_images_in_bands_give_the_result_of_equal_ccddata(night, words):
     (images, ccds), told = night, []
     found = stack(
         images, backend="cpu", memory=MEMORY, progress=lambda *rows: told.append(rows), **words
@@ -163,7 +163,7 @@ def test_a_weight_that_is_no_positive_finite_number_makes_a_sample_invalid(tmp_p
     np.testing.assert_array_equal(frame.read_variance(0, 1)[0, :2], expected[0, :2])
 
 
-def test_so_it_is_in_a_median_without_weights(tmp_path):
+def test_a_weight_of_0_makes_a_sample_invalid_in_a_median_too(tmp_path):
     """A weight of 0 marks a bad pixel, which may be marked in no other way."""
     images = []
     for f, value in enumerate([1, 2, 900]):
@@ -371,7 +371,7 @@ def test_arrays_and_variances_beside_them(tmp_path):
     assert (result.data == 5).all()
 
 
-def test_the_variance_of_a_ccddata_is_one(tmp_path):
+def test_the_variance_in_a_file_of_ccddata_is_read(tmp_path):
     data = plain(tmp_path / "a.fits", np.ones((2, 2), "f4"), BUNIT="adu")
     variance = VarianceUncertainty(np.full((2, 2), 4.0))
     CCDData(np.ones((2, 2)), unit="adu", uncertainty=variance).write(tmp_path / "ccd.fits")

@@ -80,7 +80,7 @@ def test_no_run_takes_more_than_its_limit(folder, without, kind, case):
         assert (folder / "out.fits").stat().st_size > LIMIT + BESIDE
 
 
-def test_neither_does_one_of_neighbours(folder, without):
+def test_a_run_with_grow_takes_no_more_than_its_limit(folder, without):
     words = ["combine", "u*.fits", "-o", "out.fits", "--overwrite", "--maps", MAPS]
     words += ["--clip", "mad", "--clip", "grow:radius=2", "--memory", str(LIMIT)]
     assert peak(folder, *words, "--backend", "cpu") - without <= LIMIT + BESIDE

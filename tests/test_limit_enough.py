@@ -61,6 +61,6 @@ def test_decoding_variances_counts_where_they_are_wanted(tmp_path, monkeypatch):
         run(memory=caught.value.enough, **words)
 
 
-def test_it_is_kept_between_processes():
+def test_the_limit_that_is_enough_survives_pickling():
     error = pickle.loads(pickle.dumps(MemoryLimitError("too low", 1001).beside(1000, ": by far")))
     assert (str(error), error.enough) == ("too low: by far; at least 3kB would do", 2001)

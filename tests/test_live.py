@@ -31,7 +31,7 @@ def cube(n, seed, dtype):
 @given(
     st.integers(1, 12), st.integers(0, 2**32), st.sampled_from(["f4", "f8", "u2"]), st.booleans()
 )
-def test_it_is_the_stack_of_what_was_added(combine, n, seed, dtype, numbers):
+def test_the_result_is_that_of_stack(combine, n, seed, dtype, numbers):
     frames = cube(n, seed, dtype)
     rng = np.random.default_rng(seed)
     given = {}
@@ -181,7 +181,7 @@ def test_what_does_not_grow():
         LiveStack("max").add(np.ones((2, 2)), weight=2)
 
 
-def test_what_stands_for_several_frames_is_not_one(tmp_path):
+def test_a_glob_of_several_files_is_refused(tmp_path):
     for i in range(3):
         fits.writeto(tmp_path / f"{i}.fits", np.ones((2, 2)), fits.Header({"BUNIT": "adu"}))
     live = LiveStack()

@@ -77,7 +77,7 @@ def test_maps_are_passed_by_where_the_image_is_read(result, folder, caplog):
     assert "images of shape" not in caplog.text
 
 
-def test_every_map_that_is_an_image_is_known_as_none():
+def test_no_map_is_taken_for_the_image_of_a_file():
     images = {name for name in EXTENSIONS.values() if name != "FRAMES"}
     assert images == {*companions.MAPS, "DQ"}
     assert "DQ" in companions.MASKS

@@ -75,7 +75,7 @@ def test_one_survivor_has_none_in_any_dtype(backend):
     shift=st.integers(-64, 64),
     factor=st.sampled_from([0.5, 2.0, -4.0]),
 )
-def test_it_is_the_standard_deviation_of_numpy(data, shift, factor):
+def test_sigma_is_the_standard_deviation_of_numpy(data, shift, factor):
     found = stack(data, outputs=("sigma",), dtype="float64").sigma
     expected = data.astype(float).std(axis=0, ddof=1)
     np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-9)

@@ -294,7 +294,7 @@ def test_what_callers_catch_is_public():
     assert caught | {"GpustackWarning"} <= set(gpustack.__all__)
 
 
-def test_other_names_do_not():
+def test_other_names_do_not_resolve():
     with pytest.raises(AttributeError, match="module 'gpustack' has no attribute 'stuck'"):
         gpustack.stuck  # noqa: B018
 

@@ -62,7 +62,7 @@ def checked(page):
     return Checked(page.read_text(encoding="utf-8"))
 
 
-def test_it_is_well_formed_and_needs_nothing_else(checked):
+def test_a_page_is_well_formed_and_needs_no_other_files(checked):
     for tag, attrs in checked.tags:
         assert tag not in ("script", "iframe", "object", "embed", "base")
         assert not [name for name in attrs if name.startswith("on")]
@@ -90,7 +90,7 @@ def test_what_files_and_headers_say_is_text(checked):
     assert not any(tag == "b" or attrs.get("src") == "x" for tag, attrs in checked.tags)
 
 
-def test_it_tells_what_was_done(checked):
+def test_a_page_tells_what_was_done(checked):
     text = "".join(checked.text)
     for words in (
         "Of each frame, multiply by its scale.",

@@ -72,7 +72,7 @@ def test_the_log_is_that_of_astropy():
     assert [(r.origin, r.getMessage()) for r in told] == [("gpustack.some.place", "3 frames")]
 
 
-def test_its_level_is_that_of_astropy(capsys):
+def test_the_level_of_the_log_is_that_of_astropy(capsys):
     with astropy_log.log_to_list() as told:
         stack(CUBE, backend="auto")
         assert not told

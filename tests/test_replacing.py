@@ -25,7 +25,7 @@ def columns(n, pixels=300):
 
 @pytest.mark.parametrize("n", [1, 3, 5, 9, 25, 131])
 @pytest.mark.parametrize(("low", "high"), THRESHOLDS)
-def test_of_odd_counts_it_is_siril(low, high, n):
+def test_odd_numbers_of_samples_give_the_values_of_siril(low, high, n):
     cube, clip = columns(n), SigmaMedianClip(low, high)
     model = [
         peculiar.siril_replacing(clip, column, False).mean() if n > 1 else column[0]
@@ -35,7 +35,7 @@ def test_of_odd_counts_it_is_siril(low, high, n):
 
 
 @pytest.mark.parametrize("n", [4, 10, 24])
-def test_of_even_counts_it_is_siril_where_the_middle_samples_stay_there(n):
+def test_even_numbers_give_the_values_of_siril_where_the_middle_samples_stay(n):
     cube, clip = columns(n), SigmaMedianClip(1.5, 1.9)
     equal = 0
     for column, value in zip(np.sort(cube[:, 0], axis=0).T, stack(cube, clip).data[0], strict=True):

@@ -79,7 +79,7 @@ def test_a_weight_for_each_sample_came_from_memory(exposures, tmp_path, name):
 
 
 @pytest.mark.parametrize("name", recipes.ROUTES)
-def test_maps_too(exposures, tmp_path, name):
+def test_maps_are_made_again(exposures, tmp_path, name):
     if name not in SAMPLE:
         recipe, maps = with_maps(ROWS[name])
         kept(tmp_path, exposures, recipe, maps=maps)

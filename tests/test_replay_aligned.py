@@ -105,7 +105,7 @@ def test_a_target_in_a_file(folder):
 
 
 @pytest.mark.parametrize("align", ["offsets:source=@~/shifts.txt", "wcs:target=~/m1.fits"])
-def test_a_file_at_home(folder, monkeypatch, align):
+def test_files_below_the_home_folder(folder, monkeypatch, align):
     monkeypatch.setenv("HOME", str(folder))
     Path("shifts.txt").write_text("0 0\n7 -12\n-21 4\n3 9\n")
     report = kept(folder, "m*.fits", align=align).report

@@ -189,7 +189,7 @@ def test_a_file_that_is_none_any_more(night):
         replay("run.json", "again.fits")
 
 
-def test_from_memory(tmp_path):
+def test_frames_from_memory_cannot_be_replayed(tmp_path):
     kept(tmp_path, np.ones((4, 3, 3)))
     with pytest.raises(
         InputError, match=r"run\.json: expected files alone, got frame 0 from memory"

@@ -129,7 +129,7 @@ def test_cupy_arrays(cuda):
     assert "CuPy" in report["backend"]["device"]
 
 
-def test_what_it_says_of_a_run(night):
+def test_what_a_report_says_of_a_run(night):
     result = kept(
         Path(), "m*.fits", SigmaClip(1.7, 1.9), scale="median", weights="exposure", maps=["count"]
     )
@@ -160,7 +160,7 @@ def test_what_it_says_of_a_run(night):
     assert report["date"] == result.header["DATE"]
 
 
-def test_what_it_says_of_the_output(night):
+def test_what_a_report_says_of_the_output(night):
     output = kept(Path(), night, maps=iter(["count", "frames"])).report["output"]
     assert (output["given"], output["path"]) == ("out.fits", "~/out.fits")
     assert output["maps"] == ["count", "frames"]
@@ -204,7 +204,7 @@ def test_a_package_that_is_not_installed_has_no_version(monkeypatch):
     assert "sep" not in told
 
 
-def test_it_tells_nobody_s_name(night):
+def test_a_report_contains_neither_home_nor_host(night):
     kept(Path(), night)
     text = Path("run.json").read_text()
     assert str(Path.home()) not in text

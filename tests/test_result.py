@@ -258,7 +258,7 @@ def test_results_are_compared_by_identity(result):
     assert len({result, other, result}) == 2
 
 
-def test_it_prints_in_a_line():
+def test_repr_is_one_line():
     result = stack(np.ones((3, 4, 5)), "sigma:low=1.5,high=1", combine="median")
     assert repr(result).startswith("<StackResult: 5 x 4 pixels, float64, no unit, of 3 frames; si")
     assert "\n" not in repr(result)

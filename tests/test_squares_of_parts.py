@@ -25,7 +25,7 @@ def part_of(values, index, lo, hi):
     st.integers(0, 3),
     st.integers(0, 2**32 - 1),
 )
-def test_they_are_those_of_the_survivors(n, level, ends, seed):
+def test_squares_are_those_of_the_survivors(n, level, ends, seed):
     rng = np.random.default_rng(seed)
     data = rng.normal(level, 30, (n, 60))
     data[rng.random(data.shape) < 0.05] += 1e6

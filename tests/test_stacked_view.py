@@ -50,7 +50,7 @@ def test_the_view_is_what_a_copy_would_be(name):
 
 
 @pytest.mark.parametrize("name", APART)
-def test_others_are_not_one(name):
+def test_arrays_at_unequal_distances_are_not_viewed_as_one(name):
     assert as_one(APART[name]) is None
 
 
@@ -99,7 +99,7 @@ def test_no_bit_depends_on_whether_frames_are_one(name):
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_nor_on_where_nan_is_found(name):
+def test_no_bit_depends_on_where_nan_is_found(name):
     # NaN are searched in native floats where they are, but big-endian floats are decoded first.
     if fits(name, FRAMES):
         band = samples(name, "infinite", FRAMES)

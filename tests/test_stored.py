@@ -33,7 +33,7 @@ def some(dtype, n, pixels=50):
 
 @pytest.mark.parametrize("bzero", [0.0, 32768.0, 0.3, -(2.0**31)])
 @pytest.mark.parametrize("dtype", INTEGERS)
-def test_sorted_as_integers_they_are_sorted(dtype, bzero):
+def test_samples_sorted_as_integers_are_sorted(dtype, bzero):
     for n in (1, 2, 25, max(NETWORK_FRAMES.values()) + 1):
         one = stored(some(dtype, n), bzero=bzero)
         before, expected = one.flat.copy(), np.sort(decoded(one), axis=0)
@@ -57,7 +57,7 @@ def test_a_factor_below_zero_turns_the_order_round():
 
 
 @pytest.mark.parametrize("dtype", ["u1", ">f4", "<f8"])
-def test_others_are_decoded_first(dtype):
+def test_samples_that_keep_no_order_are_decoded_first(dtype):
     data = np.arange(12).reshape(3, 4).astype(dtype)
     one = stored(data, bzero=1.0)
     assert not one.has_order

@@ -104,7 +104,7 @@ CASES = {
 
 @pytest.mark.parametrize("name", ["out.fits", "out.fits.gz"])
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
-def test_it_is_the_same_file(tmp_path, case, name):
+def test_a_streamed_file_is_the_same_file(tmp_path, case, name):
     how = {**case, "clips": [parse_clip(text) for text in case.get("clips", "").split()]}
     rows, whole = both(tmp_path, frames(tmp_path), name, how.pop("maps", ()), **how)
     assert rows == whole
@@ -113,14 +113,14 @@ def test_it_is_the_same_file(tmp_path, case, name):
 
 @pytest.mark.parametrize("flags", ["i2", "u2", "i4", "i8"])
 @pytest.mark.parametrize("dtype", ["i2", "u2", "f8"])
-def test_whatever_the_frames_hold(tmp_path, dtype, flags):
+def test_files_are_the_same_for_any_dtype_and_flags(tmp_path, dtype, flags):
     given = frames(tmp_path, dtype, flags)
     rows, whole = both(tmp_path, given, maps=tuple(EXTENSIONS))
     assert rows == whole
 
 
 @pytest.mark.parametrize("shape", [(50,), (3, 20, 11), (2, 2, 5, 7)])
-def test_whatever_their_axes(tmp_path, shape):
+def test_files_are_the_same_for_any_number_of_axes(tmp_path, shape):
     rows, whole = both(tmp_path, frames(tmp_path, shape=shape))
     assert rows == whole
     with fits.open(tmp_path / "rows-out.fits") as hdus:

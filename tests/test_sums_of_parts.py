@@ -41,7 +41,7 @@ def columns_of(data, lacking=0):
 
 
 @given(COLUMNS, st.data())
-def test_they_are_the_sums_of_the_survivors(data, draw):
+def test_sums_are_those_of_the_survivors(data, draw):
     part = columns_of(data, draw.draw(st.integers(0, len(data)), "lacking"))
     whole = Block(part.values.copy(), 0, len(data))
     for column, valid in enumerate(part.valid):

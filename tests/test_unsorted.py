@@ -55,7 +55,7 @@ def test_squares_of_the_other_columns_are_exact(data):
 
 
 @given(COLUMNS, st.integers(0, 1), st.integers(0, 1))
-def test_so_are_both_without_the_ends(data, low, high):
+def test_sums_and_squares_without_the_ends_are_exact(data, low, high):
     if len(data) <= low + high:
         return
     some = columns(data)
@@ -178,7 +178,7 @@ def test_which_recipes_need_order(recipe, dtype, needed):
     assert needs_order(recipe, np.dtype(dtype)) is needed
 
 
-def test_to_take_ends_off_needs_order_where_it_is_asked_whose_they_were():
+def test_extrema_need_order_where_their_frames_are_asked_for():
     assert needs_order(Recipe(clips=[ExtremaClip(1, 1)]), FLOAT32, members=True)
     assert not needs_order(Recipe(clips=[SigmaClip(center="mean")]), FLOAT32, members=True)
 

@@ -130,7 +130,7 @@ def test_the_command_aligns_frames_of_any_shape(tmp_path):
     assert combined(tmp_path / "out.fits") == 2
 
 
-def test_those_left_out_come_in_once_the_first_is_gone(tmp_path, caplog):
+def test_frames_left_out_come_in_once_the_first_is_gone(tmp_path, caplog):
     looking = arrivals(tmp_path)
     write(tmp_path / "a.fits", shape=(3, 3))
     looking.look()

@@ -298,7 +298,7 @@ def test_the_temporary_file_says_whose_it_is(result, tmp_path, monkeypatch):
     assert re.fullmatch(expected, names[0].name)
 
 
-def test_a_file_at_home(tmp_path, monkeypatch):
+def test_a_file_below_the_home_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     cube = np.ones((3, 4, 5))
     stack(cube, outputs=ToFile("~/streamed.fits"))

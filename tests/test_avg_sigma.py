@@ -50,7 +50,7 @@ def told(band, asked, dtype=None):
 
 
 def first_rows(stack_name, n, asked):
-    """The samples of a stack; of more frames than `FRAMES` only two rows, as the oracle is slow."""
+    """The samples of a stack; only two rows unless it has `FRAMES` frames: the oracle is slow."""
     return rows_of(stack_of(stack_name, n, asked), 0, None if n == FRAMES else 2)
 
 

@@ -1,4 +1,4 @@
-"""Files that a watch needs beside the frames: masks that arrive late, lists that change."""
+"""Files that a watch needs beside the frames: masks that arrive late, numbers that change."""
 
 import re
 

@@ -22,7 +22,10 @@ ENOUGH = {
 
 
 def refused(frames, clips, **words):
-    """The first error that states a sufficient limit; below its limit, even reasons do not fit."""
+    """The first error, from low limits up, that states a sufficient limit.
+
+    Lower limits have no room even for reasons, and their errors state none.
+    """
     for memory in range(60_000, 600_000, 10_000):
         with pytest.raises(MemoryLimitError) as caught:
             stack(frames, clips, memory=memory, backend="cpu", **words)

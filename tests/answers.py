@@ -1,4 +1,4 @@
-"""What is to come out of the recipes and stacks of the tables, found once for many tests."""
+"""Expected answers for the recipes and stacks of the tables, computed once for many tests."""
 
 from contextlib import contextmanager
 from functools import cache
@@ -11,31 +11,31 @@ from stacks import STACKS, VALUES, rows_of, run, stack
 
 #: Enough frames for every recipe of the tables.
 FRAMES = 6
-#: In whole tiles, by one thread; one instance, so that tests also try reused buffers.
+#: Whole tiles, one thread. One instance for all tests, so that reused buffers are tested too.
 CPU = Cpu(threads=1)
 _PLACES = {name: i for i, name in enumerate(RECIPES)}
 
 
 def stacks_of(name):
-    """The stacks that a recipe meets.
+    """The names of the stacks with which a recipe is tested.
 
-    Recipes see values, not how they lie in memory: every recipe meets every kind of values,
-    every stack meets every kind of recipe.
+    A recipe depends on values, not on memory layout. So every recipe is tested with every kind of
+    values (`VALUES`), and every stack with every route through a backend (`ROUTES`).
     """
     return STACKS if name in ROUTES else VALUES
 
 
 def share(name, among, of, turn=0):
-    """Each `of`-th of some, others for the next recipe and the next turn.
+    """Every `of`-th item of `among`; another selection for the next recipe and the next turn.
 
-    Recipes that are alike are neighbours, so that what their kind meets is all of them.
+    Similar recipes are neighbours in the table, so that together they cover all items.
     """
     return tuple(among)[(_PLACES[name] + turn) % of :: of]
 
 
 @cache
 def samples(name, stack_name, n):
-    """The stack, of many frames no more than the oracle gets through quickly."""
+    """The samples of a stack; of 20 frames and more only one row, because the oracle is slow."""
     band = stack(stack_name, n, recipe(name, n))
     return band if n < 20 else rows_of(band, 0, 1)
 
@@ -53,7 +53,7 @@ def by_cpu(name, stack_name, n):
 
 
 def fits(name, n):
-    """Whether the recipe has a meaning for so few frames."""
+    """Whether the recipe accepts a stack of `n` frames."""
     try:
         recipe(name, n).check_frames(n)
     except RecipeError:
@@ -63,7 +63,7 @@ def fits(name, n):
 
 @contextmanager
 def on(*case):
-    """A failure inside says for which of many cases it was."""
+    """Add a note to any exception inside that says for which of many cases it was raised."""
     try:
         yield
     except Exception as err:

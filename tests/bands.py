@@ -1,4 +1,4 @@
-"""The backends on samples as they are, beside the engine and its frames."""
+"""Run the backends directly on arrays of samples, without the engine and frames."""
 
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -14,17 +14,17 @@ from stacks import outputs, rows_of, sky
 from tolerances import assert_same_bits
 
 MEMORY = 512 << 20
-#: Frames, rows and columns of what is cut into bands.
+#: Frames, rows and columns of the stacks that are cut into bands.
 N, ROWS, WIDTH = 6, 23, 40
 
 
 def widest(band):
-    """In which samples are compared and sorted."""
+    """The dtype in which samples of all frames are compared and sorted."""
     return np.result_type(*(working_dtype(samples.data.dtype) for samples in band))
 
 
 class Cpu(CpuBackend):
-    """`CpuBackend` on samples that are there, all tiles on the thread that calls."""
+    """`CpuBackend` on samples in memory, with all tiles on the calling thread."""
 
     def run(self, band, recipe, out, dtype=None):
         """Run `recipe` on the samples of all frames and fill `out`."""
@@ -34,7 +34,7 @@ class Cpu(CpuBackend):
 
 
 class Cuda:
-    """`CudaBackend` with the door of `Cpu`."""
+    """`CudaBackend` with the interface of `Cpu`."""
 
     name = "cuda"
 
@@ -52,9 +52,9 @@ class Cuda:
 
 @dataclass(frozen=True)
 class BandSource:
-    """Samples that are given as they are; see `gpustack.maps.base.Stack`.
+    """A source whose samples are in memory; see `gpustack.maps.base.Stack`.
 
-    `bits` are the integer masks of the frames, None for one that has none.
+    `bits` are the integer masks of the frames, None for a frame without one.
     """
 
     band: list
@@ -63,98 +63,101 @@ class BandSource:
 
     @property
     def n(self):
-        """How many frames."""
+        """The number of frames."""
         return len(self.band)
 
     @property
     def rows(self):
-        """Of each frame."""
+        """The number of rows of each frame."""
         return self.band[0].data.shape[0]
 
     @property
     def width(self):
-        """Samples of a row."""
+        """The samples of a row."""
         return self.band[0].data.shape[1]
 
     @property
     def height(self):
-        """One plane."""
+        """As `rows`: there is one plane."""
         return self.rows
 
     def empty(self, shape, dtype):
-        """Filled with what has to be overwritten."""
+        """Return an array filled with a value that must be overwritten."""
         return np.full(shape, 77, dtype)
 
     def here(self):
-        """The host."""
+        """Return a context for the host, which does nothing."""
         return nullcontext()
 
     def unweighted(self):
-        """The same without weights."""
+        """Return the same source without weights."""
         return replace(self, band=[replace(samples, weight=None) for samples in self.band])
 
     @property
     def row_bytes(self):
-        """Nothing has to be read."""
+        """Zero: no buffers are needed, since samples are in memory."""
         return [0] * self.n
 
     @property
     def fresh_bytes(self):
-        """Nothing is made."""
+        """Zero: `read` allocates nothing."""
         return 0
 
     @property
     def held_bytes(self):
-        """Nothing is read."""
+        """Zero: no frame holds memory."""
         return 0
 
     @property
     def stored(self):
-        """As they are."""
+        """The dtype of each frame."""
         return [samples.data.dtype for samples in self.band]
 
     @property
     def masked(self):
-        """Whether there is a mask."""
+        """Whether each frame has a mask."""
         return [samples.mask is not None for samples in self.band]
 
     @property
     def weighted(self):
-        """Whether each sample comes with a weight."""
+        """Whether every sample has a weight."""
         return self.band[0].weight is not None
 
     @property
     def variance(self):
-        """Whether each sample comes with a variance."""
+        """Whether every sample has a variance."""
         return self.band[0].variance is not None
 
     def read(self, f, start, stop, into=None):
-        """Rows ``[start, stop)`` of frame `f`, as views."""
+        """Return rows ``[start, stop)`` of frame `f`, as views."""
         return rows_of([self.band[f]], start, stop)[0]
 
     def read_variance(self, f, start, stop):
-        """The variance of each sample of these rows."""
+        """Return the variance of each sample of these rows."""
         return self.band[f].variance[start:stop].astype(np.float64)
 
     @property
     def flags(self):
-        """The types of the bits, native."""
+        """The dtype of each frame's bits, in native byte order; None for a frame without."""
         return [None if bits is None else bits.dtype.newbyteorder("=") for bits in self.bits]
 
     def read_flags(self, f, start, stop):
-        """The bits of these rows."""
+        """Return the bits of these rows."""
         return self.bits[f][start:stop]
 
 
 def frames(weights=False):
-    """Masked samples of many rows."""
+    """Masked samples of `N` frames, with a weight each on request."""
     data, masks = sky(N, (ROWS, WIDTH)).astype("f4"), sky(N, (ROWS, WIDTH), 1) > 110
     weight = sky(N, (ROWS, WIDTH), 2) if weights else [None] * N
     return [Samples(*parts) for parts in zip(data, masks, weight, strict=True)]
 
 
 class Files(BandSource):
-    """Samples that are read into the buffers of the backend, as those of files are."""
+    """A source whose samples are read into the backend's buffers, as from files.
+
+    `before` is called with the frame and the first row before each read.
+    """
 
     before = staticmethod(lambda f, start: None)
 
@@ -173,7 +176,7 @@ class Files(BandSource):
 
 
 def stream(band, asked, *, memory=1 << 24, kind=Files, before=None, progress=None, **limits):
-    """The outputs of `CudaBackend.stream`, and the rows done as they were told."""
+    """Run `CudaBackend.stream`; return the outputs and the numbers of rows reported as done."""
     given = kind(band, np.dtype(np.float32))
     if before is not None:
         object.__setattr__(given, "before", before)

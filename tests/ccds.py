@@ -1,4 +1,4 @@
-"""Images for the tests of the Combiner."""
+"""Images and checks for the tests of the Combiner."""
 
 import numpy as np
 from astropy.nddata import CCDData
@@ -7,7 +7,7 @@ from gpustack.combiner.recorder import Recorder
 
 
 def column(*samples, masked=()):
-    """Images of one pixel, the samples of one column; those numbered in `masked` are masked."""
+    """Images of one pixel each, together one column; `masked` are the indices of masked ones."""
     return [
         CCDData(np.array([[float(sample)]]), unit="adu", mask=np.array([[i in masked]]))
         for i, sample in enumerate(samples)
@@ -15,7 +15,7 @@ def column(*samples, masked=()):
 
 
 def sky(n=12, shape=(5, 6), seed=0):
-    """Noisy images, a tenth of their samples masked, a tenth hit."""
+    """Noisy images; a tenth of the samples are masked and a tenth are outliers."""
     rng = np.random.default_rng(seed)
     data = rng.normal(100, 8, (n, *shape))
     data[rng.random(data.shape) < 0.1] += 60
@@ -24,12 +24,12 @@ def sky(n=12, shape=(5, 6), seed=0):
 
 
 def rejected(combiner):
-    """Which samples of a column are masked."""
+    """The indices of the masked samples of the first column."""
     return np.flatnonzero(combiner.data_arr.mask[:, 0, 0]).tolist()
 
 
 def forbid_cubes(monkeypatch):
-    """From now on, nothing may make the cube of all samples."""
+    """Make any later attempt to create the cube of all samples fail."""
 
     def refuse(recorder):
         raise AssertionError("a cube was made")

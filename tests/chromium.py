@@ -1,4 +1,4 @@
-"""A headless Chromium that opens pages, by its own protocol over a pipe."""
+"""Open pages in a headless Chromium, through its DevTools protocol over a pipe."""
 
 import base64
 import fcntl
@@ -11,17 +11,17 @@ from contextlib import contextmanager
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome", "headless_shell")
 
-#: What a page complains of.
+#: DevTools events that report errors and messages of a page.
 COMPLAINTS = {"Log.entryAdded", "Runtime.exceptionThrown", "Runtime.consoleAPICalled"}
 
 
 def found():
-    """Where it is; None where it is not."""
+    """The path of a Chromium, or None if none is installed."""
     return next(filter(None, map(shutil.which, NAMES)), None)
 
 
 class Page:
-    """A page that is open: `run` evaluates an expression in it, `complaints` are its own."""
+    """An open page: `run` evaluates an expression in it, `complaints` are its error events."""
 
     def __init__(self, ask, wait):
         self._ask, self._wait = ask, wait
@@ -36,7 +36,7 @@ class Page:
         return self._ask(f"{domain}.{method}", self._session, **words)
 
     def open(self, path, width, height=900, dark=False):
-        """Show a file in a window of some size; what it complains of is in `complaints`."""
+        """Load a file in a window of this size; set `complaints` and the URLs of `requests`."""
         metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
         self("setDeviceMetricsOverride", "Emulation", **metrics)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
@@ -48,14 +48,14 @@ class Page:
         self.requests = [event["params"]["request"]["url"] for event in sent]
 
     def run(self, expression):
-        """What an expression gives, as JSON has it."""
+        """The value of an expression, as JSON."""
         words = {"expression": expression, "returnByValue": True, "awaitPromise": True}
         done = self("evaluate", "Runtime", **words)
         assert "exceptionDetails" not in done, done["exceptionDetails"]
         return done["result"].get("value")
 
     def picture(self, path):
-        """All of it as a PNG, to be looked at."""
+        """Write an image of the whole page as PNG, to look at."""
         words = {"format": "png", "captureBeyondViewport": True}
         data = self("captureScreenshot", "Page", **words)["data"]
         path.write_bytes(base64.b64decode(data))
@@ -63,9 +63,9 @@ class Page:
 
 @contextmanager
 def opened(folder):
-    """A `Page` of a browser that keeps what it keeps in a folder."""
+    """Yield a `Page` of a browser whose profile is in a folder."""
     down, up = os.pipe(), os.pipe()
-    # The browser reads from its file 3 and writes to its file 4.
+    # The browser reads from file descriptor 3 and writes to 4.
     theirs = [fcntl.fcntl(end, fcntl.F_DUPFD, 10) for end in (down[0], up[1])]
     shell = f'exec "$0" "$@" 3<&{theirs[0]} 4>&{theirs[1]}'
     words = [found(), "--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"]
@@ -88,7 +88,10 @@ def opened(folder):
 
 
 def _protocol(orders, answers):
-    """Functions that ask, and that wait for an event and give all that came meanwhile."""
+    """The functions ``ask``, which calls a method, and ``wait``.
+
+    ``wait`` waits for an event and returns all events received until then.
+    """
     events, rest, count = [], b"", 0
 
     def message():

@@ -1,4 +1,4 @@
-"""Clips one after the other: what a clip meets where the one before cut between equal samples."""
+"""Chains of clips in which an earlier clip rejects some of several equal samples."""
 
 from gpustack.clips import (
     ESDClip,
@@ -11,7 +11,7 @@ from gpustack.clips import (
     WinsorizedClip,
 )
 
-#: Leaves some of the samples that equal the lowest and the highest, by frame.
+#: Where several samples equal the lowest or the highest, it rejects one of them, by frame.
 CUT = ExtremaClip(1, 1)
 
 CHAINS = {

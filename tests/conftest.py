@@ -21,8 +21,8 @@ try:
 except ImportError:
     pass
 else:
-    # The same examples at every run, so that a failure is met again; HYPOTHESIS_PROFILE=search
-    # looks for new ones; `night` is for tests/test_fuzz.py alone.
+    # By default the same examples in every run, so that failures are reproducible;
+    # HYPOTHESIS_PROFILE=search looks for new ones; `night` is only for tests/test_fuzz.py.
     settings.register_profile("ci", derandomize=True, max_examples=50, deadline=None)
     settings.register_profile(
         "search", max_examples=1000, deadline=None, suppress_health_check=[HealthCheck.too_slow]
@@ -32,7 +32,7 @@ else:
 
 
 def pytest_configure():
-    """Take SIGINT back: jobs in the background, and all that they start, ignore it."""
+    """Restore the handler of SIGINT, which background jobs and their children ignore."""
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -48,17 +48,17 @@ def pytest_addoption(parser):
 
 
 def pytest_collection_finish():
-    """Spare each collection of garbage the look at thousands of tests, which stay to the end."""
+    """Exclude the thousands of collected tests, which live to the end, from garbage collection."""
     gc.freeze()
 
 
 @contextmanager
 def one_core():
-    """What starts here runs on one core: the threads of pretended devices are Python's.
+    """Run the block on one core, where the threads of simulated devices are faster.
 
-    No two of them work at once, and between two cores each change of threads is slow: on one,
-    their tests take two thirds of the time. So a `CpuBackend` that is told no number of threads
-    has one here.
+    These are Python threads, of which only one runs at a time, and switching threads between cores
+    is slow: on one core their tests take two thirds of the time. A `CpuBackend` without a given
+    number of threads therefore uses one thread here.
     """
     if not hasattr(os, "sched_setaffinity"):
         yield
@@ -73,9 +73,9 @@ def one_core():
 
 
 class OnStandIn:
-    """The cuda backend on pretended devices, which are in CuPy's place during a run alone.
+    """The cuda backend on two simulated devices, which replace CuPy only during a run.
 
-    Streams work at moments drawn by lot, and two rows at a time go to two devices.
+    Streams do their work at random moments, and bands may be small, so that both devices get some.
     """
 
     name = "cuda"
@@ -102,7 +102,7 @@ class OnStandIn:
             backend.stream(*arguments)
 
 
-#: Small tiles cut even the small stacks of the tests into several, some a part of a row.
+#: Small tiles cut even the small stacks of the tests into several tiles, some within a row.
 BACKENDS = {
     "cpu": lambda: CPU,
     "cpu-small-tiles": lambda: Cpu(threads=2, tile_pixels=16),
@@ -111,7 +111,7 @@ BACKENDS = {
 
 
 def pytest_generate_tests(metafunc):
-    """Give `backend` all that can be had; with ``--require-gpu`` a device instead of none."""
+    """Parametrize `backend` with all backends; ``--require-gpu`` replaces the stand-in by CuPy."""
     if "backend" in metafunc.fixturenames:
         names = [*BACKENDS]
         if metafunc.config.getoption("require_gpu"):
@@ -121,20 +121,20 @@ def pytest_generate_tests(metafunc):
 
 @pytest.fixture(scope="session")
 def backend(request):
-    """Every usable backend in turn; one instance, so that tests also try reused buffers."""
-    # Where there is no device, CudaBackend says so and the tests that need it fail.
+    """Every backend in turn; one instance for all tests, so that reused buffers are tested too."""
+    # Without a device, CudaBackend raises an error and the tests that need it fail.
     return Cuda() if request.param == "cuda" else BACKENDS[request.param]()
 
 
 @pytest.fixture
 def small_bands(monkeypatch):
-    """Bands may be small; else no stack of a test is cut."""
+    """Allow small bands of the cuda backend; otherwise no stack of a test would be cut."""
     monkeypatch.setattr("gpustack.backends.cuda.work.LEAST_BYTES", 1)
 
 
 @pytest.fixture
 def pretend(monkeypatch):
-    """Put pretended devices in CuPy's place: a function of the options of `fakecuda.World`."""
+    """A function that replaces CuPy by simulated devices; it takes the options of `World`."""
     if hostbuild.compiler() is None:
         skip_without("g++, which builds the kernels for the host")
     with one_core():
@@ -143,10 +143,10 @@ def pretend(monkeypatch):
 
 @pytest.fixture
 def cuda(request, pretend):
-    """CuPy for tests that need no more of it than there is: the real one with --require-gpu."""
+    """The `cupy` module: the stand-in, or the real one with ``--require-gpu``."""
     if request.config.getoption("require_gpu"):
         CudaBackend()
-        import cupy  # noqa: TID251 - tests of what users hand over
+        import cupy  # noqa: TID251 - tests pass its arrays as users do
 
         return cupy
     pretend()
@@ -157,7 +157,7 @@ def cuda(request, pretend):
 
 @pytest.fixture(scope="session")
 def real_data():
-    """The folder of real FITS sequences, which lies beside the checkout where there is one."""
+    """The folder of real FITS sequences beside the checkout; without it, tests are skipped."""
     folder = Path(__file__).resolve().parents[2] / "shared" / "data"
     if not folder.is_dir():
         pytest.skip("the real FITS sequences (../shared/data) are not beside this checkout")

@@ -1,4 +1,4 @@
-"""What tests of the doors to the cuda backend share."""
+"""Frames, a recipe and a comparison for tests that reach the cuda backend through the API."""
 
 import numpy as np
 
@@ -10,7 +10,7 @@ MAPS = ("data", "uncertainty", "mask", "count", "low", "high")
 
 
 def frames():
-    """Float32, with outliers and NaN."""
+    """A cube of float32, with outliers and NaN."""
     rng = np.random.default_rng(7)
     cube = rng.normal(100, 5, (9, *SHAPE)).astype(np.float32)
     cube[rng.random(cube.shape) < 0.02] += 300
@@ -19,7 +19,7 @@ def frames():
 
 
 def same(one, other, names=MAPS):
-    """The two results agree: decisions to the bit, sums to the contract."""
+    """Assert that two results agree: decisions bit for bit, sums within 1e-6 relative."""
     for name in names:
         first, second = (getattr(result, name) for result in (one, other))
         assert first.dtype == second.dtype, name

@@ -1,9 +1,9 @@
-"""Devices that are pretended: the part of CUDA that the stand-in for CuPy stands on.
+"""Simulated devices: the part of CUDA on which the stand-in for CuPy is built.
 
-Memory of a device is memory of the host that numpy does not get at silently. Streams keep
-what they are asked to do and do it only when somebody waits for it, or, as `World.eager`
-says, at once or at moments drawn by lot: whoever forgets an event computes with garbage. The
-kernels are those that g++ built for the host.
+Memory of a device is host memory that numpy cannot access by accident. Streams queue their work
+and do it only when something waits for it or, depending on `World.eager`, at once or at random
+moments. Code that forgets an event therefore computes with garbage. The kernels are those that
+g++ built for the host.
 """
 
 import random
@@ -40,7 +40,7 @@ class OutOfMemoryError(MemoryError):
 
 
 class World:
-    """All devices and what happened on them.
+    """All devices, and records of what happened on them.
 
     Parameters
     ----------
@@ -48,9 +48,10 @@ class World:
     capacity : int
         Bytes of memory of each device.
     capabilities : sequence of (major, minor)
-        Of the devices; (9, 0) where left out.
+        Of each device; (9, 0) by default.
     eager : None, "always" or int
-        When streams work: when waited for; at once; by lot, from this seed.
+        When streams do their work: when something waits for it; at once; at random moments
+        drawn from this seed.
     """
 
     def __init__(self, devices=1, capacity=1 << 30, eager=None, capabilities=()):
@@ -64,10 +65,10 @@ class World:
         self.asked, self.log = [], []
         self.built, self.launched, self.pinned = [], [], {}
         self.capabilities = list(capabilities) or [(9, 0)] * devices
-        #: What the compiler complains of: in the kernels; in anything, by device.
+        #: Errors of the compiler: `error` in the kernels, `broken` in any source, by device.
         self.error = None
         self.broken, self.tried = {}, []
-        #: Errors that devices raise as soon as they are looked at.
+        #: Errors that devices raise when their memory is queried, by device.
         self.taken = {}
         self.touched = set()
         self.fail_launches = 0
@@ -84,7 +85,7 @@ class World:
         return stack[-1] if stack else self.null[number]
 
     def turn(self, stream):
-        """Something was asked of `stream`: let streams work, or not."""
+        """Let streams work, depending on `eager`, after work was added to `stream`."""
         if self.eager == "always":
             stream.synchronize()
         elif self.eager is not None:
@@ -103,7 +104,7 @@ class World:
         )
 
     def check_address(self, address, number, length=1):
-        """Complain of an address that is not in memory of the device, or of bytes beyond it."""
+        """Assert that `length` bytes from an address on are in one block of the device."""
         for start, size, owner in self.live.values():
             if start <= address < start + size:
                 assert owner == number, f"memory of device {owner} used on {number}"
@@ -116,13 +117,13 @@ world = None
 
 
 def use(new):
-    """Make a world the one that everything belongs to."""
+    """Make `new` the current world."""
     global world  # noqa: PLW0603 - CuPy has one state too
     world = new
 
 
 class _Token:
-    """A moment in a stream."""
+    """A point in the queue of a stream."""
 
     def __init__(self, stream):
         self.stream, self.done = stream, False
@@ -142,7 +143,7 @@ class Stream:
             self._world.turn(self)
 
     def follow(self, work):
-        """Work that nobody waits for: at once where nothing is to be done before it."""
+        """Queue work that nothing waits for, or do it at once if the queue is empty."""
         with self._world.lock:
             if self._waiting:
                 self._waiting.append(("array", work))
@@ -150,7 +151,7 @@ class Stream:
                 work()
 
     def step(self):
-        """Do the next thing, unless it waits for another stream; whether there was one."""
+        """Do the next piece of work; return False if there is none or it waits for a stream."""
         with self._world.lock:
             if not self._waiting:
                 return False
@@ -167,7 +168,7 @@ class Stream:
             return True
 
     def run_until(self, token=None):
-        """Work until a moment is reached, or nothing is left; work for what is waited for."""
+        """Work until `token` is reached or the queue is empty; run other streams if needed."""
         with self._world.lock:
             while self._waiting and not (token is not None and token.done):
                 if not self.step():
@@ -221,7 +222,7 @@ class Device:
 
 
 class Memory:
-    """A block on a device, full of garbage."""
+    """A block of device memory, filled with garbage."""
 
     def __init__(self, size, number):
         self.size, self.device_id, self.gone = size, number, False
@@ -231,7 +232,7 @@ class Memory:
         weakref.finalize(self, world.live.pop, id(self), None)
 
     def view(self, start, size):
-        """Its bytes from an address on."""
+        """The `size` bytes of the block from an address on."""
         begin = start - self.bytes.ctypes.data
         assert not self.gone, "its pool is gone, and all memory with it"
         assert self.ptr <= start <= start + size <= self.ptr + self.size, "beyond the block"
@@ -272,9 +273,9 @@ def host(address, size):
 
 
 class MemoryPool:
-    """Freed blocks are used again on the stream they came from, or given back when asked.
+    """A pool that reuses freed blocks on their stream, and returns them to the device on request.
 
-    Before CuPy 14.1 all blocks are given back with the pool, those in use too.
+    When the pool is destroyed, all its blocks are freed, even those in use, as before CuPy 14.1.
     """
 
     def __init__(self):
@@ -338,7 +339,7 @@ class PinnedMemory:
 
 
 class PinnedMemoryPointer(bytearray):
-    """Gives its bytes to `numpy.frombuffer`, which keeps it."""
+    """Pinned memory that `numpy.frombuffer` accepts and keeps alive."""
 
     def __new__(cls, mem, offset):
         return super().__new__(cls, mem.size)

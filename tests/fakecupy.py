@@ -11,7 +11,7 @@ from fakecuda import MemoryPool
 
 
 def install(monkeypatch, **options):
-    """Put the stand-in in the place of CuPy for one test; gives its World."""
+    """Replace CuPy by the stand-in for one test and return its World."""
     world = fakecuda.World(**options)
     fakecuda.use(world)
     monkeypatch.setitem(sys.modules, "cupy", _module(world))
@@ -19,7 +19,7 @@ def install(monkeypatch, **options):
 
 
 class ndarray:
-    """An array on a device: a numpy array that only `get` hands out."""
+    """An array on a device: a numpy array that only `get` copies to the host."""
 
     __array_ufunc__ = None
 
@@ -30,7 +30,7 @@ class ndarray:
 
     @classmethod
     def of(cls, array, data):
-        """Of a numpy array that lies in memory of a device."""
+        """Wrap a numpy array that is in memory of a device."""
         new = cls.__new__(cls)
         new._set(array, data)
         return new
@@ -90,13 +90,13 @@ class ndarray:
 
     def _copied(self, shape, dtype):
         assert self._array.flags.aligned, "a device cannot read that: misaligned"
-        result = empty(shape, dtype)  # on the current device, whose ever this array is
+        result = empty(shape, dtype)  # on the current device, wherever this array is
         source, target = self._array, result._array
         self._do(lambda: np.copyto(target, source.reshape(shape), casting="unsafe"))
         return result
 
     def get(self):
-        """A copy on the host; waits for the current stream."""
+        """Return a copy on the host, after waiting for the current stream."""
         stream = fakecuda.world.current(self.device.id)
         stream.synchronize()
         fakecuda.world.log.append((stream, "get"))
@@ -108,7 +108,7 @@ class ndarray:
 
 
 def _computed(name):
-    """A function of numpy on arrays of a device, done at once."""
+    """A function of numpy that accepts arrays of a device and is computed at once."""
 
     def compute(*arguments, **more):
         for stream in fakecuda.world.streams:
@@ -146,7 +146,7 @@ def empty(shape, dtype=float):
 
 
 def asarray(values):
-    """A copy of a numpy array on the current device, behind what its stream has still to do."""
+    """Copy a numpy array to the current device, after the pending work of the current stream."""
     values = np.array(values)
     result = empty(values.shape, values.dtype)
     target = result._array

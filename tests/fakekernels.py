@@ -1,4 +1,4 @@
-"""Kernels on pretended devices: those that g++ built for the host."""
+"""The stand-in for CuPy's RawModule: runs kernels that g++ built for the host."""
 
 import numpy as np
 
@@ -14,7 +14,7 @@ class CompileException(Exception):
 
 
 def _compile(code, options):
-    """What a device's compiler would be given, built for the host."""
+    """Build for the host the source and options that a device's compiler would receive."""
     assert code.startswith('#line 1 "')
     assert "--fmad=false" in options
     assert any(option.startswith("-DSOURCES=") for option in options)

@@ -1,4 +1,4 @@
-"""FITS files written byte by byte, so that tests of reading do not lean on astropy's writer."""
+"""FITS files written byte by byte, so that tests of reading do not depend on astropy's writer."""
 
 import numpy as np
 
@@ -7,7 +7,7 @@ BITPIX = {"u1": 8, "i2": 16, "i4": 32, "i8": 64, "f4": -32, "f8": -64}
 
 
 def header_bytes(cards, end=True):
-    """Cards as an astronomer would type them, padded to a block."""
+    """Fixed-format cards for these keywords and values, padded to a block; None is left out."""
     lines = [
         f"{key:<8}= {_text(value):>20}".ljust(80)[:80] for key, value in cards if value is not None
     ]
@@ -32,7 +32,7 @@ def image_header(raw_dtype, shape, *, extension=False, end=True, **cards):
 
 
 def image_bytes(raw, **cards):
-    """A whole image HDU; `raw` is what is stored, before BSCALE and BZERO."""
+    """A whole image HDU; `raw` are the stored values, before BSCALE and BZERO are applied."""
     data = raw.astype(raw.dtype.newbyteorder(">")).tobytes()
     padded = data.ljust(-(-len(data) // BLOCK) * BLOCK, b"\0")
     return image_header(raw.dtype, raw.shape, **cards) + padded

@@ -1,4 +1,4 @@
-"""A process that forks: each case has a process of its own, and what all need is loaded once."""
+"""Run each case in a fork of one process, so that shared imports are loaded only once."""
 
 import json
 import subprocess
@@ -9,7 +9,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 
-#: A child leaves the loop and ends as any interpreter does. One that hangs is ended.
+#: The program of the process that forks. A child leaves the loop, runs its case and ends as any
+#: interpreter does. One that hangs is killed after 100 s.
 SERVER = """
 import json, os, signal, sys
 exec(sys.argv[1])
@@ -32,13 +33,13 @@ exec(case["code"])
 
 
 class Forks:
-    """Runs cases in children of one process; see `forks`."""
+    """Run cases in children of one process; see `forks`."""
 
     def __init__(self, server, folder):
         self._server, self._folder = server, folder
 
     def run(self, code, *words, cwd=ROOT):
-        """What came of this code, as `subprocess.run` tells it."""
+        """Run this code in a child, with `words` as arguments; return as `subprocess.run` does."""
         said = {name: self._folder / name for name in ("stdout", "stderr")}
         for path in said.values():
             path.write_text("")
@@ -52,7 +53,7 @@ class Forks:
 
 @contextmanager
 def forks(loads=""):
-    """`Forks` of a fresh process that has run the statement `loads` in this checkout."""
+    """Yield the `Forks` of a fresh process that has run the statement `loads` in this checkout."""
     with (
         tempfile.TemporaryDirectory() as folder,
         subprocess.Popen(

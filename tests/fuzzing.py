@@ -1,4 +1,4 @@
-"""Good FITS files of all kinds, small, and how they are broken: for `test_fuzz.py`."""
+"""Small valid FITS files of all kinds, and random ways to break them, for `test_fuzz.py`."""
 
 import gzip
 import io
@@ -27,7 +27,7 @@ LOOKED_UP = {
 
 
 def written(*hdus):
-    """The bytes of a file of these HDUs, as astropy writes it."""
+    """The bytes of a file with these HDUs, as astropy writes it."""
     file = io.BytesIO()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -85,7 +85,7 @@ SEEDS = {
     ),
 }
 
-#: What breaks, where it breaks.
+#: Keywords whose cards are replaced.
 KEYWORDS = [
     *("SIMPLE", "XTENSION", "BITPIX", "NAXIS", "NAXIS1", "NAXIS2", "NAXIS3", "PCOUNT", "GCOUNT"),
     *("GROUPS", "EXTEND", "BSCALE", "BZERO", "BLANK", "BUNIT", "EXTNAME", "EXTVER", "UTYPE"),
@@ -129,7 +129,7 @@ VALUES = [
 
 @st.composite
 def _cards(draw):
-    """A card put over another, or into the header; some keep to the columns, some do not."""
+    """A card to put over another; some follow the fixed format of FITS, some do not."""
     key, value = draw(st.sampled_from(KEYWORDS)), draw(st.sampled_from(VALUES))
     mark = draw(st.sampled_from(("= ", "= ", "= ", "=", "  ", " =")))
     text = f"{key:<8}{mark}{value:>20}".encode("latin-1")[:CARD].ljust(CARD)
@@ -171,7 +171,10 @@ def broken(content, change):
 
 
 def _with_card(content, key, share, text):
-    """Over the card of this keyword where there is one, else over one that `share` tells."""
+    """Put a card over one of this keyword, or over any card of the header if there is none.
+
+    `share`, from 0 to 1, selects the card.
+    """
     start = key.ljust(8).encode()
     places = [at for at in range(0, len(content) - CARD, CARD) if content[at : at + 8] == start]
     if not key or not places:
@@ -182,7 +185,7 @@ def _with_card(content, key, share, text):
     return content[:at] + text + content[at + CARD :]
 
 
-#: A seed, what is done to it, whether it is then compressed, and what is done after that.
+#: A seed, the changes to its content, and None or the changes after the content is compressed.
 PLANS = st.tuples(
     st.sampled_from(sorted(SEEDS)),
     st.lists(_changes(), min_size=1, max_size=3),
@@ -191,7 +194,7 @@ PLANS = st.tuples(
 
 
 def made(plan):
-    """The content of the file that a plan is of."""
+    """The content of the file that a plan describes."""
     seed, changes, afterwards = plan
     content = SEEDS[seed]
     for change in changes:

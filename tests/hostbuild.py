@@ -1,10 +1,10 @@
-"""The kernels, built by g++ through a shim of CUDA and run on the host.
+"""Build the CUDA kernels with g++ through a shim of CUDA, and run them on the host.
 
-`build` takes the same -D names as the compiler for a device, and gives a function to launch
-the kernel with the arguments that it has there. Types, N and BLOCK are compiled in; the other
-names are options that the host build reads when it is launched, so that one build serves
-many recipes. Builds are kept in a folder of temporary files and made once, and so is what NVRTC
-says of the kernels; those of other sources go when nobody used them for a day.
+`build` takes the same -D names as the compiler for a device, and returns a function that launches
+the kernel with the same arguments as on a device. Types, N and BLOCK are compiled in; the other
+names are options that the host build reads at launch, so that one build serves many recipes.
+Builds and logs of NVRTC are cached in a folder of temporary files. Those of other sources are
+removed after a day without use.
 """
 
 import contextlib
@@ -26,7 +26,7 @@ from gpustack.backends.cuda import abi
 HERE = Path(__file__).resolve().parent
 KERNELS = HERE.parent / "kernels"
 SHIM = HERE / "host"
-#: Not optimised: building takes most of the time of the tests.
+#: Without optimisation, because building takes most of the time of the tests.
 FLAGS = (
     "-std=c++17",
     "-O0",
@@ -34,13 +34,13 @@ FLAGS = (
     "-Werror",
     "-Wno-unknown-pragmas",
     "-ffp-contract=off",
-    # A static of a template, as shared memory is here, would be one for all libraries of the
-    # process, and as large as in the first of them.
+    # Shared memory is a static variable of a template here. Without these flags all libraries of
+    # the process would share one such variable, of the size that the first library needs.
     "-fno-gnu-unique",
     "-Wl,-Bsymbolic",
 )
 
-#: Options of a launch rather than of a build, in the order of `shim_flags`.
+#: Options read at launch instead of compiled in, with their defaults, in the order of `shim_flags`.
 OPTIONS = {
     "SWAP": 0,
     "SCALED": 1,
@@ -54,10 +54,10 @@ OPTIONS = {
     "FLAT": 0,
     "REPLACES": 0,
 }
-#: Beside them: to take subnormals for zero, as -ftz=true does on a device. The processor's
-#: switch does that to doubles too, which have none unless the samples do.
+#: Index in `shim_flags` of the option to flush subnormals to zero, as -ftz=true does on a device.
+#: The processor's switch also affects doubles, which are subnormal only if the samples are.
 FLUSH = 15
-#: No result depends on the grid or on the block, and threads of the host are dear.
+#: Limits on a launch: no result depends on grid or block, and threads of the host are slow.
 MOST_THREADS, MOST_BLOCKS = 3, 2
 
 
@@ -72,26 +72,26 @@ def compiler():
 
 
 def build(defines=None, *, fixed=False, flags=(), flush=False):
-    """A launcher of `combine` built with these -D names.
+    """Build the kernel `combine` with these -D names and return a function that launches it.
 
     Parameters
     ----------
     defines : dict of str to int or str
-        Those left out have their defaults. Names the kernel does not know are passed on.
+        Names that are left out have their defaults. Names unknown to the kernel are passed on.
     fixed : bool
-        Compile all names in, as for a device, instead of leaving the options open.
+        Compile all names in, as for a device, instead of reading the options at launch.
     flags : sequence of str
         More flags of g++.
     flush : bool
-        Take subnormals for zero in arithmetic.
+        Flush subnormals to zero in arithmetic.
 
     Returns
     -------
     callable
-        ``launch(grid, block, args)``: `args` are those of the kernel, numpy scalars and
-        0-d arrays or scalars of the dtypes `abi.OUT` and `abi.planes`; addresses are those
-        of host memory. Grid and block are numbers or tuples of them; fewer threads may be run
-        than asked for.
+        ``launch(grid, block, args)``: `args` are those of the kernel: numpy scalars, and
+        0-d arrays or scalars of the dtypes `abi.OUT` and `abi.planes`. Addresses are those
+        of host memory. Grid and block are numbers or tuples of them; fewer threads may run
+        than requested.
     """
     defines = dict(defines or {})
     values = [int(defines.get(name, default)) for name, default in OPTIONS.items()]
@@ -129,14 +129,14 @@ def _first(size):
 
 
 def _library(flags):
-    """The shared library; threads that ask for the same one wait for its build."""
+    """Return the shared library; threads that need the same library wait for its build."""
     with _ONE_BUILD:
         return _load(flags)
 
 
 @cache
 def _load(flags):
-    """The shared library, from the folder of builds where it is there already."""
+    """Return the shared library, from the folder of builds if it is there already."""
     found = compiler()
     if found is None:
         raise RuntimeError("the kernels cannot be built for the host: there is no g++")
@@ -145,16 +145,16 @@ def _load(flags):
 
 
 def kept(how, suffix, make):
-    """The file that `make` made of the kernels in this way, from the folder of builds.
+    """Return a file of the folder of builds; `make` writes it if it is missing.
 
     Parameters
     ----------
     how : object
-        All that its contents depend on beside the sources, with a repr of its own.
+        Everything that the contents depend on beside the sources; its repr identifies the file.
     suffix : str
     make : callable
-        Writes a file of this name. It gets another one than the last, so that no one meets half
-        of it.
+        Writes a file of the given name. The name is a temporary one, so that no other process
+        sees an incomplete file.
     """
     folder = Path(tempfile.gettempdir()) / f"gpustack-host-{os.getuid()}"
     digest = hashlib.sha256(repr(how).encode()).hexdigest()
@@ -169,7 +169,7 @@ def kept(how, suffix, make):
 
 @cache
 def _sources(folder):
-    """A hash of all sources; makes the folder of builds, without old ones of other sources."""
+    """Return a hash of all sources; create the folder of builds and prune it."""
     folder.mkdir(mode=0o700, exist_ok=True)
     digest = hashlib.sha256()
     for source in [*sorted(KERNELS.glob("*.[hc]*")), *sorted(SHIM.iterdir())]:
@@ -180,9 +180,9 @@ def _sources(folder):
 
 
 def prune(folder, name):
-    """Remove builds that were not used for a day, but those whose names begin with `name`."""
+    """Remove builds not used for a day, except those whose names begin with `name`."""
     for path in folder.iterdir():
-        # Another process may do the same.
+        # Another process may remove the same file.
         with contextlib.suppress(FileNotFoundError):
             if not path.name.startswith(name) and path.stat().st_mtime < time.time() - DAY:
                 path.unlink()

@@ -1,8 +1,8 @@
-"""The shapes of recipes that are compiled for devices: name -> -D names, for bench and gate."""
+"""Kinds of recipes that are compiled for devices, as -D names, for bench and the register table."""
 
 from gpustack.backends.cuda import abi
 
-#: Samples that lie on the device as the working type, with nothing to decode.
+#: Samples that are on the device in the working dtype, with nothing to decode.
 RESIDENT = {
     "FLAT": 1,
     "SCALED": 0,
@@ -16,7 +16,7 @@ RESIDENT = {
     "LOOK": 0,
 }
 MEDIAN, MAD, STD = abi.COMBINE["median"], abi.SPREAD["mad_std"], abi.SPREAD["std"]
-#: As a file holds unsigned 16 bit integers.
+#: Unsigned 16-bit integers as a FITS file stores them.
 FITS = {"STORED": "short", "SWAP": 1, "SCALED": 1}
 
 SHAPES = {
@@ -85,7 +85,7 @@ SHAPES = {
 
 
 def defines(shape, n, itemsize=4):
-    """All -D names of a shape for `n` frames of a working dtype of so many bytes."""
+    """All -D names of a shape for `n` frames and a working dtype of `itemsize` bytes."""
     real = abi.STORED[f"f{itemsize}"]
     names = SHAPES[shape]
     ranks = names["CLIPPED"] != abi.CLIPPED_NOT or names["SPREAD"] == MAD

@@ -1,4 +1,4 @@
-"""Recipes run by the kernels that g++ built: a backend of the least Python."""
+"""A minimal backend that runs recipes with the kernels that g++ built for the host."""
 
 from dataclasses import replace
 
@@ -8,25 +8,25 @@ import hostbuild
 from gpustack.backends.base import working_dtype
 from gpustack.backends.cuda import abi, clips
 
-#: Rows lie apart by so many samples, so that a stride that is not the width is met.
+#: Samples between the end of a row and the next, so that the stride differs from the width.
 PADDING = 3
 
 
 class HostKernels:
-    """Runs recipes as `gpustack.backends.base.Backend` does, with one launch a band.
+    """Run recipes as `gpustack.backends.base.Backend` does, with one launch per band.
 
     Parameters
     ----------
     fixed : bool
-        Build every recipe by itself, as for a device; slow.
+        Build a library for every recipe, as for a device; slow.
     flags : sequence of str
         More flags of g++.
     streamed : bool
-        Read any number of frames as if they were too many for registers.
+        Read samples from memory as if there were too many frames for registers.
     flat : bool
-        Lay rows without a gap, and give addresses among the arguments.
+        Store rows without gaps, and pass addresses as arguments of the kernel.
     flush : bool
-        Take subnormals for zero in arithmetic, as CuPy has its kernels compiled.
+        Flush subnormals to zero in arithmetic, as in kernels that CuPy compiles.
     """
 
     name = "kernels"
@@ -92,14 +92,14 @@ class HostKernels:
         }
 
 
-#: How a kernel gets at its samples: by short loops, with addresses among its arguments, or
-#: again at every question.
+#: The ways in which a kernel accesses its samples: staged in short loops; the same with addresses
+#: among its arguments; or read again from memory for every statistic.
 KERNELS = {
     "staged": HostKernels(),
     "flat": HostKernels(flat=True),
     "streamed": HostKernels(streamed=True),
 }
-#: As on a device, where float32 arithmetic takes subnormals for zero.
+#: The same as on a device, where float32 arithmetic flushes subnormals to zero.
 FLUSHING = {
     "staged": HostKernels(flush=True),
     "flat": HostKernels(flush=True, flat=True),
@@ -108,7 +108,7 @@ FLUSHING = {
 
 
 def alike(band, dtype):
-    """The same samples in one type that the kernels read."""
+    """The same samples in a single type that the kernels can read."""
     kinds = {samples.data.dtype for samples in band}
     if len(kinds) == 1 and kinds.pop().str[1:] in abi.STORED:
         return band
@@ -124,7 +124,7 @@ def _decoded(samples, dtype):
 
 
 def frame_table(band, recipe, keep, padding):
-    """What a kernel is told of the frames; `keep` gets the arrays that have to live on."""
+    """The table of frames for a kernel; arrays that must stay alive are appended to `keep`."""
     table = np.zeros(len(band), abi.FRAME)
     for i, (row, samples) in enumerate(zip(table, band, strict=True)):
         row["data"], row["data_stride"] = _apart(samples.data, samples.data.dtype, keep, padding)
@@ -145,7 +145,7 @@ def frame_table(band, recipe, keep, padding):
 
 
 def _apart(array, dtype, keep, padding):
-    """The address and stride of a copy whose rows lie so many samples apart."""
+    """The address and stride of a copy with `padding` samples between its rows."""
     rows, width = array.shape
     copy = np.empty((rows, width + padding), dtype)
     copy[:, :width] = array
@@ -154,14 +154,14 @@ def _apart(array, dtype, keep, padding):
 
 
 def in_place(asked, n):
-    """The table of clips for `n` frames, where its addresses say that it lies."""
+    """The table of clips for `n` frames; addresses within it are valid where it is."""
     table = np.empty(clips.table_bytes(asked, n), np.uint8)
     table[:] = clips.table(asked, n, table.ctypes.data)
     return table
 
 
 def out_table(out, tallies):
-    """Where a kernel puts the outputs."""
+    """The table of the addresses of outputs for a kernel."""
     table = np.zeros((), abi.OUT)
     for name in ("data", "uncertainty", "mask", "count", "low", "high", "reasons"):
         array = getattr(out, name)

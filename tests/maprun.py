@@ -1,4 +1,4 @@
-"""`gpustack.maps` run on samples as they are, beside the engine and its frames."""
+"""Run `gpustack.maps` directly on arrays of samples, without the engine and frames."""
 
 from dataclasses import replace
 
@@ -11,25 +11,25 @@ from gpustack.maps import derived, execute, least_memory
 from gpustack.recipe import MAPS
 from stacks import outputs
 
-#: Seconds, of which the frames have one after the other.
+#: Exposure times in seconds, repeated for as many frames as there are.
 EXPOSURES = (30.0, 0.1, 1.7, 600.0, 30.0)
 DEFAULT = 1 << 26
 
 
 def exposures(n):
-    """As many exposures as there are frames."""
+    """The exposure times of `n` frames."""
     return [EXPOSURES[f % len(EXPOSURES)] for f in range(n)]
 
 
 def with_maps(recipe, bits=None):
-    """The recipe with all maps that it can have, of frames that have these bits or none."""
+    """The recipe with all maps that it can make; `flags` only if the frames have `bits`."""
     able = {"sigma": recipe.method in AVERAGES, "flags": bits is not None}
     maps = [name for name in MAPS if able.get(name, True)]
     return replace(recipe, outputs=(*recipe.outputs, *maps))
 
 
 def _prepared(band, recipe, kind, bits, seconds):
-    """Source, Outputs, and all derived maps by name."""
+    """The source, the Outputs, and all derived maps by name."""
     dtype = np.result_type(*(working_dtype(samples.data.dtype) for samples in band))
     source, out = kind(band, dtype, bits), outputs(band, recipe)
     times = exposures(len(band)) if seconds is None else seconds
@@ -46,13 +46,13 @@ def run_maps(
     progress=None,
     bits=None,
 ):
-    """The Outputs, and all derived maps by name."""
+    """Run the recipe; return the Outputs and all derived maps by name."""
     source, out, maps = _prepared(band, recipe, kind, bits, seconds)
     execute(backend, source, recipe, out, list(maps.values()), memory, progress)
     return out, {name: np.asarray(one.value) for name, one in maps.items()}
 
 
 def least(band, recipe, kind):
-    """What reasons and maps take of one row."""
+    """The bytes that reasons and maps take for a band of one row."""
     source, out, maps = _prepared(band, recipe, kind, None, None)
     return least_memory(source, recipe, out, list(maps.values()))

@@ -1,4 +1,4 @@
-"""NVRTC from its wheel, without a GPU: compile a kernel and read what ptxas says of it."""
+"""Compile kernels with NVRTC from its wheel, without a GPU, and read the report of ptxas."""
 
 import ctypes
 import importlib.util
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from hostbuild import KERNELS, kept
 
-#: The options that CuPy gives of itself, and those of the backend.
+#: The options that CuPy adds and those of the backend.
 OPTIONS = (
     "-ftz=true",
     "-std=c++17",
@@ -21,7 +21,7 @@ OPTIONS = (
 
 @dataclass(frozen=True)
 class Usage:
-    """What a kernel takes: registers a thread, bytes of stack and of spills, shared bytes."""
+    """What a kernel uses: registers per thread, bytes of stack, spills and shared memory."""
 
     registers: int
     stack: int
@@ -31,7 +31,7 @@ class Usage:
 
 @cache
 def library():
-    """The newest NVRTC among the wheels that are installed, or None."""
+    """The newest NVRTC among the installed wheels, or None."""
     spec = importlib.util.find_spec("nvidia")
     folders = spec.submodule_search_locations if spec else ()
     found = [
@@ -52,14 +52,14 @@ def version():
 
 
 def compile_kernel(name, arch, defines):
-    """The log of compiling ``kernels/<name>.cu`` to machine code of `arch`.
+    """Compile ``kernels/<name>.cu`` to machine code of `arch` and return the log.
 
-    It is kept for these sources and this file of the compiler: all of them take minutes.
+    The log is cached for these sources and this compiler, because all kernels take minutes.
 
     Raises
     ------
     RuntimeError
-        With the errors of the compiler.
+        If the compiler fails; contains its errors.
     """
     options = [f"-arch={arch}", *OPTIONS, *(f"-D{key}={value}" for key, value in defines.items())]
     compiler = Path(library()._name)
@@ -68,13 +68,13 @@ def compile_kernel(name, arch, defines):
 
 
 def _compile(name, options):
-    """Compile ``kernels/<name>.cu``; the log."""
+    """Compile ``kernels/<name>.cu`` and return the log."""
     source = f'#line 1 "{name}.cu"\n' + (KERNELS / f"{name}.cu").read_text()
     return compile_text(source, f"{name}.cu", [*options, f"-I{KERNELS}"])
 
 
 def compile_text(source, name, options):
-    """Compile a program of this name; the log."""
+    """Compile a program of this name and return the log."""
     program = ctypes.c_void_p()
     _call(
         "CreateProgram",
@@ -107,7 +107,7 @@ def _call(name, *arguments):
 
 
 def usage(log):
-    """What ptxas says of the one kernel of a program."""
+    """The `Usage` that ptxas reports of the one kernel of a program."""
 
     def number(pattern):
         found = re.search(pattern, log)

@@ -1,8 +1,8 @@
-"""The definition of the column algebra: one pixel at a time, in plain Python floats.
+"""The reference implementation of the column algebra: one pixel at a time, in Python floats.
 
-It is slow and shares no code with any backend, so that a backend which agrees with it is
-right for a reason. `test_oracle.py` in turn holds it against numpy, astropy and answers
-written out by hand.
+It is slow and shares no code with any backend, so agreement of a backend with it is independent
+evidence. `test_oracle.py` compares the oracle itself with numpy, astropy and answers written out
+by hand.
 """
 
 import math
@@ -34,11 +34,11 @@ from oracle_clips import (
 )
 from oracle_statistics import mad_std, median, std
 
-#: Types whose samples are compared as float32, which holds them exactly; others as float64.
+#: Types whose samples are compared as float32, which represents them exactly; others as float64.
 AS_FLOAT32 = ("bool", "int8", "uint8", "int16", "uint16", "float16", "float32")
 
 
-#: Values that are one of the samples, or two.
+#: Name -> function of the combines that select one sample, or average two.
 CHOICES = {
     "median": median,
     "lower_median": statistics.median_low,
@@ -50,12 +50,12 @@ CHOICES = {
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a backend must give.
+    """The outputs that a backend must produce.
 
     `data`, `uncertainty`, `mask`, `count`, `low`, `high` of shape (rows, width); `valid`,
-    `rejected` of shape (n,); `reasons` of shape (n, rows, width). `close` is True where some
-    decision was too close to call; `size` is how large the terms of a result are, which
-    is what rounding errors are relative to where the terms cancel.
+    `rejected` of shape (n,); `reasons` of shape (n, rows, width). `close` is True where rounding
+    may change some decision. `size` is the size of the terms of a result: where terms cancel,
+    rounding errors are relative to it.
     """
 
     data: Any
@@ -72,12 +72,12 @@ class Answer:
 
     @property
     def marks(self) -> Any:
-        """Which samples are out, shape (n, rows, width)."""
+        """Which samples are invalid or rejected, shape (n, rows, width)."""
         return self.reasons != 0
 
 
 def combined(recipe: Recipe, values: list[float], weights: list[float]) -> tuple[float, float]:
-    """The value of a column and the size of its terms; NaN (0 for a sum) where there is none."""
+    """The combined value and the size of its terms; NaN (0 for a sum) without a survivor."""
     if not values or math.fsum(weights) == 0:
         return (0.0 if recipe.combine == "sum" else math.nan), 0.0
     if recipe.combine in CHOICES:
@@ -93,7 +93,7 @@ def combined(recipe: Recipe, values: list[float], weights: list[float]) -> tuple
 
 
 def modelled(model: Any, raw: Any, scale: Any) -> Any:
-    """The noise that a CCD has at these raw values, in units of the scaled ones."""
+    """The noise of a CCD at these raw values, in units of the scaled values."""
     signal = np.where(raw > 0, raw, 0).astype(np.float64)
     electrons = signal * model.gain
     shot, flat = electrons + model.rdnoise**2, model.snoise * signal
@@ -127,7 +127,7 @@ def decode(samples: Any) -> tuple[Any, Any]:
 
 
 def solve(band: Sequence[Any], recipe: Recipe) -> Answer:
-    """The answer for the samples of all frames (`gpustack.backends.base.Samples` or alike)."""
+    """Run the recipe on the samples of all frames (`gpustack.backends.base.Samples`)."""
     with np.errstate(all="ignore"):
         return _solve(band, recipe)
 
@@ -141,7 +141,7 @@ def _solve(band: Sequence[Any], recipe: Recipe) -> Answer:
     zero = np.array(recipe.zero or [0.0] * n).reshape(n, 1, 1)
     scale = np.array(recipe.scale or [1.0] * n).reshape(n, 1, 1)
     x = ((raw.astype(np.float64) - zero) * scale + 0.0).astype(dtype)
-    valid &= np.isfinite(x)  # what normalising makes infinite is as good as lost
+    valid &= np.isfinite(x)  # a sample that normalising makes infinite is invalid too
     values = x if recipe.method != "nmodel" else modelled(recipe.combine, raw, scale)
 
     answer = _empty(n, shape, np.dtype(recipe.dtype or dtype), valid)
@@ -176,7 +176,7 @@ def _solve(band: Sequence[Any], recipe: Recipe) -> Answer:
 
 
 def _tell(column: Column, band: Sequence[Any], recipe: Recipe, y: int, pixel: int) -> None:
-    """What clips may ask of the frames, beside their samples."""
+    """Store in the column what clips need of the frames beside their samples."""
     n = len(band)
     if recipe.normalizes and recipe.clip_on == "normalized":
         column.scale = list(recipe.scale or [1.0] * n)
@@ -186,7 +186,7 @@ def _tell(column: Column, band: Sequence[Any], recipe: Recipe, y: int, pixel: in
 
 
 def run_clip(clip: Clip, column: Column, dtype: np.dtype[Any]) -> None:
-    """One step of the recipe on one column."""
+    """Run one clip of the recipe on one column."""
     if isinstance(clip, RangeClip):
         clip_range(clip, column, dtype)
     elif isinstance(clip, ExtremaClip):
@@ -202,9 +202,9 @@ def run_clip(clip: Clip, column: Column, dtype: np.dtype[Any]) -> None:
 
 
 def _grow(answer: Answer, columns: dict[tuple[int, int], Column], radius: float) -> None:
-    """Take from every column the samples of frames in which a neighbour was clipped.
+    """Reject the samples of frames in which a sample within `radius` was clipped.
 
-    Where a neighbour's column was too close to call, this one is.
+    If rounding may decide in a neighbour's column, it may in this one.
     """
     clipped = answer.reasons == Reason.CLIP
     doubtful = [at for at, column in columns.items() if column.close]

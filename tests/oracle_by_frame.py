@@ -1,4 +1,4 @@
-"""Clips that judge each sample by its own noise or rank, in plain Python floats; see `oracle`."""
+"""Clips whose bounds differ from sample to sample, in plain Python floats; see `oracle`."""
 
 import math
 from typing import Any
@@ -16,10 +16,12 @@ from gpustack.clips import (
 from oracle_clips import CLOSE, CLOSE_DISTANCE, Column, center_of, least_of
 from oracle_statistics import is_close, mean
 
-#: How far a sample is: in units of its noise; and where it has none, beyond all others.
+#: The distance of a sample from the centre, for sorting: in units of its noise, then absolute.
+#: The first is infinite where the noise is zero, so that such samples are further than all others.
 Away = tuple[float, float]
 
-#: A line fits to rounding where samples are so near to it, relative to their range.
+#: A line fits exactly where the mean distance from it is at most this fraction of the samples'
+#: range: what remains is rounding.
 EXACT_FIT = 2.0**-40
 
 
@@ -32,7 +34,7 @@ def judges_each(clip: Clip, column: Column) -> bool:
 
 
 def clip_one_by_one(clip: Any, column: Column, dtype: np.dtype[Any]) -> None:
-    """Samples outside of their own bounds, until nothing changes."""
+    """Reject samples outside their own bounds, until nothing changes."""
     least, passes = least_of(clip, len(column.survivors())), 0
     while column.survivors() and (clip.maxiters is None or passes < clip.maxiters):
         before = column.survivors()
@@ -43,7 +45,7 @@ def clip_one_by_one(clip: Any, column: Column, dtype: np.dtype[Any]) -> None:
 
 
 def _pass(clip: Any, column: Column, dtype: np.dtype[Any], least: int, *, first: bool) -> bool:
-    """One pass; whether it was the last because so few were left."""
+    """Do one pass; return whether it was the last because `least` samples must survive."""
     survivors = column.survivors()
     values = [column.seen[i] for i in survivors]
     named = getattr(clip, "center", "mean") != "mean" or len(set(values)) == 1
@@ -55,7 +57,7 @@ def _pass(clip: Any, column: Column, dtype: np.dtype[Any], least: int, *, first:
         low = -math.inf if clip.low is None else center - clip.low * unit
         high = math.inf if clip.high is None else center + clip.high * unit
         rounding = max(CLOSE_DISTANCE * max(abs(center), unit), CLOSE * unit)
-        # A sample that is the centre itself is within any bounds.
+        # A sample that equals the centre is within any bounds.
         for bound in () if named and v == center else (low, high):
             near = is_close(v, bound, dtype) or abs(v - bound) <= rounding
             column.close |= near and math.isfinite(bound)
@@ -67,7 +69,7 @@ def _pass(clip: Any, column: Column, dtype: np.dtype[Any], least: int, *, first:
         outside.sort()
         reach = outside[least - (len(survivors) - len(outside)) - 1][0]
         ties = [d for d, _, _ in outside if _are_close(d, reach, column)]
-        # Equal samples of equal noise are equally far; distances from a line are all rounded.
+        # Equal samples of equal noise have the same distance; distances from a line are rounded.
         rounded = isinstance(clip, LinearFitClip) and len(ties) > 1
         column.close |= rounded or any(d != reach for d in ties)
         outside = [entry for entry in outside if entry[0] > reach]
@@ -89,7 +91,10 @@ def _are_close(one: Away, other: Away, column: Column) -> bool:
 def _centers_and_units(
     clip: Any, column: Column, survivors: list[int], first: bool
 ) -> list[tuple[int, float, float]]:
-    """Of every survivor what its distance is measured from and in; NaN rejects nothing."""
+    """For every survivor: its index, the centre and the unit of its distance.
+
+    A sample whose unit is NaN is not rejected.
+    """
     values = [column.seen[i] for i in survivors]
     if isinstance(clip, LinearFitClip):
         return _line(column, survivors)
@@ -122,9 +127,9 @@ def _unit(clip: Any, column: Column, i: int, center: float) -> float:
 
 
 def tell_row_noise(clip: AvgSigmaClip, row: list[Column]) -> None:
-    """Find the noise by which the clip judges the columns of a row, and let them know.
+    """Compute the noise by which the clip judges a row, and store it in the columns of the row.
 
-    Where one of them is too close to call, all are.
+    If rounding may decide in one of the columns, it may in all of them.
     """
     terms = []
     for column in row:
@@ -152,7 +157,7 @@ def _line(column: Column, survivors: list[int]) -> list[tuple[int, float, float]
     slope /= math.fsum((r - middle) ** 2 for r in range(n))
     fitted = [level + slope * (rank - middle) for rank in range(n)]
     spread = math.fsum(abs(v - f) for v, f in zip(values, fitted, strict=True)) / n
-    # Of large values little is left when the line is taken off.
+    # Subtracting the line from large values leaves few significant digits.
     column.close |= 0 < spread <= CLOSE * max(map(abs, values))
     if spread <= EXACT_FIT * (values[-1] - values[0]):
         spread = math.nan

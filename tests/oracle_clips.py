@@ -1,4 +1,4 @@
-"""What every clip does to one column, in plain Python floats; see `oracle`."""
+"""Each clip on one column, in plain Python floats; see `oracle`."""
 
 import math
 from dataclasses import dataclass, field
@@ -34,15 +34,18 @@ from oracle_statistics import (
     student_quantile,
 )
 
-#: What comes out of many roundings is known to so much of itself: rounds of winsorizing, G of ESD.
+#: Relative accuracy of values after many roundings: the winsorized spread, G of the ESD test.
 CLOSE = 1e-9
-#: Two distances in float64 are known to so much of the larger of sample and centre.
+#: Accuracy of a distance in float64, relative to the larger of sample and centre.
 CLOSE_DISTANCE = 4 * 2.0**-52
 
 
 @dataclass(slots=True)
 class Column:
-    """The n samples of one pixel: `raw` as decoded, `seen` by clips, `alive` = still in."""
+    """The n samples of a pixel: `raw` as decoded, `seen` by clips; `alive`: not rejected yet.
+
+    `close` is True if rounding may change a decision.
+    """
 
     raw: list[float]
     seen: list[float]
@@ -50,31 +53,31 @@ class Column:
     low: int = 0
     high: int = 0
     close: bool = False
-    #: Of each frame what `seen` was normalised with, and the variance of `raw`.
+    #: The scale and zero of each frame with which `seen` was normalised; the variance of `raw`.
     scale: list[float] = field(default_factory=list)
     zero: list[float] = field(default_factory=list)
     variance: list[float] = field(default_factory=list)
-    #: What an average over its row says of the noise, in units of the root of the level.
+    #: The noise averaged over the row of the pixel, in units of the root of the level.
     row_noise: float = math.nan
-    #: What stands in the place of samples that were rejected, where a clip puts something there.
+    #: Values that a replacing clip put in the place of rejected samples.
     stand_ins: list[float] = field(default_factory=list)
 
     def survivors(self) -> list[int]:
-        """The frames whose sample is still in."""
+        """The indices of the frames whose sample is not rejected."""
         return [i for i, alive in enumerate(self.alive) if alive]
 
     def reject(self, i: int, *, low: bool) -> None:
-        """Take the sample of frame `i` out, as too low or too high."""
+        """Reject the sample of frame `i` as too low or too high."""
         self.alive[i] = False
         self.low += low
         self.high += not low
 
 
 def clip_range(clip: RangeClip, column: Column, dtype: np.dtype[Any]) -> None:
-    """Samples below `low` or above `high`, as they are in the frames."""
+    """Reject samples whose raw value is below `low` or above `high`."""
     low = -math.inf if clip.low is None else clip.low
     high = math.inf if clip.high is None else clip.high
-    # A bound that the working type holds exactly leaves no doubt.
+    # Rounding cannot decide about a bound that the working type represents exactly.
     rounded = [bound for bound in (low, high) if float(dtype.type(bound)) != bound]
     for i in column.survivors():
         value = column.raw[i]
@@ -84,12 +87,12 @@ def clip_range(clip: RangeClip, column: Column, dtype: np.dtype[Any]) -> None:
 
 
 def least_of(clip: Any, count: int) -> int:
-    """How many of `count` samples must survive."""
+    """The number of `count` samples that must survive."""
     return min(clip.keep, count) if clip.keep >= 0 else max(count + clip.keep, 0)
 
 
 def clip_by_bounds(clip: Any, column: Column, dtype: np.dtype[Any]) -> None:
-    """Samples outside of bounds about a centre, until nothing changes."""
+    """Reject samples outside bounds about a centre, until nothing changes."""
     least, passes = least_of(clip, len(column.survivors())), 0
     while column.survivors() and (clip.maxiters is None or passes < clip.maxiters):
         before = column.survivors()
@@ -102,7 +105,7 @@ def clip_by_bounds(clip: Any, column: Column, dtype: np.dtype[Any]) -> None:
 def bounds_pass(
     clip: Any, column: Column, dtype: np.dtype[Any], least: int, *, first: bool
 ) -> bool:
-    """One pass; whether it was the last because so few were left."""
+    """Do one pass; return whether it was the last because `least` samples must survive."""
     survivors = column.survivors()
     values = [column.seen[i] for i in survivors]
     center, unit = center_and_unit(clip, column, values, first)
@@ -112,12 +115,12 @@ def bounds_pass(
     high = math.inf if clip.high is None else center + clip.high * unit
     strict = isinstance(clip, PercentileRankClip)
     inside = [low < v < high if strict else low <= v <= high for v in values]
-    # Without spread the bounds are the centre itself: no rounding where that is a sample.
+    # Without spread the bounds equal the centre, which is exact if it is one of the samples.
     exact = unit == 0 and (center in values or len(set(values)) == 1) and not strict
     slack = CLOSE * unit if isinstance(clip, WinsorizedClip) else 0.0
-    # A bound that cancels is rounded like its terms.
+    # A bound near zero has the rounding error of its terms.
     rounding = CLOSE_DISTANCE * max(abs(center), unit)
-    # A sample that is the centre itself is within any bounds.
+    # A sample that equals the centre is within any bounds.
     is_sample = named_center(clip) != "mean" or len(set(values)) == 1
     for v in values:
         if is_sample and v == center and not strict:
@@ -129,7 +132,7 @@ def bounds_pass(
     short = sum(inside) < least
     if short:
         inside, near_tie = brought_back(values, center, inside, least)
-        # A median is the same to the last bit everywhere, and so are distances from it.
+        # Every backend computes the same median bit for bit, and the same distances from it.
         column.close |= near_tie and named_center(clip) != "median"
     for i, v, keeps in zip(survivors, values, inside, strict=True):
         if not keeps:
@@ -138,16 +141,17 @@ def bounds_pass(
 
 
 def named_center(clip: Any) -> str:
-    """The name of the centre of a clip; most have the median."""
+    """The name of the centre of a clip; the median unless the clip has an option for it."""
     return str(getattr(clip, "center", "median"))
 
 
 def brought_back(
     values: list[float], center: float, inside: list[bool], least: int
 ) -> tuple[list[bool], bool]:
-    """The samples within bounds and the nearest others, until there are `least`.
+    """Which samples survive if the nearest ones out of bounds are kept, until `least` survive.
 
-    And whether some other is so nearly as far as the last of them that rounding may decide.
+    The second value is True if another sample is so nearly as far as the last one kept that
+    rounding may decide.
     """
     away = [abs(v - center) for v in values]
     out = sorted(d for d, keeps in zip(away, inside, strict=True) if not keeps)
@@ -159,10 +163,10 @@ def brought_back(
     return [keeps or d <= reach for d, keeps in zip(away, inside, strict=True)], near_tie
 
 
-def center_and_unit(  # noqa: PLR0911 - one for each clip
+def center_and_unit(  # noqa: PLR0911 - one return for each clip
     clip: Any, column: Column, values: list[float], first: bool
 ) -> tuple[float, float]:
-    """What distances are measured from and in; no unit rejects nothing."""
+    """The centre from which distances are measured, and their unit; NaN rejects nothing."""
     middle = median(values)
     match clip:
         case SigmaClip():
@@ -187,7 +191,7 @@ def center_and_unit(  # noqa: PLR0911 - one for each clip
 
 
 def center_of(center: str, values: list[float], trims: bool) -> float:
-    """The median, the mean, or the mean without the extremes."""
+    """The median, the mean, or if `trims` the mean without the lowest and highest sample."""
     if center == "median":
         return median(values)
     if center == "trimmed_mean" and trims and len(values) >= 3:
@@ -196,14 +200,14 @@ def center_of(center: str, values: list[float], trims: bool) -> float:
 
 
 def distance_at_rank(clip: PercentileRankClip, values: list[float], frames: int) -> float:
-    """How far from the median the sample is that lies some ranks from it."""
+    """The distance from the median to the sample at the rank that the clip names."""
     ordered, steps, n = sorted(values), clip.steps(frames), len(values)
     rank = max((n - 1) // 2 + steps, 0) if steps < 0 else min(n // 2 + steps, n - 1)
     return abs(ordered[rank] - median(values))
 
 
 def winsorized_std(values: list[float], middle: float, column: Column) -> float:
-    """What the standard deviation settles at when samples are pulled in again and again."""
+    """The standard deviation after pulling outlying samples in repeatedly, until it settles."""
     spread = std(values, 1)
     for _ in range(WINSOR_ROUNDS):
         if math.isnan(spread):
@@ -220,9 +224,9 @@ def winsorized_std(values: list[float], middle: float, column: Column) -> float:
 
 
 def clip_replacing(clip: SigmaMedianClip, column: Column, dtype: np.dtype[Any]) -> None:
-    """In the place of samples out of bounds goes the median, until nothing changes.
+    """Replace samples outside bounds by the median, until nothing changes.
 
-    What stands in the column is one list, in which medians are as good as samples.
+    Medians that replaced samples count in later medians and standard deviations as samples do.
     """
     standing, passes = {i: column.seen[i] for i in column.survivors()}, 0
     ordered = sorted(standing.values())
@@ -266,7 +270,7 @@ def clip_esd(clip: ESDClip, column: Column) -> None:
         above, below = highest - center, center - lowest
         column.close |= above != below and abs(above - below) <= CLOSE * max(above, below)
         spread = std(values, 1)
-        # Squares that underflow, and samples of which little is left beside the first middle.
+        # Squares may underflow, and a spread far below the first median has few exact digits.
         if spread <= CLOSE * middle:
             column.close = True
             break
@@ -282,13 +286,13 @@ def clip_esd(clip: ESDClip, column: Column) -> None:
 
 @cache
 def critical_value(significance: float, n: int) -> float:
-    """Rosner's, for `n` samples."""
+    """The critical value of Rosner's test for `n` samples."""
     t = student_quantile(1 - significance / (2 * n), n - 2)
     return (n - 1) * t / math.sqrt(n * (n - 2 + t * t))
 
 
 def clip_extrema(clip: ExtremaClip, column: Column) -> None:
-    """The `nlow` lowest and `nhigh` highest by (value, frame), NaN last."""
+    """Reject the `nlow` lowest and `nhigh` highest by (value, frame), with NaN last."""
 
     def order(i: int) -> tuple[bool, float, int]:
         value = column.seen[i]

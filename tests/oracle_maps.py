@@ -1,4 +1,4 @@
-"""What derived maps are, one sample at a time, by the reasons of the oracle; see `oracle`."""
+"""Derived maps, computed one sample at a time from the reasons of the oracle; see `oracle`."""
 
 import math
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from oracle import decode, frame_dtype
 
 
 def reason(reasons: Any) -> Any:
-    """The reasons of all samples of a pixel as one number."""
+    """The bitwise OR of the reasons of all samples of each pixel."""
     found = np.zeros(reasons.shape[1:], np.uint8)
     for _, y, x in np.argwhere(reasons):
         found[y, x] = 0
@@ -22,7 +22,7 @@ def reason(reasons: Any) -> Any:
 
 
 def exposure(reasons: Any, exposures: Sequence[float]) -> Any:
-    """The exposures of the samples that survive, together."""
+    """The total exposure of the surviving samples of each pixel."""
     found = np.zeros(reasons.shape[1:])
     for y, x in np.ndindex(found.shape):
         found[y, x] = math.fsum(
@@ -32,7 +32,7 @@ def exposure(reasons: Any, exposures: Sequence[float]) -> Any:
 
 
 def rejections(reasons: Any) -> Any:
-    """Which samples were rejected, by whatever: neither masked ones nor those without a value."""
+    """Which samples a clip or a grow step rejected; masked and non-finite ones do not count."""
     found = np.zeros(reasons.shape, bool)
     for at in np.ndindex(reasons.shape):
         found[at] = reasons[at] in (Reason.RANGE, Reason.CLIP, Reason.GROW)
@@ -40,7 +40,10 @@ def rejections(reasons: Any) -> Any:
 
 
 def flags(reasons: Any, bits: Sequence[Any], dtype: Any) -> Any:
-    """The bits of the samples that survive, or where none does, of all; None: a frame without."""
+    """The bitwise OR of the flags of the surviving samples, or of all samples if none survives.
+
+    A frame without flags is None in `bits`.
+    """
     found = np.zeros(reasons.shape[1:], dtype)
     size = 8 * found.itemsize
     for y, x in np.ndindex(found.shape):
@@ -55,7 +58,7 @@ def flags(reasons: Any, bits: Sequence[Any], dtype: Any) -> Any:
 
 
 def sigma(band: Sequence[Any], recipe: Recipe, want: Any) -> Any:
-    """The standard deviation of the samples that survive about the value of the oracle."""
+    """The standard deviation of the surviving samples about the combined value of the oracle."""
     x, found = normalised(band, recipe), np.full(want.data.shape, math.nan)
     for y, pixel in np.argwhere(~want.mask).tolist():
         survivors = np.flatnonzero(want.reasons[:, y, pixel] == 0).tolist()
@@ -72,7 +75,7 @@ def sigma(band: Sequence[Any], recipe: Recipe, want: Any) -> Any:
 
 
 def coverage(reasons: Any) -> Any:
-    """How many samples came in: all but those that are masked or have no value."""
+    """The number of valid samples: neither masked nor without a value."""
     found = np.zeros(reasons.shape[1:], int)
     for _, y, x in np.argwhere((reasons != Reason.MASKED) & (reasons != Reason.NO_VALUE)):
         found[y, x] += 1
@@ -80,7 +83,7 @@ def coverage(reasons: Any) -> Any:
 
 
 def weight(band: Sequence[Any], recipe: Recipe, want: Any) -> Any:
-    """The weights of the samples that survive, together."""
+    """The sum of the weights of the surviving samples."""
     found = np.zeros(want.data.shape)
     for y, x in np.ndindex(found.shape):
         survivors = np.flatnonzero(want.reasons[:, y, x] == 0).tolist()
@@ -89,7 +92,7 @@ def weight(band: Sequence[Any], recipe: Recipe, want: Any) -> Any:
 
 
 def propagated(band: Sequence[Any], recipe: Recipe, want: Any) -> Any:
-    """The standard deviation of what the oracle combines, from the variances of the samples."""
+    """The standard deviation of the combined value, propagated from the variances of samples."""
     found = np.full(want.data.shape, math.nan)
     for y, pixel in np.argwhere(~want.mask).tolist():
         survivors = np.flatnonzero(want.reasons[:, y, pixel] == 0).tolist()
@@ -105,7 +108,7 @@ def propagated(band: Sequence[Any], recipe: Recipe, want: Any) -> Any:
 
 
 def _together(method: str, sigmas: list[float], weights: float) -> float:
-    """The standard deviation of a sum, or of what is divided by the sum of the weights."""
+    """The standard deviation of a sum of terms, or of that sum divided by the sum of weights."""
     root = math.hypot(*sigmas) if not any(map(math.isnan, sigmas)) else math.nan
     if method == "sum":
         return root
@@ -122,7 +125,7 @@ def _weights(
 
 
 def normalised(band: Sequence[Any], recipe: Recipe) -> Any:
-    """The samples of all frames as they are combined."""
+    """The decoded and normalised samples of all frames, as they are combined."""
     n, dtype = len(band), np.result_type(*(frame_dtype(samples.data.dtype) for samples in band))
     with np.errstate(all="ignore"):
         raw = np.array([decode(samples)[0] for samples in band], dtype).astype(np.float64)

@@ -1,4 +1,4 @@
-"""Statistics of a few plain Python floats, and when a comparison is too near to call."""
+"""Statistics of a few Python floats, and a test for comparisons that rounding may decide."""
 
 import math
 from typing import Any
@@ -7,9 +7,10 @@ import numpy as np
 
 #: 1 / (quantile of the normal distribution at 3/4): MAD to standard deviation.
 MAD_TO_STD = 1.482602218505602
-#: A sample so near to a bound may fall either way: the bound itself is rounded.
+#: A sample within this many ulp of a bound may be on either side, because the bound is rounded.
 CLOSE_ULP = 4
-#: So many steps of float32 are at most this share of a number and this; those of float64, less.
+#: `CLOSE_ULP` steps of float32 are at most this fraction of a number plus this absolute amount;
+#: steps of float64 are smaller.
 MOST_CLOSE, LEAST_CLOSE = 5e-7, 1e-44
 
 
@@ -47,10 +48,10 @@ def ulp(value: float, dtype: np.dtype[Any]) -> float:
 
 
 def is_close(value: float, bound: float, dtype: np.dtype[Any]) -> bool:
-    """Whether `value` is too near to a rounded `bound` to say on which side it lies."""
+    """Whether `value` is too near to a rounded `bound` to decide on which side it lies."""
     size, gap = max(abs(value), abs(bound)), abs(value - bound)
     if gap > MOST_CLOSE * size + LEAST_CLOSE:
-        return False  # nearly always, and soon said
+        return False  # the common case, decided cheaply
     return math.isfinite(bound) and gap <= CLOSE_ULP * ulp(size, dtype)
 
 
@@ -68,7 +69,7 @@ def spread_about(values: list[float], center: float, ddof: int) -> float:
 
 
 def student_cdf(t: float, degrees: int) -> float:
-    """Student's distribution function, by its finite series for whole degrees of freedom.
+    """Student's distribution function, by its finite series for integer degrees of freedom.
 
     Abramowitz and Stegun, 26.7.3 and 26.7.4.
     """
@@ -83,7 +84,7 @@ def student_cdf(t: float, degrees: int) -> float:
 
 
 def student_quantile(p: float, degrees: int) -> float:
-    """Where `student_cdf` is `p` > 0.5, by bisection."""
+    """The argument at which `student_cdf` is `p` > 0.5, by bisection."""
     low, high = 0.0, 1.0
     while student_cdf(high, degrees) < p:
         high *= 2

@@ -1,4 +1,4 @@
-"""The pages that show code: README.md and docs/, their blocks, and the files that these read."""
+"""The code blocks of README.md and the pages of docs/, and the files that the blocks read."""
 
 import re
 import shlex
@@ -11,7 +11,7 @@ from astropy.io import fits
 import starfield
 
 ROOT = Path(__file__).resolve().parents[1]
-#: Decisions tell of what was tried, and show nothing to run.
+#: docs/decisions/ is left out: it shows nothing to run.
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/*.md")])
 LANGUAGES = {"python", "sh", "console", "text", "json", "{toctree}", "{include}", "{eval-rst}"}
 _BLOCK = re.compile(
@@ -23,7 +23,7 @@ _BLOCK = re.compile(
 
 @dataclass(frozen=True)
 class Block:
-    """A fenced block of a page, the line it starts at, and why it is not run, where it is not."""
+    """A fenced block of a page, its first line, and `marker`: why it is not run, or None."""
 
     language: str
     body: str
@@ -32,7 +32,7 @@ class Block:
 
     @property
     def commands(self):
-        """The commands of a shell block, as lists of words; of a console those behind ``$``."""
+        """The commands of a shell block as lists of words; of a console, those after ``$``."""
         body = self.body
         if self.language == "console":
             body = "\n".join(re.findall(r"^\$ ((?:.*\\\n)*.*)", body, re.MULTILINE))
@@ -50,12 +50,12 @@ def blocks(page):
 
 
 def without_blocks(page):
-    """The text of a page between its blocks."""
+    """The text of a page without its blocks."""
     return _BLOCK.sub("", page.read_text())
 
 
 def write_frames(folder, shape=(400, 520), count=12):
-    """Exposures as ``frames/*.fits``; of twelve, a sigma clip can reject one."""
+    """Write ``frames/*.fits``: twelve exposures, so that a sigma clip can reject one."""
     (folder / "frames").mkdir()
     rng = np.random.default_rng(1)
     header = fits.Header({"BUNIT": "adu", "EXPTIME": 60.0, "OBJECT": "M 51"})
@@ -65,7 +65,7 @@ def write_frames(folder, shape=(400, 520), count=12):
 
 
 def write_night(folder):
-    """Twelve exposures of a field of stars, each moved by some pixels, as ``night/*.fits``."""
+    """Write ``night/*.fits``: twelve exposures of a star field, each shifted by a few pixels."""
     (folder / "night").mkdir()
     stars = starfield.field((150, 170), around=20, apart=22)
     for number in range(12):
@@ -80,7 +80,7 @@ def write_night(folder):
 
 
 def write_planes(folder):
-    """Three exposures of the NOAO Community Pipeline: image, mask and weight map of each."""
+    """Write image, mask and weight map of three exposures, as the NOAO Community Pipeline does."""
     rng = np.random.default_rng(2)
     for number in range(1, 4):
         flags, image = np.zeros((24, 32), np.int16), rng.normal(100, 5, (24, 32)).astype("f4")
@@ -93,14 +93,14 @@ def write_planes(folder):
 
 
 def write_raw(folder):
-    """Three exposures as a camera writes them, without a unit."""
+    """Write three exposures as a camera does, without a unit."""
     (folder / "raw").mkdir()
     rng = np.random.default_rng(3)
     for number in range(1, 4):
         fits.writeto(folder / f"raw/{number}.fits", rng.normal(500, 5, (24, 32)).astype("u2"))
 
 
-#: Who writes the files whose names hold a word.
+#: Part of a file name on a page -> function that writes such files.
 WRITERS = {
     "frames/": write_frames,
     "night/": write_night,
@@ -110,7 +110,7 @@ WRITERS = {
 
 
 def write_files(page, folder):
-    """Write what a page reads."""
+    """Write the files that a page reads."""
     text = page.read_text()
     for word, write in WRITERS.items():
         if word in text:

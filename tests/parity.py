@@ -1,4 +1,4 @@
-"""Images, and how near the answers of ccdproc and gpustack on them must come."""
+"""Images, and how closely the answers of ccdproc and gpustack on them must agree."""
 
 import warnings
 
@@ -11,12 +11,12 @@ import gpustack
 
 ccdproc = pytest.importorskip("ccdproc", reason="the peer of these tests")
 
-#: Both add up some ten float64 numbers, in another order.
+#: Both packages sum about ten float64 numbers, in different orders.
 FLOAT64 = 1e-12
-#: ccdproc adds up float32 in float32, gpustack in float64: ten roundings of 6e-8.
+#: ccdproc sums float32 in float32, gpustack in float64: ten roundings of 6e-8.
 FLOAT32 = 1e-6
 #: The spread is a fifth of the level here, so a rounding of the level weighs five times as
-#: much in a float32 spread; an all but constant column loses more.
+#: much in a float32 spread; an almost constant column loses more.
 FLOAT32_SPREAD = 1e-4
 
 N, SHAPE = 9, (6, 7)
@@ -28,7 +28,7 @@ SCALES = {
 
 
 def images(seed=0, *, n=N, shape=SHAPE, dtype=float, masked=0.0, nan=0.0):
-    """Images with a level of 100 and a scatter of 20; shares of their samples masked, NaN."""
+    """Images of level 100 and scatter 20; `masked` and `nan` are fractions of their samples."""
     rng = np.random.default_rng(seed)
     data = rng.normal(100, 20, (n, *shape))
     if np.dtype(dtype).kind in "iu":
@@ -44,10 +44,10 @@ def images(seed=0, *, n=N, shape=SHAPE, dtype=float, masked=0.0, nan=0.0):
 
 
 def both(ccds, work, dtype=None):
-    """What `work` makes of a Combiner of either package."""
+    """The results of `work` on a Combiner of gpustack and on one of ccdproc."""
     ours = work(gpustack.Combiner(ccds, dtype=dtype))
     with warnings.catch_warnings():
-        # ccdproc lets numpy and astropy warn of NaN and of columns without a sample.
+        # ccdproc does not suppress warnings about NaN and columns without a sample.
         warnings.simplefilter("ignore", RuntimeWarning)
         warnings.simplefilter("ignore", AstropyUserWarning)
         theirs = work(ccdproc.Combiner(ccds, dtype=dtype))
@@ -55,9 +55,9 @@ def both(ccds, work, dtype=None):
 
 
 def answer(work, package):
-    """What `work` gives, or the exception that it raises."""
+    """The result of `work`, or the exception that it raises."""
     with warnings.catch_warnings(), np.errstate(all="ignore"):
-        warnings.simplefilter("ignore")  # ccdproc lets numpy and astropy warn
+        warnings.simplefilter("ignore")  # ccdproc does not suppress those of numpy and astropy
         try:
             return work(package)
         except Exception as err:  # noqa: BLE001 - whatever it raises is the answer
@@ -65,7 +65,7 @@ def answer(work, package):
 
 
 def assert_same(ours, theirs, data=FLOAT64, spread=FLOAT64):
-    """Two CCDData are the same, but for rounding."""
+    """Assert that two CCDData are the same, except for rounding."""
     assert ours.shape == theirs.shape
     assert ours.data.dtype == theirs.data.dtype
     assert ours.unit == theirs.unit

@@ -1,8 +1,8 @@
-"""IRAF 2.17 and Siril 1.0.6 as they are, where we do otherwise: one column, peculiarities and all.
+"""Models of IRAF 2.17 and Siril 1.0.6 for one column, with the quirks that gpustack avoids.
 
-These models were found by trying what the programs make of columns. They show that a listed
-difference has the reason that it is said to have. A column is sorted, in float64; a model gives
-the ranks of those that survive, or what stands in their places.
+The models were found by running the programs on columns. They show that a listed difference
+has the stated reason. A column is sorted and in float64; a model returns the ranks of the
+survivors, or the values that stand in the column at the end.
 """
 
 import math
@@ -11,14 +11,14 @@ import numpy as np
 
 from gpustack.clips import ESDClip, LinearFitClip, MADClip, NoiseClip, SigmaClip, WinsorizedClip
 
-#: Siril tests a sample only while it counts more than this as left.
+#: Siril tests a sample only while it counts more samples than this as left.
 SIRIL_LEAST = 4
-#: imcombine takes residuals that differ by less, in units of the spread, as equal.
+#: imcombine treats residuals as equal if they differ by less than this, in units of the spread.
 IRAF_EQUAL = 0.001
 
 
 def half_up(values):
-    """Rounded as C's round does to numbers >= 0."""
+    """Values >= 0 rounded as by C's ``round``: halves upwards."""
     return np.floor(np.asarray(values) + 0.5)
 
 
@@ -38,14 +38,14 @@ def histogram_median(values):
 
 
 def siril_mad(values, before, whole):
-    """About the median of the pass before; of floats, by a histogram."""
+    """The MAD about the median of the previous pass; for floats, from a histogram."""
     if whole:
         return float(np.median(np.abs(values - half_up(before))))
     return float(histogram_median(np.abs(values - before)))
 
 
 def siril_winsorized(values, before, whole):
-    """Of samples of 16 bits, those that are pulled in become whole numbers."""
+    """The winsorized standard deviation; for 16-bit samples, pulled-in values are rounded."""
     middle, spread, pulled = np.median(values), values.std(ddof=1), values
     while True:
         low, high = middle - 1.5 * spread, middle + 1.5 * spread
@@ -69,7 +69,7 @@ SIRIL_SPREADS = {
 
 
 def siril_passes(clip, column, whole):
-    """Passes by a spread, with what has been rejected counted from the first pass on."""
+    """Clip in passes about the median; `rejected` counts the samples rejected in all passes."""
     alive, rejected, before = list(range(len(column))), 0, np.median(column)
     while len(alive) > 3:
         values = column[alive]
@@ -89,7 +89,7 @@ def siril_passes(clip, column, whole):
 
 
 def siril_replacing(clip, column, whole):
-    """What stands in the column in the end, medians that replaced medians among it."""
+    """The values of the column at the end; a median may be replaced by a later median."""
     standing = column.copy()
     while True:
         middle, spread = np.median(standing), standing.std(ddof=1)
@@ -100,7 +100,7 @@ def siril_replacing(clip, column, whole):
 
 
 def siril_linear(clip, column):
-    """In later passes too, the line is fitted with the mean and variance of the first ranks."""
+    """Clip about a line that is fitted, in all passes, with the mean and variance of all ranks."""
     places = np.arange(len(column))
     middle, variance = places.mean(), places.var()
     alive, rejected = list(range(len(column))), 0
@@ -122,9 +122,10 @@ def siril_linear(clip, column):
 
 
 def siril_esd(clip, column, critical):
-    """Two candidates are always rejected; a later one is looked for where it was without them.
+    """The ESD test, in which Siril always rejects at least two candidates.
 
-    `critical` is the critical value for so many samples.
+    Siril records the index of a candidate among the samples left in its step, and uses it as a
+    rank of the whole column. `critical` returns the critical value for a number of samples.
     """
     alive, places, sure = list(range(len(column))), [], 0
     for step in range(int(clip.outliers * len(column))):
@@ -138,13 +139,13 @@ def siril_esd(clip, column, critical):
     taken = set()
     for place in places[: max(sure, min(2, len(places)))]:
         while place in taken:
-            place += 1  # noqa: PLW2901 - the next that is still there
+            place += 1  # noqa: PLW2901 - the next sample that is not rejected yet
         taken.add(place)
     return [rank for rank in range(len(column)) if rank not in taken]
 
 
 def siril(clip, column, whole, critical):
-    """The ranks that survive."""
+    """The ranks that survive a clip of Siril."""
     if isinstance(clip, ESDClip):
         return siril_esd(clip, column, critical)
     if isinstance(clip, LinearFitClip):
@@ -153,7 +154,7 @@ def siril(clip, column, whole, critical):
 
 
 def iraf_spread(clip, values, middle):
-    """The spread of sigclip and ccdclip about the median."""
+    """The spread about the median: of the noise model for ccdclip, of the samples for sigclip."""
     if isinstance(clip, NoiseClip):
         level = max(middle, 0)
         read = (clip.rdnoise / clip.gain) ** 2
@@ -162,10 +163,10 @@ def iraf_spread(clip, values, middle):
 
 
 def iraf_scaled(clip, samples, scale):
-    """Of scaled frames, about the median, each sample in units of its own noise.
+    """The mean after IRAF's sigclip of scaled frames, with each sample in units of its own noise.
 
-    It looks from the ends of the sorted samples inwards, and no further than to the first that
-    is within its bounds, though one behind it, of less noise, may be out of its own.
+    IRAF goes through the sorted samples from both ends inwards, and stops at the first that is
+    within its bounds, although one further in, of less noise, may be outside its own bounds.
     """
     order = np.argsort(samples, kind="stable")
     samples, scale, low, high = samples[order], scale[order], 0, len(samples)
@@ -185,10 +186,10 @@ def iraf_scaled(clip, samples, scale):
 
 
 def iraf(clip, column):
-    """About the median; where too many are rejected, it walks outwards from what is left.
+    """The ranks that survive a clip of IRAF about the median.
 
-    It compares the residuals of the next on both sides, each in units of the spread of the pass
-    that rejected it.
+    If too many samples are rejected, IRAF walks outwards from those left. It compares the residuals
+    of the next sample on both sides, each in units of the spread of the pass that rejected it.
     """
     low, high = 0, len(column)
     least = clip.keep if clip.keep > 0 else max(0, high + clip.keep)
@@ -214,10 +215,10 @@ def iraf(clip, column):
 
 
 def iraf_median_after_growing(column, rejected):
-    """The middle of a column that was sorted before samples were taken out of it.
+    """IRAF's median of a column that was sorted before growing rejected samples of it.
 
-    The last one takes the place of each, frame by frame. `column` and `rejected` have a sample a
-    frame.
+    Frame by frame, the last sample takes the place of the rejected one, so that the column is no
+    longer sorted. `column` and `rejected` have one entry per frame.
     """
     order = np.argsort(column, kind="stable").tolist()
     for frame in np.flatnonzero(rejected):
@@ -230,9 +231,9 @@ def iraf_median_after_growing(column, rejected):
 
 
 def _walk(residual, low, high, last):
-    """Outwards by the nearer neighbour, and by those beside it that are no further.
+    """Extend [low, high) by the nearer neighbour, and by those next to it that are no further.
 
-    `last` is how many samples the last pass began with; it is taken for a rank.
+    `last` is the number of samples at the start of the last pass; IRAF uses it as a rank.
     """
     if low == 0:
         return low, high + 1

@@ -1,4 +1,4 @@
-"""Frames for the tests of alignments by whole pixels, and where their samples belong."""
+"""Frames for the tests of alignment by whole pixels, and the expected places of their samples."""
 
 from dataclasses import dataclass, field, replace
 
@@ -10,7 +10,7 @@ from gpustack.backends.base import Samples, working_dtype
 
 
 def laid(plane, offset, shape, outside):
-    """An array of `shape` with the samples of a plane, one by one, where they belong."""
+    """An array of `shape` with the plane shifted by `offset`, and `outside` elsewhere."""
     whole = np.full(shape, outside, plane.dtype)
     for y, x in np.ndindex(plane.shape):
         there = y + offset[0], x + offset[1]
@@ -20,7 +20,7 @@ def laid(plane, offset, shape, outside):
 
 
 def padded(samples, offset, shape):
-    """Samples of one frame where they belong, masked around; wild values under the mask."""
+    """Samples of one frame shifted by `offset`, masked elsewhere with a wild value below."""
     mask = np.zeros(samples.data.shape, bool) if samples.mask is None else samples.mask
     wild = samples.data.flat[0]
     changes = {
@@ -34,7 +34,7 @@ def padded(samples, offset, shape):
 
 @dataclass(eq=False)
 class Read:
-    """A frame that is read as a file is, which notes the rows that were asked for."""
+    """A frame that is read like a file and records the rows that were requested."""
 
     samples: Samples
     bits: np.ndarray | None = None
@@ -88,7 +88,7 @@ class Read:
 
 
 def sky_wcs(crpix=(5, 4), crval=(150, 40), scale=1 / 3600, turned=0.0, frame="RA/DEC"):
-    """A TAN projection; `scale` in degrees, `turned` in degrees."""
+    """A TAN projection with `scale` degrees per pixel, rotated by `turned` degrees."""
     wcs = WCS(naxis=2)
     wcs.wcs.ctype = ["GLON-TAN", "GLAT-TAN"] if frame == "GLON/GLAT" else ["RA---TAN", "DEC--TAN"]
     wcs.wcs.crpix, wcs.wcs.crval = crpix, crval
@@ -100,7 +100,7 @@ def sky_wcs(crpix=(5, 4), crval=(150, 40), scale=1 / 3600, turned=0.0, frame="RA
 
 
 def write(path, data, wcs=None, **cards):
-    """A FITS file with a unit, its coordinates and cards."""
+    """Write a FITS file with a unit, coordinates and cards; return its path."""
     header = fits.Header() if wcs is None else wcs.to_header()
     header.update({"BUNIT": "adu"} | cards)
     fits.writeto(path, data, header)
@@ -108,7 +108,7 @@ def write(path, data, wcs=None, **cards):
 
 
 SHAPE = (8, 10)
-#: (y, x) of five frames.
+#: The offsets (y, x) of five frames.
 PLACES = [(0, 0), (2, -3), (-1, 4), (0, 1), (3, 3)]
 
 
@@ -118,7 +118,7 @@ def planes(n=5, shape=SHAPE, dtype="f4", seed=3):
 
 
 def union(cube, places):
-    """NaN cube of the union, sample by sample."""
+    """The cube of all frames on the union of their areas, NaN where a frame has no sample."""
     low = np.min(places, axis=0)
     shape = np.max([np.add(p, c.shape) for p, c in zip(places, cube, strict=True)], axis=0) - low
     laid_ = [

@@ -1,4 +1,4 @@
-"""Programs in Python, run in this process: they are told the same, and no start is paid for."""
+"""Run Python programs in this process, with the same arguments, to save starting interpreters."""
 
 import sys
 import warnings
@@ -10,7 +10,7 @@ from bench import process, scripts, started
 from bench.process import Taken
 from gpustack.cli import cli
 
-#: What runs a module, by its name; all read ``sys.argv``.
+#: Name of a module -> function that runs it; all of them read ``sys.argv``.
 MAINS = {
     "gpustack.cli": lambda: cli.main(standalone_mode=False),
     "bench.scripts": scripts.main,
@@ -19,7 +19,10 @@ MAINS = {
 
 
 def measure(invocation, cores=(), limit=600.0):
-    """As `bench.process.measure`, which other programs are left to; nothing is measured here."""
+    """Stand in for `bench.process.measure`: run Python modules here, without measuring them.
+
+    Other programs are passed on to `bench.process.measure`.
+    """
     python, dash, *words = invocation.command
     if (python, dash) != (sys.executable, "-m"):
         return process.measure(invocation, cores, limit)

@@ -1,5 +1,6 @@
-"""Recipes of every option, alone and together, for stacks with a sky of 100, noise 8."""
-# Thresholds such as 1.7 are no square roots: at those lie samples with ties, and rounding decides.
+"""Recipes with every option, alone and combined, for stacks with a sky of 100 and noise of 8."""
+# Thresholds such as 1.7 are not square roots of simple fractions: in columns with ties, samples
+# can be exactly that many sigma from the centre, and rounding would decide.
 
 from dataclasses import replace
 from functools import cache
@@ -27,22 +28,22 @@ from gpustack.recipe import Recipe
 
 
 def scale(n):
-    """One factor a frame, among them a negative one."""
+    """One factor per frame, one of them negative."""
     return tuple(1 + 0.013 * i if i != 3 else -0.9 for i in range(n))
 
 
 def level(n):
-    """One factor a frame, all positive and far apart."""
+    """One factor per frame, all positive and very different."""
     return tuple(0.7 + (i + 1) ** 2 * 0.1931 % 1.1 for i in range(n))
 
 
 def zero(n):
-    """One offset a frame."""
+    """One offset per frame."""
     return tuple(0.3 * i - 1 for i in range(n))
 
 
 def frame_weights(n):
-    """One weight a frame, among them a zero."""
+    """One weight per frame, some of them zero."""
     return tuple(float((i + 2) % 4) for i in range(n))
 
 
@@ -148,7 +149,7 @@ CHAINS |= {
 }
 SIGMA = [SigmaClip(1.9, 2.3)]
 MODEL = NoiseModel(rdnoise=5.3, gain=2.1, snoise=0.013)
-#: No uncertainty: then sums of float32 need no order.
+#: Outputs without an uncertainty: then sums of float32 samples need no sorting.
 ALONE = ("count", "low", "high", "rejected")
 
 
@@ -165,7 +166,7 @@ def _unsorted_table():
 
 EVERYTHING = [RangeClip(70, 140), SigmaClip(2.3, 2.3, maxiters=2), ExtremaClip(1, 1)]
 
-#: Name -> Recipe, or function of the number of frames that makes one.
+#: Name -> Recipe, or function of the number of frames that returns one.
 RECIPES = {
     "mean": Recipe(),
     "median": Recipe(combine="median"),
@@ -301,7 +302,7 @@ RECIPES = {
     "raw-unused": Recipe(clips=SIGMA, clip_on="raw"),
 }
 
-#: Recipes whose rejections grow; backends alone cannot run them, `gpustack.maps` can.
+#: Recipes with `Grow`, which need `gpustack.maps`: a backend alone cannot run them.
 GROWN = {
     "sigma": Recipe(clips=[*SIGMA, Grow()]),
     "everything": Recipe(clips=[*EVERYTHING, Grow(1.5)], combine="median"),
@@ -325,7 +326,7 @@ GROWN = {
     "nothing-to-grow": Recipe(clips=[SigmaClip(None, None), Grow(2)]),
     "alone": Recipe(clips=[SigmaClip(1.7, 2.3, "mean"), Grow()], outputs=ALONE),
 }
-#: Recipes that need the noise of whole rows; `gpustack.maps` tells backends of it.
+#: Recipes that need the noise of whole rows, which `gpustack.maps` computes for backends.
 AVERAGED = {
     "median": Recipe(clips=[AvgSigmaClip(1.37, 1.73)]),
     "mean-once": Recipe(clips=[AvgSigmaClip(1.37, None, "mean", maxiters=1)]),
@@ -362,31 +363,31 @@ AVERAGED = {
     "nmodel": Recipe(clips=[AvgSigmaClip(1.37, 1.73)], combine=MODEL),
     "alone": Recipe(clips=[AvgSigmaClip(1.7, 2.3, "mean")], outputs=ALONE),
 }
-#: One recipe for each way through a backend.
+#: One recipe for each route through a backend.
 ROUTES = (
     *("median", "range-sigma-range-alone", "range-sum", "range-replacing", "extrema-all-sigma"),
     *("everything", "weighted-extrema", "sample-everything", "scale-everything"),
     *("raw-sigma-range", "scale-nmodel-clip"),
 )
-#: With clips that judge sample by sample.
+#: The same and recipes with clips whose bounds differ from sample to sample.
 ON_DEVICES = (*ROUTES, "linear", "sigma-poisson", "variance-keep")
 
 
 @cache
 def recipe(name, n):
-    """The recipe of that name for `n` frames."""
+    """The recipe of that name in `RECIPES` for `n` frames."""
     return _for(RECIPES[name], n)
 
 
 @cache
 def grown(name, n):
-    """The one whose rejections grow."""
+    """The recipe of that name in `GROWN` for `n` frames."""
     return _for(GROWN[name], n)
 
 
 @cache
 def averaged(name, n):
-    """The one that needs the noise of whole rows."""
+    """The recipe of that name in `AVERAGED` for `n` frames."""
     return _for(AVERAGED[name], n)
 
 

@@ -1,8 +1,9 @@
-"""What kernels take of a device: ``python tests/registers.py`` writes kernels/registers.json.
+"""Write the table of the registers that kernels use: ``python tests/registers.py``.
 
-All cases take a minute or two to compile. So the table has a hash of what it was made of: a gate
-in the tests compiles some cases again, and has the table written anew, on purpose, where kernels
-have changed. What a change costs in registers is then seen in its diff.
+It compiles all cases, which takes a minute or two, and writes kernels/registers.json. The table
+contains a hash of its sources. The tests compare the hash and compile a few cases; after a change
+of the kernels, the table must be written again, so that its diff shows what the change costs in
+registers.
 """
 
 import hashlib
@@ -15,20 +16,20 @@ from hostbuild import KERNELS
 from kernel_shapes import defines
 
 TABLE = KERNELS / "registers.json"
-#: Bytes that a block may have without asking for more.
+#: Bytes of shared memory that a block may use without a special attribute.
 MOST_SHARED = 48 * 1024
 ARCHES = ("sm_75", "sm_80", "sm_86", "sm_89", "sm_90", "sm_100", "sm_120")
 
-#: (shape, frames, itemsize of the working dtype). A device that needs other code shows in
-#: these, of which the gate compiles some; the others have been seen to differ by little.
+#: (shape, frames, itemsize of the working dtype). These show whether a device needs other code;
+#: the tests compile some of them. The other cases were found to differ little between devices.
 EVERYWHERE = (
     ("median", 32, 4),
     ("masked-clip-median", 32, 4),
     ("fits-scaled-clip", 32, 4),
     ("fits-every-clip", 32, 4),
 )
-#: One device in detail: as few and as many frames as registers hold, as shared
-#: memory does, and any number.
+#: One device in detail: the fewest and the most frames that registers hold, those that shared
+#: memory holds, and more.
 IN_DETAIL = {
     "sm_90": (
         *(("median", n, 4) for n in (8, 64, 128)),
@@ -53,18 +54,18 @@ IN_DETAIL = {
 
 
 def name_of(case):
-    """How the table calls a case."""
+    """The name of a case in the table."""
     shape, n, itemsize = case
     return f"{shape} of {n} float{8 * itemsize}"
 
 
 def cases(arch):
-    """What the table has of this architecture."""
+    """The cases that the table contains for this architecture."""
     return (*EVERYWHERE, *IN_DETAIL.get(arch, ()))
 
 
 def made_of():
-    """A hash of all that the table follows from, but for the compiler."""
+    """A hash of all that determines the table, except for the compiler."""
     digest = hashlib.sha256(repr(nvrtc.OPTIONS).encode())
     for source in sorted((*KERNELS.glob("*.cu"), *KERNELS.glob("*.h"))):
         digest.update(source.name.encode() + source.read_bytes())
@@ -75,12 +76,12 @@ def made_of():
 
 
 def measure(arch, some):
-    """The `Usage` of some cases for this architecture, by name.
+    """Compile some cases for this architecture and return their `Usage` by name.
 
     Raises
     ------
     AssertionError
-        Where a kernel spills, has a stack frame or takes more shared memory than there is.
+        If a kernel spills, has a stack frame or needs more than `MOST_SHARED` bytes.
     """
 
     def one(case):

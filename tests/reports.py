@@ -1,4 +1,4 @@
-"""Exposures in files, and runs whose reports are kept, for tests of reports and replays."""
+"""Exposures in files, and runs that write a report, for tests of reports and replays."""
 
 from dataclasses import replace
 
@@ -16,7 +16,7 @@ N, SHAPE = 6, (9, 7)
 
 
 def save(folder, n=N, shape=SHAPE):
-    """Exposures with masks and uncertainties, each its own EXPTIME; their names."""
+    """Write exposures with masks, uncertainties and different EXPTIME; return their paths."""
     folder.mkdir(parents=True, exist_ok=True)
     for f, data in enumerate(sky(n, shape).astype("f4")):
         bits = np.zeros(shape, np.int16)
@@ -29,7 +29,7 @@ def save(folder, n=N, shape=SHAPE):
 
 
 def kept(folder, frames, *arguments, maps=(), name="out.fits", **words):
-    """Run, write, and write the report; the result."""
+    """Stack the frames, write the result and its report, and return the result."""
     result = stack(frames, *arguments, report=True, **{"backend": "cpu", **words})
     result.write(folder / name, maps=maps)
     write_text(folder / "run.json", dumps(result.report))
@@ -37,7 +37,7 @@ def kept(folder, frames, *arguments, maps=(), name="out.fits", **words):
 
 
 def with_maps(recipe):
-    """The recipe, asked for all that it can make; and the extensions of that."""
+    """The recipe with all outputs but sigma and weight, and the extensions to write."""
     able = [name for name in EXTENSIONS if name not in ("frames", "sigma", "weight")]
     wanted = replace(recipe, outputs=(*OUTPUTS, *able))
     return wanted, (*able, "frames")

@@ -1,7 +1,8 @@
-"""What compute-sanitizer looks at: ``compute-sanitizer python tests/sanitize.py [FRAMES ...]``.
+"""Run each way through the kernels once, to be checked by compute-sanitizer.
 
-Needs a device, numpy and CuPy. Each array has memory of its own here, not a part of a pool's, so
-that memcheck sees what lies beyond its end, and initcheck what nobody has written.
+Usage: ``compute-sanitizer python tests/sanitize.py [FRAMES ...]``. Needs a device, numpy and CuPy.
+Every array gets an allocation of its own instead of a part of a pool, so that memcheck sees
+accesses beyond its end, and initcheck sees reads of memory that was never written.
 """
 
 import sys
@@ -15,26 +16,26 @@ from recipes import ON_DEVICES, recipe
 from stacks import outputs, run, stack
 from tolerances import MAPS, assert_like_cpu
 
-#: Frames in registers, in shared memory, and more than either holds.
+#: Numbers of frames: a column fits in registers, in shared memory, and in neither.
 COUNTS = (6, 130, 370)
 
 
 class NoPool:
-    """What stands in the place of a memory pool: each piece of memory is the device's own."""
+    """A replacement for a memory pool in which every allocation is one of the device."""
 
     def malloc(self, size):
-        """Memory of its own."""
+        """Allocate on the device."""
         return device.cupy().cuda.alloc(size)
 
     def set_limit(self, size):
-        """None."""
+        """Do nothing: there is no limit."""
 
     def free_all_blocks(self):
-        """There is none that is not used."""
+        """Do nothing: no unused memory is kept."""
 
 
 def on_device(band, asked):
-    """The outputs of a run on arrays of the device."""
+    """Run the recipe on device arrays; return the outputs on the host."""
     cupy = device.cupy()
 
     def there(thing, names):
@@ -52,7 +53,7 @@ def on_device(band, asked):
 
 
 def main():
-    """Run each way through a kernel on bands of the host and on arrays of the device."""
+    """Run each way through the kernels on arrays of the host and of the device."""
     device.cupy().cuda.set_allocator(None)
     device.cupy().cuda.MemoryPool = NoPool
     work.LEAST_BYTES = 1  # bands of few rows, in many slots

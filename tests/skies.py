@@ -1,16 +1,16 @@
-"""Images of a sky that is known: coordinates, stars, frames of them."""
+"""Simulated images with known sky coordinates, for tests of alignment by WCS."""
 
 import numpy as np
 from astropy.nddata import CCDData
 from astropy.wcs import WCS, Sip
 
-#: Sigma of a star, as a share of a pixel of the frames of `tangent`.
+#: Standard deviation of a star, in pixels of `SCALE` degrees.
 SIGMA = 2.0
 SCALE = 1e-4
 
 
 def tangent(crval=(10.0, 20.0), degrees=0.0, scale=SCALE, crpix=(60.0, 50.0), kind="RA---TAN"):
-    """A projection of the sky, turned by so many degrees, with square pixels of `scale` degrees."""
+    """A WCS rotated by `degrees`, with square pixels of `scale` degrees."""
     wcs = WCS(naxis=2)
     lon, projection = kind[:4].rstrip("-"), kind[-3:]
     lat = {"RA": "DEC-", "GLON": "GLAT"}[lon]
@@ -24,7 +24,7 @@ def tangent(crval=(10.0, 20.0), degrees=0.0, scale=SCALE, crpix=(60.0, 50.0), ki
 
 
 def distorted(size=100, amount=2.0, **places):
-    """The same with SIP terms that move the corners by about so many pixels."""
+    """A WCS as of `tangent`, with SIP terms that move the corners by about `amount` pixels."""
     wcs = tangent(**places)
     wcs.wcs.ctype = [f"{kind}-SIP" for kind in wcs.wcs.ctype]
     a, b = np.zeros((4, 4)), np.zeros((4, 4))
@@ -35,18 +35,18 @@ def distorted(size=100, amount=2.0, **places):
 
 
 def stars(wcs, shape, at, flux, sigma=SIGMA * SCALE, sky=0.0):
-    """Counts of round stars on the sky, in the pixels of an image.
+    """An image of round stars at known places on the sky.
 
     Parameters
     ----------
     at : ndarray, shape (stars, 2)
-        Longitude and latitude in degrees, of the WCS.
+        Longitude and latitude in degrees, in the frame of the WCS.
     flux : float
-        Counts of a star, all together.
+        Total counts of each star.
     sigma : float
-        Degrees.
+        Standard deviation of the star profile, in degrees.
     sky : float
-        Counts of a pixel.
+        Background counts of each pixel.
     """
     x, y = wcs.all_world2pix(at, 0).T
     scale = np.sqrt(abs(np.linalg.det(wcs.pixel_scale_matrix)))
@@ -60,7 +60,7 @@ def stars(wcs, shape, at, flux, sigma=SIGMA * SCALE, sky=0.0):
 
 
 def noisy(wcs, shape=(100, 120), seed=0, dtype=np.float32, level=100.0, masked=0.0):
-    """A frame of noise."""
+    """A frame of normal noise about `level`; `masked` is the fraction of masked pixels."""
     rng = np.random.default_rng(seed)
     data = rng.normal(level, 10, shape).astype(dtype)
     mask = rng.random(shape) < masked if masked else None

@@ -1,4 +1,4 @@
-"""What some tests need and not every machine has: skipped there, but not in CI."""
+"""Skip tests where the machine lacks what they need; in CI a lack is an error."""
 
 import os
 
@@ -8,14 +8,14 @@ import hostbuild
 
 
 def missing(what):
-    """True, so that a test can be skipped; an error where nothing may be."""
+    """Return True, so that a test is skipped; raise if GPUSTACK_NO_SKIPS forbids that."""
     if os.environ.get("GPUSTACK_NO_SKIPS") == "1":
         raise RuntimeError(f"GPUSTACK_NO_SKIPS=1, and there is no {what}")
     return True
 
 
 def skip_without(what):
-    """Skip the test that asks, for want of `what`; an error where nothing may be skipped."""
+    """Skip the calling test because `what` is missing; raise if skips are forbidden."""
     if missing(what):
         pytest.skip(f"there is no {what}")
 

@@ -1,4 +1,4 @@
-"""Stacks in hostile forms, all with a sky of about 100 where the form allows it."""
+"""Stacks of many types, memory layouts and extreme values, with a sky of 100 where possible."""
 
 from dataclasses import fields, replace
 from functools import cache
@@ -12,7 +12,7 @@ ROWS, WIDTH = 5, 7
 
 
 def sky(n, shape=(ROWS, WIDTH), seed=0):
-    """Noisy frames with hits of cosmic rays and cold pixels, float64 (n, rows, width)."""
+    """Noisy frames with cosmic rays and cold pixels, float64, shape (n, rows, width)."""
     rng = np.random.default_rng([seed, n])
     data = rng.normal(100, 8, (n, *shape))
     data[rng.random(data.shape) < 0.06] += 90
@@ -21,14 +21,14 @@ def sky(n, shape=(ROWS, WIDTH), seed=0):
 
 
 def some(n, shape=(ROWS, WIDTH), share=0.2):
-    """A mask of a share of the samples, and of all samples of the first pixel."""
+    """Masks of a fraction of the samples, and of all samples of the first pixel."""
     mask = np.random.default_rng([n, 7]).random((n, *shape)) < share
     mask[:, 0, 0] = True
     return mask
 
 
 def plain(data, masks=None, **decoding):
-    """Samples of the frames of `data`, (n, rows, width)."""
+    """The frames of `data`, shape (n, rows, width), as Samples."""
     masks = [None] * len(data) if masks is None else masks
     return [Samples(frame, mask, **decoding) for frame, mask in zip(data, masks, strict=True)]
 
@@ -59,7 +59,7 @@ def _read_only(n):
 
 
 def _fits_uint16(n):
-    """Unsigned 16 bit integers as a FITS file holds them, with blank samples."""
+    """Unsigned 16-bit integers as a FITS file stores them, with blank samples."""
     data = (sky(n).round() - 32768).astype(">i2")
     data[some(n)] = -32768
     return plain(data, bzero=32768.0, blank=-32768)
@@ -73,7 +73,7 @@ def _unaligned(n):
 
 
 def _with(values, share=0.3, dtype="f4"):
-    """Sky in which a share of the samples is one of `values`."""
+    """Sky in which a fraction of the samples is replaced by one of `values`."""
 
     def make(n):
         rng = np.random.default_rng([n, 3])
@@ -86,7 +86,7 @@ def _with(values, share=0.3, dtype="f4"):
 
 
 def _mixed_masks(n):
-    """A frame wholly masked, others without a mask, wild values under the masks."""
+    """One frame entirely masked, some without a mask, and wild values under the masks."""
     data, masks = sky(n).astype("f4"), some(n)
     data[masks] = np.random.default_rng(n).choice([np.nan, -np.inf, 1e36, 0, 100], masks.sum())
     masks[0] = True
@@ -94,7 +94,7 @@ def _mixed_masks(n):
 
 
 def _mixed_types(n):
-    """Frames of which each has another type."""
+    """Frames of different types."""
     kinds = ("u2", ">i2", "f4", "u1", ">f4")
     return plain([frame.astype(kinds[i % 5]) for i, frame in enumerate(sky(n))])
 
@@ -105,7 +105,7 @@ def _wide_and_narrow(n):
 
 
 def _powers(low, high, dtype):
-    """Values of either sign, evenly spread over powers of ten."""
+    """Values of either sign, uniform in the logarithm from ``10**low`` to ``10**high``."""
 
     def make(n):
         rng = np.random.default_rng([n, 5])
@@ -116,7 +116,7 @@ def _powers(low, high, dtype):
     return make
 
 
-#: Name -> function of the number of frames that makes the samples.
+#: Name -> function that makes the samples of `n` frames.
 STACKS = {
     "c": lambda n: plain(sky(n).astype("f4")),
     "masked": _floats("f4"),
@@ -161,7 +161,7 @@ STACKS = {
     "constant": lambda n: plain(np.full((n, ROWS, WIDTH), 0.1, "f8"), some(n)),
     "constant-f4": lambda n: plain(np.full((n, ROWS, WIDTH), 100.1, "f4"), some(n)),
 }
-#: Those that differ in their values or types, rather than in how they lie in memory.
+#: Stacks that differ in values or types rather than in memory layout.
 VALUES = (
     "masked",
     "fits-uint16",
@@ -177,19 +177,19 @@ VALUES = (
     "ties",
     "constant",
 )
-#: Stacks whose samples lie exactly on bounds, in any number of pixels.
+#: Stacks with samples exactly on bounds, in any number of pixels.
 TIED = ("ties",)
 
 
 def stack(name, n, recipe):
-    """The samples of that name for `n` frames, with what else `recipe` wants of them."""
+    """The named samples of `n` frames, with the variances and weights that `recipe` needs."""
     variances = any(isinstance(clip, VarianceClip) for clip in recipe.clips)
     return list(_made(name, n, variances, recipe.weights == "sample"))
 
 
 @cache
 def _made(name, n, variances, weights):
-    """Samples that many tests share, so that nobody may write to them."""
+    """The samples of a stack, read-only because many tests share them."""
     band = STACKS[name](n)
     if variances:
         band = with_variances(band)
@@ -203,7 +203,7 @@ def _made(name, n, variances, weights):
 
 
 def with_variances(band):
-    """The same samples with a variance each, some of which are no use."""
+    """The same samples with a variance each, some of them NaN, infinite, zero or negative."""
     rng = np.random.default_rng([len(band), 13])
     shape = band[0].data.shape
     variances = [rng.uniform(20, 130, shape).astype(("f8", ">f4")[i % 2]) for i in range(len(band))]
@@ -214,7 +214,7 @@ def with_variances(band):
 
 
 def with_weights(band):
-    """The same samples with a weight each; those of invalid samples are NaN."""
+    """The same samples with a weight each; float weights of masked samples are NaN."""
     rng = np.random.default_rng([len(band), 11])
     weighted = []
     for i, samples in enumerate(band):
@@ -241,7 +241,7 @@ def rows_of(band, start, stop):
 
 
 def outputs(band, recipe):
-    """Outputs for all maps, filled with what a backend must overwrite."""
+    """Outputs for all maps, filled with values that a backend must overwrite."""
     n, shape = len(band), band[0].data.shape
     result = np.dtype(recipe.dtype or np.result_type(*(working_dtype(s.data.dtype) for s in band)))
     return Outputs(
@@ -258,7 +258,7 @@ def outputs(band, recipe):
 
 
 def run(backend, band, recipe):
-    """The Outputs of a backend for these samples."""
+    """Run a recipe on these samples and return the Outputs."""
     out = outputs(band, recipe)
     backend.run(band, recipe, out)
     return out

@@ -1,6 +1,6 @@
-"""Simulated fields of stars, and what is measured on images of them; shares no code with gpustack.
+"""Simulate star fields and measure images of them, with no code shared with gpustack.
 
-Places are complex, x + iy, counted from 0 at the centre of the first pixel.
+Places are complex numbers, x + iy, with 0 at the centre of the first pixel.
 """
 
 import numpy as np
@@ -12,7 +12,7 @@ SIGMA = 1.9
 
 
 def field(shape=(260, 280), apart=25, around=110, seed=1):
-    """Isolated stars: their places, all over an image and around it, and fluxes."""
+    """The places and fluxes of isolated stars, in an image and up to `around` pixels outside."""
     rng = np.random.default_rng(seed)
     places = np.empty(0, complex)
     for _ in range(4000):
@@ -23,7 +23,7 @@ def field(shape=(260, 280), apart=25, around=110, seed=1):
 
 
 def expose(places, fluxes, shape, *, sigma=SIGMA, sky=500.0, noise=2.0, seed=0):
-    """An image of stars: each pixel holds what falls on it, exactly, and noise."""
+    """An image of Gaussian stars, integrated exactly over each pixel, with sky and noise."""
     image = np.random.default_rng(seed).normal(sky, noise, shape)
     for place, flux in zip(places, fluxes, strict=True):
         y, x = (
@@ -36,15 +36,15 @@ def expose(places, fluxes, shape, *, sigma=SIGMA, sky=500.0, noise=2.0, seed=0):
 
 
 def _lit(shares):
-    """Where something falls: elsewhere nothing does, to the last bit, and to add it takes long."""
+    """The slice of pixels on which light falls; adding exact zeros elsewhere would take long."""
     there = np.flatnonzero(shares)
     return slice(there[0], there[-1] + 1) if there.size else slice(0)
 
 
 def taken(stars, shape, *, turn=1, shift=0, seed=0, **options):
-    """A frame of stars that lie on the reference at ``turn z + shift`` of its own z.
+    """A frame whose position z is ``turn * z + shift`` on the reference.
 
-    The sky is as bright, and stars are as wide, on the reference.
+    In units of the reference's pixels, sky and stars are as bright and wide as on the reference.
     """
     places, fluxes = stars
     scale = abs(turn)
@@ -53,7 +53,7 @@ def taken(stars, shape, *, turn=1, shift=0, seed=0, **options):
 
 
 def centroids(image, places, width=SIGMA, rounds=20):
-    """Where stars are, by moments under a Gaussian window that follows them."""
+    """Centroids of stars, by moments in a Gaussian window that is recentred iteratively."""
     found = np.array(places, dtype=complex)
     y, x = np.indices(image.shape)
     for index, start in enumerate(places):
@@ -69,7 +69,7 @@ def centroids(image, places, width=SIGMA, rounds=20):
 
 
 def fluxes_at(image, places, radius=9):
-    """The light within apertures, less the median of a ring around them."""
+    """Aperture fluxes, less the median sky of a ring around each aperture."""
     y, x = np.indices(image.shape)
     found, reach = [], radius + 5
     for at in places:
@@ -78,20 +78,20 @@ def fluxes_at(image, places, radius=9):
         )
         distance, cut = np.abs(x[around] + 1j * y[around] - at), image[around]
         sky = np.median(cut[(distance > radius + 1) & (distance < radius + 4)])
-        # Where an edge crosses a pixel, it counts by its share, so that places do not matter.
+        # A pixel crossed by the edge counts in part, so that results do not depend on subpixels.
         share = np.clip(radius + 0.5 - distance, 0, 1)
         found.append(np.sum(share * (cut - sky)))
     return np.array(found)
 
 
 def inside(places, shape, margin):
-    """Which places are so far inside of an image."""
+    """Which places are at least `margin` pixels inside the image."""
     x, y = places.real, places.imag
     return (x > margin) & (x < shape[1] - margin) & (y > margin) & (y < shape[0] - margin)
 
 
 def peaks(image, apart=9, margin=12, above=8.0, smooth=1.5):
-    """The places of stars that are the brightest around, the brightest first."""
+    """The places of local maxima above the noise, the brightest first."""
     smoothed = gaussian_filter(image - np.median(image), smooth)
     noise = 1.4826 * np.median(np.abs(smoothed - np.median(smoothed)))
     top = maximum_filter(smoothed, 2 * apart + 1)
@@ -102,23 +102,25 @@ def peaks(image, apart=9, margin=12, above=8.0, smooth=1.5):
 
 
 def least_error(image, noise):
-    """How well a shift (y, x) can be told of one image whose scene is known: Cramer and Rao.
+    """The Cramer-Rao bound on a shift (y, x) measured on one image of a known scene.
 
-    `image` is without noise, of which each pixel has so much.
+    `image` is without noise; `noise` is the standard deviation of each pixel.
     """
     return np.array([noise / np.sqrt(np.sum(slope**2)) for slope in np.gradient(image)])
 
 
 def displacements(image, other, places, reach=12):
-    """How far stars of one image are from where they are on the other, by a matched filter.
+    """The displacement of each star of `image` from its place on `other`, by a matched filter.
 
-    The derivatives of the mean star, made round, so that it has no side, are the filter that tells
-    a shift best; brightness is that on `other`, so that noise of `image` enters linearly.
+    The filter is the derivative of the mean star, which measures a shift best. The mean star is
+    made circularly symmetric. The flux is measured on `other`, so that noise of `image` enters
+    linearly.
 
     Returns
     -------
     apart, error : ndarray, shape (stars, 2)
-        In pixels, y and x. Errors are those of both images, by the same filter between the stars.
+        In pixels, y and x. Errors include the noise of both images, and are measured with the same
+        filter at places between the stars.
     """
     image, other = (without_sky(each) for each in (image, other))
     at = [(round(place.imag), round(place.real)) for place in places]
@@ -136,7 +138,10 @@ def displacements(image, other, places, reach=12):
 
 
 def without_sky(image, box=20, most=100):
-    """Less the median, and what is wider than stars; no pixel that is far off counts in that."""
+    """The image less its median and any structure wider than stars.
+
+    Pixels are clipped to ``+-most`` before smoothing, so that bright stars do not count as sky.
+    """
     image = image - np.median(image)
     return image - gaussian_filter(np.clip(image, -most, most), box)
 
@@ -146,7 +151,7 @@ def _around(image, y, x, reach):
 
 
 def _mean_star(image, at, reach):
-    """By rings around its middle; all together 1."""
+    """The mean star, averaged over rings around its centre and normalised to a sum of 1."""
     mean = np.mean([_around(image, y, x, reach) for y, x in at], axis=0)
     far = np.hypot(*np.mgrid[-reach : reach + 1, -reach : reach + 1])
     rings = np.array([mean[np.abs(far - radius) < 0.5].mean() for radius in range(reach + 1)])
@@ -155,7 +160,7 @@ def _mean_star(image, at, reach):
 
 
 def _between(at, shape, reach, wanted=500):
-    """Places that are far from all stars."""
+    """Random places that are far from all stars."""
     rng = np.random.default_rng(0)
     y, x = (rng.integers(3 * reach, length - 3 * reach, 40 * wanted) for length in shape)
     near = np.min([np.hypot(y - one, x - other) for one, other in at], axis=0)

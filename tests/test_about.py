@@ -1,4 +1,4 @@
-"""What a report of a bug says: `gpustack info` and `gpustack --version`."""
+"""`gpustack info` and `gpustack --version`, which users paste into bug reports."""
 
 import os
 import re
@@ -17,18 +17,18 @@ from gpustack.cli import cli
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
-#: Extras of those who work on gpustack, not with it.
+#: Extras for developers of gpustack, not for its users.
 FOR_WORK = {"bench", "docs", "test", "dev"}
 
 
 def said(*words):
-    """What the command line says."""
+    """Run the command line and return its output."""
     done = CliRunner().invoke(cli, words)
     assert done.exit_code == 0, done.output
     return done.output
 
 
-def test_all_that_is_needed_and_that_extras_bring_is_told():
+def test_info_lists_dependencies_and_packages_of_extras():
     extras = [
         need
         for name, needs in PROJECT["optional-dependencies"].items()
@@ -59,7 +59,7 @@ def test_info_names_the_machine():
         assert re.search(rf"^  {name} +\S", output, re.MULTILINE)
 
 
-def test_memory_that_no_file_tells_is_unknown(monkeypatch):
+def test_memory_is_unknown_without_proc_files(monkeypatch):
     monkeypatch.setattr(about, "_line", lambda file, name: None)
     assert dict(about.machine())["memory"].startswith("unknown, unknown available; limit")
     assert dict(about.machine())["processor"]
@@ -85,7 +85,7 @@ def test_variables_that_matter_are_told_and_no_secrets(monkeypatch):
     assert "environment: nothing is set that matters" in said("info")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
-    # That of the server that is called GPUStack.
+    # A variable of the unrelated server called GPUStack.
     monkeypatch.setenv("GPUSTACK_TOKEN", "hidden")
     output = said("info")
     assert re.search(r"^  OMP_NUM_THREADS +3$", output, re.MULTILINE)

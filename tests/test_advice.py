@@ -1,4 +1,4 @@
-"""What is unusual about a run is warned of: frames that do not belong together, powerless clips."""
+"""Warnings about unusual runs: frames that do not belong together, clips without effect."""
 
 import warnings
 from types import SimpleNamespace
@@ -56,7 +56,7 @@ def test_a_frame_without_valid_samples_counts_nothing_and_warns(cube):
 
 
 def told(call):
-    """The warnings of a call."""
+    """The messages of the warnings of a call."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         call()
@@ -121,7 +121,7 @@ def test_no_outlier_is_further_out_than_the_warning_says(n, center, ddof, about)
     farthest *= ((n - ddof) / n) ** 0.5
     way = {"center": center, "ddof": ddof, "about": about}
     inside = SigmaClip(farthest * 0.999, farthest * 0.999, maxiters=1, **way)
-    if n > 2:  # of two both are out as far
+    if n > 2:  # of two samples, both are equally far out
         assert stack(planes, inside).high.all()
     outside = SigmaClip(farthest * 1.001, farthest * 1.001, **way)
     with pytest.warns(GpustackWarning, match=f"a lone outlier among {n} frames"):
@@ -137,17 +137,17 @@ def test_lone_outliers_that_pull_a_line_are_told_of():
         assert stack(planes(13), LinearFitClip()).high == 0
     with pytest.warns(GpustackWarning, match="nothing of 2 frames, which are too few"):
         assert stack(planes(2), LinearFitClip()).high == 0
-    stack(planes(6), LinearFitClip(2, 2))  # 2 at most, but for rounding and the scatter of others
+    stack(planes(6), LinearFitClip(2, 2))  # the most is 2, except for rounding and scatter
 
 
 def two_exposures():
-    """Of which the second has hits in its first ten columns."""
+    """Two exposures, the second with outliers in its first ten columns of pixels."""
     planes = np.random.default_rng(3).normal(100, 5, (2, 20, 30))
     planes[1, :, :10] += 1e5
     return planes
 
 
-#: Thresholds just too high to reject one of two samples, and just low enough.
+#: A clip, a threshold just too high to reject one of two samples, and one just low enough.
 OF_TWO = {
     "mad_std": (lambda high: SigmaClip(None, high, spread="mad_std"), 0.675, 0.674),
     "std": (lambda high: SigmaClip(None, high), 1.001, 0.999),
@@ -208,7 +208,7 @@ def test_the_same_file_by_other_names_warns(files, monkeypatch):
         said = told(lambda other=other: stack(["frame_0.fits", "frame_1.fits", other]))
         assert said == [f"frame_1.fits: given 2 times, also as {other}, so it counts 2 times"]
     assert not told(lambda: stack(["frame_0.fits", "frame_1.fits", "frame_2.fits"]))
-    # Where a file system has no inodes, as some of Windows, all files have this one.
+    # On file systems without inodes, as some on Windows, the inode of every file is 0.
     found = SimpleNamespace(st_dev=1, st_ino=0)
     monkeypatch.setattr(advice, "os", SimpleNamespace(stat=lambda name: found))
     assert not list(advice._repeated(["frame_0.fits", "frame_1.fits"]))
@@ -227,7 +227,7 @@ def test_gains_that_differ_and_are_not_scaled_warn():
     assert not told(lambda: stack([frames[i] for i in (0, 1, 3, 4)]))
     assert not told(lambda: stack(exposures("GAIN", [1.5, 4], "electron")))
     assert not told(lambda: stack([*frames[:1], *exposures("OTHER", [1])]))
-    for frame in frames:  # stacks: their GAIN may be that of their noise
+    for frame in frames:  # stacks, whose GAIN may describe their noise
         frame.meta["NCOMBINE"] = 2
     assert not told(lambda: stack(frames))
 
@@ -307,7 +307,7 @@ def test_a_result_among_the_frames_that_it_was_made_of_warns(files):
 
 @pytest.fixture
 def nights(files, monkeypatch):
-    """Two folders with the same names in them, and a result of the first."""
+    """Two folders with equal file names in them, and the result of stacking the first."""
     monkeypatch.chdir(files)
     for i, night in enumerate(("n1", "n1", "n2", "n2")):
         (files / night).mkdir(exist_ok=True)
@@ -337,7 +337,7 @@ def test_a_file_that_counts_twice_is_found_by_whatever_name_it_has(nights, monke
 
 def test_a_name_without_a_folder_may_be_in_any(nights):
     with fits.open("deep1.fits", mode="update") as hdus:
-        hdus[0].header["IMCMB001"] = "m51_0.fits"  # as IRAF has it
+        hdus[0].header["IMCMB001"] = "m51_0.fits"  # as IRAF writes it
     with pytest.warns(GpustackWarning, match=r"deep1\.fits: made of n2/m51_0\.fits, combined"):
         stack(["deep1.fits", "n2/m51_0.fits"])
 

@@ -1,4 +1,4 @@
-"""Exposures of the sky that lie apart on it, and that nobody aligned, are told of."""
+"""The warning about exposures of different places on the sky that are stacked unaligned."""
 
 import re
 import subprocess
@@ -20,7 +20,7 @@ SHAPE = (40, 40)
 
 @pytest.fixture
 def exposures(tmp_path):
-    """Files with these cards beside, or in place of, those of `SKY`; the paths."""
+    """A function that writes files with the cards of `SKY`, changed by its arguments."""
 
     def write(*changes, **same):
         for i, cards in enumerate(changes):
@@ -55,7 +55,7 @@ def test_the_first_frame_apart_is_named_and_how_far_it_is(exposures, cards, far)
     ("same", "cards"),
     [
         ({}, {"CRPIX1": 20.7, "CRPIX2": 19.3}),  # guided
-        ({}, {"CRPIX1": 21.0}),  # no more than a pixel, but for rounding
+        ({}, {"CRPIX1": 21.0}),  # one pixel at most, except for rounding
         ({"IMAGETYP": "Flat Field"}, {"CRPIX1": 90.0}),
         ({"HIERARCH ESO DPR TYPE": "BIAS"}, {"CRPIX1": 90.0}),
         ({"DATA-TYP": "DOMEFLAT"}, {"CRPIX1": 90.0}),
@@ -67,9 +67,10 @@ def test_the_first_frame_apart_is_named_and_how_far_it_is(exposures, cards, far)
         ({"IMAGETYP": "focus"}, {"CRPIX1": 90.0}),
         ({"OBSTYPE": "dark"}, {"CRVAL1": 50.0}),
         ({"CTYPE1": "LINEAR", "CTYPE2": "LINEAR"}, {"CRPIX1": 90.0}),
-        ({"CDELT1": 1.0, "CDELT2": 1.0}, {"CRVAL1": 14.0}),  # where the telescope was told to look
+        ({"CDELT1": 1.0, "CDELT2": 1.0}, {"CRVAL1": 14.0}),  # only where the telescope pointed
         ({"CTYPE1": ""}, {"CRPIX1": 90.0}),
-        ({"CTYPE1": "MALN-TAN", "CTYPE2": "MALT-TAN"}, {"CRPIX1": 20.0 + 1e-4}),  # astropy has none
+        # astropy has no frame for these coordinates.
+        ({"CTYPE1": "MALN-TAN", "CTYPE2": "MALT-TAN"}, {"CRPIX1": 20.0 + 1e-4}),
         ({"RADESYS": "FOO"}, {"CRPIX1": 90.0}),
     ],
 )
@@ -77,7 +78,7 @@ def test_frames_that_lie_on_each_other_or_need_not_are_not_told_of(exposures, sa
     stack(exposures({}, cards, **same))  # no warning, which would be an error
 
 
-#: A corner has no place on the sky, or leads back to none.
+#: Coordinates in which a corner has no place on the sky, or its place leads back to no pixel.
 NO_CORNER = {
     "the whole sky": {"CTYPE1": "RA---AIT", "CTYPE2": "DEC--AIT", "CDELT1": -9.0, "CDELT2": 5.0},
     "a hemisphere": {"CTYPE1": "RA---SIN", "CTYPE2": "DEC--SIN", "CDELT1": -3.0, "CDELT2": 3.0},

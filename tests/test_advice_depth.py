@@ -1,4 +1,4 @@
-"""A warning of clips that could reject outliers among all frames, but not where few overlap."""
+"""The warning about clips that can reject outliers among all frames, but not where few overlap."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ def frames(count, seed=0):
 
 
 def pointings(*counts):
-    """Offsets by which so many frames lie on each of several places that do not touch."""
+    """Offsets that put `counts` frames on each of several places that do not touch."""
     return Offsets([(0, 100 * at) for at, n in enumerate(counts) for _ in range(n)], "union")
 
 
@@ -29,18 +29,18 @@ def test_a_mosaic_of_few_frames_a_pixel_warns(tmp_path, counts, depth, to_file):
 
 
 @pytest.mark.parametrize("clip", [SigmaClip(spread="mad_std"), SigmaClip(1.5, 1.5), ExtremaClip()])
-def test_clips_that_have_power_over_few_do_not(clip):
+def test_clips_that_can_reject_among_few_frames_do_not_warn(clip):
     stack(frames(12), clip, align=pointings(4, 4, 4))
 
 
-def test_deep_mosaics_and_scattered_holes_do_not():
+def test_deep_mosaics_and_scattered_holes_do_not_warn():
     stack(frames(24), SigmaClip(), align=pointings(12, 12))
     cube = frames(12)
     cube[np.random.default_rng(1).random(cube.shape) < 0.02] = np.nan
     stack(cube, SigmaClip())
 
 
-def test_frames_that_are_masked_by_halves_do():
+def test_frames_that_are_masked_by_halves_warn():
     cube = frames(12)
     cube[6:, :8] = np.nan
     cube[:6, 8:] = np.nan

@@ -1,4 +1,4 @@
-"""Frames torn by the seam of an all-sky map, by a pole or by the edge of the sky; axes swapped."""
+"""Resample frames across the seam of an all-sky map, a pole or the edge of the sky."""
 
 import numpy as np
 import pytest
@@ -12,17 +12,17 @@ from gpustack.align.pixel_map import PixelMap
 from gpustack.frames import open_frames
 from skies import tangent
 
-#: Places that are interpolated, where samples differ by 80.
+#: Tolerance of samples: places are interpolated to 1e-4 pixels, and samples differ by up to 80.
 INTERPOLATED = 1e-4 * 80
-#: Of areas, half a pixel about a pixel, where they change by as much from one to the next.
+#: Relative tolerance of areas, which change by about this much from one pixel to the next.
 AREA = 0.02
-#: An edge of an image bends between the points that are looked at; but for the edges, every pixel
-#: is half a pixel of its own further in.
+#: Tolerance of a footprint in pixels, because the edge of an image bends between the points that
+#: are sampled. The centre of every pixel is half a pixel of its own inside the edge.
 HALF = 0.5
 
 
 def allsky(projection, degrees=3.0, crval=(0.0, 0.0)):
-    """A map of the whole sky, and its shape."""
+    """The WCS of a map of the whole sky, and its shape."""
     wcs, shape = WCS(naxis=2), (int(180 / degrees), int(360 / degrees))
     wcs.wcs.ctype = [f"RA---{projection}", f"DEC--{projection}"]
     wcs.wcs.cdelt, wcs.wcs.crval = [-degrees, degrees], crval
@@ -77,7 +77,7 @@ def test_no_pixel_is_lost(case):
     np.testing.assert_allclose(got.data, expected, rtol=0, atol=INTERPOLATED)
 
 
-def test_nor_at_the_edges_of_bands_and_blocks(case, monkeypatch):
+def test_no_pixel_is_lost_at_the_edges_of_bands_and_blocks(case, monkeypatch):
     image, target, shape = case
     align = Reproject(target, shape=shape)
     (frame,) = bring_together(open_frames([image]), align).frames
@@ -97,7 +97,7 @@ def test_the_footprint_holds_every_pixel(case):
 
 
 def test_a_frame_of_which_one_point_has_a_place():
-    """Nor is a warning of numpy's seen, an error here: no two neighbours have one."""
+    """No two neighbouring points have a place, which must not make numpy warn (an error here)."""
 
     def transform(x, y):
         here = np.hypot(x - 99.5, y - 99.5) < 1
@@ -128,12 +128,12 @@ def test_local_areas_are_those_of_each_pixel(case):
     known = np.isfinite(exact) & np.isfinite(made) & (exact < 5 * np.nanmedian(exact))
     assert known.sum() > 20
     off = np.abs(made[known] / exact[known] - 1)
-    # At a seam neighbours lie at both ends of the map.
+    # At a seam, neighbouring pixels of one image are at opposite ends of the other.
     assert np.quantile(off, 0.97) < AREA
 
 
 def test_what_lies_beside_a_torn_frame_is_passed_at_once(monkeypatch):
-    """Asking the sky takes 2 ms however few pixels they are; of 630 blocks 4 are on the frame."""
+    """Transforming pixels takes 2 ms even for a few; of 630 blocks only 4 are on the frame."""
     (wcs, shape), (target, target_shape) = CASES["a field on the seam"]
     image = CCDData(np.ones(shape), unit="adu", wcs=wcs)
     align = Reproject(target, shape=target_shape)
@@ -146,7 +146,7 @@ def test_what_lies_beside_a_torn_frame_is_passed_at_once(monkeypatch):
 
 
 def test_of_a_map_that_is_turned_by_whole_pixels_every_area_is_1():
-    """Those that reach across its seam, and beyond the ends of the map, too."""
+    """Including those of pixels across the seam and beyond the ends of the map."""
     (wcs, shape), (target, _) = CAR, allsky("CAR", crval=(9.0, 0.0))
     image = CCDData(np.ones(shape), unit="adu", wcs=wcs)
     made = wcs_project(image, target, shape, flux="local").data

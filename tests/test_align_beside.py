@@ -1,4 +1,4 @@
-"""What goes along with resampled samples: variances, bits, and what the header says."""
+"""The variances, flags and header cards of resampled frames."""
 
 import numpy as np
 import pytest
@@ -96,7 +96,7 @@ def test_what_told_of_the_pixels_of_a_frame_is_gone():
 
 @pytest.mark.parametrize("length", [8, 9])
 def test_half_a_pixel_off_the_bits_of_each_pixel_are_in_one_place(length):
-    """Where interpolation takes the sample of that pixel as the nearest."""
+    """Flags come from the same pixel as samples of nearest-neighbour interpolation."""
     inner = Read(Samples(np.arange(length, dtype=float)[np.newaxis] + 1))
     inner.bits = inner.samples.data.astype(np.uint8)
     window = slice(0, 1), slice(0, length + 1)
@@ -111,7 +111,7 @@ def test_half_a_pixel_off_the_bits_of_each_pixel_are_in_one_place(length):
 
 
 def test_of_bits_one_row_tells_the_type_for_all_bands_and_a_header_is_made_once():
-    """Each look at the first row of a gzip file may be a way back to its beginning."""
+    """Each read of the first row of a gzip file may decompress it from its beginning again."""
     inner = Read(Samples(np.ones((40, 4))), np.ones((40, 4), np.uint8))
     window = slice(0, 40), slice(0, 4)
     beside = PixelMap.of(lambda x, y: (x - 0.25, y + 0.0), *window)

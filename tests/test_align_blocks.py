@@ -1,4 +1,4 @@
-"""How what a frame covers is cut into blocks, and what of the frame lies below each."""
+"""The blocks into which the area of a frame on the grid is cut, and the pixels below each block."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ SHAPE = (198, 150)
 
 
 def blocks(transform=lambda x, y: (x + 0.0, y + 0.0), window=(600, 600), margin=2, rough=False):
-    """Of a frame on a grid that begins where the frame does."""
+    """The blocks of a frame on a grid with the same first pixel, unless `transform` differs."""
     rows, columns = (slice(0, length) for length in window)
     pixel_map = PixelMap.of(transform, rows, columns, rough=rough)
     return Blocks((rows, columns), pixel_map, SHAPE, margin, 5)

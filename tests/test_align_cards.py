@@ -1,4 +1,4 @@
-"""Coordinates as files say them: with cards in the primary header, old ones, and left-over ones."""
+"""World coordinates from cards of files: in the primary header, in old forms, or left over."""
 
 import warnings
 from pathlib import Path
@@ -18,7 +18,7 @@ from gpustack.frames.planes import open_plane
 from skies import tangent
 
 SHAPE = (40, 50)
-#: Of corners, in arcseconds, where coordinates are the same.
+#: Tolerance of the places of corners, in arcseconds, for equal coordinates.
 SAME = 1e-6
 
 
@@ -27,7 +27,7 @@ def plane(value=1.0):
 
 
 def cards(degrees=0.0, **more):
-    """Coordinates in arcseconds a pixel, turned."""
+    """A header with coordinates of 1 arcsecond per pixel, rotated by `degrees`."""
     header = tangent(degrees=degrees, scale=1 / 3600, crpix=(25.0, 20.0)).to_header()
     for key in ("RADESYS", "EQUINOX", "MJDREF", "DATEREF"):
         header.remove(key, ignore_missing=True)
@@ -40,12 +40,12 @@ def corners(wcs):
 
 
 def apart(one, other):
-    """How far corners lie from each other, in arcseconds."""
+    """The largest distance between the corners of two WCS, in arcseconds."""
     return 3600 * np.abs(corners(one) - corners(other)).max()
 
 
 def twice(path):
-    """A frame and its copy."""
+    """The path of a frame and of a copy of it."""
     path = Path(path)
     copy = path.with_name(f"copy-{path.name}")
     copy.write_bytes(path.read_bytes())
@@ -53,7 +53,7 @@ def twice(path):
 
 
 def write_mef(path, primary, image):
-    """An empty primary HDU and an image."""
+    """Write an empty primary HDU and an image extension, with these headers."""
     hdus = [fits.PrimaryHDU(header=primary), fits.ImageHDU(plane(), image)]
     fits.HDUList(hdus).writeto(path)
 
@@ -68,7 +68,7 @@ def test_a_target_is_read_as_the_frame_that_it_is(tmp_path, monkeypatch, system,
     hdu = 1 if named.endswith("]") else None
     result = stack(twice("m.fits"), align=Reproject(target=named), outputs=(), hdu=hdu)
     assert result.data.shape == SHAPE
-    np.testing.assert_array_equal(result.data, 1)  # as it lies: nothing is interpolated
+    np.testing.assert_array_equal(result.data, 1)  # on its own grid: nothing is interpolated
     assert result.wcs.wcs.equinox == system["EQUINOX"] or hdu == 1
 
 
@@ -86,7 +86,7 @@ SYSTEMS = {
 @pytest.mark.filterwarnings("ignore::astropy.utils.exceptions.AstropyWarning")
 @pytest.mark.parametrize(("own", "hdu", "found"), SYSTEMS.values(), ids=SYSTEMS)
 def test_the_system_of_coordinates_is_inherited_whole_or_not_at_all(tmp_path, own, hdu, found):
-    """The equinox of a pointing, of date, is not that of a solution beside it."""
+    """The primary header's equinox, that of the pointing, must not apply to an image's solution."""
     write_mef(tmp_path / "m.fits", fits.Header(OF_DATE), cards(**own))
     (frame,) = open_frames([tmp_path / "m.fits"], hdu=hdu)
     sky = wcs_to_celestial_frame(frame.coordinates.wcs)
@@ -121,7 +121,7 @@ def test_a_header_as_target_does_without_its_lookup_tables(tmp_path):
 
 @pytest.mark.parametrize("inherit", [{}, {"INHERIT": True}])
 def test_an_image_with_a_place_takes_no_part_of_another(tmp_path, inherit):
-    """CCDData.read mixes both: its corners are then off by 14 arcseconds here."""
+    """CCDData.read mixes both headers, which here puts corners off by 14 arcseconds."""
     primary = cards(45.0, PV2_1=1.0, A_ORDER=2, A_2_0=1e-4, B_ORDER=2, B_2_0=1e-4)
     image = cards(**inherit)
     for key in [key for key in image if key.startswith(("PC", "CDELT"))]:
@@ -142,7 +142,7 @@ def test_an_alternative_place_alone_keeps_none_from_being_inherited(tmp_path):
 
 
 def test_no_other_matrix_is_inherited_beside_a_cd(tmp_path):
-    """As chips of a mosaic have them: where the telescope looked is said once, for all."""
+    """As in chips of a mosaic, where only the primary header contains the pointing."""
     turned, plain = 30.0, cards()
     image = WCS(cards(turned)).pixel_scale_matrix
     own = {f"CD{i + 1}_{j + 1}": image[i, j] for i in range(2) for j in range(2)}
@@ -153,7 +153,7 @@ def test_no_other_matrix_is_inherited_beside_a_cd(tmp_path):
 
 
 def write_beside(path, first, broken=False):
-    """A place in the primary header; then something beside the image, the image, another."""
+    """Write a primary header with coordinates, then a PSF, the image, and one more image."""
     image = fits.ImageHDU(plane(), name="SCI")
     last = fits.ImageHDU(np.ones((5, 5), "i2"), cards(), name="LAST")
     if broken:
@@ -212,7 +212,7 @@ def test_cards_of_old_files_do_not_contradict_those_of_the_grid(tmp_path, old):
 
 @pytest.fixture
 def one_aside(tmp_path):
-    """Two frames that lie on each other, and one without coordinates or keywords."""
+    """Two frames of the same place, and one without coordinates or keywords."""
     for name in ("a", "b"):
         fits.writeto(tmp_path / f"{name}.fits", plane(4.0), cards(GAIN=2.0, EXPTIME=30.0))
     fits.writeto(tmp_path / "x.fits", plane(9.0), fits.Header({"BUNIT": "adu"}))
@@ -273,7 +273,7 @@ def test_a_map_of_each_frame_has_no_third_coordinate(tmp_path):
     assert fits.getheader(tmp_path / "out.fits", "COUNT")["CTYPE1"] == "RA---TAN"
 
 
-#: Cards of the exposure that astropy's WCS has too, and writes.
+#: Cards of the exposure that astropy's WCS also reads and writes.
 TIMES = {
     "DATE-OBS": "2024-01-01T00:00:00", "MJD-AVG": 60310.1, "XPOSURE": 60.0, "TELAPSE": 61.0,
     "TIMESYS": "UTC", "OBSGEO-X": 1e6, "OBSGEO-Y": 2e6, "OBSGEO-Z": 3e6,
@@ -301,16 +301,16 @@ def test_the_time_and_place_of_the_exposure_are_those_of_the_first_frame(
     fits.writeto("target.fits", np.ones((16, 16), "f4"), other)
     targets = {"file": "target.fits", "header": fits.getheader("target.fits")}
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # astropy's, of the times
+        warnings.simplefilter("ignore")  # astropy warns about the times
         targets["wcs"] = WCS(targets["header"])
-        # CCDData.read takes most of these cards out of the header.
+        # CCDData.read removes most of these cards from the header.
         frames = [CCDData.read(f"{i}.fits") if in_memory else f"{i}.fits" for i in range(2)]
     result = stack(frames, align=Reproject(targets.get(target, target)))
     result.write("out.fits")
     header = fits.getheader("out.fits")
-    made = {"MJD-OBS"} if in_memory else set()  # by astropy, from DATE-OBS
+    made = {"MJD-OBS"} if in_memory else set()  # astropy derives it from DATE-OBS
     told = {key: header.get(key) for key in OTHER_TIMES if key not in made}
-    assert told == dict.fromkeys(told) | own | {"TELAPSE": None}  # not that of two frames
+    assert told == dict.fromkeys(told) | own | {"TELAPSE": None}  # would be wrong for two frames
     assert header.get("MJD-OBS") in ((None, 60310.0) if has_times else (None,))
     assert header["CTYPE1"] == "RA---TAN"
 

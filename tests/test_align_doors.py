@@ -1,4 +1,4 @@
-"""Alignment by way of every door: the command line, CUDA, the maps."""
+"""Alignment through the command line, with the cuda backend, and with derived maps."""
 
 import numpy as np
 import pytest
@@ -28,7 +28,7 @@ CLIPS = (MADClip(2.5, 2.5), Grow(1.5))
 MAPS = ("uncertainty", "count", "low", "high", "rejected", "reason", "coverage", "sigma", "weight")
 
 
-def test_on_cuda_it_is_what_it_is_on_the_cpu(cuda):
+def test_cuda_aligns_as_the_cpu_does(cuda):
     results = [
         stack(images(), CLIPS, align=Reproject(extent="union"), backend=name, outputs=MAPS)
         for name in ("cpu", "cuda")

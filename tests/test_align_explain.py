@@ -1,4 +1,4 @@
-"""What explain says of the pixels of aligned frames."""
+"""`explain` for pixels of aligned frames."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from skies import noisy, tangent
 
 
 def frames():
-    """Dithered and turned, of a size of their own; the last is elsewhere."""
+    """Dithered and rotated frames of different sizes; the last is elsewhere on the sky."""
     places = [tangent((10 + 0.0007 * i, 20 - 0.0005 * i), degrees=7.0 * i) for i in (0, 2)]
     images = [noisy(wcs, (100 + 7 * i, 120), seed=i) for i, wcs in enumerate(places)]
     return [*images, noisy(tangent((50.0, 20.0)))]
@@ -28,7 +28,7 @@ def test_explain_tells_what_is_outside_from_what_is_not_finite(method):
     align = Reproject(images[0].wcs, shape=(100, 120), method=method)
     fates = set()
     for number, x in enumerate(range(2, 120, 13)):
-        # Every row and column of a lattice, every second of its places.
+        # A checkerboard of places, to save time: every row and column, but half of the places.
         for y in range(3 + 16 * (number % 2), 100, 32):
             rows = explain(images, x, y, align=align).samples
             assert rows["fate"][2] == "left out"

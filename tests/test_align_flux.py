@@ -1,4 +1,4 @@
-"""What resampling keeps: surface brightness, or the counts of a star, on a sky that is known."""
+"""What resampling preserves, surface brightness or the counts of stars, on a simulated sky."""
 
 import re
 
@@ -13,12 +13,12 @@ from gpustack.errors import GpustackWarning
 from skies import SCALE, SIGMA, stars, tangent
 
 METHODS = ("interp", "adaptive", "exact")
-#: Uniform surface brightness; that of interpolation and kernels is rounding, that of areas on the
-#: sky is theirs.
+#: Relative tolerance of a uniform surface brightness. Interpolation and kernels have only rounding
+#: errors; exact areas have those of areas on the sky.
 UNIFORM = 1e-6
-#: Of the counts of a star. Kernels are sums over pixels, and end.
+#: Relative tolerance of the counts of a star. Kernels are truncated sums over pixels.
 TOTAL = 1e-3
-#: The same of a stack.
+#: Relative tolerance of the counts of a star on a stack.
 STAR = 5e-3
 
 
@@ -45,7 +45,7 @@ def test_the_counts_of_a_star_stay_what_they_were(method, scale, flux):
 
 
 def test_where_pixels_differ_over_the_field_only_local_areas_are_right():
-    """Ten degrees from the centre of a gnomonic projection, where pixels are 4.6% larger."""
+    """Tested ten degrees from the centre of a gnomonic projection, where pixels are 4.6% larger."""
     wcs = tangent(scale=0.05, crpix=(40, 40))
     target = tangent(crval=(10.0, 31.0), scale=0.05, crpix=(40, 40))
     at = [[10.0, 31.0]]
@@ -88,7 +88,7 @@ def test_stars_of_a_stack_are_where_they_were_and_as_bright(frames, method):
 
 
 def sky_area(images):
-    """The mean of what a pixel of the sky becomes: as many counts as pixels that it covers."""
+    """The mean factor on a sky of one count per pixel: target pixel area over frame pixel area."""
     areas = [abs(np.linalg.det(image.wcs.pixel_scale_matrix)) for image in images]
     return np.mean([areas[0] / area for area in areas])
 
@@ -111,14 +111,15 @@ def test_surface_brightness_that_is_scaled_is_warned_of(unit, flux):
 
 
 def far_from_its_reference_point(unit, value=10.0):
-    """A frame 11 degrees off, where pixels are 1.1 times as large, and a target of its own."""
+    """A frame 11 degrees from its reference point, where pixels are 1.1 times as large, and a
+    target whose reference point is at that place."""
     wcs = tangent(scale=0.05, crpix=(40, 40 - 220))
     target = tangent(crval=(10.0, 31.0), scale=0.05, crpix=(40, 40))
     return CCDData(np.full((80, 80), value), unit=unit, wcs=wcs), target
 
 
 def test_the_scale_that_is_warned_of_is_one_that_pixels_have():
-    """Not the 1 that both have at their reference points, of which that of the frame is outside."""
+    """The factor at the reference points would be 1, but that of the frame is outside the frame."""
     image, target = far_from_its_reference_point("MJy/sr")
     with pytest.warns(GpustackWarning, match="flux='local' multiplies it by") as one:
         made = wcs_project(image, target, flux="local").data

@@ -1,4 +1,4 @@
-"""Grids that frames are resampled onto, however they are given."""
+"""The grids onto which frames are resampled, for every kind of target."""
 
 import numpy as np
 import pytest
@@ -13,12 +13,12 @@ from gpustack.errors import RecipeError
 from gpustack.frames import open_frames
 from skies import SCALE, noisy, tangent
 
-#: Pixels to which places are promised, between samples that differ by up to 80.
+#: The promised accuracy of places, in pixels. Samples differ by up to 80.
 PLACES = 1e-4
 
 
 def dithered(n):
-    """Dithered and turned."""
+    """Dithered and rotated frames."""
     return [
         noisy(tangent((10 + 0.0007 * i, 20), degrees=7.0 * i, scale=SCALE), seed=i, masked=0.01)
         for i in range(n)
@@ -45,7 +45,7 @@ def test_the_shape_of_an_optimal_grid_is_about_its_centre():
         assert part.data.shape == shape
         pairs = zip(shape[::-1], whole.data.shape[::-1], strict=True)
         moved = part.wcs.wcs.crpix - whole.wcs.wcs.crpix
-        # Frames are looked at once more for the pixels that they lie in, where no shape is given.
+        # Without a shape, the grid is also fitted to the pixels that frames cover.
         np.testing.assert_allclose(moved, [(a - b) / 2 for a, b in pairs], atol=2)
 
 
@@ -57,7 +57,7 @@ def test_a_union_has_no_shape_of_its_own():
 @pytest.mark.filterwarnings("ignore:only one frame")
 @pytest.mark.parametrize("period", [8, 16, 24, 40])
 def test_tables_that_bend_between_nodes(period):
-    """A lookup table with a number for each column."""
+    """A distortion by a lookup table with one number per column of pixels."""
     image = noisy(tangent(), shape=(60, 70))
     steps = np.arange(70)
     table = np.tile(0.3 * np.sin(2 * np.pi * steps / period), (60, 1)).astype(np.float32)
@@ -69,7 +69,7 @@ def test_tables_that_bend_between_nodes(period):
     np.testing.assert_allclose(found, expected, rtol=1e-6, atol=PLACES * 80)
 
 
-def test_a_target_at_home(tmp_path, monkeypatch):
+def test_a_target_below_the_home_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     images = dithered(2)
     images[1].write(tmp_path / "grid.fits")

@@ -1,4 +1,4 @@
-"""Frames that are aligned again, with some that are new: no file is measured twice."""
+"""Repeated alignment of a growing set of frames measures no file twice."""
 
 import os
 from collections import Counter
@@ -37,7 +37,7 @@ def night(tmp_path):
 
 @pytest.fixture
 def measured(monkeypatch):
-    """How often each frame was."""
+    """Count how often each frame is measured."""
     times = Counter()
     for meter in METERS.values():
 

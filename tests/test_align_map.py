@@ -1,4 +1,4 @@
-"""The map of pixels that is interpolated between nodes, against the transformation itself."""
+"""`PixelMap`, which interpolates places between nodes, against the transformation itself."""
 
 import numpy as np
 import pytest
@@ -21,8 +21,8 @@ FRAMES = {
     "wide": tangent(scale=0.05, degrees=10),
     "across the pole": tangent(crval=(40.0, 89.999)),
 }
-#: Of areas between nodes where SIP terms bend the frame by 8 pixels in 100; real ones bend it by
-#: a hundredth of that, and are right to 1e-6.
+#: Relative tolerance of areas between nodes, where SIP terms bend the frame by 8 pixels in 100.
+#: Real SIP terms bend frames by a hundredth of that, and areas are then accurate to 1e-6.
 AREA = 3e-3
 
 
@@ -36,7 +36,7 @@ def all_pixels(rows, columns):
     return x, y
 
 
-def test_it_is_the_transformation(transform):
+def test_places_are_those_of_the_transformation(transform):
     x, y = all_pixels(ROWS, COLUMNS)
     made = PixelMap.of(transform, ROWS, COLUMNS).at(x, y)
     for got, exact in zip(made, transform(x, y), strict=True):
@@ -50,7 +50,7 @@ def test_a_place_does_not_depend_on_the_window(transform):
     rows, columns = slice(77, 79), slice(100, 190)
     part = PixelMap.of(transform, rows, columns).at(*all_pixels(rows, columns))
     for one, other in zip(part, whole, strict=True):
-        # Distortions are inverted for all pixels together, until the last is good enough.
+        # Distortions are inverted iteratively for all pixels together, until all have converged.
         np.testing.assert_allclose(one, other[47:49, 95:185], rtol=0, atol=ITERATED)
 
 
@@ -76,8 +76,8 @@ def test_areas_are_how_much_of_the_frame_a_pixel_covers(transform):
     assert good.mean() > 0.3
 
 
-def test_where_nodes_do_not_tell_it_is_exact():
-    """A wave as long as the nodes are apart, on a part of the grid alone."""
+def test_places_are_exact_where_interpolation_between_nodes_is_not():
+    """Tested with a wave of a few steps between nodes, on a part of the grid."""
 
     def transform(x, y):
         wave = np.where(np.asarray(x) > 128, 0.1 * np.sin(np.asarray(x) / STEP), 0.0)
@@ -144,7 +144,7 @@ def test_footprints():
 @pytest.mark.parametrize("along", ["x", "y"])
 @pytest.mark.parametrize("beyond", [1000.0, np.nan])
 def test_areas_beside_a_tear_are_those_of_one_side(tear, whole, along, beyond):
-    """Two corners of the last pixel before it are beyond it; whole cells are of no slope there."""
+    """Two corners of the last pixel before the tear are beyond it; cells on it have no slope."""
 
     def transform(x, y):
         step = np.where(np.asarray(x if along == "x" else y) > tear, beyond, 0.0)
@@ -160,8 +160,8 @@ def test_areas_beside_a_tear_are_those_of_one_side(tear, whole, along, beyond):
     np.testing.assert_array_equal(lines[1], lines[0][:, whole])
 
 
-def test_nor_do_those_of_the_pixels_around_it():
-    """Which kernels ask for."""
+def test_places_around_a_window_do_not_depend_on_the_window():
+    """Kernels need the places of pixels around a window."""
 
     def bent(x, y):
         return x + 1e-6 * x**2, y - 1e-6 * y**2
@@ -176,7 +176,7 @@ def test_nor_do_those_of_the_pixels_around_it():
 
 
 def test_a_place_leads_back_or_is_none():
-    """Where distortions are inverted far outside of an image, what is found is often another."""
+    """Inverting distortions far outside an image often converges to a wrong place."""
     plain, bent = tangent(), distorted(amount=8)
     y, x = np.mgrid[-600:700:40.0, -600:700:40.0]
     there = between(plain, bent)(x, y)
@@ -188,7 +188,7 @@ def test_a_place_leads_back_or_is_none():
 
 
 def test_the_window_of_a_torn_image_is_all_of_the_grid():
-    """Between the points that are looked at it may lie anywhere."""
+    """Between the sampled points, the image may be anywhere."""
 
     def torn(x, y):
         return x - np.where(x > 320, 400.0, 0.0), y + 0.0

@@ -1,4 +1,4 @@
-"""What frames are weighted and scaled by that are resampled: by what the camera saw."""
+"""Weights and scales of resampled frames, which are measured on the frame before resampling."""
 
 import numpy as np
 import pytest
@@ -9,9 +9,9 @@ from gpustack.align import bring_together
 from gpustack.frames import open_frames
 from skies import SCALE, distorted, noisy, tangent
 
-#: A median of 12,000 differences, or distances, of noise.
+#: Relative tolerance of a noise measured as a median of 12,000 differences or distances.
 NOISY = 0.05
-#: Where frames lie: on the grid of the first, by half a pixel beside it, and turned.
+#: The places of frames: on the grid of the first, half a pixel off it, and rotated.
 PLACES = {"whole": {}, "half": {"crpix": (60.5, 50.5)}, "turned": {"degrees": 7.0}}
 
 
@@ -23,7 +23,7 @@ def night(places=PLACES, **more):
 @pytest.mark.parametrize("order", ["bilinear", "bicubic"])
 @pytest.mark.parametrize("role", ["weights", "scale"])
 def test_interpolation_changes_no_weight_and_no_scale(role, order):
-    """A frame that lies on the grid keeps its noise, others are smoothed."""
+    """A frame on the grid keeps its noise, while interpolation smooths the others."""
     how = {"weights": "noise"} if role == "weights" else {"scale": "mad"}
     result = stack(night(), align=Reproject(order=order), **how)
     numbers = result.frames[role.removesuffix("s") if role == "weights" else role]
@@ -52,7 +52,7 @@ def test_counts_of_smaller_pixels_are_those_of_larger_ones(flux):
 
 
 def test_a_region_is_one_of_the_grid():
-    """The turned frame is noisy on one side, which is that side of the grid too."""
+    """Frames are noisier on one side; the region selects that side of the grid."""
     frames = night()
     for frame in frames:
         frame.data[:, 60:] = 100 + 3 * (frame.data[:, 60:] - 100)
@@ -68,7 +68,7 @@ def test_a_region_beside_a_frame_is_an_error_that_names_it():
 
 
 def test_masks_leave_samples_out():
-    """Half of the rows are masked, and noisy."""
+    """Half of the rows are masked, and much noisier."""
     frames = night()
     for frame in frames:
         frame.mask = np.zeros(frame.shape, bool)
@@ -88,7 +88,7 @@ def test_ranges_leave_samples_out():
 
 @pytest.mark.parametrize("bent", [0, 30])
 def test_a_region_is_one_of_a_distorted_frame_too(bent):
-    """Nodes do not tell of the places of one that is bent so much."""
+    """With ``bent=30``, places cannot be interpolated between nodes."""
     target = tangent()
     image = noisy(distorted(amount=bent), seed=1) if bent else noisy(tangent(degrees=3), seed=1)
     image.data[:, 60:] = 100 + 3 * (image.data[:, 60:] - 100)
@@ -108,7 +108,7 @@ def test_no_other_way_to_resample_changes_a_weight(method):
 
 @pytest.mark.parametrize("place", [100, 100.5])
 def test_between_small_pixels_there_is_less_noise(place):
-    """Four of them make a sample of the grid, half way between; on them, one does."""
+    """Half way between small pixels, four of them make a sample of the grid; on them, one does."""
     small = noisy(tangent(scale=SCALE / 2, crpix=(place + 20, place)), shape=(200, 240), seed=1)
     align = Reproject(tangent(), shape=(100, 120), flux="unscaled")
     weights = stack([small, small], align=align, weights="noise").frames["weight"]
@@ -123,7 +123,7 @@ def test_a_mad_is_that_of_the_nearest_samples_by_exact_areas_too():
 
 @pytest.mark.parametrize("method", ["adaptive", "exact"])
 def test_frames_that_are_averaged_have_less_noise(method):
-    """Four small pixels of sigma 5 have that of a large one of sigma 10."""
+    """The sum of four small pixels of sigma 5 has the noise of a large pixel of sigma 10."""
     small = noisy(tangent(scale=SCALE / 2, crpix=(120, 100)), shape=(200, 240), seed=1)
     small.data[:] = 25 + (small.data - 100) / 2
     align = Reproject(tangent(), shape=(100, 120), method=method)
@@ -133,7 +133,7 @@ def test_frames_that_are_averaged_have_less_noise(method):
 
 @pytest.mark.parametrize("scale", [0.5, 0.4, 0.3])
 def test_the_noise_of_a_frame_is_the_same_on_smaller_pixels(scale):
-    """Of which several have the same nearest sample."""
+    """Several of the smaller pixels have the same nearest sample."""
     target = tangent(scale=scale * SCALE, crpix=(150, 125))
     align = Reproject(target, shape=(250, 300), flux="unscaled")
     frame = noisy(tangent(degrees=7))

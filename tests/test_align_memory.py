@@ -1,4 +1,4 @@
-"""The promise of memory where frames are resampled: what is counted is enough, and is kept to."""
+"""Memory of resampling: the bytes counted for it are enough, and runs stay within their limit."""
 
 import json
 import subprocess
@@ -22,12 +22,12 @@ from traced import traced
 
 ROOT = Path(__file__).resolve().parents[1]
 SIZE = 700
-#: Bytes, hardly more than one thread takes at the most, and threads that would like to work. 12%
-#: of it are reached, as blocks in bands of few rows are smaller than what is counted; 70% where
-#: blocks are not counted, as then bands are large.
+#: A limit in bytes that is hardly more than one thread needs, the number of threads, and the
+#: fraction of the limit that may be used. 12% are used, because blocks in bands of few rows are
+#: smaller than the bytes counted. If blocks were not counted, bands would be large and use 70%.
 LIMIT, THREADS, REACHED = 12_000_000, 8, 0.45
-#: Method, order, type of the samples, pixels of the frame across one of the grid, and
-#: by how much it is turned.
+#: Method, order, dtype of the samples, size of a grid pixel in pixels of the frame, and rotation
+#: in degrees.
 KINDS = (
     ("interp", "bilinear", "float32", 1.0, 2),
     ("interp", "bilinear", "float64", 1.0, 45),
@@ -40,7 +40,7 @@ KINDS = (
 
 
 def written(path, wcs, shape, dtype="float32", **planes):
-    """A FITS file of noise, with 1% of NaN."""
+    """Write a FITS file of noise with 1% of NaN, and more planes; return its path."""
     rng = np.random.default_rng(len(str(path)))
     data = rng.normal(100, 10, shape).astype(dtype)
     data[rng.random(shape) < 0.01] = np.nan
@@ -54,7 +54,7 @@ def written(path, wcs, shape, dtype="float32", **planes):
 
 @pytest.mark.parametrize(("method", "order", "dtype", "coarse", "degrees"), KINDS)
 def test_a_block_takes_what_is_counted(method, order, dtype, coarse, degrees, tmp_path):
-    """Not more; and not less than a sixth: what is counted holds for float64 and splines."""
+    """At most the bytes counted, and at least a sixth: the count allows for float64 and splines."""
     frame = tangent(crpix=(SIZE / 2, SIZE / 2), degrees=degrees)
     sigma = np.ones((SIZE, SIZE), dtype)
     path = written(tmp_path / "frame.fits", frame, (SIZE, SIZE), dtype, UNCERT=sigma)
@@ -69,7 +69,7 @@ def test_a_block_takes_what_is_counted(method, order, dtype, coarse, degrees, tm
 
 
 def coarse(n, width=40):
-    """Frames of which a pixel covers 50 x 50 of the grid: few samples, many nodes."""
+    """Frames whose pixels cover 50 x 50 pixels of the grid: few samples, many nodes."""
     wcs = tangent(scale=50 * SCALE, crpix=(width / 2, width / 2), degrees=3)
     rng = np.random.default_rng(1)
     images = [rng.normal(100, 10, (width, width)).astype("f4") for _ in range(n)]
@@ -77,7 +77,7 @@ def coarse(n, width=40):
 
 
 def test_what_tells_where_pixels_lie_is_counted_for_all_frames():
-    """It is held from the beginning to the end."""
+    """The maps of pixels are held throughout the run."""
     opened, grid = open_frames(coarse(8)), tangent(crpix=(1000, 1000))
     align = Reproject(grid, shape=(2000, 2000))
     bring_together(opened, align)  # imports
@@ -100,7 +100,7 @@ def test_nodes_count_in_the_limit():
 
 
 def _peak(call):
-    """The most bytes that arrays take meanwhile."""
+    """The peak of the bytes allocated during a call."""
     call()  # imports
     with traced() as taken:
         call()
@@ -109,7 +109,7 @@ def _peak(call):
 
 @pytest.mark.parametrize("method", ["interp", "adaptive", "exact"])
 def test_places_that_are_transformed_one_by_one_are_counted(method, tmp_path):
-    """Of a small frame that is bent so much that nodes tell nothing."""
+    """Tested with a small frame so distorted that places cannot be interpolated between nodes."""
     frame = distorted(amount=3.0, crpix=(SIDE / 2, SIDE / 2), degrees=20)
     path = written(
         tmp_path / "frame.fits", frame, (SIDE, SIDE), "float64", UNCERT=np.ones((SIDE,) * 2)
@@ -123,7 +123,7 @@ def test_places_that_are_transformed_one_by_one_are_counted(method, tmp_path):
 
 
 def large(folder, degrees=10.0):
-    """A frame that is larger than a block on both sides, on a grid of its size."""
+    """A rotated frame larger than a block in both directions, on a grid of its size."""
     size = 3 * SIDE
     frame = tangent(crpix=(size / 2, size / 2), degrees=degrees)
     sigma = np.ones((size, size), "f4")
@@ -134,7 +134,7 @@ def large(folder, degrees=10.0):
 
 @pytest.mark.parametrize("group", [GROUP_BYTES, 1 << 30])
 def test_no_block_is_larger_than_is_counted(group, tmp_path, monkeypatch):
-    """Nor what is read for those beside it."""
+    """Including the rows that are read for the blocks beside it."""
     monkeypatch.setattr("gpustack.align.blocks.GROUP_BYTES", group)
     opened = large(tmp_path)
     size = opened.shape[0]
@@ -145,7 +145,7 @@ def test_no_block_is_larger_than_is_counted(group, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(("group", "most"), [(GROUP_BYTES, 1.4), (1, None)])
 def test_rows_below_blocks_beside_each_other_are_read_once(group, most, tmp_path, monkeypatch):
-    """But for those that a block above needs too, as the frame is turned by 4 degrees."""
+    """Except for rows that blocks above need too, since the frame is rotated by 4 degrees."""
     monkeypatch.setattr("gpustack.align.blocks.GROUP_BYTES", group)
     opened, read = large(tmp_path, degrees=4), []
     fill = PlainPlane._fill
@@ -163,7 +163,8 @@ def test_rows_below_blocks_beside_each_other_are_read_once(group, most, tmp_path
     np.testing.assert_array_equal(whole, one_by_one)
 
 
-#: Runs in a process of its own. Prints the peak above what was in use and the bytes of the result.
+#: A program that prints the peak of memory during a run, the bytes of the result, and how many of
+#: its pixels are masked.
 RUN = """
 import json, sys
 from bench.memory import bytes_of, peak_above, settle
@@ -182,7 +183,7 @@ print(json.dumps([peak_above(before), bytes_of(result), int(result.mask.sum())])
 
 @pytest.mark.skipif(not can_measure(), reason="needs Linux: /proc/self/clear_refs")
 def test_a_mosaic_stays_within_its_limit(tmp_path):
-    """Six frames, dithered and turned, larger than blocks are; all reach all bands."""
+    """Six dithered and rotated frames, larger than a block, that all reach all bands."""
     size, rows, side = 600, 300, 1200
     target = tangent(crpix=(side / 2, rows / 2))
     paths = [written(tmp_path / "target.fits", target, (4, 4))]

@@ -1,4 +1,4 @@
-"""Frames moved by whole pixels: where offsets come from, what the result covers, what it says."""
+"""Frames moved by whole pixels: sources of offsets, extents of the result, and its header."""
 
 import logging
 
@@ -19,7 +19,7 @@ from placing import PLACES, laid, planes, sky_wcs, union, write
 
 
 def on_sky(folder, cube, places, **cards):
-    """Files whose coordinates say where they lie."""
+    """Write files whose coordinates and cards contain their offsets; return the paths."""
     paths = []
     for i, (plane, (dy, dx)) in enumerate(zip(cube, places, strict=True)):
         wcs = sky_wcs(crpix=(5.5 - dx, 4.5 - dy))
@@ -29,7 +29,7 @@ def on_sky(folder, cube, places, **cards):
 
 @pytest.fixture
 def files(tmp_path):
-    """Five files that lie at `PLACES`, of several shapes."""
+    """Five files of different shapes with offsets `PLACES`, and their cube."""
     cube = [plane[: 8 - i % 2, : 10 - i % 3] for i, plane in enumerate(planes())]
     return on_sky(tmp_path, cube, PLACES), cube
 
@@ -76,7 +76,7 @@ def test_any_offsets(places, seed):
 
 
 def test_the_example_of_the_docs():
-    """A star at (100, 100) of the first frame and (90, 105) of the second: offset (10, -5)."""
+    """A star at (y, x) = (100, 100) and (90, 105) of two frames: the offset is (10, -5)."""
     first, second = np.zeros((150, 150), "f4"), np.zeros((150, 150), "f4")
     first[100, 100], second[90, 105] = 7, 9
     result = stack([first, second], align=Offsets([(0, 0), (10, -5)], extent="reference"))
@@ -98,7 +98,7 @@ def test_the_example_of_the_docs():
 )
 @pytest.mark.filterwarnings("ignore:.*left out. expected a frame that overlaps")
 def test_extents(extent, box):
-    """Boxes (y0, x0, y1, x1) on the first frame."""
+    """`box` is (y0, x0, y1, x1) in pixels of the first frame."""
     cube = planes()
     result = stack(cube, align=Offsets(PLACES, extent))
     y0, x0, y1, x1 = box
@@ -224,7 +224,7 @@ def test_frames_in_other_systems_and_equinoxes():
     galactic = sky_wcs(
         crpix=(3.5, 6.5), crval=(centre.galactic.l.deg, centre.galactic.b.deg), frame="GLON/GLAT"
     )
-    # Turned so that north is up again.
+    # Rotate the galactic WCS so that celestial north is up again.
     angle = centre.galactic.position_angle(SkyCoord(150, 40.01, unit="deg").galactic).deg
     turn = np.deg2rad(angle)
     galactic.wcs.cd = (
@@ -243,7 +243,7 @@ def test_frames_in_other_systems_and_equinoxes():
 
 
 def test_the_centre_of_a_frame_decides_and_not_a_reference_point_far_away():
-    """Turned by 0.3 degree about a point 5000 pixels away, frames are still where they are."""
+    """Frames rotated by 0.3 degree about a point 5000 pixels away are compared at their centres."""
     first = sky_wcs(crpix=(5000, 4.5))
     second = sky_wcs(crpix=(5000, 4.5), turned=0.3)
     centre = second.world_to_pixel(first.pixel_to_world(4.5, 3.5))

@@ -1,4 +1,4 @@
-"""Real frames moved by whole pixels."""
+"""Real frames aligned by whole pixels."""
 
 import csv
 import warnings
@@ -17,7 +17,7 @@ from placing import laid
 @pytest.mark.filterwarnings("ignore:.*turned, scaled:gpustack.errors.GpustackWarning")
 @pytest.mark.filterwarnings("ignore:frames differ in")
 def test_decam_frames_lie_where_their_coordinates_say(real_data):
-    """The centre of each is within a pixel's diagonal of where it belongs, on the result too."""
+    """The centre of each frame is within half a pixel, in y and x, of its place on the result."""
     paths = sorted(real_data.glob("legacypipe_wcs/testcase4_decam/*ooi*.fits"))
     result = stack(paths, SigmaClip(3, 3, spread="mad_std"), unit="adu", align="offsets")
     low = np.min([result.frames["dy"], result.frames["dx"]], axis=1)
@@ -44,11 +44,11 @@ def test_decam_corners_are_warned_of(real_data):
 
 
 def test_m13_by_a_file_of_shifts(real_data, tmp_path):
-    """Stars of five frames that drift by 46 pixels come together."""
+    """Five frames that drift by 46 pixels are aligned on their stars."""
     folder = real_data / "m13_blue"
     lines = [line for line in (folder / "shifts.csv").read_text().splitlines() if line[:1] != "#"]
     shifts = list(csv.DictReader(lines))
-    # There, how far a star has moved; an offset takes it back.
+    # The table contains how far stars have moved; an offset moves them back.
     text = "".join(f"{-int(row['dx'])} {-int(row['dy'])}\n" for row in shifts)
     (tmp_path / "shifts").write_text(text)
     paths = [folder / row["file"] for row in shifts]
@@ -75,11 +75,11 @@ def test_m13_by_a_file_of_shifts(real_data, tmp_path):
 
 
 def offsets(shifts):
-    """As they stand in the file: the wrong way round."""
+    """The shifts (dy, dx) as in the table, which have the opposite sign of offsets."""
     return np.array([[int(row["dy"]), int(row["dx"])] for row in shifts])
 
 
 def stars(image):
-    """How high stars stand above the sky, of four pixels together."""
+    """The brightness of the brightest stars above the sky, in sums of 2 x 2 pixels."""
     four = image[:-1, :-1] + image[1:, 1:] + image[1:, :-1] + image[:-1, 1:]
     return np.nanpercentile(four, 99.99) - np.nanmedian(four)

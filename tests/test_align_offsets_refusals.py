@@ -1,4 +1,4 @@
-"""Offsets that lead far or nowhere: frames that are left out, and errors that name them."""
+"""Offsets that are too large or undefined: frames left out, and errors that name them."""
 
 import numpy as np
 import pytest
@@ -47,7 +47,7 @@ def test_coordinates_that_cannot_be_inverted():
 
 
 def test_distortions_far_outside_of_a_frame_are_no_place():
-    """Where they are inverted by iteration, which diverges there."""
+    """The iteration that inverts distortions diverges there."""
     ccds = [CCDData(plane, unit="adu", wcs=distorted()) for plane in planes(2)]
     ccds[1].wcs.wcs.crval = ccds[0].wcs.wcs.crval + np.array([5.0, 0])
     with pytest.raises(FrameError, match=r"frame 1: .*a place on the sky that frame 0 has no pix"):
@@ -94,7 +94,7 @@ def test_offsets_are_exact_as_far_as_floats_are_whole():
 
 
 def test_a_corner_without_a_place_is_infinitely_far_from_it():
-    """Of a frame that reaches beyond the half of the sky that its projection has."""
+    """Tested with a frame that reaches beyond the hemisphere that its projection covers."""
     wide = tangent(crpix=(10.5, 10.5), kind="RA---SIN", scale=8.0)
     ccds = [
         CCDData(np.ones((20, 20)), unit="adu", wcs=wcs)
@@ -121,7 +121,7 @@ def test_a_result_that_fills_the_room_to_the_last_byte_has_room():
         bring_together(open_frames(planes(2)), align, room=size - 1)
 
 
-def test_what_rounding_errors_left_of_a_half_is_one():
+def test_halves_are_rounded_as_such_despite_rounding_errors():
     found = stack(planes(2), align=Offsets([(0, 0), (2.5 - 1e-9, 1e-9 - 0.5)])).frames
     assert (found["dy"].tolist(), found["dx"].tolist()) == ([0, 3], [0, -1])
 

@@ -1,4 +1,4 @@
-"""Whole runs on frames moved by whole pixels: against the cube with NaN around each frame."""
+"""Whole runs on frames moved by whole pixels, against the cube with NaN around each frame."""
 
 import gzip
 
@@ -15,7 +15,7 @@ from placing import PLACES, SHAPE, planes, union, write
 
 
 def test_files_of_all_kinds(tmp_path):
-    """Integers with BZERO and BLANK, gzip and tiles: as float64 arrays with the same samples."""
+    """Files with BZERO, BLANK, gzip and tile compression give the results of float arrays."""
     cube = [plane.round() for plane in planes(4)]
     write(tmp_path / "a.fits", cube[0].astype(np.uint16))
     write(tmp_path / "b.fits", cube[1].astype(np.int16), BLANK=int(cube[1][2, 2]))
@@ -155,7 +155,7 @@ def test_rows_of_tiles_that_no_band_meets_are_not_read(tmp_path, monkeypatch):
 
 
 def test_a_result_that_is_nearly_empty_is_told_of():
-    """As a slip in a file of offsets makes it."""
+    """A typing error in a file of offsets may cause this."""
     frames = [np.ones((10, 10), np.float32)] * 3
     said = r"align offsets: nearly all of the result is empty: 10 x 20,010 pixels.*frame 2 in \[.*"
     with pytest.warns(GpustackWarning, match=said) as told:

@@ -1,4 +1,4 @@
-"""Frames laid into another grid by whole pixels, against samples that are put there one by one."""
+"""`PlacedFrame`, a frame shifted by whole pixels, against samples that are placed one by one."""
 
 from dataclasses import replace
 
@@ -27,7 +27,7 @@ MASKED = st.sampled_from([True, False])
 
 
 def samples_of(rng, shape, dtype, masked):
-    """Samples of a type, as files have them, with a mask or without; hits, blanks and NaN."""
+    """Samples of a stored type, with or without a mask, with outliers, blanks and NaN."""
     values = rng.integers(90, 110, shape).astype(float)
     values[rng.random(shape) < 0.1] += 90
     decoding = {}
@@ -44,7 +44,7 @@ def samples_of(rng, shape, dtype, masked):
 
 @st.composite
 def placings(draw):
-    """A frame, where it is placed, and the shape of the grid."""
+    """A placed frame with random samples, offset and shape of the grid."""
     rng = np.random.default_rng(draw(st.integers(0, 99)))
     shape = draw(SIZES), draw(SIZES)
     samples = samples_of(rng, shape, draw(st.sampled_from(TYPES)), draw(MASKED))
@@ -88,13 +88,13 @@ def test_only_rows_that_meet_are_read_and_each_once(frame):
     assert [start for _, start, _ in frame.inner.rows] == meeting
 
 
-def test_of_variances_and_bits_too():
+def test_only_rows_that_meet_are_read_of_variances_and_flags():
     inner = Read(Samples(np.ones((4, 4)), variance=np.ones((4, 4))), np.ones((4, 4), "u1"))
     frame = PlacedFrame(inner, Grid((20, 4)), (10, 0))
     for y in range(20):
         frame.read_variance(y, y + 1)
         frame.read_flags(y, y + 1)
-    # Of bands beside the frame, one row tells that there are such, and of what type.
+    # For bands outside the frame, one row is read to find whether there are any, and their dtype.
     for what in ("variance", "flags"):
         read = [start for kind, start, _ in inner.rows if kind == what]
         assert read == [0, 0, 1, 2, 3]
@@ -127,7 +127,7 @@ RECIPES = {
 
 
 def stack_of(seed):
-    """Four frames of several types and shapes, some of them beside the grid."""
+    """Four frames of different types and shapes, some of them outside the grid."""
     rng = np.random.default_rng(seed)
     frames = []
     for i in range(4):
@@ -139,7 +139,7 @@ def stack_of(seed):
 
 
 def streamed(backend, frames, recipe, memory, progress=None, **options):
-    """The Outputs of a backend for these frames."""
+    """The Outputs of a backend for these frames, and the same samples padded to the grid."""
     dtype = np.result_type(*(frame.dtype for frame in frames))
     band = [padded(frame.inner.samples, frame.offset, GRID) for frame in frames]
     out = outputs(band, recipe)
@@ -148,7 +148,7 @@ def streamed(backend, frames, recipe, memory, progress=None, **options):
     return out, band
 
 
-#: A seed tells types and places; every recipe meets three, and every backend all.
+#: A seed determines types and offsets; every recipe runs with three seeds, every backend with all.
 SEEDED = [(seed, name) for i, name in enumerate(RECIPES) for seed in range(i % 2, 6, 2)]
 
 
@@ -160,7 +160,7 @@ def test_backends_agree_with_the_oracle(backend, seed, name):
 
 
 def in_small_bands(backend, seed, recipe):
-    """The Outputs under the least limit, and the rows done after each band."""
+    """The Outputs under about the least memory limit, and the progress after each band."""
     memory = 4000
     while True:
         told = []

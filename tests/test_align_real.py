@@ -1,4 +1,4 @@
-"""Real images by the coordinates in their headers, beside ccdproc and beside reproject alone."""
+"""Real images aligned by their world coordinates, against ccdproc and `wcs_project`."""
 
 from functools import cache
 
@@ -10,7 +10,7 @@ from astropy.wcs import WCS
 
 from gpustack import Reproject, stack, wcs_project
 
-#: Coordinates to 1e-4 pixels, times the steepest gradients of these images.
+#: Accuracy of places, 1e-4 pixels, times the steepest gradient of these images.
 INTERPOLATED = 2e-3
 
 
@@ -29,7 +29,7 @@ def galactic_center(real_data):
 
 @pytest.fixture(scope="module")
 def projected(galactic_center):
-    """One of them on the grid of another, by their numbers, made once."""
+    """A function that projects one image onto the grid of another, by their numbers; cached."""
 
     @cache
     def made(number, first):
@@ -40,7 +40,7 @@ def projected(galactic_center):
 
 
 def beside(first):
-    """Of any two of them, one is on the grid of the other."""
+    """The numbers of two images to project onto the first; all pairs occur in one direction."""
     return [(first + by) % 5 for by in (1, 3)]
 
 
@@ -48,11 +48,11 @@ def beside(first):
 def test_each_onto_the_grid_of_each(galactic_center, projected, first):
     others = beside(first)
     images = [galactic_center[number] for number in (first, *others)]
-    # What lies on the grid is not resampled, so that no pixel beside a NaN is lost.
+    # The image that defines the grid is not resampled, so that it loses no pixel beside a NaN.
     cube = [images[0].data, *(projected(number, first).data for number in others)]
     result = stack(images, align=Reproject(flux="ratio"), combine="sum", outputs=("count",))
     count = np.isfinite(cube).sum(axis=0)
-    # A pixel whose place is at an edge of an image, to the tolerance of its place.
+    # Counts may differ where a place is at an edge of an image, within the accuracy of places.
     same = result.count == count
     assert same.mean() > 0.9995
     total = np.nansum(cube, axis=0)
@@ -71,7 +71,7 @@ def test_data_and_mask_are_ccdprocs(galactic_center, projected, first):
         np.testing.assert_array_equal(ours.mask, theirs.mask)
 
 
-def test_all_around(galactic_center):
+def test_an_optimal_grid_covers_all_frames(galactic_center):
     result = stack(galactic_center, align="wcs:target=optimal,scale=30", outputs=("count",))
     assert result.count.max() == 5
     for image in galactic_center:

@@ -1,4 +1,4 @@
-"""What cannot be aligned, and what is said of it."""
+"""Frames, targets and options that cannot be aligned, and the messages about them."""
 
 import re
 from types import SimpleNamespace
@@ -50,7 +50,7 @@ def test_a_frame_that_has_no_place_on_the_sky(name):
     with pytest.warns(UserWarning, match=f"frame 2: left out: .*{said}"):
         result = stack(images, align=Reproject(skip=True))
     np.testing.assert_array_equal(result.data, stack(images[:2], align="wcs").data)
-    # A first frame is left out too, unless its grid is asked for.
+    # The first frame may be left out too, unless its grid is the target.
     turned = images[::-1]
     with pytest.raises(InputError, match=f"frame 0: .*{said}"):
         stack(turned, align=Reproject(skip=True))
@@ -65,12 +65,12 @@ def test_a_frame_that_has_no_place_on_the_sky(name):
 @pytest.mark.parametrize("skip", [False, True])
 @pytest.mark.parametrize("target", ["first", "optimal"])
 def test_where_no_frame_has_a_place_no_other_target_or_frame_is_proposed(target, skip):
-    """But what aligns frames without coordinates."""
+    """The message proposes an alignment that needs no coordinates instead."""
     with pytest.raises(InputError, match=r"got none of 2; .* --align register needs none$"):
         stack([noisy(None), noisy(None, seed=1)], align=Reproject(target, skip=skip))
 
 
-def test_wcs_project_says_the_same():
+def test_wcs_project_raises_the_same_errors():
     for wcs, said in BAD_WCS.values():
         with pytest.raises(InputError, match=rf"ccd\.wcs: .*{said}"):
             wcs_project(noisy(wcs), tangent())
@@ -137,7 +137,7 @@ def test_grids_that_no_disk_holds(tmp_path, monkeypatch):
     for name in ("out.fits", "out.fits.gz"):
         with pytest.raises(InputError, match=said):
             stack(images, align=how, outputs=ToFile(tmp_path / name))
-    # A disk that says nothing; so large a file cannot be.
+    # The size of the disk is unknown, but no file can be so large.
     monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(total=0))
     how = Reproject(shape=(10**10, 10**10))
     with pytest.raises(WriteError, match=r"out\.fits: could not be written: .*too large"):
@@ -147,7 +147,7 @@ def test_grids_that_no_disk_holds(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("align", ["wcs:target=optimal,scale=0.1", "wcs:extent=union"])
 def test_the_two_frames_that_make_a_grid_too_large(align):
-    """The third one lies between them, the fourth further, but by its shorter axis."""
+    """The third frame is between the two; the fourth is far away only along the shorter axis."""
     places = [(10.0, 0.0), (14.0, 1.0), (18.0, 0.0), (14.0, 7.0)]
     images = [noisy(tangent(place, scale=1e-6), (5, 6)) for place in places]
     box = r"\[-?\d+:-?\d+,-?\d+:-?\d+\]"
@@ -163,7 +163,7 @@ def test_the_one_frame_that_makes_a_grid_too_large():
 
 
 def test_no_frame_has_a_place_on_the_grid():
-    """On the other side of the sky."""
+    """Tested with a frame on the other side of the sky."""
     with pytest.raises(
         InputError, match="a frame that has a place on the grid, got none, from fra"
     ):
@@ -263,7 +263,7 @@ SIGNS = [
 def test_what_a_target_prints_reads_back_or_says_why_not(name):
     align = Reproject(name)
     if re.search(r",\s*\w+\s*=", name):
-        # This may be the next field, and is said to be none, or to be there twice.
+        # This reads as the next field, and the error says that it is unknown or repeated.
         with pytest.raises(RecipeError, match=r"align wcs: expected (field=value|scale once)"):
             as_alignment(str(align))
     else:
@@ -300,7 +300,7 @@ def test_errors_and_history_do_not_print_a_whole_wcs():
 
 @pytest.mark.parametrize("align", ["wcs", "offsets"])
 def test_coordinates_that_nobody_solved_are_warned_of(tmp_path, align):
-    # Where the telescope was told to look, and no CD or CDELT.
+    # The header contains the pointing of the telescope, but no CD or CDELT.
     header = fits.Header({"BUNIT": "adu", "CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN"})
     for i in range(3):
         header.update({"CRPIX1": 5.0, "CRPIX2": 5.0, "CRVAL1": 10 + 2e-4 * i, "CRVAL2": 5.0})

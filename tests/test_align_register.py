@@ -1,4 +1,4 @@
-"""Frames aligned by what is seen on them: against fields of stars whose places are known."""
+"""`Register`, which aligns frames by their contents, on simulated stars with known places."""
 
 import logging
 from functools import cache
@@ -19,12 +19,12 @@ from gpustack.errors import GpustackWarning
 from gpustack.frames import open_frames
 
 SHAPE = (260, 280)
-#: Of the places of stars in a stack, in pixels, and of their flux, relative: what is promised.
+#: The promised accuracy of the places of stars on a stack, in pixels, and of their relative flux.
 PLACE, FLUX = 0.1, 0.005
-#: Of what is measured of noise that is this low, in pixels of the whole frame.
+#: Accuracy of measured places anywhere on a frame, in pixels, at this low noise.
 MEASURED = 0.03
 
-#: Of shifts of noisy frames, in what noise allows at best.
+#: Largest error of shifts of noisy frames, relative to the Cramer-Rao bound.
 EFFICIENT = 1.2
 
 DITHERS = [0, 7 - 12j, -21 + 4j, 3 + 30j]
@@ -32,12 +32,12 @@ HALVES = [0, 7.55 - 12.3j, -21.2 + 4.7j, 0.45 + 0.53j, 11.1 - 3.9j]
 
 
 def turned(degrees, scale=1.0, centre=140 + 130j, lands=140 + 130j):
-    """The map that turns by `degrees` about a pixel, which lands on another: turn and shift."""
+    """Turn and shift of the map that rotates by `degrees` and moves `centre` to `lands`."""
     turn = scale * np.exp(1j * np.radians(degrees))
     return turn, lands - turn * centre
 
 
-#: The maps of frames onto the reference, and the shapes of the frames.
+#: The method, and the turn, shift and shape of each frame; they map it onto the reference.
 CASES = {
     "whole pixels": ("phase", [(1, shift, SHAPE) for shift in DITHERS]),
     "parts of pixels": ("phase", [(1, shift, SHAPE) for shift in HALVES]),
@@ -85,12 +85,12 @@ def taken(seed, turn, shift, shape, **options):
 
 
 def frames_of(maps, **options):
-    """The frames of these maps; each is made once."""
+    """The frames with these maps; each frame is cached."""
     return [taken(seed, *each, **options) for seed, each in enumerate(maps)]
 
 
 def judged(stars, maps):
-    """The stars whose apertures are on all frames, and the truth of them."""
+    """The true places and fluxes of the stars whose apertures are on all frames."""
     places, fluxes = stars
     there = sky.inside(places, SHAPE, 16)
     for turn, shift, shape in maps:
@@ -99,13 +99,13 @@ def judged(stars, maps):
     return places[there], fluxes[there]
 
 
-#: Between larger pixels, straight lines from one to the next miss some of a star, or add to it.
+#: With larger pixels, linear interpolation changes the flux of stars, so another order is used.
 ORDERS = {"larger pixels": "bicubic"}
 
 
 @pytest.fixture(scope="module")
 def aligned(stars):
-    """The frames of a case, and the stack of them, made once."""
+    """A function that returns the frames of a case and their stack; cached."""
 
     @cache
     def made(case):
@@ -161,7 +161,7 @@ def test_surface_brightness_may_stay_as_it_is():
         scaled = stack(frames, align=Register("stars"))
     assert told[0].filename == __file__
     kept = stack(frames, align=Register("stars", flux="unscaled"))
-    levels = [np.median(frame.data) for frame in frames]  # of counts: a third in smaller pixels
+    levels = [np.median(frame.data) for frame in frames]  # in counts, a third in smaller pixels
     assert np.nanmedian(kept.data) == pytest.approx(np.mean(levels), rel=1e-2)
     assert np.nanmedian(scaled.data) == pytest.approx(levels[0], rel=1e-2)
     assert levels[1] < levels[0] / 2
@@ -283,7 +283,7 @@ def test_the_log_tells_of_each_frame_and_the_history_how(stars, caplog):
 
 
 def spoilt(image, rng):
-    """An image as cameras give it: hot pixels that never move, hits, a gradient, lost samples."""
+    """The image with fixed hot pixels, cosmic rays, a gradient, NaN and a saturated column."""
     hot = np.random.default_rng(99).integers(0, 260, (2, 300))
     image = image.copy()
     image[tuple(hot)] += 4000
@@ -318,7 +318,7 @@ def test_masked_samples_do_not_count(stars):
 
 
 def test_stars_are_matched_the_same_way_every_time(aligned):
-    """Though astroalign draws lots."""
+    """astroalign itself uses random numbers."""
     frames, first = aligned("0.3 degrees")
     second = stack(frames, align="register:by=stars")
     np.testing.assert_array_equal(first.data, second.data)
@@ -332,8 +332,10 @@ def test_one_frame_is_its_own_reference(stars):
 
 
 def faint_pair(seed, shape=(300, 320), noise=25.0, fixed=10.0):
-    """Frames whose stars are hardly brighter than the noise, a part of which does not move; the
-    shift, and the least error of it, in two directions together."""
+    """Two frames with stars hardly brighter than the noise, a part of which is fixed.
+
+    Also returned are the shift and the Cramer-Rao bound on its length.
+    """
     rng = np.random.default_rng(seed)
     places = rng.uniform(20, shape[1] - 20, 60) + 1j * rng.uniform(20, shape[0] - 20, 60)
     fluxes = np.minimum(800 * (rng.pareto(1.3, 60) + 1), 5000)
@@ -344,13 +346,13 @@ def faint_pair(seed, shape=(300, 320), noise=25.0, fixed=10.0):
         for k, by in enumerate((0, shift))
     ]
     scene = sky.expose(places, fluxes, shape, sigma=4.5, noise=0)
-    # Both frames have noise.
+    # The factor 2**0.5: both frames have noise.
     least = np.hypot(*sky.least_error(scene, np.hypot(noise, fixed))) * 2**0.5
     return frames, shift, least
 
 
 def test_faint_frames_are_placed_as_well_as_noise_allows():
-    """Their light above 3 sigma alone would tell with 1.4 times the error."""
+    """Using only the light above 3 sigma would give 1.4 times the error."""
     off = []
     for seed in range(20):
         frames, shift, least = faint_pair(seed)
@@ -362,7 +364,7 @@ def test_faint_frames_are_placed_as_well_as_noise_allows():
 @pytest.mark.parametrize("by", ["phase", "stars"])
 @pytest.mark.parametrize("share", [0.45, 0.55, 0.7])
 def test_masked_rows_are_no_quiet_sky(by, share):
-    """What is masked alike in all frames makes neither noise small nor a match of its edges."""
+    """A mask common to all frames must neither lower the noise nor make its edges match."""
     images = []
     for data in frames_of([(1, 0, SHAPE), (1, 3.4 - 2.2j, SHAPE)]):
         mask = np.zeros(SHAPE, bool)
@@ -383,7 +385,7 @@ def test_a_sample_that_float32_does_not_hold_does_not_mislead(by):
 
 @pytest.mark.parametrize("extent", ["reference", "union"])
 def test_the_reference_is_taken_as_it_is(extent):
-    """Its header, where the sections of a detector still say which pixels it has, too."""
+    """Its header is kept too, in which detector sections still describe its pixels."""
     frames = open_frames(frames_of([(1, 0, SHAPE), (1, 9.3 - 5j, (150, 160))]))
     known = [Similarity(), Similarity(shift=9.5 + 5j)]
     assert bring_together(frames, Register(extent=extent), known).frames[0] is frames[0]

@@ -1,4 +1,4 @@
-"""Real sequences without coordinates, aligned by what is seen on them."""
+"""Real sequences without coordinates, aligned by their contents."""
 
 import warnings
 from functools import cache
@@ -10,31 +10,33 @@ from astropy.io import fits
 import starfield as sky
 from gpustack import Register, stack
 
-#: Of the places of stars in a stack, in pixels: what is promised.
+#: The promised accuracy of the places of stars on a stack, in pixels.
 PLACE = 0.1
-#: Windows that places are weighed by, in pixels: stars are wider than the simulated ones.
+#: Width of the Gaussian windows for centroids, in pixels: stars are wider than the simulated ones.
 WIDTH = 2.5
-#: Standard errors. Of one that is known, noise brings a displacement in two directions that is
-#: further in one of 90 cases.
+#: Significance of a displacement, in standard errors: noise alone exceeds it, in two dimensions, in
+#: one of 90 cases.
 SURE = 3.0
-#: Of the mean of 50 stars of m13_blue, in pixels, in y and in x: with that no place can be told to
-#: 0.1 pixel. One star alone is at its best told to 0.45.
+#: Bounds on standard errors for m13_blue in y and x, in pixels: that of the mean of 50 stars is
+#: smaller than the first, that of a single star larger than the second (the best has 0.45). With
+#: these, no place can be checked to 0.1 pixel.
 MEAN_ERROR, STAR_ERROR = 0.2, 0.4
-#: Mean square of displacements in their errors; that of 50 stars, in y and x, is off 1 by 0.14.
+#: Bounds on the mean square of displacements in units of their errors; that of 50 stars in y and x
+#: scatters about 1 by 0.14.
 AS_NOISE = (0.5, 1.5)
-#: Pixels by which three shifts of m13_blue fail to close, each off by 0.2, as that of
-#: simulated frames like these is.
+#: Pixels by which three shifts of m13_blue may fail to close, if each has an error of 0.2, as in
+#: simulated frames like these.
 FAINT = 0.2 * 3**0.5
 
 
 def image_data(path):
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about headers of the last century
+        warnings.simplefilter("ignore")  # the headers are old
         return fits.getdata(path).astype(float)
 
 
 def sequence(folder):
-    """Files, and the whole shifts (y, x) that somebody else measured: of stars, not of frames."""
+    """The files, and shifts (y, x) of their stars in whole pixels, as measured by others."""
     lines = (folder / "shifts.csv").read_text().splitlines()
     rows = [line.split(",") for line in lines if ".fits," in line and line[0] != "#"]
     shifts = np.array([[float(row[1]), float(row[2])] for row in rows])
@@ -51,16 +53,16 @@ def m13(real_data):
     return sequence(real_data / "m13_blue")
 
 
-#: On which frames phase and stars are compared.
+#: The frames on which the results of phase and stars are compared.
 BOTH = range(0, 30, 5)
-#: How frames of saao are measured, and which of them: all by phase. Stars are dear, and among these
-#: are those of moonlight, of clouds and of the largest shifts too.
+#: The frames of saao that are aligned by each method: all by phase. Matching stars is slow; its
+#: selection includes frames with moonlight, with clouds and with the largest shifts.
 TAKEN = {"phase": [*range(30)], "stars": sorted({*range(0, 30, 3), *BOTH})}
 
 
 @pytest.fixture(scope="module")
 def crowded(saao):
-    """The stack of saao by each way, made once."""
+    """A function that returns the stack of saao by each method; cached."""
 
     @cache
     def made(by):
@@ -70,13 +72,13 @@ def crowded(saao):
     return made
 
 
-#: The first, one between, and the last.
+#: Frames used as reference: the first, the middle and the last.
 REFERENCES = [0, 2, 4]
 
 
 @pytest.fixture(scope="module")
 def faint(m13):
-    """The stack of m13 onto each reference, of the other frames, made once."""
+    """A function that returns the stack of the other frames of m13 on a reference; cached."""
 
     @cache
     def made(reference):
@@ -107,7 +109,7 @@ def test_thirty_crowded_frames_some_of_them_moonlit_or_cloudy(saao, crowded, by)
 
 
 def test_phase_and_stars_agree(crowded):
-    """Where the middle of each frame lies."""
+    """The centre of each frame has the same place on the reference by both methods."""
     one, other = (crowded(by).frames[[TAKEN[by].index(k) for k in BOTH]] for by in TAKEN)
     turn = other["magnification"] * np.exp(1j * np.radians(other["rotation"]))
     middle = 255.5 + 255.5j
@@ -122,7 +124,7 @@ def test_whole_pixels_are_those_that_somebody_else_measured(saao):
 
 
 def test_faint_frames_whose_hot_pixels_do_not_move(m13, faint):
-    """Raw and short: what all frames have in common at no shift is brighter than their stars."""
+    """In these short raw exposures, fixed patterns at shift zero are brighter than the stars."""
     table = faint(0).frames
     np.testing.assert_allclose(moved(table), -m13[1], atol=1)
     assert (table["peak_ratio"][1:] > 1.5).all()
@@ -136,7 +138,7 @@ def test_another_reference_finds_the_same_shifts(faint, reference):
 
 @pytest.mark.parametrize("reference", REFERENCES)
 def test_faint_stars_lie_where_those_of_the_reference_do(m13, faint, reference):
-    """As far as its noise lets anybody tell, on a stack of the other frames."""
+    """Compare the reference with a stack of the other frames, as precisely as its noise allows."""
     paths, result = m13[0], faint(reference)
     level = np.nanmedian(result.data)
     others = np.nan_to_num(result.data.astype(float), nan=level)

@@ -1,4 +1,4 @@
-"""What cannot be aligned by what is seen: errors that name it, or frames that are left out."""
+"""Frames that `Register` cannot align: errors that name them, or frames left out."""
 
 import sys
 from contextlib import nullcontext
@@ -37,7 +37,7 @@ def good():
 
 @pytest.fixture(scope="module")
 def aligned(good):
-    """The stack of the good frames by each way, made once."""
+    """A function that returns the stack of the good frames by each method; cached."""
     return cache(lambda by: stack(good, align=Register(by)))
 
 
@@ -47,7 +47,7 @@ def noise(seed=7):
 
 @cache
 def other_field(seed):
-    """Of which no star is where one of the first field is, but by chance."""
+    """A frame of another field: stars match those of the first field only by chance."""
     return sky.taken(sky.field(SHAPE, seed=seed), SHAPE, seed=seed)
 
 
@@ -58,7 +58,7 @@ def few_stars(count):
     return sky.taken((places[inside], fluxes[inside]), SHAPE)
 
 
-#: Frames that nothing aligns to the first field, and what the error says of them.
+#: Frames that cannot be aligned to the first field, and patterns of the error about them.
 BAD = {
     "constant": (lambda: np.full(SHAPE, 7.0), "noise, got samples all alike"),
     "lost": (lambda: np.full(SHAPE, np.nan), "expected valid samples, got none"),
@@ -69,7 +69,7 @@ BAD = {
 
 
 def bad_by(dear):
-    """Every bad frame by each way; that stars match nowhere takes long to find: on one field."""
+    """Parametrize with all bad frames and methods, except matching stars on `dear`: it is slow."""
     ways = [(by, name) for by in ("phase", "stars") for name in BAD]
     named = [(by, name) for by, name in ways if (by, name) != ("stars", dear)]
     cases = [(by, *BAD[name]) for by, name in named]
@@ -84,7 +84,7 @@ def test_a_frame_that_cannot_be_aligned_is_an_error_that_names_it(good, by, make
 
 
 @bad_by("another field")
-def test_or_is_left_out_and_listed(good, aligned, by, make, says):
+def test_with_skip_a_frame_that_cannot_be_aligned_is_left_out(good, aligned, by, make, says):
     with pytest.warns(GpustackWarning, match="frame 1: left out: align"):
         result = stack([good[0], make(), good[1]], align=Register(by, skip=True))
     alone = aligned(by)
@@ -103,7 +103,7 @@ def test_a_reference_that_cannot_be_aligned_to_is_an_error_in_any_case(good, by,
 
 
 def test_a_frame_that_is_upside_down_is_said_to_match_by_its_stars(good):
-    """As after the meridian: no shift matches, and no coordinates tell why."""
+    """A flip at the meridian causes this. No shift matches, and there are no coordinates to use."""
     middle = complex(SHAPE[1] - 1, SHAPE[0] - 1) / 2
     turned = sky.taken(sky.field(SHAPE), SHAPE, turn=-1, shift=2 * middle + 3 + 2j, seed=1)
     said = r"best one, expected 1\.5 times; for frames that are turned, .*register:by=stars"
@@ -131,7 +131,7 @@ def test_three_stars_are_enough_for_a_shift(good):
 @pytest.mark.filterwarnings("ignore:only one of 15 frames is left")
 @pytest.mark.filterwarnings("ignore:9 more frames")
 def test_unrelated_fields_are_hardly_ever_aligned():
-    """Of pairs that agree by chance alone, none of these may be taken for the same field."""
+    """No pair of these unrelated fields may pass for the same field by chance."""
     fields = [other_field(seed) for seed in range(10, 25)]
     with pytest.warns(GpustackWarning, match="left out"):
         table = stack(fields, align="register:skip=true").frames
@@ -182,7 +182,7 @@ def test_fields_are_checked(fields, says):
         Register(**fields)
 
 
-def test_texts(good):
+def test_a_text_stands_for_the_value(good):
     text = "register:by=stars,reference=1,order=bicubic,extent=union,skip=true"
     expected = Register("stars", 1, order="bicubic", extent="union", skip=True)
     given, value = (stack(good, align=how) for how in (text, expected))
@@ -237,7 +237,7 @@ def test_where_the_brightest_moves_apart_from_all_others_no_shift_is_certain():
 
 
 def test_what_belongs_to_the_highest_peak_is_an_eighth_of_the_image_around_it():
-    """At most 32 pixels; the image goes on at its other end."""
+    """The region is limited to 32 pixels, and the image is periodic."""
     sums, y, x = np.full((64, 400), 0.5), np.arange(-8, 9), np.arange(-32, 33)
     sums[np.ix_(y + 2, x + 398 - 400)] = 0.9
     sums[2, 398] = 1.0
@@ -249,7 +249,7 @@ def test_what_belongs_to_the_highest_peak_is_an_eighth_of_the_image_around_it():
 
 
 def test_matches_that_are_far_off_are_none(monkeypatch):
-    """Of as many as no chance brings: each is 0.9 pixels from where a shift puts it."""
+    """There are too many matches for chance, but each is 0.9 pixels off."""
     rng = np.random.default_rng(0)
     places = rng.uniform(0, 1000, (30, 2)) @ [1, 1j]
     off = 0.9 * np.exp(2j * np.pi * np.arange(30) / 30)
@@ -274,7 +274,7 @@ def test_chance_is_that_of_more_matches_than_the_triangle_alone(monkeypatch):
 
 @pytest.mark.parametrize("under", [0.0, 1e9, np.nan])
 def test_what_is_masked_is_at_the_level_of_the_sky_whatever_it_holds(under):
-    """Of a sky that is brighter by 3000 at one side than at the other."""
+    """Tested on a sky with a gradient of 3000 from one side to the other."""
     image = noise() + np.linspace(0, 3000, SHAPE[1])
     mask = np.zeros(SHAPE, bool)
     mask[100:140, 150:180] = mask[17, 20] = True
@@ -299,13 +299,13 @@ def test_sep_holds_as_many_pixels_as_a_frame_needs_and_then_as_many_as_before(go
     )
 
 
-def test_two_stars_are_not_the_same_other_one():
+def test_no_two_stars_match_the_same_star():
     fit, places, others = Similarity(), np.array([1, 0, 50, 90 + 0j]), np.array([0.2, 50, 93 + 0j])
     assert stars._pair(fit, places, others, 2.0).tolist() == [[1, 0], [2, 1]]
 
 
 def test_the_sky_between_masked_pixels_is_its_own():
-    """And not that of a masked half that is darker by ten times the noise, as what it holds is."""
+    """Their sky level must not be that of the masked region around them, which is darker."""
     image = noise() + np.linspace(0, 100, SHAPE[1])
     mask = np.zeros(SHAPE, bool)
     mask[64:192, 192:256], mask[100:128, 200:] = True, False

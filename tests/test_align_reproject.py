@@ -1,4 +1,4 @@
-"""Frames resampled onto one grid inside a run, against wcs_project and what is known of the sky."""
+"""`Reproject`, which resamples frames in a run, against `wcs_project` and a simulated sky."""
 
 import numpy as np
 import pytest
@@ -20,14 +20,14 @@ from gpustack.frames import open_frames
 from skies import SCALE, distorted, noisy, stars, tangent
 from watched import Watched
 
-#: float32, and coordinates to 1e-4 pixels between samples that differ by up to 80.
+#: Tolerances: rounding of float32, and places accurate to 1e-4 pixels where samples differ by 80.
 INTERPOLATED = {"rtol": 1e-6, "atol": 1e-4 * 80}
 ORDERS = ("nearest-neighbor", "bilinear", "biquadratic", "bicubic")
 METHODS = ("interp", "adaptive", "exact")
 
 
 def frames(n=4, **more):
-    """Dithered, turned, with pixels of two sizes; the first is the target."""
+    """Dithered and rotated frames with pixels of two sizes; the first is the target."""
     places = [
         tangent((10 + 0.0007 * i, 20 - 0.0005 * i), degrees=7.0 * i, scale=SCALE * (1 + i % 2 / 2))
         for i in range(n)
@@ -39,7 +39,7 @@ def frames(n=4, **more):
 
 
 def projected(images, wcs, shape, **how):
-    """Each by wcs_project, as a masked cube."""
+    """The images projected by `wcs_project`, as a masked cube."""
     made = [wcs_project(image, wcs, shape, **how) for image in images]
     masks = [np.zeros(shape, bool) if one.mask is None else one.mask for one in made]
     return np.ma.MaskedArray([one.data for one in made], masks)
@@ -51,7 +51,7 @@ def test_a_run_gives_what_projecting_each_frame_first_gives(order):
     cube = projected(images, images[0].wcs, images[0].shape, order=order)
     got = stack(images, align=Reproject(order=order), combine="mean")
     np.testing.assert_array_equal(got.count, (~cube.mask).sum(axis=0))
-    if order != "nearest-neighbor":  # where a pixel lies between two, either is nearest
+    if order != "nearest-neighbor":  # half way between two pixels, either may be the nearest
         expected = cube.mean(axis=0)
         np.testing.assert_array_equal(got.mask, expected.mask)
         np.testing.assert_allclose(got.data, expected.filled(np.nan), **INTERPOLATED)
@@ -60,7 +60,7 @@ def test_a_run_gives_what_projecting_each_frame_first_gives(order):
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_interpolation_is_that_of_reproject(order, dtype):
-    """Out to half a pixel beyond the outermost centres, and where NaN contribute."""
+    """Including places up to half a pixel beyond the outermost centres, and next to NaN."""
     planes = np.random.default_rng(5).normal(100, 10, (2, 60, 50)).astype(dtype)
     if order in ("nearest-neighbor", "bilinear"):
         planes[0, 20:23, 30] = np.nan
@@ -77,7 +77,7 @@ def test_interpolation_is_that_of_reproject(order, dtype):
         assert 0.1 < np.isnan(got[1]).mean() < 0.9
 
 
-def test_of_places_half_a_pixel_outside_those_before_the_first_are_inside():
+def test_half_a_pixel_before_the_first_is_inside_and_after_the_last_is_not():
     places = np.array([[[0.0, 0, 0]], [[-0.5, 1, 2.5]]])
     found = interpolate(np.array([[1.0, 2, 3]]), places, Resampling())
     np.testing.assert_array_equal(found, [[1, 2, np.nan]])
@@ -212,7 +212,7 @@ def test_a_grid_around_all_frames_loses_no_pixel(how, kind):
         at = result.wcs.world_to_pixel(image.wcs.pixel_to_world(x[edge], y[edge]))
         assert min(at[0].min(), at[1].min()) >= -0.51
         assert (at[0].max() - result.data.shape[1], at[1].max() - result.data.shape[0]) <= (0, 0)
-    # Nor does it have rows or columns that no frame touches.
+    # The grid has no rows or columns that no frame touches either.
     for axis in (0, 1):
         touched = result.count.max(axis=axis)
         assert (touched[1:-1] > 0).all()
@@ -255,7 +255,7 @@ def test_variances_go_along():
 
 
 def test_samples_without_weight_count_nothing():
-    """As in weight maps: an inverse variance of 0."""
+    """Weight maps mark such samples by an inverse variance of 0."""
     image, other = noisy(tangent(degrees=3), level=10), noisy(tangent(), seed=1)
     inverse = np.ones(image.shape)
     inverse[40:60, 50:70] = 0
@@ -298,7 +298,7 @@ def test_frames_without_overlap_are_listed_and_count_nothing():
 
 
 def test_normalisation_is_measured_on_the_grid():
-    """Levels that differ, on frames that overlap in part: no seam."""
+    """Frames with different levels that overlap in part are combined without a seam."""
     rng = np.random.default_rng(1)
     sky = tangent()
     images = []
@@ -314,7 +314,7 @@ def test_normalisation_is_measured_on_the_grid():
 
 
 def test_a_frame_whose_header_says_the_same_in_other_words_is_taken_as_it_is():
-    """CD for PC and CDELT: areas of pixels differ by rounding."""
+    """With CD instead of PC and CDELT, pixel areas differ by rounding."""
     wcs = tangent(degrees=45)
     header = wcs.to_header()
     for key in [key for key in header if key.startswith(("PC", "CDELT"))]:
@@ -346,7 +346,7 @@ def test_whole_pixels_are_another_alignment():
 
 @pytest.mark.parametrize("extent", ["target", "union"])
 def test_lookup_tables_are_honoured(tmp_path, extent):
-    """Which lie in other HDUs of a file; a grid has none, as no header could tell it."""
+    """The tables are in other HDUs of a file. A grid has none: its header cannot contain them."""
     wcs = tangent()
     table = np.linspace(0, 6, 36, dtype=np.float32).reshape(6, 6)
     # astropy reads tables of both axes or none.
@@ -369,7 +369,7 @@ def test_lookup_tables_are_honoured(tmp_path, extent):
     assert first.wcs.cpdis1 is None
     first.write(tmp_path / "out.fits")
     assert not any("CPDIS" in key for key in fits.getheader(tmp_path / "out.fits"))
-    # Moved by whole pixels they go along, and into the file.
+    # When frames are moved by whole pixels, the tables are kept, and written to the file.
     pair = [tmp_path / "tables.fits", plain]
     moved = stack(pair, align=Offsets([(0, 0), (3, -4)]), unit="adu")
     moved.write(tmp_path / "moved.fits")

@@ -1,4 +1,4 @@
-"""Frames that a shift alone does not align tell so by the shifts of their quarters."""
+"""Detect rotated or scaled frames, which no shift can align, by the shifts of their quarters."""
 
 import warnings
 
@@ -13,7 +13,8 @@ from gpustack.align.rotation_check import corners
 from gpustack.errors import GpustackWarning
 
 SHAPE = (300, 400)
-#: Of distances that are told: stars move within a quarter, most where it is far from the middle.
+#: Relative tolerance of the distances of corners: stars move differently within a quarter, most of
+#: all far from the centre.
 CLOSE = 0.15
 
 
@@ -28,7 +29,7 @@ def meter(stars):
 
 
 def turned(stars, degrees=0.0, scale=1.0, seed=3, **options):
-    """A frame turned about its middle and then shifted, and how far its corners are moved."""
+    """A frame rotated about its centre and then shifted, and how far its corners are off."""
     turn = scale * np.exp(1j * np.radians(degrees))
     middle = complex(SHAPE[1], SHAPE[0]) / 2
     shift = middle - turn * middle + (5.3 - 3.8j)
@@ -87,7 +88,7 @@ def test_real_frames_that_are_not_turned_are_not_told_of(real_data):
     for folder in ("m13_blue", "saao_kb130475"):
         files = sorted((real_data / folder).glob("*.fits"))[:8]
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about headers of the last century
+            warnings.simplefilter("ignore")  # the headers are old
             images = [fits.getdata(file).astype(float) for file in files]
         reference = Shift("reference", np.ma.array(images[0]), 100)
         told = [reference.measure("frame", np.ma.array(image))[1] for image in images[1:]]

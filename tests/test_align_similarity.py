@@ -1,4 +1,4 @@
-"""Maps of pixels that shift, turn and scale."""
+"""`Similarity`, a map of pixels that shifts, rotates and scales."""
 
 import pytest
 
@@ -21,7 +21,7 @@ def test_whole_pixels_are_a_shift_by_such_and_nothing_else(turn, shift, whole):
     assert Similarity(complex(turn), complex(shift)).whole == whole
 
 
-def test_it_turns_from_x_to_y():
+def test_a_rotation_turns_from_x_to_y():
     quarter = Similarity(2j, 10 + 20j)
     assert (quarter.rotation, quarter.scale) == (90, 2)
     assert quarter.to_reference(3, 4) == (10 - 8, 20 + 6)

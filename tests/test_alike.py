@@ -1,4 +1,4 @@
-"""Columns of as many survivors, taken together or not: no bit of a result depends on it."""
+"""Grouping columns by their number of survivors changes no bit of a result."""
 
 from contextlib import contextmanager
 
@@ -15,13 +15,13 @@ from recipes import RECIPES, recipe
 from stacks import run
 from tolerances import assert_same_bits
 
-#: From so many columns on they are taken together; so many bytes at a time.
+#: The number of columns from which they are grouped, and the bytes processed at a time.
 WAYS = [(1, 8_000_000), (1, 160), (10**9, 160)]
 
 
 @contextmanager
 def taken(many, at_a_time):
-    """Columns are taken together in one of the ways."""
+    """Group columns in one of the `WAYS`."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ragged, "MANY_ALIKE", many)
         patch.setattr(passes, "PASS_BYTES", at_a_time)
@@ -30,10 +30,10 @@ def taken(many, at_a_time):
 
 
 def in_turn(name):
-    """Stacks that a recipe meets, each in one of the ways.
+    """Yield the stacks with which a recipe is tested, each with one of the `WAYS`.
 
-    Every recipe meets every way and every other stack, recipes that are alike those between; every
-    stack meets every way.
+    Every recipe is tested in every way and with every second stack; similar recipes get the other
+    stacks. Every stack is tested in every way.
     """
     turn = list(RECIPES).index(name)
     stacks = [(FRAMES, one) for one in share(name, stacks_of(name), 2)]
@@ -46,7 +46,7 @@ def in_turn(name):
 @pytest.mark.parametrize("name", RECIPES)
 def test_every_recipe(name):
     for n, stack_name, way in in_turn(name):
-        want = by_cpu(name, stack_name, n)  # as few columns are taken by themselves
+        want = by_cpu(name, stack_name, n)  # with so few columns, none are grouped
         with on(n, "frames of", stack_name, "as", way), taken(*way):
             got = run(Cpu(threads=1), samples(name, stack_name, n), recipe(name, n))
             assert_same_bits(got, want)

@@ -1,4 +1,4 @@
-"""Of a result in a file no more is made than was asked for, and the share of rejected samples."""
+"""A result in a file contains only the requested maps; the rejected fraction is always counted."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from gpustack.errors import RecipeError
 
 
 def frames(folder):
-    """Files of which some samples stand out, some are NaN and one column is empty."""
+    """Write files with outliers, NaN, and one column of pixels without samples; return a glob."""
     rng = np.random.default_rng(5)
     for i in range(7):
         plane = rng.normal(1000, 20, (61, 50)).astype("f4")
@@ -36,7 +36,7 @@ def test_how_many_samples_were_rejected_is_told_in_any_case(tmp_path, clips, map
     assert found.frames["valid"].tolist() == counted.frames["valid"].tolist()
 
 
-def test_where_nobody_counts_nothing_is_told(tmp_path):
+def test_without_counts_the_rejected_fraction_is_none(tmp_path):
     given = frames(tmp_path)
     assert stack(given, outputs=()).rejected is None
 

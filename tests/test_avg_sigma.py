@@ -1,4 +1,4 @@
-"""Clips by the average noise of a row: every backend against the oracle, band by band."""
+"""`AvgSigmaClip`, which clips by the average noise of a row: all backends against the oracle."""
 
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -29,7 +29,7 @@ from tolerances import IMAGES, assert_agrees, assert_same_bits
 from traced import traced
 
 FRAMES = 6
-#: Each shape and type, and values at which little or nothing is left of a level.
+#: All shapes and types, and values for which the level is small or lost to rounding.
 STACKS = (
     "masked",
     "mixed-masks",
@@ -44,25 +44,25 @@ CPU = Cpu(threads=1)
 
 
 def told(band, asked, dtype=None):
-    """The recipe as backends see it."""
+    """The recipe with the measured noise of rows, as backends receive it."""
     source = BandSource(band, np.dtype(dtype or "f4"))
     return measured(CPU, source, asked, DEFAULT)
 
 
 def first_rows(stack_name, n, asked):
-    """Two rows of many frames: the oracle is slow."""
+    """The samples of a stack; only two rows unless it has `FRAMES` frames: the oracle is slow."""
     return rows_of(stack_of(stack_name, n, asked), 0, None if n == FRAMES else 2)
 
 
 @cache
 def solved(name, stack_name, n=FRAMES):
-    """The oracle's answer, once for all backends."""
+    """The oracle's answer, cached for all backends."""
     asked = averaged(name, n)
     return solve(first_rows(stack_name, n, asked), asked)
 
 
-#: Of a recipe and a stack the CPU backend meets every pair, in large tiles and in small ones by
-#: turns: how tiles are cut depends on neither.
+#: The CPU backend is tested with every pair of a recipe and a stack, alternately in large and in
+#: small tiles, since the tiles depend on neither.
 BY_TURNS = {
     (name, stack_name): ("cpu", "cpu-small-tiles")[(i + k) % 2]
     for i, name in enumerate(AVERAGED)
@@ -106,7 +106,7 @@ def test_the_recipes_have_something_to_do():
 
 @cache
 def by_cpu(name, stack_name):
-    """Samples, the recipe as backends see it, and the CPU's answer, once for all kernels."""
+    """The samples, the recipe as of `told`, and the CPU's answer, cached for all kernels."""
     asked = replace(averaged(name, FRAMES), weights=None, combine="median")
     band = stack_of(stack_name, FRAMES, asked)
     asked = told(band, asked)
@@ -157,7 +157,7 @@ def test_where_nothing_tells_of_the_noise_nothing_is_rejected(backend):
 
 @pytest.fixture
 def cut(monkeypatch):
-    """Makes bands of so many rows, whatever memory there is."""
+    """A function that sets the number of rows of a band, whatever the memory limit."""
 
     def cut_by(step):
         name = "gpustack.maps.plan.plan_bands"
@@ -198,7 +198,7 @@ def test_what_a_scale_makes_infinite_tells_nothing_of_the_noise(backend):
     scales = (0.9, 1.0, 2.0) + (1.0,) * 6
     asked = Recipe(clips=AvgSigmaClip(), scale=scales, clip_on="raw")
     expected = told(plain(data[:, :, 1:]), asked).clips[0].sigmas
-    data[2, :, 0] = -np.finfo("f4").max  # twice that is no float32
+    data[2, :, 0] = -np.finfo("f4").max  # twice that overflows float32
     masks = np.zeros(data.shape, bool)
     masks[2, :, 0] = True
     found = [told(plain(*one), asked).clips[0].sigmas for one in ((data,), (data, masks))]
@@ -320,7 +320,7 @@ def test_a_limit_that_leaves_no_room_says_so():
         run_maps(CPU, tall(), averaged("median", 5), 99, Files)
 
 
-# The native door.
+# The public API: stack and explain.
 
 
 def test_without_a_limit_a_row_fits_in_any_case(monkeypatch):

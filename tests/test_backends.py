@@ -1,4 +1,4 @@
-"""What every backend does with columns whose answer is known; see also `test_every_recipe`."""
+"""Every backend on columns with known answers; see also `test_every_recipe`."""
 
 import os
 from dataclasses import replace
@@ -48,7 +48,7 @@ def test_tallies_alone_are_the_same(backend, name):
 
 
 class Threaded(CpuBackend):
-    """The CPU backend as it is used."""
+    """The CPU backend as the engine uses it, with threads."""
 
     def run(self, band, recipe, out):
         self.stream(BandSource(band, widest(band)), recipe, out, MEMORY)
@@ -86,7 +86,7 @@ def test_no_pixels(backend):
         assert got.valid.tolist() == [0, 0, 0]
 
 
-# Columns with an answer that can be written down: whatever else is wrong, these are right.
+# Columns whose answers are written out by hand, independent of the oracle.
 
 NAN = np.nan
 SOLE = 1.482602218505602
@@ -140,7 +140,7 @@ def test_ties_go_by_frame(backend):
 
 @pytest.mark.parametrize(("clip_on", "lost"), [("raw", True), ("normalized", False)])
 def test_ranks_among_all_frames_are_of_what_clips_see(backend, clip_on, lost):
-    # The masked sample is the lowest where it is normalised.
+    # The masked sample is the lowest after normalisation only.
     band = plain(np.array([1, 2, 3, 4], "f4").reshape(4, 1, 1))
     band[2] = replace(band[2], mask=np.array([[True]]))
     clips = [ExtremaClip(1, 0, "all")]
@@ -193,7 +193,7 @@ def test_no_more_samples_than_ddof_lose_nothing(backend, center):
 
 
 def test_what_lies_under_a_mask_never_shows(backend):
-    # With weights too: those of masked samples may be anything.
+    # Including weights: those of masked samples may have any value.
     data, masks = sky(6).astype("f4"), some(6)
     weights = np.ones(data.shape, "f4")
     asked = Recipe(weights="sample", clips=[SigmaClip(1.9, 2.3)])
@@ -230,7 +230,7 @@ WEIGHTED = [name for name in RECIPES if recipe(name, FRAMES).weights is not None
 @pytest.mark.parametrize("name", WEIGHTED)
 def test_no_bit_depends_on_whether_reasons_are_wanted(backend, name):
     asked = recipe(name, FRAMES)
-    # By turns: how weights are added up depends on the recipe, and on the kind of values little.
+    # Every second stack: how weights are summed depends on the recipe and hardly on the values.
     for stack_name in list(stacks_of(name))[WEIGHTED.index(name) % 2 :: 2]:
         with on(stack_name):
             assert_same_without_reasons(backend, samples(name, stack_name, FRAMES), asked)

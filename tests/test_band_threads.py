@@ -1,4 +1,4 @@
-"""Bands that threads read and run in turn: their order, their memory, what is told of them."""
+"""Bands that threads read and run in turn: their order, memory and progress."""
 
 import threading
 from dataclasses import dataclass, field
@@ -25,7 +25,7 @@ from gpustack.recipe import Recipe
 
 @dataclass
 class Source:
-    """Frames of float32 that are read; remembers which rows, and into what."""
+    """Frames of float32; records which rows are read, and into which buffers."""
 
     n: int = 2
     rows: int = 40
@@ -101,7 +101,7 @@ def test_rows_are_read_in_order_into_a_few_buffers():
     barrier = threading.Barrier(2, timeout=10)
 
     def run(band, recipe, rows):
-        barrier.wait()  # two at a time, or it breaks
+        barrier.wait()  # fails unless two bands run at a time
         rows.data[:] = band[0].data
 
     def progress(done, total):

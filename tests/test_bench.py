@@ -1,6 +1,6 @@
-"""The benchmarks: every call of every case answers right, tiny; and what is made of the times.
+"""The benchmarks: every call gives the right answer on tiny data; tables are made of the times.
 
-Nothing here looks at how long something took.
+No test depends on how long something takes.
 """
 
 import json
@@ -17,7 +17,7 @@ from bench.cases import CASES, Case, check
 from bench.data import Data, Kind, simulate
 from bench.truth import MOST_LEFT_OUT, PEER_TOLERANCE, DisagreementError, Truth, compare
 
-#: With fewer frames a sample cannot lie 3 standard deviations from the mean of its column:
+#: With fewer frames a sample cannot be 3 standard deviations from the mean of its column:
 #: (n - 1) / sqrt(n) is 2.7 for 9 and 3.75 for 16.
 FRAMES, ROWS, WIDTH = 16, 20, 64
 
@@ -26,7 +26,7 @@ ALL_CALLS = [(case, call) for case in CASES for call in CASES[case].calls]
 
 @pytest.fixture(scope="module")
 def data_of(tmp_path_factory):
-    """The simulated frames of a case, made once for each kind."""
+    """A function that returns the simulated frames of a case; cached by kind."""
     made = {}
 
     def data(case):
@@ -56,7 +56,7 @@ def test_a_case_has_peers_and_us(case):
 
 @pytest.mark.parametrize("case", [name for name in CASES if "clip" in name or name == "extrema"])
 def test_clips_have_something_to_do(case, data_of):
-    # 0.2% of the samples are hits; had a call clipped nothing, it would be found out.
+    # 0.2% of the samples are outliers, so a call that clips nothing fails the comparison.
     cube = data_of(case).cube
     expected = CASES[case].truth(cube)
     with pytest.raises(DisagreementError, match="relative differences"):
@@ -161,7 +161,7 @@ def test_an_unknown_case_is_refused(tmp_path, capsys):
 
 
 def lying_case(lies):
-    """A case of whose answers `lies` makes wrong ones."""
+    """A case whose call returns the answer of `lies`, and the shapes of cubes that it got."""
     true = CASES["sum"]
     seen = []
 
@@ -297,7 +297,7 @@ needs_proc = pytest.mark.skipif(
 
 @needs_proc
 def test_a_peak_is_what_a_call_allocates(monkeypatch):
-    # One array of 8 bytes a sample is made and gone again, and one image comes back.
+    # One array of 8 bytes per sample is allocated and freed again, and one image is returned.
     def hungry(data: Data):
         return (data.cube * np.float64(2))[0].copy()
 
@@ -307,7 +307,7 @@ def test_a_peak_is_what_a_call_allocates(monkeypatch):
     frames, image = 8 * 512 * 512 * 4, 512 * 512 * 8
     assert found["frames"] == frames
     assert found["outputs"] == image
-    # Huge pages of 2 MiB round each of the two arrays up.
+    # Each of the two arrays is rounded up to huge pages of 2 MiB.
     assert 2 * frames <= found["peak"] <= 2 * frames + image + 2 * 2**21
     assert found["overhead"] == found["peak"] - image
 

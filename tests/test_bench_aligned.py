@@ -1,4 +1,4 @@
-"""What ways to align do to noise and stars: as is known, where it is."""
+"""The benchmark of how alignment changes noise and stars, against known values."""
 
 import json
 

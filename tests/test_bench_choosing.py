@@ -1,4 +1,4 @@
-"""What clips cost and leave, by the number of frames: as arithmetic says, where it does."""
+"""The comparison of clips by number of frames, against arithmetic where possible."""
 
 import json
 
@@ -20,7 +20,7 @@ def test_so_many_samples_of_some_columns_are_hit(small, n, hits, height):
     struck = off[:, :, :: choosing.EACH]
     np.testing.assert_allclose(struck[struck > 0], height * choosing.noise(choosing.SKY))
     assert ((struck > 0).sum(axis=0) == hits).all()
-    assert (struck > 0).any(axis=(1, 2)).all()  # not always in the same frames
+    assert (struck > 0).any(axis=(1, 2)).all()  # every frame is hit somewhere
     assert np.count_nonzero(off) == np.count_nonzero(struck)
 
 

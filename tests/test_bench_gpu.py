@@ -1,6 +1,6 @@
-"""The benchmark of a device on a pretended one, tiny: what it measures, checks and writes.
+"""The benchmark of a device, run on a simulated one: what it measures, checks and writes.
 
-Nothing here looks at how long something took.
+No test depends on how long something takes.
 """
 
 import json
@@ -18,7 +18,7 @@ def cuda(pretend):
     return pretend(capacity=1 << 26)
 
 
-def test_it_measures_prints_and_writes(cuda, tmp_path, capsys):
+def test_a_run_measures_prints_and_writes(cuda, tmp_path, capsys):
     out = tmp_path / "gpu.json"
     assert gpu.main([*TINY, "--frames", "8", "9", "130", "--json", str(out)]) == 0
     results = json.loads(out.read_text())
@@ -54,7 +54,7 @@ def test_a_wrong_answer_is_not_timed(cuda, monkeypatch, capsys):
     assert "median, 8 frames:" in capsys.readouterr().err
 
 
-def test_without_a_device_it_says_so(monkeypatch, capsys):
+def test_a_missing_device_is_reported(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "cupy", None)
     assert gpu.main(TINY) == 3
     assert "no device to measure: CuPy is not installed" in capsys.readouterr().err

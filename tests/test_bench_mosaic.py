@@ -1,4 +1,4 @@
-"""The benchmark of a mosaic: all who make it make the same one. Nothing here looks at times."""
+"""The benchmark of a mosaic: all programs make the same one. No test depends on times."""
 
 import re
 
@@ -10,7 +10,7 @@ from bench.calls import missing
 from bench.memory import can_measure
 
 SIZES = 90, 260
-#: Interpolation at places that are right to 1e-4 pixels, between samples that differ by 5 sigma.
+#: Tolerance: places of two programs accurate to 1e-4 pixels, where samples differ by 5 sigma of 30.
 CLOSE = 5 * 30 * 2e-4
 
 

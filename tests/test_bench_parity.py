@@ -1,6 +1,6 @@
-"""The comparison with IRAF and Siril itself: programs that are here, pages.
+"""The code that compares with IRAF and Siril: running installed programs, writing pages.
 
-What they answered, and whether gpustack agrees, is the business of `test_golden.py`.
+`test_golden.py` tests whether gpustack agrees with their stored answers.
 """
 
 import numpy as np
@@ -11,7 +11,7 @@ from bench.parity import compare, golden, iraf, report, siril
 from bench.parity.cases import CASES
 from bench.parity.frames import frames
 
-#: One case of each program, with masks or normalisation on its way.
+#: One case of each program, one with masks and one with normalisation.
 ASKED = ("iraf-combine=average-masked", "siril-rej_s_3_3_-norm=add-levels")
 
 

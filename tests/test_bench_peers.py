@@ -1,6 +1,6 @@
-"""Whole programs beside each other: what is believed, what is refused, what becomes of it.
+"""The benchmark of whole programs: which times are accepted, errors, and the resulting tables.
 
-Nothing here looks at how long something took. Programs that are installed answer on tiny frames.
+No test depends on how long something takes. Installed programs run on tiny frames.
 """
 
 import json
@@ -21,14 +21,14 @@ from bench.parity import siril
 from bench.process import Invocation
 from bench.programs import OURS, PROGRAMS, Program
 
-#: As many as clips have something to do with.
+#: Enough frames for clips to reject something.
 GROUP = Group("float32", 25, 64)
 ALL = METHODS | ALGORITHMS
 ASKED = [
     (name, program)
     for name, method in ALL.items()
     for program in PROGRAMS
-    # The started one is told what the other is: once is enough.
+    # "started" gets the same arguments as another program, so one method is enough.
     if PROGRAMS[program].asked in method.ways and (program != "started" or name == "sigma")
 ]
 
@@ -40,11 +40,11 @@ def given(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    # Even, as medians of integers are then between two.
+    # An even number, so that medians of integers are between two samples.
     return write(Group("uint16", 16, 64), tmp_path_factory.mktemp("whole"))
 
 
-#: What is right is found once for each definition.
+#: The right answers, computed once for each definition.
 truths = cache(peers.truths)
 
 
@@ -58,7 +58,7 @@ def call_of(name, program, given):
 
 @pytest.mark.parametrize(("name", "program"), ASKED, ids=map(" ".join, ASKED))
 def test_a_program_gives_the_answer_of_its_definition(name, program, given, monkeypatch):
-    """Ours and scripts without a process: each is started for the median of integers."""
+    """gpustack and scripts run in this process; the test of integers starts each as a process."""
     monkeypatch.setattr(peers, "measure", programs_here.measure)
     call = call_of(name, program, given)
     assert call.why == ("" if call.state == "timed" else ALL[name].ways[program].why)
@@ -106,7 +106,7 @@ COPY = "import shutil, sys; shutil.copyfile(*sys.argv[1:])"
 
 
 def fake(name, factor=1.0, code=COPY):
-    """A program that brings the mean, right where the factor is 1; it starts fast."""
+    """A program that starts fast and writes the mean times `factor`, right if that is 1."""
 
     def invoke(words, given, threads):
         mean = np.mean([fits.getdata(path) for path in given.paths], axis=0)
@@ -119,7 +119,7 @@ def fake(name, factor=1.0, code=COPY):
 
 @pytest.fixture
 def fakes(monkeypatch):
-    """Programs among which one is right, one wrong, one ends early, and one is not here."""
+    """Five programs: gpustack and one more are right, one is wrong, one fails, one is missing."""
     made_up = {
         "gpustack": fake("gpustack"),
         "right": fake("right"),
@@ -137,7 +137,7 @@ def fakes(monkeypatch):
 def tiny_run(tmp_path, *more):
     path = tmp_path / "tiny.json"
     words = ["--frames", "3", "--size", "64", "--dtype", "uint16", "--part", "programs"]
-    words += ["--runs", "2", "--budget", "1e9", "--longest", "1e9"]  # times decide nothing here
+    words += ["--runs", "2", "--budget", "1e9", "--longest", "1e9"]  # no test depends on times
     code = peers.main([*words, "--json", str(path), *more])
     results = json.loads(path.read_text())
     return code, results, {c["program"]: c for c in results["groups"][0]["methods"][0]["calls"]}
@@ -250,7 +250,7 @@ def test_definitions_of_iraf_and_siril_are_about_median_and_mean():
     column = np.array([0.0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 40])[:, None, None]
     spreads = {"center": np.sqrt(((column - 5.5) ** 2).sum() / 11), "mean": column.std(ddof=1)}
     assert spreads["center"] > spreads["mean"]
-    # 34.5 away from the median, 3.1 of the one spread and 3.5 of the other.
+    # The outlier is 34.5 from the median: 3.1 times the one spread and 3.5 times the other.
     for about, spread in spreads.items():
         kept = column[np.abs(column - 5.5) <= 3 * spread].mean()
         found = truth.deviation_clipped_mean(about)(column).image[0, 0]

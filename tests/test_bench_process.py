@@ -1,4 +1,4 @@
-"""What processes take is what they and all that they started take."""
+"""Measuring a process includes all processes that it starts."""
 
 import sys
 
@@ -19,12 +19,12 @@ def test_what_a_process_and_its_children_take(tmp_path):
     assert (taken.code, taken.output.strip()) == (0, "hi")
     assert size < taken.peak < 2 * size
     assert taken.cpu_seconds > 0
-    # Of this process, which is larger, nothing is counted.
+    # This process, which is larger, is not counted.
     assert measure(python("pass", tmp_path)).peak < size
 
 
 def test_processes_that_are_left_behind_count(tmp_path):
-    # The parent ends at once, and only then the orphan takes the memory.
+    # The parent ends at once; the orphan allocates the memory only after that.
     late = f"import os, sys\nwhile os.getppid() == int(sys.argv[1]): pass\nx = b'x' * {2**26}"
     words = f"[sys.executable, '-c', {late!r}, str(os.getpid())]"
     taken = measure(python(f"import os, subprocess, sys; subprocess.Popen({words})", tmp_path))

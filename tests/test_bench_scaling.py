@@ -1,4 +1,4 @@
-"""The benchmark of a cluster, and its cost model. Nothing here looks at times."""
+"""The benchmark of a cluster, and its cost model. No test depends on times."""
 
 from importlib.util import find_spec
 

@@ -1,4 +1,4 @@
-"""Clips told from the ends of columns leave what the passes over all samples leave."""
+"""Clips decided from the ends of columns leave the same survivors as passes over all samples."""
 
 from dataclasses import replace
 
@@ -88,12 +88,12 @@ def test_exact_bounds_are_between_those_told(clip, kind, seed):
         ((lowest, lower), exact.lower),
         ((upper, highest), exact.upper),
     ):
-        with np.errstate(invalid="ignore"):  # no float32 is beyond what it cannot hold
+        with np.errstate(invalid="ignore"):  # bounds beyond the largest float32 are infinite to it
             true = np.where(np.abs(bound) > largest, np.copysign(np.inf, bound), bound)
         assert (~(least > true) & ~(true > most))[np.isfinite(true)].all()
 
 
-def test_bounds_are_told_closely():
+def test_screened_bounds_are_close():
     columns = columns_of(np.random.default_rng(9).normal(1000, 30, (100, 500)))
     total, active = columns.values.sum(axis=0, dtype=float), np.arange(500)
     lo, hi = np.full(500, 2), np.full(500, 97)
@@ -105,7 +105,7 @@ def test_bounds_are_told_closely():
 @pytest.mark.parametrize("center", ["mean", "median"])
 @pytest.mark.parametrize("about", ["mean", "center"])
 @pytest.mark.parametrize("level", [0, 1000])
-def test_nearly_all_columns_are_told(center, about, level):
+def test_nearly_all_columns_are_decided_by_ends(center, about, level):
     rng = np.random.default_rng(5)
     data = rng.normal(level, 30, (100, 5000))
     data[rng.random(data.shape) < 0.003] += 5000
@@ -131,10 +131,10 @@ def test_a_column_that_loses_more_than_its_ends_is_left():
     assert 2 in left
     assert 3 in left
     assert 0 not in left
-    assert columns.hi[2:].tolist() == [60, 60]  # as they came
+    assert columns.hi[2:].tolist() == [60, 60]  # unchanged
 
 
-def test_which_clips_are_told():
+def test_which_clips_are_decided_by_ends():
     many, few = (columns_of(np.ones((n, 2))) for n in (MANY, MANY - 1))
     assert tells_by_ends(SigmaClip(3, 3), many)
     assert not tells_by_ends(SigmaClip(3, 3), few)
@@ -147,7 +147,7 @@ def test_which_clips_are_told():
     assert not tells_by_ends(SigmaClip(3, 3), many)
 
 
-def test_columns_of_which_equal_samples_are_left_are_told():
+def test_columns_whose_survivors_are_equal_are_decided_by_ends():
     data = np.full((50, 6), 7.0)
     data[3, 1:] = 900.0
     columns, clip = columns_of(data), SigmaClip(3, 3)

@@ -1,4 +1,4 @@
-"""Rows an odd number of cache lines apart, and how many threads share a limit on memory."""
+"""Buffers with rows an odd number of cache lines apart, and threads that share a memory limit."""
 
 import numpy as np
 import pytest
@@ -62,7 +62,7 @@ def test_threads_have_tiles_of_a_part_of_the_full_size(part):
 
 
 def test_a_thread_that_cannot_hold_a_band_leaves_its_room_to_the_others(monkeypatch):
-    # One wide row of all frames takes most of the limit.
+    # One row of all frames, which is wide, takes most of the limit.
     band, seen = plain(np.ones((40, 3, 100_000), "f4")), []
 
     def seen_bands(run, source, recipe, out, cut, progress):
@@ -82,7 +82,7 @@ def test_a_thread_that_cannot_hold_a_band_leaves_its_room_to_the_others(monkeypa
     CpuBackend(threads=2).stream(source, asked, out, 50_000_000)
     pixels, threads = seen
     assert threads == 1
-    assert pixels > 60_000  # 34,000 where the other has its share
+    assert pixels > 60_000  # it would be 34,000 if the other thread had its share
 
 
 ADDS_UP = {

@@ -1,4 +1,4 @@
-"""What docs/ccdproc.md says of both packages, row by row; files have tests of their own."""
+"""The table of docs/ccdproc.md, row by row, run with both packages; files are tested elsewhere."""
 
 import warnings
 from pathlib import Path
@@ -20,7 +20,7 @@ NAN = pytest.approx(np.nan, nan_ok=True)
 
 
 def combined(*samples, masked=(), method="average", dtype=None, **steps):
-    """One pixel combined: its value and whether it is masked, by either package."""
+    """A function of the package that combines one pixel; returns its value and its mask."""
 
     def work(package):
         combiner = package.Combiner(column(*samples, masked=masked), dtype=dtype)
@@ -36,7 +36,7 @@ def combined(*samples, masked=(), method="average", dtype=None, **steps):
 
 
 def clipped(*samples, masked=(), **arguments):
-    """Which samples of a column a sigma clip leaves masked."""
+    """A function of the package that returns which samples are masked after a sigma clip."""
 
     def work(package):
         combiner = package.Combiner(column(*samples, masked=masked))
@@ -47,7 +47,7 @@ def clipped(*samples, masked=(), **arguments):
 
 
 def images(shape, uncertainty=None):
-    """Images of 1, 2 and 6."""
+    """Constant images of 1, 2 and 6."""
     return [
         CCDData(np.full(shape, value), unit="adu", uncertainty=uncertainty)
         for value in (1.0, 2.0, 6.0)
@@ -55,7 +55,7 @@ def images(shape, uncertainty=None):
 
 
 def on_images(shape, method, *given, weights=None):
-    """The first pixel of a Combiner of images."""
+    """A function of the package that returns the first pixel of the average after a step."""
 
     def work(package):
         combiner = package.Combiner(images(shape))
@@ -80,7 +80,7 @@ def seen_by_scale(package):
 
 
 def scaled_by_the_median(package):
-    """Images of 1, of which one has 8 under a mask over more than its half."""
+    """The scales of two images of 1, one of which has masked samples of 8 on most of its area."""
     ccds = [CCDData(np.array([[1.0, 8, 8], [1, 8, 1], [8, 8, 1]]), unit="adu") for _ in range(2)]
     ccds[0].mask = ccds[0].data == 8
     ccds[1].data[:] = 1
@@ -108,7 +108,7 @@ def dtype_seen_by_scale(package):
 
 
 class Flat(CCDData):
-    """An image of a pipeline."""
+    """A subclass of CCDData, as pipelines define."""
 
 
 def unit_assigned(package):
@@ -165,7 +165,7 @@ def variances(package):
 
 
 def with_a_slip(package):
-    """What is said of an argument that nothing has."""
+    """The categories of the warnings about an unknown argument."""
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         package.combine(images((2, 2)), signma_clip_dev_func=np.ma.std)
@@ -173,7 +173,7 @@ def with_a_slip(package):
 
 
 def cards_of_the_old_grid(package):
-    """Those that a projected image still has."""
+    """The cards of the old grid that remain in a projected image."""
     cards = {"CD1_1": -1e-3, "CCDSEC": "[1:9,1:9]", "LTV1": 5.0, "CRPIX1A": 3.0}
     wcs = WCS(naxis=2)
     wcs.wcs.ctype = ["RA---TAN", "DEC--TAN"]
@@ -191,7 +191,7 @@ FAR = [*[10, 9, 11, 10.5, 9.5] * 8, -500]
 BAD_UNDER_MASK = (10, 10.1, 9.9, 10.05, 9.95, 12, 1e6)
 SAMPLE_WEIGHTS = np.array([np.inf, 1, 1]).reshape(3, 1, 1)
 
-#: The row of the document -> (work, what ccdproc makes of it, what gpustack does).
+#: The row of the document -> (work, the result of ccdproc, the result of gpustack).
 #: An exception class stands for raising it.
 ROWS = {
     "Infinite samples": (combined(1, 3, np.inf), (np.inf, False), (2, False)),
@@ -290,7 +290,7 @@ def assert_is(got, expected):
 
 
 def clipped_in_a_loop(package):
-    """The loop of ccdproc's documentation: how many are masked after each turn."""
+    """The number of masked samples after each pass of the loop in ccdproc's documentation."""
     combiner = package.Combiner(column(*BAD_UNDER_MASK))
     counts = [0]
     while len(counts) < 2 or counts[-1] > counts[-2]:

@@ -1,4 +1,4 @@
-"""What docs/ccdproc.md says of both packages and files, row by row."""
+"""The rows of docs/ccdproc.md that are about files, run with both packages."""
 
 import bz2
 from io import BytesIO
@@ -15,7 +15,7 @@ DOC = Path(__file__).resolve().parents[1] / "docs" / "ccdproc.md"
 
 
 def tiles(tmp_path):
-    """combine of tile-compressed files."""
+    """A function of the package that combines tile-compressed files."""
     names = [str(tmp_path / f"{number}.fits.fz") for number in range(3)]
     for name in names:
         fits.CompImageHDU(np.full((4, 4), 3, "i2"), fits.Header({"BUNIT": "adu"})).writeto(name)

@@ -1,4 +1,4 @@
-"""The same calls of a Combiner of ccdproc and of gpustack, where ccdproc is right."""
+"""The Combiners of ccdproc and gpustack give the same results where ccdproc is right."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from parity import FLOAT32, FLOAT32_SPREAD, SCALES, SHAPE, N, assert_same, both,
 
 
 def named(given):
-    """The name of a parameter; functions of one name come from several modules."""
+    """The id of a parameter; with the module for functions, because their names repeat."""
     return f"{given.__module__}.{given.__name__}" if callable(given) else str(given)
 
 
@@ -83,7 +83,7 @@ def test_scale_to_goes_before_scaling(method):
 @pytest.mark.parametrize("scaled", [False, True])
 @pytest.mark.parametrize(("method", "masked"), [("average_combine", 0), ("sum_combine", 0.3)])
 def test_weights(method, masked, scaled, per_sample):
-    """Of an average without masks alone: ccdproc divides by the weights of masked samples too."""
+    """An average only without masks: ccdproc divides by the weights of masked samples too."""
     rng = np.random.default_rng(5)
 
     def work(combiner):
@@ -146,7 +146,7 @@ SPREADS = ["std", "mad_std", np.ma.std, mad_std, median_absolute_deviation, np.p
 @pytest.mark.parametrize("spread", SPREADS, ids=named)
 @pytest.mark.parametrize("center", CENTERS, ids=named)
 def test_sigma_clipping(center, spread, nan):
-    """With NaN only where ccdproc's functions skip it; of masked samples it knows nothing."""
+    """With NaN only where ccdproc's functions skip it, and without masks, which it ignores."""
     if nan and (callable(spread) or (callable(center) and center is not np.nanmedian)):
         nan = 0
     ccds = images(8, nan=nan, n=20)
@@ -175,14 +175,14 @@ UNCERTAINTIES = {
     ids=named,
 )
 def test_uncertainty_functions(method, function):
-    """Those that skip NaN with masks, others without: ccdproc calls them with NaN for masked."""
+    """With masks only for functions that skip NaN: ccdproc replaces masked samples by NaN."""
     skips_nan = function in (np.nanstd, np.nanvar, ccdproc.sigma_func)
     ccds = images(9, masked=0.3 if skips_nan else 0)
     assert_same(*both(ccds, lambda combiner: getattr(combiner, method)(uncertainty_func=function)))
 
 
 def fourth_root_mean(samples, axis):
-    """A function of the user, for masked arrays."""
+    """A user-defined statistic for masked arrays."""
     return np.ma.mean(np.ma.abs(samples) ** 0.25, axis=axis) ** 4
 
 

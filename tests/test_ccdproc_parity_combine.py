@@ -1,4 +1,4 @@
-"""The same calls of `combine` of ccdproc and of gpustack, where ccdproc is right."""
+"""`combine` of ccdproc and of gpustack give the same results where ccdproc is right."""
 
 import astropy.units as u
 import numpy as np
@@ -14,7 +14,7 @@ def combined(ccds, **options):
 
 
 def assert_same_combined(ours, theirs, spread=FLOAT64):
-    """As `assert_same`, for `combine`, which keeps the header of the first image."""
+    """As `assert_same`, but for `combine`, which keeps the header of the first image."""
     ours.meta["NCOMBINE"] = theirs.meta["NCOMBINE"] = 0
     assert_same(ours, theirs, spread=spread)
 
@@ -50,7 +50,7 @@ def test_combine(options):
 
 
 def test_the_clips_of_combine_come_in_ccdprocs_order():
-    """Extrema rank the samples that a range would reject: another order, another result."""
+    """The order matters: here extrema rank samples that the range rejects afterwards."""
     options = {"clip_extrema": True, "minmax_clip": True, "minmax_clip_min": 90}
     assert_same_combined(*combined(images(13), **options))
 

@@ -1,4 +1,4 @@
-"""ccdproc's own tests of its combiner, run from where it is installed, on gpustack."""
+"""Run the tests of ccdproc's combiner, as installed, on gpustack."""
 
 import importlib.util
 import os
@@ -15,15 +15,14 @@ pytestmark = pytest.mark.skipif(
     reason="needs ccdproc 2.5.1, whose tests are counted here",
 )
 
-#: What of the file is about ccdproc's insides, and why.
+#: Tests of ccdproc's private functions, which are not run.
 DESELECTED = {
     "test_ystep_calculation": "the private function by which ccdproc cuts an image into tiles",
 }
-#: All other tests of the file.
+#: The number of all other tests of the file.
 EXPECTED = 67
 
-#: A pytest plugin that changes the import: whatever takes the two names from ccdproc's
-#: combiner gets those of gpustack.
+#: A pytest plugin that replaces the two names in ccdproc's combiner module by those of gpustack.
 SWAP = """
 import ccdproc.combiner
 import gpustack
@@ -58,5 +57,5 @@ def test_ccdprocs_tests_pass_after_changing_the_import(tmp_path):
     )
     assert run.returncode == 0, run.stdout + run.stderr
     cases = list(ET.parse(report).getroot().iter("testcase"))
-    passed = [case for case in cases if not len(case)]  # a child tells of a failure or a skip
+    passed = [case for case in cases if not len(case)]  # failures and skips have a child element
     assert len(passed) == len(cases) == EXPECTED

@@ -1,4 +1,4 @@
-"""The command line: what it writes, what it says, and its exit codes."""
+"""The command line: what it writes, its messages and its exit codes."""
 
 import re
 import signal
@@ -25,7 +25,7 @@ from gpustack.header import read_recipe
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """A folder with five frames, and in it."""
+    """A folder with five frames, which is the current folder."""
     rng = np.random.default_rng(5)
     for i in range(5):
         plane = rng.normal(100, 5, (12, 10)).astype(np.float32)
@@ -51,7 +51,7 @@ def test_what_finds_no_room_on_stdout_is_told_in_one_line(folder, words):
 
 
 def run_here(monkeypatch, *words):
-    """Run it in this process; the exit code."""
+    """Run the command line in this process and return the exit code."""
     monkeypatch.setattr(sys, "argv", ["gpustack", *words])
     monkeypatch.setattr(signal, "signal", lambda *_: None)
     try:
@@ -79,7 +79,7 @@ def test_a_package_that_is_missing_is_the_machines_fault(
     assert not Path("out.fits").exists()
 
 
-def test_it_writes_what_stack_gives(folder):
+def test_combine_writes_the_result_of_stack(folder):
     done = gpustack_command(
         *("combine", "m*.fits", "-o", "out.fits", "--combine", "median"),
         *("--clip", "sigma:low=1.5,high=2,center=median,spread=mad_std"),
@@ -209,7 +209,7 @@ def test_what_is_not_written_beside_a_result_that_stands(folder, monkeypatch, ca
 
     monkeypatch.setattr("gpustack.show.write_page", lambda _, path, **__: full(path))
     monkeypatch.setattr("gpustack.show.write_preview", lambda _, path, **__: full(path))
-    # Last: it stays in modules that are loaded while it stands there.
+    # Patched last, because modules imported while it is patched keep the patched function.
     monkeypatch.setattr("gpustack.writing.write_text", full)
     option, what = ("--preview", "preview") if name == "run.png" else ("--report", "report")
     assert run_here(monkeypatch, "combine", "m*.fits", "-o", "out.fits", option, name) == 3
@@ -252,7 +252,7 @@ def test_warnings_are_one_line(folder):
 
 
 class Terminal:
-    """A stream that says it is a terminal."""
+    """A stream that claims to be a terminal."""
 
     def __init__(self):
         self.text = ""
@@ -335,7 +335,7 @@ def test_how_to_combine_is_a_word_or_a_value(folder, monkeypatch):
         assert [hdu.name for hdu in hdus] == ["PRIMARY", "MASK"], "no uncertainty of one"
 
 
-def test_alone_it_shows_its_help_as_bad_input_does():
+def test_without_arguments_the_help_is_shown_with_code_2():
     done = gpustack_command()
     assert (done.returncode, done.stdout) == (2, "")
     assert "gpustack combine --help" in done.stderr
@@ -354,7 +354,7 @@ def test_the_command_line_starts_without_astropy():
     assert done.stdout == "False\n"
 
 
-#: What is said on stderr, of frames with a unit of their own, in a pipe.
+#: Options, and the expected stderr in a pipe, for frames that have a unit of their own.
 SAID = {
     "usual": ([], r"gpustack: warning: m0\.fits: using the given unit electron instead.*"),
     "quiet": (["--quiet"], ""),

@@ -1,4 +1,4 @@
-"""Reports and previews beside a result: which are asked for, and that none replaces a file."""
+"""Reports and previews beside a result: which are requested, and that none replaces a file."""
 
 from types import SimpleNamespace
 

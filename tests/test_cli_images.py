@@ -20,7 +20,7 @@ SHAPE = (6, 5)
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """A folder with exposures, each in an extension, with masks and weights; and in it."""
+    """The current folder, with exposures in extensions and files of masks and weights."""
     for f, data in enumerate(sky(4, SHAPE).astype("f4")):
         mask, weight = np.zeros(SHAPE, "i4"), np.full(SHAPE, 1 + f, "f4")
         mask[f, 0] = 1
@@ -73,7 +73,7 @@ def test_masks(folder, words):
 
 @pytest.mark.parametrize("name", ["c1_ood.fits", "c1_ood.fits[1]", "./c1_ood.fits"])
 def test_one_mask_for_all_frames(folder, name):
-    """The bad pixels of a detector."""
+    """A mask of the bad pixels of a detector is one file for all frames."""
     done = run("c*_ooi.fits", "--masks", name, "--combine", "median", "--maps", "count")
     assert not done.exception, done.exception
     every = [Image(f"c{f}_ooi.fits", mask=name) for f in range(4)]
@@ -99,7 +99,7 @@ def test_weight_maps_and_variance_maps(folder):
     np.testing.assert_array_equal(fits.getdata("out.fits"), expected.data)
 
 
-def test_explain_takes_them_too(folder):
+def test_explain_takes_masks_and_weights(folder):
     words = ["1", "2", "c*_ooi.fits", "--masks", "ooi:ood"]
     done = CliRunner().invoke(cli, ["explain", *words])
     assert not done.exception, done.exception
@@ -200,13 +200,13 @@ def test_the_target_that_a_watch_reads_is_not_its_output(folder):
 
 
 def look_twice(arrivals, restack, *_, **__):
-    """In the place of `watch`, which would wait for what never comes."""
+    """Replace `watch`, which would wait for ever, by looking twice."""
     arrivals.look()
     restack(arrivals.look())
 
 
 def test_a_watch_takes_flags_of_masks_in_files_of_their_own(folder, monkeypatch):
-    """What lies in the files of frames themselves, here floats without bits, is not masked by."""
+    """DQ extensions in the frames themselves, here of floats, which have no bits, are not used."""
     for f in range(4):
         with fits.open(f"c{f}_ooi.fits", mode="append") as hdus:
             hdus.append(fits.ImageHDU(np.zeros(SHAPE, "f4"), name="DQ"))
@@ -237,7 +237,7 @@ def test_a_file_that_is_called_so_is_no_rule(tmp_path, monkeypatch):
     assert paired(["a.fits"], {"mask": ("T10:20.fits",)})[0].mask == "T10:20.fits"
 
 
-def test_without_them_frames_are_as_they_are(folder):
+def test_without_mask_options_no_mask_is_used(folder):
     done = run("c*_ooi.fits")
     assert not done.exception
     np.testing.assert_array_equal(fits.getdata("out.fits"), stack("c*_ooi.fits").data)
@@ -264,5 +264,5 @@ def test_frames_that_are_called_like_the_one_mask_for_all_are_told_of(apart):
     message = rf"got {masks[0]} for all frames, and {masks[1]} as a frame, .* quote it"
     with pytest.warns(GpustackWarning, match=message):
         paired([*images, *masks[1:]], {"mask": masks[:1]})
-    for mask in (masks[0], images[0]):  # a warning would be an error
+    for mask in (masks[0], images[0]):  # no warning, which would be an error
         assert len(paired(images, {"mask": [mask]})) == 4

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.filterwarnings(
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """A folder with four frames of rising sky, and in it."""
+    """The current folder, with four frames of increasing sky level."""
     rng = np.random.default_rng(5)
     for i in range(4):
         plane = rng.normal(100 * (i + 1), 5, (12, 10)).astype(np.float32)
@@ -31,7 +31,7 @@ def folder(tmp_path, monkeypatch):
 
 
 def combine(*words):
-    """Run it in this process."""
+    """Run ``gpustack combine`` on the frames, in this process."""
     words = ["combine", "m*.fits", "-o", "out.fits", "--overwrite", *words]
     return CliRunner().invoke(cli, words)
 
@@ -65,7 +65,7 @@ WRITTEN = {
 
 
 @pytest.mark.parametrize(("words", "values"), WRITTEN.values(), ids=WRITTEN)
-def test_it_writes_what_stack_gives(folder, words, values):
+def test_combine_writes_the_result_of_stack(folder, words, values):
     done = combine(*words)
     assert done.exit_code == 0, done.output
     expected = stack("m*.fits", **values)

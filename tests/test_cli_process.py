@@ -1,4 +1,4 @@
-"""How the process of a command begins and ends; signals are a matter of test_killed.py."""
+"""How the process of a command begins and ends; signals are tested in test_killed.py."""
 
 import subprocess
 import sys
@@ -22,7 +22,7 @@ assert not alive
 """
 
 
-def test_garbage_is_found():
+def test_garbage_is_still_collected():
     done = subprocess.run([sys.executable, "-c", GARBAGE], capture_output=True, check=False)
     assert (done.returncode, done.stderr) == (0, b"")
 

@@ -1,4 +1,4 @@
-"""What the command line says where a run ends badly, and how little where it is to be quiet."""
+"""Messages of the command line: errors at the end of a run, summaries, and quiet runs."""
 
 import errno
 import os
@@ -20,7 +20,7 @@ from gpustack.errors import GpustackWarning
 
 @pytest.fixture
 def ends(monkeypatch):
-    """A command that ends in an error; the exit code."""
+    """A function that runs a command which raises an error, and returns the exit code."""
 
     def run(error):
         def fail(**_):
@@ -72,7 +72,7 @@ def test_what_is_said_of_a_run(monkeypatch, words, terminal, said):
         warn(UserWarning("hot"))
         tell_of(stack(np.ones((2, 3, 3))), Path("a.fits"), 1.0)
 
-    monkeypatch.delitem(sys.modules, "tqdm", raising=False)  # above whose bars lines are written
+    monkeypatch.delitem(sys.modules, "tqdm", raising=False)  # it would write lines above its bars
     assert re.fullmatch(said, CliRunner().invoke(command, words).stderr, re.DOTALL)
 
 
@@ -110,7 +110,7 @@ def test_of_many_that_stray_it_is_told_how_many():
 
 
 def test_frames_that_are_left_out_stray_nowhere():
-    """They are told of as that, and their numbers are those of nobody."""
+    """They are reported as left out, and their numbers are not compared with the others."""
     columns = {
         "name": [f"s{f}.fits" for f in range(9)],
         "weight": np.array([2.0, 2, 0, 2.1, 0, 2, 7, 1.9, 0]),

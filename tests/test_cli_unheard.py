@@ -1,4 +1,4 @@
-"""Runs of the command line where nobody can hear: stderr is closed, or its disk full."""
+"""Runs of the command line whose messages are lost: stderr is closed, or its disk is full."""
 
 import subprocess
 import sys
@@ -11,7 +11,7 @@ from astropy.io import fits
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """A folder with a frame, and in it."""
+    """The current folder, with one frame."""
     fits.writeto(tmp_path / "m0.fits", np.ones((5, 4), "f4"), fits.Header({"BUNIT": "adu"}))
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -20,7 +20,7 @@ def folder(tmp_path, monkeypatch):
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
 @pytest.mark.parametrize("where", ["2>/dev/full", "2>&-"])
 @pytest.mark.parametrize(("name", "code"), [("m0.fits", 0), ("none.fits", 2)])
-def test_nobody_who_listens_is_no_fault_of_a_run(folder, where, name, code):
+def test_lost_messages_do_not_change_the_exit_code(folder, where, name, code):
     line = f'"{sys.executable}" -m gpustack.cli combine m0.fits {name} -v -o out.fits {where}'
     done = subprocess.run(["sh", "-c", line], check=False)
     assert done.returncode == code
@@ -28,7 +28,7 @@ def test_nobody_who_listens_is_no_fault_of_a_run(folder, where, name, code):
 
 
 def test_where_nobody_listens_files_are_no_stderr(folder):
-    # With stdin closed too, the next file that is opened would have its number.
+    # With stdin closed too, the next file opened would get its file descriptor.
     text = """
 import os, sys
 from gpustack.cli_process import begin
@@ -43,7 +43,7 @@ os.write(2, b"unheard")
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
-def test_an_interrupt_that_nobody_hears_is_one(folder):
+def test_an_interrupt_ends_the_run_though_nobody_reads_its_message(folder):
     text = """
 import os, signal
 from gpustack import cli, engine

@@ -1,6 +1,6 @@
-"""Stacks that the workers of a dask cluster make: those of one machine, byte for byte.
+"""Stacks made by the workers of a dask cluster equal those of one machine, byte for byte.
 
-A cluster of two processes on this machine, which all tests here share.
+All tests share a cluster of two processes on this machine.
 """
 
 import importlib
@@ -37,19 +37,19 @@ from skips import missing
 if find_spec("distributed") is None and missing("distributed"):
     pytest.skip("there is no distributed", allow_module_level=True)
 
-#: Most runs combine them as they lie, though they overlap on the sky.
+#: Most runs combine the frames unaligned, though they are shifted on the sky.
 pytestmark = pytest.mark.filterwarnings("ignore:frames are not aligned")
 
 N, SHAPE = 6, (41, 30)
 ALL = ("uncertainty", "count", "low", "high", "rejected", "reason", "exposure", "rejections")
 ALL = (*ALL, "sigma", "coverage")
-#: Seconds until a test gives up a process.
+#: Seconds after which a test kills a process.
 PATIENCE = 60
 
 
 @pytest.fixture(scope="module")
 def client():
-    """Of two processes with two threads each."""
+    """The client of a cluster of two processes with two threads each."""
     import dask
     from distributed import Client, LocalCluster
 
@@ -64,7 +64,7 @@ def client():
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Files that overlap on the sky, with masks, variances and samples that stand out."""
+    """A folder of files that overlap on the sky, with masks, variances and outliers."""
     path, rng = tmp_path_factory.mktemp("frames"), np.random.default_rng(5)
     for f in range(N):
         plane = rng.normal(1000 + 20 * f, 10, SHAPE)
@@ -86,7 +86,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def one_moment(monkeypatch):
-    """All results are made at the same time."""
+    """Stop the clock, so that all results have the same date."""
 
     class Stopped(datetime):
         @classmethod
@@ -97,7 +97,7 @@ def one_moment(monkeypatch):
 
 
 def everything(result):
-    """All that a result holds, as bytes."""
+    """All contents of a result, as bytes and text."""
     names = ("data", "uncertainty", "mask", "count", "low", "high", *ALL[5:])
     arrays = {name: getattr(result, name, None) for name in names}
     told = {name: np.asarray(a).tobytes() for name, a in arrays.items() if a is not None}
@@ -138,7 +138,7 @@ def test_names_may_be_relative_and_masks_apart(client, folder, monkeypatch):
 
 
 def test_a_mask_in_the_current_folder_of_the_client_is_found(client, tmp_path, monkeypatch):
-    """By a keyword: that of a worker is another folder, and holds none."""
+    """A keyword names the mask. The current folder of a worker is another one, without the mask."""
     (tmp_path / "night").mkdir()
     for f in range(3):
         header = fits.Header({"BUNIT": "adu", "BADPIX": "bad_here.fits"})
@@ -157,7 +157,7 @@ def test_frames_aligned_by_what_is_seen_are_the_same_in_compressed_files_too(cli
     stars, shape = starfield.field((120, 130), apart=14, around=10), (120, 130)
     for f, shift in enumerate((0, 1.7 - 3.2j, -2.4 + 0.6j)):
         image = starfield.taken(stars, shape, shift=shift, seed=f).astype("f4")
-        # Compressed by tiles and as a whole, each read from any row on.
+        # Compressed by tiles or as a whole; both are read starting at any row.
         kind = fits.CompImageHDU if f else fits.ImageHDU
         hdu = kind(image, fits.Header({"BUNIT": "adu"}), name="SCI")
         hdu.writeto(tmp_path / f"{f}.fits{'' if f else '.gz'}")
@@ -263,7 +263,7 @@ def test_a_frame_that_one_worker_cannot_read_is_named_with_the_worker(
     lost = str(folder / "f3.fits")
     blind = min(client.nthreads())
     client.run(lose, lost, workers=[blind])
-    # So few rows might all go to the other one.
+    # With so few rows, the other worker might get all of them.
     monkeypatch.setattr(client, "submit", partial(client.submit, workers=[blind]))
     try:
         with pytest.raises(MissingFileError) as told:
@@ -276,7 +276,7 @@ def test_a_frame_that_one_worker_cannot_read_is_named_with_the_worker(
 
 
 def lose(name):
-    """From now on, this process cannot open a file."""
+    """Make this process fail to open a file, until `find_again`."""
     from gpustack.cluster import opening
 
     def fail(items, **how):

@@ -1,4 +1,4 @@
-"""Clusters that are lost or no good, in this process alone; others are in test_cluster."""
+"""Clusters that are lost or unusable; all in this process, unlike those of test_cluster."""
 
 import json
 import logging
@@ -38,14 +38,14 @@ from gpustack.cluster.tasks import Room
 from gpustack.logs import ROOT
 
 FRAMES = da.ones((3, 8, 9), chunks=4)
-#: Seconds until a test gives up a process.
+#: Seconds after which a test gives up waiting.
 PATIENCE = 60
 OPEN, SHUT = SimpleNamespace(status="running"), SimpleNamespace(status=CLOSED[0])
 
 
 @pytest.fixture
 def client():
-    """Of one worker in this process."""
+    """The client of a cluster of one worker in this process."""
     how = {
         "n_workers": 1,
         "threads_per_worker": 1,
@@ -252,7 +252,7 @@ def test_a_list_of_dask_arrays_is_told_how_to_be_one(client):
 
 @pytest.fixture
 def heard():
-    """What gpustack warns of, by way of the log; ``heard.then`` is called with each."""
+    """Collect the warnings of gpustack's log; ``heard.then`` is called with each."""
     handler, log = logging.Handler(), logging.getLogger(ROOT)
     found = SimpleNamespace(lines=[], then=lambda line: None)
 
@@ -307,7 +307,7 @@ def test_each_lack_of_workers_is_told_of_once(monkeypatch, heard):
 
 
 def test_frames_are_measured_together_where_memory_allows():
-    """Of four tasks on four threads, each of which goes on once as many as fit are there."""
+    """Four tasks on four threads; each waits until as many as fit in memory are running."""
     for limit, together in ((40, 4), (25, 2), (1, 1)):
         room, inside, most = Room(), [], []
         meeting = Barrier(together)

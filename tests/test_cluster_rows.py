@@ -1,4 +1,4 @@
-"""What tasks of a cluster make, put together, is what one run makes; without a cluster."""
+"""The rows made by tasks, put together, equal those of one run; tested without a cluster."""
 
 import math
 import os
@@ -59,7 +59,7 @@ def cube(shape):
 
 
 def made(recipe, values, span=None, memory=10**7):
-    """Outputs and maps of all rows; or of some, as a task gives them."""
+    """The outputs and maps of all rows, or of the rows of `span` as a task returns them."""
     frames = open_frames(values)
     source = source_of(frames, recipe, np.dtype("f4"))
     sinks = None if span is None else partial(RowSink, span=span)
@@ -70,7 +70,7 @@ def made(recipe, values, span=None, memory=10**7):
 
 
 def empty(recipe, values):
-    """Outputs and maps before a run."""
+    """The outputs and maps before a run."""
     frames = open_frames(values)
     source = source_of(frames, recipe, np.dtype("f4"))
     out = outputs_of(recipe, source, False)
@@ -79,14 +79,14 @@ def empty(recipe, values):
 
 
 def arrays(out, maps):
-    """All that was made, as bytes."""
+    """All outputs and maps, as bytes."""
     names = ("data", "uncertainty", "mask", "count", "low", "high", "valid", "rejected")
     found = [getattr(out, name) for name in names]
     values = [np.asarray(getattr(one.value, "packed", one.value)) for one in maps]
     return [array.tobytes() for array in found if array is not None] + [v.tobytes() for v in values]
 
 
-#: How many rows a task has, of which shape and in how much memory: each pair of two is met.
+#: The rows of a task, the shape of frames and the memory limit; all pairs of two values occur.
 TASKS = [
     (step, shape, (40_000, 10**7)[(s + t) % 2])
     for s, step in enumerate((1, 5, 100))
@@ -193,7 +193,7 @@ def test_frames_are_opened_by_names_that_hold_everywhere(tmp_path, monkeypatch):
 
 
 def test_a_file_that_a_keyword_names_is_the_one_that_the_client_found(tmp_path, monkeypatch):
-    """In its current folder, which is not that of a worker; so with an HDU."""
+    """It is in the client's current folder, which a worker does not share; also with an HDU."""
     (tmp_path / "night").mkdir()
     items = [Image(file, mask="!BPM") for file in files(tmp_path / "night")[:2]]
     (tmp_path / "night" / "bad.fits").rename(tmp_path / "bad.fits")

@@ -1,4 +1,4 @@
-"""Schedulers that die, or are not there."""
+"""Schedulers that die or do not exist."""
 
 import json
 import os
@@ -19,13 +19,13 @@ from gpustack.cli import cli
 pytest.importorskip("distributed", reason="clusters need the extra dask")
 
 ROOT = Path(gpustack.__file__).resolve().parents[1]
-#: Seconds until a test gives up a process.
+#: Seconds after which a test kills a process.
 PATIENCE = 60
 
 
 @pytest.fixture
 def folder(tmp_path_factory):
-    """Of a few frames."""
+    """A folder with three frames."""
     path = tmp_path_factory.mktemp("frames")
     for f in range(3):
         fits.writeto(path / f"f{f}.fits", np.full((41, 30), f, "f4"), fits.Header({"BUNIT": "adu"}))
@@ -46,7 +46,7 @@ if __name__ == "__main__":
 
 @pytest.fixture
 def alone():
-    """A scheduler with a worker in a process of their own, and that."""
+    """The address of a scheduler with a worker in a separate process, and the process."""
     root = Path(gpustack.__file__).resolve().parents[1]
     words = [sys.executable, "-c", ALONE]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}

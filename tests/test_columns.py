@@ -1,4 +1,4 @@
-"""Statistics of sorted columns: those in common and those with an interval each, to the bit."""
+"""Statistics of sorted columns are equal bit for bit, with a common interval or one per column."""
 
 from dataclasses import replace
 from itertools import permutations
@@ -55,7 +55,7 @@ def test_all_kinds_have_the_same_statistics(data):
 @given(COLUMNS)
 def test_the_quick_mad_is_off_by_one_rounding(data):
     data = np.sort(data, axis=0)
-    with np.errstate(over="ignore"):  # as a backend does; it takes float64 there
+    with np.errstate(over="ignore"):  # as a backend does, which uses float64 after an overflow
         quick, exact = (f(Uniform(list(data), 0, len(data))) for f in (quick_mad, mad))
     np.testing.assert_allclose(quick, exact, rtol=2.0**-23, atol=2.0**-149)
     direct = np.median(np.abs(data - np.median(data.astype(float), axis=0)), axis=0)
@@ -77,7 +77,7 @@ def test_zeros_of_either_sign_come_out_alike(backend, column):
     [
         (-3e38, 1e38),
         (2.9785789e38, -3.2284173e38),
-        # Here centre and spread cancel: the bound is next to nothing, and 4 ulp of it are less.
+        # Centre and spread cancel: the bound is almost zero, and 4 ulp of it are smaller still.
         (0.0, 143.52755737304688, 84.33641815185547, 70.76802825927734, *REST),
     ],
 )
@@ -108,7 +108,7 @@ def test_a_large_median_is_that_of_any_tile():
 @pytest.mark.parametrize("short", [0, 11])
 @pytest.mark.parametrize("pieces", [1, 2, 4, 11])
 def test_rows_that_are_not_ours_are_sorted_and_left_alone(n, ranks, short, pieces, monkeypatch):
-    monkeypatch.setattr(network, "SHORT_ROWS", short)  # with 0, by the network up to 40
+    monkeypatch.setattr(network, "SHORT_ROWS", short)  # 0: the network sorts up to 40 frames
     monkeypatch.setattr(network, "PIECE_BYTES", -(-11 // pieces) * n * 4)
     rng = np.random.default_rng(n)
     data = rng.normal(size=(n, 11)).astype("f4")
@@ -133,7 +133,7 @@ def test_rows_that_are_not_ours_are_sorted_and_left_alone(n, ranks, short, piece
 def test_rows_of_anywhere_in_the_buffer_are_sorted(n, first, monkeypatch):
     monkeypatch.setattr(network, "SHORT_NETWORK_FRAMES", {4: 0, 8: 0})
     data = np.random.default_rng(n).normal(size=(n, 11)).astype("f4")
-    for left_out in (None, n // 2):  # a frame that has nothing valid
+    for left_out in (None, n // 2):  # a frame without valid samples
         buffer = np.full((max(first + n, n + 1), 11), np.inf, "f4")
         buffer[first : first + n] = data
         some = [k for k in range(n) if k != left_out or n == 1]
@@ -155,7 +155,7 @@ def test_columns_add_up_from_the_first_row_to_the_last(shape):
 @pytest.mark.parametrize("bad", [None, np.nan, np.inf, -np.inf])
 def test_medians_of_many_frames(kind, layout, bad, monkeypatch):
     monkeypatch.setattr(few_ranks, "SUM_SAMPLES", 150)  # 4 columns at a time
-    n = 35  # more than the network sorts in short rows
+    n = 35  # more frames than the network sorts in short rows
     cube = np.random.default_rng(7).normal(0, 3000, (n, 3, 5)).astype(kind)
     if bad is not None and cube.dtype.kind == "f":
         cube[17, 1, 2] = cube[3, 2, 4] = bad

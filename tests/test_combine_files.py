@@ -1,4 +1,4 @@
-"""`combine`: the forms in which images come, bands, output, and what is refused."""
+"""`combine`: the forms of its images, bands, output, and errors."""
 
 import astropy.units as u
 import numpy as np
@@ -19,7 +19,7 @@ from gpustack.errors import (
     OutputError,
 )
 
-#: Samples are float64 in both cases, and added up in another order at most.
+#: Samples are float64 in both cases, and at most summed in another order.
 ROUNDING = 1e-12
 
 
@@ -32,7 +32,7 @@ def assert_same(one, other):
 
 
 def write(folder, images):
-    """The images as files."""
+    """Write the images to files and return their paths."""
     names = [folder / f"image-{number}.fits" for number in range(len(images))]
     for name, image in zip(names, images, strict=True):
         image.write(name)
@@ -40,7 +40,7 @@ def write(folder, images):
 
 
 class Collection:
-    """What `combine` sees of ccdproc's ImageFileCollection."""
+    """The part of ccdproc's ImageFileCollection that `combine` uses."""
 
     def __init__(self, names):
         self.names = names
@@ -133,14 +133,14 @@ def test_arguments_of_the_reader(arguments, tmp_path):
 def test_arguments_under_which_files_are_read_by_rows(name, tmp_path, monkeypatch):
     names = write(tmp_path, sky(3))
     expected = combine(names)
-    monkeypatch.setattr(CCDData, "read", None)  # which reads whole files
+    monkeypatch.setattr(CCDData, "read", None)  # it would read whole files
     assert_same(combine(names, **{name: None}), expected)
 
 
 @pytest.mark.parametrize(
     ("name", "meant"),
     [
-        ("signma_clip_dev_func", "; did you mean sigma_clip_dev_func="),  # of many scripts
+        ("signma_clip_dev_func", "; did you mean sigma_clip_dev_func="),  # found in many scripts
         ("iraf_minmax_clip", "; did you mean minmax_clip="),
         ("overwrite", "; did you mean overwrite_output="),
         ("combine", ""),
@@ -148,7 +148,7 @@ def test_arguments_under_which_files_are_read_by_rows(name, tmp_path, monkeypatc
     ],
 )
 def test_an_argument_that_nothing_has_is_warned_of(name, meant, tmp_path, monkeypatch):
-    """CCDData.read passes it over, so that it is no error; files are read by rows all the same."""
+    """CCDData.read ignores such arguments, so they are no error; files are still read by rows."""
     images = sky(3)
     names = write(tmp_path, images)
     monkeypatch.setattr(CCDData, "read", None)
@@ -201,7 +201,7 @@ def test_headers_of_the_first_image(tmp_path):
 @pytest.mark.parametrize("kind", [StdDevUncertainty, VarianceUncertainty, InverseVariance])
 @pytest.mark.parametrize("stored", [False, True])
 def test_the_uncertainty_is_a_standard_deviation_whatever_the_images_have(tmp_path, kind, stored):
-    # That of the samples' scatter: what the images bring does not enter it.
+    # It is that of the scatter of samples; the uncertainties of the images do not enter.
     images = [
         CCDData(np.full((2, 2), value), unit="adu", uncertainty=kind(np.full((2, 2), 7.0)))
         for value in (1.0, 3.0)
@@ -230,7 +230,7 @@ def test_an_image_without_samples_needs_no_factor_of_a_function():
 
 
 def largest(array, axis):
-    """A statistic that no backend knows."""
+    """A statistic that no backend implements."""
     return np.nanmax(array, axis=axis)
 
 
@@ -260,7 +260,7 @@ CALLS = {
 @pytest.mark.parametrize("files", [False, True])
 @pytest.mark.parametrize("arguments", CALLS.values(), ids=CALLS)
 def test_limited_memory_gives_the_same(arguments, files, tmp_path):
-    """The buffers of the backend, and of 50 rows a few; or 21 where a function is called."""
+    """The limit holds the backend's buffers and a few of 50 rows, or 21 if a function is called."""
     images = sky(12, CUBE)
     whole = combine(images, **arguments)
     banded = combine(write(tmp_path, images) if files else images, mem_limit=50_000, **arguments)
@@ -281,7 +281,7 @@ def test_output_is_what_is_given_back(tmp_path):
 
 
 def test_what_astropy_has_to_say_of_coordinates_is_not_printed(tmp_path, capsys):
-    """SIP coefficients without -SIP: astropy tells stdout whenever it looks at them."""
+    """For SIP coefficients without -SIP in CTYPE, astropy prints to stdout at every access."""
     cards = {
         "CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "A_ORDER": 2, "B_ORDER": 2, "A_2_0": 1e-5,
         "B_0_2": 1e-5, "BUNIT": "adu",
@@ -343,5 +343,5 @@ def test_files_without_a_unit_need_one(tmp_path):
     assert combine([name, name], unit="adu").unit == u.adu
 
 
-def test_the_door_is_open():
+def test_combine_is_public():
     assert gpustack.combine is combine

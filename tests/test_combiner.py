@@ -1,4 +1,4 @@
-"""The Combiner on its own: what it records, what it does right where ccdproc does not."""
+"""The Combiner on its own: what it records, and where it is right and ccdproc is not."""
 
 import numpy as np
 import pytest
@@ -31,7 +31,7 @@ def test_images_that_cannot_be_combined(images, error, message):
         Combiner(images)
 
 
-def test_its_repr_says_in_one_line_what_it_holds():
+def test_repr_is_one_line():
     combiner = Combiner([CCDData(np.ones((4, 6)), unit="adu")] * 3)
     combiner.clip_extrema(1, 1)
     assert repr(combiner) == "<Combiner: 3 images of 6 x 4 pixels, adu, float64, clips to run: 1>"
@@ -162,7 +162,7 @@ def test_extrema_that_leave_nothing_or_are_no_numbers(ranks):
     ],
 )
 def test_errors_name_the_arguments(method, given, message):
-    """And not those of the clips that the methods make, of which a user need not know."""
+    """Not the fields of the clips that the methods create, which a user need not know."""
     with pytest.raises(InputError, match=f"^{message}"):
         getattr(Combiner(column(1, 2, 3)), method)(**given)
 
@@ -188,7 +188,7 @@ def test_masked_samples_and_nan_use_up_extrema():
     ],
 )
 def test_numbers_that_the_dtype_cannot_hold(samples, dtype, total):
-    """Integers wrap around as numpy's do, or are 0; floats are infinite, and invalid."""
+    """Integers wrap around as in numpy, or become 0; floats become infinite, and so invalid."""
     for combiner in (Combiner(column(*samples), dtype=dtype) for _ in range(2)):
         assert combiner.sum_combine().data == total
         assert combiner.data_arr.dtype == dtype
@@ -227,5 +227,5 @@ def test_results_are_plain_writeable_arrays_of_the_asked_dtype(dtype, tmp_path):
         assert type(array) is np.ndarray
         assert array.flags.writeable
     result.data[0, 0] = 1
-    if dtype != np.float16:  # FITS has no such thing
+    if dtype != np.float16:  # FITS has no such type
         result.write(tmp_path / "result.fits")

@@ -82,7 +82,7 @@ def test_other_functions_are_called_with_masked_samples():
     ],
 )
 def test_known_functions_say_the_same_by_another_name(method, name, function, expected):
-    """Masked samples stay out, whether a function is recognised or not."""
+    """Masked samples are excluded, whether a function is recognised or not."""
     for given in (function, lambda array, axis: function(array, axis=axis)):
         result = getattr(Combiner(column(1, 2, 4, 1e6, masked=[3])), method)(**{name: given})
         got = result.uncertainty.array if name == "uncertainty_func" else result.data
@@ -126,7 +126,7 @@ def test_a_known_spread_is_a_function_that_gives_it(width):
 
 
 def test_functions_of_sigma_clips_see_masked_samples_as_nan():
-    """astropy's median_absolute_deviation does not skip NaN by itself, and is made to."""
+    """astropy's median_absolute_deviation skips NaN only if told to, which gpustack does."""
     for spread in (median_absolute_deviation, lambda array, axis: np.nanstd(array[:5], axis=axis)):
         combiner = Combiner(column(9, 10, 11, 10, 9.5, 70, 1e6, masked=[6]))
         combiner.sigma_clipping(5, 5, func=np.ma.median, dev_func=spread)
@@ -149,7 +149,7 @@ def test_a_function_never_changes_what_is_known_without_it():
 
 
 def plain_median(array, axis):
-    """As a function that numba has compiled: it takes no masked array."""
+    """A median that accepts no masked array, like a function compiled by numba."""
     if type(array) is not np.ndarray:
         raise TypeError(type(array))
     return np.nanmedian(array, axis=axis)
@@ -190,7 +190,7 @@ def test_functions_of_sigma_clips_that_give_no_number_are_told_of():
     ],
 )
 def test_functions_that_combine_and_give_no_number_are_told_of(method, argument, weights):
-    """Of a pixel that has samples; where all are masked NaN is the answer."""
+    """Only for pixels with samples: where all are masked, NaN is the answer."""
     masks = ([True, True, False], [False, True, False], [False, True, False])
     images = [CCDData(np.full((1, 3), 2.0), unit="adu", mask=np.array([mask])) for mask in masks]
     combiner = Combiner(images)

@@ -1,4 +1,4 @@
-"""The samples that a Combiner shows: reading them changes nothing, changing them counts."""
+"""The samples of a Combiner: reading them has no effect, and changes to them are used."""
 
 from types import SimpleNamespace
 
@@ -12,7 +12,7 @@ from ccds import column, rejected, sky
 from gpustack import Combiner
 from gpustack.combiner.recorder import CAST_MEMORY
 
-#: Some ten float64 numbers added up in another order.
+#: About ten float64 numbers summed in another order.
 ROUNDING = 1e-12
 
 

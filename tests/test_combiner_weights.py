@@ -1,4 +1,4 @@
-"""Weights and scaling of a Combiner: what counts, what is refused, and when."""
+"""Weights and scaling of a Combiner: their effect, and when which values are refused."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from ccds import column, sky
 from gpustack import Combiner, combine
 from gpustack.errors import RecipeError
 
-#: Some ten float64 numbers scaled before or after, and added up in another order.
+#: About ten float64 numbers, scaled before or after the sum and summed in another order.
 ROUNDING = 1e-12
 
 
@@ -61,7 +61,7 @@ def test_negative_weights_are_named_where_they_are_used(least):
 
 
 def test_weights_that_are_masked_or_not_finite_are_0():
-    """Maps of 1/variance have such weights where there is no sample."""
+    """Maps of 1/variance contain such weights where there is no sample."""
     combiner = Combiner(column(np.nan, 5, 3, 7, masked=[1]))
     shape = (4, 1, 1)
     combiner.weights = np.ma.MaskedArray([np.inf, np.nan, 1, 9], [0, 0, 0, 1]).reshape(shape)

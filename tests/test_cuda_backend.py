@@ -1,4 +1,4 @@
-"""The CUDA backend on pretended devices: bands, buffers, streams, kernels."""
+"""The CUDA backend on simulated devices: bands, buffers, streams, kernels."""
 
 import threading
 from functools import cache
@@ -22,13 +22,13 @@ from tolerances import assert_agrees, assert_same_bits
 
 pytestmark = pytest.mark.usefixtures("small_bands")
 
-#: When streams work: when somebody waits for them, at once, or by lot.
+#: When streams do their work: when something waits for them, at once, or at random moments.
 EAGER = (None, "always", 1, 2, 3, 4)
 
 
 @cache
 def answered(name):
-    """The samples that a recipe takes, and the oracle's answer."""
+    """The samples for a recipe, and the oracle's answer."""
     asked = recipe(name, N)
     band = frames(weights=asked.weights == "sample")
     return band, solve(band, asked)
@@ -166,7 +166,7 @@ def test_a_kernel_is_compiled_once_for_each_device(pretend):
         ("fits-uint16", "short", "1"),
         ("u1", "unsigned char", "0"),
         ("i8", "long long", "0"),
-        ("f2", "float", "0"),  # brought to the working dtype on the host
+        ("f2", "float", "0"),  # converted to the working dtype on the host
         ("mixed-types", "float", "0"),
         ("wide-and-narrow", "double", "0"),
     ],
@@ -190,7 +190,7 @@ def test_samples_go_up_as_they_are_where_kernels_know_them(pretend, stack_name, 
     ],
 )
 def test_where_samples_are_kept(pretend, name, n, dtype, frames, block):
-    # In registers, in shared memory where ranks are asked for, or nowhere.
+    # In registers; in shared memory if ranks are needed; or nowhere.
     world = pretend()
     band, asked = plain(sky(n, (2, 3)).astype(dtype)), recipe(name, n)
     assert_same_bits(run(Cuda(), band, asked), run(CPU, band, asked), ("mask", "count"))

@@ -1,4 +1,4 @@
-"""The table of clips that goes to a device."""
+"""The table of clips that is copied to a device."""
 
 from dataclasses import replace
 
@@ -25,12 +25,12 @@ from gpustack.esd_critical import critical_values
 from gpustack.recipe import Recipe
 
 N = 9
-#: Two tables, of other significance each.
+#: Clips with two ESD tests of different significance, which need a table each.
 TESTS = [SigmaClip(), ESDClip(0.4, 0.05), RangeClip(1, 2), ESDClip(0.2, 0.3, keep=-1)]
 
 
 def records(clips, address=4096):
-    """The records of a table that lies at `address`."""
+    """A table of clips for the address `address`, and its records."""
     held = table(Recipe(clips), N, address)
     return held, held[: len(clips) * abi.CLIP.itemsize].view(abi.CLIP)
 
@@ -38,7 +38,7 @@ def records(clips, address=4096):
 def test_every_clip_has_a_record():
     apart = (Grow, AvgSigmaClip, SigmaMedianClip)
     clips = [make() for make in CLIPS.values() if make not in apart]
-    clips += [AvgSigmaClip().measured(np.ones(3)), SigmaMedianClip()]  # which stands last
+    clips += [AvgSigmaClip().measured(np.ones(3)), SigmaMedianClip()]  # the last must be last
     _, found = records(clips)
     assert set(found["kind"]) == {
         abi.CLIP_RANGE,
@@ -116,8 +116,8 @@ def test_a_kernel_judges_by_frame_where_frames_differ():
 @pytest.mark.parametrize("memory", [None, "12kB"])
 @pytest.mark.parametrize("where", ["host", "device"])
 def test_critical_values_are_found_on_the_device(cuda, monkeypatch, where, memory):
-    # A column of 0, 0.01, 0.02, ... with one of 1 and one of -2 among them. That the first is
-    # an outlier shows only when the second is set aside.
+    # A column of 0, 0.01, 0.02, ... with a sample of 1 and one of -2. The first is found to be an
+    # outlier only after the second is set aside.
     monkeypatch.setattr("gpustack.backends.cuda.work.LEAST_BYTES", 1)
     data = np.repeat(np.arange(N, dtype="f4") / 100, 40 * 50).reshape(N, 40, 50)
     data[2], data[5] = 1, -2

@@ -1,6 +1,6 @@
 """cupy arrays in, cupy arrays out.
 
-On pretended devices, or with --require-gpu on those that there are.
+Run on simulated devices, or with ``--require-gpu`` on real ones.
 """
 
 from dataclasses import fields
@@ -21,7 +21,7 @@ def cube():
 
 
 def on_host(result):
-    """A result of cupy arrays as numpy arrays, counts as the host has them."""
+    """A result of cupy arrays converted to numpy arrays, with counts in the host's dtype."""
     held = result.to_host()
     counts = {name: getattr(held, name).astype(np.uint16) for name in ("count", "low", "high")}
     names = [part.name for part in fields(held)]
@@ -53,7 +53,7 @@ def test_cupy_arrays_of_several_types_and_layouts(cuda, cube):
 
 
 def test_reasons_that_clips_need_are_within_the_limit(cuda, cube, monkeypatch):
-    """A byte for each sample of the rows that are worked on."""
+    """They take a byte for each sample of the rows in work."""
     clip, row, made = LinearFitClip(2, 2), len(cube) * cube.shape[2], []
     empty = cuda.empty
 
@@ -96,7 +96,7 @@ def test_cupy_arrays_with_gaps_between_rows(cuda, cube, part):
 @pytest.mark.parametrize("gap", [0, 2, 4])
 @pytest.mark.parametrize("dtype", ["f4", "f8", "u2", "f2"])
 def test_cupy_arrays_that_begin_anywhere(cuda, cube, dtype, shift, gap):
-    # As those of the records of a file that was read as bytes.
+    # As arrays in records of a file that was read as bytes.
     values = np.nan_to_num(cube, nan=97).astype(dtype)
     n, rows, width = values.shape
     raw = np.zeros((n, rows, width * values.itemsize + gap), np.uint8)
@@ -177,7 +177,7 @@ def test_frames_on_the_second_device(pretend, cube):
 
 @pytest.mark.parametrize("part", ["frames", "weights"])
 def test_copies_are_made_on_the_device_of_the_frames(pretend, cube, part):
-    # Axes in another order: neither flattens to rows as a view.
+    # With axes in another order, neither array can be flattened to rows as a view.
     pretend(devices=2)
     import cupy  # noqa: TID251
 

@@ -1,7 +1,6 @@
-"""The CUDA backend on a device with numpy, CuPy and pytest alone; without one on a pretended one.
+"""The CUDA backend on a device, or a simulated one, with only numpy, CuPy and pytest installed.
 
-What goes by frames and files, for which astropy is needed, is in `test_cuda_cupy` and
-`test_cuda_doors`.
+`test_cuda_cupy` and `test_cuda_doors` test frames and files, which need astropy.
 """
 
 from dataclasses import replace
@@ -62,7 +61,7 @@ def _on_device(cuda, band):
 
 
 def test_bands_as_large_as_they_are_in_use(cuda, request):
-    # On a device of several slots, each of many megabytes: copies and kernels overlap.
+    # On a real device, there are several slots of many megabytes: copies and kernels overlap.
     size = 2048 if request.config.getoption("require_gpu") else 30
     cube = np.random.default_rng(4).normal(100, 8, (20, size, size)).astype(">f4")
     image, mask = np.empty((size, size), np.float32), np.empty((size, size), bool)

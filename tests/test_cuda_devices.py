@@ -1,4 +1,4 @@
-"""The CUDA backend on pretended devices: several of them, and those that cannot work."""
+"""The CUDA backend on several simulated devices, and on devices that cannot work."""
 
 import threading
 import time
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.usefixtures("small_bands")
 
 @pytest.mark.parametrize("where", ["progress", "read", "wait"])
 def test_memory_that_is_out_elsewhere_ends_the_run(pretend, monkeypatch, where):
-    # Nobody gives the band back then: going on would leave its rows as they were.
+    # The band is not returned to the queue then, so continuing would leave its rows unwritten.
     pretend(devices=2)
     full = device.cupy().cuda.memory.OutOfMemoryError
 
@@ -113,7 +113,7 @@ def test_rows_that_a_device_gives_back_late_are_done_by_another(pretend, monkeyp
     assert {number for number, _ in world.launched} == {0}
 
 
-def test_an_error_of_cuda_in_mid_run_io_it(pretend, monkeypatch):
+def test_an_error_of_cuda_in_mid_run_is_raised(pretend, monkeypatch):
     pretend(devices=2)
 
     def fail(_):
@@ -170,7 +170,7 @@ def test_when_the_caller_is_interrupted_nothing_more_is_begun(pretend, monkeypat
 
 
 def test_bands_are_read_one_after_the_other_and_in_order(pretend, monkeypatch):
-    # As files that are compressed as a whole have to be.
+    # Files that are compressed as a whole must be read in order.
     pretend(devices=3)
     begin, take, works, starts = Work.__init__, Rows.take, [], []
 

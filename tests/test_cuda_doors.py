@@ -1,6 +1,6 @@
-"""Every door with backend="cuda" gives what it gives with backend="cpu".
+"""All of the API gives the same results with backend="cuda" as with backend="cpu".
 
-On pretended devices, or with --require-gpu on those that there are.
+Run on simulated devices, or with ``--require-gpu`` on real ones.
 """
 
 import gzip
@@ -24,18 +24,18 @@ def cube():
 
 
 def plain(folder, cube):
-    """float32, as most cameras' pipelines write it."""
+    """Write files of float32, as most pipelines do."""
     for i, plane in enumerate(cube):
         fits.writeto(folder / f"{i}.fits", plane, fits.Header({"BUNIT": "adu"}))
 
 
 def raw(folder, cube):
-    """uint16, as cameras write it: int16 with BZERO."""
+    """Write files of uint16, stored as int16 with BZERO, as cameras do."""
     plain(folder, np.nan_to_num(cube, nan=90).astype(np.uint16))
 
 
 def zipped(folder, cube):
-    """Compressed as a whole, so that rows have to be read in order."""
+    """Write files that are gzipped as a whole, so that rows must be read in order."""
     plain(folder, cube)
     for path in list(folder.glob("*.fits")):
         (folder / f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes()))
@@ -43,25 +43,25 @@ def zipped(folder, cube):
 
 
 def tiled(folder, cube):
-    """Tile-compressed."""
+    """Write tile-compressed files."""
     for i, plane in enumerate(np.nan_to_num(cube, nan=90).astype(np.int16)):
         hdu = fits.CompImageHDU(plane, fits.Header({"BUNIT": "adu"}))
         hdu.writeto(folder / f"{i}.fits")
 
 
 def masked(folder, cube):
-    """With a MASK extension."""
+    """Write files with a MASK extension."""
     for i, plane in enumerate(cube):
         CCDData(plane, mask=plane > 110, unit="adu").write(folder / f"{i}.fits")
 
 
 def wide(folder, cube):
-    """uint64, which the reader turns from FITS's int64."""
+    """Write files of uint64, which the reader converts from the int64 of FITS."""
     plain(folder, np.nan_to_num(cube, nan=90).astype(np.uint64))
 
 
 def mixed(folder, cube):
-    """Frames of several types, and one with blanks."""
+    """Write files of different dtypes, integers with blanks."""
     for i, plane in enumerate(cube):
         dtype = (np.float32, np.int16, np.float64)[i % 3]
         header = fits.Header({"BUNIT": "adu"} | ({"BLANK": 90} if dtype == np.int16 else {}))
@@ -70,7 +70,7 @@ def mixed(folder, cube):
 
 @pytest.fixture(params=[plain, raw, zipped, tiled, masked, wide, mixed])
 def files(request, cube, tmp_path):
-    """A folder of FITS files of every kind."""
+    """A glob of FITS files, of each kind in turn."""
     request.param(tmp_path, cube)
     return f"{tmp_path}/*.fits*"
 

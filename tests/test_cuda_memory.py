@@ -1,4 +1,4 @@
-"""The CUDA backend on pretended devices: limits of memory, and memory that is out."""
+"""The CUDA backend on simulated devices: memory limits, and running out of memory."""
 
 import gc
 import threading
@@ -78,7 +78,7 @@ def test_what_reading_makes_is_within_the_limit_of_the_host(pretend, monkeypatch
         return samples
 
     class Masks(BandSource):
-        """Whose masks are made when they are read."""
+        """A source whose masks are created when they are read."""
 
         def read(self, f, start, stop, into=None):
             samples = super().read(f, start, stop)
@@ -107,7 +107,7 @@ def test_what_is_read_of_a_wider_type_has_room(pretend):
     placed = [threading.Event() for _ in range(ROWS)]
 
     def before(f, start):
-        if f == READERS + 1:  # by the reader that has put frame 1 beside the first
+        if f == READERS + 1:  # read by the thread that has already placed frame 1 in the slot
             placed[start].set()
         assert f > 0 or placed[start].wait(60)
 
@@ -161,7 +161,7 @@ def test_a_limit_below_one_row_is_refused(pretend):
 
 @pytest.mark.parametrize("room", [35_000, 30_000, 20_000, 16_000, 12_500])
 def test_out_of_memory_halves_the_band_and_goes_on(pretend, monkeypatch, room):
-    # Somebody else takes what was free, after it was counted.
+    # As if another program took the free memory after it was counted.
     asked = recipe("everything", N)
     pretend()
     whole, _ = stream(frames(), asked, device_memory="1MB")
@@ -254,7 +254,7 @@ def test_reasons_that_nobody_wants_stay_on_the_device(pretend, monkeypatch):
     monkeypatch.setattr(fakecuda.MemoryPointer, "copy_to_host_async", copied)
     monkeypatch.setattr("gpustack.backends.cuda.pipeline.LEAST_BANDS", 1)
     monkeypatch.setattr("gpustack.backends.cuda.work.LEAST_BYTES", 1 << 20)
-    for name in ("linear", "esd"):  # the first one needs them
+    for name in ("linear", "esd"):  # only the first one needs reasons
         pretend()
         band, asked = frames(), recipe(name, N)
         Cuda().run(band, asked, replace(outputs(band, asked), reasons=None))
@@ -297,7 +297,7 @@ def test_the_log_keeps_no_buffers(pretend, caplog):
 
 
 class Held(Files):
-    """Samples of which reading holds more than they are, as of compressed files."""
+    """A source whose reading holds more memory than the samples, as for compressed files."""
 
     held_bytes = 200_000
 

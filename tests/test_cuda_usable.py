@@ -1,4 +1,4 @@
-"""Whether CUDA can be used, and what is said where it cannot."""
+"""Detect whether CUDA can be used, and report why if it cannot."""
 
 import logging
 import sys
@@ -15,7 +15,7 @@ OLD_DRIVER, NO_DEVICE, BROKEN = 35, 100, 999
 
 
 def cupy_with(monkeypatch, *, count=1, status=None, driver=13000):
-    """Put a CuPy of which only the runtime is looked at in CuPy's place."""
+    """Replace CuPy by a module that has only a runtime with these properties."""
 
     def devices():
         if status is not None:
@@ -38,7 +38,7 @@ LACKING = {
         r".*gpustack\[cuda13\].*gpustack\[cuda12\]",
     ),
     "no device": ({"status": NO_DEVICE}, "no CUDA device: expected at least one, got none"),
-    # CuPy 13 and 14 raise here; a runtime that counts none instead is understood too.
+    # CuPy 13 and 14 raise an error instead; a count of 0 is handled too.
     "counts none": ({"count": 0}, "no CUDA device: .*CUDA_VISIBLE_DEVICES"),
     "broken": ({"status": BROKEN}, "CUDA does not start: CUDARuntimeError: cudaError 999"),
 }
@@ -147,7 +147,7 @@ def test_cupy_arrays_are_not_for_the_cpu():
         backends.get("cpu", resident=True)
 
 
-def test_nothing_but_cupy_arrays_is_one(pretend):
+def test_only_cupy_arrays_are_recognised_as_such(pretend):
     assert not device.is_array([1.0])
     pretend()
     assert device.is_array(device.cupy().empty((2, 2)))
@@ -159,7 +159,7 @@ def test_what_out_of_memory_is(pretend):
     assert device.is_out_of_memory(device.cupy().cuda.memory.OutOfMemoryError("full"))
     assert device.is_out_of_memory(CUDARuntimeError(2))
     assert device.is_out_of_memory(CUDADriverError(2))
-    assert not device.is_out_of_memory(NVRTCError(2))  # the program cannot be made
+    assert not device.is_out_of_memory(NVRTCError(2))  # the program cannot be created
     assert not device.is_out_of_memory(CUDARuntimeError(700))
     assert not device.is_out_of_memory(MemoryError())
 

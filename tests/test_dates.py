@@ -1,4 +1,4 @@
-"""Cards that say when exposures began and ended are true of all frames of a stack."""
+"""Cards with the begin, middle and end of exposures hold for all frames of a stack."""
 
 import warnings
 
@@ -9,12 +9,12 @@ from astropy.nddata import CCDData
 
 from gpustack import LiveStack, Reproject, stack
 
-#: Rounding of a day of 60,000: 1e-11 of it, a microsecond.
+#: Rounding of a Modified Julian Date of 60,000: about 1e-11 days, a microsecond.
 DAY = 1e-11
 
 
 def night(minute, **more):
-    """A header of a minute's exposure."""
+    """The cards of an exposure of one minute that begins at this minute."""
     day = 60310 + (60 + minute) / 1440
     dates = {
         "DATE-OBS": f"2024-01-01T01:{minute:02d}:00.000",
@@ -33,7 +33,7 @@ def stacked(*headers, **recipe):
 
 
 def test_the_first_beginning_the_mean_and_the_last_end():
-    header = stacked(night(20), night(10), night(33))  # the mean of them is minute 21
+    header = stacked(night(20), night(10), night(33))  # their mean is minute 21
     expected = night(21)
     assert header["DATE-BEG"] == night(10)["DATE-BEG"]
     assert header["DATE-AVG"] == expected["DATE-AVG"]
@@ -50,7 +50,7 @@ SKY = {"CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CRVAL1": 10.0, "CRVAL2": 20.
 
 
 def files(folder, *minutes, **more):
-    """One a minute, with coordinates."""
+    """Write one exposure for each minute, with coordinates; return the paths."""
     names = [folder / f"{minute}.fits" for minute in minutes]
     for name in names:
         header = fits.Header(SKY | night(int(name.stem), BUNIT="adu", **more))
@@ -60,7 +60,7 @@ def files(folder, *minutes, **more):
 
 def read(names):
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # astropy's, of the times
+        warnings.simplefilter("ignore")  # astropy warns about the times
         return [CCDData.read(name) for name in names]
 
 
@@ -85,7 +85,7 @@ def test_the_coordinates_of_ccddata_tell_of_no_exposure(tmp_path, in_memory):
     names = files(tmp_path, 20, 10, 33, TIMESYS="UTC")
     result = stack(read(names) if in_memory else names, combine="sum")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # astropy's, of the times
+        warnings.simplefilter("ignore")  # astropy warns about the times
         result.to_ccddata().write(tmp_path / "out.fits")
     header = fits.getheader(tmp_path / "out.fits")
     for key in (*night(20), "TIMESYS"):

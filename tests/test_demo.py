@@ -1,4 +1,4 @@
-"""The demo: what it simulates is what it says, and its checks find a wrong stack."""
+"""The demo: its simulation agrees with its stated truth, and its checks detect wrong stacks."""
 
 import sys
 from dataclasses import dataclass, replace
@@ -18,16 +18,16 @@ from gpustack.errors import MissingPackageError
 
 FRAMES, SIZE, SEED = 20, 128, 1
 
-#: A star's profile ends where it is fainter than 0.02 electrons a pixel; what lies beyond
-#: holds up to this fraction of its flux.
+#: A star's profile is cut where it is fainter than 0.02 electrons per pixel. The wings beyond
+#: contain at most this fraction of its flux.
 CUT_WINGS = 0.01
-#: Standard errors: a right simulation is further off once in two million.
+#: Tolerance in standard errors, which a right simulation exceeds once in two million.
 CHANCE = 5.0
 
 
 @dataclass(frozen=True)
 class Simulated:
-    """Exposures on the grid, the truth, and the stack that a right clip makes of them."""
+    """Exposures on the grid, the truth, and the stack after a correct clip."""
 
     field: simulate.Field
     exposures: list[simulate.Exposure]
@@ -60,8 +60,11 @@ def simulated():
 
 
 def clip(cube, spreads):
-    """By astropy. With functions, not names: its fast path forgets, where a clip is
-    repeated, what an earlier pass had rejected."""
+    """The mask of astropy's sigma_clip.
+
+    Statistics are given as functions, not names: astropy's fast path forgets in later passes which
+    samples earlier passes rejected.
+    """
     spread = partial(mad_std, ignore_nan=True)
     return sigma_clip(
         cube, sigma=spreads, cenfunc=np.nanmedian, stdfunc=spread, maxiters=None, axis=0
@@ -131,7 +134,7 @@ def test_projecting_by_the_wcs_moves_samples_and_mixes_none(simulated):
 def test_a_star_holds_its_flux():
     scene = simulate._scene(np.array([[64.3, 60.8, 20_000.0]]), SIZE, 4)
     assert scene.sum() == pytest.approx(20_000.0, rel=CUT_WINGS)
-    # Centre of mass, on the grid widened by 4 pixels.
+    # The centre of mass, on the grid padded by 4 pixels.
     rows, columns = np.indices(scene.shape)
     assert np.average(rows, weights=scene) == pytest.approx(64.8, abs=0.01)
     assert np.average(columns, weights=scene) == pytest.approx(68.3, abs=0.01)
@@ -197,7 +200,7 @@ def spoil_pixel(stack):
 
 
 def spoil_star(stack):
-    """Three per cent of the light of the brightest pixels is missing, as clipped cores lose it."""
+    """Remove 3% of the light of the brightest pixels, as if the cores of stars were clipped."""
     return np.where(stack > 2 * simulate.SKY, 0.97 * stack, stack)
 
 

@@ -1,4 +1,4 @@
-"""The demo as a whole: what it leaves, what it replaces, and what it refuses to replace."""
+"""The demo as a whole: the files that it writes, replaces, and refuses to replace."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ SIZE, SEED = 128, 1
 
 @pytest.fixture
 def no_picture(monkeypatch):
-    """For runs that are not about the picture, so that they need no matplotlib."""
+    """Replace drawing in tests that are not about the picture, so that they need no matplotlib."""
     monkeypatch.setattr(demo, "require_matplotlib", lambda _: None)
     monkeypatch.setattr(demo, "draw", lambda *_: b"")
     for name in ("brightness", "rejected"):
@@ -48,7 +48,7 @@ def test_a_second_demo_knows_the_picture_of_the_first(tmp_path):
 
 
 def of_a_user(path):
-    """Write a file that no demo wrote, as its name has it."""
+    """Write a PNG or FITS file, depending on the name, that is not one of a demo."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix == ".png":
         image = np.arange(12.0).reshape(3, 4)

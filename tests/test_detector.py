@@ -1,4 +1,4 @@
-"""The noise of a CCD from keywords: as if its numbers had been given, or an error that says why."""
+"""Detector noise from header keywords: the same as with numbers, or an error that says why."""
 
 import numpy as np
 import pytest

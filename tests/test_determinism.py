@@ -1,4 +1,4 @@
-"""The same command is the same bytes; what nobody asked for changes no pixel."""
+"""The same command writes the same bytes; bands, threads and the date change no pixel."""
 
 import itertools
 import signal
@@ -26,7 +26,7 @@ CASES = {
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """A folder with frames of which some samples stand out, and in it."""
+    """The current folder, with frames that contain outliers and NaN."""
     rng = np.random.default_rng(8)
     for i in range(N):
         plane = rng.normal(1000 + 10 * i, 20, SHAPE).astype(np.float32)
@@ -39,7 +39,7 @@ def folder(tmp_path, monkeypatch):
 
 
 def clock(year):
-    """A class in the place of datetime, for which it is always the same moment."""
+    """A replacement for the class `datetime` whose time is always the same moment."""
 
     class Stopped(datetime):
         @classmethod
@@ -70,7 +70,7 @@ def test_the_same_command_is_the_same_bytes(folder, monkeypatch, case, output):
     assert written[0] == written[1]
 
 
-def test_but_for_the_date(folder, monkeypatch):
+def test_files_differ_only_in_the_date(folder, monkeypatch):
     written = []
     for year in (2001, 2002):
         command(monkeypatch, year, "out.fits", CASES["mean"])

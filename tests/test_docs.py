@@ -1,4 +1,4 @@
-"""The site builds strictly, without the network, and leaves no page out."""
+"""The documentation builds without warnings or network access, and contains every page."""
 
 import os
 import re
@@ -14,7 +14,7 @@ from pages import ROOT
 from skips import skip_without
 
 DOCS = ROOT / "docs"
-#: All that a recipe is made of, and what frames are read by.
+#: Public names of the values of a recipe, and of the options for reading frames.
 RECIPE_VALUES = [
     name
     for name, home in gpustack._HOMES.items()
@@ -24,7 +24,7 @@ RECIPE_VALUES = [
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
-    """The folder of the built site."""
+    """The folder of the built documentation."""
     for name in ("sphinx", "myst_parser", "numpydoc", "furo"):
         if find_spec(name) is None:
             skip_without(f"{name}, which builds the site: pip install '.[docs]'")
@@ -73,7 +73,7 @@ def test_a_broken_link_fails(site, tmp_path):
 
 
 def words_of(picture):
-    """An SVG without what it has of images, which noise makes another with each numpy."""
+    """The text of an SVG without embedded images, whose noise differs between numpy versions."""
     return re.sub(r"base64,[^\"]*", "", picture.read_text())
 
 

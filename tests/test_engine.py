@@ -1,4 +1,4 @@
-"""The native door: what `stack` takes, resolves, warns of and refuses."""
+"""`stack`: its inputs, how options are resolved, warnings and errors."""
 
 import sys
 
@@ -38,7 +38,7 @@ def cube():
 
 @pytest.fixture
 def files(cube, tmp_path):
-    """The cube as FITS files, as an observer would have them."""
+    """A folder with the planes of the cube as FITS files."""
     for i, plane in enumerate(cube):
         header = fits.Header({"BUNIT": "adu", "EXPTIME": 10.0, "OBJECT": "M 13"})
         fits.writeto(tmp_path / f"frame_{i}.fits", plane, header)

@@ -1,10 +1,10 @@
-"""Every backend and every kernel, over every recipe and every hostile stack, against the oracle.
+"""Every backend and kernel, with every recipe and every kind of stack, against the oracle.
 
-And the kernels, built by g++, against the CPU backend: its masks and counts, medians, minima
-and maxima to the last bit. What nvcc makes of the kernels is not seen here.
+The kernels, built by g++, are also compared with the CPU backend: masks, counts, medians, minima
+and maxima must agree bit for bit. The code that nvcc generates is not tested here.
 
-One test is one recipe, on all its stacks; answers that several of them need are found once,
-so all of them are in this file.
+One test runs one recipe on all its stacks. All tests are in this file because they share cached
+answers.
 """
 
 import pytest
@@ -16,29 +16,29 @@ from skips import needs_compiler
 from stacks import TIED, VALUES, run
 from tolerances import assert_agrees, assert_like_cpu
 
-#: Few, around the lanes of vectors and sorting networks, and as many as nights bring.
+#: Numbers of frames: few, around the widths of vectors and sorting networks, and a whole night.
 COUNTS = (1, 2, 3, 4, 5, 6, 7, 8, 9, 25, 40, 130)
-#: Where the same code gets its rows cut otherwise, or pretended devices get them. How many frames
-#: there are and what values has little to do with that, and kernels meet all of it below: of each
-#: recipe a share of the stacks does.
+#: Backends that run code tested elsewhere, with other tiles or on simulated devices. How rows are
+#: cut hardly depends on the number of frames or on values, and kernels are tested with all of them
+#: below. So each recipe gets only a fraction of the stacks here.
 CUT = ("cpu-small-tiles", "cuda-stand-in")
 CUT_COUNTS = (1, 2, 5, 40)
 CUT_SHARE = 3
-#: The most that registers hold (128 float32), more than twice that, and more than lie in shared
-#: memory.
+#: The most frames that fit in registers (128 float32), more than twice as many, and more than fit
+#: in shared memory.
 MOST = (128, 301, 400)
-#: Stacks of any number of frames. A recipe meets one of them, its neighbours the other.
+#: Stacks for tests of any number of frames: a recipe gets one of them, its neighbours the other.
 OF_ANY_NUMBER = ("mixed-masks", "ties")
-#: A type of samples more is a build more: those of few types for kernels that look at each
-#: sample again, and what the arithmetic of a device takes for zero.
+#: Every dtype of samples needs another build. The first are stacks of few dtypes, for kernels that
+#: read samples again; the second are stacks with values that a device may flush to zero.
 FEW_TYPES = ("masked", "fits-uint16", "mixed-masks", "infinite", "subnormal", "ties", "f8")
 SUBNORMAL = ("subnormal", "huge-range", "zeros", "fits-scaled")
-#: A result of another type is one more build for every n.
+#: Recipes whose result has the dtype of the samples; any other needs a build for every n.
 OWN_TYPE = [name for name in RECIPES if not recipe(name, FRAMES).dtype]
 
 
 def agrees(backend, name, stack_name, n):
-    """A backend's answer is the oracle's, within the contract."""
+    """Assert that the answer of a backend is that of the oracle, within the contract."""
     asked = recipe(name, n)
     with on(n, "frames of", stack_name):
         if backend is CPU:
@@ -49,9 +49,9 @@ def agrees(backend, name, stack_name, n):
 
 
 def like_cpu(kernels, name, stack_name, n):
-    """Kernels decide to the last bit as the CPU backend does; and agree with the oracle.
+    """Assert that kernels decide as the CPU backend does, bit for bit, and agree with the oracle.
 
-    Of many frames the oracle takes long: there one recipe for each way through a kernel does.
+    For many frames the oracle is slow, and only the recipes of `ROUTES` are compared with it.
     """
     asked = recipe(name, n)
     with on(n, "frames of", stack_name):
@@ -63,14 +63,14 @@ def like_cpu(kernels, name, stack_name, n):
 
 
 def of_any_number(name, n):
-    """The stack that a recipe meets of `n` frames."""
+    """The name of the stack of `n` frames with which a recipe is tested."""
     (one,) = share(name, OF_ANY_NUMBER, 2, turn=(*COUNTS, *MOST).index(n))
     return one
 
 
 @pytest.fixture
 def is_cut(request):
-    """Whether it is the same code, with rows cut otherwise."""
+    """Whether the backend is one of `CUT`, which get fewer stacks."""
     return request.node.callspec.params["backend"] in CUT
 
 
@@ -92,8 +92,8 @@ def test_any_number_of_frames(backend, name, is_cut):
 @pytest.mark.parametrize("name", RECIPES)
 @pytest.mark.parametrize("kind", KERNELS)
 def test_kernels_on_every_stack(kind, name):
-    # A flat kernel reads otherwise, and has invalid samples at the ends for longer; from there on
-    # it is a staged one.
+    # A flat kernel differs from a staged one only in how it reads, and in keeping invalid samples
+    # at the ends of the column for longer.
     few = kind == "flat" and name not in ROUTES
     for stack_name in share(name, VALUES, 2) if few else stacks_of(name):
         if kind != "streamed" or stack_name in FEW_TYPES:
@@ -103,7 +103,7 @@ def test_kernels_on_every_stack(kind, name):
 @needs_compiler
 @pytest.mark.parametrize("name", OWN_TYPE)
 def test_kernels_on_any_number_of_frames(name):
-    # So many take long, and only what is a way of its own through a kernel needs all of them.
+    # So many frames are slow, and only the recipes of ROUTES need all of the numbers.
     many = MOST if name in ROUTES else share(name, MOST, 3)
     for n in (*COUNTS, *many):
         if fits(name, n):

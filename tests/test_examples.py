@@ -1,7 +1,7 @@
-"""The examples of README, docs and docstrings run as they stand.
+"""The examples of README, docs and docstrings run as they are written.
 
-Those of a page share names and a folder, with the files that
-`pages.write_files` writes. A block that no test runs says why, in a comment before it.
+The examples of a page share variables and a folder with the files of `pages.write_files`. A block
+that is not run has a comment before it that says why.
 """
 
 import contextlib
@@ -22,24 +22,24 @@ MODULES = sorted(
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
     for path in FILES
 )
-#: Commands that are parsed, and not run.
+#: Commands that are parsed but not run, and why.
 PARSED = {"watch": "runs until it is stopped", "demo": "tests/test_demo_run.py runs it"}
-#: Commands of others that pages show.
+#: Commands of other programs that pages show.
 OTHERS = {".venv/bin/pre-commit", ".venv/bin/python"}
 OTHERS |= {"cmp", "compute-sanitizer", "dask", "docker", "make", "pip", "python"}
-#: All blocks that are not run, by page: a new one is added here too.
+#: Number of blocks that are not run, by page; a new one must be added here.
 MARKED = {"explain.md": 1, "gpu.md": 3, "scaling.md": 1}
 
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """Go to a folder with the frames that docstrings read."""
+    """The current folder, with the frames that docstrings read."""
     pages.write_frames(tmp_path, (32, 48), 5)
     monkeypatch.chdir(tmp_path)
 
 
 def run(session):
-    """Run a session of ``>>>`` lines; say what differs."""
+    """Run a session of ``>>>`` lines; fail with the differences."""
     said = []
     runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS)
     runner.run(session, out=said.append, clear_globs=False)
@@ -47,7 +47,7 @@ def run(session):
 
 
 def run_python(block, page, namespace):
-    """Run a block, as a session where it is one; one with a marker is compiled alone."""
+    """Run a block, as a session if it has prompts; a block with a marker is only compiled."""
     if block.marker:
         compile(block.body, page, "exec")
     elif ">>>" in block.body:
@@ -68,14 +68,14 @@ def parse_command(words):
 
 
 def run_command(words):
-    """Run a command line of gpustack as it stands, where those before it have left their files."""
+    """Run a command line of gpustack in the folder of earlier commands; return its output."""
     done = CliRunner().invoke(cli, words[1:], catch_exceptions=False)
     assert done.exit_code == 0, done.output
     return done.output
 
 
 def run_shell(block):
-    """Parse or run each command of a block; of a console, hold what it prints against the page."""
+    """Parse or run each command of a block; compare the output of a console block with the page."""
     said = []
     for words in block.commands:
         if words[0] != "gpustack":

@@ -1,4 +1,4 @@
-"""What explain says of a pixel, held against the stack itself and against its own bounds."""
+"""`explain` agrees with the stack, and its fates of samples agree with its bounds."""
 
 from dataclasses import replace
 
@@ -17,25 +17,25 @@ from stacks import STACKS, with_variances, with_weights
 from tolerances import bits
 
 N = 11
-#: (x, y): masked in all frames where there are masks, ordinary ones, the last.
+#: (x, y): one that is masked in all frames if there are masks, ordinary ones, and the last.
 PIXELS = [(0, 0), (3, 2), (1, 4), (6, 4)]
 INVALID = ("masked", "blank", "not finite", "not finite when normalised")
 CHAINS = {f"chain-{name}": Recipe(clips=clips) for name, clips in clip_chains.CHAINS.items()}
-#: All recipes on one stack, one for each way through a backend and what follows cut ties on more.
+#: All recipes on one stack; `ROUTES`, the clip chains and recipes with clips by frame on more.
 PAIRS = [(name, "masked") for name in RECIPES]
 PAIRS += [(name, "ties") for name in CHAINS]
 PAIRS += [(name, "ties") for name in RECIPES if recipe(name, N).clips_by_frame]
 PAIRS += [(name, kind) for name in ROUTES for kind in ("ties", "infinite", "wide-and-narrow")]
-#: A way through a backend may be one whose clips judge by frame, too.
+#: Without duplicates: recipes of `ROUTES` may have clips by frame too.
 PAIRS = list(dict.fromkeys(PAIRS))
 
-#: Bounds about a line are off by so much of a sample at most: they are what is compared, moved
-#: by where the line is.
+#: Relative rounding error of bounds about a line: the backend compares the distance from the line,
+#: and bounds are that limit plus the value of the line.
 LINE_ROUNDING = 2.0**-50
 
 
 def arrays(name, wanted):
-    """The frames of a stack of the tests as masked arrays, or with the variances it takes."""
+    """The frames of a test stack as masked arrays, or as NDData if the recipe needs variances."""
     band = STACKS[name](N)
     if wanted.needs_variance:
         return [
@@ -46,18 +46,18 @@ def arrays(name, wanted):
 
 
 def whole(frames, recipe, weights):
-    """The stack of all pixels, with the reasons of all samples."""
+    """The result for all pixels, with the reasons of all samples."""
     return run(open_frames(frames), recipe, weights=weights, backend="cpu", reasons=True)
 
 
 def asked(name):
-    """A recipe of the tests, and weights where it wants them for each sample."""
+    """A recipe of the tables, and weights of samples if it needs them."""
     wanted = CHAINS[name] if name in CHAINS else recipe(name, N)
     return wanted, weights_for(wanted)
 
 
 def weights_for(wanted):
-    """Weights of samples of the masked stack, where a recipe takes them."""
+    """Weights for the samples of the masked stack, or None if the recipe needs none."""
     if wanted.weights != "sample":
         return None
     band = with_weights(STACKS["masked"](N))
@@ -65,7 +65,7 @@ def weights_for(wanted):
 
 
 def assert_result(found, result, x, y):
-    """The explanation ends with what the stack has, to the bit."""
+    """Assert that the explained result of a pixel equals that of the stack, bit for bit."""
     for name in ("data", "uncertainty", "mask", "count", "low", "high"):
         given, map_ = getattr(found, name), getattr(result, name)
         assert (given is None) == (map_ is None), name
@@ -78,7 +78,7 @@ def assert_result(found, result, x, y):
 
 
 def reason_of(found, f):
-    """What the backends say of a sample with such a fate."""
+    """The reason by which backends mark a sample with this fate."""
     fate, step = found.samples["fate"][f], found.samples["step"][f]
     if fate in ("low", "high"):
         ranges = all(isinstance(clip, RangeClip) for clip in found.recipe.clips[:step])
@@ -88,7 +88,7 @@ def reason_of(found, f):
 
 
 def assert_attributed(found):
-    """Each sample is used, invalid, or rejected by one pass of one step, as the table says."""
+    """Assert that each sample is used, invalid, or rejected by one pass, as its row says."""
     rejected = {}
     for k, step in enumerate(found.steps, 1):
         assert step.clip == found.recipe.clips[k - 1]
@@ -106,7 +106,7 @@ def assert_attributed(found):
 
 
 def assert_within(found):
-    """What a pass rejected lies out of the bounds it shows, and what it left within."""
+    """Assert that a pass rejected samples outside its stated bounds and no others."""
     left = {f for f, fate in enumerate(found.samples["fate"]) if fate not in INVALID}
     for step in found.steps:
         raw = isinstance(step.clip, RangeClip) or found.recipe.clip_on == "raw"
@@ -129,7 +129,7 @@ def assert_within(found):
 
 
 def assert_sides(clip, made, x, left):
-    """A sample is where it has to be of its bounds."""
+    """Assert that samples of one pass are on the right side of their bounds."""
     slack = LINE_ROUNDING * np.abs(x) if isinstance(clip, LinearFitClip) else np.zeros(len(x))
     assert all(x[f] < made.bounds_of(f).lower + slack[f] for f in made.low)
     assert all(x[f] > made.bounds_of(f).upper - slack[f] for f in made.high)
@@ -143,7 +143,7 @@ def assert_sides(clip, made, x, left):
 
 
 def assert_stopped(step, left):
-    """The passes go on until there is a reason to stop, and no further."""
+    """Assert that the passes of a step stop at the first reason to stop."""
     *others, last = step.passes
     assert all(made.low + made.high and not made.kept for made in others)
     full = len(step.passes) == step.clip.maxiters
@@ -151,7 +151,7 @@ def assert_stopped(step, left):
 
 
 @pytest.mark.parametrize(("name", "kind"), PAIRS)
-def test_it_agrees_with_the_stack_and_with_itself(name, kind):
+def test_explanations_agree_with_the_stack_and_with_themselves(name, kind):
     wanted, weights = asked(name)
     frames = arrays(kind, wanted)
     result = whole(frames, replace(wanted, outputs=Recipe().outputs), weights)
@@ -169,7 +169,7 @@ GROWING["variance"] = Recipe(clips=[RangeClip(60), VarianceClip(1.9, 2.3), Grow(
 
 @pytest.mark.parametrize("kind", ["masked", "ties"])
 @pytest.mark.parametrize("name", GROWING)
-def test_it_names_all_neighbours_for_which_a_sample_went(name, kind):
+def test_all_neighbours_that_caused_a_rejection_are_named(name, kind):
     wanted = replace(GROWING[name], outputs=Recipe().outputs)
     frames, weights = arrays(kind, wanted), weights_for(wanted)
     result = whole(frames, wanted, weights)
@@ -185,7 +185,7 @@ def test_it_names_all_neighbours_for_which_a_sample_went(name, kind):
 
 
 def rejected_near(result, f, x, y):
-    """The rejected neighbours of a sample, by looking at every sample of its frame."""
+    """The clipped neighbours of a sample within the radius, found by checking its whole frame."""
     radius = result.recipe.grow.radius
     found = [
         ((i - x) ** 2 + (j - y) ** 2, j, i)

@@ -1,4 +1,4 @@
-"""What explain says of columns of a few samples, worked out by hand, and what astropy says."""
+"""`explain` for columns of a few samples, against answers by hand and astropy."""
 
 import re
 
@@ -48,7 +48,7 @@ def test_the_last_bounds_are_those_of_astropy(center, seed):
 
 
 def test_medians_in_the_place_of_samples_by_hand():
-    # Median 9 in the place of -90: then that of 0, 8, 9, 10, 11, 12 is 9.5.
+    # The median 9 replaces -90; then the median of 0, 8, 9, 10, 11, 12 is 9.5.
     column = np.array([-90, 0, 8, 10, 11, 12], float)[:, None, None]
     found = explain(column, 0, 0, SigmaMedianClip(low=2, high=None))
     first, second, *_ = found.steps[0].passes
@@ -58,14 +58,14 @@ def test_medians_in_the_place_of_samples_by_hand():
     assert (second.center, second.low) == (9.5, (1,))
     assert second.lower == pytest.approx(9.5 - 2 * standing.std(ddof=1))
     assert found.steps[0].passes[2].center == 9.75
-    # Of 8, 9, 9.5, 10, 11, 12 none is below 9.75 - 2 * 1.38.
+    # None of 8, 9, 9.5, 10, 11, 12 is below 9.75 - 2 * 1.38.
     assert len(found.steps[0].passes) == 3
     assert (found.data, found.count, found.low) == (pytest.approx(59.5 / 6), 4, 2)
     assert found.uncertainty == pytest.approx(np.std([8, 10, 11, 12]) / 2)
 
 
 def test_passes_are_no_more_than_asked_for():
-    # Each pass is wide enough for all but the largest: 3000, 300, 30, and one finds nothing.
+    # Each pass rejects only the largest sample: 3000, 300, 30; the fourth rejects nothing.
     column = np.array([0, 1, 2, 3, 4, 30, 300, 3000], float)[:, None, None]
     clips = [SigmaClip(2, 2, maxiters=most) for most in (1, 2, 4, 9, None)]
     passes = [len(explain(column, 0, 0, clip).steps[0].passes) for clip in clips]
@@ -97,7 +97,7 @@ def test_the_first_pass_of_a_trimmed_mean_is_trimmed(poisson):
 
 
 def test_bounds_by_the_variance_of_each_sample_by_hand():
-    # The median is 10; with a spread of 1 the bounds are 8 and 13, of 3 they are 4 and 19.
+    # The median is 10. With a spread of 1 the bounds are 8 and 13, with 3 they are 4 and 19.
     variances = [1, 1, 1, 9, 1, np.nan]
     frames = [
         NDData(np.full((1, 1), value), uncertainty=VarianceUncertainty(np.full((1, 1), variance)))

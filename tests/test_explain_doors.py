@@ -1,4 +1,4 @@
-"""What explain reads, prints and refuses; and the command line in front of it."""
+"""`explain` and its command line: what is read, printed and refused."""
 
 import os
 import re
@@ -40,7 +40,7 @@ SAMPLES = (1003.5, 1031, 1520.25, np.nan, 1075, 1094.75)
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """A folder with six frames, and in it."""
+    """The current folder, with six frames."""
     rng = np.random.default_rng(8)
     for i in range(6):
         plane = (rng.normal(1000, 10, SHAPE) * (1 + i / 50)).astype(np.float32)
@@ -51,7 +51,7 @@ def folder(tmp_path, monkeypatch):
 
 
 def mask_in(frame):
-    """Give the file a MASK extension that is set at data[4, 6]."""
+    """Add to the file a MASK extension that is set at data[4, 6]."""
     mask = np.zeros(SHAPE, np.uint8)
     mask[4, 6] = 1
     with fits.open(frame, mode="append") as hdus:
@@ -209,7 +209,7 @@ TOLD = {
 
 
 @pytest.mark.parametrize(("column", "clips", "said"), TOLD.values(), ids=TOLD)
-def test_what_it_says(column, clips, said):
+def test_printed_lines(column, clips, said):
     assert re.search(said, told(column, *clips))
 
 
@@ -240,7 +240,7 @@ def test_neighbours_are_named_as_the_pixel_is():
 
 
 def command(*words):
-    """Run it in this process."""
+    """Run ``gpustack explain`` in this process."""
     return CliRunner().invoke(cli, ["explain", *words])
 
 
@@ -286,7 +286,7 @@ def test_a_pixel_outside_is_one_line_and_code_2(folder, x, y, match):
     assert "Traceback" not in done.stderr
 
 
-def test_it_prints_to_a_pipe_in_any_locale(folder):
+def test_explain_prints_to_a_pipe_in_any_locale(folder):
     words = [sys.executable, "-m", "gpustack.cli", "explain", "7", "5", "m0.fits", "m1.fits"]
     done = subprocess.run(words, capture_output=True, check=True, env=os.environ | {"LC_ALL": "C"})
     assert done.stderr == b""

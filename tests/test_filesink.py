@@ -1,4 +1,4 @@
-"""What stands for an image in a file, asked for what arrays are asked for too."""
+"""The object that stands for an image in a file, used like an array."""
 
 import numpy as np
 import pytest
@@ -32,11 +32,11 @@ def test_an_array_of_it_has_the_dtype_that_is_asked_for(image):
 
 
 @pytest.mark.parametrize("key", [0, (1, 2), np.ones((4, 5), bool), slice(None, 2)], ids=str)
-def test_it_is_read_only(image, key):
+def test_an_image_in_a_file_is_read_only(image, key):
     with pytest.raises(TypeError, match="a result in a file is read-only"):
         image[key] = 1
 
 
-def test_nor_does_it_take_rows_once_it_is_written(image):
+def test_a_written_image_takes_no_more_rows(image):
     with pytest.raises(ValueError, match="the result is written, and read-only"):
         image[1:2] = np.zeros((1, 5))

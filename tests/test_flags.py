@@ -1,4 +1,4 @@
-"""Flags: which bits count, in every form that they are given in."""
+"""`Flags`, which select bits of integer masks, in every form of input."""
 
 import numpy as np
 import pytest
@@ -52,7 +52,7 @@ def test_what_is_written_twice_counts_once():
 )
 def test_what_is_refused(given_, message):
     if message is None:
-        # Signs may be mixed, and bytes are numbers: harmless, and as good as any answer.
+        # Mixed signs and bytes are accepted, which is harmless.
         assert Flags(**given_).bad in (28, 52)
         return
     with pytest.raises(RecipeError, match=message):

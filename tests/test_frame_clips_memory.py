@@ -1,4 +1,4 @@
-"""Clips that judge each sample keep to the memory that the CPU backend says it takes."""
+"""Clips whose bounds differ by sample stay within the memory that the CPU backend reports."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from gpustack.recipe import Recipe
 from stacks import outputs, plain, sky, with_variances
 from traced import traced
 
-#: So tight that every column is touched, and more than a few of its samples go.
+#: Clips so tight that every column loses more than a few samples.
 TIGHT = {
     "linear": LinearFitClip(1, 1),
     "poisson": SigmaClip(0.7, 0.7, poisson=True),
@@ -22,12 +22,12 @@ TIGHT = {
 @pytest.mark.parametrize("name", TIGHT)
 def test_tight_clips_keep_to_what_was_promised(name, n):
     recipe = Recipe([TIGHT[name]], scale=(1.0,) * n)
-    # Four tiles: all take the same.
+    # Four tiles, which all need the same memory.
     band = plain(sky(n, (800 // n, 100)).astype("f4"))
     band = with_variances(band) if recipe.needs_variance else band
     crew = Crew.within(Load(n, np.dtype("f4"), by_frame=True), 1, 2_000_000)
     out, backend = outputs(band, recipe), Cpu(tile_pixels=crew.pixels)
-    backend.run(band, recipe, out)  # what is kept is there
+    backend.run(band, recipe, out)  # allocates what is kept between runs
     with traced() as taken:
         backend.run(band, recipe, out)
     assert out.rejected.min() > 0

@@ -1,4 +1,4 @@
-"""Frames from memory and from names: no copies, masks and units kept, lists and globs."""
+"""Frames from arrays and file names: views instead of copies, masks, units, lists and globs."""
 
 import logging
 import os
@@ -148,7 +148,7 @@ def test_arrays_bring_their_mask_and_unit(item, unit):
 
 
 class Odd(np.ndarray):
-    """An array that means something nobody knows."""
+    """A subclass of ndarray whose meaning is unknown."""
 
 
 @pytest.mark.parametrize(
@@ -267,7 +267,7 @@ def test_an_array_alone_holds_frames_along_its_first_axis():
 
 @pytest.mark.parametrize("array", [CUBE[0], np.ma.MaskedArray(CUBE[0]), CUBE[0, 0] * units.adu])
 def test_one_image_alone_is_not_taken_for_frames(array):
-    """Its rows would be stacked."""
+    """Otherwise its rows would be stacked."""
     message = rf"frames: expected .* \(frame, y, x\) or a list .*, got shape \({array.shape[0]},"
     with pytest.raises(InputError, match=message):
         open_frames(array)

@@ -1,4 +1,4 @@
-"""Files that cannot be used: the error names the file and both sides, and nothing is allocated."""
+"""Unusable files: the error names the file, what was expected and what was found."""
 
 import bz2
 import gzip
@@ -19,12 +19,12 @@ from traced import traced
 RAW = np.arange(2000, dtype="i2").reshape(40, 50)
 GOOD = image_bytes(RAW, BUNIT="adu")
 
-#: What opening a file may take, whatever its header promises.
+#: Bytes that opening a file may allocate, whatever sizes its header contains.
 LITTLE_MEMORY = 1 << 20
 
 
 def tiles_bytes(**changes):
-    """A tile-compressed image with cards of its table's header changed; None leaves one out."""
+    """A tile-compressed image with changed cards in its table's header; None removes a card."""
     cards = {
         "XTENSION": "BINTABLE", "BITPIX": 8, "NAXIS": 2, "NAXIS1": 8, "NAXIS2": 1, "PCOUNT": 0,
         "GCOUNT": 1, "TFIELDS": 1, "TTYPE1": "COMPRESSED_DATA", "TFORM1": "1PB", "ZIMAGE": True,
@@ -35,14 +35,14 @@ def tiles_bytes(**changes):
 
 
 def primary(bitpix, naxis, *axes):
-    """A primary header, right or wrong."""
+    """A primary header with these values, valid or not."""
     lengths = [(f"NAXIS{n}", length) for n, length in enumerate(axes, 1)]
     return header_bytes([("SIMPLE", True), ("BITPIX", bitpix), ("NAXIS", naxis), *lengths])
 
 
 TERABYTE = (1 << 10, 1 << 15, 1 << 15)
 
-#: id: (content, options, what the message says)
+#: id: (content, options, pattern of the message)
 BAD_FILES = {
     "empty": (b"", {}, "expected a FITS file, got an empty one"),
     "text": (b"hello world", {}, "expected a FITS file, beginning with SIMPLE, got b'hello wor'"),
@@ -60,7 +60,7 @@ BAD_FILES = {
         image_header("u1", TERABYTE), {}, "expected 1,099,511,627,776 bytes from byte 2,880 on"
     ),
     "exabytes of exabytes": (image_header("f8", (1 << 60,) * 9), {}, "cut off in the data"),
-    # Its trailer says 2880 bytes, which is right modulo 2**32 for what the header promises.
+    # Its trailer says 2880 bytes, which equals the size in the header modulo 2**32.
     "gzip 2**63 bytes": (
         gzip.compress(image_header("u1", (1, (1 << 63) - 1))), {}, "expected 9,223,372,036"
     ),
@@ -184,7 +184,7 @@ def test_a_file_that_may_not_be_read(tmp_path, monkeypatch):
 
 
 def kinds(tmp_path):
-    """A good file of every kind."""
+    """Write a good file of every kind and return their paths."""
     noise = np.random.default_rng(0).integers(-32768, 32768, (300, 300)).astype("i2")
     (tmp_path / "plain.fits").write_bytes(image_bytes(noise, BUNIT="adu"))
     (tmp_path / "gzip.fits.gz").write_bytes(gzip.compress(image_bytes(noise, BUNIT="adu")))
@@ -194,7 +194,7 @@ def kinds(tmp_path):
 
 def test_a_damaged_gzip_file_is_found_by_its_check_sum(tmp_path):
     noise = np.random.default_rng(0).integers(-99, 99, (30, 30)).astype("i2")
-    whole = gzip.compress(image_bytes(noise, BUNIT="adu"), 0)  # as it is, so that bits show
+    whole = gzip.compress(image_bytes(noise, BUNIT="adu"), 0)  # stored, so bits can be changed
     for path, place in ((tmp_path / "sample.gz", 3000), (tmp_path / "sum.gz", -6)):
         damaged = bytearray(whole)
         damaged[place] ^= 1

@@ -1,4 +1,4 @@
-"""Headers that break the FITS standard: every value can be read, and what is readable is kept."""
+"""Headers that violate the FITS standard: all cards can be read, and readable values are kept."""
 
 import logging
 
@@ -18,7 +18,7 @@ RAW = np.arange(12, dtype="i2").reshape(3, 4)
 
 
 def header_of(*lines):
-    """The header with these lines in the middle."""
+    """Parse a header that contains these lines."""
     cards = ["SIMPLE  =                    T", *lines, "LAST    =                    1", "END"]
     return parse("a.fits", b"".join(_bytes(card).ljust(80)[:80] for card in cards))
 
@@ -28,7 +28,7 @@ def _bytes(line):
 
 
 def assert_safe(header):
-    """Every card can be read, copied, written and read again."""
+    """Assert that every card can be read, copied, written and read again."""
     for card in header.copy().cards:
         assert (card.keyword, card.comment) is not None
         assert header.get(card.keyword) is not Ellipsis
@@ -122,7 +122,7 @@ def test_a_stack_of_frames_with_broken_cards(tmp_path, kind):
 
 @pytest.mark.parametrize("codec", ["RICE_1", "HCOMPRESS_1", "PLIO_1"])
 def test_of_the_primary_header_of_tiles_nothing_is_said(tmp_path, codec):
-    """astropy reads it whenever it opens the file, and a warning would be an error here."""
+    """astropy reads it whenever it opens the file; its warning would be an error here."""
     path, raw = tmp_path / "a.fits", np.arange(16, dtype="i2").reshape(4, 4)
     tiles = fits.CompImageHDU(raw, compression_type=codec, tile_shape=(4, 4))
     primary = fits.PrimaryHDU(header=fits.Header({"OBSERVER": "Metois", "BUNIT": "adu"}))

@@ -1,6 +1,6 @@
-"""Files that change between being opened and being read: an error that names the file.
+"""A file that changes after it was opened is an error that names the file.
 
-Never are the rows of two files mixed, nor those of one decoded as the header of another says.
+Rows of two files are never mixed, nor are rows of one file decoded by the header of another.
 """
 
 import gzip
@@ -36,7 +36,7 @@ def tiles(data, **options):
     return file.getvalue()
 
 
-#: name: how the file of an image is made. All are larger than what is kept between two reads.
+#: Name -> function that makes the file of an image. All are larger than the buffers between reads.
 KINDS = {
     "plain.fits": plain,
     "gzip.fits.gz": lambda data: gzip.compress(plain(data), 1),
@@ -48,7 +48,7 @@ KINDS = {
 
 @pytest.fixture(params=KINDS)
 def path(request, tmp_path):
-    """A good file of each kind, an hour old, as an exposure is that is combined."""
+    """A good file of each kind, one hour old like an exposure that is being combined."""
     path = tmp_path / request.param
     path.write_bytes(KINDS[request.param](NOISE))
     hour_ago = path.stat().st_mtime_ns - HOUR
@@ -82,7 +82,7 @@ def turn_a_bit(path):
 
 
 def replaced(path, times):
-    """Put a file of the same size in its place."""
+    """Replace a file by another one of the same size."""
     content = KINDS[path.name](OTHER)
     size = path.stat().st_size
     other = path.with_name("other")
@@ -152,7 +152,7 @@ def test_a_change_while_it_is_read(path, change, message, monkeypatch):
 
     monkeypatch.setattr(onfile, "_check", check_and_change)
     if change in (vanish, make_a_folder, replace, replace_by_one_as_old):
-        # What is open stays as it was; only the next one who opens it sees another.
+        # An open file stays as it was; the change is seen when the path is opened again.
         with suppress(FrameError):
             np.testing.assert_array_equal(frame.read(0, 300).data, NOISE)
     with pytest.raises(FrameError, match=rf"{path.name}: {message}"):
@@ -213,7 +213,7 @@ def test_a_stack_of_frames_that_change_is_none(tmp_path, monkeypatch, measured):
 
     def changing(self, f, start, stop, into=None):
         samples = read(self, f, start, stop, into)
-        if f == 3:  # of the first band; there are more than threads that may have read on
+        if f == 3:  # of the first band; there are more bands than threads that read ahead
             paths[2].write_bytes(plain(OTHER))
         return samples
 
@@ -223,11 +223,11 @@ def test_a_stack_of_frames_that_change_is_none(tmp_path, monkeypatch, measured):
         stack(map(str, paths), memory=100 * row, backend="cpu", **measured)
 
 
-# What the system may do with a read
+# What the operating system may do during a read
 
 
 class Stutters(io.FileIO):
-    """A file of which a read gives some bytes, and few."""
+    """A file whose reads return few bytes at a time."""
 
     def readinto(self, buffer):
         return super().readinto(memoryview(buffer)[:997])

@@ -1,4 +1,4 @@
-"""Rows of FITS files: every way to store samples, within bounds of memory and open files."""
+"""Read rows of FITS files: all ways to store samples, memory, and numbers of open files."""
 
 import gzip
 import math
@@ -38,7 +38,7 @@ def one(path, **options):
 
 
 def values_of(samples, dtype):
-    """What samples mean, and where they are invalid: the definition, without care for speed."""
+    """The values of samples and where they are invalid: a reference implementation."""
     values = samples.data.astype(dtype) * np.dtype(dtype).type(samples.bscale)
     values = values + np.dtype(dtype).type(samples.bzero)
     invalid = ~np.isfinite(values)
@@ -59,14 +59,14 @@ def save(folder, content, kind):
 
 
 def expected_values(path, hdu):
-    """astropy's answer."""
+    """The image as astropy reads it."""
     with warnings.catch_warnings(action="ignore"):
         return fits.getdata(path, hdu)
 
 
 @st.composite
 def stored_images(draw):
-    """Raw samples with the header cards that say how to decode them, as files hold them."""
+    """Raw samples as stored in files, with the header cards to decode them."""
     kind = draw(st.sampled_from(RAW))
     raw = draw(hnp.arrays(np.dtype(kind), hnp.array_shapes(min_dims=1, max_dims=3, max_side=7)))
     cards = {"BSCALE": draw(st.sampled_from([None, 1.0, 0.5, -3.0]))}
@@ -92,7 +92,7 @@ def test_rows_of_any_range_are_what_astropy_reads(folder, image, kind, data):
     np.testing.assert_array_equal(whole.mask.reshape(count, width)[start:stop], invalid)
     assert samples.data.shape == (stop - start, width)
     assert buffer is None or np.shares_memory(samples.data, buffer)
-    # astropy is not asked about BLANK: it fails where that is 0 or integers are unsigned.
+    # BLANK is not compared with astropy, which fails if it is 0 or integers are unsigned.
     blank = np.zeros(raw.shape, bool) if "BLANK" not in cards else raw == cards.pop("BLANK")
     path = save(folder, lambda extension: image_bytes(raw, extension=extension, **cards), kind)
     with np.errstate(over="ignore", invalid="ignore"):
@@ -191,7 +191,7 @@ def test_a_gzip_stream_is_read_onward_and_backward(folder):
 
 
 def test_a_gzip_stream_is_read_to_its_end_once(folder):
-    """What comes behind the image counts for its check sum, and takes as long each time."""
+    """The checksum includes the data after the image, which would take as long each time."""
     raw = np.arange(6, dtype="i4").reshape(2, 3)
     behind = image_bytes(np.zeros((60, 60)), extension=True)
     frame = one(save(folder, lambda extension: image_bytes(raw) + behind, "gzip"))
@@ -221,7 +221,7 @@ def _frame_of(folder, raw, kind):
     return one(folder / "frame.fits.fz")
 
 
-# Bounded memory and open files
+# Limits on memory and open files
 
 
 def test_two_rows_of_a_huge_file_cost_two_rows(tmp_path):

@@ -37,7 +37,7 @@ def one(item, **options):
 
 
 def save(folder, bits, kind="plain", name="DQ"):
-    """A file of an image and its mask."""
+    """Write a file of an image and its integer mask; return its path."""
     image = np.ones(bits.shape, "f4")
     hdus = [fits.ImageHDU(image, name="SCI"), fits.ImageHDU(bits, name=name)]
     if kind == "tiles":
@@ -51,7 +51,7 @@ def save(folder, bits, kind="plain", name="DQ"):
 
 
 def marked(bits, flags):
-    """The definition, in Python's integers."""
+    """The mask that `flags` select, computed with Python integers."""
     size = 8 * bits.itemsize
     counted = [
         (int(value) % 2**size) & (flags.bad if flags.bad is not None else ~(flags.good or 0))
@@ -69,7 +69,7 @@ def test_the_definition_is_that_of_astropy():
         np.testing.assert_array_equal(marked(bits, Flags(bad=number)), using)
 
 
-#: Few bits, so that masks have some of them and not others; and the sign bits.
+#: Few bits, so that masks contain some of them and not others; and the sign bits.
 NUMBERS = st.one_of(st.integers(0, 31), st.sampled_from([7, 15, 31, 63]).map(lambda n: 1 << n))
 FLAGS = st.one_of(
     st.just(Flags()),
@@ -81,7 +81,7 @@ SHAPES = hnp.array_shapes(min_dims=1, max_dims=3, max_side=6)
 
 @st.composite
 def masks(draw, types=TYPES):
-    """Integers of a few low bits and the highest one."""
+    """Integers made of a few low bits and the highest bit."""
     dtype = np.dtype(draw(st.sampled_from(types)))
     unsigned = np.dtype(f"u{dtype.itemsize}")
     top = 1 << (8 * dtype.itemsize - 1)
@@ -90,7 +90,7 @@ def masks(draw, types=TYPES):
 
 
 def assert_flagged(frame, bits, flags, start, stop):
-    """A frame of these bits gives them, and the mask that `flags` make of them."""
+    """Assert that a frame returns these bits, and the mask that `flags` select of them."""
     flat = bits.reshape(-1, bits.shape[-1])
     assert frame.masked
     assert frame.flags_dtype is not None
@@ -203,7 +203,7 @@ def test_blank_bits_are_invalid_whatever_they_are(tmp_path):
 
 
 def mef(path, *planes):
-    """A file of planes (name, EXTVER, values); None leaves EXTVER out."""
+    """Write a file of planes (name, EXTVER, values) and return its path; None omits EXTVER."""
     hdus = [fits.ImageHDU(np.asarray(v), name=name, ver=ver) for name, ver, v in planes]
     fits.HDUList([fits.PrimaryHDU(), *hdus]).writeto(path, overwrite=True)
     return path
@@ -368,7 +368,7 @@ def test_the_command_line(tmp_path, word):
 
 
 def test_a_bad_pixel_mask_beside_the_image(folder):
-    """As the pipeline of Las Cumbres writes it."""
+    """The pipeline of Las Cumbres Observatory writes such masks."""
     bits = np.array([[0, 1, 4]], np.uint8)
     images = [fits.ImageHDU(np.ones(bits.shape, "f4"), name="SCI"), fits.ImageHDU(bits, name="BPM")]
     fits.HDUList([fits.PrimaryHDU(), *images]).writeto(folder / "bpm.fits")

@@ -34,7 +34,7 @@ def ccd():
 
 
 def packed(hdus, kind):
-    """The HDUs with every image tile-compressed, or as they are."""
+    """The HDUs, with every image tile-compressed if `kind` is "tiles"."""
     if kind != "tiles":
         return hdus
     tiles = [
@@ -114,7 +114,7 @@ def test_of_several_masks_the_one_of_the_image_is_taken(tmp_path):
 
 
 def several(path, *versions):
-    """Two images of one name, and a MASK for each of `versions`, None for one without EXTVER."""
+    """Write two images of one name, and a MASK for each of `versions`; None omits EXTVER."""
     images = [fits.ImageHDU(np.full((2, 2), n), name="SCI", ver=n) for n in (1, 2)]
     masks = [fits.ImageHDU(np.ones((2, 2), "u1"), name="MASK", ver=ver) for ver in versions]
     fits.HDUList([fits.PrimaryHDU(), *images, *masks]).writeto(path)
@@ -250,12 +250,12 @@ def test_a_unit_that_is_overridden_is_noted_in_the_log(tmp_path, caplog):
     assert "a.fits: using the given unit % instead of its own, electron" in percent
 
 
-# Which one
+# Selection of an HDU
 
 
 @pytest.fixture
 def two_images(tmp_path):
-    """Two images of one name in a file whose primary HDU has the coordinates of neither."""
+    """A file with two images of one name, whose primary HDU has the coordinates of neither."""
     primary = fits.PrimaryHDU()
     primary.header.update(CTYPE1="RA---TAN", CTYPE2="DEC--TAN", CRVAL1=10.0, EXPTIME=30.0)
     primary.header["BUNIT"] = "adu"
@@ -314,7 +314,7 @@ def test_names_of_extensions_are_the_same_in_any_letters(tmp_path):
         np.testing.assert_array_equal(one(path, hdu=hdu).whole().mask, raw == 4)
 
 
-def test_nor_distortions_of_coordinates(tmp_path):
+def test_an_image_that_is_asked_for_does_not_inherit_distortions(tmp_path):
     image = image_bytes(np.ones((2, 3), "i2"), extension=True)
     (tmp_path / "a.fits").write_bytes(empty_primary(**SIP, CD1_1=0.1, PV2_1=1.0, GAIN=2.0) + image)
     inherited = {*SIP, "CD1_1", "PV2_1"}
@@ -334,7 +334,7 @@ def test_what_was_done_to_a_file_was_done_to_its_images(tmp_path):
 
 
 def test_images_by_their_older_name(tmp_path):
-    """As the IUE archive called them before IMAGE was agreed upon; astropy reads them too."""
+    """The IUE archive used IUEIMAGE before IMAGE was standardised; astropy reads it too."""
     image = image_bytes(np.full((2, 3), 7, "i2"), extension=True)
     older = image.replace(b"'IMAGE   '", b"'IUEIMAGE'")
     assert older != image
@@ -343,7 +343,7 @@ def test_images_by_their_older_name(tmp_path):
 
 
 def test_an_image_behind_random_groups(tmp_path):
-    """They have NAXIS1 = 0, and data all the same (FITS standard 4.0, section 6)."""
+    """Random groups have NAXIS1 = 0, but still data (FITS standard 4.0, section 6)."""
     data = np.ones((50, 30, 40), "f4")
     groups = fits.GroupsHDU(fits.GroupData(data, bitpix=-32, parnames=["U"], pardata=[np.ones(50)]))
     image = fits.ImageHDU(np.full((2, 3), 7, "f4"))
@@ -358,7 +358,7 @@ def test_a_header_is_of_the_image_not_of_how_it_is_stored(tmp_path):
     raw = image_bytes(np.ones((2, 3), "i2"), BUNIT="adu", **cards)
     comment = b"COMMENT taken at dusk".ljust(80)
     at = raw.index(b"END ")
-    more = comment + b"BZERO   =                  1.0".ljust(80)  # twice, as no file should
+    more = comment + b"BZERO   =                  1.0".ljust(80)  # a second one, which is invalid
     (tmp_path / "a.fits").write_bytes(raw[:at] + more + raw[at : 2880 - 160] + raw[2880:])
     header = one(tmp_path / "a.fits").header
     assert not set(cards) & set(header)
@@ -366,7 +366,7 @@ def test_a_header_is_of_the_image_not_of_how_it_is_stored(tmp_path):
     assert header["BUNIT"] == "adu"
 
 
-def test_silence_in_silence():
+def test_quiet_can_be_nested():
     with quiet(), quiet():
         pass
 

@@ -1,4 +1,4 @@
-"""Images as functions of users get them: numpy's own functions do right on what is masked."""
+"""`MaskedImage`, the images passed to users' functions: numpy's functions ignore masked samples."""
 
 import bottleneck
 import numpy as np
@@ -10,7 +10,7 @@ from gpustack import Combiner, InputError, combine, stack
 from gpustack.errors import RecipeError
 from gpustack.frames.masked import MaskedImage
 
-#: Of sums in another order.
+#: Relative tolerance for sums in another order.
 ROUNDING = 1e-12
 
 FUNCTIONS = {
@@ -54,13 +54,13 @@ def test_functions_leave_out_what_is_masked(function, image):
     assert function(MaskedImage.of(image)) == pytest.approx(expected, rel=ROUNDING)
 
 
-def test_a_part_of_it_is_one_too(image):
+def test_a_slice_of_a_masked_image_is_masked(image):
     part = image[5:20, 3:]
     expected = np.median(part.data[~part.mask])
     assert np.median(MaskedImage.of(image)[5:20, 3:]) == expected
 
 
-def test_it_is_a_copy(image):
+def test_a_masked_image_is_a_copy(image):
     before = image.copy()
     MaskedImage.of(image)[:] = 0
     np.testing.assert_array_equal(image.data, before.data)
@@ -73,7 +73,7 @@ def by_median(values):
 
 
 def flats():
-    """Two images of levels 1 and 4, of which more than half is masked, with much under the mask."""
+    """Two images of levels 1 and 4, more than half masked, with large values under the mask."""
     levels = np.array([1.0, 4.0])
     data = np.repeat(levels, 15).reshape(2, 3, 5)
     mask = np.zeros(data.shape, bool)
@@ -112,7 +112,7 @@ def test_a_function_that_gives_no_number_names_the_image(answer):
 
 
 def test_a_function_that_sees_nan_under_the_mask_is_told_of_it():
-    """ccdproc shows the samples themselves, so that these have worked there."""
+    """With ccdproc such functions work, because they get the samples themselves."""
     data, mask = flats()
     ccds = [CCDData(plane, unit="adu", mask=m) for plane, m in zip(data, mask, strict=True)]
     combiner = Combiner(ccds)
@@ -146,7 +146,7 @@ def test_an_image_without_a_valid_sample_has_any_factor():
 
 
 def as_integers(image):
-    with np.errstate(invalid="ignore"):  # of what is masked
+    with np.errstate(invalid="ignore"):  # masked samples are NaN
         return image.astype(int)
 
 
@@ -164,7 +164,7 @@ def test_what_is_made_of_it_leaves_out_the_same(function, image):
     assert function(MaskedImage.of(image)) == pytest.approx(expected, rel=ROUNDING)
 
 
-def test_a_range_may_have_a_place_to_go():
+def test_ptp_accepts_out():
     image = MaskedImage([[1.0, 99, 3], [4, 8, 6]], [[0, 1, 0], [0, 0, 0]])
     out = np.empty(3)
     assert np.ptp(image, axis=0, out=out) is out

@@ -1,4 +1,4 @@
-"""What reading rows takes, beside variances: a frame says so before, and a limit counts on it."""
+"""Reading rows takes the memory that a frame reports in advance, on which limits rely."""
 
 import numpy as np
 import pytest
@@ -10,12 +10,12 @@ from traced import traced
 
 WIDTH, ROWS, READ = 1 << 14, 256, 64
 
-#: Headers, and Python itself.
+#: Bytes allowed for headers and for Python itself.
 BESIDE = 500_000
 
 
 def sparse(path, kind):
-    """An image of zeros that takes no room on the disk."""
+    """Write an image of zeros as a sparse file, which takes no space on the disk."""
     with path.open("wb") as file:
         file.write(image_header(kind, (ROWS, WIDTH), BUNIT="adu"))
         file.truncate(2880 + -(-np.dtype(kind).itemsize * ROWS * WIDTH // 2880) * 2880)

@@ -1,4 +1,4 @@
-"""Frames that are one HDU of a file, or all of them, by what stands in brackets behind its name."""
+"""Frames that are one HDU of a file or all of them, selected in brackets after the file name."""
 
 import json
 import shutil
@@ -15,12 +15,12 @@ from gpustack.cli import cli
 from gpustack.errors import FrameError, MissingFileError
 from gpustack.frames import hdus, listed, onfile, open_frames
 
-#: Images of a file, by EXTNAME and EXTVER; each holds its number in the file.
+#: Images of a file, by EXTNAME and EXTVER; the samples of each are its index in the file.
 CHIPS = [("SCI", 1), ("DQ", 1), ("SCI", 2), ("DQ", 2), ("GUIDE", 1), ("", 1), ("GUIDE", 1)]
 
 
 def mosaic(path, chips=CHIPS, flagged=0):
-    """A file of images of 3 x 4 pixels without one in the primary HDU."""
+    """Write a file of images of 3 x 4 pixels, with an empty primary HDU; return its path."""
     header = fits.Header({"BUNIT": "adu", "EXPTIME": 30.0})
     images = []
     for number, (name, version) in enumerate(chips, 1):

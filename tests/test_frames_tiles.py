@@ -1,4 +1,4 @@
-"""Compressed streams that are not of their tile: decoders would go past their room."""
+"""Compressed streams that do not fit their tile, with which decoders would overrun their buffer."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ def written(path, tile):
 
 
 def with_card(path, keyword, value):
-    """The file with another value of a whole number, in the same place."""
+    """Change the integer value of a card in the file, in place."""
     raw = path.read_bytes()
     at = raw.index(f"{keyword:<8}=".encode())
     card = f"{keyword:<8}= {value:>20}".encode().ljust(80)
@@ -59,7 +59,7 @@ def test_planes_of_a_cube_are_tiles(tmp_path):
 
 
 def test_tiles_that_are_compressed_otherwise_have_no_stream(tmp_path):
-    """Floats without noise are not made integers, which HCOMPRESS would need."""
+    """Floats without noise are not quantised to integers, which HCOMPRESS would need."""
     raw = np.vstack([NOISE[:25], np.full((25, 300), 0.1)]).astype("f4")
     image = fits.CompImageHDU(raw, compression_type="HCOMPRESS_1", tile_shape=(25, 300))
     image.writeto(tmp_path / "a.fits")
@@ -69,10 +69,10 @@ def test_tiles_that_are_compressed_otherwise_have_no_stream(tmp_path):
     np.testing.assert_array_equal(frame.whole()[25:], raw[25:])
 
 
-#: Headers, and Python itself.
+#: Bytes allowed for headers and for Python itself.
 BESIDE = 500_000
 
-#: Of 4 bytes a sample this fills the buffer that zlib inflates into, and takes no room besides.
+#: With 4 bytes per sample, a square of this side fills zlib's output buffer without excess.
 SIDE = 593
 
 
@@ -149,7 +149,7 @@ def test_a_list_that_says_of_itself_what_cannot_be(tmp_path, at, word, says):
 @pytest.mark.parametrize(
     ("words", "is_right"),
     [
-        ([0, 0, 4, 1], True),  # the old header, of three words
+        ([0, 0, 4, 1], True),  # the old header of three words
         ([0, 0, 5, 1], False),
         ([0, 7, -100, 7, 0, 0, 0], True),
         ([0, 7, -100, 8, 0, 0, 0], False),

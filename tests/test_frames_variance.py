@@ -1,4 +1,4 @@
-"""Variances of frames: uncertainties of CCDData, and what lies beside the image in FITS files."""
+"""Variances of frames: uncertainties of CCDData, and extensions beside the image in FITS files."""
 
 import gzip
 import math
@@ -38,12 +38,12 @@ def one(item, **options):
 
 
 def whole(frame):
-    """The variance of all rows, in the shape of the frame."""
+    """The variances of all rows, in the shape of the frame."""
     return frame.read_variance(0, math.prod(frame.shape[:-1])).reshape(frame.shape)
 
 
 def variance(kind, values):
-    """The definition, number by number."""
+    """The variances for uncertainties of this kind, computed number by number."""
 
     def of(value):
         if kind == "std":
@@ -63,7 +63,7 @@ def test_the_definition_is_that_of_astropy_where_it_makes_sense(kind):
     np.testing.assert_array_equal(variance(kind, values), expected)
 
 
-#: What uncertainties of all kinds of pipelines hold.
+#: Unusual values that occur in the uncertainties of pipelines.
 ODD = [0.0, -0.0, np.nan, np.inf, -np.inf, -1.0, -0.125]
 NUMBERS = st.one_of(st.sampled_from(ODD), st.floats(2.0**-10, 2.0**20, width=32))
 SHAPES = hnp.array_shapes(min_dims=1, max_dims=4, max_side=5)
@@ -73,7 +73,7 @@ INTEGERS = hnp.arrays(st.sampled_from(["u1", "i2", "u2", "i4"]), SHAPES)
 
 
 def assert_rows(frame, expected, data):
-    """All rows of the frame have this variance, and so has any part of them."""
+    """Assert that all rows of the frame, and any part of them, have this variance."""
     assert frame.has_variance
     np.testing.assert_array_equal(whole(frame), expected)
     count = math.prod(frame.shape[:-1])
@@ -89,7 +89,7 @@ def assert_rows(frame, expected, data):
 
 
 @given(values=ARRAYS | INTEGERS, kind=KINDS, swapped=st.booleans(), data=st.data())
-def test_of_ccddata(values, kind, swapped, data):
+def test_variances_of_ccddata(values, kind, swapped, data):
     if swapped:
         values = values.astype(values.dtype.newbyteorder())
     values = values.transpose(data.draw(st.permutations(range(values.ndim))))
@@ -122,7 +122,7 @@ def packed(path, hdus, kind):
     masked=st.booleans(),
     data=st.data(),
 )
-def test_of_files_that_ccddata_wrote(folder, values, kind, how, masked, data):
+def test_variances_of_files_that_ccddata_wrote(folder, values, kind, how, masked, data):
     image = np.ones(values.shape, "f4")
     mask = image > 0 if masked else None
     ccd = CCDData(image, unit="adu", mask=mask, uncertainty=CLASSES[kind](values))
@@ -152,7 +152,7 @@ def test_as_ccddata_reads_it(tmp_path, kind):
     blank=st.none() | st.integers(0, 100),
     kind=KINDS,
 )  # fmt: skip
-def test_of_scaled_and_blank_integers(folder, raw, scale, zero, blank, kind):
+def test_variances_of_scaled_and_blank_integers(folder, raw, scale, zero, blank, kind):
     blank = None if raw.dtype.kind == "f" else blank
     cards = {"EXTNAME": "UNCERT", "UTYPE": CLASSES[kind].__name__}
     content = image_bytes(raw, extension=True, BSCALE=scale, BZERO=zero, BLANK=blank, **cards)
@@ -191,12 +191,12 @@ JY, MJY = units.Jy, units.mJy
     [("std", MJY, 1e-6), ("var", MJY**2, 1e-6), ("ivar", MJY**-2, 1e-6), ("std", JY, 1)],
 )
 @pytest.mark.parametrize("given_", [None, "adu"])
-def test_of_another_unit_are_converted_to_that_of_the_samples(kind, unit, factor, given_):
-    """By `unit=`, samples and variances keep their numbers alike."""
+def test_variances_are_converted_to_the_unit_of_the_samples(kind, unit, factor, given_):
+    """With `unit=`, the numbers of both samples and variances stay the same."""
     uncertainty = CLASSES[kind](np.full((2, 3), 4.0), unit=unit)
     frame = one(CCDData(np.ones((2, 3)), unit=JY, uncertainty=uncertainty), unit=given_)
     expected = factor * variance(kind, np.full((2, 3), 4.0))
-    np.testing.assert_allclose(whole(frame), expected, rtol=1e-14)  # a chain of factors
+    np.testing.assert_allclose(whole(frame), expected, rtol=1e-14)  # a product of factors
 
 
 @pytest.mark.parametrize(
@@ -219,12 +219,12 @@ def test_of_another_unit_are_converted_to_that_of_the_samples(kind, unit, factor
     ],
 )
 def test_units_of_extensions(tmp_path, bunit, name, bunit_beside, expected):
-    """As the pipelines write them; the image's own, copied, means that of the samples."""
+    """Units as pipelines write them; a copy of the image's unit stands for the right one."""
     beside = image_bytes(np.full((2, 3), 4, "i2"), extension=True, EXTNAME=name, BUNIT=bunit_beside)
     path = tmp_path / "a.fits"
     path.write_bytes(image_bytes(np.ones((2, 3), "i2"), BUNIT=bunit) + beside)
     for given_ in ("electron",) if bunit == "bananas" else (None, "adu"):
-        # By `unit=`, samples and variances keep their numbers alike.
+        # With `unit=`, the numbers of both samples and variances stay the same.
         np.testing.assert_allclose(whole(one(path, unit=given_)), expected, rtol=1e-14)
 
 
@@ -239,7 +239,7 @@ def test_an_image_has_its_unit_from_the_primary_header_too(tmp_path):
 
 
 def test_a_given_unit_replaces_that_of_variances_that_nobody_knows_too(tmp_path, caplog):
-    """Where that of the image is unknown, and is replaced."""
+    """The unit of the image is unknown too, and is replaced."""
     beside = image_bytes(np.full((2, 3), 4, "i2"), extension=True, EXTNAME="VAR", BUNIT="bananas2")
     for name in "ab":
         content = image_bytes(np.ones((2, 3), "i2"), BUNIT="bananas") + beside
@@ -255,7 +255,7 @@ def test_a_given_unit_replaces_that_of_variances_that_nobody_knows_too(tmp_path,
 
 
 def planes(path, *those):
-    """A file of images (name, EXTVER, value)."""
+    """Write a file of constant images (name, EXTVER, value) and return its path."""
     hdus = [fits.ImageHDU(np.full((2, 3), v, "f4"), name=name, ver=ver) for name, ver, v in those]
     fits.HDUList([fits.PrimaryHDU(), *hdus]).writeto(path, overwrite=True)
     return path

@@ -1,4 +1,4 @@
-"""Uncertainties that do not fit or are not there: an error, once variances are wanted."""
+"""Unsuitable or missing uncertainties are errors, but only if variances are needed."""
 
 import numpy as np
 import pytest
@@ -25,11 +25,11 @@ def one(item, **options):
     return frame
 
 
-# Looked at only when it is wanted
+# Errors only when variances are needed
 
 
 def beside(path, content):
-    """An image of (2, 3), and `content` after it."""
+    """Write an image of shape (2, 3) followed by `content`; return the path."""
     path.write_bytes(image_bytes(np.ones((2, 3), "i2"), BUNIT="adu") + content)
     return path
 
@@ -156,7 +156,7 @@ def test_units_that_do_not_convert(tmp_path, name, bunit, message):
 
 
 def test_an_unknown_unit_beside_an_image_that_has_none(tmp_path):
-    """No unit is replaced, so nobody says that of the variance is wrong."""
+    """The image has no unit to replace, so an unknown unit of the variance stays an error."""
     beside = image_bytes(np.ones((2, 3), "i2"), extension=True, EXTNAME="VAR", BUNIT="bananas2")
     path = tmp_path / "a.fits"
     path.write_bytes(image_bytes(np.ones((2, 3), "i2")) + beside)

@@ -1,6 +1,6 @@
-"""Broken FITS files, many and of all kinds: a clean error or none; no hang, no memory.
+"""Broken FITS files of all kinds cause a clean error or none, but no hang and no memory use.
 
-2,000 at every run of the tests; ``make fuzz`` does 100,000, others each time.
+Every run of the tests tries 2,000 files; ``make fuzz`` tries 100,000, different ones each time.
 """
 
 import logging
@@ -20,23 +20,24 @@ from gpustack.errors import InputError
 from gpustack.frames import open_frames
 from gpustack.recipe import Recipe
 
-#: What a run may take beside what Python holds before: no file here is larger than 100 kB, and
-#: threads and their heaps reserve some memory that they do not use.
+#: Bytes of address space that a run may add. No file is larger than 100 kB, but threads and their
+#: heaps reserve memory that they do not use.
 ROOM = 1 << 30
 
-#: A result has the size that a header promises, as its data are there, if compressed.
+#: Larger frames are opened only. Their data are in the file, compressed, so that a result of the
+#: size in the header would be made.
 MOST_SAMPLES = 1 << 20
 
-#: Seconds after which a file hangs; the slowest takes a hundredth.
+#: Seconds after which a file counts as hanging; the slowest takes a hundredth of that.
 HANGS = 20
 
-#: Of a profile that is not made to search, as many as CI has the time for.
+#: The number of files: as many as CI has time for, unless the profile asks for more.
 EXAMPLES = max(2000, settings().max_examples)
 
 
 @contextmanager
 def limited_memory():
-    """As much address space as there is in use, and ROOM."""
+    """Limit the address space to what is in use plus `ROOM`."""
     before = resource.getrlimit(resource.RLIMIT_AS)
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     most = pages * resource.getpagesize() + ROOM
@@ -48,12 +49,12 @@ def limited_memory():
 
 
 class Hang(BaseException):
-    """Nobody takes it for an error of the file."""
+    """Raised when a file hangs; no BaseException is taken for an error of the file."""
 
 
 @contextmanager
 def limited_time():
-    """An error where it takes too long."""
+    """Raise `Hang` if the block takes more than `HANGS` seconds."""
 
     def hang(*_):
         raise Hang(f"no end after {HANGS} s")
@@ -68,7 +69,7 @@ def limited_time():
 
 
 def use(path):
-    """Do all that is done with a frame."""
+    """Use a file as a frame in all ways: open, read, stack."""
     (frame,) = open_frames([str(path)], unit="adu")
     if math.prod(frame.shape) > MOST_SAMPLES:
         return

@@ -1,6 +1,7 @@
-"""gpustack against what IRAF and Siril answered, pixel by pixel; neither has to be installed.
+"""gpustack against stored answers of IRAF and Siril, pixel by pixel.
 
-`bench.parity` made the files in tests/golden and says what each case is.
+Neither program has to be installed: `bench.parity` wrote their answers to tests/golden and defines
+the cases.
 """
 
 import json
@@ -14,7 +15,7 @@ from bench.parity.compare import compare
 from bench.parity.differences import DIFFERENCES
 from bench.parity.frames import NAMES, frames
 
-#: Bytes of all that is kept.
+#: Largest total size of the stored answers, in bytes.
 MOST = 760_000
 COMPARED = [name for name, case in CASES.items() if case.ours is not None]
 
@@ -35,7 +36,7 @@ def test_a_listed_difference_is_there(name):
 
 
 def where(found):
-    """The first pixels that differ, map by map."""
+    """The first differing pixels of each map."""
     maps = {"value": found.value, "count": found.count, "sigma": found.sigma}
     return {name: np.argwhere(map_)[:5].tolist() for name, map_ in maps.items() if map_ is not None}
 
@@ -58,7 +59,7 @@ def test_the_index_says_how_each_answer_was_made():
 
 
 def test_clips_have_something_to_do():
-    # An answer that equals that of no clip at all would agree with a clip that does nothing.
+    # If the answer were that without a clip, a clip that does nothing would pass the tests.
     for name in ("iraf-minmax_nlow=1_nhigh=1-even", "siril-rej_w_2_2.5-even"):
         plain = golden.load(f"{name.partition('-')[0]}-{PLAIN[name[:4]]}-even")
         differ = plain.maps["data"] != golden.load(name).maps["data"]

@@ -1,4 +1,4 @@
-"""Rejections that grow, and maps of reasons: every backend against the oracle, band by band."""
+"""`Grow` and maps of reasons: every backend against the oracle, also in bands."""
 
 from dataclasses import replace
 from functools import cache
@@ -33,7 +33,7 @@ STACKS = ("masked", "mixed-masks", "fits-uint16", "infinite", "ties", "one-row",
 
 
 def agrees(got, band, asked, want=None, *, ties=True):
-    """Outputs and maps are those of the oracle, of the samples of `band`."""
+    """Assert that outputs and maps of `band` are those of the oracle."""
     (out, maps), want = got, solve(band, asked) if want is None else want
     assert_agrees(out, want, asked.combine, ties=ties)
     if "sigma" in maps:
@@ -43,7 +43,7 @@ def agrees(got, band, asked, want=None, *, ties=True):
     rejected = oracle_maps.rejections(want.reasons)
     np.testing.assert_array_equal(maps["rejections"][..., sure], rejected[..., sure])
     covered = oracle_maps.coverage(want.reasons)
-    np.testing.assert_array_equal(maps["coverage"], covered)  # no decision is in it
+    np.testing.assert_array_equal(maps["coverage"], covered)  # independent of decisions
     weight = oracle_maps.weight(band, asked, want)
     np.testing.assert_allclose(maps["weight"][sure], weight[sure], rtol=1e-14)
     seconds = oracle_maps.exposure(want.reasons, exposures(len(want.valid)))
@@ -51,7 +51,7 @@ def agrees(got, band, asked, want=None, *, ties=True):
 
 
 def same(one, other):
-    """Outputs and maps are the same bits."""
+    """Assert that outputs and maps are equal bit for bit."""
     assert_same_bits(one[0], other[0])
     np.testing.assert_array_equal(one[0].valid, other[0].valid)
     np.testing.assert_array_equal(one[0].rejected, other[0].rejected)
@@ -61,7 +61,7 @@ def same(one, other):
 
 @cache
 def solved(name, stack_name):
-    """The oracle's answer, found once for all backends."""
+    """The oracle's answer, cached for all backends."""
     asked = grown(name, FRAMES)
     return solve(stack_of(stack_name, FRAMES, asked), asked)
 
@@ -71,7 +71,7 @@ def solved(name, stack_name):
 def test_what_grows(backend, name, stack_name):
     asked = grown(name, FRAMES)
     band = stack_of(stack_name, FRAMES, asked)
-    # A doubtful sample makes all pixels doubtful that it may grow to, so any number may be.
+    # A doubtful sample makes all pixels within the radius doubtful, so any number may be.
     agrees(run_maps(backend, band, asked), band, asked, solved(name, stack_name))
 
 
@@ -103,7 +103,7 @@ def tall(weights=False):
 
 @pytest.fixture
 def cut(monkeypatch):
-    """Makes bands of so many rows, whatever memory there is."""
+    """A function that sets the number of rows of a band, whatever the memory limit."""
 
     def cut_by(step):
         name = "gpustack.maps.plan.plan_bands"
@@ -160,7 +160,7 @@ GROWS = st.builds(Grow, st.sampled_from([1, 1.5, 2, 2.5, 3, 1e9]))
 
 @st.composite
 def cases(draw):
-    """A stack of small numbers, and a recipe."""
+    """A stack of small integers, its masks, and a recipe with `Grow`."""
     n, rows, width = draw(st.integers(1, 6)), draw(st.integers(1, 9)), draw(st.integers(1, 19))
     rng = np.random.default_rng(draw(st.integers(0, 10**6)))
     data = rng.integers(0, 9, (n, rows, width)).astype(draw(st.sampled_from(["f4", "f8", "u2"])))
@@ -185,7 +185,7 @@ def test_any_stack_agrees_with_the_oracle(backend, case):
 @given(case=cases(), seed=st.integers(0, 99))
 def test_the_order_of_frames_changes_no_bit(backend, case, seed):
     data, masks, asked = case
-    # A rank clip tells equal samples apart by frame, and sums may round.
+    # No rank clips, which distinguish equal samples by frame; sums may round differently.
     asked = replace(asked, clips=[RangeClip(1, 7), MADClip(1.3, 1.1), asked.grow])
     order = np.random.default_rng(seed).permutation(len(data))
     seconds = np.array(exposures(len(data)))
@@ -270,7 +270,7 @@ def test_where_everything_has_grown_over_nothing_is_left(backend):
     assert not maps["exposure"].any()
 
 
-# The native door.
+# The public API: stack and explain.
 
 
 @pytest.fixture

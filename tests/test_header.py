@@ -24,7 +24,7 @@ from gpustack.header import (
 
 
 def described(first=None, recipe=None, names=("a.fits",), exposures=None):
-    """The header of frames with these names."""
+    """The header of a result of frames with these names and exposures."""
     return describe(
         first if first is not None else fits.Header(),
         recipe if recipe is not None else Recipe(),
@@ -34,12 +34,12 @@ def described(first=None, recipe=None, names=("a.fits",), exposures=None):
 
 
 def exposed(seconds):
-    """Of frames that are no stacks."""
+    """The exposures of frames that are not stacks themselves."""
     return [Exposed(one, one or 0.0) for one in seconds]
 
 
 def names_in(header):
-    """The names of frames that a header holds, in its order."""
+    """The names of frames in a header, in its order."""
     return [card.value for card in header.cards if card.keyword.startswith("I")]
 
 
@@ -53,7 +53,7 @@ def names_in(header):
     ],
 )
 def test_any_number_of_names_fits_keywords_of_eight_characters(count, first, last):
-    # That many cards in reasonable time: none of them may look at all the others.
+    # This also tests the time: adding a card must not search all the others.
     names = [f"{i}.fits" for i in range(count)]
     header = described(fits.Header([("HISTORY", "bias subtracted")]), names=names)
     assert (header[first], header[last]) == (names[0], names[-1])
@@ -99,7 +99,7 @@ def test_the_recipe_is_found_beneath_older_ones():
 @pytest.mark.parametrize("bad", [None, True, "30 s", "12,5 s", -1, "-1.0", math.nan, math.inf])
 def test_an_exposure_that_is_no_number_counts_as_none(bad):
     first = fits.Header({"EXPTIME": 30.0})
-    no_card = isinstance(bad, float)  # can hold it
+    no_card = isinstance(bad, float)  # no card can hold NaN or infinity
     other = {"EXPTIME": bad} if no_card else fits.Header({"EXPTIME": bad})
     seen = [read_exposed(header) for header in (first, other)]
     header = describe(first, Recipe(), ["a", "b"], seen)
@@ -204,7 +204,7 @@ def test_how_long_a_frame_was_exposed(cards, found):
 
 
 def test_stacks_of_stacks_count_as_what_they_were_made_of(tmp_path):
-    """Their means by the number of frames are the mean of all."""
+    """Means of stacks, weighted by their numbers of frames, are the mean of all frames."""
     planes = np.arange(9.0).reshape(9, 1, 1) * np.ones((4, 5))
     for k, part in enumerate(np.split(planes, [2, 5])):
         header = fits.Header({"EXPTIME": 10.0})
@@ -250,7 +250,7 @@ def test_an_exposure_by_another_name_is_the_same(given, expected):
 
 
 def test_what_a_stack_says_of_itself_is_not_said_of_a_stack_of_it():
-    """Of the frames some may be stacks: an exposure that is not known is not theirs."""
+    """Some frames may be stacks; their EXPTOT must not stand where the total is unknown."""
     first = fits.Header({"EXPTIME": 30.0, "EXPTOT": 90.0, "EXPMEAN": 30.0, "NCOMBINE": 3})
     for key in ("NCOMBINE", "DATE"):
         first.append((key, "again"))
@@ -304,7 +304,7 @@ def test_a_recipe_is_found_above_what_others_wrote():
     assert read_recipe(fits.Header.fromstring(header.tostring())) == recipe
 
 
-def test_a_part_of_a_recipe_is_none():
+def test_an_incomplete_recipe_is_an_error():
     header = described(recipe=Recipe(combine="max"))
     header["HISTORY"] = 'recipe {"clips":[{"clip":'
     with pytest.raises(InputError, match=r"expected all of a gpustack recipe, got '\{\"clips"):
@@ -343,7 +343,7 @@ SKY |= {f"{key}A": value for key, value in SKY.items() if key != "LTV1"}
 
 
 def whole(wcs=None):
-    """An image whose header tells of coordinates, alternative and physical ones too."""
+    """An image whose header has coordinates, including alternative and physical ones."""
     header = fits.Header(SKY)
     return CCDData(np.ones((30, 40)), unit="adu", header=header, wcs=wcs or WCS(header))
 

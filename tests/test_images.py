@@ -1,4 +1,4 @@
-"""Images with masks, weights and variances in files of their own: what is read of them."""
+"""`Image`: frames with masks, weights and variances in separate files."""
 
 import gzip
 import shutil
@@ -21,13 +21,13 @@ from stacks import sky
 SHAPE = (300, 9)
 N = 5
 KINDS = ["plain", "gzip", "tiles"]
-#: Enough for some rows, whatever is asked for.
+#: A memory limit that is enough for some rows, whatever the outputs are.
 MEMORY = 60_000
 NAN, INF = np.nan, np.inf
 
 
 def tiled(hdu):
-    """In tiles of some rows: of one row each, as astropy has them, their heads are most of all."""
+    """Compress in tiles of 13 rows; in astropy's tiles of one row, most bytes would be headers."""
     height, width = hdu.data.shape
     options = {"compression_type": "GZIP_1", "quantize_level": 0}
     options["tile_shape"] = min(height, 13), width
@@ -35,7 +35,7 @@ def tiled(hdu):
 
 
 def save(path, *planes, kind="plain", bunit=None, primary=False):
-    """A file of images, each an array and its EXTNAME."""
+    """Write a file of images, given as EXTNAME and array, and return its path."""
     hdus = [fits.ImageHDU(data, name=name) for name, data in planes]
     for hdu in hdus:
         if bunit is not None:
@@ -52,7 +52,7 @@ def save(path, *planes, kind="plain", bunit=None, primary=False):
 
 
 def planes(f):
-    """Samples, mask and weights of a frame: a tenth is masked, and a tenth has no weight."""
+    """Samples, mask and weights of a frame; a tenth is masked, and a tenth has weight 0."""
     rng = np.random.default_rng([f, 2])
     mask = rng.choice([0, 1, 4], SHAPE, p=[0.9, 0.05, 0.05]).astype("i2")
     weight = rng.uniform(0.5, 2, SHAPE).astype("f4")
@@ -62,7 +62,7 @@ def planes(f):
 
 @pytest.fixture(scope="module", params=KINDS)
 def night(request, tmp_path_factory):
-    """Frames with masks and weights in files of their own, and the same in memory."""
+    """Frames with masks and weights in separate files, and the same as CCDData."""
     folder = tmp_path_factory.mktemp("night")
     images, ccds = [], []
     for f in range(N):
@@ -98,14 +98,14 @@ def same(found, expected):
 
 
 @pytest.mark.parametrize("words", WORDS.values(), ids=WORDS)
-def test_they_are_what_a_ccddata_of_them_is(night, words):
+def test_images_give_the_result_of_equal_ccddata(night, words):
     images, ccds = night
     same(stack(images, backend="cpu", **words), stack(ccds, backend="cpu", **words))
 
 
 @pytest.mark.parametrize("words", WORDS.values(), ids=WORDS)
 @pytest.mark.parametrize("night", ["plain", "gzip"], indirect=True)
-def test_so_they_are_band_by_band(night, words):
+def test_images_in_bands_give_the_result_of_equal_ccddata(night, words):
     (images, ccds), told = night, []
     found = stack(
         images, backend="cpu", memory=MEMORY, progress=lambda *rows: told.append(rows), **words
@@ -163,8 +163,8 @@ def test_a_weight_that_is_no_positive_finite_number_makes_a_sample_invalid(tmp_p
     np.testing.assert_array_equal(frame.read_variance(0, 1)[0, :2], expected[0, :2])
 
 
-def test_so_it_is_in_a_median_without_weights(tmp_path):
-    """What is 0 there is a bad pixel, and nothing says so but the weight."""
+def test_a_weight_of_0_makes_a_sample_invalid_in_a_median_too(tmp_path):
+    """A weight of 0 marks a bad pixel, which may be marked in no other way."""
     images = []
     for f, value in enumerate([1, 2, 900]):
         data = plain(tmp_path / f"a{f}.fits", np.full((2, 2), value, "f4"), BUNIT="adu")
@@ -210,7 +210,7 @@ def test_variances(tmp_path):
         ("weight", None, 0.25),
         ("weight", "1 / adu2", 0.25),
         ("weight", "adu-2", 0.25),
-        ("weight", "adu", 0.25),  # a copy of the header of the image
+        ("weight", "adu", 0.25),  # copied from the header of the image
         ("variance", "adu2", 4),
         ("variance", "adu", 4),
     ],
@@ -264,20 +264,20 @@ MANY = [("N3", 3), ("S1", 5), ("S1", 7)]
 @pytest.mark.parametrize(
     ("planes", "hdu", "suffix", "expected"),
     [
-        # The one with the name of the frame's.
+        # The HDU with the name of the frame's HDU.
         ([("S1", 5), ("N3", 3)], "N3", "", 3),
         ([("S1", 5), ("N3", 3)], "S1", "", 5),
-        # The only one, whatever it is called.
+        # The only image, whatever its name.
         ([("OTHER", 2)], "N3", "", 2),
         ([("OTHER", 2), ("UNCERT", 4)], "N3", "", 2),
-        # What is called a mask.
+        # An HDU with the name of a mask.
         ([("N3", 1), ("DQ", 6)], "N3", "", 6),
         ([("N3", 1), ("DQ", 6), ("MASK", 9)], "N3", "", 9),
-        # What is named.
+        # The HDU in brackets.
         ([("S1", 5), ("N3", 3), ("DQ", 6)], "N3", "[S1]", 5),
         ([("S1", 5), ("N3", 3)], "N3", "[1]", 5),
         ([("S1", 5), ("N3", 3), ("S1", 8)], "N3", "[ s1 , 1]", 5),
-        # Without names, that in the same place.
+        # Without names, the HDU with the same index.
         ([("", 5), ("", 3), ("", 8)], 2, "", 3),
     ],
 )
@@ -296,7 +296,7 @@ def test_the_image_may_name_its_hdu_too(tmp_path):
     both = stack([Image(f"{tmp_path / 'a.fits'}[{n}]") for n in ("N3", "S1")], unit="adu")
     assert both.data.tolist() == [[4, 4]]
     assert [name[-4:] for name in both.frames["name"]] == ["[N3]", "[S1]"]
-    # A file of just that name goes first.
+    # A file of exactly that name has precedence.
     save(tmp_path / "b.fits[S1]", ("X", np.full((1, 2), 6, "f4")))
     (frame,) = open_frames(Image(tmp_path / "b.fits[S1]"), unit="adu")
     assert frame.whole().tolist() == [[6, 6]]
@@ -326,7 +326,7 @@ def test_a_card_may_name_the_file(tmp_path, monkeypatch, written):
     fits.HDUList([fits.PrimaryHDU(), data]).writeto(night / "a.fits")
     frame = one(data=night / "a.fits", mask="!BPM")
     assert invalid(frame).tolist() == [[False, True]]
-    # In the folder of the frame first, then in the current one, as IRAF.
+    # The folder of the frame is searched first, then the current folder, as in IRAF.
     (night / "bpm.fits").rename(tmp_path / "bpm.fits")
     if "{" not in written:
         assert invalid(one(data=night / "a.fits", mask="!BPM")).tolist() == [[False, True]]
@@ -371,7 +371,7 @@ def test_arrays_and_variances_beside_them(tmp_path):
     assert (result.data == 5).all()
 
 
-def test_the_variance_of_a_ccddata_is_one(tmp_path):
+def test_the_variance_in_a_file_of_ccddata_is_read(tmp_path):
     data = plain(tmp_path / "a.fits", np.ones((2, 2), "f4"), BUNIT="adu")
     variance = VarianceUncertainty(np.full((2, 2), 4.0))
     CCDData(np.ones((2, 2)), unit="adu", uncertainty=variance).write(tmp_path / "ccd.fits")

@@ -1,4 +1,4 @@
-"""Files of masks, weights and variances that are unusable: errors name them and their frames."""
+"""Unusable files of masks, weights and variances: errors name the file and its frame."""
 
 import gzip
 from pathlib import Path
@@ -169,7 +169,7 @@ def test_flags_of_a_mask_without_bits(tmp_path):
 @pytest.mark.filterwarnings("ignore:only one frame:gpustack.errors.GpustackWarning")
 @pytest.mark.filterwarnings("ignore:no pixel of:gpustack.errors.GpustackWarning")
 def test_a_weight_map_of_zeros_is_told_of(tmp_path):
-    """A mask that is given for weights is one, mostly."""
+    """A mask used as a weight map by mistake consists mostly of zeros."""
     for name, array in (("a", ONES), ("w", ZEROS)):
         fits.writeto(tmp_path / f"{name}.fits", array, fits.Header({"BUNIT": "adu"}))
     with pytest.warns(match=r"a\.fits: no valid sample; it counts nothing"):

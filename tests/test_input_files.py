@@ -1,4 +1,4 @@
-"""Files beside the frames that are watched: masks that come late, numbers that change."""
+"""Files that a watch needs beside the frames: masks that arrive late, numbers that change."""
 
 import re
 
@@ -16,7 +16,7 @@ from gpustack.watching import Arrivals, watch
 
 
 class Enough(Exception):
-    """Ends a watch."""
+    """Raised to end a watch."""
 
 
 def write(path, value=0):
@@ -25,7 +25,7 @@ def write(path, value=0):
 
 
 def stacked_after(folder, steps, masks=(), named=()):
-    """How often all is stacked, each time followed by a step, and a while after the last."""
+    """Run a watch, doing one of `steps` after each stack; return the number of stacks."""
     arrivals = Arrivals(folder, "*_ooi.fits", folder / "out.fits", {}, keys=["BADPIX"])
     left, times, looks = list(steps), [], []
 

@@ -1,4 +1,4 @@
-"""What is kept of the samples while they are read, and that a run is none the other for it."""
+"""The few samples that a run keeps for the report page, without any effect on its result."""
 
 import numpy as np
 import pytest
@@ -30,7 +30,7 @@ def sky(n, shape):
 
 
 def at(kept, data):
-    """The samples of a cube that belong to what was kept."""
+    """The samples of a cube at the rows and columns that were kept."""
     return data[:, np.array(kept.cut.rows)][:, :, np.array(kept.cut.columns)]
 
 
@@ -38,7 +38,7 @@ SHAPES = [(900, 41), (30, 1700), (401, 801), (7, 5), (1, 900), (3, 1)]
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_it_keeps_the_samples_of_its_cuts(shape):
+def test_the_samples_of_the_cuts_are_kept(shape):
     data = sky(4, shape)
     look = stack(data, SigmaClip(1.2, 1.2), look=True, memory="16MB").look
     for kept in look.parts:
@@ -112,7 +112,7 @@ def test_cupy_arrays(cuda):
     np.testing.assert_array_equal(look.overview.values, at(look.overview, data))
 
 
-def test_the_result_is_none_the_other():
+def test_keeping_samples_does_not_change_the_result():
     data = sky(5, (60, 50))
     one, other = (stack(data, SigmaClip(1.4, 1.4), look=look) for look in (False, True))
     assert one.look is None
@@ -120,7 +120,7 @@ def test_the_result_is_none_the_other():
     assert one.recipe == other.recipe
 
 
-def test_it_counts_within_the_limit_on_memory(monkeypatch):
+def test_kept_samples_count_within_the_limit_on_memory(monkeypatch):
     limits = []
 
     def noted(*words):
@@ -165,7 +165,7 @@ def test_however_many_frames_it_is_few_samples(n):
         assert len(made.columns) <= STRIP_WIDTH
 
 
-def test_it_looks_at_the_middle():
+def test_the_middle_of_the_image_is_kept():
     strips = _strips(10 * STRIPS, 3 * STRIP_WIDTH, 1 << 24)
     assert strips.columns == range(STRIP_WIDTH, 2 * STRIP_WIDTH)
     assert strips.rows == range(5, 5 + 10 * STRIPS, 10)
@@ -181,7 +181,7 @@ def test_a_result_without_it_cannot_be_shown(tmp_path):
         write_page(stack(sky(3, (5, 5))), tmp_path / "a.html")
 
 
-def test_it_has_the_samples_as_the_backend_has_them(tmp_path):
+def test_kept_samples_are_those_of_the_backend(tmp_path):
     stored = RNG.integers(0, 30000, (1, 5, 6), "i2")
     header = fits.Header({"BSCALE": 0.1, "BZERO": 7.3, "BUNIT": "adu"})
     hdu = fits.PrimaryHDU(stored[0])

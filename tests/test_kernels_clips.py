@@ -1,4 +1,4 @@
-"""Kernels and CPU agree to the last bit on clips that meet the ends of others' cuts."""
+"""Kernels and CPU agree bit for bit on clips after other clips, ties at cuts and odd values."""
 
 from functools import cache
 
@@ -40,12 +40,12 @@ def by_cpu(band, clips):
 
 @cache
 def chain_by_cpu(name, stack_name, n):
-    """That of a chain, found once for all kernels."""
+    """The answer of the CPU backend for a chain of clips, cached for all kernels."""
     return by_cpu(stack(stack_name, n, Recipe()), CHAINS[name])
 
 
 def assert_like_cpu(kernels, band, clips, want=None):
-    """All decisions are the CPU's; so is a median."""
+    """Assert that all decisions and the median equal those of the CPU backend."""
     want = by_cpu(band, clips) if want is None else want
     got = run(kernels, band, Recipe(clips=clips, combine="median"))
     assert_same_bits(got, want, EVERYTHING)
@@ -64,7 +64,7 @@ def test_chains(kernels, stack_name, n):
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
 @pytest.mark.parametrize("kernels", KERNELS.values(), ids=KERNELS)
 def test_sums_are_those_of_what_is_left(kernels, dtype):
-    # What was once added up with 1e30 is lost; and so are samples about which it is pivoted.
+    # Samples that were once summed with 1e30, or relative to a rejected pivot, lose all digits.
     data = np.random.default_rng(3).normal(100, 8, (30, 4, 9)).astype(dtype)
     data[4], data[11], data[12, 2:] = 1e30, -3e28, 500
     for clip in (
@@ -84,7 +84,7 @@ def test_sums_are_those_of_what_is_left(kernels, dtype):
 )
 @pytest.mark.parametrize("kernels", KERNELS.values(), ids=KERNELS)
 def test_equally_near_samples_come_back_together(kernels, keep, count):
-    # Within the bounds is the median alone.
+    # Only the median is within the bounds.
     values = np.array([4, 1, 2, 3, 4, 5, 2], "f4")
     clip = SigmaClip(0, 0, "median", keep=keep)
     found = run(kernels, plain(values.reshape(7, 1, 1)), Recipe(clips=[clip]))
@@ -102,7 +102,7 @@ def test_equally_near_samples_come_back_together(kernels, keep, count):
 @pytest.mark.parametrize("scale", [None, 1.0])
 @pytest.mark.parametrize("kernels", [CPU, *KERNELS.values()], ids=["cpu", *KERNELS])
 def test_where_there_is_no_noise_the_nearest_come_back_too(kernels, values, keep, left, scale):
-    """A CCD without read-out noise has none below 0, and all is far away in units of that."""
+    """A CCD without read noise has no noise below 0; then samples are ordered by distance."""
     data, n = np.array(values, "f4").reshape(-1, 1, 1), len(values)
     recipe = Recipe(clips=[NoiseClip(keep=keep)], scale=scale and (scale,) * n)
     found = run(kernels, plain(data), recipe)
@@ -112,8 +112,8 @@ def test_where_there_is_no_noise_the_nearest_come_back_too(kernels, values, keep
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
 @pytest.mark.parametrize("kernels", KERNELS.values(), ids=KERNELS)
 def test_bounds_that_are_no_numbers_reject_nothing(kernels, dtype):
-    # Of equal samples a rank has no distance. A device's NaN is the largest of all images, and the
-    # next one is that of 0.
+    # A rank of equal samples has no distance, so bounds are NaN. The integer image of a device's
+    # NaN is the largest of all, and the next one is that of 0.
     data = np.full((9, 1, 2), [-5, 5], dtype)
     found = run(kernels, plain(data), Recipe(clips=[PercentileRankClip()]))
     assert found.count.tolist() == [[9, 9]]

@@ -1,4 +1,4 @@
-"""The kernels, compiled for every architecture: no spill, no stack, no register too many."""
+"""The kernels compile for every architecture without spills, stack frames or more registers."""
 
 import json
 
@@ -18,10 +18,10 @@ SIMPLE, *CLIPPED = registers.EVERYWHERE
 
 
 def some_of(arch):
-    """What is compiled again for an architecture: the simple case, and one of those that are long.
+    """The cases compiled again for an architecture: the simple one, and one of the long ones.
 
-    Two or three architectures have each of these. All of it was compiled when the table was
-    written, of these kernels.
+    Each long case is compiled for two or three architectures. Every case was compiled when the
+    table was written.
     """
     return SIMPLE, CLIPPED[registers.ARCHES.index(arch) % len(CLIPPED)]
 
@@ -43,7 +43,7 @@ def test_the_table_has_every_case_of_every_architecture():
 @pytest.mark.parametrize("arch", registers.ARCHES)
 def test_nothing_spills_and_registers_stay(arch):
     allowed = RECORD["registers"][arch]
-    # Another compiler allots other registers: the table holds for the one it was made with.
+    # The table holds only for the compiler version with which it was made.
     same = nvrtc.version() == RECORD["nvrtc"]
     for name, usage in registers.measure(arch, some_of(arch)).items():
         assert not same or usage.registers <= allowed[name], (
@@ -57,7 +57,7 @@ def test_a_kernel_compiles_with_no_name_given():
 
 
 def test_headers_in_the_working_directory_are_not_taken(monkeypatch, tmp_path):
-    """With CUPY_CACHE_IN_MEMORY the program has no folder, and the working directory is its own."""
+    """With CUPY_CACHE_IN_MEMORY a program has no folder, so the working directory is searched."""
     for path in source.folder().glob("*.h"):
         (tmp_path / path.name).write_text(f"#error {path.name} of the working directory")
     monkeypatch.chdir(tmp_path)

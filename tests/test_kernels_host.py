@@ -1,4 +1,4 @@
-"""The kernels, built by g++, and how they are built; see also `test_every_recipe`."""
+"""The kernels built by g++, and the build itself; see also `test_every_recipe`."""
 
 import os
 import subprocess
@@ -38,7 +38,7 @@ def test_as_many_float64_as_registers_hold_and_one_more(name, n):
 
 @pytest.mark.parametrize("name", ["median", "everything", "raw-sigma-range", "range-replacing"])
 def test_options_compiled_in_are_the_options_of_a_launch(name):
-    # As for a device: every recipe a kernel of its own.
+    # As for a device, where every recipe is compiled into its own kernel.
     asked = recipe(name, FRAMES)
     band = stack("fits-uint16", FRAMES, asked)
     fixed = run(HostKernels(fixed=True), band, asked)
@@ -152,7 +152,7 @@ print("clean")
 
 
 def test_sanitizers_find_nothing():
-    # In a process of its own, since ASan has to be there before anything else.
+    # In a separate process, because ASan must be loaded before anything else.
     here = Path(__file__).resolve().parent
     found = subprocess.run(
         [hostbuild.compiler(), "-print-file-name=libasan.so"],
@@ -178,7 +178,7 @@ def test_sanitizers_find_nothing():
 
 
 def test_the_mirror_of_the_arguments(tmp_path):
-    """Sizes and offsets in abi.h are those of the dtypes."""
+    """Sizes and offsets of the structs in abi.h equal those of the dtypes."""
     dtypes = {"Frame": abi.FRAME, "Clip": abi.CLIP, "Out": abi.OUT, "Planes<7>": abi.planes(7)}
     lines = []
     for name, dtype in dtypes.items():

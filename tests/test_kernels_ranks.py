@@ -1,7 +1,7 @@
-"""Finding ranks among more samples than registers hold, on the kernels that g++ built.
+"""Kernels that find ranks among more samples than registers hold, built by g++.
 
-Up to some hundreds are sorted in shared memory, by blocks; of more, a rank is found by looks at
-all of them, whose trial values are guesses: the values here are such that guesses are wrong.
+Up to a few hundred samples are sorted in shared memory, in blocks. Among more, a rank is found by
+passes over all samples with guessed trial values; the values here make the guesses wrong.
 """
 
 import numpy as np
@@ -42,7 +42,7 @@ def _one_far_off(rng, shape):
     return data
 
 
-#: Name -> function of a generator and the shape (n, rows, width) that makes samples.
+#: Name -> function that makes samples from a generator and the shape (n, rows, width).
 VALUES = {
     "normal": _normal,
     "hits": _hits,
@@ -78,8 +78,8 @@ def test_of_more_than_shared_memory_holds(name, values, dtype):
 
 
 def test_more_samples_equal_an_end_than_survive():
-    # A cut between equal samples leaves ten, of which three are 5 and come last; but 201 samples
-    # lie between these ends, more than are gathered.
+    # A cut between equal samples leaves ten, three of which are 5 and come last. But 201 samples
+    # are between these ends, more than the kernel gathers.
     data = np.concatenate([np.full(200, 1.0), np.full(198, 6.0), np.full(3, 5.0)]).astype("f4")
     band = plain(np.broadcast_to(data[:, None, None], (len(data), *SHAPE)))
     for nhigh, middle in ((191, 6), (197, 5)):
@@ -89,7 +89,7 @@ def test_more_samples_equal_an_end_than_survive():
         assert_like_cpu(got, run(CPU, band, asked), asked.combine)
 
 
-#: The least and the most that blocks are cut for: two of them, two that are full, and three.
+#: Itemsize -> numbers of samples at the limits of two blocks, two full blocks, and three blocks.
 IN_SHARED = {4: (129, 130, 255, 256, 257, 359, 360), 8: (65, 127, 128, 129, 185, 186)}
 
 
@@ -120,8 +120,8 @@ def test_the_limits_of_shared_memory():
 )
 @pytest.mark.parametrize(("size", "working"), [(4, 4), (8, 8), (4, 8)])
 def test_what_is_no_number_is_out_whatever_its_bits(kind, name, size, working):
-    # NaN of both signs, quiet and signalling, and infinities: of either end of a sorted column, and
-    # those of float32 among float64.
+    # NaN of both signs, quiet and signalling, and infinities: they sort to either end of a column.
+    # Also those of float32 where the working dtype is float64.
     n, word = 25, f"u{size}"
     exponent = {4: 0xFF << 23, 8: 0x7FF << 52}[size]
     bits = np.array(
@@ -135,14 +135,14 @@ def test_what_is_no_number_is_out_whatever_its_bits(kind, name, size, working):
     band, asked = plain(data), recipe(name, n)
     got, want = outputs(band, asked), outputs(band, asked)
     KERNELS[kind].run(band, asked, got, np.dtype(f"f{working}"))
-    with np.errstate(invalid="ignore"):  # a signalling NaN does, where it is converted
+    with np.errstate(invalid="ignore"):  # converting a signalling NaN is an invalid operation
         CPU.run(band, asked, want, np.dtype(f"f{working}"))
     np.testing.assert_array_equal(got.valid, (~out).sum(axis=(1, 2)))
     assert_like_cpu(got, want, asked.combine)
 
 
 def test_a_value_of_every_kind_comes_out_as_it_went_in():
-    # Signs, all exponents, those of subnormals too, and mantissas of few and of many bits.
+    # Both signs, all exponents including those of subnormals, mantissas of few and of many bits.
     mantissas = np.array([0, 1, 2, 0x400000, 0x7FFFFE, 0x7FFFFF], np.uint32)
     bits = (np.arange(255, dtype=np.uint32)[:, None] << 23 | mantissas).ravel()
     values = np.concatenate([bits, bits | 1 << 31]).view("f4")

@@ -1,4 +1,4 @@
-"""Runs that are killed or interrupted, at any moment: no half output, nothing that stays behind."""
+"""Runs that are killed or interrupted at any moment leave no partial output and no other files."""
 
 import fcntl
 import os
@@ -17,7 +17,7 @@ from gpustack.writing import write_text
 
 PART = ".gpustack-*.part"
 
-#: The command line, in which something comes to pass at some moment of a run.
+#: A program that runs the command line and sends signals to itself at some moment of the run.
 RUN = """
 import os, signal, sys
 moment, *signals = sys.argv[1:]
@@ -68,7 +68,7 @@ MOMENTS = (
     *("opening", "creating", "laying out", "reading", "computing", "writing", "amid writing"),
     *("written", "before its name", "after its name", "removing", "at the end"),
 )
-#: From here on the output is there, whole.
+#: Moments at which the output exists and is complete.
 DONE = ("after its name", "removing", "at the end")
 
 
@@ -81,13 +81,13 @@ def folder(tmp_path):
     return tmp_path
 
 
-#: What takes long to load, and nothing that the command line itself does.
+#: Imports that take long, but nothing that the command line does itself.
 LOADED = "import gpustack.cli, gpustack.engine, gpustack.streaming, gpustack.frames.planes"
 
 
 @pytest.fixture(scope="module")
 def run():
-    """Run the command line in a process of its own."""
+    """A function that runs the command line in a separate process."""
     with forks(LOADED) as one:
 
         def in_folder(folder, moment, *signals, options=()):
@@ -119,7 +119,7 @@ def test_what_a_killed_run_leaves_the_next_one_removes(run, folder, moment):
 
 
 def test_killed_between_its_two_names_the_output_is_whole(run, folder):
-    # Without --overwrite the file has both for a moment.
+    # Without --overwrite the file has both names for a moment.
     assert run(folder, "after its name", "SIGKILL").returncode == -signal.SIGKILL
     assert len(list(folder.glob(PART))) == 1
     assert (fits.getdata(folder / "out.fits") == 7).all()
@@ -131,7 +131,7 @@ def test_killed_between_its_two_names_the_output_is_whole(run, folder):
 SIGNALS = [
     *((moment, [name]) for moment in MOMENTS[1::3] for name in ("SIGINT", "SIGTERM", "SIGHUP")),
     *((moment, ["SIGINT", "SIGINT", "SIGTERM"]) for moment in MOMENTS),
-    # Of signals that a thread sends, Python takes the one of the lowest number first.
+    # Python handles the pending signal of the lowest number first.
     *((moment, ["SIGHUP", "SIGHUP", "SIGINT"]) for moment in MOMENTS[::2]),
 ]
 
@@ -156,7 +156,7 @@ def test_what_is_ignored_in_the_background_stays_so(folder, name):
     assert left(folder) == ["out.fits"]
 
 
-# Whose temporary files are removed
+# Which temporary files are removed
 
 
 def test_files_that_are_being_written_stay(tmp_path):

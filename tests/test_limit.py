@@ -1,4 +1,4 @@
-"""The limit on memory is a limit: what a process takes at most, measured by the system."""
+"""The memory limit holds: the peak memory of a process, measured by the operating system."""
 
 import subprocess
 import sys
@@ -11,13 +11,13 @@ from astropy.io import fits
 STATUS = Path("/proc/self/status")
 pytestmark = pytest.mark.skipif(not STATUS.exists(), reason="needs Linux's /proc")
 
-#: Frames of which the result, with all maps, is far larger than the limit, and they are too.
+#: Frames that are far larger than the limit, as is their result with all maps.
 N, SHAPE, LIMIT = 8, (1000, 2000), 20_000_000
 
-#: What is taken beside the limit, astropy for the most part; the promise is 150 MB.
+#: Bytes used beside the limit, mostly by astropy; the documented allowance is 150 MB.
 BESIDE = 60_000_000
 
-#: The peak of this address space alone; that which getrusage tells has been that of who started it.
+#: Prints the peak of this process only. The peak of getrusage is inherited from the parent.
 RUN = """
 import sys
 from pathlib import Path
@@ -44,7 +44,7 @@ CASES = {
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Frames of integers and of floats."""
+    """A folder of frames of integers and of floats."""
     path = tmp_path_factory.mktemp("frames")
     rng = np.random.default_rng(6)
     for i in range(N):
@@ -57,7 +57,7 @@ def folder(tmp_path_factory):
 
 
 def peak(folder, *words):
-    """The most bytes that the command line had in use."""
+    """The peak memory of a run of the command line, in bytes."""
     done = subprocess.run(
         [sys.executable, "-c", RUN, *words], cwd=folder, capture_output=True, text=True, check=False
     )
@@ -67,7 +67,7 @@ def peak(folder, *words):
 
 @pytest.fixture(scope="module")
 def without(folder):
-    """What `gpustack info` takes."""
+    """The peak memory of `gpustack info`, in bytes."""
     return peak(folder, "info")
 
 
@@ -80,7 +80,7 @@ def test_no_run_takes_more_than_its_limit(folder, without, kind, case):
         assert (folder / "out.fits").stat().st_size > LIMIT + BESIDE
 
 
-def test_neither_does_one_of_neighbours(folder, without):
+def test_a_run_with_grow_takes_no_more_than_its_limit(folder, without):
     words = ["combine", "u*.fits", "-o", "out.fits", "--overwrite", "--maps", MAPS]
     words += ["--clip", "mad", "--clip", "grow:radius=2", "--memory", str(LIMIT)]
     assert peak(folder, *words, "--backend", "cpu") - without <= LIMIT + BESIDE

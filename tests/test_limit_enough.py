@@ -1,4 +1,4 @@
-"""A limit that is too low is refused with one that would do."""
+"""The error about a memory limit that is too low states a limit that is enough."""
 
 import pickle
 import re
@@ -22,7 +22,10 @@ ENOUGH = {
 
 
 def refused(frames, clips, **words):
-    """The first error that says which limit would do; below it, reasons alone have no room."""
+    """The first error, from low limits up, that states a sufficient limit.
+
+    Lower limits have no room even for reasons, and their errors state none.
+    """
     for memory in range(60_000, 600_000, 10_000):
         with pytest.raises(MemoryLimitError) as caught:
             stack(frames, clips, memory=memory, backend="cpu", **words)
@@ -44,7 +47,7 @@ def test_a_limit_that_is_too_low_says_which_would_do(tmp_path, clips, words):
 
 
 def test_decoding_variances_counts_where_they_are_wanted(tmp_path, monkeypatch):
-    """Of an image that is one tile, of which nothing is decoded before the limit is looked at."""
+    """Tested with an image of one tile; nothing is decoded before the limit is checked."""
     for f, plane in enumerate(sky(3, (200, 300)).astype("f4")):
         tile = {"tile_shape": plane.shape, "quantize_level": 0, "compression_type": "GZIP_2"}
         hdus = [fits.PrimaryHDU(plane, fits.Header({"BUNIT": "adu"}))]
@@ -61,6 +64,6 @@ def test_decoding_variances_counts_where_they_are_wanted(tmp_path, monkeypatch):
         run(memory=caught.value.enough, **words)
 
 
-def test_it_is_kept_between_processes():
+def test_the_limit_that_is_enough_survives_pickling():
     error = pickle.loads(pickle.dumps(MemoryLimitError("too low", 1001).beside(1000, ": by far")))
     assert (str(error), error.enough) == ("too low: by far; at least 3kB would do", 2001)

@@ -1,4 +1,4 @@
-"""A stack that grows, against the stack of the same frames at once."""
+"""`LiveStack`, to which frames are added one by one, against `stack` of the same frames."""
 
 import warnings
 import weakref
@@ -14,7 +14,7 @@ from gpustack import Flags, InputError, LiveStack, stack
 from gpustack.errors import FrameError, GpustackWarning, MismatchError, RecipeError
 from gpustack.live import COMBINES
 
-#: Of sums of float64, where a stack is sorted first: the last bit.
+#: Relative tolerance of the last bit, for sums of float64 that `stack` sorts first.
 LAST_BIT = 4e-16
 
 
@@ -31,7 +31,7 @@ def cube(n, seed, dtype):
 @given(
     st.integers(1, 12), st.integers(0, 2**32), st.sampled_from(["f4", "f8", "u2"]), st.booleans()
 )
-def test_it_is_the_stack_of_what_was_added(combine, n, seed, dtype, numbers):
+def test_the_result_is_that_of_stack(combine, n, seed, dtype, numbers):
     frames = cube(n, seed, dtype)
     rng = np.random.default_rng(seed)
     given = {}
@@ -45,7 +45,7 @@ def test_it_is_the_stack_of_what_was_added(combine, n, seed, dtype, numbers):
         live.add(frame, **row)
     result = live.result()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of one frame, of pixels without a value
+        warnings.simplefilter("ignore")  # about a single frame, and pixels without a value
         expected = stack(frames, combine=combine, **given)
     np.testing.assert_array_equal(result.mask, expected.mask)
     np.testing.assert_array_equal(result.count, expected.count)
@@ -61,7 +61,7 @@ def test_it_is_the_stack_of_what_was_added(combine, n, seed, dtype, numbers):
 @pytest.mark.parametrize("dtype", ["f4", "u2"])
 @pytest.mark.parametrize("result_dtype", [None, "float64"])
 def test_normalised_samples_are_rounded_as_in_a_stack(combine, dtype, result_dtype):
-    """A sample that is rounded elsewhere shows in every tenth pixel."""
+    """Rounding samples at another step would change every tenth pixel."""
     frames = cube(5, 3, dtype)[:, :, 1:]
     given = {"zero": [0, 1.3, 2.7, -0.4, 3.3], "scale": [1, 1.1, 0.7, 0.93, 1.3]}
     for names in (["zero"], ["scale"], ["zero", "scale"], []):
@@ -133,7 +133,7 @@ def test_files_and_what_the_header_says(tmp_path):
 
 
 def test_flags_may_be_those_of_some_frames(tmp_path):
-    """As a stack of files has them."""
+    """As in a stack of files, frames without flags are accepted."""
     image = fits.PrimaryHDU(np.full((1, 2), 3.0), fits.Header({"BUNIT": "adu"}))
     image.writeto(tmp_path / "plain.fits")
     quality = fits.ImageHDU(np.array([[4, 2]], np.int16), name="DQ")
@@ -181,7 +181,7 @@ def test_what_does_not_grow():
         LiveStack("max").add(np.ones((2, 2)), weight=2)
 
 
-def test_what_stands_for_several_frames_is_not_one(tmp_path):
+def test_a_glob_of_several_files_is_refused(tmp_path):
     for i in range(3):
         fits.writeto(tmp_path / f"{i}.fits", np.ones((2, 2)), fits.Header({"BUNIT": "adu"}))
     live = LiveStack()

@@ -1,4 +1,4 @@
-"""Maps in files and on the command line: what is written, and that the image is read as ever."""
+"""Maps in files and on the command line; files with maps are still read as images."""
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ N, SHAPE = 7, (12, 10)
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """A folder with frames, one of which has a name that FITS cannot hold, and in it."""
+    """The current folder, with frames, one of which has a name that FITS cannot represent."""
     rng = np.random.default_rng(5)
     for i in range(N):
         plane = rng.normal(100, 5, SHAPE).astype(np.float32)
@@ -77,7 +77,7 @@ def test_maps_are_passed_by_where_the_image_is_read(result, folder, caplog):
     assert "images of shape" not in caplog.text
 
 
-def test_every_map_that_is_an_image_is_known_as_none():
+def test_no_map_is_taken_for_the_image_of_a_file():
     images = {name for name in EXTENSIONS.values() if name != "FRAMES"}
     assert images == {*companions.MAPS, "DQ"}
     assert "DQ" in companions.MASKS

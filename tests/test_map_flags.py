@@ -1,4 +1,4 @@
-"""The map of flags: the bits of what was combined, of files, CCDData and any integer types."""
+"""The map of flags: the bits of combined samples, for files, CCDData and all integer types."""
 
 import numpy as np
 import pytest
@@ -24,7 +24,7 @@ TYPES = ("u1", "i1", "i2", "u2", ">i2", "i4", "u4", "i8", ">u8")
 
 
 def some_bits(n, shape, kinds):
-    """Integer masks in which any bit may be set, the highest too; None for every third frame."""
+    """Integer masks in which any bit may be set; None for every third frame."""
     rng = np.random.default_rng([n, len(kinds)])
     made = []
     for f in range(n):
@@ -36,7 +36,7 @@ def some_bits(n, shape, kinds):
 
 
 def widest(bits):
-    """The type of the first of those frames that have the widest bits, native."""
+    """The dtype of the first frame with the widest bits, in native byte order."""
     sizes = [0 if held is None else held.itemsize for held in bits]
     return bits[sizes.index(max(sizes))].dtype.newbyteorder("=")
 
@@ -87,13 +87,13 @@ def test_the_order_of_frames_changes_no_bit(kinds, seed):
 
 
 def test_a_column_written_out(backend):
-    # A cosmic ray (8) that is clipped, a saturated sample (4) that is not, and one without a mask.
+    # A clipped cosmic ray (8), a saturated sample (4) that is not clipped, a frame without flags.
     data = np.array([[[10, 10, 1]], [[11, 11, 1]], [[500, 12, 1]]], "f4")
     masks = np.zeros(data.shape, bool)
     masks[:, 0, 2] = True
     bits = [np.array([[1, 0, 1]], "u1"), None, np.array([[8, 4, 16]], "i2")]
     _, maps = run_maps(backend, plain(data, masks), Recipe([MADClip(3, 3)]), bits=bits)
-    # Where nothing survives, it is the bits of all that say why.
+    # Where no sample survives, the map contains the bits of all samples.
     assert maps["flags"].tolist() == [[1, 4, 17]]
 
 
@@ -102,7 +102,7 @@ def test_a_column_written_out(backend):
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """A folder with files of pipelines, one of which has no DQ, and in it."""
+    """The current folder, with files as pipelines write them, one without DQ."""
     rng = np.random.default_rng(5)
     for i in range(5):
         image = fits.ImageHDU(rng.normal(100, 3, (12, 9)).astype("f4"), name="SCI")

@@ -1,4 +1,4 @@
-"""The map of sigmas, column by column; `test_grow` holds it against the oracle for all recipes."""
+"""The map of sigmas for single columns; `test_grow` compares it with the oracle for all recipes."""
 
 import numpy as np
 import pytest
@@ -49,7 +49,7 @@ def test_the_oracle(backend, name, stack_name):
         ("mean", [5], None, 0),
         ("median", [5, NAN], None, 0),
         ("mean", [NAN, NAN], None, NAN),
-        # n / (n - 1), whatever the weights are.
+        # The factor is n / (n - 1), independent of the weights.
         ("mean", [1, 2, 6], [1, 1, 2], 20.75 / 4 * 3 / 2),
         ("mean", [1, 7], [1, 0], 0),
         ("mean", [1, 7], [0, 0], NAN),
@@ -63,7 +63,7 @@ def test_columns(backend, combine, values, weights, variance):
 
 
 def test_one_survivor_has_none_in_any_dtype(backend):
-    # The value in float32 is not the sample.
+    # The value is rounded to float32, so it differs from the sample.
     band = plain(np.array([0.1, 3e5 + 0.1], "f8").reshape(1, 1, 2))
     out, maps = run_maps(backend, band, Recipe(dtype="float32"))
     assert (out.data != band[0].data).all()
@@ -75,7 +75,7 @@ def test_one_survivor_has_none_in_any_dtype(backend):
     shift=st.integers(-64, 64),
     factor=st.sampled_from([0.5, 2.0, -4.0]),
 )
-def test_it_is_the_standard_deviation_of_numpy(data, shift, factor):
+def test_sigma_is_the_standard_deviation_of_numpy(data, shift, factor):
     found = stack(data, outputs=("sigma",), dtype="float64").sigma
     expected = data.astype(float).std(axis=0, ddof=1)
     np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-9)
@@ -86,7 +86,7 @@ def test_it_is_the_standard_deviation_of_numpy(data, shift, factor):
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """A folder with files of integers, with a scale and blanks, and in it."""
+    """The current folder, with files of integers with BSCALE, BZERO and blanks."""
     rng = np.random.default_rng(8)
     for i in range(6):
         raw = rng.normal(1000, 30, (25, 14)).astype("i2")

@@ -1,4 +1,4 @@
-"""Maps of coverage and of weights; `test_grow` holds them against the oracle for all recipes."""
+"""Maps of coverage and weights; `test_grow` compares them with the oracle for all recipes."""
 
 import numpy as np
 import pytest
@@ -65,7 +65,7 @@ def ccds(variances, unit="adu"):
 
 
 @pytest.mark.parametrize("scale", [None, [1, 2, -4, 0.5, 1]])
-def test_of_weights_by_variance_it_is_the_inverse_variance_of_the_result(scale):
+def test_the_map_of_inverse_variances_is_that_of_the_result(scale):
     variances = np.random.default_rng(1).uniform(1, 9, (5, 5, 7))
     variances[0, 0, :4] = 0, -1, NAN, np.inf
     words = {"weights": "variance", "uncertainty": "propagated", "dtype": "float64"}

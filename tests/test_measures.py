@@ -1,4 +1,4 @@
-"""Measures: what they accept, print, refuse, and turn into and back."""
+"""Measures: arguments, text and JSON forms, and errors."""
 
 import json
 import pickle
@@ -167,7 +167,7 @@ def test_a_region_outside_of_the_frames_says_their_shape(region):
         assert part in str(caught.value)
 
 
-# What is refused.
+# Errors.
 
 BAD = {
     "kind": (lambda: Statistic("modus"), "Statistic kind: .*'mad', got 'modus'"),

@@ -1,4 +1,4 @@
-"""Lists of names in a file, ``@FILE``, in the place of frames."""
+"""Lists of file names in a file, given as ``@FILE`` in place of frames."""
 
 import os
 from pathlib import Path
@@ -52,7 +52,7 @@ def test_names_in_a_list_need_not_be_text(folder):
         (b"a.fits\nx*.fits", r"x\*.fits: expected files that match"),
     ],
 )
-def test_a_list_that_is_none(folder, content, problem):
+def test_an_invalid_list_is_an_error(folder, content, problem):
     (folder / "night.list").write_bytes(content)
     with pytest.raises(FrameError, match=problem):
         open_frames("@night.list")
@@ -79,7 +79,7 @@ def test_names_count_from_the_current_folder(folder, monkeypatch):
         open_frames("@../night.list")
 
 
-def test_windows_begins_texts_with_a_mark(folder):
+def test_a_byte_order_mark_is_skipped(folder):
     (folder / "night.list").write_bytes(b"\xef\xbb\xbfa.fits\r\nb.fits")
     assert values(open_frames("@night.list")) == [1, 2]
 
@@ -90,7 +90,7 @@ def test_names_that_no_file_has(folder, name):
         open_frames(name)
 
 
-def test_what_is_said_of_a_name_behind_it(folder):
+def test_comments_behind_names(folder):
     (folder / "night.list").write_text("a.fits # clouds\nb.fits  # the best\n")
     assert values(open_frames("@night.list")) == [1, 2]
     (folder / "a.fits").rename("a.fits # clouds")

@@ -1,4 +1,4 @@
-"""The numbers of frames, given or measured, and what a stack makes of them."""
+"""Scale, zero and weights of frames, given or measured, and their effect on a stack."""
 
 import math
 
@@ -17,11 +17,11 @@ from gpustack.normalize.survey import survey
 pytestmark = pytest.mark.filterwarnings("ignore:frames differ in EXPTIME")
 
 SHAPE = (12, 10)
-#: float64 numbers of a few operations on exact ones.
+#: Relative tolerance of float64 numbers after a few operations on exact numbers.
 EXACT = 1e-12
-#: What is left where numbers of some hundreds cancel after a scale of their own.
+#: Absolute tolerance where scaled numbers of a few hundred cancel.
 CANCELLED = 1e-9
-#: Six scatters of a noise from 40 x 36 triples, of which a median absolute deviation uses 37%.
+#: Six standard errors of a noise measured on 40 x 36 triples; a MAD has an efficiency of 37%.
 NOISY = 6 / math.sqrt(2 * 40 * 36 * 0.37)
 
 
@@ -185,7 +185,7 @@ def test_weights_by_what_headers_files_and_samples_say(tmp_path):
     )
 
 
-# What the result tells.
+# What the result says about the numbers.
 
 
 def test_the_header_says_in_words_what_numbers_were_taken_from():
@@ -268,7 +268,7 @@ def test_levels_near_0_that_scale_a_frame_beyond_all_others_are_told_of(kind):
     frames = [sky(1)[0], np.full(SHAPE, 1.5)]
     with pytest.warns(GpustackWarning, match=rf"scale by {kind}: 6\d\.\d+ for frame 1 and 1 for"):
         stack(frames[:2], scale=kind)
-    frames[1] = np.full(SHAPE, 5.0)  # as flats at the end of twilight
+    frames[1] = np.full(SHAPE, 5.0)  # like a flat at the end of twilight
     stack(frames[:2], scale=kind)
     stack(frames[:2], zero=kind)
 

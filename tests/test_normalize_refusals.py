@@ -1,4 +1,4 @@
-"""Numbers of frames that are not there, or cannot be used: errors name the frame or the file."""
+"""Missing or unusable scales, zeros and weights: errors name the frame or the file."""
 
 import sys
 
@@ -192,7 +192,7 @@ def test_a_frame_without_any_sample_has_none_in_the_region_either():
 def test_only_a_frame_without_a_sample_in_the_region_is_looked_at_as_a_whole(monkeypatch):
     planes, looks = sky(3), []
     planes[1] = np.nan
-    module = sys.modules["gpustack.normalize.survey"]  # the package has a function of that name
+    module = sys.modules["gpustack.normalize.survey"]  # a function of the package has this name
     monkeypatch.setattr(module, "AT_ONCE", 3 * SHAPE[1])
 
     def looked(frame, *rows):

@@ -1,4 +1,4 @@
-"""What notebooks show of results, combiners and recipes."""
+"""The HTML that notebooks show for results, combiners and recipes."""
 
 import subprocess
 import sys
@@ -15,7 +15,7 @@ from webpage import Checked
 
 
 def shown(value):
-    """The HTML of a value, checked, and its text."""
+    """The parsed and checked HTML of a value, and its text."""
     html = value._repr_html_()
     page = Checked(html)
     return page, "".join(page.text)

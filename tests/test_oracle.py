@@ -1,4 +1,4 @@
-"""The oracle against independent truth: numpy and astropy."""
+"""The oracle against independent implementations: numpy, astropy and SciPy."""
 
 import math
 import warnings
@@ -18,12 +18,12 @@ from oracle_statistics import mad_std as oracle_mad_std
 from oracle_statistics import std as oracle_std
 from stacks import plain, sky, some
 
-#: Oracle and peers both compute in float64, each with its own order of additions.
+#: The oracle and its peers compute in float64, but sum in different orders.
 FLOAT64 = 1e-13
 
 
 def std_of_mean(sigmas):
-    """Of the mean of numbers with these standard deviations; NaN is none."""
+    """The standard deviation of a mean of numbers with these sigmas; NaN are left out."""
     return np.sqrt(np.nanmean(sigmas * sigmas, axis=0) / np.isfinite(sigmas).sum(axis=0))
 
 
@@ -82,9 +82,9 @@ SPREADS = {"std": np.nanstd, "mad_std": partial(mad_std, ignore_nan=True)}
 
 
 def astropy_marks(data, center, spread, maxiters):
-    """What astropy rejects of samples, NaN = invalid, with thresholds 1.7 and 2.3."""
+    """The samples that astropy rejects with thresholds 1.7 and 2.3; NaN are invalid samples."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it says that there are NaN, and empty columns
+        warnings.simplefilter("ignore")  # astropy warns about NaN and empty columns
         clipped = sigma_clip(data, 3, 1.7, 2.3, maxiters, center, spread, axis=0)
     return np.ma.getmaskarray(clipped)
 
@@ -109,8 +109,8 @@ def test_sigma_clip_is_that_of_astropy(center, spread, maxiters, n):
 @pytest.mark.parametrize("spread", SPREADS)
 @pytest.mark.parametrize("center", CENTERS)
 def test_sigma_clip_is_that_of_astropy_by_name(center, spread, maxiters):
-    # With names, astropy takes a compiled path. That one judges all samples by the last
-    # bounds, which may bring back what an earlier pass rejected; here rejected stays so.
+    # With names, astropy uses compiled code. It applies the last bounds to all samples, which may
+    # restore samples that an earlier pass rejected; in gpustack these stay rejected.
     data = sky(25)
     clip = SigmaClip(1.7, 2.3, center, spread, maxiters)
     marks = solve(plain(data), Recipe(clips=[clip])).marks
@@ -146,7 +146,7 @@ def test_weights_are_those_of_numpy_ma(combine):
     else:
         expected = (values * weights).sum(axis=0).filled(0)
     np.testing.assert_allclose(answer.data, expected, rtol=FLOAT64)
-    np.testing.assert_allclose(  # the uncertainty is that of the samples without weights
+    np.testing.assert_allclose(  # weights do not enter the uncertainty
         answer.uncertainty[1:],
         solve(band, Recipe(combine=combine)).uncertainty[1:],
         rtol=0,

@@ -15,7 +15,7 @@ NAN = math.nan
 
 
 def column(*values, masks=None, dtype="f8", **recipe):
-    """The answer for one pixel with these samples."""
+    """The oracle's answer for one pixel with these samples."""
     data = np.array(values, dtype).reshape(-1, 1, 1)
     masks = None if masks is None else np.array(masks, bool).reshape(-1, 1, 1)
     return solve(plain(data, masks), Recipe(**recipe))
@@ -35,15 +35,15 @@ def test_one_outlier_in_eleven_is_at_most_root_ten_sigma():
 
 
 def test_std_is_about_the_mean_where_the_center_is_the_median():
-    # Median 1, mean 3; squares about the mean 9 4 4 4 81, std sqrt(102 / 5): 12 is 2.44 of
-    # those from the median. Squares about the median 1 0 0 0 121: 12 would be at 2.23.
+    # Median 1, mean 3. Squares about the mean are 9 4 4 4 81, std sqrt(102 / 5): 12 is 2.44 std
+    # from the median. With squares about the median, 1 0 0 0 121, it would be 2.23.
     values = [0.0, 1.0, 1.0, 1.0, 12.0]
     assert kept(column(*values, clips=[SigmaClip(2.3, 2.3, maxiters=1)])) == [0, 1, 2, 3]
     assert kept(column(*values, clips=[SigmaClip(2.5, 2.5, maxiters=1)])) == [0, 1, 2, 3, 4]
 
 
 def test_passes_are_counted():
-    # Each pass with 1.4 spreads takes the one outlier that stands out most.
+    # With thresholds of 1.4, each pass rejects only the largest outlier.
     values = [0.0, 1.0, 2.0, 3.0, 10.0, 100.0, 1000.0]
     survivors = {1: 6, 2: 5, 3: 4, None: 4}
     for maxiters, count in survivors.items():
@@ -153,13 +153,14 @@ def test_standard_deviations_add_in_quadrature():
 
 
 def test_a_noise_model_takes_the_samples_as_they_are():
-    # Electrons 4 and 9 + 16 of shot and read noise, gain 4; none below 0; 0.5 of each value.
+    # Variances in electrons: 4 and 36 of shot noise (gain 4), none below 0, and 4^2 of read noise;
+    # snoise adds 0.5 of each value.
     model = NoiseModel(rdnoise=4, gain=4, snoise=0.5)
     variance = [(16 + 4) / 16 + 0.25, (16 + 36) / 16 + 81 / 4, 1.0]
     values = [1.0, 9.0, -50.0]
     truth = math.sqrt(sum(variance)) / 3
     assert math.isclose(column(*values, combine=model).data[0, 0], truth)
-    # Scales count, as for the samples; zeros do not.
+    # The noise is scaled like the samples; zeros have no effect.
     scaled = column(*values, combine=model, scale=[-2] * 3, zero=[7] * 3)
     assert math.isclose(scaled.data[0, 0], 2 * truth)
     weighted = column(*values, combine=model, weights=[2, 0, 3])
@@ -194,7 +195,7 @@ def test_types_of_results():
 
 
 def test_constant_columns_have_no_spread():
-    # 0.1 + 0.1 + 0.1 is not 3 * 0.1 in floating point; nothing may be rejected for that.
+    # 0.1 + 0.1 + 0.1 differs from 3 * 0.1 in floating point; this must not reject a sample.
     for n in range(1, 12):
         for center in ("mean", "median"):
             answer = column(*[0.1] * n, clips=[SigmaClip(0.0, 0.0, center)])

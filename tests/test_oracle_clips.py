@@ -1,4 +1,4 @@
-"""The oracle's clips against answers that others published or that are written out by hand."""
+"""The oracle's clips against published answers and answers written out by hand."""
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ from oracle import run_clip
 from oracle_clips import Column, critical_value
 from oracle_statistics import student_quantile
 
-#: Rosner 1983, table 1: three of these are outliers at 5%, where up to ten are looked for.
+#: Rosner 1983, table 1: three of these are outliers at 5% if up to ten are tested.
 ROSNER = """
     -0.25 0.68 0.94 1.15 1.20 1.26 1.26 1.34 1.38 1.43 1.49 1.49 1.55 1.56 1.58 1.65 1.69 1.70
     1.76 1.77 1.81 1.91 1.94 1.96 1.99 2.06 2.09 2.10 2.14 2.15 2.23 2.24 2.26 2.35 2.37 2.40 2.47
@@ -29,7 +29,7 @@ ROSNER = """
 
 
 def left(clip, values):
-    """The samples that survive."""
+    """The samples that survive a clip."""
     column = Column(list(values), list(values), [True] * len(values))
     run_clip(clip, column, np.dtype(np.float64))
     assert column.low + column.high == len(values) - len(column.survivors())
@@ -57,7 +57,7 @@ def test_quantiles_are_those_of_printed_tables(p, degrees, t):
 
 @pytest.mark.parametrize("significance", [0.001, 0.05, 0.5])
 def test_critical_values_agree_with_a_series(significance):
-    # Both know the quantile to some 1e-13; 1 - p loses another three digits.
+    # Both compute the quantile to about 1e-13; 1 - p loses another three digits.
     values = critical_values(significance, 60)
     assert np.isinf(values[:3]).all()
     expected = [critical_value(significance, n) for n in range(3, 61)]
@@ -65,10 +65,10 @@ def test_critical_values_agree_with_a_series(significance):
 
 
 def test_critical_values_are_there_for_the_smallest_significance():
-    """1 less of it is 1; a single outlier among many is certain all the same."""
+    """One minus such a significance is 1, but a critical value still exists."""
     found = np.array([critical_values(s, 41)[41] for s in (1e-9, 1e-14, 1e-17, 1e-100, 1e-300)])
     assert (np.diff(found) > 0).all()
-    assert found[-1] <= 40 / 41**0.5  # as far as a sample can be
+    assert found[-1] <= 40 / 41**0.5  # the largest distance possible
 
 
 def test_a_rank_is_no_further_out_than_half_the_frames():
@@ -86,24 +86,24 @@ BY_HAND = {
     "mad": (MADClip(2, 2, 1), EVEN, EVEN[:9]),
     # Bounds 5.5 -+ 0.5 * 5.5.
     "percentile": (PercentileClip(0.5, 0.5), EVEN, EVEN[2:8]),
-    # floor(0.5 * 5) = 2 below the lower middle 5 is 3, 2.5 from the median: bounds 0.5 and 10.5.
+    # floor(0.5 * 5) = 2 ranks below the lower middle 5 is 3, 2.5 from 5.5: bounds 0.5 and 10.5.
     "rank": (PercentileRankClip(2, 2, -0.5), EVEN, EVEN[:9]),
-    # 9 ranks above the upper middle there is only the highest, 94.5 away.
+    # 9 ranks above the upper middle is limited to the highest sample, 94.5 away.
     "rank-far": (PercentileRankClip(1, 1, 9), EVEN, EVEN[:9]),
     # A sample on a bound is rejected: 3 and 8 are 2.5 from the median.
     "rank-on": (PercentileRankClip(1, 1, -0.5), EVEN, EVEN[3:7]),
     "rank-none": (PercentileRankClip(1, 1, -1), [5.0, 5.0, 5.0, 9.0], [5.0, 5.0, 5.0, 9.0]),
-    # sqrt(3^2 + 5.5) = 3.81 about 5.5, then about 5.5 again and again.
+    # sqrt(3^2 + 5.5) = 3.81 about 5.5, the centre of all passes.
     "noise": (NoiseClip(1, 1, rdnoise=3), EVEN, EVEN[1:9]),
     "noise-high": (NoiseClip(None, 1, rdnoise=3), EVEN, EVEN[:8]),
     # The mean of 2 to 9 is 5.5, that of all 14.5.
     "trimmed": (SigmaClip(0.4, 0.4, "trimmed_mean", maxiters=1), EVEN, EVEN[:9]),
-    # Two nearest to the median, both at 0.5, come back.
+    # The two samples nearest to the median, both at 0.5, are kept.
     "keep": (PercentileClip(0.01, 0.01, keep=1), EVEN, [5.0, 6.0]),
     "keep-three": (PercentileClip(0.01, 0.01, keep=3), EVEN, [4.0, 5.0, 6.0, 7.0]),
     "lose-three": (PercentileClip(0.01, 0.01, keep=-3), EVEN, EVEN[1:9]),
-    # By least squares 65/11 i - 133/11: 100 lies 3.53 mean distances above, the lowest of the
-    # others 1.57 below.
+    # The least-squares line is 65/11 i - 133/11: 100 is 3.53 mean distances above it, the lowest
+    # of the others 1.57 below.
     "linear": (LinearFitClip(1.6, 3.5, 1), EVEN, EVEN[:9]),
     "linear-low": (LinearFitClip(1.5, 3.6, 1), EVEN, [*EVEN[:8], 100.0]),
     "linear-line": (LinearFitClip(0, 0), EVEN[:9], EVEN[:9]),
@@ -121,13 +121,13 @@ def test_answers_by_hand(clip, values, survivors):
     assert left(clip, values) == survivors
 
 
-#: What stays, what replaces the others in order, and the number of low ones.
+#: A clip, the samples, the survivors, the medians that replace the others, the number of low ones.
 REPLACED = {
-    # Median 5.5, s 30.2: 100 is 3.13 s off. Then [1..9, 5.5]: median 5.25, s 2.62, bounds
-    # -2.6 and 13.1.
+    # Median 5.5, s 30.2: 100 is 3.13 s off. Then [1..9, 5.5]: median 5.25, s 2.59, bounds
+    # -2.5 and 13.0.
     "once": (SigmaMedianClip(3, 3), EVEN, EVEN[:9], [5.5], 0),
-    # An odd count: the median stays 3, and s becomes 1.225, with bounds 1.16 and 4.84. Then 0.548
-    # and 2.45 to 3.55: 2 and 4 go too.
+    # An odd count: the median stays 3, and s becomes 1.14, with bounds 1.29 and 4.71. Then s is
+    # 0.707 and the bounds are 1.94 and 4.06: 2 and 4 survive.
     "odd": (
         SigmaMedianClip(1.5, 1.5, 2),
         [1.0, 2.0, 3.0, 4.0, 90.0],
@@ -136,8 +136,8 @@ REPLACED = {
         1,
     ),
     "odd-all": (SigmaMedianClip(1, 1), [1.0, 2.0, 3.0, 4.0, 90.0], [3.0], [3.0] * 4, 2),
-    # Median 9, s 40.4: -90 goes. Then [0, 8, 9, 10, 11, 12]: of an even count the median moves, to
-    # 9.5, and s is 4.34: 0 goes.
+    # Median 9, s 40.3: -90 is rejected. Then [0, 8, 9, 10, 11, 12]: with an even count the median
+    # moves to 9.5, and s is 4.32: 0 is rejected.
     "low": (
         SigmaMedianClip(1.5, None, 2),
         [-90.0, 0.0, 8.0, 10.0, 11.0, 12.0],
@@ -145,7 +145,7 @@ REPLACED = {
         [9.0, 9.5],
         2,
     ),
-    # The middle ones always stay.
+    # The middle samples always survive.
     "tight": (SigmaMedianClip(0, 0), [1.0, 2.0, 4.0, 9.0], [2.0, 4.0], [3.0, 3.0], 1),
     "two": (SigmaMedianClip(0, 0), [1.0, 9.0], [1.0, 9.0], [], 0),
     "one": (SigmaMedianClip(0, 0), [7.0], [7.0], [], 0),
@@ -164,10 +164,10 @@ def test_medians_in_the_place_of_samples_by_hand(clip, values, survivors, stand_
     assert (column.low, column.high) == (low, len(stand_ins) - low)
 
 
-#: Frames of one level, but the last is scaled up from a sixteenth of the counts.
+#: Frames of one level, the last of which is scaled up from a sixteenth of the counts.
 UNLIKE = {"seen": [10.0, 10, 10, 10, 14, 14], "scale": [1.0] * 5 + [16.0]}
 OWN_NOISE = {
-    # Units sqrt(10) and sqrt(160): squares 1.6 and 0.1 of 5, so that 14 is 2.17 and 0.54 off.
+    # Units sqrt(10) and sqrt(160): squares 1.6 and 0.1 over 5, so 14 is 2.17 and 0.54 sigma off.
     "poisson": (SigmaClip(2, 2, ddof=1, about="center", poisson=True), UNLIKE, [4]),
     "poisson-none": (SigmaClip(2, 2.2, ddof=1, about="center", poisson=True), UNLIKE, []),
     # Noise sqrt(10) and 16 sqrt(10 / 16) = 12.6.

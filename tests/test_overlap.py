@@ -1,4 +1,4 @@
-"""Offsets from overlaps: what frames that cover parts of a field are shifted by."""
+"""``zero="overlap"``: offsets of frames that cover parts of a field, from their overlaps."""
 
 import numpy as np
 import pytest
@@ -12,17 +12,17 @@ from gpustack.normalize.overlap import _pairs as pairs
 from gpustack.normalize.overlap import choose, solve
 
 SHAPE = (20, 30)
-#: Offsets of some hundreds, solved for in float64.
+#: Absolute tolerance of offsets of a few hundred, solved for in float64.
 EXACT = 1e-9
 
 
 def scene(seed=5, shape=SHAPE):
-    """A field with structure far beyond its offsets, of whole numbers."""
+    """A field of whole numbers whose structure is much larger than the offsets."""
     return np.random.default_rng(seed).integers(0, 5000, shape).astype(float)
 
 
 def covered(offsets, spans, shape=SHAPE):
-    """Frames of one scene, each shifted and seen in some of the columns alone."""
+    """Frames of one scene, each shifted by an offset and valid only in a span of columns."""
     planes = np.full((len(offsets), *shape), np.nan)
     for plane, offset, columns in zip(planes, offsets, spans, strict=True):
         plane[:, columns] = scene(shape=shape)[:, columns] + offset
@@ -57,7 +57,7 @@ def test_offsets_of_noisy_frames_are_within_noise():
     offsets, sigma = [0, 100, 250], 5.0
     planes = covered(offsets, CHAIN) + np.random.default_rng(1).normal(0, sigma, (3, *SHAPE))
     found = np.array(stack(planes, zero="overlap").frames["zero"])
-    # A median of m differences of noise scatters 1.25 sqrt(2) sigma / sqrt(m), 60 in a link.
+    # A median of m differences of noise has an error of 1.25 sqrt(2) sigma / sqrt(m); m is 60.
     link = 1.25 * 2**0.5 * sigma / 60**0.5
     assert abs(found - offsets).max() < 5 * 2**0.5 * link
     assert (found[1:] != offsets[1:]).all()
@@ -83,7 +83,7 @@ def test_offsets_are_those_of_the_scaled_frames():
 
 def test_more_common_samples_count_more():
     counts = np.array([[0, 30, 10.0], [30, 0, 30], [10, 30, 0]])
-    ring = np.array([[0, -1, -9.0], [1, 0, -2], [9, 2, 0]])  # around it 6 are left over
+    ring = np.array([[0, -1, -9.0], [1, 0, -2], [9, 2, 0]])  # the differences around it sum to 6
     offsets = solve(counts, ring)
     misfit = np.subtract.outer(offsets, offsets) - ring
     np.testing.assert_allclose((counts * misfit).sum(axis=1), 0, atol=EXACT)
@@ -119,7 +119,7 @@ def test_frames_without_valid_samples_stand_apart():
 def test_a_frame_with_samples_that_were_not_looked_at_is_no_empty_frame(monkeypatch):
     monkeypatch.setattr(overlap, "FRAME_SAMPLES", 100)
     planes = covered([0, 7], [slice(0, 30), slice(0, 0)])
-    planes[1, 0, 1] = 5  # the first that is passed over
+    planes[1, 0, 1] = 5  # the first sample that is skipped
     with pytest.raises(RecipeError, match=r"of 86 samples looked at.*frame 0 and frame 1"):
         stack(planes, zero="overlap")
 

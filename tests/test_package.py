@@ -1,4 +1,4 @@
-"""The package as a whole: what imports what, what it loads, and what its files hold."""
+"""The package as a whole: rules of imports, loaded modules, public names and file sizes."""
 
 import ast
 import re
@@ -20,8 +20,8 @@ from gpustack import errors
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "gpustack"
 
-#: Each module or subpackage may import those above it, and of other distributions those
-#: beside it. CuPy, for one file of the backends, has a rule of its own.
+#: A module or subpackage -> the other distributions that it may import. It may also import the
+#: modules above it. CuPy, which one file of the backends imports, has a rule of its own.
 MAY_IMPORT = {
     "errors": "",
     "logs": "",
@@ -95,7 +95,7 @@ MODULES = sorted(set(PACKAGE.rglob("*.py")) - {PACKAGE / "__init__.py"})
 
 
 def dotted(path):
-    """The name that a file of the package is imported by."""
+    """The dotted name of a file of the package."""
     parts = path.relative_to(ROOT).with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
@@ -113,7 +113,7 @@ def parsed(path):
 
 @cache
 def imports(path):
-    """The dotted names that a file imports, wherever in it."""
+    """The dotted names that a file imports anywhere."""
     names = []
     for node in ast.walk(parsed(path)):
         if isinstance(node, ast.Import):
@@ -133,7 +133,7 @@ def _home(name):
 
 
 def outside(path):
-    """The distributions beyond Python's own library that a file imports."""
+    """The distributions outside the standard library that a file imports."""
     tops = {name.partition(".")[0] for name in imports(path)}
     return tops - sys.stdlib_module_names - {"gpustack"}
 
@@ -173,7 +173,7 @@ LOADS = {
 
 
 def python(*arguments, cwd):
-    """What a fresh interpreter prints."""
+    """Run a fresh interpreter and return what it prints."""
     done = subprocess.run(
         [sys.executable, *arguments], cwd=cwd, capture_output=True, text=True, check=False
     )
@@ -183,7 +183,7 @@ def python(*arguments, cwd):
 
 @pytest.fixture(scope="module")
 def loaded():
-    """Tell the distributions that a fresh interpreter has loaded after a statement."""
+    """A function that returns the distributions a statement loads in a fresh interpreter."""
     known = {*packages_distributions(), "gpustack"}
     with forks() as bare, forks("import numpy") as ready:
 
@@ -211,8 +211,8 @@ def test_what_a_device_alone_is_tested_with_needs_no_astropy(loaded):
     assert not found & {"astropy", "bottleneck", "ccdproc", "click", "hypothesis", "reproject"}
 
 
-#: What `gpustack --help` may load, of 144 modules when this was written, Python's own among them;
-#: numpy alone would be 100 more. It is why the help is there in a tenth of a second.
+#: The number of modules that `gpustack --help` may load, including Python's own. It was 144 when
+#: this was written; numpy alone would add 100. So the help appears in a tenth of a second.
 HELP_MODULES = 170
 
 
@@ -237,8 +237,8 @@ def test_the_whole_package_loads_nothing_optional_or_slow(loaded):
     }
 
 
-#: What takes long to load and is not needed to make one FITS file of others: coordinates, tables
-#: and CCDData of astropy, what they load, SciPy, the cuda backend, and what asks a scheduler.
+#: Modules that are slow to load and not needed to combine FITS files into one: coordinates, tables
+#: and CCDData of astropy, what they load, SciPy, the cuda backend, and the code for clusters.
 SLOW = {
     *("astropy.nddata", "astropy.table", "astropy.wcs", "astropy.coordinates", "astropy.time"),
     *("astropy.utils.masked", "astropy.stats", "scipy", "gpustack.backends.cuda.backend"),
@@ -250,7 +250,7 @@ SLOW = {
 
 @pytest.fixture(scope="module")
 def combining():
-    """Children of a process that has loaded what combining files does in any case."""
+    """Forks of a process that has loaded what combining files always loads."""
     with forks("import gpustack.cli, gpustack.engine, gpustack.streaming") as one:
         yield one
 
@@ -294,7 +294,7 @@ def test_what_callers_catch_is_public():
     assert caught | {"GpustackWarning"} <= set(gpustack.__all__)
 
 
-def test_other_names_do_not():
+def test_other_names_do_not_resolve():
     with pytest.raises(AttributeError, match="module 'gpustack' has no attribute 'stuck'"):
         gpustack.stuck  # noqa: B018
 
@@ -304,7 +304,7 @@ def test_every_module_says_what_it_is_for():
         assert ast.get_docstring(parsed(path)), f"{path} has no docstring"
 
 
-#: Folders whose content is ours; a virtual environment and outputs lie beside them.
+#: Folders of the project's own files; a virtual environment and outputs may be beside them.
 FOLDERS = [ROOT / name for name in (".ci", "bench", "docs", "gpustack", "kernels", "tests")]
 TEXT = {"", ".cff", ".cu", ".cuh", ".h", ".json", ".md", ".py", ".toml", ".txt", ".yaml"}
 TEXTS = sorted(

@@ -1,4 +1,4 @@
-"""The page and the preview, on the command line and in a browser."""
+"""The report page and the preview, on the command line and in a browser."""
 
 import errno
 import os
@@ -21,14 +21,14 @@ from webpage import Checked
 
 pytest.importorskip("matplotlib", reason="pictures need the extra plot")
 
-#: A name as nobody gives a file, but an archive might.
+#: A hostile name, which nobody would choose but a file from an archive may have.
 HOSTILE = "<script>alert(1)</script>&\"'<img src=x onerror=alert(2)>"
 WORDS = ("--clip", "sigma:low=4,high=4,spread=mad_std", "--scale", "median")
 
 
 @pytest.fixture(scope="module")
 def night(tmp_path_factory):
-    """A folder with frames, one of them with a hostile name and object, and one twice as bright."""
+    """A folder with frames, one of which has a hostile name, and one is twice as bright."""
     folder, rng = tmp_path_factory.mktemp("a-name-without-a-space-" * 4), np.random.default_rng(11)
     for i in range(7):
         data = rng.normal(500, 8, (450, 500)).astype("f4")
@@ -50,7 +50,7 @@ def combine(folder, *words):
 
 @pytest.fixture(scope="module")
 def page(night, tmp_path_factory):
-    """A report of these frames."""
+    """The path of the report page of these frames."""
     out = tmp_path_factory.mktemp("out")
     words = (*WORDS, "-o", str(out / "a.fits"), "--report", str(out / "a.html"))
     combine(night, *words, "--preview", str(out / "a.png"), "--report", str(out / "a.json"))
@@ -62,7 +62,7 @@ def checked(page):
     return Checked(page.read_text(encoding="utf-8"))
 
 
-def test_it_is_well_formed_and_needs_nothing_else(checked):
+def test_a_page_is_well_formed_and_needs_no_other_files(checked):
     for tag, attrs in checked.tags:
         assert tag not in ("script", "iframe", "object", "embed", "base")
         assert not [name for name in attrs if name.startswith("on")]
@@ -90,7 +90,7 @@ def test_what_files_and_headers_say_is_text(checked):
     assert not any(tag == "b" or attrs.get("src") == "x" for tag, attrs in checked.tags)
 
 
-def test_it_tells_what_was_done(checked):
+def test_a_page_tells_what_was_done(checked):
     text = "".join(checked.text)
     for words in (
         "Of each frame, multiply by its scale.",
@@ -266,8 +266,8 @@ def browser(tmp_path_factory):
         yield shown
 
 
-#: What of a page is wider than its window, and does not scroll in itself; letters that are too
-#: small to read; pictures that are not drawn.
+#: Expressions for elements wider than the window that do not scroll, letters too small to read, and
+#: pictures that are not drawn.
 TOO_WIDE = """[...document.querySelectorAll('body *')].filter(one => !one.closest('.scroll table')
     && one.getBoundingClientRect().right > WIDTH + 1).map(one => one.outerHTML.slice(0, 80))"""
 TOO_SMALL = """[...document.querySelectorAll('body *')].filter(one => [...one.childNodes].some(
@@ -304,7 +304,7 @@ def test_numbers_and_titles_of_charts_do_not_overlap(browser, tmp_path, scale):
 
 @pytest.fixture(scope="module")
 def many(tmp_path_factory):
-    """A page of frames with long names, the last one twice as bright."""
+    """A page of frames with long names, the last twice as bright, and the names."""
     folder, rng = tmp_path_factory.mktemp("many"), np.random.default_rng(1)
     names = [str(folder / f"{'a-long-name-of-an-exposure-' * 4}{f:02}.fits") for f in range(20)]
     for f, name in enumerate(names):
@@ -325,11 +325,11 @@ def test_how_many_frames_there_are_and_which_are_out_of_line_is_said_above(many)
     assert titles == names
 
 
-#: What of the first row of the table is in sight.
+#: The cells of the first row of the table that are visible.
 IN_SIGHT = """(() => { const box = document.querySelector('.scroll').getBoundingClientRect();
     return [...document.querySelectorAll('#row0 > *')].filter(
       one => one.getBoundingClientRect().right <= box.right).map(one => one.textContent) })()"""
-#: Where the row of a frame is, once its link was followed: below the head, above the end.
+#: Whether the row of a frame, after its link was followed, is between the head and the end.
 FOLLOWED = """(() => { document.querySelector('a[href="#row19"]').click();
     const at = one => document.querySelector(one).getBoundingClientRect();
     return at('thead th').bottom <= at('#row19').top + 1
@@ -376,7 +376,7 @@ def test_frames_that_are_left_out_are_told_of(tmp_path):
     rng, frames = np.random.default_rng(2), []
     for _ in range(3):
         plane = rng.normal(500, 8, (60, 60))
-        plane[:30] = np.nan  # of samples that are not there none is rejected
+        plane[:30] = np.nan  # so the fraction of rejected samples is that of the valid ones
         frames.append(plane)
     with pytest.warns(GpustackWarning, match="frame 1: left out"):
         result = stack(

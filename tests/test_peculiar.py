@@ -1,4 +1,4 @@
-"""Where we differ from IRAF or Siril, the reason that is given for it is the reason."""
+"""The stated reasons for differences from IRAF and Siril are right, by the models of `peculiar`."""
 
 import math
 from functools import cache
@@ -14,14 +14,14 @@ from bench.parity.differences import DIFFERENCES
 from bench.parity.frames import frames
 from gpustack import SigmaMedianClip, stack
 
-#: What the models do not explain: pixels, and the likely reason.
+#: The number of pixels that the models do not explain, with the likely reason.
 UNEXPLAINED = {
-    # Siril sorts columns of 15 in part only, and this clip runs into its limit.
+    # Siril seems to sort columns of 15 only in part, and this clip reaches its limit on rejections.
     "siril-rej_a_3_3-mild": 6,
-    # Two samples of whole numbers that are equally far from the mean.
+    # Integer samples, two of which are equally far from the mean.
     "siril-rej_g_0.3_0.05-whole": 2,
 }
-#: imcombine is modelled about the median alone, and column by column.
+#: imcombine is modelled only about the median, and column by column.
 MODELLED = [
     name for name in DIFFERENCES if not any(part in name for part in ("mclip=no", "scale=", "grow"))
 ]
@@ -29,7 +29,7 @@ SCALED = [name for name in DIFFERENCES if "sigscale=0.1" in name]
 
 
 def critical_value(significance):
-    """Rosner's critical value for n samples; scipy comes with ccdproc."""
+    """A function that returns Rosner's critical value for n samples; uses SciPy."""
     from scipy.stats import t as student
 
     @cache
@@ -41,7 +41,7 @@ def critical_value(significance):
 
 
 def left(case, column):
-    """What the model of the program leaves of a column."""
+    """The samples, or values, that the model of the program leaves of a column."""
     (clip,) = case.ours.clips
     if case.program == "iraf":
         return column[peculiar.iraf(clip, column)]
@@ -57,7 +57,7 @@ def left(case, column):
 def test_the_program_has_the_peculiarity_that_explains_the_difference(name):
     case, data = CASES[name], golden.load(name).maps["data"].astype(float)
     cube = frames(case.frames).cube
-    # Models are slow: all pixels where ours is otherwise, and of the others every fourth.
+    # Models are slow: all pixels where gpustack differs, and every fourth of the others.
     ours = stack(cube, case.ours.clips).data
     looked_at = ~np.isclose(ours, data, rtol=VALUE, atol=0)
     looked_at.flat[::4] = True

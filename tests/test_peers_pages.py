@@ -1,7 +1,7 @@
-"""What the pages for users of ccdproc, IRAF and Siril say: each row of their tables runs.
+"""The tables of the pages for users of ccdproc, IRAF and Siril: each row is run.
 
-A row has a call of the peer, the keywords of `stack`, and the options of the command line. Both of
-ours give the same bits; of ccdproc's methods, the same values as the peer.
+A row has a call of the peer, the keywords of `stack`, and the options of the command line. The
+last two must give the same bits, and for methods of ccdproc the same values as the peer.
 """
 
 import re
@@ -27,7 +27,7 @@ _ROW = re.compile(
 
 @dataclass(frozen=True)
 class Row:
-    """A row of a table."""
+    """A row of a table of a page."""
 
     page: str
     peer: str
@@ -52,7 +52,7 @@ METHODS = [row for row in ROWS if re.fullmatch(r"`\w+_\w+\(.*\)`", row.peer)]
 
 @pytest.fixture(scope="module")
 def night(tmp_path_factory):
-    """A folder with a night, bits of data quality, and the files that rows name."""
+    """A folder with a night of frames with DQ extensions, and the files that rows name."""
     folder = tmp_path_factory.mktemp("night")
     pages.write_night(folder)
     rng = np.random.default_rng(5)
@@ -69,14 +69,14 @@ def night(tmp_path_factory):
 
 
 def ours(row, files):
-    """What `stack` makes of the files with the keywords of a row."""
+    """The result of `stack` for the files with the keywords of a row."""
     return gpustack.stack(files, **eval(f"dict({row.python})", dict(NAMES)))
 
 
 @pytest.mark.filterwarnings("ignore::gpustack.errors.GpustackWarning")
 @pytest.mark.parametrize("row", ROWS, ids=str)
 def test_python_and_shell_are_the_same(row, night, monkeypatch, tmp_path):
-    """What is seen on frames is dear: of four, moved in either direction and in both."""
+    """`Register` is slow, so its rows use only four frames, moved along x, along y and both."""
     monkeypatch.chdir(night)
     files = "night/[0258].fits" if "Register" in row.python else "night/*.fits"
     result = ours(row, files)

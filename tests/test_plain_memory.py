@@ -1,4 +1,4 @@
-"""Recipes without clips keep to the memory that the CPU backend says it takes."""
+"""Recipes without clips stay within the memory that the CPU backend reports."""
 
 from dataclasses import replace
 
@@ -33,9 +33,9 @@ def test_columns_that_lack_samples_keep_to_what_was_promised(name, n, dtype):
     band = plain(values)
     crew = Crew.within(Load(n, np.dtype(dtype), clips=False), 1, 2_000_000)
     out, backend = outputs(band, recipe), Cpu(tile_pixels=crew.pixels)
-    backend.run(band, recipe, out)  # what is kept is there
-    # Now and then something else is kept beside: how to sort some number of samples. So the
-    # first of three runs that keeps to it will do.
+    backend.run(band, recipe, out)  # allocates what is kept between runs
+    # Occasionally a run also caches something else, such as a sorting network. So it is enough
+    # that one of three runs stays within the limit.
     peaks = []
     while len(peaks) < 3 and min(peaks, default=crew.nbytes + 1) > crew.nbytes:
         with traced() as taken:

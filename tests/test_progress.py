@@ -1,4 +1,4 @@
-"""What is drawn of a run, and what the log says of it."""
+"""The progress bar of a run, and the log."""
 
 import subprocess
 import sys
@@ -17,7 +17,7 @@ CUBE = np.ones((3, 40, 5), "f4")
 
 
 class Terminal(StringIO):
-    """A stream that says it is a terminal."""
+    """A stream that claims to be a terminal."""
 
     def isatty(self):
         return True
@@ -72,7 +72,7 @@ def test_the_log_is_that_of_astropy():
     assert [(r.origin, r.getMessage()) for r in told] == [("gpustack.some.place", "3 frames")]
 
 
-def test_its_level_is_that_of_astropy(capsys):
+def test_the_level_of_the_log_is_that_of_astropy(capsys):
     with astropy_log.log_to_list() as told:
         stack(CUBE, backend="auto")
         assert not told

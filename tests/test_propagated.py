@@ -21,7 +21,7 @@ from tolerances import assert_same_bits
 N = 6
 STACKS = ("masked", "mixed-masks", "infinite", "ties", "fits-uint16", "one-pixel")
 PLAIN = replace(Recipe(), uncertainty="propagated")
-#: Name -> recipe of N frames.
+#: Name -> recipe for N frames.
 RECIPES = {
     **{
         combine: replace(PLAIN, combine=combine, clips=SIGMA)
@@ -43,18 +43,18 @@ RECIPES = {
     "grow": replace(PLAIN, clips=[*EVERYTHING, Grow(1.5)]),
     "grow-sample": replace(PLAIN, weights="sample", clips=[MADClip(5, 7), Grow(1)], combine="sum"),
 }
-#: Terms are float64 in both, added up in another order.
+#: Relative tolerance: terms are float64 in both, but summed in different orders.
 ROUNDING = 1e-13
 
 
 def samples(stack_name, asked):
-    """The stack, with variances of which some are no use."""
+    """The samples of a stack with variances, some of them unusable."""
     return with_variances(stack_of(stack_name, N, replace(asked, uncertainty="auto")))
 
 
 @cache
 def answered(name, stack_name):
-    """The oracle's map, and where it is sure, found once for all backends."""
+    """The oracle's map, and the pixels that rounding cannot change; cached for all backends."""
     asked = RECIPES[name]
     band = samples(stack_name, asked)
     want = solve(band, asked)
@@ -81,7 +81,7 @@ def test_the_stacks_have_all_kinds_of_variances():
         assert 2 < np.isnan(found).sum() < 30
 
 
-# Columns with an answer that can be written down.
+# Columns whose answers are written out by hand.
 
 NAN, INF = np.nan, np.inf
 HALF_PI = math.pi / 2

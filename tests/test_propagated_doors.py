@@ -1,4 +1,4 @@
-"""Uncertainties propagated from the variances that come with CCDData and files."""
+"""Uncertainties propagated from the variances of CCDData and of files."""
 
 import gc
 from dataclasses import replace
@@ -25,7 +25,7 @@ from traced import traced
 
 
 def images(n=5, shape=(9, 13), kind=VarianceUncertainty, dtype="f4", seed=0):
-    """CCDData with outliers, each with a variance of its own level."""
+    """CCDData with outliers and masks; the level of the variance differs between them."""
     rng = np.random.default_rng([n, seed])
     result = []
     for i in range(n):
@@ -39,7 +39,7 @@ def images(n=5, shape=(9, 13), kind=VarianceUncertainty, dtype="f4", seed=0):
 
 
 def definition(frames, marks, factors=1.0, weights=None):
-    """Of a mean, by numpy."""
+    """The propagated uncertainty of a mean, by numpy."""
     variances = np.array([f.uncertainty.represent_as(VarianceUncertainty).array for f in frames])
     factors = np.broadcast_to(factors, len(frames)).reshape(-1, 1, 1)
     weights = np.ones(variances.shape) if weights is None else weights
@@ -84,7 +84,7 @@ def test_both_backends_and_any_memory_give_the_same_bits(
 
 
 def test_the_scatter_of_many_pixels_is_what_is_propagated():
-    # Of 40,000 pixels the scatter is known to 0.35%; 2% is six times that.
+    # The scatter of 40,000 pixels is known to 0.35%; 2% is six times that.
     sigmas = [1.0, 2.0, 0.5, 4.0, 3.0]
     rng = np.random.default_rng(11)
     frames = [
@@ -146,7 +146,7 @@ def test_every_frame_needs_a_variance(cuda):
             stack(frames, **words)
         with pytest.raises(FrameError, match=r"frame 0: variance: .* got a cupy array"):
             stack(cuda.asarray(np.ones((3, 2, 2), "f4")), **words)
-    # Without the output there is nothing to propagate.
+    # Without this output, nothing is propagated.
     assert stack(frames, uncertainty="propagated", outputs=("count",)).uncertainty is None
 
 
@@ -155,7 +155,7 @@ def test_every_frame_needs_a_variance(cuda):
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """A folder with frames that CCDData wrote, and in it."""
+    """The current folder, with frames written by CCDData."""
     for i, frame in enumerate(images(5, (30, 23), StdDevUncertainty)):
         frame.mask = None
         frame.write(tmp_path / f"m{i}.fits")
@@ -176,7 +176,7 @@ def test_a_stack_of_stacks_on_the_command_line(folder):
     assert (recipe.uncertainty, recipe.weights) == ("propagated", "variance")
     again = stack("m*.fits", recipe)
     np.testing.assert_array_equal(again.uncertainty, expected.uncertainty)
-    # What was written is what the next stack propagates.
+    # The written uncertainty is what the next stack propagates.
     (frame,) = open_frames(["out.fits"])
     np.testing.assert_allclose(np.sqrt(frame.read_variance(0, 30)), expected.uncertainty, rtol=1e-6)
     said = CliRunner().invoke(cli, ["explain", "4", "3", "m*.fits", *words]).output
@@ -196,7 +196,7 @@ LARGE = (500, 128)
 
 @pytest.fixture(scope="module")
 def large(tmp_path_factory):
-    """Frames of which a limit takes a few rows."""
+    """A glob of frames so large that only a few rows fit within the limit."""
     folder = tmp_path_factory.mktemp("large")
     for i, frame in enumerate(images(9, LARGE, StdDevUncertainty)):
         frame.write(folder / f"m{i}.fits")
@@ -230,9 +230,9 @@ def test_the_limit_holds(large, clips, weights, uncertainty):
 
 
 def least_peak(run, limit, times=3):
-    """The least that `run` holds at its peak, after a first time: all of the process is counted.
+    """The least peak of memory of up to `times` runs, after a first one that is not counted.
 
-    The first that is within `limit` will do.
+    Other allocations of the process count too, so the first run within `limit` is enough.
     """
     run()
     peaks = []

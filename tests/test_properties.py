@@ -1,4 +1,4 @@
-"""What holds for every stack and every recipe, whatever the samples are."""
+"""Properties that hold for every stack and every recipe, whatever the samples are."""
 
 from dataclasses import replace
 
@@ -30,10 +30,10 @@ SIGMAS = st.builds(
 EXTREMA = st.builds(ExtremaClip, st.integers(0, 2), st.integers(0, 2))
 RANGES = st.sampled_from([RangeClip(-3, 40), RangeClip(None, 9.5), RangeClip(0.5, None)])
 CLIPS = st.lists(SIGMAS | EXTREMA | RANGES, max_size=3)
-#: Without uncertainty, sums of float32 need no order.
+#: Without an uncertainty, sums of float32 samples need no sorting.
 WANTED = st.sampled_from([OUTPUTS, tuple(name for name in OUTPUTS if name != "uncertainty")])
 RECIPES = st.builds(Recipe, clips=CLIPS, combine=COMBINES, outputs=WANTED)
-#: What weights can be added to, without a clip that goes by frame.
+#: Recipes to which weights can be added, without clips that depend on the order of frames.
 SUMS = st.builds(
     Recipe,
     clips=st.lists(SIGMAS | RANGES, max_size=2),
@@ -41,7 +41,7 @@ SUMS = st.builds(
     outputs=WANTED,
 )
 
-#: Small numbers that tie often, ordinary ones, whole and not, and the hostile.
+#: Small numbers with many ties; ordinary ones, integers and not; and hostile ones.
 SMALL = np.arange(-3.0, 10)
 ORDINARY = np.concatenate(
     [np.arange(-1000.0, 1001), np.random.default_rng(0).uniform(-1000, 1000, 2000).astype("f4")]
@@ -52,9 +52,9 @@ SMALL_AND_HOSTILE = np.concatenate([SMALL, HOSTILE])
 
 @st.composite
 def arrays(draw, *tables):
-    """Samples (n, rows, width) of a table, float32 or float64, and masks (n, rows, width).
+    """Draw samples (n, rows, width) from a table, float32 or float64, and masks of that shape.
 
-    All are drawn at once, as bytes: one by one took longer than most of what they are for.
+    All samples are drawn at once, as bytes: drawing one by one took longer than most tests.
     """
     shape = (draw(st.integers(1, 12)), draw(st.integers(1, 3)), draw(st.integers(1, 6)))
     size = int(np.prod(shape))
@@ -64,16 +64,16 @@ def arrays(draw, *tables):
         for k in (2, 1)
     )
     dtype = draw(st.sampled_from(["f4", "f8"]))
-    # Examples shrink to bytes of 0, which mask nothing.
+    # Examples shrink to bytes of 0, which must mask nothing.
     return values[which % len(values)].astype(dtype), masked % 5 == 4
 
 
-#: An example is dear: most run recipes on three backends, one of which pretends devices.
+#: Fewer examples, because most tests run recipes on three backends, one with simulated devices.
 EXAMPLES = settings.default.max_examples * 3 // 5
 
 
 def given(**strategies):
-    """As of hypothesis, with fewer examples."""
+    """`hypothesis.given` with fewer examples."""
     return lambda test: settings(max_examples=EXAMPLES)(every(**strategies)(test))
 
 
@@ -104,7 +104,7 @@ def test_order_of_frames_changes_no_bit(backend, stack, recipe, seed):
     assert_same_in_order(backend, one, other, stack[0])
     np.testing.assert_array_equal(one.valid[order], other.valid)
     if not any(isinstance(clip, ExtremaClip) for clip in recipe.clips):
-        # A rank clip tells equal samples apart by frame: how many go is the same, not which.
+        # A rank clip orders equal samples by frame: the number rejected is the same, not which.
         np.testing.assert_array_equal(one.marks[order], other.marks)
         np.testing.assert_array_equal(one.rejected[order], other.rejected)
 
@@ -129,13 +129,13 @@ def test_order_of_scaled_frames_changes_no_bit(backend, clip_on, stack, clip, co
 
 
 def assert_same_in_order(backend, one, other, values):
-    """The same bits; but sums of float64 that the kernel does not sort, within rounding."""
+    """Assert equal bits; float64 sums of kernels, which do not sort, only within rounding."""
     assert_same_bits(one, other, ("low", "high"))
     assert_same_values(backend, one, other, values)
 
 
 def assert_same_values(backend, one, other, values):
-    """Values and counts of survivors that may have been added up in another order."""
+    """Assert equal counts, and equal values of survivors that were summed in any order."""
     if backend.name == "cpu":
         assert_same_bits(one, other, ("data", "uncertainty", "mask", "count"))
         return
@@ -190,7 +190,7 @@ def test_tiles_and_threads_change_no_bit(threads, stack, recipe, pixels):
 
 @given(stack=STACKS, recipe=RECIPES)
 def test_the_same_again_is_the_same(backend, stack, recipe):
-    # Buffers are reused: another stack in between must leave nothing behind.
+    # Buffers are reused: another stack in between must have no effect.
     band = plain(*stack)
     once = run(backend, band, recipe)
     run(backend, plain(np.full((5, 2, 9), np.nan)), Recipe(combine="sum"))
@@ -231,12 +231,12 @@ def test_masked_and_not_a_number_are_the_same(backend, stack, recipe):
 @given(
     stack=arrays(SMALL, ORDINARY),
     clips=st.lists(SIGMAS | EXTREMA, max_size=2),
-    combine=COMBINES.filter(lambda combine: combine != "nmodel"),  # a gain is in units of samples
+    combine=COMBINES.filter(lambda combine: combine != "nmodel"),  # its gain does not scale
 )
 def test_a_power_of_two_scales_exactly(backend, stack, clips, combine):
     recipe = Recipe(clips=clips, combine=combine)
     data, masks = stack
-    # Away from subnormal numbers, where the float has fewer digits left.
+    # Avoid subnormal numbers, which have fewer digits.
     data = np.where(np.abs(data) < 1e-3, 0, data).astype(data.dtype)
     plain_one = run(backend, plain(data, masks), recipe)
     for factor in (0.25, 8):
@@ -255,7 +255,7 @@ def test_a_power_of_two_scales_exactly(backend, stack, clips, combine):
     extrema=st.lists(EXTREMA, max_size=2),
 )
 def test_a_constant_shifts(backend, stack, bounds, extrema):
-    # Whole numbers, so that the shift rounds nothing.
+    # Integers, so that the shift needs no rounding.
     data, masks = stack
     ranges, shifted = [], []
     if bounds is not None:
@@ -284,7 +284,7 @@ def test_maps_agree_with_each_other(backend, stack, recipe):
 
 @given(stack=STACKS, recipe=RECIPES)
 def test_marks_are_masks(backend, stack, recipe):
-    # What one run rejected, given to another as masks, combines to the same.
+    # A second run with the rejections of the first as masks, and no clips, gives the same.
     clipped = run(backend, plain(*stack), recipe)
     masked = run(backend, plain(stack[0], clipped.marks), replace(recipe, clips=()))
     np.testing.assert_array_equal(clipped.marks, masked.marks)

@@ -1,4 +1,4 @@
-"""Every byte is read once, and a file is opened as often as the descriptors of a process demand."""
+"""Every byte is read once, and files are reopened only if a process runs out of descriptors."""
 
 import errno
 import gzip
@@ -33,7 +33,7 @@ def files(tmp_path):
 
 @pytest.fixture
 def counted(monkeypatch):
-    """How often each file is opened for its samples, and how many bytes are read of it."""
+    """Count how often each file is opened for its samples, and the bytes read from it."""
     opens, bytes_of = Counter(), Counter()
 
     def opened(self, name):
@@ -92,7 +92,7 @@ def test_without_descriptors_files_are_opened_again(files, counted, monkeypatch)
 
 
 def open_now(folder):
-    """Which of the files in a folder this process has open."""
+    """The files of a folder that this process has open."""
     found = (path.resolve() for path in Path("/proc/self/fd").iterdir())
     return [path for path in found if path.parent == folder]
 
@@ -180,7 +180,7 @@ def test_a_file_that_was_another_for_a_while_is_not_read_from_that(files):
         np.testing.assert_array_equal(frame.read(0, 10).data, expected)
 
 
-#: What is read of files beyond where it is needed, in their lengths.
+#: Bytes that may be read beyond those needed, as a fraction of the length of the files.
 BEYOND = 0.5
 
 
@@ -190,7 +190,7 @@ BEYOND = 0.5
         ({"outputs": ("sigma",)}, 2),
         ({"clips": ["sigma", "grow:radius=3"]}, 2),
         ({"clips": ["sigma", "grow:radius=3"], "outputs": ("sigma",)}, 3),
-        ({"clips": ["avgsigma"]}, 3),  # the noise takes two
+        ({"clips": ["avgsigma"]}, 3),  # measuring the noise takes two
     ],
     ids=["map", "grow", "grow and map", "row noise"],
 )
@@ -231,7 +231,7 @@ def test_no_more_streams_than_so_many_follow_the_first(files, monkeypatch):
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 def test_a_child_reads_past_nothing_of_its_parent(files):
-    # A file that both have open has one offset: a read of one would move it under the other.
+    # An open file that both share has one offset, so a read by one would move that of the other.
     path = Path(files[0] + ".gz")
     path.write_bytes(gzip.compress(Path(files[0]).read_bytes(), 1))
     (frame,) = open_frames(path)
@@ -248,7 +248,7 @@ def test_a_child_reads_past_nothing_of_its_parent(files):
 
 
 def test_tiles_are_read_about_once_though_astropy_seeks_to_and_fro(tmp_path, monkeypatch):
-    """Headers, and blocks at both ends of a band, are read more often; of each tile little else."""
+    """Only headers and the blocks at both ends of a band are read more than once."""
     rng, real, taken, bands = np.random.default_rng(5), onfile.read_at, [], []
     for f in range(3):
         hdu = fits.CompImageHDU(rng.normal(1000, 100, (1500, 600)).astype("i2"))
@@ -267,7 +267,7 @@ def test_tiles_are_read_about_once_though_astropy_seeks_to_and_fro(tmp_path, mon
 
 
 def test_what_astropy_reads_is_what_the_file_has_wherever_it_seeks(tmp_path, monkeypatch):
-    """A system may give less at a time than it is asked for."""
+    """Tested with a system whose reads return fewer bytes than requested."""
     monkeypatch.setattr(onfile, "_BLOCK", 64)
     real = onfile.read_at
     monkeypatch.setattr(onfile, "read_at", lambda file, at, view: real(file, at, view[:50]))

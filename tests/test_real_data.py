@@ -1,4 +1,4 @@
-"""Real frames from real cameras: against astropy and numpy, and hostile in ways of their own."""
+"""Real frames of several cameras, against astropy and numpy."""
 
 import warnings
 
@@ -10,7 +10,7 @@ from astropy.stats import sigma_clip
 from gpustack import ExtremaClip, SigmaClip, stack
 from gpustack.errors import GpustackWarning, MismatchError
 
-#: Set -> frames of one shape that a night's calibration would combine.
+#: Name -> glob of frames of one shape, as combined for the calibration of a night.
 SEQUENCES = {
     "m13_blue": "m13_blue/*.fits",
     "saao": "saao_kb130475/*.fits",
@@ -19,26 +19,26 @@ SEQUENCES = {
     "flats, gzip": "lick_kast_blue/b1[123].fits.gz",
 }
 
-#: Means differ from numpy's in the last bits of float64, before rounding to float32.
+#: Relative tolerance of means, which differ from numpy's before they are rounded to float32.
 MEAN = 2e-7
 
-#: Samples of a sequence of which astropy is not asked for all.
+#: Sequences with more samples than this are compared with astropy only in part.
 LARGE = 5_000_000
 
 
 @pytest.fixture(scope="module", params=SEQUENCES.values(), ids=SEQUENCES)
 def sequence(request, real_data):
-    """The files of a sequence, and what astropy makes of them, as float64."""
+    """The files of a sequence, and the cube that astropy reads from them, as float64."""
     paths = sorted(real_data.glob(request.param))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about headers of the last century
+        warnings.simplefilter("ignore")  # the headers are old
         cube = np.array([image_data(path) for path in paths], dtype=np.float64)
     cube.flags.writeable = False
     return paths, cube
 
 
 def image_data(path):
-    """The first image with data."""
+    """The data of the first HDU that has any."""
     with fits.open(path) as hdus:
         return next(hdu.data.copy() for hdu in hdus if hdu.data is not None)
 
@@ -62,11 +62,11 @@ def test_mean_and_spread_are_numpys(sequence):
 @pytest.mark.filterwarnings("ignore:.*is not rejected:gpustack.errors.GpustackWarning")
 @pytest.mark.parametrize(("center", "passes"), [("mean", None), ("median", 1)])
 def test_sigma_clips_are_astropys(sequence, center, passes):
-    """Of median and std repeated, astropy takes back what later bounds would let pass."""
+    """Only one pass for the median: in later passes, astropy restores samples within new bounds."""
     paths, cube = sequence
     clip = SigmaClip(1.5, 2, center=center, maxiters=passes)
     result = stack(paths, clip, unit="adu", outputs=("count", "rejected", "rejections"))
-    # astropy is slow: of the larger ones every third row tells as much.
+    # astropy is slow, so only every third row of large sequences is compared.
     step = 1 if cube.size < LARGE else 3
     how = {"cenfunc": center, "stdfunc": "std", "maxiters": passes, "axis": 0}
     clipped = sigma_clip(cube[:, ::step], sigma_lower=1.5, sigma_upper=2, **how)
@@ -113,7 +113,7 @@ def test_bands_of_real_files_change_no_bit(sequence):
 
 
 def test_moonlit_frames_agree_after_scaling(real_data):
-    """The sky of this night rises tenfold; scaled to the first, the frames agree."""
+    """The sky of this night rises tenfold; shifted to the level of the first, the frames agree."""
     paths = sorted(real_data.glob("saao_kb130475/*.fits"))[::3]
     result = stack(paths, SigmaClip(3, 3, spread="mad_std"), unit="adu", zero="median")
     assert np.ptp(result.frames["zero"]) > 1000
@@ -124,7 +124,7 @@ def test_moonlit_frames_agree_after_scaling(real_data):
 
 @pytest.fixture(scope="module")
 def registered(real_data):
-    """The moonlit frames, cut so that stars lie on the same pixels in all."""
+    """The moonlit frames, cropped so that stars are on the same pixels in all."""
     folder = real_data / "saao_kb130475"
     shifts = np.genfromtxt(folder / "shifts.csv", delimiter=",", dtype=None, encoding="ascii")
     # No shift is larger than this.
@@ -144,7 +144,7 @@ def test_moonlit_frames_matched_in_spread_and_level_lose_few_samples(registered)
     result = stack(planes, SigmaClip(4, 4), scale="mad", zero="median", weights="noise")
     assert max(plain) > 0.5
     assert max(result.frames["rejected"]) < 0.05
-    # One frame is smeared, and shows it beside stars: all others pass this one too.
+    # One frame is smeared, and loses samples beside stars; all others lose few here too.
     robust = np.sort(stack(planes, clip, scale="mad", zero="median").frames["rejected"])
     assert robust[-2] < 0.05 < robust[-1] < 0.07
     spreads = [median_deviation(plane) for plane in planes]
@@ -152,7 +152,7 @@ def test_moonlit_frames_matched_in_spread_and_level_lose_few_samples(registered)
 
 
 def test_no_frame_loses_its_sky_to_a_clip_at_three_sigma(registered):
-    """Sky from 600 to 6000 ADU: matched in level and spread, each frame keeps 95% of it."""
+    """With a sky of 600 to 6000 ADU, each frame keeps 95% of its sky if level and spread match."""
     planes = registered
     matched = {"scale": "mad", "zero": "median"}
     base = stack(planes, combine="median", **matched).data
@@ -168,7 +168,7 @@ def median_deviation(plane):
 
 
 def test_sky_levels_from_overlaps_are_those_of_medians(registered):
-    """Frames that cover all see the same field, so that both ways give nearly the same."""
+    """All frames cover the same field, so both methods give nearly the same levels."""
     planes = registered
     by_level = np.array(stack(planes, zero="median").frames["zero"])
     by_overlap = np.array(stack(planes, zero="overlap").frames["zero"])
@@ -181,7 +181,7 @@ def test_a_clip_takes_cosmic_rays_out_of_darks(real_data):
     worst = stack(paths, combine="max", unit="adu").data
     plain = stack(paths, unit="adu").data
     clipped = stack(paths, SigmaClip(None, 5, spread="mad_std"), unit="adu").data
-    # A hit stands far above all other samples of its pixel.
+    # A cosmic ray is far above all other samples of its pixel.
     median = stack(paths, combine="median", unit="adu").data
     hits = worst - median > 2000
     assert hits.sum() > 10
@@ -190,9 +190,9 @@ def test_a_clip_takes_cosmic_rays_out_of_darks(real_data):
 
 
 @pytest.mark.filterwarnings("ignore:frames differ in")
-@pytest.mark.filterwarnings("ignore:frames are not aligned")  # they are not, which is no matter
+@pytest.mark.filterwarnings("ignore:frames are not aligned")  # irrelevant for this test
 def test_float_frames_with_weights_for_masks(real_data):
-    """Ten exposures of DECam, of one chip each: those of one shape, weighted by their maps."""
+    """DECam exposures of one shape, weighted by their weight maps."""
     folder = real_data / "legacypipe_wcs" / "testcase4_decam"
     images = [path for path in sorted(folder.glob("*_ooi_*")) if has_shape(path, (250, 262))]
     if len(images) < 2:

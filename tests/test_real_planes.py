@@ -12,13 +12,13 @@ from click.testing import CliRunner
 from gpustack import Image, SigmaClip, stack
 from gpustack.cli import cli
 
-#: Two reductions of one exposure are 1.6 pixels apart, which is no matter to what is asked here.
+#: Two reductions of one exposure are 1.6 pixels apart, which is irrelevant for these tests.
 pytestmark = pytest.mark.filterwarnings("ignore:frames are not aligned")
 
-#: Rounding of a float32 result, of sums of a few terms in float64.
+#: Relative rounding of a float32 result of float64 sums of a few terms.
 NEAR = 1e-6
 
-#: Exposures of one shape; the first two are one exposure, reduced twice.
+#: Shape -> exposures of that shape; the first two are two reductions of one exposure.
 ALIKE = {
     (250, 250): ("150411_035242_{}_z_ls9.N3", "150411_035242_{}_z_v1-N3"),
     (250, 249): ("170329_044212_{}_g_ls9.N3", "180212_083009_{}_z_ls9.N3"),
@@ -34,7 +34,7 @@ def folder(real_data):
 
 
 def kind(path, name):
-    """The file of another kind that belongs to an image."""
+    """The path of the mask or weight map that belongs to an image."""
     return path.with_name(path.name.replace("_ooi_", f"_{name}_"))
 
 
@@ -48,7 +48,7 @@ def image(path):
 
 
 def test_what_has_no_weight_is_what_is_flagged(folder):
-    """So a weight of 0 is a bad sample, and not a good one that is unknown."""
+    """A weight of 0 therefore marks a bad sample, not a good one of unknown weight."""
     images = sorted(folder.glob("*/*_ooi_*.fits"))
     assert len(images) == 18
     flagged = 0
@@ -61,7 +61,7 @@ def test_what_has_no_weight_is_what_is_flagged(folder):
 
 @pytest.fixture(params=ALIKE.values(), ids=map(str, ALIKE))
 def exposures(request, folder):
-    """The images of some exposures of one shape."""
+    """The paths of the images of two exposures of one shape."""
     return [folder / "testcase4_decam" / f"c4d_{n.format('ooi')}.fits" for n in request.param]
 
 
@@ -99,7 +99,7 @@ def test_the_command_line(exposures, tmp_path):
     words += ["--masks", "ooi:ood", "--weight-maps", "ooi:oow", "--weights", "variance"]
     words += ["--uncertainty", "propagated", "--clip", "sigma:low=4,high=4", "--maps", "weight"]
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # two frames, of which no clip can reject anything
+        warnings.simplefilter("ignore")  # no clip can reject anything of two frames
         done = CliRunner().invoke(cli, words)
         expected = stack(
             [image(path) for path in exposures],
@@ -116,17 +116,18 @@ def test_the_command_line(exposures, tmp_path):
 
 
 def test_their_cards_name_files_of_the_archive(exposures):
-    """BPM says DECALS_..._od[N3], which is not what the file is called here."""
+    """BPM contains DECALS_..._od[N3], the name in the archive and not that of the file here."""
     from gpustack.errors import MissingFileError
 
     with pytest.raises(MissingFileError, match=r"expected the mask that BPM of .* names"):
         stack([Image(path, mask="!BPM") for path in exposures], unit="adu")
 
 
-#: Coordinates that are interpolated move a sample by less than this share of its noise.
+#: Interpolating coordinates changes a sample by less than this fraction of its noise.
 MOVED = 2e-3
 
-#: Exposures that lie on different pixels: offset and of many shapes; turned by 180 degrees.
+#: Name -> glob, number and unit of exposures on different pixels: shifted, of many shapes, or
+#: rotated by 180 degrees.
 FIELDS = {
     "decam": ("testcase4_decam/c4d_*_ooi_*.fits", 10, "adu"),
     "k4m and turned ksb": ("mzlsbass3/*_ooi_*.fits", 8, "ct / s"),
@@ -134,13 +135,13 @@ FIELDS = {
 
 
 def projected(path, grid):
-    """Samples and weights on a grid, by reproject in one piece; NaN where a bad one contributes."""
+    """Samples and weights on a grid, by reproject; NaN where a bad sample contributes."""
     from reproject import reproject_interp
 
     with fits.open(path) as hdus, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         header = hdus[1].header.copy()
-        header.extend(hdus[0].header.copy(strip=True), unique=True)  # INHERIT: of RADESYS too
+        header.extend(hdus[0].header.copy(strip=True), unique=True)  # INHERIT, RADESYS included
         wcs, x = WCS(header), hdus[1].data.astype(float)
     variance = 1 / np.where(data(kind(path, "ood")) == 0, data(kind(path, "oow")), np.nan)
     x[np.isnan(variance)] = np.nan
@@ -168,7 +169,7 @@ def test_on_one_grid(folder, pattern, n, unit):
     x, w = np.moveaxis([projected(path, result.wcs) for path in paths], 1, 0)
     good = np.isfinite(x)
     total = np.where(good, w, 0).sum(axis=0)
-    # Coordinates that are interpolated may miss an edge that lies on a pixel.
+    # Interpolated coordinates may miss an edge that is exactly on a pixel.
     assert (result.coverage != good.sum(axis=0)).mean() < 1e-4
     sure = (result.coverage == good.sum(axis=0)) & (total > 0)
     expected = np.where(good, w * x, 0).sum(axis=0)[sure] / total[sure]

@@ -1,4 +1,4 @@
-"""Recipes: what they accept, print, and turn into and back."""
+"""Recipes: accepted values, text and JSON forms, and derived properties."""
 
 import copy
 import json
@@ -32,7 +32,7 @@ from gpustack.combines import AVERAGES, METHODS, WEIGHTED, NoiseModel
 from gpustack.errors import RecipeError
 from gpustack.recipe import MAPS, OUTPUTS, Recipe
 
-# What counts as a value.
+# Strategies for values.
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
 thresholds = st.none() | st.floats(min_value=0, allow_infinity=False)
@@ -102,7 +102,7 @@ def recipes(draw):
     )
 
 
-# There and back.
+# Round trips through text and JSON.
 
 
 @given(clips | grows | replacing)
@@ -231,7 +231,7 @@ def test_a_noise_model_is_a_value_or_its_text():
     assert json.loads(recipe.to_json())["combine"] == {"combine": "nmodel", **asdict(model)}
 
 
-# What is accepted becomes plain.
+# Accepted values become plain Python values.
 
 
 @pytest.mark.parametrize(
@@ -302,7 +302,7 @@ def test_outputs_stand_in_one_order():
     assert Recipe(outputs=()).outputs == ()
 
 
-# What follows from the values.
+# Derived properties.
 
 
 @pytest.mark.parametrize(

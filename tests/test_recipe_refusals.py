@@ -1,4 +1,4 @@
-"""What recipes refuse, and that they say what was expected and what was given."""
+"""Values that recipes refuse, and error messages with the expected and the given value."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""Medians in the place of samples, against what may be said of them without the oracle."""
+"""`SigmaMedianClip`, which replaces samples by the median, against models and known properties."""
 
 import numpy as np
 import pytest
@@ -9,23 +9,23 @@ from hypothesis.extra.numpy import arrays
 import peculiar
 from gpustack import RangeClip, SigmaMedianClip, stack
 
-#: Few frames, and frames without a valid sample, are what some of these are about.
+#: Some tests use few frames, or frames without a valid sample, which causes warnings.
 pytestmark = pytest.mark.filterwarnings("ignore::gpustack.errors.GpustackWarning")
-#: (low, high)
+#: Pairs (low, high).
 THRESHOLDS = [(3, 3), (2, 2.5), (1.1, 1.7), (0.6, 0.4), (0, 0)]
-#: Sums run in another order.
+#: Relative tolerance for sums in another order.
 ROUNDING = 1e-12
 
 
 def columns(n, pixels=300):
-    """Columns of noise with hits, shape (n, 1, pixels)."""
+    """Columns of noise with outliers, shape (n, 1, pixels)."""
     rng = np.random.default_rng(n)
     return np.where(rng.random((n, 1, pixels)) < 0.04, 900, rng.normal(100, 8, (n, 1, pixels)))
 
 
 @pytest.mark.parametrize("n", [1, 3, 5, 9, 25, 131])
 @pytest.mark.parametrize(("low", "high"), THRESHOLDS)
-def test_of_odd_counts_it_is_siril(low, high, n):
+def test_odd_numbers_of_samples_give_the_values_of_siril(low, high, n):
     cube, clip = columns(n), SigmaMedianClip(low, high)
     model = [
         peculiar.siril_replacing(clip, column, False).mean() if n > 1 else column[0]
@@ -35,7 +35,7 @@ def test_of_odd_counts_it_is_siril(low, high, n):
 
 
 @pytest.mark.parametrize("n", [4, 10, 24])
-def test_of_even_counts_it_is_siril_where_the_middle_samples_stay_there(n):
+def test_even_numbers_give_the_values_of_siril_where_the_middle_samples_stay(n):
     cube, clip = columns(n), SigmaMedianClip(1.5, 1.9)
     equal = 0
     for column, value in zip(np.sort(cube[:, 0], axis=0).T, stack(cube, clip).data[0], strict=True):
@@ -52,7 +52,7 @@ def test_the_middle_sample_stays_and_all_places_count(cube, thresholds):
     middle = np.median(cube, axis=0)
     assert (result.count >= 1).all()
     assert ((result.count + result.low + result.high) == len(cube)).all()
-    # The value: the samples that stay, and the median, which does not move, for all others.
+    # The value is the mean of the surviving samples and, for all others, the median, which stays.
     kept = np.sort(cube, axis=0)
     for x in range(cube.shape[2]):
         low, count = int(result.low[0, x]), int(result.count[0, x])

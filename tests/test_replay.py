@@ -1,4 +1,4 @@
-"""Replays: the same bytes again, and which input is another where one is."""
+"""Replays of runs give the same bytes, and find their files."""
 
 import gzip
 import os
@@ -20,7 +20,7 @@ from gpustack.recipe import Recipe
 from gpustack.replay import replay
 from reports import SHAPE, N, kept, save, with_maps
 
-#: A recipe by its name, of all tables.
+#: Name -> recipe, for all tables of recipes.
 ROWS = {
     **{name: recipes.recipe(name, N) for name in recipes.RECIPES},
     **{f"grown-{name}": recipes.grown(name, N) for name in recipes.GROWN},
@@ -38,14 +38,14 @@ def exposures(tmp_path_factory):
 
 @pytest.fixture
 def night(tmp_path, monkeypatch):
-    """A folder with exposures of its own, and in it; the names as they are given there."""
+    """The names of exposures in the current folder."""
     save(tmp_path)
     monkeypatch.chdir(tmp_path)
     return [f"m{f}.fits" for f in range(N)]
 
 
 def again(folder, **words):
-    """What a replay gives, whose bytes have to be the same."""
+    """Replay a run, assert that its bytes are the same, and return the outcome."""
     done = replay(folder / "run.json", folder / "again.fits", **words)
     assert (done.differences, done.verdict) == ([], "the same bytes")
     assert (folder / "again.fits").read_bytes() == (folder / "out.fits").read_bytes()
@@ -54,11 +54,12 @@ def again(folder, **words):
 
 @pytest.mark.parametrize("name", ROWS)
 def test_every_recipe_comes_back(name):
-    """As a report has it."""
+    """A report contains the recipe as JSON."""
     assert Recipe.from_json(ROWS[name].to_json()) == ROWS[name]
 
 
-#: Each way through a backend is met with maps, below; how a recipe is told, above.
+#: A third of the recipes: all routes through a backend are replayed with maps below, and the JSON
+#: of all recipes is tested above.
 REPLAYED = sorted(ROWS.keys() - SAMPLE)[::3]
 
 
@@ -78,7 +79,7 @@ def test_a_weight_for_each_sample_came_from_memory(exposures, tmp_path, name):
 
 
 @pytest.mark.parametrize("name", recipes.ROUTES)
-def test_maps_too(exposures, tmp_path, name):
+def test_maps_are_made_again(exposures, tmp_path, name):
     if name not in SAMPLE:
         recipe, maps = with_maps(ROWS[name])
         kept(tmp_path, exposures, recipe, maps=maps)
@@ -196,7 +197,7 @@ def test_a_folder_that_has_moved(tmp_path, monkeypatch):
 
 
 def test_files_of_the_same_names_in_the_current_folder_are_others(tmp_path, monkeypatch):
-    """A night in one folder, the next in another, by the same command."""
+    """As after the same command for one night in one folder and for the next in another."""
     for night in ("here", "other"):
         save(tmp_path / night)
     monkeypatch.chdir(tmp_path / "here")

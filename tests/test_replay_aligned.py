@@ -1,4 +1,4 @@
-"""Replays of frames that were aligned: where they were found to lie is not measured again."""
+"""Replays of aligned frames: their places are read from the report, not measured again."""
 
 import json
 from pathlib import Path
@@ -19,7 +19,7 @@ SHIFTS = [0, 7.55 - 12.3j, -21 + 4j, 3 + 9j]
 
 @pytest.fixture(scope="module")
 def exposures(tmp_path_factory):
-    """Files of a dithered field, with coordinates that say so, and one of nothing."""
+    """A folder of files of a dithered field with coordinates, and one file of noise only."""
     folder = tmp_path_factory.mktemp("field")
     stars = sky.field(SHAPE)
     for f, shift in enumerate(SHIFTS):
@@ -35,7 +35,7 @@ def exposures(tmp_path_factory):
 
 @pytest.fixture
 def folder(exposures, tmp_path, monkeypatch):
-    """A folder with links to them, and in it."""
+    """The current folder, with links to the exposures."""
     for path in exposures.iterdir():
         (tmp_path / path.name).symlink_to(path)
     monkeypatch.chdir(tmp_path)
@@ -105,7 +105,7 @@ def test_a_target_in_a_file(folder):
 
 
 @pytest.mark.parametrize("align", ["offsets:source=@~/shifts.txt", "wcs:target=~/m1.fits"])
-def test_a_file_at_home(folder, monkeypatch, align):
+def test_files_below_the_home_folder(folder, monkeypatch, align):
     monkeypatch.setenv("HOME", str(folder))
     Path("shifts.txt").write_text("0 0\n7 -12\n-21 4\n3 9\n")
     report = kept(folder, "m*.fits", align=align).report

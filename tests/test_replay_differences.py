@@ -1,4 +1,4 @@
-"""Replays of what is no longer the same: each other file is named, and nothing is made."""
+"""Replays of changed inputs: each changed file is named, and nothing is written."""
 
 import json
 import warnings
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.filterwarnings("error::gpustack.errors.GpustackWarning"
 
 @pytest.fixture
 def night(tmp_path, monkeypatch):
-    """A folder with exposures, masks of two of them and a run of them all, and in it."""
+    """The current folder, with exposures, masks of two of them, and a run with its report."""
     names = [Path(name).name for name in save(tmp_path)]
     monkeypatch.chdir(tmp_path)
     for f in (0, 1):
@@ -34,7 +34,7 @@ def night(tmp_path, monkeypatch):
 
 
 def change(name, hdu=0, at=(1, 2), to=1234):
-    """Change one pixel."""
+    """Change one pixel of a file."""
     with fits.open(name, mode="update") as hdus:
         hdus[hdu].data[at] = to
 
@@ -52,7 +52,7 @@ def edit(**changes):
 
 
 def refused():
-    """What a replay says, which makes nothing."""
+    """Assert that a replay writes nothing, and return the differences that it reports."""
     done = replay("run.json", "again.fits")
     assert done.verdict == ""
     assert not Path("again.fits").exists()
@@ -189,7 +189,7 @@ def test_a_file_that_is_none_any_more(night):
         replay("run.json", "again.fits")
 
 
-def test_from_memory(tmp_path):
+def test_frames_from_memory_cannot_be_replayed(tmp_path):
     kept(tmp_path, np.ones((4, 3, 3)))
     with pytest.raises(
         InputError, match=r"run\.json: expected files alone, got frame 0 from memory"
@@ -207,7 +207,7 @@ def test_an_input_is_not_overwritten(night):
 
 
 def nodes(tree, path=()):
-    """Where all values of a tree are."""
+    """Yield the paths of all values of a tree of dicts and lists."""
     items = tree.items() if isinstance(tree, dict) else enumerate(tree)
     for key, value in items:
         yield *path, key
@@ -228,7 +228,7 @@ def test_a_report_that_somebody_changed_raises_nothing_else(tmp_path, monkeypatc
         place[path[-1]] = junk
         Path("run.json").write_text(json.dumps(report))
         with suppress(GpustackError), warnings.catch_warnings():
-            warnings.simplefilter("ignore", GpustackWarning)  # of other versions
+            warnings.simplefilter("ignore", GpustackWarning)  # about other versions
             replay("run.json", "again.fits", overwrite=True)
 
 

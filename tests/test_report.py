@@ -1,4 +1,4 @@
-"""Reports of runs: what they hold, that it is true, and how they are written and read."""
+"""Reports of runs: their contents, and how they are written and read."""
 
 import gzip
 import hashlib
@@ -31,7 +31,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::gpustack.errors.GpustackWarning
 
 @pytest.fixture
 def night(tmp_path, monkeypatch):
-    """A folder with exposures, which is that of the user, and in it; their names."""
+    """The names of exposures in the current folder, which is also the home of the user."""
     names = [os.path.relpath(name, tmp_path) for name in save(tmp_path)]
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
@@ -43,7 +43,7 @@ def sha256(data):
 
 
 def unit_of(name, hdu):
-    """The bytes of a data unit, without what fills its last block, as astropy finds them."""
+    """The bytes of a data unit without padding, at the place that astropy reports."""
     raw = Path(name).read_bytes()
     raw = gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw
     with fits.open(name, disable_image_compression=True) as hdus:
@@ -54,7 +54,7 @@ def unit_of(name, hdu):
 
 
 def parts(report, f=0):
-    """The hashes of what is read of an input."""
+    """The hashes of the parts of an input that are read."""
     return {what: part["sha256"] for what, part in report["inputs"][f]["parts"].items()}
 
 
@@ -129,7 +129,7 @@ def test_cupy_arrays(cuda):
     assert "CuPy" in report["backend"]["device"]
 
 
-def test_what_it_says_of_a_run(night):
+def test_what_a_report_says_of_a_run(night):
     result = kept(
         Path(), "m*.fits", SigmaClip(1.7, 1.9), scale="median", weights="exposure", maps=["count"]
     )
@@ -160,7 +160,7 @@ def test_what_it_says_of_a_run(night):
     assert report["date"] == result.header["DATE"]
 
 
-def test_what_it_says_of_the_output(night):
+def test_what_a_report_says_of_the_output(night):
     output = kept(Path(), night, maps=iter(["count", "frames"])).report["output"]
     assert (output["given"], output["path"]) == ("out.fits", "~/out.fits")
     assert output["maps"] == ["count", "frames"]
@@ -204,7 +204,7 @@ def test_a_package_that_is_not_installed_has_no_version(monkeypatch):
     assert "sep" not in told
 
 
-def test_it_tells_nobody_s_name(night):
+def test_a_report_contains_neither_home_nor_host(night):
     kept(Path(), night)
     text = Path("run.json").read_text()
     assert str(Path.home()) not in text

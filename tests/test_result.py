@@ -1,4 +1,4 @@
-"""What a result says of itself, as CCDData and as a file."""
+"""`StackResult`: as CCDData, as a file, and its header."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:frames differ in EXPTIME")
 
 
 def sky_header(**cards):
-    """The header of a frame with a distorted WCS, as a telescope writes it."""
+    """The header of a frame with a distorted WCS, as telescopes write them."""
     header = fits.Header({"BUNIT": "adu", "OBJECT": "M 51", "EXPTIME": 30.0, "BLANK": -1})
     header.update(CTYPE1="RA---TAN-SIP", CTYPE2="DEC--TAN-SIP", CRVAL1=202.5, CRVAL2=47.2)
     header.update(CRPIX1=8.0, CRPIX2=8.0, CD1_1=-1e-4, CD1_2=2e-6, CD2_1=2e-6, CD2_2=1e-4)
@@ -144,7 +144,7 @@ def test_the_structure_of_the_input_does_not_leak(tmp_path):
     assert not {"BZERO", "BSCALE", "CHECKSUM", "DATASUM", "NAXIS1"} & set(header)
 
 
-# Coordinates: of a file, its own cards; of CCDData, whose cards are gone, those of the WCS
+# Coordinates: for a file, its own cards; for CCDData, which lacks such cards, those of its WCS
 
 
 def distorted():
@@ -258,7 +258,7 @@ def test_results_are_compared_by_identity(result):
     assert len({result, other, result}) == 2
 
 
-def test_it_prints_in_a_line():
+def test_repr_is_one_line():
     result = stack(np.ones((3, 4, 5)), "sigma:low=1.5,high=1", combine="median")
     assert repr(result).startswith("<StackResult: 5 x 4 pixels, float64, no unit, of 3 frames; si")
     assert "\n" not in repr(result)

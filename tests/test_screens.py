@@ -1,4 +1,4 @@
-"""Clips that are screened with a margin: what is touched is at risk, and little else."""
+"""Screens of clips: all columns that lose a sample are at risk, and few others."""
 
 import numpy as np
 import pytest
@@ -51,7 +51,7 @@ def ragged(data, lo, hi):
 
 
 def touched(clip, columns):
-    """The columns that the exact bounds or the exact test take something from."""
+    """The columns that lose a sample by the exact bounds or the exact test."""
     with np.errstate(all="ignore"):
         if isinstance(clip, ESDClip):
             frames = len(columns.rows)
@@ -91,7 +91,7 @@ def test_what_the_esd_test_rejects_was_at_risk(data, outliers, significance):
 
 
 def by_a_hair():
-    """Sorted columns, whose levels and spreads let float32 round in all ways."""
+    """Yield sorted columns whose levels and spreads make float32 round in many ways."""
     rng = np.random.default_rng(7)
     for n, level, noise in [(3, 1e6, 1), (9, 1000, 30), (25, 0, 1), (25, 1e7, 30), (2000, 3000, 5)]:
         yield np.sort(rng.normal(level, noise, (n, 500)).astype("f4"), axis=0)
@@ -156,7 +156,7 @@ def test_little_is_at_risk_that_is_not_touched(clip, n, dtype, scale):
     risk, hit = at_risk(clip, columns), touched(clip, columns)
     assert 0 < hit.sum() < 0.6 * data.shape[1]
     assert not (hit & ~risk).any()
-    # A column near a critical value after a large sample was set aside may not be told.
+    # A column close to a critical value, after a large sample was set aside, may stay undecided.
     assert (risk & ~hit).sum() < 0.01 * data.shape[1]
 
 
@@ -183,7 +183,7 @@ SPREADS = st.one_of(
 
 
 def told_and_true(clip, data, columns=None, *, first=True):
-    """What a screen says is beyond its inner and outer bounds, and what a pass rejects."""
+    """Which samples are beyond the inner and outer bounds of a screen, and which are rejected."""
     columns = uniform(data) if columns is None else columns
     with np.errstate(all="ignore"):
         told = screen(clip, columns, first)
@@ -204,7 +204,7 @@ def test_a_screen_has_the_bounds_between_its_own(data, low, high, spread, first)
 
 @given(FLOATS, st.integers(-4, 4), st.integers(0, 2), st.sampled_from(["mean", "median"]))
 def test_no_sample_is_told_by_a_hair(data, ulps, ddof, center):
-    # A factor at which the highest sample is just rejected, or just not.
+    # A factor with which the highest sample is only just rejected, or only just survives.
     columns = uniform(data[:, :1])
     with np.errstate(all="ignore"):
         middle = mean(columns) if center == "mean" else np.median(data[:, :1].astype(float), axis=0)
@@ -240,7 +240,7 @@ def test_no_sample_is_told_wrong_where_last_bits_are_large(clip, level, sigma, n
 
 
 def test_sums_of_many_squares_that_are_rounded_alike_tell_nothing_by_a_hair():
-    # Of equal squares each addition is off to the same side.
+    # When equal squares are summed, each addition is rounded in the same direction.
     levels = np.random.default_rng(3).uniform(1, 2, 30).astype("f4")
     data = np.repeat(np.outer([0, 1, 60], levels).astype("f4"), [1500, 1500, 1], axis=0)
     column = data[:, 0].astype(float)
@@ -283,7 +283,7 @@ def test_columns_that_are_not_sorted_have_the_same_screen(data, low, high, ddof)
 
 
 def test_intervals_are_unsure_where_a_sample_is_between_the_bounds():
-    # 12 samples at 0 and at 1, and one so far off that it is rejected by a hair, or not.
+    # 12 samples of 0, 12 of 1, and one so far off that it is only just rejected, or survives.
     data = np.repeat(np.array([[0.0], [1.0]], "f4"), 12, axis=0)
     columns = []
     for beyond in (10.0, 1.0, None):

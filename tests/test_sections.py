@@ -1,4 +1,4 @@
-"""Parts of a frame are what slices of it are, and each row that they lie in is read once."""
+"""Sections of a frame equal slices of its array, and each of their rows is read once."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from gpustack.frames import open_frames
 from gpustack.frames.sections import read_parts, read_section, read_sections
 from watched import Watched
 
-#: How many samples are read at once, of rows of 6: a part of a row, two rows, all.
+#: Samples read at once, with rows of 6: part of a row, two rows, all.
 AT_ONCE = [1, 12, 1000]
 
 
@@ -17,7 +17,7 @@ def at_once(request, monkeypatch):
 
 
 def masked(shape):
-    """An image, and where it has no value: masked, or NaN."""
+    """A masked image, and where it has no value because it is masked or NaN."""
     rng = np.random.default_rng(5)
     values = rng.normal(100, 5, shape)
     values[rng.random(shape) < 0.2] = np.nan
@@ -46,7 +46,7 @@ def test_a_section(shape, section):
     assert frame.rows == np.unique(rows).tolist()
 
 
-#: Apart and out of order, one within another, one row, up to each edge, without a row.
+#: Sections apart and out of order, one within another, of one row, at each edge, without rows.
 PARTS = [
     np.s_[7:9, 0:6],
     np.s_[1:6, 2:4],

@@ -1,4 +1,4 @@
-"""What a file says is data: nothing of it is run, followed, or taken for the name of an output."""
+"""Contents of files are never executed, followed, or used as the name of an output."""
 
 import ast
 import json
@@ -14,14 +14,14 @@ import gpustack
 
 PACKAGE = Path(gpustack.__file__).parent
 
-#: What runs or unpacks what it is given.
+#: Functions that execute their argument, and modules that unpack data or start programs.
 RUNS = {"eval", "exec", "compile", "__import__", "system", "popen", "Popen", "execv", "spawn"}
 UNPACKS = {"pickle", "marshal", "shelve", "dill", "cloudpickle", "joblib", "subprocess"}
-#: Patterns, and kernels, whose sources come with the package.
+#: Exceptions: regular expressions, and kernels, whose sources come with the package.
 ALLOWED = {("re", "compile"), ("module", "compile")}
 
 
-#: `gpustack info` asks git which commit its own checkout is at.
+#: Exceptions: `gpustack info` asks git for the commit of its own checkout.
 ASKS = {("about", "subprocess")}
 
 
@@ -47,7 +47,7 @@ def test_no_module_runs_or_unpacks_what_it_reads(path):
                 assert (called.value.id, called.attr) != ("np", "load"), f"line {node.lineno}"
 
 
-#: All that happens while files are combined whose headers name others.
+#: A program that combines files and prints all audit events on files, processes and sockets.
 WATCHED = """
 import json, os, sys
 from gpustack.cli import main
@@ -71,7 +71,7 @@ TRAP = "trap.fits"
 
 
 def hostile(folder):
-    """Cards that name a file, a command or an address, wherever somebody might look for one."""
+    """Cards that contain a file name, a command or an address, under all suitable keywords."""
     trap = str(folder / TRAP)
     keys = ["BPM", "MASK", "WEIGHT", "DGEOFILE", "NPOLFILE", "D2IMFILE", "FILENAME"]
     keys += ["ORIGFILE", "INHERIT", "DATALINK", "FLATFILE", "OBJECT", "IMCMB001", "OUTPUT"]

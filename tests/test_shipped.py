@@ -1,4 +1,4 @@
-"""What is shipped: the source distribution, the wheel, and what is installed from it."""
+"""The source distribution, the wheel, and the package installed from it."""
 
 import os
 import re
@@ -25,7 +25,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 
 def python(*arguments, cwd, program=sys.executable):
-    """What a fresh interpreter prints, one that is told of no checkout."""
+    """Run a fresh interpreter without PYTHONPATH and return what it prints."""
     env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     done = subprocess.run(
         [program, *arguments], cwd=cwd, env=env, capture_output=True, text=True, check=False
@@ -35,14 +35,14 @@ def python(*arguments, cwd, program=sys.executable):
 
 
 def build(kind, source, out):
-    """What the installed hatchling builds of a source tree."""
+    """Build a source tree with the installed hatchling; return the path of the result."""
     python("-m", "hatchling", "build", "-t", kind, "-d", out, cwd=source)
     return next(out.iterdir())
 
 
 @pytest.fixture(scope="module")
 def sdist(tmp_path_factory):
-    """The source distribution of this checkout, unpacked."""
+    """The folder of the unpacked source distribution of this checkout."""
     folder = tmp_path_factory.mktemp("sdist")
     python("-m", "tarfile", "-e", build("sdist", ROOT, folder / "out"), folder, cwd=folder)
     return folder / f"gpustack-{gpustack.__version__}"
@@ -50,7 +50,7 @@ def sdist(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def wheel(sdist, tmp_path_factory):
-    """The wheel that the source distribution builds."""
+    """The wheel built from the source distribution."""
     return build("wheel", sdist, tmp_path_factory.mktemp("wheel") / "out")
 
 
@@ -88,7 +88,7 @@ def test_what_a_wheel_says_of_itself(wheel):
         scripts = archive.read(f"{info}/entry_points.txt").decode()
     assert metadata["Version"] == gpustack.__version__
     assert metadata["License-Expression"] == "BSD-3-Clause"
-    # True of this version: an H200 alone has run it, and only Linux has been tried.
+    # True for this version: it was only run on an H200, and only on Linux.
     assert "CUDA (run on one device)" in metadata["Summary"]
     assert not [line for line in metadata.get_all("Classifier") if "GPU" in line]
     assert "Operating System :: POSIX :: Linux" in metadata.get_all("Classifier")
@@ -121,7 +121,7 @@ def test_the_oldest_versions_are_those_that_are_allowed():
     for extra, more in PROJECT["optional-dependencies"].items():
         if extra not in {"cuda12", "cuda13", "docs", "dev"}:
             needs += more
-    # What has both bounds, or builds the package, is not what gpustack runs with.
+    # Requirements with two bounds, and those to build the package, are not needed to run it.
     least = {
         f"{name} == {version}"
         for name, version in re.findall(
@@ -174,15 +174,15 @@ def test_the_description_is_markdown_with_code_that_an_index_can_show(wheel):
     assert metadata.get_payload() == (ROOT / "README.md").read_text()
 
 
-#: Where the packages lie that the tests run with.
+#: The schemes of the folders of the packages with which the tests run.
 LENT = ("purelib", "platlib")
 
 
 @pytest.fixture(scope="module")
 def installed(wheel, tmp_path_factory):
-    """The folder of an environment into which pip has put the wheel and nothing else.
+    """The folder of a virtual environment in which only the wheel is installed.
 
-    What the wheel needs is lent from where the tests run: the network has no part in it.
+    Its requirements are taken from the environment of the tests, so that no network is needed.
     """
     folder = tmp_path_factory.mktemp("environment")
     venv.create(folder, symlinks=True)
@@ -211,13 +211,13 @@ def test_what_is_installed_runs_elsewhere(installed, tmp_path):
         version, where = re.match(r"gpustack (\S+), Python [\d.]+, (\S+)\n", said).groups()
         assert version == gpustack.__version__
         assert where == about.without_home(str(next(installed.glob("lib/*/*/gpustack"))))
-    # Smaller than anybody would draw: it shows that all is there that the demo needs.
+    # A very small run, which shows that everything that the demo needs is installed.
     words = ["demo", "--frames", "8", "--size", "128", "-o", "out"]
     python(program, *words, cwd=tmp_path, program=installed / "bin/python")
     assert (tmp_path / "out").is_dir()
 
 
-#: Scripts of one who has gpustack installed.
+#: Scripts of a user who has gpustack installed, one with errors.
 RIGHT = (ROOT / "tests" / "downstream" / "script.py").read_text()
 WRONG = """from gpustack import SigmaClip, stack, stuck
 stack([1], SigmaClip(low="three"))
@@ -227,7 +227,7 @@ stack([1], uncertainty="some").nothing
 
 @pytest.fixture(scope="module")
 def mypy(installed, tmp_path_factory):
-    """What mypy has to say of both, line, kind of error and file each, at one start."""
+    """The errors that mypy reports for both scripts: file, line and code of each."""
     if find_spec("mypy") is None:
         skip_without("mypy, which reads the types of what is installed")
     folder = tmp_path_factory.mktemp("scripts")

@@ -1,4 +1,4 @@
-"""What is measured for pictures and pages, against what was put into the frames."""
+"""The measurements for pictures and pages, on frames with known noise and outliers."""
 
 import numpy as np
 import pytest
@@ -12,12 +12,12 @@ from gpustack.show.stacked import of_frames, plain
 
 SHAPE, SIGMA = (300, 400), 5.0
 
-#: Of a noise that some 10,000 pixels tell: ten standard errors.
+#: Relative tolerance of a noise measured on about 10,000 pixels: ten standard errors.
 CLOSE = 0.1
 
 
 def frames(n=8, shape=SHAPE, level=1000.0, seed=1, hits=0.01):
-    """Noise of one sigma on a slope, and hits."""
+    """Frames of noise of `SIGMA` on a slope, with a fraction `hits` of outliers."""
     rng = np.random.default_rng(seed)
     data = rng.normal(level, SIGMA, (n, *shape)) + np.arange(shape[1]) * 0.5
     data[rng.random(data.shape) < hits] += 300
@@ -25,7 +25,7 @@ def frames(n=8, shape=SHAPE, level=1000.0, seed=1, hits=0.01):
 
 
 def mosaic(n=4):
-    """Pure noise of frames of which each has a part of the columns; 1.4 a pixel."""
+    """Frames of pure noise, each valid in part of the columns; on average 1.4 frames per pixel."""
     data = frames(n, hits=0)
     for f, frame in enumerate(data):
         first = int(f * 0.9 * SHAPE[1] / n)
@@ -34,13 +34,13 @@ def mosaic(n=4):
 
 
 def perforated(n=6):
-    """Pure noise without three samples of ten, anywhere."""
+    """Frames of pure noise in which a random 30% of the samples is missing."""
     data = frames(n, hits=0)
     data[np.random.default_rng(5).random(data.shape) < 0.3] = np.nan
     return data
 
 
-#: Frames of pure noise that are not all valid at a pixel, of which a page is not to find fault.
+#: Frames of pure noise, not all valid at every pixel, in which a page must not find faults.
 PARTLY = {"mosaic": mosaic(), "perforated": perforated()}
 
 CLIP = SigmaClip(4, 4, spread="mad_std")
@@ -197,7 +197,7 @@ def test_rejected_samples_lie_further_from_a_mean_of_few_than_from_that_of_many(
     data[hits] += 9 * SIGMA
     result, look = looked(data, RangeClip(high=1000 + 6 * SIGMA - 2))
     found = residuals(look.strips, result.recipe)
-    # Of two survivors the mean has half of the variance of each.
+    # The mean of two survivors has half the variance of each.
     middle = np.average((EDGES[:-1] + EDGES[1:]) / 2, weights=found.rejected)
     assert middle == pytest.approx(9 / np.sqrt(1 + 1 / 2), rel=0.03)
 

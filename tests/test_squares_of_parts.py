@@ -1,4 +1,4 @@
-"""Squares of columns with frayed ends are those of their survivors, to the bit."""
+"""Sums of squares of columns that lost samples at their ends are exact, bit for bit."""
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ def part_of(values, index, lo, hi):
     st.integers(0, 3),
     st.integers(0, 2**32 - 1),
 )
-def test_they_are_those_of_the_survivors(n, level, ends, seed):
+def test_squares_are_those_of_the_survivors(n, level, ends, seed):
     rng = np.random.default_rng(seed)
     data = rng.normal(level, 30, (n, 60))
     data[rng.random(data.shape) < 0.05] += 1e6
@@ -36,9 +36,9 @@ def test_they_are_those_of_the_survivors(n, level, ends, seed):
         lo = np.minimum(first + rng.integers(0, 3, len(index)), last)
         hi = np.maximum(last - rng.integers(0, 3, len(index)), lo)
         if n > 20:
-            hi[0] = max(lo[0], last - ENDS - 1)  # worn
+            hi[0] = max(lo[0], last - ENDS - 1)  # lost too many samples
         parts.append(part_of(values, index, lo, hi))
-    with np.errstate(all="ignore"):  # of no survivors
+    with np.errstate(all="ignore"):  # some columns have no survivors
         fresh = [part_of(values, part.index, part.lo, part.hi) for part in parts]
         wanted = [squares_about_mean(part) for part in fresh]
         plain = squares_about_mean(Block(values, first, last))

@@ -1,4 +1,4 @@
-"""Arrays at equal distances in memory, seen as one, and the samples of a stack that lie so."""
+"""Views of arrays at equal distances in memory as one array, and stacks that allow them."""
 
 import subprocess
 import sys
@@ -50,7 +50,7 @@ def test_the_view_is_what_a_copy_would_be(name):
 
 
 @pytest.mark.parametrize("name", APART)
-def test_others_are_not_one(name):
+def test_arrays_at_unequal_distances_are_not_viewed_as_one(name):
     assert as_one(APART[name]) is None
 
 
@@ -71,7 +71,7 @@ def test_frames_are_one_where_all_are_decoded_alike():
 
 
 def scattered(band):
-    """The same samples, no two distances between which are equal."""
+    """The same samples in arrays whose distances in memory all differ."""
     taken, moved = [], []
     for k, one in enumerate(band):
         room = np.empty((k + 1) ** 2 * 64 + one.data.nbytes, np.uint8)
@@ -88,7 +88,7 @@ AS_ONE = ("c", "zeros", "infinite", "huge-range", "u2", "fits-scaled", "unaligne
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_no_bit_depends_on_whether_frames_are_one(name):
-    # By turns: how samples are read depends on the stack, and on the kind of recipe, not on each.
+    # Every second stack: how samples are read depends on the stack and on the kind of recipe only.
     for stack_name in AS_ONE[list(RECIPES).index(name) % 2 :: 2]:
         if fits(name, FRAMES):
             with on(stack_name):
@@ -99,8 +99,8 @@ def test_no_bit_depends_on_whether_frames_are_one(name):
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_nor_on_where_nan_is_found(name):
-    # Of native floats it is where they lie; these are decoded first.
+def test_no_bit_depends_on_where_nan_is_found(name):
+    # NaN are searched in native floats where they are, but big-endian floats are decoded first.
     if fits(name, FRAMES):
         band = samples(name, "infinite", FRAMES)
         cube = np.array([one.data for one in band]).astype(">f4")
@@ -139,6 +139,6 @@ for dtype in (">f4", ">u2", "f4"):
 
 
 def test_two_frames_that_were_made_apart():
-    # Any two lie at equal distances: as one, they ended the process.
+    # Any two arrays have equal distances. Viewing two separate ones as one crashed the process.
     done = subprocess.run([sys.executable, "-c", APART_IN_MEMORY], capture_output=True, check=False)
     assert (done.returncode, done.stderr) == (0, b"")

@@ -1,4 +1,4 @@
-"""Statistics of frames: by hand, by their definitions, and of which samples they are."""
+"""Statistics of frames: by hand, by their definitions, and from which samples they are computed."""
 
 import math
 from statistics import NormalDist
@@ -16,9 +16,9 @@ from gpustack.normalize.survey import survey
 from watched import Watched
 
 SHAPE = (12, 10)
-#: float64 numbers of a few operations on exact ones.
+#: Relative tolerance of float64 numbers after a few operations on exact numbers.
 EXACT = 1e-12
-#: Six scatters of a noise from 40 x 36 triples, of which a median absolute deviation uses 37%.
+#: Six standard errors of a noise measured on 40 x 36 triples; a MAD has an efficiency of 37%.
 NOISY = 6 / math.sqrt(2 * 40 * 36 * 0.37)
 
 
@@ -31,7 +31,7 @@ def test_median_mean_and_spread_by_hand():
     values = np.array([7.0, 1, 2, 100])
     assert statistics.median(values.copy()) == 4.5
     assert statistics.mean(values) == 27.5
-    assert statistics.mad(values.copy()) == 3  # of 2.5, 3.5, 2.5, 95.5
+    assert statistics.mad(values.copy()) == 3  # the median of 2.5, 3.5, 2.5, 95.5
     assert statistics.median(np.array([3.0])) == 3
     assert statistics.mad(np.array([3.0])) == 0
 
@@ -40,8 +40,8 @@ def test_median_mean_and_spread_by_hand():
     ("values", "expected"),
     [
         ([5.0] * 20, 5),
-        ([1.0, 2, 9], 2),  # too few: the median
-        # Central 70% of 20: ranks 3 to 16, range 3 to 17, bins of 1.4: [8, 9.4) has most.
+        ([1.0, 2, 9], 2),  # too few samples: the median
+        # Central 70% of 20: ranks 3 to 16, range 3 to 17, bins of 1.4: [8, 9.4) has the most.
         ([0, 1, 2, 3, 5, 7, 8, 8.2, 8.4, 8.6, 8.8, 10, 12, 13, 14, 15, 16, 17, 30, 40], 8.4),
         # More than half of the samples are one value, the end of the range.
         ([*range(9), *[100] * 11], 100),
@@ -52,7 +52,7 @@ def test_mode_by_hand(values, expected):
 
 
 def mode_in_words(values):
-    """The mode as its definition says it, without bins sorted or searched."""
+    """The mode by its definition, without sorting or searching bins."""
     ordered = sorted(values)
     n = len(ordered)
     central = ordered[int(n * 0.3 / 2) : int(n * 1.7 / 2)]
@@ -104,7 +104,7 @@ def test_noise_by_hand():
     assert math.isnan(statistics.noise(row[:, :4], invalid[:, :4]))
 
 
-# Which samples are looked at.
+# Which samples are used.
 
 
 @pytest.mark.parametrize("kind", ["median", "mean", "mode", "mad"])
@@ -153,7 +153,7 @@ def test_what_a_leading_range_clip_rejects_is_left_out():
     ],
 )
 def test_bounds_are_float64_as_those_of_the_clip(value, clip, is_in):
-    """The float32 nearest to 0.1 is above it, that nearest to 0.7 below."""
+    """The float32 nearest to 0.1 is above 0.1, and that nearest to 0.7 is below 0.7."""
     plane = np.full(SHAPE, value, "f4")
     assert (measured(plane, Statistic("mean"), [clip]) is not None) is is_in
 

@@ -1,4 +1,4 @@
-"""Samples that are decoded late: part by part, or after they have been sorted as integers."""
+"""Samples that are decoded late: in parts, or after they are sorted as integers."""
 
 import numpy as np
 import pytest
@@ -22,7 +22,7 @@ def decoded(one):
 
 
 def some(dtype, n, pixels=50):
-    """Integers of all sizes, ends and ties among them."""
+    """Random integers of a dtype, with ties and many of its smallest and largest values."""
     rng, limits = np.random.default_rng(n), np.iinfo(dtype)
     data = rng.integers(limits.min, limits.max, (n, pixels), np.dtype(dtype).newbyteorder("="))
     data[rng.random(data.shape) < 0.2] = limits.max
@@ -33,7 +33,7 @@ def some(dtype, n, pixels=50):
 
 @pytest.mark.parametrize("bzero", [0.0, 32768.0, 0.3, -(2.0**31)])
 @pytest.mark.parametrize("dtype", INTEGERS)
-def test_sorted_as_integers_they_are_sorted(dtype, bzero):
+def test_samples_sorted_as_integers_are_sorted(dtype, bzero):
     for n in (1, 2, 25, max(NETWORK_FRAMES.values()) + 1):
         one = stored(some(dtype, n), bzero=bzero)
         before, expected = one.flat.copy(), np.sort(decoded(one), axis=0)
@@ -57,7 +57,7 @@ def test_a_factor_below_zero_turns_the_order_round():
 
 
 @pytest.mark.parametrize("dtype", ["u1", ">f4", "<f8"])
-def test_others_are_decoded_first(dtype):
+def test_samples_that_keep_no_order_are_decoded_first(dtype):
     data = np.arange(12).reshape(3, 4).astype(dtype)
     one = stored(data, bzero=1.0)
     assert not one.has_order

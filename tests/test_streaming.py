@@ -1,4 +1,4 @@
-"""A result that goes to its file as it is made is the file that it would be, made whole."""
+"""A result written to its file in bands gives the same file as a result written as a whole."""
 
 import copy
 import gzip
@@ -38,7 +38,7 @@ MAPS = tuple(name for name in EXTENSIONS if name != "flags")
 
 @pytest.fixture(autouse=True)
 def one_moment(monkeypatch):
-    """All files are written at the same time."""
+    """Stop the clock, so that all files have the same date."""
 
     class Stopped(datetime):
         @classmethod
@@ -57,7 +57,7 @@ def coordinates():
 
 
 def frames(folder, dtype="f4", flags=None, shape=SHAPE):
-    """Files of which some samples stand out, some are masked and one column is empty."""
+    """Write files with outliers, masks, and one column without samples; return a glob."""
     rng = np.random.default_rng(5)
     for i in range(N):
         plane = rng.normal(1000 + 10 * i, 20, shape)
@@ -77,7 +77,7 @@ def frames(folder, dtype="f4", flags=None, shape=SHAPE):
 
 
 def both(folder, given, name="out.fits", maps=MAPS, **how):
-    """The bytes of a file written as it is made, and of one written whole."""
+    """The bytes of a file written in bands, and of one written as a whole."""
     to = ToFile(folder / f"rows-{name}", maps)
     stack(given, outputs=to, backend="cpu", memory="200kB", **how)
     whole = stack(given, outputs=to.outputs(False), backend="cpu", **how)
@@ -86,7 +86,7 @@ def both(folder, given, name="out.fits", maps=MAPS, **how):
 
 
 def names(path):
-    """Of the HDUs of a file."""
+    """The names of the HDUs of a file."""
     with fits.open(path) as hdus:
         return [hdu.name for hdu in hdus]
 
@@ -104,7 +104,7 @@ CASES = {
 
 @pytest.mark.parametrize("name", ["out.fits", "out.fits.gz"])
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
-def test_it_is_the_same_file(tmp_path, case, name):
+def test_a_streamed_file_is_the_same_file(tmp_path, case, name):
     how = {**case, "clips": [parse_clip(text) for text in case.get("clips", "").split()]}
     rows, whole = both(tmp_path, frames(tmp_path), name, how.pop("maps", ()), **how)
     assert rows == whole
@@ -113,14 +113,14 @@ def test_it_is_the_same_file(tmp_path, case, name):
 
 @pytest.mark.parametrize("flags", ["i2", "u2", "i4", "i8"])
 @pytest.mark.parametrize("dtype", ["i2", "u2", "f8"])
-def test_whatever_the_frames_hold(tmp_path, dtype, flags):
+def test_files_are_the_same_for_any_dtype_and_flags(tmp_path, dtype, flags):
     given = frames(tmp_path, dtype, flags)
     rows, whole = both(tmp_path, given, maps=tuple(EXTENSIONS))
     assert rows == whole
 
 
 @pytest.mark.parametrize("shape", [(50,), (3, 20, 11), (2, 2, 5, 7)])
-def test_whatever_their_axes(tmp_path, shape):
+def test_files_are_the_same_for_any_number_of_axes(tmp_path, shape):
     rows, whole = both(tmp_path, frames(tmp_path, shape=shape))
     assert rows == whole
     with fits.open(tmp_path / "rows-out.fits") as hdus:
@@ -158,7 +158,7 @@ def test_frames_in_memory(tmp_path):
             path.unlink()
 
 
-# Results of files
+# Results whose arrays are in files
 
 
 def test_the_result_reads_its_file(tmp_path):

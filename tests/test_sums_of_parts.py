@@ -1,4 +1,4 @@
-"""Sums of whole columns less what does not survive are the sums of the survivors, to the bit."""
+"""Sums of whole columns minus rejected samples equal the sums of survivors, bit for bit."""
 
 from dataclasses import replace
 
@@ -32,7 +32,7 @@ COLUMNS = st.tuples(st.integers(1, 12), st.integers(1, 6)).flatmap(
 
 
 def columns_of(data, lacking=0):
-    """All columns of `data`, `lacking` samples short."""
+    """The sorted columns of `data`, without their `lacking` highest samples."""
     n, m = data.shape
     values = np.sort(data, axis=0)
     valid = np.full(m, n - lacking)
@@ -41,7 +41,7 @@ def columns_of(data, lacking=0):
 
 
 @given(COLUMNS, st.data())
-def test_they_are_the_sums_of_the_survivors(data, draw):
+def test_sums_are_those_of_the_survivors(data, draw):
     part = columns_of(data, draw.draw(st.integers(0, len(data)), "lacking"))
     whole = Block(part.values.copy(), 0, len(data))
     for column, valid in enumerate(part.valid):
@@ -64,7 +64,7 @@ def test_of_columns_that_have_lost_their_ends_the_rest_is_taken_off():
     values = np.sort(np.random.default_rng(2).normal(5, 3, (9, 40)).astype("f4"), axis=0)
     whole, lo = Block(values, 1, 7), np.arange(40) % 4
     part = Ragged(np.arange(40), values.copy(), np.full(40, 9), lo, np.full(40, 6))
-    take_off([part], whole)  # of some columns lo is less than that in common
+    take_off([part], whole)  # in some columns, lo is less than the common one
     wanted = [column[first:6].sum(dtype=float) for column, first in zip(values.T, lo, strict=True)]
     np.testing.assert_array_equal(sums(part), wanted)
 
@@ -92,7 +92,7 @@ def test_what_float64_would_round_is_added_up_anew():
 def test_most_columns_are_not_copied(monkeypatch):
     monkeypatch.setattr(Ragged, "total", lambda self, origin: pytest.fail("added up anew"))
     rng = np.random.default_rng(3)
-    for sky in (1000, 0):  # of one sign, and of both
+    for sky in (1000, 0):  # samples of one sign, and of both
         part = columns_of(rng.normal(sky, 10, (25, 100)).astype("f4"))
         whole = Block(part.values.copy(), 0, 25)
         part.move(part.lo + 1, part.hi - 2)
@@ -112,7 +112,7 @@ def test_many_samples_of_both_signs_keep_to_the_memory_promised(clip, outputs_as
     values = np.random.default_rng(4).normal(0, 1, (n, 45, 100)).astype("f4")
     band = plain(values)
     out = replace(outputs(band, recipe), reasons=None, rejected=None)
-    Cpu(threads=1).run(band, recipe, out)  # what is kept is there
+    Cpu(threads=1).run(band, recipe, out)  # fills the caches that are kept between runs
     crew = Crew.within(Load(n, np.dtype("f4")), 1, 60_000_000)
     with traced() as taken:
         Cpu(tile_pixels=crew.pixels).run(band, recipe, out)

@@ -1,4 +1,4 @@
-"""What threads and memory may do to a run: one clear error, nothing kept, nothing that hangs."""
+"""Errors in threads and lack of memory: one clear error, no kept buffers, no hang."""
 
 import gc
 import subprocess
@@ -29,7 +29,7 @@ BANDS = plan_bands(ROWS, 1, 4)
 
 @dataclass
 class Source:
-    """Frames that are read, until `fails` says no; remembers the reads and the buffers."""
+    """Frames that can be read until `fails` raises; records the reads and the buffers."""
 
     fails: object = staticmethod(lambda f, start: None)
     n: int = FRAMES
@@ -59,7 +59,7 @@ def no():
 
 
 def fail_at(number, make_error=no):
-    """A function that raises when it is called for the so-many-th time, by whatever thread."""
+    """A function that raises at its `number`-th call, in any thread."""
     lock, left = threading.Lock(), [number]
 
     def call(*_):
@@ -84,7 +84,7 @@ def test_an_error_stops_all_threads_and_comes_through(threads, where, number):
                 fail if where == "progress" else None)  # fmt: skip
     assert threading.active_count() == before
     if where != "progress":
-        # No more than was under way: a band of each thread, and of each the next.
+        # At most what was in progress: one band of each thread, and the next one.
         assert len(source.reads) <= (number + 2 * threads) * FRAMES
 
 
@@ -101,7 +101,7 @@ def test_who_reads_stops_between_two_frames():
         raise ValueError("no")
 
     class Told(ThreadPoolExecutor):
-        """Says when a thread has come to its end."""
+        """An executor that signals when a thread has finished."""
 
         def submit(self, work):
             future = super().submit(work)
@@ -113,7 +113,7 @@ def test_who_reads_stops_between_two_frames():
         patch.setattr("gpustack.backends.band_threads.ThreadPoolExecutor", Told)
         with pytest.raises(ValueError, match="no"):
             in_turn(source, run)
-    # The second band was being read, by a thread that held its first frame.
+    # The second band was being read: its first frame, and no more.
     assert [f for f, start in source.reads if start == BANDS[1].start] == [0]
 
 
@@ -225,7 +225,7 @@ def test_what_is_explained_may_run_out_too(cube, monkeypatch):
         explain(cube, 1, 1)
 
 
-# On one core: Python waits for ever for a thread that had no memory to begin with.
+# On one core, because Python waits for ever for a thread that had no memory to start.
 SHORT = """
 import os, resource, sys
 os.sched_setaffinity(0, list(os.sched_getaffinity(0))[:1])

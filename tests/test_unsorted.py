@@ -1,4 +1,4 @@
-"""Columns that are not sorted: sums that are exact in any order, clips screened with a margin."""
+"""Columns that are not sorted: sums that are exact in any order, and screened clips."""
 
 from fractions import Fraction
 from itertools import permutations
@@ -55,7 +55,7 @@ def test_squares_of_the_other_columns_are_exact(data):
 
 
 @given(COLUMNS, st.integers(0, 1), st.integers(0, 1))
-def test_so_are_both_without_the_ends(data, low, high):
+def test_sums_and_squares_without_the_ends_are_exact(data, low, high):
     if len(data) <= low + high:
         return
     some = columns(data)
@@ -94,7 +94,7 @@ def test_which_columns_have_inexact_squares(column, inexact):
 
 @given(COLUMNS)
 def test_the_squares_are_those_about_the_mean(data):
-    # To n times the rounding of their sum, and of that of the mean.
+    # Within n times the rounding error of their sum and of the mean.
     some = Uniform(list(np.sort(data, axis=0)), 0, len(data))
     found = std(some) ** 2 * len(data)
     for pixel, square in enumerate(found):
@@ -108,7 +108,7 @@ def test_the_squares_are_those_about_the_mean(data):
 
 
 def test_one_sample_by_one_bit_above_the_others():
-    # Their mean is rounded by as much as a millionth of what they differ by.
+    # The rounding error of their mean is up to a millionth of their difference.
     x = np.float32(1.89)
     for n in range(3, 200, 7):
         data = np.full((n, 1), x)
@@ -178,7 +178,7 @@ def test_which_recipes_need_order(recipe, dtype, needed):
     assert needs_order(recipe, np.dtype(dtype)) is needed
 
 
-def test_to_take_ends_off_needs_order_where_it_is_asked_whose_they_were():
+def test_extrema_need_order_where_their_frames_are_asked_for():
     assert needs_order(Recipe(clips=[ExtremaClip(1, 1)]), FLOAT32, members=True)
     assert not needs_order(Recipe(clips=[SigmaClip(center="mean")]), FLOAT32, members=True)
 
@@ -195,7 +195,7 @@ def test_inexact_columns_do_not_depend_on_the_order_of_frames():
 
 
 def test_squares_that_may_round_do_not_depend_on_the_order_of_frames():
-    # They differ in the last bits of float64, of which a result in float32 shows nothing.
+    # They would differ in the last bits of float64, which a result in float32 does not show.
     data = np.random.default_rng(6).normal(0, 1000, (7, 1, 60)).astype("f4")
     assert not columns(data[:, 0]).inexact().any()
     recipe = Recipe(dtype="float64")
@@ -233,7 +233,7 @@ def test_the_samples_of_users_are_left_as_they_are():
 
 
 def test_invalid_samples_are_found_after_others_were_not():
-    # The second tile is the first in which anything is invalid.
+    # The second tile is the first with an invalid sample.
     data = np.random.default_rng(1).normal(100, 5, (5, 40, 64)).astype("f4")
     data[2, 30, 7], data[3, 31, 9] = np.nan, -np.inf
     for recipe in (Recipe(outputs=()), Recipe(), Recipe(clips=[SigmaClip(2, 2)])):

@@ -1,4 +1,4 @@
-"""Rows of arrays in memory: a view where numpy needs no copy, and else of what is asked for."""
+"""Rows of arrays in memory are views where possible; otherwise only these rows are copied."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""A folder that frames arrive in."""
+"""Watching a folder in which frames arrive."""
 
 import errno
 import os
@@ -69,7 +69,7 @@ OPTIONS = ["--clip", "sigma:low=1.5,high=1.5", "--interval", "0.05", "--backend"
 
 
 def wait_for(condition, seconds=60):
-    """Until it holds; a test that waits longer has failed."""
+    """Wait until the condition holds; fail after `seconds`."""
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "nothing happened"
@@ -77,7 +77,7 @@ def wait_for(condition, seconds=60):
 
 
 def combined(path):
-    """How many frames a result is of; 0 before there is one."""
+    """The number of frames of a result; 0 if there is none yet."""
     return fits.getval(path, "NCOMBINE") if path.exists() else 0
 
 
@@ -130,7 +130,7 @@ def test_the_command_aligns_frames_of_any_shape(tmp_path):
     assert combined(tmp_path / "out.fits") == 2
 
 
-def test_those_left_out_come_in_once_the_first_is_gone(tmp_path, caplog):
+def test_frames_left_out_come_in_once_the_first_is_gone(tmp_path, caplog):
     looking = arrivals(tmp_path)
     write(tmp_path / "a.fits", shape=(3, 3))
     looking.look()
@@ -237,7 +237,7 @@ def test_a_folder_that_is_none(tmp_path):
 
 
 def test_a_folder_that_cannot_be_listed_for_a_moment(tmp_path, monkeypatch):
-    """As a shared file system tells of a stale handle."""
+    """Shared file systems raise such errors for stale handles."""
     folder = arrivals(tmp_path)
     path = write(tmp_path / "a.fits")
 
@@ -254,7 +254,7 @@ def test_a_folder_that_cannot_be_listed_for_a_moment(tmp_path, monkeypatch):
 
 @contextmanager
 def started(command, folder):
-    """A process, which is killed where the test fails: `Popen` would wait for its end."""
+    """Start a process and kill it at the end, even if the test fails: `Popen` would wait for it."""
     with subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True) as process:
         try:
             yield process
@@ -280,7 +280,7 @@ def test_the_command_gives_what_combine_gives_after_each_frame(tmp_path):
 
 @pytest.mark.parametrize("how", ["never", "at first"])
 def test_the_command_tells_by_its_code_that_no_result_was_made(tmp_path, how):
-    """Of one frame a clip that drops two has nothing left."""
+    """With a single frame, a clip that rejects two samples leaves none."""
     command = [*COMMAND, "--clip", "extrema:nlow=1,nhigh=1", "--interval", "0.05"]
     command += ["--stop-after", "1" if how == "never" else "3"]
     write(tmp_path / "1.fits")
@@ -299,7 +299,7 @@ def test_the_command_tells_by_its_code_that_no_result_was_made(tmp_path, how):
 
 
 def test_a_reader_never_sees_half_a_result(tmp_path):
-    """While it is written again and again, every read finds it whole."""
+    """Every read finds a complete file while it is rewritten repeatedly."""
     out, done, broken = tmp_path / "out.fits", threading.Event(), []
 
     def read():
@@ -308,7 +308,7 @@ def test_a_reader_never_sees_half_a_result(tmp_path):
                 try:
                     with fits.open(out, memmap=False) as hdus:
                         assert np.isfinite(hdus[0].data).all()
-                except Exception as err:  # noqa: BLE001 - whatever it is
+                except Exception as err:  # noqa: BLE001 - any error is a failure
                     broken.append(err)
 
     reader = threading.Thread(target=read)
@@ -320,7 +320,7 @@ def test_a_reader_never_sees_half_a_result(tmp_path):
             write(tmp_path / f"{len(frames)}.fits", seed=len(frames))
 
         write(tmp_path / "0.fits")
-        # Of more than six the first five are named, and how many more there are.
+        # Of more than six repeated frames, the first five are named, and the rest counted.
         with pytest.warns(UserWarning, match="given (2|several) times"):
             watch(arrivals(tmp_path), restack, interval=0.01, stop_after=8)
     finally:
@@ -351,7 +351,7 @@ def test_a_stray_frame_does_not_keep_all_others_out(tmp_path):
 
 
 def test_a_frame_without_a_mask_comes_in_beside_those_with_flags(tmp_path):
-    """As in `combine`, which only wants flags of any of them."""
+    """As in `combine`, it is enough if some frame has flags."""
     write(tmp_path / "1.fits")
     write(tmp_path / "2.fits", seed=1)
     with fits.open(tmp_path / "2.fits", mode="append") as hdus:
@@ -363,7 +363,7 @@ def test_a_frame_without_a_mask_comes_in_beside_those_with_flags(tmp_path):
 
 
 def test_an_output_at_home_is_no_frame(tmp_path):
-    """Shells leave ~ alone behind a sign of equality."""
+    """Shells do not expand ~ after an equals sign."""
     write(tmp_path / "1.fits")
     command = [*COMMAND[:-2], f"--output=~/{tmp_path.name}/1.fits", "--stop-after", "1"]
     done = subprocess.run(

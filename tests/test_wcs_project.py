@@ -1,4 +1,4 @@
-"""wcs_project, against ccdproc's and against what is known of the answer."""
+"""`wcs_project`, against that of ccdproc and against known answers."""
 
 import numpy as np
 import pytest
@@ -12,16 +12,16 @@ from gpustack.align import bring_together
 from gpustack.errors import InputError
 from gpustack.frames import open_frames
 
-#: Spline orders keep two rounding steps of a sample of about 100.
+#: Tolerance for spline orders: two roundings of a sample of about 100.
 SPLINE = 1e-13
 
 
-#: Those of `image` that tell of no grid.
+#: Cards of `image` that do not describe its grid.
 KEPT_CARDS = {"DATE-OBS", "MJDREF", "OBJECT"}
 
 
 def tangent(crval=(10.0, 20.0), degrees=0.0, scale=1e-3, crpix=(20.0, 15.0)):
-    """A tangential projection, turned by so many degrees."""
+    """A tangential projection, rotated by `degrees`."""
     wcs = WCS(naxis=2)
     wcs.wcs.ctype = ["RA---TAN", "DEC--TAN"]
     wcs.wcs.crval, wcs.wcs.crpix = crval, crpix
@@ -83,7 +83,7 @@ def test_orders_and_shape(order):
 
 @pytest.mark.parametrize("order", ["biquadratic", "bicubic"])
 def test_by_a_spline_a_masked_pixel_reaches_three_pixels_and_no_further(order):
-    """Whatever it holds; ccdproc masks every other ring out to 14 pixels and keeps the waves."""
+    """Whatever its value. ccdproc masks every second ring up to 14 pixels away, and keeps waves."""
     rng = np.random.default_rng(5)
     data = rng.normal(100, 10, (60, 60))
     wcs, target = tangent(crpix=(30, 30)), tangent(crpix=(30.3, 30.4))
@@ -114,7 +114,7 @@ def test_other_samples(dtype):
 
 
 def test_counts_stay_what_they_were():
-    """Four pixels in the place of one hold a quarter each."""
+    """Four pixels that replace one contain a quarter of its counts each."""
     ccd = CCDData(np.full((30, 40), 8.0), unit="adu", wcs=tangent())
     finer = wcs_project(ccd, tangent(scale=0.5e-3), (20, 20))
     np.testing.assert_allclose(finer.data, 2.0, rtol=1e-6)
@@ -130,7 +130,7 @@ def test_what_is_outside_is_nan_and_masked():
 
 @pytest.mark.filterwarnings("ignore:'WCS.all_world2pix' failed to converge")
 def test_where_a_distortion_leads_from_afar_there_is_no_second_image():
-    # Far from an image its polynomials are what they may be, and bring some of the sky into it.
+    # Far from an image, its polynomials are arbitrary, and map parts of the sky into the image.
     bent, sky = tangent(scale=0.5), WCS(naxis=2)
     bent.wcs.ctype = ["RA---TAN-SIP", "DEC--TAN-SIP"]
     terms = np.zeros((3, 3))
@@ -155,7 +155,7 @@ def test_the_header_loses_the_coordinates_alone():
 
 
 def test_the_header_loses_what_aligned_frames_lose():
-    """Sections, physical and alternative coordinates, and another form of RADESYS."""
+    """Cards of sections, physical and alternative coordinates, and an old form of RADESYS."""
     ccd, target = image(masked=0), TARGETS["turned"]
     of_pixels = {"CCDSEC": "[1:9,1:9]", "DATASEC": "[1:9,1:9]", "LTV1": 5.0, "LTM1_1": 1.0}
     ccd.header.update(of_pixels | {"CTYPE1A": "LINEAR", "CRPIX1A": 3.0, "RADECSYS": "FK5"})
@@ -181,12 +181,12 @@ def test_metadata_that_is_no_header_and_uncertainty():
     assert result.mask is None
 
 
-#: Where the one bad pixel is, of images of which the variance is 4.
+#: The one bad pixel of images that have a variance of 4 elsewhere.
 BAD = (12, 25)
 
 
 def uncertain(kind=VarianceUncertainty, *, value=np.nan, masked=False, dtype=float):
-    """An image whose variance has that value at `BAD`; masked there or nowhere."""
+    """An image whose variance is `value` at `BAD`, where it may also be masked."""
     ccd = image(masked=0, dtype=dtype)
     variance = np.full(ccd.shape, 4.0)
     variance[BAD] = value
@@ -224,7 +224,7 @@ def test_variances_are_those_of_aligned_frames(how, value, masked):
     align = Reproject(target, shape=ccd.shape, **how)
     (frame,) = bring_together(open_frames([ccd]), align).frames
     expected = frame.read_variance(0, ccd.shape[0])
-    # Those are resampled block by block, by places between nodes.
+    # Aligned frames are resampled in blocks, at places interpolated between nodes.
     np.testing.assert_allclose(found, expected, rtol=1e-3)
     inside = np.isfinite(wcs_project(image(masked=0), target, **how).data)
     assert 0 < np.isnan(found[inside]).sum() < 40
@@ -265,7 +265,7 @@ def test_images_of_other_than_two_axes(shape):
 
 
 def test_real_coordinates(real_data):
-    """An image as it comes from a survey, onto the grid of another."""
+    """A survey image projected onto the grid of another."""
     ccdproc = pytest.importorskip("ccdproc")
     folder = real_data / "galactic_center"
     with fits.open(folder / "gc_2mass_h.fits") as hdus:

@@ -1,4 +1,4 @@
-"""Weights that are the inverse variances of the samples: what they are, by every door."""
+"""``weights="variance"``: inverse variances of the samples, in all parts of the API."""
 
 import math
 from dataclasses import replace
@@ -23,7 +23,7 @@ N, SHAPE = 6, (9, 13)
 
 
 def inverse(variance, factor=1.0):
-    """The definition, of one number."""
+    """The weight for one variance, by its definition."""
     product = float(variance) * float(factor) * float(factor)
     if math.isnan(product) or product <= 0 or 1 / product == math.inf:
         return 0.0
@@ -31,7 +31,7 @@ def inverse(variance, factor=1.0):
 
 
 def frames(dtype="f4"):
-    """CCDData with variances of which some are no use."""
+    """CCDData with variances, some of which are unusable."""
     rng = np.random.default_rng(4)
     data, masks = sky(N, SHAPE).astype(dtype), some(N, SHAPE, 0.1)
     variances = rng.uniform(20, 130, data.shape)
@@ -43,7 +43,7 @@ def frames(dtype="f4"):
 
 
 def as_samples(given, recipe):
-    """The same for the oracle, with weights by the definition."""
+    """The same frames as Samples for the oracle, with weights by the definition."""
     factors = recipe.scale or (1.0,) * N
     made = []
     for frame, factor in zip(given, factors, strict=True):
@@ -148,7 +148,7 @@ def test_the_word_is_for_weights_alone(tmp_path):
             stack(frames(), **{role: "variance"})
     with pytest.raises(RecipeError, match="region: expected a scale, zero or"):
         place({"weights": "variance"}, "[1:2,1:2]", None)
-    # The number of frames does not matter to it, so a recipe does for any.
+    # The word does not depend on the number of frames, so the recipe fits any number.
     recipe = stack(frames(), weights="variance").recipe
     assert Recipe.from_json(recipe.to_json()) == recipe
     again = stack(frames()[:3], recipe)

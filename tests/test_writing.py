@@ -1,4 +1,4 @@
-"""A file is written whole or not at all."""
+"""Files are written completely or not at all."""
 
 import errno
 import os
@@ -137,8 +137,7 @@ main()
 @pytest.mark.parametrize("name", ["out.fits", "out.fits.gz"])
 @pytest.mark.parametrize("room", [0, 5000, 20_000, 60_000])
 def test_a_full_disk_is_code_3_and_leaves_what_was_there(tmp_path, name, room):
-    # A file that may not grow; what the system says is what it says of a full disk, but for the
-    # number.
+    # A limit on the file size acts like a full disk, except for the error number.
     pytest.importorskip("resource", reason="limits on file size need POSIX")
     noise = np.random.default_rng(0).normal(size=(2, 100, 100))
     for frame, plane in zip(("a.fits", "b.fits"), noise, strict=True):
@@ -208,7 +207,7 @@ def test_the_result_obeys_the_umask(result, tmp_path):
 
 @pytest.fixture
 def links(tmp_path):
-    """A folder where names can point to others."""
+    """A folder in which symbolic links can be made; without them, tests are skipped."""
     try:
         (tmp_path / "probe").symlink_to("nowhere")
     except OSError:
@@ -299,7 +298,7 @@ def test_the_temporary_file_says_whose_it_is(result, tmp_path, monkeypatch):
     assert re.fullmatch(expected, names[0].name)
 
 
-def test_a_file_at_home(tmp_path, monkeypatch):
+def test_a_file_below_the_home_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     cube = np.ones((3, 4, 5))
     stack(cube, outputs=ToFile("~/streamed.fits"))

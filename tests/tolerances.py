@@ -1,22 +1,22 @@
-"""How near an answer must come to the oracle's, each number with its reason."""
+"""How closely a backend must agree with the oracle, with the reason for each number."""
 
 from typing import Any
 
 import numpy as np
 
 #: The contract for mean, sum and uncertainty. A float32 result is rounded to 6e-8 of itself;
-#: the rest is room for the order in which a backend adds up.
+#: the rest is room for the order in which a backend sums.
 RELATIVE = 1e-6
-#: Where terms cancel, the result may be far smaller than what was added up. Sums are
-#: float64 (1e-16) over at most a few hundred terms: this much of the terms' size may remain.
+#: Where terms cancel, the result may be far smaller than the terms. Sums are float64 (1e-16)
+#: over at most a few hundred terms: an error of this fraction of the terms' size may remain.
 CANCELLATION = 1e-12
-#: The nearest any result type can come to a number: half its smallest step.
+#: Allowed error in units of the smallest subnormal of the result dtype, for results near zero.
 STEP = 1.0
-#: Decisions too close to call stay out of comparisons, but may not hollow out a test: this
-#: share of the pixels of random samples at most, or one pixel of a small frame.
+#: Pixels with a decision that rounding may change are not compared. There may be few of them, or
+#: a test would check nothing: at most this fraction of the pixels, or one pixel of a small frame.
 MAX_CLOSE = 0.03
 
-#: What a backend makes: a number a pixel, or a sample.
+#: Outputs of a backend with one number per pixel; `MAPS` adds the one with one per sample.
 IMAGES = ("data", "uncertainty", "mask", "count", "low", "high")
 MAPS = (*IMAGES, "reasons")
 
@@ -26,10 +26,10 @@ EXACT_COMBINES = ("median", "lower_median", "lmedian", "min", "max")
 
 
 def assert_agrees(got: Any, want: Any, combine: str, *, ties: bool = False) -> None:
-    """Hold the `got` Outputs of a backend against the `want` Answer of the oracle.
+    """Assert that the `got` Outputs of a backend agree with the `want` Answer of the oracle.
 
-    Maps of decisions are equal bit for bit, and so are median, min and max. Pixels with a
-    decision too close to call are left out; with `ties` there may be any number of them.
+    Maps of decisions, median, min and max must be equal bit for bit. Pixels with a decision that
+    rounding may change are not compared; with `ties` there may be any number of them.
     """
     sure = ~want.close
     assert ties or want.close.sum() <= max(1, MAX_CLOSE * want.close.size)
@@ -49,7 +49,7 @@ def assert_agrees(got: Any, want: Any, combine: str, *, ties: bool = False) -> N
 
 
 def assert_near(given: Any, expected: Any, size: Any, name: str) -> None:
-    """`given` equals `expected` to the contract, where terms of `size` were added up."""
+    """Assert that `given` is `expected` within the contract, for sums of terms of `size`."""
     np.testing.assert_array_equal(np.isnan(given), np.isnan(expected), err_msg=name)
     number = np.isfinite(expected)
     np.testing.assert_array_equal(given[~number], expected[~number], err_msg=name)
@@ -64,9 +64,10 @@ def assert_near(given: Any, expected: Any, size: Any, name: str) -> None:
 
 
 def assert_sigma(given: Any, expected: Any, want: Any) -> None:
-    """A map of sigmas is that of the oracle, which is about the value of its `want` Answer.
+    """Assert that a map of sigmas is that of the oracle, for the pixels of its `want` Answer.
 
-    The value of a backend may be the next number that its dtype has.
+    The oracle measures sigma about its own value. The value of a backend may be the neighbouring
+    number of its dtype, which is allowed for.
     """
     sure = ~want.close
     given, expected, value = given[sure], expected[sure], want.data[sure]
@@ -77,7 +78,7 @@ def assert_sigma(given: Any, expected: Any, want: Any) -> None:
 
 
 def assert_same_bits(one: Any, other: Any, names: tuple[str, ...] = ()) -> None:
-    """Two Outputs are the same to the last bit, in all their maps or in those named."""
+    """Assert that two Outputs are equal bit for bit, in all maps or in those of `names`."""
     for name in names or MAPS:
         first, second = getattr(one, name), getattr(other, name)
         assert (first is None) == (second is None), name
@@ -86,7 +87,7 @@ def assert_same_bits(one: Any, other: Any, names: tuple[str, ...] = ()) -> None:
 
 
 def assert_like_cpu(got: Any, want: Any, combine: str) -> None:
-    """Decisions and exact values are those of the CPU backend to the last bit."""
+    """Assert that decisions and exact values equal those of the CPU backend bit for bit."""
     assert_same_bits(got, want, DECISIONS)
     for name in ("valid", "rejected"):
         np.testing.assert_array_equal(getattr(got, name), getattr(want, name), err_msg=name)
@@ -95,7 +96,7 @@ def assert_like_cpu(got: Any, want: Any, combine: str) -> None:
 
 
 def bits(array: Any) -> Any:
-    """Floats as the integers of their bits, all NaN as one; other types as they are."""
+    """Floats as the integers of their bits, with one pattern for all NaN; other types as is."""
     if array.dtype.kind != "f":
         return array
     whole = np.where(np.isnan(array), np.array(np.nan, array.dtype), array)

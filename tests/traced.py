@@ -1,4 +1,4 @@
-"""What work takes of memory, as Python counts it."""
+"""Measure the memory that a block of code allocates, with `tracemalloc`."""
 
 import tracemalloc
 from contextlib import contextmanager
@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 @contextmanager
 def traced():
-    """Bytes that the block takes, beside what there was before: at its end, and at most."""
+    """Count the bytes allocated by the block: `kept` at its end, `peak` at most."""
     taken = SimpleNamespace()
     tracemalloc.start()
     try:

@@ -1,8 +1,8 @@
-"""Frames of which it is seen what is read."""
+"""A frame that records which of its rows are read."""
 
 
 class Watched:
-    """A frame that remembers which rows were read, in turn."""
+    """A wrapper of a frame that records the rows read, in order."""
 
     def __init__(self, frame):
         self.frame, self.rows = frame, []

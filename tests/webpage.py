@@ -1,13 +1,13 @@
-"""Pages of HTML, looked through without a browser."""
+"""Parse and check HTML pages without a browser."""
 
 from html.parser import HTMLParser
 
-#: Elements that hold nothing.
+#: Elements without content, which need no end tag.
 VOID = {"meta", "link", "img", "br", "rect", "circle", "path", "polyline"}
 
 
 class Checked(HTMLParser):
-    """HTML whose elements close in the order in which they open."""
+    """A parsed page: its tags and its text. Elements must be nested properly."""
 
     def __init__(self, text):
         super().__init__()

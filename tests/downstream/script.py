@@ -1,4 +1,4 @@
-"""What one writes who uses gpustack: type checkers are to know the types of all of it."""
+"""A typical user script, with which a test checks that type checkers know all types."""
 
 from pathlib import Path
 from typing import assert_type

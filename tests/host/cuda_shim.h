@@ -1,10 +1,10 @@
 // Just enough of CUDA for g++ to build a kernel unchanged and run it on the host.
 //
-// A block runs as so many threads, so that barriers and atomics mean what they say; blocks run
-// one after the other. What cannot be seen here: coalescing, and what nvcc makes of it.
+// The threads of a block are threads of the host, so that barriers and atomics have an effect;
+// blocks run one after the other. Coalescing and the code that nvcc generates are not tested.
 #pragma once
 
-// The headers of C++ would take a third of the time of a build.
+// C++ headers would take a third of the time of a build.
 #include <pthread.h>
 #include <string.h>
 
@@ -42,10 +42,10 @@ static thread_local Dim3 threadIdx;
 static Dim3 blockIdx, blockDim, gridDim;
 static pthread_barrier_t shim_barrier;
 
-// The -D names that the host build leaves open, so that one build serves many recipes.
+// Values of -D names that the host build reads at launch, so that one build serves many recipes.
 static thread_local int shim_flags[16];
 
-// For the rest of this thread, what -ftz=true does: subnormals are zero, as operand and result.
+// Do as -ftz=true for the rest of this thread: flush subnormal operands and results to zero.
 static inline void flush_subnormals()
 {
 #ifdef __SSE__
@@ -80,13 +80,13 @@ static inline unsigned __float_as_uint(float value) { return shim_bits<unsigned>
 static inline double __longlong_as_double(long long bits) { return shim_bits<double>(bits); }
 static inline long long __double_as_longlong(double value) { return shim_bits<long long>(value); }
 
-// No number becomes the NaN of a device, whose image is the largest of all.
+// Convert NaN to the NaN of a device, 0x7fffffff, whose integer image is the largest of all.
 static inline float __double2float_rn(double value)
 {
     return value != value ? shim_bits<float>(0x7fffffffu) : float(value);
 }
 
-// A device takes no double for zero, whatever it does to floats.
+// A device never flushes doubles to zero, whatever it does to floats.
 static inline double __dmul_rn(double a, double b)
 {
 #ifdef __SSE__

@@ -1,4 +1,4 @@
-// The kernel and a C function that runs it.
+// The kernel, and a C function that runs it on the host.
 #include "cuda_shim.h"
 
 #include "combine.cu"
@@ -48,7 +48,7 @@ static void run_block(unsigned block, const Arguments& arguments)
         pthread_join(threads[t].handle, nullptr);
 }
 
-// Run `grid` blocks of `block` threads. Shared memory is static: one launch at a time.
+// Run `grid` blocks of `block` threads. Shared memory is static, so launches run one at a time.
 extern "C" void launch(
     unsigned grid, unsigned block, const int* flags, const Frame* frames, int n,
     const Clip* clips, int nclips, int raw_ranges, long long pixels, long long width,

@@ -164,10 +164,10 @@ def measure(sizes: Sequence[Sequence[int]], repeats: int) -> list[dict[str, Any]
                         simulate(folder, frames, size)
                     paths = [str(path) for path in sorted(folder.glob("*.fits"))]
                     expected = np.asarray(stack(paths, RECIPE, backend="cpu").data)
-                    task_plan.EACH = each
+                    task_plan.TASKS_PER_WORKER = each
                     runs = [timed(paths, client, expected) for _ in range(repeats + 1)][1:]
                     least = {name: min(run[name] for run in runs) for name in runs[0]}
-                    bands = len(task_plan.cut(size, workers, 1, 1, 1 << 40).bands)
+                    bands = len(task_plan.plan_tasks(size, workers, 1, 1, 1 << 40).bands)
                     job = {"frames": frames, "size": size, "bands": bands}
                     found.append({"workers": workers, "job": job, "took": least})
     return found
@@ -191,9 +191,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--repeats", type=int, default=3, help="default: %(default)s")
     machine.add_json(parser)
     options = parser.parse_args(arguments)
-    load, each = machine.load(), task_plan.EACH
+    load, each = machine.load(), task_plan.TASKS_PER_WORKER
     runs = measure(SIZES, options.repeats)
-    task_plan.EACH = each
+    task_plan.TASKS_PER_WORKER = each
     costs = fitted(runs)
     large = bounds(*costs.values(), LARGE, nodes=NODES, storage=STORAGE, network=NETWORK)
     told = {"runs": runs, "costs": costs, "large": large}

@@ -37,11 +37,11 @@ def test_a_run_is_a_table(tmp_path, monkeypatch):
         skip_without("distributed")
     monkeypatch.setattr(scaling, "SIZES", ((3, 40, 2), (5, 30, 4)))
     monkeypatch.setattr(scaling, "WORKERS", (1,))
-    each, path = task_plan.EACH, tmp_path / "results.json"
+    each, path = task_plan.TASKS_PER_WORKER, tmp_path / "results.json"
     assert scaling.main(["--repeats", "1", "--json", str(path)]) == 0
     page = tmp_path / "page.md"
     page.write_text("<!-- bench: scaling -->\n<!-- /bench -->\n")
     assert table.main([str(path), "--into", str(page)]) == 0
     assert "| 5 of 30 x 30 " in page.read_text()
     assert "| frame of a task |" in page.read_text()
-    assert each == task_plan.EACH
+    assert each == task_plan.TASKS_PER_WORKER

@@ -295,7 +295,7 @@ def find_again():
 
 
 def test_a_worker_that_is_killed_costs_its_bands_again(client, folder, tmp_path, monkeypatch):
-    monkeypatch.setattr("gpustack.cluster.task_plan.EACH", 10)
+    monkeypatch.setattr("gpustack.cluster.task_plan.TASKS_PER_WORKER", 10)
     frames, how = str(folder / "f*.fits"), {"clips": [SIGMA, Grow()], "backend": "cpu"}
     killed, told = [], []
 

@@ -31,7 +31,7 @@ from gpustack import ClusterError, FrameError, InputError, stack
 from gpustack.backends.cuda.source import digest
 from gpustack.cluster.code_version import code_here, hash_of
 from gpustack.cluster.connection import connected
-from gpustack.cluster.link import CLOSED, asking, told_of_loss
+from gpustack.cluster.link import CLOSED, asking_scheduler, reporting_loss
 from gpustack.cluster.no_workers import _watch
 from gpustack.cluster.opening import versions_here
 from gpustack.cluster.tasks import Room
@@ -162,28 +162,31 @@ def test_workers_are_not_waited_for_longer_than_dask_is_told(client, monkeypatch
 def test_a_task_that_kills_its_workers_is_told_of_with_the_last_one():
     worker = SimpleNamespace(address="tcp://there:1")
     told = "workers that died of them, the last tcp://there:1; it may be of memory"
-    with pytest.raises(ClusterError, match=told), told_of_loss(OPEN):
+    with pytest.raises(ClusterError, match=told), reporting_loss(OPEN):
         raise KilledWorker("rows", worker, 3)
 
 
 def test_a_scheduler_that_does_not_answer_is_lost():
-    with pytest.raises(ClusterError, match="got none any more: Timed out"), asking(OPEN):
+    with pytest.raises(ClusterError, match="got none any more: Timed out"), asking_scheduler(OPEN):
         raise OSError("Timed out trying to connect")
 
 
 def test_what_fails_once_the_client_has_closed_itself_is_the_loss():
-    with pytest.raises(ClusterError, match="got none any more: Tried sending"), told_of_loss(SHUT):
+    with (
+        pytest.raises(ClusterError, match="got none any more: Tried sending"),
+        reporting_loss(SHUT),
+    ):
         raise Exception("Tried sending message after closing")
 
 
 @pytest.mark.parametrize("client", [OPEN, SHUT])
 def test_errors_of_frames_stay_what_they_are(client):
-    with pytest.raises(FrameError), told_of_loss(client):
+    with pytest.raises(FrameError), reporting_loss(client):
         raise FrameError("a.fits", "expected b")
 
 
 def test_errors_of_others_stay_what_they_are():
-    with pytest.raises(OSError, match="of a callback"), told_of_loss(OPEN):
+    with pytest.raises(OSError, match="of a callback"), reporting_loss(OPEN):
         raise OSError("of a callback")
 
 

@@ -20,14 +20,14 @@ from gpustack.backends.cpu import CpuBackend
 from gpustack.cluster import opening as how_to_open
 from gpustack.cluster.opening import (
     Opening,
-    everywhere,
+    absolute_paths,
     found_by_client,
     stamps_of,
     versions_here,
-    whole_paths,
+    with_absolute_file,
 )
-from gpustack.cluster.rows import Made, RowSink, row_bytes
-from gpustack.cluster.task_plan import AHEAD, MOST_BYTES, cut
+from gpustack.cluster.rows import RowSink, TaskRows, row_bytes
+from gpustack.cluster.task_plan import AHEAD, MOST_BYTES, plan_tasks
 from gpustack.errors import ClusterError, FrameError, MissingFileError
 from gpustack.flags import Flags
 from gpustack.frames import open_frames
@@ -101,7 +101,7 @@ def test_rows_of_tasks_are_those_of_one_run(recipe, shape, step, memory):
     target = empty(recipe, values)
     bands = [Band(start, min(start + step, rows)) for start in range(0, rows, step)]
     for band in bands[::-1]:
-        part = Made.of(*made(recipe, values, band, memory))
+        part = TaskRows.of(*made(recipe, values, band, memory))
         pickle.loads(pickle.dumps(part)).place(band, *target)
     assert arrays(*target) == arrays(*made(recipe, values))
 
@@ -112,7 +112,7 @@ def test_tasks_count_the_survivors_of_a_result_that_goes_to_a_file():
     target, _ = made(recipe, values, Band(0, 8))
     target.valid[:], target.count.total = 0, 0
     for band in (Band(5, 8), Band(0, 5)):
-        Made.of(*made(recipe, values, band)).place(band, target, [])
+        TaskRows.of(*made(recipe, values, band)).place(band, target, [])
     assert target.count.total == whole.count.sum()
     assert 0 < rejected_share(target) == rejected_share(whole)
     assert rejected_share(replace(target, valid=None)) is None
@@ -121,7 +121,7 @@ def test_tasks_count_the_survivors_of_a_result_that_goes_to_a_file():
 @pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
 def test_the_bytes_of_a_row_are_those_that_come_back(recipe):
     values = cube((8, 9))
-    part = Made.of(*made(recipe, values, Band(2, 5)))
+    part = TaskRows.of(*made(recipe, values, Band(2, 5)))
     size = sum(array.nbytes for array in [*part.arrays.values(), *part.maps])
     assert 3 * row_bytes(*empty(recipe, values)) == size
 
@@ -136,7 +136,7 @@ def test_the_bytes_of_a_row_are_those_that_come_back(recipe):
     most=st.integers(0, 300),
 )
 def test_tasks_cover_each_row_once_within_limits(rows, workers, read, made, memory, chunk, most):
-    parts = cut(rows, workers, read, made, memory, chunk, most)
+    parts = plan_tasks(rows, workers, read, made, memory, chunk, most)
     assert [row for band in parts.bands for row in range(band.start, band.stop)] == [*range(rows)]
     step = parts.bands[0].rows
     assert 1 <= parts.window <= AHEAD * workers
@@ -151,7 +151,7 @@ def test_tasks_cover_each_row_once_within_limits(rows, workers, read, made, memo
     [(10, 1, 1, 4), (10, 2, 1, 5), (3, 1, 1, 3), (1000, 1, MOST_BYTES // 4, 250)],
 )
 def test_each_worker_gets_four_tasks_or_as_many_as_rows_demand(rows, workers, read, tasks):
-    assert len(cut(rows, workers, read, made=1, memory=1 << 40).bands) == tasks
+    assert len(plan_tasks(rows, workers, read, made=1, memory=1 << 40).bands) == tasks
 
 
 def files(folder):
@@ -165,7 +165,7 @@ def files(folder):
 def opening(items, **how):
     stamps = stamps_of(open_frames(items))
     how = {"stamps": stamps, "versions": versions_here(), **how}
-    return Opening("token", whole_paths(items), None, None, None, **how)
+    return Opening("token", absolute_paths(items), None, None, None, **how)
 
 
 def test_frames_are_opened_by_names_that_hold_everywhere(tmp_path, monkeypatch):
@@ -179,17 +179,17 @@ def test_frames_are_opened_by_names_that_hold_everywhere(tmp_path, monkeypatch):
     assert [frame.read(0, 1).data[0, 0] for frame in frames] == [0, 1, 2]
     assert given.only(2).frames()[0].read(0, 1).data[0, 0] == 2
     monkeypatch.chdir(tmp_path)
-    assert whole_paths(["!0.fits", Image("!0.fits", mask="!BPM")]) == [
+    assert absolute_paths(["!0.fits", Image("!0.fits", mask="!BPM")]) == [
         str(tmp_path / "!0.fits"),
         Image(str(tmp_path / "!0.fits"), mask="!BPM"),
     ]
     monkeypatch.chdir("/")
-    assert everywhere(Offsets("@shifts")) == Offsets("@/shifts")
-    assert everywhere(Reproject("grid.fits")) == Reproject("/grid.fits")
-    assert everywhere(Reproject("optimal")) == Reproject("optimal")
+    assert with_absolute_file(Offsets("@shifts")) == Offsets("@/shifts")
+    assert with_absolute_file(Reproject("grid.fits")) == Reproject("/grid.fits")
+    assert with_absolute_file(Reproject("optimal")) == Reproject("optimal")
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert everywhere(Offsets("@~/shifts")) == Offsets(f"@{tmp_path}/shifts")
-    assert everywhere(Reproject("~/grid.fits")) == Reproject(f"{tmp_path}/grid.fits")
+    assert with_absolute_file(Offsets("@~/shifts")) == Offsets(f"@{tmp_path}/shifts")
+    assert with_absolute_file(Reproject("~/grid.fits")) == Reproject(f"{tmp_path}/grid.fits")
 
 
 def test_a_file_that_a_keyword_names_is_the_one_that_the_client_found(tmp_path, monkeypatch):
@@ -200,7 +200,7 @@ def test_a_file_that_a_keyword_names_is_the_one_that_the_client_found(tmp_path, 
     fits.setval(items[1].data, "BPM", value="bad.fits[0]")
     monkeypatch.chdir(tmp_path)
     opened = open_frames(items)
-    found = found_by_client(whole_paths(items), opened)
+    found = found_by_client(absolute_paths(items), opened)
     assert [one.mask for one in found] == [f"{tmp_path}/bad.fits[0]"] * 2
     monkeypatch.chdir("/")
     with pytest.raises(MissingFileError, match=r"expected the mask that BPM of .* names"):
@@ -213,7 +213,7 @@ def test_a_wcs_is_no_target_as_it_loses_digits_when_it_is_pickled():
     wcs.wcs.crval = 10 / 3, 20 / 7
     assert not np.array_equal(pickle.loads(pickle.dumps(wcs)).wcs.crval, wcs.wcs.crval)
     with pytest.raises(InputError, match="as others lose digits on their way, got WCS"):
-        everywhere(Reproject(wcs))
+        with_absolute_file(Reproject(wcs))
 
 
 @pytest.mark.parametrize("change", ["image", "mask"])
@@ -235,24 +235,24 @@ def test_other_versions_are_refused(tmp_path, name):
 
 def test_frames_go_apart_where_none_needs_another(tmp_path):
     given = opening(files(tmp_path))
-    assert given.apart
-    assert replace(given, flags=Flags()).apart
-    assert not replace(given, align=Reproject()).apart
-    assert not replace(given, flags=Flags(bad=(1,))).apart
+    assert given.opens_singly
+    assert replace(given, flags=Flags()).opens_singly
+    assert not replace(given, align=Reproject()).opens_singly
+    assert not replace(given, flags=Flags(bad=(1,))).opens_singly
 
 
 def test_the_frames_of_the_stacks_that_were_used_last_stay_open(monkeypatch):
     monkeypatch.setattr(how_to_open, "_opened", OrderedDict())
     one, two, three = (SimpleNamespace(token=token, frames=list) for token in "abc")
-    first = how_to_open.opened(one)
+    first = how_to_open.frames_of(one)
     for other in (two, one, three):
-        how_to_open.opened(other)
-    assert how_to_open.opened(one) is first
+        how_to_open.frames_of(other)
+    assert how_to_open.frames_of(one) is first
 
 
 def test_samples_are_not_sent():
     with pytest.raises(InputError, match="no samples are sent, got ndarray for frame 1; write"):
-        whole_paths(["a.fits", np.ones((2, 2))])
+        absolute_paths(["a.fits", np.ones((2, 2))])
 
 
 @pytest.mark.parametrize("kind", [FrameError, MissingFileError])

@@ -109,16 +109,16 @@ def test_where_there_is_no_scheduler_the_command_line_says_so(folder, tmp_path):
 KILLS = """
 import json, os, signal, sys
 from gpustack.cli import main
-from gpustack.cluster.rows import Made
+from gpustack.cluster.rows import TaskRows
 
 if __name__ == "__main__":
-    place, (scheduler, sys.argv) = Made.place, json.loads(sys.argv[1])
+    place, (scheduler, sys.argv) = TaskRows.place, json.loads(sys.argv[1])
 
     def kill(*arguments):
         os.kill(scheduler, signal.SIGKILL)
         place(*arguments)
 
-    Made.place = kill
+    TaskRows.place = kill
     main()
 """
 

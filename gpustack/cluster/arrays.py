@@ -19,7 +19,7 @@ def is_dask_array(frames: Any) -> bool:
 
 
 @dataclass(eq=False)
-class FarFrame(ArrayFrame):
+class RemoteFrame(ArrayFrame):
     """A frame of a dask array: its shape and dtype are known at the client, its samples are not."""
 
     def read(self, start: int, stop: int, into: Any = None) -> Samples:
@@ -30,7 +30,7 @@ class FarFrame(ArrayFrame):
         )
 
 
-def far_frames(array: Any, unit: Any, flags: Flags | None) -> list[Frame]:
+def remote_frames(array: Any, unit: Any, flags: Flags | None) -> list[Frame]:
     """Return the frames of a dask array, without their samples.
 
     Parameters
@@ -55,7 +55,7 @@ def far_frames(array: Any, unit: Any, flags: Flags | None) -> list[Frame]:
         )
     stand_in = np.broadcast_to(np.zeros((), array.dtype), array.shape[1:])
     known = open_frames([stand_in] * array.shape[0], unit=unit, flags=flags)
-    return [FarFrame(**vars(frame)) for frame in known]
+    return [RemoteFrame(**vars(frame)) for frame in known]
 
 
 def chunk_rows(array: Any) -> int:
@@ -66,15 +66,15 @@ def chunk_rows(array: Any) -> int:
 def block_of(array: Any, around: Band) -> Any:
     """Rows `around` of all frames, as a dask Delayed of one numpy array."""
     rows = array[:, around.start : around.stop]
-    return _one(rows)
+    return _merged(rows)
 
 
 def plane_of(array: Any, f: int) -> Any:
     """Frame `f`, as a dask Delayed of one numpy array."""
-    return _one(array[f])
+    return _merged(array[f])
 
 
-def _one(array: Any) -> Any:
+def _merged(array: Any) -> Any:
     """Merge all blocks of `array` into one.
 
     The graph is optimised, so that of a source that is read by slices, such as Zarr, only the

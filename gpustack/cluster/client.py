@@ -15,19 +15,19 @@ from gpustack.backends import NAMES
 from gpustack.backends.base import Outputs, Progress
 from gpustack.clips import RangeClip
 from gpustack.cluster import tasks
-from gpustack.cluster.arrays import block_of, chunk_rows, far_frames, is_dask_array, plane_of
-from gpustack.cluster.link import CLOSED, asking, told_of_loss
-from gpustack.cluster.no_workers import told_of_lack
+from gpustack.cluster.arrays import block_of, chunk_rows, is_dask_array, plane_of, remote_frames
+from gpustack.cluster.link import CLOSED, asking_scheduler, reporting_loss
+from gpustack.cluster.no_workers import warning_without_workers
 from gpustack.cluster.opening import (
     Opening,
-    everywhere,
+    absolute_paths,
     found_by_client,
     stamps_of,
     versions_here,
-    whole_paths,
+    with_absolute_file,
 )
 from gpustack.cluster.rows import row_bytes
-from gpustack.cluster.task_plan import AHEAD, cut
+from gpustack.cluster.task_plan import AHEAD, plan_tasks
 from gpustack.errors import BackendError, ClusterError, InputError
 from gpustack.frames import Frame, FrameSource, listed, open_frames
 from gpustack.lazy_types import loaded
@@ -89,11 +89,11 @@ class Cluster:
         paths: Sequence[Any] = ()
         if is_dask_array(frames):
             self._array = frames
-            opened = far_frames(frames, unit, flags)
+            opened = remote_frames(frames, unit, flags)
             unit = opened[0].unit
         else:
             items = listed(frames)
-            paths = whole_paths(items)
+            paths = absolute_paths(items)
             opened = open_frames(items, hdu=hdu, unit=unit, flags=flags)
             paths = found_by_client(paths, opened)
         stamps = stamps_of(opened)
@@ -112,7 +112,7 @@ class Cluster:
         """
         if given is not None and self._array is not None:
             raise InputError("align: expected none for a dask array, of which nobody has headers")
-        how = everywhere(as_alignment(given))
+        how = with_absolute_file(as_alignment(given))
         aligned = bring_together(frames, given, room=room)
         self._opening = replace(self._opening, align=how, known=aligned.found)
         return aligned
@@ -160,7 +160,7 @@ class Cluster:
         self, n: int, wanted: Sequence[Wanted], ranges: Sequence[RangeClip]
     ) -> Iterator[Task]:
         opening = self._opening
-        if self._array is None and opening.apart:
+        if self._array is None and opening.opens_singly:
             for f in range(n):
                 yield f, tasks.measure_frame, (opening.only(f), f, wanted, ranges, self._limit)
             return
@@ -169,11 +169,11 @@ class Cluster:
             block = () if self._array is None else self._plane(f)
             yield f, tasks.measure_frame, (together, f, wanted, ranges, self._limit, *block)
 
-    def _plane(self, f: int) -> tuple[tasks.Promised, Any]:
-        promised = tasks.Promised(self._far(f), self._array.shape[1:], self._array.dtype)
-        return promised, plane_of(self._array, f)
+    def _plane(self, f: int) -> tuple[tasks.Declared, Any]:
+        declared = tasks.Declared(self._block_name(f), self._array.shape[1:], self._array.dtype)
+        return declared, plane_of(self._array, f)
 
-    def _far(self, what: Band | int) -> str:
+    def _block_name(self, what: Band | int) -> str:
         """What errors call rows or a frame of the dask array; empty where there is no array."""
         if self._array is None:
             return ""
@@ -205,7 +205,7 @@ class Cluster:
         if backend not in NAMES:
             raise InputError(f"backend: expected one of {', '.join(NAMES)}, got {backend!r}")
         self._workers()
-        with asking(self._client):
+        with asking_scheduler(self._client):
             found = self._client.run(tasks.usable, on_error="return")
         for at, one in found.items():
             if isinstance(one, Exception):
@@ -246,7 +246,7 @@ class Cluster:
         chunk, most = 1, 0
         if self._array is not None:
             chunk, most = chunk_rows(self._array), max(1, limit // read)
-        parts = cut(source.rows, len(self._workers()), read, made, limit // 2, chunk, most)
+        parts = plan_tasks(source.rows, len(self._workers()), read, made, limit // 2, chunk, most)
         jobs = (self._band(kept, source, recipe, band) for band in parts.bands)
         done = 0
         with self._results(jobs, parts.window) as results:
@@ -262,8 +262,8 @@ class Cluster:
         around = halo(source, recipe, band)
         n, top, width = len(self._array), around.start, self._array.shape[-1]
         shape = n, around.rows, width
-        promised = tasks.Promised(self._far(around), shape, self._array.dtype)
-        block = promised, block_of(self._array, around)
+        declared = tasks.Declared(self._block_name(around), shape, self._array.dtype)
+        block = declared, block_of(self._array, around)
         return band, tasks.make_rows, (work, band.start - top, band.stop - top, *block)
 
     @contextmanager
@@ -274,36 +274,36 @@ class Cluster:
         """
         from distributed import as_completed
 
-        waiting, out = iter(jobs), {}
-        coming = as_completed(loop=self._client.loop)
+        jobs_left, pending = iter(jobs), {}
+        completed = as_completed(loop=self._client.loop)
 
         def send(count: int) -> None:
-            for what, function, arguments in islice(waiting, count):
+            for what, function, arguments in islice(jobs_left, count):
                 future = self._submit(function, arguments)
-                out[future.key] = what, future
-                coming.add(future)
+                pending[future.key] = what, future
+                completed.add(future)
 
         def results() -> Iterator[tuple[Any, Any]]:
             send(window)
-            for future in coming:
-                what, _ = out[future.key]
-                with told_of_loss(self._client, self._far(what)):
+            for future in completed:
+                what, _ = pending[future.key]
+                with reporting_loss(self._client, self._block_name(what)):
                     result = future.result()
-                del out[future.key]
+                del pending[future.key]
                 future.release()
                 send(1)
                 yield what, result
 
-        with told_of_loss(self._client), told_of_lack(self._client):
+        with reporting_loss(self._client), warning_without_workers(self._client):
             try:
                 yield results()
             finally:  # dask drops tasks whose results nobody holds
-                for _, future in out.values():
+                for _, future in pending.values():
                     future.release()
 
     def _shared(self, name: str, value: Any) -> Any:
         """Return a future of `value`, which other tasks share."""
-        with told_of_loss(self._client):
+        with reporting_loss(self._client):
             return self._client.submit(tasks.shared, value, key=self._key(name))
 
     def _submit(self, function: Callable[..., Any], arguments: Sequence[Any]) -> Any:
@@ -327,7 +327,7 @@ class Cluster:
         ClusterError
             Where there is no worker.
         """
-        with asking(self._client):
+        with asking_scheduler(self._client):
             found: dict[str, int] = self._client.nthreads()
         if not found:
             where = self._client.scheduler.address

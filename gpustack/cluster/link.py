@@ -11,7 +11,7 @@ CLOSED = ("closing", "closed")
 
 
 @contextmanager
-def told_of_loss(client: Any, what: str = "") -> Iterator[None]:
+def reporting_loss(client: Any, what: str = "") -> Iterator[None]:
     """Within it, the loss of the scheduler or of too many workers raises a ClusterError.
 
     A client that gives up on its scheduler closes itself. Any error after that is reported as the
@@ -62,14 +62,14 @@ def told_of_loss(client: Any, what: str = "") -> Iterator[None]:
 
 
 @contextmanager
-def asking(client: Any) -> Iterator[None]:
-    """As `told_of_loss`, for requests to the scheduler alone: an OSError too means that it is lost.
+def asking_scheduler(client: Any) -> Iterator[None]:
+    """As `reporting_loss`, for requests to the scheduler: an OSError, too, means that it is lost.
 
     Raises
     ------
     ClusterError
     """
-    with told_of_loss(client):
+    with reporting_loss(client):
         try:
             yield
         except OSError as err:  # no connection in time

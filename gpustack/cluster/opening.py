@@ -31,7 +31,7 @@ Stamps = Mapping[str, tuple[int, int]]
 
 #: Packages that workers compute with and that HISTORY does not name: for resampling, and for the
 #: critical values of clips.
-_BESIDE = ("reproject", "scipy")
+_OTHER_PACKAGES = ("reproject", "scipy")
 
 #: The number of stacks whose opened frames a worker keeps.
 _KEPT = 2
@@ -69,7 +69,7 @@ class Opening:
     known: Any = None
 
     @property
-    def apart(self) -> bool:
+    def opens_singly(self) -> bool:
         """Whether each frame can be opened without the others."""
         return self.align is None and not (self.flags and self.flags.given)
 
@@ -114,10 +114,10 @@ class Opening:
 def versions_here() -> Mapping[str, str]:
     """The versions of all packages that a result depends on, and a hash of gpustack's code."""
     code = {"code of gpustack (its SHA-256)": code_here()}
-    return versions() | code | {name: version(name) for name in _BESIDE}
+    return versions() | code | {name: version(name) for name in _OTHER_PACKAGES}
 
 
-def whole_paths(items: Iterable[Any]) -> list[str | Image]:
+def absolute_paths(items: Iterable[Any]) -> list[str | Image]:
     """Return `items` with absolute paths, which do not depend on the working directory.
 
     Raises
@@ -125,10 +125,10 @@ def whole_paths(items: Iterable[Any]) -> list[str | Image]:
     InputError
         Where an item is neither the name of a file nor an `Image`.
     """
-    return [_whole(item, f) for f, item in enumerate(items)]
+    return [_absolute_item(item, f) for f, item in enumerate(items)]
 
 
-def _whole(item: Any, f: int) -> str | Image:
+def _absolute_item(item: Any, f: int) -> str | Image:
     if isinstance(item, Image):
         texts = {name: getattr(item, name) for name in PLANES}
         kept = {name: _plane(text) for name, text in texts.items() if text is not None}
@@ -158,7 +158,7 @@ def found_by_client(items: Sequence[str | Image], frames: Sequence[Frame]) -> li
     Parameters
     ----------
     items : sequence of str and Image
-        As `whole_paths` returns them.
+        As `absolute_paths` returns them.
     frames : sequence of Frame
         The frame that the client opened for each item.
     """
@@ -182,7 +182,7 @@ def _absolute(path: Any) -> str:
     return str(Path(os.fsdecode(path)).absolute())
 
 
-def everywhere(align: Alignment | None) -> Alignment | None:
+def with_absolute_file(align: Alignment | None) -> Alignment | None:
     """Return the alignment with the absolute path of the file that it reads, if it reads one.
 
     Raises
@@ -227,7 +227,7 @@ _lock = Lock()
 _opened: OrderedDict[str, list[Frame]] = OrderedDict()
 
 
-def opened(opening: Opening) -> list[Frame]:
+def frames_of(opening: Opening) -> list[Frame]:
     """Return the frames of a stack; while they are among those kept, they are not opened again."""
     with _lock:
         if opening.token not in _opened:

@@ -48,7 +48,7 @@ class RowSink(Sink):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Made:
+class TaskRows:
     """What a task returns: its rows of the result, and its tallies.
 
     Parameters
@@ -66,7 +66,7 @@ class Made:
     tallies: Mapping[str, NDArray[np.int64]]
 
     @classmethod
-    def of(cls, out: Outputs, maps: Sequence[Derived]) -> "Made":
+    def of(cls, out: Outputs, maps: Sequence[Derived]) -> "TaskRows":
         """Gather the rows and tallies of outputs and maps that consist of `RowSink`."""
         arrays = {name: sink.get() for name, sink in _arrays(out).items()}
         cubes = [one.value.get() for one in maps]

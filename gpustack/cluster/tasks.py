@@ -16,8 +16,8 @@ from gpustack import backends
 from gpustack.align.base import GridFrame
 from gpustack.backends.cuda import device
 from gpustack.clips import RangeClip
-from gpustack.cluster.opening import Opening, opened
-from gpustack.cluster.rows import Made, RowSink
+from gpustack.cluster.opening import Opening, frames_of
+from gpustack.cluster.rows import RowSink, TaskRows
 from gpustack.errors import FrameError, GpustackError, MemoryLimitError
 from gpustack.flags import Flags
 from gpustack.frames import Frame
@@ -56,7 +56,7 @@ class Work:
 
 
 @dataclass(frozen=True, slots=True)
-class Promised:
+class Declared:
     """The shape and dtype that a dask array declares for a block; its graph may return others.
 
     Parameters
@@ -94,14 +94,14 @@ class Promised:
 
 
 @dataclass(frozen=True, slots=True)
-class Here:
+class WorkerInfo:
     """The worker that runs a task: its name for errors, and how many threads it may use."""
 
     name: str
     threads: int
 
     @classmethod
-    def find(cls) -> "Here":
+    def of_this_task(cls) -> "WorkerInfo":
         """Return the worker that runs this task."""
         from distributed import get_worker
 
@@ -111,9 +111,9 @@ class Here:
 
 
 @contextmanager
-def on_worker() -> Iterator[Here]:
+def on_worker() -> Iterator[WorkerInfo]:
     """Within it, errors of gpustack name the worker too."""
-    here = Here.find()
+    here = WorkerInfo.of_this_task()
     try:
         yield here
     except FrameError as err:
@@ -150,19 +150,19 @@ class Room:
 
 #: By worker: the memory of frames that are being measured, and the lock of the one band at a time
 #: that has its threads and its memory.
-_rooms: dict[str, Room] = {}
-_turns: dict[str, Lock] = {}
-_making = Lock()
+_measuring_rooms: dict[str, Room] = {}
+_band_locks: dict[str, Lock] = {}
+_registry_lock = Lock()
 
 
 def _room_of(worker: str) -> Room:
-    with _making:  # two tasks that start at once must get the same one
-        return _rooms.setdefault(worker, Room())
+    with _registry_lock:  # two tasks that start at once must get the same one
+        return _measuring_rooms.setdefault(worker, Room())
 
 
-def _turn_of(worker: str) -> Lock:
-    with _making:
-        return _turns.setdefault(worker, Lock())
+def _band_lock_of(worker: str) -> Lock:
+    with _registry_lock:
+        return _band_locks.setdefault(worker, Lock())
 
 
 def shared(work: Any) -> Any:
@@ -171,8 +171,8 @@ def shared(work: Any) -> Any:
 
 
 def make_rows(
-    work: Work, start: int, stop: int, promised: Promised | None = None, block: Any = None
-) -> Made:
+    work: Work, start: int, stop: int, declared: Declared | None = None, block: Any = None
+) -> TaskRows:
     """Make rows ``[start, stop)`` of a result.
 
     Parameters
@@ -180,7 +180,7 @@ def make_rows(
     work : Work
     start, stop : int
         Rows of the frames, or of the block if there is one.
-    promised : Promised or None
+    declared : Declared or None
         What the dask array declares of the block.
     block : array, shape (n, rows, width), or None
         For a dask array: these rows of all frames, and the neighbours that they depend on.
@@ -193,21 +193,21 @@ def make_rows(
         Where the block is not as declared.
     """
     opening = work.opening
-    with on_worker() as here, _turn_of(here.name), kept_open():
-        if promised is None:
-            frames = opened(opening)
+    with on_worker() as here, _band_lock_of(here.name), kept_open():
+        if declared is None:
+            frames = frames_of(opening)
         else:
             opening.check_versions()
-            promised.check(block)
+            declared.check(block)
             frames = [_plane(f, plane, opening.unit) for f, plane in enumerate(block)]
-        return within_memory(partial(_made, work, frames, Band(start, stop), here.threads))
+        return within_memory(partial(_compute_rows, work, frames, Band(start, stop), here.threads))
 
 
 def _plane(f: int, plane: Any, unit: Any) -> Frame:
     return open_array(f"frame {f}", plane, unit, Flags())
 
 
-def _made(work: Work, frames: Sequence[Frame], span: Band, threads: int) -> Made:
+def _compute_rows(work: Work, frames: Sequence[Frame], span: Band, threads: int) -> TaskRows:
     recipe = work.recipe
     check_needs(frames, recipe)
     source = source_of(frames, recipe, np.dtype(work.dtype))
@@ -221,7 +221,7 @@ def _made(work: Work, frames: Sequence[Frame], span: Band, threads: int) -> Made
     executor = backends.get(work.backend, device_memory=work.device_memory, threads=threads)
     with beside(kept):
         execute(executor, source, recipe, out, maps, limit, None, span)
-    return Made.of(out, maps)
+    return TaskRows.of(out, maps)
 
 
 def measure_frame(
@@ -230,7 +230,7 @@ def measure_frame(
     wanted: Sequence[Wanted],
     ranges: Sequence[RangeClip],
     limit: int,
-    promised: Promised | None = None,
+    declared: Declared | None = None,
     plane: Any = None,
 ) -> dict[Key, float | None]:
     """Return statistics of one frame, read from its file or given as the `plane` of a dask array.
@@ -245,14 +245,14 @@ def measure_frame(
         Where the plane is not as declared.
     """
     with on_worker() as here, kept_open():
-        if promised is not None:
+        if declared is not None:
             opening.check_versions()
-            promised.check(plane)
+            declared.check(plane)
             frame = _plane(f, plane, None)
-        elif opening.apart:
+        elif opening.opens_singly:
             (frame,) = opening.frames()
         else:
-            frame = opened(opening)[f]
+            frame = frames_of(opening)[f]
         with _room_of(here.name)(_MEASURING * math.prod(frame.shape), limit):
             return {key: values[0] for key, values in survey([frame], wanted, ranges).items()}
 

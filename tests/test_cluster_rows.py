@@ -212,7 +212,7 @@ def test_a_wcs_is_no_target_as_it_loses_digits_when_it_is_pickled():
     wcs = WCS(naxis=2)
     wcs.wcs.crval = 10 / 3, 20 / 7
     assert not np.array_equal(pickle.loads(pickle.dumps(wcs)).wcs.crval, wcs.wcs.crval)
-    with pytest.raises(InputError, match="as others lose digits on their way, got WCS"):
+    with pytest.raises(InputError, match="got WCS, which loses digits when"):
         with_absolute_file(Reproject(wcs))
 
 
@@ -222,7 +222,7 @@ def test_a_file_that_is_not_the_one_the_client_saw_is_refused(tmp_path, change):
     given = opening([Image(first, mask=tmp_path / "bad.fits")])
     path = tmp_path / {"image": "0.fits", "mask": "bad.fits"}[change]
     os.utime(path, ns=(0, path.stat().st_mtime_ns - 1))
-    with pytest.raises(FrameError, match=rf"{path.name}: is not the file that the client opened"):
+    with pytest.raises(FrameError, match=rf"{path.name}: is not the file that .*modified 20.* UTC"):
         given.frames()
 
 

@@ -71,7 +71,7 @@ def test_a_scheduler_that_dies_leaves_no_half_output(alone, folder, tmp_path):
     with (
         dask.config.set({"distributed.comm.timeouts.connect": "1s"}),
         Client(address, set_as_default=False) as one,
-        pytest.raises(ClusterError, match="cluster: expected a scheduler, got none any more"),
+        pytest.raises(ClusterError, match="cluster: lost the connection to the scheduler"),
     ):
         stack(frames, client=one, outputs=outputs, progress=progress, backend="cpu")
     assert not [*tmp_path.iterdir()]
@@ -90,7 +90,7 @@ def test_a_scheduler_that_has_died_before_is_told_of(alone):
         process.kill()
         process.wait()
         for _ in range(2):
-            with pytest.raises(ClusterError, match=r"expected a scheduler|got a closed"):
+            with pytest.raises(ClusterError, match=r"lost the connection|got a closed"):
                 stack(da.ones((3, 8, 9)), client=one)
 
 
@@ -132,6 +132,6 @@ def test_the_command_line_tells_of_a_scheduler_that_dies_in_one_line(alone, fold
     how = {"cwd": ROOT, "capture_output": True, "text": True, "timeout": PATIENCE}
     done = subprocess.run(given, env=os.environ | timeouts, check=False, **how)
     assert done.returncode == 3
-    assert done.stderr.startswith("gpustack: cluster: expected a scheduler, got none any more: ")
+    assert done.stderr.startswith("gpustack: cluster: lost the connection to the scheduler: ")
     assert done.stderr.count("\n") == 1
     assert not [*tmp_path.iterdir()]

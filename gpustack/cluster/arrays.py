@@ -25,8 +25,8 @@ class RemoteFrame(ArrayFrame):
     def read(self, start: int, stop: int, into: Any = None) -> Samples:
         """Raise an InputError: the client has no samples."""
         raise InputError(
-            f"{self.name}: expected what can be made by rows or from statistics, got what needs "
-            "samples of a dask array at the client: a function, an overlap"
+            f"{self.name}: the client has no samples of a dask array: expected numbers or a "
+            "statistic such as 'median', got a function or an overlap"
         )
 
 
@@ -50,8 +50,8 @@ def remote_frames(array: Any, unit: Any, flags: Flags | None) -> list[Frame]:
     """
     if array.ndim != 3 or np.isnan(array.shape).any() or not array.shape[0]:
         raise InputError(
-            "frames: expected a dask array (frame, y, x) of known shape, with a frame or more, got "
-            f"shape {array.shape}"
+            "frames: expected a dask array (frame, y, x) of known shape with at least one frame, "
+            f"got shape {array.shape}"
         )
     stand_in = np.broadcast_to(np.zeros((), array.dtype), array.shape[1:])
     known = open_frames([stand_in] * array.shape[0], unit=unit, flags=flags)

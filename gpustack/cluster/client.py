@@ -66,9 +66,9 @@ class Cluster:
         if not isinstance(client, loaded("distributed", "Client")):
             raise InputError(f"client: expected a distributed.Client, got {client!r}")
         if client.asynchronous:
-            raise InputError("client: expected one that waits, got one of asynchronous=True")
+            raise InputError("client: expected a synchronous one, got one with asynchronous=True")
         if client.status in CLOSED:
-            raise ClusterError(f"client: expected one that is connected, got a closed {client!r}")
+            raise ClusterError(f"client: expected a connected one, got a closed one: {client!r}")
         self._client = client
         self._memory, self._limit = memory, parse_memory(memory)
         self._token = secrets.token_hex(8)
@@ -111,7 +111,9 @@ class Cluster:
             Where a dask array is to be aligned, or frames cannot be aligned.
         """
         if given is not None and self._array is not None:
-            raise InputError("align: expected none for a dask array, of which nobody has headers")
+            raise InputError(
+                f"align: expected None for a dask array, which has no headers, got {given}"
+            )
         how = with_absolute_file(as_alignment(given))
         aligned = bring_together(frames, given, room=room)
         self._opening = replace(self._opening, align=how, known=aligned.found)
@@ -134,7 +136,7 @@ class Cluster:
         shape = _shape(weights)
         if len(shape) > 1:
             raise InputError(
-                "weights: expected one a frame, or weight maps in files, with client=, as no "
+                "weights: expected one per frame, or weight maps in files, with client=, as no "
                 f"samples are sent, got an array of shape {shape}"
             )
         if look:
@@ -142,7 +144,9 @@ class Cluster:
                 "look: expected False with client=, as the samples stay at the workers, got True"
             )
         if report and self._array is not None:
-            raise InputError("report: expected files, whose samples are hashed, got a dask array")
+            raise InputError(
+                "report: expected files, whose samples can be hashed, got a dask array"
+            )
 
     def survey(
         self, frames: Sequence[Frame], measures: Iterable[Wanted], ranges: Sequence[RangeClip]

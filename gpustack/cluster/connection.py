@@ -85,11 +85,11 @@ async def _ask(address: str, security: Any) -> None:
     how = {"timeout": limit, "connection_args": security.get_connection_args("client")}
     try:
         async with asyncio.timeout(limit), rpc(address, **how) as there:
-            told = await there.identity()
+            identity = await there.identity()
     except TimeoutError as err:
         raise OSError(f"no answer in {limit:g} s") from err
-    if told["type"] != "Scheduler":
-        raise OSError(f"a {told['type']}")
+    if identity["type"] != "Scheduler":
+        raise OSError(f"a {identity['type']}")
 
 
 def _security(address: str) -> Any:
@@ -115,8 +115,8 @@ def _address_in(text: str) -> str:
     if not Path(text).is_file():
         kind = "a folder" if text and Path(text).is_dir() else "no such file"
         raise OSError(f"{kind}; give tcp://HOST:8786, or the file that a scheduler has written")
-    told = json.loads(Path(text).read_text(encoding="utf-8"))
-    found = told.get("address") if isinstance(told, dict) else None
+    content = json.loads(Path(text).read_text(encoding="utf-8"))
+    found = content.get("address") if isinstance(content, dict) else None
     if not isinstance(found, str):
-        raise ValueError("a file without the address of one")
+        raise ValueError("a file that contains no scheduler address")
     return found

@@ -45,11 +45,11 @@ def reporting_loss(client: Any, what: str = "") -> Iterator[None]:
         raise
     except KilledWorker as err:
         raise ClusterError(
-            f"cluster: expected rows of the result, got workers that died of them, the last "
-            f"{err.last_worker.address}; it may be of memory"
+            "cluster: workers died while they made rows of the result, the last one "
+            f"{err.last_worker.address}; they may have run out of memory"
         ) from err
     except (NoWorkerError, NoValidWorkerError) as err:
-        raise ClusterError(f"cluster: expected workers, got none any more: {err}") from err
+        raise ClusterError(f"cluster: no workers are left: {err}") from err
     except (CancelledError, Cancelled, FutureCancelledError, CommClosedError) as err:
         raise _lost(err) from err
     except Exception as err:
@@ -77,5 +77,5 @@ def asking_scheduler(client: Any) -> Iterator[None]:
 
 
 def _lost(err: BaseException) -> ClusterError:
-    told = str(err).partition("\n")[0]
-    return ClusterError(f"cluster: expected a scheduler, got none any more: {told}")
+    reason = str(err).partition("\n")[0]
+    return ClusterError(f"cluster: lost the connection to the scheduler: {reason}")

@@ -35,7 +35,7 @@ def _watch(client: Any, over: Event) -> None:
         if count is None:
             continue
         if count and told:
-            _log.warning("cluster: there are workers again: %d", count)
+            _log.warning("cluster: workers are back: %d", count)
         if count:
             since, told = None, False
             continue

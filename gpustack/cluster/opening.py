@@ -11,6 +11,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
+import numpy as np
 from astropy.io import fits
 
 from gpustack.align import bring_together
@@ -193,8 +194,9 @@ def with_absolute_file(align: Alignment | None) -> Alignment | None:
     target = align.target if isinstance(align, Reproject) else ""
     if not isinstance(target, str | os.PathLike | fits.Header):
         raise InputError(
-            "align target: expected 'first', 'optimal', a file or a header with client=, as "
-            f"others lose digits on their way, got {type(target).__name__}"
+            "align target: expected 'first', 'optimal', a file or a header with client=, got "
+            f"{type(target).__name__}, which loses digits when it is sent to a worker; give its "
+            "header"
         )
     if align is None or align.file is None:
         return align
@@ -214,13 +216,14 @@ def stamps_of(frames: Iterable[Frame]) -> Stamps:
 
 def _check_stamp(file: str, expected: tuple[int, int] | None, found: tuple[int, int]) -> None:
     if expected != found:
-        shown = [
-            "none" if one is None else f"{one[0]:,} bytes, modified {one[1]} ns after 1970"
-            for one in (expected, found)
-        ]
+        shown = ["none" if stamp is None else _stamp_words(*stamp) for stamp in (expected, found)]
         raise FrameError(
             file, f"is not the file that the client opened: expected {shown[0]}, got {shown[1]}"
         )
+
+
+def _stamp_words(size: int, modified: int) -> str:
+    return f"{size:,} bytes, modified {np.datetime64(modified, 'ns')} UTC"
 
 
 _lock = Lock()

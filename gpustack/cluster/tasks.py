@@ -88,8 +88,8 @@ class Declared:
         if not np.can_cast(dtype, self.dtype):  # digits would be lost silently
             raise FrameError(
                 self.name,
-                f"expected {self.dtype}, as it declares, got a block of {dtype}: say which by "
-                "dtype= of map_blocks or from_delayed",
+                f"expected {self.dtype}, as it declares, got a block of {dtype}: give the right "
+                "dtype= to map_blocks or from_delayed",
             )
 
 

@@ -31,6 +31,7 @@ from gpustack import (
     stack,
 )
 from gpustack.cli import cli
+from gpustack.cluster import client as client_side
 from gpustack.errors import BackendError, MissingFileError
 from skips import missing
 
@@ -190,6 +191,22 @@ def test_blocks_of_a_dask_array_may_be_empty(client, folder):
     assert (stack(far, client=client, backend="cpu").data == 1).all()
     with pytest.raises(InputError, match=r"with at least one frame, got shape \(0, 8, 9\)"):
         stack(far[:0], client=client)
+
+
+@pytest.mark.parametrize("clips", [[SIGMA], [SIGMA, Grow(2)]], ids=["clip", "grow"])
+def test_blocks_of_a_dask_array_are_within_the_limit(client, monkeypatch, clips):
+    import dask.array as da
+
+    rows, block_of = [], client_side.block_of
+    monkeypatch.setattr(
+        client_side, "block_of", lambda array, near: rows.append(near.rows) or block_of(array, near)
+    )
+    cube = np.random.default_rng(8).normal(1000, 10, (40, 120, 50)).astype("f4")
+    limit, row_bytes = 100_000, cube[:, 0].nbytes
+    far = da.from_array(cube, chunks=(40, 4, 50))
+    made = stack(far, client=client, backend="cpu", memory=limit, clips=clips)
+    assert everything(made) == everything(stack(cube, backend="cpu", clips=clips))
+    assert max(rows) == limit // row_bytes
 
 
 def test_what_needs_samples_here_is_refused_of_a_dask_array(client):

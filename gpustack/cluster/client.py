@@ -249,7 +249,7 @@ class Cluster:
         read, made = source.most_row_bytes, row_bytes(out, maps)
         chunk, most = 1, 0
         if self._array is not None:
-            chunk, most = chunk_rows(self._array), max(1, limit // read)
+            chunk, most = chunk_rows(self._array), _most_rows(source, recipe, limit)
         parts = plan_tasks(source.rows, len(self._workers()), read, made, limit // 2, chunk, most)
         jobs = (self._band(kept, source, recipe, band) for band in parts.bands)
         done = 0
@@ -337,6 +337,17 @@ class Cluster:
             where = self._client.scheduler.address
             raise ClusterError(f"client: expected workers at {where}, got none")
         return found
+
+
+def _most_rows(source: FrameSource, recipe: Recipe, limit: int) -> int:
+    """The most rows of a task whose block of all frames takes at most `limit` bytes; at least 1.
+
+    The block contains the rows near them too, from which rejections grow.
+    """
+    rows, middle = limit // source.most_row_bytes, source.rows // 2
+    if rows >= source.rows:
+        return source.rows
+    return max(1, rows + 1 - halo(source, recipe, Band(middle, middle + 1)).rows)
 
 
 def _shape(values: Any) -> tuple[int, ...]:

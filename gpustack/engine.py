@@ -312,7 +312,7 @@ def run(
     source = source_of(frames, recipe, dtype, flat, watch.reads)
     seen = None
     if look:
-        seen = Look.at(source, parse_memory(memory), watch, origins)
+        seen = Look.at(source, recipe, parse_memory(memory), watch, origins)
         source = replace(source, look=seen)  # type: ignore[call-arg]
     if to is not None and source.resident:
         raise InputError(f"{to.path}: expected frames of the host for ToFile, got cupy arrays")
@@ -336,7 +336,9 @@ def run(
         limit = limit_of(memory, source, least_memory(source, recipe, out, made), kept)
         pictured = 0 if seen is None else seen.nbytes
         with watch("stream"), beside(kept, pictured):
-            maker.execute(source, recipe, out, made, limit - pictured, progress)
+            ran = maker.execute(source, recipe, out, made, limit - pictured, progress)
+        if seen is not None:
+            seen.recipe = ran
         names, samples = [frame.name for frame in frames], result.data.size
         made_of = per_frame(names, recipe, samples, out.valid, out.rejected)
         share = rejected_share(out)

@@ -16,6 +16,7 @@ from gpustack.backends.base import Samples, Source, working_dtype
 from gpustack.frames.base import decode
 from gpustack.frames.resident import on_host
 from gpustack.frames.source import FrameSource
+from gpustack.recipe import Recipe
 
 #: The most samples that are kept; they take at most 1 / `SHARE` of the memory limit.
 MOST_SAMPLES, SHARE = 1 << 24, 8
@@ -159,6 +160,8 @@ class Look:
         Rows of adjacent pixels, spread over the plane.
     shape : tuple of int
         The shape of the plane, (y, x).
+    recipe : Recipe
+        That of the stack; after the run with the noise of every row, where clips need it.
     watch : Timed
     origins : list of str
         What the numbers of the recipe were taken from, in words.
@@ -168,12 +171,18 @@ class Look:
     middle: Kept
     strips: Kept
     shape: tuple[int, int]
+    recipe: Recipe
     watch: Timed
     origins: list[str] = field(default_factory=list)
 
     @classmethod
     def at(
-        cls, source: FrameSource, limit: float, watch: Timed, origins: Sequence[str] = ()
+        cls,
+        source: FrameSource,
+        recipe: Recipe,
+        limit: float,
+        watch: Timed,
+        origins: Sequence[str] = (),
     ) -> Self:
         """Prepare a look at a source of which nothing has been read yet.
 
@@ -182,7 +191,7 @@ class Look:
         source : FrameSource
         limit : float
             The memory limit of the run, in bytes.
-        watch, origins
+        recipe, watch, origins
             As of the class.
         """
         sample = source.dtype.itemsize + 1 + 8 * source.weighted + 8 * source.variance
@@ -192,7 +201,7 @@ class Look:
             Kept.of(cut(*shape, most // share), source)
             for cut, share in ((_overview, 2), (_middle, 4), (_strips, 4))
         )
-        return cls(overview, middle, strips, shape, watch, list(origins))
+        return cls(overview, middle, strips, shape, recipe, watch, list(origins))
 
     @property
     def parts(self) -> tuple[Kept, Kept, Kept]:

@@ -59,7 +59,7 @@ class Maker(Protocol):
         maps: Sequence[Derived],
         limit: int,
         progress: Progress | None = None,
-    ) -> None:
+    ) -> Recipe:
         """As `gpustack.maps.execute`, with the backend that `take` chose."""
 
 
@@ -91,6 +91,6 @@ class Local:
         maps: Sequence[Derived],
         limit: int,
         progress: Progress | None = None,
-    ) -> None:
+    ) -> Recipe:
         """See `Maker`."""
-        execute(self._backend, source, recipe, out, maps, limit, progress)
+        return execute(self._backend, source, recipe, out, maps, limit, progress)

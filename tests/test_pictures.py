@@ -20,7 +20,7 @@ def test_pixels_without_a_value_have_one_colour_that_is_told(tmp_path):
     data = np.random.default_rng(1).normal(500, 8, (5, 40, 60))
     data[:, :10] = np.nan
     result = stack(data, look=True)
-    (shown,) = pictures(result.look, result.recipe, 5)
+    (shown,) = pictures(result.look, 5)
     assert shown.panels[0].note == "mean, every pixel; violet: no value"
     write_preview(result, tmp_path / "a.png")
     violet = [round(255 * part) for part in to_rgb(EMPTY)]
@@ -30,7 +30,7 @@ def test_pixels_without_a_value_have_one_colour_that_is_told(tmp_path):
         rows = np.flatnonzero(found.any(axis=1))
         assert found[rows[len(rows) // 2]].sum() >= 0.9 * width
     whole = stack(data[:, 10:], look=True)
-    assert "violet" not in pictures(whole.look, whole.recipe, 5)[0].panels[0].note
+    assert "violet" not in pictures(whole.look, 5)[0].panels[0].note
 
 
 @pytest.mark.filterwarnings("ignore:frame .. left out")
@@ -60,7 +60,7 @@ LONG = {
 @pytest.mark.parametrize(("shape", "told", "size", "style"), LONG.values(), ids=LONG)
 def test_long_images_are_stretched_so_that_rows_are_seen(tmp_path, shape, told, size, style):
     result = stack(np.random.default_rng(1).normal(500, 8, (5, *shape)), look=True)
-    whole = pictures(result.look, result.recipe, 5)[0]
+    whole = pictures(result.look, 5)[0]
     assert whole.panels[1].note == f"nothing rejected{told}"
     write_preview(result, tmp_path / "a.png")
     drawn = (255 * imread(tmp_path / "a.png")).round()[..., :3]

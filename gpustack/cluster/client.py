@@ -233,8 +233,8 @@ class Cluster:
         maps: Sequence[Derived],
         limit: int,
         progress: Progress | None = None,
-    ) -> None:
-        """As `gpustack.maps.execute`, on the workers.
+    ) -> Recipe:
+        """As `gpustack.maps.execute`, on the workers; the noise of rows stays there.
 
         Parameters
         ----------
@@ -259,6 +259,7 @@ class Cluster:
                 done += band.rows
                 if progress is not None:
                     progress(done, source.rows)
+        return recipe
 
     def _band(self, work: Any, source: FrameSource, recipe: Recipe, band: Band) -> Task:
         if self._array is None:

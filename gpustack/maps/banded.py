@@ -31,7 +31,7 @@ def execute(
     memory: int,
     progress: Progress | None = None,
     span: Band | None = None,
-) -> None:
+) -> Recipe:
     """Run `recipe`, which may grow, on a stack or a part of it; fill `out` and all maps.
 
     Parameters
@@ -47,6 +47,11 @@ def execute(
     span : Band or None
         The rows to compute; None means all. Where rejections grow, rows near the span are read
         too, but do not count in the tallies.
+
+    Returns
+    -------
+    Recipe
+        As it was run, with the noise of every row where clips need it.
 
     Raises
     ------
@@ -68,6 +73,7 @@ def execute(
         rows = Rows(source, span.start, span.stop)
         executor.stream(rows, recipe.rows(span.start, span.stop), part, memory, progress)
         out.place(span.start, part)
+    return recipe
 
 
 def least_memory(source: Stack, recipe: Recipe, out: Outputs, maps: Sequence[Derived]) -> int:

@@ -51,7 +51,7 @@ def write_preview(result: StackResult, path: PathLike, *, overwrite: bool = Fals
     """
     require_matplotlib("a preview")
     n = left_out(result.per_frame).count("")
-    rows = [shown.panels for shown in pictures(_look(result), result.recipe, n)]
+    rows = [shown.panels for shown in pictures(_look(result), n)]
     write_text(path, draw(rows), overwrite=overwrite, endings=PICTURES)
 
 

@@ -53,13 +53,13 @@ def page(result: StackResult, look: Look, name: str) -> str:
     name : str
         The title, such as the name of the result's file; empty for a default.
     """
-    noise = frame_noise(look.strips, result.recipe)
-    columns = frame_table(result.per_frame, look.overview, result.recipe, noise)
+    noise = frame_noise(look.strips, look.recipe)
+    columns = frame_table(result.per_frame, look.overview, look.recipe, noise)
     flags = out_of_line(columns, is_there(result.per_frame))
     marked = np.any(list(flags.values()), axis=0)
-    found = reached(look.strips, result.recipe, noise)
+    found = reached(look.strips, look.recipe, noise)
     unit = "" if result.unit is None else str(result.unit)
-    shown = pictures(look, result.recipe, left_out(result.per_frame).count(""))
+    shown = pictures(look, left_out(result.per_frame).count(""))
     body = [
         _head(result, name),
         _tiles(result, look, found, int(marked.sum())),
@@ -153,7 +153,7 @@ def _charts(look: Look, result: StackResult, found: Reached | None, unit: str) -
 
 
 def _residuals(look: Look, result: StackResult) -> str:
-    made = residuals(look.strips, result.recipe)
+    made = residuals(look.strips, look.recipe)
     if made is None:
         alone = left_out(result.per_frame).count("") == 1
         why = "one frame has none, as the mean is its own" if alone else "these samples have none"

@@ -28,21 +28,20 @@ class Shown:
     panels: list[Panel]
 
 
-def pictures(look: Look, recipe: Recipe, n: int) -> list[Shown]:
+def pictures(look: Look, n: int) -> list[Shown]:
     """Return the panels of the whole plane, and those of its middle if the first skip pixels.
 
     Parameters
     ----------
     look : Look
-    recipe : Recipe
     n : int
         How many frames are combined: those of `look` that are not left out.
     """
-    whole = _panels(look.overview, recipe, n, None)
+    whole = _panels(look.overview, look.recipe, n, None)
     shown = [Shown(_of_whole(look), whole)]
     if look.overview.cut.step > 1:
         # The same colours, so that the middle can be found in the whole.
-        middle = _panels(look.middle, recipe, n, whole[0].colours)
+        middle = _panels(look.middle, look.recipe, n, whole[0].colours)
         shown.append(Shown(_of_middle(look.middle.cut), middle))
     return shown
 

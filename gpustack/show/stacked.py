@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gpustack.clips import Grow
+from gpustack.clips import Grow, RowSigmaClip
 from gpustack.combines import AVERAGES
 from gpustack.explanation.pixel import Patch
 from gpustack.kept_samples import Kept
@@ -51,23 +51,25 @@ class Stacked:
 def stacked(kept: Kept, recipe: Recipe, frames: Sequence[int] | None = None) -> Stacked:
     """Run a recipe on a cut: its pixels have the same bits as in the whole stack.
 
-    There are two exceptions. Rejections grow only where the pixels of the cut touch. `AvgSigmaClip`
-    measures the noise of rows, here from the pixels of the cut alone.
+    The exception: rejections grow only where the pixels of the cut touch.
 
     Parameters
     ----------
     kept : Kept
     recipe : Recipe
-        That of the result.
+        That of the look, with the noise of every row where clips need it.
     frames : sequence of int or None
-        The frames to combine, by number; None is all.
+        The frames to combine, by number; None is all. For some frames, the noise of rows is
+        measured again, from the pixels of the cut.
     """
     band = kept.band()
     if frames is not None:
         band, recipe = [band[f] for f in frames], of_frames(recipe, frames)
-    clips = recipe.clips
-    if not kept.cut.touches:
-        clips = tuple(clip for clip in clips if not isinstance(clip, Grow))
+    clips = tuple(
+        replace(clip, sigmas=clip.sigmas[kept.cut.rows]) if isinstance(clip, RowSigmaClip) else clip
+        for clip in recipe.clips
+        if kept.cut.touches or not isinstance(clip, Grow)
+    )
     asked = replace(recipe, clips=clips, uncertainty="auto", outputs=("count", "low", "high"))
     out = Patch(band, kept.values.dtype, 0, 0).run(asked)
     data, reasons = np.asarray(out.data), np.asarray(out.reasons)
@@ -77,8 +79,9 @@ def stacked(kept: Kept, recipe: Recipe, frames: Sequence[int] | None = None) -> 
 
 
 def of_frames(recipe: Recipe, frames: Sequence[int]) -> Recipe:
-    """The recipe with the scales, zeros and weights of some frames alone."""
-    numbers: dict[str, Any] = {}
+    """The recipe with the scales, zeros and weights of some frames, and no noise of rows."""
+    clips = (clip.plain() if isinstance(clip, RowSigmaClip) else clip for clip in recipe.clips)
+    numbers: dict[str, Any] = {"clips": tuple(clips)}
     for name in ("scale", "zero", "weights"):
         value = getattr(recipe, name)
         if isinstance(value, tuple):

@@ -100,7 +100,7 @@ def test_a_cube_is_its_planes():
     assert_same(combined, combine(images, method="median"))
     assert combined.header["OBJECT"] == "M13"
     cube.wcs = WCS(naxis=3)
-    with pytest.raises(InputError, match=r"a cube of shape \(4, 5, 6\) .*; set it to None"):
+    with pytest.raises(InputError, match=r"a cube of shape \(4, 5, 6\) .*; set its wcs to None"):
         combine(cube)
 
 

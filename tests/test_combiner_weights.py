@@ -153,6 +153,6 @@ def test_weights_that_say_yes_or_no(shape):
 )
 def test_scaling_that_is_no_number_an_image(scaling):
     combiner = Combiner(column(1, 2))
-    with pytest.raises(ValueError, match="scaling: expected 2 numbers, one an image, got"):
+    with pytest.raises(ValueError, match="scaling: expected 2 numbers, one per image, got"):
         combiner.scaling = scaling
     assert combiner.scaling is None

@@ -5,7 +5,7 @@
     files        combine(): from a list of files to one image
     images       the list of images that combine() accepts
     core         Combiner: clips and combining
-    holdings     the attributes of a Combiner: samples, weights, scaling
+    attributes   the attributes of a Combiner: samples, weights, scaling
     recorder     the state of a Combiner: recorded clips, and the cube once it is needed
     arguments    errors that name the arguments of a Combiner
     combination  one way to combine, in ccdproc's terms

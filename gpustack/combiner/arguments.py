@@ -7,7 +7,7 @@ from gpustack.errors import RecipeError
 
 
 @contextmanager
-def called(**names: str) -> Iterator[None]:
+def naming_arguments(**names: str) -> Iterator[None]:
     """Within it, errors about a value of a recipe name the argument that the value came from.
 
     Parameters
@@ -24,7 +24,7 @@ def called(**names: str) -> Iterator[None]:
     Examples
     --------
     >>> from gpustack import RangeClip
-    >>> with called(min_clip="RangeClip low", minmax_clipping="RangeClip"):
+    >>> with naming_arguments(min_clip="RangeClip low", minmax_clipping="RangeClip"):
     ...     RangeClip(low="3")
     Traceback (most recent call last):
     gpustack.errors.RecipeError: min_clip: expected a finite number or None, got '3'

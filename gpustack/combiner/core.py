@@ -11,11 +11,11 @@ from numpy.typing import DTypeLike
 
 from gpustack.checks import real
 from gpustack.clips import ExtremaClip, RangeClip, SigmaClip
-from gpustack.combiner.arguments import called
+from gpustack.combiner.arguments import naming_arguments
+from gpustack.combiner.attributes import Attributes, real_dtype
 from gpustack.combiner.callables import Statistic, Word, word_or_function
 from gpustack.combiner.combination import MAIN_ARGUMENTS, Combination, Method
-from gpustack.combiner.holdings import Holdings, real_dtype
-from gpustack.combiner.images import who_takes
+from gpustack.combiner.images import hint_for
 from gpustack.combiner.recorder import Recorder
 from gpustack.errors import InputError
 from gpustack.frames import check_agree, open_frames
@@ -27,7 +27,7 @@ _CENTERS: tuple[Word, ...] = ("mean", "median")
 _SPREADS: tuple[Word, ...] = ("std", "mad_std")
 
 
-class Combiner(Holdings):
+class Combiner(Attributes):
     """Combine images pixel by pixel: clip, then average, median or sum.
 
     Has the interface of `ccdproc.Combiner`. The images are referred to, not copied, and
@@ -87,7 +87,7 @@ class Combiner(Holdings):
         for i, ccd in enumerate(ccd_list):
             if not isinstance(ccd, CCDData):
                 raise TypeError(
-                    f"image {i}: expected CCDData, got {type(ccd).__name__}{who_takes(ccd)}"
+                    f"image {i}: expected CCDData, got {type(ccd).__name__}{hint_for(ccd)}"
                 )
         if not ccd_list:
             raise TypeError("ccd_iter: expected at least one CCDData, got none")
@@ -134,7 +134,9 @@ class Combiner(Holdings):
         ----------
         IRAF imcombine, ``reject=minmax``, which ranks valid samples only.
         """
-        with called(nlow="ExtremaClip nlow", nhigh="ExtremaClip nhigh", clip_extrema="ExtremaClip"):
+        with naming_arguments(
+            nlow="ExtremaClip nlow", nhigh="ExtremaClip nhigh", clip_extrema="ExtremaClip"
+        ):
             self._recorder.clip(ExtremaClip(nlow or 0, nhigh or 0, among="all"))
 
     def minmax_clipping(self, min_clip: float | None = None, max_clip: float | None = None) -> None:
@@ -150,7 +152,7 @@ class Combiner(Holdings):
         RecipeError
             Where `min_clip` is above `max_clip` (a ValueError).
         """
-        with called(
+        with naming_arguments(
             min_clip="RangeClip low", max_clip="RangeClip high", minmax_clipping="RangeClip"
         ):
             self._recorder.clip(RangeClip(min_clip, max_clip))
@@ -214,12 +216,12 @@ class Combiner(Holdings):
         if axis != 0:
             raise InputError(f"axis: expected 0, across the images, got {axis!r}")
         if grow:
-            raise InputError(f"grow: expected False, rejection does not spread, got {grow!r}")
+            raise InputError(f"grow: expected False, as rejections do not spread, got {grow!r}")
         low, high = map(_distance, (low_thresh, high_thresh))
         center: Any = word_or_function("func", func, _CENTERS)
         spread: Any = word_or_function("dev_func", dev_func, _SPREADS)
         names = {"low_thresh": "SigmaClip low", "high_thresh": "SigmaClip high"}
-        with called(**names, maxiters="SigmaClip maxiters"):
+        with naming_arguments(**names, maxiters="SigmaClip maxiters"):
             clip = SigmaClip(
                 low,
                 high,
@@ -357,7 +359,7 @@ class Combiner(Holdings):
 def combiner_of(recorder: Recorder) -> Combiner:
     """Return a Combiner of frames that need not be CCDData; its `ccd_list` is empty."""
     combiner = Combiner.__new__(Combiner)
-    Holdings.__init__(combiner, [], recorder)
+    Attributes.__init__(combiner, [], recorder)
     return combiner
 
 

@@ -13,10 +13,10 @@ from astropy.nddata import CCDData, StdDevUncertainty
 from numpy.typing import DTypeLike, NDArray
 
 from gpustack.checks import real
+from gpustack.combiner.attributes import check_weights, real_dtype
 from gpustack.combiner.callables import Statistic, recognise
 from gpustack.combiner.core import combiner_of
-from gpustack.combiner.holdings import check_weights, real_dtype
-from gpustack.combiner.images import list_images, open_images, reading
+from gpustack.combiner.images import list_images, open_images, used_kwargs
 from gpustack.combiner.recorder import Recorder
 from gpustack.combiner.rows import RowsFrame
 from gpustack.errors import InputError, OutputError
@@ -28,7 +28,7 @@ from gpustack.paths import at_home, exists
 from gpustack.plan import parse_memory, plan_bands
 from gpustack.writing import check_target, write_whole
 
-METHODS = ("average", "median", "sum")
+_METHODS = ("average", "median", "sum")
 
 #: How many cubes of float64 calling a user's function may take: the samples, a scaled copy,
 #: the function's own copy and its intermediate results.
@@ -148,11 +148,11 @@ def combine(
     array([[2., 2.],
            [2., 2.]])
     """
-    ccdkwargs = reading(ccdkwargs, [*signature(combine).parameters][:-1])
+    ccdkwargs = used_kwargs(ccdkwargs, [*signature(combine).parameters][:-1])
     images = list_images(img_list)
-    if method not in METHODS:
+    if method not in _METHODS:
         raise InputError(
-            f"unrecognised combine method: expected one of {', '.join(METHODS)}, got {method!r}"
+            f"unrecognised combine method: expected one of {', '.join(_METHODS)}, got {method!r}"
         )
     if output_file is not None:
         _check_target(output_file, overwrite_output)
@@ -161,7 +161,7 @@ def combine(
     check_agree(frames)
     if weights is not None:
         check_weights(weights, (len(frames), *frames[0].shape))
-    factors = _factors(scale, frames)
+    factors = _scale_numbers(scale, frames)
 
     def run(rows: list[Frame], row_weights: NDArray[Any] | None) -> CCDData:
         combiner = combiner_of(Recorder(rows, real_dtype(dtype), backend, memory))
@@ -201,14 +201,14 @@ def _check_target(path: str | os.PathLike[str], overwrite: bool) -> None:
     check_target(path, overwrite)
 
 
-def _factors(scale: Any, frames: list[Frame]) -> Any:
+def _scale_numbers(scale: Any, frames: list[Frame]) -> Any:
     """Return `scale`; if it is a function, its number for each image, read one at a time."""
     if not callable(scale):
         return scale
-    return [_factor(scale, frame) for frame in frames]
+    return [_scale_number(scale, frame) for frame in frames]
 
 
-def _factor(scale: Callable[[Any], Any], frame: Frame) -> float:
+def _scale_number(scale: Callable[[Any], Any], frame: Frame) -> float:
     image = np.ma.asarray(frame.whole(), dtype=np.float64)
     mask = np.ma.getmaskarray(image)
     # Functions written for ccdproc.combine, which passes no masks, may not handle masked arrays.

@@ -72,12 +72,13 @@ def _planes(ccd: CCDData) -> list[CCDData]:
         return list(ccd)
     except TypeError as err:
         raise InputError(
-            f"list of images: expected images, or a cube without coordinates, got a cube of shape "
-            f"{ccd.shape} with a wcs that astropy does not cut into planes ({err}); set it to None"
+            "list of images: expected images, or a cube without coordinates, got a cube of shape "
+            f"{ccd.shape} with a wcs that astropy cannot cut into planes ({err}); set its wcs to "
+            "None"
         ) from err
 
 
-def who_takes(image: Any) -> str:
+def hint_for(image: Any) -> str:
     """Return the end of an error about an unusable image: which function takes it, if one does."""
     if isinstance(image, str | os.PathLike):
         return "; gpustack.combine takes file names"
@@ -86,7 +87,7 @@ def who_takes(image: Any) -> str:
     return ""
 
 
-def reading(ccdkwargs: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
+def used_kwargs(ccdkwargs: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
     """Return those of `ccdkwargs` that affect what is read.
 
     Parameters
@@ -111,7 +112,7 @@ def reading(ccdkwargs: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
         near = get_close_matches(name, [*names, *sorted(_LAZY | _WITHOUT_EFFECT)], 1)
         meant = f"; did you mean {near[0]}=?" if near else ""
         warnings.warn(
-            f"combine: {name}= has no effect, neither combine nor CCDData.read has it{meant}",
+            f"combine: {name}= has no effect: neither combine nor CCDData.read has it{meant}",
             GpustackWarning,
             stacklevel=3,
         )
@@ -140,7 +141,7 @@ def open_images(images: list[Any], ccdkwargs: dict[str, Any]) -> list[Frame]:
             else:
                 raise InputError(
                     f"image {number}: expected a file name or CCDData, got "
-                    f"{type(image).__name__}{who_takes(image)}"
+                    f"{type(image).__name__}{hint_for(image)}"
                 )
     return frames
 

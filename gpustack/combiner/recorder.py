@@ -84,7 +84,7 @@ class Recorder:
             seen = MaskedImage(values, np.isnan(values))
             middle, width = (call(skips_nan(what), seen) for what in (center, spread))
             if passes == 1:
-                _tell_undefined(seen, middle, width)
+                _warn_undefined(seen, middle, width)
             outside = np.zeros(values.shape, bool)
             if clip.low is not None:
                 outside |= values < middle - clip.low * width
@@ -147,7 +147,7 @@ class Recorder:
         data, uncertainty = result.data, result.uncertainty
         if how.by_function or uncertainty is None:
             data, uncertainty = how.call(self.cube(), result)
-            _tell_lost(how.function_name, data, result.mask)
+            _warn_lost(how.function_name, data, result.mask)
         return Combined(_finish(data, result.mask, self.dtype), result.mask, uncertainty)
 
     def _run(self, frames: list[Frame], recipe: Recipe, **more: Any) -> StackResult:
@@ -176,21 +176,21 @@ class Recorder:
             self.clips = []
 
 
-def _tell_undefined(seen: Masked, middle: NDArray[Any], width: NDArray[Any]) -> None:
+def _warn_undefined(seen: Masked, middle: NDArray[Any], width: NDArray[Any]) -> None:
     """Warn where a user's function returned no number for pixels with two or more valid samples."""
     several = seen.count(axis=0) > 1
     undefined = np.isnan(middle + width) & several
     if undefined.any():
         counts = f"{np.count_nonzero(undefined)} of {np.count_nonzero(several)}"
         warnings.warn(
-            f"sigma_clipping: func or dev_func gives no number for {counts} pixels that have "
-            "samples; nothing is rejected there",
+            f"sigma_clipping: func or dev_func returns no number for {counts} pixels with two or "
+            "more samples; nothing is rejected there",
             GpustackWarning,
             stacklevel=4,
         )
 
 
-def _tell_lost(name: str, data: NDArray[Any], mask: NDArray[np.bool_]) -> None:
+def _warn_lost(name: str, data: NDArray[Any], mask: NDArray[np.bool_]) -> None:
     """Warn where a user's function returned no number for pixels that have survivors.
 
     A function that converts its argument to a plain array gets NaN for masked samples.
@@ -198,8 +198,8 @@ def _tell_lost(name: str, data: NDArray[Any], mask: NDArray[np.bool_]) -> None:
     lost = np.isnan(data) & ~mask
     if lost.any():
         warnings.warn(
-            f"{name} gives no number for {np.count_nonzero(lost)} of {np.count_nonzero(~mask)} "
-            "pixels that have samples; it gets NaN for those that are masked",
+            f"{name} returns no number for {np.count_nonzero(lost)} of {np.count_nonzero(~mask)} "
+            "pixels with samples; masked samples are NaN in its argument",
             GpustackWarning,
             stacklevel=5,
         )

@@ -13,7 +13,7 @@ from gpustack.errors import InputError, RecipeError
 from gpustack.frames.masked import as_function_sees, why_nan
 
 
-class Holdings:
+class Attributes:
     """The base class of `Combiner`, with its attributes."""
 
     def __init__(self, ccd_list: list[CCDData], recorder: Recorder) -> None:
@@ -110,11 +110,11 @@ class Holdings:
             length = len(value)
         except TypeError as err:
             raise TypeError(
-                f"scaling: expected a function or {n} numbers, one an image, got {value!r}"
+                f"scaling: expected a function or {n} numbers, one per image, got {value!r}"
             ) from err
         if length != n:
             raise InputError(
-                f"scaling: expected a function or {n} numbers, one an image, got {length}"
+                f"scaling: expected a function or {n} numbers, one per image, got {length}"
             )
         self._scaling = _numbers(value, n).reshape(n, *(1 for _ in self._recorder.shape[1:]))
 
@@ -159,7 +159,7 @@ class Holdings:
 
 def _numbers(value: Any, n: int) -> NDArray[Any]:
     """Return factors as an array, one per image; NaN where a function returned a masked value."""
-    expected = f"scaling: expected {n} numbers, one an image, got"
+    expected = f"scaling: expected {n} numbers, one per image, got"
     try:
         given = np.array([np.nan if item is np.ma.masked else item for item in value])
     except (TypeError, ValueError) as err:

@@ -72,9 +72,7 @@ def test_recipes_make_the_same_bytes_again(exposures, tmp_path, name):
 @pytest.mark.parametrize("name", sorted(SAMPLE)[:1])
 def test_a_weight_for_each_sample_came_from_memory(exposures, tmp_path, name):
     kept(tmp_path, exposures, ROWS[name], weights=np.ones((N, *SHAPE)))
-    with pytest.raises(
-        InputError, match=r"run.json: expected files alone, got weights from memory"
-    ):
+    with pytest.raises(InputError, match=r"run.json: cannot be replayed: weights came from memory"):
         replay(tmp_path / "run.json", tmp_path / "again.fits")
 
 
@@ -164,7 +162,9 @@ def test_a_primary_header_is_part_of_that_of_its_extensions(tmp_path, monkeypatc
         fits.HDUList([fits.PrimaryHDU(), image]).writeto(name)
     kept(tmp_path, ["a.fits", "b.fits"])
     fits.setval("b.fits", "OBSERVER", value="other", ext=0)
-    assert again(tmp_path).notes == [f"b.fits: another header than then in {tmp_path / 'b.fits'}"]
+    assert again(tmp_path).notes == [
+        f"b.fits: the header of {tmp_path / 'b.fits'} differs from the report"
+    ]
 
 
 def test_names_from_the_root_on_and_others(night, tmp_path):
@@ -273,9 +273,9 @@ def test_on_the_device_that_was_used(night, tmp_path, cuda):
 def test_a_result_that_was_not_written(night, tmp_path):
     report = stack(night, report=True).report
     (tmp_path / "run.json").write_text(dumps(report))
-    with pytest.raises(InputError, match="expected the file that was written, got none"):
+    with pytest.raises(InputError, match="the report names no output file"):
         replay("run.json")
-    assert "no file to compare it with" in replay("run.json", "again.fits").verdict
+    assert "no output file to compare it with" in replay("run.json", "again.fits").verdict
 
 
 def test_a_folder_that_is_gone_says_how_to_go_on(night, tmp_path):
@@ -283,7 +283,7 @@ def test_a_folder_that_is_gone_says_how_to_go_on(night, tmp_path):
     words = ["combine", *night, "-o", "made/out.fits", "--report", "run.json"]
     assert CliRunner().invoke(cli, words).exit_code == 0
     shutil.rmtree(tmp_path / "made")
-    with pytest.raises(OutputError, match=r"found none; output= .-o. writes another"):
+    with pytest.raises(OutputError, match=r"found none; give another file with output= .-o FILE"):
         replay("run.json")
     with pytest.raises(OutputError, match=r"found none$"):
         replay("run.json", "made/again.fits")

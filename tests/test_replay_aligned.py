@@ -89,7 +89,7 @@ def test_a_file_of_offsets(folder):
     Path("shifts.txt").write_text("0 0\n7 -12\n-21 5\n3 9\n")
     done = replay("run.json", "again.fits")
     where = folder / "shifts.txt"
-    assert done.differences == [f"offsets: other content than then in {where}"]
+    assert done.differences == [f"offsets: the content of {where} differs from the report"]
     assert not Path("again.fits").exists()
 
 
@@ -118,7 +118,7 @@ def test_a_target_from_memory(folder):
     assert json.loads(Path("run.json").read_text())["arguments"]["align"]["target"] == {
         "memory": "Header"
     }
-    with pytest.raises(InputError, match="got the target of the alignment from memory"):
+    with pytest.raises(InputError, match="the target of the alignment came from memory"):
         replay("run.json", "again.fits")
 
 

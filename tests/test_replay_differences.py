@@ -60,19 +60,19 @@ def refused():
 
 
 CHANGES = {
-    "a pixel": (lambda: change("m3.fits"), ["m3.fits: other data than then in "]),
+    "a pixel": (lambda: change("m3.fits"), ["m3.fits: the data of "]),
     "pixels of two": (
         lambda: (change("m0.fits"), change("m5.fits")),
-        ["m0.fits: other data than then in ", "m5.fits: other data than then in "],
+        ["m0.fits: the data of ", "m5.fits: the data of "],
     ),
-    "a mask": (lambda: change("mask1.fits"), ["m1.fits: mask: other data than then in "]),
+    "a mask": (lambda: change("mask1.fits"), ["m1.fits: mask: the data of "]),
     "a mask beside it": (
         lambda: change("m4.fits", "DQ"),
-        ["m4.fits: mask: other data than then in "],
+        ["m4.fits: mask: the data of "],
     ),
     "a variance": (
         lambda: change("m2.fits", "UNCERT"),
-        ["m2.fits: variance: other data than then in "],
+        ["m2.fits: variance: the data of "],
     ),
     "no mask": (
         lambda: fits.update("m4.fits", fits.getdata("m4.fits", "DQ"), fits.Header(), "DQ"),
@@ -99,7 +99,10 @@ def test_what_the_hash_was_and_is(night):
     then = json.loads(Path("run.json").read_text())["inputs"][3]["parts"]["data"]["sha256"]
     change("m3.fits")
     (said,) = refused()
-    assert f"{night / 'm3.fits'}[0]; expected SHA-256 {then[:12]}..., got " in said
+    assert (
+        f"{night / 'm3.fits'}[0] differ from the report; expected SHA-256 {then[:12]}..., got "
+        in said
+    )
 
 
 def test_a_mask_that_has_come(night):
@@ -107,7 +110,7 @@ def test_a_mask_that_has_come(night):
         assert "MASK" not in hdus
         hdus.append(fits.ImageHDU(np.zeros(hdus[0].shape, "u1"), name="MASK"))
     (said,) = refused()
-    assert said.startswith("m4.fits: mask: other data than then in ")
+    assert said.startswith("m4.fits: mask: the data of ")
 
 
 def test_a_mask_where_there_was_none(tmp_path, monkeypatch):
@@ -124,18 +127,20 @@ def test_a_header_is_only_noted(night):
     fits.setval("m0.fits", "OBSERVER", value="other")
     done = replay("run.json", "again.fits")
     assert done.notes == [
-        f"m{f}.fits: another header than then in {night / f'm{f}.fits'}" for f in (0, 1)
+        f"m{f}.fits: the header of {night / f'm{f}.fits'} differs from the report" for f in (0, 1)
     ]
-    assert done.verdict == "the same data in each HDU, under other headers", "that of the first"
+    assert done.verdict == "the same data in each HDU, with other headers", "that of the first"
     assert done.differences == []
 
 
 def test_a_header_that_changes_the_data(night):
     fits.setval("m1.fits", "BZERO", value=1.0)
     done = replay("run.json", "again.fits")
-    assert done.verdict == "another result"
-    assert done.notes[0].startswith("m1.fits: another header than then")
-    assert done.differences[0].startswith("again.fits: other data than then in PRIMARY; expected")
+    assert done.verdict == "the result differs"
+    assert done.notes[0].startswith("m1.fits: the header of")
+    assert done.differences[0].startswith(
+        "again.fits: the data of PRIMARY differ from the report; expected"
+    )
 
 
 def test_a_result_of_other_hdus(night):
@@ -144,36 +149,37 @@ def test_a_result_of_other_hdus(night):
     done = replay("run.json", "again.fits")
     there, here = "PRIMARY, DQ, UNCERT", "PRIMARY, MASK, UNCERT"
     assert done.differences == [f"again.fits: expected HDUs {there}, got {here}"]
-    assert done.verdict == "another result"
+    assert done.verdict == "the result differs"
 
 
 def test_other_versions_are_warned_of(night):
     edit(versions__numpy="1.0", versions__reproject="0.1")
     with pytest.warns(GpustackWarning) as said:
         done = replay("run.json", "again.fits")
-    here = f"numpy 1.0, here {np.__version__}; reproject 0.1, here none; the bytes may differ"
-    assert str(said[0].message) == f"other versions than then: {here}"
+    differ = f"numpy 1.0 then, {np.__version__} here; reproject 0.1 then, none here"
+    told = f"versions differ from those of the report: {differ}; the bytes may differ"
+    assert str(said[0].message) == told
     assert done.verdict == "the same bytes", "of this numpy the header tells as then"
 
 
 def test_a_version_that_was_not_told_then(night):
     edit(versions={name: told for name, told in versions().items() if name != "numpy"})
-    with pytest.warns(GpustackWarning, match=f": numpy none, here {np.__version__}; the bytes"):
+    with pytest.warns(GpustackWarning, match=f": numpy none then, {np.__version__} here; the"):
         replay("run.json", "again.fits")
 
 
 def test_a_version_in_the_header(night, monkeypatch):
     monkeypatch.setattr("gpustack.provenance.draft.__version__", "9")
     monkeypatch.setattr("gpustack.header.__version__", "9")
-    with pytest.warns(GpustackWarning, match=f"gpustack {gpustack.__version__}, here 9"):
+    with pytest.warns(GpustackWarning, match=f"gpustack {gpustack.__version__} then, 9 here"):
         done = replay("run.json", "again.fits")
-    assert done.verdict == "the same data in each HDU, under other headers"
+    assert done.verdict == "the same data in each HDU, with other headers"
 
 
 def test_another_device_is_noted(night):
     edit(backend__device="VAX")
     (note,) = replay("run.json", "again.fits").notes
-    assert note.startswith("device: then VAX, now ")
+    assert note.startswith("device: VAX then, ")
 
 
 def test_the_backend_is_that_of_the_report(night, monkeypatch):
@@ -192,7 +198,7 @@ def test_a_file_that_is_none_any_more(night):
 def test_frames_from_memory_cannot_be_replayed(tmp_path):
     kept(tmp_path, np.ones((4, 3, 3)))
     with pytest.raises(
-        InputError, match=r"run\.json: expected files alone, got frame 0 from memory"
+        InputError, match=r"run\.json: cannot be replayed: frame 0 came from memory"
     ):
         replay(tmp_path / "run.json", tmp_path / "again.fits")
 
@@ -252,7 +258,7 @@ def test_exit_codes_and_what_is_said(night):
     done = command("run.json", "-o", "third.fits")
     assert done.exit_code == 1
     assert done.stdout == ""
-    assert "gpustack: m3.fits: other data than then" in done.stderr
+    assert "gpustack: m3.fits: the data of" in done.stderr
     assert "third.fits: not made, as inputs are not the same" in done.stderr
 
 
@@ -260,5 +266,5 @@ def test_a_result_that_is_another_is_code_1(night):
     fits.setval("m1.fits", "BZERO", value=1.0)
     done = command("run.json", "-o", "again.fits")
     assert done.exit_code == 1
-    assert "gpustack: note: m1.fits: another header" in done.stderr
-    assert "gpustack: again.fits: other data than then in PRIMARY" in done.stderr
+    assert "gpustack: note: m1.fits: the header of" in done.stderr
+    assert "gpustack: again.fits: the data of PRIMARY differ" in done.stderr

@@ -303,7 +303,10 @@ def test_whole_or_not_at_all(tmp_path, monkeypatch):
 
 BAD = {
     "no JSON": (lambda r: "{", r"expected the JSON of a report, got: "),
-    "a list": (lambda r: [], "expected a report of gpustack, got no gpustack_report"),
+    "a list": (
+        lambda r: [],
+        "expected a report of gpustack, got JSON without the key gpustack_report",
+    ),
     "another": (lambda r: r | {"gpustack_report": 2}, "expected gpustack_report 1, got 2"),
     "no recipe": (lambda r: {k: v for k, v in r.items() if k != "recipe"}, "recipe: .*got none"),
     "inputs": (lambda r: r | {"inputs": {}}, r"inputs: expected list, got \{\}"),
@@ -318,10 +321,10 @@ BAD = {
         r"inputs\[1\]: parts: data: hdu: expected int, got True",
     ),
     "an output": (lambda r: r | {"output": {}}, "output: given: expected str, got none"),
-    "origins": (lambda r: r | {"origins": ["", 3]}, "origins: expected text alone, got 3"),
+    "origins": (lambda r: r | {"origins": ["", 3]}, "origins: expected only text, got 3"),
     "maps": (
         lambda r: r["output"].update(maps=[None]) or r,
-        "output: maps: expected text alone, got None",
+        "output: maps: expected only text, got None",
     ),
     "a place": (
         lambda r: r["inputs"][0].update(found=[1, 0, 0]) or r,
@@ -349,7 +352,8 @@ def test_no_such_report():
 
 
 @pytest.mark.parametrize(
-    ("content", "got"), [(b"\xff", "got no text"), (b"[" * 100_000, "got: .*recursion")]
+    ("content", "got"),
+    [(b"\xff", "got bytes that are not UTF-8"), (b"[" * 100_000, "got: .*recursion")],
 )
 def test_what_is_no_json(tmp_path, content, got):
     (tmp_path / "bad.json").write_bytes(content)

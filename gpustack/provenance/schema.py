@@ -90,7 +90,9 @@ def read_report(path: str | os.PathLike[str]) -> dict[str, Any]:
     except OSError as err:
         raise InputError(f"{path}: expected a report, got: {err.strerror}") from err
     except UnicodeDecodeError as err:
-        raise InputError(f"{path}: expected the JSON of a report, got no text") from err
+        raise InputError(
+            f"{path}: expected the JSON of a report, got bytes that are not UTF-8"
+        ) from err
     except (ValueError, RecursionError) as err:
         raise InputError(f"{path}: expected the JSON of a report, got: {err}") from err
     check_report(os.fspath(path), report)
@@ -108,7 +110,7 @@ def check_report(name: str, report: Any) -> None:
     """
     number = report.get(KEY) if isinstance(report, dict) else None
     if number is None:
-        raise InputError(f"{name}: expected a report of gpustack, got no {KEY}")
+        raise InputError(f"{name}: expected a report of gpustack, got JSON without the key {KEY}")
     if number != SCHEMA:
         raise InputError(f"{name}: expected {KEY} {SCHEMA}, got {number!r}")
     _check(name, report, _TOP)
@@ -144,7 +146,7 @@ def _check_each(where: str, items: list[Any], kind: type | tuple[type, ...]) -> 
     for item in items:
         if not isinstance(item, kind):
             expected = "text" if kind is str else "numbers"
-            raise InputError(f"{where}: expected {expected} alone, got {item!r:.60}")
+            raise InputError(f"{where}: expected only {expected}, got {item!r:.60}")
 
 
 def _check(where: str, record: Any, keys: Mapping[str, tuple[type, ...]]) -> None:

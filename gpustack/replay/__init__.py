@@ -28,7 +28,7 @@ from gpustack.provenance import (
     versions,
 )
 from gpustack.recipe import Recipe
-from gpustack.replay.located import Found, told_of
+from gpustack.replay.located import ReportFiles, part_name
 from gpustack.streaming import ToFile, room_of
 from gpustack.writing import check_target
 
@@ -94,32 +94,32 @@ def replay(
         check_target(target, overwrite)
     except OutputError as err:
         is_gone = output is None and not target.parent.is_dir()
-        hint = "; output= (-o) writes another" if is_gone else ""
+        hint = "; give another file with output= (-o FILE)" if is_gone else ""
         raise OutputError(f"{err}{hint}") from err
-    found = Found(name, report)
-    found.check_apart(target)
-    if found.missing:
-        return Replay(target, found.missing, found.moved)
+    located = ReportFiles(name, report)
+    located.check_apart(target)
+    if located.missing:
+        return Replay(target, located.missing, located.moved)
     recipe = Recipe.from_json(json.dumps(report["recipe"]))
-    frames = _opened(report, found)
-    different, notes = _compared(report, recipe, frames, found)
-    notes = [*found.moved, *notes]
+    frames = _open_frames(report, located)
+    different, notes = _compare_inputs(report, recipe, frames, located)
+    notes = [*located.moved, *notes]
     if different:
         return Replay(target, different, notes)
-    alignment = alignment_from(report["arguments"]["align"], found.files)
-    _warn_of(report, versions(alignment))
+    alignment = alignment_from(report["arguments"]["align"], located.files)
+    _warn_of_versions(report, versions(alignment))
     watch = Watch()
     then = report["output"]
     to = ToFile(target, () if then is None else then["maps"], overwrite)
-    _make(report, recipe, _aligned(frames, alignment, report, room_of(to)), watch, progress, to)
+    _run_recipe(report, recipe, _align_frames(frames, alignment, report, room_of(to)), watch, progress, to)
     if watch.device != report["backend"]["device"]:
-        notes.append(f"device: then {report['backend']['device']}, now {watch.device}")
+        notes.append(f"device: {report['backend']['device']} then, {watch.device} here")
     if then is None:
-        return Replay(target, [], notes, "made; the report has no file to compare it with")
-    return _judged(target, then, output_record(target, to.maps), notes)
+        return Replay(target, [], notes, "made; the report names no output file to compare it with")
+    return _compare_output(target, then, output_record(target, to.maps), notes)
 
 
-def _make(
+def _run_recipe(
     report: Mapping[str, Any],
     recipe: Recipe,
     aligned: Aligned,
@@ -143,15 +143,15 @@ def _make(
     )
 
 
-def _judged(
+def _compare_output(
     target: Path, then: Mapping[str, Any], now: Mapping[str, Any], notes: list[str]
 ) -> Replay:
     """Compare the output that was written with the record of the one written then."""
     others = list(_other_hdus(target, then, now))
     if others:
-        return Replay(target, others, notes, "another result")
+        return Replay(target, others, notes, "the result differs")
     is_same = now["sha256"] == then["sha256"]
-    verdict = "the same bytes" if is_same else "the same data in each HDU, under other headers"
+    verdict = "the same bytes" if is_same else "the same data in each HDU, with other headers"
     return Replay(target, [], notes, verdict)
 
 
@@ -159,16 +159,18 @@ def _target(name: str, report: Mapping[str, Any], output: PathLike | None) -> Pa
     if output is not None:
         return Path(at_home(output))
     if report["output"] is None:
-        raise InputError(f"{name}: expected the file that was written, got none; give one: -o FILE")
+        raise InputError(
+            f"{name}: the report names no output file; give one with output= (-o FILE)"
+        )
     return Path(at_home(report["output"]["path"]))
 
 
-def _opened(report: Mapping[str, Any], found: Found) -> list[Frame]:
+def _open_frames(report: Mapping[str, Any], located: ReportFiles) -> list[Frame]:
     """Open the frames, under the names that they had."""
     arguments = report["arguments"]
     flags = Flags(bad=arguments["flags"]["bad"], good=arguments["flags"]["good"])
     images = []
-    for item, files in zip(report["inputs"], found.inputs, strict=True):
+    for item, files in zip(report["inputs"], located.inputs, strict=True):
         parts = item["parts"]
         at = {what: f"{files[what]}[{part['hdu']}]" for what, part in parts.items()}
         apart = {what: at[what] for what in PLANES if what in parts and parts[what]["apart"]}
@@ -183,49 +185,53 @@ def _opened(report: Mapping[str, Any], found: Found) -> list[Frame]:
     return frames
 
 
-def _compared(
-    report: Mapping[str, Any], recipe: Recipe, frames: Sequence[Frame], found: Found
+def _compare_inputs(
+    report: Mapping[str, Any], recipe: Recipe, frames: Sequence[Frame], located: ReportFiles
 ) -> tuple[list[str], list[str]]:
     """Return which inputs contain other data than then, and which have only another header."""
     different, notes = [], []
     hashes = hashed(frames, recipe.needs_variance)
     for item, now in zip(report["inputs"], hashes, strict=True):
         for what in {**item["parts"], **now}:
-            told = told_of(item["name"], what)
+            name = part_name(item["name"], what)
             one, other = item["parts"].get(what), now.get(what)
             if one is None or other is None:
                 there = "none" if one is None else "one"
-                different.append(f"{told}: expected {there}, got {'one' if other else 'none'}")
+                different.append(f"{name}: expected {there}, got {'one' if other else 'none'}")
             elif one["sha256"] != other["sha256"]:
                 where = f"{other['path']}[{other['hdu']}]"
-                different.append(f"{told}: other data than then in {where}; {_sums(one, other)}")
+                different.append(
+                    f"{name}: the data of {where} differ from the report; {_hash_words(one, other)}"
+                )
             elif one["header_sha256"] != other["header_sha256"]:
-                notes.append(f"{told}: another header than then in {other['path']}")
+                notes.append(f"{name}: the header of {other['path']} differs from the report")
     for file in report["files"]:
-        path = found.files[file["what"]]
+        path = located.files[file["what"]]
         if hash_file(path) != file["sha256"]:
-            different.append(f"{file['what']}: other content than then in {path}")
+            different.append(f"{file['what']}: the content of {path} differs from the report")
     return different, notes
 
 
-def _sums(then: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+def _hash_words(then: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     return f"expected SHA-256 {then['sha256']:.12}..., got {now['sha256']:.12}..."
 
 
-def _warn_of(report: Mapping[str, Any], here: Mapping[str, str]) -> None:
+def _warn_of_versions(report: Mapping[str, Any], here: Mapping[str, str]) -> None:
     """Warn if versions here differ from those of the report."""
     then = report["versions"]
     others = [
-        f"{name} {then.get(name, 'none')}, here {here.get(name, 'none')}"
+        f"{name} {then.get(name, 'none')} then, {here.get(name, 'none')} here"
         for name in {**then, **here}
         if then.get(name) != here.get(name)
     ]
     if others:
-        text = f"other versions than then: {'; '.join(others)}; the bytes may differ"
+        text = (
+            f"versions differ from those of the report: {'; '.join(others)}; the bytes may differ"
+        )
         warnings.warn(text, GpustackWarning, stacklevel=3)
 
 
-def _aligned(
+def _align_frames(
     frames: Sequence[Frame], alignment: Any, report: Mapping[str, Any], room: float | None
 ) -> Aligned:
     """Bring the frames onto one grid, by the positions that were measured then."""
@@ -258,4 +264,4 @@ def _other_hdus(output: Path, then: Mapping[str, Any], now: Mapping[str, Any]) -
         return
     for one, other in zip(then["hdus"], now["hdus"], strict=True):
         if one["sha256"] != other["sha256"]:
-            yield f"{output}: other data than then in {one['name']}; {_sums(one, other)}"
+            yield f"{output}: the data of {one['name']} differ from the report; {_hash_words(one, other)}"

@@ -10,7 +10,7 @@ from gpustack.paths import at_home
 from gpustack.provenance.paths import find, shared_folders
 
 
-class Found:
+class ReportFiles:
     """Where the files of a report are now, which of them have moved, and which are missing.
 
     Parameters
@@ -33,10 +33,12 @@ class Found:
         given = (part.get("given") for item in report["inputs"] for part in item["parts"].values())
         self._shared = shared_folders(text for text in given if text)
         for what in _from_memory(report):
-            raise InputError(f"{name}: expected files alone, got {what} from memory")
+            raise InputError(
+                f"{name}: cannot be replayed: {what} came from memory, not from a file"
+            )
         self.inputs = [
             {
-                what: self._file(told_of(item["name"], what), part)
+                what: self._file(part_name(item["name"], what), part)
                 for what, part in item["parts"].items()
             }
             for item in report["inputs"]
@@ -81,12 +83,12 @@ def _from_memory(report: Mapping[str, Any]) -> Iterator[str]:
     for item in report["inputs"]:
         for what, part in item["parts"].items():
             if "path" not in part:
-                yield told_of(item["name"], what)
+                yield part_name(item["name"], what)
     align = report["arguments"]["align"]
     if align is not None and isinstance(align.get("target"), dict):
         yield "the target of the alignment"
 
 
-def told_of(frame: str, what: str) -> str:
+def part_name(frame: str, what: str) -> str:
     """Return what messages call a part of a frame: the frame's name alone for its samples."""
     return frame if what == "data" else f"{frame}: {what}"

@@ -283,7 +283,7 @@ def outcome(simulated):
 
 
 def test_the_report_says_what_was_measured(outcome):
-    lines = [line.split() for line in report.write_report(outcome)]
+    lines = [line.split() for line in report.report_lines(outcome)]
     assert ["20", "1000", "x", "1000", "cpu", "0.50", "40"] in lines
     assert ["plain", "mean", "4.90", "31.00", "4.67"] in lines
     assert ["background", "bias", "[e]", "0.100", "-0.200", "0.200", "ok"] in lines
@@ -291,7 +291,7 @@ def test_the_report_says_what_was_measured(outcome):
 
 
 def test_columns_of_the_report_are_aligned(outcome):
-    lines = report.write_report(outcome)
+    lines = report.report_lines(outcome)
     start = next(i for i, line in enumerate(lines) if line.startswith("background noise"))
     assert len({len(line) for line in lines[start : start + 4]}) == 1
 

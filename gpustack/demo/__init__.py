@@ -21,7 +21,7 @@ from gpustack.align.project import wcs_project
 from gpustack.clips import SigmaClip
 from gpustack.demo.files import TITLE, Files
 from gpustack.demo.judge import check_stack, expect
-from gpustack.demo.report import Outcome, write_report
+from gpustack.demo.report import Outcome, report_lines
 from gpustack.demo.simulate import OUTSIDE, Field, exposures, make_field
 from gpustack.demo.truth import Truth, make_truth, noise_of, shared_area, tally
 from gpustack.drawing import Panel, brightness, draw, rejected, require_matplotlib, signed
@@ -104,7 +104,7 @@ def run(
     outcome = _stack_and_judge(files, field, make_truth(field, kinds))
     right = all(check.passed for check in outcome.checks)
     verdict = "The stack is right." if right else "The stack is WRONG."
-    for line in (*write_report(outcome), "", verdict, str(files.stack), str(files.preview)):
+    for line in (*report_lines(outcome), "", verdict, str(files.stack), str(files.preview)):
         echo(line)
     return right
 

@@ -62,8 +62,8 @@ class Files:
         for path in (*self._replaced(), *self._results()):
             if not _is_of_a_demo(path):
                 raise OutputError(
-                    f"{path}: expected no such file, or that of an earlier demo, which is "
-                    "replaced; got another: move it away, or give another folder (--out)"
+                    f"{path}: exists and is not from an earlier demo: move it away, or give "
+                    "another folder (--out)"
                 )
 
     def clear(self) -> None:

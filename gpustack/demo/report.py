@@ -40,7 +40,7 @@ class Outcome:
     checks: list[Check]
 
 
-def write_report(outcome: Outcome) -> list[str]:
+def report_lines(outcome: Outcome) -> list[str]:
     """Return the lines of all tables, with an empty line before each."""
     tables = (
         _speed_table(outcome),

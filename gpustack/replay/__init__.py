@@ -111,7 +111,9 @@ def replay(
     watch = Watch()
     then = report["output"]
     to = ToFile(target, () if then is None else then["maps"], overwrite)
-    _run_recipe(report, recipe, _align_frames(frames, alignment, report, room_of(to)), watch, progress, to)
+    _run_recipe(
+        report, recipe, _align_frames(frames, alignment, report, room_of(to)), watch, progress, to
+    )
     if watch.device != report["backend"]["device"]:
         notes.append(f"device: {report['backend']['device']} then, {watch.device} here")
     if then is None:

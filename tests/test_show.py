@@ -6,7 +6,7 @@ import pytest
 from gpustack import ExtremaClip, RangeClip, Recipe, SigmaClip, stack
 from gpustack.outlier_frames import FLOORS, RULE, names_of, out_of_line
 from gpustack.show.frames import frame_table
-from gpustack.show.noise import frame_noise, reached
+from gpustack.show.noise import frame_noise, measure_noise_curve
 from gpustack.show.residuals import EDGES, residuals
 from gpustack.show.stacked import of_frames, plain
 
@@ -51,6 +51,10 @@ def looked(data, *arguments, **words):
     return result, result.look
 
 
+def curve_of(look, recipe):
+    return measure_noise_curve(look.strips, recipe, frame_noise(look.strips, recipe))
+
+
 # Noise
 
 
@@ -58,7 +62,7 @@ def test_the_noise_falls_as_the_root_of_n():
     result, look = looked(frames(16), CLIP)
     sigmas = frame_noise(look.strips, result.recipe)
     np.testing.assert_allclose(sigmas, SIGMA, rtol=CLOSE)
-    found = reached(look.strips, result.recipe, sigmas)
+    found = measure_noise_curve(look.strips, result.recipe, sigmas)
     assert found.counts == [1, 2, 4, 8, 16]
     np.testing.assert_allclose(found.expected, sigmas.mean() / np.sqrt(found.counts), rtol=0.02)
     assert found.ratio == pytest.approx(1, abs=CLOSE)
@@ -68,20 +72,20 @@ def test_noise_that_frames_share_does_not_fall():
     rng = np.random.default_rng(3)
     data = frames(16, hits=0) + rng.normal(0, SIGMA, SHAPE).astype("f4")
     result, look = looked(data, CLIP)
-    found = reached(look.strips, result.recipe, frame_noise(look.strips, result.recipe))
+    found = curve_of(look, result.recipe)
     assert found.ratio > 2.5
 
 
 def test_a_median_reaches_less():
     result, look = looked(frames(16, hits=0), combine="median")
-    found = reached(look.strips, result.recipe, frame_noise(look.strips, result.recipe))
+    found = curve_of(look, result.recipe)
     assert found.ratio == pytest.approx(1.25, abs=CLOSE)
 
 
 @pytest.mark.parametrize("data", PARTLY.values(), ids=PARTLY)
 def test_of_each_pixel_the_noise_of_the_frames_that_it_has_is_expected(data):
     result, look = looked(data)
-    found = reached(look.strips, result.recipe, frame_noise(look.strips, result.recipe))
+    found = curve_of(look, result.recipe)
     assert found.ratio == pytest.approx(1, abs=CLOSE / 2)
     there = np.isfinite(data).sum(axis=0)
     expected = SIGMA / np.sqrt(np.median(there[there > 0]))
@@ -94,13 +98,13 @@ def test_weights_count_where_their_frames_are_valid():
     weights = np.random.default_rng(6).uniform(0.5, 2, data.shape)
     for given in ([1, 1 / 9, 1, 1], weights):
         result, look = looked(data, weights=given)
-        found = reached(look.strips, result.recipe, frame_noise(look.strips, result.recipe))
+        found = curve_of(look, result.recipe)
         assert found.ratio == pytest.approx(1, abs=CLOSE)
 
 
 def test_a_sum_is_told_as_a_mean():
     result, look = looked(frames(4, hits=0), combine="sum")
-    found = reached(look.strips, result.recipe, frame_noise(look.strips, result.recipe))
+    found = curve_of(look, result.recipe)
     assert found.noise[-1] == pytest.approx(SIGMA / 2, rel=CLOSE)
 
 
@@ -108,11 +112,11 @@ def test_weights_and_scales_enter():
     data = frames(4, hits=0)
     data[3] = (data[3] - data[3].mean()) * 6 + data[3].mean()
     result, look = looked(data, weights=[1, 1, 1, 1 / 36])
-    found = reached(look.strips, result.recipe, frame_noise(look.strips, result.recipe))
+    found = curve_of(look, result.recipe)
     assert found.ratio == pytest.approx(1, abs=CLOSE)
     weights = np.broadcast_to(np.array([1, 1, 1, 1 / 36])[:, None, None], data.shape)
     result, look = looked(data, weights=weights)
-    each = reached(look.strips, result.recipe, frame_noise(look.strips, result.recipe))
+    each = curve_of(look, result.recipe)
     np.testing.assert_allclose([each.noise, each.expected], [found.noise, found.expected], 1e-6)
     scaled, look = looked(frames(2, hits=0), scale=[1, 2])
     assert frame_noise(look.strips, scaled.recipe)[1] == pytest.approx(2 * SIGMA, rel=CLOSE)
@@ -131,12 +135,12 @@ NONE = {
 @pytest.mark.parametrize(("data", "words"), NONE.values(), ids=NONE)
 def test_where_there_is_no_such_law(data, words):
     result, look = looked(data, **words)
-    assert reached(look.strips, result.recipe, frame_noise(look.strips, result.recipe)) is None
+    assert curve_of(look, result.recipe) is None
 
 
 def test_so_few_frames_that_a_clip_leaves_none_are_passed_by():
     result, look = looked(frames(8), ExtremaClip(1, 2))
-    found = reached(look.strips, result.recipe, frame_noise(look.strips, result.recipe))
+    found = curve_of(look, result.recipe)
     assert found.counts == [4, 8]
 
 
@@ -145,9 +149,9 @@ def test_what_all_frames_reach_has_to_be_a_number():
     data = frames(8, hits=0) * np.float32(5e34)
     result, look = looked(data, combine="sum")
     assert not np.isfinite(result.data).any()
-    assert reached(look.strips, result.recipe, frame_noise(look.strips, result.recipe)) is None
+    assert curve_of(look, result.recipe) is None
     few, look = looked(data[:4], combine="sum")
-    found = reached(look.strips, few.recipe, frame_noise(look.strips, few.recipe))
+    found = curve_of(look, few.recipe)
     assert found.counts == [1, 2, 4]
 
 

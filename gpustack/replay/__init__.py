@@ -266,4 +266,5 @@ def _other_hdus(output: Path, then: Mapping[str, Any], now: Mapping[str, Any]) -
         return
     for one, other in zip(then["hdus"], now["hdus"], strict=True):
         if one["sha256"] != other["sha256"]:
-            yield f"{output}: the data of {one['name']} differ from the report; {_hash_words(one, other)}"
+            differ = f"the data of {one['name']} differ from the report"
+            yield f"{output}: {differ}; {_hash_words(one, other)}"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gpustack.markup import escape
-from gpustack.show.noise import Reached
+from gpustack.show.noise import NoiseCurve
 from gpustack.show.residuals import EDGES, FAR, Residuals
 
 #: The size of a chart, in units of which a letter is 14 high, and the margins around its axes. The
@@ -74,19 +74,19 @@ def histogram(found: Residuals) -> str:
     return _svg("Histogram of normalised residuals against the normal curve", parts)
 
 
-def noise_curve(found: Reached) -> str:
+def noise_curve(curve: NoiseCurve) -> str:
     """Draw the noise of stacks of more and more frames, and sigma / sqrt(n); both axes are log."""
-    numbers = [*found.noise, *found.expected]
-    x = Axis.across(0.9, found.counts[-1] * 1.15, log=True)
+    numbers = [*curve.noise, *curve.expected]
+    x = Axis.across(0.9, curve.counts[-1] * 1.15, log=True)
     y = Axis.up(min(numbers) / 1.25, max(numbers) * 1.25, log=True)
-    marks = _thinned(found.counts)
+    marks = _thinned(curve.counts)
     parts = [*_grid(x, y, marks, _between(y)), *_titles("frames", "noise")]
-    places = [x(count) for count in found.counts]
-    parts.append(_line("normal", list(zip(places, map(y, found.expected), strict=True))))
-    parts.append(_line("reached", list(zip(places, map(y, found.noise), strict=True))))
+    places = [x(count) for count in curve.counts]
+    parts.append(_line("normal", list(zip(places, map(y, curve.expected), strict=True))))
+    parts.append(_line("reached", list(zip(places, map(y, curve.noise), strict=True))))
     parts += [
         f'<circle class="point" cx="{a}" cy="{y(noise)}" r="4.5"/>'
-        for a, noise in zip(places, found.noise, strict=True)
+        for a, noise in zip(places, curve.noise, strict=True)
     ]
     return _svg("Noise of the stack of the first frames against sigma over the root of n", parts)
 

@@ -36,28 +36,29 @@ def frame_table(
 def _sides(kept: Kept, recipe: Recipe) -> NDArray[np.float64]:
     """The shares of each frame's valid samples that were rejected low and high, shape (2, n)."""
     out = stacked(kept, survivors_mean(recipe))
-    middle = _middle(kept, recipe, out)
+    threshold = _low_threshold(kept, recipe, out)
     shares = np.zeros((2, len(kept.values)))
     for f in range(len(kept.values)):
-        valid, gone = int(out.valid[f].sum()), out.rejected[f]
-        low = int((gone & (normalised(kept, recipe, f) < middle)).sum())
-        shares[:, f] = np.array([low, int(gone.sum()) - low]) / max(valid, 1)
+        valid, rejected = int(out.valid[f].sum()), out.rejected[f]
+        low = int((rejected & (normalised(kept, recipe, f) < threshold)).sum())
+        shares[:, f] = np.array([low, int(rejected.sum()) - low]) / max(valid, 1)
     return shares
 
 
-def _middle(kept: Kept, recipe: Recipe, out: Stacked) -> NDArray[np.float64]:
+def _low_threshold(kept: Kept, recipe: Recipe, out: Stacked) -> NDArray[np.float64]:
     """The value below which rejected samples count as rejected low, shape (rows, columns).
 
     This is the mean of the survivors. In a pixel without survivors, of which k samples were
     rejected low, it is the next higher sample, or infinity if all were rejected low.
     """
-    middle = out.data.astype(np.float64)
-    lost = np.isnan(middle)
+    threshold = out.data.astype(np.float64)
+    lost = np.isnan(threshold)
     ends = np.full((1, np.count_nonzero(lost)), np.inf)
-    gone = [
+    rejected = [
         np.where(out.rejected[f], normalised(kept, recipe, f), np.inf)[lost]
         for f in range(len(kept.values))
     ]
-    values = np.sort(np.concatenate([gone, ends]), axis=0)
-    middle[lost] = np.take_along_axis(values, out.low[lost][np.newaxis].astype(np.intp), axis=0)[0]
-    return middle
+    values = np.sort(np.concatenate([rejected, ends]), axis=0)
+    low = out.low[lost][np.newaxis].astype(np.intp)
+    threshold[lost] = np.take_along_axis(values, low, axis=0)[0]
+    return threshold

@@ -44,22 +44,22 @@ def listing(
     note = f"{RULE} Low, high and noise are of the samples that the pictures and charts show."
     shown = _table(names, short, columns, flags, strays, unit)
     reasons = left_out(per_frame)
-    above = f"{_count(reasons)}{_gone(names, reasons)}{_links(short, strays)}"
+    above = f"{_count(reasons)}{_left_out_list(names, reasons)}{_links(short, strays)}"
     return f'{above}{scroll}{shown}</div><p class="faint">{escape(note)}</p>'
 
 
 def _count(reasons: Sequence[str]) -> str:
     """How many frames are combined and how many are left out. The table contains both."""
     n = reasons.count("")
-    gone = f", and {len(reasons) - n} left out" if n < len(reasons) else ""
+    skipped = f", and {len(reasons) - n} left out" if n < len(reasons) else ""
     more = "; the table scrolls" if len(reasons) > _IN_SIGHT else ""
-    return f'<p class="faint">{n} frame{"s" * (n > 1)}{gone}{more}.</p>'
+    return f'<p class="faint">{n} frame{"s" * (n > 1)}{skipped}{more}.</p>'
 
 
-def _gone(names: Sequence[str], reasons: Sequence[str]) -> str:
+def _left_out_list(names: Sequence[str], reasons: Sequence[str]) -> str:
     """The frames that are left out, each with its reason."""
-    gone = [f"{name}: {why}" for name, why in zip(names, reasons, strict=True) if why]
-    return f"<p>Left out:</p>{items(_few(gone), 'ul')}" if gone else ""
+    skipped = [f"{name}: {why}" for name, why in zip(names, reasons, strict=True) if why]
+    return f"<p>Left out:</p>{items(_few(skipped), 'ul')}" if skipped else ""
 
 
 def _links(short: Sequence[str], strays: Sequence[Sequence[str]]) -> str:

@@ -22,7 +22,7 @@ from gpustack.show.stacked import normalised, of_frames, stacked
 
 
 @dataclass(frozen=True, slots=True)
-class Reached:
+class NoiseCurve:
     """The noise of stacks of the first frames.
 
     Parameters
@@ -56,7 +56,9 @@ def frame_noise(kept: Kept, recipe: Recipe) -> NDArray[np.float64]:
     return np.array(found)
 
 
-def reached(kept: Kept, recipe: Recipe, sigmas: NDArray[np.float64]) -> Reached | None:
+def measure_noise_curve(
+    kept: Kept, recipe: Recipe, sigmas: NDArray[np.float64]
+) -> NoiseCurve | None:
     """Measure the noise of stacks of the first 1, 2, 4, ... frames, and of all frames.
 
     None if no such law holds for the recipe (such as ``"max"``), or if there is too little to
@@ -80,8 +82,8 @@ def reached(kept: Kept, recipe: Recipe, sigmas: NDArray[np.float64]) -> Reached 
     good = [point for point in points if all(0 < number < math.inf for number in point)]
     if len(good) < 2 or good[-1][0] != len(usable):
         return None
-    counts, found, expected = (list(column) for column in zip(*good, strict=True))
-    return Reached(counts, found, expected)
+    counts, measured, expected = (list(column) for column in zip(*good, strict=True))
+    return NoiseCurve(counts, measured, expected)
 
 
 def _counts(n: int) -> list[int]:

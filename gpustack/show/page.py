@@ -15,8 +15,8 @@ from gpustack.result import StackResult, is_there, left_out
 from gpustack.show.charts import histogram, noise_curve
 from gpustack.show.frames import frame_table
 from gpustack.show.listing import listing
-from gpustack.show.noise import Reached, frame_noise, reached
-from gpustack.show.pictures import Shown, pictures
+from gpustack.show.noise import NoiseCurve, frame_noise, measure_noise_curve
+from gpustack.show.pictures import PanelGroup, pictures
 from gpustack.show.residuals import residuals
 from gpustack.value_texts import size_words, unit_words
 
@@ -57,15 +57,15 @@ def page(result: StackResult, look: Look, name: str) -> str:
     columns = frame_table(result.per_frame, look.overview, look.recipe, noise)
     flags = out_of_line(columns, is_there(result.per_frame))
     marked = np.any(list(flags.values()), axis=0)
-    found = reached(look.strips, look.recipe, noise)
+    curve = measure_noise_curve(look.strips, look.recipe, noise)
     unit = "" if result.unit is None else str(result.unit)
     shown = pictures(look, left_out(result.per_frame).count(""))
     body = [
         _head(result, name),
-        _tiles(result, look, found, int(marked.sum())),
+        _tiles(result, look, curve, int(marked.sum())),
         _section("What was done", _recipe(result, look)),
         _section("What it looks like", _pictures(shown)),
-        _section("Noise", _charts(look, result, found, unit)),
+        _section("Noise", _charts(look, result, curve, unit)),
         _section("Frames", listing(result.per_frame, columns, flags, unit)),
         _section("Where the time went", _times(look)),
         _footer(look, result),
@@ -93,15 +93,15 @@ def _head(result: StackResult, name: str) -> str:
     return f'<header><h1>{escape(name or "Stack")}</h1><p class="faint">{escape(line)}</p></header>'
 
 
-def _tiles(result: StackResult, look: Look, found: Reached | None, marked: int) -> str:
+def _tiles(result: StackResult, look: Look, curve: NoiseCurve | None, marked: int) -> str:
     reasons = left_out(result.per_frame)
     n = reasons.count("")
     out = len(reasons) - n
     tiles = {"frames": str(n)} | ({"frames left out": str(out)} if out else {})
     if result.rejected is not None:
         tiles["of samples rejected"] = f"{100.0 * result.rejected:.2g} %"
-    if found is not None:
-        tiles["noise"] = f"{found.ratio:.3g} {_TIMES} {_LAW}"
+    if curve is not None:
+        tiles["noise"] = f"{curve.ratio:.3g} {_TIMES} {_LAW}"
     tiles["frames out of line"] = str(marked)
     seconds = sum(look.watch.seconds.values())
     tiles["seconds in all"] = f"{seconds:.3g}"
@@ -121,7 +121,7 @@ def _recipe(result: StackResult, look: Look) -> str:
     return f'<div class="card">{steps}{origins}<code>{escape(str(result.recipe))}</code></div>'
 
 
-def _pictures(all_shown: Sequence[Shown]) -> str:
+def _pictures(all_shown: Sequence[PanelGroup]) -> str:
     groups = (
         f'<h3>{escape(shown.what)}</h3><div class="pictures">'
         f"{''.join(_figure(panel, shown.what) for panel in shown.panels)}</div>"
@@ -148,8 +148,8 @@ def _figure(panel: Panel, what: str) -> str:
     )
 
 
-def _charts(look: Look, result: StackResult, found: Reached | None, unit: str) -> str:
-    return f'<div class="charts">{_residuals(look, result)}{_reached(found, unit)}</div>'
+def _charts(look: Look, result: StackResult, curve: NoiseCurve | None, unit: str) -> str:
+    return f'<div class="charts">{_residuals(look, result)}{_noise_card(curve, unit)}</div>'
 
 
 def _residuals(look: Look, result: StackResult) -> str:
@@ -164,29 +164,29 @@ def _residuals(look: Look, result: StackResult) -> str:
         f"{histogram(made)}"
         '<ul class="key"><li><i style="background:var(--kept)"></i>kept</li>'
         '<li><i style="background:var(--gone)"></i>rejected</li><li>dashed: normal</li></ul>'
-        f"<p>Beyond 3 {_SIGMA}, {kept:.2g} % of the samples were kept and {gone:.2g} % rejected; "
-        "of normal noise it would be 0.27 % in all. Each sample is measured from the mean of the "
-        "survivors of its pixel, of which there have to be two, in units of the noise of its "
-        "frame at that level (1.4826 times the median distance).</p></div>"
+        f"<p>Beyond 3 {_SIGMA}, {kept:.2g} % of all samples were kept and {gone:.2g} % rejected; "
+        "normal noise would have 0.27 % there in all. A residual is the distance from the mean of "
+        "the survivors of a pixel, at least two, in units of the noise of the frame "
+        "at that level (1.4826 times the median distance).</p></div>"
     )
 
 
-def _reached(found: Reached | None, unit: str) -> str:
+def _noise_card(curve: NoiseCurve | None, unit: str) -> str:
     title = f"<h3>Noise reached against {_LAW}</h3>"
-    if found is None:
-        said = "for this recipe, or for so few frames or so little noise, there is nothing to show."
-        return f'<div class="card">{title}<p class="faint">Here, {said}</p></div>'
+    if curve is None:
+        why = "the recipe follows no such law, or there are too few frames or too little noise."
+        return f'<div class="card">{title}<p class="faint">Nothing to show: {why}</p></div>'
     unit = f" {unit}" if unit else ""
     return (
-        f'<div class="card">{title}{noise_curve(found)}'
+        f'<div class="card">{title}{noise_curve(curve)}'
         '<ul class="key"><li><i style="background:var(--kept)"></i>reached</li>'
         f"<li>dashed: {_LAW}</li></ul>"
-        f"<p>All {found.counts[-1]} frames: {found.noise[-1]:.4g}{escape(unit)}, "
-        f"{found.ratio:.3g} times the {found.expected[-1]:.4g}{escape(unit)} of {_LAW}. A median "
-        "reaches 1.25 times that, a clip that rejects good samples a little more than once; more "
-        "is noise that frames share, or stars, where a field is crowded. Noise is that from pixel "
-        "to pixel in a row (DER_SNR), of the first 1, 2, 4, ... frames; n is how many of them are "
-        "valid at a pixel, and both numbers are of the median pixel.</p></div>"
+        f"<p>All {curve.counts[-1]} frames: {curve.noise[-1]:.4g}{escape(unit)}, "
+        f"{curve.ratio:.3g} times the {curve.expected[-1]:.4g}{escape(unit)} of {_LAW}. A median "
+        "reaches 1.25 times that; a clip that rejects good samples, slightly more than 1. A "
+        "larger ratio comes from noise that frames share, or from stars in a crowded field. Noise "
+        "is that from pixel to pixel in a row (DER_SNR), of the first 1, 2, 4, ... frames; n is "
+        "how many of them are valid at a pixel, and both numbers are of the median pixel.</p></div>"
     )
 
 
@@ -206,7 +206,7 @@ def _times(look: Look) -> str:
     where = escape(f"{look.watch.backend} on {look.watch.device}")
     return (
         f'<dl class="times">{bars}</dl><p class="faint">With the backend {where}. Reading took '
-        f"{read} of all threads together, most of it while others computed.</p>"
+        f"{read}, summed over all threads; most of it overlaps with computing.</p>"
     )
 
 
@@ -217,13 +217,15 @@ def _seconds(value: float) -> str:
 def _footer(look: Look, result: StackResult) -> str:
     strips = look.strips.cut
     notes = [
-        "Pictures and charts are of samples that were kept while all were read: in pictures, "
-        f"pixels as they are and no averages; in charts, {len(strips.rows)} rows of "
-        f"{len(strips.columns)} pixels of each frame. The stack itself is of all."
+        "Pictures and charts show samples that were kept while all were read: pictures show single "
+        f"pixels, not averages; charts use {len(strips.rows)} rows of {len(strips.columns)} pixels "
+        "of each frame. The stack itself uses all samples."
     ]
     if len(result.data.shape) > 2:
-        notes.append("Of frames with more axes than two they show the first plane.")
+        notes.append("Of frames with more than two axes they show the first plane.")
     if result.recipe.grow is not None:
-        notes.append("In them rejections grow where neighbours were kept, in the middle alone.")
+        notes.append(
+            "In them rejections grow only in the picture of the middle, where neighbours were kept."
+        )
     with_ = ", ".join(f"{name} {number}" for name, number in versions().items())
     return f"<footer><p>{escape(' '.join(notes))}</p><p>{escape(with_)}</p></footer>"

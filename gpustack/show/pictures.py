@@ -13,7 +13,7 @@ from gpustack.show.stacked import plain, stacked
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class PanelGroup:
     """Panels that show the same pixels.
 
     Parameters
@@ -28,7 +28,7 @@ class Shown:
     panels: list[Panel]
 
 
-def pictures(look: Look, n: int) -> list[Shown]:
+def pictures(look: Look, n: int) -> list[PanelGroup]:
     """Return the panels of the whole plane, and those of its middle if the first skip pixels.
 
     Parameters
@@ -38,11 +38,11 @@ def pictures(look: Look, n: int) -> list[Shown]:
         How many frames are combined: those of `look` that are not left out.
     """
     whole = _panels(look.overview, look.recipe, n, None)
-    shown = [Shown(_of_whole(look), whole)]
+    shown = [PanelGroup(_of_whole(look), whole)]
     if look.overview.cut.step > 1:
         # The same colours, so that the middle can be found in the whole.
         middle = _panels(look.middle, look.recipe, n, whole[0].colours)
-        shown.append(Shown(_of_middle(look.middle.cut), middle))
+        shown.append(PanelGroup(_of_middle(look.middle.cut), middle))
     return shown
 
 

@@ -66,12 +66,12 @@ def residuals(kept: Kept, recipe: Recipe) -> Residuals | None:
     levels = _levels(middle)
     made = Residuals(*np.zeros((2, len(EDGES) - 1), np.int64))
     for f in range(len(kept.values)):
-        gone = out.rejected[f].ravel()
+        rejected = out.rejected[f].ravel()
         # A survivor is part of m, a rejected sample is not.
-        widened = np.sqrt(np.where(gone, 1 + few, 1 - few))
+        widened = np.sqrt(np.where(rejected, 1 + few, 1 - few))
         off = (normalised(kept, recipe, f).ravel() - middle) / widened
         for columns in levels:
-            _count(made, off[columns], gone[columns])
+            _count(made, off[columns], rejected[columns])
     return made if made.kept.any() else None
 
 
@@ -81,11 +81,11 @@ def _levels(middle: NDArray[np.float64]) -> list[NDArray[np.intp]]:
     return np.array_split(order, int(np.clip(len(order) // AT_ONE_LEVEL, 1, LEVELS)))
 
 
-def _count(made: Residuals, off: NDArray[np.float64], gone: NDArray[np.bool_]) -> None:
+def _count(made: Residuals, off: NDArray[np.float64], rejected: NDArray[np.bool_]) -> None:
     usable = np.isfinite(off)
-    off, gone = off[usable], gone[usable]
+    off, rejected = off[usable], rejected[usable]
     spread = MAD_TO_STD * float(np.median(np.abs(off))) if len(off) else 0.0
     if spread > 0:
         inside = np.clip(off / spread, -FAR + STEP / 2, FAR - STEP / 2)
-        made.kept[:] += np.histogram(inside[~gone], EDGES)[0]
-        made.rejected[:] += np.histogram(inside[gone], EDGES)[0]
+        made.kept[:] += np.histogram(inside[~rejected], EDGES)[0]
+        made.rejected[:] += np.histogram(inside[rejected], EDGES)[0]

@@ -189,7 +189,7 @@ def stack(
         if to is not None:
             beside = named_beside(align, {"scale": scale, "zero": zero, "weights": weights})
             check_apart(Path(to.path), (*files_read(opened), *beside))
-        maker.check(weights, report, look)
+        maker.check_supported(weights, report, look)
     with kept_open():
         with watch("open" if align is None else "align"):
             aligned = maker.bring_together(opened, align, room=room_of(to))
@@ -317,7 +317,7 @@ def run(
     if to is not None and source.resident:
         raise InputError(f"{to.path}: expected frames of the host for ToFile, got cupy arrays")
     maker = Local() if maker is None else maker
-    watch.backend, watch.device = maker.take(backend, device_memory, source.resident)
+    watch.backend, watch.device = maker.choose_backend(backend, device_memory, source.resident)
     if not maker.reads_here:
         watch.reads = None
     header = None

@@ -30,7 +30,7 @@ class Maker(Protocol):
     def open(self, frames: Any, hdu: Any, unit: Any, flags: Flags | None) -> list[Frame]:
         """As `gpustack.frames.open_frames`."""
 
-    def check(self, weights: Any, report: bool, look: bool) -> None:
+    def check_supported(self, weights: Any, report: bool, look: bool) -> None:
         """Raise if it does not support these arguments of `gpustack.stack`; called before reading.
 
         Raises
@@ -48,7 +48,7 @@ class Maker(Protocol):
     ) -> dict[Key, Measured]:
         """As `gpustack.normalize.survey`."""
 
-    def take(self, backend: str, device_memory: Limit, resident: bool) -> tuple[str, str]:
+    def choose_backend(self, backend: str, device_memory: Limit, resident: bool) -> tuple[str, str]:
         """Choose a backend as `gpustack.backends.get`; return its name, and its device in words."""
 
     def execute(
@@ -60,7 +60,7 @@ class Maker(Protocol):
         limit: int,
         progress: Progress | None = None,
     ) -> Recipe:
-        """As `gpustack.maps.execute`, with the backend that `take` chose."""
+        """As `gpustack.maps.execute`, with the backend that `choose_backend` chose."""
 
 
 class Local:
@@ -75,10 +75,10 @@ class Local:
     def __init__(self) -> None:
         self._backend: Backend
 
-    def check(self, weights: Any, report: bool, look: bool) -> None:
+    def check_supported(self, weights: Any, report: bool, look: bool) -> None:
         """Do nothing: everything is supported."""
 
-    def take(self, backend: str, device_memory: Limit, resident: bool) -> tuple[str, str]:
+    def choose_backend(self, backend: str, device_memory: Limit, resident: bool) -> tuple[str, str]:
         """See `Maker`."""
         self._backend = backends.get(backend, device_memory=device_memory, resident=resident)
         return self._backend.name, backends.device_of(self._backend)

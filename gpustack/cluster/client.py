@@ -119,7 +119,7 @@ class Cluster:
         self._opening = replace(self._opening, align=how, known=aligned.found)
         return aligned
 
-    def check(self, weights: Any, report: bool, look: bool) -> None:
+    def check_supported(self, weights: Any, report: bool, look: bool) -> None:
         """Raise where samples would have to be sent to the workers, or be read by the client.
 
         Called before any sample is read.
@@ -184,7 +184,7 @@ class Cluster:
         name = f"rows {what.start}:{what.stop}" if isinstance(what, Band) else f"frame {what}"
         return f"{name} of the dask array"
 
-    def take(
+    def choose_backend(
         self, backend: str, device_memory: float | str | None, resident: bool = False
     ) -> tuple[str, str]:
         """Choose one backend for all workers, so that all rows come from the same one.

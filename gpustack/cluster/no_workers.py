@@ -29,20 +29,20 @@ def warning_without_workers(client: Any) -> Iterator[None]:
 
 
 def _watch(client: Any, over: Event) -> None:
-    since, told = None, False
+    since, warned = None, False
     while not over.wait(EVERY):
         count = _count(client)
         if count is None:
             continue
-        if count and told:
+        if count and warned:
             _log.warning("cluster: workers are back: %d", count)
         if count:
-            since, told = None, False
+            since, warned = None, False
             continue
         since = time.monotonic() if since is None else since
-        if not told and time.monotonic() - since >= PATIENCE:
+        if not warned and time.monotonic() - since >= PATIENCE:
             _log.warning("cluster: no workers for %g s; waiting for new ones", PATIENCE)
-            told = True
+            warned = True
 
 
 def _count(client: Any) -> int | None:

@@ -32,8 +32,8 @@ def naming_arguments(**names: str) -> Iterator[None]:
     try:
         yield
     except RecipeError as err:
-        said = str(err)
+        message = str(err)
         for name, beginning in names.items():
-            if said.startswith(beginning):
-                raise RecipeError(name + said.removeprefix(beginning)) from None
+            if message.startswith(beginning):
+                raise RecipeError(name + message.removeprefix(beginning)) from None
         raise

@@ -35,7 +35,7 @@ _MEASURING = ("reproject", "scipy", "scikit-image", "astroalign", "sep")
 
 def versions(alignment: Alignment | None = None) -> dict[str, str]:
     """Return the versions of gpustack and of the packages that it computes with."""
-    told = {
+    found = {
         "gpustack": __version__,
         "Python": platform.python_version(),
         "numpy": np.__version__,
@@ -43,10 +43,10 @@ def versions(alignment: Alignment | None = None) -> dict[str, str]:
     }
     for name in () if alignment is None else _PACKAGES.get(type(alignment), _MEASURING):
         try:
-            told[name] = version(name)
+            found[name] = version(name)
         except PackageNotFoundError:  # an extra that is not installed
             continue
-    return told
+    return found
 
 
 def made_with(watch: Watch) -> str:

@@ -48,8 +48,8 @@ class ReportFiles:
     def _file(self, what: str, part: Mapping[str, Any]) -> str:
         path = find(part["path"], part["given"], self._folder, self._shared)
         if path is None:
-            told = f"{what}: expected the file {part['path']}, found none"
-            self._missing.setdefault(part["path"], told)
+            message = f"{what}: expected the file {part['path']}, found none"
+            self._missing.setdefault(part["path"], message)
             return ""
         if path != at_home(part["path"]):
             self._moved.setdefault(part["path"], (what, path))

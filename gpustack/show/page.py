@@ -87,9 +87,11 @@ def _section(title: str, content: str) -> str:
 def _head(result: StackResult, name: str) -> str:
     n = left_out(result.per_frame).count("")
     size, unit = size_words(result.data.shape), unit_words(result.unit)
-    told = f"{n} frame{'s' * (n > 1)} of {size} pixels, {unit}"
+    size_line = f"{n} frame{'s' * (n > 1)} of {size} pixels, {unit}"
     cards = [result.header.get(key) for key in ("OBJECT", "FILTER", "DATE-OBS")]
-    line = " · ".join([told, *(card for card in cards if isinstance(card, str) and card.strip())])
+    line = " · ".join(
+        [size_line, *(card for card in cards if isinstance(card, str) and card.strip())]
+    )
     return f'<header><h1>{escape(name or "Stack")}</h1><p class="faint">{escape(line)}</p></header>'
 
 

@@ -75,8 +75,8 @@ def _without(image: NDArray[Any]) -> str:
 
 
 def _as_drawn(image: NDArray[Any]) -> str:
-    told = stretched(image)
-    return told and f"; {told}"
+    stretch = stretched(image)
+    return stretch and f"; {stretch}"
 
 
 def _of_whole(look: Look) -> str:

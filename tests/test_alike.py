@@ -71,6 +71,20 @@ def test_groups_are_of_as_many_survivors_and_hold_these_alone(monkeypatch):
     assert [isinstance(part.uniform(), Ragged) for _, part, _ in groups] == [False, False, True]
 
 
+@pytest.mark.parametrize("which", [[0, 2], [0, 1, 2], [2, 0, 1], [1, 1, 0]], ids=str)
+def test_columns_are_taken_in_the_order_asked_for(which):
+    some = columns([0, 1, 2], [20, 19, 18])
+    part = some.take(np.array(which))
+    for k, column in enumerate(which):
+        assert part.values[:, k].tolist() == some.values[:, column].tolist()
+        assert (part.index[k], part.lo[k], part.hi[k]) == (column + 7, column, 20 - column)
+
+
+def test_all_columns_in_their_order_are_not_copied():
+    some = columns([0, 1, 2], [20, 19, 18])
+    assert some.take(np.arange(3)).values is some.values
+
+
 def test_the_mad_of_few_columns_is_that_of_many(monkeypatch):
     some = columns([0, 1, 0, 3, 2, 5], [20, 20, 19, 18, 3, 12])
     for dtype in ("f4", "f8"):

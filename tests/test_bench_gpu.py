@@ -54,6 +54,19 @@ def test_a_wrong_answer_is_not_timed(cuda, monkeypatch, capsys):
     assert "median, 8 frames:" in capsys.readouterr().err
 
 
+def test_a_wrong_mask_is_reported(cuda, monkeypatch, capsys):
+    right = gpu.CpuBackend.stream
+
+    def wrong(self, source, recipe, out, memory):
+        right(self, source, recipe, out, memory)
+        out.mask[0, :3] = True
+
+    monkeypatch.setattr(gpu.CpuBackend, "stream", wrong)
+    assert gpu.main([*TINY, "--frames", "8", "--case", "median"]) == 1
+    said = "median, 8 frames: values differ at 0 and masks at 3 of 1250 pixels"
+    assert said in capsys.readouterr().err
+
+
 def test_a_missing_device_is_reported(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "cupy", None)
     assert gpu.main(TINY) == 3

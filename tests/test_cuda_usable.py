@@ -47,7 +47,9 @@ LACKING = {
 @pytest.mark.parametrize(("facts", "match"), LACKING.values(), ids=LACKING)
 def test_what_is_missing_is_said(monkeypatch, facts, match):
     cupy_with(monkeypatch, **facts)
-    with pytest.raises(BackendError, match=f"backend 'cuda' cannot work here: .*{match}"):
+    with pytest.raises(
+        BackendError, match=f"backend 'cuda' cannot be used on this machine: .*{match}"
+    ):
         backends.get("cuda")
     assert backends.get("auto").name == "cpu"
 
@@ -104,7 +106,9 @@ def test_a_device_that_cannot_compile_is_not_taken(pretend, caplog):
     assert f"backend auto: cpu (Pretended (1 GiB, sm_90) runs no kernel: RuntimeError: {why}" in (
         caplog.text
     )
-    with pytest.raises(BackendError, match=f"cannot work here: .* runs no kernel: .*{why}"):
+    with pytest.raises(
+        BackendError, match=f"cannot be used on this machine: .* runs no kernel: .*{why}"
+    ):
         backends.get("cuda")
     world.broken = {}
     assert backends.get("cuda").name == "cuda"
@@ -143,8 +147,18 @@ def test_the_report_names_the_devices(monkeypatch, pretend):
 
 
 def test_cupy_arrays_are_not_for_the_cpu():
-    with pytest.raises(InputError, match="backend 'cpu', got cupy arrays"):
+    with pytest.raises(InputError, match="backend 'cpu' needs numpy arrays, got cupy arrays"):
         backends.get("cpu", resident=True)
+
+
+@pytest.mark.parametrize("name", ["auto", "cuda"])
+def test_cupy_arrays_never_go_to_the_cpu_unasked(monkeypatch, pretend, name):
+    assert pretend() is not None
+    assert backends.get(name, resident=True).name == "cuda"
+    cupy_with(monkeypatch, **LACKING["old driver"][0])
+    match = "frames: cupy arrays need backend 'cuda', which .*: the NVIDIA driver is too old"
+    with pytest.raises(BackendError, match=match):
+        backends.get(name, resident=True)
 
 
 def test_only_cupy_arrays_are_recognised_as_such(pretend):

@@ -267,7 +267,8 @@ REFUSED = {
 
 def test_cuda_where_it_cannot_work_is_refused(monkeypatch):
     monkeypatch.setitem(sys.modules, "cupy", None)
-    with pytest.raises(BackendError, match=r"'cuda' cannot work here: CuPy .*gpustack\[cuda13\]"):
+    match = r"'cuda' cannot be used on this machine: CuPy .*gpustack\[cuda13\]"
+    with pytest.raises(BackendError, match=match):
         stack([ccd()] * 2, backend="cuda")
 
 

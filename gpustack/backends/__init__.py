@@ -66,7 +66,7 @@ def get(
     InputError
         If there is no backend of that name, or if it cannot process cupy arrays.
     BackendError
-        If ``"cuda"`` is asked for and cannot work on this machine.
+        If ``"cuda"`` is asked for, or needed for cupy arrays, and cannot work on this machine.
     """
     if name not in NAMES:
         raise InputError(f"backend: expected one of {', '.join(NAMES)}, got {name!r}")
@@ -74,12 +74,17 @@ def get(
         parse_memory(device_memory, "device_memory")
     if resident and name == "cpu":
         raise InputError(
-            "frames: expected arrays of the host for backend 'cpu', got cupy arrays; "
-            "cupy.asnumpy copies them, backend 'cuda' takes them as they are"
+            "frames: backend 'cpu' needs numpy arrays, got cupy arrays; convert them with "
+            "cupy.asnumpy, or use backend 'cuda'"
         )
     problem = None if name == "cpu" else device.problem()
+    if resident and problem is not None:
+        raise BackendError(
+            f"frames: cupy arrays need backend 'cuda', which cannot be used on this machine: "
+            f"{problem}; to use backend 'cpu', convert them with cupy.asnumpy"
+        )
     if name == "cuda" and problem is not None:
-        raise BackendError(f"backend 'cuda' cannot work here: {problem}")
+        raise BackendError(f"backend 'cuda' cannot be used on this machine: {problem}")
     if name == "cpu" or problem is not None:
         if name == "auto":
             _log.debug("backend auto: cpu (%s)", problem)

@@ -171,14 +171,14 @@ class Ragged:
         self.known.clear()
 
     def take(self, which: Ranks | slice) -> Self:
-        """Return some of the columns with their intervals, `which` in ascending order.
+        """Return some of the columns with their intervals.
 
         The result may share `values` with this object, so that only `move` may change it.
         Measured: ``values[:, which]`` takes up to eight times as long as `take`.
         """
         if isinstance(which, slice):
             values = np.ascontiguousarray(self.values[:, which])
-        elif len(which) == self.pixels:
+        elif np.array_equal(which, np.arange(self.pixels)):
             values = self.values
         else:
             values = self.values.take(which, axis=1, mode="clip")

@@ -21,7 +21,7 @@ from bench.table import sorting_table
 from gpustack.backends import network
 from gpustack.backends.base import working_dtype
 from gpustack.backends.cache_lines import empty_rows
-from gpustack.backends.tile_plan import Load
+from gpustack.backends.tile_plan import TileCost
 
 FRAMES = (4, 8, 12, 16, 24, 32, 40, 48, 64, 80, 96, 128, 192)
 DTYPES = ("int16", "float32", "float64")
@@ -53,7 +53,7 @@ def compare(dtype: str, n: int, repeat: int, pixels: int | None = None) -> dict[
         "network": sort_with(n),
         "median_network": sort_with(n, middle),
     }
-    pixels = pixels or Load(n, working_dtype(dtype)).full_tile
+    pixels = pixels or TileCost(n, working_dtype(dtype)).full_tile
     samples = np.random.default_rng(n).normal(scale=1000, size=(n, pixels)).astype(dtype)
     buffer = empty_rows(n + 1, pixels, dtype)
     seconds: dict[str, list[float]] = {way: [] for way in ways}

@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from gpustack.backends.base import Samples, working_dtype
-from gpustack.backends.cpu import CpuBackend, Spaces, work
+from gpustack.backends.cpu import BufferPool, CpuBackend, work
 from gpustack.backends.cuda.backend import CudaBackend
 from gpustack.backends.tile_job import TileJob
-from gpustack.backends.tile_plan import Load
+from gpustack.backends.tile_plan import TileCost
 from stacks import outputs, rows_of, sky
 from tolerances import assert_same_bits
 
@@ -29,8 +29,8 @@ class Cpu(CpuBackend):
     def run(self, band, recipe, out, dtype=None):
         """Run `recipe` on the samples of all frames and fill `out`."""
         n, dtype = len(band), np.dtype(dtype or widest(band))
-        most = self.tile_pixels or Load.of(n, dtype, recipe).full_tile
-        work(TileJob(band, recipe, out, dtype), Spaces(n, min(most, band[0].data.size), dtype))
+        most = self.tile_pixels or TileCost.of(n, dtype, recipe).full_tile
+        work(TileJob(band, recipe, out, dtype), BufferPool(n, min(most, band[0].data.size), dtype))
 
 
 class Cuda:

@@ -23,7 +23,7 @@ WAYS = [(1, 8_000_000), (1, 160), (10**9, 160)]
 def taken(many, at_a_time):
     """Group columns in one of the `WAYS`."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ragged, "MANY_ALIKE", many)
+        patch.setattr(ragged, "LEAST_GROUP", many)
         patch.setattr(passes, "PASS_BYTES", at_a_time)
         patch.setattr("gpustack.backends.tile_job.PASS_BYTES", at_a_time)
         yield
@@ -58,9 +58,9 @@ def columns(lo, hi):
 
 
 def test_groups_are_of_as_many_survivors_and_hold_these_alone(monkeypatch):
-    monkeypatch.setattr(ragged, "MANY_ALIKE", 2)
+    monkeypatch.setattr(ragged, "LEAST_GROUP", 2)
     some = columns([0, 1, 0, 3, 2, 0, 1], [20, 20, 19, 18, 20, 20, 3])
-    groups = list(some.alike(np.array([0, 1, 2, 3, 5, 6])))
+    groups = list(some.grouped_by_count(np.array([0, 1, 2, 3, 5, 6])))
     assert [which.tolist() for which, _, _ in groups] == [[0, 5], [2, 1], [3, 6]]
     for which, part, first in groups:
         assert part.index.tolist() == (which + 7).tolist()
@@ -90,7 +90,7 @@ def test_the_mad_of_few_columns_is_that_of_many(monkeypatch):
     for dtype in ("f4", "f8"):
         few = some.mad(dtype)
         with monkeypatch.context() as patch:
-            patch.setattr(ragged, "FEW_SAMPLES", 0)
+            patch.setattr(ragged, "SORT_MAD_SAMPLES", 0)
             assert few.tobytes() == some.mad(dtype).tobytes()
 
 

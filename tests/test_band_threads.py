@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from gpustack.backends.band_threads import (
     FRAME_BYTES,
-    Cut,
+    BandPlan,
     cut_bands,
     held_bytes,
     row_bytes,
@@ -67,13 +67,13 @@ def test_bands_fit_and_cover_each_row_once(n, rows, width, threads, pixels, memo
         with pytest.raises(MemoryLimitError, match="at least one row of all frames"):
             cut_bands(source, Outputs(), memory, work, threads, pixels)
         return
-    cut = cut_bands(source, Outputs(), memory, work, threads, pixels)
-    assert [y for band in cut.bands for y in range(band.start, band.stop)] == list(range(rows))
-    most = max(band.rows for band in cut.bands)
-    assert 1 <= cut.workers <= threads
+    plan = cut_bands(source, Outputs(), memory, work, threads, pixels)
+    assert [y for band in plan.bands for y in range(band.start, band.stop)] == list(range(rows))
+    most = max(band.rows for band in plan.bands)
+    assert 1 <= plan.workers <= threads
     if row:
-        assert cut.workers * (most * row + held) + work <= memory
-        assert cut.workers == threads or (cut.workers + 1) * (row + held) + work > memory
+        assert plan.workers * (most * row + held) + work <= memory
+        assert plan.workers == threads or (plan.workers + 1) * (row + held) + work > memory
 
 
 def test_a_band_is_whole_tiles_and_no_small_read():
@@ -87,8 +87,8 @@ def test_a_band_is_whole_tiles_and_no_small_read():
 
 def test_bands_are_as_many_for_each_thread():
     for rows in (2048, 1000, 999):
-        cut = cut_bands(Source(1, rows, 2048), Outputs(), 10**9, 0, 2, 64 * 2048)
-        assert len(cut.bands) % 2 == 0
+        plan = cut_bands(Source(1, rows, 2048), Outputs(), 10**9, 0, 2, 64 * 2048)
+        assert len(plan.bands) % 2 == 0
 
 
 def out_of(source):
@@ -109,7 +109,7 @@ def test_rows_are_read_in_order_into_a_few_buffers():
         told.append((done, total))
 
     bands = plan_bands(source.rows, 1, 5)
-    run_in_turn(run, source, Recipe(), out, Cut(bands, 2), progress)
+    run_in_turn(run, source, Recipe(), out, BandPlan(bands, 2), progress)
     assert source.read_rows == [(band.start, f) for band in bands for f in range(source.n)]
     assert len(source.places) == 2 * source.n
     assert told == [(band.stop, source.rows) for band in bands]
@@ -118,7 +118,7 @@ def test_rows_are_read_in_order_into_a_few_buffers():
 
 def test_errors_and_interrupts_come_through():
     source, told = Source(), []
-    cut = Cut([Band(0, 20), Band(20, 40)], 2)
+    plan = BandPlan([Band(0, 20), Band(20, 40)], 2)
 
     def run(band, recipe, rows):
         if band[0].data[0, 0]:
@@ -128,7 +128,7 @@ def test_errors_and_interrupts_come_through():
         raise KeyboardInterrupt
 
     with pytest.raises(ValueError, match="no"):
-        run_in_turn(run, source, Recipe(), out_of(source), cut, lambda *done: told.append(done))
+        run_in_turn(run, source, Recipe(), out_of(source), plan, lambda *done: told.append(done))
     assert len(told) <= 1
     with pytest.raises(KeyboardInterrupt):
-        run_in_turn(lambda *_: None, source, Recipe(), out_of(source), cut, interrupt)
+        run_in_turn(lambda *_: None, source, Recipe(), out_of(source), plan, interrupt)

@@ -11,7 +11,7 @@ from bands import Cpu
 from gpustack.backends import by_ends, passes
 from gpustack.backends.block import Block
 from gpustack.backends.bounds import bounds
-from gpustack.backends.by_ends import ENDS, MANY, Ends, clip_by_ends, tells_by_ends
+from gpustack.backends.by_ends import ENDS, MANY, EndTables, can_clip_by_ends, clip_by_ends
 from gpustack.backends.passes import clip_by_bounds
 from gpustack.backends.ragged import Ragged
 from gpustack.backends.screens import screen
@@ -49,7 +49,7 @@ def columns_of(data):
     return Ragged(np.arange(m), values, np.full(m, n), np.zeros(m, int), np.full(m, n))
 
 
-def told(clip, columns):
+def first_screen(clip, columns):
     return screen(clip, Block(columns.values, 0, len(columns.values)))
 
 
@@ -63,7 +63,7 @@ def test_the_same_samples_survive(clip, kind, n, seed):
     by_all, ends = columns_of(data), columns_of(data)
     with np.errstate(all="ignore"):
         clip_by_bounds(by_all, clip, n, None)
-        clip_by_bounds(ends, clip, n, told(clip, ends))
+        clip_by_bounds(ends, clip, n, first_screen(clip, ends))
     np.testing.assert_array_equal(ends.lo, by_all.lo)
     np.testing.assert_array_equal(ends.hi, by_all.hi)
 
@@ -80,7 +80,7 @@ def test_exact_bounds_are_between_those_told(clip, kind, seed):
     lo, hi = rng.integers(0, ENDS + 1, 40), MANY - rng.integers(0, ENDS + 1, 40)
     columns.move(lo, hi)
     with np.errstate(all="ignore"):
-        bounds_told = Ends.of(columns.values, total).screen(clip, active, lo, hi)
+        bounds_told = EndTables.of(columns.values, total).screen(clip, active, lo, hi)
         exact = bounds(clip, columns.take(active), False, MANY)
     (lower, upper), (lowest, highest) = bounds_told.inner, bounds_told.outer
     largest = float(np.finfo("f4").max)
@@ -97,7 +97,7 @@ def test_screened_bounds_are_close():
     columns = columns_of(np.random.default_rng(9).normal(1000, 30, (100, 500)))
     total, active = columns.values.sum(axis=0, dtype=float), np.arange(500)
     lo, hi = np.full(500, 2), np.full(500, 97)
-    told_there = Ends.of(columns.values, total).screen(SigmaClip(3, 3), active, lo, hi)
+    told_there = EndTables.of(columns.values, total).screen(SigmaClip(3, 3), active, lo, hi)
     for inner, outer in zip(told_there.inner, told_there.outer, strict=True):
         assert (np.abs(inner - outer) < 0.01).all()
 
@@ -113,7 +113,7 @@ def test_nearly_all_columns_are_decided_by_ends(center, about, level):
     clip = SigmaClip(3, 3, center=center, about=about)
     total = columns.values.sum(axis=0, dtype=float)
     for some in (slice(0, 2000), slice(2000, 5000)):
-        left = clip_by_ends(columns, some, clip, told(clip, columns), total)
+        left = clip_by_ends(columns, some, clip, first_screen(clip, columns), total)
         assert len(left) < 0.002 * (some.stop - some.start)
         assert ((left >= some.start) & (left < some.stop)).all()
     assert (columns.count < 100).mean() > 0.4
@@ -126,7 +126,11 @@ def test_a_column_that_loses_more_than_its_ends_is_left():
     columns, clip = columns_of(data), SigmaClip(2, 2)
     with np.errstate(all="ignore"):
         left = clip_by_ends(
-            columns, slice(0, 4), clip, told(clip, columns), columns.values.sum(axis=0, dtype=float)
+            columns,
+            slice(0, 4),
+            clip,
+            first_screen(clip, columns),
+            columns.values.sum(axis=0, dtype=float),
         )
     assert 2 in left
     assert 3 in left
@@ -136,15 +140,15 @@ def test_a_column_that_loses_more_than_its_ends_is_left():
 
 def test_which_clips_are_decided_by_ends():
     many, few = (columns_of(np.ones((n, 2))) for n in (MANY, MANY - 1))
-    assert tells_by_ends(SigmaClip(3, 3), many)
-    assert not tells_by_ends(SigmaClip(3, 3), few)
-    assert not tells_by_ends(SigmaClip(3, 3, spread="mad_std"), many)
-    assert not tells_by_ends(MADClip(3, 3), many)
+    assert can_clip_by_ends(SigmaClip(3, 3), many)
+    assert not can_clip_by_ends(SigmaClip(3, 3), few)
+    assert not can_clip_by_ends(SigmaClip(3, 3, spread="mad_std"), many)
+    assert not can_clip_by_ends(MADClip(3, 3), many)
     many.move(many.lo + 1, many.hi)
-    assert not tells_by_ends(SigmaClip(3, 3), many)
+    assert not can_clip_by_ends(SigmaClip(3, 3), many)
     many = columns_of(np.ones((MANY, 2)))
     many.values = many.values.astype("f8")
-    assert not tells_by_ends(SigmaClip(3, 3), many)
+    assert not can_clip_by_ends(SigmaClip(3, 3), many)
 
 
 def test_columns_whose_survivors_are_equal_are_decided_by_ends():
@@ -152,7 +156,7 @@ def test_columns_whose_survivors_are_equal_are_decided_by_ends():
     data[3, 1:] = 900.0
     columns, clip = columns_of(data), SigmaClip(3, 3)
     total = columns.values.sum(axis=0, dtype=float)
-    left = clip_by_ends(columns, slice(1, 6), clip, told(clip, columns), total)
+    left = clip_by_ends(columns, slice(1, 6), clip, first_screen(clip, columns), total)
     assert not len(left)
     assert columns.hi.tolist() == [50, *[49] * 5]
 

@@ -7,8 +7,8 @@ from bands import BandSource, Files
 from gpustack import RangeClip
 from gpustack.backends.band_threads import run_in_turn
 from gpustack.backends.cache_lines import LINE, empty_rows, lines_bytes, rows_in, spare_bytes
-from gpustack.backends.cpu import CpuBackend, Spaces
-from gpustack.backends.tile_plan import SHARED, SHARED_BY_SUMS, Load, share_out
+from gpustack.backends.cpu import BufferPool, CpuBackend
+from gpustack.backends.tile_plan import SHARED, SHARED_BY_SUMS, TileCost, plan_threads
 from gpustack.recipe import Recipe
 from stacks import outputs, plain
 
@@ -44,37 +44,40 @@ def test_too_little_memory_is_an_error():
 
 @pytest.mark.parametrize(("room", "threads"), [(1 << 30, 4), (20_000_000, 1)])
 def test_fewer_threads_share_a_small_limit(room, threads):
-    crew = share_out(Load(40, np.dtype("f4")), 4, room)
-    assert crew.threads == threads
-    assert crew.nbytes <= room
+    plan = plan_threads(TileCost(40, np.dtype("f4")), 4, room)
+    assert plan.threads == threads
+    assert plan.nbytes <= room
 
 
 @pytest.mark.parametrize("part", [1 / 2, 1 / 4])
 def test_threads_have_tiles_of_a_part_of_the_full_size(part):
-    load, rooms = Load(40, np.dtype("f4"), clips=False), range(1_000_000, 200_000_000, 1_000_000)
-    crews = [share_out(load, 4, room, part) for room in rooms]
-    assert {crew.threads for crew in crews} == {1, 2, 3, 4}
+    cost, rooms = (
+        TileCost(40, np.dtype("f4"), clips=False),
+        range(1_000_000, 200_000_000, 1_000_000),
+    )
+    plans = [plan_threads(cost, 4, room, part) for room in rooms]
+    assert {plan.threads for plan in plans} == {1, 2, 3, 4}
     parts = {1: 0, 2: part, 3: 1 / 2, 4: 1 / 2}
-    for crew in crews:
-        assert crew.pixels >= parts[crew.threads] * load.full_tile
-    of_two = min(crew.pixels for crew in crews if crew.threads == 2)
-    assert of_two < (part + 0.1) * load.full_tile
+    for plan in plans:
+        assert plan.pixels >= parts[plan.threads] * cost.full_tile
+    of_two = min(plan.pixels for plan in plans if plan.threads == 2)
+    assert of_two < (part + 0.1) * cost.full_tile
 
 
 def test_a_thread_that_cannot_hold_a_band_leaves_its_room_to_the_others(monkeypatch):
     # One row of all frames, which is wide, takes most of the limit.
     band, seen = plain(np.ones((40, 3, 100_000), "f4")), []
 
-    def seen_bands(run, source, recipe, out, cut, progress):
-        seen.append(cut.workers)
-        run_in_turn(run, source, recipe, out, cut, progress)
+    def seen_bands(run, source, recipe, out, plan, progress):
+        seen.append(plan.workers)
+        run_in_turn(run, source, recipe, out, plan, progress)
 
-    def seen_spaces(n, pixels, dtype):
+    def seen_pool(n, pixels, dtype):
         seen.append(pixels)
-        return Spaces(n, pixels, dtype)
+        return BufferPool(n, pixels, dtype)
 
     monkeypatch.setattr("gpustack.backends.cpu.run_in_turn", seen_bands)
-    monkeypatch.setattr("gpustack.backends.cpu.Spaces", seen_spaces)
+    monkeypatch.setattr("gpustack.backends.cpu.BufferPool", seen_pool)
     source = Files(band, np.dtype("f4"))
     asked = Recipe()
     out = outputs(band, asked)
@@ -107,10 +110,10 @@ def test_threads_share_less_where_they_only_add_up(monkeypatch, recipe, given, f
     if "reasons" not in given:
         out.reasons = None
 
-    def seen_part(load, threads, room, least, pixels):
+    def seen_part(cost, threads, room, least, pixels):
         parts.append(least)
-        return share_out(load, threads, room, least, pixels)
+        return plan_threads(cost, threads, room, least, pixels)
 
-    monkeypatch.setattr("gpustack.backends.cpu.share_out", seen_part)
+    monkeypatch.setattr("gpustack.backends.cpu.plan_threads", seen_part)
     CpuBackend(threads=2).stream(BandSource(band, dtype), recipe, out, 1 << 20)
     assert parts == [SHARED_BY_SUMS if found else SHARED]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bands import Cpu
-from gpustack.backends.tile_plan import Crew, Load
+from gpustack.backends.tile_plan import ThreadPlan, TileCost
 from gpustack.clips import LinearFitClip, SigmaClip, VarianceClip
 from gpustack.recipe import Recipe
 from stacks import outputs, plain, sky, with_variances
@@ -25,10 +25,10 @@ def test_tight_clips_keep_to_what_was_promised(name, n):
     # Four tiles, which all need the same memory.
     band = plain(sky(n, (800 // n, 100)).astype("f4"))
     band = with_variances(band) if recipe.needs_variance else band
-    crew = Crew.within(Load(n, np.dtype("f4"), by_frame=True), 1, 2_000_000)
-    out, backend = outputs(band, recipe), Cpu(tile_pixels=crew.pixels)
+    plan = ThreadPlan.within(TileCost(n, np.dtype("f4"), by_frame=True), 1, 2_000_000)
+    out, backend = outputs(band, recipe), Cpu(tile_pixels=plan.pixels)
     backend.run(band, recipe, out)  # allocates what is kept between runs
     with traced() as taken:
         backend.run(band, recipe, out)
     assert out.rejected.min() > 0
-    assert taken.peak <= crew.nbytes
+    assert taken.peak <= plan.nbytes

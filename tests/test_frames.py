@@ -18,7 +18,7 @@ from hypothesis.extra import numpy as hnp
 from fitsmaker import image_bytes
 from gpustack.backends.base import Samples, working_dtype
 from gpustack.backends.loading import load
-from gpustack.backends.tiles import Where
+from gpustack.backends.tiles import TilePixels
 from gpustack.errors import FrameError, GpustackError, InputError, MismatchError
 from gpustack.frames import check_agree, open_frames
 from gpustack.frames.base import decode
@@ -329,7 +329,7 @@ def test_samples_are_decoded_as_the_backend_decodes_them(samples):
     values, invalid = decode(samples, dtype)
     tile = np.empty((1, 2), dtype)
     with np.errstate(over="ignore"):
-        loaded = load([samples], Where(slice(0, 1), slice(0, 2), slice(0, 2)), Recipe(), tile)
+        loaded = load([samples], TilePixels(slice(0, 1), slice(0, 2), slice(0, 2)), Recipe(), tile)
     assert np.where(invalid, np.inf, values).tobytes() == (loaded.rows[0] + 0.0).tobytes()
     assert loaded.finite[0] == np.count_nonzero(~invalid)
 

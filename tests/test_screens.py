@@ -10,7 +10,7 @@ from gpustack.backends import esd, frame_screens, line_fit, winsorized
 from gpustack.backends.bounds import bounds
 from gpustack.backends.columns import Uniform
 from gpustack.backends.ragged import Ragged
-from gpustack.backends.screens import screen, tells
+from gpustack.backends.screens import has_screen, screen
 from gpustack.backends.statistics import mean, std
 from gpustack.backends.unsorted import Unsorted
 from gpustack.clips import (
@@ -122,17 +122,17 @@ def test_the_least_spreads_are_no_more_than_the_spreads():
 
 def test_no_end_is_thought_near_that_is_further_by_a_hair():
     for data in by_a_hair():
-        ends, left = esd.Ends(data), [list(column) for column in data.T.astype(float)]
-        told = np.ones(data.shape[1], dtype=bool)
+        ends, left = esd.EndsTest(data), [list(column) for column in data.T.astype(float)]
+        first_screen = np.ones(data.shape[1], dtype=bool)
         for _ in range(min(8, len(data) - 2)):
             mean, spread = np.mean(left, axis=1), np.std(left, axis=1, ddof=1)
             above = np.array([column[-1] for column in left]) - mean
             below = mean - np.array([column[0] for column in left])
             critical = np.maximum(above, below) / spread * (1 - 1e-12)
             with np.errstate(invalid="ignore"):
-                assert ends.may_exceed(critical)[told].all()
-                told &= ~ends.may_exceed(critical * 1.01)
-            assert told.mean() > 0.8
+                assert ends.may_exceed(critical)[first_screen].all()
+                first_screen &= ~ends.may_exceed(critical * 1.01)
+            assert first_screen.mean() > 0.8
             ends.set_aside()
             for column, high in zip(left, above >= below, strict=True):
                 column.pop(-1 if high else 0)
@@ -141,7 +141,7 @@ def test_no_end_is_thought_near_that_is_further_by_a_hair():
 def test_of_ends_that_are_equally_far_none_is_told_to_be_further():
     for data in by_a_hair():
         half = data[: len(data) // 2] - data[-1]
-        ends = esd.Ends(np.concatenate([half, np.zeros_like(half[:1]), -half[::-1]]))
+        ends = esd.EndsTest(np.concatenate([half, np.zeros_like(half[:1]), -half[::-1]]))
         assert ends.may_exceed(1e6).all()
 
 
@@ -186,9 +186,11 @@ def told_and_true(clip, data, columns=None, *, first=True):
     """Which samples are beyond the inner and outer bounds of a screen, and which are rejected."""
     columns = uniform(data) if columns is None else columns
     with np.errstate(all="ignore"):
-        told = screen(clip, columns, first)
+        first_screen = screen(clip, columns, first)
         found = bounds(clip, uniform(data), first, len(data))
-        beyond = [(data < low) | (data > high) for low, high in (told.inner, told.outer)]
+        beyond = [
+            (data < low) | (data > high) for low, high in (first_screen.inner, first_screen.outer)
+        ]
         return *beyond, (data < found.lower) | (data > found.upper)
 
 
@@ -319,10 +321,10 @@ def test_a_sample_too_far_from_a_line_by_a_hair_was_at_risk():
 
 def test_there_are_screens_of_float32_by_sigma_or_the_mad():
     float32, float64 = np.dtype("f4"), np.dtype("f8")
-    assert tells(SigmaClip(), float32)
-    assert tells(MADClip(), float32)
-    assert not tells(SigmaClip(), float64)
-    assert not tells(NoiseClip(5.0, 1.0), float32)
+    assert has_screen(SigmaClip(), float32)
+    assert has_screen(MADClip(), float32)
+    assert not has_screen(SigmaClip(), float64)
+    assert not has_screen(NoiseClip(5.0, 1.0), float32)
 
 
 def test_a_bound_that_overflows_on_the_way_is_not_told():

@@ -9,9 +9,9 @@ from gpustack import ExtremaClip, SigmaClip, stack
 from gpustack.backends import squares_of_parts
 from gpustack.backends.block import Block
 from gpustack.backends.ragged import Ragged
-from gpustack.backends.squares_of_parts import ENDS, square_up
+from gpustack.backends.squares_of_parts import ENDS, cache_squares
 from gpustack.backends.statistics import squares_about_mean, sums
-from gpustack.backends.sums_of_parts import take_off
+from gpustack.backends.sums_of_parts import cache_sums
 
 
 def part_of(values, index, lo, hi):
@@ -42,14 +42,14 @@ def test_squares_are_those_of_the_survivors(n, level, ends, seed):
         fresh = [part_of(values, part.index, part.lo, part.hi) for part in parts]
         wanted = [squares_about_mean(part) for part in fresh]
         plain = squares_about_mean(Block(values, first, last))
-        take_off(parts, uniform)
-        square_up(parts, uniform)
+        cache_sums(parts, uniform)
+        cache_squares(parts, uniform)
     for part, squares in zip(parts, wanted, strict=True):
         np.testing.assert_array_equal(
-            part.once("squares", lambda: pytest.fail("not known")), squares
+            part.cached("squares", lambda: pytest.fail("not known")), squares
         )
     rest = np.arange(2, 60, 3)
-    known = uniform.once("squares", lambda: pytest.fail("not known"))
+    known = uniform.cached("squares", lambda: pytest.fail("not known"))
     np.testing.assert_array_equal(known[rest], plain[rest])
 
 
@@ -60,9 +60,9 @@ def test_parts_that_lost_much_or_have_no_sums_stay_as_they_are(monkeypatch):
     torn = part_of(values, index, np.zeros(4, int), np.full(4, 30 - ENDS - 1))
     sums(torn)
     unknown = part_of(values, index, np.zeros(4, int), np.full(4, 29))
-    square_up([torn, unknown], uniform)
-    assert "squares" not in torn.known
-    assert "squares" not in unknown.known
+    cache_squares([torn, unknown], uniform)
+    assert "squares" not in torn.cache
+    assert "squares" not in unknown.cache
 
 
 def test_columns_that_hold_ends_that_others_lost_are_squared_with_them():

@@ -13,8 +13,8 @@ from gpustack.backends.block import Block
 from gpustack.backends.ragged import Ragged
 from gpustack.backends.rounding import least_size
 from gpustack.backends.statistics import sums
-from gpustack.backends.sums_of_parts import take_off
-from gpustack.backends.tile_plan import Crew, Load
+from gpustack.backends.sums_of_parts import cache_sums
+from gpustack.backends.tile_plan import ThreadPlan, TileCost
 from gpustack.backends.unsorted import Unsorted
 from gpustack.clips import MADClip, SigmaClip
 from gpustack.recipe import Recipe
@@ -49,22 +49,22 @@ def test_sums_are_those_of_the_survivors(data, draw):
         part.lo[column], part.hi[column] = lo, draw.draw(st.integers(lo, int(valid)))
     with np.errstate(all="ignore"):
         wanted = part.total(None)
-        take_off([part], whole)
+        cache_sums([part], whole)
         np.testing.assert_array_equal(sums(part), wanted)
 
 
 def test_where_nothing_survives_in_common_nothing_is_taken_off():
     part = columns_of(np.arange(8.0).reshape(4, 2))
     for lo, hi in ((2, 2), (0, 0), (4, 4)):
-        take_off([part], Block(part.values, lo, hi))
-    assert not part.known
+        cache_sums([part], Block(part.values, lo, hi))
+    assert not part.cache
 
 
 def test_of_columns_that_have_lost_their_ends_the_rest_is_taken_off():
     values = np.sort(np.random.default_rng(2).normal(5, 3, (9, 40)).astype("f4"), axis=0)
     whole, lo = Block(values, 1, 7), np.arange(40) % 4
     part = Ragged(np.arange(40), values.copy(), np.full(40, 9), lo, np.full(40, 6))
-    take_off([part], whole)  # in some columns, lo is less than the common one
+    cache_sums([part], whole)  # in some columns, lo is less than the common one
     wanted = [column[first:6].sum(dtype=float) for column, first in zip(values.T, lo, strict=True)]
     np.testing.assert_array_equal(sums(part), wanted)
 
@@ -77,7 +77,7 @@ def test_of_sums_that_lack_their_ends_the_ends_count():
     whole.lo, whole.hi = 1, 4
     with np.errstate(all="ignore"):
         wanted = part.total(None)
-        take_off([part], whole)
+        cache_sums([part], whole)
     np.testing.assert_array_equal(sums(part), wanted)
 
 
@@ -85,7 +85,7 @@ def test_what_float64_would_round_is_added_up_anew():
     part = columns_of(np.array([[1e-30], [1.0], [3e38]], "f4"))
     part.move(part.lo, part.hi - 1)
     with np.errstate(all="ignore"):
-        take_off([part], Block(part.values.copy(), 0, 3))
+        cache_sums([part], Block(part.values.copy(), 0, 3))
     assert sums(part)[0] == 1.0 + np.float64(np.float32(1e-30))
 
 
@@ -96,7 +96,7 @@ def test_most_columns_are_not_copied(monkeypatch):
         part = columns_of(rng.normal(sky, 10, (25, 100)).astype("f4"))
         whole = Block(part.values.copy(), 0, 25)
         part.move(part.lo + 1, part.hi - 2)
-        take_off([part], whole)
+        cache_sums([part], whole)
         np.testing.assert_array_equal(sums(part), part.values[1:-2].sum(axis=0, dtype=float))
 
 
@@ -113,8 +113,8 @@ def test_many_samples_of_both_signs_keep_to_the_memory_promised(clip, outputs_as
     band = plain(values)
     out = replace(outputs(band, recipe), reasons=None, rejected=None)
     Cpu(threads=1).run(band, recipe, out)  # fills the caches that are kept between runs
-    crew = Crew.within(Load(n, np.dtype("f4")), 1, 60_000_000)
+    plan = ThreadPlan.within(TileCost(n, np.dtype("f4")), 1, 60_000_000)
     with traced() as taken:
-        Cpu(tile_pixels=crew.pixels).run(band, recipe, out)
+        Cpu(tile_pixels=plan.pixels).run(band, recipe, out)
     assert (out.count < n).any()
-    assert taken.peak <= crew.nbytes
+    assert taken.peak <= plan.nbytes

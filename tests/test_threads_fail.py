@@ -15,7 +15,7 @@ from astropy.io import fits
 
 from bands import N, frames, stream
 from gpustack import Combiner, OutOfMemoryError, combine, explain, stack
-from gpustack.backends.band_threads import Cut, run_in_turn
+from gpustack.backends.band_threads import BandPlan, run_in_turn
 from gpustack.backends.base import Outputs, Samples
 from gpustack.backends.cuda.slots import Slot
 from gpustack.errors import FrameError
@@ -51,7 +51,7 @@ class Source:
 
 def in_turn(source, run=lambda *_: None, threads=2, progress=None):
     out = Outputs(np.zeros((ROWS, WIDTH), np.float32))
-    run_in_turn(run, source, Recipe(), out, Cut(BANDS, threads), progress)
+    run_in_turn(run, source, Recipe(), out, BandPlan(BANDS, threads), progress)
 
 
 def no():
@@ -166,7 +166,7 @@ def run_out(*_, **__):
 WHERE = {
     "the result": "gpustack.engine.outputs_of",
     "maps": "gpustack.engine.derived",
-    "a buffer of a thread": "gpustack.backends.cpu.Spaces.one",
+    "a buffer of a thread": "gpustack.backends.cpu.BufferPool.lend",
     "a thread at work": "gpustack.backends.tile_job.TileJob.run",
     "a band": "gpustack.backends.cpu.run_in_turn",
 }

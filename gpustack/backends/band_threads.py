@@ -31,7 +31,7 @@ Buffers = list[Any]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Cut:
+class BandPlan:
     """How a stack is cut into bands, of which `workers` are in memory at once."""
 
     bands: list[Band]
@@ -39,7 +39,12 @@ class Cut:
 
 
 def run_in_turn(
-    run: Run, source: Source, recipe: Recipe, out: Outputs, cut: Cut, progress: Progress | None
+    run: Run,
+    source: Source,
+    recipe: Recipe,
+    out: Outputs,
+    plan: BandPlan,
+    progress: Progress | None,
 ) -> None:
     """Run `recipe` on all bands of `source`.
 
@@ -49,7 +54,7 @@ def run_in_turn(
         Called by several threads at once; by the calling thread if there is a single band.
     source, recipe, out, progress
         As for `Backend.stream`.
-    cut : Cut
+    plan : BandPlan
 
     Raises
     ------
@@ -57,8 +62,8 @@ def run_in_turn(
         The error of a thread; one of them if several threads failed. All threads have ended by
         then.
     """
-    most = max(band.rows for band in cut.bands)
-    turns = _Turns(source, deque(cut.bands), most, [Lock() for _ in range(source.n)])
+    most = max(band.rows for band in plan.bands)
+    turns = _Turns(source, deque(plan.bands), most, [Lock() for _ in range(source.n)])
 
     def work() -> int:
         try:
@@ -75,17 +80,17 @@ def run_in_turn(
         turns.free.append(buffers)
         return band.rows
 
-    if len(cut.bands) == 1:  # starting a thread takes longer than a small band
+    if len(plan.bands) == 1:  # starting a thread takes longer than a small band
         done = work()
         if progress is not None:
             progress(done, source.rows)
         return
-    with ThreadPoolExecutor(cut.workers) as pool:
+    with ThreadPoolExecutor(plan.workers) as pool:
         # No reference to a failed future is kept: the traceback of its error holds buffers.
         running: deque[Future[int]] = deque()
         done = 0
         try:
-            running.extend(pool.submit(work) for _ in cut.bands)
+            running.extend(pool.submit(work) for _ in plan.bands)
             while running:
                 done += running.popleft().result()
                 if progress is not None:
@@ -151,7 +156,7 @@ def held_bytes(source: Source) -> int:
 
 def cut_bands(
     source: Source, out: Outputs, memory: int, work: int, threads: int, pixels: int
-) -> Cut:
+) -> BandPlan:
     """Cut a stack into bands of whole tiles, so that each thread can hold one in memory.
 
     If there is not enough memory for all threads, fewer of them work.
@@ -189,7 +194,7 @@ def cut_bands(
     # Bands get equal sizes, so that no thread waits for the others at the end.
     turns = -(-rows // (most * workers))
     most = -(-rows // (turns * workers))
-    return Cut(plan_bands(rows, 1, most), workers)
+    return BandPlan(plan_bands(rows, 1, most), workers)
 
 
 def _tile_rows(source: Source, pixels: int) -> int:

@@ -38,7 +38,7 @@ ENDS = 8
 MANY = 40
 
 
-def tells_by_ends(clip: Clip, columns: Ragged) -> TypeGuard[SigmaClip]:
+def can_clip_by_ends(clip: Clip, columns: Ragged) -> TypeGuard[SigmaClip]:
     """Whether a clip of columns that share one interval can be computed from their ends."""
     by_std = isinstance(clip, SigmaClip) and clip.spread == "std" and not clip.poisson
     n = len(columns.values)
@@ -47,7 +47,7 @@ def tells_by_ends(clip: Clip, columns: Ragged) -> TypeGuard[SigmaClip]:
 
 
 def clip_by_ends(
-    columns: Ragged, some: slice, clip: SigmaClip, told: Screen, total: Floats
+    columns: Ragged, some: slice, clip: SigmaClip, first_screen: Screen, total: Floats
 ) -> Ranks:
     """Clip, in place, those of some columns that their ends decide about; return the others.
 
@@ -58,7 +58,7 @@ def clip_by_ends(
     some : slice
         The columns to clip.
     clip : SigmaClip
-    told : Screen
+    first_screen : Screen
         The screen of all columns in the first pass.
     total : ndarray, shape (pixels,)
         The sums of all columns.
@@ -68,20 +68,22 @@ def clip_by_ends(
     ndarray of int
         The columns of `some` that have not been clipped.
     """
-    ends = Ends.of(columns.values[:, some], total[some])
+    ends = EndTables.of(columns.values[:, some], total[some])
     n, m = ends.frames, some.stop - some.start
     lo, hi, unsure = np.zeros(m, np.intp), np.full(m, n), np.zeros(m, dtype=bool)
     least = int(least_kept(clip.keep, np.array(n)))
     active, passes = np.arange(m), 0
     while len(active) and passes != clip.maxiters:
-        first = passes == 0
-        bounds = told.take(active + some.start) if first else ends.screen(clip, active, lo, hi)
+        if passes == 0:
+            bounds = first_screen.take(active + some.start)
+        else:
+            bounds = ends.screen(clip, active, lo, hi)
         below, above, doubt = ends.beyond(bounds, active)
         low, high = np.maximum(lo[active], below), np.minimum(hi[active], n - above)
         doubt |= high - low < least
         moved = ((low > lo[active]) | (high < hi[active])) & ~doubt
         unsure[active], lo[active], hi[active] = doubt, low, high
-        active, passes = ends.that_vary(active[moved], lo, hi), passes + 1
+        active, passes = ends.varying(active[moved], lo, hi), passes + 1
     sure = np.flatnonzero(~unsure)
     columns.move(lo[sure], hi[sure], sure + some.start)
     left: Ranks = np.flatnonzero(unsure) + some.start
@@ -89,7 +91,7 @@ def clip_by_ends(
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Ends:
+class EndTables:
     """Tables for sums over sorted columns that lost up to `ENDS` samples at each end.
 
     Parameters
@@ -107,7 +109,7 @@ class Ends:
     squares : pair of ndarray, shape (ENDS + 1, m)
         For each end, row j is the sum of ``(x - origin)^2`` over its samples that are left when
         the outermost j are rejected.
-    gone : pair of ndarray, shape (ENDS + 1, m)
+    outer_sums : pair of ndarray, shape (ENDS + 1, m)
         For each end, row j is the sum of the outermost j samples.
     """
 
@@ -117,7 +119,7 @@ class Ends:
     total: Floats
     inside: Floats
     squares: tuple[Floats, Floats]
-    gone: tuple[Floats, Floats]
+    outer_sums: tuple[Floats, Floats]
 
     @classmethod
     def of(cls, values: Floats, total: Floats) -> Self:
@@ -133,7 +135,7 @@ class Ends:
             total,
             inside,
             (_squares_left(low, origin), _squares_left(high, origin)),
-            (_sums_gone(low), _sums_gone(high)),
+            (_outer_sums(low), _outer_sums(high)),
         )
 
     @property
@@ -141,7 +143,7 @@ class Ends:
         """How many samples each column has."""
         return len(self.values)
 
-    def that_vary(self, active: Ranks, lo: Ranks, hi: Ranks) -> Ranks:
+    def varying(self, active: Ranks, lo: Ranks, hi: Ranks) -> Ranks:
         """The `active` columns whose survivors are not all equal; the others lose no sample."""
         lowest, highest = self.values[lo[active], active], self.values[hi[active] - 1, active]
         varying: Ranks = active[lowest != highest]
@@ -172,7 +174,7 @@ class Ends:
         squares, total = self.inside[active], self.total[active]
         for end, left in enumerate(lost):
             squares += _look_up(self.squares[end], left, active)
-            total -= _look_up(self.gone[end], left, active)
+            total -= _look_up(self.outer_sums[end], left, active)
         mean, origin = total / n, self.origin[active].astype(np.float64)
         center = self._median(active, lo, hi) if clip.center == "median" else mean
         off = (center if clip.about == "center" else mean) - origin
@@ -203,7 +205,7 @@ class Ends:
 
 
 def _squares_left(end: Floats, origin: Floats) -> Floats:
-    """`Ends.squares` for one end, the rows of which start with the outermost."""
+    """`EndTables.squares` for one end, the rows of which start with the outermost."""
     result = np.zeros((len(end) + 1, end.shape[1]))
     for j in reversed(range(len(end))):
         np.subtract(end[j], origin, out=result[j], dtype=np.float64)
@@ -212,8 +214,8 @@ def _squares_left(end: Floats, origin: Floats) -> Floats:
     return result
 
 
-def _sums_gone(end: Floats) -> Floats:
-    """`Ends.gone` for one end, the rows of which start with the outermost."""
+def _outer_sums(end: Floats) -> Floats:
+    """`EndTables.outer_sums` for one end, the rows of which start with the outermost."""
     result = np.zeros((len(end) + 1, end.shape[1]))
     for j, row in enumerate(end):
         np.add(result[j], row, out=result[j + 1])

@@ -28,11 +28,11 @@ RankAll = Callable[[Ragged, ExtremaClip], tuple[Ranks, Ranks]]
 
 
 def touched(
-    columns: Uniform, clip: ColumnClip, frames: int, told: Screen | None
+    columns: Uniform, clip: ColumnClip, frames: int, first_screen: Screen | None
 ) -> NDArray[np.bool_]:
     """Which columns lose a sample to `clip`, or may lose one if only exact bounds can decide.
 
-    `told` is the screen of the clip, if it has one.
+    `first_screen` is the screen of the clip, if it has one.
     """
     if isinstance(clip, RangeClip):
         return _outside(columns, *_limits(clip))
@@ -40,8 +40,8 @@ def touched(
         return esd.at_risk(clip, columns, int(least_kept(clip.keep, np.array(columns.count))))
     if isinstance(clip, WinsorizedClip):
         return winsorized.at_risk(clip, columns)
-    if told is not None:
-        lower, upper = told.inner
+    if first_screen is not None:
+        lower, upper = first_screen.inner
         varies: NDArray[np.bool_] = columns.at(columns.lo) != columns.at(columns.hi - 1)
         return _outside(columns, lower, upper) & varies
     found = bounds(clip, columns, True, frames)
@@ -59,11 +59,16 @@ def _limits(clip: RangeClip) -> tuple[np.float64, np.float64]:
 
 
 def clip_ragged(
-    columns: Ragged, clip: ColumnClip, rank_all: RankAll, frames: int, told: Screen | None = None
+    columns: Ragged,
+    clip: ColumnClip,
+    rank_all: RankAll,
+    frames: int,
+    first_screen: Screen | None = None,
 ) -> None:
     """Apply `clip` to columns with an interval each, in place.
 
-    `told` is the screen of its first pass, if it is known and all columns share one interval.
+    `first_screen` is the screen of its first pass, if it is known and all columns share one
+    interval.
     """
     match clip:
         case RangeClip():
@@ -83,7 +88,7 @@ def clip_ragged(
             lo = np.minimum(columns.lo + nlow, columns.hi)
             columns.move(lo, np.maximum(columns.hi - nhigh, lo))
         case _:
-            clip_by_bounds(columns, clip, frames, told)  # type: ignore[arg-type]
+            clip_by_bounds(columns, clip, frames, first_screen)  # type: ignore[arg-type]
 
 
 def _extremes(clip: ExtremaClip, count: Ranks | int, frames: int) -> tuple[Ranks, Ranks]:

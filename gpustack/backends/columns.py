@@ -32,6 +32,9 @@ MAD_TO_STD = 1.482602218505602
 #: fewer samples, two threads spend their time waiting for the GIL.
 CHUNK_SAMPLES = 800_000
 
+#: Samples of a chunk of columns, of which several copies in float64 stay in cache.
+SMALL_CHUNK_SAMPLES = 200_000
+
 #: Samples of a chunk that is converted to float64 and added up; each numpy call takes all of them.
 SUM_SAMPLES = 131_072
 
@@ -51,7 +54,7 @@ class Uniform:
     lo: int
     hi: int
     #: Cached statistics that clips, value and uncertainty share, by name and interval.
-    known: dict[Hashable, Floats] = field(default_factory=dict)
+    cache: dict[Hashable, Floats] = field(default_factory=dict)
     #: Positions of the columns in their tile; an ellipsis stands for all.
     index: Ranks | EllipsisType = ...
 
@@ -135,12 +138,12 @@ class Uniform:
             np.add(total, term, out=total)
         return total
 
-    def once(self, name: str, compute: Callable[[], Floats]) -> Floats:
+    def cached(self, name: str, compute: Callable[[], Floats]) -> Floats:
         """The statistic `name` of the survivors, computed the first time it is asked for."""
         key = name, self.lo, self.hi
-        if key not in self.known:
-            self.known[key] = compute()
-        return self.known[key]
+        if key not in self.cache:
+            self.cache[key] = compute()
+        return self.cache[key]
 
     def mad(self, dtype: DTypeLike) -> Floats:
         """The median absolute deviation about the median; see `middle_deviation`."""

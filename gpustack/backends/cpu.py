@@ -9,12 +9,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gpustack.backends.band_threads import Cut, cut_bands, held_bytes, row_bytes, run_in_turn
+from gpustack.backends.band_threads import BandPlan, cut_bands, held_bytes, row_bytes, run_in_turn
 from gpustack.backends.base import Outputs, Progress, Samples, Source
 from gpustack.backends.cache_lines import lines_bytes, rows_in
 from gpustack.backends.tile_job import TileJob
-from gpustack.backends.tile_plan import SHARED, SHARED_BY_SUMS, Crew, Load, only_adds_up, share_out
-from gpustack.backends.tiles import cut
+from gpustack.backends.tile_plan import (
+    SHARED,
+    SHARED_BY_SUMS,
+    ThreadPlan,
+    TileCost,
+    only_adds_up,
+    plan_threads,
+)
+from gpustack.backends.tiles import cut_tiles
 from gpustack.recipe import Recipe
 
 #: More threads than this spend their time waiting for the GIL.
@@ -22,10 +29,10 @@ MAX_THREADS = 4
 
 #: A stack of no more samples than this runs on one thread: starting others takes as long as its
 #: median.
-FEW_SAMPLES = 1 << 17
+ONE_THREAD_SAMPLES = 1 << 17
 
 #: Bytes of the array that makes glibc keep memory; see `_keep_freed_memory`.
-GIVEN_BACK = (32 << 20) - (1 << 16)
+LARGEST_THRESHOLD = (32 << 20) - (1 << 16)
 
 
 def _keep_freed_memory() -> None:
@@ -37,7 +44,7 @@ def _keep_freed_memory() -> None:
     fresh pages falls from 125,000 to 30,000 and the time from 0.77 s to 0.60 s.
     """
     with suppress(MemoryError):  # less memory than that is left, which may be enough for a run
-        np.empty(GIVEN_BACK, np.uint8)
+        np.empty(LARGEST_THRESHOLD, np.uint8)
 
 
 _keep_freed_memory()  # once in a process
@@ -58,7 +65,7 @@ class CpuBackend:
     threads : int or None
         Number of threads; None is one for each core that this process may use, at most
         `MAX_THREADS`. `stream` uses fewer threads if its memory limit would make their tiles too
-        small, and one for a stack of at most `FEW_SAMPLES` samples, unless `tile_pixels` is
+        small, and one for a stack of at most `ONE_THREAD_SAMPLES` samples, unless `tile_pixels` is
         given.
     tile_pixels : int or None
         Pixels that one thread works on at a time; None chooses it by the number of frames.
@@ -80,18 +87,18 @@ class CpuBackend:
         progress: Progress | None = None,
     ) -> None:
         """Run `recipe` on a stack, one band after the other; see `Backend`."""
-        crew, bands = self._planned(source, recipe, out, memory)
-        pixels = min(crew.pixels, source.rows * source.width)
-        spaces, found_invalid = Spaces(source.n, pixels, source.dtype), Event()
+        thread_plan, band_plan = self._planned(source, recipe, out, memory)
+        pixels = min(thread_plan.pixels, source.rows * source.width)
+        pool, found_invalid = BufferPool(source.n, pixels, source.dtype), Event()
 
-        def run(band: Sequence[Samples], here: Recipe, rows: Outputs) -> None:
-            work(TileJob(band, here, rows, source.dtype, found_invalid), spaces)
+        def run(band: Sequence[Samples], band_recipe: Recipe, rows: Outputs) -> None:
+            work(TileJob(band, band_recipe, rows, source.dtype, found_invalid), pool)
 
-        run_in_turn(run, source, recipe, out, bands, progress)
+        run_in_turn(run, source, recipe, out, band_plan, progress)
 
     def _planned(
         self, source: Source, recipe: Recipe, out: Outputs, memory: int
-    ) -> tuple[Crew, Cut]:
+    ) -> tuple[ThreadPlan, BandPlan]:
         """Choose threads and tiles that share `memory` bytes, and cut the stack into bands.
 
         Raises
@@ -99,36 +106,38 @@ class CpuBackend:
         MemoryLimitError
             If not even one row fits.
         """
-        load, row = Load.of(source.n, source.dtype, recipe), row_bytes(source, out)
+        cost, row = TileCost.of(source.n, source.dtype, recipe), row_bytes(source, out)
         # The room for tiles is chosen so that a band is about one tile if both are small.
-        computed = source.width * load.pixel_bytes
+        computed = source.width * cost.pixel_bytes
         share = memory * computed // (computed + row)
         room = max(min(share, memory - row - held_bytes(source)), 0)
         least = SHARED_BY_SUMS if only_adds_up(source, recipe, out) else SHARED
-        few = source.n * source.rows * source.width <= FEW_SAMPLES and not self.tile_pixels
+        few = source.n * source.rows * source.width <= ONE_THREAD_SAMPLES and not self.tile_pixels
         threads = 1 if few else self.threads
-        crew = share_out(load, threads, room, least, self.tile_pixels)
+        thread_plan = plan_threads(cost, threads, room, least, self.tile_pixels)
         while True:
-            pixels = min(crew.pixels, source.rows * source.width)
-            bands = cut_bands(source, out, memory, crew.nbytes, crew.threads, pixels)
-            if bands.workers == crew.threads or self.tile_pixels:
-                return crew, bands
+            pixels = min(thread_plan.pixels, source.rows * source.width)
+            band_plan = cut_bands(
+                source, out, memory, thread_plan.nbytes, thread_plan.threads, pixels
+            )
+            if band_plan.workers == thread_plan.threads or self.tile_pixels:
+                return thread_plan, band_plan
             # Fewer threads can hold a band: these get all of the room, for larger tiles.
-            crew = Crew.within(load, bands.workers, room)
+            thread_plan = ThreadPlan.within(cost, band_plan.workers, room)
 
 
-def work(job: TileJob, spaces: "Spaces") -> None:
+def work(job: TileJob, pool: "BufferPool") -> None:
     """Run all tiles of a band on the calling thread."""
     n, width = len(job.band), job.band[0].data.shape[1]
     tallies = np.zeros((2, n), np.int64)
-    with np.errstate(all="ignore"), spaces.one() as memory:
-        for where in cut(job.band[0].data.shape[0], width, spaces.pixels):
+    with np.errstate(all="ignore"), pool.lend() as memory:
+        for where in cut_tiles(job.band[0].data.shape[0], width, pool.pixels):
             job.run(where, rows_in(memory, n + 1, where.pixels, job.dtype), tallies)
-    with spaces.lock:
+    with pool.lock:
         job.add(tallies)
 
 
-class Spaces:
+class BufferPool:
     """A pool of buffers for tiles, which threads reuse because fresh memory is expensive.
 
     Parameters
@@ -144,7 +153,7 @@ class Spaces:
         self._free: list[NDArray[np.uint8]] = []
 
     @contextmanager
-    def one(self) -> Iterator[NDArray[np.uint8]]:
+    def lend(self) -> Iterator[NDArray[np.uint8]]:
         """Lend memory for the samples of a tile and a scratch row; see `cache_lines`."""
         with self.lock:
             memory = self._free.pop() if self._free else None

@@ -3,14 +3,11 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from gpustack.backends.columns import Floats, Ranks, Uniform, chunks
+from gpustack.backends.columns import SMALL_CHUNK_SAMPLES, Floats, Ranks, Uniform, chunks
 from gpustack.backends.statistics import Columns
 from gpustack.backends.totals import column_sums
 from gpustack.clips import ESDClip
 from gpustack.esd_critical import critical_values
-
-#: Samples of a chunk of columns, of which several copies in float64 stay in cache.
-FEW_SAMPLES = 200_000
 
 
 def outliers(clip: ESDClip, columns: Columns, least: Ranks, frames: int) -> tuple[Ranks, Ranks]:
@@ -29,7 +26,7 @@ def outliers(clip: ESDClip, columns: Columns, least: Ranks, frames: int) -> tupl
     steps = np.minimum(clip.most(count), count - least)
     critical = critical_values(clip.significance, int(count.max(initial=0)))
     low, high = np.zeros((2, columns.pixels), np.intp)
-    for some in chunks(columns.pixels, frames, FEW_SAMPLES):
+    for some in chunks(columns.pixels, frames, SMALL_CHUNK_SAMPLES):
         values, missing = columns.survivors(some)
         if not len(values):
             continue
@@ -52,19 +49,19 @@ def at_risk(clip: ESDClip, columns: Uniform, least: int) -> NDArray[np.bool_]:
     n = columns.count
     critical = critical_values(clip.significance, n)
     risk = np.zeros(columns.pixels, dtype=bool)
-    for some in chunks(columns.pixels, n, FEW_SAMPLES):
+    for some in chunks(columns.pixels, n, SMALL_CHUNK_SAMPLES):
         values = np.array([row[some] for row in columns.rows[columns.lo : columns.hi]])
         for step in range(min(int(clip.most(n)), n - least)):
             if n - step < 3:
                 break
             if step == 0:
-                ends = Ends(values)
+                ends = EndsTest(values)
             risk[some] |= ends.may_exceed(float(critical[n - step]))
             ends.set_aside()
     return risk
 
 
-class Ends:
+class EndsTest:
     """The ends of sorted columns, shape (n, m), and sums over the samples not yet set aside.
 
     The sums are of distances from the middle sample, and of their squares.

@@ -150,8 +150,8 @@ def _ranks(alive: Flags) -> Floats:
     A loop over rows takes a fifth of the time of numpy's cumulative sum.
     """
     result, rank = np.empty(alive.shape), np.full(alive.shape[1], -1.0)
-    for here, row in zip(alive, result, strict=True):
-        rank += here
+    for flags, row in zip(alive, result, strict=True):
+        rank += flags
         row[...] = rank
     return result
 

@@ -11,18 +11,18 @@ from gpustack.backends.base import Samples
 from gpustack.backends.columns import Floats, Ranks
 from gpustack.backends.noise import ccd_noise
 from gpustack.backends.stored import Stored, decode_stored
-from gpustack.backends.tiles import Fates, Flags, Tile, Where, union
+from gpustack.backends.tiles import OptionalFlags, SampleFlags, Tile, TilePixels, union
 from gpustack.reasons import Reason
 from gpustack.recipe import Recipe
 
 
 def load(
     band: Sequence[Samples],
-    where: Where,
+    where: TilePixels,
     recipe: Recipe,
     values: Floats,
     *,
-    lies: Sequence[Floats | None] | None = None,
+    views: Sequence[Floats | None] | None = None,
     whole: Samples | None = None,
     trust: bool = False,
 ) -> Tile:
@@ -34,13 +34,13 @@ def load(
     Parameters
     ----------
     band : sequence of n Samples
-    where : Where
+    where : TilePixels
     recipe : Recipe
     values : ndarray, shape (n, pixels)
         Memory for the samples. It is not used for frames that need no decoding, whose samples
         are views.
-    lies : sequence of n ndarray or None, or None
-        Views of the frames that need no decoding; see `as_it_lies`.
+    views : sequence of n ndarray or None, or None
+        Views of the frames that need no decoding; see `view_if_decoded`.
     whole : Samples or None
         The samples of all frames as one array; see `samples_as_one`.
     trust : bool
@@ -52,22 +52,22 @@ def load(
         return tile
     rows = list(values)
     for f, (samples, row) in enumerate(zip(band, values, strict=True)):
-        frame = lies[f] if lies else None
+        frame = views[f] if views else None
         if frame is not None and (trust or all_finite(frame[where.flat])):
             rows[f], tile.rows = frame[where.flat], rows
             tile.trusted |= trust
         elif _has_nothing(samples):
             row.fill(np.inf)
-            tile.lack(f)
+            tile.count_out_frame(f)
         else:
             decode(samples, where, row)
-            tile.leave_out(f, *settle(samples, where, recipe, f, row))
+            tile.count_out(f, *prepare_for_clips(samples, where, recipe, f, row))
     return tile
 
 
-def _load_whole(tile: Tile, whole: Samples, where: Where, values: Floats, trust: bool) -> bool:
+def _load_whole(tile: Tile, whole: Samples, where: TilePixels, values: Floats, trust: bool) -> bool:
     """Load all frames as one, if all samples are valid or trusted to be; return whether."""
-    whole_rows, stored = as_it_lies(whole, values.dtype), None
+    whole_rows, stored = view_if_decoded(whole, values.dtype), None
     rows = values if whole_rows is None else whole_rows[:, where.flat]
     if whole_rows is None:
         flat = whole.data[:, where.rows, where.cols].reshape(len(values), -1)
@@ -93,7 +93,7 @@ def _has_nothing(samples: Samples) -> bool:
     return data.dtype.kind == "f" and not any(data.strides) and bool(np.isnan(data[:1, :1]).all())
 
 
-def as_it_lies(samples: Samples, dtype: np.dtype[Any]) -> Floats | None:
+def view_if_decoded(samples: Samples, dtype: np.dtype[Any]) -> Floats | None:
     """Return a read-only view of samples that need no decoding and are contiguous, else None.
 
     Shape (..., pixels), of one frame or of all frames as one.
@@ -110,13 +110,17 @@ def as_it_lies(samples: Samples, dtype: np.dtype[Any]) -> Floats | None:
     return flat
 
 
-def load_frame(samples: Samples, where: Where, recipe: Recipe, f: int, row: Floats) -> Fates:
-    """Load the samples of frame `f` alone into `row`, as `load` does, and return their fates."""
+def load_frame(
+    samples: Samples, where: TilePixels, recipe: Recipe, f: int, row: Floats
+) -> SampleFlags:
+    """Load the samples of frame `f` alone into `row`, as `load` does; return their flags."""
     decode(samples, where, row)
-    return settle(samples, where, recipe, f, row)
+    return prepare_for_clips(samples, where, recipe, f, row)
 
 
-def settle(samples: Samples, where: Where, recipe: Recipe, f: int, row: Floats) -> Fates:
+def prepare_for_clips(
+    samples: Samples, where: TilePixels, recipe: Recipe, f: int, row: Floats
+) -> SampleFlags:
     """Turn decoded samples of frame `f` into what clips see, in place.
 
     Returns which samples are invalid, and which valid ones are below and above a range.
@@ -132,9 +136,9 @@ def settle(samples: Samples, where: Where, recipe: Recipe, f: int, row: Floats) 
     if recipe.sees_normalized:
         below, above = _out_of_range(row, recipe, invalid)
         normalize_row(row, f, recipe)
-    gone = union(invalid, below, above)
-    if gone is not None:
-        np.copyto(row, np.inf, where=gone)
+    missing = union(invalid, below, above)
+    if missing is not None:
+        np.copyto(row, np.inf, where=missing)
     return invalid, below, above
 
 
@@ -144,7 +148,12 @@ def always_finite(samples: Samples) -> bool:
 
 
 def reasons(
-    samples: Samples, where: Where, recipe: Recipe, row: Floats, fates: Fates, outside: Ranks
+    samples: Samples,
+    where: TilePixels,
+    recipe: Recipe,
+    row: Floats,
+    flags: SampleFlags,
+    outside: Ranks,
 ) -> NDArray[np.uint8]:
     """Return why samples of a frame do not survive, as values of `Reason`.
 
@@ -154,23 +163,23 @@ def reasons(
     result = np.zeros(where.pixels, np.uint8)
     if not len(outside):
         return result
-    invalid, *out_of_range = fates
+    invalid, *out_of_range = flags
     if not recipe.sees_normalized:  # then range clips are applied with the others, not in `load`
         out_of_range[:] = _out_of_range(row, recipe, invalid)
     masked = None if samples.mask is None else samples.mask[where.rows, where.cols]
     why = np.full(where.pixels, Reason.CLIP, np.uint8)
-    for flags, reason in (
+    for found, reason in (
         (union(*out_of_range), Reason.RANGE),
         (invalid, Reason.NO_VALUE),
         (union(masked), Reason.MASKED),
     ):
-        if flags is not None:
-            np.copyto(why, np.uint8(reason), where=flags)
+        if found is not None:
+            np.copyto(why, np.uint8(reason), where=found)
     result[outside] = why[outside]
     return result
 
 
-def decode(samples: Samples, where: Where, row: Floats) -> None:
+def decode(samples: Samples, where: TilePixels, row: Floats) -> None:
     """Decode the samples of one frame, masked ones too, into `row`."""
     data = samples.data[where.rows, where.cols]
     decode_stored(data, samples, row.reshape(data.shape))
@@ -198,7 +207,7 @@ def all_finite(values: Floats) -> bool:
     return bool(np.isfinite(values.min()) and np.isfinite(values.max()))
 
 
-def _overflowing(row: Floats, ends: Floats, f: int, recipe: Recipe) -> Flags:
+def _overflowing(row: Floats, ends: Floats, f: int, recipe: Recipe) -> OptionalFlags:
     """Which samples become infinite when normalised, and are thus invalid; None if none does.
 
     `ends` contains the lowest and the highest sample, and is overwritten.
@@ -211,21 +220,23 @@ def _overflowing(row: Floats, ends: Floats, f: int, recipe: Recipe) -> Flags:
     return ~np.isfinite(trial)
 
 
-def _flags(samples: Samples, where: Where) -> Iterator[NDArray[np.bool_]]:
+def _flags(samples: Samples, where: TilePixels) -> Iterator[NDArray[np.bool_]]:
     if samples.mask is not None:
         yield samples.mask[where.rows, where.cols]
     yield from _blank(samples, where)
 
 
-def _blank(samples: Samples, where: Where) -> Iterator[NDArray[np.bool_]]:
+def _blank(samples: Samples, where: TilePixels) -> Iterator[NDArray[np.bool_]]:
     if samples.blank is not None and samples.data.dtype.kind in "iu":
         yield samples.data[where.rows, where.cols] == samples.blank
 
 
-def _out_of_range(row: Floats, recipe: Recipe, invalid: Flags) -> tuple[Flags, Flags]:
+def _out_of_range(
+    row: Floats, recipe: Recipe, invalid: OptionalFlags
+) -> tuple[OptionalFlags, OptionalFlags]:
     """Which valid samples are below and above the range clips on raw values."""
-    below: Flags = None
-    above: Flags = None
+    below: OptionalFlags = None
+    above: OptionalFlags = None
     valid = np.ones(len(row), bool) if invalid is None else ~invalid
     for clip in recipe.raw_ranges:
         if clip.low is not None:
@@ -237,14 +248,14 @@ def _out_of_range(row: Floats, recipe: Recipe, invalid: Flags) -> tuple[Flags, F
     return below, above
 
 
-def pick(samples: Samples, where: Where, index: Ranks) -> Samples:
+def pick_samples(samples: Samples, where: TilePixels, index: Ranks) -> Samples:
     """Copy some samples of a frame in a tile, so that only these are decoded.
 
     Parameters
     ----------
     samples : Samples
         The samples of the frame in a band.
-    where : Where
+    where : TilePixels
         The tile.
     index : ndarray of int, shape (m,)
         Which pixels of the tile.
@@ -252,7 +263,7 @@ def pick(samples: Samples, where: Where, index: Ranks) -> Samples:
     Returns
     -------
     Samples
-        Data and mask of shape (1, m), for the tile that `in_a_row` returns; no weight, no
+        Data and mask of shape (1, m), for the tile that `row_tile` returns; no weight, no
         variance.
     """
 
@@ -265,27 +276,27 @@ def pick(samples: Samples, where: Where, index: Ranks) -> Samples:
     return replace(samples, data=data, mask=mask, weight=None, variance=None)
 
 
-def in_a_row(pixels: int) -> Where:
-    """Return the tile that `pixels` samples of `pick` form."""
-    return Where(slice(0, 1), slice(0, pixels), slice(0, pixels))
+def row_tile(pixels: int) -> TilePixels:
+    """Return the tile that `pixels` samples of `pick_samples` form."""
+    return TilePixels(slice(0, 1), slice(0, pixels), slice(0, pixels))
 
 
 def gather(
-    band: Sequence[Samples], where: Where, recipe: Recipe, index: Ranks, dtype: np.dtype[Any]
+    band: Sequence[Samples], where: TilePixels, recipe: Recipe, index: Ranks, dtype: np.dtype[Any]
 ) -> tuple[Floats, NDArray[np.bool_]]:
     """Return all samples of some columns of a tile, shape (n, m), and which of them are valid.
 
     Masked samples have the values under the mask; blank ones are NaN.
     """
-    values, here = np.empty((len(band), len(index)), dtype), in_a_row(len(index))
+    values, tile = np.empty((len(band), len(index)), dtype), row_tile(len(index))
     valid, seen = np.empty(values.shape, bool), np.empty(len(index), dtype)
     for f, (samples, row) in enumerate(zip(band, values, strict=True)):
-        some = pick(samples, where, index)
-        decode(some, here, row)
-        for blank in _blank(some, here):
+        some = pick_samples(samples, where, index)
+        decode(some, tile, row)
+        for blank in _blank(some, tile):
             np.copyto(row, np.nan, where=blank.reshape(-1))
         if recipe.sees_normalized:
             normalize_row(row, f, recipe)
-        load_frame(some, here, recipe, f, seen)
+        load_frame(some, tile, recipe, f, seen)
         np.isfinite(seen, out=valid[f])
     return values, valid

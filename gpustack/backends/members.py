@@ -29,7 +29,9 @@ class Members:
         self._lowest = np.where(some, columns.at(columns.lo), np.inf)
         self._highest = np.where(some, columns.at(columns.hi - 1), -np.inf)
         self._lo, self._hi = columns.lo, columns.hi
-        self._out = columns.out.which if isinstance(columns, Ragged) and columns.out else None
+        self._rejected: NDArray[np.bool_] | None = None
+        if isinstance(columns, Ragged) and columns.rejected:
+            self._rejected = columns.rejected.flags
         self._ends: list[tuple[Floats, NDArray[np.intp]]] = []
         if any(isinstance(clip, ExtremaClip | ESDClip) for clip in recipe.clips):
             values = (self._lowest, self._highest)
@@ -48,8 +50,8 @@ class Members:
         f : int
             Which frame.
         """
-        if self._out is not None:
-            row = np.where(self._out[f], np.inf, row)
+        if self._rejected is not None:
+            row = np.where(self._rejected[f], np.inf, row)
         if not self._ends:
             return (row >= self._lowest) & (row <= self._highest)
         inside = (row > self._lowest) & (row < self._highest)

@@ -10,11 +10,11 @@ import numpy as np
 
 from gpustack.backends import winsorized
 from gpustack.backends.bounds import Bounds, bounds, within
-from gpustack.backends.by_ends import clip_by_ends, tells_by_ends
+from gpustack.backends.by_ends import can_clip_by_ends, clip_by_ends
 from gpustack.backends.columns import Ranks, Uniform, chunks
 from gpustack.backends.keep import Flags, least_kept
 from gpustack.backends.ragged import Ragged
-from gpustack.backends.screens import Screen, screen, tells
+from gpustack.backends.screens import Screen, has_screen, screen
 from gpustack.backends.statistics import sums
 from gpustack.clips import BoundClip, WinsorizedClip
 
@@ -24,7 +24,7 @@ PASS_BYTES = 8_000_000
 
 
 def clip_by_bounds(
-    columns: Ragged, clip: BoundClip, frames: int, told: Screen | None = None
+    columns: Ragged, clip: BoundClip, frames: int, first_screen: Screen | None = None
 ) -> None:
     """Apply `clip` in place.
 
@@ -34,20 +34,20 @@ def clip_by_bounds(
     clip : BoundClip
     frames : int
         The most samples that a column can have.
-    told : Screen or None
+    first_screen : Screen or None
         The screen of the first pass, if it is known and all columns share one interval.
     """
     parts = chunks(columns.pixels, columns.column_bytes, PASS_BYTES)
     actives: Iterator[Ranks] = (np.arange(some.start, some.stop) for some in parts)
-    if told is not None and tells_by_ends(clip, columns):
+    if first_screen is not None and can_clip_by_ends(clip, columns):
         total = sums(columns)  # before any column changes
-        actives = (clip_by_ends(columns, some, clip, told, total) for some in parts)
+        actives = (clip_by_ends(columns, some, clip, first_screen, total) for some in parts)
     for active in actives:
-        _repeat(columns, active, clip, frames, told)
+        _repeat(columns, active, clip, frames, first_screen)
 
 
 def _repeat(
-    columns: Ragged, active: Ranks, clip: BoundClip, frames: int, told: Screen | None
+    columns: Ragged, active: Ranks, clip: BoundClip, frames: int, first_screen: Screen | None
 ) -> None:
     """Apply a clip to the `active` columns until it changes nothing more."""
     least = least_kept(clip.keep, columns.count)
@@ -55,12 +55,12 @@ def _repeat(
     passes = 0
     while len(active) and passes != clip.maxiters:
         going = []
-        for which, some, rank in columns.alike(active):
-            here = told.take(which) if told is not None else None
-            goes_on = _pass(some, clip, least[which], passes == 0, frames, here)
+        for which, some, rank in columns.grouped_by_count(active):
+            known = first_screen.take(which) if first_screen is not None else None
+            goes_on = _pass(some, clip, least[which], passes == 0, frames, known)
             columns.move(rank + some.lo, rank + some.hi, which)
             going.append(which[goes_on])
-        active, told = np.sort(np.concatenate(going)), None
+        active, first_screen = np.sort(np.concatenate(going)), None
         passes += 1
 
 
@@ -70,10 +70,13 @@ def _pass(
     least: Ranks,
     first: bool,
     frames: int,
-    told: Screen | None,
+    known: Screen | None,
 ) -> Flags:
-    """Move the intervals of all columns; return which columns may change once more."""
-    lo, hi, unsure = _by_screen(columns, clip, first, told)
+    """Move the intervals of all columns; return which columns may change once more.
+
+    `known` is the screen of this pass, if it is known already.
+    """
+    lo, hi, unsure = _by_screen(columns, clip, first, known)
     unsure |= hi - lo < least
     ended = np.zeros(columns.pixels, dtype=bool)
     which = np.flatnonzero(unsure)
@@ -87,15 +90,15 @@ def _pass(
 
 
 def _by_screen(
-    columns: Ragged, clip: BoundClip, first: bool, told: Screen | None
+    columns: Ragged, clip: BoundClip, first: bool, known: Screen | None
 ) -> tuple[Ranks, Ranks, Flags]:
     """Return the intervals that a pass leaves, and flags of columns that need exact bounds."""
     if isinstance(clip, WinsorizedClip):
         return columns.lo.copy(), columns.hi.copy(), winsorized.at_risk(clip, columns.uniform())
-    alike = columns.uniform()
-    if isinstance(alike, Uniform) and tells(clip, alike.dtype):
-        told = screen(clip, alike, first) if told is None else told
-        return told.intervals(columns)
+    same = columns.uniform()
+    if isinstance(same, Uniform) and has_screen(clip, same.dtype):
+        found = screen(clip, same, first) if known is None else known
+        return found.intervals(columns)
     return columns.lo.copy(), columns.hi.copy(), np.ones(columns.pixels, dtype=bool)
 
 

@@ -16,45 +16,45 @@ from gpustack.backends.totals import add_up
 #: The least number of columns with the same number of survivors that are grouped: such a group is
 #: worth a hundred numpy calls of its own. Measured: numbers from 500 to 8000 change the time of a
 #: clip by a tenth at most; with small ones threads wait for the GIL.
-MANY_ALIKE = 6000
+LEAST_GROUP = 6000
 
 #: Up to this many samples the MAD is found by sorting, with a tenth of the numpy calls; for more,
 #: by bisecting, with a third of the work.
-FEW_SAMPLES = 25_000
+SORT_MAD_SAMPLES = 25_000
 
 #: Columns in which this many samples or more do not survive are not grouped by their number of
 #: survivors.
-FEW_GONE = 16
+MANY_LOST = 16
 
 
 @dataclass(slots=True, eq=False)
-class Out:
+class RejectedSamples:
     """Samples of columns that were rejected one by one.
 
     Parameters
     ----------
-    which : ndarray of bool, shape (frames, m)
+    flags : ndarray of bool, shape (frames, m)
     low, high : ndarray of int, shape (m,)
         How many were too low and too high.
     """
 
-    which: NDArray[np.bool_]
+    flags: NDArray[np.bool_]
     low: Ranks
     high: Ranks
 
     @classmethod
     def none(cls, frames: int, pixels: int) -> Self:
-        """Return an `Out` without any rejected samples."""
+        """Return an object for columns that have no rejected samples."""
         counts = np.zeros((2, pixels), np.intp)
         return cls(np.zeros((frames, pixels), dtype=bool), *counts)
 
     def take(self, which: Ranks | slice) -> Self:
         """Return the rejected samples of some of the columns."""
-        return type(self)(self.which[:, which], self.low[which], self.high[which])
+        return type(self)(self.flags[:, which], self.low[which], self.high[which])
 
     def add(self, low: NDArray[np.bool_], high: NDArray[np.bool_], columns: Ranks) -> None:
         """Add rejected samples of k columns; flags have shape (frames, k)."""
-        self.which[:, columns] |= low | high
+        self.flags[:, columns] |= low | high
         self.low[columns] += np.count_nonzero(low, axis=0)
         self.high[columns] += np.count_nonzero(high, axis=0)
 
@@ -70,14 +70,14 @@ class Ragged:
     values : ndarray, shape (n, m), C-contiguous
         Sorted along axis 0; invalid samples are +inf at the end.
     valid : ndarray of int, shape (m,)
-        How many samples are sorted: the valid ones, except those in `out`.
+        How many samples are sorted: the valid ones, except those in `rejected`.
     lo, hi : ndarray of int, shape (m,)
         The survivors are ``values[lo:hi]``; only `move` and `remove` change the intervals.
-    out : Out or None
+    rejected : RejectedSamples or None
         The samples that were rejected one by one, by clips that leave no interval.
     stand_ins : StandIns or None
         The medians with which the last clip replaced rejected samples. Objects made by `take` and
-        `alike` have none.
+        `grouped_by_count` have none.
     """
 
     index: Ranks
@@ -86,20 +86,20 @@ class Ragged:
     lo: Ranks
     hi: Ranks
     #: Cached statistics of the present survivors, by name.
-    known: dict[str, Floats] = field(default_factory=dict)
-    out: Out | None = None
+    cache: dict[str, Floats] = field(default_factory=dict)
+    rejected: RejectedSamples | None = None
     stand_ins: StandIns | None = None
 
     @property
     def low(self) -> Ranks:
         """How many samples of each column were rejected as too low."""
-        return self.lo if self.out is None else self.lo + self.out.low
+        return self.lo if self.rejected is None else self.lo + self.rejected.low
 
     @property
     def high(self) -> Ranks:
         """How many samples of each column were rejected as too high."""
         above = self.valid - self.hi
-        return above if self.out is None else above + self.out.high
+        return above if self.rejected is None else above + self.rejected.high
 
     @property
     def count(self) -> Ranks:
@@ -128,16 +128,16 @@ class Ragged:
         samples: Floats = self.values.reshape(-1).take(position, mode="clip")
         return samples
 
-    def once(self, name: str, compute: Callable[[], Floats]) -> Floats:
+    def cached(self, name: str, compute: Callable[[], Floats]) -> Floats:
         """The statistic `name` of the survivors, computed the first time it is asked for."""
-        if name not in self.known:
-            self.known[name] = compute()
-        return self.known[name]
+        if name not in self.cache:
+            self.cache[name] = compute()
+        return self.cache[name]
 
     def move(self, lo: Ranks, hi: Ranks, which: Ranks | slice = slice(None)) -> None:
         """Set the intervals, of all columns or of some."""
         self.lo[which], self.hi[which] = lo, hi
-        self.known.clear()
+        self.cache.clear()
 
     def remove(
         self, by_frame: Floats, low: NDArray[np.bool_], high: NDArray[np.bool_], some: Ranks
@@ -157,18 +157,18 @@ class Ragged:
         which = np.flatnonzero(out.any(axis=0))
         if not len(which):
             return
-        if self.out is None:
-            self.out = Out.none(len(by_frame), self.pixels)
+        if self.rejected is None:
+            self.rejected = RejectedSamples.none(len(by_frame), self.pixels)
         columns = some[which]
-        self.out.add(low[:, which], high[:, which], columns)
+        self.rejected.add(low[:, which], high[:, which], columns)
         left = np.where(out[:, which], np.inf, by_frame[:, which])
         left.sort(axis=0)
         # Frames that have no valid sample in this tile are not among the values.
         self.values[:, columns] = left[: len(self.values)]
-        gone = np.count_nonzero(out[:, which], axis=0)
-        self.valid[columns] -= gone
-        self.hi[columns] -= gone
-        self.known.clear()
+        count = np.count_nonzero(out[:, which], axis=0)
+        self.valid[columns] -= count
+        self.hi[columns] -= count
+        self.cache.clear()
 
     def take(self, which: Ranks | slice) -> Self:
         """Return some of the columns with their intervals.
@@ -185,8 +185,8 @@ class Ragged:
         index, valid, lo, hi = (
             part[which].copy() for part in (self.index, self.valid, self.lo, self.hi)
         )
-        out = None if self.out is None else self.out.take(which)
-        return type(self)(index, values, valid, lo, hi, out=out)
+        rejected = None if self.rejected is None else self.rejected.take(which)
+        return type(self)(index, values, valid, lo, hi, rejected=rejected)
 
     def uniform(self) -> Uniform | Self:
         """The columns as `Uniform`, whose statistics are faster, if they share one interval."""
@@ -195,7 +195,7 @@ class Ragged:
             return Block(self.values, lo, hi, index=self.index)
         return self
 
-    def alike(self, active: Ranks) -> Iterator[tuple[Ranks, Self, Ranks]]:
+    def grouped_by_count(self, active: Ranks) -> Iterator[tuple[Ranks, Self, Ranks]]:
         """Yield copies of some columns: groups with the same number of survivors, then the others.
 
         Parameters
@@ -213,14 +213,14 @@ class Ragged:
         first : ndarray of int, shape (k,)
             The rank in this object of the first row of `some`, for each column.
         """
-        gone = np.minimum(len(self.values) - self.hi[active] + self.lo[active], FEW_GONE)
-        many = np.bincount(gone, minlength=FEW_GONE + 1) >= MANY_ALIKE
+        lost = np.minimum(len(self.values) - self.hi[active] + self.lo[active], MANY_LOST)
+        many = np.bincount(lost, minlength=MANY_LOST + 1) >= LEAST_GROUP
         many[-1] = False
-        for one in np.flatnonzero(many):
-            which = active[gone == one]
+        for number in np.flatnonzero(many):
+            which = active[lost == number]
             which = which[np.argsort(self.lo[which].astype(np.uint8), kind="stable")]
             yield which, self._survivors_of(which), self.lo[which]
-        which = active[~many[gone]]
+        which = active[~many[lost]]
         if len(which):
             yield which, self.take(which), np.zeros_like(which)
 
@@ -262,7 +262,7 @@ class Ragged:
 
     def mad(self, dtype: DTypeLike) -> Floats:
         """The median absolute deviation about the median; see `middle_deviation`."""
-        few = self.values.size <= FEW_SAMPLES
+        few = self.values.size <= SORT_MAD_SAMPLES
         return self._mad_by_sorting(dtype) if few else self._mad_by_bisecting(dtype)
 
     def _mad_by_sorting(self, dtype: DTypeLike) -> Floats:

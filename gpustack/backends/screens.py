@@ -23,7 +23,7 @@ ROUNDING, SMALLEST = 2.0**-24, 2.0**-149
 
 #: Centres and spreads must be below this. If a factor times a spread then overflows float32, the
 #: true bound is at least 2^103 - 2^100 above the largest float32, so that no sample is beyond it.
-FAR = 2.0**100
+OVERFLOW_SAFE = 2.0**100
 
 Pair = tuple[Bound, Bound]
 
@@ -71,7 +71,7 @@ def _take(bound: Bound, which: Ranks) -> Bound:
     return bound if isinstance(bound, float) else bound.take(which, mode="clip")
 
 
-def tells(clip: ColumnClip, dtype: np.dtype[np.floating]) -> TypeGuard[SigmaClip | MADClip]:
+def has_screen(clip: ColumnClip, dtype: np.dtype[np.floating]) -> TypeGuard[SigmaClip | MADClip]:
     """Whether a `Screen` can be computed for a clip of samples of `dtype`."""
     return dtype == np.float32 and isinstance(clip, SigmaClip | MADClip)
 
@@ -98,12 +98,12 @@ def screen_around(
     least *= 1 - 8 * ROUNDING
     most *= 1 + 8 * ROUNDING
     slack = np.abs(near)
-    untold = ~((most < FAR) & (slack < FAR))
+    unusable = ~((most < OVERFLOW_SAFE) & (slack < OVERFLOW_SAFE))
     slack *= 4 * ROUNDING
     slack += 4 * SMALLEST
     slack += off
-    if untold.any():
-        slack[untold], least[untold], most[untold] = np.inf, 0, 0
+    if unusable.any():
+        slack[unusable], least[unusable], most[unusable] = np.inf, 0, 0
     below, above = near - slack, np.add(near, slack, out=slack)
     return Screen(_bounds(clip, above, below, least), _bounds(clip, below, above, most))
 

@@ -10,10 +10,10 @@ from gpustack.backends.base import Samples
 from gpustack.backends.columns import Floats, Ranks
 from gpustack.backends.frame_clips import ByFrame
 from gpustack.backends.frame_screens import normalisation
-from gpustack.backends.loading import gather, in_a_row, load_frame, pick
+from gpustack.backends.loading import gather, load_frame, pick_samples, row_tile
 from gpustack.backends.members import Members
 from gpustack.backends.ragged import Ragged
-from gpustack.backends.tiles import Where
+from gpustack.backends.tiles import TilePixels
 from gpustack.clips import ExtremaClip
 from gpustack.recipe import Recipe
 
@@ -26,7 +26,7 @@ class SecondLook:
     """Access to the samples of a tile by frame; `dtype` is that in which they are compared."""
 
     band: Sequence[Samples]
-    where: Where
+    where: TilePixels
     recipe: Recipe
     dtype: np.dtype[Any]
 
@@ -37,7 +37,7 @@ class SecondLook:
 
     def rank_all(self, columns: Ragged, clip: ExtremaClip) -> tuple[Ranks, Ranks]:
         """The interval of sorted ranks that an extrema clip among all frames leaves."""
-        n = len(self.band)
+        n = self.n
         low, high = np.full(columns.pixels, clip.nlow), np.full(columns.pixels, n - clip.nhigh)
         short = np.flatnonzero(columns.valid < n)
         # In chunks, because the order of the samples takes 8 bytes each in addition to the samples.
@@ -45,8 +45,8 @@ class SecondLook:
         for some in (short[i : i + step] for i in range(0, len(short), step)):
             index = columns.index[some]
             everything, valid = gather(self.band, self.where, self.recipe, index, self.dtype)
-            if columns.out is not None:
-                valid &= ~columns.out.which[:, some]
+            if columns.rejected is not None:
+                valid &= ~columns.rejected.flags[:, some]
             order = np.argsort(everything, axis=0, kind="stable")
             valid = np.take_along_axis(valid, order, axis=0)
             low[some] = valid[: clip.nlow].sum(axis=0)
@@ -56,15 +56,15 @@ class SecondLook:
     def by_frame(self, columns: Ragged) -> ByFrame:
         """Load columns with their samples in frame order; samples that are not sorted are +inf."""
         members = Members(columns, self.recipe)
-        values = np.empty((len(self.band), columns.pixels), self.dtype)
+        values = np.empty((self.n, columns.pixels), self.dtype)
         inside = np.empty(values.shape, dtype=bool)
-        here = in_a_row(columns.pixels)
+        tile = row_tile(columns.pixels)
         for f, (samples, row) in enumerate(zip(self.band, values, strict=True)):
-            some = pick(samples, self.where, columns.index)
-            load_frame(some, here, self.recipe, f, row)
+            some = pick_samples(samples, self.where, columns.index)
+            load_frame(some, tile, self.recipe, f, row)
             inside[f] = members.inside(row, f)
-        if columns.out is not None:
-            np.copyto(values, np.inf, where=columns.out.which)
+        if columns.rejected is not None:
+            np.copyto(values, np.inf, where=columns.rejected.flags)
         scale, zero = (part.reshape(-1, 1) for part in normalisation(self.recipe))
         variance = self._variance(columns.index)
         return ByFrame(values, inside, scale, zero, self.row()[columns.index], variance)
@@ -89,6 +89,6 @@ class SecondLook:
         """The least normalised standard deviation of any sample of each column of the tile."""
         scale, _ = normalisation(self.recipe)
         least = np.full(self.where.pixels, np.inf)
-        for samples, factor in zip(self.band, np.broadcast_to(scale, len(self.band)), strict=True):
+        for samples, factor in zip(self.band, np.broadcast_to(scale, self.n), strict=True):
             np.fmin(least, np.sqrt(self._variances(samples)) * abs(factor), out=least)
         return least

@@ -73,8 +73,8 @@ class Replacing:
         low, high = lo - some.lo, some.hi - hi
         # As many copies of the median replace the samples rejected on a side, so that it becomes
         # the middle value on that side.
-        for middle, gone in zip(self._middle, (low, high), strict=True):
-            middle[active[gone > 0]] = center[gone > 0]
+        for middle, rejected in zip(self._middle, (low, high), strict=True):
+            middle[active[rejected > 0]] = center[rejected > 0]
         stand_ins.add(low + high, center)
         self.stand_ins.put(active, stand_ins)
         columns.move(lo, hi, active)

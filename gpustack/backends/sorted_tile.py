@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from gpustack.backends import line_fit
 from gpustack.backends.block import uniform
-from gpustack.backends.by_ends import tells_by_ends
-from gpustack.backends.clips import clip_ragged, clip_uniform, touched
+from gpustack.backends.by_ends import can_clip_by_ends
+from gpustack.backends.clips import RankAll, clip_ragged, clip_uniform, touched
 from gpustack.backends.columns import Floats, Ranks, Rows, Uniform, chunks
 from gpustack.backends.few_ranks import find_ranks
 from gpustack.backends.frame_clips import FrameClip, rejected_by
@@ -18,13 +18,21 @@ from gpustack.backends.loading import all_finite
 from gpustack.backends.members import Members
 from gpustack.backends.network import are_few, sort_columns
 from gpustack.backends.ragged import Ragged
-from gpustack.backends.screens import screen, tells
+from gpustack.backends.screens import has_screen, screen
 from gpustack.backends.second_look import SecondLook
 from gpustack.backends.statistics import Columns, sums
 from gpustack.backends.stored import Stored
 from gpustack.backends.tiles import Tile
 from gpustack.backends.unsorted import Unsorted, adds_up, needs_order, squares_add_up
-from gpustack.clips import AvgSigmaClip, Clip, ExtremaClip, Grow, LinearFitClip, RowSigmaClip
+from gpustack.clips import (
+    AvgSigmaClip,
+    Clip,
+    ColumnClip,
+    ExtremaClip,
+    Grow,
+    LinearFitClip,
+    RowSigmaClip,
+)
 from gpustack.recipe import Recipe
 
 #: If more than this share of the columns would have to be copied to be sorted, sorting all of
@@ -39,9 +47,9 @@ class SortedTile:
     Parameters
     ----------
     uniform : Uniform
-        All columns of the tile; correct where `odd` is False, meaningless elsewhere.
+        All columns of the tile; correct where `in_parts` is False, meaningless elsewhere.
         Computing a few columns in vain is cheaper than copying the others.
-    odd : ndarray of bool, shape (pixels,)
+    in_parts : ndarray of bool, shape (pixels,)
         The columns that are in one of `parts` instead.
     frames : int
         Number of frames in the stack; some may have no valid sample in this tile.
@@ -50,7 +58,7 @@ class SortedTile:
     """
 
     uniform: Uniform
-    odd: NDArray[np.bool_]
+    in_parts: NDArray[np.bool_]
     frames: int
     parts: list[Ragged] = field(default_factory=list)
 
@@ -67,7 +75,7 @@ class SortedTile:
         lo = np.full(m, self.uniform.lo) if valid is None else np.zeros(m, np.intp)
         hi = np.full(m, self.uniform.hi) if valid is None else count.copy()
         part = Ragged(index, values, count, lo, hi)
-        self.odd |= which
+        self.in_parts |= which
         if m:
             self.parts.append(part)
         return part
@@ -87,23 +95,28 @@ class SortedTile:
             clip_ragged(part, clip, rank_all, self.frames)
         if isinstance(clip, ExtremaClip):
             clip_uniform(self.uniform, clip, self.frames)
-        elif self.uniform.count > 0 and not self.odd.all():
-            told = screen(clip, self.uniform) if tells(clip, self.uniform.dtype) else None
-            fresh = self.move_out(touched(self.uniform, clip, self.frames, told) & ~self.odd)
-            if fresh.pixels:
-                told = told and told.take(fresh.index)
-                if tells_by_ends(clip, fresh):
-                    fresh.known["sum"] = sums(self.uniform).take(fresh.index, mode="clip")
-                clip_ragged(fresh, clip, rank_all, self.frames, told)
+        elif self.uniform.count > 0 and not self.in_parts.all():
+            self._clip_touched(clip, rank_all)
+
+    def _clip_touched(self, clip: ColumnClip, rank_all: RankAll) -> None:
+        """Move uniform columns that may lose a sample to `clip` to a new part, and clip that."""
+        uniform = self.uniform
+        first = screen(clip, uniform) if has_screen(clip, uniform.dtype) else None
+        part = self.move_out(touched(uniform, clip, self.frames, first) & ~self.in_parts)
+        if not part.pixels:
+            return
+        if can_clip_by_ends(clip, part):
+            part.cache["sum"] = sums(uniform).take(part.index, mode="clip")
+        clip_ragged(part, clip, rank_all, self.frames, first and first.take(part.index))
 
     def _clip_by_frame(self, clip: FrameClip | LinearFitClip, look: SecondLook) -> None:
         """Apply a clip that judges samples one by one, to the columns that may lose any."""
-        if self.uniform.count > 0 and not self.odd.all():
+        if self.uniform.count > 0 and not self.in_parts.all():
             if isinstance(clip, LinearFitClip):
                 risk = line_fit.at_risk(clip, self.uniform)
             else:
                 risk = at_risk(clip, self.uniform, look.recipe, look.least_noise, look.row)
-            self.move_out(risk & ~self.odd)
+            self.move_out(risk & ~self.in_parts)
         for part in self.parts:
             if isinstance(clip, LinearFitClip):
                 _clip_by_rank(clip, part, look)
@@ -116,7 +129,7 @@ class SortedTile:
 
     def groups(self) -> Iterator[tuple[Columns, slice | NDArray[np.intp]]]:
         """Yield columns and their positions in the tile; later groups overwrite earlier ones."""
-        if not self.odd.all():
+        if not self.in_parts.all():
             yield self.uniform, slice(None)
         for part in self.parts:
             yield part, part.index
@@ -184,17 +197,17 @@ def sort_tile(
         Whether the survivors of each frame may be asked for.
     """
     rows, stored = _rows_here(tile, recipe), tile.stored
-    valid = None if tile.gone is None else len(tile.came) - tile.gone.astype(np.intp)
+    valid = None if tile.missing is None else len(tile.valid) - tile.missing.astype(np.intp)
     invalid = None if valid is None else valid < len(rows)
     result = None
     if not needs_order(recipe, buffer.dtype, members):
         columns = Unsorted(rows, adds_up(recipe), stored)
-        result = _leave_unsorted(columns, recipe, invalid, len(tile.came))
+        result = _leave_unsorted(columns, recipe, invalid, len(tile.valid))
         stored = stored if stored is not None and stored.has_order else None  # else decoded by now
     if result is None:
         rows = _sorted_rows(rows, stored, buffer, ranks if invalid is None else None)
-        odd = np.zeros(buffer.shape[1], dtype=bool)
-        result = SortedTile(uniform(rows, 0, len(rows)), odd, len(tile.came))
+        in_parts = np.zeros(buffer.shape[1], dtype=bool)
+        result = SortedTile(uniform(rows, 0, len(rows)), in_parts, len(tile.valid))
     if invalid is not None:
         result.move_out(invalid, valid)
     return result
@@ -239,7 +252,7 @@ def _rows_here(tile: Tile, recipe: Recipe) -> Rows:
     All frames if a clip ranks masked samples too; one frame if nothing is valid.
     """
     ranked = any(isinstance(clip, ExtremaClip) and clip.among == "all" for clip in recipe.clips)
-    if ranked or tile.finite.all():
+    if ranked or tile.in_range.all():
         return tile.rows
-    frames = np.flatnonzero(tile.finite)
+    frames = np.flatnonzero(tile.in_range)
     return [tile.rows[f] for f in (frames if len(frames) else range(1))]

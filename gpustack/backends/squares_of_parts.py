@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from gpustack.backends.block import Block
 from gpustack.backends.columns import SUM_SAMPLES, Floats, Ranks, chunks
 from gpustack.backends.ragged import Ragged
-from gpustack.backends.statistics import put_right, rounded_mean, squares_about_mean
+from gpustack.backends.statistics import rounded_mean, shift_to_mean, squares_about_mean
 from gpustack.backends.totals import column_sums
 
 #: Columns that lost more samples than this at one end are squared separately.
@@ -23,10 +23,10 @@ ENDS = 8
 
 #: Parts are skipped if more than this share of their columns lost more than `ENDS` samples: such
 #: parts have columns that lack frames.
-MOST_WORN = 0.1
+LOST_MANY_SHARE = 0.1
 
 
-def square_up(parts: list[Ragged], uniform: Block) -> None:
+def cache_squares(parts: list[Ragged], uniform: Block) -> None:
     """Compute and cache the sums of squares about the mean of sorted float32 columns and of parts.
 
     Parameters
@@ -37,28 +37,28 @@ def square_up(parts: list[Ragged], uniform: Block) -> None:
     uniform : Block
         All columns; correct for those that are in no part.
     """
-    frayed = [part for part in parts if "sum" in part.known]
-    frayed = [part for part in frayed if _worn(part, uniform).mean() <= MOST_WORN]
-    if not frayed:
+    usable = [part for part in parts if "sum" in part.cache]
+    usable = [part for part in usable if _lost_many(part, uniform).mean() <= LOST_MANY_SHARE]
+    if not usable:
         return
     lo, hi = np.full(uniform.pixels, uniform.lo), np.full(uniform.pixels, uniform.hi)
     origin = rounded_mean(uniform)
-    for part in frayed:
-        whole = ~_worn(part, uniform)
+    for part in usable:
+        whole = ~_lost_many(part, uniform)
         index = part.index[whole]
         lo[index], hi[index] = part.lo[whole], part.hi[whole]
         origin[index] = rounded_mean(part)[whole]
     squares = _squares(uniform, origin, lo, hi)
-    for part in frayed:
-        part.once("squares", partial(_of_part, part, uniform, squares, origin))
-    uniform.once("squares", partial(put_right, squares, origin, uniform))
+    for part in usable:
+        part.cached("squares", partial(_of_part, part, uniform, squares, origin))
+    uniform.cached("squares", partial(shift_to_mean, squares, origin, uniform))
 
 
-def _worn(part: Ragged, uniform: Block) -> NDArray[np.bool_]:
+def _lost_many(part: Ragged, uniform: Block) -> NDArray[np.bool_]:
     """Which columns of a part lost many samples, or have some that the uniform columns lost."""
     low, high = part.lo - uniform.lo, uniform.hi - part.hi
-    worn: NDArray[np.bool_] = (low > ENDS) | (high > ENDS) | (low < 0) | (high < 0)
-    return worn
+    many: NDArray[np.bool_] = (low > ENDS) | (high > ENDS) | (low < 0) | (high < 0)
+    return many
 
 
 def _squares(uniform: Block, origin: Floats, lo: Ranks, hi: Ranks) -> Floats:
@@ -79,8 +79,8 @@ def _squares(uniform: Block, origin: Floats, lo: Ranks, hi: Ranks) -> Floats:
 
 def _of_part(part: Ragged, uniform: Block, squares: Floats, origin: Floats) -> Floats:
     """The sums of squares about the mean for a part."""
-    result = put_right(squares[part.index], origin[part.index], part)
-    worn = np.flatnonzero(_worn(part, uniform))
-    for some in chunks(len(worn), len(part.values), SUM_SAMPLES):
-        result[worn[some]] = squares_about_mean(part.take(worn[some]))
+    result = shift_to_mean(squares[part.index], origin[part.index], part)
+    many = np.flatnonzero(_lost_many(part, uniform))
+    for some in chunks(len(many), len(part.values), SUM_SAMPLES):
+        result[many[some]] = squares_about_mean(part.take(many[some]))
     return result

@@ -31,7 +31,7 @@ def mean(columns: Columns) -> Floats:
         result /= columns.count
         return np.add(result, origin, out=result)
 
-    return columns.once("mean", compute)
+    return columns.cached("mean", compute)
 
 
 def sums(columns: Columns) -> Floats:
@@ -39,7 +39,7 @@ def sums(columns: Columns) -> Floats:
 
     For these the sums are cached, and not the means.
     """
-    return columns.once("sum", lambda: columns.total(None))
+    return columns.cached("sum", lambda: columns.total(None))
 
 
 def median(columns: Columns) -> Floats:
@@ -59,7 +59,7 @@ def midpoint(lower: Floats, upper: Floats) -> Floats:
 def std(columns: Columns, ddof: int = 0, about: Floats | None = None) -> Floats:
     """The standard deviation, about the mean if `about` is None; NaN for at most `ddof` samples."""
     if about is None:
-        squares = columns.once("squares", lambda: squares_about_mean(columns))
+        squares = columns.cached("squares", lambda: squares_about_mean(columns))
     else:
         squares = columns.total(about, squared=True)
     degrees = np.asarray(columns.count - ddof, dtype=np.float64)
@@ -78,7 +78,7 @@ def squares_about_mean(columns: Columns) -> Floats:
     if columns.dtype != np.float32:
         return columns.total(mean(columns), squared=True)
     origin = rounded_mean(columns)
-    return put_right(columns.total(origin, squared=True), origin, columns)
+    return shift_to_mean(columns.total(origin, squared=True), origin, columns)
 
 
 def rounded_mean(columns: Columns) -> Floats:
@@ -86,7 +86,7 @@ def rounded_mean(columns: Columns) -> Floats:
     return mean(columns).astype(np.float32).astype(np.float64)
 
 
-def put_right(squares: Floats, origin: Floats, columns: Columns) -> Floats:
+def shift_to_mean(squares: Floats, origin: Floats, columns: Columns) -> Floats:
     """Turn `squares`, sums about an origin near the mean, into sums about the mean.
 
     `squares` and `origin` are overwritten.
@@ -101,7 +101,7 @@ def put_right(squares: Floats, origin: Floats, columns: Columns) -> Floats:
 
 def mad(columns: Columns, dtype: DTypeLike = np.float64) -> Floats:
     """The median absolute deviation about the median, in float64; deviations rounded to `dtype`."""
-    return columns.once(f"mad in {np.dtype(dtype)}", lambda: columns.mad(dtype))
+    return columns.cached(f"mad in {np.dtype(dtype)}", lambda: columns.mad(dtype))
 
 
 def quick_mad(columns: Columns) -> Floats:

@@ -17,7 +17,7 @@ from gpustack.backends.rounding import least_size, may_round
 from gpustack.backends.statistics import sums
 
 
-def take_off(parts: list[Ragged], uniform: Uniform) -> None:
+def cache_sums(parts: list[Ragged], uniform: Uniform) -> None:
     """Compute and cache the sums of `parts`, which are columns of `uniform` that lost samples.
 
     Parts with invalid samples are skipped: the sum of the whole column would include these.
@@ -25,15 +25,15 @@ def take_off(parts: list[Ragged], uniform: Uniform) -> None:
     if uniform.count == 0:
         return
     for part in parts:
-        moved = part.out is None and part.stand_ins is None
+        moved = part.rejected is None and part.stand_ins is None
         if moved and np.all(part.valid == len(part.values)):
-            part.once("sum", partial(_sums, part, uniform))
+            part.cached("sum", partial(_sums, part, uniform))
 
 
 def _sums(part: Ragged, uniform: Uniform) -> Floats:
     n = len(part.values)
     result = sums(uniform).take(part.index, mode="clip")
-    result -= _gone(part, uniform.lo, uniform.hi)
+    result -= _rejected_sums(part, uniform.lo, uniform.hi)
     inexact = (part.lo < uniform.lo) | (part.hi > uniform.hi)
     for some in chunks(part.pixels, n, SUM_SAMPLES):
         # All samples count: from a sum over `Unsorted`, those at the ends were subtracted as well.
@@ -44,7 +44,7 @@ def _sums(part: Ragged, uniform: Uniform) -> Floats:
     return result
 
 
-def _gone(part: Ragged, lo: int, hi: int) -> Floats:
+def _rejected_sums(part: Ragged, lo: int, hi: int) -> Floats:
     """The sums of the samples in the interval ``[lo, hi)`` of ranks that do not survive."""
     result = np.zeros(part.pixels)
 

@@ -14,31 +14,31 @@ from gpustack.backends.block import Block
 from gpustack.backends.columns import Floats, Rows, Uniform, chunks
 from gpustack.backends.loading import (
     always_finite,
-    as_it_lies,
     decode,
     load,
     load_frame,
     model_row,
     normalize_row,
     reasons,
+    view_if_decoded,
 )
 from gpustack.backends.network import are_few
 from gpustack.backends.passes import PASS_BYTES
 from gpustack.backends.reduce import NO_COLUMNS, WeightedSum, combine, uncertainty
 from gpustack.backends.second_look import SecondLook
 from gpustack.backends.sorted_tile import SortedTile, sort_tile
-from gpustack.backends.squares_of_parts import square_up
+from gpustack.backends.squares_of_parts import cache_squares
 from gpustack.backends.stacked_view import samples_as_one
 from gpustack.backends.statistics import Columns
-from gpustack.backends.sums_of_parts import take_off
-from gpustack.backends.tiles import Counts, Flags, Tile, Where
+from gpustack.backends.sums_of_parts import cache_sums
+from gpustack.backends.tiles import Counts, OptionalFlags, Tile, TilePixels
 from gpustack.backends.unsorted import Unsorted
 from gpustack.clips import Clip
 from gpustack.combines import NoiseModel
 from gpustack.recipe import Recipe
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class TileJob:
     """A band, the recipe to run on it, and where the results go.
 
@@ -57,9 +57,9 @@ class TileJob:
     whole : Samples or None
         All frames as one array, if their memory layout allows it and the recipe does not
         normalise them; see `samples_as_one`.
-    lies : list of ndarray or None
+    views : list of ndarray or None
         For each frame, a flat view of its samples, or None if they need decoding; see
-        `as_it_lies`. Empty if the recipe normalises.
+        `view_if_decoded`. Empty if the recipe normalises.
     """
 
     band: Sequence[Samples]
@@ -68,20 +68,19 @@ class TileJob:
     dtype: np.dtype[Any]
     found_invalid: Event = field(default_factory=Event)
     whole: Samples | None = field(init=False)
-    lies: list[Floats | None] = field(init=False)
+    views: list[Floats | None] = field(init=False)
 
     def __post_init__(self) -> None:
-        as_they_lie = not self.recipe.normalizes
-        lies = [as_it_lies(one, self.dtype) for one in self.band] if as_they_lie else []
-        object.__setattr__(self, "whole", samples_as_one(self.band) if as_they_lie else None)
-        object.__setattr__(self, "lies", lies)
+        normalizes = self.recipe.normalizes
+        self.whole = None if normalizes else samples_as_one(self.band)
+        self.views = [] if normalizes else [view_if_decoded(one, self.dtype) for one in self.band]
 
-    def run(self, where: Where, buffer: Floats, tallies: NDArray[np.int64]) -> None:
+    def run(self, where: TilePixels, buffer: Floats, tallies: NDArray[np.int64]) -> None:
         """Run the recipe on one tile.
 
         Parameters
         ----------
-        where : Where
+        where : TilePixels
         buffer : ndarray, shape (n + 1, pixels)
             Memory in which the samples of all frames are stored and sorted, and a scratch row.
         tallies : ndarray of int64, shape (2, n)
@@ -92,17 +91,19 @@ class TileJob:
         for clip in self._clips:
             columns.clip(clip, look)
         count = self._place_counts(where, tile, columns)
-        if not self._late:
+        if not self._changes_values:
             self._place_values(where, columns, count)
-        kept, weightless = tile.finite, None
+        kept, weightless = tile.in_range, None
         if self._looks_again(columns):
             kept, weightless = self._look_again(where, tile, columns, buffer, count)
-        tallies += tile.came, tile.came - kept
-        if self._late:
+        tallies += tile.valid, tile.valid - kept
+        if self._changes_values:
             del columns  # frees their memory before other columns are made
-            gone = np.broadcast_to(len(self.band) - count, where.pixels)
-            late = replace(tile, rows=buffer[:-1], stored=None, gone=gone, came=kept, finite=kept)
-            self._place_values(where, sort_tile(late, buffer, self.recipe, members=True), count)
+            missing = np.broadcast_to(len(self.band) - count, where.pixels)
+            combined = replace(
+                tile, rows=buffer[:-1], stored=None, missing=missing, valid=kept, in_range=kept
+            )
+            self._place_values(where, sort_tile(combined, buffer, self.recipe, members=True), count)
 
         if weightless is not None and self.out.uncertainty is not None:
             place = self.out.uncertainty.reshape(-1)[where.flat]
@@ -115,7 +116,7 @@ class TileJob:
         if self.out.rejected is not None:
             self.out.rejected += tallies[1]
 
-    def _sorted(self, where: Where, buffer: Floats) -> tuple[Tile, SortedTile]:
+    def _sorted(self, where: TilePixels, buffer: Floats) -> tuple[Tile, SortedTile]:
         """Load a tile and sort its columns.
 
         Until an invalid sample is found in the stack, NaN and inf are only looked for after
@@ -133,11 +134,11 @@ class TileJob:
                 where,
                 self.recipe,
                 buffer[:-1],
-                lies=self.lies,
+                views=self.views,
                 whole=self._whole_now,
                 trust=trust,
             )
-            if tile.gone is not None:
+            if tile.missing is not None:
                 self.found_invalid.set()
                 if tile.trusted:
                     continue
@@ -158,7 +159,7 @@ class TileJob:
         return self.whole if lasts or not self.found_invalid.is_set() else None
 
     @property
-    def _late(self) -> bool:
+    def _changes_values(self) -> bool:
         """Whether the combined values differ from those that clips see."""
         return self.recipe.normalizes_late or isinstance(self.recipe.combine, NoiseModel)
 
@@ -173,7 +174,7 @@ class TileJob:
     def _ranks(self) -> frozenset[int] | None:
         """The only ranks that the recipe uses, if these are known beforehand; else None."""
         n, spread = len(self.band), self.recipe.spread
-        if self.recipe.clips or self._late or spread or self.out.reasons is not None:
+        if self.recipe.clips or self._changes_values or spread or self.out.reasons is not None:
             return None
         match self.recipe.method:
             case "median" | "lmedian":
@@ -186,7 +187,7 @@ class TileJob:
                 return frozenset({n - 1})
         return None
 
-    def _place_counts(self, where: Where, tile: Tile, columns: SortedTile) -> Counts:
+    def _place_counts(self, where: TilePixels, tile: Tile, columns: SortedTile) -> Counts:
         """Write count, low and high; return the count of survivors, shape (pixels,) or ()."""
         count = _of_each(columns, "count", where.pixels)
         _place(self.out.count, where, count)
@@ -201,7 +202,9 @@ class TileJob:
 
     @property
     def _must_look_again(self) -> bool:
-        return self._late or self.recipe.weights is not None or self.out.reasons is not None
+        return (
+            self._changes_values or self.recipe.weights is not None or self.out.reasons is not None
+        )
 
     @property
     def _may_look_again(self) -> bool:
@@ -213,8 +216,8 @@ class TileJob:
         return self._must_look_again or (self._may_look_again and touched)
 
     def _look_again(
-        self, where: Where, tile: Tile, columns: SortedTile, buffer: Floats, count: Counts
-    ) -> tuple[Counts, Flags]:
+        self, where: TilePixels, tile: Tile, columns: SortedTile, buffer: Floats, count: Counts
+    ) -> tuple[Counts, OptionalFlags]:
         """Look at the samples again, frame by frame, now that the survivors are known.
 
         Writes reasons and the weighted value. If samples are normalised after the clips, or
@@ -229,14 +232,14 @@ class TileJob:
         members = None if everything else columns.members(self.recipe)
         for f, (samples, weight) in enumerate(zip(self.band, self._weights(where), strict=True)):
             row = buffer[f] if rows is None else rows[f]
-            fates = load_frame(samples, where, self.recipe, f, row) if rows is None else None
+            flags = load_frame(samples, where, self.recipe, f, row) if rows is None else None
             outside = NO_COLUMNS if members is None else np.flatnonzero(~members.inside(row, f))
             kept[f] = where.pixels - len(outside)
-            if fates is not None and self.out.reasons is not None:
-                why = reasons(samples, where, self.recipe, row, fates, outside)
+            if flags is not None and self.out.reasons is not None:
+                why = reasons(samples, where, self.recipe, row, flags, outside)
                 _place(self.out.reasons[f], where, why)
-            if self._late:
-                self._settle_late(samples, where, f, row)
+            if self._changes_values:
+                self._prepare_for_combining(samples, where, f, row)
                 row[outside] = np.inf
             if weight is not None:
                 sums.add(row, weight, outside)
@@ -253,7 +256,7 @@ class TileJob:
         """
         uniform = columns.uniform
         lie_there = isinstance(uniform, Unsorted) and uniform.valid == len(self.band)
-        used_up = self._late or self.out.reasons is not None
+        used_up = self._changes_values or self.out.reasons is not None
         return uniform.rows if lie_there and not used_up else None
 
     @staticmethod
@@ -261,12 +264,14 @@ class TileJob:
         """Whether every sample of every frame survives.
 
         Frames without valid samples in this tile were left out of the rows; they only show in
-        `tile.gone`.
+        `tile.missing`.
         """
         uniform = columns.uniform
-        return tile.gone is None and not columns.parts and uniform.count == uniform.valid
+        return tile.missing is None and not columns.parts and uniform.count == uniform.valid
 
-    def _settle_late(self, samples: Samples, where: Where, f: int, row: Floats) -> None:
+    def _prepare_for_combining(
+        self, samples: Samples, where: TilePixels, f: int, row: Floats
+    ) -> None:
         """Turn a frame's samples from what clips see into what is combined, in place."""
         if isinstance(self.recipe.combine, NoiseModel):
             decode(samples, where, row)
@@ -274,20 +279,20 @@ class TileJob:
         else:
             normalize_row(row, f, self.recipe)
 
-    def _place_values(self, where: Where, columns: SortedTile, count: Counts) -> None:
+    def _place_values(self, where: TilePixels, columns: SortedTile, count: Counts) -> None:
         """Combine without weights, and write data, mask and uncertainty."""
         empty = count == 0
         value, spread = self.recipe.weights is None, self.recipe.spread is not None
         wanted = [combine] * value + [uncertainty] * spread
         computes = [partial(one, recipe=self.recipe) for one in wanted]
-        known = self._make_known(columns)
-        made = _of_all(columns, where.pixels, computes, known, copies=bool(self.recipe.clips))
+        needed = self._cache_statistics(columns)
+        made = _of_all(columns, where.pixels, computes, needed, copies=bool(self.recipe.clips))
         if value:
             self._place_data(where, made[0], empty)
         if spread:
             _place(self.out.uncertainty, where, made[-1], empty, np.nan)
 
-    def _make_known(self, columns: SortedTile) -> frozenset[str]:
+    def _cache_statistics(self, columns: SortedTile) -> frozenset[str]:
         """Compute and cache sums and squares of the parts, if that needs no copies of columns.
 
         Returns the names of all statistics that combining needs of a part; an empty set if it
@@ -298,16 +303,16 @@ class TileJob:
         if self.dtype != np.float32 or not adds or recipe.weights is not None:
             return frozenset()
         if isinstance(uniform, Block) or not squares:
-            take_off(columns.parts, uniform)
+            cache_sums(columns.parts, uniform)
         if isinstance(uniform, Block) and squares:  # for rows that lie apart, copies are faster
-            square_up(columns.parts, uniform)
+            cache_squares(columns.parts, uniform)
         return frozenset({"sum", "squares"} if squares else {"sum"})
 
-    def _place_data(self, where: Where, data: Floats, mask: NDArray[np.bool_]) -> None:
+    def _place_data(self, where: TilePixels, data: Floats, mask: NDArray[np.bool_]) -> None:
         _place(self.out.data, where, data, mask, 0.0 if self.recipe.combine == "sum" else np.nan)
         _place(self.out.mask, where, mask)
 
-    def _weights(self, where: Where) -> Iterator[float | NDArray[Any] | None]:
+    def _weights(self, where: TilePixels) -> Iterator[float | NDArray[Any] | None]:
         """The weights of each frame in turn; None where there are none."""
         for f, samples in enumerate(self.band):
             if samples.weight is not None:
@@ -331,12 +336,12 @@ def _of_all(
     columns: SortedTile,
     pixels: int,
     computes: Sequence[Callable[[Columns], Floats]],
-    known: frozenset[str],
+    needed: frozenset[str],
     copies: bool,
 ) -> list[Floats]:
     """What each of `computes` returns for every column; undefined where nothing survives.
 
-    `known` contains the names of all statistics that `computes` need of a part; a part that has
+    `needed` contains the names of all statistics that `computes` need of a part; a part that has
     them cached is used as it is. `copies` says whether there is memory for copies of columns,
     which make other statistics faster.
     """
@@ -345,14 +350,14 @@ def _of_all(
         return [compute(groups[0][0]) for compute in computes]
     results: list[Floats] = [np.zeros(pixels) for _ in computes]
     for group, at in groups:
-        ready = known and not isinstance(group, Uniform) and known <= group.known.keys()
-        for some, where in ((group, at),) if ready else _alike(group, at, copies):
+        ready = needed and not isinstance(group, Uniform) and needed <= group.cache.keys()
+        for some, where in ((group, at),) if ready else _grouped(group, at, copies):
             for result, compute in zip(results, computes, strict=True):
                 result[where] = compute(some)
     return results
 
 
-def _alike(group: Columns, at: Any, copies: bool) -> Iterator[tuple[Columns, Any]]:
+def _grouped(group: Columns, at: Any, copies: bool) -> Iterator[tuple[Columns, Any]]:
     """Yield columns and their positions; many with the same number of survivors form a group."""
     if isinstance(group, Uniform) or group.stand_ins is not None:
         yield group, at
@@ -363,13 +368,13 @@ def _alike(group: Columns, at: Any, copies: bool) -> Iterator[tuple[Columns, Any
         return
     alive = np.flatnonzero(group.count)
     for some in chunks(len(alive), group.column_bytes, PASS_BYTES):
-        for which, part, _ in group.alike(alive[some]):
+        for which, part, _ in group.grouped_by_count(alive[some]):
             yield part.uniform(), at[which]
 
 
 def _place(
     array: NDArray[Any] | None,
-    where: Where,
+    where: TilePixels,
     values: NDArray[Any],
     empty: NDArray[np.bool_] | None = None,
     blank: float = np.nan,

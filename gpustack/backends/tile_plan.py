@@ -42,7 +42,7 @@ SHARED, SHARED_BY_SUMS = 1 / 2, 1 / 4
 
 
 @dataclass(frozen=True, slots=True)
-class Load:
+class TileCost:
     """What determines the memory that a thread needs for a pixel.
 
     Parameters
@@ -61,8 +61,8 @@ class Load:
     by_frame: bool = False
 
     @classmethod
-    def of(cls, n: int, dtype: np.dtype[Any], recipe: Recipe) -> "Load":
-        """Return the load of a recipe on a stack of `n` frames."""
+    def of(cls, n: int, dtype: np.dtype[Any], recipe: Recipe) -> "TileCost":
+        """Return the cost of a recipe on a stack of `n` frames."""
         return cls(n, dtype, bool(recipe.clips), recipe.clips_by_frame)
 
     @property
@@ -105,44 +105,46 @@ class Load:
 
 
 @dataclass(frozen=True, slots=True)
-class Crew:
+class ThreadPlan:
     """Threads, each with a tile of its own.
 
     Parameters
     ----------
-    load : Load
+    cost : TileCost
     threads : int
     pixels : int
         Pixels of each tile.
     """
 
-    load: Load
+    cost: TileCost
     threads: int
     pixels: int
 
     @classmethod
-    def within(cls, load: Load, threads: int, room: int, pixels: int | None = None) -> "Crew":
-        """Return a crew with the largest tiles that fit in `room` bytes, or with tiles of `pixels`.
+    def within(
+        cls, cost: TileCost, threads: int, room: int, pixels: int | None = None
+    ) -> "ThreadPlan":
+        """Return a plan with the largest tiles that fit in `room` bytes, or with tiles of `pixels`.
 
         Without `pixels`, tiles have at most the full size and at least `LEAST_PIXELS` pixels.
         """
-        fit = min(load.full_tile, load.tile_within(room // threads))
-        return cls(load, threads, pixels or max(LEAST_PIXELS, fit))
+        fit = min(cost.full_tile, cost.tile_within(room // threads))
+        return cls(cost, threads, pixels or max(LEAST_PIXELS, fit))
 
     @property
     def nbytes(self) -> int:
         """Bytes that all threads hold together."""
-        return self.threads * self.load.thread_bytes(self.pixels)
+        return self.threads * self.cost.thread_bytes(self.pixels)
 
 
-def share_out(
-    load: Load, threads: int, room: int, least: float = SHARED, pixels: int | None = None
-) -> Crew:
-    """Return a crew of as many threads as can have large enough tiles, but at least one.
+def plan_threads(
+    cost: TileCost, threads: int, room: int, least: float = SHARED, pixels: int | None = None
+) -> ThreadPlan:
+    """Return a plan of as many threads as can have large enough tiles, but at least one.
 
     Parameters
     ----------
-    load : Load
+    cost : TileCost
     threads : int
         The largest number of threads.
     room : int
@@ -153,12 +155,12 @@ def share_out(
     pixels : int or None
         Pixels of a tile, if their number is given.
     """
-    full = pixels or load.full_tile
+    full = pixels or cost.full_tile
     for count in range(threads, 0, -1):
-        crew = Crew.within(load, count, room, pixels)
-        if crew.pixels >= (least if count == 2 else SHARED) * full:
+        plan = ThreadPlan.within(cost, count, room, pixels)
+        if plan.pixels >= (least if count == 2 else SHARED) * full:
             break
-    return crew
+    return plan
 
 
 def only_adds_up(source: Source, recipe: Recipe, out: Outputs) -> bool:

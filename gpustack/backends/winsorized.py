@@ -3,8 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from gpustack.backends.columns import Floats, Ranks, chunks
-from gpustack.backends.esd import FEW_SAMPLES
+from gpustack.backends.columns import SMALL_CHUNK_SAMPLES, Floats, Ranks, chunks
 from gpustack.backends.ragged import Ragged
 from gpustack.backends.statistics import Columns, median
 from gpustack.backends.totals import column_sums
@@ -30,13 +29,13 @@ def winsorized_std(columns: Columns, center: Floats, frames: int) -> Floats:
     """
     count = np.broadcast_to(columns.count, columns.pixels)
     result = np.empty(columns.pixels)
-    for some in chunks(columns.pixels, frames, FEW_SAMPLES):
+    for some in chunks(columns.pixels, frames, SMALL_CHUNK_SAMPLES):
         away, missing = columns.survivors(some)
         away -= center[some]
         if missing is not None:
             # Missing samples are put at the centre, where winsorizing never moves them.
             np.copyto(away, 0.0, where=missing)
-        result[some] = _settle(away, count[some])
+        result[some] = _settled_spread(away, count[some])
     return result
 
 
@@ -98,12 +97,12 @@ def _sums(columns: Columns, center: Floats, reach: Floats) -> list[tuple[Floats,
     sums = np.zeros((2, 2, len(center)), center.dtype)
     term, square, least = np.empty_like(center), np.empty_like(center), -reach
     for rank, row in enumerate(columns.values if isinstance(columns, Ragged) else columns.rows):
-        here = (columns.lo <= rank) & (rank < columns.hi)
-        if not np.any(here):
+        inside = (columns.lo <= rank) & (rank < columns.hi)
+        if not np.any(inside):
             continue
         np.subtract(row, center, out=term)
-        if not np.all(here):
-            np.copyto(term, 0.0, where=~here)
+        if not np.all(inside):
+            np.copyto(term, 0.0, where=~inside)
         for total, squares in sums:
             np.add(total, term, out=total)
             np.multiply(term, term, out=square)
@@ -113,7 +112,7 @@ def _sums(columns: Columns, center: Floats, reach: Floats) -> list[tuple[Floats,
     return [(total, squares) for total, squares in sums]
 
 
-def _settle(away: Floats, count: Ranks) -> Floats:
+def _settled_spread(away: Floats, count: Ranks) -> Floats:
     """The settled spread of columns of distances from the median; `count` of them are survivors."""
     scratch = np.empty_like(away)
     spread, reach = _std(away, count, scratch), np.full(len(count), np.inf)

@@ -15,7 +15,7 @@ from gpustack.backends.frame_screens import normalisation
 from gpustack.backends.line_fit import Line
 from gpustack.backends.loading import decode, model_row, normalize_row
 from gpustack.backends.ragged import Ragged
-from gpustack.backends.tiles import Where
+from gpustack.backends.tiles import TilePixels
 from gpustack.clips import Clip
 from gpustack.combines import NoiseModel
 from gpustack.explanation.pixel import Patch
@@ -23,7 +23,7 @@ from gpustack.maps.grow import dilated
 from gpustack.reasons import Reason
 from gpustack.recipe import OUTPUTS, Recipe
 
-_HERE = Where(slice(0, 1), slice(0, 1), slice(0, 1))
+_HERE = TilePixels(slice(0, 1), slice(0, 1), slice(0, 1))
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from gpustack.backends.base import Outputs, Samples, Source
 from gpustack.backends.cuda import abi
 from gpustack.backends.loading import decode
-from gpustack.backends.tiles import Where
+from gpustack.backends.tiles import TilePixels
 from gpustack.plan import Band
 
 #: Bytes. Every array begins at a multiple of this; CuPy's pools allocate multiples of it.
@@ -189,7 +189,7 @@ def _decoded(samples: Samples, real: np.dtype[Any]) -> Samples:
     """Samples of another dtype than the common one, decoded to `real`, with blanks as NaN."""
     rows, width = samples.data.shape
     values = np.empty((rows, width), real)
-    where = Where(slice(0, rows), slice(0, width), slice(0, rows * width))
+    where = TilePixels(slice(0, rows), slice(0, width), slice(0, rows * width))
     with np.errstate(all="ignore"):
         decode(samples, where, values.reshape(-1))
     if samples.blank is not None and samples.data.dtype.kind in "iu":

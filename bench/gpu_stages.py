@@ -35,7 +35,7 @@ class Arrays:
     dtype = FLOAT32
     stored_dtype = FLOAT32
     weighted = variance = False
-    fresh_bytes = held_bytes = read_bytes = 0
+    temporary_bytes = held_bytes = read_bytes = 0
 
     def __init__(self, images: Sequence[NDArray[np.float32]]) -> None:
         self.images, self.n = images, len(images)

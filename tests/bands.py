@@ -99,7 +99,7 @@ class BandSource:
         return [0] * self.n
 
     @property
-    def fresh_bytes(self):
+    def temporary_bytes(self):
         """Zero: `read` allocates nothing."""
         return 0
 

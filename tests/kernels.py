@@ -82,7 +82,7 @@ class HostKernels:
             "SCALED": int(any(s.bscale != 1 or s.bzero != 0 for s in band)),
             "MASKED": int(any(s.mask is not None or s.blank is not None for s in band)),
             "NORMALIZE": 0 if not recipe.normalizes else 2 if recipe.clip_on == "raw" else 1,
-            "CLIPPED": clips.clipped(recipe),
+            "CLIPPED": clips.clipped_macro(recipe),
             "REPLACES": int(recipe.replaces),
             "COMBINE": abi.COMBINE[recipe.method],
             "SPREAD": abi.SPREAD[spread],

@@ -31,7 +31,7 @@ class Source:
     rows: int = 40
     width: int = 8
     lies_in_memory: bool = False
-    fresh_bytes: int = 0
+    temporary_bytes: int = 0
     held_bytes: int = 0
     read_rows: list[Any] = field(default_factory=list)
     places: set[int] = field(default_factory=set)

@@ -145,7 +145,9 @@ def test_buffers_are_made_once_and_samples_go_up_in_one_copy(pretend, monkeypatc
 def test_a_kernel_that_does_not_compile_names_file_and_line(pretend):
     world = pretend()
     world.error = 'combine.cu(41): error: identifier "x" is undefined'
-    with pytest.raises(BackendError, match=r"combine\.cu does not compile.*N=6.*combine\.cu\(41\)"):
+    with pytest.raises(
+        BackendError, match=r"combine\.cu cannot be compiled.*N=6.*combine\.cu\(41\)"
+    ):
         run(Cuda(), frames(), recipe("median", N))
 
 

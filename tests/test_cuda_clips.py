@@ -7,7 +7,7 @@ import pytest
 
 from gpustack import stack
 from gpustack.backends.cuda import abi
-from gpustack.backends.cuda.clips import clipped, fill, table, table_bytes
+from gpustack.backends.cuda.clips import clipped_macro, fill, table, table_bytes
 from gpustack.clips import (
     CLIPS,
     AvgSigmaClip,
@@ -51,9 +51,12 @@ def test_every_clip_has_a_record():
     between = found[found["kind"] == abi.CLIP_BOUNDS]
     assert len(set(between["spread"])) == len(between)
     for clip in (Grow(), AvgSigmaClip()):
-        with pytest.raises(TypeError, match=rf"no record for {type(clip).__name__}"):
+        with pytest.raises(
+            TypeError,
+            match=rf"expected a clip with a record for kernels, got {type(clip).__name__}",
+        ):
             fill(clip, None, N)
-    with pytest.raises(TypeError, match="no record for 'sigma'"):
+    with pytest.raises(TypeError, match="for kernels, got 'sigma'"):
         fill("sigma", None, N)
 
 
@@ -104,13 +107,13 @@ def test_numbers_that_a_record_cannot_hold_mean_the_same():
     ],
 )
 def test_what_a_kernel_is_compiled_for(clips, level):
-    assert clipped(Recipe(clips)) == level
+    assert clipped_macro(Recipe(clips)) == level
 
 
 def test_a_kernel_judges_by_frame_where_frames_differ():
     poisson = Recipe(SigmaClip(poisson=True), scale=(1.0, 2.0))
-    assert clipped(poisson) == abi.CLIPPED_BY_FRAME
-    assert clipped(replace(poisson, clip_on="raw")) == abi.CLIPPED_BASIC
+    assert clipped_macro(poisson) == abi.CLIPPED_BY_FRAME
+    assert clipped_macro(replace(poisson, clip_on="raw")) == abi.CLIPPED_BASIC
 
 
 @pytest.mark.parametrize("memory", [None, "12kB"])

@@ -78,12 +78,12 @@ def test_a_device_that_cannot_work_is_left_out(pretend, caplog, eager):
         world.taken[full] = fakecuda.CUDARuntimeError(46, "cudaErrorDevicesUnavailable")
         same(stream(frames(), asked)[0], whole)
         assert {number for number, _ in world.launched} == {1 - full}
-        assert f"device {full} takes no part: device {full} cannot be used: cudaErr" in caplog.text
+        assert f"device {full} is not used: device {full} cannot be used: cudaErr" in caplog.text
         world = pretend(devices=2, eager=eager)
         world.used[full] = world.capacity - 2_000
         same(stream(frames(), asked)[0], whole)
         assert {number for number, _ in world.launched} == {1 - full}
-        assert f"device {full} takes no part: memory limit: expected room for" in caplog.text
+        assert f"device {full} is not used: memory limit: expected room for" in caplog.text
 
 
 def test_rows_that_a_device_gives_back_late_are_done_by_another(pretend, monkeypatch):

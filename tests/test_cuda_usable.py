@@ -40,7 +40,7 @@ LACKING = {
     "no device": ({"status": NO_DEVICE}, "no CUDA device: expected at least one, got none"),
     # CuPy 13 and 14 raise an error instead; a count of 0 is handled too.
     "counts none": ({"count": 0}, "no CUDA device: .*CUDA_VISIBLE_DEVICES"),
-    "broken": ({"status": BROKEN}, "CUDA does not start: CUDARuntimeError: cudaError 999"),
+    "broken": ({"status": BROKEN}, "CUDA cannot be initialised: CUDARuntimeError: cudaError 999"),
 }
 
 
@@ -64,7 +64,10 @@ def test_without_cupy_it_says_what_to_install(monkeypatch):
 @pytest.mark.parametrize(
     ("body", "match"),
     [
-        ("import a_library_of_cupy", "CuPy is installed, but lacks a_library_of_cupy"),
+        (
+            "import a_library_of_cupy",
+            "CuPy is installed, but its dependency a_library_of_cupy is missing",
+        ),
         ("raise ImportError('libnvrtc.so.13')", r"imported: ImportError: libnvrtc\.so\.13"),
         ("raise ValueError('numpy.dtype size changed')", "imported: ValueError: numpy.dtype size"),
         ("import numpy; numpy.no_such_name", "cannot be imported: AttributeError: .*no_such_name"),
@@ -103,11 +106,12 @@ def test_a_device_that_cannot_compile_is_not_taken(pretend, caplog):
     world = pretend()
     world.broken = {0: RuntimeError(why)}
     assert backends.get().name == "cpu"
-    assert f"backend auto: cpu (Pretended (1 GiB, sm_90) runs no kernel: RuntimeError: {why}" in (
-        caplog.text
+    assert (
+        f"backend auto: cpu (Pretended (1 GiB, sm_90) cannot compile kernels: RuntimeError: {why}"
+        in (caplog.text)
     )
     with pytest.raises(
-        BackendError, match=f"cannot be used on this machine: .* runs no kernel: .*{why}"
+        BackendError, match=f"cannot be used on this machine: .* cannot compile kernels: .*{why}"
     ):
         backends.get("cuda")
     world.broken = {}
@@ -127,7 +131,7 @@ def test_devices_that_are_too_old_are_left_out(pretend, caplog):
     caplog.set_level(logging.DEBUG, "astropy.gpustack")
     pretend(devices=3, capabilities=[(7, 0), (7, 5), (12, 0)])
     assert backends.get("cuda")._devices == [1, 2]
-    assert "backend cuda: Pretended (1 GiB, sm_70) is too old and left out" in caplog.text
+    assert "sm_70) is not used: compute capability 7.5 or more is needed" in caplog.text
     assert "sm_70" not in backends.report()[1].detail
     pretend(devices=2, capabilities=[(6, 1), (7, 0)])
     assert backends.get().name == "cpu"

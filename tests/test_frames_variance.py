@@ -314,8 +314,8 @@ def test_a_source_gives_variances_where_they_are_asked_for():
     np.testing.assert_array_equal(samples.variance, data[1, 1:3] + 1)
     np.testing.assert_array_equal(samples.weight, weights[1, 1:3])
     assert plain.row_bytes == asking.row_bytes == [0, 0]
-    assert plain.fresh_bytes == 0
-    assert asking.fresh_bytes >= 2 * 8 * 3, "float64, and what it is made of"
+    assert plain.temporary_bytes == 0
+    assert asking.temporary_bytes >= 2 * 8 * 3, "float64, and what it is made of"
     assert asking.most_row_bytes > plain.most_row_bytes
 
 
@@ -342,6 +342,6 @@ def test_rows_of_a_large_file_cost_what_a_source_says(tmp_path):
         with traced() as taken:
             samples = source.read(0, start, start + 64)
         assert samples.variance.shape == (64, width)
-        assert taken.peak < 64 * (source.row_bytes[0] + source.fresh_bytes) + 500_000, (
+        assert taken.peak < 64 * (source.row_bytes[0] + source.temporary_bytes) + 500_000, (
             "500 kB are for headers and Python"
         )

@@ -119,7 +119,7 @@ def test_what_a_source_reads(kept):
     source = FrameSource(open_frames(frames()), np.dtype("f4"), None, kept, level(N))
     assert source.weighted
     assert source.variance is kept
-    assert source.fresh_bytes == SHAPE[1] * (25 if kept else 17)
+    assert source.temporary_bytes == SHAPE[1] * (25 if kept else 17)
     assert source.row_bytes == [0] * N
     for f, frame in enumerate(frames()):
         samples = source.read(f, 2, 7)

@@ -146,7 +146,7 @@ class _Turns:
 
 def row_bytes(source: Source, out: Outputs) -> int:
     """Bytes that one row of all frames takes when read, with its outputs until they are placed."""
-    return sum(source.row_bytes) + source.n * source.fresh_bytes + out.row_bytes
+    return sum(source.row_bytes) + source.n * source.temporary_bytes + out.row_bytes
 
 
 def held_bytes(source: Source) -> int:
@@ -181,8 +181,8 @@ def cut_bands(
     row, rows, held = row_bytes(source, out), source.rows, held_bytes(source)
     if row and row + held + work > memory:
         raise MemoryLimitError(
-            f"memory limit: expected room for at least one row of all frames, {row:,} "
-            f"bytes, and {work + held:,} bytes of buffers; got {memory:,} bytes",
+            f"memory limit: expected room for at least one row of all frames, {row:,} bytes, "
+            f"and for buffers, {work + held:,} bytes, got {memory:,} bytes",
             enough=row + held + work,
         )
     workers = min(threads, (memory - work) // (row + held)) if row else threads

@@ -152,7 +152,7 @@ class Source(Protocol):
         """For each frame, bytes of buffer that reading one row takes; 0 if rows are views."""
 
     @property
-    def fresh_bytes(self) -> int:
+    def temporary_bytes(self) -> int:
         """Bytes that reading one row of a frame takes in addition to the buffer."""
 
     @property

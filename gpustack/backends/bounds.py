@@ -54,7 +54,7 @@ def bounds(clip: Any, columns: Columns, first: bool, frames: int) -> Bounds:
 
     `first` says whether it is the first pass; `frames` is the number of frames of the stack.
     """
-    raise TypeError(f"no bounds for {clip!r}")
+    raise TypeError(f"expected a clip with bounds, got {clip!r}")
 
 
 @bounds.register

@@ -106,7 +106,7 @@ def _one_pass(
 @singledispatch
 def measured(clip: Any, columns: ByFrame, first: bool) -> tuple[Floats, Floats]:
     """The centre of each column, shape (m,), and the unit of distances, (n, m); in float64."""
-    raise TypeError(f"no units by frame for {clip!r}")
+    raise TypeError(f"expected a clip by frame, got {clip!r}")
 
 
 @measured.register

@@ -51,7 +51,9 @@ class Sink(ABC):
         """Pass on rows of a plane, ``[plane, start:stop]``, or of the first, ``[start:stop]``."""
         plane, where = key if isinstance(key, tuple) else (0, key)
         if getattr(where, "start", None) is None:
-            raise TypeError(f"expected rows of a run, got {key!r}: a result in a file is read-only")
+            raise TypeError(
+                f"a result in a file is read-only: expected rows [start:stop] of a run, got {key!r}"
+            )
         self.write(plane * self._rows + where.start, rows)
 
     def add(self, number: int) -> None:
@@ -77,4 +79,4 @@ class Sum(Sink):
 
     def get(self) -> NoReturn:
         """Raise TypeError: there is no array."""
-        raise TypeError("expected an array that was kept, got one that was added up")
+        raise TypeError("expected an output whose rows are kept, got one that only adds them up")

@@ -84,7 +84,10 @@ class SortedTile:
         """Apply one clip to all columns."""
         unmeasured = isinstance(clip, AvgSigmaClip) and not isinstance(clip, RowSigmaClip)
         if isinstance(clip, Grow) or unmeasured:
-            raise TypeError(f"expected a clip that decides by column, got {clip}")
+            raise TypeError(
+                f"expected a clip that decides column by column, got {clip}; `gpustack.maps` "
+                "applies Grow, and turns AvgSigmaClip into RowSigmaClip"
+            )
         rank_all = look.rank_all
         if isinstance(clip, RowSigmaClip) and not look.recipe.sees_normalized:
             clip = replace(clip, sigmas=clip.sigmas[look.row()])

@@ -65,7 +65,7 @@ class Patch:
         return [0] * self.n
 
     @property
-    def fresh_bytes(self) -> int:
+    def temporary_bytes(self) -> int:
         """0: `read` makes no arrays."""
         return 0
 

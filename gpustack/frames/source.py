@@ -66,7 +66,7 @@ class FrameSource:
         return [frame.row_bytes for frame in self.frames]
 
     @property
-    def fresh_bytes(self) -> int:
+    def temporary_bytes(self) -> int:
         """Bytes of variances and weights that reading one row of any frame takes in addition."""
         by_variance = self.scales is not None
         if not (self.variance or by_variance):
@@ -120,7 +120,7 @@ class FrameSource:
         """Bytes of one row of all frames, as read or as copied to a device, whichever is more."""
         beside = 8 * self.weighted + 8 * self.variance
         return sum(
-            max(read + self.fresh_bytes, self.width * (dtype.itemsize + mask + beside))
+            max(read + self.temporary_bytes, self.width * (dtype.itemsize + mask + beside))
             for read, dtype, mask in zip(self.row_bytes, self.stored, self.masked, strict=True)
         )
 

@@ -85,9 +85,9 @@ class Rows:
         return self.source.row_bytes
 
     @property
-    def fresh_bytes(self) -> int:
+    def temporary_bytes(self) -> int:
         """As of the source."""
-        return self.source.fresh_bytes
+        return self.source.temporary_bytes
 
     @property
     def held_bytes(self) -> int:

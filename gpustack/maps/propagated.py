@@ -52,7 +52,7 @@ class PropagatedMap:
         self.value: Any = empty((source.rows, source.width), real)
         self._recipe = recipe
         # The samples and variance of a frame as read, and eight float64 of sums and terms.
-        read = max(source.row_bytes) + source.fresh_bytes if source.weighted else 0
+        read = max(source.row_bytes) + source.temporary_bytes if source.weighted else 0
         self.pixel_bytes = read // max(source.width, 1) + READ_BYTES + 8 * 8 + 4
 
     def add(self, part: Part) -> None:

@@ -86,7 +86,7 @@ def _is_open(clip: Clip) -> TypeGuard[AvgSigmaClip]:
 
 def _plan(source: Stack) -> Plan:
     """Plan for two bytes per sample, a reason and a temporary; and each thread reads a row."""
-    read = max(source.row_bytes) + source.fresh_bytes
+    read = max(source.row_bytes) + source.temporary_bytes
     row = source.width * (2 * source.n + PIXEL_BYTES) + THREADS * read
     return plan_for(source.rows, source.height, None, row, 0, HELD)
 

@@ -37,7 +37,7 @@ class SigmaMap:
         self.value: Any = empty((source.rows, source.width), real)
         self._recipe = recipe
         # A frame as read, decoded (3 float64 and masks), and twelve float64 of sums and terms.
-        read = max(source.row_bytes) + source.fresh_bytes
+        read = max(source.row_bytes) + source.temporary_bytes
         self.pixel_bytes = read // max(source.width, 1) + 15 * 8 + 4
 
     def add(self, part: Part) -> None:

@@ -34,7 +34,7 @@ class WeightMap:
         self.value: Any = empty((source.rows, source.width), np.dtype(np.float64))
         self._recipe = recipe
         # A frame as read, and seven float64 of sums and terms.
-        read = max(source.row_bytes) + source.fresh_bytes if source.weighted else 0
+        read = max(source.row_bytes) + source.temporary_bytes if source.weighted else 0
         self.pixel_bytes = read // max(source.width, 1) + READ_BYTES + 7 * 8 + 2
 
     def add(self, part: Part) -> None:

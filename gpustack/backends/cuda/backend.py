@@ -47,7 +47,9 @@ class CudaBackend:
         able = device.able_devices()
         for other in device.devices():
             if other not in able:
-                _log.info("backend cuda: %s is too old and left out", other)
+                _log.info(
+                    "backend cuda: %s is not used: compute capability 7.5 or more is needed", other
+                )
         self._devices = [one.id for one in able]
         given, name = device_memory, "device_memory"
         if given is None:

@@ -35,7 +35,7 @@ _EXTREMA = {
 }
 
 
-def clipped(recipe: Recipe) -> int:
+def clipped_macro(recipe: Recipe) -> int:
     """The value of -D CLIPPED: which kinds of clips, if any, the kernel has to support."""
     if not recipe.clips:
         return abi.CLIPPED_NOT
@@ -63,7 +63,7 @@ def asks_for_ranks(recipe: Recipe, spread: str | None) -> bool:
     return looks or spread == "mad_std"
 
 
-def told(recipe: Recipe) -> tuple[Clip | NoiseModel, ...]:
+def recorded_parts(recipe: Recipe) -> tuple[Clip | NoiseModel, ...]:
     """The parts of a recipe that have a record: the clips and, after them, a noise model."""
     model = (recipe.combine,) if isinstance(recipe.combine, NoiseModel) else ()
     return (*recipe.clips, *model)
@@ -71,7 +71,7 @@ def told(recipe: Recipe) -> tuple[Clip | NoiseModel, ...]:
 
 def table_bytes(recipe: Recipe, n: int) -> int:
     """The size in bytes of what `table` returns."""
-    records = max(len(told(recipe)), 1) * abi.CLIP.itemsize
+    records = max(len(recorded_parts(recipe)), 1) * abi.CLIP.itemsize
     return records + sum(_numbers(clip, n).nbytes for clip in recipe.clips)
 
 
@@ -99,10 +99,10 @@ def table(recipe: Recipe, n: int, address: int, row: int = 0) -> NDArray[np.uint
     -------
     ndarray of uint8, shape (table_bytes(recipe, n),)
     """
-    records = np.zeros(max(len(told(recipe)), 1), abi.CLIP)
+    records = np.zeros(max(len(recorded_parts(recipe)), 1), abi.CLIP)
     parts: list[NDArray[Any]] = [records]
     end = address + records.nbytes
-    for record, clip in zip(records, told(recipe), strict=False):
+    for record, clip in zip(records, recorded_parts(recipe), strict=False):
         fill(clip, record, n)
         if isinstance(clip, Clip) and recipe.by_frame(clip):
             record["kind"] = abi.CLIP_BY_FRAME
@@ -118,7 +118,7 @@ def table(recipe: Recipe, n: int, address: int, row: int = 0) -> NDArray[np.uint
 @singledispatch
 def fill(clip: Any, record: Any, n: int) -> None:
     """Write a clip for `n` frames into its record, except the address of its table."""
-    raise TypeError(f"no record for {clip!r}")
+    raise TypeError(f"expected a clip with a record for kernels, got {clip!r}")
 
 
 @fill.register
@@ -136,13 +136,13 @@ def _(clip: ExtremaClip, record: Any, n: int) -> None:
 @fill.register
 def _(clip: ESDClip, record: Any, n: int) -> None:
     record["kind"], record["outliers"] = abi.CLIP_ESD, clip.outliers
-    record["keep"] = _held(clip.keep)
+    record["keep"] = _as_int32(clip.keep)
 
 
 @fill.register
 def _(clip: SigmaClip, record: Any, n: int) -> None:
     _fill_bounds(clip, record, abi.SPREAD[clip.spread], clip.center)
-    record["about"], record["ddof"] = abi.ABOUT[clip.about], _held(clip.ddof)
+    record["about"], record["ddof"] = abi.ABOUT[clip.about], _as_int32(clip.ddof)
 
 
 @fill.register
@@ -204,7 +204,7 @@ def _fill_bounds(clip: Any, record: Any, spread: int, center: str = "median") ->
     record["kind"], record["spread"] = abi.CLIP_BOUNDS, spread
     record["center"] = abi.CENTER[center]
     record["maxiters"] = _passes(clip)
-    record["keep"] = _held(clip.keep)
+    record["keep"] = _as_int32(clip.keep)
     _fill_sides(clip, record)
 
 
@@ -223,10 +223,10 @@ def _fill_sides(clip: Any, record: Any) -> None:
 
 def _passes(clip: Any) -> int:
     """The most passes that a clip makes; -1 = no limit."""
-    return -1 if clip.maxiters is None else _held(clip.maxiters)
+    return -1 if clip.maxiters is None else _as_int32(clip.maxiters)
 
 
-def _held(number: int) -> int:
+def _as_int32(number: int) -> int:
     """The nearest int32; its limits are beyond any number of samples or passes."""
     most = int(np.iinfo(np.int32).max)
     return max(min(number, most), -most)

@@ -49,7 +49,9 @@ def cupy() -> Any:
         return importlib.import_module("cupy")
     except ModuleNotFoundError as err:
         if err.name != "cupy":
-            raise BackendError(f"CuPy is installed, but lacks {err.name}: {_INSTALL}") from err
+            raise BackendError(
+                f"CuPy is installed, but its dependency {err.name} is missing: {_INSTALL}"
+            ) from err
         raise BackendError(f"CuPy is not installed: {_INSTALL}") from err
     except Exception as err:  # a CuPy built for another numpy or CUDA raises errors of any kind
         problem = f"{type(err).__name__}: {err}"
@@ -107,7 +109,7 @@ def _try_compiler(module: Any, able: list[Device]) -> None:
             with module.cuda.Device(one.id):
                 module.RawModule(code=_TRIAL, options=("-std=c++17",)).compile()
         except Exception as err:  # noqa: BLE001 - CuPy raises errors of many kinds
-            problems.append(f"{one} runs no kernel: {type(err).__name__}: {err}")
+            problems.append(f"{one} cannot compile kernels: {type(err).__name__}: {err}")
         else:
             _COMPILES.append(module)
             return
@@ -139,13 +141,13 @@ def _why(runtime: Any, err: Exception) -> str:
     if status == _NO_DEVICE:
         return _no_device(str(err))
     if status != _OLD_DRIVER:
-        return f"CUDA does not start: {type(err).__name__}: {err}"
+        return f"CUDA cannot be initialised: {type(err).__name__}: {err}"
     driver, built = _version(runtime.driverGetVersion), _version(runtime.runtimeGetVersion)
     if driver is None:
         return (
             "no NVIDIA driver is installed, or it is not visible here (a container needs "
-            "the NVIDIA container toolkit); CuPy is there: install the driver, 580 or newer for "
-            "gpustack[cuda13], 525 or newer for gpustack[cuda12]"
+            "the NVIDIA container toolkit); CuPy is installed, install the driver too: 580 or "
+            "newer for gpustack[cuda13], 525 or newer for gpustack[cuda12]"
         )
     return (
         f"the NVIDIA driver is too old: it supports CUDA {driver}, CuPy here was built for CUDA "
@@ -156,7 +158,7 @@ def _why(runtime: Any, err: Exception) -> str:
 def _no_device(detail: str) -> str:
     return (
         f"there is no CUDA device: expected at least one, got none ({detail}); the driver and "
-        "CuPy are there. Is CUDA_VISIBLE_DEVICES set?"
+        "CuPy are installed: check that CUDA_VISIBLE_DEVICES does not hide the devices"
     )
 
 

@@ -71,14 +71,14 @@ class Job:
         return {"data": self.stored, "mask": np.dtype(bool), "weight": real, "variance": real}
 
     @property
-    def tallies(self) -> bool:
+    def wants_tallies(self) -> bool:
         """Whether samples are counted per frame."""
         return any(getattr(self.wanted, name) is not None for name in _TALLIES)
 
     @property
     def block(self) -> int:
         """Threads of a block."""
-        return abi.block_threads(self.frames, self.real.itemsize)
+        return abi.block_threads(self.n_macro, self.real.itemsize)
 
     @property
     def spread(self) -> str | None:
@@ -86,8 +86,8 @@ class Job:
         return self.recipe.spread if self.wanted.uncertainty is not None else None
 
     @property
-    def frames(self) -> int:
-        """The value of -D N."""
+    def n_macro(self) -> int:
+        """The value of -D N: the number of frames, or 0 for a kernel that takes any number."""
         ranks = clips.asks_for_ranks(self.recipe, self.spread)
         return abi.frames_macro(self.n, self.real.itemsize, ranks)
 
@@ -99,18 +99,18 @@ class Job:
         when = abi.NORMALIZE_LATE if late else abi.NORMALIZE_EARLY
         weighted = abi.WEIGHTED_SAMPLE if recipe.weights == "sample" else abi.WEIGHTED_FRAME
         numbers = {
-            "N": self.frames,
+            "N": self.n_macro,
             "SWAP": not self.stored.isnative,
             "SCALED": bool(np.any((records["bscale"] != 1) | (records["bzero"] != 0))),
             "MASKED": bool(records["mask"].any() or records["has_blank"].any()),
             "NORMALIZE": when if recipe.normalizes else abi.NORMALIZE_NONE,
-            "CLIPPED": clips.clipped(recipe),
+            "CLIPPED": clips.clipped_macro(recipe),
             "REPLACES": recipe.replaces,
             "COMBINE": abi.COMBINE[recipe.method],
             "SPREAD": abi.SPREAD[self.spread],
             "WEIGHTED": abi.WEIGHTED_NOT if recipe.weights is None else weighted,
             "FLAT": self._is_flat(records, width),
-            "LOOK": wanted.reasons is not None or self.tallies,
+            "LOOK": wanted.reasons is not None or self.wants_tallies,
             "BLOCK": self.block,
         }
         types = {"REAL": self.real, "STORED": self.stored, "OUT": self.result}
@@ -129,7 +129,7 @@ class Job:
 
     def planes(self, records: NDArray[Any]) -> NDArray[Any]:
         """The addresses of frames and masks by value; see `Planes` in ``kernels/abi.h``."""
-        held = abi.held_frames(self.frames, self.real.itemsize)
+        held = abi.held_frames(self.n_macro, self.real.itemsize)
         record = np.zeros(1, abi.planes(held))
         if held:
             record["data"], record["mask"] = records["data"], records["mask"]
@@ -142,7 +142,7 @@ class Job:
         table["bscale"] = [samples.bscale for samples in band]
         table["bzero"] = [samples.bzero for samples in band]
         for row, samples in zip(table, band, strict=True):
-            if samples.blank is not None and can_be(samples.blank, samples.data.dtype):
+            if samples.blank is not None and can_equal(samples.blank, samples.data.dtype):
                 row["has_blank"], row["blank"] = 1, _wrapped(samples.blank)
         table["zero"] = 0.0 if recipe.zero is None else recipe.zero
         table["scale"] = 1.0 if recipe.scale is None else recipe.scale
@@ -159,7 +159,7 @@ class Job:
         return clips.table(self.recipe, self.n, address, row)
 
 
-def can_be(value: int, dtype: np.dtype[Any]) -> bool:
+def can_equal(value: int, dtype: np.dtype[Any]) -> bool:
     """Whether samples of a dtype can equal this BLANK; floats have no BLANK."""
     return dtype.kind in "iu" and bool(np.iinfo(dtype).min <= value <= np.iinfo(dtype).max)
 
@@ -245,6 +245,6 @@ def _compile(cupy: Any, names: tuple[tuple[str, str], ...]) -> Any:
             raise
         shown = " ".join(f"{name}={value}" for name, value in names)
         raise BackendError(
-            f"backend 'cuda': {KERNEL}.cu does not compile here ({shown}): "
-            f"{type(err).__name__}: {err}"
+            f"backend 'cuda': {KERNEL}.cu cannot be compiled ({shown}), a fault of gpustack or of "
+            f"this version of CUDA, please report it: {type(err).__name__}: {err}"
         ) from err

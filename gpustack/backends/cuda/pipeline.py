@@ -64,13 +64,13 @@ class Pipeline:
                 "(a fault of gpustack, please report it)"
             )
 
-    def _run_all(self, workers: "Sequence[Worker]", bands: int) -> list[Exception | None]:
+    def _run_all(self, workers: Sequence[Worker], bands: int) -> list[Exception | None]:
         """Run all workers to their end; for each, why it could not work, or None."""
         rows = self._work.rows
 
         def started(worker: Worker) -> Future[Exception | None]:
             future = pool.submit(worker.run, bands)
-            future.add_done_callback(lambda _: rows.told.put(None))
+            future.add_done_callback(lambda _: rows.progress_queue.put(None))
             return future
 
         with ThreadPoolExecutor(len(workers)) as pool:
@@ -78,7 +78,7 @@ class Pipeline:
             running = deque(map(started, workers))
             ends = []
             try:
-                rows.tell(self._progress, len(running))
+                rows.report_progress(self._progress, len(running))
                 while running:
                     ends.append(running.popleft().result())
             except BaseException:

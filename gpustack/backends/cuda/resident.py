@@ -15,16 +15,17 @@ import numpy as np
 from gpustack.backends.base import Outputs, Samples
 from gpustack.backends.cuda import abi, device
 from gpustack.backends.cuda.launch import Job, Kernels, common_dtype
-from gpustack.backends.cuda.staging import add_tally
+from gpustack.backends.cuda.staging import MAPS, add_tally
 from gpustack.errors import InputError, MemoryLimitError, OutOfMemoryError
 from gpustack.recipe import Recipe
 
-_MAPS = ("data", "uncertainty", "mask", "count", "low", "high", "reasons")
+#: What the scratch memory of some rows holds, in words.
+_SCRATCH = "copies of arrays whose layout kernels cannot read, and reasons of rejections"
 
 
 def is_resident(out: Outputs) -> bool:
     """Whether the wanted outputs are cupy arrays."""
-    return any(device.is_array(getattr(out, name)) for name in _MAPS)
+    return any(device.is_array(getattr(out, name)) for name in MAPS)
 
 
 def run_resident(
@@ -60,20 +61,20 @@ def run_resident(
     job = Job(recipe, len(band), real, stored, out)
     rows = band[0].data.shape[0]
     with device.cupy().cuda.Device(number):
-        step = rows if limit is None else _rows(band, job, limit)
+        step = rows if limit is None else _fitting_rows(band, job, limit)
         start = 0
         while start < rows:
             stop = min(start + step, rows)
-            some, results = _rows_of(band, start, stop), out.rows(start, stop)
-            here = replace(job, recipe=recipe.rows(start, stop))
-            problem = _try_rows(some, here, results, kernels)
+            part, results = _cut_rows(band, start, stop), out.rows(start, stop)
+            part_job = replace(job, recipe=recipe.rows(start, stop))
+            problem = _try_rows(part, part_job, results, kernels)
             if problem is None:
                 start = stop
                 continue
             if step == 1:
                 raise OutOfMemoryError(
-                    "device memory: expected room for copies and reasons of one row of all frames, "
-                    f"got: {problem}"
+                    f"device memory: expected room for one row of all frames ({_SCRATCH}), "
+                    f"got less: {problem}"
                 )
             step = max(min(step, rows) // 2, 1)
             device.free_unused()
@@ -91,7 +92,7 @@ def _one_device(band: Sequence[Samples], out: Outputs) -> int:
     for what, arrays in (
         ("masks", [samples.mask for samples in band]),
         ("weights", [samples.weight for samples in band]),
-        ("outputs", [getattr(out, name) for name in _MAPS]),
+        ("outputs", [getattr(out, name) for name in MAPS]),
     ):
         if devices(arrays) not in ([], found):
             raise InputError(
@@ -101,14 +102,14 @@ def _one_device(band: Sequence[Samples], out: Outputs) -> int:
     return found[0]
 
 
-def _rows(band: Sequence[Samples], job: Job, limit: int) -> int:
+def _fitting_rows(band: Sequence[Samples], job: Job, limit: int) -> int:
     """The most rows whose copies, and reasons where needed, fit in `limit` bytes."""
     width = max(band[0].data.shape[1], 1)
     row = sum(
         width * dtype.itemsize
         for samples in band
         for name, dtype in job.kinds.items()
-        if not _lies_well(getattr(samples, name), dtype)
+        if not _is_readable(getattr(samples, name), dtype)
     )
     rows, reasons = int(band[0].data.shape[0]), width * job.n
     wanted = job.wanted.reasons is not None
@@ -116,13 +117,13 @@ def _rows(band: Sequence[Samples], job: Job, limit: int) -> int:
         row += reasons
     if row > limit:
         raise MemoryLimitError(
-            "device memory: expected room for copies and reasons of one row of all frames, "
-            f"{row:,} bytes, got {limit:,} bytes"
+            f"device memory: expected room for one row of all frames, {row:,} bytes ({_SCRATCH}), "
+            f"got {limit:,} bytes"
         )
     return limit // row if row else rows
 
 
-def _rows_of(band: Sequence[Samples], start: int, stop: int) -> list[Samples]:
+def _cut_rows(band: Sequence[Samples], start: int, stop: int) -> list[Samples]:
     def part(array: Any) -> Any:
         return None if array is None else array[start:stop]
 
@@ -156,7 +157,7 @@ def _run_rows(band: Sequence[Samples], job: Job, out: Outputs, kernels: Kernels)
     call.launch()
     if reasons is not None and reasons is not out.reasons:
         reasons[...] = out.reasons  # type: ignore[assignment]
-    if job.tallies:
+    if job.wants_tallies:
         call.fetch_tallies(out)
 
 
@@ -181,7 +182,7 @@ class Call:
         self._pixels = shape[0] * shape[1]
         records = _records(band, job)
         table_bytes = records.nbytes + job.clip_bytes
-        self._counts = 2 * 8 * job.n if job.tallies else 0
+        self._counts = 2 * 8 * job.n if job.wants_tallies else 0
         self._memory = cuda.alloc(table_bytes + self._counts)
         address = int(self._memory.ptr)
         clip_table = address + records.nbytes
@@ -220,7 +221,7 @@ def _records(band: Sequence[Samples], job: Job) -> Any:
     return records
 
 
-def _lies_well(array: Any, dtype: np.dtype[Any]) -> bool:
+def _is_readable(array: Any, dtype: np.dtype[Any]) -> bool:
     """Whether a kernel can read an array as it is; True for None.
 
     There may be gaps between rows, but not between the samples of a row. Each sample has to begin
@@ -246,7 +247,7 @@ def _copied(array: Any, dtype: np.dtype[Any]) -> Any:
         shape, strides = (*array.shape, array.dtype.itemsize), (*array.strides, 1)
         each = device.cupy().ndarray(shape, np.uint8, array.data, strides).copy()
         array = each.view(array.dtype).reshape(array.shape)
-    return array if _lies_well(array, dtype) else array.astype(dtype, order="C")
+    return array if _is_readable(array, dtype) else array.astype(dtype, order="C")
 
 
 def _laid_out(samples: Samples, job: Job) -> Samples:
@@ -254,7 +255,7 @@ def _laid_out(samples: Samples, job: Job) -> Samples:
     copies = {}
     for name, dtype in job.kinds.items():
         array = getattr(samples, name)
-        if not _lies_well(array, dtype):
+        if not _is_readable(array, dtype):
             copies[name] = _copied(array, dtype)
     return replace(samples, **copies)
 
@@ -262,10 +263,10 @@ def _laid_out(samples: Samples, job: Job) -> Samples:
 def _addresses(out: Outputs, job: Job, tallies: int) -> Any:
     """The record of the addresses of all outputs and of the two tallies of frames."""
     record = np.zeros(1, abi.OUT)
-    for name in _MAPS:
+    for name in MAPS:
         array = getattr(out, name)
         if array is not None:
             record[name] = array.data.ptr
-    if job.tallies:
+    if job.wants_tallies:
         record["invalid"], record["rejected"] = tallies, tallies + 8 * job.n
     return record

@@ -130,28 +130,28 @@ class Slot:
             job,
             records,
             base,
-            base + intake.clip_table,
+            base + intake.clip_table_offset,
             results.addresses(int(self._results.ptr)),
             (intake.rows, intake.source.width),
         )
 
         def launch() -> None:
-            if results.tallies:
-                self._results.memset_async(0, results.tallies)
+            if results.tally_bytes:
+                self._results.memset_async(0, results.tally_bytes)
             run()
 
         return launch
 
     def upload(self, pieces: Sequence[Piece], stream: Any) -> None:
         """Queue the copy of the tables and other parts of the block to the device."""
-        for offset, size in merged([(0, self._layout.intake.tables), *pieces]):
+        for offset, size in merged([(0, self._layout.intake.table_bytes), *pieces]):
             target = self._intake + offset
             target.copy_from_host_async(self._host_address(offset), size, stream)
 
     def download(self, stream: Any) -> None:
         """Queue the copy of the results to the host."""
         address = self._host_address(self._layout.intake.size)
-        self._results.copy_to_host_async(address, self._layout.results.down, stream)
+        self._results.copy_to_host_async(address, self._layout.results.download_bytes, stream)
 
     def wait(self) -> None:
         """Wait until the results are on the host."""
@@ -178,8 +178,8 @@ class Slot:
             records[name] = np.where(used, getattr(intake, name) + base, 0)
             records[f"{name}_stride"] = width * dtype.itemsize
         assert self.band is not None
-        clips = job.clip_table(base + intake.clip_table, self.band.start)
-        for offset, table in ((0, records.view(np.uint8)), (intake.clip_table, clips)):
+        clips = job.clip_table(base + intake.clip_table_offset, self.band.start)
+        for offset, table in ((0, records.view(np.uint8)), (intake.clip_table_offset, clips)):
             self._host[offset : offset + table.nbytes] = table
         return records
 

@@ -70,14 +70,14 @@ class Intake:
     rows: int
 
     @property
-    def clip_table(self) -> int:
+    def clip_table_offset(self) -> int:
         """The offset of the table of clips; the table of frames is at 0."""
         return aligned(self.source.n * abi.FRAME.itemsize)
 
     @property
-    def tables(self) -> int:
+    def table_bytes(self) -> int:
         """Bytes from the beginning of the block to the end of both tables."""
-        return self.clip_table + self.clip_bytes
+        return self.clip_table_offset + self.clip_bytes
 
     @cached_property
     def _spans(self) -> tuple[int, NDArray[np.int64], NDArray[np.int64]]:
@@ -94,7 +94,7 @@ class Intake:
     def data(self) -> NDArray[np.int64]:
         """The offset of the samples of each frame."""
         _, _, spans = self._spans
-        return aligned(self.tables) + np.cumsum(spans) - spans
+        return aligned(self.table_bytes) + np.cumsum(spans) - spans
 
     @cached_property
     def mask(self) -> NDArray[np.int64]:
@@ -118,11 +118,11 @@ class Intake:
         return int(self.data[-1] + self._spans[2][-1])
 
     @cached_property
-    def fresh(self) -> int:
+    def temporary_bytes(self) -> int:
         """The most bytes of arrays outside the block that reading a frame makes.
 
         These are values of dtypes other than `stored` while they are decoded, masks, and what the
-        source needs (`Source.fresh_bytes`).
+        source needs (`Source.temporary_bytes`).
         """
         source = self.source
         decoding = 2 * self.stored.itemsize + 1
@@ -130,7 +130,7 @@ class Intake:
             decoding * (dtype != self.stored) + masked
             for dtype, masked in zip(source.stored, source.masked, strict=True)
         ]
-        return (int(max(each)) * source.width + source.fresh_bytes) * self.rows
+        return (int(max(each)) * source.width + source.temporary_bytes) * self.rows
 
     def read(self, f: int, band: Band, block: NDArray[np.uint8]) -> tuple[Samples, list[Piece]]:
         """Read a band of frame `f` and bring it to its places in `block`.
@@ -198,7 +198,7 @@ def _decoded(samples: Samples, real: np.dtype[Any]) -> Samples:
 
 
 #: Map of `Outputs` -> the dtype in which a kernel writes it; None: that of the result.
-_MAPS: dict[str, Any] = {
+MAPS: dict[str, Any] = {
     "data": None,
     "uncertainty": None,
     "mask": bool,
@@ -246,7 +246,7 @@ class Results:
             if getattr(self.wanted, name) is not None:
                 yield tally, np.dtype(np.uint64), (self.n,)
         shape = (self.rows, self.width)
-        for name, dtype in _MAPS.items():
+        for name, dtype in MAPS.items():
             needed = name == "reasons" and self.by_frame
             if needed or getattr(self.wanted, name) is not None:
                 full = (self.n, *shape) if name == "reasons" else shape
@@ -261,16 +261,16 @@ class Results:
         return offset + aligned(prod(shape) * dtype.itemsize)
 
     @property
-    def down(self) -> int:
+    def download_bytes(self) -> int:
         """Bytes to download: without the map of reasons, the last one, where it is not wanted."""
         if self.by_frame and self.wanted.reasons is None:
             return self.places["reasons"][0]
         return self.size
 
     @property
-    def tallies(self) -> int:
+    def tally_bytes(self) -> int:
         """Bytes of the tallies, which come first and have to be 0 before a kernel adds to them."""
-        maps = [offset for name, (offset, _, _) in self.places.items() if name in _MAPS]
+        maps = [offset for name, (offset, _, _) in self.places.items() if name in MAPS]
         return min(maps, default=self.size if self.places else 0)
 
     def addresses(self, base: int) -> NDArray[Any]:
@@ -285,9 +285,9 @@ class Results:
         part = out.rows(start, start + self.rows)
         for name, (offset, dtype, shape) in self.places.items():
             values = view(block, offset, dtype, shape)
-            if name in _MAPS and getattr(part, name) is not None:
+            if name in MAPS and getattr(part, name) is not None:
                 np.copyto(getattr(part, name), values, casting="unsafe")
-            elif name not in _MAPS:
+            elif name not in MAPS:
                 add_tally(out, name, values, self.rows * self.width)
         out.place(start, part)
 

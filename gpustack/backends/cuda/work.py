@@ -30,9 +30,9 @@ class Rows:
         self._next = 0
         self._returned: list[Band] = []
         self.done = 0
-        #: Rows done so far, put after each band, and None by each worker at its end. `tell`
-        #: reports them in the caller's thread.
-        self.told: SimpleQueue[int | None] = SimpleQueue()
+        #: Rows done so far, put after each band, and None by each worker at its end.
+        #: `report_progress` reports them in the caller's thread.
+        self.progress_queue: SimpleQueue[int | None] = SimpleQueue()
         self._lock, self._placing = threading.Lock(), threading.Lock()
 
     def take(self, most: int) -> Band | None:
@@ -63,12 +63,12 @@ class Rows:
         """Place the results of a slot's band, one device at a time."""
         with self._placing:  # not the lock of `take`: meanwhile the next band is read
             self.done += slot.finish(out).rows
-            self.told.put(self.done)
+            self.progress_queue.put(self.done)
 
-    def tell(self, progress: Progress | None, workers: int) -> None:
+    def report_progress(self, progress: Progress | None, workers: int) -> None:
         """Report rows as they are done, until None has been put for each worker."""
         while workers:
-            done = self.told.get()
+            done = self.progress_queue.get()
             if done is None:
                 workers -= 1
             elif progress is not None:
@@ -116,10 +116,12 @@ class Work:
         """The rows that fit in `LEAST_BYTES`, enough to be worth a band of their own."""
         return self.fitting_rows(lambda layout: layout.size <= LEAST_BYTES)
 
-    def beside(self, layout: Layout, readers: int = 1) -> int:
+    def bytes_outside_slots(self, layout: Layout, readers: int = 1) -> int:
         """Bytes of host memory that bands take outside their slots, to be read and to be placed.
 
         One band is read at a time, by `readers` threads, and one is placed.
         """
-        read = min(readers, self.source.n) * (layout.intake.fresh + self.source.held_bytes)
+        read = min(readers, self.source.n) * (
+            layout.intake.temporary_bytes + self.source.held_bytes
+        )
         return read + layout.results.rows * self.out.row_bytes

@@ -68,15 +68,15 @@ class Worker:
                 self._work.rows.stop()
                 raise
             problem = BackendError(f"device {self._number} cannot be used: {err}")
-        _log.info("backend cuda: device %d takes no part: %s", self._number, str(problem))
+        _log.info("backend cuda: device %d is not used: %s", self._number, str(problem))
         return problem
 
     def _run(self, bands: int) -> None:
         pool = device.cupy().cuda.MemoryPool()
-        slots, most = self._planned(bands)
+        slots, rows = self._planned(bands)
         pool.set_limit(size=self._limit)
-        while not self._attempt(pool, slots, most):
-            slots, most = self._smaller(slots, most)
+        while not self._attempt(pool, slots, rows):
+            slots, rows = self._smaller(slots, rows)
             pool.free_all_blocks()
             device.free_unused()
         pool.free_all_blocks()
@@ -97,27 +97,28 @@ class Worker:
 
     def _plan(self, bands: int) -> tuple[int, int]:
         """The number of slots, and the rows of each, that fit in both limits."""
-        work, worth = self._work, max(self._work.enough_rows, 1)
+        work, worthwhile_rows = self._work, max(self._work.enough_rows, 1)
         for at_once, readers in product(range(SLOTS, 0, -1), READERS_AT_ONCE):
             memory = self._limit // at_once
-            for room, least in self._rooms(self._memory // at_once):
+            for room, min_rows in self._rooms(self._memory // at_once):
                 fits = partial(self._fits, at_once=at_once, room=min(room, memory), readers=readers)
-                most = work.fitting_rows(fits)
-                if most >= (least if readers == 1 else worth):
+                rows = work.fitting_rows(fits)
+                if rows >= (min_rows if readers == 1 else worthwhile_rows):
                     self._reader_count = readers
-                    enough = max(-(-work.source.rows // bands), work.enough_rows)
-                    most = min(most, enough)
-                    slots = min(at_once, -(-work.source.rows // most))
+                    enough_rows = max(-(-work.source.rows // bands), work.enough_rows)
+                    rows = min(rows, enough_rows)
+                    slots = min(at_once, -(-work.source.rows // rows))
                     _log.debug(
                         "backend cuda: frames go to device %d in bands of %d rows, %d at once",
-                        *(self._number, most, slots),
+                        *(self._number, rows, slots),
                     )
-                    return slots, most
+                    return slots, rows
         row = work.layout(1)
+        host = row.size + work.bytes_outside_slots(row)
         raise MemoryLimitError(
             f"memory limit: expected room for at least one row of all frames and its results, "
-            f"{row.size + work.beside(row):,} bytes on the host and {row.size:,} on the device; "
-            f"got {self._memory:,} and {self._limit:,} bytes"
+            f"{host:,} bytes on the host and {row.size:,} on the device, "
+            f"got {self._memory:,} bytes on the host and {self._limit:,} on the device"
         )
 
     def _rooms(self, host: int) -> tuple[tuple[int, int], ...]:
@@ -127,18 +128,18 @@ class Worker:
         that, all there is room for.
         """
         pooled = min(power_of_two(max(host, 1)), POOLED)
-        least = self._work.enough_rows if 2 * pooled <= host else 1
-        return (pooled, max(least, 1)), (host, 1)
+        min_rows = self._work.enough_rows if 2 * pooled <= host else 1
+        return (pooled, max(min_rows, 1)), (host, 1)
 
     def _fits(self, layout: Layout, at_once: int, room: int, readers: int) -> bool:
         """Whether a slot fits in `room`, and all slots, with what reading takes, in the limit."""
-        host = at_once * layout.size + self._work.beside(layout, readers)
+        host = at_once * layout.size + self._work.bytes_outside_slots(layout, readers)
         return layout.size <= room and host <= self._memory
 
-    def _smaller(self, slots: int, most: int) -> tuple[int, int]:
+    def _smaller(self, slots: int, rows: int) -> tuple[int, int]:
         """The number of slots, and the rows of each, to try after memory has run out."""
-        if most > 1:
-            return slots, most // 2
+        if rows > 1:
+            return slots, rows // 2
         if slots > 1:
             return 1, 1
         raise OutOfMemoryError(
@@ -146,17 +147,17 @@ class Worker:
             f"its results, {self._work.layout(1).size:,} bytes, got less"
         )
 
-    def _attempt(self, pool: Any, slots: int, most: int) -> bool:
+    def _attempt(self, pool: Any, slots: int, rows: int) -> bool:
         """Run until no rows are left; False where memory has run out, with no band under way."""
-        layout = self._work.layout(most)
+        layout = self._work.layout(rows)
         streams = Streams()
         try:
             size = self._host_bytes(layout, slots)
-            with _full_is_told():
+            with _raising_device_full():
                 ring = [Slot(layout, size, pool) for _ in range(slots)]
-            self._feed(ring, streams, most)
+            self._feed(ring, streams, rows)
         except _DeviceFull as err:
-            _log.debug("device %d: out of memory at %d rows: %s", self._number, most, str(err))
+            _log.debug("device %d: out of memory at %d rows: %s", self._number, rows, str(err))
             return False
         finally:
             streams.synchronize()  # nothing may use buffers that are about to be freed
@@ -165,10 +166,10 @@ class Worker:
     def _host_bytes(self, layout: Layout, slots: int) -> int:
         """Bytes of pinned memory of a slot, rounded up so as to be pooled if the limit permits."""
         rounded = pinned_bytes(layout.size)
-        fits = slots * rounded + self._work.beside(layout, self._reader_count) <= self._memory
-        return rounded if fits else layout.size
+        outside = self._work.bytes_outside_slots(layout, self._reader_count)
+        return rounded if slots * rounded + outside <= self._memory else layout.size
 
-    def _feed(self, ring: list[Slot], streams: Streams, most: int) -> None:
+    def _feed(self, ring: list[Slot], streams: Streams, rows: int) -> None:
         """Send band after band through the slots; another thread places the results."""
         work = self._work
         free, under_way = deque(ring), deque[tuple[Slot, Future[None]]]()
@@ -186,7 +187,7 @@ class Worker:
                 if not free:
                     finish()
                 with work.reading:
-                    band = work.rows.take(most)
+                    band = work.rows.take(rows)
                     if band is None:
                         break
                     self._begun = True
@@ -196,7 +197,7 @@ class Worker:
                         layout.intake, band, slot.block, self._readers, self._reader_count
                     )
                 try:
-                    with _full_is_told():
+                    with _raising_device_full():
                         slot.start(work.job, work.kernels, streams, samples, pieces)
                 except _DeviceFull:
                     work.rows.give_back(band)
@@ -215,7 +216,7 @@ class Worker:
 
 
 @contextmanager
-def _full_is_told() -> Iterator[None]:
+def _raising_device_full() -> Iterator[None]:
     """Turn errors within that say that memory has run out into `_DeviceFull`."""
     try:
         yield

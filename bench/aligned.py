@@ -96,15 +96,15 @@ def judge_noise(align: str) -> dict[str, float]:
 
 
 def _noise_of(align: str, seed: int) -> dict[str, float]:
-    rng, told = np.random.default_rng([seed, 1]), {}
+    rng, found = np.random.default_rng([seed, 1]), {}
     frames = [frame(rng.normal(SKY, SIGMA, (SIZE, SIZE)), dither) for dither in dithers(seed)]
     for kind in ("std", "propagated"):
         result = combined(frames, align, uncertainty=kind)
         said = np.sqrt(apertures(result.uncertainty.astype(float) ** 2, APERTURE, BESIDE))
         true = np.std(apertures(result.data.astype(float), APERTURE, BESIDE))
-        told[f"{kind} / true noise"] = float(np.mean(said) / true)
+        found[f"{kind} / true noise"] = float(np.mean(said) / true)
     smooth = np.std(result.data.astype(float)[APART:-APART, APART:-APART])
-    return told | {"noise of a pixel": float(smooth * np.sqrt(FRAMES) / SIGMA)}
+    return found | {"noise of a pixel": float(smooth * np.sqrt(FRAMES) / SIGMA)}
 
 
 def stars(dither: NDArray[np.float64], sigma: float) -> NDArray[np.float64]:
@@ -124,7 +124,7 @@ def judge_stars(align: str) -> dict[str, float]:
 
     The flux is measured in constant and in changing seeing.
     """
-    told = {}
+    found = {}
     for seeing, (least, most) in {"flux": STEADY, "in seeing": SEEING}.items():
         sigmas = np.random.default_rng(2).uniform(least, most, FRAMES)
         rng = np.random.default_rng(3)
@@ -135,9 +135,9 @@ def judge_stars(align: str) -> dict[str, float]:
         for way, how in WAYS.items():
             image = combined(frames, align, **how).data.astype(float) - SKY
             if (seeing, way) == ("flux", "mean"):
-                told |= profile(image, least)
-            told[f"{seeing}, {way}"] = float(np.mean(apertures(image, RADIUS, APART)) / FLUX)
-    return told
+                found |= profile(image, least)
+            found[f"{seeing}, {way}"] = float(np.mean(apertures(image, RADIUS, APART)) / FLUX)
+    return found
 
 
 def profile(image: NDArray[np.float64], sigma: float) -> dict[str, float]:

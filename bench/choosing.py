@@ -86,16 +86,16 @@ def judge(way: str, n: int) -> dict[str, float | None]:
     of a mean; None where a majority of the samples would be hit. For the core of a star the
     percentage of samples that are rejected.
     """
-    told: dict[str, float | None] = {}
+    results: dict[str, float | None] = {}
     for kind, (hits, height) in HITS.items():
-        if hits > 1 and 2 * hits > n:
-            told[kind] = None
+        if 2 * hits > n:
+            results[kind] = None
             continue
         data = combined(hit(frames_of(n, SKY), hits, height), way).data
         off = (data - SKY) / noise(SKY) * np.sqrt(n)
-        told[kind] = float(np.mean(off[:, ::EACH]) if hits else np.std(off))
-    told["star"] = 100 * combined(frames_of(n, STAR, SEEING * STAR), way).rejected
-    return told
+        results[kind] = float(np.mean(off[:, ::EACH]) if hits else np.std(off))
+    results["star"] = 100 * combined(frames_of(n, STAR, SEEING * STAR), way).rejected
+    return results
 
 
 def choosing_table(results: dict[str, Any], kind: str) -> str:

@@ -3,8 +3,7 @@
 Needs numpy and CuPy alone. Three things are measured: the speed at which the device copies its own
 memory, as the limit of what it can do; each recipe on samples that are in that memory already,
 beside plain CuPy doing the same; and whole runs from host arrays and from files, beside the slowest
-of their parts. gpustack's answer for samples on the device is compared with the CPU backend's
-before it is timed.
+of their parts. Each answer of gpustack is compared with the CPU backend's before it is timed.
 """
 
 import argparse
@@ -16,21 +15,17 @@ from typing import Any
 
 import numpy as np
 
-from bench import gpu_peers, gpu_stages, gpu_timing, machine
+from bench import gpu_check, gpu_peers, gpu_sources, gpu_stages, gpu_timing, machine
+from bench.gpu_sources import FLOAT32
 from gpustack.backends.base import Outputs, Samples
-from gpustack.backends.cpu import CpuBackend
 from gpustack.backends.cuda import device
 from gpustack.backends.cuda.launch import Job, Kernels
 from gpustack.backends.cuda.resident import Call
 from gpustack.clips import ExtremaClip, SigmaClip
 from gpustack.errors import BackendError
-from gpustack.plan import DEFAULT_MEMORY
 from gpustack.recipe import Recipe
 
-FLOAT32 = np.dtype(np.float32)
 FRAMES = (8, 16, 32, 64, 128, 256, 1000)
-#: The number of pixels whose answers are compared with the CPU backend's.
-CHECKED = 4096
 
 #: Name -> recipe, with the image and its mask as its only outputs, as plain CuPy computes it.
 RECIPES = {
@@ -39,10 +34,6 @@ RECIPES = {
     "extrema-mean": Recipe(clips=[ExtremaClip(1, 1)], outputs=()),
     "mean": Recipe(outputs=()),
 }
-
-
-class WrongError(Exception):
-    """An answer differs from that of the CPU backend."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -56,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 3
     try:
         results = measure(options)
-    except WrongError as err:
+    except gpu_check.WrongError as err:
         print(f"not timed: {err}", file=sys.stderr)
         return 1
     settings = {name: value for name, value in vars(options).items() if name != "json"}
@@ -71,8 +62,18 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add = parser.add_argument
     add("--frames", type=int, nargs="+", default=FRAMES, help="numbers of frames")
     add("--case", nargs="+", default=[*RECIPES], choices=[*RECIPES], help="recipes")
-    add("--bytes", type=float, default=4e9, help="samples on the device (default: %(default)g)")
-    add("--peer-bytes", type=float, default=2.5e8, help="for plain CuPy (default: %(default)g)")
+    add(
+        "--bytes",
+        type=float,
+        default=4e9,
+        help="bytes of samples on the device (default: %(default)g)",
+    )
+    add(
+        "--peer-bytes",
+        type=float,
+        default=2.5e8,
+        help="the same for plain CuPy (default: %(default)g)",
+    )
     add("--repeat", type=int, default=20, help="launches timed together (default: %(default)s)")
     add("--stack", type=int, default=32, help="frames of whole runs (default: %(default)s)")
     add("--size", type=int, default=4096, help="pixels a side in them (default: %(default)s)")
@@ -93,9 +94,9 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
             resident.append(_resident(name, cube, bandwidth, options))
             print(_resident_line(resident[-1]), file=sys.stderr)
             device.free_unused()
-    for kind in gpu_stages.KINDS:
+    for kind in gpu_sources.KINDS:
         with tempfile.TemporaryDirectory() as folder:
-            source = gpu_stages.source(kind, options.stack, options.size, Path(folder))
+            source = gpu_sources.source(kind, options.stack, options.size, Path(folder))
             for name in options.case:
                 whole.append(gpu_stages.run(kind, name, RECIPES[name], source))
                 print(_whole_line(whole[-1]), file=sys.stderr)
@@ -114,11 +115,15 @@ def _resident(
     """Time one recipe on samples on the device, shape (n, pixels), and plain CuPy beside it."""
     recipe, cupy = RECIPES[name], device.cupy()
     n, width = cube.shape
-    out = Outputs(cupy.empty((1, width), FLOAT32), mask=cupy.empty((1, width), np.dtype(bool)))
+    data, mask = cupy.empty((1, width), FLOAT32), cupy.empty((1, width), np.dtype(bool))
+    out = Outputs(data, mask=mask)
     band = [Samples(cube[i : i + 1]) for i in range(n)]
     call = Call(band, Job(recipe, n, FLOAT32, FLOAT32, out), out, Kernels())
     call.launch()
-    _check(name, band, recipe, out)
+    few = [samples.data[:, : gpu_check.CHECKED].get() for samples in band]
+    gpu_check.check(
+        name, few, recipe, data[:, : gpu_check.CHECKED].get(), mask[:, : gpu_check.CHECKED].get()
+    )
     seconds = gpu_timing.device_seconds(call.launch, options.repeat)
     read, written = 4 * n * width, 5 * width
     ours = read / seconds
@@ -144,24 +149,6 @@ def _resident(
             "times": ours / theirs,
         }
     return record
-
-
-def _check(name: str, band: Sequence[Samples], recipe: Recipe, out: Outputs) -> None:
-    """Compare the first pixels with the CPU backend's answer; WrongError where they differ."""
-    some = [samples.data[:, :CHECKED].get() for samples in band]
-    want = Outputs(np.empty(some[0].shape, FLOAT32), mask=np.empty(some[0].shape, bool))
-    CpuBackend().stream(gpu_stages.Arrays(some), recipe, want, DEFAULT_MEMORY)
-    got: Any = out.data
-    mask: Any = out.mask
-    data, flags = got[:, :CHECKED].get(), mask[:, :CHECKED].get()
-    close = np.isclose(data, want.data, rtol=1e-6, atol=0, equal_nan=True)
-    # A sample within rounding of a bound may fall either way.
-    values, masks = np.sum(~close), np.sum(flags != want.mask)
-    if values > 0.001 * close.size or masks:
-        raise WrongError(
-            f"{name}, {len(band)} frames: values differ at {values} and masks at {masks} of "
-            f"{close.size} pixels"
-        )
 
 
 def table(results: dict[str, Any]) -> str:

@@ -81,11 +81,11 @@ def loop_clipped_mean(cube: NDArray[Any], outside: Outside, once: bool = False) 
         values = block.reshape(len(cube), -1).copy()
         part, columns = values, np.arange(values.shape[1])
         while columns.size:
-            gone = outside(part, bn)
-            part[gone] = np.nan
+            rejected = outside(part, bn)
+            part[rejected] = np.nan
             if part is not values:
                 values[:, columns] = part
-            columns = columns[gone.any(axis=0)] if not once else columns[:0]
+            columns = columns[rejected.any(axis=0)] if not once else columns[:0]
             part = values[:, columns]
         image[y : y + BLOCK] = bn.nanmean(values, axis=0).reshape(block.shape[1:])
     return image
@@ -110,11 +110,11 @@ def loop_mean_by(
         values, known = block.reshape(len(cube), -1), beside(y, block, bn)
         part, columns = values, np.arange(values.shape[1])
         while columns.size:
-            gone = outside(part, bn, known[..., columns])
-            part[gone] = np.nan
+            rejected = outside(part, bn, known[..., columns])
+            part[rejected] = np.nan
             if part is not values:
                 values[:, columns] = part
-            columns = columns[gone.any(axis=0)]
+            columns = columns[rejected.any(axis=0)]
             part = values[:, columns]
         image[y : y + BLOCK] = bn.nanmean(values, axis=0).reshape(block.shape[1:])
     return image
@@ -129,27 +129,27 @@ def outside_poisson(
     values: NDArray[Any], bn: ModuleType, scales: NDArray[Any]
 ) -> NDArray[np.bool_]:
     """Samples beyond 3 standard deviations, in units of the root of each frame's level."""
-    at = bn.nanmedian(values, axis=0)
-    unit = np.sqrt(np.maximum(np.float32(1), at * scales))
+    centers = bn.nanmedian(values, axis=0)
+    unit = np.sqrt(np.maximum(np.float32(1), centers * scales))
     off = (values - bn.nanmean(values, axis=0)) / unit
     off *= off
-    return beyond(values, at, unit * np.sqrt(bn.nanmean(off, axis=0)))
+    return beyond(values, centers, unit * np.sqrt(bn.nanmean(off, axis=0)))
 
 
 def outside_row_noise(
     values: NDArray[Any], bn: ModuleType, noise: NDArray[Any]
 ) -> NDArray[np.bool_]:
     """Samples beyond 3 times a number of each column, in units of the root of its level."""
-    at = bn.nanmedian(values, axis=0)
-    return beyond(values, at, noise * np.sqrt(np.maximum(np.float32(1), at)))
+    centers = bn.nanmedian(values, axis=0)
+    return beyond(values, centers, noise * np.sqrt(np.maximum(np.float32(1), centers)))
 
 
 def row_noise(y: int, block: NDArray[Any], bn: ModuleType) -> NDArray[Any]:
     """The number of each column in `outside_row_noise`, the same in a row; for rows without NaN."""
-    at = bn.nanmedian(block, axis=0)
-    off = block - at
+    centers = bn.nanmedian(block, axis=0)
+    off = block - centers
     off *= off
-    off /= np.maximum(np.float32(1), at)
+    off /= np.maximum(np.float32(1), centers)
     squares = off.sum(axis=(0, 2), dtype=np.float64)
     noise = np.sqrt(squares / (block.shape[0] * block.shape[2] - 1)).astype(block.dtype)
     return np.repeat(noise, block.shape[2])
@@ -172,45 +172,45 @@ def sorted_line_mean(cube: NDArray[Any], times: float) -> NDArray[Any]:
             away = ordered - level
             slope = np.nansum(off * away, axis=0) / (off * off).sum(axis=0)
             away = np.abs(away - slope * off)
-            gone = away > times * np.nansum(away, axis=0) / count
+            rejected = away > times * np.nansum(away, axis=0) / count
             result[columns] = level
-            on = gone.any(axis=0)
-            ordered[gone] = np.nan
+            on = rejected.any(axis=0)
+            ordered[rejected] = np.nan
             ordered, columns = np.sort(ordered[:, on], axis=0), columns[on]
         image[y : y + BLOCK] = result.reshape(image[y : y + BLOCK].shape)
     return image
 
 
-def beyond(values: NDArray[Any], at: NDArray[Any], unit: NDArray[Any]) -> NDArray[np.bool_]:
-    """Samples further than 3 times `unit` from `at`."""
-    gone: NDArray[np.bool_] = np.abs(values - at) > 3 * unit
-    return gone
+def beyond(values: NDArray[Any], centers: NDArray[Any], unit: NDArray[Any]) -> NDArray[np.bool_]:
+    """Samples further than 3 times `unit` from `centers`."""
+    rejected: NDArray[np.bool_] = np.abs(values - centers) > 3 * unit
+    return rejected
 
 
 def outside_sigma(center: str, spread: str) -> Outside:
     """Samples beyond 3 standard deviations, computed as such or from the MAD."""
 
     def outside(values: NDArray[Any], bn: ModuleType) -> NDArray[np.bool_]:
-        at = bn.nanmedian(values, axis=0) if center == "median" else bn.nanmean(values, axis=0)
+        centers = bn.nanmedian(values, axis=0) if center == "median" else bn.nanmean(values, axis=0)
         if spread == "std":
-            return beyond(values, at, bn.nanstd(values, axis=0))
-        return beyond(values, at, MAD_TO_STD * bn.nanmedian(np.abs(values - at), axis=0))
+            return beyond(values, centers, bn.nanstd(values, axis=0))
+        return beyond(values, centers, MAD_TO_STD * bn.nanmedian(np.abs(values - centers), axis=0))
 
     return outside
 
 
 def outside_mad(values: NDArray[Any], bn: ModuleType) -> NDArray[np.bool_]:
     """Samples beyond 3 MADs of the median."""
-    at = bn.nanmedian(values, axis=0)
-    return beyond(values, at, bn.nanmedian(np.abs(values - at), axis=0))
+    centers = bn.nanmedian(values, axis=0)
+    return beyond(values, centers, bn.nanmedian(np.abs(values - centers), axis=0))
 
 
 def outside_ccd_noise(rdnoise: float, gain: float) -> Outside:
     """Samples beyond 3 times the noise of a CCD, about the median."""
 
     def outside(values: NDArray[Any], bn: ModuleType) -> NDArray[np.bool_]:
-        at = bn.nanmedian(values, axis=0)
-        return beyond(values, at, np.sqrt(np.float32((rdnoise / gain) ** 2) + at / gain))
+        centers = bn.nanmedian(values, axis=0)
+        return beyond(values, centers, np.sqrt(np.float32((rdnoise / gain) ** 2) + centers / gain))
 
     return outside
 
@@ -219,9 +219,10 @@ def outside_shares(low: float, high: float) -> Outside:
     """Samples that differ from the median by more than shares of it."""
 
     def outside(values: NDArray[Any], bn: ModuleType) -> NDArray[np.bool_]:
-        at = bn.nanmedian(values, axis=0)
-        gone: NDArray[np.bool_] = (values < at * (1 - low)) | (values > at * (1 + high))
-        return gone
+        centers = bn.nanmedian(values, axis=0)
+        rejected: NDArray[np.bool_] = values < centers * (1 - low)
+        rejected |= values > centers * (1 + high)
+        return rejected
 
     return outside
 
@@ -233,23 +234,23 @@ def outside_rank(share: float) -> Outside:
         n = len(values)
         rank = (n - 1) // 2 - int(share * (n // 2))
         sample = np.partition(values, rank, axis=0)[rank]
-        at = bn.nanmedian(values, axis=0)
-        return beyond(values, at, at - sample)
+        centers = bn.nanmedian(values, axis=0)
+        return beyond(values, centers, centers - sample)
 
     return outside
 
 
 def outside_winsorized(values: NDArray[Any], bn: ModuleType) -> NDArray[np.bool_]:
     """Samples beyond 3 winsorized standard deviations: of samples pulled in until they settle."""
-    at, spread = bn.nanmedian(values, axis=0), bn.nanstd(values, axis=0, ddof=1)
-    pulled, m, s, columns = values, at, spread.copy(), np.arange(len(at))
+    centers, spread = bn.nanmedian(values, axis=0), bn.nanstd(values, axis=0, ddof=1)
+    pulled, m, s, columns = values, centers, spread.copy(), np.arange(len(centers))
     while columns.size:
         pulled = np.clip(pulled, m - np.float32(1.5) * s, m + np.float32(1.5) * s)
         fresh = np.float32(1.134) * bn.nanstd(pulled, axis=0, ddof=1)
         spread[columns] = fresh
         on = np.abs(fresh - s) > 0.0005 * s
         pulled, m, s, columns = pulled[:, on], m[on], fresh[on], columns[on]
-    return beyond(values, at, spread)
+    return beyond(values, centers, spread)
 
 
 def loop_esd_mean(cube: NDArray[Any], outliers: float, significance: float) -> NDArray[Any]:
@@ -287,12 +288,12 @@ def sorted_replaced_mean(cube: NDArray[Any]) -> NDArray[Any]:
         values = np.sort(block.reshape(n, -1), axis=0)
         result, columns = values.mean(axis=0), np.arange(values.shape[1])
         while columns.size:
-            at = (values[(n - 1) // 2] + values[n // 2]) / 2
+            centers = (values[(n - 1) // 2] + values[n // 2]) / 2
             reach = 3 * values.std(axis=0, ddof=1)
             # Columns are sorted: if none of the ends is outside, no sample is.
-            on = (at - values[0] > reach) | (values[-1] - at > reach)
-            values, at, reach, columns = values[:, on], at[on], reach[on], columns[on]
-            values = np.sort(np.where(np.abs(values - at) > reach, at, values), axis=0)
+            on = (centers - values[0] > reach) | (values[-1] - centers > reach)
+            values, centers, reach, columns = values[:, on], centers[on], reach[on], columns[on]
+            values = np.sort(np.where(np.abs(values - centers) > reach, centers, values), axis=0)
             result[columns] = values.mean(axis=0)
         image[y : y + BLOCK] = result.reshape(block.shape[1:])
     return image

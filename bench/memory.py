@@ -121,7 +121,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line."""
     parser = argparse.ArgumentParser("bench.memory", description=__doc__.partition("\n")[0])
     machine.add_size(parser)
-    parser.add_argument("--one", nargs=2, metavar=("CASE", "CALL"), help="this call, in here")
+    parser.add_argument(
+        "--one", nargs=2, metavar=("CASE", "CALL"), help="run this call in this process"
+    )
     machine.add_json(parser)
     options = parser.parse_args(arguments)
     if not can_measure():

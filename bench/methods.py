@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench import truth
-from bench.given import LONGER
+from bench.frames_on_disk import LONGER
 from bench.parity import differences
 from bench.truth import Truth
 
@@ -30,7 +30,7 @@ class Way:
         As the program's function in `bench.programs` expects them.
     truth : callable or None
         Computes the correct image; None: the answer is not checked.
-    off : float
+    may_differ : float
         Share of the pixels that may differ: twice what was seen with 25 frames, or 1%.
     why : str
         Why pixels may differ, or why nothing is checked.
@@ -38,7 +38,7 @@ class Way:
 
     words: Any
     truth: Definition | None
-    off: float = 0.0
+    may_differ: float = 0.0
     why: str = ""
 
 
@@ -129,14 +129,14 @@ def beside(
     right: Definition,
     *,
     also: tuple[str, ...] = (),
-    off: float = 0.0,
+    may_differ: float = 0.0,
     why: str = "",
     checked: bool = True,
 ) -> Method:
     """A rejection of a program beside ours: `clip` and the command-line options `also`."""
     ways = {
         "gpustack": Way(("--clip", clip, *also), right),
-        program: Way(words, right if checked else None, off, why),
+        program: Way(words, right if checked else None, may_differ, why),
     }
     return Method(f"`{clip}`", ways)
 
@@ -174,14 +174,19 @@ ALGORITHMS = {
         "siril", "rej p 0.2 0.1", "percentile:low=0.2,high=0.1", truth.percentile_mean(0.2, 0.1)
     ),
     "siril s": beside(
-        "siril", "rej s 3 3", "sigma:ddof=1,keep=4", SIRIL_SIGMA, off=0.01, why=differences.STOP
+        "siril",
+        "rej s 3 3",
+        "sigma:ddof=1,keep=4",
+        SIRIL_SIGMA,
+        may_differ=0.01,
+        why=differences.STOP,
     ),
     "siril a": beside(
         "siril",
         "rej a 5 5",
         "mad:low=5,high=5,keep=4",
         truth.mad_clipped_mean(5),
-        off=0.08,
+        may_differ=0.08,
         why=differences.MAD,
     ),
     "siril m": beside(
@@ -189,7 +194,7 @@ ALGORITHMS = {
         "rej m 3 3",
         "sigmamedian",
         truth.replaced_mean(),
-        off=0.01,
+        may_differ=0.01,
         why=differences.MIDDLE,
     ),
     "siril w": beside(
@@ -197,7 +202,7 @@ ALGORITHMS = {
         "rej w 3 3",
         "winsorized:keep=4",
         truth.winsorized_mean(),
-        off=0.01,
+        may_differ=0.01,
         why=differences.WINSOR,
     ),
     "siril l": beside(
@@ -205,7 +210,7 @@ ALGORITHMS = {
         "rej l 5 5",
         "linear:keep=4",
         truth.line_clipped_mean(5),
-        off=0.05,
+        may_differ=0.05,
         why=differences.LINE,
     ),
     "siril g": beside(

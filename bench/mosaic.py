@@ -246,13 +246,17 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         metavar="SIZE,SIDE",
         help="sides of the frames and of the footprint; default: 1024,3000 2048,6000",
     )
-    parser.add_argument("--repeat", type=int, default=3, help="times each call runs")
+    parser.add_argument(
+        "--repeat", type=int, default=3, help="runs of each call (default: %(default)s)"
+    )
     parser.add_argument(
         "--budget", type=float, default=60.0, help="seconds after which a call is not repeated"
     )
-    parser.add_argument("--peers", action="store_true", help="peers at 2048,6000 too, in 32 GB")
-    parser.add_argument("--one", metavar="CALL", help="this call, in here")
-    parser.add_argument("--folder", type=Path, help="where its frames are")
+    parser.add_argument(
+        "--peers", action="store_true", help="run peers at 2048,6000 too; needs 32 GB"
+    )
+    parser.add_argument("--one", metavar="CALL", help="run this call in this process")
+    parser.add_argument("--folder", type=Path, help="folder of the frames of --one")
     machine.add_json(parser)
     return parser.parse_args(arguments)
 

@@ -20,9 +20,9 @@ from typing import Any
 import numpy as np
 
 from bench import machine, peers_tables
-from bench.given import Given, Group, made
+from bench.frames_on_disk import FramesOnDisk, Group, made
 from bench.methods import ALGORITHMS, METHODS, Definition, Method, Way
-from bench.process import Taken, compile_package, measure
+from bench.process import Measured, compile_package, measure
 from bench.programs import OURS, PROGRAMS, Program
 from bench.truth import Agreement, DisagreementError, Truth, compare
 
@@ -54,13 +54,13 @@ class Call:
     worst: float | None = None
     left_out: float | None = None
 
-    def believe(self, taken: Taken) -> None:
+    def count(self, taken: Measured) -> None:
         """Count the time and the peak of a run."""
         self.seconds.append(round(taken.seconds, 4))
         self.cpu_seconds.append(round(taken.cpu_seconds, 4))
         self.peak.append(taken.peak)
 
-    def refuse(self, state: str, why: str) -> None:
+    def discard(self, state: str, why: str) -> None:
         """Count none of the runs, for this reason."""
         self.seconds, self.cpu_seconds, self.peak = [], [], []
         self.state, self.why = state, why
@@ -95,7 +95,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"bench.peers: {err}", file=sys.stderr)
         full = True
     if not groups:
-        print(f"bench.peers: expected some of {', '.join(METHODS | ALGORITHMS)}", file=sys.stderr)
+        methods = ", ".join(METHODS | ALGORITHMS)
+        print(
+            f"--method, --part: expected some of {methods}, got {' '.join(options.method)} in "
+            f"{' '.join(options.part)}",
+            file=sys.stderr,
+        )
         return 2
     names = ("frames", "size", "runs", "budget", "longest", "threads")
     settings = {name: getattr(options, name) for name in names}
@@ -125,13 +130,34 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--part", nargs="+", choices=PARTS, default=list(PARTS), help="parts (default: all)")
     add("--method", nargs="+", default=["*"], help="patterns of methods: median, 'siril *'")
     add("--program", nargs="+", default=["*"], help="patterns of programs, beside gpustack")
-    add("--frames", nargs="+", type=int, default=[10, 25, 100], help="(default: 10 25 100)")
+    add(
+        "--frames",
+        nargs="+",
+        type=int,
+        default=[10, 25, 100],
+        help="numbers of frames (default: 10 25 100)",
+    )
     add("--size", type=int, default=2048, help="pixels on a side (default: %(default)s)")
     add("--dtype", nargs="+", choices=("float32", "uint16"), default=["float32", "uint16"])
     add("--runs", type=int, default=5, help="runs of each call (default: %(default)s)")
-    add("--budget", type=float, default=2.0, help="seconds that end repeats (default: 2)")
-    add("--longest", type=float, default=25.0, help="nothing that must take longer (default: 25)")
-    add("--threads", type=int, default=2, help="for those who can (default: %(default)s)")
+    add(
+        "--budget",
+        type=float,
+        default=2.0,
+        help="seconds after which a call is not repeated (default: 2)",
+    )
+    add(
+        "--longest",
+        type=float,
+        default=25.0,
+        help="skip calls expected to take more seconds (default: 25)",
+    )
+    add(
+        "--threads",
+        type=int,
+        default=2,
+        help="of programs with such an option (default: %(default)s)",
+    )
     add("--scratch", type=Path, metavar="DIR", help="where frames go (default: a temporary folder)")
     machine.add_json(parser)
     return parser.parse_args(arguments)
@@ -178,7 +204,7 @@ def run(programs: Iterable[str], options: argparse.Namespace) -> Iterator[dict[s
         yield {"part": part, **asdict(group), "methods": timed}
 
 
-def truths(given: Given) -> Callable[[Definition], Truth]:
+def truths(given: FramesOnDisk) -> Callable[[Definition], Truth]:
     """A function that returns the correct image by a definition, each computed once."""
 
     @cache
@@ -192,21 +218,21 @@ def take_turns(
     name: str,
     method: Method,
     programs: Iterable[str],
-    given: Given,
+    given: FramesOnDisk,
     right: Callable[[Definition], Truth],
     history: History,
     options: argparse.Namespace,
 ) -> list[dict[str, Any]]:
     """Make all runs of all programs that have a method, A B C, then C B A."""
-    calls = {key: Call(key) for key in programs if PROGRAMS[key].asked in method.ways}
+    calls = {key: Call(key) for key in programs if PROGRAMS[key].method_key in method.ways}
     samples = given.group.samples
     for key, call in calls.items():
         expected = history.expected(key, name, samples)
         if expected > options.longest:
-            call.refuse("not run", f"{expected:.0f} s expected")
+            call.discard("not run", f"{expected:.0f} s expected")
     for number in range(options.runs):
         for key in list(calls)[:: -1 if number % 2 else 1]:
-            call, way = calls[key], method.ways[PROGRAMS[key].asked]
+            call, way = calls[key], method.ways[PROGRAMS[key].method_key]
             spent = sum(call.seconds) >= options.budget
             if call.state in ("timed", "not checked") and not (number and spent):
                 once(PROGRAMS[key], way, call, given, right, options.threads)
@@ -222,7 +248,7 @@ def once(
     program: Program,
     way: Way,
     call: Call,
-    given: Given,
+    given: FramesOnDisk,
     right: Callable[[Definition], Truth],
     threads: int,
 ) -> None:
@@ -232,10 +258,10 @@ def once(
     try:
         taken = measure(program.invoke(way.words, given, threads), cores, LONGEST)
     except TimeoutError as err:
-        call.refuse("failed", str(err))
+        call.discard("failed", str(err))
         return
     if taken.code or not (given.folder / program.out).exists():
-        call.refuse("failed", f"exit code {taken.code}: {taken.output[-500:].strip()}")
+        call.discard("failed", f"exit code {taken.code}: {taken.output[-500:].strip()}")
         return
     if way.truth is None:
         call.state, call.why = "not checked", way.why
@@ -243,18 +269,18 @@ def once(
         try:
             agreed = agreement(program, way, given, right(way.truth))
         except DisagreementError as err:
-            call.refuse("wrong", str(err))
+            call.discard("wrong", str(err))
             return
         call.worst, call.left_out = agreed.worst, agreed.left_out
-    call.believe(inside(taken) if program.inside else taken)
+    call.count(own_time(taken) if program.reports_own_time else taken)
 
 
-def inside(taken: Taken) -> Taken:
+def own_time(taken: Measured) -> Measured:
     """The run with the seconds that the process itself printed for its work, without its start."""
     return taken._replace(**json.loads(taken.output.rstrip().rpartition("\n")[2]))
 
 
-def agreement(program: Program, way: Way, given: Given, expected: Truth) -> Agreement:
+def agreement(program: Program, way: Way, given: FramesOnDisk, expected: Truth) -> Agreement:
     """How well an answer agrees with its definition.
 
     Raises
@@ -262,15 +288,15 @@ def agreement(program: Program, way: Way, given: Given, expected: Truth) -> Agre
     DisagreementError
         Where it does not, in more than the share of pixels that may differ.
     """
-    image, off = program.answer(given), 0.0
-    if way.off and image.shape == expected.image.shape:
+    image, differing = program.answer(given), 0.0
+    if way.may_differ and image.shape == expected.image.shape:
         away = np.abs(image - expected.image)
         other = ~(away <= program.tolerance * np.abs(expected.image))
-        off = float(other.mean())
-        if off <= way.off:
+        differing = float(other.mean())
+        if differing <= way.may_differ:
             image = np.where(other, expected.image, image)
     agreed = compare(image, expected, program.tolerance, readmits=False)
-    return Agreement(agreed.worst, agreed.left_out + off)
+    return Agreement(agreed.worst, agreed.left_out + differing)
 
 
 if __name__ == "__main__":

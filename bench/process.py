@@ -58,7 +58,7 @@ class Invocation:
         )
 
 
-class Taken(NamedTuple):
+class Measured(NamedTuple):
     """What a run took, and what it printed.
 
     ``seconds`` are those of the wall clock, ``cpu_seconds`` those of all cores, ``peak`` the bytes
@@ -72,7 +72,7 @@ class Taken(NamedTuple):
     output: str
 
 
-def measure(invocation: Invocation, cores: Iterable[int] = (), limit: float = 600.0) -> Taken:
+def measure(invocation: Invocation, cores: Iterable[int] = (), limit: float = 600.0) -> Measured:
     """Run a command on these cores (empty = all of them), for `limit` seconds at most.
 
     Raises
@@ -105,5 +105,5 @@ def measure(invocation: Invocation, cores: Iterable[int] = (), limit: float = 60
         raise TimeoutError(f"expected an end within {limit:g} s, got none") from None
     printed, _, last = output.rstrip("\n").rpartition("\n")
     if not last.startswith("{"):  # the command could not be started
-        return Taken(-1, 0.0, 0.0, 0, output)
-    return Taken(**json.loads(last), output=printed)
+        return Measured(-1, 0.0, 0.0, 0, output)
+    return Measured(**json.loads(last), output=printed)

@@ -20,7 +20,7 @@ from astropy.io import fits
 from numpy.typing import NDArray
 
 from bench import machine
-from bench.given import Given
+from bench.frames_on_disk import FramesOnDisk
 from bench.parity import iraf, siril
 from bench.process import Invocation
 from bench.truth import GPUSTACK_TOLERANCE, PEER_TOLERANCE
@@ -43,26 +43,26 @@ class Program:
         Makes an `Invocation` from ``words`` of `bench.methods`, the frames, the number of threads.
     out : str
         The file with the image, relative to the folder of the frames.
-    asked : str
+    method_key : str
         The name in `bench.methods` by which it is asked.
     tolerance : float
         Largest relative difference of a pixel.
-    inside : bool
+    reports_own_time : bool
         Whether the last line of its output has the time that it took, without its start.
     """
 
     title: str
     version: Callable[[], str | None]
-    invoke: Callable[[Any, Given, int], Invocation]
+    invoke: Callable[[Any, FramesOnDisk, int], Invocation]
     out: str
-    asked: str
+    method_key: str
     tolerance: float = PEER_TOLERANCE
-    inside: bool = False
+    reports_own_time: bool = False
 
-    def answer(self, given: Given) -> NDArray[Any]:
+    def answer(self, given: FramesOnDisk) -> NDArray[Any]:
         """The rows of the image that are compared, in the unit of the frames."""
         unit = 1.0
-        if self.asked == "siril":
+        if self.method_key == "siril":
             unit = siril.UNIT if given.group.dtype == "float32" else siril.UNIT16
         with fits.open(given.folder / self.out) as hdus:
             image = next(hdu.data for hdu in hdus if hdu.data is not None)
@@ -70,20 +70,20 @@ class Program:
         return rows * unit
 
 
-def _gpustack(words: tuple[str, ...], given: Given) -> list[str]:
+def _gpustack(words: tuple[str, ...], given: FramesOnDisk) -> list[str]:
     limit = () if given.group.limit is None else ("--memory", str(given.group.limit))
     out = ("-o", str(given.folder / "out.fits"), "--overwrite", "--backend", "cpu")
     alone = ("--uncertainty", "none")  # as no other program makes one
     return ["combine", *given.paths, *out, *alone, *words, *limit]
 
 
-def by_gpustack(words: tuple[str, ...], given: Given, threads: int) -> Invocation:
+def by_gpustack(words: tuple[str, ...], given: FramesOnDisk, threads: int) -> Invocation:
     """gpustack's command line, which uses as many threads as it has cores."""
     command = [sys.executable, "-m", "gpustack.cli", *_gpustack(words, given)]
     return Invocation(command, given.folder, PYTHON)
 
 
-def by_started(words: tuple[str, ...], given: Given, threads: int) -> Invocation:
+def by_started(words: tuple[str, ...], given: FramesOnDisk, threads: int) -> Invocation:
     """gpustack's command line in a process that has combined rows of the first frames already."""
     first = given.folder / "first"
     if not first.exists():
@@ -101,17 +101,17 @@ def by_started(words: tuple[str, ...], given: Given, threads: int) -> Invocation
     return Invocation(command, given.folder, PYTHON)
 
 
-def by_iraf(words: dict[str, Any], given: Given, threads: int) -> Invocation:
+def by_iraf(words: dict[str, Any], given: FramesOnDisk, threads: int) -> Invocation:
     """imcombine, which has one thread."""
     return iraf.invocation(given.folder, iraf.command(words))
 
 
-def by_siril(words: str, given: Given, threads: int) -> Invocation:
+def by_siril(words: str, given: FramesOnDisk, threads: int) -> Invocation:
     """Siril's command ``stack`` on a sequence of FITS files, which are not converted."""
     return siril.invocation(given.siril, siril.script(f"{words} -nonorm"), threads)
 
 
-def by_gnuastro(words: tuple[str, ...], given: Given, threads: int) -> Invocation:
+def by_gnuastro(words: tuple[str, ...], given: FramesOnDisk, threads: int) -> Invocation:
     """Gnuastro's astarithmetic with an operator on all frames.
 
     Integers are converted to floats first, except for a mean: the median of an even number of
@@ -124,7 +124,7 @@ def by_gnuastro(words: tuple[str, ...], given: Given, threads: int) -> Invocatio
     return Invocation(command, given.folder)
 
 
-def by_swarp(words: str, given: Given, threads: int) -> Invocation:
+def by_swarp(words: str, given: FramesOnDisk, threads: int) -> Invocation:
     """SWarp without resampling or background subtraction, and with its default memory."""
     options = {
         "RESAMPLE": "N",
@@ -142,10 +142,10 @@ def by_swarp(words: str, given: Given, threads: int) -> Invocation:
     return Invocation(command, given.folder)
 
 
-def by_script(library: str) -> Callable[[Any, Given, int], Invocation]:
+def by_script(library: str) -> Callable[[Any, FramesOnDisk, int], Invocation]:
     """A script in Python with this library, of one thread; see `bench.scripts`."""
 
-    def invoke(words: Any, given: Given, threads: int) -> Invocation:
+    def invoke(words: Any, given: FramesOnDisk, threads: int) -> Invocation:
         out = str(given.folder / "out.fits")
         order = {"paths": given.paths, "out": out, "words": words, "limit": given.group.limit}
         command = [sys.executable, "-m", "bench.scripts", library, json.dumps(order)]

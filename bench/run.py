@@ -56,7 +56,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser("bench.run", description=__doc__.partition("\n")[0])
     machine.add_size(parser)
     parser.add_argument(
-        "--repeat", type=int, default=5, help="times each call runs (default: %(default)s)"
+        "--repeat", type=int, default=5, help="runs of each call (default: %(default)s)"
     )
     parser.add_argument(
         "--budget",
@@ -64,7 +64,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         default=5.0,
         help="seconds after which a call is not repeated; 0: no limit (default: %(default)s)",
     )
-    parser.add_argument("--cores", type=int, help="use so many cores only (default: all)")
+    parser.add_argument("--cores", type=int, help="number of cores to use (default: all)")
     parser.add_argument("--case", nargs="+", default=["*"], help="names or patterns of cases")
     parser.add_argument("--library", nargs="+", help="these libraries only, and gpustack")
     machine.add_json(parser)

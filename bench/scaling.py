@@ -80,7 +80,7 @@ Costs = dict[str, float]
 
 
 #: What costs workers and client time: the client reads no samples.
-PAID = {
+COST_TERMS = {
     "workers": ("task", "frame opened", "frame of a task", "byte read", "byte made"),
     "client": ("task", "frame opened", "byte made"),
 }
@@ -147,8 +147,8 @@ def timed(paths: list[str], client: Any, expected: NDArray[Any]) -> dict[str, fl
     after = client.run(time.process_time)
     if not np.array_equal(np.asarray(result.data), expected, equal_nan=True):
         raise RuntimeError("expected the result of one machine, got another")
-    theirs = sum(after[at] - before[at] for at in after)
-    return {"seconds": seconds, "workers": theirs, "client": own}
+    worker_seconds = sum(after[at] - before[at] for at in after)
+    return {"seconds": seconds, "workers": worker_seconds, "client": own}
 
 
 def measure(sizes: Sequence[Sequence[int]], repeats: int) -> list[dict[str, Any]]:
@@ -157,14 +157,14 @@ def measure(sizes: Sequence[Sequence[int]], repeats: int) -> list[dict[str, Any]
     with tempfile.TemporaryDirectory() as scratch:
         for workers in WORKERS:
             with cluster_of(workers) as client:
-                for frames, size, each in sizes:
+                for frames, size, tasks_per_worker in sizes:
                     folder = Path(scratch, f"{frames}-{size}")
                     if not folder.exists():
                         folder.mkdir()
                         simulate(folder, frames, size)
                     paths = [str(path) for path in sorted(folder.glob("*.fits"))]
                     expected = np.asarray(stack(paths, RECIPE, backend="cpu").data)
-                    task_plan.TASKS_PER_WORKER = each
+                    task_plan.TASKS_PER_WORKER = tasks_per_worker
                     runs = [timed(paths, client, expected) for _ in range(repeats + 1)][1:]
                     least = {name: min(run[name] for run in runs) for name in runs[0]}
                     bands = len(task_plan.plan_tasks(size, workers, 1, 1, 1 << 40).bands)
@@ -175,29 +175,32 @@ def measure(sizes: Sequence[Sequence[int]], repeats: int) -> list[dict[str, Any]
 
 def fitted(runs: Sequence[dict[str, Any]]) -> dict[str, Costs]:
     """The costs of workers and client, in processor seconds, from the runs with one worker."""
-    alone = [run for run in runs if run["workers"] == 1]
+    one_worker_runs = [run for run in runs if run["workers"] == 1]
     jobs = [
         Job(one["job"]["frames"], one["job"]["size"], one["job"]["size"], one["job"]["bands"])
-        for one in alone
+        for one in one_worker_runs
     ]
     return {
-        who: fit(jobs, [run["took"][who] for run in alone], names) for who, names in PAID.items()
+        who: fit(jobs, [run["took"][who] for run in one_worker_runs], names)
+        for who, names in COST_TERMS.items()
     }
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line."""
     parser = argparse.ArgumentParser("bench.scaling", description=__doc__.partition("\n")[0])
-    parser.add_argument("--repeats", type=int, default=3, help="default: %(default)s")
+    parser.add_argument(
+        "--repeats", type=int, default=3, help="runs of each stack (default: %(default)s)"
+    )
     machine.add_json(parser)
     options = parser.parse_args(arguments)
-    load, each = machine.load(), task_plan.TASKS_PER_WORKER
+    load, default = machine.load(), task_plan.TASKS_PER_WORKER
     runs = measure(SIZES, options.repeats)
-    task_plan.TASKS_PER_WORKER = each
+    task_plan.TASKS_PER_WORKER = default
     costs = fitted(runs)
     large = bounds(*costs.values(), LARGE, nodes=NODES, storage=STORAGE, network=NETWORK)
-    told = {"runs": runs, "costs": costs, "large": large}
-    results = machine.record("scaling", {"repeats": options.repeats}, load, **told)
+    settings, found = {"repeats": options.repeats}, {"runs": runs, "costs": costs, "large": large}
+    results = machine.record("scaling", settings, load, **found)
     machine.write(options.json, results)
     print(scaling_table(results))
     return 0

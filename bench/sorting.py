@@ -89,7 +89,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser("bench.sorting", description=__doc__.partition("\n")[0])
     parser.add_argument("--frames", type=int, nargs="+", default=FRAMES)
     parser.add_argument("--repeat", type=int, default=9)
-    parser.add_argument("--pixels", type=int, help="of a tile (default: as the backend takes)")
+    parser.add_argument(
+        "--pixels", type=int, help="pixels of a tile (default: what the backend chooses)"
+    )
     machine.add_json(parser)
     options = parser.parse_args(arguments)
     load = machine.load()

@@ -147,9 +147,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     machine.add_size(parser)
     parser.set_defaults(frames=40, size=4096)
     parser.add_argument("--memory", type=int, default=50_000_000, help="the limit, in bytes")
-    parser.add_argument("--runs", type=int, default=3, help="of each way (default: %(default)s)")
-    parser.add_argument("--scratch", type=Path, help="where 2.7 GB of frames go for a while")
-    parser.add_argument("--one", nargs=2, metavar=("WAY", "COMBINE"), help="this one, in here")
+    parser.add_argument(
+        "--runs", type=int, default=3, help="runs of each way (default: %(default)s)"
+    )
+    parser.add_argument("--scratch", type=Path, help="folder for 2.7 GB of temporary frames")
+    parser.add_argument(
+        "--one", nargs=2, metavar=("WAY", "COMBINE"), help="run this one in this process"
+    )
     machine.add_json(parser)
     options = parser.parse_args(arguments)
     if not STATUS.exists():

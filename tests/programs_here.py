@@ -7,7 +7,7 @@ from io import StringIO
 from unittest.mock import patch
 
 from bench import process, scripts, started
-from bench.process import Taken
+from bench.process import Measured
 from gpustack.cli import cli
 
 #: Name of a module -> function that runs it; all of them read ``sys.argv``.
@@ -35,4 +35,4 @@ def measure(invocation, cores=(), limit=600.0):
     ):
         warnings.simplefilter("ignore")
         MAINS[words[0]]()
-    return Taken(0, 1.0, 1.0, 1, printed.getvalue())
+    return Measured(0, 1.0, 1.0, 1, printed.getvalue())

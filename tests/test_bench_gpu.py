@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from bench import gpu, gpu_peers
+from bench import gpu, gpu_check, gpu_peers, gpu_sources, gpu_stages
 
 TINY = ["--bytes", "40000", "--peer-bytes", "4000", "--repeat", "2", "--stack", "5", "--size", "16"]
 
@@ -43,27 +43,42 @@ def test_a_run_measures_prints_and_writes(cuda, tmp_path, capsys):
 
 def test_a_wrong_answer_is_not_timed(cuda, monkeypatch, capsys):
     monkeypatch.setitem(gpu.RECIPES, "median", gpu.RECIPES["mean"])
-    right = gpu.CpuBackend.stream
+    right = gpu_check.CpuBackend.stream
 
     def wrong(self, source, recipe, out, memory):
         right(self, source, recipe, out, memory)
         out.data += 1
 
-    monkeypatch.setattr(gpu.CpuBackend, "stream", wrong)
+    monkeypatch.setattr(gpu_check.CpuBackend, "stream", wrong)
     assert gpu.main([*TINY, "--frames", "8", "--case", "median"]) == 1
     assert "median, 8 frames:" in capsys.readouterr().err
 
 
 def test_a_wrong_mask_is_reported(cuda, monkeypatch, capsys):
-    right = gpu.CpuBackend.stream
+    right = gpu_check.CpuBackend.stream
 
     def wrong(self, source, recipe, out, memory):
         right(self, source, recipe, out, memory)
         out.mask[0, :3] = True
 
-    monkeypatch.setattr(gpu.CpuBackend, "stream", wrong)
+    monkeypatch.setattr(gpu_check.CpuBackend, "stream", wrong)
     assert gpu.main([*TINY, "--frames", "8", "--case", "median"]) == 1
     said = "median, 8 frames: values differ at 0 and masks at 3 of 1250 pixels"
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", ["arrays", "files"])
+def test_a_wrong_answer_of_a_whole_run_is_not_timed(cuda, monkeypatch, capsys, kind):
+    right = gpu_stages.CudaBackend.stream
+
+    def wrong(self, source, recipe, out, memory):
+        right(self, source, recipe, out, memory)
+        if isinstance(source, gpu_sources.Files) == (kind == "files"):
+            out.data[0] += 1
+
+    monkeypatch.setattr(gpu_stages.CudaBackend, "stream", wrong)
+    assert gpu.main([*TINY, "--frames", "8", "--case", "median"]) == 1
+    said = f"median from {kind}, 5 frames: values differ at 16 and masks at 0 of 256 pixels"
     assert said in capsys.readouterr().err
 
 

@@ -13,9 +13,8 @@ import pytest
 from astropy.io import fits
 
 import programs_here
-from bench import given as given_frames
-from bench import methods, peers, peers_tables, programs, table, truth
-from bench.given import NAME, Group, made, write
+from bench import frames_on_disk, methods, peers, peers_tables, programs, table, truth
+from bench.frames_on_disk import NAME, Group, made, write
 from bench.methods import ALGORITHMS, METHODS, Method, Way
 from bench.parity import siril
 from bench.process import Invocation
@@ -29,7 +28,7 @@ ASKED = [
     for name, method in ALL.items()
     for program in PROGRAMS
     # "started" gets the same arguments as another program, so one method is enough.
-    if PROGRAMS[program].asked in method.ways and (program != "started" or name == "sigma")
+    if PROGRAMS[program].method_key in method.ways and (program != "started" or name == "sigma")
 ]
 
 
@@ -51,7 +50,7 @@ truths = cache(peers.truths)
 def call_of(name, program, given):
     if PROGRAMS[program].version() is None:
         pytest.skip(f"{program} is not installed")
-    call, way = peers.Call(program), ALL[name].ways[PROGRAMS[program].asked]
+    call, way = peers.Call(program), ALL[name].ways[PROGRAMS[program].method_key]
     peers.once(PROGRAMS[program], way, call, given, truths(given), 2)
     return call
 
@@ -76,8 +75,8 @@ def test_every_method_has_us_and_a_peer_whose_answer_is_checked():
         assert method.ways["gpustack"].truth is not None
         assert set(method.ways) - {"gpustack"}
         assert all(way.truth is not None or way.why for way in method.ways.values())
-        assert all(not way.off or way.why for way in method.ways.values())
-        assert method.ways["gpustack"].off == 0
+        assert all(not way.may_differ or way.why for way in method.ways.values())
+        assert method.ways["gpustack"].may_differ == 0
 
 
 def test_frames_are_the_same_for_all(given, whole):
@@ -170,7 +169,7 @@ def test_what_was_measured_is_kept_when_room_runs_out(fakes, tmp_path, monkeypat
         def free(self):
             return disk.pop(0)
 
-    monkeypatch.setattr(given_frames.shutil, "disk_usage", lambda folder: Usage())
+    monkeypatch.setattr(frames_on_disk.shutil, "disk_usage", lambda folder: Usage())
     code, results, _ = tiny_run(tmp_path, "--program", "right", "--frames", "3", "4")
     assert code == 2
     assert [group["frames"] for group in results["groups"]] == [3]
@@ -206,7 +205,7 @@ def test_turns_alternate(fakes, monkeypatch, tmp_path):
 
     def once(program, way, call, *more):
         seen.append(program.title)
-        call.believe(peers.Taken(0, 0.1, 0.1, 1, ""))
+        call.count(peers.Measured(0, 0.1, 0.1, 1, ""))
 
     monkeypatch.setattr(peers, "once", once)
     tiny_run(tmp_path, "--program", "right", "liar", "--runs", "3")
@@ -383,5 +382,5 @@ def test_the_pages_have_a_place_for_every_table():
 
 def test_all_programs_can_be_asked_for_something():
     asked = {program for method in methods.METHODS.values() for program in method.ways}
-    assert asked == {program.asked for program in PROGRAMS.values()}
+    assert asked == {program.method_key for program in PROGRAMS.values()}
     assert set(OURS) < set(PROGRAMS)

@@ -5,7 +5,7 @@ from importlib.util import find_spec
 import pytest
 
 from bench import scaling, table
-from bench.scaling import PAID, Job, bounds, cost, fit
+from bench.scaling import COST_TERMS, Job, bounds, cost, fit
 from gpustack.cluster import task_plan
 from skips import skip_without
 
@@ -13,10 +13,10 @@ JOBS = [Job(n, size, size, bands) for n, size, bands in [(4, 64, 9), (8, 128, 40
 JOBS += [Job(5, 700, 300, 70), Job(50, 40, 900, 2), Job(9, 512, 512, 300)]
 
 
-@pytest.mark.parametrize("who", PAID)
+@pytest.mark.parametrize("who", COST_TERMS)
 def test_costs_are_found_again(who):
-    true = dict(zip(PAID[who], (4e-3, 5e-4, 1e-4, 6e-9, 3e-8), strict=False))
-    found = fit(JOBS, [cost(true, job) for job in JOBS], PAID[who])
+    true = dict(zip(COST_TERMS[who], (4e-3, 5e-4, 1e-4, 6e-9, 3e-8), strict=False))
+    found = fit(JOBS, [cost(true, job) for job in JOBS], COST_TERMS[who])
     assert found == pytest.approx(true, rel=1e-6)
 
 

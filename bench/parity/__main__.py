@@ -42,7 +42,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _write(chosen: dict[str, Case]) -> int:
     if len(chosen) < len(CASES):
-        print("--write: expected both programs and all cases", file=sys.stderr)
+        print(
+            f"--write: expected all {len(CASES)} cases, which need IRAF, Siril and no --case, "
+            f"got {len(chosen)}",
+            file=sys.stderr,
+        )
         return 2
     golden.write({name: golden.run(case) for name, case in chosen.items()})
     return 0

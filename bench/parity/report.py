@@ -5,13 +5,13 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
+from bench.markdown import markdown
 from bench.parity import golden
 from bench.parity.cases import CASES, Case
 from bench.parity.compare import Agreement, compare
 from bench.parity.differences import DIFFERENCES
 from bench.parity.frames import frames
 from bench.parity.golden import Answer
-from bench.table import markdown
 from gpustack.clips import Clip
 from gpustack.combines import NoiseModel
 from gpustack.recipe import Recipe

@@ -54,7 +54,7 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Given:
+class FramesOnDisk:
     """Frames on disk.
 
     Parameters
@@ -98,7 +98,7 @@ class Given:
 
 
 @contextmanager
-def made(group: Group, scratch: Path | None) -> Iterator[Given]:
+def made(group: Group, scratch: Path | None) -> Iterator[FramesOnDisk]:
     """Write the frames of a group to a temporary folder, which is removed afterwards.
 
     Raises
@@ -114,10 +114,12 @@ def made(group: Group, scratch: Path | None) -> Iterator[Given]:
         yield write(group, Path(name))
 
 
-def write(group: Group, folder: Path) -> Given:
+def write(group: Group, folder: Path) -> FramesOnDisk:
     """Write the frames of a group to a folder, for Siril and for all other programs."""
     kind, rows = Kind(group.dtype), np.unique(np.linspace(0, group.size - 1, ROWS).astype(int))
-    given = Given(group, folder, rows, np.empty((group.frames, len(rows), group.size), kind.dtype))
+    given = FramesOnDisk(
+        group, folder, rows, np.empty((group.frames, len(rows), group.size), kind.dtype)
+    )
     given.siril.mkdir()
     for i, path in enumerate(given.paths):
         frame = simulated(kind, i, group.size, group.size)

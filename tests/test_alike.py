@@ -10,6 +10,7 @@ from bands import Cpu
 from gpustack import RangeClip, SigmaClip, stack
 from gpustack.backends import passes, ragged
 from gpustack.backends.ragged import Ragged
+from gpustack.backends.stand_ins import StandIns
 from gpustack.errors import GpustackWarning
 from recipes import RECIPES, recipe
 from stacks import run
@@ -78,6 +79,13 @@ def test_columns_are_taken_in_the_order_asked_for(which):
     for k, column in enumerate(which):
         assert part.values[:, k].tolist() == some.values[:, column].tolist()
         assert (part.index[k], part.lo[k], part.hi[k]) == (column + 7, column, 20 - column)
+
+
+def test_columns_with_stand_ins_are_not_taken_apart():
+    some = columns([0, 1, 2], [20, 19, 18])
+    some.stand_ins = StandIns.none(np.zeros(3))
+    with pytest.raises(AssertionError):
+        some.take(np.array([0, 2]))
 
 
 def test_all_columns_in_their_order_are_not_copied():

@@ -331,7 +331,7 @@ def test_samples_are_decoded_as_the_backend_decodes_them(samples):
     with np.errstate(over="ignore"):
         loaded = load([samples], TilePixels(slice(0, 1), slice(0, 2), slice(0, 2)), Recipe(), tile)
     assert np.where(invalid, np.inf, values).tobytes() == (loaded.rows[0] + 0.0).tobytes()
-    assert loaded.finite[0] == np.count_nonzero(~invalid)
+    assert loaded.in_range[0] == np.count_nonzero(~invalid)
 
 
 # Agreement

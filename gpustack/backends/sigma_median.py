@@ -13,7 +13,7 @@ from gpustack.clips import SigmaMedianClip
 
 def replace_outliers(columns: Ragged, clip: SigmaMedianClip) -> None:
     """Apply `clip` to columns with an interval each, in place, and set their `stand_ins`."""
-    columns.stand_ins = StandIns.none(np.zeros(columns.pixels))
+    stand_ins = StandIns.none(np.zeros(columns.pixels))
     for some in chunks(columns.pixels, len(columns.values)):
         part = columns.take(some)
         replacing, passes = Replacing(part), 0
@@ -23,7 +23,8 @@ def replace_outliers(columns: Ragged, clip: SigmaMedianClip) -> None:
             active = active[changed]
             passes += 1
         columns.move(part.lo, part.hi, some)
-        columns.stand_ins.put(some, replacing.stand_ins)
+        stand_ins.put(some, replacing.stand_ins)
+    columns.stand_ins = stand_ins
 
 
 def mean_of_all(columns: Columns, stand_ins: StandIns) -> Floats:

@@ -17,12 +17,13 @@ from gpustack.combines import MEDIANS, NoiseModel
 from gpustack.errors import GpustackWarning
 from gpustack.files import split_hdu
 from gpustack.frames import Frame
-from gpustack.header import SAME_EXPOSURE, printable, read_exposure
+from gpustack.header import SAME_EXPOSURE, read_exposure
+from gpustack.name_cards import names_in, printable
 from gpustack.number_cards import read_number
 from gpustack.paths import at_home
 from gpustack.recipe import Recipe
 from gpustack.result import StackResult, left_out
-from gpustack.too_few_frames import powerless
+from gpustack.too_few_frames import useless_clip_warnings
 
 #: Names of frames in memory. The number counts frames of one run and identifies no file.
 _IN_MEMORY = re.compile(r"frame \d+")
@@ -32,6 +33,14 @@ KINDS = {"bias": "bias", "zero": "bias", "dark": "dark", "flat": "flat", "twilig
 _KIND_KEYS = ("IMAGETYP", "OBSTYPE", "ESO DPR TYPE", "DATA-TYP", "EXPTYPE", "FRAME")
 #: Words in headers that mean an exposure of the sky. Other "light" may be of lamps or a focus test.
 _LIGHT = ("light", "object", "science", "target", "sky", "standard", "expose")
+
+#: What OBJECT of a calibration frame contains, as a word of its own: "Flatiron" is none, and "dark"
+#: before another word is part of a name, such as "Dark Nebula".
+_CALIBRATION = re.compile(
+    r"(?<![a-z])(bias|zero|twilight|(dome|sky)?flat|dark(?![ _-]+(?!frame|current)[a-z]{3}))"
+    r"(field|frame)?s?(?![a-z])",
+    re.IGNORECASE,
+)
 
 #: Advice where exposure times differ, by the kind of frames. Flats are not scaled by exposure,
 #: because twilight fades; darks contain bias, which exposure does not scale. Bias frames are
@@ -50,10 +59,10 @@ _POINTING = (
 )
 
 #: Warn about a noise clip without rdnoise and snoise if a larger part of all samples is rejected.
-MANY = 0.3
+MANY_REJECTED = 0.3
 
 #: How many frames each kind of warning names; the others are counted: 300 lines tell no more.
-NAMED = 5
+MOST_NAMED = 5
 
 #: Units of values that grow with the exposure time.
 COUNTS = (units.adu, units.electron, units.photon, units.ct, units.DN)
@@ -73,60 +82,65 @@ SAME_GAIN = 0.98
 def warn_of(result: StackResult, frames: Sequence[Frame]) -> None:
     """Warn about what is unusual in frames, recipe and result."""
     reasons = left_out(result.per_frame)
-    there = [frame for frame, reason in zip(frames, reasons, strict=True) if not reason]
-    unlike = *_unlike(there), *_unlike_exposures(result.recipe, there)
-    gains = _unlike_gains(result.recipe, there)
-    twice = _first(_counted_twice(there), "made of others that are combined here too")
-    areas = _of_other_areas(result.recipe, there)
-    apart = _apart(there)
-    for message in (*_unusual(result), *twice, *unlike, *gains, *areas, *apart):
+    used = [frame for frame, reason in zip(frames, reasons, strict=True) if not reason]
+    messages = (
+        *_unusual(result),
+        *_limited(_counted_twice(used), "made of others that are combined here too"),
+        *_mixed_kinds(used),
+        *_unlike_exposures(result.recipe, used),
+        *_unlike_gains(result.recipe, used),
+        *_scaled_levels(result.recipe, used),
+        *_not_aligned(used),
+    )
+    for message in messages:
         warnings.warn(message, GpustackWarning, stacklevel=3)
 
 
 def _unusual(result: StackResult) -> Iterator[str]:
     """Warnings that follow from the result and its table of frames alone, without headers."""
     names, reasons = result.per_frame["name"], left_out(result.per_frame)
-    there = [name for name, reason in zip(names, reasons, strict=True) if not reason]
-    n, left = len(names), len(there)
+    used = [name for name, reason in zip(names, reasons, strict=True) if not reason]
+    n, left = len(names), len(used)
     if left == 1:
         yield f"only one{f' of {n} frames is left' if n > 1 else ' frame'}: nothing to combine"
-    yield from _first(_repeated(there), "given several times")
+    yield from _limited(_repeated(used), "given several times")
     masked = 0.0 if result.on_device else float(result.mask.mean())
     if left > 1:
-        yield from _powerless(result, left, masked)
+        yield from _useless_clips(result, left, masked)
     yield from _noiseless(result)
-    yield from _first(_left_out(result.per_frame), "left out; result.frames (--report) says why")
-    yield from _first(_empty(result.per_frame), "no valid sample; they count nothing")
+    yield from _limited(_left_out(result.per_frame), "left out; result.frames (--report) says why")
+    yield from _limited(_empty(result.per_frame), "no valid sample, so they do not contribute")
     if masked == 1:
         yield "no pixel of the result has a value"
 
 
-def _powerless(result: StackResult, left: int, masked: float) -> Iterator[str]:
+def _useless_clips(result: StackResult, left: int, masked: float) -> Iterator[str]:
     """Warnings about clips that cannot reject a lone outlier among the samples of a pixel."""
-    found = list(powerless(result.recipe, left))
+    found = list(useless_clip_warnings(result.recipe, left))
     valid = result.per_frame.get("valid")
     if not found and valid is not None and masked < 1:
         depth = max(math.ceil(sum(valid) / (1 - masked) - WHOLE), 2)
         of = f"{depth} samples (pixels of this result have no more on average)"
-        found = list(powerless(result.recipe, depth, of)) if depth < left else []
+        found = list(useless_clip_warnings(result.recipe, depth, of)) if depth < left else []
     yield from found
 
 
 def _noiseless(result: StackResult) -> Iterator[str]:
     """Warnings about noise clips without the camera's noise, where many samples are rejected."""
     lost = result.rejected or 0.0
-    for clip in result.recipe.clips:
-        if lost > MANY and isinstance(clip, NoiseClip) and clip.rdnoise == clip.snoise == 0:
+    clips = result.recipe.clips if lost > MANY_REJECTED else ()
+    for clip in clips:
+        if isinstance(clip, NoiseClip) and clip.rdnoise == clip.snoise == 0:
             yield (
                 f"{clip}: {lost:.0%} of all samples are rejected; rdnoise and gain are "
                 "those of the camera, such as 'noise:rdnoise=!RDNOISE,gain=!GAIN'"
             )
 
 
-def _first(messages: Iterable[str], more: str) -> Iterator[str]:
-    """The first `NAMED` messages, and one with the number of other frames and `more`."""
+def _limited(messages: Iterable[str], more: str) -> Iterator[str]:
+    """The first `MOST_NAMED` messages, and one with the number of other frames and `more`."""
     found = list(messages)
-    few = found if len(found) == NAMED + 1 else found[:NAMED]
+    few = found if len(found) == MOST_NAMED + 1 else found[:MOST_NAMED]
     yield from few
     if len(found) > len(few):
         yield f"{len(found) - len(few)} more frames: {more}"
@@ -139,9 +153,9 @@ def _repeated(names: Sequence[str]) -> Iterator[str]:
         given.setdefault(_identity(name), []).append(name)
     for one, *others in given.values():
         if others:
-            other = next((f", also as {name}" for name in others if name != one), "")
+            alias = next((f", also as {name}" for name in others if name != one), "")
             times = 1 + len(others)
-            yield f"{one}: given {times} times{other}, so it counts {times} times"
+            yield f"{one}: given {times} times{alias}, so it counts {times} times"
 
 
 def _identity(name: str) -> Any:
@@ -158,7 +172,7 @@ def _identity(name: str) -> Any:
 
 def _counted_twice(frames: Sequence[Frame]) -> Iterator[str]:
     """Warnings about frames made of other frames of the stack, such as an earlier result."""
-    here: dict[str, list[tuple[tuple[str, ...], str]]] = {}
+    here: dict[str, list[tuple[tuple[str, ...], str]]] = {}  # by base name
     for frame in frames:
         if not _IN_MEMORY.fullmatch(frame.name):
             parts = _parts(printable(os.path.abspath(at_home(frame.name))))  # noqa: PTH100 - no ".."
@@ -166,12 +180,11 @@ def _counted_twice(frames: Sequence[Frame]) -> Iterator[str]:
     for frame in frames:
         if "NCOMBINE" not in frame.header:
             continue
-        made_of = [_parts(str(frame.header[key])) for key in frame.header if key[:4] == "IMCM"]
         found = {
             name
-            for parts in made_of
-            for its, name in here.get(parts[-1] if parts else "", ())
-            if name != frame.name and _agree(parts, its)
+            for parts in map(_parts, names_in(frame.header))
+            for other, name in here.get(parts[-1] if parts else "", ())
+            if name != frame.name and _agree(parts, other)
         }
         if found:
             yield (
@@ -199,33 +212,35 @@ def _others(more: int, what: str = "other") -> str:
     return f" and {more} {what}{'s' * (more > 1)}" if more else ""
 
 
-def _unlike(frames: Sequence[Frame]) -> Iterator[str]:
+def _mixed_kinds(frames: Sequence[Frame]) -> Iterator[str]:
     """Warnings about frames of different filters or kinds; frames without such a card are skipped.
 
     Where frames are not aligned, the same for instruments and for the order of rows.
     """
     aligned = any(isinstance(frame, GridFrame) for frame in frames)
-    lying = () if aligned else ((("INSTRUME",), str), (("ROWORDER",), str.upper))
-    for keys, meant in ((("FILTER",), str), (_KIND_KEYS, _kind), *lying):
-        said = [(_said(frame, keys), frame.name) for frame in frames]
-        there = [(value, name) for value, name in said if value]
-        others = [(value, name) for value, name in there if meant(value) != meant(there[0][0])]
+    only_unaligned = () if aligned else ((("INSTRUME",), str), (("ROWORDER",), str.upper))
+    for keys, meant in ((("FILTER",), str), (_KIND_KEYS, _kind), *only_unaligned):
+        cards = [(*_first_card(frame, keys), frame.name) for frame in frames]
+        known = [card for card in cards if card[1]]
+        others = [card for card in known if meant(card[1]) != meant(known[0][1])]
         if others:
-            (value, name), (other, its) = there[0], others[0]
+            (key, value, name), (other_key, other, other_name) = known[0], others[0]
             more = _others(len(others) - 1, "more frame") + " unlike the first" * (len(others) > 1)
-            key = next(key for key in keys if any(key in frame.header for frame in frames))
-            yield f"frames differ in {key}: {value!r} in {name}, {other!r} in {its}{more}"
+            differ = "/".join(dict.fromkeys((key, other_key)))
+            yield (
+                f"frames differ in {differ}: {value!r} in {name}, {other!r} in {other_name}{more}"
+            )
 
 
-def _said(frame: Frame, keys: Sequence[str]) -> str:
-    """The value of the first of some keywords that a frame has a value for; "" without any."""
-    said = (str(frame.header[key]).strip() for key in keys if key in frame.header)
-    return next(filter(None, said), "")
+def _first_card(frame: Frame, keys: Sequence[str]) -> tuple[str, str]:
+    """The first of some keywords that a frame has a value for, and the value; "" without any."""
+    cards = ((key, str(frame.header[key]).strip()) for key in keys if key in frame.header)
+    return next((card for card in cards if card[1]), ("", ""))
 
 
-def _kind(said: str) -> str:
+def _kind(value: str) -> str:
     """The kind of frame that a header value stands for; see `KINDS`."""
-    return next((kind for word, kind in KINDS.items() if word in said.lower()), "light")
+    return next((kind for word, kind in KINDS.items() if word in value.lower()), "light")
 
 
 def _unlike_exposures(recipe: Recipe, frames: Sequence[Frame]) -> Iterator[str]:
@@ -235,12 +250,13 @@ def _unlike_exposures(recipe: Recipe, frames: Sequence[Frame]) -> Iterator[str]:
         return
     found = [(read_exposure(frame.header), frame.name) for frame in frames]
     times = [(time, name) for time, name in found if time is not None]
-    (least, short), (most, long) = (end(times, default=(0.0, "")) for end in (min, max))
-    kind = _kind(_said(frames[0], _KIND_KEYS))
-    if least < most * SAME_EXPOSURE and kind in _SCALED:
+    lowest, lowest_name = min(times, default=(0.0, ""))
+    highest, highest_name = max(times, default=(0.0, ""))
+    kind = _kind(_first_card(frames[0], _KIND_KEYS)[1])
+    if lowest < highest * SAME_EXPOSURE and kind in _SCALED:
         yield (
-            f"frames differ in EXPTIME: {least:g} in {short} to {most:g} in {long}, and are not "
-            f"scaled; {_SCALED[kind]}"
+            f"frames differ in EXPTIME: {lowest:g} in {lowest_name} to {highest:g} in "
+            f"{highest_name}, and are not scaled; {_SCALED[kind]}"
         )
 
 
@@ -255,15 +271,16 @@ def _unlike_gains(recipe: Recipe, frames: Sequence[Frame]) -> Iterator[str]:
     single = [frame for frame in frames if "NCOMBINE" not in frame.header]
     found = [(read_number(frame.header, "GAIN"), frame.name) for frame in single]
     gains = [(gain, name) for gain, name in found if gain > 0]
-    (least, its), (most, other) = (end(gains, default=(0.0, "")) for end in (min, max))
-    if least < most * SAME_GAIN:
+    lowest, lowest_name = min(gains, default=(0.0, ""))
+    highest, highest_name = max(gains, default=(0.0, ""))
+    if lowest < highest * SAME_GAIN:
         yield (
-            f"frames differ in GAIN: {least:g} in {its} to {most:g} in {other}, and are not "
-            "scaled; counts of one then are not those of the other"
+            f"frames differ in GAIN: {lowest:g} in {lowest_name} to {highest:g} in {highest_name}, "
+            "and are not scaled; the same count then stands for different numbers of electrons"
         )
 
 
-def _of_other_areas(recipe: Recipe, frames: Sequence[Frame]) -> Iterator[str]:
+def _scaled_levels(recipe: Recipe, frames: Sequence[Frame]) -> Iterator[str]:
     """Warnings about clips and noise models by level where alignment has scaled the values.
 
     Pixels of another size than those of the grid are scaled by the ratio of the areas.
@@ -281,12 +298,12 @@ def _of_other_areas(recipe: Recipe, frames: Sequence[Frame]) -> Iterator[str]:
         first, more = scaled[0], len(scaled) - 1
         yield (
             f"{by_level[0]} sees the values of {first.name}{f' and {more} more' if more else ''} "
-            f"times {first.factor:.4g}, the ratio of pixel areas: its numbers have to be for these "
-            "(a bound times that, a gain divided by that), or flux='unscaled' in the alignment"
+            f"multiplied by {first.factor:.4g}, the ratio of pixel areas: multiply bounds and "
+            "divide gains by this factor, or align with flux='unscaled'"
         )
 
 
-def _apart(frames: Sequence[Frame]) -> Iterator[str]:
+def _not_aligned(frames: Sequence[Frame]) -> Iterator[str]:
     """A warning about exposures of the sky that are offset from each other and not aligned."""
     aligned = any(isinstance(frame, GridFrame) for frame in frames)
     seen = _is_light(frames[0]) and len(frames[0].shape) == 2
@@ -306,10 +323,10 @@ def _apart(frames: Sequence[Frame]) -> Iterator[str]:
 
 def _is_light(frame: Frame) -> bool:
     """Whether a frame is an exposure of the sky, by its kind in the header, or else its OBJECT."""
-    said = _said(frame, _KIND_KEYS)
-    if not said:
-        return _kind(_said(frame, ("OBJECT",))) == "light"
-    return _kind(said) == "light" and any(word in said.lower() for word in _LIGHT)
+    _, kind = _first_card(frame, _KIND_KEYS)
+    if not kind:
+        return not _CALIBRATION.search(_first_card(frame, ("OBJECT",))[1])
+    return _kind(kind) == "light" and any(word in kind.lower() for word in _LIGHT)
 
 
 def _pointing(frame: Frame) -> Any:
@@ -331,4 +348,4 @@ def _empty(frames: Mapping[str, Any]) -> Iterator[str]:
     valid = frames.get("valid", [1.0] * len(frames["name"]))
     for name, reason, share in zip(frames["name"], left_out(frames), valid, strict=True):
         if share == 0 and not reason:
-            yield f"{name}: no valid sample; it counts nothing"
+            yield f"{name}: no valid sample, so it does not contribute"

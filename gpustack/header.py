@@ -20,6 +20,7 @@ from gpustack.errors import FrameError, GpustackWarning, InputError
 from gpustack.frames.coordinates import Coordinates
 from gpustack.frames.hdus import quiet
 from gpustack.lazy_types import loaded
+from gpustack.name_cards import NAME_CARD, name_cards, printable
 from gpustack.number_cards import read_number
 from gpustack.recipe import Recipe
 
@@ -28,7 +29,7 @@ from gpustack.recipe import Recipe
 STRUCTURE = re.compile(
     r"SIMPLE|XTENSION|BITPIX|NAXIS\d*|EXTEND|PCOUNT|GCOUNT|GROUPS|BSCALE|BZERO|BLANK|BUNIT"
     r"|BPM|TFIELDS|EXTNAME|EXTVER|EXTLEVEL|INHERIT|CHECKSUM|DATASUM|DATAMIN|DATAMAX"
-    r"|IMCMB\d{3}|IMCM\d{4}|IMC\d{5}|IM\d{6}|I\d{7}"
+    rf"|{NAME_CARD.pattern}"
     r"|Z(IMAGE|SIMPLE|TENSION|BITPIX|NAXIS\d*|EXTEND|PCOUNT|GCOUNT|TILE\d+|CMPTYPE|NAME\d+"
     r"|VAL\d+|MASKCMP|QUANTIZ|DITHER0|BLANK|SCALE|ZERO|HECKSUM|DATASUM|BLOCKED)"
 )
@@ -98,7 +99,7 @@ def describe(
             _add_exposure(header, recipe, exposures, present)
             set_dates(header, [one.dates for one in exposures], [one.frames for one in exposures])
             # Added one by one, each card would search for its place among all the others.
-            header.extend([*_name_cards(names), *_history_cards(recipe, origins)], end=True)
+            header.extend([*name_cards(names), *_history_cards(recipe, origins)], end=True)
             header.tostring()  # finds a fault before the work is done
     except (fits.VerifyError, ValueError) as err:
         raise FrameError(names[0], f"expected a header that can be written, got: {err}") from err
@@ -118,22 +119,11 @@ def _is_left_out(key: str) -> bool:
     return is_made or bool(STRUCTURE.fullmatch(keyword))
 
 
-def _name_cards(names: Sequence[str]) -> Iterator[fits.Card]:
-    digits = max(3, len(str(len(names))))
-    for number, name in enumerate(names, 1):
-        yield fits.Card(f"{'IMCMB'[: 8 - digits]}{number:0{digits}d}", printable(name))
-
-
 def _history_cards(recipe: Recipe, origins: Sequence[str]) -> Iterator[fits.Card]:
     history = fits.Header()
     for line in (f"gpustack {__version__}: {recipe}", *origins, MARK + recipe.to_json()):
         history.add_history(printable(line))
     yield from history.cards
-
-
-def printable(text: str) -> str:
-    """Text for a FITS card: anything but printable ASCII is escaped as in Python."""
-    return re.sub("[^ -~]", lambda sign: sign[0].encode("unicode_escape").decode(), text)
 
 
 def _add_exposure(

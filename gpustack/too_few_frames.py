@@ -19,21 +19,22 @@ from gpustack.clips import (
 from gpustack.recipe import Recipe
 
 #: Clips that reject nothing among fewer than three samples.
-_OF_THREE = ESDClip, LinearFitClip, AvgSigmaClip, SigmaMedianClip
+_NEED_THREE = ESDClip, LinearFitClip, AvgSigmaClip, SigmaMedianClip
 
 #: Advice for two frames. Both samples lie equally far from their middle, so a lower threshold
 #: rejects both or, with `keep`, either of them. A useful clip has a noise from elsewhere, and only
 #: one side.
-_OF_TWO = (
-    "noise:low=none with the rdnoise and gain of the camera, which rejects what is brighter than "
-    'they explain, or combine="min" (--combine min)'
+_ADVICE_FOR_TWO = (
+    "noise:low=none with the rdnoise and gain of the camera, which rejects only samples too bright "
+    'for that noise, or combine="min" (--combine min)'
 )
 
-#: Allows for rounding where samples lie exactly on a threshold.
-_ROUNDED = 1 + 1e-9
+#: Factor that allows for rounding, or for the scatter of the others, where an outlier lies exactly
+#: on a threshold.
+_ROUNDING = 1 + 1e-9
 
 
-def powerless(recipe: Recipe, n: int, of: str = "") -> Iterator[str]:
+def useless_clip_warnings(recipe: Recipe, n: int, of: str = "") -> Iterator[str]:
     """Yield a warning for each clip that rejects nothing of `n` samples, or no lone outlier.
 
     `of` describes these samples in words, where they are not those of `n` frames.
@@ -42,24 +43,24 @@ def powerless(recipe: Recipe, n: int, of: str = "") -> Iterator[str]:
     for clip in recipe.clips:
         keep = getattr(clip, "keep", 0)
         if keep >= n:
-            yield f"{clip}: rejects nothing, as it keeps {keep} samples of {of}"
-        elif isinstance(clip, _OF_THREE) and n < 3:
-            yield f"{clip}: rejects nothing of {of}, which are too few; use {_OF_TWO}"
+            yield f"{clip}: rejects nothing: keep={keep} keeps all samples of {of}"
+        elif isinstance(clip, _NEED_THREE) and n < 3:
+            yield f"{clip}: rejects nothing of {of}, which are too few; use {_ADVICE_FOR_TWO}"
         elif isinstance(clip, ESDClip):
             if clip.outliers and clip.most(n) < 1:
                 yield f"{clip}: rejects nothing of {of}; use a larger share of outliers"
         else:
-            yield from _out_of_reach(clip, n, of)
+            yield from _lone_outlier_warning(clip, n, of)
 
 
-def _out_of_reach(clip: Clip, n: int, of: str) -> Iterator[str]:
+def _lone_outlier_warning(clip: Clip, n: int, of: str) -> Iterator[str]:
     farthest, unit, use = _farthest(clip, n)
-    asked = (getattr(clip, side, None) for side in ("low", "high"))
-    threshold = min((value for value in asked if value is not None), default=0.0)
+    given = (getattr(clip, side, None) for side in ("low", "high"))
+    threshold = min((value for value in given if value is not None), default=0.0)
     if threshold >= farthest:
         yield (
-            f"{clip}: a lone outlier among {of}, however far out, is no more than "
-            f"{farthest:.2g} {unit} out and is not rejected; use {_OF_TWO if n == 2 else use}"
+            f"{clip}: a lone outlier among {of}, far from all others, is only {farthest:.2g} "
+            f"{unit} out and is not rejected; use {_ADVICE_FOR_TWO if n == 2 else use}"
         )
 
 
@@ -69,12 +70,14 @@ def _farthest(clip: Clip, n: int) -> tuple[float, str, str]:
     An outlier enlarges the spread as well, so its distance in units of the spread tends to a limit.
     In standard deviations (ddof 0) it is sqrt(n - 1) from the mean, and n / sqrt(n - 1) from the
     median, which with ddof 1 is sqrt(n). With deviations about the median it is sqrt(n - ddof).
+    The limit from the median with deviations about the mean may be exceeded, by the scatter of the
+    others; the other limits are never exceeded.
     """
     use = "a lower threshold or an extrema clip"
     if isinstance(clip, LinearFitClip):
         return _farthest_from_line(n), "mean distances from the line", use
     if isinstance(clip, SigmaMedianClip):
-        return math.sqrt(n), "standard deviations", use
+        return _ROUNDING * math.sqrt(n), "standard deviations", use
     if not isinstance(clip, SigmaClip) or clip.spread != "std":
         return _farthest_of_two(clip) if n == 2 else (math.inf, "", "")
     is_mean = clip.center == "mean" or n == 2
@@ -82,6 +85,8 @@ def _farthest(clip: Clip, n: int) -> tuple[float, str, str]:
     if clip.about == "center" and not is_mean:
         farthest = math.sqrt(n)
     farthest *= math.sqrt(max(n - clip.ddof, 0) / n)
+    if clip.center == "median" and clip.about == "mean":
+        farthest *= _ROUNDING
     return farthest, "standard deviations", f"spread=mad_std, {use}"
 
 
@@ -91,13 +96,13 @@ def _farthest_of_two(clip: Clip) -> tuple[float, str, str]:
     Winsorizing leaves both as they are: they lie 1 / sqrt(2) standard deviations (ddof 1) out.
     """
     if isinstance(clip, SigmaClip):
-        return _ROUNDED / MAD_TO_STD, "robust standard deviations", ""
+        return _ROUNDING / MAD_TO_STD, "robust standard deviations", ""
     if isinstance(clip, MADClip):
-        return _ROUNDED, "MAD", ""
+        return _ROUNDING, "MAD", ""
     if isinstance(clip, PercentileRankClip):
-        return _ROUNDED, "distance of the sample of its rank", ""
+        return _ROUNDING, "distance of the sample of its rank", ""
     if isinstance(clip, WinsorizedClip):
-        return _ROUNDED / math.sqrt(2) / WINSOR_FACTOR, "winsorized standard deviations", ""
+        return _ROUNDING / math.sqrt(2) / WINSOR_FACTOR, "winsorized standard deviations", ""
     return math.inf, "", ""
 
 
@@ -111,4 +116,4 @@ def _farthest_from_line(n: int) -> float:
     squares = n * (n * n - 1) / 12  # of all ranks about the middle one
     pulled = [1 / n + (rank - middle) * middle / squares for rank in range(n)]
     pulled[-1] -= 1
-    return _ROUNDED * n * abs(pulled[-1]) / sum(map(abs, pulled))
+    return _ROUNDING * n * abs(pulled[-1]) / sum(map(abs, pulled))

@@ -24,6 +24,7 @@ from gpustack import (
     stack,
 )
 from gpustack.errors import GpustackWarning
+from gpustack.name_cards import name_cards
 
 CLIPS = [RangeClip(high=5000), SigmaClip(low=2, high=2, spread="mad_std")]
 
@@ -69,18 +70,19 @@ def test_of_many_frames_without_a_valid_sample_the_first_are_named(lost, named):
     cube[3 : 3 + lost] = np.nan
     said = told(lambda: stack(cube))
     assert said[:named] == [
-        f"frame {3 + i}: no valid sample; it counts nothing" for i in range(named)
+        f"frame {3 + i}: no valid sample, so it does not contribute" for i in range(named)
     ]
-    rest = [f"{lost - named} more frames: no valid sample; they count nothing"]
+    rest = [f"{lost - named} more frames: no valid sample, so they do not contribute"]
     assert said[named:] == rest * (lost > named)
 
 
 def test_frames_that_are_left_out_are_told_of_apart_from_those_without_a_valid_sample():
     frames = {"name": [*"abcdefghijklmnop"], "valid": [0.0] * 16}
     frames["left_out"] = [""] * 8 + ["a cloud"] * 8
-    said = [*advice._first(advice._left_out(frames), "more"), *advice._empty(frames)]
+    said = [*advice._limited(advice._left_out(frames), "more"), *advice._empty(frames)]
     assert said[:6] == [*(f"{name}: left out: a cloud" for name in "ijklm"), "3 more frames: more"]
-    assert said[6:] == [f"{name}: no valid sample; it counts nothing" for name in "abcdefgh"]
+    empty = "no valid sample, so it does not contribute"
+    assert said[6:] == [f"{name}: {empty}" for name in "abcdefgh"]
 
 
 def test_of_many_frames_that_are_given_again_the_first_are_named(files):
@@ -97,9 +99,9 @@ def test_of_many_frames_that_are_given_again_the_first_are_named(files):
 
 
 def test_a_clip_that_can_reject_nothing_warns(cube):
-    with pytest.warns(GpustackWarning, match="5 frames, .* no more than 2.5 standard"):
+    with pytest.warns(GpustackWarning, match="5 frames, .* only 2.5 standard"):
         stack(cube[:5], SigmaClip(3, 3))
-    with pytest.warns(GpustackWarning, match=r"than 2.2 .* not rejected; use a lower threshold"):
+    with pytest.warns(GpustackWarning, match=r"only 2.2 .* not rejected; use a lower threshold"):
         stack(cube[:5], SigmaMedianClip(2.24, 2.24))
     cube[:5, 0, 0] = 1, 2, 3, 2, 1e30
     assert stack(cube[:5], SigmaMedianClip(2.23, 2.23)).high[0, 0] == 1
@@ -184,7 +186,7 @@ def test_what_warnings_of_two_frames_recommend_helps():
 def test_clips_that_keep_all_are_told_of(cube):
     cube[0] += 1e9
     assert stack(cube, SigmaClip(2, 2, spread="mad_std", keep=8)).high.all()
-    with pytest.warns(GpustackWarning, match="rejects nothing, as it keeps 9 samples of 9 frames"):
+    with pytest.warns(GpustackWarning, match="nothing: keep=9 keeps all samples of 9 frames"):
         assert not stack(cube, SigmaClip(2, 2, spread="mad_std", keep=9)).high.any()
 
 
@@ -348,6 +350,16 @@ def test_a_result_that_has_the_name_of_what_it_was_made_of_is_not_made_of_itself
     stack(["deep1.fits", "n2/m51_0.fits"])
 
 
+@pytest.mark.parametrize("count", [3, 1000, 10_000, 100_000])
+def test_a_result_of_any_number_of_frames_says_what_it_was_made_of(nights, count):
+    *_, last = name_cards(["n1/m51_0.fits"] * count)
+    with fits.open("deep1.fits", mode="update") as hdus:
+        del hdus[0].header["IMCMB*"]
+        hdus[0].header.append(last)
+    with pytest.warns(GpustackWarning, match=r"deep1\.fits: made of n1/m51_0\.fits, combined"):
+        stack(["deep1.fits", "n1/m51_0.fits"])
+
+
 def test_places_of_frames_in_memory_tell_nothing_of_another_run():
     frames = exposures("FILTER", ["R", "R", "R"])
     stack([frames[0], stack(frames[1:]).to_ccddata()])
@@ -373,8 +385,15 @@ def test_frames_that_are_left_out_need_not_be_like_the_others():
 
 
 def test_an_outlier_just_as_far_out_as_the_threshold_is_not_rejected(cube):
-    with pytest.warns(GpustackWarning, match="5 frames, .* no more than 2 standard deviations"):
+    with pytest.warns(GpustackWarning, match="5 frames, .* only 2 standard deviations"):
         stack(cube[:5], SigmaClip(2, 2, center="mean"))
+
+
+@pytest.mark.parametrize("clip", [SigmaClip(2.5, 2.5), SigmaMedianClip(5**0.5, 5**0.5)])
+def test_a_threshold_at_which_the_scatter_of_the_others_decides_does_not_warn(cube, clip):
+    cube[4] = 1e6
+    rejected = stack(cube[:5], clip).high  # no warning, which would be an error
+    assert 0 < rejected.sum() < rejected.size
 
 
 def test_a_single_pixel_without_a_value_does_not_warn(cube):
@@ -389,6 +408,12 @@ def test_the_card_that_was_read_is_named():
     ]
     said = "frames differ in OBSTYPE: 'OBJECT' in frame 0, 'DARK' in frame 1$"
     with pytest.warns(GpustackWarning, match=said):
+        stack(frames)
+    frames[0].meta["IMAGETYP"] = ""  # without a value it says nothing
+    with pytest.warns(GpustackWarning, match=said):
+        stack(frames)
+    frames[0].meta["IMAGETYP"] = "light"
+    with pytest.warns(GpustackWarning, match="differ in IMAGETYP/OBSTYPE: 'light' in frame 0, 'D"):
         stack(frames)
 
 

@@ -62,6 +62,10 @@ def test_the_first_frame_apart_is_named_and_how_far_it_is(exposures, cards, far)
         ({"FRAME": "Dark"}, {"CRPIX1": 90.0}),
         ({"EXPTYPE": "dark"}, {"CRPIX1": 90.0}),
         ({"OBJECT": "bias"}, {"CRPIX1": 90.0}),
+        ({"OBJECT": "dark_300s"}, {"CRPIX1": 90.0}),
+        ({"OBJECT": "Dark frames"}, {"CRPIX1": 90.0}),
+        ({"OBJECT": "DomeFlat V"}, {"CRPIX1": 90.0}),
+        ({"OBJECT": "sky flats"}, {"CRPIX1": 90.0}),
         ({"IMAGETYP": "", "OBSTYPE": "zero"}, {"CRPIX1": 90.0}),
         ({"OBSTYPE": "arc"}, {"CRPIX1": 90.0}),
         ({"IMAGETYP": "focus"}, {"CRPIX1": 90.0}),
@@ -98,6 +102,12 @@ def test_corners_without_a_place_are_passed_over(exposures, sky):
 def test_exposures_of_the_sky_by_the_words_of_cameras(exposures, kind):
     with pytest.warns(GpustackWarning, match="lie apart"):
         stack(exposures({}, {"CRPIX1": 23.0}, OBSTYPE=kind))
+
+
+@pytest.mark.parametrize("name", ["Dark Nebula B33", "LDN 1622, dark cloud", "Flatiron", "Zeroth"])
+def test_objects_with_names_like_calibration_frames_are_exposures_of_the_sky(exposures, name):
+    with pytest.warns(GpustackWarning, match="lie apart"):
+        stack(exposures({}, {"CRPIX1": 23.0}, OBJECT=name))
 
 
 def test_frames_of_which_one_has_coordinates_are_not_told_of(exposures):

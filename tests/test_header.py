@@ -13,7 +13,6 @@ from gpustack.errors import FrameError, GpustackWarning, InputError
 from gpustack.frames.coordinates import Coordinates
 from gpustack.header import (
     Exposed,
-    _name_cards,
     describe,
     read_exposed,
     read_exposure,
@@ -21,6 +20,7 @@ from gpustack.header import (
     with_tables,
     without_wcs,
 )
+from gpustack.name_cards import name_cards
 
 
 def described(first=None, recipe=None, names=("a.fits",), exposures=None):
@@ -63,7 +63,7 @@ def test_any_number_of_names_fits_keywords_of_eight_characters(count, first, las
 
 
 def test_names_of_more_frames_than_anybody_has():
-    *_, last = _name_cards(["a.fits"] * 100_000)
+    *_, last = name_cards(["a.fits"] * 100_000)
     assert (last.keyword, last.value) == ("IM100000", "a.fits")
 
 

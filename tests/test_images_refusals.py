@@ -172,5 +172,5 @@ def test_a_weight_map_of_zeros_is_told_of(tmp_path):
     """A mask used as a weight map by mistake consists mostly of zeros."""
     for name, array in (("a", ONES), ("w", ZEROS)):
         fits.writeto(tmp_path / f"{name}.fits", array, fits.Header({"BUNIT": "adu"}))
-    with pytest.warns(match=r"a\.fits: no valid sample; it counts nothing"):
+    with pytest.warns(match=r"a\.fits: no valid sample, so it does not contribute"):
         stack(Image(tmp_path / "a.fits", weight=tmp_path / "w.fits"))

@@ -41,6 +41,7 @@ MAY_IMPORT = {
     "flags": "",
     "coordinate_cards": "",
     "number_cards": "astropy",
+    "name_cards": "astropy",
     "paths": "",
     "number_files": "",
     "name_lists": "",

@@ -9,7 +9,8 @@ from astropy.io import fits
 
 from gpustack.checks import some
 from gpustack.errors import InputError
-from gpustack.header import fits_wcs, printable, with_wcs
+from gpustack.header import fits_wcs, with_wcs
+from gpustack.name_cards import printable
 from gpustack.reasons import Reason
 
 #: Name of the map -> EXTNAME.

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from gpustack.cli_exit import DIFFERS, MACHINE, MACHINE_WORDS, code_of
 from gpustack.cli_extras import Extras, Restack, client_of
 from gpustack.cli_files import arriving, check_apart, files_beside, images, lists_among
 from gpustack.cli_options import (
@@ -30,28 +31,9 @@ from gpustack.cli_shown import (
     unwritten,
     warn,
 )
-from gpustack.errors import (
-    BackendError,
-    ClusterError,
-    GpustackError,
-    MissingPackageError,
-    OutOfMemoryError,
-    WriteError,
-)
+from gpustack.errors import GpustackError
 from gpustack.images import PLANES
 from gpustack.paths import at_home
-
-#: Exit codes: 0 done; 1 the demo's result is wrong or a replay differs; 2 bad input; 3 this machine
-#: cannot do it, by one of the errors in `MACHINE`; 128 + N ended by signal N.
-NOT_SAME, BAD_INPUT, ENVIRONMENT = 1, 2, 3
-MACHINE = (
-    BackendError,
-    ClusterError,
-    MissingPackageError,
-    WriteError,
-    OutOfMemoryError,
-    MemoryError,
-)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -79,8 +61,7 @@ def cli() -> None:
 
 @cli.command(
     short_help="Combine FITS files into one image.",
-    epilog="Exit codes: 0 done, 2 bad input, 3 this machine cannot: backend, memory, disk, "
-    "cluster, a package that is not installed.",
+    epilog=f"Exit codes: 0 done, 2 bad input, {MACHINE_WORDS}, cluster.",
 )
 @click.argument("frames", nargs=-1, required=True, metavar="FRAMES...")
 @click.option(
@@ -106,9 +87,9 @@ def cli() -> None:
     multiple=True,
     metavar="FILE.html|FILE.json",
     type=click.Path(path_type=Path),
-    help="html: a page to look at: recipe, pictures, frames, noise, time; needs gpustack[plot].  "
-    "json: how the result was made and from what, with the SHA-256 of all that is read, for which "
-    "it is read once more; `gpustack replay` makes the result again.  Repeat for both.",
+    help="html: a page with the recipe, pictures, frames, noise and times; needs gpustack[plot].  "
+    "json: how the result was made and from what, with the SHA-256 of all that is read, which is "
+    "read once more for it; `gpustack replay` makes the result again.  Repeat for both.",
 )
 @cluster_option
 @click.option("--overwrite", is_flag=True, help="Replace output, reports, preview if they exist.")
@@ -165,7 +146,8 @@ def combine(
 
 @cli.command(
     short_help="Show what became of each sample of one pixel.",
-    epilog="Exit codes: 0 done, 2 bad input, 3 this machine cannot: memory.",
+    epilog="Exit codes: 0 done, 2 bad input, 3 not possible on this machine: memory, missing "
+    "package.",
 )
 @click.argument("x", type=click.IntRange(min=1), metavar="X")
 @click.argument("y", type=click.IntRange(min=1), metavar="Y")
@@ -195,14 +177,14 @@ def explain(x: int, y: int, frames: tuple[str, ...], **options: Any) -> None:
 @cli.command(
     short_help="Make a result again from its report.",
     epilog="Exit codes: 0 the same data, 1 an input or the result differs, 2 bad input, "
-    "3 the backend that was used cannot work here.",
+    f"{MACHINE_WORDS}.",
 )
 @click.argument("report", type=click.Path(path_type=Path), metavar="REPORT")
 @click.option(
     "-o",
     "--output",
     type=click.Path(path_type=Path),
-    help="The file to write.  [default: the one that was written then]",
+    help="The file to write.  [default: the output that REPORT names]",
 )
 @click.option("--overwrite", is_flag=True, help="Replace the output if it exists.")
 @loudness_options
@@ -231,14 +213,14 @@ def replay(report: Path, output: Path | None, overwrite: bool) -> None:
     if not done.verdict:
         say(f"gpustack: {done.output}: not made, as inputs are not the same")
     if done.differences:
-        raise SystemExit(NOT_SAME)
+        raise SystemExit(DIFFERS)
     click.echo(f"{done.output}: {done.verdict}")
 
 
 @cli.command(
     short_help="Stack the frames in a folder anew as they arrive.",
-    epilog="Exit codes: 0 stopped by Ctrl-C or --stop-after, 2 bad input, or none of the frames "
-    "could be combined, 3 the backend cannot work here.",
+    epilog="Exit codes: 0 stopped by Ctrl-C or --stop-after, 2 bad input, or no result was ever "
+    f"made, {MACHINE_WORDS}.",
 )
 @click.argument("folder", type=click.Path(path_type=Path), metavar="FOLDER")
 @click.option(
@@ -267,7 +249,7 @@ def replay(report: Path, output: Path | None, overwrite: bool) -> None:
 @click.option(
     "--stop-after",
     type=click.IntRange(min=1),
-    help="Stop once so many frames that can be opened were combined, or could not be.",
+    help="Stop after combining, or trying to combine, at least this many readable frames.",
 )
 @click.option(
     "--overwrite",
@@ -305,7 +287,7 @@ def watch(
     check_target(output, overwrite)
     to = ToFile(output, maps, True, options["uncertainty"] != "none")
     words = keywords({name: value for name, value in options.items() if name not in PLANES})
-    check_apart(words, output)
+    check_apart(words, output, lists_among((), options))
 
     def pair(frames: list[str]) -> Any:
         return images(tuple(frames), dict(options))
@@ -355,14 +337,18 @@ def info() -> None:
     help="Folder to write in.",
 )
 @click.option(
-    "--frames", default=20, show_default=True, type=click.IntRange(8, 1000), help="Exposures."
+    "--frames",
+    default=20,
+    show_default=True,
+    type=click.IntRange(8, 1000),
+    help="Number of exposures.",
 )
 @click.option(
     "--size",
     default=1024,
     show_default=True,
     type=click.IntRange(128, 4096),
-    help="Pixels a side.",
+    help="Pixels per side.",
 )
 @click.option("--seed", default=1, show_default=True, help="Same seed, same exposures.")
 def demo(out: Path, frames: int, size: int, seed: int) -> None:
@@ -370,7 +356,7 @@ def demo(out: Path, frames: int, size: int, seed: int) -> None:
     from gpustack.demo import run
 
     if not run(out, frames=frames, size=size, seed=seed, echo=click.echo):
-        raise SystemExit(1)
+        raise SystemExit(DIFFERS)
 
 
 def main() -> None:
@@ -388,12 +374,12 @@ def main() -> None:
             sys.exit(128 + signal.SIGINT)
         except (GpustackError, MemoryError) as err:
             say(f"gpustack: {str(err) or 'out of memory'}")
-            sys.exit(ENVIRONMENT if isinstance(err, MACHINE) else BAD_INPUT)
+            sys.exit(code_of(err))
         except OSError as err:
             if not unwritten(err):
                 raise
-            say(f"gpustack: expected room to write, got: {err.strerror}")
-            sys.exit(ENVIRONMENT)
+            say(f"gpustack: stdout: could not be written: {err.strerror}")
+            sys.exit(MACHINE)
 
 
 if __name__ == "__main__":

@@ -72,7 +72,7 @@ class Extras:
         given = "--report" if self._preview is None else "--preview"
         return InputError(
             f"{given} {self._preview or self._reports['.html']}: expected none with --dask, as the "
-            "samples stay at the workers; a --report in .json can be made"
+            "samples stay on the workers; only a --report in .json is possible"
         )
 
     @property
@@ -173,7 +173,7 @@ class Restack:
 def _until(err: InputError, frames: Sequence[str]) -> str:
     """Words that say until when the last result stays, where one file prevents a new result."""
     if isinstance(err, MissingFileError):
-        return "; the result stays as it is until that is there"
+        return "; the last result is kept until this file exists"
     if isinstance(err, FrameError) and err.name in frames:
-        return "; the result stays as it is until that frame changes or is removed"
+        return "; the last result is kept until this frame changes or is removed"
     return ""

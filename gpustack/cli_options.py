@@ -25,7 +25,7 @@ from gpustack.recipe import Uncertainty
 #: The end of the help of each command that has the options of `recipe_options`.
 HELP = """\
 \b
-Ways to combine, beside mean, sum, min and max:
+Ways to combine, besides mean, sum, min and max:
   median, lower_median, lmedian
       of two middle samples: their mean; the lower one; their mean, but (as
       IRAF) the lower one where there are only two samples
@@ -35,7 +35,7 @@ Ways to combine, beside mean, sum, min and max:
       the same, of the noise that a CCD has at the samples' values
 
 \b
-Scale, zero and weights, beside numbers:
+Scale, zero and weights, besides numbers:
   median, mean, mode   of each frame, which is brought to that of the first
   mad                  scale: the spread; with --zero median, spread and level
   exposure             scale and weights: EXPTIME; exposure:key=ITIME
@@ -43,7 +43,7 @@ Scale, zero and weights, beside numbers:
   noise, ncombine      weights: inverse variance of the noise; NCOMBINE
   variance             weights: of each sample, the inverse of its variance in
                        its frame (UNCERT, VAR, ERR)
-  !KEYWORD, @FILE      numbers from the headers; from a file, one a line
+  !KEYWORD, @FILE      numbers from the headers; from a file, one per line
 
 \b
 Masks, weight maps and variance maps in files of their own:
@@ -60,7 +60,7 @@ Alignments, each with its defaults:
       frame, of a file, or around all frames (optimal)
   offsets:source=wcs,extent=union
       move by whole pixels, without resampling, by the coordinates in the
-      headers, two keywords (!XKEY/YKEY), a file (@FILE, a line "x y" a frame)
+      headers, two keywords (!XKEY/YKEY), a file (@FILE, a line "x y" per frame)
       or [(y,x),(y,x)]; onto the pixels that any frame has (union), that all
       have (intersection), of the first (reference) or [X1:X2,Y1:Y2] of it
   register:by=phase,reference=0,upsample=100,order=bilinear,extent=reference,flux=ratio
@@ -171,7 +171,7 @@ _OPTIONS = (
         default="mean",
         show_default=True,
         metavar=COMBINE.name,
-        help="What the surviving samples of a pixel become, see above.",
+        help="How the surviving samples of a pixel are combined, see above.",
     ),
     click.option(
         "--clip",
@@ -179,34 +179,34 @@ _OPTIONS = (
         multiple=True,
         type=CLIP,
         metavar=CLIP.name,
-        help="What to reject, see above. Clips work in the order given; repeat for more.",
+        help="Reject outliers, see above. Repeat for several clips, which are applied in order.",
     ),
     click.option(
         "--scale",
         type=Numbers("scale"),
         metavar=Numbers("scale").name,
-        help="Factors, one per frame; or what they are taken from, see above.",
+        help="Factors, one per frame, or where to take them from, see above.",
     ),
     click.option(
         "--zero",
         type=Numbers("zero"),
         metavar=Numbers("zero").name,
-        help="What is subtracted first, one number per frame; or what it is taken from.",
+        help="Subtracted before scaling: numbers, one per frame, or where to take them from.",
     ),
     click.option(
         "--weights",
         type=Numbers("weights"),
         metavar=Numbers("weights").name,
-        help="Weights >= 0, one per frame; or what they are taken from. Not for medians, min, max.",
+        help="Weights >= 0, one per frame, or where to take them from. Not for medians, min, max.",
     ),
     click.option(
         "--uncertainty",
         type=click.Choice((*get_args(Uncertainty), "none")),
         default="auto",
         show_default=True,
-        help="Of the result: from the spread of the samples, standard deviation or 1.4826 MAD; or "
-        "propagated from the variances of the frames (UNCERT, VAR, ERR); none leaves out UNCERT, "
-        "which is faster and halves the file.",
+        help="How UNCERT is computed: from the spread of the samples, standard deviation (std) or "
+        "1.4826 MAD (mad_std; auto takes it for medians); or propagated from the variances of the "
+        "frames (UNCERT, VAR, ERR). none leaves UNCERT out, which is faster and halves the file.",
     ),
     click.option(
         "--region",
@@ -217,14 +217,15 @@ _OPTIONS = (
         "--reference",
         type=REFERENCE,
         metavar=REFERENCE.name,
-        help="The frame that others are brought to, counted from 0, or the mean of all.  "
+        help="The frame that --scale and --zero bring the others to, counted from 0, or the mean "
+        "of all.  "
         "[default: the first]",
     ),
     click.option(
         "--hdu",
         type=HDU,
         metavar=HDU.name,
-        help="Extension of the files whose names have none, 0 the primary, -1 the last.  "
+        help="HDU of the files whose names have none: 0 is the primary, -1 the last.  "
         "[default: first image with data]",
     ),
     click.option(
@@ -246,7 +247,7 @@ _OPTIONS = (
         multiple=True,
         callback=_all_bits,
         metavar=BITS.name,
-        help="Or the bits that do not; all others do.",
+        help="Instead of --bad-bits: the bits that do not make a sample invalid; all others do.",
     ),
     click.option(
         "--masks",
@@ -260,15 +261,15 @@ _OPTIONS = (
         "weight",
         multiple=True,
         metavar=FILES,
-        help="Files of inverse variances; a sample without weight is invalid. --weights variance "
-        "takes weights from them.",
+        help="Files of inverse variances; a sample whose weight is not positive is invalid. "
+        "--weights variance uses them as weights.",
     ),
     click.option(
         "--variance-maps",
         "variance",
         multiple=True,
         metavar=FILES,
-        help="Files of variances, instead of weights.",
+        help="Files of variances, instead of --weight-maps.",
     ),
     click.option(
         "--align",
@@ -284,7 +285,7 @@ _OPTIONS = (
     click.option(
         "--dtype",
         type=click.Choice(["float32", "float64"]),
-        help="Of the result.  [default: float32; float64 if the frames are wider]",
+        help="Type of the result.  [default: float32; float64 if the frames are wider]",
     ),
 )
 
@@ -302,7 +303,11 @@ def recipe_options(command: Callable[..., None]) -> Callable[..., None]:
 
 _RUN_OPTIONS = (
     click.option(
-        "--backend", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True
+        "--backend",
+        type=click.Choice(["auto", "cpu", "cuda"]),
+        default="auto",
+        show_default=True,
+        help="Where to compute; auto takes CUDA if it can be used, else the CPU.",
     ),
     click.option(
         "--memory",
@@ -344,7 +349,7 @@ maps_option = click.option(
 cluster_option = click.option(
     "--dask",
     metavar="ADDRESS",
-    help="Have the workers of a dask cluster make it: tcp://HOST:8786, or the scheduler's file.  "
+    help="Compute on the workers of a dask cluster: tcp://HOST:8786, or the scheduler's file.  "
     "They must be able to read the files by the same names.",
 )
 

@@ -62,8 +62,8 @@ def loudness_options(command: Callable[..., None]) -> Callable[..., None]:
         is_flag=True,
         expose_value=False,
         callback=_set(Loudness.VERBOSE),
-        help="Say what was chosen and left out, and the numbers of all frames; also in pipes, say "
-        "what was done.",
+        help="Show what was chosen and left out, and the numbers of all frames; in pipes also the "
+        "summary.",
     )(command)
     return click.option(
         "-q",
@@ -71,7 +71,7 @@ def loudness_options(command: Callable[..., None]) -> Callable[..., None]:
         is_flag=True,
         expose_value=False,
         callback=_set(Loudness.QUIET),
-        help="Say nothing but errors: no progress, no warnings, no summary.",
+        help="Show errors only: no progress, no warnings, no summary.",
     )(command)
 
 

@@ -5,14 +5,13 @@ import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from gpustack.checks import check, tidy
 from gpustack.errors import GpustackWarning, InputError
 from gpustack.files import files_of, is_glob, split_hdu
 from gpustack.name_lists import is_list
-from gpustack.paths import PathLike, at_home
+from gpustack.paths import PathLike, at_home, exists
 
 #: What an `Image` may have in files of their own.
 PLANES = ("mask", "weight", "variance")
@@ -109,27 +108,27 @@ def paired(frames: Sequence[str], planes: Mapping[str, Sequence[str]]) -> list[I
         Where there are more or fewer files than frames, or a name does not have OLD exactly once.
     """
     data = [file for text in frames for file in files_of(at_home(text))]
-    found = {what: _beside(what, data, texts) for what, texts in planes.items() if texts}
+    found = {what: _plane_files(what, data, texts) for what, texts in planes.items() if texts}
     return [
         Image(file, **{what: files[f] for what, files in found.items()})
         for f, file in enumerate(data)
     ]
 
 
-def _beside(what: str, data: Sequence[str], texts: Sequence[str]) -> list[str]:
+def _plane_files(what: str, data: Sequence[str], texts: Sequence[str]) -> list[str]:
     """The file that belongs to each frame, or the ``"!KEYWORD"`` that names it."""
     rule = _rule(what, texts[0]) if len(texts) == 1 else None
     if rule is not None:
         return [rule(file) for file in data]
     files = [file for text in texts for file in files_of(at_home(text))]
-    if len(texts) == 1 and _is_name(texts[0]):
+    if len(texts) == 1 and _is_one_file(texts[0]):
         _warn_expanded(what, files[0], data)
         return files * len(data)
     if len(files) != len(data):
         raise InputError(
-            f"{what} files: expected {len(data)}, one a frame, or one for all by its name, no "
-            f"pattern or list, got {len(files)}: {files[0]} to {files[-1]} for {data[0]} to "
-            f"{data[-1]}"
+            f"{what} files: expected {len(data)}, one per frame, or the name (not a pattern or "
+            f"list) of one file for all frames, got {len(files)}: {files[0]} to {files[-1]} for "
+            f"{data[0]} to {data[-1]}"
         )
     return files
 
@@ -139,8 +138,8 @@ def _warn_expanded(what: str, one: str, data: Sequence[str]) -> None:
     alike = [file for file in data if _series(file) == _series(split_hdu(one)[0])]
     if 0 < len(alike) < len(data):
         warnings.warn(
-            f"{what} files: got {one} for all frames, and {alike[0]} as a frame, whose name is "
-            "like it as others are not; where the shell has expanded a pattern, quote it",
+            f"{what} files: {one} is used for all frames, but {alike[0]}, one of the frames, is "
+            "named like it, unlike the other frames; if the shell expanded a pattern, quote it",
             GpustackWarning,
             stacklevel=4,
         )
@@ -152,17 +151,17 @@ def _series(file: str) -> tuple[str, str]:
     return folder, re.sub("[0-9]+", "#", name)
 
 
-def _is_name(text: str) -> bool:
+def _is_one_file(text: str) -> bool:
     """Whether a text names one file: no list and no pattern, not even one with a single match."""
     file, _ = split_hdu(text)
-    return not is_list(text) and not (is_glob(file) and not Path(at_home(file)).exists())
+    return not is_list(text) and not (is_glob(file) and not exists(at_home(file)))
 
 
 def _rule(what: str, text: str) -> Callable[[str], str] | None:
     """The function from frame to other file that "!KEYWORD" or "OLD:NEW" means; None for names."""
     if text.startswith("!"):
         return lambda file: text
-    if ":" not in text or is_glob(split_hdu(text)[0]) or Path(text).exists():
+    if ":" not in text or is_glob(split_hdu(text)[0]) or exists(at_home(text)):
         return None
     old, _, new = text.partition(":")
     # Not the HDU of the frame: that of the other file has its EXTNAME, see `Image`.
@@ -177,6 +176,6 @@ def _replaced(what: str, file: str, old: str, new: str) -> str:
     if file.count(old) == 1:
         return file.replace(old, new)
     raise InputError(
-        f"{what} files: expected {old!r} of {old + ':' + new!r} once in the name of each frame, "
-        f"got {file}"
+        f"{what} files: expected the name of each frame to contain {old!r} of "
+        f"{old + ':' + new!r} once, got {file}"
     )

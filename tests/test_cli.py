@@ -47,7 +47,7 @@ def test_what_finds_no_room_on_stdout_is_told_in_one_line(folder, words):
     with Path("/dev/full").open("wb") as full:
         done = gpustack_command(*words, stdout=full)
     assert done.returncode == 3
-    assert done.stderr == "gpustack: expected room to write, got: No space left on device\n"
+    assert done.stderr == "gpustack: stdout: could not be written: No space left on device\n"
 
 
 def run_here(monkeypatch, *words):

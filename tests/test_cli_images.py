@@ -111,18 +111,19 @@ def test_explain_takes_masks_and_weights(folder):
 BAD = {
     "too few": (
         ["--masks", "c0_ood.fits", "--masks", "c1_ood.fits"],
-        r"mask files: expected 4, one a frame, .* got 2: c0_ood.fits to c1_ood",
+        r"mask files: expected 4, one per frame, .* got 2: c0_ood.fits to c1_ood",
     ),
-    "a glob of one": (["--masks", "c0_oo[d].fits"], r"one a frame, .* got 1: c0_ood.fits to c0"),
-    "a list of one": (["--masks", "@one.list"], r"one a frame, .* got 1: c0_ood.fits to c0"),
+    "a glob of one": (["--masks", "c0_oo[d].fits"], r"one per frame, .* got 1: c0_ood.fits to c0"),
+    "a list of one": (["--masks", "@one.list"], r"one per frame, .* got 1: c0_ood.fits to c0"),
     "too many": (
         ["--weight-maps", "*.fits"],
-        "weight files: expected 4, one a frame, .* got 12: c0_ood.fits to c3_oow.fits for c0_ooi",
+        "weight files: expected 4, one per frame, .* got 12: c0_ood.fits to c3_oow.fits for c0_ooi",
     ),
     "no match": (["--masks", "x*_ood.fits"], r"x\*_ood.fits: expected files that match, got none"),
-    "not in the name": (["--masks", "oox:ood"], "expected 'oox' of 'oox:ood' once .*c0_ooi.fits"),
-    "twice": (["--masks", "o:x"], "expected 'o' of 'o:x' once"),
-    "nothing": (["--masks", ":x"], "expected '' of ':x' once"),
+    "not in the name": (["--masks", "oox:ood"], "contain 'oox' of 'oox:ood' once, .*c0_ooi.fits"),
+    "twice": (["--masks", "o:x"], "contain 'o' of 'o:x' once"),
+    "nothing": (["--masks", ":x"], "contain '' of ':x' once"),
+    "longer than names may be": (["--masks", f"{300 * 'o'}:x"], "contain 'o{300}' of .* once"),
     "not there": (["--masks", "ooi:dq"], r"c0_dq.fits: .*no such file .the mask of c0_ooi.fits"),
     "no card": (["--masks", "!MASK"], "c0_ooi.fits: mask !MASK: expected the header to name"),
     "both": (
@@ -199,6 +200,14 @@ def test_the_target_that_a_watch_reads_is_not_its_output(folder):
     assert "got the target of --align" in str(error)
 
 
+def test_the_list_of_masks_that_a_watch_reads_is_not_its_output(folder):
+    (folder / "out.fits").write_text("c[0-3]_ood.fits\n")
+    words = ["watch", ".", "-o", "out.fits", "--masks", "@out.fits", "--pattern", "*_ooi.fits"]
+    error = CliRunner().invoke(cli, [*words, "--overwrite"]).exception
+    assert isinstance(error, InputError)
+    assert "out.fits: expected another output, got a list of files" in str(error)
+
+
 def look_twice(arrivals, restack, *_, **__):
     """Replace `watch`, which would wait for ever, by looking twice."""
     arrivals.look()
@@ -235,6 +244,9 @@ def test_a_file_that_is_called_so_is_no_rule(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "T10:20.fits").touch()
     assert paired(["a.fits"], {"mask": ("T10:20.fits",)})[0].mask == "T10:20.fits"
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir("/")
+    assert paired(["a.fits"], {"mask": ("~/T10:20.fits",)})[0].mask == f"{tmp_path}/T10:20.fits"
 
 
 def test_without_mask_options_no_mask_is_used(folder):
@@ -261,7 +273,7 @@ def test_frames_that_are_called_like_the_one_mask_for_all_are_told_of(apart):
                 Path(f"c{f}_{what}.fits").rename(f"{folder}/c{f}_{what}.fits")
     masks = sorted(map(str, Path().rglob("*_ood.fits")))
     images = sorted(map(str, Path().rglob("*_ooi.fits")))
-    message = rf"got {masks[0]} for all frames, and {masks[1]} as a frame, .* quote it"
+    message = rf"{masks[0]} is used for all frames, but {masks[1]}, .* quote it"
     with pytest.warns(GpustackWarning, match=message):
         paired([*images, *masks[1:]], {"mask": masks[:1]})
     for mask in (masks[0], images[0]):  # no warning, which would be an error

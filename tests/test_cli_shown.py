@@ -46,7 +46,7 @@ def test_memory_that_runs_out_is_told_of(ends, capsys, text, said):
 def test_no_room_for_what_is_said(ends, capsys, number):
     error = os.strerror(number)
     assert ends(OSError(number, error)) == 3
-    assert capsys.readouterr().err == f"gpustack: expected room to write, got: {error}\n"
+    assert capsys.readouterr().err == f"gpustack: stdout: could not be written: {error}\n"
 
 
 def test_other_errors_of_the_system_are_not_taken_for_that(ends):

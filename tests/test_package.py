@@ -83,6 +83,7 @@ MAY_IMPORT = {
     "combiner": "numpy astropy",
     "demo": "numpy astropy",
     "about": "",
+    "cli_exit": "",
     "cli_process": "",
     "cli_shown": "click tqdm astropy",
     "cli_files": "",

@@ -114,15 +114,16 @@ class Reproject(BaseAlignment):
         )
         check(
             self.scale is None or self.target_is("optimal"),
-            f"Reproject scale: expected one for target 'optimal' alone, got {self.target!r}",
+            f"Reproject scale: expected target='optimal' with a scale, got target={self.target!r}",
         )
         check(
             self.shape is None or self.extent == "target",
-            f"Reproject shape: expected none for extent 'union', got {self.shape}",
+            f"Reproject shape: expected none with extent='union', got {self.shape}",
         )
         check(
             self.order == "bilinear" or self.method == "interp",
-            f"Reproject order: expected one for method 'interp' alone, got {self.method!r}",
+            f"Reproject order: expected method='interp' with order={self.order!r}, got "
+            f"method={self.method!r}",
         )
 
     def __str__(self) -> str:
@@ -277,13 +278,13 @@ class Register(BaseAlignment):
         )
         check(
             self.by == "phase" or self.upsample == 100,
-            f"Register upsample: expected one for by='phase' alone, got {self.upsample} for "
-            f"{self.by!r}",
+            f"Register upsample: expected by='phase' with upsample={self.upsample}, got "
+            f"by={self.by!r}",
         )
         check(
             self.order == "bilinear" or self.by == "stars" or self.upsample > 1,
-            "Register order: expected one where frames are resampled, got "
-            f"{self.order!r} for upsample=1",
+            f"Register order: expected upsample > 1 with order={self.order!r}, as whole pixels are "
+            "not resampled, got upsample=1",
         )
 
 

@@ -63,11 +63,11 @@ def fill_in(
         if recipe.weights != "sample":
             check(
                 weights is None,
-                f"weights: expected none beside a recipe, which says {recipe.weights!r}; "
-                "dataclasses.replace changes a recipe",
+                f"weights: expected none where clips is a Recipe, which has {recipe.weights!r}; "
+                "change it with dataclasses.replace(recipe, weights=...)",
             )
         elif per_sample is None:
-            raise RecipeError("weights: expected an array of them for this recipe, got none")
+            raise RecipeError("weights: expected an array, as the recipe has weights='sample'")
     else:
         recipe = Recipe(
             clips=clips,  # type: ignore[arg-type]
@@ -92,12 +92,12 @@ def _stated(value: Any) -> Any:
 
 
 def _check_alone(recipe: Recipe, *others: Any) -> None:
-    """Raise where an argument beside a recipe is neither None nor its default."""
+    """Raise where an argument given with a recipe is neither None nor its default."""
     names = ("combine", "scale", "zero", "clip_on", "uncertainty", "dtype", "outputs")
     defaults = {field.name: field.default for field in fields(Recipe)}
     for name, given in zip(names, others, strict=True):
         check(
             given is None or (isinstance(given, (str, tuple)) and given == defaults[name]),
-            f"{name}: expected none beside a recipe, which says {getattr(recipe, name)!r}, "
-            f"got {given!r}; dataclasses.replace changes a recipe",
+            f"{name}: expected none where clips is a Recipe, which has {getattr(recipe, name)!r}, "
+            f"got {given!r}; change it with dataclasses.replace(recipe, {name}=...)",
         )

@@ -116,7 +116,7 @@ def per_frame(name: str, value: Any, words: tuple[str, ...], least: float) -> An
     unordered = isinstance(value, AbstractSet | Mapping)
     listed = isinstance(value, Iterable) and not (unordered or isinstance(value, (str, bytes)))
     given = list(value) if listed and getattr(value, "ndim", 1) > 0 else []
-    choices = " or ".join(["numbers, one a frame,", *map(repr, words)]).removesuffix(",")
+    choices = " or ".join(["numbers, one per frame,", *map(repr, words)]).removesuffix(",")
     check(len(given) > 0, f"{name}: expected {choices}, got {value!r}")
     at_least = f" >= {least:g}" if math.isfinite(least) else ""
     for index, item in enumerate(given):

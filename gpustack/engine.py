@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -37,9 +37,6 @@ from gpustack.requirements import check_needs, exposures
 from gpustack.result import StackResult, per_frame
 from gpustack.run_io import outputs_of, rejected_share, source_of
 from gpustack.streaming import ResultFile, ToFile, files_read, result_file, room_of, where_to
-
-if TYPE_CHECKING:
-    pass
 
 
 def stack(
@@ -179,7 +176,7 @@ def stack(
     >>> float(result.data[0, 0]), int(result.high[0, 0])
     (10.0, 1)
     """
-    switch("report", report), switch("look", look)
+    report, look = switch("report", report), switch("look", look)
     follow = following(progress)
     watch, align = Watch([] if report or look else None), as_alignment(align)
     to, wanted = where_to(outputs, OUTPUTS if isinstance(clips, Recipe) else None, report or look)

@@ -54,7 +54,7 @@ def _matching(text: str) -> list[str]:
     if key is not None:
         return [with_hdu(name, key) for name in _matching(file)]
     is_section = _WITH_SECTION.fullmatch(text)
-    hint = "; a file is taken whole, not a section of it" if is_section else ""
+    hint = "; image sections are not supported" if is_section else ""
     raise MissingFileError(text, f"expected files that match, got none{hint}")
 
 
@@ -67,6 +67,8 @@ def split_hdu(text: str) -> tuple[str, HduKey | None]:
     if found is None or exists(text):
         return text, None
     name, version = found[2].strip(), found[3]
+    if name == ALL and version is not None:  # a section
+        return text, None
     if version is not None:
         return found[1], (name, int(version))
     return found[1], int(name) if re.fullmatch("-?[0-9]+", name) else name

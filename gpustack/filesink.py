@@ -119,7 +119,9 @@ class FileSink(Sink):
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         if copy is False:
-            raise ValueError("expected that a copy may be made, got copy=False: it is in a file")
+            raise ValueError(
+                "expected copy=None or True, as the image is read from a file, got copy=False"
+            )
         return np.asarray(self.get(), dtype)
 
 

@@ -75,6 +75,6 @@ def within_memory(work: Callable[[], Made]) -> Made:
         problem = str(err)
     # Not chained to the original error, whose traceback keeps all buffers alive.
     raise OutOfMemoryError(
-        "out of memory: expected room for the result and, beside it, for the limit on samples "
-        f"and buffers, got: {problem}; memory= (--memory) lowers the limit"
+        "out of memory: expected memory for the result and, besides, for samples and buffers up to "
+        f"the limit, got: {problem}; lower the limit with memory= (--memory)"
     )

@@ -158,11 +158,11 @@ class LiveStack:
             Where nothing has been added.
         """
         if self._first is None or self._state is None:
-            raise InputError("LiveStack: expected frames, got none yet; add() adds one")
+            raise InputError("LiveStack.result: expected at least one frame, got none; use add()")
         if not self._flagged:
             warnings.warn(
-                f"flags {self._opening['flags']}: no frame has integers in a mask; nothing is left "
-                "out by them",
+                f"flags {self._opening['flags']}: no frame has an integer mask, so they leave out "
+                "no sample",
                 GpustackWarning,
                 stacklevel=2,
             )
@@ -188,7 +188,7 @@ class LiveStack:
         check(numbers["scale"] != 0, "scale: expected a number other than 0, got 0")
         check(numbers["weight"] >= 0, f"weight: expected a number >= 0, got {weight!r}")
         weighs = self._combine in ("mean", "sum")
-        check(weighs or weight == 1, f"weight: expected none for {self._combine}, got {weight!r}")
+        check(weighs or weight == 1, f"weight: expected 1 for {self._combine}, got {weight!r}")
         return numbers["scale"], numbers["zero"], numbers["weight"]
 
     def _opened(self, item: Any) -> Frame:

@@ -58,7 +58,7 @@ def gathered() -> Iterator[None]:
     finally:
         _said.reset(before)
         for log, first, times in said.values():
-            log.warning("%s%s", first, f"; so of {times - 1} more" * (times > 1))
+            log.warning("%s%s", first, f"; the same for {times - 1} more" * (times > 1))
 
 
 def _with_origin(record: logging.LogRecord) -> bool:

@@ -1,4 +1,4 @@
-"""``@FILE`` in place of names of files: a text file that lists them, as in IRAF."""
+"""``@FILE`` in place of file names: a text file that lists them, as in IRAF."""
 
 import os
 import re
@@ -9,7 +9,7 @@ from pathlib import Path
 from gpustack.errors import FrameError, MissingFileError
 from gpustack.paths import at_home, exists
 
-_EXPECTED = "expected a file with names of files, one a line"
+_EXPECTED = "expected a text file with one file name per line"
 
 
 def is_list(text: str) -> bool:
@@ -34,7 +34,7 @@ def names_of(text: str) -> list[str]:
         return [text]
     names = list(_named(text, _lines(text)))
     if not names:
-        raise FrameError(text, f"{_EXPECTED}, got none")
+        raise FrameError(text, f"{_EXPECTED}, got no names")
     return names
 
 
@@ -48,12 +48,12 @@ def _lines(text: str) -> list[bytes]:
     except ValueError as err:  # a NUL in its name
         raise FrameError(repr(text), f"{_EXPECTED}, got: {err}") from err
     if b"\0" in raw:
-        raise FrameError(text, f"{_EXPECTED}, got no text")
+        raise FrameError(text, f"{_EXPECTED}, got binary data")
     return raw.removeprefix(BOM_UTF8).splitlines()  # which Windows puts at the start of texts
 
 
 def _named(text: str, lines: list[bytes]) -> Iterator[str]:
-    beside = Path(at_home(text[1:])).parent
+    folder = Path(at_home(text[1:])).parent
     for count, line in enumerate(lines, 1):
         name = at_home(os.fsdecode(line.strip()))
         if not exists(name):
@@ -62,9 +62,10 @@ def _named(text: str, lines: list[bytes]) -> Iterator[str]:
         if not name or name.startswith("#"):
             continue
         if is_list(name):
-            raise FrameError(where, f"expected the name of a file, got another list, {name}")
-        if not exists(name) and (beside / name).exists():
+            raise FrameError(where, f"expected a file name, got the name of another list, {name}")
+        if not exists(name) and (folder / name).exists():
             raise FrameError(
-                where, f"expected a name from the current folder, got one from {beside}: {name}"
+                where,
+                f"expected a name relative to the current folder, got {name}, which is in {folder}",
             )
         yield name

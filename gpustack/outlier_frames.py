@@ -46,8 +46,8 @@ FLOORS = {
 RULE = (
     f"A number is marked where it lies more than {DEVIATIONS:g} robust deviations (1.4826 MAD) "
     "from the median of all frames, and by more than 5 % of it (scale), 25 % (weight), 15 % "
-    "(noise), the noise of a frame (zero), 5 % of the pixels (valid) or 0.5 % (rejected). Of "
-    f"fewer than {LEAST_FRAMES} frames none is."
+    "(noise), the noise of a frame (zero), 5 % of the pixels (valid) or 0.5 % (rejected). With "
+    f"fewer than {LEAST_FRAMES} frames nothing is marked."
 )
 
 

@@ -30,23 +30,23 @@ _SPREADS = {"std": "standard deviations", "mad_std": "robust deviations (1.4826 
 _UNITS: dict[type[Any], str] = {
     MADClip: "median absolute deviations",
     WinsorizedClip: "winsorized standard deviations",
-    VarianceClip: "times the noise that its frame brings with it",
-    AvgSigmaClip: "times the noise that whole rows tell of",
+    VarianceClip: "times their noise (by the variances of the frames)",
+    AvgSigmaClip: "times the noise averaged over their row",
 }
 _AMONG = {
     "valid": "",
-    "all": ", of which invalid ones rank as the highest",
-    "share": ", as many fewer as some are missing",
+    "all": ", invalid ones counted as the highest",
+    "share": ", fewer in proportion where samples are invalid",
 }
 _COMBINES = {
-    "mean": "the mean",
-    "median": "the median",
-    "lower_median": "the median, of two middle samples the lower one",
-    "lmedian": "the median, of two samples in all the lower one",
-    "sum": "the sum",
-    "quadrature": "the root of the sum of the squares, over their number,",
-    "min": "the lowest",
-    "max": "the highest",
+    "mean": "the mean of the remaining samples",
+    "median": "the median of the remaining samples",
+    "lower_median": "the median of the remaining samples, of two middle ones the lower",
+    "lmedian": "the median of the remaining samples, of only two the lower",
+    "sum": "the sum of the remaining samples",
+    "quadrature": "the root of the sum of the squares of the remaining samples, over their number",
+    "min": "the lowest of the remaining samples",
+    "max": "the highest of the remaining samples",
 }
 
 
@@ -56,7 +56,7 @@ def recipe_words(recipe: Any) -> list[str]:
     first = len(recipe.raw_ranges)
     steps += [clip_words(clip) for clip in recipe.clips[:first]]
     steps += _normalisation(recipe)
-    raw = ", by their values in the frames" * recipe.normalizes_late
+    raw = ", judged by their raw values" * recipe.normalizes_late
     steps += [
         clip_words(clip) + raw * (not isinstance(clip, RangeClip)) for clip in recipe.clips[first:]
     ]
@@ -73,7 +73,7 @@ def _normalisation(recipe: Any) -> list[str]:
         for value in [getattr(recipe, name)]
         if value is not None
     ]
-    return [f"Of each frame, {' and '.join(done)}"] if done else []
+    return [f"For each frame, {' and '.join(done)}"] if done else []
 
 
 def _weighting(weights: Any) -> str:
@@ -99,8 +99,8 @@ def clip_words(clip: Clip) -> str:
 def combine_words(combine: Combine) -> str:
     """How the survivors of a pixel are combined, as a sentence without its full stop."""
     if isinstance(combine, NoiseModel):
-        return f"Take the noise of the mean of what is left, of {_ccd(combine)}"
-    return f"Take {_COMBINES[combine]} of what is left"
+        return f"Take the noise of the mean of the remaining samples, for {_ccd(combine)}"
+    return f"Take {_COMBINES[combine]}"
 
 
 def _what(clip: Clip) -> str:  # noqa: PLR0911 - one line a clip
@@ -109,11 +109,9 @@ def _what(clip: Clip) -> str:  # noqa: PLR0911 - one line a clip
             low, high = clip.low, clip.high
             ends = [] if low is None else [f"below {low:.15g}"]
             ends += [] if high is None else [f"above {high:.15g}"]
-            return f"Reject values {' or '.join(ends)}, as the frames have them"
+            return f"Reject raw values {' or '.join(ends)}"
         case ExtremaClip():
-            low, high = clip.nlow, clip.nhigh
-            said = f"Reject the {low} lowest and the {high} highest samples of each pixel"
-            return f"{said}{_AMONG[clip.among]}"
+            return f"Reject {_extremes(clip.nlow, clip.nhigh)}{_AMONG[clip.among]}"
         case PercentileClip():
             low, high = (None if side is None else 100 * side for side in (clip.low, clip.high))
             return f"Reject samples {_sides(low, high, '%')} the median"
@@ -124,14 +122,25 @@ def _what(clip: Clip) -> str:  # noqa: PLR0911 - one line a clip
             )
         case Grow():
             return (
-                "Reject too what lies, in its frame, within "
-                f"{clip.radius:g} pixels of a rejected sample"
+                f"Also reject samples within {clip.radius:g} pixels of a rejected sample of the "
+                "same frame"
             )
         case SigmaMedianClip():
             far = _sides(clip.low, clip.high, _SPREADS["std"])
-            return f"Put the median in the place of samples {far} it"
+            return f"Replace samples {far} the median by the median"
     unit, center = _measure(clip)
     return f"Reject samples {_sides(clip.low, clip.high, unit)} {center}"
+
+
+def _extremes(nlow: int, nhigh: int) -> str:
+    """The samples that an `ExtremaClip` rejects, such as "the lowest and the 2 highest samples"."""
+    ends = [
+        f"the {most}" if count == 1 else f"the {count} {most}"
+        for count, most in ((nlow, "lowest"), (nhigh, "highest"))
+        if count
+    ]
+    plural = "s" * (max(nlow, nhigh) > 1)
+    return f"{' and '.join(ends)} sample{plural} of each pixel" if ends else "nothing"
 
 
 def _measure(clip: Any) -> tuple[str, str]:
@@ -166,21 +175,21 @@ def _how_often(clip: Clip) -> str:
     if not hasattr(clip, "maxiters"):
         return ""
     if clip.maxiters is None:
-        return ", again until nothing changes"
-    return ", once" if clip.maxiters == 1 else f", {clip.maxiters} times at most"
+        return ", repeatedly until nothing changes"
+    return ", once" if clip.maxiters == 1 else f", at most {clip.maxiters} times"
 
 
 def _kept(keep: int) -> str:
     if keep == 0:
         return ""
-    return f"; at least {keep} stay" if keep > 0 else f"; at most {-keep} go"
+    return f"; at least {keep} survive" if keep > 0 else f"; at most {-keep} are rejected"
 
 
 def _ccd(value: Any) -> str:
     snoise = value.snoise if isinstance(value.snoise, str) else f"{100 * value.snoise:g} %"
     noise = f" and a sensitivity noise of {snoise}" if value.snoise else ""
     rdnoise, gain = _number(value.rdnoise), _number(value.gain)
-    return f"a CCD with {rdnoise} electrons of read-out noise, {gain} electrons a unit{noise}"
+    return f"a CCD with {rdnoise} electrons of read-out noise, {gain} electrons per unit{noise}"
 
 
 def _number(value: float | str) -> str:

@@ -128,11 +128,8 @@ class Recipe:
         self._check_together()
 
     def _check_together(self) -> None:
-        check(
-            self.weights is None or self.method in WEIGHTED,
-            f"weights: only {', '.join(WEIGHTED)} have them, got combine={self.method!r}",
-        )
         for asked, able, what in (
+            (self.weights is not None, WEIGHTED, "weights"),
             (self.uncertainty != "auto", (*AVERAGES, "sum"), f"uncertainty={self.uncertainty!r}"),
             ("sigma" in self.outputs, AVERAGES, "outputs: sigma"),
         ):
@@ -148,8 +145,8 @@ class Recipe:
             rest = self.clips[len(self.raw_ranges) :]
             check(
                 not any(isinstance(clip, RangeClip) for clip in rest),
-                "RangeClip looks at the values before scale and zero: "
-                "expected it before the other clips, got it after one",
+                "RangeClip: expected it before all other clips where scale or zero are given, as "
+                "it judges the values before these, got it after another clip",
             )
         check_grow(self.clips)
         check_replacing(self)
@@ -237,7 +234,7 @@ class Recipe:
     @property
     def replaces(self) -> bool:
         """Whether the last clip replaces the samples that it rejects by medians."""
-        return any(isinstance(clip, SigmaMedianClip) for clip in self.clips)
+        return bool(self.clips) and isinstance(self.clips[-1], SigmaMedianClip)
 
     @property
     def spread(self) -> Spread | None:
@@ -271,7 +268,7 @@ class Recipe:
         for name in ("scale", "zero", "weights"):
             value = getattr(self, name)
             if isinstance(value, tuple):
-                text = f"{name}: expected {n} numbers, one a frame, got {len(value)}"
+                text = f"{name}: expected {n} numbers, one per frame, got {len(value)}"
                 check(len(value) == n, text)
         for clip in self.clips:
             if isinstance(clip, ExtremaClip):

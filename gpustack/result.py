@@ -33,8 +33,7 @@ if TYPE_CHECKING:  # slow to import, and not needed to write a file
     from astropy.table import Table
 
 
-#: In a notebook: the most rows of the table, and the pixels on the longer side of the picture
-#: (at most twice as many).
+#: In a notebook: the most rows of the table, and the most pixels on a side of the picture.
 _ROWS, _THUMBNAIL = 10, 200
 
 
@@ -171,7 +170,7 @@ class StackResult:
             return ""
         plane = self.data.reshape(-1, *self.data.shape[-2:])[0] if self.data.ndim > 1 else self.data
         few = np.atleast_2d(plane)
-        step = max(1, max(few.shape) // _THUMBNAIL)
+        step = max(1, -(-max(few.shape) // _THUMBNAIL))
         few = few[::step, ::step]
         drawn = b64encode(png(Panel("Stack", "", few, brightness(few)))).decode()
         return f'<br><img alt="the stack" src="data:image/png;base64,{drawn}">'

@@ -138,8 +138,8 @@ def where_to(outputs: Any, makes: Any, report: bool) -> tuple[ToFile | None, Any
         check_target(outputs.path, outputs.overwrite)
         check(
             makes is None or outputs.uncertainty,
-            "ToFile uncertainty: expected True beside a recipe, whose outputs say whether there is "
-            "one, got False; dataclasses.replace changes a recipe",
+            "ToFile uncertainty: expected True where clips is a Recipe, whose outputs decide, got "
+            "False; use dataclasses.replace(recipe, outputs=...)",
         )
         return outputs, outputs.outputs(report) if makes is None else makes
     given = [outputs] if isinstance(outputs, str | os.PathLike) else outputs

@@ -67,7 +67,7 @@ def _remove_if_abandoned(path: Path) -> None:
         is_file = stat.S_ISREG(os.fstat(opened).st_mode)
         if is_file and _lock(opened, wait=False):
             path.unlink()
-            _log.info("%s: removed, a run that was killed left it", path)
+            _log.info("%s: removed; left by a run that was killed", path)
     finally:
         os.close(opened)
 

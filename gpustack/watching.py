@@ -230,7 +230,9 @@ def watch(
             f"watch: expected a folder, got {arrivals.folder}: {err.strerror}"
         ) from err
     if not arrivals.pattern or {"/", os.sep} & set(arrivals.pattern):
-        raise InputError(f"watch: expected a pattern of names, got {arrivals.pattern!r}")
+        raise InputError(
+            f"watch: expected a pattern of file names without a folder, got {arrivals.pattern!r}"
+        )
     arrivals.check_apart()
     done: tuple[list[str], Reads | None] = [], None
     before = beside([])

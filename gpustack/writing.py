@@ -80,13 +80,11 @@ def write_whole(path: PathLike, hdus: fits.HDUList, *, overwrite: bool = False) 
     WriteError
         Where writing fails, for example because the disk is full.
     """
-    target = check_target(path, overwrite)
-    with errors_of(path):
-        remove_abandoned(target.parent)
-        with temporary_file(target.parent) as (file, temporary):
-            with packing(file, is_packed(path)) as stream:
-                hdus.writeto(_Plain(stream, str(temporary)), output_verify=VERIFY)
-            seal(file, temporary, target, overwrite)
+    with (
+        _replacing(path, overwrite, ENDINGS) as (file, temporary),
+        packing(file, is_packed(path)) as stream,
+    ):
+        hdus.writeto(_Plain(stream, str(temporary)), output_verify=VERIFY)
 
 
 def is_packed(path: PathLike) -> bool:
@@ -138,11 +136,20 @@ def write_text(
     OutputError
         As `check_target`, or where writing fails.
     """
+    with _replacing(path, overwrite, endings) as (file, _):
+        file.write(text.encode() if isinstance(text, str) else text)
+
+
+@contextmanager
+def _replacing(
+    path: PathLike, overwrite: bool, endings: tuple[str, ...]
+) -> Iterator[tuple[BinaryIO, Path]]:
+    """A temporary file next to `path`, open, and its name; it is renamed at the end."""
     target = check_target(path, overwrite, endings)
     with errors_of(path):
         remove_abandoned(target.parent)
         with temporary_file(target.parent) as (file, temporary):
-            file.write(text.encode() if isinstance(text, str) else text)
+            yield file, temporary
             seal(file, temporary, target, overwrite)
 
 

@@ -50,7 +50,7 @@ def test_the_shape_of_an_optimal_grid_is_about_its_centre():
 
 
 def test_a_union_has_no_shape_of_its_own():
-    with pytest.raises(RecipeError, match="shape: expected none for extent 'union'"):
+    with pytest.raises(RecipeError, match="shape: expected none with extent='union'"):
         Reproject(extent="union", shape=(10, 10))
 
 

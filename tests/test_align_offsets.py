@@ -336,10 +336,10 @@ def test_keywords_that_are_no_numbers(tmp_path, value):
 
 
 def test_too_few_offsets(tmp_path):
-    with pytest.raises(InputError, match="expected 3 offsets, one a frame, got 2 in source"):
+    with pytest.raises(InputError, match="expected 3 offsets, one per frame, got 2 in source"):
         stack(planes(3), align=Offsets([(0, 0), (1, 1)]))
     (tmp_path / "list").write_text("1 2\n")
-    with pytest.raises(InputError, match=r"expected 3 offsets, one a frame, got 1 in .*list"):
+    with pytest.raises(InputError, match=r"expected 3 offsets, one per frame, got 1 in .*list"):
         stack(planes(3), align=Offsets(f"@{tmp_path}/list"))
 
 
@@ -347,7 +347,7 @@ def test_too_few_offsets(tmp_path):
 def test_files_that_are_no_offsets(tmp_path, line):
     (tmp_path / "list").write_text(f"0 0\n{line}\n")
     with pytest.raises(
-        InputError, match=r"two finite numbers a line, x y, got .* in .*list, line 2"
+        InputError, match=r"two finite numbers per line, x y, got .* in .*list, line 2"
     ):
         stack(planes(2), align=Offsets(f"@{tmp_path}/list"))
     with pytest.raises(InputError, match="expected a file with offsets, got No such file"):

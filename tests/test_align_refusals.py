@@ -210,9 +210,13 @@ def test_values_out_of_their_range(field):
 
 
 def test_fields_that_contradict():
-    with pytest.raises(RecipeError, match="scale: expected one for target 'optimal' alone"):
+    with pytest.raises(
+        RecipeError, match="scale: expected target='optimal' with a scale, got target="
+    ):
         Reproject(scale=0.2)
-    with pytest.raises(RecipeError, match="order: expected one for method 'interp' alone"):
+    with pytest.raises(
+        RecipeError, match="order: expected method='interp' with order='bicubic', got"
+    ):
         Reproject(order="bicubic", method="exact")
     for shape in ((1, 2, 3), 5, "100"):
         with pytest.raises(RecipeError, match="shape: expected two numbers, y and x, as"):

@@ -56,6 +56,8 @@ def test_a_file_without_uncertainties(tmp_path):
 
 def test_a_recipe_says_itself_whether_there_is_an_uncertainty(tmp_path):
     to = ToFile(tmp_path / "out.fits", uncertainty=False)
-    with pytest.raises(RecipeError, match="ToFile uncertainty: expected True beside a recipe"):
+    with pytest.raises(
+        RecipeError, match="ToFile uncertainty: expected True where clips is a Recipe"
+    ):
         stack(np.ones((3, 4, 5)), Recipe(), outputs=to)
     assert not list(tmp_path.iterdir())

@@ -131,10 +131,10 @@ BAD = {
     "too many extrema": (["m*.fits", "--clip", "extrema:nlow=3,nhigh=2"], "for 5 frames"),
     "negative weights": (["m*.fits", "--weights", "1,1,1,1,-1"], "weights: .*-1"),
     "weights too few": (["m*.fits", "--weights", "1,2"], "expected 5 numbers.*got 2"),
-    "words for numbers": (["m*.fits", "--scale", "mood"], "numbers, one a frame, or 'median'"),
+    "words for numbers": (["m*.fits", "--scale", "mood"], "numbers, one per frame, or 'median'"),
     "letters for numbers": (
         ["m*.fits", "--scale", "1,x"],
-        "expected numbers, one a frame, .*'1,x'",
+        "expected numbers, one per frame, .*'1,x'",
     ),
     "memory": (["m*.fits", "--memory", "10B"], "at least one row"),
     "memory unit": (["m*.fits", "--memory", "2 parsec"], "'2 parsec'"),

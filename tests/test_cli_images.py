@@ -203,7 +203,8 @@ def test_the_target_that_a_watch_reads_is_not_its_output(folder):
 def test_the_list_of_masks_that_a_watch_reads_is_not_its_output(folder):
     (folder / "out.fits").write_text("c[0-3]_ood.fits\n")
     words = ["watch", ".", "-o", "out.fits", "--masks", "@out.fits", "--pattern", "*_ooi.fits"]
-    error = CliRunner().invoke(cli, [*words, "--overwrite"]).exception
+    words += ["--overwrite", "--interval", "0.01", "--stop-after", "1"]
+    error = CliRunner().invoke(cli, words).exception
     assert isinstance(error, InputError)
     assert "out.fits: expected another output, got a list of files" in str(error)
 

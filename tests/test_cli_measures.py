@@ -88,7 +88,10 @@ BAD = {
     "no measure": (["--scale", "noise"], "scale: expected .*'mad' .*got 'noise'"),
     "no keyword": (["--weights", "!RDNOISE"], "number in RDNOISE, got none in m0.fits"),
     "no file": (["--zero", "@sky.txt"], "zero: .* for sky.txt"),
-    "short file": (["--zero", "@short.txt"], "expected 4 numbers, one a frame, got 2 in short.txt"),
+    "short file": (
+        ["--zero", "@short.txt"],
+        "expected 4 numbers, one per frame, got 2 in short.txt",
+    ),
     "bad line": (["--zero", "@bad.txt"], "'two' in bad.txt, line 2"),
     "bad section": (["--scale", "mode", "--region", "1:5"], r"'\[1:100,1:50\]'.* got '1:5'"),
     "outside": (["--scale", "mode", "--region", "[1:11,*]"], r"\(12, 10\).*got \[1:11,\*\]"),

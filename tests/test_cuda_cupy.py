@@ -222,7 +222,7 @@ def refused_calls(cupy, cube):
         "weights of the device": (
             lambda: stack(cube, weights=cupy.asarray(np.ones(cube.shape))),
             RecipeError,
-            "expected numbers, one a frame",
+            "expected numbers, one per frame",
         ),
         "one image": (lambda: stack(device[0]), InputError, r"an array \(frame, y, x\)"),
         "complex": (

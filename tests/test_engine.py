@@ -103,7 +103,7 @@ def test_a_recipe_is_run_again(cube):
     again = stack(cube, first.recipe)
     same(first, again)
     assert again.recipe == first.recipe
-    with pytest.raises(RecipeError, match="expected none beside a recipe"):
+    with pytest.raises(RecipeError, match="expected none where clips is a Recipe"):
         stack(cube, first.recipe, weights=np.ones(9))
 
 
@@ -242,7 +242,7 @@ REFUSED = {
     "weights too few": (
         lambda: stack([ccd()] * 3, weights=[1, 2]),
         RecipeError,
-        "weights: expected 3 numbers, one a frame, got 2",
+        "weights: expected 3 numbers, one per frame, got 2",
     ),
     "weights of another shape": (
         lambda: stack([ccd()] * 3, weights=np.ones((3, 2, 2))),
@@ -306,7 +306,7 @@ def test_units_come_through(files):
 )
 def test_nothing_beside_a_recipe_changes_it(name, value):
     cube = np.ones((2, 3, 3))
-    with pytest.raises(RecipeError, match=f"{name}: expected none beside a recipe"):
+    with pytest.raises(RecipeError, match=f"{name}: expected none where clips is a Recipe"):
         stack(cube, Recipe(), **{name: value})
 
 
@@ -334,7 +334,7 @@ def test_the_noise_of_levels_is_that_of_the_column_where_frames_are_as_they_are(
 
 def test_numbers_that_are_none_are_told_plainly():
     cube = np.ones((2, 3, 3))
-    with pytest.raises(RecipeError, match=r"scale: expected numbers, one a frame, or .*got 2.0"):
+    with pytest.raises(RecipeError, match=r"scale: expected numbers, one per frame, or .*got 2.0"):
         stack(cube, scale=2.0)
     with pytest.raises(RecipeError, match=r"got -1.0 at index 0"):
         stack(cube, weights=np.array([-1.0, 1.0]))
@@ -350,5 +350,5 @@ def test_a_limit_is_checked_on_every_machine(name, value):
 
 
 def test_a_recipe_of_another_number_of_frames(cube):
-    with pytest.raises(RecipeError, match="scale: expected 9 numbers, one a frame, got 2"):
+    with pytest.raises(RecipeError, match="scale: expected 9 numbers, one per frame, got 2"):
         run(open_frames(cube), Recipe(scale=[1, 2]), backend="cpu")

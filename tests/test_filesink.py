@@ -19,7 +19,7 @@ def test_a_truth_value_is_no_row(image):
 
 
 def test_no_array_shares_its_memory(image):
-    with pytest.raises(ValueError, match="got copy=False: it is in a file"):
+    with pytest.raises(ValueError, match="read from a file, got copy=False"):
         np.asarray(image, copy=False)
     assert np.array(image, copy=True).shape == (4, 5)
 

@@ -248,7 +248,7 @@ def test_a_given_unit_replaces_that_of_variances_that_nobody_knows_too(tmp_path,
     np.testing.assert_allclose(result.uncertainty, np.sqrt(2), rtol=1e-7)
     _, told = [record.getMessage() for record in caplog.records]
     assert "a.fits: VAR extension: using the unit that goes with adu instead of its own" in told
-    assert told.endswith("'bananas2', which is unknown; so of 1 more")
+    assert told.endswith("'bananas2', which is unknown; the same for 1 more")
 
 
 # Which extension

@@ -390,4 +390,4 @@ def test_what_is_so_of_many_files_is_said_once(tmp_path, caplog):
     open_frames(images, unit="electron")
     (said,) = [line for line in caplog.messages if "instead of its own DQ" in line]
     assert said.startswith(f"{images[0].data}: using mask ")
-    assert said.endswith("instead of its own DQ; so of 4 more")
+    assert said.endswith("instead of its own DQ; the same for 4 more")

@@ -181,7 +181,7 @@ def test_files_of_this_machine_that_nobody_writes_go(tmp_path, caplog):
     path = abandoned(tmp_path)
     remove_abandoned(tmp_path)
     assert not path.exists()
-    assert f"{path}: removed, a run that was killed left it" in caplog.text
+    assert f"{path}: removed; left by a run that was killed" in caplog.text
 
 
 def test_whoever_writes_a_report_removes_them_too(tmp_path):

@@ -150,13 +150,13 @@ def test_flags_may_be_those_of_some_frames(tmp_path):
 def test_flags_that_no_frame_has_are_told_of():
     live = LiveStack(flags=Flags(bad=4))
     live.add(np.ones((2, 2)))
-    with pytest.warns(GpustackWarning, match="flags bad=4: no frame has integers in a mask"):
+    with pytest.warns(GpustackWarning, match="flags bad=4: no frame has an integer mask"):
         live.result()
 
 
 def test_what_cannot_be_added_changes_nothing(tmp_path):
     live = LiveStack(unit="adu")
-    with pytest.raises(InputError, match="expected frames, got none yet"):
+    with pytest.raises(InputError, match="expected at least one frame, got none"):
         live.result()
     live.add(np.ones((3, 4)))
     (tmp_path / "cut.fits").write_bytes(b"SIMPLE  =")
@@ -177,7 +177,7 @@ def test_what_cannot_be_added_changes_nothing(tmp_path):
 def test_what_does_not_grow():
     with pytest.raises(RecipeError, match="combine: expected one of 'mean', 'sum', 'min', 'max'"):
         LiveStack("median")
-    with pytest.raises(RecipeError, match="weight: expected none for max, got 2"):
+    with pytest.raises(RecipeError, match="weight: expected 1 for max, got 2"):
         LiveStack("max").add(np.ones((2, 2)), weight=2)
 
 

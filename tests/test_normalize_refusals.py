@@ -82,9 +82,9 @@ def test_a_reference_without_valid_samples_is_refused():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("1\n2\n", r"expected 3 numbers, one a frame, got 2 in .*list\.txt"),
-        ("1\n2\n3\n4", "expected 3 numbers, one a frame, got 4 in"),
-        ("1\n# so\n2 3\n4\n", r"one finite number a line, got '2 3' in .*list\.txt, line 3"),
+        ("1\n2\n", r"expected 3 numbers, one per frame, got 2 in .*list\.txt"),
+        ("1\n2\n3\n4", "expected 3 numbers, one per frame, got 4 in"),
+        ("1\n# so\n2 3\n4\n", r"one finite number per line, got '2 3' in .*list\.txt, line 3"),
         ("1\n\nnan\n4\n", "got 'nan' in .*, line 3"),
         ("\xff\n", "got .* in .*, line 1"),
     ],
@@ -149,7 +149,7 @@ def test_names_that_no_file_has(name):
 
 
 def test_weights_that_are_no_array():
-    with pytest.raises(RecipeError, match="weights: expected numbers, one a frame or a sample"):
+    with pytest.raises(RecipeError, match="weights: expected numbers, one per frame or per sample"):
         stack(sky(2), weights=[[1], [1, 2]])
 
 

@@ -1,5 +1,7 @@
 """The HTML that notebooks show for results, combiners and recipes."""
 
+import base64
+import struct
 import subprocess
 import sys
 
@@ -30,12 +32,12 @@ def test_a_recipe_in_words():
     )
     assert recipe.in_words() == [
         "Leave out samples that are masked, NaN or infinite.",
-        "Reject values above 60000, as the frames have them.",
-        "Of each frame, subtract its zero and multiply by its scale (median).",
+        "Reject raw values above 60000.",
+        "For each frame, subtract its zero and multiply by its scale (median).",
         "Reject samples more than 3 standard deviations below or 4 above the median, "
-        "5 times at most; at least 2 stay.",
-        "Reject too what lies, in its frame, within 2 pixels of a rejected sample.",
-        "Take the median of what is left.",
+        "at most 5 times; at least 2 survive.",
+        "Also reject samples within 2 pixels of a rejected sample of the same frame.",
+        "Take the median of the remaining samples.",
     ]
     page, text = shown(recipe)
     assert [tag for tag, _ in page.tags].count("li") == 6
@@ -48,12 +50,18 @@ WORDS = {
     "no side": (SigmaClip(None, None), "Reject nothing, as there are no thresholds"),
     "no range": (RangeClip(), "Reject nothing"),
     "once": (SigmaClip(maxiters=1), ", once"),
-    "at most": (SigmaClip(keep=-2), "; at most 2 go"),
+    "at most": (SigmaClip(keep=-2), "; at most 2 are rejected"),
     "photons": (SigmaClip(poisson=True), "by the photon noise of its frame"),
     "range": (RangeClip(1, 2), "below 1 or above 2"),
-    "extrema": (ExtremaClip(1, 2), "the 1 lowest and the 2 highest samples of each pixel"),
-    "extrema of all": (ExtremaClip(1, 2, "all"), "invalid ones rank as the highest"),
-    "extrema of shares": (ExtremaClip(1, 2, "share"), "as many fewer as some are missing"),
+    "extrema": (ExtremaClip(1, 2), "Reject the lowest and the 2 highest samples of each pixel"),
+    "extrema, one each": (ExtremaClip(), "Reject the lowest and the highest sample of each pixel"),
+    "extrema of one side": (ExtremaClip(0, 1), "Reject the highest sample of each pixel"),
+    "extrema, none": (ExtremaClip(0, 0), "Reject nothing"),
+    "extrema of all": (ExtremaClip(1, 2, "all"), "invalid ones counted as the highest"),
+    "extrema of shares": (
+        ExtremaClip(1, 2, "share"),
+        "fewer in proportion where samples are invalid",
+    ),
 }
 
 
@@ -65,17 +73,17 @@ def test_a_clip_in_words(clip, words):
 @pytest.mark.parametrize("scale", [None, (1.0, 2.0)])
 def test_values_in_the_frames_are_told_of_where_others_are_made_of_them(scale):
     words = " ".join(Recipe(SigmaClip(), scale=scale, clip_on="raw").in_words())
-    assert ("by their values in the frames" in words) == (scale is not None)
+    assert ("judged by their raw values" in words) == (scale is not None)
     words = Recipe([SigmaClip(), RangeClip(0, 1)], scale=scale, clip_on="raw").in_words()
-    assert [step for step in words if "values below" in step] == [
-        "Reject values below 0 or above 1, as the frames have them."
+    assert [step for step in words if "raw values below" in step] == [
+        "Reject raw values below 0 or above 1."
     ]
 
 
 @pytest.mark.parametrize("kind", CLIPS.values(), ids=CLIPS)
 def test_each_clip_has_words(kind):
     said = clip_words(kind())
-    assert said.startswith(("Reject", "Put"))
+    assert said.startswith(("Reject", "Also reject", "Replace"))
     assert "None" not in said
 
 
@@ -92,7 +100,7 @@ def test_a_result():
     assert "frame 9" in text
     assert "frame 10" not in text
     assert "and 3 more" in text
-    assert "Take the mean of what is left." in text
+    assert "Take the mean of the remaining samples." in text
 
 
 def test_a_result_of_as_many_frames_as_are_shown():
@@ -119,6 +127,9 @@ def test_a_thumbnail_where_matplotlib_is_loaded():
     (image,) = [attrs for tag, attrs in Checked(done.stdout).tags if tag == "img"]
     assert image["src"].startswith("data:image/png;base64,iVBOR")
     assert len(image["src"]) < 20_000
+    picture = base64.b64decode(image["src"].partition(",")[2])
+    # The first chunk of a PNG begins with width and height: every 5th pixel, so 200 at most.
+    assert struct.unpack(">II", picture[16:24]) == (10, 180)
 
 
 def test_a_combiner():

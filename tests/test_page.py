@@ -93,9 +93,9 @@ def test_what_files_and_headers_say_is_text(checked):
 def test_a_page_tells_what_was_done(checked):
     text = "".join(checked.text)
     for words in (
-        "Of each frame, multiply by its scale.",
+        "For each frame, multiply by its scale.",
         "Reject samples more than 4 robust deviations (1.4826 MAD) from the median",
-        "Take the mean of what is left.",
+        "Take the mean of the remaining samples.",
         "scale by median, relative to",
         "7 frames of 500 x 450 pixels, adu",
         "Read and combine",

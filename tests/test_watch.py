@@ -59,7 +59,8 @@ def test_names_match_in_capitals_too(tmp_path, pattern, there):
 @pytest.mark.parametrize("pattern", ["", "night/*.fits", "/*.fits"])
 def test_a_pattern_that_is_none_of_names(tmp_path, pattern):
     with pytest.raises(
-        InputError, match=f"expected a pattern of names, got '{re.escape(pattern)}'"
+        InputError,
+        match=f"expected a pattern of file names without a folder, got '{re.escape(pattern)}'",
     ):
         watch(arrivals(tmp_path, pattern), print)
 

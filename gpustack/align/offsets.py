@@ -174,7 +174,7 @@ def _from_first(places: list[tuple[float, float] | str]) -> FoundOffsets:
 def _checked(found: FoundOffsets, frames: Sequence[Frame], where: str) -> FoundOffsets:
     if len(found.places) != len(frames):
         raise InputError(
-            f"align offsets: expected {len(frames)} offsets, one a frame, got "
+            f"align offsets: expected {len(frames)} offsets, one per frame, got "
             f"{len(found.places)} in {where}"
         )
     return found
@@ -227,5 +227,5 @@ def _from_line(item: str, where: str) -> tuple[float, float]:
     except ValueError:
         pass
     raise InputError(
-        f"align offsets: expected two finite numbers a line, x y, got {item!r} in {where}"
+        f"align offsets: expected two finite numbers per line, x y, got {item!r} in {where}"
     )

@@ -1,4 +1,4 @@
-"""Formats an explanation as text for a terminal or a file: ASCII, whatever the terminal's width."""
+"""Formats an explanation as text for a terminal or a file, whatever the terminal's width."""
 
 import math
 from collections.abc import Iterator, Sequence

@@ -59,7 +59,7 @@ def as_measure(role: Role, given: Any) -> Measure:
             measure = read(role, Exposure, given)
     fits = isinstance(measure, Measure) and role in measure.roles
     expected = " or ".join(map(repr, choices(role)))
-    check(fits, f"{role}: expected numbers, one a frame, or {expected}, got {given!r}")
+    check(fits, f"{role}: expected numbers, one per frame, or {expected}, got {given!r}")
     return measure  # type: ignore[no-any-return]
 
 

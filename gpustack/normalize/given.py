@@ -74,7 +74,7 @@ def from_file(role: str, path: str, frames: Sequence[Frame]) -> Numbers:
     numbers = [_from_line(role, item, where) for item, _, where in lines if item]
     check(
         len(numbers) == len(frames),
-        f"{role}: expected {len(frames)} numbers, one a frame, got {len(numbers)} in {path}",
+        f"{role}: expected {len(frames)} numbers, one per frame, got {len(numbers)} in {path}",
     )
     return tuple(numbers)
 
@@ -86,7 +86,7 @@ def _from_line(role: str, item: str, where: str) -> float:
         number = math.nan
     check(
         math.isfinite(number),
-        f"{role}: expected one finite number a line, got {item!r} in {where}",
+        f"{role}: expected one finite number per line, got {item!r} in {where}",
     )
     return number
 

@@ -58,7 +58,7 @@ def _as_array(weights: Any) -> NDArray[Any]:
             weights = np.ma.stack([np.ma.asarray(one) for one in weights])
         array = np.asarray(np.ma.filled(weights, 0))
     except ValueError as err:  # lists of different lengths
-        raise RecipeError(f"weights: expected numbers, one a frame or a sample: {err}") from err
+        raise RecipeError(f"weights: expected numbers, one per frame or per sample: {err}") from err
     return array.astype(np.float32) if array.dtype == bool else array
 
 
@@ -68,7 +68,7 @@ def _device_weights(weights: Any, frames: Sequence[Frame], resident: bool) -> tu
     both = resident and is_device_array(weights)
     check(
         both and weights.shape == expected and weights.dtype.kind in "biuf",
-        "weights: expected numbers, one a frame, or for cupy frames alone a cupy array of shape "
+        "weights: expected numbers, one per frame, or for cupy frames alone a cupy array of shape "
         f"{expected}, got {type(weights).__module__} {type(weights).__name__} of shape "
         f"{np.shape(weights) if not is_device_array(weights) else weights.shape}",
     )

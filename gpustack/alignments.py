@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, Self, get_args
 
 from gpustack.checks import check, real, switch, tidy, whole, word
-from gpustack.value_texts import read, written
+from gpustack.value_texts import from_text, to_text
 
 Method = Literal["interp", "adaptive", "exact"]
 #: Interpolation by splines of degree 0, 1, 2 and 3.
@@ -47,7 +47,7 @@ class BaseAlignment:
         raise NotImplementedError
 
     def __str__(self) -> str:
-        return written(self)
+        return to_text(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +128,8 @@ class Reproject(BaseAlignment):
 
     def __str__(self) -> str:
         if isinstance(self.target, str | os.PathLike):
-            return written(self)
-        return written(replace(self, target="given"))
+            return to_text(self)
+        return to_text(replace(self, target="given"))
 
     @property
     def file(self) -> str | None:
@@ -201,9 +201,9 @@ class Offsets(BaseAlignment):
 
     def __str__(self) -> str:
         if isinstance(self.source, str):
-            return written(self)
+            return to_text(self)
         pairs = ",".join(f"({y!r},{x!r})" for y, x in self.source)
-        return written(replace(self, source="wcs")).replace("source=wcs", f"source=[{pairs}]")
+        return to_text(replace(self, source="wcs")).replace("source=wcs", f"source=[{pairs}]")
 
     @property
     def file(self) -> str | None:
@@ -310,7 +310,7 @@ def as_alignment(given: Any) -> Alignment | None:
         f"align: expected {', '.join(ALIGNMENTS)} with fields, an alignment or None, got {given!r}",
     )
     name = word("align", given.partition(":")[0], tuple(ALIGNMENTS), _THEIRS)
-    value: Alignment = read("align", ALIGNMENTS[name], given)
+    value: Alignment = from_text("align", ALIGNMENTS[name], given)
     return value
 
 

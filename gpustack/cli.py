@@ -11,7 +11,13 @@ import click
 
 from gpustack.cli_exit import DIFFERS, MACHINE, MACHINE_WORDS, code_of
 from gpustack.cli_extras import Extras, Restack, client_of
-from gpustack.cli_files import arriving, check_apart, files_beside, images, lists_among
+from gpustack.cli_files import (
+    alignment_and_number_files,
+    arrivals_keywords,
+    check_not_overwritten,
+    lists_among,
+    paired_frames,
+)
 from gpustack.cli_options import (
     cluster_option,
     keywords,
@@ -21,15 +27,16 @@ from gpustack.cli_options import (
 )
 from gpustack.cli_process import begin, load_fits
 from gpustack.cli_shown import (
-    listening,
+    drop_stdout,
+    is_full,
     loudness_options,
     progress_bar,
     say,
     show_version,
     summary,
     tell_of,
-    unwritten,
     warn,
+    warnings_on_stderr,
 )
 from gpustack.errors import GpustackError
 from gpustack.images import PLANES
@@ -132,9 +139,9 @@ def combine(
     check_target(output, overwrite)
     extras = Extras(preview, reports, overwrite, dask)
     lists = lists_among(frames, options)
-    given = images(frames, options)
+    given = paired_frames(frames, options)
     words = keywords(options)
-    check_apart(words, output, lists)
+    check_not_overwritten(words, output, lists)
     to = ToFile(output, maps, overwrite, options["uncertainty"] != "none")
     start = time.perf_counter()
     words |= {"outputs": to, **extras.wanted}
@@ -170,7 +177,7 @@ def explain(x: int, y: int, frames: tuple[str, ...], **options: Any) -> None:
     from gpustack.explanation import explain as explain_pixel
 
     # FITS counts from 1, Python from 0.
-    given = images(frames, options)
+    given = paired_frames(frames, options)
     click.echo(explain_pixel(given, x - 1, y - 1, **keywords(options)))
 
 
@@ -279,7 +286,7 @@ def watch(
     load_fits()
     from gpustack import watching
     from gpustack.engine import stack
-    from gpustack.input_files import Beside
+    from gpustack.input_files import ReadsOf
     from gpustack.streaming import ToFile
     from gpustack.writing import check_target
 
@@ -287,10 +294,10 @@ def watch(
     check_target(output, overwrite)
     to = ToFile(output, maps, True, options["uncertainty"] != "none")
     words = keywords({name: value for name, value in options.items() if name not in PLANES})
-    check_apart(words, output, lists_among((), options))
+    check_not_overwritten(words, output, lists_among((), options))
 
     def pair(frames: list[str]) -> Any:
-        return images(tuple(frames), dict(options))
+        return paired_frames(tuple(frames), dict(options))
 
     def make(frames: list[str]) -> str:
         start = time.perf_counter()
@@ -298,11 +305,11 @@ def watch(
         return summary(result, output, time.perf_counter() - start)
 
     restack = Restack(make)
-    known = arriving(words, options)
+    known = arrivals_keywords(words, options)
     arrivals = watching.Arrivals(Path(at_home(folder)), pattern, output, **known)
-    beside = Beside(pair, [file for file, _ in files_beside(words)], arrivals.card)
+    reads_of = ReadsOf(pair, [file for file, _ in alignment_and_number_files(words)], arrivals.card)
     try:
-        watching.watch(arrivals, restack, beside, interval=interval, stop_after=stop_after)
+        watching.watch(arrivals, restack, reads_of, interval=interval, stop_after=stop_after)
     except KeyboardInterrupt:
         say("gpustack: stopped")
     restack.check(output, arrivals.refused)
@@ -362,7 +369,7 @@ def demo(out: Path, frames: int, size: int, seed: int) -> None:
 def main() -> None:
     """Run the command line; an error becomes one line on stderr and an exit code."""
     begin()
-    with warnings.catch_warnings(), listening():
+    with warnings.catch_warnings(), warnings_on_stderr():
         warnings.showwarning = warn
         try:
             cli.main(prog_name="gpustack", standalone_mode=False)
@@ -376,8 +383,9 @@ def main() -> None:
             say(f"gpustack: {str(err) or 'out of memory'}")
             sys.exit(code_of(err))
         except OSError as err:
-            if not unwritten(err):
+            if not is_full(err):
                 raise
+            drop_stdout()
             say(f"gpustack: stdout: could not be written: {err.strerror}")
             sys.exit(MACHINE)
 

@@ -9,7 +9,7 @@ from gpustack.images import PLANES, paired
 from gpustack.name_lists import is_list, names_of
 
 
-def images(frames: tuple[str, ...], options: dict[str, Any]) -> Any:
+def paired_frames(frames: tuple[str, ...], options: dict[str, Any]) -> Any:
     """The frames, paired with their masks, weights and variances where options name them.
 
     Removes the options of `gpustack.images.PLANES` from `options`.
@@ -25,19 +25,19 @@ def lists_among(frames: Iterable[str], options: Mapping[str, Any]) -> list[tuple
     Parameters
     ----------
     frames, options
-        As for `images`, which must not have removed options yet.
+        As for `paired_frames`, which must not have removed options yet.
     """
     texts = (*frames, *(text for what in PLANES for text in options[what]))
     return [(text[1:], "a list of files") for text in texts if is_list(text)]
 
 
-def files_beside(words: Mapping[str, Any]) -> list[tuple[str, str]]:
+def alignment_and_number_files(words: Mapping[str, Any]) -> list[tuple[str, str]]:
     """The files that `gpustack.stack` reads for alignment and numbers, and what each is."""
     numbers = {role: words[role] for role in ("scale", "zero", "weights")}
-    return list(files.named_beside(words["align"], numbers))
+    return list(files.alignment_and_number_files(words["align"], numbers))
 
 
-def check_apart(
+def check_not_overwritten(
     words: Mapping[str, Any],
     output: Path,
     lists: Iterable[tuple[str, str]] = (),
@@ -57,10 +57,10 @@ def check_apart(
     FrameError
         Where the output is one of the lists, or a file that an option reads.
     """
-    files.check_apart(output, (*lists, *files_beside(words)))
+    files.check_not_overwritten(output, (*lists, *alignment_and_number_files(words)))
 
 
-def arriving(words: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
+def arrivals_keywords(words: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
     """The keywords `opening`, `agree` and `keys` of `gpustack.watching.Arrivals`.
 
     Parameters
@@ -68,7 +68,7 @@ def arriving(words: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, 
     words
         From `gpustack.cli_options.keywords`.
     options
-        As for `images`.
+        As for `paired_frames`.
     """
     opening = {name: words[name] for name in ("hdu", "unit", "flags")}
     if options["mask"]:  # then the bits are those of separate masks, not of the frames' own files

@@ -17,7 +17,7 @@ _STDERR = 2
 
 #: Objects that Python makes before it collects garbage. Loading the modules of a command makes
 #: 120,000, all of which stay. Collecting among them, also at exit, took a quarter of a start.
-GARBAGE = 200_000
+GC_THRESHOLD = 200_000
 
 
 def begin() -> None:
@@ -25,13 +25,13 @@ def begin() -> None:
     for number in _SIGNALS:
         # Ignored signals stay ignored: shells ignore SIGINT for background jobs, nohup SIGHUP.
         if signal.getsignal(number) != signal.SIG_IGN:
-            signal.signal(number, _leave)
-    _listen_or_not()
-    gc.set_threshold(GARBAGE)
+            signal.signal(number, _end)
+    _guard_stderr()
+    gc.set_threshold(GC_THRESHOLD)
     atexit.register(gc.freeze)
 
 
-def _listen_or_not() -> None:
+def _guard_stderr() -> None:
     """Let a run go on where stderr cannot be written: it is closed, or its disk is full."""
     given: TextIO | None = sys.stderr
     if given is None:
@@ -43,14 +43,14 @@ def _listen_or_not() -> None:
     elif given.isatty() or given is not sys.__stderr__:
         return
     sys.stderr = io.TextIOWrapper(
-        io.BufferedWriter(_Unheard(_STDERR, "w", closefd=False)),
+        io.BufferedWriter(_ForgivingFile(_STDERR, "w", closefd=False)),
         encoding=getattr(given, "encoding", None),
         errors="backslashreplace",
         line_buffering=True,
     )
 
 
-class _Unheard(io.FileIO):
+class _ForgivingFile(io.FileIO):
     """A file that reports data as written where writing it fails."""
 
     def write(self, data: Any, /) -> int:
@@ -79,14 +79,14 @@ def load_fits() -> None:
         del sys.modules[name]
 
 
-def _leave(number: int, frame: Any) -> None:
+def _end(number: int, frame: Any) -> None:
     """End the process by an exception, so that it cleans up; ignore further signals meanwhile."""
     for other in _SIGNALS:
-        signal.signal(other, _stay)  # with SIG_IGN, Python complains of signals already received
+        signal.signal(other, _ignore)  # with SIG_IGN, Python complains of signals already received
     if number == signal.SIGINT:
         raise KeyboardInterrupt
     sys.exit(128 + number)
 
 
-def _stay(number: int, frame: Any) -> None:
+def _ignore(number: int, frame: Any) -> None:
     """Ignore a signal."""

@@ -24,8 +24,8 @@ _KEY = "gpustack.loudness"
 
 #: The columns by which frames are reported as out of line on the terminal, and for how many
 #: frames at most.
-_TOLD = ("scale", "weight", "valid")
-_MOST_TOLD = 5
+_STRAY_COLUMNS = ("scale", "weight", "valid")
+_MOST_STRAY = 5
 
 #: Error numbers of a full disk, and of limits on what a user or a process may write.
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -61,7 +61,7 @@ def loudness_options(command: Callable[..., None]) -> Callable[..., None]:
         "--verbose",
         is_flag=True,
         expose_value=False,
-        callback=_set(Loudness.VERBOSE),
+        callback=_set_loudness(Loudness.VERBOSE),
         help="Show what was chosen and left out, and the numbers of all frames; in pipes also the "
         "summary.",
     )(command)
@@ -70,24 +70,24 @@ def loudness_options(command: Callable[..., None]) -> Callable[..., None]:
         "--quiet",
         is_flag=True,
         expose_value=False,
-        callback=_set(Loudness.QUIET),
+        callback=_set_loudness(Loudness.QUIET),
         help="Show errors only: no progress, no warnings, no summary.",
     )(command)
 
 
-def _set(loud: Loudness) -> Callable[[click.Context, click.Parameter, bool], None]:
+def _set_loudness(loud: Loudness) -> Callable[[click.Context, click.Parameter, bool], None]:
     def callback(context: click.Context, option: click.Parameter, given: bool) -> None:
         if not given:
             return
         if _KEY in context.meta:
             raise click.UsageError("expected --quiet or --verbose, got both")
         context.meta[_KEY] = loud
-        _listen(loud, context)
+        _set_log_levels(loud, context)
 
     return callback
 
 
-class _Said(logging.Handler):
+class _StderrHandler(logging.Handler):
     """A log handler that prints records in the same form as the command line's own messages."""
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -97,7 +97,7 @@ class _Said(logging.Handler):
 
 
 @contextmanager
-def listening() -> Iterator[None]:
+def warnings_on_stderr() -> Iterator[None]:
     """A context in which warnings of the log are printed on stderr.
 
     astropy's own handler prints INFO on stdout, which is for results.
@@ -105,7 +105,7 @@ def listening() -> Iterator[None]:
     log, disabled = logging.getLogger(ROOT), logging.root.manager.disable
     before = log.handlers, log.propagate
     logging.disable(logging.INFO)
-    log.handlers, log.propagate = [_Said()], False
+    log.handlers, log.propagate = [_StderrHandler()], False
     try:
         yield
     finally:
@@ -113,7 +113,7 @@ def listening() -> Iterator[None]:
         logging.disable(disabled)
 
 
-def _listen(loud: Loudness, context: click.Context) -> None:
+def _set_log_levels(loud: Loudness, context: click.Context) -> None:
     """Set the level of the logs by loudness, until the command has run."""
     context.call_on_close(partial(logging.disable, logging.root.manager.disable))
     if loud is Loudness.QUIET:
@@ -137,19 +137,17 @@ def say(line: str) -> None:
         click.echo(line, err=True)
 
 
-def unwritten(err: OSError) -> bool:
-    """Whether an error means that stdout cannot be written for lack of room.
+def is_full(err: OSError) -> bool:
+    """Whether an error means that there is no room for what is written."""
+    return err.errno in _NO_ROOM
 
-    If so, output that still waits to be written is dropped.
-    """
-    if err.errno not in _NO_ROOM:
-        return False
+
+def drop_stdout() -> None:
+    """Drop what cannot be written to stdout; Python would fail once more to flush it at exit."""
     with suppress(OSError, ValueError):
         sys.stdout.flush()
-    # Otherwise Python fails once more when it flushes stdout at exit.
     with Path(os.devnull).open("wb") as nowhere, suppress(OSError, ValueError):
         os.dup2(nowhere.fileno(), sys.stdout.fileno())
-    return True
 
 
 def warn(message: Warning | str, *where: Any, **more: Any) -> None:
@@ -184,18 +182,18 @@ def stray_lines(per_frame: Mapping[str, Any]) -> Iterator[str]:
     from gpustack.outlier_frames import out_of_line
     from gpustack.result import is_there
 
-    columns = {name: per_frame[name] for name in _TOLD if name in per_frame}
+    columns = {name: per_frame[name] for name in _STRAY_COLUMNS if name in per_frame}
     marks = out_of_line(columns, is_there(per_frame))
     names = per_frame["name"]
-    told = [
+    lines = [
         f"{names[f]}: out of line: "
         + ", ".join(f"{name} {per_frame[name][f]:.4g}" for name in marks if marks[name][f])
         for f in range(len(names))
-        if any(some[f] for some in marks.values())
+        if any(marked[f] for marked in marks.values())
     ]
-    yield from told[:_MOST_TOLD]
-    if len(told) > _MOST_TOLD:
-        more = len(told) - _MOST_TOLD
+    yield from lines[:_MOST_STRAY]
+    if len(lines) > _MOST_STRAY:
+        more = len(lines) - _MOST_STRAY
         yield f"{more} more frame{'s are' if more > 1 else ' is'} out of line"
 
 

@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Literal, get_args
 
 from gpustack.checks import check, word
 from gpustack.clips.base import tidy_noise
-from gpustack.value_texts import read, written
+from gpustack.value_texts import from_text, to_text
 
 CombineWord = Literal[
     "mean", "median", "lower_median", "lmedian", "sum", "quadrature", "min", "max"
@@ -54,7 +54,7 @@ class NoiseModel:
         tidy_noise(self)
 
     def __str__(self) -> str:
-        return written(self)
+        return to_text(self)
 
 
 Combine = CombineWord | NoiseModel
@@ -84,7 +84,7 @@ def as_combine(given: Any) -> Combine:
     if isinstance(given, NoiseModel):
         return given
     if isinstance(given, str) and given.partition(":")[0] == NoiseModel.name:
-        model: NoiseModel = read("combine", NoiseModel, given)
+        model: NoiseModel = from_text("combine", NoiseModel, given)
         return model
     return word("combine", given, METHODS, THEIRS)  # type: ignore[return-value]
 

@@ -27,22 +27,24 @@ NUMBERS = re.compile(
 OF_TABLES = re.compile(_TABLES)
 
 #: Cards that map pixels to world coordinates, without those of the celestial reference system.
-PLACES = re.compile(rf"({_AXES}|{_MATRIX}|{_POLES})[A-Z]?|{_POLYNOMIALS}|{_TABLES}|{_OLD_MATRIX}")
+PIXEL_MAPPING = re.compile(
+    rf"({_AXES}|{_MATRIX}|{_POLES})[A-Z]?|{_POLYNOMIALS}|{_TABLES}|{_OLD_MATRIX}"
+)
 
 #: Cards of the celestial reference system.
-SYSTEM = re.compile(rf"(EQUINOX|RADESYS)|{_OLD_SYSTEM}")
+CELESTIAL_SYSTEM = re.compile(rf"(EQUINOX|RADESYS)|{_OLD_SYSTEM}")
 
 #: Cards that `astropy.wcs.WCS.to_header` writes in another form or not at all.
-OTHER_FORMS = re.compile(
+REWRITTEN_BY_ASTROPY = re.compile(
     rf"{_MATRIX}[A-Z]?|(CROTA|CDELT)\d+|{_POLYNOMIALS}|{_TABLES}|{_OLD_MATRIX}"
 )
 
 #: All cards of coordinates, including those of detector pixels (LTV, LTM) and of IRAF (WAT).
-ANY = re.compile(rf"{PLACES.pattern}|{_SYSTEM}[A-Z]?|{_OLD_SYSTEM}|{_PHYSICAL}")
+ANY = re.compile(rf"{PIXEL_MAPPING.pattern}|{_SYSTEM}[A-Z]?|{_OLD_SYSTEM}|{_PHYSICAL}")
 
 #: Cards that `astropy.wcs.WCS.to_header` does not replace, and that contradict the cards of another
 #: WCS: alternative descriptions, older names of the system, detector pixels.
-BESIDE = re.compile(rf"({_AXES}|{_MATRIX}|{_POLES}|{_SYSTEM})[A-Z]|{_OLD_SYSTEM}|{_PHYSICAL}")
+LEFT_OVER = re.compile(rf"({_AXES}|{_MATRIX}|{_POLES}|{_SYSTEM})[A-Z]|{_OLD_SYSTEM}|{_PHYSICAL}")
 
 _CD = re.compile(r"CD\d+_\d+|CD\d{6}")
 _NOT_CD = re.compile(r"PC\d+_\d+|PC\d{6}|(CDELT|CROTA)\d+")

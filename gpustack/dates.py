@@ -21,11 +21,11 @@ ELAPSED, CLOCK = "TELAPSE", "TIMESYS"
 EFFECTIVE = "XPOSURE"
 
 #: Keywords that keep the values of the first frame.
-OBSERVED = ("DATE-OBS", "MJD-OBS")
+KEPT_KEYS = ("DATE-OBS", "MJD-OBS")
 
 #: Keywords that `set_dates` makes true of all frames. Only the header of a result has these dates:
 #: they are removed from its WCS.
-CARDS = (*BEGINNINGS, *MIDDLES, *ENDS, ELAPSED)
+DATE_KEYS = (*BEGINNINGS, *MIDDLES, *ENDS, ELAPSED)
 
 #: A date and time, or a number: a (modified) Julian date, or the seconds of TELAPSE.
 Moment = datetime | float
@@ -37,9 +37,9 @@ def read_dates(header: fits.Header, wcs: Any = None) -> dict[str, Any]:
     If there is any, the time scale is added as `CLOCK`. `wcs` is the `~astropy.wcs.WCS` of an image
     in memory: `CCDData.read` moves most of these cards from the header to the WCS.
     """
-    cards = header if wcs is None else _with_those_of(wcs, header)
+    cards = header if wcs is None else _with_wcs_dates(wcs, header)
     found: dict[str, Any] = {}
-    for key in CARDS:
+    for key in DATE_KEYS:
         if key in cards:
             found[key] = _date(cards, key) if key.startswith("DATE") else _number(cards, key)
     if found:
@@ -70,13 +70,13 @@ def set_dates(
     A. H. Rots et al., "Representations of time coordinates in FITS", A&A 574, A36 (2015), 4.4.
     """
     one_clock = len({one.get(CLOCK) for one in dates}) == 1
-    for key in filter(dates[0].__contains__, CARDS):
+    for key in filter(dates[0].__contains__, DATE_KEYS):
         moments: list[Any] = [one.get(key) for one in dates]
         known = one_clock and all(moment is not None for moment in moments)
         if len(dates) > 1 and (not known or key == ELAPSED):
             header.remove(key, ignore_missing=True, remove_all=True)
             continue
-        moment = _of_all(key, moments, frames)
+        moment = _combined(key, moments, frames)
         if moment is not None and (key not in header or moment != moments[0]):
             header[key] = _written(moment)
 
@@ -86,15 +86,15 @@ def without_dates(wcs: Any) -> Any:
 
     `CCDData` would write the dates of its WCS over those of its header.
     """
-    keys = [key for key, _ in _told_by(wcs, (*CARDS, CLOCK, EFFECTIVE, *OBSERVED))]
-    told = wcs.deepcopy() if keys else wcs
+    keys = [key for key, _ in _dates_of_wcs(wcs, (*DATE_KEYS, CLOCK, EFFECTIVE, *KEPT_KEYS))]
+    changed = wcs.deepcopy() if keys else wcs
     for key in keys:
-        is_text = isinstance(getattr(told.wcs, _attribute(key)), str)
-        setattr(told.wcs, _attribute(key), "" if is_text else np.nan)
-    return told
+        is_text = isinstance(getattr(changed.wcs, _attribute(key)), str)
+        setattr(changed.wcs, _attribute(key), "" if is_text else np.nan)
+    return changed
 
 
-def _of_all(key: str, moments: Sequence[Any], frames: Sequence[int]) -> Moment | None:
+def _combined(key: str, moments: Sequence[Any], frames: Sequence[int]) -> Moment | None:
     if len(moments) == 1:
         moment: Moment | None = moments[0]
     elif key in MIDDLES:
@@ -127,12 +127,12 @@ def _number(header: fits.Header, key: str) -> float | None:
     return None if np.isnan(number) else number
 
 
-def _with_those_of(wcs: Any, header: fits.Header) -> fits.Header:
-    told = _told_by(wcs, (*CARDS, CLOCK))
-    return fits.Header([*told, *((key, header[key]) for key in CARDS if key in header)])
+def _with_wcs_dates(wcs: Any, header: fits.Header) -> fits.Header:
+    of_wcs = _dates_of_wcs(wcs, (*DATE_KEYS, CLOCK))
+    return fits.Header([*of_wcs, *((key, header[key]) for key in DATE_KEYS if key in header)])
 
 
-def _told_by(wcs: Any, keys: Iterable[str]) -> Iterator[tuple[str, Any]]:
+def _dates_of_wcs(wcs: Any, keys: Iterable[str]) -> Iterator[tuple[str, Any]]:
     """Dates that a WCS has, with their keywords; a date that it lacks is an empty text or NaN."""
     for key in keys:
         value = getattr(wcs.wcs, _attribute(key), "")

@@ -28,11 +28,11 @@ _LOW, _HIGH = (
 
 #: The longer side of a panel is at most this many times the shorter one. Images of a larger ratio
 #: are stretched, as their rows of pixels would be too thin to be seen.
-MOST_LONG = 3.0
+MAX_SIDE_RATIO = 3.0
 
-#: Sizes in inches: the side of a panel, the space above it for words, the space beside it for a
-#: scale with ticks, and the gap between panels.
-_SIDE, _ABOVE, _BESIDE, _GAP = 4.3, 0.42, 0.82, 0.12
+#: Sizes in inches: the side of a panel, the space above it for its caption, the space beside it for
+#: a scale with ticks, and the gap between panels.
+_SIDE, _CAPTION_HEIGHT, _SCALE_WIDTH, _GAP = 4.3, 0.42, 0.82, 0.12
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -73,7 +73,7 @@ class Panel:
 def height_to_width(image: NDArray[Any]) -> float:
     """The ratio of height to width of an image as it is drawn."""
     ratio: float = image.shape[0] / image.shape[1]
-    return min(max(ratio, 1 / MOST_LONG), MOST_LONG)
+    return min(max(ratio, 1 / MAX_SIDE_RATIO), MAX_SIDE_RATIO)
 
 
 def stretched(image: NDArray[Any]) -> str:
@@ -138,7 +138,7 @@ def counted(counts: NDArray[Any], most: int) -> Colours:
 
 
 def rejected() -> Colours:
-    """Colours for what `signed` returns: blue for samples rejected low, orange for high."""
+    """Colours for `signed_rejections`: blue for samples rejected low, orange for high."""
     from matplotlib.colors import BoundaryNorm, ListedColormap
 
     most = MOST_REJECTED
@@ -149,13 +149,13 @@ def rejected() -> Colours:
     return Colours(BoundaryNorm(edges, len(edges) - 1), colours, ticks)
 
 
-def signed(low: Any, high: Any) -> NDArray[np.int64]:
+def signed_rejections(low: Any, high: Any) -> NDArray[np.int64]:
     """How many samples of each pixel were rejected high (> 0) or low (< 0), the larger of the two.
 
     At most `MOST_REJECTED` either way; high where both are equal.
     """
-    few, many = (np.minimum(np.asarray(side, np.int64), MOST_REJECTED) for side in (low, high))
-    return np.where(many >= few, many, -few)
+    below, above = (np.minimum(np.asarray(side, np.int64), MOST_REJECTED) for side in (low, high))
+    return np.where(above >= below, above, -below)
 
 
 def png(panel: Panel) -> bytes:
@@ -188,12 +188,15 @@ def draw(panels: Sequence[Sequence[Panel]], title: str = "") -> bytes:
         Written into the metadata of the file, not onto the picture; ASCII. Nothing if empty.
     """
     columns = list(zip(*panels, strict=True))
-    widths = [_SIDE + _BESIDE * any(panel.colours.ticks for panel in each) for each in columns]
+    widths = [_SIDE + _SCALE_WIDTH * any(panel.colours.ticks for panel in each) for each in columns]
     heights = [_SIDE * min(1.0, max(height_to_width(one.image) for one in row)) for row in panels]
-    size = sum(widths) + _GAP * (len(widths) + 1), sum(heights) + len(panels) * _ABOVE + _GAP
+    size = (
+        sum(widths) + _GAP * (len(widths) + 1),
+        sum(heights) + len(panels) * _CAPTION_HEIGHT + _GAP,
+    )
     figure = require_matplotlib("the picture")(figsize=size, facecolor=PAPER)
     for r, row in enumerate(panels):
-        bottom = size[1] - sum(heights[: r + 1]) - (r + 1) * _ABOVE
+        bottom = size[1] - sum(heights[: r + 1]) - (r + 1) * _CAPTION_HEIGHT
         for c, panel in enumerate(row):
             left = _GAP * (c + 1) + sum(widths[:c])
             _fill(figure, panel, (left, bottom, heights[r]), size)
@@ -207,15 +210,15 @@ def _fill(
     figure: Any, panel: Panel, place: tuple[float, float, float], size: tuple[float, float]
 ) -> None:
     """Draw one panel; `place` is its lower left corner and its height, all in inches."""
-    x, y, high = place
+    x, y, height = place
 
     def axes(left: float, width: float) -> Any:
-        return figure.add_axes((left / size[0], y / size[1], width / size[0], high / size[1]))
+        return figure.add_axes((left / size[0], y / size[1], width / size[0], height / size[1]))
 
-    axis, (height, width) = axes(x, _SIDE), panel.image.shape
-    aspect = height_to_width(panel.image) * width / height
+    axis, (rows, columns) = axes(x, _SIDE), panel.image.shape
+    aspect = height_to_width(panel.image) * columns / rows
     axis.imshow(_coloured(panel), origin="lower", interpolation="nearest", aspect=aspect)
-    _words(figure, panel, (x / size[0], (x + _SIDE) / size[0], (y + high + 0.08) / size[1]))
+    _caption(figure, panel, (x / size[0], (x + _SIDE) / size[0], (y + height + 0.08) / size[1]))
     axis.set_facecolor(PAPER)
     axis.set_xticks([])
     axis.set_yticks([])
@@ -224,7 +227,7 @@ def _fill(
         _scale(figure, panel.colours, axes(x + _SIDE + 0.06, 0.12))
 
 
-def _words(figure: Any, panel: Panel, place: tuple[float, float, float]) -> None:
+def _caption(figure: Any, panel: Panel, place: tuple[float, float, float]) -> None:
     """Write title and note above a panel, across its full width even if its image is narrower."""
     left, right, above = place
     figure.text(left, above, panel.title, color=INK, fontsize=14, fontweight="bold")

@@ -18,25 +18,25 @@ from gpustack.checks import switch
 from gpustack.clips import Clip
 from gpustack.combines import Combine
 from gpustack.errors import InputError
-from gpustack.files import HduKey, check_apart, named_beside
+from gpustack.files import HduKey, alignment_and_number_files, check_not_overwritten
 from gpustack.flags import Flags
 from gpustack.frames import Frame, tell_of_apart
 from gpustack.frames.onfile import kept_open
 from gpustack.frames.resident import reshaped
 from gpustack.kept_samples import Look
-from gpustack.limit import beside, limit_of, within_memory
+from gpustack.limit import counting_held, limit_of, within_memory
 from gpustack.maker import Local, Maker
 from gpustack.maps import derived, least_memory
 from gpustack.normalize import PerFrame
 from gpustack.outcome import header_of, result_of
 from gpustack.plan import parse_memory
-from gpustack.progress import following
+from gpustack.progress import progress_callback
 from gpustack.provenance import Watch, hashed, made_with, output_record, report_of
 from gpustack.recipe import OUTPUTS, Recipe, Uncertainty
 from gpustack.requirements import check_needs, exposures
 from gpustack.result import StackResult, per_frame
 from gpustack.run_io import outputs_of, rejected_share, source_of
-from gpustack.streaming import ResultFile, ToFile, files_read, result_file, room_of, where_to
+from gpustack.streaming import ResultFile, ToFile, files_read, result_file, room_of, split_outputs
 
 
 def stack(
@@ -177,15 +177,18 @@ def stack(
     (10.0, 1)
     """
     report, look = switch("report", report), switch("look", look)
-    follow = following(progress)
+    callback = progress_callback(progress)
     watch, align = Watch([] if report or look else None), as_alignment(align)
-    to, wanted = where_to(outputs, OUTPUTS if isinstance(clips, Recipe) else None, report or look)
+    to, wanted = split_outputs(
+        outputs, OUTPUTS if isinstance(clips, Recipe) else None, report or look
+    )
     maker = Local() if client is None else _cluster(client, memory)
     with watch("open"):
         opened = maker.open(frames, hdu=hdu, unit=unit, flags=flags)
         if to is not None:
-            beside = named_beside(align, {"scale": scale, "zero": zero, "weights": weights})
-            check_apart(Path(to.path), (*files_read(opened), *beside))
+            numbers = {"scale": scale, "zero": zero, "weights": weights}
+            others = alignment_and_number_files(align, numbers)
+            check_not_overwritten(Path(to.path), (*files_read(opened), *others))
         maker.check_supported(weights, report, look)
     with kept_open():
         with watch("open" if align is None else "align"):
@@ -217,7 +220,7 @@ def stack(
             backend=backend,
             memory=memory,
             device_memory=device_memory,
-            progress=follow,
+            progress=callback,
             watch=watch,
             columns=aligned.columns,
             to=to,
@@ -255,7 +258,7 @@ def run(
     to: ToFile | None = None,
     look: bool = False,
     maker: Maker | None = None,
-    headed: bool = True,
+    with_header: bool = True,
 ) -> StackResult:
     """Run a recipe, in which all numbers are filled in, on frames that agree.
 
@@ -285,7 +288,7 @@ def run(
         As in `stack`; `watch` must record the times of reads.
     maker : Maker or None
         What runs the recipe; it must have opened the frames. None is this process.
-    headed : bool
+    with_header : bool
         Whether the result needs a header, which takes half of the time for small images.
 
     Raises
@@ -318,10 +321,10 @@ def run(
     if not maker.reads_here:
         watch.reads = None
     header = None
-    if headed:  # first, so that a fault in it is found before the work
+    if with_header:  # first, so that a fault in it is found before the work
         header = header_of(frames, recipe, [made_with(watch), *origins], date)
 
-    def fill(file: ResultFile | None) -> StackResult:
+    def compute(file: ResultFile | None) -> StackResult:
         sinks = None if file is None else file.sink
         out = outputs_of(recipe, source, reasons, sinks)
         assert out.data is not None
@@ -332,7 +335,7 @@ def run(
         kept = sum(frame.kept_bytes for frame in frames if isinstance(frame, GridFrame))
         limit = limit_of(memory, source, least_memory(source, recipe, out, made), kept)
         pictured = 0 if seen is None else seen.nbytes
-        with watch("stream"), beside(kept, pictured):
+        with watch("stream"), counting_held(kept, pictured):
             ran = maker.execute(source, recipe, out, made, limit - pictured, progress)
         if seen is not None:
             seen.recipe = ran
@@ -342,7 +345,7 @@ def run(
         return replace(result, per_frame={**made_of, **(columns or {})}, rejected=share)
 
     with kept_open(), result_file(to) as file:
-        result = within_memory(partial(fill, file))
+        result = within_memory(partial(compute, file))
         if file is not None:
             with watch("write"):
                 file.finish(result)

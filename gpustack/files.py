@@ -81,7 +81,7 @@ def with_hdu(file: str, key: HduKey | None) -> str:
     return f"{file}[{','.join(map(str, key)) if isinstance(key, tuple) else key}]"
 
 
-def check_apart(output: Path, read: Iterable[tuple[str, str]]) -> None:
+def check_not_overwritten(output: Path, read: Iterable[tuple[str, str]]) -> None:
     """Refuse to overwrite a file that is read.
 
     Parameters
@@ -102,7 +102,7 @@ def check_apart(output: Path, read: Iterable[tuple[str, str]]) -> None:
             raise FrameError(name, f"expected another output, got {what}")
 
 
-def named_beside(align: Any, numbers: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def alignment_and_number_files(align: Any, numbers: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """The files that an alignment and the numbers of frames are read from, and what each is.
 
     Parameters

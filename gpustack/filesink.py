@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from gpustack.backends.sink import Sink
 
 
-class Written(Protocol):
+class ResultFileLike(Protocol):
     """The file of a result, such as `gpustack.streaming.ResultFile`."""
 
     @property
@@ -33,10 +33,10 @@ class FileSink(Sink):
     ----------
     shape, dtype
         As of `Sink`.
-    file : Written
+    file : ResultFileLike
     """
 
-    def __init__(self, shape: tuple[int, ...], dtype: np.dtype[Any], file: Written) -> None:
+    def __init__(self, shape: tuple[int, ...], dtype: np.dtype[Any], file: ResultFileLike) -> None:
         super().__init__(shape, dtype)
         self._file = file
         self._start: int | None = None
@@ -69,7 +69,7 @@ class FileSink(Sink):
         """Bytes of the image in the file."""
         return self.size * self.dtype.itemsize
 
-    def stub(self) -> NDArray[Any]:
+    def header_template(self) -> NDArray[Any]:
         """An array of one value that has the FITS header of the image, except for axis lengths."""
         return np.zeros((1,) * len(self.shape), self.dtype)
 

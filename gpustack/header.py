@@ -14,8 +14,7 @@ from astropy.io import fits
 from numpy.typing import NDArray
 
 from gpustack import __version__, coordinate_cards
-from gpustack.dates import CARDS as DATES
-from gpustack.dates import read_dates, set_dates
+from gpustack.dates import DATE_KEYS, read_dates, set_dates
 from gpustack.errors import FrameError, GpustackWarning, InputError
 from gpustack.frames.coordinates import Coordinates
 from gpustack.frames.hdus import quiet
@@ -50,11 +49,11 @@ SAME_EXPOSURE = 0.98
 MARK = "recipe "
 
 
-def describe(
+def result_header(
     first: fits.Header,
     recipe: Recipe,
     names: Sequence[str],
-    exposures: Sequence["Exposed"],
+    exposures: Sequence["ExposureRecord"],
     origins: Sequence[str] = (),
     date: str | None = None,
     present: Sequence[int] | None = None,
@@ -75,7 +74,7 @@ def describe(
     recipe : Recipe
     names : sequence of str
         Anything but printable ASCII, which FITS requires, is escaped as in Python.
-    exposures : sequence of Exposed
+    exposures : sequence of ExposureRecord
         One per frame.
     origins : sequence of str
         In words, where the numbers of the recipe come from.
@@ -129,7 +128,7 @@ def _history_cards(recipe: Recipe, origins: Sequence[str]) -> Iterator[fits.Card
 def _add_exposure(
     header: fits.Header,
     recipe: Recipe,
-    exposures: Sequence["Exposed"],
+    exposures: Sequence["ExposureRecord"],
     present: Sequence[int] | None,
 ) -> None:
     """Set EXPTOT and EXPMEAN, and EXPTIME to the exposure that the pixel values correspond to.
@@ -182,7 +181,7 @@ def _combined_exposure(
 
 
 @dataclass(frozen=True, slots=True)
-class Exposed:
+class ExposureRecord:
     """When and how long a frame was exposed, and how many exposures it is made of.
 
     Parameters
@@ -203,16 +202,18 @@ class Exposed:
     dates: Mapping[str, Any] = field(default_factory=dict)
 
 
-def read_exposed(header: fits.Header, coordinates: Coordinates | None = None) -> Exposed:
-    """Read an `Exposed` from a header, and from the WCS of an image in memory; see `read_dates`."""
+def read_exposure_record(
+    header: fits.Header, coordinates: Coordinates | None = None
+) -> ExposureRecord:
+    """Read a record from a header, and from the WCS of an image in memory; see `read_dates`."""
     seconds, frames = read_exposure(header), read_number(header, "NCOMBINE")
     from_memory = coordinates if coordinates is not None and coordinates.in_memory else None
     wcs = None if from_memory is None else fits_wcs(from_memory.wcs)
     dates = read_dates(header, wcs)
     if not frames >= 1:  # NaN too
-        return Exposed(seconds, seconds or 0.0, dates=dates)
+        return ExposureRecord(seconds, seconds or 0.0, dates=dates)
     total = read_number(header, "EXPTOT")
-    return Exposed(seconds, total if total >= 0 else seconds or 0.0, int(frames), dates)
+    return ExposureRecord(seconds, total if total >= 0 else seconds or 0.0, int(frames), dates)
 
 
 def read_exposure(header: fits.Header) -> float | None:
@@ -249,9 +250,10 @@ def without_wcs(header: fits.Header, wcs: Any) -> fits.Header:
     cards = _wcs_cards(wcs)
     if cards is None:
         return header.copy()
-    told = set(filter(coordinate_cards.ANY.fullmatch, cards))
+    replaced = set(filter(coordinate_cards.ANY.fullmatch, cards))
     return _without(
-        header, told | {key for key in header if coordinate_cards.OTHER_FORMS.fullmatch(key)}
+        header,
+        replaced | {key for key in header if coordinate_cards.REWRITTEN_BY_ASTROPY.fullmatch(key)},
     )
 
 
@@ -259,11 +261,11 @@ def with_exposure(header: fits.Header, coordinates: Coordinates) -> fits.Header:
     """`header` with cards that `CCDData.read` moved to the WCS, such as MJD-AVG and OBSGEO-X."""
     if not coordinates.in_memory:
         return header
-    cards, told = _wcs_cards(coordinates.wcs), header.copy()
+    cards, changed = _wcs_cards(coordinates.wcs), header.copy()
     if cards is not None:
         added = [card for card in cards.cards if not coordinate_cards.ANY.fullmatch(card.keyword)]
-        told.extend([card for card in added if card.keyword not in told], end=True)
-    return told
+        changed.extend([card for card in added if card.keyword not in changed], end=True)
+    return changed
 
 
 def with_wcs(header: fits.Header, coordinates: Coordinates) -> fits.Header:
@@ -276,21 +278,21 @@ def with_wcs(header: fits.Header, coordinates: Coordinates) -> fits.Header:
     has_cards = any(key.startswith("CTYPE") for key in header)
     if (coordinates.of_file and has_cards) or (wcs := coordinates.wcs) is None:
         return header.copy()
-    if has_cards and _tells_of(header, wcs):
+    if has_cards and _describes(header, wcs):
         return header.copy()
     cards = _wcs_cards(wcs)
     if cards is None:
         warn_without_wcs(wcs, "FITS")
         return _without(header, filter(coordinate_cards.ANY.fullmatch, header))
-    told = _without(without_wcs(header, wcs), filter(coordinate_cards.ANY.fullmatch, header))
-    added = [card for card in cards.cards if card.keyword not in (*told, *DATES)]
+    changed = _without(without_wcs(header, wcs), filter(coordinate_cards.ANY.fullmatch, header))
+    added = [card for card in cards.cards if card.keyword not in (*changed, *DATE_KEYS)]
     if coordinates.of_grid:  # its other cards are of another exposure
         added = [card for card in added if coordinate_cards.ANY.fullmatch(card.keyword)]
-    told.extend(added, end=True)
-    return told
+    changed.extend(added, end=True)
+    return changed
 
 
-def _tells_of(header: fits.Header, wcs: Any) -> bool:
+def _describes(header: fits.Header, wcs: Any) -> bool:
     """Whether the cards of a header describe `wcs`, or may approximate one that has no cards."""
     if _is_sliced(wcs):
         return False
@@ -304,7 +306,7 @@ def _tells_of(header: fits.Header, wcs: Any) -> bool:
             own = WCS(_without(header, filter(coordinate_cards.OF_TABLES.fullmatch, header)))
     except Exception:  # noqa: BLE001 - wcslib raises errors of many kinds
         return False
-    one, other = (dict(told) for told in (cards, _wcs_cards(own) or {}))
+    one, other = (dict(each) for each in (cards, _wcs_cards(own) or {}))
     keys = filter(coordinate_cards.ANY.fullmatch, {*one, *other})
     return all(one.get(key) == other.get(key) for key in keys)
 
@@ -324,14 +326,14 @@ def with_tables(header: fits.Header, coordinates: Coordinates) -> tuple[fits.Hea
     cards = {key for key in header if coordinate_cards.OF_TABLES.fullmatch(key)}
     if coordinates.of_file and not cards:
         return header, []
-    told, wcs = _without(header, cards), fits_wcs(coordinates.wcs)
+    changed, wcs = _without(header, cards), fits_wcs(coordinates.wcs)
     if wcs is None or not lookup_tables(wcs):
-        return told, []
+        return changed, []
     first, *tables = _in_hdus(wcs)
-    told.extend(
+    changed.extend(
         [card for card in first.header.cards if coordinate_cards.OF_TABLES.fullmatch(card.keyword)]
     )
-    return told, tables
+    return changed, tables
 
 
 def _in_hdus(wcs: Any) -> list[Any]:
@@ -346,8 +348,8 @@ def _in_hdus(wcs: Any) -> list[Any]:
             hdus = wcs.to_fits(relax=True)
             WCS(hdus[0].header, hdus)
     except Exception:  # noqa: BLE001 - astropy raises errors of many kinds
-        told = "lookup tables of coordinates not written: astropy could not read them back"
-        warnings.warn(told, GpustackWarning, stacklevel=3)
+        message = "lookup tables of coordinates not written: astropy could not read them back"
+        warnings.warn(message, GpustackWarning, stacklevel=3)
         return [fits.PrimaryHDU()]
     return list(hdus)
 

@@ -30,13 +30,13 @@ class Reads(NamedTuple):
     given: Any
     stamps: Mapping[str, Stamp | None]
 
-    def settled(self, before: "Reads") -> bool:
+    def is_settled_since(self, before: "Reads") -> bool:
         """Whether no file has appeared or changed since the look before: one may still grow."""
         return self.stamps.items() <= before.stamps.items()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Beside:
+class ReadsOf:
     """Finds what a run of given frames would read.
 
     Parameters

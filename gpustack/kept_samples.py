@@ -18,8 +18,8 @@ from gpustack.frames.resident import on_host
 from gpustack.frames.source import FrameSource
 from gpustack.recipe import Recipe
 
-#: The most samples that are kept; they take at most 1 / `SHARE` of the memory limit.
-MOST_SAMPLES, SHARE = 1 << 24, 8
+#: The most samples that are kept; they take at most 1 / `MEMORY_DIVISOR` of the memory limit.
+MOST_SAMPLES, MEMORY_DIVISOR = 1 << 24, 8
 
 #: The most pixels on a side of the overview, and of the picture of the middle.
 OVERVIEW, MIDDLE = 400, 160
@@ -28,7 +28,7 @@ OVERVIEW, MIDDLE = 400, 160
 STRIPS, STRIP_WIDTH = 64, 2048
 
 #: The fewest pixels of a row that a measure of noise needs.
-LEAST = 5
+LEAST_WIDTH = 5
 
 
 class Timed(Protocol):
@@ -195,7 +195,7 @@ class Look:
             As of the class.
         """
         sample = source.dtype.itemsize + 1 + 8 * source.weighted + 8 * source.variance
-        most = int(min(MOST_SAMPLES, limit / SHARE / sample)) // source.n
+        most = int(min(MOST_SAMPLES, limit / MEMORY_DIVISOR / sample)) // source.n
         shape = (source.height, source.width)
         overview, middle, strips = (
             Kept.of(cut(*shape, most // share), source)
@@ -231,14 +231,14 @@ def _overview(height: int, width: int, most: int) -> Cut:
 
 
 def _middle(height: int, width: int, most: int) -> Cut:
-    side = max(min(MIDDLE, math.isqrt(most)), LEAST)
+    side = max(min(MIDDLE, math.isqrt(most)), LEAST_WIDTH)
     starts = [max(0, (length - side) // 2) for length in (height, width)]
     ends = [min(start + side, n) for start, n in zip(starts, (height, width), strict=True)]
     return Cut(*(range(start, end) for start, end in zip(starts, ends, strict=True)))
 
 
 def _strips(height: int, width: int, most: int) -> Cut:
-    across = min(width, STRIP_WIDTH, max(most, LEAST))
+    across = min(width, STRIP_WIDTH, max(most, LEAST_WIDTH))
     count = min(height, STRIPS, max(most // across, 1))
     step, left = height // count, (width - across) // 2
     return Cut(range(step // 2, step // 2 + step * count, step), range(left, left + across))

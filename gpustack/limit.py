@@ -43,12 +43,12 @@ def limit_of(memory: float | str | None, source: FrameSource, maps: int, kept: i
 
 
 @contextmanager
-def beside(kept: int, seen: int = 0) -> Iterator[None]:
-    """Add the bytes `kept` by frames and `seen` for pictures to a MemoryLimitError within it."""
+def counting_held(kept: int, pictured: int = 0) -> Iterator[None]:
+    """Add bytes `kept` by frames and `pictured` for pictures to a MemoryLimitError within it."""
     try:
         yield
     except MemoryLimitError as err:
-        raise err.beside(kept + seen, _pixel_maps(kept) if kept else "") from None
+        raise err.beside(kept + pictured, _pixel_maps(kept) if kept else "") from None
 
 
 def _pixel_maps(kept: int) -> str:

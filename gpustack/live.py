@@ -17,7 +17,7 @@ from gpustack.files import HduKey
 from gpustack.flags import Flags
 from gpustack.frames import Frame, check_agree, open_frames, renamed
 from gpustack.frames.coordinates import Coordinates
-from gpustack.header import Exposed, describe, read_exposed, with_exposure
+from gpustack.header import ExposureRecord, read_exposure_record, result_header, with_exposure
 from gpustack.maps.sums import ExactSum
 from gpustack.recipe import Recipe
 from gpustack.result import StackResult
@@ -31,7 +31,7 @@ _FROM_MEMORY = "frame 0"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _First:
+class _FirstFrame:
     """What the stack takes from the first frame; not its samples, which may be a view of a cube."""
 
     name: str
@@ -41,7 +41,7 @@ class _First:
     coordinates: Coordinates
 
     @classmethod
-    def of(cls, frame: Frame) -> "_First":
+    def of(cls, frame: Frame) -> "_FirstFrame":
         """Take it from a frame."""
         return cls(frame.name, frame.shape, frame.unit, frame.header, frame.coordinates)
 
@@ -90,12 +90,12 @@ class LiveStack:
         self._combine: Any = word("LiveStack combine", combine, COMBINES)
         self._dtype = dtype_name(dtype, ("float32", "float64"))
         self._opening: dict[str, Any] = {"hdu": hdu, "unit": unit, "flags": flags}
-        self._first: _First | None = None
+        self._first: _FirstFrame | None = None
         self._columns: dict[str, list[Any]] = {}
-        self._exposures: list[Exposed] = []
+        self._exposures: list[ExposureRecord] = []
         self._working = np.dtype(np.float32)
-        self._state: _Running | None = None
-        self._flagged = flags is None or not flags.given
+        self._accumulator: _Accumulator | None = None
+        self._has_flags = flags is None or not flags.given
 
     def __len__(self) -> int:
         return len(self._exposures)
@@ -122,24 +122,24 @@ class LiveStack:
         InputError
             Where the frame or a number cannot be used; then nothing is added.
         """
-        scale, zero, weight = self._checked(scale, zero, weight)
-        opened = self._opened(frame)
+        scale, zero, weight = self._check_numbers(scale, zero, weight)
+        opened = self._open(frame)
         if self._first is not None:
             check_agree([self._first, opened])
         image = opened.whole()
-        if self._first is None or self._state is None:
-            self._first = _First.of(opened)
-            self._state = _Running(opened.shape, self._combine)
+        if self._first is None or self._accumulator is None:
+            self._first = _FirstFrame.of(opened)
+            self._accumulator = _Accumulator(opened.shape, self._combine)
         valid = ~np.ma.getmaskarray(image)
         working = np.result_type(self._working, opened.dtype)
         values = image.data.astype(working, copy=False)
         if (scale, zero) != (1, 0):  # rounded as the CPU backend does
             with np.errstate(all="ignore"):
                 normalize_row(values, 0, Recipe(scale=(scale,), zero=(zero,)))
-        self._state.add(values.astype(np.float64), valid & np.isfinite(values), weight)
+        self._accumulator.add(values.astype(np.float64), valid & np.isfinite(values), weight)
         self._working = working
-        self._flagged |= opened.flags_dtype is not None
-        self._exposures.append(read_exposed(opened.header, opened.coordinates))
+        self._has_flags |= opened.flags_dtype is not None
+        self._exposures.append(read_exposure_record(opened.header, opened.coordinates))
         row = {"name": opened.name, "scale": scale, "zero": zero, "weight": weight}
         for name, value in (row | {"valid": float(valid.mean())}).items():
             self._columns.setdefault(name, []).append(value)
@@ -157,9 +157,9 @@ class LiveStack:
         InputError
             Where nothing has been added.
         """
-        if self._first is None or self._state is None:
+        if self._first is None or self._accumulator is None:
             raise InputError("LiveStack.result: expected at least one frame, got none; use add()")
-        if not self._flagged:
+        if not self._has_flags:
             warnings.warn(
                 f"flags {self._opening['flags']}: no frame has an integer mask, so they leave out "
                 "no sample",
@@ -167,20 +167,20 @@ class LiveStack:
                 stacklevel=2,
             )
         recipe, dtype = self._recipe(), self._dtype or self._working
-        data, mask = self._state.value()
+        data, mask = self._accumulator.value()
         first = with_exposure(self._first.header, self._first.coordinates)
         return StackResult(
             data=data.astype(dtype),
             mask=mask,
-            count=self._state.count.copy(),
+            count=self._accumulator.count.copy(),
             recipe=recipe,
-            header=describe(first, recipe, self._columns["name"], self._exposures),
+            header=result_header(first, recipe, self._columns["name"], self._exposures),
             per_frame={name: list(values) for name, values in self._columns.items()},
             unit=self._first.unit,
             coordinates=self._first.coordinates,
         )
 
-    def _checked(self, scale: Any, zero: Any, weight: Any) -> tuple[float, float, float]:
+    def _check_numbers(self, scale: Any, zero: Any, weight: Any) -> tuple[float, float, float]:
         given = {"scale": scale, "zero": zero, "weight": weight}
         numbers = {name: real(value) for name, value in given.items()}
         for name, value in numbers.items():
@@ -191,7 +191,7 @@ class LiveStack:
         check(weighs or weight == 1, f"weight: expected 1 for {self._combine}, got {weight!r}")
         return numbers["scale"], numbers["zero"], numbers["weight"]
 
-    def _opened(self, item: Any) -> Frame:
+    def _open(self, item: Any) -> Frame:
         """Open one frame; an array is named after its place in the stack, also in errors."""
         name = f"frame {len(self)}"
         try:
@@ -215,7 +215,7 @@ class LiveStack:
         return Recipe(combine=self._combine, dtype=self._dtype, outputs=("count",), **given)  # type: ignore[arg-type]
 
 
-class _Running:
+class _Accumulator:
     """The running total or extreme, count and weights of each pixel, updated in place.
 
     They do not depend on the order of the frames.

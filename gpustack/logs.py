@@ -31,33 +31,33 @@ def logger(name: str) -> logging.Logger:
 
 #: By text of a warning, while warnings are `gathered`: its logger, the message for the first file,
 #: and the number of files.
-_Said = dict[str, tuple[logging.Logger, str, int]]
-_said: ContextVar[_Said | None] = ContextVar("said", default=None)
+_Gathered = dict[str, tuple[logging.Logger, str, int]]
+_gathering: ContextVar[_Gathered | None] = ContextVar("gathering", default=None)
 
 
-def warn_of(log: logging.Logger, text: str, *parts: Any) -> None:
+def warn_about_file(log: logging.Logger, text: str, *parts: Any) -> None:
     """Warn about one of many files: at once, or once for all of them if `gathered`."""
-    said = _said.get()
-    if said is None:
+    texts = _gathering.get()
+    if texts is None:
         log.warning(text, *parts)
         return
-    _, first, times = said.get(text, (log, text % parts, 0))
-    said[text] = log, first, times + 1
+    _, first, times = texts.get(text, (log, text % parts, 0))
+    texts[text] = log, first, times + 1
 
 
 @contextmanager
 def gathered() -> Iterator[None]:
-    """Collect the warnings of `warn_of` within it; at its end, log each text once with a count."""
-    if _said.get() is not None:  # nested: the outermost one logs them
+    """Collect the warnings of `warn_about_file` within it, and log each text once, with a count."""
+    if _gathering.get() is not None:  # nested: the outermost one logs them
         yield
         return
-    said: _Said = {}
-    before = _said.set(said)
+    texts: _Gathered = {}
+    before = _gathering.set(texts)
     try:
         yield
     finally:
-        _said.reset(before)
-        for log, first, times in said.values():
+        _gathering.reset(before)
+        for log, first, times in texts.values():
             log.warning("%s%s", first, f"; the same for {times - 1} more" * (times > 1))
 
 

@@ -9,7 +9,7 @@ from gpustack.align import AbsentFrame
 from gpustack.backends.base import Outputs
 from gpustack.backends.sink import Sink, Sum
 from gpustack.frames import Frame
-from gpustack.header import describe, read_exposed, with_exposure
+from gpustack.header import read_exposure_record, result_header, with_exposure
 from gpustack.maps import Derived
 from gpustack.recipe import Recipe
 from gpustack.result import StackResult
@@ -30,9 +30,9 @@ def header_of(
     present = [i for i, frame in enumerate(frames) if not isinstance(frame, AbsentFrame)]
     used = [frames[i] for i in present]
     names = [frame.name for frame in used]
-    exposures = [read_exposed(frame.header, frame.coordinates) for frame in used]
+    exposures = [read_exposure_record(frame.header, frame.coordinates) for frame in used]
     first = with_exposure(used[0].header, used[0].coordinates)
-    return describe(first, recipe, names, exposures, origins, date, present)
+    return result_header(first, recipe, names, exposures, origins, date, present)
 
 
 def result_of(

@@ -85,6 +85,6 @@ def _stray(numbers: NDArray[np.float64], floor: Floor, noise: float) -> NDArray[
     return off
 
 
-def names_of(flags: Mapping[str, NDArray[np.bool_]], f: int) -> Sequence[str]:
+def outlying_names(flags: Mapping[str, NDArray[np.bool_]], f: int) -> Sequence[str]:
     """The names of the numbers of frame `f` that are out of line."""
     return [name for name, marks in flags.items() if marks[f]]

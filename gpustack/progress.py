@@ -49,7 +49,9 @@ def in_notebook() -> bool:
     return kernel is not None and bool(kernel.IPKernelApp.initialized())
 
 
-def following(progress: "Progress | bool | None", file: TextIO | None = None) -> "Progress | None":
+def progress_callback(
+    progress: "Progress | bool | None", file: TextIO | None = None
+) -> "Progress | None":
     """Return the progress callback of a run, called after each band, or None.
 
     Parameters

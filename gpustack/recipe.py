@@ -34,7 +34,7 @@ from gpustack.markup import escape, items
 from gpustack.measures import Measure, check_pair, tidy_numbers
 from gpustack.measures.parse import from_record, to_record
 from gpustack.plain_words import recipe_words
-from gpustack.value_texts import stated
+from gpustack.value_texts import shown_fields
 
 ClipOn = Literal["normalized", "raw"]
 Uncertainty = Literal["auto", "std", "mad_std", "propagated"]
@@ -282,7 +282,7 @@ class Recipe:
         """The recipe as a dict that can be written as JSON."""
         record = {field.name: _recorded(getattr(self, field.name)) for field in fields(self)}
         record["combine"] = combines.to_record(self.combine)
-        record["clips"] = [{"clip": clip.name, **stated(clip)} for clip in self.clips]
+        record["clips"] = [{"clip": clip.name, **shown_fields(clip)} for clip in self.clips]
         return record
 
     def to_json(self) -> str:

@@ -54,22 +54,22 @@ def outputs_of(
     """
     n, shape = source.n, (source.rows, source.width)
     empty = source.empty if sinks is None else sinks
-    real = np.dtype(recipe.dtype) if recipe.dtype else source.dtype
-    whole = np.dtype(np.uint16 if n <= np.iinfo(np.uint16).max else np.uint32)
+    float_dtype = np.dtype(recipe.dtype) if recipe.dtype else source.dtype
+    count_dtype = np.dtype(np.uint16 if n <= np.iinfo(np.uint16).max else np.uint32)
     if source.resident:
-        whole = np.dtype(np.int32)  # the type that kernels write
-    out = Outputs(empty(shape, real), mask=empty(shape, np.dtype(bool)))
+        count_dtype = np.dtype(np.int32)  # the type that kernels write
+    out = Outputs(empty(shape, float_dtype), mask=empty(shape, np.dtype(bool)))
     if recipe.spread is not None:
-        out.uncertainty = empty(shape, real)
+        out.uncertainty = empty(shape, float_dtype)
     for name in ("count", "low", "high"):
         if name in recipe.outputs:
-            setattr(out, name, empty(shape, whole))
+            setattr(out, name, empty(shape, count_dtype))
     if "rejected" in recipe.outputs:
         out.valid, out.rejected = np.zeros(n, np.int64), np.zeros(n, np.int64)
     elif sinks is not None:
         out.valid = np.zeros(n, np.int64)
         if out.count is None:
-            out.count = Sum(shape, whole)  # type: ignore[assignment]
+            out.count = Sum(shape, count_dtype)  # type: ignore[assignment]
     if reasons:
         out.reasons = empty((n, *shape), np.dtype(np.uint8))
     return out

@@ -115,13 +115,13 @@ class ToFile:
         return (*uncertainty, *rejected, *self.images)
 
 
-def where_to(outputs: Any, makes: Any, report: bool) -> tuple[ToFile | None, Any]:
+def split_outputs(outputs: Any, recipe_outputs: Any, report: bool) -> tuple[ToFile | None, Any]:
     """Return the file that `outputs` of `stack` names, or None, and the outputs of the recipe.
 
     Parameters
     ----------
     outputs : ToFile, or outputs of a recipe
-    makes : sequence of str or None
+    recipe_outputs : sequence of str or None
         The outputs of the recipe where there is a file; None: what the file and a report or page
         need.
     report : bool
@@ -137,11 +137,11 @@ def where_to(outputs: Any, makes: Any, report: bool) -> tuple[ToFile | None, Any
     if isinstance(outputs, ToFile):
         check_target(outputs.path, outputs.overwrite)
         check(
-            makes is None or outputs.uncertainty,
+            recipe_outputs is None or outputs.uncertainty,
             "ToFile uncertainty: expected True where clips is a Recipe, whose outputs decide, got "
             "False; use dataclasses.replace(recipe, outputs=...)",
         )
-        return outputs, outputs.outputs(report) if makes is None else makes
+        return outputs, outputs.outputs(report) if recipe_outputs is None else recipe_outputs
     given = [outputs] if isinstance(outputs, str | os.PathLike) else outputs
     for one in given if isinstance(given, list | tuple) else ():
         is_file = isinstance(one, ToFile | os.PathLike) or str(one).lower().endswith(ENDINGS)
@@ -206,7 +206,7 @@ class ResultFile:
     def __init__(self, to: ToFile, target: Path, file: BinaryIO, temporary: Path) -> None:
         self._to, self._target = to, target
         self._file, self._temporary = file, temporary
-        self._turn = Lock()
+        self._lock = Lock()
         self._end, self._tables = 0, b""
         self._stamp: Stamp
 
@@ -235,11 +235,13 @@ class ResultFile:
             Where the file does not fit on the disk.
         """
         sinks = {name: getattr(result, name) for name in (*_ALWAYS, *_COUNTS, *MAPS)}
-        stubs = {name: sink.stub() for name, sink in sinks.items() if sink is not None}
-        hdus = replace(result, **stubs).to_hdulist(self._to.images)
+        templates = {
+            name: sink.header_template() for name, sink in sinks.items() if sink is not None
+        }
+        hdus = replace(result, **templates).to_hdulist(self._to.images)
         names = [name for name in (*_ALWAYS, *self._to.images) if sinks[name] is not None]
         images: list[FileSink] = [sinks[name] for name in names]
-        content, begins = self._written(hdus)
+        content, begins = self._to_bytes(hdus)
         headers = []
         for index, sink in enumerate(images):
             begin, data, _ = begins[index]
@@ -268,7 +270,7 @@ class ResultFile:
         """
         if self._file.closed:
             raise ValueError(f"{self._target}: the result is written, and read-only")
-        with self._turn, errors_of(self._to.path):
+        with self._lock, errors_of(self._to.path):
             _write(self._file.fileno(), start, memoryview(content))
 
     def finish(self, result: StackResult) -> None:
@@ -284,7 +286,7 @@ class ResultFile:
         frames = b""
         if "frames" in self._to.maps:
             table = list(extensions(result, ("frames",)))
-            content, begins = self._written(fits.HDUList([fits.PrimaryHDU(), *table]))
+            content, begins = self._to_bytes(fits.HDUList([fits.PrimaryHDU(), *table]))
             frames = content[begins[1][0] :]
         self.write(self._end, frames + self._tables)
         with errors_of(self._to.path):
@@ -323,7 +325,7 @@ class ResultFile:
         except FrameError as err:
             raise type(err)(name, f"it no longer holds this result: {err.problem}") from err
 
-    def _written(self, hdus: fits.HDUList) -> tuple[bytes, list[tuple[int, int, int]]]:
+    def _to_bytes(self, hdus: fits.HDUList) -> tuple[bytes, list[tuple[int, int, int]]]:
         """Return the bytes of small HDUs, and for each the offsets of header, data and data end."""
         stream = BytesIO()
         with errors_of(self._to.path):

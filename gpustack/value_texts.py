@@ -23,18 +23,18 @@ def unit_words(unit: Any) -> str:
     return "no unit" if unit is None else str(unit) or "dimensionless"
 
 
-def written(value: Any) -> str:
-    """Return the text of a frozen dataclass that has a `name`; `read` reads it."""
-    body = ",".join(f"{name}={_text(item)}" for name, item in stated(value).items())
+def to_text(value: Any) -> str:
+    """Return the text of a frozen dataclass that has a `name`; `from_text` reads it."""
+    body = ",".join(f"{name}={_text(item)}" for name, item in shown_fields(value).items())
     return f"{value.name}:{body}"
 
 
-def stated(value: Any) -> dict[str, Any]:
+def shown_fields(value: Any) -> dict[str, Any]:
     """The fields of a frozen dataclass that its text contains: those that ``repr`` shows."""
     return {part.name: getattr(value, part.name) for part in fields(value) if part.repr}
 
 
-def read(what: str, kind: Any, text: str) -> Any:
+def from_text(what: str, kind: Any, text: str) -> Any:
     """Return a frozen dataclass `kind` from its text, in which fields may be left out.
 
     A text field, such as the name of a file, takes the text as it is, without blanks around it; it

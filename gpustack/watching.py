@@ -39,7 +39,7 @@ class Arrivals:
     folder : Path
     pattern : str
         The pattern of the names of frames, such as ``*.fits``; upper and lower case are the same.
-    apart : Path
+    output : Path
         The output, which is not a frame.
     opening : dict
         How files are opened: `hdu`, `unit` and `flags` of `gpustack.stack`.
@@ -51,18 +51,18 @@ class Arrivals:
 
     folder: Path
     pattern: str
-    apart: Path
+    output: Path
     opening: dict[str, Any]
     agree: Sequence[str] = ("shape", "unit")
     keys: Sequence[str] = ()
     _first: tuple[Path, Frame] | None = None
     _seen: dict[Path, Stamp] = field(default_factory=dict)
     _whole: dict[Path, Stamp] = field(default_factory=dict)
-    _bad: dict[Path, Stamp] = field(default_factory=dict)
-    _unlike: dict[Path, Stamp] = field(default_factory=dict)
+    _unreadable: dict[Path, Stamp] = field(default_factory=dict)
+    _mismatched: dict[Path, Stamp] = field(default_factory=dict)
     _cards: dict[Path, dict[str, Any]] = field(default_factory=dict)
 
-    def check_apart(self) -> None:
+    def check_output(self) -> None:
         """Raise if the output would replace a frame.
 
         A result of an earlier run may be replaced; its HISTORY contains a recipe.
@@ -73,7 +73,7 @@ class Arrivals:
             Where the output is a file in the folder that is no such result.
         """
         for path in self._named():
-            if self._is_apart(path) and path.exists() and not _is_result(path):
+            if self._is_output(path) and path.exists() and not _is_result(path):
                 raise FrameError(str(path), "expected another output, got one of the frames")
 
     def look(self) -> list[str]:
@@ -82,12 +82,12 @@ class Arrivals:
         self._forget(now)
         opened: dict[Path, Frame] = {}
         for path, stamp in now.items():
-            known = path in self._whole or path in self._bad or path in self._unlike
+            known = path in self._whole or path in self._unreadable or path in self._mismatched
             if not known and self._seen.get(path) == stamp:
                 self._open(path, stamp, opened)
         self._seen = now
         if self._first is None and opened:
-            self._first = self._usual(opened)
+            self._first = self._first_of_commonest(opened)
         for path, frame in opened.items():
             self._sort_out(path, now[path], frame)
         return sorted(map(str, self._whole))
@@ -99,7 +99,7 @@ class Arrivals:
     @property
     def refused(self) -> bool:
         """Whether any file is left out."""
-        return bool(self._bad or self._unlike)
+        return bool(self._unreadable or self._mismatched)
 
     def _named(self) -> Iterator[Path]:
         matches = re.compile(fnmatch.translate(self.pattern), re.IGNORECASE).match
@@ -112,16 +112,16 @@ class Arrivals:
         with suppress(OSError):
             yield from self.folder.iterdir()
 
-    def _is_apart(self, path: Path) -> bool:
+    def _is_output(self, path: Path) -> bool:
         """Whether `path` is the output, also by a link or a name such as ``folder/../folder``."""
         try:
-            return path.absolute() == self.apart.absolute() or path.samefile(self.apart)
+            return path.absolute() == self.output.absolute() or path.samefile(self.output)
         except OSError:  # one of them is not there
             return False
 
     def _files(self) -> Iterator[tuple[Path, Stamp]]:
         for path in self._named():
-            if self._is_apart(path):
+            if self._is_output(path):
                 continue
             try:
                 stamp = Stamp.of(str(path))
@@ -132,7 +132,7 @@ class Arrivals:
 
     def _forget(self, now: dict[Path, Stamp]) -> None:
         """Forget files that are gone or have changed, and replace the first frame if it is one."""
-        for known in (self._whole, self._bad, self._unlike):
+        for known in (self._whole, self._unreadable, self._mismatched):
             for path in [path for path, stamp in known.items() if now.get(path) != stamp]:
                 del known[path]
         if self._first is None or self._first[0] in self._whole:
@@ -142,12 +142,12 @@ class Arrivals:
 
     def _replace_first(self) -> None:
         """Let a frame that agreed with the first replace it; without one, the next is the first."""
-        heir = next(iter(self._whole), None)
-        if self._first and heir:
-            self._first = heir, renamed(self._first[1], str(heir))
+        successor = next(iter(self._whole), None)
+        if self._first and successor:
+            self._first = successor, renamed(self._first[1], str(successor))
         else:
             self._first = None
-            self._unlike.clear()
+            self._mismatched.clear()
 
     def _open(self, path: Path, stamp: Stamp, opened: dict[Path, Frame]) -> None:
         if self._first is not None and self._first[0] == path:
@@ -156,10 +156,10 @@ class Arrivals:
             frame = opened[path] = open_one(str(path), **self.opening)
             self._cards[path] = {key: frame.header.get(key) for key in self.keys}
         except InputError as err:
-            self._bad[path] = stamp
+            self._unreadable[path] = stamp
             _log.warning("%s; left out until it changes", err)
 
-    def _usual(self, opened: dict[Path, Frame]) -> tuple[Path, Frame]:
+    def _first_of_commonest(self, opened: dict[Path, Frame]) -> tuple[Path, Frame]:
         """The first frame of the most common kind: a stray one must not exclude all others."""
         kinds = {
             path: tuple(str(getattr(frame, name)) for name in self.agree)
@@ -173,7 +173,7 @@ class Arrivals:
         try:
             check_agree([self._first[1], frame], self.agree)
         except InputError as err:
-            self._unlike[path] = stamp
+            self._mismatched[path] = stamp
             _log.warning("%s; left out until it changes or frames like the first are gone", err)
         else:
             self._whole[path] = stamp
@@ -189,7 +189,7 @@ def _is_result(path: Path) -> bool:
     return True
 
 
-def _nothing_beside(frames: list[str]) -> Reads:
+def _no_reads(frames: list[str]) -> Reads:
     """What a run reads that reads nothing besides its frames."""
     return Reads(frames, {})
 
@@ -197,7 +197,7 @@ def _nothing_beside(frames: list[str]) -> Reads:
 def watch(
     arrivals: Arrivals,
     restack: Callable[[list[str]], None],
-    beside: Callable[[list[str]], Reads] = _nothing_beside,
+    reads_of: Callable[[list[str]], Reads] = _no_reads,
     *,
     interval: float = 1.0,
     stop_after: int | None = None,
@@ -209,8 +209,8 @@ def watch(
     arrivals : Arrivals
     restack : callable
         Takes the names of all complete frames.
-    beside : callable
-        Takes the same names; returns what a run would read, see `gpustack.input_files.Beside`.
+    reads_of : callable
+        Takes the same names; returns what a run would read, see `gpustack.input_files.ReadsOf`.
     interval : float
         Seconds between two looks at the folder. Polling is needed because shared file systems do
         not notify of what other machines write.
@@ -233,14 +233,14 @@ def watch(
         raise InputError(
             f"watch: expected a pattern of file names without a folder, got {arrivals.pattern!r}"
         )
-    arrivals.check_apart()
+    arrivals.check_output()
     done: tuple[list[str], Reads | None] = [], None
-    before = beside([])
+    before = reads_of([])
     with remembered():
         while stop_after is None or len(done[0]) < stop_after:
             frames = arrivals.look()
-            reads = beside(frames)
-            if frames and (frames, reads) != done and reads.settled(before):
+            reads = reads_of(frames)
+            if frames and (frames, reads) != done and reads.is_settled_since(before):
                 restack(frames)
                 done = frames, reads
             else:

@@ -5,7 +5,7 @@ import sys
 
 GARBAGE = """
 import gc, weakref
-from gpustack.cli_process import GARBAGE, begin
+from gpustack.cli_process import GC_THRESHOLD, begin
 
 class Cycle:
     def __init__(self):
@@ -13,9 +13,9 @@ class Cycle:
 
 begin()
 alive = weakref.WeakSet()
-for _ in range(2 * GARBAGE):
+for _ in range(2 * GC_THRESHOLD):
     alive.add(Cycle())
-assert len(alive) < 2 * GARBAGE, "garbage is found, if late"
+assert len(alive) < 2 * GC_THRESHOLD, "garbage is found, if late"
 assert not gc.get_freeze_count()
 gc.collect()
 assert not alive

@@ -307,7 +307,9 @@ def test_the_picture_is_wide_and_takes_nan(simulated, tmp_path):
     image = spoil_pixel(simulated.stack)
     panels = [drawing.Panel("title", "note", image, drawing.brightness(image))] * 3
     counts = simulated.marks.sum(axis=0)
-    lost = drawing.Panel("Rejected", "", drawing.signed(counts, counts), drawing.rejected())
+    lost = drawing.Panel(
+        "Rejected", "", drawing.signed_rejections(counts, counts), drawing.rejected()
+    )
     (tmp_path / "preview.png").write_bytes(drawing.draw([[*panels, lost]]))
     width, height = png_size(tmp_path / "preview.png")
     assert width > 3.5 * height

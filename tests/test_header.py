@@ -12,11 +12,11 @@ from gpustack import ExtremaClip, Recipe, ToFile, stack
 from gpustack.errors import FrameError, GpustackWarning, InputError
 from gpustack.frames.coordinates import Coordinates
 from gpustack.header import (
-    Exposed,
-    describe,
-    read_exposed,
+    ExposureRecord,
     read_exposure,
+    read_exposure_record,
     read_recipe,
+    result_header,
     with_tables,
     without_wcs,
 )
@@ -25,7 +25,7 @@ from gpustack.name_cards import name_cards
 
 def described(first=None, recipe=None, names=("a.fits",), exposures=None):
     """The header of a result of frames with these names and exposures."""
-    return describe(
+    return result_header(
         first if first is not None else fits.Header(),
         recipe if recipe is not None else Recipe(),
         names,
@@ -35,7 +35,7 @@ def described(first=None, recipe=None, names=("a.fits",), exposures=None):
 
 def exposed(seconds):
     """The exposures of frames that are not stacks themselves."""
-    return [Exposed(one, one or 0.0) for one in seconds]
+    return [ExposureRecord(one, one or 0.0) for one in seconds]
 
 
 def names_in(header):
@@ -101,8 +101,8 @@ def test_an_exposure_that_is_no_number_counts_as_none(bad):
     first = fits.Header({"EXPTIME": 30.0})
     no_card = isinstance(bad, float)  # no card can hold NaN or infinity
     other = {"EXPTIME": bad} if no_card else fits.Header({"EXPTIME": bad})
-    seen = [read_exposed(header) for header in (first, other)]
-    header = describe(first, Recipe(), ["a", "b"], seen)
+    seen = [read_exposure_record(header) for header in (first, other)]
+    header = result_header(first, Recipe(), ["a", "b"], seen)
     assert "EXPTOT" not in header
     assert header["EXPTIME"] == 30.0
 
@@ -181,26 +181,29 @@ def test_the_exposure_is_that_of_the_pixels(numbers, expected):
 
 def test_exposures_of_frames_that_are_there():
     recipe = Recipe(scale=(1.0, 7.0, 2.0), weights=(1.0, 9.0, 1.0))
-    header = describe(fits.Header(), recipe, ["a", "c"], exposed([60.0, 30.0]), present=[0, 2])
+    header = result_header(fits.Header(), recipe, ["a", "c"], exposed([60.0, 30.0]), present=[0, 2])
     assert (header["EXPTIME"], header["EXPTOT"]) == (60, 90)
 
 
 STACKS = {
-    "a frame": ({"EXPTIME": 30.0}, Exposed(30.0, 30.0, 1)),
-    "a frame with a total": ({"EXPTIME": 30.0, "EXPTOT": 90.0}, Exposed(30.0, 30.0, 1)),
-    "of one": ({"EXPTIME": 30.0, "NCOMBINE": 1}, Exposed(30.0, 30.0, 1)),
-    "a mean": ({"EXPTIME": 30.0, "EXPTOT": 90.0, "NCOMBINE": 3}, Exposed(30.0, 90.0, 3)),
-    "a mean of short ones": ({"EXPTIME": 0.1, "EXPTOT": 0.3, "NCOMBINE": 3}, Exposed(0.1, 0.3, 3)),
-    "of others": ({"EXPTIME": 30.0, "NCOMBINE": 3}, Exposed(30.0, 30.0, 3)),
-    "of no time": ({"NCOMBINE": 3}, Exposed(None, 0.0, 3)),
-    "no number": ({"EXPTIME": 30.0, "NCOMBINE": "many"}, Exposed(30.0, 30.0, 1)),
-    "none": ({"EXPTIME": 30.0, "NCOMBINE": 0}, Exposed(30.0, 30.0, 1)),
+    "a frame": ({"EXPTIME": 30.0}, ExposureRecord(30.0, 30.0, 1)),
+    "a frame with a total": ({"EXPTIME": 30.0, "EXPTOT": 90.0}, ExposureRecord(30.0, 30.0, 1)),
+    "of one": ({"EXPTIME": 30.0, "NCOMBINE": 1}, ExposureRecord(30.0, 30.0, 1)),
+    "a mean": ({"EXPTIME": 30.0, "EXPTOT": 90.0, "NCOMBINE": 3}, ExposureRecord(30.0, 90.0, 3)),
+    "a mean of short ones": (
+        {"EXPTIME": 0.1, "EXPTOT": 0.3, "NCOMBINE": 3},
+        ExposureRecord(0.1, 0.3, 3),
+    ),
+    "of others": ({"EXPTIME": 30.0, "NCOMBINE": 3}, ExposureRecord(30.0, 30.0, 3)),
+    "of no time": ({"NCOMBINE": 3}, ExposureRecord(None, 0.0, 3)),
+    "no number": ({"EXPTIME": 30.0, "NCOMBINE": "many"}, ExposureRecord(30.0, 30.0, 1)),
+    "none": ({"EXPTIME": 30.0, "NCOMBINE": 0}, ExposureRecord(30.0, 30.0, 1)),
 }
 
 
 @pytest.mark.parametrize(("cards", "found"), STACKS.values(), ids=STACKS)
 def test_how_long_a_frame_was_exposed(cards, found):
-    assert read_exposed(fits.Header(cards)) == found
+    assert read_exposure_record(fits.Header(cards)) == found
 
 
 def test_stacks_of_stacks_count_as_what_they_were_made_of(tmp_path):
@@ -312,7 +315,9 @@ def test_an_incomplete_recipe_is_an_error():
 
 
 def test_the_recipe_stands_beneath_where_its_numbers_came_from():
-    header = describe(fits.Header(), Recipe(), ["a"], exposed([None]), origins=["scale by hand"])
+    header = result_header(
+        fits.Header(), Recipe(), ["a"], exposed([None]), origins=["scale by hand"]
+    )
     assert header["HISTORY"][0].endswith(str(Recipe()))
     assert header["HISTORY"][1] == "scale by hand"
     assert header["HISTORY"][2].startswith("recipe {")

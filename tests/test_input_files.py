@@ -11,7 +11,7 @@ from gpustack.cli_extras import Restack
 from gpustack.errors import MissingFileError
 from gpustack.frames.onfile import Stamp
 from gpustack.images import paired
-from gpustack.input_files import Beside, Reads
+from gpustack.input_files import Reads, ReadsOf
 from gpustack.watching import Arrivals, watch
 
 
@@ -41,7 +41,7 @@ def stacked_after(folder, steps, masks=(), named=()):
             left.pop(0)()
 
     with pytest.raises(Enough):
-        watch(arrivals, restack, Beside(pair, named, arrivals.card), interval=0.001)
+        watch(arrivals, restack, ReadsOf(pair, named, arrivals.card), interval=0.001)
     assert not left
     return len(times)
 
@@ -77,28 +77,28 @@ def test_a_file_that_has_just_come_or_changed_may_still_grow():
     def reads(**sizes):
         return Reads([], {file: size and Stamp(size, 0, 0) for file, size in sizes.items()})
 
-    assert reads().settled(reads(a=1))
-    assert reads(a=1).settled(reads(a=1, b=2))
-    assert reads(a=None).settled(reads(a=None))
-    assert not reads(a=1).settled(reads())
-    assert not reads(a=1).settled(reads(a=None))
-    assert not reads(a=2).settled(reads(a=1))
+    assert reads().is_settled_since(reads(a=1))
+    assert reads(a=1).is_settled_since(reads(a=1, b=2))
+    assert reads(a=None).is_settled_since(reads(a=None))
+    assert not reads(a=1).is_settled_since(reads())
+    assert not reads(a=1).is_settled_since(reads(a=None))
+    assert not reads(a=2).is_settled_since(reads(a=1))
 
 
 def test_files_that_belong_to_no_frame_are_beside_all():
     def no_pairs(_):
         raise InputError("mask files: expected 2, got 1")
 
-    reads = Beside(no_pairs, ["\0"], dict.get)(["a"])
+    reads = ReadsOf(no_pairs, ["\0"], dict.get)(["a"])
     assert reads == ("mask files: expected 2, got 1", {"\0": None})
-    assert Beside(lambda _: [Image("a", mask="!KEY")], [], lambda *_: 7)(["a"]).stamps == {}
+    assert ReadsOf(lambda _: [Image("a", mask="!KEY")], [], lambda *_: 7)(["a"]).stamps == {}
 
 
 ERRORS = {
-    "missing": (MissingFileError("m", "gone"), "m: gone; the result .* until that is there"),
+    "missing": (MissingFileError("m", "gone"), "m: gone; the last .* until this file exists"),
     "frame": (
         FrameError("a", "bad"),
-        "a: bad; the result .* that frame changes or is removed",
+        "a: bad; the last .* until this frame changes or is removed",
     ),
     "other": (FrameError("m", "bad"), "m: bad"),
     "all": (InputError("bad"), "bad"),

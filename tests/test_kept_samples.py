@@ -7,7 +7,7 @@ from astropy.nddata import CCDData, StdDevUncertainty
 
 from gpustack import AvgSigmaClip, ExtremaClip, Grow, InputError, SigmaClip, VarianceClip, stack
 from gpustack.kept_samples import (
-    LEAST,
+    LEAST_WIDTH,
     MIDDLE,
     OVERVIEW,
     STRIP_WIDTH,
@@ -170,7 +170,7 @@ def test_however_many_frames_it_is_few_samples(n):
             made = cut(*shape, most // share)
             assert 0 <= made.rows[0] <= made.rows[-1] < height
             assert 0 <= made.columns[0] <= made.columns[-1] < width
-            least = LEAST**2 if cut is _middle else LEAST
+            least = LEAST_WIDTH**2 if cut is _middle else LEAST_WIDTH
             assert len(made.rows) * len(made.columns) <= max(most // share, least)
         assert len(made.rows) <= STRIPS
         assert len(made.columns) <= STRIP_WIDTH

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gpustack import Offsets, stack, write_page, write_preview
-from gpustack.drawing import EMPTY, FRAME, Panel, counted, draw, png, signed
+from gpustack.drawing import EMPTY, FRAME, Panel, counted, draw, png, signed_rejections
 from gpustack.show.pictures import pictures
 from webpage import Checked
 
@@ -82,4 +82,11 @@ def test_the_first_row_is_at_the_bottom():
 
 
 def test_the_side_with_more_rejections_is_shown():
-    assert signed([0, 1, 0, 1, 3, 9], [0, 0, 1, 1, 2, 2]).tolist() == [0, -1, 1, 1, -3, -4]
+    assert signed_rejections([0, 1, 0, 1, 3, 9], [0, 0, 1, 1, 2, 2]).tolist() == [
+        0,
+        -1,
+        1,
+        1,
+        -3,
+        -4,
+    ]

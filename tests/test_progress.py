@@ -11,7 +11,7 @@ from astropy import log as astropy_log
 
 from gpustack import InputError, stack
 from gpustack.logs import logger
-from gpustack.progress import Bar, following, in_notebook
+from gpustack.progress import Bar, in_notebook, progress_callback
 
 CUBE = np.ones((3, 40, 5), "f4")
 
@@ -56,7 +56,7 @@ def test_a_notebook_draws_though_it_is_no_terminal(monkeypatch):
     kernel = ModuleType("ipykernel.kernelapp")
     kernel.IPKernelApp = SimpleNamespace(initialized=lambda: True)
     monkeypatch.setitem(sys.modules, "ipykernel.kernelapp", kernel)
-    assert isinstance(following(True, StringIO()), Bar)
+    assert isinstance(progress_callback(True, StringIO()), Bar)
 
 
 @pytest.mark.parametrize("given", ["yes", 1.5, 1])

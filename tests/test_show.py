@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from gpustack import ExtremaClip, RangeClip, Recipe, SigmaClip, stack
-from gpustack.outlier_frames import FLOORS, RULE, names_of, out_of_line
+from gpustack.outlier_frames import FLOORS, RULE, out_of_line, outlying_names
 from gpustack.show.frames import frame_table
 from gpustack.show.noise import frame_noise, measure_noise_curve
 from gpustack.show.residuals import EDGES, residuals
@@ -251,7 +251,7 @@ def test_which_numbers_are_out_of_line(name, case):
     column, expected = name.split()[0], case[1]
     flags = out_of_line(numbers(**{column: case[0]}))
     assert flags[column].tolist() == [False] * 8 + [expected]
-    assert list(names_of(flags, 8)) == [column] * expected
+    assert list(outlying_names(flags, 8)) == [column] * expected
     assert not any(flags[other].any() for other in FLOORS if other != column)
 
 

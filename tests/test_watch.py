@@ -192,7 +192,7 @@ def test_a_frame_is_no_output(tmp_path, given):
         write(tmp_path / f"{name}.fits")
     (tmp_path / "link.fits").symlink_to("b.fits")
     looking = arrivals(tmp_path)
-    looking.apart = tmp_path / given.format(tmp_path.name)
+    looking.output = tmp_path / given.format(tmp_path.name)
     with pytest.raises(
         FrameError, match=r"b\.fits: expected another output, got one of the frames"
     ):

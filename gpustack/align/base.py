@@ -21,7 +21,7 @@ from gpustack.header import with_exposure, without_wcs
 #: Keywords for sections of a detector or an amplifier, which no longer hold for the result.
 SECTIONS = re.compile(r"(AMP|BIAS|CCD|DATA|DET|TRIM)SEC\w?")
 #: Keywords of cards that describe the pixels of the frame before it was aligned.
-_OF_PIXELS = re.compile(rf"{SECTIONS.pattern}|{coordinate_cards.BESIDE.pattern}")
+_OF_PIXELS = re.compile(rf"{SECTIONS.pattern}|{coordinate_cards.LEFT_OVER.pattern}")
 #: Why a frame has no sample at a pixel of the grid that it does not cover.
 OUTSIDE = "outside of the frame"
 #: Why a frame is left out although it could be aligned.

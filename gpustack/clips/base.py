@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal, get_args
 
 from gpustack.checks import bound, check, header_key, real, tidy, whole, word
 from gpustack.errors import RecipeError
-from gpustack.value_texts import written
+from gpustack.value_texts import to_text
 
 #: The largest number of samples: an int64 holds it, with room for additions.
 MOST = 2**62
@@ -25,7 +25,7 @@ class BaseClip:
     name: ClassVar[str]
 
     def __str__(self) -> str:
-        return written(self)
+        return to_text(self)
 
 
 def tidy_distances(clip: Any) -> None:

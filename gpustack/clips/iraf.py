@@ -11,7 +11,7 @@ from gpustack.clips.base import (
     tidy_distances,
     tidy_noise,
 )
-from gpustack.value_texts import stated
+from gpustack.value_texts import shown_fields
 
 if TYPE_CHECKING:
     import numpy as np
@@ -224,7 +224,7 @@ class AvgSigmaClip(BaseClip):
 
     def measured(self, sigmas: "NDArray[np.float64]") -> "RowSigmaClip":
         """Return the same clip with the s of every row; see `RowSigmaClip`."""
-        return RowSigmaClip(**stated(self), sigmas=sigmas)
+        return RowSigmaClip(**shown_fields(self), sigmas=sigmas)
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,7 +243,7 @@ class RowSigmaClip(AvgSigmaClip):
 
     def plain(self) -> AvgSigmaClip:
         """Return the clip that it was made from."""
-        return AvgSigmaClip(**stated(self))
+        return AvgSigmaClip(**shown_fields(self))
 
     def rows(self, start: int, stop: int) -> Self:
         """Return the clip for rows ``[start, stop)`` only."""

@@ -15,7 +15,7 @@ from gpustack.clips.siril import (
     SigmaMedianClip,
     WinsorizedClip,
 )
-from gpustack.value_texts import read
+from gpustack.value_texts import from_text
 
 #: Clips that reject samples outside two bounds that follow from the survivors.
 BoundClip = SigmaClip | MADClip | WinsorizedClip | NoiseClip | PercentileClip | PercentileRankClip
@@ -67,7 +67,7 @@ def parse_clip(text: str) -> Clip:
     )
     name = text.partition(":")[0]
     clip = CLIPS[word("clip", name, tuple(CLIPS), THEIRS)]
-    value: Clip = read("clip", clip, text)
+    value: Clip = from_text("clip", clip, text)
     return value
 
 

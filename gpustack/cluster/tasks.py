@@ -23,7 +23,7 @@ from gpustack.flags import Flags
 from gpustack.frames import Frame
 from gpustack.frames.array import open_array
 from gpustack.frames.onfile import kept_open
-from gpustack.limit import beside, limit_of, within_memory
+from gpustack.limit import counting_held, limit_of, within_memory
 from gpustack.maps import derived, execute, least_memory
 from gpustack.normalize import Key, Wanted, survey
 from gpustack.plan import Band
@@ -219,7 +219,7 @@ def _compute_rows(work: Work, frames: Sequence[Frame], span: Band, threads: int)
     kept = sum(frame.kept_bytes for frame in frames if isinstance(frame, GridFrame))
     limit = limit_of(work.memory, source, least_memory(source, recipe, out, maps), kept)
     executor = backends.get(work.backend, device_memory=work.device_memory, threads=threads)
-    with beside(kept):
+    with counting_held(kept):
         execute(executor, source, recipe, out, maps, limit, None, span)
     return TaskRows.of(out, maps)
 

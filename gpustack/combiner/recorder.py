@@ -152,7 +152,7 @@ class Recorder:
 
     def _run(self, frames: list[Frame], recipe: Recipe, **more: Any) -> StackResult:
         room = self._room(frames)
-        return run(frames, recipe, backend=self._backend, memory=room, headed=False, **more)
+        return run(frames, recipe, backend=self._backend, memory=room, with_header=False, **more)
 
     def _room(self, frames: list[Frame]) -> int | None:
         """Return how many bytes rows and buffers may take; no more than makes a run faster."""

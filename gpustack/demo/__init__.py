@@ -24,7 +24,14 @@ from gpustack.demo.judge import check_stack, expect
 from gpustack.demo.report import Outcome, report_lines
 from gpustack.demo.simulate import OUTSIDE, Field, exposures, make_field
 from gpustack.demo.truth import Truth, make_truth, noise_of, shared_area, tally
-from gpustack.drawing import Panel, brightness, draw, rejected, require_matplotlib, signed
+from gpustack.drawing import (
+    Panel,
+    brightness,
+    draw,
+    rejected,
+    require_matplotlib,
+    signed_rejections,
+)
 from gpustack.errors import InputError, OutputError, WriteError
 from gpustack.frames import open_frames
 from gpustack.recipe import Recipe
@@ -187,7 +194,7 @@ def _stack_and_judge(files: Files, field: Field, truth: Truth) -> Outcome:
     lost = Panel(
         "Rejected samples",
         f"{100.0 * float(clipped.frames['rejected'].mean()):.1f} % of {len(frames)} frames",
-        middle(signed(clipped.low, clipped.high)),
+        middle(signed_rejections(clipped.low, clipped.high)),
         rejected(),
     )
     picture = draw([[*_panels(images, noises), lost]], TITLE)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from gpustack.backends.base import Samples
 from gpustack.frames.coordinates import Coordinates
-from gpustack.logs import logger, warn_of
+from gpustack.logs import logger, warn_about_file
 from gpustack.value_texts import unit_words
 
 _log = logger(__name__)
@@ -210,5 +210,5 @@ def choose_unit(
         return own
     if own is not None and own != given:
         text = f"using the given unit {unit_words(given)} instead of its own, {unit_words(own)}"
-        warn_of(_log, f"%s: {text.replace('%', '%%')}", name)
+        warn_about_file(_log, f"%s: {text.replace('%', '%%')}", name)
     return given

@@ -8,7 +8,7 @@ from gpustack.errors import FrameError, InputError
 from gpustack.files import HduKey, split_hdu, with_hdu
 from gpustack.frames.companions import is_companion
 from gpustack.frames.hdus import Hdu, scan
-from gpustack.logs import logger, warn_of
+from gpustack.logs import logger, warn_about_file
 
 _log = logger(__name__)
 
@@ -48,7 +48,7 @@ def first_image(name: str, hdus: list[Hdu]) -> Hdu:
     for found in images:
         if not is_companion(found):
             return found
-    warn_of(_log, f"%s: no other image than {images[0].name}, using it", name)
+    warn_about_file(_log, f"%s: no other image than {images[0].name}, using it", name)
     return images[0]
 
 
@@ -83,7 +83,7 @@ def tell_of_more(name: str, chosen: Hdu, hdus: list[Hdu]) -> None:
         hdu for hdu in hdus if hdu.has_image and not is_companion(hdu) and hdu.shape == chosen.shape
     ]
     if len(alike) > 1:
-        warn_of(
+        warn_about_file(
             _log,
             "%s: %d images of shape %s; using HDU %s; hdu= (--hdu) chooses another, FILE[*] all",
             *(name, len(alike), chosen.shape, chosen.index),

@@ -125,7 +125,7 @@ def _with_numbers(header: fits.Header) -> fits.Header:
         number = read_number(header, key)
         if not math.isnan(number):
             told[key] = number
-        elif coordinate_cards.PLACES.fullmatch(key):
+        elif coordinate_cards.PIXEL_MAPPING.fullmatch(key):
             raise ValueError(f"expected a number in {key}, got {words_of(header, key)}")
     return told
 

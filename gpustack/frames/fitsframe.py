@@ -11,7 +11,7 @@ from astropy.io import fits
 from numpy.typing import NDArray
 
 from gpustack.backends.base import Samples, working_dtype
-from gpustack.coordinate_cards import PLACES, SYSTEM, other_matrix
+from gpustack.coordinate_cards import CELESTIAL_SYSTEM, PIXEL_MAPPING, other_matrix
 from gpustack.errors import FrameError
 from gpustack.files import HduKey
 from gpustack.flags import Flags
@@ -32,7 +32,7 @@ from gpustack.frames.planes import Plane, open_plane
 from gpustack.frames.separate_planes import MEANT, WEIGHT_BYTES, Apart, find_apart, weightless
 from gpustack.frames.variance import PlaneVariance, bunit_of
 from gpustack.images import Image
-from gpustack.logs import logger, warn_of
+from gpustack.logs import logger, warn_about_file
 
 _log = logger(__name__)
 
@@ -276,7 +276,7 @@ class _Where:
         """Return the extension of one of `names` for the image, unless `apart` replaces it."""
         found = find_beside(self.image.hdu, self.hdus, names)
         if apart is not None and found is not None:
-            warn_of(_log, f"%s: using %s instead of its own {found.name}", self.name, apart)
+            warn_about_file(_log, f"%s: using %s instead of its own {found.name}", self.name, apart)
         return found if apart is None else None
 
 
@@ -347,8 +347,10 @@ def _not_inherited(header: fits.Header, inherits: bool) -> list[re.Pattern[str]]
     """
     inherits = header.get("INHERIT", inherits) is True
     has_axes = any(re.fullmatch(r"CTYPE\d+", key) for key in header)
-    has_system = any(map(SYSTEM.fullmatch, header))
-    found = [PLACES] * (not inherits or has_axes) + [SYSTEM] * (not inherits or has_system)
+    has_system = any(map(CELESTIAL_SYSTEM.fullmatch, header))
+    found = [PIXEL_MAPPING] * (not inherits or has_axes) + [CELESTIAL_SYSTEM] * (
+        not inherits or has_system
+    )
     other = other_matrix(header)
     return found if other is None else [*found, other]
 
@@ -368,5 +370,5 @@ def _unit(name: str, header: fits.Header, given: units.UnitBase | None) -> units
         raise FrameError(name, f"{problem}; give unit= (--unit on the command line)")
     if text:
         told = f"using the given unit {given} instead of its own, {text!r}, which is unknown"
-        warn_of(_log, f"%s: {told.replace('%', '%%')}", name)
+        warn_about_file(_log, f"%s: {told.replace('%', '%%')}", name)
     return None

@@ -22,7 +22,7 @@ from gpustack.frames.onfile import reading
 from gpustack.frames.planes import Plane, open_plane
 from gpustack.frames.variance import Kind, kind_of
 from gpustack.images import PLANES, Image
-from gpustack.logs import logger, warn_of
+from gpustack.logs import logger, warn_about_file
 
 _log = logger(__name__)
 
@@ -187,7 +187,7 @@ def _check_numbers(found: Apart) -> None:
                 found.file, f"expected {_WORDS[meant]}, got {_WORDS[kind]} in HDU {found.hdu}"
             )
     if found.what == "weight" and _loses_zeros(found.hdu):
-        warn_of(
+        warn_about_file(
             _log,
             "%s: was compressed with loss, which may have made small weights of zeros; what must "
             "not take part needs a mask",

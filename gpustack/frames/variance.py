@@ -17,7 +17,7 @@ from gpustack.frames.onfile import reading
 from gpustack.frames.planes import Plane, open_plane
 from gpustack.frames.views import take_rows
 from gpustack.lazy_types import loaded
-from gpustack.logs import logger, warn_of
+from gpustack.logs import logger, warn_about_file
 
 _log = logger(__name__)
 
@@ -206,7 +206,7 @@ class PlaneVariance:
             )
         told = f"using the unit that goes with {self.unit} instead of its own, {text!r}"
         told = f"{self._what}: {told}, which is unknown"
-        warn_of(_log, f"%s: {told.replace('%', '%%')}", self.file)
+        warn_about_file(_log, f"%s: {told.replace('%', '%%')}", self.file)
         return None
 
 

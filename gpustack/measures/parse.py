@@ -17,7 +17,7 @@ from gpustack.measures.values import (
     Role,
     Statistic,
 )
-from gpustack.value_texts import read
+from gpustack.value_texts import from_text
 
 Measure = Statistic | Exposure | Keyword | FromFile | NCombine | Noise | Overlap
 MEASURES: dict[str, type[Measure]] = {kind.name: kind for kind in get_args(Measure)}
@@ -56,7 +56,7 @@ def as_measure(role: Role, given: Any) -> Measure:
         sign = SIGNS.get(given[:1])
         measure = sign(given[1:]) if sign else WORDS.get(given)
         if given.startswith(f"{Exposure.name}:"):
-            measure = read(role, Exposure, given)
+            measure = from_text(role, Exposure, given)
     fits = isinstance(measure, Measure) and role in measure.roles
     expected = " or ".join(map(repr, choices(role)))
     check(fits, f"{role}: expected numbers, one per frame, or {expected}, got {given!r}")

@@ -23,7 +23,7 @@ from gpustack.provenance.hashes import hash_array, hash_file, hash_hdus
 from gpustack.provenance.paths import stored
 from gpustack.provenance.schema import KEY, SCHEMA, plain
 from gpustack.provenance.timing import Watch
-from gpustack.value_texts import stated
+from gpustack.value_texts import shown_fields
 
 #: Packages that alignments compute with, beside numpy and astropy; `_MEASURING` for the others.
 _PACKAGES: dict[type[Any], tuple[str, ...]] = {
@@ -149,7 +149,7 @@ def alignment_from(record: Mapping[str, Any] | None, files: Mapping[str, str]) -
 
 def _alignment(alignment: Alignment) -> dict[str, Any]:
     """Return the name and fields of an alignment; a target in memory by the name of its type."""
-    fields = stated(alignment)
+    fields = shown_fields(alignment)
     target = fields.get("target", "")
     if not isinstance(target, str | os.PathLike):
         fields["target"] = {"memory": type(target).__name__}

@@ -97,7 +97,7 @@ def replay(
         hint = "; give another file with output= (-o FILE)" if is_gone else ""
         raise OutputError(f"{err}{hint}") from err
     located = ReportFiles(name, report)
-    located.check_apart(target)
+    located.check_not_overwritten(target)
     if located.missing:
         return Replay(target, located.missing, located.moved)
     recipe = Recipe.from_json(json.dumps(report["recipe"]))

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from gpustack.errors import InputError
-from gpustack.files import check_apart
+from gpustack.files import check_not_overwritten
 from gpustack.paths import at_home
 from gpustack.provenance.paths import find, shared_folders
 
@@ -55,10 +55,10 @@ class ReportFiles:
             self._moved.setdefault(part["path"], (what, path))
         return path
 
-    def check_apart(self, output: Path) -> None:
+    def check_not_overwritten(self, output: Path) -> None:
         """Raise if `output` is one of the files that are read."""
         every = {path for files in (*self.inputs, self.files) for path in files.values() if path}
-        check_apart(output, ((path, "one of the frames") for path in every))
+        check_not_overwritten(output, ((path, "one of the frames") for path in every))
 
     @property
     def missing(self) -> list[str]:

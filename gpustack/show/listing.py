@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpustack.markup import escape, items, table
-from gpustack.outlier_frames import RULE, names_of
+from gpustack.outlier_frames import RULE, outlying_names
 from gpustack.result import left_out
 
 _HEADS = {"low": "rejected low", "high": "rejected high"}
@@ -39,7 +39,9 @@ def listing(
     """
     names = per_frame["name"]
     short = _short(names)
-    strays = [[_HEADS.get(name, name) for name in names_of(flags, f)] for f in range(len(names))]
+    strays = [
+        [_HEADS.get(name, name) for name in outlying_names(flags, f)] for f in range(len(names))
+    ]
     scroll = '<div class="scroll" tabindex="0" role="region" aria-label="Table of frames">'
     note = f"{RULE} Low, high and noise are of the samples that the pictures and charts show."
     shown = _table(names, short, columns, flags, strays, unit)

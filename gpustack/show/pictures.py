@@ -6,7 +6,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gpustack.drawing import Colours, Panel, brightness, counted, rejected, signed, stretched
+from gpustack.drawing import (
+    Colours,
+    Panel,
+    brightness,
+    counted,
+    rejected,
+    signed_rejections,
+    stretched,
+)
 from gpustack.kept_samples import Cut, Kept, Look
 from gpustack.recipe import Recipe
 from gpustack.show.stacked import plain, stacked
@@ -60,7 +68,7 @@ def _panels(kept: Kept, recipe: Recipe, n: int, colours: Colours | None) -> list
         Panel(
             "Rejected",
             f"{low:.2g} % low, {high:.2g} % high",
-            signed(made.low, made.high),
+            signed_rejections(made.low, made.high),
             rejected(),
         ),
     ]

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, Self, get_args
 
-from gpustack.checks import check, real, switch, tidy, whole, word
+from gpustack.checks import boolean, check, real, set_fields, whole_number, word
 from gpustack.value_texts import from_text, to_text
 
 Method = Literal["interp", "adaptive", "exact"]
@@ -102,7 +102,7 @@ class Reproject(BaseAlignment):
     reads: ClassVar[str] = "target"
 
     def __post_init__(self) -> None:
-        tidy(
+        set_fields(
             self,
             extent=word("Reproject extent", self.extent, ("target", "union")),
             method=word("Reproject method", self.method, get_args(Method)),
@@ -110,7 +110,7 @@ class Reproject(BaseAlignment):
             flux=word("Reproject flux", self.flux, get_args(Flux)),
             shape=_shape("Reproject shape", self.shape),
             scale=_scale("Reproject scale", self.scale),
-            skip=switch("Reproject skip", self.skip),
+            skip=boolean("Reproject skip", self.skip),
         )
         check(
             self.scale is None or self.target_is("optimal"),
@@ -192,11 +192,11 @@ class Offsets(BaseAlignment):
     reads: ClassVar[str] = "offsets"
 
     def __post_init__(self) -> None:
-        tidy(
+        set_fields(
             self,
             source=_source("Offsets source", self.source),
             extent=_extent("Offsets extent", self.extent),
-            skip=switch("Offsets skip", self.skip),
+            skip=boolean("Offsets skip", self.skip),
         )
 
     def __str__(self) -> str:
@@ -266,14 +266,14 @@ class Register(BaseAlignment):
     name: ClassVar[str] = "register"
 
     def __post_init__(self) -> None:
-        tidy(
+        set_fields(
             self,
             by=word("Register by", self.by, ("phase", "stars")),
-            reference=whole("Register reference", self.reference, 0),
-            upsample=whole("Register upsample", self.upsample, 1),
+            reference=whole_number("Register reference", self.reference, 0),
+            upsample=whole_number("Register upsample", self.upsample, 1),
             order=word("Register order", self.order, get_args(Order)),
             extent=word("Register extent", self.extent, ("reference", "union")),
-            skip=switch("Register skip", self.skip),
+            skip=boolean("Register skip", self.skip),
             flux=word("Register flux", self.flux, ("ratio", "unscaled")),
         )
         check(
@@ -324,7 +324,7 @@ def _shape(name: str, given: Any) -> tuple[int, int] | None:
         f"{name}: expected two numbers, y and x, as (100, 200) or '100x200', got {given!r}",
     )
     sizes = [int(part) if str(part).isdecimal() else part for part in parts]
-    return whole(name, sizes[0], 1), whole(name, sizes[1], 1)
+    return whole_number(name, sizes[0], 1), whole_number(name, sizes[1], 1)
 
 
 def _scale(name: str, given: Any) -> float | None:

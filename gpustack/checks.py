@@ -25,7 +25,7 @@ def check(condition: bool, message: str) -> None:
         raise RecipeError(message)
 
 
-def plain(value: Any) -> Any:
+def unwrap_scalar(value: Any) -> Any:
     """The element of a 0-d array of any library; other values as they are."""
     scalar = loaded("numpy", "generic")
     is_array = getattr(value, "ndim", None) == 0 and not isinstance(value, scalar)
@@ -35,7 +35,7 @@ def plain(value: Any) -> Any:
 
 def real(value: Any) -> float:
     """A real number as a float; NaN for anything else, so that range checks fail."""
-    value = plain(value)
+    value = unwrap_scalar(value)
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         return math.nan
     try:
@@ -54,9 +54,9 @@ def bound(name: str, given: Any, expected: str, no_bound: float, least: float) -
     return None if value == no_bound else value
 
 
-def whole(name: str, given: Any, least: int | None) -> int:
+def whole_number(name: str, given: Any, least: int | None) -> int:
     """A whole number >= `least`; any whole number if `least` is None."""
-    value = plain(given)
+    value = unwrap_scalar(given)
     is_whole = not isinstance(value, bool) and isinstance(value, numbers.Integral)
     at_least = "" if least is None else f" >= {least}"
     check(
@@ -66,9 +66,9 @@ def whole(name: str, given: Any, least: int | None) -> int:
     return int(value)
 
 
-def switch(name: str, given: Any) -> bool:
+def boolean(name: str, given: Any) -> bool:
     """True or False."""
-    value = plain(given)
+    value = unwrap_scalar(given)
     check(
         isinstance(value, (bool, loaded("numpy", "bool_"))),
         f"{name}: expected True or False, got {given!r}",
@@ -91,7 +91,7 @@ def word(
     return words[words.index(given)]
 
 
-def some(name: str, given: Any, words: tuple[str, ...]) -> tuple[str, ...]:
+def words_in_order(name: str, given: Any, words: tuple[str, ...]) -> tuple[str, ...]:
     """The `words` that are in `given`, each once, in the order of `words`."""
     check(
         isinstance(given, Iterable),
@@ -143,7 +143,7 @@ def dtype_name(given: Any, names: tuple[str, ...]) -> str | None:
     return name
 
 
-def tidy(value: Any, **fields: Any) -> None:
+def set_fields(value: Any, **fields: Any) -> None:
     """Replace fields of a frozen dataclass by their checked values."""
     for field, checked in fields.items():
         object.__setattr__(value, field, checked)

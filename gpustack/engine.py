@@ -14,7 +14,7 @@ from gpustack.align.base import GridFrame
 from gpustack.alignments import Alignment, as_alignment
 from gpustack.arguments import fill_in
 from gpustack.backends.base import Progress
-from gpustack.checks import switch
+from gpustack.checks import boolean
 from gpustack.clips import Clip
 from gpustack.combines import Combine
 from gpustack.errors import InputError
@@ -176,7 +176,7 @@ def stack(
     >>> float(result.data[0, 0]), int(result.high[0, 0])
     (10.0, 1)
     """
-    report, look = switch("report", report), switch("look", look)
+    report, look = boolean("report", report), boolean("look", look)
     callback = progress_callback(progress)
     watch, align = Watch([] if report or look else None), as_alignment(align)
     to, wanted = split_outputs(

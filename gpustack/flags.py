@@ -7,7 +7,7 @@ from functools import reduce
 from operator import or_
 from typing import Any
 
-from gpustack.checks import check, plain, tidy, whole
+from gpustack.checks import check, set_fields, unwrap_scalar, whole_number
 
 #: Masks are integers of at most 64 bits.
 _EVERY = (1 << 64) - 1
@@ -52,7 +52,7 @@ class Flags:
     good: Bits = None
 
     def __post_init__(self) -> None:
-        tidy(self, bad=parse_bits("bad", self.bad), good=parse_bits("good", self.good))
+        set_fields(self, bad=parse_bits("bad", self.bad), good=parse_bits("good", self.good))
         check(
             self.bad is None or self.good is None,
             f"flags: expected bad bits or good ones, got bad={self.bad} and good={self.good}",
@@ -82,11 +82,11 @@ def parse_bits(name: str, given: Any) -> int | None:
     RecipeError
         Where `given` has none of these forms.
     """
-    given = plain(given)
+    given = unwrap_scalar(given)
     if given is None:
         return None
     items = _items(given)
-    bits = [whole(name, item, 0) for item in items]
+    bits = [whole_number(name, item, 0) for item in items]
     check(
         len(bits) == 1 or all(number.bit_count() == 1 for number in bits),
         f"{name}: expected one number, or values of single bits (1, 2, 4, 8, ...), got {given!r}",

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from gpustack.checks import check, tidy
+from gpustack.checks import check, set_fields
 from gpustack.errors import GpustackWarning, InputError
 from gpustack.files import files_of, is_glob, split_hdu
 from gpustack.name_lists import is_list
@@ -69,7 +69,7 @@ class Image:
     def __post_init__(self) -> None:
         check(self.data is not None, "Image data: expected the path of a FITS file, got None")
         names = ("data", *PLANES)
-        tidy(self, **{name: _path(f"Image {name}", getattr(self, name)) for name in names})
+        set_fields(self, **{name: _path(f"Image {name}", getattr(self, name)) for name in names})
         check(
             self.weight is None or self.variance is None,
             f"Image: expected a weight or a variance, got weight={self.weight!r} and "

@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, Self, get_args
 
 from gpustack import combines
-from gpustack.checks import check, dtype_name, some, tidy, word
+from gpustack.checks import check, dtype_name, set_fields, word, words_in_order
 from gpustack.clips import (
     AvgSigmaClip,
     Clip,
@@ -113,7 +113,7 @@ class Recipe:
 
     def __post_init__(self) -> None:
         per_sample = isinstance(self.weights, str) and self.weights == "sample"
-        tidy(
+        set_fields(
             self,
             clips=as_clips(self.clips),
             combine=as_combine(self.combine),
@@ -123,7 +123,7 @@ class Recipe:
             clip_on=word("clip_on", self.clip_on, get_args(ClipOn)),
             uncertainty=word("uncertainty", self.uncertainty, get_args(Uncertainty)),
             dtype=dtype_name(self.dtype, ("float32", "float64")),
-            outputs=some("outputs", self.outputs, (*OUTPUTS, *MAPS)),
+            outputs=words_in_order("outputs", self.outputs, (*OUTPUTS, *MAPS)),
         )
         self._check_together()
 

@@ -21,7 +21,7 @@ import numpy as np
 from astropy.io import fits
 from numpy.typing import NDArray
 
-from gpustack.checks import check, switch, tidy
+from gpustack.checks import boolean, check, set_fields
 from gpustack.errors import FrameError
 from gpustack.filesink import FileSink
 from gpustack.frames import FitsFrame, Frame
@@ -91,12 +91,12 @@ class ToFile:
         check_ending(self.path)
         # ~ is expanded here, for everything that uses the path.
         path = at_home(self.path)
-        tidy(
+        set_fields(
             self,
             path=path if isinstance(self.path, str) else Path(path),
             maps=check_maps(self.maps),
-            overwrite=switch("ToFile overwrite", self.overwrite),
-            uncertainty=switch("ToFile uncertainty", self.uncertainty),
+            overwrite=boolean("ToFile overwrite", self.overwrite),
+            uncertainty=boolean("ToFile uncertainty", self.uncertainty),
         )
 
     @property

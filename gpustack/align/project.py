@@ -27,7 +27,7 @@ from gpustack.align.resample import (
 )
 from gpustack.align.target import check_celestial
 from gpustack.alignments import Flux, Method, Order, Reproject
-from gpustack.checks import check, whole
+from gpustack.checks import check, whole_number
 from gpustack.frames.variance import variance_of
 
 #: Pixels that are resampled at once; the coordinates of each take about 150 bytes.
@@ -129,7 +129,7 @@ def wcs_project(
     shape: Any = ccd.shape if target_shape is None else target_shape
     shape = tuple(shape) if np.iterable(shape) else ()
     check(len(shape) == 2, f"target_shape: expected two numbers, (y, x), got {target_shape!r}")
-    shape = tuple(whole("target_shape", length, 1) for length in shape)
+    shape = tuple(whole_number("target_shape", length, 1) for length in shape)
     warn_scaled([("ccd", ccd.unit, _factor(ccd, target_wcs, shape, how))], how.flux, stacklevel=2)
     header = _header(ccd)
     header.update(_added(add_keyword))

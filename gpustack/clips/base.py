@@ -4,7 +4,7 @@ import math
 from dataclasses import fields
 from typing import Any, ClassVar, Literal, get_args
 
-from gpustack.checks import bound, check, header_key, real, tidy, whole, word
+from gpustack.checks import bound, check, header_key, real, set_fields, whole_number, word
 from gpustack.errors import RecipeError
 from gpustack.value_texts import to_text
 
@@ -35,27 +35,27 @@ def tidy_distances(clip: Any) -> None:
     >= 1 or None.
     """
     kind, names = type(clip).__name__, [field.name for field in fields(clip)]
-    tidy(
+    set_fields(
         clip,
         low=bound(f"{kind} low", clip.low, "a number >= 0", math.inf, 0),
         high=bound(f"{kind} high", clip.high, "a number >= 0", math.inf, 0),
     )
     if "center" in names:
-        tidy(clip, center=word(f"{kind} center", clip.center, get_args(Center)))
+        set_fields(clip, center=word(f"{kind} center", clip.center, get_args(Center)))
     if "maxiters" in names and clip.maxiters is not None:
-        tidy(clip, maxiters=whole(f"{kind} maxiters", clip.maxiters, 1))
+        set_fields(clip, maxiters=whole_number(f"{kind} maxiters", clip.maxiters, 1))
     if "keep" in names:
         tidy_keep(clip)
 
 
 def tidy_keep(clip: Any) -> None:
     """Check `keep`, a whole number of either sign."""
-    tidy(clip, keep=count(f"{type(clip).__name__} keep", clip.keep, None))
+    set_fields(clip, keep=count(f"{type(clip).__name__} keep", clip.keep, None))
 
 
 def count(name: str, given: Any, least: int | None) -> int:
     """Check a number of samples and return it as an int, at most `MOST` in size."""
-    value = whole(name, given, least)
+    value = whole_number(name, given, least)
     check(abs(value) <= MOST, f"{name}: expected a number of samples, got {given!r}")
     return value
 
@@ -65,14 +65,14 @@ def tidy_noise(value: Any) -> None:
     for name in CCD_NOISE:
         given, which = getattr(value, name), f"{type(value).__name__} {name}"
         if isinstance(given, str) and given.startswith("!"):
-            tidy(value, **{name: f"!{header_key(which, given[1:])}"})
+            set_fields(value, **{name: f"!{header_key(which, given[1:])}"})
             continue
         number, least = real(given), "> 0" if name == "gain" else ">= 0"
         check(
             0 <= number < math.inf and (number > 0 or name != "gain"),
             f"{which}: expected a number {least} or '!KEYWORD', got {given!r}",
         )
-        tidy(value, **{name: number})
+        set_fields(value, **{name: number})
 
 
 def noise_keys(value: Any) -> dict[str, str]:

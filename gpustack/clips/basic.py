@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar, Literal, get_args
 
-from gpustack.checks import FLOAT_MIN, bound, check, switch, tidy, whole, word
+from gpustack.checks import FLOAT_MIN, boolean, bound, check, set_fields, whole_number, word
 from gpustack.clips.base import (
     BaseClip,
     Center,
@@ -44,7 +44,7 @@ class RangeClip(BaseClip):
 
     def __post_init__(self) -> None:
         expected = "a finite number"
-        tidy(
+        set_fields(
             self,
             low=bound("RangeClip low", self.low, expected, -math.inf, FLOAT_MIN),
             high=bound("RangeClip high", self.high, expected, math.inf, FLOAT_MIN),
@@ -90,10 +90,10 @@ class ExtremaClip(BaseClip):
     name: ClassVar[str] = "extrema"
 
     def __post_init__(self) -> None:
-        tidy(
+        set_fields(
             self,
-            nlow=whole("ExtremaClip nlow", self.nlow, 0),
-            nhigh=whole("ExtremaClip nhigh", self.nhigh, 0),
+            nlow=whole_number("ExtremaClip nlow", self.nlow, 0),
+            nhigh=whole_number("ExtremaClip nhigh", self.nhigh, 0),
             among=word("ExtremaClip among", self.among, get_args(Among)),
         )
 
@@ -158,13 +158,13 @@ class SigmaClip(BaseClip):
 
     def __post_init__(self) -> None:
         tidy_distances(self)
-        tidy(
+        set_fields(
             self,
             spread=word("SigmaClip spread", self.spread, get_args(Spread)),
             ddof=count("SigmaClip ddof", self.ddof, 0),
             about=word("SigmaClip about", self.about, get_args(About)),
         )
-        tidy(self, poisson=switch("SigmaClip poisson", self.poisson))
+        set_fields(self, poisson=boolean("SigmaClip poisson", self.poisson))
         for field, default in (("ddof", 0), ("about", "mean"), ("poisson", False)):
             value = getattr(self, field)
             check(

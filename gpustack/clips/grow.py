@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from gpustack.checks import check, real, tidy
+from gpustack.checks import check, real, set_fields
 from gpustack.clips.base import BaseClip
 from gpustack.clips.basic import RangeClip
 
@@ -43,7 +43,7 @@ class Grow(BaseClip):
             1 <= radius < math.inf,
             f"Grow radius: expected a number of pixels >= 1, got {self.radius!r}",
         )
-        tidy(self, radius=radius)
+        set_fields(self, radius=radius)
 
 
 def check_grow(clips: Sequence[Any]) -> None:

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar, Self
 
-from gpustack.checks import check, real, tidy
+from gpustack.checks import check, real, set_fields
 from gpustack.clips.base import (
     BaseClip,
     Center,
@@ -119,7 +119,7 @@ class PercentileRankClip(BaseClip):
             math.isfinite(value) and value != 0,
             f"PercentileRankClip rank: expected a finite number other than 0, got {self.rank!r}",
         )
-        tidy(self, rank=value)
+        set_fields(self, rank=value)
 
     def steps(self, frames: int) -> int:
         """Return how many samples from the median the rank is; negative is below the median.

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from gpustack.checks import check, real, tidy
+from gpustack.checks import check, real, set_fields
 from gpustack.clips.base import BaseClip, tidy_distances, tidy_keep
 
 #: How far from the median winsorizing leaves samples, in standard deviations; the factor by which
@@ -301,7 +301,7 @@ class ESDClip(BaseClip):
                 0 < value < 1 or (ends and 0 <= value <= 1),
                 f"ESDClip {name}: expected a number between 0 and 1, got {given!r}",
             )
-            tidy(self, **{name: value})
+            set_fields(self, **{name: value})
 
     def most(self, count: Any) -> Any:
         """Return how many of `count` samples, a number or an array, are set aside at most.

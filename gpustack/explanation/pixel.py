@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from gpustack.backends.base import Outputs, Samples
 from gpustack.backends.cpu import CpuBackend
-from gpustack.checks import plain, whole
+from gpustack.checks import whole_number
 from gpustack.errors import FrameError, InputError
 from gpustack.frames import Frame
 from gpustack.frames.resident import ResidentFrame
@@ -182,7 +182,7 @@ def check_pixel(frames: list[Frame], x: Any, y: Any) -> tuple[int, int]:
             first.name, "explain: expected a file or numpy array, got a cupy array; .get() copies"
         )
     rows, width = first.shape
-    column, row = (whole(name, value, None) for name, value in (("x", plain(x)), ("y", plain(y))))
+    column, row = (whole_number(name, value, None) for name, value in (("x", x), ("y", y)))
     if not (0 <= column < width and 0 <= row < rows):
         raise InputError(
             f"pixel: expected one of an image of {width} x {rows}, x first, got x={column}, "

@@ -3,7 +3,7 @@
 from numbers import Integral
 from typing import Any
 
-from gpustack.checks import plain
+from gpustack.checks import unwrap_scalar
 from gpustack.errors import FrameError, InputError
 from gpustack.files import HduKey, split_hdu, with_hdu
 from gpustack.frames.companions import is_companion
@@ -21,7 +21,7 @@ def checked_hdu(hdu: Any) -> HduKey | None:
     InputError
         Where it is not a number, a name, or a pair of name and EXTVER.
     """
-    key = tuple(map(plain, hdu)) if isinstance(hdu, tuple) else plain(hdu)
+    key = tuple(map(unwrap_scalar, hdu)) if isinstance(hdu, tuple) else unwrap_scalar(hdu)
     match key:
         case bool() | (_, bool()):
             pass

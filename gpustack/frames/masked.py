@@ -7,7 +7,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from gpustack.checks import plain
+from gpustack.checks import unwrap_scalar
 
 
 def _nan_ptp(values: Any, axis: Any = None, out: Any = None, **how: Any) -> Any:
@@ -75,7 +75,7 @@ def why_nan(answer: Any, image: np.ma.MaskedArray[Any, Any]) -> str:
     Functions that use ``image.data`` or ``numpy.array(image)`` work in other programs, but see
     NaN here.
     """
-    answer = plain(answer)
+    answer = unwrap_scalar(answer)
     if isinstance(answer, float) and math.isnan(answer) and np.ma.getmaskarray(image).any():
         return (
             "; its masked samples are NaN, in .data too: take a function that leaves them out, "

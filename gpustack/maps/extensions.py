@@ -7,7 +7,7 @@ import numpy as np
 from astropy import units
 from astropy.io import fits
 
-from gpustack.checks import some
+from gpustack.checks import words_in_order
 from gpustack.errors import InputError
 from gpustack.header import fits_wcs, with_wcs
 from gpustack.name_cards import printable
@@ -45,7 +45,7 @@ def check_maps(maps: Any) -> tuple[str, ...]:
     RecipeError
         Where a name is not that of a map.
     """
-    return some("maps", maps, tuple(EXTENSIONS))
+    return words_in_order("maps", maps, tuple(EXTENSIONS))
 
 
 def extensions(result: Any, maps: Sequence[str]) -> Iterator[Any]:

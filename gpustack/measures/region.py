@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from gpustack.checks import check, whole
+from gpustack.checks import check, whole_number
 from gpustack.errors import RecipeError
 from gpustack.value_texts import size_words
 
@@ -47,10 +47,10 @@ def _axis_text(kind: str, item: slice) -> str:
     """Return one slice as the text of an axis of a section."""
     name = f"{kind} region"
     check(item.step in (None, 1), f"{name}: expected slices without a step, got {item}")
-    first = whole(name, 0 if item.start is None else item.start, 0)
+    first = whole_number(name, 0 if item.start is None else item.start, 0)
     if item.stop is None:
         return f"{first + 1}:*" if first else "*"
-    stop = whole(name, item.stop, 0)
+    stop = whole_number(name, item.stop, 0)
     check(first < stop, f"{name}: expected slices that are not empty, got {item}")
     return f"{first + 1}:{stop}"
 

@@ -4,7 +4,7 @@ import os
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, get_args
 
-from gpustack.checks import check, header_key, tidy, whole, word
+from gpustack.checks import check, header_key, set_fields, whole_number, word
 from gpustack.measures.region import tidy_region
 
 Role = Literal["scale", "zero", "weights"]
@@ -46,7 +46,7 @@ def _tidy_reference(measure: Any) -> None:
     if isinstance(given, str):
         check(given == "mean", f"{kind}: expected a frame, from 0, or 'mean', got {given!r}")
     elif given is not None:
-        tidy(measure, reference=whole(kind, given, 0))
+        set_fields(measure, reference=whole_number(kind, given, 0))
 
 
 def _over(region: str | None) -> str:
@@ -94,7 +94,7 @@ class Statistic(BaseMeasure):
     name: ClassVar[str] = "statistic"
 
     def __post_init__(self) -> None:
-        tidy(
+        set_fields(
             self,
             kind=word("Statistic kind", self.kind, get_args(Kind)),
             region=tidy_region("Statistic", self.region),
@@ -140,7 +140,7 @@ class Exposure(BaseMeasure):
     name: ClassVar[str] = "exposure"
 
     def __post_init__(self) -> None:
-        tidy(self, key=header_key("Exposure key", self.key))
+        set_fields(self, key=header_key("Exposure key", self.key))
         _tidy_reference(self)
 
     @property
@@ -181,7 +181,7 @@ class Keyword(BaseMeasure):
     name: ClassVar[str] = "keyword"
 
     def __post_init__(self) -> None:
-        tidy(self, key=header_key("Keyword key", self.key))
+        set_fields(self, key=header_key("Keyword key", self.key))
 
     @property
     def source(self) -> str:
@@ -216,7 +216,7 @@ class FromFile(BaseMeasure):
     def __post_init__(self) -> None:
         is_path = isinstance(self.path, (str, os.PathLike)) and os.fspath(self.path) != ""
         check(is_path, f"FromFile path: expected the name of a file, got {self.path!r}")
-        tidy(self, path=os.fsdecode(self.path))
+        set_fields(self, path=os.fsdecode(self.path))
 
     @property
     def source(self) -> str:
@@ -272,7 +272,7 @@ class Noise(BaseMeasure):
     name: ClassVar[str] = "noise"
 
     def __post_init__(self) -> None:
-        tidy(self, region=tidy_region("Noise", self.region))
+        set_fields(self, region=tidy_region("Noise", self.region))
 
     @property
     def roles(self) -> tuple[Role, ...]:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from gpustack.align.base import AbsentFrame
-from gpustack.checks import check, plain, real
+from gpustack.checks import check, real, unwrap_scalar
 from gpustack.clips import RangeClip
 from gpustack.frames import Frame
 from gpustack.frames.masked import as_function_sees, why_nan
@@ -121,7 +121,7 @@ def _from_function(
     answer = function(image)
     check(
         bool(np.isfinite(real(answer))),
-        f"{role}: expected a finite number, got {plain(answer)!r} for {frame.name}"
+        f"{role}: expected a finite number, got {unwrap_scalar(answer)!r} for {frame.name}"
         f"{why_nan(answer, image)}",
     )
     return real(answer)

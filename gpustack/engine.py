@@ -25,7 +25,7 @@ from gpustack.frames.onfile import kept_open
 from gpustack.frames.resident import reshaped
 from gpustack.kept_samples import Look
 from gpustack.limit import counting_held, limit_of, within_memory
-from gpustack.maker import Local, Maker
+from gpustack.maker import LocalMaker, Maker
 from gpustack.maps import derived, least_memory
 from gpustack.normalize import PerFrame
 from gpustack.outcome import header_of, result_of
@@ -182,7 +182,7 @@ def stack(
     to, wanted = split_outputs(
         outputs, OUTPUTS if isinstance(clips, Recipe) else None, report or look
     )
-    maker = Local() if client is None else _cluster(client, memory)
+    maker = LocalMaker() if client is None else _cluster(client, memory)
     with watch("open"):
         opened = maker.open(frames, hdu=hdu, unit=unit, flags=flags)
         if to is not None:
@@ -316,7 +316,7 @@ def run(
         source = replace(source, look=seen)  # type: ignore[call-arg]
     if to is not None and source.resident:
         raise InputError(f"{to.path}: expected frames of the host for ToFile, got cupy arrays")
-    maker = Local() if maker is None else maker
+    maker = LocalMaker() if maker is None else maker
     watch.backend, watch.device = maker.choose_backend(backend, device_memory, source.resident)
     if not maker.reads_here:
         watch.reads = None

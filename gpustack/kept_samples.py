@@ -31,7 +31,7 @@ STRIPS, STRIP_WIDTH = 64, 2048
 LEAST_WIDTH = 5
 
 
-class Timed(Protocol):
+class RunTiming(Protocol):
     """How long the stages of a run took, and on what device: `gpustack.provenance.Watch`."""
 
     reads: list[float] | None
@@ -58,13 +58,13 @@ class Cut:
         return self.columns.step
 
     @property
-    def touches(self) -> bool:
+    def is_contiguous(self) -> bool:
         """Whether pixels are adjacent along both axes, so that rejections can grow over them."""
         return self.rows.step == self.columns.step == 1
 
 
 @dataclass(eq=False)
-class Kept:
+class CutSamples:
     """The kept samples of one cut through all frames.
 
     Parameters
@@ -152,27 +152,27 @@ class Look:
 
     Parameters
     ----------
-    overview : Kept
+    overview : CutSamples
         Every `step`-th pixel of the whole plane; the first plane of frames with more than two axes.
-    middle : Kept
+    middle : CutSamples
         All pixels of a square in the middle of the plane.
-    strips : Kept
+    strips : CutSamples
         Rows of adjacent pixels, spread over the plane.
     shape : tuple of int
         The shape of the plane, (y, x).
     recipe : Recipe
         That of the stack; after the run with the noise of every row, where clips need it.
-    watch : Timed
+    watch : RunTiming
     origins : list of str
         What the numbers of the recipe were taken from, in words.
     """
 
-    overview: Kept
-    middle: Kept
-    strips: Kept
+    overview: CutSamples
+    middle: CutSamples
+    strips: CutSamples
     shape: tuple[int, int]
     recipe: Recipe
-    watch: Timed
+    watch: RunTiming
     origins: list[str] = field(default_factory=list)
 
     @classmethod
@@ -181,7 +181,7 @@ class Look:
         source: FrameSource,
         recipe: Recipe,
         limit: float,
-        watch: Timed,
+        watch: RunTiming,
         origins: Sequence[str] = (),
     ) -> Self:
         """Prepare a look at a source of which nothing has been read yet.
@@ -198,13 +198,13 @@ class Look:
         most = int(min(MOST_SAMPLES, limit / MEMORY_DIVISOR / sample)) // source.n
         shape = (source.height, source.width)
         overview, middle, strips = (
-            Kept.of(cut(*shape, most // share), source)
+            CutSamples.of(cut(*shape, most // share), source)
             for cut, share in ((_overview, 2), (_middle, 4), (_strips, 4))
         )
         return cls(overview, middle, strips, shape, recipe, watch, list(origins))
 
     @property
-    def parts(self) -> tuple[Kept, Kept, Kept]:
+    def parts(self) -> tuple[CutSamples, CutSamples, CutSamples]:
         """The three cuts."""
         return self.overview, self.middle, self.strips
 

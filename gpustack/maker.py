@@ -63,7 +63,7 @@ class Maker(Protocol):
         """As `gpustack.maps.execute`, with the backend that `choose_backend` chose."""
 
 
-class Local:
+class LocalMaker:
     """Makes a stack in this process."""
 
     reads_here = True

@@ -175,7 +175,7 @@ def test_only_rows_of_the_region_are_read_and_each_once(shape, region, monkeypat
 
 def test_all_statistics_of_a_stack_take_one_look_at_each_frame(monkeypatch):
     frames = [Watched(frame) for frame in open_frames(list(sky()))]
-    monkeypatch.setattr("gpustack.maker.Local.open", lambda *_, **__: frames)
+    monkeypatch.setattr("gpustack.maker.LocalMaker.open", lambda *_, **__: frames)
     stack("any", scale="mad", zero="mode", weights="noise")
     assert all(frame.rows.count(0) == 2 for frame in frames), "one look, and the stack's"
 

@@ -151,9 +151,9 @@ def _samples(frames: Sequence[Frame], column: Column, steps: Sequence[Step]) -> 
     fate = ["used" if good else lacking[f] or _invalid(column, f) for f, good in enumerate(valid)]
     step, number = np.zeros((2, len(names)), int)
     for k, did in enumerate(steps, 1):
-        for p, made in enumerate(did.passes, 1):
+        for p, pass_ in enumerate(did.passes, 1):
             for side in ("low", "high", "grown"):
-                for f in getattr(made, side):
+                for f in getattr(pass_, side):
                     fate[f], step[f], number[f] = side, k, p
     table["fate"], table["step"], table["pass"] = fate, step, number
     return table

@@ -167,7 +167,7 @@ def load_column(around: Patch, x: int, y: int, recipe: Recipe) -> Column:
             noise = raw.copy()
             for f in range(alone.n):
                 model_row(noise[f : f + 1], f, recipe)
-    return Column(x, y, around.told(recipe), around, alone, raw, value, noise)
+    return Column(x, y, around.with_row_noise(recipe), around, alone, raw, value, noise)
 
 
 def is_blank(samples: Samples) -> bool:

@@ -55,8 +55,10 @@ def _by_range(column: Column, clip: RangeClip, before: Outputs, after: Outputs) 
     lower = -np.inf if clip.low is None else clip.low
     upper = np.inf if clip.high is None else clip.high
     seen = column.seen(raw=True)
-    made = _between(seen, survivors(before), survivors(after), np.float64(lower), np.float64(upper))
-    return replace(made, lower=lower, upper=upper)
+    pass_ = _between(
+        seen, survivors(before), survivors(after), np.float64(lower), np.float64(upper)
+    )
+    return replace(pass_, lower=lower, upper=upper)
 
 
 def _by_growing(column: Column, clip: Grow, before: Outputs, after: Outputs) -> Pass:
@@ -73,15 +75,15 @@ def _by_bounds(
     done = 0
     while before.any() and done != clip.maxiters:
         seen, *limits = _limits(column, clip, before, done == 0)
-        after = column.left_by((*earlier, _only(clip, done + 1)))
-        made = _between(seen, before, after, *limits[1:])
+        after = column.left_by((*earlier, _with_passes(clip, done + 1)))
+        pass_ = _between(seen, before, after, *limits[1:])
         if column.recipe.by_frame(clip):
-            made = _with_own(made, clip, column.seen(raw=False), before, seen, limits)
+            pass_ = _with_own_bounds(pass_, clip, column.seen(raw=False), before, seen, limits)
         else:
             center, lower, upper = (part[0].item() for part in limits)
-            made = replace(made, center=center, lower=lower, upper=upper)
-        yield made
-        if not made.low + made.high or made.kept:
+            pass_ = replace(pass_, center=center, lower=lower, upper=upper)
+        yield pass_
+        if not pass_.low + pass_.high or pass_.kept:
             return
         before, done = after, done + 1
 
@@ -96,18 +98,18 @@ def _by_replacing(
     while done != clip.maxiters:
         with np.errstate(all="ignore"):  # as in the backend: one sample has no spread
             found, _ = replacing.step(clip, np.zeros(1, np.intp))
-        after = column.left_by((*earlier, _only(clip, done + 1)))
+        after = column.left_by((*earlier, _with_passes(clip, done + 1)))
         center, lower, upper = (
             np.ravel(part)[0] for part in (found.center, found.lower, found.upper)
         )
-        made = _between(seen, before, after, lower, upper)
-        yield replace(made, center=center.item(), lower=lower.item(), upper=upper.item())
-        if not made.low + made.high:
+        pass_ = _between(seen, before, after, lower, upper)
+        yield replace(pass_, center=center.item(), lower=lower.item(), upper=upper.item())
+        if not pass_.low + pass_.high:
             return
         before, done = after, done + 1
 
 
-def _only(clip: Any, passes: int) -> Any:
+def _with_passes(clip: Any, passes: int) -> Any:
     """The clip with at most so many passes; unchanged if it only ever has one."""
     return clip if clip.maxiters == 1 else replace(clip, maxiters=passes)
 
@@ -134,14 +136,14 @@ def _limits(
     return seen, *(np.broadcast_to(np.ravel(part), n) for part in parts)
 
 
-def _with_own(
-    made: Pass, clip: Clip, values: Floats, before: Flags, seen: Floats, limits: list[Floats]
+def _with_own_bounds(
+    pass_: Pass, clip: Clip, values: Floats, before: Flags, seen: Floats, limits: list[Floats]
 ) -> Pass:
     """Return the pass with the own bounds of each sample.
 
     Parameters
     ----------
-    made : Pass
+    pass_ : Pass
     clip : Clip
     values : ndarray, shape (n,)
         The samples as the clip sees them.
@@ -159,7 +161,7 @@ def _with_own(
         Bounds(*each) if left else None for each, left in zip(own.T.tolist(), before, strict=True)
     )
     center = None if isinstance(clip, LinearFitClip) else limits[0][0].item()
-    return replace(made, center=center, bounds=bounds)
+    return replace(pass_, center=center, bounds=bounds)
 
 
 def _between(

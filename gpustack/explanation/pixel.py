@@ -154,7 +154,7 @@ class Patch:
             out.uncertainty = maps["uncertainty"].value
         return out
 
-    def told(self, recipe: Recipe) -> Recipe:
+    def with_row_noise(self, recipe: Recipe) -> Recipe:
         """The recipe with the noise of rows that its clips need; then rows must be complete."""
         return measured(CpuBackend(threads=1), self, recipe, self._memory(recipe, ()))
 

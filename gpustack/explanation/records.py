@@ -83,17 +83,17 @@ class Step:
     @property
     def low(self) -> tuple[int, ...]:
         """The frames whose samples the clip rejected below, in all passes."""
-        return tuple(f for made in self.passes for f in made.low)
+        return tuple(f for pass_ in self.passes for f in pass_.low)
 
     @property
     def high(self) -> tuple[int, ...]:
         """The frames whose samples the clip rejected above, in all passes."""
-        return tuple(f for made in self.passes for f in made.high)
+        return tuple(f for pass_ in self.passes for f in pass_.high)
 
     @property
     def grown(self) -> tuple[int, ...]:
         """The frames whose samples the clip rejected as neighbours of rejected samples."""
-        return tuple(f for made in self.passes for f in made.grown)
+        return tuple(f for pass_ in self.passes for f in pass_.grown)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -20,20 +20,24 @@ from gpustack.clips import (
 MOST_PLACES = 3
 
 
-def describe(found: Any) -> str:
+def describe(explanation: Any) -> str:
     """Return the text of an `Explanation`."""
-    x, y = found.x, found.y
+    x, y = explanation.x, explanation.y
     lines = [f"Pixel {x + 1}, {y + 1} counted from 1, x first: data[{y}, {x}]", ""]
-    lines += _samples(found)
-    if found.steps:
+    lines += _samples(explanation)
+    if explanation.steps:
         lines += ["", "Clips, each on what the one before left:"]
-        lines += [line for k, step in enumerate(found.steps, 1) for line in _step(found, k, step)]
-    return "\n".join([*lines, "", _result(found)])
+        lines += [
+            line
+            for k, step in enumerate(explanation.steps, 1)
+            for line in _step(explanation, k, step)
+        ]
+    return "\n".join([*lines, "", _result(explanation)])
 
 
-def _samples(found: Any) -> list[str]:
+def _samples(explanation: Any) -> list[str]:
     """The table of samples: a line of column names, and one line per frame."""
-    table, recipe = found.samples, found.recipe
+    table, recipe = explanation.samples, explanation.recipe
     shown = {"frame": [str(name) for name in table["name"]], "raw": _numbers(table["raw"])}
     for name in ("zero", "scale"):
         if getattr(recipe, name) is not None:
@@ -49,29 +53,29 @@ def _samples(found: Any) -> list[str]:
         width = max(map(len, (name, *texts)))
         turn = str.ljust if name == "frame" else str.rjust
         columns.append([turn(text, width) for text in (name, *texts)])
-    columns.append(["fate", *(_fate(found, f) for f in range(len(table)))])
+    columns.append(["fate", *(_fate(explanation, f) for f in range(len(table)))])
     return ["  ".join(line) for line in zip(*columns, strict=True)]
 
 
-def _fate(found: Any, f: int) -> str:
+def _fate(explanation: Any, f: int) -> str:
     """What became of the sample of frame `f`, and why."""
-    fate, k = str(found.samples["fate"][f]), int(found.samples["step"][f])
+    fate, k = str(explanation.samples["fate"][f]), int(explanation.samples["step"][f])
     if k == 0:
-        return _used(found, f) if fate == "used" else f"invalid: {fate}"
-    step, number = found.steps[k - 1], int(found.samples["pass"][f])
+        return _survivor(explanation, f) if fate == "used" else f"invalid: {fate}"
+    step, number = explanation.steps[k - 1], int(explanation.samples["pass"][f])
     by = f"by clip {k}, {step.clip.name}"
-    made = step.passes[number - 1]
+    pass_ = step.passes[number - 1]
     if fate == "grown":
-        return f"rejected {by}: {_places(made.near[made.grown.index(f)])}"
+        return f"rejected {by}: {_places(pass_.near[pass_.grown.index(f)])}"
     where = f", pass {number}" if len(step.passes) > 1 else ""
-    return f"rejected {fate} {by}{where}: {_reason(step.clip, made, f, fate)}"
+    return f"rejected {fate} {by}{where}: {_reason(step.clip, pass_, f, fate)}"
 
 
-def _used(found: Any, f: int) -> str:
+def _survivor(explanation: Any, f: int) -> str:
     """The text for a survivor, with the last bounds that a clip had for this sample alone."""
-    kept = any(f in made.kept for step in found.steps for made in step.passes)
+    kept = any(f in pass_.kept for step in explanation.steps for pass_ in step.passes)
     said = "used, kept out of bounds" if kept else "used"
-    for k, step in reversed([*enumerate(found.steps, 1)]):
+    for k, step in reversed([*enumerate(explanation.steps, 1)]):
         if step.passes and step.passes[-1].bounds:
             bounds = step.passes[-1].bounds[f]
             return f"{said}; bounds of clip {k}: {_interval(bounds)}{_line(step.clip, bounds)}"
@@ -85,8 +89,8 @@ def _places(near: Any) -> str:
     return f"neighbour of rejected {shown}{more}"
 
 
-def _reason(clip: Clip, made: Any, f: int, side: str) -> str:
-    bounds = made.bounds_of(f)
+def _reason(clip: Clip, pass_: Any, f: int, side: str) -> str:
+    bounds = pass_.bounds_of(f)
     if bounds is not None:
         word, value = ("below", bounds.lower) if side == "low" else ("above", bounds.upper)
         return f"{word} {number(value)}{_line(clip, bounds)}{_replaced(clip, bounds)}"
@@ -94,9 +98,9 @@ def _reason(clip: Clip, made: Any, f: int, side: str) -> str:
     match clip:
         case ExtremaClip(among="all"):
             count = clip.nlow if side == "low" else clip.nhigh
-            return f"{_so_many(count, most)} of all frames, invalid ones too"
+            return f"{_among(count, most)} of all frames, invalid ones too"
         case ExtremaClip():
-            return _so_many(len(getattr(made, side)), most)
+            return _among(len(getattr(pass_, side)), most)
         case ESDClip():
             return "an outlier by the test"
         case _:
@@ -115,33 +119,35 @@ def _replaced(clip: Clip, bounds: Any) -> str:
     return f", replaced by {number(bounds.center)}" if replaced else ""
 
 
-def _so_many(count: int, most: str) -> str:
+def _among(count: int, most: str) -> str:
     return f"the {most}" if count == 1 else f"among the {count} {most}"
 
 
-def _step(found: Any, k: int, step: Any) -> Iterator[str]:
+def _step(explanation: Any, k: int, step: Any) -> Iterator[str]:
     """Yield a line for a clip, and one for each of its passes."""
     yield f"  {k}  {step.clip}"
     if not step.passes:
         yield "       no sample was left"
-    for number_, made in enumerate(step.passes, 1):
-        title = f"pass {number_}: " if len(step.passes) > 1 else ""
-        yield f"       {title}{_limits(found, step.clip, made)}{_rejected(step.clip, made)}"
+    for p, pass_ in enumerate(step.passes, 1):
+        title = f"pass {p}: " if len(step.passes) > 1 else ""
+        yield f"       {title}{_limits(explanation, step.clip, pass_)}{_rejected(step.clip, pass_)}"
 
 
-def _limits(found: Any, clip: Clip, made: Any) -> str:
+def _limits(explanation: Any, clip: Clip, pass_: Any) -> str:
     """The centre and the bounds of a pass; empty if it has none."""
-    if made.lower is None and not made.bounds:
+    if pass_.lower is None and not pass_.bounds:
         return ""
-    center = "" if made.center is None else f"center {number(made.center)}, "
-    bounds = _own(clip, made) if made.bounds else f"bounds {_interval(made)}"
-    raw = found.recipe.normalizes and (isinstance(clip, RangeClip) or found.recipe.clip_on == "raw")
+    center = "" if pass_.center is None else f"center {number(pass_.center)}, "
+    bounds = _own_bounds(clip, pass_) if pass_.bounds else f"bounds {_interval(pass_)}"
+    raw = explanation.recipe.normalizes and (
+        isinstance(clip, RangeClip) or explanation.recipe.clip_on == "raw"
+    )
     return f"{center}{bounds}{' on raw' if raw else ''}; "
 
 
-def _own(clip: Clip, made: Any) -> str:
+def _own_bounds(clip: Clip, pass_: Any) -> str:
     """The ranges of the own bounds of samples, and of the fitted line."""
-    known = [bounds for bounds in made.bounds if bounds is not None]
+    known = [bounds for bounds in pass_.bounds if bounds is not None]
     center, lower, upper = (_span(values) for values in zip(*known, strict=True))
     line = f"line {center}, " if isinstance(clip, LinearFitClip) else ""
     return f"{line}lower bounds {lower}, upper bounds {upper}"
@@ -164,25 +170,26 @@ def _bound(value: float) -> str:
     return "undefined" if math.isnan(value) else "none" if math.isinf(value) else number(value)
 
 
-def _rejected(clip: Clip, made: Any) -> str:
+def _rejected(clip: Clip, pass_: Any) -> str:
     if isinstance(clip, Grow):
-        return f"{len(made.grown)} rejected as neighbours"
-    said = f"{len(made.low)} rejected low, {len(made.high)} high"
-    return f"{said}, {len(made.kept)} kept out of bounds" if made.kept else said
+        return f"{len(pass_.grown)} rejected as neighbours"
+    said = f"{len(pass_.low)} rejected low, {len(pass_.high)} high"
+    return f"{said}, {len(pass_.kept)} kept out of bounds" if pass_.kept else said
 
 
-def _result(found: Any) -> str:
+def _result(explanation: Any) -> str:
     """The line of the result: its value, and the counts of samples."""
-    unit = "" if found.unit is None else str(found.unit)
-    parts = [f"{found.recipe.method} = {number(found.data)}"]
-    if found.uncertainty is not None:
-        parts.append(f"+- {number(found.uncertainty)}")
-    line = " ".join([*parts, unit]).rstrip()
-    grown = sum(len(step.grown) for step in found.steps)
-    invalid = len(found.samples) - found.count - found.low - found.high - grown
+    unit = "" if explanation.unit is None else str(explanation.unit)
+    parts = [f"{explanation.recipe.method} = {number(explanation.data)}"]
+    if explanation.uncertainty is not None:
+        parts.append(f"+- {number(explanation.uncertainty)}")
+    value = " ".join([*parts, unit]).rstrip() + ", masked" * bool(explanation.mask)
+    n, low, high = len(explanation.samples), explanation.low, explanation.high
+    grown = sum(len(step.grown) for step in explanation.steps)
+    invalid = n - explanation.count - low - high - grown
     near = f"{grown} as neighbours, " if grown else ""
-    line += f"{', masked' if found.mask else ''}: {found.count} of {len(found.samples)} samples; "
-    return line + f"{found.low} rejected low, {found.high} high, {near}{invalid} invalid"
+    counts = f"{low} rejected low, {high} high, {near}{invalid} invalid"
+    return f"{value}: {explanation.count} of {n} samples; {counts}"
 
 
 def _numbers(column: Any) -> list[str]:

@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gpustack.kept_samples import Kept
+from gpustack.kept_samples import CutSamples
 from gpustack.recipe import Recipe
 from gpustack.show.stacked import Stacked, normalised, stacked, survivors_mean
 
 
 def frame_table(
-    per_frame: Mapping[str, Any], kept: Kept, recipe: Recipe, noise: NDArray[np.float64]
+    per_frame: Mapping[str, Any], kept: CutSamples, recipe: Recipe, noise: NDArray[np.float64]
 ) -> dict[str, NDArray[np.float64]]:
     """Return the numbers of each frame by name: scale, zero, weight, shares, noise, and others.
 
@@ -33,7 +33,7 @@ def frame_table(
     }
 
 
-def _sides(kept: Kept, recipe: Recipe) -> NDArray[np.float64]:
+def _sides(kept: CutSamples, recipe: Recipe) -> NDArray[np.float64]:
     """The shares of each frame's valid samples that were rejected low and high, shape (2, n)."""
     out = stacked(kept, survivors_mean(recipe))
     threshold = _low_threshold(kept, recipe, out)
@@ -45,7 +45,7 @@ def _sides(kept: Kept, recipe: Recipe) -> NDArray[np.float64]:
     return shares
 
 
-def _low_threshold(kept: Kept, recipe: Recipe, out: Stacked) -> NDArray[np.float64]:
+def _low_threshold(kept: CutSamples, recipe: Recipe, out: Stacked) -> NDArray[np.float64]:
     """The value below which rejected samples count as rejected low, shape (rows, columns).
 
     This is the mean of the survivors. In a pixel without survivors, of which k samples were

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from gpustack.backends.columns import MAD_TO_STD
 from gpustack.combines import AVERAGES
 from gpustack.errors import RecipeError
-from gpustack.kept_samples import Kept
+from gpustack.kept_samples import CutSamples
 from gpustack.normalize.statistics import median, noise
 from gpustack.recipe import Recipe
 from gpustack.show.stacked import normalised, of_frames, stacked
@@ -47,7 +47,7 @@ class NoiseCurve:
         return self.noise[-1] / self.expected[-1]
 
 
-def frame_noise(kept: Kept, recipe: Recipe) -> NDArray[np.float64]:
+def frame_noise(kept: CutSamples, recipe: Recipe) -> NDArray[np.float64]:
     """Return the noise of each frame once it is normalised; NaN where it cannot be measured."""
     found = []
     for f in range(len(kept.values)):
@@ -57,7 +57,7 @@ def frame_noise(kept: Kept, recipe: Recipe) -> NDArray[np.float64]:
 
 
 def measure_noise_curve(
-    kept: Kept, recipe: Recipe, sigmas: NDArray[np.float64]
+    kept: CutSamples, recipe: Recipe, sigmas: NDArray[np.float64]
 ) -> NoiseCurve | None:
     """Measure the noise of stacks of the first 1, 2, 4, ... frames, and of all frames.
 
@@ -66,7 +66,7 @@ def measure_noise_curve(
 
     Parameters
     ----------
-    kept : Kept
+    kept : CutSamples
         Rows of neighbouring pixels.
     recipe : Recipe
     sigmas : ndarray
@@ -92,7 +92,7 @@ def _counts(n: int) -> list[int]:
 
 
 def _point(
-    kept: Kept, recipe: Recipe, frames: Sequence[int], sigmas: NDArray[np.float64]
+    kept: CutSamples, recipe: Recipe, frames: Sequence[int], sigmas: NDArray[np.float64]
 ) -> tuple[float, float]:
     """Return reached and expected noise; NaN where there are too few frames for the recipe."""
     try:
@@ -111,7 +111,7 @@ def _point(
 
 
 def _law(
-    kept: Kept, recipe: Recipe, frames: Sequence[int], sigmas: NDArray[np.float64]
+    kept: CutSamples, recipe: Recipe, frames: Sequence[int], sigmas: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the expected noise of the weighted sum of each pixel, and the sum of its weights."""
     variance, total = np.zeros((2, *kept.values.shape[1:]))

@@ -15,7 +15,7 @@ from gpustack.drawing import (
     signed_rejections,
     stretched,
 )
-from gpustack.kept_samples import Cut, Kept, Look
+from gpustack.kept_samples import Cut, CutSamples, Look
 from gpustack.recipe import Recipe
 from gpustack.show.stacked import plain, stacked
 
@@ -54,7 +54,7 @@ def pictures(look: Look, n: int) -> list[PanelGroup]:
     return shown
 
 
-def _panels(kept: Kept, recipe: Recipe, n: int, colours: Colours | None) -> list[Panel]:
+def _panels(kept: CutSamples, recipe: Recipe, n: int, colours: Colours | None) -> list[Panel]:
     made, without = stacked(kept, recipe), stacked(kept, plain(recipe))
     word = plain(recipe).method
     colours = brightness(made.data) if colours is None else colours

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpustack.backends.columns import MAD_TO_STD
-from gpustack.kept_samples import Kept
+from gpustack.kept_samples import CutSamples
 from gpustack.recipe import Recipe
 from gpustack.show.stacked import normalised, stacked, survivors_mean
 
@@ -47,7 +47,7 @@ class Residuals:
         return float(self.kept[out].sum()) / total, float(self.rejected[out].sum()) / total
 
 
-def residuals(kept: Kept, recipe: Recipe) -> Residuals | None:
+def residuals(kept: CutSamples, recipe: Recipe) -> Residuals | None:
     """Return the residuals of all samples of a cut, rejected ones too; None if there is no noise.
 
     ``z = (x - m) / s``: m is the mean of the survivors of the pixel, s 1.4826 times the median of

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from gpustack.clips import Grow, RowSigmaClip
 from gpustack.combines import AVERAGES
 from gpustack.explanation.pixel import Patch
-from gpustack.kept_samples import Kept
+from gpustack.kept_samples import CutSamples
 from gpustack.reasons import Reason
 from gpustack.recipe import Recipe
 
@@ -48,14 +48,14 @@ class Stacked:
         return came
 
 
-def stacked(kept: Kept, recipe: Recipe, frames: Sequence[int] | None = None) -> Stacked:
+def stacked(kept: CutSamples, recipe: Recipe, frames: Sequence[int] | None = None) -> Stacked:
     """Run a recipe on a cut: its pixels have the same bits as in the whole stack.
 
     The exception: rejections grow only where the pixels of the cut touch.
 
     Parameters
     ----------
-    kept : Kept
+    kept : CutSamples
     recipe : Recipe
         That of the look, with the noise of every row where clips need it.
     frames : sequence of int or None
@@ -68,7 +68,7 @@ def stacked(kept: Kept, recipe: Recipe, frames: Sequence[int] | None = None) -> 
     clips = tuple(
         replace(clip, sigmas=clip.sigmas[kept.cut.rows]) if isinstance(clip, RowSigmaClip) else clip
         for clip in recipe.clips
-        if kept.cut.touches or not isinstance(clip, Grow)
+        if kept.cut.is_contiguous or not isinstance(clip, Grow)
     )
     asked = replace(recipe, clips=clips, uncertainty="auto", outputs=("count", "low", "high"))
     out = Patch(band, kept.values.dtype, 0, 0).run(asked)
@@ -100,7 +100,7 @@ def survivors_mean(recipe: Recipe) -> Recipe:
     return replace(recipe, combine="mean", weights=None, uncertainty="auto")
 
 
-def normalised(kept: Kept, recipe: Recipe, f: int) -> NDArray[np.float64]:
+def normalised(kept: CutSamples, recipe: Recipe, f: int) -> NDArray[np.float64]:
     """The normalised samples of frame `f`, shape (rows, columns), NaN where invalid."""
     zero = recipe.zero[f] if isinstance(recipe.zero, tuple) else 0.0
     scale = recipe.scale[f] if isinstance(recipe.scale, tuple) else 1.0

@@ -317,7 +317,7 @@ def _not_aligned(frames: Sequence[Frame]) -> Iterator[str]:
         yield (
             "frames are not aligned, and lie apart by the coordinates in their headers: "
             f"{frame.name} {where} {reference.name}; --align wcs brings them onto one grid, or "
-            "--align register where these coordinates only say where the telescope was to look"
+            "--align register if these are only the coordinates that the telescope was sent to"
         )
 
 

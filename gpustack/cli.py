@@ -30,11 +30,11 @@ from gpustack.cli_shown import (
     drop_stdout,
     is_full,
     loudness_options,
+    print_summary,
     progress_bar,
     say,
     show_version,
     summary,
-    tell_of,
     warn,
     warnings_on_stderr,
 )
@@ -148,7 +148,7 @@ def combine(
     with client_of(dask) as client, progress_bar(sys.stderr) as progress:
         result = stack(given, client=client, progress=progress, **words)
     extras.write(result, output)
-    tell_of(result, output, time.perf_counter() - start)
+    print_summary(result, output, time.perf_counter() - start)
 
 
 @cli.command(
@@ -218,7 +218,7 @@ def replay(report: Path, output: Path | None, overwrite: bool) -> None:
     for line in done.differences:
         say(f"gpustack: {line}")
     if not done.verdict:
-        say(f"gpustack: {done.output}: not made, as inputs are not the same")
+        say(f"gpustack: {done.output}: not made, as the inputs differ")
     if done.differences:
         raise SystemExit(DIFFERS)
     click.echo(f"{done.output}: {done.verdict}")
@@ -329,7 +329,7 @@ def info() -> None:
         click.echo(f"  {backend.name:<5} {state:<9} {about.without_home(backend.detail)}")
     parts = {"machine": about.machine(), "packages": about.packages()}
     for title, rows in (parts | {"environment": about.environment()}).items():
-        click.echo(title if rows else f"{title}: nothing is set that matters")
+        click.echo(title if rows else f"{title}: no relevant variable is set")
         for name, value in rows:
             click.echo(f"  {name:<22} {value}")
 

@@ -156,12 +156,12 @@ def warn(message: Warning | str, *where: Any, **more: Any) -> None:
         say(f"gpustack: warning: {message}")
 
 
-def _is_heard() -> bool:
+def _prints_summary() -> bool:
     """Whether to print a summary: on a terminal without ``--quiet``, or with ``--verbose``."""
     return loudness() > Loudness.USUAL or (loudness() == Loudness.USUAL and sys.stderr.isatty())
 
 
-def tell_of(result: "StackResult", output: Path, seconds: float) -> None:
+def print_summary(result: "StackResult", output: Path, seconds: float) -> None:
     """Print a summary, and the frames whose numbers are out of line with those of others.
 
     Only on a terminal or with ``--verbose``, which prints the numbers of all frames too.
@@ -169,7 +169,7 @@ def tell_of(result: "StackResult", output: Path, seconds: float) -> None:
     if loudness() > Loudness.USUAL:
         for line in result.frames.pformat(max_lines=-1, max_width=-1):
             say(line)
-    if _is_heard():
+    if _prints_summary():
         for line in (*stray_lines(result.per_frame), summary(result, output, seconds)):
             say(line)
 

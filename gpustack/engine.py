@@ -315,7 +315,9 @@ def run(
         seen = Look.at(source, recipe, parse_memory(memory), watch, origins)
         source = replace(source, look=seen)  # type: ignore[call-arg]
     if to is not None and source.resident:
-        raise InputError(f"{to.path}: expected frames of the host for ToFile, got cupy arrays")
+        raise InputError(
+            f"{to.path}: expected files or numpy arrays as frames with ToFile, got cupy arrays"
+        )
     maker = LocalMaker() if maker is None else maker
     watch.backend, watch.device = maker.choose_backend(backend, device_memory, source.resident)
     if not maker.reads_here:

@@ -55,7 +55,7 @@ class Flags:
         set_fields(self, bad=parse_bits("bad", self.bad), good=parse_bits("good", self.good))
         check(
             self.bad is None or self.good is None,
-            f"flags: expected bad bits or good ones, got bad={self.bad} and good={self.good}",
+            f"flags: expected bad or good bits, got both, bad={self.bad} and good={self.good}",
         )
 
     @property

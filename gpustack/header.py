@@ -238,7 +238,7 @@ def read_recipe(header: fits.Header) -> Recipe:
     try:
         record, _ = json.JSONDecoder().raw_decode(text)
     except ValueError as err:
-        raise InputError(f"header: expected all of a gpustack recipe, got {text!r:.80}") from err
+        raise InputError(f"header: expected a complete gpustack recipe, got {text!r:.80}") from err
     return Recipe.from_json(json.dumps(record))
 
 

@@ -201,7 +201,7 @@ class LiveStack:
                 raise
             raise FrameError(name, err.problem) from err
         if len(frames) != 1:
-            raise InputError(f"LiveStack: expected one frame, got {len(frames)} by {item!r}")
+            raise InputError(f"LiveStack: expected one frame, got {len(frames)} from {item!r}")
         (frame,) = frames
         return renamed(frame, name) if frame.name == _FROM_MEMORY else frame
 

@@ -27,6 +27,6 @@ def words_of(header: fits.Header, key: str) -> str:
     try:
         value = header.get(key)
     except fits.VerifyError:
-        return "what is no FITS value"
+        return "an invalid FITS value"
     # A card without a value holds None or Undefined.
     return "none" if value is None or isinstance(value, fits.card.Undefined) else repr(value)

@@ -53,7 +53,7 @@ _ALWAYS, _COUNTS = ("data", "mask", "uncertainty"), ("count", "low", "high")
 _CHUNK = 1 << 20
 
 #: Errors of file systems that cannot reserve space.
-_NO_ROOM_ASIDE = (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS)
+_CANNOT_RESERVE = (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,7 +251,7 @@ class ResultFile:
             self._end += len(header) + -(-sink.nbytes // _BLOCK) * _BLOCK
         self._tables = content[begins[len(images) - 1][2] :]
         with errors_of(self._to.path):
-            _set_aside(self._file, self._end)
+            _reserve(self._file, self._end)
         for start, header in headers:
             self.write(start, header)
         lacking = [name for name, sink in sinks.items() if sink is not None and not sink.is_placed]
@@ -347,7 +347,7 @@ def _resized(header: bytes, shape: tuple[int, ...]) -> bytes:
     )
 
 
-def _set_aside(file: BinaryIO, size: int) -> None:
+def _reserve(file: BinaryIO, size: int) -> None:
     """Extend a file to `size` bytes, so that a disk that is too small is found before the run."""
     if size > sys.maxsize:
         raise OSError(errno.EFBIG, f"{os.strerror(errno.EFBIG)}, {size:.3g} bytes")
@@ -357,7 +357,7 @@ def _set_aside(file: BinaryIO, size: int) -> None:
         except OSError as err:
             if err.errno == errno.ENOSPC:
                 raise _disk_full(file, size, err) from err
-            if err.errno not in _NO_ROOM_ASIDE:
+            if err.errno not in _CANNOT_RESERVE:
                 raise
     file.truncate(size)
 

@@ -57,7 +57,7 @@ class Arrivals:
     keys: Sequence[str] = ()
     _first: tuple[Path, Frame] | None = None
     _seen: dict[Path, Stamp] = field(default_factory=dict)
-    _whole: dict[Path, Stamp] = field(default_factory=dict)
+    _complete: dict[Path, Stamp] = field(default_factory=dict)
     _unreadable: dict[Path, Stamp] = field(default_factory=dict)
     _mismatched: dict[Path, Stamp] = field(default_factory=dict)
     _cards: dict[Path, dict[str, Any]] = field(default_factory=dict)
@@ -82,7 +82,7 @@ class Arrivals:
         self._forget(now)
         opened: dict[Path, Frame] = {}
         for path, stamp in now.items():
-            known = path in self._whole or path in self._unreadable or path in self._mismatched
+            known = path in self._complete or path in self._unreadable or path in self._mismatched
             if not known and self._seen.get(path) == stamp:
                 self._open(path, stamp, opened)
         self._seen = now
@@ -90,7 +90,7 @@ class Arrivals:
             self._first = self._first_of_commonest(opened)
         for path, frame in opened.items():
             self._sort_out(path, now[path], frame)
-        return sorted(map(str, self._whole))
+        return sorted(map(str, self._complete))
 
     def card(self, frame: str, key: str) -> Any:
         """Return the header value of one of `keys`, for a frame that `look` has returned."""
@@ -103,11 +103,11 @@ class Arrivals:
 
     def _named(self) -> Iterator[Path]:
         matches = re.compile(fnmatch.translate(self.pattern), re.IGNORECASE).match
-        for path in sorted(self._there()):
+        for path in sorted(self._listed()):
             if matches(path.name) and not path.name.startswith("."):
                 yield path
 
-    def _there(self) -> Iterator[Path]:
+    def _listed(self) -> Iterator[Path]:
         """Everything in the folder; nothing while it cannot be listed."""
         with suppress(OSError):
             yield from self.folder.iterdir()
@@ -132,17 +132,17 @@ class Arrivals:
 
     def _forget(self, now: dict[Path, Stamp]) -> None:
         """Forget files that are gone or have changed, and replace the first frame if it is one."""
-        for known in (self._whole, self._unreadable, self._mismatched):
+        for known in (self._complete, self._unreadable, self._mismatched):
             for path in [path for path, stamp in known.items() if now.get(path) != stamp]:
                 del known[path]
-        if self._first is None or self._first[0] in self._whole:
+        if self._first is None or self._first[0] in self._complete:
             return
-        if self._whole or self._first[0] not in now:  # if changed and alone, wait for it
+        if self._complete or self._first[0] not in now:  # if changed and alone, wait for it
             self._replace_first()
 
     def _replace_first(self) -> None:
         """Let a frame that agreed with the first replace it; without one, the next is the first."""
-        successor = next(iter(self._whole), None)
+        successor = next(iter(self._complete), None)
         if self._first and successor:
             self._first = successor, renamed(self._first[1], str(successor))
         else:
@@ -176,7 +176,7 @@ class Arrivals:
             self._mismatched[path] = stamp
             _log.warning("%s; left out until it changes or frames like the first are gone", err)
         else:
-            self._whole[path] = stamp
+            self._complete[path] = stamp
 
 
 def _is_result(path: Path) -> bool:

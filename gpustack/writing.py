@@ -55,7 +55,7 @@ def check_target(path: PathLike, overwrite: bool, endings: tuple[str, ...] = END
         if not target.parent.is_dir():
             raise OutputError(f"{path}: expected a folder {target.parent} to write in, found none")
         if not os.access(target.parent, os.W_OK):
-            raise WriteError(f"{path}: may not write in the folder {target.parent}")
+            raise WriteError(f"{path}: no permission to write in the folder {target.parent}")
     return target
 
 

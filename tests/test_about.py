@@ -82,7 +82,7 @@ def test_lines_of_what_linux_tells(tmp_path, text, expected):
 def test_variables_that_matter_are_told_and_no_secrets(monkeypatch):
     for name in about.VARIABLES:
         monkeypatch.delenv(name, raising=False)
-    assert "environment: nothing is set that matters" in said("info")
+    assert "environment: no relevant variable is set" in said("info")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     # A variable of the unrelated server called GPUStack.

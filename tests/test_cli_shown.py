@@ -14,7 +14,7 @@ from click.testing import CliRunner
 
 from gpustack import stack
 from gpustack.cli import cli, main
-from gpustack.cli_shown import loudness_options, stray_lines, summary, tell_of, warn
+from gpustack.cli_shown import loudness_options, print_summary, stray_lines, summary, warn
 from gpustack.errors import GpustackWarning
 
 
@@ -70,7 +70,7 @@ def test_what_is_said_of_a_run(monkeypatch, words, terminal, said):
     def command():
         monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal)
         warn(UserWarning("hot"))
-        tell_of(stack(np.ones((2, 3, 3))), Path("a.fits"), 1.0)
+        print_summary(stack(np.ones((2, 3, 3))), Path("a.fits"), 1.0)
 
     monkeypatch.delitem(sys.modules, "tqdm", raising=False)  # it would write lines above its bars
     assert re.fullmatch(said, CliRunner().invoke(command, words).stderr, re.DOTALL)

@@ -147,7 +147,7 @@ def test_where_rejections_grow_the_rows_near_are_read_once(monkeypatch):
 
 CUBE = np.zeros((3, 4, 5))
 BAD = {
-    "x": ((CUBE, 5, 0), {}, InputError, r"image of 5 x 4, x first, got x=5, y=0 .* 6, 1 counted"),
+    "x": ((CUBE, 5, 0), {}, InputError, r"image of 5 x 4 pixels, got x=5, y=0 .* 6, 1 counted"),
     "y": ((CUBE, 0, 4), {}, InputError, "got x=0, y=4"),
     "negative": ((CUBE, -1, 0), {}, InputError, "got x=-1, y=0"),
     "no number": ((CUBE, 1.5, 0), {}, InputError, "x: expected a whole number, got 1.5"),
@@ -270,7 +270,7 @@ def test_the_options_of_a_recipe_are_those_of_combine():
 
 
 OUTSIDE = {
-    "x": ("11", "1", r"image of 10 x 12, x first, .* is 11, 1 counted from 1"),
+    "x": ("11", "1", r"image of 10 x 12 pixels, .* is 11, 1 counted from 1"),
     "y": ("1", "13", "is 1, 13 counted from 1"),
     "zero": ("0", "1", r"'X': 0 is not in the range x>=1"),
     "a word": ("1", "m0.fits", "'Y': 'm0.fits' is not a valid integer"),

@@ -46,7 +46,7 @@ def test_what_is_written_twice_counts_once():
         ({"good": "1,2,3"}, "good: .*values of single bits .*, got '1,2,3'"),
         ({"bad": "0,4"}, "single bits"),
         ({"bad": 1 << 64}, "bad: expected at most 64 bits, got 18446744073709551616"),
-        ({"bad": 4, "good": 8}, "flags: expected bad bits or good ones, got bad=4 and good=8"),
+        ({"bad": 4, "good": 8}, "flags: expected bad or good bits, got both, bad=4 and good=8"),
         ({"bad": 0, "good": 0}, "bad=0 and good=0"),
     ],
 )

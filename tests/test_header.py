@@ -310,7 +310,7 @@ def test_a_recipe_is_found_above_what_others_wrote():
 def test_an_incomplete_recipe_is_an_error():
     header = described(recipe=Recipe(combine="max"))
     header["HISTORY"] = 'recipe {"clips":[{"clip":'
-    with pytest.raises(InputError, match=r"expected all of a gpustack recipe, got '\{\"clips"):
+    with pytest.raises(InputError, match=r"expected a complete gpustack recipe, got '\{\"clips"):
         read_recipe(header)
 
 

@@ -185,7 +185,7 @@ def test_a_glob_of_several_files_is_refused(tmp_path):
     for i in range(3):
         fits.writeto(tmp_path / f"{i}.fits", np.ones((2, 2)), fits.Header({"BUNIT": "adu"}))
     live = LiveStack()
-    with pytest.raises(InputError, match=r"LiveStack: expected one frame, got 3 by '.*\*\.fits'"):
+    with pytest.raises(InputError, match=r"LiveStack: expected one frame, got 3 from '.*\*\.fits'"):
         live.add(str(tmp_path / "*.fits"))
     assert len(live) == 0
 

@@ -56,7 +56,7 @@ def test_numbers_that_are_not_there_name_the_frame(cards, values, message):
 def test_a_card_that_is_no_fits_value_names_the_frame():
     frame = ccd(sky(1)[0])
     frame.header = fits.Header([fits.Card.fromstring("GAIN    = 12,5 e")])
-    with pytest.raises(RecipeError, match="number in GAIN, got what is no FITS value in frame 0"):
+    with pytest.raises(RecipeError, match="number in GAIN, got an invalid FITS value in frame 0"):
         stack([frame], scale="!GAIN")
 
 

@@ -259,7 +259,7 @@ def test_exit_codes_and_what_is_said(night):
     assert done.exit_code == 1
     assert done.stdout == ""
     assert "gpustack: m3.fits: the data of" in done.stderr
-    assert "third.fits: not made, as inputs are not the same" in done.stderr
+    assert "third.fits: not made, as the inputs differ" in done.stderr
 
 
 def test_a_result_that_is_another_is_code_1(night):

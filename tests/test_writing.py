@@ -174,7 +174,7 @@ def test_a_disk_without_room_says_so(result, tmp_path, monkeypatch, name):
 
 def test_a_folder_that_may_not_be_written_to_is_the_systems_fault(result, tmp_path, monkeypatch):
     monkeypatch.setattr(os, "access", lambda *_: False)  # root may write anywhere
-    with pytest.raises(WriteError, match=r"out\.fits: may not write in the folder"):
+    with pytest.raises(WriteError, match=r"out\.fits: no permission to write in the folder"):
         result.write(tmp_path / "out.fits")
 
 

@@ -179,13 +179,14 @@ def check_pixel(frames: list[Frame], x: Any, y: Any) -> tuple[int, int]:
         )
     if isinstance(first, ResidentFrame):
         raise FrameError(
-            first.name, "explain: expected a file or numpy array, got a cupy array; .get() copies"
+            first.name,
+            "explain: expected a file or numpy array, got a cupy array; copy it by .get()",
         )
     rows, width = first.shape
     column, row = (whole_number(name, value, None) for name, value in (("x", x), ("y", y)))
     if not (0 <= column < width and 0 <= row < rows):
         raise InputError(
-            f"pixel: expected one of an image of {width} x {rows}, x first, got x={column}, "
+            f"pixel: expected one inside the image of {width} x {rows} pixels, got x={column}, "
             f"y={row} counted from 0, which is {column + 1}, {row + 1} counted from 1"
         )
     return column, row

@@ -23,7 +23,7 @@ from gpustack.maps.grow import dilated
 from gpustack.reasons import Reason
 from gpustack.recipe import OUTPUTS, Recipe
 
-_HERE = TilePixels(slice(0, 1), slice(0, 1), slice(0, 1))
+_FIRST_SAMPLE = TilePixels(slice(0, 1), slice(0, 1), slice(0, 1))
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,7 +156,7 @@ def load_column(around: Patch, x: int, y: int, recipe: Recipe) -> Column:
     raw = np.empty(alone.n, alone.dtype)
     with np.errstate(all="ignore"):  # samples that overflow are invalid
         for f, samples in enumerate(alone.band):
-            decode(samples, _HERE, raw[f : f + 1])
+            decode(samples, _FIRST_SAMPLE, raw[f : f + 1])
             if is_blank(samples):
                 raw[f] = np.nan
         value, noise = raw.copy(), None

@@ -42,7 +42,7 @@ def check_not_overwritten(
     output: Path,
     lists: Iterable[tuple[str, str]] = (),
 ) -> None:
-    """Refuse to overwrite files read beside the frames; `gpustack.stack` checks the frames.
+    """Refuse to overwrite files read besides the frames; `gpustack.stack` checks the frames.
 
     Parameters
     ----------

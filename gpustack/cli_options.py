@@ -19,7 +19,7 @@ from gpustack.combines import METHODS, as_combine
 from gpustack.errors import RecipeError
 from gpustack.files import HduKey
 from gpustack.flags import Flags, parse_bits
-from gpustack.measures import Role, choices, place, tidy_numbers
+from gpustack.measures import Role, choices, tidy_numbers, with_region_and_reference
 from gpustack.recipe import Uncertainty
 
 #: The end of the help of each command that has the options of `recipe_options`.
@@ -365,7 +365,7 @@ def keywords(options: dict[str, Any]) -> dict[str, Any]:
     if words["uncertainty"] == "none":
         words["uncertainty"] = "auto"
     region, reference = words.pop("region"), words.pop("reference")
-    placed = place({role: words[role] for role in roles}, region, reference)
+    placed = with_region_and_reference({role: words[role] for role in roles}, region, reference)
     flags = Flags(bad=words.pop("bad_bits"), good=words.pop("good_bits"))
     if words.pop("skip_unaligned"):
         words["align"] = _skipping(words["align"])

@@ -7,7 +7,7 @@ from astropy.wcs import WCS
 
 from gpustack import Reproject, stack, wcs_project
 from gpustack.align import bring_together
-from gpustack.align.footprint import between, footprint
+from gpustack.align.footprint import footprint, transform_between
 from gpustack.align.pixel_map import PixelMap
 from gpustack.frames import open_frames
 from skies import tangent
@@ -89,7 +89,7 @@ def test_no_pixel_is_lost_at_the_edges_of_bands_and_blocks(case, monkeypatch):
 
 def test_the_footprint_holds_every_pixel(case):
     image, target, _ = case
-    to_grid = between(image.wcs, target)
+    to_grid = transform_between(image.wcs, target)
     x, y = to_grid(*np.indices(image.shape, dtype=float)[::-1])
     left, right, bottom, top = footprint(to_grid, image.shape)
     assert left - HALF <= np.nanmin(x) <= np.nanmax(x) <= right + HALF
@@ -119,7 +119,7 @@ def test_local_areas_are_those_of_each_pixel(case):
     image.data[:] = 1
     made = wcs_project(image, target, shape, flux="local").data
     rows, columns = np.indices(shape, dtype=float)
-    to_frame = between(target, image.wcs)
+    to_frame = transform_between(target, image.wcs)
     ends = [
         to_frame(columns + dx, rows + dy) for dx, dy in ((0.5, 0), (-0.5, 0), (0, 0.5), (0, -0.5))
     ]

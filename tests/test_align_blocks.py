@@ -19,21 +19,21 @@ def blocks(transform=lambda x, y: (x + 0.0, y + 0.0), window=(600, 600), margin=
 @pytest.mark.parametrize("margin", [2, 5])
 def test_what_lies_below_a_block_is_what_reaches_it(margin):
     made = blocks(margin=margin, rough=True)
-    assert made.under(slice(100, 110), slice(20, 30)) == (
+    assert made.frame_part(slice(100, 110), slice(20, 30)) == (
         slice(100 - margin, 109 + margin + 2),
         slice(20 - margin, 29 + margin + 2),
     )
     last = 198 + margin - 1
-    assert made.under(slice(last, 300), slice(0, 9))[0] == slice(197, 198)
-    assert made.under(slice(last + 1, 300), slice(0, 9)) is None
-    assert made.under(slice(0, 9), slice(150 + margin, 200)) is None
+    assert made.frame_part(slice(last, 300), slice(0, 9))[0] == slice(197, 198)
+    assert made.frame_part(slice(last + 1, 300), slice(0, 9)) is None
+    assert made.frame_part(slice(0, 9), slice(150 + margin, 200)) is None
 
 
 def test_nothing_lies_below_a_block_before_the_frame():
     made = blocks(lambda x, y: (x - 100.0, y + 0.0), rough=True)
-    assert made.under(slice(0, 9), slice(0, 98)) is None
-    assert made.under(slice(0, 9), slice(0, 99))[1] == slice(0, 2)
-    assert blocks(lambda x, y: (x * np.nan, y + 0.0)).under(slice(0, 9), slice(0, 9)) is None
+    assert made.frame_part(slice(0, 9), slice(0, 98)) is None
+    assert made.frame_part(slice(0, 9), slice(0, 99))[1] == slice(0, 2)
+    assert blocks(lambda x, y: (x * np.nan, y + 0.0)).frame_part(slice(0, 9), slice(0, 9)) is None
 
 
 def test_blocks_hold_all_of_a_turned_frame_once_and_none_lies_beside_it(monkeypatch):
@@ -58,7 +58,7 @@ def test_blocks_hold_all_of_a_turned_frame_once_and_none_lies_beside_it(monkeypa
 
 
 def test_of_pixels_larger_than_a_block_one_is_taken_at_once():
-    assert blocks(lambda x, y: (300.0 * x, 300.0 * y), window=(5, 5)).most() == (1, 1)
+    assert blocks(lambda x, y: (300.0 * x, 300.0 * y), window=(5, 5)).max_size() == (1, 1)
 
 
 @pytest.mark.parametrize("margin", [2, 17])
@@ -68,7 +68,7 @@ def test_no_part_is_larger_than_is_counted(margin, monkeypatch):
     made = blocks(
         lambda x, y: (half * (x + y) - 80.0, half * (y - x) + 90.0), (300, 310), margin=margin
     )
-    height, width = made.most_under(*made.most())
+    height, width = made.max_frame_size(*made.max_size())
     assert (height, width) < SHAPE
     parts = [part for group in made.groups(0, 300) for _, part in group]
     assert max(rows.stop - rows.start for rows, _ in parts) <= height

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gpustack.align.footprint import ITERATED, between, footprint, window
+from gpustack.align.footprint import INVERSE_TOLERANCE, footprint, transform_between, window
 from gpustack.align.pixel_map import SAME, STEP, TOLERANCE, PixelMap
 from skies import distorted, tangent
 
@@ -28,7 +28,7 @@ AREA = 3e-3
 
 @pytest.fixture(params=FRAMES.values(), ids=FRAMES)
 def transform(request):
-    return between(TARGET, request.param)
+    return transform_between(TARGET, request.param)
 
 
 def all_pixels(rows, columns):
@@ -38,7 +38,7 @@ def all_pixels(rows, columns):
 
 def test_places_are_those_of_the_transformation(transform):
     x, y = all_pixels(ROWS, COLUMNS)
-    made = PixelMap.of(transform, ROWS, COLUMNS).at(x, y)
+    made = PixelMap.of(transform, ROWS, COLUMNS).places_of_pixels(x, y)
     for got, exact in zip(made, transform(x, y), strict=True):
         np.testing.assert_array_equal(np.isnan(got), np.isnan(exact))
         np.testing.assert_allclose(got, exact, rtol=0, atol=TOLERANCE / 2)
@@ -46,18 +46,18 @@ def test_places_are_those_of_the_transformation(transform):
 
 def test_a_place_does_not_depend_on_the_window(transform):
     x, y = all_pixels(ROWS, COLUMNS)
-    whole = PixelMap.of(transform, ROWS, COLUMNS).at(x, y)
+    whole = PixelMap.of(transform, ROWS, COLUMNS).places_of_pixels(x, y)
     rows, columns = slice(77, 79), slice(100, 190)
-    part = PixelMap.of(transform, rows, columns).at(*all_pixels(rows, columns))
+    part = PixelMap.of(transform, rows, columns).places_of_pixels(*all_pixels(rows, columns))
     for one, other in zip(part, whole, strict=True):
         # Distortions are inverted iteratively for all pixels together, until all have converged.
-        np.testing.assert_allclose(one, other[47:49, 95:185], rtol=0, atol=ITERATED)
+        np.testing.assert_allclose(one, other[47:49, 95:185], rtol=0, atol=INVERSE_TOLERANCE)
 
 
 def test_the_extent_holds_every_pixel(transform):
     rows, columns = slice(64, 99), slice(21, 140)
     made = PixelMap.of(transform, ROWS, COLUMNS)
-    x, y = made.at(*all_pixels(rows, columns))
+    x, y = made.places_of_pixels(*all_pixels(rows, columns))
     for place, (low, high) in zip((y, x), made.extent(rows, columns), strict=True):
         assert low - TOLERANCE <= np.nanmin(place, initial=low)
         assert high + TOLERANCE >= np.nanmax(place, initial=high)
@@ -86,7 +86,9 @@ def test_places_are_exact_where_interpolation_between_nodes_is_not():
     made = PixelMap.of(transform, ROWS, COLUMNS)
     x, y = all_pixels(ROWS, COLUMNS)
     assert not made.rough.all()
-    np.testing.assert_allclose(made.at(x, y)[0], transform(x, y)[0], rtol=0, atol=TOLERANCE)
+    np.testing.assert_allclose(
+        made.places_of_pixels(x, y)[0], transform(x, y)[0], rtol=0, atol=TOLERANCE
+    )
 
 
 def test_what_bends_by_more_than_a_ten_thousandth_of_a_pixel_between_nodes_is_exact():
@@ -95,7 +97,9 @@ def test_what_bends_by_more_than_a_ten_thousandth_of_a_pixel_between_nodes_is_ex
 
     made = PixelMap.of(transform, ROWS, COLUMNS)
     x, y = all_pixels(ROWS, COLUMNS)
-    np.testing.assert_allclose(made.at(x, y)[0], transform(x, y)[0], rtol=0, atol=1e-4)
+    np.testing.assert_allclose(
+        made.places_of_pixels(x, y)[0], transform(x, y)[0], rtol=0, atol=1e-4
+    )
 
 
 def test_the_extent_holds_what_nodes_do_not_tell_of():
@@ -107,14 +111,14 @@ def test_the_extent_holds_what_nodes_do_not_tell_of():
 
 
 def test_what_lies_beyond_the_horizon_has_no_place():
-    behind = between(TARGET, tangent(crval=(190.0, -20.0)))
+    behind = transform_between(TARGET, tangent(crval=(190.0, -20.0)))
     made = PixelMap.of(behind, ROWS, COLUMNS)
-    assert np.isnan(made.at(*all_pixels(ROWS, COLUMNS))).all()
+    assert np.isnan(made.places_of_pixels(*all_pixels(ROWS, COLUMNS))).all()
 
 
 def test_a_shift_by_whole_pixels_is_seen():
     def offset(**places):
-        return PixelMap.of(between(TARGET, tangent(**places)), ROWS, COLUMNS).offset
+        return PixelMap.of(transform_between(TARGET, tangent(**places)), ROWS, COLUMNS).offset
 
     assert offset(crpix=(130.0, 100.0)) == (0, 0)
     assert offset(crpix=(123.0, 104.0)) == (-4, 7)
@@ -125,7 +129,7 @@ def test_a_shift_by_whole_pixels_is_seen():
 
 
 def test_footprints():
-    to_target = between(tangent(crpix=(60.0, 50.0)), TARGET)
+    to_target = transform_between(tangent(crpix=(60.0, 50.0)), TARGET)
     covered = footprint(to_target, (100, 120))
     np.testing.assert_allclose(covered, (69.5, 189.5, 49.5, 149.5), atol=1e-6)
     rows, columns = window(to_target, (100, 120), (90, 400))
@@ -137,7 +141,7 @@ def test_footprints():
         tangent(crpix=(60.0, 300.0)),
         tangent((190.0, -20.0)),
     ):
-        assert window(between(away, TARGET), (100, 120), (90, 400)) is None
+        assert window(transform_between(away, TARGET), (100, 120), (90, 400)) is None
 
 
 @pytest.mark.parametrize(("tear", "whole"), [(230.3, slice(0, 224)), (250.3, slice(256, 300))])
@@ -166,10 +170,10 @@ def test_places_around_a_window_do_not_depend_on_the_window():
     def bent(x, y):
         return x + 1e-6 * x**2, y - 1e-6 * y**2
 
-    whole = PixelMap.of(bent, slice(0, 200), slice(0, 200)).at(
+    whole = PixelMap.of(bent, slice(0, 200), slice(0, 200)).places_of_pixels(
         *all_pixels(slice(63, 97), slice(31, 129))
     )
-    part = PixelMap.of(bent, slice(64, 96), slice(32, 128)).at(
+    part = PixelMap.of(bent, slice(64, 96), slice(32, 128)).places_of_pixels(
         *all_pixels(slice(63, 97), slice(31, 129))
     )
     np.testing.assert_array_equal(part, whole)
@@ -179,7 +183,7 @@ def test_a_place_leads_back_or_is_none():
     """Inverting distortions far outside an image often converges to a wrong place."""
     plain, bent = tangent(), distorted(amount=8)
     y, x = np.mgrid[-600:700:40.0, -600:700:40.0]
-    there = between(plain, bent)(x, y)
+    there = transform_between(plain, bent)(x, y)
     known = np.isfinite(there[0])
     assert 0.1 < known.mean() < 0.9
     world = bent.all_pix2world(there[0][known], there[1][known], 0)

@@ -11,7 +11,7 @@ from gpustack import Offsets, Reproject, SigmaClip, stack, wcs_project
 from gpustack.align import bring_together
 from gpustack.align.base import AbsentFrame
 from gpustack.align.blocks import SIDE
-from gpustack.align.footprint import between
+from gpustack.align.footprint import transform_between
 from gpustack.align.map_wcs import FramePixels, GridPixels
 from gpustack.align.pixel_map import STEP, PixelMap
 from gpustack.align.placed import PlacedFrame
@@ -68,10 +68,10 @@ def test_interpolation_is_that_of_reproject(order, dtype):
     for degrees in (0, 31):
         frame = tangent(crpix=(25.25, 30.5), degrees=degrees)
         target = tangent(crpix=(35.0, 45.0), scale=0.9 * SCALE)
-        pixel_map = PixelMap.of(between(target, frame), rows, columns)
+        pixel_map = PixelMap.of(transform_between(target, frame), rows, columns)
         grid = GridPixels(pixel_map, columns.start, rows.start, 0, 0)
         expected = resample(planes, FramePixels(), grid, (90, 85), how)
-        got = interpolate(planes, pixel_map.within(rows, columns), how)
+        got = interpolate(planes, pixel_map.places_of_window(rows, columns), how)
         rounded = dtype == "float32" and how.is_spline
         np.testing.assert_allclose(got, expected, rtol=1e-7 if rounded else 0, atol=0)
         assert 0.1 < np.isnan(got[1]).mean() < 0.9

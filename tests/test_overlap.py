@@ -9,7 +9,7 @@ from gpustack import Overlap, RangeClip, stack
 from gpustack.errors import GpustackWarning, RecipeError
 from gpustack.normalize import overlap
 from gpustack.normalize.overlap import _pairs as pairs
-from gpustack.normalize.overlap import choose, solve
+from gpustack.normalize.overlap import sample_indices, solve
 
 SHAPE = (20, 30)
 #: Absolute tolerance of offsets of a few hundred, solved for in float64.
@@ -134,7 +134,7 @@ def test_a_frame_whose_last_rows_are_invalid_is_no_empty_frame(monkeypatch):
 
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(1, 300))
 def test_chosen_samples_are_few_and_meet_every_column(rows, width, most):
-    chosen = choose((rows, width), most)
+    chosen = sample_indices((rows, width), most)
     assert 1 <= len(chosen) <= most
     assert chosen[-1] < rows * width
     if len(chosen) >= width:

@@ -21,13 +21,13 @@ from gpustack.header import with_exposure, without_wcs
 #: Keywords for sections of a detector or an amplifier, which no longer hold for the result.
 SECTIONS = re.compile(r"(AMP|BIAS|CCD|DATA|DET|TRIM)SEC\w?")
 #: Keywords of cards that describe the pixels of the frame before it was aligned.
-_OF_PIXELS = re.compile(rf"{SECTIONS.pattern}|{coordinate_cards.LEFT_OVER.pattern}")
+_PIXEL_CARDS = re.compile(rf"{SECTIONS.pattern}|{coordinate_cards.LEFT_OVER.pattern}")
 #: Why a frame has no sample at a pixel of the grid that it does not cover.
 OUTSIDE = "outside of the frame"
 #: Why a frame is left out although it could be aligned.
-BESIDE = "expected a frame that overlaps the grid, got none of its pixels on it"
+NO_OVERLAP = "expected a frame that overlaps the grid, got none of its pixels on it"
 #: The advice in errors about a frame that cannot be aligned.
-SKIP = "skip=True (--skip-unaligned) leaves such frames out"
+SKIP_ADVICE = "skip=True (--skip-unaligned) leaves such frames out"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,16 +71,16 @@ class Aligned:
     found: list[Similarity | None] | None = None
 
 
-def without_place(header: fits.Header, wcs: Any) -> fits.Header:
+def without_pixel_cards(header: fits.Header, wcs: Any) -> fits.Header:
     """A copy of a header without cards that say where its pixels lie.
 
     These are its world coordinates, alternative ones too, physical coordinates (LTV, LTM) and
     sections of a detector.
     """
-    told = without_wcs(header, wcs)
-    for key in {key for key in told if _OF_PIXELS.fullmatch(key)}:
-        told.remove(key, remove_all=True)
-    return told
+    copy = without_wcs(header, wcs)
+    for key in {key for key in copy if _PIXEL_CARDS.fullmatch(key)}:
+        copy.remove(key, remove_all=True)
+    return copy
 
 
 @dataclass(eq=False)
@@ -135,9 +135,11 @@ class GridFrame:
     @cached_property
     def header(self) -> fits.Header:
         """The header of the inner frame, without cards that do not hold on the grid."""
-        return self._exposed(without_place(self.inner.header, self.inner.coordinates.wcs))
+        return self._with_exposure(
+            without_pixel_cards(self.inner.header, self.inner.coordinates.wcs)
+        )
 
-    def _exposed(self, header: fits.Header) -> fits.Header:
+    def _with_exposure(self, header: fits.Header) -> fits.Header:
         """`header` with the cards of the exposure that an image in memory keeps in its WCS."""
         return with_exposure(header, self.inner.coordinates)
 

@@ -17,7 +17,7 @@ from gpustack.align.pixel_map import STEP, PixelMap
 SIDE = 256
 #: Smallest side of the areas that are transformed by way of the sky at once, because that takes
 #: 2 ms however few the pixels are.
-ASKED = 64
+LEAST_SKY_SIDE = 64
 #: Bytes that the parts of a frame below adjacent blocks may take together. Such blocks are read
 #: together, so that the rows they share are read once. For float32 these are 9 blocks.
 GROUP_BYTES = 4 << 20
@@ -59,17 +59,18 @@ class Blocks:
         """
         down, across = self.window
         if self.is_rough:
-            height, width = self.asked()
+            height, width = self.max_sky_size()
             for rows in _cut(max(start, down.start), min(stop, down.stop), height):
                 for columns in _cut(across.start, across.stop, width):
                     yield from self._halved(rows, columns)
             return
-        height, width = self.most()
-        most = self.beside(height, width)
+        height, width = self.max_size()
+        most = self.max_group(height, width)
         for rows in _cut(max(start, down.start), min(stop, down.stop), height):
             blocks = [(rows, columns) for columns in _cut(across.start, across.stop, width)]
             for first in range(0, len(blocks), most):
-                parts = [(block, self.under(*block)) for block in blocks[first : first + most]]
+                group = blocks[first : first + most]
+                parts = [(block, self.frame_part(*block)) for block in group]
                 yield [(block, part) for block, part in parts if part is not None]
 
     @property
@@ -77,11 +78,11 @@ class Blocks:
         """Whether some pixels of the window cannot be interpolated between nodes."""
         return bool(self.pixel_map.rough.any())
 
-    def asked(self) -> tuple[int, int]:
+    def max_sky_size(self) -> tuple[int, int]:
         """The largest number of rows and columns transformed by way of the sky at once."""
         rows, columns = (
-            max(most, min(ASKED, part.stop - part.start))
-            for most, part in zip(self.most(), self.window, strict=True)
+            max(most, min(LEAST_SKY_SIDE, part.stop - part.start))
+            for most, part in zip(self.max_size(), self.window, strict=True)
         )
         return rows, columns
 
@@ -90,7 +91,7 @@ class Blocks:
 
         Most of the area that a torn frame may lie on is outside of the frame.
         """
-        part, most = self.under(rows, columns), self.most()
+        part, most = self.frame_part(rows, columns), self.max_size()
         if part is None:
             return
         sizes = rows.stop - rows.start, columns.stop - columns.start
@@ -103,21 +104,21 @@ class Blocks:
             for half in _cut(columns.start, columns.stop, -(-sizes[1] // 2)):
                 yield from self._halved(rows, half)
 
-    def beside(self, rows: int, columns: int) -> int:
+    def max_group(self, rows: int, columns: int) -> int:
         """The largest number of adjacent blocks of this size that are read together."""
-        height, width = self.most_under(rows, columns)
+        height, width = self.max_frame_size(rows, columns)
         room = GROUP_BYTES // max(height * width * self.part_bytes, 1)
         across = int(self.window[1].stop - self.window[1].start)
         return max(1, min(room, -(-across // columns)))
 
-    def most(self) -> tuple[int, int]:
+    def max_size(self) -> tuple[int, int]:
         """The largest number of rows and columns of a block."""
         scale = np.hypot(*self.pixel_map.rates).max()
         side = SIDE // max(round(min(scale, SIDE)), 1)
         rows, columns = (min(side, part.stop - part.start) for part in self.window)
         return rows, columns
 
-    def most_under(self, rows: int, columns: int) -> tuple[int, int]:
+    def max_frame_size(self, rows: int, columns: int) -> tuple[int, int]:
         """The largest number of rows and columns of the frame below a block of this size."""
         if self.is_rough:
             return self.shape[0], self.shape[1]
@@ -126,7 +127,7 @@ class Blocks:
         height, width = np.minimum(sizes, self.shape).astype(int)
         return int(height), int(width)
 
-    def under(self, rows: slice, columns: slice) -> Block | None:
+    def frame_part(self, rows: slice, columns: slice) -> Block | None:
         """The part of the frame below a block, with the margin; None outside of the frame."""
         margin = self.margin
         spans = []

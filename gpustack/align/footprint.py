@@ -13,7 +13,7 @@ from gpustack.align.pixel_map import Transform
 
 #: Tolerance, in pixels, to which distortions are inverted by iteration. Errors of astropy's
 #: default, 1e-4, would show at the nodes of a `PixelMap`.
-ITERATED = 1e-6
+INVERSE_TOLERANCE = 1e-6
 #: Largest distance, in pixels, between the points of an image that are transformed.
 _STEP = 64
 #: Grid pixels by which a footprint may reach beyond the points: interpolation reaches half a
@@ -23,13 +23,13 @@ _PAD = 2
 _LEAST = 9
 #: An image is torn where neighbouring points are more than this many times as far apart as the
 #: median. At the edges of a gnomonic projection 100 degrees wide they are 2.4 times as far apart.
-TORN = 4.0
+TORN_CELL = 4.0
 
 #: The lowest and highest x, then the lowest and highest y.
 Footprint = tuple[float, float, float, float]
 
 
-def between(*pair: WCS) -> Transform:
+def transform_between(*pair: WCS) -> Transform:
     """The transform from pixels x, y of the first of two celestial WCS to those of the second.
 
     It returns NaN for pixels that do not transform back to themselves. In some projections, places
@@ -48,9 +48,10 @@ def between(*pair: WCS) -> Transform:
 
 
 def _across(wcs: WCS, other: WCS, x: Any, y: Any) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Transform as `astropy.wcs.utils.pixel_to_pixel`, but to `ITERATED`, and without warnings.
+    """Transform as `astropy.wcs.utils.pixel_to_pixel`, but more exactly and without warnings.
 
-    Distortions are inverted by iteration, which diverges far outside of an image.
+    Distortions are inverted by iteration to `INVERSE_TOLERANCE`, which diverges far outside of an
+    image.
     """
     # World coordinates are in degrees whatever CUNIT says, and may have the latitude first.
     world = wcs.all_pix2world(x, y, 0)
@@ -59,7 +60,7 @@ def _across(wcs: WCS, other: WCS, x: Any, y: Any) -> tuple[NDArray[Any], NDArray
     )
     there = here.transform_to(wcs_to_celestial_frame(other)).represent_as("unitspherical")
     degrees = {other.wcs.lng: there.lon.deg, other.wcs.lat: there.lat.deg}
-    found = other.all_world2pix(degrees[0], degrees[1], 0, tolerance=ITERATED, quiet=True)
+    found = other.all_world2pix(degrees[0], degrees[1], 0, tolerance=INVERSE_TOLERANCE, quiet=True)
     return found[0], found[1]
 
 
@@ -141,15 +142,15 @@ def _torn(x: NDArray[Any], y: NDArray[Any]) -> NDArray[np.bool_]:
     ends = lost[:-1] & lost[1:], lost[:-1] | lost[1:]
     none, some = ends[0][:, :-1] & ends[0][:, 1:], ends[1][:, :-1] | ends[1][:, 1:]
     down, right = (np.abs(np.diff(places, axis=axis)) for axis in (0, 1))
-    down, right = map(_further, (down, right))
+    down, right = map(_far_apart, (down, right))
     far: NDArray[np.bool_] = down[:, :-1] | down[:, 1:] | right[:-1] | right[1:]
     return far | (some & ~none)
 
 
-def _further(apart: NDArray[np.float64]) -> NDArray[np.bool_]:
+def _far_apart(apart: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Which distances are far above their median; none where no two neighbours have a place."""
     known = apart[~np.isnan(apart)]
-    return apart > TORN * (np.median(known) if known.size else np.inf)
+    return apart > TORN_CELL * (np.median(known) if known.size else np.inf)
 
 
 def _span(low: float, high: float, length: int) -> slice | None:

@@ -48,17 +48,17 @@ def recall(how: Alignment, reference: Frame, frame: Frame, measure: Callable[[],
     memory = _memory.get()
     if memory is None or not (isinstance(reference, FitsFrame) and isinstance(frame, FitsFrame)):
         return measure()
-    whose = how, _as_it_is(reference)
-    if memory.reference != whose:
-        memory.reference, memory.found = whose, {}
-    key = frame is reference, _as_it_is(frame)
+    reference_key = how, _state_key(reference)
+    if memory.reference != reference_key:
+        memory.reference, memory.found = reference_key, {}
+    key = frame is reference, _state_key(frame)
     if key not in memory.found:
         memory.found[key] = measure()
     result: T = memory.found[key]
     return result
 
 
-def _as_it_is(frame: FitsFrame) -> tuple[Any, ...]:
+def _state_key(frame: FitsFrame) -> tuple[Any, ...]:
     """A key of a frame that differs once one of its files has changed."""
     with reading(frame.name):
         return frame.name, *((file, Stamp.of(file)) for file in sorted(frame.files))

@@ -73,7 +73,8 @@ class GridPixels(FramePixels):
 
     def pixel_to_world_values(self, *pixels: Any) -> tuple[Any, ...]:
         """Where pixels of the part of the grid lie on the part of the frame."""
-        x, y = self.pixel_map.at(np.add(pixels[0], self.left), np.add(pixels[1], self.top))
+        x, y = np.add(pixels[0], self.left), np.add(pixels[1], self.top)
+        x, y = self.pixel_map.places_of_pixels(x, y)
         return x - self.across, y - self.up
 
     def world_to_pixel_values(self, *world: Any) -> tuple[Any, ...]:

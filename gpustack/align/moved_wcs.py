@@ -17,8 +17,8 @@ from gpustack.header import fits_wcs, lookup_tables
 
 #: Cards that hold a pixel coordinate, and cards that make a missing pixel coordinate count as 0:
 #: of world coordinates, main and alternative, and of IRAF's physical ones.
-_PIXELS = re.compile(r"(?:CRPIX|LTV)([12])[A-Z]?")
-_BESIDE = re.compile(r"CTYPE([12])([A-Z]?)|LTM([12])_\3")
+_PIXEL_CARDS = re.compile(r"(?:CRPIX|LTV)([12])[A-Z]?")
+_IMPLIES_PIXEL_CARD = re.compile(r"CTYPE([12])([A-Z]?)|LTM([12])_\3")
 
 
 def moved_wcs(wcs: Any, shift: tuple[int, int], shape: Sequence[int]) -> Any:
@@ -111,9 +111,9 @@ def _pixel_cards(header: fits.Header) -> dict[str, int]:
     """Keyword -> axis, counted from 1, of all pixel coordinates, also of missing ones."""
     found = {}
     for key in header:
-        if match := _PIXELS.fullmatch(key):
+        if match := _PIXEL_CARDS.fullmatch(key):
             found[key] = int(match[1])
-        elif match := _BESIDE.fullmatch(key):
+        elif match := _IMPLIES_PIXEL_CARD.fullmatch(key):
             axis = match[1] or match[3]
             found[f"CRPIX{axis}{match[2]}" if match[1] else f"LTV{axis}"] = int(axis)
     return found

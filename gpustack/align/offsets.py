@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from gpustack.align.base import BESIDE, SKIP, AbsentFrame, Aligned, Grid
+from gpustack.align.base import NO_OVERLAP, SKIP_ADVICE, AbsentFrame, Aligned, Grid
 from gpustack.align.extent import Box, extent_of, grid_around
 from gpustack.align.placed import PlacedFrame, overlaps
 from gpustack.align.sky import places_on_sky
@@ -21,7 +21,7 @@ from gpustack.number_files import read_lines
 _log = logger(__name__)
 
 #: Offsets have to be below this, in pixels: floats represent all whole numbers only up to here.
-MOST = 2**53
+OFFSET_LIMIT = 2**53
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +56,10 @@ def place_frames(frames: Sequence[Frame], how: Offsets, *, room: float | None) -
     for frame, place, reason in zip(frames, found.places, reasons, strict=True):
         if reason and not how.skip:
             raise FrameError(
-                frame.name, f"align {how.name}: expected {_expected(how)}, got {reason}; {SKIP}"
+                frame.name,
+                f"align {how.name}: expected {_expected(how)}, got {reason}; {SKIP_ADVICE}",
             )
-        if not reason and not max(map(abs, place)) < MOST:  # type: ignore[arg-type]
+        if not reason and not max(map(abs, place)) < OFFSET_LIMIT:  # type: ignore[arg-type]
             raise FrameError(frame.name, f"align {how.name}: expected pixels, got {place}, (y, x)")
     rounded = {
         i: _round(place) for i, place in enumerate(found.places) if not isinstance(place, str)
@@ -67,7 +68,7 @@ def place_frames(frames: Sequence[Frame], how: Offsets, *, room: float | None) -
         grid = Grid(tuple(frames[0].shape))
         absent: list[Frame] = [AbsentFrame(frame, grid) for frame in frames]
         return Aligned(absent, columns={"left_out": reasons})
-    _tell(frames, found, rounded)
+    _log_rounding(frames, found, rounded)
     return _placed(frames, how, rounded, reasons, found.absolute, room)
 
 
@@ -89,7 +90,7 @@ def _placed(
     for i, frame in enumerate(frames):
         offset = (offsets[i][0] - box.y0, offsets[i][1] - box.x0) if i in offsets else None
         if offset is not None and not overlaps(offset, frame.shape, grid.shape):
-            offset, reasons[i] = None, BESIDE
+            offset, reasons[i] = None, NO_OVERLAP
         if offset is None:
             placed.append(AbsentFrame(frame, grid))
         else:
@@ -113,7 +114,7 @@ def _origin(how: Offsets, reference: Frame, box: Box) -> str:
     return f"align: moved by whole pixels, offsets {source}, onto {reference.name} {box}"
 
 
-def _tell(
+def _log_rounding(
     frames: Sequence[Frame], found: FoundOffsets, rounded: dict[int, tuple[int, int]]
 ) -> None:
     """Log how far the offsets are from whole numbers, at most."""

@@ -8,9 +8,9 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from gpustack.align.rotation_check import corners
+from gpustack.align.rotation_check import corner_distance
 from gpustack.align.similarity import Similarity
-from gpustack.align.star_image import View, Whole, seen
+from gpustack.align.star_image import FrameImage, View, view_of
 from gpustack.errors import FrameError
 
 #: Sigmas of the noise above which a pixel counts in the search for a match. Below it, patterns that
@@ -23,23 +23,23 @@ MEASURED_FLOOR = 1.5
 #: Sigmas above the floor beyond which brightness counts by its logarithm. In the search, many stars
 #: should agree, not only the brightest one. In the measurement, each star should count by how well
 #: it determines the shift.
-SEARCH, MEASURE = 1.0, 100.0
+SEARCH_KNEE, MEASURE_KNEE = 1.0, 100.0
 #: How many times as high as the next peak the highest peak of the correlation has to be. For
 #: simulated fields of more than 30 stars the ratio is above 2 where the fields are the same, and
 #: below 1.5 where they are not; see docs/decisions/0015-measured-shifts.md.
 LEAST_RATIO = 1.5
 #: Largest distance, in pixels, from the highest peak to pixels that belong to it.
-PEAK = 32
+PEAK_RADIUS = 32
 #: Pixels by which the measured shift may differ from the one that the search found.
-AGREE = 3.0
+MAX_REFINEMENT = 3.0
 #: What errors advise where no shift matches. A camera on a mount that flips at the meridian is
 #: upside down afterwards, and no shift aligns such frames.
 ADVICE = (
     "for frames that are turned, as after a meridian flip, --align register:by=stars "
     "(align=Register('stars'))"
 )
-#: The shifts of quarters are measured to ``1 / QUARTERS`` pixel.
-QUARTERS = 20
+#: The shifts of quarters are measured to ``1 / QUARTER_UPSAMPLE`` pixel.
+QUARTER_UPSAMPLE = 20
 #: Fraction of the overlap that is faded out towards its edges, because edges do not match.
 FADE = 0.1
 
@@ -74,21 +74,25 @@ class Shift:
     """
 
     name: str
-    image: InitVar[Whole]
+    image: InitVar[FrameImage]
     upsample: int
     _view: View = field(init=False, repr=False)
 
     #: Values of a frame without a shift in the columns that say how certain the shift is.
-    unknown: ClassVar[dict[str, Any]] = dict.fromkeys(
+    missing_columns: ClassVar[dict[str, Any]] = dict.fromkeys(
         ("correlation", "peak_ratio", "corners"), np.nan
     )
     #: Values of the reference in these columns.
-    itself: ClassVar[dict[str, Any]] = {"correlation": 1.0, "peak_ratio": np.nan, "corners": 0.0}
+    reference_columns: ClassVar[dict[str, Any]] = {
+        "correlation": 1.0,
+        "peak_ratio": np.nan,
+        "corners": 0.0,
+    }
 
-    def __post_init__(self, image: Whole) -> None:
+    def __post_init__(self, image: FrameImage) -> None:
         object.__setattr__(self, "_view", _view(self.name, image))
 
-    def measure(self, name: str, image: Whole) -> tuple[Similarity, dict[str, Any]]:
+    def measure(self, name: str, image: FrameImage) -> tuple[Similarity, dict[str, Any]]:
         """Measure the shift of a frame, and how certain it is; `image` is overwritten.
 
         Raises
@@ -97,7 +101,9 @@ class Shift:
             Where the frame does not match the reference.
         """
         view = _view(name, image)
-        offset, ratio = _search(_bright(self._view, FLOOR, SEARCH), _bright(view, FLOOR, SEARCH))
+        offset, ratio = _search(
+            _bright(self._view, FLOOR, SEARCH_KNEE), _bright(view, FLOOR, SEARCH_KNEE)
+        )
         if ratio < LEAST_RATIO:
             raise FrameError(
                 name,
@@ -107,20 +113,22 @@ class Shift:
             )
         here, there = _overlap(self._view.shape, view.shape, offset)
         pair = (
-            _bright(self._view[here], MEASURED_FLOOR, MEASURE),
-            _bright(view[there], MEASURED_FLOOR, MEASURE),
+            _bright(self._view[here], MEASURED_FLOOR, MEASURE_KNEE),
+            _bright(view[there], MEASURED_FLOOR, MEASURE_KNEE),
         )
         shift = self._refine(name, offset, *pair)
         return shift, {
             "correlation": _correlation(*pair),
             "peak_ratio": ratio,
-            "corners": corners(*pair, partial(_shift, upsample=QUARTERS), 1 / QUARTERS),
+            "corners": corner_distance(
+                *pair, partial(_shift, upsample=QUARTER_UPSAMPLE), 1 / QUARTER_UPSAMPLE
+            ),
         }
 
     def _refine(self, name: str, offset: tuple[int, int], one: View, two: View) -> Similarity:
         """Refine a whole-pixel `offset` to parts of a pixel, by views of the overlap."""
         rest = _shift(one, two, self.upsample)
-        if not abs(rest) <= AGREE:
+        if not abs(rest) <= MAX_REFINEMENT:
             raise FrameError(
                 name,
                 f"align: expected a shift that is certain, got {offset}, y first, by which all "
@@ -144,7 +152,7 @@ def _shift(one: View, two: View, upsample: int) -> complex:
     return complex(x, y)
 
 
-def _view(name: str, image: Whole) -> View:
+def _view(name: str, image: FrameImage) -> View:
     """What stands out on a frame, in units of its noise.
 
     Raises
@@ -152,7 +160,7 @@ def _view(name: str, image: Whole) -> View:
     FrameError
         Where nothing stands out.
     """
-    view = seen(name, image)
+    view = view_of(name, image)
     if not view.max() > FLOOR:
         raise FrameError(
             name, f"align: expected something {FLOOR:g} sigma above the sky, got nothing"
@@ -192,7 +200,7 @@ def _search(one: View, two: View) -> tuple[tuple[int, int], float]:
 def _ratio(sums: NDArray[np.floating[Any]], peak: tuple[np.intp, ...]) -> float:
     """The highest peak divided by the highest value elsewhere; `sums` is overwritten."""
     top = float(sums[peak])
-    reach = [min(PEAK, length // 8) for length in sums.shape]
+    reach = [min(PEAK_RADIUS, length // 8) for length in sums.shape]
     around = [
         np.arange(place - far, place + far + 1) % length
         for place, far, length in zip(peak, reach, sums.shape, strict=True)

@@ -21,7 +21,7 @@ TOLERANCE = 4e-4
 
 #: A frame is torn within a grid pixel where one half of the pixel's diagonal is more than this many
 #: times as long as the other half.
-TORN = 4.0
+TORN_DIAGONAL = 4.0
 
 #: A frame lies on the grid, moved by whole pixels, if it is off by no more than this many pixels.
 SAME = 1e-6
@@ -73,7 +73,7 @@ class PixelMap:
         """Bytes of `nodes` and `rough`."""
         return self.nodes.nbytes + self.rough.nbytes
 
-    def within(self, rows: slice, columns: slice) -> NDArray[np.float64]:
+    def places_of_window(self, rows: slice, columns: slice) -> NDArray[np.float64]:
         """Where the pixels of a window lie on the frame: y, x, shape (2, rows, columns).
 
         NaN where a pixel has no place on the frame.
@@ -82,7 +82,7 @@ class PixelMap:
             np.arange(columns.start, columns.stop), np.arange(rows.start, rows.stop)
         )
 
-    def at(self, x: Any, y: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def places_of_pixels(self, x: Any, y: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Where pixels x, y of the grid lie on the frame; NaN where they have no place on it.
 
         Parameters
@@ -180,7 +180,7 @@ class PixelMap:
         """
         part = self.nodes[(slice(None), *self._part(rows, columns))][::-1]
         if self.is_rough(rows, columns):
-            part = self.within(rows, columns)
+            part = self.places_of_window(rows, columns)
         part = part[:, np.isfinite(part).all(axis=0)]
         if part.size == 0:
             return [(np.nan, np.nan)] * 2
@@ -199,27 +199,27 @@ class PixelMap:
         self._between(at_nodes, xs, ys, area)
         row, _ = _split(ys, self.top, self.nodes.shape[1])
         column, _ = _split(xs, self.left, self.nodes.shape[2])
-        poor = self._poor[np.ix_(row, column)]
-        if poor.any():
-            part = tuple(slice(int(at.min()), int(at.max()) + 1) for at in np.nonzero(poor))
+        inexact = self._needs_exact_area[np.ix_(row, column)]
+        if inexact.any():
+            part = tuple(slice(int(at.min()), int(at.max()) + 1) for at in np.nonzero(inexact))
             exact = self._exact_area(
                 *(
                     slice(span.start + inner.start, span.start + inner.stop)
                     for span, inner in zip((rows, columns), part, strict=True)
                 )
             )
-            np.copyto(area[part], exact, where=poor[part])
+            np.copyto(area[part], exact, where=inexact[part])
         return area
 
     @cached_property
-    def _poor(self) -> NDArray[np.bool_]:
+    def _needs_exact_area(self) -> NDArray[np.bool_]:
         """Cells whose areas cannot be interpolated, because slopes at nodes use adjacent cells."""
-        poor = self.rough.copy()
-        poor[1:] |= self.rough[:-1]
-        poor[:-1] |= self.rough[1:]
-        poor[:, 1:] |= self.rough[:, :-1]
-        poor[:, :-1] |= self.rough[:, 1:]
-        return poor
+        inexact = self.rough.copy()
+        inexact[1:] |= self.rough[:-1]
+        inexact[:-1] |= self.rough[1:]
+        inexact[:, 1:] |= self.rough[:, :-1]
+        inexact[:, :-1] |= self.rough[:, 1:]
+        return inexact
 
     def _exact_area(self, rows: slice, columns: slice) -> NDArray[np.float64]:
         """Areas from the transformed corners of pixels: half of the cross product of diagonals."""
@@ -278,7 +278,7 @@ def _diagonal(
     """
     halves = np.stack([middle - start, stop - middle])
     length = np.abs(halves)
-    torn = ~(length.max(axis=0) <= TORN * length.min(axis=0))
+    torn = ~(length.max(axis=0) <= TORN_DIAGONAL * length.min(axis=0))
     length[np.isnan(length)] = np.inf
     shorter = np.where(length[0] <= length[1], halves[0], halves[1])
     return np.where(torn, 2 * shorter, stop - start)

@@ -52,7 +52,7 @@ class PlacedFrame(GridFrame):
     @cached_property
     def header(self) -> fits.Header:
         """The header of the inner frame, with its coordinates moved."""
-        return self._exposed(moved_header(self.inner.header, self.offset))
+        return self._with_exposure(moved_header(self.inner.header, self.offset))
 
     @cached_property
     def _covers(self) -> bool:

@@ -11,19 +11,19 @@ from astropy.wcs import WCS
 from astropy.wcs.utils import proj_plane_pixel_area
 from numpy.typing import NDArray
 
-from gpustack.align.base import without_place
+from gpustack.align.base import without_pixel_cards
 from gpustack.align.brightness import warn_scaled
-from gpustack.align.footprint import between, window
+from gpustack.align.footprint import transform_between, window
 from gpustack.align.pixel_map import PixelMap, middle_area
 from gpustack.align.resample import (
     Resampling,
-    cleared,
     contributes,
-    marked,
+    fill_invalid,
+    nan_where_masked,
     resample,
     sliced,
-    unknown,
-    without,
+    unusable_variance,
+    with_mask_plane,
 )
 from gpustack.align.target import check_celestial
 from gpustack.alignments import Flux, Method, Order, Reproject
@@ -182,16 +182,16 @@ def _planes(ccd: CCDData, how: Resampling) -> dict[str, NDArray[Any]]:
     invalid = np.zeros(ccd.shape, bool) if ccd.mask is None else np.asarray(ccd.mask, bool)
     # ccdproc interpolates masked samples as they are; splines would carry them far.
     filled = how.is_spline and ccd.mask is not None
-    held = {"data": without(ccd.data, invalid, how) if filled else ccd.data}
+    held = {"data": fill_invalid(ccd.data, invalid, how) if filled else ccd.data}
     if ccd.mask is not None:
         held["mask"] = ccd.mask
     given = variance_of("ccd", ccd, ccd.shape, ccd.unit)
     if given is not None:
         variance = given.read(0, ccd.shape[0])
-        lost = unknown(variance, invalid | ~np.isfinite(ccd.data))
+        lost = unusable_variance(variance, invalid | ~np.isfinite(ccd.data))
         held["variance"] = variance
         if lost.any():
-            held["variance"], held["unknown"] = marked(variance, lost, how)
+            held["variance"], held["unknown"] = with_mask_plane(variance, lost, how)
     return held
 
 
@@ -203,7 +203,7 @@ def _uncertainty(
         return None
     variance = found["variance"]
     if "unknown" in found:
-        variance = cleared(variance, found["unknown"], how)
+        variance = nan_where_masked(variance, found["unknown"], how)
     # Splines overshoot beside a step, also below 0.
     spread = VarianceUncertainty(np.maximum(variance, 0) * area**2)
     with np.errstate(divide="ignore"):  # the inverse of 0
@@ -227,16 +227,16 @@ def _area(wcs: WCS, target_wcs: WCS, shape: tuple[int, ...], how: Resampling) ->
     if how.flux != "local":
         return _one_area(wcs, target_wcs, how)
     rows, columns = (slice(0, length) for length in shape)
-    return PixelMap.of(between(target_wcs, wcs), rows, columns).area(rows, columns)
+    return PixelMap.of(transform_between(target_wcs, wcs), rows, columns).area(rows, columns)
 
 
 def _factor(ccd: CCDData, target_wcs: WCS, shape: tuple[int, ...], how: Resampling) -> float:
     """The factor on values as one number: where it varies, in the middle of the image."""
     if how.flux != "local":
         return _one_area(ccd.wcs, target_wcs, how)
-    touched = window(between(ccd.wcs, target_wcs), ccd.shape, shape)
+    touched = window(transform_between(ccd.wcs, target_wcs), ccd.shape, shape)
     # An image that does not touch the grid has no pixel there to warn about.
-    return 1.0 if touched is None else middle_area(between(target_wcs, ccd.wcs), *touched)
+    return 1.0 if touched is None else middle_area(transform_between(target_wcs, ccd.wcs), *touched)
 
 
 def _one_area(wcs: WCS, target_wcs: WCS, how: Resampling) -> float:
@@ -249,5 +249,5 @@ def _one_area(wcs: WCS, target_wcs: WCS, how: Resampling) -> float:
 def _header(ccd: CCDData) -> Any:
     """A copy of the header of `ccd` without the coordinates, which no longer hold."""
     if isinstance(ccd.header, Header):
-        return without_place(ccd.header, ccd.wcs)
+        return without_pixel_cards(ccd.header, ccd.wcs)
     return deepcopy(ccd.header)

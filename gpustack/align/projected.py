@@ -15,12 +15,12 @@ from gpustack.align.map_wcs import FramePixels, GridPixels
 from gpustack.align.pixel_map import PixelMap, middle_area
 from gpustack.align.resample import (
     Resampling,
-    cleared,
     interpolate,
-    marked,
+    nan_where_masked,
     resample,
     sliced,
-    unknown,
+    unusable_variance,
+    with_mask_plane,
 )
 from gpustack.backends.base import Samples
 from gpustack.frames.base import read_whole
@@ -89,13 +89,13 @@ class ProjectedFrame(GridFrame):
         """Bytes of resampling a block, of reading, and of the parts of the frame read together."""
         block, part = HELD_BYTES[self.how.method]
         part += SPLINE_BYTES * self.how.is_spline
-        rows, columns = self._blocks.most()
-        sky = SKY_BYTES * math.prod(self._blocks.asked()) if self._blocks.is_rough else 0
-        height, width = self._blocks.most_under(rows, columns)
+        rows, columns = self._blocks.max_size()
+        sky = SKY_BYTES * math.prod(self._blocks.max_sky_size()) if self._blocks.is_rough else 0
+        height, width = self._blocks.max_frame_size(rows, columns)
         # Rows of the frame, as they are read for the parts, with variances.
         row = self.inner.row_bytes + self.inner.has_variance * READ_BYTES * self.inner.shape[1]
         read = min(self.inner.shape[0], AT_ONCE // self.inner.shape[1] + 1) * row
-        beside = (self._blocks.beside(rows, columns) - 1) * self._part_bytes * height * width
+        beside = (self._blocks.max_group(rows, columns) - 1) * self._part_bytes * height * width
         block, part = block * rows * columns, part * height * width
         return sky + block + part + beside + read + self.inner.held_bytes
 
@@ -130,7 +130,7 @@ class ProjectedFrame(GridFrame):
         return bits
 
     @property
-    def told_by_nearest(self) -> tuple[str, ...]:
+    def measured_on_nearest(self) -> tuple[str, ...]:
         """Which of noise and mad are measured on the nearest samples, not on resampled ones.
 
         Resampled samples are smoothed where neighbours share samples of the camera, by an amount
@@ -166,7 +166,7 @@ class ProjectedFrame(GridFrame):
             for one, span in zip(pixel, self.window, strict=True)
         ):
             return OUTSIDE
-        place = self.pixel_map.within(*pixel).ravel()
+        place = self.pixel_map.places_of_window(*pixel).ravel()
         inside = (place >= -0.5) & (place < np.array(self.inner.shape) - 0.5)  # NaN is neither
         return "" if inside.all() else OUTSIDE
 
@@ -207,7 +207,7 @@ class ProjectedFrame(GridFrame):
         read = read_parts(self.inner.read_variance, self.inner.shape, parts, np.dtype(np.float64))
         samples = read_sections(self.inner, parts)
         for (block, part), values, (_, invalid) in zip(group, read, samples, strict=True):
-            variance = self._resampled(values, unknown(values, invalid), part, block)
+            variance = self._resampled(values, unusable_variance(values, invalid), part, block)
             if self.how.is_spline:
                 np.maximum(variance, 0, out=variance)  # splines overshoot beside a step
             yield variance * self._area(*block) ** 2
@@ -220,7 +220,7 @@ class ProjectedFrame(GridFrame):
             with np.errstate(invalid="ignore"):
                 # Of two equally near pixels, take the one that interpolation takes. Where frames
                 # lie half a pixel off the grid, no pixel is then used twice, and none is lost.
-                at = np.floor(self.pixel_map.within(*block) + 0.5)
+                at = np.floor(self.pixel_map.places_of_window(*block) + 0.5)
                 inside = np.ones(at.shape[1:], bool)
                 for place, span in zip(at, part, strict=True):
                     inside &= (place >= span.start) & (place < span.stop)
@@ -235,14 +235,14 @@ class ProjectedFrame(GridFrame):
         """A part of the frame resampled onto a block; NaN where an invalid pixel contributes."""
         if not invalid.any():
             return self._at_once(values, part, block)
-        planes = np.stack(marked(values, invalid, self.how))
+        planes = np.stack(with_mask_plane(values, invalid, self.how))
         image, marks = self._at_once(planes, part, block)
-        return cleared(image, marks, self.how)
+        return nan_where_masked(image, marks, self.how)
 
     def _at_once(self, planes: NDArray[Any], part: Block, block: Block) -> NDArray[np.float64]:
         """Planes of a part of the frame, all resampled onto a block of the grid at once."""
         if self.how.method == "interp":
-            places = self.pixel_map.within(*block)
+            places = self.pixel_map.places_of_window(*block)
             places -= np.array([span.start for span in part]).reshape(2, 1, 1)
             return interpolate(planes, places, self.how)
         shape = tuple(span.stop - span.start for span in block)

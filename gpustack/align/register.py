@@ -64,8 +64,8 @@ def register_frames(
         grid = _grid(frames, known, how, room)
         return Aligned(_placed(frames, known, how, *grid), [origin], found=list(known))
     _check_installed(how)
-    found, told, faults = _measured(frames, how)
-    columns: dict[str, list[Any]] = {name: [row[name] for row in told] for name in told[0]}
+    found, rows, faults = _measured(frames, how)
+    columns: dict[str, list[Any]] = {name: [row[name] for row in rows] for name in rows[0]}
     if how.by == "phase":
         warn_turned(frames, how.reference, columns["corners"], _TURNED, stacklevel=5)
     if any(faults):
@@ -81,37 +81,38 @@ def _measured(
 ) -> tuple[list[Similarity | None], list[dict[str, Any]], list[str]]:
     """Where each frame lies, its row of the columns, and why it cannot be aligned, or ``""``."""
     reference = frames[how.reference]
-    meter = cache(partial(_meter, reference, how))  # not needed where all frames are remembered
+    # Measuring the reference is not needed where all frames are remembered.
+    measurer = cache(partial(_measurer, reference, how))
     found: list[Similarity | None] = []
-    told: list[dict[str, Any]] = []
+    rows: list[dict[str, Any]] = []
     faults: list[str] = []
     for f, frame in enumerate(frames):
-        measure = partial(_measure, meter, frame, how, itself=f == how.reference)
+        measure = partial(_measure, measurer, frame, how, itself=f == how.reference)
         fit, trust, fault = recall(how, reference, frame, measure)
         found.append(fit)
-        told.append(_told(how, fit) | trust)
+        rows.append(_place_columns(how, fit) | trust)
         faults.append(fault)
-        _log.debug("%s: %s", frame.name, fault or _in_words(told[f]))
-    return found, told, faults
+        _log.debug("%s: %s", frame.name, fault or _in_words(rows[f]))
+    return found, rows, faults
 
 
 def _measure(
-    meter: Callable[[], Shift | Stars], frame: Frame, how: Register, *, itself: bool
+    measurer: Callable[[], Shift | Stars], frame: Frame, how: Register, *, itself: bool
 ) -> tuple[Similarity | None, dict[str, Any], str]:
     """Where a frame lies, how certain that is, and why it cannot be aligned, or ``""``."""
     if itself:
-        return Similarity(), meter().itself, ""
-    found = meter()
+        return Similarity(), measurer().reference_columns, ""
+    found = measurer()
     image = frame.whole()  # a file that cannot be read is an error in any case
     try:
         return *found.measure(frame.name, image), ""
     except FrameError as err:
         if not how.skip:
             raise
-        return None, found.unknown, err.problem
+        return None, found.missing_columns, err.problem
 
 
-def _meter(reference: Frame, how: Register) -> Shift | Stars:
+def _measurer(reference: Frame, how: Register) -> Shift | Stars:
     """The object that measures where frames lie on the reference."""
     image = reference.whole()
     try:
@@ -132,18 +133,18 @@ def _check_installed(how: Register) -> None:
         )
 
 
-def _told(how: Register, fit: Similarity | None) -> dict[str, float]:
+def _place_columns(how: Register, fit: Similarity | None) -> dict[str, float]:
     """The columns that say where a frame lies; NaN where that is unknown."""
     lost = np.nan if fit is None else 0.0
     fit = Similarity() if fit is None else fit
-    told = {"dy": fit.shift.imag + lost, "dx": fit.shift.real + lost}
+    columns = {"dy": fit.shift.imag + lost, "dx": fit.shift.real + lost}
     if how.by == "stars":
-        told |= {"rotation": fit.rotation + lost, "magnification": fit.scale + lost}
-    return told
+        columns |= {"rotation": fit.rotation + lost, "magnification": fit.scale + lost}
+    return columns
 
 
-def _in_words(told: dict[str, Any]) -> str:
-    return ", ".join(f"{name} {value:.6g}" for name, value in told.items())
+def _in_words(row: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {value:.6g}" for name, value in row.items())
 
 
 def _placed(

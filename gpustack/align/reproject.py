@@ -4,14 +4,14 @@ from collections.abc import Sequence
 
 from astropy.wcs.utils import proj_plane_pixel_area
 
-from gpustack.align.base import BESIDE, SKIP, AbsentFrame, Aligned, Grid
+from gpustack.align.base import NO_OVERLAP, SKIP_ADVICE, AbsentFrame, Aligned, Grid
 from gpustack.align.brightness import warn_frames_scaled
-from gpustack.align.footprint import between, window
+from gpustack.align.footprint import transform_between, window
 from gpustack.align.pixel_map import PixelMap
 from gpustack.align.placed import PlacedFrame, overlaps
 from gpustack.align.projected import ProjectedFrame
 from gpustack.align.resample import Resampling
-from gpustack.align.sky import warn_unscaled
+from gpustack.align.sky import warn_no_scale
 from gpustack.align.target import check_celestial, choose_grid, has_fine_tables
 from gpustack.alignments import Reproject
 from gpustack.errors import FrameError, InputError
@@ -47,21 +47,21 @@ def reproject_frames(frames: Sequence[Frame], how: Reproject, *, room: float | N
     for frame, fault in zip(frames, faults, strict=True):
         is_target = frame is frames[0] and how.target_is("first")
         if fault and (not how.skip or is_target):
-            beside = f"; {SKIP}"
+            beside = f"; {SKIP_ADVICE}"
             if is_target:
                 beside = (
                     "; it is the target, and cannot be left out: put another frame first, or take "
                     "target=optimal"
                 )
             raise FrameError(frame.name, f"{fault}{beside}")
-    warn_unscaled(usable, stacklevel=5)
+    warn_no_scale(usable, stacklevel=5)
     grid = choose_grid(usable, how, room)
     how_to = Resampling(how.method, how.order, how.flux)
     placed: list[Frame] = []
     for f, frame in enumerate(frames):
         placed.append(AbsentFrame(frame, grid) if faults[f] else project(frame, grid, how_to))
         if not faults[f] and isinstance(placed[f], AbsentFrame):
-            faults[f] = BESIDE
+            faults[f] = NO_OVERLAP
     warn_frames_scaled(placed, how.flux, stacklevel=4)
     columns = {"left_out": faults} if any(faults) else {}
     _log.debug("aligned onto %d x %d pixels by %s", *grid.shape[::-1], how)
@@ -75,7 +75,7 @@ def project(frame: Frame, grid: Grid, how: Resampling) -> Frame:
     moved by whole pixels instead: there is nothing to interpolate.
     """
     wcs = fits_wcs(frame.coordinates.wcs)
-    to_grid, to_frame = between(wcs, grid.wcs), between(grid.wcs, wcs)
+    to_grid, to_frame = transform_between(wcs, grid.wcs), transform_between(grid.wcs, wcs)
     touched = window(to_grid, frame.shape, grid.shape)
     if touched is None:
         return AbsentFrame(frame, grid)

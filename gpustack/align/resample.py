@@ -145,7 +145,7 @@ def interpolate(
     return image
 
 
-def without(values: NDArray[Any], invalid: NDArray[np.bool_], how: Resampling) -> NDArray[Any]:
+def fill_invalid(values: NDArray[Any], invalid: NDArray[np.bool_], how: Resampling) -> NDArray[Any]:
     """Replace invalid values by 0, or for splines by those of their nearest valid neighbours."""
     if not how.is_spline or invalid.all():
         return np.where(invalid, 0, values)
@@ -163,27 +163,29 @@ def contributes(mask: NDArray[Any], how: Resampling) -> NDArray[np.bool_]:
     return reaches
 
 
-def marked(
+def with_mask_plane(
     values: NDArray[Any], invalid: NDArray[np.bool_], how: Resampling
 ) -> tuple[NDArray[Any], NDArray[Any]]:
     """Two planes to resample: the values with invalid ones replaced, and the invalid mask."""
-    return without(values, invalid, how), invalid.astype(values.dtype)
+    return fill_invalid(values, invalid, how), invalid.astype(values.dtype)
 
 
-def cleared(image: NDArray[Any], marks: NDArray[Any], how: Resampling) -> NDArray[Any]:
+def nan_where_masked(image: NDArray[Any], marks: NDArray[Any], how: Resampling) -> NDArray[Any]:
     """Set resampled values to NaN where invalid ones contribute, and return them.
 
     Parameters
     ----------
     image, marks : ndarray
-        The two planes of `marked`, resampled. `image` is overwritten.
+        The two planes of `with_mask_plane`, resampled. `image` is overwritten.
     how : Resampling
     """
     image[contributes(marks, how)] = np.nan
     return image
 
 
-def unknown(variance: NDArray[np.float64], invalid: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def unusable_variance(
+    variance: NDArray[np.float64], invalid: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
     """Where a variance is unusable: of an invalid sample, or NaN, infinite or negative.
 
     Interpolated, it would make the variances of its neighbours too small, or infinite.

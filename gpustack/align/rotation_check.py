@@ -11,14 +11,16 @@ from gpustack.align.star_image import View
 #: lie from where it puts them. If all four quarters are off by chance, this ratio is above r with a
 #: probability of (1 + r^2)^-2, here one in 290. For simulated fields rotated by 0.2 degrees or more
 #: the ratio is 6 or more.
-SURE = 4.0
+SIGNIFICANCE = 4.0
 
 #: Step from one row or column that is used to the next. It is as wide as views are smoothed, so
 #: that the result is as good, and takes half of the time.
-EVERY = 2
+STRIDE = 2
 
 
-def corners(one: View, two: View, shift: Callable[[View, View], complex], step: float) -> float:
+def corner_distance(
+    one: View, two: View, shift: Callable[[View, View], complex], step: float
+) -> float:
     """How far the corners are from their places, in pixels; 0 where that is not significant.
 
     Parameters
@@ -35,7 +37,7 @@ def corners(one: View, two: View, shift: Callable[[View, View], complex], step: 
     A rotation and a scale move a point at z from the middle by c z. The number c is the
     least-squares solution for the measured shifts of the four quarters.
     """
-    one, two = (image[::EVERY, ::EVERY] for image in (one, two))
+    one, two = (image[::STRIDE, ::STRIDE] for image in (one, two))
     parts = list(product(*(_halves(length) for length in one.shape)))
     if not all(image[part].any() for image in (one, two) for part in parts):
         return 0.0
@@ -46,9 +48,9 @@ def corners(one: View, two: View, shift: Callable[[View, View], complex], step: 
     turned = np.vdot(middles, shifts) / np.vdot(middles, middles)
     moved = turned * middles
     rest = max(_rms(shifts - moved), step / 2)
-    if not _rms(moved) > SURE * rest:
+    if not _rms(moved) > SIGNIFICANCE * rest:
         return 0.0
-    return float(abs(turned) * np.hypot(*one.shape) * EVERY / 2)
+    return float(abs(turned) * np.hypot(*one.shape) * STRIDE / 2)
 
 
 def _halves(length: int) -> tuple[slice, slice]:

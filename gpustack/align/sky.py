@@ -8,7 +8,7 @@ import numpy as np
 from astropy.wcs.utils import pixel_to_pixel
 from numpy.typing import NDArray
 
-from gpustack.align.footprint import between
+from gpustack.align.footprint import transform_between
 from gpustack.errors import GpustackWarning, InputError
 from gpustack.frames import Frame
 from gpustack.frames.hdus import quiet
@@ -16,10 +16,10 @@ from gpustack.header import fits_wcs
 
 #: Frames that lie further apart than this, in pixels, do not match pixel by pixel: one pixel, and
 #: the rounding error of one.
-FAR = 1.001
+APART_LIMIT = 1.001
 
 #: Corners that lie further from their places than this, in pixels, cause a warning.
-MOST = 0.5
+CORNER_LIMIT = 0.5
 
 Place = tuple[float, float]
 
@@ -34,11 +34,11 @@ def places_on_sky(frames: Sequence[Frame]) -> list[Place | str]:
     Warns
     -----
     GpustackWarning
-        Where corners are off by more than `MOST`, as a shift alone does not align the frames; or
-        where coordinates have no scale.
+        Where corners are off by more than `CORNER_LIMIT`, as a shift alone does not align the
+        frames; or where coordinates have no scale.
     """
-    warn_unscaled(frames, stacklevel=7)
-    lacking = [lack(frame.coordinates.wcs) for frame in frames]
+    warn_no_scale(frames, stacklevel=7)
+    lacking = [why_unusable(frame.coordinates.wcs) for frame in frames]
     places: list[Place | str] = list(lacking)
     if "" not in lacking:
         return places
@@ -48,7 +48,7 @@ def places_on_sky(frames: Sequence[Frame]) -> list[Place | str]:
         if frame is reference:
             places[i] = (0.0, 0.0)
         elif not lacking[i]:
-            places[i], apart[i] = _place(frame, reference)
+            places[i], apart[i] = _place_and_corners(frame, reference)
     _warn_apart(frames, reference, apart, "--align wcs (align=Reproject()) resamples", stacklevel=7)
     return places
 
@@ -61,9 +61,11 @@ def warn_turned(
     `seen` contains the distance of the corners of each frame from their places, in pixels, as
     measured on the images; NaN where it is unknown.
     """
-    known = [not lack(frame.coordinates.wcs) and not _is_unscaled(frame) for frame in frames]
+    known = [
+        not why_unusable(frame.coordinates.wcs) and not _has_no_scale(frame) for frame in frames
+    ]
     apart = [
-        _place(frame, frames[reference])[1] if tells and known[reference] else 0.0
+        _place_and_corners(frame, frames[reference])[1] if tells and known[reference] else 0.0
         for frame, tells in zip(frames, known, strict=True)
     ]
     # `max` keeps its first argument where either is NaN. So NaN by coordinates, which is a corner
@@ -73,31 +75,31 @@ def warn_turned(
 
 
 def first_apart(frames: Sequence[Frame]) -> tuple[Frame, Frame, float] | None:
-    """The first frame that lies more than `FAR` from the reference, the reference, and how far.
+    """The first frame more than `APART_LIMIT` from the reference, the reference, and how far.
 
     The reference is the first frame with usable coordinates. The distance is the largest of those
     of the centre and the corners, as a frame may be rotated. It is infinite where the reference has
     no pixel for one of them. Frames whose coordinates are missing, have no scale or cannot be
     compared are skipped.
     """
-    known = (f for f in frames if not lack(f.coordinates.wcs) and not _is_unscaled(f))
+    known = (f for f in frames if not why_unusable(f.coordinates.wcs) and not _has_no_scale(f))
     reference = next(known, None)
     if reference is None:
         return None
     for frame in known:
         far = _farthest(frame, reference)
-        if far > FAR:
+        if far > APART_LIMIT:
             return frame, reference, far
     return None
 
 
-def warn_unscaled(frames: Sequence[Frame], stacklevel: int) -> None:
+def warn_no_scale(frames: Sequence[Frame], stacklevel: int) -> None:
     """Warn about coordinates in which a pixel is one degree, as FITS has it without CD and CDELT.
 
     A frame that was not plate-solved, whose header only says where the telescope was pointed, has
     such coordinates.
     """
-    names = [frame.name for frame in frames if _is_unscaled(frame)]
+    names = [frame.name for frame in frames if _has_no_scale(frame)]
     if names:
         more = f" and {len(names) - 1} more" if len(names) > 1 else ""
         warnings.warn(
@@ -108,13 +110,13 @@ def warn_unscaled(frames: Sequence[Frame], stacklevel: int) -> None:
         )
 
 
-def _is_unscaled(frame: Frame) -> bool:
+def _has_no_scale(frame: Frame) -> bool:
     wcs = fits_wcs(frame.coordinates.wcs)
     celestial = wcs is not None and bool(wcs.is_celestial)
     return celestial and np.array_equal(wcs.pixel_scale_matrix, np.eye(2))
 
 
-def lack(wcs: Any) -> str:
+def why_unusable(wcs: Any) -> str:
     """Why coordinates are not two celestial ones that can be inverted; empty where they are."""
     if wcs is None:
         return "no world coordinates"
@@ -141,7 +143,7 @@ def _farthest(frame: Frame, reference: Frame) -> float:
     except InputError:
         return 0.0
     # A corner that is off the sky, or where a distortion diverges, does not transform back.
-    far = far[back < FAR / 10]
+    far = far[back < APART_LIMIT / 10]
     return float(np.nan_to_num(far, nan=np.inf).max(initial=0.0))
 
 
@@ -160,7 +162,7 @@ def _shifts(frame: Frame, reference: Frame) -> NDArray[Any]:
     x = np.array([(width - 1) / 2, -0.5, width - 0.5, -0.5, width - 0.5])
     try:
         with quiet(), np.errstate(all="ignore"):
-            there = _across(frame.coordinates.wcs, reference.coordinates.wcs, x, y)
+            there = _transformed(frame.coordinates.wcs, reference.coordinates.wcs, x, y)
     except Exception as err:  # wcslib and coordinate frames raise many kinds
         raise InputError(
             f"world coordinates that cannot be turned into those of {reference.name}: {err}"
@@ -169,7 +171,7 @@ def _shifts(frame: Frame, reference: Frame) -> NDArray[Any]:
     return shifts
 
 
-def _place(frame: Frame, reference: Frame) -> tuple[Place | str, float]:
+def _place_and_corners(frame: Frame, reference: Frame) -> tuple[Place | str, float]:
     """The place of a frame, or why it has none; and how far its corners are from their places."""
     try:
         shifts = _shifts(frame, reference)
@@ -181,18 +183,18 @@ def _place(frame: Frame, reference: Frame) -> tuple[Place | str, float]:
     return (float(shifts[0, 0]), float(shifts[1, 0])), float(apart)
 
 
-def _across(wcs: Any, other: Any, x: Any, y: Any) -> NDArray[Any]:
+def _transformed(wcs: Any, other: Any, x: Any, y: Any) -> NDArray[Any]:
     """Transform pixels of one WCS to those of another; NaN where they do not transform back."""
     plain, others = fits_wcs(wcs), fits_wcs(other)
     if plain is None or others is None:
         return np.array(pixel_to_pixel(wcs, other, x, y))
-    return np.array(between(plain, others)(x, y))
+    return np.array(transform_between(plain, others)(x, y))
 
 
 def _warn_apart(
     frames: Sequence[Frame], reference: Frame, apart: list[float], advice: str, stacklevel: int
 ) -> None:
-    wrong = [i for i, distance in enumerate(apart) if not distance <= MOST]
+    wrong = [i for i, distance in enumerate(apart) if not distance <= CORNER_LIMIT]
     if not wrong:
         return
     worst = max(wrong, key=lambda i: np.nan_to_num(apart[i], nan=np.inf))

@@ -16,10 +16,10 @@ SMOOTH = 2.0
 
 View = NDArray[np.float32]
 #: A whole frame as `Frame.whole` returns it.
-Whole = np.ma.MaskedArray[Any, Any]
+FrameImage = np.ma.MaskedArray[Any, Any]
 
 
-def seen(name: str, image: Whole) -> View:
+def view_of(name: str, image: FrameImage) -> View:
     """How far pixels stand out of the sky around them, in units of its noise.
 
     Invalid samples do not stand out, and do not count in the noise. Hot pixels, and most cosmic-ray
@@ -53,7 +53,7 @@ def seen(name: str, image: Whole) -> View:
     return above
 
 
-def _above_sky(name: str, image: Whole) -> View:
+def _above_sky(name: str, image: FrameImage) -> View:
     """The samples less the sky, as measured in boxes; 0 where samples are invalid."""
     import sep
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpustack.align.similarity import Similarity
-from gpustack.align.star_image import Whole, seen
+from gpustack.align.star_image import FrameImage, view_of
 from gpustack.errors import FrameError
 
 #: A star stands this many sigmas of the noise above the sky, on at least this many pixels.
@@ -68,23 +68,23 @@ class Stars:
     """
 
     name: str
-    image: InitVar[Whole]
+    image: InitVar[FrameImage]
     _size: int = field(init=False, repr=False)
     _stars: Places = field(init=False, repr=False)
 
     #: Values of a frame that is not aligned in the columns that say how certain the match is.
-    unknown: ClassVar[dict[str, Any]] = {"stars": 0, "rms": np.nan}
+    missing_columns: ClassVar[dict[str, Any]] = {"stars": 0, "rms": np.nan}
 
-    def __post_init__(self, image: Whole) -> None:
+    def __post_init__(self, image: FrameImage) -> None:
         object.__setattr__(self, "_size", image.size)
         object.__setattr__(self, "_stars", find_stars(self.name, image))
 
     @property
-    def itself(self) -> dict[str, Any]:
+    def reference_columns(self) -> dict[str, Any]:
         """Values of the reference in these columns."""
         return {"stars": len(self._stars), "rms": 0.0}
 
-    def measure(self, name: str, image: Whole) -> tuple[Similarity, dict[str, Any]]:
+    def measure(self, name: str, image: FrameImage) -> tuple[Similarity, dict[str, Any]]:
         """Measure where a frame lies, and how certain that is; `image` is overwritten.
 
         Raises
@@ -115,7 +115,7 @@ class Stars:
         return float(poisson.sf(found - TRIANGLE - 1, expected))
 
 
-def find_stars(name: str, image: Whole) -> Places:
+def find_stars(name: str, image: FrameImage) -> Places:
     """Find the places of the stars of an image, x + iy counted from 0, the brightest first.
 
     Raises
@@ -125,7 +125,7 @@ def find_stars(name: str, image: Whole) -> Places:
     """
     import sep
 
-    view = seen(name, image)
+    view = view_of(name, image)
     limit = sep.get_extract_pixstack()
     try:
         sep.set_extract_pixstack(max(limit, view.size // 2))

@@ -12,7 +12,7 @@ from astropy.wcs.utils import wcs_to_celestial_frame
 
 from gpustack.align.base import Grid
 from gpustack.align.extent import boxes_of, check_size, grid_around
-from gpustack.align.footprint import between
+from gpustack.align.footprint import transform_between
 from gpustack.align.pixel_map import STEP
 from gpustack.alignments import Reproject
 from gpustack.coordinate_cards import OF_TABLES
@@ -46,7 +46,7 @@ def choose_grid(frames: Sequence[Frame], how: Reproject, room: float | None) -> 
     if how.extent == "union" or (how.target_is("optimal") and how.shape is None):
         wcs = as_grid(wcs)
         boxes = boxes_of(
-            frames, [between(fits_wcs(frame.coordinates.wcs), wcs) for frame in frames]
+            frames, [transform_between(fits_wcs(frame.coordinates.wcs), wcs) for frame in frames]
         )
         return grid_around(how, wcs, boxes, room=room)
     if shape is None:

@@ -4,7 +4,14 @@ A measure can be given instead of one number per frame, as `scale`, `zero` or `w
 itself when it is made and reads no frame; `gpustack.normalize` computes the numbers.
 """
 
-from gpustack.measures.parse import MEASURES, Measure, as_measure, choices, place, tidy_numbers
+from gpustack.measures.parse import (
+    MEASURES,
+    Measure,
+    as_measure,
+    choices,
+    tidy_numbers,
+    with_region_and_reference,
+)
 from gpustack.measures.region import section
 from gpustack.measures.values import (
     Exposure,
@@ -34,7 +41,7 @@ __all__ = [
     "as_measure",
     "check_pair",
     "choices",
-    "place",
     "section",
     "tidy_numbers",
+    "with_region_and_reference",
 ]

@@ -80,7 +80,9 @@ def tidy_numbers(role: Role, given: Any) -> Any:
     return per_frame(role, given, choices(role), LEAST[role])
 
 
-def place(values: dict[Role, Any], region: Any, reference: Any) -> dict[Role, Any]:
+def with_region_and_reference(
+    values: dict[Role, Any], region: Any, reference: Any
+) -> dict[Role, Any]:
     """Return the values with a region and a reference set in the measures that have one.
 
     Raises

@@ -17,7 +17,7 @@ from gpustack.clips import RangeClip
 from gpustack.frames import Frame
 from gpustack.measures import Measure, Noise, Overlap, Role, Statistic
 from gpustack.normalize.detector import read_noise
-from gpustack.normalize.measured import Taking
+from gpustack.normalize.measured import NumberResolver
 from gpustack.normalize.relative import warn_far
 from gpustack.normalize.survey import Key, Measured, Wanted, survey
 from gpustack.normalize.weights import split_weights
@@ -68,7 +68,7 @@ def resolve(
     RecipeError
         Where a frame has no usable number; names the frame or the file.
     """
-    recipe, words = read_noise(recipe, frames)
+    recipe, sources = read_noise(recipe, frames)
     stated = {
         "scale": functions.get("scale", recipe.scale),
         "zero": functions.get("zero", recipe.zero),
@@ -76,12 +76,12 @@ def resolve(
     }
     wanted = [value for value in stated.values() if isinstance(value, (Statistic, Noise))]
     found = survey(frames, wanted, recipe.raw_ranges) if wanted else {}
-    taking = Taking(frames, recipe.raw_ranges, found)
+    resolver = NumberResolver(frames, recipe.raw_ranges, found)
     scale_first = isinstance(stated["zero"], (Statistic, Overlap))
     order: tuple[Role, ...] = ("scale", "zero") if scale_first else ("zero", "scale")
     for role in (*order, "weights"):
-        taking.take(role, stated[role])
+        resolver.resolve(role, stated[role])
     by = stated["scale"]
     if isinstance(by, Statistic) and by.kind != "mad":  # spreads may well differ that much
-        warn_far(by.kind, taking.numbers["scale"], frames, stacklevel=4)
-    return replace(recipe, **taking.numbers), [*words, *taking.words]
+        warn_far(by.kind, resolver.numbers["scale"], frames, stacklevel=4)
+    return replace(recipe, **resolver.numbers), [*sources, *resolver.sources]

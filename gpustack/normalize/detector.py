@@ -21,18 +21,18 @@ def read_noise(recipe: Recipe, frames: Sequence[Frame]) -> tuple[Recipe, list[st
     RecipeError
         Where a header has no number, or one out of range, or two headers differ; names the frames.
     """
-    words: list[str] = []
+    sources: list[str] = []
 
     def with_numbers(value: Any) -> Any:
         if not isinstance(value, NoiseClip | NoiseModel):
             return value
         for name, key in noise_keys(value).items():
             value = _with_number(value, name, key, frames)
-            words.append(f"{name} of {value.name} by !{key}")
+            sources.append(f"{name} of {value.name} by !{key}")
         return value
 
     clips = tuple(map(with_numbers, recipe.clips))
-    return replace(recipe, clips=clips, combine=with_numbers(recipe.combine)), words
+    return replace(recipe, clips=clips, combine=with_numbers(recipe.combine)), sources
 
 
 def _with_number(value: Any, name: str, key: str, frames: Sequence[Frame]) -> Any:

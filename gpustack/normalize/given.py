@@ -11,7 +11,7 @@ from gpustack.checks import check, real, unwrap_scalar
 from gpustack.clips import RangeClip
 from gpustack.frames import Frame
 from gpustack.frames.masked import as_function_sees, why_nan
-from gpustack.normalize.survey import Measured, leave_out
+from gpustack.normalize.survey import Measured, mark_out_of_range
 from gpustack.number_cards import read_number, words_of
 from gpustack.number_files import read_lines
 
@@ -132,5 +132,5 @@ def _within(image: np.ma.MaskedArray[Any, Any], ranges: Sequence[RangeClip]) -> 
     if not ranges:
         return image
     invalid = np.ma.getmaskarray(image).copy()
-    leave_out(image.data, invalid, ranges)
+    mark_out_of_range(image.data, invalid, ranges)
     return np.ma.MaskedArray(image.data, invalid)

@@ -26,7 +26,7 @@ from gpustack.normalize.survey import Key, Measured, key_of
 
 
 @dataclass(eq=False)
-class Taking:
+class NumberResolver:
     """Determines the numbers of one role after the other; later ones depend on earlier ones.
 
     Parameters
@@ -37,18 +37,18 @@ class Taking:
     found : mapping
         The statistics of the frames, as returned by `survey`.
     numbers : dict
-        Role -> the numbers of the frames, filled by `take`.
-    words : list of str
-        Where the numbers come from, in words, filled by `take`.
+        Role -> the numbers of the frames, filled by `resolve`.
+    sources : list of str
+        Where the numbers come from, in words, filled by `resolve`.
     """
 
     frames: Sequence[Frame]
     ranges: Sequence[RangeClip]
     found: Mapping[Key, Measured]
     numbers: dict[Role, Any] = field(default_factory=dict)
-    words: list[str] = field(default_factory=list)
+    sources: list[str] = field(default_factory=list)
 
-    def take(self, role: Role, value: Any) -> None:
+    def resolve(self, role: Role, value: Any) -> None:
         """Put the numbers that a value stands for into `numbers`; given numbers stay unchanged.
 
         Raises
@@ -59,32 +59,32 @@ class Taking:
         if isinstance(value, Measure):
             numbers, relative = self._measured(role, value)
             self._check(role, value.source, numbers)
-            self.words.append(f"{role} by {value.source}" + relative)
+            self.sources.append(f"{role} by {value.source}" + relative)
             value = numbers
         elif callable(value):
-            value = _settled(role, from_function(role, value, self.frames, self.ranges))
+            value = _or_neutral(role, from_function(role, value, self.frames, self.ranges))
             self._check(role, "a function", value)
-            self.words.append(f"{role} by a function")
+            self.sources.append(f"{role} by a function")
         self.numbers[role] = value
 
     def _measured(self, role: Role, measure: Measure) -> tuple[Numbers, str]:
         """The numbers of a measure, and what they are relative to, in words."""
         if isinstance(measure, Keyword):
-            return _settled(role, from_headers(role, measure.key, self.frames)), ""
+            return _or_neutral(role, from_headers(role, measure.key, self.frames)), ""
         if isinstance(measure, FromFile):
             return from_file(role, measure.path, self.frames), ""
         if isinstance(measure, NCombine):
-            return _settled(role, from_headers(role, "NCOMBINE", self.frames, default=1.0)), ""
+            return _or_neutral(role, from_headers(role, "NCOMBINE", self.frames, default=1.0)), ""
         if isinstance(measure, Noise):
             return self._inverse_variances(measure), ""
         values = self._values(role, measure)
         if role == "weights":
-            return _settled(role, values), ""
+            return _or_neutral(role, values), ""
         level, name = target(role, values, measure.reference, self.frames)
         if role == "scale":
             numbers = ratios(values, level, name, self.frames)
         else:
-            numbers = shifts(values, level, self._known("scale", 1.0))
+            numbers = shifts(values, level, self._numbers_of("scale", 1.0))
         return numbers, f", relative to {name}"
 
     def _values(self, role: Role, measure: Statistic | Exposure | Overlap) -> Measured:
@@ -92,14 +92,14 @@ class Taking:
         if isinstance(measure, Exposure):
             return self._exposures(role, measure.key)
         if isinstance(measure, Overlap):
-            return overlap_offsets(self.frames, self._known("scale", 1.0), self.ranges)
+            return overlap_offsets(self.frames, self._numbers_of("scale", 1.0), self.ranges)
         values = self.found[key_of(measure)]
         if role == "weights" or measure.kind == "mad":
             return values
         if role == "scale":
-            zeros = self._known("zero", 0.0)
+            zeros = self._numbers_of("zero", 0.0)
             return [None if s is None else s - z for s, z in zip(values, zeros, strict=True)]
-        scales = self._known("scale", 1.0)
+        scales = self._numbers_of("scale", 1.0)
         return [None if s is None else s * c for s, c in zip(values, scales, strict=True)]
 
     def _exposures(self, role: Role, key: str) -> Measured:
@@ -112,7 +112,7 @@ class Taking:
             )
         return times
 
-    def _known(self, role: Role, neutral: float) -> Numbers:
+    def _numbers_of(self, role: Role, neutral: float) -> Numbers:
         """The numbers of a role that was taken before; neutral ones if it was not."""
         numbers: Numbers | None = self.numbers.get(role)
         return (neutral,) * len(self.frames) if numbers is None else numbers
@@ -130,12 +130,12 @@ class Taking:
                 sigma is None or sigma > 0,
                 f"weights: expected a noise above 0, got {sigma} in {frame.name}",
             )
-        scales = self._known("scale", 1.0)
+        scales = self._numbers_of("scale", 1.0)
         weights = [
             None if sigma is None else _inverse_square(scale * sigma)
             for sigma, scale in zip(sigmas, scales, strict=True)
         ]
-        return _settled("weights", weights)
+        return _or_neutral("weights", weights)
 
     def _check(self, role: Role, source: str, numbers: Numbers) -> None:
         """Raise RecipeError where the number of a frame cannot be used; names the frame."""
@@ -150,7 +150,7 @@ class Taking:
         )
 
 
-def _settled(role: Role, measured: Measured) -> Numbers:
+def _or_neutral(role: Role, measured: Measured) -> Numbers:
     """The numbers that are known, and for a frame without one a number that changes nothing.
 
     As a weight, this number is 0, or 1 if no frame has a weight.

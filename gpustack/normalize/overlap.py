@@ -11,7 +11,7 @@ from gpustack.checks import check
 from gpustack.clips import RangeClip
 from gpustack.frames import Frame
 from gpustack.frames.sections import read_rows
-from gpustack.normalize.survey import leave_out
+from gpustack.normalize.survey import mark_out_of_range
 
 #: Largest number of samples that are used of a frame, and of all frames together.
 FRAME_SAMPLES, ALL_SAMPLES = 100_000, 1 << 24
@@ -41,19 +41,21 @@ def overlap_offsets(
         Where frames fall into groups that do not overlap; names two frames.
     """
     n, shape = len(frames), frames[0].shape
-    chosen = choose(shape, min(FRAME_SAMPLES, max(1, ALL_SAMPLES // n)))
+    chosen = sample_indices(shape, min(FRAME_SAMPLES, max(1, ALL_SAMPLES // n)))
     cube = np.empty((n, len(chosen)))
-    picked = (_pick(frame, chosen, ranges, row) for frame, row in zip(frames, cube, strict=True))
-    seen = np.fromiter(picked, bool)
+    picked = (
+        _read_chosen(frame, chosen, ranges, row) for frame, row in zip(frames, cube, strict=True)
+    )
+    has_valid = np.fromiter(picked, bool)
     with np.errstate(over="ignore"):  # infinite samples are left out
         cube *= np.reshape(scales, (-1, 1))
     counts, differences = _pairs(cube)
-    _check_connected(counts, seen, frames, len(chosen))
+    _check_connected(counts, has_valid, frames, len(chosen))
     offsets = solve(counts, differences)
-    return [float(o) if is_seen else None for o, is_seen in zip(offsets, seen, strict=True)]
+    return [float(o) if valid else None for o, valid in zip(offsets, has_valid, strict=True)]
 
 
-def _pick(
+def _read_chosen(
     frame: Frame,
     chosen: NDArray[np.int64],
     ranges: Sequence[RangeClip],
@@ -66,21 +68,21 @@ def _pick(
     bool
         Whether any sample of the frame is valid, chosen or not.
     """
-    seen = False
+    has_valid = False
     rows, width = math.prod(frame.shape[:-1]), frame.shape[-1]
     step = max(1, _AT_ONCE // width)
     for start in range(0, rows, step):
         stop = min(start + step, rows)
         first, last = np.searchsorted(chosen, (start * width, stop * width))
         values, invalid = read_rows(frame, start, stop)
-        leave_out(values, invalid, ranges)
+        mark_out_of_range(values, invalid, ranges)
         at = chosen[first:last] - start * width
         into[first:last] = np.where(invalid.ravel()[at], np.nan, values.ravel()[at])
-        seen = seen or not invalid.all()
-    return seen
+        has_valid = has_valid or not invalid.all()
+    return has_valid
 
 
-def choose(shape: Sequence[int], most: int) -> NDArray[np.int64]:
+def sample_indices(shape: Sequence[int], most: int) -> NDArray[np.int64]:
     """At most `most` indices into a flattened frame, evenly spread over rows and columns."""
     size, width = math.prod(shape), shape[-1]
     step = -(-size // most)
@@ -121,15 +123,15 @@ def solve(counts: NDArray[Any], differences: NDArray[Any]) -> NDArray[np.float64
 
 
 def _check_connected(
-    counts: NDArray[Any], seen: NDArray[np.bool_], frames: Sequence[Frame], looked_at: int
+    counts: NDArray[Any], has_valid: NDArray[np.bool_], frames: Sequence[Frame], looked_at: int
 ) -> None:
     """Raise RecipeError where overlaps do not connect a frame to the first, not even via others."""
-    first = int(np.argmax(seen))
+    first = int(np.argmax(has_valid))
     reached = np.zeros(len(frames), bool)
     reached[first] = True
     while (grown := reached | (counts[reached] > 0).any(axis=0)).sum() > reached.sum():
         reached = grown
-    alone = seen & ~reached
+    alone = has_valid & ~reached
     check(
         not alone.any(),
         f"zero: expected frames with valid samples in common, at least {LEAST} of {looked_at:,} "

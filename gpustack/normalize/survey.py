@@ -103,7 +103,7 @@ def survey(
             asked = [kind for kind, where in wanted if where == region]
             for one in _samplings(frame, asked):
                 values, invalid = read_section(one.frame, slices)
-                leave_out(values, invalid, ranges)
+                mark_out_of_range(values, invalid, ranges)
                 if region is not None and invalid.all():
                     _check_empty(frame, region, ranges)
                 for kind, number in one.measured(values, invalid).items():
@@ -117,14 +117,14 @@ def _samplings(frame: Frame, kinds: Sequence[str]) -> Iterator[Sampling]:
         yield Sampling(kinds, frame)
         return
     projected: Any = frame
-    spreads = projected.told_by_nearest
+    spreads = projected.measured_on_nearest
     if others := [kind for kind in kinds if kind not in spreads]:
         yield Sampling(others, frame)
     if some := [kind for kind in kinds if kind in spreads]:
         yield Sampling(some, projected.nearest(), projected.stride, projected.averaged)
 
 
-def leave_out(
+def mark_out_of_range(
     values: NDArray[Any], invalid: NDArray[np.bool_], ranges: Sequence[RangeClip]
 ) -> None:
     """Set `invalid` to True where one of `ranges` rejects a value."""
@@ -146,7 +146,7 @@ def _check_empty(frame: Frame, region: str, ranges: Sequence[RangeClip]) -> None
     rows, step = math.prod(frame.shape[:-1]), max(1, AT_ONCE // frame.shape[-1])
     for start in range(0, rows, step):
         values, invalid = read_rows(frame, start, min(start + step, rows))
-        leave_out(values, invalid, ranges)
+        mark_out_of_range(values, invalid, ranges)
         check(
             bool(invalid.all()),
             f"region {region}: expected valid samples in each frame, got none in {frame.name}, "

@@ -192,7 +192,7 @@ def stack(
         maker.check_supported(weights, report, look)
     with kept_open():
         with watch("open" if align is None else "align"):
-            aligned = maker.bring_together(opened, align, room=room_of(to))
+            aligned = maker.align_frames(opened, align, max_bytes=room_of(to))
         with watch("measure"):
             recipe, origins, per_sample = fill_in(
                 aligned.frames,

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
 from gpustack import backends
-from gpustack.align import Aligned, bring_together
+from gpustack.align import Aligned, align_frames
 from gpustack.alignments import Alignment
 from gpustack.backends.base import Backend, Outputs, Progress
 from gpustack.clips import RangeClip
@@ -38,10 +38,10 @@ class Maker(Protocol):
         InputError
         """
 
-    def bring_together(
-        self, frames: Sequence[Frame], given: Alignment | str | None, *, room: float | None
+    def align_frames(
+        self, frames: Sequence[Frame], given: Alignment | str | None, *, max_bytes: float | None
     ) -> Aligned:
-        """As `gpustack.align.bring_together`."""
+        """As `gpustack.align.align_frames`."""
 
     def survey(
         self, frames: Sequence[Frame], measures: Iterable[Wanted], ranges: Sequence[RangeClip]
@@ -69,7 +69,7 @@ class LocalMaker:
     reads_here = True
     # The functions themselves, not wrappers: the `stacklevel` of warnings counts calls.
     open = staticmethod(open_frames)
-    bring_together = staticmethod(bring_together)
+    align_frames = staticmethod(align_frames)
     survey = staticmethod(survey)
 
     def __init__(self) -> None:

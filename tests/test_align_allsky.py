@@ -6,7 +6,7 @@ from astropy.nddata import CCDData
 from astropy.wcs import WCS
 
 from gpustack import Reproject, stack, wcs_project
-from gpustack.align import bring_together
+from gpustack.align import align_frames
 from gpustack.align.footprint import footprint, transform_between
 from gpustack.align.pixel_map import PixelMap
 from gpustack.frames import open_frames
@@ -80,7 +80,7 @@ def test_no_pixel_is_lost(case):
 def test_no_pixel_is_lost_at_the_edges_of_bands_and_blocks(case, monkeypatch):
     image, target, shape = case
     align = Reproject(target, shape=shape)
-    (frame,) = bring_together(open_frames([image]), align).frames
+    (frame,) = align_frames(open_frames([image]), align).frames
     whole = frame.read(0, shape[0]).data
     monkeypatch.setattr("gpustack.align.blocks.SIDE", 60)
     bands = [frame.read(y, min(y + 37, shape[0])).data for y in range(0, shape[0], 37)]
@@ -109,7 +109,7 @@ def test_a_frame_of_which_one_point_has_a_place():
 def test_a_union_holds_all_of_a_map_of_the_sky():
     wcs, shape = allsky("AIT")
     image = CCDData(np.ones(shape), unit="adu", wcs=wcs)
-    (frame,) = bring_together(open_frames([image]), Reproject(extent="union")).frames
+    (frame,) = align_frames(open_frames([image]), Reproject(extent="union")).frames
     longitude, _ = wcs.pixel_to_world_values(*np.indices(shape)[::-1])
     assert np.isfinite(frame.whole()).sum() == np.isfinite(longitude).sum()
 
@@ -137,7 +137,7 @@ def test_what_lies_beside_a_torn_frame_is_passed_at_once(monkeypatch):
     (wcs, shape), (target, target_shape) = CASES["a field on the seam"]
     image = CCDData(np.ones(shape), unit="adu", wcs=wcs)
     align = Reproject(target, shape=target_shape)
-    (frame,) = bring_together(open_frames([image]), align).frames
+    (frame,) = align_frames(open_frames([image]), align).frames
     asked = []
     extent = PixelMap.extent
     monkeypatch.setattr(PixelMap, "extent", lambda *a: asked.append(a[1:]) or extent(*a))
@@ -152,5 +152,5 @@ def test_of_a_map_that_is_turned_by_whole_pixels_every_area_is_1():
     made = wcs_project(image, target, shape, flux="local").data
     np.testing.assert_allclose(made, 1, rtol=1e-9)
     align = Reproject(target, shape=shape, flux="local")
-    (frame,) = bring_together(open_frames([image]), align).frames
+    (frame,) = align_frames(open_frames([image]), align).frames
     np.testing.assert_allclose(frame.read(0, shape[0]).data, 1, rtol=1e-9)

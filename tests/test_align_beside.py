@@ -6,7 +6,7 @@ from astropy.io import fits
 from astropy.nddata import CCDData, InverseVariance, StdDevUncertainty, VarianceUncertainty
 
 from gpustack import Reproject, stack, wcs_project
-from gpustack.align import bring_together
+from gpustack.align import align_frames
 from gpustack.align.base import OUTSIDE, Grid
 from gpustack.align.pixel_map import PixelMap
 from gpustack.align.projected import ProjectedFrame
@@ -28,7 +28,7 @@ def test_the_variance_of_a_masked_pixel_goes_nowhere(order):
     made = wcs_project(image, target, order=order)
     inside = ~made.mask
     np.testing.assert_allclose(made.uncertainty.array[inside], 1, rtol=1e-6)
-    (frame,) = bring_together(
+    (frame,) = align_frames(
         open_frames([image]), Reproject(target, shape=image.shape, order=order)
     ).frames
     variance, valid = frame.read_variance(0, 100), np.isfinite(frame.read(0, 100).data)
@@ -66,7 +66,7 @@ def test_a_variance_that_is_not_known_spoils_none_but_those_near(order, value):
     variance[50, 60] = value
     image.uncertainty = VarianceUncertainty(variance)
     align = Reproject(tangent(), shape=image.shape, order=order)
-    (frame,) = bring_together(open_frames([image]), align).frames
+    (frame,) = align_frames(open_frames([image]), align).frames
     found, valid = frame.read_variance(0, 100), np.isfinite(frame.read(0, 100).data)
     lost = valid & np.isnan(found)
     assert 0 < lost.sum() < 40
@@ -79,7 +79,7 @@ def test_no_variance_is_below_0_beside_a_step():
         np.where(np.arange(120) < 60, 1.0, 1e4) + 0 * image.data
     )
     align = Reproject(tangent(), shape=image.shape, order="bicubic")
-    (frame,) = bring_together(open_frames([image]), align).frames
+    (frame,) = align_frames(open_frames([image]), align).frames
     assert np.nanmin(frame.read_variance(0, 100)) == 0
 
 

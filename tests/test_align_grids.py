@@ -7,7 +7,7 @@ from astropy.wcs import DistortionLookupTable
 from astropy.wcs.wcsapi import HighLevelWCSWrapper
 
 from gpustack import Reproject, stack, wcs_project
-from gpustack.align import bring_together
+from gpustack.align import align_frames
 from gpustack.align.target import has_fine_tables
 from gpustack.errors import RecipeError
 from gpustack.frames import open_frames
@@ -81,10 +81,10 @@ def test_a_target_below_the_home_folder(tmp_path, monkeypatch):
 def test_a_frame_whose_edge_is_that_of_the_grid_has_no_pixel_there():
     images = [noisy(tangent(crpix=(x, 50)), shape=(100, 120)) for x in (60, 180, -60)]
     images.append(noisy(tangent(crpix=(60, 150))))
-    left_out = bring_together(open_frames(images), Reproject()).columns["left_out"]
+    left_out = align_frames(open_frames(images), Reproject()).columns["left_out"]
     assert [bool(why) for why in left_out] == [False, True, True, True]
     images[1] = noisy(tangent(crpix=(179, 50)))
-    left_out = bring_together(open_frames(images), Reproject()).columns["left_out"]
+    left_out = align_frames(open_frames(images), Reproject()).columns["left_out"]
     assert [bool(why) for why in left_out] == [False, False, True, True]
 
 

@@ -5,7 +5,7 @@ import pytest
 from astropy.nddata import CCDData
 
 from gpustack import Noise, RecipeError, Reproject, Statistic, stack
-from gpustack.align import bring_together
+from gpustack.align import align_frames
 from gpustack.frames import open_frames
 from skies import SCALE, distorted, noisy, tangent
 
@@ -29,7 +29,7 @@ def test_interpolation_changes_no_weight_and_no_scale(role, order):
     numbers = result.frames[role.removesuffix("s") if role == "weights" else role]
     expected = 1 / 100 if role == "weights" else 1
     np.testing.assert_allclose(numbers, expected, rtol=2 * NOISY)
-    aligned = bring_together(open_frames(night()), Reproject(order=order)).frames
+    aligned = align_frames(open_frames(night()), Reproject(order=order)).frames
     assert [round(frame.whole().std()) < 10 for frame in aligned] == [False, True, True]
 
 
@@ -93,7 +93,7 @@ def test_a_region_is_one_of_a_distorted_frame_too(bent):
     image = noisy(distorted(amount=bent), seed=1) if bent else noisy(tangent(degrees=3), seed=1)
     image.data[:, 60:] = 100 + 3 * (image.data[:, 60:] - 100)
     align = Reproject(target, shape=(100, 120))
-    (opened,) = bring_together(open_frames([image]), align).frames
+    (opened,) = align_frames(open_frames([image]), align).frames
     assert opened.pixel_map.rough.any() == bool(bent)
     for region, sigma in (("[25:50,30:70]", 10), ("[70:95,30:70]", 30)):
         weights = stack([image, image], align=align, weights=Noise(region)).frames["weight"]
@@ -112,7 +112,7 @@ def test_between_small_pixels_there_is_less_noise(place):
     small = noisy(tangent(scale=SCALE / 2, crpix=(place + 20, place)), shape=(200, 240), seed=1)
     align = Reproject(tangent(), shape=(100, 120), flux="unscaled")
     weights = stack([small, small], align=align, weights="noise").frames["weight"]
-    (frame, _) = bring_together(open_frames([small, small]), align).frames
+    (frame, _) = align_frames(open_frames([small, small]), align).frames
     np.testing.assert_allclose(weights * frame.whole().var(), 1, rtol=3 * NOISY)
 
 
@@ -144,7 +144,7 @@ def test_the_noise_of_a_frame_is_the_same_on_smaller_pixels(scale):
 def test_the_nearest_samples_are_those_of_the_frame():
     frame = CCDData(np.arange(12000.0).reshape(100, 120), unit="adu", wcs=tangent(degrees=30))
     align = Reproject(tangent(), shape=(100, 120), flux="unscaled")
-    (opened,) = bring_together(open_frames([frame]), align).frames
+    (opened,) = align_frames(open_frames([frame]), align).frames
     found = opened.nearest().whole()
     assert found.count() > 6000
     assert set(found.compressed()) <= set(frame.data.ravel())

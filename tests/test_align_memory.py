@@ -12,7 +12,7 @@ from astropy.nddata import CCDData
 
 from bench.memory import can_measure
 from gpustack import Reproject, stack
-from gpustack.align import bring_together
+from gpustack.align import align_frames
 from gpustack.align.blocks import GROUP_BYTES, SIDE
 from gpustack.errors import MemoryLimitError
 from gpustack.frames import open_frames
@@ -61,7 +61,7 @@ def test_a_block_takes_what_is_counted(method, order, dtype, coarse, degrees, tm
     side = round(SIDE / coarse)
     target = tangent(crpix=(side / 2, side / 2), scale=coarse * SCALE)
     align = Reproject(target, shape=(side, side), method=method, order=order)
-    opened = bring_together(open_frames([path]), align).frames[0]
+    opened = align_frames(open_frames([path]), align).frames[0]
     buffer = np.empty(side * opened.row_bytes, np.uint8)
     taken = _peak(lambda: opened.read(0, side, buffer))
     assert opened.held_bytes / 6 < taken < opened.held_bytes
@@ -80,9 +80,9 @@ def test_what_tells_where_pixels_lie_is_counted_for_all_frames():
     """The maps of pixels are held throughout the run."""
     opened, grid = open_frames(coarse(8)), tangent(crpix=(1000, 1000))
     align = Reproject(grid, shape=(2000, 2000))
-    bring_together(opened, align)  # imports
+    align_frames(opened, align)  # imports
     with traced() as taken:
-        frames = bring_together(opened, align).frames
+        frames = align_frames(opened, align).frames
     kept = sum(frame.kept_bytes for frame in frames)
     assert 0.95 * taken.kept < kept < taken.kept
     assert kept > 2e6
@@ -90,7 +90,7 @@ def test_what_tells_where_pixels_lie_is_counted_for_all_frames():
 
 def test_nodes_count_in_the_limit():
     frames, align = coarse(8), Reproject(tangent(crpix=(1000, 1000)), shape=(2000, 2000))
-    kept = sum(frame.kept_bytes for frame in bring_together(open_frames(frames), align).frames)
+    kept = sum(frame.kept_bytes for frame in align_frames(open_frames(frames), align).frames)
     for memory, said in (
         (kept, f"rows beside the {kept:,} bytes of pixel maps .* got {kept:,}"),
         (kept + 999, f"; got 999 bytes beside the {kept:,} bytes of pixel maps"),
@@ -115,7 +115,7 @@ def test_places_that_are_transformed_one_by_one_are_counted(method, tmp_path):
         tmp_path / "frame.fits", frame, (SIDE, SIDE), "float64", UNCERT=np.ones((SIDE,) * 2)
     )
     align = Reproject(tangent(crpix=(SIDE / 2, SIDE / 2)), shape=(SIDE, SIDE), method=method)
-    opened = bring_together(open_frames([path]), align).frames[0]
+    opened = align_frames(open_frames([path]), align).frames[0]
     assert opened.pixel_map.rough.all()
     buffer = np.empty(SIDE * opened.row_bytes, np.uint8)
     assert _peak(lambda: opened.read(0, SIDE, buffer)) < opened.held_bytes
@@ -129,7 +129,7 @@ def large(folder, degrees=10.0):
     sigma = np.ones((size, size), "f4")
     path = written(folder / "frame.fits", frame, (size, size), UNCERT=sigma)
     align = Reproject(tangent(crpix=(size / 2, size / 2)), shape=(size, size))
-    return bring_together(open_frames([path]), align).frames[0]
+    return align_frames(open_frames([path]), align).frames[0]
 
 
 @pytest.mark.parametrize("group", [GROUP_BYTES, 1 << 30])

@@ -7,7 +7,7 @@ from astropy.nddata import CCDData
 from astropy.wcs import WCS
 
 from gpustack import Offsets, stack
-from gpustack.align import bring_together
+from gpustack.align import align_frames
 from gpustack.align.extent import RESULT_BYTES
 from gpustack.align.moved_wcs import moved_wcs
 from gpustack.errors import FrameError, GpustackWarning, InputError
@@ -116,9 +116,9 @@ def test_of_a_frame_upside_down_the_centre_stays():
 
 def test_a_result_that_fills_the_room_to_the_last_byte_has_room():
     align, size = Offsets([(0, 0), (2, 3)]), RESULT_BYTES * (8 + 2) * (10 + 3)
-    assert bring_together(open_frames(planes(2)), align, room=size).frames[0].shape == (10, 13)
+    assert align_frames(open_frames(planes(2)), align, max_bytes=size).frames[0].shape == (10, 13)
     with pytest.raises(InputError, match="the disk of its file holds"):
-        bring_together(open_frames(planes(2)), align, room=size - 1)
+        align_frames(open_frames(planes(2)), align, max_bytes=size - 1)
 
 
 def test_halves_are_rounded_as_such_despite_rounding_errors():

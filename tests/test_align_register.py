@@ -12,7 +12,7 @@ from scipy.signal.windows import tukey
 
 import starfield as sky
 from gpustack import Register, stack
-from gpustack.align import bring_together
+from gpustack.align import align_frames
 from gpustack.align.phase import FADE, _tukey
 from gpustack.align.similarity import Similarity
 from gpustack.errors import GpustackWarning
@@ -187,7 +187,7 @@ def test_whole_pixels_leave_samples_as_they_are(stars):
 
 def test_a_measured_shift_that_is_whole_resamples_nothing(stars):
     frames = np.array(frames_of(CASES["whole pixels"][1], noise=0.0))
-    aligned = bring_together(open_frames(frames), "register:upsample=4")
+    aligned = align_frames(open_frames(frames), "register:upsample=4")
     assert [type(frame).__name__ for frame in aligned.frames[1:]] == ["PlacedFrame"] * 3
 
 
@@ -356,7 +356,7 @@ def test_faint_frames_are_placed_as_well_as_noise_allows():
     off = []
     for seed in range(20):
         frames, shift, least = faint_pair(seed)
-        table = bring_together(open_frames(frames), Register()).columns
+        table = align_frames(open_frames(frames), Register()).columns
         off.append(abs(table["dx"][1] + 1j * table["dy"][1] - shift) / least)
     assert np.sqrt(np.mean(np.square(off))) < EFFICIENT
 
@@ -370,7 +370,7 @@ def test_masked_rows_are_no_quiet_sky(by, share):
         mask = np.zeros(SHAPE, bool)
         mask[: int(SHAPE[0] * share)] = True
         images.append(CCDData(data, unit="adu", mask=mask))
-    frames = bring_together(open_frames(images), Register(by)).columns
+    frames = align_frames(open_frames(images), Register(by)).columns
     found = frames["dx"][1] + 1j * frames["dy"][1]
     assert abs(found - (3.4 - 2.2j)) < PLACE
 
@@ -379,7 +379,7 @@ def test_masked_rows_are_no_quiet_sky(by, share):
 def test_a_sample_that_float32_does_not_hold_does_not_mislead(by):
     frames = [image.copy() for image in frames_of([(1, 0, SHAPE), (1, 3 - 2j, SHAPE)])]
     frames[1][100, 100] = 1e300
-    table = bring_together(open_frames(frames), Register(by)).columns
+    table = align_frames(open_frames(frames), Register(by)).columns
     assert abs(table["dx"][1] + 1j * table["dy"][1] - (3 - 2j)) < PLACE
 
 
@@ -388,4 +388,4 @@ def test_the_reference_is_taken_as_it_is(extent):
     """Its header is kept too, in which detector sections still describe its pixels."""
     frames = open_frames(frames_of([(1, 0, SHAPE), (1, 9.3 - 5j, (150, 160))]))
     known = [Similarity(), Similarity(shift=9.5 + 5j)]
-    assert bring_together(frames, Register(extent=extent), known).frames[0] is frames[0]
+    assert align_frames(frames, Register(extent=extent), known).frames[0] is frames[0]

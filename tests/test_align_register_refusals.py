@@ -11,7 +11,7 @@ from astropy.nddata import CCDData
 
 import starfield as sky
 from gpustack import Register, stack
-from gpustack.align import bring_together, stars
+from gpustack.align import align_frames, stars
 from gpustack.align.phase import _ratio
 from gpustack.align.similarity import Similarity
 from gpustack.align.star_image import _above_sky, _median9
@@ -213,7 +213,7 @@ def test_shifts_that_make_a_grid_too_large(good):
     lie = [Similarity(shift=complex(shift) + 0.5) for shift in shifts]
     said = r"register: .* frame 2 in \[.*\] and frame 1 in \[.*\] lie farthest apart; extent='ref"
     with pytest.raises(InputError, match=said):
-        bring_together(frames, Register(extent="union"), lie)
+        align_frames(frames, Register(extent="union"), lie)
 
 
 def test_matches_that_may_be_by_chance_are_none(monkeypatch):
@@ -236,7 +236,7 @@ def test_where_the_brightest_moves_apart_from_all_others_no_shift_is_certain():
     ]
     said = r"certain, got \(-2, 3\), y first,.* -7\.\d\d by the brightest; .*register:by=stars"
     with pytest.raises(FrameError, match=said):
-        bring_together(open_frames(frames), Register())
+        align_frames(open_frames(frames), Register())
 
 
 def test_what_belongs_to_the_highest_peak_is_an_eighth_of_the_image_around_it():

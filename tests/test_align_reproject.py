@@ -8,7 +8,7 @@ from astropy.wcs import WCS, DistortionLookupTable
 from astropy.wcs.utils import proj_plane_pixel_area
 
 from gpustack import Offsets, Reproject, SigmaClip, stack, wcs_project
-from gpustack.align import bring_together
+from gpustack.align import align_frames
 from gpustack.align.base import AbsentFrame
 from gpustack.align.blocks import SIDE
 from gpustack.align.footprint import transform_between
@@ -101,7 +101,7 @@ def test_bands_leave_no_seam(method):
     images = frames(3)[1:]
     target = tangent((10.0011, 20.0003), degrees=-3)
     align = Reproject(target=target, shape=(97, 110), method=method)
-    opened = bring_together(open_frames(images), align).frames
+    opened = align_frames(open_frames(images), align).frames
     for frame in opened:
         whole = frame.read(0, 97).data
         for rows in (1, 40):
@@ -130,7 +130,7 @@ def test_limits_of_memory_make_no_difference():
 
 def test_a_frame_on_the_grid_is_not_resampled():
     images = [noisy(tangent(), dtype=">i2"), noisy(tangent(crpix=(57.0, 51.0)), seed=1)]
-    opened = bring_together(open_frames(images), Reproject()).frames
+    opened = align_frames(open_frames(images), Reproject()).frames
     assert [type(frame) for frame in opened] == [PlacedFrame] * 2
     assert opened[1].offset == (-1, 3)
     result = stack(images, align=Reproject(), combine="sum")
@@ -138,13 +138,13 @@ def test_a_frame_on_the_grid_is_not_resampled():
         result.data[:99, 3:], images[0].data[:99, 3:] + images[1].data[1:, :117]
     )
     for method in ("adaptive", "exact"):
-        opened = bring_together(open_frames(images), Reproject(method=method)).frames
+        opened = align_frames(open_frames(images), Reproject(method=method)).frames
         assert PlacedFrame not in map(type, opened), "they spread a sample over its neighbours"
 
 
 def test_only_rows_that_lie_on_a_band_are_read():
     images = [noisy(tangent()), noisy(tangent((10.0, 20.004)), seed=1)]
-    aligned = bring_together([Watched(f) for f in open_frames(images)], Reproject(extent="union"))
+    aligned = align_frames([Watched(f) for f in open_frames(images)], Reproject(extent="union"))
     first, second = aligned.frames
     assert second.shape == (140, 120)
     second.read(0, 37)
@@ -244,7 +244,7 @@ def test_variances_go_along():
     image = noisy(tangent(degrees=33, scale=2e-4))
     image.uncertainty = StdDevUncertainty(np.full(image.shape, 3.0))
     target = tangent()
-    (frame,) = bring_together(open_frames([image]), Reproject(target, shape=(100, 100))).frames
+    (frame,) = align_frames(open_frames([image]), Reproject(target, shape=(100, 100))).frames
     expected = wcs_project(image, target, (100, 100))
     variance = frame.read_variance(20, 70)
     inside = np.isfinite(variance)
@@ -273,7 +273,7 @@ def test_bits_are_those_of_the_nearest_pixel():
     image.flags = np.zeros(image.shape, np.uint16)
     image.flags[10:20, 30:40] = 4
     target = tangent()
-    (frame,) = bring_together(open_frames([image]), Reproject(target, shape=(120, 120))).frames
+    (frame,) = align_frames(open_frames([image]), Reproject(target, shape=(120, 120))).frames
     bits = frame.read_flags(0, 120)
     y, x = np.indices((120, 120))
     at = image.wcs.world_to_pixel(target.pixel_to_world(x, y))
@@ -324,14 +324,14 @@ def test_a_frame_whose_header_says_the_same_in_other_words_is_taken_as_it_is():
     other = WCS(header)
     assert proj_plane_pixel_area(other) != proj_plane_pixel_area(wcs)
     align = Reproject(other, shape=(100, 120))
-    (frame,) = bring_together(open_frames([noisy(wcs)]), align).frames
+    (frame,) = align_frames(open_frames([noisy(wcs)]), align).frames
     assert isinstance(frame, PlacedFrame)
 
 
 @pytest.mark.parametrize("kind", [AbsentFrame])
 def test_an_absent_frame_has_no_valid_sample(kind):
     images = [frames(1)[0], noisy(tangent((50.0, 20.0)))]
-    absent = bring_together(open_frames(images), Reproject()).frames[1]
+    absent = align_frames(open_frames(images), Reproject()).frames[1]
     assert isinstance(absent, kind)
     assert absent.whole().mask.all()
     assert np.isnan(absent.read_variance(0, 3)).all()

@@ -8,7 +8,7 @@ from astropy.wcs import WCS, Sip
 from astropy.wcs.wcsapi import SlicedLowLevelWCS
 
 from gpustack import Reproject, wcs_project
-from gpustack.align import bring_together
+from gpustack.align import align_frames
 from gpustack.errors import InputError
 from gpustack.frames import open_frames
 
@@ -160,7 +160,7 @@ def test_the_header_loses_what_aligned_frames_lose():
     of_pixels = {"CCDSEC": "[1:9,1:9]", "DATASEC": "[1:9,1:9]", "LTV1": 5.0, "LTM1_1": 1.0}
     ccd.header.update(of_pixels | {"CTYPE1A": "LINEAR", "CRPIX1A": 3.0, "RADECSYS": "FK5"})
     align = Reproject(target, shape=ccd.shape)
-    (frame,) = bring_together(open_frames([ccd]), align).frames
+    (frame,) = align_frames(open_frames([ccd]), align).frames
     assert set(wcs_project(ccd, target).header) == set(frame.header) == KEPT_CARDS
 
 
@@ -222,7 +222,7 @@ def test_variances_are_those_of_aligned_frames(how, value, masked):
     ccd, target = uncertain(value=value, masked=masked), TARGETS["shifted, larger pixels"]
     found = wcs_project(ccd, target, **how).uncertainty.array
     align = Reproject(target, shape=ccd.shape, **how)
-    (frame,) = bring_together(open_frames([ccd]), align).frames
+    (frame,) = align_frames(open_frames([ccd]), align).frames
     expected = frame.read_variance(0, ccd.shape[0])
     # Aligned frames are resampled in blocks, at places interpolated between nodes.
     np.testing.assert_allclose(found, expected, rtol=1e-3)

@@ -15,7 +15,7 @@ from gpustack.errors import InputError
 from gpustack.frames import Frame, check_agree
 from gpustack.frames.resident import ResidentFrame
 
-__all__ = ["AbsentFrame", "Aligned", "bring_together"]
+__all__ = ["AbsentFrame", "Aligned", "align_frames"]
 
 #: Kind of alignment -> the module and the function that carry it out. Modules are imported on first
 #: use: those for coordinates on the sky are slow to import.
@@ -26,12 +26,12 @@ _ALIGNERS: dict[type[Alignment], tuple[str, str]] = {
 }
 
 
-def bring_together(
+def align_frames(
     frames: Sequence[Frame],
     given: Alignment | str | None,
     known: Sequence[Similarity | None] | None = None,
     *,
-    room: float | None = None,
+    max_bytes: float | None = None,
 ) -> Aligned:
     """Return frames that agree in unit and shape: aligned, or unchanged without an alignment.
 
@@ -43,7 +43,7 @@ def bring_together(
     known : sequence of Similarity or None, optional
         Where each frame lies, from an earlier measurement (`Aligned.found`); nothing is measured
         again.
-    room : float or None
+    max_bytes : float or None
         Size in bytes of the disk that the result is written to while it is computed; infinite
         where the result is not held by this process. None: the memory of this machine counts.
 
@@ -61,7 +61,7 @@ def bring_together(
     _check(frames, alignment)
     check_agree(frames, ("unit",))
     module, function = _ALIGNERS[type(alignment)]
-    words: dict[str, Any] = {"room": room} | ({} if known is None else {"known": known})
+    words: dict[str, Any] = {"max_bytes": max_bytes} | ({} if known is None else {"known": known})
     aligned: Aligned = getattr(import_module(f"gpustack.align.{module}"), function)(
         frames, alignment, **words
     )

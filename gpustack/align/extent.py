@@ -84,7 +84,7 @@ def boxes_of(frames: Sequence[Frame], transforms: Sequence[Transform]) -> Boxes:
 
 
 def grid_around(
-    how: Alignment, wcs: Any, boxes: Boxes, box: Box | None = None, *, room: float | None
+    how: Alignment, wcs: Any, boxes: Boxes, box: Box | None = None, *, max_bytes: float | None
 ) -> Grid:
     """The grid that consists of the pixels of a box, with the WCS moved along.
 
@@ -97,7 +97,7 @@ def grid_around(
         The boxes of the frames, if they determine the size of the result.
     box : Box, optional
         The pixels of the result; by default those that contain all of `boxes`.
-    room : float or None
+    max_bytes : float or None
         As in `check_size`.
 
     Raises
@@ -106,16 +106,16 @@ def grid_around(
         Where the result would be too large.
     """
     box = _outer([one for _, one in boxes]) if box is None else box
-    check_size(how, box.shape, boxes, room=room)
+    check_size(how, box.shape, boxes, max_bytes=max_bytes)
     return Grid(box.shape, moved_wcs(wcs, (-box.y0, -box.x0), box.shape))
 
 
 def check_size(
-    how: Alignment, shape: Sequence[int], boxes: Boxes = (), *, room: float | None
+    how: Alignment, shape: Sequence[int], boxes: Boxes = (), *, max_bytes: float | None
 ) -> None:
     """Raise where the result is too large, before any of it is allocated.
 
-    The limit is `room`, the bytes of a disk, or with None the memory of this machine.
+    The limit is `max_bytes`, the bytes of a disk, or with None the memory of this machine.
 
     Warns
     -----
@@ -128,14 +128,14 @@ def check_size(
         Says how large the result is, and which of `boxes` lie farthest apart.
     """
     size, holder = RESULT_BYTES * math.prod(shape), "the disk of its file"
-    if room is None:
-        room, holder = memory_of_machine(), "the memory of this machine"
+    if max_bytes is None:
+        max_bytes, holder = memory_of_machine(), "the memory of this machine"
     y, x = shape
     large = f"{x:,} x {y:,} pixels, x first, {size / 1e9:.3g} GB{_farthest(boxes)}"
-    if size > room:
+    if size > max_bytes:
         raise InputError(
             f"align {how.name}: expected a result that {holder} holds, "
-            f"{room / 1e9:.3g} GB, got {large}; {_SMALLER[how.name]} makes it smaller"
+            f"{max_bytes / 1e9:.3g} GB, got {large}; {_SMALLER[how.name]} makes it smaller"
         )
     if boxes and math.prod(shape) > SPARSE * sum(math.prod(box.shape) for _, box in boxes):
         warnings.warn(

@@ -40,7 +40,7 @@ class FoundOffsets:
     absolute: bool = False
 
 
-def place_frames(frames: Sequence[Frame], how: Offsets, *, room: float | None) -> Aligned:
+def place_frames(frames: Sequence[Frame], how: Offsets, *, max_bytes: float | None) -> Aligned:
     """Move frames by whole pixels onto the grid that `how` asks for.
 
     Raises
@@ -69,7 +69,7 @@ def place_frames(frames: Sequence[Frame], how: Offsets, *, room: float | None) -
         absent: list[Frame] = [AbsentFrame(frame, grid) for frame in frames]
         return Aligned(absent, columns={"left_out": reasons})
     _log_rounding(frames, found, rounded)
-    return _placed(frames, how, rounded, reasons, found.absolute, room)
+    return _placed(frames, how, rounded, reasons, found.absolute, max_bytes)
 
 
 def _placed(
@@ -78,14 +78,14 @@ def _placed(
     rounded: dict[int, tuple[int, int]],
     reasons: list[str],
     absolute: bool,
-    room: float | None,
+    max_bytes: float | None,
 ) -> Aligned:
     """The frames on the grid, with their offsets and the reasons why some are left out."""
     (number, zero), *_ = rounded.items()
     reference = frames[number]
     offsets = {i: (y - zero[0], x - zero[1]) for i, (y, x) in rounded.items()}
     box, boxes = extent_of(frames, offsets, how, (-zero[0], -zero[1]) if absolute else None)
-    grid = grid_around(how, reference.coordinates.wcs, boxes, box, room=room)
+    grid = grid_around(how, reference.coordinates.wcs, boxes, box, max_bytes=max_bytes)
     placed: list[Frame] = []
     for i, frame in enumerate(frames):
         offset = (offsets[i][0] - box.y0, offsets[i][1] - box.x0) if i in offsets else None

@@ -38,7 +38,7 @@ def register_frames(
     how: Register,
     known: Sequence[Similarity | None] | None = None,
     *,
-    room: float | None,
+    max_bytes: float | None,
 ) -> Aligned:
     """Align frames to the pixels of the reference.
 
@@ -61,7 +61,7 @@ def register_frames(
         )
     origin = f"align: {how}, to {frames[how.reference].name}"
     if known is not None:
-        grid = _grid(frames, known, how, room)
+        grid = _grid(frames, known, how, max_bytes)
         return Aligned(_placed(frames, known, how, *grid), [origin], found=list(known))
     _check_installed(how)
     found, rows, faults = _measured(frames, how)
@@ -70,7 +70,7 @@ def register_frames(
         warn_turned(frames, how.reference, columns["corners"], _TURNED, stacklevel=5)
     if any(faults):
         columns["left_out"] = faults
-    grid = _grid(frames, found, how, room)
+    grid = _grid(frames, found, how, max_bytes)
     placed = _placed(frames, found, how, *grid)
     warn_frames_scaled(placed, how.flux, stacklevel=4)
     return Aligned(placed, [origin], columns, found)
@@ -183,7 +183,7 @@ def _grid(
     frames: Sequence[Frame],
     found: Sequence[Similarity | None],
     how: Register,
-    room: float | None,
+    max_bytes: float | None,
 ) -> tuple[Grid, int, int]:
     """The grid of the reference or around all frames; x, y of its first pixel on the reference."""
     reference = frames[how.reference]
@@ -191,5 +191,5 @@ def _grid(
         return Grid(reference.shape, reference.coordinates.wcs), 0, 0
     used = {f: fit.to_reference for f, fit in enumerate(found) if fit is not None}
     boxes = boxes_of([frames[f] for f in used], list(used.values()))
-    grid = grid_around(how, reference.coordinates.wcs, boxes, room=room)
+    grid = grid_around(how, reference.coordinates.wcs, boxes, max_bytes=max_bytes)
     return grid, min(box.x0 for _, box in boxes), min(box.y0 for _, box in boxes)

@@ -26,7 +26,9 @@ _log = logger(__name__)
 SAME_AREA = 1e-9
 
 
-def reproject_frames(frames: Sequence[Frame], how: Reproject, *, room: float | None) -> Aligned:
+def reproject_frames(
+    frames: Sequence[Frame], how: Reproject, *, max_bytes: float | None
+) -> Aligned:
     """Resample frames onto the grid of the target; only the headers of files are read.
 
     Raises
@@ -55,7 +57,7 @@ def reproject_frames(frames: Sequence[Frame], how: Reproject, *, room: float | N
                 )
             raise FrameError(frame.name, f"{fault}{beside}")
     warn_no_scale(usable, stacklevel=5)
-    grid = choose_grid(usable, how, room)
+    grid = choose_grid(usable, how, max_bytes)
     how_to = Resampling(how.method, how.order, how.flux)
     placed: list[Frame] = []
     for f, frame in enumerate(frames):

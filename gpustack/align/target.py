@@ -25,7 +25,7 @@ from gpustack.header import fits_wcs, lookup_tables
 from gpustack.paths import at_home
 
 
-def choose_grid(frames: Sequence[Frame], how: Reproject, room: float | None) -> Grid:
+def choose_grid(frames: Sequence[Frame], how: Reproject, max_bytes: float | None) -> Grid:
     """The grid that an alignment asks for.
 
     Parameters
@@ -33,7 +33,7 @@ def choose_grid(frames: Sequence[Frame], how: Reproject, room: float | None) -> 
     frames : sequence of Frame
         The frames that can be aligned.
     how : Reproject
-    room : float or None
+    max_bytes : float or None
         As in `gpustack.align.extent.check_size`.
 
     Raises
@@ -48,13 +48,13 @@ def choose_grid(frames: Sequence[Frame], how: Reproject, room: float | None) -> 
         boxes = boxes_of(
             frames, [transform_between(fits_wcs(frame.coordinates.wcs), wcs) for frame in frames]
         )
-        return grid_around(how, wcs, boxes, room=room)
+        return grid_around(how, wcs, boxes, max_bytes=max_bytes)
     if shape is None:
         raise InputError(
             "align target: expected a shape: Reproject(shape=(y, x)), NAXIS1 and NAXIS2 in a "
             "header, or the array_shape of a WCS, got none"
         )
-    check_size(how, shape, room=room)
+    check_size(how, shape, max_bytes=max_bytes)
     return Grid((int(shape[0]), int(shape[1])), as_grid(wcs))
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from gpustack.align import Aligned, bring_together
+from gpustack.align import Aligned, align_frames
 from gpustack.alignments import Alignment, as_alignment
 from gpustack.backends import NAMES
 from gpustack.backends.base import Outputs, Progress
@@ -100,10 +100,10 @@ class Cluster:
         self._opening = Opening(self._token, paths, hdu, unit, flags, stamps, versions_here())
         return opened
 
-    def bring_together(
-        self, frames: Sequence[Frame], given: Alignment | str | None, *, room: float | None
+    def align_frames(
+        self, frames: Sequence[Frame], given: Alignment | str | None, *, max_bytes: float | None
     ) -> Aligned:
-        """As `gpustack.align.bring_together`; workers will align the frames in the same way.
+        """As `gpustack.align.align_frames`; workers will align the frames in the same way.
 
         Raises
         ------
@@ -115,7 +115,7 @@ class Cluster:
                 f"align: expected None for a dask array, which has no headers, got {given}"
             )
         how = with_absolute_file(as_alignment(given))
-        aligned = bring_together(frames, given, room=room)
+        aligned = align_frames(frames, given, max_bytes=max_bytes)
         self._opening = replace(self._opening, align=how, known=aligned.found)
         return aligned
 

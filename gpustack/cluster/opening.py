@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from astropy.io import fits
 
-from gpustack.align import bring_together
+from gpustack.align import align_frames
 from gpustack.alignments import Alignment, Reproject
 from gpustack.cluster.code_version import code_here
 from gpustack.errors import ClusterError, FrameError, InputError
@@ -92,7 +92,7 @@ class Opening:
         opened = open_frames(self.items, hdu=self.hdu, unit=self.unit, flags=self.flags)
         for file, found in stamps_of(opened).items():
             _check_stamp(file, self.stamps.get(file), found)
-        return bring_together(opened, self.align, self.known, room=math.inf).frames
+        return align_frames(opened, self.align, self.known, max_bytes=math.inf).frames
 
     def check_versions(self) -> None:
         """Raise where versions in this process differ from those of the client.

@@ -14,7 +14,7 @@ import numpy as np
 from astropy.table import Table
 from numpy.typing import DTypeLike
 
-from gpustack.align import bring_together
+from gpustack.align import align_frames
 from gpustack.align.base import GridFrame
 from gpustack.alignments import Alignment
 from gpustack.arguments import fill_in
@@ -94,7 +94,7 @@ def explain(
     (14.448, (4,), ())
     """
     opened = open_frames(frames, hdu=hdu, unit=unit, flags=flags)
-    opened = bring_together(opened, align, room=math.inf).frames
+    opened = align_frames(opened, align, max_bytes=math.inf).frames
     x, y = check_pixel(opened, x, y)
     recipe, _, per_sample = fill_in(
         opened,

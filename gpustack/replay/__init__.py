@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from gpustack.align import Aligned, bring_together
+from gpustack.align import Aligned, align_frames
 from gpustack.align.similarity import Similarity
 from gpustack.alignments import Register
 from gpustack.backends.base import Progress
@@ -234,16 +234,16 @@ def _warn_of_versions(report: Mapping[str, Any], here: Mapping[str, str]) -> Non
 
 
 def _align_frames(
-    frames: Sequence[Frame], alignment: Any, report: Mapping[str, Any], room: float | None
+    frames: Sequence[Frame], alignment: Any, report: Mapping[str, Any], max_bytes: float | None
 ) -> Aligned:
     """Bring the frames onto one grid, by the positions that were measured then."""
     inputs = report["inputs"]
     if not isinstance(alignment, Register):
-        return bring_together(frames, alignment, room=room)
+        return align_frames(frames, alignment, max_bytes=max_bytes)
     known = [_similarity(item["found"]) for item in inputs]
     names = [name for name in inputs[0]["numbers"] if name not in _COLUMNS]
     columns = {name: [_number(item["numbers"].get(name)) for item in inputs] for name in names}
-    return replace(bring_together(frames, alignment, known, room=room), columns=columns)
+    return replace(align_frames(frames, alignment, known, max_bytes=max_bytes), columns=columns)
 
 
 def _similarity(found: Sequence[float] | None) -> Similarity | None:

@@ -20,7 +20,7 @@ from gpustack.combines import Combine
 from gpustack.errors import InputError
 from gpustack.files import HduKey, alignment_and_number_files, check_not_overwritten
 from gpustack.flags import Flags
-from gpustack.frames import Frame, tell_of_apart
+from gpustack.frames import Frame, describe_separate_planes
 from gpustack.frames.onfile import kept_open
 from gpustack.frames.resident import reshaped
 from gpustack.kept_samples import Look
@@ -209,7 +209,7 @@ def stack(
             )
         if flags is not None and flags.given:
             origins.append(f"flags: {flags}, bits of masks")
-        origins = [*tell_of_apart(opened), *aligned.origins, *origins]
+        origins = [*describe_separate_planes(opened), *aligned.origins, *origins]
         with watch("hash"):
             hashes = hashed(opened, recipe.needs_variance) if report else []
         result = run(

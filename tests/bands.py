@@ -85,7 +85,7 @@ class BandSource:
         """Return an array filled with a value that must be overwritten."""
         return np.full(shape, 77, dtype)
 
-    def here(self):
+    def on_device(self):
         """Return a context for the host, which does nothing."""
         return nullcontext()
 

@@ -13,7 +13,7 @@ from astropy.wcs.utils import wcs_to_celestial_frame
 from gpustack import Reproject, stack
 from gpustack.errors import InputError
 from gpustack.frames import open_frames
-from gpustack.frames.fitsframe import places_in
+from gpustack.frames.fitsframe import coordinates_in_file
 from gpustack.frames.planes import open_plane
 from skies import tangent
 
@@ -183,7 +183,7 @@ def test_no_more_of_a_target_is_opened_than_is_needed(tmp_path, monkeypatch):
         return open_plane(file, hdu, packed)
 
     monkeypatch.setattr("gpustack.frames.fitsframe.open_plane", spy)
-    places, _ = places_in(str(path), None)
+    places, _ = coordinates_in_file(str(path), None)
     assert next(places)[1] == SHAPE
     assert opened == [1]
 

@@ -82,7 +82,7 @@ def test_every_byte_is_read_once(files, tmp_path, counted, how, passes, door):
 
 def test_without_descriptors_files_are_opened_again(files, counted, monkeypatch):
     opens, bytes_of = counted
-    monkeypatch.setattr(onfile, "_most_open", lambda: 3)
+    monkeypatch.setattr(onfile, "_open_limit", lambda: 3)
     bands = []
     stack(files, backend="cpu", memory="400kB", progress=lambda done, _: bands.append(done))
     assert bytes_of == dict.fromkeys(files, DATA)
@@ -114,9 +114,9 @@ def test_no_file_stays_open(files, tmp_path):
 
 def test_a_process_may_have_few_files(files, counted, monkeypatch):
     monkeypatch.setattr(resource, "getrlimit", lambda _: (8, 8))
-    assert onfile._most_open() == 4
+    assert onfile._open_limit() == 4
     monkeypatch.setattr(resource, "getrlimit", lambda _: (resource.RLIM_INFINITY,) * 2)
-    assert onfile._most_open() > 1000
+    assert onfile._open_limit() > 1000
 
 
 @pytest.mark.parametrize("of", [errno.EMFILE, errno.ENFILE])
@@ -218,7 +218,7 @@ def test_what_needs_bands_again_does_not_inflate_all_before_them(files, monkeypa
 
 
 def test_no_more_streams_than_so_many_follow_the_first(files, monkeypatch):
-    monkeypatch.setattr("gpustack.frames.planes._MOST_FURTHER", 2)
+    monkeypatch.setattr("gpustack.frames.planes._MOST_EXTRA_STREAMS", 2)
     packed = [Path(f"{file}.gz") for file in files]
     for path, file in zip(packed, files, strict=True):
         path.write_bytes(gzip.compress(Path(file).read_bytes(), 1))
@@ -274,7 +274,7 @@ def test_what_astropy_reads_is_what_the_file_has_wherever_it_seeks(tmp_path, mon
     content = np.random.default_rng(6).bytes(1000)
     (tmp_path / "file").write_bytes(content)
     with (tmp_path / "file").open("rb", buffering=0) as file:
-        found = io.BufferedReader(onfile._Nameless(file), 16)
+        found = io.BufferedReader(onfile._BlockCachedStream(file), 16)
         for at, size in ((0, 10), (60, 10), (5, 200), (190, 3), (990, 30), (64, 64), (999, 1)):
             assert found.seek(at) == at
             assert found.read(size) == content[at : at + size]

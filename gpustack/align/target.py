@@ -20,7 +20,7 @@ from gpustack.errors import FrameError, InputError
 from gpustack.files import split_hdu
 from gpustack.frames import Frame
 from gpustack.frames.coordinates import Coordinates
-from gpustack.frames.fitsframe import places_in
+from gpustack.frames.fitsframe import coordinates_in_file
 from gpustack.header import fits_wcs, lookup_tables
 from gpustack.paths import at_home
 
@@ -103,7 +103,7 @@ def _optimal(frames: Sequence[Frame], how: Reproject) -> tuple[WCS, Sequence[int
 
 def _of_file(name: str) -> tuple[WCS, Sequence[int] | None]:
     """WCS and shape of the first celestial image in a FITS file, or of that in ``FILE[HDU]``."""
-    places, contents = places_in(*split_hdu(at_home(name)))
+    places, contents = coordinates_in_file(*split_hdu(at_home(name)))
     faults = []
     for made, shape in places:
         try:

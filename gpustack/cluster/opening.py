@@ -174,7 +174,7 @@ def _of_keywords(image: Image, frame: Frame) -> dict[str, str]:
     assert isinstance(frame, FitsFrame)
     return {
         one.what: with_hdu(_absolute(one.file), one.hdu.index)
-        for one in frame.apart
+        for one in frame.separate_planes
         if str(getattr(image, one.what)).startswith("!")
     }
 
@@ -208,7 +208,10 @@ def stamps_of(frames: Iterable[Frame]) -> Stamps:
     found = {}
     for frame in frames:
         if isinstance(frame, FitsFrame):
-            parts = [(frame.image.file, frame.image.hdu), *((a.file, a.hdu) for a in frame.apart)]
+            parts = [
+                (frame.image.file, frame.image.hdu),
+                *((a.file, a.hdu) for a in frame.separate_planes),
+            ]
             for file, hdu in parts:
                 found[_absolute(file)] = hdu.stamp.size, hdu.stamp.modified
     return found

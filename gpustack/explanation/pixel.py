@@ -119,7 +119,7 @@ class Patch:
         """An array on the host, not filled."""
         return np.empty(shape, dtype)
 
-    def here(self) -> AbstractContextManager[Any]:
+    def on_device(self) -> AbstractContextManager[Any]:
         """A context without effect, as all arrays are on the host."""
         return nullcontext()
 

@@ -49,11 +49,11 @@ __all__ = [
     "FrameSource",
     "check_agree",
     "check_flagged",
+    "describe_separate_planes",
     "listed",
     "open_frames",
     "open_one",
     "renamed",
-    "tell_of_apart",
 ]
 
 _EXPECTED = "file names, Image, CCDData, numpy or cupy arrays"
@@ -218,12 +218,12 @@ def renamed(frame: Frame, name: str) -> Frame:
     return replace(frame, name=name)  # type: ignore[type-var]
 
 
-def tell_of_apart(frames: Iterable[Frame]) -> list[str]:
+def describe_separate_planes(frames: Iterable[Frame]) -> list[str]:
     """Describe, for the header, which planes of each frame were read from separate files."""
     return [
-        f"{frame.name}: {', '.join(map(str, frame.apart))}"
+        f"{frame.name}: {', '.join(map(str, frame.separate_planes))}"
         for frame in frames
-        if isinstance(frame, FitsFrame) and frame.apart
+        if isinstance(frame, FitsFrame) and frame.separate_planes
     ]
 
 

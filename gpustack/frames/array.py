@@ -13,7 +13,7 @@ from gpustack.backends.base import Samples, working_dtype
 from gpustack.errors import FrameError
 from gpustack.flags import Flags
 from gpustack.frames.base import choose_unit, read_whole
-from gpustack.frames.bits import raised
+from gpustack.frames.bits import invalid_by_flags
 from gpustack.frames.coordinates import Coordinates
 from gpustack.frames.variance import UTYPES, ArrayVariance, variance_of
 from gpustack.frames.views import flattens, take_rows
@@ -67,7 +67,7 @@ class ArrayFrame:
     @property
     def masked(self) -> bool:
         """Whether a mask or bits make samples invalid."""
-        return self.mask is not None or self._sifts
+        return self.mask is not None or self._flags_apply
 
     @property
     def has_variance(self) -> bool:
@@ -80,7 +80,7 @@ class ArrayFrame:
         return None if self.bits is None else self.bits.dtype.newbyteorder("=")
 
     @property
-    def _sifts(self) -> bool:
+    def _flags_apply(self) -> bool:
         """Whether bits make samples invalid."""
         return self.bits is not None and self.flags.given
 
@@ -91,7 +91,7 @@ class ArrayFrame:
         if self.mask is not None:
             size += 0 if flattens(self.mask) else self.mask.itemsize
             size += 0 if self.mask.dtype == bool else 1
-        if self.bits is not None and self._sifts:
+        if self.bits is not None and self._flags_apply:
             size += 1 if flattens(self.bits) else 1 + self.bits.itemsize
         return size * self.shape[-1]
 
@@ -105,8 +105,8 @@ class ArrayFrame:
         data, mask = take_rows(self.data, start, stop), None
         if self.mask is not None:
             mask = take_rows(self.mask, start, stop).astype(bool, copy=False)
-        if self.bits is not None and self._sifts:
-            marked = raised(take_rows(self.bits, start, stop), self.flags)
+        if self.bits is not None and self._flags_apply:
+            marked = invalid_by_flags(take_rows(self.bits, start, stop), self.flags)
             mask = marked if mask is None else np.logical_or(marked, mask, out=marked)
         return Samples(data, mask)
 

@@ -30,10 +30,10 @@ def bits_dtype(plane: Plane) -> np.dtype[Any] | None:
     # Of uint64, `Plane.read` has already applied the BZERO.
     if plane.bzero == 0 or native == np.uint64:
         return native
-    return _other(native) if plane.bzero == _OTHER_SIGN.get(native.str[1:]) else None
+    return _other_signedness(native) if plane.bzero == _OTHER_SIGN.get(native.str[1:]) else None
 
 
-def _other(dtype: np.dtype[Any]) -> np.dtype[Any]:
+def _other_signedness(dtype: np.dtype[Any]) -> np.dtype[Any]:
     """Return the unsigned dtype for a signed one and vice versa, same size and byte order."""
     turned = dtype.str.translate(str.maketrans("iu", "ui"))
     return np.dtype(turned)
@@ -54,10 +54,10 @@ def bits_of(samples: Samples) -> NDArray[Any]:
         return samples.data
     raw = unsigned(samples.data)
     np.bitwise_xor(raw, raw.dtype.type(1 << (8 * raw.itemsize - 1)), out=raw)
-    return raw.view(_other(samples.data.dtype))
+    return raw.view(_other_signedness(samples.data.dtype))
 
 
-def raised(bits: NDArray[Any], flags: Flags) -> NDArray[np.bool_]:
+def invalid_by_flags(bits: NDArray[Any], flags: Flags) -> NDArray[np.bool_]:
     """Return where integers, of any type, byte order and strides, have a bit that is bad."""
     raw = unsigned(bits)
     wanted = flags.invalid(int(np.iinfo(raw.dtype).max))

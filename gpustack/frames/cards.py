@@ -1,4 +1,4 @@
-"""Headers that are safe to read: cards that break the FITS standard are mended or set aside.
+"""Headers that are safe to read: cards that break the FITS standard are repaired or set aside.
 
 astropy parses a card only when its value is used, and raises then. One bad card, such as a
 camera's ``EXPTIME = 30 s``, should not end a run, so all cards are checked when a file is opened.
@@ -22,7 +22,7 @@ _PRINTABLE = bytes(byte if 32 <= byte < 127 else ord("?") for byte in range(256)
 
 #: Cards that are valid for sure (FITS standard 4.0, sections 4.1 and 4.2; HIERARCH keyword
 #: convention). Most cards are, and astropy takes 20 times as long to check one.
-_SOUND = re.compile(
+_VALID_CARD = re.compile(
     r"(?:COMMENT |HISTORY | {8}).*"
     r"|(?:(?=.{8}= )[A-Z0-9_-]+ *|HIERARCH [A-Z0-9_-]+(?: [A-Z0-9_-]+)* *)= +"
     r"(?:'(?:[^']|'')*'|[TF]|[+-]?(?:\d+\.?\d*|\.\d+)(?:[ED][+-]?\d+)?)? *(?:/.*)?"
@@ -37,16 +37,16 @@ def parse(name: str, raw: bytes) -> fits.Header:
     """
     lines: list[str] = []
     for card in _cards(raw.translate(_PRINTABLE).decode("ascii")):
-        # `_SOUND` accepts any text in a comment, even a wrong continuation: hence the length.
-        is_sound = len(card) == CARD and _SOUND.fullmatch(card)
-        lines += [card] if is_sound else _mended(name, card)
+        # `_VALID_CARD` accepts any text in a comment, even a wrong continuation: hence the length.
+        is_valid = len(card) == CARD and _VALID_CARD.fullmatch(card)
+        lines += [card] if is_valid else _repaired(name, card)
     return fits.Header.fromstring("".join(lines))
 
 
-def sound(name: str, header: fits.Header, parsed: fits.Header) -> fits.Header:
+def made_safe(name: str, header: fits.Header, parsed: fits.Header) -> fits.Header:
     """Return a copy of a `header` that astropy read from file `name`, made safe as by `parse`.
 
-    Cards that astropy cannot read are taken from `parsed`, where they are already mended.
+    Cards that astropy cannot read are taken from `parsed`, where they are already repaired.
     """
     lines = []
     for card in header.cards:
@@ -73,17 +73,17 @@ def _cards(text: str) -> Iterator[str]:
         yield card
 
 
-def _mended(name: str, text: str) -> list[str]:
+def _repaired(name: str, text: str) -> list[str]:
     try:
-        return [_readable(fits.Card.fromstring(text))]
+        return [_as_text(fits.Card.fromstring(text))]
     except Exception:  # noqa: BLE001 - astropy raises errors of many kinds
         _log.debug("%s: card set aside as a comment: %s", name, text.strip())
         pieces = (text[at : at + _TEXT].rstrip() for at in range(0, len(text), _TEXT))
         return [f"COMMENT {piece}".ljust(CARD) for piece in pieces if piece]
 
 
-def _readable(card: fits.Card) -> str:
-    """Return the card as text, mended if necessary; raise where astropy cannot read it."""
+def _as_text(card: fits.Card) -> str:
+    """Return the card as text, repaired if necessary; raise where astropy cannot read it."""
     try:
         _read(card)
     except fits.VerifyError:

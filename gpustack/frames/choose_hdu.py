@@ -44,7 +44,7 @@ def first_image(name: str, hdus: list[Hdu]) -> Hdu:
     """
     images = [hdu for hdu in hdus if hdu.has_image]
     if not images:
-        raise FrameError(name, f"expected an image with data, got {told(hdus)}")
+        raise FrameError(name, f"expected an image with data, got {hdus_in_words(hdus)}")
     for found in images:
         if not is_companion(found):
             return found
@@ -65,7 +65,7 @@ def images_in(name: str) -> list[HduKey]:
     hdus, _ = scan(name)
     images = [hdu for hdu in hdus if hdu.has_image and not is_companion(hdu)]
     if not images:
-        raise FrameError(name, f"expected images with data, got {told(hdus)}")
+        raise FrameError(name, f"expected images with data, got {hdus_in_words(hdus)}")
     return [_key_of(name, image, images) for image in images]
 
 
@@ -77,7 +77,7 @@ def _key_of(file: str, image: Hdu, images: list[Hdu]) -> HduKey:
     return key if is_clear else image.index
 
 
-def tell_of_more(name: str, chosen: Hdu, hdus: list[Hdu]) -> None:
+def warn_of_equal_images(name: str, chosen: Hdu, hdus: list[Hdu]) -> None:
     """Warn where several images have the chosen shape: amplifiers, detectors, dithers."""
     alike = [
         hdu for hdu in hdus if hdu.has_image and not is_companion(hdu) and hdu.shape == chosen.shape
@@ -109,9 +109,9 @@ def named_image(name: str, hdus: list[Hdu], key: HduKey) -> Hdu:
         )
         if is_it and found.has_image:
             return found
-    raise FrameError(name, f"expected an image in HDU {key!r}, got {told(hdus)}")
+    raise FrameError(name, f"expected an image in HDU {key!r}, got {hdus_in_words(hdus)}")
 
 
-def told(hdus: list[Hdu]) -> str:
+def hdus_in_words(hdus: list[Hdu]) -> str:
     """List the HDUs of a file in words, for error messages."""
     return "HDUs " + "; ".join(map(str, hdus))

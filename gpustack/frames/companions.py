@@ -52,7 +52,7 @@ def find_beside(image: Hdu, hdus: Sequence[Hdu], names: Sequence[str]) -> Hdu | 
     return None
 
 
-def tell_of_others(file: str, image: Hdu, hdus: Sequence[Hdu], names: Sequence[str]) -> None:
+def log_other_companions(file: str, image: Hdu, hdus: Sequence[Hdu], names: Sequence[str]) -> None:
     """Log which of `names` belong to other images; for calls after `find_beside` found none."""
     if image.index > 0 and image.name in names:
         return

@@ -16,20 +16,26 @@ from gpustack.errors import FrameError
 from gpustack.files import HduKey
 from gpustack.flags import Flags
 from gpustack.frames.base import choose_unit, decode, read_whole, unit_of
-from gpustack.frames.bits import bits_dtype, bits_of, is_bools, raised
-from gpustack.frames.choose_hdu import first_image, named_image, tell_of_more, told
+from gpustack.frames.bits import bits_dtype, bits_of, invalid_by_flags, is_bools
+from gpustack.frames.choose_hdu import first_image, hdus_in_words, named_image, warn_of_equal_images
 from gpustack.frames.companions import (
     MASKS,
     UNCERTAINTIES,
     find_beside,
     is_companion,
-    tell_of_others,
+    log_other_companions,
 )
 from gpustack.frames.coordinates import Coordinates
 from gpustack.frames.hdus import Hdu, quiet, scan
 from gpustack.frames.onfile import reading
 from gpustack.frames.planes import Plane, open_plane
-from gpustack.frames.separate_planes import MEANT, WEIGHT_BYTES, Apart, find_apart, weightless
+from gpustack.frames.separate_planes import (
+    KIND_OF_PLANE,
+    WEIGHT_BYTES,
+    SeparatePlane,
+    open_separate_planes,
+    weightless,
+)
 from gpustack.frames.variance import PlaneVariance, bunit_of
 from gpustack.images import Image
 from gpustack.logs import logger, warn_about_file
@@ -60,7 +66,7 @@ class FitsFrame:
         The HDUs of the file in words, for error messages.
     weight : Plane or None
         Samples are invalid where it is not a positive finite number.
-    apart : tuple of Apart
+    separate_planes : tuple of SeparatePlane
         The planes that are in separate files.
     """
 
@@ -74,7 +80,7 @@ class FitsFrame:
     variance: PlaneVariance | None
     contents: str
     weight: Plane | None = None
-    apart: tuple[Apart, ...] = ()
+    separate_planes: tuple[SeparatePlane, ...] = ()
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -174,7 +180,7 @@ class FitsFrame:
 def _flagged(samples: Samples, flags: Flags) -> NDArray[np.bool_]:
     if flags.given:
         blank = None if samples.blank is None else samples.data == samples.blank
-        marked = raised(bits_of(samples), flags)
+        marked = invalid_by_flags(bits_of(samples), flags)
         return marked if blank is None else marked | blank
     if (samples.bscale, samples.bzero, samples.blank) == (1.0, 0.0, None):
         invalid: NDArray[np.bool_] = samples.data != 0
@@ -206,36 +212,38 @@ def open_file(
         given for a mask without bits.
     """
     with reading(name), quiet():
-        hdus, packed = scan(name)
+        hdus, gzipped = scan(name)
         chosen = first_image(name, hdus) if hdu is None else named_image(name, hdus, hdu)
         if hdu is None:
-            tell_of_more(name, chosen, hdus)
-        image = open_plane(name, chosen, packed)
+            warn_of_equal_images(name, chosen, hdus)
+        image = open_plane(name, chosen, gzipped)
         header = _frame_header(image, hdus[0], inherits=hdu is None)
         own = _unit(name, header, unit)
-        apart = {} if given is None else find_apart(given, image, header)
-        where = _Where(name, image, hdus, packed)
+        separate = {} if given is None else open_separate_planes(given, image, header)
+        opened = _OpenedImage(name, image, hdus, gzipped)
         return FitsFrame(
             name=name,
             image=image,
-            mask=_mask_of(where, apart.get("mask"), masks, flags),
+            mask=_mask_of(opened, separate.get("mask"), masks, flags),
             unit=choose_unit(name, own, unit),
             header=header,
             coordinates=Coordinates(name=name, header=header, stamp=chosen.stamp),
             flags=flags,
             variance=_variance_of(
-                where,
-                apart.get("weight") or apart.get("variance"),
+                opened,
+                separate.get("weight") or separate.get("variance"),
                 unit if own is None else own,
                 bunit_of(header),
             ),
-            contents=told(hdus),
-            weight=apart["weight"].plane if "weight" in apart else None,
-            apart=tuple(apart.values()),
+            contents=hdus_in_words(hdus),
+            weight=separate["weight"].plane if "weight" in separate else None,
+            separate_planes=tuple(separate.values()),
         )
 
 
-def places_in(name: str, hdu: HduKey | None) -> tuple[Iterator[tuple[Coordinates, Shape]], str]:
+def coordinates_in_file(
+    name: str, hdu: HduKey | None
+) -> tuple[Iterator[tuple[Coordinates, Shape]], str]:
     """Return the coordinates and shapes of the two-dimensional images in a file, and its HDUs.
 
     The coordinates are those that frames would have. The image that `open_file` would choose comes
@@ -248,7 +256,7 @@ def places_in(name: str, hdu: HduKey | None) -> tuple[Iterator[tuple[Coordinates
         Where the file is unusable, or has no such image.
     """
     with reading(name):
-        hdus, packed = scan(name)
+        hdus, gzipped = scan(name)
     chosen = first_image(name, hdus) if hdu is None else named_image(name, hdus, hdu)
     others = [one for one in hdus if one.has_image and one is not chosen] if hdu is None else []
 
@@ -256,50 +264,52 @@ def places_in(name: str, hdu: HduKey | None) -> tuple[Iterator[tuple[Coordinates
         for image in (chosen, *sorted(others, key=is_companion)):
             if len(image.shape) == 2:
                 with reading(name), quiet():
-                    plane = open_plane(name, image, packed)
+                    plane = open_plane(name, image, gzipped)
                     header = _frame_header(plane, hdus[0], hdu is None and image is chosen)
                 yield Coordinates(name=name, header=header, stamp=image.stamp), image.shape
 
-    return places(), told(hdus)
+    return places(), hdus_in_words(hdus)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Where:
+class _OpenedImage:
     """An opened image and the file that it is in."""
 
     name: str
     image: Plane
     hdus: list[Hdu]
-    packed: bool
+    gzipped: bool
 
-    def beside(self, names: Sequence[str], apart: Apart | None) -> Hdu | None:
-        """Return the extension of one of `names` for the image, unless `apart` replaces it."""
+    def beside(self, names: Sequence[str], separate: SeparatePlane | None) -> Hdu | None:
+        """Return the extension of one of `names` for the image, unless `separate` replaces it."""
         found = find_beside(self.image.hdu, self.hdus, names)
-        if apart is not None and found is not None:
-            warn_about_file(_log, f"%s: using %s instead of its own {found.name}", self.name, apart)
-        return found if apart is None else None
+        if separate is not None and found is not None:
+            warn_about_file(_log, f"%s: using %s instead of its own {found.name}", self.name, separate)
+        return found if separate is None else None
 
 
 def _variance_of(
-    where: _Where, apart: Apart | None, unit: units.UnitBase | None, bunit: str
+    opened: _OpenedImage, separate: SeparatePlane | None, unit: units.UnitBase | None, bunit: str
 ) -> PlaneVariance | None:
-    found = where.beside(UNCERTAINTIES, apart)
-    if apart is not None:
-        meant = MEANT[apart.what]
-        return PlaneVariance(apart.file, apart.hdu, apart.packed, where.image, unit, bunit, meant)
+    found = opened.beside(UNCERTAINTIES, separate)
+    if separate is not None:
+        kind = KIND_OF_PLANE[separate.what]
+        return PlaneVariance(
+            separate.file, separate.hdu, separate.gzipped, opened.image, unit, bunit, kind
+        )
     if found is None:
         return None
-    return PlaneVariance(where.name, found, where.packed, where.image, unit, bunit)
+    return PlaneVariance(opened.name, found, opened.gzipped, opened.image, unit, bunit)
 
 
 def _mask_of(
-    where: _Where, apart: Apart | None, masks: Sequence[str], flags: Flags
+    opened: _OpenedImage, separate: SeparatePlane | None, masks: Sequence[str], flags: Flags
 ) -> Plane | None:
-    mask, image, name = where.beside(masks, apart), where.image, where.name
-    if apart is not None:
-        return apart.plane
+    mask, image, name = opened.beside(masks, separate), opened.image, opened.name
+    if separate is not None:
+        return separate.plane
     if mask is None:
-        tell_of_others(name, image.hdu, where.hdus, masks)
+        log_other_companions(name, image.hdu, opened.hdus, masks)
         return None
     if mask.shape != image.shape:
         raise FrameError(
@@ -307,7 +317,7 @@ def _mask_of(
             f"{mask.name} extension: expected the shape of the image, {image.shape}, "
             f"got {mask.shape}",
         )
-    plane = open_plane(name, mask, where.packed)
+    plane = open_plane(name, mask, opened.gzipped)
     if flags.given and bits_dtype(plane) is None and not is_bools(plane):
         raise FrameError(
             name,
@@ -369,6 +379,6 @@ def _unit(name: str, header: fits.Header, given: units.UnitBase | None) -> units
     if given is None:
         raise FrameError(name, f"{problem}; give unit= (--unit on the command line)")
     if text:
-        told = f"using the given unit {given} instead of its own, {text!r}, which is unknown"
-        warn_about_file(_log, f"%s: {told.replace('%', '%%')}", name)
+        change = f"using the given unit {given} instead of its own, {text!r}, which is unknown"
+        warn_about_file(_log, f"%s: {change.replace('%', '%%')}", name)
     return None

@@ -172,14 +172,14 @@ def scan(name: str) -> tuple[list[Hdu], bool]:
 
 
 def _scanned(name: str, file: BufferedIOBase, stamp: Stamp) -> tuple[list[Hdu], bool]:
-    packed = file.read(2) == GZIP_MAGIC
-    if not packed:
-        return list(_walk(_Plain(name, file, stamp))), packed
+    gzipped = file.read(2) == GZIP_MAGIC
+    if not gzipped:
+        return list(_walk(_Plain(name, file, stamp))), gzipped
     file.seek(-min(4, stamp.size), os.SEEK_END)
     length = int.from_bytes(file.read(4), "little")
     file.seek(0)
     with gzip.GzipFile(fileobj=file) as stream:
-        return list(_walk(_Gzip(name, stream, stamp, length))), packed
+        return list(_walk(_Gzip(name, stream, stamp, length))), gzipped
 
 
 def _check_regular(name: str) -> None:

@@ -23,12 +23,20 @@ from gpustack.errors import FrameError, MissingFileError
 #: First bytes of a gzip file (RFC 1952, section 2.3.1).
 GZIP_MAGIC = b"\x1f\x8b"
 
-#: Bytes that are read as one block where astropy requests only a few; how many blocks are kept;
-#: and the size of Python's own buffer, which is dropped at each seek.
-_BLOCK, _BLOCKS, _BUFFER = 1 << 14, 2, 1 << 12
+#: Bytes that are read as one block where astropy requests only a few.
+_BLOCK = 1 << 14
 
-#: Files that stay open where the system has no `resource` limits (Windows), and at most anywhere.
-_FEW, _MANY = 128, 1 << 16
+#: How many such blocks are kept.
+_BLOCKS = 2
+
+#: Size of Python's own buffer, which is dropped at each seek.
+_BUFFER = 1 << 12
+
+#: Files that stay open where the system has no `resource` limits (Windows).
+_DEFAULT_OPEN = 128
+
+#: Files that stay open at most, whatever the limits.
+_MOST_OPEN = 1 << 16
 
 
 @contextmanager
@@ -88,7 +96,7 @@ def unchanged(name: str, stamp: Stamp) -> Iterator[io.RawIOBase]:
     OSError
         Where it cannot be opened.
     """
-    with _open_files.borrowed(name, stamp) as file:
+    with _open_files.lent(name, stamp) as file:
         try:
             yield file
         finally:
@@ -127,9 +135,9 @@ class _OpenFiles:
     """A pool of open files, each lent to one reader at a time."""
 
     def __init__(self) -> None:
-        self.forget()
+        self.reset()
 
-    def forget(self) -> None:
+    def reset(self) -> None:
         """Start empty: a forked child shares its parent's file offsets, but none of its threads."""
         self._lock = Lock()
         self._users = self._count = 0
@@ -149,7 +157,7 @@ class _OpenFiles:
                 self._close()
 
     @contextmanager
-    def borrowed(self, name: str, stamp: Stamp) -> Iterator[io.FileIO]:
+    def lent(self, name: str, stamp: Stamp) -> Iterator[io.FileIO]:
         with self._lock:
             free = self._free.get((name, stamp))
             kept = free.pop() if free else None
@@ -168,7 +176,7 @@ class _OpenFiles:
     ) -> bool:
         """Keep a file open if there is room, and return whether; one kept before has its place."""
         with self._lock:
-            keep = keep and self._users > 0 and (has_place or self._count < _most_open())
+            keep = keep and self._users > 0 and (has_place or self._count < _open_limit())
             self._count += keep - has_place
             if keep:
                 self._free.setdefault(key, []).append(file)
@@ -197,20 +205,20 @@ _open_files = _OpenFiles()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_open_files.forget)
+    os.register_at_fork(after_in_child=_open_files.reset)
 
 
-def _most_open() -> int:
+def _open_limit() -> int:
     """Return how many files may stay open."""
     try:
         import resource
     except ImportError:  # Windows
-        return _FEW
+        return _DEFAULT_OPEN
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return _MANY if soft == resource.RLIM_INFINITY else min(soft // 2, _MANY)
+    return _MOST_OPEN if soft == resource.RLIM_INFINITY else min(soft // 2, _MOST_OPEN)
 
 
-class _Anywhere(io.RawIOBase):
+class _RawStream(io.RawIOBase):
     """A raw stream that can be read and positioned."""
 
     def readable(self) -> bool:
@@ -222,7 +230,7 @@ class _Anywhere(io.RawIOBase):
         return True
 
 
-class Reopened(_Anywhere):
+class Reopened(_RawStream):
     """A file that is opened for each read, unless it is kept by `kept_open`; see `unchanged`."""
 
     def __init__(self, name: str, stamp: Stamp) -> None:
@@ -243,7 +251,7 @@ class Reopened(_Anywhere):
         return got
 
 
-class _Nameless(_Anywhere):
+class _BlockCachedStream(_RawStream):
     """A stream without the name and descriptor of its file, which astropy would read directly.
 
     It keeps the last blocks that were read: for each tile, of a few thousand bytes, astropy seeks
@@ -342,7 +350,7 @@ def as_hdus(
     the file shrinks.
     """
     with unchanged(name, stamp) as file:
-        stream: Any = io.BufferedReader(_Nameless(file), _BUFFER)
+        stream: Any = io.BufferedReader(_BlockCachedStream(file), _BUFFER)
         if stream.peek(2).startswith(GZIP_MAGIC):
             stream = gzip.GzipFile(fileobj=stream, mode="rb")
         if span is not None:

@@ -21,22 +21,29 @@ from numpy.typing import NDArray
 
 from gpustack.backends.base import Samples
 from gpustack.errors import FrameError
-from gpustack.frames.cards import sound
+from gpustack.frames.cards import made_safe
 from gpustack.frames.hdus import BITPIX, Hdu, quiet, quietly, real_card
 from gpustack.frames.onfile import Reopened, as_hdus, read_at, reading, unchanged
 from gpustack.frames.tiles import check_streams, check_tiles, has_streams, held_bytes
 
-#: Bytes that a gzip stream inflates at once, and compressed bytes that it keeps between reads.
-_INFLATED, _KEPT = 1 << 18, 1 << 15
+#: Bytes that a gzip stream inflates at once.
+_INFLATE_AT_ONCE = 1 << 18
+
+#: Compressed bytes that a gzip stream keeps between reads.
+_INPUT_BUFFER = 1 << 15
 
 #: At most so many streams inflate one gzip file, each at its own position: every band is read for
 #: clips that grow, for the combination of what they leave, and for maps, and frames that are
 #: resampled read some rows again each time. Two resampled frames with masks and flags take 8 to
-#: 16 s of CPU with 3 streams, 5 to 9 s with 6, and 4.4 to 4.9 s with 8. The second number limits
-#: the streams of all files together, beyond the first of each file: a stream takes 80 kB, which
-#: no memory limit counts.
-_STREAMS, _MOST_FURTHER = 8, 400
-_further: WeakSet[gzip.GzipFile] = WeakSet()
+#: 16 s of CPU with 3 streams, 5 to 9 s with 6, and 4.4 to 4.9 s with 8.
+_MOST_STREAMS = 8
+
+#: At most so many streams of all files together beyond the first of each file: a stream takes
+#: 80 kB, which no memory limit counts.
+_MOST_EXTRA_STREAMS = 400
+
+#: The open streams beyond the first of each file.
+_extra_streams: WeakSet[gzip.GzipFile] = WeakSet()
 
 #: Most bytes that are requested from a file at once: some systems refuse 2^31 and more.
 _READ = 1 << 30
@@ -164,9 +171,9 @@ class GzipPlane(Plane):
     def _fill(self, rows: NDArray[Any], start: int) -> None:
         with self._turn:
             stream = self._stream_to(self.hdu.start + start * self.row_bytes)
-            self._fill_by(lambda part, _: stream.readinto(part), rows, _INFLATED)
+            self._fill_by(lambda part, _: stream.readinto(part), rows, _INFLATE_AT_ONCE)
             if not self._intact and start + len(rows) == math.prod(self.shape[:-1]):
-                while stream.read(_INFLATED):
+                while stream.read(_INFLATE_AT_ONCE):
                     pass
                 self._intact = True
 
@@ -179,16 +186,19 @@ class GzipPlane(Plane):
         before = [stream for stream in self._streams if stream.tell() <= place]
         if not before and not self._streams:
             self._streams.append(self._fresh())
-        elif not before and len(self._streams) < _STREAMS and len(_further) < _MOST_FURTHER:
+        elif not before and self._may_open_another():
             before = [self._fresh()]
-            _further.update(before)
+            _extra_streams.update(before)
             self._streams += before
         stream = max(before or self._streams, key=gzip.GzipFile.tell)
         stream.seek(place)
         return stream
 
+    def _may_open_another(self) -> bool:
+        return len(self._streams) < _MOST_STREAMS and len(_extra_streams) < _MOST_EXTRA_STREAMS
+
     def _fresh(self) -> gzip.GzipFile:
-        kept = io.BufferedReader(Reopened(self.file, self.hdu.stamp), _KEPT)
+        kept = io.BufferedReader(Reopened(self.file, self.hdu.stamp), _INPUT_BUFFER)
         return gzip.GzipFile(fileobj=kept, mode="rb")
 
 
@@ -257,8 +267,8 @@ def _pieces(
         row += count
 
 
-def open_plane(file: str, hdu: Hdu, packed: bool) -> Plane:
-    """Open the image in `hdu` of `file`, a gzip file where `packed`, without reading samples.
+def open_plane(file: str, hdu: Hdu, gzipped: bool) -> Plane:
+    """Open the image in `hdu` of `file`, a gzip file where `gzipped`, without reading samples.
 
     Raises
     ------
@@ -268,13 +278,13 @@ def open_plane(file: str, hdu: Hdu, packed: bool) -> Plane:
     if hdu.kind == "tiles":
         check_tiles(file, hdu)
         with _astropy(file, hdu) as image:
-            header = sound(file, image.header, parsed=hdu.header)
+            header = made_safe(file, image.header, parsed=hdu.header)
         dtype = np.dtype(BITPIX[header["BITPIX"]])
         kind: type[Plane] = TiledPlane
     else:
         header = hdu.header
         dtype = np.dtype(">" + BITPIX[header["BITPIX"]])
-        kind = GzipPlane if packed else PlainPlane
+        kind = GzipPlane if gzipped else PlainPlane
     return kind(
         file,
         hdu,

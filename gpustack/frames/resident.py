@@ -111,11 +111,11 @@ def reshaped(array: Any, *shape: int) -> Any:
     It is a view unless the strides rule that out. Then it is a copy on the device of the array,
     which CuPy alone would make on the current device.
     """
-    with here(array):
+    with on_device_of(array):
         return array.reshape(shape)
 
 
-def here(array: Any) -> AbstractContextManager[Any]:
+def on_device_of(array: Any) -> AbstractContextManager[Any]:
     """Return a context in which the device of an array is current; numpy arrays need none."""
     return array.device if is_array(array) else nullcontext()
 

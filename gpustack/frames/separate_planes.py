@@ -15,7 +15,7 @@ from gpustack.errors import FrameError, MissingFileError
 from gpustack.files import HduKey, split_hdu
 from gpustack.frames.base import decode
 from gpustack.frames.bits import bits_dtype, is_bools
-from gpustack.frames.choose_hdu import named_image, told
+from gpustack.frames.choose_hdu import hdus_in_words, named_image
 from gpustack.frames.companions import MASKS, UNCERTAINTIES, find_beside, is_companion
 from gpustack.frames.hdus import Hdu, scan
 from gpustack.frames.onfile import reading
@@ -30,7 +30,7 @@ _log = logger(__name__)
 _NAMES = {"mask": MASKS, "weight": ("WEIGHT",), "variance": ("VAR", "UNCERT")}
 
 #: The kind of uncertainty that each plane holds.
-MEANT: dict[str, Kind] = {"weight": "ivar", "variance": "var"}
+KIND_OF_PLANE: dict[str, Kind] = {"weight": "ivar", "variance": "var"}
 
 _WORDS = {"std": "standard deviations", "var": "variances", "ivar": "inverse variances"}
 
@@ -39,13 +39,13 @@ WEIGHT_BYTES = 8 + 2
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Apart:
+class SeparatePlane:
     """A plane in a separate file that belongs to the image of a frame.
 
     Parameters
     ----------
     what : {"mask", "weight", "variance"}
-    file, hdu, packed
+    file, hdu, gzipped
         Where it is, and whether the file is gzip-compressed.
     plane : Plane
     """
@@ -53,14 +53,16 @@ class Apart:
     what: str
     file: str
     hdu: Hdu
-    packed: bool
+    gzipped: bool
     plane: Plane
 
     def __str__(self) -> str:
         return f"{self.what} {self.file}[{self.hdu.index}]"
 
 
-def find_apart(given: Image, image: Plane, header: fits.Header) -> dict[str, Apart]:
+def open_separate_planes(
+    given: Image, image: Plane, header: fits.Header
+) -> dict[str, SeparatePlane]:
     """Open the planes of an image that are in separate files, reading only headers.
 
     The keys of the result are names of `gpustack.images.PLANES`.
@@ -133,8 +135,8 @@ def files_meant(text: str, frame: str, card: Callable[[str], Any]) -> list[str]:
     return [str(path) for path in places]
 
 
-def _opened(what: str, file: str, key: HduKey | None, image: Plane) -> Apart:
-    hdus, packed = scan(file)
+def _opened(what: str, file: str, key: HduKey | None, image: Plane) -> SeparatePlane:
+    hdus, gzipped = scan(file)
     hdu = _counterpart(what, file, hdus, image.hdu) if key is None else named_image(file, hdus, key)
     if hdu.index == image.hdu.index and Path(file).samefile(image.file):
         raise FrameError(file, f"expected another image than the frame itself, got HDU {hdu}")
@@ -143,8 +145,8 @@ def _opened(what: str, file: str, key: HduKey | None, image: Plane) -> Apart:
             file, f"expected the shape of the image, {image.shape}, got {hdu.shape} in HDU {hdu}"
         )
     with reading(file):
-        plane = open_plane(file, hdu, packed)
-    found = Apart(what, file, hdu, packed, plane)
+        plane = open_plane(file, hdu, gzipped)
+    found = SeparatePlane(what, file, hdu, gzipped, plane)
     _check_numbers(found)
     return found
 
@@ -165,11 +167,11 @@ def _counterpart(what: str, file: str, hdus: list[Hdu], image: Hdu) -> Hdu:
     raise FrameError(
         file,
         f"expected one image with data, or one with EXTNAME {image.name or 'none'} and EXTVER "
-        f"{image.version}, as the frame has, got {told(hdus)}; FILE[HDU] names another",
+        f"{image.version}, as the frame has, got {hdus_in_words(hdus)}; FILE[HDU] names another",
     )
 
 
-def _check_numbers(found: Apart) -> None:
+def _check_numbers(found: SeparatePlane) -> None:
     """Raise where a plane surely does not hold what it should."""
     plane = found.plane
     if found.what == "mask":
@@ -181,10 +183,10 @@ def _check_numbers(found: Apart) -> None:
             )
         return
     if found.hdu.name in UNCERTAINTIES:
-        kind, meant = kind_of(found.file, found.hdu), MEANT[found.what]
-        if kind != meant:
+        kind, expected = kind_of(found.file, found.hdu), KIND_OF_PLANE[found.what]
+        if kind != expected:
             raise FrameError(
-                found.file, f"expected {_WORDS[meant]}, got {_WORDS[kind]} in HDU {found.hdu}"
+                found.file, f"expected {_WORDS[expected]}, got {_WORDS[kind]} in HDU {found.hdu}"
             )
     if found.what == "weight" and _loses_zeros(found.hdu):
         warn_about_file(

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from gpustack.backends.base import Samples
 from gpustack.frames.base import Frame
-from gpustack.frames.resident import ResidentFrame, here
+from gpustack.frames.resident import ResidentFrame, on_device_of
 from gpustack.frames.variance import READ_BYTES, inverse_variance
 
 
@@ -101,10 +101,10 @@ class FrameSource:
             return first.empty(shape, dtype)
         return np.empty(shape, dtype)
 
-    def here(self) -> AbstractContextManager[Any]:
+    def on_device(self) -> AbstractContextManager[Any]:
         """Return a context in which the device of the frames is current, if they are on one."""
         first = self.frames[0]
-        return here(first.data) if isinstance(first, ResidentFrame) else nullcontext()
+        return on_device_of(first.data) if isinstance(first, ResidentFrame) else nullcontext()
 
     def unweighted(self) -> Self:
         """Return the same source without a weight for every sample."""

@@ -122,7 +122,7 @@ def check_streams(file: str, hdu: Hdu) -> None:
     FrameError
         The message names the tile, what it says, and what was expected.
     """
-    problem = _PROBLEMS[hdu.header["ZCMPTYPE"]]
+    find_problem = _PROBLEMS[hdu.header["ZCMPTYPE"]]
     with quietly(as_hdus(file, hdu.stamp, hdu.span, tiles=False)) as hdus:
         with quiet():
             table = hdus[1].data
@@ -130,12 +130,12 @@ def check_streams(file: str, hdu: Hdu) -> None:
     for number, (stream, tile) in enumerate(zip(streams, _tiles(file, hdu), strict=True)):
         found = np.asarray(stream)
         content = found.astype(found.dtype.newbyteorder("=")).tobytes()  # as the decoder sees it
-        if content and (says := problem(content, tile)):  # empty: compressed otherwise
-            raise FrameError(file, f"tile {number}: {says}")
+        if content and (problem := find_problem(content, tile)):  # empty: compressed otherwise
+            raise FrameError(file, f"tile {number}: {problem}")
 
 
 def _problem_of_hcompress(content: bytes, tile: tuple[int, ...]) -> str:
-    """Say what is wrong with a stream if its image does not have the tile's shape, in any order."""
+    """Return the problem if a stream's image lacks the tile's shape, in any order; or ""."""
     size = len(_MAGIC) + 2 * _AXES.itemsize
     axes = np.frombuffer(content[:size].ljust(size, b"\0"), _AXES, offset=len(_MAGIC)).tolist()
     if content.startswith(_MAGIC) and sorted(axes) == sorted(tile):
@@ -147,7 +147,7 @@ def _problem_of_hcompress(content: bytes, tile: tuple[int, ...]) -> str:
 
 
 def _problem_of_plio(content: bytes, tile: tuple[int, ...]) -> str:
-    """Say what is wrong with a line list if it claims too many words, or too short a header.
+    """Return the problem if a line list claims too many words, or too short a header; or "".
 
     Where the third word is positive, it is the length of the list. Else the second word is the
     length of the header, and the fourth and fifth are the length of the list (IRAF, `plio.h`).

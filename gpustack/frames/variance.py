@@ -140,24 +140,24 @@ class PlaneVariance:
     hdu : Hdu
         UNCERT holds what its UTYPE says, or standard deviations without one, as for
         `CCDData.read`. VAR holds variances, ERR standard deviations.
-    packed : bool
+    gzipped : bool
         Whether the file is gzip-compressed.
     image : Plane
     unit : astropy unit or None
         The unit of the samples of the image in the file.
     bunit : str
         BUNIT of the image, which may come from the primary header.
-    meant : {"std", "var", "ivar"} or None
+    kind : {"std", "var", "ivar"} or None
         The kind of uncertainty; None if `kind_of` decides.
     """
 
     file: str
     hdu: Hdu
-    packed: bool
+    gzipped: bool
     image: Plane
     unit: units.UnitBase | None
     bunit: str
-    meant: Kind | None = None
+    kind: Kind | None = None
 
     def read(self, start: int, stop: int) -> NDArray[np.float64]:
         """Return rows ``[start, stop)`` as `Frame.read_variance` does."""
@@ -171,7 +171,7 @@ class PlaneVariance:
 
     @property
     def _what(self) -> str:
-        if self.meant is None:
+        if self.kind is None:
             return f"{self.hdu.name} extension"
         return f"HDU {self.hdu} for {self.image.file}"
 
@@ -183,10 +183,10 @@ class PlaneVariance:
                 f"{self._what}: expected the shape of the image, {self.image.shape}, "
                 f"got {self.hdu.shape}",
             )
-        kind = kind_of(self.file, self.hdu) if self.meant is None else self.meant
+        kind = kind_of(self.file, self.hdu) if self.kind is None else self.kind
         with reading(self.file), quiet():
             factor = unit_factor(self.file, self._what, kind, self._unit(), self.unit)
-            return open_plane(self.file, self.hdu, self.packed), kind, factor
+            return open_plane(self.file, self.hdu, self.gzipped), kind, factor
 
     def _unit(self) -> Any:
         """Return the unit that BUNIT names; None, the unit that fits the samples, if it has none.

@@ -64,7 +64,7 @@ def execute(
     around = None if span is None else plan.near(span)
     recipe = measured(executor, source, recipe, memory, around)
     if recipe.grow is not None or maps:
-        with source.here():
+        with source.on_device():
             _Run(executor, source, recipe, out, maps, memory, progress, span).run()
     elif span is None:
         executor.stream(source, recipe, out, memory, progress)

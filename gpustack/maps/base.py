@@ -25,7 +25,7 @@ class Stack(Source, Protocol):
     def empty(self, shape: Sequence[int], dtype: Any) -> Any:
         """Return an uninitialised array where the frames are."""
 
-    def here(self) -> AbstractContextManager[Any]:
+    def on_device(self) -> AbstractContextManager[Any]:
         """Return a context in which arrays are computed where the frames are."""
 
     def unweighted(self) -> Self:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpustack.backends.sink import Sink
-from gpustack.frames.resident import here, library, on_host
+from gpustack.frames.resident import library, on_device_of, on_host
 from gpustack.maps.base import Part, Stack
 from gpustack.reasons import Reason
 
@@ -40,7 +40,7 @@ class RejectionCube:
 
     def __getitem__(self, key: Any) -> Any:
         """Index as an array of bool; a number or slice first unpacks only the frames it selects."""
-        with here(self.packed):
+        with on_device_of(self.packed):
             return self._indexed(key)
 
     def _indexed(self, key: Any) -> Any:

@@ -67,7 +67,7 @@ def measured(
     """
     for k, clip in enumerate(recipe.clips):
         if _is_open(clip):
-            with source.here():
+            with source.on_device():
                 sigmas = _RowNoise(executor, source, recipe, k, memory, span).sigmas()
             clips = (*recipe.clips[:k], clip.measured(sigmas), *recipe.clips[k + 1 :])
             recipe = replace(recipe, clips=clips)

@@ -69,9 +69,9 @@ def hash_pieces(name: str, begin: int, *stops: int | None) -> list[str]:
 def _inflated(name: str) -> Iterator[Any]:
     """Open a file for reading, decompressed where it is a gzip file."""
     with Path(name).open("rb", buffering=0) as file:
-        packed = file.read(2) == GZIP_MAGIC
+        gzipped = file.read(2) == GZIP_MAGIC
         file.seek(0)
-        if not packed:
+        if not gzipped:
             yield file
             return
         with gzip.GzipFile(fileobj=file, mode="rb") as stream:
@@ -180,7 +180,7 @@ def _parts(frame: Frame, with_variance: bool) -> dict[str, FilePart | ArrayPart]
 
 
 def _of_file(frame: FitsFrame, with_variance: bool) -> Iterator[tuple[str, FilePart]]:
-    apart = {part.what for part in frame.apart}
+    apart = {part.what for part in frame.separate_planes}
     image = frame.image.hdu
     with quiet():  # an extension inherits cards of the primary header
         inherited = frame.header.tostring() if image.index else ""

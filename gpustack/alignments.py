@@ -292,7 +292,7 @@ Alignment = Reproject | Offsets | Register
 #: Name in texts -> class.
 ALIGNMENTS: dict[str, type[Alignment]] = {kind.name: kind for kind in get_args(Alignment)}
 #: Names that other programs and users may try -> the text that an error suggests.
-_THEIRS = {"reproject": "wcs", "phase": "register", "stars": "register:by=stars"}
+_NAMES_ELSEWHERE = {"reproject": "wcs", "phase": "register", "stars": "register:by=stars"}
 
 
 def as_alignment(given: Any) -> Alignment | None:
@@ -309,7 +309,7 @@ def as_alignment(given: Any) -> Alignment | None:
         isinstance(given, str),
         f"align: expected {', '.join(ALIGNMENTS)} with fields, an alignment or None, got {given!r}",
     )
-    name = word("align", given.partition(":")[0], tuple(ALIGNMENTS), _THEIRS)
+    name = word("align", given.partition(":")[0], tuple(ALIGNMENTS), _NAMES_ELSEWHERE)
     value: Alignment = from_text("align", ALIGNMENTS[name], given)
     return value
 

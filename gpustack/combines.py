@@ -62,7 +62,7 @@ Combine = CombineWord | NoiseModel
 #: All ways to combine, by their words; the last is the name of `NoiseModel`.
 METHODS: tuple[str, ...] = (*get_args(CombineWord), NoiseModel.name)
 #: Words of IRAF and ccdproc -> ours.
-THEIRS = {"average": "mean"}
+NAMES_ELSEWHERE = {"average": "mean"}
 #: Ways to combine that take one middle sample, or the mean of two.
 MEDIANS = ("median", "lower_median", "lmedian")
 #: Ways to combine whose value the samples scatter about.
@@ -86,7 +86,7 @@ def as_combine(given: Any) -> Combine:
     if isinstance(given, str) and given.partition(":")[0] == NoiseModel.name:
         model: NoiseModel = from_text("combine", NoiseModel, given)
         return model
-    return word("combine", given, METHODS, THEIRS)  # type: ignore[return-value]
+    return word("combine", given, METHODS, NAMES_ELSEWHERE)  # type: ignore[return-value]
 
 
 def to_record(combine: Combine) -> Any:

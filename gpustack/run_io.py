@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from gpustack.backends.base import Outputs
 from gpustack.backends.sink import Sink, Sum
 from gpustack.frames import Frame, FrameSource
-from gpustack.maps import Empty
+from gpustack.maps import MakeArray
 from gpustack.provenance import TimedSource
 from gpustack.recipe import Recipe
 
@@ -44,7 +44,7 @@ def source_of(
 
 
 def outputs_of(
-    recipe: Recipe, source: FrameSource, reasons: bool, sinks: Empty | None = None
+    recipe: Recipe, source: FrameSource, reasons: bool, sinks: MakeArray | None = None
 ) -> Outputs:
     """Allocate the arrays of the result where the frames are, or create the sinks for their rows.
 

@@ -15,7 +15,7 @@ from bands import BandSource, Cpu, Files
 from gpustack import AvgSigmaClip, ExtremaClip, SigmaClip, explain, stack
 from gpustack.clips import RowSigmaClip
 from gpustack.errors import MemoryLimitError
-from gpustack.maps import execute, measured, row_noise
+from gpustack.maps import execute, row_noise, with_row_noise
 from gpustack.plan import plan_bands
 from gpustack.recipe import OUTPUTS, Recipe
 from kernels import HostKernels
@@ -46,7 +46,7 @@ CPU = Cpu(threads=1)
 def told(band, asked, dtype=None):
     """The recipe with the measured noise of rows, as backends receive it."""
     source = BandSource(band, np.dtype(dtype or "f4"))
-    return measured(CPU, source, asked, DEFAULT)
+    return with_row_noise(CPU, source, asked, DEFAULT)
 
 
 def first_rows(stack_name, n, asked):
@@ -135,7 +135,7 @@ def test_the_noise_is_what_the_formula_says(backend, center):
     off = (data - middle) / np.sqrt(np.maximum(middle, 1))
     expected = np.sqrt((off**2).sum(axis=(0, 2)) / (7 * 40 - 1))
     source = BandSource(plain(data), np.dtype("f8"))
-    found = measured(backend, source, Recipe(clips=AvgSigmaClip(center=center)), DEFAULT)
+    found = with_row_noise(backend, source, Recipe(clips=AvgSigmaClip(center=center)), DEFAULT)
     np.testing.assert_allclose(found.clips[0].sigmas, expected, rtol=1e-13)
 
 
@@ -221,7 +221,7 @@ def test_no_more_threads_than_the_backend_has_and_memory_allows(monkeypatch, thr
     monkeypatch.setattr(row_noise, "ThreadPoolExecutor", Pool)
     monkeypatch.setattr(row_noise, "available_cores", lambda: 4)
     asked = Recipe(clips=AvgSigmaClip())
-    measured(Cpu(threads), Holding(band, np.dtype("f4")), asked, 2 * DEFAULT)
+    with_row_noise(Cpu(threads), Holding(band, np.dtype("f4")), asked, 2 * DEFAULT)
     assert seen == [most]
 
 
@@ -261,7 +261,7 @@ def test_blocks_of_rows_change_no_bit_and_no_frame_is_read_again(monkeypatch, na
 
     for pixels in (row_noise.BLOCK_PIXELS, 70):
         monkeypatch.setattr(row_noise, "BLOCK_PIXELS", pixels)
-        clips = measured(CPU, Counted(band, np.dtype("f4")), asked, DEFAULT).clips
+        clips = with_row_noise(CPU, Counted(band, np.dtype("f4")), asked, DEFAULT).clips
         noise.append([clip.sigmas for clip in clips if isinstance(clip, RowSigmaClip)])
     np.testing.assert_array_equal(*noise)
     assert np.isfinite(noise).any()
@@ -280,7 +280,7 @@ def test_a_frame_is_read_once_more_where_a_sample_is_out(center, bad, reads):
             return super().read(f, *rows)
 
     asked = Recipe(clips=AvgSigmaClip(center=center))
-    measured(CPU, Counted(band, np.dtype("f4")), asked, DEFAULT)
+    with_row_noise(CPU, Counted(band, np.dtype("f4")), asked, DEFAULT)
     assert Counter(seen) == dict.fromkeys(range(5), reads)
 
 

@@ -320,9 +320,9 @@ def test_json_without_end():
         Recipe.from_json("[" * 200_000)
 
 
-@pytest.mark.parametrize("theirs", parse.THEIRS)
+@pytest.mark.parametrize("theirs", parse.NAMES_ELSEWHERE)
 def test_the_names_of_other_programs_are_known_in_refusals(theirs):
-    ours = parse.THEIRS[theirs]
+    ours = parse.NAMES_ELSEWHERE[theirs]
     with pytest.raises(RecipeError, match=f"got '{theirs}'; here it is '{ours}'$"):
         parse_clip(theirs)
     assert isinstance(parse_clip(ours), Clip)

@@ -9,7 +9,7 @@ from gpustack.errors import RecipeError
 from gpustack.value_texts import to_text
 
 #: The largest number of samples: an int64 holds it, with room for additions.
-MOST = 2**62
+MOST_SAMPLES = 2**62
 
 #: The fields that describe the noise of a CCD.
 CCD_NOISE = ("rdnoise", "gain", "snoise")
@@ -54,9 +54,9 @@ def tidy_keep(clip: Any) -> None:
 
 
 def count(name: str, given: Any, least: int | None) -> int:
-    """Check a number of samples and return it as an int, at most `MOST` in size."""
+    """Check a number of samples and return it as an int, at most `MOST_SAMPLES` in size."""
     value = whole_number(name, given, least)
-    check(abs(value) <= MOST, f"{name}: expected a number of samples, got {given!r}")
+    check(abs(value) <= MOST_SAMPLES, f"{name}: expected a number of samples, got {given!r}")
     return value
 
 

@@ -35,7 +35,7 @@ Clip = ColumnClip | Grow
 CLIPS: dict[str, type[Clip]] = {clip.name: clip for clip in get_args(Clip)}
 
 #: Names that IRAF, DRAGONS and Siril have for clips -> the text of the same clip, for errors.
-THEIRS = {
+NAMES_ELSEWHERE = {
     "minmax": "extrema:among=share",
     "sigclip": "sigma:ddof=1,about=center,keep=1",
     "avsigclip": "avgsigma:keep=1",
@@ -66,7 +66,7 @@ def parse_clip(text: str) -> Clip:
         f"clip: expected a text NAME:field=value,..., such as sigma:low=3,high=3, got {text!r}",
     )
     name = text.partition(":")[0]
-    clip = CLIPS[word("clip", name, tuple(CLIPS), THEIRS)]
+    clip = CLIPS[word("clip", name, tuple(CLIPS), NAMES_ELSEWHERE)]
     value: Clip = from_text("clip", clip, text)
     return value
 

@@ -15,7 +15,7 @@ from gpustack.errors import FrameError, InputError
 from gpustack.frames import Frame
 from gpustack.frames.resident import ResidentFrame
 from gpustack.frames.variance import inverse_variance
-from gpustack.maps import Derived, derived, execute, least_memory, measured
+from gpustack.maps import Derived, derived, execute, least_memory, with_row_noise
 from gpustack.plan import DEFAULT_MEMORY
 from gpustack.recipe import Recipe
 
@@ -156,7 +156,7 @@ class Patch:
 
     def with_row_noise(self, recipe: Recipe) -> Recipe:
         """The recipe with the noise of rows that its clips need; then rows must be complete."""
-        return measured(CpuBackend(threads=1), self, recipe, self._memory(recipe, ()))
+        return with_row_noise(CpuBackend(threads=1), self, recipe, self._memory(recipe, ()))
 
     def _memory(self, recipe: Recipe, made: Sequence[Derived]) -> int:
         return DEFAULT_MEMORY + 2 * least_memory(self, recipe, Outputs(), made)

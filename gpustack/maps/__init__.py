@@ -22,22 +22,22 @@ from typing import Any
 import numpy as np
 
 from gpustack.maps.banded import execute, halo, least_memory
-from gpustack.maps.base import Derived, Empty, Part, Rows, Stack
+from gpustack.maps.base import ClippedBand, Derived, MakeArray, Rows, Stack
 from gpustack.maps.coverage import CoverageMap
 from gpustack.maps.exposure import ExposureMap
 from gpustack.maps.flags import FlagMap
 from gpustack.maps.propagated import PropagatedMap
 from gpustack.maps.reason import ReasonMap
 from gpustack.maps.rejections import RejectionCube, RejectionMap
-from gpustack.maps.row_noise import measured
+from gpustack.maps.row_noise import with_row_noise
 from gpustack.maps.sigma import SigmaMap
 from gpustack.maps.weight import WeightMap
 from gpustack.recipe import Recipe
 
 __all__ = [
+    "ClippedBand",
     "Derived",
-    "Empty",
-    "Part",
+    "MakeArray",
     "RejectionCube",
     "RejectionMap",
     "Rows",
@@ -46,7 +46,7 @@ __all__ = [
     "execute",
     "halo",
     "least_memory",
-    "measured",
+    "with_row_noise",
 ]
 
 
@@ -55,7 +55,7 @@ def derived(
     source: Stack,
     real: np.dtype[Any],
     exposures: Sequence[float],
-    sinks: Empty | None = None,
+    sinks: MakeArray | None = None,
 ) -> dict[str, Derived]:
     """Create the maps of a recipe's outputs that are derived from reasons, not yet filled, by name.
 

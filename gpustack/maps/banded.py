@@ -11,15 +11,15 @@ from gpustack.backends.base import Backend, Outputs, Progress
 from gpustack.backends.sink import Sink
 from gpustack.errors import MemoryLimitError
 from gpustack.maps import grow
-from gpustack.maps.base import Derived, Part, Rows, Stack
+from gpustack.maps.base import ClippedBand, Derived, Rows, Stack
 from gpustack.maps.plan import Plan, plan_for
-from gpustack.maps.row_noise import measured, row_memory
+from gpustack.maps.row_noise import row_memory, with_row_noise
 from gpustack.maps.window import Window
 from gpustack.plan import Band
 from gpustack.recipe import Recipe
 
 #: What is held of a band in addition to samples, for error messages.
-HELD = "the reasons why samples are out"
+WHAT_IS_HELD = "the reasons why samples are out"
 
 
 def execute(
@@ -62,10 +62,10 @@ def execute(
         recipe = replace(recipe, weights="sample")
     plan = _plan(source, recipe, out, maps)
     around = None if span is None else plan.near(span)
-    recipe = measured(executor, source, recipe, memory, around)
+    recipe = with_row_noise(executor, source, recipe, memory, around)
     if recipe.grow is not None or maps:
         with source.on_device():
-            _Run(executor, source, recipe, out, maps, memory, progress, span).run()
+            _Run(executor, source, recipe, out, maps, memory, progress, plan, span).run()
     elif span is None:
         executor.stream(source, recipe, out, memory, progress)
     else:
@@ -97,7 +97,7 @@ def _plan(source: Stack, recipe: Recipe, out: Outputs, maps: Sequence[Derived]) 
     # Two bytes per sample, as reasons that are needed again are moved by a copy.
     beside = width * (2 * source.n + grow.PIXEL_BYTES) + out.row_bytes
     radius = recipe.grow.radius if recipe.grow else None
-    return plan_for(source.rows, source.height, radius, row, beside, HELD)
+    return plan_for(source.rows, source.height, radius, row, beside, WHAT_IS_HELD)
 
 
 def _row_bytes(one: Derived, width: int) -> int:
@@ -107,7 +107,7 @@ def _row_bytes(one: Derived, width: int) -> int:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Run:
-    """One run; the parameters are those of `execute`.
+    """One run; the parameters are those of `execute`, and the plan.
 
     Where rejections grow, the clips run once on every row, ahead of the rest by as many rows as
     rejections can grow. The survivors are then combined by a recipe without clips, on samples
@@ -121,11 +121,12 @@ class _Run:
     maps: Sequence[Derived]
     memory: int
     progress: Progress | None
-    span: Band | None = None
+    plan: Plan
+    span: Band | None
 
     def run(self) -> None:
         """Run all bands."""
-        plan = _plan(self.source, self.recipe, self.out, self.maps)
+        plan = self.plan
         span = Band(0, self.source.rows) if self.span is None else self.span
         bands = plan.bands(self.memory, span)
         most = max(band.rows for band in bands)
@@ -133,17 +134,17 @@ class _Run:
         clipped, made = 0, Outputs()
         for band in bands:
             around = plan.around(band)
-            window.let_go(around.start)
+            window.drop_before(around.start)
             ahead = Band(max(clipped, around.start), around.stop)
             for piece in _pieces(ahead, span):
-                made = self._clip(piece, window.of(piece.start, piece.stop), held, span)
+                made = self._clip(piece, window.hold(piece.start, piece.stop), held, span)
             clipped = max(clipped, ahead.stop)
             if self.recipe.grow is not None:
-                near = window.of(around.start, around.stop)
+                near = window.hold(around.start, around.stop)
                 made = self._grow(band, near, band.start - around.start, held)
-            reasons = window.of(band.start, band.stop)
+            reasons = window.hold(band.start, band.stop)
             rows = Rows(self.source, band.start, band.stop)
-            part = Part(band, reasons, rows, made)
+            part = ClippedBand(band, reasons, rows, made)
             for one in self.maps:
                 one.add(part)
 
@@ -193,16 +194,15 @@ class _Run:
                 recipe.rows(rows.start, rows.stop),
                 part,
                 self.memory - held,
-                self._told(rows) if combines else None,
+                self._progress_of(rows) if combines else None,
             )
         except MemoryLimitError as err:
-            told = f" (of {self.memory:,} bytes, {HELD} take {held:,})"
-            plan = _plan(self.source, self.recipe, self.out, self.maps)
-            raise err.beside(plan.least_beside(err.enough), told) from err
+            told = f" (of {self.memory:,} bytes, {WHAT_IS_HELD} take {held:,})"
+            raise err.beside(self.plan.least_beside(err.enough), told) from err
         out.place(rows.start, part)
         return part
 
-    def _told(self, rows: Rows) -> Progress | None:
+    def _progress_of(self, rows: Rows) -> Progress | None:
         """Return a callback that turns progress on some rows into progress on all."""
         progress, total = self.progress, self.source.rows
         if progress is None:

@@ -12,7 +12,7 @@ from gpustack.backends.base import Outputs, Samples, Source
 from gpustack.plan import Band
 
 #: Makes an uninitialised array of a shape and dtype, or a `Sink` that receives its rows.
-Empty = Callable[[tuple[int, ...], np.dtype[Any]], Any]
+MakeArray = Callable[[tuple[int, ...], np.dtype[Any]], Any]
 
 
 class Stack(Source, Protocol):
@@ -131,7 +131,7 @@ class Rows:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Part:
+class ClippedBand:
     """A band after clipping: which samples survive and why the others are out.
 
     Parameters
@@ -170,5 +170,5 @@ class Derived(Protocol):
         All axes but the last are flattened to one.
         """
 
-    def add(self, part: Part) -> None:
+    def add(self, part: ClippedBand) -> None:
         """Fill in the rows of a band."""

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from gpustack.maps.base import Empty, Part, Stack
+from gpustack.maps.base import ClippedBand, MakeArray, Stack
 from gpustack.reasons import Reason
 
 _NOTHING = np.uint8(Reason.MASKED | Reason.NO_VALUE)
@@ -29,12 +29,12 @@ class CoverageMap:
     #: A count, a term and their sum, at most 4 bytes each; and two masks of a frame.
     pixel_bytes = 3 * 4 + 2
 
-    def __init__(self, source: Stack, empty: Empty) -> None:
+    def __init__(self, source: Stack, empty: MakeArray) -> None:
         whole = np.dtype(np.uint16 if source.n <= np.iinfo(np.uint16).max else np.uint32)
         self.value: Any = empty((source.rows, source.width), whole)
         self._one = whole.type(1)
 
-    def add(self, part: Part) -> None:
+    def add(self, part: ClippedBand) -> None:
         """Fill in the rows of a band."""
         total: Any = None
         for reasons in part.reasons:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from gpustack.maps.base import Empty, Part, Stack
+from gpustack.maps.base import ClippedBand, MakeArray, Stack
 
 
 class ExposureMap:
@@ -30,14 +30,14 @@ class ExposureMap:
     pixel_bytes = 3 * 8 + 1
 
     def __init__(
-        self, source: Stack, empty: Empty, real: np.dtype[Any], exposures: Sequence[float]
+        self, source: Stack, empty: MakeArray, real: np.dtype[Any], exposures: Sequence[float]
     ) -> None:
         self.value: Any = empty((source.rows, source.width), real)
         self._exposures = exposures
         # From the shortest up, so that the order of the frames does not change a bit of the sum.
         self._order = sorted(range(source.n), key=lambda f: exposures[f])
 
-    def add(self, part: Part) -> None:
+    def add(self, part: ClippedBand) -> None:
         """Fill in the rows of a band."""
         total: Any = None
         with np.errstate(over="ignore"):  # a header may say 1e308 s, which is inf in float32

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from gpustack.frames.bits import unsigned
-from gpustack.maps.base import Empty, Part, Stack
+from gpustack.maps.base import ClippedBand, MakeArray, Stack
 
 
 class FlagMap:
@@ -30,13 +30,13 @@ class FlagMap:
     #: 8 bytes each; and two masks.
     pixel_bytes = 4 * 8 + 2
 
-    def __init__(self, source: Stack, empty: Empty) -> None:
+    def __init__(self, source: Stack, empty: MakeArray) -> None:
         flags = source.flags
         self._flagged = [f for f, dtype in enumerate(flags) if dtype is not None]
         widest = max((d for d in flags if d is not None), key=lambda dtype: dtype.itemsize)
         self.value: Any = empty((source.rows, source.width), widest)
 
-    def add(self, part: Part) -> None:
+    def add(self, part: ClippedBand) -> None:
         """Fill in the rows of a band."""
         bits = np.zeros(part.reasons.shape[1:], self.value.dtype)
         union = unsigned(bits)

@@ -8,7 +8,7 @@ from gpustack.plan import Band, plan_bands
 
 #: Reasons may take one part in this many of the memory, or one row if that is more; the rest is
 #: for samples.
-SHARE = 4
+SHARE_DIVISOR = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class Plan:
 
         That is what one row takes, or the share of reasons in that limit.
         """
-        return max(self.least, -(-enough // (SHARE - 1)))
+        return max(self.least, -(-enough // (SHARE_DIVISOR - 1)))
 
     def held(self, rows: int) -> int:
         """Return the bytes that are held for bands of so many rows."""
@@ -74,7 +74,7 @@ class Plan:
                 f"the samples; got {memory:,} bytes"
             )
         beside = self.least - self.row_bytes
-        room = max(memory // SHARE - beside, self.row_bytes)
+        room = max(memory // SHARE_DIVISOR - beside, self.row_bytes)
         span = Band(0, self.height * self.planes) if span is None else span
         return [
             Band(part.start + band.start, part.start + band.stop)
@@ -102,7 +102,7 @@ class Plan:
 
 
 def plan_for(
-    rows: int, height: int, radius: float | None, row: int, beside: int, what: str
+    rows: int, height: int, radius: float | None, row_bytes: int, beside_bytes: int, what: str
 ) -> Plan:
     """Return the plan for a stack.
 
@@ -112,11 +112,13 @@ def plan_for(
         The rows of a frame, and of a plane of it.
     radius : float or None
         The radius of growing; None where bands and planes are independent of each other.
-    row, beside : int
+    row_bytes, beside_bytes : int
         Bytes that are held per row of a band, and per row above and below it.
     what : str
         What is held, for error messages.
     """
     if radius is None:
-        return Plan(rows, 1, 0, row, beside, what)
-    return Plan(height, rows // height, min(math.floor(radius), height - 1), row, beside, what)
+        return Plan(rows, 1, 0, row_bytes, beside_bytes, what)
+    return Plan(
+        height, rows // height, min(math.floor(radius), height - 1), row_bytes, beside_bytes, what
+    )

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from gpustack.combines import MEDIANS
 from gpustack.frames.variance import READ_BYTES, inverse_variance
-from gpustack.maps.base import Empty, Part, Stack
+from gpustack.maps.base import ClippedBand, MakeArray, Stack
 from gpustack.recipe import Recipe
 
 
@@ -48,46 +48,50 @@ class PropagatedMap:
     DRAGONS `NDStacker`: mean, wtmean, median.
     """
 
-    def __init__(self, source: Stack, empty: Empty, real: np.dtype[Any], recipe: Recipe) -> None:
+    def __init__(
+        self, source: Stack, empty: MakeArray, real: np.dtype[Any], recipe: Recipe
+    ) -> None:
         self.value: Any = empty((source.rows, source.width), real)
         self._recipe = recipe
         # The samples and variance of a frame as read, and eight float64 of sums and terms.
         read = max(source.row_bytes) + source.temporary_bytes if source.weighted else 0
         self.pixel_bytes = read // max(source.width, 1) + READ_BYTES + 8 * 8 + 4
 
-    def add(self, part: Part) -> None:
+    def add(self, part: ClippedBand) -> None:
         """Fill in the rows of a band."""
         with np.errstate(all="ignore"):
             self.value[part.band.start : part.band.stop] = self._made(part)
 
-    def _made(self, part: Part) -> NDArray[np.float64]:
+    def _made(self, part: ClippedBand) -> NDArray[np.float64]:
         assert part.out.mask is not None
-        total, shares = np.zeros(part.out.mask.shape), np.zeros(part.out.mask.shape)
+        total, weight_sum = np.zeros(part.out.mask.shape), np.zeros(part.out.mask.shape)
         for f, reasons in enumerate(part.reasons):
             variance = self._scaled(part, f)
             weight = self._weight(part, f, variance)
             inside = reasons == 0
-            np.add(shares, weight, out=shares, where=inside)
+            np.add(weight_sum, weight, out=weight_sum, where=inside)
             inside &= np.greater(weight, 0)
             # Twice by the weight: the square of an inverse variance may overflow.
             np.multiply(variance, weight, out=variance)
             np.multiply(variance, weight, out=variance)
             np.add(total, variance, out=total, where=inside)
         np.copyto(total, np.nan, where=part.out.mask)
-        return self._of(total, shares)
+        return self._of(total, weight_sum)
 
-    def _of(self, total: NDArray[np.float64], shares: NDArray[np.float64]) -> NDArray[np.float64]:
+    def _of(
+        self, total: NDArray[np.float64], weight_sum: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
         """Return the uncertainty from the sums of variances and of weights."""
         method = self._recipe.method
         if method in MEDIANS:
             means = 2 if method == "median" else 1
-            np.multiply(total, math.pi / 2, out=total, where=shares > means)
+            np.multiply(total, math.pi / 2, out=total, where=weight_sum > means)
         np.sqrt(total, out=total)
         if method != "sum":
-            np.divide(total, shares, out=total)
+            np.divide(total, weight_sum, out=total)
         return total
 
-    def _scaled(self, part: Part, f: int) -> NDArray[np.float64]:
+    def _scaled(self, part: ClippedBand, f: int) -> NDArray[np.float64]:
         """Return the variances of the normalised samples of frame `f`; negative ones as NaN."""
         variance = part.rows.read_variance(f)
         np.copyto(variance, np.nan, where=variance < 0)
@@ -95,7 +99,7 @@ class PropagatedMap:
             np.multiply(variance, self._recipe.scale[f] * self._recipe.scale[f], out=variance)
         return variance
 
-    def _weight(self, part: Part, f: int, variance: NDArray[np.float64]) -> Any:
+    def _weight(self, part: ClippedBand, f: int, variance: NDArray[np.float64]) -> Any:
         """Return one weight for the frame, or one per sample."""
         match self._recipe.weights:
             case None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from gpustack.maps.base import Empty, Part, Stack
+from gpustack.maps.base import ClippedBand, MakeArray, Stack
 
 
 class ReasonMap:
@@ -19,10 +19,10 @@ class ReasonMap:
 
     pixel_bytes = 2
 
-    def __init__(self, source: Stack, empty: Empty) -> None:
+    def __init__(self, source: Stack, empty: MakeArray) -> None:
         self.value: Any = empty((source.rows, source.width), np.dtype(np.uint8))
 
-    def add(self, part: Part) -> None:
+    def add(self, part: ClippedBand) -> None:
         """Fill in the rows of a band."""
         union = part.reasons[0].copy()
         for reasons in part.reasons[1:]:

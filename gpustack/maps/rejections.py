@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from gpustack.backends.sink import Sink
 from gpustack.frames.resident import library, on_device_of, on_host
-from gpustack.maps.base import Part, Stack
+from gpustack.maps.base import ClippedBand, Stack
 from gpustack.reasons import Reason
 
 REJECTED = np.uint8(Reason.RANGE | Reason.CLIP | Reason.GROW)
@@ -105,7 +105,7 @@ class RejectionMap:
         packed = source.empty(shape, np.dtype(np.uint8))
         self.value = RejectionCube(packed, (source.n, source.rows, source.width))
 
-    def add(self, part: Part) -> None:
+    def add(self, part: ClippedBand) -> None:
         """Fill in the rows of a band."""
         for f, reasons in enumerate(part.reasons):
             self.value[f, part.band.start : part.band.stop] = (reasons & REJECTED) != 0

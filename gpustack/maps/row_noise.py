@@ -25,7 +25,7 @@ from gpustack.plan import Band
 from gpustack.recipe import Recipe
 
 #: What is held of a band in addition to samples, for error messages.
-HELD = "sums for the noise of rows"
+WHAT_IS_HELD = "sums for the noise of rows"
 
 #: Threads that add up squares on the host, each for one frame at a time.
 THREADS = 2
@@ -42,7 +42,7 @@ BLOCK_PIXELS = 131_072
 LEAST_COUNT = 3
 
 
-def measured(
+def with_row_noise(
     executor: Backend, source: Stack, recipe: Recipe, memory: int, span: Band | None = None
 ) -> Recipe:
     """Return the recipe as backends see it, with the noise of every row where clips need it.
@@ -66,7 +66,7 @@ def measured(
         Where not even one row of all frames fits.
     """
     for k, clip in enumerate(recipe.clips):
-        if _is_open(clip):
+        if _needs_row_noise(clip):
             with source.on_device():
                 sigmas = _RowNoise(executor, source, recipe, k, memory, span).sigmas()
             clips = (*recipe.clips[:k], clip.measured(sigmas), *recipe.clips[k + 1 :])
@@ -75,11 +75,11 @@ def measured(
 
 
 def row_memory(source: Stack, recipe: Recipe) -> int:
-    """Return the bytes that `measured` takes for one row, in addition to samples; 0 if none."""
-    return _plan(source).least if any(map(_is_open, recipe.clips)) else 0
+    """Return the bytes that `with_row_noise` takes for one row beside samples; 0 if none."""
+    return _plan(source).least if any(map(_needs_row_noise, recipe.clips)) else 0
 
 
-def _is_open(clip: Clip) -> TypeGuard[AvgSigmaClip]:
+def _needs_row_noise(clip: Clip) -> TypeGuard[AvgSigmaClip]:
     """Whether the noise of rows is yet to be measured for a clip."""
     return isinstance(clip, AvgSigmaClip) and not isinstance(clip, RowSigmaClip)
 
@@ -88,7 +88,7 @@ def _plan(source: Stack) -> Plan:
     """Plan for two bytes per sample, a reason and a temporary; and each thread reads a row."""
     read = max(source.row_bytes) + source.temporary_bytes
     row = source.width * (2 * source.n + PIXEL_BYTES) + THREADS * read
-    return plan_for(source.rows, source.height, None, row, 0, HELD)
+    return plan_for(source.rows, source.height, None, row, 0, WHAT_IS_HELD)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -109,39 +109,44 @@ class _RowNoise:
         if source.n >= LEAST_COUNT:
             for band in plan.bands(self.memory, self.span):
                 here = slice(band.start, band.stop)
-                squares[here], counts[here] = self._measured(band, plan)
-        some = (counts > 0) & (squares > 0)
+                squares[here], counts[here] = self._band_sums(band, plan)
+        usable = (counts > 0) & (squares > 0)
         found: NDArray[np.float64] = np.full(source.rows, np.nan)
         with np.errstate(all="ignore"):
-            np.copyto(found, np.sqrt(squares / (counts - 1)), where=some)
+            np.copyto(found, np.sqrt(squares / (counts - 1)), where=usable)
         return found
 
-    def _measured(self, band: Band, plan: Plan) -> Sequence[NDArray[np.float64]]:
+    def _band_sums(self, band: Band, plan: Plan) -> Sequence[NDArray[np.float64]]:
         held = plan.held(band.rows)
         try:
             return self._sums(band, self.memory - held)
         except MemoryLimitError as err:
-            told = f" (of {self.memory:,} bytes, {HELD} take {held:,})"
+            told = f" (of {self.memory:,} bytes, {WHAT_IS_HELD} take {held:,})"
             raise err.beside(plan.least_beside(err.enough), told) from err
 
     def _sums(self, band: Band, memory: int) -> Sequence[NDArray[np.float64]]:
         """Return the sum of squares, in units of the noise, and their number, for every row."""
-        source, shape = self.source, (band.rows, self.source.width)
-        rows = left = Rows(source.unweighted(), band.start, band.stop)
-        before, reasons = self.recipe.clips[: self.k], None
-        if self.recipe.normalizes_late:
-            # Samples that scale and zero make infinite are out, though clips see raw samples.
+        rows = Rows(self.source.unweighted(), band.start, band.stop)
+        # Samples that scale and zero make infinite are out, though clips see raw samples.
+        reasons = self._reasons(rows, memory) if self.recipe.normalizes_late else None
+        before = self.recipe.clips[: self.k] if reasons is None else ()
+        centers_recipe = self._centers(before).rows(band.start, band.stop)
+        center, is_full = self._center(rows, reasons, centers_recipe, memory)
+        if reasons is None and not is_full:
             reasons = self._reasons(rows, memory)
-            left, before = replace(rows, masks=reasons != 0), ()
-        seen = self._centers(before).rows(band.start, band.stop)
-        center, count = (source.empty(shape, np.dtype(kind)) for kind in (np.float64, np.int32))
-        self.executor.stream(left, seen, Outputs(data=center, count=count), memory)
-        extremes = 2 * (self._clip.center == "trimmed_mean")
-        if reasons is None and int(on_host(count.min())) < source.n - extremes:
-            reasons = self._reasons(rows, memory)
-        del count, left
         with np.errstate(all="ignore"):
-            return self._add_up(rows, reasons, center, seen, memory)
+            return self._add_up(rows, reasons, center, centers_recipe, memory)
+
+    def _center(
+        self, rows: Rows, reasons: Any, centers_recipe: Recipe, memory: int
+    ) -> tuple[Any, bool]:
+        """Return the centre of every column, and whether no sample of any column is out."""
+        source, shape = self.source, (rows.rows, rows.width)
+        center, count = (source.empty(shape, np.dtype(kind)) for kind in (np.float64, np.int32))
+        left = rows if reasons is None else replace(rows, masks=reasons != 0)
+        self.executor.stream(left, centers_recipe, Outputs(data=center, count=count), memory)
+        extremes = 2 * (self._clip.center == "trimmed_mean")
+        return center, int(on_host(count.min())) >= source.n - extremes
 
     @property
     def _clip(self) -> AvgSigmaClip:
@@ -174,14 +179,14 @@ class _RowNoise:
         return reasons
 
     def _add_up(
-        self, rows: Rows, reasons: Any, center: Any, seen: Recipe, memory: int
+        self, rows: Rows, reasons: Any, center: Any, centers_recipe: Recipe, memory: int
     ) -> Sequence[NDArray[np.float64]]:
         """Return the sums of squares and their numbers, whatever the order of the frames.
 
         Each frame is read once and has a sum of its own for each row. These sums are sorted
         before they are added up, so that the order of the frames changes no bit.
         """
-        frame = _Squares(rows, reasons, center, seen)
+        frame = _Squares(rows, reasons, center, centers_recipe)
         if library(center) is np:
             with ThreadPoolExecutor(self._threads(memory)) as pool:
                 sums = np.array(list(pool.map(frame.sums, range(rows.n))))
@@ -207,7 +212,7 @@ class _Squares:
     reasons : array of uint8, shape (n, rows, width), or None
         0 for the samples that count; None where all do.
     center : array of float64, shape (rows, width)
-    seen : Recipe
+    centers_recipe : Recipe
         The recipe that normalises the samples.
 
     Attributes
@@ -219,11 +224,11 @@ class _Squares:
     rows: Rows
     reasons: Any
     center: Any
-    seen: Recipe
+    centers_recipe: Recipe
     level: Any = field(init=False)
 
     def __post_init__(self) -> None:
-        shared = None if self.seen.normalizes else _at_least_1(self.center)
+        shared = None if self.centers_recipe.normalizes else _at_least_1(self.center)
         object.__setattr__(self, "level", shared)
 
     def sums(self, f: int) -> NDArray[np.float64]:
@@ -251,7 +256,7 @@ class _Squares:
 
     def _block(self, f: int, samples: Samples, here: slice) -> Any:
         part = replace(samples, data=samples.data[here], mask=None, weight=None)
-        terms = normalised(part, self.seen, f, self.rows.dtype)
+        terms = normalised(part, self.centers_recipe, f, self.rows.dtype)
         terms -= self.center[here]
         terms *= terms
         terms /= self._own_level(f, here) if self.level is None else self.level[here]
@@ -261,7 +266,7 @@ class _Squares:
 
     def _own_level(self, f: int, here: slice) -> Any:
         """Return the level of a frame that is scaled or shifted."""
-        scale, zero = normalisation(self.seen)
+        scale, zero = normalisation(self.centers_recipe)
         s, z = float(scale[f]), float(zero[f])
         return _at_least_1((self.center[here] + z * s) * s)
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from gpustack.backends.base import Samples
 from gpustack.frames.resident import library
-from gpustack.maps.base import Empty, Part, Stack
+from gpustack.maps.base import ClippedBand, MakeArray, Stack
 from gpustack.maps.samples import normalised
 from gpustack.recipe import Recipe
 
@@ -33,37 +33,39 @@ class SigmaMap:
     IRAF imcombine ``sigmas``, which has 0 where nothing survives.
     """
 
-    def __init__(self, source: Stack, empty: Empty, real: np.dtype[Any], recipe: Recipe) -> None:
+    def __init__(
+        self, source: Stack, empty: MakeArray, real: np.dtype[Any], recipe: Recipe
+    ) -> None:
         self.value: Any = empty((source.rows, source.width), real)
         self._recipe = recipe
         # A frame as read, decoded (3 float64 and masks), and twelve float64 of sums and terms.
         read = max(source.row_bytes) + source.temporary_bytes
         self.pixel_bytes = read // max(source.width, 1) + 15 * 8 + 4
 
-    def add(self, part: Part) -> None:
+    def add(self, part: ClippedBand) -> None:
         """Fill in the rows of a band."""
         with np.errstate(all="ignore"):
             self.value[part.band.start : part.band.stop] = self._made(part)
 
-    def _made(self, part: Part) -> Any:
+    def _made(self, part: ClippedBand) -> Any:
         mask, data = part.out.mask, part.out.data
         assert data is not None
         lib, center = library(data), data.astype(np.float64)
-        squares = shares = count = lib.zeros(center.shape, np.float64)
+        squares = weight_sum = count = lib.zeros(center.shape, np.float64)
         for f in range(part.rows.n):
             inside = part.reasons[f] == 0
             samples = part.rows.read(f, 0, part.rows.rows)
             x = normalised(samples, self._recipe, f, part.rows.dtype)
-            apart = lib.where(inside, x - center, 0.0)
-            term = apart * apart
+            deviation = lib.where(inside, x - center, 0.0)
+            term = deviation * deviation
             count = count + inside
             weight = self._weight(samples, f)
             if weight is not None:
                 counted = lib.where(inside, weight, 0.0)
-                term, shares = term * counted, shares + counted
+                term, weight_sum = term * counted, weight_sum + counted
             squares = squares + term
         if self._recipe.weights is not None:
-            squares = squares / shares * count
+            squares = squares / weight_sum * count
         sigma = lib.where(count > 1, lib.sqrt(squares / (count - 1.0)), 0.0)
         return lib.where(mask, np.nan, sigma)
 

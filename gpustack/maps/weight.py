@@ -6,7 +6,7 @@ import numpy as np
 
 from gpustack.frames.resident import library
 from gpustack.frames.variance import READ_BYTES, inverse_variance
-from gpustack.maps.base import Empty, Part, Stack
+from gpustack.maps.base import ClippedBand, MakeArray, Stack
 from gpustack.maps.sums import ExactSum
 from gpustack.recipe import Recipe
 
@@ -30,14 +30,14 @@ class WeightMap:
     SWarp ``WEIGHTOUT_NAME``; the WHT extension of DrizzlePac.
     """
 
-    def __init__(self, source: Stack, empty: Empty, recipe: Recipe) -> None:
+    def __init__(self, source: Stack, empty: MakeArray, recipe: Recipe) -> None:
         self.value: Any = empty((source.rows, source.width), np.dtype(np.float64))
         self._recipe = recipe
         # A frame as read, and seven float64 of sums and terms.
         read = max(source.row_bytes) + source.temporary_bytes if source.weighted else 0
         self.pixel_bytes = read // max(source.width, 1) + READ_BYTES + 7 * 8 + 2
 
-    def add(self, part: Part) -> None:
+    def add(self, part: ClippedBand) -> None:
         """Fill in the rows of a band."""
         lib = library(part.reasons)
         total = ExactSum(lib.zeros(part.reasons.shape[1:], np.float64))
@@ -45,7 +45,7 @@ class WeightMap:
             total.add(lib.where(part.reasons[f] == 0, self._weight(part, f), 0.0))
         self.value[part.band.start : part.band.stop] = total.value()
 
-    def _weight(self, part: Part, f: int) -> Any:
+    def _weight(self, part: ClippedBand, f: int) -> Any:
         """Return one weight for the frame, or one per sample."""
         match self._recipe.weights:
             case None:

@@ -19,17 +19,17 @@ class Window:
         self._whole = array.shape[1] == rows
         self._start = self._stop = 0
 
-    def let_go(self, start: int) -> None:
+    def drop_before(self, start: int) -> None:
         """Drop the rows before `start`, and move the others to the front."""
         if self._whole or start <= self._start:
             return
         kept = max(self._stop - start, 0)
         if kept:
             # By a copy, as old and new place may overlap.
-            self._array[:, :kept] = self.of(start, self._stop).copy()
+            self._array[:, :kept] = self.hold(start, self._stop).copy()
         self._start, self._stop = start, start + kept
 
-    def of(self, start: int, stop: int) -> Any:
+    def hold(self, start: int, stop: int) -> Any:
         """Return a view of rows ``[start, stop)``, shape (n, stop - start, width); hold them."""
         self._stop = max(self._stop, stop)
         return self._array[:, start - self._start : stop - self._start]

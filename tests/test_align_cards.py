@@ -244,7 +244,7 @@ def test_an_image_that_is_alone_lies_beside_none(tmp_path, name, caplog):
     hdus = [fits.PrimaryHDU(), fits.ImageHDU(plane(5.0), name=name)]
     fits.HDUList(hdus).writeto(tmp_path / "a.fits")
     assert (open_frames([tmp_path / "a.fits"], unit="adu")[0].whole() == 5).all()
-    assert f"a.fits: no other image than {name}, using it" in caplog.text
+    assert f"a.fits: no image but masks, maps and the like; using {name}" in caplog.text
 
 
 BESIDE = ["WHT", "CON", "CTX", "AREA", "VAR_POISSON", "VAR_RNOISE", "VAR_FLAT"]

@@ -14,7 +14,7 @@ from gpustack.errors import GpustackWarning
 from placing import laid
 
 
-@pytest.mark.filterwarnings("ignore:.*turned, scaled:gpustack.errors.GpustackWarning")
+@pytest.mark.filterwarnings("ignore:.*rotated, scaled:gpustack.errors.GpustackWarning")
 @pytest.mark.filterwarnings("ignore:frames differ in")
 def test_decam_frames_lie_where_their_coordinates_say(real_data):
     """The centre of each frame is within half a pixel, in y and x, of its place on the result."""

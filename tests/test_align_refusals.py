@@ -158,14 +158,14 @@ def test_the_two_frames_that_make_a_grid_too_large(align):
 
 def test_the_one_frame_that_makes_a_grid_too_large():
     images = [noisy(tangent(scale=1e-8)), noisy(tangent(scale=1e-2))]
-    with pytest.raises(InputError, match=r"GB; frame 1 alone lies in \["):
+    with pytest.raises(InputError, match=r"GB; frame 1 alone covers \["):
         stack(images, align=Reproject(extent="union"))
 
 
 def test_no_frame_has_a_place_on_the_grid():
     """Tested with a frame on the other side of the sky."""
     with pytest.raises(
-        InputError, match="a frame that has a place on the grid, got none, from fra"
+        InputError, match="a frame that has a place on the grid, got none of 1, from fra"
     ):
         stack([noisy(tangent((190.0, -20.0)))], align=Reproject(tangent(), extent="union"))
 
@@ -276,7 +276,7 @@ def test_what_a_target_prints_reads_back_or_says_why_not(name):
 
 def test_what_no_plane_holds():
     images = [noisy(tangent()), noisy(tangent((190.0, -20.0)), seed=1)]
-    with pytest.raises(InputError, match=r"target 'optimal': .* no plane holds.* frame 0"):
+    with pytest.raises(InputError, match=r"target 'optimal': .* fit one together with frame 0;"):
         stack(images, align="wcs:target=optimal")
 
 
@@ -309,7 +309,7 @@ def test_coordinates_that_nobody_solved_are_warned_of(tmp_path, align):
     for i in range(3):
         header.update({"CRPIX1": 5.0, "CRPIX2": 5.0, "CRVAL1": 10 + 2e-4 * i, "CRVAL2": 5.0})
         fits.writeto(tmp_path / f"f{i}.fits", np.ones((10, 12), "f4"), header)
-    text = r"f0.fits and 2 more: world coordinates without CD or CDELT.* are they solved\?"
+    text = r"f0.fits and 2 more: world coordinates have no scale .*CDELT.* plate-solved\?"
     with pytest.warns(GpustackWarning, match=text) as said:
         stack(tmp_path / "f?.fits", align=align)
     assert said[0].filename == __file__

@@ -219,7 +219,7 @@ def with_wcs(image, crval, keyword):
     return CCDData(image, unit="adu", wcs=wcs, meta=header)
 
 
-@pytest.mark.filterwarnings("ignore:.*turned, scaled:gpustack.errors.GpustackWarning")
+@pytest.mark.filterwarnings("ignore:.*rotated, scaled:gpustack.errors.GpustackWarning")
 @pytest.mark.parametrize("reference", [0, 1])
 def test_coordinates_are_those_of_the_reference(stars, reference):
     images = frames_of(CASES["parts of pixels"][1][:3])
@@ -231,7 +231,7 @@ def test_coordinates_are_those_of_the_reference(stars, reference):
     assert header["OBJECT"] == "F0"
 
 
-@pytest.mark.filterwarnings("ignore:.*turned, scaled:gpustack.errors.GpustackWarning")
+@pytest.mark.filterwarnings("ignore:.*rotated, scaled:gpustack.errors.GpustackWarning")
 def test_coordinates_of_the_union_are_where_the_stars_are(stars):
     frames = [
         with_wcs(image, (10 * k, 5), f"F{k}")

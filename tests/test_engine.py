@@ -237,7 +237,7 @@ REFUSED = {
     "two statistics": (
         lambda: stack([ccd()] * 2, scale="mean", zero="mean"),
         RecipeError,
-        "one statistic cannot set both",
+        "statistics of the level cannot set both",
     ),
     "weights too few": (
         lambda: stack([ccd()] * 3, weights=[1, 2]),

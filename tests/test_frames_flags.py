@@ -235,7 +235,7 @@ def test_mask_goes_before_dq_and_neither_masks_the_other(tmp_path, caplog):
     np.testing.assert_array_equal(frame.read_flags(0, 2), DQ * 2)
     for name in ("DQ", "MASK"):
         assert not one(path, hdu=name).masked
-    assert "none used" not in caplog.text
+    assert "ignoring" not in caplog.text
 
 
 def test_a_mask_of_another_image_does_not_hide_dq(tmp_path):
@@ -310,7 +310,7 @@ def test_masks_in_memory_without_bits(item):
     frame = one(item, flags=Flags())
     assert frame.flags_dtype is None
     assert frame.read(0, 2).mask.all()
-    with pytest.raises(FrameError, match=r"frame 0: mask: expected integers for flags good=3"):
+    with pytest.raises(FrameError, match=r"frame 0: mask: .* which flags good=3 need"):
         one(item, flags=Flags(good=3))
     with pytest.raises(FrameError, match=r"frame 0: flags: expected CCDData .*, got none"):
         frame.read_flags(0, 1)

@@ -116,7 +116,7 @@ def test_a_function_that_sees_nan_under_the_mask_is_told_of_it():
     data, mask = flats()
     ccds = [CCDData(plane, unit="adu", mask=m) for plane, m in zip(data, mask, strict=True)]
     combiner = Combiner(ccds)
-    why = "NaN, in .data too: take a function that leaves them out, such as np.ma.median"
+    why = "NaN, in .data too: use a function that skips them, such as np.ma.median"
     for function in (lambda image: 1 / image.data.mean(), lambda image: 1 / np.array(image).mean()):
         combiner.scaling = function
         with pytest.raises(RecipeError, match=f"scaling: expected .* got nan for image 0; .*{why}"):

@@ -129,7 +129,10 @@ def test_a_stream_of_something_else(tmp_path):
 
 @pytest.mark.parametrize(
     ("at", "word", "says"),
-    [(2, b"\x9c\x07", "says 51 and -25593"), (8, b"\x00\x01", r"says 32819 and 7")],
+    [
+        (2, b"\x9c\x07", "claims 51 words and a header of -25593"),
+        (8, b"\x00\x01", r"claims 32819 words and a header of 7"),
+    ],
     ids=["header", "length"],
 )
 def test_a_list_that_says_of_itself_what_cannot_be(tmp_path, at, word, says):

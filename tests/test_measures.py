@@ -22,9 +22,9 @@ from gpustack.measures import (
     Statistic,
     as_measure,
     choices,
-    place,
     section,
     tidy_numbers,
+    with_region_and_reference,
 )
 
 REFERENCES = st.none() | st.just("mean") | st.integers(0, 20)
@@ -197,7 +197,7 @@ BAD = {
     ),
     "two levels": (
         lambda: Recipe(scale="mode", zero=Statistic("mean", "[1,1]")),
-        r"scale='mode' and zero='mean over \[1,1\]': one statistic cannot set both; .*'mad'",
+        r"scale='mode' and zero='mean over \[1,1\]': statistics of the level .*'mad'",
     ),
     "json": (
         lambda: Recipe.from_json('{"scale": {"measure": "width"}}'),
@@ -218,13 +218,13 @@ def test_a_measure_is_refused(make, message):
 
 def test_place_puts_region_and_reference_where_they_are_heeded():
     values = {"scale": Statistic("mad"), "zero": Overlap(), "weights": Statistic("mean")}
-    assert place(values, "[1:2,*]", 3) == {
+    assert with_region_and_reference(values, "[1:2,*]", 3) == {
         "scale": Statistic("mad", "[1:2,*]", 3),
         "zero": Overlap(3),
         "weights": Statistic("mean", "[1:2,*]"),
     }
-    assert place(values, None, None) == values
+    assert with_region_and_reference(values, None, None) == values
     alone = {"scale": [1.0, 2.0], "zero": None, "weights": NCombine()}
     for field, placed in (("region", ("[1,1]", None)), ("reference", (None, 0))):
         with pytest.raises(RecipeError, match=f"{field}: expected a scale, zero or"):
-            place(alone, *placed)
+            with_region_and_reference(alone, *placed)

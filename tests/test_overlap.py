@@ -99,7 +99,7 @@ def test_what_a_range_clip_rejects_is_no_overlap():
 
 def test_groups_that_do_not_meet_name_a_frame_of_each():
     planes = covered([0] * 4, [slice(0, 8), slice(5, 12), slice(14, 22), slice(20, 30)])
-    with pytest.raises(RecipeError, match=r"at least 10 of 600 samples.*frame 0 and frame 2"):
+    with pytest.raises(RecipeError, match=r"at least 10 of the 600 samples.*frame 0 and frame 2"):
         stack(planes, zero="overlap")
     few = covered([0, 0], [slice(0, 16), slice(15, 30)])
     few[0, 9:, 15] = np.nan
@@ -120,7 +120,7 @@ def test_a_frame_with_samples_that_were_not_looked_at_is_no_empty_frame(monkeypa
     monkeypatch.setattr(overlap, "FRAME_SAMPLES", 100)
     planes = covered([0, 7], [slice(0, 30), slice(0, 0)])
     planes[1, 0, 1] = 5  # the first sample that is skipped
-    with pytest.raises(RecipeError, match=r"of 86 samples looked at.*frame 0 and frame 1"):
+    with pytest.raises(RecipeError, match=r"of the 86 samples compared.*frame 0 and frame 1"):
         stack(planes, zero="overlap")
 
 

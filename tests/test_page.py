@@ -389,7 +389,7 @@ def test_frames_that_are_left_out_are_told_of(tmp_path):
     text = (tmp_path / "page.html").read_text()
     assert "2 frames of 60 x 60 pixels" in text
     assert "<dt>frames left out</dt><dd>1</dd>" in text
-    assert "<li>frame 1: expected a frame that overlaps the grid" in text
+    assert "<li>frame 1: none of its pixels are on the grid" in text
     assert f"<dd>{100 * result.rejected:.2g} %</dd>" in text
     assert re.search("<th[^>]*>dx</th>", text)
 

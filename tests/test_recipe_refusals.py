@@ -191,7 +191,7 @@ BAD_RECIPES = {
     ),
     "two-statistics": (
         {"scale": "median", "zero": "mean"},
-        r"scale='median' and zero='mean': one statistic cannot set both",
+        r"scale='median' and zero='mean': statistics of the level cannot set both",
     ),
     "grow-not-last": (
         {"clips": [SigmaClip(), Grow(), ExtremaClip()]},

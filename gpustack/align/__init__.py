@@ -66,7 +66,7 @@ def align_frames(
         frames, alignment, **words
     )
     if all(isinstance(frame, AbsentFrame) for frame in aligned.frames):
-        why = aligned.columns.get("left_out", ["it is known to be left out"])[0]
+        why = aligned.columns.get("left_out", ["it was left out when the frames were measured"])[0]
         raise InputError(
             f"align {alignment}: expected at least one frame that can be aligned, got none of "
             f"{len(frames)}; {frames[0].name}: {why}"

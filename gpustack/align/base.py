@@ -25,7 +25,7 @@ _PIXEL_CARDS = re.compile(rf"{SECTIONS.pattern}|{coordinate_cards.LEFT_OVER.patt
 #: Why a frame has no sample at a pixel of the grid that it does not cover.
 OUTSIDE = "outside of the frame"
 #: Why a frame is left out although it could be aligned.
-NO_OVERLAP = "expected a frame that overlaps the grid, got none of its pixels on it"
+NO_OVERLAP = "none of its pixels are on the grid"
 #: The advice in errors about a frame that cannot be aligned.
 SKIP_ADVICE = "skip=True (--skip-unaligned) leaves such frames out"
 

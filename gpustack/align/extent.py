@@ -77,8 +77,8 @@ def boxes_of(frames: Sequence[Frame], transforms: Sequence[Transform]) -> Boxes:
             boxes.append((frame.name, Box(y0, x0, y1, x1)))
     if not boxes:
         raise InputError(
-            f"align: expected a frame that has a place on the grid, got none, from "
-            f"{frames[0].name} on"
+            f"align: expected a frame that has a place on the grid, got none of {len(frames)}, "
+            f"from {frames[0].name} on"
         )
     return boxes
 
@@ -154,7 +154,7 @@ def _farthest(boxes: Boxes) -> str:
     low = min(boxes, key=lambda one: getattr(one[1], start))
     high = max(boxes, key=lambda one: getattr(one[1], stop))
     if low is high:
-        return f"; {low[0]} alone lies in {low[1]} of them"
+        return f"; {low[0]} alone covers {low[1]}"
     return f"; {low[0]} in {low[1]} and {high[0]} in {high[1]} lie farthest apart"
 
 
@@ -221,10 +221,9 @@ def _inner(frames: Sequence[Frame], boxes: Mapping[int, Box], how: Offsets) -> B
         i, j = first[stop], last[start]
         if getattr(boxes[i], stop) <= getattr(boxes[j], start):
             raise InputError(
-                f"align {how.name}: expected pixels that all frames have for extent "
-                f"'intersection', got none that {frames[i].name} at {boxes[i]} and "
-                f"{frames[j].name} at {boxes[j]} of {frames[next(iter(boxes))].name} share; extent "
-                "'union' needs none"
+                f"align {how.name}: expected frames that all overlap for extent 'intersection', "
+                f"got {frames[i].name} at {boxes[i]} and {frames[j].name} at {boxes[j]}, in pixels "
+                f"of {frames[next(iter(boxes))].name}; use extent 'union'"
             )
     return Box(
         *(getattr(boxes[i], name) for name, i in last.items()),

@@ -60,7 +60,10 @@ def place_frames(frames: Sequence[Frame], how: Offsets, *, max_bytes: float | No
                 f"align {how.name}: expected {_expected(how)}, got {reason}; {SKIP_ADVICE}",
             )
         if not reason and not max(map(abs, place)) < OFFSET_LIMIT:  # type: ignore[arg-type]
-            raise FrameError(frame.name, f"align {how.name}: expected pixels, got {place}, (y, x)")
+            raise FrameError(
+                frame.name,
+                f"align {how.name}: expected an offset below 2**53 pixels, got {place} (y, x)",
+            )
     rounded = {
         i: _round(place) for i, place in enumerate(found.places) if not isinstance(place, str)
     }
@@ -146,7 +149,7 @@ def _away_from_0(value: float) -> int:
 
 def _expected(how: Offsets) -> str:
     if how.source == "wcs":
-        return "celestial world coordinates, which --align register does without"
+        return "celestial world coordinates (--align register needs none)"
     return f"a finite number in each of {how.source[1:].replace('/', ' and ')}"
 
 

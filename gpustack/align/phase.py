@@ -35,7 +35,7 @@ MAX_REFINEMENT = 3.0
 #: What errors advise where no shift matches. A camera on a mount that flips at the meridian is
 #: upside down afterwards, and no shift aligns such frames.
 ADVICE = (
-    "for frames that are turned, as after a meridian flip, --align register:by=stars "
+    "if frames are rotated, as after a meridian flip, use --align register:by=stars "
     "(align=Register('stars'))"
 )
 #: The shifts of quarters are measured to ``1 / QUARTER_UPSAMPLE`` pixel.
@@ -107,9 +107,9 @@ class Shift:
         if ratio < LEAST_RATIO:
             raise FrameError(
                 name,
-                f"align: expected something that {self.name} shows too, got a "
-                f"correlation that is {ratio:.2f} times as high at the best shift as at the next "
-                f"best one, expected {LEAST_RATIO} times; {ADVICE}",
+                f"align: expected a frame that matches {self.name}, got a correlation only "
+                f"{ratio:.2f} times as high at the best shift as at the next best, where at least "
+                f"{LEAST_RATIO} times is needed; {ADVICE}",
             )
         here, there = _overlap(self._view.shape, view.shape, offset)
         pair = (
@@ -127,15 +127,14 @@ class Shift:
 
     def _refine(self, name: str, offset: tuple[int, int], one: View, two: View) -> Similarity:
         """Refine a whole-pixel `offset` to parts of a pixel, by views of the overlap."""
+        y, x = offset
         rest = _shift(one, two, self.upsample)
         if not abs(rest) <= MAX_REFINEMENT:
             raise FrameError(
                 name,
-                f"align: expected a shift that is certain, got {offset}, y first, by which all "
-                f"that stands out agrees best, and {rest.imag:+.2f}, {rest.real:+.2f} by the "
-                f"brightest; {ADVICE}",
+                f"align: expected one shift (y, x), got {offset} by all that stands out and "
+                f"({y + rest.imag:.2f}, {x + rest.real:.2f}) by what is brightest; {ADVICE}",
             )
-        y, x = offset
         return Similarity(shift=complex(x, y) + rest)
 
 

@@ -30,7 +30,7 @@ _log = logger(__name__)
 #: Way to measure -> the packages that it needs, by their names of import.
 _NEEDS = {"phase": ("skimage", "sep"), "stars": ("astroalign", "sep")}
 
-_TURNED = "--align register:by=stars (align=Register('stars')) turns and scales, --align wcs too"
+_ADVICE = "--align register:by=stars (align=Register('stars')) and --align wcs rotate and scale"
 
 
 def register_frames(
@@ -67,7 +67,7 @@ def register_frames(
     found, rows, faults = _measured(frames, how)
     columns: dict[str, list[Any]] = {name: [row[name] for row in rows] for name in rows[0]}
     if how.by == "phase":
-        warn_turned(frames, how.reference, columns["corners"], _TURNED, stacklevel=5)
+        warn_turned(frames, how.reference, columns["corners"], _ADVICE, stacklevel=5)
     if any(faults):
         columns["left_out"] = faults
     grid = _grid(frames, found, how, max_bytes)
@@ -120,7 +120,7 @@ def _measurer(reference: Frame, how: Register) -> Shift | Stars:
             return Stars(reference.name, image)
         return Shift(reference.name, image, how.upsample)
     except FrameError as err:
-        why = f"{err.problem}; it is the reference: reference=N takes another"
+        why = f"{err.problem}; it is the reference: choose another with reference=N"
         raise FrameError(err.name, why) from err
 
 
@@ -128,8 +128,8 @@ def _check_installed(how: Register) -> None:
     missing = [name for name in _NEEDS[how.by] if find_spec(name) is None]
     if missing:
         raise MissingPackageError(
-            f"align {how}: expected the packages that measure, {', '.join(missing)} is not "
-            "installed: pip install astroalign scikit-image sep (the extra gpustack[register])"
+            f"align {how}: expected the packages that measure, got no {', '.join(missing)}: pip "
+            "install astroalign scikit-image sep (the extra gpustack[register])"
         )
 
 
@@ -173,7 +173,9 @@ def _place(frame: Frame, fit: Similarity, grid: Grid, how: Resampling) -> Frame:
         return PlacedFrame(frame, grid, fit.whole)
     touched = window(fit.to_reference, frame.shape, grid.shape)
     if touched is None:
-        raise FrameError(frame.name, f"align: expected a place on the reference, got {fit}")
+        raise FrameError(
+            frame.name, f"align: expected a frame that overlaps the reference, got it at {fit}"
+        )
     # A `PixelMap` interpolates an affine map without an error.
     pixel_map = PixelMap.of(fit.to_frame, *touched)
     return ProjectedFrame(frame, grid, how, pixel_map, touched, fit.scale**-2)

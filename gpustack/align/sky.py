@@ -103,8 +103,8 @@ def warn_no_scale(frames: Sequence[Frame], stacklevel: int) -> None:
     if names:
         more = f" and {len(names) - 1} more" if len(names) > 1 else ""
         warnings.warn(
-            f"{names[0]}{more}: world coordinates without CD or CDELT, or of one degree a pixel; "
-            "are they solved?",
+            f"{names[0]}{more}: world coordinates have no scale (no CD or CDELT, or one degree per "
+            "pixel); was the image plate-solved?",
             GpustackWarning,
             stacklevel=stacklevel,
         )
@@ -202,8 +202,8 @@ def _warn_apart(
     others = f", those of {more} other{'s' * (more > 1)} less" if more else ""
     far = np.nan_to_num(apart[worst], nan=np.inf)  # a corner has no place at all
     warnings.warn(
-        f"{frames[worst].name}: turned, scaled or distorted against {reference.name}: its corners "
-        f"lie up to {far:.3g} pixels from where a shift puts them{others}; {advice}",
+        f"{frames[worst].name}: rotated, scaled or distorted relative to {reference.name}: its "
+        f"corners lie up to {far:.3g} pixels from where a shift puts them{others}; {advice}",
         GpustackWarning,
         stacklevel=stacklevel,
     )

@@ -131,7 +131,9 @@ def find_stars(name: str, image: FrameImage) -> Places:
         sep.set_extract_pixstack(max(limit, view.size // 2))
         found = sep.extract(view, THRESHOLD, minarea=AREA, filter_kernel=None)
     except Exception as err:  # sep raises nothing more specific
-        raise FrameError(name, f"align: expected stars that can be told apart: {err}") from err
+        raise FrameError(
+            name, f"align: expected stars that can be separated, got an error of sep: {err}"
+        ) from err
     finally:
         sep.set_extract_pixstack(limit)
     found = found[np.argsort(-found["flux"], kind="stable")]

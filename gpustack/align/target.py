@@ -93,8 +93,8 @@ def _optimal(frames: Sequence[Frame], how: Reproject) -> tuple[WCS, Sequence[int
         )
     except ValueError as err:  # raised where a corner has no place, which is NaN
         raise InputError(
-            "align target 'optimal': expected frames on one side of the sky, got some that no "
-            f"plane holds together with {frames[0].name}; a target of another projection does"
+            "align target 'optimal': expected frames that fit one tangent plane, got some that do "
+            f"not fit one together with {frames[0].name}; give a target in another projection"
         ) from err
     for axis, (asked, found) in enumerate(zip(how.shape or shape, shape, strict=True)):
         wcs.wcs.crpix[1 - axis] += (asked - found) // 2

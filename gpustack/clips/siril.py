@@ -193,17 +193,22 @@ def check_replacing(recipe: Any) -> None:
             "a mean takes its medians for samples",
             f"combine={recipe.method!r}",
         ),
-        (recipe.weights is None, "no weights", "a median has that of no frame", given["weights"]),
+        (
+            recipe.weights is None,
+            "no weights",
+            "a median in place of a sample is of no frame",
+            given["weights"],
+        ),
         (
             not recipe.normalizes_late,
             "clip_on='normalized'",
-            "a median has the scale of no frame",
+            "a median in place of a sample is of no frame, and has no scale",
             "clip_on='raw' with scale or zero",
         ),
         (
             recipe.uncertainty != "propagated",
             "another uncertainty",
-            "no frame brings the variance of a median",
+            "a median in place of a sample has no variance",
             given["uncertainty"],
         ),
     ):

@@ -179,8 +179,8 @@ def _check_bits(name: str, mask: NDArray[Any], bits: NDArray[Any] | None, flags:
     if bits is None:
         raise FrameError(
             name,
-            f"mask: expected integers for flags {flags}, or CCDData(flags=...), as a CCDData has "
-            f"no others, got {mask.dtype}",
+            f"mask: expected integers, which flags {flags} need, or for CCDData, whose mask is "
+            f"boolean, its flags attribute; got {mask.dtype}",
         )
 
 
@@ -199,7 +199,11 @@ def _parts(item: Any) -> tuple[Any, Any, units.UnitBase | None]:
 def _checked(name: str, data: Any) -> NDArray[Any]:
     if not isinstance(data, np.ndarray):
         kind = type(data).__name__
-        hint = "; its data are one" if isinstance(getattr(data, "data", None), np.ndarray) else ""
+        hint = (
+            "; pass its .data, a numpy array"
+            if isinstance(getattr(data, "data", None), np.ndarray)
+            else ""
+        )
         raise FrameError(
             name, f"expected a file name, a CCDData or a numpy array, got {kind}{hint}"
         )
@@ -207,7 +211,8 @@ def _checked(name: str, data: Any) -> NDArray[Any]:
         raise FrameError(
             name,
             "expected a numpy array, masked array, Quantity or CCDData, got "
-            f"{type(data).__name__}, which may mean more; numpy.asarray takes its samples alone",
+            f"{type(data).__name__}, which may hold more than samples; numpy.asarray() keeps only "
+            "these",
         )
     plain: NDArray[Any] = np.asarray(data)
     if plain.dtype.kind == "b":

@@ -58,5 +58,5 @@ def log_other_companions(file: str, image: Hdu, hdus: Sequence[Hdu], names: Sequ
         return
     for name in names:
         if any(hdu.name == name and hdu.index > 0 and hdu.has_image for hdu in hdus):
-            version = image.version
-            _log.debug("%s: no %s with EXTVER %s, as the image has: none used", file, name, version)
+            text = "%s: ignoring %s: none has EXTVER %s, that of the image"
+            _log.debug(text, file, name, image.version)

@@ -80,14 +80,15 @@ class Coordinates:
     def _made(self) -> tuple[Any, str]:
         if self.header is None:
             return self.given, "none"
+        no_axes = "none (no CTYPE)"
         if not any(key.startswith("CTYPE") for key in self.header):
-            return None, "none"
+            return None, no_axes
         from astropy.wcs import WCS
 
         try:
             with quiet(), self._tables() as hdus:
                 wcs = WCS(_with_numbers(self.header), hdus)
-                return (wcs if any(wcs.wcs.ctype) else None), "none"
+                return (wcs if any(wcs.wcs.ctype) else None), no_axes
         except FrameError:
             raise
         except Exception as err:  # noqa: BLE001 - wcslib raises errors of many kinds

@@ -373,7 +373,7 @@ def _unit(name: str, header: fits.Header, given: units.UnitBase | None) -> units
             return unit_of(text)
         problem = "expected a unit, got no BUNIT in the header"
         if "BUNIT" in header:
-            problem = "expected a unit, got an empty BUNIT ('' as unit is none)"
+            problem = "expected a unit, got an empty BUNIT (unit='' is dimensionless)"
     except ValueError:
         problem = f"expected a unit that astropy knows, got BUNIT {text!r}"
     if given is None:

@@ -263,7 +263,7 @@ def _read_header(source: _Plain, begin: int, first: bool) -> fits.Header | None:
             if not first:  # junk and special records may follow the last HDU
                 return None
             packers = [name for magic, name in _PACKED.items() if block.startswith(magic)]
-            got = f"one packed by {packers[0]}, to unpack first" if packers else repr(block[:9])
+            got = f"one packed by {packers[0]}; unpack it first" if packers else repr(block[:9])
             raise FrameError(source.name, f"expected a FITS file, beginning with SIMPLE, got {got}")
         text += block
         if any(block[i : i + CARD].rstrip() == b"END" for i in range(0, len(block), CARD)):

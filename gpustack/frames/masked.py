@@ -78,7 +78,7 @@ def why_nan(answer: Any, image: np.ma.MaskedArray[Any, Any]) -> str:
     answer = unwrap_scalar(answer)
     if isinstance(answer, float) and math.isnan(answer) and np.ma.getmaskarray(image).any():
         return (
-            "; its masked samples are NaN, in .data too: take a function that leaves them out, "
+            "; its masked samples are NaN, in .data too: use a function that skips them, "
             "such as np.ma.median or np.nanmean"
         )
     return ""

@@ -191,8 +191,8 @@ def _check_numbers(found: SeparatePlane) -> None:
     if found.what == "weight" and _loses_zeros(found.hdu):
         warn_about_file(
             _log,
-            "%s: was compressed with loss, which may have made small weights of zeros; what must "
-            "not take part needs a mask",
+            "%s: lossy compression may have turned weights of 0 into small ones; use a mask to "
+            "exclude samples",
             found.file,
         )
 

@@ -53,7 +53,11 @@ def check_tiles(file: str, hdu: Hdu) -> None:
     axes, tiles, rows = hdu.shape, _tile(file, hdu), whole_card(file, header, "NAXIS2")
     count = math.prod(-(-length // max(tile, 1)) for length, tile in zip(axes, tiles, strict=True))
     if min(tiles) < 1 or count != rows:
-        raise FrameError(file, f"expected {rows} tiles, got shape {axes} in {count} of {tiles}")
+        raise FrameError(
+            file,
+            f"expected {rows} tiles (NAXIS2), got an image of shape {axes} with {count} tiles of "
+            f"shape {tiles}",
+        )
     size, image = hdu.stop - hdu.start, math.prod(axes) * abs(bits) // 8
     if image > _MAX_EXPANSION * size:
         raise FrameError(
@@ -162,7 +166,7 @@ def _problem_of_plio(content: bytes, tile: tuple[int, ...]) -> str:
         return ""
     return (
         f"expected a PLIO list of {len(words)} words, with a header of {_PLIO_HEADER} or more, "
-        f"got one that says {said} and {begin}"
+        f"got one that claims {said} words and a header of {begin}"
     )
 
 

@@ -204,9 +204,9 @@ class PlaneVariance:
             raise FrameError(
                 self.file, f"{self._what}: expected a unit that astropy knows, got BUNIT {text!r}"
             )
-        told = f"using the unit that goes with {self.unit} instead of its own, {text!r}"
-        told = f"{self._what}: {told}, which is unknown"
-        warn_about_file(_log, f"%s: {told.replace('%', '%%')}", self.file)
+        change = f"using the unit that goes with {self.unit} instead of its own, {text!r}"
+        change = f"{self._what}: {change}, which is unknown"
+        warn_about_file(_log, f"%s: {change.replace('%', '%%')}", self.file)
         return None
 
 

@@ -69,9 +69,9 @@ class Plan:
         """
         if self.least >= memory:
             raise MemoryLimitError(
-                f"memory limit: expected more than {self.least:,} bytes, which {self.what} take "
-                f"for one row of all frames{' and those near it' * (self.reach > 0)}, and room for "
-                f"the samples; got {memory:,} bytes"
+                f"memory limit: expected room for {self.what} ({self.least:,} bytes for one row of "
+                f"all frames{' and its neighbours' * (self.reach > 0)}) and for the samples, "
+                f"got {memory:,} bytes"
             )
         beside = self.least - self.row_bytes
         room = max(memory // SHARE_DIVISOR - beside, self.row_bytes)

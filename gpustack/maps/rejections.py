@@ -62,7 +62,10 @@ class RejectionCube:
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         if copy is False:
-            raise ValueError("expected that a copy may be made, got copy=False: bits are packed")
+            raise ValueError(
+                "RejectionCube: expected copy=None or True, as bits have to be unpacked, got "
+                "copy=False"
+            )
         return np.asarray(self.get()[:], dtype)
 
     def _frame(self, i: int) -> Any:

@@ -97,8 +97,8 @@ def with_region_and_reference(
         having = [role for role in placed if _has(role, placed[role], field)]
         check(
             bool(having),
-            f"{field}: expected a scale, zero or weights that are measured with one, such as "
-            f"scale='median', got {field}={value!r} without",
+            f"{field}: expected a scale, zero or weights that use it, such as scale='median', got "
+            f"{field}={value!r} alone",
         )
         for role in having:
             placed[role] = replace(placed[role], **{field: value})

@@ -327,6 +327,6 @@ def check_pair(scale: Any, zero: Any) -> None:
     levels = [isinstance(value, Statistic) and value.kind in LEVELS for value in pair]
     check(
         not all(levels),
-        f"scale={str(scale)!r} and zero={str(zero)!r}: one statistic cannot set both; give "
-        "scale='mad' to match the spread beside the level, or numbers for one of them",
+        f"scale={str(scale)!r} and zero={str(zero)!r}: statistics of the level cannot set "
+        "both; give scale='mad' to match spread and level, or numbers for one of them",
     )

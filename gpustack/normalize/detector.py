@@ -45,7 +45,8 @@ def _with_number(value: Any, name: str, key: str, frames: Sequence[Frame]) -> An
         check(
             number == one,
             f"{role}: expected one {key} in all frames, got {one:.15g} in {first} "
-            f"and {number:.15g} in {other}; combine those of each apart, or give a number",
+            f"and {number:.15g} in {other}; combine the frames of each value separately, "
+            "or give a number",
         )
     try:
         return replace(value, **{name: one})

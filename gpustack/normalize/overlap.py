@@ -123,7 +123,7 @@ def solve(counts: NDArray[Any], differences: NDArray[Any]) -> NDArray[np.float64
 
 
 def _check_connected(
-    counts: NDArray[Any], has_valid: NDArray[np.bool_], frames: Sequence[Frame], looked_at: int
+    counts: NDArray[Any], has_valid: NDArray[np.bool_], frames: Sequence[Frame], compared: int
 ) -> None:
     """Raise RecipeError where overlaps do not connect a frame to the first, not even via others."""
     first = int(np.argmax(has_valid))
@@ -134,7 +134,7 @@ def _check_connected(
     alone = has_valid & ~reached
     check(
         not alone.any(),
-        f"zero: expected frames with valid samples in common, at least {LEAST} of {looked_at:,} "
-        f"samples looked at, directly or through others; got nothing that connects "
+        f"zero: expected frames that all overlap, directly or through others (at least {LEAST} of "
+        f"the {compared:,} samples compared valid in both), got nothing that connects "
         f"{frames[first].name} and {frames[int(np.argmax(alone))].name}",
     )

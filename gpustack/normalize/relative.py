@@ -77,8 +77,8 @@ def warn_far(kind: str, scales: Numbers, frames: Sequence[Frame], stacklevel: in
     if sizes[most] > FAR * sizes[least]:
         warnings.warn(
             f"scale by {kind}: {scales[most]:.4g} for {frames[most].name} and "
-            f"{scales[least]:.4g} for {frames[least].name}; where the sky or all light is "
-            f"subtracted, levels are near 0 and tell of no scale, but of a zero (--zero {kind})",
+            f"{scales[least]:.4g} for {frames[least].name}; if the sky or all light was "
+            f"subtracted, levels are near 0 and determine no scale; use a zero (--zero {kind})",
             GpustackWarning,
             stacklevel=stacklevel + 1,
         )

@@ -40,7 +40,7 @@ _TABLES_OF_A_WCS = ("cpdis1", "cpdis2", "det2im1", "det2im2")
 _MADE = {"NCOMBINE", "DATE", "EXPTIME", "EXPTOT", "EXPMEAN"}
 
 #: Other keywords by which cameras repeat EXPTIME.
-_SAME_AS_EXPTIME = ("EXPOSURE", "EXPOSED", "XPOSURE")
+SAME_AS_EXPTIME = ("EXPOSURE", "EXPOSED", "XPOSURE")
 
 #: Exposures count as equal where the shortest is at least this part of the longest: shutters are
 #: not more accurate.
@@ -144,10 +144,10 @@ def _add_exposure(
         if np.isfinite(read_number(header, "EXPTIME")):
             header.comments["EXPTIME"] = "[s] of the first frame; not all have one"
         return
-    for key in ("EXPTIME", *_SAME_AS_EXPTIME):
+    for key in ("EXPTIME", *SAME_AS_EXPTIME):
         while key in header and header.count(key) > 1:
             del header[key, 1]
-    for key in _SAME_AS_EXPTIME:
+    for key in SAME_AS_EXPTIME:
         if key in header and header.get(key) == header.get("EXPTIME"):
             header[key] = combined
     header["EXPTIME"] = combined

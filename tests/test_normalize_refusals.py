@@ -218,11 +218,12 @@ def test_functions_do_not_see_what_a_leading_range_clip_rejects():
         assert result.recipe.scale == (1 / function(planes[0, 4:]), 1 / function(planes[1]))
 
 
-def test_a_header_without_exptime_that_has_the_exposure_otherwise_is_told_of():
-    frames = [CCDData(np.ones((3, 4)), unit="adu", meta={"EXPOSURE": 10.0 * i}) for i in (1, 2)]
-    with pytest.raises(RecipeError, match=r"none in frame 0, which has EXPOSURE$"):
+@pytest.mark.parametrize("key", ["EXPOSURE", "XPOSURE", "ITIME"])
+def test_a_header_without_exptime_that_has_the_exposure_otherwise_is_told_of(key):
+    frames = [CCDData(np.ones((3, 4)), unit="adu", meta={key: 10.0 * i}) for i in (1, 2)]
+    with pytest.raises(RecipeError, match=rf"none in frame 0, which has {key}$"):
         stack(frames, scale="exposure")
-    assert stack(frames, scale=Exposure("EXPOSURE")).data[0, 0] == 0.75
+    assert stack(frames, scale=Exposure(key)).data[0, 0] == 0.75
     frames[1].meta["EXPTIME"] = frames[0].meta["EXPTIME"] = "30 s"
     with pytest.raises(RecipeError, match=r"got '30 s' in frame 0$"):
         stack(frames, scale="exposure")

@@ -11,6 +11,7 @@ from gpustack.checks import check, real, unwrap_scalar
 from gpustack.clips import RangeClip
 from gpustack.frames import Frame
 from gpustack.frames.masked import as_function_sees, why_nan
+from gpustack.header import SAME_AS_EXPTIME
 from gpustack.normalize.survey import Measured, mark_out_of_range
 from gpustack.number_cards import read_number, words_of
 from gpustack.number_files import read_lines
@@ -19,7 +20,7 @@ Numbers = tuple[float, ...]
 
 #: Other names of cameras for EXPTIME. Errors mention them, but none is read in its place, because
 #: some of them contain a number of exposures or a total.
-_TIMES = ("EXPOSURE", "EXPOSED", "ITIME", "EXP_TIME", "TEXPTIME", "INTTIME")
+_TIMES = (*SAME_AS_EXPTIME, "ITIME", "EXP_TIME", "TEXPTIME", "INTTIME")
 
 
 def from_headers(

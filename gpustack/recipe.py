@@ -321,7 +321,7 @@ class Recipe:
 
     def __str__(self) -> str:
         steps = [
-            f"{name}={_series(getattr(self, name))}"
+            f"{name}={_series(name, getattr(self, name))}"
             for name in ("scale", "zero", "weights")
             if getattr(self, name) is not None
         ]
@@ -342,7 +342,9 @@ def _restored(value: Any) -> Any:
     return from_record(value) if isinstance(value, dict) and "measure" in value else value
 
 
-def _series(value: tuple[float, ...] | Measure | str) -> str:
+def _series(role: str, value: tuple[float, ...] | Measure | str) -> str:
+    if isinstance(value, Measure) and role == "weights":
+        return value.source  # weights use no reference
     if not isinstance(value, tuple):
         return str(value)
     shown = ",".join(f"{number:g}" for number in value[:3])

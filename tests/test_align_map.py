@@ -200,6 +200,17 @@ def test_the_window_of_a_torn_image_is_all_of_the_grid():
     assert window(torn, (640, 640), (900, 800)) == (slice(0, 900), slice(0, 800))
 
 
+def test_the_points_of_an_image_are_transformed_once_for_its_window():
+    calls = []
+
+    def moved(x, y):
+        calls.append(x.shape)
+        return x + 3.0, y + 2.0
+
+    assert window(moved, (640, 640), (700, 650)) is not None
+    assert len(calls) == 1
+
+
 def test_less_than_half_of_a_pixel_is_touched_too():
     def by(shift):
         return window(lambda x, y: (x + shift, y + 0.0), (20, 10), (20, 30))

@@ -59,6 +59,11 @@ def test_the_line_of_a_recipe_says_where_numbers_come_from():
     assert str(Statistic("median", reference=3)) == "median relative to frame 3"
 
 
+def test_weights_are_printed_without_a_reference_which_they_do_not_use():
+    recipe = Recipe(weights=Statistic("median", "[1:9,*]", reference=3))
+    assert str(recipe) == "weights=median over [1:9,*] -> mean"
+
+
 def test_the_json_of_a_measure():
     record = json.loads(Recipe(scale=Statistic("mean", "[1:2, *]")).to_json())["scale"]
     expected = {"kind": "mean", "region": "[1:2,*]", "reference": None}

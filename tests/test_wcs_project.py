@@ -306,3 +306,13 @@ def test_orders_that_are_none(order):
     ccd = CCDData(np.ones((4, 5)), unit="adu", wcs=tangent())
     with pytest.raises(ValueError, match="Reproject order: expected one of"):
         wcs_project(ccd, tangent(), order=order)
+
+
+def test_the_factor_in_the_middle_is_computed_only_for_surface_brightness(monkeypatch):
+    """Only the warning about surface brightness needs it."""
+
+    def refuse(*args):
+        raise AssertionError
+
+    monkeypatch.setattr("gpustack.align.project.middle_area", refuse)
+    assert wcs_project(image(), tangent(degrees=3.0), flux="local").unit == "adu"

@@ -41,8 +41,8 @@ def align_frames(
     given : alignment, its text, or None
         With None, the frames must have one shape.
     known : sequence of Similarity or None, optional
-        Where each frame lies, from an earlier measurement (`Aligned.found`); nothing is measured
-        again.
+        Only for `Register`: where each frame lies, from an earlier measurement
+        (`Aligned.found`); nothing is measured again.
     max_bytes : float or None
         Size in bytes of the disk that the result is written to while it is computed; infinite
         where the result is not held by this process. None: the memory of this machine counts.

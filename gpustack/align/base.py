@@ -57,7 +57,7 @@ class Aligned:
         that numbers given one per frame still match the frames.
     origins : list of str
         How the frames were aligned, in words for the header.
-    columns : dict of str to list
+    columns : dict of str to list or array
         Columns for `StackResult.frames`, one value per frame. If any frame is left out,
         ``"left_out"`` contains the reason for each frame, empty for frames that are used.
     found : list of Similarity or None
@@ -67,7 +67,7 @@ class Aligned:
 
     frames: list[Frame]
     origins: list[str] = field(default_factory=list)
-    columns: dict[str, list[Any]] = field(default_factory=dict)
+    columns: dict[str, Any] = field(default_factory=dict)
     found: list[Similarity | None] | None = None
 
 

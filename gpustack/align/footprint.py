@@ -97,14 +97,20 @@ def footprint(transform: Transform, shape: Sequence[int]) -> Footprint:
     """
     x, y = points(shape)
     there = np.array(transform(x, y))
-    left, bottom = np.fmin.reduce(there, axis=(1, 2))
-    right, top = np.fmax.reduce(there, axis=(1, 2))
+    left, right, bottom, top = _extent(there)
     for row, column in np.argwhere(_torn(*there)):
         here = y[row : row + 2, 0], x[0, column : column + 2]
         across = np.meshgrid(*map(_pixels, here[::-1], shape[::-1]))
-        there = np.array(transform(*across))
-        left, bottom = np.fmin((left, bottom), np.fmin.reduce(there, axis=(1, 2)))
-        right, top = np.fmax((right, top), np.fmax.reduce(there, axis=(1, 2)))
+        part = _extent(np.array(transform(*across)))
+        left, bottom = np.fmin((left, bottom), (part[0], part[2]))
+        right, top = np.fmax((right, top), (part[1], part[3]))
+    return float(left), float(right), float(bottom), float(top)
+
+
+def _extent(there: NDArray[np.float64]) -> Footprint:
+    """The extent of transformed points, shape (2, rows, columns), without those that are NaN."""
+    left, bottom = np.fmin.reduce(there, axis=(1, 2))
+    right, top = np.fmax.reduce(there, axis=(1, 2))
     return float(left), float(right), float(bottom), float(top)
 
 
@@ -121,10 +127,10 @@ def window(
     Where the image is torn on the grid, these are all rows and columns: points of the image then
     do not bound where its pixels lie.
     """
-    x, y = transform(*points(shape))
-    if _torn(x, y).any():
+    there = np.array(transform(*points(shape)))
+    if _torn(*there).any():
         return slice(0, grid_shape[0]), slice(0, grid_shape[1])
-    left, right, bottom, top = footprint(transform, shape)
+    left, right, bottom, top = _extent(there)
     rows, columns = _span(bottom, top, grid_shape[0]), _span(left, right, grid_shape[1])
     return None if rows is None or columns is None else (rows, columns)
 

@@ -12,7 +12,7 @@ from astropy.wcs.utils import proj_plane_pixel_area
 from numpy.typing import NDArray
 
 from gpustack.align.base import without_pixel_cards
-from gpustack.align.brightness import warn_scaled
+from gpustack.align.brightness import is_brightness, warn_scaled
 from gpustack.align.footprint import transform_between, window
 from gpustack.align.pixel_map import PixelMap, middle_area
 from gpustack.align.resample import (
@@ -130,7 +130,9 @@ def wcs_project(
     shape = tuple(shape) if np.iterable(shape) else ()
     check(len(shape) == 2, f"target_shape: expected two numbers, (y, x), got {target_shape!r}")
     shape = tuple(whole_number("target_shape", length, 1) for length in shape)
-    warn_scaled([("ccd", ccd.unit, _factor(ccd, target_wcs, shape, how))], how.flux, stacklevel=2)
+    if is_brightness(ccd.unit):
+        factor = _factor(ccd, target_wcs, shape, how)
+        warn_scaled([("ccd", ccd.unit, factor)], how.flux, stacklevel=2)
     header = _header(ccd)
     header.update(_added(add_keyword))
     found = _on_grid(ccd, target_wcs, shape, how)

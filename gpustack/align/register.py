@@ -65,7 +65,7 @@ def register_frames(
         return Aligned(_placed(frames, known, how, *grid), [origin], found=list(known))
     _check_installed(how)
     found, rows, faults = _measured(frames, how)
-    columns: dict[str, list[Any]] = {name: [row[name] for row in rows] for name in rows[0]}
+    columns: dict[str, Any] = {name: [row[name] for row in rows] for name in rows[0]}
     if how.by == "phase":
         warn_turned(frames, how.reference, columns["corners"], _ADVICE, stacklevel=5)
     if any(faults):

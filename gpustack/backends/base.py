@@ -24,7 +24,8 @@ class Samples:
     Parameters
     ----------
     data : ndarray, shape (rows, width)
-        Any real dtype, byte order and strides; never written to.
+        Any real dtype, byte order and strides. Backends do not write to it: it may be a view of an
+        array of the caller.
     mask : ndarray of bool, shape (rows, width), or None
         True = invalid.
     weight : ndarray, shape (rows, width), or None

@@ -11,6 +11,10 @@ from gpustack.value_texts import to_text
 #: The largest number of samples: an int64 holds it, with room for additions.
 MOST_SAMPLES = 2**62
 
+#: Added to a share of a number of samples before it is rounded down, which corrects rounding:
+#: 0.29 * 100 is a little less than 29. `kernels/esd.h` has the same number.
+SHARE_TOLERANCE = 1e-9
+
 #: The fields that describe the noise of a CCD.
 CCD_NOISE = ("rdnoise", "gain", "snoise")
 

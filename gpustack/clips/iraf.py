@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, ClassVar, Self
 
 from gpustack.checks import check, real, set_fields
 from gpustack.clips.base import (
+    SHARE_TOLERANCE,
     BaseClip,
     Center,
     tidy_distances,
@@ -122,12 +123,9 @@ class PercentileRankClip(BaseClip):
         set_fields(self, rank=value)
 
     def steps(self, frames: int) -> int:
-        """Return how many samples from the median the rank is; negative is below the median.
-
-        The tolerance corrects rounding: 0.7 * 90 is a little less than 63.
-        """
+        """Return how many samples from the median the rank is; negative is below the median."""
         share = self.rank * (frames // 2) if abs(self.rank) < 1 else self.rank
-        whole = int(abs(share) + 1e-9)
+        whole = int(abs(share) + SHARE_TOLERANCE)
         return int(math.copysign(max(1, min(whole, frames // 2)), self.rank))
 
 

@@ -4,12 +4,16 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from gpustack.checks import check, real, set_fields
-from gpustack.clips.base import BaseClip, tidy_distances, tidy_keep
+from gpustack.clips.base import SHARE_TOLERANCE, BaseClip, tidy_distances, tidy_keep
 
-#: How far from the median winsorizing leaves samples, in standard deviations; the factor by which
-#: this makes the standard deviation of normal noise too small; the relative change below which the
-#: standard deviation has settled; and the most rounds.
-WINSOR_CUTOFF, WINSOR_FACTOR, WINSOR_SETTLED, WINSOR_ROUNDS = 1.5, 1.134, 0.0005, 50
+#: How far from the median winsorizing leaves samples, in standard deviations.
+WINSOR_CUTOFF = 1.5
+#: The factor by which this makes the standard deviation of normal noise too small.
+WINSOR_FACTOR = 1.134
+#: The relative change below which the standard deviation has settled.
+WINSOR_SETTLED = 0.0005
+#: The most rounds of winsorizing.
+WINSOR_ROUNDS = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -309,10 +313,7 @@ class ESDClip(BaseClip):
             set_fields(self, **{name: value})
 
     def most(self, count: Any) -> Any:
-        """Return how many of `count` samples, a number or an array, are set aside at most.
-
-        The tolerance corrects rounding: 0.29 * 100 is a little less than 29.
-        """
+        """Return how many of `count` samples, a number or an array, are set aside at most."""
         import numpy as np
 
-        return np.floor(self.outliers * count + 1e-9).astype(np.intp)
+        return np.floor(self.outliers * count + SHARE_TOLERANCE).astype(np.intp)

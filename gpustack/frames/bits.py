@@ -47,8 +47,8 @@ def unsigned(bits: NDArray[Any]) -> NDArray[Any]:
 def bits_of(samples: Samples) -> NDArray[Any]:
     """Return the integers that samples stand for, in the file's byte order.
 
-    The samples must be of a plane with a `bits_dtype`. Adding its BZERO, where it has one, only
-    flips the sign bit, which is done in place.
+    The samples must be of a plane with a `bits_dtype`, whose rows are read into fresh memory or a
+    buffer. Adding its BZERO, where it has one, only flips the sign bit, which is done in place.
     """
     if samples.bzero == 0:
         return samples.data

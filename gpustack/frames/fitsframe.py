@@ -90,7 +90,7 @@ class FitsFrame:
     @property
     def dtype(self) -> np.dtype[Any]:
         """float32 or float64."""
-        return working_dtype(self.image.dtype)
+        return working_dtype(self.image.file_dtype)
 
     @property
     def stored(self) -> np.dtype[Any]:

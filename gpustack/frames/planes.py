@@ -65,7 +65,7 @@ class Plane:
     hdu : Hdu
     header : astropy.io.fits.Header
         The header of the image, also where it is tile-compressed.
-    dtype : numpy.dtype
+    file_dtype : numpy.dtype
         The dtype of the samples as they are stored, before `_exact_uint64`.
     bscale, bzero : float
     blank : int or None
@@ -75,7 +75,7 @@ class Plane:
     file: str
     hdu: Hdu
     header: fits.Header
-    dtype: np.dtype[Any]
+    file_dtype: np.dtype[Any]
     bscale: float
     bzero: float
     blank: int | None
@@ -88,13 +88,13 @@ class Plane:
     @property
     def stored(self) -> np.dtype[Any]:
         """The dtype of the samples as `read` returns them; see `_exact_uint64`."""
-        text = self.dtype.str
-        return np.dtype(text.replace("i", "u")) if self._is_uint64 else self.dtype
+        text = self.file_dtype.str
+        return np.dtype(text.replace("i", "u")) if self._is_uint64 else self.file_dtype
 
     @property
     def row_bytes(self) -> int:
         """Bytes of one row."""
-        return self.shape[-1] * self.dtype.itemsize
+        return self.shape[-1] * self.file_dtype.itemsize
 
     @property
     def held_bytes(self) -> int:
@@ -113,7 +113,7 @@ class Plane:
         """
         size = (stop - start) * self.row_bytes
         buffer = np.empty(size, np.uint8) if into is None else np.frombuffer(into, np.uint8, size)
-        rows = buffer.view(self.dtype).reshape(stop - start, self.shape[-1])
+        rows = buffer.view(self.file_dtype).reshape(stop - start, self.shape[-1])
         if rows.size:
             with reading(self.file):
                 self._fill(rows, start)
@@ -122,7 +122,7 @@ class Plane:
 
     @property
     def _is_uint64(self) -> bool:
-        scaling = (self.dtype.kind, self.dtype.itemsize, self.bscale, self.bzero)
+        scaling = (self.file_dtype.kind, self.file_dtype.itemsize, self.bscale, self.bzero)
         return scaling == ("i", 8, 1.0, _SIGN64)
 
     def _fill(self, rows: NDArray[Any], start: int) -> None:

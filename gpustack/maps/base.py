@@ -121,11 +121,11 @@ class Rows:
             return samples
         return replace(samples, mask=self.masks[f, start:stop])
 
-    def read_variance(self, f: int) -> NDArray[np.float64]:
+    def variance_of(self, f: int) -> NDArray[np.float64]:
         """Return the variance of all these rows of frame `f`; see `Stack`."""
         return self.source.read_variance(f, self.start, self.stop)
 
-    def read_flags(self, f: int) -> NDArray[Any]:
+    def flags_of(self, f: int) -> NDArray[Any]:
         """Return the bits of all these rows of frame `f`; see `Stack`."""
         return self.source.read_flags(f, self.start, self.stop)
 

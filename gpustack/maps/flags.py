@@ -44,6 +44,6 @@ class FlagMap:
         for reasons in part.reasons:
             lost &= reasons != 0
         for f in self._flagged:
-            read = unsigned(part.rows.read_flags(f))
+            read = unsigned(part.rows.flags_of(f))
             np.bitwise_or(union, read, out=union, where=(part.reasons[f] == 0) | lost)
         self.value[part.band.start : part.band.stop] = bits

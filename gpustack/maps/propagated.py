@@ -93,7 +93,7 @@ class PropagatedMap:
 
     def _scaled(self, part: ClippedBand, f: int) -> NDArray[np.float64]:
         """Return the variances of the normalised samples of frame `f`; negative ones as NaN."""
-        variance = part.rows.read_variance(f)
+        variance = part.rows.variance_of(f)
         np.copyto(variance, np.nan, where=variance < 0)
         if self._recipe.scale is not None:
             np.multiply(variance, self._recipe.scale[f] * self._recipe.scale[f], out=variance)

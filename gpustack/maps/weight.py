@@ -52,7 +52,7 @@ class WeightMap:
                 return 1.0
             case "variance":
                 scale = 1.0 if self._recipe.scale is None else self._recipe.scale[f]
-                return inverse_variance(part.rows.read_variance(f), scale)
+                return inverse_variance(part.rows.variance_of(f), scale)
             case "sample":
                 return part.rows.read(f, 0, part.rows.rows).weight
             case numbers:

@@ -81,7 +81,7 @@ class Statistic(BaseMeasure):
     Raises
     ------
     RecipeError
-        Where a value is none of those above; it says which, and what was expected.
+        Where a value is not one of those above; the message says which, and what was expected.
 
     References
     ----------
@@ -128,7 +128,7 @@ class Exposure(BaseMeasure):
     Raises
     ------
     RecipeError
-        Where a value is none of those above; it says which, and what was expected.
+        Where a value is not one of those above; the message says which, and what was expected.
 
     References
     ----------
@@ -169,7 +169,7 @@ class Keyword(BaseMeasure):
     Raises
     ------
     RecipeError
-        Where a value is none of those above; it says which, and what was expected.
+        Where a value is not one of those above; the message says which, and what was expected.
 
     References
     ----------
@@ -203,7 +203,7 @@ class FromFile(BaseMeasure):
     Raises
     ------
     RecipeError
-        Where a value is none of those above; it says which, and what was expected.
+        Where a value is not one of those above; the message says which, and what was expected.
 
     References
     ----------
@@ -260,7 +260,7 @@ class Noise(BaseMeasure):
     Raises
     ------
     RecipeError
-        Where a value is none of those above; it says which, and what was expected.
+        Where a value is not one of those above; the message says which, and what was expected.
 
     References
     ----------
@@ -302,7 +302,7 @@ class Overlap(BaseMeasure):
     Raises
     ------
     RecipeError
-        Where a value is none of those above; it says which, and what was expected.
+        Where a value is not one of those above; the message says which, and what was expected.
 
     References
     ----------

@@ -9,7 +9,7 @@ from astropy.io import fits
 import starfield as sky
 from gpustack import Register, stack
 from gpustack.align.phase import Shift
-from gpustack.align.rotation_check import corners
+from gpustack.align.rotation_check import corner_distance
 from gpustack.errors import GpustackWarning
 
 SHAPE = (300, 400)
@@ -54,9 +54,9 @@ def test_a_shift_alone_moves_no_corner(stars, meter, seed, noise):
 def test_quarters_that_disagree_tell_nothing():
     some = iter([4 + 0j, -4 + 0j, 4 + 0j, -4 + 0j])  # neither a turn nor a scale: a shear
     image = np.ones((40, 40), np.float32)
-    shears = corners(image, image, lambda one, two: next(some), 0.1)
+    shears = corner_distance(image, image, lambda one, two: next(some), 0.1)
     some = iter([4 - 4j, 4 + 4j, -4 - 4j, -4 + 4j])
-    turns = corners(image, image, lambda one, two: next(some), 0.1)
+    turns = corner_distance(image, image, lambda one, two: next(some), 0.1)
     assert shears == 0
     assert turns > 0
 
@@ -70,7 +70,7 @@ def test_quarters_without_anything_tell_nothing(stars, meter):
 
 def test_turned_frames_without_coordinates_are_told_of(stars):
     frames = [sky.taken(stars, SHAPE), turned(stars)[0], turned(stars, 1)[0], turned(stars, 0.5)[0]]
-    said = "frame 2: turned, .* frame 0: .* pixels .*, those of 1 other less; .*register:by=stars"
+    said = "frame 2: rotated, .* frame 0: .* pixels .*, those of 1 other less; .*register:by=stars"
     with pytest.warns(GpustackWarning, match=said) as told:
         table = stack(frames, align="register").frames
     assert [warning.filename for warning in told] == [__file__]

@@ -13,7 +13,7 @@ from gpustack.backends.base import Samples
 from gpustack.engine import run
 from gpustack.errors import RecipeError
 from gpustack.frames import FrameSource, open_frames
-from gpustack.measures import place
+from gpustack.measures import with_region_and_reference
 from oracle import solve
 from recipes import EVERYTHING, SIGMA, level, scale
 from stacks import sky, some
@@ -147,7 +147,7 @@ def test_the_word_is_for_weights_alone(tmp_path):
         with pytest.raises(RecipeError, match=f"{role}: expected numbers"):
             stack(frames(), **{role: "variance"})
     with pytest.raises(RecipeError, match="region: expected a scale, zero or"):
-        place({"weights": "variance"}, "[1:2,1:2]", None)
+        with_region_and_reference({"weights": "variance"}, "[1:2,1:2]", None)
     # The word does not depend on the number of frames, so the recipe fits any number.
     recipe = stack(frames(), weights="variance").recipe
     assert Recipe.from_json(recipe.to_json()) == recipe

@@ -60,7 +60,7 @@ def few_stars(count):
 
 #: Frames that cannot be aligned to the first field, and patterns of the error about them.
 BAD = {
-    "constant": (lambda: np.full(SHAPE, 7.0), "noise, got samples all alike"),
+    "constant": (lambda: np.full(SHAPE, 7.0), "noise, got equal samples"),
     "lost": (lambda: np.full(SHAPE, np.nan), "expected valid samples, got none"),
     "noise alone": (noise, "expected|got nothing"),
     "another field": (lambda: other_field(2), "a frame that matches|stars that match"),

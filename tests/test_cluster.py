@@ -220,7 +220,7 @@ def test_what_needs_samples_here_is_refused_of_a_dask_array(client):
         stack(far, client=client, align="wcs")
     with pytest.raises(InputError, match=r"expected a dask array \(frame, y, x\) of known shape"):
         stack(far[0], client=client)
-    with pytest.raises(InputError, match="unit: expected one that astropy knows, got 'bogus'"):
+    with pytest.raises(InputError, match="unit: expected a unit that astropy knows, got 'bogus'"):
         stack(far, client=client, unit="bogus")
     with pytest.raises(InputError, match="flags bad=1: expected frames with integers"):
         stack(far, client=client, flags=Flags(bad=1))

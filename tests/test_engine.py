@@ -222,7 +222,11 @@ REFUSED = {
         RecipeError,
         "expected numbers >= 0, got -1.0 for frame 0",
     ),
-    "no weight": (lambda: stack([ccd()] * 2, weights=[0, 0]), RecipeError, "expected some above 0"),
+    "no weight": (
+        lambda: stack([ccd()] * 2, weights=[0, 0]),
+        RecipeError,
+        "one above 0 for some frame",
+    ),
     "scale of 0": (lambda: stack([ccd()] * 2, scale=[1, 0]), RecipeError, "other than 0"),
     "complex weights": (
         lambda: stack([ccd()] * 2, weights=np.ones((2, *SHAPE), complex)),

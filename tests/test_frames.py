@@ -308,7 +308,7 @@ def test_unusable_input_is_named(inputs, message):
 
 @pytest.mark.parametrize("unit", ["bananas", object()])
 def test_unusable_unit(unit):
-    with pytest.raises(InputError, match="unit: expected one that astropy knows, got"):
+    with pytest.raises(InputError, match="unit: expected a unit that astropy knows, got"):
         open_frames(np.ones((1, 2, 2)), unit=unit)
 
 
@@ -388,7 +388,7 @@ def test_other_images_of_the_same_shape_are_told_of(tmp_path, caplog):
     amplifiers.append(fits.ImageHDU(np.ones((2, 3)), name="MASK"))
     fits.HDUList([fits.PrimaryHDU(), *amplifiers]).writeto(tmp_path / "amps.fits")
     open_frames(tmp_path / "amps.fits", unit="adu")
-    assert "using HDU 1; hdu= (--hdu) chooses another, FILE[*] all" in caplog.text
+    assert "using HDU 1; hdu= (--hdu) chooses one, FILE[*] reads all" in caplog.text
     caplog.clear()
     open_frames(tmp_path / "amps.fits", unit="adu", hdu=2)
     assert not caplog.text

@@ -151,10 +151,10 @@ def test_the_command_line_writes_dq(folder):
 
 def test_frames_without_flags_are_refused(folder, cuda):
     with pytest.raises(
-        InputError, match=r"outputs: flags: expected .* got none in 1 from f1\.fits"
+        InputError, match=r"outputs: flags: expected .* got none in 1 frames, from f1\.fits"
     ):
         stack(["f1.fits"], outputs="flags")
     masked = [np.ma.MaskedArray(np.ones((2, 3)), np.zeros((2, 3), bool))] * 3
     for frames in (masked, cuda.asarray(np.ones((3, 2, 3), "f4"))):
-        with pytest.raises(InputError, match=r"MASK or DQ .*flags of CCDData, got none in 3 from"):
+        with pytest.raises(InputError, match=r"MASK or DQ .*CCDData, got none in 3 frames, from"):
             stack(frames, outputs="flags")

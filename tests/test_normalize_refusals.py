@@ -34,7 +34,11 @@ BAD = {
     "no value": ([{"GAIN": None}], {"weights": "!GAIN"}, "got none in frame 0"),
     "scale of 0": ([{"A": 1}, {"A": 0}], {"scale": "!A"}, "other than 0, got 0 in frame 1"),
     "negative weight": ([{"A": 1}, {"A": -2}], {"weights": "!A"}, ">= 0, got -2 in frame 1"),
-    "no weight": ([{"A": 0}, {"A": 0}], {"weights": "!A"}, "expected some above 0, got none"),
+    "no weight": (
+        [{"A": 0}, {"A": 0}],
+        {"weights": "!A"},
+        "one above 0 for some frame, got none",
+    ),
     "no exposure": ([{"EXPTIME": 3}, {}], {"scale": "exposure"}, "EXPTIME, got none in frame 1"),
     "exposure of 0": (
         [{"EXPTIME": 3}, {"EXPTIME": 0}],
@@ -66,9 +70,7 @@ def test_flat_frames_have_neither_spread_nor_noise():
         stack(planes, scale="mad")
     with pytest.raises(RecipeError, match=r"noise above 0, got 0.0 in frame 1"):
         stack(planes, weights="noise")
-    with pytest.raises(
-        RecipeError, match=r"five samples side by side, .*, got none in all of frame 0"
-    ):
+    with pytest.raises(RecipeError, match=r"five adjacent samples, .*, got none in all of frame 0"):
         stack(sky(2)[:, :, :4], weights="noise")
 
 
@@ -154,7 +156,7 @@ def test_weights_that_are_no_array():
 
 
 def test_a_region_too_narrow_for_a_noise():
-    with pytest.raises(RecipeError, match=r"five samples side by side, .*, got none in \[1:4"):
+    with pytest.raises(RecipeError, match=r"five adjacent samples, .*, got none in \[1:4"):
         stack(sky(2), weights=Noise("[1:4,*]"))
 
 

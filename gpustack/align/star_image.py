@@ -48,7 +48,7 @@ def view_of(name: str, image: FrameImage) -> View:
     above: View = gaussian_filter(_median9(_above_sky(name, image)), SMOOTH)
     noise = MAD_TO_STD * float(np.median(np.abs(above[valid])))
     if not noise > 0:
-        raise FrameError(name, "align: expected an image with noise, got samples all alike")
+        raise FrameError(name, "align: expected an image with noise, got equal samples")
     above /= np.float32(noise)
     return above
 

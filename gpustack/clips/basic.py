@@ -169,6 +169,6 @@ class SigmaClip(BaseClip):
             value = getattr(self, field)
             check(
                 value == default or self.spread == "std",
-                f"SigmaClip {field}: only spread='std' has one, got {field}={value!r} "
-                f"with spread={self.spread!r}",
+                f"SigmaClip {field}: expected spread='std', which alone uses it, got "
+                f"{field}={value!r} with spread={self.spread!r}",
             )

@@ -177,7 +177,7 @@ def check_flagged(what: str, frames: Sequence[Frame], masks: Sequence[str] = MAS
     if all(frame.flags_dtype is None for frame in frames):
         raise InputError(
             f"{what}: expected frames with integers in {' or '.join(masks)} extensions, or in the "
-            f"flags of CCDData, got none in {len(frames)} from {frames[0].name} on"
+            f"flags of CCDData, got none in {len(frames)} frames, from {frames[0].name} on"
         )
 
 
@@ -237,7 +237,7 @@ def _parse_unit(unit: units.UnitBase | str | None) -> units.UnitBase | None:
             return unit_of(unit.strip())
         return None if unit is None else units.Unit(unit)
     except (ValueError, TypeError) as err:
-        raise InputError(f"unit: expected one that astropy knows, got {unit!r}") from err
+        raise InputError(f"unit: expected a unit that astropy knows, got {unit!r}") from err
 
 
 def listed(inputs: Any) -> list[Any]:

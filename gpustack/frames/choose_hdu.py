@@ -85,7 +85,7 @@ def warn_of_equal_images(name: str, chosen: Hdu, hdus: list[Hdu]) -> None:
     if len(alike) > 1:
         warn_about_file(
             _log,
-            "%s: %d images of shape %s; using HDU %s; hdu= (--hdu) chooses another, FILE[*] all",
+            "%s: %d images of shape %s; using HDU %s; hdu= (--hdu) chooses one, FILE[*] reads all",
             *(name, len(alike), chosen.shape, chosen.index),
         )
 

@@ -123,7 +123,7 @@ class NumberResolver:
         for frame, sigma in zip(self.frames, sigmas, strict=True):
             check(
                 sigma is None or not math.isnan(sigma),
-                "weights: expected a row with five samples side by side, to measure its noise, got "
+                "weights: expected a row with five adjacent samples, to measure the noise, got "
                 f"none in {measure.region or 'all'} of {frame.name}",
             )
             check(
@@ -146,7 +146,7 @@ class NumberResolver:
             check(role != "weights" or number >= 0, text.format("numbers >= 0"))
         check(
             role != "weights" or any(numbers),
-            f"weights by {source}: expected some above 0, got none in all frames",
+            f"weights by {source}: expected one above 0 for some frame, got none",
         )
 
 

@@ -36,7 +36,7 @@ def split_weights(weights: Any, frames: Sequence[Frame]) -> tuple[Any, NDArray[A
     check(array.dtype.kind in "biuf", f"weights: expected real numbers, got {array.dtype}")
     if array.ndim == 1:
         numbers = tidy_numbers("weights", array)
-        check(any(numbers), f"weights: expected some above 0, got {weights!r}")
+        check(any(numbers), f"weights: expected one above 0 for some frame, got {weights!r}")
         return numbers, None
     expected = (len(frames), *frames[0].shape)
     check(

@@ -302,7 +302,7 @@ class _BlockCachedStream(_RawStream):
 _EMPTY_PRIMARY = fits.PrimaryHDU().header.tostring().encode("ascii")
 
 
-class _OneHdu(_Anywhere):
+class _OneHdu(_RawStream):
     """A FITS stream of an empty primary HDU and the one HDU in bytes `span` of a FITS stream."""
 
     def __init__(self, stream: Any, span: tuple[int, int]) -> None:

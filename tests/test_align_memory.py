@@ -93,7 +93,7 @@ def test_nodes_count_in_the_limit():
     kept = sum(frame.kept_bytes for frame in align_frames(open_frames(frames), align).frames)
     for memory, said in (
         (kept, f"rows beside the {kept:,} bytes of pixel maps .* got {kept:,}"),
-        (kept + 999, f"; got 999 bytes beside the {kept:,} bytes of pixel maps"),
+        (kept + 999, f", got 999 bytes beside the {kept:,} bytes of pixel maps"),
     ):
         with pytest.raises(MemoryLimitError, match=said):
             stack(frames, align=align, memory=memory)

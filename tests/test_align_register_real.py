@@ -160,6 +160,6 @@ def weighted_mean(values, errors):
 @pytest.mark.filterwarnings("ignore:frames differ in ")
 def test_a_frame_of_another_field_is_left_out(saao, m13):
     paths = [*saao[0][:2], m13[0][0]]
-    with pytest.warns(match="M13_blue_0001.fits: left out: align: expected something"):
+    with pytest.warns(match="M13_blue_0001.fits: left out: align: expected a frame that matches"):
         table = stack(paths, unit="adu", align=Register(skip=True)).frames
     assert [bool(reason) for reason in table["left_out"]] == [False, False, True]

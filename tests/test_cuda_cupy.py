@@ -217,7 +217,7 @@ def refused_calls(cupy, cube):
         "weights of the host": (
             lambda: stack(device, weights=np.ones(cube.shape)),
             RecipeError,
-            "for frames that are cupy arrays, a cupy array",
+            "for frames that are cupy arrays, a cupy",
         ),
         "weights of the device": (
             lambda: stack(cube, weights=cupy.asarray(np.ones(cube.shape))),

@@ -48,7 +48,9 @@ def first_image(name: str, hdus: list[Hdu]) -> Hdu:
     for found in images:
         if not is_companion(found):
             return found
-    warn_about_file(_log, f"%s: no image but masks, maps and the like; using {images[0].name}", name)
+    warn_about_file(
+        _log, f"%s: no image but masks, maps and the like; using {images[0].name}", name
+    )
     return images[0]
 
 

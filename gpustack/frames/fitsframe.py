@@ -284,7 +284,9 @@ class _OpenedImage:
         """Return the extension of one of `names` for the image, unless `separate` replaces it."""
         found = find_beside(self.image.hdu, self.hdus, names)
         if separate is not None and found is not None:
-            warn_about_file(_log, f"%s: using %s instead of its own {found.name}", self.name, separate)
+            warn_about_file(
+                _log, f"%s: using %s instead of its own {found.name}", self.name, separate
+            )
         return found if separate is None else None
 
 

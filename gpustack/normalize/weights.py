@@ -68,8 +68,8 @@ def _device_weights(weights: Any, frames: Sequence[Frame], resident: bool) -> tu
     both = resident and is_device_array(weights)
     check(
         both and weights.shape == expected and weights.dtype.kind in "biuf",
-        "weights: expected numbers, one per frame, or, for frames that are cupy arrays, a cupy array "
-        f"of shape {expected}, got {type(weights).__module__} {type(weights).__name__} of shape "
-        f"{np.shape(weights) if not is_device_array(weights) else weights.shape}",
+        "weights: expected numbers, one per frame, or, for frames that are cupy arrays, a cupy "
+        f"array of shape {expected}, got {type(weights).__module__} {type(weights).__name__} of "
+        f"shape {np.shape(weights) if not is_device_array(weights) else weights.shape}",
     )
     return "sample", weights

@@ -158,7 +158,9 @@ def test_what_judges_by_the_level_in_a_frame_is_warned_of_where_values_are_scale
         CCDData(np.full((20, 20), 10.0), unit="adu", wcs=tangent(scale=scale, crpix=(10, 10)))
         for scale in (SCALE, SCALE / 2)
     ]
-    with pytest.warns(GpustackWarning, match="sees the values of frame 1 times 4, the ratio"):
+    with pytest.warns(
+        GpustackWarning, match="sees the values of frame 1 multiplied by 4, the ratio"
+    ):
         stack(frames, **asked, align=Reproject())
     stack(frames, **asked, align=Reproject(flux="unscaled"))
     stack([frames[0], frames[0].copy()], **asked, align=Reproject())

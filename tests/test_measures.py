@@ -198,7 +198,7 @@ BAD = {
     "weights by spread": (lambda: Recipe(weights="mad"), "weights: .*'ncombine' .*got 'mad'"),
     "weights of medians": (
         lambda: Recipe(weights=Noise(), combine="median"),
-        "only mean, sum, quadrature, nmodel have them",
+        "expected combine mean, sum, quadrature, nmodel, got combine='median'",
     ),
     "two levels": (
         lambda: Recipe(scale="mode", zero=Statistic("mean", "[1,1]")),

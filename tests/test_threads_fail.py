@@ -170,7 +170,7 @@ WHERE = {
     "a thread at work": "gpustack.backends.tile_job.TileJob.run",
     "a band": "gpustack.backends.cpu.run_in_turn",
 }
-MESSAGE = r"out of memory: expected room for .*, got: Unable to allocate 1\.00 TiB; .*--memory"
+MESSAGE = r"out of memory: expected memory for .*, got: Unable to allocate 1\.00 TiB; .*--memory"
 
 
 @pytest.mark.parametrize("place", WHERE.values(), ids=WHERE)

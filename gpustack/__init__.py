@@ -1,4 +1,4 @@
-"""gpustack: combine astronomical images, each pixel right and fast.
+"""gpustack: combine astronomical images, correct at every pixel, and fast.
 
 Two interfaces share one engine: `Combiner` and `combine` keep the interface of ccdproc;
 `stack`, with clips such as `SigmaClip`, is the native one.

@@ -15,8 +15,7 @@ from gpustack.align.brightness import AREA
 from gpustack.clips import AvgSigmaClip, NoiseClip, RangeClip, SigmaClip
 from gpustack.combines import MEDIANS, NoiseModel
 from gpustack.errors import GpustackWarning
-from gpustack.files import split_hdu
-from gpustack.frames import Frame
+from gpustack.frames import FitsFrame, Frame
 from gpustack.header import SAME_EXPOSURE, read_exposure
 from gpustack.name_cards import names_in, printable
 from gpustack.number_cards import read_number
@@ -34,11 +33,10 @@ _KIND_KEYS = ("IMAGETYP", "OBSTYPE", "ESO DPR TYPE", "DATA-TYP", "EXPTYPE", "FRA
 #: Words in headers that mean an exposure of the sky. Other "light" may be of lamps or a focus test.
 _LIGHT = ("light", "object", "science", "target", "sky", "standard", "expose")
 
-#: What OBJECT of a calibration frame contains, as a word of its own: "Flatiron" is none, and "dark"
-#: before another word is part of a name, such as "Dark Nebula".
-_CALIBRATION = re.compile(
-    r"(?<![a-z])(bias|zero|twilight|(dome|sky)?flat|dark(?![ _-]+(?!frame|current)[a-z]{3}))"
-    r"(field|frame)?s?(?![a-z])",
+#: Names of objects in the sky that contain a word of `KINDS`.
+_OBJECTS = re.compile(
+    r"dark[ _-]*(neb|cloud|lane|globul|horse|shark|tower|doodad|matter)|"
+    r"\b(barnard|ldn|lbn)[ _-]*\d+|flatiron|flat[ _-]*top|zero[ _-]*point",
     re.IGNORECASE,
 )
 
@@ -67,9 +65,8 @@ MOST_NAMED = 5
 #: Units of values that grow with the exposure time.
 COUNTS = (units.adu, units.electron, units.photon, units.ct, units.DN)
 
-
 #: A mean depth this far above a whole number of samples still counts as that number.
-WHOLE = 0.05
+DEPTH_SLACK = 0.05
 
 #: Units of values that a gain converts into electrons.
 DIGITAL = (units.adu, units.ct, units.DN)
@@ -85,6 +82,7 @@ def warn_of(result: StackResult, frames: Sequence[Frame]) -> None:
     used = [frame for frame, reason in zip(frames, reasons, strict=True) if not reason]
     messages = (
         *_unusual(result),
+        *_limited(_repeated(used), "given several times"),
         *_limited(_counted_twice(used), "made of others that are combined here too"),
         *_mixed_kinds(used),
         *_unlike_exposures(result.recipe, used),
@@ -103,7 +101,6 @@ def _unusual(result: StackResult) -> Iterator[str]:
     n, left = len(names), len(used)
     if left == 1:
         yield f"only one{f' of {n} frames is left' if n > 1 else ' frame'}: nothing to combine"
-    yield from _limited(_repeated(used), "given several times")
     masked = 0.0 if result.on_device else float(result.mask.mean())
     if left > 1:
         yield from _useless_clips(result, left, masked)
@@ -118,8 +115,8 @@ def _useless_clips(result: StackResult, left: int, masked: float) -> Iterator[st
     """Warnings about clips that cannot reject a lone outlier among the samples of a pixel."""
     found = list(useless_clip_warnings(result.recipe, left))
     valid = result.per_frame.get("valid")
-    if not found and valid is not None and masked < 1:
-        depth = max(math.ceil(sum(valid) / (1 - masked) - WHOLE), 2)
+    if not found and valid is not None and masked < 1 and not result.on_device:
+        depth = max(math.ceil(sum(valid) / (1 - masked) - DEPTH_SLACK), 2)
         of = f"{depth} samples (pixels of this result have no more on average)"
         found = list(useless_clip_warnings(result.recipe, depth, of)) if depth < left else []
     yield from found
@@ -146,11 +143,11 @@ def _limited(messages: Iterable[str], more: str) -> Iterator[str]:
         yield f"{len(found) - len(few)} more frames: {more}"
 
 
-def _repeated(names: Sequence[str]) -> Iterator[str]:
-    """Warnings about frames given more than once, also through a link or by another path."""
+def _repeated(frames: Sequence[Frame]) -> Iterator[str]:
+    """Warnings about frames given more than once, also by other names of a file or an HDU."""
     given: dict[Any, list[str]] = {}
-    for name in names:
-        given.setdefault(_identity(name), []).append(name)
+    for frame in frames:
+        given.setdefault(_identity(frame), []).append(frame.name)
     for one, *others in given.values():
         if others:
             alias = next((f", also as {name}" for name in others if name != one), "")
@@ -158,16 +155,18 @@ def _repeated(names: Sequence[str]) -> Iterator[str]:
             yield f"{one}: given {times} times{alias}, so it counts {times} times"
 
 
-def _identity(name: str) -> Any:
-    """A key that all names of one image share; the name itself where it names no file."""
-    if _IN_MEMORY.fullmatch(name):
-        return name
-    file, key = split_hdu(name)
+def _identity(frame: Frame) -> Any:
+    """A key that an image of a file has by whatever name; the name of a frame in memory."""
+    while isinstance(frame, GridFrame):
+        frame = frame.inner
+    if not isinstance(frame, FitsFrame):
+        return frame.name
+    file, index = frame.image.file, frame.image.hdu.index
     try:
-        found = os.stat(at_home(file))  # noqa: PTH116 - Path raises for more names
+        found = os.stat(file)  # noqa: PTH116 - Path raises for more names
     except (OSError, ValueError):
-        return name
-    return (found.st_dev, found.st_ino, key) if found.st_ino else name  # 0 identifies no file
+        return file, index
+    return (found.st_dev, found.st_ino, index) if found.st_ino else (file, index)  # 0: no file
 
 
 def _counted_twice(frames: Sequence[Frame]) -> Iterator[str]:
@@ -325,7 +324,8 @@ def _is_light(frame: Frame) -> bool:
     """Whether a frame is an exposure of the sky, by its kind in the header, or else its OBJECT."""
     _, kind = _first_card(frame, _KIND_KEYS)
     if not kind:
-        return not _CALIBRATION.search(_first_card(frame, ("OBJECT",))[1])
+        target = _first_card(frame, ("OBJECT",))[1]
+        return _kind(target) == "light" or _OBJECTS.search(target) is not None
     return _kind(kind) == "light" and any(word in kind.lower() for word in _LIGHT)
 
 

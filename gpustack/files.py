@@ -67,7 +67,7 @@ def split_hdu(text: str) -> tuple[str, HduKey | None]:
     if found is None or exists(text):
         return text, None
     name, version = found[2].strip(), found[3]
-    if name == ALL and version is not None:  # a section
+    if _WITH_SECTION.fullmatch(text) and (name, version) != (ALL, None):
         return text, None
     if version is not None:
         return found[1], (name, int(version))

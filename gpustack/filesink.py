@@ -24,7 +24,7 @@ class ResultFileLike(Protocol):
 
 
 class FileSink(Sink):
-    """Writes the rows of one image to a file, and sums them if they are unsigned integers.
+    """Writes the rows of one image to a file, and adds up masks and unsigned integers.
 
     After the run it stands in for the image: it has the shape, dtype, length and ndim of the image,
     and reads from the file when it is indexed or converted to an array.

@@ -163,12 +163,14 @@ def _measure(clip: Any) -> tuple[str, str]:
 
 def _sides(low: float | None, high: float | None, unit: str) -> str:
     """The rejected distances, such as "more than 3 standard deviations from"."""
+    than = "further than" if unit.startswith("times") else "more than"
     if low is None or high is None:
         far, side = (high, "above") if low is None else (low, "below")
-        return f"more than {far:g} {unit} {side}"
+        return f"{than} {far:g} {unit} {side}"
     if low == high:
-        return f"more than {low:g} {unit} from"
-    return f"more than {low:g} {unit} below or {high:g} above"
+        return f"{than} {low:g} {unit} from"
+    again = f" {unit}" if unit == "%" else ""
+    return f"{than} {low:g} {unit} below or {high:g}{again} above"
 
 
 def _how_often(clip: Clip) -> str:

@@ -43,7 +43,7 @@ def useless_clip_warnings(recipe: Recipe, n: int, of: str = "") -> Iterator[str]
     for clip in recipe.clips:
         keep = getattr(clip, "keep", 0)
         if keep >= n:
-            yield f"{clip}: rejects nothing: keep={keep} keeps all samples of {of}"
+            yield f"{clip}: rejects nothing of {of}, as keep={keep} keeps them all"
         elif isinstance(clip, _NEED_THREE) and n < 3:
             yield f"{clip}: rejects nothing of {of}, which are too few; use {_ADVICE_FOR_TWO}"
         elif isinstance(clip, ESDClip):

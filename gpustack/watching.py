@@ -190,7 +190,7 @@ def _is_result(path: Path) -> bool:
 
 
 def _no_reads(frames: list[str]) -> Reads:
-    """What a run reads that reads nothing besides its frames."""
+    """The `Reads` of a run that reads only its frames."""
     return Reads(frames, {})
 
 

@@ -17,6 +17,7 @@ from gpustack import (
     stack,
 )
 from gpustack.errors import GpustackWarning
+from gpustack.frames import open_frames
 from gpustack.name_cards import name_cards
 
 CLIPS = [RangeClip(high=5000), SigmaClip(low=2, high=2, spread="mad_std")]
@@ -107,7 +108,7 @@ def test_the_same_file_by_other_names_warns(files, monkeypatch):
     # On file systems without inodes, as some on Windows, the inode of every file is 0.
     found = SimpleNamespace(st_dev=1, st_ino=0)
     monkeypatch.setattr(advice, "os", SimpleNamespace(stat=lambda name: found))
-    assert not list(advice._repeated(["frame_0.fits", "frame_1.fits"]))
+    assert not list(advice._repeated(open_frames(["frame_0.fits", "frame_1.fits"])))
 
 
 def exposures(key, values, unit="adu"):

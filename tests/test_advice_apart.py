@@ -104,7 +104,14 @@ def test_exposures_of_the_sky_by_the_words_of_cameras(exposures, kind):
         stack(exposures({}, {"CRPIX1": 23.0}, OBSTYPE=kind))
 
 
-@pytest.mark.parametrize("name", ["Dark Nebula B33", "LDN 1622, dark cloud", "Flatiron", "Zeroth"])
+@pytest.mark.parametrize(
+    "name", ["TwilightFlat", "MasterDark", "superbias", "Dark exposure", "flat_R", "Zero"]
+)
+def test_calibration_frames_without_a_kind_are_known_by_their_object(exposures, name):
+    stack(exposures({}, {"CRPIX1": 23.0}, OBJECT=name))
+
+
+@pytest.mark.parametrize("name", ["Dark Nebula B33", "LDN 1622 dark", "Flatiron", "Flat Top"])
 def test_objects_with_names_like_calibration_frames_are_exposures_of_the_sky(exposures, name):
     with pytest.warns(GpustackWarning, match="lie apart"):
         stack(exposures({}, {"CRPIX1": 23.0}, OBJECT=name))

@@ -52,3 +52,10 @@ def test_too_few_frames_are_told_of_once():
     with pytest.warns(GpustackWarning, match="a lone outlier among 6 frames") as found:
         stack(frames(6), SigmaClip(), align=pointings(3, 3))
     assert len(found) == 1
+
+
+def test_empty_pixels_of_frames_on_a_device_do_not_warn(cuda):
+    cube = frames(20)
+    cube[:, :, 4:] = np.nan
+    stack(cube, SigmaClip())
+    stack(cuda.asarray(cube), SigmaClip())

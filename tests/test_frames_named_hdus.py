@@ -1,6 +1,7 @@
 """Frames that are one HDU of a file or all of them, selected in brackets after the file name."""
 
 import json
+import re
 import shutil
 from itertools import pairwise
 from pathlib import Path
@@ -120,7 +121,9 @@ def test_a_rule_for_masks_goes_by_the_name_of_the_file():
         ("none.fits[1]", MissingFileError, "none.fits: expected a FITS file, got no such file"),
         ("none.fits[*]", MissingFileError, "none.fits: expected a FITS file, got no such file"),
         ("none*.fits[SCI,1]", MissingFileError, r"none\*.fits: expected files that match"),
-        ("table.fits[*]", FrameError, "table.fits: expected images with data, got HDUs 0 PRIMARY"),
+        ("table.fits[*]", FrameError, "table.fits: expected images other than masks .* 0 PRIMARY"),
+        ("a.fits[1:2]", MissingFileError, "image sections are not supported"),
+        ("a.fits[1:2,3]", MissingFileError, "image sections are not supported"),
         ("a.fits[1:2,*]", MissingFileError, "image sections are not supported"),
     ],
 )
@@ -129,6 +132,40 @@ def test_brackets_that_name_nothing(text, error, problem):
     fits.HDUList([fits.PrimaryHDU()]).writeto("table.fits")
     with pytest.raises(error, match=problem):
         open_frames(text)
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_mask_is_one_image():
+    with pytest.raises(FrameError, match=r"expected one HDU, got .*, which only frames may"):
+        open_frames(Image("a.fits[1]", mask="a.fits[*]"))
+
+
+@pytest.mark.parametrize(
+    ("chips", "masks"),
+    [
+        (["CCDA", "DQ", "CCDB", "DQ", "CCDC"], [2, 4, None]),
+        (["CCDA", ("DQ", 1), "CCDB", ("DQ", 2)], [2, 4]),
+        (["CCDA", "VAR", "DQ", "CCDB", "VAR", "DQ"], [3, 6]),
+        (["CCDA", "CCDB", "DQ"], [3, 3]),  # one for all, as in CCDData.read
+        ([("SCI", 1), ("SCI", 2), ("DQ", 2), ("DQ", 1)], [4, 3]),
+    ],
+)
+def test_the_mask_of_a_chip_is_its_own(tmp_path, chips, masks):
+    images = []
+    for number, chip in enumerate(chips, 1):
+        name, version = chip if isinstance(chip, tuple) else (chip, None)
+        data = np.full((2, 2), number, "i2" if name == "DQ" else "f4")
+        images.append(fits.ImageHDU(data, name=name))
+        if version is not None:
+            images[-1].ver = version
+    fits.HDUList([fits.PrimaryHDU(), *images]).writeto(tmp_path / "a.fits")
+    frames = open_frames(f"{tmp_path / 'a.fits'}[*]", unit="adu")
+    assert [frame.mask and frame.mask.hdu.index for frame in frames] == masks
+
+
+@pytest.mark.usefixtures("folder")
+def test_names_of_one_text_are_split_between_brackets():
+    assert (combine("a.fits[SCI,2], b.fits[5]", method="average").data == 4).all()
 
 
 @pytest.mark.usefixtures("folder")
@@ -168,8 +205,9 @@ def test_the_command_line_and_what_it_replays():
 def test_images_of_one_file_are_no_repetitions(recwarn):
     stack(["a.fits[1]", "a.fits[3]"])
     assert not [str(one.message) for one in recwarn]
-    with pytest.warns(match="2 times, also as ./a.fits"):
-        stack(["a.fits[1]", "./a.fits[1]"])
+    for other in ("./a.fits[1]", "a.fits[SCI,1]", "a.fits", "a.fits[-7]"):
+        with pytest.warns(match=f"a.fits.1.: given 2 times, also as {re.escape(other)}, so"):
+            stack(["a.fits[1]", other])
 
 
 @pytest.mark.usefixtures("folder")

@@ -34,7 +34,7 @@ class Frames:
     masks : ndarray of bool, same shape, or None
         True = invalid.
     exposures : tuple of float
-        Seconds, one a frame.
+        Seconds, one per frame.
     """
 
     cube: NDArray[Any]

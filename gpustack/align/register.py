@@ -174,7 +174,9 @@ def _place(frame: Frame, fit: Similarity, grid: Grid, how: Resampling) -> Frame:
     touched = window(fit.to_reference, frame.shape, grid.shape)
     if touched is None:
         raise FrameError(
-            frame.name, f"align: expected a frame that overlaps the reference, got it at {fit}"
+            frame.name,
+            "align: expected a frame that overlaps the reference, got it at a shift of "
+            f"({fit.shift.real:.4g}, {fit.shift.imag:.4g}) pixels (x, y)",
         )
     # A `PixelMap` interpolates an affine map without an error.
     pixel_map = PixelMap.of(fit.to_frame, *touched)

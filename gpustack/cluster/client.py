@@ -273,7 +273,7 @@ class Cluster:
 
     @contextmanager
     def _results(self, jobs: Iterable[Task], window: int) -> Iterator[Iterator[tuple[Any, Any]]]:
-        """Within it, iterate over what each task is for and its result, in the order of completion.
+        """Context manager: iterate over the purpose of each task and its result, as they complete.
 
         At most `window` tasks are out at a time.
         """

@@ -51,7 +51,7 @@ def connected(address: str) -> Iterator[Any]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Within it, drop what `distributed.client` logs of a lost scheduler: our error reports it."""
+    """Context manager: drop the log of a lost scheduler by `distributed.client`, as we raise."""
     log = logging.getLogger("distributed.client")
     log.addFilter(_is_news)
     try:

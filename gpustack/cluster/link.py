@@ -12,7 +12,7 @@ CLOSED = ("closing", "closed")
 
 @contextmanager
 def reporting_loss(client: Any, what: str = "") -> Iterator[None]:
-    """Within it, the loss of the scheduler or of too many workers raises a ClusterError.
+    """Context manager: the loss of the scheduler or of too many workers raises a ClusterError.
 
     A client that gives up on its scheduler closes itself. Any error after that is reported as the
     loss of the scheduler.

@@ -17,7 +17,7 @@ EVERY, PATIENCE = 1.0, 5.0
 
 @contextmanager
 def warning_without_workers(client: Any) -> Iterator[None]:
-    """Within it, warn when there have been no workers for a while, and again when some are back."""
+    """Context manager: warn after a while without workers, and again when some are back."""
     over = Event()
     thread = Thread(target=_watch, args=(client, over), name="gpustack-workers", daemon=True)
     thread.start()

@@ -112,7 +112,7 @@ class WorkerInfo:
 
 @contextmanager
 def on_worker() -> Iterator[WorkerInfo]:
-    """Within it, errors of gpustack name the worker too."""
+    """Context manager: errors of gpustack name the worker too."""
     here = WorkerInfo.of_this_task()
     try:
         yield here
@@ -136,7 +136,7 @@ class Room:
 
     @contextmanager
     def __call__(self, size: int, limit: int) -> Iterator[None]:
-        """Within it, `size` bytes are taken; wait until the total is at most `limit`."""
+        """Context manager: `size` bytes are taken; wait until the total is at most `limit`."""
         with self._changed:
             self._changed.wait_for(lambda: not self._taken or self._taken + size <= limit)
             self._taken += size

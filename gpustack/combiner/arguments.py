@@ -8,7 +8,7 @@ from gpustack.errors import RecipeError
 
 @contextmanager
 def naming_arguments(**names: str) -> Iterator[None]:
-    """Within it, errors about a value of a recipe name the argument that the value came from.
+    """Context manager: errors about a value of a recipe name the argument that the value came from.
 
     Parameters
     ----------

@@ -1,6 +1,7 @@
 """Open all that `ccdproc.combine` accepts as a list of images."""
 
 import os
+import re
 import warnings
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -31,6 +32,9 @@ _OTHERS = {
     *("do_not_scale_image_data", "character_as_bytes"),
 }
 
+#: A comma between file names; not one in brackets, as in ``"a.fits[SCI,2]"``.
+_COMMA = re.compile(r",(?![^\[\]]*\])")
+
 #: The extension that CCDData.read takes as the mask; it ignores DQ.
 _MASKS = ("MASK",)
 
@@ -48,7 +52,7 @@ def list_images(img_list: Any) -> list[Any]:
     if hasattr(img_list, "files_filtered"):  # ccdproc's ImageFileCollection
         img_list = img_list.files_filtered(include_path=True)
     if isinstance(img_list, str):
-        img_list = [name.strip() for name in img_list.split(",")]
+        img_list = [name.strip() for name in _COMMA.split(img_list)]
     elif isinstance(img_list, CCDData):
         img_list = _planes(img_list)
     elif isinstance(img_list, os.PathLike):

@@ -180,7 +180,7 @@ def check_pixel(frames: list[Frame], x: Any, y: Any) -> tuple[int, int]:
     if isinstance(first, ResidentFrame):
         raise FrameError(
             first.name,
-            "explain: expected a file or numpy array, got a cupy array; copy it by .get()",
+            "explain: expected a file or numpy array, got a cupy array; copy it with .get()",
         )
     rows, width = first.shape
     column, row = (whole_number(name, value, None) for name, value in (("x", x), ("y", y)))

@@ -76,10 +76,10 @@ def open_frames(
         A name that contains ``*``, ``?`` or ``[`` and is not itself a file is a glob: it stands
         for the matching files, sorted. ``"@FILE"`` stands for the names and globs listed in a
         file, one per line. ``"FILE[3]"``, ``"FILE[SCI]"`` and ``"FILE[SCI,2]"`` name an HDU, and
-        ``"FILE[*]"`` stands for every image of a file. An `Image` has masks, weights or variances
-        in separate files. A `CCDData` or masked array brings its mask, a `Quantity` its unit. A
-        single ndarray has axes (frame, y, x), or more axes after the first; pass images of one
-        axis in a list.
+        ``"FILE[*]"`` stands for every image of a file but companions. An `Image` has masks,
+        weights or variances in separate files. A `CCDData` or masked array brings its mask, a
+        `Quantity` its unit. A single ndarray has axes (frame, y, x), or more axes after the first;
+        pass images of one axis in a list.
     hdu : int, str or (str, int), optional
         The HDU of FITS files whose names give none: a number (negative numbers count from the
         end), an EXTNAME, or both EXTNAME and EXTVER. The default is the first image with data that

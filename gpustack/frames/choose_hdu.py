@@ -5,7 +5,7 @@ from typing import Any
 
 from gpustack.checks import unwrap_scalar
 from gpustack.errors import FrameError, InputError
-from gpustack.files import HduKey, split_hdu, with_hdu
+from gpustack.files import ALL, HduKey, split_hdu, with_hdu
 from gpustack.frames.companions import is_companion
 from gpustack.frames.hdus import Hdu, scan
 from gpustack.logs import logger, warn_about_file
@@ -67,7 +67,8 @@ def images_in(name: str) -> list[HduKey]:
     hdus, _ = scan(name)
     images = [hdu for hdu in hdus if hdu.has_image and not is_companion(hdu)]
     if not images:
-        raise FrameError(name, f"expected images with data, got {hdus_in_words(hdus)}")
+        found = hdus_in_words(hdus)
+        raise FrameError(name, f"expected images other than masks and maps, got {found}")
     return [_key_of(name, image, images) for image in images]
 
 
@@ -76,7 +77,7 @@ def _key_of(file: str, image: Hdu, images: list[Hdu]) -> HduKey:
     alike = [one.version for one in images if one.name == image.name]
     key: HduKey = image.name if len(alike) == 1 else (image.name, image.version)
     is_clear = alike.count(image.version) == 1 and split_hdu(with_hdu(file, key)) == (file, key)
-    return key if is_clear else image.index
+    return key if is_clear and key != ALL else image.index
 
 
 def warn_of_equal_images(name: str, chosen: Hdu, hdus: list[Hdu]) -> None:
@@ -102,6 +103,8 @@ def named_image(name: str, hdus: list[Hdu], key: HduKey) -> Hdu:
     FrameError
         Where there is no such HDU, or no image with data in it.
     """
+    if key == ALL:
+        raise FrameError(name, f"expected one HDU, got [{ALL}], which only frames may have")
     wanted, version = key if isinstance(key, tuple) else (key, None)
     for found in hdus:
         is_it = (

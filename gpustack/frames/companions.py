@@ -38,12 +38,21 @@ def find_beside(image: Hdu, hdus: Sequence[Hdu], names: Sequence[str]) -> Hdu | 
     """Return the extension with the first of `names` that belongs to an image, or None.
 
     Where extensions of a name have an EXTVER, only the one with the EXTVER of the image belongs
-    to it. An extension whose own name is one of `names` has no companion.
+    to it. Of several extensions, the one that follows the image before another image belongs to an
+    image without EXTVER beside others. An extension whose own name is one of `names` has no
+    companion.
     """
     if image.index > 0 and image.name in names:
         return None
+    images = [hdu.index for hdu in hdus if hdu.has_image and not is_companion(hdu)]
     for name in names:
         found = [hdu for hdu in hdus if hdu.name == name and hdu.index > 0 and hdu.has_image]
+        if len(found) > 1 and len(images) > 1 and "EXTVER" not in image.header:
+            end = min((index for index in images if index > image.index), default=len(hdus))
+            found = [hdu for hdu in found if image.index < hdu.index < end]
+            if found:
+                return found[0]
+            continue
         for hdu in found:
             if hdu.version == image.version:
                 return hdu

@@ -168,6 +168,7 @@ def scan(name: str) -> tuple[list[Hdu], bool]:
                 while len(last) >= _SCANS_KEPT:
                     del last[next(iter(last))]
                 last[name, stamp] = _scanned(name, file, stamp)
+            last[name, stamp] = last.pop((name, stamp))  # the latest one is dropped last
             return last[name, stamp]
 
 

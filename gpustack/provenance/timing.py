@@ -29,7 +29,7 @@ class Watch:
 
     @contextmanager
     def __call__(self, stage: str) -> Iterator[None]:
-        """Within it, time counts for `stage`, which may be entered more than once."""
+        """Context manager: time counts for `stage`, which may be entered more than once."""
         begin = time.perf_counter()
         try:
             yield

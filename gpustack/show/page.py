@@ -226,8 +226,6 @@ def _footer(look: Look, result: StackResult) -> str:
     if len(result.data.shape) > 2:
         notes.append("Of frames with more than two axes they show the first plane.")
     if result.recipe.grow is not None:
-        notes.append(
-            "In them rejections grow only in the picture of the middle, where neighbours were kept."
-        )
+        notes.append("Rejections grow only in pictures for which neighbouring samples were kept.")
     with_ = ", ".join(f"{name} {number}" for name, number in versions().items())
     return f"<footer><p>{escape(' '.join(notes))}</p><p>{escape(with_)}</p></footer>"

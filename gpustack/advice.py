@@ -89,6 +89,7 @@ def warn_of(result: StackResult, frames: Sequence[Frame]) -> None:
         *_unlike_gains(result.recipe, used),
         *_scaled_levels(result.recipe, used),
         *_not_aligned(used),
+        *_mixed_chips(used),
     )
     for message in messages:
         warnings.warn(message, GpustackWarning, stacklevel=3)
@@ -317,6 +318,22 @@ def _not_aligned(frames: Sequence[Frame]) -> Iterator[str]:
             "frames are not aligned, and lie apart by the coordinates in their headers: "
             f"{frame.name} {where} {reference.name}; --align wcs brings them onto one grid, or "
             "--align register if these are only the coordinates that the telescope was sent to"
+        )
+
+
+def _mixed_chips(frames: Sequence[Frame]) -> Iterator[str]:
+    """A warning about several images of each of several files that are not aligned."""
+    images: dict[str, dict[int, str]] = {}
+    for frame in frames:
+        if isinstance(frame, FitsFrame):
+            images.setdefault(frame.image.file, {})[frame.image.hdu.index] = frame.name
+    several = [list(names.values()) for names in images.values() if len(names) > 1]
+    if len(several) > 1:
+        first, second, *_ = several[0]
+        yield (
+            f"frames are not aligned, and several are images of one file, such as {first} and "
+            f"{second}: combine the chips of a camera one by one, by 'FILES[NAME]' (--hdu NAME), "
+            "or bring them onto one grid by --align"
         )
 
 

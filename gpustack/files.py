@@ -53,9 +53,17 @@ def _matching(text: str) -> list[str]:
     file, key = split_hdu(text)
     if key is not None:
         return [with_hdu(name, key) for name in _matching(file)]
-    is_section = _WITH_SECTION.fullmatch(text)
-    hint = "; image sections are not supported" if is_section else ""
-    raise MissingFileError(text, f"expected files that match, got none{hint}")
+    raise MissingFileError(text, f"expected files that match, got none{_hint(text)}")
+
+
+def _hint(text: str) -> str:
+    """What may be wrong with brackets behind the name of a file, or a glob that matches."""
+    if _WITH_SECTION.fullmatch(text):
+        return "; image sections are not supported"
+    file, bracket, _ = text.rpartition("[")
+    if bracket and text.endswith("]") and (exists(file) or glob.glob(file)):  # noqa: PTH207
+        return f"; {file} exists, of which [3], [SCI] or [SCI,2] is one image, and [*] all"
+    return ""
 
 
 def split_hdu(text: str) -> tuple[str, HduKey | None]:

@@ -19,6 +19,9 @@ from gpustack.frames import hdus, listed, onfile, open_frames
 #: Images of a file, by EXTNAME and EXTVER; the samples of each are its index in the file.
 CHIPS = [("SCI", 1), ("DQ", 1), ("SCI", 2), ("DQ", 2), ("GUIDE", 1), ("", 1), ("GUIDE", 1)]
 
+#: Images, and masks by names of their own.
+MIXED = [("CCD1", "f4"), ("DQ1", "i2"), ("CCD2", "f4"), ("DQ2", "i2")]
+
 
 def mosaic(path, chips=CHIPS, flagged=0):
     """Write a file of images of 3 x 4 pixels, with an empty primary HDU; return its path."""
@@ -122,6 +125,8 @@ def test_a_rule_for_masks_goes_by_the_name_of_the_file():
         ("none.fits[*]", MissingFileError, "none.fits: expected a FITS file, got no such file"),
         ("none*.fits[SCI,1]", MissingFileError, r"none\*.fits: expected files that match"),
         ("table.fits[*]", FrameError, "table.fits: expected images other than masks .* 0 PRIMARY"),
+        ("a.fits[SCI,DQ]", MissingFileError, r"a\.fits exists, of which \[3\], \[SCI\] or"),
+        ("?.fits[SCI,DQ]", MissingFileError, r"\?\.fits exists, of which \[3\], \[SCI\] or"),
         ("a.fits[1:2]", MissingFileError, "image sections are not supported"),
         ("a.fits[1:2,3]", MissingFileError, "image sections are not supported"),
         ("a.fits[1:2,*]", MissingFileError, "image sections are not supported"),
@@ -187,6 +192,31 @@ def test_every_door_takes_them():
     assert (live.result().data == 4).all()
 
 
+@pytest.mark.usefixtures("folder")
+def test_chips_that_are_not_aligned_warn():
+    stack("a.fits[*]")  # may be a sequence
+    stack("?.fits[SCI,2]")
+    with pytest.warns(match=r"images of one file, such as a.fits\[SCI,1\] and a.fits\[SCI,2\]"):
+        stack("?.fits[*]")
+
+
+def test_integers_among_floats_are_told_of(tmp_path, caplog):
+    chips = [fits.ImageHDU(np.ones((2, 2), dtype), name=name) for name, dtype in MIXED]
+    fits.HDUList([fits.PrimaryHDU(), *chips]).writeto(tmp_path / "a.fits")
+    open_frames(f"{tmp_path / 'a.fits'}[*]", unit="adu")
+    assert "[*] also reads images of integers, such as HDU 2 DQ1" in caplog.text
+    caplog.clear()
+    open_frames(f"{tmp_path / 'a.fits'}[CCD1]", unit="adu")
+    assert not caplog.text
+
+
+def test_an_error_of_the_unit_names_the_image(tmp_path):
+    fits.HDUList([fits.PrimaryHDU(), fits.ImageHDU(np.ones((2, 2)))]).writeto(tmp_path / "a.fits")
+    with pytest.raises(FrameError, match=r"a\.fits\[1\]: expected a unit"):
+        open_frames(f"{tmp_path / 'a.fits'}[*]")
+
+
+@pytest.mark.filterwarnings("ignore:frames are not aligned")
 @pytest.mark.usefixtures("folder")
 def test_the_command_line_and_what_it_replays():
     words = ["combine", "?.fits[*]", "-o", "out.fits", "--report", "run.json", "--quiet"]

@@ -69,7 +69,21 @@ def images_in(name: str) -> list[HduKey]:
     if not images:
         found = hdus_in_words(hdus)
         raise FrameError(name, f"expected images other than masks and maps, got {found}")
+    integers = [hdu for hdu in images if _holds_integers(hdu)]
+    if 0 < len(integers) < len(images):
+        warn_about_file(
+            _log,
+            "%s: [*] also reads images of integers, such as HDU %s, beside images of floats; name "
+            "the images one by one if these are masks",
+            *(name, integers[0]),
+        )
     return [_key_of(name, image, images) for image in images]
+
+
+def _holds_integers(hdu: Hdu) -> bool:
+    """Whether the values of an image are integers, as those of masks are."""
+    bits = hdu.header.get("ZBITPIX", hdu.header.get("BITPIX"))
+    return bool(bits > 0 and hdu.header.get("BSCALE", 1) == 1)
 
 
 def _key_of(file: str, image: Hdu, images: list[Hdu]) -> HduKey:

@@ -1,5 +1,6 @@
 """Frames in FITS files: the image with its mask, uncertainty, unit, header and coordinates."""
 
+import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -218,7 +219,7 @@ def open_file(
             warn_of_equal_images(name, chosen, hdus)
         image = open_plane(name, chosen, gzipped)
         header = _frame_header(image, hdus[0], inherits=hdu is None)
-        own = _unit(name, header, unit)
+        own = _unit(name if given is None else os.fsdecode(given.data), header, unit)
         separate = {} if given is None else open_separate_planes(given, image, header)
         opened = _OpenedImage(name, image, hdus, gzipped)
         return FitsFrame(

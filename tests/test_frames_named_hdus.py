@@ -210,6 +210,18 @@ def test_integers_among_floats_are_told_of(tmp_path, caplog):
     assert not caplog.text
 
 
+def test_a_bitpix_that_is_no_number_is_a_clear_error(tmp_path):
+    path = tmp_path / "a.fits.fz"
+    images = [fits.CompImageHDU(np.ones((8, 8), "f4"), name=name) for name in "AB"]
+    fits.HDUList([fits.PrimaryHDU(), *images]).writeto(path)
+    content = path.read_bytes()
+    card = b"ZBITPIX =                  -32"
+    assert content.count(card) == 2
+    path.write_bytes(content.replace(card, b"ZBITPIX = 'no number'         ", 1))
+    with pytest.raises(FrameError, match="ZBITPIX one of"):
+        open_frames(f"{path}[*]", unit="adu")
+
+
 def test_an_error_of_the_unit_names_the_image(tmp_path):
     fits.HDUList([fits.PrimaryHDU(), fits.ImageHDU(np.ones((2, 2)))]).writeto(tmp_path / "a.fits")
     with pytest.raises(FrameError, match=r"a\.fits\[1\]: expected a unit"):

@@ -82,8 +82,8 @@ def images_in(name: str) -> list[HduKey]:
 
 def _holds_integers(hdu: Hdu) -> bool:
     """Whether the values of an image are integers, as those of masks are."""
-    bits = hdu.header.get("ZBITPIX", hdu.header.get("BITPIX"))
-    return bool(bits > 0 and hdu.header.get("BSCALE", 1) == 1)
+    bits = hdu.header.get("ZBITPIX", hdu.header.get("BITPIX"))  # not checked before it is opened
+    return isinstance(bits, int) and bits > 0 and bool(hdu.header.get("BSCALE", 1) == 1)
 
 
 def _key_of(file: str, image: Hdu, images: list[Hdu]) -> HduKey:

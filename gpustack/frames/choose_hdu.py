@@ -6,7 +6,7 @@ from typing import Any
 from gpustack.checks import unwrap_scalar
 from gpustack.errors import FrameError, InputError
 from gpustack.files import ALL, HduKey, split_hdu, with_hdu
-from gpustack.frames.companions import is_companion
+from gpustack.frames.companions import images_of
 from gpustack.frames.hdus import Hdu, scan
 from gpustack.logs import logger, warn_about_file
 
@@ -45,9 +45,8 @@ def first_image(name: str, hdus: list[Hdu]) -> Hdu:
     images = [hdu for hdu in hdus if hdu.has_image]
     if not images:
         raise FrameError(name, f"expected an image with data, got {hdus_in_words(hdus)}")
-    for found in images:
-        if not is_companion(found):
-            return found
+    if own := images_of(hdus):
+        return own[0]
     warn_about_file(
         _log, f"%s: no image but masks, maps and the like; using {images[0].name}", name
     )
@@ -65,7 +64,7 @@ def images_in(name: str) -> list[HduKey]:
         Where the file is unusable, or has none.
     """
     hdus, _ = scan(name)
-    images = [hdu for hdu in hdus if hdu.has_image and not is_companion(hdu)]
+    images = images_of(hdus)
     if not images:
         found = hdus_in_words(hdus)
         raise FrameError(name, f"expected images other than masks and maps, got {found}")
@@ -96,9 +95,7 @@ def _key_of(file: str, image: Hdu, images: list[Hdu]) -> HduKey:
 
 def warn_of_equal_images(name: str, chosen: Hdu, hdus: list[Hdu]) -> None:
     """Warn where several images have the chosen shape: amplifiers, detectors, dithers."""
-    alike = [
-        hdu for hdu in hdus if hdu.has_image and not is_companion(hdu) and hdu.shape == chosen.shape
-    ]
+    alike = [hdu for hdu in images_of(hdus) if hdu.shape == chosen.shape]
     if len(alike) > 1:
         warn_about_file(
             _log,

@@ -34,6 +34,11 @@ def is_companion(hdu: Hdu) -> bool:
     return hdu.index > 0 and hdu.name in _NAMES
 
 
+def images_of(hdus: Sequence[Hdu]) -> list[Hdu]:
+    """The HDUs with an image that is no companion."""
+    return [hdu for hdu in hdus if hdu.has_image and not is_companion(hdu)]
+
+
 def find_beside(image: Hdu, hdus: Sequence[Hdu], names: Sequence[str]) -> Hdu | None:
     """Return the extension with the first of `names` that belongs to an image, or None.
 
@@ -44,7 +49,7 @@ def find_beside(image: Hdu, hdus: Sequence[Hdu], names: Sequence[str]) -> Hdu | 
     """
     if image.index > 0 and image.name in names:
         return None
-    images = [hdu.index for hdu in hdus if hdu.has_image and not is_companion(hdu)]
+    images = [hdu.index for hdu in images_of(hdus)]
     for name in names:
         found = [hdu for hdu in hdus if hdu.name == name and hdu.index > 0 and hdu.has_image]
         if len(found) > 1 and len(images) > 1 and "EXTVER" not in image.header:

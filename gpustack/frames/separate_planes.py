@@ -16,7 +16,7 @@ from gpustack.files import HduKey, split_hdu
 from gpustack.frames.base import decode
 from gpustack.frames.bits import bits_dtype, is_bools
 from gpustack.frames.choose_hdu import hdus_in_words, named_image
-from gpustack.frames.companions import MASKS, UNCERTAINTIES, find_beside, is_companion
+from gpustack.frames.companions import MASKS, UNCERTAINTIES, find_beside, images_of
 from gpustack.frames.hdus import Hdu, scan
 from gpustack.frames.onfile import reading
 from gpustack.frames.planes import Plane, open_plane
@@ -160,7 +160,7 @@ def _counterpart(what: str, file: str, hdus: list[Hdu], image: Hdu) -> Hdu:
     alike = [hdu for hdu in images if (hdu.name, hdu.version) == (image.name, image.version)]
     if len(alike) > 1:
         alike = [hdu for hdu in alike if hdu.index == image.index]
-    rest = [hdu for hdu in images if not is_companion(hdu)] or images
+    rest = images_of(images) or images
     for some in (alike, rest):
         if len(some) == 1:
             return some[0]

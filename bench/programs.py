@@ -79,7 +79,7 @@ def _gpustack(words: tuple[str, ...], given: FramesOnDisk) -> list[str]:
 
 def by_gpustack(words: tuple[str, ...], given: FramesOnDisk, threads: int) -> Invocation:
     """gpustack's command line, which uses as many threads as it has cores."""
-    command = [sys.executable, "-m", "gpustack.cli", *_gpustack(words, given)]
+    command = [sys.executable, "-m", "gpustack", *_gpustack(words, given)]
     return Invocation(command, given.folder, PYTHON)
 
 

@@ -12,7 +12,6 @@ from numpy.typing import DTypeLike, NDArray
 from gpustack.advice import warn_of
 from gpustack.align.base import GridFrame
 from gpustack.alignments import Alignment, as_alignment
-from gpustack.arguments import fill_in
 from gpustack.backends.base import Progress
 from gpustack.checks import boolean
 from gpustack.clips import Clip
@@ -24,18 +23,19 @@ from gpustack.frames import Frame, describe_separate_planes
 from gpustack.frames.onfile import kept_open
 from gpustack.frames.resident import reshaped
 from gpustack.kept_samples import Look
-from gpustack.limit import counting_held, limit_of, within_memory
 from gpustack.maker import LocalMaker, Maker
 from gpustack.maps import derived, least_memory
 from gpustack.normalize import PerFrame
-from gpustack.outcome import header_of, result_of
 from gpustack.plan import parse_memory
 from gpustack.progress import progress_callback
 from gpustack.provenance import Watch, hashed, made_with, output_record, report_of
 from gpustack.recipe import OUTPUTS, Recipe, Uncertainty
-from gpustack.requirements import check_needs, exposures
 from gpustack.result import StackResult, per_frame
-from gpustack.run_io import outputs_of, rejected_share, source_of
+from gpustack.run.arguments import fill_in
+from gpustack.run.io import outputs_of, rejected_share, source_of
+from gpustack.run.limit import counting_held, limit_of, within_memory
+from gpustack.run.outcome import header_of, result_of
+from gpustack.run.requirements import check_needs, exposures
 from gpustack.streaming import ResultFile, ToFile, files_read, result_file, room_of, split_outputs
 
 

@@ -10,8 +10,8 @@ from typing import Any
 from gpustack.checks import check, set_fields
 from gpustack.errors import GpustackWarning, InputError
 from gpustack.files import files_of, is_glob, split_hdu
-from gpustack.name_lists import is_list
-from gpustack.paths import PathLike, at_home, exists
+from gpustack.files.name_lists import is_list
+from gpustack.files.paths import PathLike, at_home, exists
 
 #: What an `Image` may have in files of their own.
 PLANES = ("mask", "weight", "variance")

@@ -12,7 +12,7 @@ from gpustack.cli import cli
 
 #: Name of a module -> function that runs it; all of them read ``sys.argv``.
 MAINS = {
-    "gpustack.cli": lambda: cli.main(standalone_mode=False),
+    "gpustack": lambda: cli.main(standalone_mode=False),
     "bench.scripts": scripts.main,
     "bench.started": started.main,
 }

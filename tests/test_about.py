@@ -11,8 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 import gpustack
-from gpustack import about
-from gpustack.cli import cli
+from gpustack.cli import about, cli
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]

@@ -16,9 +16,9 @@ from gpustack import (
     advice,
     stack,
 )
+from gpustack.cards.names import name_cards
 from gpustack.errors import GpustackWarning
 from gpustack.frames import open_frames
-from gpustack.name_cards import name_cards
 
 CLIPS = [RangeClip(high=5000), SigmaClip(low=2, high=2, spread="mad_std")]
 

@@ -15,7 +15,7 @@ from gpustack.align.known_places import remembered
 from gpustack.align.phase import Shift
 from gpustack.align.stars import Stars
 from gpustack.errors import FrameError
-from gpustack.watching import Arrivals, watch
+from gpustack.live.watching import Arrivals, watch
 
 SHAPE = (260, 280)
 STARS = sky.field(SHAPE)

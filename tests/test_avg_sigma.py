@@ -324,7 +324,7 @@ def test_a_limit_that_leaves_no_room_says_so():
 
 
 def test_without_a_limit_a_row_fits_in_any_case(monkeypatch):
-    monkeypatch.setattr("gpustack.limit.DEFAULT_MEMORY", 100)
+    monkeypatch.setattr("gpustack.run.limit.DEFAULT_MEMORY", 100)
     assert stack(sky(5).astype("f4"), AvgSigmaClip()).count.shape == (5, 7)
 
 

@@ -16,7 +16,7 @@ import gpustack
 from gpustack import SigmaClip, stack
 from gpustack.alignments import ALIGNMENTS, as_alignment
 from gpustack.cli import cli, main
-from gpustack.cli_shown import loudness_options, progress_bar, summary
+from gpustack.cli.shown import loudness_options, progress_bar, summary
 from gpustack.clips import CLIPS, parse_clip
 from gpustack.combines import METHODS, NoiseModel, as_combine
 from gpustack.errors import InputError, WriteError
@@ -37,7 +37,7 @@ def folder(tmp_path, monkeypatch):
 def gpustack_command(*words, **options):
     """Run the command line as a user does."""
     streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    command = [sys.executable, "-m", "gpustack.cli", *words]
+    command = [sys.executable, "-m", "gpustack", *words]
     return subprocess.run(command, text=True, check=False, **streams | options)
 
 

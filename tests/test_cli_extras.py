@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from gpustack.cli_extras import Extras
+from gpustack.cli.extras import Extras
 from gpustack.errors import OutputError
 
 

@@ -223,7 +223,7 @@ def test_a_watch_takes_flags_of_masks_in_files_of_their_own(folder, monkeypatch)
     words = ["--masks", "ooi:ood", "--bad-bits", "1", "--combine", "median"]
     done = run("c*_ooi.fits", *words)
     assert not done.exception, done.exception
-    monkeypatch.setattr("gpustack.watching.watch", look_twice)
+    monkeypatch.setattr("gpustack.live.watching.watch", look_twice)
     words += ["--pattern", "*ooi.fits"]
     done = CliRunner().invoke(cli, ["watch", ".", "-o", "live.fits", *words])
     assert not done.exception, done.exception

@@ -5,7 +5,7 @@ import sys
 
 GARBAGE = """
 import gc, weakref
-from gpustack.cli_process import GC_THRESHOLD, begin
+from gpustack.cli.process import GC_THRESHOLD, begin
 
 class Cycle:
     def __init__(self):
@@ -29,7 +29,7 @@ def test_garbage_is_still_collected():
 
 NUMCODECS = """
 import sys
-from gpustack.cli_process import load_fits
+from gpustack.cli.process import load_fits
 
 load_fits()
 from astropy.io.fits.hdu.compressed import _codecs

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 
 from gpustack import stack
 from gpustack.cli import cli, main
-from gpustack.cli_shown import loudness_options, print_summary, stray_lines, summary, warn
+from gpustack.cli.shown import loudness_options, print_summary, stray_lines, summary, warn
 from gpustack.errors import GpustackWarning
 
 

@@ -21,7 +21,7 @@ def folder(tmp_path, monkeypatch):
 @pytest.mark.parametrize("where", ["2>/dev/full", "2>&-"])
 @pytest.mark.parametrize(("name", "code"), [("m0.fits", 0), ("none.fits", 2)])
 def test_lost_messages_do_not_change_the_exit_code(folder, where, name, code):
-    line = f'"{sys.executable}" -m gpustack.cli combine m0.fits {name} -v -o out.fits {where}'
+    line = f'"{sys.executable}" -m gpustack combine m0.fits {name} -v -o out.fits {where}'
     done = subprocess.run(["sh", "-c", line], check=False)
     assert done.returncode == code
     assert Path("out.fits").exists() == (code == 0)
@@ -31,7 +31,7 @@ def test_where_nobody_listens_files_are_no_stderr(folder):
     # With stdin closed too, the next file opened would get its file descriptor.
     text = """
 import os, sys
-from gpustack.cli_process import begin
+from gpustack.cli.process import begin
 begin()
 with open("m0.fits", "rb") as file:
     assert file.fileno() > 2, file.fileno()

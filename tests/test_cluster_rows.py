@@ -34,7 +34,7 @@ from gpustack.frames import open_frames
 from gpustack.maps import derived, execute
 from gpustack.plan import Band
 from gpustack.recipe import Recipe
-from gpustack.run_io import outputs_of, rejected_share, source_of
+from gpustack.run.io import outputs_of, rejected_share, source_of
 
 N = 6
 MAPS = ("count", "low", "high", "rejected", "reason", "exposure", "rejections", "sigma", "coverage")

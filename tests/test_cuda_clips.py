@@ -21,7 +21,7 @@ from gpustack.clips import (
     SigmaClip,
     SigmaMedianClip,
 )
-from gpustack.esd_critical import critical_values
+from gpustack.clips.esd_critical import critical_values
 from gpustack.recipe import Recipe
 
 N = 9

@@ -279,7 +279,7 @@ OUTSIDE = {
 
 @pytest.mark.parametrize(("x", "y", "match"), OUTSIDE.values(), ids=OUTSIDE)
 def test_a_pixel_outside_is_one_line_and_code_2(folder, x, y, match):
-    words = [sys.executable, "-m", "gpustack.cli", "explain", x, y, "m0.fits", "m1.fits"]
+    words = [sys.executable, "-m", "gpustack", "explain", x, y, "m0.fits", "m1.fits"]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (2, "")
     assert re.search(match, done.stderr)
@@ -287,7 +287,7 @@ def test_a_pixel_outside_is_one_line_and_code_2(folder, x, y, match):
 
 
 def test_explain_prints_to_a_pipe_in_any_locale(folder):
-    words = [sys.executable, "-m", "gpustack.cli", "explain", "7", "5", "m0.fits", "m1.fits"]
+    words = [sys.executable, "-m", "gpustack", "explain", "7", "5", "m0.fits", "m1.fits"]
     done = subprocess.run(words, capture_output=True, check=True, env=os.environ | {"LC_ALL": "C"})
     assert done.stderr == b""
     assert done.stdout.decode("ascii").endswith("0 rejected low, 0 high, 0 invalid\n")

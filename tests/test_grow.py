@@ -311,7 +311,7 @@ def test_a_limit_that_leaves_no_room_says_so():
 
 
 def test_without_a_limit_some_rows_fit_in_any_case(cube, monkeypatch):
-    monkeypatch.setattr("gpustack.limit.DEFAULT_MEMORY", 100)
+    monkeypatch.setattr("gpustack.run.limit.DEFAULT_MEMORY", 100)
     assert stack(cube[:, 0], [MADClip(9, 9), Grow(1)]).count.shape == (6, 13)
 
 

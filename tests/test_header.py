@@ -9,6 +9,7 @@ from astropy.nddata import CCDData, NDDataRef
 from astropy.wcs import WCS, DistortionLookupTable
 
 from gpustack import ExtremaClip, Recipe, ToFile, stack
+from gpustack.cards.names import name_cards
 from gpustack.errors import FrameError, GpustackWarning, InputError
 from gpustack.frames.coordinates import Coordinates
 from gpustack.header import (
@@ -20,7 +21,6 @@ from gpustack.header import (
     with_tables,
     without_wcs,
 )
-from gpustack.name_cards import name_cards
 
 
 def described(first=None, recipe=None, names=("a.fits",), exposures=None):

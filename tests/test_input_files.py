@@ -7,12 +7,12 @@ import pytest
 from astropy.io import fits
 
 from gpustack import FrameError, Image, InputError
-from gpustack.cli_extras import Restack
+from gpustack.cli.extras import Restack
 from gpustack.errors import MissingFileError
 from gpustack.frames.onfile import Stamp
 from gpustack.images import paired
-from gpustack.input_files import Reads, ReadsOf
-from gpustack.watching import Arrivals, watch
+from gpustack.live.input_files import Reads, ReadsOf
+from gpustack.live.watching import Arrivals, watch
 
 
 class Enough(Exception):

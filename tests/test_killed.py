@@ -11,9 +11,9 @@ import pytest
 from astropy.io import fits
 
 from forks import forks
-from gpustack import stack, temporary
-from gpustack.temporary import remove_abandoned, temporary_file
-from gpustack.writing import write_text
+from gpustack import stack
+from gpustack.writing import temporary, write_text
+from gpustack.writing.temporary import remove_abandoned, temporary_file
 
 PART = ".gpustack-*.part"
 
@@ -41,7 +41,8 @@ def after(owner, name):
         return result
     setattr(owner, name, struck)
 
-from gpustack import cli, streaming, temporary, writing
+from gpustack import cli, streaming, writing
+from gpustack.writing import temporary
 from gpustack.backends import cpu
 from gpustack.frames import planes
 from gpustack.frames.hdus import scan
@@ -162,7 +163,10 @@ def test_what_is_ignored_in_the_background_stays_so(folder, name):
 def test_files_that_are_being_written_stay(tmp_path):
     with temporary_file(tmp_path) as (file, path):
         file.write(b"half")
-        code = "import sys, pathlib, gpustack.temporary as t; t.remove_abandoned(pathlib.Path('.'))"
+        code = (
+            "from pathlib import Path; from gpustack.writing import temporary; "
+            "temporary.remove_abandoned(Path('.'))"
+        )
         subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
         remove_abandoned(tmp_path)
         assert path.exists()

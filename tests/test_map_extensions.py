@@ -161,7 +161,7 @@ def test_the_exposure_of_cupy_frames(cuda):
     from gpustack.frames import FrameSource, open_frames
     from gpustack.maps import derived, execute
     from gpustack.recipe import Recipe
-    from gpustack.run_io import outputs_of
+    from gpustack.run.io import outputs_of
 
     cube = np.random.default_rng(3).normal(100, 8, (6, 5, 4)).astype("f4")
     recipe = Recipe(clips=ExtremaClip(1, 2), outputs="exposure")

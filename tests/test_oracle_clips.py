@@ -16,7 +16,7 @@ from gpustack.clips import (
     VarianceClip,
     WinsorizedClip,
 )
-from gpustack.esd_critical import critical_values
+from gpustack.clips.esd_critical import critical_values
 from oracle import run_clip
 from oracle_clips import Column, critical_value
 from oracle_statistics import student_quantile

@@ -98,7 +98,7 @@ MEASURES = {
 @pytest.mark.parametrize("words", MEASURES.values(), ids=MEASURES)
 def test_numbers_are_not_measured_again(exposures, tmp_path, words, monkeypatch):
     kept(tmp_path, exposures, SigmaClip(1.7, 1.9), maps=["frames"], **words)
-    monkeypatch.setattr("gpustack.arguments.resolve", lambda *_: pytest.fail("measured again"))
+    monkeypatch.setattr("gpustack.run.arguments.resolve", lambda *_: pytest.fail("measured again"))
     again(tmp_path)
 
 

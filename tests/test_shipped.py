@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 import gpustack
-from gpustack import about
+from gpustack.cli import about
 from skips import skip_without
 
 ROOT = Path(__file__).resolve().parents[1]

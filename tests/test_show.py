@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from gpustack import ExtremaClip, RangeClip, Recipe, SigmaClip, stack
-from gpustack.outlier_frames import FLOORS, RULE, out_of_line, outlying_names
+from gpustack.result.outlier_frames import FLOORS, RULE, out_of_line, outlying_names
 from gpustack.show.frames import frame_table
 from gpustack.show.noise import frame_noise, measure_noise_curve
 from gpustack.show.residuals import EDGES, residuals

@@ -24,10 +24,10 @@ from gpustack.errors import (
     RecipeError,
     WriteError,
 )
-from gpustack.filesink import as_stored
 from gpustack.maps.extensions import EXTENSIONS
 from gpustack.recipe import Recipe
 from gpustack.streaming import ResultFile
+from gpustack.streaming.filesink import as_stored
 
 N, SHAPE = 7, (61, 50)
 

@@ -17,7 +17,7 @@ from astropy.io import fits
 
 from gpustack import Flags, InputError, SigmaClip, stack
 from gpustack.errors import FrameError
-from gpustack.watching import Arrivals, watch
+from gpustack.live.watching import Arrivals, watch
 
 HEADER = fits.Header({"BUNIT": "adu"})
 
@@ -65,7 +65,7 @@ def test_a_pattern_that_is_none_of_names(tmp_path, pattern):
         watch(arrivals(tmp_path, pattern), print)
 
 
-COMMAND = [sys.executable, "-m", "gpustack.cli", "watch", ".", "-o", "out.fits"]
+COMMAND = [sys.executable, "-m", "gpustack", "watch", ".", "-o", "out.fits"]
 OPTIONS = ["--clip", "sigma:low=1.5,high=1.5", "--interval", "0.05", "--backend", "cpu"]
 
 

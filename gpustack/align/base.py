@@ -10,9 +10,9 @@ from astropy import units
 from astropy.io import fits
 from numpy.typing import NDArray
 
-from gpustack import coordinate_cards
 from gpustack.align.similarity import Similarity
 from gpustack.backends.base import Samples
+from gpustack.cards import wcs_keywords
 from gpustack.frames import Frame
 from gpustack.frames.base import read_whole
 from gpustack.frames.coordinates import Coordinates
@@ -21,7 +21,7 @@ from gpustack.header import with_exposure, without_wcs
 #: Keywords for sections of a detector or an amplifier, which no longer hold for the result.
 SECTIONS = re.compile(r"(AMP|BIAS|CCD|DATA|DET|TRIM)SEC\w?")
 #: Keywords of cards that describe the pixels of the frame before it was aligned.
-_PIXEL_CARDS = re.compile(rf"{SECTIONS.pattern}|{coordinate_cards.LEFT_OVER.pattern}")
+_PIXEL_CARDS = re.compile(rf"{SECTIONS.pattern}|{wcs_keywords.LEFT_OVER.pattern}")
 #: Why a frame has no sample at a pixel of the grid that it does not cover.
 OUTSIDE = "outside of the frame"
 #: Why a frame is left out although it could be aligned.

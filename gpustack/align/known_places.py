@@ -1,6 +1,6 @@
 """Remember where files lie, so that aligning them again with new ones measures only the new ones.
 
-A live stack is made anew whenever a file arrives; see `gpustack.watching`.
+A live stack is made anew whenever a file arrives; see `gpustack.live.watching`.
 """
 
 from collections.abc import Callable, Iterator

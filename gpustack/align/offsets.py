@@ -12,11 +12,11 @@ from gpustack.align.extent import Box, extent_of, grid_around
 from gpustack.align.placed import PlacedFrame, overlaps
 from gpustack.align.sky import places_on_sky
 from gpustack.alignments import Offsets
+from gpustack.cards.numbers import read_number, words_of
 from gpustack.errors import FrameError, InputError
+from gpustack.files.number_files import read_lines
 from gpustack.frames import Frame
 from gpustack.logs import logger
-from gpustack.number_cards import read_number, words_of
-from gpustack.number_files import read_lines
 
 _log = logger(__name__)
 

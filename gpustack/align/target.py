@@ -15,14 +15,14 @@ from gpustack.align.extent import boxes_of, check_size, grid_around
 from gpustack.align.footprint import transform_between
 from gpustack.align.pixel_map import STEP
 from gpustack.alignments import Reproject
-from gpustack.coordinate_cards import OF_TABLES
+from gpustack.cards.wcs_keywords import OF_TABLES
 from gpustack.errors import FrameError, InputError
 from gpustack.files import split_hdu
+from gpustack.files.paths import at_home
 from gpustack.frames import Frame
 from gpustack.frames.coordinates import Coordinates
 from gpustack.frames.fitsframe import coordinates_in_file
 from gpustack.header import fits_wcs, lookup_tables
-from gpustack.paths import at_home
 
 
 def choose_grid(frames: Sequence[Frame], how: Reproject, max_bytes: float | None) -> Grid:

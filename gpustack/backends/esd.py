@@ -7,7 +7,7 @@ from gpustack.backends.columns import SMALL_CHUNK_SAMPLES, Floats, Ranks, Unifor
 from gpustack.backends.statistics import Columns
 from gpustack.backends.totals import column_sums
 from gpustack.clips import ESDClip
-from gpustack.esd_critical import critical_values
+from gpustack.clips.esd_critical import critical_values
 
 
 def outliers(clip: ESDClip, columns: Columns, least: Ranks, frames: int) -> tuple[Ranks, Ranks]:

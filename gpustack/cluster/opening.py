@@ -19,11 +19,11 @@ from gpustack.alignments import Alignment, Reproject
 from gpustack.cluster.code_version import code_here
 from gpustack.errors import ClusterError, FrameError, InputError
 from gpustack.files import HduKey, with_hdu
+from gpustack.files.paths import at_home
 from gpustack.flags import Flags
 from gpustack.frames import FitsFrame, Frame, open_frames
 from gpustack.images import PLANES, Image
 from gpustack.lazy_types import loaded
-from gpustack.paths import at_home
 from gpustack.provenance import versions
 
 #: By path, what shows whether a file has been changed: its size, and when it was modified (ns).

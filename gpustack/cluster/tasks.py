@@ -23,13 +23,13 @@ from gpustack.flags import Flags
 from gpustack.frames import Frame
 from gpustack.frames.array import open_array
 from gpustack.frames.onfile import kept_open
-from gpustack.limit import counting_held, limit_of, within_memory
 from gpustack.maps import derived, execute, least_memory
 from gpustack.normalize import Key, Wanted, survey
 from gpustack.plan import Band
 from gpustack.recipe import Recipe
-from gpustack.requirements import check_needs, exposures
-from gpustack.run_io import outputs_of, source_of
+from gpustack.run.io import outputs_of, source_of
+from gpustack.run.limit import counting_held, limit_of, within_memory
+from gpustack.run.requirements import check_needs, exposures
 
 
 @dataclass(frozen=True, slots=True, eq=False)

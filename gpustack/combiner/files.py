@@ -20,11 +20,11 @@ from gpustack.combiner.images import list_images, open_images, used_kwargs
 from gpustack.combiner.recorder import Recorder
 from gpustack.combiner.rows import RowsFrame
 from gpustack.errors import InputError, OutputError
+from gpustack.files.paths import at_home, exists
 from gpustack.frames import Frame, check_agree
 from gpustack.frames.hdus import quiet
 from gpustack.frames.masked import as_function_sees, why_nan
 from gpustack.header import without_wcs
-from gpustack.paths import at_home, exists
 from gpustack.plan import parse_memory, plan_bands
 from gpustack.writing import check_target, write_whole
 

@@ -17,7 +17,6 @@ from numpy.typing import DTypeLike
 from gpustack.align import align_frames
 from gpustack.align.base import GridFrame
 from gpustack.alignments import Alignment
-from gpustack.arguments import fill_in
 from gpustack.clips import Clip
 from gpustack.combines import Combine
 from gpustack.explanation.column import Column, is_blank, load_column, survivors
@@ -30,6 +29,7 @@ from gpustack.frames import Frame, open_frames
 from gpustack.normalize import PerFrame
 from gpustack.recipe import OUTPUTS, Recipe, Uncertainty
 from gpustack.result import per_frame
+from gpustack.run.arguments import fill_in
 
 __all__ = ["Bounds", "Explanation", "Pass", "Step", "explain"]
 

@@ -28,6 +28,7 @@ from astropy import units
 from gpustack.backends.cuda.device import is_array as is_device_array
 from gpustack.errors import InputError, MismatchError
 from gpustack.files import ALL, HduKey, files_of, split_hdu, with_hdu
+from gpustack.files.paths import at_home
 from gpustack.flags import Flags
 from gpustack.frames.array import ArrayFrame, open_array
 from gpustack.frames.base import Frame, unit_of
@@ -40,7 +41,6 @@ from gpustack.frames.source import FrameSource
 from gpustack.images import Image
 from gpustack.lazy_types import loaded
 from gpustack.logs import gathered
-from gpustack.paths import at_home
 
 __all__ = [
     "ArrayFrame",

@@ -10,12 +10,12 @@ from typing import Any
 
 from astropy.io import fits
 
-from gpustack import coordinate_cards
+from gpustack.cards import wcs_keywords
+from gpustack.cards.numbers import read_number, words_of
 from gpustack.errors import FrameError
 from gpustack.frames.hdus import quiet
 from gpustack.frames.onfile import Stamp, as_hdus, reading
 from gpustack.logs import logger
-from gpustack.number_cards import read_number, words_of
 
 _log = logger(__name__)
 
@@ -117,7 +117,7 @@ def _with_numbers(header: fits.Header) -> fits.Header:
     ValueError
         Where a card that determines the positions of pixels holds no number.
     """
-    keys = {key for key in header if coordinate_cards.NUMBERS.fullmatch(key)}
+    keys = {key for key in header if wcs_keywords.NUMBERS.fullmatch(key)}
     texts = {key for key in keys if not _is_number(header, key)}
     if not texts:
         return header
@@ -126,7 +126,7 @@ def _with_numbers(header: fits.Header) -> fits.Header:
         number = read_number(header, key)
         if not math.isnan(number):
             told[key] = number
-        elif coordinate_cards.PIXEL_MAPPING.fullmatch(key):
+        elif wcs_keywords.PIXEL_MAPPING.fullmatch(key):
             raise ValueError(f"expected a number in {key}, got {words_of(header, key)}")
     return told
 

@@ -12,7 +12,7 @@ from astropy.io import fits
 from numpy.typing import NDArray
 
 from gpustack.backends.base import Samples, working_dtype
-from gpustack.coordinate_cards import CELESTIAL_SYSTEM, PIXEL_MAPPING, other_matrix
+from gpustack.cards.wcs_keywords import CELESTIAL_SYSTEM, PIXEL_MAPPING, other_matrix
 from gpustack.errors import FrameError
 from gpustack.files import HduKey
 from gpustack.flags import Flags

@@ -7,10 +7,10 @@ import numpy as np
 from astropy import units
 from astropy.io import fits
 
+from gpustack.cards.names import printable
 from gpustack.checks import words_in_order
 from gpustack.errors import InputError
 from gpustack.header import fits_wcs, with_wcs
-from gpustack.name_cards import printable
 from gpustack.reasons import Reason
 
 #: Name of the map -> EXTNAME.

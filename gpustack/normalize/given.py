@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 
 from gpustack.align.base import AbsentFrame
+from gpustack.cards.numbers import read_number, words_of
 from gpustack.checks import check, real, unwrap_scalar
 from gpustack.clips import RangeClip
+from gpustack.files.number_files import read_lines
 from gpustack.frames import Frame
 from gpustack.frames.masked import as_function_sees, why_nan
 from gpustack.header import SAME_AS_EXPTIME
 from gpustack.normalize.survey import Measured, mark_out_of_range
-from gpustack.number_cards import read_number, words_of
-from gpustack.number_files import read_lines
 
 Numbers = tuple[float, ...]
 

@@ -17,8 +17,8 @@ from gpustack.alignments import ALIGNMENTS, Alignment, Offsets, Reproject, as_al
 from gpustack.checks import word
 from gpustack.errors import RecipeError
 from gpustack.files import split_hdu, with_hdu
+from gpustack.files.paths import PathLike, at_home
 from gpustack.flags import Flags
-from gpustack.paths import PathLike, at_home
 from gpustack.provenance.hashes import hash_array, hash_file, hash_hdus
 from gpustack.provenance.paths import stored
 from gpustack.provenance.schema import KEY, SCHEMA, plain

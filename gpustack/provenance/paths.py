@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from gpustack.paths import PathLike, at_home
+from gpustack.files.paths import PathLike, at_home
 
 
 def stored(path: PathLike) -> str:

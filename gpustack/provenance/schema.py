@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from gpustack.errors import InputError
-from gpustack.paths import at_home
+from gpustack.files.paths import at_home
 
 #: The number of the schema, and the key of that number. The number changes when a key is removed
 #: or changes its meaning, not when keys are added.

@@ -14,10 +14,10 @@ from gpustack.alignments import Register
 from gpustack.backends.base import Progress
 from gpustack.engine import run
 from gpustack.errors import GpustackWarning, InputError, OutputError
+from gpustack.files.paths import PathLike, at_home
 from gpustack.flags import Flags
 from gpustack.frames import Frame, open_frames
 from gpustack.images import PLANES, Image
-from gpustack.paths import PathLike, at_home
 from gpustack.provenance import (
     Watch,
     alignment_from,

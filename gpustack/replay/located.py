@@ -6,7 +6,7 @@ from typing import Any
 
 from gpustack.errors import InputError
 from gpustack.files import check_not_overwritten
-from gpustack.paths import at_home
+from gpustack.files.paths import at_home
 from gpustack.provenance.paths import find, shared_folders
 
 

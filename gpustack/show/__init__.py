@@ -15,8 +15,8 @@ Other modules import from here.
 
 from gpustack.drawing import draw, require_matplotlib
 from gpustack.errors import InputError
+from gpustack.files.paths import PathLike
 from gpustack.kept_samples import Look
-from gpustack.paths import PathLike
 from gpustack.result import StackResult, left_out
 from gpustack.show.page import page
 from gpustack.show.pictures import pictures

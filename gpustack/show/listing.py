@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpustack.markup import escape, items, table
-from gpustack.outlier_frames import RULE, outlying_names
 from gpustack.result import left_out
+from gpustack.result.outlier_frames import RULE, outlying_names
 
 _HEADS = {"low": "rejected low", "high": "rejected high"}
 _PERCENT = ("valid", "rejected", "low", "high")

@@ -9,9 +9,9 @@ import numpy as np
 from gpustack.drawing import Panel, height_to_width, png, stretched
 from gpustack.kept_samples import Look
 from gpustack.markup import escape, items
-from gpustack.outlier_frames import out_of_line
 from gpustack.provenance import versions
 from gpustack.result import StackResult, is_there, left_out
+from gpustack.result.outlier_frames import out_of_line
 from gpustack.show.charts import histogram, noise_curve
 from gpustack.show.frames import frame_table
 from gpustack.show.listing import listing

@@ -24,8 +24,8 @@ from gpustack.clips import (
     WinsorizedClip,
     noise_numbers,
 )
+from gpustack.clips.esd_critical import critical_values
 from gpustack.combines import NoiseModel
-from gpustack.esd_critical import critical_values
 from gpustack.recipe import Recipe
 
 _EXTREMA = {

@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gpustack.cli_shown import Loudness, loudness, say
+from gpustack.cli.shown import Loudness, loudness, say
 from gpustack.errors import FrameError, InputError, MissingFileError, OutputError
 
 if TYPE_CHECKING:  # the command line starts without it

@@ -13,14 +13,15 @@ import numpy as np
 from astropy.io import fits
 from numpy.typing import NDArray
 
-from gpustack import __version__, coordinate_cards
-from gpustack.dates import DATE_KEYS, read_dates, set_dates
+from gpustack import __version__
+from gpustack.cards import wcs_keywords
+from gpustack.cards.names import NAME_CARD, name_cards, printable
+from gpustack.cards.numbers import read_number
 from gpustack.errors import FrameError, GpustackWarning, InputError
 from gpustack.frames.coordinates import Coordinates
 from gpustack.frames.hdus import quiet
+from gpustack.header.dates import DATE_KEYS, read_dates, set_dates
 from gpustack.lazy_types import loaded
-from gpustack.name_cards import NAME_CARD, name_cards, printable
-from gpustack.number_cards import read_number
 from gpustack.recipe import Recipe
 
 #: Cards that describe the file of the first frame, and not the result. BPM, a card of IRAF, names
@@ -65,7 +66,7 @@ def result_header(
     EXPTIME, EXPTOT and EXPMEAN in seconds, if every frame has an EXPTIME; DATE; and as HISTORY
     where the numbers of the recipe come from, and the recipe. Frames that are stacks themselves
     count as the frames they were made of in NCOMBINE, EXPTOT and EXPMEAN. For cards that say when
-    an exposure began or ended see `gpustack.dates`.
+    an exposure began or ended see `gpustack.header.dates`.
 
     Parameters
     ----------
@@ -193,7 +194,7 @@ class ExposureRecord:
     frames : int
         NCOMBINE of a frame that is a stack, else 1.
     dates : dict
-        See `gpustack.dates.read_dates`.
+        See `gpustack.header.dates.read_dates`.
     """
 
     seconds: float | None
@@ -250,10 +251,10 @@ def without_wcs(header: fits.Header, wcs: Any) -> fits.Header:
     cards = _wcs_cards(wcs)
     if cards is None:
         return header.copy()
-    replaced = set(filter(coordinate_cards.ANY.fullmatch, cards))
+    replaced = set(filter(wcs_keywords.ANY.fullmatch, cards))
     return _without(
         header,
-        replaced | {key for key in header if coordinate_cards.REWRITTEN_BY_ASTROPY.fullmatch(key)},
+        replaced | {key for key in header if wcs_keywords.REWRITTEN_BY_ASTROPY.fullmatch(key)},
     )
 
 
@@ -263,7 +264,7 @@ def with_exposure(header: fits.Header, coordinates: Coordinates) -> fits.Header:
         return header
     cards, changed = _wcs_cards(coordinates.wcs), header.copy()
     if cards is not None:
-        added = [card for card in cards.cards if not coordinate_cards.ANY.fullmatch(card.keyword)]
+        added = [card for card in cards.cards if not wcs_keywords.ANY.fullmatch(card.keyword)]
         changed.extend([card for card in added if card.keyword not in changed], end=True)
     return changed
 
@@ -283,11 +284,11 @@ def with_wcs(header: fits.Header, coordinates: Coordinates) -> fits.Header:
     cards = _wcs_cards(wcs)
     if cards is None:
         warn_without_wcs(wcs, "FITS")
-        return _without(header, filter(coordinate_cards.ANY.fullmatch, header))
-    changed = _without(without_wcs(header, wcs), filter(coordinate_cards.ANY.fullmatch, header))
+        return _without(header, filter(wcs_keywords.ANY.fullmatch, header))
+    changed = _without(without_wcs(header, wcs), filter(wcs_keywords.ANY.fullmatch, header))
     added = [card for card in cards.cards if card.keyword not in (*changed, *DATE_KEYS)]
     if coordinates.of_grid:  # its other cards are of another exposure
-        added = [card for card in added if coordinate_cards.ANY.fullmatch(card.keyword)]
+        added = [card for card in added if wcs_keywords.ANY.fullmatch(card.keyword)]
     changed.extend(added, end=True)
     return changed
 
@@ -303,11 +304,11 @@ def _describes(header: fits.Header, wcs: Any) -> bool:
 
     try:
         with quiet():
-            own = WCS(_without(header, filter(coordinate_cards.OF_TABLES.fullmatch, header)))
+            own = WCS(_without(header, filter(wcs_keywords.OF_TABLES.fullmatch, header)))
     except Exception:  # noqa: BLE001 - wcslib raises errors of many kinds
         return False
     one, other = (dict(each) for each in (cards, _wcs_cards(own) or {}))
-    keys = filter(coordinate_cards.ANY.fullmatch, {*one, *other})
+    keys = filter(wcs_keywords.ANY.fullmatch, {*one, *other})
     return all(one.get(key) == other.get(key) for key in keys)
 
 
@@ -323,7 +324,7 @@ def with_tables(header: fits.Header, coordinates: Coordinates) -> tuple[fits.Hea
     The header of a frame numbers the HDUs of its own file, so the cards are written anew. They are
     left out where the coordinates no longer have tables.
     """
-    cards = {key for key in header if coordinate_cards.OF_TABLES.fullmatch(key)}
+    cards = {key for key in header if wcs_keywords.OF_TABLES.fullmatch(key)}
     if coordinates.of_file and not cards:
         return header, []
     changed, wcs = _without(header, cards), fits_wcs(coordinates.wcs)
@@ -331,7 +332,7 @@ def with_tables(header: fits.Header, coordinates: Coordinates) -> tuple[fits.Hea
         return changed, []
     first, *tables = _in_hdus(wcs)
     changed.extend(
-        [card for card in first.header.cards if coordinate_cards.OF_TABLES.fullmatch(card.keyword)]
+        [card for card in first.header.cards if wcs_keywords.OF_TABLES.fullmatch(card.keyword)]
     )
     return changed, tables
 

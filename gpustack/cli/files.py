@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from gpustack import files
+from gpustack.files.name_lists import is_list, names_of
 from gpustack.images import PLANES, paired
-from gpustack.name_lists import is_list, names_of
 
 
 def paired_frames(frames: tuple[str, ...], options: dict[str, Any]) -> Any:
@@ -47,7 +47,7 @@ def check_not_overwritten(
     Parameters
     ----------
     words
-        From `gpustack.cli_options.keywords`.
+        From `gpustack.cli.options.keywords`.
     output : Path
     lists
         From `lists_among`.
@@ -61,12 +61,12 @@ def check_not_overwritten(
 
 
 def arrivals_keywords(words: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
-    """The keywords `opening`, `agree` and `keys` of `gpustack.watching.Arrivals`.
+    """The keywords `opening`, `agree` and `keys` of `gpustack.live.watching.Arrivals`.
 
     Parameters
     ----------
     words
-        From `gpustack.cli_options.keywords`.
+        From `gpustack.cli.options.keywords`.
     options
         As for `paired_frames`.
     """

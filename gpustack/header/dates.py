@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from astropy.io import fits
 
-from gpustack.number_cards import read_number
+from gpustack.cards.numbers import read_number
 
 #: Keywords of the beginning, middle and end of an exposure, in FITS, HST and JWST, and Siril.
 BEGINNINGS = ("DATE-BEG", "MJD-BEG", "EXPSTART")

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from gpustack.errors import InputError
-from gpustack.paths import at_home
+from gpustack.files.paths import at_home
 
 
 def read_lines(path: str, expected: str) -> Iterator[tuple[str, str, str]]:

@@ -13,7 +13,7 @@ import click
 
 from gpustack.alignments import as_alignment
 from gpustack.checks import check
-from gpustack.cli_shown import loudness_options
+from gpustack.cli.shown import loudness_options
 from gpustack.clips import parse_clip
 from gpustack.combines import METHODS, as_combine
 from gpustack.errors import RecipeError

@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from gpustack import __version__
-from gpustack.paths import at_home
+from gpustack.files.paths import at_home
 from gpustack.plan import DEFAULT_MEMORY
 
 #: Environment variables that change what gpustack and the libraries below it do. Only these are
@@ -33,7 +33,7 @@ PACKAGES = (
 
 def headline() -> str:
     """One line: the version of gpustack, the commit of a checkout, Python's version, the folder."""
-    root = Path(__file__).parent
+    root = Path(__file__).parents[1]
     commit = _commit(root.parent)
     named = f"{__version__} ({commit})" if commit else __version__
     return f"gpustack {named}, Python {platform.python_version()}, {without_home(str(root))}"

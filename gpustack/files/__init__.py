@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from gpustack.errors import FrameError, MissingFileError
+from gpustack.files.name_lists import names_of
+from gpustack.files.paths import at_home, exists
 from gpustack.measures import FromFile
-from gpustack.name_lists import names_of
-from gpustack.paths import at_home, exists
 
 #: ``NAME[3]``, ``NAME[SCI]`` or ``NAME[SCI,2]``, as in CFITSIO and IRAF.
 _WITH_HDU = re.compile(r"(.+)\[([^\[\],]+)(?:,\s*(\d+)\s*)?\]", re.DOTALL)
@@ -39,7 +39,7 @@ def files_of(text: str) -> list[str]:
     MissingFileError
         Where no file matches a glob, or there is no such list.
     FrameError
-        Where a list cannot be read; see `gpustack.name_lists`.
+        Where a list cannot be read; see `gpustack.files.name_lists`.
     """
     return [file for name in names_of(text) for file in _matching(name)]
 

@@ -14,15 +14,15 @@ from astropy.io import fits
 from numpy.typing import NDArray
 
 from gpustack.backends.sink import Sink
-from gpustack.dates import without_dates
 from gpustack.drawing import Panel, brightness, png
+from gpustack.files.paths import PathLike
 from gpustack.frames.coordinates import Coordinates
 from gpustack.header import fits_wcs, warn_without_wcs, with_tables, with_wcs, without_wcs
+from gpustack.header.dates import without_dates
 from gpustack.kept_samples import Look
 from gpustack.maps import RejectionCube
 from gpustack.maps.extensions import check_maps, extensions
 from gpustack.markup import escape, table
-from gpustack.paths import PathLike
 from gpustack.provenance import output_record
 from gpustack.recipe import MAPS, Recipe
 from gpustack.value_texts import size_words, unit_words

@@ -42,7 +42,7 @@ class Loudness(IntEnum):
 def show_version(context: click.Context, option: click.Parameter, wanted: bool) -> None:
     """Print the first line of `gpustack info`, which names the version, and exit."""
     if wanted and not context.resilient_parsing:
-        from gpustack.about import headline
+        from gpustack.cli.about import headline
 
         click.echo(headline())
         context.exit()
@@ -179,8 +179,8 @@ def stray_lines(per_frame: Mapping[str, Any]) -> Iterator[str]:
 
     The rule is that of the page that ``--report FILE.html`` writes, which checks more columns.
     """
-    from gpustack.outlier_frames import out_of_line
     from gpustack.result import is_there
+    from gpustack.result.outlier_frames import out_of_line
 
     columns = {name: per_frame[name] for name in _STRAY_COLUMNS if name in per_frame}
     marks = out_of_line(columns, is_there(per_frame))

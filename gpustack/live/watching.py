@@ -19,7 +19,7 @@ from gpustack.frames import Frame, check_agree, open_one, renamed
 from gpustack.frames.hdus import quiet
 from gpustack.frames.onfile import Stamp
 from gpustack.header import read_recipe
-from gpustack.input_files import Reads
+from gpustack.live.input_files import Reads
 from gpustack.logs import logger
 
 _log = logger(__name__)
@@ -210,7 +210,8 @@ def watch(
     restack : callable
         Takes the names of all complete frames.
     reads_of : callable
-        Takes the same names; returns what a run would read, see `gpustack.input_files.ReadsOf`.
+        Takes the same names; returns what a run would read, see
+        `gpustack.live.input_files.ReadsOf`.
     interval : float
         Seconds between two looks at the folder. Polling is needed because shared file systems do
         not notify of what other machines write.

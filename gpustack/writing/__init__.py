@@ -12,8 +12,8 @@ from typing import Any, BinaryIO
 from astropy.io import fits
 
 from gpustack.errors import OutputError, WriteError
-from gpustack.paths import PathLike, at_home
-from gpustack.temporary import remove_abandoned, temporary_file
+from gpustack.files.paths import PathLike, at_home
+from gpustack.writing.temporary import remove_abandoned, temporary_file
 
 ENDINGS = (".fits", ".fit", ".fts", ".fits.gz", ".fit.gz", ".fts.gz")
 

@@ -23,14 +23,13 @@ from numpy.typing import NDArray
 
 from gpustack.checks import boolean, check, set_fields
 from gpustack.errors import FrameError
-from gpustack.filesink import FileSink
+from gpustack.files.paths import PathLike, at_home
 from gpustack.frames import FitsFrame, Frame
 from gpustack.frames.onfile import Stamp, as_hdus, reading
 from gpustack.maps.extensions import check_maps, extensions
-from gpustack.paths import PathLike, at_home
 from gpustack.recipe import MAPS
 from gpustack.result import StackResult
-from gpustack.temporary import remove_abandoned, temporary_file
+from gpustack.streaming.filesink import FileSink
 from gpustack.writing import (
     ENDINGS,
     VERIFY,
@@ -41,6 +40,7 @@ from gpustack.writing import (
     packing,
     seal,
 )
+from gpustack.writing.temporary import remove_abandoned, temporary_file
 
 #: FITS standard 4.0, section 3.1; a card has 80 characters.
 _BLOCK, _CARD = 2880, 80

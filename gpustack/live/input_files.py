@@ -1,6 +1,6 @@
 """The files that a run reads besides its frames (masks, numbers, a target), and their state.
 
-`gpustack.watching.watch` compares these states to decide whether to stack anew.
+`gpustack.live.watching.watch` compares these states to decide whether to stack anew.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -9,10 +9,10 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from gpustack.errors import InputError
+from gpustack.files.paths import at_home
 from gpustack.frames.onfile import Stamp
 from gpustack.frames.separate_planes import files_meant
 from gpustack.images import PLANES, Image
-from gpustack.paths import at_home
 
 
 class Reads(NamedTuple):

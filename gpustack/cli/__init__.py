@@ -9,24 +9,24 @@ from typing import Any
 
 import click
 
-from gpustack.cli_exit import DIFFERS, MACHINE, MACHINE_WORDS, code_of
-from gpustack.cli_extras import Extras, Restack, client_of
-from gpustack.cli_files import (
+from gpustack.cli.exit_codes import DIFFERS, MACHINE, MACHINE_WORDS, code_of
+from gpustack.cli.extras import Extras, Restack, client_of
+from gpustack.cli.files import (
     alignment_and_number_files,
     arrivals_keywords,
     check_not_overwritten,
     lists_among,
     paired_frames,
 )
-from gpustack.cli_options import (
+from gpustack.cli.options import (
     cluster_option,
     keywords,
     maps_option,
     recipe_options,
     run_options,
 )
-from gpustack.cli_process import begin, load_fits
-from gpustack.cli_shown import (
+from gpustack.cli.process import begin, load_fits
+from gpustack.cli.shown import (
     drop_stdout,
     is_full,
     loudness_options,
@@ -39,8 +39,8 @@ from gpustack.cli_shown import (
     warnings_on_stderr,
 )
 from gpustack.errors import GpustackError
+from gpustack.files.paths import at_home
 from gpustack.images import PLANES
-from gpustack.paths import at_home
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -284,9 +284,9 @@ def watch(
       gpustack watch tonight -o deep.fits --clip sigma --align register
     """
     load_fits()
-    from gpustack import watching
     from gpustack.engine import stack
-    from gpustack.input_files import ReadsOf
+    from gpustack.live import watching
+    from gpustack.live.input_files import ReadsOf
     from gpustack.streaming import ToFile
     from gpustack.writing import check_target
 
@@ -321,7 +321,8 @@ def info() -> None:
 
     Include this in a bug report. The home folder is shown as ~.
     """
-    from gpustack import about, backends
+    from gpustack import backends
+    from gpustack.cli import about
 
     click.echo(about.headline())
     for backend in backends.report():
@@ -388,7 +389,3 @@ def main() -> None:
             drop_stdout()
             say(f"gpustack: stdout: could not be written: {err.strerror}")
             sys.exit(MACHINE)
-
-
-if __name__ == "__main__":
-    main()

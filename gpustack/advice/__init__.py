@@ -10,19 +10,19 @@ from typing import Any
 
 from astropy import units
 
+from gpustack.advice.too_few_frames import useless_clip_warnings
 from gpustack.align.base import GridFrame
 from gpustack.align.brightness import AREA
+from gpustack.cards.names import names_in, printable
+from gpustack.cards.numbers import read_number
 from gpustack.clips import AvgSigmaClip, NoiseClip, RangeClip, SigmaClip
 from gpustack.combines import MEDIANS, NoiseModel
 from gpustack.errors import GpustackWarning
+from gpustack.files.paths import at_home
 from gpustack.frames import FitsFrame, Frame
 from gpustack.header import SAME_EXPOSURE, read_exposure
-from gpustack.name_cards import names_in, printable
-from gpustack.number_cards import read_number
-from gpustack.paths import at_home
 from gpustack.recipe import Recipe
 from gpustack.result import StackResult, left_out
-from gpustack.too_few_frames import useless_clip_warnings
 
 #: Names of frames in memory. The number counts frames of one run and identifies no file.
 _IN_MEMORY = re.compile(r"frame \d+")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from gpustack.errors import FrameError, MissingFileError
-from gpustack.paths import at_home, exists
+from gpustack.files.paths import at_home, exists
 
 _EXPECTED = "expected a text file with one file name per line"
 

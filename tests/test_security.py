@@ -22,7 +22,7 @@ ALLOWED = {("re", "compile"), ("module", "compile")}
 
 
 #: Exceptions: `gpustack info` asks git for the commit of its own checkout.
-ASKS = {("about", "subprocess")}
+ASKS = {("cli.about", "subprocess")}
 
 
 def dotted(path):

@@ -1,4 +1,7 @@
-"""Warnings about unusual frames, recipes and results; the run goes on."""
+"""Warnings about unusual frames, recipes and results; the run goes on.
+
+Warnings about clips that suit so few frames badly are in `too_few_frames`.
+"""
 
 import math
 import os

@@ -1,1 +1,6 @@
-"""Header cards of some kinds: of coordinates, with numbers, and with names of frames."""
+"""Header cards of some kinds.
+
+- `names`: names of frames.
+- `numbers`: numbers, also in quotes.
+- `wcs_keywords`: which keywords describe world coordinates.
+"""

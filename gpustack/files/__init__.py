@@ -1,4 +1,9 @@
-"""Resolve texts to files and HDUs, and check that no output is a file that is read."""
+"""Resolve texts to files and HDUs, and check that no output is a file that is read.
+
+- `paths`: names of files as users give them.
+- `name_lists`: text files of names of files.
+- `number_files`: text files of numbers.
+"""
 
 import glob
 import re

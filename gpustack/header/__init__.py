@@ -1,4 +1,7 @@
-"""The header of a result: cards of the first frame, coordinates, and how the result was made."""
+"""The header of a result: cards of the first frame, coordinates, and how the result was made.
+
+The dates of its exposures are in `dates`.
+"""
 
 import json
 import re

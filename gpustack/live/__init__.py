@@ -1,4 +1,10 @@
-"""A stack that grows: frames are added one by one, and a result is available after each."""
+"""A stack that grows: frames are added one by one, and a result is available after each.
+
+For `gpustack watch`, which stacks anew after each arrival:
+
+- `input_files`: the files that a run reads besides its frames.
+- `watching`: watches a folder.
+"""
 
 import math
 import warnings

@@ -1,4 +1,7 @@
-"""The result of a run: arrays, header and per-frame table, which convert to CCDData and FITS."""
+"""The result of a run: arrays, header and per-frame table, which convert to CCDData and FITS.
+
+`outlier_frames` finds frames whose numbers are out of line.
+"""
 
 import sys
 import time

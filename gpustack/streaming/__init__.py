@@ -2,6 +2,7 @@
 
 The file is laid out before the first row is written: the place of each image follows from the
 headers. Only the table of frames is not known in advance; it comes after the images.
+`filesink` has one image of the file.
 """
 
 import errno

@@ -1,4 +1,7 @@
-"""Writes files completely or not at all."""
+"""Writes files completely or not at all.
+
+The temporary files that they are first are in `temporary`.
+"""
 
 import errno
 import gzip

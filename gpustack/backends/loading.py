@@ -53,9 +53,16 @@ def load(
     rows = list(values)
     for f, (samples, row) in enumerate(zip(band, values, strict=True)):
         frame = views[f] if views else None
-        if frame is not None and (trust or all_finite(frame[where.flat])):
-            rows[f], tile.rows = frame[where.flat], rows
-            tile.trusted |= trust
+        if frame is not None:
+            here = frame[where.flat]
+            invalid = None if trust else _not_finite(here)
+            if invalid is None:
+                rows[f], tile.rows = here, rows
+                tile.trusted |= trust
+            else:
+                np.copyto(row, here)
+                np.copyto(row, np.inf, where=invalid)
+                tile.count_out(f, invalid, None, None)
         elif _has_nothing(samples):
             row.fill(np.inf)
             tile.count_out_frame(f)
@@ -125,17 +132,16 @@ def prepare_for_clips(
 
     Returns which samples are invalid, and which valid ones are below and above a range.
     """
-    invalid = union(*_flags(samples, where))
-    if recipe.normalizes or not always_finite(samples):
-        ends = np.array([row.min(), row.max()])  # NaN where any is
-        if not np.isfinite(ends).all():
-            invalid = union(invalid, ~np.isfinite(row))
-    if recipe.normalizes:
-        invalid = union(invalid, _overflowing(row, ends, f, recipe))
-    below, above = None, None
+    invalid, below, above = union(*_flags(samples, where)), None, None
     if recipe.sees_normalized:
         below, above = _out_of_range(row, recipe, invalid)
-        normalize_row(row, f, recipe)
+        normalize_row(row, f, recipe)  # what is not finite stays so
+    if recipe.normalizes or not always_finite(samples):
+        invalid = union(invalid, _not_finite(row))
+    if recipe.normalizes_late:
+        invalid = union(invalid, _overflowing(row, f, recipe))
+    if invalid is not None:
+        below, above = (None if side is None else side & ~invalid for side in (below, above))
     missing = union(invalid, below, above)
     if missing is not None:
         np.copyto(row, np.inf, where=missing)
@@ -207,17 +213,21 @@ def all_finite(values: Floats) -> bool:
     return bool(np.isfinite(values.min()) and np.isfinite(values.max()))
 
 
-def _overflowing(row: Floats, ends: Floats, f: int, recipe: Recipe) -> OptionalFlags:
-    """Which samples become infinite when normalised, and are thus invalid; None if none does.
+def _not_finite(row: Floats) -> OptionalFlags:
+    """Which samples are NaN or infinite; None if none is."""
+    finite = np.isfinite(row)
+    return None if finite.all() else np.logical_not(finite, out=finite)
 
-    `ends` contains the lowest and the highest sample, and is overwritten.
-    """
+
+def _overflowing(row: Floats, f: int, recipe: Recipe) -> OptionalFlags:
+    """Which samples are not finite once they are normalised; None if all are."""
+    ends = np.array([row.min(), row.max()])  # NaN where any is
     normalize_row(ends, f, recipe)
     if np.isfinite(ends).all():
         return None
     trial = row.copy()
     normalize_row(trial, f, recipe)
-    return ~np.isfinite(trial)
+    return _not_finite(trial)
 
 
 def _flags(samples: Samples, where: TilePixels) -> Iterator[NDArray[np.bool_]]:

@@ -14,6 +14,7 @@ from gpustack.backends.columns import Floats, Ranks, Rows, Uniform, chunks
 from gpustack.backends.few_ranks import find_ranks
 from gpustack.backends.frame_clips import FrameClip, rejected_by
 from gpustack.backends.frame_screens import at_risk
+from gpustack.backends.incomplete import Incomplete, may_stay_incomplete
 from gpustack.backends.loading import all_finite
 from gpustack.backends.members import Members
 from gpustack.backends.network import are_few, sort_columns
@@ -204,14 +205,18 @@ def sort_tile(
     invalid = None if valid is None else valid < len(rows)
     result = None
     if not needs_order(recipe, buffer.dtype, members):
-        columns = Unsorted(rows, adds_up(recipe), stored)
-        result = _leave_unsorted(columns, recipe, invalid, len(tile.valid))
+        if valid is not None and may_stay_incomplete(recipe, members):
+            columns: Unsorted = Incomplete(rows, valid)
+            result = _leave_unsorted(columns, recipe, valid == 0, len(tile.valid))
+        else:
+            columns = Unsorted(rows, adds_up(recipe), stored)
+            result = _leave_unsorted(columns, recipe, invalid, len(tile.valid))
         stored = stored if stored is not None and stored.has_order else None  # else decoded by now
     if result is None:
         rows = _sorted_rows(rows, stored, buffer, ranks if invalid is None else None)
         in_parts = np.zeros(buffer.shape[1], dtype=bool)
         result = SortedTile(uniform(rows, 0, len(rows)), in_parts, len(tile.valid))
-    if invalid is not None:
+    if invalid is not None and not isinstance(result.uniform, Incomplete):
         result.move_out(invalid, valid)
     return result
 
@@ -245,7 +250,7 @@ def _leave_unsorted(
             inexact &= ~invalid
         if np.count_nonzero(inexact) > MOST_INEXACT * columns.pixels:
             return None
-        result.move_out(inexact)
+        result.move_out(inexact, columns.count if isinstance(columns, Incomplete) else None)
     return result
 
 

@@ -22,7 +22,7 @@ def cache_sums(parts: list[Ragged], uniform: Uniform) -> None:
 
     Parts with invalid samples are skipped: the sum of the whole column would include these.
     """
-    if uniform.count == 0:
+    if uniform.lo == uniform.hi:
         return
     for part in parts:
         moved = part.rejected is None and part.stand_ins is None

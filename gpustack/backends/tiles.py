@@ -93,9 +93,11 @@ class Tile:
         missing = union(invalid, below, above)
         if missing is None:
             return
+        lost = np.count_nonzero(missing)
+        out_of_range = below is not None or above is not None
+        self.in_range[f] -= lost
         if invalid is not None:
-            self.valid[f] -= np.count_nonzero(invalid)
-        self.in_range[f] -= np.count_nonzero(missing)
+            self.valid[f] -= np.count_nonzero(invalid) if out_of_range else lost
         self.missing, self.low, self.high = (
             self._added(tally, flags)
             for tally, flags in ((self.missing, missing), (self.low, below), (self.high, above))

@@ -100,12 +100,25 @@ def write_raw(folder):
         fits.writeto(folder / f"raw/{number}.fits", rng.normal(500, 5, (24, 32)).astype("u2"))
 
 
+def write_chips(folder):
+    """Write three bias frames of a camera with two chips, each chip in an extension."""
+    (folder / "chips").mkdir()
+    rng = np.random.default_rng(4)
+    for number in range(1, 4):
+        hdus = [fits.PrimaryHDU()]
+        for chip in (1, 2):
+            image = rng.normal(500, 5, (24, 32)).astype("u2")
+            hdus.append(fits.ImageHDU(image, name="SCI", ver=chip))
+        fits.HDUList(hdus).writeto(folder / f"chips/{number}.fits")
+
+
 #: Part of a file name on a page -> function that writes such files.
 WRITERS = {
     "frames/": write_frames,
     "night/": write_night,
     "c4d": write_planes,
     "raw/": write_raw,
+    "chips/": write_chips,
 }
 
 

@@ -1,5 +1,6 @@
 """Unsorted columns with missing samples: their sums are those of the valid samples alone."""
 
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -15,7 +16,7 @@ from gpustack.backends.sorted_tile import sort_tile
 from gpustack.backends.statistics import mean
 from gpustack.backends.tiles import Tile
 from gpustack.backends.unsorted import Unsorted
-from gpustack.clips import RangeClip
+from gpustack.clips import ExtremaClip, RangeClip, SigmaClip
 from gpustack.recipe import Recipe
 
 SAMPLES = st.one_of(
@@ -49,6 +50,16 @@ def test_exact_sums_and_squares_are_those_of_the_valid_samples(data):
 
 
 @given(COLUMNS)
+def test_the_ends_are_those_of_the_valid_samples(data):
+    with np.errstate(all="ignore"):
+        some = columns(data)
+    for pixel, column in enumerate(data.T):
+        valid = column[np.isfinite(column)]
+        assert some.lowest[pixel] == min(valid, default=np.inf)
+        assert some.highest[pixel] == max(valid, default=-np.inf)
+
+
+@given(COLUMNS)
 def test_a_column_whose_valid_samples_may_be_rounded_counts_as_inexact(data):
     with np.errstate(all="ignore"):
         found = columns(data).inexact()
@@ -58,7 +69,7 @@ def test_a_column_whose_valid_samples_may_be_rounded_counts_as_inexact(data):
                 assert found[pixel] >= Unsorted(valid[:, np.newaxis]).inexact()[0]
 
 
-def sort(data, recipe=MEAN, members=False):
+def sort(data, recipe=MEAN):
     """The sorted tile of `data`, in which NaN is missing."""
     n, pixels = data.shape
     buffer = np.empty((n + 1, pixels), "f4")
@@ -68,7 +79,7 @@ def sort(data, recipe=MEAN, members=False):
         invalid = np.isnan(row)
         row[invalid] = np.inf
         tile.count_out(f, invalid, None, None)
-    return sort_tile(tile, buffer, recipe, members=members)
+    return sort_tile(tile, buffer, recipe)
 
 
 def with_nan(*where):
@@ -96,31 +107,55 @@ def test_a_column_whose_sum_may_be_rounded_is_sorted_with_the_samples_that_it_ha
 
 
 @pytest.mark.parametrize(
-    ("recipe", "members"),
+    "recipe",
     [
-        (MEAN, True),
-        (Recipe(combine="median", outputs=()), False),
-        (Recipe(clips=(RangeClip(high=2000),), combine="mean", outputs=()), False),
+        Recipe(combine="median", outputs=()),
+        Recipe(clips=(ExtremaClip(1, 1),), combine="mean", outputs=()),
+        Recipe(combine="mean", uncertainty="mad_std"),
     ],
 )
-def test_other_recipes_copy_what_lacks_samples(recipe, members):
-    tile = sort(with_nan((2, 7)), recipe, members)
+def test_other_recipes_copy_what_lacks_samples(recipe):
+    tile = sort(with_nan((2, 7)), recipe)
     assert not isinstance(tile.uniform, Incomplete)
     assert [part.index.tolist() for part in tile.parts] == [[7]]
 
 
-@pytest.mark.parametrize("combine", ["mean", "sum"])
-def test_the_result_has_the_bits_that_copied_columns_give(monkeypatch, combine):
+SIGMA = SigmaClip(2, 2.5, center="mean", spread="std")
+OUTPUTS = Recipe().outputs
+RECIPES = {
+    "mean": {"combine": "mean"},
+    "sum": {"combine": "sum"},
+    "range": {"clips": RangeClip(-40, 1050), "combine": "mean"},
+    "max": {"clips": RangeClip(high=1050), "combine": "max"},
+    "sigma": {"clips": SIGMA, "combine": "mean"},
+    "one pass": {"clips": replace(SIGMA, maxiters=1, ddof=1, keep=4), "combine": "sum"},
+    "min": {"clips": SIGMA, "combine": "min"},
+    "both": {"clips": [RangeClip(-40, 1060), SIGMA, SIGMA], "combine": "mean"},
+    "weights": {"clips": SIGMA, "combine": "mean", "weights": np.linspace(0.5, 2, 45)},
+    "scale": {"clips": SIGMA, "scale": np.linspace(0.9, 1.1, 45)},
+    "reason": {"clips": SIGMA, "outputs": (*OUTPUTS, "reason")},
+}
+
+
+@pytest.mark.parametrize("n", [8, 45])
+@pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
+def test_the_result_has_the_bits_that_copied_columns_give(monkeypatch, recipe, n):
     rng = np.random.default_rng(5)
-    data = rng.normal(rng.choice([0, 1000], 400), 30, (9, 400)).astype("f4")
+    sky = rng.choice([-1000, 0, 1000], 400, p=[0.3, 0.1, 0.6])
+    data = rng.normal(sky, 30, (n, 400)).astype("f4")
     data[rng.random(data.shape) < 0.3] = np.nan
     data[:, :3] = np.nan
-    data[rng.random(data.shape) < 0.01] *= 1e12
-    planes = data.reshape(9, 20, 20)
-    found = stack(planes, combine=combine)
-    monkeypatch.setattr(sorted_tile, "may_stay_incomplete", lambda recipe, members: False)
-    copied = stack(planes, combine=combine)
-    for name in ("data", "mask", "uncertainty", "count"):
+    data[1, 5:9] = 1e15
+    recipe = recipe | {name: recipe[name][:n] for name in {"weights", "scale"} & recipe.keys()}
+    tiles, leave = [], sorted_tile._leave_unsorted
+    monkeypatch.setattr(
+        sorted_tile, "_leave_unsorted", lambda *args: tiles.append(leave(*args)) or tiles[-1]
+    )
+    found = stack(data.reshape(n, 20, 20), **recipe)
+    assert isinstance(tiles[-1].uniform, Incomplete)
+    monkeypatch.setattr(sorted_tile, "may_stay_incomplete", lambda recipe: False)
+    copied = stack(data.reshape(n, 20, 20), **recipe)
+    assert not isinstance(tiles[-1].uniform, Incomplete)
+    for name in ("data", "mask", "uncertainty", "count", "low", "high"):
         np.testing.assert_array_equal(getattr(found, name), getattr(copied, name), strict=True)
-    assert found.count.min() == 0
-    assert found.count.max() > 7
+    assert list(found.frames["rejected"]) == list(copied.frames["rejected"])

@@ -1,4 +1,4 @@
-"""Unsorted columns in which samples are missing, for means and sums without clips.
+"""Unsorted columns in which samples are missing.
 
 Copying such columns and sorting the copies takes several times as long as adding up the valid
 samples where they are.
@@ -8,25 +8,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpustack.backends.columns import SUM_SAMPLES, Floats, Ranks, Rows, Uniform, chunks
-from gpustack.backends.totals import add_up
+from gpustack.backends.totals import add_up, column_sums
 from gpustack.backends.unsorted import Unsorted
+from gpustack.clips import ExtremaClip
 from gpustack.recipe import Recipe
 
 
-def may_stay_incomplete(recipe: Recipe, members: bool) -> bool:
+def may_stay_incomplete(recipe: Recipe) -> bool:
     """Whether columns with missing samples may stay unsorted if complete ones may.
 
-    `members` says whether the survivors of each frame may be asked for.
+    They may not if a clip rejects ends of columns, which then differ in their intervals.
     """
-    return not recipe.clips and not members
+    return not any(isinstance(clip, ExtremaClip) for clip in recipe.clips)
 
 
 class Incomplete(Unsorted):
     """Columns in frame order, with +inf in the place of missing samples.
 
     The ends and the sums are those of the valid samples, so `inexact` and `inexact_squares` hold
-    as for complete columns. The highest sample of a column in which one is missing counts as at
-    least 0.
+    as for complete columns. Without a valid sample, the lowest one is +inf and the highest -inf.
 
     Parameters
     ----------
@@ -47,8 +47,11 @@ class Incomplete(Unsorted):
             part, missing = self._part(some)
             np.minimum.reduce(part, axis=0, out=self.lowest[some])
             np.copyto(part, 0.0, where=missing)
-            np.maximum.reduce(part, axis=0, out=self.highest[some])
             np.add.reduce(part, axis=0, dtype=np.float64, out=self._sums[some])
+            highest = np.maximum.reduce(part, axis=0, out=self.highest[some])
+            negative = np.flatnonzero(highest == 0)  # unless a sample is 0
+            lacks = np.where(missing[:, negative], -np.inf, part[:, negative])
+            highest[negative] = lacks.max(axis=0)
 
     def _part(self, some: slice) -> tuple[Floats, NDArray[np.bool_]]:
         """Copies of some columns, and flags where a sample is missing."""
@@ -59,6 +62,17 @@ class Incomplete(Unsorted):
         """Return the samples of some columns, in float64, and flags where one is missing."""
         part, missing = self._part(some)
         return part.astype(np.float64), missing
+
+    def sum_of_squares(self, origin: Floats) -> Floats:
+        """The sum of ``(x - origin)^2`` over the valid samples, in their dtype, in any order."""
+        result = np.empty_like(origin)
+        for some in chunks(self.pixels, len(self.rows), SUM_SAMPLES):
+            terms, missing = self._part(some)
+            terms -= origin[some]
+            np.copyto(terms, 0.0, where=missing)
+            np.multiply(terms, terms, out=terms)
+            result[some] = column_sums(terms)
+        return result
 
     def total(self, origin: Floats | None, *, squared: bool = False) -> Floats:
         """The sum of ``x - origin``, or of its square, over the valid samples, in float64.

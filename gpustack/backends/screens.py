@@ -7,7 +7,7 @@ other samples are left to float64.
 
 import math
 from dataclasses import dataclass
-from typing import TypeGuard
+from typing import Any, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -155,7 +155,7 @@ def _std_between(columns: Uniform, about: Floats, ddof: int) -> tuple[Floats, Fl
     and lacks squares that underflow to 0. If deviations are about a value that is wrong by `off`,
     the length is wrong by at most sqrt(n) times `off`.
     """
-    n, root = columns.count, math.sqrt(columns.count)
+    n, root, divide = columns.valid, *_factors(columns.count, ddof)
     squares = columns.sum_of_squares(about)
     share, lost = sum_error(n), 4 * n * SMALLEST
     least, most = squares * (1 - share), squares * (1 + share)
@@ -164,7 +164,6 @@ def _std_between(columns: Uniform, about: Floats, ddof: int) -> tuple[Floats, Fl
     off = np.abs(about)
     off *= root * ROUNDING * (1 + 8 * ROUNDING)
     off += root * SMALLEST
-    divide = 1 / math.sqrt(n - ddof) if n > ddof else math.nan
     np.sqrt(np.maximum(least, 0, out=least), out=least)
     least -= off
     least *= divide * (1 - 8 * ROUNDING)
@@ -172,3 +171,13 @@ def _std_between(columns: Uniform, about: Floats, ddof: int) -> tuple[Floats, Fl
     most += off
     most *= divide * (1 + 8 * ROUNDING)
     return least, most
+
+
+def _factors(count: Any, ddof: int) -> tuple[Any, Any]:
+    """The square root of `count`, and 1 / the root of ``count - ddof``; NaN where that is not > 0.
+
+    Floats for a count that columns share, as these leave float32 arrays in float32.
+    """
+    degrees = np.subtract(count, ddof, dtype=np.float64)
+    root, divide = np.sqrt(count), 1 / np.sqrt(np.where(degrees > 0, degrees, np.nan))
+    return (root, divide) if np.ndim(count) else (float(root), float(divide))

@@ -72,6 +72,8 @@ class SortedTile:
         index = np.flatnonzero(which)
         rows, m = self.uniform.rows, len(index)
         values = self.uniform.take(index)
+        if isinstance(self.uniform, Incomplete):
+            valid = self.uniform.count
         count = np.full(m, len(rows)) if valid is None else valid[index]
         lo = np.full(m, self.uniform.lo) if valid is None else np.zeros(m, np.intp)
         hi = np.full(m, self.uniform.hi) if valid is None else count.copy()
@@ -99,23 +101,26 @@ class SortedTile:
             clip_ragged(part, clip, rank_all, self.frames)
         if isinstance(clip, ExtremaClip):
             clip_uniform(self.uniform, clip, self.frames)
-        elif self.uniform.count > 0 and not self.in_parts.all():
+        elif self.uniform.hi > self.uniform.lo and not self.in_parts.all():
             self._clip_touched(clip, rank_all)
 
     def _clip_touched(self, clip: ColumnClip, rank_all: RankAll) -> None:
         """Move uniform columns that may lose a sample to `clip` to a new part, and clip that."""
         uniform = self.uniform
         first = screen(clip, uniform) if has_screen(clip, uniform.dtype) else None
-        part = self.move_out(touched(uniform, clip, self.frames, first) & ~self.in_parts)
-        if not part.pixels:
-            return
-        if can_clip_by_ends(clip, part):
-            part.cache["sum"] = sums(uniform).take(part.index, mode="clip")
-        clip_ragged(part, clip, rank_all, self.frames, first and first.take(part.index))
+        found = touched(uniform, clip, self.frames, first) & ~self.in_parts
+        shared = np.equal(uniform.count, uniform.hi - uniform.lo)  # not where samples are missing
+        for which in (found & shared, found & ~shared):
+            part = self.move_out(which)
+            if not part.pixels:
+                continue
+            if can_clip_by_ends(clip, part):
+                part.cache["sum"] = sums(uniform).take(part.index, mode="clip")
+            clip_ragged(part, clip, rank_all, self.frames, first and first.take(part.index))
 
     def _clip_by_frame(self, clip: FrameClip | LinearFitClip, look: SecondLook) -> None:
         """Apply a clip that judges samples one by one, to the columns that may lose any."""
-        if self.uniform.count > 0 and not self.in_parts.all():
+        if self.uniform.hi > self.uniform.lo and not self.in_parts.all():
             if isinstance(clip, LinearFitClip):
                 risk = line_fit.at_risk(clip, self.uniform)
             else:
@@ -205,7 +210,7 @@ def sort_tile(
     invalid = None if valid is None else valid < len(rows)
     result = None
     if not needs_order(recipe, buffer.dtype, members):
-        if valid is not None and may_stay_incomplete(recipe, members):
+        if valid is not None and may_stay_incomplete(recipe):
             columns: Unsorted = Incomplete(rows, valid)
             result = _leave_unsorted(columns, recipe, valid == 0, len(tile.valid))
         else:
@@ -250,7 +255,7 @@ def _leave_unsorted(
             inexact &= ~invalid
         if np.count_nonzero(inexact) > MOST_INEXACT * columns.pixels:
             return None
-        result.move_out(inexact, columns.count if isinstance(columns, Incomplete) else None)
+        result.move_out(inexact)
     return result
 
 

@@ -212,9 +212,9 @@ class TileJob:
 
     def _looks_again(self, columns: SortedTile) -> bool:
         """Whether it must be determined of which frames the surviving samples are."""
-        if self._must_look_again or not self._may_look_again:
-            return self._must_look_again
-        return columns.uniform.count < columns.uniform.valid or bool(columns.parts)
+        uniform = columns.uniform
+        touched = uniform.low > 0 or uniform.high > 0 or bool(columns.parts)
+        return self._must_look_again or (self._may_look_again and touched)
 
     def _look_again(
         self, where: TilePixels, tile: Tile, columns: SortedTile, buffer: Floats, count: Counts

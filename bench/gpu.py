@@ -37,11 +37,11 @@ RECIPES = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; 1 where an answer is wrong, 3 where there is no device."""
+    """Run the command line; 1 where an answer is wrong, 3 where there is no usable device."""
     options = _parse(arguments)
     load = machine.load()
     try:
-        device.count_devices()
+        device.able_devices()
     except BackendError as err:
         print(f"no device to measure: {err}", file=sys.stderr)
         return 3
@@ -136,14 +136,14 @@ def _resident(
         "of_copy_bandwidth": (read + written) / seconds / bandwidth,
         "peers": {},
     }
-    few = max(min(int(options.peer_bytes) // (4 * n), width), 1)
-    part = cube[:, :few]
+    count = max(min(int(options.peer_bytes) // (4 * n), width), 1)
+    part = cube[:, :count]
     for peer, run in gpu_peers.PEERS[name].items():
         run(part)  # CuPy compiles its kernels
         taken = gpu_timing.device_seconds(lambda run=run: run(part), 1)
-        theirs = 4 * n * few / taken
+        theirs = 4 * n * count / taken
         record["peers"][peer] = {
-            "pixels": few,
+            "pixels": count,
             "seconds": taken,
             "bytes_per_second": theirs,
             "times": ours / theirs,

@@ -9,7 +9,7 @@ import numpy as np
 
 from bench.gpu_check import CHECKED, check
 from bench.gpu_sources import FLOAT32, Arrays
-from bench.gpu_timing import device_seconds, synchronize
+from bench.gpu_timing import device_seconds
 from gpustack.backends.base import Outputs
 from gpustack.backends.cuda import device
 from gpustack.backends.cuda.backend import CudaBackend
@@ -70,7 +70,6 @@ def _parts(source: Any, recipe: Recipe, out: Outputs) -> dict[str, float]:
         "compute": device_seconds(launch, 1),
         "fetch": device_seconds(lambda: slot.download(stream), 1),
     }
-    synchronize()
     return {"read": read} | {name: share * taken for name, taken in parts.items()}
 
 

@@ -225,5 +225,5 @@ def test_blanks_of_the_widest_integers(pretend):
         assert got.count[0, 0] == count
 
 
-def test_tables_have_the_size_that_the_readme_of_the_kernels_says():
+def test_records_keep_their_sizes():
     assert (abi.FRAME.itemsize, abi.CLIP.itemsize, abi.OUT.itemsize) == (128, 104, 72)

@@ -10,9 +10,10 @@ import pytest
 
 import fakecuda
 import fakekernels
-from bands import ROWS, WIDTH, BandSource, Cuda, Files, N, frames, same, stream
+from bands import MEMORY, ROWS, WIDTH, BandSource, Cuda, Files, N, frames, same, stream
 from gpustack.backends.base import Outputs, Samples
 from gpustack.backends.cuda import device, staging, worker
+from gpustack.backends.cuda.backend import CudaBackend
 from gpustack.backends.cuda.launch import Job, Kernels
 from gpustack.backends.cuda.slots import Slot
 from gpustack.backends.cuda.work import READERS, Work
@@ -285,6 +286,22 @@ def test_copies_of_cupy_arrays_are_let_go_before_fewer_rows_are_tried(pretend, m
     assert set(after) == {before}
     want = np.median(data.astype("f4"), axis=0)
     np.testing.assert_allclose(out.data.get(), want, rtol=1e-6)
+
+
+def test_the_limit_covers_both_copies_of_arrays_that_begin_anywhere(pretend):
+    """Of float32 among float64, a copy that is aligned is made first, then one of float64."""
+    world = pretend()
+    cupy, n = device.cupy(), 2
+    data = sky(n, (ROWS, WIDTH)).astype("f4")
+    shifted = cupy.asarray(np.concatenate([np.zeros(1, np.uint8), data[0].view("u1").ravel()]))
+    band = [
+        Samples(shifted[1:].view("f4").reshape(ROWS, WIDTH)),
+        Samples(cupy.asarray(data[1].astype("f8"))),
+    ]
+    out, limit = Outputs(cupy.empty((ROWS, WIDTH), "f8")), 8 * ROWS * WIDTH
+    CudaBackend(limit).stream(BandSource(band, np.dtype("f8")), Recipe(), out, MEMORY)
+    np.testing.assert_allclose(out.data.get(), data.mean(axis=0, dtype="f8"))
+    assert [pixels * (4 + 8) <= limit for _, pixels in world.launched] == [True, True]
 
 
 def test_the_log_keeps_no_buffers(pretend, caplog):

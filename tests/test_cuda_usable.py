@@ -120,6 +120,21 @@ def test_a_device_that_cannot_compile_is_not_taken(pretend, caplog):
     assert world.tried == [0, 0, 0], "it is tried once where it works"
 
 
+def test_a_device_that_cannot_be_queried_is_not_taken(monkeypatch, pretend):
+    """As after an illegal access, which all later calls of the process report."""
+    pretend()
+
+    def fail(number):
+        raise CUDARuntimeError(700, "cudaErrorIllegalAddress")
+
+    monkeypatch.setattr(device.cupy().cuda.runtime, "getDeviceProperties", fail)
+    assert backends.get().name == "cpu"
+    match = "device 0 cannot be queried: CUDARuntimeError: cudaErrorIllegalAddress"
+    assert match in backends.report()[1].detail
+    with pytest.raises(BackendError, match=match):
+        backends.get("cuda")
+
+
 def test_one_device_that_compiles_is_enough(pretend):
     world = pretend(devices=2)
     world.broken = {0: CUDARuntimeError(46, "cudaErrorDevicesUnavailable")}

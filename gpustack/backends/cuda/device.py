@@ -79,7 +79,7 @@ def able_devices() -> list[Device]:
     Raises
     ------
     BackendError
-        Where there is none.
+        Where there is none, or where a device cannot be queried.
     """
     found = devices()
     able = [one for one in found if one.is_able]
@@ -163,7 +163,10 @@ def _no_device(detail: str) -> str:
 
 
 def _version(ask: Any) -> str | None:
-    """The CUDA version that a function returns as 1000 * major + 10 * minor; None for 0."""
+    """The CUDA version that a function returns as 1000 * major + 10 * minor.
+
+    None for 0, which CUDA returns where there is no driver, and where the function fails.
+    """
     try:
         number = int(ask())
     except RuntimeError:
@@ -172,11 +175,15 @@ def _version(ask: Any) -> str | None:
 
 
 def devices() -> list[Device]:
-    """All CUDA devices. BackendError where there is none."""
+    """All CUDA devices. BackendError where there is none, or where one cannot be queried."""
     runtime = cupy().cuda.runtime
     found = []
     for i in range(count_devices()):
-        facts = runtime.getDeviceProperties(i)
+        try:
+            facts = runtime.getDeviceProperties(i)
+        except Exception as err:  # also what an earlier call on any device left behind
+            problem = f"{type(err).__name__}: {err}"
+            raise BackendError(f"device {i} cannot be queried: {problem}") from err
         name = facts["name"]
         found.append(
             Device(
@@ -198,7 +205,7 @@ def versions() -> str:
 
 
 def summary() -> str:
-    """The devices that the kernels support, and versions. BackendError where there is none."""
+    """The devices that the kernels support, and versions. BackendError as `able_devices`."""
     return f"{', '.join(map(str, able_devices()))}; {versions()}"
 
 

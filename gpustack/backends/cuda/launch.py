@@ -173,11 +173,11 @@ class Kernels:
     """Compiled kernels, one for each set of names and device. CuPy keeps them on disk too."""
 
     def __init__(self) -> None:
-        self._known: dict[Any, tuple[Any, int]] = {}
+        self._known: dict[Any, Any] = {}
         self._lock = threading.Lock()
 
-    def get(self, names: tuple[tuple[str, str], ...]) -> tuple[Any, int]:
-        """The kernel for the current device, compiled on first use, and its most blocks.
+    def get(self, names: tuple[tuple[str, str], ...]) -> Any:
+        """The kernel for the current device, compiled on first use.
 
         Raises
         ------
@@ -188,7 +188,7 @@ class Kernels:
         key = (cupy, names, cupy.cuda.runtime.getDevice())
         with self._lock:
             if key not in self._known:
-                self._known[key] = _compile(cupy, names), _most_blocks()
+                self._known[key] = _compile(cupy, names)
             return self._known[key]
 
     def prepare(
@@ -207,8 +207,8 @@ class Kernels:
         shape : (rows, width)
         """
         rows, width = shape
-        kernel, most_blocks = self.get(job.names(records, width))
-        blocks = -(-rows * width // job.block)
+        kernel = self.get(job.names(records, width))
+        blocks = min(-(-rows * width // job.block), _most_blocks())
         # CuPy converts no argument, so each needs the exact type that the kernel declares.
         arguments = (
             np.uint64(frames),
@@ -221,15 +221,12 @@ class Kernels:
             out,
             job.planes(records),
         )
-        grid, block = (min(blocks, most_blocks),), (job.block,)
-        return lambda: kernel(grid, block, arguments)
+        block = job.block
+        return lambda: kernel((blocks,), (block,), arguments)
 
 
 def _most_blocks() -> int:
-    """The blocks of a grid that fills the current device; its threads loop over pixels.
-
-    Called once for each kernel: CuPy looks up all attributes of a device each time.
-    """
+    """The blocks of a grid that fills the current device; its threads loop over pixels."""
     attributes = device.cupy().cuda.Device().attributes
     return int(attributes["MultiProcessorCount"]) * BLOCKS
 

@@ -2,8 +2,8 @@
 
 Nothing is copied to the host or waited for, but for tallies of frames where they are wanted.
 Kernels run on the caller's current stream. Scratch memory comes from CuPy's current allocator,
-which reuses freed memory on the stream that it was freed on; so scratch may be freed while a
-kernel that uses it has still to run.
+which reuses freed memory only on the stream that it was allocated on; so scratch may be freed
+while a kernel that uses it has still to run.
 """
 
 from collections.abc import Iterable, Sequence
@@ -103,13 +103,15 @@ def _one_device(band: Sequence[Samples], out: Outputs) -> int:
 
 
 def _fitting_rows(band: Sequence[Samples], job: Job, limit: int) -> int:
-    """The most rows whose copies, and reasons where needed, fit in `limit` bytes."""
+    """The most rows whose copies, and reasons where needed, fit in `limit` bytes.
+
+    MemoryLimitError where not even one row does.
+    """
     width = max(band[0].data.shape[1], 1)
-    row = sum(
-        width * dtype.itemsize
+    row = width * sum(
+        _copied_bytes(getattr(samples, name), dtype)
         for samples in band
         for name, dtype in job.kinds.items()
-        if not _is_readable(getattr(samples, name), dtype)
     )
     rows, reasons = int(band[0].data.shape[0]), width * job.n
     wanted = job.wanted.reasons is not None
@@ -248,6 +250,14 @@ def _copied(array: Any, dtype: np.dtype[Any]) -> Any:
         each = device.cupy().ndarray(shape, np.uint8, array.data, strides).copy()
         array = each.view(array.dtype).reshape(array.shape)
     return array if _is_readable(array, dtype) else array.astype(dtype, order="C")
+
+
+def _copied_bytes(array: Any, dtype: np.dtype[Any]) -> int:
+    """The bytes that the copies of a sample take together; 0 where a kernel can read the array."""
+    if _is_readable(array, dtype):
+        return 0
+    unaligned = 0 if _is_aligned(array) else int(array.dtype.itemsize)
+    return unaligned + dtype.itemsize * (not unaligned or array.dtype != dtype)
 
 
 def _laid_out(samples: Samples, job: Job) -> Samples:

@@ -22,7 +22,9 @@ Flux = Literal["ratio", "local", "unscaled"]
 #: The words that `Offsets` takes as its extent; any other text is a section.
 EXTENTS = ("union", "intersection", "reference")
 #: One axis of a section: ``*``, or first and last pixel, which may lie outside the frame.
-_AXIS = re.compile(r"\*|(-?\d+):(-?\d+)")
+_AXIS = re.compile(r"\*|-?\d{1,18}:-?\d{1,18}")
+#: One size of a shape.
+_SIZE = re.compile(r"\d{1,18}")
 #: The parts of a text with pairs, ``[(y,x),(y,x)]``.
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _PAIR = rf"\(({_NUMBER}),({_NUMBER})\)"
@@ -323,8 +325,8 @@ def _shape(name: str, given: Any) -> tuple[int, int] | None:
         isinstance(parts, Iterable) and len(parts := list(parts)) == 2,
         f"{name}: expected two numbers, y and x, as (100, 200) or '100x200', got {given!r}",
     )
-    sizes = [int(part) if str(part).isdecimal() else part for part in parts]
-    return whole_number(name, sizes[0], 1), whole_number(name, sizes[1], 1)
+    y, x = (int(part) if _SIZE.fullmatch(str(part)) else part for part in parts)
+    return whole_number(name, y, 1), whole_number(name, x, 1)
 
 
 def _scale(name: str, given: Any) -> float | None:

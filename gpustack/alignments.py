@@ -1,7 +1,8 @@
 """The alignments: frozen values that describe how frames are brought onto one pixel grid.
 
 An alignment checks its fields when it is made, and ``str`` writes the text that `as_alignment`
-reads (only a target that is a header or WCS has none). `gpustack.align` carries alignments out.
+reads. A target that is a header or WCS has no such text, nor has a file with a comma before
+``WORD=`` in its name. `gpustack.align` carries alignments out.
 """
 
 import math
@@ -61,7 +62,8 @@ class Reproject(BaseAlignment):
     target : {"first", "optimal"}, path, Header, or WCS
         The grid. ``"first"``: the grid of the first frame. ``"optimal"``: north up, the pixel
         size of the frame with the smallest pixels, and just large enough for all frames.
-        Otherwise a FITS file, a header with NAXIS1 and NAXIS2, or a WCS with an ``array_shape``.
+        Otherwise a FITS file, a header with NAXIS1 and NAXIS2, or a WCS with an ``array_shape``;
+        it is checked when frames are aligned.
     extent : {"target", "union"}
         The pixels of the result: those of the target, or as many as hold all frames.
     shape : tuple of two int, optional
@@ -166,7 +168,7 @@ class Offsets(BaseAlignment):
         say where on the first frame the centre of each frame lies. Numbers: pairs (y, x), one per
         frame; as text ``"[(0,0),(10,-5)]"``. ``"@FILE"``: a text file as IRAF reads it, one line
         per frame, *x first*: ``-5 10``; a line ``# absolute`` in it makes the union begin at
-        offset 0. ``"!XKEY/YKEY"``: two keywords of the headers.
+        offset 0 or before it. ``"!XKEY/YKEY"``: two keywords of the headers.
     extent : {"union", "intersection", "reference"} or a FITS section
         The pixels of the result: all that any frame has; those that all frames have; those of the
         first frame; or a section ``"[x1:x2,y1:y2]"``. A section counts from 1 on the first frame

@@ -19,7 +19,8 @@ Place = tuple[int, int]
 
 #: Bytes per pixel of a result, which has at least data, uncertainty and mask.
 RESULT_BYTES = 9
-#: A result with more than this many times the pixels of all frames together causes a warning.
+#: A result with more than this many times the pixels that the frames cover, each counted by
+#: itself, causes a warning.
 SPARSE = 20
 #: Fraction of a pixel by which a frame may extend over an edge before a row or column is added.
 SLACK = 1e-3

@@ -11,6 +11,7 @@ from astropy.wcs import WCS
 from astropy.wcs.utils import wcs_to_celestial_frame
 
 from gpustack import Reproject, stack
+from gpustack.align.moved_wcs import moved_header
 from gpustack.errors import InputError
 from gpustack.frames import open_frames
 from gpustack.frames.fitsframe import coordinates_in_file
@@ -335,6 +336,13 @@ def test_numbers_in_quotes_are_the_coordinates_that_they_say(tmp_path, form, key
         plain.all_pix2world(*corners, 0), quoted.all_pix2world(*corners, 0), strict=True
     ):
         np.testing.assert_allclose(one, other, rtol=0, atol=SAME / 3600)
+
+
+def test_numbers_in_quotes_move_with_the_pixels():
+    cards = {"CTYPE1A": "LINEAR", "CRPIX1A": "3.5", "LTV2": " -4 ", "CRPIX2A": "none"}
+    moved = moved_header(fits.Header(cards), (10, 20))
+    assert (moved["CRPIX1A"], moved["LTV2"]) == (23.5, 6)
+    assert "CRPIX2A" not in moved
 
 
 @pytest.mark.parametrize("value", ["'12 34 56.7'", "12,5 d"])

@@ -28,6 +28,15 @@ def spectrum():
     return wcs
 
 
+def planet(radius=3.4e6):
+    """Coordinates on Mars, from which astropy makes no place on the sky."""
+    wcs = WCS(naxis=2)
+    wcs.wcs.ctype = ["MALN-TAN", "MALT-TAN"]
+    if radius:
+        wcs.wcs.aux.a_radius = wcs.wcs.aux.b_radius = wcs.wcs.aux.c_radius = radius
+    return wcs
+
+
 def singular():
     wcs = tangent()
     wcs.wcs.pc = [[1, 1], [1, 1]]
@@ -38,6 +47,8 @@ BAD_WCS = {
     "none": (None, "expected a celestial WCS, got none"),
     "not celestial": (spectrum(), "one that is not celestial, with axes WAVE, LINEAR"),
     "singular": (singular(), "CD matrix is singular"),
+    "planet": (planet(), "equatorial, galactic or ecliptic coordinates, got axes MALN-TAN"),
+    "planet of no size": (planet(None), "ecliptic coordinates, got axes MALN-TAN, MALT-TAN"),
 }
 
 
@@ -112,6 +123,19 @@ def test_grids_beyond_all_memory():
     )
     with pytest.raises(InputError, match=said):
         stack([noisy(tangent())], align=Reproject(shape=(10**7, 10**7)))
+
+
+def test_grids_whose_size_no_float_holds():
+    with pytest.raises(InputError, match=r"memory of this machine holds, .* pixels, .*, inf GB"):
+        stack([noisy(tangent())], align=Reproject("optimal", scale=1e-300))
+
+
+@pytest.mark.filterwarnings("ignore:only one frame")
+@pytest.mark.parametrize("scale", [1e3, 1e5, 1e8])
+def test_frames_far_smaller_than_a_pixel_of_the_grid_lie_on_one(scale):
+    result = stack([noisy(tangent())], align=Reproject("optimal", scale=scale, method="exact"))
+    assert result.data.shape == (1, 1)
+    assert np.isfinite(result.data).all()
 
 
 @pytest.mark.parametrize(
@@ -221,6 +245,15 @@ def test_fields_that_contradict():
     for shape in ((1, 2, 3), 5, "100"):
         with pytest.raises(RecipeError, match="shape: expected two numbers, y and x, as"):
             Reproject(shape=shape)
+
+
+@pytest.mark.parametrize("digits", [19, 5000])
+def test_sizes_and_sections_of_too_many_digits(digits):
+    """Python refuses to read an int of more than 4300 digits."""
+    many = "9" * digits
+    for text in (f"wcs:shape={many}x1", f"offsets:extent=[1:{many},1:5]"):
+        with pytest.raises(RecipeError, match=r"(shape|extent): expected .*, got '.*999"):
+            as_alignment(text)
 
 
 def test_texts():

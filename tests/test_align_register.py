@@ -383,6 +383,14 @@ def test_a_sample_that_float32_does_not_hold_does_not_mislead(by):
     assert abs(table["dx"][1] + 1j * table["dy"][1] - (3 - 2j)) < PLACE
 
 
+@pytest.mark.parametrize("by", ["phase", "stars"])
+def test_a_patch_that_float32_does_not_hold_is_no_patch_of_nan(by):
+    frames = [image.copy() for image in frames_of([(1, 0, SHAPE), (1, 3 - 2j, SHAPE)])]
+    for frame, value in zip(frames, (1.7e308, -1.7e308), strict=True):
+        frame[100:105, 100:105] = value
+    align_frames(open_frames(frames), Register(by))
+
+
 @pytest.mark.parametrize("extent", ["reference", "union"])
 def test_the_reference_is_taken_as_it_is(extent):
     """Its header is kept too, in which detector sections still describe its pixels."""

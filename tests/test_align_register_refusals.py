@@ -328,6 +328,16 @@ def test_a_star_that_is_farther_off_than_most_does_not_count(monkeypatch):
     assert abs(fit.to_frame(500, 500)[0] - 500) < 0.05
 
 
+def test_matches_that_may_be_chance_are_said_to_be(monkeypatch):
+    places = np.array([10 + 10j, 50 + 20j, 90 + 80j, 150 + 60j, 130 + 110j])
+    monkeypatch.setattr(stars, "find_stars", lambda name, image: places)
+    monkeypatch.setattr(stars, "_search", lambda *lists: Similarity())
+    image = SimpleNamespace(size=200 * 150)
+    said = r"got 5 matches among 5 and 5 stars, 0\.00 px off; .* chance .* 5e-05, .* most 1e-08"
+    with pytest.raises(FrameError, match=said):
+        stars.Stars("one", image).measure("two", image)
+
+
 def solved(image, degrees, kind=tangent):
     return CCDData(np.asarray(image), unit="adu", wcs=kind(degrees=degrees))
 

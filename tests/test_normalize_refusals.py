@@ -220,6 +220,15 @@ def test_functions_do_not_see_what_a_leading_range_clip_rejects():
         assert result.recipe.scale == (1 / function(planes[0, 4:]), 1 / function(planes[1]))
 
 
+@pytest.mark.parametrize(("role", "neutral"), [("scale", 1), ("zero", 0), ("weights", 0)])
+def test_functions_are_not_called_for_a_frame_that_a_leading_range_clip_rejects(role, neutral):
+    planes = sky(3)
+    planes[1] += 5000
+    recipe = stack(planes, RangeClip(high=1000), **{role: np.ma.median}).recipe
+    numbers = getattr(recipe, role)
+    assert numbers == (np.median(planes[0]), neutral, np.median(planes[2]))
+
+
 @pytest.mark.parametrize("key", ["EXPOSURE", "XPOSURE", "ITIME"])
 def test_a_header_without_exptime_that_has_the_exposure_otherwise_is_told_of(key):
     frames = [CCDData(np.ones((3, 4)), unit="adu", meta={key: 10.0 * i}) for i in (1, 2)]

@@ -51,6 +51,20 @@ def test_mode_by_hand(values, expected):
     assert statistics.mode(np.array(values, float)) == expected
 
 
+#: Samples whose differences and sums no float holds.
+LARGE = 1.7e308 * np.array([-1, 1, 1, 1, 1, 1, 1, 1, 1, -1, -1, 0.0])
+
+
+def test_statistics_of_samples_near_the_largest_float():
+    assert statistics.median(LARGE.copy()) == 1.7e308
+    assert statistics.mode(LARGE.copy()) == 1.7e308
+    assert statistics.mad(LARGE.copy()) == 0
+    assert statistics.mad(LARGE[[0, 1, 9, 11]].copy()) == 0.85e308
+    # Refused later: as a scale or zero a number has to be finite.
+    assert not math.isfinite(statistics.mean(LARGE))
+    assert not math.isfinite(statistics.mean(LARGE[[1, 2, 0, 9]]))
+
+
 def mode_in_words(values):
     """The mode by its definition, without sorting or searching bins."""
     ordered = sorted(values)

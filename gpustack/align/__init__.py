@@ -53,6 +53,8 @@ def align_frames(
         Where units differ, or shapes differ without an alignment.
     InputError
         Where frames cannot be aligned, or the result would be too large.
+    MissingPackageError
+        Where a package that measures shifts is not installed.
     """
     alignment = as_alignment(given)
     if alignment is None:

@@ -48,7 +48,7 @@ def warn_frames_scaled(frames: Sequence[Frame], flux: str, stacklevel: int) -> N
 
 
 def is_brightness(unit: Any) -> bool:
-    """Whether a unit is per area on the sky or per beam; False for magnitudes."""
+    """Whether a unit is per area on the sky or per beam; False for one as mag(AB/arcsec2)."""
     if not isinstance(unit, units.UnitBase):
         return False
     plain = unit.decompose()

@@ -19,7 +19,8 @@ Place = tuple[int, int]
 
 #: Bytes per pixel of a result, which has at least data, uncertainty and mask.
 RESULT_BYTES = 9
-#: A result with more than this many times the pixels of all frames together causes a warning.
+#: A result with more than this many times the pixels that the frames cover, each counted by
+#: itself, causes a warning.
 SPARSE = 20
 #: Fraction of a pixel by which a frame may extend over an edge before a row or column is added.
 SLACK = 1e-3
@@ -74,7 +75,8 @@ def boxes_of(frames: Sequence[Frame], transforms: Sequence[Transform]) -> Boxes:
         if not math.isnan(left):
             x0, y0 = (math.floor(edge + 0.5 + SLACK) for edge in (left, bottom))
             x1, y1 = (math.ceil(edge - 0.5 - SLACK) + 1 for edge in (right, top))
-            boxes.append((frame.name, Box(y0, x0, y1, x1)))
+            # Of a frame smaller than the slack, the last pixel may come before the first.
+            boxes.append((frame.name, Box(y0, x0, max(y1, y0 + 1), max(x1, x0 + 1))))
     if not boxes:
         raise InputError(
             f"align: expected a frame that has a place on the grid, got none of {len(frames)}, "
@@ -127,7 +129,7 @@ def check_size(
     InputError
         Says how large the result is, and which of `boxes` lie farthest apart.
     """
-    size, holder = RESULT_BYTES * math.prod(shape), "the disk of its file"
+    size, holder = RESULT_BYTES * math.prod(map(float, shape)), "the disk of its file"
     if max_bytes is None:
         max_bytes, holder = memory_of_machine(), "the memory of this machine"
     y, x = shape

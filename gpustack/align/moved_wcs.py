@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ from astropy.wcs.wcsapi import HighLevelWCSWrapper
 from astropy.wcs.wcsapi.wrappers.base import BaseWCSWrapper
 
 from gpustack.align.base import SECTIONS
-from gpustack.checks import real
+from gpustack.cards.numbers import read_number
 from gpustack.header import fits_wcs, lookup_tables
 
 #: Cards that hold a pixel coordinate, and cards that make a missing pixel coordinate count as 0:
@@ -97,9 +96,7 @@ def moved_header(header: fits.Header, shift: tuple[int, int]) -> fits.Header:
     for key in {key for key in moved if SECTIONS.fullmatch(key)}:
         moved.remove(key, remove_all=True)
     for key, axis in _pixel_cards(moved).items():
-        number = np.nan
-        with suppress(fits.VerifyError):
-            number = real(moved.get(key, 0.0))
+        number = read_number(moved, key) if key in moved else 0.0
         if np.isfinite(number):
             moved[key] = number + shift[2 - axis]
         else:

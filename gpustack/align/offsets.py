@@ -46,7 +46,8 @@ def place_frames(frames: Sequence[Frame], how: Offsets, *, max_bytes: float | No
     Raises
     ------
     FrameError
-        Where a frame has no usable offset, and is not to be skipped.
+        Where a frame has no offset and is not to be skipped, or an offset is not below
+        `OFFSET_LIMIT`.
     InputError
         Where there are more or fewer offsets than frames, a file of offsets cannot be read, an
         intersection is asked for and no pixel is in all frames, or the result would be too large.

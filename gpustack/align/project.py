@@ -70,15 +70,16 @@ def wcs_project(
         Data of dtype float64 in the unit of `ccd`, with `target_wcs`. The data are NaN outside the
         footprint of `ccd`. The mask is True there and wherever a masked pixel contributed, and None
         if nothing is masked. The uncertainty is of the same kind as that of `ccd`, in the unit of
-        the data; None if `ccd` has none. The header is that of `ccd` without its WCS keywords,
-        alternative ones too, and without those that say which pixels of a detector it was (CCDSEC,
-        LTV and the like). Flags and PSF are not carried over.
+        the data; None if `ccd` has none, or one of unknown kind. The header is that of `ccd`
+        without its WCS keywords, alternative ones too, and without those that say which pixels of a
+        detector it was (CCDSEC, LTV and the like). Flags and PSF are not carried over.
 
     Raises
     ------
     InputError
-        Where the image does not have two axes, or one of the two WCS is missing or not celestial.
-        It is a ValueError.
+        Where the image does not have two axes, one of the two WCS is missing or not celestial, the
+        uncertainty does not fit the data, or another argument is not one of those above. It is a
+        ValueError.
 
     Warns
     -----

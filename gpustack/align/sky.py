@@ -179,7 +179,7 @@ def _place_and_corners(frame: Frame, reference: Frame) -> tuple[Place | str, flo
         return str(err), 0
     if not np.isfinite(shifts[:, 0]).all():
         return f"a place on the sky that {reference.name} has no pixels for", 0
-    apart = np.abs(shifts[:, 1:] - shifts[:, :1]).max()  # NaN where a corner has no place
+    apart = np.hypot(*(shifts[:, 1:] - shifts[:, :1])).max()  # NaN where a corner has no place
     return (float(shifts[0, 0]), float(shifts[1, 0])), float(apart)
 
 

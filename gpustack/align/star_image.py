@@ -14,6 +14,10 @@ BOX = 64
 #: are, and lifts them above the pattern of camera and readout, which does not move with the stars.
 SMOOTH = 2.0
 
+#: Samples farther than this from the sky count as this far, as if divided by a flat of nearly 0.
+#: Sums of infinities, as float32 would have them, are NaN.
+LARGEST = 1e30
+
 View = NDArray[np.float32]
 #: A whole frame as `Frame.whole` returns it.
 FrameImage = np.ma.MaskedArray[Any, Any]
@@ -61,10 +65,11 @@ def _above_sky(name: str, image: FrameImage) -> View:
     if invalid.all():
         raise FrameError(name, "align: expected valid samples, got none")
     # sep computes in float32, in which a level far above the noise would swallow it.
-    values -= np.median(values[~invalid])
+    with np.errstate(over="ignore"):
+        values -= np.median(values[~invalid])
     values[invalid] = 0
-    with np.errstate(over="ignore"):  # a cosmic-ray hit, or a sample divided by nearly 0
-        above = np.ascontiguousarray(values, np.float32)
+    np.clip(values, -LARGEST, LARGEST, out=values)
+    above = np.ascontiguousarray(values, np.float32)
     sep.Background(above, mask=invalid, bw=BOX, bh=BOX).subfrom(above)
     above[invalid] = 0
     return above

@@ -98,11 +98,17 @@ class Stars:
         rms = float(np.sqrt(np.mean(off**2))) if len(off) else np.nan
         chance = self._chance(image.size, len(stars), len(pairs))
         if len(pairs) < LEAST_STARS or chance > CHANCE or not rms <= MOST_RMS:
+            distance = f", {rms:.2f} px off" if len(pairs) else ""
+            by_chance = (
+                f"; so many match by chance with a probability of {chance:.0e}, and at most "
+                f"{CHANCE:g} is accepted"
+                if len(pairs) >= LEAST_STARS and chance > CHANCE
+                else ""
+            )
             raise FrameError(
                 name,
-                f"align: expected stars that match those of {self.name}, got "
-                f"{len(pairs)} matches among {len(stars)} and {len(self._stars)} stars"
-                + (f", {rms:.2f} px off" if len(pairs) else ""),
+                f"align: expected stars that match those of {self.name}, got {len(pairs)} matches "
+                f"among {len(stars)} and {len(self._stars)} stars{distance}{by_chance}",
             )
         return fit, {"stars": len(pairs), "rms": rms}
 

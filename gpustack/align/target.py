@@ -1,11 +1,11 @@
 """Choose the grid that frames are resampled onto."""
 
-import os
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from astropy import units
+from astropy.coordinates import SkyCoord
 from astropy.io import fits
 from astropy.wcs import WCS
 from astropy.wcs.utils import wcs_to_celestial_frame
@@ -64,8 +64,8 @@ def _target(frames: Sequence[Frame], how: Reproject) -> tuple[WCS, Sequence[int]
         return fits_wcs(frames[0].coordinates.wcs), frames[0].shape
     if how.target_is("optimal"):
         return _optimal(frames, how)
-    if isinstance(how.target, str | os.PathLike):
-        return _of_file(os.fspath(how.target))
+    if how.file is not None:
+        return _of_file(how.file)
     if isinstance(how.target, fits.Header):
         return _of_header("align target", how.target)
     wcs = fits_wcs(how.target)
@@ -146,8 +146,8 @@ def check_celestial(name: str, wcs: Any, fault: str = "none") -> None:
         axes = f"with axes {', '.join(types)}" if any(types) else "without a CTYPE"
         raise InputError(f"{name}: expected a celestial WCS, got one that is not celestial, {axes}")
     try:
-        wcs_to_celestial_frame(wcs)
-    except ValueError as err:
+        SkyCoord(0.0, 0.0, unit="deg", frame=wcs_to_celestial_frame(wcs))
+    except (ValueError, TypeError) as err:  # places on planets fail as SkyCoord, or have no radius
         raise InputError(
             f"{name}: expected equatorial, galactic or ecliptic coordinates, got axes "
             f"{', '.join(map(str, wcs.wcs.ctype))}: {err}"

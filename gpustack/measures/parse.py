@@ -123,8 +123,8 @@ def from_record(record: dict[str, Any]) -> Measure:
 
     Raises
     ------
-    RecipeError
-        Where the record is not that of a measure.
+    RecipeError, TypeError
+        Where the record has the name of no measure, other fields or invalid values.
     """
     values = dict(record)
     kind = MEASURES.get(str(values.pop("measure", None)))

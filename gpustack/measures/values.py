@@ -57,9 +57,10 @@ def _over(region: str | None) -> str:
 class Statistic(BaseMeasure):
     """A statistic s of the valid samples of each frame, also given as a word: ``"median"``.
 
-    As a scale it is ``s_0 / s_i``, of ``s - zero`` where zeros are numbers. As a zero it is what
-    brings the scaled frame to the level of the reference, ``s_i - s_0 scale_0 / scale_i``. As
-    weights it is s itself, which is right for photon noise in frames that are scaled by s.
+    As a scale it is ``s_0 / s_i``; for a level, that of ``s - zero`` if there is a zero that is
+    neither a statistic nor an `Overlap`. As a zero it is what brings the scaled frame to the level
+    of the reference, ``s_i - s_0 scale_0 / scale_i``. As weights it is s itself, which is right for
+    photon noise in frames that are scaled by s.
 
     Parameters
     ----------

@@ -102,7 +102,7 @@ def from_function(
 
     The function gets a frame as a masked array, of which numpy's median and percentiles leave out
     masked samples too. Samples that one of `ranges` rejects are also masked. The function is not
-    called for a frame without a valid sample, whose number is None.
+    called for a frame all of whose samples are masked; the number of such a frame is None.
 
     Raises
     ------
@@ -115,10 +115,10 @@ def from_function(
 def _from_function(
     role: str, function: Callable[[Any], Any], frame: Frame, ranges: Sequence[RangeClip]
 ) -> float | None:
-    image = frame.whole()
+    image = _within(frame.whole(), ranges)
     if np.ma.getmaskarray(image).all():
         return None
-    image = as_function_sees(_within(image, ranges))
+    image = as_function_sees(image)
     answer = function(image)
     check(
         bool(np.isfinite(real(answer))),

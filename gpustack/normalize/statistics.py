@@ -16,8 +16,8 @@ MODE_SHARE, MODE_BIN, MODE_STEP, MODE_LEAST = 0.7, 0.1, 0.01, 10
 
 
 def mean(values: Values) -> float:
-    """The mean of at least one value."""
-    with np.errstate(over="ignore"):
+    """The mean of at least one value; not finite if a float cannot hold their sum."""
+    with np.errstate(over="ignore", invalid="ignore"):
         return float(np.mean(values, dtype=np.float64))
 
 
@@ -32,8 +32,10 @@ def median(values: Values) -> float:
 
 
 def mad(values: Values) -> float:
-    """The median absolute deviation from the median of at least one value."""
-    return median(np.abs(values - np.float64(median(values))))
+    """The median absolute deviation from the median of at least one value; reorders the values."""
+    middle = np.float64(median(values))
+    with np.errstate(over="ignore"):  # of the farther half; the median is at most half the range
+        return median(np.abs(values - middle))
 
 
 def mode(values: Values) -> float:
@@ -48,15 +50,17 @@ def mode(values: Values) -> float:
         return median(values)
     values.sort()
     first, last = (int(n * (1 + side * MODE_SHARE) / 2) for side in (-1, 1))
-    low, high = float(values[first]), float(values[last])
-    span = high - low
+    central = values[first : last + 1].astype(np.float64)
+    # Halves have a range that a float holds; to halve other values could round subnormal ones.
+    unit = 1.0 if math.isfinite(float(central[-1]) - float(central[0])) else 0.5
+    central *= unit
+    low, span, central = central[0], central[-1] - central[0], central[:-1]
     # One start more than fills the range, so that the last bin includes the upper end.
     starts = low + span * MODE_STEP * np.arange(round((1 - MODE_BIN) / MODE_STEP) + 2)
-    central = values[first:last].astype(np.float64)
     left = np.searchsorted(central, starts)
     right = np.searchsorted(central, starts + span * MODE_BIN)
     fullest = int(np.argmax(right - left))
-    return float(central[(left[fullest] + right[fullest]) // 2])
+    return float(central[(left[fullest] + right[fullest]) // 2]) / unit
 
 
 def noise(values: Values, invalid: NDArray[np.bool_]) -> float:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpustack.backends.columns import MAD_TO_STD
-from gpustack.errors import InputError
+from gpustack.errors import InputError, RecipeError
 from gpustack.frames.masked import nan_filled
 
 Word = Literal["mean", "median", "sum", "std", "mad_std"]
@@ -82,14 +82,14 @@ def word_or_function(
 
     Raises
     ------
-    InputError
+    RecipeError
         Where `given` is neither one of `words` nor callable.
     """
     word = given if isinstance(given, str) else recognise(given)
     if word in words:
         return word
     if not callable(given):
-        raise InputError(
+        raise RecipeError(
             f"{name}: expected {' or '.join(map(repr, words))} or a function, got {given!r}"
         )
     return given

@@ -127,7 +127,7 @@ def stack(
     memory : number of bytes, text such as ``"2GB"``, or None
         Limit on all that is held at once, except the arrays of the result, if it has any, and
         some 70 bytes per pixel of a frame while `Register` measures; see docs/memory.md. None is
-        512 MiB.
+        512 MiB, or four rows of all frames where these take more.
     device_memory : number of bytes, text, or None
         Limit on the memory used on each CUDA device; None is the environment variable
         GPUSTACK_DEVICE_MEMORY, and without it, most of what is free.

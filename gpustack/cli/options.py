@@ -355,7 +355,7 @@ cluster_option = click.option(
 
 
 def keywords(options: dict[str, Any]) -> dict[str, Any]:
-    """The options, except those for `cli_files.paired_frames`, as keywords of `gpustack.stack`.
+    """The options, but for those that `paired_frames` removes, as keywords of `gpustack.stack`.
 
     Region and reference become part of the measures, bits part of the flags. Uncertainty "none"
     becomes "auto", as `gpustack.ToFile` is what leaves it out.

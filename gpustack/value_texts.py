@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import fields
 from typing import Any
 
-from gpustack.checks import check
+from gpustack.checks import check, did_you_mean
 
 #: A comma before the next ``field=``. Other commas belong to a value, such as a section
 #: ``[x1:x2,y1:y2]`` or the name of a file.
@@ -54,7 +54,7 @@ def from_text(what: str, kind: Any, text: str) -> Any:
         check(
             bool(sign) and field in known,
             f"{what} {name}: expected field=value with field one of {', '.join(known)}, "
-            f"got {item!r} in {text!r}",
+            f"got {item!r} in {text!r}{did_you_mean(field, known)}",
         )
         check(
             field not in record, f"{what} {name}: expected {field} once, got it again in {text!r}"

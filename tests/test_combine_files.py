@@ -140,9 +140,9 @@ def test_arguments_under_which_files_are_read_by_rows(name, tmp_path, monkeypatc
 @pytest.mark.parametrize(
     ("name", "meant"),
     [
-        ("signma_clip_dev_func", "; did you mean sigma_clip_dev_func="),  # found in many scripts
-        ("iraf_minmax_clip", "; did you mean minmax_clip="),
-        ("overwrite", "; did you mean overwrite_output="),
+        ("signma_clip_dev_func", "; did you mean 'sigma_clip_dev_func'"),  # found in many scripts
+        ("iraf_minmax_clip", "; did you mean 'minmax_clip'"),
+        ("overwrite", "; did you mean 'overwrite_output'"),
         ("combine", ""),
         ("ccd_kwargs", ""),
     ],

@@ -178,7 +178,7 @@ def _sample_factors(scale_to: Any) -> NDArray[np.float64]:
         raise RecipeError(f"scale_to: expected numbers, got {scale_to!r:.60}") from err
     if given.dtype.kind not in "biuf":
         raise RecipeError(f"scale_to: expected numbers, got {scale_to!r:.60}")
-    return np.asarray(given.astype(np.float64).filled(np.nan))
+    return np.asarray(np.ma.filled(given.astype(np.float64), np.nan))
 
 
 def check_weights(weights: Any, shape: tuple[int, ...]) -> None:

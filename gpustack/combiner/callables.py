@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpustack.backends.columns import MAD_TO_STD
+from gpustack.checks import did_you_mean
 from gpustack.errors import InputError, RecipeError
 from gpustack.frames.masked import nan_filled
 
@@ -91,6 +92,7 @@ def word_or_function(
     if not callable(given):
         raise RecipeError(
             f"{name}: expected {' or '.join(map(repr, words))} or a function, got {given!r}"
+            f"{did_you_mean(given, words)}"
         )
     return given
 

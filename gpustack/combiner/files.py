@@ -12,7 +12,7 @@ import numpy as np
 from astropy.nddata import CCDData, StdDevUncertainty
 from numpy.typing import DTypeLike, NDArray
 
-from gpustack.checks import real
+from gpustack.checks import did_you_mean, real
 from gpustack.combiner.arguments import naming_arguments
 from gpustack.combiner.attributes import check_weights, real_dtype
 from gpustack.combiner.callables import Statistic, recognise
@@ -166,6 +166,7 @@ def combine(
     if method not in _METHODS:
         raise InputError(
             f"unrecognised combine method: expected one of {', '.join(_METHODS)}, got {method!r}"
+            f"{did_you_mean(method, _METHODS)}"
         )
     if output_file is not None:
         _check_target(output_file, overwrite_output)

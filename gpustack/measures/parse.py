@@ -4,7 +4,7 @@ import math
 from dataclasses import fields, replace
 from typing import Any, get_args
 
-from gpustack.checks import check, per_frame
+from gpustack.checks import check, did_you_mean, per_frame
 from gpustack.errors import RecipeError
 from gpustack.measures.values import (
     Exposure,
@@ -58,8 +58,13 @@ def as_measure(role: Role, given: Any) -> Measure:
         if given.startswith(f"{Exposure.name}:"):
             measure = from_text(role, Exposure, given)
     fits = isinstance(measure, Measure) and role in measure.roles
-    expected = " or ".join(map(repr, choices(role)))
-    check(fits, f"{role}: expected numbers, one per frame, or {expected}, got {given!r}")
+    words = choices(role)
+    expected = " or ".join(map(repr, words))
+    check(
+        fits,
+        f"{role}: expected numbers, one per frame, or {expected}, got {given!r}"
+        f"{did_you_mean(given, words)}",
+    )
     return measure  # type: ignore[no-any-return]
 
 

@@ -5,6 +5,7 @@ import sys
 import pytest
 
 from gpustack.cli import main
+from gpustack.cli.parameter_types import hdu_key, number_or_name
 
 SECONDS = r"expected seconds > 0 and <= 86400, got "
 
@@ -41,3 +42,10 @@ def test_a_value_out_of_range_is_one_line(words, message, monkeypatch, capsys):
     with pytest.raises(SystemExit, match="2"):
         main()
     assert capsys.readouterr().err.endswith(f"\nError: Invalid value for {message}\n")
+
+
+@pytest.mark.parametrize("text", ["9" * 5000, "-" + "9" * 5000, "SCI," + "9" * 5000])
+def test_a_number_of_thousands_of_digits_is_a_name(text):
+    """Python refuses to convert it."""
+    assert hdu_key(text) == text
+    assert number_or_name(text) == text

@@ -87,12 +87,12 @@ class Seconds(click.FloatRange):
 
 def number_or_name(text: str) -> int | str:
     """The number that a text of digits is; any other text as it is."""
-    return int(text) if re.fullmatch("[0-9]+", text) else text
+    return int(text) if re.fullmatch("[0-9]{1,18}", text) else text
 
 
 def hdu_key(text: str) -> HduKey:
     """The HDU that a text names: ``"0"``, ``"-1"``, ``"SCI"``, or ``"SCI,2"`` with its EXTVER."""
-    if re.fullmatch("-[0-9]+", text):
+    if re.fullmatch("-[0-9]{1,18}", text):
         return int(text)
-    named = re.fullmatch(r"(.*[^ ,]) *, *([0-9]+)", text)
+    named = re.fullmatch(r"(.*[^ ,]) *, *([0-9]{1,18})", text)
     return (named[1], int(named[2])) if named else number_or_name(text)

@@ -298,7 +298,8 @@ def run(
     FrameError
         Where the recipe needs variances and a frame has none.
     InputError
-        Where the recipe needs flags and no frame has any; where `to` is given for cupy arrays.
+        Where the recipe does not fit the number of frames, or needs flags and no frame has any;
+        where `to` is given for cupy arrays.
     OutOfMemoryError
         Where there is less memory than the limit allows to use.
     OutputError

@@ -1,5 +1,6 @@
 """Misspelt names: errors suggest the name that was probably meant, and only a similar one."""
 
+import difflib
 import sys
 
 import numpy as np
@@ -70,3 +71,10 @@ def test_nothing_is_suggested_for_what_is_like_no_name(given):
 def test_another_programs_name_is_no_misspelling():
     with pytest.raises(InputError, match=r"got 'sigclip'; here it is 'sigma:ddof=1.*'$"):
         stack(CUBE, "sigclip")
+
+
+def test_names_that_are_right_are_not_compared(monkeypatch):
+    monkeypatch.setattr(difflib, "get_close_matches", None)
+    given = {"scale": "mad", "zero": "median", "combine": "nmodel:gain=2"}
+    recipe = Recipe(clips="sigma:low=3,center=mean", **given)
+    assert str(recipe.clips[0]).startswith("sigma:low=3,high=3,center=mean")

@@ -57,15 +57,13 @@ def as_measure(role: Role, given: Any) -> Measure:
         measure = sign(given[1:]) if sign else WORDS.get(given)
         if given.startswith(f"{Exposure.name}:"):
             measure = from_text(role, Exposure, given)
-    fits = isinstance(measure, Measure) and role in measure.roles
+    if isinstance(measure, Measure) and role in measure.roles:
+        return measure
     words = choices(role)
-    expected = " or ".join(map(repr, words))
-    check(
-        fits,
-        f"{role}: expected numbers, one per frame, or {expected}, got {given!r}"
-        f"{did_you_mean(given, words)}",
+    raise RecipeError(
+        f"{role}: expected numbers, one per frame, or {' or '.join(map(repr, words))}, "
+        f"got {given!r}{did_you_mean(given, words)}"
     )
-    return measure  # type: ignore[no-any-return]
 
 
 def tidy_numbers(role: Role, given: Any) -> Any:

@@ -186,7 +186,7 @@ class Cluster:
         return f"{name} of the dask array"
 
     def choose_backend(
-        self, backend: str, device_memory: float | str | None, resident: bool = False
+        self, backend: str, device_memory: float | str | None, resident: bool
     ) -> tuple[str, str]:
         """Choose one backend for all workers, so that all rows come from the same one.
 

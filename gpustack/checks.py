@@ -76,17 +76,28 @@ def boolean(name: str, given: Any) -> bool:
     return bool(value)
 
 
+def did_you_mean(given: Any, words: Iterable[str]) -> str:
+    """The end of an error message about a name: the one of `words` that is most like it.
+
+    Empty where `given` is no text, or like none of them.
+    """
+    from difflib import get_close_matches
+
+    near = get_close_matches(given.lower(), words, 1) if isinstance(given, str) else []
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
 def word(
     name: str, given: Any, words: tuple[str, ...], theirs: Mapping[str, str] | None = None
 ) -> str:
-    """One of `words`; for another program's name of a word, the error suggests ours.
+    """One of `words`; an error suggests one for a misspelt word, or another program's name of it.
 
-    `theirs` maps such names to ours.
+    `theirs` maps other programs' names to ours.
     """
     known, is_text = ", ".join(map(repr, words)), isinstance(given, str)
     like = {name: name for name in words} | dict(theirs or {})
     ours = like.get(given.lower()) if is_text else None
-    hint = f"; here it is {ours!r}" if ours else ""
+    hint = f"; here it is {ours!r}" if ours else did_you_mean(given, words)
     check(is_text and given in words, f"{name}: expected one of {known}, got {given!r}{hint}")
     return words[words.index(given)]
 

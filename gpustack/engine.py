@@ -127,7 +127,7 @@ def stack(
     memory : number of bytes, text such as ``"2GB"``, or None
         Limit on all that is held at once, except the arrays of the result, if it has any, and
         some 70 bytes per pixel of a frame while `Register` measures; see docs/memory.md. None is
-        512 MiB.
+        512 MiB, or four rows of all frames where these take more.
     device_memory : number of bytes, text, or None
         Limit on the memory used on each CUDA device; None is the environment variable
         GPUSTACK_DEVICE_MEMORY, and without it, most of what is free.
@@ -298,7 +298,8 @@ def run(
     FrameError
         Where the recipe needs variances and a frame has none.
     InputError
-        Where the recipe needs flags and no frame has any; where `to` is given for cupy arrays.
+        Where the recipe does not fit the number of frames, or needs flags and no frame has any;
+        where `to` is given for cupy arrays.
     OutOfMemoryError
         Where there is less memory than the limit allows to use.
     OutputError

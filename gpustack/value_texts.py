@@ -6,7 +6,8 @@ from contextlib import suppress
 from dataclasses import fields
 from typing import Any
 
-from gpustack.checks import check
+from gpustack.checks import check, did_you_mean
+from gpustack.errors import RecipeError
 
 #: A comma before the next ``field=``. Other commas belong to a value, such as a section
 #: ``[x1:x2,y1:y2]`` or the name of a file.
@@ -51,11 +52,11 @@ def from_text(what: str, kind: Any, text: str) -> Any:
     record: dict[str, Any] = {}
     for item in re.split(_COMMA, body) if body else ():
         field, sign, value = (part.strip() for part in item.partition("="))
-        check(
-            bool(sign) and field in known,
-            f"{what} {name}: expected field=value with field one of {', '.join(known)}, "
-            f"got {item!r} in {text!r}",
-        )
+        if not sign or field not in known:
+            raise RecipeError(
+                f"{what} {name}: expected field=value with field one of {', '.join(known)}, "
+                f"got {item!r} in {text!r}{did_you_mean(field, known)}"
+            )
         check(
             field not in record, f"{what} {name}: expected {field} once, got it again in {text!r}"
         )

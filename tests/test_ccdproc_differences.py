@@ -142,6 +142,11 @@ def uncertainty_beside_a_function(package):
     return ccd.uncertainty.array.item() < 1
 
 
+def uncertainty_by_a_masked_function(package):
+    combiner = package.Combiner(column(1, 3, 1e6, masked=[2]))
+    return combiner.average_combine(uncertainty_func=np.ma.std).uncertainty.array.item()
+
+
 def with_a_word(package):
     wcs = WCS(naxis=2)
     wcs.wcs.ctype = ["RA---TAN", "DEC--TAN"]
@@ -249,6 +254,8 @@ ROWS = {
         median_by_another_name, 3, 2),
     "Functions of your own, where all is masked": (all_masked, (0, True), (NAN, True)),
     "Uncertainty beside a function of your own": (uncertainty_beside_a_function, False, True),
+    "`uncertainty_func` that knows masks but not NaN, such as `np.ma.std`": (
+        uncertainty_by_a_masked_function, NAN, pytest.approx(0.5**0.5)),
     "Functions of your own that give one number": (
         lambda package: package.Combiner(images((2, 2))).median_combine(
             lambda array, axis: 7.0).data.tolist(),

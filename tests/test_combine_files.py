@@ -140,9 +140,9 @@ def test_arguments_under_which_files_are_read_by_rows(name, tmp_path, monkeypatc
 @pytest.mark.parametrize(
     ("name", "meant"),
     [
-        ("signma_clip_dev_func", "; did you mean sigma_clip_dev_func="),  # found in many scripts
-        ("iraf_minmax_clip", "; did you mean minmax_clip="),
-        ("overwrite", "; did you mean overwrite_output="),
+        ("signma_clip_dev_func", "; did you mean 'sigma_clip_dev_func'"),  # found in many scripts
+        ("iraf_minmax_clip", "; did you mean 'minmax_clip'"),
+        ("overwrite", "; did you mean 'overwrite_output'"),
         ("combine", ""),
         ("ccd_kwargs", ""),
     ],
@@ -323,8 +323,28 @@ def ccd(shape, unit="adu"):
         ([ccd((2, 2))] * 2, {"clip_extrema": True}, ValueError, "nlow"),
         ([ccd((2, 2))] * 2, {"weights": [1, 2]}, TypeError, "weights"),
         ([ccd((2, 2))] * 2, {"weights": np.ones(3)}, ValueError, "weights"),
-        ([ccd((2, 2))] * 2, {"scale": [1, 2, 3]}, ValueError, "scaling"),
-        ([ccd((2, 2))] * 2, {"scale": 5}, TypeError, "scaling"),
+        ([ccd((2, 2))] * 2, {"scale": [1, 2, 3]}, ValueError, "^scale: expected a function or 2"),
+        ([ccd((2, 2))] * 2, {"scale": [1, 0]}, ValueError, "^scale: .* other than 0, got 0"),
+        ([ccd((2, 2))] * 2, {"scale": 5}, TypeError, "^scale: expected a function or 2"),
+        ([ccd((2, 2))] * 2, {"combine_uncertainty_function": "mda"}, ValueError, "^combine_unc"),
+        (
+            [ccd((2, 2))] * 2,
+            {"sigma_clip": True, "sigma_clip_func": "mode"},
+            ValueError,
+            "^sigma_clip_func: expected 'mean' or 'median' or a function, got 'mode'",
+        ),
+        (
+            [ccd((2, 2))] * 2,
+            {"sigma_clip": True, "sigma_clip_low_thresh": "3"},
+            ValueError,
+            "^sigma_clip_low_thresh: expected a number >= 0 or None, got '3'",
+        ),
+        (
+            [ccd((2, 2))] * 2,
+            {"minmax_clip": True, "minmax_clip_max": np.nan},
+            ValueError,
+            "^minmax_clip_max: expected a finite number or None, got nan",
+        ),
         ([ccd((2, 2))] * 2, {"mem_limit": 0}, ValueError, "mem_limit: expected at least"),
         ([ccd((2, 2))] * 2, {"backend": "abacus"}, ValueError, "backend"),
         ([ccd((2, 2))] * 2, {"output_file": "no folder/out.fits"}, OSError, "no folder"),

@@ -108,7 +108,7 @@ def test_an_image_without_samples_needs_no_factor():
     combiner.scaling = lambda image: np.nan if image.mask.all() else 1 / image.mean()
     assert combiner.average_combine().data == 1
     combiner.scaling = [1, np.nan, 1]
-    with pytest.raises(RecipeError, match="scaling: expected a finite number, got nan for image 1"):
+    with pytest.raises(RecipeError, match=r"scaling: expected .*, got nan for image 1"):
         combiner.average_combine()
 
 
@@ -156,3 +156,35 @@ def test_scaling_that_is_no_number_an_image(scaling):
     with pytest.raises(ValueError, match="scaling: expected 2 numbers, one per image, got"):
         combiner.scaling = scaling
     assert combiner.scaling is None
+
+
+@pytest.mark.parametrize("shape", [(3,), (3, 1, 1)])
+def test_a_masked_factor_is_none(shape):
+    factors = np.ma.array([1.0, 5, 1], mask=[False, True, False]).reshape(shape)
+    with pytest.raises(RecipeError, match=r"scale_to: expected .* got nan for image 1"):
+        Combiner(column(1, 2, 3)).average_combine(scale_to=factors)
+
+
+def test_a_sample_whose_factor_is_masked_is_invalid():
+    images = [CCDData(np.full((1, 2), value), unit="adu") for value in (1.0, 2.0, 6.0)]
+    factors = np.ma.array(np.full((3, 1, 2), 2.0), mask=False)
+    factors[2, 0, 1] = np.ma.masked
+    ccd = Combiner(images).average_combine(scale_to=factors)
+    np.testing.assert_allclose(ccd.data, [[6, 3]], rtol=ROUNDING)
+
+
+@pytest.mark.parametrize("factors", ["abc", 1j, ["1", "2"], [[1], [1, 2]], {1: 2}], ids=repr)
+def test_scale_to_that_is_no_number(factors):
+    with pytest.raises(ValueError, match="scale_to: expected numbers, got "):
+        Combiner(column(1, 2)).average_combine(scale_to=factors)
+
+
+def test_an_image_is_not_multiplied_by_0():
+    combiner = Combiner(column(1, 2, 7, masked=[2]))
+    with pytest.raises(RecipeError, match=r"scale_to: expected .* other than 0, got 0 for image 0"):
+        combiner.average_combine(scale_to=0)
+    combiner.scaling = [1, 0, 1]
+    with pytest.raises(RecipeError, match=r"scaling: expected .* other than 0, got 0 for image 1"):
+        combiner.average_combine()
+    combiner.scaling = [1, 1, 0]  # of no valid sample
+    assert combiner.average_combine().data == 1.5

@@ -265,7 +265,11 @@ REFUSED = {
         "of one sign, got 1 in frame 0 and -1 in frame 1",
     ),
     "unknown statistic": (lambda: stack([ccd()] * 2, zero="mood"), RecipeError, "got 'mood'"),
-    "unknown backend": (lambda: stack([ccd()], backend="tpu"), InputError, "auto, cpu, cuda.*tpu"),
+    "unknown backend": (
+        lambda: stack([ccd()], backend="tpu"),
+        InputError,
+        "'auto', 'cpu', 'cuda', got 'tpu'",
+    ),
 }
 
 

@@ -272,8 +272,8 @@ def test_the_options_of_a_recipe_are_those_of_combine():
 OUTSIDE = {
     "x": ("11", "1", r"image of 10 x 12 pixels, .* is 11, 1 counted from 1"),
     "y": ("1", "13", "is 1, 13 counted from 1"),
-    "zero": ("0", "1", r"'X': 0 is not in the range x>=1"),
-    "a word": ("1", "m0.fits", "'Y': 'm0.fits' is not a valid integer"),
+    "zero": ("0", "1", r"'X': expected a whole number >= 1, got '0'"),
+    "a word": ("1", "m0.fits", "'Y': expected a whole number >= 1, got 'm0.fits'"),
 }
 
 

@@ -129,9 +129,7 @@ def test_a_function_that_sees_nan_under_the_mask_is_told_of_it():
             RecipeError, match=f"scale: expected .* got .*nan.* for frame 0; .*{why}"
         ):
             stack(ccds, scale=function)
-    with pytest.raises(
-        RecipeError, match="scale_to: expected a finite number, got nan for image 0"
-    ):
+    with pytest.raises(RecipeError, match=r"scale_to: expected .*, got nan for image 0"):
         Combiner([CCDData(plane, unit="adu") for plane in data]).average_combine(scale_to=np.nan)
 
 

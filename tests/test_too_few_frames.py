@@ -67,6 +67,13 @@ def test_lone_outliers_that_pull_a_line_are_told_of():
     stack(planes(6), LinearFitClip(2, 2))  # the most is 2, except for rounding and scatter
 
 
+def test_winsorizing_three_samples_ends_before_a_far_outlier_is_pulled_in():
+    planes = np.array([0, 0.001, 1e9]).reshape(3, 1, 1)
+    assert stack(planes, WinsorizedClip(4.2, 4.2)).high == 1
+    with pytest.warns(GpustackWarning, match=r"3 frames, .* only 4\.3 winsorized .* not rejected"):
+        assert stack(planes, WinsorizedClip(4.3, 4.3)).high == 0
+
+
 def two_exposures():
     """Two exposures, the second with outliers in its first ten columns of pixels."""
     planes = np.random.default_rng(3).normal(100, 5, (2, 20, 30))

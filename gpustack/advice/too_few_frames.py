@@ -5,7 +5,9 @@ from collections.abc import Iterator
 
 from gpustack.backends.columns import MAD_TO_STD
 from gpustack.clips import (
+    WINSOR_CUTOFF,
     WINSOR_FACTOR,
+    WINSOR_ROUNDS,
     AvgSigmaClip,
     Clip,
     ESDClip,
@@ -71,13 +73,15 @@ def _farthest(clip: Clip, n: int) -> tuple[float, str, str]:
     In standard deviations (ddof 0) it is sqrt(n - 1) from the mean, and n / sqrt(n - 1) from the
     median, which with ddof 1 is sqrt(n). With deviations about the median it is sqrt(n - ddof).
     The limit from the median with deviations about the mean may be exceeded, by the scatter of the
-    others; the other limits are never exceeded.
+    others; the other limits in standard deviations are never exceeded.
     """
     use = "a lower threshold or an extrema clip"
     if isinstance(clip, LinearFitClip):
         return _farthest_from_line(n), "mean distances from the line", use
     if isinstance(clip, SigmaMedianClip):
         return _ROUNDING * math.sqrt(n), "standard deviations", use
+    if isinstance(clip, WinsorizedClip) and n > 2:
+        return _farthest_winsorized(n), "winsorized standard deviations", use
     if not isinstance(clip, SigmaClip) or clip.spread != "std":
         return _farthest_of_two(clip) if n == 2 else (math.inf, "", "")
     is_mean = clip.center == "mean" or n == 2
@@ -104,6 +108,18 @@ def _farthest_of_two(clip: Clip) -> tuple[float, str, str]:
     if isinstance(clip, WinsorizedClip):
         return _ROUNDING / math.sqrt(2) / WINSOR_FACTOR, "winsorized standard deviations", ""
     return math.inf, "", ""
+
+
+def _farthest_winsorized(n: int) -> float:
+    """The distance of an outlier far from n - 1 > 1 other samples, in winsorized deviations.
+
+    The standard deviation of all samples is 1 / sqrt(n) of its distance. Each round multiplies that
+    by the same factor: 0.98 for three samples, so that the last round still leaves a wide spread.
+    An outlier that is less far out, where the scatter of the others ends the rounds, is further out
+    in these units.
+    """
+    round_ = WINSOR_CUTOFF * WINSOR_FACTOR / math.sqrt(n)
+    return _ROUNDING * math.sqrt(n) / round_**WINSOR_ROUNDS
 
 
 def _farthest_from_line(n: int) -> float:

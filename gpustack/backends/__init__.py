@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from gpustack.backends.base import Backend
 from gpustack.backends.cpu import CpuBackend, available_cores
 from gpustack.backends.cuda import device
+from gpustack.checks import word
 from gpustack.errors import BackendError, InputError
 from gpustack.logs import logger
 from gpustack.plan import parse_memory
@@ -68,8 +69,7 @@ def get(
     BackendError
         If ``"cuda"`` is asked for, or needed for cupy arrays, and cannot work on this machine.
     """
-    if name not in NAMES:
-        raise InputError(f"backend: expected one of {', '.join(NAMES)}, got {name!r}")
+    word("backend", name, NAMES)
     if device_memory is not None:
         parse_memory(device_memory, "device_memory")
     if resident and name == "cpu":

@@ -2,6 +2,7 @@
 
 - `commands`: the commands.
 - `options`: the options that they share.
+- `parameter_types`: the types of their values.
 - `files`: the files that they read.
 - `extras`: previews, reports and the stacks of `gpustack watch`.
 - `shown`: what they print.

@@ -23,6 +23,7 @@ from gpustack.cli.options import (
     recipe_options,
     run_options,
 )
+from gpustack.cli.parameter_types import Seconds, WholeNumber
 from gpustack.cli.process import load_fits
 from gpustack.cli.shown import (
     loudness_options,
@@ -149,8 +150,8 @@ def combine(
     epilog="Exit codes: 0 done, 2 bad input, 3 not possible on this machine: memory, missing "
     "package.",
 )
-@click.argument("x", type=click.IntRange(min=1), metavar="X")
-@click.argument("y", type=click.IntRange(min=1), metavar="Y")
+@click.argument("x", type=WholeNumber(min=1), metavar="X")
+@click.argument("y", type=WholeNumber(min=1), metavar="Y")
 @click.argument("frames", nargs=-1, required=True, metavar="FRAMES...")
 @recipe_options
 def explain(x: int, y: int, frames: tuple[str, ...], **options: Any) -> None:
@@ -243,12 +244,12 @@ def replay(report: Path, output: Path | None, overwrite: bool) -> None:
     "--interval",
     default=1.0,
     show_default=True,
-    type=click.FloatRange(min=0, min_open=True),
+    type=Seconds(),
     help="Seconds between two looks at the folder.",
 )
 @click.option(
     "--stop-after",
-    type=click.IntRange(min=1),
+    type=WholeNumber(min=1),
     help="Stop after combining, or trying to combine, at least this many readable frames.",
 )
 @click.option(
@@ -341,17 +342,23 @@ def info() -> None:
     "--frames",
     default=20,
     show_default=True,
-    type=click.IntRange(8, 1000),
+    type=WholeNumber(8, 1000),
     help="Number of exposures.",
 )
 @click.option(
     "--size",
     default=1024,
     show_default=True,
-    type=click.IntRange(128, 4096),
+    type=WholeNumber(128, 4096),
     help="Pixels per side.",
 )
-@click.option("--seed", default=1, show_default=True, help="Same seed, same exposures.")
+@click.option(
+    "--seed",
+    default=1,
+    show_default=True,
+    type=WholeNumber(min=0),
+    help="Same seed, same exposures.",
+)
 def demo(out: Path, frames: int, size: int, seed: int) -> None:
     """Simulate dithered exposures, stack them, check the result and show it."""
     from gpustack.demo import run

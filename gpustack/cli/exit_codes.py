@@ -15,7 +15,7 @@ BAD_INPUT = 2
 #: Not possible on this machine.
 MACHINE = 3
 
-#: What helps says of `MACHINE`.
+#: The words for `MACHINE` in help texts.
 MACHINE_WORDS = "3 not possible on this machine: backend, memory, disk, missing package"
 
 _OF_MACHINE = (

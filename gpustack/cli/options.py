@@ -1,9 +1,7 @@
-"""The options that commands of the command line share, and their types."""
+"""The options that commands of the command line share."""
 
 import inspect
-import re
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import replace
 from functools import partial, reduce
 from operator import or_
@@ -13,13 +11,12 @@ import click
 
 from gpustack.alignments import as_alignment
 from gpustack.checks import check
+from gpustack.cli.parameter_types import Numbers, Parsed, Word, hdu_key, number_or_name
 from gpustack.cli.shown import loudness_options
 from gpustack.clips import parse_clip
 from gpustack.combines import METHODS, as_combine
-from gpustack.errors import RecipeError
-from gpustack.files import HduKey
 from gpustack.flags import Flags, parse_bits
-from gpustack.measures import Role, choices, tidy_numbers, with_region_and_reference
+from gpustack.measures import Role, with_region_and_reference
 from gpustack.recipe import Uncertainty
 
 #: The end of the help of each command that has the options of `recipe_options`.
@@ -107,36 +104,10 @@ Clips, each with its defaults:
 """
 
 
-class Parsed(click.ParamType[Any]):
-    """A parameter type whose values a function parses; its RecipeError becomes a usage error."""
-
-    def __init__(self, name: str, parse: Callable[[str], Any]) -> None:
-        self.name = name
-        self.parse = parse
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
-        """Return the parsed value, or fail with a usage error."""
-        try:
-            return self.parse(value)
-        except RecipeError as err:
-            self.fail(str(err), param, ctx)
-
-
-def _number_or_name(text: str) -> int | str:
-    return int(text) if re.fullmatch("[0-9]+", text) else text
-
-
-def _hdu(text: str) -> HduKey:
-    if re.fullmatch("-[0-9]+", text):
-        return int(text)
-    named = re.fullmatch(r"(.*[^ ,]) *, *([0-9]+)", text)
-    return (named[1], int(named[2])) if named else _number_or_name(text)
-
-
 COMBINE = Parsed("|".join(METHODS), as_combine)
 CLIP = Parsed("NAME:field=value,...", parse_clip)
-REFERENCE = Parsed("N|mean", _number_or_name)
-HDU = Parsed("number|name|name,version", _hdu)
+REFERENCE = Parsed("N|mean", number_or_name)
+HDU = Parsed("number|name|name,version", hdu_key)
 ALIGN = Parsed("NAME:field=value,...", as_alignment)
 FILES = "FILES|OLD:NEW|!KEYWORD"
 BITS = Parsed("N,N,...", partial(parse_bits, "bits"))
@@ -145,23 +116,6 @@ BITS = Parsed("N,N,...", partial(parse_bits, "bits"))
 def _all_bits(ctx: Any, param: Any, given: tuple[int, ...]) -> int | None:
     """The bits of all uses of an option together; None without any."""
     return reduce(or_, given) if given else None
-
-
-class Numbers(click.ParamType[Any]):
-    """A parameter type for numbers separated by commas, one per frame, or for a measure."""
-
-    def __init__(self, role: Role) -> None:
-        self.role = role
-        self.name = "|".join([*choices(role), "N,N,..."])
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
-        """Return a list of floats, a measure or a word, or fail with a usage error."""
-        with suppress(ValueError):
-            return [float(part) for part in value.split(",")]
-        try:
-            return tidy_numbers(self.role, value)
-        except RecipeError as err:
-            self.fail(str(err), param, ctx)
 
 
 _OPTIONS = (
@@ -201,7 +155,7 @@ _OPTIONS = (
     ),
     click.option(
         "--uncertainty",
-        type=click.Choice((*get_args(Uncertainty), "none")),
+        type=Word((*get_args(Uncertainty), "none")),
         default="auto",
         show_default=True,
         help="How UNCERT is computed: from the spread of the samples, standard deviation (std) or "
@@ -304,7 +258,7 @@ def recipe_options(command: Callable[..., None]) -> Callable[..., None]:
 _RUN_OPTIONS = (
     click.option(
         "--backend",
-        type=click.Choice(["auto", "cpu", "cuda"]),
+        type=Word(["auto", "cpu", "cuda"]),
         default="auto",
         show_default=True,
         help="Where to compute; auto takes CUDA if it can be used, else the CPU.",
@@ -355,7 +309,7 @@ cluster_option = click.option(
 
 
 def keywords(options: dict[str, Any]) -> dict[str, Any]:
-    """The options, except those for `cli_files.paired_frames`, as keywords of `gpustack.stack`.
+    """The options, but for those that `paired_frames` removes, as keywords of `gpustack.stack`.
 
     Region and reference become part of the measures, bits part of the flags. Uncertainty "none"
     becomes "auto", as `gpustack.ToFile` is what leaves it out.

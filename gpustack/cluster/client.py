@@ -13,6 +13,7 @@ from gpustack.align import Aligned, align_frames
 from gpustack.alignments import Alignment, as_alignment
 from gpustack.backends import NAMES
 from gpustack.backends.base import Outputs, Progress
+from gpustack.checks import word
 from gpustack.clips import RangeClip
 from gpustack.cluster import tasks
 from gpustack.cluster.arrays import block_of, chunk_rows, is_dask_array, plane_of, remote_frames
@@ -185,7 +186,7 @@ class Cluster:
         return f"{name} of the dask array"
 
     def choose_backend(
-        self, backend: str, device_memory: float | str | None, resident: bool = False
+        self, backend: str, device_memory: float | str | None, resident: bool
     ) -> tuple[str, str]:
         """Choose one backend for all workers, so that all rows come from the same one.
 
@@ -206,8 +207,7 @@ class Cluster:
         ClusterError
             Where there is no worker, or one without gpustack.
         """
-        if backend not in NAMES:
-            raise InputError(f"backend: expected one of {', '.join(NAMES)}, got {backend!r}")
+        word("backend", backend, NAMES)
         self._workers()
         with asking_scheduler(self._client):
             found = self._client.run(tasks.usable, on_error="return")

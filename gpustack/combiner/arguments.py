@@ -1,4 +1,4 @@
-"""Reword errors about the values of a recipe, so that they name the caller's arguments."""
+"""Reword errors about values, so that they name the arguments that the caller gave."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,17 +8,17 @@ from gpustack.errors import RecipeError
 
 @contextmanager
 def naming_arguments(**names: str) -> Iterator[None]:
-    """Context manager: errors about a value of a recipe name the argument that the value came from.
+    """Context manager: errors about a value name the argument that the value came from.
 
     Parameters
     ----------
     **names : str
-        By the name of an argument: how the recipe's error about its value begins. Or by the name
-        of a method: the clip that it makes. The first beginning that matches is replaced.
+        By the name of an argument: what stands before the colon of the error about its value. Or by
+        the name of a method: the clip that it makes.
 
     Raises
     ------
-    RecipeError
+    RecipeError, TypeError
         The error raised within, with the name of the argument.
 
     Examples
@@ -31,9 +31,9 @@ def naming_arguments(**names: str) -> Iterator[None]:
     """
     try:
         yield
-    except RecipeError as err:
-        message = str(err)
-        for name, beginning in names.items():
-            if message.startswith(beginning):
-                raise RecipeError(name + message.removeprefix(beginning)) from None
+    except (RecipeError, TypeError) as err:
+        given, colon, problem = str(err).partition(":")
+        for name, inner in names.items():
+            if given == inner and colon:
+                raise type(err)(f"{name}:{problem}") from None
         raise

@@ -93,7 +93,8 @@ class Attributes:
         Assign one number for each image, or a function that returns the number for an image.
         The function gets a MaskedArray, for which numpy's median and percentiles leave out
         masked samples too. Kept with shape (n, 1, ...), ready to broadcast.
-        A value without a length raises TypeError, another length ValueError.
+        A value without a length raises TypeError, another length ValueError. A number that is 0 or
+        not finite raises ValueError when it is used, unless its image has no valid sample.
         """
         return self._scaling
 
@@ -113,7 +114,7 @@ class Attributes:
                 f"scaling: expected a function or {n} numbers, one per image, got {value!r}"
             ) from err
         if length != n:
-            raise InputError(
+            raise RecipeError(
                 f"scaling: expected a function or {n} numbers, one per image, got {length}"
             )
         self._scaling = _numbers(value, n).reshape(n, *(1 for _ in self._recorder.shape[1:]))
@@ -136,7 +137,7 @@ class Attributes:
     def _factors(self, scale_to: Any) -> tuple[float, ...] | NDArray[Any] | None:
         """Return the factors of images or samples: `scale_to` if given, else `scaling`."""
         shape = self._recorder.shape
-        given = self._scaling if scale_to is None else np.asarray(scale_to, np.float64)
+        given = self._scaling if scale_to is None else _sample_factors(scale_to)
         if given is None:
             return None
         one_an_image = shape[:1] + (1,) * (given.ndim - 1)
@@ -144,14 +145,14 @@ class Attributes:
             return _broadcast("scale_to", given, shape)
         factors = np.broadcast_to(given.reshape(-1), shape[0]).astype(np.float64)
         name = "scaling" if scale_to is None else "scale_to"
-        for i in np.flatnonzero(~np.isfinite(factors)).tolist():
-            # A function may return no number for an image without a valid sample, of which
+        for i in np.flatnonzero(~np.isfinite(factors) | (factors == 0)).tolist():
+            # A function may return no number, or 0, for an image without a valid sample, of which
             # nothing counts whatever its factor.
             image = self._recorder.frame_values(i)
             if not np.ma.getmaskarray(image).all():
                 raise RecipeError(
-                    f"{name}: expected a finite number, got {factors[i]} for image {i}"
-                    f"{why_nan(factors[i], image)}"
+                    f"{name}: expected a finite number other than 0, got {factors[i]:g} for image "
+                    f"{i}{why_nan(factors[i], image)}"
                 )
             factors[i] = 1.0
         return tuple(factors)
@@ -163,10 +164,21 @@ def _numbers(value: Any, n: int) -> NDArray[Any]:
     try:
         given = np.array([np.nan if item is np.ma.masked else item for item in value])
     except (TypeError, ValueError) as err:
-        raise InputError(f"{expected}: {err}") from err
+        raise RecipeError(f"{expected}: {err}") from err
     if given.dtype.kind not in "biuf" or given.size != n:
-        raise InputError(f"{expected} {given.dtype} of shape {given.shape}")
+        raise RecipeError(f"{expected} {given.dtype} of shape {given.shape}")
     return given
+
+
+def _sample_factors(scale_to: Any) -> NDArray[np.float64]:
+    """Return `scale_to` as an array, NaN where it is masked."""
+    try:
+        given = np.ma.asarray(scale_to)
+    except (TypeError, ValueError) as err:
+        raise RecipeError(f"scale_to: expected numbers, got {scale_to!r:.60}") from err
+    if given.dtype.kind not in "biuf":
+        raise RecipeError(f"scale_to: expected numbers, got {scale_to!r:.60}")
+    return np.asarray(np.ma.filled(given.astype(np.float64), np.nan))
 
 
 def check_weights(weights: Any, shape: tuple[int, ...]) -> None:

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpustack.backends.columns import MAD_TO_STD
-from gpustack.errors import InputError
+from gpustack.checks import did_you_mean
+from gpustack.errors import InputError, RecipeError
 from gpustack.frames.masked import nan_filled
 
 Word = Literal["mean", "median", "sum", "std", "mad_std"]
@@ -82,15 +83,16 @@ def word_or_function(
 
     Raises
     ------
-    InputError
+    RecipeError
         Where `given` is neither one of `words` nor callable.
     """
     word = given if isinstance(given, str) else recognise(given)
     if word in words:
         return word
     if not callable(given):
-        raise InputError(
+        raise RecipeError(
             f"{name}: expected {' or '.join(map(repr, words))} or a function, got {given!r}"
+            f"{did_you_mean(given, words)}"
         )
     return given
 

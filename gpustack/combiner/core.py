@@ -128,7 +128,7 @@ class Combiner(Attributes):
         Raises
         ------
         RecipeError
-            Where a number is negative or no image would be left (a ValueError).
+            Where a number is negative or not whole, or no image would be left (a ValueError).
 
         References
         ----------
@@ -150,7 +150,7 @@ class Combiner(Attributes):
         Raises
         ------
         RecipeError
-            Where `min_clip` is above `max_clip` (a ValueError).
+            Where a bound is no finite number, or `min_clip` is above `max_clip` (a ValueError).
         """
         with naming_arguments(
             min_clip="RangeClip low", max_clip="RangeClip high", minmax_clipping="RangeClip"
@@ -263,6 +263,12 @@ class Combiner(Attributes):
             the mask True there. The uncertainty is the spread (by default the standard
             deviation with divisor n) over sqrt(n), for n survivors. The unit is that of the
             images; ``meta["NCOMBINE"]`` is the number of images.
+
+        Raises
+        ------
+        InputError
+            Where `weights`, `scaling` or an argument cannot be used, or a function returns
+            anything but one number for each pixel (a ValueError).
         """
         if self.weights is not None:
             scale_func = None
@@ -292,6 +298,11 @@ class Combiner(Attributes):
         -------
         `~astropy.nddata.CCDData`
             As from `average_combine`; the uncertainty is the spread over sqrt(n).
+
+        Raises
+        ------
+        InputError
+            As `average_combine`.
         """
         return self._combine("median", median_func, uncertainty_func, scale_to)
 
@@ -320,6 +331,11 @@ class Combiner(Attributes):
         `~astropy.nddata.CCDData`
             As from `average_combine`, but the data are 0 where no sample survived, and the
             uncertainty is the spread times sqrt(n).
+
+        Raises
+        ------
+        InputError
+            As `average_combine`.
         """
         # With weights, sum_func adds up the products of samples and weights.
         weighted = self.weights is not None

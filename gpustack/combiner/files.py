@@ -12,7 +12,8 @@ import numpy as np
 from astropy.nddata import CCDData, StdDevUncertainty
 from numpy.typing import DTypeLike, NDArray
 
-from gpustack.checks import real
+from gpustack.checks import did_you_mean, real
+from gpustack.combiner.arguments import naming_arguments
 from gpustack.combiner.attributes import check_weights, real_dtype
 from gpustack.combiner.callables import Statistic, recognise
 from gpustack.combiner.core import combiner_of
@@ -29,6 +30,18 @@ from gpustack.plan import parse_memory, plan_bands
 from gpustack.writing import check_target, write_whole
 
 _METHODS = ("average", "median", "sum")
+
+#: Arguments of `combine` -> what errors of `Combiner` call them.
+_NAMES = {
+    "scale": "scaling",
+    "minmax_clip_min": "min_clip",
+    "minmax_clip_max": "max_clip",
+    "sigma_clip_low_thresh": "low_thresh",
+    "sigma_clip_high_thresh": "high_thresh",
+    "sigma_clip_func": "func",
+    "sigma_clip_dev_func": "dev_func",
+    "combine_uncertainty_function": "uncertainty_func",
+}
 
 #: How many cubes of float64 calling a user's function may take: the samples, a scaled copy,
 #: the function's own copy and its intermediate results.
@@ -153,6 +166,7 @@ def combine(
     if method not in _METHODS:
         raise InputError(
             f"unrecognised combine method: expected one of {', '.join(_METHODS)}, got {method!r}"
+            f"{did_you_mean(method, _METHODS)}"
         )
     if output_file is not None:
         _check_target(output_file, overwrite_output)
@@ -181,10 +195,11 @@ def combine(
     statistics: list[Any] = [combine_uncertainty_function]
     if sigma_clip:
         statistics += [sigma_clip_func, sigma_clip_dev_func]
-    if any(callable(statistic) and recognise(statistic) is None for statistic in statistics):
-        ccd = _run_by_bands(run, frames, weights, memory)
-    else:
-        ccd = run(frames, weights)
+    with naming_arguments(**_NAMES):
+        if any(callable(statistic) and recognise(statistic) is None for statistic in statistics):
+            ccd = _run_by_bands(run, frames, weights, memory)
+        else:
+            ccd = run(frames, weights)
     ccd.header, ccd.wcs = _header(images[0], frames[0])
     if output_file is not None:
         with quiet():

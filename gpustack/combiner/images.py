@@ -4,12 +4,12 @@ import os
 import re
 import warnings
 from collections.abc import Iterable
-from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
 from astropy.nddata import CCDData
 
+from gpustack.checks import did_you_mean
 from gpustack.errors import GpustackWarning, InputError
 from gpustack.frames import Frame, open_frames
 from gpustack.logs import gathered
@@ -113,8 +113,7 @@ def used_kwargs(ccdkwargs: dict[str, Any], names: Iterable[str]) -> dict[str, An
     for name in ccdkwargs:
         if name in _LAZY | _WITHOUT_EFFECT | _OTHERS:
             continue
-        near = get_close_matches(name, [*names, *sorted(_LAZY | _WITHOUT_EFFECT)], 1)
-        meant = f"; did you mean {near[0]}=?" if near else ""
+        meant = did_you_mean(name, [*names, *sorted(_LAZY | _WITHOUT_EFFECT)])
         warnings.warn(
             f"combine: {name}= has no effect: neither combine nor CCDData.read has it{meant}",
             GpustackWarning,

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from gpustack.clips import Clip, ExtremaClip, SigmaClip
+from gpustack.clips import Clip, SigmaClip
 from gpustack.combiner.callables import Masked, Statistic, Word, call, skips_nan
 from gpustack.combiner.combination import Combination
 from gpustack.combiner.rows import RowsFrame, cast, castable
@@ -68,8 +68,7 @@ class Recorder:
 
     def clip(self, clip: Clip) -> None:
         """Record a clip; if the cube has been made, run the clip on it at once."""
-        if isinstance(clip, ExtremaClip):
-            Recipe(clips=(clip,)).check_frames(len(self.frames))
+        Recipe(clips=(clip,)).check_frames(len(self.frames))
         self.clips.append(clip)
         if self._cube is not None:
             self._run_pending(self._cube)

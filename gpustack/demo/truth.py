@@ -14,7 +14,7 @@ from gpustack.demo import simulate
 from gpustack.demo.simulate import CLEAN, COSMIC, FAINT, HOT, TRAIL, Field
 
 STAR_FREE = 0.02  # of the sky: starlight that changes the noise by less than 1 %
-STAR_FLUX = 5000.0  # electrons: signal to noise of 50 in one frame
+STAR_FLUX = 5000.0  # electrons: signal to noise of 30 in one frame
 STAR_BOX = 6  # pixels to each side of a star: two FWHM
 
 

@@ -4,7 +4,7 @@ import math
 from dataclasses import fields, replace
 from typing import Any, get_args
 
-from gpustack.checks import check, per_frame
+from gpustack.checks import check, did_you_mean, per_frame
 from gpustack.errors import RecipeError
 from gpustack.measures.values import (
     Exposure,
@@ -57,10 +57,13 @@ def as_measure(role: Role, given: Any) -> Measure:
         measure = sign(given[1:]) if sign else WORDS.get(given)
         if given.startswith(f"{Exposure.name}:"):
             measure = from_text(role, Exposure, given)
-    fits = isinstance(measure, Measure) and role in measure.roles
-    expected = " or ".join(map(repr, choices(role)))
-    check(fits, f"{role}: expected numbers, one per frame, or {expected}, got {given!r}")
-    return measure  # type: ignore[no-any-return]
+    if isinstance(measure, Measure) and role in measure.roles:
+        return measure
+    words = choices(role)
+    raise RecipeError(
+        f"{role}: expected numbers, one per frame, or {' or '.join(map(repr, words))}, "
+        f"got {given!r}{did_you_mean(given, words)}"
+    )
 
 
 def tidy_numbers(role: Role, given: Any) -> Any:

@@ -87,6 +87,8 @@ def replay(
         Where the output exists, or cannot be written.
     BackendError
         Where the backend that was used cannot work here.
+    MissingPackageError, OutOfMemoryError
+        As `gpustack.stack`.
     """
     report, name = read_report(path), at_home(path)
     target = _target(name, report, output)

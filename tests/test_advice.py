@@ -9,8 +9,10 @@ from astropy.io import fits
 from astropy.nddata import CCDData
 
 from gpustack import (
+    ExtremaClip,
     NoiseClip,
     Offsets,
+    PercentileClip,
     RangeClip,
     SigmaClip,
     advice,
@@ -48,6 +50,36 @@ def test_a_frame_without_valid_samples_counts_nothing_and_warns(cube):
     without = stack(np.delete(cube, 4, axis=0), CLIPS, scale="median")
     np.testing.assert_array_equal(with_it.data, without.data)
     np.testing.assert_array_equal(with_it.count, without.count)
+
+
+@pytest.mark.parametrize(
+    ("clip", "said"),
+    [
+        (RangeClip(), "neither low nor high"),
+        (SigmaClip(low=None, high=None), "neither low nor high"),
+        (ExtremaClip(0, 0), "nlow and nhigh are 0"),
+        (PercentileClip(20, 10), "low=20 is 2000% of the median"),
+        (PercentileClip(1, 10), "write 20% as 0.2"),
+    ],
+)
+def test_a_clip_whose_bounds_reject_nothing_warns(cube, clip, said):
+    with pytest.warns(GpustackWarning, match=said):
+        assert not stack(cube, clip).low.any()
+
+
+@pytest.mark.parametrize(
+    "clip",
+    [
+        RangeClip(low=0),
+        RangeClip(high=5000),
+        SigmaClip(low=None, high=2),
+        ExtremaClip(0, 1),
+        PercentileClip(0.99, None),
+        PercentileClip(None, 3),
+    ],
+)
+def test_a_clip_with_a_bound_does_not_warn(cube, clip):
+    stack(cube, clip)
 
 
 def told(call):

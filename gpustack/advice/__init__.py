@@ -18,7 +18,14 @@ from gpustack.align.base import GridFrame
 from gpustack.align.brightness import AREA
 from gpustack.cards.names import names_in, printable
 from gpustack.cards.numbers import read_number
-from gpustack.clips import AvgSigmaClip, NoiseClip, RangeClip, SigmaClip
+from gpustack.clips import (
+    AvgSigmaClip,
+    ExtremaClip,
+    NoiseClip,
+    PercentileClip,
+    RangeClip,
+    SigmaClip,
+)
 from gpustack.combines import MEDIANS, NoiseModel
 from gpustack.errors import GpustackWarning
 from gpustack.files.paths import at_home
@@ -106,6 +113,7 @@ def _unusual(result: StackResult) -> Iterator[str]:
     if left == 1:
         yield f"only one{f' of {n} frames is left' if n > 1 else ' frame'}: nothing to combine"
     masked = 0.0 if result.on_device else float(result.mask.mean())
+    yield from _boundless(result.recipe)
     if left > 1:
         yield from _useless_clips(result, left, masked)
     yield from _noiseless(result)
@@ -113,6 +121,21 @@ def _unusual(result: StackResult) -> Iterator[str]:
     yield from _limited(_empty(result.per_frame), "no valid sample, so they do not contribute")
     if masked == 1:
         yield "no pixel of the result has a value"
+
+
+def _boundless(recipe: Recipe) -> Iterator[str]:
+    """Warnings about clips whose bounds reject nothing, whatever the samples."""
+    for clip in recipe.clips:
+        if isinstance(clip, ExtremaClip):
+            if clip.nlow == clip.nhigh == 0:
+                yield f"{clip}: rejects nothing, as nlow and nhigh are 0"
+        elif isinstance(clip, PercentileClip) and (clip.low or 0) >= 1:
+            yield (
+                f"{clip}: low={clip.low:g} is {clip.low:.0%} of the median and rejects no sample "
+                "above 0; write 20% as 0.2"
+            )
+        elif getattr(clip, "low", 0) is None and getattr(clip, "high", 0) is None:
+            yield f"{clip}: rejects nothing, as it has neither low nor high"
 
 
 def _useless_clips(result: StackResult, left: int, masked: float) -> Iterator[str]:

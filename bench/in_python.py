@@ -4,7 +4,7 @@ A cube has shape (n, y, x) and is not changed. A Combiner is made anew for every
 """
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -24,14 +24,29 @@ OutsideBy = Callable[[NDArray[Any], ModuleType, NDArray[Any]], NDArray[np.bool_]
 #: axis is over all columns of the block.
 Beside = Callable[[int, NDArray[Any], ModuleType], NDArray[Any]]
 
-#: Rows in a block of the hand-written loops, so that their temporary arrays stay in cache.
-BLOCK = 64
+#: Rows in a block of the hand-written loops. One row of 25 frames of 2048 float32 is 0.2 MB; 8 rows
+#: and their temporary arrays fit into the cache of a core. With 64, loops took up to 33% longer.
+BLOCK = 8
+
+
+def read_cube(paths: Sequence[str]) -> NDArray[np.float32]:
+    """The frames of FITS files as one cube of float32."""
+    from astropy.io import fits
+
+    first = fits.getdata(paths[0])
+    cube = np.empty((len(paths), *first.shape), np.float32)
+    for path, frame in zip(paths, cube, strict=True):
+        frame[...] = fits.getdata(path)
+    return cube
 
 
 def weighted_mean(data: "Data") -> NDArray[Any]:
-    """The weighted mean by einsum, which makes no array of products, as `numpy.average` does."""
+    """The weighted mean as a product of BLAS.
+
+    It makes no array of products, as `numpy.average` does, and takes less time than `numpy.einsum`.
+    """
     weights = data.weights.astype(data.cube.dtype)
-    mean: NDArray[Any] = np.einsum("i,iyx->yx", weights, data.cube)
+    mean: NDArray[Any] = np.tensordot(weights, data.cube, 1)
     mean /= weights.sum()
     return mean
 
@@ -259,19 +274,21 @@ def loop_esd_mean(cube: NDArray[Any], outliers: float, significance: float) -> N
     from scipy.stats import t as student
 
     n, image = len(cube), np.empty(cube.shape[1:], cube.dtype)
+    m = np.arange(n, n - int(outliers * n + 1e-9), -1)
+    t = student.ppf(1 - significance / (2 * m), m - 2)
+    limits = (m - 1) * t / np.sqrt(m * (m - 2 + t * t))
     for y in range(0, len(image), BLOCK):
         block = cube[:, y : y + BLOCK]
         left = block.reshape(n, -1).copy()
         mean, column = bn.nanmean(left, axis=0), np.arange(left.shape[1])
         result = mean.copy()
-        for m in range(n, n - int(outliers * n + 1e-9), -1):
-            t = student.ppf(1 - significance / (2 * m), m - 2)
+        for limit in limits:
             away = np.abs(left - mean)
             furthest = bn.nanargmax(away, axis=0), column
             beyond_it = away[furthest] / bn.nanstd(left, axis=0, ddof=1)
             left[furthest] = np.nan
             mean = bn.nanmean(left, axis=0)
-            np.copyto(result, mean, where=beyond_it > (m - 1) * t / np.sqrt(m * (m - 2 + t * t)))
+            np.copyto(result, mean, where=beyond_it > limit)
         image[y : y + BLOCK] = result.reshape(block.shape[1:])
     return image
 

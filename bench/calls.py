@@ -244,7 +244,7 @@ def file_to_file(
         return out
 
     return {
-        "bottleneck of files": Call(by_script, files),
+        "bottleneck in a script": Call(by_script, files),
         "ccdproc.combine": Call(partial(by_combine, "ccdproc"), files),
         "gpustack.combine": Call(partial(by_combine, "gpustack"), files),
         "gpustack.stack": Call(by_stack, files),

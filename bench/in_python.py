@@ -11,22 +11,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.rows import BLOCK, nanmedian, sorted_rows
+
 if TYPE_CHECKING:  # it loads astropy.nddata, which would slow the start of whole programs
     from bench.data import Data
 
 MAD_TO_STD = np.float32(1.482602218505602)
 
-#: Marks the samples to reject, using statistics of bottleneck.
+#: Marks the samples to reject; its second argument is bottleneck, for all statistics but medians.
 Outside = Callable[[NDArray[Any], ModuleType], NDArray[np.bool_]]
 #: The same, with an array of something known of each sample or column besides.
 OutsideBy = Callable[[NDArray[Any], ModuleType, NDArray[Any]], NDArray[np.bool_]]
 #: Makes that array from y and a block of rows that begins there, shape (n, rows, width); its last
 #: axis is over all columns of the block.
 Beside = Callable[[int, NDArray[Any], ModuleType], NDArray[Any]]
-
-#: Rows in a block of the hand-written loops. One row of 25 frames of 2048 float32 is 0.2 MB; 8 rows
-#: and their temporary arrays fit into the cache of a core. With 64, loops took up to 33% longer.
-BLOCK = 8
 
 
 def read_cube(paths: Sequence[str]) -> NDArray[np.float32]:
@@ -83,7 +81,7 @@ def astropy_clipped_mean(
 
 
 def loop_clipped_mean(cube: NDArray[Any], outside: Outside, once: bool = False) -> NDArray[Any]:
-    """Clip with bottleneck's statistics, to convergence or `once`, as one would by hand.
+    """Clip with statistics of numpy and bottleneck, to convergence or `once`, as one would by hand.
 
     Rejected samples become NaN. Each further pass is only on the columns that lost a sample in the
     pass before.
@@ -137,14 +135,14 @@ def loop_mean_by(
 
 def outside_noise(values: NDArray[Any], bn: ModuleType, noise: NDArray[Any]) -> NDArray[np.bool_]:
     """Samples more than 3 times their own noise from the median; `noise` has their variances."""
-    return beyond(values, bn.nanmedian(values, axis=0), np.sqrt(noise))
+    return beyond(values, nanmedian(values), np.sqrt(noise))
 
 
 def outside_poisson(
     values: NDArray[Any], bn: ModuleType, scales: NDArray[Any]
 ) -> NDArray[np.bool_]:
     """Samples beyond 3 standard deviations, in units of the root of each frame's level."""
-    centers = bn.nanmedian(values, axis=0)
+    centers = nanmedian(values)
     unit = np.sqrt(np.maximum(np.float32(1), centers * scales))
     off = (values - bn.nanmean(values, axis=0)) / unit
     off *= off
@@ -155,13 +153,13 @@ def outside_row_noise(
     values: NDArray[Any], bn: ModuleType, noise: NDArray[Any]
 ) -> NDArray[np.bool_]:
     """Samples beyond 3 times a number of each column, in units of the root of its level."""
-    centers = bn.nanmedian(values, axis=0)
+    centers = nanmedian(values)
     return beyond(values, centers, noise * np.sqrt(np.maximum(np.float32(1), centers)))
 
 
 def row_noise(y: int, block: NDArray[Any], bn: ModuleType) -> NDArray[Any]:
     """The number of each column in `outside_row_noise`, the same in a row; for rows without NaN."""
-    centers = bn.nanmedian(block, axis=0)
+    centers = nanmedian(block.reshape(len(block), -1)).reshape(block.shape[1:])
     off = block - centers
     off *= off
     off /= np.maximum(np.float32(1), centers)
@@ -206,25 +204,25 @@ def outside_sigma(center: str, spread: str) -> Outside:
     """Samples beyond 3 standard deviations, computed as such or from the MAD."""
 
     def outside(values: NDArray[Any], bn: ModuleType) -> NDArray[np.bool_]:
-        centers = bn.nanmedian(values, axis=0) if center == "median" else bn.nanmean(values, axis=0)
+        centers = nanmedian(values) if center == "median" else bn.nanmean(values, axis=0)
         if spread == "std":
             return beyond(values, centers, bn.nanstd(values, axis=0))
-        return beyond(values, centers, MAD_TO_STD * bn.nanmedian(np.abs(values - centers), axis=0))
+        return beyond(values, centers, MAD_TO_STD * nanmedian(np.abs(values - centers)))
 
     return outside
 
 
 def outside_mad(values: NDArray[Any], bn: ModuleType) -> NDArray[np.bool_]:
     """Samples beyond 3 MADs of the median."""
-    centers = bn.nanmedian(values, axis=0)
-    return beyond(values, centers, bn.nanmedian(np.abs(values - centers), axis=0))
+    centers = nanmedian(values)
+    return beyond(values, centers, nanmedian(np.abs(values - centers)))
 
 
 def outside_ccd_noise(rdnoise: float, gain: float) -> Outside:
     """Samples beyond 3 times the noise of a CCD, about the median."""
 
     def outside(values: NDArray[Any], bn: ModuleType) -> NDArray[np.bool_]:
-        centers = bn.nanmedian(values, axis=0)
+        centers = nanmedian(values)
         return beyond(values, centers, np.sqrt(np.float32((rdnoise / gain) ** 2) + centers / gain))
 
     return outside
@@ -234,7 +232,7 @@ def outside_shares(low: float, high: float) -> Outside:
     """Samples that differ from the median by more than shares of it."""
 
     def outside(values: NDArray[Any], bn: ModuleType) -> NDArray[np.bool_]:
-        centers = bn.nanmedian(values, axis=0)
+        centers = nanmedian(values)
         rejected: NDArray[np.bool_] = values < centers * (1 - low)
         rejected |= values > centers * (1 + high)
         return rejected
@@ -246,10 +244,9 @@ def outside_rank(share: float) -> Outside:
     """Samples beyond 3 times the distance of a sample below the median; for columns without NaN."""
 
     def outside(values: NDArray[Any], bn: ModuleType) -> NDArray[np.bool_]:
-        n = len(values)
-        rank = (n - 1) // 2 - int(share * (n // 2))
-        sample = np.partition(values, rank, axis=0)[rank]
-        centers = bn.nanmedian(values, axis=0)
+        n, rows = len(values), sorted_rows(values)
+        centers = (rows[:, (n - 1) // 2] + rows[:, n // 2]) / 2
+        sample = rows[:, (n - 1) // 2 - int(share * (n // 2))]
         return beyond(values, centers, centers - sample)
 
     return outside
@@ -257,7 +254,7 @@ def outside_rank(share: float) -> Outside:
 
 def outside_winsorized(values: NDArray[Any], bn: ModuleType) -> NDArray[np.bool_]:
     """Samples beyond 3 winsorized standard deviations: of samples pulled in until they settle."""
-    centers, spread = bn.nanmedian(values, axis=0), bn.nanstd(values, axis=0, ddof=1)
+    centers, spread = nanmedian(values), bn.nanstd(values, axis=0, ddof=1)
     pulled, m, s, columns = values, centers, spread.copy(), np.arange(len(centers))
     while columns.size:
         pulled = np.clip(pulled, m - np.float32(1.5) * s, m + np.float32(1.5) * s)

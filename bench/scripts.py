@@ -31,10 +31,9 @@ def by_bottleneck(paths: list[str], out: str, words: str, limit: int | None) -> 
 
 
 def _median(cube: NDArray[Any]) -> NDArray[Any]:
-    import bottleneck
+    from bench.rows import loop_median
 
-    image: NDArray[Any] = bottleneck.median(cube, axis=0)
-    return image
+    return loop_median(cube)
 
 
 def _mean(cube: NDArray[Any]) -> NDArray[Any]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.rows import BLOCK, nanmedian, sorted_rows
+from bench.rows import BLOCK, nanmedian, sorted_columns, sorted_rows
 
 if TYPE_CHECKING:  # it loads astropy.nddata, which would slow the start of whole programs
     from bench.data import Data
@@ -175,7 +175,7 @@ def sorted_line_mean(cube: NDArray[Any], times: float) -> NDArray[Any]:
     """
     n, image = len(cube), np.empty(cube.shape[1:], cube.dtype)
     for y in range(0, len(image), BLOCK):
-        ordered = np.sort(cube[:, y : y + BLOCK].reshape(n, -1), axis=0)
+        ordered = sorted_columns(cube[:, y : y + BLOCK].reshape(n, -1))
         result, columns = np.empty(ordered.shape[1], cube.dtype), np.arange(ordered.shape[1])
         while columns.size:
             count = np.count_nonzero(~np.isnan(ordered), axis=0).astype(cube.dtype)
@@ -189,7 +189,7 @@ def sorted_line_mean(cube: NDArray[Any], times: float) -> NDArray[Any]:
             result[columns] = level
             on = rejected.any(axis=0)
             ordered[rejected] = np.nan
-            ordered, columns = np.sort(ordered[:, on], axis=0), columns[on]
+            ordered, columns = sorted_columns(ordered[:, on]), columns[on]
         image[y : y + BLOCK] = result.reshape(image[y : y + BLOCK].shape)
     return image
 
@@ -299,7 +299,7 @@ def sorted_replaced_mean(cube: NDArray[Any]) -> NDArray[Any]:
     n, image = len(cube), np.empty(cube.shape[1:], cube.dtype)
     for y in range(0, len(image), BLOCK):
         block = cube[:, y : y + BLOCK]
-        values = np.sort(block.reshape(n, -1), axis=0)
+        values = sorted_columns(block.reshape(n, -1))
         result, columns = values.mean(axis=0), np.arange(values.shape[1])
         while columns.size:
             centers = (values[(n - 1) // 2] + values[n // 2]) / 2
@@ -307,7 +307,7 @@ def sorted_replaced_mean(cube: NDArray[Any]) -> NDArray[Any]:
             # Columns are sorted: if none of the ends is outside, no sample is.
             on = (centers - values[0] > reach) | (values[-1] - centers > reach)
             values, centers, reach, columns = values[:, on], centers[on], reach[on], columns[on]
-            values = np.sort(np.where(np.abs(values - centers) > reach, centers, values), axis=0)
+            values = sorted_columns(np.where(np.abs(values - centers) > reach, centers, values))
             result[columns] = values.mean(axis=0)
         image[y : y + BLOCK] = result.reshape(block.shape[1:])
     return image
@@ -318,7 +318,8 @@ def sorted_share_mean(cube: NDArray[Any], nlow: int, nhigh: int) -> NDArray[Any]
     n, image = len(cube), np.empty(cube.shape[1:], cube.dtype)
     rank = np.arange(n)[:, None, None]
     for y in range(0, len(image), BLOCK):
-        ordered = np.sort(cube[:, y : y + BLOCK], axis=0)
+        block = cube[:, y : y + BLOCK]
+        ordered = sorted_columns(block.reshape(n, -1)).reshape(block.shape)
         count = n - np.isnan(ordered).sum(axis=0)
         low, high = (np.floor(count * k / n + 0.001).astype(int) for k in (nlow, nhigh))
         inside = (rank >= low) & (rank < count - high)

@@ -22,6 +22,11 @@ def sorted_rows(values: NDArray[Any]) -> NDArray[Any]:
     return rows
 
 
+def sorted_columns(values: NDArray[Any]) -> NDArray[Any]:
+    """A copy of an array, shape (n, columns), with sorted columns; NaN last."""
+    return sorted_rows(values).T.copy()
+
+
 def nanmedian(values: NDArray[Any]) -> NDArray[Any]:
     """The median of each column, shape (n, columns), ignoring NaN; of integers as float64."""
     n, rows = len(values), sorted_rows(values)

@@ -10,13 +10,13 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-# What meets the libraries that gpustack stands on, and of the rest a little.
+# The tests that use most of the libraries that gpustack depends on, and a few others.
 OLDEST := $(addprefix tests/test_,$(addsuffix .py,about align_doors align_flux align_offsets \
   align_register align_reproject backends ccdproc_suite cli cli_images combine_files combiner \
   demo engine explain frames frames_fits frames_tiles header map_extensions measures replay \
   report result wcs_project writing))
 
-# Without bytecode every process that tests start compiles the package anew.
+# Without bytecode every process that the tests start would compile the package anew.
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test test-oldest lint docs fuzz
@@ -25,15 +25,15 @@ unexport PYTHONDONTWRITEBYTECODE
 demo: .venv/plot.stamp
 	$(BIN)/gpustack demo
 
-# Files in the order of their names: else those of few tests come last, and may be long.
+# Files in the order of their names: by default those with few tests run last, and some take long.
 test: .venv/test.stamp
 	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 test-oldest: .venv-oldest/stamp
 	.venv-oldest/bin/python -m pytest -n auto --dist loadfile --no-loadscope-reorder $(OLDEST)
 
-# One test of many minutes: no trace of a test that hangs is wanted, and to take one of a thread that
-# runs can crash Python.
+# One test that takes many minutes: it must not be taken for one that hangs, and printing the trace of
+# a running thread can crash Python.
 fuzz: .venv/test.stamp
 	HYPOTHESIS_PROFILE=night $(BIN)/python -m pytest -q -o faulthandler_timeout=0 tests/test_fuzz.py
 

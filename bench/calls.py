@@ -220,8 +220,18 @@ def without_extremes(combiner: Any) -> Any:
     return combiner.average_combine()
 
 
-def file_to_file(clips: Any, combine: str, **arguments: Any) -> dict[str, Call]:
-    """Calls from FITS files to a FITS file: `combine` of both libraries, and `stack`."""
+def file_to_file(
+    clips: Any, combine: str, by_hand: Callable[[NDArray[Any]], Any], **arguments: Any
+) -> dict[str, Call]:
+    """Calls from FITS files to a FITS file: `combine` of both libraries, and `stack`.
+
+    `by_hand` makes the image from the cube of all frames, for a script with astropy.
+    """
+
+    def by_script(paths: list[str]) -> Path:
+        out = Path(paths[0]).with_name("by_hand.fits")
+        fits.writeto(out, by_hand(in_python.read_cube(paths)), overwrite=True)
+        return out
 
     def by_combine(library: str, paths: list[str]) -> Path:
         out = Path(paths[0]).with_name("combined.fits")
@@ -234,6 +244,7 @@ def file_to_file(clips: Any, combine: str, **arguments: Any) -> dict[str, Call]:
         return out
 
     return {
+        "bottleneck in a script": Call(by_script, files),
         "ccdproc.combine": Call(partial(by_combine, "ccdproc"), files),
         "gpustack.combine": Call(partial(by_combine, "gpustack"), files),
         "gpustack.stack": Call(by_stack, files),

@@ -33,6 +33,7 @@ from bench.calls import (
     without_extremes,
 )
 from bench.data import Kind, frame_scales, frame_weights
+from bench.rows import loop_median
 from bench.truth import Truth
 from gpustack import (
     AvgSigmaClip,
@@ -93,7 +94,8 @@ def check(name: str, call: Call, answer: Any, expected: Truth) -> truth.Agreemen
 
 def _medians() -> dict[str, Case]:
     ours = native(combine="median")
-    plain = numpy("median") | bottleneck("median") | bottleneck("nanmedian")
+    loop = {"numpy.sort in a loop": Call(loop_median)}
+    plain = numpy("median") | bottleneck("median") | bottleneck("nanmedian") | loop
 
     def finish(combiner: Any) -> Any:
         return combiner.median_combine()
@@ -106,6 +108,7 @@ def _medians() -> dict[str, Case]:
             truth.median,
             numpy("nanmedian")
             | bottleneck("nanmedian")
+            | loop
             | door(finish)
             | ours
             | masked(combine="median"),
@@ -115,7 +118,7 @@ def _medians() -> dict[str, Case]:
         "median-uint16": Case(
             "median",
             truth.median,
-            numpy("median") | bottleneck("median", "float32") | ours,
+            numpy("median") | bottleneck("median", "float32") | loop | ours,
             Kind("uint16"),
         ),
     }
@@ -142,7 +145,7 @@ def _sums() -> dict[str, Case]:
         "weighted-mean": Case(
             "mean with a weight for each frame",
             lambda cube: truth.weighted_mean(cube, frame_weights(len(cube))),
-            {"numpy.einsum": Call(in_python.weighted_mean, whole)}
+            {"numpy.tensordot": Call(in_python.weighted_mean, whole)}
             | door(finish, weighted=True)
             | native(weighted=True),
         ),
@@ -181,7 +184,9 @@ def _clips() -> dict[str, Case]:
         "clip-once": Case(
             "sigma clip, median and MAD, one pass; mean",
             truth.clipped_mean("median", "mad_std", 1),
-            door(clip_once) | clipped("median", "mad_std", 1),
+            by_loop(in_python.outside_sigma("median", "mad_std"), once=True)
+            | door(clip_once)
+            | clipped("median", "mad_std", 1),
         ),
         "extrema": Case(
             "mean without the lowest and the highest sample",
@@ -278,11 +283,12 @@ def _clips_by_frame() -> dict[str, Case]:
 
 def _files() -> dict[str, Case]:
     once = SigmaClip(3, 3, center="median", spread="mad_std", maxiters=1)
+    (clip_by_hand,) = by_loop(in_python.outside_sigma("median", "mad_std"), once=True).values()
     return {
         "files-median": Case(
             "median, FITS files to FITS file",
             truth.median,
-            file_to_file((), "median", method="median"),
+            file_to_file((), "median", loop_median, method="median"),
         ),
         "files-clip": Case(
             "sigma clip, median and MAD, one pass; mean, FITS files to FITS file",
@@ -291,6 +297,7 @@ def _files() -> dict[str, Case]:
             file_to_file(
                 once,
                 "mean",
+                clip_by_hand.run,
                 sigma_clip=True,
                 sigma_clip_func="median",
                 sigma_clip_dev_func="mad_std",

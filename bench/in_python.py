@@ -4,19 +4,21 @@ A cube has shape (n, y, x) and is not changed. A Combiner is made anew for every
 """
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.rows import BLOCK, nanmedian, sorted_columns, sorted_rows
+
 if TYPE_CHECKING:  # it loads astropy.nddata, which would slow the start of whole programs
     from bench.data import Data
 
 MAD_TO_STD = np.float32(1.482602218505602)
 
-#: Marks the samples to reject, using statistics of bottleneck.
+#: Marks the samples to reject; its second argument is bottleneck, for all statistics but medians.
 Outside = Callable[[NDArray[Any], ModuleType], NDArray[np.bool_]]
 #: The same, with an array of something known of each sample or column besides.
 OutsideBy = Callable[[NDArray[Any], ModuleType, NDArray[Any]], NDArray[np.bool_]]
@@ -24,14 +26,25 @@ OutsideBy = Callable[[NDArray[Any], ModuleType, NDArray[Any]], NDArray[np.bool_]
 #: axis is over all columns of the block.
 Beside = Callable[[int, NDArray[Any], ModuleType], NDArray[Any]]
 
-#: Rows in a block of the hand-written loops, so that their temporary arrays stay in cache.
-BLOCK = 64
+
+def read_cube(paths: Sequence[str]) -> NDArray[np.float32]:
+    """The frames of FITS files as one cube of float32."""
+    from astropy.io import fits
+
+    first = fits.getdata(paths[0])
+    cube = np.empty((len(paths), *first.shape), np.float32)
+    for path, frame in zip(paths, cube, strict=True):
+        frame[...] = fits.getdata(path)
+    return cube
 
 
 def weighted_mean(data: "Data") -> NDArray[Any]:
-    """The weighted mean by einsum, which makes no array of products, as `numpy.average` does."""
+    """The weighted mean as a product of BLAS.
+
+    It makes no array of products, as `numpy.average` does, and takes less time than `numpy.einsum`.
+    """
     weights = data.weights.astype(data.cube.dtype)
-    mean: NDArray[Any] = np.einsum("i,iyx->yx", weights, data.cube)
+    mean: NDArray[Any] = np.tensordot(weights, data.cube, 1)
     mean /= weights.sum()
     return mean
 
@@ -68,7 +81,7 @@ def astropy_clipped_mean(
 
 
 def loop_clipped_mean(cube: NDArray[Any], outside: Outside, once: bool = False) -> NDArray[Any]:
-    """Clip with bottleneck's statistics, to convergence or `once`, as one would by hand.
+    """Clip with statistics of numpy and bottleneck, to convergence or `once`, as one would by hand.
 
     Rejected samples become NaN. Each further pass is only on the columns that lost a sample in the
     pass before.
@@ -122,14 +135,14 @@ def loop_mean_by(
 
 def outside_noise(values: NDArray[Any], bn: ModuleType, noise: NDArray[Any]) -> NDArray[np.bool_]:
     """Samples more than 3 times their own noise from the median; `noise` has their variances."""
-    return beyond(values, bn.nanmedian(values, axis=0), np.sqrt(noise))
+    return beyond(values, nanmedian(values), np.sqrt(noise))
 
 
 def outside_poisson(
     values: NDArray[Any], bn: ModuleType, scales: NDArray[Any]
 ) -> NDArray[np.bool_]:
     """Samples beyond 3 standard deviations, in units of the root of each frame's level."""
-    centers = bn.nanmedian(values, axis=0)
+    centers = nanmedian(values)
     unit = np.sqrt(np.maximum(np.float32(1), centers * scales))
     off = (values - bn.nanmean(values, axis=0)) / unit
     off *= off
@@ -140,13 +153,13 @@ def outside_row_noise(
     values: NDArray[Any], bn: ModuleType, noise: NDArray[Any]
 ) -> NDArray[np.bool_]:
     """Samples beyond 3 times a number of each column, in units of the root of its level."""
-    centers = bn.nanmedian(values, axis=0)
+    centers = nanmedian(values)
     return beyond(values, centers, noise * np.sqrt(np.maximum(np.float32(1), centers)))
 
 
 def row_noise(y: int, block: NDArray[Any], bn: ModuleType) -> NDArray[Any]:
     """The number of each column in `outside_row_noise`, the same in a row; for rows without NaN."""
-    centers = bn.nanmedian(block, axis=0)
+    centers = nanmedian(block.reshape(len(block), -1)).reshape(block.shape[1:])
     off = block - centers
     off *= off
     off /= np.maximum(np.float32(1), centers)
@@ -162,7 +175,7 @@ def sorted_line_mean(cube: NDArray[Any], times: float) -> NDArray[Any]:
     """
     n, image = len(cube), np.empty(cube.shape[1:], cube.dtype)
     for y in range(0, len(image), BLOCK):
-        ordered = np.sort(cube[:, y : y + BLOCK].reshape(n, -1), axis=0)
+        ordered = sorted_columns(cube[:, y : y + BLOCK].reshape(n, -1))
         result, columns = np.empty(ordered.shape[1], cube.dtype), np.arange(ordered.shape[1])
         while columns.size:
             count = np.count_nonzero(~np.isnan(ordered), axis=0).astype(cube.dtype)
@@ -176,7 +189,7 @@ def sorted_line_mean(cube: NDArray[Any], times: float) -> NDArray[Any]:
             result[columns] = level
             on = rejected.any(axis=0)
             ordered[rejected] = np.nan
-            ordered, columns = np.sort(ordered[:, on], axis=0), columns[on]
+            ordered, columns = sorted_columns(ordered[:, on]), columns[on]
         image[y : y + BLOCK] = result.reshape(image[y : y + BLOCK].shape)
     return image
 
@@ -191,25 +204,25 @@ def outside_sigma(center: str, spread: str) -> Outside:
     """Samples beyond 3 standard deviations, computed as such or from the MAD."""
 
     def outside(values: NDArray[Any], bn: ModuleType) -> NDArray[np.bool_]:
-        centers = bn.nanmedian(values, axis=0) if center == "median" else bn.nanmean(values, axis=0)
+        centers = nanmedian(values) if center == "median" else bn.nanmean(values, axis=0)
         if spread == "std":
             return beyond(values, centers, bn.nanstd(values, axis=0))
-        return beyond(values, centers, MAD_TO_STD * bn.nanmedian(np.abs(values - centers), axis=0))
+        return beyond(values, centers, MAD_TO_STD * nanmedian(np.abs(values - centers)))
 
     return outside
 
 
 def outside_mad(values: NDArray[Any], bn: ModuleType) -> NDArray[np.bool_]:
     """Samples beyond 3 MADs of the median."""
-    centers = bn.nanmedian(values, axis=0)
-    return beyond(values, centers, bn.nanmedian(np.abs(values - centers), axis=0))
+    centers = nanmedian(values)
+    return beyond(values, centers, nanmedian(np.abs(values - centers)))
 
 
 def outside_ccd_noise(rdnoise: float, gain: float) -> Outside:
     """Samples beyond 3 times the noise of a CCD, about the median."""
 
     def outside(values: NDArray[Any], bn: ModuleType) -> NDArray[np.bool_]:
-        centers = bn.nanmedian(values, axis=0)
+        centers = nanmedian(values)
         return beyond(values, centers, np.sqrt(np.float32((rdnoise / gain) ** 2) + centers / gain))
 
     return outside
@@ -219,7 +232,7 @@ def outside_shares(low: float, high: float) -> Outside:
     """Samples that differ from the median by more than shares of it."""
 
     def outside(values: NDArray[Any], bn: ModuleType) -> NDArray[np.bool_]:
-        centers = bn.nanmedian(values, axis=0)
+        centers = nanmedian(values)
         rejected: NDArray[np.bool_] = values < centers * (1 - low)
         rejected |= values > centers * (1 + high)
         return rejected
@@ -231,10 +244,9 @@ def outside_rank(share: float) -> Outside:
     """Samples beyond 3 times the distance of a sample below the median; for columns without NaN."""
 
     def outside(values: NDArray[Any], bn: ModuleType) -> NDArray[np.bool_]:
-        n = len(values)
-        rank = (n - 1) // 2 - int(share * (n // 2))
-        sample = np.partition(values, rank, axis=0)[rank]
-        centers = bn.nanmedian(values, axis=0)
+        n, rows = len(values), sorted_rows(values)
+        centers = (rows[:, (n - 1) // 2] + rows[:, n // 2]) / 2
+        sample = rows[:, (n - 1) // 2 - int(share * (n // 2))]
         return beyond(values, centers, centers - sample)
 
     return outside
@@ -242,7 +254,7 @@ def outside_rank(share: float) -> Outside:
 
 def outside_winsorized(values: NDArray[Any], bn: ModuleType) -> NDArray[np.bool_]:
     """Samples beyond 3 winsorized standard deviations: of samples pulled in until they settle."""
-    centers, spread = bn.nanmedian(values, axis=0), bn.nanstd(values, axis=0, ddof=1)
+    centers, spread = nanmedian(values), bn.nanstd(values, axis=0, ddof=1)
     pulled, m, s, columns = values, centers, spread.copy(), np.arange(len(centers))
     while columns.size:
         pulled = np.clip(pulled, m - np.float32(1.5) * s, m + np.float32(1.5) * s)
@@ -259,19 +271,21 @@ def loop_esd_mean(cube: NDArray[Any], outliers: float, significance: float) -> N
     from scipy.stats import t as student
 
     n, image = len(cube), np.empty(cube.shape[1:], cube.dtype)
+    m = np.arange(n, n - int(outliers * n + 1e-9), -1)
+    t = student.ppf(1 - significance / (2 * m), m - 2)
+    limits = (m - 1) * t / np.sqrt(m * (m - 2 + t * t))
     for y in range(0, len(image), BLOCK):
         block = cube[:, y : y + BLOCK]
         left = block.reshape(n, -1).copy()
         mean, column = bn.nanmean(left, axis=0), np.arange(left.shape[1])
         result = mean.copy()
-        for m in range(n, n - int(outliers * n + 1e-9), -1):
-            t = student.ppf(1 - significance / (2 * m), m - 2)
+        for limit in limits:
             away = np.abs(left - mean)
             furthest = bn.nanargmax(away, axis=0), column
             beyond_it = away[furthest] / bn.nanstd(left, axis=0, ddof=1)
             left[furthest] = np.nan
             mean = bn.nanmean(left, axis=0)
-            np.copyto(result, mean, where=beyond_it > (m - 1) * t / np.sqrt(m * (m - 2 + t * t)))
+            np.copyto(result, mean, where=beyond_it > limit)
         image[y : y + BLOCK] = result.reshape(block.shape[1:])
     return image
 
@@ -285,7 +299,7 @@ def sorted_replaced_mean(cube: NDArray[Any]) -> NDArray[Any]:
     n, image = len(cube), np.empty(cube.shape[1:], cube.dtype)
     for y in range(0, len(image), BLOCK):
         block = cube[:, y : y + BLOCK]
-        values = np.sort(block.reshape(n, -1), axis=0)
+        values = sorted_columns(block.reshape(n, -1))
         result, columns = values.mean(axis=0), np.arange(values.shape[1])
         while columns.size:
             centers = (values[(n - 1) // 2] + values[n // 2]) / 2
@@ -293,7 +307,7 @@ def sorted_replaced_mean(cube: NDArray[Any]) -> NDArray[Any]:
             # Columns are sorted: if none of the ends is outside, no sample is.
             on = (centers - values[0] > reach) | (values[-1] - centers > reach)
             values, centers, reach, columns = values[:, on], centers[on], reach[on], columns[on]
-            values = np.sort(np.where(np.abs(values - centers) > reach, centers, values), axis=0)
+            values = sorted_columns(np.where(np.abs(values - centers) > reach, centers, values))
             result[columns] = values.mean(axis=0)
         image[y : y + BLOCK] = result.reshape(block.shape[1:])
     return image
@@ -304,7 +318,8 @@ def sorted_share_mean(cube: NDArray[Any], nlow: int, nhigh: int) -> NDArray[Any]
     n, image = len(cube), np.empty(cube.shape[1:], cube.dtype)
     rank = np.arange(n)[:, None, None]
     for y in range(0, len(image), BLOCK):
-        ordered = np.sort(cube[:, y : y + BLOCK], axis=0)
+        block = cube[:, y : y + BLOCK]
+        ordered = sorted_columns(block.reshape(n, -1)).reshape(block.shape)
         count = n - np.isnan(ordered).sum(axis=0)
         low, high = (np.floor(count * k / n + 0.001).astype(int) for k in (nlow, nhigh))
         inside = (rank >= low) & (rank < count - high)

@@ -73,7 +73,7 @@ class History:
         self.known: dict[tuple[str, str], tuple[float, int]] = {}
 
     def add(self, program: str, method: str, seconds: float, samples: int) -> None:
-        """Remember the last time, which is for the largest group so far."""
+        """Remember the time of the group that was measured last."""
         self.known[program, method] = (seconds, samples)
 
     def expected(self, program: str, method: str, samples: int) -> float:

@@ -73,7 +73,7 @@ class Program:
 def _gpustack(words: tuple[str, ...], given: FramesOnDisk) -> list[str]:
     limit = () if given.group.limit is None else ("--memory", str(given.group.limit))
     out = ("-o", str(given.folder / "out.fits"), "--overwrite", "--backend", "cpu")
-    alone = ("--uncertainty", "none")  # as no other program makes one
+    alone = ("--uncertainty", "none")  # as no other program but ccdproc makes one
     return ["combine", *given.paths, *out, *alone, *words, *limit]
 
 

@@ -10,7 +10,6 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 
@@ -26,18 +25,15 @@ def by_bottleneck(paths: list[str], out: str, words: str, limit: int | None) -> 
     """Read all frames into one cube of float32, whatever the limit, and combine that."""
     from astropy.io import fits
 
-    first = fits.getdata(paths[0])
-    cube = np.empty((len(paths), *first.shape), np.float32)
-    for path, frame in zip(paths, cube, strict=True):
-        frame[...] = fits.getdata(path)
-    fits.writeto(out, IMAGES[words](cube), overwrite=True)
+    from bench.in_python import read_cube
+
+    fits.writeto(out, IMAGES[words](read_cube(paths)), overwrite=True)
 
 
 def _median(cube: NDArray[Any]) -> NDArray[Any]:
-    import bottleneck
+    from bench.rows import loop_median
 
-    image: NDArray[Any] = bottleneck.median(cube, axis=0)
-    return image
+    return loop_median(cube)
 
 
 def _mean(cube: NDArray[Any]) -> NDArray[Any]:

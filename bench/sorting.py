@@ -1,7 +1,8 @@
 """Time the sorting network and ``ndarray.sort(axis=0)``: ``python -m bench.sorting --json PATH``.
 
 Both sort, in turn, the columns of a tile of the size that the CPU backend uses. The result is up
-to how many frames the network is faster: `NETWORK_FRAMES` in gpustack/backends/network.py.
+to how many frames the network is faster; `NETWORK_FRAMES` in gpustack/backends/network.py is based
+on such results.
 """
 
 import argparse

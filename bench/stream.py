@@ -1,7 +1,8 @@
 """Frames larger than the limit: ``python -m bench.stream --json bench/results/NAME-stream.json``.
 
 This is the case of astropy/ccdproc issue 1012: 40 frames of 4096 x 4096 float32 with a limit of
-50 MB, where `ccdproc.combine` took 223 s for a mean and 363 s for a median. The time of gpustack's
+50 MB. There, on another machine, `ccdproc.combine` took 223 s for a mean and 363 s for a median
+without an uncertainty. The time of gpustack's
 command line, from files to a file, is compared with that of what is unavoidable: reading the files
 in bands, and computing with frames in memory. Each runs in a process of its own, in turn. Linux
 only.

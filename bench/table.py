@@ -329,13 +329,21 @@ def empty_page() -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line."""
+    """Run the command line; 2 = two files of results of one benchmark."""
     parser = argparse.ArgumentParser("bench.table", description=__doc__.partition("\n")[0])
     parser.add_argument("results", nargs="+", type=Path, help="JSON files of the benchmarks")
     parser.add_argument("--into", nargs="+", type=Path, default=[], metavar="PAGE")
     options = parser.parse_args(arguments)
-    read = [json.loads(path.read_text()) for path in options.results]
-    results = {one["what"]: one for one in read}
+    results: dict[str, Results] = {}
+    sources: dict[str, Path] = {}
+    for path in options.results:
+        one = json.loads(path.read_text())
+        what = one["what"]
+        if what in results:
+            both = f"{sources[what]} and {path}"
+            print(f"expected one file with results of {what}, got {both}", file=sys.stderr)
+            return 2
+        results[what], sources[what] = one, path
     for page in options.into:
         page.write_text(fill(page.read_text() if page.exists() else empty_page(), results))
     if not options.into:

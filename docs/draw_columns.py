@@ -1,6 +1,6 @@
-"""Draw the columns of docs/kernels.md: what the pictures show is what gpustack makes of a column.
+"""Draw the pictures of docs/kernels.md, which show what gpustack does to one column.
 
-python docs/draw_columns.py docs/pictures
+``python docs/draw_columns.py docs/pictures``
 """
 
 import math
@@ -15,9 +15,9 @@ from astropy.nddata import NDData, StdDevUncertainty
 from gpustack import ExtremaClip, SigmaClip, VarianceClip, explain
 from gpustack.explanation.records import Pass, Step
 
-#: A column as twelve frames have it: two cosmic rays, a dark sample, a blank one.
+#: A column of twelve frames, with two cosmic rays, a dark sample and a blank one.
 SAMPLES = (103.0, 98.0, 100.0, 131.0, 96.0, 102.0, math.nan, 97.0, 112.0, 101.0, 99.0, 86.0)
-#: What stands at the foot of a panel, and what its height is, in the unit of the samples.
+#: The values at the bottom and at the top of a panel, in the unit of the samples.
 FLOOR, CEILING = 76.0, 134.0
 WIDTH, HEIGHT, TOP, BOTTOM, STEP, BAR = 300, 210, 30, 34, 18, 12
 INK, IN, OUT, BOUND = "#222222", "#3465a4", "#d08770", "#b48a00"
@@ -25,23 +25,23 @@ INK, IN, OUT, BOUND = "#222222", "#3465a4", "#d08770", "#b48a00"
 
 @dataclass(frozen=True)
 class Panel:
-    """A column as bars, one a sample.
+    """A column drawn as bars, one for each sample.
 
     Parameters
     ----------
     title : str
     values : sequence of float
-        From left to right; NaN is a sample that is invalid.
+        From left to right; NaN is an invalid sample.
     taken : sequence of bool
-        Which are in.
+        Which samples are drawn full; the others are hollow.
     labels : sequence
-        What stands below the bars.
+        The text below each bar.
     interval : (int, int) or None
-        ``[lo, hi)``, drawn below them.
+        ``[lo, hi)``, drawn below the bars.
     lines : sequence of (float, str)
-        Bounds and centres, over all bars, with their names.
+        Bounds and centres, drawn across all bars, with their names.
     marks : sequence of (float, float) or None
-        Bounds that a bar has of its own.
+        Bounds of single bars, lower and upper.
     """
 
     title: str
@@ -54,7 +54,7 @@ class Panel:
 
 
 def height(value: float) -> float:
-    """Where a value lies in a panel, from its top."""
+    """The distance of a value from the top of the picture, in pixels."""
     return TOP + (HEIGHT - TOP - BOTTOM) * (CEILING - value) / (CEILING - FLOOR)
 
 
@@ -75,12 +75,12 @@ def line(x0: float, y0: float, x1: float, y1: float, colour: str, dash: str = "n
 
 
 def left(place: int) -> float:
-    """Where the bar of a place begins."""
+    """The left edge of the bar at a place, counted from 0."""
     return 10.0 + STEP * place
 
 
 def bar(place: int, value: float, taken: bool) -> str:
-    """A sample: full where it is in, hollow where it is out, a cross where it is invalid."""
+    """A sample: a full bar if it is `taken`, else a hollow one; a cross if it is invalid."""
     if math.isnan(value):
         return text(left(place) + BAR / 2, HEIGHT - BOTTOM - 4, "&#215;", 13)
     top = height(value)
@@ -134,7 +134,7 @@ def picture(panels: Sequence[Panel]) -> str:
 
 
 def steps_of(clip: object) -> tuple[Step, ...]:
-    """What gpustack says of the column, clip by clip and pass by pass."""
+    """What `gpustack.explain` says of the column: the steps of the clip, pass by pass."""
     column = np.array(SAMPLES).reshape(-1, 1, 1)
     return explain(column, 0, 0, clip).steps
 
@@ -145,7 +145,7 @@ def sorted_frames() -> list[int]:
 
 
 def ranked(title: str, gone: Iterable[int] = (), **more: object) -> Panel:
-    """The sorted column without the samples of some frames; these lie at its ends."""
+    """The sorted column, with the samples of the frames `gone`, all at its ends, as rejected."""
     order, gone = sorted_frames(), set(gone)
     taken = [frame not in gone and not math.isnan(SAMPLES[frame]) for frame in order]
     ends = (taken.index(True), len(taken) - taken[::-1].index(True))
@@ -155,7 +155,7 @@ def ranked(title: str, gone: Iterable[int] = (), **more: object) -> Panel:
 
 
 def bounds(made: Pass) -> list[tuple[float, str]]:
-    """The lines of a pass."""
+    """The bounds and the centre of a pass, as lines."""
     assert made.lower is not None
     assert made.upper is not None
     assert made.center is not None
@@ -163,7 +163,7 @@ def bounds(made: Pass) -> list[tuple[float, str]]:
 
 
 def sorting() -> list[Panel]:
-    """A column as frames have it, and sorted."""
+    """The column in the order of the frames, and sorted."""
     valid = [not math.isnan(value) for value in SAMPLES]
     read = Panel("as read: a bar a frame", SAMPLES, valid, range(len(SAMPLES)))
     return [read, ranked("sorted: a bar a rank")]
@@ -181,7 +181,7 @@ def passes() -> list[Panel]:
 
 
 def ranks() -> list[Panel]:
-    """A clip by rank, and what a median looks at."""
+    """A clip by rank, and the ranks that a median reads."""
     (step,) = steps_of(ExtremaClip(nlow=1, nhigh=2))
     gone = {*step.low, *step.high}
     clipped = ranked("ExtremaClip(nlow=1, nhigh=2)", gone)
@@ -215,7 +215,7 @@ def windows() -> list[Panel]:
 
 
 def second_look() -> list[Panel]:
-    """Which frames the survivors are of."""
+    """The survivors in the sorted column, and found again among the frames."""
     (step,) = steps_of(SigmaClip(low=2, high=2))
     gone = {*step.low, *step.high}
     panel = ranked("the interval", gone)
@@ -227,7 +227,7 @@ def second_look() -> list[Panel]:
 
 
 def by_frame() -> list[Panel]:
-    """A clip that gives each sample bounds of its own: two frames are noisier than the others."""
+    """A clip with bounds for each sample: two frames are noisier than the others."""
     noise = [{3: 16.0, 8: 6.0}.get(frame, 2.0) for frame in range(len(SAMPLES))]
     frames = [
         NDData(np.full((1, 1), value), uncertainty=StdDevUncertainty(np.full((1, 1), sigma)))

@@ -1,4 +1,4 @@
-"""Draw the pictures of docs/tutorial.md, from what its code makes.
+"""Draw the pictures of docs/tutorial.md from the images that its code makes.
 
 ``python docs/draw_tutorial.py docs/pictures``
 """
@@ -21,13 +21,13 @@ from astropy.io import fits
 from draw_columns import text
 
 PAGE = Path(__file__).with_name("tutorial.md")
-#: Grey levels: few, so that noise takes little room.
+#: The number of grey levels: few, so that noise compresses well.
 LEVELS = 24
 GAP, TOP, ACROSS = 8, 20, 2
 
 
 def names_of_the_page() -> dict[str, Any]:
-    """Run the Python of the page, but its sessions, and give the names that it leaves."""
+    """Run the Python of the page, except its sessions, and return the names that it defines."""
     names: dict[str, Any] = {"__name__": "tutorial"}
     for code in re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL):
         if ">>>" not in code:
@@ -36,7 +36,7 @@ def names_of_the_page() -> dict[str, Any]:
 
 
 def png(image: np.ndarray) -> bytes:
-    """An image of uint8 as a grey PNG, from the lowest row up as FITS images are shown."""
+    """An image of uint8 as a grey PNG with row 0 at the bottom, as FITS viewers show it."""
     rows = b"".join(b"\0" + row.tobytes() for row in image[::-1])
     height, width = image.shape
     header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
@@ -87,7 +87,7 @@ def spread(image: np.ndarray) -> np.ndarray:
 
 
 def pictures() -> dict[str, str]:
-    """What the page shows, by the name of the file; works in the current folder."""
+    """The pictures of the page, as SVG by name; the page writes its files to the current folder."""
     made = names_of_the_page()
     raw = {"bias": "bias-03", "dark": "dark-03", "flat": "flat-09", "science": "m51-03"}
     masters = {name: made[name].data for name in ("bias", "dark", "flat")}

@@ -268,6 +268,17 @@ def test_tables_go_between_their_markers(tmp_path, capsys):
     assert not made.exists()
 
 
+def test_two_files_of_one_benchmark_are_refused(tmp_path, capsys):
+    """``NAME*.json`` also matches the files of other machines, whose names begin with NAME."""
+    page, paths = tmp_path / "page.md", [tmp_path / f"{name}.json" for name in ("a", "a-b")]
+    for path in paths:
+        path.write_text(json.dumps({"what": "speed", **RESULTS}))
+    assert table.main([*map(str, paths), "--into", str(page)]) == 2
+    assert not page.exists()
+    error = capsys.readouterr().err
+    assert f"expected one file with results of speed, got {paths[0]} and {paths[1]}" in error
+
+
 def test_a_new_page_has_all_tables(tmp_path):
     results = tmp_path / "results"
     tiny_run(tmp_path, "--case", "sum", "--repeat", "1")

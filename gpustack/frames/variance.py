@@ -95,7 +95,13 @@ def unit_factor(
     if unit is None:
         return 1.0
     power = _POWERS[kind]
-    expected = data_unit if power == 1 or data_unit is None else data_unit**power
+    try:
+        expected = data_unit if power == 1 or data_unit is None else data_unit**power
+    except units.UnitsError as err:  # magnitudes have no square
+        raise FrameError(
+            name,
+            f"{what}: expected standard deviations for samples in {data_unit}, got values in {unit}",
+        ) from err
     if unit == expected:
         return 1.0
     # Magnitudes and the like do not convert by a factor.

@@ -241,7 +241,7 @@ def read_recipe(header: fits.Header) -> Recipe:
     text = "".join(lines[starts[-1] :]).removeprefix(MARK)
     try:
         record, _ = json.JSONDecoder().raw_decode(text)
-    except ValueError as err:
+    except (ValueError, RecursionError) as err:
         raise InputError(f"header: expected a complete gpustack recipe, got {text!r:.80}") from err
     return Recipe.from_json(json.dumps(record))
 

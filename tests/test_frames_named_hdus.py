@@ -127,6 +127,8 @@ def test_a_rule_for_masks_goes_by_the_name_of_the_file():
         ("table.fits[*]", FrameError, "table.fits: expected images other than masks .* 0 PRIMARY"),
         ("a.fits[SCI,DQ]", MissingFileError, r"a\.fits exists, of which \[3\], \[SCI\] or"),
         ("?.fits[SCI,DQ]", MissingFileError, r"\?\.fits exists, of which \[3\], \[SCI\] or"),
+        (f"a.fits[{'1' * 5000}]", FrameError, "a.fits: expected an image in HDU '11"),
+        (f"a.fits[SCI,{'1' * 5000}]", MissingFileError, r"a\.fits exists, of which \[3\]"),
         ("a.fits[1:2]", MissingFileError, "image sections are not supported"),
         ("a.fits[1:2,3]", MissingFileError, "image sections are not supported"),
         ("a.fits[1:2,*]", MissingFileError, "image sections are not supported"),

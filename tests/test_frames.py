@@ -315,7 +315,6 @@ def test_unusable_unit(unit):
 @pytest.mark.parametrize(
     "samples",
     [
-        Samples(np.array([[-0.0, 1.0]])),
         Samples(np.array([[-0.0, 1.0]]), bzero=-0.0),
         Samples(np.array([[0, 1]], "i2"), bscale=-1.0),
         Samples(np.array([[0, 1]], "u1"), blank=0),

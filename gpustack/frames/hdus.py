@@ -219,8 +219,9 @@ class _Plain:
 class _Gzip(_Plain):
     """An open gzip stream; `stamp` is that of the compressed file.
 
-    `length` is the last word of the file: the uncompressed length modulo 2**32 (RFC 1952). Where
-    it agrees with the end of an HDU, the data need not be inflated only to find their end.
+    `length` is the last word of the file: the uncompressed length modulo 2**32, or in a file of
+    several members that of the last one (RFC 1952). Where it agrees with the end of an HDU, that
+    HDU counts as the last one, and its data need not be inflated only to find their end.
     """
 
     length: int

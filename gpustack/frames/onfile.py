@@ -57,7 +57,8 @@ def reading(name: str) -> Iterator[None]:
 class Stamp(NamedTuple):
     """The state of a file; a change to the file changes one of these numbers.
 
-    Only a change that keeps the size and restores the time of the last change goes unnoticed.
+    A change in place goes unnoticed if it keeps the size and either restores the time of the last
+    change or happens within the resolution of the file system's clock.
 
     Parameters
     ----------
@@ -94,7 +95,7 @@ def unchanged(name: str, stamp: Stamp) -> Iterator[io.RawIOBase]:
     FrameError
         Where the file is not in the state of `stamp`, when it is opened or after it was read.
     OSError
-        Where it cannot be opened.
+        Where it cannot be opened, or is gone after it was read.
     """
     with _open_files.lent(name, stamp) as file:
         try:
@@ -339,7 +340,7 @@ def as_hdus(
     tiles: bool = True,
     scaled: bool = False,
 ) -> Iterator[fits.HDUList]:
-    """Open a file with `astropy.io.fits`, samples not `scaled`.
+    """Open a file with `astropy.io.fits`; samples stay as stored unless they are to be `scaled`.
 
     With `span`, the first byte of an HDU and the byte after its last, the list contains this HDU
     alone, as number 1. astropy would read the headers of all HDUs before it, which for the last of

@@ -309,9 +309,7 @@ def test_an_incomplete_recipe_is_an_error():
     header = described(recipe=Recipe(combine="max"))
     for text in ('{"clips":[{"clip":', '{"clips":' + "[" * 20_000):  # too deep for the parser
         header["HISTORY"] = f"recipe {text}"
-        with pytest.raises(
-            InputError, match=r"expected a complete gpustack recipe, got '\{\"clips"
-        ):
+        with pytest.raises(InputError, match=r"a complete gpustack recipe, got '\{\"clips"):
             read_recipe(header)
 
 

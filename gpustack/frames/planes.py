@@ -240,7 +240,7 @@ def _astropy(file: str, hdu: Hdu) -> Iterator[fits.CompImageHDU]:
 
 @contextmanager
 def _decoding(file: str) -> Iterator[None]:
-    """Turn errors of astropy's decoders into FrameError; a lack of memory is no fault of the file."""
+    """Turn errors of astropy's decoders into FrameError, except for a lack of memory."""
     try:
         yield
     except (OSError, FrameError):

@@ -100,7 +100,7 @@ def unit_factor(
     except units.UnitsError as err:  # magnitudes have no square
         raise FrameError(
             name,
-            f"{what}: expected standard deviations for samples in {data_unit}, got values in {unit}",
+            f"{what}: expected standard deviations for samples in {data_unit}, got a unit {unit}",
         ) from err
     if unit == expected:
         return 1.0

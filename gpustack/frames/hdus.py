@@ -21,6 +21,7 @@ from typing import Any, Literal
 from astropy.io import fits
 from astropy.utils.exceptions import AstropyWarning
 
+from gpustack.cards.texts import read_text
 from gpustack.errors import FrameError, MissingFileError
 from gpustack.frames.cards import CARD, parse
 from gpustack.frames.onfile import GZIP_MAGIC, Stamp, reading
@@ -292,7 +293,7 @@ def _describe(source: _Plain, index: int, header: fits.Header, begin: int) -> Hd
     return Hdu(
         index=index,
         kind=kind,
-        name=str(header.get("EXTNAME", "" if index else "PRIMARY")).strip().upper(),
+        name=read_text(header, "EXTNAME", "" if index else "PRIMARY").upper(),
         version=header.get("EXTVER", 1),
         header=header,
         shape=shape,
@@ -304,7 +305,7 @@ def _describe(source: _Plain, index: int, header: fits.Header, begin: int) -> Hd
 
 
 def _kind(index: int, header: fits.Header) -> Kind:
-    extension = str(header.get("XTENSION", "")).strip() if index else "IMAGE"
+    extension = read_text(header, "XTENSION") if index else "IMAGE"
     if extension == "BINTABLE" and header.get("ZIMAGE") is True:
         return "tiles"
     return "image" if extension in ("IMAGE", "IUEIMAGE") else "other"

@@ -105,7 +105,7 @@ class StackResult:
         How many samples are valid, whether rejected or not.
     weight : ndarray of float64 or None
         The sum of the weights of the surviving samples. With weights by variance it is the inverse
-        of the variance of `data`.
+        of the variance of a mean.
     report : dict or None
         How the result was made, in types that JSON has; see docs/provenance.md. Made on request
         only; `write` adds what it wrote.

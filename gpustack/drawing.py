@@ -26,6 +26,9 @@ _LOW, _HIGH = (
     ("#6e2411", "#c04a17", "#f08a2c", "#ffdca8"),
 )
 
+#: Values beyond this are drawn like it, as the squares of larger ones may overflow.
+_HUGE = 1e150
+
 #: The longer side of a panel is at most this many times the shorter one. Images of a larger ratio
 #: are stretched, as their rows of pixels would be too thin to be seen.
 MAX_SIDE_RATIO = 3.0
@@ -112,7 +115,7 @@ def brightness(image: NDArray[Any]) -> Colours:
     from astropy.visualization import AsinhStretch, ImageNormalize  # loads matplotlib
     from matplotlib import colormaps
 
-    samples = image[np.isfinite(image)].astype(np.float64)
+    samples = image[np.isfinite(image)].astype(np.float64).clip(-_HUGE, _HUGE)
     if not samples.size:
         samples = np.zeros(1)
     level = float(np.median(samples))

@@ -166,7 +166,7 @@ def test_what_only_others_tell_is_not_brought_in():
 def test_clocks_that_differ_cannot_be_compared():
     header = stacked(night(10, TIMESYS="TAI"), night(20, TIMESYS="UTC"))
     assert not {"DATE-BEG", "MJD-AVG", "EXPEND"} & set(header)
-    header = stacked(night(10, TIMESYS="UTC"), night(20))
+    header = stacked(night(10, TIMESYS="UTC"), night(20), night(15, TIMESYS=None))
     assert header["DATE-END"] == night(20)["DATE-END"]
 
 

@@ -212,7 +212,7 @@ def test_a_mask_of_another_shape_is_an_error():
 
 
 def test_metadata_that_is_no_header_becomes_one_where_it_can(caplog):
-    meta = {"exptime": 3.0, "observer of it": "me", "table": [1, 2]}
+    meta = {"exptime": 3.0, "observer of it": "me", "table": [1, 2], ("A", 1): 2}
     with caplog.at_level(logging.DEBUG, logger="astropy.gpustack"):
         frame = one(CCDData(np.ones((2, 2)), unit="adu", meta=meta))
     assert frame.header["EXPTIME"] == 3.0
@@ -315,7 +315,7 @@ def test_unusable_unit(unit):
 @pytest.mark.parametrize(
     "samples",
     [
-        Samples(np.array([[-0.0, 1.0]])),
+        Samples(np.array([[-0.0, 1.0]]), bzero=-0.0),
         Samples(np.array([[0, 1]], "i2"), bscale=-1.0),
         Samples(np.array([[0, 1]], "u1"), blank=0),
         Samples(np.array([[1.0, 2.0]]), blank=1),

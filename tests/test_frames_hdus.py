@@ -1,6 +1,7 @@
 """FITS files as frames: which HDU is the image, its mask, unit, header and coordinates."""
 
 import logging
+import re
 from threading import Thread
 
 import astropy
@@ -181,6 +182,19 @@ def test_wcs_comes_from_the_header_or_is_none(tmp_path, capsys, cards, crval):
     wcs = one(tmp_path / "a.fits", unit="adu").coordinates.wcs
     assert (wcs and tuple(wcs.wcs.crval)) == crval
     assert capsys.readouterr() == ("", ""), "astropy's logger writes there"
+
+
+@pytest.mark.parametrize("card", ["WCSAXES = 99999", "WCSAXESB= 33", "B_ORDER = 100"])
+def test_sizes_of_coordinates_are_checked_before_wcslib_allocates_for_them(tmp_path, card):
+    # wcslib ends the process for some numbers of axes; of several cards it takes the largest.
+    cards = {**TAN, **SIP, "WCSAXES": 2, "WCSAXESB": 2}
+    raw = image_bytes(np.ones((2, 3), "i2"), **cards)
+    end = raw.index(b"END".ljust(80))
+    raw = raw[:end] + card.ljust(80).encode() + raw[end : end + 80] + raw[end + 160 :]
+    (tmp_path / "a.fits").write_bytes(raw)
+    coordinates = one(tmp_path / "a.fits", unit="adu").coordinates
+    assert coordinates.wcs is None
+    assert re.search(rf": expected {card[:8].strip()} <= \d+, got ", coordinates.fault)
 
 
 def test_what_astropy_logs_elsewhere_is_left_alone(tmp_path, capsys):

@@ -11,6 +11,7 @@ import pytest
 from astropy.io import fits
 from click.testing import CliRunner
 
+from fitsmaker import empty_primary, image_bytes
 from gpustack import Image, LiveStack, combine, explain, stack
 from gpustack.cli import cli
 from gpustack.errors import FrameError, MissingFileError
@@ -127,6 +128,8 @@ def test_a_rule_for_masks_goes_by_the_name_of_the_file():
         ("table.fits[*]", FrameError, "table.fits: expected images other than masks .* 0 PRIMARY"),
         ("a.fits[SCI,DQ]", MissingFileError, r"a\.fits exists, of which \[3\], \[SCI\] or"),
         ("?.fits[SCI,DQ]", MissingFileError, r"\?\.fits exists, of which \[3\], \[SCI\] or"),
+        (f"a.fits[{'1' * 5000}]", FrameError, "a.fits: expected an image in HDU '11"),
+        (f"a.fits[SCI,{'1' * 5000}]", MissingFileError, r"a\.fits exists, of which \[3\]"),
         ("a.fits[1:2]", MissingFileError, "image sections are not supported"),
         ("a.fits[1:2,3]", MissingFileError, "image sections are not supported"),
         ("a.fits[1:2,*]", MissingFileError, "image sections are not supported"),
@@ -220,6 +223,30 @@ def test_a_bitpix_that_is_no_number_is_a_clear_error(tmp_path):
     path.write_bytes(content.replace(card, b"ZBITPIX = 'no number'         ", 1))
     with pytest.raises(FrameError, match="ZBITPIX one of"):
         open_frames(f"{path}[*]", unit="adu")
+
+
+class NoValue:
+    """The value of a card without one: ``EXTNAME =``."""
+
+    def __repr__(self):
+        return ""
+
+
+def test_an_extname_without_a_value_is_no_name(tmp_path):
+    images = (
+        image_bytes(np.ones((2, 2)), extension=True, EXTNAME=name) for name in (NoValue(), "B")
+    )
+    (tmp_path / "a.fits").write_bytes(empty_primary() + b"".join(images))
+    frames = open_frames(f"{tmp_path / 'a.fits'}[*]", unit="adu")
+    assert [Path(frame.name).name for frame in frames] == ["a.fits[1]", "a.fits[B]"]
+    assert frames[0].contents.endswith("; 1 image (2, 2); 2 B image (2, 2)")
+
+
+def test_a_utype_without_a_value_is_that_of_standard_deviations(tmp_path):
+    beside = image_bytes(np.full((2, 2), 3.0), extension=True, EXTNAME="UNCERT", UTYPE=NoValue())
+    (tmp_path / "a.fits").write_bytes(image_bytes(np.ones((2, 2)), BUNIT="adu") + beside)
+    (frame,) = open_frames(tmp_path / "a.fits")
+    assert (frame.read_variance(0, 2) == 9).all()
 
 
 def test_an_error_of_the_unit_names_the_image(tmp_path):

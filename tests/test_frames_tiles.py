@@ -1,5 +1,7 @@
 """Compressed streams that do not fit their tile, with which decoders would overrun their buffer."""
 
+import gzip
+
 import numpy as np
 import pytest
 from astropy.io import fits
@@ -9,6 +11,9 @@ from gpustack.errors import FrameError
 from gpustack.frames import open_frames, tiles
 from gpustack.recipe import Recipe
 from traced import traced
+
+#: Bytes: more than reading a small file takes, and far less than a damaged one claims to have.
+LITTLE = 10_000_000
 
 NOISE = np.random.default_rng(3).integers(-3000, 3000, (50, 300)).astype("i2")
 
@@ -48,6 +53,22 @@ def test_streams_are_looked_at_once(tmp_path, monkeypatch):
     for start in range(0, 50, 10):
         frame.read(start, start + 10)
     assert len(looks) == 1
+
+
+@pytest.mark.parametrize("around", ["", ".gz"])
+def test_a_tile_that_claims_a_gigabyte_takes_no_memory(tmp_path, around):
+    image = fits.CompImageHDU(NOISE, compression_type="GZIP_1")
+    image.writeto(tmp_path / "a.fits")
+    with fits.open(tmp_path / "a.fits", disable_image_compression=True) as opened:
+        at = opened[1].fileinfo()["datLoc"] + 20 * opened[1].header["NAXIS1"]
+    raw = (tmp_path / "a.fits").read_bytes()
+    raw = raw[:at] + np.array(1 << 30, ">i4").tobytes() + raw[at + 4 :]
+    path = tmp_path / f"broken.fits{around}"
+    path.write_bytes(gzip.compress(raw) if around else raw)
+    (frame,) = open_frames(path, unit="adu")
+    with traced() as taken, pytest.raises(FrameError, match=r"broken\.fits.*: expected an intact"):
+        frame.read(15, 25)
+    assert taken.peak < LITTLE
 
 
 def test_planes_of_a_cube_are_tiles(tmp_path):

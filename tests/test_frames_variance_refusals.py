@@ -155,6 +155,16 @@ def test_units_that_do_not_convert(tmp_path, name, bunit, message):
         frame.read_variance(0, 1)
 
 
+@pytest.mark.parametrize("utype", ["VarianceUncertainty", "InverseVariance"])
+def test_magnitudes_have_no_unit_of_variances(tmp_path, utype):
+    cards = {"EXTNAME": "UNCERT", "UTYPE": utype, "BUNIT": "mag2"}
+    beside = image_bytes(np.ones((2, 3), "i2"), extension=True, **cards)
+    (tmp_path / "a.fits").write_bytes(image_bytes(np.ones((2, 3), "i2"), BUNIT="mag(AB)") + beside)
+    message = r"a\.fits: UNCERT extension: expected standard deviations .* mag\(AB\), got .* mag2"
+    with pytest.raises(FrameError, match=message):
+        one(tmp_path / "a.fits").read_variance(0, 1)
+
+
 def test_an_unknown_unit_beside_an_image_that_has_none(tmp_path):
     """The image has no unit to replace, so an unknown unit of the variance stays an error."""
     beside = image_bytes(np.ones((2, 3), "i2"), extension=True, EXTNAME="VAR", BUNIT="bananas2")

@@ -6,7 +6,16 @@ import numpy as np
 import pytest
 
 from gpustack import Offsets, stack, write_page, write_preview
-from gpustack.drawing import EMPTY, FRAME, Panel, counted, draw, png, signed_rejections
+from gpustack.drawing import (
+    EMPTY,
+    FRAME,
+    Panel,
+    brightness,
+    counted,
+    draw,
+    png,
+    signed_rejections,
+)
 from gpustack.show.pictures import pictures
 from webpage import Checked
 
@@ -31,6 +40,12 @@ def test_pixels_without_a_value_have_one_colour_that_is_told(tmp_path):
         assert found[rows[len(rows) // 2]].sum() >= 0.9 * width
     whole = stack(data[:, 10:], look=True)
     assert "violet" not in pictures(whole.look, 5)[0].panels[0].note
+
+
+@pytest.mark.parametrize("values", [[1.7e308, 1.7e308], [-1.7e308, 1.7e308], [1, 1, 1, 1e300]])
+def test_values_near_the_ends_of_float64_have_finite_colours(values):
+    norm = brightness(np.array([values], float)).norm
+    assert np.isfinite([norm.vmin, norm.vmax]).all()
 
 
 @pytest.mark.filterwarnings("ignore:frame .. left out")

@@ -196,6 +196,14 @@ def _ccd(plane):
     return CCDData(plane, unit="adu")
 
 
+def test_no_memory_for_a_tile_is_not_a_broken_file(cube, tmp_path, monkeypatch):
+    path = tmp_path / "a.fits"
+    fits.CompImageHDU(cube[0], compression_type="GZIP_1").writeto(path)
+    monkeypatch.setattr("gpustack.frames.planes._pieces", run_out)
+    with pytest.raises(OutOfMemoryError, match=r"got: .*a\.fits: Unable to allocate 1\.00 TiB; "):
+        stack(path, unit="adu", backend="cpu")
+
+
 def test_no_memory_for_a_thread_is_out_of_memory(monkeypatch):
     def refuse(thread):
         raise RuntimeError("can't start new thread")

@@ -16,8 +16,10 @@ from gpustack.files.name_lists import names_of
 from gpustack.files.paths import at_home, exists
 from gpustack.measures import FromFile
 
-#: ``NAME[3]``, ``NAME[SCI]`` or ``NAME[SCI,2]``, as in CFITSIO and IRAF.
-_WITH_HDU = re.compile(r"(.+)\[([^\[\],]+)(?:,\s*(\d+)\s*)?\]", re.DOTALL)
+#: ``NAME[3]``, ``NAME[SCI]`` or ``NAME[SCI,2]``, as in CFITSIO and IRAF. Numbers are short, as
+#: Python refuses to convert those of thousands of digits.
+_WITH_HDU = re.compile(r"(.+)\[([^\[\],]+)(?:,\s*(\d{1,18})\s*)?\]", re.DOTALL)
+_NUMBER = re.compile(r"-?[0-9]{1,18}")
 
 #: ``NAME[*]``: every image of a file.
 ALL = "*"
@@ -84,7 +86,7 @@ def split_hdu(text: str) -> tuple[str, HduKey | None]:
         return text, None
     if version is not None:
         return found[1], (name, int(version))
-    return found[1], int(name) if re.fullmatch("-?[0-9]+", name) else name
+    return found[1], int(name) if _NUMBER.fullmatch(name) else name
 
 
 def with_hdu(file: str, key: HduKey | None) -> str:

@@ -247,6 +247,6 @@ def _as_header(name: str, meta: Mapping[str, Any]) -> fits.Header:
     for key, value in meta.items():
         try:
             header[key if len(key) <= 8 else f"HIERARCH {key}"] = value
-        except (ValueError, TypeError) as err:
+        except (ValueError, TypeError, KeyError) as err:  # KeyError: the key is a tuple
             _log.debug("%s: left out of the header: %s (%s)", name, key, err)
     return header

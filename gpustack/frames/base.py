@@ -142,7 +142,7 @@ def decode_values(samples: Samples, dtype: np.dtype[Any]) -> NDArray[np.floating
         values = samples.data.astype(dtype)
         if samples.bscale != 1:
             values *= samples.bscale
-        values += samples.bzero
+        values += samples.bzero + 0.0  # a BZERO of -0.0 too
     return values
 
 

@@ -17,11 +17,8 @@ MASKS = ("MASK", "DQ", "BPM")
 #: EXTNAMEs of uncertainties; the first one that exists is used.
 UNCERTAINTIES = ("UNCERT", "VAR", "ERR")
 
-#: EXTNAMEs of the maps that gpustack writes beside a result.
-MAPS = (
-    *("COUNT", "LOW", "HIGH", "REASON", "EXPOSURE", "REJECTED", "SIGMA"),
-    *("COVERAGE", "WEIGHT"),
-)
+#: EXTNAMEs of the maps that gpustack writes beside a result; that of flags is DQ, as of a mask.
+MAPS = ("COUNT", "LOW", "HIGH", "REASON", "EXPOSURE", "REJECTED", "SIGMA", "COVERAGE", "WEIGHT")
 
 #: Other EXTNAMEs that CCDData and the pipelines of STScI write beside an image.
 _OTHERS = ("PSFIMAGE", "WHT", "CON", "CTX", "AREA", "VAR_POISSON", "VAR_RNOISE", "VAR_FLAT")
@@ -42,9 +39,10 @@ def images_of(hdus: Sequence[Hdu]) -> list[Hdu]:
 def find_beside(image: Hdu, hdus: Sequence[Hdu], names: Sequence[str]) -> Hdu | None:
     """Return the extension with the first of `names` that belongs to an image, or None.
 
-    Where extensions of a name have an EXTVER, only the one with the EXTVER of the image belongs
-    to it. Of several extensions, the one that follows the image before another image belongs to an
-    image without EXTVER beside others. An extension whose own name is one of `names` has no
+    Where extensions of a name have an EXTVER, only the one with the EXTVER of the image (1 if it
+    has none) belongs to it; without EXTVER, the first one belongs to every image. But if the file
+    has several images and several extensions of the name, an image without EXTVER has the first of
+    these that lies between it and the next image. An image whose own name is one of `names` has no
     companion.
     """
     if image.index > 0 and image.name in names:

@@ -12,6 +12,7 @@ from astropy.io import fits
 
 from gpustack.cards import wcs_keywords
 from gpustack.cards.numbers import read_number, words_of
+from gpustack.checks import real
 from gpustack.errors import FrameError
 from gpustack.frames.hdus import quiet
 from gpustack.frames.onfile import Stamp, as_hdus, reading
@@ -21,6 +22,12 @@ _log = logger(__name__)
 
 #: Cards of distortions, which may be lookup tables in other HDUs.
 _TABLES = re.compile(r"(CPDIS|D2IMDIS)[1-9]")
+
+#: Cards of sizes, and the largest valid value of each. wcslib accepts 32 axes, but first allocates
+#: matrices: 20,000 axes take minutes and gigabytes, and 65,536 end the process. astropy looks up
+#: each coefficient of a SIP polynomial, whose keywords have room for two digits: order 3000 takes
+#: half a minute.
+_SIZES = {re.compile("WCSAXES[A-Z]?"): 32, re.compile("(A|B|AP|BP)_ORDER"): 99}
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +94,7 @@ class Coordinates:
 
         try:
             with quiet(), self._tables() as hdus:
-                wcs = WCS(_with_numbers(self.header), hdus)
+                wcs = WCS(_checked_sizes(_with_numbers(self.header)), hdus)
                 return (wcs if any(wcs.wcs.ctype) else None), no_axes
         except FrameError:
             raise
@@ -129,6 +136,15 @@ def _with_numbers(header: fits.Header) -> fits.Header:
         elif wcs_keywords.PIXEL_MAPPING.fullmatch(key):
             raise ValueError(f"expected a number in {key}, got {words_of(header, key)}")
     return told
+
+
+def _checked_sizes(header: fits.Header) -> fits.Header:
+    """Return the header itself; raise ValueError where one of its `_SIZES` is too large."""
+    for card in header.cards:  # each of several with one keyword: wcslib takes the largest
+        for pattern, most in _SIZES.items():
+            if pattern.fullmatch(card.keyword) and real(card.value) > most:
+                raise ValueError(f"expected {card.keyword} <= {most}, got {card.value}")
+    return header
 
 
 def _is_number(header: fits.Header, key: str) -> bool:

@@ -12,6 +12,7 @@ from astropy.io import fits
 from numpy.typing import NDArray
 
 from gpustack.backends.base import Samples, working_dtype
+from gpustack.cards.texts import read_text
 from gpustack.cards.wcs_keywords import CELESTIAL_SYSTEM, PIXEL_MAPPING, other_matrix
 from gpustack.errors import FrameError
 from gpustack.files import HduKey
@@ -37,7 +38,7 @@ from gpustack.frames.separate_planes import (
     open_separate_planes,
     weightless,
 )
-from gpustack.frames.variance import PlaneVariance, bunit_of
+from gpustack.frames.variance import PlaneVariance
 from gpustack.images import Image
 from gpustack.logs import logger, warn_about_file
 
@@ -234,7 +235,7 @@ def open_file(
                 opened,
                 separate.get("weight") or separate.get("variance"),
                 unit if own is None else own,
-                bunit_of(header),
+                read_text(header, "BUNIT"),
             ),
             contents=hdus_in_words(hdus),
             weight=separate["weight"].plane if "weight" in separate else None,
@@ -370,7 +371,7 @@ def _not_inherited(header: fits.Header, inherits: bool) -> list[re.Pattern[str]]
 
 def _unit(name: str, header: fits.Header, given: units.UnitBase | None) -> units.UnitBase | None:
     """Return the unit that BUNIT names; None, only where one is `given`, if it names none."""
-    text = bunit_of(header)
+    text = read_text(header, "BUNIT")
     try:
         if text:
             return unit_of(text)

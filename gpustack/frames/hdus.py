@@ -21,6 +21,7 @@ from typing import Any, Literal
 from astropy.io import fits
 from astropy.utils.exceptions import AstropyWarning
 
+from gpustack.cards.texts import read_text
 from gpustack.errors import FrameError, MissingFileError
 from gpustack.frames.cards import CARD, parse
 from gpustack.frames.onfile import GZIP_MAGIC, Stamp, reading
@@ -219,8 +220,9 @@ class _Plain:
 class _Gzip(_Plain):
     """An open gzip stream; `stamp` is that of the compressed file.
 
-    `length` is the last word of the file: the uncompressed length modulo 2**32 (RFC 1952). Where
-    it agrees with the end of an HDU, the data need not be inflated only to find their end.
+    `length` is the last word of the file: the uncompressed length modulo 2**32, or in a file of
+    several members that of the last one (RFC 1952). Where it agrees with the end of an HDU, that
+    HDU counts as the last one, and its data need not be inflated only to find their end.
     """
 
     length: int
@@ -291,7 +293,7 @@ def _describe(source: _Plain, index: int, header: fits.Header, begin: int) -> Hd
     return Hdu(
         index=index,
         kind=kind,
-        name=str(header.get("EXTNAME", "" if index else "PRIMARY")).strip().upper(),
+        name=read_text(header, "EXTNAME", "" if index else "PRIMARY").upper(),
         version=header.get("EXTVER", 1),
         header=header,
         shape=shape,
@@ -303,7 +305,7 @@ def _describe(source: _Plain, index: int, header: fits.Header, begin: int) -> Hd
 
 
 def _kind(index: int, header: fits.Header) -> Kind:
-    extension = str(header.get("XTENSION", "")).strip() if index else "IMAGE"
+    extension = read_text(header, "XTENSION") if index else "IMAGE"
     if extension == "BINTABLE" and header.get("ZIMAGE") is True:
         return "tiles"
     return "image" if extension in ("IMAGE", "IUEIMAGE") else "other"

@@ -57,7 +57,8 @@ def reading(name: str) -> Iterator[None]:
 class Stamp(NamedTuple):
     """The state of a file; a change to the file changes one of these numbers.
 
-    Only a change that keeps the size and restores the time of the last change goes unnoticed.
+    A change in place goes unnoticed if it keeps the size and either restores the time of the last
+    change or happens within the resolution of the file system's clock.
 
     Parameters
     ----------
@@ -94,7 +95,7 @@ def unchanged(name: str, stamp: Stamp) -> Iterator[io.RawIOBase]:
     FrameError
         Where the file is not in the state of `stamp`, when it is opened or after it was read.
     OSError
-        Where it cannot be opened.
+        Where it cannot be opened, or is gone after it was read.
     """
     with _open_files.lent(name, stamp) as file:
         try:
@@ -308,12 +309,13 @@ class _OneHdu(_RawStream):
     def __init__(self, stream: Any, span: tuple[int, int]) -> None:
         self._stream = stream
         self._shift = span[0] - len(_EMPTY_PRIMARY)
-        self._size = span[1] - self._shift
+        #: How many bytes there are.
+        self.size = span[1] - self._shift
         self._at = 0
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         """Set the position."""
-        self._at = offset + {io.SEEK_CUR: self._at, io.SEEK_END: self._size}.get(whence, 0)
+        self._at = offset + {io.SEEK_CUR: self._at, io.SEEK_END: self.size}.get(whence, 0)
         return self._at
 
     def readinto(self, buffer: Any) -> int:
@@ -325,9 +327,25 @@ class _OneHdu(_RawStream):
             view[:got] = found
         else:
             self._stream.seek(self._shift + self._at)
-            got = self._stream.readinto(view[: max(self._size - self._at, 0)])
+            got = self._stream.readinto(view[: max(self.size - self._at, 0)])
         self._at += got
         return got
+
+
+class _BufferedHdu(io.BufferedReader):
+    """A buffered `_OneHdu`, which allocates no more bytes than there are.
+
+    A damaged tile may claim any size, and astropy requests it. Python's own reader allocates the
+    bytes that are requested before it reads.
+    """
+
+    raw: _OneHdu
+
+    def read(self, size: int | None = -1) -> bytes:
+        """Read `size` bytes, or fewer at the end."""
+        if size is not None and size > _BUFFER:
+            size = min(size, max(self.raw.size - self.tell(), 0))
+        return super().read(size)
 
 
 @contextmanager
@@ -339,7 +357,7 @@ def as_hdus(
     tiles: bool = True,
     scaled: bool = False,
 ) -> Iterator[fits.HDUList]:
-    """Open a file with `astropy.io.fits`, samples not `scaled`.
+    """Open a file with `astropy.io.fits`; samples stay as stored unless they are to be `scaled`.
 
     With `span`, the first byte of an HDU and the byte after its last, the list contains this HDU
     alone, as number 1. astropy would read the headers of all HDUs before it, which for the last of
@@ -354,7 +372,7 @@ def as_hdus(
         if stream.peek(2).startswith(GZIP_MAGIC):
             stream = gzip.GzipFile(fileobj=stream, mode="rb")
         if span is not None:
-            stream = io.BufferedReader(_OneHdu(stream, span), _BUFFER)
+            stream = _BufferedHdu(_OneHdu(stream, span), _BUFFER)
         how = {"memmap": False, "do_not_scale_image_data": not scaled}
         with stream, fits.open(stream, disable_image_compression=not tiles, **how) as hdus:
             yield hdus

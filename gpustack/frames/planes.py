@@ -240,11 +240,13 @@ def _astropy(file: str, hdu: Hdu) -> Iterator[fits.CompImageHDU]:
 
 @contextmanager
 def _decoding(file: str) -> Iterator[None]:
-    """Turn errors of astropy's decoders into FrameError."""
+    """Turn errors of astropy's decoders into FrameError, except for a lack of memory."""
     try:
         yield
     except (OSError, FrameError):
         raise
+    except MemoryError as err:
+        raise MemoryError(f"{file}: {err}") from err
     except Exception as err:  # broken tiles raise errors of all kinds
         raise FrameError(
             file, f"expected an intact tile-compressed image, got {type(err).__name__}: {err}"

@@ -6,10 +6,10 @@ from typing import Any, Literal
 
 import numpy as np
 from astropy import units
-from astropy.io import fits
 from numpy.typing import NDArray
 
 from gpustack.backends.base import Samples
+from gpustack.cards.texts import read_text
 from gpustack.errors import FrameError
 from gpustack.frames.base import decode_values, unit_of
 from gpustack.frames.hdus import Hdu, quiet
@@ -95,7 +95,13 @@ def unit_factor(
     if unit is None:
         return 1.0
     power = _POWERS[kind]
-    expected = data_unit if power == 1 or data_unit is None else data_unit**power
+    try:
+        expected = data_unit if power == 1 or data_unit is None else data_unit**power
+    except units.UnitsError as err:  # magnitudes have no square
+        raise FrameError(
+            name,
+            f"{what}: expected standard deviations for samples in {data_unit}, got a unit {unit}",
+        ) from err
     if unit == expected:
         return 1.0
     # Magnitudes and the like do not convert by a factor.
@@ -120,7 +126,7 @@ def kind_of(file: str, hdu: Hdu) -> Kind:
     """
     if hdu.name != "UNCERT":
         return "var" if hdu.name == "VAR" else "std"
-    text = str(hdu.header.get("UTYPE", "StdDevUncertainty")).strip()
+    text = read_text(hdu.header, "UTYPE", "StdDevUncertainty")
     if text not in UTYPES:
         raise FrameError(
             file, f"UNCERT extension: expected UTYPE {', '.join(UTYPES)} or none, got {text!r}"
@@ -194,7 +200,7 @@ class PlaneVariance:
         It is also None where BUNIT is a copy of the image's, and, with a warning, where both this
         BUNIT and the image's are unknown: a given unit then replaces both.
         """
-        text = bunit_of(self.hdu.header)
+        text = read_text(self.hdu.header, "BUNIT")
         if not text or text == self.bunit:
             return None
         unit = _known(text)
@@ -208,12 +214,6 @@ class PlaneVariance:
         change = f"{self._what}: {change}, which is unknown"
         warn_about_file(_log, f"%s: {change.replace('%', '%%')}", self.file)
         return None
-
-
-def bunit_of(header: fits.Header) -> str:
-    """Return BUNIT without blanks around it; "" where there is no card, or one without a value."""
-    text = header.get("BUNIT")
-    return "" if text is None or isinstance(text, fits.card.Undefined) else str(text).strip()
 
 
 def _known(text: str) -> units.UnitBase | None:

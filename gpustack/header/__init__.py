@@ -50,6 +50,9 @@ SAME_AS_EXPTIME = ("EXPOSURE", "EXPOSED", "XPOSURE")
 #: not more accurate.
 SAME_EXPOSURE = 0.98
 
+#: A larger NCOMBINE is no count: numbers of 300 digits would overflow when divided by.
+_MOST_FRAMES = 2**63
+
 MARK = "recipe "
 
 
@@ -214,7 +217,7 @@ def read_exposure_record(
     from_memory = coordinates if coordinates is not None and coordinates.in_memory else None
     wcs = None if from_memory is None else fits_wcs(from_memory.wcs)
     dates = read_dates(header, wcs)
-    if not frames >= 1:  # NaN too
+    if not 1 <= frames <= _MOST_FRAMES:  # NaN too
         return ExposureRecord(seconds, seconds or 0.0, dates=dates)
     total = read_number(header, "EXPTOT")
     return ExposureRecord(seconds, total if total >= 0 else seconds or 0.0, int(frames), dates)
@@ -241,7 +244,7 @@ def read_recipe(header: fits.Header) -> Recipe:
     text = "".join(lines[starts[-1] :]).removeprefix(MARK)
     try:
         record, _ = json.JSONDecoder().raw_decode(text)
-    except ValueError as err:
+    except (ValueError, RecursionError) as err:
         raise InputError(f"header: expected a complete gpustack recipe, got {text!r:.80}") from err
     return Recipe.from_json(json.dumps(record))
 

@@ -8,6 +8,7 @@ import numpy as np
 from astropy.io import fits
 
 from gpustack.cards.numbers import read_number
+from gpustack.cards.texts import read_text
 
 #: Keywords of the beginning, middle and end of an exposure, in FITS, HST and JWST, and Siril.
 BEGINNINGS = ("DATE-BEG", "MJD-BEG", "EXPSTART")
@@ -43,7 +44,7 @@ def read_dates(header: fits.Header, wcs: Any = None) -> dict[str, Any]:
         if key in cards:
             found[key] = _date(cards, key) if key.startswith("DATE") else _number(cards, key)
     if found:
-        found[CLOCK] = str(cards.get(CLOCK, "UTC")).strip().upper()
+        found[CLOCK] = read_text(cards, CLOCK, "UTC").upper()
     return found
 
 

@@ -105,7 +105,7 @@ class StackResult:
         How many samples are valid, whether rejected or not.
     weight : ndarray of float64 or None
         The sum of the weights of the surviving samples. With weights by variance it is the inverse
-        of the variance of `data`.
+        of the variance of a mean.
     report : dict or None
         How the result was made, in types that JSON has; see docs/provenance.md. Made on request
         only; `write` adds what it wrote.
@@ -141,8 +141,9 @@ class StackResult:
         """A table with one row per frame.
 
         The columns are name, scale, zero, weight (NaN where each sample has its own), valid
-        (fraction of the samples) and rejected (fraction of the valid samples). The last two are
-        present if they were counted. For a result in a file, `rejected` is counted only where it is
+        (fraction of the samples) and rejected (fraction of the valid samples), and those of an
+        alignment, such as shifts, or why a frame is left out. Valid and rejected are present if
+        they were counted. For a result in a file, `rejected` is counted only where it is
         needed: for a map of frames, a report, a preview or a page.
         """
         from astropy.table import Table

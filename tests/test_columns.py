@@ -18,7 +18,7 @@ from gpustack.backends.network import NETWORK_FRAMES, sort_columns
 from gpustack.backends.ragged import Ragged
 from gpustack.backends.statistics import mad, mean, median, quick_mad, std
 from gpustack.backends.totals import column_sums
-from gpustack.clips import SigmaClip
+from gpustack.clips import SigmaClip, VarianceClip
 from gpustack.recipe import Recipe
 from oracle import solve
 from stacks import outputs, run
@@ -141,13 +141,42 @@ def test_rows_of_anywhere_in_the_buffer_are_sorted(n, first, monkeypatch):
         np.testing.assert_array_equal(got, np.sort(data[some], axis=0))
 
 
+LAYOUTS = {
+    "rows": np.ascontiguousarray,
+    "columns": np.asfortranarray,
+    "chosen": lambda terms: terms[:, np.arange(terms.shape[1])],
+    "part": lambda terms: np.repeat(terms, 2, axis=1)[:, ::2],
+    "backwards": lambda terms: terms[::-1].copy()[::-1],
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
 @pytest.mark.parametrize("shape", [(1, 1), (25, 1), (300, 1), (25, 2), (25, 7), (9, 1000), (0, 3)])
-def test_columns_add_up_from_the_first_row_to_the_last(shape):
+def test_columns_add_up_from_the_first_row_to_the_last(shape, layout):
     terms = np.random.default_rng(5).normal(1e3, 1e-3, shape)
     one_by_one = np.zeros(shape[1])
     for row in terms:
         one_by_one += row
-    assert column_sums(terms).tobytes() == one_by_one.tobytes()
+    assert column_sums(layout(terms)).tobytes() == one_by_one.tobytes()
+
+
+def test_a_clip_by_frame_decides_the_same_whatever_columns_are_beside():
+    counts = []
+    for seed in range(40):
+        data = np.random.default_rng(seed).normal(size=(25, 1, 1))
+        ordered = np.sort(data[:, 0, 0])
+        origin = ordered[12]
+        center = origin + np.add.accumulate(ordered - origin)[-1] / 25
+        off = np.abs(data - center)
+        # One sample lies on its bound, if the mean adds up from the lowest sample.
+        variance = np.where(off == off.max(), off * off, np.inf)
+        for width in (1, 2):
+            frames = zip(data.repeat(width, 2), variance.repeat(width, 2), strict=True)
+            band = [Samples(frame, variance=noise) for frame, noise in frames]
+            recipe = Recipe(VarianceClip(1, 1, "mean", maxiters=1))
+            counts.append(run(Cpu(), band, recipe).count.max())
+    assert counts[::2] == counts[1::2]
+    assert len(set(counts)) == 2  # rounding of the square root decides
 
 
 @pytest.mark.parametrize("kind", ["f4", ">f4", "f8", ">i2", "i4"])

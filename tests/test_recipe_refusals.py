@@ -259,7 +259,7 @@ BAD_JSON = {
     "list": ("[]", "expected an object, got list"),
     "number": ("3", "expected an object, got int"),
     "clips-null": (json.dumps({**GOOD, "clips": None}), "NoneType"),
-    "clip-text": (json.dumps({**GOOD, "clips": ["sigma"]}), "clip: expected an object, got 'sigma'"),
+    "clip-text": (json.dumps({**GOOD, "clips": ["sigma"]}), "expected an object, got 'sigma'"),
     "clip-number": (json.dumps({**GOOD, "clips": [3]}), "clip: expected an object, got 3"),
     "clip-nameless": (json.dumps({**GOOD, "clips": [{"low": 1}]}), "'grow', got None"),
     "clip-name": (json.dumps({**GOOD, "clips": [{"clip": "mu"}]}), "'grow', got 'mu'"),

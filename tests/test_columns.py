@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from bands import Cpu
-from gpustack.backends import few_ranks, network
+from gpustack.backends import esd, few_ranks, network
 from gpustack.backends.base import Samples
 from gpustack.backends.block import Block
 from gpustack.backends.columns import Uniform, middles
@@ -18,10 +18,10 @@ from gpustack.backends.network import NETWORK_FRAMES, sort_columns
 from gpustack.backends.ragged import Ragged
 from gpustack.backends.statistics import mad, mean, median, quick_mad, std
 from gpustack.backends.totals import column_sums
-from gpustack.clips import SigmaClip, VarianceClip
+from gpustack.clips import ESDClip, SigmaClip, VarianceClip
 from gpustack.recipe import Recipe
 from oracle import solve
-from stacks import outputs, run
+from stacks import outputs, plain, run
 from tolerances import assert_agrees
 
 HOSTILE = st.sampled_from([0.0, -0.0, 1e-42, -1e-42, 3e38, -3e38, 1.0, 2.0, 1e-30])
@@ -177,6 +177,35 @@ def test_a_clip_by_frame_decides_the_same_whatever_columns_are_beside():
             counts.append(run(Cpu(), band, recipe).count.max())
     assert counts[::2] == counts[1::2]
     assert len(set(counts)) == 2  # rounding of the square root decides
+
+
+@pytest.mark.parametrize("outliers", [0.7, 1.0])
+def test_the_esd_test_of_samples_far_closer_than_those_set_aside(backend, outliers):
+    column = [-3e-9, -1e-9, 1e-9, 2.9e-9, 1.0, 1e3, 1e4, 1e5, 1e6]
+    band, recipe = plain(np.multiply.outer(column, np.ones((1, 2)))), Recipe(ESDClip(outliers))
+    answer = solve(band, recipe)
+    assert (answer.count == 4).all()
+    np.testing.assert_array_equal(run(backend, band, recipe).count, answer.count)
+
+
+def test_the_esd_test_decides_the_same_whatever_columns_are_beside(monkeypatch):
+    n, more = 9, 25
+    found = []
+    for seed in range(40):
+        data = np.full((more, 2), np.inf)
+        data[:, 1] = np.arange(more)
+        data[:n, 0] = np.sort(np.random.default_rng(seed).normal(size=n))
+        data[n - 1, 0] += 3
+        column = data[:n, 0]
+        furthest = np.abs(column - column.mean()).max() / column.std(ddof=1)
+        monkeypatch.setattr(esd, "critical_values", lambda _, n, g=furthest: np.full(n + 1, g))
+        for width in (1, 2):
+            hi = np.array([n, more])[:width]
+            columns = Ragged(hi, data[:, :width].copy(), hi.copy(), np.zeros_like(hi), hi)
+            low, high = esd.outliers(ESDClip(0.12), columns, np.zeros_like(hi), more)
+            found.append(low[0] + high[0])
+    assert found[::2] == found[1::2]
+    assert set(found) == {0, 1}  # rounding decides, but always alike
 
 
 @pytest.mark.parametrize("kind", ["f4", ">f4", "f8", ">i2", "i4"])

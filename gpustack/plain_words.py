@@ -115,16 +115,17 @@ def _what(clip: Clip) -> str:  # noqa: PLR0911 - one line a clip
         case PercentileClip():
             low, high = (None if side is None else 100 * side for side in (clip.low, clip.high))
             return f"Reject samples {_sides(low, high, '%')} the median"
+        case PercentileRankClip():  # alone rejects samples on a bound
+            unit = f"times the distance of the sample at rank {clip.rank:g}"
+            return f"Reject samples {_sides(clip.low, clip.high, unit, 'at least')} the median"
         case ESDClip():
             return (
                 "Reject outliers by the generalised ESD test, at a significance of "
                 f"{clip.significance:g}, at most {100 * clip.outliers:g} % of the samples"
             )
         case Grow():
-            return (
-                f"Also reject samples within {clip.radius:g} pixels of a rejected sample of the "
-                "same frame"
-            )
+            pixels = f"{clip.radius:g} pixel{'s' * (clip.radius != 1)}"
+            return f"Also reject samples within {pixels} of a rejected sample of the same frame"
         case SigmaMedianClip():
             far = _sides(clip.low, clip.high, _SPREADS["std"])
             return f"Replace samples {far} the median by the median"
@@ -154,16 +155,14 @@ def _measure(clip: Any) -> tuple[str, str]:
             unit, center = "mean distances", "a straight line through the sorted samples"
         case NoiseClip():
             unit = f"times the noise of {_ccd(clip)}"
-        case PercentileRankClip():
-            unit = f"times the distance of the sample at rank {clip.rank:g}"
         case _:
             unit = _UNITS[type(clip)]
     return unit, center
 
 
-def _sides(low: float | None, high: float | None, unit: str) -> str:
+def _sides(low: float | None, high: float | None, unit: str, than: str = "") -> str:
     """The rejected distances, such as "more than 3 standard deviations from"."""
-    than = "further than" if unit.startswith("times") else "more than"
+    than = than or ("further than" if unit.startswith("times") else "more than")
     if low is None or high is None:
         far, side = (high, "above") if low is None else (low, "below")
         return f"{than} {far:g} {unit} {side}"

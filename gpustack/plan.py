@@ -68,7 +68,7 @@ def parse_memory(memory: float | str | None, name: str = "memory") -> int:
     Raises
     ------
     InputError
-        Where the limit is not at least one byte, or infinite.
+        Where the limit is no number and no such text, less than one byte, or infinite.
     """
     if memory is None:
         return DEFAULT_MEMORY

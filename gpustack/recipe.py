@@ -305,7 +305,7 @@ class Recipe:
             if "combine" in record:
                 record["combine"] = combines.from_record(record["combine"])
             return cls(clips=clips, **{name: _restored(item) for name, item in record.items()})
-        except (ValueError, TypeError, AttributeError, RecursionError) as err:
+        except (ValueError, TypeError, RecursionError) as err:
             raise RecipeError(f"expected the JSON of a recipe, got {text!r:.80}: {err}") from err
 
     def in_words(self) -> list[str]:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from bands import Cpu
-from gpustack.backends import few_ranks, network
+from gpustack.backends import esd, few_ranks, network
 from gpustack.backends.base import Samples
 from gpustack.backends.block import Block
 from gpustack.backends.columns import Uniform, middles
@@ -18,10 +18,10 @@ from gpustack.backends.network import NETWORK_FRAMES, sort_columns
 from gpustack.backends.ragged import Ragged
 from gpustack.backends.statistics import mad, mean, median, quick_mad, std
 from gpustack.backends.totals import column_sums
-from gpustack.clips import SigmaClip
+from gpustack.clips import ESDClip, SigmaClip, VarianceClip
 from gpustack.recipe import Recipe
 from oracle import solve
-from stacks import outputs, run
+from stacks import outputs, plain, run
 from tolerances import assert_agrees
 
 HOSTILE = st.sampled_from([0.0, -0.0, 1e-42, -1e-42, 3e38, -3e38, 1.0, 2.0, 1e-30])
@@ -141,13 +141,71 @@ def test_rows_of_anywhere_in_the_buffer_are_sorted(n, first, monkeypatch):
         np.testing.assert_array_equal(got, np.sort(data[some], axis=0))
 
 
+LAYOUTS = {
+    "rows": np.ascontiguousarray,
+    "columns": np.asfortranarray,
+    "chosen": lambda terms: terms[:, np.arange(terms.shape[1])],
+    "part": lambda terms: np.repeat(terms, 2, axis=1)[:, ::2],
+    "backwards": lambda terms: terms[::-1].copy()[::-1],
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
 @pytest.mark.parametrize("shape", [(1, 1), (25, 1), (300, 1), (25, 2), (25, 7), (9, 1000), (0, 3)])
-def test_columns_add_up_from_the_first_row_to_the_last(shape):
+def test_columns_add_up_from_the_first_row_to_the_last(shape, layout):
     terms = np.random.default_rng(5).normal(1e3, 1e-3, shape)
     one_by_one = np.zeros(shape[1])
     for row in terms:
         one_by_one += row
-    assert column_sums(terms).tobytes() == one_by_one.tobytes()
+    assert column_sums(layout(terms)).tobytes() == one_by_one.tobytes()
+
+
+def test_a_clip_by_frame_decides_the_same_whatever_columns_are_beside():
+    counts = []
+    for seed in range(40):
+        data = np.random.default_rng(seed).normal(size=(25, 1, 1))
+        ordered = np.sort(data[:, 0, 0])
+        origin = ordered[12]
+        center = origin + np.add.accumulate(ordered - origin)[-1] / 25
+        off = np.abs(data - center)
+        # One sample lies on its bound, if the mean adds up from the lowest sample.
+        variance = np.where(off == off.max(), off * off, np.inf)
+        for width in (1, 2):
+            frames = zip(data.repeat(width, 2), variance.repeat(width, 2), strict=True)
+            band = [Samples(frame, variance=noise) for frame, noise in frames]
+            recipe = Recipe(VarianceClip(1, 1, "mean", maxiters=1))
+            counts.append(run(Cpu(), band, recipe).count.max())
+    assert counts[::2] == counts[1::2]
+    assert len(set(counts)) == 2  # rounding of the square root decides
+
+
+@pytest.mark.parametrize("outliers", [0.7, 1.0])
+def test_the_esd_test_of_samples_far_closer_than_those_set_aside(backend, outliers):
+    column = [-3e-9, -1e-9, 1e-9, 2.9e-9, 1.0, 1e3, 1e4, 1e5, 1e6]
+    band, recipe = plain(np.multiply.outer(column, np.ones((1, 2)))), Recipe(ESDClip(outliers))
+    answer = solve(band, recipe)
+    assert (answer.count == 4).all()
+    np.testing.assert_array_equal(run(backend, band, recipe).count, answer.count)
+
+
+def test_the_esd_test_decides_the_same_whatever_columns_are_beside(monkeypatch):
+    n, more = 9, 25
+    found = []
+    for seed in range(40):
+        data = np.full((more, 2), np.inf)
+        data[:, 1] = np.arange(more)
+        data[:n, 0] = np.sort(np.random.default_rng(seed).normal(size=n))
+        data[n - 1, 0] += 3
+        column = data[:n, 0]
+        furthest = np.abs(column - column.mean()).max() / column.std(ddof=1)
+        monkeypatch.setattr(esd, "critical_values", lambda _, n, g=furthest: np.full(n + 1, g))
+        for width in (1, 2):
+            hi = np.array([n, more])[:width]
+            columns = Ragged(hi, data[:, :width].copy(), hi.copy(), np.zeros_like(hi), hi)
+            low, high = esd.outliers(ESDClip(0.12), columns, np.zeros_like(hi), more)
+            found.append(low[0] + high[0])
+    assert found[::2] == found[1::2]
+    assert set(found) == {0, 1}  # rounding decides, but always alike
 
 
 @pytest.mark.parametrize("kind", ["f4", ">f4", "f8", ">i2", "i4"])

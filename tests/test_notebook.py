@@ -9,7 +9,17 @@ import numpy as np
 import pytest
 from astropy.nddata import CCDData
 
-from gpustack import Combiner, ExtremaClip, Grow, NoiseModel, RangeClip, Recipe, SigmaClip, stack
+from gpustack import (
+    Combiner,
+    ExtremaClip,
+    Grow,
+    NoiseModel,
+    PercentileRankClip,
+    RangeClip,
+    Recipe,
+    SigmaClip,
+    stack,
+)
 from gpustack.clips import CLIPS
 from gpustack.markup import table
 from gpustack.plain_words import clip_words
@@ -53,6 +63,8 @@ WORDS = {
     "at most": (SigmaClip(keep=-2), "; at most 2 are rejected"),
     "photons": (SigmaClip(poisson=True), "by the photon noise of its frame"),
     "range": (RangeClip(1, 2), "below 1 or above 2"),
+    "on a bound": (PercentileRankClip(2, 4), "at least 2 times the distance of the sample at rank"),
+    "within a pixel": (Grow(), "within 1 pixel of"),
     "extrema": (ExtremaClip(1, 2), "Reject the lowest and the 2 highest samples of each pixel"),
     "extrema, one each": (ExtremaClip(), "Reject the lowest and the highest sample of each pixel"),
     "extrema of one side": (ExtremaClip(0, 1), "Reject the highest sample of each pixel"),

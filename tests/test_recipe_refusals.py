@@ -20,6 +20,7 @@ from gpustack.clips import (
     SigmaClip,
     SigmaMedianClip,
     WinsorizedClip,
+    clip_from_record,
     parse,
     parse_clip,
 )
@@ -258,7 +259,8 @@ BAD_JSON = {
     "list": ("[]", "expected an object, got list"),
     "number": ("3", "expected an object, got int"),
     "clips-null": (json.dumps({**GOOD, "clips": None}), "NoneType"),
-    "clip-text": (json.dumps({**GOOD, "clips": ["sigma"]}), "str"),
+    "clip-text": (json.dumps({**GOOD, "clips": ["sigma"]}), "expected an object, got 'sigma'"),
+    "clip-number": (json.dumps({**GOOD, "clips": [3]}), "clip: expected an object, got 3"),
     "clip-nameless": (json.dumps({**GOOD, "clips": [{"low": 1}]}), "'grow', got None"),
     "clip-name": (json.dumps({**GOOD, "clips": [{"clip": "mu"}]}), "'grow', got 'mu'"),
     "clip-field": (json.dumps({**GOOD, "clips": [{"clip": "sigma", "a": 1}]}), "'a'"),
@@ -276,6 +278,12 @@ def test_from_json_refuses(text, message):
         Recipe.from_json(text)
     assert repr(text)[:80] in str(caught.value)
     assert message in str(caught.value)
+
+
+def test_the_record_of_a_clip_is_not_changed():
+    record = {"clip": "sigma", "low": 2.0}
+    assert clip_from_record(record) == clip_from_record(record) == SigmaClip(low=2)
+    assert record == {"clip": "sigma", "low": 2.0}
 
 
 def test_a_refusal_is_a_value_error():

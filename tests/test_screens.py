@@ -22,6 +22,8 @@ from gpustack.clips import (
     WinsorizedClip,
 )
 from gpustack.recipe import Recipe
+from oracle import solve
+from stacks import plain, run
 
 N = st.integers(1, 14)
 SAMPLES = {
@@ -307,6 +309,16 @@ def test_every_column_is_at_risk_of_a_clip_by_frame_where_a_scale_is_below_0():
     for scale, all_are in (((1.0, 0.5, 2.0), False), ((1.0, -0.5, 2.0), True)):
         found = frame_screens.at_risk(clip, columns, Recipe(scale=scale), np.zeros, np.zeros)
         assert found.tolist() == [all_are] * 4
+
+
+@pytest.mark.parametrize("about", ["mean", "center"])
+def test_squares_that_overflow_hide_no_sample_from_a_clip_by_frame(backend, about):
+    # In units of their noise, the root of their level, these deviations have squares that do not.
+    band = plain(np.multiply.outer([1.0, 1.1, 0.9, 1.05, 50.0], np.full((1, 3), 1e200)))
+    recipe = Recipe(SigmaClip(1.5, 1.5, poisson=True, about=about), scale=[1, 1.1, 1, 1, 1])
+    found, expected = run(backend, band, recipe), solve(band, recipe)
+    assert (expected.count == 2).all()
+    np.testing.assert_array_equal(found.count, expected.count)
 
 
 def test_a_sample_too_far_from_a_line_by_a_hair_was_at_risk():

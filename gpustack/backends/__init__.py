@@ -65,7 +65,8 @@ def get(
     Raises
     ------
     InputError
-        If there is no backend of that name, or if it cannot process cupy arrays.
+        If there is no backend of that name, if it cannot process cupy arrays, or if `device_memory`
+        is not a limit.
     BackendError
         If ``"cuda"`` is asked for, or needed for cupy arrays, and cannot work on this machine.
     """

@@ -136,7 +136,7 @@ def _test(
     lo, hi = first.copy(), first + count
     rank = np.arange(len(values))[:, np.newaxis]
     values = np.where((rank >= lo) & (rank < hi), values - middle, 0.0)
-    left, found = values.copy(), np.zeros((2, len(count)), np.intp)
+    left, squares, found = values.copy(), values * values, np.zeros((2, len(count)), np.intp)
     for step in range(int(steps.max(initial=0))):
         n = hi - lo
         ends = values[lo.clip(max=len(values) - 1), column], values[hi - 1, column]
@@ -144,20 +144,32 @@ def _test(
         mean = column_sums(left) / n
         above, below = ends[1] - mean, mean - ends[0]
         up = above >= below
-        deviation = np.where(up, above, below) / _std(left, mean, n)
+        about_mean = _squares_about_mean(left, squares, mean, lo, hi)
+        deviation = np.where(up, above, below) / np.sqrt(about_mean / (n - 1))
         removed = np.where(up, hi - 1, lo)
         hi -= going & up
         lo += going & ~up
         beyond = going & (deviation > critical[n])
         np.copyto(found, (lo - first, first + count - hi), where=beyond)
-        left[removed[going], column[going]] = 0.0
+        where = removed[going], column[going]
+        left[where] = squares[where] = 0.0
     return found[0], found[1]
 
 
-def _std(left: Floats, mean: Floats, n: Ranks) -> Floats:
-    """The standard deviation (ddof 1) of columns of `n` values, and zeros that do not count."""
-    off = left - mean
-    np.multiply(off, off, out=off)
-    squares = column_sums(off) - (len(left) - n) * mean * mean
-    spread: Floats = np.sqrt(np.maximum(squares, 0.0) / (n - 1))
-    return spread
+def _squares_about_mean(
+    left: Floats, squares: Floats, mean: Floats, lo: Ranks, hi: Ranks
+) -> Floats:
+    """The sum of ``(x - mean)^2`` over the ranks ``[lo, hi)`` of `left`; other ranks are 0.
+
+    Computed from the sum of `squares`, those of `left`, but where the difference would lose more
+    than a bit: where the mean is far from 0 compared with the deviations.
+    """
+    total, shift = column_sums(squares), (hi - lo) * mean * mean
+    far = np.flatnonzero(shift > total * 0.5)
+    total -= shift
+    if len(far):
+        rank = np.arange(len(left))[:, np.newaxis]
+        off = left.take(far, axis=1) - mean[far]
+        np.copyto(off, 0.0, where=(rank < lo[far]) | (rank >= hi[far]))
+        total[far] = column_sums(np.multiply(off, off, out=off))
+    return total

@@ -10,6 +10,7 @@ from functools import singledispatch
 from typing import Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gpustack.backends.bounds import around, center_of
 from gpustack.backends.columns import Floats, Ranks
@@ -55,9 +56,13 @@ class ByFrame:
         return count
 
     def take(self, which: Ranks | slice) -> Self:
-        """Some of the columns."""
-        variance = None if self.variance is None else self.variance[:, which]
-        values, inside, row = self.values[:, which], self.inside[:, which], self.row[which]
+        """Some of the columns: views for a slice, else copies in C order."""
+
+        def part(array: NDArray[Any]) -> NDArray[Any]:
+            return array[:, which] if isinstance(which, slice) else array.take(which, axis=1)
+
+        variance = None if self.variance is None else part(self.variance)
+        values, inside, row = part(self.values), part(self.inside), self.row[which]
         return type(self)(values, inside, self.scale, self.zero, row, variance)
 
     def ordered(self) -> Ragged:

@@ -69,7 +69,8 @@ def _least_unit(
         return least
     spread = std(columns, clip.ddof, center if clip.about == "center" else None)
     lowest, highest = _roots_of_level(center, recipe)
-    least = spread * (lowest / highest)
+    # Squares may overflow that do not in units of the noise; 0 is a lower limit of any unit.
+    least = np.where(spread == np.inf, 0.0, spread) * (lowest / highest)
     return least
 
 

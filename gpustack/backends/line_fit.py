@@ -32,9 +32,11 @@ def rejected_ranks(clip: LinearFitClip, columns: Ragged) -> tuple[Flags, Flags]:
     active = np.flatnonzero(count)
     passes = 0
     while len(active) and passes != clip.maxiters:
-        some = slice(None) if len(active) == columns.pixels else active
-        left = alive[:, some]
-        below, above, short = _one_pass(clip, columns.values[:, some], left, least[some])
+        values, left = columns.values, alive
+        some: Ranks | slice = slice(None)
+        if len(active) < columns.pixels:
+            values, left, some = values.take(active, 1), left.take(active, 1), active
+        below, above, short = _one_pass(clip, values, left, least[some])
         out = below | above
         low[:, some] |= below
         high[:, some] |= above

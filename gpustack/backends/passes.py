@@ -1,7 +1,7 @@
 """Clips by bounds, repeated on the columns that still change; see `gpustack.backends.bounds`.
 
 Columns with the same number of survivors are grouped as `Uniform`, whose statistics need no
-index per sample. A `Screen` decides about all float32 columns but a few.
+index per sample. For sigma and MAD clips, a `Screen` decides about all float32 columns but a few.
 """
 
 from collections.abc import Iterator

@@ -55,7 +55,8 @@ class SortedTile:
     frames : int
         Number of frames in the stack; some may have no valid sample in this tile.
     parts : list of Ragged
-        The columns with invalid samples, or with samples rejected by value.
+        The columns with invalid samples, those from which a clip may have rejected a sample by
+        value, and, in a tile that is not sorted, those whose sums need an order.
     """
 
     uniform: Uniform

@@ -29,10 +29,13 @@ def add_up(columns: Any, n: int, origin: Floats | None, squared: bool) -> Floats
 def column_sums(terms: Floats) -> Floats:
     """The sum of each column, added up from the first row to the last, as in a loop over rows.
 
-    numpy does the same along axis 0, except for a single column, which it sums pairwise.
+    numpy does the same along axis 0, except where that axis is the contiguous one, which it sums
+    pairwise: in a single column, and in Fortran order, which ``array[:, index]`` has.
     """
     if terms.shape[1] == 1 and len(terms):
         return np.add.accumulate(terms, axis=0)[-1:].reshape(1)
+    if terms.strides[0] < terms.strides[1]:
+        terms = np.ascontiguousarray(terms)
     sums: Floats = np.add.reduce(terms, axis=0)
     return sums
 

@@ -130,7 +130,8 @@ def _settled_spread(away: Floats, count: Ranks) -> Floats:
         if not left:
             break
         if left < len(going) // 2:  # copying columns in every round takes longer
-            index, away, count = index[going], away[:, going], count[going]
+            away = away.take(np.flatnonzero(going), axis=1)  # in C order, unlike away[:, going]
+            index, count = index[going], count[going]
             spread, reach = spread[going], reach[going]
             scratch, going = np.empty_like(away), np.ones(left, dtype=bool)
     return result

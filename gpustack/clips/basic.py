@@ -130,7 +130,7 @@ class SigmaClip(BaseClip):
         Deviations are then summed, and thresholds applied, in units of
         ``sqrt(max(1, (c + zero * scale) * scale))``, with c the centre. This is IRAF's correction,
         which frames of different scales need where ``clip_on="normalized"``. It makes no
-        difference for frames without scale and zero.
+        difference for frames without scale and zero, nor with ``clip_on="raw"``.
     keep : int
         At least this many samples survive; see `gpustack.clips`.
 

@@ -24,10 +24,11 @@ class NoiseClip(BaseClip):
     """Reject samples further from the centre than the noise of a CCD explains, and repeat.
 
     With c the centre, a frame has the level ``max(0, c / scale + zero)``, and the spread is
-    ``|scale| * sqrt((rdnoise / gain)^2 + level / gain + (snoise * level)^2)``. Without scale and
-    zero, or with ``clip_on="raw"``, it is the same for all frames. The clip needs only the centre
-    of the samples, so it works for few frames. With ``low=None`` it rejects only high samples,
-    such as cosmic rays.
+    ``|scale| * sqrt((rdnoise / gain)^2 + level / gain + (snoise * level)^2)``. With
+    ``clip_on="raw"``, a scale of 1 and a zero of 0 stand here for those of the recipe; then, and
+    without scale and zero, the spread is the same for all frames. The clip needs only the centre of
+    the samples, so it works for few frames. With ``low=None`` it rejects only high samples, such
+    as cosmic rays.
 
     Parameters
     ----------
@@ -92,7 +93,8 @@ class PercentileRankClip(BaseClip):
     rank : float
         How many samples from the median that one is; below the median if negative. A number
         between -1 and 1 is a share of half the frames. Decimals are cut off, but it is at least
-        1 sample. With an even count, it is counted from the middle sample on that side.
+        1 sample. With an even count, it is counted from the middle sample on that side. Where
+        fewer samples are left on that side, it is the last of these.
     keep : int
         At least this many samples survive; see `gpustack.clips`.
 
@@ -134,9 +136,9 @@ class VarianceClip(BaseClip):
     """Reject samples further from the centre than their own uncertainty explains, and repeat.
 
     A sample x of variance v, which comes with its frame, survives when
-    ``c - low * s <= x <= c + high * s``, with c the centre and ``s = sqrt(v) * |scale|``. The clip
-    works for few frames, and for frames of different noise. A sample whose variance is not a
-    number is not rejected.
+    ``c - low * s <= x <= c + high * s``, with c the centre and ``s = sqrt(v) * |scale|``, or
+    ``s = sqrt(v)`` with ``clip_on="raw"``. The clip works for few frames, and for frames of
+    different noise. A sample whose variance is NaN, infinite or negative is not rejected.
 
     Parameters
     ----------

@@ -71,15 +71,17 @@ def parse_clip(text: str) -> Clip:
     return value
 
 
-def clip_from_record(record: dict[str, Any]) -> Clip:
-    """Return the clip of a JSON record, which has its name as ``"clip"``, and its fields.
+def clip_from_record(record: Any) -> Clip:
+    """Return the clip of a JSON record, a dict with its name as ``"clip"``, and its fields.
 
     Raises
     ------
     RecipeError, TypeError
-        Where the record does not describe a clip.
+        Where the record is no dict, or has another name, other fields or invalid values.
     """
-    return CLIPS[word("clip", record.pop("clip", None), tuple(CLIPS))](**record)
+    check(isinstance(record, dict), f"clip: expected an object, got {record!r}")
+    values = dict(record)
+    return CLIPS[word("clip", values.pop("clip", None), tuple(CLIPS))](**values)
 
 
 def as_clips(value: Any) -> tuple[Clip, ...]:

@@ -170,6 +170,7 @@ def test_filters_that_differ_warn():
     with pytest.warns(GpustackWarning, match="FILTER: 'R' in frame 0, 'V' in frame 2$"):
         stack([*frames[:2], frames[4]])
     stack([*frames[:2], frames[3], *exposures("OTHER", [1])])
+    stack([*frames[:2], *exposures("FILTER", [fits.card.UNDEFINED])])
 
 
 def test_kinds_that_differ_warn_in_the_words_of_any_camera():

@@ -18,6 +18,7 @@ from gpustack.align.base import GridFrame
 from gpustack.align.brightness import AREA
 from gpustack.cards.names import names_in, printable
 from gpustack.cards.numbers import read_number
+from gpustack.cards.texts import read_text
 from gpustack.clips import (
     AvgSigmaClip,
     ExtremaClip,
@@ -260,7 +261,7 @@ def _mixed_kinds(frames: Sequence[Frame]) -> Iterator[str]:
 
 def _first_card(frame: Frame, keys: Sequence[str]) -> tuple[str, str]:
     """The first of some keywords that a frame has a value for, and the value; "" without any."""
-    cards = ((key, str(frame.header[key]).strip()) for key in keys if key in frame.header)
+    cards = ((key, read_text(frame.header, key)) for key in keys)
     return next((card for card in cards if card[1]), ("", ""))
 
 

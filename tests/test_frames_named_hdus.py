@@ -15,6 +15,7 @@ from gpustack import Image, LiveStack, combine, explain, stack
 from gpustack.cli import cli
 from gpustack.errors import FrameError, MissingFileError
 from gpustack.frames import hdus, listed, onfile, open_frames
+from opened import values
 
 #: Images of a file, by EXTNAME and EXTVER; the samples of each are its index in the file.
 CHIPS = [("SCI", 1), ("DQ", 1), ("SCI", 2), ("DQ", 2), ("GUIDE", 1), ("", 1), ("GUIDE", 1)]
@@ -43,10 +44,6 @@ def folder(tmp_path, monkeypatch):
         mosaic(tmp_path / name)
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-def values(frames):
-    return [int(frame.whole()[0, 0]) for frame in frames]
 
 
 @pytest.mark.parametrize(
@@ -207,6 +204,17 @@ def test_integers_among_floats_are_told_of(tmp_path, caplog):
     assert "[*] also reads images of integers, such as HDU 2 DQ1" in caplog.text
     caplog.clear()
     open_frames(f"{tmp_path / 'a.fits'}[CCD1]", unit="adu")
+    assert not caplog.text
+
+
+def test_integers_alone_and_integers_that_stand_for_floats_are_no_masks(tmp_path, caplog):
+    integers = [fits.ImageHDU(np.ones((2, 2), "i2")) for _ in range(2)]
+    scaled = fits.ImageHDU(np.full((2, 2), 0.5))
+    scaled.scale("int16", bscale=0.5)
+    floats = [fits.ImageHDU(np.ones((2, 2))), fits.CompImageHDU(np.ones((2, 2), "f4")), scaled]
+    for name, images in (("raw", integers), ("done", floats)):
+        fits.HDUList([fits.PrimaryHDU(), *images]).writeto(tmp_path / f"{name}.fits")
+        assert len(open_frames(f"{tmp_path / name}.fits[*]", unit="adu")) == len(images)
     assert not caplog.text
 
 

@@ -241,8 +241,9 @@ def test_a_frame_that_is_left_out_needs_no_numbers(one_aside, asked, value):
 
 
 @pytest.mark.parametrize("name", ["SIGMA", "COUNT", "ERR", "WHT"])
-def test_an_image_that_is_alone_lies_beside_none(tmp_path, name, caplog):
+def test_where_all_images_lie_beside_none_the_first_is_the_image(tmp_path, name, caplog):
     hdus = [fits.PrimaryHDU(), fits.ImageHDU(plane(5.0), name=name)]
+    hdus.append(fits.ImageHDU(plane(7.0), name="LOW"))
     fits.HDUList(hdus).writeto(tmp_path / "a.fits")
     assert (open_frames([tmp_path / "a.fits"], unit="adu")[0].whole() == 5).all()
     assert f"a.fits: no image but masks, maps and the like; using {name}" in caplog.text

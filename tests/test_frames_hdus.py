@@ -89,11 +89,12 @@ def test_maps_of_a_result_are_not_taken_for_the_image(tmp_path, ccd, name):
     assert one(tmp_path / "a.fits", unit="adu").image.hdu.name == "SCI"
 
 
-def test_a_primary_image_has_a_mask_whatever_it_is_called(tmp_path):
+def test_a_primary_image_has_a_mask_whatever_it_is_called(tmp_path, caplog):
     primary = fits.PrimaryHDU(np.ones((1, 2)), fits.Header({"EXTNAME": "MASK"}))
     mask = fits.ImageHDU(np.array([[0, 1]], "u1"), name="MASK")
     fits.HDUList([primary, mask]).writeto(tmp_path / "a.fits")
     assert one(tmp_path / "a.fits", unit="adu").whole().mask.tolist() == [[False, True]]
+    assert not caplog.text
 
 
 def test_of_several_masks_the_one_of_the_image_is_taken(tmp_path):

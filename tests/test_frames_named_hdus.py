@@ -76,12 +76,17 @@ def test_a_star_in_brackets_is_every_image():
 
 
 def test_names_alone_stand_for_images_where_they_are_clear(tmp_path):
-    mosaic(tmp_path / "c.fits", [("N1", 1), ("S,1", 1), ("[S]", 1), ("7", 1), ("SCI", 1)])
+    mosaic(tmp_path / "c.fits", [("N1", 1), ("S,1", 1), ("[S]", 1), ("7", 1), ("*", 1), ("SCI", 1)])
     given = listed(f"{tmp_path / 'c.fits'}[*]")
     assert [one.data.rpartition("/")[2] for one in given] == [
-        *("c.fits[N1]", "c.fits[2]", "c.fits[3]", "c.fits[4]", "c.fits[SCI]")
+        *("c.fits[N1]", "c.fits[2]", "c.fits[3]", "c.fits[4]", "c.fits[5]", "c.fits[SCI]")
     ]
-    assert values(open_frames(given)) == [1, 2, 3, 4, 5]
+    assert values(open_frames(given)) == [1, 2, 3, 4, 5, 6]
+
+
+def test_an_extver_is_found_wherever_it_stands(tmp_path):
+    path = mosaic(tmp_path / "a.fits", [("SCI", 2), ("SCI", 1)])
+    assert values(open_frames([f"{path}[SCI,1]", f"{path}[SCI,2]", f"{path}[SCI]"])) == [2, 1, 1]
 
 
 def test_masks_of_every_image_lie_beside_it(tmp_path):

@@ -30,9 +30,9 @@ from oracle_statistics import (
     student_quantile,
 )
 
-#: How Siril winsorizes: samples are pulled in to `CUTOFF` standard deviations from the median, which
-#: makes the standard deviation too small by `FACTOR`, at most `ROUNDS` times, until it changes by no
-#: more than the fraction `SETTLED`.
+#: How Siril winsorizes: samples are pulled in to `CUTOFF` standard deviations from the median, and
+#: the standard deviation of the result, times `FACTOR`, is the next one; at most `ROUNDS` times, or
+#: until it changes by no more than the fraction `SETTLED`.
 CUTOFF, FACTOR, ROUNDS, SETTLED = 1.5, 1.134, 50, 0.0005
 
 #: Relative accuracy of values after many roundings: the winsorized spread, G of the ESD test.

@@ -374,6 +374,14 @@ def test_weights_of_samples_go_with_their_rows():
     data = sky(5, (12, 7)).astype("f4")
     weights = np.random.default_rng(3).random(data.shape)
     asked = Recipe(weights="sample", clips=[MADClip(6, 6), Grow(1.5)])
-    found = stack(data, asked.clips, weights=weights, memory="100kB")
+    bands = []
+    found = stack(
+        data,
+        asked.clips,
+        weights=weights,
+        memory="2kB",
+        progress=lambda done, _: bands.append(done),
+    )
+    assert len(bands) > 4
     want = solve([Samples(d, None, w) for d, w in zip(data, weights, strict=True)], asked)
     np.testing.assert_allclose(found.data, want.data, rtol=1e-6)

@@ -114,12 +114,19 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-@pytest.mark.parametrize("memory", [None, "40kB"])
+@pytest.mark.parametrize("memory", [None, "20kB"])
 def test_files(folder, memory):
-    clips = [SigmaClip(1.7, 1.7), Grow(1)]
+    clips, bands = [SigmaClip(1.7, 1.7), Grow(1)], []
     found = stack(
-        "f*.fits", clips, flags=Flags(bad=2), outputs=("flags", "rejections"), memory=memory
+        "f*.fits",
+        clips,
+        flags=Flags(bad=2),
+        outputs=("flags", "rejections"),
+        backend="cpu",
+        memory=memory,
+        progress=lambda done, _: bands.append(done),
     )
+    assert len(bands) > 1 or memory is None
     expected, lost = np.zeros((12, 9), "u2"), np.ones((12, 9), bool)
     held = [
         fits.getdata(f"f{i}.fits", "DQ") if i != 1 else np.zeros((12, 9), "u2") for i in range(5)

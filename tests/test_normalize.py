@@ -110,6 +110,10 @@ def test_frames_without_valid_samples_are_no_reference():
     np.testing.assert_array_equal(result.data, without.data)
     assert list(result.frames["scale"])[:2] == [1, 1]
     assert result.frames["weight"][0] == 0
+    called = []
+    with pytest.warns(GpustackWarning, match="frame 0: no valid sample"):
+        stack(planes, scale=lambda image: called.append(image) or 2.0)
+    assert len(called) == 2
 
 
 @pytest.mark.filterwarnings("ignore::gpustack.errors.GpustackWarning")

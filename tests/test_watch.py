@@ -97,6 +97,15 @@ def test_a_frame_counts_once_it_no_longer_changes(tmp_path):
     assert names(looking.look()) == ["b.fits"]
 
 
+def test_an_empty_file_is_waited_for_in_silence(tmp_path, caplog):
+    looking = arrivals(tmp_path)
+    (tmp_path / "a.fits").touch()
+    for _ in range(3):
+        assert looking.look() == []
+    assert caplog.messages == []
+    assert not looking.refused
+
+
 def test_what_is_no_frame_is_told_of_once(tmp_path, caplog):
     looking = arrivals(tmp_path)
     write(tmp_path / "a.fits")
@@ -175,7 +184,9 @@ def test_a_first_frame_that_changes_while_it_is_alone_stays_the_first(tmp_path, 
     for _ in range(3):
         found = looking.look()
     assert names(found) == ["a.fits", "b.fits"]
-    assert not any("as in a.fits" in record.getMessage() for record in caplog.records)
+    told = [record.getMessage() for record in caplog.records]
+    assert told
+    assert all(re.search(r" as in \S*b\.fits, ", text) for text in told)
 
 
 def test_the_same_names_are_stacked_anew_after_all_were_gone(tmp_path):

@@ -97,19 +97,11 @@ def test_a_frame_counts_once_it_no_longer_changes(tmp_path):
     assert names(looking.look()) == ["b.fits"]
 
 
-def test_an_empty_file_is_waited_for_in_silence(tmp_path, caplog):
-    looking = arrivals(tmp_path)
-    (tmp_path / "a.fits").touch()
-    for _ in range(3):
-        assert looking.look() == []
-    assert caplog.messages == []
-    assert not looking.refused
-
-
 def test_what_is_no_frame_is_told_of_once(tmp_path, caplog):
     looking = arrivals(tmp_path)
     write(tmp_path / "a.fits")
     (tmp_path / "bad.fits").write_bytes(b"no FITS" * 1000)
+    (tmp_path / "empty.fits").touch()  # waited for
     write(tmp_path / "small.fits", shape=(3, 3))
     write(tmp_path / "out.fits")
     write(tmp_path / ".hidden.fits")

@@ -156,6 +156,10 @@ def test_what_some_frame_does_not_tell_is_left_out(other):
     assert header["MJD-END"] == night(20)["MJD-END"]
 
 
+def test_a_day_beyond_floats_is_none():
+    assert "MJD-END" not in stacked(night(10), night(20, **{"MJD-END": "1e999"}))
+
+
 def test_what_only_others_tell_is_not_brought_in():
     first = night(10)
     del first["MJD-END"], first["DATE-AVG"]

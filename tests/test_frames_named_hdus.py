@@ -316,6 +316,16 @@ def test_rows_of_a_tiled_image_are_read_without_the_hdus_before_it(tmp_path, mon
         assert begin - onfile._BLOCK < min(read) <= max(read) < end + onfile._BLOCK
 
 
+def test_astropy_sees_no_hdu_but_one(tmp_path):
+    path = str(tmp_path / "a.fits.fz")
+    images = [fits.CompImageHDU(np.ones((8, 8), "i2"), name=f"N{i}") for i in range(3)]
+    fits.HDUList([fits.PrimaryHDU(), *images]).writeto(path)
+    for frame in open_frames(f"{path}[*]", unit="adu"):
+        hdu = frame.image.hdu
+        with onfile.as_hdus(path, hdu.stamp, hdu.span) as found:
+            assert [one.name for one in found] == ["PRIMARY", hdu.name]
+
+
 def test_a_tiled_image_in_a_gzip_file_is_found(tmp_path):
     planes = [np.full((8, 8), i, "i2") for i in range(3)]
     images = [fits.CompImageHDU(plane, name=f"N{i}") for i, plane in enumerate(planes)]

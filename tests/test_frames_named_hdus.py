@@ -155,6 +155,9 @@ def test_a_mask_is_one_image():
         (["CCDA", "VAR", "DQ", "CCDB", "VAR", "DQ"], [3, 6]),
         (["CCDA", "CCDB", "DQ"], [3, 3]),  # one for all, as in CCDData.read
         ([("SCI", 1), ("SCI", 2), ("DQ", 2), ("DQ", 1)], [4, 3]),
+        ([("DQ", 1), ("DQ", 2), "CCDA"], [1]),
+        ([("SCI", 3), "DQ", ("DQ", 2)], [None]),
+        (["CCDA", "DQ", "CCDB", "MASK", "CCDC", "MASK"], [2, 4, 6]),
     ],
 )
 def test_the_mask_of_a_chip_is_its_own(tmp_path, chips, masks):

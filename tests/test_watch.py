@@ -352,6 +352,7 @@ def test_a_stray_frame_does_not_keep_all_others_out(tmp_path):
     arrivals = Arrivals(tmp_path, "*.fits", tmp_path / "out.fits", {})
     arrivals.look()
     assert [Path(name).name for name in arrivals.look()] == ["1.fits", "2.fits", "3.fits"]
+    assert arrivals.refused
 
 
 def test_a_frame_without_a_mask_comes_in_beside_those_with_flags(tmp_path):

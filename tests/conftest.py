@@ -4,6 +4,7 @@ import gc
 import os
 import signal
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ import hostbuild
 from answers import CPU
 from bands import Cpu, Cuda
 from gpustack.backends.cuda.backend import CudaBackend
+from gpustack.plan import plan_bands
 from skips import skip_without
 
 # The backends and their tests run where hypothesis is not installed.
@@ -124,6 +126,29 @@ def backend(request):
     """Every backend in turn; one instance for all tests, so that reused buffers are tested too."""
     # Without a device, CudaBackend raises an error and the tests that need it fail.
     return Cuda() if request.param == "cuda" else BACKENDS[request.param]()
+
+
+@pytest.fixture
+def stopped_clock(monkeypatch):
+    """Stop the clock, so that all headers have the same DATE."""
+
+    class Stopped(datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return datetime(2001, 2, 3, tzinfo=tz)
+
+    monkeypatch.setattr("gpustack.header.datetime", Stopped)
+
+
+@pytest.fixture
+def cut(monkeypatch):
+    """A function that sets the number of rows of a band of maps, whatever the memory limit."""
+
+    def cut_by(step):
+        name = "gpustack.maps.plan.plan_bands"
+        monkeypatch.setattr(name, lambda rows, row, memory: plan_bands(rows, 1, step))
+
+    return cut_by
 
 
 @pytest.fixture

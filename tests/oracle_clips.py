@@ -8,10 +8,6 @@ from typing import Any
 import numpy as np
 
 from gpustack.clips import (
-    WINSOR_CUTOFF,
-    WINSOR_FACTOR,
-    WINSOR_ROUNDS,
-    WINSOR_SETTLED,
     ESDClip,
     ExtremaClip,
     MADClip,
@@ -33,6 +29,11 @@ from oracle_statistics import (
     std,
     student_quantile,
 )
+
+#: How Siril winsorizes: samples are pulled in to `CUTOFF` standard deviations from the median, and
+#: the standard deviation of the result, times `FACTOR`, is the next one; at most `ROUNDS` times, or
+#: until it changes by no more than the fraction `SETTLED`.
+CUTOFF, FACTOR, ROUNDS, SETTLED = 1.5, 1.134, 50, 0.0005
 
 #: Relative accuracy of values after many roundings: the winsorized spread, G of the ESD test.
 CLOSE = 1e-9
@@ -209,13 +210,13 @@ def distance_at_rank(clip: PercentileRankClip, values: list[float], frames: int)
 def winsorized_std(values: list[float], middle: float, column: Column) -> float:
     """The standard deviation after pulling outlying samples in repeatedly, until it settles."""
     spread = std(values, 1)
-    for _ in range(WINSOR_ROUNDS):
+    for _ in range(ROUNDS):
         if math.isnan(spread):
             break
-        low, high = middle - WINSOR_CUTOFF * spread, middle + WINSOR_CUTOFF * spread
+        low, high = middle - CUTOFF * spread, middle + CUTOFF * spread
         values = [min(max(v, low), high) for v in values]
-        fresh = WINSOR_FACTOR * std(values, 1)
-        change, least = abs(fresh - spread), WINSOR_SETTLED * spread
+        fresh = FACTOR * std(values, 1)
+        change, least = abs(fresh - spread), SETTLED * spread
         column.close |= spread > 0 and abs(change - least) <= CLOSE * spread
         spread = fresh
         if change <= least:

@@ -225,6 +225,13 @@ def with_weights(band):
     return weighted
 
 
+def tall(weights=False):
+    """Masked samples of many rows."""
+    data, masks = sky(5, (31, 11)).astype("f4"), some(5, (31, 11), 0.1)
+    band = plain(data, masks)
+    return with_weights(band) if weights else band
+
+
 def rows_of(band, start, stop):
     """Rows [start, stop) of the same samples."""
     rows = slice(start, stop)

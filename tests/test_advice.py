@@ -331,4 +331,5 @@ def test_a_clip_by_the_noise_that_was_not_told_of_it_warns_where_it_takes_good_s
     with pytest.warns(GpustackWarning, match=r"7\d% of all samples are rejected; rdnoise and gain"):
         stack(dark, NoiseClip())
     stack(dark, NoiseClip(rdnoise=5))
+    stack(dark, NoiseClip(0.1, 0.1, snoise=0.01))  # the noise is told
     stack(cube, NoiseClip(gain=4))  # no warning, which would be an error

@@ -121,6 +121,11 @@ def test_frames_of_which_one_has_coordinates_are_not_told_of(exposures):
     stack(exposures({}, {"CTYPE1": "", "CRPIX1": 90.0}))
 
 
+def test_cubes_are_not_told_of():
+    places = [WCS(fits.Header(SKY | {"CRPIX1": x})) for x in (20.0, 90.0)]
+    stack([CCDData(np.ones((2, *SHAPE)), unit="adu", wcs=wcs) for wcs in places])
+
+
 @pytest.mark.parametrize("align", ["wcs", Offsets([(0, 0), (0, 3)], "reference")])
 def test_frames_that_are_aligned_are_not_told_of(exposures, align):
     stack(exposures({}, {"CRPIX1": 23.0}), align=align)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gpustack import ExtremaClip, Offsets, SigmaClip, ToFile, stack
+from gpustack import ExtremaClip, Offsets, RangeClip, SigmaClip, ToFile, stack
 from gpustack.errors import GpustackWarning
 
 SHALLOW = r"a lone outlier among {} samples \(pixels of this result have no more on average\)"
@@ -46,6 +46,12 @@ def test_frames_that_are_masked_by_halves_warn():
     cube[:6, 8:] = np.nan
     with pytest.warns(GpustackWarning, match=SHALLOW.format(6)):
         stack(cube, SigmaClip())
+
+
+def test_a_result_without_a_value_has_no_depth():
+    with pytest.warns(GpustackWarning, match="no pixel of the result has a value") as found:
+        stack(frames(12), [RangeClip(high=0), SigmaClip()])
+    assert len(found) == 1
 
 
 def test_too_few_frames_are_told_of_once():

@@ -162,6 +162,8 @@ def test_what_judges_by_the_level_in_a_frame_is_warned_of_where_values_are_scale
         GpustackWarning, match="sees the values of frame 1 multiplied by 4, the ratio"
     ):
         stack(frames, **asked, align=Reproject())
+    with pytest.warns(GpustackWarning, match=r"multiplied by 0\.25, the ratio"):
+        stack([frames[1], frames[0].multiply(4)], **asked, align=Reproject())
     stack(frames, **asked, align=Reproject(flux="unscaled"))
     stack([frames[0], frames[0].copy()], **asked, align=Reproject())
     stack(frames, SigmaClip(0.5, 0.5), align=Reproject())

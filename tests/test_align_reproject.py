@@ -17,7 +17,7 @@ from gpustack.align.pixel_map import STEP, PixelMap
 from gpustack.align.placed import PlacedFrame
 from gpustack.align.resample import Resampling, interpolate, resample
 from gpustack.frames import open_frames
-from skies import SCALE, distorted, noisy, stars, tangent
+from skies import SCALE, distorted, noisy, tangent
 from watched import Watched
 
 #: Tolerances: rounding of float32, and places accurate to 1e-4 pixels where samples differ by 80.
@@ -299,14 +299,11 @@ def test_frames_without_overlap_are_listed_and_count_nothing():
 
 def test_normalisation_is_measured_on_the_grid():
     """Frames with different levels that overlap in part are combined without a seam."""
-    rng = np.random.default_rng(1)
-    sky = tangent()
     images = []
-    for i, level in enumerate((0.0, 50.0, -30.0)):
+    for i, level in enumerate((100, 150, 70)):
         wcs = tangent((10 + 0.004 * i, 20.0), degrees=2 * i)
-        data = stars(wcs, (100, 120), rng.normal((10.004, 20), 0.003, (9, 2)), 0.0, sky=100 + level)
-        images.append(CCDData(data.astype(np.float32), unit="adu", wcs=wcs))
-    align = Reproject(sky, extent="union")
+        images.append(CCDData(np.full((100, 120), level, "f4"), unit="adu", wcs=wcs))
+    align = Reproject(tangent(), extent="union")
     result = stack(images, align=align, zero="overlap")
     assert np.nanstd(result.data) < 1e-3
     offsets = np.array(result.frames["zero"])
@@ -328,11 +325,10 @@ def test_a_frame_whose_header_says_the_same_in_other_words_is_taken_as_it_is():
     assert isinstance(frame, PlacedFrame)
 
 
-@pytest.mark.parametrize("kind", [AbsentFrame])
-def test_an_absent_frame_has_no_valid_sample(kind):
+def test_an_absent_frame_has_no_valid_sample():
     images = [frames(1)[0], noisy(tangent((50.0, 20.0)))]
     absent = align_frames(open_frames(images), Reproject()).frames[1]
-    assert isinstance(absent, kind)
+    assert isinstance(absent, AbsentFrame)
     assert absent.whole().mask.all()
     assert np.isnan(absent.read_variance(0, 3)).all()
     assert not absent.read_flags(0, 3).any()

@@ -16,14 +16,13 @@ from gpustack import AvgSigmaClip, ExtremaClip, SigmaClip, explain, stack
 from gpustack.clips import RowSigmaClip
 from gpustack.errors import MemoryLimitError
 from gpustack.maps import execute, row_noise, with_row_noise
-from gpustack.plan import plan_bands
 from gpustack.recipe import OUTPUTS, Recipe
 from kernels import HostKernels
 from maprun import DEFAULT, run_maps
 from oracle import solve
 from recipes import AVERAGED, averaged, scale
 from skips import needs_compiler
-from stacks import TIED, outputs, plain, rows_of, run, sky, some, with_weights
+from stacks import TIED, outputs, plain, rows_of, run, sky, some, tall
 from stacks import stack as stack_of
 from tolerances import IMAGES, assert_agrees, assert_same_bits
 from traced import traced
@@ -153,24 +152,6 @@ def test_where_nothing_tells_of_the_noise_nothing_is_rejected(backend):
     assert out.count[1, :2].tolist() == [2] * 2
     assert out.count[2].tolist() == [5] * 9
     assert (out.count[1, 2:] < 3).all()
-
-
-@pytest.fixture
-def cut(monkeypatch):
-    """A function that sets the number of rows of a band, whatever the memory limit."""
-
-    def cut_by(step):
-        name = "gpustack.maps.plan.plan_bands"
-        monkeypatch.setattr(name, lambda rows, row, memory: plan_bands(rows, 1, step))
-
-    return cut_by
-
-
-def tall(weights=False):
-    """Masked samples of many rows."""
-    data, masks = sky(5, (31, 11)).astype("f4"), some(5, (31, 11), 0.1)
-    band = plain(data, masks)
-    return with_weights(band) if weights else band
 
 
 def test_the_order_of_frames_changes_no_bit_of_the_noise():

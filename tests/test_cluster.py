@@ -6,7 +6,6 @@ All tests share a cluster of two processes on this machine.
 import importlib
 import os
 import signal
-from datetime import datetime
 from functools import partial
 from importlib.util import find_spec
 
@@ -33,19 +32,21 @@ from gpustack import (
 from gpustack.cli import cli
 from gpustack.cluster import client as client_side
 from gpustack.errors import BackendError, MissingFileError
+from gpustack.recipe import MAPS, OUTPUTS
 from skips import missing
 
 if find_spec("distributed") is None and missing("distributed"):
     pytest.skip("there is no distributed", allow_module_level=True)
 
 #: Most runs combine the frames unaligned, though they are shifted on the sky.
-pytestmark = pytest.mark.filterwarnings("ignore:frames are not aligned")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:frames are not aligned"),
+    pytest.mark.usefixtures("stopped_clock"),
+]
 
 N, SHAPE = 6, (41, 30)
-ALL = ("uncertainty", "count", "low", "high", "rejected", "reason", "exposure", "rejections")
-ALL = (*ALL, "sigma", "coverage")
-#: Seconds after which a test kills a process.
-PATIENCE = 60
+#: All outputs but the map of flags, which only frames with integer masks have.
+ALL = (*OUTPUTS, *(name for name in MAPS if name != "flags"))
 
 
 @pytest.fixture(scope="module")
@@ -85,23 +86,11 @@ def folder(tmp_path_factory):
     return path
 
 
-@pytest.fixture(autouse=True)
-def one_moment(monkeypatch):
-    """Stop the clock, so that all results have the same date."""
-
-    class Stopped(datetime):
-        @classmethod
-        def now(cls, tz=None):
-            return datetime(2001, 2, 3, tzinfo=tz)
-
-    monkeypatch.setattr("gpustack.header.datetime", Stopped)
-
-
 def everything(result):
-    """All contents of a result, as bytes and text."""
-    names = ("data", "uncertainty", "mask", "count", "low", "high", *ALL[5:])
-    arrays = {name: getattr(result, name, None) for name in names}
-    told = {name: np.asarray(a).tobytes() for name, a in arrays.items() if a is not None}
+    """All contents of a result, as bytes and text; None for a map that it lacks."""
+    names = ("data", "uncertainty", "mask", "count", "low", "high", *MAPS)
+    arrays = {name: getattr(result, name) for name in names}
+    told = {name: a if a is None else np.asarray(a).tobytes() for name, a in arrays.items()}
     return told | {"header": result.header.tostring(), "frames": repr(result.per_frame)}
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.nddata import CCDData
+from astropy.wcs import WCS
 
 from gpustack import LiveStack, Reproject, stack
 
@@ -114,6 +115,7 @@ def test_the_effective_exposure_of_images_that_are_read(tmp_path, live):
     result.write(tmp_path / "out.fits")
     header = fits.getheader(tmp_path / "out.fits")
     assert (header["EXPTIME"], header["XPOSURE"]) == (120, 120)
+    assert header["DATE-END"] == night(20)["DATE-END"], "that of the first, from its WCS"
 
 
 def test_one_frame_keeps_its_own():
@@ -156,6 +158,23 @@ def test_what_some_frame_does_not_tell_is_left_out(other):
     assert header["MJD-END"] == night(20)["MJD-END"]
 
 
+def test_no_second_card_is_left():
+    first = fits.Header(night(10))
+    first.append(("DATE-END", "2024-01-01T01:30:00"))
+    assert "DATE-END" not in stacked(first, night(20, **{"DATE-END": "tomorrow"}))
+
+
+def test_a_card_that_is_no_fits_value_is_none():
+    last = fits.Header(night(20))
+    del last["DATE-END"]
+    last.append(fits.Card.fromstring("DATE-END= 2024-01-01T01:21:00"))
+    assert "DATE-END" not in stacked(night(10), last)
+
+
+def test_a_day_beyond_floats_is_none():
+    assert "MJD-END" not in stacked(night(10), night(20, **{"MJD-END": "1e999"}))
+
+
 def test_what_only_others_tell_is_not_brought_in():
     first = night(10)
     del first["MJD-END"], first["DATE-AVG"]
@@ -166,7 +185,7 @@ def test_what_only_others_tell_is_not_brought_in():
 def test_clocks_that_differ_cannot_be_compared():
     header = stacked(night(10, TIMESYS="TAI"), night(20, TIMESYS="UTC"))
     assert not {"DATE-BEG", "MJD-AVG", "EXPEND"} & set(header)
-    header = stacked(night(10, TIMESYS="UTC"), night(20), night(15, TIMESYS=None))
+    header = stacked(night(10, TIMESYS="utc"), night(20), night(15, TIMESYS=None))
     assert header["DATE-END"] == night(20)["DATE-END"]
 
 
@@ -183,6 +202,14 @@ def test_dates_with_zones_are_compared_in_one():
     first = night(10, **{"DATE-BEG": "2024-01-01T01:00:00+02:00"})
     assert stacked(later, first)["DATE-BEG"] == "2023-12-31T23:00:00.000"
     assert "DATE-BEG" not in stacked(later, night(10, **{"DATE-BEG": "0001-01-01T00:00:00+02:00"}))
+
+
+def test_a_header_tells_what_its_coordinates_do_not():
+    frames = [
+        CCDData(np.ones((2, 2)), unit="adu", header=fits.Header(night(at)), wcs=WCS(naxis=2))
+        for at in (20, 10)
+    ]
+    assert stack(frames).header["DATE-BEG"] == night(10)["DATE-BEG"]
 
 
 def test_the_effective_exposure_is_that_of_the_values():

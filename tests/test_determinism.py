@@ -13,6 +13,8 @@ from astropy.nddata import CCDData
 from gpustack import stack
 from gpustack.backends.cpu import CpuBackend
 from gpustack.cli import main
+from gpustack.clips import parse_clip
+from gpustack.recipe import OUTPUTS
 from tolerances import assert_same_bits
 
 SHAPE, N = (60, 50), 7
@@ -84,10 +86,10 @@ def test_files_differ_only_in_the_date(folder, monkeypatch):
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_bands_and_threads_change_no_bit(folder, monkeypatch, case):
-    from gpustack.clips import parse_clip
-
+    maps = case["maps"].split(",") if "maps" in case else []
     more = {name: case[name] for name in ("combine", "scale", "zero") if name in case}
     clips = [parse_clip(text) for text in case.get("clips", "").split()]
+    more["outputs"] = (*OUTPUTS, *(name for name in maps if name not in OUTPUTS))
     results = []
     for threads, memory in itertools.product((1, 2, 3), ("250kB", "1MB", None)):
         monkeypatch.setattr(
@@ -96,6 +98,8 @@ def test_bands_and_threads_change_no_bit(folder, monkeypatch, case):
         results.append(stack("f*.fits", clips, backend="cpu", memory=memory, **more))
     for other in results[1:]:
         assert_same_bits(results[0], other)
+        for name in maps:
+            np.testing.assert_array_equal(*(getattr(one, name) for one in (results[0], other)))
         for name in ("valid", "rejected", "scale", "zero"):
             np.testing.assert_array_equal(results[0].per_frame[name], other.per_frame[name])
 

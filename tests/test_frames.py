@@ -23,12 +23,7 @@ from gpustack.errors import FrameError, GpustackError, InputError, MismatchError
 from gpustack.frames import check_agree, open_frames
 from gpustack.frames.base import decode
 from gpustack.recipe import Recipe
-
-
-def one(item, **options):
-    (frame,) = open_frames([item], **options)
-    return frame
-
+from opened import one, values
 
 # Arrays
 
@@ -231,10 +226,6 @@ def folder(tmp_path):
     return tmp_path
 
 
-def values(frames):
-    return [int(frame.whole()[0, 0]) for frame in frames]
-
-
 @pytest.mark.parametrize(
     ("pattern", "expected"),
     [("a.fits", [1]), ("*.fits", [1, 2, 4, 3]), ("[ab].fits", [1, 2]), ("c[1].fits", [3]),
@@ -391,6 +382,9 @@ def test_other_images_of_the_same_shape_are_told_of(tmp_path, caplog):
     assert "using HDU 1; hdu= (--hdu) chooses one, FILE[*] reads all" in caplog.text
     caplog.clear()
     open_frames(tmp_path / "amps.fits", unit="adu", hdu=2)
+    guide = fits.ImageHDU(np.ones((4, 4)), name="GUIDE")
+    fits.HDUList([fits.PrimaryHDU(), amplifiers[0], guide]).writeto(tmp_path / "guided.fits")
+    open_frames(tmp_path / "guided.fits", unit="adu")
     assert not caplog.text
 
 

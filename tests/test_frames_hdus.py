@@ -13,14 +13,8 @@ from astropy.nddata import CCDData, StdDevUncertainty
 
 from fitsmaker import empty_primary, image_bytes
 from gpustack.errors import FrameError, InputError
-from gpustack.frames import open_frames
 from gpustack.frames.hdus import quiet
-
-
-def one(path, **options):
-    (frame,) = open_frames(path, **options)
-    return frame
-
+from opened import one
 
 # What CCDData writes
 
@@ -96,11 +90,12 @@ def test_maps_of_a_result_are_not_taken_for_the_image(tmp_path, ccd, name):
     assert one(tmp_path / "a.fits", unit="adu").image.hdu.name == "SCI"
 
 
-def test_a_primary_image_has_a_mask_whatever_it_is_called(tmp_path):
+def test_a_primary_image_has_a_mask_whatever_it_is_called(tmp_path, caplog):
     primary = fits.PrimaryHDU(np.ones((1, 2)), fits.Header({"EXTNAME": "MASK"}))
     mask = fits.ImageHDU(np.array([[0, 1]], "u1"), name="MASK")
     fits.HDUList([primary, mask]).writeto(tmp_path / "a.fits")
     assert one(tmp_path / "a.fits", unit="adu").whole().mask.tolist() == [[False, True]]
+    assert not caplog.text
 
 
 def test_of_several_masks_the_one_of_the_image_is_taken(tmp_path):
@@ -197,8 +192,10 @@ def test_sizes_of_coordinates_are_checked_before_wcslib_allocates_for_them(tmp_p
     assert re.search(rf": expected {card[:8].strip()} <= \d+, got ", coordinates.fault)
 
 
-def test_what_astropy_logs_elsewhere_is_left_alone(tmp_path, capsys):
+def test_what_astropy_logs_elsewhere_is_left_alone(capsys):
     with quiet():
+        with quiet():  # may be nested
+            astropy.log.warning("of this one, within")
         elsewhere = Thread(target=astropy.log.warning, args=["of another thread"])
         elsewhere.start()
         elsewhere.join()
@@ -378,11 +375,6 @@ def test_a_header_is_of_the_image_not_of_how_it_is_stored(tmp_path):
     assert not set(cards) & set(header)
     assert list(header["COMMENT"]) == ["taken at dusk"]
     assert header["BUNIT"] == "adu"
-
-
-def test_quiet_can_be_nested():
-    with quiet(), quiet():
-        pass
 
 
 def test_an_image_without_columns_takes_no_room(tmp_path):

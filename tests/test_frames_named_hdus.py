@@ -16,6 +16,7 @@ from gpustack import Image, LiveStack, combine, explain, stack
 from gpustack.cli import cli
 from gpustack.errors import FrameError, MissingFileError
 from gpustack.frames import hdus, listed, onfile, open_frames
+from opened import values
 
 #: Images of a file, by EXTNAME and EXTVER; the samples of each are its index in the file.
 CHIPS = [("SCI", 1), ("DQ", 1), ("SCI", 2), ("DQ", 2), ("GUIDE", 1), ("", 1), ("GUIDE", 1)]
@@ -44,10 +45,6 @@ def folder(tmp_path, monkeypatch):
         mosaic(tmp_path / name)
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-def values(frames):
-    return [int(frame.whole()[0, 0]) for frame in frames]
 
 
 @pytest.mark.parametrize(
@@ -80,12 +77,17 @@ def test_a_star_in_brackets_is_every_image():
 
 
 def test_names_alone_stand_for_images_where_they_are_clear(tmp_path):
-    mosaic(tmp_path / "c.fits", [("N1", 1), ("S,1", 1), ("[S]", 1), ("7", 1), ("SCI", 1)])
+    mosaic(tmp_path / "c.fits", [("N1", 1), ("S,1", 1), ("[S]", 1), ("7", 1), ("*", 1), ("SCI", 1)])
     given = listed(f"{tmp_path / 'c.fits'}[*]")
     assert [one.data.rpartition("/")[2] for one in given] == [
-        *("c.fits[N1]", "c.fits[2]", "c.fits[3]", "c.fits[4]", "c.fits[SCI]")
+        *("c.fits[N1]", "c.fits[2]", "c.fits[3]", "c.fits[4]", "c.fits[5]", "c.fits[SCI]")
     ]
-    assert values(open_frames(given)) == [1, 2, 3, 4, 5]
+    assert values(open_frames(given)) == [1, 2, 3, 4, 5, 6]
+
+
+def test_an_extver_is_found_wherever_it_stands(tmp_path):
+    path = mosaic(tmp_path / "a.fits", [("SCI", 2), ("SCI", 1)])
+    assert values(open_frames([f"{path}[SCI,1]", f"{path}[SCI,2]", f"{path}[SCI]"])) == [2, 1, 1]
 
 
 def test_masks_of_every_image_lie_beside_it(tmp_path):
@@ -156,6 +158,9 @@ def test_a_mask_is_one_image():
         (["CCDA", "VAR", "DQ", "CCDB", "VAR", "DQ"], [3, 6]),
         (["CCDA", "CCDB", "DQ"], [3, 3]),  # one for all, as in CCDData.read
         ([("SCI", 1), ("SCI", 2), ("DQ", 2), ("DQ", 1)], [4, 3]),
+        ([("DQ", 1), ("DQ", 2), "CCDA"], [1]),
+        ([("SCI", 3), "DQ", ("DQ", 2)], [None]),
+        (["CCDA", "DQ", "CCDB", "MASK", "CCDC", "MASK"], [2, 4, 6]),
     ],
 )
 def test_the_mask_of_a_chip_is_its_own(tmp_path, chips, masks):
@@ -210,6 +215,17 @@ def test_integers_among_floats_are_told_of(tmp_path, caplog):
     assert "[*] also reads images of integers, such as HDU 2 DQ1" in caplog.text
     caplog.clear()
     open_frames(f"{tmp_path / 'a.fits'}[CCD1]", unit="adu")
+    assert not caplog.text
+
+
+def test_integers_alone_and_integers_that_stand_for_floats_are_no_masks(tmp_path, caplog):
+    integers = [fits.ImageHDU(np.ones((2, 2), "i2")) for _ in range(2)]
+    scaled = fits.ImageHDU(np.full((2, 2), 0.5))
+    scaled.scale("int16", bscale=0.5)
+    floats = [fits.ImageHDU(np.ones((2, 2))), fits.CompImageHDU(np.ones((2, 2), "f4")), scaled]
+    for name, images in (("raw", integers), ("done", floats)):
+        fits.HDUList([fits.PrimaryHDU(), *images]).writeto(tmp_path / f"{name}.fits")
+        assert len(open_frames(f"{tmp_path / name}.fits[*]", unit="adu")) == len(images)
     assert not caplog.text
 
 
@@ -328,6 +344,16 @@ def test_rows_of_a_tiled_image_are_read_without_the_hdus_before_it(tmp_path, mon
         read = [at for at in places if at > 0]  # the first block tells whether it is gzip
         assert read
         assert begin - onfile._BLOCK < min(read) <= max(read) < end + onfile._BLOCK
+
+
+def test_astropy_sees_no_hdu_but_one(tmp_path):
+    path = str(tmp_path / "a.fits.fz")
+    images = [fits.CompImageHDU(np.ones((8, 8), "i2"), name=f"N{i}") for i in range(3)]
+    fits.HDUList([fits.PrimaryHDU(), *images]).writeto(path)
+    for frame in open_frames(f"{path}[*]", unit="adu"):
+        hdu = frame.image.hdu
+        with onfile.as_hdus(path, hdu.stamp, hdu.span) as found:
+            assert [one.name for one in found] == ["PRIMARY", hdu.name]
 
 
 def test_a_tiled_image_in_a_gzip_file_is_found(tmp_path):

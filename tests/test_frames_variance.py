@@ -22,6 +22,7 @@ from gpustack import stack
 from gpustack.combiner.rows import RowsFrame
 from gpustack.errors import FrameError
 from gpustack.frames import FrameSource, open_frames
+from opened import one
 from traced import traced
 
 CLASSES = {"std": StdDevUncertainty, "var": VarianceUncertainty, "ivar": InverseVariance}
@@ -30,11 +31,6 @@ CLASSES = {"std": StdDevUncertainty, "var": VarianceUncertainty, "ivar": Inverse
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("variance")
-
-
-def one(item, **options):
-    (frame,) = open_frames([item], **options)
-    return frame
 
 
 def whole(frame):

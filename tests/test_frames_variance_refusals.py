@@ -15,15 +15,9 @@ from astropy.nddata import (
 from fitsmaker import header_bytes, image_bytes, image_header
 from gpustack import stack
 from gpustack.errors import FrameError
-from gpustack.frames import open_frames
 from gpustack.frames.resident import ResidentFrame
+from opened import one
 from traced import traced
-
-
-def one(item, **options):
-    (frame,) = open_frames([item], **options)
-    return frame
-
 
 # Errors only when variances are needed
 

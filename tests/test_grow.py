@@ -17,13 +17,12 @@ from gpustack.clips import MADClip
 from gpustack.errors import InputError, MemoryLimitError
 from gpustack.maps import derived, execute
 from gpustack.maps.grow import dilated, half_width
-from gpustack.plan import plan_bands
 from gpustack.reasons import Reason
 from gpustack.recipe import MAPS, OUTPUTS, Recipe
 from maprun import exposures, least, run_maps
 from oracle import solve
 from recipes import GROWN, ROUTES, grown, recipe
-from stacks import TIED, outputs, plain, rows_of, sky, some, with_variances, with_weights
+from stacks import TIED, outputs, plain, rows_of, sky, tall, with_variances
 from stacks import stack as stack_of
 from tolerances import IMAGES, assert_agrees, assert_same_bits, assert_sigma
 from traced import traced
@@ -92,24 +91,6 @@ def test_maps_of_recipes_that_do_not_grow(backend, name):
     asked = recipe(name, FRAMES)
     band = stack_of("mixed-masks", FRAMES, asked)
     agrees(run_maps(backend, band, asked), band, asked)
-
-
-def tall(weights=False):
-    """Masked samples of many rows."""
-    data, masks = sky(5, (31, 11)).astype("f4"), some(5, (31, 11), 0.1)
-    band = plain(data, masks)
-    return with_weights(band) if weights else band
-
-
-@pytest.fixture
-def cut(monkeypatch):
-    """A function that sets the number of rows of a band, whatever the memory limit."""
-
-    def cut_by(step):
-        name = "gpustack.maps.plan.plan_bands"
-        monkeypatch.setattr(name, lambda rows, row, memory: plan_bands(rows, 1, step))
-
-    return cut_by
 
 
 @pytest.mark.parametrize("step", [1, 2, 7])
@@ -393,6 +374,14 @@ def test_weights_of_samples_go_with_their_rows():
     data = sky(5, (12, 7)).astype("f4")
     weights = np.random.default_rng(3).random(data.shape)
     asked = Recipe(weights="sample", clips=[MADClip(6, 6), Grow(1.5)])
-    found = stack(data, asked.clips, weights=weights, memory="100kB")
+    bands = []
+    found = stack(
+        data,
+        asked.clips,
+        weights=weights,
+        memory="2kB",
+        progress=lambda done, _: bands.append(done),
+    )
+    assert len(bands) > 4
     want = solve([Samples(d, None, w) for d, w in zip(data, weights, strict=True)], asked)
     np.testing.assert_allclose(found.data, want.data, rtol=1e-6)

@@ -121,6 +121,7 @@ def test_exposures_too_long_to_add_up_are_not_told():
         ("EXPTIME =                    T", None),
         ("EXPTIME = ' 30.5 '", 30.5),
         ("EXPTIME = '3.05e1'", 30.5),
+        ("EXPTIME = ' .5'", 0.5),
         ("EXPTIME =                    0", 0.0),
         ("EXPTIME =                   -1", None),
         ("EXPTIME = '00:00:30'", None),

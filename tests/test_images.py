@@ -87,7 +87,8 @@ WORDS = {
 
 
 def same(found, expected):
-    for name in ("data", "mask", "uncertainty", "count", "low", "high", "coverage", "weight"):
+    maps = ("count", "low", "high", "sigma", "coverage", "weight")
+    for name in ("data", "mask", "uncertainty", *maps):
         one, other = getattr(found, name), getattr(expected, name)
         assert (one is None) == (other is None), name
         if one is not None:

@@ -223,6 +223,18 @@ def test_samples_that_do_not_count_are_not_computed_with():
     assert live.result().data[0, 0] == 6
 
 
+@pytest.mark.parametrize("combine", ["mean", "sum"])
+def test_pixels_whose_samples_have_no_weight_are_masked_as_in_a_stack(combine):
+    frames, weights = np.array([[[1.0, 5.0]], [[np.nan, 3.0]]]), (0, 2)
+    live = LiveStack(combine)
+    for frame, weight in zip(frames, weights, strict=True):
+        live.add(frame, weight=weight)
+    expected = stack(frames, combine=combine, weights=weights)
+    assert expected.mask.tolist() == [[True, False]]
+    for name in ("data", "mask", "count"):
+        np.testing.assert_array_equal(getattr(live.result(), name), getattr(expected, name))
+
+
 def test_a_sum_beyond_floats_is_infinite_as_in_a_stack():
     frames, live = [np.full((2, 3), 1e308)] * 3, LiveStack("sum")
     for frame in frames:

@@ -9,6 +9,7 @@ import pytest
 from fitsmaker import image_bytes
 from gpustack.errors import FrameError
 from gpustack.frames import open_frames
+from opened import values
 
 
 @pytest.fixture
@@ -17,10 +18,6 @@ def folder(tmp_path, monkeypatch):
         (tmp_path / name).write_bytes(image_bytes(np.full((2, 2), value, "i2"), BUNIT="adu"))
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-def values(frames):
-    return [int(frame.whole()[0, 0]) for frame in frames]
 
 
 def test_a_list_names_files_and_globs(folder, monkeypatch):

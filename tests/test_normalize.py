@@ -110,6 +110,10 @@ def test_frames_without_valid_samples_are_no_reference():
     np.testing.assert_array_equal(result.data, without.data)
     assert list(result.frames["scale"])[:2] == [1, 1]
     assert result.frames["weight"][0] == 0
+    called = []
+    with pytest.warns(GpustackWarning, match="frame 0: no valid sample"):
+        stack(planes, scale=lambda image: called.append(image) or 2.0)
+    assert len(called) == 2
 
 
 @pytest.mark.filterwarnings("ignore::gpustack.errors.GpustackWarning")
@@ -271,6 +275,7 @@ def test_levels_near_0_that_scale_a_frame_beyond_all_others_are_told_of(kind):
     frames[1] = np.full(SHAPE, 5.0)  # like a flat at the end of twilight
     stack(frames[:2], scale=kind)
     stack(frames[:2], zero=kind)
+    stack([frames[0], 100 + (frames[0] - 100) / 40], scale="mad")  # spreads may differ that much
 
 
 def test_a_reference_whose_level_is_0_is_named_once():

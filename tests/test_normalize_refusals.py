@@ -57,10 +57,13 @@ def test_numbers_that_are_not_there_name_the_frame(cards, values, message):
         stack(frames_of(*cards), **values)
 
 
-def test_a_card_that_is_no_fits_value_names_the_frame():
+@pytest.mark.parametrize(
+    ("value", "got"), [("12,5 e", "an invalid FITS value"), ("", "none"), ("'1 e'", "'1 e'")]
+)
+def test_a_card_that_is_no_number_names_the_frame(value, got):
     frame = ccd(sky(1)[0])
-    frame.header = fits.Header([fits.Card.fromstring("GAIN    = 12,5 e")])
-    with pytest.raises(RecipeError, match="number in GAIN, got an invalid FITS value in frame 0"):
+    frame.header = fits.Header([fits.Card.fromstring(f"GAIN    = {value}")])
+    with pytest.raises(RecipeError, match=f"number in GAIN, got {got} in frame 0"):
         stack([frame], scale="!GAIN")
 
 

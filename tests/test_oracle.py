@@ -110,14 +110,16 @@ def test_sigma_clip_is_that_of_astropy(center, spread, maxiters, n):
 @pytest.mark.parametrize("center", CENTERS)
 def test_sigma_clip_is_that_of_astropy_by_name(center, spread, maxiters):
     # With names, astropy uses compiled code. It applies the last bounds to all samples, which may
-    # restore samples that an earlier pass rejected; in gpustack these stay rejected.
+    # restore samples that an earlier pass rejected; in gpustack these stay rejected. Only a MAD can
+    # become larger when samples are rejected.
     data = sky(25)
     clip = SigmaClip(1.7, 2.3, center, spread, maxiters)
     marks = solve(plain(data), Recipe(clips=[clip])).marks
     expected = astropy_marks(data, center, spread, maxiters)
     assert marks[expected].all()
-    assert (marks == expected).all() or maxiters is None
-    assert (marks != expected).mean() < 0.05
+    restored = marks & ~expected
+    assert restored.any() == (spread == "mad_std" and maxiters is None)
+    assert restored.mean() < 0.05
 
 
 @pytest.mark.parametrize(("nlow", "nhigh"), [(1, 1), (2, 0), (0, 3)])

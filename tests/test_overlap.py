@@ -101,8 +101,10 @@ def test_groups_that_do_not_meet_name_a_frame_of_each():
     planes = covered([0] * 4, [slice(0, 8), slice(5, 12), slice(14, 22), slice(20, 30)])
     with pytest.raises(RecipeError, match=r"at least 10 of the 600 samples.*frame 0 and frame 2"):
         stack(planes, zero="overlap")
-    few = covered([0, 0], [slice(0, 16), slice(15, 30)])
-    few[0, 9:, 15] = np.nan
+    few = covered([0, 7], [slice(0, 16), slice(15, 30)])
+    few[0, 10:, 15] = np.nan
+    assert stack(few, zero="overlap").frames["zero"].tolist() == [0, pytest.approx(7, abs=EXACT)]
+    few[0, 9, 15] = np.nan
     with pytest.raises(RecipeError, match="frame 0 and frame 1"):
         stack(few, zero="overlap")
 

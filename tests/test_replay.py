@@ -69,19 +69,17 @@ def test_recipes_make_the_same_bytes_again(exposures, tmp_path, name):
     assert again(tmp_path).notes == []
 
 
-@pytest.mark.parametrize("name", sorted(SAMPLE)[:1])
-def test_a_weight_for_each_sample_came_from_memory(exposures, tmp_path, name):
-    kept(tmp_path, exposures, ROWS[name], weights=np.ones((N, *SHAPE)))
+def test_a_weight_for_each_sample_came_from_memory(exposures, tmp_path):
+    kept(tmp_path, exposures, weights=np.ones((N, *SHAPE)))
     with pytest.raises(InputError, match=r"run.json: cannot be replayed: weights came from memory"):
         replay(tmp_path / "run.json", tmp_path / "again.fits")
 
 
-@pytest.mark.parametrize("name", recipes.ROUTES)
+@pytest.mark.parametrize("name", [name for name in recipes.ROUTES if name not in SAMPLE])
 def test_maps_are_made_again(exposures, tmp_path, name):
-    if name not in SAMPLE:
-        recipe, maps = with_maps(ROWS[name])
-        kept(tmp_path, exposures, recipe, maps=maps)
-        again(tmp_path)
+    recipe, maps = with_maps(ROWS[name])
+    kept(tmp_path, exposures, recipe, maps=maps)
+    again(tmp_path)
 
 
 MEASURES = {

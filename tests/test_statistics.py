@@ -164,6 +164,7 @@ def test_what_a_leading_range_clip_rejects_is_left_out():
         (0.1, RangeClip(low=0.1), True),
         (0.7, RangeClip(high=0.7), True),
         (0.7, RangeClip(low=0.7), False),
+        (0.5, RangeClip(0.5, 0.5), True),
     ],
 )
 def test_bounds_are_float64_as_those_of_the_clip(value, clip, is_in):

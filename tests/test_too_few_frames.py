@@ -127,6 +127,13 @@ def test_a_share_of_outliers_that_is_less_than_a_sample_is_told_of(cube):
     assert stack(cube[:4], ESDClip()).high.all()
     with pytest.warns(GpustackWarning, match="nothing of 3 frames; use a larger share"):
         assert not stack(cube[:3], ESDClip()).high.any()
+    stack(cube[:3], ESDClip(outliers=0))  # as asked for
+
+
+def test_a_standard_deviation_of_no_more_samples_than_ddof_is_told_of(cube):
+    cube[0] += 1e9
+    with pytest.warns(GpustackWarning, match="3 frames, .* only 0 standard deviations out"):
+        assert not stack(cube[:3], SigmaClip(0.5, 0.5, ddof=3)).high.any()
 
 
 def test_an_outlier_just_as_far_out_as_the_threshold_is_not_rejected(cube):

@@ -101,6 +101,7 @@ def test_what_is_no_frame_is_told_of_once(tmp_path, caplog):
     looking = arrivals(tmp_path)
     write(tmp_path / "a.fits")
     (tmp_path / "bad.fits").write_bytes(b"no FITS" * 1000)
+    (tmp_path / "empty.fits").touch()  # waited for
     write(tmp_path / "small.fits", shape=(3, 3))
     write(tmp_path / "out.fits")
     write(tmp_path / ".hidden.fits")
@@ -175,7 +176,9 @@ def test_a_first_frame_that_changes_while_it_is_alone_stays_the_first(tmp_path, 
     for _ in range(3):
         found = looking.look()
     assert names(found) == ["a.fits", "b.fits"]
-    assert not any("as in a.fits" in record.getMessage() for record in caplog.records)
+    told = [record.getMessage() for record in caplog.records]
+    assert told
+    assert all(re.search(r" as in \S*b\.fits, ", text) for text in told)
 
 
 def test_the_same_names_are_stacked_anew_after_all_were_gone(tmp_path):
@@ -349,6 +352,7 @@ def test_a_stray_frame_does_not_keep_all_others_out(tmp_path):
     arrivals = Arrivals(tmp_path, "*.fits", tmp_path / "out.fits", {})
     arrivals.look()
     assert [Path(name).name for name in arrivals.look()] == ["1.fits", "2.fits", "3.fits"]
+    assert arrivals.refused
 
 
 def test_a_frame_without_a_mask_comes_in_beside_those_with_flags(tmp_path):

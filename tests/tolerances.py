@@ -10,8 +10,8 @@ RELATIVE = 1e-6
 #: Where terms cancel, the result may be far smaller than the terms. Sums are float64 (1e-16)
 #: over at most a few hundred terms: an error of this fraction of the terms' size may remain.
 CANCELLATION = 1e-12
-#: Allowed error in units of the smallest subnormal of the result dtype, for results near zero.
-STEP = 1.0
+#: Sums of subnormal float64 have an error of one step between these numbers.
+SUBNORMAL_STEP = 2.0**-1074
 #: Pixels with a decision that rounding may change are not compared. There may be few of them, or
 #: a test would check nothing: at most this fraction of the pixels, or one pixel of a small frame.
 MAX_CLOSE = 0.03
@@ -54,8 +54,7 @@ def assert_near(given: Any, expected: Any, size: Any, name: str) -> None:
     number = np.isfinite(expected)
     np.testing.assert_array_equal(given[~number], expected[~number], err_msg=name)
     given, expected = given[number].astype(float), expected[number].astype(float)
-    step = STEP * float(np.finfo(np.asarray(size).dtype).smallest_subnormal)
-    allowed = RELATIVE * np.abs(expected) + CANCELLATION * size[number] + step
+    allowed = RELATIVE * np.abs(expected) + CANCELLATION * size[number] + SUBNORMAL_STEP
     worst = np.abs(given - expected) - allowed
     assert (worst <= 0).all(), (
         f"{name}: expected {expected[worst > 0]}, got {given[worst > 0]}, "

@@ -28,5 +28,4 @@ def words_of(header: fits.Header, key: str) -> str:
         value = header.get(key)
     except fits.VerifyError:
         return "an invalid FITS value"
-    # A card without a value holds None or Undefined.
-    return "none" if value is None or isinstance(value, fits.card.Undefined) else repr(value)
+    return "none" if value is None else repr(value)  # `get` gives None for a card without a value

@@ -126,6 +126,6 @@ def test_critical_values_are_found_on_the_device(cuda, monkeypatch, where, memor
     data[2], data[5] = 1, -2
     frames = cuda.asarray(data) if where == "device" else data
     for outliers, count in ((0.4, N - 2), (1 / N, N - 1), (0, N)):
-        clips = [RangeClip(), ESDClip(0, 0.9), ESDClip(outliers, 0.05)]
+        clips = [RangeClip(high=1e9), ESDClip(0, 0.9), ESDClip(outliers, 0.05)]
         found = stack(frames, clips, backend="cuda", memory=memory).to_host()
         assert (found.count == count).all()

@@ -151,7 +151,7 @@ def test_what_a_leading_range_clip_rejects_is_left_out():
     planes = sky(2).astype("f4")
     planes[1] *= 2
     planes[:, :6] = [[[0.1]], [[5000]]]
-    clips = [RangeClip(low=0.2), RangeClip(high=4000), ExtremaClip(0, 0)]
+    clips = [RangeClip(low=0.2), RangeClip(high=4000), ExtremaClip(0, 1)]
     result = stack(planes, clips, scale="median")
     clean = stack(planes[:, 6:], scale="median")
     np.testing.assert_array_equal(result.frames["scale"], clean.frames["scale"])

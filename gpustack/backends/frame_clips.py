@@ -1,11 +1,11 @@
 """Clips that judge each sample by the noise of its own frame or row.
 
 Their survivors are not an interval of a sorted column, so these clips look at the samples in
-frame order. `gpustack.backends.sorted_tile` passes them only the columns at risk, and removes the
-samples that they reject from the sorted columns.
+frame order, and remove those that they reject from the sorted columns.
+`gpustack.backends.sorted_tile` passes them only the columns at risk.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import singledispatch
 from typing import Any, Self
 
@@ -17,7 +17,7 @@ from gpustack.backends.columns import Floats, Ranks
 from gpustack.backends.keep import Flags, bring_back, least_kept
 from gpustack.backends.noise import normalised_noise, poisson_noise
 from gpustack.backends.ragged import Ragged
-from gpustack.backends.statistics import mean
+from gpustack.backends.statistics import Columns, mean
 from gpustack.backends.totals import exact_sums
 from gpustack.clips import NoiseClip, RowSigmaClip, SigmaClip, VarianceClip
 
@@ -49,12 +49,6 @@ class ByFrame:
     row: Ranks
     variance: Floats | None = None
 
-    @property
-    def count(self) -> Ranks:
-        """How many samples of each column survive."""
-        count: Ranks = np.count_nonzero(self.inside, axis=0)
-        return count
-
     def take(self, which: Ranks | slice) -> Self:
         """Some of the columns: views for a slice, else copies in C order."""
 
@@ -65,86 +59,91 @@ class ByFrame:
         values, inside, row = part(self.values), part(self.inside), self.row[which]
         return type(self)(values, inside, self.scale, self.zero, row, variance)
 
-    def ordered(self) -> Ragged:
-        """Return the survivors as sorted columns."""
-        values = np.where(self.inside, self.values, np.inf)
-        values.sort(axis=0)
-        count = self.count
-        zeros = np.zeros_like(count)
-        return Ragged(np.arange(len(count)), values, count, zeros, count.copy())
 
+def clip_by_frame(clip: FrameClip, part: Ragged, which: Ranks, columns: ByFrame) -> None:
+    """Run all passes of `clip` on some columns of `part`, in place.
 
-def rejected_by(clip: FrameClip, columns: ByFrame) -> tuple[Flags, Flags]:
-    """Run all passes of `clip`; return which samples are too low and too high, both (n, m).
-
-    Changes `columns.inside` in place.
+    Parameters
+    ----------
+    clip : FrameClip
+    part : Ragged
+        Sorted columns.
+    which : ndarray of int, shape (m,)
+        The columns to clip, in ascending order.
+    columns : ByFrame
+        These columns in frame order. Samples that are not sorted are +inf. Changed in place.
     """
-    all_low, all_high = np.zeros_like(columns.inside), np.zeros_like(columns.inside)
-    count = columns.count
-    least = least_kept(clip.keep, count)
-    active = np.flatnonzero(count)
-    passes = 0
+    count = part.count[which]
+    least, active, passes = least_kept(clip.keep, count), np.flatnonzero(count), 0
     while len(active) and passes != clip.maxiters:
-        some = columns.take(active)
-        low, high, short = _one_pass(clip, some, least[active], passes == 0)
-        all_low[:, active] |= low
-        all_high[:, active] |= high
+        if len(active) < len(which):
+            which, least, columns = which[active], least[active], columns.take(active)
+        ordered = replace(part, rejected=None).take(which)
+        low, high, short = _one_pass(clip, columns, ordered, least, passes == 0)
+        part.remove(columns.values, low, high, which)
         out = low | high
-        columns.inside[:, active] &= ~out
-        active = active[out.any(axis=0) & ~short & (some.count > np.count_nonzero(out, axis=0))]
+        np.copyto(columns.values, np.inf, where=out)
+        columns.inside[out] = False
+        active = np.flatnonzero(out.any(axis=0) & ~short & (part.count[which] > 0))
         passes += 1
-    return all_low, all_high
 
 
 def _one_pass(
-    clip: FrameClip, columns: ByFrame, least: Ranks, first: bool
+    clip: FrameClip, columns: ByFrame, ordered: Ragged, least: Ranks, first: bool
 ) -> tuple[Flags, Flags, Flags]:
     """Return the samples that a pass rejects, low and high, and columns where some came back."""
-    center, unit = measured(clip, columns, first)
+    center, unit = measured(clip, columns, ordered, first)
     values = columns.values.astype(np.float64)
-    bounds = around(clip, center, unit)
-    low = columns.inside & (values < bounds.lower)
-    high = columns.inside & (values > bounds.upper)
-    return bring_back(low, high, values - center, unit, columns.count, least)
+    found = around(clip, center, unit)
+    low = columns.inside & (values < found.lower)
+    high = columns.inside & (values > found.upper)
+
+    def off(some: Flags) -> Floats:
+        distance: Floats = values[:, some] - center[some]
+        return distance
+
+    return bring_back(low, high, off, unit, ordered.count, least)
 
 
 @singledispatch
-def measured(clip: Any, columns: ByFrame, first: bool) -> tuple[Floats, Floats]:
-    """The centre of each column, shape (m,), and the unit of distances, (n, m); in float64."""
+def measured(clip: Any, columns: ByFrame, ordered: Columns, first: bool) -> tuple[Floats, Floats]:
+    """The centre of each column, shape (m,), and the unit of distances, (n, m); in float64.
+
+    `ordered` are the same columns, sorted.
+    """
     raise TypeError(f"expected a clip by frame, got {clip!r}")
 
 
 @measured.register
-def _(clip: SigmaClip, columns: ByFrame, first: bool) -> tuple[Floats, Floats]:
-    ordered = columns.ordered()
+def _(clip: SigmaClip, columns: ByFrame, ordered: Columns, first: bool) -> tuple[Floats, Floats]:
     center = center_of(clip, ordered, first)
     unit = poisson_noise(center, columns.scale, columns.zero)
     about = center if clip.about == "center" else mean(ordered)
     terms = np.where(columns.inside, (columns.values - about) / unit, 0.0)
     np.multiply(terms, terms, out=terms)
-    degrees = np.asarray(columns.count - clip.ddof, np.float64)
+    degrees = np.asarray(ordered.count - clip.ddof, np.float64)
     spread = np.sqrt(exact_sums(terms) / np.where(degrees > 0, degrees, np.nan))
     return center, spread * unit
 
 
 @measured.register
-def _(clip: NoiseClip, columns: ByFrame, first: bool) -> tuple[Floats, Floats]:
-    center = center_of(clip, columns.ordered(), first)
+def _(clip: NoiseClip, columns: ByFrame, ordered: Columns, first: bool) -> tuple[Floats, Floats]:
+    center = center_of(clip, ordered, first)
     unit = normalised_noise(clip, center, columns.scale, columns.zero)
     return center, unit
 
 
 @measured.register
-def _(clip: VarianceClip, columns: ByFrame, first: bool) -> tuple[Floats, Floats]:
+def _(clip: VarianceClip, columns: ByFrame, ordered: Columns, first: bool) -> tuple[Floats, Floats]:
     assert columns.variance is not None
-    center = center_of(clip, columns.ordered(), first)
+    center = center_of(clip, ordered, first)
     unit = np.sqrt(columns.variance) * np.abs(columns.scale)
     return center, unit
 
 
 @measured.register
-def _(clip: RowSigmaClip, columns: ByFrame, first: bool) -> tuple[Floats, Floats]:
-    center = center_of(clip, columns.ordered(), first)
-    sigma = np.where(columns.count < 3, np.nan, clip.sigmas[columns.row])
+def _(clip: RowSigmaClip, columns: ByFrame, ordered: Columns, first: bool) -> tuple[Floats, Floats]:
+    center = center_of(clip, ordered, first)
+    sigma = np.where(ordered.count < 3, np.nan, clip.sigmas[columns.row])
     unit = sigma * poisson_noise(center, columns.scale, columns.zero)
     return center, unit

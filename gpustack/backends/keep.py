@@ -1,11 +1,13 @@
 """The `keep` of a clip: how many samples must survive, and which rejected ones come back."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gpustack.backends.columns import Floats, Ranks
+from gpustack.backends.totals import count_flags
 
 Flags = NDArray[np.bool_]
 
@@ -21,7 +23,12 @@ def least_kept(keep: int, count: Ranks) -> Ranks:
 
 
 def bring_back(
-    low: Flags, high: Flags, off: Floats, unit: Floats, count: Ranks, least: Ranks
+    low: Flags,
+    high: Flags,
+    off: Callable[[Flags], Floats],
+    unit: Floats,
+    count: Ranks,
+    least: Ranks,
 ) -> tuple[Flags, Flags, Flags]:
     """Bring the nearest rejected samples of columns back until enough survive, ties together.
 
@@ -29,8 +36,10 @@ def bring_back(
     ----------
     low, high : ndarray of bool, shape (n, m)
         The samples out of bounds.
-    off, unit : ndarray, shape (n, m), or (m,)
-        Signed distances of the samples from the centre, and the units in which to compare these.
+    off : callable
+        Takes flags of columns; returns signed distances of their samples from the centre.
+    unit : ndarray, shape (n, m), or (m,)
+        The units in which to compare distances.
     count, least : ndarray of int, shape (m,)
         How many samples there were, and how many must survive.
 
@@ -42,11 +51,12 @@ def bring_back(
         The columns in which samples came back.
     """
     out: Any = low | high
-    kept = count - np.count_nonzero(out, axis=0)
+    kept = count - count_flags(out)
     short: Flags = kept < least
     if not short.any():
         return low, high, short
-    away = np.where(out, np.abs(off) / np.maximum(unit, LEAST_UNIT), np.inf)[:, short]
+    away = np.abs(off(short)) / np.maximum(unit[..., short], LEAST_UNIT)
+    np.copyto(away, np.inf, where=~out[:, short])
     last = (least - kept)[np.newaxis, short] - 1
     reach = np.take_along_axis(np.sort(away, axis=0), last, axis=0)
     back = np.zeros_like(out)

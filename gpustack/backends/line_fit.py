@@ -11,7 +11,7 @@ import numpy as np
 from gpustack.backends.columns import Floats, Ranks, Uniform, difference
 from gpustack.backends.keep import Flags, bring_back, least_kept
 from gpustack.backends.ragged import Ragged
-from gpustack.backends.totals import column_sums
+from gpustack.backends.totals import column_sums, count_flags
 from gpustack.clips import LinearFitClip
 
 #: A line fits samples up to rounding if their mean distance from it is at most this share of their
@@ -52,8 +52,8 @@ def _one_pass(
     """Return the samples that a pass rejects, low and high, and columns where some came back."""
     line = Line.through(values, alive)
     low, high = line.outside(clip)
-    count = np.count_nonzero(alive, axis=0)
-    return bring_back(low, high, line.off, line.spread, count, least)
+    count = count_flags(alive)
+    return bring_back(low, high, lambda some: line.off[:, some], line.spread, count, least)
 
 
 def left_between(low: Flags, high: Flags, columns: Ragged) -> tuple[Ranks, Ranks, Flags]:
@@ -74,8 +74,8 @@ def left_between(low: Flags, high: Flags, columns: Ragged) -> tuple[Ranks, Ranks
         Whether the interval says which samples survive.
     """
     rank = np.arange(len(low))[:, np.newaxis]
-    lo = columns.lo + np.count_nonzero(low, axis=0)
-    hi = columns.hi - np.count_nonzero(high, axis=0)
+    lo = columns.lo + count_flags(low)
+    hi = columns.hi - count_flags(high)
     torn = ((low & (rank >= lo)) | (high & (rank < hi))).any(axis=0)
     torn |= (lo > columns.lo) & (columns.at(lo - 1) == columns.at(lo))
     torn |= (hi < columns.hi) & (columns.at(hi - 1) == columns.at(hi))
@@ -119,7 +119,7 @@ class Line:
     @classmethod
     def through(cls, values: Floats, alive: Flags) -> Self:
         """The lines through the samples of sorted columns that are `alive`."""
-        n = np.count_nonzero(alive, axis=0)
+        n = count_flags(alive)
         rank = _ranks(alive)
         lowest = np.take_along_axis(values, alive.argmax(axis=0)[np.newaxis], axis=0)[0]
         origin = lowest.astype(np.float64)

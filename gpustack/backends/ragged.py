@@ -11,7 +11,7 @@ from numpy.typing import DTypeLike, NDArray
 from gpustack.backends.block import Block
 from gpustack.backends.columns import Floats, Ranks, Uniform, middle_deviation, middles
 from gpustack.backends.stand_ins import StandIns
-from gpustack.backends.totals import add_up
+from gpustack.backends.totals import add_up, count_flags
 
 #: The least number of columns with the same number of survivors that are grouped: such a group is
 #: worth a hundred numpy calls of its own. Measured: numbers from 500 to 8000 change the time of a
@@ -55,8 +55,8 @@ class RejectedSamples:
     def add(self, low: NDArray[np.bool_], high: NDArray[np.bool_], columns: Ranks) -> None:
         """Add rejected samples of k columns; flags have shape (frames, k)."""
         self.flags[:, columns] |= low | high
-        self.low[columns] += np.count_nonzero(low, axis=0)
-        self.high[columns] += np.count_nonzero(high, axis=0)
+        self.low[columns] += count_flags(low)
+        self.high[columns] += count_flags(high)
 
 
 @dataclass(slots=True, eq=False)
@@ -160,12 +160,14 @@ class Ragged:
         if self.rejected is None:
             self.rejected = RejectedSamples.none(len(by_frame), self.pixels)
         columns = some[which]
-        self.rejected.add(low[:, which], high[:, which], columns)
-        left = np.where(out[:, which], np.inf, by_frame[:, which])
+        low, high, out = (flags.take(which, axis=1) for flags in (low, high, out))
+        left = by_frame.take(which, axis=1)
+        self.rejected.add(low, high, columns)
+        np.copyto(left, np.inf, where=out)
         left.sort(axis=0)
         # Frames that have no valid sample in this tile are not among the values.
         self.values[:, columns] = left[: len(self.values)]
-        count = np.count_nonzero(out[:, which], axis=0)
+        count = count_flags(out)
         self.valid[columns] -= count
         self.hi[columns] -= count
         self.cache.clear()

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gpustack.backends.base import Samples
 from gpustack.backends.columns import Floats, Ranks
@@ -77,18 +78,19 @@ class SecondLook:
     def _variance(self, index: Ranks) -> Floats | None:
         if any(samples.variance is None for samples in self.band):
             return None
-        return np.array([self._variances(samples)[index] for samples in self.band])
+        variances = [self._variances(samples).take(index) for samples in self.band]
+        return np.array(variances, np.float64)
 
-    def _variances(self, samples: Samples) -> Floats:
+    def _variances(self, samples: Samples) -> NDArray[Any]:
         """The variance of each sample of a frame in the tile, shape (pixels,)."""
         assert samples.variance is not None
-        part = samples.variance[self.where.rows, self.where.cols]
-        return part.astype(np.float64).reshape(-1)
+        return samples.variance[self.where.rows, self.where.cols].reshape(-1)
 
     def least_noise(self) -> Floats:
         """The least normalised standard deviation of any sample of each column of the tile."""
         scale, _ = normalisation(self.recipe)
         least = np.full(self.where.pixels, np.inf)
         for samples, factor in zip(self.band, np.broadcast_to(scale, self.n), strict=True):
-            np.fmin(least, np.sqrt(self._variances(samples)) * abs(factor), out=least)
+            noise = np.sqrt(self._variances(samples), dtype=np.float64)
+            np.fmin(least, np.multiply(noise, abs(factor), out=noise), out=least)
         return least

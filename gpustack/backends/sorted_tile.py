@@ -12,7 +12,7 @@ from gpustack.backends.by_ends import can_clip_by_ends
 from gpustack.backends.clips import RankAll, clip_ragged, clip_uniform, touched
 from gpustack.backends.columns import Floats, Ranks, Rows, Uniform, chunks
 from gpustack.backends.few_ranks import find_ranks
-from gpustack.backends.frame_clips import FrameClip, rejected_by
+from gpustack.backends.frame_clips import FrameClip, clip_by_frame
 from gpustack.backends.frame_screens import at_risk
 from gpustack.backends.incomplete import Incomplete, may_stay_incomplete
 from gpustack.backends.loading import all_finite
@@ -133,9 +133,7 @@ class SortedTile:
                 continue
             columns = look.by_frame(part)
             for some in chunks(part.pixels, self.frames):
-                low, high = rejected_by(clip, columns.take(some))
-                which = np.arange(some.start, some.stop)
-                part.remove(columns.values[:, some], low, high, which)
+                clip_by_frame(clip, part, np.arange(some.start, some.stop), columns.take(some))
 
     def groups(self) -> Iterator[tuple[Columns, slice | NDArray[np.intp]]]:
         """Yield columns and their positions in the tile; later groups overwrite earlier ones."""

@@ -129,7 +129,7 @@ def _limits(
         elif column.recipe.by_frame(clip):
             columns = column.by_frame(before)
             seen = columns.values[:, 0].astype(np.float64)
-            found = around(clip, *measured(clip, columns, first))
+            found = around(clip, *measured(clip, columns, column.sorted(before), first))
         else:
             found = bounds(clip, column.sorted(before), first, n)
     parts = (found.center, found.lower, found.upper)

@@ -27,8 +27,8 @@ LEAST_PIXELS = 32
 CHUNK_BYTES = 2 * 8 + 8 + 2
 
 #: Bytes that sums take for each sample of their chunk if there are no clips: one value in
-#: float64, flags.
-SUM_BYTES = 8 + 4
+#: float64, and where samples are missing one in float32, and flags.
+SUM_BYTES = 8 + 4 + 1
 
 #: Bytes that clips by frame take in addition. For each sample of a chunk: copies in float64,
 #: sorted and ranked. For each sample of a tile, all of which may be at risk: the sample in frame

@@ -54,12 +54,15 @@ class Incomplete(Unsorted):
             highest[negative] = lacks.max(axis=0)
 
     def _part(self, some: slice) -> tuple[Floats, NDArray[np.bool_]]:
-        """Copies of some columns, and flags where a sample is missing."""
+        """Copies of some columns, shape (frames, columns), and flags where a sample is missing."""
         part = np.array([row[some] for row in self.rows])
         return part, np.isinf(part)
 
     def survivors(self, some: slice) -> tuple[Floats, NDArray[np.bool_]]:  # type: ignore[override]
-        """Return the samples of some columns, in float64, and flags where one is missing."""
+        """Return the samples of some columns, in float64, and flags where one is missing.
+
+        Both have shape (frames, columns).
+        """
         part, missing = self._part(some)
         return part.astype(np.float64), missing
 

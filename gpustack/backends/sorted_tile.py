@@ -209,12 +209,12 @@ def sort_tile(
     invalid = None if valid is None else valid < len(rows)
     result = None
     if not needs_order(recipe, buffer.dtype, members):
+        columns: Unsorted
         if valid is not None and may_stay_incomplete(recipe):
-            columns: Unsorted = Incomplete(rows, valid)
-            result = _leave_unsorted(columns, recipe, valid == 0, len(tile.valid))
+            columns, not_used = Incomplete(rows, valid), valid == 0
         else:
-            columns = Unsorted(rows, adds_up(recipe), stored)
-            result = _leave_unsorted(columns, recipe, invalid, len(tile.valid))
+            columns, not_used = Unsorted(rows, adds_up(recipe), stored), invalid
+        result = _leave_unsorted(columns, recipe, not_used, len(tile.valid))
         stored = stored if stored is not None and stored.has_order else None  # else decoded by now
     if result is None:
         rows = _sorted_rows(rows, stored, buffer, ranks if invalid is None else None)
@@ -241,17 +241,20 @@ def _sorted_rows(
 def _leave_unsorted(
     columns: Unsorted,
     recipe: Recipe,
-    invalid: NDArray[np.bool_] | None,
+    not_used: NDArray[np.bool_] | None,
     frames: int,
 ) -> SortedTile | None:
-    """Return the columns of a tile unsorted, or None if too many of them need sorting."""
+    """Return the columns of a tile unsorted, or None if too many of them need sorting.
+
+    Columns `not_used`, shape (pixels,), are moved out elsewhere, or have no valid sample.
+    """
     result = SortedTile(columns, np.zeros(columns.pixels, dtype=bool), frames)
     if adds_up(recipe) or squares_add_up(recipe):
         inexact = columns.inexact()
         if squares_add_up(recipe):
             inexact |= columns.inexact_squares()
-        if invalid is not None:
-            inexact &= ~invalid
+        if not_used is not None:
+            inexact &= ~not_used
         if np.count_nonzero(inexact) > MOST_INEXACT * columns.pixels:
             return None
         result.move_out(inexact)

@@ -125,7 +125,7 @@ def _unusual(result: StackResult) -> Iterator[str]:
 
 
 def _boundless(recipe: Recipe) -> Iterator[str]:
-    """Warnings about clips whose bounds reject nothing, whatever the samples."""
+    """Warnings about clips whose bounds reject nothing, or nothing of positive samples."""
     for clip in recipe.clips:
         if isinstance(clip, ExtremaClip):
             if clip.nlow == clip.nhigh == 0:

@@ -17,12 +17,12 @@ class Block(Uniform):
 
     rows: Floats
 
-    def survivors(self, some: slice) -> tuple[Floats, None]:
-        """Return the survivors of some columns, in float64, shape (ranks, columns).
+    def survivors(self, some: slice, dtype: DTypeLike = np.float64) -> tuple[Floats, None]:
+        """Return a copy of the survivors of some columns, shape (ranks, columns).
 
         The second value is None: no survivor is missing.
         """
-        return self.rows[self.lo : self.hi, some].astype(np.float64), None
+        return self.rows[self.lo : self.hi, some].astype(dtype), None
 
     def total(self, origin: Floats | None, *, squared: bool = False) -> Floats:
         """The sum of ``x - origin``, or of its square, over the survivors, in float64.

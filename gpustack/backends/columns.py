@@ -100,13 +100,13 @@ class Uniform:
         row: Floats = self.rows[min(max(rank, 0), len(self.rows) - 1)]
         return row
 
-    def survivors(self, some: slice) -> tuple[Floats, None]:
-        """Return the survivors of some columns, in float64, shape (ranks, columns).
+    def survivors(self, some: slice, dtype: DTypeLike = np.float64) -> tuple[Floats, None]:
+        """Return a copy of the survivors of some columns, shape (ranks, columns).
 
         The second value is None: no survivor is missing.
         """
         rows = [row[some] for row in self.rows[self.lo : self.hi]]
-        return np.array(rows, np.float64), None
+        return np.array(rows, dtype), None
 
     def inner(self) -> Self:
         """The columns without their lowest and highest survivor, if three or more survive."""

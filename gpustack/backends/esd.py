@@ -49,7 +49,7 @@ def at_risk(clip: ESDClip, columns: Uniform, least: int) -> NDArray[np.bool_]:
     n = columns.count
     critical = critical_values(clip.significance, n)
     risk = np.zeros(columns.pixels, dtype=bool)
-    for some in chunks(columns.pixels, n, SMALL_CHUNK_SAMPLES):
+    for some in chunks(columns.pixels, n):
         values = np.array([row[some] for row in columns.rows[columns.lo : columns.hi]])
         for step in range(min(int(clip.most(n)), n - least)):
             if n - step < 3:

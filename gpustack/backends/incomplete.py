@@ -5,7 +5,7 @@ samples where they are.
 """
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from gpustack.backends.columns import SUM_SAMPLES, Floats, Ranks, Rows, Uniform, chunks
 from gpustack.backends.totals import add_up, column_sums
@@ -58,13 +58,15 @@ class Incomplete(Unsorted):
         part = np.array([row[some] for row in self.rows])
         return part, np.isinf(part)
 
-    def survivors(self, some: slice) -> tuple[Floats, NDArray[np.bool_]]:  # type: ignore[override]
-        """Return the samples of some columns, in float64, and flags where one is missing.
+    def survivors(  # type: ignore[override]
+        self, some: slice, dtype: DTypeLike = np.float64
+    ) -> tuple[Floats, NDArray[np.bool_]]:
+        """Return a copy of the samples of some columns, and flags where one is missing.
 
         Both have shape (frames, columns).
         """
         part, missing = self._part(some)
-        return part.astype(np.float64), missing
+        return part.astype(dtype), missing
 
     def sum_of_squares(self, origin: Floats) -> Floats:
         """The sum of ``(x - origin)^2`` over the valid samples, in their dtype, in any order."""

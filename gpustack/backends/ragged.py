@@ -246,15 +246,17 @@ class Ragged:
         out = (self.count >= 3).astype(np.intp)
         return type(self)(self.index, self.values, self.valid, self.lo + out, self.hi - out)
 
-    def survivors(self, some: slice) -> tuple[Floats, NDArray[np.bool_]]:
-        """Return the survivors of some columns, in float64, and flags where one is missing.
+    def survivors(
+        self, some: slice, dtype: DTypeLike = np.float64
+    ) -> tuple[Floats, NDArray[np.bool_]]:
+        """Return a copy of the survivors of some columns, and flags where one is missing.
 
         Both have shape (ranks, columns), for the ranks at which any of the columns has a survivor.
         """
         lo, hi = self.lo[some], self.hi[some]
         first, last = int(lo.min()), int(hi.max())
         rank = np.arange(first, last)[:, np.newaxis]
-        return self.values[first:last, some].astype(np.float64), (rank < lo) | (rank >= hi)
+        return self.values[first:last, some].astype(dtype), (rank < lo) | (rank >= hi)
 
     def total(self, origin: Floats | None, *, squared: bool = False) -> Floats:
         """The sum of ``x - origin``, or of its square, over the survivors, in float64.

@@ -73,13 +73,9 @@ class EndsTest:
         # Positions in the flattened array.
         self._lo = np.arange(m)
         self._hi = self._lo + (n - 1) * m
-        self._left = n
-        self._total, self._squares, term = np.zeros((3, m), values.dtype)
-        for row in values:
-            np.subtract(row, self._center, out=term)
-            self._total += term
-            np.multiply(term, term, out=term)
-            self._squares += term
+        self._left, away = n, values - self._center
+        self._total = column_sums(away)
+        self._squares = column_sums(np.multiply(away, away, out=away))
         # Each sum has at most 2 n + 8 roundings. Those of the total are relative to the sum of the
         # absolute distances, which is at most the root of n times the sum of squares; those of
         # the squares are relative to the sum of squares.

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from gpustack.backends.columns import SMALL_CHUNK_SAMPLES, Floats, Ranks, Uniform, chunks
+from gpustack.backends.columns import Floats, Ranks, Uniform, chunks
 from gpustack.backends.statistics import Columns
 from gpustack.backends.totals import column_sums
 from gpustack.clips import ESDClip
@@ -26,7 +26,7 @@ def outliers(clip: ESDClip, columns: Columns, least: Ranks, frames: int) -> tupl
     steps = np.minimum(clip.most(count), count - least)
     critical = critical_values(clip.significance, int(count.max(initial=0)))
     low, high = np.zeros((2, columns.pixels), np.intp)
-    for some in chunks(columns.pixels, frames, SMALL_CHUNK_SAMPLES):
+    for some in chunks(columns.pixels, frames):
         values, missing = columns.survivors(some)
         if not len(values):
             continue
@@ -131,11 +131,11 @@ def _test(
     middle = values[np.minimum(first + count // 2, len(values) - 1), column]
     lo, hi = first.copy(), first + count
     rank = np.arange(len(values))[:, np.newaxis]
-    values = np.where((rank >= lo) & (rank < hi), values - middle, 0.0)
-    left, squares, found = values.copy(), values * values, np.zeros((2, len(count)), np.intp)
+    left = np.where((rank >= lo) & (rank < hi), values - middle, 0.0)
+    squares, found = left * left, np.zeros((2, len(count)), np.intp)
     for step in range(int(steps.max(initial=0))):
         n = hi - lo
-        ends = values[lo.clip(max=len(values) - 1), column], values[hi - 1, column]
+        ends = left[lo.clip(max=len(left) - 1), column], left[hi - 1, column]
         going = (step < steps) & (n >= 3) & (ends[1] > ends[0])
         mean = column_sums(left) / n
         above, below = ends[1] - mean, mean - ends[0]

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from gpustack.backends import winsorized
-from gpustack.backends.bounds import Bounds, equivalent_bounds, within
+from gpustack.backends.bounds import Bounds, bounds, within
 from gpustack.backends.by_ends import can_clip_by_ends, clip_by_ends
 from gpustack.backends.columns import Ranks, Uniform, chunks
 from gpustack.backends.keep import Flags, least_kept
@@ -106,7 +106,7 @@ def _by_bounds(
     columns: Ragged, clip: BoundClip, least: Ranks, first: bool, frames: int
 ) -> tuple[Ranks, Ranks, Flags]:
     """Return the intervals that a pass leaves, and flags of columns to which samples came back."""
-    found = equivalent_bounds(clip, columns.uniform(), first, frames)
+    found = bounds(clip, columns.uniform(), first, frames)
     lo, hi = within(columns, found.lower, found.upper)
     short: Flags = hi - lo < least
     if short.any():

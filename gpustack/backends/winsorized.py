@@ -1,7 +1,5 @@
 """The standard deviation of winsorized survivors; see `gpustack.clips.WinsorizedClip`."""
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,16 +14,8 @@ from gpustack.clips import (
     WinsorizedClip,
 )
 
-#: The thresholds `low` and `high` of a clip.
-Factors = tuple[float | None, float | None]
 
-#: The largest relative error of rounding to float64, and a spread in whose square no digit is lost.
-ROUNDING, UNDERFLOW = 2.0**-53, 1e-140
-
-
-def winsorized_std(
-    columns: Columns, center: Floats, frames: int, factors: Factors | None = None
-) -> Floats:
+def winsorized_std(columns: Columns, center: Floats, frames: int) -> Floats:
     """The winsorized spread at which each column settles; NaN for fewer than 2 survivors.
 
     Parameters
@@ -35,24 +25,16 @@ def winsorized_std(
         The medians of the columns.
     frames : int
         The most samples that a column can have.
-    factors : pair of float or None
-        The thresholds `low` and `high` of a clip. With them, a column need not settle: its spread
-        may be any with which the clip rejects the same samples.
     """
     count = np.broadcast_to(columns.count, columns.pixels)
     result = np.empty(columns.pixels)
     for some in chunks(columns.pixels, frames):
         away, missing = columns.survivors(some)
         away -= center[some]
-        first: Ranks = np.zeros(away.shape[1], np.intp)
         if missing is not None:
             # Missing samples are put at the centre, where winsorizing never moves them.
             np.copyto(away, 0.0, where=missing)
-            first = missing.argmin(axis=0)
-        ends = None
-        if factors is not None:
-            ends = _Ends(factors, np.abs(center[some]), first, first + count[some] - 1)
-        result[some] = _settled_spread(away, count[some], ends)
+        result[some] = _settled_spread(away, count[some])
     return result
 
 
@@ -126,109 +108,28 @@ def _sums(columns: Columns, center: Floats, reach: Floats) -> Floats:
     return sums
 
 
-@dataclass(slots=True, eq=False)
-class _Ends:
-    """The outermost samples of sorted columns that a clip may leave, while a spread settles.
-
-    Spreads do not grow from one round to the next, so the settled spread is at most the present
-    one, U. Samples that U rejects are rejected. Let T be the spread with which the outermost of the
-    others just survive. If samples pulled in to the reach of T have a spread >= T, so have samples
-    pulled in to any longer reach, and the settled spread is >= T (see `at_risk`). Then U rejects
-    the same samples as the settled spread. Measured: three of four columns are decided by the first
-    round, while settling takes nine on average and up to forty.
-
-    Parameters
-    ----------
-    factors : pair of float or None
-        The thresholds of the clip.
-    size : ndarray of float, shape (m,)
-        The absolute value of the median.
-    lo, hi : ndarray of int, shape (m,)
-        The ranks of the ends.
-    """
-
-    factors: Factors
-    size: Floats
-    lo: Ranks
-    hi: Ranks
-
-    def take(self, which: Ranks) -> "_Ends":
-        """Return the ends of some of the columns."""
-        return _Ends(self.factors, self.size[which], self.lo[which], self.hi[which])
-
-    def decide(
-        self, away: Floats, count: Ranks, spread: Floats, reach: Floats, scratch: Floats
-    ) -> NDArray[np.bool_]:
-        """Which columns' settled spread is certain to reject the same samples as `spread`.
-
-        Parameters
-        ----------
-        away : ndarray, shape (n, m)
-            The distances from the medians.
-        count, spread, reach : ndarray, shape (m,)
-            Numbers of survivors, spreads of the present round, and the reach of the next.
-        scratch : ndarray, shape (n, m)
-            Is overwritten.
-        """
-        # A spread has 2 n + 8 roundings, a bound one of the median's size.
-        share, off = (4 * len(away) + 32) * ROUNDING, 2 * ROUNDING * self.size
-        needed, most = np.zeros_like(spread), spread * (1 + share) + UNDERFLOW
-        for factor, sign, end in zip(self.factors, (-1, 1), (self.lo, self.hi), strict=True):
-            if factor is not None:
-                gap = _outermost(away, end, sign, factor * most + off)
-                np.maximum(needed, (gap + off) / factor * (1 + share) + UNDERFLOW, out=needed)
-        near = WINSOR_CUTOFF * needed
-        least = WINSOR_FACTOR * _pulled_std(away, near, count, scratch)
-        decided: NDArray[np.bool_] = (least * (1 - share) >= needed) & (near <= reach)
-        return decided
-
-
-def _outermost(away: Floats, end: Ranks, sign: int, limit: Floats) -> Floats:
-    """Move ends inwards, in place, until they are within `limit` of the median.
-
-    `sign` is -1 for low ends and +1 for high ones. Returns how far the new ends are away.
-    """
-    column = np.arange(len(end))
-    while True:
-        gap: Floats = sign * away.reshape(-1).take(end * len(end) + column, mode="clip")
-        beyond = gap > limit
-        if not beyond.any():
-            return gap
-        end -= sign * beyond
-
-
-def _settled_spread(away: Floats, count: Ranks, ends: _Ends | None) -> Floats:
+def _settled_spread(away: Floats, count: Ranks) -> Floats:
     """The settled spread of columns of distances from the median; `count` of them are survivors."""
     scratch = np.empty_like(away)
     spread, reach = _std(away, count, scratch), np.full(len(count), np.inf)
     result, index = spread.copy(), np.arange(len(count))
     going = np.ones(len(count), dtype=bool)
-    for made in range(1, WINSOR_ROUNDS + 1):
+    for _ in range(WINSOR_ROUNDS):
         # Pulling in distances again has the same effect as pulling in by the shortest reach so far.
         reach = np.minimum(reach, WINSOR_CUTOFF * spread)
-        fresh = WINSOR_FACTOR * _pulled_std(away, reach, count, scratch)
+        _pull_in(away, reach, out=scratch)
+        fresh = WINSOR_FACTOR * _std(scratch, count, scratch)
         result[index[going]] = fresh[going]
         going &= np.abs(fresh - spread) > WINSOR_SETTLED * spread
-        # Deciding takes as long as a round, so it is tried after 1, 2, 4, 8, ... rounds.
-        if ends is not None and made & (made - 1) == 0 and going.any():
-            following = np.minimum(reach, WINSOR_CUTOFF * fresh)
-            going &= ~ends.decide(away, count, fresh, following, scratch)
         left, spread = np.count_nonzero(going), fresh
         if not left:
             break
         if left < len(going) // 2:  # copying columns in every round takes longer
-            which = np.flatnonzero(going)
-            away = away.take(which, axis=1)  # in C order, unlike away[:, going]
-            index, count, spread, reach = index[which], count[which], spread[which], reach[which]
-            ends = ends and ends.take(which)
+            away = away.take(np.flatnonzero(going), axis=1)  # in C order, unlike away[:, going]
+            index, count = index[going], count[going]
+            spread, reach = spread[going], reach[going]
             scratch, going = np.empty_like(away), np.ones(left, dtype=bool)
     return result
-
-
-def _pulled_std(away: Floats, reach: Floats, count: Ranks, scratch: Floats) -> Floats:
-    """The standard deviation of distances pulled in to `reach`; `scratch` is overwritten."""
-    _pull_in(away, reach, out=scratch)
-    return _std(scratch, count, scratch)
 
 
 def _pull_in(away: Floats, reach: Floats, out: Floats) -> None:

@@ -75,11 +75,9 @@ class ndarray:
 
     def reshape(self, *shape):
         shape = shape[0] if isinstance(shape[0], tuple) else shape
-        array = self._array.view()
-        try:
-            array.shape = shape
-        except AttributeError:
-            return self._copied(self._array.reshape(shape).shape, self.dtype)
+        array = self._array.reshape(shape)
+        if self.size and not np.may_share_memory(array, self._array):
+            return self._copied(array.shape, self.dtype)
         return self._view(array)
 
     def astype(self, dtype, order="K"):

@@ -1,9 +1,7 @@
 """Run bands on one device: while one is read, others are uploaded, computed, downloaded."""
 
 from collections import deque
-from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from functools import partial
 from itertools import product
 from typing import Any
@@ -153,7 +151,7 @@ class Worker:
         streams = Streams()
         try:
             size = self._host_bytes(layout, slots)
-            with _raising_device_full():
+            with _RaisingDeviceFull():
                 ring = [Slot(layout, size, pool) for _ in range(slots)]
             self._feed(ring, streams, rows)
         except _DeviceFull as err:
@@ -197,7 +195,7 @@ class Worker:
                         layout.intake, band, slot.block, self._readers, self._reader_count
                     )
                 try:
-                    with _raising_device_full():
+                    with _RaisingDeviceFull():
                         slot.start(work.job, work.kernels, streams, samples, pieces)
                 except _DeviceFull:
                     work.rows.give_back(band)
@@ -215,15 +213,20 @@ class Worker:
         self._work.rows.finish(slot, self._work.out)
 
 
-@contextmanager
-def _raising_device_full() -> Iterator[None]:
-    """Turn errors within that say that memory has run out into `_DeviceFull`."""
-    try:
-        yield
-    except Exception as err:
-        if not device.is_out_of_memory(err):
-            raise
-        raise _DeviceFull(str(err)) from None
+class _RaisingDeviceFull:
+    """Turns errors within that say that memory has run out into `_DeviceFull`.
+
+    A class, because an error that a generator with ``@contextmanager`` replaces is kept by a cycle
+    of frames until Python collects garbage, from Python 3.12 on. It holds the buffers that have
+    just been too large.
+    """
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, err: BaseException | None, traceback: object) -> None:
+        if isinstance(err, Exception) and device.is_out_of_memory(err):
+            raise _DeviceFull(str(err)) from None
 
 
 def read_band(

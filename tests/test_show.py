@@ -8,7 +8,7 @@ from gpustack.result.outlier_frames import FLOORS, RULE, out_of_line, outlying_n
 from gpustack.show.frames import frame_table
 from gpustack.show.noise import frame_noise, measure_noise_curve
 from gpustack.show.residuals import EDGES, residuals
-from gpustack.show.stacked import of_frames, plain
+from gpustack.show.stacked import Stacked, of_frames, plain
 
 SHAPE, SIGMA = (300, 400), 5.0
 
@@ -295,6 +295,25 @@ def test_samples_of_pixels_without_a_survivor_have_a_side_too():
     table = frame_table(result.per_frame, look.overview, result.recipe, sigmas)
     np.testing.assert_allclose(table["low"], np.array([2, 2, 1, 1, 1, 1]) / 50)
     np.testing.assert_allclose(table["high"], np.array([1, 1, 2, 2, 2, 2]) / 50)
+
+
+def test_more_frames_do_not_look_at_all_samples_more_often(monkeypatch):
+    looks = []
+    monkeypatch.setattr(Stacked, "rejected", counting(Stacked.rejected, looks))
+    counts = []
+    for n in (6, 12):
+        looks.clear()
+        result, look = looked(frames(n, (20, 30)), CLIP)
+        sigmas = frame_noise(look.strips, result.recipe)
+        frame_table(result.per_frame, look.overview, result.recipe, sigmas)
+        residuals(look.overview, result.recipe)
+        counts.append(len(looks))
+    assert 0 < counts[0] == counts[1]
+
+
+def counting(of, looks):
+    """A property that notes each use of another."""
+    return property(lambda made: looks.append(made) or of.fget(made))
 
 
 # Recipes

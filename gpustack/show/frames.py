@@ -36,16 +36,19 @@ def frame_table(
 def _sides(kept: CutSamples, recipe: Recipe) -> NDArray[np.float64]:
     """The shares of each frame's valid samples that were rejected low and high, shape (2, n)."""
     out = stacked(kept, survivors_mean(recipe))
-    threshold = _low_threshold(kept, recipe, out)
+    valid, rejected = out.valid, out.rejected
+    threshold = _low_threshold(kept, recipe, out, rejected)
     shares = np.zeros((2, len(kept.values)))
     for f in range(len(kept.values)):
-        valid, rejected = int(out.valid[f].sum()), out.rejected[f]
-        low = int((rejected & (normalised(kept, recipe, f) < threshold)).sum())
-        shares[:, f] = np.array([low, int(rejected.sum()) - low]) / max(valid, 1)
+        low = int((rejected[f] & (normalised(kept, recipe, f) < threshold)).sum())
+        sides = np.array([low, int(rejected[f].sum()) - low])
+        shares[:, f] = sides / max(int(valid[f].sum()), 1)
     return shares
 
 
-def _low_threshold(kept: CutSamples, recipe: Recipe, out: Stacked) -> NDArray[np.float64]:
+def _low_threshold(
+    kept: CutSamples, recipe: Recipe, out: Stacked, rejected: NDArray[np.bool_]
+) -> NDArray[np.float64]:
     """The value below which rejected samples count as rejected low, shape (rows, columns).
 
     This is the mean of the survivors. In a pixel without survivors, of which k samples were
@@ -54,11 +57,11 @@ def _low_threshold(kept: CutSamples, recipe: Recipe, out: Stacked) -> NDArray[np
     threshold = out.data.astype(np.float64)
     lost = np.isnan(threshold)
     ends = np.full((1, np.count_nonzero(lost)), np.inf)
-    rejected = [
-        np.where(out.rejected[f], normalised(kept, recipe, f), np.inf)[lost]
+    found = [
+        np.where(rejected[f], normalised(kept, recipe, f), np.inf)[lost]
         for f in range(len(kept.values))
     ]
-    values = np.sort(np.concatenate([rejected, ends]), axis=0)
+    values = np.sort(np.concatenate([found, ends]), axis=0)
     low = out.low[lost][np.newaxis].astype(np.intp)
     threshold[lost] = np.take_along_axis(values, low, axis=0)[0]
     return threshold

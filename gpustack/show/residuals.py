@@ -65,8 +65,8 @@ def residuals(kept: CutSamples, recipe: Recipe) -> Residuals | None:
     few = 1 / np.maximum(count, 2)
     levels = _levels(middle)
     made = Residuals(*np.zeros((2, len(EDGES) - 1), np.int64))
-    for f in range(len(kept.values)):
-        rejected = out.rejected[f].ravel()
+    for f, of_frame in enumerate(out.rejected):
+        rejected = of_frame.ravel()
         # A survivor is part of m, a rejected sample is not.
         widened = np.sqrt(np.where(rejected, 1 + few, 1 - few))
         off = (normalised(kept, recipe, f).ravel() - middle) / widened

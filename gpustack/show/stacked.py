@@ -37,13 +37,13 @@ class Stacked:
 
     @property
     def rejected(self) -> NDArray[np.bool_]:
-        """Which valid samples were rejected."""
+        """Which valid samples were rejected: a new array of all frames each time."""
         out: NDArray[np.bool_] = np.asarray(self.reasons >= Reason.RANGE)
         return out
 
     @property
     def valid(self) -> NDArray[np.bool_]:
-        """Which samples were valid before any was rejected."""
+        """Which samples were valid before any was rejected: a new array each time."""
         came: NDArray[np.bool_] = (self.reasons == 0) | self.rejected
         return came
 

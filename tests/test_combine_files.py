@@ -355,6 +355,18 @@ def test_what_cannot_be_combined(images, arguments, error, message):
         combine(images, **arguments)
 
 
+def test_errors_name_the_image_by_its_place_or_file(tmp_path):
+    wide = ccd((2, 3))
+    with pytest.raises(MismatchError, match=r"as in frame 0, got \(2, 3\) in frame 2$"):
+        combine([ccd((2, 2)), ccd((2, 2)), wide])
+    factors = iter([1.0, np.nan])
+    with pytest.raises(InputError, match=r"got nan for frame 1$"):
+        combine([ccd((2, 2)), ccd((2, 2))], scale=lambda image: next(factors))
+    names = write(tmp_path, [ccd((2, 2)), wide])
+    with pytest.raises(MismatchError, match=r"as in .*image-0\.fits, got .* in .*image-1\.fits$"):
+        combine(names, output_verify="fix")  # an argument under which files are read whole
+
+
 def test_files_without_a_unit_need_one(tmp_path):
     name = tmp_path / "plain.fits"
     fits.writeto(name, np.ones((2, 2)))

@@ -11,7 +11,9 @@ from astropy.nddata import CCDData
 
 from gpustack.checks import did_you_mean
 from gpustack.errors import GpustackWarning, InputError
+from gpustack.flags import Flags
 from gpustack.frames import Frame, open_frames
+from gpustack.frames.array import open_array
 from gpustack.logs import gathered
 
 #: Arguments of `CCDData.read` under which a file can still be read by rows.
@@ -140,7 +142,7 @@ def open_images(images: list[Any], ccdkwargs: dict[str, Any]) -> list[Frame]:
             if isinstance(image, str | os.PathLike):
                 frames += _open_files(os.fspath(image), ccdkwargs)
             elif isinstance(image, CCDData):
-                frames += open_frames([image])
+                frames.append(open_array(f"frame {number}", image, None, Flags()))
             else:
                 raise InputError(
                     f"image {number}: expected a file name or CCDData, got "
@@ -154,7 +156,7 @@ def _open_files(name: str, ccdkwargs: dict[str, Any]) -> list[Frame]:
         # 0 is the default of CCDData.read, which means the first image with data.
         hdu, unit = ccdkwargs.get("hdu") or None, ccdkwargs.get("unit")
         return open_frames([name], hdu=hdu, unit=unit, masks=_MASKS)
-    return open_frames([CCDData.read(name, **ccdkwargs)])
+    return [open_array(name, CCDData.read(name, **ccdkwargs), None, Flags())]
 
 
 def _is_fits(ccdkwargs: dict[str, Any]) -> bool:

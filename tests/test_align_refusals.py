@@ -203,8 +203,9 @@ def test_a_limit_below_what_resampling_holds():
 def test_frames_of_other_units_and_axes():
     other = noisy(tangent(), seed=1)
     other.unit = "electron"
-    with pytest.raises(MismatchError, match="frames differ in unit"):
-        stack([noisy(tangent()), other], align="wcs")
+    for align in (None, "wcs"):
+        with pytest.raises(MismatchError, match=r"differ in unit: .*; unit= \(--unit .* for all"):
+            stack([noisy(tangent()), other], align=align)
     with pytest.raises(InputError, match=r"expected images of two axes, got shape \(2, 3, 4\)"):
         stack(np.zeros((2, 2, 3, 4)), align="wcs")
 

@@ -25,6 +25,8 @@ _ALIGNERS: dict[type[Alignment], tuple[str, str]] = {
     Register: ("register", "register_frames"),
 }
 
+_UNIT_ADVICE = "; unit= (--unit on the command line) gives one unit for all, without conversion"
+
 
 def align_frames(
     frames: Sequence[Frame],
@@ -58,10 +60,10 @@ def align_frames(
     """
     alignment = as_alignment(given)
     if alignment is None:
-        check_agree(frames)
+        check_agree(frames, unit_advice=_UNIT_ADVICE)
         return Aligned(list(frames))
     _check(frames, alignment)
-    check_agree(frames, ("unit",))
+    check_agree(frames, ("unit",), _UNIT_ADVICE)
     module, function = _ALIGNERS[type(alignment)]
     words: dict[str, Any] = {"max_bytes": max_bytes} | ({} if known is None else {"known": known})
     aligned: Aligned = getattr(import_module(f"gpustack.align.{module}"), function)(

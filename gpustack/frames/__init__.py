@@ -192,10 +192,13 @@ def _check_one_side(frames: list[Frame]) -> None:
         )
 
 
-def check_agree(frames: Iterable[Any], what: Sequence[str] = ("shape", "unit")) -> None:
+def check_agree(
+    frames: Iterable[Any], what: Sequence[str] = ("shape", "unit"), unit_advice: str = ""
+) -> None:
     """Raise where frames differ in one of the attributes `what`.
 
-    Any objects will do that have a `name` and these attributes.
+    Any objects will do that have a `name` and these attributes. An error about units ends with
+    `unit_advice`.
 
     Raises
     ------
@@ -209,7 +212,7 @@ def check_agree(frames: Iterable[Any], what: Sequence[str] = ("shape", "unit")) 
             if expected != got:
                 raise MismatchError(
                     f"frames differ in {name}: expected {_shown(expected)} as in {first.name}, "
-                    f"got {_shown(got)} in {frame.name}"
+                    f"got {_shown(got)} in {frame.name}{unit_advice if name == 'unit' else ''}"
                 )
 
 

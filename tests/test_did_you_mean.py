@@ -2,6 +2,7 @@
 
 import difflib
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -59,6 +60,20 @@ def test_the_command_line_suggests_it_too(options, meant, monkeypatch, capsys):
     with pytest.raises(SystemExit, match="2"):
         main()
     assert capsys.readouterr().err.endswith(f"; did you mean '{meant}'?\n")
+
+
+@pytest.mark.parametrize("name", ["-dash.fits", "--clip.fits", "-v1.fits", "--quiet=no.fits"])
+def test_a_file_that_looks_like_an_option_is_pointed_out(name, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    said = []
+    for _ in range(2):
+        monkeypatch.setattr(sys, "argv", ["gpustack", "combine", name, "a.fits", "-o", "o.fits"])
+        with pytest.raises(SystemExit, match="2"):
+            main()
+        said.append(capsys.readouterr().err)
+        Path(name).touch()
+    hint = f"gpustack: {name} is a file here; write ./{name}, as in ./*.fits\n"
+    assert said[1] == said[0] + hint, "nothing is said where there is no such file"
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,14 @@ import click
 from gpustack.cli.commands import cli
 from gpustack.cli.exit_codes import MACHINE, code_of
 from gpustack.cli.process import begin
-from gpustack.cli.shown import drop_stdout, is_full, say, warn, warnings_on_stderr
+from gpustack.cli.shown import (
+    drop_stdout,
+    is_full,
+    point_out_dashed_file,
+    say,
+    warn,
+    warnings_on_stderr,
+)
 from gpustack.errors import GpustackError
 
 
@@ -33,6 +40,8 @@ def main() -> None:
             cli.main(prog_name="gpustack", standalone_mode=False)
         except click.ClickException as err:
             err.show()
+            if isinstance(err, click.UsageError):
+                point_out_dashed_file(sys.argv[1:])
             sys.exit(err.exit_code)
         except (click.Abort, KeyboardInterrupt):
             say("gpustack: interrupted")

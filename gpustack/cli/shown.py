@@ -1,10 +1,11 @@
 """What the command line prints while it works and afterwards, at the verbosity asked for."""
 
 import errno
+import itertools
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from enum import IntEnum
 from functools import partial
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
+from gpustack.files.paths import exists
 from gpustack.logs import ROOT
 from gpustack.progress import Bar
 from gpustack.value_texts import size_words
@@ -125,6 +127,15 @@ def _set_log_levels(loud: Loudness, context: click.Context) -> None:
         context.call_on_close(partial(one.setLevel, one.level))
         one.setLevel(level)
     logging.disable(logging.NOTSET)
+
+
+def point_out_dashed_file(words: Iterable[str]) -> None:
+    """Say so where a word that was taken for an option is the name of a file."""
+    options = itertools.takewhile(lambda word: word != "--", words)
+    for word in options:
+        if word.startswith("-") and exists(word):
+            say(f"gpustack: {word} is a file here; write ./{word}, as in ./*.fits")
+            return
 
 
 def say(line: str) -> None:

@@ -53,7 +53,7 @@ def reproject_frames(
             if is_target:
                 beside = (
                     "; it is the target, and cannot be left out: put another frame first, or take "
-                    "target=optimal"
+                    "target=FILE or target=optimal"
                 )
             raise FrameError(frame.name, f"{fault}{beside}")
     warn_no_scale(usable, stacklevel=5)

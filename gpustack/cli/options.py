@@ -54,7 +54,7 @@ Masks, weight maps and variance maps in files of their own:
 Alignments, each with its defaults:
   wcs:target=first,extent=target,shape=none,scale=none,method=interp,order=bilinear,flux=ratio
       resample by the coordinates in the headers, onto the grid of the first
-      frame, of a file, or around all frames (optimal)
+      frame, of a file (target=FILE), or around all frames (target=optimal)
   offsets:source=wcs,extent=union
       move by whole pixels, without resampling, by the coordinates in the
       headers, two keywords (!XKEY/YKEY), a file (@FILE, a line "x y" per frame)

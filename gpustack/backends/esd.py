@@ -27,16 +27,24 @@ def outliers(clip: ESDClip, columns: Columns, least: Ranks, frames: int) -> tupl
     critical = critical_values(clip.significance, int(count.max(initial=0)))
     low, high = np.zeros((2, columns.pixels), np.intp)
     for some in chunks(columns.pixels, frames, TEST_SAMPLES):
-        values, missing = columns.survivors(some)
-        if not len(values):
-            continue
-        first = np.zeros(values.shape[1], np.intp)
-        if missing is not None:
-            # argmin returns the first rank that is not missing.
-            first = missing.argmin(axis=0)
-            np.copyto(values, 0.0, where=missing)
-        low[some], high[some] = _test(values, first, count[some], steps[some], critical)
+        away, first = _from_middle(columns, some, count[some])
+        if len(away):
+            low[some], high[some] = _test(away, first, count[some], steps[some], critical)
     return low, high
+
+
+def _from_middle(columns: Columns, some: slice, count: Ranks) -> tuple[Floats, Ranks]:
+    """The distances of survivors from a middle one, 0 for other ranks; and their first ranks."""
+    away, missing = columns.survivors(some)
+    first = np.zeros(len(count), np.intp)
+    if not len(away):
+        return away, first
+    if missing is not None:
+        first = missing.argmin(axis=0)  # the first rank that is not missing
+    away -= away[np.minimum(first + count // 2, len(away) - 1), np.arange(len(count))]
+    if missing is not None:
+        np.copyto(away, 0.0, where=missing)
+    return away, first
 
 
 def at_risk(clip: ESDClip, columns: Uniform, least: int) -> NDArray[np.bool_]:
@@ -50,7 +58,7 @@ def at_risk(clip: ESDClip, columns: Uniform, least: int) -> NDArray[np.bool_]:
     critical = critical_values(clip.significance, n)
     risk = np.zeros(columns.pixels, dtype=bool)
     for some in chunks(columns.pixels, n):
-        values = np.array([row[some] for row in columns.rows[columns.lo : columns.hi]])
+        values, _ = columns.survivors(some, columns.dtype)
         for step in range(min(int(clip.most(n)), n - least)):
             if n - step < 3:
                 break
@@ -121,17 +129,16 @@ class EndsTest:
 
 
 def _test(
-    values: Floats, first: Ranks, count: Ranks, steps: Ranks, critical: NDArray[np.float64]
+    left: Floats, first: Ranks, count: Ranks, steps: Ranks, critical: NDArray[np.float64]
 ) -> tuple[Ranks, Ranks]:
     """Test columns whose survivors are the `count` ranks from `first` on; others are 0.
+
+    In `left`, samples are distances from a middle one; those that are set aside become 0.
 
     Returns how many samples at the low and at the high end of each column are outliers.
     """
     column = np.arange(len(count))
-    middle = values[np.minimum(first + count // 2, len(values) - 1), column]
     lo, hi = first.copy(), first + count
-    rank = np.arange(len(values))[:, np.newaxis]
-    left = np.where((rank >= lo) & (rank < hi), values - middle, 0.0)
     squares, found = left * left, np.zeros((2, len(count)), np.intp)
     for step in range(int(steps.max(initial=0))):
         n = hi - lo

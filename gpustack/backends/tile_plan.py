@@ -9,6 +9,7 @@ from gpustack.backends.base import Outputs, Source
 from gpustack.backends.cache_lines import spare_bytes
 from gpustack.backends.columns import CHUNK_SAMPLES, SUM_SAMPLES
 from gpustack.backends.unsorted import needs_order
+from gpustack.clips import ESDClip, WinsorizedClip
 from gpustack.recipe import Recipe
 
 #: Bytes of the samples of one tile. Every ufunc releases the GIL, and waiting to get it back
@@ -25,6 +26,10 @@ LEAST_PIXELS = 32
 #: Bytes that clips take for each sample of the chunk on which they work at a time: two copies,
 #: one value in float64, flags.
 CHUNK_BYTES = 2 * 8 + 8 + 2
+
+#: Bytes that winsorized clips and ESD tests take in addition: for each sample of a chunk, one more
+#: value in float64; for each pixel of a tile, statistics of rounds and steps.
+TEST_CHUNK_BYTES, TEST_BYTES = 8, 16 * 8
 
 #: Bytes that sums take for each sample of their chunk if there are no clips: one value in
 #: float64, and where samples are missing one in float32, and flags.
@@ -53,17 +58,21 @@ class TileCost:
         The dtype in which samples are compared and sorted.
     clips, by_frame : bool
         Whether there are clips, and whether one of them judges each sample by its frame.
+    tests : bool
+        Whether one of the clips is a winsorized clip or an ESD test.
     """
 
     n: int
     dtype: np.dtype[Any]
     clips: bool = True
     by_frame: bool = False
+    tests: bool = False
 
     @classmethod
     def of(cls, n: int, dtype: np.dtype[Any], recipe: Recipe) -> "TileCost":
         """Return the cost of a recipe on a stack of `n` frames."""
-        return cls(n, dtype, bool(recipe.clips), recipe.clips_by_frame)
+        tests = any(isinstance(clip, WinsorizedClip | ESDClip) for clip in recipe.clips)
+        return cls(n, dtype, bool(recipe.clips), recipe.clips_by_frame, tests)
 
     @property
     def pixel_bytes(self) -> int:
@@ -74,7 +83,7 @@ class TileCost:
         to sort; and sixteen float64 numbers of statistics and counts.
         """
         buffers = 17 * (self.n + 1) * self.dtype.itemsize // 8 + 16 * 8
-        return buffers + self.by_frame * self.n * FRAME_BYTES
+        return buffers + self.by_frame * self.n * FRAME_BYTES + self.tests * TEST_BYTES
 
     @property
     def full_tile(self) -> int:
@@ -101,7 +110,8 @@ class TileCost:
         """Samples that clips (without clips: sums) work on at a time, and bytes for each sample."""
         if not self.clips:
             return SUM_SAMPLES, SUM_BYTES
-        return CHUNK_SAMPLES, CHUNK_BYTES + self.by_frame * FRAME_CHUNK_BYTES
+        each = CHUNK_BYTES + self.by_frame * FRAME_CHUNK_BYTES + self.tests * TEST_CHUNK_BYTES
+        return CHUNK_SAMPLES, each
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,7 @@ def winsorized_std(columns: Columns, center: Floats, frames: int) -> Floats:
         if missing is not None:
             # Missing samples are put at the centre, where winsorizing never moves them.
             np.copyto(away, 0.0, where=missing)
+        del missing
         result[some] = _settled_spread(away, count[some])
     return result
 
@@ -125,6 +126,7 @@ def _settled_spread(away: Floats, count: Ranks) -> Floats:
         if not left:
             break
         if left < len(going) // 2:  # copying columns in every round takes longer
+            del scratch  # frees its memory before the copy is made
             away = away.take(np.flatnonzero(going), axis=1)  # in C order, unlike away[:, going]
             index, count = index[going], count[going]
             spread, reach = spread[going], reach[going]

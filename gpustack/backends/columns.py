@@ -32,9 +32,6 @@ MAD_TO_STD = 1.482602218505602
 #: fewer samples, two threads spend their time waiting for the GIL.
 CHUNK_SAMPLES = 800_000
 
-#: Samples of a chunk for tests with several arrays in float64, in the memory that other clips take.
-TEST_SAMPLES = 200_000
-
 #: Samples of a chunk that is converted to float64 and added up; each numpy call takes all of them.
 SUM_SAMPLES = 131_072
 

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from gpustack.backends.columns import TEST_SAMPLES, Floats, Ranks, Uniform, chunks
+from gpustack.backends.columns import Floats, Ranks, Uniform, chunks
 from gpustack.backends.statistics import Columns
 from gpustack.backends.totals import column_sums
 from gpustack.clips import ESDClip
@@ -26,7 +26,7 @@ def outliers(clip: ESDClip, columns: Columns, least: Ranks, frames: int) -> tupl
     steps = np.minimum(clip.most(count), count - least)
     critical = critical_values(clip.significance, int(count.max(initial=0)))
     low, high = np.zeros((2, columns.pixels), np.intp)
-    for some in chunks(columns.pixels, frames, TEST_SAMPLES):
+    for some in chunks(columns.pixels, frames):
         away, first = _from_middle(columns, some, count[some])
         if len(away):
             low[some], high[some] = _test(away, first, count[some], steps[some], critical)

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from gpustack.backends.columns import SUM_SAMPLES, TEST_SAMPLES, Floats, Ranks, chunks
+from gpustack.backends.columns import Floats, Ranks, chunks
 from gpustack.backends.statistics import Columns, median
 from gpustack.backends.totals import column_sums
 from gpustack.clips import (
@@ -28,7 +28,7 @@ def winsorized_std(columns: Columns, center: Floats, frames: int) -> Floats:
     """
     count = np.broadcast_to(columns.count, columns.pixels)
     result = np.empty(columns.pixels)
-    for some in chunks(columns.pixels, frames, TEST_SAMPLES):
+    for some in chunks(columns.pixels, frames):
         away, missing = columns.survivors(some)
         away -= center[some]
         if missing is not None:
@@ -96,7 +96,8 @@ def _sums(columns: Columns, center: Floats, reach: Floats) -> Floats:
     (2, 2, pixels).
     """
     sums = np.empty((2, 2, columns.pixels), columns.dtype)
-    for some in chunks(columns.pixels, int(np.max(columns.count)), SUM_SAMPLES):
+    ranks = int(np.max(columns.hi) - np.min(columns.lo))
+    for some in chunks(columns.pixels, ranks):
         away, missing = columns.survivors(some, columns.dtype)
         away -= center[some]
         if missing is not None:

@@ -3,6 +3,7 @@
 Rows of two files are never mixed, nor are rows of one file decoded by the header of another.
 """
 
+import errno
 import gzip
 import io
 import os
@@ -18,6 +19,7 @@ from fitsmaker import image_bytes
 from gpustack import Image, stack
 from gpustack.errors import FrameError
 from gpustack.frames import FrameSource, onfile, open_frames
+from gpustack.frames.onfile import read_at
 
 RNG = np.random.default_rng(0)
 SHAPE = (300, 300)
@@ -256,6 +258,20 @@ def test_short_reads_are_read_on(path, monkeypatch, in_one_call):
     monkeypatch.setattr("gpustack.frames.planes.unchanged", unchanged)
     np.testing.assert_array_equal(frame.read(3, 290).data, NOISE[3:290])
     assert reads
+
+
+def test_no_call_reads_more_than_systems_allow(tmp_path, monkeypatch):
+    (tmp_path / "file").write_bytes(b"0123456789")
+
+    def preadv(file, buffers, at):  # as on macOS
+        if sum(map(len, buffers)) > 2**31 - 1:
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        return 5
+
+    monkeypatch.setattr(os, "preadv", preadv, raising=False)
+    buffer = np.empty(2**31, np.uint8)  # its pages are never touched
+    with (tmp_path / "file").open("rb", buffering=0) as file:
+        assert read_at(file, 3, buffer.data) == 5
 
 
 def test_signals_do_not_disturb_reading(path):

@@ -29,6 +29,9 @@ _BLOCK = 1 << 14
 #: How many such blocks are kept.
 _BLOCKS = 2
 
+#: Most bytes that are requested from a file at once: some systems refuse 2^31 and more.
+_READ = 1 << 30
+
 #: Size of Python's own buffer, which is dropped at each seek.
 _BUFFER = 1 << 12
 
@@ -108,9 +111,12 @@ def unchanged(name: str, stamp: Stamp) -> Iterator[io.RawIOBase]:
 def read_at(file: io.RawIOBase, at: int, buffer: memoryview) -> int:
     """Read into a buffer from byte `at` of a file, and return how many bytes were read.
 
+    These may be fewer than asked for: at most `_READ`, or what one call of the system returns.
+
     Where the system has `preadv`, this is one system call. Each call releases the GIL, and where
     two threads read small bands, getting it back took a tenth of the time.
     """
+    buffer = buffer[:_READ]
     if hasattr(os, "preadv"):
         return os.preadv(file.fileno(), [buffer], at)
     file.seek(at)

@@ -8,6 +8,7 @@ big-endian.
 import gzip
 import io
 import math
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -44,9 +45,6 @@ _MOST_EXTRA_STREAMS = 400
 
 #: The open streams beyond the first of each file.
 _extra_streams: WeakSet[gzip.GzipFile] = WeakSet()
-
-#: Most bytes that are requested from a file at once: some systems refuse 2^31 and more.
-_READ = 1 << 30
 
 #: CFITSIO keeps its position in an HCOMPRESS stream in global variables: two threads that
 #: decompress at the same time get wrong samples, or errors. Other codecs have no such variables.
@@ -129,7 +127,7 @@ class Plane:
         raise NotImplementedError
 
     def _fill_by(
-        self, read: Callable[[memoryview, int], int], rows: NDArray[Any], most: int
+        self, read: Callable[[memoryview, int], int], rows: NDArray[Any], most: int = sys.maxsize
     ) -> None:
         """Fill `rows` by calls of ``read(part, bytes done)``, each for at most `most` bytes."""
         view = rows.reshape(-1).view(np.uint8).data
@@ -150,7 +148,7 @@ class PlainPlane(Plane):
     def _fill(self, rows: NDArray[Any], start: int) -> None:
         first = self.hdu.start + start * self.row_bytes
         with unchanged(self.file, self.hdu.stamp) as file:
-            self._fill_by(lambda part, done: read_at(file, first + done, part), rows, _READ)
+            self._fill_by(lambda part, done: read_at(file, first + done, part), rows)
 
 
 @dataclass(eq=False)

@@ -90,7 +90,10 @@ def test_all_of_a_file_is_there_before_it_gets_its_name(result, tmp_path, monkey
     assert seen == [(tmp_path / f"out.{ending}").read_bytes() for ending in ("json", "fits")]
 
 
-@pytest.mark.parametrize("code", [errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EIO])
+# EPERM on Linux, ENOTSUP on macOS, EINVAL on Windows, EACCES on Android.
+@pytest.mark.parametrize(
+    "code", [errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL, errno.EACCES]
+)
 @pytest.mark.parametrize("taken", [False, True])
 def test_a_file_system_without_hard_links(result, tmp_path, monkeypatch, code, taken):
     def refuse(old, new):
@@ -99,14 +102,14 @@ def test_a_file_system_without_hard_links(result, tmp_path, monkeypatch, code, t
         raise OSError(code, os.strerror(code))
 
     monkeypatch.setattr(os, "link", refuse)
-    if taken or code == errno.EIO:
-        with pytest.raises(OutputError, match=r"out\.fits: "):
+    if taken:
+        with pytest.raises(OutputError, match=r"out\.fits: appeared while"):
             result.write(tmp_path / "out.fits")
     else:
         result.write(tmp_path / "out.fits")
         np.testing.assert_array_equal(fits.getdata(tmp_path / "out.fits"), result.data)
     left = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    assert left.keys() == ({"out.fits"} if taken or code != errno.EIO else set())
+    assert left.keys() == {"out.fits"}
     assert not taken or left["out.fits"] == b"theirs"
 
 

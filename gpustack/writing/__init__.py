@@ -3,7 +3,6 @@
 The temporary files that they are first are in `temporary`.
 """
 
-import errno
 import gzip
 import os
 from collections.abc import Iterator
@@ -191,10 +190,11 @@ def _take_name(temporary: Path, target: Path, overwrite: bool) -> None:
         return
     try:
         os.link(temporary, target)
+    except FileExistsError:
+        raise
     except OSError as err:
-        # On file systems without hard links, check for the target and rename: not atomic.
-        if err.errno not in (errno.EPERM, errno.ENOTSUP, errno.ENOSYS):
-            raise
+        # A file system without hard links, for which each system has its own error: check for the
+        # target and rename, which is not atomic.
         if target.exists():
             raise FileExistsError(str(target)) from err
         temporary.rename(target)

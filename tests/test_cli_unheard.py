@@ -1,5 +1,6 @@
-"""Runs of the command line whose messages are lost: stderr is closed, or its disk is full."""
+"""Runs of the command line whose output cannot be written, or not in the encoding of stdout."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -25,6 +26,21 @@ def test_lost_messages_do_not_change_the_exit_code(folder, where, name, code):
     done = subprocess.run(["sh", "-c", line], check=False)
     assert done.returncode == code
     assert Path("out.fits").exists() == (code == 0)
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "utf-8:strict"])
+def test_names_that_stdout_cannot_encode_are_escaped(folder, encoding):
+    # Pipes on Windows have cp1252. A name that is no UTF-8 has surrogates in Python.
+    name = "\u03bb\udce9.fits"
+    Path("m0.fits").rename(name)
+    done = subprocess.run(
+        [sys.executable, "-m", "gpustack", "explain", "1", "1", name],
+        env=os.environ | {"PYTHONIOENCODING": encoding},
+        capture_output=True,
+        check=True,
+    )
+    assert rb"\udce9.fits" in done.stdout
+    assert (rb"\u03bb" in done.stdout) == (encoding == "cp1252")
 
 
 def test_where_nobody_listens_files_are_no_stderr(folder):

@@ -1,4 +1,4 @@
-"""Set up the process of a command: signals, stderr, garbage collection and slow imports."""
+"""Set up the process of a command: signals, streams, garbage collection and slow imports."""
 
 import atexit
 import gc
@@ -21,12 +21,15 @@ GC_THRESHOLD = 200_000
 
 
 def begin() -> None:
-    """Have signals end the process with clean-up, guard stderr, and collect garbage rarely."""
+    """Have signals end the process with clean-up, guard streams, and collect garbage rarely."""
     for number in _SIGNALS:
         # Ignored signals stay ignored: shells ignore SIGINT for background jobs, nohup SIGHUP.
         if signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, _end)
     _guard_stderr()
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        # A name of a file may have characters that a terminal or pipe has not.
+        sys.stdout.reconfigure(errors="backslashreplace")
     gc.set_threshold(GC_THRESHOLD)
     atexit.register(gc.freeze)
 

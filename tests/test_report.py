@@ -88,6 +88,14 @@ def test_arrays_hash_as_they_would_in_a_file(night):
     assert parts(used)["variance"] == sha256(np.full(SHAPE, 8.0, ">f4").tobytes())
 
 
+def test_long_doubles_hash_as_the_float64_that_they_are_combined_as():
+    data = np.random.default_rng(1).random((3, *SHAPE))
+    report = stack(list(data.astype(np.longdouble)), unit="adu", report=True).report
+    assert [parts(report, f) for f in range(3)] == [
+        {"data": sha256(plane.astype(">f8").tobytes())} for plane in data
+    ]
+
+
 def test_bits_of_memory_and_weights_of_samples():
     data, bits = np.ones((3, *SHAPE)), np.full(SHAPE, 4, "i2")
     frames = [CCDData(plane, unit="adu", flags=bits) for plane in data]

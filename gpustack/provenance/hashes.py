@@ -79,14 +79,18 @@ def _inflated(name: str) -> Iterator[Any]:
 
 
 def hash_array(array: Any) -> str:
-    """Return the SHA-256 of an array as FITS would store it: big-endian, the last axis fastest."""
+    """Return the SHA-256 of an array as FITS would store it: big-endian, the last axis fastest.
+
+    FITS has no long doubles, which differ between machines; they count as float64.
+    """
     digest = hashlib.sha256()
     array = np.broadcast_to(array, (1,)) if np.ndim(array) == 0 else array
     rows, width = int(np.prod(array.shape[:-1])), array.shape[-1]
     step = max(1, CHUNK // (width * array.dtype.itemsize))
+    dtype = np.dtype(np.float64 if array.dtype.char == "g" else array.dtype).newbyteorder(">")
     for start in range(0, rows, step):
         piece = on_host(take_rows(array, start, min(start + step, rows)))
-        digest.update(np.ascontiguousarray(piece, piece.dtype.newbyteorder(">")).data)
+        digest.update(np.ascontiguousarray(piece, dtype).data)
     return digest.hexdigest()
 
 

@@ -116,6 +116,14 @@ def test_the_home_folder_is_not_told(monkeypatch, tmp_path, text, expected):
     assert about.without_home(text.format(**words)) == expected.format(**words)
 
 
+def test_the_home_folder_is_not_told_on_windows(monkeypatch):
+    monkeypatch.setattr(os, "sep", "\\")
+    monkeypatch.setattr(os, "pathsep", ";")
+    monkeypatch.setenv("HOME", r"C:\Users\me")
+    assert about.without_home(r"C:\Users\me\a;C:\Users\me") == r"~\a;~"
+    assert about.without_home(r"C:\Users\media") == r"C:\Users\media"
+
+
 def test_a_home_that_is_all_is_shown(monkeypatch):
     monkeypatch.setenv("HOME", "/")
     assert about.without_home("/usr/lib") == "/usr/lib"

@@ -44,7 +44,8 @@ def without_home(text: str) -> str:
     home = at_home("~").rstrip(os.sep)
     if not home or home == "~":
         return text
-    return re.sub(rf"(?<![\w/]){re.escape(home)}(?![^{os.sep}{os.pathsep}\s])", "~", text)
+    ends = re.escape(os.sep + os.pathsep)
+    return re.sub(rf"(?<![\w/]){re.escape(home)}(?![^{ends}\s])", "~", text)
 
 
 def machine() -> list[tuple[str, str]]:

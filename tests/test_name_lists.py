@@ -86,6 +86,18 @@ def test_a_byte_order_mark_is_skipped(folder):
     assert values(open_frames("@night.list")) == [1, 2]
 
 
+def test_names_that_a_system_cannot_decode(folder, monkeypatch):
+    # On Windows, names of files are UTF-8 for Python, and other bytes are none.
+    monkeypatch.setattr(
+        os, "fsdecode", lambda name: str(name, "utf-8") if isinstance(name, bytes) else name
+    )
+    (folder / "night.list").write_bytes(b"a.fits\n\xe9t\xe9.fits")
+    with pytest.raises(
+        FrameError, match=r"^@night\.list, line 2: expected a name in UTF-8, got b'"
+    ):
+        open_frames("@night.list")
+
+
 @pytest.mark.parametrize("name", ["@~nosuchuser/x", "@a\0b", "@" + "a" * 5000, "a*" * 3000])
 def test_names_that_no_file_has(folder, name):
     with pytest.raises(FrameError):

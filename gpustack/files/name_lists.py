@@ -55,10 +55,13 @@ def _lines(text: str) -> list[bytes]:
 def _named(text: str, lines: list[bytes]) -> Iterator[str]:
     folder = Path(at_home(text[1:])).parent
     for count, line in enumerate(lines, 1):
-        name = at_home(os.fsdecode(line.strip()))
+        where = f"{text}, line {count}"
+        try:
+            name = at_home(os.fsdecode(line.strip()))
+        except UnicodeDecodeError as err:  # on Windows
+            raise FrameError(where, f"expected a name in UTF-8, got {line!r}") from err
         if not exists(name):
             name = re.split(r"\s#", name, maxsplit=1)[0].rstrip()
-        where = f"{text}, line {count}"
         if not name or name.startswith("#"):
             continue
         if is_list(name):
